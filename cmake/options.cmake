@@ -1,0 +1,51 @@
+# Language level, build type, warnings, sanitizers, and whether CUDA kernels are compiled.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_DEBUG "-O0 -g1")
+
+find_program(PIXART_CCACHE ccache)
+if(PIXART_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${CMAKE_COMMAND}" -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime "${PIXART_CCACHE}")
+  set(CMAKE_CUDA_COMPILER_LAUNCHER "${PIXART_CCACHE}")
+endif()
+
+# pixart::options carries the flags of our own code; it is linked privately, so users do not inherit it.
+add_library(pixart_options INTERFACE)
+# -Wrestrict reports std::string operations that are fine (GCC bug 105651, in 12.2).
+target_compile_options(pixart_options INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-restrict $<$<BOOL:${PIXART_WERROR}>:-Werror>>)
+target_compile_definitions(pixart_options INTERFACE FMT_HEADER_ONLY=1)
+if(PIXART_SANITIZE)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${PIXART_SANITIZE}> $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>
+                      $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=all>)
+  add_link_options(-fsanitize=${PIXART_SANITIZE})
+endif()
+if(PIXART_CCACHE)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+endif()
+
+# CUDA kernels: compiled for sm_80 and sm_90 wherever nvcc exists. CMake 3.25 does not know the CUDA 20
+# dialect, hence 17; kernels never include torch headers, so nothing else depends on it.
+set(PIXART_WITH_CUDA OFF)
+if(NOT PIXART_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "GPU architectures")
+    enable_language(CUDA)
+    set(CMAKE_CUDA_STANDARD 17)
+    set(PIXART_WITH_CUDA ON)
+  elseif(PIXART_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "PIXART_CUDA=ON, but no nvcc was found. Put the CUDA toolkit's bin folder on PATH, or use PIXART_CUDA=AUTO.")
+  endif()
+endif()
+message(STATUS "CUDA kernels: ${PIXART_WITH_CUDA}")

@@ -1,0 +1,70 @@
+# pixart_module(<name> SOURCES a.cpp b.cu ... [DEPENDS base nn ...] [LIBRARIES third-party targets] [TORCH])
+#   A static library pixart_<name> (alias pixart::<name>). DEPENDS names other modules and must agree with the
+#   table in src/README.md (a test compares). TORCH adds LibTorch and the one shared precompiled header.
+# pixart_executable(<target> SOURCES ... DEPENDS ... [LIBRARIES ...] [TORCH])
+# pixart_test(<name> SOURCES ... DEPENDS ... [LABELS ...] [TORCH])   a GoogleTest program, registered with ctest
+
+# LibTorch's headers cost 20 s a file; every TORCH target shares this one precompiled header.
+add_library(pixart_torch_pch OBJECT "${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp")
+target_precompile_headers(pixart_torch_pch PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${PROJECT_SOURCE_DIR}/cmake/torch_pch.h>")
+target_link_libraries(pixart_torch_pch PRIVATE LibTorch::torch pixart_options)
+set_target_properties(pixart_torch_pch PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+target_compile_options(pixart_torch_pch PRIVATE -fPIC)
+
+function(_pixart_target target)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  target_link_libraries(${target} PRIVATE $<BUILD_INTERFACE:pixart_options>)
+  foreach(_module IN LISTS ARG_DEPENDS)
+    target_link_libraries(${target} PUBLIC pixart_${_module})
+  endforeach()
+  if(ARG_TORCH)
+    # The precompiled header is compiled with -fPIC; executables must not use -fPIE with it.
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fPIC> $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-fPIC>)
+    target_link_libraries(${target} PUBLIC LibTorch::torch)
+    target_precompile_headers(${target} REUSE_FROM pixart_torch_pch)
+  endif()
+endfunction()
+
+function(pixart_module name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  if(NOT PIXART_WITH_CUDA)
+    list(FILTER ARG_SOURCES EXCLUDE REGEX "\\.cu$")
+  endif()
+  foreach(_s IN LISTS ARG_SOURCES) # TEMPORARY
+    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${_s}")
+      list(REMOVE_ITEM ARG_SOURCES ${_s})
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}")
+    endif()
+  endforeach()
+  add_library(pixart_${name} STATIC ${ARG_SOURCES})
+  add_library(pixart::${name} ALIAS pixart_${name})
+  set_target_properties(pixart_${name} PROPERTIES EXPORT_NAME ${name})
+  target_include_directories(pixart_${name} PUBLIC
+    "$<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>" "$<INSTALL_INTERFACE:include>")
+  target_link_libraries(pixart_${name} PUBLIC ${ARG_LIBRARIES})
+  _pixart_target(pixart_${name} ${ARGN})
+  if(PIXART_WITH_CUDA)
+    target_compile_definitions(pixart_${name} PRIVATE PIXART_WITH_CUDA=1)
+  endif()
+  set_property(GLOBAL APPEND PROPERTY PIXART_MODULES ${name})
+endfunction()
+
+function(pixart_executable target)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS;LIBRARIES" ${ARGN})
+  add_executable(${target} ${ARG_SOURCES})
+  target_link_libraries(${target} PRIVATE ${ARG_LIBRARIES})
+  _pixart_target(${target} ${ARGN})
+endfunction()
+
+function(pixart_test name)
+  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main ${ARG_LIBRARIES})
+  target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support")
+  target_compile_definitions(${name} PRIVATE PIXART_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  _pixart_target(${name} ${ARGN})
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" ENVIRONMENT
+    "PIXART_GOLDEN_DIR=${PIXART_GOLDEN_DIR};PIXART_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/pixart")
+endfunction()

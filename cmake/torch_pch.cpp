@@ -1,0 +1,1 @@
+// Exists to give the shared precompiled header a target of its own.

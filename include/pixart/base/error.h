@@ -1,0 +1,66 @@
+// Errors and exit codes.
+//
+// Two kinds of error exist. A UserError is something the person who runs the program can mend: it says what is
+// wrong, where, and what to do. An InternalError is a bug of ours. Both are caught in tools/main.cpp only.
+#pragma once
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pixart {
+
+// What the process ends with; documented in the README and tested one by one.
+enum class ExitCode : int {
+  kDone = 0,
+  kInternal = 70,      // a bug of ours
+  kNumerics = 71,      // loss or gradient not finite beyond the allowed budget
+  kBelowBar = 72,      // `pixart evaluate`: a value that the config asks for was not reached
+  kFolderOwned = 73,   // another process works in this run folder
+  kStorage = 74,       // disk full, I/O error
+  kRequeue = 75,       // stopped on request after saving: start me again
+  kDevice = 76,        // a GPU is missing or broken
+  kBadInput = 78,      // config, data or command line
+};
+
+class UserError : public std::runtime_error {
+ public:
+  explicit UserError(const std::string& message, ExitCode code = ExitCode::kBadInput)
+      : std::runtime_error(message), code_(code) {}
+  ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+class InternalError : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+
+// Collects all problems of one input, so that they are reported at once.
+class Problems {
+ public:
+  void add(std::string problem) { problems_.push_back(std::move(problem)); }
+  bool empty() const { return problems_.empty(); }
+  const std::vector<std::string>& all() const { return problems_; }
+  // Throws one UserError that lists every problem, or returns if there is none. `subject` is the file or thing.
+  void throw_if_any(std::string_view subject, ExitCode code = ExitCode::kBadInput) const;
+
+ private:
+  std::vector<std::string> problems_;
+};
+
+namespace internal {
+[[noreturn]] void fail_check(const char* file, int line, const char* condition, const std::string& message);
+}  // namespace internal
+}  // namespace pixart
+
+// An invariant of ours: failing it is a bug. PIXART_CHECK(n > 0, "batch of {}", n)
+#define PIXART_CHECK(condition, ...)                                                                  \
+  do {                                                                                                \
+    if (!(condition)) [[unlikely]]                                                                    \
+      ::pixart::internal::fail_check(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));  \
+  } while (false)

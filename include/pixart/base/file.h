@@ -1,0 +1,58 @@
+// Files that are either whole or absent. Every error is a UserError with the path and the system's reason;
+// writing errors (disk full, I/O) carry ExitCode::kStorage.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace pixart {
+
+// The whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`.
+std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = uint64_t{1} << 32);
+
+// Writes to a temporary file beside `path`, fsyncs, renames over `path`, fsyncs the folder.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+// The same for a file written in pieces: write(), then commit(). Without commit() nothing is left behind.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  void write(std::string_view bytes);
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int descriptor_ = -1;
+};
+
+void create_folders(const std::filesystem::path& path);  // as mkdir -p
+
+// fsync of a file or folder that exists; throws UserError(kStorage).
+void sync_path(const std::filesystem::path& path);
+
+// A folder that appears under its final name only when complete: fill `path()`, then commit().
+// Without commit() the temporary folder is removed. An existing `final_path` is replaced by commit(), in one
+// step where the file system can exchange two names.
+class StagedFolder {
+ public:
+  explicit StagedFolder(std::filesystem::path final_path);  // creates <parent>/.tmp-<name>-<nonce>
+  ~StagedFolder();
+  StagedFolder(const StagedFolder&) = delete;
+  StagedFolder& operator=(const StagedFolder&) = delete;
+  const std::filesystem::path& path() const { return temporary_; }
+  void commit();  // fsync of every file and folder, rename, fsync of the parent
+
+ private:
+  std::filesystem::path final_, temporary_;
+  bool committed_ = false;
+};
+
+// Removes leftovers of StagedFolder and write_file_atomically (".tmp-*") directly inside `folder`, as far as it can.
+// Only for the owner of the folder: it would also remove what another process is writing.
+void remove_leftovers(const std::filesystem::path& folder);
+
+}  // namespace pixart

@@ -1,0 +1,34 @@
+// The one logging facade. Lines go to stderr ("info   message") and, once set, to a log file with time stamps.
+// Numbers belong to MetricSink, not here; no line is written inside a micro-step.
+#pragma once
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <string_view>
+
+namespace pixart::log {
+
+enum class Level { kDebug, kInfo, kWarning, kError };
+
+void write(Level level, std::string_view message);
+void set_level(Level level);                             // default kInfo
+void add_file(const std::filesystem::path& path);        // appends, in UTC, flushed at each line
+
+template <class... Args>
+void debug(fmt::format_string<Args...> text, Args&&... args) {
+  write(Level::kDebug, fmt::format(text, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> text, Args&&... args) {
+  write(Level::kInfo, fmt::format(text, std::forward<Args>(args)...));
+}
+template <class... Args>
+void warning(fmt::format_string<Args...> text, Args&&... args) {
+  write(Level::kWarning, fmt::format(text, std::forward<Args>(args)...));
+}
+template <class... Args>
+void error(fmt::format_string<Args...> text, Args&&... args) {
+  write(Level::kError, fmt::format(text, std::forward<Args>(args)...));
+}
+
+}  // namespace pixart::log

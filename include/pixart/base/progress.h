@@ -1,0 +1,29 @@
+// A progress bar on long work: a live line on a terminal, a plain line every 10 % otherwise.
+#pragma once
+#include <cstdint>
+#include <string>
+
+namespace pixart {
+
+class Progress {
+ public:
+  // `what`: "encode images"; `total`: number of units; `unit`: "image" (an s is added). `already_done`: units
+  // finished before this process began, e.g. the step of a resumed stage; they do not count into the rate.
+  Progress(std::string what, int64_t total, std::string unit, int64_t already_done = 0);
+  ~Progress();  // draws the last line
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // Sets the number of finished units; `note` is shown behind the rate, e.g. "loss 0.123". For one thread.
+  void update(int64_t done, const std::string& note = {});
+
+ private:
+  void draw(bool last);
+  std::string what_, unit_, note_;
+  int64_t total_, done_, started_at_;
+  double started_seconds_, last_drawn_seconds_ = -1;
+  int last_tenth_;
+  bool terminal_;
+};
+
+}  // namespace pixart

@@ -1,0 +1,48 @@
+// The vocabulary of config keys. It stands in `base` so that any component can describe its own config struct
+// without depending on the reader (module `config`). A struct describes itself with one line per key:
+//
+//   struct AdamWConfig {
+//     double lr = 2e-5;
+//     std::vector<double> betas = {0.9, 0.999};
+//     template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
+//       v("lr", s.lr, "Peak learning rate, reached after warm-up.", positive());
+//       v("betas", s.betas, "Decay rates of the two moments.", in_range(0, 1).count(2));
+//     }
+//   };
+//
+// Field types: bool, int64_t, double, std::string, std::filesystem::path, std::vector of these or of structs,
+// std::optional of these or of structs, nested structs. A key without default is marked required().
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pixart {
+
+// What may happen to a key when a run is resumed.
+enum class OnResume { kFixed, kNeedsPermission, kFree };
+
+struct Rule {
+  std::optional<double> at_least, at_most, more_than, less_than;  // numbers (or each element of a list)
+  std::vector<std::string> words;                                 // allowed strings
+  std::optional<size_t> length;                                   // exact length of a list
+  bool is_required = false;                                       // no default
+  OnResume on_resume = OnResume::kFixed;
+
+  Rule required() const { Rule r = *this; r.is_required = true; return r; }
+  Rule count(size_t n) const { Rule r = *this; r.length = n; return r; }
+  Rule free() const { Rule r = *this; r.on_resume = OnResume::kFree; return r; }
+  Rule needs_permission() const { Rule r = *this; r.on_resume = OnResume::kNeedsPermission; return r; }
+};
+
+inline Rule any() { return {}; }
+inline Rule required() { return Rule{}.required(); }
+inline Rule positive() { Rule r; r.more_than = 0; return r; }
+inline Rule not_negative() { Rule r; r.at_least = 0; return r; }
+inline Rule at_least(double low) { Rule r; r.at_least = low; return r; }
+inline Rule in_range(double low, double high) { Rule r; r.at_least = low; r.at_most = high; return r; }  // inclusive
+inline Rule one_of(std::vector<std::string> words) { Rule r; r.words = std::move(words); return r; }
+
+}  // namespace pixart

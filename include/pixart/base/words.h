@@ -1,0 +1,21 @@
+// Small helpers for messages.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pixart {
+
+// The candidate nearest to `word` by edit distance (transpositions count 1), or "" if none is close.
+std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates);
+
+// " Did you mean 'x'?" or "".
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+std::string human_bytes(uint64_t bytes);        // "1.4 GiB"
+std::string human_seconds(double seconds);      // "1 h 02 min", "3 min 12 s", "4.2 s"
+std::string with_thousands(int64_t number);     // "610,856,096"
+
+}  // namespace pixart

@@ -1,0 +1,217 @@
+// The typed, strict reader of YAML files. A struct says what its keys are (pixart/base/rule.h); from that
+// follow reading, checking, --set, writing, documentation and the comparison on resume.
+//
+// Strict means: types come from the struct and never from YAML's guesses. Integers are decimal without
+// leading zero; numbers are decimal and finite; booleans are true and false; numbers in quotes are text.
+// Unknown and duplicate keys, missing required keys, anchors, aliases, merge keys, tags, tabs, a second
+// document, more than 1 MiB, 100,000 nodes or 64 levels are errors. `null` unsets an optional key and is an
+// error elsewhere.
+//
+// A struct may have `void validate(std::vector<std::string>& problems) const`: it is called once the struct
+// and all inside it were read without a problem, and may add sentences about keys that do not fit together.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "pixart/base/rule.h"
+#include "pixart/config/schema.h"
+
+namespace pixart::config {
+
+namespace internal {
+template <class T>
+const Type& schema();
+template <class T>
+Value value_of(const T& source);
+template <class T>
+void assign(Reading& reading, const Value& value, T& target);
+}  // namespace internal
+
+// Reads text into a T; `name` stands for the file in messages. `overrides` are "a.b.c=value"; an element of a
+// list is addressed by its index, or of a list of structs by the element's `name`: "stages.text.steps=10".
+// Lists and quotes as in YAML: "betas=[0.9, 0.99]", "prompts=['a, b']"; other text is taken as it is. Later
+// ones win. Throws one UserError that lists every problem as "file:line: key.path: what is wrong (what to
+// do)"; in the place of file:line stands "--set a.b=1" for an override.
+template <class T>
+T read_text(const std::string& yaml, const std::string& name,
+            const std::vector<std::string>& overrides = {}) {
+  internal::Reading reading(yaml, internal::Report(name, overrides), internal::schema<T>());
+  T result{};
+  internal::assign(reading, reading.value(), result);
+  reading.finish();
+  return result;
+}
+
+template <class T>
+T read_file(const std::filesystem::path& path, const std::vector<std::string>& overrides = {}) {
+  return read_text<T>(internal::read_config_file(path.string()), path.string(), overrides);
+}
+
+// Every key with its value; reads back to the same T.
+template <class T>
+std::string to_yaml(const T& value) {
+  return internal::to_yaml(internal::schema<T>(), internal::value_of(value));
+}
+
+// One key, as `pixart explain` and the reference show it.
+struct KeyInfo {
+  std::string path;           // "stages[].optimizer.lr"; [] stands for any element
+  std::string type;           // "integer", "list of text", "section" ...
+  std::string default_value;  // as YAML; "" for required keys and sections
+  std::string rule;           // "more than 0"; "" if any value is allowed
+  std::string meaning;
+  OnResume on_resume = OnResume::kFixed;
+  bool required = false;
+};
+
+namespace internal {
+std::vector<KeyInfo> keys(const Type& type);
+std::string reference_markdown(const Type& type, const std::string& title, const std::string& prefix);
+}  // namespace internal
+
+// All keys, sections before the keys inside them.
+template <class T>
+std::vector<KeyInfo> keys() {
+  return internal::keys(internal::schema<T>());
+}
+
+// A page with one table per section: key, type, default, allowed, on resume, meaning. `prefix` is put before
+// paths.
+template <class T>
+std::string reference_markdown(const std::string& title, const std::string& prefix = "") {
+  return internal::reference_markdown(internal::schema<T>(), title, prefix);
+}
+
+// A key with another value. Elements of a list of structs are matched by `name` where they have one, else by
+// index; an added or removed element, another order, and a section that appears or vanishes are changes of
+// the key itself.
+struct Change {
+  std::string path;     // as for overrides
+  std::string was, is;  // as YAML
+  OnResume on_resume = OnResume::kFixed;
+};
+
+namespace internal {
+std::vector<Change> compare(const Type& type, const Value& was, const Value& is);
+}
+
+template <class T>
+std::vector<Change> compare(const T& was, const T& is) {
+  return internal::compare(internal::schema<T>(), internal::value_of(was), internal::value_of(is));
+}
+
+// ---- The bridge between structs and schema.h. ----
+namespace internal {
+
+// A struct with fields().
+template <class T>
+concept Described = std::is_class_v<T> && requires(T& value, int visitor) {
+  T::fields(value, visitor);
+};
+
+template <class T>
+inline constexpr bool kIsOptional = false;
+template <class T>
+inline constexpr bool kIsOptional<std::optional<T>> = true;
+template <class T>
+inline constexpr bool kIsList = false;
+template <class T>
+inline constexpr bool kIsList<std::vector<T>> = true;
+
+template <class T>
+Type type_of() {
+  Type type;
+  if constexpr (kIsOptional<T>) {
+    type = type_of<typename T::value_type>();
+    type.is_optional = true;
+  } else if constexpr (kIsList<T>) {
+    type.kind = Kind::kList;
+    type.element = std::make_shared<const Type>(type_of<typename T::value_type>());
+  } else if constexpr (Described<T>) {
+    type.kind = Kind::kStruct;
+    const T fresh{};
+    T::fields(fresh, [&](std::string key, const auto& member, std::string meaning, Rule rule) {
+      using Member = std::remove_cvref_t<decltype(member)>;
+      type.fields.push_back({std::move(key), std::move(meaning), std::move(rule), type_of<Member>()});
+    });
+    type.fresh = value_of(fresh);
+  } else if constexpr (std::is_same_v<T, bool>) {
+    type.kind = Kind::kBool;
+  } else if constexpr (std::is_same_v<T, int64_t>) {
+    type.kind = Kind::kInteger;
+  } else if constexpr (std::is_same_v<T, double>) {
+    type.kind = Kind::kNumber;
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    type.kind = Kind::kPath;
+  } else {
+    static_assert(std::is_same_v<T, std::string>, "no config type; see pixart/base/rule.h for those that are");
+    type.kind = Kind::kText;
+  }
+  return type;
+}
+
+template <class T>
+const Type& schema() {
+  static const Type type = type_of<T>();
+  return type;
+}
+
+template <class T>
+Value value_of(const T& source) {
+  Value value;
+  if constexpr (kIsOptional<T>) {
+    return source ? value_of(*source) : value;
+  } else if constexpr (kIsList<T>) {
+    auto& items = value.data.template emplace<std::vector<Value>>();
+    for (const typename T::value_type& item : source) items.push_back(value_of(item));
+  } else if constexpr (Described<T>) {
+    auto& items = value.data.template emplace<std::vector<Value>>();
+    T::fields(source,
+              [&](const auto&, const auto& member, const auto&...) { items.push_back(value_of(member)); });
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    value.data = source.string();
+  } else {
+    value.data = source;
+  }
+  return value;
+}
+
+// Leaves alone what could not be read: Reading::finish() will throw.
+template <class T>
+void assign(Reading& reading, const Value& value, T& target) {
+  if constexpr (kIsOptional<T>) {
+    target.reset();
+    if (!value.is_unset()) assign(reading, value, target.emplace());
+  } else if constexpr (kIsList<T>) {
+    if (value.is_unset()) return;
+    target.clear();
+    for (const Value& item : value.items()) {
+      typename T::value_type element{};
+      assign(reading, item, element);
+      target.push_back(std::move(element));
+    }
+  } else if constexpr (Described<T>) {
+    if (value.is_unset()) return;
+    auto item = value.items().begin();
+    T::fields(target, [&](const auto&, auto& member, const auto&...) { assign(reading, *item++, member); });
+    if constexpr (requires(std::vector<std::string> & problems) {
+                    std::as_const(target).validate(problems);
+                  }) {
+      if (!value.is_correct) return;
+      std::vector<std::string> problems;
+      std::as_const(target).validate(problems);
+      reading.add(value, problems);
+    }
+  } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
+    if (const auto* text = std::get_if<std::string>(&value.data)) target = *text;
+  } else {
+    if (const auto* data = std::get_if<T>(&value.data)) target = *data;
+  }
+}
+
+}  // namespace internal
+}  // namespace pixart::config

@@ -1,0 +1,75 @@
+// Samplers: pure functions over a Denoiser. Latents are [B, C, H, W], from noise to the result; x_0 is never
+// clipped. Numbers are those of the official PixArt-alpha code
+// (diffusion/{iddpm,dpm_solver,sa_sampler,lcm_scheduler}.py).
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "pixart/diffusion/denoiser.h"
+#include "pixart/diffusion/loss.h"
+#include "pixart/diffusion/noise_schedule.h"
+
+namespace pixart::diffusion {
+
+// noise for step k = 0, 1, ..., in the latent's shape; asked for only where the step draws noise.
+using NoiseSource = std::function<at::Tensor(int64_t step)>;
+// Called after each step with the number of finished steps and the state; may be empty.
+using StepCallback = std::function<void(int64_t step, const at::Tensor& latent)>;
+
+// DPM-Solver++ 2M, midpoint, uniform in time (Lu et al. 2022); lower order last only for num_steps < 10.
+at::Tensor sample_dpm_solver_pp(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
+                                int64_t num_steps, const StepCallback& callback = {});
+
+// Ancestral IDDPM on a respaced schedule; `config` says whether the variance is learned.
+at::Tensor sample_iddpm(const Denoiser& denoiser, const NoiseSchedule& respaced, const LossConfig& config,
+                        at::Tensor latent, const NoiseSource& noise, const StepCallback& callback = {});
+
+struct DdimOptions {
+  double eta = 0;     // 0 deterministic, 1 as noisy as the ancestral sampler
+  NoiseSource noise;  // may be empty with eta 0
+  StepCallback callback;
+};
+// DDIM on a respaced schedule (Song et al. 2021).
+at::Tensor sample_ddim(const Denoiser& denoiser, const NoiseSchedule& respaced, at::Tensor latent,
+                       const DdimOptions& options);
+
+struct SaSolverOptions {
+  int64_t num_steps = 25;
+  double eta = 1;     // noise level within 0.2 <= t <= 0.8; 0 solves the ordinary differential equation
+  NoiseSource noise;  // may be empty with eta 0
+  StepCallback callback;
+};
+// SA-Solver (Xue et al. 2023): second-order predictor and corrector, one evaluation a step.
+at::Tensor sample_sa_solver(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
+                            const SaSolverOptions& options);
+
+struct LcmOptions {
+  int64_t num_steps = 4;
+  int64_t origin_steps = 50;  // steps of the teacher's solver, from which num_steps are taken
+  NoiseSource noise;
+  StepCallback callback;
+  StepCallback denoised;  // gets each step's answer, before noise is added again
+};
+// Multi-step consistency sampling (Luo et al. 2023), for a model distilled to it.
+at::Tensor sample_lcm(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
+                      const LcmOptions& options);
+
+struct SamplerOptions {
+  std::string name = "dpm_solver_pp";  // see sampler_names()
+  int64_t num_steps = 20;
+};
+std::vector<std::string> sampler_names();
+
+// Latent channels that official guidance covers with this sampler: 3 with iddpm and ddim, else all.
+int64_t guided_channels(const std::string& name, int64_t latent_channels);
+
+// By name; unknown names throw UserError listing the known ones. `train_steps`: of the linear schedule.
+at::Tensor sample(const SamplerOptions& options, const Denoiser& denoiser, int64_t train_steps,
+                  bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
+                  const StepCallback& callback = {});
+
+}  // namespace pixart::diffusion

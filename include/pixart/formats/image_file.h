@@ -1,0 +1,40 @@
+// Pictures in memory and PNG files.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace pixart {
+
+// 8-bit RGB, row-major [height, width, 3].
+struct Image {
+  int height = 0, width = 0;
+  std::vector<uint8_t> rgb;
+  Image() = default;
+  Image(int h, int w, uint8_t value = 0) : height(h), width(w), rgb(size_t(h) * w * 3, value) {}
+  uint8_t* at(int y, int x) { return rgb.data() + (size_t(y) * width + x) * 3; }
+  const uint8_t* at(int y, int x) const { return rgb.data() + (size_t(y) * width + x) * 3; }
+};
+
+namespace formats {
+
+// PNG, written atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...).
+void save_png(const std::filesystem::path& path, const Image& image, const std::map<std::string, std::string>& text = {});
+
+// Limits before allocation.
+struct DecodeLimits {
+  uint64_t file_bytes = uint64_t{64} << 20;
+  int side = 32768;
+  int64_t pixels = 100'000'000;
+};
+
+// Decodes JPEG, PNG or WebP, recognised by content. RGB; grey is spread, 16 bit reduced to its high byte, alpha
+// composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are errors.
+// Throws UserError naming `name` and the reason.
+Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
+Image load_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
+
+}  // namespace formats
+}  // namespace pixart

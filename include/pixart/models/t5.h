@@ -1,0 +1,64 @@
+// T5 v1.1 encoder (gated GELU, RMS norm, relative position buckets). Numbers must match transformers'
+// T5EncoderModel; the folder layout is Hugging Face's.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/nn/state_dict.h"
+
+namespace pixart::models {
+
+struct T5Config {
+  int64_t vocab_size = 32128;
+  int64_t d_model = 4096;
+  int64_t d_kv = 64;
+  int64_t d_ff = 10240;
+  int64_t num_layers = 24;
+  int64_t num_heads = 64;
+  int64_t relative_attention_num_buckets = 32;
+  int64_t relative_attention_max_distance = 128;
+  double layer_norm_epsilon = 1e-6;
+  std::string dtype = "float32";  // of the stored weights: "float32", "bfloat16", "float16"
+};
+
+// "t5-v1_1-small", "-base", "-large", "-xl", "-xxl".
+T5Config t5_preset(const std::string& name);
+std::vector<std::string> t5_preset_names();
+T5Config read_t5_config(
+    const std::filesystem::path& config_json);  // Hugging Face config.json; checks what we support
+void write_t5_config(const std::filesystem::path& config_json, const T5Config& config);
+
+class T5Encoder {
+ public:
+  T5Encoder(const nn::Scope& scope, const T5Config& config);
+  // ids [B, T] int64, mask [B, T] -> [B, T, d_model]. With `hidden`, appends the embeddings and each block's
+  // output.
+  at::Tensor forward(const at::Tensor& ids, const at::Tensor& mask,
+                     std::vector<at::Tensor>* hidden = nullptr) const;
+  const T5Config& config() const { return config_; }
+
+ private:
+  T5Config config_;
+  std::shared_ptr<struct T5Layers> layers_;
+};
+
+// Bucket of (key - query) = -(T-1) ... T-1: [2T-1] int64.
+at::Tensor relative_buckets(int64_t length, const T5Config& config);
+
+// Random weights of the usual scale; relative_attention_bias is drawn with standard deviation `bias_std`
+// (an untrained encoder needs about 3 to tell word order; see README "The demo").
+void initialize(nn::StateDict& state, const T5Config& config, uint64_t seed, double bias_std);
+
+// A folder with config.json and weights. dtype: "stored" keeps the file's.
+struct LoadedT5 {
+  std::unique_ptr<nn::StateDict> state;
+  std::unique_ptr<T5Encoder> encoder;
+};
+LoadedT5 load_t5(const std::filesystem::path& folder, at::Device device, const std::string& dtype = "stored");
+void save_t5(const std::filesystem::path& folder, const T5Encoder& encoder, const nn::StateDict& state);
+
+}  // namespace pixart::models

@@ -1,0 +1,16 @@
+// Choosing the device. libtorch_cuda is loaded at run time, here, and only when a GPU is asked for.
+#pragma once
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace pixart::nn {
+
+// "cpu", "cuda", "cuda:1" or "auto" (a GPU if one answers, else the CPU).
+// Throws UserError(kDevice) with the remedy if the device is not to be had.
+c10::Device select_device(const std::string& name);
+
+// Intra-op threads: 0 means the number of cores that this process may use.
+void set_num_threads(int64_t threads);
+
+}  // namespace pixart::nn

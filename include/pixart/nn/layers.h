@@ -1,0 +1,85 @@
+// Layers of the transformers: plain structs of tensors that register themselves under the published names.
+// B batch, N tokens, D width, h heads.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "pixart/nn/state_dict.h"
+
+namespace pixart::nn {
+
+struct Linear {
+  at::Tensor weight, bias;  // [out, in], [out] or undefined
+  Linear() = default;
+  Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias = true);
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+// LayerNorm without affine parameters over the last dimension, in float32 at least.
+at::Tensor layer_norm(const at::Tensor& x, double eps = 1e-6);
+
+// layer_norm(x) * (1 + scale) + shift; shift and scale [B, 1, D].
+at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
+
+// fc1, GELU (tanh form), fc2.
+struct Mlp {
+  Linear fc1, fc2;
+  Mlp() = default;
+  Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out);
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+// Self-attention: qkv rows are q, k, v, each head-major; softmax scale 1/sqrt(D/h). x [B, N, D].
+struct SelfAttention {
+  Linear qkv, proj;
+  int64_t num_heads = 1;
+  SelfAttention() = default;
+  SelfAttention(const Scope& scope, int64_t width, int64_t num_heads);
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+// Captions of a batch with the padding removed: the tokens of all samples in one row.
+struct PackedText {
+  at::Tensor tokens;  // [S, C], S the sum of the lengths
+  at::Tensor source;  // [S] int64: row of the padded [B*T] that a token came from
+  int64_t batch = 0, longest = 0;
+  at::Tensor slot;    // [B * longest] int64: token for each place; padding points to token 0. Undefined if nothing is padded
+  at::Tensor mask;    // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
+};
+
+// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. On a GPU this waits for the lengths once
+// per forward pass.
+PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
+
+// Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each sample sees
+// its own tokens only. Projections touch packed tokens only; a variable-length kernel can take over from there.
+struct CrossAttention {
+  Linear q_linear, kv_linear, proj;
+  int64_t num_heads = 1;
+  CrossAttention() = default;
+  CrossAttention(const Scope& scope, int64_t width, int64_t num_heads);
+  at::Tensor operator()(const at::Tensor& x, const PackedText& text) const;
+};
+
+// Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), then Linear, SiLU, Linear.
+struct TimestepEmbedder {
+  Linear mlp0, mlp2;
+  TimestepEmbedder() = default;
+  TimestepEmbedder(const Scope& scope, int64_t width);
+  at::Tensor operator()(const at::Tensor& t) const;  // t [B], any type
+};
+
+// Convolution p x p with stride p as one matrix product: [B, C, H, W] -> [B, N, D], row-major tokens.
+struct PatchEmbed {
+  at::Tensor weight, bias;  // [D, C, p, p], [D]
+  PatchEmbed() = default;
+  PatchEmbed(const Scope& scope, int64_t channels, int64_t patch_size, int64_t width);
+  at::Tensor operator()(const at::Tensor& latent) const;
+};
+
+// [B, rows*cols, p*p*O], the channel fastest, -> [B, O, rows*p, cols*p].
+at::Tensor unpatchify(const at::Tensor& tokens, int64_t rows, int64_t cols, int64_t patch_size);
+
+}  // namespace pixart::nn

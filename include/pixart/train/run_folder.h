@@ -1,0 +1,43 @@
+// The run folder: where everything of a run lies, and who may write to it.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/train/run_config.h"
+
+namespace pixart::train {
+
+// run.yaml, events.jsonl, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, cache/, autoencoder/, text_encoder/.
+struct RunFolder {
+  std::filesystem::path root;
+  std::filesystem::path config() const { return root / "run.yaml"; }
+  std::filesystem::path events() const { return root / "events.jsonl"; }
+  std::filesystem::path log() const { return root / "logs" / "rank-0.log"; }
+  std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
+  std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
+  std::filesystem::path cache() const { return root / "cache"; }
+  std::filesystem::path autoencoder() const { return root / "autoencoder"; }
+  std::filesystem::path text_encoder() const { return root / "text_encoder"; }
+};
+
+// Exclusive use of a run folder for the life of the object (released by the system when the process dies).
+// Throws UserError(kFolderOwned) naming host and process of the owner.
+class RunLock {
+ public:
+  explicit RunLock(const RunFolder& folder);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int descriptor_ = -1;
+};
+
+// Makes the folder, or, if it holds a run already, checks that `config` may continue it: a key that differs is an
+// error unless it is free, or needs permission and stands in `allowed` (all violations at once).
+// Then writes the resolved run.yaml.
+void open_run_folder(const RunFolder& folder, const RunConfig& config, const std::vector<std::string>& allowed);
+
+}  // namespace pixart::train

@@ -1,0 +1,75 @@
+// One training step, whatever is trained.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "pixart/nn/state_dict.h"
+#include "pixart/optim/adamw.h"
+#include "pixart/optim/flat_parameters.h"
+#include "pixart/optim/lr_schedule.h"
+#include "pixart/train/objective.h"
+
+namespace pixart::train {
+
+struct TrainerConfig {
+  int64_t steps = 0;             // of the whole stage; shapes the learning rate
+  int64_t batch_size = 0;        // samples per optimizer step
+  int64_t micro_batch_size = 0;  // 0: the whole batch
+  optim::AdamWConfig optimizer;
+  optim::LrScheduleConfig lr_schedule;
+  double gradient_clip = 0;      // 0: none
+  double ema_decay = 0;
+  bool ema_warmup = false;       // min(ema_decay, (1 + n) / (10 + n))
+  uint64_t order_seed = 0;       // of the epochs' permutations
+  int64_t max_skipped = 10;      // steps with a loss or gradient that is not finite before giving up
+};
+
+struct StepResult {
+  int64_t step = 0;              // index of the step just made, from 0
+  at::Tensor loss;               // scalar on the device; read it at logging steps only
+  double gradient_norm = 0;      // before clipping
+  double lr = 0;
+  bool skipped = false;          // loss or gradient was not finite: weights untouched
+};
+
+class Trainer {
+ public:
+  // `model`'s trainable tensors become views of one buffer.
+  Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective);
+
+  // One optimizer step. Throws UserError(kNumerics) beyond the allowed number of skipped steps.
+  StepResult train_step();
+
+  // Makes the trainable tensors of `other` (same architecture) views of the averaged weights and copies the buffers.
+  void bind_average(nn::StateDict& other) const;
+
+  int64_t step() const { return step_; }
+  const TrainerConfig& config() const { return config_; }
+
+  // Everything that a checkpoint must hold beside the model itself.
+  struct State {
+    at::Tensor values, ema;      // flat, live references
+    optim::AdamWState* optimizer;
+    int64_t* step;
+    int64_t* skipped;
+  };
+  State state();
+  std::vector<at::Tensor> views(const at::Tensor& flat) const { return flat_.views(flat); }
+
+ private:
+  MicroBatch micro_batch(int64_t micro_step) const;
+  int64_t row_of(int64_t position) const;
+
+  TrainerConfig config_;
+  nn::StateDict& model_;
+  Objective& objective_;
+  optim::FlatParameters flat_;
+  optim::AdamWState optimizer_;
+  at::Tensor ema_;
+  int64_t step_ = 0, skipped_ = 0;
+  mutable int64_t epoch_ = -1;
+  mutable std::vector<int64_t> order_;  // permutation of `epoch_`
+};
+
+}  // namespace pixart::train

@@ -1,0 +1,193 @@
+#include "pixart/base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "pixart/base/error.h"
+
+namespace pixart {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kTemporaryPrefix = ".tmp-";
+
+[[noreturn]] void storage_error(const std::string& what, const fs::path& path, int error) {
+  const char* remedy = "";
+  if (error == ENOSPC || error == EDQUOT) remedy = " Free some space and start the same command again.";
+  if (error == EFBIG) remedy = " The system limits the size of files (ulimit -f).";
+  if (error == EACCES || error == EPERM || error == EROFS) remedy = " Choose a folder that you may write to.";
+  if (error == ENOENT) remedy = " The folder that it belongs into does not exist.";
+  if (error == EIO) remedy = " The disk or its file server fails.";
+  throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), std::strerror(error), remedy),
+                  ExitCode::kStorage);
+}
+
+[[noreturn]] void read_error(const fs::path& path, int error) {
+  throw UserError(fmt::format("cannot read {}: {}.", path.string(), std::strerror(error)));
+}
+
+// Closes a descriptor at the end of a scope.
+struct Descriptor {
+  int value;
+  ~Descriptor() {
+    if (value >= 0) ::close(value);
+  }
+};
+
+// Random, because process ids repeat: every container has its own process 1, and shared disks have many
+// hosts.
+fs::path temporary_beside(const fs::path& path) {
+  std::random_device device;
+  const uint64_t nonce = uint64_t(device()) << 32 | device();
+  return path.parent_path() / fmt::format("{}{}-{:016x}", kTemporaryPrefix, path.filename().string(), nonce);
+}
+
+fs::path parent_of(const fs::path& path) {
+  return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), size_t{1} << 30));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) storage_error("write", path, errno);
+    bytes.remove_prefix(size_t(written));
+  }
+}
+
+void rename_or_throw(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) storage_error("rename to", to, errno);
+}
+
+// Puts `staged` in the place of `target` and returns where the old one is now, or an empty path if there was
+// none.
+fs::path replace_folder(const fs::path& staged, const fs::path& target) {
+  if (::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return staged;
+  std::error_code error;
+  if (!fs::exists(fs::symlink_status(target, error))) {
+    rename_or_throw(staged, target);
+    return {};
+  }
+  // File systems without exchange (NFS): for a moment neither stands under its name, so a failure puts the
+  // old back.
+  const fs::path old = temporary_beside(target);
+  rename_or_throw(target, old);
+  if (::rename(staged.c_str(), target.c_str()) == 0) return old;
+  const int reason = errno;
+  rename_or_throw(old, target);
+  storage_error("rename to", target, reason);
+}
+
+void sync_tree(const fs::path& folder) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->is_regular_file() || at->is_directory()) sync_path(at->path());
+  }
+  if (error) storage_error("list", folder, error.value());
+  sync_path(folder);
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, uint64_t limit_bytes) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  struct stat info {};
+  if (file.value < 0 || ::fstat(file.value, &info) != 0) read_error(path, errno);
+  if (S_ISDIR(info.st_mode)) read_error(path, EISDIR);
+  std::string bytes;
+  bytes.reserve(std::min(uint64_t(info.st_size), limit_bytes));
+  std::vector<char> buffer(1 << 18);
+  while (true) {
+    const ssize_t count = ::read(file.value, buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) read_error(path, errno);
+    if (count == 0) return bytes;
+    bytes.append(buffer.data(), size_t(count));
+    if (bytes.size() > limit_bytes) {
+      throw UserError(
+          fmt::format("{} is larger than {} bytes, the limit for such a file.", path.string(), limit_bytes));
+    }
+  }
+}
+
+void sync_path(const fs::path& path) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.value < 0) storage_error("open", path, errno);
+  if (::fsync(file.value) != 0) storage_error("sync", path, errno);
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(temporary_beside(path_)) {
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) storage_error("create", path_, errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::string_view bytes) { write_all(descriptor_, bytes, path_); }
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) storage_error("write", path_, errno);
+  rename_or_throw(temporary_, path_);
+  ::close(descriptor_);
+  descriptor_ = -1;
+  sync_path(parent_of(path_));
+}
+
+void write_file_atomically(const fs::path& path, std::string_view bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+void create_folders(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) storage_error("create folder", path, error.value());
+}
+
+StagedFolder::StagedFolder(fs::path final_path) : final_(std::move(final_path)) {
+  if (final_.filename().empty()) final_ = final_.parent_path();
+  PIXART_CHECK(!final_.empty());
+  create_folders(parent_of(final_));
+  temporary_ = temporary_beside(final_);
+  if (::mkdir(temporary_.c_str(), 0777) != 0) storage_error("create folder", temporary_, errno);
+}
+
+StagedFolder::~StagedFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(temporary_, ignored);
+}
+
+void StagedFolder::commit() {
+  PIXART_CHECK(!committed_);
+  sync_tree(temporary_);
+  const fs::path old = replace_folder(temporary_, final_);
+  committed_ = true;
+  sync_path(parent_of(final_));
+  std::error_code ignored;  // what cannot be deleted now is a leftover, see remove_leftovers()
+  if (!old.empty()) fs::remove_all(old, ignored);
+}
+
+void remove_leftovers(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> leftovers;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (at->path().filename().string().starts_with(kTemporaryPrefix)) leftovers.push_back(at->path());
+  }
+  for (const auto& path : leftovers) fs::remove_all(path, error);
+}
+
+}  // namespace pixart

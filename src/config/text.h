@@ -1,0 +1,18 @@
+// How types, rules and values are written in messages, files and the reference.
+#pragma once
+#include <string>
+
+#include "pixart/config/schema.h"
+
+namespace pixart::config::internal {
+
+std::string type_name(const Type& type);                      // "list of numbers", "integer"
+std::string rule_text(const Rule& rule);                      // "more than 0"; "" if any value is allowed
+std::string flow_text(const Type& type, const Value& value);  // YAML on one line: [0.9, 0.999]
+std::string path_below(const std::string& path, const std::string& key);
+
+// The name by which an element of a list can be addressed in a path: `name`, or its index where a name is
+// empty or would not be read as one.
+std::string element_name(const std::string& name, size_t index);
+
+}  // namespace pixart::config::internal

@@ -1,0 +1,56 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "pixart/base/error.h"
+#include "pixart/diffusion/samplers.h"
+
+namespace pixart::diffusion {
+
+namespace {
+
+constexpr double kDataVariance = 0.25;   // sigma_data = 0.5
+constexpr double kTimestepScale = 10.0;  // makes the answer the input itself at t = 0 only
+
+// Every (origin_steps / num_steps)-th of the teacher's timesteps, from the noisiest.
+std::vector<int64_t> lcm_timesteps(int64_t train_steps, const LcmOptions& options) {
+  const auto [num_steps, origin_steps] = std::pair(options.num_steps, options.origin_steps);
+  if (origin_steps < 1 || origin_steps > train_steps) {
+    throw UserError(fmt::format("LCM takes its steps from {} of {} training steps; write 1 to {}.",
+                                origin_steps, train_steps, train_steps));
+  }
+  if (num_steps < 1 || num_steps > origin_steps) {
+    throw UserError(fmt::format("{} LCM steps; write 1 to {}.", num_steps, origin_steps));
+  }
+  const int64_t stride = train_steps / origin_steps, skip = origin_steps / num_steps;
+  std::vector<int64_t> timesteps;
+  for (int64_t k = 0; k < num_steps; ++k) timesteps.push_back((origin_steps - k * skip) * stride - 1);
+  return timesteps;
+}
+
+}  // namespace
+
+at::Tensor sample_lcm(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
+                      const LcmOptions& options) {
+  PIXART_CHECK(full.num_steps() == full.num_train_steps, "LCM on a respaced schedule");
+  const auto timesteps = lcm_timesteps(full.num_train_steps, options);
+  for (int64_t k = 0; k < options.num_steps; ++k) {
+    const auto t = size_t(timesteps[size_t(k)]);
+    const double scaled = kTimestepScale * double(t), spread = scaled * scaled + kDataVariance;
+    const at::Tensor noise = predict_noise(denoiser, latent, double(t));
+    const at::Tensor xstart =
+        (latent - full.sqrt_one_minus_alphas_cumprod[t] * noise) / full.sqrt_alphas_cumprod[t];
+    const at::Tensor denoised = (scaled / std::sqrt(spread)) * xstart + (kDataVariance / spread) * latent;
+    if (options.denoised) options.denoised(k + 1, denoised);
+    latent = denoised;
+    if (k + 1 < options.num_steps) {
+      const auto next = size_t(timesteps[size_t(k + 1)]);
+      latent = full.sqrt_alphas_cumprod[next] * denoised +
+               full.sqrt_one_minus_alphas_cumprod[next] * options.noise(k);
+    }
+    if (options.callback) options.callback(k + 1, latent);
+  }
+  return latent;
+}
+
+}  // namespace pixart::diffusion

@@ -1,0 +1,101 @@
+#include "pixart/diffusion/samplers.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+
+namespace pixart::diffusion {
+
+namespace {
+
+constexpr int64_t kAncestralGuidedChannels = 3;
+
+struct Request {
+  const Denoiser& denoiser;
+  int64_t num_steps, train_steps;
+  bool learn_sigma;
+  at::Tensor latent;
+  const NoiseSource& noise;
+  const StepCallback& callback;
+
+  NoiseSchedule full() const { return make_noise_schedule("linear", train_steps); }
+  NoiseSchedule respaced() const {
+    return make_noise_schedule("linear", train_steps, std::to_string(num_steps));
+  }
+};
+
+at::Tensor dpm_solver_pp(const Request& r) {
+  return sample_dpm_solver_pp(r.denoiser, r.full(), r.latent, r.num_steps, r.callback);
+}
+
+at::Tensor iddpm(const Request& r) {
+  LossConfig config;
+  config.learn_sigma = r.learn_sigma;
+  return sample_iddpm(r.denoiser, r.respaced(), config, r.latent, r.noise, r.callback);
+}
+
+at::Tensor ddim(const Request& r) {
+  return sample_ddim(r.denoiser, r.respaced(), r.latent,
+                     {.eta = 0, .noise = r.noise, .callback = r.callback});
+}
+
+at::Tensor sa_solver(const Request& r) {
+  SaSolverOptions options;
+  options.num_steps = r.num_steps;
+  options.noise = r.noise;
+  options.callback = r.callback;
+  return sample_sa_solver(r.denoiser, r.full(), r.latent, options);
+}
+
+at::Tensor lcm(const Request& r) {
+  LcmOptions options;
+  options.num_steps = r.num_steps;
+  options.noise = r.noise;
+  options.callback = r.callback;
+  return sample_lcm(r.denoiser, r.full(), r.latent, options);
+}
+
+struct NamedSampler {
+  const char* name;
+  at::Tensor (*run)(const Request&);
+  bool guides_three_channels;
+};
+constexpr NamedSampler kSamplers[] = {
+    {"dpm_solver_pp", dpm_solver_pp, false}, {"iddpm", iddpm, true}, {"ddim", ddim, true},
+    {"sa_solver", sa_solver, false},         {"lcm", lcm, false},
+};
+
+const NamedSampler& find_sampler(const std::string& name) {
+  for (const auto& sampler : kSamplers) {
+    if (name == sampler.name) return sampler;
+  }
+  const auto known = sampler_names();
+  throw UserError(
+      fmt::format("Unknown sampler '{}'. Known: {}.{}", name, join(known, ", "), did_you_mean(name, known)));
+}
+
+}  // namespace
+
+std::vector<std::string> sampler_names() {
+  std::vector<std::string> names;
+  for (const auto& sampler : kSamplers) names.emplace_back(sampler.name);
+  return names;
+}
+
+int64_t guided_channels(const std::string& name, int64_t latent_channels) {
+  return find_sampler(name).guides_three_channels ? std::min(kAncestralGuidedChannels, latent_channels)
+                                                  : latent_channels;
+}
+
+at::Tensor sample(const SamplerOptions& options, const Denoiser& denoiser, int64_t train_steps,
+                  bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
+                  const StepCallback& callback) {
+  return find_sampler(options.name)
+      .run({denoiser, options.num_steps, train_steps, learn_sigma, std::move(latent), noise, callback});
+}
+
+}  // namespace pixart::diffusion

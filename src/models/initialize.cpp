@@ -1,0 +1,76 @@
+// Initial weights of DiT and PixArt, by parameter name (PixArt-alpha and DiT: initialize_weights()).
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+#include "pixart/models/dit.h"
+#include "pixart/models/pixart.h"
+#include "pixart/nn/random_fill.h"
+
+namespace pixart::models {
+
+namespace {
+
+bool has(const std::string& name, const std::string& part) { return name.find(part) != std::string::npos; }
+bool ends_with(const std::string& name, const std::string& end) {
+  return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
+}
+
+double fan_in(const at::Tensor& weight) { return double(weight.numel() / weight.size(0)); }
+
+void xavier_uniform(const at::Tensor& weight, const std::string& name, uint64_t seed) {
+  const double bound = std::sqrt(6.0 / (fan_in(weight) + double(weight.size(0))));
+  nn::fill_uniform_named(weight, name, seed, -bound, bound);
+}
+
+void embedder(const at::Tensor& weight, const std::string& name, const TransformerInit& init) {
+  double spread = init.embedder_std.value_or(0.02);
+  if (spread == 0) spread = 1.0 / std::sqrt(fan_in(weight));
+  nn::fill_normal_named(weight, name, init.seed, spread);
+}
+
+// What DiT and PixArt have in common. Returns false for names that need a rule of their own.
+bool common_rule(const nn::Parameter& p, const TransformerInit& init) {
+  if (has(p.name, "t_embedder.mlp") && ends_with(p.name, ".weight")) return embedder(p.tensor, p.name, init), true;
+  if (has(p.name, "final_layer.linear") || ends_with(p.name, ".bias")) return at::Tensor(p.tensor).zero_(), true;
+  if (p.tensor.dim() < 2 || has(p.name, "table")) return false;
+  return xavier_uniform(p.tensor, p.name, init.seed), true;
+}
+
+}  // namespace
+
+void initialize(nn::StateDict& state, const DitConfig& config, const TransformerInit& init) {
+  at::NoGradGuard no_grad;
+  const int64_t side = config.input_size / config.patch_size;
+  for (const auto& p : state.items()) {
+    at::Tensor tensor = p.tensor;
+    if (p.name == "pos_embed") tensor.copy_(sincos_positions(config.hidden_size, side, side, side, 1.0));
+    else if (p.name == "y_embedder.embedding_table.weight") nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
+    else if (has(p.name, "adaLN_modulation")) tensor.zero_();
+    else PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
+  }
+}
+
+void initialize(nn::StateDict& state, const PixArtConfig& config, const TransformerInit& init) {
+  at::NoGradGuard no_grad;
+  const int64_t side = config.input_size / config.patch_size;
+  const double table_spread = 1.0 / std::sqrt(double(config.hidden_size));
+  for (const auto& p : state.items()) {
+    at::Tensor tensor = p.tensor;
+    const bool is_weight = ends_with(p.name, ".weight");
+    if (p.name == "pos_embed") tensor.copy_(sincos_positions(config.hidden_size, side, side, side, config.position_scale));
+    else if (p.name == "y_embedder.y_embedding") nn::fill_normal_named(tensor, p.name, init.seed, 1.0 / std::sqrt(double(config.caption_channels)));
+    else if (ends_with(p.name, "scale_shift_table")) nn::fill_normal_named(tensor, p.name, init.seed, table_spread);
+    else if (has(p.name, "cross_attn.proj")) tensor.zero_();
+    else if (p.name == "x_embedder.proj.bias") {  // left at PyTorch's convolution default by the released code
+      const double bound = 1.0 / std::sqrt(double(config.in_channels * config.patch_size * config.patch_size));
+      nn::fill_uniform_named(tensor, p.name, init.seed, -bound, bound);
+    } else if (is_weight && has(p.name, "y_proj")) embedder(tensor, p.name, init);
+    else if (is_weight && (has(p.name, "t_block") || has(p.name, "csize_embedder") || has(p.name, "ar_embedder"))) nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
+    else PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
+  }
+}
+
+}  // namespace pixart::models

@@ -1,0 +1,143 @@
+#include "pixart/models/pixart.h"
+
+#include <ATen/ATen.h>
+
+#include <map>
+#include <mutex>
+
+#include "../positions.h"
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/nn/layers.h"
+
+namespace pixart::models {
+
+namespace {
+
+struct Block {
+  at::Tensor table;  // scale_shift_table [6, D]
+  nn::SelfAttention attn;
+  nn::CrossAttention cross_attn;
+  nn::Mlp mlp;
+
+  Block(const nn::Scope& scope, const PixArtConfig& c)
+      : table(scope.parameter("scale_shift_table", {6, c.hidden_size})), attn(scope / "attn", c.hidden_size, c.num_heads),
+        cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
+        mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
+
+  // x [B, N, D], modulation [B, 6, D] of the timestep. Cross-attention has neither norm nor gate.
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text) const {
+    const auto m = (table.unsqueeze(0) + modulation).chunk(6, 1);
+    at::Tensor after = at::addcmul(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
+    after = after + cross_attn(after, text);
+    return at::addcmul(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
+  }
+};
+
+}  // namespace
+
+struct PixArtLayers {
+  at::Tensor positions, null_caption;
+  nn::PatchEmbed x_embedder;
+  nn::TimestepEmbedder t_embedder, csize_embedder, ar_embedder;
+  nn::Linear t_block;
+  nn::Mlp y_proj;
+  std::vector<Block> blocks;
+  at::Tensor final_table;  // [2, D]: shift, scale
+  nn::Linear final_linear;
+  std::map<std::pair<int64_t, int64_t>, at::Tensor> grids;  // positions made for other grids
+  std::mutex grids_mutex;
+
+  PixArtLayers(const nn::Scope& scope, const PixArtConfig& c) {
+    const int64_t side = c.input_size / c.patch_size;
+    positions = scope.buffer("pos_embed", {1, side * side, c.hidden_size});
+    x_embedder = {scope / "x_embedder" / "proj", c.in_channels, c.patch_size, c.hidden_size};
+    t_embedder = {scope / "t_embedder", c.hidden_size};
+    t_block = {scope / "t_block" / 1, c.hidden_size, 6 * c.hidden_size};
+    null_caption = (scope / "y_embedder").buffer("y_embedding", {c.max_tokens, c.caption_channels});
+    y_proj = {scope / "y_embedder" / "y_proj", c.caption_channels, c.hidden_size, c.hidden_size};
+    if (c.multi_scale) {
+      csize_embedder = {scope / "csize_embedder", c.hidden_size / 3};
+      ar_embedder = {scope / "ar_embedder", c.hidden_size / 3};
+    }
+    for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c);
+    final_table = (scope / "final_layer").parameter("scale_shift_table", {2, c.hidden_size});
+    final_linear = {scope / "final_layer" / "linear", c.hidden_size, c.patch_size * c.patch_size * c.out_channels()};
+  }
+
+  // PixArt-MS makes positions for the latent's grid; the fixed model has its table.
+  at::Tensor positions_for(const PixArtConfig& c, int64_t rows, int64_t cols) {
+    if (!c.multi_scale) {
+      PIXART_CHECK(rows * cols == positions.size(1), "grid of {} x {}; this model has {} positions", rows, cols, positions.size(1));
+      return positions;
+    }
+    const std::scoped_lock lock(grids_mutex);
+    auto& table = grids[{rows, cols}];
+    if (!table.defined()) table = sincos_positions(c.hidden_size, rows, cols, c.input_size / c.patch_size, c.position_scale).to(positions.options());
+    return table;
+  }
+
+  // [B, D]: the timestep, and for PixArt-MS height, width and aspect ratio.
+  at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const TextCondition& text) const {
+    const at::Tensor time = t_embedder(timestep);
+    if (!c.multi_scale) return time;
+    PIXART_CHECK(text.image_size.defined() && text.aspect_ratio.defined(), "PixArt-MS needs image sizes and aspect ratios");
+    const int64_t batch = text.image_size.size(0);
+    const at::Tensor size = csize_embedder(text.image_size.reshape({2 * batch})).view({batch, -1});
+    const at::Tensor micro = at::cat({size, ar_embedder(text.aspect_ratio.reshape({batch}))}, 1);
+    return time + (micro.size(0) == time.size(0) ? micro : micro.repeat({time.size(0) / micro.size(0), 1}));
+  }
+
+  // Caption tokens after token drop and projection, padding removed.
+  nn::PackedText caption(const TextCondition& text, at::ScalarType dtype) const {
+    at::Tensor features = text.caption.dim() == 4 ? text.caption.squeeze(1) : text.caption;
+    features = features.to(dtype);
+    if (text.drop.defined()) {
+      PIXART_CHECK(features.size(1) == null_caption.size(0), "captions of {} tokens, null caption of {}", features.size(1), null_caption.size(0));
+      features = at::where(text.drop.to(at::kBool).view({-1, 1, 1}), null_caption.to(dtype).unsqueeze(0), features);
+    }
+    nn::PackedText packed = nn::pack_text(features, text.mask);
+    packed.tokens = y_proj(packed.tokens);
+    return packed;
+  }
+};
+
+PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config) : config_(config), layers_(std::make_shared<PixArtLayers>(scope, config)) {
+  PIXART_CHECK(config.hidden_size % config.num_heads == 0 && config.hidden_size % 4 == 0 && config.input_size % config.patch_size == 0,
+               "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads, config.input_size, config.patch_size);
+  PIXART_CHECK(!config.multi_scale || config.hidden_size % 3 == 0, "PixArt-MS needs a width that 3 divides, not {}", config.hidden_size);
+}
+
+at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text, std::vector<at::Tensor>* block_outputs) const {
+  auto& l = *layers_;
+  const auto dtype = l.x_embedder.weight.scalar_type();
+  const int64_t rows = latent.size(2) / config_.patch_size, cols = latent.size(3) / config_.patch_size;
+  at::Tensor x = l.x_embedder(latent.to(dtype)) + l.positions_for(config_, rows, cols);
+  const at::Tensor condition = l.condition(config_, timestep, text);
+  const at::Tensor modulation = l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size});
+  const nn::PackedText packed = l.caption(text, dtype);
+  for (const auto& block : l.blocks) {
+    x = block(x, modulation, packed);
+    if (block_outputs != nullptr) block_outputs->push_back(x);
+  }
+  const auto m = (l.final_table.unsqueeze(0) + condition.unsqueeze(1)).chunk(2, 1);
+  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]));
+  return nn::unpatchify(x, rows, cols, config_.patch_size);
+}
+
+at::Tensor PixArt::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text, double scale) const {
+  const at::Tensor half = latent.chunk(2)[0];
+  return guide_three_channels(forward(at::cat({half, half}), timestep, text), scale);
+}
+
+at::Tensor PixArt::null_caption() const { return layers_->null_caption; }
+
+std::vector<std::string> pixart_preset_names() { return {"PixArt-XL/2", "PixArt-MS-XL/2"}; }
+
+PixArtConfig pixart_preset(const std::string& name) {
+  if (name == "PixArt-XL/2") return {};
+  if (name == "PixArt-MS-XL/2") return {.input_size = 128, .position_scale = 2.0, .multi_scale = true};
+  throw UserError(fmt::format("no PixArt is called '{}'; known: {}.{}", name, join(pixart_preset_names(), ", "), did_you_mean(name, pixart_preset_names())));
+}
+
+}  // namespace pixart::models

@@ -1,0 +1,177 @@
+// T5 encoders in Hugging Face's folder layout.
+#include <ATen/ATen.h>
+
+#include "../json_config.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/models/t5.h"
+
+namespace pixart::models {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kEmbedding = "shared.weight";
+constexpr const char* kTiedEmbedding = "encoder.embed_tokens.weight";
+
+struct Dtype {
+  const char* name;
+  at::ScalarType type;
+};
+constexpr Dtype kDtypes[] = {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}};
+
+std::vector<std::string> dtype_names() {
+  std::vector<std::string> names;
+  for (const auto& dtype : kDtypes) names.emplace_back(dtype.name);
+  return names;
+}
+
+std::optional<at::ScalarType> dtype_called(const std::string& name) {
+  for (const auto& dtype : kDtypes)
+    if (name == dtype.name) return dtype.type;
+  return std::nullopt;
+}
+
+std::string dtype_name(at::ScalarType type) {
+  for (const auto& dtype : kDtypes)
+    if (type == dtype.type) return dtype.name;
+  PIXART_CHECK(false, "T5 weights of type {}", c10::toString(type));
+}
+
+// Models with the same tensors but other arithmetic (T5 1.0, mT5, UMT5, other activations) must not pass for
+// T5 v1.1.
+void check_kind(JsonConfig& json) {
+  json.only("model_type", "t5", /*absent_is_fine=*/false);
+  json.only("feed_forward_proj", "gated-gelu", /*absent_is_fine=*/false);
+  json.only("dense_act_fn", "gelu_new");
+  json.only("is_gated_act", true);
+}
+
+void check_buckets(JsonConfig& json, const T5Config& c) {
+  const int64_t buckets = c.relative_attention_num_buckets;
+  if (buckets < 4 || buckets % 2 != 0) {
+    json.problems().add(
+        fmt::format("relative_attention_num_buckets is {}; only even numbers >= 4 are supported.", buckets));
+  } else if (c.relative_attention_max_distance <= buckets / 4) {
+    json.problems().add(fmt::format(
+        "relative_attention_max_distance is {}; it must be larger than {}, a quarter of the buckets.",
+        c.relative_attention_max_distance, buckets / 4));
+  }
+}
+
+// Some files hold the embedding twice, some only under the name of the tied copy.
+void drop_tied_copy(std::map<std::string, at::Tensor>& tensors, const fs::path& folder) {
+  const auto copy = tensors.find(kTiedEmbedding);
+  if (copy == tensors.end()) return;
+  const auto [original, was_absent] = tensors.emplace(kEmbedding, copy->second);
+  if (!was_absent && !at::equal(original->second, copy->second)) {
+    throw UserError(fmt::format(
+        "{}: {} and {} differ; a T5 v1.1 encoder has one embedding. Is this another kind of model?",
+        folder.string(), kEmbedding, kTiedEmbedding));
+  }
+  tensors.erase(copy);
+}
+
+// A whole T5 holds the decoder and its output layer, too.
+void check_weights(const std::map<std::string, at::Tensor>& tensors, const T5Config& config,
+                   const fs::path& folder) {
+  nn::StateDict shapes({.dtype = at::kFloat,
+                        .device = at::kMeta});  // copying into it checks names and shapes, and moves nothing
+  const T5Encoder encoder(nn::Scope(shapes), config);
+  nn::load_state(shapes, tensors, folder.string(),
+                 {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}});
+}
+
+void release_storage(nn::StateDict& state) {
+  for (const auto& item : state.items()) item.tensor.set_data(at::empty({0}, item.tensor.options()));
+}
+
+// Hands the loaded tensors over to the parameters, one by one: the largest encoder's weights (19 GB) are in
+// memory once.
+void adopt(nn::StateDict& state, std::map<std::string, at::Tensor>& tensors) {
+  for (const auto& item : state.items()) {
+    const auto node = tensors.extract(item.name);
+    item.tensor.set_data(node.mapped().to(item.tensor.options()));
+  }
+}
+
+}  // namespace
+
+T5Config read_t5_config(const fs::path& config_json) {
+  JsonConfig json(config_json);
+  check_kind(json);
+  T5Config c;
+  c.vocab_size = json.count("vocab_size");
+  c.d_model = json.count("d_model");
+  c.d_kv = json.count("d_kv");
+  c.d_ff = json.count("d_ff");
+  c.num_layers = json.count("num_layers");
+  c.num_heads = json.count("num_heads");
+  c.relative_attention_num_buckets =
+      json.count("relative_attention_num_buckets", c.relative_attention_num_buckets);
+  c.relative_attention_max_distance =
+      json.count("relative_attention_max_distance", c.relative_attention_max_distance);
+  check_buckets(json, c);
+  c.layer_norm_epsilon = json.positive("layer_norm_epsilon", c.layer_norm_epsilon);
+  const std::string key = json.has("dtype") ? "dtype" : "torch_dtype";  // today's name and the older one
+  c.dtype = json.text(key, c.dtype);
+  if (!dtype_called(c.dtype))
+    json.problems().add(fmt::format("{} is \"{}\"; supported: {}.", key, c.dtype, join(dtype_names(), ", ")));
+  json.finish();
+  return c;
+}
+
+void write_t5_config(const fs::path& config_json, const T5Config& c) {
+  write_json(config_json, {{"architectures", {"T5EncoderModel"}},
+                           {"model_type", "t5"},
+                           {"vocab_size", c.vocab_size},
+                           {"d_model", c.d_model},
+                           {"d_kv", c.d_kv},
+                           {"d_ff", c.d_ff},
+                           {"num_layers", c.num_layers},
+                           {"num_heads", c.num_heads},
+                           {"relative_attention_num_buckets", c.relative_attention_num_buckets},
+                           {"relative_attention_max_distance", c.relative_attention_max_distance},
+                           {"layer_norm_epsilon", c.layer_norm_epsilon},
+                           {"feed_forward_proj", "gated-gelu"},
+                           {"dense_act_fn", "gelu_new"},
+                           {"is_gated_act", true},
+                           {"is_encoder_decoder", false},
+                           {"tie_word_embeddings", false},
+                           {"use_cache", false},
+                           {"pad_token_id", 0},
+                           {"eos_token_id", 1},
+                           {"torch_dtype", c.dtype}});
+}
+
+LoadedT5 load_t5(const fs::path& folder, at::Device device, const std::string& dtype) {
+  T5Config config = read_t5_config(folder / "config.json");
+  if (dtype != "stored") config.dtype = dtype;
+  const auto type = dtype_called(config.dtype);
+  if (!type)
+    throw UserError(fmt::format("T5 weights cannot be loaded as '{}'; possible: stored, {}.", dtype,
+                                join(dtype_names(), ", ")));
+  LoadedT5 loaded;
+  loaded.state = std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = *type, .device = device});
+  loaded.encoder = std::make_unique<T5Encoder>(nn::Scope(*loaded.state), config);
+  release_storage(*loaded.state);
+  auto tensors = formats::load_weights(folder).tensors;
+  drop_tied_copy(tensors, folder);
+  check_weights(tensors, config, folder);
+  adopt(*loaded.state, tensors);
+  return loaded;
+}
+
+void save_t5(const fs::path& folder, const T5Encoder& encoder, const nn::StateDict& state) {
+  T5Config config = encoder.config();
+  config.dtype = dtype_name(state.options().dtype);
+  std::vector<formats::NamedTensor> tensors;
+  for (const auto& item : state.items()) tensors.push_back({item.name, item.tensor});
+  create_folders(folder);
+  formats::save_safetensors(folder / "model.safetensors", tensors);
+  write_t5_config(folder / "config.json", config);
+}
+
+}  // namespace pixart::models

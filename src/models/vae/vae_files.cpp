@@ -1,0 +1,113 @@
+// Autoencoders in diffusers' folder layout.
+#include <ATen/ATen.h>
+
+#include "../json_config.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/models/vae.h"
+#include "vae_rules.h"
+
+namespace pixart::models {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr size_t kMostLevels = 8;
+
+std::vector<std::string> block_types(const VaeConfig& c, const char* type) {
+  return std::vector<std::string>(c.block_out_channels.size(), type);
+}
+
+void check_kind(JsonConfig& json, const VaeConfig& c) {
+  json.only("_class_name", "AutoencoderKL");
+  json.only("act_fn", "silu");
+  json.only("out_channels", c.in_channels);
+  json.only("down_block_types", block_types(c, "DownEncoderBlock2D"));
+  json.only("up_block_types", block_types(c, "UpDecoderBlock2D"));
+  json.only("mid_block_add_attention", true);
+  json.only("use_quant_conv", true);
+  json.only("use_post_quant_conv", true);
+  json.only("shift_factor", nullptr);
+}
+
+}  // namespace
+
+void add_problems(const VaeConfig& c, Problems& problems) {
+  if (c.block_out_channels.empty() || c.block_out_channels.size() > kMostLevels)
+    problems.add(fmt::format("block_out_channels has {} entries; 1 to {} are supported.",
+                             c.block_out_channels.size(), kMostLevels));
+  for (const int64_t width : c.block_out_channels)
+    if (c.norm_num_groups < 1 || width < 1 || width % c.norm_num_groups != 0)
+      problems.add(fmt::format("norm_num_groups {} does not divide {} of block_out_channels.",
+                               c.norm_num_groups, width));
+  for (const auto* list : {&c.latents_mean, &c.latents_std})
+    if (!list->empty() && int64_t(list->size()) != c.latent_channels)
+      problems.add(fmt::format("{} has {} entries for {} latent_channels.",
+                               list == &c.latents_mean ? "latents_mean" : "latents_std", list->size(),
+                               c.latent_channels));
+  if (std::any_of(c.latents_std.begin(), c.latents_std.end(), [](double spread) { return !(spread > 0); }))
+    problems.add("latents_std must be positive.");
+  if (c.latent_channels < 1 || c.in_channels < 1 || c.layers_per_block < 1)
+    problems.add("in_channels, latent_channels and layers_per_block must be at least 1.");
+}
+
+VaeConfig read_vae_config(const fs::path& config_json) {
+  JsonConfig json(config_json);
+  VaeConfig c;
+  c.in_channels = json.count("in_channels", c.in_channels);
+  c.latent_channels = json.count("latent_channels", c.latent_channels);
+  c.block_out_channels = json.counts("block_out_channels");
+  c.layers_per_block = json.count("layers_per_block", 1);
+  c.norm_num_groups = json.count("norm_num_groups", c.norm_num_groups);
+  c.scaling_factor = json.positive("scaling_factor", c.scaling_factor);
+  c.latents_mean = json.numbers("latents_mean");
+  c.latents_std = json.numbers("latents_std");
+  check_kind(json, c);
+  add_problems(c, json.problems());
+  json.finish();
+  return c;
+}
+
+void write_vae_config(const fs::path& config_json, const VaeConfig& c) {
+  const auto list_or_null = [](const std::vector<double>& list) {
+    return list.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(list);
+  };
+  write_json(config_json, {{"_class_name", "AutoencoderKL"},
+                           {"act_fn", "silu"},
+                           {"in_channels", c.in_channels},
+                           {"out_channels", c.in_channels},
+                           {"latent_channels", c.latent_channels},
+                           {"block_out_channels", c.block_out_channels},
+                           {"down_block_types", block_types(c, "DownEncoderBlock2D")},
+                           {"up_block_types", block_types(c, "UpDecoderBlock2D")},
+                           {"layers_per_block", c.layers_per_block},
+                           {"norm_num_groups", c.norm_num_groups},
+                           {"scaling_factor", c.scaling_factor},
+                           {"latents_mean", list_or_null(c.latents_mean)},
+                           {"latents_std", list_or_null(c.latents_std)},
+                           {"use_quant_conv", true},
+                           {"use_post_quant_conv", true},
+                           {"mid_block_add_attention", true}});
+}
+
+LoadedVae load_vae(const fs::path& folder, at::Device device, at::ScalarType dtype) {
+  const VaeConfig config = read_vae_config(folder / "config.json");
+  LoadedVae loaded;
+  loaded.state = std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = dtype, .device = device});
+  loaded.vae = std::make_unique<AutoencoderKl>(nn::Scope(*loaded.state), config);
+  nn::load_state(*loaded.state, rename_vae_weights(formats::load_weights(folder).tensors, config),
+                 folder.string());
+  return loaded;
+}
+
+void save_vae(const fs::path& folder, const VaeConfig& config, const nn::StateDict& state) {
+  std::vector<formats::NamedTensor> tensors;
+  for (const auto& item : state.items()) tensors.push_back({item.name, item.tensor});
+  create_folders(folder);
+  formats::save_safetensors(folder / "diffusion_pytorch_model.safetensors", tensors);
+  write_vae_config(folder / "config.json", config);
+}
+
+}  // namespace pixart::models

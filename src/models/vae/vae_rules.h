@@ -1,0 +1,10 @@
+// What an AutoencoderKL's configuration must fulfil, wherever it comes from.
+#pragma once
+#include "pixart/base/error.h"
+#include "pixart/models/vae.h"
+
+namespace pixart::models {
+
+void add_problems(const VaeConfig& config, Problems& problems);
+
+}  // namespace pixart::models

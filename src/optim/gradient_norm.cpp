@@ -1,0 +1,54 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "kernels/adamw.h"
+#include "pixart/base/error.h"
+#include "pixart/optim/adamw.h"
+
+namespace pixart::optim {
+
+namespace {
+
+constexpr int64_t kBlock =
+    1 << 16;  // elements summed by one task; fixed, so that threads do not change the sum
+constexpr double kClipMargin = 1e-6;  // added to the norm, as in torch.nn.utils.clip_grad_norm_
+
+template <class T>
+double sum_of_squares(const at::Tensor& flat) {
+  const T* data = flat.const_data_ptr<T>();
+  const int64_t count = flat.numel();
+  std::vector<double> sums(size_t((count + kBlock - 1) / kBlock));
+  at::parallel_for(0, int64_t(sums.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      sums[size_t(block)] =
+          kernels::sum_of_squares_cpu(data, block * kBlock, std::min(count, (block + 1) * kBlock));
+    }
+  });
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+// Block by block on a GPU as well: one double-precision copy of all gradients would double their memory.
+double sum_of_squares_on_device(const at::Tensor& flat) {
+  const int64_t whole = flat.numel() / kBlock * kBlock;
+  const auto blocks = at::linalg_vector_norm(flat.narrow(0, 0, whole).view({-1, kBlock}), 2, {1});
+  const auto rest = at::linalg_vector_norm(flat.narrow(0, whole, flat.numel() - whole), 2);
+  return at::cat({blocks, rest.view({1})}).to(at::kDouble).square().sum().item<double>();
+}
+
+}  // namespace
+
+double gradient_norm(const at::Tensor& gradients) {
+  PIXART_CHECK(gradients.dim() == 1 && gradients.is_contiguous(), "gradients of {} dimensions",
+               gradients.dim());
+  if (!gradients.is_cpu()) return std::sqrt(sum_of_squares_on_device(gradients));
+  const bool is_double = gradients.scalar_type() == at::kDouble;
+  return std::sqrt(is_double ? sum_of_squares<double>(gradients) : sum_of_squares<float>(gradients));
+}
+
+double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + kClipMargin)); }
+
+}  // namespace pixart::optim

@@ -1,0 +1,74 @@
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "adamw_element.h"
+
+namespace pixart::optim::kernels {
+
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int64_t kMaxBlocks = 4096;  // several waves on the largest GPU; the loop strides over the rest
+constexpr int kVector = 4;            // floats in a 16-byte access
+
+__device__ void update_one(const AdamWBuffers<float>& b, const AdamWElement<float>& element, int64_t i) {
+  const auto root = [](float x) { return sqrtf(x); };
+  element.update(b.values[i], b.gradients[i], b.exp_avg[i], b.exp_avg_sq[i], root);
+  if (b.ema != nullptr) b.ema[i] = element.average(b.ema[i], b.values[i]);
+}
+
+__device__ void update_four(const AdamWBuffers<float>& b, const AdamWElement<float>& element, int64_t i) {
+  const auto root = [](float x) { return sqrtf(x); };
+  float4 value = reinterpret_cast<float4*>(b.values)[i];
+  const float4 gradient = reinterpret_cast<const float4*>(b.gradients)[i];
+  float4 exp_avg = reinterpret_cast<float4*>(b.exp_avg)[i];
+  float4 exp_avg_sq = reinterpret_cast<float4*>(b.exp_avg_sq)[i];
+  element.update(value.x, gradient.x, exp_avg.x, exp_avg_sq.x, root);
+  element.update(value.y, gradient.y, exp_avg.y, exp_avg_sq.y, root);
+  element.update(value.z, gradient.z, exp_avg.z, exp_avg_sq.z, root);
+  element.update(value.w, gradient.w, exp_avg.w, exp_avg_sq.w, root);
+  reinterpret_cast<float4*>(b.values)[i] = value;
+  reinterpret_cast<float4*>(b.exp_avg)[i] = exp_avg;
+  reinterpret_cast<float4*>(b.exp_avg_sq)[i] = exp_avg_sq;
+  if (b.ema == nullptr) return;
+  float4 ema = reinterpret_cast<float4*>(b.ema)[i];
+  ema.x = element.average(ema.x, value.x);
+  ema.y = element.average(ema.y, value.y);
+  ema.z = element.average(ema.z, value.z);
+  ema.w = element.average(ema.w, value.w);
+  reinterpret_cast<float4*>(b.ema)[i] = ema;
+}
+
+// num_vectors groups of four first, the remaining elements singly.
+__global__ void adamw_kernel(AdamWBuffers<float> buffers, AdamWElement<float> element, int64_t num_vectors,
+                             int64_t count) {
+  const int64_t first = int64_t(blockIdx.x) * blockDim.x + threadIdx.x,
+                stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t i = first; i < num_vectors; i += stride) update_four(buffers, element, i);
+  for (int64_t i = num_vectors * kVector + first; i < count; i += stride) update_one(buffers, element, i);
+}
+
+bool is_aligned(const void* pointer) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % sizeof(float4) == 0;
+}
+
+}  // namespace
+
+const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
+                       int64_t count, void* stream) {
+  if (count == 0) return nullptr;
+  const bool aligned = is_aligned(buffers.values) && is_aligned(buffers.gradients) &&
+                       is_aligned(buffers.exp_avg) && is_aligned(buffers.exp_avg_sq) &&
+                       is_aligned(buffers.ema);
+  const int64_t num_vectors = aligned ? count / kVector : 0;
+  const int64_t threads = std::max(num_vectors, count - num_vectors * kVector);
+  const auto blocks = unsigned(std::min((threads + kThreads - 1) / kThreads, kMaxBlocks));
+  adamw_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+      buffers, AdamWElement<float>(coefficients), num_vectors, count);
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+
+}  // namespace pixart::optim::kernels

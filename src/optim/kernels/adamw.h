@@ -1,0 +1,44 @@
+// Loops over flat buffers. C++17, plain pointers, no LibTorch: nvcc compiles this too.
+#pragma once
+#include <cstdint>
+
+namespace pixart::optim::kernels {
+
+// What one step multiplies and adds; the same for all elements.
+struct AdamWCoefficients {
+  double gradient_scale;  // clip factor
+  double keep;            // 1 - lr * weight_decay
+  double beta1, beta2;
+  double step_size;     // lr / (1 - beta1^n)
+  double inverse_root;  // 1 / sqrt(1 - beta2^n)
+  double eps;
+  double ema_decay;  // only where there is an ema
+};
+
+// Buffers of one length; ema is null where no average is kept.
+template <class T>
+struct AdamWBuffers {
+  T* values;
+  const T* gradients;
+  T* exp_avg;
+  T* exp_avg_sq;
+  T* ema;
+};
+
+// Elements begin .. end - 1, in the calling thread; each element's result depends on nothing but its inputs.
+template <class T>
+void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coefficients, int64_t begin,
+               int64_t end);
+template <class T>
+void ema_cpu(T* ema, const T* values, double decay, int64_t begin, int64_t end);
+
+// Sum of squares of elements begin .. end - 1, in double, in an order fixed by begin and end.
+template <class T>
+double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end);
+
+// Enqueues the update of `count` elements on the stream (a cudaStream_t) of the current device. Returns null,
+// or CUDA's description of what went wrong with the launch. Defined where PIXART_WITH_CUDA is.
+const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
+                       int64_t count, void* stream);
+
+}  // namespace pixart::optim::kernels

@@ -1,0 +1,66 @@
+#include <cmath>
+
+#include "adamw_element.h"
+
+namespace pixart::optim::kernels {
+
+namespace {
+
+template <class T, bool kWithEma>
+void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, int64_t begin, int64_t end) {
+  T* __restrict__ values = buffers.values;
+  const T* __restrict__ gradients = buffers.gradients;
+  T* __restrict__ exp_avg = buffers.exp_avg;
+  T* __restrict__ exp_avg_sq = buffers.exp_avg_sq;
+  T* __restrict__ ema = buffers.ema;
+  const auto root = [](T x) { return std::sqrt(x); };
+  for (int64_t i = begin; i < end; ++i) {
+    element.update(values[i], gradients[i], exp_avg[i], exp_avg_sq[i], root);
+    if constexpr (kWithEma) ema[i] = element.average(ema[i], values[i]);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coefficients, int64_t begin,
+               int64_t end) {
+  const AdamWElement<T> element(coefficients);
+  if (buffers.ema != nullptr) {
+    adamw_loop<T, true>(buffers, element, begin, end);
+  } else {
+    adamw_loop<T, false>(buffers, element, begin, end);
+  }
+}
+
+template <class T>
+void ema_cpu(T* __restrict__ ema, const T* __restrict__ values, double decay, int64_t begin, int64_t end) {
+  AdamWCoefficients coefficients{};
+  coefficients.ema_decay = decay;
+  const AdamWElement<T> element(coefficients);
+  for (int64_t i = begin; i < end; ++i) ema[i] = element.average(ema[i], values[i]);
+}
+
+template <class T>
+double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end) {
+  constexpr int kLanes = 8;  // independent sums, which the vectoriser may keep side by side
+  double sums[kLanes] = {};
+  int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane)
+      sums[lane] += double(values[i + lane]) * double(values[i + lane]);
+  }
+  for (int lane = 0; i < end; ++i, ++lane) sums[lane] += double(values[i]) * double(values[i]);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+template void adamw_cpu(const AdamWBuffers<float>&, const AdamWCoefficients&, int64_t, int64_t);
+template void adamw_cpu(const AdamWBuffers<double>&, const AdamWCoefficients&, int64_t, int64_t);
+template void ema_cpu(float*, const float*, double, int64_t, int64_t);
+template void ema_cpu(double*, const double*, double, int64_t, int64_t);
+template double sum_of_squares_cpu(const float*, int64_t, int64_t);
+template double sum_of_squares_cpu(const double*, int64_t, int64_t);
+
+}  // namespace pixart::optim::kernels

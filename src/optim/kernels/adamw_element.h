@@ -1,0 +1,44 @@
+// The update of one element; the only place where the formula stands. C++17, no LibTorch: nvcc compiles it
+// too.
+#pragma once
+#include "adamw.h"
+
+#ifdef __CUDACC__
+#define PIXART_HOST_DEVICE __host__ __device__
+#else
+#define PIXART_HOST_DEVICE
+#endif
+
+namespace pixart::optim::kernels {
+
+// AdamWCoefficients in the buffers' precision.
+template <class T>
+struct AdamWElement {
+  T gradient_scale, keep, beta1, rest1, beta2, rest2, step_size, inverse_root, eps, ema_decay, ema_rest;
+
+  explicit AdamWElement(const AdamWCoefficients& c)
+      : gradient_scale(T(c.gradient_scale)),
+        keep(T(c.keep)),
+        beta1(T(c.beta1)),
+        rest1(T(1 - c.beta1)),
+        beta2(T(c.beta2)),
+        rest2(T(1 - c.beta2)),
+        step_size(T(c.step_size)),
+        inverse_root(T(c.inverse_root)),
+        eps(T(c.eps)),
+        ema_decay(T(c.ema_decay)),
+        ema_rest(T(1 - c.ema_decay)) {}
+
+  // `root` is the square root function, std's on the host and CUDA's on the device.
+  template <class Root>
+  PIXART_HOST_DEVICE void update(T& value, T gradient, T& exp_avg, T& exp_avg_sq, Root root) const {
+    const T scaled = gradient * gradient_scale;
+    exp_avg = beta1 * exp_avg + rest1 * scaled;
+    exp_avg_sq = beta2 * exp_avg_sq + rest2 * (scaled * scaled);
+    value = value * keep - step_size * exp_avg / (root(exp_avg_sq) * inverse_root + eps);
+  }
+
+  PIXART_HOST_DEVICE T average(T ema, T value) const { return ema_decay * ema + ema_rest * value; }
+};
+
+}  // namespace pixart::optim::kernels

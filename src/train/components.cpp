@@ -1,0 +1,184 @@
+#include "pixart/train/components.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/formats/hash.h"
+#include "pixart/text/clean_caption.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+std::string folder_fingerprint(const fs::path& folder) {
+  constexpr uint64_t kEnd = 64 << 10;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  std::string all;
+  for (const auto& file : files) {
+    const uint64_t size = fs::file_size(file);
+    std::string end(size_t(std::min(size, kEnd)), '\0');
+    std::ifstream stream(file, std::ios::binary);
+    stream.read(end.data(), std::streamsize(end.size()));
+    std::string tail(size_t(std::min(size, kEnd)), '\0');
+    stream.seekg(std::streamoff(size - tail.size()));
+    stream.read(tail.data(), std::streamsize(tail.size()));
+    all += fmt::format("{} {} {} {}\n", fs::relative(file, folder).string(), size, formats::sha256(end), formats::sha256(tail));
+  }
+  return formats::sha256(all);
+}
+
+LatentCodec::LatentCodec(models::LoadedVae loaded, std::string fingerprint)
+    : loaded_(std::move(loaded)), fingerprint_(std::move(fingerprint)) {
+  const auto& config = loaded_.vae->config();
+  const auto options = at::TensorOptions().dtype(at::kFloat);
+  const int64_t channels = config.latent_channels;
+  const auto device = loaded_.state->options().device;
+  at::Tensor mean = at::zeros({channels}, options), spread = at::ones({channels}, options);
+  for (size_t i = 0; i < config.latents_mean.size(); ++i) mean[int64_t(i)] = config.latents_mean[i];
+  for (size_t i = 0; i < config.latents_std.size(); ++i) spread[int64_t(i)] = config.latents_std[i];
+  mean_ = mean.view({1, channels, 1, 1}).to(device);
+  scale_ = (config.scaling_factor / spread).view({1, channels, 1, 1}).to(device);
+}
+
+at::Tensor LatentCodec::normalize(const at::Tensor& sample) const { return (sample - mean_) * scale_; }
+at::Tensor LatentCodec::decode(const at::Tensor& latent) const { return loaded_.vae->decode(latent / scale_ + mean_); }
+
+models::VaeConfig configured_vae(const AutoencoderConfig& config) {
+  models::VaeConfig result;
+  result.block_out_channels = config.block_out_channels;
+  result.layers_per_block = config.layers_per_block;
+  result.norm_num_groups = config.norm_num_groups;
+  result.latent_channels = config.latent_channels;
+  return result;
+}
+
+fs::path autoencoder_folder(const RunConfig& config) {
+  return config.autoencoder.path ? *config.autoencoder.path : RunFolder{config.run}.autoencoder();
+}
+
+LatentCodec load_codec(const RunConfig& config, at::Device device) {
+  const fs::path folder = autoencoder_folder(config);
+  if (!fs::exists(folder / "config.json")) {
+    throw UserError(fmt::format("no autoencoder in {}: set autoencoder.path to a diffusers folder (config.json and weights), or put a stage "
+                                "with objective autoencoder first.", folder.string()));
+  }
+  return {models::load_vae(folder, device), folder_fingerprint(folder)};
+}
+
+CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, const TextEncoderConfig& config, std::string fingerprint)
+    : encoder_(std::move(encoder)), tokenizer_(std::move(tokenizer)), max_tokens_(config.max_tokens), clean_(config.clean_captions) {
+  fingerprint_ = formats::sha256(fmt::format("{} tokens={} clean={} dtype={}", fingerprint, max_tokens_, clean_, config.dtype));
+}
+
+EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
+  at::NoGradGuard no_grad;
+  std::vector<std::string> cleaned;
+  for (const auto& caption : captions) cleaned.push_back(clean_ ? text::clean_caption_twice(caption) : text::plain_caption(caption));
+  const auto tokens = tokenizer_.encode_batch(cleaned, max_tokens_);
+  const auto device = encoder_.state->options().device;
+  const at::Tensor mask = tokens.mask.to(device);
+  const at::Tensor features = encoder_.encoder->forward(tokens.ids.to(device), mask).to(at::kFloat);
+  return {features * mask.unsqueeze(-1), mask};
+}
+
+namespace {
+
+void make_random_encoder(const RunConfig& config, const std::vector<std::string>& captions) {
+  const auto& settings = config.text_encoder;
+  const fs::path folder = RunFolder{config.run}.text_encoder();
+  std::vector<std::string> cleaned;
+  for (const auto& caption : captions) cleaned.push_back(settings.clean_captions ? text::clean_caption_twice(caption) : text::plain_caption(caption));
+  if (cleaned.empty()) throw UserError("no source of this run has captions, so no tokenizer can be made: set text_encoder.path.");
+  StagedFolder staged(folder);
+  text::train_tokenizer(cleaned, settings.vocabulary, staged.path() / "spiece.model");
+  models::T5Config t5;
+  t5.vocab_size = text::Tokenizer(staged.path() / "spiece.model").vocab_size();
+  t5.d_model = settings.d_model;
+  t5.num_layers = settings.num_layers;
+  t5.num_heads = settings.num_heads;
+  t5.d_kv = settings.d_model / settings.num_heads;
+  t5.d_ff = settings.d_ff;
+  nn::StateDict state;
+  models::T5Encoder encoder(nn::Scope(state), t5);
+  models::initialize(state, t5, uint64_t(config.seed), settings.position_bias_std);
+  models::save_t5(staged.path(), encoder, state);
+  staged.commit();
+  log::info("text encoder: {} layers of width {}, fixed random weights, {} tokens known ({})", t5.num_layers, t5.d_model, t5.vocab_size,
+            folder.string());
+}
+
+}  // namespace
+
+CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device, const std::vector<std::string>& captions) {
+  const auto& settings = config.text_encoder;
+  const fs::path folder = settings.path ? *settings.path : RunFolder{config.run}.text_encoder();
+  if (!settings.path && !fs::exists(folder / "config.json")) make_random_encoder(config, captions);
+  auto encoder = models::load_t5(folder, device, settings.dtype);
+  return {std::move(encoder), text::Tokenizer(folder), settings, folder_fingerprint(folder)};
+}
+
+TransformerSize transformer_size(const TransformerConfig& config) {
+  TransformerSize size{.patch_size = 0, .hidden_size = 0, .depth = 0, .num_heads = 0, .mlp_ratio = config.mlp_ratio};
+  if (config.preset) {
+    const auto dit = models::dit_preset("DiT-" + *config.preset);
+    return {dit.patch_size, dit.hidden_size, dit.depth, dit.num_heads, dit.mlp_ratio};
+  }
+  size.patch_size = config.patch_size.value_or(0);
+  size.hidden_size = config.hidden_size.value_or(0);
+  size.depth = config.depth.value_or(0);
+  size.num_heads = config.num_heads.value_or(0);
+  return size;
+}
+
+namespace {
+
+int64_t latent_side(const StageConfig& stage, const models::VaeConfig& vae, int64_t patch_size) {
+  const int64_t unit = vae.downscale() * patch_size;
+  if (stage.resolution % unit != 0) {
+    throw UserError(fmt::format("stage {}: resolution {} is no multiple of {} (the autoencoder's factor {} times the patch {}).", stage.name,
+                                stage.resolution, unit, vae.downscale(), patch_size));
+  }
+  return stage.resolution / vae.downscale();
+}
+
+}  // namespace
+
+models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae, int64_t num_classes) {
+  const auto size = transformer_size(run.transformer);
+  models::DitConfig result;
+  result.input_size = latent_side(stage, vae, size.patch_size);
+  result.in_channels = vae.latent_channels;
+  result.patch_size = size.patch_size;
+  result.hidden_size = size.hidden_size;
+  result.depth = size.depth;
+  result.num_heads = size.num_heads;
+  result.mlp_ratio = size.mlp_ratio;
+  result.num_classes = num_classes;
+  return result;
+}
+
+models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae, int64_t caption_channels) {
+  const auto size = transformer_size(run.transformer);
+  models::PixArtConfig result;
+  result.input_size = latent_side(stage, vae, size.patch_size);
+  result.in_channels = vae.latent_channels;
+  result.patch_size = size.patch_size;
+  result.hidden_size = size.hidden_size;
+  result.depth = size.depth;
+  result.num_heads = size.num_heads;
+  result.mlp_ratio = size.mlp_ratio;
+  result.caption_channels = caption_channels;
+  result.max_tokens = run.text_encoder.max_tokens;
+  result.position_scale = stage.position_scale;
+  result.multi_scale = stage.multi_scale;
+  return result;
+}
+
+}  // namespace pixart::train

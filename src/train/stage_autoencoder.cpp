@@ -1,0 +1,96 @@
+#include <ATen/ATen.h>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/base/words.h"
+#include "pixart/data/transform.h"
+#include "pixart/train/objectives.h"
+#include "stage_model.h"
+
+namespace pixart::train {
+
+namespace {
+
+constexpr int64_t kShownPictures = 8;
+constexpr int64_t kStatisticsPictures = 2048;
+constexpr int64_t kBatch = 64;
+
+std::vector<int64_t> first_rows(int64_t count) {
+  std::vector<int64_t> rows(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) rows[size_t(i)] = i;
+  return rows;
+}
+
+Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureSource& pictures, at::Device device) {
+  at::NoGradGuard no_grad;
+  const at::Tensor original = pictures.batch(first_rows(std::min(kShownPictures, pictures.size()))).to(device);
+  const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
+  Pictures result;
+  for (const auto& [batch, name] : {std::pair{original.cpu(), "original"}, std::pair{decoded, "decoded"}}) {
+    for (int64_t i = 0; i < batch.size(0); ++i) {
+      result.images.push_back(data::to_image(batch[i]));
+      result.captions.push_back(name);
+    }
+  }
+  return result;
+}
+
+// Mean and standard deviation per channel of drawn latents, so that the transformer sees unit-sized numbers.
+void measure_latents(const models::AutoencoderKl& vae, const PictureSource& pictures, at::Device device, models::VaeConfig& config) {
+  at::NoGradGuard no_grad;
+  const int64_t total = std::min(kStatisticsPictures, pictures.size());
+  at::Tensor sum = at::zeros({config.latent_channels}, at::kDouble), squares = sum.clone();
+  int64_t count = 0;
+  for (int64_t first = 0; first < total; first += kBatch) {
+    auto rows = first_rows(std::min(kBatch, total - first));
+    for (auto& row : rows) row += first;
+    const auto moments = vae.encode(pictures.batch(rows).to(device));
+    const at::Tensor mean = moments.mean.cpu().to(at::kDouble), variance = moments.log_var.exp().cpu().to(at::kDouble);
+    sum += mean.sum({0, 2, 3});
+    squares += (mean.square() + variance).sum({0, 2, 3});
+    count += mean.numel() / config.latent_channels;
+  }
+  const at::Tensor mean = sum / double(count), spread = (squares / double(count) - mean.square()).sqrt();
+  config.scaling_factor = 1.0;
+  config.latents_mean.assign(mean.data_ptr<double>(), mean.data_ptr<double>() + mean.numel());
+  config.latents_std.assign(spread.data_ptr<double>(), spread.data_ptr<double>() + spread.numel());
+}
+
+}  // namespace
+
+StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
+  const auto config = configured_vae(run.config.autoencoder);
+  if (stage.resolution % config.downscale() != 0) {
+    throw UserError(fmt::format("stage {}: resolution {} is no multiple of {}, the autoencoder's factor.", stage.name, stage.resolution, config.downscale()));
+  }
+  StageModel result;
+  const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
+  result.state = std::make_unique<nn::StateDict>(options);
+  result.average = std::make_unique<nn::StateDict>(options);
+  const auto vae = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.state), config);
+  const auto average = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.average), config);
+  const auto pictures = std::make_shared<PictureSource>(run.source(stage.source), stage.resolution);
+  pictures->preload();
+  log::info("stage {}: autoencoder of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
+
+  const uint64_t seed = run.stage_seed(stage);
+  result.objective = std::make_unique<AutoencoderObjective>(*vae, *pictures, seed, stage.kl_weight, run.device);
+  result.metadata = {{"architecture", "AutoencoderKL"}};
+  nn::StateDict* state = result.state.get();
+  nn::StateDict* averaged_state = result.average.get();
+  result.initialize = [&run, &stage, vae, state, config, seed] {
+    if (stage.init.how == "copy") nn::load_state(*state, initial_weights(run, stage), stage.init.from);
+    else models::initialize(*state, config, seed);
+  };
+  result.draw = [average, pictures, device = run.device] { return draw_reconstructions(*average, *pictures, device); };
+  result.finish = [average, pictures, config, averaged_state, &run]() mutable {
+    measure_latents(*average, *pictures, run.device, config);
+    StagedFolder staged(run.folder.autoencoder());
+    models::save_vae(staged.path(), config, *averaged_state);
+    staged.commit();
+  };
+  return result;
+}
+
+}  // namespace pixart::train

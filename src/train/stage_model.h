@@ -1,0 +1,55 @@
+// A stage made ready: its model, objective, pictures to look at, and what to do at its end.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/data/dataset.h"
+#include "pixart/formats/image_file.h"
+#include "pixart/nn/state_dict.h"
+#include "pixart/train/objective.h"
+#include "pixart/train/run_config.h"
+#include "pixart/train/run_folder.h"
+
+namespace pixart::train {
+
+// What the stages of one run share. Sources are opened when first used.
+struct RunContext {
+  const RunConfig& config;
+  RunFolder folder;
+  at::Device device;
+  std::map<std::string, std::unique_ptr<data::Dataset>> sources;
+
+  data::Dataset& source(const std::string& name);
+  uint64_t stage_seed(const StageConfig& stage) const;     // differs between stages
+  std::vector<std::string> all_captions();                 // of the sources of all text stages
+};
+
+struct Pictures {
+  std::vector<Image> images;
+  std::vector<std::string> captions;  // one per image
+};
+
+struct StageModel {
+  std::unique_ptr<nn::StateDict> state;    // trained weights
+  std::unique_ptr<nn::StateDict> average;  // same architecture; the trainer binds it to the averaged weights
+  std::unique_ptr<Objective> objective;
+  std::map<std::string, std::string> metadata;   // for weight files
+  std::function<void()> initialize;              // weights of step 0
+  std::function<Pictures()> draw;                // with the averaged weights
+  std::function<void()> finish = [] {};          // after the last step
+};
+
+StageModel make_stage_model(RunContext& run, const StageConfig& stage);
+
+// The averaged weights of an earlier stage's newest good checkpoint, or the weights of a file or folder.
+std::map<std::string, at::Tensor> initial_weights(const RunContext& run, const StageConfig& stage);
+
+// One function per objective; see registry.cpp.
+StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage);
+StageModel make_class_stage(RunContext& run, const StageConfig& stage);
+StageModel make_text_stage(RunContext& run, const StageConfig& stage);
+
+}  // namespace pixart::train

@@ -1,0 +1,101 @@
+#include "pixart/train/trainer.h"
+
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/base/random.h"
+
+namespace pixart::train {
+
+namespace {
+
+std::vector<at::Tensor> trainable_leaves(nn::StateDict& model) {
+  auto tensors = model.trainable();
+  for (auto& tensor : tensors) tensor.set_requires_grad(true);
+  return tensors;
+}
+
+double average_decay(const TrainerConfig& config, int64_t step) {
+  if (!config.ema_warmup) return config.ema_decay;
+  return std::min(config.ema_decay, double(1 + step) / double(10 + step));
+}
+
+}  // namespace
+
+Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective)
+    : config_(std::move(config)), model_(model), objective_(objective), flat_(trainable_leaves(model)),
+      optimizer_(optim::make_adamw_state(flat_.values())), ema_(flat_.values().clone()) {
+  if (config_.micro_batch_size == 0) config_.micro_batch_size = config_.batch_size;
+  PIXART_CHECK(config_.batch_size % config_.micro_batch_size == 0, "batch {} of micro-batches of {}", config_.batch_size,
+               config_.micro_batch_size);
+}
+
+StepResult Trainer::train_step() {
+  const int64_t num_micro_steps = config_.batch_size / config_.micro_batch_size;
+  StepResult result{.step = step_, .loss = at::zeros({}, flat_.values().options())};
+  flat_.zero_gradients();
+  for (int64_t micro_step = 0; micro_step < num_micro_steps; ++micro_step) {
+    at::Tensor loss = objective_.loss(micro_batch(micro_step)) / double(num_micro_steps);
+    torch::autograd::backward({loss}, {});
+    result.loss += loss.detach();
+  }
+  result.gradient_norm = optim::gradient_norm(flat_.gradients());
+  result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size, config_.steps, step_);
+
+  // A gradient that is not finite never reaches the weights. (A loss that is not finite gives such a gradient.)
+  result.skipped = !std::isfinite(result.gradient_norm);
+  if (result.skipped) {
+    ++skipped_;
+    log::warning("step {}: the gradient is not finite; weights left as they were ({} of {} such steps allowed)", step_,
+                 skipped_, config_.max_skipped);
+    if (skipped_ > config_.max_skipped) {
+      throw UserError(fmt::format("{} steps with a gradient that is not finite, the last at step {}. Lower optimizer.lr, lengthen "
+                                  "lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is good.",
+                                  skipped_, step_), ExitCode::kNumerics);
+    }
+  } else {
+    const double scale = config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
+    at::Tensor values = flat_.values();
+    optim::adamw_step(values, flat_.gradients(), optimizer_, config_.optimizer, result.lr, scale, ema_,
+                      average_decay(config_, step_));
+  }
+  ++step_;
+  return result;
+}
+
+MicroBatch Trainer::micro_batch(int64_t micro_step) const {
+  MicroBatch batch{.step = step_, .micro_step = micro_step, .positions = {}, .rows = {}};
+  const int64_t first = step_ * config_.batch_size + micro_step * config_.micro_batch_size;
+  for (int64_t i = 0; i < config_.micro_batch_size; ++i) {
+    batch.positions.push_back(first + i);
+    batch.rows.push_back(row_of(first + i));
+  }
+  return batch;
+}
+
+int64_t Trainer::row_of(int64_t position) const {
+  const int64_t num_samples = objective_.num_samples(), epoch = position / num_samples;
+  if (epoch != epoch_) {
+    order_ = permutation({config_.order_seed, uint64_t(epoch), Purpose::kOrder}, num_samples);
+    epoch_ = epoch;
+  }
+  return order_[size_t(position % num_samples)];
+}
+
+void Trainer::bind_average(nn::StateDict& other) const {
+  const auto views = flat_.views(ema_);
+  size_t next = 0;
+  for (const auto& parameter : other.items()) {
+    at::Tensor tensor = parameter.tensor;
+    if (parameter.trainable) tensor.set_data(views[next++]);
+    else tensor.copy_(model_.get(parameter.name));
+  }
+  PIXART_CHECK(next == views.size(), "{} averaged tensors, {} bound", views.size(), next);
+}
+
+Trainer::State Trainer::state() { return {flat_.values(), ema_, &optimizer_, &step_, &skipped_}; }
+
+}  // namespace pixart::train

@@ -1,0 +1,210 @@
+// Wrong input: one clear message with place and remedy, the documented exit code, nothing half-written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "pixart/base/error.h"
+#include "pixart/formats/image_file.h"
+#include "process.h"
+
+namespace pixart::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+class Errors : public ::testing::Test {
+ protected:
+  // Writes the tiny run file with one change and trains it.
+  ProcessResult train(const std::string& from, const std::string& to, const std::vector<std::string>& more = {}) {
+    write_text(folder_ / "run.yaml", replaced(tiny_run_yaml(), from, to));
+    std::vector<std::string> arguments = {"train", "run.yaml"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_pixart(arguments, folder_.path());
+  }
+  // An image folder with `count` captioned pictures as the source.
+  void write_pictures(int count) {
+    fs::create_directories(folder_ / "pictures");
+    for (int i = 0; i < count; ++i) {
+      formats::save_png(folder_ / "pictures" / (std::to_string(i) + ".png"), Image(40, 40, uint8_t(20 * i)));
+      write_text(folder_ / "pictures" / (std::to_string(i) + ".txt"), "a grey square number " + std::to_string(i) + "\n");
+    }
+  }
+  ProcessResult train_pictures(const std::vector<std::string>& more = {}) {
+    std::string text = tiny_run_yaml();
+    text = replaced(text, "{name: scenes, type: scenes, count: 48}", "{name: scenes, type: image_folder, path: pictures}");
+    text = text.substr(0, text.find("  - name: class"));
+    write_text(folder_ / "run.yaml", text);
+    std::vector<std::string> arguments = {"train", "run.yaml"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_pixart(arguments, folder_.path());
+  }
+  bool run_folder_exists() const { return fs::exists(folder_ / "run"); }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Errors, UnknownKeyNamesLineAndNearest) {
+  const auto result = train("patch_size: 2", "patch_sise: 2");
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("run.yaml:7"), HasSubstr("patch_sise"), HasSubstr("patch_size")));
+  EXPECT_FALSE(run_folder_exists());
+}
+
+TEST_F(Errors, WrongTypeNamesLineAndKey) {
+  const auto result = train("steps: 8", "steps: many");
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("run.yaml:"), HasSubstr("steps"), HasSubstr("many")));
+  EXPECT_FALSE(run_folder_exists());
+}
+
+TEST_F(Errors, AllProblemsOfAFileAtOnce) {
+  const auto result = train("seed: 3", "seed: -3\nsead: 4\ndevice: [cpu]");
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("run.yaml:2"), HasSubstr("run.yaml:3"), HasSubstr("run.yaml:4"), HasSubstr("sead")));
+}
+
+TEST_F(Errors, MissingRunFile) {
+  const auto result = run_pixart({"train", "absent.yaml"}, folder_.path());
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("absent.yaml"));
+}
+
+TEST_F(Errors, MissingDataFolder) {
+  const auto result = train("type: scenes, count: 48", "type: image_folder, path: nowhere");
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("nowhere"));
+}
+
+TEST_F(Errors, MissingAutoencoderFolder) {
+  const auto result = train("block_out_channels: [8, 8, 16], layers_per_block: 1, norm_num_groups: 4", "path: no-vae");
+  EXPECT_EQ(result.code, 78);
+}
+
+TEST_F(Errors, UnreadablePicture) {
+  write_pictures(9);
+  write_text(folder_ / "pictures" / "3.png", "this is no picture");
+  const auto result = train_pictures();
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("3.png"));
+}
+
+TEST_F(Errors, TruncatedPicture) {
+  write_pictures(9);
+  fs::resize_file(folder_ / "pictures" / "4.png", fs::file_size(folder_ / "pictures" / "4.png") - 20);
+  const auto result = train_pictures();
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("4.png"));
+}
+
+TEST_F(Errors, MissingCaptionsAreAllNamedWithTheRemedy) {
+  write_pictures(9);
+  fs::remove(folder_ / "pictures" / "2.txt");
+  fs::remove(folder_ / "pictures" / "5.txt");
+  const auto result = train_pictures();
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("2.png"), HasSubstr("5.png"), HasSubstr("missing_caption")));
+}
+
+TEST_F(Errors, WrongTensorShapesAreAllNamed) {
+  const auto first = train("run: run", "run: run", {"--stage", "autoencoder"});
+  ASSERT_EQ(first.code, 0) << first.output;
+  // A model of another width starts from these weights.
+  std::string text = tiny_run_yaml();
+  text = replaced(text, "[8, 8, 16]", "[8, 16, 16]");
+  text = replaced(text, "ema_decay: 0\n", "ema_decay: 0\n    init: {how: copy, from: run/checkpoints/autoencoder/step-00000008/ema.safetensors}\n");
+  write_text(folder_ / "other.yaml", text);
+  const auto result = run_pixart({"train", "other.yaml", "--set", "run=other"}, folder_.path());
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("ema.safetensors"), HasSubstr("encoder.down_blocks.1.resnets.0.conv1.weight"),
+                                   HasSubstr("decoder.up_blocks.1.resnets.0.conv1.weight")));
+  EXPECT_TRUE(files_below(folder_ / "other/checkpoints/autoencoder").empty());
+}
+
+TEST_F(Errors, BadPromptFile) {
+  const auto trained = train("run: run", "run: run");
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const auto missing = run_pixart({"sample", "run", "--prompts", "none.txt"}, folder_.path());
+  EXPECT_EQ(missing.code, 78);
+  EXPECT_THAT(missing.output, HasSubstr("none.txt"));
+  write_text(folder_ / "empty.txt", "\n\n");
+  const auto empty = run_pixart({"sample", "run", "--prompts", "empty.txt"}, folder_.path());
+  EXPECT_EQ(empty.code, 78);
+  EXPECT_THAT(empty.output, HasSubstr("holds no prompt"));
+  write_text(folder_ / "binary.txt", std::string("a cat\nb\0d\n", 10));
+  const auto binary = run_pixart({"sample", "run", "--prompts", "binary.txt"}, folder_.path());
+  EXPECT_EQ(binary.code, 78);
+  EXPECT_THAT(binary.output, HasSubstr("line 2"));
+  EXPECT_FALSE(fs::exists(folder_ / "samples"));
+  const auto unknown_class = run_pixart({"sample", "run", "--stage", "class", "red circel"}, folder_.path());
+  EXPECT_EQ(unknown_class.code, 78);
+  EXPECT_THAT(unknown_class.output, HasSubstr("red circle"));
+  const auto unknown_stage = run_pixart({"sample", "run", "--stage", "txet", "x"}, folder_.path());
+  EXPECT_EQ(unknown_stage.code, 78);
+  EXPECT_THAT(unknown_stage.output, HasSubstr("Did you mean 'text'?"));
+}
+
+TEST_F(Errors, NoSpaceIsLoudAndLeavesNothingHalfWritten) {
+  write_text(folder_ / "run.yaml", tiny_run_yaml());
+  constexpr int64_t kLimit = 100 << 10;  // bytes per file: smaller than the optimizer's
+  const auto result = run_pixart({"train", "run.yaml"}, folder_.path(), kLimit);
+  EXPECT_EQ(result.code, 74) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("safetensors"));
+  for (const auto& file : files_below(folder_ / "run/checkpoints")) EXPECT_THAT(file, Not(HasSubstr("tmp"))) << file;
+  const auto again = run_pixart({"train", "run.yaml"}, folder_.path());
+  EXPECT_EQ(again.code, 0) << again.output;
+}
+
+TEST_F(Errors, ChangedConfigOfABegunRun) {
+  const auto first = train("run: run", "run: run", {"--stage", "autoencoder"});
+  ASSERT_EQ(first.code, 0) << first.output;
+  const auto result = train("run: run", "run: run", {"--set", "seed=4", "--set", "stages.class.batch_size=16"});
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("seed was 3, is 4"), HasSubstr("--allow-change")));
+  const auto free = train("run: run", "run: run", {"--stage", "autoencoder", "--set", "stages.class.log_every=7"});
+  EXPECT_EQ(free.code, 0) << free.output;
+}
+
+TEST_F(Errors, RunFolderInUse) {
+  write_text(folder_ / "run.yaml", tiny_run_yaml());
+  Process owner({"train", "run.yaml", "--set", "stages.autoencoder.steps=100000"}, folder_.path());
+  while (!fs::exists(folder_ / "run/checkpoints/autoencoder/step-00000000/manifest.json")) ::usleep(50000);
+  fs::create_directories(folder_ / "elsewhere");
+  const auto second = run_pixart({"train", "../run.yaml", "--set", "run=../run", "--set", "stages.autoencoder.steps=100000"}, folder_ / "elsewhere");
+  owner.kill(SIGKILL);
+  owner.wait();
+  EXPECT_EQ(second.code, 73) << second.output;
+  EXPECT_THAT(second.output, HasSubstr("is in use by process"));
+}
+
+TEST_F(Errors, CommandLineTypos) {
+  const auto command = run_pixart({"trian", "run.yaml"}, folder_.path());
+  EXPECT_EQ(command.code, 78);
+  EXPECT_THAT(command.output, HasSubstr("Did you mean 'train'?"));
+  const auto option = run_pixart({"train", "run.yaml", "--chek"}, folder_.path());
+  EXPECT_EQ(option.code, 78);
+  EXPECT_THAT(option.output, HasSubstr("Did you mean '--check'?"));
+  EXPECT_EQ(run_pixart({}, folder_.path()).code, 78);
+}
+
+TEST_F(Errors, MissingDeviceIs76) {
+  if (fs::exists("/dev/nvidiactl")) GTEST_LOG_(INFO) << "this machine has a GPU; a device that cannot exist is asked for";
+  const auto result = train("device: cpu", "device: cuda:99");
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_FALSE(run_folder_exists());
+}
+
+TEST_F(Errors, InspectOfABrokenFile) {
+  write_text(folder_ / "broken.safetensors", "12345678{}");
+  const auto result = run_pixart({"inspect", "broken.safetensors"}, folder_.path());
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("broken.safetensors"));
+}
+
+}  // namespace
+}  // namespace pixart::testing

@@ -1,0 +1,53 @@
+// Runs the real binary (PIXART_BIN) as a user would.
+#pragma once
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace pixart::testing {
+
+struct ProcessResult {
+  int code = -1;       // exit code, or 128 + signal
+  std::string output;  // stdout and stderr
+};
+
+// A running `pixart ARGS...` in `folder`; its output goes to a file there.
+class Process {
+ public:
+  Process(const std::vector<std::string>& arguments, const std::filesystem::path& folder, int64_t file_size_limit = -1);
+  void kill(int signal);
+  ProcessResult wait();
+
+ private:
+  pid_t pid_;
+  std::filesystem::path output_;
+};
+
+ProcessResult run_pixart(const std::vector<std::string>& arguments, const std::filesystem::path& folder, int64_t file_size_limit = -1);
+
+// A fresh folder, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// A run of a few seconds: autoencoder, class, text and a third stage on 48 drawn scenes.
+std::string tiny_run_yaml();
+void write_text(const std::filesystem::path& path, const std::string& text);
+std::string replaced(std::string text, const std::string& from, const std::string& to);  // fails if `from` is absent
+
+// SHA-256 of each weight file of the last checkpoint of each stage, in order.
+std::vector<std::string> final_hashes(const std::filesystem::path& run);
+
+// Files in a folder, recursively, relative, sorted.
+std::vector<std::string> files_below(const std::filesystem::path& folder);
+
+}  // namespace pixart::testing

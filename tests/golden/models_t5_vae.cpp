@@ -1,0 +1,85 @@
+// Golden kinds `t5_encoder` and `vae`: folders as they are published, read and run.
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "golden.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/models/t5.h"
+#include "pixart/models/vae.h"
+
+namespace pixart::models {
+namespace {
+
+using testing::expect_golden;
+using testing::GoldenCase;
+
+TEST(GoldenT5, Encoder) {
+  at::NoGradGuard no_grad;
+  for (const auto& c : testing::golden_cases("t5_encoder")) {
+    SCOPED_TRACE(c.name);
+    const auto loaded = load_t5(c.folder / c.config().at("model").get<std::string>(), at::kCPU);
+    EXPECT_EQ(loaded.state->options().dtype, c.config().at("dtype") == "bfloat16" ? at::kBFloat16 : at::kFloat);
+    std::vector<at::Tensor> hidden;
+    const at::Tensor last = loaded.encoder->forward(c.tensor("in.input_ids"), c.tensor("in.attention_mask"), &hidden).to(at::kFloat);
+    expect_golden(c, "out.embeddings", hidden.at(0).to(at::kFloat));
+    expect_golden(c, "out.block_0", hidden.at(1).to(at::kFloat));
+    expect_golden(c, "out.last_hidden_state", last);
+    expect_golden(c, "out.relative_bucket", relative_buckets(c.config().at("max_length"), loaded.encoder->config()));
+    if (!c.json.at("tolerance").contains("mean_abs")) continue;
+    for (const auto& [name, bound] : c.json.at("tolerance").at("mean_abs").items()) {
+      ASSERT_EQ(name, "out.last_hidden_state");
+      EXPECT_LE((last - c.tensor(name)).abs().mean().item<double>(), bound.get<double>());
+    }
+  }
+}
+
+void check_vae(const GoldenCase& c, const AutoencoderKl& vae, nn::StateDict& state, const nlohmann::json& hf) {
+  for (auto& tensor : state.trainable()) tensor.set_requires_grad(true);
+  const auto moments = vae.encode(c.tensor("in.image"));
+  const at::Tensor std = (0.5 * moments.log_var).exp();
+  const at::Tensor sample = moments.mean + std * c.tensor("in.noise");
+  expect_golden(c, "out.mean", moments.mean);
+  expect_golden(c, "out.logvar", moments.log_var);
+  expect_golden(c, "out.std", std);
+  expect_golden(c, "out.sample", sample);
+  expect_golden(c, "out.latent", sample * hf.at("scaling_factor").get<double>());
+  const at::Tensor decoded = vae.decode(sample);
+  expect_golden(c, "out.decoded", decoded);
+  at::Tensor loss = (decoded * c.tensor("in.pull")).mean();
+  if (c.has("out.loss")) expect_golden(c, "out.loss", loss.reshape(c.tensor("out.loss").sizes()));
+  torch::autograd::backward({loss}, {});
+  int gradients = 0;
+  for (const auto& p : state.items()) {
+    if (!c.has("grad." + p.name)) continue;
+    expect_golden(c, "grad." + p.name, p.tensor.grad());
+    ++gradients;
+  }
+  EXPECT_GT(gradients, 0);
+}
+
+TEST(GoldenVae, EncodeDecodeGradient) {
+  for (const auto& c : testing::golden_cases("vae")) {
+    SCOPED_TRACE(c.name);
+    const auto folder = [&](const char* key) { return c.folder / c.config().at(key).get<std::string>(); };
+    {
+      auto loaded = load_vae(folder("vae"), at::kCPU);
+      check_vae(c, *loaded.vae, *loaded.state, c.config().at("hf"));
+    }
+    if (c.config().contains("vae_old")) {
+      auto loaded = load_vae(folder("vae_old"), at::kCPU);
+      check_vae(c, *loaded.vae, *loaded.state, c.config().at("hf"));
+    }
+    if (c.config().contains("ldm")) {
+      const VaeConfig config = read_vae_config(folder("vae") / "config.json");
+      nn::StateDict state;
+      const AutoencoderKl vae(nn::Scope(state), config);
+      nn::load_state(state, rename_vae_weights(formats::load_weights(folder("ldm")).tensors, config), "ldm");
+      check_vae(c, vae, state, c.config().at("hf"));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pixart::models

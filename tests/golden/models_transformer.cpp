@@ -1,0 +1,121 @@
+// Golden kinds `dit` and `pixart`: blocks, outputs, guidance and every gradient of the official models.
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "golden.h"
+#include "pixart/models/dit.h"
+#include "pixart/models/pixart.h"
+
+namespace pixart::models {
+namespace {
+
+using testing::expect_golden;
+using testing::GoldenCase;
+using nlohmann::json;
+
+DitConfig dit_config(const json& j) {
+  return {.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"), .hidden_size = j.at("hidden_size"),
+          .depth = j.at("depth"), .num_heads = j.at("num_heads"), .mlp_ratio = j.at("mlp_ratio"), .num_classes = j.at("num_classes"),
+          .learn_sigma = j.at("learn_sigma")};
+}
+
+PixArtConfig pixart_config(const json& j) {
+  return {.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"), .hidden_size = j.at("hidden_size"),
+          .depth = j.at("depth"), .num_heads = j.at("num_heads"), .mlp_ratio = j.at("mlp_ratio"), .learn_sigma = j.at("pred_sigma"),
+          .caption_channels = j.at("caption_channels"), .max_tokens = j.at("model_max_length"), .position_scale = j.at("lewei_scale"),
+          .multi_scale = j.at("architecture") == "PixArtMS"};
+}
+
+void require_gradients(nn::StateDict& state) {
+  for (auto& tensor : state.trainable()) tensor.set_requires_grad(true);
+}
+
+void check_blocks(const GoldenCase& c, const std::vector<at::Tensor>& blocks) {
+  for (size_t i = 0; i < blocks.size(); ++i)
+    if (c.has("out.block." + std::to_string(i))) expect_golden(c, "out.block." + std::to_string(i), blocks[i]);
+}
+
+// Loss = mean(output * cotangent); every stored gradient, and a gradient for every trainable parameter not left out.
+void check_gradients(const GoldenCase& c, const nn::StateDict& state, const at::Tensor& output) {
+  torch::autograd::backward({(output * c.tensor("in.cotangent")).mean()}, {});
+  std::vector<std::string> left_out;
+  if (c.json.contains("gradients_left_out")) left_out = c.json.at("gradients_left_out").get<std::vector<std::string>>();
+  for (const auto& parameter : state.items()) {
+    const std::string name = "grad." + parameter.name;
+    if (c.has(name)) expect_golden(c, name, parameter.tensor.grad());
+    else EXPECT_TRUE(!parameter.trainable || std::count(left_out.begin(), left_out.end(), parameter.name) == 1) << c.name << ": no " << name;
+  }
+}
+
+TEST(GoldenDit, ForwardAndGradient) {
+  for (const auto& c : testing::golden_cases("dit")) {
+    SCOPED_TRACE(c.name);
+    nn::StateDict state;
+    const Dit model(nn::Scope(state), dit_config(c.config()));
+    nn::load_state(state, c.weights, c.name);
+    require_gradients(state);
+    std::vector<at::Tensor> blocks;
+    const at::Tensor output = model.forward(c.tensor("in.x"), c.tensor("in.t"), c.tensor("in.y"), &blocks);
+    check_blocks(c, blocks);
+    expect_golden(c, "out.output", output);
+    check_gradients(c, state, output);
+    at::NoGradGuard no_grad;
+    expect_golden(c, "out.cfg", model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), c.tensor("in.cfg.y"), c.config().at("cfg_scale")));
+  }
+}
+
+TEST(GoldenDit, PositionsAreComputedAlike) {
+  for (const auto& c : testing::golden_cases("dit")) {
+    nn::StateDict state;
+    const auto config = dit_config(c.config());
+    const Dit model(nn::Scope(state), config);
+    initialize(state, config, {});
+    EXPECT_TRUE(at::allclose(state.get("pos_embed"), c.weights.at("pos_embed"), 0, 1e-6)) << c.name;
+  }
+}
+
+TextCondition text_of(const GoldenCase& c, const char* caption) {
+  TextCondition text{.caption = c.tensor(caption), .mask = c.has("in.mask") ? c.tensor("in.mask") : at::Tensor(), .drop = {}, .image_size = {}, .aspect_ratio = {}};
+  if (c.has("in.img_hw")) text.image_size = c.tensor("in.img_hw"), text.aspect_ratio = c.tensor("in.aspect_ratio");
+  return text;
+}
+
+TEST(GoldenPixArt, ForwardAndGradient) {
+  for (const auto& c : testing::golden_cases("pixart")) {
+    SCOPED_TRACE(c.name);
+    nn::StateDict state;
+    const PixArt model(nn::Scope(state), pixart_config(c.config()));
+    nn::load_state(state, c.weights, c.name);
+    require_gradients(state);
+    std::vector<at::Tensor> blocks;
+    TextCondition text = text_of(c, "in.y");
+    if (c.has("in.force_drop_ids")) text.drop = c.tensor("in.force_drop_ids");
+    const at::Tensor output = model.forward(c.tensor("in.x"), c.tensor("in.t"), text, &blocks);
+    check_blocks(c, blocks);
+    expect_golden(c, "out.output", output);
+    check_gradients(c, state, output);
+  }
+}
+
+TEST(GoldenPixArt, Guidance) {
+  at::NoGradGuard no_grad;
+  int without_mask = 0;
+  for (const auto& c : testing::golden_cases("pixart")) {
+    SCOPED_TRACE(c.name);
+    nn::StateDict state;
+    const PixArt model(nn::Scope(state), pixart_config(c.config()));
+    nn::load_state(state, c.weights, c.name);
+    TextCondition text = text_of(c, "in.cfg.y");
+    expect_golden(c, "out.cfg", model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), text, c.config().at("cfg_scale")));
+    if (!c.has("out.cfg_no_mask")) continue;
+    ++without_mask;
+    text.mask = at::Tensor();
+    expect_golden(c, "out.cfg_no_mask", model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), text, c.config().at("cfg_scale")));
+  }
+  EXPECT_GT(without_mask, 0);
+}
+
+}  // namespace
+}  // namespace pixart::models

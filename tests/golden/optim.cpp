@@ -1,0 +1,147 @@
+// Golden kinds optimizer and lr_schedule.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "golden.h"
+#include "pixart/optim/adamw.h"
+#include "pixart/optim/flat_parameters.h"
+#include "pixart/optim/lr_schedule.h"
+
+namespace pixart::optim {
+namespace {
+
+using testing::expect_golden;
+using testing::golden_cases;
+using testing::GoldenCase;
+
+std::vector<std::string> names_under(const GoldenCase& c, const std::string& prefix) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : c.tensors) {
+    if (name.starts_with(prefix)) names.push_back(name.substr(prefix.size()));
+  }
+  return names;
+}
+
+FlatParameters flat_copy(const GoldenCase& c, const std::string& prefix,
+                         const std::vector<std::string>& names) {
+  std::vector<at::Tensor> parameters;
+  for (const auto& name : names) {
+    parameters.push_back(c.tensor(prefix + name)
+                             .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+                             .set_requires_grad(true));
+  }
+  return FlatParameters(parameters);
+}
+
+// Copies row `step` of <prefix><name> into the buffer's views; bfloat16 inputs become the float32 that is
+// stepped.
+void load_step(const GoldenCase& c, const std::string& prefix, const std::vector<std::string>& names,
+               int64_t step, const std::vector<at::Tensor>& views) {
+  for (size_t i = 0; i < names.size(); ++i) views[i].copy_(c.tensor(prefix + names[i])[step]);
+}
+
+// What a buffer's views were after each step.
+class History {
+ public:
+  void record(const std::vector<at::Tensor>& views) {
+    steps_.resize(views.size());
+    for (size_t i = 0; i < views.size(); ++i) steps_[i].push_back(views[i].detach().clone());
+  }
+  at::Tensor of(size_t i) const { return at::stack(steps_.at(i)); }
+
+ private:
+  std::vector<std::vector<at::Tensor>> steps_;
+};
+
+void check_adamw(const GoldenCase& c) {
+  const auto& config = c.config();
+  const AdamWConfig adamw{
+      .betas = config.at("betas"), .eps = config.at("eps"), .weight_decay = config.at("weight_decay")};
+  const auto names = names_under(c, "in.param.");
+  FlatParameters flat = flat_copy(c, "in.param.", names);
+  at::Tensor values = flat.values();
+  AdamWState state = make_adamw_state(values);
+  History history;
+  std::vector<double> norms;
+  for (int64_t step = 0; step < config.at("steps"); ++step) {
+    load_step(c, "in.grad.", names, step, flat.views(flat.gradients()));
+    norms.push_back(gradient_norm(flat.gradients()));
+    const auto& limit = config.at("max_grad_norm");
+    const double scale = limit.is_null() ? 1.0 : clip_factor(norms.back(), limit.get<double>());
+    const auto& lr = config.at("lr");
+    adamw_step(values, flat.gradients(), state, adamw,
+               (lr.is_array() ? lr.at(size_t(step)) : lr).get<double>(), scale);
+    history.record(flat.views(values));
+  }
+  // The norm of bfloat16 gradients is stored in bfloat16.
+  expect_golden(c, "out.grad_norm",
+                at::tensor(norms, at::kDouble).to(c.tensor("out.grad_norm").scalar_type()));
+  const bool master = config.value("master", false);
+  const auto exp_avg = flat.views(state.exp_avg), exp_avg_sq = flat.views(state.exp_avg_sq);
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (master) expect_golden(c, "out.master." + names[i], history.of(i));
+    expect_golden(c, "out.param." + names[i], master ? history.of(i).to(at::kBFloat16) : history.of(i));
+    expect_golden(c, "out.state." + names[i] + ".exp_avg", exp_avg[i]);
+    expect_golden(c, "out.state." + names[i] + ".exp_avg_sq", exp_avg_sq[i]);
+  }
+}
+
+void check_ema(const GoldenCase& c) {
+  const auto names = names_under(c, "in.ema.");
+  FlatParameters flat = flat_copy(c, "in.ema.", names);
+  at::Tensor ema = flat.values(), values = at::empty_like(ema);
+  History history;
+  for (int64_t step = 0; step < c.config().at("steps"); ++step) {
+    load_step(c, "in.param.", names, step, flat.views(values));
+    ema_update(ema, values, c.config().at("decay"));
+    history.record(flat.views(ema));
+  }
+  for (size_t i = 0; i < names.size(); ++i) expect_golden(c, "out.ema." + names[i], history.of(i));
+}
+
+TEST(Golden, Optimizer) {
+  std::map<std::string, int> seen;
+  for (const auto& c : golden_cases("optimizer")) {
+    SCOPED_TRACE(c.name);
+    const std::string optimizer = c.config().at("optimizer");
+    ++seen[optimizer];
+    if (optimizer == "adamw") {
+      check_adamw(c);
+    } else if (optimizer == "ema") {
+      check_ema(c);
+    } else {
+      // CAME belongs to PixArt-sigma; this library does not have it.
+      EXPECT_EQ(optimizer, "came");
+    }
+  }
+  EXPECT_GT(seen["adamw"], 0);
+  EXPECT_GT(seen["ema"], 0);
+}
+
+TEST(Golden, LrSchedule) {
+  for (const auto& c : golden_cases("lr_schedule")) {
+    SCOPED_TRACE(c.name);
+    const auto& config = c.config();
+    LrScheduleConfig schedule;
+    schedule.schedule = config.at("schedule");
+    schedule.warmup_steps = config.at("warmup_steps");
+    int64_t global_batch = 1;
+    if (const auto& rule = config.at("auto_lr"); !rule.is_null()) {
+      schedule.batch_rule = rule.at("rule");
+      for (const char* factor : {"batch_per_device", "devices", "accumulation"})
+        global_batch *= rule.at(factor).get<int64_t>();
+    }
+    const double base_lr = config.at("base_lr");
+    const at::Tensor step = c.tensor("in.step");
+    std::vector<double> rates;
+    for (int64_t i = 0; i < step.numel(); ++i) {
+      rates.push_back(learning_rate(schedule, base_lr, global_batch, config.at("training_steps"),
+                                    step[i].item<int64_t>()));
+    }
+    expect_golden(c, "out.lr", at::tensor(rates, at::kDouble));
+    expect_golden(c, "out.peak_lr", at::scalar_tensor(peak_lr(schedule, base_lr, global_batch), at::kDouble));
+  }
+}
+
+}  // namespace
+}  // namespace pixart::optim

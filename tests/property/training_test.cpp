@@ -1,0 +1,174 @@
+// Properties of training that hold whatever is trained.
+#include <gtest/gtest.h>
+
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+#include "pixart/models/pixart.h"
+#include "pixart/train/objectives.h"
+#include "pixart/train/trainer.h"
+
+namespace pixart::train {
+namespace {
+
+constexpr models::PixArtConfig kTiny{.input_size = 8, .patch_size = 2, .in_channels = 4, .hidden_size = 64, .depth = 3, .num_heads = 4,
+                                     .mlp_ratio = 4.0, .learn_sigma = true, .caption_channels = 16, .max_tokens = 6, .position_scale = 1.0,
+                                     .multi_scale = false};
+
+at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
+  at::Tensor tensor = at::empty(shape);
+  fill_normal({7, stream, Purpose::kTest}, {tensor.data_ptr<float>(), size_t(tensor.numel())});
+  return tensor;
+}
+
+// Eight fixed latents with captions. Noise and timesteps depend on the sample alone if `fixed_noise`.
+class EightSamples : public Objective {
+ public:
+  EightSamples(const models::PixArt& model, bool fixed_noise)
+      : model_(model), fixed_noise_(fixed_noise), tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
+        latents_(normal({8, 4, 8, 8}, 1)), captions_(normal({8, 6, 16}, 2)) {}
+  int64_t num_samples() const override { return 8; }
+  at::Tensor loss(const MicroBatch& batch) override {
+    seen.insert(seen.end(), batch.rows.begin(), batch.rows.end());
+    const auto rows = at::tensor(batch.rows, at::kLong);
+    const auto draw = draw_diffusion_inputs(3, fixed_noise_ ? batch.rows : batch.positions, {4, 8, 8}, 1000, 0.0);
+    const models::TextCondition text{.caption = captions_.index_select(0, rows), .mask = at::ones({rows.numel(), 6}, at::kLong),
+                                     .drop = {}, .image_size = {}, .aspect_ratio = {}};
+    const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); };
+    at::Tensor loss = diffusion_loss(tables_, model, latents_.index_select(0, rows), draw.noise, draw.t);
+    if (batch.step == poison_step) loss = loss * std::numeric_limits<float>::quiet_NaN();
+    return loss;
+  }
+  std::vector<int64_t> seen;
+  int64_t poison_step = -1;
+
+ private:
+  const models::PixArt& model_;
+  bool fixed_noise_;
+  diffusion::LossTables tables_;
+  at::Tensor latents_, captions_;
+};
+
+struct Setup {
+  explicit Setup(TrainerConfig config, bool fixed_noise = false)
+      : model(nn::Scope(state), kTiny), objective(model, fixed_noise) {
+    models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+    trainer = std::make_unique<Trainer>(std::move(config), state, objective);
+  }
+  nn::StateDict state;
+  models::PixArt model;
+  EightSamples objective;
+  std::unique_ptr<Trainer> trainer;
+};
+
+TrainerConfig config_of(int64_t steps, int64_t batch, int64_t micro) {
+  TrainerConfig config;
+  config.steps = steps;
+  config.batch_size = batch;
+  config.micro_batch_size = micro;
+  config.optimizer = {.lr = 2e-3, .betas = {0.9, 0.99}, .eps = 1e-8, .weight_decay = 0};
+  config.lr_schedule.warmup_steps = 10;
+  config.gradient_clip = 1;
+  config.ema_decay = 0.9;
+  return config;
+}
+
+TEST(Training, OverfitsOneBatchOfEight) {
+  Setup setup(config_of(600, 8, 8), /*fixed_noise=*/true);
+  const double first = setup.trainer->train_step().loss.item<double>();
+  double last = first;
+  while (setup.trainer->step() < 600) last = setup.trainer->train_step().loss.item<double>();
+  EXPECT_LT(last, 0.1 * first) << "from " << first << " to " << last;
+}
+
+TEST(Training, MicroBatchesGiveTheSameStep) {
+  Setup whole(config_of(5, 8, 8)), split(config_of(5, 8, 2));
+  for (int step = 0; step < 5; ++step) {
+    const double a = whole.trainer->train_step().loss.item<double>(), b = split.trainer->train_step().loss.item<double>();
+    EXPECT_NEAR(a, b, 2e-6 * std::abs(a));  // other order of float sums
+  }
+  EXPECT_TRUE(at::allclose(whole.trainer->state().values, split.trainer->state().values, 1e-4, 1e-6));
+}
+
+TEST(Training, EverySampleOncePerEpoch) {
+  Setup setup(config_of(4, 6, 3));  // 24 samples: three epochs of eight, straddling steps
+  while (setup.trainer->step() < 4) setup.trainer->train_step();
+  ASSERT_EQ(setup.objective.seen.size(), 24u);
+  std::vector<std::vector<int64_t>> epochs;
+  for (size_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<int64_t> rows(setup.objective.seen.begin() + int64_t(epoch * 8), setup.objective.seen.begin() + int64_t(epoch * 8 + 8));
+    epochs.push_back(rows);
+    std::sort(rows.begin(), rows.end());
+    EXPECT_EQ(rows, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+  }
+  EXPECT_NE(epochs[0], epochs[1]);
+}
+
+TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
+  auto config = config_of(10, 8, 8);
+  config.lr_schedule.warmup_steps = 0;
+  Setup setup(config);
+  setup.trainer->train_step();
+  setup.objective.poison_step = 1;
+  const auto state = setup.trainer->state();
+  const at::Tensor values = state.values.clone(), ema = state.ema.clone(), moment = state.optimizer->exp_avg.clone();
+  EXPECT_TRUE(setup.trainer->train_step().skipped);
+  EXPECT_TRUE(at::equal(values, state.values));
+  EXPECT_TRUE(at::equal(ema, state.ema));
+  EXPECT_TRUE(at::equal(moment, state.optimizer->exp_avg));
+  EXPECT_FALSE(setup.trainer->train_step().skipped);
+  EXPECT_FALSE(at::equal(values, state.values));
+}
+
+TEST(Training, GivesUpBeyondTheBudgetOfBadSteps) {
+  auto config = config_of(10, 8, 8);
+  config.max_skipped = 0;
+  Setup setup(config);
+  setup.objective.poison_step = 0;
+  try {
+    setup.trainer->train_step();
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kNumerics);
+  }
+}
+
+TEST(Training, DrawsDependOnTheSampleIdAlone) {
+  const auto all = draw_diffusion_inputs(9, {10, 11, 12, 13}, {4, 2, 2}, 1000, 0.5);
+  const auto one = draw_diffusion_inputs(9, {12}, {4, 2, 2}, 1000, 0.5);
+  EXPECT_TRUE(at::equal(all.noise[2], one.noise[0]));
+  EXPECT_TRUE(at::equal(all.posterior[2], one.posterior[0]));
+  EXPECT_TRUE(at::equal(all.t[2], one.t[0]));
+  EXPECT_FALSE(at::equal(all.noise[1], all.noise[2]));
+  EXPECT_FALSE(at::equal(all.noise[2], all.posterior[2]));
+}
+
+TEST(Training, DropoutShareAndTimestepsAreAsConfigured) {
+  std::vector<int64_t> positions(20000);
+  for (size_t i = 0; i < positions.size(); ++i) positions[i] = int64_t(i);
+  const auto draw = draw_diffusion_inputs(1, positions, {1, 1, 1}, 1000, 0.1);
+  EXPECT_NEAR(draw.drop.to(at::kDouble).mean().item<double>(), 0.1, 0.01);
+  EXPECT_NEAR(draw.t.to(at::kDouble).mean().item<double>(), 499.5, 8.0);  // standard error 2
+  EXPECT_EQ(draw.t.min().item<int64_t>(), 0);
+  EXPECT_EQ(draw.t.max().item<int64_t>(), 999);
+}
+
+TEST(Training, AverageFollowsTheWeights) {
+  auto config = config_of(30, 8, 8);
+  Setup setup(config);
+  at::Tensor want = setup.trainer->state().values.clone();
+  nn::StateDict average;
+  const models::PixArt model(nn::Scope(average), kTiny);
+  setup.trainer->bind_average(average);
+  for (int step = 0; step < 30; ++step) {
+    setup.trainer->train_step();
+    want = 0.9 * want + 0.1 * setup.trainer->state().values;
+  }
+  EXPECT_TRUE(at::allclose(want, setup.trainer->state().ema, 1e-5, 1e-6));
+  const at::Tensor bound = average.get("blocks.0.attn.qkv.weight");
+  EXPECT_FALSE(at::equal(bound, setup.state.get("blocks.0.attn.qkv.weight")));
+  EXPECT_TRUE(at::allclose(bound, setup.state.get("blocks.0.attn.qkv.weight"), 0.5, 0.05));
+  EXPECT_EQ(bound.storage().data(), setup.trainer->state().ema.storage().data());  // a view, no copy
+}
+
+}  // namespace
+}  // namespace pixart::train

@@ -1,0 +1,178 @@
+#include "pixart/base/file.h"
+
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <set>
+
+#include "pixart/base/error.h"
+
+namespace pixart {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class File : public ::testing::Test {
+ protected:
+  File() : folder_(fs::path(::testing::TempDir()) / "pixart_file_test") {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~File() override { fs::remove_all(folder_); }
+
+  std::set<std::string> names() const {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_)) names.insert(entry.path().filename().string());
+    return names;
+  }
+
+  fs::path folder_;
+};
+
+using Names = std::set<std::string>;
+
+// The UserError that `work` throws; a success is reported as a failed test.
+UserError error_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const UserError& error) {
+    return error;
+  }
+  ADD_FAILURE() << "no error";
+  return UserError("");
+}
+
+// Writes beyond `bytes` of a file fail with EFBIG in this scope: a full disk that needs no special file
+// system.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(uint64_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  rlimit before_{};
+  void (*handler_)(int);
+};
+
+TEST_F(File, WritesAndReadsBack) {
+  const std::string bytes("a\0b\n", 4);
+  write_file_atomically(folder_ / "f", bytes);
+  EXPECT_EQ(read_file(folder_ / "f"), bytes);
+  write_file_atomically(folder_ / "f", "");
+  EXPECT_EQ(read_file(folder_ / "f"), "");
+  EXPECT_EQ(names(), Names{"f"});
+}
+
+TEST_F(File, WritesBesideTheWorkingFolder) {
+  const fs::path before = fs::current_path();
+  fs::current_path(folder_);
+  write_file_atomically("plain", "x");
+  fs::current_path(before);
+  EXPECT_EQ(read_file(folder_ / "plain"), "x");
+}
+
+TEST_F(File, ReadErrorsAreBadInput) {
+  const auto missing = error_of([&] { read_file(folder_ / "missing"); });
+  EXPECT_EQ(missing.code(), ExitCode::kBadInput);
+  EXPECT_THAT(missing.what(), AllOf(HasSubstr((folder_ / "missing").string()), HasSubstr("No such file")));
+  EXPECT_THAT(error_of([&] { read_file(folder_); }).what(), HasSubstr("Is a directory"));
+}
+
+TEST_F(File, ReadIsLimited) {
+  write_file_atomically(folder_ / "f", "12345");
+  EXPECT_EQ(read_file(folder_ / "f", 5), "12345");
+  EXPECT_THAT(error_of([&] { read_file(folder_ / "f", 4); }).what(), HasSubstr("larger than 4 bytes"));
+  EXPECT_THAT(error_of([&] { read_file("/dev/zero", 1 << 20); }).what(), HasSubstr("larger than"));
+}
+
+TEST_F(File, AFailedWriteKeepsTheOldFileAndLeavesNothing) {
+  write_file_atomically(folder_ / "f", "old");
+  const auto error = error_of([&] {
+    const FileSizeLimit limit(1000);
+    write_file_atomically(folder_ / "f", std::string(5000, 'x'));
+  });
+  EXPECT_EQ(error.code(), ExitCode::kStorage);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr((folder_ / "f").string()), HasSubstr("File too large")));
+  EXPECT_EQ(read_file(folder_ / "f"), "old");
+  EXPECT_EQ(names(), Names{"f"});
+}
+
+TEST_F(File, AFailedRenameLeavesNothing) {
+  fs::create_directories(folder_ / "taken" / "inner");
+  const auto error = error_of([&] { write_file_atomically(folder_ / "taken", "x"); });
+  EXPECT_EQ(error.code(), ExitCode::kStorage);
+  EXPECT_EQ(names(), Names{"taken"});
+}
+
+TEST_F(File, WriteErrorsAreStorage) {
+  EXPECT_EQ(error_of([&] { write_file_atomically(folder_ / "no" / "f", "x"); }).code(), ExitCode::kStorage);
+  EXPECT_EQ(error_of([&] { write_file_atomically("/proc/pixart", "x"); }).code(), ExitCode::kStorage);
+  write_file_atomically(folder_ / "f", "x");
+  EXPECT_EQ(error_of([&] { create_folders(folder_ / "f" / "g"); }).code(), ExitCode::kStorage);
+  EXPECT_EQ(error_of([&] { sync_path(folder_ / "missing"); }).code(), ExitCode::kStorage);
+}
+
+TEST_F(File, StagedFolderAppearsWhole) {
+  {
+    StagedFolder staged(folder_ / "deep" / "step-1");
+    fs::create_directories(staged.path() / "inner");
+    write_file_atomically(staged.path() / "inner" / "f", "x");
+    EXPECT_FALSE(fs::exists(folder_ / "deep" / "step-1"));
+    staged.commit();
+    EXPECT_EQ(read_file(folder_ / "deep" / "step-1" / "inner" / "f"), "x");
+  }
+  EXPECT_EQ(read_file(folder_ / "deep" / "step-1" / "inner" / "f"), "x");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_ / "deep"), {}), 1);
+}
+
+TEST_F(File, StagedFolderWithoutCommitVanishes) {
+  {
+    StagedFolder staged(folder_ / "step-1");
+    write_file_atomically(staged.path() / "f", "x");
+  }
+  EXPECT_EQ(names(), Names{});
+}
+
+TEST_F(File, StagedFolderReplacesTheOldOne) {
+  fs::create_directories(folder_ / "step-1" / "old");
+  StagedFolder staged(folder_ / "step-1/");
+  write_file_atomically(staged.path() / "new", "x");
+  staged.commit();
+  EXPECT_EQ(names(), Names{"step-1"});
+  EXPECT_TRUE(fs::exists(folder_ / "step-1" / "new"));
+  EXPECT_FALSE(fs::exists(folder_ / "step-1" / "old"));
+}
+
+TEST_F(File, TwoStagedFoldersOfOneNameDoNotMeet) {
+  const StagedFolder one(folder_ / "step-1"), two(folder_ / "step-1");
+  EXPECT_NE(one.path(), two.path());
+}
+
+TEST_F(File, StagedFolderBelowAFileIsAStorageError) {
+  write_file_atomically(folder_ / "f", "x");
+  EXPECT_EQ(error_of([&] { StagedFolder staged(folder_ / "f" / "step-1"); }).code(), ExitCode::kStorage);
+}
+
+TEST_F(File, LeftoversAreRemoved) {
+  fs::create_directories(folder_ / ".tmp-step-1-0" / "inner");
+  std::ofstream(folder_ / ".tmp-file-0") << "x";
+  std::ofstream(folder_ / "kept.tmp-file") << "x";
+  remove_leftovers(folder_);
+  EXPECT_EQ(names(), Names{"kept.tmp-file"});
+  EXPECT_NO_THROW(remove_leftovers(folder_ / "missing"));
+}
+
+}  // namespace
+}  // namespace pixart

@@ -1,0 +1,73 @@
+#include "pixart/base/log.h"
+
+#include <gmock/gmock.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+
+namespace pixart {
+namespace {
+
+using ::testing::ContainsRegex;
+using ::testing::HasSubstr;
+
+std::string stderr_of(const std::function<void()>& work) {
+  ::testing::internal::CaptureStderr();
+  work();
+  return ::testing::internal::GetCapturedStderr();
+}
+
+TEST(Log, LevelsArePadded) {
+  EXPECT_EQ(stderr_of([] { log::info("{} pictures", 3); }), "info   3 pictures\n");
+  EXPECT_EQ(stderr_of([] { log::warning("w"); }), "warn   w\n");
+  EXPECT_EQ(stderr_of([] { log::error("e"); }), "error  e\n");
+  EXPECT_EQ(stderr_of([] { log::debug("d"); }), "");
+}
+
+TEST(Log, LevelIsSettable) {
+  log::set_level(log::Level::kError);
+  EXPECT_EQ(stderr_of([] { log::warning("w"); }), "");
+  log::set_level(log::Level::kDebug);
+  EXPECT_EQ(stderr_of([] { log::debug("d"); }), "debug  d\n");
+  log::set_level(log::Level::kInfo);
+}
+
+TEST(Log, ControlCharactersAreEscaped) {
+  EXPECT_EQ(stderr_of([] { log::info("{}", std::string("a\033[2Jb\rc\tä\n", 12)); }),
+            "info   a\\x1b[2Jb\\x0dc\tä\n\n");
+}
+
+TEST(Log, FileIsAppendedToAtEachLine) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "pixart_log_test" / "rank-0.log";
+  std::filesystem::remove_all(path.parent_path());
+  stderr_of([&] {
+    log::add_file(path);
+    log::warning("{{braces}} are text, {}", "kept");
+  });
+  const std::string text = read_file(path);
+  EXPECT_THAT(text, ContainsRegex("^[0-9]+-[0-9]+-[0-9]+T[0-9:.]+Z warning [{]braces[}] are text, kept\n$"));
+  stderr_of([&] {
+    log::add_file(path);
+    log::info("second");
+  });
+  EXPECT_THAT(read_file(path), HasSubstr("kept\n"));
+  EXPECT_THAT(read_file(path), HasSubstr("second\n"));
+  std::filesystem::remove_all(path.parent_path());
+}
+
+TEST(Log, UnwritableFileIsAUserError) {
+  try {
+    log::add_file("/proc/pixart/rank-0.log");
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kStorage);
+    EXPECT_THAT(error.what(), HasSubstr("/proc/pixart/rank-0.log"));
+  }
+}
+
+}  // namespace
+}  // namespace pixart

@@ -1,0 +1,92 @@
+#include "pixart/base/progress.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <pty.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <string>
+
+#include "pixart/base/log.h"
+
+namespace pixart {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+std::string stderr_of(const std::function<void()>& work) {
+  ::testing::internal::CaptureStderr();
+  work();
+  return ::testing::internal::GetCapturedStderr();
+}
+
+// What `work` writes to stderr when that is a terminal.
+std::string terminal_of(const std::function<void()>& work) {
+  int reader = -1, terminal = -1;
+  EXPECT_EQ(::openpty(&reader, &terminal, nullptr, nullptr, nullptr), 0);
+  const int saved = ::dup(STDERR_FILENO);
+  ::dup2(terminal, STDERR_FILENO);
+  work();
+  ::dup2(saved, STDERR_FILENO);
+  ::fcntl(reader, F_SETFL, O_NONBLOCK);
+  char buffer[1 << 14];
+  const ssize_t count = ::read(reader, buffer, sizeof buffer);
+  for (const int descriptor : {reader, terminal, saved}) ::close(descriptor);
+  return {buffer, size_t(std::max<ssize_t>(0, count))};
+}
+
+TEST(Progress, OneLinePerTenthWithoutTerminal) {
+  const std::string text = stderr_of([] {
+    Progress progress("encode images", 1000, "image");
+    for (int i = 1; i <= 1000; ++i) progress.update(i, i == 1000 ? "done" : "");
+  });
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 10);
+  EXPECT_THAT(text, StartsWith("encode images:  10 %  100/1000 images  "));
+  EXPECT_THAT(text, HasSubstr("100 %  1000/1000 images"));
+  EXPECT_THAT(text, HasSubstr("  done\n"));
+  EXPECT_THAT(text, Not(HasSubstr("\033")));
+}
+
+TEST(Progress, NothingDoneWritesNothing) {
+  EXPECT_EQ(stderr_of([] { Progress progress("x", 0, "unit"); }), "");
+  EXPECT_EQ(stderr_of([] { Progress progress("x", 10, "unit", 10); }), "");
+}
+
+TEST(Progress, MoreThanTheTotalIsTheTotal) {
+  const std::string text = terminal_of([] {
+    Progress progress("x", 4, "unit");
+    progress.update(9);
+  });
+  EXPECT_THAT(text, HasSubstr("100 %  4/4 units"));
+}
+
+TEST(Progress, EarlierWorkDoesNotCountIntoTheRate) {
+  const std::string text = stderr_of([] {
+    Progress progress("x", 1000, "step", 998);
+    ::usleep(100000);
+    progress.update(999);
+  });
+  EXPECT_THAT(text, HasSubstr("999/1000 steps"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  const auto at = text.find("steps  ") + 7;
+  EXPECT_LE(std::stod(text.substr(at)), 10.0);  // one step in at least 0.1 s
+}
+
+TEST(Progress, ALogLineDoesNotGarbleTheLiveLine) {
+  const std::string text = terminal_of([] {
+    Progress progress("train", 10, "step");
+    progress.update(5);
+    log::info("between");
+    log::info("again");
+  });
+  EXPECT_THAT(text, HasSubstr("train [============            ]  50 %  5/10 steps"));
+  EXPECT_THAT(text, HasSubstr("\r\033[Kinfo   between"));       // the live line is erased first
+  EXPECT_THAT(text, HasSubstr("between\r\ninfo   again\r\n"));  // and once only
+}
+
+}  // namespace
+}  // namespace pixart

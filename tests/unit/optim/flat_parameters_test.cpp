@@ -1,0 +1,101 @@
+#include "pixart/optim/flat_parameters.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "pixart/base/error.h"
+
+namespace pixart::optim {
+namespace {
+
+std::vector<at::Tensor> some_parameters() {
+  return {at::full({2, 3}, 1.0).set_requires_grad(true), at::full({}, 2.0).set_requires_grad(true),
+          at::full({3}, 3.0).set_requires_grad(true)};
+}
+
+at::Tensor loss_of(const std::vector<at::Tensor>& p) {
+  return at::matmul(p[0], p[2]).square().sum() + p[1] * p[2].sum();
+}
+
+// Gradients that tensors on their own get from one backward pass.
+at::Tensor plain_gradients() {
+  const auto parameters = some_parameters();
+  torch::autograd::backward({loss_of(parameters)}, {});
+  std::vector<at::Tensor> flat;
+  for (const auto& p : parameters) flat.push_back(p.grad().reshape(-1));
+  return at::cat(flat);
+}
+
+void expect_views(const std::vector<at::Tensor>& parameters, const FlatParameters& flat) {
+  int64_t offset = 0;
+  for (const auto& p : parameters) {
+    EXPECT_EQ(p.data_ptr(), static_cast<float*>(flat.values().data_ptr()) + offset);
+    EXPECT_EQ(p.grad().data_ptr(), static_cast<float*>(flat.gradients().data_ptr()) + offset);
+    offset += p.numel();
+  }
+}
+
+TEST(FlatParameters, KeepTheValuesInOrder) {
+  const auto parameters = some_parameters();
+  const FlatParameters flat(parameters);
+  EXPECT_EQ(flat.size(), 10);
+  EXPECT_TRUE(at::equal(flat.values(), at::tensor({1, 1, 1, 1, 1, 1, 2, 3, 3, 3}, at::kFloat)));
+  EXPECT_FALSE(flat.values().requires_grad());
+  expect_views(parameters, flat);
+}
+
+TEST(FlatParameters, StayViewsThroughBackwardAndAccumulate) {
+  const auto parameters = some_parameters();
+  FlatParameters flat(parameters);
+  const at::Tensor once = plain_gradients();
+  for (int pass = 1; pass <= 3; ++pass) {
+    torch::autograd::backward({loss_of(parameters)}, {});
+    expect_views(parameters, flat);
+    EXPECT_TRUE(at::equal(flat.gradients(), pass * once));
+  }
+  flat.zero_gradients();
+  expect_views(parameters, flat);
+  torch::autograd::backward({loss_of(parameters)}, {});
+  EXPECT_TRUE(at::equal(flat.gradients(), once));
+}
+
+TEST(FlatParameters, AnUpdateOfTheBufferIsSeenByTheModel) {
+  const auto parameters = some_parameters();
+  const FlatParameters flat(parameters);
+  flat.values().mul_(2);
+  EXPECT_EQ(parameters[1].item<float>(), 4);
+  torch::autograd::backward({loss_of(parameters)}, {});
+  expect_views(parameters, flat);
+  EXPECT_EQ(parameters[1].grad().item<float>(), 18);
+}
+
+TEST(FlatParameters, AParameterWithoutGradientReadsZero) {
+  const auto parameters = some_parameters();
+  const FlatParameters flat(parameters);
+  torch::autograd::backward({parameters[1].square()}, {});
+  expect_views(parameters, flat);
+  EXPECT_EQ(flat.gradients().count_nonzero().item<int64_t>(), 1);
+}
+
+TEST(FlatParameters, ViewsOfAnotherBufferHaveTheParametersShapes) {
+  const FlatParameters flat(some_parameters());
+  const at::Tensor other = at::arange(10).to(at::kFloat);
+  const auto views = flat.views(other);
+  EXPECT_EQ(views[0].sizes(), at::IntArrayRef({2, 3}));
+  EXPECT_EQ(views[1].item<float>(), 6);
+  EXPECT_EQ(views[2][2].item<float>(), 9);
+  EXPECT_THROW(flat.views(at::zeros({9})), InternalError);
+}
+
+TEST(FlatParameters, BadParametersAreOurBug) {
+  const at::Tensor good = at::ones({2}).set_requires_grad(true);
+  EXPECT_THROW(FlatParameters({}), InternalError);
+  EXPECT_THROW(FlatParameters({good, good}), InternalError);
+  EXPECT_THROW(FlatParameters({at::ones({2})}), InternalError);
+  EXPECT_THROW(FlatParameters({good * 2}), InternalError);
+  EXPECT_THROW(FlatParameters({good, at::ones({2}, at::kDouble).set_requires_grad(true)}), InternalError);
+}
+
+}  // namespace
+}  // namespace pixart::optim

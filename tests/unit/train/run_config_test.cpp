@@ -1,0 +1,77 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pixart/base/error.h"
+#include "pixart/config/config.h"
+#include "pixart/train/components.h"
+#include "pixart/train/run_config.h"
+
+namespace pixart::train {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kGood = R"(run: r
+transformer: {preset: XL/2}
+sources: [{name: a, type: scenes}]
+stages:
+  - {name: one, objective: class_conditional, source: a, steps: 5}
+  - {name: two, objective: text_conditional, source: a, steps: 5, init: {how: reparameterize, from: one}}
+)";
+
+std::string replace(std::string text, const std::string& from, const std::string& to) {
+  const auto found = text.find(from);
+  EXPECT_NE(found, std::string::npos) << from;
+  return text.replace(found, from.size(), to);
+}
+
+std::string error_of(const std::string& yaml) {
+  try {
+    config::read_text<RunConfig>(yaml, "run.yaml");
+    return "";
+  } catch (const UserError& error) {
+    return error.what();
+  }
+}
+
+TEST(RunConfig, ReadsAndWritesBack) {
+  const auto config = config::read_text<RunConfig>(kGood, "run.yaml");
+  EXPECT_EQ(config.stage("two").init.from, "one");
+  EXPECT_EQ(config.stage("two").gradient_clip, 0.01);  // the released configs' value
+  const auto again = config::read_text<RunConfig>(config::to_yaml(config), "again");
+  EXPECT_TRUE(config::compare(config, again).empty());
+  EXPECT_THROW(config.stage("tow"), UserError);
+}
+
+TEST(RunConfig, RefusesWhatDoesNotFit) {
+  EXPECT_EQ(error_of(kGood), "");
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/3")), HasSubstr("XL/3"));
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/2, depth: 3")), HasSubstr("exclude each other"));
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "depth: 3")), HasSubstr("all of patch_size"));
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "patch_size: 2, hidden_size: 30, depth: 1, num_heads: 4")), HasSubstr("multiple of num_heads"));
+  EXPECT_THAT(error_of(replace(kGood, "source: a", "source: b")), HasSubstr("no source is called 'b'"));
+  EXPECT_THAT(error_of(replace(kGood, "from: one", "from: \"\"")), HasSubstr("needs from"));
+  EXPECT_THAT(error_of(replace(kGood, "name: two", "name: one")), HasSubstr("used twice"));
+  EXPECT_THAT(error_of(replace(kGood, "name: two", "name: ../two")), HasSubstr("may hold letters"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, batch_size: 10, micro_batch_size: 4}")), HasSubstr("no multiple"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, multi_scale: true}")), HasSubstr("multi_scale"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, samples: {sampler: dpm}}")), HasSubstr("sampler"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 0}")), HasSubstr("steps"));
+}
+
+TEST(RunConfig, SizesOfTheStages) {
+  const auto config = config::read_text<RunConfig>(kGood, "run.yaml");
+  const models::VaeConfig vae;
+  const auto dit = dit_config(config, config.stage("one"), vae, 1000);
+  EXPECT_EQ(dit.input_size, 32);  // 256 px / 8
+  EXPECT_EQ(dit.hidden_size, 1152);
+  const auto pixart = pixart_config(config, config.stage("two"), vae, 4096);
+  EXPECT_EQ(pixart.depth, 28);
+  EXPECT_EQ(pixart.max_tokens, 120);
+  auto odd = config;
+  odd.stages[0].resolution = 250;
+  EXPECT_THROW(dit_config(odd, odd.stages[0], vae, 1000), UserError);
+}
+
+}  // namespace
+}  // namespace pixart::train

@@ -1,0 +1,20 @@
+// One function per sub-command: it adds the command's options to `app` and what to run when it was chosen.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace pixart::tools {
+
+void add_train(CLI::App& app);
+void add_sample(CLI::App& app);
+void add_evaluate(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_doctor(CLI::App& app);
+void add_config_reference(CLI::App& app);
+
+// Parses and runs; throws CLI::ParseError, UserError, InternalError.
+void run_command(int argc, char** argv, CLI::App& app);
+
+// What to print for a command line that cannot be parsed, with the nearest known word.
+std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error);
+
+}  // namespace pixart::tools

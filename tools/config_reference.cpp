@@ -1,0 +1,15 @@
+#include <cstdio>
+
+#include "commands.h"
+#include "pixart/config/config.h"
+#include "pixart/train/run_config.h"
+
+namespace pixart::tools {
+
+void add_config_reference(CLI::App& app) {
+  auto* command = app.add_subcommand("config-reference", "Print the reference of every config key as Markdown (configs/README.md).");
+  command->footer("Example:\n  pixart config-reference > configs/README.md");
+  command->callback([] { std::printf("%s", config::reference_markdown<train::RunConfig>("Run files").c_str()); });
+}
+
+}  // namespace pixart::tools
