@@ -10,6 +10,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "text.h"
 
 namespace pixart::config::internal {
 
@@ -47,7 +48,8 @@ class TreeBuilder : public YAML::EventHandler {
     add(node(Node::Kind::kBroken, mark));
   }
   void OnAnchor(const YAML::Mark& mark, const std::string& name) override {
-    refuse(mark, fmt::format("anchors (&{}) are not allowed (write the value out where it is needed)", name));
+    refuse(mark, fmt::format("anchors (&{}) are not allowed (write the value out where it is needed)",
+                             shortened(name)));
   }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
                 const std::string& text) override {
@@ -77,7 +79,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void check_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!")
-      refuse(mark, "tags (!" + tag + ") are not allowed (remove it)");
+      refuse(mark, "tags (" + shortened(tag) + ") are not allowed (remove it)");
   }
 
   Node node(Node::Kind kind, const YAML::Mark& mark) {
@@ -125,7 +127,8 @@ class TreeBuilder : public YAML::EventHandler {
         report_.add(key.place, path_, "merge keys (<<) are not allowed (write the keys out)");
       } else if (!is_new) {
         report_.add(key.place, path_,
-                    fmt::format("duplicate key '{}', first on line {} (keep one)", key.text, known->second));
+                    fmt::format("duplicate key '{}', first on line {} (keep one)", shortened(key.text),
+                                known->second));
       } else {
         value.key = key.text;
         entries.push_back(std::move(value));

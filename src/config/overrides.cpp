@@ -82,7 +82,7 @@ std::string unknown_element(const Node& list, const std::string& segment) {
     known.push_back(element_name(name != nullptr ? name->text : "", i));
   }
   const std::string choice = known.empty() ? "the list is empty" : "there are " + join(known, ", ");
-  return fmt::format("no element '{}' ({}).{}", segment, choice, did_you_mean(segment, known));
+  return fmt::format("no element '{}' ({}).{}", shortened(segment), choice, did_you_mean(segment, known));
 }
 
 class Applier {

@@ -108,8 +108,8 @@ class Checker {
 
   Value read_list(const Node& node, const Expected& expected) {
     if (node.kind != Node::Kind::kList) {
-      const std::string example =
-          node.kind == Node::Kind::kScalar ? "write [" + node.text + "]" : "begin each element with -";
+      const std::string example = node.kind == Node::Kind::kScalar ? "write [" + shortened(node.text) + "]"
+                                                                   : "begin each element with -";
       return report(node, expected, fmt::format("{} where a list belongs ({})", kind_of(node), example));
     }
     Value value;
@@ -142,9 +142,10 @@ class Checker {
     value.path = expected.path;
     value.is_correct = check_keys(node, expected);
     auto& items = value.data.emplace<std::vector<Value>>();
+    const Value& fallback = expected.fallback.is_unset() ? expected.type.fresh : expected.fallback;
     for (size_t i = 0; i < expected.type.fields.size(); ++i) {
       const Field& field = expected.type.fields[i];
-      items.push_back(read_field(node, field, expected.fallback.items()[i], expected.path));
+      items.push_back(read_field(node, field, fallback.items()[i], expected.path));
       value.is_correct = value.is_correct && items.back().is_correct;
     }
     return value;

@@ -50,18 +50,25 @@ void collect(const Type& section, const Value& defaults, const std::string& path
   }
 }
 
+// Text of a table cell: neither a column's end nor HTML ("cuda:<i>").
 std::string cell(const std::string& text) {
   std::string result;
   for (const char c : text) {
     if (c == '|')
       result += "\\|";
+    else if (c == '<')
+      result += "&lt;";
     else
       result += c == '\n' ? ' ' : c;
   }
   return result;
 }
 
-std::string code(const std::string& text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
+std::string code(const std::string& text) {
+  std::string result;
+  for (const char c : text) result += c == '|' ? "\\|" : std::string(1, c);
+  return text.empty() ? "" : "`" + result + "`";
+}
 
 std::string on_resume_text(OnResume on_resume) {
   switch (on_resume) {
@@ -96,7 +103,7 @@ class Page {
       const Type* inner = section_of(field.type);
       if (inner == nullptr) continue;
       const std::string inner_path = path_of(field.type, path_below(path, field.key));
-      text_ += fmt::format("\n## `{}`\n\n{}\n", inner_path, field.meaning);
+      text_ += fmt::format("\n## `{}`\n\n{}\n", inner_path, cell(field.meaning));
       this->section(*inner, defaults_of(field.type, defaults.items()[i]), inner_path);
     }
   }

@@ -2,6 +2,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/config/schema.h"
+#include "text.h"
 
 namespace pixart::config::internal {
 
@@ -14,9 +15,10 @@ void Report::add(const Place& place, const std::string& path, const std::string&
     return;
   }
   const bool is_override = place.override_index >= 0;
-  const std::string where = is_override ? "--set " + overrides_[size_t(place.override_index)]
+  const std::string where = is_override ? "--set " + shortened(overrides_[size_t(place.override_index)])
                                         : fmt::format("{}:{}", name_, place.line);
-  problems_.push_back({place, fmt::format("{}: {}{}{}", where, path, path.empty() ? "" : ": ", what)});
+  problems_.push_back(
+      {place, fmt::format("{}: {}{}{}", where, shortened(path), path.empty() ? "" : ": ", what)});
 }
 
 void Report::throw_if_any() const {

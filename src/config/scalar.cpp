@@ -62,7 +62,7 @@ std::string without_leading_zeros(const std::string& text) {
 }
 
 std::string wrong(const Node& node, const std::string& needed, const std::string& remedy) {
-  return fmt::format("'{}' is {} ({})", node.text, needed, remedy);
+  return fmt::format("'{}' is {} ({})", shortened(node.text), needed, remedy);
 }
 
 std::string read_bool(const Node& node, Value& value) {
@@ -158,7 +158,7 @@ std::string check_rule(const Rule& rule, const Value& value) {
   const auto* text = std::get_if<std::string>(&value.data);
   if (text == nullptr || rule.words.empty()) return {};
   if (std::find(rule.words.begin(), rule.words.end(), *text) != rule.words.end()) return {};
-  return fmt::format("'{}' is unknown (write one of {}).{}", *text, join(rule.words, ", "),
+  return fmt::format("'{}' is unknown (write one of {}).{}", shortened(*text), join(rule.words, ", "),
                      did_you_mean(*text, rule.words));
 }
 

@@ -145,6 +145,14 @@ std::string flow_text(const Type& type, const Value& value) {
   return (is_list ? "[" : "{") + join(parts, ", ") + (is_list ? "]" : "}");
 }
 
+std::string shortened(const std::string& text) {
+  constexpr size_t kMostBytes = 200;
+  if (text.size() <= kMostBytes) return text;
+  size_t end = kMostBytes;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // not inside a character
+  return text.substr(0, end) + "...";
+}
+
 std::string path_below(const std::string& path, const std::string& key) {
   return path.empty() || key.empty() ? path + key : path + "." + key;
 }

@@ -9,6 +9,9 @@ namespace pixart::config::internal {
 std::string type_name(const Type& type);                      // "list of numbers", "integer"
 std::string rule_text(const Rule& rule);                      // "more than 0"; "" if any value is allowed
 std::string flow_text(const Type& type, const Value& value);  // YAML on one line: [0.9, 0.999]
+// For messages: the beginning of `text` where it is longer than most keys and values are.
+std::string shortened(const std::string& text);
+
 std::string path_below(const std::string& path, const std::string& key);
 
 // The name by which an element of a list can be addressed in a path: `name`, or its index where a name is

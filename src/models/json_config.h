@@ -1,56 +1,45 @@
-// Reading the config.json of a model folder: every key checked, all problems at once.
+// Reads a model's config.json (Hugging Face, diffusers) key by key, and collects everything that is wrong
+// with it or that we do not support, so that it is reported at once.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 
 namespace pixart::models {
 
 class JsonConfig {
  public:
-  explicit JsonConfig(const std::filesystem::path& path) : path_(path.string()) {
-    json_ = nlohmann::json::parse(read_file(path, 1 << 20), nullptr, /*allow_exceptions=*/false);
-    if (!json_.is_object()) throw UserError(path_ + " is no JSON object; a model's config.json is needed.");
-  }
+  // Throws UserError if the file cannot be read or is no JSON object.
+  explicit JsonConfig(std::filesystem::path path);
 
-  // The key's value into `value`; absent or null keeps the default.
-  template <class T>
-  void get(const char* key, T& value) {
-    if (!json_.contains(key) || json_[key].is_null()) return;
-    try {
-      value = json_[key].get<T>();
-    } catch (const nlohmann::json::exception&) {
-      problems_.add(fmt::format("{} has a value of the wrong type: {}", key, json_[key].dump()));
-    }
-  }
+  bool has(const std::string& key) const { return json_.contains(key) && !json_[key].is_null(); }
 
-  void get_positive(const char* key, int64_t& value) {
-    if (json_.contains(key) && json_[key].is_number_float())
-      return problems_.add(fmt::format("{} must be a whole number, it is {}", key, json_[key].dump()));
-    get(key, value);
-    if (value < 1 || value > (int64_t{1} << 31))
-      problems_.add(fmt::format("{} must be at least 1, it is {}", key, value));
-  }
+  // Whole number >= 1, positive number, text, and lists. Absent (or null): the fallback, or a problem where
+  // there is none. After a problem they return a value that can be worked with.
+  int64_t count(const std::string& key, std::optional<int64_t> fallback = {});
+  double positive(const std::string& key, double fallback);
+  std::string text(const std::string& key, const std::string& fallback);
+  std::vector<int64_t> counts(const std::string& key);
+  std::vector<double> numbers(const std::string& key);  // absent: empty
 
-  // A key that changes the mathematics and is supported with one value only; absent is fine.
-  template <class T>
-  void require(const char* key, const T& supported) {
-    if (!json_.contains(key) || json_[key].is_null() || json_[key] == nlohmann::json(supported)) return;
-    problems_.add(fmt::format("{} is {}; only {} is supported", key, json_[key].dump(),
-                              nlohmann::json(supported).dump()));
-  }
+  // A problem unless the key holds `supported` or, where `absent_is_fine`, is absent or null.
+  void only(const std::string& key, const nlohmann::json& supported, bool absent_is_fine = true);
 
-  const nlohmann::json& json() const { return json_; }
   Problems& problems() { return problems_; }
-  void finish() const { problems_.throw_if_any(path_); }
+  void finish() const;  // throws UserError if there was any problem
 
  private:
-  std::string path_;
+  std::filesystem::path path_;
   nlohmann::json json_;
   Problems problems_;
 };
+
+// Writes readable JSON, atomically.
+void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& json);
 
 }  // namespace pixart::models

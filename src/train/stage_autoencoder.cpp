@@ -84,10 +84,10 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
     else models::initialize(*state, config, seed);
   };
   result.draw = [average, pictures, device = run.device] { return draw_reconstructions(*average, *pictures, device); };
-  result.finish = [average, pictures, config, averaged_state, &run]() mutable {
-    measure_latents(*average, *pictures, run.device, config);
+  result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
+    measure_latents(*average, *pictures, run.device, exported);
     StagedFolder staged(run.folder.autoencoder());
-    models::save_vae(staged.path(), config, *averaged_state);
+    models::save_vae(staged.path(), exported, *averaged_state);
     staged.commit();
   };
   return result;

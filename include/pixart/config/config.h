@@ -148,7 +148,8 @@ Type type_of() {
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
     type.kind = Kind::kPath;
   } else {
-    static_assert(std::is_same_v<T, std::string>, "no config type; see pixart/base/rule.h for those that are");
+    static_assert(std::is_same_v<T, std::string>,
+                  "no config type; see pixart/base/rule.h for those that are");
     type.kind = Kind::kText;
   }
   return type;

@@ -53,6 +53,7 @@ struct SourceConfig {
     v("style", s.style, "scenes: plain pictures, or shaded objects on graded backgrounds.", one_of({"plain", "shaded"}));
     v("seed", s.seed, "scenes: seed of the generator.", not_negative());
   }
+  void validate(std::vector<std::string>& problems) const;
 };
 
 // Opens the source; lists it fully and reports every problem at once.

@@ -11,6 +11,12 @@ namespace pixart::data {
 enum class Filter { kBilinear, kBicubic };
 Image resize(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
+// Rounds half to even, as torchvision's CenterCrop.
+Image center_crop(const Image& image, int height, int width);
+
+// Shorter side to `size`, other side int(size * long / short).
+Image resize_short_side(const Image& image, int size, Filter filter = Filter::kBicubic);
+
 // Shorter side to `size` (other side int(size * long / short)), then centre crop (torchvision rounding) to size x size.
 Image resize_and_crop(const Image& image, int size, Filter filter = Filter::kBicubic);
 

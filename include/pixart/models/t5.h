@@ -28,8 +28,8 @@ struct T5Config {
 // "t5-v1_1-small", "-base", "-large", "-xl", "-xxl".
 T5Config t5_preset(const std::string& name);
 std::vector<std::string> t5_preset_names();
-T5Config read_t5_config(
-    const std::filesystem::path& config_json);  // Hugging Face config.json; checks what we support
+// Hugging Face's config.json. Throws UserError with everything that is wrong or not supported.
+T5Config read_t5_config(const std::filesystem::path& config_json);
 void write_t5_config(const std::filesystem::path& config_json, const T5Config& config);
 
 class T5Encoder {
@@ -53,12 +53,15 @@ at::Tensor relative_buckets(int64_t length, const T5Config& config);
 // (an untrained encoder needs about 3 to tell word order; see README "The demo").
 void initialize(nn::StateDict& state, const T5Config& config, uint64_t seed, double bias_std);
 
-// A folder with config.json and weights. dtype: "stored" keeps the file's.
+// A folder with config.json and weights (safetensors or PyTorch, also sharded); a whole T5's decoder is
+// ignored. dtype: that of the parameters, "stored" is the one that config.json names. Throws UserError. The
+// weights are in memory once.
 struct LoadedT5 {
   std::unique_ptr<nn::StateDict> state;
   std::unique_ptr<T5Encoder> encoder;
 };
 LoadedT5 load_t5(const std::filesystem::path& folder, at::Device device, const std::string& dtype = "stored");
+// config.json and model.safetensors.
 void save_t5(const std::filesystem::path& folder, const T5Encoder& encoder, const nn::StateDict& state);
 
 }  // namespace pixart::models

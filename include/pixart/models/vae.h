@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,15 +20,15 @@ struct VaeConfig {
   int64_t layers_per_block = 2;
   int64_t norm_num_groups = 32;
   double scaling_factor = 0.18215;
-  std::vector<double> latents_mean,
-      latents_std;  // per channel; empty: 0 and 1. latent = (sample - mean) * scaling_factor / std
+  // Per channel; empty: 0 and 1. latent = (sample - mean) * scaling_factor / std
+  std::vector<double> latents_mean, latents_std;
   int64_t downscale() const { return int64_t{1} << (block_out_channels.size() - 1); }
 };
 
 VaeConfig vae_preset(const std::string& name);  // "sd-vae", "sdxl-vae"
 std::vector<std::string> vae_preset_names();
-VaeConfig read_vae_config(
-    const std::filesystem::path& config_json);  // diffusers config.json; checks what we support
+// diffusers' config.json. Throws UserError with everything that is wrong or not supported.
+VaeConfig read_vae_config(const std::filesystem::path& config_json);
 void write_vae_config(const std::filesystem::path& config_json, const VaeConfig& config);
 
 struct Moments {

@@ -1,27 +1,37 @@
-// Layers of the autoencoder. Pictures are [B, C, H, W].
+// Layers of the autoencoder: plain structs of tensors that register themselves under the published names.
+// B batch, C channels.
 #pragma once
 #include <ATen/core/Tensor.h>
+
+#include <cstdint>
 
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::nn {
 
+struct ConvShape {
+  int64_t in = 0, out = 0;
+  int64_t kernel = 3, stride = 1, padding = 1;
+};
+
+// Square convolution with bias: [B, in, H, W] -> [B, out, H', W'].
 struct Conv2d {
-  at::Tensor weight, bias;  // [out, in, k, k], [out]
-  int64_t stride = 1, padding = 0;
+  at::Tensor weight, bias;  // [out, in, kernel, kernel], [out]
+  int64_t stride = 1, padding = 1;
   Conv2d() = default;
-  // Padding keeps the side for odd k and stride 1 unless `padding` says otherwise.
-  Conv2d(const Scope& scope, int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
-         int64_t padding = -1);
+  Conv2d(const Scope& scope, const ConvShape& shape);
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
+// Normalises over each group of C / num_groups neighbouring channels and all positions, then scales and
+// shifts per channel. [B, C, ...] -> the same shape.
 struct GroupNorm {
-  at::Tensor weight, bias;  // [C]
-  int64_t groups = 1;
+  at::Tensor weight, bias;  // [C], [C]
+  int64_t num_groups = 1;
+  double eps = 1e-6;
   GroupNorm() = default;
-  GroupNorm(const Scope& scope, int64_t groups, int64_t channels);
-  at::Tensor operator()(const at::Tensor& x) const;  // eps 1e-6
+  GroupNorm(const Scope& scope, int64_t channels, int64_t num_groups, double eps = 1e-6);
+  at::Tensor operator()(const at::Tensor& x) const;
 };
 
 }  // namespace pixart::nn

@@ -74,29 +74,6 @@ void drop_tied_copy(std::map<std::string, at::Tensor>& tensors, const fs::path& 
   tensors.erase(copy);
 }
 
-// A whole T5 holds the decoder and its output layer, too.
-void check_weights(const std::map<std::string, at::Tensor>& tensors, const T5Config& config,
-                   const fs::path& folder) {
-  nn::StateDict shapes({.dtype = at::kFloat,
-                        .device = at::kMeta});  // copying into it checks names and shapes, and moves nothing
-  const T5Encoder encoder(nn::Scope(shapes), config);
-  nn::load_state(shapes, tensors, folder.string(),
-                 {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}});
-}
-
-void release_storage(nn::StateDict& state) {
-  for (const auto& item : state.items()) item.tensor.set_data(at::empty({0}, item.tensor.options()));
-}
-
-// Hands the loaded tensors over to the parameters, one by one: the largest encoder's weights (19 GB) are in
-// memory once.
-void adopt(nn::StateDict& state, std::map<std::string, at::Tensor>& tensors) {
-  for (const auto& item : state.items()) {
-    const auto node = tensors.extract(item.name);
-    item.tensor.set_data(node.mapped().to(item.tensor.options()));
-  }
-}
-
 }  // namespace
 
 T5Config read_t5_config(const fs::path& config_json) {
@@ -115,7 +92,7 @@ T5Config read_t5_config(const fs::path& config_json) {
       json.count("relative_attention_max_distance", c.relative_attention_max_distance);
   check_buckets(json, c);
   c.layer_norm_epsilon = json.positive("layer_norm_epsilon", c.layer_norm_epsilon);
-  const std::string key = json.has("dtype") ? "dtype" : "torch_dtype";  // today's name and the older one
+  const char* key = json.has("dtype") ? "dtype" : "torch_dtype";  // today's name and the older one
   c.dtype = json.text(key, c.dtype);
   if (!dtype_called(c.dtype))
     json.problems().add(fmt::format("{} is \"{}\"; supported: {}.", key, c.dtype, join(dtype_names(), ", ")));
@@ -124,26 +101,27 @@ T5Config read_t5_config(const fs::path& config_json) {
 }
 
 void write_t5_config(const fs::path& config_json, const T5Config& c) {
-  write_json(config_json, {{"architectures", {"T5EncoderModel"}},
-                           {"model_type", "t5"},
-                           {"vocab_size", c.vocab_size},
-                           {"d_model", c.d_model},
-                           {"d_kv", c.d_kv},
-                           {"d_ff", c.d_ff},
-                           {"num_layers", c.num_layers},
-                           {"num_heads", c.num_heads},
-                           {"relative_attention_num_buckets", c.relative_attention_num_buckets},
-                           {"relative_attention_max_distance", c.relative_attention_max_distance},
-                           {"layer_norm_epsilon", c.layer_norm_epsilon},
-                           {"feed_forward_proj", "gated-gelu"},
-                           {"dense_act_fn", "gelu_new"},
-                           {"is_gated_act", true},
-                           {"is_encoder_decoder", false},
-                           {"tie_word_embeddings", false},
-                           {"use_cache", false},
-                           {"pad_token_id", 0},
-                           {"eos_token_id", 1},
-                           {"torch_dtype", c.dtype}});
+  const nlohmann::ordered_json json = {{"architectures", {"T5EncoderModel"}},
+                                       {"model_type", "t5"},
+                                       {"vocab_size", c.vocab_size},
+                                       {"d_model", c.d_model},
+                                       {"d_kv", c.d_kv},
+                                       {"d_ff", c.d_ff},
+                                       {"num_layers", c.num_layers},
+                                       {"num_heads", c.num_heads},
+                                       {"relative_attention_num_buckets", c.relative_attention_num_buckets},
+                                       {"relative_attention_max_distance", c.relative_attention_max_distance},
+                                       {"layer_norm_epsilon", c.layer_norm_epsilon},
+                                       {"feed_forward_proj", "gated-gelu"},
+                                       {"dense_act_fn", "gelu_new"},
+                                       {"is_gated_act", true},
+                                       {"is_encoder_decoder", false},
+                                       {"tie_word_embeddings", false},
+                                       {"use_cache", false},
+                                       {"pad_token_id", 0},
+                                       {"eos_token_id", 1},
+                                       {"torch_dtype", c.dtype}};
+  write_json(config_json, json);
 }
 
 LoadedT5 load_t5(const fs::path& folder, at::Device device, const std::string& dtype) {
@@ -154,13 +132,14 @@ LoadedT5 load_t5(const fs::path& folder, at::Device device, const std::string& d
     throw UserError(fmt::format("T5 weights cannot be loaded as '{}'; possible: stored, {}.", dtype,
                                 join(dtype_names(), ", ")));
   LoadedT5 loaded;
-  loaded.state = std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = *type, .device = device});
+  loaded.state =
+      std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = *type, .device = device, .zeros = false});
   loaded.encoder = std::make_unique<T5Encoder>(nn::Scope(*loaded.state), config);
-  release_storage(*loaded.state);
   auto tensors = formats::load_weights(folder).tensors;
   drop_tied_copy(tensors, folder);
-  check_weights(tensors, config, folder);
-  adopt(*loaded.state, tensors);
+  // A whole T5 holds the decoder and its output layer, too.
+  nn::adopt_state(*loaded.state, std::move(tensors), folder.string(),
+                  {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}});
   return loaded;
 }
 

@@ -17,10 +17,12 @@ namespace {
 
 constexpr double kLowestLogVar = -30, kHighestLogVar = 20;
 
-nn::Conv2d conv3(const nn::Scope& scope, int64_t in, int64_t out) { return {scope, {.in = in, .out = out}}; }
+nn::Conv2d conv3(const nn::Scope& scope, int64_t in, int64_t out) {
+  return {scope, nn::ConvShape{.in = in, .out = out}};
+}
 
 nn::Conv2d conv1(const nn::Scope& scope, int64_t in, int64_t out) {
-  return {scope, {.in = in, .out = out, .kernel = 1, .padding = 0}};
+  return {scope, nn::ConvShape{.in = in, .out = out, .kernel = 1, .padding = 0}};
 }
 
 at::Tensor silu_of(at::Tensor normed) {
@@ -30,20 +32,21 @@ at::Tensor silu_of(at::Tensor normed) {
 
 struct ResnetBlock {
   nn::GroupNorm norm1;
-  nn::Conv2d conv1_, conv2_;
+  nn::Conv2d first;
   nn::GroupNorm norm2;
+  nn::Conv2d second;
   nn::Conv2d shortcut;  // undefined weight: the identity
 
   ResnetBlock(const nn::Scope& scope, int64_t in, int64_t out, int64_t groups)
       : norm1(scope / "norm1", in, groups),
-        conv1_(conv3(scope / "conv1", in, out)),
-        conv2_(conv3(scope / "conv2", out, out)),
-        norm2(scope / "norm2", out, groups) {
+        first(conv3(scope / "conv1", in, out)),
+        norm2(scope / "norm2", out, groups),
+        second(conv3(scope / "conv2", out, out)) {
     if (in != out) shortcut = conv1(scope / "conv_shortcut", in, out);
   }
 
   at::Tensor operator()(const at::Tensor& x) const {
-    const at::Tensor branch = conv2_(silu_of(norm2(conv1_(silu_of(norm1(x))))));
+    const at::Tensor branch = second(silu_of(norm2(first(silu_of(norm1(x))))));
     return (shortcut.weight.defined() ? shortcut(x) : x) + branch;
   }
 };
@@ -111,7 +114,7 @@ struct Encoder {
       result.resnets.emplace_back(scope / "resnets" / j, j == 0 ? in : out, out, c.norm_num_groups);
     if (i + 1 < c.block_out_channels.size())
       result.resample = {scope / "downsamplers" / 0 / "conv",
-                         {.in = out, .out = out, .stride = 2, .padding = 0}};
+                         nn::ConvShape{.in = out, .out = out, .stride = 2, .padding = 0}};
     return result;
   }
 

@@ -49,6 +49,8 @@ void add_problems(const VaeConfig& c, Problems& problems) {
                                c.latent_channels));
   if (std::any_of(c.latents_std.begin(), c.latents_std.end(), [](double spread) { return !(spread > 0); }))
     problems.add("latents_std must be positive.");
+  if (!(c.scaling_factor > 0) || !std::isfinite(c.scaling_factor))
+    problems.add("scaling_factor must be positive.");
   if (c.latent_channels < 1 || c.in_channels < 1 || c.layers_per_block < 1)
     problems.add("in_channels, latent_channels and layers_per_block must be at least 1.");
 }
@@ -74,22 +76,23 @@ void write_vae_config(const fs::path& config_json, const VaeConfig& c) {
   const auto list_or_null = [](const std::vector<double>& list) {
     return list.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(list);
   };
-  write_json(config_json, {{"_class_name", "AutoencoderKL"},
-                           {"act_fn", "silu"},
-                           {"in_channels", c.in_channels},
-                           {"out_channels", c.in_channels},
-                           {"latent_channels", c.latent_channels},
-                           {"block_out_channels", c.block_out_channels},
-                           {"down_block_types", block_types(c, "DownEncoderBlock2D")},
-                           {"up_block_types", block_types(c, "UpDecoderBlock2D")},
-                           {"layers_per_block", c.layers_per_block},
-                           {"norm_num_groups", c.norm_num_groups},
-                           {"scaling_factor", c.scaling_factor},
-                           {"latents_mean", list_or_null(c.latents_mean)},
-                           {"latents_std", list_or_null(c.latents_std)},
-                           {"use_quant_conv", true},
-                           {"use_post_quant_conv", true},
-                           {"mid_block_add_attention", true}});
+  const nlohmann::ordered_json json = {{"_class_name", "AutoencoderKL"},
+                                       {"act_fn", "silu"},
+                                       {"in_channels", c.in_channels},
+                                       {"out_channels", c.in_channels},
+                                       {"latent_channels", c.latent_channels},
+                                       {"block_out_channels", c.block_out_channels},
+                                       {"down_block_types", block_types(c, "DownEncoderBlock2D")},
+                                       {"up_block_types", block_types(c, "UpDecoderBlock2D")},
+                                       {"layers_per_block", c.layers_per_block},
+                                       {"norm_num_groups", c.norm_num_groups},
+                                       {"scaling_factor", c.scaling_factor},
+                                       {"latents_mean", list_or_null(c.latents_mean)},
+                                       {"latents_std", list_or_null(c.latents_std)},
+                                       {"use_quant_conv", true},
+                                       {"use_post_quant_conv", true},
+                                       {"mid_block_add_attention", true}};
+  write_json(config_json, json);
 }
 
 LoadedVae load_vae(const fs::path& folder, at::Device device, at::ScalarType dtype) {

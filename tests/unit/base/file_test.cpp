@@ -109,6 +109,25 @@ TEST_F(File, AFailedWriteKeepsTheOldFileAndLeavesNothing) {
   EXPECT_EQ(names(), Names{"f"});
 }
 
+TEST_F(File, PiecesAppearTogether) {
+  write_file_atomically(folder_ / "f", "old");
+  {
+    AtomicFile file(folder_ / "f");
+    file.write("ab");
+    file.write("");
+    file.write("c");
+    EXPECT_EQ(read_file(folder_ / "f"), "old");
+    file.commit();
+  }
+  EXPECT_EQ(read_file(folder_ / "f"), "abc");
+  {
+    AtomicFile file(folder_ / "f");
+    file.write("never committed");
+  }
+  EXPECT_EQ(read_file(folder_ / "f"), "abc");
+  EXPECT_EQ(names(), Names{"f"});
+}
+
 TEST_F(File, AFailedRenameLeavesNothing) {
   fs::create_directories(folder_ / "taken" / "inner");
   const auto error = error_of([&] { write_file_atomically(folder_ / "taken", "x"); });

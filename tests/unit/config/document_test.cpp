@@ -81,6 +81,15 @@ TEST(Document, ManyProblemsAreCounted) {
   EXPECT_THAT(error_with(keys), AllOf(StartsWith("run.yaml: 20000 problems"), HasSubstr("and 19950 more")));
 }
 
+TEST(Document, LongTokensAreCut) {
+  const std::string token(100000, 'x');
+  EXPECT_LT(error_with(token + ": 1").size(), 2000u);
+  EXPECT_LT(error_with("seed: " + token).size(), 2000u);
+  EXPECT_LT(error_with("seed: &" + token + " 1").size(), 2000u);
+  EXPECT_LT(error_with("seed: !" + token + " 1").size(), 2000u);
+  EXPECT_LT(error_of("folder: f", {"seed=" + token}).size(), 2000u);
+}
+
 TEST(Document, Files) {
   const auto path = std::filesystem::path(::testing::TempDir()) / "pixart_config_test.yaml";
   std::ofstream(path) << "folder: f\nsede: 3\n";

@@ -105,7 +105,7 @@ TEST(Reading, ValidateIsCalledWherePossible) {
       "run.yaml:1: more than three stages");
 }
 
-TEST(Reading, LongNamesAndOddNamesOfElements) {
+TEST(Reading, OddNamesOfElements) {
   EXPECT_THAT(error_with("stages: [{name: a.b, steps: 0}]"), HasSubstr("stages.0.steps"));
   EXPECT_THAT(error_with("stages: [{name: \"12\", steps: 0}]"), HasSubstr("stages.0.steps"));
 }

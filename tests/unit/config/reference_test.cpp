@@ -61,7 +61,7 @@ TEST(Reference, Page) {
       HasSubstr("\n| `stages` | [list of sections](#stages) | `[]` |  | fixed | Stages, in order. |\n"));
   EXPECT_THAT(page, HasSubstr("\n## `stages[].optimizer`\n\nThe optimizer.\n\n| key |"));
   EXPECT_THAT(page, HasSubstr("\n| `optimizer` | [section](#stagesoptimizer) |  |  |  | The optimizer. |\n"));
-  EXPECT_THAT(page, HasSubstr("| Bytes \\| pages. |"));
+  EXPECT_THAT(page, HasSubstr("| Bytes \\| pages of &lt;n>. |"));
   EXPECT_THAT(reference_markdown<RunConfig>("x", "run"),
               AllOf(HasSubstr("## `run.stages[].optimizer`"), HasSubstr("## `run.limits`")));
 }

@@ -46,7 +46,7 @@ struct Limits {
   int64_t memory = 0;
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("memory", s.memory, "Bytes | pages.", not_negative().required());
+    v("memory", s.memory, "Bytes | pages of <n>.", not_negative().required());
   }
 };
 

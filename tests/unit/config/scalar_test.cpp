@@ -39,8 +39,8 @@ TEST(Scalar, IntegersThatAreNone) {
             "run.yaml:2: seed: '1' is text, an integer is needed (remove the quotes)");
   EXPECT_THAT(error_with("seed: 9223372036854775808"), HasSubstr("too large"));
   EXPECT_THAT(error_with("seed: -9223372036854775809"), HasSubstr("too large"));
-  for (const char* text : {"0x1F", "0o17", "1_000", "1,000", "+1", "ten", "1 2", ".inf", "190:20:30",
-                           "1e", "true", "--1"}) {
+  for (const char* text :
+       {"0x1F", "0o17", "1_000", "1,000", "+1", "ten", "1 2", ".inf", "190:20:30", "1e", "true", "--1"}) {
     EXPECT_THAT(error_with(std::string("seed: ") + text), HasSubstr("not an integer")) << text;
   }
 }
@@ -55,8 +55,8 @@ TEST(Scalar, Numbers) {
 }
 
 TEST(Scalar, NumbersThatAreNone) {
-  for (const char* text : {".nan", ".inf", "-.inf", "nan", "inf", "0x1p3", "1_0", "+1", ".", "e5", "1e",
-                           "1.2.3", "1/2", "5%"}) {
+  for (const char* text :
+       {".nan", ".inf", "-.inf", "nan", "inf", "0x1p3", "1_0", "+1", ".", "e5", "1e", "1.2.3", "1/2", "5%"}) {
     EXPECT_THAT(error_with(std::string("ratio: ") + text), HasSubstr("not a number")) << text;
   }
   EXPECT_THAT(error_with("ratio: '0.5'"), HasSubstr("remove the quotes"));

@@ -1,0 +1,27 @@
+#include "pixart/formats/image_file.h"
+
+#include "image_codecs.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+
+namespace pixart::formats {
+
+void check_size(int64_t width, int64_t height, const std::string& name, const DecodeLimits& limits) {
+  if (width < 1 || height < 1) throw UserError(fmt::format("{}: a picture of {} x {} pixels.", name, width, height));
+  if (width > limits.side || height > limits.side || width * height > limits.pixels)
+    throw UserError(fmt::format("{}: {} x {} pixels are over the limit ({} a side, {} in all).", name, width, height, limits.side, limits.pixels));
+}
+
+Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  if (bytes.size() > limits.file_bytes) throw UserError(fmt::format("{}: {} bytes are over the limit of {} for a picture.", name, bytes.size(), limits.file_bytes));
+  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, name, limits);
+  if (bytes.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, name, limits);
+  if (bytes.size() >= 12 && bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP") return decode_webp(bytes, name, limits);
+  throw UserError(fmt::format("{}: this is no JPEG, PNG or WebP picture. Remove the file, or convert it.", name));
+}
+
+Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {
+  return decode_image(read_file(path, limits.file_bytes), path.string(), limits);
+}
+
+}  // namespace pixart::formats
