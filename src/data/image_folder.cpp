@@ -1,6 +1,7 @@
 // Pictures with a .txt caption beside each: the first line that is not empty.
 #include <algorithm>
 
+#include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
@@ -12,8 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kMostNamed = 20;
-constexpr uint64_t kLargestCaption = 1 << 20;
+constexpr uint64_t kLargestCaption = uint64_t{1} << 20;
 
 struct Entry {
   std::string key;
@@ -26,21 +26,26 @@ class ImageFolder : public Dataset {
       : root_(std::move(root)), entries_(std::move(entries)), fingerprint_(std::move(fingerprint)) {}
   int64_t size() const override { return int64_t(entries_.size()); }
   Sample get(int64_t index) const override {
-    const Entry& entry = entries_[size_t(index)];
+    const Entry& entry = at(index);
     return {.key = entry.key, .image = formats::load_image(root_ / entry.key), .caption = entry.caption};
   }
-  std::string caption(int64_t index) const override { return entries_[size_t(index)].caption; }
+  std::string caption(int64_t index) const override { return at(index).caption; }
   int64_t label(int64_t) const override { return -1; }
   std::vector<std::string> class_names() const override { return {}; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
+  const Entry& at(int64_t index) const {
+    PIXART_CHECK(index >= 0 && index < size(), "sample {} of {}", index, size());
+    return entries_[size_t(index)];
+  }
   fs::path root_;
   std::vector<Entry> entries_;
   std::string fingerprint_;
 };
 
-// The first line with text, without a byte-order mark and surrounding white space. Later lines may be translations.
+// The first line with text, without a byte-order mark and surrounding white space. Later lines may be
+// translations.
 std::string first_line(const std::string& text) {
   size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   while (begin < text.size()) {
@@ -53,50 +58,78 @@ std::string first_line(const std::string& text) {
   return {};
 }
 
+struct Captions {
+  std::vector<Entry> entries;
+  std::vector<std::string> missing, unreadable;
+  std::string listing;  // what the fingerprint is made of
+};
+
 std::string caption_of(const fs::path& picture) {
   const fs::path text = fs::path(picture).replace_extension(".txt");
   return fs::exists(text) ? first_line(read_file(text, kLargestCaption)) : std::string();
 }
 
-std::vector<std::string> list_included(const SourceConfig& config) {
-  if (config.include.empty()) return list_pictures(config.path);
-  std::vector<std::string> all;
-  for (const auto& folder : config.include) {
-    if (!fs::is_directory(config.path / folder)) throw UserError(fmt::format("source {}: include: {} is no folder below {}.", config.name, folder, config.path.string()));
-    for (const auto& name : list_pictures(config.path / folder)) all.push_back((fs::path(folder) / name).generic_string());
+Captions read_captions(const SourceConfig& config, const std::vector<ListedPicture>& pictures) {
+  Captions result;
+  for (const auto& picture : pictures) {
+    if (config.max_samples > 0 && int64_t(result.entries.size()) >= config.max_samples) break;
+    std::string caption;
+    try {
+      caption = caption_of(config.path / picture.key);
+    } catch (const std::exception& error) {  // reported with the others
+      result.unreadable.push_back(fmt::format("{} ({})", picture.key, error.what()));
+      continue;
+    }
+    if (caption.empty() && config.missing_caption == "error") result.missing.push_back(picture.key);
+    if (caption.empty() && config.missing_caption == "skip") continue;
+    result.listing += fmt::format("{}\n{}\n{}\n", picture.key, picture.bytes, caption);
+    result.entries.push_back({picture.key, std::move(caption)});
   }
-  std::sort(all.begin(), all.end());
-  all.erase(std::unique(all.begin(), all.end()), all.end());
-  return all;
+  return result;
 }
 
-[[noreturn]] void report_missing(const SourceConfig& config, const std::vector<std::string>& missing, size_t total) {
-  const std::vector<std::string> named(missing.begin(), missing.begin() + int64_t(std::min(missing.size(), kMostNamed)));
-  throw UserError(fmt::format("source {}: {} of {} pictures have no caption (a .txt file of the same name with a line of text): {}{}. Write them, or set "
-                              "sources.{}.missing_caption to skip or empty.", config.name, missing.size(), total, join(named, ", "),
-                              missing.size() > named.size() ? ", ..." : "", config.name));
+// The pictures of all included sub-folders, or of the whole folder; each once, sorted.
+std::vector<ListedPicture> list_included(const SourceConfig& config, Problems& problems) {
+  if (config.include.empty()) return list_pictures(config.path, "", problems);
+  std::vector<ListedPicture> all;
+  for (const auto& folder : config.include) {
+    std::error_code error;
+    if (!fs::is_directory(config.path / folder, error)) {
+      problems.add(fmt::format("include: there is no folder {}.{}", folder,
+                               did_you_mean(folder, list_folders(config.path))));
+      continue;
+    }
+    const auto some = list_pictures(config.path, folder, problems);
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  all.erase(std::unique(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key == b.key; }),
+            all.end());
+  return all;
 }
 
 }  // namespace
 
 std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
   require_folder(config);
-  const auto names = list_included(config);
-  std::vector<Entry> entries;
-  std::vector<std::string> missing;
-  std::string listing = "image_folder 1\n";
-  for (const auto& name : names) {
-    if (config.max_samples > 0 && int64_t(entries.size()) >= config.max_samples) break;
-    std::string caption = caption_of(config.path / name);
-    if (caption.empty() && config.missing_caption == "error") missing.push_back(name);
-    if (caption.empty() && config.missing_caption != "empty") continue;
-    listing += fmt::format("{} {} {}\n", name, fs::file_size(config.path / name), caption);
-    entries.push_back({name, std::move(caption)});
-  }
-  if (!missing.empty()) report_missing(config, missing, names.size());
-  if (entries.empty())
-    throw UserError(fmt::format("source {}: {} holds no picture{} (.png, .jpg, .jpeg, .webp).", config.name, config.path.string(), names.empty() ? "" : " with a caption"));
-  return std::make_unique<ImageFolder>(config.path, std::move(entries), formats::sha256(listing));
+  Problems problems;
+  const auto pictures = list_included(config, problems);
+  Captions captions = read_captions(config, pictures);
+  if (!captions.unreadable.empty())
+    problems.add(fmt::format("{} caption file(s) cannot be read: {}", captions.unreadable.size(),
+                             name_some(captions.unreadable)));
+  if (!captions.missing.empty())
+    problems.add(
+        fmt::format("{} of {} pictures have no caption: {}. Put a .txt file of the same name with a line of "
+                    "text beside each, or set "
+                    "missing_caption to skip or empty",
+                    captions.missing.size(), pictures.size(), name_some(captions.missing)));
+  if (captions.entries.empty() && problems.empty())
+    problems.add(fmt::format("no picture{} (.png, .jpg, .jpeg, .webp) was found",
+                             pictures.empty() ? "" : " with a caption"));
+  problems.throw_if_any(subject_of(config));
+  return std::make_unique<ImageFolder>(config.path, std::move(captions.entries),
+                                       formats::sha256("image_folder 1\n" + captions.listing));
 }
 
 }  // namespace pixart::data

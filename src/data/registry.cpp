@@ -2,52 +2,71 @@
 #include <map>
 
 #include "pixart/base/error.h"
+#include "pixart/base/words.h"
 #include "sources.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
 
+namespace {
+
+using Open = std::unique_ptr<Dataset> (*)(const SourceConfig&);
+
+const std::map<std::string, Open>& openers() {
+  static const std::map<std::string, Open> all = {{"class_folder", open_class_folder},
+                                                  {"idx", open_idx},
+                                                  {"image_folder", open_image_folder},
+                                                  {"scenes", open_scenes}};
+  return all;
+}
+
+// Whether `folder` stays below the source's folder.
+bool is_sub_folder(const std::string& folder) {
+  const fs::path path = fs::path(folder).lexically_normal();
+  return !path.empty() && path.is_relative() && *path.begin() != ".." && path != ".";
+}
+
+}  // namespace
+
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config) {
-  using Open = std::unique_ptr<Dataset> (*)(const SourceConfig&);
-  static const std::map<std::string, Open> openers = {
-      {"image_folder", open_image_folder}, {"class_folder", open_class_folder}, {"idx", open_idx}, {"scenes", open_scenes}};
-  const auto found = openers.find(config.type);
-  PIXART_CHECK(found != openers.end(), "source type {} passed the config check", config.type);
-  return found->second(config);
+  const auto found = openers().find(config.type);
+  if (found != openers().end()) return found->second(config);
+  std::vector<std::string> known;
+  for (const auto& [type, open] : openers()) known.push_back(type);
+  throw UserError(fmt::format("source {}: unknown type '{}'; known are {}.{}", config.name, config.type,
+                              join(known, ", "), did_you_mean(config.type, known)));
 }
 
 void SourceConfig::validate(std::vector<std::string>& problems) const {
+  if (openers().count(type) == 0) return;  // reported with the key itself
   const SourceConfig defaults;
   const auto only = [&](const char* key, const char* kind, bool changed) {
-    if (changed && type != kind) problems.push_back(fmt::format("{} has an effect with type: {} only, here it is {}", key, kind, type));
+    if (changed && type != kind)
+      problems.push_back(fmt::format("{} has an effect with type: {} only, here it is {}", key, kind, type));
   };
   only("missing_caption", "image_folder", missing_caption != defaults.missing_caption);
   only("include", "image_folder", !include.empty());
   only("count", "scenes", count != defaults.count);
   only("style", "scenes", style != defaults.style);
   only("seed", "scenes", seed != defaults.seed);
-  if (type == "scenes" && !path.empty()) problems.push_back("path has no effect with type: scenes, which draws its pictures");
+  if (type == "scenes" && !path.empty())
+    problems.push_back("path has no effect with type: scenes, which draws its pictures");
   if (type != "scenes" && path.empty()) problems.push_back("path is missing: the folder of the source");
+  for (const auto& folder : include)
+    if (!is_sub_folder(folder))
+      problems.push_back(fmt::format("include: '{}' is no sub-folder; names are relative to path", folder));
 }
 
 void require_folder(const SourceConfig& config) {
-  if (fs::is_directory(config.path)) return;
-  throw UserError(fmt::format("source {}: {} {}. Set sources.{}.path to the folder of the pictures.", config.name, config.path.string(),
-                              fs::exists(config.path) ? "is no folder" : "does not exist", config.name));
+  std::error_code error;
+  if (fs::is_directory(config.path, error)) return;
+  const char* what = fs::exists(config.path, error) ? "is no folder" : "does not exist";
+  throw UserError(fmt::format("source {}: {} {}. Set the path of this source to the folder of its pictures.",
+                              config.name, config.path.string(), what));
 }
 
-std::vector<std::string> list_pictures(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::recursive_directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    std::string extension = at->path().extension();
-    std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-    const bool is_picture = extension == ".png" || extension == ".jpg" || extension == ".jpeg" || extension == ".webp";
-    if (is_picture && at->is_regular_file()) names.push_back(at->path().lexically_relative(folder).generic_string());
-  }
-  if (error) throw UserError(fmt::format("cannot list {}: {}.", folder.string(), error.message()));
-  std::sort(names.begin(), names.end());
-  return names;
+std::string subject_of(const SourceConfig& config) {
+  return fmt::format("source {} ({})", config.name, config.path.string());
 }
 
 }  // namespace pixart::data

@@ -1,4 +1,4 @@
-// Pillow's resampling in its fixed-point arithmetic: along rows first, then along columns.
+// Pillow's resampling in its fixed-point arithmetic: along rows first, then along columns; and crops.
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +10,7 @@ namespace pixart::data {
 namespace {
 
 constexpr int kPrecisionBits = 22;
+constexpr int64_t kMostPixels = int64_t{1} << 28;  // of a resized picture
 
 double bicubic(double x) {
   constexpr double a = -0.5;
@@ -33,11 +34,12 @@ std::vector<Taps> make_taps(int in, int out, Filter filter) {
   std::vector<Taps> all(static_cast<size_t>(out));
   for (int i = 0; i < out; ++i) {
     const double center = (i + 0.5) * scale;
-    const int first = std::max(0, int(center - support + 0.5)), last = std::min(in, int(center + support + 0.5));
+    const int first = std::max(0, int(center - support + 0.5)),
+              last = std::min(in, int(center + support + 0.5));
     std::vector<double> weights;
     double sum = 0;
     for (int x = first; x < last; ++x) {
-      const double at = (x - center + 0.5) / filter_scale;
+      const double at = (x - center + 0.5) * (1.0 / filter_scale);
       weights.push_back(filter == Filter::kBicubic ? bicubic(at) : triangle(at));
       sum += weights.back();
     }
@@ -50,42 +52,82 @@ std::vector<Taps> make_taps(int in, int out, Filter filter) {
   return all;
 }
 
-// One output channel value from pixels `stride` bytes apart.
-uint8_t apply(const Taps& taps, const uint8_t* first, size_t stride) {
-  int64_t sum = int64_t{1} << (kPrecisionBits - 1);
-  for (size_t k = 0; k < taps.weights.size(); ++k) sum += int64_t(taps.weights[k]) * first[k * stride];
-  return uint8_t(std::clamp<int64_t>(sum >> kPrecisionBits, 0, 255));
+constexpr int kHalf = 1 << (kPrecisionBits - 1);
+
+uint8_t to_byte(int sum) { return uint8_t(std::clamp(sum >> kPrecisionBits, 0, 255)); }
+
+Image resize_rows(const Image& image, int width, Filter filter) {
+  const auto taps = make_taps(image.width, width, filter);
+  Image result(image.height, width);
+  for (int y = 0; y < image.height; ++y)
+    for (int x = 0; x < width; ++x) {
+      const Taps& tap = taps[size_t(x)];
+      const uint8_t* in = image.at(y, tap.first);
+      int sums[3] = {kHalf, kHalf, kHalf};
+      for (const int weight : tap.weights)
+        for (int& sum : sums) sum += weight * *in++;
+      for (int c = 0; c < 3; ++c) result.at(y, x)[c] = to_byte(sums[c]);
+    }
+  return result;
+}
+
+Image resize_columns(const Image& image, int height, Filter filter) {
+  const auto taps = make_taps(image.height, height, filter);
+  Image result(height, image.width);
+  std::vector<int> sums(size_t(image.width) * 3);
+  for (int y = 0; y < height; ++y) {
+    const Taps& tap = taps[size_t(y)];
+    std::fill(sums.begin(), sums.end(), kHalf);
+    for (size_t k = 0; k < tap.weights.size(); ++k) {
+      const uint8_t* in = image.at(tap.first + int(k), 0);
+      for (size_t i = 0; i < sums.size(); ++i) sums[i] += tap.weights[k] * in[i];
+    }
+    std::transform(sums.begin(), sums.end(), result.at(y, 0), to_byte);
+  }
+  return result;
+}
+
+// int(side * target / own), as the official loaders round.
+int in_proportion(int side, int target, int own) {
+  return int(std::min<int64_t>(int64_t(side) * target / own, 1 << 30));
 }
 
 }  // namespace
 
 Image resize(const Image& image, int height, int width, Filter filter) {
   PIXART_CHECK(height > 0 && width > 0 && image.height > 0 && image.width > 0);
-  const auto across = make_taps(image.width, width, filter), down = make_taps(image.height, height, filter);
-  Image rows(image.height, width), result(height, width);
-  for (int y = 0; y < image.height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < 3; ++c) rows.at(y, x)[c] = apply(across[size_t(x)], image.at(y, across[size_t(x)].first) + c, 3);
-  for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < 3; ++c) result.at(y, x)[c] = apply(down[size_t(y)], rows.at(down[size_t(y)].first, x) + c, size_t(width) * 3);
-  return result;
+  if (int64_t(height) * width > kMostPixels || int64_t(image.height) * width > kMostPixels)
+    throw UserError(fmt::format("a picture of {} x {} pixels would grow to {} x {}: it is too long and thin.",
+                                image.width, image.height, width, height));
+  return resize_columns(resize_rows(image, width, filter), height, filter);
 }
 
 Image center_crop(const Image& image, int height, int width) {
-  PIXART_CHECK(height <= image.height && width <= image.width, "crop {} x {} of {} x {}", width, height, image.width, image.height);
-  const int top = int(std::nearbyint((image.height - height) / 2.0)), left = int(std::nearbyint((image.width - width) / 2.0));  // half to even
+  PIXART_CHECK(height > 0 && width > 0 && height <= image.height && width <= image.width,
+               "crop {} x {} of {} x {}", width, height, image.width, image.height);
+  const int top = int(std::nearbyint((image.height - height) / 2.0)),
+            left = int(std::nearbyint((image.width - width) / 2.0));  // half to even
   Image result(height, width);
   for (int y = 0; y < height; ++y) std::copy_n(image.at(top + y, left), size_t(width) * 3, result.at(y, 0));
   return result;
 }
 
 Image resize_short_side(const Image& image, int size, Filter filter) {
-  const int shorter = std::min(image.height, image.width), longer = std::max(image.height, image.width);
-  const int other = int(int64_t(size) * longer / shorter);
-  return image.height <= image.width ? resize(image, size, other, filter) : resize(image, other, size, filter);
+  PIXART_CHECK(image.height > 0 && image.width > 0);
+  if (image.height <= image.width)
+    return resize(image, size, in_proportion(image.width, size, image.height), filter);
+  return resize(image, in_proportion(image.height, size, image.width), size, filter);
 }
 
-Image resize_and_crop(const Image& image, int size, Filter filter) { return center_crop(resize_short_side(image, size, filter), size, size); }
+Image resize_to_cover(const Image& image, int height, int width, Filter filter) {
+  PIXART_CHECK(image.height > 0 && image.width > 0);
+  const bool height_binds = int64_t(height) * image.width > int64_t(width) * image.height;
+  if (height_binds) return resize(image, height, in_proportion(image.width, height, image.height), filter);
+  return resize(image, in_proportion(image.height, width, image.width), width, filter);
+}
+
+Image resize_and_crop(const Image& image, int size, Filter filter) {
+  return center_crop(resize_short_side(image, size, filter), size, size);
+}
 
 }  // namespace pixart::data

@@ -1,52 +1,65 @@
 // Reads a drawn or generated scene: background, then the object that stands out from it.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "pixart/base/error.h"
 #include "pixart/data/scenes.h"
-#include "scene_palette.h"
+#include "scene_tables.h"
 
 namespace pixart::data {
 
 namespace {
 
-constexpr int kSide = 64;              // pictures are enlarged to this before judging
-constexpr int kBorder = 4;             // 2 pixels of 32
-constexpr int kTemplateSide = 32;
-constexpr double kForeground = 0.26;   // colour distance from the background, in units of [0, 1]
-constexpr double kFarthestColor = 0.3; // a colour farther than this from the palette is none of it
-constexpr double kSmallestArea = 0.06, kLargestArea = 0.6;  // of the picture; drawn objects cover 0.11 to 0.36
-constexpr double kSmallestOverlap = 0.78;
-constexpr double kLargestAspect = 1.5;
+constexpr int kSide = 64;               // pictures are brought to this size before judging
+constexpr int kBorder = 4;              // 2 pixels of 32
+constexpr double kForeground = 0.26;    // colour distance from the background, in units of [0, 1]
+constexpr double kFarthestColor = 0.3;  // a colour farther than this from the palette is none of it
+constexpr double kSmallestArea = 0.06, kLargestArea = 0.5;  // of the picture; drawn objects cover 0.13 to 0.4
+constexpr double kLargestRest = 0.4;                        // other foreground, in areas of the object
+
+// Least overlap to be called a circle, square, triangle, cross. Drawn shapes reach 0.92 and more, or 0.87
+// behind noise and blur at 24 dB; a diamond reaches 0.83 with the circle, an ellipse of 1 : 1.3 0.85, a
+// rectangle of 1 : 1.2 0.84 with the square. Blur costs triangle and cross most, and little else looks like
+// them.
+constexpr std::array<double, 4> kSmallestOverlap = {0.86, 0.84, 0.8, 0.8};
 
 using Picture = cv::Mat_<cv::Vec3f>;
+using Mask = cv::Mat_<uint8_t>;
+using SoftMask = cv::Mat_<float>;
 
 Picture to_picture(const Image& image) {
   const cv::Mat bytes(image.height, image.width, CV_8UC3, const_cast<uint8_t*>(image.rgb.data()));
   cv::Mat floats;
   bytes.convertTo(floats, CV_32FC3, 1.0 / 255);
-  cv::resize(floats, floats, {kSide, kSide}, 0, 0, cv::INTER_LINEAR);
+  const int method = image.height > kSide ? cv::INTER_AREA : cv::INTER_LINEAR;
+  cv::resize(floats, floats, {kSide, kSide}, 0, 0, method);
   return floats;
 }
 
-// The plane a + b x + c y fitted to the border, per channel, evaluated everywhere.
+bool in_border(int y, int x) { return std::min(x, y) < kBorder || std::max(x, y) >= kSide - kBorder; }
+
+// The plane a + b x + c y fitted to the border by least squares, per channel, evaluated everywhere. The
+// border lies symmetrically around the middle, so that the three coefficients do not mix.
 Picture fit_background(const Picture& picture) {
-  cv::Mat_<double> left(0, 3), right(0, 3);
+  constexpr float kMiddle = (kSide - 1) / 2.0f;
+  cv::Vec3f level(0, 0, 0), across(0, 0, 0), down(0, 0, 0);
+  float count = 0, squares = 0;
   for (int y = 0; y < kSide; ++y)
     for (int x = 0; x < kSide; ++x) {
-      const bool border = x < kBorder || y < kBorder || x >= kSide - kBorder || y >= kSide - kBorder;
-      if (!border) continue;
-      left.push_back(cv::Mat_<double>({1, 3}, {1.0, double(x), double(y)}));
-      const cv::Vec3f p = picture(y, x);
-      right.push_back(cv::Mat_<double>({1, 3}, {double(p[0]), double(p[1]), double(p[2])}));
+      if (!in_border(y, x)) continue;
+      const cv::Vec3f color = picture(y, x);
+      const float right = float(x) - kMiddle, below = float(y) - kMiddle;
+      level += color, across += right * color, down += below * color;
+      count += 1, squares += right * right;
     }
-  cv::Mat_<double> solution;
-  cv::solve(left, right, solution, cv::DECOMP_SVD);
-  Picture plane(kSide, kSide);
+  Picture background(kSide, kSide);
   for (int y = 0; y < kSide; ++y)
     for (int x = 0; x < kSide; ++x)
-      for (int c = 0; c < 3; ++c) plane(y, x)[c] = float(solution(0, c) + solution(1, c) * x + solution(2, c) * y);
-  return plane;
+      background(y, x) =
+          level / count + (float(x) - kMiddle) / squares * across + (float(y) - kMiddle) / squares * down;
+  return background;
 }
 
 template <size_t N>
@@ -54,83 +67,142 @@ int nearest_color(const cv::Vec3f& color, const std::array<Color, N>& palette) {
   int best = -1;
   double smallest = kFarthestColor;
   for (size_t i = 0; i < N; ++i) {
-    const cv::Vec3f other(float(palette[i][0]) / 255, float(palette[i][1]) / 255, float(palette[i][2]) / 255);
-    if (const double distance = cv::norm(color - other); distance < smallest) smallest = distance, best = int(i);
+    const cv::Vec3f other(float(palette[i][0]), float(palette[i][1]), float(palette[i][2]));
+    if (const double distance = cv::norm(color - other / 255); distance < smallest)
+      smallest = distance, best = int(i);
   }
   return best;
 }
 
-// The largest connected region of foreground, empty if there is none of a plausible size.
-cv::Mat_<uint8_t> find_object(const Picture& picture, const Picture& background) {
-  cv::Mat_<uint8_t> mask(kSide, kSide);
+// The largest connected region of foreground; empty if there is none of a plausible size, if it leaves the
+// picture, or if much else stands out as well.
+Mask find_object(const Picture& picture, const Picture& background) {
+  Mask foreground(kSide, kSide);
   for (int y = 0; y < kSide; ++y)
-    for (int x = 0; x < kSide; ++x) mask(y, x) = cv::norm(picture(y, x) - background(y, x)) > kForeground ? 255 : 0;
+    for (int x = 0; x < kSide; ++x)
+      foreground(y, x) = cv::norm(picture(y, x) - background(y, x)) > kForeground ? 255 : 0;
   cv::Mat labels, stats, centroids;
-  const int count = cv::connectedComponentsWithStats(mask, labels, stats, centroids, 8);
+  const int count = cv::connectedComponentsWithStats(foreground, labels, stats, centroids, 8);
   int largest = 0;
   for (int i = 1; i < count; ++i)
-    if (largest == 0 || stats.at<int>(i, cv::CC_STAT_AREA) > stats.at<int>(largest, cv::CC_STAT_AREA)) largest = i;
-  const double share = largest == 0 ? 0.0 : double(stats.at<int>(largest, cv::CC_STAT_AREA)) / (kSide * kSide);
+    if (largest == 0 || stats.at<int>(i, cv::CC_STAT_AREA) > stats.at<int>(largest, cv::CC_STAT_AREA))
+      largest = i;
+  if (largest == 0) return {};
+  const double area = stats.at<int>(largest, cv::CC_STAT_AREA), share = area / (kSide * kSide);
   if (share < kSmallestArea || share > kLargestArea) return {};
-  return labels == largest;
+  if (cv::countNonZero(foreground) - area > kLargestRest * area) return {};
+  const Mask object = labels == largest;
+  const cv::Rect box = cv::boundingRect(object);
+  const bool leaves = box.x == 0 || box.y == 0 || box.br().x == kSide || box.br().y == kSide;
+  return leaves ? Mask() : object;
 }
 
-cv::Vec3f median_color(const Picture& picture, const cv::Mat_<uint8_t>& mask) {
+cv::Mat square_brush(int side) { return cv::getStructuringElement(cv::MORPH_RECT, {side, side}); }
+
+// Of the pixels well inside the object, where there are any: the edge is mixed with the background.
+cv::Vec3f median_color(const Picture& picture, const Mask& object) {
+  Mask inner;
+  cv::erode(object, inner, square_brush(5));
+  const Mask& counted = cv::countNonZero(inner) > 0 ? inner : object;
   cv::Vec3f result;
   for (int c = 0; c < 3; ++c) {
     std::vector<float> values;
     for (int y = 0; y < kSide; ++y)
       for (int x = 0; x < kSide; ++x)
-        if (mask(y, x) != 0) values.push_back(picture(y, x)[c]);
-    std::nth_element(values.begin(), values.begin() + int64_t(values.size() / 2), values.end());
-    result[c] = values[values.size() / 2];
+        if (counted(y, x) != 0) values.push_back(picture(y, x)[c]);
+    const auto middle = values.begin() + int64_t(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    result[c] = *middle;
   }
   return result;
 }
 
-cv::Mat_<float> cropped(const cv::Mat_<uint8_t>& mask) {
-  cv::Mat_<float> soft;
-  mask(cv::boundingRect(mask)).convertTo(soft, CV_32F, 1.0 / 255);
-  cv::resize(soft, soft, {kTemplateSide, kTemplateSide}, 0, 0, cv::INTER_AREA);
-  return soft;
+// How far each pixel's colour has gone from the background to the object's, 0 to 1. Half-way lies on the
+// object's edge in a blurred picture too, where the foreground mask has grown.
+SoftMask coverage_of(const Picture& picture, const Picture& background, const Mask& object) {
+  constexpr float kSlope =
+      2;  // shading and noise of a quarter of the way leave the inside at 1, the outside at 0
+  Mask around;
+  cv::dilate(object, around, square_brush(5));
+  const cv::Vec3f color = median_color(picture, object);
+  SoftMask coverage(kSide, kSide, 0.0f);
+  for (int y = 0; y < kSide; ++y)
+    for (int x = 0; x < kSide; ++x) {
+      if (around(y, x) == 0) continue;
+      const cv::Vec3f way = color - background(y, x);
+      const float gone = float((picture(y, x) - background(y, x)).dot(way) / std::max(way.dot(way), 1e-6f));
+      coverage(y, x) = std::clamp(kSlope * (gone - 0.5f) + 0.5f, 0.0f, 1.0f);
+    }
+  return coverage;
 }
 
-const std::vector<cv::Mat_<float>>& templates() {
-  static const std::vector<cv::Mat_<float>> all = [] {
-    std::vector<cv::Mat_<float>> result;
-    for (int shape = 0; shape < int(scene_shapes().size()); ++shape) {
-      const Picture picture = to_picture(draw_scene({.shape = shape, .color = 0, .background = 1, .radius = 10.25f}));
-      result.push_back(cropped(find_object(picture, fit_background(picture))));
+// The shape alone, its edge softened over a pixel.
+SoftMask shape_mask(int shape, float center_x, float center_y, float radius) {
+  SoftMask mask(kSide, kSide);
+  for (int y = 0; y < kSide; ++y)
+    for (int x = 0; x < kSide; ++x) {
+      const float distance =
+          shape_distance(shape, float(x) + 0.5f - center_x, float(y) + 0.5f - center_y, radius);
+      mask(y, x) = std::clamp(0.5f - distance, 0.0f, 1.0f);
+    }
+  return mask;
+}
+
+// Area and centre of mass, in pixels; x and y count from the picture's corner.
+struct Extent {
+  double area = 0, x = 0, y = 0;
+};
+
+Extent extent_of(const SoftMask& mask) {
+  const cv::Moments moments = cv::moments(mask);
+  if (moments.m00 <= 0) return {};
+  return {.area = moments.m00, .x = moments.m10 / moments.m00 + 0.5, .y = moments.m01 / moments.m00 + 0.5};
+}
+
+// The shape with the given area and centre of mass.
+SoftMask draw_template(int shape, const Extent& extent) {
+  static const std::vector<Extent> units = [] {  // of each shape with radius 1 around the origin
+    std::vector<Extent> result;
+    for (int s = 0; s < int(scene_shapes().size()); ++s) {
+      const Extent whole = extent_of(shape_mask(s, kSide / 2.0f, kSide / 2.0f, kSide / 3.0f));
+      const double radius = kSide / 3.0f, middle = kSide / 2.0;
+      result.push_back(
+          {whole.area / (radius * radius), (whole.x - middle) / radius, (whole.y - middle) / radius});
     }
     return result;
   }();
-  return all;
+  const Extent& unit = units[size_t(shape)];
+  const double radius = std::sqrt(extent.area / unit.area);
+  return shape_mask(shape, float(extent.x - unit.x * radius), float(extent.y - unit.y * radius),
+                    float(radius));
 }
 
-int nearest_shape(const cv::Mat_<uint8_t>& mask) {
-  const cv::Rect box = cv::boundingRect(mask);
-  const double aspect = double(box.width) / box.height;
-  if (aspect > kLargestAspect || aspect < 1 / kLargestAspect) return -1;
-  const cv::Mat_<float> soft = cropped(mask);
+// Best soft intersection over union with the shapes of the same area and centre.
+int nearest_shape(const SoftMask& object) {
+  const Extent extent = extent_of(object);
+  if (extent.area <= 0) return -1;
   int best = -1;
-  double largest = kSmallestOverlap;
-  for (size_t i = 0; i < templates().size(); ++i) {
-    const double overlap = cv::sum(cv::min(soft, templates()[i]))[0] / cv::sum(cv::max(soft, templates()[i]))[0];
-    if (overlap > largest) largest = overlap, best = int(i);
+  double largest = 0;
+  for (int shape = 0; shape < int(scene_shapes().size()); ++shape) {
+    const SoftMask drawn = draw_template(shape, extent);
+    const double overlap = cv::sum(cv::min(object, drawn))[0] / cv::sum(cv::max(object, drawn))[0];
+    if (overlap > largest) largest = overlap, best = shape;
   }
-  return best;
+  return largest >= kSmallestOverlap[size_t(best)] ? best : -1;
 }
 
 }  // namespace
 
 Judgement judge_scene(const Image& image) {
+  PIXART_CHECK(image.height > 0 && image.height == image.width, "a scene of {} x {}", image.width,
+               image.height);
   const Picture picture = to_picture(image), background = fit_background(picture);
   Judgement judgement;
   judgement.background = nearest_color(background(kSide / 2, kSide / 2), kBackgroundColors);
-  const cv::Mat_<uint8_t> object = find_object(picture, background);
+  const Mask object = find_object(picture, background);
   if (object.empty()) return judgement;
   judgement.color = nearest_color(median_color(picture, object), kObjectColors);
-  judgement.shape = nearest_shape(object);
+  judgement.shape = nearest_shape(coverage_of(picture, background, object));
   return judgement;
 }
 

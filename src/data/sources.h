@@ -1,5 +1,7 @@
 // One function per kind of source; see registry.cpp.
 #pragma once
+#include <memory>
+
 #include "pixart/data/dataset.h"
 
 namespace pixart::data {
@@ -9,9 +11,10 @@ std::unique_ptr<Dataset> open_class_folder(const SourceConfig& config);
 std::unique_ptr<Dataset> open_idx(const SourceConfig& config);
 std::unique_ptr<Dataset> open_scenes(const SourceConfig& config);
 
-// Pictures (.png .jpg .jpeg .webp) below `folder`, relative paths, sorted. UserError if it cannot be listed.
-std::vector<std::string> list_pictures(const std::filesystem::path& folder);
-
+// Throws UserError unless the source's path is a folder.
 void require_folder(const SourceConfig& config);
+
+// "source NAME (FOLDER)", as the subject of a list of problems.
+std::string subject_of(const SourceConfig& config);
 
 }  // namespace pixart::data

@@ -11,12 +11,17 @@
 namespace pixart::data {
 
 at::Tensor to_tensor(const Image& image) {
-  const auto bytes = at::from_blob(const_cast<uint8_t*>(image.rgb.data()), {image.height, image.width, 3}, at::kByte);
+  const auto bytes =
+      at::from_blob(const_cast<uint8_t*>(image.rgb.data()), {image.height, image.width, 3}, at::kByte);
   return bytes.permute({2, 0, 1}).to(at::kFloat).div(127.5).sub(1.0).contiguous();
 }
 
 Image to_image(const at::Tensor& tensor) {
-  const auto bytes = tensor.detach().cpu().to(at::kFloat).mul(127.5).add(127.5).round().clamp(0, 255).to(at::kByte).permute({1, 2, 0}).contiguous();
+  PIXART_CHECK(tensor.dim() == 3 && tensor.size(0) == 3, "a picture of {} channels",
+               tensor.dim() == 3 ? tensor.size(0) : 0);
+  const auto values =
+      at::nan_to_num(tensor.detach().cpu().to(at::kFloat), -1).mul(127.5).add(127.5).round().clamp(0, 255);
+  const auto bytes = values.to(at::kByte).permute({1, 2, 0}).contiguous();
   Image image(int(bytes.size(0)), int(bytes.size(1)));
   std::copy_n(bytes.data_ptr<uint8_t>(), image.rgb.size(), image.rgb.data());
   return image;
@@ -24,63 +29,103 @@ Image to_image(const at::Tensor& tensor) {
 
 namespace {
 
+// Where the pictures of a grid lie: cells of equal size, as large as the largest picture and what stands
+// below.
+struct Cells {
+  int width = 0, height = 0, columns = 0, rows = 0, gap = 0;
+
+  Cells(const std::vector<Image>& images, int most_columns, int gap_pixels, int scale) : gap(gap_pixels) {
+    PIXART_CHECK(!images.empty() && most_columns > 0 && gap >= 0 && scale > 0);
+    for (const auto& image : images)
+      width = std::max(width, image.width * scale), height = std::max(height, image.height * scale);
+    columns = std::min(most_columns, int(images.size()));
+    rows = (int(images.size()) + columns - 1) / columns;
+  }
+  int left(size_t i) const { return gap + int(i) % columns * (width + gap); }
+  int top(size_t i) const { return gap + int(i) / columns * (height + gap); }
+  Image white() const { return Image(rows * (height + gap) + gap, columns * (width + gap) + gap, 255); }
+};
+
 void paste(Image& onto, const Image& image, int top, int left, int scale) {
   for (int y = 0; y < image.height * scale; ++y)
-    for (int x = 0; x < image.width * scale; ++x) std::copy_n(image.at(y / scale, x / scale), 3, onto.at(top + y, left + x));
+    for (int x = 0; x < image.width * scale; ++x)
+      std::copy_n(image.at(y / scale, x / scale), 3, onto.at(top + y, left + x));
 }
 
-constexpr double kFontScale = 0.32;
-constexpr int kLineHeight = 11;
+constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
+constexpr double kFontScale = 0.34;
+constexpr int kLineHeight = 12;
+constexpr size_t kMostLines = 4;
 
 int text_width(const std::string& text) {
   int baseline = 0;
-  return cv::getTextSize(text, cv::FONT_HERSHEY_SIMPLEX, kFontScale, 1, &baseline).width;
+  return cv::getTextSize(text, kFont, kFontScale, 1, &baseline).width;
 }
 
-std::vector<std::string> wrapped(const std::string& text, int width) {
+// The font has ASCII only: one '?' for each other character of UTF-8.
+std::string to_ascii(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = uint8_t(c);
+    const bool continues = (byte & 0xC0) == 0x80;
+    if (!continues) result += byte >= 0x80 ? '?' : c;
+  }
+  return result;
+}
+
+// Breaks at blanks, and within words that are wider than a line.
+std::vector<std::string> wrap(const std::string& text, int width) {
   std::vector<std::string> lines;
-  std::istringstream words(text);
+  std::istringstream words(to_ascii(text));
   for (std::string word; words >> word;) {
-    if (!lines.empty() && text_width(lines.back() + " " + word) <= width) lines.back() += " " + word;
-    else lines.push_back(word);
+    if (!lines.empty() && text_width(lines.back() + " " + word) <= width) {
+      lines.back() += " " + word;
+      continue;
+    }
+    lines.emplace_back();
+    for (const char c : word) {
+      if (!lines.back().empty() && text_width(lines.back() + c) > width) lines.emplace_back();
+      lines.back() += c;
+    }
+  }
+  if (lines.size() > kMostLines) {
+    lines.resize(kMostLines);
+    while (!lines.back().empty() && text_width(lines.back() + "...") > width) lines.back().pop_back();
+    lines.back() += "...";
   }
   return lines;
 }
 
-
 }  // namespace
 
 Image make_grid(const std::vector<Image>& images, int columns, int gap, int scale) {
-  PIXART_CHECK(!images.empty() && columns > 0 && scale > 0);
-  int width = 0, height = 0;
-  for (const auto& image : images) width = std::max(width, image.width * scale), height = std::max(height, image.height * scale);
-  const int used = std::min<int>(columns, int(images.size())), rows = (int(images.size()) + used - 1) / used;
-  Image grid(rows * (height + gap) + gap, used * (width + gap) + gap, 255);
-  for (int i = 0; i < int(images.size()); ++i) paste(grid, images[size_t(i)], gap + i / used * (height + gap), gap + i % used * (width + gap), scale);
+  const Cells cells(images, columns, gap, scale);
+  Image grid = cells.white();
+  for (size_t i = 0; i < images.size(); ++i) paste(grid, images[i], cells.top(i), cells.left(i), scale);
   return grid;
 }
 
-Image make_captioned_grid(const std::vector<Image>& images, const std::vector<std::string>& captions, int columns, int scale) {
-  PIXART_CHECK(!images.empty() && images.size() == captions.size() && columns > 0 && scale > 0);
-  constexpr int kGap = 6, kMostLines = 4;
-  int width = 0, height = 0;
-  for (const auto& image : images) width = std::max(width, image.width * scale), height = std::max(height, image.height * scale);
-  std::vector<std::vector<std::string>> lines;
-  size_t most = 0;
+Image make_captioned_grid(const std::vector<Image>& images, const std::vector<std::string>& captions,
+                          int columns, int scale) {
+  PIXART_CHECK(images.size() == captions.size(), "{} pictures, {} captions", images.size(), captions.size());
+  constexpr int kGap = 6;
+  Cells cells(images, columns, kGap, scale);
+  const int text_top = cells.height;
+  std::vector<std::vector<std::string>> texts;
+  size_t most_lines = 0;
   for (const auto& caption : captions) {
-    lines.push_back(wrapped(caption, width));
-    lines.back().resize(std::min<size_t>(lines.back().size(), kMostLines));
-    most = std::max(most, lines.back().size());
+    texts.push_back(wrap(caption, cells.width));
+    most_lines = std::max(most_lines, texts.back().size());
   }
-  const int cell = height + kGap + int(most) * kLineHeight + 4;
-  const int used = std::min<int>(columns, int(images.size())), rows = (int(images.size()) + used - 1) / used;
-  Image grid(rows * (cell + kGap) + kGap, used * (width + kGap) + kGap, 255);
+  cells.height += int(most_lines) * kLineHeight + (most_lines > 0 ? kGap : 0);
+  Image grid = cells.white();
   cv::Mat canvas(grid.height, grid.width, CV_8UC3, grid.rgb.data());
-  for (int i = 0; i < int(images.size()); ++i) {
-    const int top = kGap + i / used * (cell + kGap), left = kGap + i % used * (width + kGap);
-    paste(grid, images[size_t(i)], top, left, scale);
-    for (int line = 0; line < int(lines[size_t(i)].size()); ++line)
-      cv::putText(canvas, lines[size_t(i)][size_t(line)], {left, top + height + (line + 1) * kLineHeight}, cv::FONT_HERSHEY_SIMPLEX, kFontScale, {40, 40, 40}, 1, cv::LINE_AA);
+  for (size_t i = 0; i < images.size(); ++i) {
+    paste(grid, images[i], cells.top(i), cells.left(i), scale);
+    for (size_t line = 0; line < texts[i].size(); ++line) {
+      const cv::Point baseline(cells.left(i), cells.top(i) + text_top + int(line + 1) * kLineHeight);
+      cv::putText(canvas, texts[i][line], baseline, kFont, kFontScale, cv::Scalar::all(40), 1, cv::LINE_AA);
+    }
   }
   return grid;
 }

@@ -1,4 +1,4 @@
-#include <utility>
+#include <array>
 
 #include "image_codecs.h"
 
@@ -6,65 +6,81 @@ namespace pixart::formats {
 
 namespace {
 
-// A TIFF block inside an APP1 segment; reads beyond its end give 0.
-struct Tiff {
-  std::string_view bytes;
-  bool big_endian;
-  uint32_t read(size_t at, int count) const {
-    uint32_t value = 0;
-    for (int i = 0; i < count; ++i) {
-      const size_t index = at + size_t(big_endian ? i : count - 1 - i);
-      value = value << 8 | (index < bytes.size() ? uint8_t(bytes[index]) : 0u);
-    }
-    return value;
+// Reads beyond the end give 0.
+uint32_t number(std::string_view bytes, size_t at, int count, bool big_endian) {
+  uint32_t value = 0;
+  for (int i = 0; i < count; ++i) {
+    const size_t index = at + size_t(big_endian ? i : count - 1 - i);
+    value = value << 8 | (index < bytes.size() ? uint8_t(bytes[index]) : 0u);
   }
-};
+  return value;
+}
 
-int orientation_of(const Tiff& tiff) {
+}  // namespace
+
+int orientation_of_exif(std::string_view tiff) {
   constexpr uint32_t kOrientation = 0x0112;
-  const size_t directory = tiff.read(4, 4);
-  const uint32_t entries = tiff.read(directory, 2);
-  for (size_t i = 0; i < entries && directory + 2 + 12 * i + 12 <= tiff.bytes.size(); ++i) {
-    const size_t entry = directory + 2 + 12 * i;
-    if (tiff.read(entry, 2) != kOrientation) continue;
-    const uint32_t value = tiff.read(entry + 8, 2);
+  constexpr size_t kEntryBytes = 12;
+  if (!tiff.starts_with("II") && !tiff.starts_with("MM")) return 1;
+  const bool big_endian = tiff.starts_with("MM");
+  const size_t directory = number(tiff, 4, 4, big_endian);
+  const uint32_t entries = number(tiff, directory, 2, big_endian);
+  for (size_t i = 0; i < entries; ++i) {
+    const size_t entry = directory + 2 + kEntryBytes * i;
+    if (entry + kEntryBytes > tiff.size()) return 1;
+    if (number(tiff, entry, 2, big_endian) != kOrientation) continue;
+    const uint32_t value = number(tiff, entry + 8, 2, big_endian);
     return value >= 1 && value <= 8 ? int(value) : 1;
   }
   return 1;
 }
 
-}  // namespace
-
-int exif_orientation(std::string_view jpeg) {
-  const auto byte = [&](size_t i) { return i < jpeg.size() ? uint8_t(jpeg[i]) : 0u; };
+int orientation_of_jpeg(std::string_view jpeg) {
+  constexpr uint32_t kApp1 = 0xE1, kStartOfScan = 0xDA, kFill = 0xFF;
+  constexpr std::string_view kExif("Exif\0\0", 6);
+  const auto byte = [&](size_t i) { return number(jpeg, i, 1, true); };
   size_t at = 2;
-  while (at + 4 <= jpeg.size() && byte(at) == 0xFF && byte(at + 1) != 0xDA) {
-    const size_t length = byte(at + 2) << 8 | byte(at + 3);
-    const std::string_view segment = jpeg.substr(at + 4, length < 2 ? 0 : length - 2);
-    if (byte(at + 1) == 0xE1 && segment.starts_with(std::string_view("Exif\0\0", 6))) {
-      const std::string_view tiff = segment.substr(6);
-      if (tiff.starts_with("II") || tiff.starts_with("MM")) return orientation_of({tiff, tiff.starts_with("MM")});
-      return 1;
+  while (at + 4 <= jpeg.size() && byte(at) == 0xFF && byte(at + 1) != kStartOfScan) {
+    if (byte(at + 1) == kFill) {
+      ++at;
+      continue;
     }
+    const size_t length = number(jpeg, at + 2, 2, true);
+    if (length < 2) return 1;
+    const std::string_view segment = jpeg.substr(at + 4, length - 2);
+    if (byte(at + 1) == kApp1 && segment.starts_with(kExif))
+      return orientation_of_exif(segment.substr(kExif.size()));
     at += 2 + length;
-    if (length < 2) break;
   }
   return 1;
 }
 
-Image oriented(const Image& image, int orientation) {
-  if (orientation <= 1 || orientation > 8) return image;
-  const bool swaps = orientation >= 5;
-  Image turned(swaps ? image.width : image.height, swaps ? image.height : image.width);
-  const int last_x = image.width - 1, last_y = image.height - 1;
-  for (int y = 0; y < turned.height; ++y) {
-    for (int x = 0; x < turned.width; ++x) {
-      const std::pair<int, int> from[] = {{y, x}, {y, last_x - x}, {last_y - y, last_x - x}, {last_y - y, x}, {x, y}, {last_y - x, y}, {last_y - x, last_x - y}, {x, last_x - y}};
-      const auto [source_y, source_x] = from[orientation - 1];
-      for (int c = 0; c < 3; ++c) turned.at(y, x)[c] = image.at(source_y, source_x)[c];
+Image oriented(Image image, int orientation) {
+  // How the stored rows and columns run, seen from the upright picture.
+  struct Turn {
+    bool swaps, from_right, from_bottom;
+  };
+  constexpr std::array<Turn, 9> kTurns = {{{},
+                                           {},
+                                           {false, true, false},
+                                           {false, true, true},
+                                           {false, false, true},
+                                           {true, false, false},
+                                           {true, false, true},
+                                           {true, true, true},
+                                           {true, true, false}}};
+  const Turn turn = kTurns.at(size_t(orientation));
+  if (!turn.swaps && !turn.from_right && !turn.from_bottom) return image;
+  Image upright(turn.swaps ? image.width : image.height, turn.swaps ? image.height : image.width);
+  for (int y = 0; y < upright.height; ++y) {
+    for (int x = 0; x < upright.width; ++x) {
+      const int across = turn.swaps ? y : x, down = turn.swaps ? x : y;
+      const uint8_t* from = image.at(turn.from_bottom ? image.height - 1 - down : down,
+                                     turn.from_right ? image.width - 1 - across : across);
+      std::copy(from, from + 3, upright.at(y, x));
     }
   }
-  return turned;
+  return upright;
 }
 
 }  // namespace pixart::formats

@@ -15,7 +15,9 @@ namespace {
 class Sha256 {
  public:
   Sha256() { PIXART_CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1); }
-  void update(const char* bytes, size_t size) { PIXART_CHECK(EVP_DigestUpdate(context_.get(), bytes, size) == 1); }
+  void update(const char* bytes, size_t size) {
+    PIXART_CHECK(EVP_DigestUpdate(context_.get(), bytes, size) == 1);
+  }
   std::string hex() {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned size = 0;
@@ -42,7 +44,8 @@ std::string sha256_of_file(const std::filesystem::path& path) {
   if (!stream) throw UserError(fmt::format("cannot read {}.", path.string()));
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
-  while (stream.read(buffer.data(), std::streamsize(buffer.size())) || stream.gcount() > 0) hash.update(buffer.data(), size_t(stream.gcount()));
+  while (stream.read(buffer.data(), std::streamsize(buffer.size())) || stream.gcount() > 0)
+    hash.update(buffer.data(), size_t(stream.gcount()));
   if (stream.bad()) throw UserError(fmt::format("cannot read {}: input error.", path.string()));
   return hash.hex();
 }

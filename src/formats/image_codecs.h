@@ -15,8 +15,10 @@ Image decode_webp(std::string_view bytes, const std::string& name, const DecodeL
 // RGBA rows, composited on white.
 Image composite_on_white(const uint8_t* rgba, int width, int height);
 
-// EXIF orientation (1 to 8) of a JPEG file, 1 where there is none; and a picture turned by it.
-int exif_orientation(std::string_view jpeg);
-Image oriented(const Image& image, int orientation);
+// EXIF orientation, 1 to 8; 1 (upright) where there is none. EXIF data is a TIFF block with one directory of
+// interest; in a JPEG file it stands in an APP1 segment.
+int orientation_of_exif(std::string_view tiff);
+int orientation_of_jpeg(std::string_view jpeg);
+Image oriented(Image image, int orientation);
 
 }  // namespace pixart::formats

@@ -1,15 +1,19 @@
 #include "json_cursor.h"
 
 #include "pixart/base/error.h"
+#include "utf8.h"
 
 namespace pixart::formats {
 
 void JsonCursor::fail(const std::string& reason) const {
-  throw UserError(fmt::format("{}: header, byte {}: {}. The file is damaged or not a safetensors file.", name_, base_ + at_, reason));
+  throw UserError(fmt::format("{}: header, byte {}: {}. The file is damaged or not a safetensors file.",
+                              name_, base_ + at_, reason));
 }
 
 void JsonCursor::skip_space() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
+  while (at_ < text_.size() &&
+         (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+    ++at_;
 }
 
 bool JsonCursor::consume(char symbol) {
@@ -28,7 +32,10 @@ uint32_t JsonCursor::hex4() {
   for (int i = 0; i < 4; ++i, ++at_) {
     if (at_ >= text_.size()) fail("the text ends inside an escape");
     const char c = text_[at_];
-    const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
     if (digit < 0) fail("four hexadecimal digits expected");
     value = value * 16 + uint32_t(digit);
   }
@@ -69,7 +76,8 @@ void JsonCursor::append_escape(std::string& out) {
   uint32_t code = hex4();
   if (code >= 0xDC00 && code < 0xE000) fail("half of a surrogate pair");
   if (code >= 0xD800 && code < 0xDC00) {
-    if (at_ + 1 >= text_.size() || text_[at_] != '\\' || text_[at_ + 1] != 'u') fail("half of a surrogate pair");
+    if (at_ + 1 >= text_.size() || text_[at_] != '\\' || text_[at_ + 1] != 'u')
+      fail("half of a surrogate pair");
     at_ += 2;
     const uint32_t low = hex4();
     if (low < 0xDC00 || low >= 0xE000) fail("half of a surrogate pair");
@@ -79,20 +87,10 @@ void JsonCursor::append_escape(std::string& out) {
 }
 
 void JsonCursor::append_utf8(std::string& out) {
-  const auto byte = [&](size_t i) { return i < text_.size() ? uint8_t(text_[i]) : 0u; };
-  const unsigned first = byte(at_);
-  const int length = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : first >= 0xE0 && first < 0xF0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+  const size_t length = utf8_sequence(text_, at_);
   if (length == 0) fail("the text is not valid UTF-8");
-  uint32_t code = length == 1 ? first : first & (0x7Fu >> length);
-  for (int i = 1; i < length; ++i) {
-    const unsigned next = byte(at_ + size_t(i));
-    if ((next & 0xC0) != 0x80) fail("the text is not valid UTF-8");
-    code = code << 6 | (next & 0x3F);
-  }
-  constexpr uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code < kSmallest[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) fail("the text is not valid UTF-8");
-  out.append(text_.substr(at_, size_t(length)));
-  at_ += size_t(length);
+  out.append(text_.substr(at_, length));
+  at_ += length;
 }
 
 std::string JsonCursor::string() {
@@ -103,8 +101,10 @@ std::string JsonCursor::string() {
     const char c = text_[at_];
     if (c == '"') return ++at_, out;
     if (uint8_t(c) < 0x20) fail("control character inside a string");
-    if (c == '\\') ++at_, append_escape(out);
-    else append_utf8(out);
+    if (c == '\\')
+      ++at_, append_escape(out);
+    else
+      append_utf8(out);
   }
 }
 
@@ -118,7 +118,8 @@ uint64_t JsonCursor::integer() {
   }
   if (at_ == start) fail("a whole number of at least 0 expected");
   if (text_[start] == '0' && at_ - start > 1) fail("number with a leading zero");
-  if (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E')) fail("a whole number expected");
+  if (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
+    fail("a whole number expected");
   return value;
 }
 

@@ -1,11 +1,11 @@
 #include "pixart/formats/safetensors.h"
 
 #include <algorithm>
-#include <array>
-#include <fstream>
 #include <set>
 #include <string_view>
 
+#include "dtypes.h"
+#include "input_file.h"
 #include "json_cursor.h"
 #include "pixart/base/error.h"
 
@@ -14,15 +14,7 @@ namespace pixart::formats {
 namespace {
 
 constexpr uint64_t kLargestHeader = 100'000'000;
-constexpr size_t kLargestRank = 16, kMostTensors = 1'000'000, kLongestName = 4096;
-
-struct Dtype {
-  std::string_view name;
-  int bits;
-};
-constexpr std::array<Dtype, 17> kDtypes = {{{"BOOL", 8}, {"U8", 8}, {"I8", 8}, {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
-                                            {"I16", 16}, {"U16", 16}, {"F16", 16}, {"BF16", 16}, {"I32", 32}, {"U32", 32}, {"F32", 32}, {"F64", 64},
-                                            {"I64", 64}, {"U64", 64}}};
+constexpr size_t kLargestRank = 16, kMostTensors = 1'000'000, kMostMetadata = 100'000, kLongestName = 4096;
 
 std::vector<int64_t> read_shape(JsonCursor& json) {
   std::vector<int64_t> shape;
@@ -36,14 +28,18 @@ std::vector<int64_t> read_shape(JsonCursor& json) {
   return shape;
 }
 
+// Overflow counts even where a size of 0 makes the product 0: strides are computed from such shapes.
 uint64_t bytes_of(JsonCursor& json, const std::string& name, const TensorInfo& info) {
   const int bits = dtype_bits(info.dtype);
-  if (bits == 0) json.fail(fmt::format("tensor '{}' has the unknown type '{}'", name, info.dtype));
-  uint64_t bytes = uint64_t(bits) / 8;
-  bool overflow = false;
-  for (int64_t side : info.shape) overflow |= __builtin_mul_overflow(bytes, uint64_t(side), &bytes);
-  if (overflow) json.fail(fmt::format("the shape of tensor '{}' is too large", name));
-  return bytes;
+  if (bits == 0) json.fail(fmt::format("tensor {} has the unknown type {}", shown(name), shown(info.dtype)));
+  int64_t bytes = bits / 8;
+  bool overflow = false, is_empty = false;
+  for (int64_t side : info.shape) {
+    is_empty |= side == 0;
+    overflow |= __builtin_mul_overflow(bytes, std::max<int64_t>(side, 1), &bytes);
+  }
+  if (overflow) json.fail(fmt::format("the shape of tensor {} is too large", shown(name)));
+  return is_empty ? 0 : uint64_t(bytes);
 }
 
 TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
@@ -52,7 +48,9 @@ TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
   json.expect('{');
   do {
     const std::string field = json.string();
-    if (!seen.insert(field).second) json.fail(fmt::format("tensor '{}' has the field '{}' twice", name, field));
+    if (!seen.insert(field).second) {
+      json.fail(fmt::format("tensor {} has the field {} twice", shown(name), shown(field)));
+    }
     json.expect(':');
     if (field == "dtype") {
       info.dtype = json.string();
@@ -65,14 +63,16 @@ TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
       info.end = json.integer();
       json.expect(']');
     } else {
-      json.fail(fmt::format("tensor '{}' has the unknown field '{}'", name, field));
+      json.fail(fmt::format("tensor {} has the unknown field {}", shown(name), shown(field)));
     }
   } while (json.consume(','));
   json.expect('}');
-  if (seen.size() != 3) json.fail(fmt::format("tensor '{}' needs dtype, shape and data_offsets", name));
-  if (info.end < info.begin) json.fail(fmt::format("tensor '{}' ends before it begins", name));
-  if (const uint64_t bytes = bytes_of(json, name, info); info.end - info.begin != bytes)
-    json.fail(fmt::format("tensor '{}' occupies {} bytes, its shape needs {}", name, info.end - info.begin, bytes));
+  if (seen.size() != 3) json.fail(fmt::format("tensor {} needs dtype, shape and data_offsets", shown(name)));
+  if (info.end < info.begin) json.fail(fmt::format("tensor {} ends before it begins", shown(name)));
+  if (const uint64_t bytes = bytes_of(json, name, info); info.end - info.begin != bytes) {
+    json.fail(fmt::format("tensor {} occupies {} bytes, its shape needs {}", shown(name),
+                          info.end - info.begin, bytes));
+  }
   return info;
 }
 
@@ -83,16 +83,21 @@ std::map<std::string, std::string> read_metadata(JsonCursor& json) {
   do {
     const std::string key = json.string();
     json.expect(':');
-    if (!metadata.emplace(key, json.string()).second) json.fail(fmt::format("metadata key '{}' stands twice", key));
+    if (!metadata.emplace(key, json.string()).second) {
+      json.fail(fmt::format("metadata key {} stands twice", shown(key)));
+    }
+    if (metadata.size() > kMostMetadata) json.fail(fmt::format("more than {} metadata keys", kMostMetadata));
   } while (json.consume(','));
   json.expect('}');
   return metadata;
 }
 
 void check_name(JsonCursor& json, const std::string& name) {
-  if (name.size() > kLongestName) json.fail(fmt::format("a tensor name has more than {} bytes", kLongestName));
-  for (const char c : name)
+  if (name.size() > kLongestName)
+    json.fail(fmt::format("a tensor name has more than {} bytes", kLongestName));
+  for (const char c : name) {
     if (uint8_t(c) < 0x20 || c == 0x7F) json.fail("a tensor name holds a control character");
+  }
 }
 
 // The tensors must tile the data section from 0 to its end, without holes or overlap.
@@ -106,29 +111,45 @@ void check_tiling(JsonCursor& json, const SafetensorsHeader& header) {
     at = end;
   }
   const uint64_t data_bytes = header.file_bytes - header.data_offset;
-  if (at != data_bytes) json.fail(fmt::format("the tensors end at data byte {}, the file holds {}: it is cut off or has something appended", at, data_bytes));
+  if (at != data_bytes) {
+    json.fail(fmt::format(
+        "the tensors end at data byte {}, the file holds {}: it is cut off or has something appended", at,
+        data_bytes));
+  }
 }
 
 uint64_t header_length(std::string_view head, uint64_t file_bytes, const std::string& name) {
-  if (file_bytes < 8 || head.size() < 8) throw UserError(fmt::format("{}: only {} bytes; a safetensors file has at least 8.", name, file_bytes));
+  if (file_bytes < 8 || head.size() < 8) {
+    throw UserError(fmt::format("{}: only {} bytes; a safetensors file has at least 8.", name, file_bytes));
+  }
   uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | uint8_t(head[size_t(i)]);
-  if (length > kLargestHeader)
-    throw UserError(fmt::format("{}: byte 0: a header of {} bytes is over the limit of {}. The file is no safetensors file.", name, length, kLargestHeader));
-  if (length > file_bytes - 8)
-    throw UserError(fmt::format("{}: byte 0: a header of {} bytes does not fit into {} bytes. The file is cut off or no safetensors file.", name, length, file_bytes));
+  if (length > kLargestHeader) {
+    throw UserError(fmt::format(
+        "{}: byte 0: a header of {} bytes is over the limit of {}. The file is no safetensors file.{}", name,
+        length, kLargestHeader,
+        head.starts_with("version ") ? " It is a Git LFS pointer: run `git lfs pull`." : ""));
+  }
+  if (length > file_bytes - 8) {
+    throw UserError(
+        fmt::format("{}: byte 0: a header of {} bytes does not fit into {} bytes. The file is cut off or no "
+                    "safetensors file.",
+                    name, length, file_bytes));
+  }
   return length;
 }
 
 }  // namespace
 
 int dtype_bits(const std::string& dtype) {
-  for (const auto& known : kDtypes)
+  for (const auto& known : kDtypes) {
     if (known.name == dtype) return known.bits;
+  }
   return 0;
 }
 
-SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes, const std::string& name) {
+SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes,
+                                           const std::string& name) {
   const uint64_t length = header_length(head, file_bytes, name);
   PIXART_CHECK(head.size() >= 8 + length, "head of {} bytes", head.size());
   const std::string_view text = head.substr(8, size_t(length));
@@ -149,7 +170,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
         has_metadata = true;
         header.metadata = read_metadata(json);
       } else if (!header.tensors.emplace(key, read_tensor(json, key)).second) {
-        json.fail(fmt::format("tensor '{}' stands twice", key));
+        json.fail(fmt::format("tensor {} stands twice", shown(key)));
       }
       if (header.tensors.size() > kMostTensors) json.fail(fmt::format("more than {} tensors", kMostTensors));
     } while (json.consume(','));
@@ -161,18 +182,10 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
 }
 
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path) {
-  std::error_code error;
-  const uint64_t file_bytes = std::filesystem::file_size(path, error);
-  std::ifstream stream(path, std::ios::binary);
-  if (error || !stream) throw UserError(fmt::format("cannot read {}: {}.", path.string(), error ? error.message() : "it cannot be opened"));
-  std::string head(8, '\0');
-  stream.read(head.data(), 8);
-  head.resize(size_t(stream.gcount()));
-  const uint64_t length = header_length(head, file_bytes, path.string());
-  head.resize(8 + size_t(length));
-  stream.read(head.data() + 8, std::streamsize(length));
-  if (uint64_t(stream.gcount()) != length) throw UserError(fmt::format("cannot read {}: it ended early.", path.string()));
-  return parse_safetensors_header(head, file_bytes, path.string());
+  const InputFile file(path);
+  const uint64_t length =
+      header_length(file.read(std::min<uint64_t>(file.bytes(), 8), 0), file.bytes(), file.name());
+  return parse_safetensors_header(file.read(8 + length, 0), file.bytes(), file.name());
 }
 
 }  // namespace pixart::formats

@@ -5,15 +5,50 @@
 
 namespace pixart::formats {
 
+namespace {
+
+// The EXIF block of an extended file: RIFF chunks of a four-letter name, a length, and data padded to even
+// length.
+std::string_view exif_of_webp(std::string_view bytes) {
+  const auto length_at = [&](size_t at) {
+    uint32_t length = 0;
+    for (size_t i = 4; i-- > 0;) length = length << 8 | uint8_t(bytes[at + i]);
+    return size_t(length);
+  };
+  for (size_t at = 12; at + 8 <= bytes.size();) {
+    const size_t length = length_at(at + 4);
+    if (bytes.substr(at, 4) == "EXIF") {
+      const std::string_view exif = bytes.substr(at + 8, length);
+      return exif.starts_with("Exif") ? exif.substr(std::min<size_t>(6, exif.size())) : exif;
+    }
+    at += 8 + length + length % 2;
+  }
+  return {};
+}
+
+}  // namespace
+
 Image decode_webp(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   WebPBitstreamFeatures features;
-  if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) throw UserError(fmt::format("{}: damaged WebP.", name));
+  if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK)
+    throw UserError(fmt::format("{}: damaged WebP.", name));
+  if (features.has_animation)
+    throw UserError(fmt::format("{}: an animated WebP; one still picture is needed.", name));
   check_size(features.width, features.height, name, limits);
-  if (features.has_animation) throw UserError(fmt::format("{}: an animated WebP; one picture is needed.", name));
-  std::vector<uint8_t> rgba(size_t(features.width) * size_t(features.height) * 4);
-  if (WebPDecodeRGBAInto(data, bytes.size(), rgba.data(), rgba.size(), features.width * 4) == nullptr) throw UserError(fmt::format("{}: damaged WebP.", name));
-  return composite_on_white(rgba.data(), features.width, features.height);
+  const int width = features.width, height = features.height,
+            orientation = orientation_of_exif(exif_of_webp(bytes));
+  const auto check = [&](const uint8_t* decoded) {
+    if (decoded == nullptr) throw UserError(fmt::format("{}: damaged WebP; it may be cut off.", name));
+  };
+  if (!features.has_alpha) {
+    Image image(height, width);
+    check(WebPDecodeRGBInto(data, bytes.size(), image.rgb.data(), image.rgb.size(), width * 3));
+    return oriented(std::move(image), orientation);
+  }
+  std::vector<uint8_t> rgba(size_t(width) * size_t(height) * 4);
+  check(WebPDecodeRGBAInto(data, bytes.size(), rgba.data(), rgba.size(), width * 4));
+  return oriented(composite_on_white(rgba.data(), width, height), orientation);
 }
 
 }  // namespace pixart::formats

@@ -33,8 +33,10 @@ void embedder(const at::Tensor& weight, const std::string& name, const Transform
 
 // What DiT and PixArt have in common. Returns false for names that need a rule of their own.
 bool common_rule(const nn::Parameter& p, const TransformerInit& init) {
-  if (has(p.name, "t_embedder.mlp") && ends_with(p.name, ".weight")) return embedder(p.tensor, p.name, init), true;
-  if (has(p.name, "final_layer.linear") || ends_with(p.name, ".bias")) return at::Tensor(p.tensor).zero_(), true;
+  if (has(p.name, "t_embedder.mlp") && ends_with(p.name, ".weight"))
+    return embedder(p.tensor, p.name, init), true;
+  if (has(p.name, "final_layer.linear") || ends_with(p.name, ".bias"))
+    return at::Tensor(p.tensor).zero_(), true;
   if (p.tensor.dim() < 2 || has(p.name, "table")) return false;
   return xavier_uniform(p.tensor, p.name, init.seed), true;
 }
@@ -46,10 +48,14 @@ void initialize(nn::StateDict& state, const DitConfig& config, const Transformer
   const int64_t side = config.input_size / config.patch_size;
   for (const auto& p : state.items()) {
     at::Tensor tensor = p.tensor;
-    if (p.name == "pos_embed") tensor.copy_(sincos_positions(config.hidden_size, side, side, side, 1.0));
-    else if (p.name == "y_embedder.embedding_table.weight") nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
-    else if (has(p.name, "adaLN_modulation")) tensor.zero_();
-    else PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
+    if (p.name == "pos_embed")
+      tensor.copy_(sincos_positions(config.hidden_size, side, side, side, 1.0));
+    else if (p.name == "y_embedder.embedding_table.weight")
+      nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
+    else if (has(p.name, "adaLN_modulation"))
+      tensor.zero_();
+    else
+      PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
   }
 }
 
@@ -60,16 +66,26 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
   for (const auto& p : state.items()) {
     at::Tensor tensor = p.tensor;
     const bool is_weight = ends_with(p.name, ".weight");
-    if (p.name == "pos_embed") tensor.copy_(sincos_positions(config.hidden_size, side, side, side, config.position_scale));
-    else if (p.name == "y_embedder.y_embedding") nn::fill_normal_named(tensor, p.name, init.seed, 1.0 / std::sqrt(double(config.caption_channels)));
-    else if (ends_with(p.name, "scale_shift_table")) nn::fill_normal_named(tensor, p.name, init.seed, table_spread);
-    else if (has(p.name, "cross_attn.proj")) tensor.zero_();
-    else if (p.name == "x_embedder.proj.bias") {  // left at PyTorch's convolution default by the released code
-      const double bound = 1.0 / std::sqrt(double(config.in_channels * config.patch_size * config.patch_size));
+    if (p.name == "pos_embed")
+      tensor.copy_(sincos_positions(config.hidden_size, side, side, side, config.position_scale));
+    else if (p.name == "y_embedder.y_embedding")
+      nn::fill_normal_named(tensor, p.name, init.seed, 1.0 / std::sqrt(double(config.caption_channels)));
+    else if (ends_with(p.name, "scale_shift_table"))
+      nn::fill_normal_named(tensor, p.name, init.seed, table_spread);
+    else if (has(p.name, "cross_attn.proj"))
+      tensor.zero_();
+    else if (p.name ==
+             "x_embedder.proj.bias") {  // left at PyTorch's convolution default by the released code
+      const double bound =
+          1.0 / std::sqrt(double(config.in_channels * config.patch_size * config.patch_size));
       nn::fill_uniform_named(tensor, p.name, init.seed, -bound, bound);
-    } else if (is_weight && has(p.name, "y_proj")) embedder(tensor, p.name, init);
-    else if (is_weight && (has(p.name, "t_block") || has(p.name, "csize_embedder") || has(p.name, "ar_embedder"))) nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
-    else PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
+    } else if (is_weight && has(p.name, "y_proj"))
+      embedder(tensor, p.name, init);
+    else if (is_weight &&
+             (has(p.name, "t_block") || has(p.name, "csize_embedder") || has(p.name, "ar_embedder")))
+      nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
+    else
+      PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
   }
 }
 

@@ -29,7 +29,9 @@ at::Tensor sincos_positions(int64_t hidden_size, int64_t rows, int64_t cols, int
   PIXART_CHECK(hidden_size % 4 == 0, "width {}", hidden_size);
   const at::Tensor across = axis_features(coordinates(cols, base, scale), hidden_size / 2);
   const at::Tensor down = axis_features(coordinates(rows, base, scale), hidden_size / 2);
-  const at::Tensor table = at::cat({across.unsqueeze(0).expand({rows, cols, hidden_size / 2}), down.unsqueeze(1).expand({rows, cols, hidden_size / 2})}, 2);
+  const at::Tensor table = at::cat({across.unsqueeze(0).expand({rows, cols, hidden_size / 2}),
+                                    down.unsqueeze(1).expand({rows, cols, hidden_size / 2})},
+                                   2);
   return table.reshape({1, rows * cols, hidden_size}).to(at::kFloat);
 }
 

@@ -13,7 +13,8 @@ namespace pixart::nn {
 
 namespace {
 
-// libtorch_cuda registers its kernels when it is loaded; it is not linked, so that machines without a GPU start quickly.
+// libtorch_cuda registers its kernels when it is loaded; it is not linked, so that machines without a GPU
+// start quickly.
 std::string load_cuda() {
   static const std::string problem = [] {
     if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) return std::string();
@@ -23,11 +24,14 @@ std::string load_cuda() {
   return problem;
 }
 
-bool driver_present() { return std::filesystem::exists("/dev/nvidiactl") || std::filesystem::exists("/dev/dxg"); }
+bool driver_present() {
+  return std::filesystem::exists("/dev/nvidiactl") || std::filesystem::exists("/dev/dxg");
+}
 
 std::string cuda_problem(c10::DeviceIndex index) {
   if (!driver_present()) return "this machine shows no NVIDIA driver (no /dev/nvidiactl)";
-  if (const std::string problem = load_cuda(); !problem.empty()) return "libtorch_cuda cannot be loaded: " + problem;
+  if (const std::string problem = load_cuda(); !problem.empty())
+    return "libtorch_cuda cannot be loaded: " + problem;
   if (!at::hasCUDA()) return "LibTorch finds no usable GPU (is the driver new enough for CUDA 13?)";
   const auto count = at::detail::getCUDAHooks().deviceCount();
   return index < count ? "" : fmt::format("there are {} GPUs, numbered from 0", int(count));
@@ -37,12 +41,17 @@ std::string cuda_problem(c10::DeviceIndex index) {
 
 c10::Device select_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
-  if (name == "auto") return driver_present() && cuda_problem(0).empty() ? c10::Device(at::kCUDA, 0) : c10::Device(at::kCPU);
-  const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 && name.find_first_not_of("0123456789", 5) == std::string::npos;
-  if (name != "cuda" && !numbered) throw UserError(fmt::format("device '{}' is unknown; use auto, cpu, cuda or cuda:<number>.", name));
+  if (name == "auto")
+    return driver_present() && cuda_problem(0).empty() ? c10::Device(at::kCUDA, 0) : c10::Device(at::kCPU);
+  const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
+                        name.find_first_not_of("0123456789", 5) == std::string::npos;
+  if (name != "cuda" && !numbered)
+    throw UserError(fmt::format("device '{}' is unknown; use auto, cpu, cuda or cuda:<number>.", name));
   const auto index = c10::DeviceIndex(numbered ? std::stoi(name.substr(5)) : 0);
   if (const std::string problem = cuda_problem(index); !problem.empty())
-    throw UserError(fmt::format("device {} is not to be had: {}. Use device: cpu, or see `pixart doctor`.", name, problem), ExitCode::kDevice);
+    throw UserError(fmt::format("device {} is not to be had: {}. Use device: cpu, or see `pixart doctor`.",
+                                name, problem),
+                    ExitCode::kDevice);
   return {at::kCUDA, index};
 }
 

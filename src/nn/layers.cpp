@@ -20,19 +20,31 @@ at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2
 
 }  // namespace
 
-Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias) : weight(scope.parameter("weight", {out, in})) {
+Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias)
+    : weight(scope.parameter("weight", {out, in})) {
   if (with_bias) bias = scope.parameter("bias", {out});
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
 
-at::Tensor layer_norm(const at::Tensor& x, double eps) { return at::layer_norm(x, {x.size(-1)}, {}, {}, eps); }
-
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
-  return at::addcmul(shift, layer_norm(x), scale + 1);
+at::Tensor at_least_float(const at::Tensor& x) {
+  return x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf ? x.to(at::kFloat) : x;
 }
 
-Mlp::Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out) : fc1(scope / "fc1", in, hidden), fc2(scope / "fc2", hidden, out) {}
+at::Tensor layer_norm(const at::Tensor& x, double eps) {
+  return at::layer_norm(at_least_float(x), {x.size(-1)}, {}, {}, eps);
+}
+
+at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
+  return at::addcmul(at_least_float(shift), layer_norm(x), at_least_float(scale) + 1).to(x.scalar_type());
+}
+
+at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
+  return at::addcmul(at_least_float(x), at_least_float(gate), at_least_float(branch)).to(x.scalar_type());
+}
+
+Mlp::Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out)
+    : fc1(scope / "fc1", in, hidden), fc2(scope / "fc2", hidden, out) {}
 
 at::Tensor Mlp::operator()(const at::Tensor& x) const { return fc2(at::gelu(fc1(x), "tanh")); }
 
@@ -41,7 +53,8 @@ SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_cou
 
 at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
   const auto parts = qkv(x).chunk(3, -1);
-  const at::Tensor out = at::scaled_dot_product_attention(heads(parts[0], num_heads), heads(parts[1], num_heads), heads(parts[2], num_heads));
+  const at::Tensor out = at::scaled_dot_product_attention(
+      heads(parts[0], num_heads), heads(parts[1], num_heads), heads(parts[2], num_heads));
   return proj(merge_heads(out));
 }
 
@@ -55,7 +68,8 @@ PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
     packed.source = at::arange(batch * length, text.options().dtype(at::kLong));
     return packed;
   }
-  PIXART_CHECK(batch % mask.size(0) == 0 && mask.size(-1) == length, "mask of {} rows, {} tokens for text of {}, {}", mask.size(0), mask.size(-1), batch, length);
+  PIXART_CHECK(batch % mask.size(0) == 0 && mask.size(-1) == length,
+               "mask of {} rows, {} tokens for text of {}, {}", mask.size(0), mask.size(-1), batch, length);
   const at::Tensor keep = mask.reshape({mask.size(0), length}).repeat({batch / mask.size(0), 1}).ne(0);
   const at::Tensor lengths = keep.sum(1), lengths_on_host = lengths.cpu();
   const int64_t shortest = lengths_on_host.min().item<int64_t>();
@@ -73,7 +87,9 @@ PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
 }
 
 CrossAttention::CrossAttention(const Scope& scope, int64_t width, int64_t head_count)
-    : q_linear(scope / "q_linear", width, width), kv_linear(scope / "kv_linear", width, 2 * width), proj(scope / "proj", width, width),
+    : q_linear(scope / "q_linear", width, width),
+      kv_linear(scope / "kv_linear", width, 2 * width),
+      proj(scope / "proj", width, width),
       num_heads(head_count) {}
 
 at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& text) const {
@@ -81,7 +97,8 @@ at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& tex
   if (text.slot.defined()) kv = kv.index_select(0, text.slot);
   const auto parts = kv.view({text.batch, text.longest, kv.size(1)}).chunk(2, -1);
   const auto mask = text.mask.defined() ? std::optional<at::Tensor>(text.mask) : std::nullopt;
-  const at::Tensor out = at::scaled_dot_product_attention(heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads), mask);
+  const at::Tensor out = at::scaled_dot_product_attention(
+      heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads), mask);
   return proj(merge_heads(out));
 }
 
@@ -98,18 +115,25 @@ at::Tensor TimestepEmbedder::operator()(const at::Tensor& t) const {
 }
 
 PatchEmbed::PatchEmbed(const Scope& scope, int64_t channels, int64_t patch_size, int64_t width)
-    : weight(scope.parameter("weight", {width, channels, patch_size, patch_size})), bias(scope.parameter("bias", {width})) {}
+    : weight(scope.parameter("weight", {width, channels, patch_size, patch_size})),
+      bias(scope.parameter("bias", {width})) {}
 
 at::Tensor PatchEmbed::operator()(const at::Tensor& latent) const {
-  const int64_t batch = latent.size(0), channels = latent.size(1), p = weight.size(2), rows = latent.size(2) / p, cols = latent.size(3) / p;
-  PIXART_CHECK(rows * p == latent.size(2) && cols * p == latent.size(3), "latent of {} x {}, patch {}", latent.size(2), latent.size(3), p);
-  const at::Tensor patches = latent.reshape({batch, channels, rows, p, cols, p}).permute({0, 2, 4, 1, 3, 5}).reshape({batch, rows * cols, channels * p * p});
+  const int64_t batch = latent.size(0), channels = latent.size(1), p = weight.size(2),
+                rows = latent.size(2) / p, cols = latent.size(3) / p;
+  PIXART_CHECK(rows * p == latent.size(2) && cols * p == latent.size(3), "latent of {} x {}, patch {}",
+               latent.size(2), latent.size(3), p);
+  const at::Tensor patches = latent.reshape({batch, channels, rows, p, cols, p})
+                                 .permute({0, 2, 4, 1, 3, 5})
+                                 .reshape({batch, rows * cols, channels * p * p});
   return at::linear(patches, weight.flatten(1), bias);
 }
 
 at::Tensor unpatchify(const at::Tensor& tokens, int64_t rows, int64_t cols, int64_t patch_size) {
   const int64_t batch = tokens.size(0), p = patch_size, channels = tokens.size(2) / (p * p);
-  return tokens.view({batch, rows, cols, p, p, channels}).permute({0, 5, 1, 3, 2, 4}).reshape({batch, channels, rows * p, cols * p});
+  return tokens.view({batch, rows, cols, p, p, channels})
+      .permute({0, 5, 1, 3, 2, 4})
+      .reshape({batch, channels, rows * p, cols * p});
 }
 
 }  // namespace pixart::nn

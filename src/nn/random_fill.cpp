@@ -17,18 +17,21 @@ uint64_t name_hash(const std::string& name) {  // FNV-1a
 template <class Fill>
 at::Tensor drawn(const at::Tensor& like, const std::string& name, uint64_t seed, const Fill& fill) {
   at::Tensor values = at::empty(like.sizes(), at::kFloat);
-  fill(RandomKey{seed, name_hash(name), Purpose::kInit}, std::span<float>(values.data_ptr<float>(), size_t(values.numel())));
+  fill(RandomKey{seed, name_hash(name), Purpose::kInit},
+       std::span<float>(values.data_ptr<float>(), size_t(values.numel())));
   return values;
 }
 
 }  // namespace
 
-void fill_normal_named(const at::Tensor& tensor, const std::string& name, uint64_t seed, double standard_deviation) {
+void fill_normal_named(const at::Tensor& tensor, const std::string& name, uint64_t seed,
+                       double standard_deviation) {
   at::NoGradGuard no_grad;
   at::Tensor(tensor).copy_(drawn(tensor, name, seed, fill_normal).mul_(standard_deviation));
 }
 
-void fill_uniform_named(const at::Tensor& tensor, const std::string& name, uint64_t seed, double low, double high) {
+void fill_uniform_named(const at::Tensor& tensor, const std::string& name, uint64_t seed, double low,
+                        double high) {
   at::NoGradGuard no_grad;
   at::Tensor(tensor).copy_(drawn(tensor, name, seed, fill_uniform).mul_(high - low).add_(low));
 }

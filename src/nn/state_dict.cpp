@@ -52,7 +52,8 @@ std::string shape_text(at::IntArrayRef shape) {
   return "[" + join(sides, ", ") + "]";
 }
 
-void check_state(const StateDict& state, const std::map<std::string, at::Tensor>& tensors, const std::string& subject, const LoadAllowance& allowance) {
+void check_state(const StateDict& state, const std::map<std::string, at::Tensor>& tensors,
+                 const std::string& subject, const LoadAllowance& allowance) {
   std::vector<std::string> ours, theirs;
   for (const auto& item : state.items()) ours.push_back(item.name);
   for (const auto& [name, tensor] : tensors)
@@ -61,19 +62,24 @@ void check_state(const StateDict& state, const std::map<std::string, at::Tensor>
   for (const auto& item : state.items()) {
     const auto found = tensors.find(item.name);
     if (found == tensors.end()) {
-      if (!allowed(allowance.may_be_missing, item.name)) problems.add(fmt::format("missing: {} {}{}", item.name, shape_text(item.tensor.sizes()), did_you_mean(item.name, theirs)));
+      if (!allowed(allowance.may_be_missing, item.name))
+        problems.add(fmt::format("missing: {} {}{}", item.name, shape_text(item.tensor.sizes()),
+                                 did_you_mean(item.name, theirs)));
     } else if (found->second.sizes() != item.tensor.sizes()) {
-      problems.add(fmt::format("shape: {} is {} in the file, {} in the model", item.name, shape_text(found->second.sizes()), shape_text(item.tensor.sizes())));
+      problems.add(fmt::format("shape: {} is {} in the file, {} in the model", item.name,
+                               shape_text(found->second.sizes()), shape_text(item.tensor.sizes())));
     }
   }
   for (const auto& name : theirs)
-    if (!allowed(allowance.may_be_unexpected, name)) problems.add(fmt::format("unexpected: {}{}", name, did_you_mean(name, ours)));
+    if (!allowed(allowance.may_be_unexpected, name))
+      problems.add(fmt::format("unexpected: {}{}", name, did_you_mean(name, ours)));
   problems.throw_if_any(subject + " does not fit the model");
 }
 
 }  // namespace
 
-void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tensors, const std::string& subject, const LoadAllowance& allowance) {
+void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tensors,
+                const std::string& subject, const LoadAllowance& allowance) {
   check_state(state, tensors, subject, allowance);
   at::NoGradGuard no_grad;
   for (const auto& item : state.items()) {
@@ -82,23 +88,30 @@ void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tenso
   }
 }
 
-void adopt_state(StateDict& state, std::map<std::string, at::Tensor> tensors, const std::string& subject, const LoadAllowance& allowance) {
+void adopt_state(StateDict& state, std::map<std::string, at::Tensor> tensors, const std::string& subject,
+                 const LoadAllowance& allowance) {
   check_state(state, tensors, subject, allowance);
   at::NoGradGuard no_grad;
   for (const auto& item : state.items()) {
     const auto found = tensors.find(item.name);
     if (found == tensors.end()) continue;
     const at::Tensor& source = found->second;
-    const bool same = source.scalar_type() == item.tensor.scalar_type() && source.device() == item.tensor.device() && source.is_contiguous();
+    const bool same = source.scalar_type() == item.tensor.scalar_type() &&
+                      source.device() == item.tensor.device() && source.is_contiguous();
     at::Tensor tensor = item.tensor;
-    if (same) tensor.set_data(source);
-    else tensor.copy_(source);
+    if (same)
+      tensor.set_data(source);
+    else
+      tensor.copy_(source);
     tensors.erase(found);
   }
 }
 
 void copy_state(StateDict& to, const StateDict& from) {
-  PIXART_CHECK(to.items().size() == from.items().size());
+  PIXART_CHECK(to.items().size() == from.items().size(), "{} tensors and {}", to.items().size(),
+               from.items().size());
+  for (const auto& item : to.items())
+    PIXART_CHECK(from.get(item.name).sizes() == item.tensor.sizes(), "{} has two shapes", item.name);
   at::NoGradGuard no_grad;
   for (const auto& item : to.items()) at::Tensor(item.tensor).copy_(from.get(item.name));
 }

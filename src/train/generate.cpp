@@ -40,7 +40,7 @@ std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, con
   for (int64_t first = 0; first < total; first += options.batch_size) {
     const int64_t count = std::min(options.batch_size, total - first);
     diffusion::Denoiser denoiser = make(first, count, guided);
-    if (guided) denoiser = diffusion::guide(denoiser, options.guidance, options.sampler == "iddpm" ? 3 : spec.channels);
+    if (guided) denoiser = diffusion::guide(denoiser, options.guidance, diffusion::guided_channels(options.sampler, spec.channels));
     const auto noise = [&](int64_t step) { return noise_of(options, first, count, spec, Purpose::kSamplerNoise, step).to(device); };
     at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
     latent = diffusion::sample({options.sampler, options.num_steps}, denoiser, kTrainSteps, spec.learn_sigma, latent, noise);

@@ -64,7 +64,7 @@ class StageRun {
 
   void execute() {
     begin();
-    Progress progress("stage " + stage_.name, stage_.steps, "step");
+    Progress progress("stage " + stage_.name, stage_.steps, "step", trainer_.step());
     double last = monotonic_seconds();
     while (trainer_.step() < stage_.steps) {
       pending_.push_back(trainer_.train_step());

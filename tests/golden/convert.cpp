@@ -13,20 +13,36 @@ using nlohmann::json;
 using testing::expect_golden;
 
 models::DitConfig dit_config(const json& j) {
-  return {.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"), .hidden_size = j.at("hidden_size"),
-          .depth = j.at("depth"), .num_heads = j.at("num_heads"), .mlp_ratio = j.at("mlp_ratio"), .num_classes = j.at("num_classes"),
+  return {.input_size = j.at("input_size"),
+          .patch_size = j.at("patch_size"),
+          .in_channels = j.at("in_channels"),
+          .hidden_size = j.at("hidden_size"),
+          .depth = j.at("depth"),
+          .num_heads = j.at("num_heads"),
+          .mlp_ratio = j.at("mlp_ratio"),
+          .num_classes = j.at("num_classes"),
           .learn_sigma = j.at("learn_sigma")};
 }
 
 models::PixArtConfig pixart_config(const json& j) {
-  return {.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"), .hidden_size = j.at("hidden_size"),
-          .depth = j.at("depth"), .num_heads = j.at("num_heads"), .mlp_ratio = j.at("mlp_ratio"), .learn_sigma = j.at("pred_sigma"),
-          .caption_channels = j.at("caption_channels"), .max_tokens = j.at("model_max_length"), .position_scale = j.at("lewei_scale"),
+  return {.input_size = j.at("input_size"),
+          .patch_size = j.at("patch_size"),
+          .in_channels = j.at("in_channels"),
+          .hidden_size = j.at("hidden_size"),
+          .depth = j.at("depth"),
+          .num_heads = j.at("num_heads"),
+          .mlp_ratio = j.at("mlp_ratio"),
+          .learn_sigma = j.at("pred_sigma"),
+          .caption_channels = j.at("caption_channels"),
+          .max_tokens = j.at("model_max_length"),
+          .position_scale = j.at("lewei_scale"),
           .multi_scale = j.at("architecture") == "PixArtMS"};
 }
 
-const std::map<std::string, Disposition> kDispositions = {
-    {"copied", Disposition::kCopied}, {"derived", Disposition::kDerived}, {"new-init", Disposition::kNewInit}, {"dropped", Disposition::kDropped}};
+const std::map<std::string, Disposition> kDispositions = {{"copied", Disposition::kCopied},
+                                                          {"derived", Disposition::kDerived},
+                                                          {"new-init", Disposition::kNewInit},
+                                                          {"dropped", Disposition::kDropped}};
 
 TEST(GoldenReparam, WeightsPlanAndForward) {
   at::NoGradGuard no_grad;
@@ -39,20 +55,25 @@ TEST(GoldenReparam, WeightsPlanAndForward) {
     const models::PixArt pixart(nn::Scope(target), target_config);
     nn::load_state(source, c.weights, c.name);
     ASSERT_EQ(c.config().at("t"), 500);
-    const auto plan = reparameterize(source, source_config, target, target_config,
-                                     {.shared_modulation = c.config().at("t_block"), .init = {.seed = 1, .embedder_std = {}}});
+    const auto plan = reparameterize(
+        source, source_config, target, target_config,
+        {.shared_modulation = c.config().at("t_block"), .init = {.seed = 1, .embedder_std = {}}});
 
     std::map<std::string, Disposition> got, want;
     for (const auto& tensor : plan) got.emplace(tensor.name, tensor.disposition);
     for (const auto& [key, disposition] : kDispositions)
-      for (const auto& name : c.config().contains("disposition") ? c.config().at("disposition").at(key) : c.json.at("disposition").at(key))
+      for (const auto& name : c.config().contains("disposition") ? c.config().at("disposition").at(key)
+                                                                 : c.json.at("disposition").at(key))
         want.emplace(name, disposition);
     EXPECT_EQ(got, want);
     for (const auto& [name, disposition] : want) {
-      if (disposition == Disposition::kCopied) { EXPECT_TRUE(at::equal(source.get(name), target.get(name))) << name; }
+      if (disposition == Disposition::kCopied) {
+        EXPECT_TRUE(at::equal(source.get(name), target.get(name))) << name;
+      }
       if (disposition == Disposition::kDerived) expect_golden(c, "out.weight." + name, target.get(name));
     }
-    const json& zero = c.json.contains("new_init_zero") ? c.json.at("new_init_zero") : c.config().at("new_init_zero");
+    const json& zero =
+        c.json.contains("new_init_zero") ? c.json.at("new_init_zero") : c.config().at("new_init_zero");
     for (const auto& name : zero) EXPECT_EQ(target.get(name).abs().max().item<float>(), 0.0f) << name;
 
     for (const auto& name : c.config().at("zero_before_forward")) target.get(name).zero_();
@@ -60,12 +81,15 @@ TEST(GoldenReparam, WeightsPlanAndForward) {
     const int64_t batch = latent.size(0);
     models::TextCondition text;
     text.caption = at::randn({batch, 3, target_config.caption_channels});
-    if (target_config.multi_scale) text.image_size = at::full({batch, 2}, 64.0), text.aspect_ratio = at::ones({batch, 1});
+    if (target_config.multi_scale)
+      text.image_size = at::full({batch, 2}, 64.0), text.aspect_ratio = at::ones({batch, 1});
     std::vector<at::Tensor> blocks;
     expect_golden(c, "out.output", pixart.forward(latent, at::full({batch}, 500.0), text, &blocks));
     for (size_t i = 0; i < blocks.size(); ++i)
-      if (c.has("out.block." + std::to_string(i))) expect_golden(c, "out.block." + std::to_string(i), blocks[i]);
-    expect_golden(c, "out.other_t.output", pixart.forward(latent, c.tensor("in.other_t").expand({batch}), text));
+      if (c.has("out.block." + std::to_string(i)))
+        expect_golden(c, "out.block." + std::to_string(i), blocks[i]);
+    expect_golden(c, "out.other_t.output",
+                  pixart.forward(latent, c.tensor("in.other_t").expand({batch}), text));
   }
 }
 

@@ -5,26 +5,41 @@
 #include <nlohmann/json.hpp>
 
 #include "golden.h"
+#include "pixart/formats/tensor_file.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
 
 namespace pixart::models {
 namespace {
 
+using nlohmann::json;
 using testing::expect_golden;
 using testing::GoldenCase;
-using nlohmann::json;
 
 DitConfig dit_config(const json& j) {
-  return {.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"), .hidden_size = j.at("hidden_size"),
-          .depth = j.at("depth"), .num_heads = j.at("num_heads"), .mlp_ratio = j.at("mlp_ratio"), .num_classes = j.at("num_classes"),
+  return {.input_size = j.at("input_size"),
+          .patch_size = j.at("patch_size"),
+          .in_channels = j.at("in_channels"),
+          .hidden_size = j.at("hidden_size"),
+          .depth = j.at("depth"),
+          .num_heads = j.at("num_heads"),
+          .mlp_ratio = j.at("mlp_ratio"),
+          .num_classes = j.at("num_classes"),
           .learn_sigma = j.at("learn_sigma")};
 }
 
 PixArtConfig pixart_config(const json& j) {
-  return {.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"), .hidden_size = j.at("hidden_size"),
-          .depth = j.at("depth"), .num_heads = j.at("num_heads"), .mlp_ratio = j.at("mlp_ratio"), .learn_sigma = j.at("pred_sigma"),
-          .caption_channels = j.at("caption_channels"), .max_tokens = j.at("model_max_length"), .position_scale = j.at("lewei_scale"),
+  return {.input_size = j.at("input_size"),
+          .patch_size = j.at("patch_size"),
+          .in_channels = j.at("in_channels"),
+          .hidden_size = j.at("hidden_size"),
+          .depth = j.at("depth"),
+          .num_heads = j.at("num_heads"),
+          .mlp_ratio = j.at("mlp_ratio"),
+          .learn_sigma = j.at("pred_sigma"),
+          .caption_channels = j.at("caption_channels"),
+          .max_tokens = j.at("model_max_length"),
+          .position_scale = j.at("lewei_scale"),
           .multi_scale = j.at("architecture") == "PixArtMS"};
 }
 
@@ -34,18 +49,24 @@ void require_gradients(nn::StateDict& state) {
 
 void check_blocks(const GoldenCase& c, const std::vector<at::Tensor>& blocks) {
   for (size_t i = 0; i < blocks.size(); ++i)
-    if (c.has("out.block." + std::to_string(i))) expect_golden(c, "out.block." + std::to_string(i), blocks[i]);
+    if (c.has("out.block." + std::to_string(i)))
+      expect_golden(c, "out.block." + std::to_string(i), blocks[i]);
 }
 
-// Loss = mean(output * cotangent); every stored gradient, and a gradient for every trainable parameter not left out.
+// Loss = mean(output * cotangent); every stored gradient, and a gradient for every trainable parameter not
+// left out.
 void check_gradients(const GoldenCase& c, const nn::StateDict& state, const at::Tensor& output) {
   torch::autograd::backward({(output * c.tensor("in.cotangent")).mean()}, {});
   std::vector<std::string> left_out;
-  if (c.json.contains("gradients_left_out")) left_out = c.json.at("gradients_left_out").get<std::vector<std::string>>();
+  if (c.json.contains("gradients_left_out"))
+    left_out = c.json.at("gradients_left_out").get<std::vector<std::string>>();
   for (const auto& parameter : state.items()) {
     const std::string name = "grad." + parameter.name;
-    if (c.has(name)) expect_golden(c, name, parameter.tensor.grad());
-    else EXPECT_TRUE(!parameter.trainable || std::count(left_out.begin(), left_out.end(), parameter.name) == 1) << c.name << ": no " << name;
+    if (c.has(name))
+      expect_golden(c, name, parameter.tensor.grad());
+    else
+      EXPECT_TRUE(!parameter.trainable || std::count(left_out.begin(), left_out.end(), parameter.name) == 1)
+          << c.name << ": no " << name;
   }
 }
 
@@ -62,7 +83,9 @@ TEST(GoldenDit, ForwardAndGradient) {
     expect_golden(c, "out.output", output);
     check_gradients(c, state, output);
     at::NoGradGuard no_grad;
-    expect_golden(c, "out.cfg", model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), c.tensor("in.cfg.y"), c.config().at("cfg_scale")));
+    expect_golden(c, "out.cfg",
+                  model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"),
+                                              c.tensor("in.cfg.y"), c.config().at("cfg_scale")));
   }
 }
 
@@ -77,8 +100,13 @@ TEST(GoldenDit, PositionsAreComputedAlike) {
 }
 
 TextCondition text_of(const GoldenCase& c, const char* caption) {
-  TextCondition text{.caption = c.tensor(caption), .mask = c.has("in.mask") ? c.tensor("in.mask") : at::Tensor(), .drop = {}, .image_size = {}, .aspect_ratio = {}};
-  if (c.has("in.img_hw")) text.image_size = c.tensor("in.img_hw"), text.aspect_ratio = c.tensor("in.aspect_ratio");
+  TextCondition text{.caption = c.tensor(caption),
+                     .mask = c.has("in.mask") ? c.tensor("in.mask") : at::Tensor(),
+                     .drop = {},
+                     .image_size = {},
+                     .aspect_ratio = {}};
+  if (c.has("in.img_hw"))
+    text.image_size = c.tensor("in.img_hw"), text.aspect_ratio = c.tensor("in.aspect_ratio");
   return text;
 }
 
@@ -101,20 +129,43 @@ TEST(GoldenPixArt, ForwardAndGradient) {
 
 TEST(GoldenPixArt, Guidance) {
   at::NoGradGuard no_grad;
-  int without_mask = 0;
   for (const auto& c : testing::golden_cases("pixart")) {
     SCOPED_TRACE(c.name);
     nn::StateDict state;
     const PixArt model(nn::Scope(state), pixart_config(c.config()));
     nn::load_state(state, c.weights, c.name);
     TextCondition text = text_of(c, "in.cfg.y");
-    expect_golden(c, "out.cfg", model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), text, c.config().at("cfg_scale")));
+    const auto guided = [&] {
+      return model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), text,
+                                         c.config().at("cfg_scale"));
+    };
+    expect_golden(c, "out.cfg", guided());
+    EXPECT_EQ(c.has("out.cfg_no_mask"), model.config().multi_scale);
     if (!c.has("out.cfg_no_mask")) continue;
-    ++without_mask;
     text.mask = at::Tensor();
-    expect_golden(c, "out.cfg_no_mask", model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), text, c.config().at("cfg_scale")));
+    expect_golden(c, "out.cfg_no_mask", guided());
   }
-  EXPECT_GT(without_mask, 0);
+}
+
+// Models of the diffusers library under official names: what the weights mean, and for PixArt, where both
+// libraries compute the same function, what diffusers answers.
+TEST(GoldenDiffusers, OfficialNamesGiveTheOfficialOutput) {
+  at::NoGradGuard no_grad;
+  for (const auto& c : testing::golden_cases("dit_diffusers")) {
+    nn::StateDict state;
+    const Dit model(nn::Scope(state), dit_config(c.config().at("official")));
+    nn::load_state(state, formats::load_safetensors(c.folder / "official.safetensors").tensors, c.name);
+    expect_golden(c, "out.official", model.forward(c.tensor("in.x"), c.tensor("in.t"), c.tensor("in.y")));
+  }
+  for (const auto& c : testing::golden_cases("pixart_diffusers")) {
+    nn::StateDict state;
+    const PixArt model(nn::Scope(state), pixart_config(c.config().at("official")));
+    nn::load_state(state, formats::load_safetensors(c.folder / "official.safetensors").tensors, c.name);
+    std::vector<at::Tensor> blocks;
+    expect_golden(c, "out.output",
+                  model.forward(c.tensor("in.x"), c.tensor("in.t"), text_of(c, "in.y"), &blocks));
+    check_blocks(c, blocks);
+  }
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ struct Sample {
   int64_t label = -1;     // class, -1 where the source has none
 };
 
-// A finite, indexable source. get() is const and may be called from several threads.
+// A finite, indexable source. All functions may be called from several threads; 0 <= index < size().
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -27,9 +27,19 @@ class Dataset {
   virtual std::string caption(int64_t index) const = 0;   // without decoding the image
   virtual int64_t label(int64_t index) const = 0;
   virtual std::vector<std::string> class_names() const = 0;  // empty where there are no classes
-  virtual std::string fingerprint() const = 0;            // changes when the content listed changes
+  virtual std::string fingerprint() const = 0;            // changes when the content listed changes (names, sizes,
+                                                          // captions; no times of change, no pixels of files)
 };
 
+// What the kinds of sources take from their folder. Names that start with a dot are passed over, and links to
+// folders are followed.
+//   image_folder  every .png .jpg .jpeg .webp, sorted by path; the caption is the first line with text of the .txt
+//                 file of the same name (further lines may hold translations)
+//   class_folder  the same pictures; the label is the index of the first sub-folder among the sorted ones, the
+//                 caption its name with _ as blanks
+//   idx           the pair train-images-idx3-ubyte, train-labels-idx1-ubyte, or the first pair of another name, plain
+//                 or .gz; captions are numbers, or Fashion-MNIST's names for a folder with "fashion" in its name
+//   scenes        see scenes.h
 struct SourceConfig {
   std::string name;
   std::string type = "image_folder";
@@ -53,10 +63,11 @@ struct SourceConfig {
     v("style", s.style, "scenes: plain pictures, or shaded objects on graded backgrounds.", one_of({"plain", "shaded"}));
     v("seed", s.seed, "scenes: seed of the generator.", not_negative());
   }
+  // Adds keys without effect for the type, a path that is missing, and sub-folders outside of it.
   void validate(std::vector<std::string>& problems) const;
 };
 
-// Opens the source; lists it fully and reports every problem at once.
+// Opens the source; lists it fully and throws one UserError with every problem, each with up to twenty paths.
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config);
 
 }  // namespace pixart::data

@@ -13,7 +13,7 @@
 namespace pixart::models {
 
 struct DitConfig {
-  int64_t input_size = 32;    // latent side; the position table is made for it
+  int64_t input_size = 32;  // latent side; the position table is made for it
   int64_t patch_size = 2;
   int64_t in_channels = 4;
   int64_t hidden_size = 1152;
@@ -35,15 +35,16 @@ class Dit {
 
   // latent [B, C, H, W], timestep [B] float (may be fractional), label [B] int64 (num_classes = null class)
   // -> [B, O, H, W]. With `block_outputs`, each block's output [B, N, D] is appended to it.
-  // An undefined `label` leaves the label embedding out, `positions` [1, N, D] replace the model's own (both for the
-  // proof of the re-parameterisation).
+  // An undefined `label` leaves the label embedding out, `positions` [1, N, D] replace the model's own (both
+  // for the proof of the re-parameterisation).
   at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label,
-                     std::vector<at::Tensor>* block_outputs = nullptr, const at::Tensor& positions = {}) const;
+                     std::vector<at::Tensor>* block_outputs = nullptr,
+                     const at::Tensor& positions = {}) const;
 
   // Guided call of the released code: [2B] inputs, conditional first, null second; the latent's first half is
   // used for both; guidance on the first three channels only. Returns [2B, O, H, W].
-  at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label,
-                                   double scale) const;
+  at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
+                                   const at::Tensor& label, double scale) const;
   const DitConfig& config() const { return config_; }
 
  private:
@@ -51,11 +52,12 @@ class Dit {
   std::shared_ptr<struct DitLayers> layers_;
 };
 
-// The published initialisation: xavier-uniform linears, N(0, .02) timestep MLP and label table, zero adaLN and
-// output. Narrow models need a larger embedder_std than the published one.
+// The published initialisation: xavier-uniform linears, N(0, .02) timestep MLP and label table, zero adaLN
+// and output. Narrow models need a larger embedder_std than the published one.
 struct TransformerInit {
   uint64_t seed = 0;
-  std::optional<double> embedder_std;  // of the timestep MLP and (PixArt) caption projection; unset: 0.02 as published; 0: 1/sqrt(fan_in)
+  std::optional<double> embedder_std;  // of the timestep MLP and (PixArt) caption projection; unset: 0.02 as
+                                       // published; 0: 1/sqrt(fan_in)
 };
 void initialize(nn::StateDict& state, const DitConfig& config, const TransformerInit& init);
 

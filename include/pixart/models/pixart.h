@@ -13,7 +13,7 @@
 namespace pixart::models {
 
 struct PixArtConfig {
-  int64_t input_size = 32;      // latent side of the base grid
+  int64_t input_size = 32;  // latent side of the base grid
   int64_t patch_size = 2;
   int64_t in_channels = 4;
   int64_t hidden_size = 1152;
@@ -33,9 +33,10 @@ PixArtConfig pixart_preset(const std::string& name);
 std::vector<std::string> pixart_preset_names();
 
 struct TextCondition {
-  at::Tensor caption;       // [B, T, caption_channels]
-  at::Tensor mask;          // [B, T], 1 = keep; undefined: all tokens
-  at::Tensor drop;          // [B] bool or int: 1 = features replaced by the null caption, own mask kept; may be undefined
+  at::Tensor caption;  // [B, T, caption_channels]
+  at::Tensor mask;     // [B, T], 1 = keep; undefined: all tokens
+  at::Tensor
+      drop;  // [B] bool or int: 1 = features replaced by the null caption, own mask kept; may be undefined
   at::Tensor image_size;    // multi_scale: [B, 2] height, width in pixels
   at::Tensor aspect_ratio;  // multi_scale: [B, 1]
 };
@@ -50,8 +51,8 @@ class PixArt {
 
   // The released iDDPM guidance: [2B] inputs, conditional first; first three channels guided.
   // `text.mask` has B rows and is repeated for the null half, or is undefined.
-  at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text,
-                                   double scale) const;
+  at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
+                                   const TextCondition& text, double scale) const;
 
   at::Tensor null_caption() const;  // [T, caption_channels]: y_embedder.y_embedding
   const PixArtConfig& config() const { return config_; }
@@ -63,8 +64,8 @@ class PixArt {
 
 void initialize(nn::StateDict& state, const PixArtConfig& config, const TransformerInit& init);
 
-// Position table [1, rows*cols, D] for a token grid: the first half of D encodes the column, the second the row
-// (float64 arithmetic, returned as float32). Coordinates i / (rows / base) / scale.
+// Position table [1, rows*cols, D] for a token grid: the first half of D encodes the column, the second the
+// row (float64 arithmetic, returned as float32). Coordinates i / (rows / base) / scale.
 at::Tensor sincos_positions(int64_t hidden_size, int64_t rows, int64_t cols, int64_t base, double scale);
 
 }  // namespace pixart::models

@@ -17,11 +17,17 @@ struct Linear {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// LayerNorm without affine parameters over the last dimension, in float32 at least.
+// x, or x in float32 where its type is narrower: norms and modulation are computed in float32 at least.
+at::Tensor at_least_float(const at::Tensor& x);
+
+// LayerNorm without affine parameters over the last dimension; bfloat16 and float16 give float32.
 at::Tensor layer_norm(const at::Tensor& x, double eps = 1e-6);
 
-// layer_norm(x) * (1 + scale) + shift; shift and scale [B, 1, D].
+// layer_norm(x) * (1 + scale) + shift in the type of x; x [B, N, D], shift and scale [B, 1, D].
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
+
+// x + gate * branch in the type of x; x and branch [B, N, D], gate [B, 1, D].
+at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch);
 
 // fc1, GELU (tanh form), fc2.
 struct Mlp {
@@ -45,16 +51,19 @@ struct PackedText {
   at::Tensor tokens;  // [S, C], S the sum of the lengths
   at::Tensor source;  // [S] int64: row of the padded [B*T] that a token came from
   int64_t batch = 0, longest = 0;
-  at::Tensor slot;    // [B * longest] int64: token for each place; padding points to token 0. Undefined if nothing is padded
-  at::Tensor mask;    // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
+  at::Tensor slot;  // [B * longest] int64: token for each place; padding points to token 0. Undefined if
+                    // nothing is padded
+  at::Tensor mask;  // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
 };
 
-// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. On a GPU this waits for the lengths once
-// per forward pass.
+// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. On a GPU this waits for the
+// lengths once per forward pass.
 PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
 
-// Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each sample sees
-// its own tokens only. Projections touch packed tokens only; a variable-length kernel can take over from there.
+// Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each
+// sample sees its own tokens only. Projections touch packed tokens only. A variable-length kernel needs no
+// more than it: queries as [B*N, h, d], the packed keys and values, and both running sums of lengths; it
+// would replace slot and mask.
 struct CrossAttention {
   Linear q_linear, kv_linear, proj;
   int64_t num_heads = 1;
@@ -63,7 +72,8 @@ struct CrossAttention {
   at::Tensor operator()(const at::Tensor& x, const PackedText& text) const;
 };
 
-// Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), then Linear, SiLU, Linear.
+// Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), made in float32, then
+// Linear, SiLU, Linear in the type of the weights.
 struct TimestepEmbedder {
   Linear mlp0, mlp2;
   TimestepEmbedder() = default;

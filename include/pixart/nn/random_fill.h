@@ -1,4 +1,5 @@
-// Initial values drawn from counter-based numbers keyed by (seed, name): they depend on no order and no device.
+// Initial values drawn from counter-based numbers keyed by (seed, name): they depend on no order and no
+// device.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -7,7 +8,9 @@
 
 namespace pixart::nn {
 
-void fill_normal_named(const at::Tensor& tensor, const std::string& name, uint64_t seed, double standard_deviation);
-void fill_uniform_named(const at::Tensor& tensor, const std::string& name, uint64_t seed, double low, double high);
+void fill_normal_named(const at::Tensor& tensor, const std::string& name, uint64_t seed,
+                       double standard_deviation);
+void fill_uniform_named(const at::Tensor& tensor, const std::string& name, uint64_t seed, double low,
+                        double high);
 
 }  // namespace pixart::nn

@@ -1,7 +1,7 @@
 // Named tensors of a model, and how layers register theirs.
 //
-// Models are plain structs of tensors. Each layer's constructor takes a Scope and registers its parameters under
-// the published name, so the name of a weight stands where the layer is built:
+// Models are plain structs of tensors. Each layer's constructor takes a Scope and registers its parameters
+// under the published name, so the name of a weight stands where the layer is built:
 //
 //   nn::StateDict state({.dtype = at::kFloat});
 //   nn::Linear fc1(nn::Scope(state) / "mlp" / "fc1", 128, 512);   // registers mlp.fc1.weight, mlp.fc1.bias
@@ -42,8 +42,8 @@ class StateDict {
   const std::vector<Parameter>& items() const { return items_; }  // in registration order, which is frozen
   std::vector<at::Tensor> trainable() const;
   bool contains(const std::string& name) const { return index_.count(name) != 0; }
-  at::Tensor get(const std::string& name) const;   // InternalError if absent
-  int64_t num_parameters() const;                  // trainable numbers
+  at::Tensor get(const std::string& name) const;  // InternalError if absent
+  int64_t num_parameters() const;                 // trainable numbers
   const StateDictOptions& options() const { return options_; }
 
  private:
@@ -55,10 +55,16 @@ class StateDict {
 class Scope {
  public:
   Scope(StateDict& state, std::string prefix = {}) : state_(&state), prefix_(std::move(prefix)) {}
-  Scope operator/(const std::string& child) const { return {*state_, prefix_.empty() ? child : prefix_ + "." + child}; }
+  Scope operator/(const std::string& child) const {
+    return {*state_, prefix_.empty() ? child : prefix_ + "." + child};
+  }
   Scope operator/(int64_t child) const { return *this / std::to_string(child); }
-  at::Tensor parameter(const std::string& name, at::IntArrayRef shape) const { return state_->add(full(name), shape, true); }
-  at::Tensor buffer(const std::string& name, at::IntArrayRef shape) const { return state_->add(full(name), shape, false); }
+  at::Tensor parameter(const std::string& name, at::IntArrayRef shape) const {
+    return state_->add(full(name), shape, true);
+  }
+  at::Tensor buffer(const std::string& name, at::IntArrayRef shape) const {
+    return state_->add(full(name), shape, false);
+  }
   StateDict& state() const { return *state_; }
 
  private:
@@ -69,17 +75,18 @@ class Scope {
 
 // Which names a load may do without.
 struct LoadAllowance {
-  std::vector<std::string> may_be_missing;     // names or prefixes ending in '*'
+  std::vector<std::string> may_be_missing;  // names or prefixes ending in '*'
   std::vector<std::string> may_be_unexpected;
 };
 
-// Copies `tensors` into `state` (converting dtype). Every missing, unexpected and mis-shaped tensor is reported at
-// once, by name with the nearest known name, as one UserError about `subject`; then nothing was changed.
-void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tensors, const std::string& subject,
-                const LoadAllowance& allowance = {});
+// Copies `tensors` into `state` (converting dtype). Every missing, unexpected and mis-shaped tensor is
+// reported at once, by name with the nearest known name, as one UserError about `subject`; then nothing was
+// changed.
+void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tensors,
+                const std::string& subject, const LoadAllowance& allowance = {});
 
-// As load_state, but takes over the tensors' memory where type and device agree instead of copying it. Not for a state
-// whose tensors are views of a flat buffer.
+// As load_state, but takes over the tensors' memory where type and device agree instead of copying it. Not
+// for a state whose tensors are views of a flat buffer.
 void adopt_state(StateDict& state, std::map<std::string, at::Tensor> tensors, const std::string& subject,
                  const LoadAllowance& allowance = {});
 

@@ -11,20 +11,20 @@ namespace pixart::models {
 
 namespace {
 
-
 struct Block {
   nn::SelfAttention attn;
   nn::Mlp mlp;
   nn::Linear modulation;
 
   Block(const nn::Scope& scope, const DitConfig& c)
-      : attn(scope / "attn", c.hidden_size, c.num_heads), mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
+      : attn(scope / "attn", c.hidden_size, c.num_heads),
+        mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
 
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& activated) const {
     const auto m = modulation(activated).unsqueeze(1).chunk(6, -1);
-    const at::Tensor after = at::addcmul(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
-    return at::addcmul(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
+    const at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
+    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
   }
 };
 
@@ -43,22 +43,31 @@ struct DitLayers {
     positions = scope.buffer("pos_embed", {1, side * side, c.hidden_size});
     x_embedder = {scope / "x_embedder" / "proj", c.in_channels, c.patch_size, c.hidden_size};
     t_embedder = {scope / "t_embedder", c.hidden_size};
-    label_table = (scope / "y_embedder" / "embedding_table").parameter("weight", {c.num_classes + 1, c.hidden_size});
+    label_table =
+        (scope / "y_embedder" / "embedding_table").parameter("weight", {c.num_classes + 1, c.hidden_size});
     for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c);
-    final_linear = {scope / "final_layer" / "linear", c.hidden_size, c.patch_size * c.patch_size * c.out_channels()};
+    final_linear = {scope / "final_layer" / "linear", c.hidden_size,
+                    c.patch_size * c.patch_size * c.out_channels()};
     final_modulation = {scope / "final_layer" / "adaLN_modulation" / 1, c.hidden_size, 2 * c.hidden_size};
   }
 };
 
-Dit::Dit(const nn::Scope& scope, const DitConfig& config) : config_(config), layers_(std::make_shared<DitLayers>(scope, config)) {
-  PIXART_CHECK(config.hidden_size % config.num_heads == 0 && config.hidden_size % 4 == 0 && config.input_size % config.patch_size == 0,
-               "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads, config.input_size, config.patch_size);
+Dit::Dit(const nn::Scope& scope, const DitConfig& config)
+    : config_(config), layers_(std::make_shared<DitLayers>(scope, config)) {
+  PIXART_CHECK(config.hidden_size % config.num_heads == 0 && config.hidden_size % 4 == 0 &&
+                   config.input_size % config.patch_size == 0,
+               "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads,
+               config.input_size, config.patch_size);
 }
 
-at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label, std::vector<at::Tensor>* block_outputs,
-                        const at::Tensor& positions) const {
+at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label,
+                        std::vector<at::Tensor>* block_outputs, const at::Tensor& positions) const {
   const auto& l = *layers_;
   const auto dtype = l.x_embedder.weight.scalar_type();
+  PIXART_CHECK(
+      positions.defined() || (latent.size(2) == config_.input_size && latent.size(3) == config_.input_size),
+      "latent of {} x {}; this model has positions for a side of {}", latent.size(2), latent.size(3),
+      config_.input_size);
   at::Tensor x = l.x_embedder(latent.to(dtype)) + (positions.defined() ? positions.to(dtype) : l.positions);
   at::Tensor condition = l.t_embedder(timestep);
   if (label.defined()) condition = condition + at::embedding(l.label_table, label);
@@ -69,10 +78,12 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
   }
   const auto m = l.final_modulation(activated).unsqueeze(1).chunk(2, -1);
   x = l.final_linear(nn::modulated_norm(x, m[0], m[1]));
-  return nn::unpatchify(x, latent.size(2) / config_.patch_size, latent.size(3) / config_.patch_size, config_.patch_size);
+  return nn::unpatchify(x, latent.size(2) / config_.patch_size, latent.size(3) / config_.patch_size,
+                        config_.patch_size);
 }
 
-at::Tensor Dit::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label, double scale) const {
+at::Tensor Dit::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
+                                      const at::Tensor& label, double scale) const {
   const at::Tensor half = latent.chunk(2)[0];
   return guide_three_channels(forward(at::cat({half, half}), timestep, label), scale);
 }
@@ -99,8 +110,12 @@ DitConfig dit_preset(const std::string& name) {
   for (const auto& size : kSizes)
     for (int64_t patch : kPatches)
       if (name == fmt::format("DiT-{}/{}", size.name, patch))
-        return {.patch_size = patch, .hidden_size = size.hidden_size, .depth = size.depth, .num_heads = size.num_heads};
-  throw UserError(fmt::format("no DiT is called '{}'; known: {}.{}", name, join(dit_preset_names(), ", "), did_you_mean(name, dit_preset_names())));
+        return {.patch_size = patch,
+                .hidden_size = size.hidden_size,
+                .depth = size.depth,
+                .num_heads = size.num_heads};
+  throw UserError(fmt::format("no DiT is called '{}'; known: {}.{}", name, join(dit_preset_names(), ", "),
+                              did_you_mean(name, dit_preset_names())));
 }
 
 }  // namespace pixart::models

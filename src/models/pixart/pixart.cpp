@@ -21,16 +21,17 @@ struct Block {
   nn::Mlp mlp;
 
   Block(const nn::Scope& scope, const PixArtConfig& c)
-      : table(scope.parameter("scale_shift_table", {6, c.hidden_size})), attn(scope / "attn", c.hidden_size, c.num_heads),
+      : table(scope.parameter("scale_shift_table", {6, c.hidden_size})),
+        attn(scope / "attn", c.hidden_size, c.num_heads),
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
   // x [B, N, D], modulation [B, 6, D] of the timestep. Cross-attention has neither norm nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text) const {
-    const auto m = (table.unsqueeze(0) + modulation).chunk(6, 1);
-    at::Tensor after = at::addcmul(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
+    const auto m = (nn::at_least_float(table).unsqueeze(0) + modulation).chunk(6, 1);
+    at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
     after = after + cross_attn(after, text);
-    return at::addcmul(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
+    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
   }
 };
 
@@ -62,18 +63,23 @@ struct PixArtLayers {
     }
     for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c);
     final_table = (scope / "final_layer").parameter("scale_shift_table", {2, c.hidden_size});
-    final_linear = {scope / "final_layer" / "linear", c.hidden_size, c.patch_size * c.patch_size * c.out_channels()};
+    final_linear = {scope / "final_layer" / "linear", c.hidden_size,
+                    c.patch_size * c.patch_size * c.out_channels()};
   }
 
   // PixArt-MS makes positions for the latent's grid; the fixed model has its table.
   at::Tensor positions_for(const PixArtConfig& c, int64_t rows, int64_t cols) {
     if (!c.multi_scale) {
-      PIXART_CHECK(rows * cols == positions.size(1), "grid of {} x {}; this model has {} positions", rows, cols, positions.size(1));
+      const int64_t side = c.input_size / c.patch_size;
+      PIXART_CHECK(rows == side && cols == side, "grid of {} x {}; this model has positions for {} x {}",
+                   rows, cols, side, side);
       return positions;
     }
     const std::scoped_lock lock(grids_mutex);
     auto& table = grids[{rows, cols}];
-    if (!table.defined()) table = sincos_positions(c.hidden_size, rows, cols, c.input_size / c.patch_size, c.position_scale).to(positions.options());
+    if (!table.defined())
+      table = sincos_positions(c.hidden_size, rows, cols, c.input_size / c.patch_size, c.position_scale)
+                  .to(positions.options());
     return table;
   }
 
@@ -81,7 +87,8 @@ struct PixArtLayers {
   at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const TextCondition& text) const {
     const at::Tensor time = t_embedder(timestep);
     if (!c.multi_scale) return time;
-    PIXART_CHECK(text.image_size.defined() && text.aspect_ratio.defined(), "PixArt-MS needs image sizes and aspect ratios");
+    PIXART_CHECK(text.image_size.defined() && text.aspect_ratio.defined(),
+                 "PixArt-MS needs image sizes and aspect ratios");
     const int64_t batch = text.image_size.size(0);
     const at::Tensor size = csize_embedder(text.image_size.reshape({2 * batch})).view({batch, -1});
     const at::Tensor micro = at::cat({size, ar_embedder(text.aspect_ratio.reshape({batch}))}, 1);
@@ -93,8 +100,10 @@ struct PixArtLayers {
     at::Tensor features = text.caption.dim() == 4 ? text.caption.squeeze(1) : text.caption;
     features = features.to(dtype);
     if (text.drop.defined()) {
-      PIXART_CHECK(features.size(1) == null_caption.size(0), "captions of {} tokens, null caption of {}", features.size(1), null_caption.size(0));
-      features = at::where(text.drop.to(at::kBool).view({-1, 1, 1}), null_caption.to(dtype).unsqueeze(0), features);
+      PIXART_CHECK(features.size(1) == null_caption.size(0), "captions of {} tokens, null caption of {}",
+                   features.size(1), null_caption.size(0));
+      features = at::where(text.drop.to(at::kBool).reshape({-1, 1, 1}), null_caption.to(dtype).unsqueeze(0),
+                           features);
     }
     nn::PackedText packed = nn::pack_text(features, text.mask);
     packed.tokens = y_proj(packed.tokens);
@@ -102,30 +111,38 @@ struct PixArtLayers {
   }
 };
 
-PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config) : config_(config), layers_(std::make_shared<PixArtLayers>(scope, config)) {
-  PIXART_CHECK(config.hidden_size % config.num_heads == 0 && config.hidden_size % 4 == 0 && config.input_size % config.patch_size == 0,
-               "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads, config.input_size, config.patch_size);
-  PIXART_CHECK(!config.multi_scale || config.hidden_size % 3 == 0, "PixArt-MS needs a width that 3 divides, not {}", config.hidden_size);
+PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config)
+    : config_(config), layers_(std::make_shared<PixArtLayers>(scope, config)) {
+  PIXART_CHECK(config.hidden_size % config.num_heads == 0 && config.hidden_size % 4 == 0 &&
+                   config.input_size % config.patch_size == 0,
+               "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads,
+               config.input_size, config.patch_size);
+  PIXART_CHECK(!config.multi_scale || config.hidden_size % 3 == 0,
+               "PixArt-MS needs a width that 3 divides, not {}", config.hidden_size);
 }
 
-at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text, std::vector<at::Tensor>* block_outputs) const {
+at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text,
+                           std::vector<at::Tensor>* block_outputs) const {
   auto& l = *layers_;
   const auto dtype = l.x_embedder.weight.scalar_type();
   const int64_t rows = latent.size(2) / config_.patch_size, cols = latent.size(3) / config_.patch_size;
   at::Tensor x = l.x_embedder(latent.to(dtype)) + l.positions_for(config_, rows, cols);
   const at::Tensor condition = l.condition(config_, timestep, text);
-  const at::Tensor modulation = l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size});
+  const at::Tensor modulation =
+      nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
   const nn::PackedText packed = l.caption(text, dtype);
   for (const auto& block : l.blocks) {
     x = block(x, modulation, packed);
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
-  const auto m = (l.final_table.unsqueeze(0) + condition.unsqueeze(1)).chunk(2, 1);
+  const auto m = (nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1))
+                     .chunk(2, 1);
   x = l.final_linear(nn::modulated_norm(x, m[0], m[1]));
   return nn::unpatchify(x, rows, cols, config_.patch_size);
 }
 
-at::Tensor PixArt::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text, double scale) const {
+at::Tensor PixArt::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
+                                         const TextCondition& text, double scale) const {
   const at::Tensor half = latent.chunk(2)[0];
   return guide_three_channels(forward(at::cat({half, half}), timestep, text), scale);
 }
@@ -137,7 +154,8 @@ std::vector<std::string> pixart_preset_names() { return {"PixArt-XL/2", "PixArt-
 PixArtConfig pixart_preset(const std::string& name) {
   if (name == "PixArt-XL/2") return {};
   if (name == "PixArt-MS-XL/2") return {.input_size = 128, .position_scale = 2.0, .multi_scale = true};
-  throw UserError(fmt::format("no PixArt is called '{}'; known: {}.{}", name, join(pixart_preset_names(), ", "), did_you_mean(name, pixart_preset_names())));
+  throw UserError(fmt::format("no PixArt is called '{}'; known: {}.{}", name,
+                              join(pixart_preset_names(), ", "), did_you_mean(name, pixart_preset_names())));
 }
 
 }  // namespace pixart::models

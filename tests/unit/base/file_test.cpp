@@ -8,6 +8,7 @@
 #include <functional>
 #include <set>
 
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 
 namespace pixart {
@@ -19,7 +20,7 @@ using ::testing::HasSubstr;
 
 class File : public ::testing::Test {
  protected:
-  File() : folder_(fs::path(::testing::TempDir()) / "pixart_file_test") {
+  File() : folder_(fs::path(::testing::TempDir()) / ("pixart_file_test_" + std::to_string(process_id()))) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 
@@ -42,7 +43,8 @@ TEST(Log, ControlCharactersAreEscaped) {
 }
 
 TEST(Log, FileIsAppendedToAtEachLine) {
-  const auto path = std::filesystem::path(::testing::TempDir()) / "pixart_log_test" / "rank-0.log";
+  const auto path = std::filesystem::path(::testing::TempDir()) /
+                    ("pixart_log_test_" + std::to_string(process_id())) / "rank-0.log";
   std::filesystem::remove_all(path.parent_path());
   stderr_of([&] {
     log::add_file(path);

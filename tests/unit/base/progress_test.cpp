@@ -1,6 +1,5 @@
 #include "pixart/base/progress.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <pty.h>
 #include <unistd.h>
@@ -32,11 +31,14 @@ std::string terminal_of(const std::function<void()>& work) {
   ::dup2(terminal, STDERR_FILENO);
   work();
   ::dup2(saved, STDERR_FILENO);
-  ::fcntl(reader, F_SETFL, O_NONBLOCK);
-  char buffer[1 << 14];
-  const ssize_t count = ::read(reader, buffer, sizeof buffer);
-  for (const int descriptor : {reader, terminal, saved}) ::close(descriptor);
-  return {buffer, size_t(std::max<ssize_t>(0, count))};
+  ::close(saved);
+  ::close(terminal);  // from here on the reader gets what was written, then an error
+  std::string text;
+  char buffer[4096];
+  for (ssize_t count; (count = ::read(reader, buffer, sizeof buffer)) > 0;)
+    text.append(buffer, size_t(count));
+  ::close(reader);
+  return text;
 }
 
 TEST(Progress, OneLinePerTenthWithoutTerminal) {

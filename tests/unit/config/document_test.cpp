@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "pixart/base/env.h"
 #include "pixart/base/random.h"
 #include "sample.h"
 
@@ -91,7 +92,8 @@ TEST(Document, LongTokensAreCut) {
 }
 
 TEST(Document, Files) {
-  const auto path = std::filesystem::path(::testing::TempDir()) / "pixart_config_test.yaml";
+  const auto path = std::filesystem::path(::testing::TempDir()) /
+                    ("pixart_config_test_" + std::to_string(process_id()) + ".yaml");
   std::ofstream(path) << "folder: f\nsede: 3\n";
   try {
     read_file<RunConfig>(path);

@@ -1,0 +1,42 @@
+// The element types of the safetensors format that we know, in the reference library's order (its writer
+// sorts by it). Types of less than a byte are left out on purpose: most readers do not know them.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+namespace pixart::formats {
+
+struct Dtype {
+  std::string_view name;
+  int bits;
+};
+
+inline constexpr std::array<Dtype, 19> kDtypes = {{{"BOOL", 8},
+                                                   {"U8", 8},
+                                                   {"I8", 8},
+                                                   {"F8_E5M2", 8},
+                                                   {"F8_E4M3", 8},
+                                                   {"F8_E8M0", 8},
+                                                   {"F8_E4M3FNUZ", 8},
+                                                   {"F8_E5M2FNUZ", 8},
+                                                   {"I16", 16},
+                                                   {"U16", 16},
+                                                   {"F16", 16},
+                                                   {"BF16", 16},
+                                                   {"I32", 32},
+                                                   {"U32", 32},
+                                                   {"F32", 32},
+                                                   {"C64", 64},
+                                                   {"F64", 64},
+                                                   {"I64", 64},
+                                                   {"U64", 64}}};
+
+// Any other byte in a bool tensor is undefined behaviour for whoever reads it.
+inline bool all_bools(const void* bytes, uint64_t count) {
+  const auto* first = static_cast<const uint8_t*>(bytes);
+  return std::all_of(first, first + count, [](uint8_t byte) { return byte <= 1; });
+}
+
+}  // namespace pixart::formats

@@ -1,0 +1,203 @@
+#include "pickle_builder.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pixart::formats {
+
+namespace {
+
+constexpr size_t kLargestRank = 64;
+// What a view that repeats its storage (stride 0) may need when it is made contiguous.
+constexpr uint64_t kLargestExpandedBytes = uint64_t{64} << 20;
+
+const char* hint_for(std::string_view name) {
+  if (name.find("sparse") != std::string_view::npos) return " Sparse tensors are not supported.";
+  if (name.find("qtensor") != std::string_view::npos) return " Quantised tensors are not supported.";
+  if (name.starts_with("torch.nn.modules."))
+    return " A whole module is pickled here; only its class could rebuild it.";
+  return "";
+}
+
+}  // namespace
+
+NodeId PickleBuilder::add(PickleNode node) {
+  if (graph_.nodes.size() == kMostPickleValues) fail("more values than weights can need");
+  graph_.nodes.push_back(std::move(node));
+  return NodeId(graph_.nodes.size() - 1);
+}
+
+NodeId PickleBuilder::add_global(const std::string& dotted_name) {
+  const auto number = find_global(dotted_name);
+  if (!number) {
+    fail(fmt::format(
+        "the file asks for {}, which is not on the list of what weights are made of (dense tensors, lists, "
+        "dictionaries, plain values).{} Save the weights alone, torch.save(model.state_dict(), ...), or as "
+        "safetensors",
+        shown(dotted_name), hint_for(dotted_name)));
+  }
+  return add({.kind = Kind::kGlobal, .integer = int64_t(*number)});
+}
+
+const KnownGlobal* PickleBuilder::as_global(NodeId id) const {
+  return has_kind(id, Kind::kGlobal) ? &known_global(size_t(node(id).integer)) : nullptr;
+}
+
+int64_t PickleBuilder::count_of(NodeId id, const char* what) const {
+  if (!has_kind(id, Kind::kInteger) || node(id).integer < 0)
+    fail(fmt::format("a {} that is no number of at least 0", what));
+  return node(id).integer;
+}
+
+std::vector<int64_t> PickleBuilder::counts_of(NodeId id, const char* what) const {
+  if (!has_kind(id, Kind::kTuple) && !has_kind(id, Kind::kList))
+    fail(fmt::format("a {} that is no list of numbers", what));
+  if (node(id).items.size() > kLargestRank)
+    fail(fmt::format("a tensor of more than {} dimensions", kLargestRank));
+  std::vector<int64_t> counts;
+  for (const NodeId item : node(id).items) counts.push_back(count_of(item, what));
+  return counts;
+}
+
+// Persistent id: ("storage", type, key, device, number of elements), in the old layout also a view, which
+// must be None.
+NodeId PickleBuilder::add_storage(NodeId persistent_id) {
+  const Arguments parts = node(persistent_id).items;
+  const bool is_tuple = has_kind(persistent_id, Kind::kTuple) && (parts.size() == 5 || parts.size() == 6);
+  if (!is_tuple || !has_kind(parts[0], Kind::kText) || node(parts[0]).text != "storage")
+    fail("a persistent object that is no storage");
+  if (parts.size() == 6 && !has_kind(parts[5], Kind::kNone)) fail("a storage that is a view of another");
+  const KnownGlobal* type = as_global(parts[1]);
+  if (type == nullptr ||
+      (type->role != GlobalRole::kStorageType && type->role != GlobalRole::kUntypedStorage))
+    fail("a storage of an unknown type");
+  if (!has_kind(parts[2], Kind::kText) || !has_kind(parts[3], Kind::kText))
+    fail("a storage whose key or device is no text");
+  StorageSpec spec{
+      .key = node(parts[2]).text, .dtype = type->dtype, .untyped = type->role == GlobalRole::kUntypedStorage};
+  const auto numel = uint64_t(count_of(parts[4], "storage length"));
+  if (numel > bytes_.file_bytes() / c10::elementSize(spec.dtype))
+    fail(fmt::format("storage {} of {} elements is larger than the file", shown(spec.key), numel));
+  spec.bytes = numel * c10::elementSize(spec.dtype);
+
+  const auto [found, is_new] = storage_of_key_.emplace(spec.key, graph_.storages.size());
+  if (is_new) {
+    graph_.storages.push_back(std::move(spec));
+  } else if (const auto& known = graph_.storages[found->second];
+             known.dtype != spec.dtype || known.untyped != spec.untyped || known.bytes != spec.bytes) {
+    fail(fmt::format("storage {} is described in two ways", shown(spec.key)));
+  }
+  return add({.kind = Kind::kStorage, .integer = int64_t(found->second)});
+}
+
+NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
+  const KnownGlobal* global = as_global(function);
+  if (global == nullptr || !has_kind(arguments_id, Kind::kTuple))
+    fail("a call of something that is no known function");
+  const Arguments arguments = node(arguments_id).items;
+  switch (global->role) {
+    case GlobalRole::kOrderedDict:
+      return ordered_dict(arguments);
+    case GlobalRole::kSequence:
+      return sequence(arguments);
+    case GlobalRole::kDevice:
+      return add({.kind = Kind::kOpaque, .text = global->name});
+    case GlobalRole::kRebuildTensor:
+      return tensor(arguments, /*has_dtype=*/false);
+    case GlobalRole::kRebuildTensorV3:
+      return tensor(arguments, /*has_dtype=*/true);
+    case GlobalRole::kRebuildParameter:
+      if (arguments.empty() || !has_kind(arguments[0], Kind::kTensor)) fail("a parameter without a tensor");
+      return arguments[0];
+    default:
+      fail(fmt::format("a call of {}, which is no function", global->name));
+  }
+}
+
+NodeId PickleBuilder::make_object(NodeId type, NodeId arguments) {
+  const KnownGlobal* global = as_global(type);
+  if (global == nullptr || global->role != GlobalRole::kOpaqueClass || !has_kind(arguments, Kind::kTuple))
+    fail("an object of a class that is not known");
+  return add({.kind = Kind::kOpaque, .text = global->name});
+}
+
+// State is checked and dropped: an OrderedDict carries a module's _metadata, an opaque object is not looked
+// into.
+void PickleBuilder::set_state(NodeId object, NodeId state) {
+  if (!has_kind(state, Kind::kDict)) fail("an object whose state is no dictionary");
+  if (!has_kind(object, Kind::kDict) && !has_kind(object, Kind::kOpaque))
+    fail("state for something that takes none");
+}
+
+NodeId PickleBuilder::ordered_dict(const Arguments& arguments) {
+  std::vector<NodeId> items;
+  if (arguments.size() > 1 || (arguments.size() == 1 && !has_kind(arguments[0], Kind::kList)))
+    fail("an OrderedDict that is not made from a list of pairs");
+  if (arguments.size() == 1) {
+    for (const NodeId pair : node(arguments[0]).items) {
+      const bool is_sequence = has_kind(pair, Kind::kList) || has_kind(pair, Kind::kTuple);
+      if (!is_sequence || node(pair).items.size() != 2)
+        fail("an OrderedDict that is not made from a list of pairs");
+      items.insert(items.end(), node(pair).items.begin(), node(pair).items.end());
+    }
+  }
+  return add_sequence(Kind::kDict, std::move(items));
+}
+
+NodeId PickleBuilder::sequence(const Arguments& arguments) {
+  if (arguments.size() > 1) fail("a sequence with too many arguments");
+  if (arguments.empty()) return add_sequence(Kind::kList, {});
+  if (!has_kind(arguments[0], Kind::kList) && !has_kind(arguments[0], Kind::kTuple))
+    fail("a set or size that is not made from a list");
+  return add_sequence(Kind::kList, node(arguments[0]).items);
+}
+
+NodeId PickleBuilder::tensor(const Arguments& arguments, bool has_dtype) {
+  if (arguments.size() < (has_dtype ? 7 : 4)) fail("a tensor with too few parts");
+  if (!has_kind(arguments[0], Kind::kStorage)) fail("a tensor without a storage");
+  TensorSpec spec{.storage = size_t(node(arguments[0]).integer),
+                  .offset = count_of(arguments[1], "tensor offset"),
+                  .sizes = counts_of(arguments[2], "tensor size"),
+                  .strides = counts_of(arguments[3], "tensor stride")};
+  const StorageSpec& storage = graph_.storages[spec.storage];
+  if (storage.untyped != has_dtype) fail("a tensor of no type");
+  spec.dtype = storage.dtype;
+  if (has_dtype) {
+    const KnownGlobal* dtype = as_global(arguments[6]);
+    if (dtype == nullptr || dtype->role != GlobalRole::kDtype) fail("a tensor of an unknown type");
+    spec.dtype = dtype->dtype;
+  }
+  check_view(spec);
+  graph_.tensors.push_back(std::move(spec));
+  return add({.kind = Kind::kTensor, .integer = int64_t(graph_.tensors.size() - 1)});
+}
+
+void PickleBuilder::check_view(const TensorSpec& tensor) const {
+  if (tensor.sizes.size() != tensor.strides.size()) fail("a tensor whose sizes and strides differ in number");
+  const uint64_t storage_bytes = graph_.storages[tensor.storage].bytes,
+                 element = c10::elementSize(tensor.dtype);
+  int64_t bytes = int64_t(element), last = tensor.offset;
+  bool overflow = false, is_empty = false;
+  for (size_t i = 0; i < tensor.sizes.size(); ++i) {
+    const int64_t size = std::max<int64_t>(tensor.sizes[i], 1);
+    int64_t extent = 0;
+    is_empty |= tensor.sizes[i] == 0;
+    overflow |= __builtin_mul_overflow(bytes, size, &bytes);
+    overflow |= __builtin_mul_overflow(size - 1, tensor.strides[i], &extent);
+    overflow |= __builtin_add_overflow(last, extent, &last);
+  }
+  if (overflow) fail("a tensor whose size overflows");
+  const uint64_t elements = storage_bytes / element;
+  if (uint64_t(tensor.offset) > elements || (!is_empty && uint64_t(last) >= elements))
+    fail("a tensor that reaches beyond its storage");
+  if (!is_empty && uint64_t(bytes) > std::max(storage_bytes, kLargestExpandedBytes))
+    fail("a tensor that repeats its storage without measure");
+}
+
+PickleGraph PickleBuilder::take(NodeId root) {
+  graph_.root = root;
+  return std::move(graph_);
+}
+
+}  // namespace pixart::formats

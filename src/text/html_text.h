@@ -1,0 +1,11 @@
+// The text of an HTML fragment: BeautifulSoup(markup, "html.parser").text, of Python 3.11.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace pixart::text {
+
+// Markup that html.parser refuses ("<![x") comes back as it is.
+std::string html_text(std::string_view markup);
+
+}  // namespace pixart::text

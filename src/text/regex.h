@@ -1,0 +1,58 @@
+// Regular expressions with the meaning that Python's `re` gives them, on UTF-8, by PCRE2 with its JIT.
+//
+// Patterns are written as for Python: \s, \w, \d, \b and their opposites are Python's (Unicode) classes, which are
+// not those of every PCRE2 version. A pattern for re.match begins with \G. Compile once (a static); matching is safe
+// from several threads.
+#pragma once
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pixart::text {
+
+class Regex {
+ public:
+  enum class Subject { kUtf8, kBytes };
+  // White space in the pattern counts, unless `verbose`.
+  explicit Regex(std::string_view pattern, Subject subject = Subject::kUtf8, bool verbose = false);
+
+  static constexpr size_t kGroups = 4;
+  struct Match {
+    struct Span {
+      size_t begin = 0, end = 0;
+    };
+    std::array<Span, kGroups> groups;  // [0] is the whole match
+    size_t begin() const { return groups[0].begin; }
+    size_t end() const { return groups[0].end; }
+    std::string_view of(std::string_view subject, size_t group = 0) const {
+      return subject.substr(groups[group].begin, groups[group].end - groups[group].begin);
+    }
+  };
+
+  // A search that exceeds PCRE2's limits (hostile input) finds nothing.
+  std::optional<Match> search(std::string_view subject, size_t from = 0) const;
+
+  // re.sub, in place; `\1` stands for group 1.
+  void replace(std::string& text, std::string_view replacement) const;
+
+  // re.sub with a function that gets the Match and returns the text.
+  template <class Replace>
+  std::string replace_each(std::string_view subject, Replace&& replace) const {
+    std::string result;
+    size_t done = 0;
+    for (auto found = search(subject); found; found = search(subject, done)) {
+      result += subject.substr(done, found->begin() - done);
+      result += replace(*found);
+      done = found->end();
+      if (found->begin() == found->end()) break;  // no pattern of ours matches nothing
+    }
+    return result += subject.substr(done);
+  }
+
+ private:
+  std::shared_ptr<void> code_;
+};
+
+}  // namespace pixart::text

@@ -1,0 +1,168 @@
+#include "unicode.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "pixart/base/error.h"
+#include "regex.h"
+
+namespace pixart::text {
+namespace {
+
+constexpr char32_t kReplacement = 0xFFFD;
+constexpr char32_t kCapitalSigma = 0x3A3, kSmallSigma = 0x3C3, kFinalSigma = 0x3C2, kCapitalDottedI = 0x130;
+
+// How many bytes from `at` are the well-formed character there (`valid`), or its longest well-formed beginning.
+struct Extent {
+  size_t length = 1;
+  bool valid = false;
+};
+
+Extent extent_at(std::string_view bytes, size_t at) {
+  const auto byte = [&](size_t i) { return i < bytes.size() ? uint8_t(bytes[i]) : uint8_t(0); };
+  const uint8_t lead = byte(at);
+  if (lead < 0x80) return {1, true};
+  const size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  if (length == 0) return {1, false};
+  const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (byte(at + 1) < low || byte(at + 1) > high) return {1, false};
+  for (size_t i = 2; i < length; ++i)
+    if ((byte(at + i) & 0xC0) != 0x80) return {i, false};
+  return {length, true};
+}
+
+std::string normalized(std::string_view text, int options) {
+  if (is_ascii(text)) return std::string(text);
+  utf8proc_uint8_t* result = nullptr;
+  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), utf8proc_ssize_t(text.size()),
+                                   &result, utf8proc_option_t(options | UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  PIXART_CHECK(length >= 0, "utf8proc: {}", utf8proc_errmsg(length));
+  std::string copy(reinterpret_cast<char*>(result), size_t(length));
+  std::free(result);
+  return copy;
+}
+
+// Whether the capital sigma at [at, at + 2) ends a word, by Unicode's Final_Sigma as CPython evaluates it.
+bool is_final_sigma(std::string_view text, size_t at) {
+  static const Regex kIgnorable("\\G\\p{Case_Ignorable}"), kCased("\\G\\p{Cased}");
+  const auto previous = [&](size_t i) {
+    do --i;
+    while (i > 0 && (uint8_t(text[i]) & 0xC0) == 0x80);
+    return i;
+  };
+  bool cased_before = false;
+  for (size_t i = at; i > 0;) {
+    i = previous(i);
+    if (kIgnorable.search(text, i)) continue;
+    cased_before = kCased.search(text, i).has_value();
+    break;
+  }
+  if (!cased_before) return false;
+  for (size_t i = at + 2; i < text.size();) {
+    const auto ignorable = kIgnorable.search(text, i);
+    if (!ignorable) return !kCased.search(text, i);
+    i = ignorable->end();
+  }
+  return true;
+}
+
+}  // namespace
+
+std::string replace_invalid_utf8(std::string_view bytes) {
+  std::string text;
+  text.reserve(bytes.size());
+  for (size_t at = 0; at < bytes.size();) {
+    const Extent extent = extent_at(bytes, at);
+    if (extent.valid)
+      text += bytes.substr(at, extent.length);
+    else
+      append_utf8(text, kReplacement);
+    at += extent.length;
+  }
+  return text;
+}
+
+bool is_valid_utf8(std::string_view bytes) {
+  for (size_t at = 0; at < bytes.size();) {
+    const Extent extent = extent_at(bytes, at);
+    if (!extent.valid) return false;
+    at += extent.length;
+  }
+  return true;
+}
+
+char32_t next_code_point(std::string_view text, size_t& at) {
+  const uint8_t lead = uint8_t(text[at++]);
+  if (lead < 0x80) return lead;
+  const int more = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
+  char32_t code_point = lead & (0x3F >> more);
+  for (int i = 0; i < more; ++i) code_point = code_point << 6 | (uint8_t(text[at++]) & 0x3F);
+  return code_point;
+}
+
+void append_utf8(std::string& text, char32_t code_point) {
+  if (code_point < 0x80) {
+    text += char(code_point);
+    return;
+  }
+  const int more = code_point < 0x800 ? 1 : code_point < 0x10000 ? 2 : 3;
+  constexpr uint8_t kLead[] = {0, 0xC0, 0xE0, 0xF0};
+  text += char(kLead[more] | (code_point >> (6 * more)));
+  for (int i = more - 1; i >= 0; --i) text += char(0x80 | ((code_point >> (6 * i)) & 0x3F));
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x80; });
+}
+
+bool is_space(char32_t c) {
+  return (c >= 0x9 && c <= 0xD) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+}
+
+std::string_view strip_left(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const size_t start = at;
+    if (!is_space(next_code_point(text, at))) return text.substr(start);
+  }
+  return {};
+}
+
+std::string_view strip_right(std::string_view text) {
+  while (!text.empty()) {
+    size_t start = text.size() - 1;
+    while (start > 0 && (uint8_t(text[start]) & 0xC0) == 0x80) --start;
+    size_t at = start;
+    if (!is_space(next_code_point(text, at))) break;
+    text = text.substr(0, start);
+  }
+  return text;
+}
+
+std::string_view strip(std::string_view text) { return strip_left(strip_right(text)); }
+
+std::string lower(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const size_t start = at;
+    const char32_t c = next_code_point(text, at);
+    if (c < 0x80)
+      result += c >= 'A' && c <= 'Z' ? char(c + 32) : char(c);
+    else if (c == kCapitalSigma)
+      append_utf8(result, is_final_sigma(text, start) ? kFinalSigma : kSmallSigma);
+    else if (c == kCapitalDottedI)
+      result += "i\u0307";
+    else
+      append_utf8(result, char32_t(utf8proc_tolower(utf8proc_int32_t(c))));
+  }
+  return result;
+}
+
+std::string nfc(std::string_view text) { return normalized(text, 0); }
+std::string nfkc(std::string_view text) { return normalized(text, UTF8PROC_COMPAT); }
+
+}  // namespace pixart::text

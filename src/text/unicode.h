@@ -1,0 +1,28 @@
+// Unicode as Python's str sees it, on UTF-8. All functions but replace_invalid_utf8() expect valid UTF-8.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pixart::text {
+
+// bytes.decode("utf-8", "replace"): each maximal ill-formed part becomes one U+FFFD.
+std::string replace_invalid_utf8(std::string_view bytes);
+bool is_valid_utf8(std::string_view bytes);
+
+// The code point at `at`; `at` moves behind it.
+char32_t next_code_point(std::string_view text, size_t& at);
+void append_utf8(std::string& text, char32_t code_point);
+
+bool is_ascii(std::string_view text);
+bool is_space(char32_t code_point);  // str.isspace() of one character
+std::string_view strip(std::string_view text);
+std::string_view strip_left(std::string_view text);
+std::string_view strip_right(std::string_view text);
+
+std::string lower(std::string_view text);  // str.lower(), with the final sigma and U+0130
+std::string nfc(std::string_view text);
+std::string nfkc(std::string_view text);
+
+}  // namespace pixart::text

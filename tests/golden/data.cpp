@@ -1,0 +1,73 @@
+// Golden kind image_transform: the `steps` (resizing). Its `files` (decoding) belong to module formats.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "golden.h"
+#include "pixart/data/transform.h"
+
+namespace pixart::data {
+namespace {
+
+using testing::golden_cases;
+using testing::GoldenCase;
+
+Filter filter_named(const std::string& name) {
+  if (name == "bicubic") return Filter::kBicubic;
+  if (name == "bilinear") return Filter::kBilinear;
+  throw std::runtime_error("unknown interpolation " + name);
+}
+
+// "size" is one number for a square, or [height, width].
+std::pair<int, int> size_of(const nlohmann::json& size) {
+  if (size.is_number()) return {size.get<int>(), size.get<int>()};
+  return {size.at(0).get<int>(), size.at(1).get<int>()};
+}
+
+Image resized(const nlohmann::json& step, const Image& image) {
+  const auto [height, width] = size_of(step.at("size"));
+  const Filter filter = filter_named(step.at("interpolation"));
+  const std::string transform = step.at("transform");
+  if (transform == "short_side") return resize_short_side(image, height, filter);
+  if (transform == "cover") return resize_to_cover(image, height, width, filter);
+  if (transform == "stretch") return resize(image, height, width, filter);
+  throw std::runtime_error("unknown transform " + transform);
+}
+
+at::Tensor bytes_of(const Image& image) {
+  return at::from_blob(const_cast<uint8_t*>(image.rgb.data()), {image.height, image.width, 3}, at::kByte)
+      .clone();
+}
+
+void expect_step(const GoldenCase& c, const nlohmann::json& step) {
+  const Image image = formats::load_image(c.folder / step.at("file").get<std::string>());
+  EXPECT_EQ(size_of(step.at("input")), std::pair(image.height, image.width));
+  const Image whole = resized(step, image);
+  EXPECT_EQ(size_of(step.at("resized")), std::pair(whole.height, whole.width));
+  const auto [height, width] = size_of(step.at("size"));
+  const Image cropped = center_crop(whole, height, width);
+  const std::string out = step.at("out");
+  const at::Tensor want = c.tensor(out), got = bytes_of(cropped);
+  ASSERT_EQ(got.sizes(), want.sizes());
+  const int64_t different = got.ne(want).sum().item<int64_t>();
+  EXPECT_EQ(different, 0) << different << " of " << got.numel() << " values differ";
+  if (!c.has(out + ".normalized")) return;
+  const double error = (to_tensor(cropped) - c.tensor(out + ".normalized")).abs().max().item<double>();
+  EXPECT_LE(error, c.json.at("tolerance").at("normalized").at("atol").get<double>());
+}
+
+TEST(Golden, ImageTransformSteps) {
+  int steps = 0;
+  for (const auto& c : golden_cases("image_transform")) {
+    if (!c.config().contains("steps")) continue;
+    for (const auto& step : c.config().at("steps")) {
+      SCOPED_TRACE(c.name + ": " + step.at("transform").get<std::string>() + " " +
+                   step.at("file").get<std::string>() + " -> " + step.at("out").get<std::string>());
+      expect_step(c, step);
+      ++steps;
+    }
+  }
+  EXPECT_GT(steps, 0) << "no case has steps";
+}
+
+}  // namespace
+}  // namespace pixart::data

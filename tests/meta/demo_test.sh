@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# scripts/demo.sh around a pixart that only pretends. Usage: demo_test.sh SOURCE_DIR
+set -euo pipefail
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cp -r "$1/scripts" "$folder/scripts"
+cd "$folder"
+
+cat >pixart <<'END'
+#!/usr/bin/env bash
+echo "$*" >>calls
+case "$*" in
+  train*) mkdir -p runs/demo/samples/text && touch runs/demo/samples/text/step-00000{200,600}.png ;;
+  *--curve)
+    mkdir -p "$2"
+    echo '{"stages": {"reparameterized": [{"step": 600, "all": 90}], "scratch": [{"step": 600, "all": '"${SCRATCH:-40}"'}]}}' >"$2/curve.json"
+    ;;
+  evaluate*)
+    [ -n "${NO_SCORE:-}" ] || echo '{"judge_truth": 99, "vae_read": 98, "stage2": {"all": 88.8, "all_heldout": 41}, "seconds": 120}' >"$2/score.json"
+    exit "${STATUS:-0}"
+    ;;
+esac
+END
+chmod +x pixart
+export PIXART_BIN=$folder/pixart
+
+# expect EXIT_CODE TEXT COMMAND...: TEXT is part of what the command writes.
+expect() {
+  local code=0 want=$1 text=$2 output
+  shift 2
+  output=$("$@" 2>&1) || code=$?
+  if [ "$code" -ne "$want" ] || [[ "$output" != *"$text"* ]]; then
+    printf 'wanted exit code %s and "%s" of %s; got %s and:\n%s\n' "$want" "$text" "$*" "$code" "$output"
+    exit 1
+  fi
+}
+
+expect 0 "step-00000600.png" scripts/demo.sh
+[ "$(cat calls)" = $'train configs/demo/scenes.yaml\nevaluate runs/demo' ]
+expect 0 "88.8" scripts/demo.sh
+expect 72 "88.8" env STATUS=72 scripts/demo.sh
+# The score of an earlier run must not be shown for one that failed.
+expect 70 "exit code 70" env STATUS=70 NO_SCORE=1 scripts/demo.sh
+[ ! -e runs/demo/score.json ]
+
+: >calls
+expect 0 "+50.0" scripts/demo.sh --compare-scratch --seeds 3,5
+[ "$(grep -c . calls)" -eq 4 ]
+grep -qx "train configs/demo/compare.yaml --set seed=5 --set run=runs/compare/seed-5" calls
+[ -s runs/compare/curves.svg ]
+expect 1 "below 15" env SCRATCH=80 scripts/demo.sh --compare-scratch --seeds=0
+expect 78 "numbers separated by commas" scripts/demo.sh --compare-scratch --seeds 1,x
+expect 78 "numbers separated by commas" scripts/demo.sh --compare-scratch --seeds
+expect 78 "numbers separated by commas" scripts/demo.sh --seeds 1
+expect 78 "unknown argument" scripts/demo.sh --wrong

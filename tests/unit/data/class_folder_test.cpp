@@ -1,0 +1,78 @@
+#include "folder.h"
+
+namespace pixart::data {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class ClassFolder : public Folder {
+ protected:
+  SourceConfig config() const {
+    SourceConfig result;
+    result.name = "imagenet";
+    result.type = "class_folder";
+    result.path = folder_;
+    return result;
+  }
+};
+
+TEST_F(ClassFolder, LabelsFollowTheSortedFolders) {
+  picture("great_white_shark/b.png", 7);
+  picture("goldfish/z.png");
+  picture("goldfish/more/a.png");
+  picture("goldfish-pond/q.png");  // '-' sorts before '/', so the keys are not in the order of the classes
+  picture(".git/x.png");
+  const auto dataset = open_dataset(config());
+  EXPECT_THAT(dataset->class_names(), ElementsAre("goldfish", "goldfish-pond", "great_white_shark"));
+  EXPECT_THAT(keys_of(*dataset), ElementsAre("goldfish-pond/q.png", "goldfish/more/a.png", "goldfish/z.png",
+                                             "great_white_shark/b.png"));
+  EXPECT_EQ(dataset->label(0), 1);
+  EXPECT_EQ(dataset->label(1), 0);
+  EXPECT_EQ(dataset->label(2), 0);
+  const Sample last = dataset->get(3);
+  EXPECT_EQ(last.label, 2);
+  EXPECT_EQ(last.caption, "great white shark");
+  EXPECT_EQ(dataset->caption(3), "great white shark");
+  EXPECT_EQ(last.image.rgb[0], 7);
+}
+
+TEST_F(ClassFolder, EmptyClassesAndStrayPicturesAreReportedTogether) {
+  picture("n1/a.png");
+  write("n2/readme.txt", "nothing here");
+  picture("stray.png");
+  EXPECT_THAT(refusal(config()), AllOf(HasSubstr("source imagenet"),
+                                       HasSubstr("1 picture(s) lie beside the class folders: stray.png"),
+                                       HasSubstr("1 of 2 class folders hold no picture"), HasSubstr("n2")));
+}
+
+TEST_F(ClassFolder, WithoutSubFoldersItIsRefused) {
+  EXPECT_THAT(refusal(config()), HasSubstr("no sub-folders"));
+}
+
+TEST_F(ClassFolder, MaxSamplesKeepsAllClassNames) {
+  picture("a/1.png");
+  picture("a/2.png");
+  picture("b/1.png");
+  auto two = config();
+  two.max_samples = 2;
+  const auto dataset = open_dataset(two);
+  EXPECT_EQ(dataset->size(), 2);
+  EXPECT_THAT(dataset->class_names(), ElementsAre("a", "b"));
+  EXPECT_NE(dataset->fingerprint(), open_dataset(config())->fingerprint());
+}
+
+TEST_F(ClassFolder, FingerprintFollowsClassNames) {
+  picture("a/1.png");
+  picture("b/1.png");
+  auto one = config();
+  one.max_samples = 1;
+  const std::string before = open_dataset(one)->fingerprint();
+  EXPECT_EQ(open_dataset(one)->fingerprint(), before);
+  picture("c/1.png");
+  EXPECT_NE(open_dataset(one)->fingerprint(), before);
+}
+
+}  // namespace
+}  // namespace pixart::data

@@ -1,0 +1,172 @@
+#include <thread>
+
+#include "folder.h"
+
+namespace pixart::data {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class ImageFolder : public Folder {
+ protected:
+  SourceConfig config(const std::string& missing_caption = "error") const {
+    SourceConfig result;
+    result.name = "stamps";
+    result.path = folder_;
+    result.missing_caption = missing_caption;
+    return result;
+  }
+};
+
+TEST_F(ImageFolder, ListsAllKindsRecursivelySortedByPath) {
+  captioned("b/two", "two");
+  captioned("a/deep/one", "one");
+  captioned("top", "top");
+  write("b/notes.md", "no picture");
+  picture("b/.hidden.png");
+  picture(".cache/seen.png");
+  for (const char* name : {"c.JPG", "d.jpeg", "e.webp"})
+    picture(std::string("a/") + name);  // told by content
+  for (const char* name : {"c", "d", "e"}) write(std::string("a/") + name + ".txt", name);
+  const auto dataset = open_dataset(config());
+  EXPECT_THAT(keys_of(*dataset),
+              ElementsAre("a/c.JPG", "a/d.jpeg", "a/deep/one.png", "a/e.webp", "b/two.png", "top.png"));
+  EXPECT_EQ(dataset->caption(2), "one");
+  EXPECT_EQ(dataset->get(4).caption, "two");
+  EXPECT_EQ(dataset->label(0), -1);
+  EXPECT_EQ(dataset->get(0).label, -1);
+  EXPECT_TRUE(dataset->class_names().empty());
+}
+
+TEST_F(ImageFolder, CaptionIsTheFirstLineWithText) {
+  captioned("bom", "\xEF\xBB\xBF  A dragon. \r\nde.utf8=Ein Drache.\r\n");
+  captioned("late", "\n \t\r\n\nA late line");
+  captioned("tux", "A cat.\nde.utf8=Eine Katze.\nfr.utf8=Un chat.\n");
+  const auto dataset = open_dataset(config());
+  EXPECT_EQ(dataset->caption(0), "A dragon.");
+  EXPECT_EQ(dataset->caption(1), "A late line");
+  EXPECT_EQ(dataset->caption(2), "A cat.");
+}
+
+TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
+  captioned("a", "A");
+  picture("b.png");
+  captioned("c", " \n\n");
+  EXPECT_THAT(refusal(config()),
+              AllOf(HasSubstr("source stamps"), HasSubstr("2 of 3 pictures have no caption: b.png, c.png"),
+                    HasSubstr("missing_caption")));
+  EXPECT_THAT(keys_of(*open_dataset(config("skip"))), ElementsAre("a.png"));
+  const auto with_empty = open_dataset(config("empty"));
+  EXPECT_THAT(keys_of(*with_empty), ElementsAre("a.png", "b.png", "c.png"));
+  EXPECT_EQ(with_empty->caption(1), "");
+}
+
+TEST_F(ImageFolder, ReportsEveryProblemAtOnceWithAtMostTwentyPaths) {
+  for (int i = 10; i < 40; ++i) picture(fmt::format("in/p{}.png", i));
+  write("in/empty.png", "");
+  fs::create_symlink("nowhere.png", folder_ / "in/broken.png");
+  captioned("in/q", std::string((1 << 20) + 1, 'x'));
+  auto all = config();
+  all.include = {"in", "im"};
+  EXPECT_THAT(
+      refusal(all),
+      AllOf(HasSubstr("4 problems"), HasSubstr("there is no folder im. Did you mean 'in'?"),
+            HasSubstr("2 picture(s) are empty, broken links or no files: in/broken.png, in/empty.png"),
+            HasSubstr("1 caption file(s) cannot be read: in/q.png"), HasSubstr("30 of 31 pictures"),
+            HasSubstr("in/p10.png"), HasSubstr("in/p29.png and 10 more"), Not(HasSubstr("in/p30.png"))));
+}
+
+TEST_F(ImageFolder, NoFolderOrNoPictureIsRefused) {
+  EXPECT_THAT(refusal(config()), HasSubstr("no picture (.png"));
+  picture("a.png");
+  EXPECT_THAT(refusal(config("skip")), HasSubstr("no picture with a caption"));
+  auto elsewhere = config();
+  elsewhere.path = folder_ / "gone";
+  EXPECT_THAT(refusal(elsewhere), AllOf(HasSubstr("gone"), HasSubstr("does not exist")));
+  elsewhere.path = folder_ / "a.png";
+  EXPECT_THAT(refusal(elsewhere), HasSubstr("is no folder"));
+}
+
+TEST_F(ImageFolder, IncludeTakesSubFoldersOnceEach) {
+  captioned("animals/birds/owl", "owl");
+  captioned("animals/cat", "cat");
+  captioned("food/pie", "pie");
+  captioned("top", "top");
+  auto some = config();
+  some.include = {"food/", "animals", "./animals/birds"};
+  EXPECT_THAT(keys_of(*open_dataset(some)),
+              ElementsAre("animals/birds/owl.png", "animals/cat.png", "food/pie.png"));
+}
+
+TEST_F(ImageFolder, FollowsLinksToFoldersButNotInCircles) {
+  captioned("real/a", "a");
+  fs::create_directory_symlink(folder_ / "real", folder_ / "also");
+  fs::create_directory_symlink(folder_, folder_ / "real/circle");
+  EXPECT_THAT(keys_of(*open_dataset(config())), ElementsAre("also/a.png", "real/a.png"));
+}
+
+TEST_F(ImageFolder, MaxSamplesCountsUsedPicturesOnly) {
+  picture("a.png");
+  for (const char* name : {"b", "c", "d"}) captioned(name, name);
+  auto two = config("skip");
+  two.max_samples = 2;
+  EXPECT_THAT(keys_of(*open_dataset(two)), ElementsAre("b.png", "c.png"));
+  two.max_samples = 20;
+  EXPECT_EQ(open_dataset(two)->size(), 3);
+}
+
+TEST_F(ImageFolder, FingerprintFollowsNamesSizesAndCaptionsOnly) {
+  captioned("a", "A");
+  captioned("b", "B");
+  const std::string before = open_dataset(config())->fingerprint();
+  fs::last_write_time(folder_ / "a.png", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_EQ(open_dataset(config())->fingerprint(), before);
+  write("a.txt", "Another");
+  const std::string captioned_anew = open_dataset(config())->fingerprint();
+  EXPECT_NE(captioned_anew, before);
+  picture("b.png", 0, 30, 40);
+  const std::string resized = open_dataset(config())->fingerprint();
+  EXPECT_NE(resized, captioned_anew);
+  captioned("c", "C");
+  EXPECT_NE(open_dataset(config())->fingerprint(), resized);
+  auto fewer = config();
+  fewer.max_samples = 2;
+  EXPECT_EQ(open_dataset(fewer)->fingerprint(), resized);
+}
+
+TEST_F(ImageFolder, DamagedPictureIsNamedWhenRead) {
+  captioned("a", "A");
+  write("a.png", "not a picture");
+  const auto dataset = open_dataset(config());
+  try {
+    dataset->get(0);
+    ADD_FAILURE() << "not refused";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("a.png"));
+  }
+  EXPECT_THROW(dataset->get(1), InternalError);
+  EXPECT_THROW(dataset->caption(-1), InternalError);
+}
+
+TEST_F(ImageFolder, IsReadFromSeveralThreads) {
+  for (int i = 0; i < 32; ++i) {
+    picture(fmt::format("p{:02}.png", i), uint8_t(i));
+    write(fmt::format("p{:02}.txt", i), "x");
+  }
+  const auto dataset = open_dataset(config());
+  std::vector<int> wrong(4, 0);
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < wrong.size(); ++t)
+    threads.emplace_back([&, t] {
+      for (int64_t i = 0; i < dataset->size(); ++i) wrong[t] += dataset->get(i).image.rgb[0] != uint8_t(i);
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));
+}
+
+}  // namespace
+}  // namespace pixart::data

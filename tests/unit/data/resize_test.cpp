@@ -1,0 +1,105 @@
+#include <gmock/gmock.h>
+
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+#include "pixart/data/transform.h"
+
+namespace pixart::data {
+namespace {
+
+using ::testing::ElementsAre;
+
+Image random_image(int height, int width) {
+  Image image(height, width);
+  for (size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = uint8_t(uniform_below({.seed = 1}, 256, i));
+  return image;
+}
+
+std::pair<int, int> size_of(const Image& image) { return {image.height, image.width}; }
+
+TEST(Resize, SameSizeIsTheSamePicture) {
+  const Image image = random_image(13, 17);
+  EXPECT_EQ(resize(image, 13, 17).rgb, image.rgb);
+  EXPECT_EQ(resize(image, 13, 17, Filter::kBilinear).rgb, image.rgb);
+}
+
+TEST(Resize, OneColorStaysThatColor) {
+  for (const int value : {0, 1, 127, 254, 255})
+    for (const auto& [height, width] : {std::pair{3, 40}, {50, 7}, {1, 1}}) {
+      const Image result = resize(Image(19, 23, uint8_t(value)), height, width);
+      EXPECT_THAT(result.rgb, ::testing::Each(uint8_t(value)));
+      EXPECT_EQ(size_of(result), std::pair(height, width));
+    }
+}
+
+TEST(Resize, BilinearHalvesWithTheTriangleOverFourPixels) {
+  Image row(1, 4);
+  const std::vector<uint8_t> values = {0, 80, 160, 240};
+  for (int x = 0; x < 4; ++x) std::fill_n(row.at(0, x), 3, values[size_t(x)]);
+  // Centre 1, taps 0 to 2 at distances 0.25, 0.25, 0.75 of the filter: weights 3/7, 3/7, 1/7.
+  const Image half = resize(row, 1, 2, Filter::kBilinear);
+  EXPECT_EQ(half.at(0, 0)[0], 57);
+  EXPECT_EQ(half.at(0, 1)[0], 183);
+}
+
+TEST(Resize, BicubicOvershootIsClipped) {
+  Image edge(1, 8);
+  for (int x = 4; x < 8; ++x) std::fill_n(edge.at(0, x), 3, uint8_t(255));
+  const Image twice = resize(edge, 1, 16);
+  EXPECT_EQ(twice.at(0, 0)[0], 0);
+  EXPECT_EQ(twice.at(0, 15)[0], 255);
+  EXPECT_GT(twice.at(0, 8)[0], 128);
+  EXPECT_LT(twice.at(0, 7)[0], 128);
+}
+
+TEST(Resize, ChannelsDoNotMix) {
+  Image image(9, 9);
+  for (int y = 0; y < 9; ++y)
+    for (int x = 0; x < 9; ++x) image.at(y, x)[1] = uint8_t(20 * x);
+  const Image result = resize(image, 5, 4);
+  for (int y = 0; y < 5; ++y)
+    for (int x = 0; x < 4; ++x) {
+      EXPECT_EQ(result.at(y, x)[0], 0);
+      EXPECT_EQ(result.at(y, x)[2], 0);
+    }
+}
+
+TEST(Resize, SizesThatCannotBeAreRefused) {
+  EXPECT_THROW(resize(Image(2, 2), 0, 5), InternalError);
+  EXPECT_THROW(resize(Image(), 5, 5), InternalError);
+  EXPECT_THROW(resize_short_side(Image(1, 32768), 100'000), UserError);
+  EXPECT_THROW(center_crop(Image(4, 4), 5, 4), InternalError);
+}
+
+TEST(Resize, ShortSideRoundsTheOtherDown) {
+  EXPECT_EQ(size_of(resize_short_side(Image(95, 180), 64)), std::pair(64, 121));
+  EXPECT_EQ(size_of(resize_short_side(Image(180, 95), 64)), std::pair(121, 64));
+  EXPECT_EQ(size_of(resize_short_side(Image(30, 30), 64)), std::pair(64, 64));
+}
+
+TEST(Resize, CoverHasOneSideExactAndTheOtherAtLeast) {
+  EXPECT_EQ(size_of(resize_to_cover(Image(95, 180), 48, 84)), std::pair(48, 90));
+  EXPECT_EQ(size_of(resize_to_cover(Image(95, 180), 44, 88)), std::pair(46, 88));
+  EXPECT_EQ(size_of(resize_to_cover(Image(101, 101), 68, 60)), std::pair(68, 68));
+  EXPECT_EQ(size_of(resize_to_cover(Image(10, 20), 5, 10)), std::pair(5, 10));
+}
+
+TEST(Resize, CenterCropRoundsHalfToEven) {
+  Image row(1, 12);
+  for (int x = 0; x < 12; ++x) std::fill_n(row.at(0, x), 3, uint8_t(x));
+  const auto first = [&](int width) { return int(center_crop(row, 1, width).at(0, 0)[0]); };
+  EXPECT_EQ(first(12), 0);
+  EXPECT_EQ(first(11), 0);  // 0.5
+  EXPECT_EQ(first(10), 1);
+  EXPECT_EQ(first(9), 2);  // 1.5
+  EXPECT_EQ(first(8), 2);
+  EXPECT_EQ(first(7), 2);  // 2.5
+}
+
+TEST(Resize, ShortSideThenCrop) {
+  const Image image = random_image(40, 57);
+  EXPECT_EQ(resize_and_crop(image, 16).rgb, center_crop(resize(image, 16, 22), 16, 16).rgb);
+}
+
+}  // namespace
+}  // namespace pixart::data

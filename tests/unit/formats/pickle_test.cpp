@@ -1,0 +1,188 @@
+#include "pickle.h"
+
+#include "pickle_values.h"
+#include "pth_writer.h"
+
+namespace pixart::formats {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using namespace std::string_literals;
+
+class Pickle : public Folder {
+ protected:
+  PickleValue value(const std::string& pickle) const {
+    const InputFile file(write("p.pkl", pickle));
+    PickleBytes bytes(file, 0, file.bytes());
+    const PickleGraph graph = read_pickle(bytes, /*with_storages=*/false);
+    EXPECT_EQ(bytes.left(), 0u);
+    return make_value(
+        graph, graph.root, [](size_t, void*) {}, "p.pkl");
+  }
+  PickleValue of(const std::string& operations) const { return value("\x80\x02" + operations + "."); }
+  std::string refusal_of(const std::string& operations) const {
+    return refusal([&] { of(operations); });
+  }
+};
+
+template <class T>
+T as(const PickleValue& value) {
+  return std::get<T>(value.value);
+}
+
+TEST_F(Pickle, PlainValues) {
+  EXPECT_TRUE(std::holds_alternative<std::monostate>(of("N").value));
+  EXPECT_TRUE(as<bool>(of("\x88")));
+  EXPECT_FALSE(as<bool>(of("\x89")));
+  EXPECT_EQ(as<int64_t>(of("K\xff")), 255);
+  EXPECT_EQ(as<int64_t>(of("M\xff\xff")), 65535);
+  EXPECT_EQ(as<int64_t>(of("J\xfe\xff\xff\xff")), -2);
+  EXPECT_EQ(as<int64_t>(of("\x8a\x00"s)), 0);
+  EXPECT_EQ(as<int64_t>(of("\x8a\x02\xff\x7f")), 32767);
+  EXPECT_EQ(as<int64_t>(of("\x8a\x02\x00\x80"s)), -32768);
+  EXPECT_EQ(as<int64_t>(of(integer_op(INT64_MIN))), INT64_MIN);
+  EXPECT_EQ(as<int64_t>(of("\x8b\x01\x00\x00\x00\x80"s)), -128);
+  EXPECT_EQ(as<double>(of("G\x3f\xf8\x00\x00\x00\x00\x00\x00"s)), 1.5);
+  EXPECT_EQ(as<std::string>(of(text_op("h\u00e9"))), "h\u00e9");
+  EXPECT_EQ(as<std::string>(of("U\x02hi")), "hi");
+}
+
+TEST_F(Pickle, Containers) {
+  const auto list =
+      as<std::shared_ptr<PickleList>>(of("](K\x01K\x02"
+                                         "eK\x03"
+                                         "a"));
+  ASSERT_EQ(list->size(), 3u);
+  EXPECT_EQ(as<int64_t>((*list)[2]), 3);
+  const auto tuple = as<std::shared_ptr<PickleList>>(of("K\x01K\x02K\x03\x87"));
+  EXPECT_EQ(as<int64_t>((*tuple)[0]), 1);
+  const auto dict =
+      as<std::shared_ptr<PickleDict>>(of("}" + text_op("b") + "K\x01s(" + text_op("a") + "K\x02K\x05Nu"));
+  ASSERT_EQ(dict->size(), 3u);
+  EXPECT_EQ(as<std::string>((*dict)[0].first), "b");  // in file order
+  EXPECT_EQ(as<int64_t>((*dict)[2].first), 5);
+  const auto set = as<std::shared_ptr<PickleList>>(of(global_op("__builtin__", "set") + "](K\x01K\x02"
+                                                                                        "e\x85R"));
+  EXPECT_EQ(set->size(), 2u);
+  const auto ordered =
+      as<std::shared_ptr<PickleDict>>(of(global_op("collections", "OrderedDict") + "](](K\x01K\x02"
+                                                                                   "ee\x85R"));
+  EXPECT_EQ(as<int64_t>(ordered->at(0).second), 2);
+}
+
+TEST_F(Pickle, MemoOfBothKinds) {
+  const auto list = as<std::shared_ptr<PickleList>>(of("](" + text_op("x") +
+                                                       "q\x05h\x05"
+                                                       "e"));
+  EXPECT_EQ(as<std::string>(list->at(1)), "x");
+  const auto other = as<std::shared_ptr<PickleList>>(
+      value("\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00]\x94(\x8c\x01x\x94h\x01"
+            "e."s));
+  EXPECT_EQ(as<std::string>(other->at(1)), "x");
+}
+
+TEST_F(Pickle, OpaqueObjectsKeepOnlyTheirName) {
+  const auto opaque =
+      as<Opaque>(of(global_op("argparse", "Namespace") + ")\x81}" + text_op("lr") + "K\x01sb"));
+  EXPECT_EQ(opaque.global, "argparse.Namespace");
+  EXPECT_EQ(as<Opaque>(of(global_op("torch", "float32"))).global, "torch.float32");
+  EXPECT_EQ(as<Opaque>(of(global_op("torch", "device") + text_op("cpu") + "\x85R")).global, "torch.device");
+}
+
+TEST_F(Pickle, RefusesGlobalsByNameWhereverTheyStand) {
+  EXPECT_THAT(refusal_of(global_op("os", "system")),
+              AllOf(HasSubstr("'os.system'"), HasSubstr("p.pkl"), HasSubstr("byte 2"),
+                    HasSubstr("Nothing of the file was executed")));
+  EXPECT_THAT(refusal_of("\x8c\x05posix\x8c\x06system\x93"), HasSubstr("'posix.system'"));
+  EXPECT_THAT(refusal_of(global_op("torch._utils", "_rebuild_sparse_tensor")), HasSubstr("Sparse"));
+  EXPECT_THAT(refusal_of(global_op("torch._utils", "_rebuild_qtensor")), HasSubstr("Quantised"));
+  EXPECT_THAT(refusal_of(global_op("torch.nn.modules.linear", "Linear")), HasSubstr("module"));
+  EXPECT_THAT(refusal_of(global_op("torch", "float32") + ")R"), HasSubstr("no function"));
+  EXPECT_THAT(refusal_of(global_op("collections", "OrderedDict") + ")\x81"), HasSubstr("class"));
+}
+
+TEST_F(Pickle, RefusesOpcodesThatWeightsDoNotNeed) {
+  for (const char* operations : {"I1\n", "S'x'\n", "L1\n", "F1\n", "(ios\nsystem\n", "(o",
+                                 "K\x01"
+                                 "0",
+                                 "K\x01"
+                                 "2",
+                                 "P1\n", "\x82\x01", "\x96", "\x97", "\x98", "B", "C", "\xff"}) {
+    EXPECT_THAT(refusal_of(operations), HasSubstr("opcode")) << operations;
+  }
+}
+
+TEST_F(Pickle, RefusesLiesAboutLengths) {
+  EXPECT_THAT(refusal_of("X\xff\xff\xff\xff"
+                         "a"),
+              HasSubstr("announced"));
+  EXPECT_THAT(refusal_of("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"
+                         "a"),
+              HasSubstr("announced"));
+  EXPECT_THAT(refusal_of("\x8b\xff\xff\xff\x7f"
+                         "a"),
+              HasSubstr("announced"));
+  EXPECT_THAT(refusal_of("\x8a\x09" + std::string(9, '\1')), HasSubstr("64 bits"));
+  EXPECT_THAT(refusal_of("\x95\xff\xff\xff\xff\xff\xff\xff\x7f"), HasSubstr("frame"));
+  EXPECT_THAT(refusal_of("}r\xff\xff\xff\xff"), HasSubstr("memo slot 4294967295"));
+  EXPECT_THAT(refusal_of("h\x09"), HasSubstr("never written"));
+}
+
+TEST_F(Pickle, RefusesABrokenStack) {
+  for (const char* operations : {"", "t", "a", "s", "R", "b", "K\x01K\x02", "(K\x01", "](a", "}(K\x01u",
+                                 "K\x01K\x02"
+                                 "a",
+                                 "](K\x01K\x02u", "Q", "K\x01Q", "q\x01"}) {
+    EXPECT_THROW(of(operations), UserError) << operations;
+  }
+}
+
+TEST_F(Pickle, NestingSharingAndCyclesEnd) {
+  EXPECT_NO_THROW(of(std::string(60, ']') + std::string(59, 'a')));
+  EXPECT_THAT(refusal_of(std::string(1'000'000, ']') + std::string(999'999, 'a')), HasSubstr("nested"));
+  EXPECT_THAT(refusal_of("]q\x01h\x01"
+                         "a"),
+              HasSubstr("nested"));
+  EXPECT_THAT(refusal_of("}q\x01" + text_op("a") + "h\x01s"), HasSubstr("nested"));
+  std::string laughs = "]q\x01";
+  for (int i = 1; i <= 20; ++i)
+    laughs += "](" + (std::string("h") + char(i)) + std::string("h") + char(i) + "h" + char(i) + "h" +
+              char(i) + "eq" + char(i + 1);
+  EXPECT_THAT(refusal_of("](" + laughs + "e"), HasSubstr("no end of values"));
+}
+
+TEST_F(Pickle, RefusesAKeyThatStandsTwice) {
+  EXPECT_THAT(refusal_of("}(" + text_op("w") + "K\x01" + text_op("w") + "K\x02u"), HasSubstr("'w' twice"));
+  EXPECT_NO_THROW(of("}(" + text_op("1") +
+                     "K\x01"
+                     "K\x01K\x02u"));  // "1" and 1 are two keys
+}
+
+// No cut or changed byte of a typical pickle may do worse than be refused.
+TEST_F(Pickle, SurvivesDamage) {
+  const std::string good = "\x80\x02}q\x01(" + text_op("w") +
+                           "q\x02](K\x01K\x02"
+                           "e" +
+                           text_op("n") + global_op("argparse", "Namespace") + ")\x81}" + text_op("a") +
+                           "h\x02sbu.";
+  EXPECT_NO_THROW(value(good));
+  for (size_t i = 0; i < good.size(); ++i) {
+    EXPECT_THROW(of(good.substr(2, i)), UserError);
+    for (int byte = 0; byte < 256; byte += 5) {
+      std::string changed = good;
+      changed[i] = char(byte);
+      try {
+        const InputFile file(write("p.pkl", changed));
+        PickleBytes bytes(file, 0, file.bytes());
+        const PickleGraph graph = read_pickle(bytes, false);
+        make_value(
+            graph, graph.root, [](size_t, void*) {}, "p.pkl");
+      } catch (const UserError&) {
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pixart::formats

@@ -1,0 +1,185 @@
+#include "pixart/models/pixart.h"
+
+#include <gmock/gmock.h>
+
+#include "pixart/base/error.h"
+#include "transformer_checks.h"
+
+namespace pixart::models {
+namespace {
+
+PixArtConfig tiny_config(bool multi_scale = false) {
+  return {.input_size = 4,
+          .hidden_size = 12,
+          .depth = 2,
+          .num_heads = 2,
+          .caption_channels = 5,
+          .max_tokens = 4,
+          .multi_scale = multi_scale};
+}
+
+// Three samples with one, two and four tokens; the second has its caption dropped.
+struct Tiny {
+  nn::StateDict state;
+  PixArt model;
+  at::Tensor latent, timestep;
+  TextCondition text;
+
+  explicit Tiny(at::ScalarType dtype = at::kFloat, bool multi_scale = false)
+      : state({.dtype = dtype}),
+        model(nn::Scope(state), tiny_config(multi_scale)),
+        latent(at::randn({3, 4, multi_scale ? 2 : 4, multi_scale ? 6 : 4}, dtype)),
+        timestep(at::tensor({0.0, 333.25, 999.0}, at::kFloat)) {
+    randomize(state);
+    text.caption = at::randn({3, 4, 5}, dtype);
+    text.mask = at::tensor({1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1}).view({3, 4});
+    text.drop = at::tensor({0, 1, 0});
+    if (!multi_scale) return;
+    text.image_size = at::tensor({256.0, 512.0, 100.0, 90.0, 333.0, 64.0}, at::kFloat).view({3, 2});
+    text.aspect_ratio = at::tensor({0.5, 1.1, 5.2}, at::kFloat).view({3, 1});
+  }
+  at::Tensor forward() const { return model.forward(latent, timestep, text); }
+};
+
+TEST(PixArt, AnalyticGradientsAreTheNumericOnes) {
+  for (const bool multi_scale : {false, true}) {
+    SCOPED_TRACE(multi_scale);
+    const Tiny tiny(at::kDouble, multi_scale);
+    check_gradients(tiny.state, [&] { return tiny.forward(); });
+  }
+}
+
+// Neither another sample's longer caption nor what stands behind the mask may be felt.
+TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
+  const Tiny tiny(at::kDouble, true);
+  const at::Tensor together = tiny.forward();
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto one = [&](const at::Tensor& tensor) { return tensor.narrow(0, i, 1); };
+    TextCondition text{.caption = one(tiny.text.caption).clone(),
+                       .mask = one(tiny.text.mask),
+                       .drop = one(tiny.text.drop),
+                       .image_size = one(tiny.text.image_size),
+                       .aspect_ratio = one(tiny.text.aspect_ratio)};
+    text.caption.masked_fill_(text.mask.eq(0).unsqueeze(2), 1e3);
+    EXPECT_LT(
+        relative_distance(tiny.model.forward(one(tiny.latent), one(tiny.timestep), text), one(together)),
+        1e-12);  // float64 rounding
+  }
+}
+
+TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
+  const Tiny tiny(at::kDouble);
+  TextCondition replaced = tiny.text;
+  replaced.drop = at::Tensor();
+  replaced.caption = tiny.text.caption.clone();
+  replaced.caption[1].copy_(tiny.model.null_caption());
+  EXPECT_TRUE(at::equal(tiny.forward(), tiny.model.forward(tiny.latent, tiny.timestep, replaced)));
+  replaced.mask = at::tensor({1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}).view({3, 4});
+  EXPECT_GT(relative_distance(tiny.model.forward(tiny.latent, tiny.timestep, replaced), tiny.forward()),
+            1e-4);
+}
+
+TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {
+  const Tiny tiny;
+  TextCondition text = tiny.text;
+  text.caption = text.caption.unsqueeze(1);
+  EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, text), tiny.forward()));
+}
+
+TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
+  const Tiny tiny;
+  TextCondition other = tiny.text;
+  other.caption = at::randn({3, 2, 5});
+  other.mask = other.drop = at::Tensor();
+  EXPECT_FALSE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, other), tiny.forward()));
+  for (const auto& item : tiny.state.items())
+    if (item.name.find("cross_attn.proj") != std::string::npos) at::Tensor(item.tensor).zero_();
+  EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, other), tiny.forward()));
+}
+
+TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
+  const Tiny tiny(at::kDouble);
+  const at::Tensor timestep = tiny.timestep.repeat({2}), null = tiny.model.null_caption().expand({3, 4, 5});
+  TextCondition both = tiny.text;
+  both.drop = at::Tensor();
+  both.caption = at::cat({tiny.text.caption, null});
+  TextCondition with_mask = both;
+  with_mask.mask = tiny.text.mask.repeat({2, 1});
+  const auto plain = tiny.model.forward(tiny.latent.repeat({2, 1, 1, 1}), timestep, with_mask).chunk(2);
+  const at::Tensor latents = at::cat({tiny.latent, at::randn_like(tiny.latent)});
+  for (const double scale : {0.0, 1.0, 4.5}) {
+    const auto guided = tiny.model.forward_with_guidance(latents, timestep, both, scale).chunk(2);
+    const at::Tensor conditional = plain[0].narrow(1, 0, 3), unconditional = plain[1].narrow(1, 0, 3);
+    for (size_t half = 0; half < 2; ++half) {
+      EXPECT_LT(relative_distance(guided[half].narrow(1, 0, 3),
+                                  unconditional + scale * (conditional - unconditional)),
+                1e-12);
+      EXPECT_LT(relative_distance(guided[half].narrow(1, 3, 5), plain[half].narrow(1, 3, 5)), 1e-12);
+    }
+  }
+}
+
+TEST(PixArt, MultiScaleMakesPositionsForEachGrid) {
+  const Tiny tiny(at::kDouble, true);
+  const at::Tensor first = tiny.forward();
+  TextCondition text = tiny.text;
+  const at::Tensor tall = tiny.model.forward(tiny.latent.transpose(2, 3), tiny.timestep, text);
+  EXPECT_EQ(tall.sizes(), at::IntArrayRef({3, 8, 6, 2}));
+  EXPECT_TRUE(at::equal(tiny.forward(), first));
+  tiny.state.get("pos_embed").zero_();  // the table of the base grid is not used
+  EXPECT_TRUE(at::equal(tiny.forward(), first));
+}
+
+TEST(PixArt, WhatCannotFitIsOurBug) {
+  const Tiny fixed, multi(at::kFloat, true);
+  EXPECT_THROW(fixed.model.forward(at::zeros({3, 4, 2, 8}), fixed.timestep, fixed.text), InternalError);
+  EXPECT_THROW(multi.model.forward(multi.latent, multi.timestep, fixed.text), InternalError);
+  TextCondition shorter = fixed.text;
+  shorter.caption = shorter.caption.narrow(1, 0, 3);
+  shorter.mask = shorter.mask.narrow(1, 0, 3);
+  EXPECT_THROW(fixed.model.forward(fixed.latent, fixed.timestep, shorter), InternalError);
+  nn::StateDict state;
+  EXPECT_THROW(PixArt(nn::Scope(state), {.hidden_size = 10, .num_heads = 4}), InternalError);
+}
+
+TEST(PixArt, RunsInBfloat16) {
+  for (const bool multi_scale : {false, true}) {
+    const Tiny wide(at::kFloat, multi_scale);
+    nn::StateDict state({.dtype = at::kBFloat16});
+    const PixArt model(nn::Scope(state), tiny_config(multi_scale));
+    nn::copy_state(state, wide.state);
+    const at::Tensor got = model.forward(wide.latent, wide.timestep, wide.text).to(at::kFloat);
+    EXPECT_LT(relative_distance(got, wide.forward()), 0.05);  // 8 bits of mantissa through some 20 roundings
+  }
+}
+
+struct Published {
+  const char* name;
+  int64_t numbers;
+  size_t parameters;
+};
+
+TEST(PixArtPreset, HasThePublishedSizes) {
+  for (const auto& published :
+       {Published{"PixArt-XL/2", 610856096, 435}, Published{"PixArt-MS-XL/2", 611349152, 443}}) {
+    nn::StateDict state({.device = at::kMeta});
+    const PixArt model(nn::Scope(state), pixart_preset(published.name));
+    EXPECT_EQ(state.num_parameters(), published.numbers) << published.name;
+    EXPECT_EQ(state.trainable().size(), published.parameters);
+    EXPECT_EQ(state.items().size(), published.parameters + 2);
+  }
+}
+
+TEST(PixArtPreset, AnUnknownNameListsTheKnownOnes) {
+  try {
+    pixart_preset("PixArt-XL-2");
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(),
+                ::testing::AllOf(::testing::HasSubstr("PixArt-XL/2"), ::testing::HasSubstr("PixArt-MS-XL/2"),
+                                 ::testing::HasSubstr("Did you mean 'PixArt-XL/2'?")));
+  }
+}
+
+}  // namespace
+}  // namespace pixart::models

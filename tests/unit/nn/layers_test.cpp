@@ -1,0 +1,175 @@
+#include "pixart/nn/layers.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "pixart/base/error.h"
+
+namespace pixart::nn {
+namespace {
+
+// float64 results of the same formula in another order.
+constexpr double kRounding = 1e-12;
+
+bool near(const at::Tensor& a, const at::Tensor& b, double distance = kRounding) {
+  return a.sizes() == b.sizes() && (a - b).abs().max().item<double>() <= distance;
+}
+
+StateDict& random_weights(StateDict& state) {
+  for (auto& tensor : state.trainable()) tensor.normal_(0, 0.3).set_requires_grad(true);
+  return state;
+}
+
+at::Tensor softmax_attention(const at::Tensor& q, const at::Tensor& k,
+                             const at::Tensor& v) {  // [N, d], [T, d]
+  return at::softmax(at::mm(q, k.t()) / std::sqrt(double(q.size(1))), 1).mm(v);
+}
+
+TEST(ModulatedNorm, IsLayerNormScaledAndShifted) {
+  const at::Tensor x = at::randn({2, 3, 8}, at::kDouble), shift = at::randn({2, 1, 8}, at::kDouble);
+  const at::Tensor scale = at::randn({2, 1, 8}, at::kDouble);
+  const at::Tensor centred = x - x.mean(-1, true);
+  const at::Tensor normal = centred / (centred.square().mean(-1, true) + 1e-6).sqrt();
+  EXPECT_TRUE(near(modulated_norm(x, shift, scale), normal * (1 + scale) + shift));
+}
+
+TEST(ModulatedNorm, NarrowTypesAreRoundedOnceAtTheEnd) {
+  const at::Tensor x = at::randn({2, 3, 64}).to(at::kBFloat16), gate = at::randn({2, 1, 64});
+  const at::Tensor shift = at::randn({2, 1, 64}), scale = at::randn({2, 1, 64});
+  const at::Tensor wide = modulated_norm(x.to(at::kFloat), shift, scale);
+  EXPECT_TRUE(at::equal(modulated_norm(x, shift, scale), wide.to(at::kBFloat16)));
+  EXPECT_EQ(layer_norm(x).scalar_type(), at::kFloat);
+  const at::Tensor sum = gated_residual(x.to(at::kFloat), gate, x.to(at::kFloat));
+  EXPECT_TRUE(at::equal(gated_residual(x, gate, x), sum.to(at::kBFloat16)));
+}
+
+TEST(SelfAttention, RowsAreQueryKeyValueEachHeadMajor) {
+  StateDict state({.dtype = at::kDouble});
+  const SelfAttention layer(Scope(state), 6, 2);
+  random_weights(state);
+  const at::Tensor x = at::randn({1, 5, 6}, at::kDouble);
+  const at::Tensor qkv = at::linear(x[0], layer.qkv.weight, layer.qkv.bias);
+  std::vector<at::Tensor> heads;
+  for (int64_t h = 0; h < 2; ++h) {
+    const auto part = [&](int64_t which) { return qkv.narrow(1, 6 * which + 3 * h, 3); };
+    heads.push_back(softmax_attention(part(0), part(1), part(2)));
+  }
+  EXPECT_TRUE(near(layer(x)[0], at::linear(at::cat(heads, 1), layer.proj.weight, layer.proj.bias)));
+}
+
+TEST(PackText, GathersKeptTokensAlsoBehindHoles) {
+  const at::Tensor text = at::arange(24, at::kDouble).view({2, 4, 3});
+  const at::Tensor mask = at::tensor({1, 0, 1, 0, 0, 1, 0, 0}).view({2, 4});
+  const PackedText packed = pack_text(text, mask);
+  EXPECT_TRUE(at::equal(packed.tokens, at::stack({text[0][0], text[0][2], text[1][1]})));
+  EXPECT_EQ(packed.longest, 2);
+  EXPECT_TRUE(at::equal(packed.mask.view({2, 2}), at::tensor({1, 1, 1, 0}).view({2, 2}).to(at::kBool)));
+}
+
+TEST(PackText, NoPaddingNeedsNoMask) {
+  const at::Tensor text = at::randn({2, 3, 4});
+  EXPECT_FALSE(pack_text(text, {}).mask.defined());
+  EXPECT_FALSE(pack_text(text, at::ones({2, 3}, at::kLong)).mask.defined());
+  const PackedText shorter = pack_text(text, at::tensor({1, 1, 0}).repeat({2, 1}));
+  EXPECT_EQ(shorter.longest, 2);
+  EXPECT_FALSE(shorter.mask.defined());
+}
+
+TEST(PackText, AMaskOfHalfTheBatchIsRepeated) {
+  const at::Tensor text = at::randn({4, 3, 2}), mask = at::tensor({1, 0, 0, 1, 1, 1}).view({2, 3});
+  EXPECT_TRUE(at::equal(pack_text(text, mask).tokens, pack_text(text, mask.repeat({2, 1})).tokens));
+}
+
+TEST(PackText, ACaptionWithoutATokenIsOurBug) {
+  EXPECT_THROW(pack_text(at::randn({2, 2, 2}), at::tensor({1, 1, 0, 0}).view({2, 2})), InternalError);
+  EXPECT_THROW(pack_text(at::randn({3, 2, 2}), at::ones({2, 2}, at::kLong)), InternalError);
+}
+
+// Each sample by itself with its own tokens only.
+at::Tensor one_by_one(const CrossAttention& layer, const at::Tensor& x, const at::Tensor& text,
+                      const at::Tensor& mask) {
+  std::vector<at::Tensor> rows;
+  const int64_t width = x.size(2), size = width / layer.num_heads;
+  for (int64_t b = 0; b < x.size(0); ++b) {
+    const at::Tensor kept = text[b].index_select(0, mask[b].nonzero().squeeze(1));
+    const at::Tensor q = at::linear(x[b], layer.q_linear.weight, layer.q_linear.bias);
+    const at::Tensor kv = at::linear(kept, layer.kv_linear.weight, layer.kv_linear.bias);
+    std::vector<at::Tensor> heads;
+    for (int64_t h = 0; h < layer.num_heads; ++h)
+      heads.push_back(softmax_attention(q.narrow(1, h * size, size), kv.narrow(1, h * size, size),
+                                        kv.narrow(1, width + h * size, size)));
+    rows.push_back(at::linear(at::cat(heads, 1), layer.proj.weight, layer.proj.bias));
+  }
+  return at::stack(rows);
+}
+
+// Values and gradients, for lengths down to 1, none padded, and all alike.
+TEST(CrossAttention, EqualsEachSampleByItself) {
+  const std::vector<std::vector<int64_t>> masks = {{1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 0},
+                                                   {1, 0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 0},
+                                                   {1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0},
+                                                   {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
+  for (const auto& entries : masks) {
+    StateDict state({.dtype = at::kDouble});
+    const CrossAttention layer(Scope(state), 6, 2);
+    random_weights(state);
+    const at::Tensor x = at::randn({3, 5, 6}, at::kDouble).set_requires_grad(true);
+    const at::Tensor text = at::randn({3, 4, 6}, at::kDouble).set_requires_grad(true);
+    const at::Tensor mask = at::tensor(entries).view({3, 4});
+    const at::Tensor got = layer(x, pack_text(text, mask)), want = one_by_one(layer, x, text, mask);
+    EXPECT_TRUE(near(got, want));
+    const at::Tensor pull = at::randn({3, 5, 6}, at::kDouble);
+    auto inputs = state.trainable();
+    inputs.insert(inputs.end(), {x, text});
+    const auto ours = torch::autograd::grad({(got * pull).sum()}, inputs);
+    const auto theirs = torch::autograd::grad({(want * pull).sum()}, inputs);
+    for (size_t i = 0; i < inputs.size(); ++i) EXPECT_TRUE(near(ours[i], theirs[i])) << i;
+  }
+}
+
+TEST(TimestepEmbedder, CosineFirstFrequenciesOver128) {
+  StateDict state;
+  const TimestepEmbedder layer(Scope(state), 256);
+  layer.mlp0.weight.copy_(at::eye(256));
+  layer.mlp2.weight.copy_(at::eye(256));
+  const at::Tensor got = layer(at::full({1}, 3.5));
+  for (const int64_t k : {0, 1, 64, 127}) {
+    const double angle = 3.5 * std::exp(-std::log(10000.0) * double(k) / 128);
+    const auto silu = [](double v) { return v / (1 + std::exp(-v)); };
+    EXPECT_NEAR(got[0][k].item<double>(), silu(std::cos(angle)), 1e-6);
+    EXPECT_NEAR(got[0][128 + k].item<double>(), silu(std::sin(angle)), 1e-6);
+  }
+}
+
+TEST(TimestepEmbedder, NarrowWeightsDoNotRoundTheTimestep) {
+  StateDict state({.dtype = at::kBFloat16});
+  const TimestepEmbedder layer(Scope(state), 8);
+  layer.mlp0.weight.select(0, 0).fill_(1);
+  layer.mlp2.weight.fill_(1);
+  // Both timesteps are 900 in bfloat16.
+  EXPECT_FALSE(at::equal(layer(at::full({1}, 901.0)), layer(at::full({1}, 901.5))));
+}
+
+TEST(PatchEmbed, IsTheStridedConvolution) {
+  StateDict state({.dtype = at::kDouble});
+  const PatchEmbed layer(Scope(state), 3, 2, 5);
+  random_weights(state);
+  const at::Tensor x = at::randn({2, 3, 4, 6}, at::kDouble);
+  EXPECT_TRUE(near(layer(x), at::conv2d(x, layer.weight, layer.bias, 2).flatten(2).transpose(1, 2)));
+  EXPECT_THROW(layer(at::zeros({1, 3, 5, 4}, at::kDouble)), InternalError);
+}
+
+TEST(Unpatchify, TheChannelIsTheFastestIndex) {
+  const at::Tensor tokens = at::arange(2 * 3 * 8).view({1, 6, 8});
+  const at::Tensor image = unpatchify(tokens, 2, 3, 2);
+  ASSERT_EQ(image.sizes(), at::IntArrayRef({1, 2, 4, 6}));
+  for (int64_t channel = 0; channel < 2; ++channel)
+    for (int64_t y = 0; y < 4; ++y)
+      for (int64_t x = 0; x < 6; ++x)
+        EXPECT_EQ(image[0][channel][y][x].item<int64_t>(),
+                  tokens[0][(y / 2) * 3 + x / 2][((y % 2) * 2 + x % 2) * 2 + channel].item<int64_t>());
+}
+
+}  // namespace
+}  // namespace pixart::nn
