@@ -8,8 +8,8 @@
 
 namespace pixart::text {
 
-// Bytes below 0x80 are ASCII, except that 0x1A stands for U+FFFD in the sloppy (Windows) encodings. What they leave
-// unassigned is the control character of the same number.
+// Bytes below 0x80 are ASCII, except that 0x1A stands for U+FFFD in the sloppy (Windows) encodings. What they
+// leave unassigned is the control character of the same number.
 struct Charmap {
   std::string_view name;
   bool sloppy;

@@ -54,9 +54,10 @@ std::string unquote_plus(std::string text) {
   return result;
 }
 
-// A link: "https:" or "www:" with what follows directly, or a host name that ends in a usual domain, with its path.
-// Written plainly, \b(?:prefix|host+[.]domain...) takes quadratic time in "a.a.a.a"; of the places in a run of host
-// characters where a match could begin, only the first needs to be tried, for later ones see fewer domains.
+// A link: "https:" or "www:" with what follows directly, or a host name that ends in a usual domain, with its
+// path. Written plainly, \b(?:prefix|host+[.]domain...) takes quadratic time in "a.a.a.a"; of the places in a
+// run of host characters where a match could begin, only the first needs to be tried, for later ones see
+// fewer domains.
 Regex link_pattern(const std::string& prefix) {
   const std::string start = prefix + "(?:/{1,3}|[a-zA-Z0-9%])";
   const std::string host = "[a-zA-Z0-9.\\-]";
@@ -65,8 +66,8 @@ Regex link_pattern(const std::string& prefix) {
                "+[.](?:com|co|ru|net|org|edu|gov|it)[\\w/-]*\\b/?(?!@)");
 }
 
-// The steps of the released embedder (DeepFloyd IF, PixArt-alpha's T5Embedder.clean_caption), with its patterns; where
-// one is written differently, it matches the same in time linear in the caption's length.
+// The steps of the released embedder (DeepFloyd IF, PixArt-alpha's T5Embedder.clean_caption), with its
+// patterns; where one is written differently, it matches the same in time linear in the caption's length.
 const std::vector<Rule>& link_rules() {
   static const std::vector<Rule> kRules = {
       {Regex("<person>"), "person"},
@@ -78,9 +79,10 @@ const std::vector<Rule>& link_rules() {
 
 const std::vector<Rule>& noise_rules() {
   static const std::vector<Rule> kRules = {
-      {Regex("@\\w+\\b"), ""},                         // nicknames
-      {Regex("[\\x{31c0}-\\x{9fff}]+"), ""},           // CJK strokes up to unified ideographs
-      {Regex("[-\\x{58a}\\x{5be}\\x{1400}\\x{1806}\\x{2010}-\\x{2015}\\x{2e17}\\x{2e1a}\\x{2e3a}\\x{2e3b}\\x{2e40}"
+      {Regex("@\\w+\\b"), ""},                // nicknames
+      {Regex("[\\x{31c0}-\\x{9fff}]+"), ""},  // CJK strokes up to unified ideographs
+      {Regex("[-\\x{58a}\\x{5be}\\x{1400}\\x{1806}\\x{2010}-\\x{2015}\\x{2e17}\\x{2e1a}\\x{2e3a}\\x{2e3b}\\x{"
+             "2e40}"
              "\\x{301c}\\x{3030}\\x{30a0}\\x{fe31}\\x{fe32}\\x{fe58}\\x{fe63}\\x{ff0d}]+"),
        "-"},
       {Regex("[`´«»“”¨]"), "\""},
@@ -88,7 +90,7 @@ const std::vector<Rule>& noise_rules() {
       {Regex("&quot;?"), ""},
       {Regex("&amp"), ""},
       {Regex("\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}\\.\\d{1,3}"), " "},  // IP addresses
-      {Regex("\\d:\\d\\d\\s+$"), ""},                              // article ids
+      {Regex("\\d:\\d\\d\\s+$"), ""},                             // article ids
       {Regex("\\\\n"), " "},
       {Regex("#\\d{1,3}\\b"), ""},
       {Regex("#\\d{5,}\\b"), ""},
@@ -104,9 +106,9 @@ const std::vector<Rule>& noise_rules() {
 
 const std::vector<Rule>& word_rules() {
   static const std::vector<Rule> kRules = {
-      {Regex("\\b[a-zA-Z]{1,3}\\d{3,15}\\b"), ""},   // jc6640
-      {Regex("\\b[a-zA-Z]+\\d+[a-zA-Z]+\\b"), ""},   // jc6640vc
-      {Regex("\\b\\d+[a-zA-Z]+\\d+\\b"), ""},        // 6640vc231
+      {Regex("\\b[a-zA-Z]{1,3}\\d{3,15}\\b"), ""},  // jc6640
+      {Regex("\\b[a-zA-Z]+\\d+[a-zA-Z]+\\b"), ""},  // jc6640vc
+      {Regex("\\b\\d+[a-zA-Z]+\\d+\\b"), ""},       // 6640vc231
       {Regex("(worldwide\\s+)?(free\\s+)?shipping"), ""},
       {Regex("(free\\s)?download(\\sfree)?"), ""},
       {Regex("\\bclick\\b\\s(?:for|on)\\s\\w+"), ""},
@@ -148,6 +150,8 @@ std::string clean_caption(std::string_view input) {
 
 std::string clean_caption_twice(std::string_view caption) { return clean_caption(clean_caption(caption)); }
 
-std::string plain_caption(std::string_view caption) { return std::string(strip(lower(replace_invalid_utf8(caption)))); }
+std::string plain_caption(std::string_view caption) {
+  return std::string(strip(lower(replace_invalid_utf8(caption))));
+}
 
 }  // namespace pixart::text

@@ -17,10 +17,11 @@ constexpr int kMaxRounds = 100;
 
 using Ligature = std::pair<char32_t, std::string_view>;
 constexpr std::array<Ligature, 22> kLigatures = {{
-    {0x132, "IJ"},       {0x133, "ij"},  {0x149, "\u02BCn"}, {0x1C4, "D\u017D"}, {0x1C5, "D\u017E"}, {0x1C6, "d\u017E"},
-    {0x1C7, "LJ"},       {0x1C8, "Lj"},  {0x1C9, "lj"},      {0x1CA, "NJ"},      {0x1CB, "Nj"},      {0x1CC, "nj"},
-    {0x1F1, "DZ"},       {0x1F2, "Dz"},  {0x1F3, "dz"},      {0xFB00, "ff"},     {0xFB01, "fi"},     {0xFB02, "fl"},
-    {0xFB03, "ffi"},     {0xFB04, "ffl"}, {0xFB05, "\u017Ft"}, {0xFB06, "st"},
+    {0x132, "IJ"},       {0x133, "ij"},  {0x149, "\u02BCn"}, {0x1C4, "D\u017D"}, {0x1C5, "D\u017E"},
+    {0x1C6, "d\u017E"},  {0x1C7, "LJ"},  {0x1C8, "Lj"},      {0x1C9, "lj"},      {0x1CA, "NJ"},
+    {0x1CB, "Nj"},       {0x1CC, "nj"},  {0x1F1, "DZ"},      {0x1F2, "Dz"},      {0x1F3, "dz"},
+    {0xFB00, "ff"},      {0xFB01, "fi"}, {0xFB02, "fl"},     {0xFB03, "ffi"},    {0xFB04, "ffl"},
+    {0xFB05, "\u017Ft"}, {0xFB06, "st"},
 }};
 
 // Full-width and half-width forms U+FF01..U+FFEF and the ideographic space.
@@ -41,8 +42,8 @@ const std::string& usual_width(char32_t c) {
 }
 
 bool is_unwanted_control(char32_t c) {
-  return c < 0x9 || c == 0xB || (c >= 0xE && c < 0x20) || c == 0x7F || (c >= 0x206A && c < 0x2070) || c == 0xFEFF ||
-         (c >= 0xFFF9 && c < 0xFFFD);
+  return c < 0x9 || c == 0xB || (c >= 0xE && c < 0x20) || c == 0x7F || (c >= 0x206A && c < 0x2070) ||
+         c == 0xFEFF || (c >= 0xFFF9 && c < 0xFFFD);
 }
 
 char32_t straight_quote(char32_t c) {
@@ -60,7 +61,8 @@ std::string rewrite(std::string_view text, Write&& write) {
 
 std::string fix_ligatures(std::string_view text) {
   return rewrite(text, [](std::string& out, char32_t c) {
-    const auto* found = std::find_if(kLigatures.begin(), kLigatures.end(), [c](auto& each) { return each.first == c; });
+    const auto* found =
+        std::find_if(kLigatures.begin(), kLigatures.end(), [c](auto& each) { return each.first == c; });
     if (found != kLigatures.end())
       out += found->second;
     else
@@ -105,7 +107,8 @@ std::string fix_segment(std::string text, bool unescape) {
   for (int round = 0; round < kMaxRounds; ++round) {
     const std::string before = text;
     if (unescape) text = unescape_html_strictly(text);
-    if (!is_ascii(text)) text = fix_width_and_quotes(fix_ligatures(fix_c1_controls(fix_encoding(std::move(text)))));
+    if (!is_ascii(text))
+      text = fix_width_and_quotes(fix_ligatures(fix_c1_controls(fix_encoding(std::move(text)))));
     text = nfc(remove_control_characters(remove_terminal_escapes(fix_line_breaks(text))));
     if (text == before) break;
   }

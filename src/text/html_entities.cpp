@@ -66,14 +66,29 @@ std::string upper(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     const char32_t c = next_code_point(text, at);
     switch (c) {
-      case 0xDF: result += "SS"; break;
-      case 0x149: result += "\u02BCN"; break;
-      case 0xFB00: result += "FF"; break;
-      case 0xFB01: result += "FI"; break;
-      case 0xFB02: result += "FL"; break;
-      case 0xFB03: result += "FFI"; break;
-      case 0xFB04: result += "FFL"; break;
-      default: append_utf8(result, char32_t(utf8proc_toupper(utf8proc_int32_t(c))));
+      case 0xDF:
+        result += "SS";
+        break;
+      case 0x149:
+        result += "\u02BCN";
+        break;
+      case 0xFB00:
+        result += "FF";
+        break;
+      case 0xFB01:
+        result += "FI";
+        break;
+      case 0xFB02:
+        result += "FL";
+        break;
+      case 0xFB03:
+        result += "FFI";
+        break;
+      case 0xFB04:
+        result += "FFL";
+        break;
+      default:
+        append_utf8(result, char32_t(utf8proc_toupper(utf8proc_int32_t(c))));
     }
   }
   return result;
@@ -90,8 +105,9 @@ std::string unescape_strict_name(std::string_view name, std::string_view whole) 
 }  // namespace
 
 const HtmlEntity* find_html_entity(std::string_view name) {
-  const auto* found = std::lower_bound(std::begin(kEntities), std::end(kEntities), name,
-                                       [](const HtmlEntity& entity, std::string_view n) { return entity.name < n; });
+  const auto* found =
+      std::lower_bound(std::begin(kEntities), std::end(kEntities), name,
+                       [](const HtmlEntity& entity, std::string_view n) { return entity.name < n; });
   return found != std::end(kEntities) && found->name == name ? found : nullptr;
 }
 

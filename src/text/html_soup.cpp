@@ -9,8 +9,9 @@ namespace {
 constexpr std::array<std::string_view, 5> kHiddenText = {"rp", "rt", "script", "style", "template"};
 constexpr std::array<std::string_view, 2> kPreserved = {"pre", "textarea"};
 constexpr std::array<std::string_view, 24> kVoid = {
-    "area", "base",    "basefont", "bgsound", "br",   "col",      "command", "embed", "frame",  "hr",     "image", "img",
-    "input", "isindex", "keygen",   "link",    "menuitem", "meta", "nextid",  "param", "source", "spacer", "track", "wbr"};
+    "area",     "base", "basefont", "bgsound", "br",     "col",     "command", "embed",
+    "frame",    "hr",   "image",    "img",     "input",  "isindex", "keygen",  "link",
+    "menuitem", "meta", "nextid",   "param",   "source", "spacer",  "track",   "wbr"};
 
 template <class Names>
 bool contains(const Names& names, std::string_view name) {

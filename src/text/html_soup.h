@@ -11,7 +11,7 @@ class HtmlSoup {
  public:
   void data(std::string_view text);
   void cdata(std::string_view text);  // a string of its own, which shows everywhere
-  void comment();                     // also a declaration or processing instruction; ends the string before it
+  void comment();  // also a declaration or processing instruction; ends the string before it
   void start_tag(const std::string& name, bool closes_itself);  // closes_itself: <name/>
   void end_tag(const std::string& name);
   std::string finish();

@@ -22,12 +22,13 @@ bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
 // `prefix` in lower case; the case of ASCII letters does not count.
 bool starts_with_word(std::string_view text, std::string_view prefix) {
   const auto same = [](char c, char p) { return (is_letter(c) ? c | 0x20 : c) == p; };
-  return text.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), text.begin(),
-                                                    [&](char p, char c) { return same(c, p); });
+  return text.size() >= prefix.size() &&
+         std::equal(prefix.begin(), prefix.end(), text.begin(), [&](char p, char c) { return same(c, p); });
 }
 
-// The parser of Python 3.11's html.parser with convert_charrefs off, method by method, because captions hold little
-// correct HTML and its answers to the rest are the reference. parse_*() return where they stopped, or kIncomplete.
+// The parser of Python 3.11's html.parser with convert_charrefs off, method by method, because captions hold
+// little correct HTML and its answers to the rest are the reference. parse_*() return where they stopped, or
+// kIncomplete.
 class HtmlParser {
  public:
   explicit HtmlParser(std::string_view markup) : rest_(markup) {}
@@ -55,9 +56,9 @@ class HtmlParser {
   bool starts_with(std::string_view prefix) const { return rest_.substr(at_).starts_with(prefix); }
   std::string_view between(size_t begin, size_t end) const { return rest_.substr(begin, end - begin); }
 
-  std::string_view rest_;   // what the previous go_ahead() left
+  std::string_view rest_;  // what the previous go_ahead() left
   size_t at_ = 0;
-  int num_incomplete_ = 0;  // start tags
+  int num_incomplete_ = 0;   // start tags
   std::string raw_element_;  // inside <script> or <style>: its name
   HtmlSoup soup_;
 };
@@ -78,9 +79,9 @@ void HtmlParser::go_ahead(bool end) {
     if (next > at_) soup_.data(between(at_, next));
     at_ = next;
     if (at_ == rest_.size()) break;
-    const bool goes_on = rest_[at_] == '<'    ? parse_markup(end)
+    const bool goes_on = rest_[at_] == '<'   ? parse_markup(end)
                          : starts_with("&#") ? parse_number_reference()
-                                              : parse_name_reference(end);
+                                             : parse_name_reference(end);
     if (!goes_on) break;
   }
   if (end && at_ < rest_.size() && raw_element_.empty()) {
@@ -172,7 +173,8 @@ size_t HtmlParser::end_of_start_tag() const {
 size_t HtmlParser::parse_start_tag() {
   static const Regex kName("\\G([a-zA-Z][^\\t\\n\\r\\f />\\x00]*)(?:\\s|/(?!>))*");
   static const Regex kAttribute(
-      "\\G((?<=['\"\\s/])[^\\s/>][^\\s/=>]*)(\\s*=+\\s*('[^']*'|\"[^\"]*\"|(?!['\"])[^>\\s]*))?(?:\\s|/(?!>))*");
+      "\\G((?<=['\"\\s/])[^\\s/>][^\\s/=>]*)(\\s*=+\\s*('[^']*'|\"[^\"]*\"|(?!['\"])[^>\\s]*))?(?:\\s|/"
+      "(?!>))*");
   const size_t stop = num_incomplete_ < kMaxIncomplete ? end_of_start_tag() : kIncomplete;
   if (stop == kIncomplete) {
     ++num_incomplete_;
@@ -241,7 +243,8 @@ size_t HtmlParser::parse_instruction() {
 size_t HtmlParser::parse_declaration() {
   if (starts_with("<![")) return parse_marked_section();
   constexpr std::string_view kDoctype = "<!doctype";
-  const size_t close = rest_.find('>', at_ + (starts_with_word(rest_.substr(at_), kDoctype) ? kDoctype.size() : 2));
+  const size_t close =
+      rest_.find('>', at_ + (starts_with_word(rest_.substr(at_), kDoctype) ? kDoctype.size() : 2));
   if (close == kIncomplete) return close;
   soup_.comment();
   return close + 1;
@@ -263,7 +266,8 @@ size_t HtmlParser::parse_marked_section() {
   size_t name_end = 0;
   const std::string name = scan_name(at_ + 3, name_end);
   if (name_end == kIncomplete) return kIncomplete;
-  const bool standard = name == "temp" || name == "cdata" || name == "ignore" || name == "include" || name == "rcdata";
+  const bool standard =
+      name == "temp" || name == "cdata" || name == "ignore" || name == "include" || name == "rcdata";
   if (!standard && name != "if" && name != "else" && name != "endif") throw Refused{};
   const auto close = (standard ? kStandardClose : kOfficeClose).search(rest_, at_ + 3);
   if (!close) return kIncomplete;

@@ -55,11 +55,12 @@ std::string replace_lossy_sequences(std::string bytes) {
   return bytes;
 }
 
-// UTF-8, or its variants that write NUL as C0 80 (for ftfy also as C0 and the last line break) and other planes as two
-// encoded surrogates.
+// UTF-8, or its variants that write NUL as C0 80 (for ftfy also as C0 and the last line break) and other
+// planes as two encoded surrogates.
 std::optional<std::string> decode_utf8_variants(std::string bytes) {
-  static const Regex kVariant("\\xc0(?:\\x80|\\n\\z)|\\xed([\\xa0-\\xaf][\\x80-\\xbf]\\xed[\\xb0-\\xbf][\\x80-\\xbf])",
-                              Regex::Subject::kBytes);
+  static const Regex kVariant(
+      "\\xc0(?:\\x80|\\n\\z)|\\xed([\\xa0-\\xaf][\\x80-\\xbf]\\xed[\\xb0-\\xbf][\\x80-\\xbf])",
+      Regex::Subject::kBytes);
   const std::string text = kVariant.replace_each(bytes, [&](const Regex::Match& found) {
     const auto pair = found.of(bytes, 1);
     if (pair.empty()) return std::string(1, '\0');
@@ -73,7 +74,8 @@ std::optional<std::string> decode_utf8_variants(std::string bytes) {
 
 // Reads the bytes that `text` has in `map` as UTF-8.
 std::optional<std::string> decode_again(const Charmap& map, std::string bytes) {
-  if (map.name != "macroman") bytes = restore_byte_a0(std::move(bytes));  // there it would match a dash and a space
+  if (map.name != "macroman")
+    bytes = restore_byte_a0(std::move(bytes));  // there it would match a dash and a space
   if (map.sloppy) bytes = replace_lossy_sequences(std::move(bytes));
   return decode_utf8_variants(std::move(bytes));
 }

@@ -10,7 +10,8 @@ namespace {
 
 // Python's classes, as members of a bracket expression.
 constexpr std::string_view kSpace =
-    "\\x09-\\x0d\\x1c-\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
+    "\\x09-\\x0d\\x1c-\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{"
+    "3000}";
 constexpr std::string_view kDigit = "\\p{Nd}";
 constexpr std::string_view kWord = "\\p{L}\\p{N}_";
 constexpr std::string_view kBoundary =
@@ -22,10 +23,17 @@ constexpr size_t kJitStackBytes = size_t{8} << 20;
 
 std::string_view class_members(char letter) {
   switch (letter) {
-    case 's': case 'S': return kSpace;
-    case 'd': case 'D': return kDigit;
-    case 'w': case 'W': return kWord;
-    default: return {};
+    case 's':
+    case 'S':
+      return kSpace;
+    case 'd':
+    case 'D':
+      return kDigit;
+    case 'w':
+    case 'W':
+      return kWord;
+    default:
+      return {};
   }
 }
 
@@ -83,8 +91,8 @@ Regex::Regex(std::string_view pattern, Subject subject, bool verbose) {
   pcre2_set_newline(context, PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), options, &error, &offset, context);
+  pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), options,
+                                   &error, &offset, context);
   pcre2_compile_context_free(context);
   PIXART_CHECK(code != nullptr, "PCRE2 error {} at {} of {}", error, offset, source);
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without a JIT, matching is interpreted

@@ -1,8 +1,8 @@
 // Regular expressions with the meaning that Python's `re` gives them, on UTF-8, by PCRE2 with its JIT.
 //
-// Patterns are written as for Python: \s, \w, \d, \b and their opposites are Python's (Unicode) classes, which are
-// not those of every PCRE2 version. A pattern for re.match begins with \G. Compile once (a static); matching is safe
-// from several threads.
+// Patterns are written as for Python: \s, \w, \d, \b and their opposites are Python's (Unicode) classes,
+// which are not those of every PCRE2 version. A pattern for re.match begins with \G. Compile once (a static);
+// matching is safe from several threads.
 #pragma once
 #include <array>
 #include <memory>

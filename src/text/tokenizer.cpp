@@ -2,24 +2,70 @@
 
 #include <ATen/ATen.h>
 #include <sentencepiece_processor.h>
-#include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "special_ids.h"
+#include "unicode.h"
 
 namespace pixart::text {
 namespace fs = std::filesystem;
-
 namespace {
 
-constexpr int64_t kPad = 0, kEnd = 1, kUnknown = 2;
+// A stretch of text between special tokens, or one of them.
+struct Part {
+  std::string_view text;
+  int64_t id = -1;           // of a special token
+  bool eats_spaces = false;  // a sentinel takes the white space on both sides with it
+};
 
-fs::path model_file(const fs::path& path) {
-  const fs::path file = fs::is_directory(path) ? path / "spiece.model" : path;
-  if (!fs::exists(file)) throw UserError(fmt::format("no tokenizer: {} does not exist. A T5 folder holds spiece.model.", file.string()));
-  return file;
+struct Files {
+  fs::path model;
+  int64_t extra_ids = 0;
+};
+
+Files find_files(const fs::path& path, int64_t extra_ids) {
+  if (!fs::is_directory(path)) return {path, extra_ids};
+  Files files{path / "spiece.model", extra_ids};
+  if (!fs::exists(files.model))
+    throw UserError(
+        fmt::format("no tokenizer: {} has no spiece.model. The tokenizer folder of a T5 model holds one.",
+                    path.string()));
+  const fs::path config = path / "tokenizer_config.json";
+  if (!fs::exists(config)) return files;
+  const auto json = nlohmann::json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) throw UserError(fmt::format("{} is no JSON object.", config.string()));
+  const auto entry = json.find("extra_ids");
+  if (entry == json.end() || entry->is_null()) return files;
+  if (!entry->is_number_unsigned())
+    throw UserError(
+        fmt::format("{}: extra_ids is {}, but has to be a whole number.", config.string(), entry->dump()));
+  files.extra_ids = entry->get<int64_t>();
+  return files;
+}
+
+// The k of "<extra_id_k>" at the start of `text`, without leading zeros, and the length of the token; or
+// length 0.
+struct Sentinel {
+  int64_t number = 0;
+  size_t length = 0;
+};
+
+Sentinel sentinel_at(std::string_view text) {
+  constexpr std::string_view kStart = "<extra_id_";
+  if (!text.starts_with(kStart)) return {};
+  const char* const first = text.data() + kStart.size();
+  const char* const last = text.data() + text.size();
+  Sentinel sentinel;
+  const auto [stop, error] = std::from_chars(first, last, sentinel.number);
+  const bool canonical = error == std::errc() && *first != '-' && (*first != '0' || stop == first + 1);
+  if (!canonical || stop == last || *stop != '>') return {};
+  sentinel.length = size_t(stop + 1 - text.data());
+  return sentinel;
 }
 
 }  // namespace
@@ -28,38 +74,88 @@ struct Tokenizer::State {
   sentencepiece::SentencePieceProcessor pieces;
   int64_t extra_ids = 0;
 
-  // A special token at the start of `text`: its id and length, or length 0.
-  struct Special {
-    int64_t id = 0;
-    size_t length = 0;
-    bool eats_space = false;
-  };
-  Special special_at(std::string_view text) const {
-    for (const auto& [name, id] : {std::pair{std::string_view("</s>"), kEnd}, std::pair{std::string_view("<pad>"), kPad}, std::pair{std::string_view("<unk>"), kUnknown}})
-      if (text.starts_with(name)) return {id, name.size(), false};
-    constexpr std::string_view kStart = "<extra_id_";
-    if (!text.starts_with(kStart)) return {};
-    size_t at = kStart.size();
-    while (at < text.size() && text[at] >= '0' && text[at] <= '9' && at < kStart.size() + 6) ++at;
-    const std::string digits(text.substr(kStart.size(), at - kStart.size()));
-    if (digits.empty() || at >= text.size() || text[at] != '>' || (digits.size() > 1 && digits[0] == '0') || std::stoll(digits) >= extra_ids) return {};
-    return {pieces.GetPieceSize() + extra_ids - 1 - std::stoll(digits), at + 1, true};
-  }
+  void load(const fs::path& file);
+  Part special_at(std::string_view text) const;
+  std::vector<Part> split(std::string_view text) const;
+  std::vector<int64_t> encode(const std::string& text) const;  // without the final </s>
+};
 
-  void encode_piece(std::string_view text, std::vector<int64_t>& ids) const {
-    if (text.empty()) return;
+void Tokenizer::State::load(const fs::path& file) {
+  const std::string bytes = read_file(file);
+  const auto status = pieces.LoadFromSerializedProto(bytes);
+  if (!status.ok() || bytes.empty())
+    throw UserError(fmt::format("{} is no SentencePiece model ({}). Copy spiece.model of the T5 model again.",
+                                file.string(), bytes.empty() ? "the file is empty" : status.ToString()));
+  if (pieces.PieceToId("<pad>") != kPadId || pieces.PieceToId("</s>") != kEndId ||
+      pieces.unk_id() != kUnknownId)
+    throw UserError(fmt::format(
+        "{} is no T5 vocabulary: <pad>, </s> and <unk> have ids {}, {} and {}, not {}, {} and {}.",
+        file.string(), pieces.PieceToId("<pad>"), pieces.PieceToId("</s>"), pieces.unk_id(), kPadId, kEndId,
+        kUnknownId));
+}
+
+Part Tokenizer::State::special_at(std::string_view text) const {
+  constexpr std::pair<std::string_view, int64_t> kNamed[] = {
+      {"<pad>", kPadId}, {"</s>", kEndId}, {"<unk>", kUnknownId}};
+  for (const auto& [name, id] : kNamed)
+    if (text.starts_with(name)) return {text.substr(0, name.size()), id};
+  const Sentinel sentinel = sentinel_at(text);
+  if (sentinel.length == 0 || sentinel.number >= extra_ids) return {};
+  return {text.substr(0, sentinel.length), pieces.GetPieceSize() + extra_ids - 1 - sentinel.number, true};
+}
+
+std::vector<Part> Tokenizer::State::split(std::string_view text) const {
+  std::vector<Part> parts;
+  size_t done = 0;
+  for (size_t at = text.find('<'); at != std::string_view::npos; at = text.find('<', at)) {
+    const Part special = special_at(text.substr(at));
+    if (special.id < 0) {
+      ++at;
+      continue;
+    }
+    if (at > done) parts.push_back({text.substr(done, at - done)});
+    parts.push_back(special);
+    at += special.text.size();
+    done = at;
+  }
+  if (done < text.size()) parts.push_back({text.substr(done)});
+  return parts;
+}
+
+std::vector<int64_t> Tokenizer::State::encode(const std::string& text) const {
+  const std::string valid = replace_invalid_utf8(text);
+  const std::vector<Part> parts = split(valid);
+  std::vector<int64_t> ids;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].id >= 0) {
+      ids.push_back(parts[i].id);
+      continue;
+    }
+    std::string_view part = parts[i].text;
+    if (i > 0 && parts[i - 1].eats_spaces) part = strip_left(part);
+    if (i + 1 < parts.size() && parts[i + 1].eats_spaces) part = strip_right(part);
+    if (part.empty()) continue;
     std::vector<int> encoded;
-    const auto status = pieces.Encode(std::string(text), &encoded);
+    const auto status = pieces.Encode({part.data(), part.size()}, &encoded);
     PIXART_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
     ids.insert(ids.end(), encoded.begin(), encoded.end());
   }
-};
+  return ids;
+}
+
+namespace {
+
+// A text that ends in a literal </s> gets no second one.
+void append_end(std::vector<int64_t>& ids) {
+  if (ids.empty() || ids.back() != kEndId) ids.push_back(kEndId);
+}
+
+}  // namespace
 
 Tokenizer::Tokenizer(const fs::path& path, int64_t extra_ids) : state_(std::make_unique<State>()) {
-  const fs::path file = model_file(path);
-  const auto status = state_->pieces.Load(file.string());
-  if (!status.ok()) throw UserError(fmt::format("{} is no SentencePiece model: {}.", file.string(), status.ToString()));
-  state_->extra_ids = extra_ids;
+  const Files files = find_files(path, extra_ids);
+  state_->load(files.model);
+  state_->extra_ids = files.extra_ids;
 }
 
 Tokenizer::~Tokenizer() = default;
@@ -67,88 +163,28 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 
 int64_t Tokenizer::vocab_size() const { return state_->pieces.GetPieceSize() + state_->extra_ids; }
 
-namespace {
-
-constexpr std::string_view kSpaces = " \t\n\r\f\v";
-
-std::string_view strip_right(std::string_view text) {
-  const size_t last = text.find_last_not_of(kSpaces);
-  return last == std::string_view::npos ? std::string_view() : text.substr(0, last + 1);
-}
-std::string_view strip_left(std::string_view text) {
-  const size_t first = text.find_first_not_of(kSpaces);
-  return first == std::string_view::npos ? std::string_view() : text.substr(first);
-}
-
-}  // namespace
-
 std::vector<int64_t> Tokenizer::encode(const std::string& text) const {
-  std::vector<int64_t> ids;
-  std::string_view rest = text;
-  bool after_extra = false;
-  for (size_t at = 0; at <= rest.size();) {
-    const auto special = at < rest.size() ? state_->special_at(rest.substr(at)) : State::Special{};
-    if (at < rest.size() && special.length == 0) {
-      ++at;
-      continue;
-    }
-    std::string_view before = rest.substr(0, at);
-    if (after_extra) before = strip_left(before);
-    if (special.eats_space) before = strip_right(before);
-    state_->encode_piece(before, ids);
-    if (at == rest.size()) break;
-    ids.push_back(special.id);
-    after_extra = special.eats_space;
-    rest = rest.substr(at + special.length);
-    at = 0;
-  }
-  if (ids.empty() || ids.back() != kEnd) ids.push_back(kEnd);
+  std::vector<int64_t> ids = state_->encode(text);
+  append_end(ids);
   return ids;
 }
 
 Tokens Tokenizer::encode_batch(const std::vector<std::string>& texts, int64_t max_length) const {
-  PIXART_CHECK(max_length >= 1);
-  const int64_t count = int64_t(texts.size());
-  Tokens tokens{at::zeros({count, max_length}, at::kLong), at::zeros({count, max_length}, at::kLong), {}};
+  PIXART_CHECK(max_length >= 1, "max_length {}", max_length);
+  const auto count = int64_t(texts.size());
+  Tokens tokens{
+      at::full({count, max_length}, kPadId, at::kLong), at::zeros({count, max_length}, at::kLong), {}};
   for (int64_t row = 0; row < count; ++row) {
-    auto ids = encode(texts[size_t(row)]);
-    tokens.uncut.push_back(int64_t(ids.size()));
-    if (int64_t(ids.size()) > max_length) {
-      ids.resize(size_t(max_length));
-      ids.back() = kEnd;
-    }
+    std::vector<int64_t> ids = state_->encode(texts[size_t(row)]);
+    std::vector<int64_t> whole = ids;
+    append_end(whole);
+    tokens.uncut.push_back(int64_t(whole.size()));
+    if (int64_t(ids.size()) >= max_length) ids.resize(size_t(max_length - 1));
+    append_end(ids);
     std::copy(ids.begin(), ids.end(), tokens.ids.data_ptr<int64_t>() + row * max_length);
     std::fill_n(tokens.mask.data_ptr<int64_t>() + row * max_length, ids.size(), 1);
   }
   return tokens;
-}
-
-namespace {
-
-class Captions : public sentencepiece::SentenceIterator {
- public:
-  explicit Captions(const std::vector<std::string>& texts) : texts_(texts) {}
-  bool done() const override { return at_ >= texts_.size(); }
-  void Next() override { ++at_; }
-  const std::string& value() const override { return texts_[at_]; }
-  sentencepiece::util::Status status() const override { return {}; }
-
- private:
-  const std::vector<std::string>& texts_;
-  size_t at_ = 0;
-};
-
-}  // namespace
-
-void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces, const fs::path& path) {
-  std::string model;
-  Captions captions(texts);
-  const std::string options = fmt::format(
-      "--model_type=unigram --vocab_size={} --hard_vocab_limit=false --pad_id={} --eos_id={} --unk_id={} --bos_id=-1 --num_threads=1 "
-      "--minloglevel=2 --character_coverage=1.0 --shuffle_input_sentence=false", max_pieces, kPad, kEnd, kUnknown);
-  const auto status = sentencepiece::SentencePieceTrainer::Train(options, &captions, &model);
-  if (!status.ok()) throw UserError(fmt::format("no tokenizer could be trained on {} captions: {}. Try a larger or smaller text_encoder.vocabulary.", texts.size(), status.ToString()));
-  write_file_atomically(path, model);
 }
 
 }  // namespace pixart::text

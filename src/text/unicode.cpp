@@ -14,7 +14,8 @@ namespace {
 constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kCapitalSigma = 0x3A3, kSmallSigma = 0x3C3, kFinalSigma = 0x3C2, kCapitalDottedI = 0x130;
 
-// How many bytes from `at` are the well-formed character there (`valid`), or its longest well-formed beginning.
+// How many bytes from `at` are the well-formed character there (`valid`), or its longest well-formed
+// beginning.
 struct Extent {
   size_t length = 1;
   bool valid = false;
@@ -34,15 +35,36 @@ Extent extent_at(std::string_view bytes, size_t at) {
   return {length, true};
 }
 
+// utf8proc sorts the marks on one letter in quadratic time; hostile text has no more than this many sorted at
+// once.
+constexpr int kMaxMarks = 1000;
+
 std::string normalized(std::string_view text, int options) {
-  if (is_ascii(text)) return std::string(text);
   utf8proc_uint8_t* result = nullptr;
-  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), utf8proc_ssize_t(text.size()),
-                                   &result, utf8proc_option_t(options | UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), utf8proc_ssize_t(text.size()),
+                   &result, utf8proc_option_t(options | UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   PIXART_CHECK(length >= 0, "utf8proc: {}", utf8proc_errmsg(length));
   std::string copy(reinterpret_cast<char*>(result), size_t(length));
   std::free(result);
   return copy;
+}
+
+std::string normalized_in_parts(std::string_view text, int options) {
+  if (is_ascii(text)) return std::string(text);
+  std::string result;
+  size_t done = 0;
+  int num_marks = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t start = at;
+    const auto c = utf8proc_int32_t(next_code_point(text, at));
+    num_marks = c >= 0x300 && utf8proc_get_property(c)->combining_class != 0 ? num_marks + 1 : 0;
+    if (num_marks <= kMaxMarks) continue;
+    result += normalized(text.substr(done, start - done), options);
+    done = start;
+    num_marks = 1;
+  }
+  return result += normalized(text.substr(done), options);
 }
 
 // Whether the capital sigma at [at, at + 2) ends a word, by Unicode's Final_Sigma as CPython evaluates it.
@@ -120,7 +142,8 @@ bool is_ascii(std::string_view text) {
 
 bool is_space(char32_t c) {
   return (c >= 0x9 && c <= 0xD) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+         (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
+         c == 0x3000;
 }
 
 std::string_view strip_left(std::string_view text) {
@@ -162,7 +185,7 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-std::string nfc(std::string_view text) { return normalized(text, 0); }
-std::string nfkc(std::string_view text) { return normalized(text, UTF8PROC_COMPAT); }
+std::string nfc(std::string_view text) { return normalized_in_parts(text, 0); }
+std::string nfkc(std::string_view text) { return normalized_in_parts(text, UTF8PROC_COMPAT); }
 
 }  // namespace pixart::text

@@ -48,8 +48,8 @@ class EightSamples : public Objective {
   at::Tensor latents_, captions_;
 };
 
-struct Setup {
-  explicit Setup(TrainerConfig config, bool fixed_noise = false)
+struct Session {
+  explicit Session(TrainerConfig config, bool fixed_noise = false)
       : model(nn::Scope(state), kTiny), objective(model, fixed_noise) {
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
     trainer = std::make_unique<Trainer>(std::move(config), state, objective);
@@ -73,15 +73,15 @@ TrainerConfig config_of(int64_t steps, int64_t batch, int64_t micro) {
 }
 
 TEST(Training, OverfitsOneBatchOfEight) {
-  Setup setup(config_of(600, 8, 8), /*fixed_noise=*/true);
-  const double first = setup.trainer->train_step().loss.item<double>();
+  Session session(config_of(600, 8, 8), /*fixed_noise=*/true);
+  const double first = session.trainer->train_step().loss.item<double>();
   double last = first;
-  while (setup.trainer->step() < 600) last = setup.trainer->train_step().loss.item<double>();
+  while (session.trainer->step() < 600) last = session.trainer->train_step().loss.item<double>();
   EXPECT_LT(last, 0.1 * first) << "from " << first << " to " << last;
 }
 
 TEST(Training, MicroBatchesGiveTheSameStep) {
-  Setup whole(config_of(5, 8, 8)), split(config_of(5, 8, 2));
+  Session whole(config_of(5, 8, 8)), split(config_of(5, 8, 2));
   for (int step = 0; step < 5; ++step) {
     const double a = whole.trainer->train_step().loss.item<double>(), b = split.trainer->train_step().loss.item<double>();
     EXPECT_NEAR(a, b, 2e-6 * std::abs(a));  // other order of float sums
@@ -90,12 +90,12 @@ TEST(Training, MicroBatchesGiveTheSameStep) {
 }
 
 TEST(Training, EverySampleOncePerEpoch) {
-  Setup setup(config_of(4, 6, 3));  // 24 samples: three epochs of eight, straddling steps
-  while (setup.trainer->step() < 4) setup.trainer->train_step();
-  ASSERT_EQ(setup.objective.seen.size(), 24u);
+  Session session(config_of(4, 6, 3));  // 24 samples: three epochs of eight, straddling steps
+  while (session.trainer->step() < 4) session.trainer->train_step();
+  ASSERT_EQ(session.objective.seen.size(), 24u);
   std::vector<std::vector<int64_t>> epochs;
   for (size_t epoch = 0; epoch < 3; ++epoch) {
-    std::vector<int64_t> rows(setup.objective.seen.begin() + int64_t(epoch * 8), setup.objective.seen.begin() + int64_t(epoch * 8 + 8));
+    std::vector<int64_t> rows(session.objective.seen.begin() + int64_t(epoch * 8), session.objective.seen.begin() + int64_t(epoch * 8 + 8));
     epochs.push_back(rows);
     std::sort(rows.begin(), rows.end());
     EXPECT_EQ(rows, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
@@ -106,26 +106,26 @@ TEST(Training, EverySampleOncePerEpoch) {
 TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
   auto config = config_of(10, 8, 8);
   config.lr_schedule.warmup_steps = 0;
-  Setup setup(config);
-  setup.trainer->train_step();
-  setup.objective.poison_step = 1;
-  const auto state = setup.trainer->state();
+  Session session(config);
+  session.trainer->train_step();
+  session.objective.poison_step = 1;
+  const auto state = session.trainer->state();
   const at::Tensor values = state.values.clone(), ema = state.ema.clone(), moment = state.optimizer->exp_avg.clone();
-  EXPECT_TRUE(setup.trainer->train_step().skipped);
+  EXPECT_TRUE(session.trainer->train_step().skipped);
   EXPECT_TRUE(at::equal(values, state.values));
   EXPECT_TRUE(at::equal(ema, state.ema));
   EXPECT_TRUE(at::equal(moment, state.optimizer->exp_avg));
-  EXPECT_FALSE(setup.trainer->train_step().skipped);
+  EXPECT_FALSE(session.trainer->train_step().skipped);
   EXPECT_FALSE(at::equal(values, state.values));
 }
 
 TEST(Training, GivesUpBeyondTheBudgetOfBadSteps) {
   auto config = config_of(10, 8, 8);
   config.max_skipped = 0;
-  Setup setup(config);
-  setup.objective.poison_step = 0;
+  Session session(config);
+  session.objective.poison_step = 0;
   try {
-    setup.trainer->train_step();
+    session.trainer->train_step();
     FAIL() << "no error";
   } catch (const UserError& error) {
     EXPECT_EQ(error.code(), ExitCode::kNumerics);
@@ -154,20 +154,20 @@ TEST(Training, DropoutShareAndTimestepsAreAsConfigured) {
 
 TEST(Training, AverageFollowsTheWeights) {
   auto config = config_of(30, 8, 8);
-  Setup setup(config);
-  at::Tensor want = setup.trainer->state().values.clone();
+  Session session(config);
+  at::Tensor want = session.trainer->state().values.clone();
   nn::StateDict average;
   const models::PixArt model(nn::Scope(average), kTiny);
-  setup.trainer->bind_average(average);
+  session.trainer->bind_average(average);
   for (int step = 0; step < 30; ++step) {
-    setup.trainer->train_step();
-    want = 0.9 * want + 0.1 * setup.trainer->state().values;
+    session.trainer->train_step();
+    want = 0.9 * want + 0.1 * session.trainer->state().values;
   }
-  EXPECT_TRUE(at::allclose(want, setup.trainer->state().ema, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(want, session.trainer->state().ema, 1e-5, 1e-6));
   const at::Tensor bound = average.get("blocks.0.attn.qkv.weight");
-  EXPECT_FALSE(at::equal(bound, setup.state.get("blocks.0.attn.qkv.weight")));
-  EXPECT_TRUE(at::allclose(bound, setup.state.get("blocks.0.attn.qkv.weight"), 0.5, 0.05));
-  EXPECT_EQ(bound.storage().data(), setup.trainer->state().ema.storage().data());  // a view, no copy
+  EXPECT_FALSE(at::equal(bound, session.state.get("blocks.0.attn.qkv.weight")));
+  EXPECT_TRUE(at::allclose(bound, session.state.get("blocks.0.attn.qkv.weight"), 0.5, 0.05));
+  EXPECT_EQ(bound.storage().data(), session.trainer->state().ema.storage().data());  // a view, no copy
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // The class-to-text re-parameterisation: a trained DiT becomes the start of a PixArt (arXiv 2310.00426, 2.3).
-// With W_i, b_i the adaLN layers of the DiT, e its timestep MLP at t = 500 without class embedding, a =
-// SiLU(e):
+// With W_i, b_i the adaLN layers of the DiT, e its timestep MLP at t = 500 without class embedding, and
+// a = SiLU(e):
 //   t_block.1                     := W, b = the mean of W_i, b_i (or block k's)
 //   blocks.i.scale_shift_table    := reshape(W_i a + b_i - (W a + b), (6, D))
 //   final_layer.scale_shift_table := reshape(W_f a + b_f, (2, D)) - e
@@ -32,8 +32,8 @@ struct ReparameterizeOptions {
 // One line per tensor of either side; refuses (UserError) if a tensor of either side is unaccounted for.
 std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, const nn::StateDict& pixart);
 
-// Fills `target` from the DiT. Both were built with their configs; hidden size, depth, heads, patch must
-// agree.
+// Fills `target` from the DiT. Both were built with their configs; width, depth, heads and patch must agree.
+// Throws UserError before anything is written.
 std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models::DitConfig& dit_config,
                                           nn::StateDict& target, const models::PixArtConfig& target_config,
                                           const ReparameterizeOptions& options);

@@ -1,5 +1,6 @@
 // The demo's world: one object on a plain background, drawn with anti-aliased signed distances, with a dense
-// caption ("a red circle on a white background"), a compositional split, and a judge that reads pictures back.
+// caption ("a red circle on a white background"), a compositional split, and a judge that reads pictures
+// back.
 #pragma once
 #include <cstdint>
 #include <string>

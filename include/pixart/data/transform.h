@@ -21,17 +21,20 @@ Image resize_short_side(const Image& image, int size, Filter filter = Filter::kB
 // int(side * target / own), as the official multi-scale loader does before its centre crop.
 Image resize_to_cover(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
-// Shorter side to `size` (other side int(size * long / short)), then centre crop (torchvision rounding) to size x size.
+// Shorter side to `size` (other side int(size * long / short)), then centre crop (torchvision rounding) to
+// size x size.
 Image resize_and_crop(const Image& image, int size, Filter filter = Filter::kBicubic);
 
-at::Tensor to_tensor(const Image& image);   // [3, H, W] float32, u / 127.5 - 1
-Image to_image(const at::Tensor& tensor);  // [3, H, W] in [-1, 1] -> 8 bit, clamp(round(127.5 x + 127.5)); NaN is 0
+at::Tensor to_tensor(const Image& image);  // [3, H, W] float32, u / 127.5 - 1
+Image to_image(
+    const at::Tensor& tensor);  // [3, H, W] in [-1, 1] -> 8 bit, clamp(round(127.5 x + 127.5)); NaN is 0
 
 // Images side by side on white, `columns` per row, `gap` pixels apart, each enlarged `scale` times (nearest).
 Image make_grid(const std::vector<Image>& images, int columns, int gap = 2, int scale = 1);
 
-// As make_grid, with one caption under each picture, drawn small, wrapped, and cut after a few lines. Characters
-// outside ASCII show as '?'.
-Image make_captioned_grid(const std::vector<Image>& images, const std::vector<std::string>& captions, int columns, int scale = 1);
+// As make_grid, with one caption under each picture, drawn small, wrapped, and cut after a few lines.
+// Characters outside ASCII show as '?'.
+Image make_captioned_grid(const std::vector<Image>& images, const std::vector<std::string>& captions,
+                          int columns, int scale = 1);
 
 }  // namespace pixart::data

@@ -56,8 +56,8 @@ class Dit {
 // and output. Narrow models need a larger embedder_std than the published one.
 struct TransformerInit {
   uint64_t seed = 0;
-  std::optional<double> embedder_std;  // of the timestep MLP and (PixArt) caption projection; unset: 0.02 as
-                                       // published; 0: 1/sqrt(fan_in)
+  // Of the timestep MLP and (PixArt) caption projection; unset: 0.02 as published; 0: 1/sqrt(fan_in).
+  std::optional<double> embedder_std;
 };
 void initialize(nn::StateDict& state, const DitConfig& config, const TransformerInit& init);
 

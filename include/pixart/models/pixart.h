@@ -33,10 +33,9 @@ PixArtConfig pixart_preset(const std::string& name);
 std::vector<std::string> pixart_preset_names();
 
 struct TextCondition {
-  at::Tensor caption;  // [B, T, caption_channels]
-  at::Tensor mask;     // [B, T], 1 = keep; undefined: all tokens
-  at::Tensor
-      drop;  // [B] bool or int: 1 = features replaced by the null caption, own mask kept; may be undefined
+  at::Tensor caption;       // [B, T, caption_channels]
+  at::Tensor mask;          // [B, T], 1 = keep; undefined: all tokens
+  at::Tensor drop;          // [B], 1 = the null caption's features, own mask kept; may be undefined
   at::Tensor image_size;    // multi_scale: [B, 2] height, width in pixels
   at::Tensor aspect_ratio;  // multi_scale: [B, 1]
 };

@@ -66,7 +66,8 @@ void drop_tied_copy(std::map<std::string, at::Tensor>& tensors, const fs::path& 
   const auto copy = tensors.find(kTiedEmbedding);
   if (copy == tensors.end()) return;
   const auto [original, was_absent] = tensors.emplace(kEmbedding, copy->second);
-  if (!was_absent && !at::equal(original->second, copy->second)) {
+  const at::Tensor &a = original->second, &b = copy->second;
+  if (!was_absent && (a.scalar_type() != b.scalar_type() || !at::equal(a, b))) {
     throw UserError(fmt::format(
         "{}: {} and {} differ; a T5 v1.1 encoder has one embedding. Is this another kind of model?",
         folder.string(), kEmbedding, kTiedEmbedding));

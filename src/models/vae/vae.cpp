@@ -167,8 +167,8 @@ struct Decoder {
   }
 };
 
-// As the convolutions want it. Measured on two CPU cores, a training step of the demo's autoencoder is 10 to
-// 20 % faster with the channels last, nearest-neighbour upsampling 10 times.
+// As the CPU's convolutions want it: with the channels last, a training step of the demo's autoencoder takes
+// 8 % less processor time (1.12 s against 1.22 s on one core, 64 pictures).
 at::Tensor arranged(const at::Tensor& picture, const at::Tensor& weight) {
   const auto format = weight.is_cpu() ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
   return picture.to(weight.scalar_type()).contiguous(format);

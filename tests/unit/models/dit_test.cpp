@@ -77,13 +77,16 @@ TEST(Dit, AnotherGridNeedsOtherPositions) {
 }
 
 TEST(Dit, RunsInBfloat16) {
-  const Tiny wide;
-  nn::StateDict state({.dtype = at::kBFloat16});
-  const Dit model(nn::Scope(state), kTiny);
-  nn::copy_state(state, wide.state);
-  const at::Tensor got = model.forward(wide.latent, wide.timestep, wide.label).to(at::kFloat);
-  // 8 bits of mantissa through some 20 roundings.
-  EXPECT_LT(relative_distance(got, wide.model.forward(wide.latent, wide.timestep, wide.label)), 0.05);
+  const DitConfig config{.input_size = 8, .hidden_size = 64, .depth = 2, .num_heads = 2, .num_classes = 3};
+  nn::StateDict wide_state, state({.dtype = at::kBFloat16});
+  const Dit wide(nn::Scope(wide_state), config), model(nn::Scope(state), config);
+  randomize(state, 0.1);
+  nn::copy_state(wide_state, state);
+  const at::Tensor latent = at::randn({3, 4, 8, 8}).to(at::kBFloat16);
+  const at::Tensor timestep = at::tensor({0.0, 333.25, 999.0}, at::kFloat), label = at::tensor({0, 3, 1});
+  EXPECT_LT(bfloat16_distance(model.forward(latent, timestep, label),
+                              wide.forward(latent.to(at::kFloat), timestep, label)),
+            kBfloat16Distance);
 }
 
 TEST(DitPreset, XL2HasThePublishedSize) {

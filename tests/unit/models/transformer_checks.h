@@ -1,6 +1,7 @@
 // What the tests of DiT and PixArt share.
 #pragma once
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -24,6 +25,7 @@ inline void check_gradients(const nn::StateDict& state, const std::function<at::
                             int64_t samples = 3) {
   constexpr double kStep = 1e-5, kAbsolute = 1e-8, kRelative = 1e-6;
   ASSERT_EQ(state.options().dtype, at::kDouble);
+  at::set_num_threads(1);  // models this small wait for a second thread longer than they compute
   auto parameters = state.trainable();
   for (auto& tensor : parameters) tensor.set_requires_grad(true);
   const at::Tensor output = forward();
@@ -55,5 +57,15 @@ inline void check_gradients(const nn::StateDict& state, const std::function<at::
 inline double relative_distance(const at::Tensor& got, const at::Tensor& want) {
   return ((got - want).abs().max() / want.abs().max()).item<double>();
 }
+
+// Root mean square of the difference between a bfloat16 model and the float32 model with the same (rounded)
+// weights, relative to the output's. A rounding to 8 bits is off by 2^-9 / sqrt(3) = 0.0011 (root mean
+// square); the two blocks of a test model have about 25 of them in a row, which add up like a random walk to
+// 0.006.
+inline double bfloat16_distance(const at::Tensor& narrow, const at::Tensor& wide) {
+  EXPECT_EQ(narrow.scalar_type(), at::kBFloat16);
+  return ((narrow.to(at::kFloat) - wide).norm() / wide.norm()).item<double>();
+}
+constexpr double kBfloat16Distance = 0.02;  // about three times that
 
 }  // namespace pixart::models

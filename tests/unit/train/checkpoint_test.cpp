@@ -30,8 +30,8 @@ class Line : public Objective {
   at::Tensor weight_, bias_, buffer_;
 };
 
-struct Setup {
-  Setup() : objective(state), trainer(config(), state, objective) {}
+struct Session {
+  Session() : objective(state), trainer(config(), state, objective) {}
   static TrainerConfig config() {
     TrainerConfig result;
     result.steps = 100;
@@ -53,17 +53,17 @@ class CheckpointTest : public ::testing::Test {
     folder_ = ::mkdtemp(pattern.data());
   }
   ~CheckpointTest() override { fs::remove_all(folder_); }
-  void save(Setup& setup) { save_checkpoint(folder_, setup.trainer, setup.state, {{"architecture", "line"}}, 1.5); }
+  void save(Session& session) { save_checkpoint(folder_, session.trainer, session.state, {{"architecture", "line"}}, 1.5); }
   fs::path folder_;
 };
 
 TEST_F(CheckpointTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
-  Setup whole;
+  Session whole;
   for (int i = 0; i < 20; ++i) whole.trainer.train_step();
-  Setup first;
+  Session first;
   for (int i = 0; i < 7; ++i) first.trainer.train_step();
   save(first);
-  Setup second;
+  Session second;
   EXPECT_EQ(load_checkpoint(newest_good_checkpoint(folder_)->folder, second.trainer, second.state), 1.5);
   EXPECT_EQ(second.trainer.step(), 7);
   for (int i = 7; i < 20; ++i) second.trainer.train_step();
@@ -73,9 +73,9 @@ TEST_F(CheckpointTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
 }
 
 TEST_F(CheckpointTest, EveryFlippedByteAndCutIsDetected) {
-  Setup setup;
-  setup.trainer.train_step();
-  save(setup);
+  Session session;
+  session.trainer.train_step();
+  save(session);
   const fs::path folder = newest_good_checkpoint(folder_)->folder;
   EXPECT_EQ(verify_checkpoint(folder), "");
   for (const char* name : {"model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"}) {
@@ -97,20 +97,20 @@ TEST_F(CheckpointTest, EveryFlippedByteAndCutIsDetected) {
 }
 
 TEST_F(CheckpointTest, FallsBackToTheOneBefore) {
-  Setup setup;
+  Session session;
   for (int i = 0; i < 3; ++i) {
-    setup.trainer.train_step();
-    save(setup);
+    session.trainer.train_step();
+    save(session);
   }
   fs::remove(list_checkpoints(folder_).back().folder / "manifest.json");
   EXPECT_EQ(newest_good_checkpoint(folder_)->step, 2);
 }
 
 TEST_F(CheckpointTest, PrunesAllButTheLastAndTheKept) {
-  Setup setup;
+  Session session;
   for (int i = 0; i < 6; ++i) {
-    setup.trainer.train_step();
-    save(setup);
+    session.trainer.train_step();
+    save(session);
   }
   fs::create_directories(folder_ / "step-00000009.old");  // not a checkpoint
   prune_checkpoints(folder_, 2, {3});
@@ -120,13 +120,13 @@ TEST_F(CheckpointTest, PrunesAllButTheLastAndTheKept) {
 }
 
 TEST_F(CheckpointTest, AnotherModelIsRefused) {
-  Setup setup;
-  setup.trainer.train_step();
-  save(setup);
+  Session session;
+  session.trainer.train_step();
+  save(session);
   nn::StateDict state;
   Line objective(state);
   state.add("more", {4});
-  Trainer trainer(Setup::config(), state, objective);
+  Trainer trainer(Session::config(), state, objective);
   EXPECT_THROW(load_checkpoint(newest_good_checkpoint(folder_)->folder, trainer, state), UserError);
 }
 
