@@ -6,7 +6,7 @@
 #include "fix_text.h"
 #include "html_entities.h"
 #include "html_text.h"
-#include "regex.h"
+#include "pcre_regex.h"
 #include "unicode.h"
 
 namespace pixart::text {

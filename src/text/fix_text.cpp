@@ -7,7 +7,7 @@
 
 #include "charmaps.h"
 #include "html_entities.h"
-#include "regex.h"
+#include "pcre_regex.h"
 #include "unicode.h"
 
 namespace pixart::text {

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "charmaps.h"
-#include "regex.h"
+#include "pcre_regex.h"
 #include "unicode.h"
 
 namespace pixart::text {

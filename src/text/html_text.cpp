@@ -4,7 +4,7 @@
 
 #include "html_entities.h"
 #include "html_soup.h"
-#include "regex.h"
+#include "pcre_regex.h"
 #include "unicode.h"
 
 namespace pixart::text {

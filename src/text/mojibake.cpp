@@ -3,7 +3,7 @@
 #include "charmaps.h"
 #include "fix_text.h"
 #include "mojibake_patterns.h"
-#include "regex.h"
+#include "pcre_regex.h"
 #include "unicode.h"
 
 namespace pixart::text {

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "pixart/base/error.h"
-#include "regex.h"
+#include "pcre_regex.h"
 
 namespace pixart::text {
 namespace {

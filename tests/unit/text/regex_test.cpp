@@ -1,4 +1,4 @@
-#include "regex.h"
+#include "pcre_regex.h"
 
 #include <gtest/gtest.h>
 
