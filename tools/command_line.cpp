@@ -15,9 +15,12 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "  pixart train configs/demo/scenes.yaml\n"
       "  pixart sample runs/demo \"a red circle on a white background\"\n"
       "  pixart COMMAND --help\n\n"
-      "Exit codes: 0 done, 70 internal error, 71 numbers not finite, 72 below a bar of the config, 73 run folder in use,\n"
-      "74 storage, 75 stopped on request after saving (start again to continue), 76 device, 78 config or input.");
-  for (auto* add : {add_train, add_sample, add_evaluate, add_inspect, add_doctor, add_config_reference}) add(app);
+      "Exit codes: 0 done, 70 internal error, 71 numbers not finite, 72 below a bar of the config, 73 run "
+      "folder in use,\n"
+      "74 storage, 75 stopped on request after saving (start again to continue), 76 device, 78 config or "
+      "input.");
+  for (auto* add : {add_train, add_sample, add_evaluate, add_inspect, add_doctor, add_config_reference})
+    add(app);
   app.parse(argc, argv);
 }
 
@@ -25,7 +28,8 @@ namespace {
 
 std::vector<std::string> command_names(const CLI::App& app) {
   std::vector<std::string> names;
-  for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  for (const auto* command : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(command->get_name());
   return names;
 }
 
@@ -41,12 +45,15 @@ std::vector<std::string> option_names(const CLI::App& command) {
 std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
   const CLI::App& place = chosen.empty() ? app : *chosen.front();
-  const std::string help = (chosen.empty() ? std::string("pixart") : "pixart " + place.get_name()) + " --help";
+  const std::string help =
+      (chosen.empty() ? std::string("pixart") : "pixart " + place.get_name()) + " --help";
   const auto unknown = app.remaining(true);
   if (unknown.empty()) return std::string(error.what()) + " See " + help + ".";
   const auto known = chosen.empty() ? command_names(app) : option_names(place);
-  const std::string kind = unknown.front().rfind("-", 0) == 0 ? "option" : (chosen.empty() ? "command" : "argument");
-  return "unknown " + kind + " '" + unknown.front() + "'." + did_you_mean(unknown.front(), known) + " See " + help + ".";
+  const std::string kind =
+      unknown.front().rfind("-", 0) == 0 ? "option" : (chosen.empty() ? "command" : "argument");
+  return "unknown " + kind + " '" + unknown.front() + "'." + did_you_mean(unknown.front(), known) + " See " +
+         help + ".";
 }
 
 }  // namespace pixart::tools

@@ -7,9 +7,11 @@
 namespace pixart::tools {
 
 void add_config_reference(CLI::App& app) {
-  auto* command = app.add_subcommand("config-reference", "Print the reference of every config key as Markdown (configs/README.md).");
+  auto* command = app.add_subcommand(
+      "config-reference", "Print the reference of every config key as Markdown (configs/README.md).");
   command->footer("Example:\n  pixart config-reference > configs/README.md");
-  command->callback([] { std::printf("%s", config::reference_markdown<train::RunConfig>("Run files").c_str()); });
+  command->callback(
+      [] { std::printf("%s", config::reference_markdown<train::RunConfig>("Run files").c_str()); });
 }
 
 }  // namespace pixart::tools

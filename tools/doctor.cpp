@@ -21,7 +21,9 @@ std::string gpu_state() {
 #ifdef PIXART_WITH_CUDA
   const std::string kernels = "kernels compiled for sm_80 and sm_90";
 #else
-  const std::string kernels = "built without CUDA kernels (no nvcc was found; install the CUDA toolkit and run scripts/build.sh again)";
+  const std::string kernels =
+      "built without CUDA kernels (no nvcc was found; install the CUDA toolkit and run scripts/build.sh "
+      "again)";
 #endif
   try {
     nn::select_device("cuda");
@@ -32,13 +34,16 @@ std::string gpu_state() {
 }
 
 std::string data_state(const char* folder, const char* package) {
-  return std::filesystem::exists(folder) ? std::string(folder) : std::string("not installed; for that demo: apt-get install ") + package;
+  return std::filesystem::exists(folder)
+             ? std::string(folder)
+             : std::string("not installed; for that demo: apt-get install ") + package;
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& app) {
-  auto* command = app.add_subcommand("doctor", "What this machine has, what is missing, and the command that mends it.");
+  auto* command =
+      app.add_subcommand("doctor", "What this machine has, what is missing, and the command that mends it.");
   command->footer("Example:\n  pixart doctor");
   command->callback([] {
     line("pixart", PIXART_VERSION);

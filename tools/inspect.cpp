@@ -28,7 +28,8 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 
 ordered_json describe(const fs::path& file, bool with_tensors) {
   const auto header = formats::read_safetensors_header(file);
-  ordered_json result = {{"file", file.string()}, {"bytes", header.file_bytes}, {"tensors", header.tensors.size()}};
+  ordered_json result = {
+      {"file", file.string()}, {"bytes", header.file_bytes}, {"tensors", header.tensors.size()}};
   int64_t numbers = 0;
   ordered_json by_dtype = ordered_json::object(), list = ordered_json::array();
   for (const auto& [name, info] : header.tensors) {
@@ -46,13 +47,17 @@ ordered_json describe(const fs::path& file, bool with_tensors) {
 }
 
 void print(const ordered_json& file) {
-  std::printf("%s: %zu tensors, %s numbers, %s\n", file["file"].get<std::string>().c_str(), file["tensors"].get<size_t>(),
-              with_thousands(file["numbers"].get<int64_t>()).c_str(), human_bytes(file["bytes"].get<uint64_t>()).c_str());
-  for (const auto& [dtype, count] : file["dtypes"].items()) std::printf("  %-8s %s numbers\n", dtype.c_str(), with_thousands(count.get<int64_t>()).c_str());
-  for (const auto& [key, value] : file["metadata"].items()) std::printf("  %s: %s\n", key.c_str(), value.get<std::string>().c_str());
+  std::printf("%s: %zu tensors, %s numbers, %s\n", file["file"].get<std::string>().c_str(),
+              file["tensors"].get<size_t>(), with_thousands(file["numbers"].get<int64_t>()).c_str(),
+              human_bytes(file["bytes"].get<uint64_t>()).c_str());
+  for (const auto& [dtype, count] : file["dtypes"].items())
+    std::printf("  %-8s %s numbers\n", dtype.c_str(), with_thousands(count.get<int64_t>()).c_str());
+  for (const auto& [key, value] : file["metadata"].items())
+    std::printf("  %s: %s\n", key.c_str(), value.get<std::string>().c_str());
   if (!file.contains("list")) return;
   for (const auto& tensor : file["list"])
-    std::printf("  %-60s %-5s %s\n", tensor["name"].get<std::string>().c_str(), tensor["dtype"].get<std::string>().c_str(),
+    std::printf("  %-60s %-5s %s\n", tensor["name"].get<std::string>().c_str(),
+                tensor["dtype"].get<std::string>().c_str(),
                 shape_text(tensor["shape"].get<std::vector<int64_t>>()).c_str());
 }
 
@@ -71,17 +76,22 @@ std::vector<fs::path> files_of(const fs::path& path) {
 
 void add_inspect(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand("inspect", "Show what a safetensors file, or a folder of them (a checkpoint), holds.");
+  auto* command = app.add_subcommand(
+      "inspect", "Show what a safetensors file, or a folder of them (a checkpoint), holds.");
   command->add_option("PATH", arguments->path, "file or folder")->required();
   command->add_flag("--tensors", arguments->tensors, "list every tensor");
   command->add_flag("--json", arguments->json, "print JSON");
   command->add_flag("--verify", arguments->verify, "check the hashes of a checkpoint folder");
-  command->footer("Examples:\n  pixart inspect model.safetensors --tensors\n  pixart inspect runs/demo/checkpoints/text/step-00000600 --verify");
+  command->footer(
+      "Examples:\n  pixart inspect model.safetensors --tensors\n  pixart inspect "
+      "runs/demo/checkpoints/text/step-00000600 --verify");
   command->callback([arguments] {
     ordered_json all = ordered_json::array();
     for (const auto& file : files_of(arguments->path)) all.push_back(describe(file, arguments->tensors));
-    if (arguments->json) std::printf("%s\n", all.dump(1).c_str());
-    else for (const auto& file : all) print(file);
+    if (arguments->json)
+      std::printf("%s\n", all.dump(1).c_str());
+    else
+      for (const auto& file : all) print(file);
     if (!arguments->verify) return;
     const std::string problem = train::verify_checkpoint(arguments->path);
     if (!problem.empty()) throw UserError(arguments->path + ": " + problem);

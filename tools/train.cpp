@@ -15,14 +15,25 @@ void add_train(CLI::App& app) {
     bool check = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand("train", "Run the stages of a run file; continues where the run folder stands.");
-  command->add_option("FILE", arguments->file, "run file (YAML); its keys are described in configs/README.md")->required();
-  command->add_option("--set", arguments->overrides, "override a key, e.g. --set seed=1 --set stages.text.steps=100")->allow_extra_args(false);
+  auto* command =
+      app.add_subcommand("train", "Run the stages of a run file; continues where the run folder stands.");
+  command->add_option("FILE", arguments->file, "run file (YAML); its keys are described in configs/README.md")
+      ->required();
+  command
+      ->add_option("--set", arguments->overrides,
+                   "override a key, e.g. --set seed=1 --set stages.text.steps=100")
+      ->allow_extra_args(false);
   command->add_option("--stage", arguments->options.only_stage, "run only this stage");
-  command->add_option("--allow-change", arguments->options.allowed_changes, "let this key differ from the run that is continued")->allow_extra_args(false);
+  command
+      ->add_option("--allow-change", arguments->options.allowed_changes,
+                   "let this key differ from the run that is continued")
+      ->allow_extra_args(false);
   command->add_flag("--check", arguments->check, "only read and check the file");
-  command->footer("Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second --set seed=1\n"
-                  "Stop with Ctrl-C or SIGTERM: the state is saved, the exit code is 75, and the same command continues.");
+  command->footer(
+      "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "
+      "--set seed=1\n"
+      "Stop with Ctrl-C or SIGTERM: the state is saved, the exit code is 75, and the same command "
+      "continues.");
   command->callback([arguments] {
     const auto config = train::read_run_config(arguments->file, arguments->overrides);
     if (arguments->check) return log::info("{} is a valid run file", arguments->file);

@@ -41,7 +41,7 @@ struct StorageSpec {
   uint64_t bytes = 0;    // at most those of the file
 };
 
-// A view of a storage, proven to lie inside it.
+// A view of a storage, proven to lie inside it unless it has no elements.
 struct TensorSpec {
   size_t storage = 0;  // in PickleGraph::storages
   at::ScalarType dtype = at::kByte;

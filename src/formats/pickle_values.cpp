@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <set>
 
 #include "dtypes.h"
@@ -107,7 +108,8 @@ const at::Tensor& ValueMaker::storage(size_t number) {
 
 at::Tensor ValueMaker::make_tensor(const TensorSpec& spec) {
   at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(spec.dtype));
-  return tensor.set_(storage(spec.storage).storage(), spec.offset, spec.sizes, spec.strides);
+  const bool is_empty = std::find(spec.sizes.begin(), spec.sizes.end(), 0) != spec.sizes.end();
+  return tensor.set_(storage(spec.storage).storage(), is_empty ? 0 : spec.offset, spec.sizes, spec.strides);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "pixart/base/error.h"
 #include "pcre_regex.h"
+#include "pixart/base/error.h"
 
 namespace pixart::text {
 namespace {

@@ -26,7 +26,8 @@ std::vector<std::string> trainable_names(const nn::StateDict& model) {
 }
 
 // The model's tensors with the trainable ones replaced by views of `flat`.
-std::vector<formats::NamedTensor> named_views(const nn::StateDict& model, const std::vector<at::Tensor>& views) {
+std::vector<formats::NamedTensor> named_views(const nn::StateDict& model,
+                                              const std::vector<at::Tensor>& views) {
   std::vector<formats::NamedTensor> result;
   size_t next = 0;
   for (const auto& parameter : model.items())
@@ -38,21 +39,25 @@ std::vector<formats::NamedTensor> optimizer_tensors(Trainer& trainer, const nn::
   const auto state = trainer.state();
   const auto names = trainable_names(model);
   std::vector<formats::NamedTensor> result;
-  for (const auto& [key, flat] : {std::pair{"exp_avg", state.optimizer->exp_avg}, std::pair{"exp_avg_sq", state.optimizer->exp_avg_sq}}) {
+  for (const auto& [key, flat] : {std::pair{"exp_avg", state.optimizer->exp_avg},
+                                  std::pair{"exp_avg_sq", state.optimizer->exp_avg_sq}}) {
     const auto views = trainer.views(flat);
     for (size_t i = 0; i < names.size(); ++i) result.push_back({std::string(key) + "." + names[i], views[i]});
   }
   return result;
 }
 
-void copy_into_views(const std::vector<at::Tensor>& views, const std::vector<std::string>& names, const std::string& prefix,
-                     const std::map<std::string, at::Tensor>& tensors, const fs::path& file) {
+void copy_into_views(const std::vector<at::Tensor>& views, const std::vector<std::string>& names,
+                     const std::string& prefix, const std::map<std::string, at::Tensor>& tensors,
+                     const fs::path& file) {
   Problems problems;
   for (size_t i = 0; i < names.size(); ++i) {
     const auto found = tensors.find(prefix + names[i]);
-    if (found == tensors.end()) problems.add("tensor " + prefix + names[i] + " is missing");
+    if (found == tensors.end())
+      problems.add("tensor " + prefix + names[i] + " is missing");
     else if (found->second.sizes() != views[i].sizes())
-      problems.add(fmt::format("tensor {} has {} numbers, the model has {}", prefix + names[i], found->second.numel(), views[i].numel()));
+      problems.add(fmt::format("tensor {} has {} numbers, the model has {}", prefix + names[i],
+                               found->second.numel(), views[i].numel()));
   }
   problems.throw_if_any(file.string() + " does not fit the configured model");
   for (size_t i = 0; i < names.size(); ++i) at::Tensor(views[i]).copy_(tensors.at(prefix + names[i]));
@@ -69,7 +74,8 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& stage_folder) {
   for (const auto& entry : fs::directory_iterator(stage_folder)) {
     std::smatch match;
     const std::string name = entry.path().filename();
-    if (entry.is_directory() && std::regex_match(name, match, pattern)) result.push_back({entry.path(), std::stoll(match[1])});
+    if (entry.is_directory() && std::regex_match(name, match, pattern))
+      result.push_back({entry.path(), std::stoll(match[1])});
   }
   std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.step < b.step; });
   return result;
@@ -78,12 +84,15 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& stage_folder) {
 std::string verify_checkpoint(const fs::path& folder) {
   try {
     const json manifest = json::parse(read_file(folder / "manifest.json"));
-    if (manifest.at("format_version").get<int>() > kFormatVersion) return "it was written by a newer version of pixart";
+    if (manifest.at("format_version").get<int>() > kFormatVersion)
+      return "it was written by a newer version of pixart";
     for (const auto& [name, entry] : manifest.at("files").items()) {
       const fs::path file = folder / name;
       if (!fs::exists(file)) return name + " is missing";
-      if (fs::file_size(file) != entry.at("bytes").get<uint64_t>()) return name + " has another size than when it was saved";
-      if (formats::sha256_of_file(file) != entry.at("sha256").get<std::string>()) return name + " was changed since it was saved (SHA-256 differs)";
+      if (fs::file_size(file) != entry.at("bytes").get<uint64_t>())
+        return name + " has another size than when it was saved";
+      if (formats::sha256_of_file(file) != entry.at("sha256").get<std::string>())
+        return name + " was changed since it was saved (SHA-256 differs)";
     }
     return "";
   } catch (const std::exception& error) {
@@ -96,7 +105,8 @@ std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder) {
   for (auto candidate = all.rbegin(); candidate != all.rend(); ++candidate) {
     const std::string problem = verify_checkpoint(candidate->folder);
     if (problem.empty()) return *candidate;
-    log::warning("checkpoint {} is not used: {}. Falling back to the one before.", candidate->folder.string(), problem);
+    log::warning("checkpoint {} is not used: {}. Falling back to the one before.", candidate->folder.string(),
+                 problem);
   }
   return std::nullopt;
 }
@@ -106,10 +116,15 @@ void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::S
   const auto state = trainer.state();
   create_folders(stage_folder);
   StagedFolder staged(stage_folder / folder_name(*state.step));
-  formats::save_safetensors(staged.path() / "model.safetensors", named_views(model, trainer.views(state.values)), metadata);
-  formats::save_safetensors(staged.path() / "ema.safetensors", named_views(model, trainer.views(state.ema)), metadata);
+  formats::save_safetensors(staged.path() / "model.safetensors",
+                            named_views(model, trainer.views(state.values)), metadata);
+  formats::save_safetensors(staged.path() / "ema.safetensors", named_views(model, trainer.views(state.ema)),
+                            metadata);
   formats::save_safetensors(staged.path() / "optimizer.safetensors", optimizer_tensors(trainer, model), {});
-  const json saved = {{"step", *state.step}, {"optimizer_steps", state.optimizer->steps}, {"skipped", *state.skipped}, {"seconds", seconds}};
+  const json saved = {{"step", *state.step},
+                      {"optimizer_steps", state.optimizer->steps},
+                      {"skipped", *state.skipped},
+                      {"seconds", seconds}};
   write_file_atomically(staged.path() / "state.json", saved.dump(1) + "\n");
 
   json manifest = {{"format_version", kFormatVersion}, {"step", *state.step}, {"files", json::object()}};
@@ -129,8 +144,10 @@ double load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& 
   const auto state = trainer.state();
   const auto names = trainable_names(model);
   copy_into_views(trainer.views(state.ema), names, "", average.tensors, folder / "ema.safetensors");
-  copy_into_views(trainer.views(state.optimizer->exp_avg), names, "exp_avg.", optimizer.tensors, folder / "optimizer.safetensors");
-  copy_into_views(trainer.views(state.optimizer->exp_avg_sq), names, "exp_avg_sq.", optimizer.tensors, folder / "optimizer.safetensors");
+  copy_into_views(trainer.views(state.optimizer->exp_avg), names, "exp_avg.", optimizer.tensors,
+                  folder / "optimizer.safetensors");
+  copy_into_views(trainer.views(state.optimizer->exp_avg_sq), names, "exp_avg_sq.", optimizer.tensors,
+                  folder / "optimizer.safetensors");
   const json saved = json::parse(read_file(folder / "state.json"));
   *state.step = saved.at("step").get<int64_t>();
   *state.skipped = saved.at("skipped").get<int64_t>();
@@ -138,7 +155,8 @@ double load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& 
   return saved.at("seconds").get<double>();
 }
 
-void prune_checkpoints(const fs::path& stage_folder, int64_t keep_last, const std::vector<int64_t>& keep_steps) {
+void prune_checkpoints(const fs::path& stage_folder, int64_t keep_last,
+                       const std::vector<int64_t>& keep_steps) {
   const auto all = list_checkpoints(stage_folder);
   for (size_t i = 0; i + size_t(keep_last) < all.size(); ++i) {
     if (std::find(keep_steps.begin(), keep_steps.end(), all[i].step) != keep_steps.end()) continue;

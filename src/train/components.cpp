@@ -29,7 +29,8 @@ std::string folder_fingerprint(const fs::path& folder) {
     std::string tail(size_t(std::min(size, kEnd)), '\0');
     stream.seekg(std::streamoff(size - tail.size()));
     stream.read(tail.data(), std::streamsize(tail.size()));
-    all += fmt::format("{} {} {} {}\n", fs::relative(file, folder).string(), size, formats::sha256(end), formats::sha256(tail));
+    all += fmt::format("{} {} {} {}\n", fs::relative(file, folder).string(), size, formats::sha256(end),
+                       formats::sha256(tail));
   }
   return formats::sha256(all);
 }
@@ -48,7 +49,9 @@ LatentCodec::LatentCodec(models::LoadedVae loaded, std::string fingerprint)
 }
 
 at::Tensor LatentCodec::normalize(const at::Tensor& sample) const { return (sample - mean_) * scale_; }
-at::Tensor LatentCodec::decode(const at::Tensor& latent) const { return loaded_.vae->decode(latent / scale_ + mean_); }
+at::Tensor LatentCodec::decode(const at::Tensor& latent) const {
+  return loaded_.vae->decode(latent / scale_ + mean_);
+}
 
 models::VaeConfig configured_vae(const AutoencoderConfig& config) {
   models::VaeConfig result;
@@ -66,21 +69,30 @@ fs::path autoencoder_folder(const RunConfig& config) {
 LatentCodec load_codec(const RunConfig& config, at::Device device) {
   const fs::path folder = autoencoder_folder(config);
   if (!fs::exists(folder / "config.json")) {
-    throw UserError(fmt::format("no autoencoder in {}: set autoencoder.path to a diffusers folder (config.json and weights), or put a stage "
-                                "with objective autoencoder first.", folder.string()));
+    throw UserError(
+        fmt::format("no autoencoder in {}: set autoencoder.path to a diffusers folder (config.json and "
+                    "weights), or put a stage "
+                    "with objective autoencoder first.",
+                    folder.string()));
   }
   return {models::load_vae(folder, device), folder_fingerprint(folder)};
 }
 
-CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, const TextEncoderConfig& config, std::string fingerprint)
-    : encoder_(std::move(encoder)), tokenizer_(std::move(tokenizer)), max_tokens_(config.max_tokens), clean_(config.clean_captions) {
-  fingerprint_ = formats::sha256(fmt::format("{} tokens={} clean={} dtype={}", fingerprint, max_tokens_, clean_, config.dtype));
+CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
+                               const TextEncoderConfig& config, std::string fingerprint)
+    : encoder_(std::move(encoder)),
+      tokenizer_(std::move(tokenizer)),
+      max_tokens_(config.max_tokens),
+      clean_(config.clean_captions) {
+  fingerprint_ = formats::sha256(
+      fmt::format("{} tokens={} clean={} dtype={}", fingerprint, max_tokens_, clean_, config.dtype));
 }
 
 EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
   at::NoGradGuard no_grad;
   std::vector<std::string> cleaned;
-  for (const auto& caption : captions) cleaned.push_back(clean_ ? text::clean_caption_twice(caption) : text::plain_caption(caption));
+  for (const auto& caption : captions)
+    cleaned.push_back(clean_ ? text::clean_caption_twice(caption) : text::plain_caption(caption));
   const auto tokens = tokenizer_.encode_batch(cleaned, max_tokens_);
   const auto device = encoder_.state->options().device;
   const at::Tensor mask = tokens.mask.to(device);
@@ -94,8 +106,12 @@ void make_random_encoder(const RunConfig& config, const std::vector<std::string>
   const auto& settings = config.text_encoder;
   const fs::path folder = RunFolder{config.run}.text_encoder();
   std::vector<std::string> cleaned;
-  for (const auto& caption : captions) cleaned.push_back(settings.clean_captions ? text::clean_caption_twice(caption) : text::plain_caption(caption));
-  if (cleaned.empty()) throw UserError("no source of this run has captions, so no tokenizer can be made: set text_encoder.path.");
+  for (const auto& caption : captions)
+    cleaned.push_back(settings.clean_captions ? text::clean_caption_twice(caption)
+                                              : text::plain_caption(caption));
+  if (cleaned.empty())
+    throw UserError(
+        "no source of this run has captions, so no tokenizer can be made: set text_encoder.path.");
   StagedFolder staged(folder);
   text::train_tokenizer(cleaned, settings.vocabulary, staged.path() / "spiece.model");
   models::T5Config t5;
@@ -110,13 +126,14 @@ void make_random_encoder(const RunConfig& config, const std::vector<std::string>
   models::initialize(state, t5, uint64_t(config.seed), settings.position_bias_std);
   models::save_t5(staged.path(), encoder, state);
   staged.commit();
-  log::info("text encoder: {} layers of width {}, fixed random weights, {} tokens known ({})", t5.num_layers, t5.d_model, t5.vocab_size,
-            folder.string());
+  log::info("text encoder: {} layers of width {}, fixed random weights, {} tokens known ({})", t5.num_layers,
+            t5.d_model, t5.vocab_size, folder.string());
 }
 
 }  // namespace
 
-CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device, const std::vector<std::string>& captions) {
+CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
+                                    const std::vector<std::string>& captions) {
   const auto& settings = config.text_encoder;
   const fs::path folder = settings.path ? *settings.path : RunFolder{config.run}.text_encoder();
   if (!settings.path && !fs::exists(folder / "config.json")) make_random_encoder(config, captions);
@@ -125,7 +142,8 @@ CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device, 
 }
 
 TransformerSize transformer_size(const TransformerConfig& config) {
-  TransformerSize size{.patch_size = 0, .hidden_size = 0, .depth = 0, .num_heads = 0, .mlp_ratio = config.mlp_ratio};
+  TransformerSize size{
+      .patch_size = 0, .hidden_size = 0, .depth = 0, .num_heads = 0, .mlp_ratio = config.mlp_ratio};
   if (config.preset) {
     const auto dit = models::dit_preset("DiT-" + *config.preset);
     return {dit.patch_size, dit.hidden_size, dit.depth, dit.num_heads, dit.mlp_ratio};
@@ -142,15 +160,17 @@ namespace {
 int64_t latent_side(const StageConfig& stage, const models::VaeConfig& vae, int64_t patch_size) {
   const int64_t unit = vae.downscale() * patch_size;
   if (stage.resolution % unit != 0) {
-    throw UserError(fmt::format("stage {}: resolution {} is no multiple of {} (the autoencoder's factor {} times the patch {}).", stage.name,
-                                stage.resolution, unit, vae.downscale(), patch_size));
+    throw UserError(fmt::format(
+        "stage {}: resolution {} is no multiple of {} (the autoencoder's factor {} times the patch {}).",
+        stage.name, stage.resolution, unit, vae.downscale(), patch_size));
   }
   return stage.resolution / vae.downscale();
 }
 
 }  // namespace
 
-models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae, int64_t num_classes) {
+models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
+                             int64_t num_classes) {
   const auto size = transformer_size(run.transformer);
   models::DitConfig result;
   result.input_size = latent_side(stage, vae, size.patch_size);
@@ -164,7 +184,8 @@ models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, con
   return result;
 }
 
-models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae, int64_t caption_channels) {
+models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage,
+                                   const models::VaeConfig& vae, int64_t caption_channels) {
   const auto size = transformer_size(run.transformer);
   models::PixArtConfig result;
   result.input_size = latent_side(stage, vae, size.patch_size);

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr int64_t kJudgedScenes = 500;   // for the judge itself and for the autoencoder
+constexpr int64_t kJudgedScenes = 500;  // for the judge itself and for the autoencoder
 constexpr uint64_t kEvaluationSeed = 20231;
 
 struct Caption {
@@ -45,10 +45,13 @@ std::vector<Caption> captions_of_split(bool held_out, int64_t count) {
 struct Tally {
   int64_t shape = 0, color = 0, background = 0, all = 0, total = 0;
   void add(const data::Scene& want, const data::Judgement& got) {
-    const bool s = got.shape == want.shape, c = got.color == want.color, b = got.background == want.background;
+    const bool s = got.shape == want.shape, c = got.color == want.color,
+               b = got.background == want.background;
     shape += s, color += c, background += b, all += s && c && b, ++total;
   }
-  static double percent(int64_t count, int64_t total) { return total == 0 ? 0 : 100.0 * double(count) / double(total); }
+  static double percent(int64_t count, int64_t total) {
+    return total == 0 ? 0 : 100.0 * double(count) / double(total);
+  }
 };
 
 Tally judge_pictures(const std::vector<Caption>& captions, const std::vector<Image>& images) {
@@ -61,8 +64,11 @@ Tally score_split(const Pipeline& pipeline, const EvaluationConfig& config, bool
   const auto captions = captions_of_split(held_out, held_out ? config.held_out : config.seen);
   std::vector<std::string> prompts;
   for (const auto& caption : captions) prompts.push_back(caption.text);
-  const GenerateOptions options{.sampler = config.sampler, .num_steps = config.num_steps, .guidance = config.guidance,
-                                .seed = kEvaluationSeed + (held_out ? 1 : 0), .batch_size = 64};
+  const GenerateOptions options{.sampler = config.sampler,
+                                .num_steps = config.num_steps,
+                                .guidance = config.guidance,
+                                .seed = kEvaluationSeed + (held_out ? 1 : 0),
+                                .batch_size = 64};
   return judge_pictures(captions, pipeline.generate(prompts, options));
 }
 
@@ -81,7 +87,8 @@ void score_judge_and_codec(const Pipeline& pipeline, Scores& scores) {
       pixels.push_back(data::to_tensor(image));
     }
     const auto mean = pipeline.codec().encode(at::stack(pixels).to(pipeline.device())).mean;
-    const auto tally = judge_pictures(captions, decode_images(pipeline.codec(), pipeline.codec().normalize(mean)));
+    const auto tally =
+        judge_pictures(captions, decode_images(pipeline.codec(), pipeline.codec().normalize(mean)));
     decoded.all += tally.all, decoded.total += tally.total;
   }
   scores["judge_truth"] = Tally::percent(truth.all, truth.total);
@@ -89,7 +96,8 @@ void score_judge_and_codec(const Pipeline& pipeline, Scores& scores) {
 }
 
 RunConfig config_of(const fs::path& run) {
-  if (!fs::exists(RunFolder{run}.config())) throw UserError(run.string() + " is no run folder (it holds no run.yaml).");
+  if (!fs::exists(RunFolder{run}.config()))
+    throw UserError(run.string() + " is no run folder (it holds no run.yaml).");
   return read_run_config(RunFolder{run}.config());
 }
 
@@ -102,7 +110,8 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
     ++number;
     if (stage.objective != "text_conditional") continue;
     if (config.source(stage.source).type != "scenes") {
-      throw UserError(fmt::format("stage {}: source {} has no drawn scenes; only those can be judged.", stage.name, stage.source));
+      throw UserError(fmt::format("stage {}: source {} has no drawn scenes; only those can be judged.",
+                                  stage.name, stage.source));
     }
     result.emplace_back(number, &stage);
   }
@@ -114,7 +123,9 @@ double trained_seconds(const RunConfig& config, const fs::path& run) {
   double seconds = 0;
   for (const auto& stage : config.stages) {
     const auto all = list_checkpoints(RunFolder{run}.checkpoints(stage.name));
-    if (!all.empty()) seconds += nlohmann::json::parse(read_file(all.back().folder / "state.json")).at("seconds").get<double>();
+    if (!all.empty())
+      seconds +=
+          nlohmann::json::parse(read_file(all.back().folder / "state.json")).at("seconds").get<double>();
   }
   return seconds;
 }
@@ -124,8 +135,10 @@ ordered_json nested(const Scores& scores) {
   for (const auto& [name, value] : scores) {
     const double rounded = std::round(value * 10) / 10;
     const auto dot = name.find('.');
-    if (dot == std::string::npos) json[name] = rounded;
-    else json[name.substr(0, dot)][name.substr(dot + 1)] = rounded;
+    if (dot == std::string::npos)
+      json[name] = rounded;
+    else
+      json[name.substr(0, dot)][name.substr(dot + 1)] = rounded;
   }
   return json;
 }
@@ -141,10 +154,12 @@ Scores evaluate_run(const fs::path& run, const std::string& device) {
   Progress progress("evaluate", int64_t(stages.size()), "stage");
   int64_t done = 0;
   for (const auto& [number, stage] : stages) {
-    const auto pipeline = Pipeline::open({.run = run, .stage = stage->name, .step = std::nullopt, .device = device});
+    const auto pipeline =
+        Pipeline::open({.run = run, .stage = stage->name, .step = std::nullopt, .device = device});
     if (done == 0) score_judge_and_codec(pipeline, scores);
     const std::string prefix = fmt::format("stage{}.", number);
-    const Tally seen = score_split(pipeline, evaluation, false), held_out = score_split(pipeline, evaluation, true);
+    const Tally seen = score_split(pipeline, evaluation, false),
+                held_out = score_split(pipeline, evaluation, true);
     scores[prefix + "background"] = Tally::percent(seen.background, seen.total);
     scores[prefix + "color"] = Tally::percent(seen.color, seen.total);
     scores[prefix + "shape"] = Tally::percent(seen.shape, seen.total);
@@ -163,8 +178,11 @@ std::vector<std::string> missed_bars(const fs::path& run, const Scores& scores) 
   if (!config.evaluation) return missed;
   for (const auto& bar : config.evaluation->bars) {
     const auto found = scores.find(bar.metric);
-    if (found == scores.end()) missed.push_back(fmt::format("{} was not measured", bar.metric));
-    else if (found->second < bar.at_least) missed.push_back(fmt::format("{} is {:.1f}, should be at least {:.1f}", bar.metric, found->second, bar.at_least));
+    if (found == scores.end())
+      missed.push_back(fmt::format("{} was not measured", bar.metric));
+    else if (found->second < bar.at_least)
+      missed.push_back(
+          fmt::format("{} is {:.1f}, should be at least {:.1f}", bar.metric, found->second, bar.at_least));
   }
   return missed;
 }
@@ -178,9 +196,12 @@ void evaluate_curve(const fs::path& run, const std::string& device) {
     Progress progress("evaluate " + stage->name, int64_t(checkpoints.size()), "checkpoint");
     ordered_json points = ordered_json::array();
     for (const auto& checkpoint : checkpoints) {
-      const auto pipeline = Pipeline::open({.run = run, .stage = stage->name, .step = checkpoint.step, .device = device});
-      const Tally seen = score_split(pipeline, evaluation, false), held_out = score_split(pipeline, evaluation, true);
-      points.push_back({{"step", checkpoint.step}, {"all", Tally::percent(seen.all, seen.total)},
+      const auto pipeline =
+          Pipeline::open({.run = run, .stage = stage->name, .step = checkpoint.step, .device = device});
+      const Tally seen = score_split(pipeline, evaluation, false),
+                  held_out = score_split(pipeline, evaluation, true);
+      points.push_back({{"step", checkpoint.step},
+                        {"all", Tally::percent(seen.all, seen.total)},
                         {"all_heldout", Tally::percent(held_out.all, held_out.total)}});
       progress.update(int64_t(points.size()));
     }

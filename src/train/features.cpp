@@ -59,13 +59,15 @@ void load_picture(const data::Dataset& dataset, int64_t row, int64_t resolution,
     for (int64_t c = 0; c < 3; ++c) out[c * area + i] = image.rgb[size_t(i * 3 + c)];
 }
 
-fs::path cache_path(const RunFolder& folder, const std::string& what, const std::string& source, const std::string& fingerprint) {
+fs::path cache_path(const RunFolder& folder, const std::string& what, const std::string& source,
+                    const std::string& fingerprint) {
   return folder.cache() / fmt::format("{}-{}-{}.safetensors", what, source, fingerprint.substr(0, 12));
 }
 
 }  // namespace
 
-PictureSource::PictureSource(const data::Dataset& dataset, int64_t resolution) : dataset_(dataset), resolution_(resolution) {}
+PictureSource::PictureSource(const data::Dataset& dataset, int64_t resolution)
+    : dataset_(dataset), resolution_(resolution) {}
 
 void PictureSource::preload() {
   const int64_t n = dataset_.size(), bytes = 3 * resolution_ * resolution_;
@@ -91,7 +93,8 @@ at::Tensor PictureSource::batch(const std::vector<int64_t>& rows) const {
   } else {
     pixels = at::empty({int64_t(rows.size()), 3, resolution_, resolution_}, at::kByte);
     for_each_in_parallel(int64_t(rows.size()), [&](int64_t i) {
-      load_picture(dataset_, rows[size_t(i)], resolution_, pixels.data_ptr<uint8_t>() + i * 3 * resolution_ * resolution_, nullptr);
+      load_picture(dataset_, rows[size_t(i)], resolution_,
+                   pixels.data_ptr<uint8_t>() + i * 3 * resolution_ * resolution_, nullptr);
     });
   }
   return pixels.to(at::kFloat).div_(127.5).sub_(1.0);
@@ -99,16 +102,20 @@ at::Tensor PictureSource::batch(const std::vector<int64_t>& rows) const {
 
 namespace {
 
-LatentFeatures encode_source(const data::Dataset& dataset, int64_t resolution, const LatentCodec& codec, at::Device device) {
+LatentFeatures encode_source(const data::Dataset& dataset, int64_t resolution, const LatentCodec& codec,
+                             at::Device device) {
   at::NoGradGuard no_grad;
-  const int64_t n = dataset.size(), side = resolution / codec.config().downscale(), channels = codec.config().latent_channels;
-  LatentFeatures result{at::empty({n, channels, side, side}), at::empty({n, channels, side, side}), at::empty({n, 2})};
+  const int64_t n = dataset.size(), side = resolution / codec.config().downscale(),
+                channels = codec.config().latent_channels;
+  LatentFeatures result{at::empty({n, channels, side, side}), at::empty({n, channels, side, side}),
+                        at::empty({n, 2})};
   at::Tensor pixels = at::empty({kEncodeBatch, 3, resolution, resolution}, at::kByte);
   Progress progress("encode pictures", n, "picture");
   for (int64_t first = 0; first < n; first += kEncodeBatch) {
     const int64_t count = std::min(kEncodeBatch, n - first);
     for_each_in_parallel(count, [&](int64_t i) {
-      load_picture(dataset, first + i, resolution, pixels.data_ptr<uint8_t>() + i * 3 * resolution * resolution,
+      load_picture(dataset, first + i, resolution,
+                   pixels.data_ptr<uint8_t>() + i * 3 * resolution * resolution,
                    result.original_sizes.data_ptr<float>() + (first + i) * 2);
     });
     const auto image = pixels.narrow(0, 0, count).to(device, at::kFloat).div_(127.5).sub_(1.0);
@@ -122,22 +129,26 @@ LatentFeatures encode_source(const data::Dataset& dataset, int64_t resolution, c
 
 }  // namespace
 
-LatentFeatures latent_features(const RunFolder& folder, const data::Dataset& dataset, const std::string& source_name,
-                               int64_t resolution, const LatentCodec& codec, at::Device device) {
-  const std::string fingerprint = formats::sha256(fmt::format("latents 1 {} {} {}", dataset.fingerprint(), resolution, codec.fingerprint()));
+LatentFeatures latent_features(const RunFolder& folder, const data::Dataset& dataset,
+                               const std::string& source_name, int64_t resolution, const LatentCodec& codec,
+                               at::Device device) {
+  const std::string fingerprint = formats::sha256(
+      fmt::format("latents 1 {} {} {}", dataset.fingerprint(), resolution, codec.fingerprint()));
   const fs::path path = cache_path(folder, "latents", source_name, fingerprint);
   if (!fs::exists(path)) {
     const auto made = encode_source(dataset, resolution, codec, device);
     create_folders(folder.cache());
-    formats::save_safetensors(path, {{"mean", made.mean}, {"std", made.std}, {"original_sizes", made.original_sizes}},
-                              {{"fingerprint", fingerprint}});
+    formats::save_safetensors(
+        path, {{"mean", made.mean}, {"std", made.std}, {"original_sizes", made.original_sizes}},
+        {{"fingerprint", fingerprint}});
     return made;
   }
   const auto file = formats::load_safetensors(path);
   return {file.tensors.at("mean"), file.tensors.at("std"), file.tensors.at("original_sizes")};
 }
 
-CaptionFeatures::CaptionFeatures(at::Tensor packed, at::Tensor offsets, at::Tensor caption_of, int64_t max_tokens)
+CaptionFeatures::CaptionFeatures(at::Tensor packed, at::Tensor offsets, at::Tensor caption_of,
+                                 int64_t max_tokens)
     : packed_(std::move(packed)), max_tokens_(max_tokens) {
   offsets_.assign(offsets.data_ptr<int64_t>(), offsets.data_ptr<int64_t>() + offsets.numel());
   caption_of_.assign(caption_of.data_ptr<int64_t>(), caption_of.data_ptr<int64_t>() + caption_of.numel());
@@ -171,7 +182,8 @@ formats::TensorFile encode_captions(const data::Dataset& dataset, const CaptionE
   Progress progress("encode captions", int64_t(distinct.size()), "caption");
   for (size_t first = 0; first < distinct.size(); first += size_t(kEncodeBatch)) {
     const size_t last = std::min(distinct.size(), first + size_t(kEncodeBatch));
-    const auto encoded = encoder.encode({distinct.begin() + int64_t(first), distinct.begin() + int64_t(last)});
+    const auto encoded =
+        encoder.encode({distinct.begin() + int64_t(first), distinct.begin() + int64_t(last)});
     const auto lengths = encoded.mask.sum(1).cpu();
     for (int64_t i = 0; i < lengths.numel(); ++i) {
       const int64_t length = lengths[i].item<int64_t>();
@@ -180,14 +192,17 @@ formats::TensorFile encode_captions(const data::Dataset& dataset, const CaptionE
     }
     progress.update(int64_t(last));
   }
-  return {{{"packed", at::cat(pieces)}, {"offsets", at::tensor(offsets, at::kLong)}, {"caption_of", caption_of}}, {}};
+  return {
+      {{"packed", at::cat(pieces)}, {"offsets", at::tensor(offsets, at::kLong)}, {"caption_of", caption_of}},
+      {}};
 }
 
 }  // namespace
 
-CaptionFeatures caption_features(const RunFolder& folder, const data::Dataset& dataset, const std::string& source_name,
-                                 const CaptionEncoder& encoder, at::Device) {
-  const std::string fingerprint = formats::sha256(fmt::format("captions 1 {} {}", dataset.fingerprint(), encoder.fingerprint()));
+CaptionFeatures caption_features(const RunFolder& folder, const data::Dataset& dataset,
+                                 const std::string& source_name, const CaptionEncoder& encoder, at::Device) {
+  const std::string fingerprint =
+      formats::sha256(fmt::format("captions 1 {} {}", dataset.fingerprint(), encoder.fingerprint()));
   const fs::path path = cache_path(folder, "captions", source_name, fingerprint);
   formats::TensorFile file;
   if (fs::exists(path)) {
@@ -195,10 +210,14 @@ CaptionFeatures caption_features(const RunFolder& folder, const data::Dataset& d
   } else {
     file = encode_captions(dataset, encoder);
     create_folders(folder.cache());
-    formats::save_safetensors(path, {{"packed", file.tensors["packed"]}, {"offsets", file.tensors["offsets"]},
-                                     {"caption_of", file.tensors["caption_of"]}}, {{"fingerprint", fingerprint}});
+    formats::save_safetensors(path,
+                              {{"packed", file.tensors["packed"]},
+                               {"offsets", file.tensors["offsets"]},
+                               {"caption_of", file.tensors["caption_of"]}},
+                              {{"fingerprint", fingerprint}});
   }
-  return {file.tensors.at("packed"), file.tensors.at("offsets"), file.tensors.at("caption_of"), encoder.max_tokens()};
+  return {file.tensors.at("packed"), file.tensors.at("offsets"), file.tensors.at("caption_of"),
+          encoder.max_tokens()};
 }
 
 }  // namespace pixart::train

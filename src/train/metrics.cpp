@@ -15,8 +15,10 @@ void MetricSink::write(const std::string& stage, int64_t step, const std::map<st
   for (const auto& [name, value] : values) line[name] = value;
   stream_ << line.dump() << "\n" << std::flush;
   if (!stream_) {
-    throw UserError("cannot write " + file_.string() + ". Is the disk full? Free space and start the same command again: it continues "
-                    "from the last checkpoint.", ExitCode::kStorage);
+    throw UserError("cannot write " + file_.string() +
+                        ". Is the disk full? Free space and start the same command again: it continues "
+                        "from the last checkpoint.",
+                    ExitCode::kStorage);
   }
 }
 

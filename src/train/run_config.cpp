@@ -24,7 +24,8 @@ template <class Named>
 const Named& find_named(const std::vector<Named>& items, const std::string& name, const char* what) {
   for (const auto& item : items)
     if (item.name == name) return item;
-  throw UserError(fmt::format("no {} is called '{}'; known: {}.{}", what, name, join(names_of(items), ", "), did_you_mean(name, names_of(items))));
+  throw UserError(fmt::format("no {} is called '{}'; known: {}.{}", what, name, join(names_of(items), ", "),
+                              did_you_mean(name, names_of(items))));
 }
 
 bool contains(const std::vector<std::string>& words, const std::string& word) {
@@ -32,50 +33,69 @@ bool contains(const std::vector<std::string>& words, const std::string& word) {
 }
 
 bool is_file_name(const std::string& name) {
-  return !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == std::string::npos;
+  return !name.empty() &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+             std::string::npos;
 }
 
 template <class Named>
 void check_names(const std::vector<Named>& items, const char* what, std::vector<std::string>& problems) {
   std::set<std::string> seen;
   for (const auto& item : items) {
-    if (!is_file_name(item.name)) problems.push_back(fmt::format("{} name '{}' may hold letters, digits, '_' and '-' only", what, item.name));
-    if (!seen.insert(item.name).second) problems.push_back(fmt::format("{} name '{}' is used twice", what, item.name));
+    if (!is_file_name(item.name))
+      problems.push_back(
+          fmt::format("{} name '{}' may hold letters, digits, '_' and '-' only", what, item.name));
+    if (!seen.insert(item.name).second)
+      problems.push_back(fmt::format("{} name '{}' is used twice", what, item.name));
   }
 }
 
 }  // namespace
 
 void TransformerConfig::validate(std::vector<std::string>& problems) const {
-  const bool any_size = patch_size || hidden_size || depth || num_heads, all_sizes = patch_size && hidden_size && depth && num_heads;
-  if (preset && any_size) problems.push_back("preset and sizes exclude each other: keep preset, or patch_size, hidden_size, depth and num_heads");
-  if (!preset && any_size && !all_sizes) problems.push_back("without preset all of patch_size, hidden_size, depth and num_heads are needed");
+  const bool any_size = patch_size || hidden_size || depth || num_heads,
+             all_sizes = patch_size && hidden_size && depth && num_heads;
+  if (preset && any_size)
+    problems.push_back(
+        "preset and sizes exclude each other: keep preset, or patch_size, hidden_size, depth and num_heads");
+  if (!preset && any_size && !all_sizes)
+    problems.push_back("without preset all of patch_size, hidden_size, depth and num_heads are needed");
   if (preset && !contains(models::dit_preset_names(), "DiT-" + *preset)) {
     std::vector<std::string> known;
     for (const auto& name : models::dit_preset_names()) known.push_back(name.substr(4));
-    problems.push_back(fmt::format("preset '{}' is unknown; known: {}.{}", *preset, join(known, ", "), did_you_mean(*preset, known)));
+    problems.push_back(fmt::format("preset '{}' is unknown; known: {}.{}", *preset, join(known, ", "),
+                                   did_you_mean(*preset, known)));
   }
   if (all_sizes && *hidden_size % *num_heads != 0)
-    problems.push_back(fmt::format("hidden_size {} is no multiple of num_heads {}", *hidden_size, *num_heads));
-  if (all_sizes && *hidden_size % 4 != 0) problems.push_back(fmt::format("hidden_size {} is no multiple of 4 (position table)", *hidden_size));
+    problems.push_back(
+        fmt::format("hidden_size {} is no multiple of num_heads {}", *hidden_size, *num_heads));
+  if (all_sizes && *hidden_size % 4 != 0)
+    problems.push_back(fmt::format("hidden_size {} is no multiple of 4 (position table)", *hidden_size));
 }
 
 void InitConfig::validate(std::vector<std::string>& problems) const {
-  if (how == "random" && !from.empty()) problems.push_back("from has no effect with how: random; remove it, or use copy or reparameterize");
-  if (how != "random" && from.empty()) problems.push_back("how: " + how + " needs from: an earlier stage's name, or a weight file or folder");
-  if (how != "reparameterize" && shared_modulation != "mean") problems.push_back("shared_modulation has an effect with how: reparameterize only");
+  if (how == "random" && !from.empty())
+    problems.push_back("from has no effect with how: random; remove it, or use copy or reparameterize");
+  if (how != "random" && from.empty())
+    problems.push_back("how: " + how + " needs from: an earlier stage's name, or a weight file or folder");
+  if (how != "reparameterize" && shared_modulation != "mean")
+    problems.push_back("shared_modulation has an effect with how: reparameterize only");
 }
 
 void StageConfig::validate(std::vector<std::string>& problems) const {
   if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
-    problems.push_back(fmt::format("batch_size {} is no multiple of micro_batch_size {}", batch_size, micro_batch_size));
+    problems.push_back(
+        fmt::format("batch_size {} is no multiple of micro_batch_size {}", batch_size, micro_batch_size));
   if (init.how == "reparameterize" && objective != "text_conditional")
     problems.push_back("init.how: reparameterize makes a text model; this stage's objective is " + objective);
-  if (objective != "text_conditional" && multi_scale) problems.push_back("multi_scale has an effect with objective text_conditional only");
-  if (objective != "text_conditional" && position_scale != 1.0) problems.push_back("position_scale has an effect with objective text_conditional only");
+  if (objective != "text_conditional" && multi_scale)
+    problems.push_back("multi_scale has an effect with objective text_conditional only");
+  if (objective != "text_conditional" && position_scale != 1.0)
+    problems.push_back("position_scale has an effect with objective text_conditional only");
   const auto samplers = diffusion::sampler_names();
   if (!contains(samplers, samples.sampler))
-    problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler, join(samplers, ", "), did_you_mean(samples.sampler, samplers)));
+    problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler,
+                                   join(samplers, ", "), did_you_mean(samples.sampler, samplers)));
 }
 
 void RunConfig::validate(std::vector<std::string>& problems) const {
@@ -86,19 +106,29 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
   std::vector<std::string> earlier;
   for (const auto& stage : stages) {
     if (!contains(source_names, stage.source))
-      problems.push_back(fmt::format("stage {}: no source is called '{}'; known: {}.{}", stage.name, stage.source, join(source_names, ", "), did_you_mean(stage.source, source_names)));
+      problems.push_back(fmt::format("stage {}: no source is called '{}'; known: {}.{}", stage.name,
+                                     stage.source, join(source_names, ", "),
+                                     did_you_mean(stage.source, source_names)));
     if (stage.objective == "autoencoder" && autoencoder.path)
-      problems.push_back(fmt::format("stage {}: autoencoder.path names a trained one, so this stage has no effect; remove one of the two", stage.name));
+      problems.push_back(
+          fmt::format("stage {}: autoencoder.path names a trained one, so this stage has no effect; remove "
+                      "one of the two",
+                      stage.name));
     if (stage.objective != "autoencoder" && !transformer.preset && !transformer.hidden_size)
       problems.push_back(fmt::format("stage {}: transformer needs a preset or sizes", stage.name));
-    if (stage.init.how == "reparameterize" && contains(earlier, stage.init.from) && this->stage(stage.init.from).objective != "class_conditional")
+    if (stage.init.how == "reparameterize" && contains(earlier, stage.init.from) &&
+        this->stage(stage.init.from).objective != "class_conditional")
       problems.push_back(fmt::format("stage {}: init.from must be a class_conditional stage", stage.name));
     earlier.push_back(stage.name);
   }
 }
 
-const StageConfig& RunConfig::stage(const std::string& name) const { return find_named(stages, name, "stage"); }
-const data::SourceConfig& RunConfig::source(const std::string& name) const { return find_named(sources, name, "source"); }
+const StageConfig& RunConfig::stage(const std::string& name) const {
+  return find_named(stages, name, "stage");
+}
+const data::SourceConfig& RunConfig::source(const std::string& name) const {
+  return find_named(sources, name, "source");
+}
 
 RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   return config::read_file<RunConfig>(path, overrides);

@@ -22,9 +22,11 @@ std::vector<int64_t> first_rows(int64_t count) {
   return rows;
 }
 
-Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureSource& pictures, at::Device device) {
+Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureSource& pictures,
+                              at::Device device) {
   at::NoGradGuard no_grad;
-  const at::Tensor original = pictures.batch(first_rows(std::min(kShownPictures, pictures.size()))).to(device);
+  const at::Tensor original =
+      pictures.batch(first_rows(std::min(kShownPictures, pictures.size()))).to(device);
   const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
   Pictures result;
   for (const auto& [batch, name] : {std::pair{original.cpu(), "original"}, std::pair{decoded, "decoded"}}) {
@@ -37,7 +39,8 @@ Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureSou
 }
 
 // Mean and standard deviation per channel of drawn latents, so that the transformer sees unit-sized numbers.
-void measure_latents(const models::AutoencoderKl& vae, const PictureSource& pictures, at::Device device, models::VaeConfig& config) {
+void measure_latents(const models::AutoencoderKl& vae, const PictureSource& pictures, at::Device device,
+                     models::VaeConfig& config) {
   at::NoGradGuard no_grad;
   const int64_t total = std::min(kStatisticsPictures, pictures.size());
   at::Tensor sum = at::zeros({config.latent_channels}, at::kDouble), squares = sum.clone();
@@ -46,7 +49,8 @@ void measure_latents(const models::AutoencoderKl& vae, const PictureSource& pict
     auto rows = first_rows(std::min(kBatch, total - first));
     for (auto& row : rows) row += first;
     const auto moments = vae.encode(pictures.batch(rows).to(device));
-    const at::Tensor mean = moments.mean.cpu().to(at::kDouble), variance = moments.log_var.exp().cpu().to(at::kDouble);
+    const at::Tensor mean = moments.mean.cpu().to(at::kDouble),
+                     variance = moments.log_var.exp().cpu().to(at::kDouble);
     sum += mean.sum({0, 2, 3});
     squares += (mean.square() + variance).sum({0, 2, 3});
     count += mean.numel() / config.latent_channels;
@@ -62,7 +66,8 @@ void measure_latents(const models::AutoencoderKl& vae, const PictureSource& pict
 StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   const auto config = configured_vae(run.config.autoencoder);
   if (stage.resolution % config.downscale() != 0) {
-    throw UserError(fmt::format("stage {}: resolution {} is no multiple of {}, the autoencoder's factor.", stage.name, stage.resolution, config.downscale()));
+    throw UserError(fmt::format("stage {}: resolution {} is no multiple of {}, the autoencoder's factor.",
+                                stage.name, stage.resolution, config.downscale()));
   }
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
@@ -72,18 +77,24 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.average), config);
   const auto pictures = std::make_shared<PictureSource>(run.source(stage.source), stage.resolution);
   pictures->preload();
-  log::info("stage {}: autoencoder of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
+  log::info("stage {}: autoencoder of {} parameters", stage.name,
+            with_thousands(result.state->num_parameters()));
 
   const uint64_t seed = run.stage_seed(stage);
-  result.objective = std::make_unique<AutoencoderObjective>(*vae, *pictures, seed, stage.kl_weight, run.device);
+  result.objective =
+      std::make_unique<AutoencoderObjective>(*vae, *pictures, seed, stage.kl_weight, run.device);
   result.metadata = {{"architecture", "AutoencoderKL"}};
   nn::StateDict* state = result.state.get();
   nn::StateDict* averaged_state = result.average.get();
   result.initialize = [&run, &stage, vae, state, config, seed] {
-    if (stage.init.how == "copy") nn::load_state(*state, initial_weights(run, stage), stage.init.from);
-    else models::initialize(*state, config, seed);
+    if (stage.init.how == "copy")
+      nn::load_state(*state, initial_weights(run, stage), stage.init.from);
+    else
+      models::initialize(*state, config, seed);
   };
-  result.draw = [average, pictures, device = run.device] { return draw_reconstructions(*average, *pictures, device); };
+  result.draw = [average, pictures, device = run.device] {
+    return draw_reconstructions(*average, *pictures, device);
+  };
   result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
     measure_latents(*average, *pictures, run.device, exported);
     StagedFolder staged(run.folder.autoencoder());

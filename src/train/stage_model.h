@@ -23,8 +23,8 @@ struct RunContext {
   std::map<std::string, std::unique_ptr<data::Dataset>> sources;
 
   data::Dataset& source(const std::string& name);
-  uint64_t stage_seed(const StageConfig& stage) const;     // differs between stages
-  std::vector<std::string> all_captions();                 // of the sources of all text stages
+  uint64_t stage_seed(const StageConfig& stage) const;  // differs between stages
+  std::vector<std::string> all_captions();              // of the sources of all text stages
 };
 
 struct Pictures {
@@ -36,10 +36,10 @@ struct StageModel {
   std::unique_ptr<nn::StateDict> state;    // trained weights
   std::unique_ptr<nn::StateDict> average;  // same architecture; the trainer binds it to the averaged weights
   std::unique_ptr<Objective> objective;
-  std::map<std::string, std::string> metadata;   // for weight files
-  std::function<void()> initialize;              // weights of step 0
-  std::function<Pictures()> draw;                // with the averaged weights
-  std::function<void()> finish = [] {};          // after the last step
+  std::map<std::string, std::string> metadata;  // for weight files
+  std::function<void()> initialize;             // weights of step 0
+  std::function<Pictures()> draw;               // with the averaged weights
+  std::function<void()> finish = [] {};         // after the last step
 };
 
 StageModel make_stage_model(RunContext& run, const StageConfig& stage);

@@ -50,16 +50,25 @@ std::vector<std::string> RunContext::all_captions() {
 namespace {
 
 TrainerConfig trainer_config(const RunContext& run, const StageConfig& stage) {
-  return {.steps = stage.steps, .batch_size = stage.batch_size, .micro_batch_size = stage.micro_batch_size, .optimizer = stage.optimizer,
-          .lr_schedule = stage.lr_schedule, .gradient_clip = stage.gradient_clip, .ema_decay = stage.ema_decay,
-          .ema_warmup = stage.ema_warmup, .order_seed = run.stage_seed(stage)};
+  return {.steps = stage.steps,
+          .batch_size = stage.batch_size,
+          .micro_batch_size = stage.micro_batch_size,
+          .optimizer = stage.optimizer,
+          .lr_schedule = stage.lr_schedule,
+          .gradient_clip = stage.gradient_clip,
+          .ema_decay = stage.ema_decay,
+          .ema_warmup = stage.ema_warmup,
+          .order_seed = run.stage_seed(stage)};
 }
 
 // One stage in progress: trainer, metrics, samples, checkpoints.
 class StageRun {
  public:
   StageRun(RunContext& run, const StageConfig& stage, MetricSink& metrics)
-      : run_(run), stage_(stage), metrics_(metrics), model_(make_stage_model(run, stage)),
+      : run_(run),
+        stage_(stage),
+        metrics_(metrics),
+        model_(make_stage_model(run, stage)),
         trainer_(trainer_config(run, stage), *model_.state, *model_.objective) {}
 
   void execute() {
@@ -72,12 +81,16 @@ class StageRun {
       seconds_ += now - last;
       last = now;
       const int64_t step = trainer_.step();
-      if (step % stage_.log_every == 0 || step == stage_.steps) progress.update(step, fmt::format("loss {:.4f}", write_metrics()));
+      if (step % stage_.log_every == 0 || step == stage_.steps)
+        progress.update(step, fmt::format("loss {:.4f}", write_metrics()));
       const bool stop = stop_requested();
       if (!stop && is_sample_step(step)) draw();
       if (stop || is_save_step(step)) save();
       if (stop && step < stage_.steps) {
-        throw UserError(fmt::format("stopped on request; stage {} was saved at step {}. The same command continues.", stage_.name, step), ExitCode::kRequeue);
+        throw UserError(
+            fmt::format("stopped on request; stage {} was saved at step {}. The same command continues.",
+                        stage_.name, step),
+            ExitCode::kRequeue);
       }
       last = monotonic_seconds();
     }
@@ -104,7 +117,8 @@ class StageRun {
 
   bool is_save_step(int64_t step) const {
     const auto& keep = stage_.checkpoints.keep_steps;
-    return step == stage_.steps || step % stage_.checkpoints.every == 0 || std::find(keep.begin(), keep.end(), step) != keep.end();
+    return step == stage_.steps || step % stage_.checkpoints.every == 0 ||
+           std::find(keep.begin(), keep.end(), step) != keep.end();
   }
   bool is_sample_step(int64_t step) const {
     return step == stage_.steps || (stage_.samples.every > 0 && step % stage_.samples.every == 0);
@@ -116,7 +130,8 @@ class StageRun {
     for (const auto& result : pending_) {
       const double loss = result.loss.item<double>();
       sum += loss;
-      metrics_.write(stage_.name, result.step + 1, {{"loss", loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}});
+      metrics_.write(stage_.name, result.step + 1,
+                     {{"loss", loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}});
     }
     const double mean = pending_.empty() ? 0 : sum / double(pending_.size());
     pending_.clear();
@@ -134,7 +149,8 @@ class StageRun {
     const fs::path path = run_.folder.samples(stage_.name) / fmt::format("step-{:08d}.png", trainer_.step());
     create_folders(path.parent_path());
     const int scale = std::max<int>(1, int(128 / std::max(1, pictures.images.front().width)));
-    formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions, int(stage_.samples.columns), scale));
+    formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions,
+                                                      int(stage_.samples.columns), scale));
   }
 
   RunContext& run_;
@@ -148,7 +164,8 @@ class StageRun {
 
 bool is_finished(const RunContext& run, const StageConfig& stage) {
   const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.name));
-  const bool exported = stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json");
+  const bool exported =
+      stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json");
   return checkpoint && checkpoint->step == stage.steps && exported;
 }
 

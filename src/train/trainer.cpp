@@ -26,11 +26,15 @@ double average_decay(const TrainerConfig& config, int64_t step) {
 }  // namespace
 
 Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective)
-    : config_(std::move(config)), model_(model), objective_(objective), flat_(trainable_leaves(model)),
-      optimizer_(optim::make_adamw_state(flat_.values())), ema_(flat_.values().clone()) {
+    : config_(std::move(config)),
+      model_(model),
+      objective_(objective),
+      flat_(trainable_leaves(model)),
+      optimizer_(optim::make_adamw_state(flat_.values())),
+      ema_(flat_.values().clone()) {
   if (config_.micro_batch_size == 0) config_.micro_batch_size = config_.batch_size;
-  PIXART_CHECK(config_.batch_size % config_.micro_batch_size == 0, "batch {} of micro-batches of {}", config_.batch_size,
-               config_.micro_batch_size);
+  PIXART_CHECK(config_.batch_size % config_.micro_batch_size == 0, "batch {} of micro-batches of {}",
+               config_.batch_size, config_.micro_batch_size);
 }
 
 StepResult Trainer::train_step() {
@@ -43,21 +47,29 @@ StepResult Trainer::train_step() {
     result.loss += loss.detach();
   }
   result.gradient_norm = optim::gradient_norm(flat_.gradients());
-  result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size, config_.steps, step_);
+  result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size,
+                                   config_.steps, step_);
 
-  // A gradient that is not finite never reaches the weights. (A loss that is not finite gives such a gradient.)
+  // A gradient that is not finite never reaches the weights. (A loss that is not finite gives such a
+  // gradient.)
   result.skipped = !std::isfinite(result.gradient_norm);
   if (result.skipped) {
     ++skipped_;
-    log::warning("step {}: the gradient is not finite; weights left as they were ({} of {} such steps allowed)", step_,
-                 skipped_, config_.max_skipped);
+    log::warning(
+        "step {}: the gradient is not finite; weights left as they were ({} of {} such steps allowed)", step_,
+        skipped_, config_.max_skipped);
     if (skipped_ > config_.max_skipped) {
-      throw UserError(fmt::format("{} steps with a gradient that is not finite, the last at step {}. Lower optimizer.lr, lengthen "
-                                  "lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is good.",
-                                  skipped_, step_), ExitCode::kNumerics);
+      throw UserError(
+          fmt::format(
+              "{} steps with a gradient that is not finite, the last at step {}. Lower optimizer.lr, "
+              "lengthen "
+              "lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is good.",
+              skipped_, step_),
+          ExitCode::kNumerics);
     }
   } else {
-    const double scale = config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
+    const double scale =
+        config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
     at::Tensor values = flat_.values();
     optim::adamw_step(values, flat_.gradients(), optimizer_, config_.optimizer, result.lr, scale, ema_,
                       average_decay(config_, step_));
@@ -90,8 +102,10 @@ void Trainer::bind_average(nn::StateDict& other) const {
   size_t next = 0;
   for (const auto& parameter : other.items()) {
     at::Tensor tensor = parameter.tensor;
-    if (parameter.trainable) tensor.set_data(views[next++]);
-    else tensor.copy_(model_.get(parameter.name));
+    if (parameter.trainable)
+      tensor.set_data(views[next++]);
+    else
+      tensor.copy_(model_.get(parameter.name));
   }
   PIXART_CHECK(next == views.size(), "{} averaged tensors, {} bound", views.size(), next);
 }

@@ -22,7 +22,9 @@ class FinishedRun : public ::testing::Test {
     result_ = run_pixart({"train", "run.yaml"}, folder_->path());
   }
   static void TearDownTestSuite() { delete folder_; }
-  static ProcessResult pixart(const std::vector<std::string>& arguments) { return run_pixart(arguments, folder_->path()); }
+  static ProcessResult pixart(const std::vector<std::string>& arguments) {
+    return run_pixart(arguments, folder_->path());
+  }
   static fs::path path(const std::string& name) { return *folder_ / name; }
   static TemporaryFolder* folder_;
   static ProcessResult result_;
@@ -33,9 +35,10 @@ ProcessResult FinishedRun::result_;
 TEST_F(FinishedRun, TrainsAllStages) {
   ASSERT_EQ(result_.code, 0) << result_.output;
   EXPECT_THAT(result_.output, HasSubstr("re-parameterised from the class-conditional model"));
-  for (const char* file : {"run/run.yaml", "run/events.jsonl", "run/autoencoder/config.json", "run/text_encoder/spiece.model",
-                           "run/checkpoints/text/step-00000030/ema.safetensors", "run/samples/text/step-00000030.png",
-                           "run/samples/autoencoder/step-00000008.png", "run/checkpoints/larger/step-00000006/state.json"})
+  for (const char* file :
+       {"run/run.yaml", "run/events.jsonl", "run/autoencoder/config.json", "run/text_encoder/spiece.model",
+        "run/checkpoints/text/step-00000030/ema.safetensors", "run/samples/text/step-00000030.png",
+        "run/samples/autoencoder/step-00000008.png", "run/checkpoints/larger/step-00000006/state.json"})
     EXPECT_TRUE(fs::exists(path(file))) << file;
 }
 
@@ -48,12 +51,14 @@ TEST_F(FinishedRun, WritesOneEventPerStep) {
     EXPECT_TRUE(event.at("loss").is_number());
     last[event.at("stage")] = event.at("step");
   }
-  EXPECT_EQ(last, (std::map<std::string, int64_t>{{"autoencoder", 8}, {"class", 30}, {"text", 30}, {"larger", 6}}));
+  EXPECT_EQ(last,
+            (std::map<std::string, int64_t>{{"autoencoder", 8}, {"class", 30}, {"text", 30}, {"larger", 6}}));
 }
 
 TEST_F(FinishedRun, KeepsTheLastCheckpointsOnly) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(path("run/checkpoints/class"))) names.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(path("run/checkpoints/class")))
+    names.push_back(entry.path().filename());
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("step-00000025", "step-00000030"));
 }
 
@@ -71,13 +76,17 @@ TEST_F(FinishedRun, ResolvedConfigReadsBack) {
 }
 
 TEST_F(FinishedRun, SamplesPicturesAndAGrid) {
-  const auto result = pixart({"sample", "run", "a red circle on a white background", "a blue cross on a gray background", "--count", "2", "--steps", "3", "--out", "pictures"});
+  const auto result =
+      pixart({"sample", "run", "a red circle on a white background", "a blue cross on a gray background",
+              "--count", "2", "--steps", "3", "--out", "pictures"});
   ASSERT_EQ(result.code, 0) << result.output;
-  EXPECT_EQ(files_below(path("pictures")), (std::vector<std::string>{"0000.png", "0001.png", "0002.png", "0003.png", "grid.png"}));
+  EXPECT_EQ(files_below(path("pictures")),
+            (std::vector<std::string>{"0000.png", "0001.png", "0002.png", "0003.png", "grid.png"}));
 }
 
 TEST_F(FinishedRun, SamplesClassesAndIddpm) {
-  const auto result = pixart({"sample", "run", "red circle", "--stage", "class", "--sampler", "iddpm", "--steps", "4", "--out", "classes"});
+  const auto result = pixart({"sample", "run", "red circle", "--stage", "class", "--sampler", "iddpm",
+                              "--steps", "4", "--out", "classes"});
   EXPECT_EQ(result.code, 0) << result.output;
 }
 
@@ -87,7 +96,8 @@ TEST_F(FinishedRun, EvaluatesScenes) {
   std::ifstream stream(path("run/score.json"));
   const auto score = nlohmann::json::parse(stream);
   EXPECT_GE(score.at("judge_truth").get<double>(), 97.0);
-  for (const char* key : {"background", "color", "shape", "all", "all_heldout"}) EXPECT_TRUE(score.at("stage2").contains(key)) << key;
+  for (const char* key : {"background", "color", "shape", "all", "all_heldout"})
+    EXPECT_TRUE(score.at("stage2").contains(key)) << key;
   EXPECT_TRUE(score.contains("stage3"));
   EXPECT_GT(score.at("seconds").get<double>(), 0.0);
 }
@@ -99,7 +109,8 @@ TEST_F(FinishedRun, EvaluateFailsBelowABar) {
   std::string text((std::istreambuf_iterator<char>(stream)), {});
   const auto at = text.find("\nevaluation:");
   if (at != std::string::npos) text = text.substr(0, at + 1);
-  write_text(path("barred/run.yaml"), text + "evaluation: {seen: 4, held_out: 4, bars: [{metric: stage2.all, at_least: 100.1}]}\n");
+  write_text(path("barred/run.yaml"),
+             text + "evaluation: {seen: 4, held_out: 4, bars: [{metric: stage2.all, at_least: 100.1}]}\n");
   const auto result = pixart({"evaluate", "barred"});
   EXPECT_EQ(result.code, 72) << result.output;
   EXPECT_THAT(result.output, HasSubstr("stage2.all is"));
@@ -135,7 +146,8 @@ TEST(Commands, HelpAndVersion) {
   const TemporaryFolder folder;
   const auto help = run_pixart({"--help"}, folder.path());
   EXPECT_EQ(help.code, 0);
-  for (const char* word : {"train", "sample", "evaluate", "inspect", "doctor", "Examples", "75"}) EXPECT_THAT(help.output, HasSubstr(word));
+  for (const char* word : {"train", "sample", "evaluate", "inspect", "doctor", "Examples", "75"})
+    EXPECT_THAT(help.output, HasSubstr(word));
   for (const char* command : {"train", "sample", "evaluate", "inspect", "doctor", "config-reference"}) {
     const auto result = run_pixart({command, "--help"}, folder.path());
     EXPECT_EQ(result.code, 0) << command;

@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 class Errors : public ::testing::Test {
  protected:
   // Writes the tiny run file with one change and trains it.
-  ProcessResult train(const std::string& from, const std::string& to, const std::vector<std::string>& more = {}) {
+  ProcessResult train(const std::string& from, const std::string& to,
+                      const std::vector<std::string>& more = {}) {
     write_text(folder_ / "run.yaml", replaced(tiny_run_yaml(), from, to));
     std::vector<std::string> arguments = {"train", "run.yaml"};
     arguments.insert(arguments.end(), more.begin(), more.end());
@@ -33,12 +34,14 @@ class Errors : public ::testing::Test {
     fs::create_directories(folder_ / "pictures");
     for (int i = 0; i < count; ++i) {
       formats::save_png(folder_ / "pictures" / (std::to_string(i) + ".png"), Image(40, 40, uint8_t(20 * i)));
-      write_text(folder_ / "pictures" / (std::to_string(i) + ".txt"), "a grey square number " + std::to_string(i) + "\n");
+      write_text(folder_ / "pictures" / (std::to_string(i) + ".txt"),
+                 "a grey square number " + std::to_string(i) + "\n");
     }
   }
   ProcessResult train_pictures(const std::vector<std::string>& more = {}) {
     std::string text = tiny_run_yaml();
-    text = replaced(text, "{name: scenes, type: scenes, count: 48}", "{name: scenes, type: image_folder, path: pictures}");
+    text = replaced(text, "{name: scenes, type: scenes, count: 48}",
+                    "{name: scenes, type: image_folder, path: pictures}");
     text = text.substr(0, text.find("  - name: class"));
     write_text(folder_ / "run.yaml", text);
     std::vector<std::string> arguments = {"train", "run.yaml"};
@@ -52,7 +55,8 @@ class Errors : public ::testing::Test {
 TEST_F(Errors, UnknownKeyNamesLineAndNearest) {
   const auto result = train("patch_size: 2", "patch_sise: 2");
   EXPECT_EQ(result.code, 78);
-  EXPECT_THAT(result.output, AllOf(HasSubstr("run.yaml:7"), HasSubstr("patch_sise"), HasSubstr("patch_size")));
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("run.yaml:7"), HasSubstr("patch_sise"), HasSubstr("patch_size")));
   EXPECT_FALSE(run_folder_exists());
 }
 
@@ -66,7 +70,8 @@ TEST_F(Errors, WrongTypeNamesLineAndKey) {
 TEST_F(Errors, AllProblemsOfAFileAtOnce) {
   const auto result = train("seed: 3", "seed: -3\nsead: 4\ndevice: [cpu]");
   EXPECT_EQ(result.code, 78);
-  EXPECT_THAT(result.output, AllOf(HasSubstr("run.yaml:2"), HasSubstr("run.yaml:3"), HasSubstr("run.yaml:4"), HasSubstr("sead")));
+  EXPECT_THAT(result.output, AllOf(HasSubstr("run.yaml:2"), HasSubstr("run.yaml:3"), HasSubstr("run.yaml:4"),
+                                   HasSubstr("sead")));
 }
 
 TEST_F(Errors, MissingRunFile) {
@@ -82,7 +87,8 @@ TEST_F(Errors, MissingDataFolder) {
 }
 
 TEST_F(Errors, MissingAutoencoderFolder) {
-  const auto result = train("block_out_channels: [8, 8, 16], layers_per_block: 1, norm_num_groups: 4", "path: no-vae");
+  const auto result =
+      train("block_out_channels: [8, 8, 16], layers_per_block: 1, norm_num_groups: 4", "path: no-vae");
   EXPECT_EQ(result.code, 78);
 }
 
@@ -117,12 +123,15 @@ TEST_F(Errors, WrongTensorShapesAreAllNamed) {
   // A model of another width starts from these weights.
   std::string text = tiny_run_yaml();
   text = replaced(text, "[8, 8, 16]", "[8, 16, 16]");
-  text = replaced(text, "ema_decay: 0\n", "ema_decay: 0\n    init: {how: copy, from: run/checkpoints/autoencoder/step-00000008/ema.safetensors}\n");
+  text = replaced(text, "ema_decay: 0\n",
+                  "ema_decay: 0\n    init: {how: copy, from: "
+                  "run/checkpoints/autoencoder/step-00000008/ema.safetensors}\n");
   write_text(folder_ / "other.yaml", text);
   const auto result = run_pixart({"train", "other.yaml", "--set", "run=other"}, folder_.path());
   EXPECT_EQ(result.code, 78);
-  EXPECT_THAT(result.output, AllOf(HasSubstr("ema.safetensors"), HasSubstr("encoder.down_blocks.1.resnets.0.conv1.weight"),
-                                   HasSubstr("decoder.up_blocks.1.resnets.0.conv1.weight")));
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("ema.safetensors"), HasSubstr("encoder.down_blocks.1.resnets.0.conv1.weight"),
+                    HasSubstr("decoder.up_blocks.1.resnets.0.conv1.weight")));
   EXPECT_TRUE(files_below(folder_ / "other/checkpoints/autoencoder").empty());
 }
 
@@ -155,7 +164,8 @@ TEST_F(Errors, NoSpaceIsLoudAndLeavesNothingHalfWritten) {
   const auto result = run_pixart({"train", "run.yaml"}, folder_.path(), kLimit);
   EXPECT_EQ(result.code, 74) << result.output;
   EXPECT_THAT(result.output, HasSubstr("safetensors"));
-  for (const auto& file : files_below(folder_ / "run/checkpoints")) EXPECT_THAT(file, Not(HasSubstr("tmp"))) << file;
+  for (const auto& file : files_below(folder_ / "run/checkpoints"))
+    EXPECT_THAT(file, Not(HasSubstr("tmp"))) << file;
   const auto again = run_pixart({"train", "run.yaml"}, folder_.path());
   EXPECT_EQ(again.code, 0) << again.output;
 }
@@ -163,10 +173,12 @@ TEST_F(Errors, NoSpaceIsLoudAndLeavesNothingHalfWritten) {
 TEST_F(Errors, ChangedConfigOfABegunRun) {
   const auto first = train("run: run", "run: run", {"--stage", "autoencoder"});
   ASSERT_EQ(first.code, 0) << first.output;
-  const auto result = train("run: run", "run: run", {"--set", "seed=4", "--set", "stages.class.batch_size=16"});
+  const auto result =
+      train("run: run", "run: run", {"--set", "seed=4", "--set", "stages.class.batch_size=16"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("seed was 3, is 4"), HasSubstr("--allow-change")));
-  const auto free = train("run: run", "run: run", {"--stage", "autoencoder", "--set", "stages.class.log_every=7"});
+  const auto free =
+      train("run: run", "run: run", {"--stage", "autoencoder", "--set", "stages.class.log_every=7"});
   EXPECT_EQ(free.code, 0) << free.output;
 }
 
@@ -175,7 +187,9 @@ TEST_F(Errors, RunFolderInUse) {
   Process owner({"train", "run.yaml", "--set", "stages.autoencoder.steps=100000"}, folder_.path());
   while (!fs::exists(folder_ / "run/checkpoints/autoencoder/step-00000000/manifest.json")) ::usleep(50000);
   fs::create_directories(folder_ / "elsewhere");
-  const auto second = run_pixart({"train", "../run.yaml", "--set", "run=../run", "--set", "stages.autoencoder.steps=100000"}, folder_ / "elsewhere");
+  const auto second =
+      run_pixart({"train", "../run.yaml", "--set", "run=../run", "--set", "stages.autoencoder.steps=100000"},
+                 folder_ / "elsewhere");
   owner.kill(SIGKILL);
   owner.wait();
   EXPECT_EQ(second.code, 73) << second.output;
@@ -193,7 +207,8 @@ TEST_F(Errors, CommandLineTypos) {
 }
 
 TEST_F(Errors, MissingDeviceIs76) {
-  if (fs::exists("/dev/nvidiactl")) GTEST_LOG_(INFO) << "this machine has a GPU; a device that cannot exist is asked for";
+  if (fs::exists("/dev/nvidiactl"))
+    GTEST_LOG_(INFO) << "this machine has a GPU; a device that cannot exist is asked for";
   const auto result = train("device: cpu", "device: cuda:99");
   EXPECT_EQ(result.code, 76) << result.output;
   EXPECT_FALSE(run_folder_exists());

@@ -1,4 +1,5 @@
-// kill -9 at random moments, continued by the same command: the weights of the uninterrupted run, bit for bit.
+// kill -9 at random moments, continued by the same command: the weights of the uninterrupted run, bit for
+// bit.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -47,12 +48,14 @@ TEST(Kill, TenKillsGiveTheUninterruptedRun) {
       process.kill(SIGKILL);
     }
     result = process.wait();
-    if (result.code == 128 + SIGKILL) ++kills;
+    if (result.code == 128 + SIGKILL)
+      ++kills;
     else if (kills < 10) {
       // Finished before ten kills: start over in a new folder, so that there are always ten.
       ASSERT_EQ(result.code, 0) << result.output;
       std::filesystem::remove_all(folder / "killed");
-    } else break;
+    } else
+      break;
   }
   ASSERT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(kills, 10);
@@ -63,15 +66,20 @@ TEST(Kill, TenKillsGiveTheUninterruptedRun) {
 TEST(Kill, StopRequestSavesAndExits75) {
   const TemporaryFolder folder;
   write_text(folder / "run.yaml", tiny_run_yaml());
-  Process process({"train", "run.yaml", "--set", "stages.class.steps=100000", "--set", "stages.class.checkpoints.every=100000"}, folder.path());
-  while (!std::filesystem::exists(folder / "run/checkpoints/class/step-00000000/manifest.json")) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  Process process({"train", "run.yaml", "--set", "stages.class.steps=100000", "--set",
+                   "stages.class.checkpoints.every=100000"},
+                  folder.path());
+  while (!std::filesystem::exists(folder / "run/checkpoints/class/step-00000000/manifest.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   process.kill(SIGTERM);
   const auto result = process.wait();
   EXPECT_EQ(result.code, 75) << result.output;
   EXPECT_NE(result.output.find("The same command continues"), std::string::npos) << result.output;
   int checkpoints = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder / "run/checkpoints/class")) ++checkpoints;
+  for ([[maybe_unused]] const auto& entry :
+       std::filesystem::directory_iterator(folder / "run/checkpoints/class"))
+    ++checkpoints;
   EXPECT_EQ(checkpoints, 2);
 }
 

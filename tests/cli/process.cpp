@@ -16,7 +16,8 @@
 namespace pixart::testing {
 namespace fs = std::filesystem;
 
-Process::Process(const std::vector<std::string>& arguments, const fs::path& folder, int64_t file_size_limit) : output_(folder / "output.txt") {
+Process::Process(const std::vector<std::string>& arguments, const fs::path& folder, int64_t file_size_limit)
+    : output_(folder / "output.txt") {
   const char* binary = std::getenv("PIXART_BIN");
   if (binary == nullptr) throw std::runtime_error("PIXART_BIN is not set; run this test with ctest");
   std::vector<char*> argv = {const_cast<char*>(binary)};
@@ -47,7 +48,8 @@ ProcessResult Process::wait() {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text.str()};
 }
 
-ProcessResult run_pixart(const std::vector<std::string>& arguments, const fs::path& folder, int64_t file_size_limit) {
+ProcessResult run_pixart(const std::vector<std::string>& arguments, const fs::path& folder,
+                         int64_t file_size_limit) {
   return Process(arguments, folder, file_size_limit).wait();
 }
 
@@ -134,7 +136,8 @@ std::vector<std::string> final_hashes(const fs::path& run) {
   std::vector<std::string> hashes;
   for (const char* stage : {"autoencoder", "class", "text", "larger"}) {
     std::vector<fs::path> steps;
-    for (const auto& entry : fs::directory_iterator(run / "checkpoints" / stage)) steps.push_back(entry.path());
+    for (const auto& entry : fs::directory_iterator(run / "checkpoints" / stage))
+      steps.push_back(entry.path());
     std::sort(steps.begin(), steps.end());
     for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
       hashes.push_back(stage + std::string("/") + file + " " + formats::sha256_of_file(steps.back() / file));

@@ -16,7 +16,8 @@ struct ProcessResult {
 // A running `pixart ARGS...` in `folder`; its output goes to a file there.
 class Process {
  public:
-  Process(const std::vector<std::string>& arguments, const std::filesystem::path& folder, int64_t file_size_limit = -1);
+  Process(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
+          int64_t file_size_limit = -1);
   void kill(int signal);
   ProcessResult wait();
 
@@ -25,7 +26,8 @@ class Process {
   std::filesystem::path output_;
 };
 
-ProcessResult run_pixart(const std::vector<std::string>& arguments, const std::filesystem::path& folder, int64_t file_size_limit = -1);
+ProcessResult run_pixart(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
+                         int64_t file_size_limit = -1);
 
 // A fresh folder, removed at the end.
 class TemporaryFolder {
@@ -42,7 +44,8 @@ class TemporaryFolder {
 // A run of a few seconds: autoencoder, class, text and a third stage on 48 drawn scenes.
 std::string tiny_run_yaml();
 void write_text(const std::filesystem::path& path, const std::string& text);
-std::string replaced(std::string text, const std::string& from, const std::string& to);  // fails if `from` is absent
+std::string replaced(std::string text, const std::string& from,
+                     const std::string& to);  // fails if `from` is absent
 
 // SHA-256 of each weight file of the last checkpoint of each stage, in order.
 std::vector<std::string> final_hashes(const std::filesystem::path& run);

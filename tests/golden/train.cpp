@@ -22,16 +22,29 @@ class RecordedObjective : public Objective {
       : case_(c), tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU) {
     const auto& j = c.config();
     if (j.at("architecture") == "DiT") {
-      dit_ = std::make_unique<models::Dit>(
-          nn::Scope(state), models::DitConfig{.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"),
-                                              .hidden_size = j.at("hidden_size"), .depth = j.at("depth"), .num_heads = j.at("num_heads"),
-                                              .mlp_ratio = j.at("mlp_ratio"), .num_classes = j.at("num_classes"), .learn_sigma = j.at("learn_sigma")});
+      dit_ = std::make_unique<models::Dit>(nn::Scope(state),
+                                           models::DitConfig{.input_size = j.at("input_size"),
+                                                             .patch_size = j.at("patch_size"),
+                                                             .in_channels = j.at("in_channels"),
+                                                             .hidden_size = j.at("hidden_size"),
+                                                             .depth = j.at("depth"),
+                                                             .num_heads = j.at("num_heads"),
+                                                             .mlp_ratio = j.at("mlp_ratio"),
+                                                             .num_classes = j.at("num_classes"),
+                                                             .learn_sigma = j.at("learn_sigma")});
     } else {
       pixart_ = std::make_unique<models::PixArt>(
-          nn::Scope(state), models::PixArtConfig{.input_size = j.at("input_size"), .patch_size = j.at("patch_size"), .in_channels = j.at("in_channels"),
-                                                 .hidden_size = j.at("hidden_size"), .depth = j.at("depth"), .num_heads = j.at("num_heads"),
-                                                 .mlp_ratio = j.at("mlp_ratio"), .learn_sigma = j.at("pred_sigma"), .caption_channels = j.at("caption_channels"),
-                                                 .max_tokens = j.at("model_max_length"), .position_scale = j.at("lewei_scale"),
+          nn::Scope(state), models::PixArtConfig{.input_size = j.at("input_size"),
+                                                 .patch_size = j.at("patch_size"),
+                                                 .in_channels = j.at("in_channels"),
+                                                 .hidden_size = j.at("hidden_size"),
+                                                 .depth = j.at("depth"),
+                                                 .num_heads = j.at("num_heads"),
+                                                 .mlp_ratio = j.at("mlp_ratio"),
+                                                 .learn_sigma = j.at("pred_sigma"),
+                                                 .caption_channels = j.at("caption_channels"),
+                                                 .max_tokens = j.at("model_max_length"),
+                                                 .position_scale = j.at("lewei_scale"),
                                                  .multi_scale = j.at("architecture") == "PixArtMS"});
     }
     nn::load_state(state, c.weights, c.name);
@@ -43,14 +56,21 @@ class RecordedObjective : public Objective {
     const auto at_step = [&](const char* name) { return case_.tensor(name)[batch.step][batch.micro_step]; };
     diffusion::Denoiser model;
     if (dit_) {
-      const at::Tensor label = at_step("in.y").masked_fill(at_step("in.drop").to(at::kBool), dit_->config().num_classes);
+      const at::Tensor label =
+          at_step("in.y").masked_fill(at_step("in.drop").to(at::kBool), dit_->config().num_classes);
       model = [this, label](const at::Tensor& x, const at::Tensor& t) { return dit_->forward(x, t, label); };
     } else {
-      models::TextCondition text{.caption = at_step("in.y"), .mask = at_step("in.mask"), .drop = at_step("in.drop"), .image_size = {}, .aspect_ratio = {}};
-      if (pixart_->config().multi_scale) text.image_size = at_step("in.img_hw"), text.aspect_ratio = at_step("in.aspect_ratio");
+      models::TextCondition text{.caption = at_step("in.y"),
+                                 .mask = at_step("in.mask"),
+                                 .drop = at_step("in.drop"),
+                                 .image_size = {},
+                                 .aspect_ratio = {}};
+      if (pixart_->config().multi_scale)
+        text.image_size = at_step("in.img_hw"), text.aspect_ratio = at_step("in.aspect_ratio");
       model = [this, text](const at::Tensor& x, const at::Tensor& t) { return pixart_->forward(x, t, text); };
     }
-    const at::Tensor loss = diffusion_loss(tables_, model, at_step("in.x_start"), at_step("in.noise"), at_step("in.t"));
+    const at::Tensor loss =
+        diffusion_loss(tables_, model, at_step("in.x_start"), at_step("in.noise"), at_step("in.t"));
     micro_losses.push_back(loss.detach().clone());
     return loss;
   }
@@ -71,7 +91,10 @@ TrainerConfig trainer_config(const nlohmann::json& j) {
   config.steps = j.at("steps");
   config.batch_size = batch * micro_steps;
   config.micro_batch_size = batch;
-  config.optimizer = {.lr = o.at("lr"), .betas = o.at("betas").get<std::vector<double>>(), .eps = o.at("eps"), .weight_decay = o.at("weight_decay")};
+  config.optimizer = {.lr = o.at("lr"),
+                      .betas = o.at("betas").get<std::vector<double>>(),
+                      .eps = o.at("eps"),
+                      .weight_decay = o.at("weight_decay")};
   config.lr_schedule.schedule = "constant";
   config.lr_schedule.warmup_steps = o.at("warmup_steps");
   config.gradient_clip = o.at("max_grad_norm").is_null() ? 0.0 : o.at("max_grad_norm").get<double>();
@@ -95,7 +118,8 @@ TEST(GoldenTraining, TwentyWholeSteps) {
     }
     testing::expect_golden(c, "out.loss", at::stack(losses));
     testing::expect_golden(c, "out.grad_norm", at::stack(norms));
-    testing::expect_golden(c, "out.micro_loss", at::stack(objective.micro_losses).view(c.tensor("out.micro_loss").sizes()));
+    testing::expect_golden(c, "out.micro_loss",
+                           at::stack(objective.micro_losses).view(c.tensor("out.micro_loss").sizes()));
     const auto ema = trainer.views(trainer.state().ema);
     size_t next = 0;
     for (const auto& parameter : state.items()) {

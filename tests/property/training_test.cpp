@@ -10,8 +10,17 @@
 namespace pixart::train {
 namespace {
 
-constexpr models::PixArtConfig kTiny{.input_size = 8, .patch_size = 2, .in_channels = 4, .hidden_size = 64, .depth = 3, .num_heads = 4,
-                                     .mlp_ratio = 4.0, .learn_sigma = true, .caption_channels = 16, .max_tokens = 6, .position_scale = 1.0,
+constexpr models::PixArtConfig kTiny{.input_size = 8,
+                                     .patch_size = 2,
+                                     .in_channels = 4,
+                                     .hidden_size = 64,
+                                     .depth = 3,
+                                     .num_heads = 4,
+                                     .mlp_ratio = 4.0,
+                                     .learn_sigma = true,
+                                     .caption_channels = 16,
+                                     .max_tokens = 6,
+                                     .position_scale = 1.0,
                                      .multi_scale = false};
 
 at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
@@ -24,15 +33,22 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
 class EightSamples : public Objective {
  public:
   EightSamples(const models::PixArt& model, bool fixed_noise)
-      : model_(model), fixed_noise_(fixed_noise), tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
-        latents_(normal({8, 4, 8, 8}, 1)), captions_(normal({8, 6, 16}, 2)) {}
+      : model_(model),
+        fixed_noise_(fixed_noise),
+        tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
+        latents_(normal({8, 4, 8, 8}, 1)),
+        captions_(normal({8, 6, 16}, 2)) {}
   int64_t num_samples() const override { return 8; }
   at::Tensor loss(const MicroBatch& batch) override {
     seen.insert(seen.end(), batch.rows.begin(), batch.rows.end());
     const auto rows = at::tensor(batch.rows, at::kLong);
-    const auto draw = draw_diffusion_inputs(3, fixed_noise_ ? batch.rows : batch.positions, {4, 8, 8}, 1000, 0.0);
-    const models::TextCondition text{.caption = captions_.index_select(0, rows), .mask = at::ones({rows.numel(), 6}, at::kLong),
-                                     .drop = {}, .image_size = {}, .aspect_ratio = {}};
+    const auto draw =
+        draw_diffusion_inputs(3, fixed_noise_ ? batch.rows : batch.positions, {4, 8, 8}, 1000, 0.0);
+    const models::TextCondition text{.caption = captions_.index_select(0, rows),
+                                     .mask = at::ones({rows.numel(), 6}, at::kLong),
+                                     .drop = {},
+                                     .image_size = {},
+                                     .aspect_ratio = {}};
     const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); };
     at::Tensor loss = diffusion_loss(tables_, model, latents_.index_select(0, rows), draw.noise, draw.t);
     if (batch.step == poison_step) loss = loss * std::numeric_limits<float>::quiet_NaN();
@@ -83,7 +99,8 @@ TEST(Training, OverfitsOneBatchOfEight) {
 TEST(Training, MicroBatchesGiveTheSameStep) {
   Session whole(config_of(5, 8, 8)), split(config_of(5, 8, 2));
   for (int step = 0; step < 5; ++step) {
-    const double a = whole.trainer->train_step().loss.item<double>(), b = split.trainer->train_step().loss.item<double>();
+    const double a = whole.trainer->train_step().loss.item<double>(),
+                 b = split.trainer->train_step().loss.item<double>();
     EXPECT_NEAR(a, b, 2e-6 * std::abs(a));  // other order of float sums
   }
   EXPECT_TRUE(at::allclose(whole.trainer->state().values, split.trainer->state().values, 1e-4, 1e-6));
@@ -95,7 +112,8 @@ TEST(Training, EverySampleOncePerEpoch) {
   ASSERT_EQ(session.objective.seen.size(), 24u);
   std::vector<std::vector<int64_t>> epochs;
   for (size_t epoch = 0; epoch < 3; ++epoch) {
-    std::vector<int64_t> rows(session.objective.seen.begin() + int64_t(epoch * 8), session.objective.seen.begin() + int64_t(epoch * 8 + 8));
+    std::vector<int64_t> rows(session.objective.seen.begin() + int64_t(epoch * 8),
+                              session.objective.seen.begin() + int64_t(epoch * 8 + 8));
     epochs.push_back(rows);
     std::sort(rows.begin(), rows.end());
     EXPECT_EQ(rows, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7}));
@@ -110,7 +128,8 @@ TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
   session.trainer->train_step();
   session.objective.poison_step = 1;
   const auto state = session.trainer->state();
-  const at::Tensor values = state.values.clone(), ema = state.ema.clone(), moment = state.optimizer->exp_avg.clone();
+  const at::Tensor values = state.values.clone(), ema = state.ema.clone(),
+                   moment = state.optimizer->exp_avg.clone();
   EXPECT_TRUE(session.trainer->train_step().skipped);
   EXPECT_TRUE(at::equal(values, state.values));
   EXPECT_TRUE(at::equal(ema, state.ema));

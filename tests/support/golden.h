@@ -25,9 +25,11 @@ struct GoldenCase {
 // All cases of a kind, sorted by name. Throws if there is none: an empty walk is not a pass.
 std::vector<GoldenCase> golden_cases(const std::string& kind);
 
-// |got - want| <= atol + rtol |want| with the case's tolerance for tensor `name` ("per_tensor" entry first, then the
-// case's own atol/rtol, "exact", integers equal). Adds a test failure that names case, tensor and worst element.
+// |got - want| <= atol + rtol |want| with the case's tolerance for tensor `name` ("per_tensor" entry first,
+// then the case's own atol/rtol, "exact", integers equal). Adds a test failure that names case, tensor and
+// worst element.
 void expect_golden(const GoldenCase& c, const std::string& name, const at::Tensor& got);
-void expect_golden(const GoldenCase& c, const std::string& name, const at::Tensor& got, const at::Tensor& want);
+void expect_golden(const GoldenCase& c, const std::string& name, const at::Tensor& got,
+                   const at::Tensor& want);
 
 }  // namespace pixart::testing

@@ -51,8 +51,8 @@ class StagedFolder {
   bool committed_ = false;
 };
 
-// Removes leftovers of StagedFolder and write_file_atomically (".tmp-*") directly inside `folder`, as far as it can.
-// Only for the owner of the folder: it would also remove what another process is writing.
+// Removes leftovers of StagedFolder and write_file_atomically (".tmp-*") directly inside `folder`, as far as
+// it can. Only for the owner of the folder: it would also remove what another process is writing.
 void remove_leftovers(const std::filesystem::path& folder);
 
 }  // namespace pixart

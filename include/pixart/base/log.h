@@ -1,5 +1,5 @@
-// The one logging facade. Lines go to stderr ("info   message") and, once set, to a log file with time stamps.
-// Numbers belong to MetricSink, not here; no line is written inside a micro-step.
+// The one logging facade. Lines go to stderr ("info   message") and, once set, to a log file with time
+// stamps. Numbers belong to MetricSink, not here; no line is written inside a micro-step.
 #pragma once
 #include <fmt/format.h>
 
@@ -11,8 +11,8 @@ namespace pixart::log {
 enum class Level { kDebug, kInfo, kWarning, kError };
 
 void write(Level level, std::string_view message);
-void set_level(Level level);                             // default kInfo
-void add_file(const std::filesystem::path& path);        // appends, in UTC, flushed at each line
+void set_level(Level level);                       // default kInfo
+void add_file(const std::filesystem::path& path);  // appends, in UTC, flushed at each line
 
 template <class... Args>
 void debug(fmt::format_string<Args...> text, Args&&... args) {

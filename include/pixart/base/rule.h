@@ -31,18 +31,55 @@ struct Rule {
   bool is_required = false;                                       // no default
   OnResume on_resume = OnResume::kFixed;
 
-  Rule required() const { Rule r = *this; r.is_required = true; return r; }
-  Rule count(size_t n) const { Rule r = *this; r.length = n; return r; }
-  Rule free() const { Rule r = *this; r.on_resume = OnResume::kFree; return r; }
-  Rule needs_permission() const { Rule r = *this; r.on_resume = OnResume::kNeedsPermission; return r; }
+  Rule required() const {
+    Rule r = *this;
+    r.is_required = true;
+    return r;
+  }
+  Rule count(size_t n) const {
+    Rule r = *this;
+    r.length = n;
+    return r;
+  }
+  Rule free() const {
+    Rule r = *this;
+    r.on_resume = OnResume::kFree;
+    return r;
+  }
+  Rule needs_permission() const {
+    Rule r = *this;
+    r.on_resume = OnResume::kNeedsPermission;
+    return r;
+  }
 };
 
 inline Rule any() { return {}; }
 inline Rule required() { return Rule{}.required(); }
-inline Rule positive() { Rule r; r.more_than = 0; return r; }
-inline Rule not_negative() { Rule r; r.at_least = 0; return r; }
-inline Rule at_least(double low) { Rule r; r.at_least = low; return r; }
-inline Rule in_range(double low, double high) { Rule r; r.at_least = low; r.at_most = high; return r; }  // inclusive
-inline Rule one_of(std::vector<std::string> words) { Rule r; r.words = std::move(words); return r; }
+inline Rule positive() {
+  Rule r;
+  r.more_than = 0;
+  return r;
+}
+inline Rule not_negative() {
+  Rule r;
+  r.at_least = 0;
+  return r;
+}
+inline Rule at_least(double low) {
+  Rule r;
+  r.at_least = low;
+  return r;
+}
+inline Rule in_range(double low, double high) {
+  Rule r;
+  r.at_least = low;
+  r.at_most = high;
+  return r;
+}  // inclusive
+inline Rule one_of(std::vector<std::string> words) {
+  Rule r;
+  r.words = std::move(words);
+  return r;
+}
 
 }  // namespace pixart

@@ -21,7 +21,8 @@ struct Image {
 namespace formats {
 
 // PNG, written atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...).
-void save_png(const std::filesystem::path& path, const Image& image, const std::map<std::string, std::string>& text = {});
+void save_png(const std::filesystem::path& path, const Image& image,
+              const std::map<std::string, std::string>& text = {});
 
 // Limits before allocation.
 struct DecodeLimits {
@@ -30,9 +31,9 @@ struct DecodeLimits {
   int64_t pixels = 100'000'000;
 };
 
-// Decodes JPEG, PNG or WebP, recognised by content. RGB; grey is spread, 16 bit reduced to its high byte, alpha
-// composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are errors.
-// Throws UserError naming `name` and the reason.
+// Decodes JPEG, PNG or WebP, recognised by content. RGB; grey is spread, 16 bit reduced to its high byte,
+// alpha composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are errors. Throws
+// UserError naming `name` and the reason.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 

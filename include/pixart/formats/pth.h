@@ -1,6 +1,7 @@
 // Restricted reader of PyTorch files (torch.save: zip layout and the legacy layout before 1.6). It executes
 // nothing: its own pickle opcode subset, its own zip reader with CRC check, and only the globals that rebuild
-// tensors; anything else is refused with the global's name. Never torch::load, which is not safe on outside files.
+// tensors; anything else is refused with the global's name. Never torch::load, which is not safe on outside
+// files.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -13,21 +14,25 @@
 
 namespace pixart::formats {
 
-// A value of a pickled file. Lists, tuples and sets are `List`; dicts (OrderedDict too) are `Dict` in file order.
-// Opaque holds the dotted name of a harmless object whose content was kept but never imported.
+// A value of a pickled file. Lists, tuples and sets are `List`; dicts (OrderedDict too) are `Dict` in file
+// order. Opaque holds the dotted name of a harmless object whose content was kept but never imported.
 struct PickleValue;
 using PickleList = std::vector<PickleValue>;
 using PickleDict = std::vector<std::pair<PickleValue, PickleValue>>;
-struct Opaque { std::string global; };
+struct Opaque {
+  std::string global;
+};
 struct PickleValue {
   std::variant<std::monostate, bool, int64_t, double, std::string, Opaque, at::Tensor,
-               std::shared_ptr<PickleList>, std::shared_ptr<PickleDict>> value;
+               std::shared_ptr<PickleList>, std::shared_ptr<PickleDict>>
+      value;
 };
 
 // Throws UserError naming file, offset and reason.
 PickleValue load_pth(const std::filesystem::path& path);
 
 // All tensors with their path from the top level, joined by `separator`.
-std::vector<std::pair<std::string, at::Tensor>> flatten_tensors(const PickleValue& value, const std::string& separator);
+std::vector<std::pair<std::string, at::Tensor>> flatten_tensors(const PickleValue& value,
+                                                                const std::string& separator);
 
 }  // namespace pixart::formats

@@ -1,5 +1,5 @@
-// Strict safetensors reader and writer, without LibTorch. Everything is validated before anything is allocated;
-// rules: ../reference of the format plus our own limits (see src/formats/README.md).
+// Strict safetensors reader and writer, without LibTorch. Everything is validated before anything is
+// allocated; rules: ../reference of the format plus our own limits (see src/formats/README.md).
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -29,7 +29,9 @@ int dtype_bits(const std::string& dtype);
 // Reads and validates the header of `path`. Throws UserError naming file, offset or tensor, and reason.
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
 
-// The same on bytes in memory: `head` holds the file's first bytes (at least 8 + header), `file_bytes` its size.
-SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes, const std::string& name);
+// The same on bytes in memory: `head` holds the file's first bytes (at least 8 + header), `file_bytes` its
+// size.
+SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes,
+                                           const std::string& name);
 
 }  // namespace pixart::formats

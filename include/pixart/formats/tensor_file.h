@@ -22,7 +22,8 @@ struct TensorFile {
 // A .safetensors file, whole. Throws UserError (see safetensors.h).
 TensorFile load_safetensors(const std::filesystem::path& path);
 
-// Writes atomically; tensors are moved to the CPU and made contiguous. `metadata` gets {"format": "pt"} added.
+// Writes atomically; tensors are moved to the CPU and made contiguous. `metadata` gets {"format": "pt"}
+// added.
 void save_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                       std::map<std::string, std::string> metadata = {});
 

@@ -1,4 +1,5 @@
-// The T5 tokenizer: SentencePiece plus T5's special tokens, as transformers' T5Tokenizer (slow, legacy) does it.
+// The T5 tokenizer: SentencePiece plus T5's special tokens, as transformers' T5Tokenizer (slow, legacy) does
+// it.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -10,8 +11,8 @@
 namespace pixart::text {
 
 struct Tokens {
-  at::Tensor ids;    // [B, T] int64, right-padded with 0
-  at::Tensor mask;   // [B, T] int64, 1 = token (</s> included)
+  at::Tensor ids;              // [B, T] int64, right-padded with 0
+  at::Tensor mask;             // [B, T] int64, 1 = token (</s> included)
   std::vector<int64_t> uncut;  // [B] length without truncation; > T means the caption was cut
 };
 
@@ -33,6 +34,7 @@ class Tokenizer {
 
 // Trains a small unigram model with T5's special ids (pad 0, </s> 1, <unk> 2) on `texts`; deterministic.
 // Used by the demo, whose captions need no real T5 vocabulary. Writes `path` (spiece.model).
-void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces, const std::filesystem::path& path);
+void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
+                     const std::filesystem::path& path);
 
 }  // namespace pixart::text

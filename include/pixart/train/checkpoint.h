@@ -1,6 +1,6 @@
 // Checkpoints: <stage folder>/step-00001000/{manifest.json, model, ema, optimizer .safetensors, state.json}.
-// A checkpoint is written to a temporary folder, hashed, fsynced and renamed; it is believed only after its hashes
-// were verified, else the one before is used. There is no pointer file.
+// A checkpoint is written to a temporary folder, hashed, fsynced and renamed; it is believed only after its
+// hashes were verified, else the one before is used. There is no pointer file.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -35,6 +35,7 @@ void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer
 double load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model);
 
 // Deletes all but the newest `keep_last` and those in `keep_steps`.
-void prune_checkpoints(const std::filesystem::path& stage_folder, int64_t keep_last, const std::vector<int64_t>& keep_steps);
+void prune_checkpoints(const std::filesystem::path& stage_folder, int64_t keep_last,
+                       const std::vector<int64_t>& keep_steps);
 
 }  // namespace pixart::train

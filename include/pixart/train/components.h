@@ -20,8 +20,9 @@ class LatentCodec {
  public:
   LatentCodec(models::LoadedVae loaded, std::string fingerprint);
   models::Moments encode(const at::Tensor& image) const { return loaded_.vae->encode(image); }
-  at::Tensor normalize(const at::Tensor& sample) const;  // latent as the autoencoder makes it -> as the transformer sees it
-  at::Tensor decode(const at::Tensor& latent) const;     // from normalised latents to pictures in [-1, 1]
+  at::Tensor normalize(
+      const at::Tensor& sample) const;  // latent as the autoencoder makes it -> as the transformer sees it
+  at::Tensor decode(const at::Tensor& latent) const;  // from normalised latents to pictures in [-1, 1]
   const models::VaeConfig& config() const { return loaded_.vae->config(); }
   const std::string& fingerprint() const { return fingerprint_; }
 
@@ -31,9 +32,9 @@ class LatentCodec {
   at::Tensor mean_, scale_;  // [1, L, 1, 1]
 };
 
-models::VaeConfig configured_vae(const AutoencoderConfig& config);        // of the one that this run trains
-std::filesystem::path autoencoder_folder(const RunConfig& config);        // configured path, or the run's own
-LatentCodec load_codec(const RunConfig& config, at::Device device);       // UserError if the stage has not run yet
+models::VaeConfig configured_vae(const AutoencoderConfig& config);   // of the one that this run trains
+std::filesystem::path autoencoder_folder(const RunConfig& config);   // configured path, or the run's own
+LatentCodec load_codec(const RunConfig& config, at::Device device);  // UserError if the stage has not run yet
 
 // Captions -> features.
 struct EncodedText {
@@ -43,7 +44,8 @@ struct EncodedText {
 
 class CaptionEncoder {
  public:
-  CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, const TextEncoderConfig& config, std::string fingerprint);
+  CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, const TextEncoderConfig& config,
+                 std::string fingerprint);
   EncodedText encode(const std::vector<std::string>& captions) const;
   int64_t channels() const { return encoder_.encoder->config().d_model; }
   int64_t max_tokens() const { return max_tokens_; }
@@ -57,9 +59,10 @@ class CaptionEncoder {
   std::string fingerprint_;
 };
 
-// Loads the configured encoder; without a path it makes the run's own first (tokenizer trained on `captions`, random
-// weights) in <run>/text_encoder.
-CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device, const std::vector<std::string>& captions);
+// Loads the configured encoder; without a path it makes the run's own first (tokenizer trained on `captions`,
+// random weights) in <run>/text_encoder.
+CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
+                                    const std::vector<std::string>& captions);
 
 struct TransformerSize {
   int64_t patch_size, hidden_size, depth, num_heads;
@@ -68,9 +71,10 @@ struct TransformerSize {
 TransformerSize transformer_size(const TransformerConfig& config);
 
 // Sizes of the stage's model. `num_classes` of the source; `caption_channels`, `max_tokens` of the encoder.
-models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae, int64_t num_classes);
-models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
-                                   int64_t caption_channels);
+models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
+                             int64_t num_classes);
+models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage,
+                                   const models::VaeConfig& vae, int64_t caption_channels);
 
 // Changes when any file below `folder` does: names, sizes and the ends of each file, hashed.
 std::string folder_fingerprint(const std::filesystem::path& folder);

@@ -1,5 +1,5 @@
-// `pixart evaluate`: how well a run's pictures of drawn scenes say what their captions say. A judge reads each
-// picture (data/scenes.h); captions with shape-colour pairs that were never trained on are scored apart.
+// `pixart evaluate`: how well a run's pictures of drawn scenes say what their captions say. A judge reads
+// each picture (data/scenes.h); captions with shape-colour pairs that were never trained on are scored apart.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -13,8 +13,8 @@ namespace pixart::train {
 // Metric -> percent, e.g. "judge_truth", "vae_read", "stage2.color", "stage2.all_heldout"; also "seconds".
 using Scores = std::map<std::string, double>;
 
-// Scores every text stage of the run and writes <run>/score.json. Stages are counted without the autoencoder, so in a
-// three-stage run the text stages are stage2 and stage3.
+// Scores every text stage of the run and writes <run>/score.json. Stages are counted without the autoencoder,
+// so in a three-stage run the text stages are stage2 and stage3.
 Scores evaluate_run(const std::filesystem::path& run, const std::string& device);
 
 // Bars of the run's config that `scores` misses, as sentences.

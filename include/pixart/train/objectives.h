@@ -21,8 +21,9 @@ struct DiffusionDraw {
   at::Tensor t;          // [B] int64, uniform over num_steps
   at::Tensor drop;       // [B] int64: 1 = condition dropped
 };
-DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions, at::IntArrayRef latent_shape,
-                                    int64_t num_steps, double condition_dropout);
+DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
+                                    at::IntArrayRef latent_shape, int64_t num_steps,
+                                    double condition_dropout);
 
 // What both diffusion objectives need.
 struct DiffusionData {
@@ -65,7 +66,8 @@ class TextConditionalObjective : public Objective {
 // The autoencoder: L1 + MSE of the reconstruction + kl_weight * KL to N(0, 1) (mean over latent numbers).
 class AutoencoderObjective : public Objective {
  public:
-  AutoencoderObjective(const models::AutoencoderKl& model, const PictureSource& pictures, uint64_t seed, double kl_weight, at::Device device)
+  AutoencoderObjective(const models::AutoencoderKl& model, const PictureSource& pictures, uint64_t seed,
+                       double kl_weight, at::Device device)
       : model_(model), pictures_(pictures), seed_(seed), kl_weight_(kl_weight), device_(device) {}
   int64_t num_samples() const override { return pictures_.size(); }
   at::Tensor loss(const MicroBatch& batch) override;
@@ -78,8 +80,9 @@ class AutoencoderObjective : public Objective {
   at::Device device_;
 };
 
-// Mean over the batch of the released IDDPM loss, of a model output computed by `model` (noisy latent, timestep).
-at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model, const at::Tensor& x_start,
-                          const at::Tensor& noise, const at::Tensor& t);
+// Mean over the batch of the released IDDPM loss, of a model output computed by `model` (noisy latent,
+// timestep).
+at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
+                          const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t);
 
 }  // namespace pixart::train

@@ -11,10 +11,10 @@
 namespace pixart::train {
 
 struct PipelineRequest {
-  std::filesystem::path run;          // run folder
-  std::string stage;                  // "": the last text stage that has a checkpoint, else the class stage
-  std::optional<int64_t> step;        // of its checkpoint; unset: the newest that verifies
-  bool average = true;                // averaged (EMA) weights, else the live ones
+  std::filesystem::path run;    // run folder
+  std::string stage;            // "": the last text stage that has a checkpoint, else the class stage
+  std::optional<int64_t> step;  // of its checkpoint; unset: the newest that verifies
+  bool average = true;          // averaged (EMA) weights, else the live ones
   std::string device = "auto";
 };
 
@@ -23,7 +23,8 @@ class Pipeline {
   // Throws UserError saying what is missing (no such run, no such stage, no checkpoint).
   static Pipeline open(const PipelineRequest& request);
 
-  // One picture per prompt: captions for a text stage, class names for a class stage (unknown ones are an error).
+  // One picture per prompt: captions for a text stage, class names for a class stage (unknown ones are an
+  // error).
   std::vector<Image> generate(const std::vector<std::string>& prompts, const GenerateOptions& options) const;
 
   const RunConfig& run() const { return run_; }

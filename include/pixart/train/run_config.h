@@ -13,7 +13,8 @@
 
 namespace pixart::train {
 
-// Where the autoencoder comes from: a diffusers folder, or a stage of this run that trains one of the given size.
+// Where the autoencoder comes from: a diffusers folder, or a stage of this run that trains one of the given
+// size.
 struct AutoencoderConfig {
   std::optional<std::filesystem::path> path;
   std::vector<int64_t> block_out_channels = {128, 256, 512, 512};
@@ -21,50 +22,67 @@ struct AutoencoderConfig {
   int64_t norm_num_groups = 32;
   int64_t latent_channels = 4;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
-    v("path", s.path, "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains one.", any());
-    v("block_out_channels", s.block_out_channels, "Channels per level when it is trained here; each level but the first halves the side.", positive());
-    v("layers_per_block", s.layers_per_block, "Residual blocks per level when it is trained here.", positive());
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("path", s.path,
+      "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
+      "one.",
+      any());
+    v("block_out_channels", s.block_out_channels,
+      "Channels per level when it is trained here; each level but the first halves the side.", positive());
+    v("layers_per_block", s.layers_per_block, "Residual blocks per level when it is trained here.",
+      positive());
     v("norm_num_groups", s.norm_num_groups, "Groups of the group norms when it is trained here.", positive());
     v("latent_channels", s.latent_channels, "Channels of the latent when it is trained here.", positive());
   }
 };
 
-// Where the text encoder comes from: a T5 folder in Hugging Face's layout, or a small one with fixed random weights.
+// Where the text encoder comes from: a T5 folder in Hugging Face's layout, or a small one with fixed random
+// weights.
 struct TextEncoderConfig {
   std::optional<std::filesystem::path> path;
   std::string dtype = "stored";
   int64_t max_tokens = 120;
   bool clean_captions = true;
-  int64_t d_model = 128;       // the rest: only for the random encoder
+  int64_t d_model = 128;  // the rest: only for the random encoder
   int64_t num_layers = 2;
   int64_t num_heads = 8;
   int64_t d_ff = 256;
   double position_bias_std = 3.0;
   int64_t vocabulary = 400;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
-    v("path", s.path, "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model). Without it a small encoder with fixed random weights is made.", any());
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("path", s.path,
+      "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model). Without it a small encoder with fixed "
+      "random weights is made.",
+      any());
     v("dtype", s.dtype, "Type to run it in.", one_of({"stored", "float32", "bfloat16"}));
     v("max_tokens", s.max_tokens, "Captions are cut to so many tokens (PixArt-alpha: 120).", positive());
-    v("clean_captions", s.clean_captions, "Apply the released caption cleaning (twice), else lower-case and strip.", any());
+    v("clean_captions", s.clean_captions,
+      "Apply the released caption cleaning (twice), else lower-case and strip.", any());
     v("d_model", s.d_model, "Width of the random encoder.", positive());
     v("num_layers", s.num_layers, "Layers of the random encoder.", positive());
     v("num_heads", s.num_heads, "Heads of the random encoder.", positive());
     v("d_ff", s.d_ff, "Feed-forward width of the random encoder.", positive());
-    v("position_bias_std", s.position_bias_std, "Spread of the random encoder's position bias; with the usual 0.05 it would not know word order.", positive());
-    v("vocabulary", s.vocabulary, "Most pieces of the tokenizer that is trained on the run's captions for the random encoder.", at_least(16));
+    v("position_bias_std", s.position_bias_std,
+      "Spread of the random encoder's position bias; with the usual 0.05 it would not know word order.",
+      positive());
+    v("vocabulary", s.vocabulary,
+      "Most pieces of the tokenizer that is trained on the run's captions for the random encoder.",
+      at_least(16));
   }
 };
 
-// Size of the transformer: a published size, or numbers. The class-conditional stage builds a DiT of it, the text
-// stages a PixArt.
+// Size of the transformer: a published size, or numbers. The class-conditional stage builds a DiT of it, the
+// text stages a PixArt.
 struct TransformerConfig {
   std::optional<std::string> preset;
   std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
   double mlp_ratio = 4.0;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
     v("preset", s.preset, "Published size: XL/2, or one of S, B, L, XL with patch 2, 4, 8.", any());
     v("patch_size", s.patch_size, "Side of a patch, in latent pixels (without preset).", positive());
     v("hidden_size", s.hidden_size, "Width (without preset).", positive());
@@ -81,12 +99,19 @@ struct InitConfig {
   std::string shared_modulation = "mean";
   std::optional<double> embedder_std;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
-    v("how", s.how, "random: the published initialisation; copy: continue from weights of the same kind; reparameterize: DiT to PixArt.",
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("how", s.how,
+      "random: the published initialisation; copy: continue from weights of the same kind; reparameterize: "
+      "DiT to PixArt.",
       one_of({"random", "copy", "reparameterize"}));
-    v("from", s.from, "Name of an earlier stage (its averaged weights), or a weight file or folder. Not with random.", any());
-    v("shared_modulation", s.shared_modulation, "reparameterize: the shared time modulation is the mean over blocks, or block:<i>.", any());
-    v("embedder_std", s.embedder_std, "Spread of new timestep and caption embedders. Unset: 0.02 as published; 0: 1/sqrt(fan_in), which narrow models need.",
+    v("from", s.from,
+      "Name of an earlier stage (its averaged weights), or a weight file or folder. Not with random.", any());
+    v("shared_modulation", s.shared_modulation,
+      "reparameterize: the shared time modulation is the mean over blocks, or block:<i>.", any());
+    v("embedder_std", s.embedder_std,
+      "Spread of new timestep and caption embedders. Unset: 0.02 as published; 0: 1/sqrt(fan_in), which "
+      "narrow models need.",
       not_negative());
   }
   void validate(std::vector<std::string>& problems) const;
@@ -100,9 +125,14 @@ struct SamplesConfig {
   double guidance = 4.5;
   int64_t columns = 8;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
-    v("every", s.every, "Draw a sample grid every so many steps and at the end; 0: only at the end.", not_negative().free());
-    v("prompts", s.prompts, "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the source.", any().free());
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("every", s.every, "Draw a sample grid every so many steps and at the end; 0: only at the end.",
+      not_negative().free());
+    v("prompts", s.prompts,
+      "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
+      "source.",
+      any().free());
     v("sampler", s.sampler, "Sampler's name.", any().free());
     v("num_steps", s.num_steps, "Sampling steps.", positive().free());
     v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", at_least(1).free());
@@ -115,9 +145,11 @@ struct CheckpointConfig {
   int64_t keep_last = 2;
   std::vector<int64_t> keep_steps;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
     v("every", s.every, "Save every so many steps (and at the stage's end).", positive().free());
-    v("keep_last", s.keep_last, "How many of a stage's checkpoints are kept; never fewer than two.", at_least(2).free());
+    v("keep_last", s.keep_last, "How many of a stage's checkpoints are kept; never fewer than two.",
+      at_least(2).free());
     v("keep_steps", s.keep_steps, "Steps whose checkpoints are saved and never deleted.", positive().free());
   }
 };
@@ -142,25 +174,38 @@ struct StageConfig {
   SamplesConfig samples;
   CheckpointConfig checkpoints;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name of the stage; other stages and commands refer to it.", required());
-    v("objective", s.objective, "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt (stages 2 and 3).",
+    v("objective", s.objective,
+      "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
+      "(stages 2 and 3).",
       one_of({"autoencoder", "class_conditional", "text_conditional"}).required());
     v("source", s.source, "Name of the data source.", required());
     v("resolution", s.resolution, "Side of the training pictures in pixels.", positive());
     v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission());
     v("batch_size", s.batch_size, "Global batch: samples per optimizer step.", positive().needs_permission());
-    v("micro_batch_size", s.micro_batch_size, "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.", not_negative().needs_permission());
+    v("micro_batch_size", s.micro_batch_size,
+      "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
+      not_negative().needs_permission());
     v("init", s.init, "Where the weights start.", any());
     v("optimizer", s.optimizer, "AdamW.", any());
     v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());
-    v("gradient_clip", s.gradient_clip, "Largest global gradient norm; 0: no clipping. The released configs use 0.01.", not_negative().needs_permission());
+    v("gradient_clip", s.gradient_clip,
+      "Largest global gradient norm; 0: no clipping. The released configs use 0.01.",
+      not_negative().needs_permission());
     v("ema_decay", s.ema_decay, "Decay of the weight average.", in_range(0, 1).needs_permission());
-    v("ema_warmup", s.ema_warmup, "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs average too.", any().needs_permission());
-    v("condition_dropout", s.condition_dropout, "Share of samples whose class or caption is replaced by the null condition.", in_range(0, 1).needs_permission());
-    v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).", positive());
+    v("ema_warmup", s.ema_warmup,
+      "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs average too.",
+      any().needs_permission());
+    v("condition_dropout", s.condition_dropout,
+      "Share of samples whose class or caption is replaced by the null condition.",
+      in_range(0, 1).needs_permission());
+    v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).",
+      positive());
     v("multi_scale", s.multi_scale, "text: PixArt-MS, with size and aspect-ratio conditions.", any());
-    v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term beside L1 + MSE.", not_negative().needs_permission());
+    v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term beside L1 + MSE.",
+      not_negative().needs_permission());
     v("log_every", s.log_every, "Write metrics every so many steps.", positive().free());
     v("samples", s.samples, "Sample pictures.", any());
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
@@ -171,7 +216,8 @@ struct StageConfig {
 struct BarConfig {
   std::string metric;
   double at_least = 0;
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
     v("metric", s.metric, "Metric of score.json, e.g. stage2.all.", required().free());
     v("at_least", s.at_least, "Smallest good value, in percent.", any().required().free());
   }
@@ -183,13 +229,16 @@ struct EvaluationConfig {
   int64_t num_steps = 16;
   double guidance = 3.0;
   std::vector<BarConfig> bars;
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
-    v("seen", s.seen, "Pictures drawn from captions whose shape-colour pair was trained on.", positive().free());
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("seen", s.seen, "Pictures drawn from captions whose shape-colour pair was trained on.",
+      positive().free());
     v("held_out", s.held_out, "Pictures drawn from captions with pairs never trained on.", positive().free());
     v("sampler", s.sampler, "Sampler's name.", any().free());
     v("num_steps", s.num_steps, "Sampling steps.", positive().free());
     v("guidance", s.guidance, "Classifier-free guidance scale.", at_least(1).free());
-    v("bars", s.bars, "Values that must be reached; `pixart evaluate` ends with exit code 72 otherwise.", any().free());
+    v("bars", s.bars, "Values that must be reached; `pixart evaluate` ends with exit code 72 otherwise.",
+      any().free());
   }
 };
 
@@ -205,21 +254,25 @@ struct RunConfig {
   std::vector<StageConfig> stages;
   std::optional<EvaluationConfig> evaluation;
 
-  template <class Self, class Visitor> static void fields(Self& s, Visitor&& v) {
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
     v("run", s.run, "Run folder: everything the run writes is in it.", required().free());
     v("seed", s.seed, "Seed of weights, data order and noise.", not_negative());
     v("device", s.device, "auto, cpu, cuda or cuda:<i>.", any().free());
-    v("threads", s.threads, "CPU threads; 0: the cores of this machine. Bit-exact resume needs the same number.", not_negative().free());
+    v("threads", s.threads,
+      "CPU threads; 0: the cores of this machine. Bit-exact resume needs the same number.",
+      not_negative().free());
     v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
     v("text_encoder", s.text_encoder, "The text encoder.", any());
     v("transformer", s.transformer, "Size of the diffusion transformer.", any());
     v("sources", s.sources, "Data sources that stages refer to.", required());
     v("stages", s.stages, "Stages, trained in order.", required());
-    v("evaluation", s.evaluation, "Scoring of generated scenes by `pixart evaluate` (sources of type scenes).", any());
+    v("evaluation", s.evaluation,
+      "Scoring of generated scenes by `pixart evaluate` (sources of type scenes).", any());
   }
   void validate(std::vector<std::string>& problems) const;
 
-  const StageConfig& stage(const std::string& name) const;           // UserError listing the known ones
+  const StageConfig& stage(const std::string& name) const;  // UserError listing the known ones
   const data::SourceConfig& source(const std::string& name) const;
 };
 

@@ -9,7 +9,8 @@
 
 namespace pixart::train {
 
-// run.yaml, events.jsonl, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, cache/, autoencoder/, text_encoder/.
+// run.yaml, events.jsonl, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, cache/, autoencoder/,
+// text_encoder/.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
@@ -35,9 +36,10 @@ class RunLock {
   int descriptor_ = -1;
 };
 
-// Makes the folder, or, if it holds a run already, checks that `config` may continue it: a key that differs is an
-// error unless it is free, or needs permission and stands in `allowed` (all violations at once).
-// Then writes the resolved run.yaml.
-void open_run_folder(const RunFolder& folder, const RunConfig& config, const std::vector<std::string>& allowed);
+// Makes the folder, or, if it holds a run already, checks that `config` may continue it: a key that differs
+// is an error unless it is free, or needs permission and stands in `allowed` (all violations at once). Then
+// writes the resolved run.yaml.
+void open_run_folder(const RunFolder& folder, const RunConfig& config,
+                     const std::vector<std::string>& allowed);
 
 }  // namespace pixart::train

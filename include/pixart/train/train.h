@@ -8,11 +8,12 @@
 namespace pixart::train {
 
 struct TrainOptions {
-  std::string only_stage;                   // "": all stages
+  std::string only_stage;                    // "": all stages
   std::vector<std::string> allowed_changes;  // config keys that may differ from the run's own run.yaml
 };
 
-// Throws UserError; with ExitCode::kRequeue if a stop was asked for (SIGTERM, SIGINT, SIGUSR1) and the state was saved.
+// Throws UserError; with ExitCode::kRequeue if a stop was asked for (SIGTERM, SIGINT, SIGUSR1) and the state
+// was saved.
 void train(const RunConfig& config, const TrainOptions& options = {});
 
 }  // namespace pixart::train

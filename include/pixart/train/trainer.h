@@ -18,19 +18,19 @@ struct TrainerConfig {
   int64_t micro_batch_size = 0;  // 0: the whole batch
   optim::AdamWConfig optimizer;
   optim::LrScheduleConfig lr_schedule;
-  double gradient_clip = 0;      // 0: none
+  double gradient_clip = 0;  // 0: none
   double ema_decay = 0;
-  bool ema_warmup = false;       // min(ema_decay, (1 + n) / (10 + n))
-  uint64_t order_seed = 0;       // of the epochs' permutations
-  int64_t max_skipped = 10;      // steps with a loss or gradient that is not finite before giving up
+  bool ema_warmup = false;   // min(ema_decay, (1 + n) / (10 + n))
+  uint64_t order_seed = 0;   // of the epochs' permutations
+  int64_t max_skipped = 10;  // steps with a loss or gradient that is not finite before giving up
 };
 
 struct StepResult {
-  int64_t step = 0;              // index of the step just made, from 0
-  at::Tensor loss;               // scalar on the device; read it at logging steps only
-  double gradient_norm = 0;      // before clipping
+  int64_t step = 0;          // index of the step just made, from 0
+  at::Tensor loss;           // scalar on the device; read it at logging steps only
+  double gradient_norm = 0;  // before clipping
   double lr = 0;
-  bool skipped = false;          // loss or gradient was not finite: weights untouched
+  bool skipped = false;  // loss or gradient was not finite: weights untouched
 };
 
 class Trainer {
@@ -41,7 +41,8 @@ class Trainer {
   // One optimizer step. Throws UserError(kNumerics) beyond the allowed number of skipped steps.
   StepResult train_step();
 
-  // Makes the trainable tensors of `other` (same architecture) views of the averaged weights and copies the buffers.
+  // Makes the trainable tensors of `other` (same architecture) views of the averaged weights and copies the
+  // buffers.
   void bind_average(nn::StateDict& other) const;
 
   int64_t step() const { return step_; }
@@ -49,7 +50,7 @@ class Trainer {
 
   // Everything that a checkpoint must hold beside the model itself.
   struct State {
-    at::Tensor values, ema;      // flat, live references
+    at::Tensor values, ema;  // flat, live references
     optim::AdamWState* optimizer;
     int64_t* step;
     int64_t* skipped;

@@ -18,11 +18,14 @@ namespace fs = std::filesystem;
 class Line : public Objective {
  public:
   explicit Line(nn::StateDict& state)
-      : weight_(state.add("weight", {3, 2})), bias_(state.add("bias", {5})), buffer_(state.add("buffer", {2}, false)) {}
+      : weight_(state.add("weight", {3, 2})),
+        bias_(state.add("bias", {5})),
+        buffer_(state.add("buffer", {2}, false)) {}
   int64_t num_samples() const override { return 10; }
   at::Tensor loss(const MicroBatch& batch) override {
     at::Tensor loss = at::zeros({});
-    for (int64_t row : batch.rows) loss = loss + (weight_ - double(row)).square().mean() + (bias_ + 1).square().mean();
+    for (int64_t row : batch.rows)
+      loss = loss + (weight_ - double(row)).square().mean() + (bias_ + 1).square().mean();
     return loss / double(batch.rows.size());
   }
 
@@ -53,7 +56,9 @@ class CheckpointTest : public ::testing::Test {
     folder_ = ::mkdtemp(pattern.data());
   }
   ~CheckpointTest() override { fs::remove_all(folder_); }
-  void save(Session& session) { save_checkpoint(folder_, session.trainer, session.state, {{"architecture", "line"}}, 1.5); }
+  void save(Session& session) {
+    save_checkpoint(folder_, session.trainer, session.state, {{"architecture", "line"}}, 1.5);
+  }
   fs::path folder_;
 };
 
@@ -69,7 +74,8 @@ TEST_F(CheckpointTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
   for (int i = 7; i < 20; ++i) second.trainer.train_step();
   EXPECT_TRUE(at::equal(whole.trainer.state().values, second.trainer.state().values));
   EXPECT_TRUE(at::equal(whole.trainer.state().ema, second.trainer.state().ema));
-  EXPECT_TRUE(at::equal(whole.trainer.state().optimizer->exp_avg_sq, second.trainer.state().optimizer->exp_avg_sq));
+  EXPECT_TRUE(
+      at::equal(whole.trainer.state().optimizer->exp_avg_sq, second.trainer.state().optimizer->exp_avg_sq));
 }
 
 TEST_F(CheckpointTest, EveryFlippedByteAndCutIsDetected) {

@@ -28,7 +28,8 @@ TEST(MetricSink, RewindForgetsLaterStepsOfTheStageAndTornLines) {
   sink.rewind("b", 1);
   sink.write("b", 2, {{"loss", 1}});
   EXPECT_EQ(text_of(folder / "events.jsonl"),
-            "{\"stage\":\"a\",\"step\":1,\"loss\":0.5}\n{\"stage\":\"a\",\"step\":2,\"loss\":0.5}\n{\"stage\":\"a\",\"step\":3,\"loss\":0.5}\n"
+            "{\"stage\":\"a\",\"step\":1,\"loss\":0.5}\n{\"stage\":\"a\",\"step\":2,\"loss\":0.5}\n{"
+            "\"stage\":\"a\",\"step\":3,\"loss\":0.5}\n"
             "{\"stage\":\"b\",\"step\":1,\"loss\":0.25}\n{\"stage\":\"b\",\"step\":2,\"loss\":1.0}\n");
   fs::remove_all(folder);
 }

@@ -46,16 +46,22 @@ TEST(RunConfig, ReadsAndWritesBack) {
 TEST(RunConfig, RefusesWhatDoesNotFit) {
   EXPECT_EQ(error_of(kGood), "");
   EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/3")), HasSubstr("XL/3"));
-  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/2, depth: 3")), HasSubstr("exclude each other"));
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/2, depth: 3")),
+              HasSubstr("exclude each other"));
   EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "depth: 3")), HasSubstr("all of patch_size"));
-  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "patch_size: 2, hidden_size: 30, depth: 1, num_heads: 4")), HasSubstr("multiple of num_heads"));
+  EXPECT_THAT(
+      error_of(replace(kGood, "preset: XL/2", "patch_size: 2, hidden_size: 30, depth: 1, num_heads: 4")),
+      HasSubstr("multiple of num_heads"));
   EXPECT_THAT(error_of(replace(kGood, "source: a", "source: b")), HasSubstr("no source is called 'b'"));
   EXPECT_THAT(error_of(replace(kGood, "from: one", "from: \"\"")), HasSubstr("needs from"));
   EXPECT_THAT(error_of(replace(kGood, "name: two", "name: one")), HasSubstr("used twice"));
   EXPECT_THAT(error_of(replace(kGood, "name: two", "name: ../two")), HasSubstr("may hold letters"));
-  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, batch_size: 10, micro_batch_size: 4}")), HasSubstr("no multiple"));
-  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, multi_scale: true}")), HasSubstr("multi_scale"));
-  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, samples: {sampler: dpm}}")), HasSubstr("sampler"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, batch_size: 10, micro_batch_size: 4}")),
+              HasSubstr("no multiple"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, multi_scale: true}")),
+              HasSubstr("multi_scale"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, samples: {sampler: dpm}}")),
+              HasSubstr("sampler"));
   EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 0}")), HasSubstr("steps"));
 }
 
