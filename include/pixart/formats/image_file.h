@@ -31,9 +31,9 @@ struct DecodeLimits {
   int64_t pixels = 100'000'000;
 };
 
-// Decodes JPEG, PNG or WebP, recognised by content. RGB; grey is spread, 16 bit reduced to its high byte,
-// alpha composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are errors. Throws
-// UserError naming `name` and the reason.
+// Decodes JPEG, PNG or WebP, recognised by content, to RGB: grey is spread, CMYK converted, 16 bit reduced to
+// the high byte, alpha composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are
+// errors, animations refused. Throws UserError naming `name` and the reason.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 

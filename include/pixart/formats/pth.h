@@ -15,7 +15,7 @@
 namespace pixart::formats {
 
 // A value of a pickled file. Lists, tuples and sets are `List`; dicts (OrderedDict too) are `Dict` in file
-// order. Opaque holds the dotted name of a harmless object whose content was kept but never imported.
+// order. Opaque holds the dotted name of a harmless object (dtype, Namespace), whose content is dropped.
 struct PickleValue;
 using PickleList = std::vector<PickleValue>;
 using PickleDict = std::vector<std::pair<PickleValue, PickleValue>>;

@@ -30,8 +30,8 @@ void save_safetensors(const std::filesystem::path& path, const std::vector<Named
 // Weights in whatever layout they come: a .safetensors file, a sharded *.index.json (safetensors or PyTorch
 // shards), a PyTorch .pth/.bin/.pt, or a folder that holds one of the usual names (model.safetensors,
 // diffusion_pytorch_model.safetensors, pytorch_model.bin, their index files, ...).
-// For a PyTorch file the entries are flattened: nested dicts joined with '.', and the wrappers "state_dict",
-// "model" or "ema" at the top level are entered when `wrapper` names them.
+// For a PyTorch file nested dicts are joined with '.'; where the top level has a dict under `wrapper`, only
+// that is read. A checkpoint that has only other wrappers ("model", "ema", ...) is refused with their names.
 TensorFile load_weights(const std::filesystem::path& path, const std::string& wrapper = "state_dict");
 
 }  // namespace pixart::formats

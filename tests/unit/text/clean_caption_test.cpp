@@ -33,7 +33,7 @@ TEST(CleanCaption, PercentCodesAreDecodedPerRunOfAscii) {
 
 // A run of host characters holds at most one link, but the rest behind "https:x" may hold another.
 TEST(CleanCaption, Links) {
-  EXPECT_EQ(clean_caption("see example.co.uk"), "see .uk");
+  EXPECT_EQ(clean_caption("see example.co.uk"), "see . uk");
   EXPECT_EQ(clean_caption("http:a.b.com x"), "x");
   EXPECT_EQ(clean_caption("éa.b.com x"), "éa x");
   EXPECT_EQ(clean_caption("mail u.s.com@home"), "mail u. s. com");

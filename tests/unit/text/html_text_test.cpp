@@ -37,7 +37,7 @@ TEST(HtmlText, WhatIsNoMarkupStays) {
 TEST(HtmlText, References) {
   EXPECT_EQ(html_text("&lt;b&gt; &eacute &unknown; &#65 &#150; &"), "<b> é &unknown A – &");
   EXPECT_EQ(html_text("&#; <b>x</b> &#; <i>y</i>"),
-            "&# x &# <i>y</i>");  // the second "&#;" ends the parser's work
+            "&#; x &#; <i>y</i>");  // the second "&#;" ends the parser's work
 }
 
 TEST(HtmlText, BlankStringsCollapseOutsidePre) {
