@@ -119,6 +119,9 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
     if (stage.init.how == "reparameterize" && contains(earlier, stage.init.from) &&
         this->stage(stage.init.from).objective != "class_conditional")
       problems.push_back(fmt::format("stage {}: init.from must be a class_conditional stage", stage.name));
+    if (stage.multi_scale && transformer.hidden_size && *transformer.hidden_size % 3 != 0)
+      problems.push_back(fmt::format("stage {}: multi_scale needs a hidden_size that 3 divides, not {}",
+                                     stage.name, *transformer.hidden_size));
     earlier.push_back(stage.name);
   }
 }

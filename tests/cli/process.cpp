@@ -71,7 +71,7 @@ threads: 2
 device: cpu
 autoencoder: {block_out_channels: [8, 8, 16], layers_per_block: 1, norm_num_groups: 4}
 text_encoder: {max_tokens: 10, d_model: 32, num_layers: 1, num_heads: 2, d_ff: 32}
-transformer: {patch_size: 2, hidden_size: 32, depth: 2, num_heads: 2}
+transformer: {patch_size: 2, hidden_size: 36, depth: 2, num_heads: 2}
 sources:
   - {name: scenes, type: scenes, count: 48}
 stages:
