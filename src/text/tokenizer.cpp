@@ -11,6 +11,7 @@
 #include "pixart/base/file.h"
 #include "special_ids.h"
 #include "unicode.h"
+#include "unigram.h"
 
 namespace pixart::text {
 namespace fs = std::filesystem;
@@ -72,9 +73,11 @@ Sentinel sentinel_at(std::string_view text) {
 
 struct Tokenizer::State {
   sentencepiece::SentencePieceProcessor pieces;
+  UnigramSegmenter segmenter;
   int64_t extra_ids = 0;
 
   void load(const fs::path& file);
+  std::string normalized(std::string_view text) const;
   Part special_at(std::string_view text) const;
   std::vector<Part> split(std::string_view text) const;
   std::vector<int64_t> encode(const std::string& text) const;  // without the final </s>
@@ -92,6 +95,21 @@ void Tokenizer::State::load(const fs::path& file) {
         "{} is no T5 vocabulary: <pad>, </s> and <unk> have ids {}, {} and {}, not {}, {} and {}.",
         file.string(), pieces.PieceToId("<pad>"), pieces.PieceToId("</s>"), pieces.unk_id(), kPadId, kEndId,
         kUnknownId));
+  std::vector<UnigramSegmenter::Piece> normal;
+  for (int id = 0; id < pieces.GetPieceSize(); ++id)
+    if (!pieces.IsControl(id) && !pieces.IsUnknown(id) && !pieces.IsUnused(id))
+      normal.push_back({pieces.IdToPiece(id), pieces.GetScore(id), id});
+  segmenter = UnigramSegmenter(normal, kUnknownId);
+}
+
+// By the rules inside the model file. SentencePiece 0.1.97 shows this text only cut into pieces.
+std::string Tokenizer::State::normalized(std::string_view text) const {
+  std::vector<std::string> parts;
+  const auto status = pieces.Encode({text.data(), text.size()}, &parts);
+  PIXART_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
+  std::string joined;
+  for (const auto& part : parts) joined += part;
+  return joined;
 }
 
 Part Tokenizer::State::special_at(std::string_view text) const {
@@ -135,10 +153,7 @@ std::vector<int64_t> Tokenizer::State::encode(const std::string& text) const {
     if (i > 0 && parts[i - 1].eats_spaces) part = strip_left(part);
     if (i + 1 < parts.size() && parts[i + 1].eats_spaces) part = strip_right(part);
     if (part.empty()) continue;
-    std::vector<int> encoded;
-    const auto status = pieces.Encode({part.data(), part.size()}, &encoded);
-    PIXART_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
-    ids.insert(ids.end(), encoded.begin(), encoded.end());
+    segmenter.append_ids(normalized(part), ids);
   }
   return ids;
 }

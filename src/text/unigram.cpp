@@ -12,7 +12,8 @@ constexpr float kUnknownPenalty = 10;  // below the least likely piece
 
 }  // namespace
 
-UnigramSegmenter::UnigramSegmenter(const std::vector<Piece>& pieces, int64_t unknown_id) : unknown_id_(unknown_id) {
+UnigramSegmenter::UnigramSegmenter(const std::vector<Piece>& pieces, int64_t unknown_id)
+    : unknown_id_(unknown_id) {
   float lowest = std::numeric_limits<float>::max();
   for (const Piece& piece : pieces) {
     pieces_.emplace(piece.text, Entry{piece.score, piece.id});
@@ -22,8 +23,8 @@ UnigramSegmenter::UnigramSegmenter(const std::vector<Piece>& pieces, int64_t unk
   unknown_score_ = lowest - kUnknownPenalty;
 }
 
-// For each byte position the best way to get there. The order of the additions and the strict comparison, of floats,
-// decide between equal segmentations.
+// For each byte position the best way to get there. The order of the additions and the strict comparison, of
+// floats, decide between equal segmentations.
 std::vector<UnigramSegmenter::Step> UnigramSegmenter::best_steps(std::string_view text) const {
   std::vector<Step> best(text.size() + 1);
   const auto offer = [&](size_t start, size_t end, float score, int64_t id) {

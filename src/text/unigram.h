@@ -8,8 +8,9 @@
 
 namespace pixart::text {
 
-// SentencePiece has this too, but its releases up to 0.2.1 compare sums of float and double precision and so take
-// another one of two equally good segmentations ("000" as 00 0 or 0 00) than the later releases and transformers.
+// SentencePiece has this too, but its releases up to 0.2.1 compare sums of float and double precision and so
+// take another one of two equally good segmentations ("000" as 00 0 or 0 00) than the later releases and
+// transformers.
 class UnigramSegmenter {
  public:
   struct Piece {
