@@ -1,6 +1,6 @@
 #include <sentencepiece_trainer.h>
 
-#include <algorithm>
+#include <unordered_map>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -37,12 +37,21 @@ void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
   if (valid.empty()) throw UserError("no tokenizer can be trained: there is no caption with text.");
   // One thread and the order given: the same texts give the same file. A limit that the texts cannot fill is
   // fine.
-  const std::string options = fmt::format(
-      "--model_type=unigram --vocab_size={} --hard_vocab_limit=false --character_coverage=1.0 --pad_id={} "
-      "--eos_id={} "
-      "--unk_id={} --bos_id=-1 --byte_fallback=false --num_threads=1 --shuffle_input_sentence=false "
-      "--max_sentence_length={} --minloglevel=4",
-      max_pieces, kPadId, kEndId, kUnknownId, kMaxBytes);
+  const std::unordered_map<std::string, std::string> options = {
+      {"model_type", "unigram"},
+      {"vocab_size", std::to_string(max_pieces)},
+      {"hard_vocab_limit", "false"},
+      {"character_coverage", "1.0"},
+      {"pad_id", std::to_string(kPadId)},
+      {"eos_id", std::to_string(kEndId)},
+      {"unk_id", std::to_string(kUnknownId)},
+      {"bos_id", "-1"},
+      {"byte_fallback", "false"},
+      {"num_threads", "1"},
+      {"shuffle_input_sentence", "false"},
+      {"max_sentence_length", std::to_string(kMaxBytes)},
+      {"minloglevel", "4"},
+  };
   Texts sentences(valid);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &sentences, &model);
