@@ -1,6 +1,6 @@
 // Caption cleaning by the rules of the released T5 embedder (DeepFloyd IF): URLs, HTML, file names, ids,
-// repeated punctuation and so on go. What of ftfy's repairs is done and what is not stands in
-// src/text/README.md.
+// repeated punctuation and so on go. Invalid UTF-8 becomes U+FFFD; the result is valid, and no caption is an
+// error. What of ftfy's repairs is done and what is not stands in src/text/README.md.
 #pragma once
 #include <string>
 #include <string_view>

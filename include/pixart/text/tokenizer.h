@@ -18,12 +18,16 @@ struct Tokens {
 
 class Tokenizer {
  public:
-  // `path`: spiece.model, or a folder that holds one (tokenizer_config.json's extra_ids is honoured).
+  // `path`: spiece.model, or a folder that holds one (tokenizer_config.json's extra_ids is honoured). Throws
+  // UserError if a file is missing, is broken or is no T5 vocabulary (pad 0, </s> 1, <unk> 2).
   explicit Tokenizer(const std::filesystem::path& path, int64_t extra_ids = 100);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
 
-  std::vector<int64_t> encode(const std::string& text) const;  // with </s>, not truncated
+  // With </s>, not truncated. </s>, <pad>, <unk> and <extra_id_k> in the text are those tokens; the last is
+  // vocab_size() - 1 - k and takes the white space around it along. Invalid UTF-8 counts as U+FFFD.
+  std::vector<int64_t> encode(const std::string& text) const;
+  // The first max_length - 1 pieces and </s>. Safe from several threads, as encode() is.
   Tokens encode_batch(const std::vector<std::string>& texts, int64_t max_length) const;
   int64_t vocab_size() const;  // pieces + extra ids
 
@@ -33,7 +37,9 @@ class Tokenizer {
 };
 
 // Trains a small unigram model with T5's special ids (pad 0, </s> 1, <unk> 2) on `texts`; deterministic.
-// Used by the demo, whose captions need no real T5 vocabulary. Writes `path` (spiece.model).
+// Used by the demo, whose captions need no real T5 vocabulary. Writes `path` (spiece.model), with fewer than
+// `max_pieces` pieces if the texts give no more. Throws UserError if there is no text, or fewer pieces are
+// allowed than there are letters.
 void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
                      const std::filesystem::path& path);
 

@@ -152,7 +152,7 @@ TEST_F(TokenizerTest, TrainingIsDeterministicAndTolerant) {
   EXPECT_GT(Tokenizer(folder_ / "roomy.model", 0).vocab_size(), 20);
   train_tokenizer({"one cat"}, 100, folder_ / "tiny.model");
   EXPECT_GT(Tokenizer(folder_ / "tiny.model").encode("one cat").size(), 1U);
-  train_tokenizer({"a \xff cat", "", std::string(100'000, 'x')}, 100, folder_ / "odd.model");
+  train_tokenizer({"a \xff cat", "", std::string(5000, 'x')}, 100, folder_ / "odd.model");
   EXPECT_EQ(Tokenizer(folder_ / "odd.model").encode("").size(), 1U);
 }
 
