@@ -25,6 +25,7 @@ install(FILES "${PROJECT_BINARY_DIR}/pixartConfig.cmake" "${PROJECT_BINARY_DIR}/
   "${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake" "${PROJECT_SOURCE_DIR}/cmake/FindLibTorch.cmake"
   DESTINATION "${_package_dir}")
 
-# The installed command finds LibTorch where the build found it.
-set_target_properties(pixart PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+# The installed command finds LibTorch where the build found it (INSTALL_RPATH_USE_LINK_PATH would leave out .deps/,
+# which lies inside the project).
+set_target_properties(pixart PROPERTIES INSTALL_RPATH "${LibTorch_ROOT}/lib")
 install(TARGETS pixart RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
