@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "golden.h"
+#include "golden_models.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
@@ -13,35 +14,10 @@ namespace pixart::models {
 namespace {
 
 using nlohmann::json;
+using testing::dit_config;
 using testing::expect_golden;
 using testing::GoldenCase;
-
-DitConfig dit_config(const json& j) {
-  return {.input_size = j.at("input_size"),
-          .patch_size = j.at("patch_size"),
-          .in_channels = j.at("in_channels"),
-          .hidden_size = j.at("hidden_size"),
-          .depth = j.at("depth"),
-          .num_heads = j.at("num_heads"),
-          .mlp_ratio = j.at("mlp_ratio"),
-          .num_classes = j.at("num_classes"),
-          .learn_sigma = j.at("learn_sigma")};
-}
-
-PixArtConfig pixart_config(const json& j) {
-  return {.input_size = j.at("input_size"),
-          .patch_size = j.at("patch_size"),
-          .in_channels = j.at("in_channels"),
-          .hidden_size = j.at("hidden_size"),
-          .depth = j.at("depth"),
-          .num_heads = j.at("num_heads"),
-          .mlp_ratio = j.at("mlp_ratio"),
-          .learn_sigma = j.at("pred_sigma"),
-          .caption_channels = j.at("caption_channels"),
-          .max_tokens = j.at("model_max_length"),
-          .position_scale = j.at("lewei_scale"),
-          .multi_scale = j.at("architecture") == "PixArtMS"};
-}
+using testing::pixart_config;
 
 void require_gradients(nn::StateDict& state) {
   for (auto& tensor : state.trainable()) tensor.set_requires_grad(true);

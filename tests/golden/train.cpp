@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "golden.h"
+#include "golden_models.h"
 #include "pixart/base/error.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
@@ -22,30 +23,9 @@ class RecordedObjective : public Objective {
       : case_(c), tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU) {
     const auto& j = c.config();
     if (j.at("architecture") == "DiT") {
-      dit_ = std::make_unique<models::Dit>(nn::Scope(state),
-                                           models::DitConfig{.input_size = j.at("input_size"),
-                                                             .patch_size = j.at("patch_size"),
-                                                             .in_channels = j.at("in_channels"),
-                                                             .hidden_size = j.at("hidden_size"),
-                                                             .depth = j.at("depth"),
-                                                             .num_heads = j.at("num_heads"),
-                                                             .mlp_ratio = j.at("mlp_ratio"),
-                                                             .num_classes = j.at("num_classes"),
-                                                             .learn_sigma = j.at("learn_sigma")});
+      dit_ = std::make_unique<models::Dit>(nn::Scope(state), testing::dit_config(j));
     } else {
-      pixart_ = std::make_unique<models::PixArt>(
-          nn::Scope(state), models::PixArtConfig{.input_size = j.at("input_size"),
-                                                 .patch_size = j.at("patch_size"),
-                                                 .in_channels = j.at("in_channels"),
-                                                 .hidden_size = j.at("hidden_size"),
-                                                 .depth = j.at("depth"),
-                                                 .num_heads = j.at("num_heads"),
-                                                 .mlp_ratio = j.at("mlp_ratio"),
-                                                 .learn_sigma = j.at("pred_sigma"),
-                                                 .caption_channels = j.at("caption_channels"),
-                                                 .max_tokens = j.at("model_max_length"),
-                                                 .position_scale = j.at("lewei_scale"),
-                                                 .multi_scale = j.at("architecture") == "PixArtMS"});
+      pixart_ = std::make_unique<models::PixArt>(nn::Scope(state), testing::pixart_config(j));
     }
     nn::load_state(state, c.weights, c.name);
   }
