@@ -1,5 +1,6 @@
 #include <sentencepiece_trainer.h>
 
+#include <sstream>
 #include <unordered_map>
 
 #include "pixart/base/error.h"
@@ -11,19 +12,30 @@
 namespace pixart::text {
 namespace {
 
-// Texts with a hundred thousand bytes are still read; SentencePiece leaves out what is longer than this.
-constexpr int kMaxBytes = 1 << 20;
+constexpr int kMaxBytes = 1 << 20;  // SentencePiece leaves out what is longer than this
 
-class Texts : public sentencepiece::SentenceIterator {
+// Every occurrence of every word, twice in a row. SentencePiece's seeds are the substrings that recur with
+// different characters after them; in its own list of distinct words "background" occurs once and ends in the
+// same way each time, so that it would never be taken whole.
+std::vector<std::string> doubled_words(const std::vector<std::string>& texts) {
+  std::vector<std::string> words;
+  for (const auto& text : texts) {
+    std::istringstream stream(replace_invalid_utf8(text));
+    for (std::string word; stream >> word;) words.push_back(word + " " + word);
+  }
+  return words;
+}
+
+class Words : public sentencepiece::SentenceIterator {
  public:
-  explicit Texts(const std::vector<std::string>& texts) : texts_(texts) {}
-  bool done() const override { return at_ >= texts_.size(); }
+  explicit Words(const std::vector<std::string>& words) : words_(words) {}
+  bool done() const override { return at_ >= words_.size(); }
   void Next() override { ++at_; }
-  const std::string& value() const override { return texts_[at_]; }
+  const std::string& value() const override { return words_[at_]; }
   sentencepiece::util::Status status() const override { return {}; }
 
  private:
-  const std::vector<std::string>& texts_;
+  const std::vector<std::string>& words_;
   size_t at_ = 0;
 };
 
@@ -31,16 +43,15 @@ class Texts : public sentencepiece::SentenceIterator {
 
 void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
                      const std::filesystem::path& path) {
-  std::vector<std::string> valid;
-  for (const auto& text : texts)
-    if (!strip(replace_invalid_utf8(text)).empty()) valid.push_back(replace_invalid_utf8(text));
-  if (valid.empty()) throw UserError("no tokenizer can be trained: there is no caption with text.");
+  const auto words = doubled_words(texts);
+  if (words.empty()) throw UserError("no tokenizer can be trained: there is no caption with text.");
   // One thread and the order given: the same texts give the same file. A limit that the texts cannot fill is
   // fine.
   const std::unordered_map<std::string, std::string> options = {
       {"model_type", "unigram"},
       {"vocab_size", std::to_string(max_pieces)},
       {"hard_vocab_limit", "false"},
+      {"split_by_whitespace", "false"},  // else the list of distinct words
       {"character_coverage", "1.0"},
       {"pad_id", std::to_string(kPadId)},
       {"eos_id", std::to_string(kEndId)},
@@ -52,14 +63,14 @@ void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
       {"max_sentence_length", std::to_string(kMaxBytes)},
       {"minloglevel", "4"},
   };
-  Texts sentences(valid);
+  Words sentences(words);
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &sentences, &model);
   if (!status.ok())
     throw UserError(
         fmt::format("no tokenizer of {} pieces could be trained on {} captions ({}). It needs a piece for "
                     "every letter: allow more pieces.",
-                    max_pieces, valid.size(), status.ToString()));
+                    max_pieces, texts.size(), status.ToString()));
   write_file_atomically(path, model);
 }
 

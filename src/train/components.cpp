@@ -97,7 +97,9 @@ EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) con
   const auto device = encoder_.state->options().device;
   const at::Tensor mask = tokens.mask.to(device);
   const at::Tensor features = encoder_.encoder->forward(tokens.ids.to(device), mask).to(at::kFloat);
-  return {features * mask.unsqueeze(-1), mask};
+  const auto num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
+                                     [this](int64_t length) { return length > max_tokens_; });
+  return {features * mask.unsqueeze(-1), mask, num_cut};
 }
 
 namespace {

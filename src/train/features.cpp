@@ -156,7 +156,8 @@ CaptionFeatures::CaptionFeatures(at::Tensor packed, at::Tensor offsets, at::Tens
 
 EncodedText CaptionFeatures::batch(const std::vector<int64_t>& rows) const {
   const int64_t count = int64_t(rows.size());
-  EncodedText result{at::zeros({count, max_tokens_, channels()}), at::zeros({count, max_tokens_}, at::kLong)};
+  EncodedText result{at::zeros({count, max_tokens_, channels()}), at::zeros({count, max_tokens_}, at::kLong),
+                     0};
   for (int64_t i = 0; i < count; ++i) {
     const int64_t caption = caption_of_[size_t(rows[size_t(i)])];
     const int64_t first = offsets_[size_t(caption)], length = offsets_[size_t(caption) + 1] - first;
@@ -168,7 +169,15 @@ EncodedText CaptionFeatures::batch(const std::vector<int64_t>& rows) const {
 
 namespace {
 
-formats::TensorFile encode_captions(const data::Dataset& dataset, const CaptionEncoder& encoder) {
+void warn_of_cut_captions(int64_t num_cut, size_t num_captions, const std::string& source,
+                          int64_t max_tokens) {
+  if (num_cut == 0) return;
+  log::warning("source {}: {} of {} captions are longer than text_encoder.max_tokens = {} and lose their end",
+               source, num_cut, num_captions, max_tokens);
+}
+
+formats::TensorFile encode_captions(const data::Dataset& dataset, const std::string& source,
+                                    const CaptionEncoder& encoder) {
   std::unordered_map<std::string, int64_t> known;
   std::vector<std::string> distinct;
   at::Tensor caption_of = at::empty({dataset.size()}, at::kLong);
@@ -179,11 +188,13 @@ formats::TensorFile encode_captions(const data::Dataset& dataset, const CaptionE
   }
   std::vector<at::Tensor> pieces;
   std::vector<int64_t> offsets = {0};
+  int64_t num_cut = 0;
   Progress progress("encode captions", int64_t(distinct.size()), "caption");
   for (size_t first = 0; first < distinct.size(); first += size_t(kEncodeBatch)) {
     const size_t last = std::min(distinct.size(), first + size_t(kEncodeBatch));
     const auto encoded =
         encoder.encode({distinct.begin() + int64_t(first), distinct.begin() + int64_t(last)});
+    num_cut += encoded.num_cut;
     const auto lengths = encoded.mask.sum(1).cpu();
     for (int64_t i = 0; i < lengths.numel(); ++i) {
       const int64_t length = lengths[i].item<int64_t>();
@@ -192,6 +203,7 @@ formats::TensorFile encode_captions(const data::Dataset& dataset, const CaptionE
     }
     progress.update(int64_t(last));
   }
+  warn_of_cut_captions(num_cut, distinct.size(), source, encoder.max_tokens());
   return {
       {{"packed", at::cat(pieces)}, {"offsets", at::tensor(offsets, at::kLong)}, {"caption_of", caption_of}},
       {}};
@@ -208,7 +220,7 @@ CaptionFeatures caption_features(const RunFolder& folder, const data::Dataset& d
   if (fs::exists(path)) {
     file = formats::load_safetensors(path);
   } else {
-    file = encode_captions(dataset, encoder);
+    file = encode_captions(dataset, source_name, encoder);
     create_folders(folder.cache());
     formats::save_safetensors(path,
                               {{"packed", file.tensors["packed"]},

@@ -37,6 +37,7 @@ class Tokenizer {
 };
 
 // Trains a small unigram model with T5's special ids (pad 0, </s> 1, <unk> 2) on `texts`; deterministic.
+// A word that recurs is one piece, as far as `max_pieces` goes.
 // Used by the demo, whose captions need no real T5 vocabulary. Writes `path` (spiece.model), with fewer than
 // `max_pieces` pieces if the texts give no more. Throws UserError if there is no text, or fewer pieces are
 // allowed than there are letters.

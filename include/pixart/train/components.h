@@ -40,6 +40,7 @@ LatentCodec load_codec(const RunConfig& config, at::Device device);  // UserErro
 struct EncodedText {
   at::Tensor features;  // [B, T, C] float32, zero where masked
   at::Tensor mask;      // [B, T] int64
+  int64_t num_cut = 0;  // captions that were longer than T
 };
 
 class CaptionEncoder {

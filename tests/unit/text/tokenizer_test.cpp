@@ -156,6 +156,10 @@ TEST_F(TokenizerTest, TrainingIsDeterministicAndTolerant) {
   EXPECT_EQ(Tokenizer(folder_ / "odd.model").encode("").size(), 1U);
 }
 
+TEST_F(TokenizerTest, TrainingMakesRecurringWordsWholePieces) {
+  EXPECT_EQ(Tokenizer(model()).encode("a red circle inside a small box").size(), 8U);
+}
+
 TEST_F(TokenizerTest, TrainingErrors) {
   EXPECT_THAT([&] { train_tokenizer({}, 100, folder_ / "x"); },
               ThrowsMessage<UserError>(HasSubstr("no caption")));
