@@ -17,6 +17,7 @@ only scored again. The run folder is runs/demo. Exit code: that of \`pixart eval
 
   --compare-scratch   instead trains the text stage from the re-parameterised class-conditional model and from scratch
                       (configs/demo/compare.yaml) for each seed, and draws both curves into runs/compare/curves.svg.
+                      The demo itself is trained first if it was not: its autoencoder is used.
                       Exit code: 1 if any seed's re-parameterised start is less than $kMargin points ahead at the end.
   --seeds 0,1,2       the seeds of the comparison
 
@@ -88,6 +89,7 @@ run_demo() {
 
 run_comparison() {
   local seed run runs=()
+  "$PIXART_BIN" train configs/demo/scenes.yaml
   for seed in "$@"; do
     run=runs/compare/seed-$seed
     say "seed $seed: training from the re-parameterised model and from scratch -> $run"
