@@ -7,7 +7,7 @@
 # LibTorch's headers cost 20 s a file; every TORCH target shares this one precompiled header.
 add_library(pixart_torch_pch OBJECT "${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp")
 target_precompile_headers(pixart_torch_pch PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${PROJECT_SOURCE_DIR}/cmake/torch_pch.h>")
-target_link_libraries(pixart_torch_pch PRIVATE LibTorch::torch pixart_options)
+target_link_libraries(pixart_torch_pch PRIVATE pixart_options LibTorch::torch)
 set_target_properties(pixart_torch_pch PROPERTIES POSITION_INDEPENDENT_CODE OFF)
 target_compile_options(pixart_torch_pch PRIVATE -fPIC)
 
