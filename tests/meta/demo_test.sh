@@ -45,7 +45,8 @@ expect 70 "exit code 70" env STATUS=70 NO_SCORE=1 scripts/demo.sh
 
 : >calls
 expect 0 "+50.0" scripts/demo.sh --compare-scratch --seeds 3,5
-[ "$(grep -c . calls)" -eq 4 ]
+[ "$(grep -c . calls)" -eq 5 ] # the demo, for its autoencoder, then each seed twice
+[ "$(head -n 1 calls)" = "train configs/demo/scenes.yaml" ]
 grep -qx "train configs/demo/compare.yaml --set seed=5 --set run=runs/compare/seed-5" calls
 [ -s runs/compare/curves.svg ]
 expect 1 "below 15" env SCRATCH=80 scripts/demo.sh --compare-scratch --seeds=0
