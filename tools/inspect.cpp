@@ -84,7 +84,7 @@ void add_inspect(CLI::App& app) {
   command->add_flag("--verify", arguments->verify, "check the hashes of a checkpoint folder");
   command->footer(
       "Examples:\n  pixart inspect model.safetensors --tensors\n  pixart inspect "
-      "runs/demo/checkpoints/text/step-00000600 --verify");
+      "runs/demo/checkpoints/text/step-00001000 --verify");
   command->callback([arguments] {
     ordered_json all = ordered_json::array();
     for (const auto& file : files_of(arguments->path)) all.push_back(describe(file, arguments->tensors));

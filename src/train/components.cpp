@@ -78,6 +78,17 @@ LatentCodec load_codec(const RunConfig& config, at::Device device) {
   return {models::load_vae(folder, device), folder_fingerprint(folder)};
 }
 
+namespace {
+
+std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool by_released_rules) {
+  std::vector<std::string> result;
+  for (const auto& caption : captions)
+    result.push_back(by_released_rules ? text::clean_caption_twice(caption) : text::plain_caption(caption));
+  return result;
+}
+
+}  // namespace
+
 CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
                                const TextEncoderConfig& config, std::string fingerprint)
     : encoder_(std::move(encoder)),
@@ -90,10 +101,7 @@ CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokeniz
 
 EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
   at::NoGradGuard no_grad;
-  std::vector<std::string> cleaned;
-  for (const auto& caption : captions)
-    cleaned.push_back(clean_ ? text::clean_caption_twice(caption) : text::plain_caption(caption));
-  const auto tokens = tokenizer_.encode_batch(cleaned, max_tokens_);
+  const auto tokens = tokenizer_.encode_batch(cleaned(captions, clean_), max_tokens_);
   const auto device = encoder_.state->options().device;
   const at::Tensor mask = tokens.mask.to(device);
   const at::Tensor features = encoder_.encoder->forward(tokens.ids.to(device), mask).to(at::kFloat);
@@ -107,15 +115,12 @@ namespace {
 void make_random_encoder(const RunConfig& config, const std::vector<std::string>& captions) {
   const auto& settings = config.text_encoder;
   const fs::path folder = RunFolder{config.run}.text_encoder();
-  std::vector<std::string> cleaned;
-  for (const auto& caption : captions)
-    cleaned.push_back(settings.clean_captions ? text::clean_caption_twice(caption)
-                                              : text::plain_caption(caption));
-  if (cleaned.empty())
+  const auto texts = cleaned(captions, settings.clean_captions);
+  if (texts.empty())
     throw UserError(
         "no source of this run has captions, so no tokenizer can be made: set text_encoder.path.");
   StagedFolder staged(folder);
-  text::train_tokenizer(cleaned, settings.vocabulary, staged.path() / "spiece.model");
+  text::train_tokenizer(texts, settings.vocabulary, staged.path() / "spiece.model");
   models::T5Config t5;
   t5.vocab_size = text::Tokenizer(staged.path() / "spiece.model").vocab_size();
   t5.d_model = settings.d_model;

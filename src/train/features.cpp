@@ -212,7 +212,7 @@ formats::TensorFile encode_captions(const data::Dataset& dataset, const std::str
 }  // namespace
 
 CaptionFeatures caption_features(const RunFolder& folder, const data::Dataset& dataset,
-                                 const std::string& source_name, const CaptionEncoder& encoder, at::Device) {
+                                 const std::string& source_name, const CaptionEncoder& encoder) {
   const std::string fingerprint =
       formats::sha256(fmt::format("captions 1 {} {}", dataset.fingerprint(), encoder.fingerprint()));
   const fs::path path = cache_path(folder, "captions", source_name, fingerprint);

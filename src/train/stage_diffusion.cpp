@@ -190,7 +190,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
   log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
 
-  auto captions = caption_features(run.folder, dataset, stage.source, encoder, run.device);
+  auto captions = caption_features(run.folder, dataset, stage.source, encoder);
   result.objective = std::make_unique<TextConditionalObjective>(*model, diffusion_data(run, stage, *codec),
                                                                 std::move(captions));
   result.metadata = {{"architecture", config.multi_scale ? "PixArtMS" : "PixArt"}};

@@ -52,7 +52,6 @@ class CaptionFeatures {
   int64_t max_tokens_;
 };
 CaptionFeatures caption_features(const RunFolder& folder, const data::Dataset& dataset,
-                                 const std::string& source_name, const CaptionEncoder& encoder,
-                                 at::Device device);
+                                 const std::string& source_name, const CaptionEncoder& encoder);
 
 }  // namespace pixart::train
