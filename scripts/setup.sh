@@ -18,7 +18,7 @@ readonly kPackages=(
   # text
   libsentencepiece-dev libpcre2-dev libutf8proc-dev
   # pictures
-  libopencv-imgproc-dev libturbojpeg0-dev libpng-dev libwebp-dev
+  libopencv-imgproc-dev libturbojpeg0-dev libpng-dev libwebp-dev libdeflate-dev
   # tests, formatting
   libgtest-dev libgmock-dev clang-format-14
   # real pictures for configs/demo

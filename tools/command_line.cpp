@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "commands.h"
+#include "pixart/base/version.h"
 #include "pixart/base/words.h"
 
 namespace pixart::tools {
@@ -8,7 +9,7 @@ namespace pixart::tools {
 void run_command(int argc, char** argv, CLI::App& app) {
   app.name("pixart");
   app.description("Trains PixArt-alpha: class-conditional DiT, re-parameterisation, text-to-image stages.");
-  app.set_version_flag("--version", "pixart " PIXART_VERSION);
+  app.set_version_flag("--version", producer());
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
@@ -19,7 +20,8 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "folder in use,\n"
       "74 storage, 75 stopped on request after saving (start again to continue), 76 device, 78 config or "
       "input.");
-  for (auto* add : {add_train, add_sample, add_evaluate, add_inspect, add_doctor, add_config_reference})
+  for (auto* add :
+       {add_train, add_sample, add_evaluate, add_convert, add_inspect, add_doctor, add_config_reference})
     add(app);
   app.parse(argc, argv);
 }

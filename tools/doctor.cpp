@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/version.h"
 #include "pixart/base/words.h"
 #include "pixart/nn/device.h"
 
@@ -46,7 +47,7 @@ void add_doctor(CLI::App& app) {
       app.add_subcommand("doctor", "What this machine has, what is missing, and the command that mends it.");
   command->footer("Example:\n  pixart doctor");
   command->callback([] {
-    line("pixart", PIXART_VERSION);
+    line("pixart", version());
     line("LibTorch", TORCH_VERSION);
     line("CPU", fmt::format("{} cores usable, kernels {}", physical_cores(), at::get_cpu_capability()));
     line("GPU", gpu_state());

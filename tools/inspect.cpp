@@ -5,8 +5,9 @@
 
 #include "commands.h"
 #include "pixart/base/error.h"
+#include "pixart/base/progress.h"
 #include "pixart/base/words.h"
-#include "pixart/formats/safetensors.h"
+#include "pixart/convert/inspect.h"
 #include "pixart/train/checkpoint.h"
 
 namespace pixart::tools {
@@ -26,50 +27,69 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + join(parts, ", ") + "]";
 }
 
-ordered_json describe(const fs::path& file, bool with_tensors) {
-  const auto header = formats::read_safetensors_header(file);
-  ordered_json result = {
-      {"file", file.string()}, {"bytes", header.file_bytes}, {"tensors", header.tensors.size()}};
-  int64_t numbers = 0;
-  ordered_json by_dtype = ordered_json::object(), list = ordered_json::array();
-  for (const auto& [name, info] : header.tensors) {
-    int64_t count = 1;
-    for (int64_t side : info.shape) count *= side;
-    numbers += count;
-    by_dtype[info.dtype] = by_dtype.value(info.dtype, int64_t{0}) + count;
-    if (with_tensors) list.push_back({{"name", name}, {"dtype", info.dtype}, {"shape", info.shape}});
-  }
-  result["numbers"] = numbers;
-  result["dtypes"] = by_dtype;
-  result["metadata"] = header.metadata;
-  if (with_tensors) result["list"] = list;
+ordered_json json_of(const convert::WeightReport& report, bool with_tensors) {
+  const auto& weights = report.weights;
+  ordered_json files = ordered_json::array();
+  for (const auto& file : weights.files) files.push_back(file.string());
+  ordered_json result = {{"path", report.path.string()},
+                         {"files", files},
+                         {"kind", weights.kind},
+                         {"layout", convert::layout_name(report.identity.layout)},
+                         {"summary", report.identity.summary},
+                         {"assumed", report.identity.assumed},
+                         {"tensors", weights.tensors.size()},
+                         {"numbers", report.numbers},
+                         {"bytes", weights.bytes()},
+                         {"dtypes", report.dtypes},
+                         {"other_sets", weights.other_sets},
+                         {"license", report.license},
+                         {"metadata", weights.metadata}};
+  const std::string architecture = convert::architecture_text(report.identity.architecture);
+  if (!architecture.empty()) result["architecture"] = ordered_json::parse(architecture);
+  if (!with_tensors) return result;
+  result["list"] = ordered_json::array();
+  for (const auto& [name, info] : weights.tensors)
+    result["list"].push_back(
+        {{"name", name}, {"dtype", convert::dtype_text(info.dtype)}, {"shape", info.shape}});
   return result;
 }
 
-void print(const ordered_json& file) {
-  std::printf("%s: %zu tensors, %s numbers, %s\n", file["file"].get<std::string>().c_str(),
-              file["tensors"].get<size_t>(), with_thousands(file["numbers"].get<int64_t>()).c_str(),
-              human_bytes(file["bytes"].get<uint64_t>()).c_str());
-  for (const auto& [dtype, count] : file["dtypes"].items())
-    std::printf("  %-8s %s numbers\n", dtype.c_str(), with_thousands(count.get<int64_t>()).c_str());
-  for (const auto& [key, value] : file["metadata"].items())
-    std::printf("  %s: %s\n", key.c_str(), value.get<std::string>().c_str());
-  if (!file.contains("list")) return;
-  for (const auto& tensor : file["list"])
-    std::printf("  %-60s %-5s %s\n", tensor["name"].get<std::string>().c_str(),
-                tensor["dtype"].get<std::string>().c_str(),
-                shape_text(tensor["shape"].get<std::vector<int64_t>>()).c_str());
+void print(const convert::WeightReport& report, bool with_tensors) {
+  const auto& weights = report.weights;
+  std::printf("%s: %s\n", report.path.string().c_str(), convert::layout_name(report.identity.layout).c_str());
+  const auto line = [](const char* what, const std::string& text) {
+    if (!text.empty()) std::printf("  %-12s %s\n", what, text.c_str());
+  };
+  line("model", report.identity.summary);
+  for (const auto& assumption : report.identity.assumed) line("assumed", assumption);
+  line("file", fmt::format("{}, {} tensors, {} numbers, {}", weights.kind, weights.tensors.size(),
+                           with_thousands(report.numbers), human_bytes(weights.bytes())));
+  for (const auto& [dtype, count] : report.dtypes) line("dtype", dtype + "  " + with_thousands(count));
+  line("also holds", join(weights.other_sets, ", "));
+  line("licence", report.license);
+  for (const auto& [key, value] : weights.metadata) line("metadata", key + ": " + value);
+  if (!with_tensors) return;
+  for (const auto& [name, info] : weights.tensors)
+    std::printf("  %-60s %-5s %s\n", name.c_str(), convert::dtype_text(info.dtype).c_str(),
+                shape_text(info.shape).c_str());
 }
 
-std::vector<fs::path> files_of(const fs::path& path) {
-  if (!fs::exists(path)) throw UserError(path.string() + " does not exist.");
-  if (!fs::is_directory(path)) return {path};
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path))
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  if (files.empty()) throw UserError(path.string() + " holds no .safetensors file.");
-  return files;
+// Hashes of a checkpoint, checksums inside the file, numbers that are none.
+void verify(const fs::path& path, const std::vector<convert::WeightReport>& reports, bool quiet) {
+  Problems problems;
+  if (fs::is_directory(path) && fs::exists(path / "manifest.json")) {
+    const std::string problem = train::verify_checkpoint(path);
+    if (!problem.empty()) problems.add(problem);
+  }
+  for (const auto& report : reports) {
+    Progress progress("verify " + report.path.filename().string(), int64_t(report.weights.bytes() >> 20),
+                      "MiB");
+    for (const auto& line : convert::find_not_finite(
+             report.weights, [&](uint64_t bytes) { progress.update(int64_t(bytes >> 20)); }))
+      problems.add(report.path.filename().string() + ": " + line);
+  }
+  problems.throw_if_any(path.string());
+  if (!quiet) std::printf("verified: checksums agree, all numbers are finite\n");
 }
 
 }  // namespace
@@ -77,25 +97,26 @@ std::vector<fs::path> files_of(const fs::path& path) {
 void add_inspect(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
-      "inspect", "Show what a safetensors file, or a folder of them (a checkpoint), holds.");
+      "inspect", "Show what a weight file, a model folder, a pipeline folder or a checkpoint holds.");
   command->add_option("PATH", arguments->path, "file or folder")->required();
   command->add_flag("--tensors", arguments->tensors, "list every tensor");
   command->add_flag("--json", arguments->json, "print JSON");
-  command->add_flag("--verify", arguments->verify, "check the hashes of a checkpoint folder");
+  command->add_flag("--verify", arguments->verify,
+                    "read everything: hashes, checksums, and no number may be NaN or infinite");
   command->footer(
-      "Examples:\n  pixart inspect model.safetensors --tensors\n  pixart inspect "
-      "runs/demo/checkpoints/text/step-00001000 --verify");
+      "Examples:\n  pixart inspect PixArt-XL-2-512x512.pth --tensors\n  pixart inspect DiT-XL-2-256x256.pt "
+      "--verify\n"
+      "  pixart inspect runs/demo/checkpoints/text/step-00001000 --verify");
   command->callback([arguments] {
-    ordered_json all = ordered_json::array();
-    for (const auto& file : files_of(arguments->path)) all.push_back(describe(file, arguments->tensors));
-    if (arguments->json)
+    const auto reports = convert::inspect(arguments->path);
+    if (arguments->json) {
+      ordered_json all = ordered_json::array();
+      for (const auto& report : reports) all.push_back(json_of(report, arguments->tensors));
       std::printf("%s\n", all.dump(1).c_str());
-    else
-      for (const auto& file : all) print(file);
-    if (!arguments->verify) return;
-    const std::string problem = train::verify_checkpoint(arguments->path);
-    if (!problem.empty()) throw UserError(arguments->path + ": " + problem);
-    if (!arguments->json) std::printf("hashes agree with the manifest\n");
+    } else {
+      for (const auto& report : reports) print(report, arguments->tensors);
+    }
+    if (arguments->verify) verify(arguments->path, reports, arguments->json);
   });
 }
 

@@ -5,6 +5,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/version.h"
 #include "pixart/base/words.h"
 #include "pixart/data/transform.h"
 #include "pixart/diffusion/samplers.h"
@@ -84,7 +85,7 @@ void run(Arguments& arguments) {
                        {"sampler", arguments.options.sampler},
                        {"num_steps", std::to_string(arguments.options.num_steps)},
                        {"guidance", fmt::format("{}", arguments.options.guidance)},
-                       {"software", "pixart " PIXART_VERSION}});
+                       {"software", producer()}});
   }
   const int scale = std::max(1, 128 / std::max(1, images.front().width));
   formats::save_png(arguments.out / "grid.png",

@@ -136,7 +136,26 @@ AtomicFile::~AtomicFile() {
   ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::write(std::string_view bytes) { write_all(descriptor_, bytes, path_); }
+void AtomicFile::write(std::string_view bytes) {
+  write_all(descriptor_, bytes, path_);
+  size_ += bytes.size();
+  // The disk begins now, not at commit(). What it cannot do now, fsync does or reports.
+  constexpr uint64_t kFlushBytes = uint64_t{32} << 20;
+  if (size_ - flushed_ < kFlushBytes) return;
+  ::sync_file_range(descriptor_, off_t(flushed_), off_t(size_ - flushed_), SYNC_FILE_RANGE_WRITE);
+  flushed_ = size_;
+}
+
+void AtomicFile::rewrite(uint64_t offset, std::string_view bytes) {
+  PIXART_CHECK(offset + bytes.size() <= size_, "{} bytes at {} of {}", bytes.size(), offset, size_);
+  while (!bytes.empty()) {
+    const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), off_t(offset));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) storage_error("write", path_, errno);
+    bytes.remove_prefix(size_t(written));
+    offset += uint64_t(written);
+  }
+}
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) storage_error("write", path_, errno);

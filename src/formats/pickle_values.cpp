@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "dtypes.h"
@@ -17,10 +18,43 @@ namespace {
 
 constexpr int kDeepestNesting = 64;
 
+// The storages of a file. One that is in memory is shared; the last one stays there, because tensors that
+// share a storage usually follow each other.
+class Storages {
+ public:
+  Storages(std::vector<StorageSpec> specs, StorageReader read, std::string name)
+      : specs_(std::move(specs)), read_(std::move(read)), name_(std::move(name)), known_(specs_.size()) {}
+
+  c10::Storage get(size_t number) {
+    if (auto known = known_[number] ? known_[number]->lock() : c10::intrusive_ptr<c10::StorageImpl>())
+      return c10::Storage(std::move(known));
+    last_ = c10::Storage();  // freed before the next is allocated
+    const StorageSpec& spec = specs_[number];
+    const at::Tensor bytes = at::empty({int64_t(spec.bytes)}, at::kByte);
+    if (spec.bytes > 0) read_(number, bytes.mutable_data_ptr());
+    if (spec.dtype == at::kBool && !all_bools(bytes.const_data_ptr(), spec.bytes)) {
+      throw UserError(
+          fmt::format("{}: storage {} of bools holds bytes other than 0 and 1.", name_, shown(spec.key)));
+    }
+    last_ = bytes.storage();
+    known_[number].emplace(last_.getWeakStorageImpl());
+    return last_;
+  }
+
+ private:
+  std::vector<StorageSpec> specs_;
+  StorageReader read_;
+  std::string name_;
+  std::vector<std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>>> known_;
+  c10::Storage last_;
+};
+
 class ValueMaker {
  public:
-  ValueMaker(const PickleGraph& graph, const StorageReader& read, const std::string& name)
-      : graph_(graph), read_(read), name_(name), storages_(graph.storages.size()) {}
+  ValueMaker(const PickleGraph& graph, StorageReader read, const std::string& name)
+      : graph_(graph),
+        name_(name),
+        storages_(std::make_shared<Storages>(graph.storages, std::move(read), name)) {}
   PickleValue make(NodeId id, int depth);
 
  private:
@@ -30,13 +64,11 @@ class ValueMaker {
   }
   PickleValue make_list(const PickleNode& node, int depth);
   PickleValue make_dict(const PickleNode& node, int depth);
-  at::Tensor make_tensor(const TensorSpec& spec);
-  const at::Tensor& storage(size_t number);
+  PickleTensor make_tensor(const TensorSpec& spec) const;
 
   const PickleGraph& graph_;
-  const StorageReader& read_;
   const std::string& name_;
-  std::vector<at::Tensor> storages_;  // as bytes
+  std::shared_ptr<Storages> storages_;
   size_t num_made_ = 0;
 };
 
@@ -95,28 +127,19 @@ PickleValue ValueMaker::make_dict(const PickleNode& node, int depth) {
   return {dict};
 }
 
-const at::Tensor& ValueMaker::storage(size_t number) {
-  at::Tensor& bytes = storages_[number];
-  if (bytes.defined()) return bytes;
-  const StorageSpec& spec = graph_.storages[number];
-  bytes = at::empty({int64_t(spec.bytes)}, at::kByte);
-  read_(number, bytes.mutable_data_ptr());
-  if (spec.dtype == at::kBool && !all_bools(bytes.const_data_ptr(), spec.bytes))
-    fail(fmt::format("storage {} of bools holds bytes other than 0 and 1", shown(spec.key)));
-  return bytes;
-}
-
-at::Tensor ValueMaker::make_tensor(const TensorSpec& spec) {
-  at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(spec.dtype));
-  const bool is_empty = std::find(spec.sizes.begin(), spec.sizes.end(), 0) != spec.sizes.end();
-  return tensor.set_(storage(spec.storage).storage(), is_empty ? 0 : spec.offset, spec.sizes, spec.strides);
+PickleTensor ValueMaker::make_tensor(const TensorSpec& spec) const {
+  return {.dtype = spec.dtype, .shape = spec.sizes, .read = [storages = storages_, spec] {
+            const at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(spec.dtype));
+            const bool is_empty = std::find(spec.sizes.begin(), spec.sizes.end(), 0) != spec.sizes.end();
+            return tensor.set_(storages->get(spec.storage), is_empty ? 0 : spec.offset, spec.sizes,
+                               spec.strides);
+          }};
 }
 
 }  // namespace
 
-PickleValue make_value(const PickleGraph& graph, NodeId root, const StorageReader& read,
-                       const std::string& name) {
-  return ValueMaker(graph, read, name).make(root, 0);
+PickleValue make_value(const PickleGraph& graph, StorageReader read, const std::string& name) {
+  return ValueMaker(graph, std::move(read), name).make(graph.root, 0);
 }
 
 }  // namespace pixart::formats

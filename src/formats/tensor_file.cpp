@@ -3,14 +3,15 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "dtypes.h"
 #include "input_file.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/safetensors.h"
+#include "pixart/formats/weights.h"
 
 namespace pixart::formats {
 namespace fs = std::filesystem;
@@ -49,48 +50,45 @@ at::ScalarType scalar_type(const std::string& dtype) {
 }
 
 // Place in kDtypes.
-size_t dtype_rank(const NamedTensor& named) {
-  for (const auto& [name, type] : kScalarTypes) {
-    if (type != named.tensor.scalar_type()) continue;
-    return size_t(
-        std::find_if(kDtypes.begin(), kDtypes.end(), [&](const Dtype& d) { return d.name == name; }) -
-        kDtypes.begin());
+size_t dtype_rank(const std::string& name, at::ScalarType type) {
+  for (const auto& [dtype, scalar] : kScalarTypes) {
+    if (scalar != type) continue;
+    const auto found = std::find_if(kDtypes.begin(), kDtypes.end(),
+                                    [wanted = dtype](const Dtype& d) { return d.name == wanted; });
+    return size_t(found - kDtypes.begin());
   }
-  throw UserError(fmt::format("tensor {} of type {} cannot be stored in a safetensors file.",
-                              shown(named.name), c10::toString(named.tensor.scalar_type())));
+  throw UserError(fmt::format("tensor {} of type {} cannot be stored in a safetensors file.", shown(name),
+                              c10::toString(type)));
 }
 
 struct Entry {
-  const NamedTensor* source;
+  const std::string* name;
+  const WeightInfo* info;
   size_t rank;  // of its dtype
 };
 
 // The reference library's order: types from large to small, then names.
-std::vector<Entry> order_entries(const std::vector<NamedTensor>& tensors) {
+std::vector<Entry> order_entries(const Weights& weights) {
   std::vector<Entry> entries;
-  std::set<std::string_view> names;
-  for (const auto& named : tensors) {
-    PIXART_CHECK(named.tensor.defined(), "tensor '{}' is undefined", named.name);
-    PIXART_CHECK(named.name != "__metadata__" && names.insert(named.name).second, "tensor name '{}'",
-                 named.name);
-    entries.push_back({&named, dtype_rank(named)});
+  for (const auto& [name, info] : weights.tensors) {
+    PIXART_CHECK(name != "__metadata__", "a tensor called {}", name);
+    entries.push_back({&name, &info, dtype_rank(name, info.dtype)});
   }
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
-    return a.rank != b.rank ? a.rank > b.rank : a.source->name < b.source->name;
+    return a.rank != b.rank ? a.rank > b.rank : *a.name < *b.name;
   });
   return entries;
 }
 
 // Length, JSON and padding, in the reference library's own spelling.
-std::string header_of(const std::vector<Entry>& entries, const std::map<std::string, std::string>& metadata) {
+std::string header_of(const std::vector<Entry>& entries, const Metadata& metadata) {
   using nlohmann::json;
   std::string text = R"({"__metadata__":)" + json(metadata).dump();
   uint64_t at = 0;
-  for (const auto& [source, rank] : entries) {
-    const uint64_t end = at + source->tensor.numel() * source->tensor.element_size();
-    text +=
-        fmt::format(R"(,{}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", json(source->name).dump(),
-                    kDtypes[rank].name, json(source->tensor.sizes().vec()).dump(), at, end);
+  for (const auto& [name, info, rank] : entries) {
+    const uint64_t end = at + info->bytes();
+    text += fmt::format(R"(,{}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", json(*name).dump(),
+                        kDtypes[rank].name, json(info->shape).dump(), at, end);
     at = end;
   }
   text += '}';
@@ -105,36 +103,67 @@ std::string header_of(const std::vector<Entry>& entries, const std::map<std::str
 
 }  // namespace
 
-TensorFile load_safetensors(const fs::path& path) {
-  const auto header = read_safetensors_header(path);
-  const InputFile file(path);
-  TensorFile result;
-  result.metadata = header.metadata;
-  for (const auto& [name, info] : header.tensors) {
-    at::Tensor tensor = at::empty(info.shape, at::TensorOptions().dtype(scalar_type(info.dtype)));
-    if (tensor.numel() > 0) {
-      file.read(tensor.mutable_data_ptr(), info.end - info.begin, header.data_offset + info.begin);
-    }
-    if (info.dtype == "BOOL" && !all_bools(tensor.const_data_ptr(), info.end - info.begin)) {
+Weights open_safetensors(const fs::path& path) {
+  auto header = std::make_shared<SafetensorsHeader>(read_safetensors_header(path));
+  Weights weights{.metadata = header->metadata, .files = {path}, .kind = "safetensors"};
+  for (const auto& [name, info] : header->tensors)
+    weights.tensors.emplace(name, WeightInfo{scalar_type(info.dtype), info.shape});
+  const auto file = std::make_shared<const InputFile>(path);
+  weights.read = [header, file](const std::string& name) {
+    const TensorInfo& info = header->tensors.at(name);
+    const at::Tensor tensor = at::empty(info.shape, at::TensorOptions().dtype(scalar_type(info.dtype)));
+    const uint64_t bytes = info.end - info.begin;
+    if (bytes > 0) file->read(tensor.mutable_data_ptr(), bytes, header->data_offset + info.begin);
+    if (info.dtype == "BOOL" && !all_bools(tensor.const_data_ptr(), bytes)) {
       throw UserError(
-          fmt::format("{}: BOOL tensor {} holds bytes other than 0 and 1.", path.string(), shown(name)));
+          fmt::format("{}: BOOL tensor {} holds bytes other than 0 and 1.", file->name(), shown(name)));
     }
-    result.tensors.emplace(name, std::move(tensor));
+    return tensor;
+  };
+  return weights;
+}
+
+TensorFile load_safetensors(const fs::path& path) {
+  const Weights weights = open_safetensors(path);
+  return {read_all(weights), weights.metadata};
+}
+
+void write_safetensors(const fs::path& path, const Weights& weights, const CompleteMetadata& complete) {
+  Metadata metadata = weights.metadata;
+  metadata.emplace("format", "pt");
+  const auto entries = order_entries(weights);
+  const std::string header = header_of(entries, metadata);
+  AtomicFile file(path);
+  file.write(header);
+  for (const auto& entry : entries) {
+    const at::Tensor tensor = weights.read(*entry.name);
+    PIXART_CHECK(tensor.sizes() == at::IntArrayRef(entry.info->shape) &&
+                     tensor.scalar_type() == entry.info->dtype && tensor.is_contiguous(),
+                 "tensor {} is not as described", *entry.name);
+    file.write({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
   }
-  return result;
+  if (complete) {
+    complete(metadata);
+    const std::string completed = header_of(entries, metadata);
+    PIXART_CHECK(completed.size() == header.size(), "the completed metadata has another length");
+    file.rewrite(0, completed);
+  }
+  file.commit();
 }
 
 void save_safetensors(const fs::path& path, const std::vector<NamedTensor>& tensors,
                       std::map<std::string, std::string> metadata) {
-  metadata.emplace("format", "pt");
-  const auto entries = order_entries(tensors);
-  AtomicFile file(path);
-  file.write(header_of(entries, metadata));
-  for (const auto& entry : entries) {
-    const at::Tensor tensor = entry.source->tensor.detach().to(at::kCPU).contiguous();
-    file.write({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
+  std::map<std::string, at::Tensor> by_name;
+  Weights weights{.metadata = std::move(metadata)};
+  for (const auto& [name, tensor] : tensors) {
+    PIXART_CHECK(tensor.defined(), "tensor '{}' is undefined", name);
+    PIXART_CHECK(by_name.emplace(name, tensor).second, "tensor name '{}' twice", name);
+    weights.tensors.emplace(name, WeightInfo{tensor.scalar_type(), tensor.sizes().vec()});
   }
-  file.commit();
+  weights.read = [&by_name](const std::string& name) {
+    return by_name.at(name).detach().to(at::kCPU).contiguous();
+  };
+  write_safetensors(path, weights);
 }
 
 }  // namespace pixart::formats

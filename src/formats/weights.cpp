@@ -1,7 +1,9 @@
-// Weights in whatever layout they come: single files, shards with an index, folders with the usual names.
+#include "pixart/formats/weights.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <memory>
 #include <set>
 
 #include "input_file.h"
@@ -9,13 +11,108 @@
 #include "pixart/base/words.h"
 #include "pixart/formats/pth.h"
 #include "pixart/formats/tensor_file.h"
-#include "pth_part.h"
 #include "weight_index.h"
 
 namespace pixart::formats {
 namespace fs = std::filesystem;
 
 namespace {
+
+using Names = std::vector<std::string>;
+
+// Names under which training programs keep weights, apart from the optimizer's state and the like.
+const std::map<std::string, Names>& sets_of_names() {
+  static const std::map<std::string, Names> names = {
+      {"model", {"state_dict", "model", "model_state_dict", "module", "params", "generator"}},
+      {"ema", {"state_dict_ema", "ema", "ema_state_dict", "params_ema"}}};
+  return names;
+}
+
+bool contains(const Names& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+const PickleDict* as_dict(const PickleValue& value) {
+  const auto* dict = std::get_if<std::shared_ptr<PickleDict>>(&value.value);
+  return dict != nullptr ? dict->get() : nullptr;
+}
+
+struct WeightSet {
+  const PickleValue* value = nullptr;
+  Names others = {};
+};
+
+[[noreturn]] void refuse_choice(const std::string& file, const std::string& which, const Names& sets) {
+  if (sets.empty()) {
+    throw UserError(fmt::format("{} holds one set of weights only, none called '{}'. Leave the choice out.",
+                                file, which));
+  }
+  throw UserError(fmt::format("{} holds no weights under '{}', but under: {}. Name one of these.", file,
+                              which, join(sets, ", ")));
+}
+
+// The dictionary that holds the weights: the top level, or what the wanted set is called there.
+WeightSet choose_set(const PickleValue& root, const std::string& which, const std::string& file) {
+  const PickleDict* top = as_dict(root);
+  Names sets;
+  std::vector<const PickleValue*> values;
+  bool has_tensor = false;
+  for (const auto& [key, value] : top != nullptr ? *top : PickleDict()) {
+    has_tensor |= std::holds_alternative<PickleTensor>(value.value);
+    const auto* name = std::get_if<std::string>(&key.value);
+    if (name == nullptr || as_dict(value) == nullptr) continue;
+    const bool known = *name == which || contains(sets_of_names().at("model"), *name) ||
+                       contains(sets_of_names().at("ema"), *name);
+    if (known) sets.push_back(*name), values.push_back(&value);
+  }
+  const auto group = sets_of_names().find(which);
+  std::vector<size_t> wanted;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    if (sets[i] == which || (group != sets_of_names().end() && contains(group->second, sets[i])))
+      wanted.push_back(i);
+  }
+  if (wanted.size() > 1) refuse_choice(file, which, sets);
+  if (wanted.empty()) {
+    if (which == "model" && (sets.empty() || has_tensor)) return {&root};
+    refuse_choice(file, which, sets);
+  }
+  WeightSet chosen{values[wanted.front()]};
+  for (size_t i = 0; i < sets.size(); ++i)
+    if (i != wanted.front()) chosen.others.push_back(sets[i]);
+  return chosen;
+}
+
+// Text that write_pth() and others keep beside the weights.
+Metadata metadata_of(const PickleValue& root) {
+  Metadata metadata;
+  for (const auto& [key, value] : as_dict(root) != nullptr ? *as_dict(root) : PickleDict()) {
+    const auto* name = std::get_if<std::string>(&key.value);
+    if (name == nullptr || *name != "metadata" || as_dict(value) == nullptr) continue;
+    for (const auto& [inner, text] : *as_dict(value)) {
+      const auto *inner_name = std::get_if<std::string>(&inner.value),
+                 *inner_text = std::get_if<std::string>(&text.value);
+      if (inner_name != nullptr && inner_text != nullptr) metadata.emplace(*inner_name, *inner_text);
+    }
+  }
+  return metadata;
+}
+
+Weights open_pytorch(const fs::path& path, const std::string& which) {
+  const PickleValue root = open_pth(path);
+  const WeightSet chosen = choose_set(root, which, path.string());
+  const auto tensors = std::make_shared<std::map<std::string, PickleTensor>>();
+  Weights weights{
+      .metadata = metadata_of(root), .files = {path}, .kind = "PyTorch", .other_sets = chosen.others};
+  for (auto& [name, tensor] : flatten_tensors(*chosen.value, ".")) {
+    weights.tensors.emplace(name, WeightInfo{tensor.dtype, tensor.shape});
+    if (!tensors->emplace(name, std::move(tensor)).second)
+      throw UserError(fmt::format("{}: two tensors are called {} once nested names are joined.",
+                                  path.string(), shown(name)));
+  }
+  if (tensors->empty()) throw UserError(path.string() + " holds no tensors.");
+  weights.read = [tensors](const std::string& name) { return tensors->at(name).read().contiguous(); };
+  return weights;
+}
 
 // By name, and by content where the name says nothing.
 bool is_pytorch(const fs::path& path) {
@@ -27,81 +124,109 @@ bool is_pytorch(const fs::path& path) {
   return head.starts_with("PK\x03\x04") || head.starts_with("\x80\x02");
 }
 
-TensorFile load_pytorch(const fs::path& path, const std::string& wrapper) {
-  TensorFile result;
-  for (auto& [name, tensor] : flatten_tensors(load_pth_part(path, wrapper), ".")) {
-    if (!result.tensors.emplace(name, tensor.contiguous()).second)
-      throw UserError(fmt::format("{}: two tensors are called {} once nested names are joined.",
-                                  path.string(), shown(name)));
-  }
-  if (result.tensors.empty()) throw UserError(path.string() + " holds no tensors.");
-  return result;
+Weights open_file(const fs::path& path, const std::string& which) {
+  if (is_pytorch(path)) return open_pytorch(path, which);
+  if (which != "model") refuse_choice(path.string(), which, {});
+  return open_safetensors(path);
 }
 
-TensorFile load_file(const fs::path& path, const std::string& wrapper) {
-  return is_pytorch(path) ? load_pytorch(path, wrapper) : load_safetensors(path);
-}
-
-void move_shard(TensorFile shard, const std::string& file, const std::map<std::string, std::string>& map,
-                TensorFile& result, Problems& problems) {
-  for (auto& [name, tensor] : shard.tensors) {
-    const auto found = map.find(name);
-    if (found != map.end() && found->second == file) {
-      result.tensors.emplace(name, std::move(tensor));
-    } else {
-      problems.add(
-          fmt::format("shard {} holds tensor {}, which the index does not place there", file, shown(name)));
-    }
-  }
-}
-
-TensorFile load_shards(const fs::path& index, const std::string& wrapper) {
+Weights open_shards(const fs::path& index, const std::string& which) {
   const auto map = read_weight_index(index);
   std::set<std::string> files;
   for (const auto& [name, file] : map) files.insert(file);
-  TensorFile result;
   Problems problems;
-  for (const auto& file : files) {
-    if (!fs::exists(index.parent_path() / file)) problems.add(fmt::format("shard {} is missing", file));
-  }
-  problems.throw_if_any(index.string());  // before gigabytes are read
   for (const auto& file : files)
-    move_shard(load_file(index.parent_path() / file, wrapper), file, map, result, problems);
-  for (const auto& [name, file] : map) {
-    if (result.tensors.count(name) == 0)
-      problems.add(fmt::format("shard {} has no tensor {}", file, shown(name)));
-  }
+    if (!fs::exists(index.parent_path() / file)) problems.add(fmt::format("shard {} is missing", file));
   problems.throw_if_any(index.string());
-  return result;
+
+  const auto shards = std::make_shared<std::map<std::string, Weights>>();
+  Weights weights{.kind = fmt::format("{} shards", files.size())};
+  for (const auto& file : files) {
+    Weights shard = open_file(index.parent_path() / file, which);
+    for (const auto& [name, info] : shard.tensors) {
+      const auto found = map.find(name);
+      if (found != map.end() && found->second == file)
+        weights.tensors.emplace(name, info);
+      else
+        problems.add(
+            fmt::format("shard {} holds tensor {}, which the index does not place there", file, shown(name)));
+    }
+    weights.files.push_back(index.parent_path() / file);
+    if (weights.metadata.empty()) weights.metadata = shard.metadata;
+    shards->emplace(file, std::move(shard));
+  }
+  for (const auto& [name, file] : map)
+    if (weights.tensors.count(name) == 0)
+      problems.add(fmt::format("shard {} has no tensor {}", file, shown(name)));
+  problems.throw_if_any(index.string());
+  weights.read = [shards, map](const std::string& name) { return shards->at(map.at(name)).read(name); };
+  return weights;
 }
 
 // Preferred ones first.
-const std::vector<std::string>& usual_names() {
-  static const std::vector<std::string> names = {"model.safetensors",
-                                                 "diffusion_pytorch_model.safetensors",
-                                                 "model.safetensors.index.json",
-                                                 "diffusion_pytorch_model.safetensors.index.json",
-                                                 "pytorch_model.bin",
-                                                 "diffusion_pytorch_model.bin",
-                                                 "pytorch_model.bin.index.json",
-                                                 "diffusion_pytorch_model.bin.index.json",
-                                                 "model.fp16.safetensors",
-                                                 "diffusion_pytorch_model.fp16.safetensors"};
+const Names& usual_names() {
+  static const Names names = {"model.safetensors",
+                              "diffusion_pytorch_model.safetensors",
+                              "model.safetensors.index.json",
+                              "diffusion_pytorch_model.safetensors.index.json",
+                              "pytorch_model.bin",
+                              "diffusion_pytorch_model.bin",
+                              "pytorch_model.bin.index.json",
+                              "diffusion_pytorch_model.bin.index.json",
+                              "model.fp16.safetensors",
+                              "diffusion_pytorch_model.fp16.safetensors"};
   return names;
+}
+
+Weights open_folder(const fs::path& folder, const std::string& which) {
+  const bool is_checkpoint = fs::exists(folder / "manifest.json") && fs::exists(folder / "ema.safetensors");
+  if (is_checkpoint && which == "ema") {
+    Weights weights = open_safetensors(folder / "ema.safetensors");
+    weights.other_sets = {"model"};
+    return weights;
+  }
+  for (const auto& name : usual_names()) {
+    if (!fs::exists(folder / name)) continue;
+    Weights weights = open_weights(folder / name, which);
+    if (is_checkpoint) weights.other_sets = {"ema"};
+    return weights;
+  }
+  throw UserError(fmt::format("{} holds no weights under a usual name ({}).", folder.string(),
+                              join(usual_names(), ", ")));
 }
 
 }  // namespace
 
-TensorFile load_weights(const fs::path& path, const std::string& wrapper) {
+int64_t WeightInfo::numel() const {
+  int64_t count = 1;
+  for (const int64_t side : shape) count *= side;
+  return count;
+}
+
+uint64_t WeightInfo::bytes() const { return uint64_t(numel()) * c10::elementSize(dtype); }
+
+uint64_t Weights::bytes() const {
+  uint64_t sum = 0;
+  for (const auto& [name, info] : tensors) sum += info.bytes();
+  return sum;
+}
+
+Weights open_weights(const fs::path& path, const std::string& which) {
   if (!fs::exists(path))
     throw UserError(path.string() + " does not exist; a weight file or a folder with one is needed.");
-  if (!fs::is_directory(path))
-    return path.extension() == ".json" ? load_shards(path, wrapper) : load_file(path, wrapper);
-  for (const auto& name : usual_names()) {
-    if (fs::exists(path / name)) return load_weights(path / name, wrapper);
-  }
-  throw UserError(
-      fmt::format("{} holds no weights under a usual name ({}).", path.string(), join(usual_names(), ", ")));
+  if (fs::is_directory(path)) return open_folder(path, which);
+  return path.extension() == ".json" ? open_shards(path, which) : open_file(path, which);
+}
+
+std::map<std::string, at::Tensor> read_all(const Weights& weights) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto& [name, info] : weights.tensors) tensors.emplace(name, weights.read(name));
+  return tensors;
+}
+
+TensorFile load_weights(const fs::path& path, const std::string& which) {
+  const Weights weights = open_weights(path, which);
+  return {read_all(weights), weights.metadata};
 }
 
 }  // namespace pixart::formats

@@ -58,6 +58,13 @@ std::string JsonConfig::text(const std::string& key, const std::string& fallback
   return fallback;
 }
 
+bool JsonConfig::flag(const std::string& key, bool fallback) {
+  if (!has(key)) return fallback;
+  if (json_[key].is_boolean()) return json_[key].get<bool>();
+  problems_.add(fmt::format("{} is {}; true or false is needed.", key, json_[key].dump()));
+  return fallback;
+}
+
 std::vector<int64_t> JsonConfig::counts(const std::string& key) {
   if (has(key) && is_list_of(json_[key], is_count)) return json_[key].get<std::vector<int64_t>>();
   problems_.add(fmt::format("{} is {}; a list of whole numbers from 1 to {} is needed.", key,

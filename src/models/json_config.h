@@ -24,6 +24,7 @@ class JsonConfig {
   int64_t count(const std::string& key, std::optional<int64_t> fallback = {});
   double positive(const std::string& key, double fallback);
   std::string text(const std::string& key, const std::string& fallback);
+  bool flag(const std::string& key, bool fallback);
   std::vector<int64_t> counts(const std::string& key);
   std::vector<double> numbers(const std::string& key);  // absent: empty
 

@@ -52,6 +52,8 @@ std::string shape_text(at::IntArrayRef shape) {
   return "[" + join(sides, ", ") + "]";
 }
 
+}  // namespace
+
 void check_state(const StateDict& state, const std::map<std::string, at::Tensor>& tensors,
                  const std::string& subject, const LoadAllowance& allowance) {
   std::vector<std::string> ours, theirs;
@@ -75,8 +77,6 @@ void check_state(const StateDict& state, const std::map<std::string, at::Tensor>
       problems.add(fmt::format("unexpected: {}{}", name, did_you_mean(name, ours)));
   problems.throw_if_any(subject + " does not fit the model");
 }
-
-}  // namespace
 
 void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tensors,
                 const std::string& subject, const LoadAllowance& allowance) {

@@ -120,7 +120,8 @@ void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::S
                             named_views(model, trainer.views(state.values)), metadata);
   formats::save_safetensors(staged.path() / "ema.safetensors", named_views(model, trainer.views(state.ema)),
                             metadata);
-  formats::save_safetensors(staged.path() / "optimizer.safetensors", optimizer_tensors(trainer, model), {});
+  formats::save_safetensors(staged.path() / "optimizer.safetensors", optimizer_tensors(trainer, model),
+                            metadata);
   const json saved = {{"step", *state.step},
                       {"optimizer_steps", state.optimizer->steps},
                       {"skipped", *state.skipped},
@@ -136,7 +137,7 @@ void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::S
   staged.commit();
 }
 
-double load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model) {
+LoadedCheckpoint load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model) {
   const auto weights = formats::load_safetensors(folder / "model.safetensors");
   const auto average = formats::load_safetensors(folder / "ema.safetensors");
   const auto optimizer = formats::load_safetensors(folder / "optimizer.safetensors");
@@ -152,7 +153,7 @@ double load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& 
   *state.step = saved.at("step").get<int64_t>();
   *state.skipped = saved.at("skipped").get<int64_t>();
   state.optimizer->steps = saved.at("optimizer_steps").get<int64_t>();
-  return saved.at("seconds").get<double>();
+  return {saved.at("seconds").get<double>(), weights.metadata};
 }
 
 void prune_checkpoints(const fs::path& stage_folder, int64_t keep_last,

@@ -83,14 +83,10 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   const uint64_t seed = run.stage_seed(stage);
   result.objective =
       std::make_unique<AutoencoderObjective>(*vae, *pictures, seed, stage.kl_weight, run.device);
-  result.metadata = {{"architecture", "AutoencoderKL"}};
   nn::StateDict* state = result.state.get();
   nn::StateDict* averaged_state = result.average.get();
-  result.initialize = [&run, &stage, vae, state, config, seed] {
-    if (stage.init.how == "copy")
-      nn::load_state(*state, initial_weights(run, stage), stage.init.from);
-    else
-      models::initialize(*state, config, seed);
+  result.initialize = [&run, &stage, vae, state, config] {
+    return initialize_vae(run, stage, config, *state);
   };
   result.draw = [average, pictures, device = run.device] {
     return draw_reconstructions(*average, *pictures, device);

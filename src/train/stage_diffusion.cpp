@@ -15,13 +15,10 @@
 #include "stage_model.h"
 
 namespace pixart::train {
-namespace fs = std::filesystem;
-
 namespace {
 
 constexpr int64_t kTrainSteps = 1000;
 constexpr size_t kMostPrompts = 16;
-constexpr double kLargestProofDifference = 1e-4;
 
 GenerateOptions sample_options(const RunContext& run, const StageConfig& stage) {
   const auto& samples = stage.samples;
@@ -79,10 +76,6 @@ std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageCo
   return classes;
 }
 
-models::TransformerInit transformer_init(const RunContext& run, const StageConfig& stage) {
-  return {.seed = run.stage_seed(stage), .embedder_std = stage.init.embedder_std};
-}
-
 }  // namespace
 
 StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
@@ -101,11 +94,9 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
 
   result.objective = std::make_unique<ClassConditionalObjective>(*model, diffusion_data(run, stage, *codec),
                                                                  std::move(labels));
-  result.metadata = {{"architecture", "DiT"}};
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
-    models::initialize(*state, config, transformer_init(run, stage));
-    if (stage.init.how == "copy") nn::load_state(*state, initial_weights(run, stage), stage.init.from);
+    return initialize_dit(run, stage, config, *state);
   };
   const auto classes = classes_to_draw(dataset, stage);
   result.draw = [&run, &stage, average, codec, classes, names = dataset.class_names()] {
@@ -115,65 +106,6 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   };
   return result;
 }
-
-namespace {
-
-// Everything but the position table, which belongs to the new grid, and what a micro-conditioned model adds.
-void copy_text_model(nn::StateDict& state, std::map<std::string, at::Tensor> weights,
-                     const std::string& from) {
-  weights.erase("pos_embed");
-  nn::load_state(
-      state, weights, from,
-      {.may_be_missing = {"pos_embed", "csize_embedder.*", "ar_embedder.*", "y_embedder.y_embedding"},
-       .may_be_unexpected = {}});
-}
-
-void log_plan(const std::vector<convert::PlannedTensor>& plan, double difference, const std::string& stage) {
-  std::map<convert::Disposition, int> counts;
-  for (const auto& tensor : plan) ++counts[tensor.disposition];
-  using enum convert::Disposition;
-  log::info(
-      "stage {}: re-parameterised from the class-conditional model: {} tensors copied, {} derived, {} new, "
-      "{} dropped; outputs at "
-      "t = 500 differ by at most {:.1e}",
-      stage, counts[kCopied], counts[kDerived], counts[kNewInit], counts[kDropped], difference);
-}
-
-void reparameterize_stage(RunContext& run, const StageConfig& stage, const models::PixArt& model,
-                          nn::StateDict& state) {
-  const auto& config = model.config();
-  const auto weights = initial_weights(run, stage);
-  for (const char* name : {"y_embedder.embedding_table.weight", "pos_embed"}) {
-    if (!weights.count(name))
-      throw UserError(fmt::format("{}: no tensor {}; is it a DiT?", stage.init.from, name));
-  }
-  models::DitConfig dit{
-      .input_size =
-          int64_t(std::llround(std::sqrt(double(weights.at("pos_embed").size(1))))) * config.patch_size,
-      .patch_size = config.patch_size,
-      .in_channels = config.in_channels,
-      .hidden_size = config.hidden_size,
-      .depth = config.depth,
-      .num_heads = config.num_heads,
-      .mlp_ratio = config.mlp_ratio,
-      .num_classes = weights.at("y_embedder.embedding_table.weight").size(0) - 1,
-      .learn_sigma = config.learn_sigma};
-  nn::StateDict source({.dtype = at::kFloat, .device = run.device});
-  const models::Dit dit_model(nn::Scope(source), dit);
-  nn::load_state(source, weights, stage.init.from);
-  const convert::ReparameterizeOptions options{.shared_modulation = stage.init.shared_modulation,
-                                               .init = transformer_init(run, stage)};
-  const auto plan = convert::reparameterize(source, dit, state, config, options);
-  at::NoGradGuard no_grad;
-  const double difference = convert::prove_reparameterization(dit_model, model);
-  log_plan(plan, difference, stage.name);
-  if (!config.multi_scale && difference > kLargestProofDifference) {
-    throw InternalError(
-        fmt::format("the re-parameterised model differs from the DiT by {} at t = 500", difference));
-  }
-}
-
-}  // namespace
 
 StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   auto& dataset = run.source(stage.source);
@@ -193,32 +125,13 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   auto captions = caption_features(run.folder, dataset, stage.source, encoder);
   result.objective = std::make_unique<TextConditionalObjective>(*model, diffusion_data(run, stage, *codec),
                                                                 std::move(captions));
-  result.metadata = {{"architecture", config.multi_scale ? "PixArtMS" : "PixArt"}};
   nn::StateDict* state = result.state.get();
-  result.initialize = [&run, &stage, model, state, config] {
-    if (stage.init.how == "reparameterize") return reparameterize_stage(run, stage, *model, *state);
-    models::initialize(*state, config, transformer_init(run, stage));
-    if (stage.init.how == "copy") copy_text_model(*state, initial_weights(run, stage), stage.init.from);
-  };
+  result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
   result.draw = [&run, &stage, average, codec, prompts, prompt_text, side = config.input_size] {
     return Pictures{generate(*average, *codec, prompt_text, side, run.device, sample_options(run, stage)),
                     prompts};
   };
   return result;
-}
-
-std::map<std::string, at::Tensor> initial_weights(const RunContext& run, const StageConfig& stage) {
-  const bool is_stage = std::any_of(run.config.stages.begin(), run.config.stages.end(),
-                                    [&](const auto& s) { return s.name == stage.init.from; });
-  if (!is_stage) return formats::load_weights(stage.init.from).tensors;
-  const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.init.from));
-  if (!checkpoint || checkpoint->step != run.config.stage(stage.init.from).steps) {
-    throw UserError(
-        fmt::format("stage {} starts from stage {}, which is not finished. Train that one first (pixart "
-                    "train without --stage runs all).",
-                    stage.name, stage.init.from));
-  }
-  return formats::load_safetensors(checkpoint->folder / "ema.safetensors").tensors;
 }
 
 }  // namespace pixart::train

@@ -8,6 +8,9 @@
 
 #include "pixart/data/dataset.h"
 #include "pixart/formats/image_file.h"
+#include "pixart/formats/weights.h"
+#include "pixart/models/pixart.h"
+#include "pixart/models/vae.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/train/objective.h"
 #include "pixart/train/run_config.h"
@@ -36,16 +39,21 @@ struct StageModel {
   std::unique_ptr<nn::StateDict> state;    // trained weights
   std::unique_ptr<nn::StateDict> average;  // same architecture; the trainer binds it to the averaged weights
   std::unique_ptr<Objective> objective;
-  std::map<std::string, std::string> metadata;  // for weight files
-  std::function<void()> initialize;             // weights of step 0
-  std::function<Pictures()> draw;               // with the averaged weights
-  std::function<void()> finish = [] {};         // after the last step
+  std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
+  std::function<Pictures()> draw;                 // with the averaged weights
+  std::function<void()> finish = [] {};           // after the last step
 };
 
 StageModel make_stage_model(RunContext& run, const StageConfig& stage);
 
-// The averaged weights of an earlier stage's newest good checkpoint, or the weights of a file or folder.
-std::map<std::string, at::Tensor> initial_weights(const RunContext& run, const StageConfig& stage);
+// Weights of step 0, as `stage.init` says: random, an earlier stage's averaged weights, a file or a folder.
+// Each returns the metadata of the stage's weight files. Throws UserError.
+formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage,
+                                 const models::VaeConfig& config, nn::StateDict& state);
+formats::Metadata initialize_dit(const RunContext& run, const StageConfig& stage,
+                                 const models::DitConfig& config, nn::StateDict& state);
+formats::Metadata initialize_pixart(const RunContext& run, const StageConfig& stage,
+                                    const models::PixArt& model, nn::StateDict& state);
 
 // One function per objective; see registry.cpp.
 StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage);

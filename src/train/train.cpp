@@ -104,10 +104,12 @@ class StageRun {
     create_folders(checkpoints());
     remove_leftovers(checkpoints());
     if (const auto checkpoint = newest_good_checkpoint(checkpoints())) {
-      seconds_ = load_checkpoint(checkpoint->folder, trainer_, *model_.state);
+      auto loaded = load_checkpoint(checkpoint->folder, trainer_, *model_.state);
+      seconds_ = loaded.seconds;
+      metadata_ = std::move(loaded.metadata);
       log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
     } else {
-      model_.initialize();
+      metadata_ = model_.initialize();
       trainer_.state().ema.copy_(trainer_.state().values);
       save();  // proves that saving works before hours are spent
     }
@@ -140,7 +142,7 @@ class StageRun {
 
   void save() {
     write_metrics();
-    save_checkpoint(checkpoints(), trainer_, *model_.state, model_.metadata, seconds_);
+    save_checkpoint(checkpoints(), trainer_, *model_.state, metadata_, seconds_);
     prune_checkpoints(checkpoints(), stage_.checkpoints.keep_last, stage_.checkpoints.keep_steps);
   }
 
@@ -157,6 +159,7 @@ class StageRun {
   const StageConfig& stage_;
   MetricSink& metrics_;
   StageModel model_;
+  std::map<std::string, std::string> metadata_;  // of the weight files
   Trainer trainer_;
   std::vector<StepResult> pending_;  // not yet written
   double seconds_ = 0;

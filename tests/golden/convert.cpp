@@ -1,11 +1,16 @@
-// Golden kind `reparam`: a DiT turned into the start of a PixArt.
+// Golden kinds `reparam`: a DiT turned into the start of a PixArt; `dit_diffusers` and `pixart_diffusers`:
+// official weights to diffusers' layout and back, bit for bit.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "golden.h"
 #include "golden_models.h"
+#include "pixart/base/env.h"
+#include "pixart/convert/convert.h"
 #include "pixart/convert/reparameterize.h"
+#include "pixart/convert/tensor_map.h"
 
 namespace pixart::convert {
 namespace {
@@ -66,6 +71,79 @@ TEST(GoldenReparam, WeightsPlanAndForward) {
         expect_golden(c, "out.block." + std::to_string(i), blocks[i]);
     expect_golden(c, "out.other_t.output",
                   pixart.forward(latent, c.tensor("in.other_t").expand({batch}), text));
+  }
+}
+
+namespace fs = std::filesystem;
+using formats::Weights;
+
+void expect_same_weights(const Weights& got, const Weights& want,
+                         const std::set<std::string>& left_out = {}) {
+  std::set<std::string> names, wanted;
+  for (const auto& [name, info] : got.tensors) names.insert(name);
+  for (const auto& [name, info] : want.tensors)
+    if (left_out.count(name) == 0) wanted.insert(name);
+  EXPECT_EQ(names, wanted);
+  for (const auto& name : wanted) {
+    if (names.count(name) == 0) continue;
+    const at::Tensor a = got.read(name), b = want.read(name);
+    EXPECT_EQ(a.scalar_type(), b.scalar_type()) << name;
+    EXPECT_TRUE(at::equal(a, b)) << name;
+  }
+}
+
+class GoldenLayouts : public ::testing::Test {
+ protected:
+  GoldenLayouts() : folder_(fs::path(::testing::TempDir()) / fmt::format("pixart_layouts_{}", process_id())) {
+    fs::create_directories(folder_);
+  }
+  ~GoldenLayouts() override { fs::remove_all(folder_); }
+
+  // Both maps on tensors, then the same through files: official -> diffusers folder -> official -> .pth.
+  template <class Config>
+  void check(const testing::GoldenCase& c, const Config& config, const TensorMap& to, const TensorMap& from) {
+    SCOPED_TRACE(c.kind + "/" + c.name);
+    const fs::path model = c.folder / c.config().at("model").get<std::string>();
+    const Weights official = formats::open_safetensors(c.folder / "official.safetensors");
+    const Weights diffusers = formats::open_weights(model);
+    const std::set<std::string> dropped = c.json.at("dropped");
+    expect_same_weights(apply(to, official, c.name), diffusers);
+    expect_same_weights(apply(from, diffusers, c.name), official, dropped);
+
+    const LayoutHints hints{.num_heads = config.num_heads, .max_tokens = {}, .position_scale = {}};
+    const auto source = open_official(c.folder / "official.safetensors", {.hints = hints});
+    EXPECT_EQ(architecture_text(source.identity.architecture), architecture_text(config));
+    const fs::path written = folder_ / (c.kind + "_" + c.name);
+    write_transformer(source, written, "test", {});
+    expect_same_weights(formats::open_weights(written), diffusers);
+    const auto back = open_official(written);
+    write_transformer(back, folder_ / "back.pth", "test", {.overwrite = true});
+    expect_same_weights(apply(to, formats::open_weights(folder_ / "back.pth"), c.name), diffusers);
+    write_transformer(source, folder_ / "whole.pth", "test", {.overwrite = true});
+    expect_same_weights(formats::open_weights(folder_ / "whole.pth"), official);
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(GoldenLayouts, PixArt) {
+  for (const auto& c : testing::golden_cases("pixart_diffusers")) {
+    auto config = pixart_config(c.config().at("official"));
+    check(c, config, pixart_to_diffusers(config), pixart_from_diffusers(config));
+    config.max_tokens = models::PixArtConfig().max_tokens;  // diffusers' config.json does not tell
+    for (const fs::path& file : {c.folder / "transformer/config.json", c.folder / "config.legacy.json",
+                                 folder_ / (c.kind + "_" + c.name) / "config.json"})
+      EXPECT_EQ(architecture_text(models::read_pixart_config(file)), architecture_text(config)) << file;
+  }
+}
+
+TEST_F(GoldenLayouts, Dit) {
+  for (const auto& c : testing::golden_cases("dit_diffusers")) {
+    const auto config = dit_config(c.config().at("official"));
+    check(c, config, dit_to_diffusers(config), dit_from_diffusers(config));
+    for (const fs::path& file :
+         {c.folder / "transformer/config.json", folder_ / (c.kind + "_" + c.name) / "config.json"})
+      EXPECT_EQ(architecture_text(models::read_dit_config(file)), architecture_text(config)) << file;
   }
 }
 

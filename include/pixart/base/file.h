@@ -21,12 +21,15 @@ class AtomicFile {
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
-  void write(std::string_view bytes);
+  void write(std::string_view bytes);                     // appends
+  void rewrite(uint64_t offset, std::string_view bytes);  // of what was written
+  uint64_t size() const { return size_; }
   void commit();
 
  private:
   std::filesystem::path path_, temporary_;
   int descriptor_ = -1;
+  uint64_t size_ = 0, flushed_ = 0;
 };
 
 void create_folders(const std::filesystem::path& path);  // as mkdir -p

@@ -26,7 +26,7 @@ struct PlannedTensor {
 
 struct ReparameterizeOptions {
   std::string shared_modulation = "mean";  // or "block:<i>"
-  models::TransformerInit init;            // of what is new
+  models::TransformerInit init = {};       // of what is new
 };
 
 // One line per tensor of either side; refuses (UserError) if a tensor of either side is unaccounted for.
@@ -39,7 +39,10 @@ std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models
                                           const ReparameterizeOptions& options);
 
 // Largest difference between both models' outputs on random latents at t = 500 (DiT without label embedding,
-// positions of the target). Exact only without micro-conditions.
-double prove_reparameterization(const models::Dit& dit, const models::PixArt& pixart);
+// positions of the target). What fresh micro-condition embedders add is taken out of `pixart_state` for the
+// while. Above kLargestProofDifference the conversion is wrong.
+inline constexpr double kLargestProofDifference = 1e-4;  // float32
+double prove_reparameterization(const models::Dit& dit, const models::PixArt& pixart,
+                                nn::StateDict& pixart_state);
 
 }  // namespace pixart::convert

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,17 +23,23 @@ using PickleDict = std::vector<std::pair<PickleValue, PickleValue>>;
 struct Opaque {
   std::string global;
 };
+// Described now, read when asked for. Tensors that share a storage share its memory while one of them lives.
+struct PickleTensor {
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  std::function<at::Tensor()> read;  // as it was saved: perhaps not contiguous
+};
 struct PickleValue {
-  std::variant<std::monostate, bool, int64_t, double, std::string, Opaque, at::Tensor,
+  std::variant<std::monostate, bool, int64_t, double, std::string, Opaque, PickleTensor,
                std::shared_ptr<PickleList>, std::shared_ptr<PickleDict>>
       value;
 };
 
-// Throws UserError naming file, offset and reason.
-PickleValue load_pth(const std::filesystem::path& path);
+// Throws UserError naming file, offset and reason; so does reading a tensor (its CRC is checked then).
+PickleValue open_pth(const std::filesystem::path& path);
 
 // All tensors with their path from the top level, joined by `separator`.
-std::vector<std::pair<std::string, at::Tensor>> flatten_tensors(const PickleValue& value,
-                                                                const std::string& separator);
+std::vector<std::pair<std::string, PickleTensor>> flatten_tensors(const PickleValue& value,
+                                                                  const std::string& separator);
 
 }  // namespace pixart::formats

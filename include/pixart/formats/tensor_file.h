@@ -1,4 +1,4 @@
-// The thin layer between tensor files and at::Tensor.
+// Tensor files read and written whole (see weights.h for piece by piece).
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -27,11 +27,7 @@ TensorFile load_safetensors(const std::filesystem::path& path);
 void save_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                       std::map<std::string, std::string> metadata = {});
 
-// Weights in whatever layout they come: a .safetensors file, a sharded *.index.json (safetensors or PyTorch
-// shards), a PyTorch .pth/.bin/.pt, or a folder that holds one of the usual names (model.safetensors,
-// diffusion_pytorch_model.safetensors, pytorch_model.bin, their index files, ...).
-// For a PyTorch file nested dicts are joined with '.'; where the top level has a dict under `wrapper`, only
-// that is read. A checkpoint that has only other wrappers ("model", "ema", ...) is refused with their names.
-TensorFile load_weights(const std::filesystem::path& path, const std::string& wrapper = "state_dict");
+// open_weights() and read_all(): weights in whatever layout they come.
+TensorFile load_weights(const std::filesystem::path& path, const std::string& which = "model");
 
 }  // namespace pixart::formats

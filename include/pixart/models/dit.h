@@ -3,6 +3,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -28,6 +29,12 @@ struct DitConfig {
 // "DiT-S/2" ... "DiT-XL/8". Throws UserError listing the known names.
 DitConfig dit_preset(const std::string& name);
 std::vector<std::string> dit_preset_names();
+
+// config.json of diffusers' DiTTransformer2DModel. Reading throws UserError with everything that is wrong or
+// not supported. diffusers computes a slightly different function of the same weights (its timestep
+// frequencies end at 10000^(-1)); ours is the published model's.
+DitConfig read_dit_config(const std::filesystem::path& config_json);
+void write_dit_config(const std::filesystem::path& config_json, const DitConfig& config);
 
 class Dit {
  public:

@@ -4,6 +4,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,6 +32,12 @@ struct PixArtConfig {
 // "PixArt-XL/2", "PixArt-MS-XL/2".
 PixArtConfig pixart_preset(const std::string& name);
 std::vector<std::string> pixart_preset_names();
+
+// config.json of diffusers' PixArtTransformer2DModel, or of its older form Transformer2DModel. Reading throws
+// UserError with everything that is wrong or not supported; max_tokens stays 120, which the file does not
+// say.
+PixArtConfig read_pixart_config(const std::filesystem::path& config_json);
+void write_pixart_config(const std::filesystem::path& config_json, const PixArtConfig& config);
 
 struct TextCondition {
   at::Tensor caption;       // [B, T, caption_channels]

@@ -60,8 +60,15 @@ struct LoadedVae {
 LoadedVae load_vae(const std::filesystem::path& folder, at::Device device, at::ScalarType dtype = at::kFloat);
 void save_vae(const std::filesystem::path& folder, const VaeConfig& config, const nn::StateDict& state);
 
-// Weights under LDM names ("encoder.down.0.block.0..."; `prefix` e.g. "first_stage_model.") or old diffusers
-// names, renamed to today's.
+// Older names -> today's: LDM's ("encoder.down.0.block.0...", under a prefix such as "first_stage_model.")
+// and old diffusers'. Names that do not belong to the autoencoder (a discriminator, other models) are left
+// out.
+std::map<std::string, std::string> todays_vae_names(const std::vector<std::string>& names,
+                                                    const VaeConfig& config);
+// LDM's attention is made of 1x1 convolutions, today's of linear layers.
+bool is_vae_attention_convolution(const std::string& todays_name, at::IntArrayRef shape);
+
+// Both applied to tensors.
 std::map<std::string, at::Tensor> rename_vae_weights(const std::map<std::string, at::Tensor>& tensors,
                                                      const VaeConfig& config);
 

@@ -79,6 +79,10 @@ struct LoadAllowance {
   std::vector<std::string> may_be_unexpected;
 };
 
+// Throws one UserError about `subject` that lists every missing, unexpected and mis-shaped tensor.
+void check_state(const StateDict& state, const std::map<std::string, at::Tensor>& tensors,
+                 const std::string& subject, const LoadAllowance& allowance = {});
+
 // Copies `tensors` into `state` (converting dtype). Every missing, unexpected and mis-shaped tensor is
 // reported at once, by name with the nearest known name, as one UserError about `subject`; then nothing was
 // changed.

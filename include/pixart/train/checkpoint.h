@@ -31,8 +31,12 @@ std::optional<Checkpoint> newest_good_checkpoint(const std::filesystem::path& st
 void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
                      const std::map<std::string, std::string>& metadata, double seconds);
 
-// Restores model, average, optimizer and step. Returns the seconds trained so far.
-double load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model);
+// Restores model, average, optimizer and step.
+struct LoadedCheckpoint {
+  double seconds = 0;  // trained so far
+  std::map<std::string, std::string> metadata;
+};
+LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model);
 
 // Deletes all but the newest `keep_last` and those in `keep_steps`.
 void prune_checkpoints(const std::filesystem::path& stage_folder, int64_t keep_last,

@@ -96,6 +96,7 @@ struct TransformerConfig {
 struct InitConfig {
   std::string how = "random";
   std::string from;
+  std::string set = "model";
   std::string shared_modulation = "mean";
   std::optional<double> embedder_std;
 
@@ -106,7 +107,12 @@ struct InitConfig {
       "DiT to PixArt.",
       one_of({"random", "copy", "reparameterize"}));
     v("from", s.from,
-      "Name of an earlier stage (its averaged weights), or a weight file or folder. Not with random.", any());
+      "Name of an earlier stage (its averaged weights), or a weight file or folder in any layout that pixart "
+      "convert "
+      "reads. Not with random.",
+      any());
+    v("set", s.set,
+      "Of a file that holds several sets of weights: model, ema, or the key that it stands under.", any());
     v("shared_modulation", s.shared_modulation,
       "reparameterize: the shared time modulation is the mean over blocks, or block:<i>.", any());
     v("embedder_std", s.embedder_std,

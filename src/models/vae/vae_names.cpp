@@ -77,10 +77,10 @@ std::string renamed(const std::string& name, size_t num_levels) {
 }
 
 // What stands before "encoder.conv_in.weight": "" or, in a whole checkpoint, such as "first_stage_model.".
-std::string find_prefix(const std::map<std::string, at::Tensor>& tensors) {
+std::string find_prefix(const std::vector<std::string>& names) {
   constexpr std::string_view kFirst = "encoder.conv_in.weight";
   std::vector<std::string> prefixes;
-  for (const auto& [name, tensor] : tensors) {
+  for (const auto& name : names) {
     if (!name.ends_with(kFirst)) continue;
     const std::string prefix = name.substr(0, name.size() - kFirst.size());
     if (prefix.empty()) return prefix;
@@ -99,26 +99,38 @@ bool belongs_to_training(const std::string& name) {
   return name.starts_with("loss.") || name.starts_with("model_ema.");
 }
 
-at::Tensor as_matrix(const std::string& name,
-                     const at::Tensor& tensor) {  // LDM's attention is made of 1x1 convolutions
-  const bool is_convolution = tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1;
-  return is_convolution && name.find(".attentions.") != std::string::npos ? tensor.flatten(1) : tensor;
-}
-
 }  // namespace
 
-std::map<std::string, at::Tensor> rename_vae_weights(const std::map<std::string, at::Tensor>& tensors,
-                                                     const VaeConfig& config) {
-  const std::string prefix = find_prefix(tensors);
-  std::map<std::string, at::Tensor> result;
-  for (const auto& [full_name, tensor] : tensors) {
+std::map<std::string, std::string> todays_vae_names(const std::vector<std::string>& names,
+                                                    const VaeConfig& config) {
+  const std::string prefix = find_prefix(names);
+  std::map<std::string, std::string> todays, olds;
+  for (const auto& full_name : names) {
     if (!full_name.starts_with(prefix)) continue;
     const std::string old_name = full_name.substr(prefix.size());
     if (belongs_to_training(old_name)) continue;
     const std::string name = renamed(old_name, config.block_out_channels.size());
-    if (!result.emplace(name, as_matrix(name, tensor)).second)
+    if (!olds.emplace(name, full_name).second)
       throw UserError(fmt::format("the weights hold {} twice, under an old and a new name (one is {}).", name,
                                   full_name));
+    todays.emplace(full_name, name);
+  }
+  return todays;
+}
+
+bool is_vae_attention_convolution(const std::string& todays_name, at::IntArrayRef shape) {
+  return shape.size() == 4 && shape[2] == 1 && shape[3] == 1 &&
+         todays_name.find(".attentions.") != std::string::npos;
+}
+
+std::map<std::string, at::Tensor> rename_vae_weights(const std::map<std::string, at::Tensor>& tensors,
+                                                     const VaeConfig& config) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors) names.push_back(name);
+  std::map<std::string, at::Tensor> result;
+  for (const auto& [old_name, name] : todays_vae_names(names, config)) {
+    const at::Tensor& tensor = tensors.at(old_name);
+    result.emplace(name, is_vae_attention_convolution(name, tensor.sizes()) ? tensor.flatten(1) : tensor);
   }
   return result;
 }

@@ -18,7 +18,7 @@ class Pickle : public Folder {
     const PickleGraph graph = read_pickle(bytes, /*with_storages=*/false);
     EXPECT_EQ(bytes.left(), 0u);
     return make_value(
-        graph, graph.root, [](size_t, void*) {}, "p.pkl");
+        graph, [](size_t, void*) {}, "p.pkl");
   }
   PickleValue of(const std::string& operations) const { return value("\x80\x02" + operations + "."); }
   std::string refusal_of(const std::string& operations) const {
@@ -177,7 +177,7 @@ TEST_F(Pickle, SurvivesDamage) {
         PickleBytes bytes(file, 0, file.bytes());
         const PickleGraph graph = read_pickle(bytes, false);
         make_value(
-            graph, graph.root, [](size_t, void*) {}, "p.pkl");
+            graph, [](size_t, void*) {}, "p.pkl");
       } catch (const UserError&) {
       }
     }

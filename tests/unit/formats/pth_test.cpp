@@ -15,8 +15,8 @@ class Pth : public Folder {
  protected:
   std::map<std::string, at::Tensor> tensors(const std::string& bytes) const {
     std::map<std::string, at::Tensor> result;
-    for (auto& [name, tensor] : flatten_tensors(load_pth(write("w.pth", bytes)), "."))
-      result.emplace(name, tensor);
+    for (auto& [name, tensor] : flatten_tensors(open_pth(write("w.pth", bytes)), "."))
+      result.emplace(name, tensor.read());
     return result;
   }
   std::string refusal_of(const TensorOps& ops) const {

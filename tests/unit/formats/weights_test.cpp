@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
 #include "pth_writer.h"
 
 namespace pixart::formats {
@@ -11,7 +12,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class Weights : public Folder {
+class WeightFiles : public Folder {
  protected:
   fs::path save(const std::string& name, const std::vector<std::string>& tensors, float value = 1) const {
     std::vector<NamedTensor> named;
@@ -19,8 +20,8 @@ class Weights : public Folder {
     save_safetensors(folder_ / name, named);
     return folder_ / name;
   }
-  std::string refusal_of(const fs::path& path, const std::string& wrapper = "state_dict") const {
-    return refusal([&] { load_weights(path, wrapper); });
+  std::string refusal_of(const fs::path& path, const std::string& which = "model") const {
+    return refusal([&] { load_weights(path, which); });
   }
 };
 
@@ -38,23 +39,35 @@ std::string dict_ops(const std::string& name, const std::string& key) {
   return "}" + text_op(name) + vector_ops(key) + "s";
 }
 
-TEST_F(Weights, SafetensorsUnderAnyName) {
+TEST_F(WeightFiles, SafetensorsUnderAnyName) {
   EXPECT_THAT(names(load_weights(save("w.safetensors", {"a", "b"}))), ElementsAre("a", "b"));
   EXPECT_THAT(names(load_weights(save("weights", {"a"}))), ElementsAre("a"));
 }
 
-TEST_F(Weights, WrapperOfATrainingCheckpoint) {
+TEST_F(WeightFiles, SetsOfATrainingCheckpoint) {
   const std::string pickle = dict_pickle(
       {{"state_dict", dict_ops("w", "0")}, {"state_dict_ema", dict_ops("w", "1")}, {"epoch", "K\x03"}});
   const auto path = write("c.pth", pth_of(pickle, {{"0", floats({1, 2})}, {"1", floats({3, 4})}}));
   EXPECT_EQ(load_weights(path).tensors.at("w")[0].item<float>(), 1);
+  EXPECT_EQ(load_weights(path, "ema").tensors.at("w")[0].item<float>(), 3);
   EXPECT_EQ(load_weights(path, "state_dict_ema").tensors.at("w")[0].item<float>(), 3);
-  EXPECT_THAT(refusal_of(path, "model"),
-              AllOf(HasSubstr("'model'"), HasSubstr("state_dict, state_dict_ema")));
+  EXPECT_THAT(open_weights(path).other_sets, ElementsAre("state_dict_ema"));
+  EXPECT_THAT(refusal_of(path, "best"), AllOf(HasSubstr("'best'"), HasSubstr("state_dict, state_dict_ema")));
+}
+
+TEST_F(WeightFiles, NoSetIsChosenByGuess) {
+  const auto only_average =
+      write("e.pth", pth_of(dict_pickle({{"ema", dict_ops("w", "0")}}), {{"0", floats({1, 2})}}));
+  EXPECT_THAT(refusal_of(only_average), HasSubstr("under: ema"));
+  const auto two =
+      write("t.pth", pth_of(dict_pickle({{"model", dict_ops("w", "0")}, {"state_dict", dict_ops("w", "0")}}),
+                            {{"0", floats({1, 2})}}));
+  EXPECT_THAT(refusal_of(two), HasSubstr("model, state_dict"));
+  EXPECT_THAT(refusal_of(save("w.safetensors", {"a"}), "ema"), HasSubstr("one set of weights only"));
 }
 
 // Half of a training checkpoint is optimizer state that nobody asked for: damage there does not matter.
-TEST_F(Weights, OnlyTheWrapperIsRead) {
+TEST_F(WeightFiles, OnlyTheWrapperIsRead) {
   const std::string pickle = dict_pickle({{"model", dict_ops("w", "0")}, {"opt", dict_ops("m", "1")}});
   const auto path = write("c.pth", zip_of({{"a/data.pkl", pickle},
                                            {"a/data/0", floats({1, 2})},
@@ -63,7 +76,7 @@ TEST_F(Weights, OnlyTheWrapperIsRead) {
   EXPECT_THAT(refusal_of(path, "opt"), HasSubstr("CRC-32"));
 }
 
-TEST_F(Weights, BareAndNestedDictionaries) {
+TEST_F(WeightFiles, BareAndNestedDictionaries) {
   const auto bare =
       write("b.pth", pth_of(dict_pickle({{"x.weight", vector_ops("0")}}), {{"0", floats({1, 2})}}));
   EXPECT_THAT(names(load_weights(bare)), ElementsAre("x.weight"));
@@ -76,7 +89,7 @@ TEST_F(Weights, BareAndNestedDictionaries) {
   EXPECT_THAT(refusal_of(write("e.bin", pth_of(dict_pickle({{"x", "K\x01"}}), {}))), HasSubstr("no tensors"));
 }
 
-TEST_F(Weights, ShardsOfBothKinds) {
+TEST_F(WeightFiles, ShardsOfBothKinds) {
   save("m-1.safetensors", {"a"}, 1);
   write("m-2.bin", pth_of(dict_pickle({{"b", vector_ops("0")}}), {{"0", floats({2, 3})}}));
   const auto index =
@@ -87,7 +100,7 @@ TEST_F(Weights, ShardsOfBothKinds) {
   EXPECT_EQ(load_weights(index).tensors.at("b")[1].item<float>(), 3);
 }
 
-TEST_F(Weights, IndexProblemsAreListedTogether) {
+TEST_F(WeightFiles, IndexProblemsAreListedTogether) {
   save("s", {"a", "extra"});
   EXPECT_THAT(refusal_of(write("i.json", R"({"weight_map":{"a":"s","b":"s"}})")),
               AllOf(HasSubstr("2 problems"), HasSubstr("'b'"), HasSubstr("'extra'")));
@@ -105,7 +118,7 @@ TEST_F(Weights, IndexProblemsAreListedTogether) {
   }
 }
 
-TEST_F(Weights, FoldersPreferSafetensors) {
+TEST_F(WeightFiles, FoldersPreferSafetensors) {
   write("pytorch_model.bin", "broken");
   save("diffusion_pytorch_model.safetensors", {"a"});
   EXPECT_THAT(names(load_weights(folder_)), ElementsAre("a"));
@@ -114,6 +127,51 @@ TEST_F(Weights, FoldersPreferSafetensors) {
   fs::remove(folder_ / "pytorch_model.bin");
   EXPECT_THAT(refusal_of(folder_), HasSubstr("usual name"));
   EXPECT_THAT(refusal_of(folder_ / "absent"), HasSubstr("does not exist"));
+}
+
+TEST_F(WeightFiles, NothingIsReadBeforeItIsAskedFor) {
+  const std::string pickle = dict_pickle({{"a", vector_ops("0")}, {"b", vector_ops("1")}});
+  const auto path = write("w.pth", zip_of({{"a/data.pkl", pickle},
+                                           {"a/data/0", floats({1, 2})},
+                                           {.name = "a/data/1", .data = floats({3, 4}), .crc_error = 1}}));
+  const Weights weights = open_weights(path);
+  EXPECT_EQ(weights.read("a")[1].item<float>(), 2);
+  EXPECT_THAT(refusal([&] { weights.read("b"); }), HasSubstr("CRC-32"));
+}
+
+// Every type that we know, an empty tensor and a number, through each writer and back, bit for bit.
+TEST_F(WeightFiles, WritersKeepEveryBit) {
+  std::map<std::string, at::Tensor> tensors;
+  for (const auto type : {at::kBool, at::kByte, at::kChar, at::kShort, at::kInt, at::kLong, at::kHalf,
+                          at::kBFloat16, at::kFloat, at::kDouble, at::kUInt16, at::kFloat8_e4m3fn,
+                          at::kFloat8_e5m2, at::kFloat8_e8m0fnu, at::kComplexFloat})
+    tensors[std::string("t.") + c10::toString(type)] =
+        at::arange(6).reshape({2, 3}).gt(2).to(at::kByte).to(type);
+  tensors["empty"] = at::empty({0, 3});
+  tensors["number"] = at::scalar_tensor(3.5, at::kFloat);
+  Weights weights{.metadata = {{"made", "in a \"test\""}, {"hash", "0000"}}};
+  for (const auto& [name, tensor] : tensors)
+    weights.tensors.emplace(name, WeightInfo{tensor.scalar_type(), tensor.sizes().vec()});
+  weights.read = [&](const std::string& name) { return tensors.at(name); };
+  const auto complete = [](Metadata& metadata) { metadata["hash"] = "1234"; };
+
+  write_safetensors(folder_ / "w.safetensors", weights, complete);
+  write_pth(folder_ / "w.pth", weights, complete);
+  write_safetensors_shards(folder_ / "shards", "model", weights, 30, complete);
+  EXPECT_TRUE(fs::exists(folder_ / "shards/model.safetensors.index.json"));
+  for (const char* file : {"w.safetensors", "w.pth", "shards"}) {
+    const Weights again = open_weights(folder_ / file);
+    EXPECT_EQ(again.metadata.at("made"), "in a \"test\"") << file;
+    EXPECT_EQ(again.metadata.at("hash"), "1234") << file;
+    ASSERT_EQ(again.tensors.size(), tensors.size()) << file;
+    for (const auto& [name, tensor] : tensors) {
+      const at::Tensor got = again.read(name);
+      EXPECT_EQ(got.sizes(), tensor.sizes()) << file << " " << name;
+      ASSERT_EQ(got.scalar_type(), tensor.scalar_type()) << file << " " << name;
+      EXPECT_EQ(std::memcmp(got.const_data_ptr(), tensor.const_data_ptr(), tensor.nbytes()), 0)
+          << file << " " << name;
+    }
+  }
 }
 
 }  // namespace

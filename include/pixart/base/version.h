@@ -1,0 +1,7 @@
+#pragma once
+#include <string>
+
+namespace pixart {
+std::string version();   // "0.1.0"
+std::string producer();  // "pixart 0.1.0", for the metadata of files that we write
+}  // namespace pixart

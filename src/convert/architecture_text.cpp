@@ -1,0 +1,87 @@
+#include <nlohmann/json.hpp>
+
+#include "pixart/base/error.h"
+#include "pixart/convert/layout.h"
+
+namespace pixart::convert {
+using nlohmann::json;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr int64_t kLargest = int64_t{1} << 24;
+
+// One visit for both directions: `each(name, member)`.
+template <class Config, class Each>
+void common_fields(Config& c, Each&& each) {
+  each("input_size", c.input_size);
+  each("patch_size", c.patch_size);
+  each("in_channels", c.in_channels);
+  each("hidden_size", c.hidden_size);
+  each("depth", c.depth);
+  each("num_heads", c.num_heads);
+  each("mlp_ratio", c.mlp_ratio);
+  each("learn_sigma", c.learn_sigma);
+}
+
+template <class Config, class Each>
+void fields(Config& c, Each&& each) {
+  common_fields(c, each);
+  if constexpr (requires { c.num_classes; }) {
+    each("num_classes", c.num_classes);
+  } else {
+    each("caption_channels", c.caption_channels);
+    each("max_tokens", c.max_tokens);
+    each("position_scale", c.position_scale);
+    each("multi_scale", c.multi_scale);
+  }
+}
+
+template <class Config>
+std::string text_of(const char* name, const Config& config) {
+  ordered_json result = {{"name", name}};
+  fields(config, [&](const char* key, const auto& value) { result[key] = value; });
+  return result.dump();
+}
+
+template <class Config>
+Config parse(const json& source, const std::string& subject) {
+  Config config;
+  Problems problems;
+  fields(config, [&](const char* key, auto& value) {
+    using Value = std::remove_reference_t<decltype(value)>;
+    const bool good = source.contains(key) &&
+                      (std::is_same_v<Value, bool> ? source[key].is_boolean()
+                       : std::is_same_v<Value, double>
+                           ? source[key].is_number() && source[key].template get<double>() > 0
+                           : source[key].is_number_integer() && source[key].template get<int64_t>() > 0 &&
+                                 source[key].template get<int64_t>() <= kLargest);
+    if (good)
+      value = source[key].template get<Value>();
+    else
+      problems.add(fmt::format("'{}' is missing or of another type", key));
+  });
+  problems.throw_if_any(subject + ": its architecture");
+  return config;
+}
+
+}  // namespace
+
+std::string architecture_text(const Architecture& architecture) {
+  if (const auto* dit = std::get_if<models::DitConfig>(&architecture)) return text_of("DiT", *dit);
+  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture))
+    return text_of(pixart->multi_scale ? "PixArtMS" : "PixArt", *pixart);
+  return "";
+}
+
+Architecture parse_architecture(const std::string& text, const std::string& subject) {
+  const json source = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const std::string name = source.is_object() && source.contains("name") && source["name"].is_string()
+                               ? source["name"].get<std::string>()
+                               : "";
+  if (name == "DiT") return parse<models::DitConfig>(source, subject);
+  if (name == "PixArt" || name == "PixArtMS") return parse<models::PixArtConfig>(source, subject);
+  throw UserError(fmt::format("{}: its metadata names no architecture that we know.", subject));
+}
+
+}  // namespace pixart::convert

@@ -1,0 +1,221 @@
+#include "pixart/convert/convert.h"
+
+#include <ATen/ATen.h>
+
+#include <memory>
+
+#include "folders.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+#include "pixart/convert/provenance.h"
+#include "pixart/convert/tensor_map.h"
+#include "pixart/models/t5.h"
+
+namespace pixart::convert {
+namespace fs = std::filesystem;
+
+namespace {
+
+using formats::Weights;
+
+constexpr const char* kNullCaption = "y_embedder.y_embedding";
+constexpr const char* kPositions = "pos_embed";
+
+// Sizes that no model can be built from would fail an assertion of ours further on.
+template <class Config>
+void check_sizes(const Config& c, const std::string& subject) {
+  Problems problems;
+  if (c.num_heads < 1)
+    problems.add("the number of heads cannot be told from the weights; give it (--num-heads)");
+  else if (c.hidden_size % c.num_heads != 0)
+    problems.add(fmt::format("{} heads do not divide a width of {}", c.num_heads, c.hidden_size));
+  if (c.hidden_size < 4 || c.hidden_size % 4 != 0)
+    problems.add(fmt::format("a width of {} is no multiple of 4", c.hidden_size));
+  if (c.depth < 1) problems.add("there are no blocks");
+  if (c.patch_size < 1 || c.input_size % c.patch_size != 0)
+    problems.add(
+        fmt::format("a patch of {} does not divide a latent side of {}", c.patch_size, c.input_size));
+  if constexpr (requires { c.multi_scale; }) {
+    if (c.multi_scale && c.hidden_size % 3 != 0)
+      problems.add(fmt::format("micro-conditions need a width that 3 divides, not {}", c.hidden_size));
+  }
+  problems.throw_if_any(subject);
+}
+
+// Adds a tensor that is already in memory.
+void add_tensor(Weights& weights, const std::string& name, const at::Tensor& tensor) {
+  weights.tensors[name] = {tensor.scalar_type(), tensor.sizes().vec()};
+  weights.read = [read = std::move(weights.read), name, tensor](const std::string& wanted) {
+    return wanted == name ? tensor : read(wanted);
+  };
+}
+
+void add_positions(Weights& weights, const models::PixArtConfig& c) {
+  const int64_t side = c.input_size / c.patch_size;
+  add_tensor(weights, kPositions,
+             models::sincos_positions(c.hidden_size, side, side, side, c.position_scale));
+}
+
+// T5 of "" padded to `max_tokens`: </s> alone, as PixArt's own scripts encode the null caption.
+at::Tensor encode_null_caption(const fs::path& text_encoder, const models::PixArtConfig& c) {
+  at::NoGradGuard no_grad;
+  const auto t5 = models::load_t5(text_encoder, at::kCPU);
+  if (t5.encoder->config().d_model != c.caption_channels) {
+    throw UserError(fmt::format("{}: features of {} numbers; the model takes captions of {}.",
+                                text_encoder.string(), t5.encoder->config().d_model, c.caption_channels));
+  }
+  at::Tensor ids = at::zeros({1, c.max_tokens}, at::kLong), mask = at::zeros({1, c.max_tokens}, at::kLong);
+  constexpr int64_t kEndOfText = 1;
+  ids[0][0] = kEndOfText, mask[0][0] = 1;
+  return t5.encoder->forward(ids, mask)[0].to(at::kFloat).contiguous();
+}
+
+void from_pixart(OfficialWeights& result, const std::string& subject, const OpenOptions& options) {
+  const auto& config = std::get<models::PixArtConfig>(result.identity.architecture);
+  check_sizes(config, subject);
+  const bool is_diffusers = result.identity.layout == Layout::kPixArtDiffusers;
+  if (is_diffusers) {
+    result.weights = apply(pixart_from_diffusers(config), std::move(result.weights), subject);
+    result.notes.push_back("pos_embed computed for the model's grid; diffusers' layout has none");
+  }
+  // Official loaders compute it, too, whatever the file holds.
+  if (result.weights.tensors.count(kPositions) == 0) add_positions(result.weights, config);
+  if (result.weights.tensors.count(kNullCaption) == 0) {
+    if (!options.text_encoder.empty()) {
+      add_tensor(result.weights, kNullCaption, encode_null_caption(options.text_encoder, config));
+      result.notes.push_back("y_embedder.y_embedding: T5 of the empty caption");
+    } else {
+      result.notes.push_back(
+          "y_embedder.y_embedding (the null caption) is missing: diffusers' layout has none. --text-encoder "
+          "FOLDER computes it with T5");
+    }
+  }
+  check_weights(result.weights, config, subject, {kNullCaption});
+}
+
+void from_dit(OfficialWeights& result, const std::string& subject) {
+  const auto& config = std::get<models::DitConfig>(result.identity.architecture);
+  check_sizes(config, subject);
+  if (result.identity.layout == Layout::kDitDiffusers)
+    result.weights = apply(dit_from_diffusers(config), std::move(result.weights), subject);
+  if (result.weights.tensors.count(kPositions) == 0) {
+    const int64_t side = config.input_size / config.patch_size;
+    add_tensor(result.weights, kPositions,
+               models::sincos_positions(config.hidden_size, side, side, side, 1.0));
+  }
+  check_weights(result.weights, config, subject);
+}
+
+enum class TargetKind { kSafetensors, kPth, kFolder };
+
+TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
+  const std::string extension = target.extension();
+  if (extension != ".safetensors" && extension != ".pth" && extension != ".pt") return TargetKind::kFolder;
+  if (options.pipeline)
+    throw UserError(fmt::format("a pipeline is a folder; {} names a file.", target.string()));
+  return extension == ".safetensors" ? TargetKind::kSafetensors : TargetKind::kPth;
+}
+
+// Weights in diffusers' names, in the folder of one model, with its config.json.
+void write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
+                        uint64_t shard_bytes, const formats::CompleteMetadata& complete,
+                        const std::string& subject) {
+  create_folders(folder);
+  const auto write = [&](const TensorMap& map) {
+    Weights weights = apply(map, official, subject);
+    formats::write_safetensors_shards(folder, "diffusion_pytorch_model", weights, shard_bytes, complete);
+  };
+  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
+    write(pixart_to_diffusers(*pixart));
+    models::write_pixart_config(folder / "config.json", *pixart);
+  } else {
+    const auto& dit = std::get<models::DitConfig>(architecture);
+    write(dit_to_diffusers(dit));
+    models::write_dit_config(folder / "config.json", dit);
+  }
+}
+
+std::string count_line(const Weights& weights, const fs::path& target) {
+  int64_t numbers = 0;
+  for (const auto& [name, info] : weights.tensors) numbers += info.numel();
+  return fmt::format("{}: {} tensors, {} numbers, {}", target.string(), weights.tensors.size(),
+                     with_thousands(numbers), human_bytes(weights.bytes()));
+}
+
+}  // namespace
+
+OfficialWeights open_official(const fs::path& path, const OpenOptions& options) {
+  OfficialWeights result;
+  result.weights = formats::open_weights(path, options.which);
+  result.identity = identify(result.weights, path, options.hints);
+  result.license = license_of(result.weights, result.identity.layout);
+  for (const auto& assumption : result.identity.assumed) result.notes.push_back("assumed: " + assumption);
+  if (!result.weights.other_sets.empty())
+    result.notes.push_back(fmt::format("the file also holds: {}", join(result.weights.other_sets, ", ")));
+  const bool lacks_config = std::holds_alternative<std::monostate>(result.identity.architecture);
+  switch (result.identity.layout) {
+    case Layout::kPixArtDiffusers:
+    case Layout::kDitDiffusers:
+      if (lacks_config)
+        throw UserError(
+            fmt::format("{}: diffusers' config.json must stand beside the weights.", path.string()));
+      [[fallthrough]];
+    case Layout::kPixArt:
+    case Layout::kDit:
+      if (std::holds_alternative<models::PixArtConfig>(result.identity.architecture))
+        from_pixart(result, path.string(), options);
+      else
+        from_dit(result, path.string());
+      return result;
+    default:
+      throw UserError(fmt::format("{} is no DiT or PixArt ({}). `pixart inspect` lists what it holds.",
+                                  path.string(), layout_name(result.identity.layout)));
+  }
+}
+
+ConvertReport write_transformer(const OfficialWeights& source, const fs::path& target,
+                                const std::string& conversion, const TargetOptions& options) {
+  const TargetKind kind = kind_of(target, options);
+  check_target(target, options.overwrite);
+  const auto& architecture = source.identity.architecture;
+  if (options.pipeline) check_pipeline_parts(architecture, options);
+  const BackgroundProvenance provenance({.architecture = architecture,
+                                         .conversion = conversion,
+                                         .license = source.license,
+                                         .parents = source.weights.files});
+  Weights weights = options.dtype ? cast(source.weights, *options.dtype) : source.weights;
+  weights.metadata = provenance.metadata();
+  const std::string subject = source.weights.files.empty() ? "the weights" : source.weights.files[0].string();
+  ConvertReport report;
+  report.lines.push_back(count_line(weights, target));
+  if (kind == TargetKind::kSafetensors) {
+    formats::write_safetensors(target, weights, provenance.complete());
+  } else if (kind == TargetKind::kPth) {
+    formats::write_pth(target, weights, provenance.complete());
+  } else {
+    StagedFolder staged(target);
+    const fs::path model = options.pipeline ? staged.path() / "transformer" : staged.path();
+    write_model_folder(model, weights, architecture, options.shard_bytes, provenance.complete(), subject);
+    if (options.pipeline) write_pipeline_parts(staged.path(), architecture, options, report);
+    staged.commit();
+    for (const char* name : {kPositions, kNullCaption})
+      if (weights.tensors.count(name) > 0)
+        report.lines.push_back(fmt::format("{} has no place in diffusers' layout and is left out", name));
+  }
+  report.lines.push_back("licence: " + source.license);
+  return report;
+}
+
+ConvertReport convert_vae(const fs::path& source, const fs::path& target, const TargetOptions& options) {
+  if (kind_of(target, options) != TargetKind::kFolder)
+    throw UserError(fmt::format("an autoencoder is written to a folder; {} names a file.", target.string()));
+  check_target(target, options.overwrite);
+  ConvertReport report;
+  StagedFolder staged(target);
+  report.lines.push_back(write_vae_folder(staged.path(), source, options));
+  staged.commit();
+  return report;
+}
+
+}  // namespace pixart::convert

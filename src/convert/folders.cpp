@@ -1,0 +1,199 @@
+#include "folders.h"
+
+#include <nlohmann/json.hpp>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+#include "pixart/convert/provenance.h"
+#include "pixart/convert/tensor_map.h"
+
+namespace pixart::convert {
+namespace fs = std::filesystem;
+using formats::Weights;
+using nlohmann::ordered_json;
+
+namespace {
+
+void write_json(const fs::path& path, const ordered_json& json) {
+  write_file_atomically(path, json.dump(2) + "\n");
+}
+
+fs::path spiece_of(const TargetOptions& options) {
+  const fs::path base = options.tokenizer.empty() ? options.text_encoder : options.tokenizer;
+  return fs::is_directory(base) ? base / "spiece.model" : base;
+}
+
+// The defaults of the scheduler's class are those of the official conversion scripts.
+void write_scheduler(const fs::path& folder) {
+  create_folders(folder);
+  write_json(folder / "scheduler_config.json", {{"_class_name", "DPMSolverMultistepScheduler"},
+                                                {"_diffusers_version", "0.25.0"},
+                                                {"algorithm_type", "dpmsolver++"},
+                                                {"beta_end", 0.02},
+                                                {"beta_schedule", "linear"},
+                                                {"beta_start", 0.0001},
+                                                {"num_train_timesteps", 1000},
+                                                {"prediction_type", "epsilon"},
+                                                {"solver_order", 2},
+                                                {"solver_type", "midpoint"},
+                                                {"timestep_spacing", "linspace"}});
+}
+
+void write_dit_scheduler(const fs::path& folder) {
+  create_folders(folder);
+  write_json(folder / "scheduler_config.json", {{"_class_name", "DDIMScheduler"},
+                                                {"_diffusers_version", "0.25.0"},
+                                                {"beta_end", 0.02},
+                                                {"beta_schedule", "linear"},
+                                                {"beta_start", 0.0001},
+                                                {"clip_sample", false},
+                                                {"num_train_timesteps", 1000},
+                                                {"prediction_type", "epsilon"}});
+}
+
+void copy_bytes(const fs::path& from, const fs::path& to) { write_file_atomically(to, read_file(from)); }
+
+// The small files beside spiece.model, as they are, or as transformers writes them for T5.
+void write_tokenizer(const fs::path& folder, const TargetOptions& options, int64_t max_tokens) {
+  create_folders(folder);
+  const fs::path spiece = spiece_of(options);
+  copy_bytes(spiece, folder / "spiece.model");
+  std::vector<std::string> sentinels;
+  for (int i = 0; i < 100; ++i) sentinels.push_back(fmt::format("<extra_id_{}>", i));
+  ordered_json special = {{"additional_special_tokens", sentinels},
+                          {"eos_token", "</s>"},
+                          {"pad_token", "<pad>"},
+                          {"unk_token", "<unk>"}};
+  ordered_json config = special;
+  config["extra_ids"] = 100;
+  config["legacy"] = true;
+  config["model_max_length"] = max_tokens;
+  config["tokenizer_class"] = "T5Tokenizer";
+  for (const auto& [name, json] :
+       {std::pair{"tokenizer_config.json", &config}, std::pair{"special_tokens_map.json", &special}}) {
+    if (fs::exists(spiece.parent_path() / name))
+      copy_bytes(spiece.parent_path() / name, folder / name);
+    else
+      write_json(folder / name, *json);
+  }
+  const char* added = "added_tokens.json";
+  if (fs::exists(spiece.parent_path() / added)) copy_bytes(spiece.parent_path() / added, folder / added);
+}
+
+// Drops the decoder of a whole T5 and the tied copy of the embedding.
+std::string write_text_encoder(const fs::path& folder, const TargetOptions& options) {
+  create_folders(folder);
+  Weights weights = formats::open_weights(options.text_encoder);
+  const bool has_both =
+      weights.tensors.count("shared.weight") > 0 && weights.tensors.count("encoder.embed_tokens.weight") > 0;
+  TensorMap map;
+  for (const auto& [name, info] : weights.tensors) {
+    const bool decoder = name.starts_with("decoder.") || name == "lm_head.weight";
+    const bool copy = has_both && name == "encoder.embed_tokens.weight";
+    if (decoder || copy)
+      map.dropped.push_back(name);
+    else
+      map.lines.push_back({name == "encoder.embed_tokens.weight" ? "shared.weight" : name, {{name}}});
+  }
+  const BackgroundProvenance provenance({.architecture = {},
+                                         .conversion = "T5 encoder to safetensors",
+                                         .license = license_of(weights, Layout::kT5),
+                                         .parents = weights.files});
+  Weights mapped = apply(map, std::move(weights), options.text_encoder.string());
+  models::T5Config config = models::read_t5_config(options.text_encoder / "config.json");
+  if (options.dtype) {
+    mapped = cast(std::move(mapped), *options.dtype);
+    config.dtype = *options.dtype == at::kFloat      ? "float32"
+                   : *options.dtype == at::kBFloat16 ? "bfloat16"
+                                                     : "float16";
+  }
+  mapped.metadata = provenance.metadata();
+  formats::write_safetensors_shards(folder, "model", mapped, options.shard_bytes, provenance.complete());
+  models::write_t5_config(folder / "config.json", config);
+  return fmt::format("text_encoder: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
+}
+
+bool is_folder_of_ours(const fs::path& folder) {
+  return fs::is_empty(folder) || fs::exists(folder / "config.json") ||
+         fs::exists(folder / "model_index.json");
+}
+
+}  // namespace
+
+void check_target(const fs::path& target, bool overwrite) {
+  if (target.empty()) throw UserError("no target is given.");
+  if (target.has_parent_path() && !fs::is_directory(target.parent_path()))
+    throw UserError(
+        fmt::format("{}: the folder {} does not exist.", target.string(), target.parent_path().string()));
+  if (!fs::exists(target)) return;
+  if (!overwrite) throw UserError(fmt::format("{} exists; --overwrite replaces it.", target.string()));
+  if (fs::is_directory(target) && !is_folder_of_ours(target)) {
+    throw UserError(fmt::format(
+        "{} is a folder that holds something else than a model (no config.json, no model_index.json); it is "
+        "not replaced.",
+        target.string()));
+  }
+}
+
+void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options) {
+  Problems problems;
+  if (options.vae.empty()) problems.add("an autoencoder is needed: --vae FOLDER");
+  if (std::holds_alternative<models::PixArtConfig>(architecture)) {
+    if (options.text_encoder.empty())
+      problems.add("a T5 folder is needed: --text-encoder FOLDER");
+    else if (!fs::exists(spiece_of(options)))
+      problems.add(fmt::format("{} does not exist: --tokenizer names spiece.model or its folder",
+                               spiece_of(options).string()));
+  }
+  problems.throw_if_any("a pipeline folder");
+}
+
+std::string write_vae_folder(const fs::path& folder, const fs::path& source, const TargetOptions& options) {
+  Weights weights = formats::open_weights(source);
+  const Identity identity = identify(weights, source);
+  const auto* config = std::get_if<models::VaeConfig>(&identity.architecture);
+  if (config == nullptr)
+    throw UserError(fmt::format("{} is no autoencoder ({}).", source.string(), layout_name(identity.layout)));
+  const BackgroundProvenance provenance({.architecture = {},
+                                         .conversion = layout_name(identity.layout) + " to diffusers",
+                                         .license = license_of(weights, identity.layout),
+                                         .parents = weights.files});
+  Weights mapped = apply(vae_to_diffusers(weights, *config), weights, source.string());
+  check_weights(mapped, *config, source.string());
+  if (options.dtype) mapped = cast(std::move(mapped), *options.dtype);
+  mapped.metadata = provenance.metadata();
+  formats::write_safetensors_shards(folder, "diffusion_pytorch_model", mapped, options.shard_bytes,
+                                    provenance.complete());
+  models::write_vae_config(folder / "config.json", *config);
+  std::string line = fmt::format("vae: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
+  for (const auto& assumption : identity.assumed) line += "; assumed: " + assumption;
+  return line;
+}
+
+void write_pipeline_parts(const fs::path& folder, const Architecture& architecture,
+                          const TargetOptions& options, ConvertReport& report) {
+  create_folders(folder / "vae");
+  report.lines.push_back(write_vae_folder(folder / "vae", options.vae, options));
+  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
+    report.lines.push_back(write_text_encoder(folder / "text_encoder", options));
+    write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);
+    write_scheduler(folder / "scheduler");
+    write_json(folder / "model_index.json", {{"_class_name", "PixArtAlphaPipeline"},
+                                             {"_diffusers_version", "0.25.0"},
+                                             {"scheduler", {"diffusers", "DPMSolverMultistepScheduler"}},
+                                             {"text_encoder", {"transformers", "T5EncoderModel"}},
+                                             {"tokenizer", {"transformers", "T5Tokenizer"}},
+                                             {"transformer", {"diffusers", "PixArtTransformer2DModel"}},
+                                             {"vae", {"diffusers", "AutoencoderKL"}}});
+  } else {
+    write_dit_scheduler(folder / "scheduler");
+    write_json(folder / "model_index.json", {{"_class_name", "DiTPipeline"},
+                                             {"_diffusers_version", "0.25.0"},
+                                             {"scheduler", {"diffusers", "DDIMScheduler"}},
+                                             {"transformer", {"diffusers", "DiTTransformer2DModel"}},
+                                             {"vae", {"diffusers", "AutoencoderKL"}}});
+  }
+}
+
+}  // namespace pixart::convert

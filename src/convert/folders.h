@@ -1,0 +1,25 @@
+// Folders that other libraries open: a diffusers pipeline and its parts.
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "pixart/convert/convert.h"
+
+namespace pixart::convert {
+
+// Refuses a target that exists, unless `overwrite`; a folder is overwritten only if it looks like one of
+// ours.
+void check_target(const std::filesystem::path& target, bool overwrite);
+
+// What a pipeline needs and lacks, all at once (UserError), before anything is written.
+void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options);
+
+// Everything but transformer/: model_index.json, scheduler/, vae/, text_encoder/, tokenizer/.
+void write_pipeline_parts(const std::filesystem::path& folder, const Architecture& architecture,
+                          const TargetOptions& options, ConvertReport& report);
+
+// An autoencoder of any layout in diffusers' own; returns a line for people.
+std::string write_vae_folder(const std::filesystem::path& folder, const std::filesystem::path& source,
+                             const TargetOptions& options);
+
+}  // namespace pixart::convert

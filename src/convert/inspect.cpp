@@ -1,0 +1,125 @@
+#include "pixart/convert/inspect.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "pixart/base/error.h"
+#include "pixart/convert/provenance.h"
+
+namespace pixart::convert {
+namespace fs = std::filesystem;
+
+namespace {
+
+WeightReport report_of(const fs::path& path, const std::string& which = "model") {
+  WeightReport report{.path = path, .weights = formats::open_weights(path, which)};
+  report.identity = identify(report.weights, path);
+  for (const auto& [name, info] : report.weights.tensors) {
+    report.numbers += info.numel();
+    report.dtypes[dtype_text(info.dtype)] += info.numel();
+  }
+  report.license = license_of(report.weights, report.identity.layout);
+  return report;
+}
+
+// Files of a checkpoint in the order in which people look for them; other folders: by name.
+std::vector<fs::path> weight_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+bool holds_usual_weights(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    for (const char* stem : {"model", "pytorch_model", "diffusion_pytorch_model"})
+      if (name.starts_with(std::string(stem) + ".") && name != "model_index.json") return true;
+  }
+  return false;
+}
+
+// A training file that holds only an average is still worth looking at.
+WeightReport report_of_any_set(const fs::path& path) {
+  try {
+    return report_of(path);
+  } catch (const UserError& error) {
+    try {
+      return report_of(path, "ema");
+    } catch (const UserError&) {
+    }
+    throw;
+  }
+}
+
+}  // namespace
+
+std::vector<WeightReport> inspect(const fs::path& path) {
+  if (!fs::exists(path)) throw UserError(path.string() + " does not exist.");
+  if (!fs::is_directory(path)) return {report_of_any_set(path)};
+  std::vector<WeightReport> reports;
+  if (fs::exists(path / "manifest.json")) {
+    for (const auto& file : weight_files(path)) reports.push_back(report_of(file));
+    return reports;
+  }
+  if (holds_usual_weights(path)) return {report_of(path)};
+  std::vector<fs::path> parts;
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.is_directory() && holds_usual_weights(entry.path())) parts.push_back(entry.path());
+  std::sort(parts.begin(), parts.end());
+  for (const auto& part : parts) reports.push_back(report_of(part));
+  if (reports.empty())
+    for (const auto& file : weight_files(path)) reports.push_back(report_of(file));
+  if (reports.empty()) throw UserError(path.string() + " holds no weights, nor folders with weights.");
+  return reports;
+}
+
+std::vector<std::string> find_not_finite(const formats::Weights& weights,
+                                         const std::function<void(uint64_t)>& done) {
+  std::vector<std::string> lines;
+  uint64_t bytes = 0;
+  for (const auto& [name, info] : weights.tensors) {
+    const at::Tensor tensor = weights.read(name);
+    if (tensor.is_floating_point() && tensor.numel() > 0) {
+      const int64_t count = tensor.element_size() == 1
+                                ? at::isfinite(tensor.to(at::kFloat)).logical_not().sum().item<int64_t>()
+                                : at::isfinite(tensor).logical_not().sum().item<int64_t>();
+      if (count > 0)
+        lines.push_back(fmt::format("{}: {} of {} numbers are NaN or infinite", name, count, info.numel()));
+    }
+    bytes += info.bytes();
+    if (done) done(bytes);
+  }
+  return lines;
+}
+
+std::string dtype_text(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return "F32";
+    case at::kDouble:
+      return "F64";
+    case at::kHalf:
+      return "F16";
+    case at::kBFloat16:
+      return "BF16";
+    case at::kLong:
+      return "I64";
+    case at::kInt:
+      return "I32";
+    case at::kShort:
+      return "I16";
+    case at::kChar:
+      return "I8";
+    case at::kByte:
+      return "U8";
+    case at::kBool:
+      return "BOOL";
+    default:
+      return c10::toString(dtype);
+  }
+}
+
+}  // namespace pixart::convert

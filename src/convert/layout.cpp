@@ -1,0 +1,267 @@
+#include "pixart/convert/layout.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <set>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "provenance_keys.h"
+
+namespace pixart::convert {
+namespace fs = std::filesystem;
+
+namespace {
+
+using formats::Weights;
+
+// Tensors that tell the layouts apart.
+bool has(const Weights& weights, const std::string& name) { return weights.tensors.count(name) > 0; }
+
+const std::vector<int64_t>& shape_of(const Weights& weights, const std::string& name) {
+  static const std::vector<int64_t> none;
+  const auto found = weights.tensors.find(name);
+  return found == weights.tensors.end() ? none : found->second.shape;
+}
+
+int64_t side(const Weights& weights, const std::string& name, size_t dimension) {
+  const auto& shape = shape_of(weights, name);
+  return dimension < shape.size() ? shape[dimension] : 0;
+}
+
+// Number of i = 0, 1, ... for which a name starts with "<prefix>i.".
+int64_t count_blocks(const Weights& weights, const std::string& prefix) {
+  int64_t count = 0;
+  while (true) {
+    const std::string start = fmt::format("{}{}.", prefix, count);
+    const auto next = weights.tensors.lower_bound(start);
+    if (next == weights.tensors.end() || !next->first.starts_with(start)) return count;
+    ++count;
+  }
+}
+
+bool ends_in(const Weights& weights, const std::string& end) {
+  for (const auto& [name, info] : weights.tensors)
+    if (name == end || name.ends_with("." + end)) return true;
+  return false;
+}
+
+Layout layout_of(const Weights& weights) {
+  if (has(weights, "y_embedder.embedding_table.weight")) return Layout::kDit;
+  if (has(weights, "t_block.1.weight")) return Layout::kPixArt;
+  if (has(weights, "adaln_single.linear.weight")) return Layout::kPixArtDiffusers;
+  if (has(weights, "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"))
+    return Layout::kDitDiffusers;
+  if (has(weights, "encoder.block.0.layer.0.SelfAttention.q.weight")) return Layout::kT5;
+  if (has(weights, "encoder.down_blocks.0.resnets.0.conv1.weight")) return Layout::kVae;
+  if (ends_in(weights, "encoder.down.0.block.0.conv1.weight")) return Layout::kVaeLdm;
+  if (!weights.tensors.empty() && weights.tensors.begin()->first.starts_with("exp_avg."))
+    return Layout::kOptimizer;
+  return Layout::kUnknown;
+}
+
+// The published models have one number of heads per width.
+int64_t guess_heads(int64_t width, const LayoutHints& hints, Identity& identity) {
+  if (hints.num_heads) return *hints.num_heads;
+  for (const auto& name : models::dit_preset_names()) {
+    const auto preset = models::dit_preset(name);
+    if (preset.hidden_size != width) continue;
+    identity.assumed.push_back(
+        fmt::format("{} heads, as published for a width of {}", preset.num_heads, width));
+    return preset.num_heads;
+  }
+  return 0;
+}
+
+// What official names tell of both transformers.
+template <class Config>
+void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& identity, Config& c) {
+  c.hidden_size = side(weights, "x_embedder.proj.weight", 0);
+  c.in_channels = side(weights, "x_embedder.proj.weight", 1);
+  c.patch_size = side(weights, "x_embedder.proj.weight", 2);
+  c.depth = count_blocks(weights, "blocks.");
+  c.num_heads = guess_heads(c.hidden_size, hints, identity);
+  if (c.hidden_size > 0)
+    c.mlp_ratio = double(side(weights, "blocks.0.mlp.fc1.weight", 0)) / double(c.hidden_size);
+  const int64_t per_patch = c.patch_size * c.patch_size * c.in_channels;
+  c.learn_sigma = side(weights, "final_layer.linear.weight", 0) == 2 * per_patch;
+  const int64_t tokens = side(weights, "pos_embed", 1);
+  const int64_t grid = int64_t(std::llround(std::sqrt(double(tokens))));
+  if (tokens > 0 && grid * grid == tokens) {
+    c.input_size = grid * c.patch_size;
+  } else {
+    identity.assumed.push_back(
+        fmt::format("a latent side of {}, because there is no pos_embed", c.input_size));
+  }
+}
+
+// From the table itself: token 1 lies one column to the right of token 0, at 1 / scale.
+std::optional<double> position_scale_of(const Weights& weights) {
+  const int64_t width = side(weights, "pos_embed", 2), tokens = side(weights, "pos_embed", 1);
+  if (tokens < 4 || width < 16) return std::nullopt;
+  // A frequency of about 0.1 keeps the sine's argument small whatever the scale.
+  const int64_t count = width / 4, k = count / 4;
+  const double omega = std::pow(10000.0, -double(k) / double(count));
+  const double value = weights.read("pos_embed")[0][1][k].item<double>();
+  const double scale = omega / std::asin(std::clamp(value, -1.0, 1.0));
+  return std::isfinite(scale) && scale > 0 ? std::optional(std::round(scale * 1000) / 1000) : std::nullopt;
+}
+
+models::DitConfig dit_of(const Weights& weights, const LayoutHints& hints, Identity& identity) {
+  models::DitConfig c;
+  read_shapes(weights, hints, identity, c);
+  c.num_classes = side(weights, "y_embedder.embedding_table.weight", 0) - 1;
+  return c;
+}
+
+models::PixArtConfig pixart_of(const Weights& weights, const LayoutHints& hints, Identity& identity) {
+  models::PixArtConfig c;
+  c.multi_scale = has(weights, "csize_embedder.mlp.0.weight");
+  if (c.multi_scale) c.input_size = 128;
+  read_shapes(weights, hints, identity, c);
+  c.caption_channels = side(weights, "y_embedder.y_proj.fc1.weight", 1);
+  if (has(weights, "y_embedder.y_embedding"))
+    c.max_tokens = side(weights, "y_embedder.y_embedding", 0);
+  else if (hints.max_tokens)
+    c.max_tokens = *hints.max_tokens;
+  if (const auto scale = hints.position_scale ? hints.position_scale : position_scale_of(weights)) {
+    c.position_scale = *scale;
+  } else {
+    c.position_scale = double(std::max<int64_t>(c.input_size / 64, 1));
+    identity.assumed.push_back(fmt::format("positions divided by {}", c.position_scale));
+  }
+  return c;
+}
+
+// Of a diffusers VAE without config.json.
+models::VaeConfig vae_of(const Weights& weights, Layout layout, Identity& identity) {
+  models::VaeConfig c;
+  if (layout != Layout::kVae) {
+    identity.assumed.push_back("the Stable Diffusion autoencoder's shape and scaling factor 0.18215");
+    return c;
+  }
+  c.block_out_channels.clear();
+  for (int64_t i = 0; i < count_blocks(weights, "encoder.down_blocks."); ++i)
+    c.block_out_channels.push_back(
+        side(weights, fmt::format("encoder.down_blocks.{}.resnets.0.conv1.weight", i), 0));
+  c.layers_per_block = count_blocks(weights, "encoder.down_blocks.0.resnets.");
+  c.latent_channels = side(weights, "decoder.conv_in.weight", 1);
+  c.in_channels = side(weights, "encoder.conv_in.weight", 1);
+  identity.assumed.push_back(
+      "32 groups per norm and scaling factor 0.18215, because there is no config.json");
+  return c;
+}
+
+models::T5Config t5_of(const Weights& weights, Identity& identity) {
+  models::T5Config c;
+  c.vocab_size = std::max(side(weights, "shared.weight", 0), side(weights, "encoder.embed_tokens.weight", 0));
+  c.d_model = side(weights, "encoder.block.0.layer.0.SelfAttention.q.weight", 1);
+  c.num_heads = side(weights, "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 1);
+  if (c.num_heads > 0)
+    c.d_kv = side(weights, "encoder.block.0.layer.0.SelfAttention.q.weight", 0) / c.num_heads;
+  c.d_ff = side(weights, "encoder.block.0.layer.1.DenseReluDense.wi_0.weight", 0);
+  c.num_layers = count_blocks(weights, "encoder.block.");
+  if (c.d_ff == 0) identity.assumed.push_back("not T5 v1.1: there is no gated feed-forward layer");
+  return c;
+}
+
+std::string described(const Architecture& architecture) {
+  if (const auto* c = std::get_if<models::DitConfig>(&architecture))
+    return fmt::format("DiT, depth {}, width {}, {} heads, patch {}, latent side {}, {} classes", c->depth,
+                       c->hidden_size, c->num_heads, c->patch_size, c->input_size, c->num_classes);
+  if (const auto* c = std::get_if<models::PixArtConfig>(&architecture))
+    return fmt::format(
+        "PixArt{}, depth {}, width {}, {} heads, patch {}, latent side {}, captions of {} x {}, positions / "
+        "{}",
+        c->multi_scale ? "-MS" : "", c->depth, c->hidden_size, c->num_heads, c->patch_size, c->input_size,
+        c->max_tokens, c->caption_channels, c->position_scale);
+  if (const auto* c = std::get_if<models::VaeConfig>(&architecture)) {
+    std::vector<std::string> widths;
+    for (const int64_t width : c->block_out_channels) widths.push_back(std::to_string(width));
+    return fmt::format("autoencoder, widths {}, {} latent channels, scaling factor {}", join(widths, "-"),
+                       c->latent_channels, c->scaling_factor);
+  }
+  if (const auto* c = std::get_if<models::T5Config>(&architecture))
+    return fmt::format("T5 encoder, {} layers, width {}, {} heads, vocabulary {}", c->num_layers, c->d_model,
+                       c->num_heads, c->vocab_size);
+  return "";
+}
+
+// Architecture from the file that stands beside the weights, where there is one for this layout.
+Architecture from_config_json(Layout layout, const fs::path& config_json) {
+  switch (layout) {
+    case Layout::kDitDiffusers:
+      return models::read_dit_config(config_json);
+    case Layout::kPixArtDiffusers:
+      return models::read_pixart_config(config_json);
+    case Layout::kVae:
+    case Layout::kVaeLdm:
+      return models::read_vae_config(config_json);
+    case Layout::kT5:
+      return models::read_t5_config(config_json);
+    default:
+      return {};
+  }
+}
+
+Architecture from_shapes(Layout layout, const Weights& weights, const LayoutHints& hints,
+                         Identity& identity) {
+  switch (layout) {
+    case Layout::kDit:
+      return dit_of(weights, hints, identity);
+    case Layout::kPixArt:
+      return pixart_of(weights, hints, identity);
+    case Layout::kVae:
+    case Layout::kVaeLdm:
+      return vae_of(weights, layout, identity);
+    case Layout::kT5:
+      return t5_of(weights, identity);
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+std::string layout_name(Layout layout) {
+  switch (layout) {
+    case Layout::kDit:
+      return "DiT (official names)";
+    case Layout::kPixArt:
+      return "PixArt (official names)";
+    case Layout::kDitDiffusers:
+      return "DiT (diffusers)";
+    case Layout::kPixArtDiffusers:
+      return "PixArt (diffusers)";
+    case Layout::kVae:
+      return "AutoencoderKL (diffusers)";
+    case Layout::kVaeLdm:
+      return "AutoencoderKL (LDM names)";
+    case Layout::kT5:
+      return "T5 (Hugging Face)";
+    case Layout::kOptimizer:
+      return "optimizer state (pixart checkpoint)";
+    case Layout::kUnknown:
+      break;
+  }
+  return "not recognised";
+}
+
+Identity identify(const Weights& weights, const fs::path& path, const LayoutHints& hints) {
+  Identity identity;
+  identity.layout = layout_of(weights);
+  const fs::path config_json = (fs::is_directory(path) ? path : path.parent_path()) / "config.json";
+  const auto own = weights.metadata.find(kArchitectureKey);
+  if (own != weights.metadata.end() &&
+      (identity.layout == Layout::kDit || identity.layout == Layout::kPixArt))
+    identity.architecture = parse_architecture(own->second, path.string());
+  else if (fs::exists(config_json))
+    identity.architecture = from_config_json(identity.layout, config_json);
+  if (std::holds_alternative<std::monostate>(identity.architecture))
+    identity.architecture = from_shapes(identity.layout, weights, hints, identity);
+  identity.summary = described(identity.architecture);
+  return identity;
+}
+
+}  // namespace pixart::convert

@@ -1,0 +1,65 @@
+// The re-parameterisation from weight file to weights; the formulas are in reparameterize.cpp.
+#include <ATen/ATen.h>
+
+#include <memory>
+
+#include "pixart/base/error.h"
+#include "pixart/convert/convert.h"
+
+namespace pixart::convert {
+
+namespace {
+
+// Both sides with their memory: the new weights are read from here.
+struct Models {
+  nn::StateDict source, target;
+  models::Dit dit;
+  models::PixArt pixart;
+  Models(const models::DitConfig& from, const models::PixArtConfig& to)
+      : source({.dtype = at::kFloat, .device = at::kCPU, .zeros = false}),
+        dit(nn::Scope(source), from),
+        pixart(nn::Scope(target), to) {}
+};
+
+formats::Weights weights_of(std::shared_ptr<Models> models) {
+  formats::Weights weights{.kind = "memory"};
+  for (const auto& item : models->target.items())
+    weights.tensors.emplace(item.name,
+                            formats::WeightInfo{item.tensor.scalar_type(), item.tensor.sizes().vec()});
+  weights.read = [models](const std::string& name) { return models->target.get(name).contiguous(); };
+  return weights;
+}
+
+}  // namespace
+
+Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeRequest& request) {
+  const auto* from = std::get_if<models::DitConfig>(&dit.identity.architecture);
+  if (from == nullptr) {
+    throw UserError(
+        fmt::format("only a DiT can be re-parameterised; this is: {}.", layout_name(dit.identity.layout)));
+  }
+  models::PixArtConfig to = request.target;
+  to.patch_size = from->patch_size, to.in_channels = from->in_channels, to.hidden_size = from->hidden_size,
+  to.depth = from->depth, to.num_heads = from->num_heads, to.mlp_ratio = from->mlp_ratio,
+  to.learn_sigma = from->learn_sigma;
+  if (to.multi_scale && to.hidden_size % 3 != 0)
+    throw UserError(
+        fmt::format("micro-conditions need a width that 3 divides, the DiT's is {}.", to.hidden_size));
+  if (to.input_size % to.patch_size != 0)
+    throw UserError(fmt::format("the DiT's patch of {} does not divide a latent side of {}.", to.patch_size,
+                                to.input_size));
+
+  at::NoGradGuard no_grad;
+  const auto models = std::make_shared<Models>(*from, to);
+  nn::adopt_state(models->source, formats::read_all(dit.weights), "the DiT");
+  Reparameterized result;
+  result.plan = reparameterize(models->source, *from, models->target, to, request.options);
+  result.difference = prove_reparameterization(models->dit, models->pixart, models->target);
+  result.weights.weights = weights_of(models);
+  result.weights.weights.files = dit.weights.files;
+  result.weights.identity = {.layout = Layout::kPixArt, .architecture = to, .assumed = {}, .summary = {}};
+  result.weights.license = dit.license;
+  return result;
+}
+
+}  // namespace pixart::convert

@@ -1,0 +1,111 @@
+// The config.json of diffusers' transformers (DiTTransformer2DModel, PixArtTransformer2DModel and the older
+// Transformer2DModel).
+#include "json_config.h"
+#include "pixart/base/error.h"
+#include "pixart/models/dit.h"
+#include "pixart/models/pixart.h"
+
+namespace pixart::models {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kTrainSteps = 1000;
+constexpr int64_t kSizeOfMicroConditions = 128;  // diffusers turns them on by this latent size
+
+// Heads, patches and channels, which both transformers write alike.
+template <class Config>
+void read_common(JsonConfig& json, Config& c) {
+  c.num_heads = json.count("num_attention_heads");
+  c.hidden_size = c.num_heads * json.count("attention_head_dim");
+  c.depth = json.count("num_layers");
+  c.input_size = json.count("sample_size");
+  c.patch_size = json.count("patch_size", 2);
+  c.in_channels = json.count("in_channels", 4);
+  const int64_t out_channels = json.count("out_channels", c.in_channels);
+  c.learn_sigma = out_channels == 2 * c.in_channels;
+  if (!c.learn_sigma && out_channels != c.in_channels)
+    json.problems().add(fmt::format("out_channels is {}; only {} or {} is supported.", out_channels,
+                                    c.in_channels, 2 * c.in_channels));
+  if (c.hidden_size % 4 != 0)
+    json.problems().add(fmt::format("{} heads of {} numbers: the width must be a multiple of 4.", c.num_heads,
+                                    c.hidden_size / c.num_heads));
+  if (c.input_size % c.patch_size != 0)
+    json.problems().add(
+        fmt::format("patch_size {} does not divide sample_size {}.", c.patch_size, c.input_size));
+  json.only("attention_bias", true);
+  json.only("activation_fn", "gelu-approximate");
+  json.only("norm_elementwise_affine", false);
+}
+
+template <class Config>
+nlohmann::ordered_json common_json(const char* class_name, const Config& c) {
+  return {{"_class_name", class_name},
+          {"_diffusers_version", "0.25.0"},
+          {"activation_fn", "gelu-approximate"},
+          {"attention_bias", true},
+          {"attention_head_dim", c.hidden_size / c.num_heads},
+          {"dropout", 0.0},
+          {"in_channels", c.in_channels},
+          {"norm_elementwise_affine", false},
+          {"norm_num_groups", 32},
+          {"num_attention_heads", c.num_heads},
+          {"num_layers", c.depth},
+          {"out_channels", c.out_channels()},
+          {"patch_size", c.patch_size},
+          {"sample_size", c.input_size},
+          {"upcast_attention", false}};
+}
+
+}  // namespace
+
+PixArtConfig read_pixart_config(const fs::path& config_json) {
+  JsonConfig json(config_json);
+  PixArtConfig c;
+  read_common(json, c);
+  json.only("norm_type", "ada_norm_single");
+  json.only("norm_eps", 1e-6);
+  json.only("cross_attention_dim", c.hidden_size);
+  c.caption_channels = json.count("caption_channels");
+  c.position_scale = json.positive("interpolation_scale", double(std::max<int64_t>(c.input_size / 64, 1)));
+  c.multi_scale = json.flag("use_additional_conditions", c.input_size == kSizeOfMicroConditions);
+  if (c.multi_scale && c.hidden_size % 3 != 0)
+    json.problems().add(fmt::format("micro-conditions need a width that 3 divides, not {}.", c.hidden_size));
+  json.finish();
+  return c;
+}
+
+void write_pixart_config(const fs::path& config_json, const PixArtConfig& c) {
+  auto json = common_json("PixArtTransformer2DModel", c);
+  json["attention_type"] = "default";
+  json["caption_channels"] = c.caption_channels;
+  json["cross_attention_dim"] = c.hidden_size;
+  json["interpolation_scale"] = c.position_scale;
+  json["norm_eps"] = 1e-6;
+  json["norm_type"] = "ada_norm_single";
+  json["num_embeds_ada_norm"] = kTrainSteps;
+  json["use_additional_conditions"] = c.multi_scale;
+  write_json(config_json, json);
+}
+
+DitConfig read_dit_config(const fs::path& config_json) {
+  JsonConfig json(config_json);
+  DitConfig c;
+  read_common(json, c);
+  json.only("norm_type", "ada_norm_zero");
+  c.num_classes = json.count("num_embeds_ada_norm", c.num_classes);
+  json.finish();
+  return c;
+}
+
+void write_dit_config(const fs::path& config_json, const DitConfig& c) {
+  auto json = common_json("DiTTransformer2DModel", c);
+  // diffusers uses it for one of the two norms of a block; the published model has 1e-6 in both, so this is
+  // the nearest that its class can do.
+  json["norm_eps"] = 1e-6;
+  json["norm_type"] = "ada_norm_zero";
+  json["num_embeds_ada_norm"] = c.num_classes;
+  write_json(config_json, json);
+}
+
+}  // namespace pixart::models

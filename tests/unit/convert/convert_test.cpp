@@ -1,0 +1,121 @@
+#include "pixart/convert/convert.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "model_files.h"
+#include "pixart/base/file.h"
+#include "pixart/convert/tensor_map.h"
+#include "pixart/formats/hash.h"
+
+namespace pixart::convert {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST_F(ModelFiles, WrittenFilesSayWhereTheyComeFrom) {
+  const auto source = save<models::Dit>("dit.safetensors", small_dit());
+  write_transformer(open_official(source), folder_ / "out.pth", "how it was done", {});
+  const auto again = open_official(folder_ / "out.pth");
+  const auto& metadata = again.weights.metadata;
+  const auto parents = nlohmann::json::parse(metadata.at("pixart.parents"));
+  EXPECT_EQ(parents.at(0).at("sha256"), formats::sha256_of_file(source));
+  EXPECT_EQ(parents.at(0).at("file"), "dit.safetensors");
+  EXPECT_EQ(metadata.at("pixart.conversion"), "how it was done");
+  EXPECT_THAT(metadata.at("pixart.license"), HasSubstr("CC-BY-NC-4.0"));
+  EXPECT_EQ(metadata.at("pixart.format_version"), "1");
+  EXPECT_THAT(metadata.at("pixart.producer"), HasSubstr("pixart "));
+}
+
+TEST_F(ModelFiles, TheLicenceIsInherited) {
+  const auto dit = save<models::Dit>("dit.safetensors", small_dit(), {{"pixart.license", "mine, all mine"}});
+  auto target = small_pixart();
+  target.input_size = 8, target.position_scale = 1;
+  const auto result = reparameterize(open_official(dit), {.target = target, .options = {}});
+  EXPECT_LT(result.difference, kLargestProofDifference);
+  write_transformer(result.weights, folder_ / "init.safetensors", "re-parameterised", {});
+  EXPECT_EQ(open_official(folder_ / "init.safetensors").license, "mine, all mine");
+}
+
+TEST_F(ModelFiles, EveryTensorIsAccountedFor) {
+  const auto path = save<models::PixArt>("p.safetensors", small_pixart());
+  auto file = formats::load_safetensors(path);
+  std::vector<formats::NamedTensor> tensors;
+  for (auto& [name, tensor] : file.tensors) {
+    if (name == "blocks.1.attn.proj.bias") continue;
+    if (name == "t_block.1.bias") tensor = at::zeros({7});
+    tensors.push_back({name, tensor});
+  }
+  tensors.push_back({"blocks.1.attn.projj.bias", at::zeros({2})});
+  formats::save_safetensors(path, tensors);
+  const std::string message = refusal_of([&] { open_official(path); });
+  EXPECT_THAT(message, AllOf(HasSubstr("3 problems"), HasSubstr("missing: blocks.1.attn.proj.bias"),
+                             HasSubstr("shape: t_block.1.bias"),
+                             HasSubstr("unexpected: blocks.1.attn.projj.bias"), HasSubstr("Did you mean")));
+}
+
+TEST_F(ModelFiles, CopiesThatDifferAreRefused) {
+  const auto path = save<models::Dit>("dit.safetensors", small_dit());
+  write_transformer(open_official(path), folder_ / "d", "", {});
+  const fs::path weights = folder_ / "d/diffusion_pytorch_model.safetensors";
+  auto file = formats::load_safetensors(weights);
+  file.tensors.at("transformer_blocks.1.norm1.emb.timestep_embedder.linear_1.bias")[0] = 9;
+  std::vector<formats::NamedTensor> tensors;
+  for (auto& [name, tensor] : file.tensors) tensors.push_back({name, tensor});
+  formats::save_safetensors(weights, tensors);
+  EXPECT_THAT(refusal_of([&] { read_all(open_official(folder_ / "d").weights); }), HasSubstr("same numbers"));
+}
+
+TEST_F(ModelFiles, DtypeChangesFloatsOnly) {
+  const auto path = save<models::PixArt>("p.safetensors", small_pixart());
+  write_transformer(open_official(path), folder_ / "half.safetensors", "", {.dtype = at::kHalf});
+  const auto weights = formats::open_weights(folder_ / "half.safetensors");
+  for (const auto& [name, info] : weights.tensors) EXPECT_EQ(info.dtype, at::kHalf) << name;
+  EXPECT_TRUE(at::equal(weights.read("t_block.1.bias"),
+                        formats::open_weights(path).read("t_block.1.bias").to(at::kHalf)));
+}
+
+TEST_F(ModelFiles, FoldersOfSeveralShardsAreReadAgain) {
+  const auto path = save<models::PixArt>("p.safetensors", small_pixart());
+  write_transformer(open_official(path), folder_ / "sharded", "", {.shard_bytes = 4 << 20});
+  EXPECT_TRUE(fs::exists(folder_ / "sharded/diffusion_pytorch_model.safetensors.index.json"));
+  const auto weights = open_official(folder_ / "sharded").weights;
+  const auto original = formats::open_weights(path);
+  EXPECT_TRUE(at::equal(weights.read("blocks.1.attn.qkv.weight"), original.read("blocks.1.attn.qkv.weight")));
+}
+
+TEST_F(ModelFiles, NothingIsOverwrittenUnasked) {
+  const auto path = save<models::Dit>("dit.safetensors", small_dit());
+  const auto official = open_official(path);
+  const auto write = [&](const fs::path& target, bool overwrite) {
+    return refusal_of([&] { write_transformer(official, target, "", {.overwrite = overwrite}); });
+  };
+  EXPECT_THAT(write(path, false), HasSubstr("--overwrite"));
+  fs::create_directories(folder_ / "letters");
+  std::ofstream(folder_ / "letters/dear.txt") << "do not lose me";
+  EXPECT_THAT(write(folder_ / "letters", true), HasSubstr("not replaced"));
+  EXPECT_TRUE(fs::exists(folder_ / "letters/dear.txt"));
+  EXPECT_THAT(write(folder_ / "no/such/folder.safetensors", false), HasSubstr("does not exist"));
+  EXPECT_THAT(refusal_of([&] { write_transformer(official, folder_ / "p", "", {.pipeline = true}); }),
+              HasSubstr("--vae"));
+  EXPECT_FALSE(fs::exists(folder_ / "p"));
+}
+
+TEST_F(ModelFiles, OtherModelsAreNoTransformers) {
+  formats::save_safetensors(folder_ / "x.safetensors", {{"a", at::zeros({2})}});
+  EXPECT_THAT(refusal_of([&] { open_official(folder_ / "x.safetensors"); }), HasSubstr("no DiT or PixArt"));
+}
+
+TEST_F(ModelFiles, UnusualWidthsNeedTheirHeads) {
+  auto config = small_dit();
+  config.hidden_size = 24, config.num_heads = 2;
+  const auto path = save<models::Dit>("odd.safetensors", config);
+  EXPECT_THAT(refusal_of([&] { open_official(path); }), HasSubstr("--num-heads"));
+}
+
+}  // namespace
+}  // namespace pixart::convert

@@ -1,0 +1,71 @@
+#include "pixart/convert/layout.h"
+
+#include "model_files.h"
+#include "pixart/convert/inspect.h"
+
+namespace pixart::convert {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST_F(ModelFiles, ADitIsDeducedFromItsShapes) {
+  const auto path = save<models::Dit>("dit.safetensors", small_dit());
+  const Identity identity = identify(formats::open_weights(path), path);
+  EXPECT_EQ(identity.layout, Layout::kDit);
+  EXPECT_EQ(architecture_text(identity.architecture), architecture_text(small_dit()));
+  EXPECT_THAT(identity.assumed, ElementsAre(HasSubstr("6 heads")));
+}
+
+TEST_F(ModelFiles, APixArtIsDeducedFromItsShapesAndPositions) {
+  for (const double scale : {0.5, 1.0, 2.0, 4.0}) {
+    for (const bool multi_scale : {false, true}) {
+      auto config = small_pixart();
+      config.position_scale = scale, config.multi_scale = multi_scale;
+      const auto path = save<models::PixArt>("p.safetensors", config);
+      const Identity identity = identify(formats::open_weights(path), path);
+      EXPECT_EQ(identity.layout, Layout::kPixArt);
+      EXPECT_EQ(architecture_text(identity.architecture), architecture_text(config));
+    }
+  }
+}
+
+TEST_F(ModelFiles, TheFilesOwnWordComesFirst) {
+  auto config = small_dit();
+  config.num_heads = 12;
+  const auto path =
+      save<models::Dit>("d.safetensors", config, {{"pixart.architecture", architecture_text(config)}});
+  const Identity identity = identify(formats::open_weights(path), path, {.num_heads = 3});
+  EXPECT_EQ(architecture_text(identity.architecture), architecture_text(config));
+  EXPECT_THAT(identity.assumed, IsEmpty());
+}
+
+TEST(Architecture, BadTextIsRefusedWithEveryProblem) {
+  EXPECT_EQ(architecture_text(parse_architecture(architecture_text(small_pixart()), "a")),
+            architecture_text(small_pixart()));
+  EXPECT_THAT(refusal_of([] { parse_architecture("{}", "file.x"); }), HasSubstr("file.x"));
+  EXPECT_THAT(
+      refusal_of([] { parse_architecture(R"({"name":"DiT","depth":-1,"num_heads":"4"})", "file.x"); }),
+      AllOf(HasSubstr("depth"), HasSubstr("num_heads"), HasSubstr("hidden_size")));
+}
+
+TEST_F(ModelFiles, InspectReportsPartsAndNumbersThatAreNone) {
+  const auto path = save<models::PixArt>("model.safetensors", small_pixart());
+  const auto reports = inspect(folder_);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_THAT(reports[0].identity.summary, HasSubstr("width 384"));
+  EXPECT_EQ(reports[0].dtypes.at("F32"), reports[0].numbers);
+  EXPECT_THAT(find_not_finite(reports[0].weights), IsEmpty());
+  auto file = formats::load_safetensors(path);
+  file.tensors.at("x_embedder.proj.bias")[3] = std::numeric_limits<float>::infinity();
+  std::vector<formats::NamedTensor> tensors;
+  for (const auto& [name, tensor] : file.tensors) tensors.push_back({name, tensor});
+  formats::save_safetensors(path, tensors);
+  EXPECT_THAT(find_not_finite(formats::open_weights(path)),
+              ElementsAre(HasSubstr("x_embedder.proj.bias: 1 of")));
+  EXPECT_THAT(refusal_of([&] { inspect(folder_ / "absent"); }), HasSubstr("does not exist"));
+}
+
+}  // namespace
+}  // namespace pixart::convert

@@ -1,0 +1,69 @@
+// Small transformers in files, for tests of conversions.
+#pragma once
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+
+#include <filesystem>
+
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
+#include "pixart/models/pixart.h"
+
+namespace pixart::convert {
+
+class ModelFiles : public ::testing::Test {
+ protected:
+  ModelFiles()
+      : folder_(std::filesystem::path(::testing::TempDir()) /
+                fmt::format("pixart_convert_{}", process_id())) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~ModelFiles() override { std::filesystem::remove_all(folder_); }
+
+  template <class Model, class Config>
+  std::filesystem::path save(const std::string& name, const Config& config,
+                             formats::Metadata metadata = {}) const {
+    at::NoGradGuard no_grad;
+    nn::StateDict state;
+    const Model model(nn::Scope(state), config);
+    models::initialize(state, config, {});
+    std::vector<formats::NamedTensor> tensors;
+    for (const auto& item : state.items()) {
+      if (item.name != "pos_embed") at::Tensor(item.tensor).normal_(0, 0.05);
+      tensors.push_back({item.name, item.tensor});
+    }
+    formats::save_safetensors(folder_ / name, tensors, std::move(metadata));
+    return folder_ / name;
+  }
+
+  std::filesystem::path folder_;
+};
+
+template <class Work>
+std::string refusal_of(Work work) {
+  try {
+    work();
+  } catch (const UserError& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "not refused";
+  return "";
+}
+
+// Widths of published models, so that the heads are known.
+inline models::DitConfig small_dit() {
+  return {.input_size = 8, .hidden_size = 384, .depth = 2, .num_heads = 6, .num_classes = 5};
+}
+inline models::PixArtConfig small_pixart() {
+  return {.input_size = 16,
+          .hidden_size = 384,
+          .depth = 2,
+          .num_heads = 6,
+          .caption_channels = 12,
+          .max_tokens = 7,
+          .position_scale = 0.5};
+}
+
+}  // namespace pixart::convert
