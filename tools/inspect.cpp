@@ -17,7 +17,7 @@ using nlohmann::ordered_json;
 namespace {
 
 struct Arguments {
-  std::string path;
+  std::vector<std::string> paths;
   bool tensors = false, json = false, verify = false;
 };
 
@@ -98,7 +98,7 @@ void add_inspect(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
       "inspect", "Show what a weight file, a model folder, a pipeline folder or a checkpoint holds.");
-  command->add_option("PATH", arguments->path, "file or folder")->required();
+  command->add_option("PATH", arguments->paths, "files or folders")->required();
   command->add_flag("--tensors", arguments->tensors, "list every tensor");
   command->add_flag("--json", arguments->json, "print JSON");
   command->add_flag("--verify", arguments->verify,
@@ -108,15 +108,17 @@ void add_inspect(CLI::App& app) {
       "--verify\n"
       "  pixart inspect runs/demo/checkpoints/text/step-00001000 --verify");
   command->callback([arguments] {
-    const auto reports = convert::inspect(arguments->path);
-    if (arguments->json) {
-      ordered_json all = ordered_json::array();
-      for (const auto& report : reports) all.push_back(json_of(report, arguments->tensors));
-      std::printf("%s\n", all.dump(1).c_str());
-    } else {
-      for (const auto& report : reports) print(report, arguments->tensors);
+    ordered_json all = ordered_json::array();
+    for (const auto& path : arguments->paths) {
+      const auto reports = convert::inspect(path);
+      for (const auto& report : reports)
+        if (arguments->json)
+          all.push_back(json_of(report, arguments->tensors));
+        else
+          print(report, arguments->tensors);
+      if (arguments->verify) verify(path, reports, arguments->json);
     }
-    if (arguments->verify) verify(arguments->path, reports, arguments->json);
+    if (arguments->json) std::printf("%s\n", all.dump(1).c_str());
   });
 }
 

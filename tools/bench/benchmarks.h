@@ -1,0 +1,10 @@
+// One function per benchmark: it adds a sub-command that prints one JSON object. Each is compared with a
+// rival in the same run; times alone say little.
+#pragma once
+#include <CLI/CLI.hpp>
+
+namespace pixart::bench {
+
+void add_convert(CLI::App& app);
+
+}  // namespace pixart::bench

@@ -1,0 +1,19 @@
+#include <cstdio>
+
+#include "benchmarks.h"
+#include "pixart/base/error.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Benchmarks of pixart, printed as JSON. Run them on an idle machine.", "pixart_bench");
+  app.require_subcommand(1);
+  pixart::bench::add_convert(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : int(pixart::ExitCode::kBadInput);
+  } catch (const pixart::UserError& error) {
+    std::fprintf(stderr, "error  %s\n", error.what());
+    return int(error.code());
+  }
+}
