@@ -22,7 +22,7 @@ endif()
 add_library(pixart_options INTERFACE)
 # -Wrestrict reports std::string operations that are fine (GCC bug 105651, in 12.2).
 target_compile_options(pixart_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wno-restrict $<$<BOOL:${PIXART_WERROR}>:-Werror>>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<BOOL:${PIXART_WERROR}>:-Werror>>)
 # LibTorch's headers bring an fmt of their own that has no library. The system's, which has one, is found first:
 # header-only, fmt costs 5 s a file.
 find_path(PIXART_FMT_INCLUDE_DIR fmt/format.h REQUIRED)
@@ -36,7 +36,7 @@ if(PIXART_SANITIZE)
   add_link_options(-fsanitize=${PIXART_SANITIZE})
 endif()
 if(PIXART_CCACHE)
-  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
+  add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
 endif()
 
 # CUDA kernels: compiled for sm_80 and sm_90 wherever nvcc exists. CMake 3.25 does not know the CUDA 20

@@ -1,31 +1,8 @@
 #include "json_cursor.h"
 
-#include "pixart/base/error.h"
 #include "utf8.h"
 
 namespace pixart::formats {
-
-void JsonCursor::fail(const std::string& reason) const {
-  throw UserError(fmt::format("{}: header, byte {}: {}. The file is damaged or not a safetensors file.",
-                              name_, base_ + at_, reason));
-}
-
-void JsonCursor::skip_space() {
-  while (at_ < text_.size() &&
-         (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
-    ++at_;
-}
-
-bool JsonCursor::consume(char symbol) {
-  skip_space();
-  if (at_ >= text_.size() || text_[at_] != symbol) return false;
-  ++at_;
-  return true;
-}
-
-void JsonCursor::expect(char symbol) {
-  if (!consume(symbol)) fail(fmt::format("'{}' expected", symbol));
-}
 
 uint32_t JsonCursor::hex4() {
   uint32_t value = 0;
@@ -106,26 +83,6 @@ std::string JsonCursor::string() {
     else
       append_utf8(out);
   }
-}
-
-uint64_t JsonCursor::integer() {
-  skip_space();
-  const size_t start = at_;
-  uint64_t value = 0;
-  while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') {
-    value = value * 10 + uint64_t(text_[at_] - '0');
-    if (++at_ - start > 19 || value > uint64_t(INT64_MAX)) fail("number too large");
-  }
-  if (at_ == start) fail("a whole number of at least 0 expected");
-  if (text_[start] == '0' && at_ - start > 1) fail("number with a leading zero");
-  if (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
-    fail("a whole number expected");
-  return value;
-}
-
-void JsonCursor::end() {
-  skip_space();
-  if (at_ != text_.size()) fail("text after the header's end");
 }
 
 }  // namespace pixart::formats

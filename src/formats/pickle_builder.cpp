@@ -8,7 +8,7 @@ namespace pixart::formats {
 
 namespace {
 
-constexpr size_t kLargestRank = 64;
+constexpr size_t kLargestRank = 64, kMostArguments = 16, kLongestKey = 4096;
 // What a view that repeats its storage (stride 0) may need when it is made contiguous.
 constexpr uint64_t kLargestExpandedBytes = uint64_t{64} << 20;
 
@@ -26,6 +26,11 @@ NodeId PickleBuilder::add(PickleNode node) {
   if (graph_.nodes.size() == kMostPickleValues) fail("more values than weights can need");
   graph_.nodes.push_back(std::move(node));
   return NodeId(graph_.nodes.size() - 1);
+}
+
+void PickleBuilder::count_copies(size_t count) {
+  num_copied_ += count;
+  if (num_copied_ > kMostPickleCopies) fail("more copies of values than weights can need");
 }
 
 NodeId PickleBuilder::add_global(const std::string& dotted_name) {
@@ -50,11 +55,12 @@ int64_t PickleBuilder::count_of(NodeId id, const char* what) const {
   return node(id).integer;
 }
 
-std::vector<int64_t> PickleBuilder::counts_of(NodeId id, const char* what) const {
+std::vector<int64_t> PickleBuilder::counts_of(NodeId id, const char* what) {
   if (!has_kind(id, Kind::kTuple) && !has_kind(id, Kind::kList))
     fail(fmt::format("a {} that is no list of numbers", what));
   if (node(id).items.size() > kLargestRank)
     fail(fmt::format("a tensor of more than {} dimensions", kLargestRank));
+  count_copies(node(id).items.size());
   std::vector<int64_t> counts;
   for (const NodeId item : node(id).items) counts.push_back(count_of(item, what));
   return counts;
@@ -74,6 +80,7 @@ NodeId PickleBuilder::add_storage(NodeId persistent_id) {
     fail("a storage of an unknown type");
   if (!has_kind(parts[2], Kind::kText) || !has_kind(parts[3], Kind::kText))
     fail("a storage whose key or device is no text");
+  if (node(parts[2]).text.size() > kLongestKey) fail("a storage whose key is too long");
   StorageSpec spec{
       .key = node(parts[2]).text, .dtype = type->dtype, .untyped = type->role == GlobalRole::kUntypedStorage};
   const auto numel = uint64_t(count_of(parts[4], "storage length"));
@@ -95,6 +102,7 @@ NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
   const KnownGlobal* global = as_global(function);
   if (global == nullptr || !has_kind(arguments_id, Kind::kTuple))
     fail("a call of something that is no known function");
+  if (node(arguments_id).items.size() > kMostArguments) fail("a call with too many arguments");
   const Arguments arguments = node(arguments_id).items;
   switch (global->role) {
     case GlobalRole::kOrderedDict:
@@ -135,6 +143,7 @@ NodeId PickleBuilder::ordered_dict(const Arguments& arguments) {
   if (arguments.size() > 1 || (arguments.size() == 1 && !has_kind(arguments[0], Kind::kList)))
     fail("an OrderedDict that is not made from a list of pairs");
   if (arguments.size() == 1) {
+    count_copies(2 * node(arguments[0]).items.size());
     for (const NodeId pair : node(arguments[0]).items) {
       const bool is_sequence = has_kind(pair, Kind::kList) || has_kind(pair, Kind::kTuple);
       if (!is_sequence || node(pair).items.size() != 2)
@@ -150,6 +159,7 @@ NodeId PickleBuilder::sequence(const Arguments& arguments) {
   if (arguments.empty()) return add_sequence(Kind::kList, {});
   if (!has_kind(arguments[0], Kind::kList) && !has_kind(arguments[0], Kind::kTuple))
     fail("a set or size that is not made from a list");
+  count_copies(node(arguments[0]).items.size());
   return add_sequence(Kind::kList, node(arguments[0]).items);
 }
 

@@ -13,6 +13,9 @@ namespace pixart::formats {
 
 // Values of one pickle, and slots of its stack and memo. A tensor takes about 15.
 inline constexpr size_t kMostPickleValues = 2'000'000;
+// Elements that calls copy: sizes and strides of tensors, lists that become sets. What is copied may stand in
+// the memo, so that a few bytes of the file would otherwise copy all of it again.
+inline constexpr size_t kMostPickleCopies = 8'000'000;
 
 class PickleBuilder {
  public:
@@ -41,7 +44,8 @@ class PickleBuilder {
   bool has_kind(NodeId id, Kind kind) const { return node(id).kind == kind; }
   const KnownGlobal* as_global(NodeId id) const;
   int64_t count_of(NodeId id, const char* what) const;
-  std::vector<int64_t> counts_of(NodeId id, const char* what) const;
+  std::vector<int64_t> counts_of(NodeId id, const char* what);
+  void count_copies(size_t count);
   NodeId ordered_dict(const Arguments& arguments);
   NodeId sequence(const Arguments& arguments);
   NodeId tensor(const Arguments& arguments, bool has_dtype);
@@ -49,6 +53,7 @@ class PickleBuilder {
 
   const PickleBytes& bytes_;
   uint64_t place_ = 0;
+  size_t num_copied_ = 0;
   PickleGraph graph_;
   std::map<std::string, size_t> storage_of_key_;
 };

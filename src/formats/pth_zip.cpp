@@ -4,6 +4,7 @@
 #include "pixart/base/error.h"
 #include "pth_layouts.h"
 #include "zip_archive.h"
+#include "zip_record.h"
 
 namespace pixart::formats {
 
@@ -56,7 +57,7 @@ std::vector<ZipRecord> places_of(const InputFile& file, const ZipRecords& record
 }  // namespace
 
 PthLayout read_zip_layout(const InputFile& file) {
-  const ZipRecords records = read_zip_directory(file);
+  const ZipRecords records = read_zip_directory(file, kTorchZip);
   check_names(file, records);
   if (records.count("data.pkl") == 0) refuse(file, "the archive has no data.pkl");
   if (records.count("byteorder") != 0 && read_text(file, records.at("byteorder")) != "little") {

@@ -55,7 +55,9 @@ std::map<std::string, std::string> parse_weight_index(std::string_view text, con
     if (file.is_string() && is_bare_name(file.get<std::string>())) {
       map.emplace(tensor, file.get<std::string>());
     } else {
-      problems.add(fmt::format("tensor {}: {} is no plain file name", shown(tensor), shown(file.dump())));
+      // Only a text is shown: to write out nested lists, the library calls itself for each level.
+      problems.add(fmt::format("tensor {}: {} is no plain file name", shown(tensor),
+                               file.is_string() ? shown(file.get<std::string>()) : file.type_name()));
     }
   }
   problems.throw_if_any(name);

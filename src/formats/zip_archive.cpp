@@ -1,7 +1,5 @@
 #include "zip_archive.h"
 
-#include <zlib.h>
-
 #include <algorithm>
 #include <vector>
 
@@ -16,6 +14,9 @@ constexpr uint64_t kMostRecords = 1'000'000, kLargestDirectory = uint64_t{256} <
 constexpr uint64_t kEndBytes = 22, kLocatorBytes = 20, kEnd64Bytes = 56, kCentralBytes = 46, kLocalBytes = 30;
 constexpr uint64_t kEndSignature = 0x06054b50, kLocatorSignature = 0x07064b50, kEnd64Signature = 0x06064b50,
                    kCentralSignature = 0x02014b50, kLocalSignature = 0x04034b50;
+// A deflated block of 258 equal bytes takes 2 bits; whatever announces more than this is lying.
+constexpr uint64_t kLargestExpansion = 1100;
+constexpr unsigned kStored = 0, kDeflated = 8;            // methods
 constexpr uint64_t kNot16 = 0xFFFF, kNot32 = 0xFFFFFFFF;  // "see the 64-bit record"
 
 uint64_t number(std::string_view bytes, size_t at, int count) {
@@ -29,7 +30,7 @@ struct Directory {
 };
 
 struct CentralEntry {
-  std::string name = {};  // with the top folder
+  std::string name = {};  // with its folder
   uint64_t local = 0, bytes = 0, stored_bytes = 0;
   uint32_t crc = 0;
   unsigned method = 0, flags = 0;
@@ -37,28 +38,31 @@ struct CentralEntry {
 
 class DirectoryReader {
  public:
-  explicit DirectoryReader(const InputFile& file) : file_(file) {}
+  DirectoryReader(const InputFile& file, const ZipRules& rules) : file_(file), rules_(rules) {}
   ZipRecords read();
 
  private:
   [[noreturn]] void fail(uint64_t at, const std::string& reason) const {
-    throw UserError(fmt::format("{}: byte {}: {}. The file is damaged or was not written by torch.save.",
-                                file_.name(), at, reason));
+    throw UserError(fmt::format("{}: byte {}: {}. The file is damaged or was not written by {}.",
+                                file_.name(), at, reason, rules_.writer));
   }
   Directory find_directory() const;
   CentralEntry read_central(std::string_view bytes, size_t& at) const;
   void apply_zip64(std::string_view extra, CentralEntry& entry) const;
+  void check_method(uint64_t place, const CentralEntry& entry) const;
+  std::string name_of(const CentralEntry& entry);
   std::string name_below_top(const CentralEntry& entry);
   uint64_t data_offset(const CentralEntry& entry) const;
   void check_spans();
 
   const InputFile& file_;
+  const ZipRules& rules_;
   Directory directory_;
   std::string top_;
   std::vector<std::pair<uint64_t, uint64_t>> spans_;  // of local header and data
 };
 
-// torch.save writes no archive comment, so the end record stands at the very end.
+// Neither program writes an archive comment, so the end record stands at the very end.
 Directory DirectoryReader::find_directory() const {
   if (file_.bytes() < kEndBytes) fail(0, "too short for a zip archive");
   uint64_t limit = file_.bytes() - kEndBytes;
@@ -121,27 +125,50 @@ CentralEntry DirectoryReader::read_central(std::string_view bytes, size_t& at) c
                      .method = unsigned(number(bytes, at + 10, 2)),
                      .flags = unsigned(number(bytes, at + 8, 2))};
   apply_zip64(bytes.substr(at + kCentralBytes + name_bytes, extra_bytes), entry);
-  constexpr unsigned kHarmlessFlags = 0x0808;  // UTF-8 name, sizes repeated behind the data
-  if (entry.method != 0 || entry.stored_bytes != entry.bytes)
-    fail(place, fmt::format("record {} is compressed; torch.save only stores", shown(entry.name)));
-  if ((entry.flags & ~kHarmlessFlags) != 0)
-    fail(place, fmt::format("record {} is encrypted or of an unknown kind", shown(entry.name)));
+  check_method(place, entry);
   at += entry_bytes;
   return entry;
 }
 
-// "top/data/0" -> "data/0"; the same top for all, and no name that means a place outside.
-std::string DirectoryReader::name_below_top(const CentralEntry& entry) {
+void DirectoryReader::check_method(uint64_t place, const CentralEntry& entry) const {
+  if (entry.method == kDeflated && rules_.may_deflate) {
+    if (entry.bytes / kLargestExpansion > entry.stored_bytes) {
+      fail(place, fmt::format("record {} of {} bytes cannot come from {} deflated ones", shown(entry.name),
+                              entry.bytes, entry.stored_bytes));
+    }
+  } else if (entry.method != kStored || entry.stored_bytes != entry.bytes) {
+    fail(place, fmt::format("record {} is compressed{}", shown(entry.name),
+                            rules_.may_deflate ? " in a way that is not known"
+                                               : fmt::format("; {} only stores", rules_.writer)));
+  }
+  constexpr unsigned kHarmlessFlags = 0x0808;  // UTF-8 name, sizes repeated behind the data
+  if ((entry.flags & ~kHarmlessFlags) != 0)
+    fail(place, fmt::format("record {} is encrypted or of an unknown kind", shown(entry.name)));
+}
+
+// No name that means a place outside.
+std::string DirectoryReader::name_of(const CentralEntry& entry) {
   const std::string& name = entry.name;
-  const size_t slash = name.find('/');
   const bool has_control =
       std::any_of(name.begin(), name.end(), [](char c) { return uint8_t(c) < 0x20 || c == 0x7F; });
   const bool climbs =
       ("/" + name + "/").find("/../") != std::string::npos || name.find('\\') != std::string::npos;
-  if (slash == std::string::npos || slash == 0 || slash + 1 == name.size() || climbs || has_control ||
-      !is_utf8(name)) {
-    fail(directory_.offset, fmt::format("record {} does not stand under a top folder", shown(name)));
+  const bool is_safe = !climbs && !has_control && is_utf8(name);
+  if (rules_.has_top_folder) {
+    const size_t slash = name.find('/');
+    if (slash == std::string::npos || slash == 0 || slash + 1 == name.size() || !is_safe)
+      fail(directory_.offset, fmt::format("record {} does not stand under a top folder", shown(name)));
+    return name_below_top(entry);
   }
+  if (name.empty() || name == "." || name.find('/') != std::string::npos || !is_safe)
+    fail(directory_.offset, fmt::format("record {} has no plain name", shown(name)));
+  return name;
+}
+
+// "top/data/0" -> "data/0"; the same top for all.
+std::string DirectoryReader::name_below_top(const CentralEntry& entry) {
+  const std::string& name = entry.name;
+  const size_t slash = name.find('/');
   const std::string top = name.substr(0, slash);
   if (top_.empty()) top_ = top;
   if (top != top_)
@@ -158,9 +185,10 @@ uint64_t DirectoryReader::data_offset(const CentralEntry& entry) const {
                  data = entry.local + kLocalBytes + name_bytes + number(header, 28, 2);
   if (number(header, 0, 4) != kLocalSignature)
     fail(entry.local, fmt::format("record {} does not begin here", shown(entry.name)));
-  if (data > limit || entry.bytes > limit - data)
+  if (data > limit || entry.stored_bytes > limit - data) {
     fail(entry.local,
-         fmt::format("record {} of {} bytes reaches beyond the data", shown(entry.name), entry.bytes));
+         fmt::format("record {} of {} bytes reaches beyond the data", shown(entry.name), entry.stored_bytes));
+  }
   if (number(header, 8, 2) != entry.method ||
       file_.read(name_bytes, entry.local + kLocalBytes) != entry.name) {
     fail(entry.local, fmt::format("record {} is called otherwise in its own header", shown(entry.name)));
@@ -183,10 +211,15 @@ ZipRecords DirectoryReader::read() {
   size_t at = 0;
   for (uint64_t i = 0; i < directory_.records; ++i) {
     const CentralEntry entry = read_central(bytes, at);
-    const std::string name = name_below_top(entry);
+    const std::string name = name_of(entry);
     const uint64_t offset = data_offset(entry);
-    spans_.emplace_back(entry.local, offset + entry.bytes);
-    const ZipRecord record{.name = name, .offset = offset, .bytes = entry.bytes, .crc = entry.crc};
+    spans_.emplace_back(entry.local, offset + entry.stored_bytes);
+    const ZipRecord record{.name = name,
+                           .offset = offset,
+                           .stored_bytes = entry.stored_bytes,
+                           .bytes = entry.bytes,
+                           .crc = entry.crc,
+                           .is_deflated = entry.method == kDeflated};
     if (!records.emplace(name, record).second)
       fail(entry.local, fmt::format("two records called {}", shown(name)));
   }
@@ -197,23 +230,8 @@ ZipRecords DirectoryReader::read() {
 
 }  // namespace
 
-ZipRecords read_zip_directory(const InputFile& file) { return DirectoryReader(file).read(); }
-
-void read_record(const InputFile& file, const ZipRecord& record, void* to) {
-  constexpr uint64_t kPiece = uint64_t{16} << 20;  // checked while still in the cache
-  auto* out = static_cast<Bytef*>(to);
-  uLong crc = ::crc32(0, nullptr, 0);
-  for (uint64_t done = 0; done < record.bytes;) {
-    const uint64_t count = std::min(kPiece, record.bytes - done);
-    file.read(out + done, count, record.offset + done);
-    crc = ::crc32(crc, out + done, uInt(count));
-    done += count;
-  }
-  if (uint32_t(crc) != record.crc) {
-    throw UserError(fmt::format(
-        "{}: byte {}: record {} was changed after it was written (CRC-32 differs). Fetch the file again.",
-        file.name(), record.offset, shown(record.name)));
-  }
+ZipRecords read_zip_directory(const InputFile& file, const ZipRules& rules) {
+  return DirectoryReader(file, rules).read();
 }
 
 }  // namespace pixart::formats

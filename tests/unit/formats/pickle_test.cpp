@@ -152,6 +152,25 @@ TEST_F(Pickle, NestingSharingAndCyclesEnd) {
   EXPECT_THAT(refusal_of("](" + laughs + "e"), HasSubstr("no end of values"));
 }
 
+// A copy of something in the memo takes a few bytes of the file, however large it is.
+TEST_F(Pickle, RefusesCopiesWithoutMeasure) {
+  const auto repeated = [](const std::string& text, int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) out += text;
+    return out;
+  };
+  std::string pairs;
+  for (uint64_t key = 0; key < 4000; ++key) pairs += "M" + little_endian(key, 2) + "N\x86";
+  for (const std::string& once :
+       {global_op("torch", "Size") + "q\x01](" + repeated("N", 4000) + "e\x85q\x02R",
+        global_op("collections", "OrderedDict") + "q\x01](" + pairs + "e\x85q\x02R"}) {
+    EXPECT_NO_THROW(of("](" + once + repeated("h\x01h\x02R", 100) + "e"));
+    EXPECT_THAT(refusal_of("](" + once + repeated("h\x01h\x02R", 4000) + "e"), HasSubstr("copies"));
+  }
+  EXPECT_THAT(refusal_of(global_op("torch", "device") + "(" + repeated("N", 100) + "tR"),
+              HasSubstr("too many arguments"));
+}
+
 TEST_F(Pickle, RefusesAKeyThatStandsTwice) {
   EXPECT_THAT(refusal_of("}(" + text_op("w") + "K\x01" + text_op("w") + "K\x02u"), HasSubstr("'w' twice"));
   EXPECT_NO_THROW(of("}(" + text_op("1") +

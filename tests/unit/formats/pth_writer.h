@@ -17,18 +17,22 @@ struct ZipPart {
   std::string extra = {};       // of the central entry
   std::string local_name = {};  // if it differs
   bool is_huge = false;         // the central entry says "see the 64-bit field" for its sizes
+  std::string content = {};     // what `data` inflates to, where it is deflated
+  uint64_t bytes_error = 0;     // added to the true size of the content
 };
 
 inline std::string zip_of(const std::vector<ZipPart>& parts) {
   std::string out, directory;
   for (const auto& part : parts) {
+    const std::string& content = part.content.empty() ? part.data : part.content;
     const auto crc =
-        uint32_t(crc32(0, reinterpret_cast<const Bytef*>(part.data.data()), uInt(part.data.size()))) +
+        uint32_t(crc32(0, reinterpret_cast<const Bytef*>(content.data()), uInt(content.size()))) +
         part.crc_error;
     const std::string local_name = part.local_name.empty() ? part.name : part.local_name;
     const std::string common =
         little_endian(0, 2) + little_endian(part.method, 2) + little_endian(0, 4) + little_endian(crc, 4);
-    const std::string sizes = little_endian(part.data.size(), 4) + little_endian(part.data.size(), 4);
+    const std::string sizes =
+        little_endian(part.data.size(), 4) + little_endian(content.size() + part.bytes_error, 4);
     directory += "PK\1\2" + little_endian(0, 4) + common + (part.is_huge ? std::string(8, '\xff') : sizes) +
                  little_endian(part.name.size(), 2) + little_endian(part.extra.size(), 2) +
                  little_endian(0, 10) + little_endian(out.size(), 4) + part.name + part.extra;

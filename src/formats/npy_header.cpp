@@ -1,0 +1,168 @@
+#include "npy_header.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "input_file.h"
+#include "pixart/base/error.h"
+#include "text_cursor.h"
+
+namespace pixart::formats {
+
+namespace {
+
+constexpr uint64_t kLargestHeader = 10'000;  // numpy's own limit
+constexpr size_t kLargestRank = 16, kVersionEnd = 8;
+constexpr std::string_view kMagic = "\x93NUMPY";
+constexpr std::array<std::string_view, 13> kTypes = {"b1", "i1", "i2", "i4", "i8", "u1", "u2",
+                                                     "u4", "u8", "f2", "f4", "f8", "c8"};
+
+[[noreturn]] void refuse(const std::string& name, uint64_t at, const std::string& reason) {
+  throw UserError(
+      fmt::format("{}: byte {}: {}. The file is damaged or not a plain .npy file.", name, at, reason));
+}
+
+// The few forms of Python's literals that numpy writes.
+class PythonCursor : public TextCursor {
+ public:
+  PythonCursor(std::string_view text, const std::string& name, uint64_t base)
+      : TextCursor(text, name, base, "a plain .npy file") {}
+
+  std::string string() {
+    skip_space();
+    const char quote = consume('"') ? '"' : '\'';
+    if (quote == '\'') expect('\'');
+    const size_t begin = at_;
+    while (at_ < text_.size() && text_[at_] != quote) {
+      if (const char c = text_[at_++]; uint8_t(c) < 0x20 || uint8_t(c) > 0x7E || c == '\\')
+        fail("a text that is not plain");
+    }
+    if (at_ == text_.size()) fail("the header ends inside a text");
+    return std::string(text_.substr(begin, at_++ - begin));
+  }
+
+  bool boolean() {
+    skip_space();
+    for (const std::string_view word : {"True", "False"}) {
+      if (!text_.substr(at_).starts_with(word)) continue;
+      at_ += word.size();
+      return word == "True";
+    }
+    fail("True or False expected");
+  }
+
+  bool sees(char symbol) {
+    skip_space();
+    return at_ < text_.size() && text_[at_] == symbol;
+  }
+};
+
+// '<f4' -> "f4".
+std::string read_dtype(PythonCursor& header) {
+  if (header.sees('[') || header.sees('(')) header.fail("a structured type; only arrays of numbers are read");
+  const std::string descr = header.string();
+  const char order = descr.empty() ? '\0' : descr[0];
+  if (order == '>')
+    header.fail(fmt::format("{} is big-endian; save array.astype('<f4') instead", shown(descr)));
+  const std::string type = order == '<' || order == '|' || order == '=' ? descr.substr(1) : descr;
+  if (type.starts_with('O'))
+    header.fail("an array of Python objects, which are pickled; only arrays of numbers are read");
+  if (order == type[0] || std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end())
+    header.fail(fmt::format("the type {} is not known; only arrays of numbers are read", shown(descr)));
+  return type;
+}
+
+// (), (3,), (3, 4)
+std::vector<int64_t> read_shape(PythonCursor& header) {
+  std::vector<int64_t> shape;
+  bool has_comma = true;
+  header.expect('(');
+  while (!header.consume(')')) {
+    if (!has_comma) header.fail("',' expected");
+    if (shape.size() == kLargestRank) header.fail(fmt::format("more than {} dimensions", kLargestRank));
+    shape.push_back(int64_t(header.integer()));
+    has_comma = header.consume(',');
+  }
+  if (shape.size() == 1 && !has_comma) header.fail("a number in parentheses is no shape");
+  return shape;
+}
+
+NpyHeader read_dictionary(PythonCursor& header) {
+  NpyHeader result;
+  std::set<std::string> seen;
+  bool has_comma = true;
+  header.expect('{');
+  while (!header.consume('}')) {
+    if (!has_comma) header.fail("',' expected");
+    const std::string key = header.string();
+    if (!seen.insert(key).second) header.fail(fmt::format("{} stands twice", shown(key)));
+    header.expect(':');
+    if (key == "descr") {
+      result.dtype = read_dtype(header);
+    } else if (key == "fortran_order") {
+      result.is_fortran = header.boolean();
+    } else if (key == "shape") {
+      result.shape = read_shape(header);
+    } else {
+      header.fail(fmt::format("the unknown key {}", shown(key)));
+    }
+    has_comma = header.consume(',');
+  }
+  if (seen.size() != 3) header.fail("descr, fortran_order and shape are needed");
+  header.end();
+  return result;
+}
+
+// Overflow counts even where a size of 0 makes the product 0: strides are computed from such shapes.
+uint64_t bytes_of(PythonCursor& header, const NpyHeader& array) {
+  int64_t bytes = array.dtype[1] - '0';
+  bool overflow = false, is_empty = false;
+  for (const int64_t side : array.shape) {
+    is_empty |= side == 0;
+    overflow |= __builtin_mul_overflow(bytes, std::max<int64_t>(side, 1), &bytes);
+  }
+  if (overflow) header.fail("the shape is too large");
+  return is_empty ? 0 : uint64_t(bytes);
+}
+
+std::string take(const ReadNext& next, uint64_t count) {
+  std::string bytes(size_t(count), '\0');
+  next(bytes.data(), count);
+  return bytes;
+}
+
+}  // namespace
+
+NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::string& name) {
+  constexpr size_t kShortest = kVersionEnd + 2;
+  if (bytes < kShortest) refuse(name, 0, fmt::format("{} bytes are too short for an array", bytes));
+  const std::string head = take(next, kVersionEnd);
+  if (!head.starts_with(kMagic)) {
+    refuse(name, 0,
+           head.starts_with("PK") ? "an .npz archive where a single array is read"
+                                  : "no array of np.save begins here");
+  }
+  const int version = uint8_t(head[6]);
+  if (version < 1 || version > 3 || head[7] != 0)
+    refuse(name, 6, fmt::format("the version {}.{} is not 1.0, 2.0 or 3.0", version, uint8_t(head[7])));
+  const uint64_t length_bytes = version == 1 ? 2 : 4, text_begin = kVersionEnd + length_bytes;
+  if (bytes < text_begin) refuse(name, kVersionEnd, "the file ends inside its header");
+  uint64_t length = 0;
+  const std::string digits = take(next, length_bytes);
+  for (size_t i = digits.size(); i > 0; --i) length = length << 8 | uint8_t(digits[i - 1]);
+  if (length > kLargestHeader || length > bytes - text_begin) {
+    refuse(name, kVersionEnd,
+           fmt::format("a header of {} bytes does not fit: {} are left, {} are allowed", length,
+                       bytes - text_begin, kLargestHeader));
+  }
+  const std::string text = take(next, length);
+  PythonCursor header(text, name, text_begin);
+  NpyHeader result = read_dictionary(header);
+  result.data_bytes = bytes - text_begin - length;
+  if (const uint64_t needed = bytes_of(header, result); needed != result.data_bytes)
+    header.fail(fmt::format("the shape needs {} bytes, {} follow", needed, result.data_bytes));
+  return result;
+}
+
+}  // namespace pixart::formats

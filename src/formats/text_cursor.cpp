@@ -1,0 +1,49 @@
+#include "text_cursor.h"
+
+#include "pixart/base/error.h"
+
+namespace pixart::formats {
+
+void TextCursor::fail(const std::string& reason) const {
+  throw UserError(fmt::format("{}: header, byte {}: {}. The file is damaged or not {}.", name_, base_ + at_,
+                              reason, kind_));
+}
+
+void TextCursor::skip_space() {
+  while (at_ < text_.size() &&
+         (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+    ++at_;
+}
+
+bool TextCursor::consume(char symbol) {
+  skip_space();
+  if (at_ >= text_.size() || text_[at_] != symbol) return false;
+  ++at_;
+  return true;
+}
+
+void TextCursor::expect(char symbol) {
+  if (!consume(symbol)) fail(fmt::format("'{}' expected", symbol));
+}
+
+uint64_t TextCursor::integer() {
+  skip_space();
+  const size_t start = at_;
+  uint64_t value = 0;
+  while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') {
+    value = value * 10 + uint64_t(text_[at_] - '0');
+    if (++at_ - start > 19 || value > uint64_t(INT64_MAX)) fail("number too large");
+  }
+  if (at_ == start) fail("a whole number of at least 0 expected");
+  if (text_[start] == '0' && at_ - start > 1) fail("number with a leading zero");
+  if (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
+    fail("a whole number expected");
+  return value;
+}
+
+void TextCursor::end() {
+  skip_space();
+  if (at_ != text_.size()) fail("text after the header's end");
+}
+
+}  // namespace pixart::formats

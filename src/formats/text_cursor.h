@@ -1,0 +1,33 @@
+// Walks the text of an untrusted header once and never recurses; callers ask for what must come next.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace pixart::formats {
+
+class TextCursor {
+ public:
+  // `name` and `base` (offset of the text in the file) go into messages, as does `kind`: "a safetensors
+  // file".
+  TextCursor(std::string_view text, std::string name, uint64_t base, std::string_view kind)
+      : text_(text), name_(std::move(name)), base_(base), kind_(kind) {}
+
+  void expect(char symbol);                                 // after white space
+  bool consume(char symbol);                                // true and past it if it comes next
+  uint64_t integer();                                       // 0 or digits without leading zero, below 2^63
+  void end();                                               // only white space is left
+  [[noreturn]] void fail(const std::string& reason) const;  // UserError with file and offset
+
+ protected:
+  void skip_space();
+  std::string_view text_;
+  size_t at_ = 0;
+
+ private:
+  std::string name_;
+  uint64_t base_;
+  std::string_view kind_;
+};
+
+}  // namespace pixart::formats
