@@ -1,3 +1,5 @@
+#include <ATen/core/Tensor.h>
+
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -8,6 +10,7 @@
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/inspect.h"
+#include "pixart/formats/hash.h"
 #include "pixart/train/checkpoint.h"
 
 namespace pixart::tools {
@@ -18,7 +21,7 @@ namespace {
 
 struct Arguments {
   std::vector<std::string> paths;
-  bool tensors = false, json = false, verify = false;
+  bool tensors = false, digests = false, json = false, verify = false;
 };
 
 std::string shape_text(const std::vector<int64_t>& shape) {
@@ -27,7 +30,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + join(parts, ", ") + "]";
 }
 
-ordered_json json_of(const convert::WeightReport& report, bool with_tensors) {
+ordered_json json_of(const convert::WeightReport& report, const Arguments& arguments) {
   const auto& weights = report.weights;
   ordered_json files = ordered_json::array();
   for (const auto& file : weights.files) files.push_back(file.string());
@@ -46,11 +49,16 @@ ordered_json json_of(const convert::WeightReport& report, bool with_tensors) {
                          {"metadata", weights.metadata}};
   const std::string architecture = convert::architecture_text(report.identity.architecture);
   if (!architecture.empty()) result["architecture"] = ordered_json::parse(architecture);
-  if (!with_tensors) return result;
+  if (!arguments.tensors) return result;
   result["list"] = ordered_json::array();
-  for (const auto& [name, info] : weights.tensors)
-    result["list"].push_back(
-        {{"name", name}, {"dtype", convert::dtype_text(info.dtype)}, {"shape", info.shape}});
+  for (const auto& [name, info] : weights.tensors) {
+    ordered_json entry = {{"name", name}, {"dtype", convert::dtype_text(info.dtype)}, {"shape", info.shape}};
+    if (arguments.digests) {
+      const at::Tensor tensor = weights.read(name);
+      entry["sha256"] = formats::sha256({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
+    }
+    result["list"].push_back(std::move(entry));
+  }
   return result;
 }
 
@@ -100,6 +108,8 @@ void add_inspect(CLI::App& app) {
       "inspect", "Show what a weight file, a model folder, a pipeline folder or a checkpoint holds.");
   command->add_option("PATH", arguments->paths, "files or folders")->required();
   command->add_flag("--tensors", arguments->tensors, "list every tensor");
+  command->add_flag("--digests", arguments->digests,
+                    "with --tensors --json: SHA-256 of each tensor's bytes, row-major, little-endian");
   command->add_flag("--json", arguments->json, "print JSON");
   command->add_flag("--verify", arguments->verify,
                     "read everything: hashes, checksums, and no number may be NaN or infinite");
@@ -113,7 +123,7 @@ void add_inspect(CLI::App& app) {
       const auto reports = convert::inspect(path);
       for (const auto& report : reports)
         if (arguments->json)
-          all.push_back(json_of(report, arguments->tensors));
+          all.push_back(json_of(report, *arguments));
         else
           print(report, arguments->tensors);
       if (arguments->verify) verify(path, reports, arguments->json);

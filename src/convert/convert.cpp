@@ -118,22 +118,22 @@ TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
 }
 
 // Weights in diffusers' names, in the folder of one model, with its config.json.
-void write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
-                        uint64_t shard_bytes, const formats::CompleteMetadata& complete,
-                        const std::string& subject) {
+Weights write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
+                           uint64_t shard_bytes, const formats::CompleteMetadata& complete,
+                           const std::string& subject) {
   create_folders(folder);
   const auto write = [&](const TensorMap& map) {
     Weights weights = apply(map, official, subject);
     formats::write_safetensors_shards(folder, "diffusion_pytorch_model", weights, shard_bytes, complete);
+    return weights;
   };
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
-    write(pixart_to_diffusers(*pixart));
     models::write_pixart_config(folder / "config.json", *pixart);
-  } else {
-    const auto& dit = std::get<models::DitConfig>(architecture);
-    write(dit_to_diffusers(dit));
-    models::write_dit_config(folder / "config.json", dit);
+    return write(pixart_to_diffusers(*pixart));
   }
+  const auto& dit = std::get<models::DitConfig>(architecture);
+  models::write_dit_config(folder / "config.json", dit);
+  return write(dit_to_diffusers(dit));
 }
 
 std::string count_line(const Weights& weights, const fs::path& target) {
@@ -188,7 +188,7 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   weights.metadata = provenance.metadata();
   const std::string subject = source.weights.files.empty() ? "the weights" : source.weights.files[0].string();
   ConvertReport report;
-  report.lines.push_back(count_line(weights, target));
+  if (kind != TargetKind::kFolder) report.lines.push_back(count_line(weights, target));
   if (kind == TargetKind::kSafetensors) {
     formats::write_safetensors(target, weights, provenance.complete());
   } else if (kind == TargetKind::kPth) {
@@ -196,7 +196,9 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   } else {
     StagedFolder staged(target);
     const fs::path model = options.pipeline ? staged.path() / "transformer" : staged.path();
-    write_model_folder(model, weights, architecture, options.shard_bytes, provenance.complete(), subject);
+    const Weights written =
+        write_model_folder(model, weights, architecture, options.shard_bytes, provenance.complete(), subject);
+    report.lines.push_back(count_line(written, options.pipeline ? target / "transformer" : target));
     if (options.pipeline) write_pipeline_parts(staged.path(), architecture, options, report);
     staged.commit();
     for (const char* name : {kPositions, kNullCaption})

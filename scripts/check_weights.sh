@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Compares pixart's reading and writing of weights with Python's own libraries; --help says how.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+  cat <<'END'
+Usage: scripts/check_weights.sh [packages|diffusers ...]
+
+  packages   two weight files that exist as Python packages (a .pth and a .safetensors), read by pixart and by
+             torch / safetensors: names, types, shapes and every number
+  diffusers  folders that pixart convert writes, opened by diffusers: PixArt (plain and micro-conditioned, as a
+             whole pipeline that draws a picture) and DiT, both forward passes compared with ours
+
+Both, if none is named. Needs a release build (scripts/build.sh) and network access to PyPI; the Python packages
+go to .deps/check.
+END
+}
+
+case "${1:-}" in -h | --help) usage && exit 0 ;; esac
+
+scripts/build.sh release pixart pixart_forward > /dev/null
+readonly torch_packages=$(echo .deps/venv/lib/python3*/site-packages)
+if [ ! -x .deps/check/bin/python ]; then
+  python3 -m venv .deps/check
+  # LibTorch's own wheel serves as torch.
+  realpath "$torch_packages" > "$(echo .deps/check/lib/python3*/site-packages)/torch-of-deps.pth"
+  .deps/check/bin/pip install --quiet diffusers==0.39.0 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
+    accelerate beautifulsoup4 ftfy
+fi
+for check in "${@:-packages diffusers}"; do
+  for name in $check; do
+    .deps/check/bin/python "scripts/check_$name.py" build/release/bin
+  done
+done
