@@ -7,7 +7,8 @@ readonly kFolder=$PWD/build/fuzz
 readonly kTargets=(npy pickle safetensors_header weight_index zip)
 readonly kClang=16 # Debian's default, 14, cannot capture structured bindings
 readonly kPackages=("clang-$kClang" "libclang-rt-$kClang-dev")
-readonly kLongestInput=65536 # bytes
+readonly kLongestInput=65536  # bytes
+readonly kStackKilobytes=1024 # an eighth of the usual, so that short inputs show who calls himself without end
 readonly kExitBadInput=78
 
 usage() {
@@ -77,8 +78,8 @@ fuzz() {
   local corpus=$kFolder/corpus/$1 findings=$kFolder/findings/$1 log=$kFolder/$1.log code=0
   rm -rf "$findings"
   mkdir -p "$findings"
-  "$kFolder/bin/fuzz_$1" "-max_total_time=$2" -rss_limit_mb=512 -malloc_limit_mb=128 -timeout=5 \
-    "-max_len=$kLongestInput" -print_final_stats=1 "-artifact_prefix=$findings/" "$corpus" >"$log" 2>&1 || code=$?
+  (ulimit -s "$kStackKilobytes" && exec "$kFolder/bin/fuzz_$1" "-max_total_time=$2" -rss_limit_mb=512 -malloc_limit_mb=128 -timeout=5 \
+    "-max_len=$kLongestInput" -print_final_stats=1 "-artifact_prefix=$findings/" "$corpus") >"$log" 2>&1 || code=$?
   say "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | grep . || echo no) executions, exit code $code"
   [ "$code" -ne 0 ] || return 0
   grep -m 3 -E 'ERROR|SUMMARY|runtime error|terminate' "$log" || tail -n 5 "$log"

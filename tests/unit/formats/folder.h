@@ -45,10 +45,10 @@ std::string refusal(Work work) {
   return "";
 }
 
-// `count` bytes of `value`, least significant first.
+// `count` bytes of `value`, least significant first; zeros where it has no more.
 inline std::string little_endian(uint64_t value, int count) {
   std::string bytes;
-  for (int i = 0; i < count; ++i) bytes += char(value >> (8 * i));
+  for (int i = 0; i < count; ++i) bytes += i < 8 ? char(value >> (8 * i)) : '\0';
   return bytes;
 }
 
