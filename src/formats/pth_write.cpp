@@ -8,6 +8,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/weights.h"
+#include "read_ahead.h"
 
 namespace pixart::formats {
 
@@ -176,15 +177,13 @@ std::string pickle_of(const Weights& weights, const Metadata& metadata) {
 void write_pth(const std::filesystem::path& path, const Weights& weights, const CompleteMetadata& complete) {
   AtomicFile file(path);
   ZipWriter zip(file, "archive");
+  std::vector<std::string> names;
+  for (const auto& [name, info] : weights.tensors) names.push_back(name);
   int64_t key = 0;
-  for (const auto& [name, info] : weights.tensors) {
-    const at::Tensor values = weights.read(name);
-    PIXART_CHECK(values.sizes() == at::IntArrayRef(info.shape) && values.scalar_type() == info.dtype &&
-                     values.is_contiguous(),
-                 "tensor {} is not as described", name);
+  read_ahead(weights, names, [&](const at::Tensor& tensor) {
     zip.add("data/" + std::to_string(key++),
-            {static_cast<const char*>(values.const_data_ptr()), values.nbytes()});
-  }
+            {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
+  });
   zip.add("byteorder", "little");
   zip.add("version", "3\n");
   Metadata metadata = weights.metadata;

@@ -12,6 +12,7 @@
 #include "pixart/base/file.h"
 #include "pixart/formats/safetensors.h"
 #include "pixart/formats/weights.h"
+#include "read_ahead.h"
 
 namespace pixart::formats {
 namespace fs = std::filesystem;
@@ -135,13 +136,11 @@ void write_safetensors(const fs::path& path, const Weights& weights, const Compl
   const std::string header = header_of(entries, metadata);
   AtomicFile file(path);
   file.write(header);
-  for (const auto& entry : entries) {
-    const at::Tensor tensor = weights.read(*entry.name);
-    PIXART_CHECK(tensor.sizes() == at::IntArrayRef(entry.info->shape) &&
-                     tensor.scalar_type() == entry.info->dtype && tensor.is_contiguous(),
-                 "tensor {} is not as described", *entry.name);
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(*entry.name);
+  read_ahead(weights, names, [&](const at::Tensor& tensor) {
     file.write({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
-  }
+  });
   if (complete) {
     complete(metadata);
     const std::string completed = header_of(entries, metadata);

@@ -24,10 +24,11 @@ struct WeightInfo {
 struct Weights {
   std::map<std::string, WeightInfo> tensors = {};
   Metadata metadata = {};
-  std::function<at::Tensor(const std::string&)> read = {};  // one of `tensors`, CPU, contiguous; UserError
-  std::vector<std::filesystem::path> files = {};            // they come from
-  std::string kind = {};                                    // "safetensors", "PyTorch", "2 shards of ..."
-  std::vector<std::string> other_sets = {};                 // of the file, which were not chosen ("ema")
+  // One of `tensors`, on the CPU, contiguous. Throws UserError. Any thread may call it, one at a time.
+  std::function<at::Tensor(const std::string&)> read = {};
+  std::vector<std::filesystem::path> files = {};  // they come from
+  std::string kind = {};                          // "safetensors", "PyTorch", "2 shards of ..."
+  std::vector<std::string> other_sets = {};       // of the file, which were not chosen ("ema")
   uint64_t bytes() const;
 };
 
