@@ -121,9 +121,73 @@ TEST_F(FinishedRun, InspectsAndVerifiesACheckpoint) {
   const auto result = pixart({"inspect", folder, "--tensors", "--verify"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("blocks.0.cross_attn.kv_linear.weight"));
-  EXPECT_THAT(result.output, HasSubstr("hashes agree"));
+  EXPECT_THAT(result.output, HasSubstr("checksums agree"));
   const auto json = pixart({"inspect", folder + "/ema.safetensors", "--json"});
-  EXPECT_EQ(nlohmann::json::parse(json.output).at(0).at("metadata").at("architecture"), "PixArt");
+  const auto report = nlohmann::json::parse(json.output).at(0);
+  EXPECT_EQ(report.at("architecture").at("name"), "PixArt");
+  EXPECT_EQ(report.at("license"), "not stated: trained from random weights");
+  EXPECT_THAT(report.at("metadata").at("pixart.conversion").get<std::string>(), HasSubstr("reparameterize"));
+  EXPECT_THAT(report.at("metadata").at("pixart.parents").get<std::string>(), HasSubstr("ema.safetensors"));
+}
+
+TEST_F(FinishedRun, ConvertsToEveryLayoutAndBack) {
+  const std::string checkpoint = "run/checkpoints/text/step-00000030";
+  ASSERT_EQ(pixart({"convert", checkpoint, "text.pth", "--ema"}).code, 0);
+  const auto folder = pixart({"convert", "text.pth", "text-diffusers"});
+  ASSERT_EQ(folder.code, 0) << folder.output;
+  EXPECT_THAT(folder.output, HasSubstr("y_embedder.y_embedding has no place"));
+  EXPECT_TRUE(fs::exists(path("text-diffusers/config.json")));
+  const auto back = pixart({"convert", "text-diffusers", "text.safetensors", "--text-encoder",
+                            "run/text_encoder", "--max-tokens", "10"});
+  ASSERT_EQ(back.code, 0) << back.output;
+  const auto listed = [&](const std::string& file) {
+    const auto result = pixart({"inspect", file, "--json", "--tensors", "--digests"});
+    std::map<std::string, std::string> digests;
+    const auto reports = nlohmann::json::parse(result.output);
+    for (const auto& tensor : reports.at(0).at("list"))
+      digests.emplace(tensor.at("name"), tensor.at("sha256"));
+    return digests;
+  };
+  auto before = listed(checkpoint + "/ema.safetensors"), after = listed("text.safetensors");
+  EXPECT_EQ(listed("text.pth"), before);
+  EXPECT_EQ(before.erase("y_embedder.y_embedding"), 1u);  // T5 of the empty caption now
+  EXPECT_EQ(after.erase("y_embedder.y_embedding"), 1u);
+  EXPECT_EQ(after, before);
+}
+
+TEST_F(FinishedRun, ConvertsAWholePipeline) {
+  const auto result =
+      pixart({"convert", "run/checkpoints/text/step-00000030", "pipeline", "--pipeline", "--vae",
+              "run/autoencoder", "--text-encoder", "run/text_encoder", "--dtype", "bfloat16"});
+  ASSERT_EQ(result.code, 0) << result.output;
+  EXPECT_EQ(files_below(path("pipeline")),
+            (std::vector<std::string>{"model_index.json", "scheduler/scheduler_config.json",
+                                      "text_encoder/config.json", "text_encoder/model.safetensors",
+                                      "tokenizer/special_tokens_map.json", "tokenizer/spiece.model",
+                                      "tokenizer/tokenizer_config.json", "transformer/config.json",
+                                      "transformer/diffusion_pytorch_model.safetensors", "vae/config.json",
+                                      "vae/diffusion_pytorch_model.safetensors"}));
+  const auto inspected = pixart({"inspect", "pipeline", "--verify"});
+  EXPECT_EQ(inspected.code, 0) << inspected.output;
+  for (const char* text : {"PixArt (diffusers)", "AutoencoderKL (diffusers)", "T5 (Hugging Face)", "BF16"})
+    EXPECT_THAT(inspected.output, HasSubstr(text));
+}
+
+TEST_F(FinishedRun, ReparameterizesWithPlanAndProof) {
+  const auto result = pixart({"convert", "run/checkpoints/class/step-00000030", "init.safetensors",
+                              "--reparameterize", "--image-size", "64", "--caption-channels", "32",
+                              "--max-tokens", "10", "--license", "nobody's"});
+  ASSERT_EQ(result.code, 0) << result.output;
+  for (const char* text :
+       {"copied   blocks.0.attn.qkv.weight", "derived  blocks.1.scale_shift_table",
+        "new      y_embedder.y_proj.fc1.weight", "dropped  blocks.0.adaLN_modulation.1.weight",
+        "proof: at t = 500", "licence: nobody's"})
+    EXPECT_THAT(result.output, HasSubstr(text));
+  const std::string run =
+      replaced(tiny_run_yaml(), "{how: reparameterize, from: class}", "{how: copy, from: init.safetensors}");
+  write_text(path("from-init.yaml"), replaced(run, "run: run", "run: from-init"));
+  const auto trained = pixart({"train", "from-init.yaml"});
+  EXPECT_EQ(trained.code, 0) << trained.output;
 }
 
 TEST_F(FinishedRun, DamagedCheckpointIsNoticedAndThePreviousUsed) {
@@ -148,7 +212,8 @@ TEST(Commands, HelpAndVersion) {
   EXPECT_EQ(help.code, 0);
   for (const char* word : {"train", "sample", "evaluate", "inspect", "doctor", "Examples", "75"})
     EXPECT_THAT(help.output, HasSubstr(word));
-  for (const char* command : {"train", "sample", "evaluate", "inspect", "doctor", "config-reference"}) {
+  for (const char* command :
+       {"train", "sample", "evaluate", "convert", "inspect", "doctor", "config-reference"}) {
     const auto result = run_pixart({command, "--help"}, folder.path());
     EXPECT_EQ(result.code, 0) << command;
     EXPECT_THAT(result.output, HasSubstr("Example")) << command;

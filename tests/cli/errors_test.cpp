@@ -52,6 +52,56 @@ class Errors : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+std::string golden(const std::string& file) {
+  const char* folder = std::getenv("PIXART_GOLDEN_DIR");
+  return (fs::path(folder) / file).string();
+}
+
+TEST_F(Errors, BadWeightFilesLeaveNoTrace) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"pth/evil_os_system/model.pth", "posix.system"},
+      {"pth/bad_crc_mismatch/model.pth", "CRC-32"},
+      {"pth/bad_truncated_half/model.pth", "cut off"},
+      {"safetensors/bad_overlap/file.safetensors", "overlap"},
+      {"safetensors/bad_length_huge/file.safetensors", "header"},
+      {"safetensors/bad_truncated_data/file.safetensors", "byte"}};
+  for (const auto& [file, reason] : cases) {
+    const std::string path = golden(file);
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"inspect", path, "--verify"}, {"convert", path, "out.pth"}}) {
+      const auto result = run_pixart(command, folder_.path());
+      EXPECT_EQ(result.code, 78) << file;
+      EXPECT_THAT(result.output, HasSubstr(file));
+      if (command[0] == "inspect") {
+        EXPECT_THAT(result.output, HasSubstr(reason)) << file;
+      }
+      EXPECT_EQ(files_below(folder_.path()), std::vector<std::string>{"output.txt"}) << file;
+    }
+  }
+}
+
+TEST_F(Errors, ConversionsThatCannotBe) {
+  const std::string dit = golden("dit_diffusers/tiny/transformer");
+  const auto convert = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "convert");
+    const auto result = run_pixart(arguments, folder_.path());
+    EXPECT_EQ(result.code, 78) << result.output;
+    return result.output;
+  };
+  EXPECT_THAT(convert({dit, "x.pth", "--ema"}), HasSubstr("one set of weights only"));
+  EXPECT_THAT(convert({dit, "x.pth", "--pipeline"}), HasSubstr("a pipeline is a folder"));
+  EXPECT_THAT(convert({dit, "x", "--pipeline"}), HasSubstr("--vae"));
+  EXPECT_THAT(convert({dit, "no/folder/x.pth"}), HasSubstr("does not exist"));
+  EXPECT_THAT(convert({dit, "x.pth", "--dtype", "float8"}), HasSubstr("float8"));
+  EXPECT_THAT(convert({dit, "x.pth", "--reparametrize"}), HasSubstr("Did you mean '--reparameterize'"));
+  EXPECT_THAT(convert({dit, "x.pth", "--reparameterize", "--shared-modulation", "block:9"}),
+              HasSubstr("block:<i>"));
+  EXPECT_THAT(convert({golden("pixart_diffusers/fixed/transformer"), "x.pth", "--reparameterize"}),
+              HasSubstr("only a DiT"));
+  EXPECT_THAT(convert({golden("dit/tiny/weights.safetensors"), "x.pth"}), HasSubstr("--num-heads"));
+  EXPECT_EQ(files_below(folder_.path()), std::vector<std::string>{"output.txt"});
+}
+
 TEST_F(Errors, UnknownKeyNamesLineAndNearest) {
   const auto result = train("patch_size: 2", "patch_sise: 2");
   EXPECT_EQ(result.code, 78);

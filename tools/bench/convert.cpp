@@ -125,7 +125,7 @@ void add_convert(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--model", arguments->model, "PixArt-XL/2 or PixArt-MS-XL/2")->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 100))->capture_default_str();
-  command->footer("Example:\n  pixart_bench convert --dir /tmp");
+  command->footer("Example:\n  pixart_bench convert --dir build");
   command->callback([arguments] { bench(*arguments); });
 }
 
