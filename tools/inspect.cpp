@@ -31,15 +31,15 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 }
 
 ordered_json json_of(const convert::WeightReport& report, const Arguments& arguments) {
-  const auto& weights = report.weights;
+  const auto& weights = report.opened.weights;
   ordered_json files = ordered_json::array();
   for (const auto& file : weights.files) files.push_back(file.string());
-  ordered_json result = {{"path", report.path.string()},
+  ordered_json result = {{"path", report.opened.path.string()},
                          {"files", files},
                          {"kind", weights.kind},
-                         {"layout", convert::layout_name(report.identity.layout)},
-                         {"summary", report.identity.summary},
-                         {"assumed", report.identity.assumed},
+                         {"layout", convert::layout_name(report.opened.identity.layout)},
+                         {"summary", report.opened.identity.summary},
+                         {"assumed", report.opened.identity.assumed},
                          {"tensors", weights.tensors.size()},
                          {"numbers", report.numbers},
                          {"bytes", weights.bytes()},
@@ -47,12 +47,12 @@ ordered_json json_of(const convert::WeightReport& report, const Arguments& argum
                          {"other_sets", weights.other_sets},
                          {"license", report.license},
                          {"metadata", weights.metadata}};
-  const std::string architecture = convert::architecture_text(report.identity.architecture);
+  const std::string architecture = convert::architecture_text(report.opened.identity.architecture);
   if (!architecture.empty()) result["architecture"] = ordered_json::parse(architecture);
   if (!arguments.tensors) return result;
   result["list"] = ordered_json::array();
   for (const auto& [name, info] : weights.tensors) {
-    ordered_json entry = {{"name", name}, {"dtype", convert::dtype_text(info.dtype)}, {"shape", info.shape}};
+    ordered_json entry = {{"name", name}, {"dtype", formats::dtype_text(info.dtype)}, {"shape", info.shape}};
     if (arguments.digests) {
       const at::Tensor tensor = weights.read(name);
       entry["sha256"] = formats::sha256({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
@@ -63,13 +63,14 @@ ordered_json json_of(const convert::WeightReport& report, const Arguments& argum
 }
 
 void print(const convert::WeightReport& report, bool with_tensors) {
-  const auto& weights = report.weights;
-  std::printf("%s: %s\n", report.path.string().c_str(), convert::layout_name(report.identity.layout).c_str());
+  const auto& weights = report.opened.weights;
+  std::printf("%s: %s\n", report.opened.path.string().c_str(),
+              convert::layout_name(report.opened.identity.layout).c_str());
   const auto line = [](const char* what, const std::string& text) {
     if (!text.empty()) std::printf("  %-12s %s\n", what, text.c_str());
   };
-  line("model", report.identity.summary);
-  for (const auto& assumption : report.identity.assumed) line("assumed", assumption);
+  line("model", report.opened.identity.summary);
+  for (const auto& assumption : report.opened.identity.assumed) line("assumed", assumption);
   line("file", fmt::format("{}, {} tensors, {} numbers, {}", weights.kind, weights.tensors.size(),
                            with_thousands(report.numbers), human_bytes(weights.bytes())));
   for (const auto& [dtype, count] : report.dtypes) line("dtype", dtype + "  " + with_thousands(count));
@@ -78,7 +79,7 @@ void print(const convert::WeightReport& report, bool with_tensors) {
   for (const auto& [key, value] : weights.metadata) line("metadata", key + ": " + value);
   if (!with_tensors) return;
   for (const auto& [name, info] : weights.tensors)
-    std::printf("  %-60s %-5s %s\n", name.c_str(), convert::dtype_text(info.dtype).c_str(),
+    std::printf("  %-60s %-5s %s\n", name.c_str(), formats::dtype_text(info.dtype).c_str(),
                 shape_text(info.shape).c_str());
 }
 
@@ -90,11 +91,11 @@ void verify(const fs::path& path, const std::vector<convert::WeightReport>& repo
     if (!problem.empty()) problems.add(problem);
   }
   for (const auto& report : reports) {
-    Progress progress("verify " + report.path.filename().string(), int64_t(report.weights.bytes() >> 20),
-                      "MiB");
+    Progress progress("verify " + report.opened.path.filename().string(),
+                      int64_t(report.opened.weights.bytes() >> 20), "MiB");
     for (const auto& line : convert::find_not_finite(
-             report.weights, [&](uint64_t bytes) { progress.update(int64_t(bytes >> 20)); }))
-      problems.add(report.path.filename().string() + ": " + line);
+             report.opened.weights, [&](uint64_t bytes) { progress.update(int64_t(bytes >> 20)); }))
+      problems.add(report.opened.path.filename().string() + ": " + line);
   }
   problems.throw_if_any(path.string());
   if (!quiet) std::printf("verified: checksums agree, all numbers are finite\n");

@@ -22,23 +22,34 @@ using formats::Weights;
 constexpr const char* kNullCaption = "y_embedder.y_embedding";
 constexpr const char* kPositions = "pos_embed";
 
-// Sizes that no model can be built from would fail an assertion of ours further on.
+// What a file may say of itself and no model can be built from, or none that these weights belong to.
 template <class Config>
-void check_sizes(const Config& c, const std::string& subject) {
+void check_sizes(const Config& c, const Weights& weights, const std::string& subject) {
+  constexpr int64_t kLargestSide = 4096, kLargestWidth = 65536, kMostTokens = 100'000;
+  constexpr double kLargestRatio = 64;
   Problems problems;
   if (c.num_heads < 1)
     problems.add("the number of heads cannot be told from the weights; give it (--num-heads)");
   else if (c.hidden_size % c.num_heads != 0)
     problems.add(fmt::format("{} heads do not divide a width of {}", c.num_heads, c.hidden_size));
-  if (c.hidden_size < 4 || c.hidden_size % 4 != 0)
-    problems.add(fmt::format("a width of {} is no multiple of 4", c.hidden_size));
-  if (c.depth < 1) problems.add("there are no blocks");
-  if (c.patch_size < 1 || c.input_size % c.patch_size != 0)
-    problems.add(
-        fmt::format("a patch of {} does not divide a latent side of {}", c.patch_size, c.input_size));
+  if (c.hidden_size < 4 || c.hidden_size > kLargestWidth || c.hidden_size % 4 != 0)
+    problems.add(fmt::format("a width of {} is no multiple of 4 up to {}", c.hidden_size, kLargestWidth));
+  if (c.depth < 1 || uint64_t(c.depth) > weights.tensors.size())
+    problems.add(fmt::format("{} blocks are not in {} tensors", c.depth, weights.tensors.size()));
+  if (c.patch_size < 1 || c.input_size > kLargestSide || c.input_size % c.patch_size != 0)
+    problems.add(fmt::format("a patch of {} does not divide a latent side of {} (at most {})", c.patch_size,
+                             c.input_size, kLargestSide));
+  if (c.in_channels < 1) problems.add("there are no input channels");
+  if (!(c.mlp_ratio > 0 && c.mlp_ratio <= kLargestRatio))
+    problems.add(fmt::format("the MLP is {} times as wide as the model", c.mlp_ratio));
   if constexpr (requires { c.multi_scale; }) {
     if (c.multi_scale && c.hidden_size % 3 != 0)
       problems.add(fmt::format("micro-conditions need a width that 3 divides, not {}", c.hidden_size));
+    if (c.max_tokens < 1 || c.max_tokens > kMostTokens)
+      problems.add(fmt::format("captions of {} tokens", c.max_tokens));
+    if (c.caption_channels < 1) problems.add("captions have no channels");
+  } else if (c.num_classes < 1) {
+    problems.add("there are no classes");
   }
   problems.throw_if_any(subject);
 }
@@ -71,9 +82,9 @@ at::Tensor encode_null_caption(const fs::path& text_encoder, const models::PixAr
   return t5.encoder->forward(ids, mask)[0].to(at::kFloat).contiguous();
 }
 
-void from_pixart(OfficialWeights& result, const std::string& subject, const OpenOptions& options) {
+void from_pixart(OfficialWeights& result, const std::string& subject, const fs::path& text_encoder) {
   const auto& config = std::get<models::PixArtConfig>(result.identity.architecture);
-  check_sizes(config, subject);
+  check_sizes(config, result.weights, subject);
   const bool is_diffusers = result.identity.layout == Layout::kPixArtDiffusers;
   if (is_diffusers) {
     result.weights = apply(pixart_from_diffusers(config), std::move(result.weights), subject);
@@ -82,8 +93,8 @@ void from_pixart(OfficialWeights& result, const std::string& subject, const Open
   // Official loaders compute it, too, whatever the file holds.
   if (result.weights.tensors.count(kPositions) == 0) add_positions(result.weights, config);
   if (result.weights.tensors.count(kNullCaption) == 0) {
-    if (!options.text_encoder.empty()) {
-      add_tensor(result.weights, kNullCaption, encode_null_caption(options.text_encoder, config));
+    if (!text_encoder.empty()) {
+      add_tensor(result.weights, kNullCaption, encode_null_caption(text_encoder, config));
       result.notes.push_back("y_embedder.y_embedding: T5 of the empty caption");
     } else {
       result.notes.push_back(
@@ -96,7 +107,7 @@ void from_pixart(OfficialWeights& result, const std::string& subject, const Open
 
 void from_dit(OfficialWeights& result, const std::string& subject) {
   const auto& config = std::get<models::DitConfig>(result.identity.architecture);
-  check_sizes(config, subject);
+  check_sizes(config, result.weights, subject);
   if (result.identity.layout == Layout::kDitDiffusers)
     result.weights = apply(dit_from_diffusers(config), std::move(result.weights), subject);
   if (result.weights.tensors.count(kPositions) == 0) {
@@ -145,10 +156,9 @@ std::string count_line(const Weights& weights, const fs::path& target) {
 
 }  // namespace
 
-OfficialWeights open_official(const fs::path& path, const OpenOptions& options) {
-  OfficialWeights result;
-  result.weights = formats::open_weights(path, options.which);
-  result.identity = identify(result.weights, path, options.hints);
+OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
+  const std::string subject = opened.path.string();
+  OfficialWeights result{.weights = std::move(opened.weights), .identity = std::move(opened.identity)};
   result.license = license_of(result.weights, result.identity.layout);
   for (const auto& assumption : result.identity.assumed) result.notes.push_back("assumed: " + assumption);
   if (!result.weights.other_sets.empty())
@@ -158,19 +168,18 @@ OfficialWeights open_official(const fs::path& path, const OpenOptions& options) 
     case Layout::kPixArtDiffusers:
     case Layout::kDitDiffusers:
       if (lacks_config)
-        throw UserError(
-            fmt::format("{}: diffusers' config.json must stand beside the weights.", path.string()));
+        throw UserError(fmt::format("{}: diffusers' config.json must stand beside the weights.", subject));
       [[fallthrough]];
     case Layout::kPixArt:
     case Layout::kDit:
       if (std::holds_alternative<models::PixArtConfig>(result.identity.architecture))
-        from_pixart(result, path.string(), options);
+        from_pixart(result, subject, text_encoder);
       else
-        from_dit(result, path.string());
+        from_dit(result, subject);
       return result;
     default:
       throw UserError(fmt::format("{} is no DiT or PixArt ({}). `pixart inspect` lists what it holds.",
-                                  path.string(), layout_name(result.identity.layout)));
+                                  subject, layout_name(result.identity.layout)));
   }
 }
 
@@ -180,9 +189,10 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   check_target(target, options.overwrite);
   const auto& architecture = source.identity.architecture;
   if (options.pipeline) check_pipeline_parts(architecture, options);
+  const std::string license = options.license.empty() ? source.license : options.license;
   const BackgroundProvenance provenance({.architecture = architecture,
                                          .conversion = conversion,
-                                         .license = source.license,
+                                         .license = license,
                                          .parents = source.weights.files});
   Weights weights = options.dtype ? cast(source.weights, *options.dtype) : source.weights;
   weights.metadata = provenance.metadata();
@@ -205,11 +215,11 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
       if (weights.tensors.count(name) > 0)
         report.lines.push_back(fmt::format("{} has no place in diffusers' layout and is left out", name));
   }
-  report.lines.push_back("licence: " + source.license);
+  report.lines.push_back("licence: " + license);
   return report;
 }
 
-ConvertReport convert_vae(const fs::path& source, const fs::path& target, const TargetOptions& options) {
+ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& options) {
   if (kind_of(target, options) != TargetKind::kFolder)
     throw UserError(fmt::format("an autoencoder is written to a folder; {} names a file.", target.string()));
   check_target(target, options.overwrite);

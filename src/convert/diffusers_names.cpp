@@ -1,5 +1,6 @@
-// The names of diffusers' transformers beside the official ones (../reference: converters of both
-// repositories). Nothing is transposed; joined projections are cut into their parts.
+// The names of diffusers' transformers beside the official ones, as in diffusers' scripts
+// convert_pixart_alpha_to_diffusers.py and convert_dit_to_diffusers.py. Nothing is transposed; joined
+// projections are cut into their parts.
 #include "pixart/base/error.h"
 #include "pixart/convert/tensor_map.h"
 

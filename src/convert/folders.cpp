@@ -7,6 +7,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/tensor_map.h"
+#include "pixart/nn/dtype.h"
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
@@ -81,6 +82,10 @@ void write_tokenizer(const fs::path& folder, const TargetOptions& options, int64
   if (fs::exists(spiece.parent_path() / added)) copy_bytes(spiece.parent_path() / added, folder / added);
 }
 
+std::string license_or(const TargetOptions& options, const std::string& own) {
+  return options.license.empty() ? own : options.license;
+}
+
 // Drops the decoder of a whole T5 and the tied copy of the embedding.
 std::string write_text_encoder(const fs::path& folder, const TargetOptions& options) {
   create_folders(folder);
@@ -102,11 +107,10 @@ std::string write_text_encoder(const fs::path& folder, const TargetOptions& opti
                                          .parents = weights.files});
   Weights mapped = apply(map, std::move(weights), options.text_encoder.string());
   models::T5Config config = models::read_t5_config(options.text_encoder / "config.json");
+  check_weights(mapped, config, options.text_encoder.string());
   if (options.dtype) {
     mapped = cast(std::move(mapped), *options.dtype);
-    config.dtype = *options.dtype == at::kFloat      ? "float32"
-                   : *options.dtype == at::kBFloat16 ? "bfloat16"
-                                                     : "float16";
+    config.dtype = nn::dtype_name(*options.dtype);
   }
   mapped.metadata = provenance.metadata();
   formats::write_safetensors_shards(folder, "model", mapped, options.shard_bytes, provenance.complete());
@@ -149,18 +153,17 @@ void check_pipeline_parts(const Architecture& architecture, const TargetOptions&
   problems.throw_if_any("a pipeline folder");
 }
 
-std::string write_vae_folder(const fs::path& folder, const fs::path& source, const TargetOptions& options) {
-  Weights weights = formats::open_weights(source);
-  const Identity identity = identify(weights, source);
+std::string write_vae_folder(const fs::path& folder, const Opened& source, const TargetOptions& options) {
+  const auto& [path, weights, identity] = source;
   const auto* config = std::get_if<models::VaeConfig>(&identity.architecture);
   if (config == nullptr)
-    throw UserError(fmt::format("{} is no autoencoder ({}).", source.string(), layout_name(identity.layout)));
+    throw UserError(fmt::format("{} is no autoencoder ({}).", path.string(), layout_name(identity.layout)));
   const BackgroundProvenance provenance({.architecture = {},
                                          .conversion = layout_name(identity.layout) + " to diffusers",
-                                         .license = license_of(weights, identity.layout),
+                                         .license = license_or(options, license_of(weights, identity.layout)),
                                          .parents = weights.files});
-  Weights mapped = apply(vae_to_diffusers(weights, *config), weights, source.string());
-  check_weights(mapped, *config, source.string());
+  Weights mapped = apply(vae_to_diffusers(weights, *config), weights, path.string());
+  check_weights(mapped, *config, path.string());
   if (options.dtype) mapped = cast(std::move(mapped), *options.dtype);
   mapped.metadata = provenance.metadata();
   formats::write_safetensors_shards(folder, "diffusion_pytorch_model", mapped, options.shard_bytes,
@@ -173,8 +176,10 @@ std::string write_vae_folder(const fs::path& folder, const fs::path& source, con
 
 void write_pipeline_parts(const fs::path& folder, const Architecture& architecture,
                           const TargetOptions& options, ConvertReport& report) {
+  TargetOptions parts = options;
+  parts.license.clear();  // it is said of the transformer
   create_folders(folder / "vae");
-  report.lines.push_back(write_vae_folder(folder / "vae", options.vae, options));
+  report.lines.push_back(write_vae_folder(folder / "vae", open_and_identify(options.vae), parts));
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
     report.lines.push_back(write_text_encoder(folder / "text_encoder", options));
     write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);

@@ -19,7 +19,7 @@ void write_pipeline_parts(const std::filesystem::path& folder, const Architectur
                           const TargetOptions& options, ConvertReport& report);
 
 // An autoencoder of any layout in diffusers' own; returns a line for people.
-std::string write_vae_folder(const std::filesystem::path& folder, const std::filesystem::path& source,
+std::string write_vae_folder(const std::filesystem::path& folder, const Opened& source,
                              const TargetOptions& options);
 
 }  // namespace pixart::convert

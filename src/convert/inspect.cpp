@@ -13,13 +13,12 @@ namespace fs = std::filesystem;
 namespace {
 
 WeightReport report_of(const fs::path& path, const std::string& which = "model") {
-  WeightReport report{.path = path, .weights = formats::open_weights(path, which)};
-  report.identity = identify(report.weights, path);
-  for (const auto& [name, info] : report.weights.tensors) {
+  WeightReport report{.opened = open_and_identify(path, which)};
+  for (const auto& [name, info] : report.opened.weights.tensors) {
     report.numbers += info.numel();
-    report.dtypes[dtype_text(info.dtype)] += info.numel();
+    report.dtypes[formats::dtype_text(info.dtype)] += info.numel();
   }
-  report.license = license_of(report.weights, report.identity.layout);
+  report.license = license_of(report.opened.weights, report.opened.identity.layout);
   return report;
 }
 
@@ -93,33 +92,6 @@ std::vector<std::string> find_not_finite(const formats::Weights& weights,
     if (done) done(bytes);
   }
   return lines;
-}
-
-std::string dtype_text(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return "F32";
-    case at::kDouble:
-      return "F64";
-    case at::kHalf:
-      return "F16";
-    case at::kBFloat16:
-      return "BF16";
-    case at::kLong:
-      return "I64";
-    case at::kInt:
-      return "I32";
-    case at::kShort:
-      return "I16";
-    case at::kChar:
-      return "I8";
-    case at::kByte:
-      return "U8";
-    case at::kBool:
-      return "BOOL";
-    default:
-      return c10::toString(dtype);
-  }
 }
 
 }  // namespace pixart::convert

@@ -25,9 +25,11 @@ const std::vector<int64_t>& shape_of(const Weights& weights, const std::string& 
   return found == weights.tensors.end() ? none : found->second.shape;
 }
 
+// 0 where there is no such side, or none that a model could have: products of three must not overflow.
 int64_t side(const Weights& weights, const std::string& name, size_t dimension) {
+  constexpr int64_t kLargest = int64_t{1} << 20;
   const auto& shape = shape_of(weights, name);
-  return dimension < shape.size() ? shape[dimension] : 0;
+  return dimension < shape.size() && shape[dimension] <= kLargest ? shape[dimension] : 0;
 }
 
 // Number of i = 0, 1, ... for which a name starts with "<prefix>i.".
@@ -99,7 +101,8 @@ void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& ide
 // From the table itself: token 1 lies one column to the right of token 0, at 1 / scale.
 std::optional<double> position_scale_of(const Weights& weights) {
   const int64_t width = side(weights, "pos_embed", 2), tokens = side(weights, "pos_embed", 1);
-  if (tokens < 4 || width < 16) return std::nullopt;
+  const bool is_table = shape_of(weights, "pos_embed").size() == 3 && side(weights, "pos_embed", 0) == 1;
+  if (!is_table || tokens < 4 || width < 16) return std::nullopt;
   // A frequency of about 0.1 keeps the sine's argument small whatever the scale.
   const int64_t count = width / 4, k = count / 4;
   const double omega = std::pow(10000.0, -double(k) / double(count));
@@ -248,20 +251,21 @@ std::string layout_name(Layout layout) {
   return "not recognised";
 }
 
-Identity identify(const Weights& weights, const fs::path& path, const LayoutHints& hints) {
-  Identity identity;
-  identity.layout = layout_of(weights);
+Opened open_and_identify(const fs::path& path, const std::string& which, const LayoutHints& hints) {
+  Opened opened{.path = path, .weights = formats::open_weights(path, which)};
+  Identity& identity = opened.identity;
+  identity.layout = layout_of(opened.weights);
   const fs::path config_json = (fs::is_directory(path) ? path : path.parent_path()) / "config.json";
-  const auto own = weights.metadata.find(kArchitectureKey);
-  if (own != weights.metadata.end() &&
-      (identity.layout == Layout::kDit || identity.layout == Layout::kPixArt))
+  const auto own = opened.weights.metadata.find(kArchitectureKey);
+  const bool has_official_names = identity.layout == Layout::kDit || identity.layout == Layout::kPixArt;
+  if (own != opened.weights.metadata.end() && has_official_names)
     identity.architecture = parse_architecture(own->second, path.string());
   else if (fs::exists(config_json))
     identity.architecture = from_config_json(identity.layout, config_json);
   if (std::holds_alternative<std::monostate>(identity.architecture))
-    identity.architecture = from_shapes(identity.layout, weights, hints, identity);
+    identity.architecture = from_shapes(identity.layout, opened.weights, hints, identity);
   identity.summary = described(identity.architecture);
-  return identity;
+  return opened;
 }
 
 }  // namespace pixart::convert

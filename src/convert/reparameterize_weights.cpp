@@ -35,13 +35,16 @@ formats::Weights weights_of(std::shared_ptr<Models> models) {
 Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeRequest& request) {
   const auto* from = std::get_if<models::DitConfig>(&dit.identity.architecture);
   if (from == nullptr) {
-    throw UserError(
-        fmt::format("only a DiT can be re-parameterised; this is: {}.", layout_name(dit.identity.layout)));
+    throw UserError(fmt::format("only a DiT can be re-parameterised; {} is: {}.",
+                                dit.weights.files.empty() ? "the source" : dit.weights.files[0].string(),
+                                layout_name(dit.identity.layout)));
   }
   models::PixArtConfig to = request.target;
   to.patch_size = from->patch_size, to.in_channels = from->in_channels, to.hidden_size = from->hidden_size,
   to.depth = from->depth, to.num_heads = from->num_heads, to.mlp_ratio = from->mlp_ratio,
   to.learn_sigma = from->learn_sigma;
+  if (to.input_size == 0) to.input_size = from->input_size;
+  if (to.position_scale == 0) to.position_scale = double(std::max<int64_t>(to.input_size / 64, 1));
   if (to.multi_scale && to.hidden_size % 3 != 0)
     throw UserError(
         fmt::format("micro-conditions need a width that 3 divides, the DiT's is {}.", to.hidden_size));

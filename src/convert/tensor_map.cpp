@@ -153,5 +153,8 @@ void check_weights(const Weights& weights, const models::DitConfig& config, cons
 void check_weights(const Weights& weights, const models::VaeConfig& config, const std::string& subject) {
   check_against<models::AutoencoderKl>(weights, config, subject, {});
 }
+void check_weights(const Weights& weights, const models::T5Config& config, const std::string& subject) {
+  check_against<models::T5Encoder>(weights, config, subject, {});
+}
 
 }  // namespace pixart::convert

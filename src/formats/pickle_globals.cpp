@@ -69,4 +69,10 @@ std::optional<size_t> find_global(const std::string& dotted_name) {
 
 const KnownGlobal& known_global(size_t number) { return kGlobals[number]; }
 
+const KnownGlobal* global_for(GlobalRole role, at::ScalarType dtype) {
+  for (const auto& global : kGlobals)
+    if (global.role == role && global.dtype == dtype) return &global;
+  return nullptr;
+}
+
 }  // namespace pixart::formats

@@ -32,4 +32,7 @@ struct KnownGlobal {
 std::optional<size_t> find_global(const std::string& dotted_name);
 const KnownGlobal& known_global(size_t number);
 
+// The global that stands for `dtype` in a role (kStorageType, kDtype), or nothing.
+const KnownGlobal* global_for(GlobalRole role, at::ScalarType dtype);
+
 }  // namespace pixart::formats

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "pickle_globals.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/weights.h"
@@ -98,8 +99,10 @@ class ZipWriter {
 };
 
 std::string text(const std::string& value) { return "X" + little_endian(value.size(), 4) + value; }
-std::string global(const std::string& module, const std::string& name) {
-  return "c" + module + "\n" + name + "\n";
+// "torch.FloatStorage": module and name.
+std::string global(const std::string& dotted) {
+  const size_t dot = dotted.rfind('.');
+  return "c" + dotted.substr(0, dot) + "\n" + dotted.substr(dot + 1) + "\n";
 }
 std::string integer(int64_t value) { return "\x8a\x08" + little_endian(uint64_t(value), 8); }
 std::string tuple(const std::vector<int64_t>& values) {
@@ -107,60 +110,26 @@ std::string tuple(const std::vector<int64_t>& values) {
   for (const int64_t value : values) out += integer(value);
   return out + "t";
 }
-std::string ordered_dict() { return global("collections", "OrderedDict") + ")R"; }
-
-// Name of the storage class; "" for types that only the newer, untyped form can hold.
-std::string storage_class(at::ScalarType type) {
-  switch (type) {
-    case at::kDouble:
-      return "DoubleStorage";
-    case at::kFloat:
-      return "FloatStorage";
-    case at::kHalf:
-      return "HalfStorage";
-    case at::kBFloat16:
-      return "BFloat16Storage";
-    case at::kLong:
-      return "LongStorage";
-    case at::kInt:
-      return "IntStorage";
-    case at::kShort:
-      return "ShortStorage";
-    case at::kChar:
-      return "CharStorage";
-    case at::kByte:
-      return "ByteStorage";
-    case at::kBool:
-      return "BoolStorage";
-    case at::kComplexFloat:
-      return "ComplexFloatStorage";
-    default:
-      return "";
-  }
-}
-
-// torch.float8_e4m3fn, ...: as Python calls it.
-std::string dtype_name(at::ScalarType type) {
-  std::string name = c10::toString(type);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return name;
-}
+std::string ordered_dict() { return global("collections.OrderedDict") + ")R"; }
 
 std::string tensor(const WeightInfo& info, const std::string& key) {
   std::vector<int64_t> strides(info.shape.size());
   int64_t stride = 1;
   for (size_t i = info.shape.size(); i-- > 0; stride *= std::max<int64_t>(info.shape[i], 1))
     strides[i] = stride;
-  const std::string typed = storage_class(info.dtype);
+  const KnownGlobal* typed = global_for(GlobalRole::kStorageType, info.dtype);
+  const KnownGlobal* dtype = global_for(GlobalRole::kDtype, info.dtype);
+  if (typed == nullptr && dtype == nullptr)
+    throw UserError(
+        fmt::format("tensors of type {} cannot be stored in a PyTorch file.", dtype_text(info.dtype)));
   const std::string storage =
-      "(" + text("storage") +
-      (typed.empty() ? global("torch.storage", "UntypedStorage") : global("torch", typed)) + text(key) +
-      text("cpu") + integer(typed.empty() ? int64_t(info.bytes()) : info.numel()) + "tQ";
+      "(" + text("storage") + global(typed != nullptr ? typed->name : "torch.storage.UntypedStorage") +
+      text(key) + text("cpu") + integer(typed != nullptr ? info.numel() : int64_t(info.bytes())) + "tQ";
   const std::string view =
       storage + integer(0) + tuple(info.shape) + tuple(strides) + "\x89" + ordered_dict();
-  if (!typed.empty()) return global("torch._utils", "_rebuild_tensor_v2") + "(" + view + "tR";
-  return global("torch._utils", "_rebuild_tensor_v3") + "(" + view + global("torch", dtype_name(info.dtype)) +
-         "tR";
+  if (typed != nullptr) return global("torch._utils._rebuild_tensor_v2") + "(" + view + "tR";
+  // Newer types have no storage class of their own.
+  return global("torch._utils._rebuild_tensor_v3") + "(" + view + global(dtype->name) + "tR";
 }
 
 std::string pickle_of(const Weights& weights, const Metadata& metadata) {

@@ -104,6 +104,12 @@ std::string header_of(const std::vector<Entry>& entries, const Metadata& metadat
 
 }  // namespace
 
+std::string dtype_text(at::ScalarType dtype) {
+  for (const auto& [name, type] : kScalarTypes)
+    if (type == dtype) return std::string(name);
+  return c10::toString(dtype);
+}
+
 Weights open_safetensors(const fs::path& path) {
   auto header = std::make_shared<SafetensorsHeader>(read_safetensors_header(path));
   Weights weights{.metadata = header->metadata, .files = {path}, .kind = "safetensors"};

@@ -37,9 +37,8 @@ fs::path initial_path(const RunContext& run, const StageConfig& stage) {
 }
 
 convert::OfficialWeights open_initial(const RunContext& run, const StageConfig& stage, int64_t num_heads) {
-  auto official = convert::open_official(
-      initial_path(run, stage),
-      {.which = stage.init.set, .hints = {.num_heads = num_heads}, .text_encoder = {}});
+  auto official = convert::to_official(
+      convert::open_and_identify(initial_path(run, stage), stage.init.set, {.num_heads = num_heads}));
   for (const auto& note : official.notes) log::info("stage {}: {}: {}", stage.name, stage.init.from, note);
   return official;
 }

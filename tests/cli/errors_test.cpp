@@ -99,6 +99,9 @@ TEST_F(Errors, ConversionsThatCannotBe) {
   EXPECT_THAT(convert({golden("pixart_diffusers/fixed/transformer"), "x.pth", "--reparameterize"}),
               HasSubstr("only a DiT"));
   EXPECT_THAT(convert({golden("dit/tiny/weights.safetensors"), "x.pth"}), HasSubstr("--num-heads"));
+  EXPECT_THAT(convert({dit, "x.pth", "--reparameterize", "--image-size", "300"}), HasSubstr("multiple of 8"));
+  EXPECT_THAT(convert({dit, "x.pth", "--image-size", "256"}), HasSubstr("--reparameterize"));
+  EXPECT_THAT(convert({golden("vae/odd_latent/vae"), "x", "--reparameterize"}), HasSubstr("an autoencoder"));
   EXPECT_EQ(files_below(folder_.path()), std::vector<std::string>{"output.txt"});
 }
 

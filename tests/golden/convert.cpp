@@ -111,12 +111,12 @@ class GoldenLayouts : public ::testing::Test {
     expect_same_weights(apply(from, diffusers, c.name), official, dropped);
 
     const LayoutHints hints{.num_heads = config.num_heads, .max_tokens = {}, .position_scale = {}};
-    const auto source = open_official(c.folder / "official.safetensors", {.hints = hints});
+    const auto source = to_official(open_and_identify(c.folder / "official.safetensors", "model", hints));
     EXPECT_EQ(architecture_text(source.identity.architecture), architecture_text(config));
     const fs::path written = folder_ / (c.kind + "_" + c.name);
     write_transformer(source, written, "test", {});
     expect_same_weights(formats::open_weights(written), diffusers);
-    const auto back = open_official(written);
+    const auto back = to_official(open_and_identify(written));
     write_transformer(back, folder_ / "back.pth", "test", {.overwrite = true});
     expect_same_weights(apply(to, formats::open_weights(folder_ / "back.pth"), c.name), diffusers);
     write_transformer(source, folder_ / "whole.pth", "test", {.overwrite = true});

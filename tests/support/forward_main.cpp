@@ -38,8 +38,8 @@ at::Tensor forward(const convert::OfficialWeights& official,
 int main(int argc, char** argv) {
   if (argc != 4) return std::fprintf(stderr, "usage: pixart_forward WEIGHTS INPUTS OUT\n"), 78;
   try {
-    const at::Tensor output =
-        forward(convert::open_official(argv[1]), formats::load_safetensors(argv[2]).tensors);
+    const at::Tensor output = forward(convert::to_official(convert::open_and_identify(argv[1])),
+                                      formats::load_safetensors(argv[2]).tensors);
     formats::save_safetensors(argv[3], {{"out.output", output}});
     return 0;
   } catch (const UserError& error) {

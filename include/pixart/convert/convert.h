@@ -15,23 +15,19 @@ namespace pixart::convert {
 struct OfficialWeights {
   formats::Weights weights;
   Identity identity;
-  std::string license;
-  std::vector<std::string> notes;  // for people: assumptions, what could not be had
+  std::string license = {};
+  std::vector<std::string> notes = {};  // for people: assumptions, what could not be had
 };
 
-// Opens and maps; every tensor is accounted for (UserError). `which`: see formats::open_weights().
-// From diffusers' layout, pos_embed is computed; y_embedder.y_embedding is absent there: with `text_encoder`
-// (a T5 folder with its tokenizer) it is T5 of the empty caption, without it is missing.
-struct OpenOptions {
-  std::string which = "model";
-  LayoutHints hints = {};
-  std::filesystem::path text_encoder = {};
-};
-OfficialWeights open_official(const std::filesystem::path& path, const OpenOptions& options = {});
+// Maps what was opened; every tensor is accounted for (UserError). From diffusers' layout, pos_embed is
+// computed; y_embedder.y_embedding is absent there: with `text_encoder` (a T5 folder) it is T5 of the empty
+// caption, without it is missing.
+OfficialWeights to_official(Opened opened, const std::filesystem::path& text_encoder = {});
 
 struct TargetOptions {
   std::optional<at::ScalarType> dtype = {};  // of floating-point tensors; unset: as in the source
   uint64_t shard_bytes = uint64_t{5} << 30;
+  std::string license = {};  // instead of what the source says
   bool overwrite = false;
   // A whole pipeline folder: T5 folder (with spiece.model, or `tokenizer` beside), autoencoder folder.
   bool pipeline = false;
@@ -50,12 +46,14 @@ ConvertReport write_transformer(const OfficialWeights& source, const std::filesy
                                 const std::string& conversion, const TargetOptions& options);
 
 // An autoencoder in any layout to a diffusers folder.
-ConvertReport convert_vae(const std::filesystem::path& source, const std::filesystem::path& target,
+ConvertReport convert_vae(const Opened& source, const std::filesystem::path& target,
                           const TargetOptions& options);
 
 // The class-to-text re-parameterisation of a DiT file.
 struct ReparameterizeRequest {
-  models::PixArtConfig target;  // grid, captions, conditions; the rest is the DiT's
+  // Grid, captions, conditions; the rest is the DiT's. input_size 0: the DiT's; position_scale 0: as
+  // published for that size (1 up to a side of 127, then side / 64).
+  models::PixArtConfig target;
   ReparameterizeOptions options = {};
 };
 struct Reparameterized {

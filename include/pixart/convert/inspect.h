@@ -1,6 +1,7 @@
 // What weight files and folders hold, for people and programs.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -10,24 +11,19 @@
 namespace pixart::convert {
 
 struct WeightReport {
-  std::filesystem::path path;
-  formats::Weights weights = {};
-  Identity identity = {};
+  Opened opened;
   int64_t numbers = 0;                         // elements of all tensors
   std::map<std::string, int64_t> dtypes = {};  // "F32" -> elements
   std::string license = {};
 };
 
 // A weight file or index; a folder of one model; a checkpoint of ours (model, ema, optimizer); a pipeline
-// folder (each part that holds weights). Reads no numbers. Throws UserError.
+// folder (each part that holds weights). Reads no numbers but a position table. Throws UserError.
 std::vector<WeightReport> inspect(const std::filesystem::path& path);
 
 // Reads everything (checksums of a PyTorch file included) and lists floating-point tensors with NaN or
 // infinity, one line each. `done` is called with the bytes read so far.
 std::vector<std::string> find_not_finite(const formats::Weights& weights,
                                          const std::function<void(uint64_t)>& done = {});
-
-// "float32" ... as safetensors spells it: "F32".
-std::string dtype_text(at::ScalarType dtype);
 
 }  // namespace pixart::convert

@@ -43,10 +43,16 @@ struct Identity {
   std::string summary = {};  // "PixArt-MS, depth 28, width 1152, 16 heads, patch 2, latent side 128"
 };
 
-// Opened weights and the path that they were opened with (config.json is looked for beside it). Throws
-// UserError if config.json contradicts the tensors or is wrong itself.
-Identity identify(const formats::Weights& weights, const std::filesystem::path& path,
-                  const LayoutHints& hints = {});
+// Weights and what they are. config.json is looked for beside them. Of the numbers only a position table is
+// read. Throws UserError if the file or its config.json is wrong, or holds no such set (see
+// formats::open_weights).
+struct Opened {
+  std::filesystem::path path;
+  formats::Weights weights = {};
+  Identity identity = {};
+};
+Opened open_and_identify(const std::filesystem::path& path, const std::string& which = "model",
+                         const LayoutHints& hints = {});
 
 // The architecture in one line of JSON, as files of ours carry it in their metadata, and back (UserError).
 std::string architecture_text(const Architecture& architecture);

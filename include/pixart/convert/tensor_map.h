@@ -6,6 +6,7 @@
 #include "pixart/formats/weights.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
+#include "pixart/models/t5.h"
 #include "pixart/models/vae.h"
 
 namespace pixart::convert {
@@ -55,6 +56,8 @@ void check_weights(const formats::Weights& weights, const models::PixArtConfig& 
 void check_weights(const formats::Weights& weights, const models::DitConfig& config,
                    const std::string& subject, const std::vector<std::string>& may_be_missing = {});
 void check_weights(const formats::Weights& weights, const models::VaeConfig& config,
+                   const std::string& subject);
+void check_weights(const formats::Weights& weights, const models::T5Config& config,
                    const std::string& subject);
 
 }  // namespace pixart::convert

@@ -14,6 +14,9 @@ namespace pixart::formats {
 
 using Metadata = std::map<std::string, std::string>;
 
+// As safetensors spells it ("F32"); PyTorch's word for a type that safetensors does not have.
+std::string dtype_text(at::ScalarType dtype);
+
 struct WeightInfo {
   at::ScalarType dtype;
   std::vector<int64_t> shape;
@@ -27,7 +30,7 @@ struct Weights {
   // One of `tensors`, on the CPU, contiguous. Throws UserError. Any thread may call it, one at a time.
   std::function<at::Tensor(const std::string&)> read = {};
   std::vector<std::filesystem::path> files = {};  // they come from
-  std::string kind = {};                          // "safetensors", "PyTorch", "2 shards of ..."
+  std::string kind = {};                          // "safetensors", "PyTorch", "2 shards"
   std::vector<std::string> other_sets = {};       // of the file, which were not chosen ("ema")
   uint64_t bytes() const;
 };

@@ -7,6 +7,7 @@
 #include "pixart/base/words.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/models/t5.h"
+#include "pixart/nn/dtype.h"
 
 namespace pixart::models {
 namespace fs = std::filesystem;
@@ -15,30 +16,6 @@ namespace {
 
 constexpr const char* kEmbedding = "shared.weight";
 constexpr const char* kTiedEmbedding = "encoder.embed_tokens.weight";
-
-struct Dtype {
-  const char* name;
-  at::ScalarType type;
-};
-constexpr Dtype kDtypes[] = {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16}, {"float16", at::kHalf}};
-
-std::vector<std::string> dtype_names() {
-  std::vector<std::string> names;
-  for (const auto& dtype : kDtypes) names.emplace_back(dtype.name);
-  return names;
-}
-
-std::optional<at::ScalarType> dtype_called(const std::string& name) {
-  for (const auto& dtype : kDtypes)
-    if (name == dtype.name) return dtype.type;
-  return std::nullopt;
-}
-
-std::string dtype_name(at::ScalarType type) {
-  for (const auto& dtype : kDtypes)
-    if (type == dtype.type) return dtype.name;
-  PIXART_CHECK(false, "T5 weights of type {}", c10::toString(type));
-}
 
 // Models with the same tensors but other arithmetic (T5 1.0, mT5, UMT5, other activations) must not pass for
 // T5 v1.1.
@@ -95,8 +72,9 @@ T5Config read_t5_config(const fs::path& config_json) {
   c.layer_norm_epsilon = json.positive("layer_norm_epsilon", c.layer_norm_epsilon);
   const char* key = json.has("dtype") ? "dtype" : "torch_dtype";  // today's name and the older one
   c.dtype = json.text(key, c.dtype);
-  if (!dtype_called(c.dtype))
-    json.problems().add(fmt::format("{} is \"{}\"; supported: {}.", key, c.dtype, join(dtype_names(), ", ")));
+  if (!nn::dtype_called(c.dtype))
+    json.problems().add(
+        fmt::format("{} is \"{}\"; supported: {}.", key, c.dtype, join(nn::dtype_names(), ", ")));
   json.finish();
   return c;
 }
@@ -128,10 +106,10 @@ void write_t5_config(const fs::path& config_json, const T5Config& c) {
 LoadedT5 load_t5(const fs::path& folder, at::Device device, const std::string& dtype) {
   T5Config config = read_t5_config(folder / "config.json");
   if (dtype != "stored") config.dtype = dtype;
-  const auto type = dtype_called(config.dtype);
+  const auto type = nn::dtype_called(config.dtype);
   if (!type)
     throw UserError(fmt::format("T5 weights cannot be loaded as '{}'; possible: stored, {}.", dtype,
-                                join(dtype_names(), ", ")));
+                                join(nn::dtype_names(), ", ")));
   LoadedT5 loaded;
   loaded.state =
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = *type, .device = device, .zeros = false});
@@ -146,7 +124,7 @@ LoadedT5 load_t5(const fs::path& folder, at::Device device, const std::string& d
 
 void save_t5(const fs::path& folder, const T5Encoder& encoder, const nn::StateDict& state) {
   T5Config config = encoder.config();
-  config.dtype = dtype_name(state.options().dtype);
+  config.dtype = nn::dtype_name(state.options().dtype);
   std::vector<formats::NamedTensor> tensors;
   for (const auto& item : state.items()) tensors.push_back({item.name, item.tensor});
   create_folders(folder);

@@ -17,10 +17,12 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+OfficialWeights official(const fs::path& path) { return to_official(open_and_identify(path)); }
+
 TEST_F(ModelFiles, WrittenFilesSayWhereTheyComeFrom) {
   const auto source = save<models::Dit>("dit.safetensors", small_dit());
-  write_transformer(open_official(source), folder_ / "out.pth", "how it was done", {});
-  const auto again = open_official(folder_ / "out.pth");
+  write_transformer(official(source), folder_ / "out.pth", "how it was done", {});
+  const auto again = official(folder_ / "out.pth");
   const auto& metadata = again.weights.metadata;
   const auto parents = nlohmann::json::parse(metadata.at("pixart.parents"));
   EXPECT_EQ(parents.at(0).at("sha256"), formats::sha256_of_file(source));
@@ -35,10 +37,10 @@ TEST_F(ModelFiles, TheLicenceIsInherited) {
   const auto dit = save<models::Dit>("dit.safetensors", small_dit(), {{"pixart.license", "mine, all mine"}});
   auto target = small_pixart();
   target.input_size = 8, target.position_scale = 1;
-  const auto result = reparameterize(open_official(dit), {.target = target, .options = {}});
+  const auto result = reparameterize(official(dit), {.target = target, .options = {}});
   EXPECT_LT(result.difference, kLargestProofDifference);
   write_transformer(result.weights, folder_ / "init.safetensors", "re-parameterised", {});
-  EXPECT_EQ(open_official(folder_ / "init.safetensors").license, "mine, all mine");
+  EXPECT_EQ(official(folder_ / "init.safetensors").license, "mine, all mine");
 }
 
 TEST_F(ModelFiles, EveryTensorIsAccountedFor) {
@@ -52,7 +54,7 @@ TEST_F(ModelFiles, EveryTensorIsAccountedFor) {
   }
   tensors.push_back({"blocks.1.attn.projj.bias", at::zeros({2})});
   formats::save_safetensors(path, tensors);
-  const std::string message = refusal_of([&] { open_official(path); });
+  const std::string message = refusal([&] { official(path); });
   EXPECT_THAT(message, AllOf(HasSubstr("3 problems"), HasSubstr("missing: blocks.1.attn.proj.bias"),
                              HasSubstr("shape: t_block.1.bias"),
                              HasSubstr("unexpected: blocks.1.attn.projj.bias"), HasSubstr("Did you mean")));
@@ -60,19 +62,19 @@ TEST_F(ModelFiles, EveryTensorIsAccountedFor) {
 
 TEST_F(ModelFiles, CopiesThatDifferAreRefused) {
   const auto path = save<models::Dit>("dit.safetensors", small_dit());
-  write_transformer(open_official(path), folder_ / "d", "", {});
+  write_transformer(official(path), folder_ / "d", "", {});
   const fs::path weights = folder_ / "d/diffusion_pytorch_model.safetensors";
   auto file = formats::load_safetensors(weights);
   file.tensors.at("transformer_blocks.1.norm1.emb.timestep_embedder.linear_1.bias")[0] = 9;
   std::vector<formats::NamedTensor> tensors;
   for (auto& [name, tensor] : file.tensors) tensors.push_back({name, tensor});
   formats::save_safetensors(weights, tensors);
-  EXPECT_THAT(refusal_of([&] { read_all(open_official(folder_ / "d").weights); }), HasSubstr("same numbers"));
+  EXPECT_THAT(refusal([&] { read_all(official(folder_ / "d").weights); }), HasSubstr("same numbers"));
 }
 
 TEST_F(ModelFiles, DtypeChangesFloatsOnly) {
   const auto path = save<models::PixArt>("p.safetensors", small_pixart());
-  write_transformer(open_official(path), folder_ / "half.safetensors", "", {.dtype = at::kHalf});
+  write_transformer(official(path), folder_ / "half.safetensors", "", {.dtype = at::kHalf});
   const auto weights = formats::open_weights(folder_ / "half.safetensors");
   for (const auto& [name, info] : weights.tensors) EXPECT_EQ(info.dtype, at::kHalf) << name;
   EXPECT_TRUE(at::equal(weights.read("t_block.1.bias"),
@@ -81,18 +83,18 @@ TEST_F(ModelFiles, DtypeChangesFloatsOnly) {
 
 TEST_F(ModelFiles, FoldersOfSeveralShardsAreReadAgain) {
   const auto path = save<models::PixArt>("p.safetensors", small_pixart());
-  write_transformer(open_official(path), folder_ / "sharded", "", {.shard_bytes = 4 << 20});
+  write_transformer(official(path), folder_ / "sharded", "", {.shard_bytes = 4 << 20});
   EXPECT_TRUE(fs::exists(folder_ / "sharded/diffusion_pytorch_model.safetensors.index.json"));
-  const auto weights = open_official(folder_ / "sharded").weights;
+  const auto weights = official(folder_ / "sharded").weights;
   const auto original = formats::open_weights(path);
   EXPECT_TRUE(at::equal(weights.read("blocks.1.attn.qkv.weight"), original.read("blocks.1.attn.qkv.weight")));
 }
 
 TEST_F(ModelFiles, NothingIsOverwrittenUnasked) {
   const auto path = save<models::Dit>("dit.safetensors", small_dit());
-  const auto official = open_official(path);
+  const auto source = official(path);
   const auto write = [&](const fs::path& target, bool overwrite) {
-    return refusal_of([&] { write_transformer(official, target, "", {.overwrite = overwrite}); });
+    return refusal([&] { write_transformer(source, target, "", {.overwrite = overwrite}); });
   };
   EXPECT_THAT(write(path, false), HasSubstr("--overwrite"));
   fs::create_directories(folder_ / "letters");
@@ -100,21 +102,37 @@ TEST_F(ModelFiles, NothingIsOverwrittenUnasked) {
   EXPECT_THAT(write(folder_ / "letters", true), HasSubstr("not replaced"));
   EXPECT_TRUE(fs::exists(folder_ / "letters/dear.txt"));
   EXPECT_THAT(write(folder_ / "no/such/folder.safetensors", false), HasSubstr("does not exist"));
-  EXPECT_THAT(refusal_of([&] { write_transformer(official, folder_ / "p", "", {.pipeline = true}); }),
+  EXPECT_THAT(refusal([&] { write_transformer(source, folder_ / "p", "", {.pipeline = true}); }),
               HasSubstr("--vae"));
   EXPECT_FALSE(fs::exists(folder_ / "p"));
 }
 
 TEST_F(ModelFiles, OtherModelsAreNoTransformers) {
   formats::save_safetensors(folder_ / "x.safetensors", {{"a", at::zeros({2})}});
-  EXPECT_THAT(refusal_of([&] { open_official(folder_ / "x.safetensors"); }), HasSubstr("no DiT or PixArt"));
+  EXPECT_THAT(refusal([&] { official(folder_ / "x.safetensors"); }), HasSubstr("no DiT or PixArt"));
 }
 
 TEST_F(ModelFiles, UnusualWidthsNeedTheirHeads) {
   auto config = small_dit();
   config.hidden_size = 24, config.num_heads = 2;
   const auto path = save<models::Dit>("odd.safetensors", config);
-  EXPECT_THAT(refusal_of([&] { open_official(path); }), HasSubstr("--num-heads"));
+  EXPECT_THAT(refusal([&] { official(path); }), HasSubstr("--num-heads"));
+}
+
+// A file may claim what its tensors do not bear out; nothing of that size is made.
+TEST_F(ModelFiles, ClaimsAboutTheArchitectureAreChecked) {
+  const auto claim = [&](const std::string& from, const std::string& to) {
+    std::string text = architecture_text(small_pixart());
+    text.replace(text.find(from), from.size(), to);
+    const auto path = save<models::PixArt>("p.safetensors", small_pixart(), {{"pixart.architecture", text}});
+    return refusal([&] { official(path); });
+  };
+  EXPECT_THAT(claim("\"depth\":2", "\"depth\":9999999"), HasSubstr("9999999 blocks"));
+  EXPECT_THAT(claim("\"depth\":2", "\"depth\":3"), HasSubstr("missing: blocks.2."));
+  EXPECT_THAT(claim("\"input_size\":16", "\"input_size\":1000000"), HasSubstr("latent side"));
+  EXPECT_THAT(claim("\"hidden_size\":384", "\"hidden_size\":9000000"), HasSubstr("width of 9000000"));
+  EXPECT_THAT(claim("\"mlp_ratio\":4.0", "\"mlp_ratio\":1e300"), HasSubstr("MLP"));
+  EXPECT_THAT(claim("\"num_heads\":6", "\"num_heads\":7"), HasSubstr("7 heads"));
 }
 
 }  // namespace

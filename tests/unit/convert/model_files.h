@@ -1,27 +1,18 @@
 // Small transformers in files, for tests of conversions.
 #pragma once
 #include <ATen/ATen.h>
-#include <gmock/gmock.h>
 
 #include <filesystem>
 
-#include "pixart/base/env.h"
-#include "pixart/base/error.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
 #include "pixart/models/pixart.h"
+#include "scratch_folder.h"
 
 namespace pixart::convert {
 
-class ModelFiles : public ::testing::Test {
+class ModelFiles : public testing::ScratchFolder {
  protected:
-  ModelFiles()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                fmt::format("pixart_convert_{}", process_id())) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~ModelFiles() override { std::filesystem::remove_all(folder_); }
-
   template <class Model, class Config>
   std::filesystem::path save(const std::string& name, const Config& config,
                              formats::Metadata metadata = {}) const {
@@ -37,20 +28,9 @@ class ModelFiles : public ::testing::Test {
     formats::save_safetensors(folder_ / name, tensors, std::move(metadata));
     return folder_ / name;
   }
-
-  std::filesystem::path folder_;
 };
 
-template <class Work>
-std::string refusal_of(Work work) {
-  try {
-    work();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "not refused";
-  return "";
-}
+using testing::refusal;
 
 // Widths of published models, so that the heads are known.
 inline models::DitConfig small_dit() {

@@ -1,49 +1,13 @@
-// A scratch folder, and what a refusal says.
+// What the tests of file readers share.
 #pragma once
-#include <gmock/gmock.h>
-
-#include <filesystem>
-#include <fstream>
 #include <string>
 
-#include "pixart/base/env.h"
-#include "pixart/base/error.h"
+#include "scratch_folder.h"
 
 namespace pixart::formats {
 
-class Folder : public ::testing::Test {
- protected:
-  Folder()
-      : folder_(std::filesystem::path(::testing::TempDir()) /
-                fmt::format("pixart_formats_{}", process_id())) {
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
-  }
-  ~Folder() override { std::filesystem::remove_all(folder_); }
-
-  std::filesystem::path write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(folder_ / name, std::ios::binary) << bytes;
-    return folder_ / name;
-  }
-  static std::string read(const std::filesystem::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), {}};
-  }
-
-  std::filesystem::path folder_;
-};
-
-// The message of the UserError that `work` throws; a success is reported as a failed test.
-template <class Work>
-std::string refusal(Work work) {
-  try {
-    work();
-  } catch (const UserError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "not refused";
-  return "";
-}
+using Folder = testing::ScratchFolder;
+using testing::refusal;
 
 // `count` bytes of `value`, least significant first; zeros where it has no more.
 inline std::string little_endian(uint64_t value, int count) {
