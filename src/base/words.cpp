@@ -80,4 +80,11 @@ std::string with_thousands(int64_t number) {
   return digits;
 }
 
+std::string name_some(const std::vector<std::string>& names) {
+  constexpr size_t kMost = 20;
+  if (names.size() <= kMost) return join(names, ", ");
+  const std::vector<std::string> first(names.begin(), names.begin() + kMost);
+  return fmt::format("{} and {} more", join(first, ", "), names.size() - kMost);
+}
+
 }  // namespace pixart

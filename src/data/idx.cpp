@@ -94,28 +94,31 @@ class IdxDataset : public Dataset {
         fingerprint_(formats::sha256(fmt::format("idx 1 {} {} {}", count, formats::sha256(images_.values),
                                                  formats::sha256(labels_.values)))) {}
   int64_t size() const override { return count_; }
-  Sample get(int64_t index) const override {
-    Sample sample{.key = std::to_string(index),
-                  .image = Image(int(images_.sizes[1]), int(images_.sizes[2])),
-                  .caption = caption(index),
-                  .label = label(index)};
-    const size_t area = sample.image.rgb.size() / 3;
-    const char* gray = images_.values.data() + size_t(index) * area;
-    for (size_t i = 0; i < area; ++i) std::fill_n(sample.image.rgb.data() + 3 * i, 3, uint8_t(gray[i]));
-    return sample;
-  }
-  std::string caption(int64_t index) const override { return names_[size_t(label(index))]; }
-  int64_t label(int64_t index) const override {
+  Row row(int64_t index) const override {
     PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
-    return uint8_t(labels_.values[size_t(index)]);
+    const int64_t label = uint8_t(labels_.values[size_t(index)]);
+    return {.key = std::to_string(index),
+            .captions = {{.name = "caption", .text = names_[size_t(label)]}},
+            .label = label};
   }
-  std::vector<std::string> class_names() const override { return names_; }
+  std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
+  Image picture(int64_t index) const override {
+    PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
+    Image image(int(images_.sizes[1]), int(images_.sizes[2]));
+    const size_t area = image.rgb.size() / 3;
+    const char* gray = images_.values.data() + size_t(index) * area;
+    for (size_t i = 0; i < area; ++i) std::fill_n(image.rgb.data() + 3 * i, 3, uint8_t(gray[i]));
+    return image;
+  }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  const std::vector<Rejection>& rejected() const override { return rejected_; }
   std::string fingerprint() const override { return fingerprint_; }
 
  private:
   IdxFile images_, labels_;
   int64_t count_;
   std::vector<std::string> names_;
+  std::vector<Rejection> rejected_;  // none: the file is whole or refused
   std::string fingerprint_;
 };
 

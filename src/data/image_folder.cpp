@@ -3,9 +3,9 @@
 
 #include "listing.h"
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 #include "pixart/base/words.h"
-#include "pixart/formats/hash.h"
+#include "read_bytes.h"
+#include "records.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -13,79 +13,33 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr uint64_t kLargestCaption = uint64_t{1} << 20;
-
-struct Entry {
-  std::string key;
-  std::string caption;
-};
-
-class ImageFolder : public Dataset {
- public:
-  ImageFolder(fs::path root, std::vector<Entry> entries, std::string fingerprint)
-      : root_(std::move(root)), entries_(std::move(entries)), fingerprint_(std::move(fingerprint)) {}
-  int64_t size() const override { return int64_t(entries_.size()); }
-  Sample get(int64_t index) const override {
-    const Entry& entry = at(index);
-    return {.key = entry.key, .image = formats::load_image(root_ / entry.key), .caption = entry.caption};
-  }
-  std::string caption(int64_t index) const override { return at(index).caption; }
-  int64_t label(int64_t) const override { return -1; }
-  std::vector<std::string> class_names() const override { return {}; }
-  std::string fingerprint() const override { return fingerprint_; }
-
- private:
-  const Entry& at(int64_t index) const {
-    PIXART_CHECK(index >= 0 && index < size(), "sample {} of {}", index, size());
-    return entries_[size_t(index)];
-  }
-  fs::path root_;
-  std::vector<Entry> entries_;
-  std::string fingerprint_;
-};
-
-// The first line with text, without a byte-order mark and surrounding white space. Later lines may be
-// translations.
+// The first line with text; later ones may be translations. A file that begins with NUL bytes or a byte-order
+// mark of UTF-16 has no lines: it is returned whole, and refused as text.
 std::string first_line(const std::string& text) {
+  constexpr const char* kBlank = " \t\r";
   size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   while (begin < text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string line = text.substr(begin, end - begin);
-    const size_t first = line.find_first_not_of(" \t\r");
-    if (first != std::string::npos) return line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
+    const size_t first = line.find_first_not_of(kBlank);
+    if (first != std::string::npos) return line.substr(first, line.find_last_not_of(kBlank) + 1 - first);
     begin = end + 1;
   }
   return {};
 }
 
-struct Captions {
-  std::vector<Entry> entries;
-  std::vector<std::string> missing, unreadable;
-  std::string listing;  // what the fingerprint is made of
-};
-
-std::string caption_of(const fs::path& picture) {
+void add_caption(const fs::path& picture, Listing& listing) {
   const fs::path text = fs::path(picture).replace_extension(".txt");
-  return fs::exists(text) ? first_line(read_file(text, kLargestCaption)) : std::string();
-}
-
-Captions read_captions(const SourceConfig& config, const std::vector<ListedPicture>& pictures) {
-  Captions result;
-  for (const auto& picture : pictures) {
-    if (config.max_samples > 0 && int64_t(result.entries.size()) >= config.max_samples) break;
-    std::string caption;
-    try {
-      caption = caption_of(config.path / picture.key);
-    } catch (const std::exception& error) {  // reported with the others
-      result.unreadable.push_back(fmt::format("{} ({})", picture.key, error.what()));
-      continue;
-    }
-    if (caption.empty() && config.missing_caption == "error") result.missing.push_back(picture.key);
-    if (caption.empty() && config.missing_caption == "skip") continue;
-    result.listing += fmt::format("{}\n{}\n{}\n", picture.key, picture.bytes, caption);
-    result.entries.push_back({picture.key, std::move(caption)});
+  try {
+    std::string caption = first_line(read_bytes(text, 0, 0));
+    if (!caption.empty())
+      listing.records.back().row.captions.push_back({.name = "caption", .text = std::move(caption)});
+  } catch (const ReadFault& fault) {
+    if (fault.reason == Reason::kMissingFile || fault.reason == Reason::kEmptyFile) return;  // no caption
+    const bool large = fault.reason == Reason::kPictureTooLarge;
+    listing.reject(large ? Reason::kCaptionTooLong : fault.reason,
+                   text.filename().string() + ": " + fault.detail);
   }
-  return result;
 }
 
 // The pictures of all included sub-folders, or of the whole folder; each once, sorted.
@@ -114,22 +68,14 @@ std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
   require_folder(config);
   Problems problems;
   const auto pictures = list_included(config, problems);
-  Captions captions = read_captions(config, pictures);
-  if (!captions.unreadable.empty())
-    problems.add(fmt::format("{} caption file(s) cannot be read: {}", captions.unreadable.size(),
-                             name_some(captions.unreadable)));
-  if (!captions.missing.empty())
-    problems.add(
-        fmt::format("{} of {} pictures have no caption: {}. Put a .txt file of the same name with a line of "
-                    "text beside each, or set "
-                    "missing_caption to skip or empty",
-                    captions.missing.size(), pictures.size(), name_some(captions.missing)));
-  if (captions.entries.empty() && problems.empty())
-    problems.add(fmt::format("no picture{} (.png, .jpg, .jpeg, .webp) was found",
-                             pictures.empty() ? "" : " with a caption"));
+  if (pictures.empty() && problems.empty()) problems.add("no picture (.png, .jpg, .jpeg, .webp) was found");
   problems.throw_if_any(subject_of(config));
-  return std::make_unique<ImageFolder>(config.path, std::move(captions.entries),
-                                       formats::sha256("image_folder 1\n" + captions.listing));
+  Listing listing{.type = "image_folder"};
+  for (const auto& picture : pictures) {
+    add_picture(config.path, picture, listing);
+    add_caption(config.path / picture.key, listing);
+  }
+  return make_dataset(config, std::move(listing));
 }
 
 }  // namespace pixart::data

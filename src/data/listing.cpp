@@ -33,16 +33,21 @@ bool leads_back(const fs::path& path) {
 struct Walk {
   const fs::path& root;
   std::vector<ListedPicture> found = {};
-  std::vector<std::string> unlisted = {}, unusable = {};  // folders; pictures that are no files or empty
+  std::vector<std::string> unlisted = {};  // folders
 
   void take(const fs::directory_entry& entry) {
+    ListedPicture picture{.key = entry.path().lexically_relative(root).generic_string()};
     std::error_code error;
-    std::string key = entry.path().lexically_relative(root).generic_string();
-    const uint64_t bytes = entry.is_regular_file(error) && !error ? uint64_t(entry.file_size(error)) : 0;
-    if (error || bytes == 0)
-      unusable.push_back(std::move(key));
-    else
-      found.push_back({std::move(key), bytes});
+    if (!entry.exists(error)) {
+      picture.fault = {Reason::kMissingFile, "a link to nothing"};
+    } else if (!entry.is_regular_file(error)) {
+      picture.fault = {Reason::kUnreadableFile, "this is no file"};
+    } else {
+      picture.bytes = uint64_t(entry.file_size(error));
+      if (error) picture.fault = {Reason::kUnreadableFile, error.message()};
+      if (!error && picture.bytes == 0) picture.fault = {Reason::kEmptyFile, "the file is empty"};
+    }
+    found.push_back(std::move(picture));
   }
 
   void enter(const fs::path& folder) {
@@ -50,10 +55,11 @@ struct Walk {
     for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
       if (is_hidden(at->path())) continue;
       std::error_code no_status;
-      if (at->is_directory(no_status)) {
-        if (!leads_back(at->path())) enter(at->path());
-      } else if (is_picture_name(at->path())) {
+      const bool is_folder = at->is_directory(no_status);
+      if (is_picture_name(at->path())) {
         take(*at);
+      } else if (is_folder && !leads_back(at->path())) {
+        enter(at->path());
       }
     }
     if (error)
@@ -67,14 +73,16 @@ std::vector<ListedPicture> list_pictures(const fs::path& root, const std::string
   Walk walk{root};
   walk.enter(below.empty() ? root : root / fs::path(below).lexically_normal());
   std::sort(walk.found.begin(), walk.found.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
-  std::sort(walk.unusable.begin(), walk.unusable.end());
   if (!walk.unlisted.empty())
     problems.add(
         fmt::format("{} folder(s) cannot be listed: {}", walk.unlisted.size(), name_some(walk.unlisted)));
-  if (!walk.unusable.empty())
-    problems.add(fmt::format("{} picture(s) are empty, broken links or no files: {}. Remove or replace them",
-                             walk.unusable.size(), name_some(walk.unusable)));
   return std::move(walk.found);
+}
+
+void add_picture(const fs::path& root, const ListedPicture& picture, Listing& listing) {
+  listing.records.push_back(
+      {.row = {.key = picture.key}, .file = root / picture.key, .bytes = picture.bytes});
+  if (picture.fault) listing.reject(picture.fault->reason, picture.fault->detail);
 }
 
 std::vector<std::string> list_folders(const fs::path& folder) {
@@ -88,13 +96,6 @@ std::vector<std::string> list_folders(const fs::path& folder) {
   if (error) throw UserError(fmt::format("cannot list {}: {}.", folder.string(), error.message()));
   std::sort(names.begin(), names.end());
   return names;
-}
-
-std::string name_some(const std::vector<std::string>& paths) {
-  constexpr size_t kMost = 20;
-  if (paths.size() <= kMost) return join(paths, ", ");
-  const std::vector<std::string> first(paths.begin(), paths.begin() + kMost);
-  return fmt::format("{} and {} more", join(first, ", "), paths.size() - kMost);
 }
 
 }  // namespace pixart::data

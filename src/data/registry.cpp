@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
@@ -13,10 +14,8 @@ namespace {
 using Open = std::unique_ptr<Dataset> (*)(const SourceConfig&);
 
 const std::map<std::string, Open>& openers() {
-  static const std::map<std::string, Open> all = {{"class_folder", open_class_folder},
-                                                  {"idx", open_idx},
-                                                  {"image_folder", open_image_folder},
-                                                  {"scenes", open_scenes}};
+  static const std::map<std::string, Open> all = {
+      {"class_folder", open_class_folder}, {"idx", open_idx}, {"image_folder", open_image_folder}, {"scenes", open_scenes}};
   return all;
 }
 
@@ -44,11 +43,27 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
     if (changed && type != kind)
       problems.push_back(fmt::format("{} has an effect with type: {} only, here it is {}", key, kind, type));
   };
-  only("missing_caption", "image_folder", missing_caption != defaults.missing_caption);
   only("include", "image_folder", !include.empty());
+  only("images", "table", !images.empty());
+  only("image_column", "table", !image_column.empty());
+  only("label_column", "table", !label_column.empty());
   only("count", "scenes", count != defaults.count);
   only("style", "scenes", style != defaults.style);
   only("seed", "scenes", seed != defaults.seed);
+  const bool fixed = type == "idx" || type == "scenes";
+  if (fixed && !captions.empty())
+    problems.push_back(fmt::format("captions has no effect with type: {}, which makes its own", type));
+  if (missing_caption != defaults.missing_caption && (fixed || type == "class_folder"))
+    problems.push_back(
+        fmt::format("missing_caption has no effect with type: {}, where none is missing", type));
+  std::set<std::string> kinds;
+  for (const auto& caption : captions) {
+    if (!kinds.insert(caption.name).second)
+      problems.push_back(fmt::format("captions: the kind {} is named twice", caption.name));
+    if (!caption.from.empty() && !caption.column.empty())
+      problems.push_back(
+          fmt::format("captions: {} comes from a file or from a column, not from both", caption.name));
+  }
   if (type == "scenes" && !path.empty())
     problems.push_back("path has no effect with type: scenes, which draws its pictures");
   if (type != "scenes" && path.empty()) problems.push_back("path is missing: the folder of the source");

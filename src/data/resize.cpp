@@ -119,11 +119,16 @@ Image resize_short_side(const Image& image, int size, Filter filter) {
   return resize(image, in_proportion(image.height, size, image.width), size, filter);
 }
 
+std::pair<int, int> cover_size(int own_height, int own_width, int height, int width) {
+  PIXART_CHECK(own_height > 0 && own_width > 0);
+  const bool height_binds = int64_t(height) * own_width > int64_t(width) * own_height;
+  if (height_binds) return {height, in_proportion(own_width, height, own_height)};
+  return {in_proportion(own_height, width, own_width), width};
+}
+
 Image resize_to_cover(const Image& image, int height, int width, Filter filter) {
-  PIXART_CHECK(image.height > 0 && image.width > 0);
-  const bool height_binds = int64_t(height) * image.width > int64_t(width) * image.height;
-  if (height_binds) return resize(image, height, in_proportion(image.width, height, image.height), filter);
-  return resize(image, in_proportion(image.height, width, image.width), width, filter);
+  const auto [cover_height, cover_width] = cover_size(image.height, image.width, height, width);
+  return resize(image, cover_height, cover_width, filter);
 }
 
 Image resize_and_crop(const Image& image, int size, Filter filter) {

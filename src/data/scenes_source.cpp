@@ -17,19 +17,16 @@ class ScenesDataset : public Dataset {
         seed_(uint64_t(config.seed)),
         shaded_(config.style == "shaded") {}
   int64_t size() const override { return count_; }
-  Sample get(int64_t index) const override {
+  Row row(int64_t index) const override {
     const Scene scene = at(index);
     return {.key = std::to_string(index),
-            .image = draw_scene(scene),
-            .caption = scene_caption(scene),
+            .captions = {{.name = "caption", .text = scene_caption(scene)}},
             .label = scene_class(scene.shape, scene.color)};
   }
-  std::string caption(int64_t index) const override { return scene_caption(at(index)); }
-  int64_t label(int64_t index) const override {
-    const Scene scene = at(index);
-    return scene_class(scene.shape, scene.color);
-  }
-  std::vector<std::string> class_names() const override { return scene_class_names(); }
+  std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
+  Image picture(int64_t index) const override { return draw_scene(at(index)); }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  const std::vector<Rejection>& rejected() const override { return rejected_; }
   std::string fingerprint() const override {
     return formats::sha256(fmt::format("scenes 1 {} {} {}", count_, seed_, shaded_));
   }
@@ -42,6 +39,8 @@ class ScenesDataset : public Dataset {
   int64_t count_;
   uint64_t seed_;
   bool shaded_;
+  std::vector<std::string> names_ = scene_class_names();
+  std::vector<Rejection> rejected_;  // none
 };
 
 }  // namespace

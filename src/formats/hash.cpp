@@ -3,39 +3,33 @@
 #include <openssl/evp.h>
 
 #include <fstream>
-#include <memory>
 #include <vector>
 
 #include "pixart/base/error.h"
 
 namespace pixart::formats {
 
-namespace {
+Sha256::Sha256() : context_(EVP_MD_CTX_new()) {
+  PIXART_CHECK(EVP_DigestInit_ex(static_cast<EVP_MD_CTX*>(context_), EVP_sha256(), nullptr) == 1);
+}
+Sha256::~Sha256() { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context_)); }
 
-class Sha256 {
- public:
-  Sha256() { PIXART_CHECK(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1); }
-  void update(const char* bytes, size_t size) {
-    PIXART_CHECK(EVP_DigestUpdate(context_.get(), bytes, size) == 1);
-  }
-  std::string hex() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned size = 0;
-    PIXART_CHECK(EVP_DigestFinal_ex(context_.get(), digest, &size) == 1);
-    std::string text;
-    for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-    return text;
-  }
+void Sha256::add(std::string_view bytes) {
+  PIXART_CHECK(EVP_DigestUpdate(static_cast<EVP_MD_CTX*>(context_), bytes.data(), bytes.size()) == 1);
+}
 
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(), EVP_MD_CTX_free};
-};
-
-}  // namespace
+std::string Sha256::hex() {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  PIXART_CHECK(EVP_DigestFinal_ex(static_cast<EVP_MD_CTX*>(context_), digest, &size) == 1);
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
 
 std::string sha256(std::string_view bytes) {
   Sha256 hash;
-  hash.update(bytes.data(), bytes.size());
+  hash.add(bytes);
   return hash.hex();
 }
 
@@ -45,7 +39,7 @@ std::string sha256_of_file(const std::filesystem::path& path) {
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
   while (stream.read(buffer.data(), std::streamsize(buffer.size())) || stream.gcount() > 0)
-    hash.update(buffer.data(), size_t(stream.gcount()));
+    hash.add({buffer.data(), size_t(stream.gcount())});
   if (stream.bad()) throw UserError(fmt::format("cannot read {}: input error.", path.string()));
   return hash.hex();
 }

@@ -35,8 +35,9 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
   if (bytes.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, name, limits);
   if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP"))
     return decode_webp(bytes, name, limits);
-  throw UserError(fmt::format("{}: {}. Remove the file, or convert it.", name,
-                              bytes.empty() ? "the file is empty" : "this is no JPEG, PNG or WebP picture"));
+  throw ImageError(bytes.empty() ? ImageFault::kEmpty : ImageFault::kNotAPicture,
+                   fmt::format("{}: {}. Remove the file, or convert it.", name,
+                               bytes.empty() ? "the file is empty" : "this is no JPEG, PNG or WebP picture"));
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {

@@ -1,6 +1,6 @@
 #include "json_cursor.h"
 
-#include "utf8.h"
+#include "pixart/formats/utf8.h"
 
 namespace pixart::formats {
 

@@ -132,8 +132,7 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
                   orientation_of_png(reader.png, reader.info));
 }
 
-void save_png(const std::filesystem::path& path, const Image& image,
-              const std::map<std::string, std::string>& text) {
+std::string encode_png(const Image& image, const std::map<std::string, std::string>& text) {
   PIXART_CHECK(image.width > 0 && image.height > 0 &&
                image.rgb.size() == size_t(image.width) * size_t(image.height) * 3);
   auto chunks = text_chunks(text);
@@ -143,8 +142,13 @@ void save_png(const std::filesystem::path& path, const Image& image,
   std::string bytes;
   png_set_write_fn(writer.png, &bytes, append_bytes, nullptr);
   const bool is_written = write_picture(writer, image, chunks.data(), int(chunks.size()), rows.data());
-  PIXART_CHECK(is_written, "PNG {}: {}", path.string(), writer.state.message);
-  write_file_atomically(path, bytes);
+  PIXART_CHECK(is_written, "PNG: {}", writer.state.message);
+  return bytes;
+}
+
+void save_png(const std::filesystem::path& path, const Image& image,
+              const std::map<std::string, std::string>& text) {
+  write_file_atomically(path, encode_png(image, text));
 }
 
 }  // namespace pixart::formats

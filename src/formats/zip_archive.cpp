@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "pixart/base/error.h"
-#include "utf8.h"
+#include "pixart/formats/utf8.h"
 
 namespace pixart::formats {
 

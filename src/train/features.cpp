@@ -2,16 +2,13 @@
 
 #include <ATen/ATen.h>
 
-#include <atomic>
-#include <exception>
-#include <mutex>
-#include <thread>
 #include <unordered_map>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
 #include "pixart/data/transform.h"
 #include "pixart/formats/hash.h"
@@ -25,35 +22,11 @@ namespace {
 constexpr int64_t kPreloadLimit = int64_t{2} << 30;  // bytes of decoded pictures kept in memory
 constexpr int64_t kEncodeBatch = 64;
 
-// Calls work(i) for i in [0, n) on several threads. The first exception (by index) is rethrown.
-template <class Work>
-void for_each_in_parallel(int64_t n, const Work& work) {
-  std::atomic<int64_t> next{0};
-  std::mutex mutex;
-  int64_t failed_at = n;
-  std::exception_ptr failure;
-  auto loop = [&] {
-    for (int64_t i; (i = next.fetch_add(1)) < n;) {
-      try {
-        work(i);
-      } catch (...) {
-        const std::scoped_lock lock(mutex);
-        if (i < failed_at) failed_at = i, failure = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int t = 1; t < std::min<int64_t>(physical_cores(), n); ++t) threads.emplace_back(loop);
-  loop();
-  for (auto& thread : threads) thread.join();
-  if (failure) std::rethrow_exception(failure);
-}
-
 // One picture, resized and cropped, into `out` [3, R, R] uint8; its original size into `size` [2].
 void load_picture(const data::Dataset& dataset, int64_t row, int64_t resolution, uint8_t* out, float* size) {
-  const data::Sample sample = dataset.get(row);
-  if (size != nullptr) size[0] = float(sample.image.height), size[1] = float(sample.image.width);
-  const Image image = data::resize_and_crop(sample.image, int(resolution));
+  const Image picture = dataset.picture(row);
+  if (size != nullptr) size[0] = float(picture.height), size[1] = float(picture.width);
+  const Image image = data::resize_and_crop(picture, int(resolution));
   const int64_t area = resolution * resolution;
   for (int64_t i = 0; i < area; ++i)
     for (int64_t c = 0; c < 3; ++c) out[c * area + i] = image.rgb[size_t(i * 3 + c)];

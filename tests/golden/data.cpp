@@ -1,8 +1,13 @@
-// Golden kind image_transform: the `steps` (resizing). Its `files` (decoding) belong to module formats.
+// Golden kinds image_transform: the `steps` (resizing; its `files`, decoding, belong to module formats), and
+// aspect_bucket.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <nlohmann/json.hpp>
+
 #include "golden.h"
+#include "pixart/data/aspect_bucket.h"
 #include "pixart/data/transform.h"
 
 namespace pixart::data {
@@ -67,6 +72,42 @@ TEST(Golden, ImageTransformSteps) {
     }
   }
   EXPECT_GT(steps, 0) << "no case has steps";
+}
+
+std::vector<AspectBucket> table_named(const std::string& name) {
+  const std::string kPrefix = "ASPECT_RATIO_", kTest = "_TEST";
+  const bool inference = name.ends_with(kTest);
+  const int resolution = std::stoi(name.substr(kPrefix.size()));
+  return inference ? inference_aspect_buckets(resolution) : aspect_buckets(resolution);
+}
+
+TEST(Golden, AspectBucket) {
+  int lines = 0;
+  for (const auto& c : golden_cases("aspect_bucket")) {
+    SCOPED_TRACE(c.name);
+    const auto buckets = table_named(c.config().at("table"));
+    const auto& want = c.config().at("buckets");
+    ASSERT_EQ(buckets.size(), want.size());
+    for (size_t i = 0; i < buckets.size(); ++i) {
+      EXPECT_EQ(buckets[i].key, want[i][0].get<std::string>());
+      EXPECT_EQ(buckets[i].ratio, want[i][1].get<double>());
+      EXPECT_EQ(std::pair(buckets[i].height, buckets[i].width), size_of(want[i][2]));
+    }
+    std::ifstream file(c.folder / c.config().at("cases").get<std::string>());
+    int64_t in_case = 0;
+    for (std::string line; std::getline(file, line); ++in_case) {
+      SCOPED_TRACE(line);
+      const auto j = nlohmann::json::parse(line);
+      const int height = j.at("height"), width = j.at("width");
+      const auto& bucket = buckets[nearest_bucket(buckets, height, width)];
+      EXPECT_EQ(bucket.key, j.at("key").get<std::string>());
+      EXPECT_EQ(std::pair(bucket.height, bucket.width), size_of(j.at("bucket")));
+      EXPECT_EQ(cover_size(height, width, bucket.height, bucket.width), size_of(j.at("resize")));
+    }
+    EXPECT_EQ(in_case, c.config().at("count").get<int64_t>());
+    lines += int(in_case);
+  }
+  EXPECT_GT(lines, 0);
 }
 
 }  // namespace

@@ -23,6 +23,8 @@ enum class Purpose : uint32_t {
   kSampling = 10,      // start noise of image generation
   kSamplerNoise = 11,  // noise drawn during ancestral sampling
   kScene = 12,         // the demo's generator
+  kStandIn = 13,       // which sample stands in for a rejected one
+  kMixture = 14,       // how the sources of an epoch are mixed
   kTest = 99,
 };
 

@@ -14,6 +14,9 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
+// "a, b, c and 17 more": at most twenty by name.
+std::string name_some(const std::vector<std::string>& names);
+
 std::string human_bytes(uint64_t bytes);     // "1.4 GiB"
 std::string human_seconds(double seconds);   // "1 h 02 min", "3 min 12 s", "4.2 s"
 std::string with_thousands(int64_t number);  // "610,856,096"

@@ -7,67 +7,119 @@
 #include <vector>
 
 #include "pixart/base/rule.h"
+#include "pixart/data/rejection.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::data {
 
-struct Sample {
-  std::string key;      // stable name, e.g. the path below the source's folder
-  Image image;          // as stored; not resized
-  std::string caption;  // "" where the source has none
-  int64_t label = -1;   // class, -1 where the source has none
+struct Caption {
+  std::string name = {};  // the kind: "caption" where the source has one kind only
+  std::string text = {};  // UTF-8, trimmed, never empty
+  double weight = 1;      // of the kind, when one of several is drawn
+};
+
+// What a source knows of a sample without opening its picture.
+struct Row {
+  std::string key = {};                // unique and stable, e.g. the path below the source's folder
+  std::vector<Caption> captions = {};  // in the order of the kinds; empty where there are none
+  int64_t label = -1;                  // class, -1 where the source has none
+  std::filesystem::path latent_file = {},
+                        caption_file = {};  // features that the source holds itself; mostly empty
 };
 
 // A finite, indexable source. All functions may be called from several threads; 0 <= index < size().
 class Dataset {
  public:
   virtual ~Dataset() = default;
-  virtual int64_t size() const = 0;
-  virtual Sample get(int64_t index) const = 0;           // throws UserError naming the file
-  virtual std::string caption(int64_t index) const = 0;  // without decoding the image
-  virtual int64_t label(int64_t index) const = 0;
-  virtual std::vector<std::string> class_names() const = 0;  // empty where there are no classes
+  virtual int64_t size() const = 0;  // listed rows, those that are rejected included
+  virtual Row row(int64_t index) const = 0;
+  virtual std::string bytes(int64_t index) const = 0;               // the encoded picture; throws BadSample
+  virtual Image picture(int64_t index) const;                       // decoded, not resized; throws BadSample
+  virtual const std::vector<std::string>& class_names() const = 0;  // empty where there are no classes
+  virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; by rising row
   virtual std::string fingerprint() const = 0;  // changes when the content listed changes (names, sizes,
                                                 // captions; no times of change, no pixels of files)
+
+  std::string caption(int64_t index) const;  // the first, "" where there is none
+  int64_t label(int64_t index) const { return row(index).label; }
 };
 
-// What the kinds of sources take from their folder. Names that start with a dot are passed over, and links to
+// A kind of caption, and how often it is drawn.
+struct CaptionConfig {
+  std::string name;
+  double weight = 1;
+  std::string column;
+  std::filesystem::path from;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("name", s.name, "Name of the kind, e.g. long.", required());
+    v("weight", s.weight, "How often it is drawn, relative to the other kinds that a sample has.",
+      positive());
+    v("column", s.column,
+      "Where it stands: column of a table, field of a shard's .json, or txt. Empty: the name itself.", any());
+    v("from", s.from,
+      "JSONL file that pixart caption wrote ({key, caption} a line); joined with the samples by key.", any());
+  }
+};
+
+// What the kinds of sources take from their path. Names that start with a dot are passed over, and links to
 // folders are followed.
 //   image_folder  every .png .jpg .jpeg .webp, sorted by path; the caption is the first line with text of the
-//   .txt
-//                 file of the same name (further lines may hold translations)
+//                 .txt file of the same name (further lines may hold translations)
 //   class_folder  the same pictures; the label is the index of the first sub-folder among the sorted ones,
 //   the
 //                 caption its name with _ as blanks
 //   idx           the pair train-images-idx3-ubyte, train-labels-idx1-ubyte, or the first pair of another
-//   name, plain
-//                 or .gz; captions are numbers, or Fashion-MNIST's names for a folder with "fashion" in its
-//                 name
+//                 name, plain or .gz; captions are numbers, or Fashion-MNIST's names for a folder with
+//                 "fashion" in its name
+//   table         .jsonl, .csv or .tsv files (path: a file, a folder or a glob); a row names its picture
+//   pixart        the official layouts: InternData JSON lists, SAM part files, with features where there are
+//   webdataset    tar shards (path: a file, a folder or a glob)
 //   scenes        see scenes.h
 struct SourceConfig {
   std::string name;
   std::string type = "image_folder";
   std::filesystem::path path;
+  std::vector<CaptionConfig> captions;
   std::string missing_caption = "error";  // error | skip | empty
-  int64_t max_samples = 0;                // 0: all
-  std::vector<std::string> include;       // image_folder: sub-folders to take; empty: all
-  int64_t count = 6000;                   // scenes: number of drawn scenes
-  std::string style = "plain";            // scenes: plain | shaded
-  int64_t seed = 0;                       // scenes
+  double missing_caption_share = 0.01;
+  double quarantine_budget = 0.001;
+  int64_t max_samples = 0;           // 0: all
+  std::vector<std::string> include;  // image_folder: sub-folders to take; empty: all
+  std::filesystem::path images;      // table: folder of the pictures
+  std::string image_column, label_column;
+  int64_t count = 6000;         // scenes: number of drawn scenes
+  std::string style = "plain";  // scenes: plain | shaded
+  int64_t seed = 0;             // scenes
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name that stages refer to.", required());
     v("type", s.type,
       "image_folder: images with .txt captions; class_folder: one sub-folder per class; idx: MNIST-style "
-      "files; "
-      "scenes: the built-in generator of captioned scenes.",
-      one_of({"image_folder", "class_folder", "idx", "scenes"}).required());
-    v("path", s.path, "Folder of the source (not for scenes).", any());
-    v("missing_caption", s.missing_caption, "image_folder: what to do with an image without .txt file.",
+      "files; table: JSONL or CSV; pixart: the official layouts; webdataset: tar shards; scenes: the "
+      "built-in "
+      "generator of captioned scenes.",
+      one_of({"image_folder", "class_folder", "idx", "table", "pixart", "webdataset", "scenes"}).required());
+    v("path", s.path, "Folder, file or glob of the source (not for scenes).", any());
+    v("captions", s.captions,
+      "Kinds of captions to draw from, by weight; empty: the source's own. Not for idx and scenes.", any());
+    v("missing_caption", s.missing_caption,
+      "What to do with a sample without caption: stop, leave it out, or take an empty one.",
       one_of({"error", "skip", "empty"}));
+    v("missing_caption_share", s.missing_caption_share,
+      "Largest share of samples that may lack a caption (with skip or empty).", in_range(0, 1));
+    v("quarantine_budget", s.quarantine_budget,
+      "Largest share of samples that may be unusable; more is an error. Missing captions have their own "
+      "limit.",
+      in_range(0, 1).free());
     v("max_samples", s.max_samples, "Use only the first samples; 0 uses all.", not_negative());
     v("include", s.include, "image_folder: sub-folders to take; empty takes all.", any());
+    v("images", s.images, "table: folder that picture paths are relative to; empty: the table's own.", any());
+    v("image_column", s.image_column, "table: column of the picture's path; empty: image, path or file_name.",
+      any());
+    v("label_column", s.label_column, "table: column of the class name or number; empty: none.", any());
     v("count", s.count, "scenes: number of drawn scenes.", positive());
     v("style", s.style, "scenes: plain pictures, or shaded objects on graded backgrounds.",
       one_of({"plain", "shaded"}));
@@ -77,7 +129,8 @@ struct SourceConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-// Opens the source; lists it fully and throws one UserError with every problem, each with up to twenty paths.
+// Opens the source and lists it fully. Throws one UserError with every problem that concerns the source as a
+// whole, each with up to twenty paths; what is wrong with single samples is in rejected().
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config);
 
 }  // namespace pixart::data

@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <utility>
+
 #include "pixart/formats/image_file.h"
 
 namespace pixart::data {
@@ -19,6 +21,7 @@ Image resize_short_side(const Image& image, int size, Filter filter = Filter::kB
 
 // The smallest picture of the same proportions that covers height x width: the binding side exact, the other
 // int(side * target / own), as the official multi-scale loader does before its centre crop.
+std::pair<int, int> cover_size(int own_height, int own_width, int height, int width);
 Image resize_to_cover(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
 // Shorter side to `size` (other side int(size * long / short)), then centre crop (torchvision rounding) to

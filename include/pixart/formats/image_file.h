@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/error.h"
+
 namespace pixart {
 
 // 8-bit RGB, row-major [height, width, 3].
@@ -23,6 +25,20 @@ namespace formats {
 // PNG, written atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...).
 void save_png(const std::filesystem::path& path, const Image& image,
               const std::map<std::string, std::string>& text = {});
+
+// The same in memory.
+std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
+
+enum class ImageFault { kEmpty, kNotAPicture, kUnsupported, kDamaged, kTooLarge, kUnreadable };
+
+class ImageError : public UserError {
+ public:
+  ImageError(ImageFault fault, const std::string& message) : UserError(message), fault_(fault) {}
+  ImageFault fault() const { return fault_; }
+
+ private:
+  ImageFault fault_;
+};
 
 // Limits before allocation.
 struct DecodeLimits {

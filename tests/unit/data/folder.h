@@ -52,8 +52,16 @@ inline std::string refusal(const SourceConfig& config) {
 
 inline std::vector<std::string> keys_of(const Dataset& dataset) {
   std::vector<std::string> keys;
-  for (int64_t i = 0; i < dataset.size(); ++i) keys.push_back(dataset.get(i).key);
+  for (int64_t i = 0; i < dataset.size(); ++i) keys.push_back(dataset.row(i).key);
   return keys;
+}
+
+// "key reason" of each sample that the listing rejects.
+inline std::vector<std::string> rejected_of(const Dataset& dataset) {
+  std::vector<std::string> lines;
+  for (const auto& rejection : dataset.rejected())
+    lines.push_back(rejection.key + " " + std::string(to_string(rejection.reason)));
+  return lines;
 }
 
 }  // namespace pixart::data

@@ -59,20 +59,21 @@ TEST_F(Idx, ReadsPlainFilesAndSpreadsGray) {
   pair("train", std::string("\3\0\11", 3));
   const auto dataset = open_dataset(config());
   ASSERT_EQ(dataset->size(), 3);
-  const Sample sample = dataset->get(2);
+  const Row sample = dataset->row(2);
+  const Image image = dataset->picture(2);
   EXPECT_EQ(sample.key, "2");
   EXPECT_EQ(sample.label, 9);
-  EXPECT_EQ(sample.caption, "9");
-  EXPECT_EQ(sample.image.height, 2);
-  EXPECT_EQ(sample.image.width, 3);
+  EXPECT_EQ(dataset->caption(2), "9");
+  EXPECT_EQ(image.height, 2);
+  EXPECT_EQ(image.width, 3);
   for (int c = 0; c < 3; ++c) {
-    EXPECT_EQ(sample.image.at(0, 0)[c], 20);
-    EXPECT_EQ(sample.image.at(1, 2)[c], 25);
+    EXPECT_EQ(image.at(0, 0)[c], 20);
+    EXPECT_EQ(image.at(1, 2)[c], 25);
   }
   EXPECT_EQ(dataset->label(0), 3);
   EXPECT_EQ(dataset->caption(1), "0");
   EXPECT_THAT(dataset->class_names(), ElementsAre("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"));
-  EXPECT_THROW(dataset->get(3), InternalError);
+  EXPECT_THROW(dataset->picture(3), InternalError);
 }
 
 TEST_F(Idx, PrefersTheTrainPairAndReadsGzip) {

@@ -9,6 +9,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 class ImageFolder : public Folder {
@@ -36,9 +37,9 @@ TEST_F(ImageFolder, ListsAllKindsRecursivelySortedByPath) {
   EXPECT_THAT(keys_of(*dataset),
               ElementsAre("a/c.JPG", "a/d.jpeg", "a/deep/one.png", "a/e.webp", "b/two.png", "top.png"));
   EXPECT_EQ(dataset->caption(2), "one");
-  EXPECT_EQ(dataset->get(4).caption, "two");
+  EXPECT_EQ(dataset->caption(4), "two");
   EXPECT_EQ(dataset->label(0), -1);
-  EXPECT_EQ(dataset->get(0).label, -1);
+  EXPECT_EQ(dataset->row(0).label, -1);
   EXPECT_TRUE(dataset->class_names().empty());
 }
 
@@ -57,33 +58,57 @@ TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
   picture("b.png");
   captioned("c", " \n\n");
   EXPECT_THAT(refusal(config()),
-              AllOf(HasSubstr("source stamps"), HasSubstr("2 of 3 pictures have no caption: b.png, c.png"),
+              AllOf(HasSubstr("source stamps"), HasSubstr("2 of 3 samples have no caption: b.png, c.png"),
                     HasSubstr("missing_caption")));
-  EXPECT_THAT(keys_of(*open_dataset(config("skip"))), ElementsAre("a.png"));
-  const auto with_empty = open_dataset(config("empty"));
+  EXPECT_THAT(refusal(config("skip")),
+              AllOf(HasSubstr("66.67 %"), HasSubstr("missing_caption_share = 0.01")));
+  auto allowed = config("skip");
+  allowed.missing_caption_share = 0.7;
+  const auto skipped = open_dataset(allowed);
+  EXPECT_EQ(skipped->size(), 3);  // listed all the same
+  EXPECT_THAT(rejected_of(*skipped), ElementsAre("b.png missing_caption", "c.png missing_caption"));
+  allowed.missing_caption = "empty";
+  const auto with_empty = open_dataset(allowed);
+  EXPECT_THAT(rejected_of(*with_empty), IsEmpty());
   EXPECT_THAT(keys_of(*with_empty), ElementsAre("a.png", "b.png", "c.png"));
   EXPECT_EQ(with_empty->caption(1), "");
 }
 
-TEST_F(ImageFolder, ReportsEveryProblemAtOnceWithAtMostTwentyPaths) {
+TEST_F(ImageFolder, MissingCaptionsAreNamedTwentyAtMost) {
   for (int i = 10; i < 40; ++i) picture(fmt::format("in/p{}.png", i));
-  write("in/empty.png", "");
-  fs::create_symlink("nowhere.png", folder_ / "in/broken.png");
-  captioned("in/q", std::string((1 << 20) + 1, 'x'));
-  auto all = config();
-  all.include = {"in", "im"};
-  EXPECT_THAT(
-      refusal(all),
-      AllOf(HasSubstr("4 problems"), HasSubstr("there is no folder im. Did you mean 'in'?"),
-            HasSubstr("2 picture(s) are empty, broken links or no files: in/broken.png, in/empty.png"),
-            HasSubstr("1 caption file(s) cannot be read: in/q.png"), HasSubstr("30 of 31 pictures"),
-            HasSubstr("in/p10.png"), HasSubstr("in/p29.png and 10 more"), Not(HasSubstr("in/p30.png"))));
+  captioned("in/q", "q");
+  EXPECT_THAT(refusal(config()), AllOf(HasSubstr("30 of 31 samples"), HasSubstr("in/p10.png"),
+                                       HasSubstr("in/p29.png and 10 more"), Not(HasSubstr("in/p30.png"))));
+  auto some = config();
+  some.include = {"in", "im"};
+  EXPECT_THAT(refusal(some), HasSubstr("there is no folder im. Did you mean 'in'?"));
+}
+
+TEST_F(ImageFolder, BadSamplesStayListedWithTheirReason) {
+  captioned("a", "a");
+  captioned("empty", "x");
+  write("empty.png", "");
+  write("gone.txt", "x");
+  fs::create_symlink("nowhere.png", folder_ / "gone.png");
+  fs::create_directory(folder_ / "folder.png");
+  captioned("long", std::string((1 << 20) + 1, 'x'));
+  captioned("latin", "caf\xE9");
+  captioned("nul", std::string("a\0b", 3));
+  captioned("z", "z");
+  const auto dataset = open_dataset(config());
+  EXPECT_EQ(dataset->size(), 8);
+  EXPECT_THAT(rejected_of(*dataset), ElementsAre("empty.png empty_file", "folder.png unreadable_file",
+                                                 "gone.png missing_file", "latin.png bad_caption_text",
+                                                 "long.png caption_too_long", "nul.png bad_caption_text"));
 }
 
 TEST_F(ImageFolder, NoFolderOrNoPictureIsRefused) {
   EXPECT_THAT(refusal(config()), HasSubstr("no picture (.png"));
   picture("a.png");
-  EXPECT_THAT(refusal(config("skip")), HasSubstr("no picture with a caption"));
+  auto uncaptioned = config("skip");
+  uncaptioned.missing_caption_share = 1;
+  EXPECT_THAT(refusal(uncaptioned),
+              AllOf(HasSubstr("none of 1 samples can be used"), HasSubstr("no caption")));
   auto elsewhere = config();
   elsewhere.path = folder_ / "gone";
   EXPECT_THAT(refusal(elsewhere), AllOf(HasSubstr("gone"), HasSubstr("does not exist")));
@@ -109,10 +134,9 @@ TEST_F(ImageFolder, FollowsLinksToFoldersButNotInCircles) {
   EXPECT_THAT(keys_of(*open_dataset(config())), ElementsAre("also/a.png", "real/a.png"));
 }
 
-TEST_F(ImageFolder, MaxSamplesCountsUsedPicturesOnly) {
-  picture("a.png");
+TEST_F(ImageFolder, MaxSamplesTakesTheFirst) {
   for (const char* name : {"b", "c", "d"}) captioned(name, name);
-  auto two = config("skip");
+  auto two = config();
   two.max_samples = 2;
   EXPECT_THAT(keys_of(*open_dataset(two)), ElementsAre("b.png", "c.png"));
   two.max_samples = 20;
@@ -143,13 +167,47 @@ TEST_F(ImageFolder, DamagedPictureIsNamedWhenRead) {
   write("a.png", "not a picture");
   const auto dataset = open_dataset(config());
   try {
-    dataset->get(0);
+    dataset->picture(0);
     ADD_FAILURE() << "not refused";
-  } catch (const UserError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("a.png"));
+  } catch (const BadSample& bad) {
+    EXPECT_THAT(bad.what(), HasSubstr("a.png"));
+    EXPECT_EQ(bad.rejection().reason, Reason::kNotAPicture);
+    EXPECT_EQ(bad.rejection().row, 0);
   }
-  EXPECT_THROW(dataset->get(1), InternalError);
+  fs::remove(folder_ / "a.png");
+  try {
+    dataset->bytes(0);
+    ADD_FAILURE() << "not refused";
+  } catch (const BadSample& bad) {
+    EXPECT_EQ(bad.rejection().reason, Reason::kMissingFile);
+  }
+  EXPECT_THROW(dataset->picture(1), InternalError);
   EXPECT_THROW(dataset->caption(-1), InternalError);
+}
+
+TEST_F(ImageFolder, CaptionsOfKindsAreJoinedByKey) {
+  captioned("a", "short a");
+  captioned("b", "short b");
+  picture("c.png");
+  write("long.jsonl",
+        "{\"key\": \"b.png\", \"caption\": \"long b\"}\n{\"key\": \"c.png\", \"caption\": \"long c\"}\n");
+  auto both = config();
+  both.captions = {{.name = "long", .weight = 3, .column = "", .from = folder_ / "long.jsonl"},
+                   {.name = "caption", .weight = 1, .column = "", .from = {}}};
+  const auto dataset = open_dataset(both);
+  const auto texts = [&](int64_t row) {
+    std::vector<std::string> lines;
+    for (const auto& caption : dataset->row(row).captions)
+      lines.push_back(fmt::format("{} {} {}", caption.name, caption.weight, caption.text));
+    return lines;
+  };
+  EXPECT_THAT(texts(0), ElementsAre("caption 1 short a"));
+  EXPECT_THAT(texts(1), ElementsAre("long 3 long b", "caption 1 short b"));
+  EXPECT_THAT(texts(2), ElementsAre("long 3 long c"));
+  both.captions[1].name = "shot";
+  EXPECT_THAT(refusal(both), HasSubstr("no sample has a caption of kind shot"));
+  write("long.jsonl", "{\"key\": \"b.png\"}\nrubbish\n");
+  EXPECT_THAT(refusal(both), AllOf(HasSubstr("line 1"), HasSubstr("line 2")));
 }
 
 TEST_F(ImageFolder, IsReadFromSeveralThreads) {
@@ -162,7 +220,7 @@ TEST_F(ImageFolder, IsReadFromSeveralThreads) {
   std::vector<std::thread> threads;
   for (size_t t = 0; t < wrong.size(); ++t)
     threads.emplace_back([&, t] {
-      for (int64_t i = 0; i < dataset->size(); ++i) wrong[t] += dataset->get(i).image.rgb[0] != uint8_t(i);
+      for (int64_t i = 0; i < dataset->size(); ++i) wrong[t] += dataset->picture(i).rgb[0] != uint8_t(i);
     });
   for (auto& thread : threads) thread.join();
   EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));

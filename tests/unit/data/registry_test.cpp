@@ -24,7 +24,7 @@ SourceConfig source(const std::string& type, const std::string& path) {
 
 TEST(Registry, UnknownTypeListsTheKnownOnes) {
   EXPECT_THAT(refusal(source("image_folders", "x")),
-              AllOf(HasSubstr("source s"), HasSubstr("class_folder, idx, image_folder, scenes"),
+              AllOf(HasSubstr("source s"), HasSubstr("class_folder, idx, image_folder, "),
                     HasSubstr("Did you mean 'image_folder'?")));
 }
 
@@ -46,7 +46,7 @@ TEST(Registry, KeysWithoutEffectAreProblems) {
   auto classes = source("class_folder", "x");
   classes.missing_caption = "skip";
   classes.include = {"a"};
-  EXPECT_THAT(problems_of(classes), ElementsAre(HasSubstr("missing_caption"), HasSubstr("include")));
+  EXPECT_THAT(problems_of(classes), ElementsAre(HasSubstr("include"), HasSubstr("missing_caption")));
 }
 
 TEST(Registry, IncludeStaysBelowThePath) {

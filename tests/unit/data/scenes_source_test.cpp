@@ -19,22 +19,22 @@ TEST(ScenesSource, SamplesAgreeWithTheirCaptionAndClass) {
   ASSERT_EQ(dataset->size(), 200);
   EXPECT_EQ(dataset->class_names(), scene_class_names());
   for (int64_t i = 0; i < dataset->size(); ++i) {
-    const Sample sample = dataset->get(i);
-    const Scene scene = parse_scene_caption(sample.caption);
+    const Row sample = dataset->row(i);
+    const Image image = dataset->picture(i);
+    const Scene scene = parse_scene_caption(dataset->caption(i));
     EXPECT_EQ(sample.label, scene_class(scene.shape, scene.color));
-    EXPECT_EQ(sample.caption, dataset->caption(i));
     EXPECT_EQ(sample.label, dataset->label(i));
-    EXPECT_EQ(sample.image.height, 32);
-    EXPECT_EQ(sample.image.width, 32);
+    EXPECT_EQ(image.height, 32);
+    EXPECT_EQ(image.width, 32);
   }
-  EXPECT_THROW(dataset->get(200), InternalError);
+  EXPECT_THROW(dataset->picture(200), InternalError);
 }
 
 TEST(ScenesSource, StylesShareCaptionsAndDifferInPixels) {
   const auto plain = open_dataset(config(20)), shaded = open_dataset(config(20, "shaded"));
   for (int64_t i = 0; i < plain->size(); ++i) {
     EXPECT_EQ(plain->caption(i), shaded->caption(i));
-    EXPECT_NE(plain->get(i).image.rgb, shaded->get(i).image.rgb);
+    EXPECT_NE(plain->picture(i).rgb, shaded->picture(i).rgb);
   }
 }
 

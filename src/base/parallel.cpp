@@ -1,0 +1,37 @@
+#include "pixart/base/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "pixart/base/env.h"
+
+namespace pixart {
+
+void for_each_in_parallel(int64_t n, const std::function<void(int64_t)>& work, int threads) {
+  std::atomic<int64_t> next{0};
+  std::mutex mutex;
+  std::atomic<int64_t> failed_at{n};
+  std::exception_ptr failure;
+  const auto loop = [&] {
+    for (int64_t i; (i = next.fetch_add(1)) < failed_at;) {
+      try {
+        work(i);
+      } catch (...) {
+        const std::scoped_lock lock(mutex);
+        if (i < failed_at) failed_at = i, failure = std::current_exception();
+      }
+    }
+  };
+  std::vector<std::thread> others;
+  for (int64_t t = 1; t < std::min<int64_t>(threads > 0 ? threads : physical_cores(), n); ++t)
+    others.emplace_back(loop);
+  loop();
+  for (auto& thread : others) thread.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace pixart

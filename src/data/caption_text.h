@@ -1,0 +1,21 @@
+// Captions as text: what is taken, and files of captions joined by key.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "read_bytes.h"
+
+namespace pixart::data {
+
+inline constexpr uint64_t kLargestCaption = uint64_t{1} << 20;
+
+// Trims `text` (white space, byte-order mark). Returns what is wrong with it, if anything: no UTF-8, control
+// characters other than white space, more than 1 MiB; `text` is empty then.
+std::optional<ReadFault> clean_caption_text(std::string& text);
+
+// {"key": ..., "caption": ...} a line. Throws UserError naming the lines that are not like that.
+std::unordered_map<std::string, std::string> read_caption_file(const std::filesystem::path& path);
+
+}  // namespace pixart::data

@@ -1,0 +1,143 @@
+#include "pixart/data/order.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+
+namespace pixart::data {
+
+namespace {
+
+int64_t samples_per_epoch(const OrderPart& part) {
+  return std::max<int64_t>(1, std::llround(part.passes * double(part.rows)));
+}
+
+// Lets runs of one bucket lie together: whoever's queue is full first goes first. The first run fills up the
+// batch in which the epoch before ended; what is left over stands at the end, bucket by bucket.
+std::vector<int64_t> gather_buckets(const std::vector<int64_t>& rows, const OrderBuckets& buckets,
+                                    int64_t first_run) {
+  std::vector<std::vector<int64_t>> queues(256);
+  std::vector<int64_t> result;
+  result.reserve(rows.size());
+  int64_t run = first_run;
+  for (const int64_t row : rows) {
+    auto& queue = queues[buckets.bucket_of[size_t(row)]];
+    queue.push_back(row);
+    if (int64_t(queue.size()) < run) continue;
+    // A queue may be longer than a shortened first run.
+    result.insert(result.end(), queue.begin(), queue.begin() + run);
+    queue.erase(queue.begin(), queue.begin() + run);
+    run = buckets.run;
+  }
+  for (const auto& queue : queues) result.insert(result.end(), queue.begin(), queue.end());
+  return result;
+}
+
+}  // namespace
+
+int64_t stand_in(uint64_t seed, int64_t position, int64_t rows, uint64_t attempt) {
+  return int64_t(uniform_below({seed, uint64_t(position), Purpose::kStandIn}, uint64_t(rows), attempt));
+}
+
+SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets)
+    : seed_(seed), parts_(std::move(parts)), buckets_(std::move(buckets)) {
+  for (const auto& part : parts_) {
+    PIXART_CHECK(part.rows > int64_t(part.rejected.size()) && part.passes > 0,
+                 "{} rows, {} rejected, {} passes", part.rows, part.rejected.size(), part.passes);
+    num_rows_ += part.rows;
+    epoch_size_ += samples_per_epoch(part);
+  }
+  PIXART_CHECK(epoch_size_ > 0 && buckets_.run > 0);
+  PIXART_CHECK(buckets_.bucket_of.empty() || int64_t(buckets_.bucket_of.size()) == num_rows_,
+               "{} buckets for {} rows", buckets_.bucket_of.size(), num_rows_);
+}
+
+int64_t SampleOrder::row(int64_t position) const {
+  PIXART_CHECK(position >= 0, "place {}", position);
+  return (*epoch(position / epoch_size_))[size_t(position % epoch_size_)];
+}
+
+SampleOrder::Epoch SampleOrder::epoch(int64_t number) const {
+  const std::scoped_lock lock(mutex_);
+  for (const auto& [known, rows] : recent_)
+    if (known == number) return rows;
+  auto& oldest = recent_[recent_[0].first < recent_[1].first ? 0 : 1];
+  oldest = {number, std::make_shared<const std::vector<int64_t>>(make_epoch(number))};
+  return oldest.second;
+}
+
+int64_t SampleOrder::accepted_row(const OrderPart& part, int64_t row, int64_t position) const {
+  const auto is_rejected = [&](int64_t candidate) {
+    return std::binary_search(part.rejected.begin(), part.rejected.end(), candidate);
+  };
+  for (uint64_t attempt = 0; is_rejected(row); ++attempt) row = stand_in(seed_, position, part.rows, attempt);
+  return row;
+}
+
+std::vector<int64_t> SampleOrder::make_epoch(int64_t number) const {
+  std::vector<int64_t> rows;
+  rows.reserve(size_t(epoch_size_));
+  int64_t first_row = 0;
+  for (size_t k = 0; k < parts_.size(); ++k) {
+    const auto& part = parts_[k];
+    // Sample i of the part's stream is element i % rows of permutation i / rows.
+    const int64_t count = samples_per_epoch(part);
+    int64_t pass = -1;
+    std::vector<int64_t> order;
+    for (int64_t i = number * count; i < (number + 1) * count; ++i) {
+      if (i / part.rows != pass) {
+        pass = i / part.rows;
+        order = permutation({seed_ ^ uint64_t(k) << 48, uint64_t(pass), Purpose::kOrder}, part.rows);
+      }
+      const int64_t position = number * epoch_size_ + int64_t(rows.size());
+      rows.push_back(first_row + accepted_row(part, order[size_t(i % part.rows)], position));
+    }
+    first_row += part.rows;
+  }
+  if (parts_.size() > 1) {
+    const auto order = permutation({seed_, uint64_t(number), Purpose::kMixture}, epoch_size_);
+    std::vector<int64_t> mixed;
+    mixed.reserve(rows.size());
+    for (const int64_t i : order) mixed.push_back(rows[size_t(i)]);
+    rows = std::move(mixed);
+  }
+  if (buckets_.bucket_of.empty()) return rows;
+  const int64_t begun = number * epoch_size_ % buckets_.run;
+  return gather_buckets(rows, buckets_, buckets_.run - begun);
+}
+
+std::vector<MicroBatch> plan_step(const SampleOrder& order, const BatchPlan& plan, int64_t step) {
+  PIXART_CHECK(plan.batch_size > 0 && plan.rank >= 0 && plan.rank < plan.world_size);
+  std::vector<MicroBatch> result;
+  const int64_t end = (step + 1) * plan.batch_size;
+  for (int64_t first = step * plan.batch_size; first < end;) {
+    std::vector<int64_t> rows = {order.row(first)};
+    const uint8_t bucket = order.bucket(rows.front());
+    while (first + int64_t(rows.size()) < end) {
+      const int64_t row = order.row(first + int64_t(rows.size()));
+      if (order.bucket(row) != bucket) break;
+      rows.push_back(row);
+    }
+    const int64_t length = int64_t(rows.size()), begin = length * plan.rank / plan.world_size,
+                  stop = length * (plan.rank + 1) / plan.world_size;
+    const int64_t most = plan.micro_batch_size > 0 ? plan.micro_batch_size : length;
+    for (int64_t at = begin; at < stop; at += most) {
+      const int64_t count = std::min(most, stop - at);
+      MicroBatch batch{.step = step,
+                       .micro_step = int64_t(result.size()),
+                       .share = double(count) / double(plan.batch_size),
+                       .positions = std::vector<int64_t>(size_t(count)),
+                       .rows = {rows.begin() + at, rows.begin() + at + count},
+                       .bucket = bucket};
+      std::iota(batch.positions.begin(), batch.positions.end(), first + at);
+      result.push_back(std::move(batch));
+    }
+    first += length;
+  }
+  return result;
+}
+
+}  // namespace pixart::data

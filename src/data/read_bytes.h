@@ -1,0 +1,19 @@
+// A part of a file, or what keeps it from being read.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "pixart/data/rejection.h"
+
+namespace pixart::data {
+
+struct ReadFault {
+  Reason reason;
+  std::string detail;
+};
+
+// `bytes` bytes from `offset`; 0 bytes: the whole file, of at most 64 MiB. Throws ReadFault.
+std::string read_bytes(const std::filesystem::path& file, uint64_t offset, uint64_t bytes);
+
+}  // namespace pixart::data

@@ -1,0 +1,206 @@
+#include "records.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "caption_text.h"
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/hash.h"
+#include "read_bytes.h"
+#include "sources.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+void Listing::reject(Reason reason, std::string detail, uint64_t offset) {
+  PIXART_CHECK(!records.empty(), "nothing was listed yet");
+  rejected.push_back({.row = int64_t(records.size()) - 1,
+                      .key = records.back().row.key,
+                      .offset = offset,
+                      .reason = reason,
+                      .detail = std::move(detail)});
+}
+
+namespace {
+
+class RecordDataset : public Dataset {
+ public:
+  RecordDataset(Listing listing, std::string fingerprint)
+      : listing_(std::move(listing)), fingerprint_(std::move(fingerprint)) {}
+  int64_t size() const override { return int64_t(listing_.records.size()); }
+  Row row(int64_t index) const override { return at(index).row; }
+  std::string bytes(int64_t index) const override {
+    const Record& record = at(index);
+    try {
+      return read_bytes(record.file, record.offset, record.bytes);
+    } catch (const ReadFault& fault) {
+      throw BadSample({.row = index,
+                       .key = record.row.key,
+                       .offset = record.offset,
+                       .reason = fault.reason,
+                       .detail = fault.detail});
+    }
+  }
+  const std::vector<std::string>& class_names() const override { return listing_.class_names; }
+  const std::vector<Rejection>& rejected() const override { return listing_.rejected; }
+  std::string fingerprint() const override { return fingerprint_; }
+
+ private:
+  const Record& at(int64_t index) const {
+    PIXART_CHECK(index >= 0 && index < size(), "sample {} of {}", index, size());
+    return listing_.records[size_t(index)];
+  }
+  Listing listing_;
+  std::string fingerprint_;
+};
+
+// Keeps the kinds that the config names, in its order and with its weights, and adds those that stand in
+// files of `pixart caption`.
+void choose_captions(const SourceConfig& config, Listing& listing) {
+  if (config.captions.empty()) {  // one kind: the first that a sample has
+    for (auto& record : listing.records)
+      if (record.row.captions.size() > 1) record.row.captions.resize(1);
+    return;
+  }
+  std::vector<std::unordered_map<std::string, std::string>> joined(config.captions.size());
+  for (size_t kind = 0; kind < config.captions.size(); ++kind)
+    if (!config.captions[kind].from.empty()) joined[kind] = read_caption_file(config.captions[kind].from);
+  std::vector<int64_t> found(config.captions.size());
+  for (auto& record : listing.records) {
+    std::vector<Caption> chosen;
+    for (size_t kind = 0; kind < config.captions.size(); ++kind) {
+      const auto& wanted = config.captions[kind];
+      std::string text;
+      if (wanted.from.empty()) {
+        for (auto& caption : record.row.captions)
+          if (caption.name == wanted.name) text = caption.text;
+      } else if (const auto entry = joined[kind].find(record.row.key); entry != joined[kind].end()) {
+        text = entry->second;
+      }
+      if (text.empty()) continue;
+      ++found[kind];
+      chosen.push_back({wanted.name, std::move(text), wanted.weight});
+    }
+    record.row.captions = std::move(chosen);
+  }
+  for (size_t kind = 0; kind < config.captions.size(); ++kind)
+    if (found[kind] == 0)
+      throw UserError(fmt::format(
+          "{}: no sample has a caption of kind {}{}.", subject_of(config), config.captions[kind].name,
+          joined[kind].empty() ? ""
+                               : " (the keys of " + config.captions[kind].from.string() +
+                                     " are none of this source's; compare with pixart data check)"));
+}
+
+// Trims captions and rejects what is no text.
+void check_captions(Listing& listing) {
+  for (size_t i = 0; i < listing.records.size(); ++i) {
+    auto& row = listing.records[i].row;
+    for (auto& caption : row.captions) {
+      const auto fault = clean_caption_text(caption.text);
+      if (!fault) continue;
+      listing.rejected.push_back({.row = int64_t(i),
+                                  .key = row.key,
+                                  .offset = 0,
+                                  .reason = fault->reason,
+                                  .detail = caption.name + ": " + fault->detail});
+    }
+    std::erase_if(row.captions, [](const Caption& caption) { return caption.text.empty(); });
+  }
+}
+
+std::vector<bool> rejected_rows(const Listing& listing) {
+  std::vector<bool> result(listing.records.size());
+  for (const auto& rejection : listing.rejected) result[size_t(rejection.row)] = true;
+  return result;
+}
+
+void check_keys(Listing& listing) {
+  std::unordered_set<std::string_view> seen;
+  const auto is_rejected = rejected_rows(listing);
+  for (size_t i = 0; i < listing.records.size(); ++i) {
+    const auto& key = listing.records[i].row.key;
+    if (is_rejected[i] || seen.insert(key).second) continue;
+    listing.rejected.push_back({.row = int64_t(i),
+                                .key = key,
+                                .offset = listing.records[i].offset,
+                                .reason = Reason::kDuplicateKey,
+                                .detail = "an earlier sample has this key"});
+  }
+}
+
+void check_missing_captions(const SourceConfig& config, Listing& listing) {
+  const auto is_rejected = rejected_rows(listing);
+  std::vector<std::string> missing;
+  for (size_t i = 0; i < listing.records.size(); ++i) {
+    const auto& row = listing.records[i].row;
+    if (is_rejected[i] || !row.captions.empty() || !row.caption_file.empty()) continue;
+    missing.push_back(row.key);
+    if (config.missing_caption == "empty") continue;
+    listing.rejected.push_back({.row = int64_t(i),
+                                .key = row.key,
+                                .offset = listing.records[i].offset,
+                                .reason = Reason::kMissingCaption,
+                                .detail = "the sample has no caption"});
+  }
+  if (missing.empty()) return;
+  const double share = double(missing.size()) / double(listing.records.size());
+  const std::string what = fmt::format("{}: {} of {} samples have no caption: {}.", subject_of(config),
+                                       missing.size(), listing.records.size(), name_some(missing));
+  if (config.missing_caption == "error")
+    throw UserError(what +
+                    " Give each one (image_folder: a .txt file of the same name with a line of text), or set "
+                    "missing_caption to skip or empty.");
+  if (share > config.missing_caption_share)
+    throw UserError(
+        fmt::format("{} That is {:.2f} %, more than missing_caption_share = {} allows; raise it if this "
+                    "is meant.",
+                    what, 100 * share, config.missing_caption_share));
+}
+
+// By row, the first reason of each.
+void sort_rejected(Listing& listing) {
+  std::stable_sort(listing.rejected.begin(), listing.rejected.end(),
+                   [](const auto& a, const auto& b) { return a.row < b.row; });
+  const auto last = std::unique(listing.rejected.begin(), listing.rejected.end(),
+                                [](const auto& a, const auto& b) { return a.row == b.row; });
+  listing.rejected.erase(last, listing.rejected.end());
+}
+
+std::string fingerprint_of(const Listing& listing) {
+  formats::Sha256 hash;
+  hash.add(fmt::format("{} 2\n{}\n", listing.type, join(listing.class_names, "\n")));
+  for (const auto& [row, file, offset, bytes] : listing.records) {
+    hash.add(fmt::format("{}\n{} {}\n", row.key, bytes, row.label));
+    for (const auto& caption : row.captions) hash.add(fmt::format("{}={}\n", caption.name, caption.text));
+  }
+  for (const auto& rejection : listing.rejected)
+    hash.add(fmt::format("{} {}\n", rejection.row, to_string(rejection.reason)));
+  return hash.hex();
+}
+
+}  // namespace
+
+std::unique_ptr<Dataset> make_dataset(const SourceConfig& config, Listing listing) {
+  if (config.max_samples > 0 && int64_t(listing.records.size()) > config.max_samples) {
+    listing.records.resize(size_t(config.max_samples));
+    std::erase_if(listing.rejected, [&](const auto& r) { return r.row >= config.max_samples; });
+  }
+  if (listing.records.empty()) throw UserError(subject_of(config) + ": no sample was found.");
+  choose_captions(config, listing);
+  check_captions(listing);
+  check_keys(listing);
+  if (listing.has_captions) check_missing_captions(config, listing);
+  sort_rejected(listing);
+  if (listing.rejected.size() == listing.records.size()) {
+    const auto& first = listing.rejected.front();
+    throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.",
+                                subject_of(config), listing.records.size(), first.key, first.detail));
+  }
+  std::string fingerprint = fingerprint_of(listing);
+  return std::make_unique<RecordDataset>(std::move(listing), std::move(fingerprint));
+}
+
+}  // namespace pixart::data

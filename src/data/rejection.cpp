@@ -1,0 +1,51 @@
+#include "pixart/data/rejection.h"
+
+#include <array>
+
+#include "pixart/base/error.h"
+
+namespace pixart::data {
+
+namespace {
+
+struct Name {
+  Reason reason;
+  std::string_view text;
+};
+
+constexpr std::array<Name, 17> kNames = {{{Reason::kMissingFile, "missing_file"},
+                                          {Reason::kUnreadableFile, "unreadable_file"},
+                                          {Reason::kEmptyFile, "empty_file"},
+                                          {Reason::kNotAPicture, "not_a_picture"},
+                                          {Reason::kUnsupportedPicture, "unsupported_picture"},
+                                          {Reason::kDamagedPicture, "damaged_picture"},
+                                          {Reason::kPictureTooLarge, "picture_too_large"},
+                                          {Reason::kMissingCaption, "missing_caption"},
+                                          {Reason::kBadCaptionText, "bad_caption_text"},
+                                          {Reason::kCaptionTooLong, "caption_too_long"},
+                                          {Reason::kDuplicateKey, "duplicate_key"},
+                                          {Reason::kBadRow, "bad_row"},
+                                          {Reason::kMissingField, "missing_field"},
+                                          {Reason::kPathOutside, "path_outside"},
+                                          {Reason::kBadLabel, "bad_label"},
+                                          {Reason::kDamagedArchive, "damaged_archive"},
+                                          {Reason::kBadFeature, "bad_feature"}}};
+
+}  // namespace
+
+std::string_view to_string(Reason reason) {
+  for (const auto& name : kNames)
+    if (name.reason == reason) return name.text;
+  PIXART_CHECK(false, "reason {} has no name", int(reason));
+}
+
+const std::vector<Reason>& all_reasons() {
+  static const std::vector<Reason> all = [] {
+    std::vector<Reason> result;
+    for (const auto& name : kNames) result.push_back(name.reason);
+    return result;
+  }();
+  return all;
+}
+
+}  // namespace pixart::data

@@ -1,0 +1,168 @@
+#include "pixart/data/order.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+
+namespace pixart::data {
+namespace {
+
+using ::testing::Each;
+using ::testing::ElementsAreArray;
+
+std::vector<int64_t> rows_of(const SampleOrder& order, int64_t first, int64_t count) {
+  std::vector<int64_t> rows;
+  for (int64_t i = first; i < first + count; ++i) rows.push_back(order.row(i));
+  return rows;
+}
+
+std::vector<int64_t> counting(int64_t n) {
+  std::vector<int64_t> all(static_cast<size_t>(n));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+
+std::vector<int64_t> sorted(std::vector<int64_t> rows) {
+  std::sort(rows.begin(), rows.end());
+  return rows;
+}
+
+TEST(Order, EveryEpochHoldsEveryRowOnceInAnotherOrder) {
+  const SampleOrder order(7, {{.rows = 1000}});
+  const auto first = rows_of(order, 0, 1000), second = rows_of(order, 1000, 1000);
+  EXPECT_EQ(sorted(first), counting(1000));
+  EXPECT_EQ(sorted(second), counting(1000));
+  EXPECT_NE(first, second);
+  EXPECT_EQ(rows_of(SampleOrder(7, {{.rows = 1000}}), 1000, 1000), second);  // asked without the first
+  EXPECT_NE(rows_of(SampleOrder(8, {{.rows = 1000}}), 0, 1000), first);
+  EXPECT_EQ(order.row(250000), SampleOrder(7, {{.rows = 1000}}).row(250000));  // no replay
+}
+
+TEST(Order, RejectedRowsAreReplacedAndTheRestStays) {
+  const std::vector<int64_t> rejected = {3, 4, 500, 999};
+  const SampleOrder whole(1, {{.rows = 1000}}), spoiled(1, {{.rows = 1000, .rejected = rejected}});
+  int replaced = 0;
+  for (int64_t i = 0; i < 3000; ++i) {
+    if (std::binary_search(rejected.begin(), rejected.end(), whole.row(i))) {
+      ++replaced;
+      EXPECT_FALSE(std::binary_search(rejected.begin(), rejected.end(), spoiled.row(i)));
+    } else {
+      EXPECT_EQ(spoiled.row(i), whole.row(i));
+    }
+  }
+  EXPECT_EQ(replaced, 12);
+}
+
+TEST(Order, OnlyOneAcceptedRowStandsInForAll) {
+  auto rejected = counting(100);
+  rejected.erase(rejected.begin() + 42);
+  const SampleOrder order(1, {{.rows = 100, .rejected = rejected}});
+  EXPECT_THAT(rows_of(order, 0, 100), Each(42));
+  EXPECT_THROW(SampleOrder(1, {{.rows = 100, .rejected = counting(100)}}), InternalError);
+}
+
+TEST(Order, PartsAreMixedByPasses) {
+  const SampleOrder order(5, {{.rows = 100}, {.rows = 40, .passes = 0.25}, {.rows = 10, .passes = 3}});
+  ASSERT_EQ(order.epoch_size(), 140);
+  EXPECT_EQ(order.num_rows(), 150);
+  std::map<int64_t, int> seen;
+  for (int epoch = 0; epoch < 4; ++epoch) {
+    std::map<int64_t, int> counts;
+    for (const int64_t row : rows_of(order, epoch * 140, 140)) ++counts[row], ++seen[row];
+    for (int64_t row = 0; row < 100; ++row) EXPECT_EQ(counts[row], 1);
+    for (int64_t row = 140; row < 150; ++row) EXPECT_EQ(counts[row], 3);
+  }
+  for (int64_t row = 100; row < 140; ++row) EXPECT_EQ(seen[row], 1);  // four quarters
+  const auto first = rows_of(order, 0, 140);
+  EXPECT_FALSE(std::is_sorted(first.begin(), first.end(), [](auto a, auto b) { return a / 100 < b / 100; }));
+}
+
+std::vector<uint8_t> random_buckets(int64_t rows, uint64_t kinds) {
+  std::vector<uint8_t> result;
+  for (int64_t i = 0; i < rows; ++i)
+    result.push_back(uint8_t(uniform_below({3, uint64_t(i), Purpose::kTest}, kinds)));
+  return result;
+}
+
+TEST(Order, BucketsLoseNothingAndFillWholeBatches) {
+  constexpr int64_t kRows = 1003, kBatch = 16, kEpochs = 5;
+  const auto bucket_of = random_buckets(kRows, 7);
+  const SampleOrder order(9, {{.rows = kRows}}, {.bucket_of = bucket_of, .run = kBatch});
+  for (int64_t epoch = 0; epoch < kEpochs; ++epoch)
+    EXPECT_EQ(sorted(rows_of(order, epoch * kRows, kRows)), counting(kRows));
+  int64_t mixed = 0, samples = 0;
+  const int64_t steps = kEpochs * kRows / kBatch;
+  for (int64_t step = 0; step < steps; ++step) {
+    const auto batches = plan_step(order, {.batch_size = kBatch}, step);
+    mixed += batches.size() > 1;
+    double share = 0;
+    for (const auto& batch : batches) {
+      for (const int64_t row : batch.rows) EXPECT_EQ(bucket_of[size_t(row)], batch.bucket);
+      samples += int64_t(batch.rows.size());
+      share += batch.share;
+    }
+    EXPECT_DOUBLE_EQ(share, 1);
+  }
+  EXPECT_EQ(samples, steps * kBatch);
+  EXPECT_LE(mixed, kEpochs * 7);  // at an epoch's end only: what seven queues have left over
+}
+
+struct Seen {
+  std::vector<int64_t> positions, rows;
+};
+
+// What all ranks together see of some steps, in order of place.
+Seen seen_by_all(const SampleOrder& order, int64_t batch, int64_t micro, int64_t ranks, int64_t first,
+                 int64_t last) {
+  std::map<int64_t, int64_t> at;
+  for (int64_t step = first; step < last; ++step)
+    for (int64_t rank = 0; rank < ranks; ++rank)
+      for (const auto& part : plan_step(
+               order, {.batch_size = batch, .micro_batch_size = micro, .rank = rank, .world_size = ranks},
+               step))
+        for (size_t i = 0; i < part.rows.size(); ++i)
+          EXPECT_TRUE(at.emplace(part.positions[i], part.rows[i]).second) << "twice";
+  Seen result;
+  for (const auto& [position, row] : at) result.positions.push_back(position), result.rows.push_back(row);
+  return result;
+}
+
+// 100,000 samples: the same for any number of ranks and from any step on, with and without buckets.
+TEST(Order, IsTheSameForEveryWorldSizeAndAfterResuming) {
+  constexpr int64_t kRows = 100000, kBatch = 96, kSteps = kRows / kBatch;
+  for (const auto& bucket_of : {std::vector<uint8_t>(), random_buckets(kRows, 40)}) {
+    const OrderBuckets buckets{.bucket_of = bucket_of, .run = bucket_of.empty() ? 1 : kBatch};
+    const std::vector<OrderPart> parts = {{.rows = kRows, .rejected = {5, 77, 4000}}};
+    const SampleOrder order(11, parts, buckets);
+    const Seen whole = seen_by_all(order, kBatch, 0, 1, 0, kSteps);
+    EXPECT_EQ(whole.positions, counting(kSteps * kBatch));
+    for (const int64_t ranks : {2, 4, 7})
+      EXPECT_EQ(seen_by_all(order, kBatch, 5, ranks, 0, kSteps).rows, whole.rows) << ranks << " ranks";
+    for (uint64_t i = 0; i < 20; ++i) {
+      const int64_t step = int64_t(uniform_below({2, i, Purpose::kTest}, kSteps - 3));
+      const SampleOrder resumed(11, parts, buckets);
+      const Seen some = seen_by_all(resumed, kBatch, 0, 4, step, step + 3);
+      const auto begin = whole.rows.begin() + step * kBatch;
+      EXPECT_THAT(some.rows, ElementsAreArray(begin, begin + 3 * kBatch)) << "from step " << step;
+    }
+  }
+}
+
+TEST(Order, MicroBatchesAreNoLargerThanAsked) {
+  const SampleOrder order(1, {{.rows = 50}});
+  const auto batches =
+      plan_step(order, {.batch_size = 10, .micro_batch_size = 4, .rank = 1, .world_size = 2}, 3);
+  ASSERT_EQ(batches.size(), 2);
+  EXPECT_EQ(batches[0].positions, (std::vector<int64_t>{35, 36, 37, 38}));
+  EXPECT_EQ(batches[1].positions, (std::vector<int64_t>{39}));
+  EXPECT_EQ(batches[1].micro_step, 1);
+  EXPECT_DOUBLE_EQ(batches[0].share, 0.4);
+}
+
+}  // namespace
+}  // namespace pixart::data

@@ -1,0 +1,91 @@
+#include "pixart/data/quarantine.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
+
+#include "folder.h"
+#include "pixart/base/file.h"
+
+namespace pixart::data {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+class Quarantined : public Folder {
+ protected:
+  Quarantined() {
+    for (int i = 10; i < 20; ++i) captioned(fmt::format("p{}", i), "text");
+    write("p12.png", "");
+    config_.name = "stamps";
+    config_.path = folder_;
+    config_.quarantine_budget = 0.5;
+    dataset_ = open_dataset(config_);
+  }
+  static Rejection rejection(int64_t row) {
+    return {.row = row,
+            .key = fmt::format("p{}.png", 10 + row),
+            .reason = Reason::kDamagedPicture,
+            .detail = "cut \xFF off"};
+  }
+  SourceConfig config_;
+  std::unique_ptr<Dataset> dataset_;
+};
+
+TEST(Reasons, HaveNamesOfTheirOwn) {
+  std::set<std::string_view> names;
+  for (const Reason reason : all_reasons()) names.insert(to_string(reason));
+  EXPECT_EQ(names.size(), all_reasons().size());
+}
+
+TEST_F(Quarantined, LedgerCountsEveryRowOnce) {
+  const auto ledger = make_ledger("stamps", *dataset_, {rejection(7), rejection(2), rejection(7)});
+  EXPECT_EQ(ledger.listed, 10);
+  EXPECT_EQ(ledger.accepted(), 8);
+  EXPECT_EQ(describe(ledger), "8 of 10 samples accepted; rejected: 1 damaged_picture, 1 empty_file");
+  EXPECT_EQ(ledger.rejected[0].reason, Reason::kEmptyFile);  // the listing's reason counts
+  EXPECT_THROW(make_ledger("stamps", *dataset_, {rejection(10)}), InternalError);
+}
+
+TEST_F(Quarantined, FileHoldsALineForEach) {
+  write_quarantine(folder_ / "quarantine.jsonl", make_ledger("stamps", *dataset_, {rejection(7)}));
+  std::istringstream lines(read_file(folder_ / "quarantine.jsonl"));
+  std::vector<nlohmann::json> rows;
+  for (std::string line; std::getline(lines, line);) rows.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(rows.size(), 2);
+  EXPECT_EQ(rows[0]["key"], "p12.png");
+  EXPECT_EQ(rows[0]["reason"], "empty_file");
+  EXPECT_EQ(rows[1]["row"], 7);
+  EXPECT_EQ(rows[1]["reason"], "damaged_picture");
+  EXPECT_EQ(rows[1]["source"], "stamps");
+}
+
+TEST_F(Quarantined, BudgetStopsWithCountAndKeys) {
+  const auto ledger = make_ledger("stamps", *dataset_, {rejection(7)});
+  auto strict = config_;
+  strict.quarantine_budget = 0.19;
+  EXPECT_THAT([&] { check_budget(strict, ledger); },
+              ThrowsMessage<UserError>(AllOf(HasSubstr("2 of 10 samples cannot be used (20.00 %)"),
+                                             HasSubstr("quarantine_budget = 0.19"),
+                                             HasSubstr("p12.png (empty_file), p17.png (damaged_picture)"))));
+  strict.quarantine_budget = 0.2;
+  check_budget(strict, ledger);
+}
+
+TEST_F(Quarantined, IsFilledFromSeveralThreads) {
+  Quarantine quarantine(config_, *dataset_);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (const int64_t row : {3, 1, 5}) quarantine.add(rejection(row));
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(quarantine.size(), 4);
+  quarantine.add(rejection(6));
+  EXPECT_THAT([&] { quarantine.add(rejection(8)); }, ThrowsMessage<UserError>(HasSubstr("6 of 10")));
+}
+
+}  // namespace
+}  // namespace pixart::data
