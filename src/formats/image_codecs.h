@@ -12,6 +12,17 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
 Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
 Image decode_webp(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
 
+// What content that is none of these seems to be, e.g. "a GIF picture"; "" where it cannot be told.
+std::string_view likely_content(std::string_view bytes);
+
+// What the markers of a JPEG file say before anything is decoded.
+struct JpegFrame {
+  int process = -1;  // marker of the frame, 0xC0 to 0xCF: baseline, progressive, lossless, arithmetic, ...
+  int precision = 0;
+  int scans = 0;
+};
+JpegFrame frame_of_jpeg(std::string_view jpeg);
+
 // RGBA rows, composited on white.
 Image composite_on_white(const uint8_t* rgba, int width, int height);
 

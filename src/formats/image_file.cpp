@@ -8,10 +8,12 @@ namespace pixart::formats {
 
 void check_size(int64_t width, int64_t height, const std::string& name, const DecodeLimits& limits) {
   if (width < 1 || height < 1)
-    throw UserError(fmt::format("{}: a picture of {} x {} pixels.", name, width, height));
+    throw ImageError(ImageFault::kDamaged,
+                     fmt::format("{}: a picture of {} x {} pixels.", name, width, height));
   if (width > limits.side || height > limits.side || width * height > limits.pixels) {
-    throw UserError(fmt::format("{}: {} x {} pixels are over the limit ({} a side, {} in all).", name, width,
-                                height, limits.side, limits.pixels));
+    throw ImageError(ImageFault::kTooLarge,
+                     fmt::format("{}: {} x {} pixels are over the limit ({} a side, {} in all).", name, width,
+                                 height, limits.side, limits.pixels));
   }
 }
 
@@ -27,21 +29,40 @@ Image composite_on_white(const uint8_t* rgba, int width, int height) {
 }
 
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  constexpr std::string_view kPng = "\x89PNG", kJpeg = "\xff\xd8\xff", kWebp = "RIFF";
+  if (bytes.empty())
+    throw ImageError(ImageFault::kEmpty,
+                     fmt::format("{}: the file is empty. Remove the file, or convert it.", name));
   if (bytes.size() > limits.file_bytes) {
-    throw UserError(fmt::format("{}: {} bytes are over the limit of {} for a picture.", name, bytes.size(),
-                                limits.file_bytes));
+    throw ImageError(ImageFault::kTooLarge,
+                     fmt::format("{}: {} bytes are over the limit of {} for a picture.", name, bytes.size(),
+                                 limits.file_bytes));
   }
-  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return decode_png(bytes, name, limits);
-  if (bytes.starts_with("\xff\xd8\xff")) return decode_jpeg(bytes, name, limits);
-  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP"))
+  if (bytes.starts_with(kPng)) return decode_png(bytes, name, limits);
+  if (bytes.starts_with(kJpeg)) return decode_jpeg(bytes, name, limits);
+  if (bytes.starts_with(kWebp) && bytes.substr(0, 12).ends_with("WEBP"))
     return decode_webp(bytes, name, limits);
-  throw ImageError(bytes.empty() ? ImageFault::kEmpty : ImageFault::kNotAPicture,
-                   fmt::format("{}: {}. Remove the file, or convert it.", name,
-                               bytes.empty() ? "the file is empty" : "this is no JPEG, PNG or WebP picture"));
+  if (kPng.starts_with(bytes) || kJpeg.starts_with(bytes) || (bytes.size() < 12 && bytes.starts_with(kWebp)))
+    throw ImageError(ImageFault::kDamaged,
+                     fmt::format("{}: damaged picture: the file ends after {} bytes.", name, bytes.size()));
+  const std::string_view content = likely_content(bytes);
+  throw ImageError(
+      ImageFault::kNotAPicture,
+      fmt::format("{}: this is no JPEG, PNG or WebP picture{}{}. Remove the file, or convert it.", name,
+                  content.empty() ? "" : "; it seems to be ", content));
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {
-  return decode_image(read_file(path, limits.file_bytes), path.string(), limits);
+  std::string bytes;
+  try {
+    bytes = read_file(path, limits.file_bytes);
+  } catch (const UserError& error) {
+    std::error_code none;
+    const auto size = std::filesystem::file_size(path, none);
+    throw ImageError(!none && size > limits.file_bytes ? ImageFault::kTooLarge : ImageFault::kUnreadable,
+                     error.what(), error.code());
+  }
+  return decode_image(bytes, path.string(), limits);
 }
 
 }  // namespace pixart::formats

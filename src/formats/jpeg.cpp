@@ -1,5 +1,7 @@
 #include <turbojpeg.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <type_traits>
 
@@ -7,6 +9,30 @@
 #include "pixart/base/error.h"
 
 namespace pixart::formats {
+
+JpegFrame frame_of_jpeg(std::string_view jpeg) {
+  JpegFrame frame;
+  const auto byte = [&](size_t i) { return int(uint8_t(jpeg[i])); };
+  for (size_t at = jpeg.find('\xff'); at != std::string_view::npos && at + 4 <= jpeg.size();
+       at = jpeg.find('\xff', at)) {
+    const int marker = byte(at + 1);
+    const bool is_alone = marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD8);
+    if (marker == 0xD9) break;         // end of the picture
+    if (marker == 0xFF || is_alone) {  // filling, stuffed data, restarts
+      at += marker == 0xFF ? 1 : 2;
+      continue;
+    }
+    if (marker == 0xDA) ++frame.scans;
+    const bool is_frame =
+        marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+    if (is_frame && frame.process < 0 && at + 5 <= jpeg.size()) {
+      frame.process = marker;
+      frame.precision = byte(at + 4);
+    }
+    at += 2 + size_t(byte(at + 2) << 8 | byte(at + 3));
+  }
+  return frame;
+}
 
 namespace {
 
@@ -16,14 +42,46 @@ struct Header {
   int width = 0, height = 0, subsampling = 0, colorspace = 0;
 };
 
-// Warnings, such as a file that ends early, count as errors: the rest of the picture would be grey. Files
-// with very many progressive scans, which take minutes to decode, are refused as well.
+// The library gives only words. Processes and precisions are told by the frame, whatever its words.
+ImageFault fault_of(const JpegFrame& frame, std::string_view message) {
+  const auto says = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
+  if (says("Maximum supported image dimension") || says("Insufficient memory")) return ImageFault::kTooLarge;
+  constexpr std::array<int, 5> kTaken = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA};
+  const bool odd_frame =
+      frame.process >= 0 &&
+      (std::count(kTaken.begin(), kTaken.end(), frame.process) == 0 || frame.precision != 8);
+  const bool odd_words = says("Could not determine") || says("not implemented") || says("not supported") ||
+                         says("omitted at compile time") || says("Unsupported color conversion");
+  return odd_frame || odd_words ? ImageFault::kUnsupported : ImageFault::kDamaged;
+}
+
+ImageError refusal(const Decoder& decoder, std::string_view bytes, const std::string& name) {
+  const std::string message = tjGetErrorStr2(decoder.get());
+  const ImageFault fault = fault_of(frame_of_jpeg(bytes), message);
+  return {fault, fmt::format("{}: {} JPEG: {}.", name,
+                             fault == ImageFault::kDamaged ? "damaged" : "unsupported", message)};
+}
+
+// libjpeg-turbo's own limit (500) is noticed only when so many have been decoded.
+void check_scans(std::string_view bytes, const Header& header, const std::string& name,
+                 const DecodeLimits& limits) {
+  const int scans = frame_of_jpeg(bytes).scans;
+  const int64_t pixels = int64_t(header.width) * header.height;
+  if (scans > limits.scans || scans * pixels > limits.scanned_pixels)
+    throw ImageError(
+        ImageFault::kTooLarge,
+        fmt::format("{}: {} scans of {} x {} pixels are over the limit ({} scans, {} pixels in "
+                    "all scans). Save the picture anew.",
+                    name, scans, header.width, header.height, limits.scans, limits.scanned_pixels));
+}
+
+// Warnings, such as a file that ends early, count as errors: the rest of the picture would be grey.
 void decode(const Decoder& decoder, std::string_view bytes, const Header& header, uint8_t* out, int format,
             const std::string& name) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   if (tjDecompress2(decoder.get(), data, bytes.size(), out, header.width, 0, header.height, format,
                     TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
-    throw UserError(fmt::format("{}: damaged JPEG: {}.", name, tjGetErrorStr2(decoder.get())));
+    throw refusal(decoder, bytes, name);
   }
 }
 
@@ -46,9 +104,10 @@ Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeL
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   if (tjDecompressHeader3(decoder.get(), data, bytes.size(), &header.width, &header.height,
                           &header.subsampling, &header.colorspace) != 0) {
-    throw UserError(fmt::format("{}: damaged JPEG: {}.", name, tjGetErrorStr2(decoder.get())));
+    throw refusal(decoder, bytes, name);
   }
   check_size(header.width, header.height, name, limits);
+  check_scans(bytes, header, name, limits);
   if (header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK) {
     std::vector<uint8_t> cmyk(size_t(header.width) * size_t(header.height) * 4);
     decode(decoder, bytes, header, cmyk.data(), TJPF_CMYK, name);

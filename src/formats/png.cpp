@@ -1,4 +1,5 @@
 #include <png.h>
+#include <zlib.h>
 
 #include <csetjmp>
 #include <cstring>
@@ -24,7 +25,13 @@ void on_error(png_structp png, png_const_charp message) {
   png_longjmp(png, 1);
 }
 
-void on_warning(png_structp, png_const_charp) {}
+// Warnings about profiles, times and texts are common and without consequence; those about the pixels' data,
+// such as a wrong checksum at its end, are damage.
+void on_warning(png_structp png, png_const_charp message) {
+  auto* state = static_cast<ErrorState*>(png_get_error_ptr(png));
+  if (std::string_view(message).starts_with("IDAT"))
+    std::strncpy(state->message, message, sizeof state->message - 1);
+}
 
 struct Source {
   const char* at;
@@ -74,7 +81,34 @@ bool read_rows(png_structp png, png_infop info, png_bytep* rows) {
   png_read_update_info(png, info);
   png_read_image(png, rows);
   png_read_end(png, info);
-  return true;
+  return static_cast<const ErrorState*>(png_get_error_ptr(png))->message[0] == '\0';
+}
+
+uint32_t number_at(std::string_view bytes, size_t at) {
+  uint32_t value = 0;
+  for (size_t i = 0; i < 4; ++i) value = value << 8 | uint8_t(bytes[at + i]);
+  return value;
+}
+
+// Looked at here because libpng gives no reason of its own for either: a size beyond the limits, and chunks
+// of an animation, which it passes over.
+void check_chunks(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  constexpr size_t kSignature = 8, kAround = 12, kHeaderEnd = 33;  // length, type and CRC are around the data
+  const auto as_bytes = [&](size_t at) { return reinterpret_cast<const Bytef*>(bytes.data() + at); };
+  if (bytes.size() < kHeaderEnd || bytes.substr(12, 4) != "IHDR" ||
+      crc32(0, as_bytes(12), 17) != number_at(bytes, 29))
+    return;  // libpng says what is wrong
+  check_size(number_at(bytes, 16), number_at(bytes, 20), name, limits);
+  for (size_t at = kSignature; at + kAround <= bytes.size();) {
+    const std::string_view type = bytes.substr(at + 4, 4);
+    if (type == "IDAT") return;
+    const size_t length = number_at(bytes, at);
+    if (type == "acTL" && length >= 4 && at + kAround + length <= bytes.size() &&
+        number_at(bytes, at + 8) > 1)
+      throw ImageError(ImageFault::kUnsupported,
+                       fmt::format("{}: an animated PNG; one still picture is needed.", name));
+    at += kAround + length;
+  }
 }
 
 int orientation_of_png(png_structp png, png_infop info) {
@@ -114,11 +148,12 @@ std::vector<png_text> text_chunks(const std::map<std::string, std::string>& text
 }  // namespace
 
 Image decode_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  check_chunks(bytes, name, limits);
   Reader reader;
   Source source{bytes.data(), bytes.size()};
   png_set_read_fn(reader.png, &source, read_bytes);
   const auto damaged = [&] {
-    return UserError(fmt::format("{}: damaged PNG: {}.", name, reader.state.message));
+    return ImageError(ImageFault::kDamaged, fmt::format("{}: damaged PNG: {}.", name, reader.state.message));
   };
   if (!read_header(reader.png, reader.info)) throw damaged();
   const auto width = png_get_image_width(reader.png, reader.info),

@@ -31,15 +31,19 @@ std::string_view exif_of_webp(std::string_view bytes) {
 Image decode_webp(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   WebPBitstreamFeatures features;
-  if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK)
-    throw UserError(fmt::format("{}: damaged WebP.", name));
+  const VP8StatusCode status = WebPGetFeatures(data, bytes.size(), &features);
+  if (status == VP8_STATUS_UNSUPPORTED_FEATURE)
+    throw ImageError(ImageFault::kUnsupported, fmt::format("{}: an unsupported kind of WebP.", name));
+  if (status != VP8_STATUS_OK) throw ImageError(ImageFault::kDamaged, fmt::format("{}: damaged WebP.", name));
   if (features.has_animation)
-    throw UserError(fmt::format("{}: an animated WebP; one still picture is needed.", name));
+    throw ImageError(ImageFault::kUnsupported,
+                     fmt::format("{}: an animated WebP; one still picture is needed.", name));
   check_size(features.width, features.height, name, limits);
   const int width = features.width, height = features.height,
             orientation = orientation_of_exif(exif_of_webp(bytes));
   const auto check = [&](const uint8_t* decoded) {
-    if (decoded == nullptr) throw UserError(fmt::format("{}: damaged WebP; it may be cut off.", name));
+    if (decoded == nullptr)
+      throw ImageError(ImageFault::kDamaged, fmt::format("{}: damaged WebP; it may be cut off.", name));
   };
   if (!features.has_alpha) {
     Image image(height, width);

@@ -29,27 +29,39 @@ void save_png(const std::filesystem::path& path, const Image& image,
 // The same in memory.
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
 
-enum class ImageFault { kEmpty, kNotAPicture, kUnsupported, kDamaged, kTooLarge, kUnreadable };
+// What keeps a picture from being decoded.
+enum class ImageFault {
+  kEmpty,        // no bytes
+  kNotAPicture,  // other content: GIF, HTML, an archive, ...
+  kUnsupported,  // animation; a JPEG process, precision or colour space that libjpeg-turbo does not take
+  kDamaged,      // cut off, wrong checksum, a warning of the decoder
+  kTooLarge,     // beyond DecodeLimits
+  kUnreadable,   // load_image(): the file cannot be read
+};
 
 class ImageError : public UserError {
  public:
-  ImageError(ImageFault fault, const std::string& message) : UserError(message), fault_(fault) {}
+  ImageError(ImageFault fault, const std::string& message, ExitCode code = ExitCode::kBadInput)
+      : UserError(message, code), fault_(fault) {}
   ImageFault fault() const { return fault_; }
 
  private:
   ImageFault fault_;
 };
 
-// Limits before allocation.
+// Limits before allocation, and before work: every scan of a JPEG passes over all its pixels again, so that a
+// few kilobytes could keep a decoder busy for minutes. Cameras and encoders write about ten scans.
 struct DecodeLimits {
   uint64_t file_bytes = uint64_t{64} << 20;
   int side = 32768;
   int64_t pixels = 100'000'000;
+  int scans = 500;
+  int64_t scanned_pixels = 2'000'000'000;  // pixels times scans
 };
 
 // Decodes JPEG, PNG or WebP, recognised by content, to RGB: grey is spread, CMYK converted, 16 bit reduced to
 // the high byte, alpha composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are
-// errors, animations refused. Throws UserError naming `name` and the reason.
+// errors, as are animations. Throws ImageError naming `name` and the reason.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 

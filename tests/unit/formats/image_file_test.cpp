@@ -5,6 +5,8 @@
 #include <webp/encode.h>
 #include <zlib.h>
 
+#include <optional>
+
 #include "folder.h"
 #include "image_codecs.h"
 
@@ -33,12 +35,12 @@ Image gradient(int height, int width) {
   return image;
 }
 
-std::string jpeg_of(const Image& image) {
+std::string jpeg_of(const Image& image, int flags = 0) {
   const tjhandle encoder = tjInitCompress();
   unsigned char* data = nullptr;
   unsigned long size = 0;
   EXPECT_EQ(tjCompress2(encoder, image.rgb.data(), image.width, 0, image.height, TJPF_RGB, &data, &size,
-                        TJSAMP_444, 95, 0),
+                        TJSAMP_444, 95, flags),
             0);
   std::string bytes(reinterpret_cast<char*>(data), size);
   tjFree(data);
@@ -112,6 +114,15 @@ class ImageFile : public Folder {
  protected:
   std::string refusal_of(const std::string& bytes, const DecodeLimits& limits = {}) const {
     return refusal([&] { decode_image(bytes, "picture", limits); });
+  }
+  // Nothing where the picture is taken.
+  static std::optional<ImageFault> fault_of(const std::string& bytes, const DecodeLimits& limits = {}) {
+    try {
+      decode_image(bytes, "picture", limits);
+    } catch (const ImageError& error) {
+      return error.fault();
+    }
+    return std::nullopt;
   }
 };
 
@@ -205,7 +216,8 @@ TEST_F(ImageFile, DamageIsRefusedOrHarmless) {
   for (const std::string& bytes :
        {jpeg_of(gradient(20, 20)), png_of(20, 20, gradient(20, 20).rgb, {}), webp_of(rgba, 20, 20)}) {
     for (size_t count = 0; count + 2 < bytes.size(); count += 7)
-      EXPECT_THAT(refusal_of(bytes.substr(0, count)), HasSubstr("picture")) << count;
+      EXPECT_EQ(fault_of(bytes.substr(0, count)), count == 0 ? ImageFault::kEmpty : ImageFault::kDamaged)
+          << count;
     for (size_t i = 0; i < bytes.size(); i += 3) {
       std::string changed = bytes;
       changed[i] = char(changed[i] ^ 0x55);
@@ -235,6 +247,122 @@ TEST_F(ImageFile, NamesWhatIsNoPicture) {
   EXPECT_THAT(refusal_of("GIF89a"), AllOf(HasSubstr("picture"), HasSubstr("no JPEG, PNG or WebP")));
   EXPECT_THAT(refusal_of(""), HasSubstr("empty"));
   EXPECT_THAT(refusal([&] { load_image(folder_ / "absent.png"); }), HasSubstr("absent.png"));
+}
+
+TEST_F(ImageFile, SaysWhatOtherContentSeemsToBe) {
+  using namespace std::string_literals;
+  const std::pair<std::string, const char*> cases[] = {
+      {"GIF89a\1\0\1\0"s, "a GIF"},
+      {"BM6\0\0\0"s, "a BMP"},
+      {"II*\0\10"s, "a TIFF"},
+      {"PK\3\4\24\0"s, "a zip"},
+      {"\0\0\0\x1c"
+       "ftypavif"s,
+       "an AVIF"},
+      {"\n <!DOCTYPE html><title>404</title>", "an HTML page"},
+      {"{\"error\": 1}", "JSON"},
+      {std::string(257, 'x') + "ustar\0"s, "a tar"},
+      {std::string(4096, '\0'), "zero bytes"},
+      {"not a picture\n", "text"},
+      {"\1\2\3\x80", "no JPEG, PNG or WebP picture. "}};
+  for (const auto& [bytes, content] : cases) {
+    EXPECT_EQ(fault_of(bytes), ImageFault::kNotAPicture) << content;
+    EXPECT_THAT(refusal_of(bytes), HasSubstr(content));
+  }
+  EXPECT_EQ(fault_of(""), ImageFault::kEmpty);
+}
+
+TEST_F(ImageFile, FaultsOfPng) {
+  const std::string png = png_of(3, 2, small().rgb, {}), head = png.substr(0, 33), rest = png.substr(33);
+  std::string changed = png;
+  changed[20] = char(changed[20] ^ 1);  // a bit of the size: the checksum of the header is wrong
+  EXPECT_EQ(fault_of(changed), ImageFault::kDamaged);
+  // The checksum of the pixels at the end of the zlib stream; that of the chunk is right.
+  const size_t data = png.find("IDAT"), length = png.size() - 12 - 4 - data;
+  std::string stream = png.substr(data, length);
+  ASSERT_EQ(fault_of(head + png_chunk(stream) + png_chunk("IEND")), std::nullopt);
+  stream.back() = char(stream.back() ^ 1);
+  EXPECT_THAT(refusal_of(head + png_chunk(stream) + png_chunk("IEND")), HasSubstr("data check"));
+  EXPECT_EQ(fault_of(head + png_chunk(stream) + png_chunk("IEND")), ImageFault::kDamaged);
+  const auto animation = [](uint32_t frames) {
+    return png_chunk("acTL" + big_endian(frames) + big_endian(0));
+  };
+  EXPECT_EQ(fault_of(head + animation(2) + rest), ImageFault::kUnsupported);
+  EXPECT_EQ(fault_of(head + animation(1) + rest), std::nullopt);
+  // A profile that is no profile does not matter.
+  EXPECT_EQ(fault_of(head + png_chunk(std::string("iCCPx\0\0rubbish", 14)) + rest), std::nullopt);
+  const auto sized = [&](uint32_t width, uint32_t height) {
+    return fault_of(
+        png.substr(0, 8) +
+        png_chunk("IHDR" + big_endian(width) + big_endian(height) + std::string("\x08\x02\0\0\0", 5)) + rest);
+  };
+  EXPECT_EQ(sized(0, 2), ImageFault::kDamaged);
+  EXPECT_EQ(sized(3, 0x80000000), ImageFault::kTooLarge);
+  EXPECT_EQ(sized(40'000, 1), ImageFault::kTooLarge);
+  EXPECT_EQ(sized(30'000, 30'000), ImageFault::kTooLarge);
+}
+
+TEST_F(ImageFile, FaultsOfJpeg) {
+  const std::string jpeg = jpeg_of(gradient(16, 16));
+  const size_t quantizers = jpeg.find("\xff\xdb"), frame = jpeg.find("\xff\xc0"),
+               tables = jpeg.find("\xff\xc4"), scan = jpeg.find("\xff\xda");
+  const auto with = [&](size_t at, uint8_t value) {
+    std::string changed = jpeg;
+    changed[at] = char(value);
+    return fault_of(changed);
+  };
+  EXPECT_EQ(with(frame + 1, 0xC3), ImageFault::kUnsupported);  // lossless
+  EXPECT_EQ(with(frame + 1, 0xC5), ImageFault::kUnsupported);  // differential
+  EXPECT_EQ(with(frame + 4, 12), ImageFault::kUnsupported);    // bits a sample
+  EXPECT_EQ(with(frame + 6, 0), with(frame + 8, 0));           // 0 x 16 and 16 x 0
+  EXPECT_EQ(fault_of(jpeg.substr(0, frame) + jpeg.substr(tables)), ImageFault::kDamaged);
+  EXPECT_EQ(fault_of(jpeg.substr(0, quantizers) + jpeg.substr(frame)), ImageFault::kDamaged);
+  EXPECT_EQ(fault_of(jpeg.substr(0, tables) + jpeg.substr(scan)), std::nullopt);  // the standard's are meant
+  EXPECT_EQ(fault_of(jpeg.substr(0, scan) + "\xff\xd9"), ImageFault::kDamaged);
+  EXPECT_EQ(fault_of(jpeg + "what some cameras add"), std::nullopt);
+}
+
+// Scans that say nothing new, in a small file: refused before they are decoded.
+TEST_F(ImageFile, TooManyScansAreRefused) {
+  const std::string jpeg = jpeg_of(gradient(16, 16), TJFLAG_PROGRESSIVE);
+  const int scans = frame_of_jpeg(jpeg).scans;
+  EXPECT_EQ(frame_of_jpeg(jpeg).process, 0xC2);
+  ASSERT_GE(scans, 5);
+  EXPECT_EQ(fault_of(jpeg), std::nullopt);
+  std::string bomb = jpeg.substr(0, jpeg.size() - 2);
+  const std::string last = bomb.substr(bomb.rfind("\xff\xda"));
+  while (frame_of_jpeg(bomb).scans <= 500) bomb += last;
+  bomb += "\xff\xd9";
+  EXPECT_EQ(fault_of(bomb), ImageFault::kTooLarge);
+  EXPECT_THAT(refusal_of(bomb), AllOf(HasSubstr("501 scans"), HasSubstr("limit")));
+  EXPECT_EQ(fault_of(jpeg, {.scanned_pixels = scans * 256}), std::nullopt);
+  EXPECT_EQ(fault_of(jpeg, {.scanned_pixels = scans * 256 - 1}), ImageFault::kTooLarge);
+}
+
+TEST_F(ImageFile, FaultsOfWebp) {
+  const std::string webp = webp_of(std::vector<uint8_t>(400, 7), 10, 10);
+  // An extended file of 2 x 2 pixels with the flag of animations.
+  const std::string animated = "VP8X" + little_endian(10, 4) + little_endian(0x02, 4) + little_endian(1, 3) +
+                               little_endian(1, 3) + "ANIM" + little_endian(6, 4) + little_endian(0, 6);
+  const std::string file = "RIFF" + little_endian(animated.size() + 4, 4) + "WEBP" + animated;
+  EXPECT_EQ(fault_of(file), ImageFault::kUnsupported);
+  EXPECT_THAT(refusal_of(file), HasSubstr("animated"));
+  EXPECT_EQ(fault_of(webp, {.pixels = 99}), ImageFault::kTooLarge);
+  EXPECT_EQ(fault_of("RIFF" + little_endian(4, 4) + "WAVE" + "fmt "), ImageFault::kNotAPicture);
+}
+
+TEST_F(ImageFile, FilesThatCannotBeRead) {
+  const auto fault = [&](const std::filesystem::path& path) {
+    try {
+      load_image(path, {.file_bytes = 4});
+    } catch (const ImageError& error) {
+      return error.fault();
+    }
+    return ImageFault::kEmpty;
+  };
+  EXPECT_EQ(fault(folder_), ImageFault::kUnreadable);
+  EXPECT_EQ(fault(folder_ / "absent.png"), ImageFault::kUnreadable);
+  EXPECT_EQ(fault(write("large.png", "12345")), ImageFault::kTooLarge);
 }
 
 TEST_F(ImageFile, SavingChecksItsArguments) {
