@@ -1,6 +1,7 @@
 #include "pixart/data/dataset.h"
 
 #include "pixart/base/error.h"
+#include "pixart/formats/hash.h"
 
 namespace pixart::data {
 
@@ -35,6 +36,16 @@ Image Dataset::picture(int64_t index) const {
     throw BadSample(
         {.row = index, .key = key, .offset = 0, .reason = reason_of(error.fault()), .detail = error.what()});
   }
+}
+
+std::string captions_fingerprint(const Dataset& dataset) {
+  formats::Sha256 hash;
+  for (int64_t index = 0; index < dataset.size(); ++index) {
+    const Row row = dataset.row(index);
+    hash.add(fmt::format("{}\n{}\n", row.captions.size(), row.caption_file.string()));
+    for (const auto& caption : row.captions) hash.add(fmt::format("{}={}\n", caption.name, caption.text));
+  }
+  return hash.hex();
 }
 
 std::string Dataset::caption(int64_t index) const {

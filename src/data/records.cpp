@@ -172,12 +172,11 @@ void sort_rejected(Listing& listing) {
 std::string fingerprint_of(const Listing& listing) {
   formats::Sha256 hash;
   hash.add(fmt::format("{} 2\n{}\n", listing.type, join(listing.class_names, "\n")));
-  for (const auto& [row, file, offset, bytes] : listing.records) {
+  for (const auto& [row, file, offset, bytes] : listing.records)
     hash.add(fmt::format("{}\n{} {}\n", row.key, bytes, row.label));
-    for (const auto& caption : row.captions) hash.add(fmt::format("{}={}\n", caption.name, caption.text));
-  }
   for (const auto& rejection : listing.rejected)
-    hash.add(fmt::format("{} {}\n", rejection.row, to_string(rejection.reason)));
+    if (!concerns_caption(rejection.reason))
+      hash.add(fmt::format("{} {}\n", rejection.row, to_string(rejection.reason)));
   return hash.hex();
 }
 

@@ -14,8 +14,10 @@ namespace {
 using Open = std::unique_ptr<Dataset> (*)(const SourceConfig&);
 
 const std::map<std::string, Open>& openers() {
-  static const std::map<std::string, Open> all = {
-      {"class_folder", open_class_folder}, {"idx", open_idx}, {"image_folder", open_image_folder}, {"scenes", open_scenes}};
+  static const std::map<std::string, Open> all = {{"class_folder", open_class_folder},
+                                                  {"idx", open_idx},
+                                                  {"image_folder", open_image_folder},
+                                                  {"scenes", open_scenes}};
   return all;
 }
 

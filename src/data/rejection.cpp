@@ -39,6 +39,11 @@ std::string_view to_string(Reason reason) {
   PIXART_CHECK(false, "reason {} has no name", int(reason));
 }
 
+bool concerns_caption(Reason reason) {
+  return reason == Reason::kMissingCaption || reason == Reason::kBadCaptionText ||
+         reason == Reason::kCaptionTooLong;
+}
+
 const std::vector<Reason>& all_reasons() {
   static const std::vector<Reason> all = [] {
     std::vector<Reason> result;

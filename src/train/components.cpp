@@ -7,6 +7,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/file_lock.h"
 #include "pixart/base/log.h"
 #include "pixart/formats/hash.h"
 #include "pixart/text/clean_caption.h"
@@ -90,13 +91,15 @@ std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool 
 }  // namespace
 
 CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
-                               const TextEncoderConfig& config, std::string fingerprint)
+                               const TextEncoderConfig& config, data::FeatureInputs inputs)
     : encoder_(std::move(encoder)),
       tokenizer_(std::move(tokenizer)),
       max_tokens_(config.max_tokens),
-      clean_(config.clean_captions) {
-  fingerprint_ = formats::sha256(
-      fmt::format("{} tokens={} clean={} dtype={}", fingerprint, max_tokens_, clean_, config.dtype));
+      clean_(config.clean_captions),
+      inputs_(std::move(inputs)) {
+  inputs_.emplace_back("max_tokens", std::to_string(max_tokens_));
+  inputs_.emplace_back("caption_cleaning", clean_ ? "released rules, twice" : "lower case, stripped");
+  inputs_.emplace_back("encoder_dtype", config.dtype);
 }
 
 EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
@@ -139,13 +142,29 @@ void make_random_encoder(const RunConfig& config, const std::vector<std::string>
 
 }  // namespace
 
+namespace {
+
+std::string tokenizer_fingerprint(const fs::path& folder) {
+  const fs::path model = folder / "spiece.model";
+  return fs::exists(model) ? formats::sha256_of_file(model) : std::string("none");
+}
+
+}  // namespace
+
 CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
-                                    const std::vector<std::string>& captions) {
+                                    const std::function<std::vector<std::string>()>& captions) {
   const auto& settings = config.text_encoder;
   const fs::path folder = settings.path ? *settings.path : RunFolder{config.run}.text_encoder();
-  if (!settings.path && !fs::exists(folder / "config.json")) make_random_encoder(config, captions);
+  if (!settings.path && !fs::exists(folder / "config.json")) {
+    create_folders(config.run);
+    const FileLock lock(config.run / ".text_encoder.lock");  // processes that extract together make one
+    if (!fs::exists(folder / "config.json")) make_random_encoder(config, captions());
+  }
   auto encoder = models::load_t5(folder, device, settings.dtype);
-  return {std::move(encoder), text::Tokenizer(folder), settings, folder_fingerprint(folder)};
+  return {std::move(encoder),
+          text::Tokenizer(folder),
+          settings,
+          {{"text_encoder", folder_fingerprint(folder)}, {"tokenizer", tokenizer_fingerprint(folder)}}};
 }
 
 TransformerSize transformer_size(const TransformerConfig& config) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "pixart/base/random.h"
+#include "pixart/train/stage_data.h"
 
 namespace pixart::train {
 
@@ -23,15 +24,20 @@ at::Tensor batch_normal(uint64_t seed, const std::vector<int64_t>& positions, Pu
   return result;
 }
 
-at::Tensor rows_of(const at::Tensor& table, const std::vector<int64_t>& rows) {
-  return table.index_select(0, at::tensor(rows, at::kLong));
+at::Tensor on_device(const at::Tensor& tensor, at::Device device) {
+  return tensor.to(device, tensor.scalar_type(), /*non_blocking=*/tensor.is_pinned());
 }
 
 // Draws the latents of a micro-batch from their moments and normalises them.
-at::Tensor draw_latents(const DiffusionData& data, const std::vector<int64_t>& rows,
-                        const at::Tensor& posterior) {
-  const at::Tensor sample = rows_of(data.latents.mean, rows) + rows_of(data.latents.std, rows) * posterior;
-  return data.codec->normalize(sample.to(data.device));
+at::Tensor draw_latents(const DiffusionSetting& setting, const Batch& batch, const at::Tensor& posterior) {
+  const at::Tensor deviation = (0.5 * on_device(batch.log_var, setting.device)).exp();
+  const at::Tensor sample = on_device(batch.mean, setting.device) + deviation * posterior.to(setting.device);
+  return setting.codec->normalize(sample);
+}
+
+DiffusionDraw draw_for(const DiffusionSetting& setting, const Batch& batch) {
+  return draw_diffusion_inputs(setting.seed, batch.plan.positions, batch.mean.sizes().slice(1),
+                               setting.tables.schedule().num_steps(), setting.condition_dropout);
 }
 
 }  // namespace
@@ -60,45 +66,41 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
   return diffusion::iddpm_loss(tables, {}, output, x_start, x_t, noise, t).loss.mean();
 }
 
-at::Tensor ClassConditionalObjective::loss(const MicroBatch& batch) {
-  const auto draw = draw_diffusion_inputs(data_.seed, batch.positions, data_.latents.mean.sizes().slice(1),
-                                          data_.tables.schedule().num_steps(), data_.condition_dropout);
-  at::Tensor label = at::empty({int64_t(batch.rows.size())}, at::kLong);
-  for (size_t i = 0; i < batch.rows.size(); ++i)
-    label.data_ptr<int64_t>()[i] = labels_[size_t(batch.rows[i])];
-  label.masked_fill_(draw.drop.to(at::kBool), model_.config().num_classes);
-  label = label.to(data_.device);
-  const at::Tensor x_start = draw_latents(data_, batch.rows, draw.posterior);
+at::Tensor ClassConditionalObjective::loss(const Batch& batch) {
+  const auto device = setting_.device;
+  const auto draw = draw_for(setting_, batch);
+  const at::Tensor label =
+      batch.label.masked_fill(draw.drop.to(at::kBool), model_.config().num_classes).to(device);
+  const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, label); };
-  return diffusion_loss(data_.tables, model, x_start, draw.noise.to(data_.device), draw.t.to(data_.device));
+  return diffusion_loss(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
 }
 
-at::Tensor TextConditionalObjective::loss(const MicroBatch& batch) {
-  const auto draw = draw_diffusion_inputs(data_.seed, batch.positions, data_.latents.mean.sizes().slice(1),
-                                          data_.tables.schedule().num_steps(), data_.condition_dropout);
-  const auto text = captions_.batch(batch.rows);
-  models::TextCondition condition{.caption = text.features.to(data_.device),
-                                  .mask = text.mask.to(data_.device),
-                                  .drop = draw.drop.to(data_.device),
+at::Tensor TextConditionalObjective::loss(const Batch& batch) {
+  const auto device = setting_.device;
+  const auto draw = draw_for(setting_, batch);
+  models::TextCondition condition{.caption = on_device(batch.caption, device).to(at::kFloat),
+                                  .mask = on_device(batch.mask, device),
+                                  .drop = draw.drop.to(device),
                                   .image_size = {},
                                   .aspect_ratio = {}};
   if (model_.config().multi_scale) {
-    condition.image_size = rows_of(data_.latents.original_sizes, batch.rows).to(data_.device);
-    condition.aspect_ratio =
-        at::ones({int64_t(batch.rows.size()), 1}, condition.image_size.options());  // of the square crop
+    condition.image_size = on_device(batch.image_size, device);
+    condition.aspect_ratio = on_device(batch.aspect_ratio, device);
   }
-  const at::Tensor x_start = draw_latents(data_, batch.rows, draw.posterior);
+  const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
-  return diffusion_loss(data_.tables, model, x_start, draw.noise.to(data_.device), draw.t.to(data_.device));
+  return diffusion_loss(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
 }
 
-at::Tensor AutoencoderObjective::loss(const MicroBatch& batch) {
-  const at::Tensor image = pictures_.batch(batch.rows).to(device_);
+at::Tensor AutoencoderObjective::loss(const Batch& batch) {
+  const at::Tensor image = to_unit_range(batch.image.to(device_));
   const auto moments = model_.encode(image);
   const at::Tensor noise =
-      batch_normal(seed_, batch.positions, Purpose::kPosterior, moments.mean.sizes().slice(1)).to(device_);
+      batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, moments.mean.sizes().slice(1))
+          .to(device_);
   const at::Tensor decoded = model_.decode(moments.mean + (0.5 * moments.log_var).exp() * noise);
   const at::Tensor difference = decoded - image;
   const at::Tensor kl = 0.5 * (moments.mean.square() + moments.log_var.exp() - 1.0 - moments.log_var).mean();

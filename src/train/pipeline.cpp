@@ -74,13 +74,14 @@ Pipeline Pipeline::open(const PipelineRequest& request) {
   const fs::path file = checkpoint.folder / (request.average ? "ema.safetensors" : "model.safetensors");
   const auto weights = formats::load_safetensors(file);
   if (pipeline.stage_->objective == "text_conditional") {
-    pipeline.encoder_ =
-        std::make_unique<CaptionEncoder>(load_caption_encoder(pipeline.run_, pipeline.device_, {}));
+    pipeline.encoder_ = std::make_unique<CaptionEncoder>(
+        load_caption_encoder(pipeline.run_, pipeline.device_, [] { return std::vector<std::string>(); }));
     pipeline.pixart_ = std::make_unique<models::PixArt>(
         scope, pixart_config(pipeline.run_, *pipeline.stage_, pipeline.codec_->config(),
                              pipeline.encoder_->channels()));
   } else {
-    pipeline.class_names_ = data::open_dataset(pipeline.run_.source(pipeline.stage_->source))->class_names();
+    pipeline.class_names_ =
+        data::open_dataset(pipeline.run_.source(pipeline.stage_->parts().front().source))->class_names();
     pipeline.dit_ = std::make_unique<models::Dit>(
         scope, dit_config(pipeline.run_, *pipeline.stage_, pipeline.codec_->config(),
                           int64_t(pipeline.class_names_.size())));

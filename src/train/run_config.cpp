@@ -6,6 +6,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/config/config.h"
+#include "pixart/data/aspect_bucket.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/models/dit.h"
 
@@ -92,10 +93,25 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
     problems.push_back("multi_scale has an effect with objective text_conditional only");
   if (objective != "text_conditional" && position_scale != 1.0)
     problems.push_back("position_scale has an effect with objective text_conditional only");
+  if (source.empty() == mix.empty())
+    problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
+                                      : "source and mix exclude each other");
+  if (aspect_buckets && !data::has_aspect_buckets(int(resolution)))
+    problems.push_back(
+        fmt::format("aspect_buckets exist for resolutions 256, 512 and 1024, not for {}", resolution));
+  if (aspect_buckets && !multi_scale)
+    problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
+  if (objective == "autoencoder" && horizontal_flip)
+    problems.push_back("horizontal_flip has no effect with objective autoencoder");
   const auto samplers = diffusion::sampler_names();
   if (!contains(samplers, samples.sampler))
     problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler,
                                    join(samplers, ", "), did_you_mean(samples.sampler, samplers)));
+}
+
+std::vector<MixConfig> StageConfig::parts() const {
+  if (!mix.empty()) return mix;
+  return {{.source = source, .passes = 1}};
 }
 
 void RunConfig::validate(std::vector<std::string>& problems) const {
@@ -105,10 +121,16 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
   const auto source_names = names_of(sources);
   std::vector<std::string> earlier;
   for (const auto& stage : stages) {
-    if (!contains(source_names, stage.source))
-      problems.push_back(fmt::format("stage {}: no source is called '{}'; known: {}.{}", stage.name,
-                                     stage.source, join(source_names, ", "),
-                                     did_you_mean(stage.source, source_names)));
+    std::vector<std::string> used;
+    for (const auto& part : stage.parts()) {
+      if (!part.source.empty() && !contains(source_names, part.source))
+        problems.push_back(fmt::format("stage {}: no source is called '{}'; known: {}.{}", stage.name,
+                                       part.source, join(source_names, ", "),
+                                       did_you_mean(part.source, source_names)));
+      if (contains(used, part.source))
+        problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
+      used.push_back(part.source);
+    }
     if (stage.objective == "autoencoder" && autoencoder.path)
       problems.push_back(
           fmt::format("stage {}: autoencoder.path names a trained one, so this stage has no effect; remove "

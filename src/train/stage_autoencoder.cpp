@@ -16,17 +16,10 @@ constexpr int64_t kShownPictures = 8;
 constexpr int64_t kStatisticsPictures = 2048;
 constexpr int64_t kBatch = 64;
 
-std::vector<int64_t> first_rows(int64_t count) {
-  std::vector<int64_t> rows(static_cast<size_t>(count));
-  for (int64_t i = 0; i < count; ++i) rows[size_t(i)] = i;
-  return rows;
-}
-
-Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureSource& pictures,
+Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureReader& pictures,
                               at::Device device) {
   at::NoGradGuard no_grad;
-  const at::Tensor original =
-      pictures.batch(first_rows(std::min(kShownPictures, pictures.size()))).to(device);
+  const at::Tensor original = to_unit_range(pictures.range(0, kShownPictures)).to(device);
   const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
   Pictures result;
   for (const auto& [batch, name] : {std::pair{original.cpu(), "original"}, std::pair{decoded, "decoded"}}) {
@@ -39,16 +32,15 @@ Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureSou
 }
 
 // Mean and standard deviation per channel of drawn latents, so that the transformer sees unit-sized numbers.
-void measure_latents(const models::AutoencoderKl& vae, const PictureSource& pictures, at::Device device,
+void measure_latents(const models::AutoencoderKl& vae, const PictureReader& pictures, at::Device device,
                      models::VaeConfig& config) {
   at::NoGradGuard no_grad;
   const int64_t total = std::min(kStatisticsPictures, pictures.size());
   at::Tensor sum = at::zeros({config.latent_channels}, at::kDouble), squares = sum.clone();
   int64_t count = 0;
   for (int64_t first = 0; first < total; first += kBatch) {
-    auto rows = first_rows(std::min(kBatch, total - first));
-    for (auto& row : rows) row += first;
-    const auto moments = vae.encode(pictures.batch(rows).to(device));
+    const auto pixels = pictures.range(first, std::min(kBatch, total - first));
+    const auto moments = vae.encode(to_unit_range(pixels).to(device));
     const at::Tensor mean = moments.mean.cpu().to(at::kDouble),
                      variance = moments.log_var.exp().cpu().to(at::kDouble);
     sum += mean.sum({0, 2, 3});
@@ -75,14 +67,19 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   result.average = std::make_unique<nn::StateDict>(options);
   const auto vae = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.state), config);
   const auto average = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.average), config);
-  const auto pictures = std::make_shared<PictureSource>(run.source(stage.source), stage.resolution);
+  const auto parts = run.parts(stage);
+  const uint64_t seed = run.stage_seed(stage);
+  const auto pictures =
+      std::make_shared<PictureReader>(parts, stage.resolution, seed, run.folder.root / "quarantine");
   pictures->preload();
   log::info("stage {}: autoencoder of {} parameters", stage.name,
             with_thousands(result.state->num_parameters()));
 
-  const uint64_t seed = run.stage_seed(stage);
-  result.objective =
-      std::make_unique<AutoencoderObjective>(*vae, *pictures, seed, stage.kl_weight, run.device);
+  result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device);
+  // Captions do not matter here, and what is wrong with a picture shows when it is read.
+  const std::vector<data::Ledger> nothing_rejected(parts.size());
+  result.loader = make_loader(run, stage, parts, make_order(parts, nothing_rejected, stage, seed),
+                              [pictures](const data::MicroBatch& plan) { return (*pictures)(plan); });
   nn::StateDict* state = result.state.get();
   nn::StateDict* averaged_state = result.average.get();
   result.initialize = [&run, &stage, vae, state, config] {
@@ -92,6 +89,7 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
     return draw_reconstructions(*average, *pictures, device);
   };
   result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
+    pictures->write_quarantine();
     measure_latents(*average, *pictures, run.device, exported);
     StagedFolder staged(run.folder.autoencoder());
     models::save_vae(staged.path(), exported, *averaged_state);

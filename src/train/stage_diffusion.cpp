@@ -10,6 +10,7 @@
 #include "pixart/convert/reparameterize.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/train/checkpoint.h"
+#include "pixart/train/extract.h"
 #include "pixart/train/generate.h"
 #include "pixart/train/objectives.h"
 #include "stage_model.h"
@@ -28,14 +29,41 @@ GenerateOptions sample_options(const RunContext& run, const StageConfig& stage) 
           .seed = uint64_t(run.config.seed)};
 }
 
-DiffusionData diffusion_data(RunContext& run, const StageConfig& stage, const LatentCodec& codec) {
-  return {.latents = latent_features(run.folder, run.source(stage.source), stage.source, stage.resolution,
-                                     codec, run.device),
-          .codec = &codec,
+DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& stage,
+                                   const LatentCodec& codec) {
+  return {.codec = &codec,
           .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kTrainSteps), run.device),
           .seed = run.stage_seed(stage),
           .condition_dropout = stage.condition_dropout,
           .device = run.device};
+}
+
+// Reads the stage's feature sets, which are made first where they are missing.
+std::unique_ptr<Loader> feature_loader(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
+                                       const CaptionEncoder* encoder) {
+  StageParts parts = run.parts(stage);
+  std::vector<data::Ledger> ledgers;
+  for (auto& part : parts) {
+    const std::string& name = part.source->name;
+    part.latents = std::make_shared<data::LatentSet>(
+        latent_set(run.config, stage, name, *part.dataset, codec, run.device));
+    if (encoder != nullptr)
+      part.captions =
+          std::make_shared<data::CaptionSet>(caption_set(run.config, name, *part.dataset, *encoder));
+    ledgers.push_back(ledger_of(part, run.folder.quarantine(name)));
+    if (!ledgers.back().rejected.empty()) log::info("source {}: {}", name, data::describe(ledgers.back()));
+  }
+  auto order = make_order(parts, ledgers, stage, run.stage_seed(stage));
+  FeatureReader reader{.parts = parts,
+                       .seed = run.stage_seed(stage),
+                       .with_labels = encoder == nullptr,
+                       .with_captions = encoder != nullptr,
+                       .with_sizes = stage.multi_scale,
+                       .mirror = stage.horizontal_flip,
+                       .pinned = run.device.is_cuda(),
+                       .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
+                       .resolution = stage.aspect_buckets ? stage.resolution : 0};
+  return make_loader(run, stage, parts, std::move(order), std::move(reader));
 }
 
 // Captions to draw when the config names none: distinct ones, evenly spread over the source.
@@ -44,29 +72,29 @@ std::vector<std::string> some_captions(const data::Dataset& dataset) {
   std::vector<std::string> result;
   const int64_t stride = std::max<int64_t>(1, dataset.size() / int64_t(4 * kMostPrompts));
   for (int64_t row = 0; row < dataset.size() && result.size() < kMostPrompts; row += stride)
-    if (seen.insert(dataset.caption(row)).second) result.push_back(dataset.caption(row));
+    if (const auto caption = dataset.caption(row); !caption.empty() && seen.insert(caption).second)
+      result.push_back(caption);
   return result;
 }
 
-std::vector<int64_t> labels_of(const data::Dataset& dataset, const StageConfig& stage) {
-  std::vector<int64_t> labels;
-  for (int64_t row = 0; row < dataset.size(); ++row) labels.push_back(dataset.label(row));
-  if (dataset.class_names().empty()) {
-    throw UserError(fmt::format(
-        "stage {}: source {} has no classes; a class_conditional stage needs class_folder, idx or scenes.",
-        stage.name, stage.source));
-  }
-  return labels;
+void require_classes(const data::Dataset& dataset, const StageConfig& stage, const std::string& source) {
+  if (!dataset.class_names().empty()) return;
+  throw UserError(
+      fmt::format("stage {}: source {} has no classes; a class_conditional stage needs class_folder, idx, "
+                  "scenes, or a table or "
+                  "shards with labels.",
+                  stage.name, source));
 }
 
-std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageConfig& stage) {
+std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageConfig& stage,
+                                     const std::string& source) {
   const auto names = dataset.class_names();
   std::vector<int64_t> classes;
   for (const auto& prompt : stage.samples.prompts) {
     const auto found = std::find(names.begin(), names.end(), prompt);
     if (found == names.end()) {
       throw UserError(fmt::format("stage {}: samples.prompts: '{}' is no class of source {}; classes: {}.{}",
-                                  stage.name, prompt, stage.source, join(names, ", "),
+                                  stage.name, prompt, source, join(names, ", "),
                                   did_you_mean(prompt, names)));
     }
     classes.push_back(found - names.begin());
@@ -79,9 +107,10 @@ std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageCo
 }  // namespace
 
 StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
-  auto& dataset = run.source(stage.source);
+  const std::string source = stage.parts().front().source;
+  const auto& dataset = run.source(source);
+  require_classes(dataset, stage, source);
   const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
-  auto labels = labels_of(dataset, stage);
   const auto config = dit_config(run.config, stage, codec->config(), int64_t(dataset.class_names().size()));
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
@@ -92,13 +121,14 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
             with_thousands(result.state->num_parameters()), config.num_classes);
 
-  result.objective = std::make_unique<ClassConditionalObjective>(*model, diffusion_data(run, stage, *codec),
-                                                                 std::move(labels));
+  result.objective =
+      std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
+  result.loader = feature_loader(run, stage, *codec, nullptr);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
     return initialize_dit(run, stage, config, *state);
   };
-  const auto classes = classes_to_draw(dataset, stage);
+  const auto classes = classes_to_draw(dataset, stage, source);
   result.draw = [&run, &stage, average, codec, classes, names = dataset.class_names()] {
     Pictures pictures{generate(*average, *codec, classes, run.device, sample_options(run, stage)), {}};
     for (int64_t label : classes) pictures.captions.push_back(names[size_t(label)]);
@@ -108,10 +138,10 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
 }
 
 StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
-  auto& dataset = run.source(stage.source);
+  const auto& dataset = run.source(stage.parts().front().source);
   const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
   const auto prompts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
-  auto encoder = load_caption_encoder(run.config, run.device, run.all_captions());
+  auto encoder = load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); });
   const auto prompt_text = encoder.encode(prompts);
   const auto config = pixart_config(run.config, stage, codec->config(), encoder.channels());
   StageModel result;
@@ -122,9 +152,9 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
   log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
 
-  auto captions = caption_features(run.folder, dataset, stage.source, encoder);
-  result.objective = std::make_unique<TextConditionalObjective>(*model, diffusion_data(run, stage, *codec),
-                                                                std::move(captions));
+  result.objective =
+      std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
+  result.loader = feature_loader(run, stage, *codec, &encoder);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
   result.draw = [&run, &stage, average, codec, prompts, prompt_text, side = config.input_size] {

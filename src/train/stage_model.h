@@ -12,9 +12,11 @@
 #include "pixart/models/pixart.h"
 #include "pixart/models/vae.h"
 #include "pixart/nn/state_dict.h"
+#include "pixart/train/loader.h"
 #include "pixart/train/objective.h"
 #include "pixart/train/run_config.h"
 #include "pixart/train/run_folder.h"
+#include "pixart/train/stage_data.h"
 
 namespace pixart::train {
 
@@ -26,9 +28,14 @@ struct RunContext {
   std::map<std::string, std::unique_ptr<data::Dataset>> sources;
 
   data::Dataset& source(const std::string& name);
+  StageParts parts(const StageConfig& stage);           // opens its sources
   uint64_t stage_seed(const StageConfig& stage) const;  // differs between stages
   std::vector<std::string> all_captions();              // of the sources of all text stages
 };
+
+// The loader of a stage, as the run file configures it.
+std::unique_ptr<Loader> make_loader(const RunContext& run, const StageConfig& stage, const StageParts& parts,
+                                    std::shared_ptr<const data::SampleOrder> order, Loader::Read read);
 
 struct Pictures {
   std::vector<Image> images;
@@ -39,6 +46,7 @@ struct StageModel {
   std::unique_ptr<nn::StateDict> state;    // trained weights
   std::unique_ptr<nn::StateDict> average;  // same architecture; the trainer binds it to the averaged weights
   std::unique_ptr<Objective> objective;
+  std::unique_ptr<Loader> loader;
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
   std::function<Pictures()> draw;                 // with the averaged weights
   std::function<void()> finish = [] {};           // after the last step

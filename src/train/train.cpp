@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "pixart/base/env.h"
@@ -27,6 +28,25 @@ data::Dataset& RunContext::source(const std::string& name) {
   return *dataset;
 }
 
+StageParts RunContext::parts(const StageConfig& stage) {
+  StageParts result;
+  int64_t first_row = 0;
+  for (const auto& part : stage.parts()) {
+    const auto& dataset = source(part.source);
+    result.push_back({.source = &config.source(part.source),
+                      .dataset = &dataset,
+                      .passes = part.passes,
+                      .first_row = first_row});
+    first_row += dataset.size();
+    const bool same = dataset.class_names() == result.front().dataset->class_names();
+    if (stage.objective == "class_conditional" && !same)
+      throw UserError(
+          fmt::format("stage {}: the sources {} and {} have different classes; one model cannot learn both.",
+                      stage.name, result.front().source->name, part.source));
+  }
+  return result;
+}
+
 uint64_t RunContext::stage_seed(const StageConfig& stage) const {
   uint64_t hash = 14695981039346656037ull;  // FNV-1a of the name: stages draw different numbers
   for (const char letter : stage.name) hash = (hash ^ uint8_t(letter)) * 1099511628211ull;
@@ -38,27 +58,37 @@ std::vector<std::string> RunContext::all_captions() {
   std::vector<std::string> captions;
   for (const auto& stage : config.stages) {
     if (stage.objective != "text_conditional") continue;
-    const auto& dataset = source(stage.source);
-    for (int64_t row = 0; row < dataset.size(); ++row) {
-      const std::string caption = dataset.caption(row);
-      if (seen.insert(caption).second) captions.push_back(caption);
+    for (const auto& part : stage.parts()) {
+      const auto& dataset = source(part.source);
+      for (int64_t row = 0; row < dataset.size(); ++row)
+        for (const auto& caption : dataset.row(row).captions)
+          if (seen.insert(caption.text).second) captions.push_back(caption.text);
     }
   }
   return captions;
 }
 
+std::unique_ptr<Loader> make_loader(const RunContext& run, const StageConfig& stage, const StageParts& parts,
+                                    std::shared_ptr<const data::SampleOrder> order, Loader::Read read) {
+  std::vector<std::string> names;
+  for (const auto& part : parts) names.push_back(part.source->name);
+  return std::make_unique<Loader>(
+      std::move(order),
+      data::BatchPlan{.batch_size = stage.batch_size, .micro_batch_size = stage.micro_batch_size},
+      LoaderOptions{.threads = int(run.config.loader.threads), .depth = run.config.loader.depth},
+      std::move(read), std::move(names));
+}
+
 namespace {
 
-TrainerConfig trainer_config(const RunContext& run, const StageConfig& stage) {
+TrainerConfig trainer_config(const StageConfig& stage) {
   return {.steps = stage.steps,
           .batch_size = stage.batch_size,
-          .micro_batch_size = stage.micro_batch_size,
           .optimizer = stage.optimizer,
           .lr_schedule = stage.lr_schedule,
           .gradient_clip = stage.gradient_clip,
           .ema_decay = stage.ema_decay,
-          .ema_warmup = stage.ema_warmup,
-          .order_seed = run.stage_seed(stage)};
+          .ema_warmup = stage.ema_warmup};
 }
 
 // One stage in progress: trainer, metrics, samples, checkpoints.
@@ -69,7 +99,7 @@ class StageRun {
         stage_(stage),
         metrics_(metrics),
         model_(make_stage_model(run, stage)),
-        trainer_(trainer_config(run, stage), *model_.state, *model_.objective) {}
+        trainer_(trainer_config(stage), *model_.state, *model_.objective, *model_.loader) {}
 
   void execute() {
     begin();
@@ -82,7 +112,8 @@ class StageRun {
       last = now;
       const int64_t step = trainer_.step();
       if (step % stage_.log_every == 0 || step == stage_.steps)
-        progress.update(step, fmt::format("loss {:.4f}", write_metrics()));
+        progress.update(
+            step, fmt::format("loss {:.4f}, {:.0f} % data wait", write_metrics(), 100 * data_wait_share()));
       const bool stop = stop_requested();
       if (!stop && is_sample_step(step)) draw();
       if (stop || is_save_step(step)) save();
@@ -140,6 +171,35 @@ class StageRun {
     return mean;
   }
 
+  // The share of time since the last call that the training waited for data. Not a line of events.jsonl,
+  // which is the same for every run of the same seed.
+  double data_wait_share() {
+    const DataWait wait = model_.loader->take_wait();
+    const double elapsed = seconds_ - waited_until_;
+    waited_until_ = seconds_;
+    if (elapsed <= 0) return 0;
+    const double share = wait.seconds / elapsed;
+    warn_of_wait(share, elapsed, wait);
+    return share;
+  }
+
+  void warn_of_wait(double share, double elapsed, const DataWait& wait) {
+    constexpr double kMuch = 0.1, kLeastSeconds = 5;
+    if (share < kMuch || elapsed < kLeastSeconds || warned_of_wait_) return;
+    warned_of_wait_ = true;
+    log::warning(
+        "stage {}: {:.0f} % of the time goes by waiting for data{}. More loader.threads, a faster disk, or "
+        "features that are extracted beforehand help.",
+        stage_.name, 100 * share, slowest_source(wait));
+  }
+
+  std::string slowest_source(const DataWait& wait) const {
+    const auto slowest = std::max_element(wait.read_seconds.begin(), wait.read_seconds.end());
+    if (slowest == wait.read_seconds.end()) return {};
+    return fmt::format("; the slowest source is {}",
+                       model_.loader->part_names()[size_t(slowest - wait.read_seconds.begin())]);
+  }
+
   void save() {
     write_metrics();
     save_checkpoint(checkpoints(), trainer_, *model_.state, metadata_, seconds_);
@@ -162,7 +222,8 @@ class StageRun {
   std::map<std::string, std::string> metadata_;  // of the weight files
   Trainer trainer_;
   std::vector<StepResult> pending_;  // not yet written
-  double seconds_ = 0;
+  double seconds_ = 0, waited_until_ = 0;
+  bool warned_of_wait_ = false;
 };
 
 bool is_finished(const RunContext& run, const StageConfig& stage) {

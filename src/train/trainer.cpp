@@ -6,7 +6,6 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
-#include "pixart/base/random.h"
 
 namespace pixart::train {
 
@@ -25,24 +24,24 @@ double average_decay(const TrainerConfig& config, int64_t step) {
 
 }  // namespace
 
-Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective)
+Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader)
     : config_(std::move(config)),
       model_(model),
       objective_(objective),
+      loader_(loader),
       flat_(trainable_leaves(model)),
       optimizer_(optim::make_adamw_state(flat_.values())),
       ema_(flat_.values().clone()) {
-  if (config_.micro_batch_size == 0) config_.micro_batch_size = config_.batch_size;
-  PIXART_CHECK(config_.batch_size % config_.micro_batch_size == 0, "batch {} of micro-batches of {}",
-               config_.batch_size, config_.micro_batch_size);
+  PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",
+               loader_.num_samples_per_step(), config_.batch_size);
 }
 
 StepResult Trainer::train_step() {
-  const int64_t num_micro_steps = config_.batch_size / config_.micro_batch_size;
+  if (loaded_step_ != step_) loader_.start(step_);  // the first step, or another one was loaded
   StepResult result{.step = step_, .loss = at::zeros({}, flat_.values().options())};
   flat_.zero_gradients();
-  for (int64_t micro_step = 0; micro_step < num_micro_steps; ++micro_step) {
-    at::Tensor loss = objective_.loss(micro_batch(micro_step)) / double(num_micro_steps);
+  while (const auto batch = loader_.next()) {
+    at::Tensor loss = objective_.loss(*batch) * batch->plan.share;
     torch::autograd::backward({loss}, {});
     result.loss += loss.detach();
   }
@@ -74,27 +73,8 @@ StepResult Trainer::train_step() {
     optim::adamw_step(values, flat_.gradients(), optimizer_, config_.optimizer, result.lr, scale, ema_,
                       average_decay(config_, step_));
   }
-  ++step_;
+  loaded_step_ = ++step_;
   return result;
-}
-
-MicroBatch Trainer::micro_batch(int64_t micro_step) const {
-  MicroBatch batch{.step = step_, .micro_step = micro_step, .positions = {}, .rows = {}};
-  const int64_t first = step_ * config_.batch_size + micro_step * config_.micro_batch_size;
-  for (int64_t i = 0; i < config_.micro_batch_size; ++i) {
-    batch.positions.push_back(first + i);
-    batch.rows.push_back(row_of(first + i));
-  }
-  return batch;
-}
-
-int64_t Trainer::row_of(int64_t position) const {
-  const int64_t num_samples = objective_.num_samples(), epoch = position / num_samples;
-  if (epoch != epoch_) {
-    order_ = permutation({config_.order_seed, uint64_t(epoch), Purpose::kOrder}, num_samples);
-    epoch_ = epoch;
-  }
-  return order_[size_t(position % num_samples)];
 }
 
 void Trainer::bind_average(nn::StateDict& other) const {

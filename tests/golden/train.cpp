@@ -10,6 +10,7 @@
 #include "pixart/models/pixart.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
+#include "plain_loader.h"
 
 namespace pixart::train {
 namespace {
@@ -30,10 +31,10 @@ class RecordedObjective : public Objective {
     nn::load_state(state, c.weights, c.name);
   }
 
-  int64_t num_samples() const override { return 1 << 20; }
-
-  at::Tensor loss(const MicroBatch& batch) override {
-    const auto at_step = [&](const char* name) { return case_.tensor(name)[batch.step][batch.micro_step]; };
+  at::Tensor loss(const Batch& batch) override {
+    const auto at_step = [&](const char* name) {
+      return case_.tensor(name)[batch.plan.step][batch.plan.micro_step];
+    };
     diffusion::Denoiser model;
     if (dit_) {
       const at::Tensor label =
@@ -70,7 +71,6 @@ TrainerConfig trainer_config(const nlohmann::json& j) {
   TrainerConfig config;
   config.steps = j.at("steps");
   config.batch_size = batch * micro_steps;
-  config.micro_batch_size = batch;
   config.optimizer = {.lr = o.at("lr"),
                       .betas = o.at("betas").get<std::vector<double>>(),
                       .eps = o.at("eps"),
@@ -88,7 +88,8 @@ TEST(GoldenTraining, TwentyWholeSteps) {
     nn::StateDict state;
     RecordedObjective objective(c, state);
     const auto config = trainer_config(c.config());
-    Trainer trainer(config, state, objective);
+    Loader loader = testing::plain_loader(1 << 20, config.batch_size, c.config().at("batch"));
+    Trainer trainer(config, state, objective, loader);
     std::vector<at::Tensor> losses, norms;
     for (int64_t step = 0; step < config.steps; ++step) {
       const auto result = trainer.train_step();

@@ -6,6 +6,7 @@
 #include "pixart/models/pixart.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
+#include "plain_loader.h"
 
 namespace pixart::train {
 namespace {
@@ -38,12 +39,11 @@ class EightSamples : public Objective {
         tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
         latents_(normal({8, 4, 8, 8}, 1)),
         captions_(normal({8, 6, 16}, 2)) {}
-  int64_t num_samples() const override { return 8; }
-  at::Tensor loss(const MicroBatch& batch) override {
-    seen.insert(seen.end(), batch.rows.begin(), batch.rows.end());
-    const auto rows = at::tensor(batch.rows, at::kLong);
+  at::Tensor loss(const Batch& batch) override {
+    seen.insert(seen.end(), batch.plan.rows.begin(), batch.plan.rows.end());
+    const auto rows = at::tensor(batch.plan.rows, at::kLong);
     const auto draw =
-        draw_diffusion_inputs(3, fixed_noise_ ? batch.rows : batch.positions, {4, 8, 8}, 1000, 0.0);
+        draw_diffusion_inputs(3, fixed_noise_ ? batch.plan.rows : batch.plan.positions, {4, 8, 8}, 1000, 0.0);
     const models::TextCondition text{.caption = captions_.index_select(0, rows),
                                      .mask = at::ones({rows.numel(), 6}, at::kLong),
                                      .drop = {},
@@ -51,7 +51,7 @@ class EightSamples : public Objective {
                                      .aspect_ratio = {}};
     const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); };
     at::Tensor loss = diffusion_loss(tables_, model, latents_.index_select(0, rows), draw.noise, draw.t);
-    if (batch.step == poison_step) loss = loss * std::numeric_limits<float>::quiet_NaN();
+    if (batch.plan.step == poison_step) loss = loss * std::numeric_limits<float>::quiet_NaN();
     return loss;
   }
   std::vector<int64_t> seen;
@@ -65,22 +65,24 @@ class EightSamples : public Objective {
 };
 
 struct Session {
-  explicit Session(TrainerConfig config, bool fixed_noise = false)
-      : model(nn::Scope(state), kTiny), objective(model, fixed_noise) {
+  explicit Session(TrainerConfig config, bool fixed_noise = false, int64_t micro = 0)
+      : model(nn::Scope(state), kTiny),
+        objective(model, fixed_noise),
+        loader(testing::plain_loader(8, config.batch_size, micro)) {
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
-    trainer = std::make_unique<Trainer>(std::move(config), state, objective);
+    trainer = std::make_unique<Trainer>(std::move(config), state, objective, loader);
   }
   nn::StateDict state;
   models::PixArt model;
   EightSamples objective;
+  Loader loader;
   std::unique_ptr<Trainer> trainer;
 };
 
-TrainerConfig config_of(int64_t steps, int64_t batch, int64_t micro) {
+TrainerConfig config_of(int64_t steps, int64_t batch) {
   TrainerConfig config;
   config.steps = steps;
   config.batch_size = batch;
-  config.micro_batch_size = micro;
   config.optimizer = {.lr = 2e-3, .betas = {0.9, 0.99}, .eps = 1e-8, .weight_decay = 0};
   config.lr_schedule.warmup_steps = 10;
   config.gradient_clip = 1;
@@ -89,7 +91,7 @@ TrainerConfig config_of(int64_t steps, int64_t batch, int64_t micro) {
 }
 
 TEST(Training, OverfitsOneBatchOfEight) {
-  Session session(config_of(600, 8, 8), /*fixed_noise=*/true);
+  Session session(config_of(600, 8), /*fixed_noise=*/true);
   const double first = session.trainer->train_step().loss.item<double>();
   double last = first;
   while (session.trainer->step() < 600) last = session.trainer->train_step().loss.item<double>();
@@ -97,7 +99,7 @@ TEST(Training, OverfitsOneBatchOfEight) {
 }
 
 TEST(Training, MicroBatchesGiveTheSameStep) {
-  Session whole(config_of(5, 8, 8)), split(config_of(5, 8, 2));
+  Session whole(config_of(5, 8)), split(config_of(5, 8), false, /*micro=*/2);
   for (int step = 0; step < 5; ++step) {
     const double a = whole.trainer->train_step().loss.item<double>(),
                  b = split.trainer->train_step().loss.item<double>();
@@ -107,7 +109,8 @@ TEST(Training, MicroBatchesGiveTheSameStep) {
 }
 
 TEST(Training, EverySampleOncePerEpoch) {
-  Session session(config_of(4, 6, 3));  // 24 samples: three epochs of eight, straddling steps
+  Session session(config_of(4, 6), false,
+                  /*micro=*/3);  // 24 samples: three epochs of eight, straddling steps
   while (session.trainer->step() < 4) session.trainer->train_step();
   ASSERT_EQ(session.objective.seen.size(), 24u);
   std::vector<std::vector<int64_t>> epochs;
@@ -122,7 +125,7 @@ TEST(Training, EverySampleOncePerEpoch) {
 }
 
 TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
-  auto config = config_of(10, 8, 8);
+  auto config = config_of(10, 8);
   config.lr_schedule.warmup_steps = 0;
   Session session(config);
   session.trainer->train_step();
@@ -139,7 +142,7 @@ TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
 }
 
 TEST(Training, GivesUpBeyondTheBudgetOfBadSteps) {
-  auto config = config_of(10, 8, 8);
+  auto config = config_of(10, 8);
   config.max_skipped = 0;
   Session session(config);
   session.objective.poison_step = 0;
@@ -172,7 +175,7 @@ TEST(Training, DropoutShareAndTimestepsAreAsConfigured) {
 }
 
 TEST(Training, AverageFollowsTheWeights) {
-  auto config = config_of(30, 8, 8);
+  auto config = config_of(30, 8);
   Session session(config);
   at::Tensor want = session.trainer->state().values.clone();
   nn::StateDict average;

@@ -37,12 +37,16 @@ class Dataset {
   virtual Image picture(int64_t index) const;                       // decoded, not resized; throws BadSample
   virtual const std::vector<std::string>& class_names() const = 0;  // empty where there are no classes
   virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; by rising row
-  virtual std::string fingerprint() const = 0;  // changes when the content listed changes (names, sizes,
-                                                // captions; no times of change, no pixels of files)
+  // Changes when the pictures listed do (names, sizes, classes; no captions, times of change or pixels of
+  // files).
+  virtual std::string fingerprint() const = 0;
 
   std::string caption(int64_t index) const;  // the first, "" where there is none
   int64_t label(int64_t index) const { return row(index).label; }
 };
+
+// Changes when a caption does, or which rows have some.
+std::string captions_fingerprint(const Dataset& dataset);
 
 // A kind of caption, and how often it is drawn.
 struct CaptionConfig {

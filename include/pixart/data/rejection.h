@@ -32,6 +32,7 @@ enum class Reason {
 };
 std::string_view to_string(Reason reason);  // "missing_file", ...
 const std::vector<Reason>& all_reasons();
+bool concerns_caption(Reason reason);  // and not the picture
 
 struct Rejection {
   int64_t row = 0;

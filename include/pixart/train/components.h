@@ -2,10 +2,12 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "pixart/data/feature_set.h"
 #include "pixart/models/pixart.h"
 #include "pixart/models/t5.h"
 #include "pixart/models/vae.h"
@@ -46,24 +48,24 @@ struct EncodedText {
 class CaptionEncoder {
  public:
   CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, const TextEncoderConfig& config,
-                 std::string fingerprint);
+                 data::FeatureInputs inputs);
   EncodedText encode(const std::vector<std::string>& captions) const;
   int64_t channels() const { return encoder_.encoder->config().d_model; }
   int64_t max_tokens() const { return max_tokens_; }
-  const std::string& fingerprint() const { return fingerprint_; }
+  const data::FeatureInputs& inputs() const { return inputs_; }  // what its features depend on
 
  private:
   models::LoadedT5 encoder_;
   text::Tokenizer tokenizer_;
   int64_t max_tokens_;
   bool clean_;
-  std::string fingerprint_;
+  data::FeatureInputs inputs_;
 };
 
-// Loads the configured encoder; without a path it makes the run's own first (tokenizer trained on `captions`,
-// random weights) in <run>/text_encoder.
+// Loads the configured encoder; without a path it makes the run's own first (tokenizer trained on
+// `captions()`, random weights) in <run>/text_encoder.
 CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
-                                    const std::vector<std::string>& captions);
+                                    const std::function<std::vector<std::string>()>& captions);
 
 struct TransformerSize {
   int64_t patch_size, hidden_size, depth, num_heads;

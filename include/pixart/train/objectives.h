@@ -9,7 +9,7 @@
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
 #include "pixart/models/vae.h"
-#include "pixart/train/features.h"
+#include "pixart/train/components.h"
 #include "pixart/train/objective.h"
 
 namespace pixart::train {
@@ -26,8 +26,7 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
                                     double condition_dropout);
 
 // What both diffusion objectives need.
-struct DiffusionData {
-  LatentFeatures latents;
+struct DiffusionSetting {
   const LatentCodec* codec;
   diffusion::LossTables tables;
   uint64_t seed;
@@ -35,46 +34,39 @@ struct DiffusionData {
   at::Device device;
 };
 
-// Stage 1: class -> picture, DiT. `labels` has one class per sample of the data set.
+// Stage 1: class -> picture, DiT.
 class ClassConditionalObjective : public Objective {
  public:
-  ClassConditionalObjective(const models::Dit& model, DiffusionData data, std::vector<int64_t> labels)
-      : model_(model), data_(std::move(data)), labels_(std::move(labels)) {}
-  int64_t num_samples() const override { return data_.latents.mean.size(0); }
-  at::Tensor loss(const MicroBatch& batch) override;
+  ClassConditionalObjective(const models::Dit& model, DiffusionSetting setting)
+      : model_(model), setting_(std::move(setting)) {}
+  at::Tensor loss(const Batch& batch) override;
 
  private:
   const models::Dit& model_;
-  DiffusionData data_;
-  std::vector<int64_t> labels_;
+  DiffusionSetting setting_;
 };
 
 // Stages 2 and 3: caption -> picture, PixArt.
 class TextConditionalObjective : public Objective {
  public:
-  TextConditionalObjective(const models::PixArt& model, DiffusionData data, CaptionFeatures captions)
-      : model_(model), data_(std::move(data)), captions_(std::move(captions)) {}
-  int64_t num_samples() const override { return data_.latents.mean.size(0); }
-  at::Tensor loss(const MicroBatch& batch) override;
+  TextConditionalObjective(const models::PixArt& model, DiffusionSetting setting)
+      : model_(model), setting_(std::move(setting)) {}
+  at::Tensor loss(const Batch& batch) override;
 
  private:
   const models::PixArt& model_;
-  DiffusionData data_;
-  CaptionFeatures captions_;
+  DiffusionSetting setting_;
 };
 
 // The autoencoder: L1 + MSE of the reconstruction + kl_weight * KL to N(0, 1) (mean over latent numbers).
 class AutoencoderObjective : public Objective {
  public:
-  AutoencoderObjective(const models::AutoencoderKl& model, const PictureSource& pictures, uint64_t seed,
-                       double kl_weight, at::Device device)
-      : model_(model), pictures_(pictures), seed_(seed), kl_weight_(kl_weight), device_(device) {}
-  int64_t num_samples() const override { return pictures_.size(); }
-  at::Tensor loss(const MicroBatch& batch) override;
+  AutoencoderObjective(const models::AutoencoderKl& model, uint64_t seed, double kl_weight, at::Device device)
+      : model_(model), seed_(seed), kl_weight_(kl_weight), device_(device) {}
+  at::Tensor loss(const Batch& batch) override;
 
  private:
   const models::AutoencoderKl& model_;
-  const PictureSource& pictures_;
   uint64_t seed_;
   double kl_weight_;
   at::Device device_;

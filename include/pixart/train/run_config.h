@@ -160,9 +160,24 @@ struct CheckpointConfig {
   }
 };
 
+// A source among several that a stage mixes.
+struct MixConfig {
+  std::string source;
+  double passes = 1;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("source", s.source, "Name of the data source.", required());
+    v("passes", s.passes, "How often each of its samples stands in an epoch, on average.", positive());
+  }
+};
+
 struct StageConfig {
   std::string name, objective, source;
+  std::vector<MixConfig> mix;
   int64_t resolution = 256;
+  bool aspect_buckets = false;
+  bool horizontal_flip = false;
   int64_t steps = 0;
   int64_t batch_size = 256;
   int64_t micro_batch_size = 0;
@@ -187,8 +202,16 @@ struct StageConfig {
       "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
       "(stages 2 and 3).",
       one_of({"autoencoder", "class_conditional", "text_conditional"}).required());
-    v("source", s.source, "Name of the data source.", required());
+    v("source", s.source, "Name of the data source.", any());
+    v("mix", s.mix, "Several sources in place of one.", any());
     v("resolution", s.resolution, "Side of the training pictures in pixels.", positive());
+    v("aspect_buckets", s.aspect_buckets,
+      "Cut pictures to the nearest of the forty official shapes of this resolution (256, 512, 1024) instead "
+      "of a "
+      "square; needs multi_scale.",
+      any());
+    v("horizontal_flip", s.horizontal_flip,
+      "Mirror every second sample, drawn anew each time. Not where captions speak of left and right.", any());
     v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission());
     v("batch_size", s.batch_size, "Global batch: samples per optimizer step.", positive().needs_permission());
     v("micro_batch_size", s.micro_batch_size,
@@ -217,6 +240,38 @@ struct StageConfig {
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
   }
   void validate(std::vector<std::string>& problems) const;
+  std::vector<MixConfig> parts() const;  // the mix, or the one source
+};
+
+// Features of pictures and captions, computed before a stage trains on them.
+struct FeaturesConfig {
+  std::optional<std::filesystem::path> path;
+  std::string latent_dtype = "float16", caption_dtype = "bfloat16";
+  int64_t shard_megabytes = 512;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("path", s.path,
+      "Folder of feature sets; unset: in the run folder. Sets that are missing are made there.",
+      any().free());
+    v("latent_dtype", s.latent_dtype, "Type of stored latents.", one_of({"float16", "float32"}));
+    v("caption_dtype", s.caption_dtype,
+      "Type of stored text features; float8_e4m3fn with a scale per token takes half of bfloat16.",
+      one_of({"bfloat16", "float32", "float8_e4m3fn"}));
+    v("shard_megabytes", s.shard_megabytes, "Size of a shard, about.", positive());
+  }
+};
+
+// Reading samples ahead of the step that needs them.
+struct LoaderConfig {
+  int64_t threads = 2, depth = 4;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("threads", s.threads, "Threads that read samples; 0: the training thread itself.",
+      not_negative().free());
+    v("depth", s.depth, "Micro-batches that are ready or in work.", positive().free());
+  }
 };
 
 struct BarConfig {
@@ -256,6 +311,8 @@ struct RunConfig {
   AutoencoderConfig autoencoder;
   TextEncoderConfig text_encoder;
   TransformerConfig transformer;
+  FeaturesConfig features;
+  LoaderConfig loader;
   std::vector<data::SourceConfig> sources;
   std::vector<StageConfig> stages;
   std::optional<EvaluationConfig> evaluation;
@@ -271,6 +328,8 @@ struct RunConfig {
     v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
     v("text_encoder", s.text_encoder, "The text encoder.", any());
     v("transformer", s.transformer, "Size of the diffusion transformer.", any());
+    v("features", s.features, "Features of pictures and captions.", any());
+    v("loader", s.loader, "Reading ahead.", any());
     v("sources", s.sources, "Data sources that stages refer to.", required());
     v("stages", s.stages, "Stages, trained in order.", required());
     v("evaluation", s.evaluation,

@@ -9,8 +9,8 @@
 
 namespace pixart::train {
 
-// run.yaml, events.jsonl, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, cache/, autoencoder/,
-// text_encoder/.
+// run.yaml, events.jsonl, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/, quarantine/,
+// autoencoder/, text_encoder/.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
@@ -18,7 +18,10 @@ struct RunFolder {
   std::filesystem::path log() const { return root / "logs" / "rank-0.log"; }
   std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
-  std::filesystem::path cache() const { return root / "cache"; }
+  std::filesystem::path features() const { return root / "features"; }
+  std::filesystem::path quarantine(const std::string& source) const {
+    return root / "quarantine" / (source + ".jsonl");
+  }
   std::filesystem::path autoencoder() const { return root / "autoencoder"; }
   std::filesystem::path text_encoder() const { return root / "text_encoder"; }
 };

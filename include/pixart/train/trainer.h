@@ -8,20 +8,19 @@
 #include "pixart/optim/adamw.h"
 #include "pixart/optim/flat_parameters.h"
 #include "pixart/optim/lr_schedule.h"
+#include "pixart/train/loader.h"
 #include "pixart/train/objective.h"
 
 namespace pixart::train {
 
 struct TrainerConfig {
-  int64_t steps = 0;             // of the whole stage; shapes the learning rate
-  int64_t batch_size = 0;        // samples per optimizer step
-  int64_t micro_batch_size = 0;  // 0: the whole batch
+  int64_t steps = 0;       // of the whole stage; shapes the learning rate
+  int64_t batch_size = 0;  // samples per optimizer step
   optim::AdamWConfig optimizer;
   optim::LrScheduleConfig lr_schedule;
   double gradient_clip = 0;  // 0: none
   double ema_decay = 0;
   bool ema_warmup = false;   // min(ema_decay, (1 + n) / (10 + n))
-  uint64_t order_seed = 0;   // of the epochs' permutations
   int64_t max_skipped = 10;  // steps with a loss or gradient that is not finite before giving up
 };
 
@@ -36,7 +35,7 @@ struct StepResult {
 class Trainer {
  public:
   // `model`'s trainable tensors become views of one buffer.
-  Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective);
+  Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader);
 
   // One optimizer step. Throws UserError(kNumerics) beyond the allowed number of skipped steps.
   StepResult train_step();
@@ -59,18 +58,15 @@ class Trainer {
   std::vector<at::Tensor> views(const at::Tensor& flat) const { return flat_.views(flat); }
 
  private:
-  MicroBatch micro_batch(int64_t micro_step) const;
-  int64_t row_of(int64_t position) const;
-
   TrainerConfig config_;
   nn::StateDict& model_;
   Objective& objective_;
+  Loader& loader_;
+  int64_t loaded_step_ = -1;  // that the loader delivers next
   optim::FlatParameters flat_;
   optim::AdamWState optimizer_;
   at::Tensor ema_;
   int64_t step_ = 0, skipped_ = 0;
-  mutable int64_t epoch_ = -1;
-  mutable std::vector<int64_t> order_;  // permutation of `epoch_`
 };
 
 }  // namespace pixart::train

@@ -143,18 +143,19 @@ TEST_F(ImageFolder, MaxSamplesTakesTheFirst) {
   EXPECT_EQ(open_dataset(two)->size(), 3);
 }
 
-TEST_F(ImageFolder, FingerprintFollowsNamesSizesAndCaptionsOnly) {
+TEST_F(ImageFolder, FingerprintsFollowNamesAndSizesAndCaptionsApart) {
   captioned("a", "A");
   captioned("b", "B");
   const std::string before = open_dataset(config())->fingerprint();
   fs::last_write_time(folder_ / "a.png", fs::file_time_type::clock::now() + std::chrono::hours(1));
   EXPECT_EQ(open_dataset(config())->fingerprint(), before);
+  const std::string captions = captions_fingerprint(*open_dataset(config()));
   write("a.txt", "Another");
-  const std::string captioned_anew = open_dataset(config())->fingerprint();
-  EXPECT_NE(captioned_anew, before);
+  EXPECT_EQ(open_dataset(config())->fingerprint(), before);
+  EXPECT_NE(captions_fingerprint(*open_dataset(config())), captions);
   picture("b.png", 0, 30, 40);
   const std::string resized = open_dataset(config())->fingerprint();
-  EXPECT_NE(resized, captioned_anew);
+  EXPECT_NE(resized, before);
   captioned("c", "C");
   EXPECT_NE(open_dataset(config())->fingerprint(), resized);
   auto fewer = config();

@@ -8,6 +8,7 @@
 #include "pixart/base/random.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/train/checkpoint.h"
+#include "plain_loader.h"
 
 namespace pixart::train {
 namespace {
@@ -21,12 +22,11 @@ class Line : public Objective {
       : weight_(state.add("weight", {3, 2})),
         bias_(state.add("bias", {5})),
         buffer_(state.add("buffer", {2}, false)) {}
-  int64_t num_samples() const override { return 10; }
-  at::Tensor loss(const MicroBatch& batch) override {
+  at::Tensor loss(const Batch& batch) override {
     at::Tensor loss = at::zeros({});
-    for (int64_t row : batch.rows)
+    for (int64_t row : batch.plan.rows)
       loss = loss + (weight_ - double(row)).square().mean() + (bias_ + 1).square().mean();
-    return loss / double(batch.rows.size());
+    return loss / double(batch.plan.rows.size());
   }
 
  private:
@@ -34,7 +34,7 @@ class Line : public Objective {
 };
 
 struct Session {
-  Session() : objective(state), trainer(config(), state, objective) {}
+  Session() : objective(state), trainer(config(), state, objective, loader) {}
   static TrainerConfig config() {
     TrainerConfig result;
     result.steps = 100;
@@ -46,6 +46,7 @@ struct Session {
   }
   nn::StateDict state;
   Line objective;
+  Loader loader = testing::plain_loader(10, config().batch_size);
   Trainer trainer;
 };
 
@@ -133,7 +134,8 @@ TEST_F(CheckpointTest, AnotherModelIsRefused) {
   nn::StateDict state;
   Line objective(state);
   state.add("more", {4});
-  Trainer trainer(Session::config(), state, objective);
+  Loader loader = testing::plain_loader(10, Session::config().batch_size);
+  Trainer trainer(Session::config(), state, objective, loader);
   EXPECT_THROW(load_checkpoint(newest_good_checkpoint(folder_)->folder, trainer, state), UserError);
 }
 

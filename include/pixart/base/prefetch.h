@@ -1,0 +1,132 @@
+// Work done ahead of its use: several threads, results in order, a bounded number of them.
+#pragma once
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "pixart/base/env.h"
+
+namespace pixart {
+
+// Results of work(job) for the jobs that `next_job` gives one after another until it gives none. `next_job`
+// is called by one thread at a time, in order; `work` by several. The results do not depend on threads or
+// depth.
+template <class Job, class Result>
+class Prefetch {
+ public:
+  using NextJob = std::function<std::optional<Job>()>;
+  using Work = std::function<Result(const Job&)>;
+
+  // `depth`: most results that are finished or in work. With 0 threads next() does the work itself.
+  Prefetch(int threads, int64_t depth, NextJob next_job, Work work)
+      : depth_(std::max<int64_t>(depth, std::max(threads, 1))),
+        next_job_(std::move(next_job)),
+        work_(std::move(work)) {
+    for (int t = 0; t < threads; ++t) threads_.emplace_back([this] { loop(); });
+  }
+  ~Prefetch() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
+  Prefetch(const Prefetch&) = delete;
+  Prefetch& operator=(const Prefetch&) = delete;
+
+  // The next result, or nothing after the last one. Throws what the work of this job threw.
+  std::optional<Result> next() {
+    const double begun = monotonic_seconds();
+    std::shared_ptr<Slot> slot = threads_.empty() ? work_here() : take();
+    waited_ += monotonic_seconds() - begun;
+    if (!slot) return std::nullopt;
+    if (slot->failure) std::rethrow_exception(slot->failure);
+    return std::move(slot->result);
+  }
+
+  double waited_seconds() const { return waited_; }  // in next(), so far
+
+ private:
+  struct Slot {
+    std::optional<Result> result;
+    std::exception_ptr failure;
+    bool is_done = false;
+  };
+
+  void fill(Slot& slot, const Job& job) const {
+    try {
+      slot.result = work_(job);
+    } catch (...) {
+      slot.failure = std::current_exception();
+    }
+  }
+
+  std::shared_ptr<Slot> work_here() {
+    const auto job = next_job_();
+    if (!job) return nullptr;
+    auto slot = std::make_shared<Slot>();
+    fill(*slot, *job);
+    return slot;
+  }
+
+  std::shared_ptr<Slot> take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return slots_.empty() ? is_ended_ : slots_.front()->is_done; });
+    if (slots_.empty()) return nullptr;
+    auto slot = std::move(slots_.front());
+    slots_.pop_front();
+    changed_.notify_all();
+    return slot;
+  }
+
+  void loop() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      changed_.wait(lock, [this] { return stopped_ || is_ended_ || int64_t(slots_.size()) < depth_; });
+      if (stopped_ || is_ended_) return;
+      auto slot = std::make_shared<Slot>();
+      std::optional<Job> job;
+      try {
+        job = next_job_();
+      } catch (...) {  // delivered in its turn, and the last
+        slot->failure = std::current_exception();
+        slot->is_done = is_ended_ = true;
+        slots_.push_back(slot);
+        changed_.notify_all();
+        return;
+      }
+      if (!job) {
+        is_ended_ = true;
+        changed_.notify_all();
+        return;
+      }
+      slots_.push_back(slot);
+      lock.unlock();
+      fill(*slot, *job);
+      lock.lock();
+      slot->is_done = true;
+      changed_.notify_all();
+    }
+  }
+
+  const int64_t depth_;
+  const NextJob next_job_;
+  const Work work_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::shared_ptr<Slot>> slots_;
+  bool is_ended_ = false, stopped_ = false;
+  double waited_ = 0;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace pixart

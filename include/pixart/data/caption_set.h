@@ -1,0 +1,64 @@
+// Text features of a source's captions, as a feature set. Equal captions are kept once; each with its true
+// length.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/data/dataset.h"
+#include "pixart/data/feature_set.h"
+
+namespace pixart::data {
+
+// How features are kept. fp8: e4m3 with one float16 scale per token, so that a token's largest number is 448.
+enum class CaptionDtype { kFloat32, kBFloat16, kFloat8 };
+CaptionDtype caption_dtype(const std::string& name);  // "float32", "bfloat16", "float8_e4m3fn"
+int64_t bytes_per_token(CaptionDtype dtype, int64_t channels);
+
+// The distinct captions of a source, in the order in which they first stand in it, and which belong to each
+// row.
+struct DistinctCaptions {
+  struct Place {
+    int64_t row = 0;
+    int64_t kind = 0;  // index into Row::captions; -1: the row's own feature file
+  };
+  std::vector<Place> first;    // [D] where a caption stands first
+  std::vector<int64_t> begin;  // [rows + 1] into `ids`
+  std::vector<int32_t> ids;    // captions of a row, in the order of Row::captions; none for rejected rows
+};
+DistinctCaptions find_distinct_captions(const Dataset& dataset);
+
+// Writes a shard: features [T_i, C] float32 of each caption, without padding.
+void write_caption_shard(const std::filesystem::path& file, const std::vector<at::Tensor>& features,
+                         int64_t num_cut, CaptionDtype dtype);
+void write_caption_index(const std::filesystem::path& folder,
+                         const std::vector<std::filesystem::path>& shards, const DistinctCaptions& captions);
+
+class CaptionSet {
+ public:
+  explicit CaptionSet(
+      std::filesystem::path folder);  // throws UserError where files are missing or do not agree
+  ~CaptionSet();
+  CaptionSet(CaptionSet&&) noexcept;
+
+  const FeatureManifest& manifest() const;
+  int64_t channels() const;
+  int64_t num_distinct() const;
+  int64_t num_cut() const;            // captions that were longer than the encoder takes
+  at::ScalarType read_dtype() const;  // kFloat or kBFloat16
+  std::pair<const int32_t*, int64_t> ids(int64_t row) const;  // of a row, and how many
+  int64_t num_tokens(int32_t id) const;
+
+  // Reads [num_tokens, C] in read_dtype(). May be called from several threads.
+  void read(int32_t id, void* out) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pixart::data

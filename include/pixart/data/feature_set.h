@@ -1,0 +1,65 @@
+// Features of a source, computed once: a folder of shards, an index and a manifest.
+//
+//   shard-00000.safetensors ...   written one by one, each whole or absent
+//   index.safetensors             where each row lies; small enough to be kept in memory
+//   quarantine.jsonl              rows without features, and why (latents)
+//   manifest.json                 what the features were made of, and the shards' hashes; written last
+//
+// A shard holds a fixed range of items, so the set is the same bytes whoever makes it, in whatever order, and
+// however often they were interrupted. Several processes may make one set together: each claims a shard with
+// a lock.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pixart::data {
+
+// Name -> value of everything that features depend on, in the order in which differences are reported.
+using FeatureInputs = std::vector<std::pair<std::string, std::string>>;
+
+struct FeatureShard {
+  std::string file, sha256;
+  uint64_t bytes = 0;
+  int64_t items = 0;  // that it was given; some may be rejected
+};
+
+struct FeatureManifest {
+  std::string kind;  // "latents" or "captions"
+  std::string source;
+  int64_t rows = 0, rejected = 0;
+  FeatureInputs inputs;
+  std::vector<FeatureShard> shards;
+};
+
+bool has_feature_set(const std::filesystem::path& folder);                   // a manifest stands there
+FeatureManifest read_feature_manifest(const std::filesystem::path& folder);  // throws UserError
+
+// Throws one UserError that names every input in which the set differs from what is wanted.
+void require_inputs(const std::filesystem::path& folder, const FeatureManifest& manifest,
+                    const FeatureInputs& wanted);
+
+// How a set is made.
+struct FeatureWork {
+  std::filesystem::path folder;
+  FeatureManifest manifest;  // without shards
+  int64_t items = 0, items_per_shard = 1;
+  // Writes items [first, last) to the file, whole or not at all.
+  std::function<void(const std::filesystem::path& file, int64_t first, int64_t last)> write_shard;
+  // Reads the shards and writes the index (and what else belongs to the set) into the folder. Returns the
+  // number of rejected rows.
+  std::function<int64_t(const std::vector<std::filesystem::path>& shards)> write_index;
+  std::function<bool()> stop = [] { return false; };  // asked between shards
+};
+
+// Makes what is missing of a set and returns whether it is complete (false: stopped). Waits for shards that
+// other processes make, and makes those that they leave behind. A folder whose shards were made of other
+// inputs is refused.
+bool make_feature_set(const FeatureWork& work);
+
+int64_t num_missing_items(const FeatureWork& work);  // of shards that are not there yet
+
+}  // namespace pixart::data

@@ -1,0 +1,68 @@
+// Latents of a source's pictures: mean and log-variance of the autoencoder's posterior, as a feature set.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/data/feature_set.h"
+#include "pixart/data/quarantine.h"
+
+namespace pixart::data {
+
+// What a shard holds of one picture, in the order of the source's rows.
+struct LatentRecord {
+  int64_t row = 0;
+  int height = 0, width = 0;  // of the picture as it came
+  uint8_t bucket = 0;         // aspect bucket, 0 without
+  at::Tensor moments;  // [V, 2, L, h, w] on the CPU: V variants (as it is, mirrored), mean and log-variance
+};
+
+// Writes a shard: records by rising row, and rejections. `dtype`: kHalf or kFloat.
+void write_latent_shard(const std::filesystem::path& file, const std::vector<LatentRecord>& records,
+                        const std::vector<Rejection>& rejected, at::ScalarType dtype);
+
+// What the listing says about pictures: those need no decoding to be rejected. Rows without a caption have
+// latents all the same, so that they need not be made again when captions come.
+std::vector<Rejection> rejected_pictures(const Dataset& dataset);
+
+// Writes index and quarantine file of a set whose shards are complete. Checks accepted + rejected = listed.
+// Returns the number of rejected rows.
+int64_t write_latent_index(const std::filesystem::path& folder,
+                           const std::vector<std::filesystem::path>& shards, const std::string& source,
+                           const Dataset& dataset);
+
+class LatentSet {
+ public:
+  explicit LatentSet(
+      std::filesystem::path folder);  // throws UserError where files are missing or do not agree
+  ~LatentSet();
+  LatentSet(LatentSet&&) noexcept;
+
+  struct Shape {
+    int64_t channels = 0, height = 0, width = 0;
+  };
+  struct Item {
+    Shape latent;
+    int64_t height = 0, width = 0;  // of the picture as it came
+    uint8_t bucket = 0;
+  };
+
+  const FeatureManifest& manifest() const;
+  int64_t rows() const;
+  const std::vector<Rejection>& rejected() const;  // rows without latents, rising
+  bool has_mirrored() const;
+  Item item(int64_t row) const;  // of a row that is not rejected
+
+  // Reads mean and log-variance, [L, h, w] each. May be called from several threads.
+  void read(int64_t row, bool mirrored, float* mean, float* log_var) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pixart::data

@@ -1,0 +1,224 @@
+#include "pixart/data/caption_set.h"
+
+#include <ATen/ATen.h>
+#include <c10/util/Float8_e4m3fn.h>
+
+#include <array>
+#include <bit>
+#include <numeric>
+#include <unordered_map>
+
+#include "feature_files.h"
+#include "pixart/base/error.h"
+#include "pixart/formats/hash.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
+#include "shard_reader.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr float kLargestFloat8 = 448;
+
+at::ScalarType scalar_type(CaptionDtype dtype) {
+  switch (dtype) {
+    case CaptionDtype::kFloat32:
+      return at::kFloat;
+    case CaptionDtype::kBFloat16:
+      return at::kBFloat16;
+    case CaptionDtype::kFloat8:
+      return at::kFloat8_e4m3fn;
+  }
+  PIXART_CHECK(false, "dtype {}", int(dtype));
+}
+
+int64_t element_bytes(CaptionDtype dtype) { return int64_t(c10::elementSize(scalar_type(dtype))); }
+
+// Value of each byte.
+const std::array<float, 256>& float8_values() {
+  static const std::array<float, 256> values = [] {
+    std::array<float, 256> result{};
+    for (size_t i = 0; i < 256; ++i)
+      result[i] = float(c10::Float8_e4m3fn(uint8_t(i), c10::Float8_e4m3fn::from_bits()));
+    return result;
+  }();
+  return values;
+}
+
+}  // namespace
+
+CaptionDtype caption_dtype(const std::string& name) {
+  if (name == "float32") return CaptionDtype::kFloat32;
+  if (name == "bfloat16") return CaptionDtype::kBFloat16;
+  if (name == "float8_e4m3fn") return CaptionDtype::kFloat8;
+  throw UserError(
+      fmt::format("'{}' is no type of caption features: float32, bfloat16, float8_e4m3fn.", name));
+}
+
+int64_t bytes_per_token(CaptionDtype dtype, int64_t channels) {
+  return channels * element_bytes(dtype) + (dtype == CaptionDtype::kFloat8 ? 2 : 0);
+}
+
+DistinctCaptions find_distinct_captions(const Dataset& dataset) {
+  DistinctCaptions result;
+  // By half of their SHA-256: the texts themselves would not fit for millions.
+  std::unordered_map<std::string, int32_t> known;
+  const auto& rejected = dataset.rejected();
+  size_t next_rejected = 0;
+  for (int64_t index = 0; index < dataset.size(); ++index) {
+    result.begin.push_back(int64_t(result.ids.size()));
+    if (next_rejected < rejected.size() && rejected[next_rejected].row == index) {
+      ++next_rejected;
+      continue;
+    }
+    const Row row = dataset.row(index);
+    const auto add = [&](const std::string& what, int64_t kind) {
+      const auto [entry, is_new] =
+          known.try_emplace(formats::sha256(what).substr(0, 32), int32_t(result.first.size()));
+      if (is_new) result.first.push_back({.row = index, .kind = kind});
+      result.ids.push_back(entry->second);
+    };
+    if (!row.caption_file.empty())
+      add("file " + row.caption_file.string(), -1);
+    else if (row.captions.empty())
+      add("text ", 0);  // missing_caption: empty
+    else
+      for (size_t kind = 0; kind < row.captions.size(); ++kind)
+        add("text " + row.captions[kind].text, int64_t(kind));
+  }
+  result.begin.push_back(int64_t(result.ids.size()));
+  return result;
+}
+
+void write_caption_shard(const fs::path& file, const std::vector<at::Tensor>& features, int64_t num_cut,
+                         CaptionDtype dtype) {
+  std::vector<int64_t> lengths;
+  for (const auto& caption : features) lengths.push_back(caption.size(0));
+  at::Tensor all = at::cat(features).to(at::kFloat);
+  std::vector<formats::NamedTensor> tensors = {{"length", at::tensor(lengths, at::kLong)}};
+  if (dtype == CaptionDtype::kFloat8) {
+    // The scale is rounded first, so that what is divided by is what will be multiplied with.
+    const at::Tensor scale = (all.abs().amax(1) / kLargestFloat8).clamp_min(6e-8).to(at::kHalf);
+    all = (all / scale.to(at::kFloat).unsqueeze(1)).clamp(-kLargestFloat8, kLargestFloat8);
+    tensors.push_back({"scale", scale});
+  }
+  tensors.push_back({"features", all.to(scalar_type(dtype))});
+  formats::save_safetensors(file, tensors, {{"num_cut", std::to_string(num_cut)}});
+}
+
+void write_caption_index(const fs::path& folder, const std::vector<fs::path>& shards,
+                         const DistinctCaptions& captions) {
+  std::vector<at::Tensor> shard, begin, length;
+  int64_t num_cut = 0, channels = 0;
+  for (size_t s = 0; s < shards.size(); ++s) {
+    const auto weights = formats::open_safetensors(shards[s]);
+    length.push_back(weights.read("length"));
+    const at::Tensor last = length.back().cumsum(0);
+    begin.push_back(last - length.back());
+    shard.push_back(at::full({last.numel()}, int64_t(s), at::kInt));
+    num_cut += std::stoll(weights.metadata.at("num_cut"));
+    channels = weights.tensors.at("features").shape.at(1);
+  }
+  const at::Tensor lengths = at::cat(length);
+  PIXART_CHECK(lengths.numel() == int64_t(captions.first.size()), "{} captions encoded, {} listed",
+               lengths.numel(), captions.first.size());
+  formats::save_safetensors(folder / kIndexFile,
+                            {{"shard", at::cat(shard)},
+                             {"begin", at::cat(begin)},
+                             {"length", lengths.to(at::kInt)},
+                             {"row_begin", at::tensor(captions.begin, at::kLong)},
+                             {"ids", at::tensor(captions.ids, at::kInt)}},
+                            {{"num_cut", std::to_string(num_cut)}, {"channels", std::to_string(channels)}});
+}
+
+struct CaptionSet::State {
+  FeatureManifest manifest;
+  formats::TensorFile index;
+  const int32_t *shard = nullptr, *length = nullptr, *ids = nullptr;
+  const int64_t *begin = nullptr, *row_begin = nullptr;
+  int64_t channels = 0, num_cut = 0, num_distinct = 0;
+  CaptionDtype dtype = CaptionDtype::kBFloat16;
+  std::unique_ptr<ShardReader> reader;
+};
+
+CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  s.manifest = read_feature_manifest(folder);
+  if (s.manifest.kind != "captions")
+    throw UserError(fmt::format("{} holds {}, not captions.", folder.string(), s.manifest.kind));
+  const fs::path path = folder / kIndexFile;
+  s.index = formats::load_safetensors(path);
+  const auto tensor = [&](const std::string& name, at::ScalarType dtype) -> const at::Tensor& {
+    const auto found = s.index.tensors.find(name);
+    if (found == s.index.tensors.end() || found->second.scalar_type() != dtype)
+      throw UserError(fmt::format("{} holds no tensor {} as it should. Extract the features again.",
+                                  path.string(), name));
+    return found->second;
+  };
+  s.shard = tensor("shard", at::kInt).const_data_ptr<int32_t>();
+  s.length = tensor("length", at::kInt).const_data_ptr<int32_t>();
+  s.ids = tensor("ids", at::kInt).const_data_ptr<int32_t>();
+  s.begin = tensor("begin", at::kLong).const_data_ptr<int64_t>();
+  s.row_begin = tensor("row_begin", at::kLong).const_data_ptr<int64_t>();
+  s.num_distinct = tensor("length", at::kInt).numel();
+  if (tensor("row_begin", at::kLong).numel() != s.manifest.rows + 1)
+    throw UserError(fmt::format("{} is of another size than the manifest says. Extract the features again.",
+                                path.string()));
+  s.num_cut = std::stoll(s.index.metadata.at("num_cut"));
+  s.channels = std::stoll(s.index.metadata.at("channels"));
+  for (const auto& [name, value] : s.manifest.inputs)
+    if (name == "dtype") s.dtype = caption_dtype(value);
+  std::vector<fs::path> files;
+  for (const auto& shard : s.manifest.shards) files.push_back(folder / shard.file);
+  std::map<std::string, std::string> tensors = {{"features", formats::dtype_text(scalar_type(s.dtype))}};
+  if (s.dtype == CaptionDtype::kFloat8) tensors["scale"] = "F16";
+  s.reader = std::make_unique<ShardReader>(std::move(files), std::move(tensors));
+}
+CaptionSet::~CaptionSet() = default;
+CaptionSet::CaptionSet(CaptionSet&&) noexcept = default;
+
+const FeatureManifest& CaptionSet::manifest() const { return state_->manifest; }
+int64_t CaptionSet::channels() const { return state_->channels; }
+int64_t CaptionSet::num_distinct() const { return state_->num_distinct; }
+int64_t CaptionSet::num_cut() const { return state_->num_cut; }
+at::ScalarType CaptionSet::read_dtype() const {
+  return state_->dtype == CaptionDtype::kFloat32 ? at::kFloat : at::kBFloat16;
+}
+
+std::pair<const int32_t*, int64_t> CaptionSet::ids(int64_t row) const {
+  PIXART_CHECK(row >= 0 && row < state_->manifest.rows, "row {} of {}", row, state_->manifest.rows);
+  const int64_t first = state_->row_begin[row];
+  return {state_->ids + first, state_->row_begin[row + 1] - first};
+}
+
+int64_t CaptionSet::num_tokens(int32_t id) const {
+  PIXART_CHECK(id >= 0 && id < state_->num_distinct, "caption {} of {}", id, state_->num_distinct);
+  return state_->length[id];
+}
+
+void CaptionSet::read(int32_t id, void* out) const {
+  const State& s = *state_;
+  const int64_t tokens = num_tokens(id), channels = s.channels;
+  const auto shard = size_t(s.shard[id]);
+  const uint64_t first = uint64_t(s.begin[id]), row_bytes = uint64_t(channels * element_bytes(s.dtype));
+  if (s.dtype != CaptionDtype::kFloat8)
+    return s.reader->read(shard, "features", first * row_bytes, uint64_t(tokens) * row_bytes, out);
+
+  std::vector<uint8_t> bytes(size_t(tokens * channels));
+  std::vector<c10::Half> scales(static_cast<size_t>(tokens));
+  s.reader->read(shard, "features", first * row_bytes, bytes.size(), bytes.data());
+  s.reader->read(shard, "scale", first * 2, scales.size() * 2, scales.data());
+  const auto& values = float8_values();
+  auto* result = static_cast<c10::BFloat16*>(out);
+  for (size_t token = 0; token < scales.size(); ++token) {
+    const auto scale = float(scales[token]);
+    // A table per token would cost more than it saves: multiply and round.
+    for (int64_t c = 0; c < channels; ++c)
+      result[token * size_t(channels) + size_t(c)] =
+          c10::BFloat16(values[bytes[token * size_t(channels) + size_t(c)]] * scale);
+  }
+}
+
+}  // namespace pixart::data

@@ -1,0 +1,96 @@
+// manifest.json of a feature set.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "feature_files.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr int kFormat = 1;
+constexpr uint64_t kLargestManifest = uint64_t{64} << 20;
+
+const std::string* find_input(const FeatureInputs& inputs, const std::string& name) {
+  const auto found =
+      std::find_if(inputs.begin(), inputs.end(), [&](const auto& input) { return input.first == name; });
+  return found == inputs.end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+bool has_feature_set(const fs::path& folder) { return fs::exists(folder / kManifestFile); }
+
+std::string inputs_text(const FeatureInputs& inputs) {
+  ordered_json json = ordered_json::object();
+  for (const auto& [name, value] : inputs) json[name] = value;
+  return json.dump(1) + "\n";
+}
+
+FeatureInputs parse_inputs(const std::string& text) {
+  FeatureInputs inputs;
+  const auto json = ordered_json::parse(text);
+  for (const auto& [name, value] : json.items()) inputs.emplace_back(name, value.get<std::string>());
+  return inputs;
+}
+
+FeatureManifest read_feature_manifest(const fs::path& folder) {
+  const fs::path path = folder / kManifestFile;
+  try {
+    const auto json = ordered_json::parse(read_file(path, kLargestManifest));
+    if (json.at("format") != kFormat)
+      throw UserError(fmt::format("{}: format {}; this version reads format {}.", path.string(),
+                                  json.at("format").dump(), kFormat));
+    FeatureManifest manifest{.kind = json.at("kind"),
+                             .source = json.at("source"),
+                             .rows = json.at("rows"),
+                             .rejected = json.at("rejected"),
+                             .inputs = parse_inputs(json.at("inputs").dump()),
+                             .shards = {}};
+    for (const auto& shard : json.at("shards"))
+      manifest.shards.push_back({.file = shard.at("file"),
+                                 .sha256 = shard.at("sha256"),
+                                 .bytes = shard.at("bytes"),
+                                 .items = shard.at("items")});
+    return manifest;
+  } catch (const nlohmann::json::exception& error) {
+    throw UserError(fmt::format("{} is no manifest of features: {}. Remove the folder and extract again.",
+                                path.string(), error.what()));
+  }
+}
+
+void write_feature_manifest(const fs::path& folder, const FeatureManifest& manifest) {
+  ordered_json json = {{"format", kFormat},
+                       {"kind", manifest.kind},
+                       {"source", manifest.source},
+                       {"rows", manifest.rows},
+                       {"rejected", manifest.rejected},
+                       {"inputs", ordered_json::object()},
+                       {"shards", ordered_json::array()}};
+  for (const auto& [name, value] : manifest.inputs) json["inputs"][name] = value;
+  for (const auto& shard : manifest.shards)
+    json["shards"].push_back(
+        {{"file", shard.file}, {"items", shard.items}, {"bytes", shard.bytes}, {"sha256", shard.sha256}});
+  write_file_atomically(folder / kManifestFile, json.dump(1) + "\n");
+}
+
+void require_inputs(const fs::path& folder, const FeatureManifest& manifest, const FeatureInputs& wanted) {
+  Problems problems;
+  for (const auto& [name, value] : wanted) {
+    const std::string* found = find_input(manifest.inputs, name);
+    if (found == nullptr || *found != value)
+      problems.add(fmt::format("{}: the features were made with {}, this run has {}", name,
+                               found == nullptr ? "none" : "'" + *found + "'", "'" + value + "'"));
+  }
+  for (const auto& [name, value] : manifest.inputs)
+    if (find_input(wanted, name) == nullptr)
+      problems.add(fmt::format("{}: the features were made with '{}', this run has none", name, value));
+  problems.throw_if_any("features " + folder.string() +
+                        " do not fit this run (extract into another folder, or remove this one)");
+}
+
+}  // namespace pixart::data

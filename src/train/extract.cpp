@@ -1,0 +1,44 @@
+#include "pixart/train/extract.h"
+
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/nn/device.h"
+#include "pixart/train/stage_data.h"
+#include "stage_model.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+fs::path features_folder(const RunConfig& run) {
+  return run.features.path ? *run.features.path : RunFolder{run.run}.features();
+}
+
+void extract(const RunConfig& config, const ExtractOptions& options) {
+  if (!options.only_stage.empty()) config.stage(options.only_stage);
+  const at::Device device = nn::select_device(config.device);
+  nn::set_num_threads(config.threads);
+  RunContext run{.config = config, .folder = {config.run}, .device = device, .sources = {}};
+  for (const auto& stage : config.stages) {
+    if (stage.objective == "autoencoder" || (!options.only_stage.empty() && stage.name != options.only_stage))
+      continue;
+    for (const auto& part : run.parts(stage)) {
+      const std::string& source = part.source->name;
+      if (options.latents) {
+        const LatentCodec codec = load_codec(config, device);
+        const auto latents = latent_set(config, stage, source, *part.dataset, codec, device);
+        const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
+        data::check_budget(*part.source, ledger);
+        log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
+                  latent_set_folder(config, stage, source).string());
+      }
+      if (options.captions && stage.objective == "text_conditional") {
+        const auto encoder = load_caption_encoder(config, device, [&run] { return run.all_captions(); });
+        const auto captions = caption_set(config, source, *part.dataset, encoder);
+        log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
+                  caption_set_folder(config, source).string());
+      }
+    }
+  }
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,159 @@
+#include "pixart/train/stage_data.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/random.h"
+#include "pixart/data/aspect_bucket.h"
+
+namespace pixart::train {
+
+std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row) {
+  const auto after =
+      std::upper_bound(parts.begin(), parts.end(), row,
+                       [](int64_t value, const StagePart& part) { return value < part.first_row; });
+  PIXART_CHECK(after != parts.begin(), "row {}", row);
+  const auto part = std::prev(after);
+  return {size_t(part - parts.begin()), row - part->first_row};
+}
+
+std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
+                                                    const std::vector<data::Ledger>& ledgers,
+                                                    const StageConfig& stage, uint64_t seed) {
+  std::vector<data::OrderPart> result;
+  data::OrderBuckets buckets{.bucket_of = {}, .run = stage.batch_size};
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t rows = parts[i].dataset->size();
+    data::OrderPart part{.rows = rows, .passes = parts[i].passes};
+    for (const auto& rejection : ledgers[i].rejected) part.rejected.push_back(rejection.row);
+    if (stage.aspect_buckets) {
+      std::vector<uint8_t> own(static_cast<size_t>(rows));
+      for (int64_t row = 0; row < rows; ++row)
+        if (!std::binary_search(part.rejected.begin(), part.rejected.end(), row))
+          own[size_t(row)] = parts[i].latents->item(row).bucket;
+      buckets.bucket_of.insert(buckets.bucket_of.end(), own.begin(), own.end());
+    }
+    result.push_back(std::move(part));
+  }
+  return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets));
+}
+
+data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file) {
+  const auto found = part.latents ? part.latents->rejected() : std::vector<data::Rejection>();
+  auto ledger = data::make_ledger(part.source->name, *part.dataset, found);
+  create_folders(quarantine_file.parent_path());
+  data::write_quarantine(quarantine_file, ledger);
+  data::check_budget(*part.source, ledger);
+  return ledger;
+}
+
+size_t draw_caption(const std::vector<data::Caption>& captions, uint64_t seed, int64_t position) {
+  if (captions.size() < 2) return 0;
+  double total = 0;
+  for (const auto& caption : captions) total += caption.weight;
+  double left = uniform({seed, uint64_t(position), Purpose::kCaption}) * total;
+  for (size_t i = 0; i + 1 < captions.size(); ++i) {
+    left -= captions[i].weight;
+    if (left < 0) return i;
+  }
+  return captions.size() - 1;
+}
+
+namespace {
+
+at::Tensor buffer(at::IntArrayRef shape, at::ScalarType dtype, bool pinned) {
+  return at::empty(shape, at::TensorOptions().dtype(dtype).pinned_memory(pinned));
+}
+
+struct Place {
+  size_t part;
+  int64_t row;
+  int64_t position;
+};
+
+void read_latents(const FeatureReader& reader, const std::vector<Place>& places, Batch& batch) {
+  const auto count = int64_t(places.size());
+  const auto shape = reader.parts[places[0].part].latents->item(places[0].row).latent;
+  const int64_t size = shape.channels * shape.height * shape.width;
+  batch.mean = buffer({count, shape.channels, shape.height, shape.width}, at::kFloat, reader.pinned);
+  batch.log_var = buffer({count, shape.channels, shape.height, shape.width}, at::kFloat, reader.pinned);
+  auto *mean = batch.mean.data_ptr<float>(), *log_var = batch.log_var.data_ptr<float>();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto& place = places[size_t(i)];
+    const double begun = monotonic_seconds();
+    const bool mirrored =
+        reader.mirror && uniform({reader.seed, uint64_t(place.position), Purpose::kFlip}) < 0.5;
+    const auto& latents = *reader.parts[place.part].latents;
+    const auto own = latents.item(place.row).latent;
+    PIXART_CHECK(own.channels == shape.channels && own.height == shape.height && own.width == shape.width,
+                 "latents of two shapes in a micro-batch");
+    latents.read(place.row, mirrored, mean + i * size, log_var + i * size);
+    batch.read_seconds[place.part] += monotonic_seconds() - begun;
+  }
+}
+
+void read_captions(const FeatureReader& reader, const std::vector<Place>& places, Batch& batch) {
+  const auto count = int64_t(places.size()), tokens = reader.max_tokens;
+  const auto& first = *reader.parts[places[0].part].captions;
+  batch.caption = buffer({count, tokens, first.channels()}, first.read_dtype(), reader.pinned);
+  batch.mask = buffer({count, tokens}, at::kLong, reader.pinned);
+  auto* out = static_cast<char*>(batch.caption.data_ptr());
+  auto* mask = batch.mask.data_ptr<int64_t>();
+  const auto token_bytes = size_t(first.channels()) * batch.caption.element_size();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto& place = places[size_t(i)];
+    const double begun = monotonic_seconds();
+    const auto& part = reader.parts[place.part];
+    const auto [ids, num_ids] = part.captions->ids(place.row);
+    PIXART_CHECK(num_ids > 0, "row {} has no caption", place.row);
+    const size_t chosen =
+        num_ids == 1 ? 0 : draw_caption(part.dataset->row(place.row).captions, reader.seed, place.position);
+    const int32_t id = ids[chosen];
+    const int64_t length = part.captions->num_tokens(id);
+    char* at = out + size_t(i * tokens) * token_bytes;
+    part.captions->read(id, at);
+    std::fill(at + size_t(length) * token_bytes, at + size_t(tokens) * token_bytes, char{0});
+    for (int64_t t = 0; t < tokens; ++t) mask[i * tokens + t] = t < length ? 1 : 0;
+    batch.read_seconds[place.part] += monotonic_seconds() - begun;
+  }
+}
+
+}  // namespace
+
+Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
+  Batch batch{.plan = plan};
+  batch.read_seconds.resize(parts.size());
+  std::vector<Place> places;
+  for (size_t i = 0; i < plan.rows.size(); ++i) {
+    const auto [part, row] = part_of(parts, plan.rows[i]);
+    places.push_back({part, row, plan.positions[i]});
+  }
+  const auto count = int64_t(places.size());
+  read_latents(*this, places, batch);
+  if (with_captions) read_captions(*this, places, batch);
+  if (with_labels) {
+    batch.label = buffer({count}, at::kLong, pinned);
+    for (int64_t i = 0; i < count; ++i)
+      batch.label.data_ptr<int64_t>()[i] =
+          parts[places[size_t(i)].part].dataset->label(places[size_t(i)].row);
+  }
+  if (with_sizes) {
+    batch.image_size = buffer({count, 2}, at::kFloat, pinned);
+    batch.aspect_ratio = buffer({count, 1}, at::kFloat, pinned);
+    const double ratio = resolution > 0 ? data::aspect_buckets(int(resolution))[plan.bucket].ratio : 1.0;
+    for (int64_t i = 0; i < count; ++i) {
+      const auto item = parts[places[size_t(i)].part].latents->item(places[size_t(i)].row);
+      batch.image_size.data_ptr<float>()[2 * i] = float(item.height);
+      batch.image_size.data_ptr<float>()[2 * i + 1] = float(item.width);
+      batch.aspect_ratio.data_ptr<float>()[i] = float(ratio);
+    }
+  }
+  return batch;
+}
+
+}  // namespace pixart::train

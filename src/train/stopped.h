@@ -1,0 +1,16 @@
+// How work ends that was asked to stop.
+#pragma once
+#include <fmt/format.h>
+
+#include <string>
+
+#include "pixart/base/error.h"
+
+namespace pixart::train {
+
+inline UserError stopped(const std::string& what) {
+  return UserError(fmt::format("stopped on request: {}. The same command continues.", what),
+                   ExitCode::kRequeue);
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,15 @@
+// A loader that names the samples of each micro-batch and reads nothing: for objectives that hold their data.
+#pragma once
+#include "pixart/train/loader.h"
+
+namespace pixart::testing {
+
+inline train::Loader plain_loader(int64_t rows, int64_t batch_size, int64_t micro_batch_size = 0) {
+  auto order = std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = rows}});
+  return {std::move(order),
+          {.batch_size = batch_size, .micro_batch_size = micro_batch_size},
+          {.threads = 0},
+          [](const data::MicroBatch& plan) { return train::Batch{.plan = plan}; }};
+}
+
+}  // namespace pixart::testing
