@@ -1,0 +1,15 @@
+// pixart data: what is in a data set.
+#include "commands.h"
+
+namespace pixart::tools {
+
+void add_data(CLI::App& app) {
+  auto* data = app.add_subcommand("data", "Check a data set, count its nouns, or pack it into shards.");
+  data->require_subcommand(1);
+  for (auto* add : {add_data_check, add_data_stats, add_data_pack}) add(*data);
+  data->footer(
+      "Examples:\n  pixart data check /usr/share/tuxpaint/stamps --set missing_caption=skip\n"
+      "  pixart data COMMAND --help");
+}
+
+}  // namespace pixart::tools

@@ -1,0 +1,24 @@
+// Naming a data source on the command line: a source of a run file, or a folder or file as it lies there.
+#pragma once
+#include <CLI/CLI.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/data/dataset.h"
+
+namespace pixart::tools {
+
+struct SourceArguments {
+  std::string where, source, type;
+  std::vector<std::string> settings;
+};
+
+void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments>& arguments);
+
+// All sources of a run file, or the one that was chosen; or one for a folder, file or glob, whose type is
+// recognised unless it is given. Throws UserError.
+std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments);
+
+}  // namespace pixart::tools
