@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Writes the first inputs of the fuzz targets: seed.py GOLDEN_DIR CORPUS_DIR makes CORPUS_DIR/<target>/*.
 
-The golden files, good and bad, as far as they are small; pickles are cut out of them; NumPy files and weight indexes,
-of which there are none, are written here."""
+The golden files, good and bad, as far as they are small; pickles are cut out of them; NumPy files, tar archives and
+weight indexes, of which there are none, are written here."""
 import io
 import json
 import pathlib
 import re
 import struct
 import sys
+import tarfile
 import zipfile
 
 LARGEST_BYTES = 32768
@@ -50,6 +51,26 @@ def weight_indexes():
         b'{"weight_map": {"a": "b", "a": "c"}}', b'{"weight_map": {"a": ' + b"[" * 10000 + b"]" * 10000 + b"}}"]
 
 
+def tars():
+    out = []
+    for layout in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w", format=layout) as archive:
+            long_name = "n" * (90 if layout == tarfile.USTAR_FORMAT else 200)
+            for name in ("a.jpg", f"f/{long_name}.txt", "gr\u00fc\u00df.json"):
+                entry = tarfile.TarInfo(name)
+                entry.size = 700
+                archive.addfile(entry, io.BytesIO(bytes(700)))
+            for kind in (tarfile.DIRTYPE, tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.GNUTYPE_SPARSE):
+                entry = tarfile.TarInfo("other")
+                entry.type, entry.linkname = kind, "a.jpg"
+                archive.addfile(entry)
+        members = content.getvalue().rstrip(b"\0")
+        members += bytes(-len(members) % 512)
+        out += [members, members + bytes(1024)]
+    return out
+
+
 def main():
     golden, corpus = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     small = [path.read_bytes() for kind in ("safetensors", "pth") for path in sorted((golden / kind).rglob("*.*"))
@@ -61,6 +82,7 @@ def main():
         "pickle": [piece for content in small for piece in pickles(content)],
         "zip": zips + archives,
         "npy": numpy_files(),
+        "tar": tars(),
         "weight_index": weight_indexes(),
     }
     for target, contents in seeds.items():

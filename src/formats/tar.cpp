@@ -1,0 +1,257 @@
+#include "pixart/formats/tar.h"
+
+#include <algorithm>
+
+#include "input_file.h"
+#include "pixart/base/error.h"
+#include "tar_header.h"
+
+namespace pixart::formats {
+
+namespace {
+
+constexpr uint64_t kLargestExtension = uint64_t{64} << 10;  // bytes of a long name or a pax header
+constexpr size_t kMostMembers = 10'000'000;
+constexpr uint64_t kZerosChecked = uint64_t{1} << 20;  // behind the end
+
+bool is_zero(std::string_view bytes) { return bytes.find_first_not_of('\0') == std::string_view::npos; }
+
+// Blocks of a file, read in pieces so that a header and the small files behind it cost one call.
+class Blocks {
+ public:
+  explicit Blocks(const InputFile& file) : file_(file), size_(file.bytes() / kTarBlock * kTarBlock) {}
+  uint64_t size() const { return size_; }  // in bytes; a last part of a block does not count
+  std::string_view at(uint64_t offset) {
+    if (offset < begin_ || offset + kTarBlock > begin_ + piece_.size()) {
+      begin_ = offset;
+      piece_ = file_.read(std::min(kPiece, size_ - offset), offset);
+    }
+    return std::string_view(piece_).substr(size_t(offset - begin_), kTarBlock);
+  }
+
+ private:
+  static constexpr uint64_t kPiece = uint64_t{16} << 10;
+  const InputFile& file_;
+  uint64_t size_, begin_ = 0;
+  std::string piece_;
+};
+
+// What is known of the next member from headers of its own.
+struct Extension {
+  bool is_open = false;
+  uint64_t offset = 0;  // of the first of these headers
+  std::optional<std::string> long_name = {};
+  PaxRecords pax = {};
+};
+
+std::string_view refused_kind(char type) {
+  switch (type) {
+    case '1':
+      return "a hard link";
+    case '2':
+      return "a symbolic link";
+    case '3':
+    case '4':
+      return "a device";
+    case '6':
+      return "a pipe";
+    case 'S':
+      return "a sparse file";
+    case 'M':
+      return "a part of a file from another volume";
+    default:
+      return "no regular file";
+  }
+}
+
+class Reader {
+ public:
+  explicit Reader(const InputFile& file) : file_(file), blocks_(file) {}
+
+  TarIndex read() {
+    while (!is_done_) {
+      if (at_ >= blocks_.size()) {
+        fault(std::min(extension_.is_open ? extension_.offset : at_, file_.bytes()), file_.bytes(),
+              "the archive is cut off: its end mark, two blocks of zeros, is missing");
+        break;
+      }
+      try {
+        step();
+      } catch (const UserError& error) {
+        recover(error.what());
+      }
+    }
+    return std::move(index_);
+  }
+
+ private:
+  // One header and what belongs to it.
+  void step() {
+    const auto block = blocks_.at(at_);
+    if (is_zero(block)) return end();
+    if (!is_tar_header(block, /*wants_magic=*/false))
+      throw UserError("this is no header: its checksum is wrong");
+    TarHeader header = parse_tar_header(block);
+    if (header.type == 'x' || header.type == 'g' || header.type == 'L' || header.type == 'K')
+      return extend(header);
+    name_ = extension_.pax.path ? *extension_.pax.path : extension_.long_name.value_or(header.name);
+    if (global_.path && !extension_.pax.path) name_ = *global_.path;
+    header.bytes = extension_.pax.size.value_or(global_.size.value_or(header.bytes));
+    member(header);
+    extension_ = {};
+    name_.clear();
+  }
+
+  void member(const TarHeader& header) {
+    const uint64_t begin = extension_.is_open ? extension_.offset : at_;
+    const bool is_folder = header.type == '5' || (header.type == '0' && name_.ends_with('/'));
+    const bool has_no_content = is_folder || (header.type >= '1' && header.type <= '6');
+    // A hard link's size is that of the file it leads to.
+    if (has_no_content && header.type != '1' && header.bytes > 0)
+      throw UserError(
+          "a folder, link or device with content: readers do not agree where the next header lies");
+    uint64_t content = at_ + kTarBlock;
+    if (header.type == 'S') content = skip_sparse_maps(content);
+    const uint64_t bytes = has_no_content ? 0 : header.bytes;
+    const uint64_t next = end_of(content, bytes);
+    const bool is_file = header.type == '0' || header.type == '7';
+    const bool is_sparse = extension_.pax.is_sparse || global_.is_sparse;
+    if (is_file && !is_folder && !is_sparse) {
+      if (name_.empty()) throw UserError("a member without a name");
+      index_.entries.push_back({name_, content, bytes});
+    } else if (!is_folder && header.type != 'D' && header.type != 'V') {  // lists of folders, a volume's name
+      fault(begin, next,
+            fmt::format("{}, which is not taken", is_sparse ? "a sparse file" : refused_kind(header.type)),
+            false);
+    }
+    at_ = next;
+    if (index_.entries.size() + index_.faults.size() < kMostMembers) return;
+    fault(at_, file_.bytes(), fmt::format("more than {} members", kMostMembers));
+    is_done_ = true;
+  }
+
+  // A header that tells something of the next member.
+  void extend(const TarHeader& header) {
+    if (header.bytes > kLargestExtension)
+      throw UserError(fmt::format("a long name or pax header of {} bytes; the limit is {}", header.bytes,
+                                  kLargestExtension));
+    if (!extension_.is_open && header.type != 'g') extension_ = {.is_open = true, .offset = at_};
+    const uint64_t next = end_of(at_ + kTarBlock, header.bytes);
+    const std::string text = file_.read(header.bytes, at_ + kTarBlock);
+    if (header.type == 'x') parse_pax(text, extension_.pax);
+    if (header.type == 'g') parse_pax(text, global_);
+    if (header.type == 'L') extension_.long_name = text.substr(0, text.find('\0'));
+    at_ = next;
+  }
+
+  void end() {
+    if (extension_.is_open) throw UserError("a long name or pax header without a member");
+    if (at_ + 2 * kTarBlock > blocks_.size()) {
+      fault(at_, file_.bytes(), "the archive is cut off: its end mark is one block of zeros, not two");
+    } else if (!is_zero(blocks_.at(at_ + kTarBlock))) {
+      throw UserError("a block of zeros between members");
+    } else {
+      return behind_the_end();
+    }
+    is_done_ = true;
+  }
+
+  // As cat a.tar b.tar > c.tar makes it: whoever follows the format loses the second.
+  void behind_the_end() {
+    uint64_t next = at_ + 2 * kTarBlock;
+    const uint64_t limit = std::min(blocks_.size(), at_ + kZerosChecked);
+    while (next < limit && is_zero(blocks_.at(next))) next += kTarBlock;
+    is_done_ = next >= limit || !is_tar_header(blocks_.at(next), /*wants_magic=*/true);
+    if (next < limit)
+      fault(at_, is_done_ ? file_.bytes() : next, "more follows behind the archive's end mark");
+    at_ = next;
+  }
+
+  // Old GNU sparse files have further blocks of their map behind the header.
+  uint64_t skip_sparse_maps(uint64_t content) {
+    constexpr size_t kFirstMore = 482, kMore = 504;
+    bool has_more = blocks_.at(at_)[kFirstMore] != '\0';
+    for (; has_more; content += kTarBlock) {
+      if (content + kTarBlock > blocks_.size())
+        throw UserError("the archive is cut off within a sparse file's map");
+      has_more = blocks_.at(content)[kMore] != '\0';
+    }
+    return content;
+  }
+
+  uint64_t end_of(uint64_t content, uint64_t bytes) const {
+    if (bytes > file_.bytes() || content > file_.bytes() - bytes)
+      throw UserError(fmt::format("the archive is cut off: {} bytes should follow the header, {} do", bytes,
+                                  file_.bytes() - std::min(content, file_.bytes())));
+    return content + whole_blocks(bytes);
+  }
+
+  // Goes on at the next header behind the one that cannot be read.
+  void recover(const std::string& reason) {
+    const uint64_t begin = extension_.is_open ? extension_.offset : at_;
+    uint64_t next = at_ + kTarBlock;
+    while (next < blocks_.size() && !is_tar_header(blocks_.at(next), /*wants_magic=*/true)) next += kTarBlock;
+    is_done_ = next >= blocks_.size();
+    at_ = next;
+    fault(begin, is_done_ ? file_.bytes() : next, reason);
+    extension_ = {};
+    name_.clear();
+  }
+
+  void fault(uint64_t offset, uint64_t end, std::string reason, bool is_damage = true) {
+    index_.faults.push_back({.offset = offset,
+                             .end = end,
+                             .before = index_.entries.size(),
+                             .is_damage = is_damage,
+                             .name = name_,
+                             .reason = std::move(reason)});
+  }
+
+  const InputFile& file_;
+  Blocks blocks_;
+  TarIndex index_;
+  uint64_t at_ = 0;
+  bool is_done_ = false;
+  Extension extension_;
+  PaxRecords global_;
+  std::string name_;  // of the member that is read
+};
+
+void refuse_compressed(const InputFile& file, std::string_view start) {
+  const char* tool = start.starts_with("\x1f\x8b")           ? "gunzip"
+                     : start.starts_with("\x28\xb5\x2f\xfd") ? "unzstd"
+                     : start.starts_with("BZh")              ? "bunzip2"
+                     : start.starts_with(
+                           "\xfd"
+                           "7zXZ")
+                         ? "unxz"
+                         : nullptr;
+  if (!tool) return;
+  throw UserError(
+      fmt::format("{} is compressed. Samples are read by their place in the archive, which needs a "
+                  "plain tar file: unpack it once with {} (pictures are compressed themselves, so it "
+                  "hardly grows).",
+                  file.name(), tool));
+}
+
+}  // namespace
+
+TarFile::TarFile(std::filesystem::path path) : file_(std::make_unique<InputFile>(std::move(path))) {
+  const std::string start = file_->read(std::min(file_->bytes(), kTarBlock), 0);
+  refuse_compressed(*file_, start);
+  index_ = Reader(*file_).read();
+  const bool is_header = start.size() == kTarBlock && (is_zero(start) || is_tar_header(start, false));
+  if (index_.entries.empty() && !is_header)
+    throw UserError(fmt::format("{} is no tar archive: {}.", file_->name(),
+                                start.empty() ? "it is empty" : "no header was found in it"));
+}
+TarFile::~TarFile() = default;
+TarFile::TarFile(TarFile&&) noexcept = default;
+
+uint64_t TarFile::bytes() const { return file_->bytes(); }
+
+std::string TarFile::read(const TarEntry& entry, uint64_t most) const {
+  return file_->read(std::min(entry.bytes, most), entry.offset);
+}
+
+}  // namespace pixart::formats
