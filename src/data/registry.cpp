@@ -17,7 +17,8 @@ const std::map<std::string, Open>& openers() {
   static const std::map<std::string, Open> all = {{"class_folder", open_class_folder},
                                                   {"idx", open_idx},
                                                   {"image_folder", open_image_folder},
-                                                  {"scenes", open_scenes}};
+                                                  {"scenes", open_scenes},
+                                                  {"webdataset", open_webdataset}};
   return all;
 }
 

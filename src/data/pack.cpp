@@ -1,0 +1,221 @@
+#include "pixart/data/pack.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "pack_sample.h"
+#include "pack_state.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/parallel.h"
+#include "pixart/base/progress.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/hash.h"
+#include "pixart/formats/tar.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kRowsAtOnce = 64;  // read and decoded in parallel, then written
+
+// The folder, for one process.
+class Lock {
+ public:
+  explicit Lock(const fs::path& folder)
+      : descriptor_(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    if (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
+    if (descriptor_ >= 0) ::close(descriptor_);
+    throw UserError(
+        folder.string() + ": another process is packing into this folder, or it cannot be opened.",
+        ExitCode::kFolderOwned);
+  }
+  ~Lock() { ::close(descriptor_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+std::string shard_name(const std::string& source, size_t number) {
+  std::string name = source;
+  for (char& c : name)
+    if (!std::isalnum(uint8_t(c)) && c != '-' && c != '_') c = '-';
+  return fmt::format("{}-{:06}.tar", name, number);
+}
+
+bool is_intact(const fs::path& folder, const PackedShard& shard) {
+  std::error_code error;
+  const fs::path path = folder / shard.file;
+  const auto bytes = fs::file_size(path, error);
+  return !error && bytes == shard.bytes && formats::sha256_of_file(path) == shard.sha256;
+}
+
+// Drops the first shard that is not as it was written, and all that follow.
+void keep_intact(const fs::path& folder, PackState& state) {
+  std::vector<char> intact(state.shards.size());
+  for_each_in_parallel(int64_t(intact.size()),
+                       [&](int64_t i) { intact[size_t(i)] = is_intact(folder, state.shards[size_t(i)]); });
+  const auto first_bad = std::find(intact.begin(), intact.end(), char(false)) - intact.begin();
+  state.shards.resize(size_t(first_bad));
+}
+
+// The state to go on from: of an empty folder, or of a pack of the same source.
+PackState begin(const PackState& wanted, const fs::path& folder) {
+  remove_leftovers(folder);
+  auto found = read_pack_state(folder);
+  if (!found) {
+    std::error_code error;
+    if (!fs::is_empty(folder, error))
+      throw UserError(folder.string() +
+                      " holds files that are no pack. Choose a folder that is new or empty.");
+    return wanted;
+  }
+  Problems problems;
+  const auto compare = [&](const char* what, const auto& was, const auto& is) {
+    if (was != is) problems.add(fmt::format("{} was {}, now it is {}", what, was, is));
+  };
+  compare("the source", found->source, wanted.source);
+  compare("its type", found->type, wanted.type);
+  if (found->fingerprint != wanted.fingerprint)
+    problems.add("the source's samples have changed since, or are others");
+  compare("--shard-bytes", found->options.shard_bytes, wanted.options.shard_bytes);
+  compare("--shard-samples", found->options.shard_samples, wanted.options.shard_samples);
+  compare("verification", found->options.verify, wanted.options.verify);
+  problems.throw_if_any(folder.string() +
+                        " holds a pack of something else (remove it, or choose another folder)");
+  keep_intact(folder, *found);
+  return *found;
+}
+
+class Shards {
+ public:
+  Shards(const fs::path& folder, PackState& state) : folder_(folder), state_(state) {}
+
+  void add(int64_t row, const Members& members) {
+    uint64_t bytes = 0;
+    for (const auto& [name, content] : members) bytes += formats::TarWriter::size_of(name, content.size());
+    if (writer_ && is_full(bytes)) close(row);
+    if (!writer_) {
+      open_ = {.file = shard_name(state_.source, state_.shards.size()), .begin = next_row()};
+      writer_ = std::make_unique<formats::TarWriter>(folder_ / open_.file);
+      open_.rejected = std::move(waiting_), waiting_.clear();
+    }
+    for (const auto& [name, content] : members) writer_->add(name, content);
+    ++open_.samples;
+  }
+  void reject(const Rejection& rejection) { (writer_ ? open_.rejected : waiting_).push_back(rejection); }
+
+  void finish(int64_t rows) {
+    if (writer_) return close(rows);
+    if (state_.shards.empty() || state_.shards.back().end == rows) return;
+    auto& last = state_.shards.back();  // rows that all were rejected
+    last.rejected.insert(last.rejected.end(), waiting_.begin(), waiting_.end());
+    last.end = rows;
+    save_pack_state(folder_, state_);
+  }
+  int64_t next_row() const { return state_.shards.empty() ? 0 : state_.shards.back().end; }
+
+ private:
+  bool is_full(uint64_t more) const {
+    const auto& limits = state_.options;
+    return (limits.shard_samples > 0 && open_.samples >= limits.shard_samples) ||
+           writer_->size() + more + formats::TarWriter::kEndBytes > limits.shard_bytes;
+  }
+  void close(int64_t end) {
+    open_.end = end;
+    open_.bytes = writer_->size() + formats::TarWriter::kEndBytes;
+    open_.sha256 = writer_->commit();
+    writer_.reset();
+    state_.shards.push_back(std::move(open_));
+    save_pack_state(folder_, state_);
+  }
+
+  const fs::path& folder_;
+  PackState& state_;
+  std::unique_ptr<formats::TarWriter> writer_;
+  PackedShard open_;
+  std::vector<Rejection> waiting_;  // for the first shard
+};
+
+std::vector<bool> listed_as_bad(const Dataset& dataset) {
+  std::vector<bool> is_bad(size_t(dataset.size()));
+  for (const auto& rejection : dataset.rejected()) is_bad[size_t(rejection.row)] = true;
+  return is_bad;
+}
+
+void write_shards(const SourceConfig& config, const Dataset& dataset, const fs::path& folder,
+                  PackState& state) {
+  Shards shards(folder, state);
+  const int64_t first = shards.next_row(), rows = dataset.size();
+  if (first >= rows) return;
+  const Packer packer(config, dataset, state.options.verify);
+  const auto is_bad = listed_as_bad(dataset);
+  Progress progress("pack " + config.name, rows, "sample", first);
+  for (int64_t begin = first; begin < rows; begin += kRowsAtOnce) {
+    std::vector<PackedSample> samples(size_t(std::min(kRowsAtOnce, rows - begin)));
+    for_each_in_parallel(int64_t(samples.size()), [&](int64_t i) {
+      if (!is_bad[size_t(begin + i)]) samples[size_t(i)] = packer.pack(begin + i);
+    });
+    for (size_t i = 0; i < samples.size(); ++i) {
+      if (samples[i].rejection) shards.reject(*samples[i].rejection);
+      if (!samples[i].members.empty()) shards.add(begin + int64_t(i), samples[i].members);
+    }
+    progress.update(begin + int64_t(samples.size()));
+  }
+  shards.finish(rows);
+}
+
+void write_class_names(const fs::path& folder, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  for (const auto& name : names)
+    if (name.find_first_of("\r\n") != std::string::npos)
+      throw UserError("a class name has a line break in it and cannot stand in classes.txt: " + name);
+  write_file_atomically(folder / "classes.txt", join(names, "\n") + "\n");
+}
+
+}  // namespace
+
+PackReport pack(const SourceConfig& config, const Dataset& dataset, const fs::path& out,
+                const PackOptions& options) {
+  check_budget(config, make_ledger(config.name, dataset, {}));
+  create_folders(out);
+  const Lock lock(out);
+  PackState state = begin({.source = config.name,
+                           .type = config.type,
+                           .fingerprint = dataset.fingerprint(),
+                           .options = options,
+                           .shards = {}},
+                          out);
+  const auto kept = int64_t(state.shards.size());
+  if (kept == 0 || state.shards.back().end < dataset.size()) save_pack_state(out, state);
+  write_class_names(out, dataset.class_names());
+  write_shards(config, dataset, out, state);
+
+  std::vector<Rejection> found;
+  PackReport report{.ledger = {}, .shards = int64_t(state.shards.size()), .kept = kept};
+  int64_t samples = 0;
+  for (const auto& shard : state.shards) {
+    found.insert(found.end(), shard.rejected.begin(), shard.rejected.end());
+    samples += shard.samples;
+    report.bytes += shard.bytes;
+  }
+  report.ledger = make_ledger(config.name, dataset, std::move(found));
+  write_quarantine(out / "quarantine.jsonl", report.ledger);
+  if (samples == 0)
+    throw UserError("source " + config.name + ": not one sample can be packed; see " +
+                    (out / "quarantine.jsonl").string() + ".");
+  PIXART_CHECK(samples == report.ledger.accepted(), "{} samples in the shards, {} of {} accepted", samples,
+               report.ledger.accepted(), report.ledger.listed);
+  check_budget(config, report.ledger);
+  save_pack_manifest(out, state, report.ledger);
+  return report;
+}
+
+}  // namespace pixart::data

@@ -1,0 +1,151 @@
+#include "pack_sample.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "listing.h"
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/utf8.h"
+#include "sources.h"
+
+namespace pixart::data {
+
+namespace {
+
+constexpr size_t kLongestKey = 4096;
+
+std::string_view stem_of(std::string_view key) {
+  const size_t dot = key.rfind('.'), slash = key.rfind('/');
+  const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
+  if (dot == std::string_view::npos || dot <= base) return key;
+  std::string ending(key.substr(dot + 1));
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return char(std::tolower(c)); });
+  const bool is_picture = ending == "jpg" || ending == "jpeg" || ending == "png" || ending == "webp";
+  return is_picture ? key.substr(0, dot) : key;
+}
+
+void append_encoded(std::string& out, char c) { out += fmt::format("%{:02X}", uint8_t(c)); }
+
+// A part of a path between slashes.
+void append_part(std::string& out, std::string_view part, bool is_top, bool is_base) {
+  const bool is_relative = part == "." || part == "..";
+  const bool is_meta = is_top && part.size() >= 4 && part.starts_with("__") && part.ends_with("__");
+  for (size_t i = 0; i < part.size(); ++i) {
+    const char c = part[i];
+    const bool is_special = c == '%' || c == '\\' || uint8_t(c) < 0x20 || c == 0x7F;
+    if (is_special || (c == '.' && (is_base || is_relative)) || (is_meta && i == 0))
+      append_encoded(out, c);
+    else
+      out += c;
+  }
+}
+
+const char* extension_of(std::string_view bytes) {
+  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return "png";
+  if (bytes.starts_with("\xff\xd8\xff")) return "jpg";
+  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return "webp";
+  return nullptr;
+}
+
+}  // namespace
+
+std::string encode_member_key(std::string_view key) {
+  std::string out;
+  for (size_t begin = 0;;) {
+    const size_t slash = key.find('/', begin);
+    const bool is_base = slash == std::string_view::npos;
+    const auto part = key.substr(begin, is_base ? std::string_view::npos : slash - begin);
+    append_part(out, part, begin == 0, is_base);
+    if (is_base) return out;
+    // No empty part, which a path would lose, and no empty name.
+    if (part.empty() || slash + 1 == key.size())
+      append_encoded(out, '/');
+    else
+      out += '/';
+    begin = slash + 1;
+  }
+}
+
+MemberKeys::MemberKeys(const Dataset& dataset) {
+  size_t next = 0;
+  const auto& rejected = dataset.rejected();
+  for (int64_t i = 0; i < dataset.size(); ++i) {
+    while (next < rejected.size() && rejected[next].row < i) ++next;
+    if (next < rejected.size() && rejected[next].row == i) continue;
+    std::string key = dataset.row(i).key;
+    ++stems_[std::string(stem_of(key))];
+    keys_.insert(std::move(key));
+  }
+}
+
+std::string MemberKeys::of(const std::string& key) const {
+  const std::string stem(stem_of(key));
+  const auto found = stems_.find(stem);
+  const bool is_unique =
+      found != stems_.end() && found->second == 1 && (stem == key || keys_.count(stem) == 0);
+  return encode_member_key(is_unique ? stem : key);
+}
+
+Packer::Packer(const SourceConfig& config, const Dataset& dataset, bool verify)
+    : dataset_(dataset), keys_(dataset), has_one_kind_(config.captions.size() <= 1), verify_(verify) {
+  static const std::vector<std::string> kTaken = {"source_key", "label", "class", "txt", "json",
+                                                  "cls",        "jpg",   "jpeg",  "png", "webp"};
+  std::vector<std::string> bad;
+  for (const auto& kind : config.captions)
+    if (std::find(kTaken.begin(), kTaken.end(), kind.name) != kTaken.end()) bad.push_back(kind.name);
+  if (!bad.empty())
+    throw UserError(
+        fmt::format("{}: captions of kind {} cannot be packed, because a shard keeps other things under "
+                    "this name. Give the kind another name.",
+                    subject_of(config), join(bad, ", ")));
+}
+
+PackedSample Packer::pack(int64_t index) const {
+  try {
+    return {.members = members_of(index)};
+  } catch (const BadSample& bad) {
+    return {.rejection = bad.rejection()};
+  }
+}
+
+Members Packer::members_of(int64_t index) const {
+  const Row row = dataset_.row(index);
+  const auto refuse = [&](Reason reason, std::string detail) {
+    throw BadSample(
+        {.row = index, .key = row.key, .offset = 0, .reason = reason, .detail = std::move(detail)});
+  };
+  if (row.key.empty() || row.key.size() > kLongestKey || !formats::is_utf8(row.key))
+    refuse(Reason::kBadRow, fmt::format("a key must be UTF-8 of 1 to {} bytes", kLongestKey));
+  std::string bytes = dataset_.bytes(index);
+  const char* extension = extension_of(bytes);
+  if (!extension) refuse(Reason::kNotAPicture, "this is no JPEG, PNG or WebP picture");
+  if (verify_) dataset_.picture(index);
+
+  const std::string key = keys_.of(row.key);
+  Members members;
+  members.emplace_back(fmt::format("{}.{}", key, extension), std::move(bytes));
+  nlohmann::ordered_json fields = {{"source_key", row.key}};
+  if (row.label >= 0) {
+    fields["label"] = row.label;
+    if (size_t(row.label) < dataset_.class_names().size())
+      fields["class"] = dataset_.class_names()[size_t(row.label)];
+    members.emplace_back(key + ".cls", std::to_string(row.label));
+  }
+  bool needs_json = key != row.key;
+  for (const auto& caption : row.captions) {
+    if (has_one_kind_ && caption.name == "caption") {
+      members.emplace_back(key + ".txt", caption.text);
+    } else {
+      fields[caption.name] = caption.text;
+      needs_json = true;
+    }
+  }
+  if (needs_json)
+    members.emplace_back(key + ".json",
+                         fields.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return members;
+}
+
+}  // namespace pixart::data

@@ -1,0 +1,51 @@
+// One sample as members of a WebDataset shard. See pack.h.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "pixart/data/dataset.h"
+
+namespace pixart::data {
+
+// Reversible, and valid as a WebDataset key: no dot behind the last slash, no part that a path reads in its
+// own way.
+std::string encode_member_key(std::string_view key);
+
+// The members' keys of a whole source, no two alike.
+class MemberKeys {
+ public:
+  explicit MemberKeys(const Dataset& dataset);  // of the rows that the listing does not reject
+  std::string of(const std::string& key) const;
+
+ private:
+  std::unordered_set<std::string> keys_;
+  std::unordered_map<std::string, int64_t> stems_;
+};
+
+using Members = std::vector<std::pair<std::string, std::string>>;  // name, content
+
+struct PackedSample {
+  Members members = {};
+  std::optional<Rejection> rejection = {};  // instead
+};
+
+class Packer {
+ public:
+  // Throws UserError for kinds of captions that a .json keeps for something else.
+  Packer(const SourceConfig& config, const Dataset& dataset, bool verify);
+  PackedSample pack(int64_t index) const;  // from any thread
+
+ private:
+  Members members_of(int64_t index) const;
+  const Dataset& dataset_;
+  MemberKeys keys_;
+  bool has_one_kind_, verify_;
+};
+
+}  // namespace pixart::data

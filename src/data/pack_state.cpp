@@ -1,0 +1,127 @@
+#include "pack_state.h"
+
+#include <nlohmann/json.hpp>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+using json = nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kFormat = "pixart pack 1";
+constexpr const char* kState = ".pack.json";
+constexpr const char* kManifest = "pack.json";
+
+Reason reason_of(const std::string& name) {
+  for (const Reason reason : all_reasons())
+    if (to_string(reason) == name) return reason;
+  throw UserError("unknown reason " + name);
+}
+
+json json_of(const PackedShard& shard) {
+  json entry = {{"file", shard.file},       {"bytes", shard.bytes},     {"sha256", shard.sha256},
+                {"samples", shard.samples}, {"first_row", shard.begin}, {"end_row", shard.end}};
+  for (const auto& rejection : shard.rejected)
+    entry["rejected"].push_back({{"row", rejection.row},
+                                 {"key", rejection.key},
+                                 {"offset", rejection.offset},
+                                 {"reason", to_string(rejection.reason)},
+                                 {"detail", rejection.detail}});
+  return entry;
+}
+
+json json_of(const PackState& state) {
+  json all = {{"format", kFormat},
+              {"source", state.source},
+              {"type", state.type},
+              {"fingerprint", state.fingerprint},
+              {"shard_bytes", state.options.shard_bytes},
+              {"shard_samples", state.options.shard_samples},
+              {"verified", state.options.verify}};
+  return all;
+}
+
+void add_shards(json& all, const PackState& state) {
+  all["shards"] = json::array();
+  for (const auto& shard : state.shards) all["shards"].push_back(json_of(shard));
+}
+
+void write(const fs::path& path, const json& content) {
+  write_file_atomically(path, content.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+}
+
+PackedShard shard_of(const json& entry) {
+  PackedShard shard{.file = entry.at("file"),
+                    .bytes = entry.at("bytes"),
+                    .sha256 = entry.at("sha256"),
+                    .samples = entry.at("samples"),
+                    .begin = entry.at("first_row"),
+                    .end = entry.at("end_row")};
+  if (shard.file.find('/') != std::string::npos) throw UserError(shard.file + " is no name of a file");
+  if (entry.contains("rejected"))
+    for (const auto& line : entry.at("rejected"))
+      shard.rejected.push_back({.row = line.at("row"),
+                                .key = line.at("key"),
+                                .offset = line.at("offset"),
+                                .reason = reason_of(line.at("reason")),
+                                .detail = line.at("detail")});
+  return shard;
+}
+
+PackState state_of(const json& all) {
+  if (all.at("format") != kFormat) throw UserError("it is of another format");
+  PackState state{.source = all.at("source"),
+                  .type = all.at("type"),
+                  .fingerprint = all.at("fingerprint"),
+                  .options = {.shard_bytes = all.at("shard_bytes"),
+                              .shard_samples = all.at("shard_samples"),
+                              .verify = all.at("verified")},
+                  .shards = {}};
+  for (const auto& entry : all.at("shards")) state.shards.push_back(shard_of(entry));
+  return state;
+}
+
+}  // namespace
+
+std::optional<PackState> read_pack_state(const fs::path& folder) {
+  for (const char* name : {kState, kManifest}) {
+    const fs::path path = folder / name;
+    std::error_code error;
+    if (!fs::exists(path, error)) continue;
+    try {
+      return state_of(json::parse(read_file(path)));
+    } catch (const std::exception& fault) {  // of the JSON library, too
+      throw UserError(fmt::format("{} cannot be used: {}. Remove the folder, or choose another.",
+                                  path.string(), fault.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+void save_pack_state(const fs::path& folder, const PackState& state) {
+  json all = json_of(state);
+  add_shards(all, state);
+  write(folder / kState, all);
+  std::error_code error;
+  fs::remove(folder / kManifest, error);  // of a pack that was complete once
+}
+
+void save_pack_manifest(const fs::path& folder, const PackState& state, const Ledger& ledger) {
+  json all = json_of(state);
+  all["listed"] = ledger.listed;
+  all["accepted"] = ledger.accepted();
+  all["rejected"] = json::object();
+  for (const auto& [reason, count] : ledger.by_reason()) all["rejected"][reason] = count;
+  uint64_t bytes = 0;
+  for (const auto& shard : state.shards) bytes += shard.bytes;
+  all["bytes"] = bytes;
+  add_shards(all, state);
+  write(folder / kManifest, all);
+  std::error_code error;
+  fs::remove(folder / kState, error);
+}
+
+}  // namespace pixart::data

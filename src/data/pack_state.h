@@ -1,0 +1,34 @@
+// What is complete of a pack: .pack.json while it is written, pack.json at the end.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pixart/data/pack.h"
+
+namespace pixart::data {
+
+struct PackedShard {
+  std::string file = {};
+  uint64_t bytes = 0;
+  std::string sha256 = {};
+  int64_t samples = 0;
+  int64_t begin = 0, end = 0;            // rows of the source
+  std::vector<Rejection> rejected = {};  // of these rows, those that the listing did not reject
+};
+
+struct PackState {
+  std::string source, type, fingerprint;
+  PackOptions options;
+  std::vector<PackedShard> shards;
+};
+
+// Of a pack that is complete or was begun; nothing where there is none. Throws UserError for a damaged file.
+std::optional<PackState> read_pack_state(const std::filesystem::path& folder);
+
+void save_pack_state(const std::filesystem::path& folder, const PackState& state);  // .pack.json
+void save_pack_manifest(const std::filesystem::path& folder, const PackState& state, const Ledger& ledger);
+
+}  // namespace pixart::data

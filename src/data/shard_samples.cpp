@@ -1,0 +1,260 @@
+#include "shard_samples.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "caption_text.h"
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/image_file.h"
+#include "pixart/formats/tar.h"
+#include "pixart/formats/utf8.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+using formats::TarEntry;
+using formats::TarFault;
+using formats::TarFile;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::array<const char*, 4> kPictures = {"jpg", "jpeg", "png", "webp"};  // the first that is there
+constexpr uint64_t kLargestJson = uint64_t{64} << 20, kLargestLabel = 64;
+// How the .json of `pixart data pack` begins, and what it holds there.
+constexpr std::string_view kPackedJson = "{\"source_key\":";
+constexpr const char* kSourceKey = "source_key";
+
+// Consecutive members of one key.
+struct Group {
+  std::string key;
+  std::map<std::string, const TarEntry*> members = {};  // by extension
+  uint64_t offset = 0;                                  // of the first
+  std::string damage = {}, refused = {}, doubled = {};  // what is wrong with it, if anything
+};
+
+// What is wrong with a sample, thrown by the functions that read a part of it.
+struct SampleFault {
+  Reason reason;
+  std::string detail;
+  uint64_t offset;
+};
+
+class Sample {
+ public:
+  Sample(const TarFile& file, const Group& group, const ShardRules& rules)
+      : file_(file), group_(group), rules_(rules) {}
+
+  void fill(Record& record) {
+    check_group();
+    const TarEntry& picture = find_picture();
+    record.offset = picture.offset, record.bytes = picture.bytes;
+    if (!formats::is_utf8(record.row.key))
+      throw SampleFault{Reason::kBadRow, "its name is no UTF-8", group_.offset};
+    if (is_packed() && json_of().contains(kSourceKey)) record.row.key = text_field(kSourceKey);
+    if (const auto* entry = member("cls")) record.row.label = label_of(*entry);
+    for (const auto& kind : rules_.kinds)
+      if (std::string text = caption_of(kind); !text.empty())
+        record.row.captions.push_back({.name = kind.name, .text = std::move(text), .weight = kind.weight});
+  }
+
+ private:
+  const TarEntry* member(const std::string& extension) const {
+    const auto found = group_.members.find(extension);
+    return found == group_.members.end() ? nullptr : found->second;
+  }
+
+  void check_group() const {
+    if (!group_.damage.empty()) throw SampleFault{Reason::kDamagedArchive, group_.damage, group_.offset};
+    if (!group_.refused.empty()) throw SampleFault{Reason::kUnreadableFile, group_.refused, group_.offset};
+    if (!group_.doubled.empty())
+      throw SampleFault{Reason::kBadRow, fmt::format("it has two members .{}", group_.doubled),
+                        group_.offset};
+  }
+
+  const TarEntry& find_picture() const {
+    for (const char* extension : kPictures) {
+      const auto* entry = member(extension);
+      if (!entry) continue;
+      if (entry->bytes == 0) throw SampleFault{Reason::kEmptyFile, "the picture is empty", entry->offset};
+      if (entry->bytes > formats::DecodeLimits().file_bytes)
+        throw SampleFault{Reason::kPictureTooLarge, fmt::format("a picture of {} bytes", entry->bytes),
+                          entry->offset};
+      return *entry;
+    }
+    std::vector<std::string> names;
+    for (const auto& [extension, entry] : group_.members) names.push_back("." + extension);
+    throw SampleFault{Reason::kMissingFile,
+                      fmt::format("it has no .jpg, .jpeg, .png or .webp, only {}", join(names, ", ")),
+                      group_.offset};
+  }
+
+  std::string read(const TarEntry& entry, uint64_t limit, Reason reason) const {
+    if (entry.bytes > limit)
+      throw SampleFault{reason, fmt::format("{} bytes, more than {}", entry.bytes, limit), entry.offset};
+    return file_.read(entry);
+  }
+
+  int64_t label_of(const TarEntry& entry) const {
+    const std::string text = read(entry, kLargestLabel, Reason::kBadLabel);
+    constexpr const char* kBlank = " \t\r\n";
+    const size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
+    const size_t end = text.find_last_not_of(kBlank) + 1;
+    int64_t label = -1;
+    const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, label);
+    if (error != std::errc() || stop != text.data() + end || label < 0 || label >= rules_.num_classes)
+      throw SampleFault{Reason::kBadLabel,
+                        fmt::format(".cls must be a class from 0 to {}", rules_.num_classes - 1),
+                        entry.offset};
+    return label;
+  }
+
+  // Where the other members' names stand: a .json may be large, so only its beginning is read.
+  bool is_packed() const {
+    const auto* entry = member("json");
+    return entry && file_.read(*entry, kPackedJson.size()) == kPackedJson;
+  }
+
+  const json& json_of() {
+    if (!json_.is_null()) return json_;
+    const auto* entry = member("json");
+    const std::string text = read(*entry, kLargestJson, Reason::kBadRow);
+    json_ = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!json_.is_object()) throw SampleFault{Reason::kBadRow, "its .json is no JSON object", entry->offset};
+    return json_;
+  }
+
+  std::string text_field(const std::string& name) {
+    const auto found = json_of().find(name);
+    if (found == json_.end() || found->is_null()) return {};
+    if (!found->is_string())
+      throw SampleFault{Reason::kBadRow, fmt::format("its .json's {} is no text", name),
+                        member("json")->offset};
+    return found->get<std::string>();
+  }
+
+  std::string caption_of(const CaptionConfig& kind) {
+    const std::string column = kind.column.empty() ? kind.name : kind.column;
+    const bool is_own = kind.column.empty() && kind.name == "caption";  // how WebDataset keeps it
+    const auto* entry = member(is_own ? "txt" : column);
+    if (entry && column != "json") return read(*entry, kLargestCaption, Reason::kCaptionTooLong);
+    return member("json") ? text_field(column) : std::string();
+  }
+
+  const TarFile& file_;
+  const Group& group_;
+  const ShardRules& rules_;
+  json json_;
+};
+
+// Forms samples of members and faults as they come.
+class Grouper {
+ public:
+  Grouper(const fs::path& shard, const TarFile& file, const ShardRules& rules)
+      : shard_(shard), file_(file), rules_(rules) {}
+
+  void take(const TarEntry& entry) {
+    auto name = split_member_name(entry.name);
+    if (!name) return;
+    enter(name->key, entry.offset);
+    if (!group_->members.emplace(name->extension, &entry).second) group_->doubled = name->extension;
+  }
+
+  void take(const TarFault& fault) {
+    const auto name = split_member_name(fault.name);
+    const std::string text = fmt::format("{} (byte {})", fault.reason, fault.offset);
+    if (!fault.is_damage) {
+      if (!name) return;
+      enter(name->key, fault.offset);
+      group_->refused = fmt::format("its .{} is {}", name->extension, text);
+      return;
+    }
+    log::warning("{}: {}; what lies there up to byte {} is lost", shard_.string(), text, fault.end);
+    if (name) enter(name->key, fault.offset);
+    if (group_) {
+      group_->damage = text;
+      finish();
+    } else {
+      lost_at_ = fault.offset;
+    }
+    damage_before_ = text;
+  }
+
+  Listing finished() {
+    if (lost_at_) {  // no sample is left to tell of it
+      group_ = Group{.key = fmt::format("{} byte {}", shard_.filename().string(), *lost_at_),
+                     .offset = *lost_at_,
+                     .damage = damage_before_};
+    }
+    finish();
+    return std::move(listing_);
+  }
+
+ private:
+  void enter(const std::string& key, uint64_t offset) {
+    if (group_ && group_->key == key) return;
+    finish();
+    group_ = Group{.key = key, .offset = offset};
+    if (!damage_before_.empty()) group_->damage = "it lies next to damage: " + damage_before_;
+    damage_before_.clear();
+    lost_at_.reset();
+  }
+
+  void finish() {
+    if (!group_) return;
+    listing_.records.push_back({.row = {.key = group_->key}, .file = shard_, .offset = group_->offset});
+    const auto reject = [&](Reason reason, const std::string& detail, uint64_t offset) {
+      listing_.reject(reason, fmt::format("{}: {}", shard_.filename().string(), detail), offset);
+    };
+    try {
+      Sample(file_, *group_, rules_).fill(listing_.records.back());
+    } catch (const SampleFault& fault) {
+      reject(fault.reason, fault.detail, fault.offset);
+    } catch (const UserError& error) {  // the disk
+      reject(Reason::kUnreadableFile, error.what(), group_->offset);
+    }
+    group_.reset();
+  }
+
+  const fs::path& shard_;
+  const TarFile& file_;
+  const ShardRules& rules_;
+  Listing listing_;
+  std::optional<Group> group_;
+  std::string damage_before_;        // of the group to come
+  std::optional<uint64_t> lost_at_;  // damage that no group tells of yet
+};
+
+}  // namespace
+
+std::optional<MemberName> split_member_name(std::string_view name) {
+  while (name.starts_with("./")) name.remove_prefix(2);
+  const auto top = name.substr(0, name.find('/'));
+  if (top.size() >= 4 && top.starts_with("__") && top.ends_with("__")) return std::nullopt;
+  const size_t slash = name.rfind('/');
+  const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
+  const size_t dot = name.find('.', base);
+  if (dot == std::string_view::npos || dot == base) return std::nullopt;
+  MemberName result{.key = std::string(name.substr(0, dot)), .extension = std::string(name.substr(dot + 1))};
+  for (char& c : result.extension)
+    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
+  return result;
+}
+
+Listing list_shard(const fs::path& shard, const ShardRules& rules) {
+  const TarFile file(shard);
+  const auto& [entries, faults] = file.index();
+  Grouper grouper(shard, file, rules);
+  size_t next = 0;
+  for (size_t i = 0; i <= entries.size(); ++i) {
+    while (next < faults.size() && faults[next].before == i) grouper.take(faults[next++]);
+    if (i < entries.size()) grouper.take(entries[i]);
+  }
+  return grouper.finished();
+}
+
+}  // namespace pixart::data
