@@ -1,0 +1,88 @@
+// pixart data pack: any source as WebDataset shards.
+#include <cstdio>
+
+#include "commands.h"
+#include "data_source.h"
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/data/pack.h"
+
+namespace pixart::tools {
+namespace fs = std::filesystem;
+
+namespace {
+
+struct PackArguments {
+  fs::path out;
+  data::PackOptions options;
+  bool no_verify = false;
+};
+
+data::SourceConfig one_source(const SourceArguments& arguments) {
+  auto sources = chosen_sources(arguments);
+  if (sources.size() == 1) return std::move(sources.front());
+  std::vector<std::string> names;
+  for (const auto& source : sources) names.push_back(source.name);
+  throw UserError(fmt::format("{} has {} sources; choose one with --source: {}.", arguments.where,
+                              names.size(), join(names, ", ")));
+}
+
+// How a run file names the shards.
+std::string source_line(const data::SourceConfig& source, const fs::path& out) {
+  std::string kinds;
+  for (const auto& kind : source.captions)
+    kinds += fmt::format("{}{{name: {}, weight: {}}}", kinds.empty() ? "" : ", ", kind.name, kind.weight);
+  return fmt::format("{{name: {}, type: webdataset, path: {}{}}}", source.name, out.string(),
+                     kinds.empty() ? "" : ", captions: [" + kinds + "]");
+}
+
+void run(const SourceArguments& where, PackArguments arguments) {
+  arguments.options.verify = !arguments.no_verify;
+  const auto source = one_source(where);
+  const auto report = data::pack(source, *data::open_dataset(source), arguments.out, arguments.options);
+  std::printf("%s\n", data::describe(report.ledger).c_str());
+  if (!report.ledger.rejected.empty())
+    std::printf("what was left out, and why: %s\n", (arguments.out / "quarantine.jsonl").c_str());
+  std::printf("%s shards, %s in %s%s\n", with_thousands(report.shards).c_str(),
+              human_bytes(report.bytes).c_str(), arguments.out.c_str(),
+              report.kept == 0 ? "" : fmt::format(" ({} were complete before)", report.kept).c_str());
+  std::printf("in a run file: %s\n", source_line(source, arguments.out).c_str());
+}
+
+}  // namespace
+
+void add_data_pack(CLI::App& data) {
+  auto where = std::make_shared<SourceArguments>();
+  auto arguments = std::make_shared<PackArguments>();
+  auto* command = data.add_subcommand(
+      "pack", "Write a source as WebDataset shards (tar files), for training or for others.");
+  add_source_options(*command, where);
+  command->add_option("OUT", arguments->out, "folder for the shards: new, empty, or of the same call before")
+      ->required();
+  command
+      ->add_option("--shard-bytes", arguments->options.shard_bytes,
+                   "largest shard; K, M, G are thousands, Ki, Mi, Gi 1024s")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
+      ->default_str("512M");
+  command
+      ->add_option("--shard-samples", arguments->options.shard_samples,
+                   "most samples of a shard (default: no limit)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+  command->add_flag("--no-verify", arguments->no_verify,
+                    "do not decode each picture once; damaged ones are then found when training");
+  command->footer(
+      "Each sample becomes KEY.jpg (or .png, .webp; byte for byte as it was), KEY.txt or KEY.json with its "
+      "captions,\n"
+      "and KEY.cls with its class. Bad samples are left out and stand in OUT/quarantine.jsonl with the "
+      "reason;\n"
+      "OUT/pack.json, written last, has counts and the SHA-256 of each shard. Stopped at any time, the same "
+      "command\n"
+      "goes on behind the last complete shard; the result is the same to the byte.\n\n"
+      "Examples:\n"
+      "  pixart data pack my-pictures shards\n"
+      "  pixart data pack run.yaml shards --source beauty --shard-bytes 1G\n"
+      "  pixart data pack imagenet/train shards --type class_folder --shard-samples 10000");
+  command->callback([where, arguments] { run(*where, *arguments); });
+}
+
+}  // namespace pixart::tools
