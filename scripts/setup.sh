@@ -16,7 +16,7 @@ readonly kPackages=(
   # configuration, command line, logging, hashing
   libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev zlib1g-dev libssl-dev
   # text
-  libsentencepiece-dev libpcre2-dev libutf8proc-dev
+  libsentencepiece-dev libpcre2-dev libutf8proc-dev wordnet-base
   # pictures
   libopencv-imgproc-dev libturbojpeg0-dev libpng-dev libwebp-dev libdeflate-dev
   # tests, formatting
