@@ -1,0 +1,33 @@
+#include "pixart/base/html.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pixart {
+namespace {
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(Html, Escapes) {
+  EXPECT_EQ(html_escaped("a <b> & \"c\" 'd' é"), "a &lt;b&gt; &amp; &quot;c&quot; &#39;d&#39; é");
+  EXPECT_EQ(html_escaped(std::string("a\0b\x1b[31m\n\t\x7f", 11)), "a b [31m\n\t ");
+  EXPECT_EQ(html_escaped(""), "");
+}
+
+TEST(Html, APageIsWholeAndNeedsNothingElse) {
+  const std::string page = html_page("<script>alert(1)</script>", "<p>hello</p>\n", "p { color: red }");
+  EXPECT_TRUE(page.starts_with("<!doctype html>"));
+  EXPECT_TRUE(page.ends_with("</html>\n"));
+  EXPECT_THAT(page, HasSubstr("<title>&lt;script&gt;"));
+  EXPECT_THAT(page, HasSubstr("<p>hello</p>"));
+  EXPECT_THAT(page, HasSubstr("p { color: red }</style>"));
+  EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
+  EXPECT_THAT(page, HasSubstr("width=device-width"));
+  for (const char* outside : {"http:", "https:", "<script", "url(", "@import"})
+    EXPECT_THAT(page, Not(HasSubstr(outside)));
+  for (int i = 0; i < kNumSeriesColours; ++i)
+    EXPECT_THAT(page, HasSubstr(".series-" + std::to_string(i) + " {"));
+}
+
+}  // namespace
+}  // namespace pixart
