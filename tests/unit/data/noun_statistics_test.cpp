@@ -1,0 +1,96 @@
+#include "pixart/data/noun_statistics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pixart::data {
+namespace {
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+text::NounFinder& finder() {
+  static text::NounFinder instance;
+  return instance;
+}
+
+TEST(NounStatistics, OfOneKind) {
+  NounCounter counter(finder(), "mine");
+  counter.add({{"caption", "a dog and two dogs"}});
+  counter.add({{"caption", "the cat"}});
+  counter.add({{"caption", "red"}});
+  const auto all = counter.statistics();
+  ASSERT_EQ(all.size(), 1u);
+  const auto& row = all.front();
+  EXPECT_EQ(row.source, "mine");
+  EXPECT_EQ(row.kind, "caption");
+  EXPECT_EQ(row.images, 3);
+  EXPECT_EQ(row.captions, 3);
+  EXPECT_EQ(row.words, 8);
+  EXPECT_EQ(row.distinct, 2);
+  EXPECT_EQ(row.valid, 0);
+  EXPECT_EQ(row.total, 3);
+  EXPECT_DOUBLE_EQ(row.per_image(), 1.0);
+  EXPECT_THAT(row.by_count, ElementsAre(Pair("dog", 2), Pair("cat", 1)));
+  EXPECT_EQ(row.words_5, 1);
+  EXPECT_EQ(row.words_median, 2);
+  EXPECT_EQ(row.words_95, 5);
+}
+
+TEST(NounStatistics, ValidIsMoreThanTen) {
+  NounCounter counter(finder(), "");
+  for (int i = 0; i < 11; ++i) counter.add({{"caption", i < 10 ? "a dog, a cat" : "a dog"}});
+  const auto row = counter.statistics().front();
+  EXPECT_THAT(row.by_count, ElementsAre(Pair("dog", 11), Pair("cat", 10)));
+  EXPECT_EQ(row.valid, 1);
+  EXPECT_DOUBLE_EQ(row.valid_share(), 0.5);
+}
+
+TEST(NounStatistics, KindsAreCountedApartAndImagesOnce) {
+  NounCounter counter(finder(), "");
+  counter.add({{"short", "a dog"}, {"long", "a dog on a mat"}, {"long", "a brown dog"}});
+  counter.add({{"long", "a cat"}});
+  counter.add({});
+  const auto rows = counter.statistics();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].kind, "short");
+  EXPECT_EQ(rows[0].images, 1);
+  EXPECT_EQ(rows[0].total, 1);
+  EXPECT_EQ(rows[1].kind, "long");
+  EXPECT_EQ(rows[1].images, 2);
+  EXPECT_EQ(rows[1].captions, 3);
+  EXPECT_EQ(rows[1].total, 4);
+  EXPECT_DOUBLE_EQ(rows[1].per_image(), 2.0);
+  EXPECT_THAT(rows[1].by_count, ElementsAre(Pair("dog", 2), Pair("cat", 1), Pair("mat", 1)));
+}
+
+TEST(NounStatistics, CountersShareAFinder) {
+  NounCounter first(finder(), "a"), second(finder(), "b");
+  first.add({{"caption", "a zebra and a giraffe"}});
+  second.add({{"caption", "a giraffe"}});
+  EXPECT_THAT(first.statistics().front().by_count, ElementsAre(Pair("giraffe", 1), Pair("zebra", 1)));
+  EXPECT_THAT(second.statistics().front().by_count, ElementsAre(Pair("giraffe", 1)));
+}
+
+TEST(NounStatistics, UnknownWordsApartOrAsNouns) {
+  const std::vector<Caption> captions = {{"caption", "Zendaya and Zendaya with a dgo and a dog"}};
+  NounCounter apart(finder(), ""), together(finder(), "", true);
+  apart.add(captions);
+  together.add(captions);
+  const auto row = apart.statistics().front();
+  EXPECT_EQ(row.unknown_distinct, 2);
+  EXPECT_EQ(row.unknown_total, 3);
+  EXPECT_EQ(row.total, 1);
+  EXPECT_THAT(together.statistics().front().by_count,
+              ElementsAre(Pair("zendaya", 2), Pair("dgo", 1), Pair("dog", 1)));
+  EXPECT_EQ(together.statistics().front().unknown_total, 0);
+}
+
+TEST(NounStatistics, OfNothing) {
+  EXPECT_THAT(NounCounter(finder(), "").statistics(), IsEmpty());
+  EXPECT_EQ(NounStatistics().per_image(), 0);
+  EXPECT_EQ(NounStatistics().valid_share(), 0);
+}
+
+}  // namespace
+}  // namespace pixart::data
