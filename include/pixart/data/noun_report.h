@@ -18,9 +18,9 @@ std::string noun_table(const std::vector<NounStatistics>& rows);
 std::vector<std::string> noun_changes(const std::vector<NounStatistics>& rows, size_t before);
 
 struct NounPage {
-  std::string title;
-  std::vector<std::string> notes;  // sentences on how was counted
-  size_t before = 0, top = 20;     // nouns to list of each row
+  std::string title = {};
+  std::vector<std::string> notes = {};  // sentences on how was counted
+  size_t before = 0, top = 20;          // nouns to list of each row
 };
 // Table, changes, the curve of all nouns by rank, and the most frequent ones.
 std::string noun_page(const std::vector<NounStatistics>& rows, const NounPage& page);
