@@ -1,0 +1,225 @@
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "data_source.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/base/progress.h"
+#include "pixart/base/words.h"
+#include "pixart/data/noun_report.h"
+
+namespace pixart::tools {
+using data::NounStatistics;
+using nlohmann::ordered_json;
+
+namespace {
+
+struct Arguments {
+  std::shared_ptr<SourceArguments> source = std::make_shared<SourceArguments>();
+  std::vector<std::string> captions, after;
+  std::string before, html, wordnet;
+  int64_t top = 20;
+  bool with_unknown = false, json = false;
+};
+
+struct Counted {
+  std::vector<NounStatistics> rows;
+  std::map<std::string, int64_t> not_counted;  // images by reason
+  int64_t images = 0;                          // listed
+};
+
+void count_source(const data::SourceConfig& config, text::NounFinder& finder, bool with_unknown,
+                  Counted& counted) {
+  const auto dataset = data::open_dataset(config);
+  data::NounCounter counter(finder, config.name, with_unknown);
+  Progress progress("count the nouns of " + config.name, dataset->size(), "image");
+  auto bad = dataset->rejected().begin();
+  for (int64_t i = 0; i < dataset->size(); ++i) {
+    if (bad != dataset->rejected().end() && bad->row == i) {
+      ++counted.not_counted[std::string(data::to_string(bad->reason))];
+      ++bad;
+    } else {
+      counter.add(dataset->row(i).captions);
+    }
+    progress.update(i + 1);
+  }
+  counted.images += dataset->size();
+  for (auto& row : counter.statistics()) counted.rows.push_back(std::move(row));
+}
+
+// The rows that were asked for, the one to compare with first.
+std::vector<NounStatistics> selected(const std::vector<NounStatistics>& rows, const Arguments& arguments) {
+  std::vector<std::string> wanted;
+  if (!arguments.before.empty()) wanted.push_back(arguments.before);
+  wanted.insert(wanted.end(), arguments.captions.begin(), arguments.captions.end());
+  wanted.insert(wanted.end(), arguments.after.begin(), arguments.after.end());
+  if (wanted.empty()) return rows;
+  std::vector<std::string> labels;
+  for (const auto& row : rows) labels.push_back(data::row_label(row, rows));
+  std::vector<bool> taken(rows.size());
+  std::vector<NounStatistics> result;
+  Problems problems;
+  const auto take = [&](size_t i) {
+    if (!taken[i]) result.push_back(rows[i]);
+    taken[i] = true;
+  };
+  for (const auto& name : wanted) {
+    bool found = false;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (name != labels[i] && name != rows[i].kind && name != rows[i].source) continue;
+      take(i);
+      found = true;
+    }
+    if (!found) problems.add(fmt::format("no captions '{}'.{}", name, did_you_mean(name, labels)));
+  }
+  problems.throw_if_any(fmt::format("there are: {}", join(labels, ", ")));
+  if (!arguments.before.empty() && arguments.captions.empty() && arguments.after.empty())
+    for (size_t i = 0; i < rows.size(); ++i) take(i);
+  return result;
+}
+
+std::vector<std::string> notes_on(const Counted& counted, const Arguments& arguments) {
+  int64_t not_counted = 0;
+  std::vector<std::string> reasons;
+  for (const auto& [reason, count] : counted.not_counted) {
+    not_counted += count;
+    reasons.push_back(fmt::format("{} {}", reason, with_thousands(count)));
+  }
+  std::vector<std::string> notes;
+  if (not_counted > 0)
+    notes.push_back(fmt::format("{} of {} images are not counted: {}.", with_thousands(not_counted),
+                                with_thousands(counted.images), join(reasons, ", ")));
+  for (const auto& row : counted.rows)
+    if (row.unknown_total > 0)
+      notes.push_back(
+          fmt::format("{}: {} words ({} different) that WordNet does not have, such as names and "
+                      "misspellings, are no nouns here (with --with-unknown they are).",
+                      data::row_label(row, counted.rows), with_thousands(row.unknown_total),
+                      with_thousands(row.unknown_distinct)));
+  notes.push_back(fmt::format(
+      "Valid nouns occur more than {} times. Nouns are told by WordNet's dictionary, the paper's by NLTK's "
+      "tagger, "
+      "which {}.",
+      data::kValidAbove,
+      arguments.with_unknown
+          ? "also takes most words that are in no dictionary for nouns"
+          : "takes most unknown words for nouns too: compare nouns per image rather than shares"));
+  return notes;
+}
+
+ordered_json json_of(const NounStatistics& row, int64_t top) {
+  ordered_json nouns = ordered_json::array();
+  for (const auto& [noun, count] : row.by_count) {
+    if (int64_t(nouns.size()) == top) break;
+    nouns.push_back({{"noun", noun}, {"count", count}});
+  }
+  return {{"source", row.source},
+          {"captions", row.kind},
+          {"images", row.images},
+          {"num_captions", row.captions},
+          {"words", row.words},
+          {"valid_nouns", row.valid},
+          {"distinct_nouns", row.distinct},
+          {"valid_share", row.valid_share()},
+          {"total_nouns", row.total},
+          {"nouns_per_image", row.per_image()},
+          {"unknown_distinct", row.unknown_distinct},
+          {"unknown_total", row.unknown_total},
+          {"caption_words", {{"p5", row.words_5}, {"median", row.words_median}, {"p95", row.words_95}}},
+          {"top", nouns}};
+}
+
+void print_json(const std::vector<NounStatistics>& rows, const Counted& counted, int64_t top) {
+  ordered_json result = {
+      {"rows", ordered_json::array()}, {"images", counted.images}, {"not_counted", counted.not_counted}};
+  for (const auto& row : rows) result["rows"].push_back(json_of(row, top));
+  for (const auto& row : data::paper_nouns())
+    result["paper"].push_back({{"captions", row.name},
+                               {"valid_nouns", row.valid},
+                               {"distinct_nouns", row.distinct},
+                               {"valid_share", row.valid_share},
+                               {"total_nouns", row.total},
+                               {"nouns_per_image", row.per_image}});
+  std::printf("%s\n", result.dump(2).c_str());
+}
+
+void print(const std::vector<NounStatistics>& rows, const std::vector<std::string>& notes, int64_t top) {
+  std::printf("%s", data::noun_table(rows).c_str());
+  for (const auto& sentence : data::noun_changes(rows, 0)) std::printf("%s\n", sentence.c_str());
+  for (const auto& row : rows) {
+    std::vector<std::string> nouns;
+    for (const auto& [noun, count] : row.by_count) {
+      if (int64_t(nouns.size()) == top) break;
+      nouns.push_back(fmt::format("{} {}", noun, with_thousands(count)));
+    }
+    if (!nouns.empty())
+      std::printf("%s: %s\n", data::row_label(row, rows).c_str(), join(nouns, ", ").c_str());
+  }
+  for (const auto& note : notes) std::printf("%s\n", note.c_str());
+}
+
+void run(const Arguments& arguments) {
+  const auto sources = chosen_sources(*arguments.source);
+  text::NounFinder finder(arguments.wordnet.empty() ? text::wordnet_folder()
+                                                    : std::filesystem::path(arguments.wordnet));
+  Counted counted;
+  for (const auto& source : sources) count_source(source, finder, arguments.with_unknown, counted);
+  if (counted.rows.empty())
+    throw UserError(fmt::format("{}: none of the {} images has a caption; `pixart caption` can write some.",
+                                arguments.source->where, with_thousands(counted.images)));
+  const auto rows = selected(counted.rows, arguments);
+  counted.rows = rows;
+  const auto notes = notes_on(counted, arguments);
+  if (arguments.json)
+    print_json(rows, counted, arguments.top);
+  else
+    print(rows, notes, arguments.top);
+  if (arguments.html.empty()) return;
+  write_file_atomically(arguments.html,
+                        data::noun_page(rows, {.title = "Captions of " + arguments.source->where,
+                                               .notes = notes,
+                                               .before = 0,
+                                               .top = size_t(arguments.top)}));
+  log::info("wrote {}", arguments.html);
+}
+
+}  // namespace
+
+void add_data_stats(CLI::App& data) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = data.add_subcommand(
+      "stats", "Noun statistics of captions as in the paper's Table 1, and how long captions are.");
+  add_source_options(*command, arguments->source);
+  command->add_option("--captions", arguments->captions, "show this kind of captions only; may be repeated")
+      ->allow_extra_args(false);
+  command->add_option("--before", arguments->before,
+                      "kind of captions to compare the others with (default: the first)");
+  command
+      ->add_option("--after", arguments->after,
+                   "kind of captions to compare with it, may be repeated (default: all others)")
+      ->allow_extra_args(false);
+  command->add_option("--html", arguments->html,
+                      "also write a page with the curve of all nouns to this file");
+  command->add_option("--top", arguments->top, "list this many of the most frequent nouns")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000}))
+      ->capture_default_str();
+  command->add_flag("--with-unknown", arguments->with_unknown,
+                    "count words that WordNet does not have as nouns, as NLTK's tagger mostly does");
+  command->add_option(
+      "--wordnet", arguments->wordnet,
+      "folder of WordNet's files (default: WNSEARCHDIR, or /usr/share/wordnet of Debian's wordnet-base)");
+  command->add_flag("--json", arguments->json, "print JSON");
+  command->footer(
+      "Examples:\n"
+      "  pixart data stats my-pictures --html captions.html\n"
+      "  pixart data stats run.yaml --source web --before alt --after llava\n"
+      "  pixart data stats my-pictures --set missing_caption=skip --set missing_caption_share=0.2");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace pixart::tools
