@@ -187,12 +187,13 @@ PackReport pack(const SourceConfig& config, const Dataset& dataset, const fs::pa
   check_budget(config, make_ledger(config.name, dataset, {}));
   create_folders(out);
   const Lock lock(out);
-  PackState state = begin({.source = config.name,
-                           .type = config.type,
-                           .fingerprint = dataset.fingerprint(),
-                           .options = options,
-                           .shards = {}},
-                          out);
+  PackState state =
+      begin({.source = config.name,
+             .type = config.type,
+             .fingerprint = formats::sha256(dataset.fingerprint() + captions_fingerprint(dataset)),
+             .options = options,
+             .shards = {}},
+            out);
   const auto kept = int64_t(state.shards.size());
   if (kept == 0 || state.shards.back().end < dataset.size()) save_pack_state(out, state);
   write_class_names(out, dataset.class_names());
