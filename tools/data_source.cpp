@@ -42,6 +42,7 @@ std::string type_of_folder(const fs::path& folder) {
     if (name.starts_with('.')) continue;
     if (name.find("-images-idx3-ubyte") != std::string::npos) return "idx";
     if (name == "partition" || name == "partition_filter") return "pixart";
+    if (name == "quarantine.jsonl") continue;  // of pixart data pack, beside its shards
     if (const std::string type = type_of_file(name); !type.empty()) return type;
     std::error_code error;
     (entry.is_directory(error) ? has_folders : has_files) = true;

@@ -4,6 +4,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "rejection_json.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -15,21 +16,10 @@ constexpr const char* kFormat = "pixart pack 1";
 constexpr const char* kState = ".pack.json";
 constexpr const char* kManifest = "pack.json";
 
-Reason reason_of(const std::string& name) {
-  for (const Reason reason : all_reasons())
-    if (to_string(reason) == name) return reason;
-  throw UserError("unknown reason " + name);
-}
-
 json json_of(const PackedShard& shard) {
   json entry = {{"file", shard.file},       {"bytes", shard.bytes},     {"sha256", shard.sha256},
                 {"samples", shard.samples}, {"first_row", shard.begin}, {"end_row", shard.end}};
-  for (const auto& rejection : shard.rejected)
-    entry["rejected"].push_back({{"row", rejection.row},
-                                 {"key", rejection.key},
-                                 {"offset", rejection.offset},
-                                 {"reason", to_string(rejection.reason)},
-                                 {"detail", rejection.detail}});
+  if (!shard.rejected.empty()) entry["rejected"] = json::parse(rejections_text(shard.rejected));
   return entry;
 }
 
@@ -61,13 +51,7 @@ PackedShard shard_of(const json& entry) {
                     .begin = entry.at("first_row"),
                     .end = entry.at("end_row")};
   if (shard.file.find('/') != std::string::npos) throw UserError(shard.file + " is no name of a file");
-  if (entry.contains("rejected"))
-    for (const auto& line : entry.at("rejected"))
-      shard.rejected.push_back({.row = line.at("row"),
-                                .key = line.at("key"),
-                                .offset = line.at("offset"),
-                                .reason = reason_of(line.at("reason")),
-                                .detail = line.at("detail")});
+  if (entry.contains("rejected")) shard.rejected = parse_rejections(entry.at("rejected").dump());
   return shard;
 }
 

@@ -30,7 +30,7 @@ class Blocks {
   }
 
  private:
-  static constexpr uint64_t kPiece = uint64_t{16} << 10;
+  static constexpr uint64_t kPiece = uint64_t{4} << 10;
   const InputFile& file_;
   uint64_t size_, begin_ = 0;
   std::string piece_;

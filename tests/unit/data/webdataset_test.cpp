@@ -1,4 +1,5 @@
 #include "pixart/base/file.h"
+#include "shard_paths.h"
 #include "shards.h"
 
 namespace pixart::data {
@@ -71,6 +72,14 @@ TEST_F(WebDataset, PathsAreFilesFoldersGlobsAndRanges) {
   EXPECT_THAT(refusal(config("in/s-{0..99999999}.tar")), HasSubstr("more than"));
   std::filesystem::create_directories(folder_ / "empty");
   EXPECT_THAT(refusal(config("empty")), AllOf(HasSubstr("no .tar file"), HasSubstr("{000000..000127}")));
+}
+
+TEST(ShardRanges, AreExpandedAsShellsDo) {
+  EXPECT_THAT(expand_ranges("a-{08..11}.tar"), ElementsAre("a-08.tar", "a-09.tar", "a-10.tar", "a-11.tar"));
+  EXPECT_THAT(expand_ranges("{0..1}/{9..10}"), ElementsAre("0/9", "0/10", "1/9", "1/10"));
+  for (const char* text : {"plain.tar", "{a..b}", "{1..x}.tar", "{1,2}.tar", "{}", "}{", "{1..2", "{..}"})
+    EXPECT_THAT(expand_ranges(text), ElementsAre(text));
+  EXPECT_THROW(expand_ranges("{0..999}{0..999}{0..9}"), UserError);
 }
 
 TEST_F(WebDataset, FilesThatAreNoShardsAreAllNamed) {
