@@ -109,7 +109,7 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
     if (stage.objective == "autoencoder") continue;
     ++number;
     if (stage.objective != "text_conditional") continue;
-    const std::string& source = stage.parts().front().source;
+    const std::string source = stage.parts().front().source;
     if (config.source(source).type != "scenes") {
       throw UserError(fmt::format("stage {}: source {} has no drawn scenes; only those can be judged.",
                                   stage.name, source));
