@@ -45,15 +45,20 @@ std::vector<std::string> option_names(const CLI::App& command) {
 }  // namespace
 
 std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error) {
-  const auto chosen = app.get_subcommands();
-  const CLI::App& place = chosen.empty() ? app : *chosen.front();
-  const std::string help =
-      (chosen.empty() ? std::string("pixart") : "pixart " + place.get_name()) + " --help";
+  const CLI::App* at = &app;
+  std::string path = "pixart";
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    path += " " + at->get_name();
+  }
+  const CLI::App& place = *at;
+  const std::string help = path + " --help";
   const auto unknown = app.remaining(true);
   if (unknown.empty()) return std::string(error.what()) + " See " + help + ".";
-  const auto known = chosen.empty() ? command_names(app) : option_names(place);
-  const std::string kind =
-      unknown.front().rfind("-", 0) == 0 ? "option" : (chosen.empty() ? "command" : "argument");
+  const auto commands = command_names(place);
+  const bool is_option = unknown.front().starts_with("-");
+  const auto known = is_option ? option_names(place) : commands;
+  const std::string kind = is_option ? "option" : (commands.empty() ? "argument" : "command");
   return "unknown " + kind + " '" + unknown.front() + "'." + did_you_mean(unknown.front(), known) + " See " +
          help + ".";
 }
