@@ -218,7 +218,11 @@ void add_data_stats(CLI::App& data) {
       "Examples:\n"
       "  pixart data stats my-pictures --html captions.html\n"
       "  pixart data stats run.yaml --source web --before alt --after llava\n"
-      "  pixart data stats my-pictures --set missing_caption=skip --set missing_caption_share=0.2");
+      "  pixart data stats my-pictures --set \"captions=[{name: caption}, {name: llava, from: "
+      "llava.jsonl}]\"\n"
+      "  pixart data stats my-pictures --set missing_caption=skip --set missing_caption_share=0.2\n\n"
+      "Of a source with several kinds of captions, those are counted that its `captions` names, else the "
+      "first.");
   command->callback([arguments] { run(*arguments); });
 }
 

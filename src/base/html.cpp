@@ -13,7 +13,7 @@ constexpr std::string_view kStyle = R"css(
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 62rem; padding: 1rem 1.25rem 3rem; background: var(--ground); color: var(--text);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.2; margin: 1rem 0 .25rem; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: 1rem 0 .25rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; line-height: 1.3; margin: 2.2rem 0 .5rem; }
 p { margin: .4rem 0 .8rem; max-width: 46rem; }
 .note { color: var(--soft); font-size: .875rem; }
