@@ -14,11 +14,10 @@ namespace {
 using Open = std::unique_ptr<Dataset> (*)(const SourceConfig&);
 
 const std::map<std::string, Open>& openers() {
-  static const std::map<std::string, Open> all = {{"class_folder", open_class_folder},
-                                                  {"idx", open_idx},
-                                                  {"image_folder", open_image_folder},
-                                                  {"scenes", open_scenes},
-                                                  {"webdataset", open_webdataset}};
+  static const std::map<std::string, Open> all = {
+      {"class_folder", open_class_folder}, {"idx", open_idx},       {"image_folder", open_image_folder},
+      {"pixart", open_official},           {"scenes", open_scenes}, {"table", open_table},
+      {"webdataset", open_webdataset}};
   return all;
 }
 

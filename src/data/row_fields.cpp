@@ -1,0 +1,102 @@
+#include "row_fields.h"
+
+#include <algorithm>
+
+#include "pixart/base/parallel.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+namespace {
+
+// The path below `root`; empty where it is not below.
+fs::path below(const fs::path& root, const fs::path& path) {
+  fs::path relative = path.lexically_normal();
+  if (path.is_absolute()) relative = relative.lexically_relative(fs::absolute(root).lexically_normal());
+  if (relative.empty() || *relative.begin() == ".." || relative == ".") return {};
+  return relative;
+}
+
+std::optional<ReadFault> find_file(Record& record) {
+  std::error_code error;
+  const fs::file_status status = fs::status(record.file, error);
+  if (status.type() == fs::file_type::not_found)
+    return ReadFault{Reason::kMissingFile, "there is no file " + record.file.string()};
+  if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
+  if (status.type() != fs::file_type::regular) return ReadFault{Reason::kUnreadableFile, "this is no file"};
+  record.bytes = uint64_t(fs::file_size(record.file, error));
+  if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
+  if (record.bytes == 0) return ReadFault{Reason::kEmptyFile, "the file is empty"};
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& field, const fs::path& root,
+                                 std::string& key) {
+  const auto found = row.find(field);
+  if (found == row.end() || found->is_null() || *found == "")
+    return ReadFault{Reason::kMissingField, fmt::format("'{}', the path of the picture, is missing", field)};
+  if (!found->is_string())
+    return ReadFault{Reason::kBadRow, fmt::format("'{}' is a {}, not a path", field, found->type_name())};
+  const auto& text = found->get_ref<const std::string&>();
+  if (std::any_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x20 || c == 0x7F; }))
+    return ReadFault{Reason::kBadRow, fmt::format("'{}' holds control characters", field)};
+  if (text.starts_with("http://") || text.starts_with("https://"))
+    return ReadFault{Reason::kMissingFile, "this is a web address; fetch the pictures first"};
+  const fs::path path = below(root, text);
+  if (path.empty())
+    return ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", text, root.string())};
+  key = path.generic_string();
+  return std::nullopt;
+}
+
+std::vector<CaptionField> configured_captions(const SourceConfig& config) {
+  std::vector<CaptionField> fields;
+  for (const auto& caption : config.captions)
+    if (caption.from.empty())
+      fields.push_back({caption.name, caption.column.empty() ? caption.name : caption.column});
+  return fields;
+}
+
+std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vector<CaptionField>& fields,
+                                      std::vector<Caption>& captions) {
+  for (const auto& [kind, field] : fields) {
+    const auto found = row.find(field);
+    if (found == row.end() || found->is_null()) continue;
+    if (!found->is_string())
+      return ReadFault{Reason::kBadRow, fmt::format("'{}' is a {}, not a text", field, found->type_name())};
+    captions.push_back({.name = kind, .text = found->get<std::string>()});
+  }
+  return std::nullopt;
+}
+
+void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
+                const std::function<bool(const Record&)>& may_lack_file) {
+  constexpr size_t kBlock = 1 << 16;
+  constexpr int kThreads = 16;  // waiting for file servers
+  std::vector<bool> is_rejected(listing.records.size());
+  for (const auto& rejection : listing.rejected) is_rejected[size_t(rejection.row)] = true;
+  for (size_t first = 0; first < listing.records.size(); first += kBlock) {
+    const size_t count = std::min(kBlock, listing.records.size() - first);
+    std::vector<std::optional<ReadFault>> faults(count);
+    for_each_in_parallel(
+        int64_t(count),
+        [&](int64_t i) {
+          if (!is_rejected[first + size_t(i)])
+            faults[size_t(i)] = find_file(listing.records[first + size_t(i)]);
+        },
+        kThreads);
+    for (size_t i = 0; i < count; ++i) {
+      const Record& record = listing.records[first + i];
+      if (!faults[i] || may_lack_file(record)) continue;
+      listing.rejected.push_back({.row = int64_t(first + i),
+                                  .key = record.row.key,
+                                  .offset = offsets[first + i],
+                                  .reason = faults[i]->reason,
+                                  .detail = faults[i]->detail});
+    }
+  }
+}
+
+}  // namespace pixart::data

@@ -1,0 +1,212 @@
+#include "table_rows.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <set>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/utf8.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr uint64_t kLargestRow = uint64_t{16} << 20;
+constexpr int kEnd = std::char_traits<char>::eof();
+
+// The bytes of a file with their place.
+class Bytes {
+ public:
+  explicit Bytes(const fs::path& path) {
+    if (buffer_.open(path, std::ios::in | std::ios::binary) == nullptr)
+      throw UserError(fmt::format("{} cannot be read.", path.string()));
+    if (peek() == 0xEF) {
+      get();
+      if (get() != 0xBB || get() != 0xBF) go_to(0, 1);
+    }
+  }
+  int peek() { return buffer_.sgetc(); }
+  int get() {
+    const int byte = buffer_.sbumpc();
+    if (byte == kEnd) return byte;
+    ++at_;
+    if (byte == '\n') ++line_;
+    return byte;
+  }
+  void go_to(uint64_t at, int64_t line) {
+    buffer_.pubseekpos(std::streamoff(at));
+    at_ = at;
+    line_ = line;
+  }
+  void skip_line() {
+    for (int byte = get(); byte != '\n' && byte != kEnd;) byte = get();
+  }
+  uint64_t at() const { return at_; }
+  int64_t line() const { return line_; }
+
+ private:
+  std::filebuf buffer_;
+  uint64_t at_ = 0;
+  int64_t line_ = 1;
+};
+
+std::string too_long() { return fmt::format("the row has more than {}", human_bytes(kLargestRow)); }
+
+// --- JSON lines
+
+void parse_line(const std::string& line, TableRow& row) {
+  if (!formats::is_utf8(line)) {
+    row.fault = "this is no UTF-8";
+  } else if (nesting_of(line) > kDeepestNesting) {
+    row.fault = fmt::format("lists or objects are nested more than {} deep", kDeepestNesting);
+  } else {
+    row.fields = nlohmann::json::parse(line, nullptr, false);
+    if (row.fields.is_discarded()) row.fault = "this is no JSON";
+    if (!row.fields.is_discarded() && !row.fields.is_object())
+      row.fault = fmt::format("this is a JSON {}, not an object", row.fields.type_name());
+  }
+  if (!row.fault.empty()) row.fields = nlohmann::json::object();
+}
+
+void read_json_lines(Bytes& bytes, const std::function<bool(TableRow&)>& take) {
+  while (bytes.peek() != kEnd) {
+    TableRow row{.offset = bytes.at(), .line = bytes.line()};
+    std::string line;
+    int byte = bytes.get();
+    for (; byte != '\n' && byte != kEnd && line.size() <= kLargestRow; byte = bytes.get()) line += char(byte);
+    if (line.size() > kLargestRow) {
+      row.fault = too_long();
+      if (byte != '\n') bytes.skip_line();
+    } else {
+      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+      parse_line(line, row);
+    }
+    if (!take(row)) return;
+  }
+}
+
+// --- CSV
+
+class Csv {
+ public:
+  Csv(Bytes& bytes, char separator) : bytes_(bytes), separator_(separator) {}
+
+  // The next record's fields; false at the end of the file. `row` gets its place and its fault.
+  bool next(TableRow& row, std::vector<std::string>& fields) {
+    skip_empty_lines();
+    if (bytes_.peek() == kEnd) return false;
+    row.offset = bytes_.at();
+    row.line = bytes_.line();
+    fields.clear();
+    row.fault = read(row.offset, fields);
+    if (row.fault.empty()) return true;
+    bytes_.go_to(row.offset, row.line);
+    bytes_.skip_line();
+    return true;
+  }
+
+ private:
+  void skip_empty_lines() {
+    while (bytes_.peek() == '\n' || bytes_.peek() == '\r') bytes_.get();
+  }
+
+  std::string read(uint64_t begin, std::vector<std::string>& fields) {
+    enum { kBegin, kPlain, kQuoted, kBehindQuote } state = kBegin;
+    std::string field;
+    while (bytes_.at() - begin <= kLargestRow) {
+      const int byte = bytes_.get();
+      if (state == kQuoted) {
+        if (byte == kEnd) return "a quote is opened and never closed";
+        if (byte != '"') {
+          field += char(byte);
+        } else if (bytes_.peek() == '"') {
+          field += char(bytes_.get());
+        } else {
+          state = kBehindQuote;
+        }
+      } else if (byte == separator_ || byte == '\n' || byte == kEnd) {
+        if (state == kPlain && byte != separator_ && field.ends_with('\r')) field.pop_back();
+        fields.push_back(std::move(field));
+        if (byte != separator_) return "";
+        field.clear();
+        state = kBegin;
+      } else if (state == kBehindQuote) {
+        if (byte != '\r' || (bytes_.peek() != '\n' && bytes_.peek() != kEnd))
+          return "text follows a closing quote; quotes within a quoted field are doubled";
+      } else if (state == kBegin && byte == '"') {
+        state = kQuoted;
+      } else {
+        field += char(byte);
+        state = kPlain;
+      }
+    }
+    return too_long();
+  }
+
+  Bytes& bytes_;
+  int separator_;
+};
+
+void check_header(const std::vector<std::string>& names, std::string fault, const fs::path& path) {
+  std::set<std::string> seen;
+  for (const auto& name : names) {
+    if (fault.empty() && !formats::is_utf8(name)) fault = "it is no UTF-8";
+    if (fault.empty() && !seen.insert(name).second) fault = fmt::format("column '{}' is named twice", name);
+  }
+  if (!fault.empty())
+    throw UserError(
+        fmt::format("{}: the first row, which names the columns, cannot be used: {}.", path.string(), fault));
+}
+
+void read_csv(Bytes& bytes, const fs::path& path, char separator,
+              const std::function<bool(TableRow&)>& take) {
+  Csv csv(bytes, separator);
+  TableRow header;
+  std::vector<std::string> names, fields;
+  if (!csv.next(header, names)) return;
+  check_header(names, header.fault, path);
+  for (TableRow row; csv.next(row, fields); row = {}) {
+    row.fields = nlohmann::json::object();
+    if (row.fault.empty() && fields.size() != names.size())
+      row.fault = fmt::format("{} fields, the first row names {}", fields.size(), names.size());
+    if (row.fault.empty() && !std::all_of(fields.begin(), fields.end(), formats::is_utf8))
+      row.fault = "this is no UTF-8";
+    for (size_t i = 0; row.fault.empty() && i < names.size(); ++i)
+      row.fields[names[i]] = std::move(fields[i]);
+    if (!take(row)) return;
+  }
+}
+
+}  // namespace
+
+int nesting_of(std::string_view json) {
+  int depth = 0, deepest = 0;
+  bool is_text = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (is_text && c == '\\') ++i;
+    if (c == '"') is_text = !is_text;
+    if (!is_text && (c == '[' || c == '{')) deepest = std::max(deepest, ++depth);
+    if (!is_text && (c == ']' || c == '}')) --depth;
+  }
+  return deepest;
+}
+
+void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take) {
+  try {
+    Bytes bytes(path);
+    const std::string ending = path.extension().string();
+    if (ending == ".csv" || ending == ".tsv") {
+      read_csv(bytes, path, ending == ".csv" ? ',' : '\t', take);
+    } else {
+      read_json_lines(bytes, take);
+    }
+  } catch (const std::ios_base::failure& failure) {
+    throw UserError(fmt::format("{} cannot be read: {}.", path.string(), failure.code().message()));
+  }
+}
+
+}  // namespace pixart::data

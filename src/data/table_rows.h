@@ -1,0 +1,32 @@
+// Rows of .jsonl and .csv files, one after the other, whatever is wrong with single ones.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace pixart::data {
+
+struct TableRow {
+  uint64_t offset = 0;         // of its first byte in the file
+  int64_t line = 0;            // from 1
+  nlohmann::json fields = {};  // an object; all values of a CSV row are texts
+  std::string fault = {};      // why there are no fields; "" where there are
+};
+
+// Calls `take` with each row until it returns false; empty lines are passed over, and a byte-order mark.
+//   .csv, .tsv         RFC 4180 with comma or tab: the first row names the columns; quoted fields may hold
+//   line
+//                      breaks and doubled quotes. Behind a row whose quotes are wrong it goes on with the
+//                      next line.
+//   .jsonl and others  a JSON object a line
+// A row has at most 16 MiB and is UTF-8. Throws UserError where the file cannot be read or has no usable
+// header.
+void read_rows(const std::filesystem::path& path, const std::function<bool(TableRow&)>& take);
+
+// How deep the lists and objects of a JSON text are nested.
+int nesting_of(std::string_view json);
+inline constexpr int kDeepestNesting = 32;
+
+}  // namespace pixart::data

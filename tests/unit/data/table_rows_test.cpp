@@ -1,0 +1,111 @@
+#include "table_rows.h"
+
+#include "folder.h"
+
+namespace pixart::data {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class TableRows : public Folder {
+ protected:
+  // "offset line: fields" or "offset line! fault" of each row.
+  std::vector<std::string> rows(const std::string& name, const std::string& bytes) const {
+    write(name, bytes);
+    std::vector<std::string> lines;
+    read_rows(folder_ / name, [&](TableRow& row) {
+      lines.push_back(fmt::format("{} {}{} {}", row.offset, row.line, row.fault.empty() ? ":" : "!",
+                                  row.fault.empty() ? row.fields.dump() : row.fault));
+      return true;
+    });
+    return lines;
+  }
+};
+
+TEST_F(TableRows, CsvAsInRfc4180) {
+  EXPECT_THAT(rows("t.csv",
+                   "\xEF\xBB\xBF"
+                   "a,b c,\"d,\"\"e\"\"\"\r\n"
+                   "1,two,\"x,\ny \"\"z\"\"\"\r\n"
+                   "\r\n"
+                   ",\"\",last"),
+              ElementsAre(R"(20 2: {"a":"1","b c":"two","d,\"e\"":"x,\ny \"z\""})",
+                          R"(42 5: {"a":"","b c":"","d,\"e\"":"last"})"));
+  EXPECT_THAT(rows("t.tsv", "a\tb\n1,2\tsaid \"so\"\n"),
+              ElementsAre(R"(4 2: {"a":"1,2","b":"said \"so\""})"));
+  EXPECT_THAT(rows("header.csv", "a,b\n"), ElementsAre());
+  EXPECT_THAT(rows("nothing.csv", ""), ElementsAre());
+}
+
+// A row with wrong quotes costs its own line only, wherever the quote would be closed.
+TEST_F(TableRows, CsvGoesOnBehindABadRow) {
+  EXPECT_THAT(rows("t.csv", "a,b\n1,\"x\n2,y\n3,z\n"),
+              ElementsAre("4 2! a quote is opened and never closed", R"(9 3: {"a":"2","b":"y"})",
+                          R"(13 4: {"a":"3","b":"z"})"));
+  EXPECT_THAT(rows("t.csv", "a,b\n1,\"x\n2,\"y\"\n3,z\n"),
+              ElementsAre(HasSubstr("4 2! text follows a closing quote"), R"(9 3: {"a":"2","b":"y"})",
+                          R"(15 4: {"a":"3","b":"z"})"));
+  EXPECT_THAT(rows("t.csv", "a,b\n1\n1,2,3\n\"\xff\",2\n4,5\n"),
+              ElementsAre("4 2! 1 fields, the first row names 2", "6 3! 3 fields, the first row names 2",
+                          "12 4! this is no UTF-8", R"(18 5: {"a":"4","b":"5"})"));
+}
+
+TEST_F(TableRows, CsvNeedsAHeader) {
+  const auto refusal_of = [&](const std::string& bytes) {
+    try {
+      rows("t.csv", bytes);
+    } catch (const UserError& error) {
+      return std::string(error.what());
+    }
+    return std::string("not refused");
+  };
+  EXPECT_THAT(refusal_of("a,b,a\n1,2,3\n"), HasSubstr("'a' is named twice"));
+  EXPECT_THAT(refusal_of("\xff\xfe"
+                         "a\n"),
+              HasSubstr("UTF-8"));
+  EXPECT_THAT(refusal_of("\"a\n"), HasSubstr("never closed"));
+}
+
+TEST_F(TableRows, JsonLines) {
+  EXPECT_THAT(rows("t.jsonl", "\xEF\xBB\xBF{\"a\": 1}\r\n\n  \n{\"b\": [\"\\u00e9\"]}"),
+              ElementsAre(R"(3 1: {"a":1})", "17 4: {\"b\":[\"\u00e9\"]}"));
+  const std::string deep(33, '[');
+  EXPECT_THAT(rows("t.jsonl", "{\"a\": \n[1]\n\"x\"\n{\"a\": \"\xff\"}\n{\"a\": \"\\ud800\"}\n{\"a\": " +
+                                  deep + std::string(33, ']') + "}\n{} {}\n{}\n"),
+              ElementsAre("0 1! this is no JSON", "7 2! this is a JSON array, not an object",
+                          "11 3! this is a JSON string, not an object", "15 4! this is no UTF-8",
+                          "26 5! this is no JSON", "42 6! lists or objects are nested more than 32 deep",
+                          "116 7! this is no JSON", "122 8: {}"));
+}
+
+TEST_F(TableRows, LongRowsArePassedOver) {
+  const std::string filler((size_t{16} << 20) + 100, 'x');
+  for (const char* name : {"t.jsonl", "t.csv"}) {
+    const bool is_csv = std::string(name) == "t.csv";
+    const std::string good = is_csv ? "1" : "{\"a\":\"1\"}";
+    const auto lines = rows(name, std::string(is_csv ? "a\n" : "") + filler + "\n" + good + "\n");
+    ASSERT_EQ(lines.size(), 2u);
+    EXPECT_THAT(lines[0], HasSubstr("more than 16"));
+    EXPECT_THAT(lines[1], HasSubstr(R"({"a":"1"})"));
+  }
+}
+
+TEST_F(TableRows, StopsWhenToldAndSaysWhatCannotBeRead) {
+  write("t.jsonl", "{}\n{}\n{}\n");
+  int count = 0;
+  read_rows(folder_ / "t.jsonl", [&](TableRow&) { return ++count < 2; });
+  EXPECT_EQ(count, 2);
+  const auto all = [](TableRow&) { return true; };
+  EXPECT_THROW(read_rows(folder_ / "absent.csv", all), UserError);
+  EXPECT_THROW(read_rows(folder_, all), UserError);
+}
+
+TEST_F(TableRows, NestingIgnoresTexts) {
+  EXPECT_EQ(nesting_of("{}"), 1);
+  EXPECT_EQ(nesting_of(R"({"a[[[": "\"[[", "b": [[]], "c": []})"), 3);
+  EXPECT_EQ(nesting_of("\\"), 0);
+}
+
+}  // namespace
+}  // namespace pixart::data
