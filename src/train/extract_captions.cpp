@@ -6,6 +6,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/progress.h"
+#include "pixart/data/stored_features.h"
 #include "pixart/train/extract.h"
 #include "stopped.h"
 
@@ -62,7 +63,53 @@ class CaptionExtraction {
   std::string text_of(int64_t id) const {
     const auto& place = captions_.first[size_t(id)];
     const auto row = dataset_.row(place.row);
-    return row.captions.empty() ? std::string() : row.captions[size_t(place.kind)].text;
+    return row.captions.empty() ? std::string() : row.captions[size_t(std::max<int64_t>(place.kind, 0))].text;
+  }
+
+  // Features that the source itself holds for a caption; undefined where it holds none. A bad file costs
+  // nothing where the text is there too.
+  at::Tensor stored(int64_t id) const {
+    const auto& place = captions_.first[size_t(id)];
+    if (place.kind >= 0) return {};
+    const auto row = dataset_.row(place.row);
+    std::string fault;
+    try {
+      const at::Tensor tokens = data::read_stored_caption(row.caption_file, encoder_.max_tokens()).tokens;
+      if (tokens.size(1) == encoder_.channels()) return tokens;
+      fault = fmt::format("{} channels, the text encoder has {}", tokens.size(1), encoder_.channels());
+    } catch (const data::BadSample& bad) {
+      fault = bad.what();
+    }
+    if (row.captions.empty())
+      throw UserError(fmt::format("source {}: {}: {}. Remove the file, or give the sample a caption.",
+                                  source_, row.caption_file.string(), fault));
+    log::warning("source {}: {} is not used, its caption is encoded: {}", source_, row.caption_file.string(),
+                 fault);
+    return {};
+  }
+
+  // Appends the features of captions [begin, end); returns how many were cut.
+  int64_t encode(int64_t begin, int64_t end, std::vector<at::Tensor>& features) const {
+    std::vector<at::Tensor> own;
+    std::vector<std::string> texts;
+    for (int64_t id = begin; id < end; ++id) {
+      own.push_back(stored(id));
+      if (!own.back().defined()) texts.push_back(text_of(id));
+    }
+    EncodedText encoded;
+    if (!texts.empty()) encoded = encoder_.encode(texts);
+    const at::Tensor all = texts.empty() ? at::Tensor() : encoded.features.cpu(),
+                     lengths = texts.empty() ? at::Tensor() : encoded.mask.sum(1).cpu();
+    int64_t next = 0;
+    for (const auto& tokens : own) {
+      if (tokens.defined()) {
+        features.push_back(tokens);
+        continue;
+      }
+      features.push_back(all[next].narrow(0, 0, lengths[next].item<int64_t>()).clone());
+      ++next;
+    }
+    return encoded.num_cut;
   }
 
   void write_shard(const fs::path& file, int64_t first, int64_t last) {
@@ -71,13 +118,7 @@ class CaptionExtraction {
     for (int64_t begin = first; begin < last; begin += kEncodeBatch) {
       if (stop_requested()) throw stopped("extraction; finished shards are kept");
       const int64_t end = std::min(begin + kEncodeBatch, last);
-      std::vector<std::string> texts;
-      for (int64_t id = begin; id < end; ++id) texts.push_back(text_of(id));
-      const auto encoded = encoder_.encode(texts);
-      num_cut += encoded.num_cut;
-      const at::Tensor all = encoded.features.cpu(), lengths = encoded.mask.sum(1).cpu();
-      for (int64_t i = 0; i < end - begin; ++i)
-        features.push_back(all[i].narrow(0, 0, lengths[i].item<int64_t>()).clone());
+      num_cut += encode(begin, end, features);
       done_ += end - begin;
       if (progress_) progress_->update(done_);
     }

@@ -9,6 +9,7 @@
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
 #include "pixart/data/aspect_bucket.h"
+#include "pixart/data/stored_features.h"
 #include "pixart/data/transform.h"
 #include "pixart/train/extract.h"
 #include "stopped.h"
@@ -26,6 +27,7 @@ struct Cut {
   int height = 0, width = 0;  // as it came
   uint8_t bucket = 0;
   at::Tensor pixels = {};  // [3, h, w] uint8
+  at::Tensor stored = {};  // or, from a file of the official tools: [1, 2, L, h, w]
   std::optional<data::Rejection> rejection = {};
 };
 
@@ -86,6 +88,7 @@ class LatentExtraction {
         {"transform", stage_.aspect_buckets ? "nearest aspect bucket: covering bicubic resize, centre crop"
                                             : "shorter side: bicubic resize, centre crop"},
         {"mirrored", stage_.horizontal_flip ? "too" : "no"},
+        {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
         {"dtype", run_.features.latent_dtype}};
   }
 
@@ -96,6 +99,7 @@ class LatentExtraction {
       return result;
     }
     try {
+      if (read_stored(result)) return result;
       const Image picture = dataset_.picture(row);
       result.height = picture.height, result.width = picture.width;
       if (buckets_.empty()) {
@@ -108,6 +112,33 @@ class LatentExtraction {
       result.rejection = bad.rejection();
     }
     return result;
+  }
+
+  // Takes the latent that the source itself holds, if it is of the stage's shape. Its picture is not opened,
+  // so the size counts as the stage's.
+  bool read_stored(Cut& result) const {
+    const auto file = dataset_.row(result.row).latent_file;
+    if (file.empty() || stage_.horizontal_flip || stage_.aspect_buckets) return false;
+    data::StoredLatent latent;
+    try {
+      latent = data::read_stored_latent(file);
+    } catch (const data::BadSample& bad) {
+      auto rejection = bad.rejection();
+      rejection.row = result.row;
+      rejection.key = dataset_.row(result.row).key;
+      throw data::BadSample(std::move(rejection));
+    }
+    const int64_t side = stage_.resolution / codec_.config().downscale();
+    if (latent.mean.sizes() != at::IntArrayRef({codec_.config().latent_channels, side, side})) return false;
+    result.height = result.width = int(stage_.resolution);
+    result.stored = at::stack({latent.mean, latent.log_var}).unsqueeze(0);
+    return true;
+  }
+
+  bool has_stored() const {
+    for (int64_t row = 0; row < dataset_.size(); ++row)
+      if (!dataset_.row(row).latent_file.empty()) return true;
+    return false;
   }
 
   // [V, 2, L, h, w] of each picture; all are of one shape.
@@ -128,14 +159,16 @@ class LatentExtraction {
     std::vector<data::LatentRecord> records;
     std::vector<data::Rejection> rejected;
     std::map<uint8_t, std::vector<Cut>> waiting;  // by shape, until a batch is full
+    const auto keep = [&](const Cut& one, const at::Tensor& moments) {
+      records.push_back({.row = one.row,
+                         .height = one.height,
+                         .width = one.width,
+                         .bucket = one.bucket,
+                         .moments = is_half() ? moments.to(at::kHalf) : moments.clone()});
+    };
     const auto flush = [&](std::vector<Cut>& cuts) {
       const auto moments = encode(cuts);
-      for (size_t i = 0; i < cuts.size(); ++i)
-        records.push_back({.row = cuts[i].row,
-                           .height = cuts[i].height,
-                           .width = cuts[i].width,
-                           .bucket = cuts[i].bucket,
-                           .moments = is_half() ? moments[i].to(at::kHalf) : moments[i].clone()});
+      for (size_t i = 0; i < cuts.size(); ++i) keep(cuts[i], moments[i]);
       cuts.clear();
     };
     int64_t next_row = first;
@@ -150,6 +183,10 @@ class LatentExtraction {
       if (progress_) progress_->update(++done_);
       if (one->rejection) {
         rejected.push_back(*one->rejection);
+        continue;
+      }
+      if (one->stored.defined()) {
+        keep(*one, one->stored);
         continue;
       }
       auto& batch = waiting[one->bucket];
