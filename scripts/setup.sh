@@ -17,6 +17,8 @@ readonly kPackages=(
   libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev zlib1g-dev libssl-dev
   # text
   libsentencepiece-dev libpcre2-dev libutf8proc-dev wordnet-base
+  # captions from a vision-language model
+  libcurl4-openssl-dev libsqlite3-dev
   # pictures
   libopencv-imgproc-dev libturbojpeg0-dev libpng-dev libwebp-dev libdeflate-dev
   # tests, formatting

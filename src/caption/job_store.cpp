@@ -10,8 +10,9 @@ namespace fs = std::filesystem;
 namespace {
 
 [[noreturn]] void fail(sqlite3* database, const fs::path& file) {
-  throw UserError(fmt::format("{}: {}.", file.string(), database == nullptr ? "out of memory" : sqlite3_errmsg(database)),
-                  ExitCode::kStorage);
+  throw UserError(
+      fmt::format("{}: {}.", file.string(), database == nullptr ? "out of memory" : sqlite3_errmsg(database)),
+      ExitCode::kStorage);
 }
 
 }  // namespace
@@ -50,7 +51,8 @@ class Statement {
   }
   std::string text(int column) const {
     const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
-    return bytes == nullptr ? std::string() : std::string(bytes, size_t(sqlite3_column_bytes(statement_, column)));
+    return bytes == nullptr ? std::string()
+                            : std::string(bytes, size_t(sqlite3_column_bytes(statement_, column)));
   }
   int64_t number(int column) const { return sqlite3_column_int64(statement_, column); }
 
@@ -77,8 +79,10 @@ JobStore::JobStore(const fs::path& file, const std::map<std::string, std::string
   s.run("PRAGMA synchronous = FULL");
   s.run("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)");
   s.run(
-      "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, fault INTEGER NOT NULL, caption TEXT NOT NULL, "
-      "detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, "
+      "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, fault INTEGER NOT NULL, caption TEXT NOT "
+      "NULL, "
+      "detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER "
+      "NOT NULL, "
       "attempts INTEGER NOT NULL)");
   Problems problems;
   s.run("BEGIN IMMEDIATE");
@@ -91,7 +95,8 @@ JobStore::JobStore(const fs::path& file, const std::map<std::string, std::string
     }
   }
   s.run(problems.empty() ? "COMMIT" : "ROLLBACK");
-  problems.throw_if_any(file.string() + " was made with other settings (choose another --out, or the same settings)");
+  problems.throw_if_any(file.string() +
+                        " was made with other settings (choose another --out, or the same settings)");
 }
 JobStore::~JobStore() = default;
 
@@ -110,9 +115,10 @@ void JobStore::put(const Result& result) {
 }
 
 std::optional<Result> JobStore::find(const std::string& key) const {
-  Statement row(state_->database, state_->file,
-                "SELECT fault, caption, detail, model, prompt_tokens, completion_tokens, attempts FROM results "
-                "WHERE key = ?");
+  Statement row(
+      state_->database, state_->file,
+      "SELECT fault, caption, detail, model, prompt_tokens, completion_tokens, attempts FROM results "
+      "WHERE key = ?");
   if (!row.bind(key).step()) return std::nullopt;
   Result result{.key = key, .answer = {}, .attempts = row.number(6)};
   result.answer.fault = AnswerFault(row.number(0));

@@ -12,8 +12,8 @@ const std::string& paper_prompt() {
 }
 
 const std::string& paper_prompt_with_caption() {
-  static const std::string text =
-      "Given the caption of this image '" + kPlace + "', describe this image and its style in a very detailed manner";
+  static const std::string text = "Given the caption of this image '" + kPlace +
+                                  "', describe this image and its style in a very detailed manner";
   return text;
 }
 

@@ -17,8 +17,8 @@ struct ChatOptions {
 // The body of POST <endpoint>/chat/completions: the picture as a data URL of a JPEG, then the prompt.
 std::string request_body(const ChatOptions& options, const std::string& prompt, std::string_view jpeg);
 
-// The picture as it is sent: at most 400 pixels on the shorter side and 800 on the longer one (as the released
-// captioning script does), JPEG of quality 90.
+// The picture as it is sent: at most 400 pixels on the shorter side and 800 on the longer one (as the
+// released captioning script does), JPEG of quality 90.
 std::string picture_to_send(const Image& image);
 
 // What is wrong with an answer. The names of to_string() stand in rejected.jsonl: append, never rename.
@@ -43,8 +43,8 @@ struct Answer {
   int64_t prompt_tokens = 0, completion_tokens = 0;
 };
 
-Answer parse_answer(const std::string& body);  // of HTTP 200
-bool is_refusal(const std::string& text);      // by its opening words
+Answer parse_answer(const std::string& body);        // of HTTP 200
+bool is_refusal(const std::string& text);            // by its opening words
 std::string error_message(const std::string& body);  // of another status, shortened; "" where there is none
 
 }  // namespace pixart::caption

@@ -1,4 +1,5 @@
-// What was captioned so far: one SQLite file. What was put is there after a crash of the process or the machine.
+// What was captioned so far: one SQLite file. What was put is there after a crash of the process or the
+// machine.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -20,8 +21,8 @@ struct Result {
 
 class JobStore {
  public:
-  // `settings` (model, prompt hash, ...) are kept with the captions. A file that was made with others is refused: UserError
-  // naming each difference.
+  // `settings` (model, prompt hash, ...) are kept with the captions. A file that was made with others is
+  // refused: UserError naming each difference.
   JobStore(const std::filesystem::path& file, const std::map<std::string, std::string>& settings);
   ~JobStore();
   JobStore(const JobStore&) = delete;

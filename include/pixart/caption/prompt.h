@@ -4,7 +4,8 @@
 
 namespace pixart::caption {
 
-// The PixArt-alpha paper's (Figure 10), for pictures without and with a caption of their own; {caption} stands for that.
+// The PixArt-alpha paper's (Figure 10), for pictures without and with a caption of their own; {caption}
+// stands for that.
 const std::string& paper_prompt();
 const std::string& paper_prompt_with_caption();
 

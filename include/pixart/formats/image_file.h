@@ -26,6 +26,9 @@ namespace formats {
 void save_png(const std::filesystem::path& path, const Image& image,
               const std::map<std::string, std::string>& text = {});
 
+// JPEG in memory, 4:2:0; quality 1 ... 100.
+std::string encode_jpeg(const Image& image, int quality);
+
 // The same in memory.
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
 
