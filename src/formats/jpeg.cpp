@@ -106,6 +106,9 @@ Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeL
                           &header.subsampling, &header.colorspace) != 0) {
     throw refusal(decoder, bytes, name);
   }
+  if (header.width == 0 && header.height == 0)  // tables are taken for a file of their own
+    throw ImageError(ImageFault::kDamaged,
+                     fmt::format("{}: damaged JPEG: the file ends before its picture.", name));
   check_size(header.width, header.height, name, limits);
   check_scans(bytes, header, name, limits);
   if (header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK) {
