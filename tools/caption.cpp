@@ -17,36 +17,40 @@ namespace {
 
 struct CaptionArguments {
   caption::CaptionOptions options;
-  std::string prompt_file, key_env = "OPENAI_API_KEY", out;
+  fs::path prompt_file;
+  std::string key_env = "OPENAI_API_KEY";
 };
 
-void run(const SourceArguments& where, const CaptionArguments& arguments) {
+data::SourceConfig one_source(const SourceArguments& where) {
   auto sources = chosen_sources(where);
-  if (sources.size() != 1) throw UserError("caption takes one source; choose it with --source.");
-  auto& source = sources.front();
+  if (sources.size() != 1)
+    throw UserError(fmt::format("{} has {} sources; choose one with --source.", where.where, sources.size()));
   // Pictures without a caption are what this is for.
-  if (source.missing_caption == "error") source.missing_caption = "empty";
-  source.missing_caption_share = 1;
-  caption::CaptionOptions options = arguments.options;
-  options.out = arguments.out.empty() ? source.name + "-captions" : arguments.out;
-  if (!arguments.prompt_file.empty()) {
-    if (!options.prompt.empty()) throw UserError("--prompt and --prompt-file exclude each other.");
-    options.prompt = read_file(arguments.prompt_file, 1 << 20);
-  }
+  sources.front().missing_caption = "empty";
+  sources.front().missing_caption_share = 1;
+  std::erase_if(sources.front().captions, [](const auto& kind) { return !kind.from.empty(); });  // a result
+  return std::move(sources.front());
+}
+
+void run(const SourceArguments& where, const CaptionArguments& arguments) {
+  constexpr uint64_t kLargestPrompt = uint64_t{1} << 16;
+  auto options = arguments.options;
+  const auto source = one_source(where);
+  if (options.out.empty()) options.out = source.name + "-captions";
+  if (!arguments.prompt_file.empty()) options.prompt = read_file(arguments.prompt_file, kLargestPrompt);
   options.client.key = environment_variable(arguments.key_env.c_str()).value_or("");
-  const auto dataset = data::open_dataset(source);
   catch_stop_signals();
-  const auto report = caption::caption(source, *dataset, options);
-  const fs::path captions = options.out / "captions.jsonl";
-  std::printf("%s of %s pictures captioned, %s rejected, %s open; %s tokens written\n",
-              with_thousands(report.captioned).c_str(), with_thousands(report.listed).c_str(),
-              with_thousands(report.rejected).c_str(), with_thousands(report.open).c_str(),
+  const auto report = caption::caption(source, *data::open_dataset(source), options);
+  std::printf("%s\n", describe(report).c_str());
+  std::printf("tokens: %s read, %s written\n", with_thousands(report.prompt_tokens).c_str(),
               with_thousands(report.completion_tokens).c_str());
   if (report.rejected > 0)
     std::printf("what was rejected, and why: %s\n", (options.out / "rejected.jsonl").c_str());
-  std::printf("in a run file: captions: [{name: long, from: %s}]\n", captions.c_str());
-  if (stop_requested())
-    throw UserError("stopped on request; what was captioned is kept. The same command continues.",
+  if (report.captioned > 0)
+    std::printf("in a run file: captions: [{name: long, from: %s}]\n",
+                (options.out / "captions.jsonl").c_str());
+  if (report.is_stopped && report.open > 0)
+    throw UserError("stopped on request; what was captioned is kept, and the same command continues.",
                     ExitCode::kRequeue);
 }
 
@@ -63,11 +67,12 @@ void add_caption(CLI::App& app) {
       ->add_option("--endpoint", options.endpoint, "address of the interface, e.g. http://localhost:8080/v1")
       ->required();
   command->add_option("--model", options.model, "model's name at the endpoint")->required();
-  command->add_option("--out", arguments->out,
+  command->add_option("--out", options.out,
                       "folder for captions.jsonl, rejected.jsonl and jobs.sqlite; else SOURCE-captions");
-  command->add_option("--prompt", options.prompt,
-                      "what to ask; {caption} stands for the picture's own caption; else the paper's prompt");
-  command->add_option("--prompt-file", arguments->prompt_file, "the same, from a file");
+  auto* prompt = command->add_option(
+      "--prompt", options.prompt,
+      "what to ask; {caption} stands for the picture's own caption; else the paper's prompt");
+  command->add_option("--prompt-file", arguments->prompt_file, "the same, from a file")->excludes(prompt);
   command->add_flag("--with-caption", options.with_caption,
                     "the paper's prompt for pictures that have a caption");
   command->add_option("--in-flight", options.client.in_flight, "requests at a time")
@@ -90,26 +95,35 @@ void add_caption(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--first-pause", options.client.first_pause_seconds,
-                   "seconds before the first retry; doubles, with jitter")
+                   "seconds before the first retry; doubles, with jitter, up to a minute")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       ->add_option("--key-env", arguments->key_env,
                    "environment variable with the key; unset is fine for local servers")
       ->capture_default_str();
+  command->add_flag("--changed-source", options.changed_source,
+                    "the source has changed since; captions of pictures that are still listed are kept");
   command->add_flag("--retry-rejected", options.retry_rejected, "ask again for what was rejected");
   command->add_flag("--insecure", options.insecure, "allow a key over http to another machine");
   command->footer(
+      "Writes OUT/captions.jsonl and OUT/rejected.jsonl in the source's order; OUT/jobs.sqlite keeps each "
+      "answer\n"
+      "as it comes. Stopped, killed or without its endpoint, the same command continues. Answers that are "
+      "empty,\n"
+      "cut at --max-tokens or refusals are rejected with the reason. Pictures are sent as JPEG of at most "
+      "400 x 800.\n\n"
       "Examples:\n"
-      "  llama-server -m llava.gguf --mmproj mmproj.gguf --port 8080 &\n"
-      "  pixart caption data/sam --endpoint http://localhost:8080/v1 --model llava\n"
+      "  llama-server -m llava.gguf --mmproj mmproj.gguf --port 8080 -np 4 &\n"
+      "  pixart caption pictures --endpoint http://localhost:8080/v1 --model llava --in-flight 4\n"
       "  vllm serve Qwen/Qwen2.5-VL-7B-Instruct &\n"
-      "  pixart caption run.yaml --source sam --endpoint http://localhost:8000/v1 --model "
-      "Qwen/Qwen2.5-VL-7B-Instruct --in-flight 64\n"
-      "  OPENAI_API_KEY=... pixart caption pictures --endpoint https://api.openai.com/v1 --model gpt-4o-mini "
-      "--limit 100\n"
-      "Stopped or killed, the same command continues. Then: pixart data stats RUN.yaml compares old and new "
-      "captions.");
+      "  pixart caption run.yaml --source sam --endpoint http://localhost:8000/v1 \\\n"
+      "    --model Qwen/Qwen2.5-VL-7B-Instruct --in-flight 64\n"
+      "  export OPENAI_API_KEY=...   # never an argument\n"
+      "  pixart caption pictures --endpoint https://api.openai.com/v1 --model gpt-4o-mini --limit 100 "
+      "--with-caption\n"
+      "Then compare: pixart data stats pictures --set \"captions=[{name: caption}, {name: long, from: "
+      "pictures-captions/captions.jsonl}]\"");
   command->callback([where, arguments] { run(*where, *arguments); });
 }
 

@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
-#include "pixart/data/transform.h"
 #include "pixart/formats/utf8.h"
 
 namespace pixart::caption {
@@ -47,15 +46,38 @@ Answer faulty(Answer answer, AnswerFault fault, std::string detail) {
   return answer;
 }
 
+std::string text_of(const json& object, const char* name) {
+  if (!object.is_object()) return {};
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+int64_t count_of(const json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number_integer() ? std::max<int64_t>(0, found->get<int64_t>())
+                                                             : 0;
+}
+
 // Text of a message: a string, or a list of {"type": "text", "text": ...}.
 std::string content_of(const json& message) {
   const auto content = message.find("content");
-  if (content == message.end() || content->is_null()) return {};
-  if (content->is_string()) return content->get<std::string>();
+  if (content == message.end() || !content->is_array()) return text_of(message, "content");
   std::string text;
   for (const auto& part : *content)
-    if (part.value("type", "") == "text") text += part.value("text", "");
+    if (text_of(part, "type") == "text") text += text_of(part, "text");
   return text;
+}
+
+// For the ledger: one line, whole characters.
+std::string shortened(const std::string& text) {
+  constexpr size_t kLongest = 200;
+  std::string result;
+  for (size_t at = 0, length; at < text.size() && result.size() < kLongest; at += length) {
+    length = std::max<size_t>(1, formats::utf8_sequence(text, at));
+    const bool is_control = length == 1 && (uint8_t(text[at]) < 0x20 || uint8_t(text[at]) >= 0x7F);
+    result += is_control ? " " : text.substr(at, length);
+  }
+  return trimmed(result);
 }
 
 }  // namespace
@@ -72,25 +94,17 @@ std::string request_body(const ChatOptions& options, const std::string& prompt, 
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::string picture_to_send(const Image& image) {
-  constexpr int kShort = 400, kLong = 800, kQuality = 90;
-  const int shorter = std::min(image.height, image.width), longer = std::max(image.height, image.width);
-  const double scale = std::min({1.0, double(kShort) / shorter, double(kLong) / longer});
-  if (scale == 1.0) return formats::encode_jpeg(image, kQuality);
-  const auto side = [&](int own) { return std::max(1, int(own * scale)); };
-  return formats::encode_jpeg(data::resize(image, side(image.height), side(image.width)), kQuality);
-}
-
 std::string_view to_string(AnswerFault fault) {
-  static constexpr std::array<std::string_view, 9> kNames = {
-      "none", "not_json", "empty", "truncated", "refusal", "bad_text", "error", "no_answer", "bad_picture"};
+  static constexpr std::array<std::string_view, 8> kNames = {"none",    "not_json", "empty", "truncated",
+                                                             "refusal", "bad_text", "error", "no_answer"};
   return kNames.at(size_t(fault));
 }
 
 bool is_refusal(const std::string& text) {
-  static constexpr std::array<std::string_view, 12> kOpenings = {
-      "i'm sorry",  "i am sorry",  "sorry, ",      "i cannot ",     "i can't ", "i can not ",
-      "i'm unable", "i am unable", "i'm not able", "i am not able", "as an ai", "unfortunately, i "};
+  static constexpr std::array<std::string_view, 16> kOpenings = {
+      "i'm sorry",   "i am sorry", "sorry, ",     "i apologize",      "i cannot ",     "i can't ",
+      "i can not ",  "i'm unable", "i am unable", "i'm not able",     "i am not able", "i won't ",
+      "i will not ", "as an ai ",  "as an ai,",   "unfortunately, i "};
   std::string start = text.substr(0, 64);
   size_t at;
   while ((at = start.find("\xE2\x80\x99")) != std::string::npos)
@@ -105,50 +119,40 @@ Answer parse_answer(const std::string& body) {
   Answer answer;
   const json reply = json::parse(body, nullptr, false);
   if (!reply.is_object()) return faulty(answer, AnswerFault::kNotJson, "the answer is no JSON object");
-  try {
-    answer.model = reply.value("model", "");
-    if (const auto usage = reply.find("usage"); usage != reply.end() && usage->is_object()) {
-      answer.prompt_tokens = usage->value("prompt_tokens", int64_t{0});
-      answer.completion_tokens = usage->value("completion_tokens", int64_t{0});
-    }
-    const auto choices = reply.find("choices");
-    if (choices == reply.end() || !choices->is_array() || choices->empty())
-      return faulty(answer, AnswerFault::kNotJson, "the answer has no choices");
-    const json& choice = choices->front();
-    const json& message = choice.at("message");
-    const auto reason = choice.find("finish_reason");
-    const std::string finish =
-        reason != choice.end() && reason->is_string() ? reason->get<std::string>() : "";
-    answer.caption = trimmed(content_of(message));
-    if (const auto refusal = message.find("refusal"); refusal != message.end() && refusal->is_string())
-      return faulty(answer, AnswerFault::kRefusal, refusal->get<std::string>().substr(0, 200));
-    if (finish == "content_filter")
-      return faulty(answer, AnswerFault::kRefusal, "stopped by a content filter");
-    if (answer.caption.empty()) return faulty(answer, AnswerFault::kEmpty, "the answer has no text");
-    if (finish == "length")
-      return faulty(answer, AnswerFault::kTruncated, "the answer was cut at max_tokens");
-    if (!is_clean(answer.caption))
-      return faulty(answer, AnswerFault::kBadText, "the answer is no clean text");
-    if (is_refusal(answer.caption))
-      return faulty(answer, AnswerFault::kRefusal, answer.caption.substr(0, 200));
-  } catch (const json::exception& error) {
-    return faulty(answer, AnswerFault::kNotJson, error.what());
+  answer.model = text_of(reply, "model");
+  if (const auto usage = reply.find("usage"); usage != reply.end() && usage->is_object()) {
+    answer.prompt_tokens = count_of(*usage, "prompt_tokens");
+    answer.completion_tokens = count_of(*usage, "completion_tokens");
+  }
+  const auto choices = reply.find("choices");
+  if (choices == reply.end() || !choices->is_array() || choices->empty())
+    return faulty(answer, AnswerFault::kNotJson, "the answer has no choices");
+  const json& choice = choices->front();
+  const auto message = choice.is_object() ? choice.find("message") : choice.end();
+  if (message == choice.end() || !message->is_object())
+    return faulty(answer, AnswerFault::kNotJson, "the answer's choice has no message");
+  const std::string finish = text_of(choice, "finish_reason");
+  if (const std::string refusal = shortened(text_of(*message, "refusal")); !refusal.empty())
+    return faulty(answer, AnswerFault::kRefusal, refusal);
+  if (finish == "content_filter") return faulty(answer, AnswerFault::kRefusal, "stopped by a content filter");
+  if (finish == "length") return faulty(answer, AnswerFault::kTruncated, "the answer was cut at max_tokens");
+  answer.caption = trimmed(content_of(*message));
+  if (answer.caption.empty()) return faulty(answer, AnswerFault::kEmpty, "the answer has no text");
+  if (!is_clean(answer.caption))
+    return faulty(answer, AnswerFault::kBadText, "control characters, or more than 1 MiB");
+  if (is_refusal(answer.caption)) {
+    const std::string opening = shortened(answer.caption);
+    return faulty(answer, AnswerFault::kRefusal, opening);
   }
   return answer;
 }
 
 std::string error_message(const std::string& body) {
-  constexpr size_t kLongest = 300;
   const json reply = json::parse(body, nullptr, false);
-  std::string text;
-  if (reply.is_object() && reply.contains("error")) {
-    const json& error = reply["error"];
-    if (error.is_string()) text = error.get<std::string>();
-    if (error.is_object() && error.contains("message") && error["message"].is_string())
-      text = error["message"];
-  }
-  if (!is_clean(text)) return {};
-  return text.substr(0, kLongest);
+  if (!reply.is_object()) return {};
+  const auto error = reply.find("error");
+  if (error == reply.end()) return shortened(text_of(reply, "message"));
+  return shortened(error->is_string() ? error->get<std::string>() : text_of(*error, "message"));
 }
 
 }  // namespace pixart::caption

@@ -5,27 +5,30 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <ctime>
 #include <list>
 #include <random>
 
+#include "endpoint.h"
 #include "pixart/base/env.h"
+#include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/version.h"
+#include "pixart/base/words.h"
 
 namespace pixart::caption {
 
 namespace {
 
 constexpr size_t kLargestBody = size_t{8} << 20;
-constexpr double kLongestRetryAfter = 600;
-constexpr int kMostSilentRequests = 3;  // in a row, each after all its attempts
 
 struct Transfer {
-  Request request;
+  Request request = {};
   int64_t attempts = 0;
   double due = 0;  // not sent before
   CURL* easy = nullptr;
-  std::string body = {}, retry_after = {};
+  std::string body = {}, retry_after = {}, date = {};
   bool is_too_large = false;
 };
 
@@ -39,20 +42,39 @@ size_t take_body(char* bytes, size_t size, size_t count, void* to) {
   return size * count;
 }
 
+std::string trimmed(const std::string& text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  return first == std::string::npos ? std::string()
+                                    : text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
+}
+
 size_t take_header(char* bytes, size_t size, size_t count, void* to) {
-  constexpr std::string_view kName = "retry-after:";
-  std::string line(bytes, size * count);
-  std::string lower = line.substr(0, kName.size());
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  if (lower == kName) static_cast<Transfer*>(to)->retry_after = line.substr(kName.size());
+  auto& transfer = *static_cast<Transfer*>(to);
+  const std::string line(bytes, size * count);
+  if (const size_t colon = line.find(':'); colon != std::string::npos) {
+    std::string name = line.substr(0, colon);
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    if (name == "retry-after") transfer.retry_after = trimmed(line.substr(colon + 1));
+    if (name == "date") transfer.date = trimmed(line.substr(colon + 1));
+  }
   return size * count;
+}
+
+// An endpoint may repeat the key that it was sent. Shorter ones are no secret ("EMPTY") and could be words.
+void hide_key(const std::string& key, std::string& text) {
+  constexpr size_t kShortestSecret = 8;
+  if (key.size() < kShortestSecret) return;
+  for (size_t at = 0; (at = text.find(key, at)) != std::string::npos;) text.replace(at, key.size(), "[key]");
 }
 
 class Client {
  public:
   Client(const ClientOptions& options, const ClientCalls& calls)
-      : options_(options), calls_(calls), multi_(curl_multi_init()) {
+      : options_(options),
+        calls_(calls),
+        is_local_(is_this_machine(options.url)),
+        multi_(curl_multi_init()),
+        jitter_(uint32_t(process_id()) ^ uint32_t(std::fmod(monotonic_seconds() * 1e6, 4e9))) {
     PIXART_CHECK(multi_ != nullptr, "curl_multi_init");
     headers_ = curl_slist_append(headers_, "Content-Type: application/json");
     headers_ = curl_slist_append(headers_, "Expect:");  // no extra round trip for large bodies
@@ -68,14 +90,13 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   void run() {
+    constexpr int kLongestPoll = 50;  // ms; how often `stop` and the retries that are due are looked at
     while (!calls_.stop()) {
       start_what_is_due();
       if (transfers_.empty() && is_exhausted_) return;
       int running = 0;
       curl_multi_perform(multi_, &running);
-      take_finished();
-      constexpr int kLongestWait = 50;  // ms; also how often `stop` is asked
-      curl_multi_poll(multi_, nullptr, 0, kLongestWait, nullptr);
+      if (!take_finished()) curl_multi_poll(multi_, nullptr, 0, kLongestPoll, nullptr);
     }
   }
 
@@ -87,29 +108,15 @@ class Client {
     transfer.easy = nullptr;
   }
 
-  int64_t num_in_flight() const {
-    return std::count_if(transfers_.begin(), transfers_.end(),
-                         [](const auto& t) { return t.easy != nullptr; });
-  }
-
   void start_what_is_due() {
     const double now = monotonic_seconds();
-    int64_t in_flight = num_in_flight();
-    for (auto& transfer : transfers_) {
-      if (in_flight >= options_.in_flight || now < resume_at_) return;
-      if (transfer.easy != nullptr || transfer.due > now) continue;
-      start(transfer);
-      ++in_flight;
-    }
-    // Requests that wait for their retry count: else a slow endpoint would pile them up.
-    while (!is_exhausted_ && int64_t(transfers_.size()) < options_.in_flight && now >= resume_at_) {
+    if (now < resume_at_) return;
+    for (auto& transfer : transfers_)
+      if (transfer.easy == nullptr && transfer.due <= now) start(transfer);
+    while (!is_exhausted_ && int64_t(transfers_.size()) < options_.in_flight) {
       auto request = calls_.next();
-      if (!request) {
-        is_exhausted_ = true;
-        return;
-      }
-      transfers_.push_back({.request = std::move(*request)});
-      start(transfers_.back());
+      is_exhausted_ = !request;
+      if (request) start(transfers_.emplace_back(Transfer{.request = std::move(*request)}));
     }
   }
 
@@ -117,11 +124,15 @@ class Client {
     ++transfer.attempts;
     transfer.body.clear();
     transfer.retry_after.clear();
+    transfer.date.clear();
+    transfer.is_too_large = false;
     CURL* easy = transfer.easy = curl_easy_init();
     PIXART_CHECK(easy != nullptr, "curl_easy_init");
     curl_easy_setopt(easy, CURLOPT_URL, options_.url.c_str());
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);  // the key is for this host alone
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);        // the key is for this host alone
+    if (is_local_) curl_easy_setopt(easy, CURLOPT_PROXY, "");  // so that it does not leave the machine
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, producer().c_str());
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(transfer.request.body.size()));
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer.request.body.c_str());
@@ -129,85 +140,100 @@ class Client {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, long(options_.timeout_seconds * 1000));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, long(options_.connect_seconds * 1000));
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, long(std::ceil(options_.timeout_seconds * 1000)));
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, long(std::ceil(options_.connect_seconds * 1000)));
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
     curl_multi_add_handle(multi_, easy);
   }
 
-  void take_finished() {
+  bool take_finished() {  // whether there was one
+    bool found = false;
     int left = 0;
     while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
+      found = true;
       Transfer* transfer = nullptr;
       curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-      Reply reply{
-          .status = 0, .body = std::move(transfer->body), .fault = {}, .attempts = transfer->attempts};
+      Reply reply{.body = std::move(transfer->body), .fault = {}, .attempts = transfer->attempts};
       const CURLcode code = message->data.result;
       if (code == CURLE_OK)
         curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &reply.status);
       else
         reply.fault = transfer->is_too_large ? "the answer is larger than 8 MiB" : curl_easy_strerror(code);
+      if (reply.status == 0) reply.body.clear();
+      hide_key(options_.key, reply.body);
       release(*transfer);
       finish(*transfer, reply);
     }
+    return found;
   }
 
   void finish(Transfer& transfer, const Reply& reply) {
     refuse_for_all(reply);
+    const double asked_seconds = keep_retry_after(transfer, reply);
     const bool may_retry = transfer.attempts <= options_.retries;
-    const bool failed = reply.status == 0 || reply.status == 408 || reply.status == 425 ||
-                        reply.status == 429 || reply.status >= 500;
-    if (failed && may_retry) return retry(transfer, reply);
-    silent_ = reply.status == 0 ? silent_ + 1 : 0;
-    if (silent_ >= kMostSilentRequests)
-      throw UserError(
-          fmt::format("{} gives no answer: {}. Is the server running, and is the address right? What was "
-                      "captioned is kept; the same command continues.",
-                      options_.url, reply.fault));
-    if (calls_.done(transfer.request.number, reply) && may_retry) {
+    if (may_retry && reply.is_temporary()) return retry(transfer, reply, asked_seconds);
+    if (calls_.done(transfer.request.number, reply) && may_retry)
       transfer.due = monotonic_seconds();
-      return;
-    }
-    transfers_.remove_if([&](const Transfer& other) { return &other == &transfer; });
+    else
+      transfers_.remove_if([&](const Transfer& other) { return &other == &transfer; });
   }
 
   void refuse_for_all(const Reply& reply) const {
     const char* advice = nullptr;
-    if (reply.status == 401 || reply.status == 403) advice = "check the key (--key-env names its variable)";
-    if (reply.status == 404) advice = "check --endpoint (it ends before /chat/completions) and --model";
+    if (reply.status == 401 || reply.status == 403)
+      advice = "check the key; --key-env names the environment variable that holds it";
+    if (reply.status == 404) advice = "check --endpoint (as far as /v1) and --model";
     if (reply.status >= 300 && reply.status < 400)
-      advice = "it redirects elsewhere, which is not followed: name the final address";
+      advice = "redirects are not followed, because of the key; give the final address";
     if (advice == nullptr) return;
     throw UserError(fmt::format("{} answers with HTTP {}: {}.", options_.url, reply.status, advice));
   }
 
-  void retry(Transfer& transfer, const Reply& reply) {
-    const double now = monotonic_seconds();
-    const double pause = std::min(
-        options_.longest_pause_seconds,
-        options_.first_pause_seconds * double(int64_t{1} << std::min<int64_t>(transfer.attempts - 1, 20)));
-    transfer.due = now + pause * std::uniform_real_distribution<double>(0.5, 1.5)(jitter_);
-    const auto asked = retry_after_seconds(transfer.retry_after, int64_t(std::time(nullptr)));
-    if (asked && (reply.status == 429 || reply.status == 503)) {
-      resume_at_ = std::max(resume_at_, now + std::min(*asked, kLongestRetryAfter));
-      transfer.due = std::max(transfer.due, resume_at_);
-    }
-    log::debug("request {}: attempt {} failed: {}", transfer.request.number, transfer.attempts,
+  // Nothing is sent for as long as the endpoint asks; how long that is.
+  double keep_retry_after(const Transfer& transfer, const Reply& reply) {
+    if (!reply.is_temporary() || reply.status == 0) return 0;
+    const auto asked = retry_after_seconds(transfer.retry_after, transfer.date);
+    if (!asked) return 0;
+    if (*asked > options_.longest_wait_seconds)
+      throw UserError(
+          fmt::format("{} answers with HTTP {} and asks to wait for {}. What was captioned is kept; the same "
+                      "command continues.",
+                      options_.url, reply.status, human_seconds(*asked)),
+          ExitCode::kRequeue);
+    resume_at_ = std::max(resume_at_, monotonic_seconds() + *asked);
+    return *asked;
+  }
+
+  void retry(Transfer& transfer, const Reply& reply, double asked_seconds) {
+    const double pause = std::min(options_.longest_pause_seconds,
+                                  options_.first_pause_seconds * std::exp2(double(transfer.attempts - 1)));
+    // With jitter, so that not all come back in the same moment.
+    const double jitter = std::uniform_real_distribution<double>(0.5, 1.5)(jitter_);
+    transfer.due = monotonic_seconds() + asked_seconds + pause * jitter;
+    log::debug("request {}, attempt {}: {}", transfer.request.number, transfer.attempts,
                reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.status));
   }
 
   const ClientOptions& options_;
   const ClientCalls& calls_;
+  const bool is_local_;
   CURLM* multi_;
   curl_slist* headers_ = nullptr;
   std::list<Transfer> transfers_;  // in flight, or waiting for their retry
   bool is_exhausted_ = false;
   double resume_at_ = 0;  // the endpoint asked for a pause
-  int silent_ = 0;
-  std::minstd_rand jitter_{std::random_device{}()};
+  std::minstd_rand jitter_;
 };
+
+// Of this machine's clock.
+time_t unix_time_now() {
+  std::tm time{};
+  const std::string text = utc_time_now();
+  PIXART_CHECK(strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &time) != nullptr, "{}", text);
+  return timegm(&time);
+}
 
 }  // namespace
 
@@ -217,17 +243,17 @@ void send_all(const ClientOptions& options, const ClientCalls& calls) {
   Client(options, calls).run();
 }
 
-std::optional<double> retry_after_seconds(const std::string& header, int64_t now_unix_seconds) {
-  const size_t first = header.find_first_not_of(" \t");
-  if (first == std::string::npos) return std::nullopt;
-  const std::string text = header.substr(first, header.find_last_not_of(" \t\r\n") + 1 - first);
-  int64_t seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (error == std::errc() && end == text.data() + text.size())
-    return seconds >= 0 ? std::optional(double(seconds)) : std::nullopt;
-  const time_t date = curl_getdate(text.c_str(), nullptr);
-  if (date < 0) return std::nullopt;
-  return std::max(0.0, double(date - now_unix_seconds));
+std::optional<double> retry_after_seconds(const std::string& header, const std::string& date) {
+  const std::string text = trimmed(header);
+  const char* end_of_text = text.data() + text.size();
+  double seconds = 0;  // some endpoints give fractions
+  const auto [end, error] = std::from_chars(text.data(), end_of_text, seconds);
+  if (!text.empty() && error == std::errc() && end == end_of_text)
+    return std::isfinite(seconds) && seconds >= 0 ? std::optional(seconds) : std::nullopt;
+  const time_t until = text.empty() ? -1 : curl_getdate(text.c_str(), nullptr);
+  if (until < 0) return std::nullopt;
+  const time_t theirs = curl_getdate(date.c_str(), nullptr);
+  return std::max(0.0, double(until - (theirs < 0 ? unix_time_now() : theirs)));
 }
 
 }  // namespace pixart::caption

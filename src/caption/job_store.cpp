@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+
 #include "pixart/base/error.h"
 
 namespace pixart::caption {
@@ -9,10 +11,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* kVersion = "1";  // of the tables
+
 [[noreturn]] void fail(sqlite3* database, const fs::path& file) {
-  throw UserError(
-      fmt::format("{}: {}.", file.string(), database == nullptr ? "out of memory" : sqlite3_errmsg(database)),
-      ExitCode::kStorage);
+  const std::string what =
+      fmt::format("{}: {}", file.string(), database == nullptr ? "out of memory" : sqlite3_errmsg(database));
+  const int code = sqlite3_errcode(database) & 0xFF;
+  if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
+    throw UserError(what + ". It cannot be continued: choose another --out, or remove it.");
+  throw UserError(what + ". What was put into it before is kept; the same command continues.",
+                  ExitCode::kStorage);
 }
 
 }  // namespace
@@ -20,30 +28,44 @@ namespace {
 struct JobStore::State {
   fs::path file;
   sqlite3* database = nullptr;
+  sqlite3_stmt *find = nullptr, *put = nullptr;
 
-  ~State() { sqlite3_close(database); }
+  ~State() {
+    sqlite3_finalize(find);
+    sqlite3_finalize(put);
+    sqlite3_close(database);
+  }
 
+  void check(bool good) const {
+    if (!good) fail(database, file);
+  }
   void run(const char* sql) const {
-    if (sqlite3_exec(database, sql, nullptr, nullptr, nullptr) != SQLITE_OK) fail(database, file);
+    check(sqlite3_exec(database, sql, nullptr, nullptr, nullptr) == SQLITE_OK);
+  }
+  void prepare(sqlite3_stmt*& statement, const char* sql) const {
+    if (statement == nullptr) check(sqlite3_prepare_v2(database, sql, -1, &statement, nullptr) == SQLITE_OK);
   }
 };
 
 namespace {
 
-// A prepared statement with its parameters bound in order.
-class Statement {
+// One use of a prepared statement, with parameters bound in order.
+class Use {
  public:
-  Statement(sqlite3* database, const fs::path& file, const char* sql) : database_(database), file_(file) {
-    if (sqlite3_prepare_v2(database, sql, -1, &statement_, nullptr) != SQLITE_OK) fail(database, file);
+  Use(sqlite3* database, const fs::path& file, sqlite3_stmt* statement)
+      : database_(database), file_(file), statement_(statement) {}
+  ~Use() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
   }
-  ~Statement() { sqlite3_finalize(statement_); }
-  Statement(const Statement&) = delete;
-  Statement& operator=(const Statement&) = delete;
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
 
-  Statement& bind(const std::string& text) {
-    return check(sqlite3_bind_text(statement_, ++bound_, text.data(), int(text.size()), SQLITE_TRANSIENT));
+  // `text` must outlive the use.
+  Use& bind(const std::string& text) {
+    return check(sqlite3_bind_text(statement_, ++bound_, text.data(), int(text.size()), SQLITE_STATIC));
   }
-  Statement& bind(int64_t number) { return check(sqlite3_bind_int64(statement_, ++bound_, number)); }
+  Use& bind(int64_t number) { return check(sqlite3_bind_int64(statement_, ++bound_, number)); }
   bool step() {
     const int code = sqlite3_step(statement_);
     if (code != SQLITE_ROW && code != SQLITE_DONE) fail(database_, file_);
@@ -57,79 +79,116 @@ class Statement {
   int64_t number(int column) const { return sqlite3_column_int64(statement_, column); }
 
  private:
-  Statement& check(int code) {
+  Use& check(int code) {
     if (code != SQLITE_OK) fail(database_, file_);
     return *this;
   }
   sqlite3* database_;
   const fs::path& file_;
-  sqlite3_stmt* statement_ = nullptr;
+  sqlite3_stmt* statement_;
   int bound_ = 0;
 };
 
+using Settings = std::map<std::string, std::string>;
+
+Settings read_settings(sqlite3* database, const fs::path& file) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(database, "SELECT name, value FROM settings", -1, &statement, nullptr) != SQLITE_OK)
+    fail(database, file);
+  const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(statement, sqlite3_finalize);
+  Settings result;
+  for (Use row(database, file, statement); row.step();) result[row.text(0)] = row.text(1);
+  return result;
+}
+
+void write_settings(sqlite3* database, const fs::path& file, const Settings& settings) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(database, "INSERT OR REPLACE INTO settings VALUES (?, ?)", -1, &statement,
+                         nullptr) != SQLITE_OK)
+    fail(database, file);
+  const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(statement, sqlite3_finalize);
+  for (const auto& [name, value] : settings) Use(database, file, statement).bind(name).bind(value).step();
+}
+
+void compare(const fs::path& file, const Settings& known, const Settings& wanted,
+             const std::vector<std::string>& may_change) {
+  Problems problems;
+  for (const auto& [name, value] : wanted) {
+    const auto found = known.find(name);
+    const std::string before = found == known.end() ? "" : found->second;
+    if (before == value || std::count(may_change.begin(), may_change.end(), name) > 0) continue;
+    problems.add(fmt::format("{} was '{}' and is '{}' now", name, before, value));
+  }
+  problems.throw_if_any(
+      file.string() + " was made with other settings; give the same ones, or another --out for new captions");
+}
+
 }  // namespace
 
-JobStore::JobStore(const fs::path& file, const std::map<std::string, std::string>& settings)
+JobStore::JobStore(const fs::path& file, const Settings& settings, const std::vector<std::string>& may_change)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.file = file;
-  if (sqlite3_open(file.c_str(), &s.database) != SQLITE_OK) fail(s.database, file);
-  sqlite3_busy_timeout(s.database, 5000);
+  s.check(sqlite3_open(file.c_str(), &s.database) == SQLITE_OK);
+  constexpr int kBusyMilliseconds = 5000;  // somebody looks at it with another program
+  sqlite3_busy_timeout(s.database, kBusyMilliseconds);
+  // With WAL and FULL a commit is an append and an fsync, and a result that was put survives a power cut.
   s.run("PRAGMA journal_mode = WAL");
   s.run("PRAGMA synchronous = FULL");
+  s.run("BEGIN IMMEDIATE");
   s.run("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)");
   s.run(
-      "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, fault INTEGER NOT NULL, caption TEXT NOT "
+      "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, caption TEXT NOT NULL, reason TEXT NOT "
       "NULL, "
-      "detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER "
-      "NOT NULL, "
-      "attempts INTEGER NOT NULL)");
-  Problems problems;
-  s.run("BEGIN IMMEDIATE");
-  for (const auto& [name, value] : settings) {
-    Statement known(s.database, s.file, "SELECT value FROM settings WHERE name = ?");
-    if (!known.bind(name).step()) {
-      Statement(s.database, s.file, "INSERT INTO settings VALUES (?, ?)").bind(name).bind(value).step();
-    } else if (known.text(0) != value) {
-      problems.add(fmt::format("{} was '{}', now it is '{}'", name, known.text(0), value));
-    }
-  }
-  s.run(problems.empty() ? "COMMIT" : "ROLLBACK");
-  problems.throw_if_any(file.string() +
-                        " was made with other settings (choose another --out, or the same settings)");
+      "detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, "
+      "completion_tokens INTEGER NOT NULL, attempts INTEGER NOT NULL)");
+  Settings wanted = settings;
+  wanted["tables"] = kVersion;
+  const Settings known = read_settings(s.database, file);
+  if (!known.empty()) compare(file, known, wanted, may_change);
+  if (known != wanted) write_settings(s.database, file, wanted);
+  s.run("COMMIT");
+  s.prepare(s.find,
+            "SELECT caption, reason, detail, model, prompt_tokens, completion_tokens, attempts FROM results "
+            "WHERE key = ?");
+  s.prepare(s.put, "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 }
 JobStore::~JobStore() = default;
 
 void JobStore::put(const Result& result) {
-  const auto& answer = result.answer;
-  Statement(state_->database, state_->file, "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+  PIXART_CHECK(result.caption.empty() != result.reason.empty(), "{}: captioned or rejected", result.key);
+  Use(state_->database, state_->file, state_->put)
       .bind(result.key)
-      .bind(int64_t(answer.fault))
-      .bind(answer.caption)
-      .bind(answer.detail)
-      .bind(answer.model)
-      .bind(answer.prompt_tokens)
-      .bind(answer.completion_tokens)
+      .bind(result.caption)
+      .bind(result.reason)
+      .bind(result.detail)
+      .bind(result.model)
+      .bind(result.prompt_tokens)
+      .bind(result.completion_tokens)
       .bind(result.attempts)
       .step();
 }
 
 std::optional<Result> JobStore::find(const std::string& key) const {
-  Statement row(
-      state_->database, state_->file,
-      "SELECT fault, caption, detail, model, prompt_tokens, completion_tokens, attempts FROM results "
-      "WHERE key = ?");
+  Use row(state_->database, state_->file, state_->find);
   if (!row.bind(key).step()) return std::nullopt;
-  Result result{.key = key, .answer = {}, .attempts = row.number(6)};
-  result.answer.fault = AnswerFault(row.number(0));
-  result.answer.caption = row.text(1);
-  result.answer.detail = row.text(2);
-  result.answer.model = row.text(3);
-  result.answer.prompt_tokens = row.number(4);
-  result.answer.completion_tokens = row.number(5);
-  return result;
+  return Result{.key = key,
+                .caption = row.text(0),
+                .reason = row.text(1),
+                .detail = row.text(2),
+                .model = row.text(3),
+                .prompt_tokens = row.number(4),
+                .completion_tokens = row.number(5),
+                .attempts = row.number(6)};
 }
 
-void JobStore::forget_rejected() { state_->run("DELETE FROM results WHERE fault <> 0"); }
+bool JobStore::has_captions() const {
+  sqlite3_stmt* statement = nullptr;
+  state_->prepare(statement, "SELECT 1 FROM results WHERE reason = '' LIMIT 1");
+  const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(statement, sqlite3_finalize);
+  return Use(state_->database, state_->file, statement).step();
+}
+
+void JobStore::forget_rejected() { state_->run("DELETE FROM results WHERE reason <> ''"); }
 
 }  // namespace pixart::caption

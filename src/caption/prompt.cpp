@@ -17,11 +17,15 @@ const std::string& paper_prompt_with_caption() {
   return text;
 }
 
+bool uses_caption(const std::string& prompt) { return prompt.find(kPlace) != std::string::npos; }
+
 std::string fill_prompt(const std::string& prompt, const std::string& caption) {
-  std::string result = prompt;
-  const size_t at = result.find(kPlace);
-  if (at != std::string::npos) result.replace(at, kPlace.size(), caption);
-  return result;
+  if (caption.empty() && prompt == paper_prompt_with_caption()) return paper_prompt();
+  std::string result;
+  size_t begin = 0;
+  for (size_t at; (at = prompt.find(kPlace, begin)) != std::string::npos; begin = at + kPlace.size())
+    result += prompt.substr(begin, at - begin) + caption;
+  return result + prompt.substr(begin);
 }
 
 }  // namespace pixart::caption

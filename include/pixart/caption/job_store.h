@@ -9,27 +9,32 @@
 #include <string>
 #include <vector>
 
-#include "pixart/caption/chat.h"
-
 namespace pixart::caption {
 
+// What became of a sample, for good.
 struct Result {
   std::string key;
-  Answer answer;
+  std::string caption;         // "" where it was rejected
+  std::string reason, detail;  // of a rejection: a name of AnswerFault or data::Reason, and a sentence
+  std::string model;           // as the endpoint names it
+  int64_t prompt_tokens = 0, completion_tokens = 0;  // of all attempts
   int64_t attempts = 0;
 };
 
+// For one thread of one process.
 class JobStore {
  public:
-  // `settings` (model, prompt hash, ...) are kept with the captions. A file that was made with others is
-  // refused: UserError naming each difference.
-  JobStore(const std::filesystem::path& file, const std::map<std::string, std::string>& settings);
+  // `settings` (model, prompt, ...) are kept with the results. A file that was made with others is refused:
+  // UserError that names each difference. The settings of `may_change` are replaced instead.
+  JobStore(const std::filesystem::path& file, const std::map<std::string, std::string>& settings,
+           const std::vector<std::string>& may_change = {});
   ~JobStore();
   JobStore(const JobStore&) = delete;
   JobStore& operator=(const JobStore&) = delete;
 
   void put(const Result& result);  // replaces an earlier one of the key
   std::optional<Result> find(const std::string& key) const;
+  bool has_captions() const;
   void forget_rejected();
 
  private:

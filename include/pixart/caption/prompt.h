@@ -9,7 +9,10 @@ namespace pixart::caption {
 const std::string& paper_prompt();
 const std::string& paper_prompt_with_caption();
 
-// The prompt with {caption} replaced.
+bool uses_caption(const std::string& prompt);  // whether {caption} stands in it
+
+// The prompt with each {caption} replaced. For a picture without a caption, the paper's second prompt becomes
+// its first.
 std::string fill_prompt(const std::string& prompt, const std::string& caption);
 
 }  // namespace pixart::caption

@@ -1,0 +1,70 @@
+#include "result_files.h"
+
+#include <nlohmann/json.hpp>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+
+namespace pixart::caption {
+using nlohmann::ordered_json;
+
+namespace {
+
+void write_line(AtomicFile& file, const ordered_json& line) {
+  file.write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+CaptionReport write_results(const std::filesystem::path& folder, const data::Dataset& dataset,
+                            const std::map<int64_t, data::Rejection>& unusable, const JobStore& store,
+                            const std::string& prompt_sha256) {
+  CaptionReport report{.listed = dataset.size(), .by_reason = {}};
+  AtomicFile captions(folder / "captions.jsonl"), rejected(folder / "rejected.jsonl");
+  const auto reject = [&](const std::string& key, std::string_view reason, const std::string& detail,
+                          int64_t attempts) {
+    ++report.rejected;
+    ++report.by_reason[std::string(reason)];
+    write_line(rejected, {{"key", key}, {"reason", reason}, {"detail", detail}, {"attempts", attempts}});
+  };
+  for (int64_t row = 0; row < dataset.size(); ++row) {
+    if (const auto known = unusable.find(row); known != unusable.end()) {
+      reject(known->second.key, to_string(known->second.reason), known->second.detail, 0);
+      continue;
+    }
+    const auto result = store.find(dataset.row(row).key);
+    if (!result) {
+      ++report.open;
+      continue;
+    }
+    report.prompt_tokens += result->prompt_tokens;
+    report.completion_tokens += result->completion_tokens;
+    if (!result->reason.empty()) {
+      reject(result->key, result->reason, result->detail, result->attempts);
+      continue;
+    }
+    ++report.captioned;
+    write_line(captions, {{"key", result->key},
+                          {"caption", result->caption},
+                          {"model", result->model},
+                          {"prompt_sha256", prompt_sha256},
+                          {"prompt_tokens", result->prompt_tokens},
+                          {"completion_tokens", result->completion_tokens}});
+  }
+  captions.commit();
+  rejected.commit();
+  PIXART_CHECK(report.captioned + report.rejected + report.open == report.listed);
+  return report;
+}
+
+std::string describe(const CaptionReport& report) {
+  std::vector<std::string> reasons;
+  for (const auto& [reason, count] : report.by_reason)
+    reasons.push_back(with_thousands(count) + " " + reason);
+  return fmt::format("{} of {} pictures captioned; {} rejected{}; {} open", with_thousands(report.captioned),
+                     with_thousands(report.listed), with_thousands(report.rejected),
+                     reasons.empty() ? "" : ": " + join(reasons, ", "), with_thousands(report.open));
+}
+
+}  // namespace pixart::caption

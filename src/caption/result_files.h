@@ -1,0 +1,17 @@
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "pixart/caption/caption.h"
+#include "pixart/caption/job_store.h"
+
+namespace pixart::caption {
+
+// Writes captions.jsonl and rejected.jsonl, each whole or not at all, and counts. `unusable`: rows that the
+// listing itself rejects.
+CaptionReport write_results(const std::filesystem::path& folder, const data::Dataset& dataset,
+                            const std::map<int64_t, data::Rejection>& unusable, const JobStore& store,
+                            const std::string& prompt_sha256);
+
+}  // namespace pixart::caption

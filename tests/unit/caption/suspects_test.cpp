@@ -1,0 +1,74 @@
+#include "suspects.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace pixart::caption {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+Result failed(const std::string& key) {
+  return {.key = key, .caption = {}, .reason = "error", .detail = "HTTP 400, no pictures", .model = {}};
+}
+
+// Adds until it throws; how many that took.
+int failures_until(Suspects& suspects, AnswerFault fault, ExitCode code, std::string* message) {
+  for (int i = 1; i <= 100; ++i) {
+    try {
+      suspects.add(failed(std::to_string(i)), fault);
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), code);
+      *message = error.what();
+      return i;
+    }
+  }
+  return 0;
+}
+
+TEST(Suspects, SilenceEndsTheCallSoon) {
+  Suspects suspects("http://here", false);
+  std::string message;
+  EXPECT_EQ(failures_until(suspects, AnswerFault::kNoAnswer, ExitCode::kBadInput, &message), 3);
+  EXPECT_THAT(message,
+              AllOf(HasSubstr("http://here"), HasSubstr("HTTP 400, no pictures"), HasSubstr("running")));
+}
+
+TEST(Suspects, RefusalsEndItLater) {
+  Suspects suspects("http://here", true);
+  std::string message;
+  EXPECT_EQ(failures_until(suspects, AnswerFault::kError, ExitCode::kBadInput, &message), 20);
+  EXPECT_THAT(message, HasSubstr("20 requests in a row"));
+}
+
+TEST(Suspects, AfterAnswersItMayBeStartedAgain) {
+  Suspects suspects("http://here", false);
+  suspects.acquit_endpoint();
+  std::string message;
+  EXPECT_EQ(failures_until(suspects, AnswerFault::kNoAnswer, ExitCode::kRequeue, &message), 3);
+  EXPECT_THAT(message, HasSubstr("same command continues"));
+}
+
+TEST(Suspects, AnAnswerBlamesThePictures) {
+  Suspects suspects("http://here", false);
+  for (int round = 0; round < 10; ++round) {
+    suspects.add(failed("a"), AnswerFault::kNoAnswer);
+    suspects.add(failed("b"), AnswerFault::kNoAnswer);
+    EXPECT_EQ(suspects.acquit_endpoint().size(), 2u);
+  }
+  EXPECT_TRUE(suspects.acquit_endpoint().empty());
+}
+
+TEST(Suspects, AtTheEndTheEndpointMustHaveAnsweredOnce) {
+  Suspects never("http://here", false);
+  never.add(failed("a"), AnswerFault::kError);
+  EXPECT_THROW(never.finish(), UserError);
+  Suspects before("http://here", true);
+  before.add(failed("a"), AnswerFault::kError);
+  EXPECT_EQ(before.finish().size(), 1u);
+  EXPECT_TRUE(Suspects("http://here", false).finish().empty());
+}
+
+}  // namespace
+}  // namespace pixart::caption
