@@ -143,7 +143,7 @@ JobStore::JobStore(const fs::path& file, const Settings& settings, const std::ve
       "detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, "
       "completion_tokens INTEGER NOT NULL, attempts INTEGER NOT NULL)");
   Settings wanted = settings;
-  wanted["tables"] = kVersion;
+  wanted.insert_or_assign("tables", std::string(kVersion));
   const Settings known = read_settings(s.database, file);
   if (!known.empty()) compare(file, known, wanted, may_change);
   if (known != wanted) write_settings(s.database, file, wanted);
