@@ -78,9 +78,8 @@ size_t nearest_bucket(const std::vector<AspectBucket>& buckets, int height, int 
   return size_t(nearest - buckets.begin());
 }
 
-Image resize_to_bucket(const Image& image, const AspectBucket& bucket, Filter filter) {
-  return center_crop(resize_to_cover(image, bucket.height, bucket.width, filter), bucket.height,
-                     bucket.width);
+Image resize_to_bucket(const formats::ReducedImage& picture, const AspectBucket& bucket, Filter filter) {
+  return cover_and_crop(picture, bucket.height, bucket.width, filter);
 }
 
 }  // namespace pixart::data

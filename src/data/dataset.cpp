@@ -27,11 +27,11 @@ Reason reason_of(formats::ImageFault fault) {
 
 }  // namespace
 
-Image Dataset::picture(int64_t index) const {
+formats::ReducedImage Dataset::reduced_picture(int64_t index, int least_side) const {
   const std::string encoded = bytes(index);
   const std::string key = row(index).key;
   try {
-    return formats::decode_image(encoded, key);
+    return formats::decode_reduced(encoded, key, least_side);
   } catch (const formats::ImageError& error) {
     throw BadSample(
         {.row = index, .key = key, .offset = 0, .reason = reason_of(error.fault()), .detail = error.what()});

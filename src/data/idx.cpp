@@ -102,13 +102,13 @@ class IdxDataset : public Dataset {
             .label = label};
   }
   std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
-  Image picture(int64_t index) const override {
+  formats::ReducedImage reduced_picture(int64_t index, int) const override {
     PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
     Image image(int(images_.sizes[1]), int(images_.sizes[2]));
     const size_t area = image.rgb.size() / 3;
     const char* gray = images_.values.data() + size_t(index) * area;
     for (size_t i = 0; i < area; ++i) std::fill_n(image.rgb.data() + 3 * i, 3, uint8_t(gray[i]));
-    return image;
+    return formats::whole(std::move(image));
   }
   const std::vector<std::string>& class_names() const override { return names_; }
   const std::vector<Rejection>& rejected() const override { return rejected_; }

@@ -24,7 +24,9 @@ class ScenesDataset : public Dataset {
             .label = scene_class(scene.shape, scene.color)};
   }
   std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
-  Image picture(int64_t index) const override { return draw_scene(at(index)); }
+  formats::ReducedImage reduced_picture(int64_t index, int) const override {
+    return formats::whole(draw_scene(at(index)));
+  }
   const std::vector<std::string>& class_names() const override { return names_; }
   const std::vector<Rejection>& rejected() const override { return rejected_; }
   std::string fingerprint() const override {

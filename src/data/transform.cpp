@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <opencv2/imgproc.hpp>
 #include <sstream>
 
@@ -10,10 +11,31 @@
 
 namespace pixart::data {
 
+namespace {
+
+template <class T, class Convert>
+void split_planes(const Image& image, T* out, const Convert& convert) {
+  const size_t area = size_t(image.height) * size_t(image.width);
+  const uint8_t* in = image.rgb.data();
+  for (size_t i = 0; i < area; ++i, in += 3)
+    for (size_t c = 0; c < 3; ++c) out[c * area + i] = convert(in[c]);
+}
+
+}  // namespace
+
+void copy_planes(const Image& image, uint8_t* out) {
+  split_planes(image, out, [](uint8_t value) { return value; });
+}
+
 at::Tensor to_tensor(const Image& image) {
-  const auto bytes =
-      at::from_blob(const_cast<uint8_t*>(image.rgb.data()), {image.height, image.width, 3}, at::kByte);
-  return bytes.permute({2, 0, 1}).to(at::kFloat).div(127.5).sub(1.0).contiguous();
+  static const std::array<float, 256> kValues = [] {
+    std::array<float, 256> values{};
+    for (size_t i = 0; i < 256; ++i) values[i] = float(i) / 127.5F - 1.0F;
+    return values;
+  }();
+  at::Tensor result = at::empty({3, image.height, image.width}, at::kFloat);
+  split_planes(image, result.data_ptr<float>(), [](uint8_t value) { return kValues[value]; });
+  return result;
 }
 
 Image to_image(const at::Tensor& tensor) {

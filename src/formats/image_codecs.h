@@ -9,7 +9,8 @@ namespace pixart::formats {
 
 void check_size(int64_t width, int64_t height, const std::string& name, const DecodeLimits& limits);
 Image decode_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
-Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
+ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int least_side,
+                         const DecodeLimits& limits);
 Image decode_webp(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
 
 // What content that is none of these seems to be, e.g. "a GIF picture"; "" where it cannot be told.

@@ -28,7 +28,17 @@ Image composite_on_white(const uint8_t* rgba, int width, int height) {
   return image;
 }
 
+ReducedImage whole(Image image) {
+  const int height = image.height, width = image.width;
+  return {.image = std::move(image), .full_height = height, .full_width = width};
+}
+
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  return decode_reduced(bytes, name, 0, limits).image;
+}
+
+ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int least_side,
+                            const DecodeLimits& limits) {
   constexpr std::string_view kPng = "\x89PNG", kJpeg = "\xff\xd8\xff", kWebp = "RIFF";
   if (bytes.empty())
     throw ImageError(ImageFault::kEmpty,
@@ -38,10 +48,10 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
                      fmt::format("{}: {} bytes are over the limit of {} for a picture.", name, bytes.size(),
                                  limits.file_bytes));
   }
-  if (bytes.starts_with(kPng)) return decode_png(bytes, name, limits);
-  if (bytes.starts_with(kJpeg)) return decode_jpeg(bytes, name, limits);
+  if (bytes.starts_with(kPng)) return whole(decode_png(bytes, name, limits));
+  if (bytes.starts_with(kJpeg)) return decode_jpeg(bytes, name, least_side, limits);
   if (bytes.starts_with(kWebp) && bytes.substr(0, 12).ends_with("WEBP"))
-    return decode_webp(bytes, name, limits);
+    return whole(decode_webp(bytes, name, limits));
   if (kPng.starts_with(bytes) || kJpeg.starts_with(bytes) || (bytes.size() < 12 && bytes.starts_with(kWebp)))
     throw ImageError(ImageFault::kDamaged,
                      fmt::format("{}: damaged picture: the file ends after {} bytes.", name, bytes.size()));

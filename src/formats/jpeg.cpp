@@ -42,6 +42,17 @@ struct Header {
   int width = 0, height = 0, subsampling = 0, colorspace = 0;
 };
 
+struct Size {
+  int width = 0, height = 0;
+};
+
+// Half a size rounds up, as the library has it.
+Size decoded_size(const Header& header, int least_side) {
+  const bool is_half = least_side > 0 && std::min(header.width, header.height) / 2 >= least_side;
+  if (!is_half) return {header.width, header.height};
+  return {(header.width + 1) / 2, (header.height + 1) / 2};
+}
+
 // The library gives only words. Processes and precisions are told by the frame, whatever its words.
 ImageFault fault_of(const JpegFrame& frame, std::string_view message) {
   const auto says = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
@@ -75,19 +86,20 @@ void check_scans(std::string_view bytes, const Header& header, const std::string
                     name, scans, header.width, header.height, limits.scans, limits.scanned_pixels));
 }
 
-// Warnings, such as a file that ends early, count as errors: the rest of the picture would be grey.
-void decode(const Decoder& decoder, std::string_view bytes, const Header& header, uint8_t* out, int format,
+// Warnings, such as a file that ends early, count as errors: the rest of the picture would be grey. The
+// library scales to the size that it is asked for.
+void decode(const Decoder& decoder, std::string_view bytes, const Size& size, uint8_t* out, int format,
             const std::string& name) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
-  if (tjDecompress2(decoder.get(), data, bytes.size(), out, header.width, 0, header.height, format,
+  if (tjDecompress2(decoder.get(), data, bytes.size(), out, size.width, 0, size.height, format,
                     TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
     throw refusal(decoder, bytes, name);
   }
 }
 
 // Print colours as Adobe's programs store them, inverted; without a colour profile, as Pillow converts them.
-Image from_inverted_cmyk(const std::vector<uint8_t>& cmyk, const Header& header) {
-  Image image(header.height, header.width);
+Image from_inverted_cmyk(const std::vector<uint8_t>& cmyk, const Size& size) {
+  Image image(size.height, size.width);
   for (size_t i = 0; i < cmyk.size() / 4; ++i) {
     const unsigned black = cmyk[4 * i + 3];
     for (size_t c = 0; c < 3; ++c) image.rgb[3 * i + c] = uint8_t((cmyk[4 * i + c] * black + 127) / 255);
@@ -95,9 +107,22 @@ Image from_inverted_cmyk(const std::vector<uint8_t>& cmyk, const Header& header)
   return image;
 }
 
+Image decode_stored(const Decoder& decoder, std::string_view bytes, const Header& header, const Size& size,
+                    const std::string& name) {
+  if (header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK) {
+    std::vector<uint8_t> cmyk(size_t(size.width) * size_t(size.height) * 4);
+    decode(decoder, bytes, size, cmyk.data(), TJPF_CMYK, name);
+    return from_inverted_cmyk(cmyk, size);
+  }
+  Image image(size.height, size.width);
+  decode(decoder, bytes, size, image.rgb.data(), TJPF_RGB, name);
+  return image;
+}
+
 }  // namespace
 
-Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int least_side,
+                         const DecodeLimits& limits) {
   const Decoder decoder(tjInitDecompress(), tjDestroy);
   PIXART_CHECK(decoder != nullptr);
   Header header;
@@ -111,14 +136,14 @@ Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeL
                      fmt::format("{}: damaged JPEG: the file ends before its picture.", name));
   check_size(header.width, header.height, name, limits);
   check_scans(bytes, header, name, limits);
-  if (header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK) {
-    std::vector<uint8_t> cmyk(size_t(header.width) * size_t(header.height) * 4);
-    decode(decoder, bytes, header, cmyk.data(), TJPF_CMYK, name);
-    return oriented(from_inverted_cmyk(cmyk, header), orientation_of_jpeg(bytes));
-  }
-  Image image(header.height, header.width);
-  decode(decoder, bytes, header, image.rgb.data(), TJPF_RGB, name);
-  return oriented(std::move(image), orientation_of_jpeg(bytes));
+  const Size size = decoded_size(header, least_side);
+  Image stored = decode_stored(decoder, bytes, header, size, name);
+  const int orientation = orientation_of_jpeg(bytes);
+  const bool is_turned = orientation > 4;  // rows are columns
+  return {.image = oriented(std::move(stored), orientation),
+          .full_height = is_turned ? header.width : header.height,
+          .full_width = is_turned ? header.height : header.width,
+          .reduction = size.width == header.width ? 1 : 2};
 }
 
 }  // namespace pixart::formats

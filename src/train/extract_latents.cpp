@@ -33,10 +33,7 @@ struct Cut {
 
 at::Tensor planes_of(const Image& image) {
   at::Tensor planes = at::empty({3, image.height, image.width}, at::kByte);
-  auto* out = planes.data_ptr<uint8_t>();
-  const int64_t area = int64_t(image.height) * image.width;
-  for (int64_t i = 0; i < area; ++i)
-    for (int64_t c = 0; c < 3; ++c) out[c * area + i] = image.rgb[size_t(i * 3 + c)];
+  data::copy_planes(image, planes.data_ptr<uint8_t>());
   return planes;
 }
 
@@ -81,15 +78,17 @@ class LatentExtraction {
   bool is_half() const { return run_.features.latent_dtype == "float16"; }
 
   data::FeatureInputs inputs() const {
-    return {
-        {"pictures", dataset_.fingerprint()},
-        {"autoencoder", codec_.fingerprint()},
-        {"resolution", std::to_string(stage_.resolution)},
-        {"transform", stage_.aspect_buckets ? "nearest aspect bucket: covering bicubic resize, centre crop"
-                                            : "shorter side: bicubic resize, centre crop"},
-        {"mirrored", stage_.horizontal_flip ? "too" : "no"},
-        {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
-        {"dtype", run_.features.latent_dtype}};
+    return {{"pictures", dataset_.fingerprint()},
+            {"autoencoder", codec_.fingerprint()},
+            {"resolution", std::to_string(stage_.resolution)},
+            {"transform",
+             fmt::format("JPEG halved in decoding from a shorter side of {}; {}",
+                         2 * data::decode_side(int(stage_.resolution)),
+                         stage_.aspect_buckets ? "nearest aspect bucket: covering bicubic resize, centre crop"
+                                               : "shorter side: bicubic resize, centre crop")},
+            {"mirrored", stage_.horizontal_flip ? "too" : "no"},
+            {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
+            {"dtype", run_.features.latent_dtype}};
   }
 
   Cut cut(int64_t row) const {
@@ -100,12 +99,13 @@ class LatentExtraction {
     }
     try {
       if (read_stored(result)) return result;
-      const Image picture = dataset_.picture(row);
-      result.height = picture.height, result.width = picture.width;
+      const int side = int(stage_.resolution);
+      const auto picture = dataset_.reduced_picture(row, data::decode_side(side));
+      result.height = picture.full_height, result.width = picture.full_width;
       if (buckets_.empty()) {
-        result.pixels = planes_of(data::resize_and_crop(picture, int(stage_.resolution)));
+        result.pixels = planes_of(data::cover_and_crop(picture, side, side));
       } else {
-        result.bucket = uint8_t(data::nearest_bucket(buckets_, picture.height, picture.width));
+        result.bucket = uint8_t(data::nearest_bucket(buckets_, result.height, result.width));
         result.pixels = planes_of(data::resize_to_bucket(picture, buckets_[result.bucket]));
       }
     } catch (const data::BadSample& bad) {

@@ -40,10 +40,9 @@ struct PictureReader::State {
           std::lower_bound(listed.begin(), listed.end(), row,
                            [](const data::Rejection& r, int64_t value) { return r.row < value; });
       if (known != listed.end() && known->row == row && !data::concerns_caption(known->reason)) return false;
-      const Image image = data::resize_and_crop(parts[part].dataset->picture(row), int(resolution));
-      const int64_t area = resolution * resolution;
-      for (int64_t i = 0; i < area; ++i)
-        for (int64_t c = 0; c < 3; ++c) out[c * area + i] = image.rgb[size_t(i * 3 + c)];
+      const int side = int(resolution);
+      const auto picture = parts[part].dataset->reduced_picture(row, data::decode_side(side));
+      data::copy_planes(data::cover_and_crop(picture, side, side), out);
       return true;
     } catch (const data::BadSample& bad) {
       quarantines[part]->add(bad.rejection());

@@ -24,6 +24,7 @@ bool has_aspect_buckets(int resolution);
 size_t nearest_bucket(const std::vector<AspectBucket>& buckets, int height, int width);
 
 // Cover resize, then centre crop.
-Image resize_to_bucket(const Image& image, const AspectBucket& bucket, Filter filter = Filter::kBicubic);
+Image resize_to_bucket(const formats::ReducedImage& picture, const AspectBucket& bucket,
+                       Filter filter = Filter::kBicubic);
 
 }  // namespace pixart::data

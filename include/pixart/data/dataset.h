@@ -33,14 +33,17 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;  // listed rows, those that are rejected included
   virtual Row row(int64_t index) const = 0;
-  virtual std::string bytes(int64_t index) const = 0;               // the encoded picture; throws BadSample
-  virtual Image picture(int64_t index) const;                       // decoded, not resized; throws BadSample
+  virtual std::string bytes(int64_t index) const = 0;  // the encoded picture; throws BadSample
+  // Decoded; where `least_side` is not 0, perhaps at half the size: see formats::decode_reduced(). Throws
+  // BadSample.
+  virtual formats::ReducedImage reduced_picture(int64_t index, int least_side) const;
   virtual const std::vector<std::string>& class_names() const = 0;  // empty where there are no classes
   virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; by rising row
   // Changes when the pictures listed do (names, sizes, classes; no captions, times of change or pixels of
   // files).
   virtual std::string fingerprint() const = 0;
 
+  Image picture(int64_t index) const { return reduced_picture(index, 0).image; }  // whole; throws BadSample
   std::string caption(int64_t index) const;  // the first, "" where there is none
   int64_t label(int64_t index) const { return row(index).label; }
 };

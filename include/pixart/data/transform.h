@@ -24,11 +24,18 @@ Image resize_short_side(const Image& image, int size, Filter filter = Filter::kB
 std::pair<int, int> cover_size(int own_height, int own_width, int height, int width);
 Image resize_to_cover(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
-// Shorter side to `size` (other side int(size * long / short)), then centre crop (torchvision rounding) to
-// size x size.
-Image resize_and_crop(const Image& image, int size, Filter filter = Filter::kBicubic);
+// resize_to_cover() of the whole picture, then center_crop() to height x width; only what is kept is
+// computed.
+Image cover_and_crop(const formats::ReducedImage& picture, int height, int width,
+                     Filter filter = Filter::kBicubic);
 
-at::Tensor to_tensor(const Image& image);  // [3, H, W] float32, u / 127.5 - 1
+// Shorter side that a picture decoded at less than its size (formats::decode_reduced) must keep if it is then
+// resized to `size`: 2.5 times. Of 13 photos, 2250 x 1500 pixels, half size with this margin differs from the
+// whole picture by 0.28/255 in the mean and 0.75/255 in the worst; with a margin of 2 the worst is 1.02/255.
+int decode_side(int size);
+
+void copy_planes(const Image& image, uint8_t* out);  // [3, H, W]
+at::Tensor to_tensor(const Image& image);            // [3, H, W] float32, u / 127.5 - 1
 Image to_image(
     const at::Tensor& tensor);  // [3, H, W] in [-1, 1] -> 8 bit, clamp(round(127.5 x + 127.5)); NaN is 0
 

@@ -1,4 +1,4 @@
-// Pictures in memory and PNG files.
+// Pictures in memory, decoding them, and PNG files.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -66,6 +66,22 @@ struct DecodeLimits {
 // the high byte, alpha composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are
 // errors, as are animations. Throws ImageError naming `name` and the reason.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
+
+// For a picture that will be made smaller anyway.
+struct ReducedImage {
+  Image image;
+  int full_height = 0, full_width = 0;  // of the whole picture, upright
+  int reduction = 1;                    // 2: each pixel stands for 2 x 2; the last ones may lie half outside
+};
+ReducedImage whole(Image image);  // not reduced
+
+// As decode_image(), but a JPEG whose shorter side is at least 2 * least_side is decoded at half its size,
+// which leaves out half of the work: each block's lower frequencies give 4 x 4 pixels instead of 8 x 8. Other
+// pictures, and all with least_side 0, come in full. What is wrong with a file is found in both cases.
+// Quarters are not used: they differ from the whole picture three times as much (tools/bench/decode.cpp
+// measures), and reading the Huffman codes, which all need, is by then most of the time.
+ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int least_side,
+                            const DecodeLimits& limits = {});
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 
 }  // namespace formats

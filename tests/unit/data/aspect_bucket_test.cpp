@@ -31,7 +31,7 @@ TEST(AspectBucket, PicturesAreCutToTheNearestShape) {
   const auto& buckets = aspect_buckets(256);
   const auto& wide = buckets[nearest_bucket(buckets, 300, 600)];
   EXPECT_EQ(wide.key, "0.5");
-  const Image cut = resize_to_bucket(Image(300, 600, 200), wide);
+  const Image cut = resize_to_bucket(formats::whole(Image(300, 600, 200)), wide);
   EXPECT_EQ(cut.height, wide.height);
   EXPECT_EQ(cut.width, wide.width);
   EXPECT_EQ(cut.rgb.front(), 200);

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 
+#include <cmath>
+
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/data/aspect_bucket.h"
 #include "pixart/data/transform.h"
 
 namespace pixart::data {
@@ -96,9 +99,70 @@ TEST(Resize, CenterCropRoundsHalfToEven) {
   EXPECT_EQ(first(7), 2);  // 2.5
 }
 
-TEST(Resize, ShortSideThenCrop) {
-  const Image image = random_image(40, 57);
-  EXPECT_EQ(resize_and_crop(image, 16).rgb, center_crop(resize(image, 16, 22), 16, 16).rgb);
+TEST(Resize, CoverAndCropIsTheResizedPicturesMiddle) {
+  for (const auto& [height, width] : {std::pair{40, 57}, {57, 40}, {16, 16}, {5, 9}, {301, 90}})
+    for (const auto& [rows, columns] : {std::pair{16, 16}, {16, 11}, {9, 23}, {40, 1}, {1, 40}, {64, 64}})
+      for (const Filter filter : {Filter::kBicubic, Filter::kBilinear}) {
+        const Image image = random_image(height, width);
+        const Image want = center_crop(resize_to_cover(image, rows, columns, filter), rows, columns);
+        EXPECT_EQ(cover_and_crop(formats::whole(image), rows, columns, filter).rgb, want.rgb);
+      }
+  EXPECT_EQ(cover_and_crop(formats::whole(random_image(40, 57)), 16, 16).rgb,
+            center_crop(resize_short_side(random_image(40, 57), 16), 16, 16).rgb);
+}
+
+// Waves of 40 pixels and more: where they lie is what counts.
+Image waves(int height, int width) {
+  Image image(height, width);
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x)
+      for (int c = 0; c < 3; ++c)
+        image.at(y, x)[c] = uint8_t(std::lround(127 + 60 * std::sin(x / 6.5 + c) + 60 * std::cos(y / 7.5)));
+  return image;
+}
+
+// Means of 2 x 2 pixels; beyond the edge, the last ones go on.
+formats::ReducedImage halved(const Image& image) {
+  formats::ReducedImage half = {.image = Image((image.height + 1) / 2, (image.width + 1) / 2),
+                                .full_height = image.height,
+                                .full_width = image.width,
+                                .reduction = 2};
+  for (int y = 0; y < half.image.height; ++y)
+    for (int x = 0; x < half.image.width; ++x)
+      for (int c = 0; c < 3; ++c) {
+        int sum = 2;
+        for (int i = 0; i < 4; ++i)
+          sum += image.at(std::min(2 * y + i / 2, image.height - 1),
+                          std::min(2 * x + i % 2, image.width - 1))[c];
+        half.image.at(y, x)[c] = uint8_t(sum / 4);
+      }
+  return half;
+}
+
+// 300 x 449: the whole picture becomes 64 x 95, and a half taken for a whole one of 150 x 225 would become 64
+// x 96.
+TEST(Resize, ReducedPicturesAreCutAtTheSamePlace) {
+  for (const auto& [height, width] : {std::pair{300, 449}, {449, 300}, {333, 333}, {320, 480}}) {
+    const Image image = waves(height, width);
+    const Image want = cover_and_crop(formats::whole(image), 64, 64),
+                got = cover_and_crop(halved(image), 64, 64);
+    double difference = 0;
+    for (size_t i = 0; i < want.rgb.size(); ++i) difference += std::abs(int(want.rgb[i]) - int(got.rgb[i]));
+    EXPECT_LT(difference / double(want.rgb.size()), 0.5) << height << " x " << width;
+  }
+}
+
+// The shorter side of the resized picture may be a little longer than the resolution.
+TEST(Resize, DecodeSideSufficesForEveryBucket) {
+  for (const int resolution : {256, 512, 1024}) {
+    const auto& buckets = aspect_buckets(resolution);
+    for (int i = 0; i < 400; ++i) {
+      const int width = 3000, height = int(std::lround(width * std::pow(2, (i - 200) / 80.0)));
+      const auto& bucket = buckets[nearest_bucket(buckets, height, width)];
+      const auto [rows, columns] = cover_size(height, width, bucket.height, bucket.width);
+      EXPECT_GE(decode_side(resolution), 2.2 * std::min(rows, columns)) << resolution << " " << height;
+    }
+  }
 }
 
 }  // namespace

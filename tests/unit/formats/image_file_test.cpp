@@ -210,6 +210,54 @@ TEST_F(ImageFile, JpegIsCloseAndGreyIsSpread) {
   for (size_t i = 0; i < image.rgb.size(); ++i) ASSERT_NEAR(decoded.rgb[i], image.rgb[i], 8) << i;
 }
 
+TEST_F(ImageFile, JpegIsHalvedWhereEnoughIsLeft) {
+  const Image image = gradient(62, 95);
+  const std::string jpeg = jpeg_of(image);
+  const auto half = decode_reduced(jpeg, "p", 31);
+  EXPECT_EQ(std::pair(half.full_height, half.full_width), std::pair(62, 95));
+  EXPECT_EQ(half.reduction, 2);
+  ASSERT_EQ(std::pair(half.image.height, half.image.width), std::pair(31, 48));  // 95 / 2 rounds up
+  for (int y = 0; y < 31; ++y)
+    for (int x = 0; x < 47; ++x)
+      for (int c = 0; c < 3; ++c)
+        ASSERT_NEAR(half.image.at(y, x)[c],
+                    (image.at(2 * y, 2 * x)[c] + image.at(2 * y + 1, 2 * x + 1)[c]) / 2, 8)
+            << y << " " << x;
+  for (const int least_side : {0, 32, 1000}) {
+    const auto whole = decode_reduced(jpeg, "p", least_side);
+    EXPECT_EQ(whole.image.rgb, decode_image(jpeg, "p").rgb) << least_side;
+    EXPECT_EQ(std::pair(whole.full_height, whole.full_width), std::pair(62, 95));
+    EXPECT_EQ(whole.reduction, 1);
+  }
+  EXPECT_EQ(decode_reduced(jpeg_of(gradient(63, 95)), "p", 32).reduction, 1);  // the half is 31.5
+}
+
+TEST_F(ImageFile, HalvedJpegIsTurned) {
+  const auto half = decode_reduced(jpeg_with_exif(gradient(40, 62), exif_of(6, true)), "p", 20);
+  EXPECT_EQ(std::pair(half.full_height, half.full_width), std::pair(62, 40));
+  EXPECT_EQ(std::pair(half.image.height, half.image.width), std::pair(31, 20));
+  EXPECT_LT(half.image.at(0, 19)[0], 16);    // where the stored left upper corner goes
+  EXPECT_GT(half.image.at(30, 19)[0], 240);  // the right upper one
+}
+
+TEST_F(ImageFile, OnlyJpegIsHalved) {
+  const Image image = gradient(40, 60);
+  const std::vector<uint8_t> rgba(size_t(40 * 60 * 4), 200);
+  for (const std::string& bytes : {png_of(60, 40, image.rgb, {}), webp_of(rgba, 60, 40)}) {
+    const auto whole = decode_reduced(bytes, "p", 10);
+    EXPECT_EQ(whole.image.rgb, decode_image(bytes, "p").rgb);
+    EXPECT_EQ(std::pair(whole.full_height, whole.full_width), std::pair(40, 60));
+    EXPECT_EQ(whole.reduction, 1);
+  }
+}
+
+TEST_F(ImageFile, HalvingFindsWhatIsDamaged) {
+  const std::string jpeg = jpeg_of(gradient(64, 64));
+  for (size_t count = 100; count + 2 < jpeg.size(); count += 53)
+    EXPECT_THROW(decode_reduced(jpeg.substr(0, count), "p", 8), ImageError) << count;
+  EXPECT_THROW(decode_reduced(jpeg, "p", 8, {.pixels = 64 * 64 - 1}), ImageError);  // of the whole picture
+}
+
 // A cut at any place is noticed, and no changed byte does harm.
 TEST_F(ImageFile, DamageIsRefusedOrHarmless) {
   const std::vector<uint8_t> rgba(size_t(20 * 20 * 4), 200);

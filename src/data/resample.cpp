@@ -1,0 +1,212 @@
+#include "resample.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "pixart/base/error.h"
+
+namespace pixart::data {
+
+namespace {
+
+constexpr int kPrecisionBits = 22;
+constexpr int kHalf = 1 << (kPrecisionBits - 1);
+
+double bicubic(double x) {
+  constexpr double a = -0.5;
+  x = std::abs(x);
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+}
+
+double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
+
+// Taps of one output pixel: first input and fixed-point weights.
+struct Taps {
+  int first = 0;
+  std::vector<int> weights;
+  int end() const { return first + int(weights.size()); }
+};
+
+// Of the pixels [begin, end) of `out` that `in` pixels become, which cover `extent`.
+std::vector<Taps> make_taps(int in, double extent, int out, int begin, int end, Filter filter) {
+  const double scale = extent / out, filter_scale = std::max(1.0, scale);
+  const double support = (filter == Filter::kBicubic ? 2.0 : 1.0) * filter_scale;
+  std::vector<Taps> all(size_t(end - begin));
+  std::vector<double> weights;
+  for (int i = begin; i < end; ++i) {
+    const double center = (i + 0.5) * scale;
+    const int first = std::max(0, int(center - support + 0.5)),
+              last = std::min(in, int(center + support + 0.5));
+    weights.clear();
+    double sum = 0;
+    for (int x = first; x < last; ++x) {
+      const double at = (x - center + 0.5) * (1.0 / filter_scale);
+      weights.push_back(filter == Filter::kBicubic ? bicubic(at) : triangle(at));
+      sum += weights.back();
+    }
+    Taps& taps = all[size_t(i - begin)];
+    taps.first = first;
+    for (double weight : weights) {
+      const double fixed = weight / (sum != 0 ? sum : 1) * (1 << kPrecisionBits);
+      taps.weights.push_back(int(fixed < 0 ? fixed - 0.5 : fixed + 0.5));
+    }
+  }
+  return all;
+}
+
+uint8_t to_byte(int sum) { return uint8_t(std::clamp(sum >> kPrecisionBits, 0, 255)); }
+
+#ifdef __SSE2__
+// The processor multiplies pairs of 16 bit and adds them: a weight of 24 bits is cut into two parts, and the
+// sums of both are put together at the end.
+constexpr int kLowBits = 11;
+
+// Pairs of weights as the instruction takes them; an odd last one is paired with 0.
+struct WeightPairs {
+  std::vector<std::array<int32_t, 2>> pairs;  // {low, high}, each two times 16 bit
+
+  explicit WeightPairs(const std::vector<int>& weights) {
+    for (size_t k = 0; k < weights.size(); k += 2) {
+      const int first = weights[k], second = k + 1 < weights.size() ? weights[k + 1] : 0;
+      pairs.push_back(
+          {pack(first & kLowMask, second & kLowMask), pack(first >> kLowBits, second >> kLowBits)});
+    }
+  }
+  ptrdiff_t bytes_read() const { return ptrdiff_t(pairs.size()) * 6 + 1; }  // of three channels
+
+ private:
+  static constexpr int kLowMask = (1 << kLowBits) - 1;
+  static int32_t pack(int first, int second) {
+    return int32_t(uint32_t(first & 0xFFFF) | uint32_t(second) << 16);
+  }
+};
+
+// Sums of four values each.
+struct Sums {
+  __m128i low = _mm_set1_epi32(kHalf), high = _mm_setzero_si128();
+
+  // `pairs` are eight times 16 bit: of each of four values, the inputs of both taps.
+  void add(__m128i pairs, __m128i low_weights, __m128i high_weights) {
+    low = _mm_add_epi32(low, _mm_madd_epi16(pairs, low_weights));
+    high = _mm_add_epi32(high, _mm_madd_epi16(pairs, high_weights));
+  }
+  __m128i shifted() const {
+    return _mm_srai_epi32(_mm_add_epi32(low, _mm_slli_epi32(high, kLowBits)), kPrecisionBits);
+  }
+};
+
+__m128i load_4(const uint8_t* from) {
+  int32_t value = 0;
+  std::memcpy(&value, from, 4);
+  return _mm_cvtsi32_si128(value);
+}
+
+// Of an odd number of taps, one pixel more is read, and in any case one byte more: see bytes_read().
+void add_pixels(const uint8_t* in, const WeightPairs& weights, uint8_t* out) {
+  Sums sums;
+  for (const auto& [low, high] : weights.pairs) {
+    const __m128i bytes = _mm_unpacklo_epi8(load_4(in), load_4(in + 3));
+    sums.add(_mm_unpacklo_epi8(bytes, _mm_setzero_si128()), _mm_set1_epi32(low), _mm_set1_epi32(high));
+    in += 6;
+  }
+  const __m128i words = _mm_packs_epi32(sums.shifted(), _mm_setzero_si128());
+  const int32_t bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  std::memcpy(out, &bytes, 3);
+}
+#endif
+
+// Pixel by pixel.
+void add_pixels(const uint8_t* in, const std::vector<int>& weights, uint8_t* out) {
+  int sums[3] = {kHalf, kHalf, kHalf};
+  for (const int weight : weights)
+    for (int& sum : sums) sum += weight * *in++;
+  for (int c = 0; c < 3; ++c) out[c] = to_byte(sums[c]);
+}
+
+// Rows [first, end) of the picture, resized along the row.
+Image resample_rows(const Image& image, int first, int end, const std::vector<Taps>& taps) {
+  Image result(end - first, int(taps.size()));
+#ifdef __SSE2__
+  std::vector<WeightPairs> pairs;
+  for (const Taps& tap : taps) pairs.emplace_back(tap.weights);
+  const uint8_t* picture_end = image.rgb.data() + image.rgb.size();
+#endif
+  for (int y = first; y < end; ++y) {
+    uint8_t* out = result.at(y - first, 0);
+    for (size_t x = 0; x < taps.size(); ++x, out += 3) {
+      const uint8_t* in = image.at(y, taps[x].first);
+#ifdef __SSE2__
+      if (picture_end - in >= pairs[x].bytes_read()) {  // not so only in the last row
+        add_pixels(in, pairs[x], out);
+        continue;
+      }
+#endif
+      add_pixels(in, taps[x].weights, out);
+    }
+  }
+  return result;
+}
+
+// `image` starts with row `first` of the picture that the taps mean.
+Image resample_columns(const Image& image, int first, const std::vector<Taps>& taps) {
+  Image result(int(taps.size()), image.width);
+  const size_t row_bytes = size_t(image.width) * 3;
+  for (size_t y = 0; y < taps.size(); ++y) {
+    const std::vector<int>& weights = taps[y].weights;
+    const uint8_t* in = image.at(taps[y].first - first, 0);
+    uint8_t* out = result.at(int(y), 0);
+    size_t i = 0;
+#ifdef __SSE2__
+    const WeightPairs pairs(weights);
+    const __m128i zero = _mm_setzero_si128();
+    for (; i + 8 <= row_bytes; i += 8) {
+      Sums left, right;
+      for (size_t k = 0; k < pairs.pairs.size(); ++k) {
+        const uint8_t* row = in + 2 * k * row_bytes + i;
+        const bool is_pair = 2 * k + 1 < weights.size();
+        const __m128i first_row = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row)),
+                      second_row =
+                          is_pair ? _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + row_bytes)) : zero;
+        const __m128i bytes = _mm_unpacklo_epi8(first_row, second_row);
+        const __m128i low = _mm_set1_epi32(pairs.pairs[k][0]), high = _mm_set1_epi32(pairs.pairs[k][1]);
+        left.add(_mm_unpacklo_epi8(bytes, zero), low, high);
+        right.add(_mm_unpackhi_epi8(bytes, zero), low, high);
+      }
+      const __m128i words = _mm_packs_epi32(left.shifted(), right.shifted());
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(out + i), _mm_packus_epi16(words, words));
+    }
+#endif
+    for (; i < row_bytes; ++i) {
+      int sum = kHalf;
+      for (size_t k = 0; k < weights.size(); ++k) sum += weights[k] * in[k * row_bytes + i];
+      out[i] = to_byte(sum);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Image resample(const Image& image, const Extent& extent, int height, int width, const Window& window,
+               Filter filter) {
+  PIXART_CHECK(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+               window.top + window.height <= height && window.left + window.width <= width);
+  const auto columns =
+      make_taps(image.width, extent.width, width, window.left, window.left + window.width, filter);
+  const auto rows =
+      make_taps(image.height, extent.height, height, window.top, window.top + window.height, filter);
+  const int first = rows.front().first;
+  int end = first;
+  for (const Taps& taps : rows) end = std::max(end, taps.end());
+  return resample_columns(resample_rows(image, first, end, columns), first, rows);
+}
+
+}  // namespace pixart::data
