@@ -6,5 +6,7 @@
 namespace pixart::bench {
 
 void add_convert(CLI::App& app);
+void add_decode(CLI::App& app);
+void add_features(CLI::App& app);
 
 }  // namespace pixart::bench

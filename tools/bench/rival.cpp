@@ -1,0 +1,88 @@
+#include "rival.h"
+
+#include <ATen/Parallel.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <fstream>
+
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+
+namespace pixart::bench {
+
+Rival::Rival(const std::vector<std::string>& command) : name_(command.at(0) + " " + command.at(1)) {
+  std::vector<char*> argv;
+  for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  std::array<int, 2> in{}, out{};
+  PIXART_CHECK(::pipe(in.data()) == 0 && ::pipe(out.data()) == 0);
+  child_ = ::fork();
+  if (child_ == 0) {
+    ::dup2(in[0], STDIN_FILENO);
+    ::dup2(out[1], STDOUT_FILENO);
+    for (const int descriptor : {in[0], in[1], out[0], out[1]}) ::close(descriptor);
+    ::execvp(argv[0], argv.data());
+    ::_exit(127);
+  }
+  ::close(in[0]);
+  ::close(out[1]);
+  to_ = ::fdopen(in[1], "w");
+  from_ = ::fdopen(out[0], "r");
+}
+
+Rival::~Rival() {
+  std::fclose(to_);
+  std::fclose(from_);
+  ::waitpid(child_, nullptr, 0);
+}
+
+nlohmann::json Rival::ask(const std::string& line) {
+  std::fprintf(to_, "%s\n", line.c_str());
+  std::fflush(to_);
+  char* answer = nullptr;
+  size_t capacity = 0;
+  const ssize_t size = ::getline(&answer, &capacity, from_);
+  const std::string text(answer == nullptr ? "" : answer, size_t(std::max<ssize_t>(size, 0)));
+  std::free(answer);
+  const auto parsed = nlohmann::json::parse(text, nullptr, false);
+  if (parsed.is_discarded())
+    throw UserError(fmt::format("{} gave no answer. scripts/bench_data.sh makes what it needs.", name_));
+  return parsed;
+}
+
+void use_one_core() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(size_t(std::max(0, ::sched_getcpu())), &set);
+  if (::sched_setaffinity(0, sizeof(set), &set) != 0) throw UserError("cannot stay on one processor.");
+  at::set_num_threads(1);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.at(values.size() / 2);
+}
+
+nlohmann::ordered_json spread(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return {{"median", median(values)}, {"min", values.front()}, {"max", values.back()}};
+}
+
+nlohmann::ordered_json conditions() {
+  std::string model = "?", line, load;
+  std::ifstream cpu("/proc/cpuinfo"), loadavg("/proc/loadavg");
+  while (std::getline(cpu, line))
+    if (line.starts_with("model name")) {
+      model = line.substr(line.find(':') + 2);
+      break;
+    }
+  loadavg >> load;
+  return {{"processor", model}, {"cores_used", 1}, {"load_average", load}, {"time", utc_time_now()}};
+}
+
+}  // namespace pixart::bench
