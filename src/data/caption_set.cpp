@@ -206,18 +206,17 @@ void CaptionSet::read(int32_t id, void* out) const {
   if (s.dtype != CaptionDtype::kFloat8)
     return s.reader->read(shard, "features", first * row_bytes, uint64_t(tokens) * row_bytes, out);
 
-  std::vector<uint8_t> bytes(size_t(tokens * channels));
+  const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(size_t(tokens * channels));
   std::vector<c10::Half> scales(static_cast<size_t>(tokens));
-  s.reader->read(shard, "features", first * row_bytes, bytes.size(), bytes.data());
+  s.reader->read(shard, "features", first * row_bytes, uint64_t(tokens) * row_bytes, bytes.get());
   s.reader->read(shard, "scale", first * 2, scales.size() * 2, scales.data());
   const auto& values = float8_values();
-  auto* result = static_cast<c10::BFloat16*>(out);
-  for (size_t token = 0; token < scales.size(); ++token) {
-    const auto scale = float(scales[token]);
-    // A table per token would cost more than it saves: multiply and round.
-    for (int64_t c = 0; c < channels; ++c)
-      result[token * size_t(channels) + size_t(c)] =
-          c10::BFloat16(values[bytes[token * size_t(channels) + size_t(c)]] * scale);
+  const uint8_t* in = bytes.get();
+  auto* result = static_cast<uint16_t*>(out);
+  std::array<uint16_t, 256> of_token{};  // bits: a token has many more channels than there are values
+  for (const c10::Half scale : scales) {
+    for (size_t i = 0; i < 256; ++i) of_token[i] = c10::BFloat16(values[i] * float(scale)).x;
+    for (int64_t c = 0; c < channels; ++c) *result++ = of_token[*in++];
   }
 }
 
