@@ -34,7 +34,7 @@ std::vector<std::string> read_pictures(const fs::path& folder) {
     if (entry.path().extension() == ".jpg") paths.push_back(entry.path());
   if (paths.empty())
     throw UserError(
-        fmt::format("{} holds no .jpg files. scripts/bench_data.sh makes some.", folder.string()));
+        fmt::format("{} holds no .jpg files. scripts/bench_data.sh --setup makes some.", folder.string()));
   std::sort(paths.begin(), paths.end());
   std::vector<std::string> result;
   for (const auto& path : paths) result.push_back(read_file(path));
@@ -80,6 +80,7 @@ nlohmann::ordered_json difference(const std::vector<at::Tensor>& a, const std::v
 }
 
 void bench(const Arguments& arguments) {
+  require_files({arguments.python, arguments.script});
   use_one_core();
   const auto pictures = read_pictures(arguments.pictures);
   const int size = arguments.size, least_side = data::decode_side(size);

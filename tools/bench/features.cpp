@@ -28,6 +28,18 @@ struct Arguments {
   int rounds = 5;
 };
 
+// Removed at the end, however that comes.
+struct Scratch {
+  fs::path path;
+  explicit Scratch(fs::path folder) : path(std::move(folder)) { create_folders(path); }
+  ~Scratch() {
+    std::error_code none;
+    fs::remove_all(path, none);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+};
+
 // Samples without pictures; each has a caption of its own.
 class Samples : public data::Dataset {
  public:
@@ -115,9 +127,10 @@ double read_epoch(const train::FeatureReader& reader, const data::SampleOrder& o
 }
 
 void bench(const Arguments& arguments) {
+  require_files({arguments.python, arguments.script});
   use_one_core();
-  const fs::path work = arguments.folder / fmt::format("pixart-bench-features-{}", process_id());
-  create_folders(work);
+  const Scratch scratch(arguments.folder / fmt::format("pixart-bench-features-{}", process_id()));
+  const fs::path& work = scratch.path;
   const Samples dataset(arguments.samples);
   const data::SourceConfig source;
   const data::SampleOrder order(1, {{.rows = dataset.size()}});
@@ -159,7 +172,6 @@ void bench(const Arguments& arguments) {
   for (const auto& [dtype, reader] : readers)
     result["ratio_to_official"][dtype] = median(rates.at(dtype)) / median(rates.at("official"));
   std::printf("%s\n", result.dump(1).c_str());
-  fs::remove_all(work);
 }
 
 }  // namespace

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 
 #include "pixart/base/env.h"
@@ -16,6 +18,7 @@
 namespace pixart::bench {
 
 Rival::Rival(const std::vector<std::string>& command) : name_(command.at(0) + " " + command.at(1)) {
+  std::signal(SIGPIPE, SIG_IGN);  // if it dies, ask() says so
   std::vector<char*> argv;
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -51,8 +54,17 @@ nlohmann::json Rival::ask(const std::string& line) {
   std::free(answer);
   const auto parsed = nlohmann::json::parse(text, nullptr, false);
   if (parsed.is_discarded())
-    throw UserError(fmt::format("{} gave no answer. scripts/bench_data.sh makes what it needs.", name_));
+    throw UserError(fmt::format(
+        "{} gave no answer; what it said stands above. scripts/bench_data.sh --setup makes what it needs.",
+        name_));
   return parsed;
+}
+
+void require_files(const std::vector<std::string>& files) {
+  for (const auto& file : files)
+    if (!std::filesystem::exists(file))
+      throw UserError(
+          fmt::format("there is no {}. scripts/bench_data.sh --setup makes what is needed.", file));
 }
 
 void use_one_core() {

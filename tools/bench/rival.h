@@ -24,6 +24,9 @@ class Rival {
   std::FILE *to_ = nullptr, *from_ = nullptr;
 };
 
+// What a rival needs; throws UserError before any time is spent.
+void require_files(const std::vector<std::string>& files);
+
 // This process and its children from now on run on the processor that it is on, with one thread in LibTorch.
 void use_one_core();
 
