@@ -30,14 +30,20 @@ bool has_captions(const fs::path& folder) {
   int seen = 0;
   const auto options =
       fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied;
-  for (fs::recursive_directory_iterator at(folder, options), end; at != end && seen < kMost; ++at, ++seen)
+  std::error_code error;  // a folder that links to itself; what it is, the source says
+  for (fs::recursive_directory_iterator at(folder, options, error), end; !error && at != end && seen < kMost;
+       at.increment(error), ++seen)
     if (at->path().extension() == ".txt") return true;
   return false;
 }
 
 std::string type_of_folder(const fs::path& folder) {
   bool has_folders = false, has_files = false;
-  for (const auto& entry : fs::directory_iterator(folder)) {
+  std::error_code unreadable;
+  fs::directory_iterator entries(folder, unreadable);
+  if (unreadable)
+    throw UserError(fmt::format("{} cannot be listed: {}.", folder.string(), unreadable.message()));
+  for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.')) continue;
     if (name.find("-images-idx3-ubyte") != std::string::npos) return "idx";

@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "feature_files.h"
+#include "feature_index.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
@@ -21,6 +22,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr float kLargestFloat8 = 448;
+// Of float16's normal numbers, which are rounded by at most 2^-11 of themselves.
+constexpr double kSmallestScale = 0x1p-14, kLargestScale = 65504;
 
 at::ScalarType scalar_type(CaptionDtype dtype) {
   switch (dtype) {
@@ -65,14 +68,10 @@ DistinctCaptions find_distinct_captions(const Dataset& dataset) {
   DistinctCaptions result;
   // By half of their SHA-256: the texts themselves would not fit for millions.
   std::unordered_map<std::string, int32_t> known;
-  const auto& rejected = dataset.rejected();
-  size_t next_rejected = 0;
+  const auto lacks = rows_without_captions(dataset);
   for (int64_t index = 0; index < dataset.size(); ++index) {
     result.begin.push_back(int64_t(result.ids.size()));
-    if (next_rejected < rejected.size() && rejected[next_rejected].row == index) {
-      ++next_rejected;
-      continue;
-    }
+    if (lacks[size_t(index)]) continue;
     const Row row = dataset.row(index);
     const auto add = [&](const std::string& what, int64_t kind) {
       const auto [entry, is_new] =
@@ -97,10 +96,16 @@ void write_caption_shard(const fs::path& file, const std::vector<at::Tensor>& fe
   std::vector<int64_t> lengths;
   for (const auto& caption : features) lengths.push_back(caption.size(0));
   at::Tensor all = at::cat(features).to(at::kFloat);
+  if (!at::isfinite(all).all().item<bool>())
+    throw UserError(fmt::format("{}: the text encoder's features are not finite. Run it in another type "
+                                "(text_encoder.dtype), or check its weights.",
+                                file.string()),
+                    ExitCode::kNumerics);
   std::vector<formats::NamedTensor> tensors = {{"length", at::tensor(lengths, at::kLong)}};
   if (dtype == CaptionDtype::kFloat8) {
     // The scale is rounded first, so that what is divided by is what will be multiplied with.
-    const at::Tensor scale = (all.abs().amax(1) / kLargestFloat8).clamp_min(6e-8).to(at::kHalf);
+    const at::Tensor scale =
+        (all.abs().amax(1) / kLargestFloat8).clamp(kSmallestScale, kLargestScale).to(at::kHalf);
     all = (all / scale.to(at::kFloat).unsqueeze(1)).clamp(-kLargestFloat8, kLargestFloat8);
     tensors.push_back({"scale", scale});
   }
@@ -135,46 +140,52 @@ void write_caption_index(const fs::path& folder, const std::vector<fs::path>& sh
 
 struct CaptionSet::State {
   FeatureManifest manifest;
-  formats::TensorFile index;
+  std::unique_ptr<FeatureIndex> index;
   const int32_t *shard = nullptr, *length = nullptr, *ids = nullptr;
   const int64_t *begin = nullptr, *row_begin = nullptr;
   int64_t channels = 0, num_cut = 0, num_distinct = 0;
   CaptionDtype dtype = CaptionDtype::kBFloat16;
   std::unique_ptr<ShardReader> reader;
+
+  void check(int64_t num_ids) const;
 };
+
+// Every number must lead to something.
+void CaptionSet::State::check(int64_t num_ids) const {
+  const auto num_shards = int64_t(manifest.shards.size());
+  for (int64_t id = 0; id < num_distinct; ++id)
+    index->require(shard[id] >= 0 && shard[id] < num_shards && begin[id] >= 0 && length[id] >= 0,
+                   fmt::format("is damaged at caption {}", id));
+  for (int64_t row = 0; row < manifest.rows; ++row)
+    index->require(row_begin[row] <= row_begin[row + 1], fmt::format("is damaged at row {}", row));
+  index->require(row_begin[0] == 0 && row_begin[manifest.rows] == num_ids,
+                 "does not hold every row's captions");
+  for (int64_t i = 0; i < num_ids; ++i)
+    index->require(ids[i] >= 0 && ids[i] < num_distinct, fmt::format("names caption {}", ids[i]));
+}
 
 CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.manifest = read_feature_manifest(folder);
   if (s.manifest.kind != "captions")
     throw UserError(fmt::format("{} holds {}, not captions.", folder.string(), s.manifest.kind));
-  const fs::path path = folder / kIndexFile;
-  s.index = formats::load_safetensors(path);
-  const auto tensor = [&](const std::string& name, at::ScalarType dtype) -> const at::Tensor& {
-    const auto found = s.index.tensors.find(name);
-    if (found == s.index.tensors.end() || found->second.scalar_type() != dtype)
-      throw UserError(fmt::format("{} holds no tensor {} as it should. Extract the features again.",
-                                  path.string(), name));
-    return found->second;
-  };
-  s.shard = tensor("shard", at::kInt).const_data_ptr<int32_t>();
-  s.length = tensor("length", at::kInt).const_data_ptr<int32_t>();
-  s.ids = tensor("ids", at::kInt).const_data_ptr<int32_t>();
-  s.begin = tensor("begin", at::kLong).const_data_ptr<int64_t>();
-  s.row_begin = tensor("row_begin", at::kLong).const_data_ptr<int64_t>();
-  s.num_distinct = tensor("length", at::kInt).numel();
-  if (tensor("row_begin", at::kLong).numel() != s.manifest.rows + 1)
-    throw UserError(fmt::format("{} is of another size than the manifest says. Extract the features again.",
-                                path.string()));
-  s.num_cut = std::stoll(s.index.metadata.at("num_cut"));
-  s.channels = std::stoll(s.index.metadata.at("channels"));
+  s.index = std::make_unique<FeatureIndex>(folder);
+  const auto& lengths = s.index->tensor("length", at::kInt);
+  const auto& ids = s.index->tensor("ids", at::kInt);
+  s.num_distinct = lengths.numel();
+  s.length = lengths.const_data_ptr<int32_t>();
+  s.ids = ids.const_data_ptr<int32_t>();
+  s.shard = s.index->tensor("shard", at::kInt, s.num_distinct).const_data_ptr<int32_t>();
+  s.begin = s.index->tensor("begin", at::kLong, s.num_distinct).const_data_ptr<int64_t>();
+  s.row_begin = s.index->tensor("row_begin", at::kLong, s.manifest.rows + 1).const_data_ptr<int64_t>();
+  s.num_cut = s.index->number("num_cut");
+  s.channels = s.index->number("channels");
+  s.check(ids.numel());
   for (const auto& [name, value] : s.manifest.inputs)
     if (name == "dtype") s.dtype = caption_dtype(value);
-  std::vector<fs::path> files;
-  for (const auto& shard : s.manifest.shards) files.push_back(folder / shard.file);
   std::map<std::string, std::string> tensors = {{"features", formats::dtype_text(scalar_type(s.dtype))}};
   if (s.dtype == CaptionDtype::kFloat8) tensors["scale"] = "F16";
-  s.reader = std::make_unique<ShardReader>(std::move(files), std::move(tensors));
+  s.reader = std::make_unique<ShardReader>(shard_files(folder, s.manifest), std::move(tensors));
 }
 CaptionSet::~CaptionSet() = default;
 CaptionSet::CaptionSet(CaptionSet&&) noexcept = default;

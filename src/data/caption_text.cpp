@@ -51,6 +51,7 @@ std::unordered_map<std::string, std::string> read_caption_file(const std::filesy
     else if (!result.emplace(row["key"], row["caption"]).second)
       problems.add(fmt::format("line {}: a second caption of {}", number, row["key"].get<std::string>()));
   }
+  if (file.bad()) problems.add("it cannot be read to its end");  // a folder, a failing disk
   problems.throw_if_any("captions " + path.string());
   return result;
 }

@@ -38,11 +38,23 @@ formats::ReducedImage Dataset::reduced_picture(int64_t index, int least_side) co
   }
 }
 
+std::vector<bool> rows_without_captions(const Dataset& dataset) {
+  std::vector<bool> result(static_cast<size_t>(dataset.size()));
+  for (const auto& rejection : dataset.rejected()) {
+    const Row row = dataset.row(rejection.row);
+    result[size_t(rejection.row)] =
+        concerns_caption(rejection.reason) || (row.captions.empty() && row.caption_file.empty());
+  }
+  return result;
+}
+
 std::string captions_fingerprint(const Dataset& dataset) {
   formats::Sha256 hash;
+  const auto lacks = rows_without_captions(dataset);
   for (int64_t index = 0; index < dataset.size(); ++index) {
     const Row row = dataset.row(index);
-    hash.add(fmt::format("{}\n{}\n", row.captions.size(), row.caption_file.string()));
+    hash.add(fmt::format("{}{}\n{}\n", row.captions.size(), lacks[size_t(index)] ? " none" : "",
+                         row.caption_file.string()));
     for (const auto& caption : row.captions) hash.add(fmt::format("{}={}\n", caption.name, caption.text));
   }
   return hash.hex();

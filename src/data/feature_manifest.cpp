@@ -56,11 +56,30 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                  .sha256 = shard.at("sha256"),
                                  .bytes = shard.at("bytes"),
                                  .items = shard.at("items")});
+    if (manifest.rows < 0 || manifest.rejected < 0 || manifest.rejected > manifest.rows)
+      throw UserError(fmt::format("{}: {} of {} rows rejected. Remove the folder and extract again.",
+                                  path.string(), manifest.rejected, manifest.rows));
     return manifest;
   } catch (const nlohmann::json::exception& error) {
     throw UserError(fmt::format("{} is no manifest of features: {}. Remove the folder and extract again.",
                                 path.string(), error.what()));
   }
+}
+
+std::vector<fs::path> shard_files(const fs::path& folder, const FeatureManifest& manifest) {
+  std::vector<fs::path> files;
+  Problems problems;
+  for (const auto& shard : manifest.shards) {
+    files.push_back(folder / shard.file);
+    std::error_code error;
+    const auto bytes = fs::file_size(files.back(), error);
+    if (error)
+      problems.add(fmt::format("{}: {}", shard.file, error.message()));
+    else if (bytes != shard.bytes)
+      problems.add(fmt::format("{}: {} bytes, not the {} of the manifest", shard.file, bytes, shard.bytes));
+  }
+  problems.throw_if_any("features " + folder.string() + " are damaged (remove the folder and extract again)");
+  return files;
 }
 
 void write_feature_manifest(const fs::path& folder, const FeatureManifest& manifest) {

@@ -1,6 +1,10 @@
 #include "pixart/data/feature_set.h"
 
 #include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "feature_files.h"
@@ -13,6 +17,8 @@ namespace pixart::data {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr std::chrono::milliseconds kPoll{20};  // for a shard that another process makes
 
 int64_t num_shards(const FeatureWork& work) {
   return (work.items + work.items_per_shard - 1) / work.items_per_shard;
@@ -28,6 +34,31 @@ std::pair<int64_t, int64_t> range_of(const FeatureWork& work, int64_t shard) {
 }
 
 FileLock lock_folder(const FeatureWork& work) { return FileLock(work.folder / ".lock"); }
+
+// Removes files whose names `is_superfluous`, as far as it can: they are in nobody's way.
+void remove_files(const fs::path& folder, const std::function<bool(const std::string&)>& is_superfluous) {
+  std::error_code ignored;
+  std::vector<fs::path> files;
+  for (fs::directory_iterator at(folder, ignored), end; at != end; at.increment(ignored))
+    if (is_superfluous(at->path().filename().string())) files.push_back(at->path());
+  for (const auto& file : files) fs::remove(file, ignored);
+}
+
+// Locks, temporary files and inputs are for sets in the making. Without a lock: beside a manifest nobody
+// writes, and whoever comes late and locks once more tidies up too.
+void tidy_up(const fs::path& folder) {
+  remove_files(folder, [](const std::string& name) {
+    return name == kInputsFile || name.starts_with(".lock") || name.starts_with(".tmp-");
+  });
+}
+
+FeatureInputs read_inputs(const fs::path& path) {
+  try {
+    return parse_inputs(read_file(path));
+  } catch (const nlohmann::json::exception& error) {
+    throw UserError(fmt::format("{} is damaged: {}. Remove the folder.", path.string(), error.what()));
+  }
+}
 
 // The first process says what the set is made of; the others must agree.
 void claim_folder(const FeatureWork& work) {
@@ -45,16 +76,31 @@ void claim_folder(const FeatureWork& work) {
     return;
   }
   FeatureManifest begun;
-  begun.inputs = parse_inputs(read_file(path));
+  begun.inputs = read_inputs(path);
   require_inputs(work.folder, begun, inputs);
 }
 
-// Writes the shard unless it is there. With `wait`, waits for another process that writes it.
+// The lock, or nothing where it is taken and one shall not `try_again`.
+std::optional<FileLock> lock_while(const fs::path& path, const std::function<bool()>& try_again) {
+  for (;;) {
+    if (auto lock = FileLock::try_lock(path)) return lock;
+    if (!try_again()) return std::nullopt;
+    std::this_thread::sleep_for(kPoll);
+  }
+}
+
+// Writes the shard unless it is there. With `wait`, waits for another process that writes it, or for a
+// request to stop.
 void make_shard(const FeatureWork& work, int64_t shard, bool wait) {
   const fs::path path = shard_path(work, shard), lock_path = work.folder / fmt::format(".lock-{:05d}", shard);
   if (fs::exists(path)) return;
-  const auto lock = wait ? std::optional<FileLock>(FileLock(lock_path)) : FileLock::try_lock(lock_path);
+  const auto try_again = [&] { return wait && !work.stop() && !fs::exists(path); };
+  const auto lock = lock_while(lock_path, try_again);
   if (!lock || fs::exists(path)) return;
+  // What a killed process left of this shard: only the owner of its lock writes it.
+  remove_files(work.folder, [prefix = ".tmp-" + path.filename().string()](const std::string& name) {
+    return name.starts_with(prefix);
+  });
   const auto [first, last] = range_of(work, shard);
   work.write_shard(path, first, last);
 }
@@ -74,13 +120,13 @@ void finish(const FeatureWork& work) {
   }
   manifest.rejected = work.write_index(files);
   write_feature_manifest(work.folder, manifest);
-  std::vector<fs::path> leftovers = {work.folder / kInputsFile};
-  for (const auto& entry : fs::directory_iterator(work.folder)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(".lock-") || name.starts_with(".tmp-")) leftovers.push_back(entry.path());
-  }
-  std::error_code ignored;
-  for (const auto& path : leftovers) fs::remove_all(path, ignored);
+}
+
+bool is_complete(const FeatureWork& work) {
+  if (!has_feature_set(work.folder)) return false;
+  require_inputs(work.folder, read_feature_manifest(work.folder), work.manifest.inputs);
+  tidy_up(work.folder);
+  return true;
 }
 
 }  // namespace
@@ -95,6 +141,7 @@ int64_t num_missing_items(const FeatureWork& work) {
 }
 
 bool make_feature_set(const FeatureWork& work) {
+  if (is_complete(work)) return true;
   PIXART_CHECK(work.items > 0 && work.items_per_shard > 0);
   claim_folder(work);
   for (const bool wait : {false, true}) {
@@ -103,7 +150,9 @@ bool make_feature_set(const FeatureWork& work) {
       make_shard(work, shard, wait);
     }
   }
+  if (num_missing_items(work) > 0) return false;  // stopped while it waited
   finish(work);
+  tidy_up(work.folder);
   return true;
 }
 

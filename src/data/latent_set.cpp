@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "feature_files.h"
+#include "feature_index.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
@@ -18,13 +20,6 @@ namespace {
 
 // Columns of the table `item` of shards and index.
 enum Column { kChannels, kLatentHeight, kLatentWidth, kHeight, kWidth, kBucket, kVariants, kColumns };
-
-const at::Tensor& tensor_of(const formats::TensorFile& file, const std::string& name, const fs::path& path) {
-  const auto found = file.tensors.find(name);
-  if (found == file.tensors.end())
-    throw UserError(fmt::format("{} holds no tensor {}. Extract the features again.", path.string(), name));
-  return found->second;
-}
 
 }  // namespace
 
@@ -45,6 +40,12 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
                                       record.width,    record.bucket,   moments.size(0)};
     for (int64_t c = 0; c < kColumns; ++c) item.data_ptr<int32_t>()[i * kColumns + c] = int32_t(values[c]);
     flat.push_back(moments.to(dtype).flatten());
+    if (!at::isfinite(flat.back()).all().item<bool>())
+      throw UserError(
+          fmt::format("{}: latents of row {} are not finite in {}. Check the autoencoder's weights, "
+                      "or set features.latent_dtype to float32.",
+                      file.string(), record.row, dtype == at::kHalf ? "float16" : "float32"),
+          ExitCode::kNumerics);
     total += moments.numel();
   }
   const at::Tensor all = flat.empty() ? at::empty({0}, dtype) : at::cat(flat);
@@ -96,32 +97,62 @@ struct LatentSet::State {
   std::unique_ptr<ShardReader> reader;
 };
 
+namespace {
+
+std::vector<Rejection> rejections_of(const FeatureIndex& index) {
+  try {
+    return parse_rejections(index.text("rejected"));
+  } catch (const nlohmann::json::exception& error) {
+    index.require(false, fmt::format("is damaged ({})", error.what()));
+    return {};
+  }
+}
+
+// Each row has latents or a reason why not.
+void check_rows(const FeatureIndex& index, const FeatureManifest& manifest, const int32_t* shards,
+                const int32_t* items, const std::vector<Rejection>& rejected) {
+  size_t next = 0;
+  for (int64_t row = 0; row < manifest.rows; ++row) {
+    const bool is_rejected = next < rejected.size() && rejected[next].row == row;
+    next += is_rejected ? 1 : 0;
+    index.require(is_rejected == (shards[row] < 0),
+                  fmt::format("and its rejections disagree on row {}", row));
+    if (is_rejected) continue;
+    const int32_t* item = items + row * kColumns;
+    index.require(
+        size_t(shards[row]) < manifest.shards.size() && item[kBucket] >= 0 && item[kBucket] < 256 &&
+            std::min({item[kChannels], item[kLatentHeight], item[kLatentWidth], item[kVariants]}) > 0,
+        fmt::format("is damaged at row {}", row));
+  }
+  index.require(next == rejected.size() && int64_t(next) == manifest.rejected,
+                fmt::format("has {} rejected rows, the manifest {}", rejected.size(), manifest.rejected));
+}
+
+}  // namespace
+
 LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.manifest = read_feature_manifest(folder);
   if (s.manifest.kind != "latents")
     throw UserError(fmt::format("{} holds {}, not latents.", folder.string(), s.manifest.kind));
-  const auto index = formats::load_safetensors(folder / kIndexFile);
-  s.shard = tensor_of(index, "shard", folder / kIndexFile);
-  s.begin = tensor_of(index, "begin", folder / kIndexFile);
-  s.item = tensor_of(index, "item", folder / kIndexFile);
+  const FeatureIndex index(folder);
   const int64_t rows = s.manifest.rows;
-  if (s.shard.numel() != rows || s.begin.numel() != rows || s.item.numel() != rows * kColumns)
-    throw UserError(fmt::format("{} is of another size than the manifest says. Extract the features again.",
-                                (folder / kIndexFile).string()));
+  s.shard = index.tensor("shard", at::kInt, rows);
+  s.begin = index.tensor("begin", at::kLong, rows);
+  s.item = index.tensor("item", at::kInt, rows * kColumns);
   s.shards = s.shard.const_data_ptr<int32_t>();
   s.begins = s.begin.const_data_ptr<int64_t>();
   s.items = s.item.const_data_ptr<int32_t>();
-  s.rejected = parse_rejections(index.metadata.at("rejected"));
+  s.rejected = rejections_of(index);
+  check_rows(index, s.manifest, s.shards, s.items, s.rejected);
   for (int64_t row = 0; row < rows; ++row) {
     if (s.shards[row] >= 0) s.has_mirrored = s.items[row * kColumns + kVariants] > 1;
   }
   for (const auto& [name, value] : s.manifest.inputs)
     if (name == "dtype") s.is_half = value == "float16";
-  std::vector<fs::path> files;
-  for (const auto& shard : s.manifest.shards) files.push_back(folder / shard.file);
   s.reader = std::make_unique<ShardReader>(
-      std::move(files), std::map<std::string, std::string>{{"moments", s.is_half ? "F16" : "F32"}});
+      shard_files(folder, s.manifest),
+      std::map<std::string, std::string>{{"moments", s.is_half ? "F16" : "F32"}});
 }
 LatentSet::~LatentSet() = default;
 LatentSet::LatentSet(LatentSet&&) noexcept = default;

@@ -52,6 +52,9 @@ void check_budget(const SourceConfig& config, const Ledger& ledger) {
     if (rejection.reason != Reason::kMissingCaption)
       unusable.push_back(fmt::format("{} ({})", rejection.key, to_string(rejection.reason)));
   const double share = double(unusable.size()) / double(std::max<int64_t>(1, ledger.listed));
+  if (ledger.listed > 0 && ledger.accepted() == 0)
+    throw UserError(fmt::format("source {}: none of {} samples can be used: {}.", config.name, ledger.listed,
+                                name_some(unusable)));
   if (share <= config.quarantine_budget) return;
   throw UserError(
       fmt::format("source {}: {} of {} samples cannot be used ({:.2f} %), more than quarantine_budget = {} "

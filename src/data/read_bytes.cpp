@@ -17,7 +17,7 @@ namespace {
 class Descriptor {
  public:
   explicit Descriptor(const std::filesystem::path& file)
-      : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
+      : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // waits for no pipe
     if (value_ >= 0) return;
     if (errno == EMFILE || errno == ENFILE)  // nothing wrong with the sample
       throw UserError(fmt::format("{} cannot be opened: {}. Raise the limit (ulimit -n).", file.string(),

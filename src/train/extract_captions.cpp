@@ -36,14 +36,15 @@ class CaptionExtraction {
     for (const auto& input : encoder_.inputs()) result.manifest.inputs.push_back(input);
     result.manifest.inputs.emplace_back("dtype", run_.features.caption_dtype);
     result.items_per_shard = std::max<int64_t>(
-        1, (run_.features.shard_megabytes << 20) /
+        1, int64_t(run_.features.shard_megabytes * double(1 << 20)) /
                (encoder_.max_tokens() * data::bytes_per_token(dtype(), encoder_.channels())));
     result.write_shard = [this](const fs::path& file, int64_t first, int64_t last) {
       write_shard(file, first, last);
     };
     result.write_index = [this, folder = result.folder](const std::vector<fs::path>& shards) {
       data::write_caption_index(folder, shards, captions_);
-      return int64_t(dataset_.rejected().size());
+      const auto without = data::rows_without_captions(dataset_);
+      return int64_t(std::count(without.begin(), without.end(), true));
     };
     result.stop = stop_requested;
     return result;
@@ -147,10 +148,9 @@ data::CaptionSet caption_set(const RunConfig& run, const std::string& source, co
   if (!data::has_feature_set(work.folder)) {
     work.items = extraction.list();
     extraction.show_progress(data::num_missing_items(work));
-    if (!data::make_feature_set(work)) throw stopped("extraction; finished shards are kept");
   }
+  if (!data::make_feature_set(work)) throw stopped("extraction; finished shards are kept");
   data::CaptionSet set(work.folder);
-  data::require_inputs(work.folder, set.manifest(), work.manifest.inputs);
   if (set.num_cut() > 0)
     log::warning(
         "source {}: {} of {} captions are longer than text_encoder.max_tokens = {} and lose their end",

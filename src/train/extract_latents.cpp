@@ -59,7 +59,8 @@ class LatentExtraction {
                        .inputs = inputs(),
                        .shards = {}};
     result.items = dataset_.size();
-    result.items_per_shard = std::max<int64_t>(1, (run_.features.shard_megabytes << 20) / record);
+    result.items_per_shard =
+        std::max<int64_t>(1, int64_t(run_.features.shard_megabytes * double(1 << 20)) / record);
     result.write_shard = [this](const fs::path& file, int64_t first, int64_t last) {
       write_shard(file, first, last);
     };
@@ -224,13 +225,9 @@ data::LatentSet latent_set(const RunConfig& run, const StageConfig& stage, const
   const auto& source_config = run.source(source);
   LatentExtraction extraction(run, stage, source_config, dataset, codec, device);
   const auto work = extraction.work();
-  if (!data::has_feature_set(work.folder)) {
-    extraction.show_progress(data::num_missing_items(work));
-    if (!data::make_feature_set(work)) throw stopped("extraction; finished shards are kept");
-  }
-  data::LatentSet set(work.folder);
-  data::require_inputs(work.folder, set.manifest(), work.manifest.inputs);
-  return set;
+  if (!data::has_feature_set(work.folder)) extraction.show_progress(data::num_missing_items(work));
+  if (!data::make_feature_set(work)) throw stopped("extraction; finished shards are kept");
+  return data::LatentSet(work.folder);
 }
 
 }  // namespace pixart::train

@@ -113,8 +113,13 @@ void read_captions(const FeatureReader& reader, const std::vector<Place>& places
     PIXART_CHECK(num_ids > 0, "row {} has no caption", place.row);
     const size_t chosen =
         num_ids == 1 ? 0 : draw_caption(part.dataset->row(place.row).captions, reader.seed, place.position);
+    PIXART_CHECK(int64_t(chosen) < num_ids, "caption {} of {}", chosen, num_ids);
     const int32_t id = ids[chosen];
     const int64_t length = part.captions->num_tokens(id);
+    PIXART_CHECK(length <= tokens && part.captions->channels() == first.channels() &&
+                     part.captions->read_dtype() == first.read_dtype(),
+                 "caption {} of part {} has {} tokens of {} channels", id, place.part, length,
+                 part.captions->channels());
     char* at = out + size_t(i * tokens) * token_bytes;
     part.captions->read(id, at);
     std::fill(at + size_t(length) * token_bytes, at + size_t(tokens) * token_bytes, char{0});

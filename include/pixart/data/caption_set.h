@@ -28,7 +28,8 @@ struct DistinctCaptions {
   };
   std::vector<Place> first;    // [D] where a caption stands first
   std::vector<int64_t> begin;  // [rows + 1] into `ids`
-  std::vector<int32_t> ids;    // captions of a row, in the order of Row::captions; none for rejected rows
+  std::vector<int32_t>
+      ids;  // captions of a row, in the order of Row::captions; none for rows_without_captions()
 };
 DistinctCaptions find_distinct_captions(const Dataset& dataset);
 

@@ -51,6 +51,10 @@ class Dataset {
 // Changes when a caption does, or which rows have some.
 std::string captions_fingerprint(const Dataset& dataset);
 
+// By row: rejected, and not because of the picture alone. All others have a caption, if an empty one, so what
+// is made of captions stays good when pictures are mended.
+std::vector<bool> rows_without_captions(const Dataset& dataset);
+
 // A kind of caption, and how often it is drawn.
 struct CaptionConfig {
   std::string name;

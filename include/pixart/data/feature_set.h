@@ -31,12 +31,16 @@ struct FeatureManifest {
   std::string kind;  // "latents" or "captions"
   std::string source;
   int64_t rows = 0, rejected = 0;
-  FeatureInputs inputs;
-  std::vector<FeatureShard> shards;
+  FeatureInputs inputs = {};
+  std::vector<FeatureShard> shards = {};
 };
 
 bool has_feature_set(const std::filesystem::path& folder);                   // a manifest stands there
 FeatureManifest read_feature_manifest(const std::filesystem::path& folder);  // throws UserError
+
+// The shards' files. Throws one UserError that names all that are missing or of another size.
+std::vector<std::filesystem::path> shard_files(const std::filesystem::path& folder,
+                                               const FeatureManifest& manifest);
 
 // Throws one UserError that names every input in which the set differs from what is wanted.
 void require_inputs(const std::filesystem::path& folder, const FeatureManifest& manifest,
@@ -57,7 +61,8 @@ struct FeatureWork {
 
 // Makes what is missing of a set and returns whether it is complete (false: stopped). Waits for shards that
 // other processes make, and makes those that they leave behind. A folder whose shards were made of other
-// inputs is refused.
+// inputs is refused. Of a complete set nothing is made (items may be 0), but what killed processes left
+// behind is removed.
 bool make_feature_set(const FeatureWork& work);
 
 int64_t num_missing_items(const FeatureWork& work);  // of shards that are not there yet

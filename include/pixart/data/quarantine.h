@@ -28,7 +28,7 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
 void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
 
 // Throws UserError when more samples are unusable than `quarantine_budget` allows, with counts by reason and
-// the first keys. Missing captions do not count: they have a limit of their own.
+// the first keys, and when none is left. Missing captions do not count: they have a limit of their own.
 void check_budget(const SourceConfig& config, const Ledger& ledger);
 
 // "3,998 of 4,000 samples accepted; rejected: 1 damaged_picture, 1 empty_file".

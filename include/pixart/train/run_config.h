@@ -247,7 +247,7 @@ struct StageConfig {
 struct FeaturesConfig {
   std::optional<std::filesystem::path> path;
   std::string latent_dtype = "float16", caption_dtype = "bfloat16";
-  int64_t shard_megabytes = 512;
+  double shard_megabytes = 512;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {

@@ -1,0 +1,199 @@
+// pixart data check, as a user would give it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "pixart/base/error.h"
+#include "pixart/formats/image_file.h"
+#include "process.h"
+
+namespace pixart::testing {
+namespace {
+namespace fs = std::filesystem;
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class DataCheck : public ::testing::Test {
+ protected:
+  DataCheck() {
+    fs::create_directories(folder_ / "pictures");
+    for (int i = 0; i < 20; ++i) {
+      const fs::path stem = folder_ / "pictures" / fmt::format("{:02}", i);
+      formats::save_png(stem.string() + ".png", Image(30 + i, 40, uint8_t(i)));
+      write_text(stem.string() + ".txt", fmt::format("a gray picture, number {}", i % 10));
+    }
+  }
+  ProcessResult check(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(), {"data", "check"});
+    return run_pixart(arguments, folder_.path());
+  }
+  void spoil() const {
+    write_text(folder_ / "pictures/03.png", "GIF89a");
+    write_text(folder_ / "pictures/11.png", "");
+  }
+  // Output ends with the JSON; progress comes before it.
+  static nlohmann::json json_of(const ProcessResult& result) {
+    const size_t begin = result.output.find("[\n");
+    if (begin == std::string::npos) return {};
+    return nlohmann::json::parse(result.output.substr(begin));
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(DataCheck, AFolderOfPictures) {
+  const auto result = check({"pictures"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("pictures: 20 of 20 samples accepted"),
+                                   HasSubstr("height 30 ... 40 ... 49"), HasSubstr("20, 10 distinct"),
+                                   HasSubstr("example    00.png (40 x 30): a gray picture, number 0"),
+                                   Not(HasSubstr("rejected")), Not(HasSubstr("tokens"))));
+}
+
+TEST_F(DataCheck, BadSamplesAreNamedAndTheBudgetDecidesTheExitCode) {
+  spoil();
+  auto result = check({"pictures"});
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("18 of 20 samples accepted"), HasSubstr("1 empty_file"),
+                                   HasSubstr("1 not_a_picture"), HasSubstr("rejected   03.png"),
+                                   HasSubstr("rejected   11.png"), HasSubstr("quarantine_budget = 0.001")));
+  result = check({"pictures", "--set", "quarantine_budget=0.1"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("18 of 20 samples accepted"));
+}
+
+TEST_F(DataCheck, JsonIsOneDocumentAlsoWithBadSamples) {
+  fs::copy(folder_ / "pictures/05.png", folder_ / "pictures/same.png");
+  write_text(folder_ / "pictures/same.txt", "ä \"quoted\"\\caption");
+  spoil();
+  const auto result = check({"pictures", "--json", "--examples", "2"});
+  EXPECT_EQ(result.code, 78);
+  const auto report = json_of(result).at(0);
+  EXPECT_EQ(report["source"], "pictures");
+  EXPECT_EQ(report["listed"], 21);
+  EXPECT_EQ(report["accepted"], 19);
+  EXPECT_EQ(report["rejected"], nlohmann::json({{"empty_file", 1}, {"not_a_picture", 1}}));
+  EXPECT_EQ(report["width"], nlohmann::json({40, 40, 40}));
+  EXPECT_EQ(report["captions"]["caption"]["captions"], 19);
+  EXPECT_EQ(report["duplicates"], nlohmann::json::array({{"05.png", "same.png"}}));
+  EXPECT_EQ(report["examples"].size(), 2);
+  int64_t in_buckets = 0;
+  for (const auto& count : report["aspects"]) in_buckets += count.get<int64_t>();
+  EXPECT_EQ(in_buckets, 19);
+}
+
+TEST_F(DataCheck, QuarantineFile) {
+  spoil();
+  const auto result = check({"pictures", "--quarantine", "bad.jsonl"});
+  EXPECT_EQ(result.code, 78);
+  std::ifstream stream(folder_ / "bad.jsonl");
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(nlohmann::json::parse(line));
+  ASSERT_EQ(lines.size(), 2);
+  EXPECT_EQ(lines[0]["row"], 3);
+  EXPECT_EQ(lines[0]["reason"], "not_a_picture");
+  EXPECT_EQ(lines[1]["source"], "pictures");
+  EXPECT_EQ(lines[1]["key"], "11.png");
+  EXPECT_EQ(lines[1]["offset"], 0);
+  EXPECT_EQ(check({"pictures", "--quarantine", "no/such/folder.jsonl"}).code, 74);
+}
+
+TEST_F(DataCheck, KeysOfTheSource) {
+  EXPECT_THAT(check({"pictures", "--set", "max_samples=7"}).output, HasSubstr("7 of 7 samples accepted"));
+  fs::remove(folder_ / "pictures/04.txt");
+  auto result = check({"pictures"});
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("04.png"), HasSubstr("missing_caption")));
+  result = check({"pictures", "--set", "missing_caption=skip", "--set", "missing_caption_share=0.1"});
+  EXPECT_EQ(result.code, 0) << result.output;  // has a limit of its own
+  EXPECT_THAT(result.output, HasSubstr("19 of 20 samples accepted; rejected: 1 missing_caption"));
+  result = check({"pictures", "--set", "missing_captoin=skip"});
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("Did you mean 'missing_caption'"));
+}
+
+TEST_F(DataCheck, WrongWordsGetTheNearestOne) {
+  const auto result = check({"pictures", "--type", "image_foldr"});
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("'image_foldr'"), HasSubstr("Did you mean 'image_folder'")));
+}
+
+TEST_F(DataCheck, WhatIsNoSourceIsRefused) {
+  write_text(folder_ / "notes.md", "text");
+  fs::create_directories(folder_ / "empty");
+  for (const auto& [where, message] :
+       std::vector<std::pair<std::string, std::string>>{{"nowhere", "nowhere does not exist"},
+                                                        {"notes.md", "notes.md is no data source"},
+                                                        {"empty", "empty"},
+                                                        {"none.yaml", "none.yaml"},
+                                                        {"none-*.tar", "none-*.tar"}}) {
+    const auto result = check({where});
+    EXPECT_EQ(result.code, 78) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(message));
+  }
+  EXPECT_EQ(check({}).code, 78);
+  EXPECT_EQ(check({"pictures", "--examples", "-1"}).code, 78);
+  EXPECT_EQ(check({"pictures", "--tokenizer", "nowhere"}).code, 78);
+}
+
+TEST_F(DataCheck, FoldersThatLinkToThemselvesAreNoEndlessSearch) {
+  fs::create_directories(folder_ / "classes/cats");
+  formats::save_png(folder_ / "classes/cats/a.png", Image(8, 8));
+  fs::create_directory_symlink("..", folder_ / "classes/cats/again");
+  auto result = check({"classes"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("1 of 1 samples accepted"));
+  fs::create_directory_symlink(".", folder_ / "pictures/again");
+  result = check({"pictures"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("20 of 20 samples accepted"));
+}
+
+TEST_F(DataCheck, SourcesOfARunFile) {
+  write_text(folder_ / "run.yaml",
+             replaced(tiny_run_yaml(), "sources:\n",
+                      "sources:\n  - {name: photos, type: image_folder, path: pictures}\n"));
+  auto result = check({"run.yaml"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("photos: 20 of 20"), HasSubstr("scenes: 48 of 48"),
+                                   HasSubstr("classes    13")));
+  EXPECT_EQ(json_of(check({"run.yaml", "--json"})).size(), 2);
+  result = check({"run.yaml", "--source", "photos"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, Not(HasSubstr("scenes")));
+  result = check({"run.yaml", "--source", "scenes", "--set", "sources.scenes.count=5"});
+  EXPECT_THAT(result.output, HasSubstr("5 of 5"));
+  result = check({"run.yaml", "--source", "photo"});
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, HasSubstr("Did you mean 'photos'"));
+  spoil();
+  result = check({"run.yaml"});  // both are looked at
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("photos: 18 of 20"), HasSubstr("scenes: 48 of 48")));
+}
+
+TEST_F(DataCheck, OptionsThatDoNotGoTogetherAreRefused) {
+  write_text(folder_ / "run.yaml",
+             replaced(tiny_run_yaml(), "sources:\n",
+                      "sources:\n  - {name: photos, type: image_folder, path: pictures}\n"));
+  for (const auto& [arguments, message] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"run.yaml", "--type", "idx"}, "--type is for folders"},
+           {{"pictures", "--source", "photos"}, "--source chooses among"},
+           {{"run.yaml", "--quarantine", "bad.jsonl"}, "--quarantine takes one source"}}) {
+    const auto result = check(arguments);
+    EXPECT_EQ(result.code, 78) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(message));
+  }
+}
+
+TEST_F(DataCheck, DrawnScenesNeedNoFolder) {
+  const auto result = check({"scenes", "--set", "count=9"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("scenes: 9 of 9"));
+}
+
+}  // namespace
+}  // namespace pixart::testing

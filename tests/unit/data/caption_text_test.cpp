@@ -1,0 +1,91 @@
+#include "caption_text.h"
+
+#include "folder.h"
+
+namespace pixart::data {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class CaptionText : public Folder {
+ protected:
+  std::string refused(const std::string& text) const {
+    write("captions.jsonl", text);
+    try {
+      read_caption_file(folder_ / "captions.jsonl");
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    ADD_FAILURE() << "not refused";
+    return "";
+  }
+};
+
+std::string cleaned(std::string text) {
+  const auto fault = clean_caption_text(text);
+  return fault ? fmt::format("{}: {}", to_string(fault->reason), fault->detail) : "'" + text + "'";
+}
+
+TEST_F(CaptionText, WhiteSpaceAndTheByteOrderMarkGo) {
+  EXPECT_EQ(cleaned("  a red\tdog\n\n"), "'a red\tdog'");
+  EXPECT_EQ(cleaned("\xEF\xBB\xBF a dog"), "'a dog'");
+  EXPECT_EQ(cleaned("\xEF\xBB\xBF"), "''");
+  EXPECT_EQ(cleaned(" \r\n\v\f\t"), "''");
+  EXPECT_EQ(cleaned(""), "''");
+  EXPECT_EQ(cleaned("ein Bär \xF0\x9F\x90\xBB"), "'ein Bär \xF0\x9F\x90\xBB'");
+  EXPECT_EQ(cleaned("two\nlines"), "'two\nlines'");
+}
+
+TEST_F(CaptionText, WhatIsNoTextIsRefusedAndEmptied) {
+  EXPECT_EQ(cleaned("caf\xE9"), "bad_caption_text: this is no UTF-8");
+  EXPECT_EQ(cleaned("\xC0\xAF"), "bad_caption_text: this is no UTF-8");      // overlong
+  EXPECT_EQ(cleaned("\xED\xA0\x80"), "bad_caption_text: this is no UTF-8");  // a surrogate
+  EXPECT_EQ(cleaned(std::string("a\0b", 3)), "bad_caption_text: control character 0x00 at byte 1");
+  EXPECT_EQ(cleaned("\x1B[31mred"), "bad_caption_text: control character 0x1b at byte 0");
+  EXPECT_EQ(cleaned("a\x7F"), "bad_caption_text: control character 0x7f at byte 1");
+  std::string text = "a\x01";
+  ASSERT_TRUE(clean_caption_text(text));
+  EXPECT_EQ(text, "");
+}
+
+TEST_F(CaptionText, LengthIsLimited) {
+  EXPECT_EQ(cleaned(std::string(kLargestCaption, 'a')).size(), kLargestCaption + 2);
+  EXPECT_EQ(cleaned(std::string(kLargestCaption + 1, 'a')),
+            "caption_too_long: 1048577 bytes, more than 1048576");
+}
+
+TEST_F(CaptionText, FilesAreJoinedByKey) {
+  write("captions.jsonl",
+        "{\"key\": \"a/b.png\", \"caption\": \"a dog\", \"model\": \"x\"}\n\n"
+        "{\"caption\": \"\", \"key\": \"c\"}");
+  const auto captions = read_caption_file(folder_ / "captions.jsonl");
+  EXPECT_EQ(captions.size(), 2);
+  EXPECT_EQ(captions.at("a/b.png"), "a dog");
+  EXPECT_EQ(captions.at("c"), "");
+  write("captions.jsonl", "");
+  EXPECT_TRUE(read_caption_file(folder_ / "captions.jsonl").empty());
+  EXPECT_THROW(read_caption_file(folder_ / "none.jsonl"), UserError);
+}
+
+TEST_F(CaptionText, EveryBadLineIsNamed) {
+  EXPECT_THAT(refused("{\"key\": \"a\", \"caption\": \"x\"}\n"
+                      "{\"key\": \"a\", \"caption\": \"y\"}\n"
+                      "no json\n"
+                      "[\"key\", \"caption\"]\n"
+                      "{\"key\": \"b\"}\n"
+                      "{\"key\": 3, \"caption\": \"y\"}\n"
+                      "{\"key\": \"c\", \"caption\": null}\n"
+                      "{\"key\": \"d\", \"caption\": \"z\"}\n"
+                      "{\"key\": \"e\", \"caption\""),
+              AllOf(HasSubstr("captions.jsonl"), Not(HasSubstr("line 1:")),
+                    HasSubstr("line 2: a second caption of a"), HasSubstr("line 3:"), HasSubstr("line 4:"),
+                    HasSubstr("line 5:"), HasSubstr("line 6:"), HasSubstr("line 7:"),
+                    Not(HasSubstr("line 8:")), HasSubstr("line 9:")));
+}
+
+TEST_F(CaptionText, AFolderIsNoFile) { EXPECT_THROW(read_caption_file(folder_), UserError); }
+
+}  // namespace
+}  // namespace pixart::data

@@ -1,0 +1,112 @@
+#include "pixart/data/check.h"
+
+#include <atomic>
+
+#include "folder.h"
+#include "plain_data.h"
+
+namespace pixart::data {
+namespace {
+
+using pixart::testing::PlainDataset;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+SourceConfig source() {
+  SourceConfig result;
+  result.name = "plain";
+  return result;
+}
+
+TEST(Check, SpreadsAreLeastMedianMost) {
+  const auto spread = spread_of({5, 1, 9, 3, 7});
+  EXPECT_EQ(spread.least, 1);
+  EXPECT_EQ(spread.median, 5);
+  EXPECT_EQ(spread.most, 9);
+  EXPECT_EQ(spread_of({4}).median, 4);
+  EXPECT_EQ(spread_of({}).most, 0);
+}
+
+TEST(Check, AccountsForEverySample) {
+  PlainDataset dataset(200);
+  dataset.reject(3, Reason::kMissingFile);
+  dataset.reject(50, Reason::kMissingCaption);
+  dataset.damaged = {3, 7, 199};
+  const auto report = check(source(), dataset, {});
+  EXPECT_EQ(report.ledger.listed, 200);
+  EXPECT_EQ(report.ledger.accepted(), 196);
+  EXPECT_THAT(report.ledger.by_reason(),
+              ElementsAre(Pair("damaged_picture", 2), Pair("missing_caption", 1), Pair("missing_file", 1)));
+  EXPECT_EQ(report.width.least, 5);
+  EXPECT_EQ(report.height.least, 4);
+  EXPECT_EQ(report.height.most, 6);
+  uint64_t bytes = 0;
+  for (int64_t row = 0; row < 200; ++row)
+    if (row != 3 && row != 7 && row != 50 && row != 199) bytes += dataset.bytes(row).size();
+  EXPECT_EQ(report.bytes, bytes);
+  EXPECT_THAT(report.class_sizes, ElementsAre(66, 65, 65));
+  // 4 : 5, 5 : 5 and 6 : 5; 0.8 lies between 0.78 and 0.82 and is as near to both.
+  ASSERT_EQ(report.aspects.size(), 3);
+  EXPECT_EQ(report.aspects[0].second + report.aspects[1].second + report.aspects[2].second, 196);
+  EXPECT_EQ(report.aspects[1].first, "1.0");
+  EXPECT_EQ(report.aspects[2].first, "1.21");
+}
+
+TEST(Check, CountsCaptionsByKind) {
+  PlainDataset dataset(4);
+  dataset.rows[0].captions = {{"short", "ä"}, {"long", "one two three"}};
+  dataset.rows[1].captions = {{"short", "ä"}};
+  dataset.rows[2].captions = {{"long", "one two three four"}};
+  dataset.rows[3].captions = {};
+  std::atomic<int> asked = 0;
+  const auto count_words = [&](const std::string& text) {
+    ++asked;
+    return 1 + int64_t(std::count(text.begin(), text.end(), ' '));
+  };
+  const auto report = check(source(), dataset, {.max_tokens = 3, .count_tokens = count_words});
+  EXPECT_EQ(asked, 4);
+  ASSERT_EQ(report.captions.size(), 2);
+  const auto& brief = report.captions.at("short");
+  EXPECT_EQ(brief.captions, 2);
+  EXPECT_EQ(brief.distinct, 1);
+  EXPECT_EQ(brief.characters.most, 1);  // characters, not bytes
+  const auto& detailed = report.captions.at("long");
+  EXPECT_EQ(detailed.tokens.least, 3);
+  EXPECT_EQ(detailed.tokens.most, 4);
+  EXPECT_EQ(detailed.cut, 1);
+}
+
+TEST(Check, FindsPicturesWithTheSameBytes) {
+  PlainDataset dataset(600);  // grays repeat every 256 rows, shapes every 3: the same after 768
+  EXPECT_THAT(check(source(), dataset, {}).duplicates, IsEmpty());
+  const PlainDataset more(770);
+  EXPECT_THAT(check(source(), more, {}).duplicates,
+              ElementsAre(ElementsAre("0.png", "768.png"), ElementsAre("1.png", "769.png")));
+}
+
+TEST(Check, ExamplesAreSpreadOverTheSourceAndAccepted) {
+  PlainDataset dataset(100);
+  dataset.damaged = {0, 1, 20};
+  dataset.rows[2].captions.clear();
+  std::vector<std::string> shown;
+  for (const auto& example : check(source(), dataset, {.examples = 5}).examples)
+    shown.push_back(fmt::format("{} {} {}x{}", example.key, example.caption, example.width, example.height));
+  EXPECT_THAT(shown, ElementsAre("2.png  5x6", "21.png caption 21 5x4", "40.png caption 40 5x5",
+                                 "60.png caption 60 5x4", "80.png caption 80 5x6"));
+  EXPECT_THAT(check(source(), dataset, {.examples = 0}).examples, IsEmpty());
+  EXPECT_EQ(check(source(), PlainDataset(2), {.examples = 5}).examples.size(), 2);
+}
+
+TEST(Check, IsTheSameEveryTime) {
+  PlainDataset dataset(300);
+  dataset.damaged = {5, 77};
+  const auto first = check(source(), dataset, {}), second = check(source(), dataset, {});
+  EXPECT_EQ(first.aspects, second.aspects);
+  EXPECT_EQ(first.bytes, second.bytes);
+  ASSERT_EQ(first.examples.size(), second.examples.size());
+  for (size_t i = 0; i < first.examples.size(); ++i) EXPECT_EQ(first.examples[i].key, second.examples[i].key);
+}
+
+}  // namespace
+}  // namespace pixart::data

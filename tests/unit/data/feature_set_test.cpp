@@ -1,0 +1,292 @@
+#include "pixart/data/feature_set.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <map>
+#include <thread>
+
+#include "feature_files.h"
+#include "folder.h"
+#include "pixart/base/file.h"
+#include "pixart/base/file_lock.h"
+#include "pixart/formats/hash.h"
+
+namespace pixart::data {
+namespace {
+namespace fs = std::filesystem;
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr int64_t kItems = 10, kPerShard = 3, kShards = 4;
+
+class FeatureSet : public Folder {
+ protected:
+  // Shards that say which items they hold; `calls` counts how often each was written.
+  FeatureWork work(const std::string& folder = "set") {
+    FeatureWork result;
+    result.folder = folder_ / folder;
+    result.manifest = {.kind = "latents",
+                       .source = "here",
+                       .rows = kItems,
+                       .inputs = {{"pictures", "abc"}, {"resolution", "32"}}};
+    result.items = kItems, result.items_per_shard = kPerShard;
+    result.write_shard = [this](const fs::path& file, int64_t first, int64_t last) {
+      ++calls_[size_t(first / kPerShard)];
+      write_file_atomically(file, fmt::format("items {} to {}", first, last));
+    };
+    result.write_index = [folder = result.folder](const std::vector<fs::path>& shards) {
+      std::string all;
+      for (const auto& shard : shards) all += read_file(shard) + "\n";
+      write_file_atomically(folder / kIndexFile, all);
+      return int64_t{2};
+    };
+    return result;
+  }
+  std::map<std::string, std::string> files(const std::string& folder = "set") const {
+    std::map<std::string, std::string> result;
+    for (const auto& entry : fs::directory_iterator(folder_ / folder))
+      result[entry.path().filename()] = read_file(entry.path());
+    return result;
+  }
+  std::map<std::string, std::string> whole() {
+    EXPECT_TRUE(make_feature_set(work("whole")));
+    return files("whole");
+  }
+  std::string refused(const FeatureWork& wanted) const {
+    try {
+      make_feature_set(wanted);
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kBadInput);
+      return error.what();
+    }
+    ADD_FAILURE() << "not refused";
+    return "";
+  }
+  static std::string unreadable(const fs::path& folder) {
+    try {
+      shard_files(folder, read_feature_manifest(folder));
+    } catch (const UserError& error) {
+      return error.what();
+    }
+    ADD_FAILURE() << "not refused";
+    return "";
+  }
+
+  std::array<std::atomic<int>, kShards> calls_ = {};
+};
+
+TEST_F(FeatureSet, HoldsShardsIndexAndManifestAndNothingElse) {
+  ASSERT_TRUE(make_feature_set(work()));
+  std::vector<std::string> names;
+  for (const auto& [name, bytes] : files()) names.push_back(name);
+  EXPECT_THAT(names,
+              ElementsAre("index.safetensors", "manifest.json", "shard-00000.safetensors",
+                          "shard-00001.safetensors", "shard-00002.safetensors", "shard-00003.safetensors"));
+  const auto manifest = read_feature_manifest(folder_ / "set");
+  EXPECT_EQ(manifest.kind, "latents");
+  EXPECT_EQ(manifest.source, "here");
+  EXPECT_EQ(manifest.rows, kItems);
+  EXPECT_EQ(manifest.rejected, 2);
+  EXPECT_EQ(manifest.inputs, work().manifest.inputs);
+  ASSERT_EQ(manifest.shards.size(), kShards);
+  EXPECT_EQ(manifest.shards[3].items, 1);
+  EXPECT_EQ(manifest.shards[3].bytes, 13);
+  EXPECT_EQ(manifest.shards[3].sha256, formats::sha256("items 9 to 10"));
+  EXPECT_EQ(shard_files(folder_ / "set", manifest).back(), folder_ / "set/shard-00003.safetensors");
+  EXPECT_EQ(num_missing_items(work()), 0);
+}
+
+TEST_F(FeatureSet, IsTheSameAfterAnInterruptionAnywhere) {
+  const auto expected = whole();
+  for (int64_t at = 0; at <= kShards; ++at) {
+    const std::string name = "set" + std::to_string(at);
+    for (auto& count : calls_) count = 0;
+    auto broken = work(name);
+    const auto write_shard = broken.write_shard;
+    broken.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
+      if (first == at * kPerShard) throw std::runtime_error("interrupted");
+      write_shard(file, first, last);
+    };
+    if (at == kShards)
+      broken.write_index = [](const auto&) -> int64_t { throw std::runtime_error("interrupted"); };
+    EXPECT_THROW(make_feature_set(broken), std::runtime_error);
+    EXPECT_FALSE(has_feature_set(folder_ / name));
+    EXPECT_EQ(num_missing_items(work(name)), std::max<int64_t>(0, kItems - at * kPerShard));
+    // What kill -9 leaves behind.
+    const std::string shard = fmt::format("shard-{:05d}.safetensors", std::min(at, kShards - 1));
+    write(name + "/.tmp-" + shard + "-00112233", "half a shard");
+    write(name + "/.tmp-index.safetensors-00112233", "half an index");
+    write(name + "/.lock-00002", "");
+    ASSERT_TRUE(make_feature_set(work(name)));
+    EXPECT_EQ(files(name), expected) << "interrupted at " << at;
+    for (const auto& count : calls_) EXPECT_EQ(count, 1) << "finished shards are kept";
+  }
+}
+
+TEST_F(FeatureSet, AKilledShardsFileIsRemovedBeforeItIsWrittenAgain) {
+  auto once = work();
+  once.stop = [calls = 0]() mutable { return ++calls > 1; };  // after the first shard
+  write("set/.tmp-shard-00000.safetensors-0123", "half");
+  write("set/.tmp-shard-00001.safetensors-0123", "half");
+  EXPECT_FALSE(make_feature_set(once));
+  EXPECT_FALSE(fs::exists(folder_ / "set/.tmp-shard-00000.safetensors-0123"));
+  EXPECT_TRUE(fs::exists(folder_ / "set/.tmp-shard-00001.safetensors-0123"));  // another's, perhaps
+}
+
+TEST_F(FeatureSet, StopsBetweenShardsAndGoesOn) {
+  const auto expected = whole();
+  for (auto& count : calls_) count = 0;
+  for (int shard = 1; shard < kShards; ++shard) {
+    auto some = work();
+    some.stop = [&, shard] { return calls_[size_t(shard - 1)] > 0; };
+    EXPECT_FALSE(make_feature_set(some));
+    EXPECT_FALSE(has_feature_set(folder_ / "set"));
+    EXPECT_EQ(num_missing_items(some), kItems - shard * kPerShard);
+  }
+  EXPECT_TRUE(make_feature_set(work()));
+  EXPECT_EQ(files(), expected);
+  for (const auto& count : calls_) EXPECT_EQ(count, 1);
+}
+
+TEST_F(FeatureSet, StopsWhileAnotherMakesAShard) {
+  fs::create_directories(folder_ / "set");
+  const FileLock lock(folder_ / "set/.lock-00001");
+  auto waiting = work();
+  int asked = 0;
+  waiting.stop = [&] { return ++asked > 20; };
+  EXPECT_FALSE(make_feature_set(waiting));
+  EXPECT_EQ(calls_[1], 0);
+  EXPECT_EQ(calls_[3], 1);  // the rest is done meanwhile
+}
+
+TEST_F(FeatureSet, IsTheSameMadeByManyThreads) {
+  const auto expected = whole();
+  for (int round = 0; round < 20; ++round) {
+    for (auto& count : calls_) count = 0;
+    const std::string name = "set" + std::to_string(round);
+    std::vector<std::thread> threads;
+    std::atomic<int> complete = 0;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] { complete += make_feature_set(work(name)) ? 1 : 0; });
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(complete, 4);
+    EXPECT_EQ(files(name), expected);
+    for (const auto& count : calls_) EXPECT_EQ(count, 1);
+  }
+}
+
+TEST_F(FeatureSet, IsTheSameMadeByProcessesOfWhichOneIsKilled) {
+  const auto expected = whole();
+  for (int64_t victim = 0; victim < kShards; ++victim) {
+    const std::string name = "set" + std::to_string(victim);
+    std::vector<pid_t> children;
+    for (int child = 0; child < 3; ++child) {
+      const pid_t pid = ::fork();
+      if (pid == 0) {
+        auto own = work(name);
+        if (child == 0)
+          own.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
+            if (first == victim * kPerShard) {
+              std::ofstream(file.parent_path() / (".tmp-" + file.filename().string() + "-1")) << "half";
+              ::raise(SIGKILL);
+            }
+            write_file_atomically(file, fmt::format("items {} to {}", first, last));
+          };
+        try {
+          ::_exit(make_feature_set(own) ? 0 : 1);
+        } catch (...) {
+          ::_exit(2);
+        }
+      }
+      children.push_back(pid);
+    }
+    for (size_t child = 0; child < children.size(); ++child) {
+      int status = 0;
+      ASSERT_EQ(::waitpid(children[child], &status, 0), children[child]);
+      const bool is_done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+      const bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+      EXPECT_TRUE(is_done || (child == 0 && was_killed)) << status;
+    }
+    EXPECT_EQ(files(name), expected);
+  }
+}
+
+TEST_F(FeatureSet, OfACompleteSetNothingIsMadeAndLeftoversGo) {
+  const auto expected = whole();
+  ASSERT_TRUE(make_feature_set(work()));
+  for (const char* name : {".lock", ".lock-00003", ".tmp-manifest.json-01", "inputs.json"})
+    write(std::string("set/") + name, "left behind by kill -9");
+  auto again = work();
+  again.items = 0;
+  again.write_shard = [](const auto&, int64_t, int64_t) { FAIL(); };
+  EXPECT_TRUE(make_feature_set(again));
+  EXPECT_EQ(files(), expected);
+}
+
+TEST_F(FeatureSet, OtherInputsAreRefusedWithEveryName) {
+  auto other = work();
+  other.manifest.inputs = {{"resolution", "64"}, {"pictures", "abc"}, {"dtype", "float16"}};
+  const auto names_all = AllOf(HasSubstr("resolution: the features were made with '32', this run has '64'"),
+                               HasSubstr("dtype: the features were made with none, this run has 'float16'"),
+                               HasSubstr((folder_ / "set").string()), Not(HasSubstr("pictures")));
+  auto begun = work();
+  begun.stop = [this] { return calls_[0] > 0; };
+  ASSERT_FALSE(make_feature_set(begun));
+  EXPECT_THAT(refused(other), names_all);
+  auto larger = work();
+  larger.items_per_shard = 4;
+  EXPECT_THAT(refused(larger), HasSubstr("items_per_shard: the features were made with '3'"));
+  ASSERT_TRUE(make_feature_set(work()));
+  EXPECT_THAT(refused(other), names_all);
+  EXPECT_NO_THROW(make_feature_set(larger));  // how a finished set was cut does not matter
+  auto fewer = work();
+  fewer.manifest.inputs.pop_back();
+  EXPECT_THAT(refused(fewer), HasSubstr("resolution: the features were made with '32', this run has none"));
+}
+
+TEST_F(FeatureSet, DamagedInputsAreRefused) {
+  for (const char* text : {"", "{", "[1, 2]", R"({"pictures": 3})"}) {
+    write("set/inputs.json", text);
+    EXPECT_THAT(refused(work()), AllOf(HasSubstr("inputs.json"), HasSubstr("Remove the folder"))) << text;
+  }
+  fs::remove(folder_ / "set/inputs.json");
+  write("set/shard-00000.safetensors", "of whom?");
+  EXPECT_THAT(refused(work()), HasSubstr("holds shards without inputs.json"));
+}
+
+TEST_F(FeatureSet, DamagedManifestsAreRefused) {
+  ASSERT_TRUE(make_feature_set(work()));
+  const std::string good = read_file(folder_ / "set/manifest.json");
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string text = good;
+    return text.replace(text.find(from), from.size(), to);
+  };
+  for (const std::string& text :
+       {std::string(), good.substr(0, good.size() / 2), std::string("[]"),
+        changed("\"shards\"", "\"pieces\""), changed("\"rows\": 10", "\"rows\": \"ten\""),
+        changed("\"rows\": 10", "\"rows\": -1"), changed("\"rejected\": 2", "\"rejected\": 11"),
+        changed("\"format\": 1", "\"format\": 2")}) {
+    write("set/manifest.json", text);
+    EXPECT_THAT(unreadable(folder_ / "set"), HasSubstr("manifest.json")) << text;
+    EXPECT_THAT(refused(work()), HasSubstr("manifest.json")) << text;
+  }
+}
+
+TEST_F(FeatureSet, MissingAndShortShardsAreNamedAtOnce) {
+  ASSERT_TRUE(make_feature_set(work()));
+  fs::remove(folder_ / "set/shard-00000.safetensors");
+  fs::resize_file(folder_ / "set/shard-00002.safetensors", 3);
+  EXPECT_THAT(unreadable(folder_ / "set"), AllOf(HasSubstr("shard-00000.safetensors: No such file"),
+                                                 HasSubstr("shard-00002.safetensors: 3 bytes, not the 12"),
+                                                 Not(HasSubstr("shard-00001"))));
+}
+
+}  // namespace
+}  // namespace pixart::data
