@@ -29,13 +29,13 @@ class PlainDataset : public data::Dataset {
   int64_t size() const override { return int64_t(rows.size()); }
   data::Row row(int64_t index) const override { return rows.at(size_t(index)); }
   std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
-  Image picture(int64_t index) const override {
+  formats::ReducedImage reduced_picture(int64_t index, int) const override {
     if (damaged.count(index) > 0)
       throw data::BadSample({.row = index,
                              .key = row(index).key,
                              .reason = data::Reason::kDamagedPicture,
                              .detail = "it is cut off"});
-    return {4 + int(index % 3), 5, uint8_t(index)};
+    return formats::whole(Image(4 + int(index % 3), 5, uint8_t(index)));
   }
   const std::vector<std::string>& class_names() const override { return classes; }
   const std::vector<data::Rejection>& rejected() const override { return listed; }
