@@ -39,6 +39,11 @@ Process::Process(const std::vector<std::string>& arguments, const fs::path& fold
 
 void Process::kill(int signal) { ::kill(pid_, signal); }
 
+bool Process::has_ended() const {
+  siginfo_t info{};  // the process is left to be waited for
+  return ::waitid(P_PID, id_t(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
+}
+
 ProcessResult Process::wait() {
   int status = 0;
   ::waitpid(pid_, &status, 0);

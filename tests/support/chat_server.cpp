@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
 #include <cstdint>
 #include <stdexcept>
 
@@ -86,6 +87,22 @@ std::vector<ChatRequest> ChatServer::requests() const {
   return requests_;
 }
 
+int ChatServer::num_requests() const {
+  const std::scoped_lock lock(mutex_);
+  return int(requests_.size());
+}
+
+bool ChatServer::wait_for_requests(int count, double seconds) const {
+  std::unique_lock lock(mutex_);
+  return has_come_.wait_for(lock, std::chrono::duration<double>(seconds),
+                            [&] { return int(requests_.size()) >= count; });
+}
+
+int ChatServer::most_at_once() const {
+  const std::scoped_lock lock(mutex_);
+  return most_at_once_;
+}
+
 void ChatServer::accept_all() {
   for (;;) {
     const int connection = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
@@ -131,11 +148,14 @@ bool ChatServer::serve_one(int connection, std::string& received) {
     if (is_closing_) return false;
     request.attempt = ++attempts_[request.body];
     requests_.push_back(request);
-    most_at_once_ = std::max<int>(most_at_once_, ++at_once_);
+    most_at_once_ = std::max(most_at_once_, ++at_once_);
   }
-  ++num_requests_;
+  has_come_.notify_all();
   const ChatReply reply = answer_(request);
-  --at_once_;
+  {
+    const std::scoped_lock lock(mutex_);
+    --at_once_;
+  }
   return send(connection, reply);
 }
 

@@ -1,6 +1,6 @@
 // A small HTTP/1.1 server on this machine that answers as the test says, also badly.
 #pragma once
-#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -48,8 +48,10 @@ class ChatServer {
   int port() const { return port_; }
   std::string endpoint() const { return "http://localhost:" + std::to_string(port_) + "/v1"; }
   std::vector<ChatRequest> requests() const;  // so far
-  int num_requests() const { return num_requests_; }
-  int most_at_once() const { return most_at_once_; }  // requests that were in work
+  int num_requests() const;
+  // Waits until so many have come; false: they did not within the time.
+  bool wait_for_requests(int count, double seconds) const;
+  int most_at_once() const;  // requests that were in work
 
  private:
   void accept_all();
@@ -59,8 +61,9 @@ class ChatServer {
 
   const Answer answer_;
   int listener_ = -1, port_ = 0;
-  std::atomic<int> num_requests_{0}, at_once_{0}, most_at_once_{0};
   mutable std::mutex mutex_;
+  mutable std::condition_variable has_come_;
+  int at_once_ = 0, most_at_once_ = 0;
   std::map<std::string, int> attempts_;
   std::vector<ChatRequest> requests_;
   std::set<int> connections_;
