@@ -74,9 +74,9 @@ void add_caption(CLI::App& app) {
       "what to ask; {caption} stands for the picture's own caption; else the paper's prompt");
   command->add_option("--prompt-file", arguments->prompt_file, "the same, from a file")->excludes(prompt);
   command->add_flag("--with-caption", options.with_caption,
-                    "the paper's prompt for pictures that have a caption");
+                    "the paper's other prompt, which tells the model the picture's own caption");
   command->add_option("--in-flight", options.client.in_flight, "requests at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command->add_option("--max-tokens", options.max_tokens, "longest answer; longer ones are rejected")
       ->check(CLI::PositiveNumber)
@@ -91,7 +91,7 @@ void add_caption(CLI::App& app) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--timeout", options.client.timeout_seconds, "seconds for one attempt")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.01, 86400.0))
       ->capture_default_str();
   command
       ->add_option("--first-pause", options.client.first_pause_seconds,

@@ -21,7 +21,8 @@ struct Result {
   int64_t attempts = 0;
 };
 
-// For one thread of one process.
+// For one thread of one process, on a file system of this machine (SQLite's write-ahead log is not made for
+// others).
 class JobStore {
  public:
   // `settings` (model, prompt, ...) are kept with the results. A file that was made with others is refused:
