@@ -16,6 +16,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "pixart/caption/chat.h"
 
 namespace pixart::caption {
 
@@ -212,8 +213,19 @@ class Client {
     // With jitter, so that not all come back in the same moment.
     const double jitter = std::uniform_real_distribution<double>(0.5, 1.5)(jitter_);
     transfer.due = monotonic_seconds() + asked_seconds + pause * jitter;
-    log::debug("request {}, attempt {}: {}", transfer.request.number, transfer.attempts,
-               reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.status));
+    warn(reply);
+  }
+
+  // So that nobody wonders why it is slow; now and then.
+  void warn(const Reply& reply) {
+    constexpr double kBetweenSeconds = 30;
+    const double now = monotonic_seconds();
+    if (now < warn_at_) return;
+    warn_at_ = now + kBetweenSeconds;
+    const std::string message = error_message(reply.body);
+    log::warning("{}: {}{}; trying again", options_.url,
+                 reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.status),
+                 message.empty() ? "" : ", " + message);
   }
 
   const ClientOptions& options_;
@@ -224,6 +236,7 @@ class Client {
   std::list<Transfer> transfers_;  // in flight, or waiting for their retry
   bool is_exhausted_ = false;
   double resume_at_ = 0;  // the endpoint asked for a pause
+  double warn_at_ = 0;
   std::minstd_rand jitter_;
 };
 

@@ -196,11 +196,13 @@ TEST_F(Caption, StopsOnRequestAndContinues) {
 TEST_F(Caption, TheKeyAppearsNowhere) {
   ChatServer server([&](const ChatRequest& request) -> ChatReply {
     EXPECT_EQ(request.authorization, "Bearer " + key_);
-    if (request.attempt == 1) return {.status = 500, .body = request.authorization};
+    if (request.attempt == 1)
+      return {.status = 500, .body = R"({"error": "no )" + request.authorization + "\"}"};
     return {.body = chat_answer("It says " + request.authorization)};
   });
   const auto result = run(server, "out", {"--limit", "5"});
   ASSERT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("HTTP 500, no Bearer [key]; trying again"));
   ChatServer refusing(
       [](const ChatRequest& request) { return ChatReply{.status = 401, .body = request.authorization}; });
   const auto refused = run(refusing, "out");
