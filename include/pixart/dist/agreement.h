@@ -1,0 +1,34 @@
+// Small things that all ranks must agree on. CPU only and collective: every rank calls, with the same phase.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pixart/base/error.h"
+#include "pixart/dist/communicator.h"
+
+namespace pixart::dist {
+
+bool any_rank(Communicator& communicator, bool value, std::string_view phase);   // true on one rank or more
+bool all_agree(Communicator& communicator, bool value, std::string_view phase);  // true on all ranks
+double max_over_ranks(Communicator& communicator, double value, std::string_view phase);
+int64_t sum_over_ranks(Communicator& communicator, int64_t value, std::string_view phase);
+
+// One string of each rank, in the order of ranks, on all ranks.
+std::vector<std::string> gather_strings(Communicator& communicator, const std::string& text,
+                                        std::string_view phase);
+std::string broadcast_string(Communicator& communicator, const std::string& text, int root,
+                             std::string_view phase);
+
+// The rank boundary: each rank says what went wrong on it, if anything. When something did, all ranks throw
+// a UserError that names each rank with its message; the code is that of the lowest such rank.
+struct RankError {
+  std::string message;
+  ExitCode code = ExitCode::kInternal;
+};
+void throw_together(Communicator& communicator, const std::optional<RankError>& error,
+                    std::string_view phase);
+
+}  // namespace pixart::dist

@@ -1,0 +1,29 @@
+#pragma once
+#include <memory>
+
+#include "mesh.h"
+#include "pixart/dist/communicator.h"
+
+namespace pixart::dist {
+
+// Sums over sockets: each rank sums one part of the elements for all, then they exchange the sums.
+class CpuCommunicator final : public Communicator {
+ public:
+  explicit CpuCommunicator(std::unique_ptr<Mesh> mesh) : mesh_(std::move(mesh)) {}
+  int rank() const override { return mesh_->rank(); }
+  int world_size() const override { return mesh_->world_size(); }
+  void all_reduce_sum(at::Tensor& tensor, std::string_view phase) override;
+  void reduce_scatter(const at::Tensor& input, at::Tensor& output, std::string_view phase) override;
+  void all_gather(const at::Tensor& input, at::Tensor& output, std::string_view phase) override;
+  void broadcast(at::Tensor& tensor, int root, std::string_view phase) override;
+  void barrier(std::string_view phase) override;
+  Mesh& mesh() { return *mesh_; }
+
+ private:
+  std::unique_ptr<Mesh> mesh_;
+};
+
+// Shapes and types of reduce_scatter and all_gather: `whole` is world_size times `part`. Bugs of the caller.
+void check_parts(const at::Tensor& whole, const at::Tensor& part, int world_size);
+
+}  // namespace pixart::dist

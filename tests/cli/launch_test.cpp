@@ -1,0 +1,191 @@
+// `pixart launch`: ranks that work, fail, die, hang and are asked to stop. Nobody is left, the guilty one is
+// named.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+#include "process.h"
+
+namespace pixart::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+constexpr double kTimeout = 3;  // of the ranks, seconds
+
+std::vector<std::string> launch(int ranks, const std::vector<std::string>& arguments) {
+  const std::string program = fs::path(std::getenv("PIXART_BIN")).parent_path() / "pixart_rank";
+  std::vector<std::string> all = {"launch", "-n", std::to_string(ranks), "--timeout", "3", "--program",
+                                  program,  "--"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
+std::string text_of(const fs::path& path) {
+  std::ifstream stream(path);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// Neither running nor stopped; one that nobody has reaped yet is gone too.
+bool is_gone(const fs::path& pid_file) {
+  const std::string stat = text_of("/proc/" + text_of(pid_file) + "/stat");
+  const size_t name_end = stat.rfind(')');
+  return name_end == std::string::npos || stat.substr(name_end + 2, 1) == "Z" ||
+         stat.substr(name_end + 2, 1) == "X";
+}
+
+bool all_gone(const fs::path& folder, int ranks) {
+  for (int r = 0; r < ranks; ++r)
+    if (!is_gone(folder / ("pid-" + std::to_string(r)))) return false;
+  return true;
+}
+
+// Waits for `condition`, at most half a minute.
+template <class Condition>
+bool wait_until(const Condition& condition) {
+  for (int i = 0; i < 3000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+struct Timed {
+  ProcessResult result;
+  double seconds = 0;
+};
+
+// Seconds from what happened to the rank until the launcher has ended.
+Timed run_timed(const std::vector<std::string>& arguments, const fs::path& folder) {
+  Timed timed{run_pixart(arguments, folder), 0};
+  const auto event = fs::last_write_time(folder / "event");
+  timed.seconds = std::chrono::duration<double>(fs::file_time_type::clock::now() - event).count();
+  return timed;
+}
+
+TEST(Launch, RanksWorkTogetherAndRankZeroIsShown) {
+  const TemporaryFolder folder;
+  for (const int ranks : {1, 3}) {
+    const auto result = run_pixart(launch(ranks, {"work"}), folder.path());
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("sum 1000"));
+    EXPECT_THAT(result.output, HasSubstr("rank 0 of " + std::to_string(ranks)));
+    EXPECT_THAT(result.output, Not(HasSubstr("rank 1 of")));
+    EXPECT_TRUE(all_gone(folder.path(), ranks));
+  }
+}
+
+TEST(Launch, WarningsOfOthersAreShown) {
+  const TemporaryFolder folder;
+  const auto result = run_pixart(launch(2, {"warn", "1"}), folder.path());
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.output, HasSubstr("[rank 1] warn   the disk is slow"));
+}
+
+TEST(Launch, ARankThatFailsIsNamedWithItsPhase) {
+  const TemporaryFolder folder;
+  for (const std::string guilty : {"0", "1"}) {
+    const auto [result, seconds] = run_timed(launch(3, {"exit", guilty}), folder.path());
+    EXPECT_EQ(result.code, 3) << result.output;
+    EXPECT_THAT(
+        result.output,
+        HasSubstr("rank " + guilty + " of 3 ended with exit code 3. Its last phase: \"step 5: reading\""));
+    EXPECT_LT(seconds, 10);
+    EXPECT_TRUE(all_gone(folder.path(), 3));
+  }
+}
+
+TEST(Launch, ARankThatIsKilledIsNamed) {
+  const TemporaryFolder folder;
+  const auto [result, seconds] = run_timed(launch(3, {"kill", "2"}), folder.path());
+  EXPECT_EQ(result.code, 128 + SIGKILL) << result.output;
+  EXPECT_THAT(result.output,
+              HasSubstr("rank 2 of 3 was killed by signal 9 (Killed). Its last phase: \"step 5: reading\""));
+  EXPECT_LT(seconds, 10);
+  EXPECT_TRUE(all_gone(folder.path(), 3));
+}
+
+TEST(Launch, ARankThatHangsIsNamedAndKilled) {
+  const TemporaryFolder folder;
+  for (const char* how : {"stop", "hang"}) {
+    const auto [result, seconds] = run_timed(launch(4, {how, "2"}), folder.path());
+    EXPECT_EQ(result.code, 76) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("rank 2 of 4 hung"));
+    EXPECT_THAT(result.output,
+                HasSubstr("waited in \"step 5: gradients\". Its last phase: \"step 5: reading\""));
+    EXPECT_THAT(result.output, HasSubstr("of rank 2 (last seen in \"step 4: stop\""));
+    EXPECT_GT(seconds, kTimeout);
+    EXPECT_LT(seconds, kTimeout + 10);
+    EXPECT_TRUE(all_gone(folder.path(), 4));
+  }
+}
+
+TEST(Launch, RanksThatIgnoreTheSignalEndToo) {
+  const TemporaryFolder folder;
+  const auto [result, seconds] = run_timed(launch(2, {"stubborn", "1"}), folder.path());
+  EXPECT_EQ(result.code, 3) << result.output;
+  EXPECT_LT(seconds, 10);
+  EXPECT_TRUE(all_gone(folder.path(), 2));
+}
+
+TEST(Launch, ARequestToStopReachesAllRanks) {
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+    const TemporaryFolder folder;
+    Process process(launch(3, {"request"}), folder.path());
+    ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-2"); }));
+    process.kill(signal);
+    const auto result = process.wait();
+    EXPECT_EQ(result.code, 75) << result.output;
+    EXPECT_EQ(text_of(folder / "step-0"), text_of(folder / "step-1"));  // one agreed last step
+    EXPECT_EQ(text_of(folder / "step-0"), text_of(folder / "step-2"));
+    EXPECT_TRUE(all_gone(folder.path(), 3));
+  }
+}
+
+TEST(Launch, ARequestToOneRankStopsAll) {
+  const TemporaryFolder folder;
+  Process process(launch(3, {"request"}), folder.path());
+  ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-2"); }));
+  ::kill(std::stoi(text_of(folder / "pid-1")), SIGTERM);
+  EXPECT_EQ(process.wait().code, 75);
+  EXPECT_TRUE(all_gone(folder.path(), 3));
+}
+
+TEST(Launch, AKilledLauncherLeavesNobody) {
+  const TemporaryFolder folder;
+  Process process(launch(3, {"request"}), folder.path());
+  ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-2"); }));
+  process.kill(SIGKILL);
+  process.wait();
+  EXPECT_TRUE(wait_until([&] { return all_gone(folder.path(), 3); }));
+}
+
+TEST(Launch, StartsPixartItself) {
+  const TemporaryFolder folder;
+  const auto result =
+      run_pixart({"launch", "-n", "2", "--", "train", "absent.yaml", "--set", "seed=1"}, folder.path());
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("absent.yaml"));
+  EXPECT_THAT(result.output, HasSubstr("[rank 1] error"));
+}
+
+TEST(Launch, BadCommandLines) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(run_pixart({"launch", "--", "doctor"}, folder.path()).code, 78);
+  EXPECT_EQ(run_pixart({"launch", "-n", "0", "--", "doctor"}, folder.path()).code, 78);
+  const auto nothing = run_pixart({"launch", "-n", "2"}, folder.path());
+  EXPECT_EQ(nothing.code, 78);
+  EXPECT_THAT(nothing.output, HasSubstr("-- train run.yaml"));
+  const auto absent = run_pixart({"launch", "-n", "2", "--program", "./absent"}, folder.path());
+  EXPECT_EQ(absent.code, 127);
+  EXPECT_THAT(absent.output, HasSubstr("cannot start ./absent: No such file"));
+}
+
+}  // namespace
+}  // namespace pixart::testing

@@ -1,0 +1,56 @@
+#include "pixart/dist/agreement.h"
+
+#include <gmock/gmock.h>
+
+#include "ranks.h"
+
+namespace pixart::dist::testing {
+namespace {
+
+using ::testing::Each;
+
+constexpr double kTimeout = 60;
+
+TEST(Agreement, FlagsAndNumbers) {
+  for (const int world_size : {1, 3}) {
+    const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+      const bool is_last = ranks.rank() == world_size - 1;
+      EXPECT_TRUE(any_rank(ranks, is_last, "one"));
+      EXPECT_FALSE(any_rank(ranks, false, "none"));
+      EXPECT_TRUE(all_agree(ranks, true, "all"));
+      EXPECT_FALSE(all_agree(ranks, !is_last, "not all"));
+      EXPECT_EQ(max_over_ranks(ranks, -1.5 - ranks.rank(), "max"), -1.5);
+      EXPECT_EQ(sum_over_ranks(ranks, ranks.rank() + 1, "sum"), world_size * (world_size + 1) / 2);
+    });
+    EXPECT_THAT(errors, Each(""));
+  }
+}
+
+TEST(Agreement, Strings) {
+  const std::vector<std::string> texts = {"", std::string("a\0b", 3), std::string(100'000, 'x')};
+  const auto errors = with_ranks(3, kTimeout, [&](Communicator& ranks) {
+    EXPECT_EQ(gather_strings(ranks, texts[size_t(ranks.rank())], "gather"), texts);
+    EXPECT_EQ(gather_strings(ranks, "", "nothing"), std::vector<std::string>(3));
+    for (int root = 0; root < 3; ++root)
+      EXPECT_EQ(broadcast_string(ranks, texts[size_t(ranks.rank())], root, "broadcast"), texts[size_t(root)]);
+  });
+  EXPECT_THAT(errors, Each(""));
+}
+
+TEST(Agreement, ErrorsAreThrownTogether) {
+  const auto errors = with_ranks(3, kTimeout, [&](Communicator& ranks) {
+    throw_together(ranks, std::nullopt, "all is well");
+    std::optional<RankError> error;
+    if (ranks.rank() > 0) error = RankError{fmt::format("no file {}", ranks.rank()), ExitCode::kStorage};
+    try {
+      throw_together(ranks, error, "opening");
+    } catch (const UserError& thrown) {
+      EXPECT_EQ(thrown.code(), ExitCode::kStorage);
+      throw;
+    }
+  });
+  EXPECT_THAT(errors, Each("rank 1: no file 1\nrank 2: no file 2"));
+}
+
+}  // namespace
+}  // namespace pixart::dist::testing
