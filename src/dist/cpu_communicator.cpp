@@ -42,19 +42,6 @@ std::vector<int64_t> even_bounds(int64_t count, int ranks) {
   return bounds;
 }
 
-// What came from each rank, in order, with this rank's own part at its place.
-struct Gathered {
-  std::unique_ptr<char[]> memory;  // not initialised
-  std::vector<const void*> parts;
-};
-
-Gathered room_for(int ranks, int own_rank, const void* own, int64_t bytes) {
-  Gathered gathered{std::make_unique_for_overwrite<char[]>(size_t(bytes) * size_t(ranks)), {}};
-  for (int r = 0; r < ranks; ++r)
-    gathered.parts.push_back(r == own_rank ? own : gathered.memory.get() + int64_t(r) * bytes);
-  return gathered;
-}
-
 void* writable(const void* part) { return const_cast<void*>(part); }
 
 }  // namespace
@@ -62,6 +49,16 @@ void* writable(const void* part) { return const_cast<void*>(part); }
 void check_parts(const at::Tensor& whole, const at::Tensor& part, int world_size) {
   PIXART_CHECK(whole.numel() == part.numel() * world_size && whole.scalar_type() == part.scalar_type(),
                "{} elements are not {} times {} of the same type", whole.numel(), world_size, part.numel());
+}
+
+std::vector<const void*> CpuCommunicator::room_for(const void* own, int64_t bytes) {
+  if (received_bytes_ < bytes * world_size()) {
+    received_bytes_ = bytes * world_size();
+    received_ = std::make_unique_for_overwrite<char[]>(size_t(received_bytes_));
+  }
+  std::vector<const void*> parts;
+  for (int r = 0; r < world_size(); ++r) parts.push_back(r == rank() ? own : received_.get() + r * bytes);
+  return parts;
 }
 
 void CpuCommunicator::all_reduce_sum(at::Tensor& tensor, std::string_view phase) {
@@ -73,22 +70,22 @@ void CpuCommunicator::all_reduce_sum(at::Tensor& tensor, std::string_view phase)
   char* data = data_of(tensor);
   std::vector<Part> exchanged(static_cast<size_t>(ranks));
   if (bytes <= kSmallBytes) {
-    const auto gathered = room_for(ranks, rank(), data, bytes);
+    const auto parts = room_for(data, bytes);
     for (size_t r = 0; r < exchanged.size(); ++r)
-      exchanged[r] = {data, uint64_t(bytes), writable(gathered.parts[r]), uint64_t(bytes)};
+      exchanged[r] = {data, uint64_t(bytes), writable(parts[r]), uint64_t(bytes)};
     mesh_->exchange(call, exchanged);
-    return sum_in_order(number, gathered.parts, tensor.numel(), data);
+    return sum_in_order(number, parts, tensor.numel(), data);
   }
   const auto bounds = even_bounds(tensor.numel(), ranks);
   const auto own = size_t(rank());
   const int64_t own_count = bounds[own + 1] - bounds[own];
-  const auto gathered = room_for(ranks, rank(), data + bounds[own] * element, own_count * element);
+  const auto parts = room_for(data + bounds[own] * element, own_count * element);
   const auto part_at = [&](size_t r) { return data + bounds[r] * element; };
   const auto part_bytes = [&](size_t r) { return uint64_t((bounds[r + 1] - bounds[r]) * element); };
   for (size_t r = 0; r < exchanged.size(); ++r)
-    exchanged[r] = {part_at(r), part_bytes(r), writable(gathered.parts[r]), part_bytes(own)};
+    exchanged[r] = {part_at(r), part_bytes(r), writable(parts[r]), part_bytes(own)};
   mesh_->exchange(call, exchanged);
-  sum_in_order(number, gathered.parts, own_count, part_at(own));
+  sum_in_order(number, parts, own_count, part_at(own));
   for (size_t r = 0; r < exchanged.size(); ++r)
     exchanged[r] = {part_at(own), part_bytes(own), part_at(r), part_bytes(r)};
   mesh_->exchange(call, exchanged);
@@ -101,12 +98,12 @@ void CpuCommunicator::reduce_scatter(const at::Tensor& input, at::Tensor& output
   const Number number = number_of(input);
   const int64_t bytes = output.numel() * int64_t(bytes_of(number));
   const auto part_at = [&](size_t r) { return data_of(input) + int64_t(r) * bytes; };
-  const auto gathered = room_for(world_size(), rank(), part_at(size_t(rank())), bytes);
+  const auto parts = room_for(part_at(size_t(rank())), bytes);
   std::vector<Part> exchanged(static_cast<size_t>(world_size()));
   for (size_t r = 0; r < exchanged.size(); ++r)
-    exchanged[r] = {part_at(r), uint64_t(bytes), writable(gathered.parts[r]), uint64_t(bytes)};
+    exchanged[r] = {part_at(r), uint64_t(bytes), writable(parts[r]), uint64_t(bytes)};
   mesh_->exchange({"reduce_scatter", uint64_t(bytes), int32_t(number), phase}, exchanged);
-  sum_in_order(number, gathered.parts, output.numel(), data_of(output));
+  sum_in_order(number, parts, output.numel(), data_of(output));
 }
 
 void CpuCommunicator::all_gather(const at::Tensor& input, at::Tensor& output, std::string_view phase) {

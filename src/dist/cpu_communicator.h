@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "mesh.h"
 #include "pixart/dist/communicator.h"
@@ -20,7 +21,12 @@ class CpuCommunicator final : public Communicator {
   Mesh& mesh() { return *mesh_; }
 
  private:
+  // What came from each rank, in order, with this rank's own part at its place.
+  std::vector<const void*> room_for(const void* own, int64_t bytes);
+
   std::unique_ptr<Mesh> mesh_;
+  std::unique_ptr<char[]> received_;  // kept from call to call: fresh memory costs more than the sum
+  int64_t received_bytes_ = 0;
 };
 
 // Shapes and types of reduce_scatter and all_gather: `whole` is world_size times `part`. Bugs of the caller.

@@ -44,6 +44,7 @@ void work(const std::string& what, int eventful_rank) {
       write_file_atomically("event", what);
       do_what(what == "stubborn" ? "exit" : what);
     }
+    if (step == kEventfulStep && what == "stubborn") do_what("hang");
     ranks->all_reduce_sum(sum, fmt::format("step {}: gradients", step));
     sum /= launch.world_size;
     if (dist::any_rank(*ranks, stop_requested(), fmt::format("step {}: stop", step)))
