@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "pixart/base/error.h"
@@ -19,6 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kTemporaryPrefix = ".tmp-";
+constexpr const char* kDeletedPrefix = ".del-";
 
 [[noreturn]] void storage_error(const std::string& what, const fs::path& path, int error) {
   const char* remedy = "";
@@ -45,10 +47,10 @@ struct Descriptor {
 
 // Random, because process ids repeat: every container has its own process 1, and shared disks have many
 // hosts.
-fs::path temporary_beside(const fs::path& path) {
+fs::path temporary_beside(const fs::path& path, const char* prefix = kTemporaryPrefix) {
   std::random_device device;
   const uint64_t nonce = uint64_t(device()) << 32 | device();
-  return path.parent_path() / fmt::format("{}{}-{:016x}", kTemporaryPrefix, path.filename().string(), nonce);
+  return path.parent_path() / fmt::format("{}{}-{:016x}", prefix, path.filename().string(), nonce);
 }
 
 fs::path parent_of(const fs::path& path) {
@@ -125,43 +127,57 @@ void sync_path(const fs::path& path) {
   if (::fsync(file.value) != 0) storage_error("sync", path, errno);
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(temporary_beside(path_)) {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) storage_error("create", path_, errno);
+OutputFile::OutputFile(fs::path path, fs::path shown)
+    : path_(std::move(path)), shown_(shown.empty() ? path_ : std::move(shown)) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) storage_error("create", shown_, errno);
 }
 
-AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void AtomicFile::write(std::string_view bytes) {
-  write_all(descriptor_, bytes, path_);
+void OutputFile::write(std::string_view bytes) {
+  write_all(descriptor_, bytes, shown_);
   size_ += bytes.size();
-  // The disk begins now, not at commit(). What it cannot do now, fsync does or reports.
+  // The disk begins now, not at sync(). What it cannot do now, fsync does or reports.
   constexpr uint64_t kFlushBytes = uint64_t{32} << 20;
   if (size_ - flushed_ < kFlushBytes) return;
   ::sync_file_range(descriptor_, off_t(flushed_), off_t(size_ - flushed_), SYNC_FILE_RANGE_WRITE);
   flushed_ = size_;
 }
 
-void AtomicFile::rewrite(uint64_t offset, std::string_view bytes) {
+void OutputFile::rewrite(uint64_t offset, std::string_view bytes) {
   PIXART_CHECK(offset + bytes.size() <= size_, "{} bytes at {} of {}", bytes.size(), offset, size_);
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), off_t(offset));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) storage_error("write", path_, errno);
+    if (written < 0) storage_error("write", shown_, errno);
     bytes.remove_prefix(size_t(written));
     offset += uint64_t(written);
   }
 }
 
+void OutputFile::sync() {
+  if (::fsync(descriptor_) != 0) storage_error("write", shown_, errno);
+}
+
+void OutputFile::close() {
+  const int descriptor = std::exchange(descriptor_, -1);
+  if (descriptor >= 0 && ::close(descriptor) != 0) storage_error("write", shown_, errno);
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), file_(temporary_beside(path_), path_) {}
+
+AtomicFile::~AtomicFile() {
+  if (!committed_) ::unlink(file_.path().c_str());
+}
+
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) storage_error("write", path_, errno);
-  rename_or_throw(temporary_, path_);
-  ::close(descriptor_);
-  descriptor_ = -1;
+  file_.sync();
+  rename_or_throw(file_.path(), path_);
+  committed_ = true;
+  file_.close();
   sync_path(parent_of(path_));
 }
 
@@ -200,11 +216,21 @@ void StagedFolder::commit() {
   if (!old.empty()) fs::remove_all(old, ignored);
 }
 
+void delete_folder(const fs::path& path) {
+  const fs::path doomed = temporary_beside(path, kDeletedPrefix);
+  rename_or_throw(path, doomed);
+  sync_path(parent_of(path));
+  std::error_code ignored;  // what cannot be deleted now is a leftover
+  fs::remove_all(doomed, ignored);
+}
+
 void remove_leftovers(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> leftovers;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    if (at->path().filename().string().starts_with(kTemporaryPrefix)) leftovers.push_back(at->path());
+    const std::string name = at->path().filename();
+    if (name.starts_with(kTemporaryPrefix) || name.starts_with(kDeletedPrefix))
+      leftovers.push_back(at->path());
   }
   for (const auto& path : leftovers) fs::remove_all(path, error);
 }

@@ -135,18 +135,39 @@ TensorFile load_safetensors(const fs::path& path) {
   return {read_all(weights), weights.metadata};
 }
 
-void write_safetensors(const fs::path& path, const Weights& weights, const CompleteMetadata& complete) {
-  Metadata metadata = weights.metadata;
+namespace {
+
+// The tensors one after the other, in the order of the header.
+template <class Use>
+void for_each_tensor(const Weights& weights, const std::vector<Entry>& entries, Use use) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(*entry.name);
+  size_t next = 0;
+  read_ahead(weights, names, [&](const at::Tensor& tensor) {
+    use(names[next++], std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
+  });
+}
+
+Metadata with_format(Metadata metadata) {
   metadata.emplace("format", "pt");
+  return metadata;
+}
+
+}  // namespace
+
+void stream_safetensors(const Weights& weights, const SafetensorsSink& sink) {
+  const auto entries = order_entries(weights);
+  sink("", header_of(entries, with_format(weights.metadata)));
+  for_each_tensor(weights, entries, sink);
+}
+
+void write_safetensors(const fs::path& path, const Weights& weights, const CompleteMetadata& complete) {
+  Metadata metadata = with_format(weights.metadata);
   const auto entries = order_entries(weights);
   const std::string header = header_of(entries, metadata);
   AtomicFile file(path);
   file.write(header);
-  std::vector<std::string> names;
-  for (const auto& entry : entries) names.push_back(*entry.name);
-  read_ahead(weights, names, [&](const at::Tensor& tensor) {
-    file.write({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
-  });
+  for_each_tensor(weights, entries, [&](const std::string&, std::string_view bytes) { file.write(bytes); });
   if (complete) {
     complete(metadata);
     const std::string completed = header_of(entries, metadata);
@@ -156,19 +177,23 @@ void write_safetensors(const fs::path& path, const Weights& weights, const Compl
   file.commit();
 }
 
-void save_safetensors(const fs::path& path, const std::vector<NamedTensor>& tensors,
-                      std::map<std::string, std::string> metadata) {
-  std::map<std::string, at::Tensor> by_name;
+Weights weights_of(const std::vector<NamedTensor>& tensors, Metadata metadata) {
+  const auto by_name = std::make_shared<std::map<std::string, at::Tensor>>();
   Weights weights{.metadata = std::move(metadata)};
   for (const auto& [name, tensor] : tensors) {
     PIXART_CHECK(tensor.defined(), "tensor '{}' is undefined", name);
-    PIXART_CHECK(by_name.emplace(name, tensor).second, "tensor name '{}' twice", name);
+    PIXART_CHECK(by_name->emplace(name, tensor).second, "tensor name '{}' twice", name);
     weights.tensors.emplace(name, WeightInfo{tensor.scalar_type(), tensor.sizes().vec()});
   }
-  weights.read = [&by_name](const std::string& name) {
-    return by_name.at(name).detach().to(at::kCPU).contiguous();
+  weights.read = [by_name](const std::string& name) {
+    return by_name->at(name).detach().to(at::kCPU).contiguous();
   };
-  write_safetensors(path, weights);
+  return weights;
+}
+
+void save_safetensors(const fs::path& path, const std::vector<NamedTensor>& tensors,
+                      std::map<std::string, std::string> metadata) {
+  write_safetensors(path, weights_of(tensors, std::move(metadata)));
 }
 
 }  // namespace pixart::formats

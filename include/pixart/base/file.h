@@ -14,22 +14,44 @@ std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = 
 // Writes to a temporary file beside `path`, fsyncs, renames over `path`, fsyncs the folder.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
-// The same for a file written in pieces: write(), then commit(). Without commit() nothing is left behind.
+// A new file written in pieces, which nothing makes durable: for the inside of a StagedFolder.
+class OutputFile {
+ public:
+  // Errors name `shown` where it is given.
+  explicit OutputFile(std::filesystem::path path, std::filesystem::path shown = {});
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+  void write(std::string_view bytes);                     // appends
+  void rewrite(uint64_t offset, std::string_view bytes);  // of what was written
+  void sync();
+  void close();
+  const std::filesystem::path& path() const { return path_; }
+  uint64_t size() const { return size_; }
+
+ private:
+  std::filesystem::path path_, shown_;
+  int descriptor_ = -1;
+  uint64_t size_ = 0, flushed_ = 0;
+};
+
+// The same as write_file_atomically() for a file written in pieces: write(), then commit(). Without commit()
+// nothing is left behind.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
-  void write(std::string_view bytes);                     // appends
-  void rewrite(uint64_t offset, std::string_view bytes);  // of what was written
-  uint64_t size() const { return size_; }
+  void write(std::string_view bytes) { file_.write(bytes); }
+  void rewrite(uint64_t offset, std::string_view bytes) { file_.rewrite(offset, bytes); }
+  uint64_t size() const { return file_.size(); }
   void commit();
 
  private:
-  std::filesystem::path path_, temporary_;
-  int descriptor_ = -1;
-  uint64_t size_ = 0, flushed_ = 0;
+  std::filesystem::path path_;
+  OutputFile file_;
+  bool committed_ = false;
 };
 
 void create_folders(const std::filesystem::path& path);  // as mkdir -p
@@ -54,8 +76,13 @@ class StagedFolder {
   bool committed_ = false;
 };
 
-// Removes leftovers of StagedFolder and write_file_atomically (".tmp-*") directly inside `folder`, as far as
-// it can. Only for the owner of the folder: it would also remove what another process is writing.
+// Deletes a folder that must never be seen half-deleted: it is renamed to .del-<name>-<nonce> first, durably.
+// Throws UserError(kStorage) if it still stands under its name.
+void delete_folder(const std::filesystem::path& path);
+
+// Removes leftovers of StagedFolder and write_file_atomically (".tmp-*") and of delete_folder (".del-*")
+// directly inside `folder`, as far as it can. Only for the owner of the folder: it would also remove what
+// another process is writing.
 void remove_leftovers(const std::filesystem::path& folder);
 
 }  // namespace pixart

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "pixart/formats/weights.h"
+
 namespace pixart::formats {
 
 struct NamedTensor {
@@ -21,6 +23,9 @@ struct TensorFile {
 
 // A .safetensors file, whole. Throws UserError (see safetensors.h).
 TensorFile load_safetensors(const std::filesystem::path& path);
+
+// Tensors that are there already, described. They are moved to the CPU and made contiguous when read.
+Weights weights_of(const std::vector<NamedTensor>& tensors, std::map<std::string, std::string> metadata = {});
 
 // Writes atomically; tensors are moved to the CPU and made contiguous. `metadata` gets {"format": "pt"}
 // added.

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pixart::formats {
@@ -56,6 +57,11 @@ using CompleteMetadata = std::function<void(Metadata&)>;
 // Writes atomically, reading one tensor after the other. `metadata` gets {"format": "pt"} added.
 void write_safetensors(const std::filesystem::path& path, const Weights& weights,
                        const CompleteMetadata& complete = {});
+
+// The bytes of the file that write_safetensors writes, in order: the header (with an empty name), then each
+// tensor.
+using SafetensorsSink = std::function<void(const std::string& tensor, std::string_view bytes)>;
+void stream_safetensors(const Weights& weights, const SafetensorsSink& sink);
 
 // As Hugging Face's libraries do: <folder>/<stem>.safetensors, or, above `shard_bytes`,
 // <stem>-00001-of-00002.safetensors ... and <stem>.safetensors.index.json.
