@@ -11,7 +11,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/inspect.h"
 #include "pixart/formats/hash.h"
-#include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_folder.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -83,13 +83,16 @@ void print(const convert::WeightReport& report, bool with_tensors) {
                 shape_text(info.shape).c_str());
 }
 
-// Hashes of a checkpoint, checksums inside the file, numbers that are none.
-void verify(const fs::path& path, const std::vector<convert::WeightReport>& reports, bool quiet) {
+// Before anything in it is believed.
+void verify_hashes(const fs::path& path) {
+  if (!fs::is_directory(path) || !fs::exists(path / "manifest.json")) return;
+  const std::string problem = train::verify_checkpoint(path);
+  if (!problem.empty()) throw UserError(fmt::format("{}: {}.", path.string(), problem));
+}
+
+// Checksums inside the file, numbers that are none.
+void verify_numbers(const fs::path& path, const std::vector<convert::WeightReport>& reports, bool quiet) {
   Problems problems;
-  if (fs::is_directory(path) && fs::exists(path / "manifest.json")) {
-    const std::string problem = train::verify_checkpoint(path);
-    if (!problem.empty()) problems.add(problem);
-  }
   for (const auto& report : reports) {
     Progress progress("verify " + report.opened.path.filename().string(),
                       int64_t(report.opened.weights.bytes() >> 20), "MiB");
@@ -121,13 +124,14 @@ void add_inspect(CLI::App& app) {
   command->callback([arguments] {
     ordered_json all = ordered_json::array();
     for (const auto& path : arguments->paths) {
+      if (arguments->verify) verify_hashes(path);
       const auto reports = convert::inspect(path);
       for (const auto& report : reports)
         if (arguments->json)
           all.push_back(json_of(report, *arguments));
         else
           print(report, arguments->tensors);
-      if (arguments->verify) verify(path, reports, arguments->json);
+      if (arguments->verify) verify_numbers(path, reports, arguments->json);
     }
     if (arguments->json) std::printf("%s\n", all.dump(1).c_str());
   });

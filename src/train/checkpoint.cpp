@@ -1,13 +1,9 @@
 #include "pixart/train/checkpoint.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <regex>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
-#include "pixart/base/log.h"
-#include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
 
 namespace pixart::train {
@@ -15,8 +11,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
-
-constexpr int kFormatVersion = 1;
 
 std::vector<std::string> trainable_names(const nn::StateDict& model) {
   std::vector<std::string> names;
@@ -63,78 +57,26 @@ void copy_into_views(const std::vector<at::Tensor>& views, const std::vector<std
   for (size_t i = 0; i < names.size(); ++i) at::Tensor(views[i]).copy_(tensors.at(prefix + names[i]));
 }
 
-std::string folder_name(int64_t step) { return fmt::format("step-{:08d}", step); }
-
 }  // namespace
 
-std::vector<Checkpoint> list_checkpoints(const fs::path& stage_folder) {
-  static const std::regex pattern("^step-([0-9]{8})$");
-  std::vector<Checkpoint> result;
-  if (!fs::is_directory(stage_folder)) return result;
-  for (const auto& entry : fs::directory_iterator(stage_folder)) {
-    std::smatch match;
-    const std::string name = entry.path().filename();
-    if (entry.is_directory() && std::regex_match(name, match, pattern))
-      result.push_back({entry.path(), std::stoll(match[1])});
-  }
-  std::sort(result.begin(), result.end(), [](const auto& a, const auto& b) { return a.step < b.step; });
-  return result;
-}
-
-std::string verify_checkpoint(const fs::path& folder) {
-  try {
-    const json manifest = json::parse(read_file(folder / "manifest.json"));
-    if (manifest.at("format_version").get<int>() > kFormatVersion)
-      return "it was written by a newer version of pixart";
-    for (const auto& [name, entry] : manifest.at("files").items()) {
-      const fs::path file = folder / name;
-      if (!fs::exists(file)) return name + " is missing";
-      if (fs::file_size(file) != entry.at("bytes").get<uint64_t>())
-        return name + " has another size than when it was saved";
-      if (formats::sha256_of_file(file) != entry.at("sha256").get<std::string>())
-        return name + " was changed since it was saved (SHA-256 differs)";
-    }
-    return "";
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-}
-
-std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder) {
-  auto all = list_checkpoints(stage_folder);
-  for (auto candidate = all.rbegin(); candidate != all.rend(); ++candidate) {
-    const std::string problem = verify_checkpoint(candidate->folder);
-    if (problem.empty()) return *candidate;
-    log::warning("checkpoint {} is not used: {}. Falling back to the one before.", candidate->folder.string(),
-                 problem);
-  }
-  return std::nullopt;
-}
-
-void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
-                     const std::map<std::string, std::string>& metadata, double seconds) {
+CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
+                                     const std::map<std::string, std::string>& metadata, double seconds) {
   const auto state = trainer.state();
-  create_folders(stage_folder);
-  StagedFolder staged(stage_folder / folder_name(*state.step));
-  formats::save_safetensors(staged.path() / "model.safetensors",
-                            named_views(model, trainer.views(state.values)), metadata);
-  formats::save_safetensors(staged.path() / "ema.safetensors", named_views(model, trainer.views(state.ema)),
-                            metadata);
-  formats::save_safetensors(staged.path() / "optimizer.safetensors", optimizer_tensors(trainer, model),
-                            metadata);
   const json saved = {{"step", *state.step},
                       {"optimizer_steps", state.optimizer->steps},
                       {"skipped", *state.skipped},
                       {"seconds", seconds}};
-  write_file_atomically(staged.path() / "state.json", saved.dump(1) + "\n");
+  return {.step = *state.step,
+          .files = {{"model", named_views(model, trainer.views(state.values))},
+                    {"ema", named_views(model, trainer.views(state.ema))},
+                    {"optimizer", optimizer_tensors(trainer, model)}},
+          .metadata = metadata,
+          .state = saved.dump(1) + "\n"};
+}
 
-  json manifest = {{"format_version", kFormatVersion}, {"step", *state.step}, {"files", json::object()}};
-  for (const char* name : {"model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"}) {
-    const fs::path file = staged.path() / name;
-    manifest["files"][name] = {{"bytes", fs::file_size(file)}, {"sha256", formats::sha256_of_file(file)}};
-  }
-  write_file_atomically(staged.path() / "manifest.json", manifest.dump(1) + "\n");
-  staged.commit();
+void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
+                     const std::map<std::string, std::string>& metadata, double seconds) {
+  write_checkpoint(stage_folder, checkpoint_content(trainer, model, metadata, seconds));
 }
 
 LoadedCheckpoint load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model) {
@@ -154,18 +96,6 @@ LoadedCheckpoint load_checkpoint(const fs::path& folder, Trainer& trainer, nn::S
   *state.skipped = saved.at("skipped").get<int64_t>();
   state.optimizer->steps = saved.at("optimizer_steps").get<int64_t>();
   return {saved.at("seconds").get<double>(), weights.metadata};
-}
-
-void prune_checkpoints(const fs::path& stage_folder, int64_t keep_last,
-                       const std::vector<int64_t>& keep_steps) {
-  const auto all = list_checkpoints(stage_folder);
-  for (size_t i = 0; i + size_t(keep_last) < all.size(); ++i) {
-    if (std::find(keep_steps.begin(), keep_steps.end(), all[i].step) != keep_steps.end()) continue;
-    // Renamed first: a half-deleted folder must not look like a checkpoint.
-    const fs::path doomed = stage_folder / (".tmp-delete-" + all[i].folder.filename().string());
-    fs::rename(all[i].folder, doomed);
-    fs::remove_all(doomed);
-  }
 }
 
 }  // namespace pixart::train

@@ -11,7 +11,7 @@
 #include "pixart/base/progress.h"
 #include "pixart/data/scenes.h"
 #include "pixart/data/transform.h"
-#include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/pipeline.h"
 
 namespace pixart::train {

@@ -7,7 +7,7 @@
 #include "pixart/base/log.h"
 #include "pixart/convert/convert.h"
 #include "pixart/convert/provenance.h"
-#include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_folder.h"
 #include "stage_model.h"
 
 namespace pixart::train {

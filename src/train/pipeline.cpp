@@ -6,7 +6,7 @@
 #include "pixart/base/words.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/nn/device.h"
-#include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_folder.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;

@@ -9,7 +9,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/reparameterize.h"
 #include "pixart/formats/tensor_file.h"
-#include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/extract.h"
 #include "pixart/train/generate.h"
 #include "pixart/train/objectives.h"

@@ -15,6 +15,7 @@
 #include "pixart/data/transform.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_writer.h"
 #include "pixart/train/metrics.h"
 #include "pixart/train/trainer.h"
 #include "stage_model.h"
@@ -91,6 +92,10 @@ TrainerConfig trainer_config(const StageConfig& stage) {
           .ema_warmup = stage.ema_warmup};
 }
 
+CheckpointKeeping keeping(const CheckpointConfig& config) {
+  return {.last = config.keep_last, .every = config.keep_every, .steps = config.keep_steps};
+}
+
 // One stage in progress: trainer, metrics, samples, checkpoints.
 class StageRun {
  public:
@@ -99,7 +104,9 @@ class StageRun {
         stage_(stage),
         metrics_(metrics),
         model_(make_stage_model(run, stage)),
-        trainer_(trainer_config(stage), *model_.state, *model_.objective, *model_.loader) {}
+        trainer_(trainer_config(stage), *model_.state, *model_.objective, *model_.loader),
+        writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints),
+                stage.checkpoints.on_error == "stop" ? OnSaveError::kStop : OnSaveError::kContinue) {}
 
   void execute() {
     begin();
@@ -107,6 +114,7 @@ class StageRun {
     double last = monotonic_seconds();
     while (trainer_.step() < stage_.steps) {
       pending_.push_back(trainer_.train_step());
+      writer_.check();
       const double now = monotonic_seconds();
       seconds_ += now - last;
       last = now;
@@ -117,6 +125,7 @@ class StageRun {
       const bool stop = stop_requested();
       if (!stop && is_sample_step(step)) draw();
       if (stop || is_save_step(step)) save();
+      if (stop || step == stage_.steps) writer_.finish();
       if (stop && step < stage_.steps) {
         throw UserError(
             fmt::format("stopped on request; stage {} was saved at step {}. The same command continues.",
@@ -143,15 +152,15 @@ class StageRun {
       metadata_ = model_.initialize();
       trainer_.state().ema.copy_(trainer_.state().values);
       save();  // proves that saving works before hours are spent
+      writer_.finish();
     }
     metrics_.rewind(stage_.name, trainer_.step());
     trainer_.bind_average(*model_.average);
   }
 
   bool is_save_step(int64_t step) const {
-    const auto& keep = stage_.checkpoints.keep_steps;
     return step == stage_.steps || step % stage_.checkpoints.every == 0 ||
-           std::find(keep.begin(), keep.end(), step) != keep.end();
+           keeping(stage_.checkpoints).forever(step);
   }
   bool is_sample_step(int64_t step) const {
     return step == stage_.steps || (stage_.samples.every > 0 && step % stage_.samples.every == 0);
@@ -202,17 +211,21 @@ class StageRun {
 
   void save() {
     write_metrics();
-    save_checkpoint(checkpoints(), trainer_, *model_.state, metadata_, seconds_);
-    prune_checkpoints(checkpoints(), stage_.checkpoints.keep_last, stage_.checkpoints.keep_steps);
+    writer_.start(checkpoint_content(trainer_, *model_.state, metadata_, seconds_));
   }
 
   void draw() {
     const Pictures pictures = model_.draw();
     const fs::path path = run_.folder.samples(stage_.name) / fmt::format("step-{:08d}.png", trainer_.step());
-    create_folders(path.parent_path());
     const int scale = std::max<int>(1, int(128 / std::max(1, pictures.images.front().width)));
-    formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions,
-                                                      int(stage_.samples.columns), scale));
+    try {
+      create_folders(path.parent_path());
+      formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions,
+                                                        int(stage_.samples.columns), scale));
+    } catch (const UserError& error) {  // as harmless as a checkpoint that was not saved
+      if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == "stop") throw;
+      log::error("the pictures of step {} were not saved: {}", trainer_.step(), error.what());
+    }
   }
 
   RunContext& run_;
@@ -221,6 +234,7 @@ class StageRun {
   StageModel model_;
   std::map<std::string, std::string> metadata_;  // of the weight files
   Trainer trainer_;
+  CheckpointWriter writer_;
   std::vector<StepResult> pending_;  // not yet written
   double seconds_ = 0, waited_until_ = 0;
   bool warned_of_wait_ = false;

@@ -1,33 +1,21 @@
-// Checkpoints: <stage folder>/step-00001000/{manifest.json, model, ema, optimizer .safetensors, state.json}.
-// A checkpoint is written to a temporary folder, hashed, fsynced and renamed; it is believed only after its
-// hashes were verified, else the one before is used. There is no pointer file.
+// What a checkpoint of a Trainer holds: model, ema and optimizer .safetensors, state.json. How it is kept
+// safe is in checkpoint_folder.h, saving beside the training in checkpoint_writer.h.
 #pragma once
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "pixart/nn/state_dict.h"
+#include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/trainer.h"
 
 namespace pixart::train {
 
-struct Checkpoint {
-  std::filesystem::path folder;
-  int64_t step = 0;
-};
+// The live tensors. `metadata` goes into the weight files (architecture, ...).
+CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
+                                     const std::map<std::string, std::string>& metadata, double seconds);
 
-// All under `stage_folder`, by rising step; folders with other names are ignored.
-std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& stage_folder);
-
-// Checks manifest and hashes. Returns "" or what is wrong.
-std::string verify_checkpoint(const std::filesystem::path& folder);
-
-// The newest that verifies; broken ones are reported in the log.
-std::optional<Checkpoint> newest_good_checkpoint(const std::filesystem::path& stage_folder);
-
-// `metadata` goes into the weight files (architecture, ...). Saving a step that exists replaces it.
+// Writes them at once. Saving a step that exists replaces it.
 void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
                      const std::map<std::string, std::string>& metadata, double seconds);
 
@@ -37,9 +25,5 @@ struct LoadedCheckpoint {
   std::map<std::string, std::string> metadata;
 };
 LoadedCheckpoint load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model);
-
-// Deletes all but the newest `keep_last` and those in `keep_steps`.
-void prune_checkpoints(const std::filesystem::path& stage_folder, int64_t keep_last,
-                       const std::vector<int64_t>& keep_steps);
 
 }  // namespace pixart::train

@@ -149,14 +149,23 @@ struct SamplesConfig {
 struct CheckpointConfig {
   int64_t every = 1000;
   int64_t keep_last = 2;
+  int64_t keep_every = 0;
   std::vector<int64_t> keep_steps;
+  std::string on_error = "continue";
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("every", s.every, "Save every so many steps (and at the stage's end).", positive().free());
     v("keep_last", s.keep_last, "How many of a stage's checkpoints are kept; never fewer than two.",
       at_least(2).free());
+    v("keep_every", s.keep_every, "Save every so many steps and never delete these; 0: none.",
+      not_negative().free());
     v("keep_steps", s.keep_steps, "Steps whose checkpoints are saved and never deleted.", positive().free());
+    v("on_error", s.on_error,
+      "When the disk is full or fails while saving: continue logs an error and trains on, the next save "
+      "tries again; stop ends with exit code 74. The first, the last and a save before stopping must "
+      "succeed.",
+      one_of({"continue", "stop"}).free());
   }
 };
 

@@ -1,0 +1,122 @@
+#include "pixart/train/checkpoint_folder.h"
+
+#include <algorithm>
+#include <regex>
+
+#include "checkpoint_manifest.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/formats/weights.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string folder_name(int64_t step) { return fmt::format("step-{:08d}", step); }
+
+template <class Fill>
+FileRecord write_file(const fs::path& path, Fill fill) {
+  OutputFile file(path);
+  FileRecorder recorder;
+  fill([&](const std::string& tensor, std::string_view bytes) {
+    file.write(bytes);
+    recorder.add(tensor, bytes);
+  });
+  file.close();
+  return recorder.finish();
+}
+
+// Of a folder of ours: the files are there and have their size.
+bool looks_whole(const fs::path& folder) {
+  try {
+    return wrong_size(folder, read_manifest(folder)).empty();
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+std::vector<Checkpoint> list_checkpoints(const fs::path& stage_folder) {
+  static const std::regex pattern("^step-([0-9]{8})$");
+  std::vector<Checkpoint> result;
+  if (!fs::is_directory(stage_folder)) return result;
+  for (const auto& entry : fs::directory_iterator(stage_folder)) {
+    std::smatch match;
+    const std::string name = entry.path().filename().string();
+    if (entry.is_directory() && std::regex_match(name, match, pattern))
+      result.push_back({entry.path(), std::stoll(match[1])});
+  }
+  std::sort(result.begin(), result.end(),
+            [](const Checkpoint& a, const Checkpoint& b) { return a.step < b.step; });
+  return result;
+}
+
+std::string verify_checkpoint(const fs::path& folder) {
+  try {
+    const Manifest manifest = read_manifest(folder);
+    const std::string name = fs::weakly_canonical(folder).filename();
+    if (name.starts_with("step-") && name != folder_name(manifest.step))
+      return fmt::format("manifest.json is that of step {}", manifest.step);
+    const std::string problem = wrong_size(folder, manifest);
+    return problem.empty() ? wrong_hash(folder, manifest) : problem;
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
+std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder) {
+  auto all = list_checkpoints(stage_folder);
+  for (auto candidate = all.rbegin(); candidate != all.rend(); ++candidate) {
+    const std::string problem = verify_checkpoint(candidate->folder);
+    if (problem.empty()) return *candidate;
+    log::warning("checkpoint {} is not used: {}. Falling back to the one before.", candidate->folder.string(),
+                 problem);
+  }
+  return std::nullopt;
+}
+
+void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& content) {
+  create_folders(stage_folder);
+  StagedFolder staged(stage_folder / folder_name(content.step));
+  Manifest manifest{.step = content.step};
+  for (const auto& file : content.files) {
+    const auto weights = formats::weights_of(file.tensors, content.metadata);
+    const std::string name = file.name + ".safetensors";
+    manifest.files[name] = write_file(staged.path() / name,
+                                      [&](const auto& sink) { formats::stream_safetensors(weights, sink); });
+  }
+  manifest.files["state.json"] =
+      write_file(staged.path() / "state.json", [&](const auto& sink) { sink("", content.state); });
+  write_file(staged.path() / "manifest.json", [&](const auto& sink) { sink("", manifest_text(manifest)); });
+  staged.commit();
+}
+
+bool CheckpointKeeping::forever(int64_t step) const {
+  return (every > 0 && step > 0 && step % every == 0) ||
+         std::find(steps.begin(), steps.end(), step) != steps.end();
+}
+
+void prune_checkpoints(const fs::path& stage_folder, const CheckpointKeeping& keeping,
+                       std::set<int64_t>& known_good) {
+  const auto all = list_checkpoints(stage_folder);
+  int64_t good = 0;
+  for (auto at = all.rbegin(); at != all.rend(); ++at) {
+    if (good < keeping.last) {
+      const bool is_good =
+          known_good.count(at->step) != 0 ? looks_whole(at->folder) : verify_checkpoint(at->folder).empty();
+      if (is_good) known_good.insert(at->step);
+      good += is_good;
+    } else if (!keeping.forever(at->step)) {
+      try {
+        delete_folder(at->folder);
+      } catch (const UserError& error) {
+        log::warning("an old checkpoint stays: {}", error.what());
+      }
+    }
+  }
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,46 @@
+// A trainer of a model that has next to nothing in it: for what must be tried very often.
+#pragma once
+#include <ATen/ATen.h>
+
+#include "pixart/nn/state_dict.h"
+#include "pixart/train/trainer.h"
+#include "plain_loader.h"
+
+namespace pixart::testing {
+
+// A model of two numbers-only tensors and a buffer; the loss pulls them to the sample's row.
+class Line : public train::Objective {
+ public:
+  explicit Line(nn::StateDict& state)
+      : weight_(state.add("weight", {3, 2})),
+        bias_(state.add("bias", {5})),
+        buffer_(state.add("buffer", {2}, false)) {}
+  at::Tensor loss(const train::Batch& batch) override {
+    at::Tensor loss = at::zeros({});
+    for (int64_t row : batch.plan.rows)
+      loss = loss + (weight_ - double(row)).square().mean() + (bias_ + 1).square().mean();
+    return loss / double(batch.plan.rows.size());
+  }
+
+ private:
+  at::Tensor weight_, bias_, buffer_;
+};
+
+struct Session {
+  Session() : objective(state), trainer(config(), state, objective, loader) {}
+  static train::TrainerConfig config() {
+    train::TrainerConfig result;
+    result.steps = 100;
+    result.batch_size = 4;
+    result.optimizer.lr = 0.1;
+    result.ema_decay = 0.5;
+    result.lr_schedule.warmup_steps = 0;
+    return result;
+  }
+  nn::StateDict state;
+  Line objective;
+  train::Loader loader = plain_loader(10, config().batch_size);
+  train::Trainer trainer;
+};
+
+}  // namespace pixart::testing
