@@ -5,6 +5,7 @@
 
 namespace pixart::bench {
 
+void add_checkpoint(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_features(CLI::App& app);

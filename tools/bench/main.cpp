@@ -6,6 +6,7 @@
 int main(int argc, char** argv) {
   CLI::App app("Benchmarks of pixart, printed as JSON. Run them on an idle machine.", "pixart_bench");
   app.require_subcommand(1);
+  pixart::bench::add_checkpoint(app);
   pixart::bench::add_convert(app);
   pixart::bench::add_decode(app);
   pixart::bench::add_features(app);
