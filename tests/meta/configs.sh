@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every run file of configs/ is valid, and configs/README.md is the generated reference.
+# Every run file of configs/ is valid, configs/README.md is the generated reference, and the paper's chained recipe says
+# the same of each stage as the stage's own file.
 # Usage: configs.sh SOURCE_DIR, with the binary in PIXART_BIN
 set -euo pipefail
 cd "$1"
@@ -20,6 +21,22 @@ fi
 
 if ! difference=$(diff -u configs/README.md <("$PIXART_BIN" config-reference) 2>&1); then
   printf '%s\n' "configs/README.md is not what the program says; mend with: pixart config-reference > configs/README.md" "$difference"
+  failures=$((failures + 1))
+fi
+
+# A stage without what chaining changes: where its weights come from.
+stage_of() { awk -v name="$2" '/^  - name: /{on = $3 == name} /^stages:/{seen = 1} seen && on && NF' "$1" | grep -v '^      from: '; }
+num_stages=0
+for file in configs/paper/[0-9]*.yaml; do
+  name=$(awk '/^stages:/{seen = 1} seen && /^  - name: /{print $3}' "$file")
+  num_stages=$((num_stages + 1))
+  if ! difference=$(diff -u <(stage_of "$file" "$name") <(stage_of configs/paper/alpha.yaml "$name")); then
+    printf '%s\n' "stage $name of configs/paper/alpha.yaml is not that of $file" "$difference"
+    failures=$((failures + 1))
+  fi
+done
+if [ "$num_stages" -ne "$(awk '/^stages:/{seen = 1} seen && /^  - name: /' configs/paper/alpha.yaml | wc -l)" ]; then
+  echo "configs/paper/alpha.yaml has other stages than the $num_stages files beside it"
   failures=$((failures + 1))
 fi
 [ "$failures" -eq 0 ]
