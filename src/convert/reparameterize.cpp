@@ -108,7 +108,7 @@ at::Tensor embedding_at_500(const nn::StateDict& dit) {
   const nn::TimestepEmbedder embedder(nn::Scope(state) / "t_embedder",
                                       dit.get("t_embedder.mlp.2.weight").size(0));
   for (const auto& item : state.items()) at::Tensor(item.tensor).copy_(in_double(dit, item.name));
-  return embedder(at::full({1}, kTimestep, at::kFloat))[0];
+  return embedder(at::full({1}, kTimestep, at::kFloat), at::kDouble)[0];
 }
 
 struct SharedModulation {

@@ -16,6 +16,11 @@ at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, 
   return x.unflatten(-1, {num_heads, x.size(-1) / num_heads}).transpose(1, 2);
 }
 
+at::Tensor linear_in_type_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  const auto dtype = x.scalar_type();
+  return at::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
+}
+
 at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 }  // namespace
@@ -25,7 +30,7 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias)
   if (with_bias) bias = scope.parameter("bias", {out});
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return at::linear(x, weight, bias); }
+at::Tensor Linear::operator()(const at::Tensor& x) const { return linear_in_type_of(x, weight, bias); }
 
 at::Tensor at_least_float(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf ? x.to(at::kFloat) : x;
@@ -105,12 +110,12 @@ at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& tex
 TimestepEmbedder::TimestepEmbedder(const Scope& scope, int64_t width)
     : mlp0(scope / "mlp" / 0, kTimestepFeatures, width), mlp2(scope / "mlp" / 2, width, width) {}
 
-at::Tensor TimestepEmbedder::operator()(const at::Tensor& t) const {
+at::Tensor TimestepEmbedder::operator()(const at::Tensor& t, at::ScalarType dtype) const {
   constexpr int64_t kHalf = kTimestepFeatures / 2;
   const auto options = at::TensorOptions().dtype(at::kFloat).device(t.device());
   const at::Tensor frequencies = at::exp(at::arange(kHalf, options) * (-std::log(10000.0) / double(kHalf)));
   const at::Tensor angles = t.to(at::kFloat).unsqueeze(1) * frequencies;
-  const at::Tensor features = at::cat({angles.cos(), angles.sin()}, 1).to(mlp0.weight.scalar_type());
+  const at::Tensor features = at::cat({angles.cos(), angles.sin()}, 1).to(dtype);
   return mlp2(at::silu(mlp0(features)));
 }
 
@@ -126,7 +131,7 @@ at::Tensor PatchEmbed::operator()(const at::Tensor& latent) const {
   const at::Tensor patches = latent.reshape({batch, channels, rows, p, cols, p})
                                  .permute({0, 2, 4, 1, 3, 5})
                                  .reshape({batch, rows * cols, channels * p * p});
-  return at::linear(patches, weight.flatten(1), bias);
+  return linear_in_type_of(patches, weight.flatten(1), bias);
 }
 
 at::Tensor unpatchify(const at::Tensor& tokens, int64_t rows, int64_t cols, int64_t patch_size) {

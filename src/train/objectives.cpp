@@ -62,7 +62,7 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
                           const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t) {
   const at::Tensor x_t = diffusion::add_noise(tables, x_start, noise, t);
-  const at::Tensor output = model(x_t, diffusion::model_timestep(tables, t));
+  const at::Tensor output = model(x_t, diffusion::model_timestep(tables, t)).to(x_start.scalar_type());
   return diffusion::iddpm_loss(tables, {}, output, x_start, x_t, noise, t).loss.mean();
 }
 

@@ -103,6 +103,10 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
     problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
   if (objective == "autoencoder" && horizontal_flip)
     problems.push_back("horizontal_flip has no effect with objective autoencoder");
+  if (objective == "autoencoder" && precision != "float32")
+    problems.push_back("precision has no effect with objective autoencoder, which is trained in float32");
+  if (objective == "autoencoder" && activation_checkpointing != 0)
+    problems.push_back("activation_checkpointing has no effect with objective autoencoder");
   const auto samplers = diffusion::sampler_names();
   if (!contains(samplers, samples.sampler))
     problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler,

@@ -38,6 +38,12 @@ DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& sta
           .device = run.device};
 }
 
+models::Execution execution(const StageConfig& stage) {
+  models::Execution result{.recompute_every = stage.activation_checkpointing};
+  if (stage.precision == "bfloat16") result.dtype = at::kBFloat16;
+  return result;
+}
+
 // Reads the stage's feature sets, which are made first where they are missing.
 std::unique_ptr<Loader> feature_loader(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
                                        const CaptionEncoder* encoder) {
@@ -116,7 +122,8 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
   result.average = std::make_unique<nn::StateDict>(options);
-  const auto model = std::make_shared<models::Dit>(nn::Scope(*result.state), config);
+  const auto model =
+      std::make_shared<models::Dit>(models::Dit(nn::Scope(*result.state), config).with(execution(stage)));
   const auto average = std::make_shared<models::Dit>(nn::Scope(*result.average), config);
   log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
             with_thousands(result.state->num_parameters()), config.num_classes);
@@ -148,7 +155,8 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
   result.average = std::make_unique<nn::StateDict>(options);
-  const auto model = std::make_shared<models::PixArt>(nn::Scope(*result.state), config);
+  const auto model = std::make_shared<models::PixArt>(
+      models::PixArt(nn::Scope(*result.state), config).with(execution(stage)));
   const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
   log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
 

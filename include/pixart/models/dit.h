@@ -36,6 +36,18 @@ std::vector<std::string> dit_preset_names();
 DitConfig read_dit_config(const std::filesystem::path& config_json);
 void write_dit_config(const std::filesystem::path& config_json, const DitConfig& config);
 
+// How a transformer is run; no part of the model. Attention, MLPs and embedders take `dtype`; the residual
+// stream, norms, modulation and the tables of PixArt stay in float32, as under autocast in the released code.
+struct Execution {
+  std::optional<at::ScalarType> dtype = {};  // unset: the type of the weights
+  // Every n-th block keeps its inputs alone and is computed again in backward; 0: none, 1: all. Losses and
+  // gradients are the same to the bit.
+  int64_t recompute_every = 0;
+  bool recomputes(size_t block) const {
+    return recompute_every > 0 && (int64_t(block) + 1) % recompute_every == 0;
+  }
+};
+
 class Dit {
  public:
   Dit(const nn::Scope& scope, const DitConfig& config);
@@ -53,9 +65,11 @@ class Dit {
   at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
                                    const at::Tensor& label, double scale) const;
   const DitConfig& config() const { return config_; }
+  Dit with(const Execution& execution) const;  // the same weights, run in another way
 
  private:
   DitConfig config_;
+  Execution execution_;
   std::shared_ptr<struct DitLayers> layers_;
 };
 

@@ -62,9 +62,11 @@ class PixArt {
 
   at::Tensor null_caption() const;  // [T, caption_channels]: y_embedder.y_embedding
   const PixArtConfig& config() const { return config_; }
+  PixArt with(const Execution& execution) const;  // the same weights, run in another way
 
  private:
   PixArtConfig config_;
+  Execution execution_;
   std::shared_ptr<struct PixArtLayers> layers_;
 };
 

@@ -10,6 +10,8 @@
 
 namespace pixart::nn {
 
+// Computed in the type of x: float32 weights are rounded to it where it is narrower, and their gradients come
+// back in float32.
 struct Linear {
   at::Tensor weight, bias;  // [out, in], [out] or undefined
   Linear() = default;
@@ -73,12 +75,12 @@ struct CrossAttention {
 };
 
 // Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), made in float32, then
-// Linear, SiLU, Linear in the type of the weights.
+// Linear, SiLU, Linear in `dtype`.
 struct TimestepEmbedder {
   Linear mlp0, mlp2;
   TimestepEmbedder() = default;
   TimestepEmbedder(const Scope& scope, int64_t width);
-  at::Tensor operator()(const at::Tensor& t) const;  // t [B], any type
+  at::Tensor operator()(const at::Tensor& t, at::ScalarType dtype) const;  // t [B], any type
 };
 
 // Convolution p x p with stride p as one matrix product: [B, C, H, W] -> [B, N, D], row-major tokens.

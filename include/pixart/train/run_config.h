@@ -190,6 +190,8 @@ struct StageConfig {
   int64_t steps = 0;
   int64_t batch_size = 256;
   int64_t micro_batch_size = 0;
+  std::string precision = "float32";
+  int64_t activation_checkpointing = 0;
   InitConfig init;
   optim::AdamWConfig optimizer;
   optim::LrScheduleConfig lr_schedule;
@@ -226,6 +228,15 @@ struct StageConfig {
     v("micro_batch_size", s.micro_batch_size,
       "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
       not_negative().needs_permission());
+    v("precision", s.precision,
+      "Type of the transformer's matrix products. bfloat16 keeps weights, gradients, moments, average, "
+      "norms, "
+      "modulation and loss in float32; slow on most CPUs.",
+      one_of({"float32", "bfloat16"}).needs_permission());
+    v("activation_checkpointing", s.activation_checkpointing,
+      "Computes blocks again in backward instead of keeping what they computed: 0 none, 1 all, n every n-th. "
+      "Saves memory for time; losses are the same to the bit.",
+      not_negative().free());
     v("init", s.init, "Where the weights start.", any());
     v("optimizer", s.optimizer, "AdamW.", any());
     v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());

@@ -6,6 +6,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/nn/layers.h"
+#include "pixart/nn/recompute.h"
 
 namespace pixart::models {
 
@@ -21,10 +22,12 @@ struct Block {
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
 
+  // x [B, N, D], activated [B, D]: SiLU of the condition, whose type the matrix products take.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& activated) const {
+    const auto dtype = activated.scalar_type();
     const auto m = modulation(activated).unsqueeze(1).chunk(6, -1);
-    const at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
-    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
+    const at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype)));
+    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
   }
 };
 
@@ -60,24 +63,35 @@ Dit::Dit(const nn::Scope& scope, const DitConfig& config)
                config.input_size, config.patch_size);
 }
 
+Dit Dit::with(const Execution& execution) const {
+  Dit result = *this;
+  result.execution_ = execution;
+  return result;
+}
+
 at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label,
                         std::vector<at::Tensor>* block_outputs, const at::Tensor& positions) const {
   const auto& l = *layers_;
-  const auto dtype = l.x_embedder.weight.scalar_type();
+  const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
   PIXART_CHECK(
       positions.defined() || (latent.size(2) == config_.input_size && latent.size(3) == config_.input_size),
       "latent of {} x {}; this model has positions for a side of {}", latent.size(2), latent.size(3),
       config_.input_size);
-  at::Tensor x = l.x_embedder(latent.to(dtype)) + (positions.defined() ? positions.to(dtype) : l.positions);
-  at::Tensor condition = l.t_embedder(timestep);
+  at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype)));
+  x = x + (positions.defined() ? positions : l.positions).to(x.scalar_type());
+  at::Tensor condition = l.t_embedder(timestep, dtype);
   if (label.defined()) condition = condition + at::embedding(l.label_table, label);
-  const at::Tensor activated = at::silu(condition);
-  for (const auto& block : l.blocks) {
-    x = block(x, activated);
+  const at::Tensor activated = at::silu(condition).to(dtype);
+  for (size_t i = 0; i < l.blocks.size(); ++i) {
+    const auto& block = l.blocks[i];
+    x = execution_.recomputes(i)
+            ? nn::recompute_in_backward([&block](const auto& in) { return block(in[0], in[1]); },
+                                        {x, activated})
+            : block(x, activated);
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
   const auto m = l.final_modulation(activated).unsqueeze(1).chunk(2, -1);
-  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]));
+  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]).to(dtype));
   return nn::unpatchify(x, latent.size(2) / config_.patch_size, latent.size(3) / config_.patch_size,
                         config_.patch_size);
 }

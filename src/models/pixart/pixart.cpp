@@ -9,6 +9,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/nn/layers.h"
+#include "pixart/nn/recompute.h"
 
 namespace pixart::models {
 
@@ -26,12 +27,14 @@ struct Block {
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [B, N, D], modulation [B, 6, D] of the timestep. Cross-attention has neither norm nor gate.
+  // x [B, N, D], modulation [B, 6, D] of the timestep, text in the type that the matrix products take.
+  // Cross-attention has neither norm nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text) const {
+    const auto dtype = text.tokens.scalar_type();
     const auto m = (nn::at_least_float(table).unsqueeze(0) + modulation).chunk(6, 1);
-    at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1])));
-    after = after + cross_attn(after, text);
-    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4])));
+    at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype)));
+    after = after + cross_attn(after.to(dtype), text);
+    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
   }
 };
 
@@ -84,14 +87,15 @@ struct PixArtLayers {
   }
 
   // [B, D]: the timestep, and for PixArt-MS height, width and aspect ratio.
-  at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const TextCondition& text) const {
-    const at::Tensor time = t_embedder(timestep);
+  at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const TextCondition& text,
+                       at::ScalarType dtype) const {
+    const at::Tensor time = t_embedder(timestep, dtype);
     if (!c.multi_scale) return time;
     PIXART_CHECK(text.image_size.defined() && text.aspect_ratio.defined(),
                  "PixArt-MS needs image sizes and aspect ratios");
     const int64_t batch = text.image_size.size(0);
-    const at::Tensor size = csize_embedder(text.image_size.reshape({2 * batch})).view({batch, -1});
-    const at::Tensor micro = at::cat({size, ar_embedder(text.aspect_ratio.reshape({batch}))}, 1);
+    const at::Tensor size = csize_embedder(text.image_size.reshape({2 * batch}), dtype).view({batch, -1});
+    const at::Tensor micro = at::cat({size, ar_embedder(text.aspect_ratio.reshape({batch}), dtype)}, 1);
     return time + (micro.size(0) == time.size(0) ? micro : micro.repeat({time.size(0) / micro.size(0), 1}));
   }
 
@@ -121,23 +125,38 @@ PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config)
                "PixArt-MS needs a width that 3 divides, not {}", config.hidden_size);
 }
 
+PixArt PixArt::with(const Execution& execution) const {
+  PixArt result = *this;
+  result.execution_ = execution;
+  return result;
+}
+
 at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text,
                            std::vector<at::Tensor>* block_outputs) const {
   auto& l = *layers_;
-  const auto dtype = l.x_embedder.weight.scalar_type();
+  const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
   const int64_t rows = latent.size(2) / config_.patch_size, cols = latent.size(3) / config_.patch_size;
-  at::Tensor x = l.x_embedder(latent.to(dtype)) + l.positions_for(config_, rows, cols);
-  const at::Tensor condition = l.condition(config_, timestep, text);
+  at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype))) +
+                 nn::at_least_float(l.positions_for(config_, rows, cols));
+  const at::Tensor condition = l.condition(config_, timestep, text, dtype);
   const at::Tensor modulation =
       nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
   const nn::PackedText packed = l.caption(text, dtype);
-  for (const auto& block : l.blocks) {
-    x = block(x, modulation, packed);
+  for (size_t i = 0; i < l.blocks.size(); ++i) {
+    const auto& block = l.blocks[i];
+    x = execution_.recomputes(i) ? nn::recompute_in_backward(
+                                       [&block, rest = packed](const auto& in) {
+                                         nn::PackedText text_of_block = rest;
+                                         text_of_block.tokens = in[2];
+                                         return block(in[0], in[1], text_of_block);
+                                       },
+                                       {x, modulation, packed.tokens})
+                                 : block(x, modulation, packed);
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
   const auto m = (nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1))
                      .chunk(2, 1);
-  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]));
+  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]).to(dtype));
   return nn::unpatchify(x, rows, cols, config_.patch_size);
 }
 

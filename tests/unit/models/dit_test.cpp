@@ -50,6 +50,44 @@ TEST(Dit, GivesOneOutputPerBlock) {
   EXPECT_EQ(blocks[1].sizes(), at::IntArrayRef({3, 4, 8}));
 }
 
+TEST(Dit, RecomputedBlocksChangeNoBit) {
+  DitConfig config = kTiny;
+  config.depth = 3;
+  for (const int64_t micro_batches : {1, 3}) {
+    nn::StateDict state;
+    const Dit first(nn::Scope(state), config);
+    randomize(state);
+    const Tiny inputs;
+    const int64_t size = 3 / micro_batches;
+    check_recompute(
+        state,
+        [&](const Execution& execution, int64_t i) {
+          const auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, i * size, size); };
+          return first.with(execution).forward(part(inputs.latent), part(inputs.timestep),
+                                               part(inputs.label));
+        },
+        micro_batches);
+  }
+}
+
+TEST(Dit, FloatWeightsRunInBfloat16) {
+  DitConfig config = kTiny;
+  config.hidden_size = 64;
+  nn::StateDict state;
+  const Dit wide(nn::Scope(state), config);
+  randomize(state, 0.1);
+  const Tiny inputs;
+  const Dit narrow = wide.with({.dtype = at::kBFloat16});
+  std::vector<at::Tensor> blocks;
+  EXPECT_LT(bfloat16_distance(narrow.forward(inputs.latent, inputs.timestep, inputs.label, &blocks),
+                              wide.forward(inputs.latent, inputs.timestep, inputs.label)),
+            kBfloat16Distance);
+  EXPECT_EQ(blocks.at(0).scalar_type(), at::kFloat) << "the residual stream";
+  const auto results = loss_and_gradients(
+      state, [&](int64_t) { return narrow.forward(inputs.latent, inputs.timestep, inputs.label); }, 1);
+  for (const auto& gradient : results) EXPECT_EQ(gradient.scalar_type(), at::kFloat);
+}
+
 TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
   const Tiny tiny(at::kDouble);
   const at::Tensor latent = tiny.latent.narrow(0, 0, 1), timestep = at::full({2}, 41.0),

@@ -159,6 +159,52 @@ TEST(PixArt, RunsInBfloat16) {
   }
 }
 
+TEST(PixArt, RecomputedBlocksChangeNoBit) {
+  for (const bool multi_scale : {false, true})
+    for (const int64_t micro_batches : {1, 3}) {
+      PixArtConfig config = tiny_config(multi_scale);
+      config.depth = 3;
+      nn::StateDict state;
+      const PixArt first(nn::Scope(state), config);
+      randomize(state);
+      const Tiny inputs(at::kFloat, multi_scale);
+      const int64_t size = 3 / micro_batches;
+      check_recompute(
+          state,
+          [&](const Execution& execution, int64_t i) {
+            const auto part = [&](const at::Tensor& tensor) {
+              return tensor.defined() ? tensor.narrow(0, i * size, size) : tensor;
+            };
+            return first.with(execution).forward(part(inputs.latent), part(inputs.timestep),
+                                                 {.caption = part(inputs.text.caption),
+                                                  .mask = part(inputs.text.mask),
+                                                  .drop = part(inputs.text.drop),
+                                                  .image_size = part(inputs.text.image_size),
+                                                  .aspect_ratio = part(inputs.text.aspect_ratio)});
+          },
+          micro_batches);
+    }
+}
+
+TEST(PixArt, FloatWeightsRunInBfloat16) {
+  for (const bool multi_scale : {false, true}) {
+    PixArtConfig config = tiny_config(multi_scale);
+    config.hidden_size = 60;
+    nn::StateDict state;
+    const PixArt wide(nn::Scope(state), config), narrow = wide.with({.dtype = at::kBFloat16});
+    randomize(state, 0.1);
+    const Tiny inputs(at::kFloat, multi_scale);
+    std::vector<at::Tensor> blocks;
+    EXPECT_LT(bfloat16_distance(narrow.forward(inputs.latent, inputs.timestep, inputs.text, &blocks),
+                                wide.forward(inputs.latent, inputs.timestep, inputs.text)),
+              kBfloat16Distance);
+    EXPECT_EQ(blocks.at(0).scalar_type(), at::kFloat) << "the residual stream";
+    const auto results = loss_and_gradients(
+        state, [&](int64_t) { return narrow.forward(inputs.latent, inputs.timestep, inputs.text); }, 1);
+    for (const auto& gradient : results) EXPECT_EQ(gradient.scalar_type(), at::kFloat);
+  }
+}
+
 struct Published {
   const char* name;
   int64_t numbers;

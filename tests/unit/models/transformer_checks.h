@@ -8,6 +8,7 @@
 #include <functional>
 #include <string>
 
+#include "pixart/models/dit.h"
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::models {
@@ -49,6 +50,43 @@ inline void check_gradients(const nn::StateDict& state, const std::function<at::
       const double analytic = gradient[k * entries.numel() / samples % entries.numel()].item<double>();
       EXPECT_NEAR((above - below) / (2 * kStep), analytic, kAbsolute + kRelative * std::abs(analytic))
           << item.name << ", sample " << k;
+    }
+  }
+}
+
+// Loss and gradients of every parameter after the micro-batches of `forward` (index -> output), accumulated.
+inline std::vector<at::Tensor> loss_and_gradients(const nn::StateDict& state,
+                                                  const std::function<at::Tensor(int64_t)>& forward,
+                                                  int64_t micro_batches) {
+  auto parameters = state.trainable();
+  for (auto& tensor : parameters) {
+    tensor.set_requires_grad(true);
+    tensor.mutable_grad() = at::Tensor();
+  }
+  std::vector<at::Tensor> result;
+  for (int64_t i = 0; i < micro_batches; ++i) {
+    const at::Tensor loss = forward(i).to(at::kFloat).square().mean();
+    torch::autograd::backward({loss}, {});
+    result.push_back(loss.detach());
+  }
+  for (const auto& tensor : parameters) result.push_back(tensor.grad());
+  return result;
+}
+
+// Every choice of recomputed blocks gives the same loss and gradients to the bit. `run` makes the output of
+// a micro-batch with a model of that execution on `state`'s weights.
+template <class Run>
+void check_recompute(const nn::StateDict& state, const Run& run, int64_t micro_batches) {
+  const auto plain = loss_and_gradients(
+      state, [&](int64_t i) { return run(Execution{}, i); }, micro_batches);
+  for (const int64_t every : {1, 2, 3}) {
+    const Execution execution{.dtype = {}, .recompute_every = every};
+    const auto got = loss_and_gradients(
+        state, [&](int64_t i) { return run(execution, i); }, micro_batches);
+    ASSERT_EQ(got.size(), plain.size());
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_TRUE(plain[i].defined() && got[i].defined()) << i;
+      EXPECT_TRUE(at::equal(got[i], plain[i])) << "every " << every << ", tensor " << i;
     }
   }
 }

@@ -133,7 +133,7 @@ TEST(TimestepEmbedder, CosineFirstFrequenciesOver128) {
   const TimestepEmbedder layer(Scope(state), 256);
   layer.mlp0.weight.copy_(at::eye(256));
   layer.mlp2.weight.copy_(at::eye(256));
-  const at::Tensor got = layer(at::full({1}, 3.5));
+  const at::Tensor got = layer(at::full({1}, 3.5), at::kFloat);
   for (const int64_t k : {0, 1, 64, 127}) {
     const double angle = 3.5 * std::exp(-std::log(10000.0) * double(k) / 128);
     const auto silu = [](double v) { return v / (1 + std::exp(-v)); };
@@ -148,7 +148,21 @@ TEST(TimestepEmbedder, NarrowWeightsDoNotRoundTheTimestep) {
   layer.mlp0.weight.select(0, 0).fill_(1);
   layer.mlp2.weight.fill_(1);
   // Both timesteps are 900 in bfloat16.
-  EXPECT_FALSE(at::equal(layer(at::full({1}, 901.0)), layer(at::full({1}, 901.5))));
+  EXPECT_FALSE(
+      at::equal(layer(at::full({1}, 901.0), at::kBFloat16), layer(at::full({1}, 901.5), at::kBFloat16)));
+}
+
+TEST(Linear, ComputesInTheTypeOfItsInput) {
+  StateDict state;
+  const Linear layer(Scope(state), 8, 4);
+  random_weights(state);
+  for (auto tensor : state.trainable()) tensor.set_requires_grad(true);
+  const at::Tensor x = at::randn({3, 8}).to(at::kBFloat16), got = layer(x);
+  EXPECT_EQ(got.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(at::equal(got, at::linear(x, layer.weight.to(at::kBFloat16), layer.bias.to(at::kBFloat16))));
+  torch::autograd::backward({got.sum()}, {});
+  EXPECT_EQ(layer.weight.grad().scalar_type(), at::kFloat);
+  EXPECT_EQ(layer.bias.grad().scalar_type(), at::kFloat);
 }
 
 TEST(PatchEmbed, IsTheStridedConvolution) {

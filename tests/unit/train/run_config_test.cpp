@@ -63,6 +63,14 @@ TEST(RunConfig, RefusesWhatDoesNotFit) {
   EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, samples: {sampler: dpm}}")),
               HasSubstr("sampler"));
   EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 0}")), HasSubstr("steps"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, precision: float16}")), HasSubstr("bfloat16"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, activation_checkpointing: -1}")),
+              HasSubstr("activation_checkpointing"));
+  const std::string autoencoder = replace(kGood, "objective: class_conditional", "objective: autoencoder");
+  EXPECT_THAT(error_of(replace(autoencoder, "steps: 5}", "steps: 5, precision: bfloat16}")),
+              HasSubstr("precision has no effect"));
+  EXPECT_THAT(error_of(replace(autoencoder, "steps: 5}", "steps: 5, activation_checkpointing: 2}")),
+              HasSubstr("activation_checkpointing has no effect"));
 }
 
 TEST(RunConfig, SizesOfTheStages) {
