@@ -9,5 +9,6 @@ void add_checkpoint(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_features(CLI::App& app);
+void add_step(CLI::App& app);
 
 }  // namespace pixart::bench

@@ -1,0 +1,185 @@
+// One training step of PixArt on random data: forward, IDDPM loss with learned sigma, backward, clip, AdamW
+// and average, through the Trainer. Its rival is scripts/bench_step.py; scripts/bench_step.sh runs both.
+#include <ATen/ATen.h>
+#include <ATen/DeviceAccelerator.h>
+#include <ATen/Parallel.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "benchmarks.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+#include "pixart/models/pixart.h"
+#include "pixart/nn/device.h"
+#include "pixart/train/objectives.h"
+#include "pixart/train/trainer.h"
+
+namespace pixart::bench {
+
+namespace {
+
+struct Arguments {
+  models::PixArtConfig model{.input_size = 32,
+                             .hidden_size = 256,
+                             .depth = 8,
+                             .num_heads = 4,
+                             .caption_channels = 128,
+                             .max_tokens = 32};
+  int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
+          recompute_every = 0;
+  std::string precision = "fp32", device = "cpu";
+  bool json = false;
+};
+
+constexpr uint64_t kSeed = 1;
+constexpr double kDropout = 0.1;
+
+at::Tensor normal(at::IntArrayRef shape, uint64_t stream, at::Device device) {
+  at::Tensor tensor = at::empty(shape);
+  fill_normal({kSeed, stream, Purpose::kTest}, {tensor.data_ptr<float>(), size_t(tensor.numel())});
+  return tensor.to(device);
+}
+
+class RandomSamples : public train::Objective {
+ public:
+  RandomSamples(const models::PixArt& model, const Arguments& arguments, at::Device device)
+      : model_(model),
+        device_(device),
+        tables_(diffusion::make_noise_schedule("linear", 1000), device),
+        latents_(normal({arguments.batch_size, 4, arguments.model.input_size, arguments.model.input_size}, 1,
+                        device)),
+        captions_(normal({arguments.batch_size, arguments.model.max_tokens, arguments.model.caption_channels},
+                         2, device)) {}
+
+  at::Tensor loss(const train::Batch& batch) override {
+    const at::Tensor rows = at::tensor(batch.plan.rows, at::kLong).to(device_);
+    const auto draw = train::draw_diffusion_inputs(kSeed, batch.plan.positions, latents_.sizes().slice(1),
+                                                   tables_.schedule().num_steps(), kDropout);
+    const models::TextCondition text{.caption = captions_.index_select(0, rows),
+                                     .mask = at::ones({rows.numel(), captions_.size(1)}, rows.options()),
+                                     .drop = draw.drop.to(device_),
+                                     .image_size = {},
+                                     .aspect_ratio = {}};
+    return train::diffusion_loss(
+        tables_, [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); },
+        latents_.index_select(0, rows), draw.noise.to(device_), draw.t.to(device_));
+  }
+
+ private:
+  const models::PixArt& model_;
+  at::Device device_;
+  diffusion::LossTables tables_;
+  at::Tensor latents_, captions_;
+};
+
+train::TrainerConfig trainer_config(const Arguments& arguments) {
+  train::TrainerConfig config;
+  config.steps = arguments.steps + arguments.warmup_steps;
+  config.batch_size = arguments.batch_size;
+  config.gradient_clip = 0.01;
+  config.ema_decay = 0.9999;
+  return config;
+}
+
+train::Loader make_loader(const Arguments& arguments) {
+  auto order =
+      std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = arguments.batch_size}});
+  return {std::move(order),
+          {.batch_size = arguments.batch_size, .micro_batch_size = arguments.micro_batch_size},
+          {.threads = 0},
+          [](const data::MicroBatch& plan) { return train::Batch{.plan = plan}; }};
+}
+
+// Of the GPU's allocator; on a CPU the process's largest resident size, LibTorch included.
+int64_t peak_bytes(at::Device device) {
+  if (!device.is_cpu()) {
+    const auto stats = at::accelerator::getDeviceStats(device.index());
+    return stats.allocated_bytes[size_t(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+  }
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return int64_t(usage.ru_maxrss) << 10;
+}
+
+void bench(const Arguments& arguments) {
+  const at::Device device = nn::select_device(arguments.device);
+  nn::set_num_threads(arguments.threads);
+  models::Execution execution{.dtype = {}, .recompute_every = arguments.recompute_every};
+  if (arguments.precision == "bf16") execution.dtype = at::kBFloat16;
+  nn::StateDict state({.dtype = at::kFloat, .device = device});
+  const auto model = models::PixArt(nn::Scope(state), arguments.model).with(execution);
+  models::initialize(state, arguments.model, {.seed = kSeed, .embedder_std = 0.0});
+  RandomSamples objective(model, arguments, device);
+  train::Loader loader = make_loader(arguments);
+  train::Trainer trainer(trainer_config(arguments), state, objective, loader);
+
+  std::vector<double> milliseconds;
+  double loss = 0;
+  for (int64_t step = -arguments.warmup_steps; step < arguments.steps; ++step) {
+    const double start = monotonic_seconds();
+    loss = trainer.train_step().loss.item<double>();  // waits for the device
+    if (step >= 0) milliseconds.push_back(1e3 * (monotonic_seconds() - start));
+  }
+  std::sort(milliseconds.begin(), milliseconds.end());
+  const double median = milliseconds[milliseconds.size() / 2];
+  const nlohmann::ordered_json result = {
+      {"benchmark", "step"},
+      {"parameters", state.num_parameters()},
+      {"batch_size", arguments.batch_size},
+      {"precision", arguments.precision},
+      {"activation_checkpointing", arguments.recompute_every},
+      {"device", device.str()},
+      {"threads", at::get_num_threads()},
+      {"step_ms", {{"median", median}, {"min", milliseconds.front()}, {"max", milliseconds.back()}}},
+      {"images_per_second", 1e3 * double(arguments.batch_size) / median},
+      {"peak_bytes", peak_bytes(device)},
+      {"loss", loss}};
+  if (arguments.json)
+    std::printf("%s\n", result.dump(1).c_str());
+  else
+    std::printf("%.1f ms a step (%.1f .. %.1f), %.2f images a second, %.0f MB at most\n", median,
+                milliseconds.front(), milliseconds.back(), result["images_per_second"].get<double>(),
+                double(result["peak_bytes"].get<int64_t>()) / 1e6);
+}
+
+}  // namespace
+
+void add_step(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command =
+      app.add_subcommand("step", "A training step of PixArt: forward, loss, backward, clip, AdamW, average.");
+  const auto number = [&](const char* name, int64_t& value, const char* meaning, int64_t least = 1) {
+    command->add_option(name, value, meaning)
+        ->check(CLI::Range(least, int64_t(1) << 30))
+        ->capture_default_str();
+  };
+  number("--hidden-size", arguments->model.hidden_size, "width, a multiple of 4 and of --num-heads");
+  number("--depth", arguments->model.depth, "blocks");
+  number("--num-heads", arguments->model.num_heads, "attention heads");
+  number("--latent-size", arguments->model.input_size, "side of the latent, even");
+  number("--batch-size", arguments->batch_size, "samples a step");
+  number("--micro-batch-size", arguments->micro_batch_size, "samples a pass; 0: all", 0);
+  number("--caption-tokens", arguments->model.max_tokens, "tokens of a caption");
+  number("--caption-width", arguments->model.caption_channels, "numbers of a token");
+  number("--activation-checkpointing", arguments->recompute_every, "as the key of run files: 0 none, 1 all",
+         0);
+  number("--steps", arguments->steps, "measured steps");
+  number("--warmup-steps", arguments->warmup_steps, "steps before them", 0);
+  number("--threads", arguments->threads, "0: the cores of this machine", 0);
+  command->add_option("--precision", arguments->precision, "fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  command->add_option("--device", arguments->device, "cpu, cuda or auto")->capture_default_str();
+  command->add_flag("--json", arguments->json, "print one JSON object");
+  command->footer(
+      "Example:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"
+      "scripts/bench_step.sh runs it and PyTorch in turn.");
+  command->callback([arguments] { bench(*arguments); });
+}
+
+}  // namespace pixart::bench
