@@ -150,9 +150,9 @@ def measure(a, attention, optimizer, steps):
     diffusion = Diffusion(a.device)
     x0 = torch.randn(a.batch_size, 4, a.latent_size, a.latent_size, device=a.device)
     y = torch.randn(a.batch_size, a.caption_tokens, a.caption_width, device=a.device)
-    times = []
+    times, cpu_times = [], []
     for step in range(-a.warmup_steps, steps):
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         noise = torch.randn(x0.shape).to(a.device)
         t = torch.randint(0, 1000, (a.batch_size,)).to(a.device)
         drop = (torch.rand(a.batch_size) < 0.1).to(a.device)
@@ -171,7 +171,8 @@ def measure(a, attention, optimizer, steps):
         loss = loss.item()
         if step >= 0:
             times.append(1e3 * (time.perf_counter() - start))
-    return times, loss, sum(p.numel() for p in model.parameters())
+            cpu_times.append(1e3 * (time.process_time() - cpu_start))
+    return times, cpu_times, loss, sum(p.numel() for p in model.parameters())
 
 
 def peak_bytes(device):
@@ -198,13 +199,13 @@ def main():
     else:
         forms = itertools.product(["sdpa", "written"], ["plain", "foreach", "fused"])
         form = min(forms, key=lambda form: min(measure(a, *form, 3)[0]))
-    times, loss, parameters = measure(a, *form, a.steps)
+    times, cpu_times, loss, parameters = measure(a, *form, a.steps)
     median = statistics.median_high(times)
     print(json.dumps({"benchmark": "step", "rival": f"PyTorch {torch.__version__} eager", "form": ",".join(form),
                       "parameters": parameters, "batch_size": a.batch_size, "precision": a.precision,
                       "device": a.device, "threads": torch.get_num_threads(),
                       "step_ms": {"median": median, "min": min(times), "max": max(times)},
-                      "images_per_second": 1e3 * a.batch_size / median, "peak_bytes": peak_bytes(a.device),
+                      "cpu_ms": statistics.median_high(cpu_times), "images_per_second": 1e3 * a.batch_size / median, "peak_bytes": peak_bytes(a.device),
                       "loss": loss}, indent=1))
 
 
