@@ -135,8 +135,7 @@ TEST(Scripts, AreExecutableAndExplainThemselves) {
     EXPECT_EQ(lines.front(), "#!/usr/bin/env bash") << name;
     const auto help = run_shell("bash '" + script.string() + "' --help");
     EXPECT_EQ(help.exit_code, 0) << name << " --help: " << help.output;
-    EXPECT_NE(help.output.find("Usage: " + name), std::string::npos)
-        << name << " --help: " << help.output;
+    EXPECT_NE(help.output.find("Usage: " + name), std::string::npos) << name << " --help: " << help.output;
   }
 }
 
