@@ -50,7 +50,8 @@ class CheckpointDisk : public ::testing::Test {
   // One stage of 8 steps, saved every second.
   static ProcessResult train(const fs::path& folder, const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {"train",       "run.yaml", "--stage",
-                                          "autoencoder", "--set",    "stages.autoencoder.batch_size=2"};
+                                          "autoencoder", "--set",    "stages.autoencoder.batch_size=1",
+                                          "--set",       "threads=1"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_pixart(arguments, folder);
   }

@@ -10,8 +10,9 @@
  *   IO_SHIM_LOG     file for record
  *
  * Counted are: opening for writing, write, pwrite, writev, fsync, fdatasync, rename, mkdir, unlink, rmdir and
- * ftruncate. What is hit is said on stderr: "io_shim: <n>: <operation> <path>". While the shim is active
- * fsync does nothing: what it promises is for the reader of the record. The record is a sequence of
+ * ftruncate. A full disk (ENOSPC, EDQUOT) lets files be deleted. What is hit is said on stderr: "io_shim:
+ * <n>: <operation> <path>". While the shim is active fsync does nothing: what it promises is for the reader
+ * of the record. The record is a sequence of
  * "<operation> <inode> <offset> <length> <path> <second path>\n<length bytes>", with paths relative to the
  * folder and "-" for none; see crash_states.h. */
 #pragma once

@@ -185,6 +185,37 @@ TEST_F(File, StagedFolderBelowAFileIsAStorageError) {
   EXPECT_EQ(error_of([&] { StagedFolder staged(folder_ / "f" / "step-1"); }).code(), ExitCode::kStorage);
 }
 
+TEST_F(File, AnOutputFileStandsUnderItsNameAtOnce) {
+  {
+    OutputFile file(folder_ / "f");
+    file.write("abc");
+    file.rewrite(1, "x");
+    EXPECT_EQ(file.size(), 3u);
+    EXPECT_EQ(read_file(folder_ / "f"), "axc");
+    file.sync();
+    file.close();
+    file.close();
+  }
+  EXPECT_EQ(read_file(folder_ / "f"), "axc");
+  const auto error = error_of([&] { OutputFile(folder_ / "f", folder_ / "shown"); });
+  EXPECT_EQ(error.code(), ExitCode::kStorage);
+  EXPECT_THAT(error.what(), AllOf(HasSubstr((folder_ / "shown").string()), HasSubstr("File exists")));
+}
+
+TEST_F(File, AFolderIsDeletedWhole) {
+  fs::create_directories(folder_ / "old" / "inner");
+  write_file_atomically(folder_ / "old" / "f", "x");
+  delete_folder(folder_ / "old");
+  EXPECT_EQ(names(), Names{});
+  EXPECT_EQ(error_of([&] { delete_folder(folder_ / "old"); }).code(), ExitCode::kStorage);
+}
+
+TEST_F(File, WhatADeletionLeftIsALeftover) {
+  fs::create_directories(folder_ / ".del-step-1-0123" / "inner");
+  remove_leftovers(folder_);
+  EXPECT_EQ(names(), Names{});
+}
+
 TEST_F(File, LeftoversAreRemoved) {
   fs::create_directories(folder_ / ".tmp-step-1-0" / "inner");
   std::ofstream(folder_ / ".tmp-file-0") << "x";

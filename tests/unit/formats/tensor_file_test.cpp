@@ -62,6 +62,21 @@ TEST_F(TensorFiles, WritesTheBytesOfTheReferenceLibrary) {
   EXPECT_EQ(read(folder_ / "again.safetensors"), read(golden));
 }
 
+TEST_F(TensorFiles, StreamsWhatItWrites) {
+  const std::vector<NamedTensor> tensors = {
+      {"b", at::arange(6, at::kFloat).view({2, 3}).t()}, {"a", at::ones(2)}, {"i", at::arange(3)}};
+  save_safetensors(folder_ / "s", tensors, {{"key", "value"}});
+  std::string bytes;
+  std::vector<std::string> names;
+  stream_safetensors(weights_of(tensors, {{"key", "value"}}),
+                     [&](const std::string& name, std::string_view piece) {
+                       names.push_back(name);
+                       bytes += piece;
+                     });
+  EXPECT_EQ(names, (std::vector<std::string>{"", "i", "a", "b"}));
+  EXPECT_EQ(bytes, read(folder_ / "s"));
+}
+
 TEST_F(TensorFiles, OrderIsByTypeThenName) {
   const at::Tensor one = at::ones({1});
   save_safetensors(folder_ / "o", {{"b", one},
