@@ -13,17 +13,26 @@ using nlohmann::json;
 
 namespace {
 
-// 1: without hashes of tensors, nor of the manifest itself.
+// 1: a hash of each file in place of its parts, and none of the manifest itself.
 constexpr int kFormatVersion = 2, kOldestVersion = 1;
 constexpr const char* kName = "manifest.json";
 
 // The manifest's text without its own hash, which is the last thing in it.
 std::string text_of(const json& manifest) { return manifest.dump(1) + "\n"; }
 
-FileRecord record_of(const json& entry) {
-  FileRecord record{.bytes = entry.at("bytes").get<uint64_t>(), .sha256 = entry.at("sha256")};
-  for (const auto& part : entry.value("parts", json::array()))
-    record.parts.push_back({part.at("tensor"), part.at("begin"), part.at("end"), part.at("sha256")});
+FileRecord record_of(const std::string& name, const json& entry, int version) {
+  FileRecord record{.bytes = entry.at("bytes").get<uint64_t>()};
+  if (version == 1) {
+    record.parts.push_back({"", 0, record.bytes, entry.at("sha256")});
+    return record;
+  }
+  uint64_t at = 0;
+  for (const auto& part : entry.at("parts")) {
+    record.parts.push_back({part.at("tensor"), at, part.at("end"), part.at("sha256")});
+    if (record.parts.back().end < at) throw UserError("manifest.json has overlapping parts of " + name);
+    at = record.parts.back().end;
+  }
+  if (at != record.bytes) throw UserError("manifest.json does not cover the whole of " + name);
   return record;
 }
 
@@ -31,7 +40,9 @@ bool is_bare_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
 }
 
-std::string part_name(const FilePart& part) {
+// Nothing where the part is the file.
+std::string part_name(const FileRecord& record, const FilePart& part) {
+  if (record.parts.size() == 1) return "";
   return part.tensor.empty() ? "its header" : "tensor " + part.tensor;
 }
 
@@ -49,44 +60,27 @@ std::string sha256_of_part(const fs::path& file, const FilePart& part) {
   return hash.hex();
 }
 
-std::string damaged_parts(const fs::path& file, const FileRecord& record) {
-  std::vector<std::string> names;
-  for (const auto& part : record.parts)
-    if (sha256_of_part(file, part) != part.sha256) names.push_back(part_name(part));
-  constexpr size_t kMost = 5;
-  if (names.size() > kMost) {
-    names.push_back(fmt::format("{} more", names.size() - kMost));
-    names.erase(names.begin() + kMost, names.end() - 1);
-  }
-  return join(names, ", ");
-}
-
 std::string cut_part(uint64_t size, const FileRecord& record) {
   for (const auto& part : record.parts)
-    if (size < part.end) return ", cut off in " + part_name(part);
+    if (size < part.end && record.parts.size() > 1) return ", cut off in " + part_name(record, part);
   return "";
 }
 
 }  // namespace
 
 void FileRecorder::add(const std::string& tensor, std::string_view bytes) {
-  hash_.add(bytes);
   record_.parts.push_back({tensor, record_.bytes, record_.bytes + bytes.size(), formats::sha256(bytes)});
   record_.bytes += bytes.size();
 }
 
-FileRecord FileRecorder::finish() {
-  record_.sha256 = hash_.hex();
-  return std::move(record_);
-}
+FileRecord FileRecorder::finish() { return std::move(record_); }
 
 std::string manifest_text(const Manifest& manifest) {
   json result = {{"format_version", kFormatVersion}, {"step", manifest.step}, {"files", json::object()}};
   for (const auto& [name, record] : manifest.files) {
-    auto& entry = result["files"][name] = {{"bytes", record.bytes}, {"sha256", record.sha256}};
+    auto& entry = result["files"][name] = {{"bytes", record.bytes}, {"parts", json::array()}};
     for (const auto& part : record.parts)
-      entry["parts"].push_back(
-          {{"tensor", part.tensor}, {"begin", part.begin}, {"end", part.end}, {"sha256", part.sha256}});
+      entry["parts"].push_back({{"tensor", part.tensor}, {"end", part.end}, {"sha256", part.sha256}});
   }
   result["sha256"] = formats::sha256(text_of(result));
   return text_of(result);
@@ -108,7 +102,7 @@ Manifest read_manifest(const fs::path& folder) {
     Manifest manifest{.step = read.at("step").get<int64_t>()};
     for (const auto& [name, entry] : read.at("files").items()) {
       if (!is_bare_name(name)) throw UserError("manifest.json names the file '" + name + "'");
-      manifest.files[name] = record_of(entry);
+      manifest.files[name] = record_of(name, entry, version);
     }
     return manifest;
   } catch (const json::exception& error) {
@@ -130,9 +124,15 @@ std::string wrong_size(const fs::path& folder, const Manifest& manifest) {
 }
 
 std::string wrong_hash(const fs::path& folder, const Manifest& manifest) {
+  constexpr size_t kMost = 5;
   for (const auto& [name, record] : manifest.files) {
-    if (formats::sha256_of_file(folder / name) == record.sha256) continue;
-    const std::string parts = damaged_parts(folder / name, record);
+    std::vector<std::string> damaged;
+    for (const auto& part : record.parts)
+      if (damaged.size() <= kMost && sha256_of_part(folder / name, part) != part.sha256)
+        damaged.push_back(part_name(record, part));
+    if (damaged.empty()) continue;
+    if (damaged.size() > kMost) damaged.back() = "and others";
+    const std::string parts = join(damaged, ", ");
     return fmt::format("{} was changed since it was saved (SHA-256 differs{}{})", name,
                        parts.empty() ? "" : ": ", parts);
   }

@@ -12,15 +12,14 @@
 namespace pixart::train {
 
 struct FilePart {
-  std::string tensor;  // "": the file's header
+  std::string tensor;  // "": its header, or a file without tensors
   uint64_t begin = 0, end = 0;
   std::string sha256;
 };
 
 struct FileRecord {
   uint64_t bytes = 0;
-  std::string sha256 = {};
-  std::vector<FilePart> parts = {};  // none: a file without tensors
+  std::vector<FilePart> parts = {};  // the whole file, without gaps
 };
 
 struct Manifest {
@@ -35,7 +34,6 @@ class FileRecorder {
   FileRecord finish();
 
  private:
-  formats::Sha256 hash_;
   FileRecord record_;
 };
 

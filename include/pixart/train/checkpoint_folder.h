@@ -3,7 +3,8 @@
 //
 // A checkpoint is written to a temporary folder, hashed meanwhile, fsynced and renamed; old ones are deleted
 // only after that. It is believed only after its hashes were verified, else the one before is used. There is
-// no pointer file. The manifest holds size and SHA-256 of each file and of each tensor in it, and its own.
+// no pointer file. The manifest holds the size of each file, SHA-256 of its header and of each tensor in it,
+// and its own.
 #pragma once
 #include <cstdint>
 #include <filesystem>
