@@ -16,6 +16,12 @@ at::Tensor StateDict::add(const std::string& name, at::IntArrayRef shape, bool t
   return tensor;
 }
 
+void StateDict::freeze(const std::string& name) {
+  const auto found = index_.find(name);
+  PIXART_CHECK(found != index_.end(), "no tensor is called {}", name);
+  items_[found->second].trainable = false;
+}
+
 std::vector<at::Tensor> StateDict::trainable() const {
   std::vector<at::Tensor> result;
   for (const auto& item : items_)
@@ -27,6 +33,13 @@ at::Tensor StateDict::get(const std::string& name) const {
   const auto found = index_.find(name);
   PIXART_CHECK(found != index_.end(), "no tensor is called {}", name);
   return items_[found->second].tensor;
+}
+
+std::vector<std::string> trainable_names(const StateDict& state) {
+  std::vector<std::string> names;
+  for (const auto& item : state.items())
+    if (item.trainable) names.push_back(item.name);
+  return names;
 }
 
 int64_t StateDict::num_parameters() const {

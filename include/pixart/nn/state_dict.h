@@ -21,7 +21,7 @@ namespace pixart::nn {
 struct Parameter {
   std::string name;
   at::Tensor tensor;
-  bool trainable = true;  // false: a buffer (saved, never trained)
+  bool trainable = true;  // false: a buffer, or frozen (saved, not trained)
 };
 
 struct StateDictOptions {
@@ -39,6 +39,8 @@ class StateDict {
   // Registers a tensor of zeros (meta device: no storage). Throws InternalError if the name exists.
   at::Tensor add(const std::string& name, at::IntArrayRef shape, bool trainable = true);
 
+  void freeze(const std::string& name);  // not trainable any more; InternalError if absent
+
   const std::vector<Parameter>& items() const { return items_; }  // in registration order, which is frozen
   std::vector<at::Tensor> trainable() const;
   bool contains(const std::string& name) const { return index_.count(name) != 0; }
@@ -51,6 +53,8 @@ class StateDict {
   std::vector<Parameter> items_;
   std::unordered_map<std::string, size_t> index_;
 };
+
+std::vector<std::string> trainable_names(const StateDict& state);  // in order
 
 class Scope {
  public:

@@ -52,6 +52,17 @@ TEST(StateDict, RegistersInOrderUnderScopedNames) {
   EXPECT_EQ(model.weight.count_nonzero().item<int64_t>(), 0);
 }
 
+TEST(StateDict, AFrozenTensorIsKeptButNotTrained) {
+  Model model;
+  model.state.freeze("blocks.0.fc1.weight");
+  EXPECT_EQ(trainable_names(model.state), (std::vector<std::string>{"blocks.0.fc1.bias"}));
+  ASSERT_EQ(model.state.trainable().size(), 1u);
+  EXPECT_TRUE(model.state.trainable()[0].is_same(model.bias));
+  EXPECT_EQ(model.state.num_parameters(), model.bias.numel());
+  EXPECT_TRUE(model.state.get("blocks.0.fc1.weight").is_same(model.weight));
+  EXPECT_THROW(model.state.freeze("blocks.0.fc2.weight"), InternalError);
+}
+
 TEST(StateDict, TwoTensorsOfOneNameAreOurBug) {
   StateDict state;
   state.add("w", {1});
