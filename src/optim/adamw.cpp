@@ -30,10 +30,12 @@ void check_values(const at::Tensor& values) {
                c10::toString(type), values.device().str());
 }
 
-kernels::AdamWCoefficients coefficients_of(const AdamWConfig& config, double lr, int64_t steps) {
+kernels::AdamWCoefficients coefficients_of(const AdamWConfig& config, double lr, int64_t steps,
+                                           int64_t num_decayed) {
   PIXART_CHECK(config.betas.size() == 2, "{} betas", config.betas.size());
   return {.gradient_scale = 1,
           .keep = 1 - lr * config.weight_decay,
+          .num_decayed = num_decayed,
           .beta1 = config.betas[0],
           .beta2 = config.betas[1],
           .step_size = lr / (1 - std::pow(config.betas[0], steps)),
@@ -88,14 +90,15 @@ AdamWState make_adamw_state(const at::Tensor& values) {
 }
 
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
-                double lr, double gradient_scale, const at::Tensor& ema, double ema_decay) {
+                double lr, double gradient_scale, const at::Tensor& ema, double ema_decay,
+                int64_t num_decayed) {
   check_values(values);
   check_buffer(values, gradients, "gradients");
   check_buffer(values, state.exp_avg, "exp_avg");
   check_buffer(values, state.exp_avg_sq, "exp_avg_sq");
   if (ema.defined()) check_buffer(values, ema, "ema");
   ++state.steps;
-  auto coefficients = coefficients_of(config, lr, state.steps);
+  auto coefficients = coefficients_of(config, lr, state.steps, num_decayed);
   coefficients.gradient_scale = gradient_scale;
   coefficients.ema_decay = ema_decay;
   if (values.scalar_type() == at::kDouble) {

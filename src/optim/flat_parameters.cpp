@@ -8,19 +8,28 @@
 
 namespace pixart::optim {
 
-FlatParameters::FlatParameters(std::vector<at::Tensor> parameters) : parameters_(std::move(parameters)) {
+FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<bool> without_decay)
+    : parameters_(std::move(parameters)), offsets_(parameters_.size()) {
   PIXART_CHECK(!parameters_.empty(), "no parameters");
+  without_decay.resize(without_decay.empty() ? parameters_.size() : without_decay.size());
+  PIXART_CHECK(without_decay.size() == parameters_.size(), "{} flags for {} parameters", without_decay.size(),
+               parameters_.size());
   const auto options = parameters_.front().options();
   std::set<const void*> seen;
   int64_t size = 0;
-  for (const auto& parameter : parameters_) {
-    PIXART_CHECK(parameter.is_leaf() && parameter.requires_grad(),
-                 "a parameter that is no leaf, or needs no gradient");
-    PIXART_CHECK(parameter.scalar_type() == options.dtype() && parameter.device() == options.device(),
-                 "parameters of several types or devices");
-    PIXART_CHECK(seen.insert(parameter.unsafeGetTensorImpl()).second, "a parameter is listed twice");
-    offsets_.push_back(size);
-    size += parameter.numel();
+  for (const bool is_behind : {false, true}) {
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      if (without_decay[i] != is_behind) continue;
+      const auto& parameter = parameters_[i];
+      PIXART_CHECK(parameter.is_leaf() && parameter.requires_grad(),
+                   "a parameter that is no leaf, or needs no gradient");
+      PIXART_CHECK(parameter.scalar_type() == options.dtype() && parameter.device() == options.device(),
+                   "parameters of several types or devices");
+      PIXART_CHECK(seen.insert(parameter.unsafeGetTensorImpl()).second, "a parameter is listed twice");
+      offsets_[i] = size;
+      size += parameter.numel();
+    }
+    if (!is_behind) num_decayed_ = size;
   }
   const at::NoGradGuard no_grad;
   values_ = at::empty({size}, options.requires_grad(false));
@@ -38,9 +47,8 @@ FlatParameters::FlatParameters(std::vector<at::Tensor> parameters) : parameters_
 void FlatParameters::zero_gradients() { gradients_.zero_(); }
 
 std::vector<at::Tensor> FlatParameters::views(const at::Tensor& flat) const {
-  const int64_t size = offsets_.back() + parameters_.back().numel();
-  PIXART_CHECK(flat.dim() == 1 && flat.numel() == size, "a flat buffer of {} elements for {}", flat.numel(),
-               size);
+  PIXART_CHECK(flat.dim() == 1 && flat.numel() == size(), "a flat buffer of {} elements for {}", flat.numel(),
+               size());
   std::vector<at::Tensor> result;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     result.push_back(flat.narrow(0, offsets_[i], parameters_[i].numel()).view(parameters_[i].sizes()));

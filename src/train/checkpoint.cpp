@@ -12,13 +12,6 @@ using nlohmann::json;
 
 namespace {
 
-std::vector<std::string> trainable_names(const nn::StateDict& model) {
-  std::vector<std::string> names;
-  for (const auto& parameter : model.items())
-    if (parameter.trainable) names.push_back(parameter.name);
-  return names;
-}
-
 // The model's tensors with the trainable ones replaced by views of `flat`.
 std::vector<formats::NamedTensor> named_views(const nn::StateDict& model,
                                               const std::vector<at::Tensor>& views) {
@@ -29,32 +22,46 @@ std::vector<formats::NamedTensor> named_views(const nn::StateDict& model,
   return result;
 }
 
-std::vector<formats::NamedTensor> optimizer_tensors(Trainer& trainer, const nn::StateDict& model) {
-  const auto state = trainer.state();
-  const auto names = trainable_names(model);
+// The trainable tensors' names with `views` of a flat buffer.
+std::vector<formats::NamedTensor> trained_views(const nn::StateDict& model,
+                                                const std::vector<at::Tensor>& views) {
+  const auto names = nn::trainable_names(model);
   std::vector<formats::NamedTensor> result;
-  for (const auto& [key, flat] : {std::pair{"exp_avg", state.optimizer->exp_avg},
-                                  std::pair{"exp_avg_sq", state.optimizer->exp_avg_sq}}) {
-    const auto views = trainer.views(flat);
-    for (size_t i = 0; i < names.size(); ++i) result.push_back({std::string(key) + "." + names[i], views[i]});
-  }
+  for (size_t i = 0; i < names.size(); ++i) result.push_back({names[i], views.at(i)});
   return result;
 }
 
-void copy_into_views(const std::vector<at::Tensor>& views, const std::vector<std::string>& names,
-                     const std::string& prefix, const std::map<std::string, at::Tensor>& tensors,
-                     const fs::path& file) {
+// The optimizer's state, live: "exp_avg.<parameter>", "exp_avg_sq.<parameter>" and so on.
+std::vector<formats::NamedTensor> optimizer_tensors(const Trainer& trainer, const nn::StateDict& model) {
+  const auto names = nn::trainable_names(model);
+  std::vector<formats::NamedTensor> result;
+  for (const auto& [key, parameter, tensor] : trainer.optimizer_state())
+    result.push_back({key + "." + names.at(parameter), tensor});
+  return result;
+}
+
+// Copies the tensors of `file` into those of `live`.
+void restore(const std::vector<formats::NamedTensor>& live, const fs::path& file) {
+  const auto saved = formats::load_safetensors(file).tensors;
   Problems problems;
-  for (size_t i = 0; i < names.size(); ++i) {
-    const auto found = tensors.find(prefix + names[i]);
-    if (found == tensors.end())
-      problems.add("tensor " + prefix + names[i] + " is missing");
-    else if (found->second.sizes() != views[i].sizes())
-      problems.add(fmt::format("tensor {} has {} numbers, the model has {}", prefix + names[i],
-                               found->second.numel(), views[i].numel()));
+  for (const auto& [name, tensor] : live) {
+    const auto found = saved.find(name);
+    if (found == saved.end())
+      problems.add("tensor " + name + " is missing");
+    else if (found->second.sizes() != tensor.sizes())
+      problems.add(fmt::format("tensor {} has {} numbers, the model has {}", name, found->second.numel(),
+                               tensor.numel()));
   }
   problems.throw_if_any(file.string() + " does not fit the configured model");
-  for (size_t i = 0; i < names.size(); ++i) at::Tensor(views[i]).copy_(tensors.at(prefix + names[i]));
+  for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(saved.at(name));
+}
+
+void require_optimizer(const json& saved, const std::string& name, const fs::path& folder) {
+  const std::string was = saved.value("optimizer", "adamw");
+  if (was != name)
+    throw UserError(fmt::format(
+        "{} holds the state of {}, but optimizer.name is {}. Set it back, or start another stage.",
+        folder.string(), was, name));
 }
 
 }  // namespace
@@ -63,7 +70,8 @@ CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& mode
                                      const std::map<std::string, std::string>& metadata, double seconds) {
   const auto state = trainer.state();
   const json saved = {{"step", *state.step},
-                      {"optimizer_steps", state.optimizer->steps},
+                      {"optimizer", state.optimizer->name()},
+                      {"optimizer_steps", state.optimizer->steps()},
                       {"skipped", *state.skipped},
                       {"seconds", seconds}};
   return {.step = *state.step,
@@ -80,21 +88,16 @@ void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::S
 }
 
 LoadedCheckpoint load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model) {
-  const auto weights = formats::load_safetensors(folder / "model.safetensors");
-  const auto average = formats::load_safetensors(folder / "ema.safetensors");
-  const auto optimizer = formats::load_safetensors(folder / "optimizer.safetensors");
-  nn::load_state(model, weights.tensors, (folder / "model.safetensors").string());
   const auto state = trainer.state();
-  const auto names = trainable_names(model);
-  copy_into_views(trainer.views(state.ema), names, "", average.tensors, folder / "ema.safetensors");
-  copy_into_views(trainer.views(state.optimizer->exp_avg), names, "exp_avg.", optimizer.tensors,
-                  folder / "optimizer.safetensors");
-  copy_into_views(trainer.views(state.optimizer->exp_avg_sq), names, "exp_avg_sq.", optimizer.tensors,
-                  folder / "optimizer.safetensors");
   const json saved = json::parse(read_file(folder / "state.json"));
+  require_optimizer(saved, state.optimizer->name(), folder);
+  const auto weights = formats::load_safetensors(folder / "model.safetensors");
+  nn::load_state(model, weights.tensors, (folder / "model.safetensors").string());
+  restore(trained_views(model, trainer.views(state.ema)), folder / "ema.safetensors");
+  restore(optimizer_tensors(trainer, model), folder / "optimizer.safetensors");
   *state.step = saved.at("step").get<int64_t>();
   *state.skipped = saved.at("skipped").get<int64_t>();
-  state.optimizer->steps = saved.at("optimizer_steps").get<int64_t>();
+  state.optimizer->steps() = saved.at("optimizer_steps").get<int64_t>();
   return {saved.at("seconds").get<double>(), weights.metadata};
 }
 

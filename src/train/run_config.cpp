@@ -160,7 +160,9 @@ const data::SourceConfig& RunConfig::source(const std::string& name) const {
 }
 
 RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
-  return config::read_file<RunConfig>(path, overrides);
+  auto config = config::read_file<RunConfig>(path, overrides);
+  for (auto& stage : config.stages) stage.optimizer = optim::resolved(std::move(stage.optimizer));
+  return config;
 }
 
 }  // namespace pixart::train

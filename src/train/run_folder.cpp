@@ -51,7 +51,7 @@ namespace {
 
 void check_changes(const RunFolder& folder, const RunConfig& config,
                    const std::vector<std::string>& allowed) {
-  const RunConfig was = config::read_file<RunConfig>(folder.config());
+  const RunConfig was = read_run_config(folder.config());
   Problems problems;
   for (const auto& change : config::compare(was, config)) {
     if (change.on_resume == OnResume::kFree) continue;

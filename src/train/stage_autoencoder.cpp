@@ -6,6 +6,7 @@
 #include "pixart/base/words.h"
 #include "pixart/data/transform.h"
 #include "pixart/train/objectives.h"
+#include "pixart/train/trained_parameters.h"
 #include "stage_model.h"
 
 namespace pixart::train {
@@ -67,13 +68,14 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   result.average = std::make_unique<nn::StateDict>(options);
   const auto vae = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.state), config);
   const auto average = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.average), config);
+  log::info("stage {}: autoencoder of {} parameters", stage.name,
+            with_thousands(result.state->num_parameters()));
+  choose_trained(stage, *result.state);
   const auto parts = run.parts(stage);
   const uint64_t seed = run.stage_seed(stage);
   const auto pictures =
       std::make_shared<PictureReader>(parts, stage.resolution, seed, run.folder.root / "quarantine");
   pictures->preload();
-  log::info("stage {}: autoencoder of {} parameters", stage.name,
-            with_thousands(result.state->num_parameters()));
 
   result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device);
   // Captions do not matter here, and what is wrong with a picture shows when it is read.

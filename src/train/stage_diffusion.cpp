@@ -13,6 +13,7 @@
 #include "pixart/train/extract.h"
 #include "pixart/train/generate.h"
 #include "pixart/train/objectives.h"
+#include "pixart/train/trained_parameters.h"
 #include "stage_model.h"
 
 namespace pixart::train {
@@ -127,6 +128,7 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::Dit>(nn::Scope(*result.average), config);
   log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
             with_thousands(result.state->num_parameters()), config.num_classes);
+  choose_trained(stage, *result.state);
 
   result.objective =
       std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
@@ -159,6 +161,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
       models::PixArt(nn::Scope(*result.state), config).with(execution(stage)));
   const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
   log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
+  choose_trained(stage, *result.state);
 
   result.objective =
       std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));

@@ -6,15 +6,20 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/patterns.h"
 
 namespace pixart::train {
 
 namespace {
 
-std::vector<at::Tensor> trainable_leaves(nn::StateDict& model) {
+optim::FlatParameters flat_parameters(nn::StateDict& model, const optim::OptimizerConfig& optimizer) {
   auto tensors = model.trainable();
   for (auto& tensor : tensors) tensor.set_requires_grad(true);
-  return tensors;
+  Problems problems;
+  auto without_decay = matching_names(optimizer.no_decay, nn::trainable_names(model), "optimizer.no_decay",
+                                      "trained parameter", problems);
+  problems.throw_if_any("the optimizer");
+  return optim::FlatParameters(std::move(tensors), std::move(without_decay));
 }
 
 double average_decay(const TrainerConfig& config, int64_t step) {
@@ -29,8 +34,8 @@ Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objectiv
       model_(model),
       objective_(objective),
       loader_(loader),
-      flat_(trainable_leaves(model)),
-      optimizer_(optim::make_adamw_state(flat_.values())),
+      flat_(flat_parameters(model, config_.optimizer)),
+      optimizer_(config_.optimizer, flat_),
       ema_(flat_.values().clone()) {
   PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",
                loader_.num_samples_per_step(), config_.batch_size);
@@ -69,9 +74,7 @@ StepResult Trainer::train_step() {
   } else {
     const double scale =
         config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
-    at::Tensor values = flat_.values();
-    optim::adamw_step(values, flat_.gradients(), optimizer_, config_.optimizer, result.lr, scale, ema_,
-                      average_decay(config_, step_));
+    optimizer_.step(flat_, result.lr, scale, ema_, average_decay(config_, step_));
   }
   loaded_step_ = ++step_;
   return result;
@@ -80,12 +83,9 @@ StepResult Trainer::train_step() {
 void Trainer::bind_average(nn::StateDict& other) const {
   const auto views = flat_.views(ema_);
   size_t next = 0;
-  for (const auto& parameter : other.items()) {
-    at::Tensor tensor = parameter.tensor;
-    if (parameter.trainable)
-      tensor.set_data(views[next++]);
-    else
-      tensor.copy_(model_.get(parameter.name));
+  for (const auto& parameter : model_.items()) {
+    at::Tensor tensor = other.get(parameter.name);
+    tensor.set_data(parameter.trainable ? views.at(next++) : parameter.tensor);
   }
   PIXART_CHECK(next == views.size(), "{} averaged tensors, {} bound", views.size(), next);
 }

@@ -127,6 +127,18 @@ TEST_F(Errors, AllProblemsOfAFileAtOnce) {
                                    HasSubstr("sead")));
 }
 
+TEST_F(Errors, PatternsThatMatchNoParameter) {
+  const auto result =
+      train("    ema_decay: 0\n",
+            "    ema_decay: 0\n    frozen: [encoder.*, decodr.*]\n    optimizer: {no_decay: ['*.bais']}\n");
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("stage autoencoder"), HasSubstr("frozen: 'decodr.*' matches no parameter"),
+                    HasSubstr("Did you mean 'decoder.*'?"), HasSubstr("'*.bais'"),
+                    HasSubstr("Did you mean '*.bias'?")));
+  EXPECT_FALSE(fs::exists(folder_ / "run/checkpoints/autoencoder/step-00000000"));
+}
+
 TEST_F(Errors, MissingRunFile) {
   const auto result = run_pixart({"train", "absent.yaml"}, folder_.path());
   EXPECT_EQ(result.code, 78);

@@ -109,6 +109,8 @@ stages:
     steps: 30
     batch_size: 8
     init: {how: reparameterize, from: class}
+    frozen: [t_embedder.*]
+    optimizer: {name: came, weight_decay: 0.01, no_decay: ["*.bias"]}
     gradient_clip: 1
     ema_decay: 0.9
     lr_schedule: {warmup_steps: 4}

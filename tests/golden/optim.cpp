@@ -4,6 +4,7 @@
 
 #include "golden.h"
 #include "pixart/optim/adamw.h"
+#include "pixart/optim/came.h"
 #include "pixart/optim/flat_parameters.h"
 #include "pixart/optim/lr_schedule.h"
 
@@ -53,36 +54,78 @@ class History {
   std::vector<std::vector<at::Tensor>> steps_;
 };
 
+double lr_at(const GoldenCase& c, int64_t step) {
+  const auto& lr = c.config().at("lr");
+  return (lr.is_array() ? lr.at(size_t(step)) : lr).get<double>();
+}
+
+// Makes all steps of a case: step(learning rate, clip factor) after the gradients are loaded. Checks norms
+// and parameters.
+template <class Step>
+void check_steps(const GoldenCase& c, const std::vector<std::string>& names, FlatParameters& flat,
+                 const Step& step) {
+  const auto& config = c.config();
+  const auto& limit = config.at("max_grad_norm");
+  History history;
+  std::vector<double> norms;
+  for (int64_t i = 0; i < config.at("steps"); ++i) {
+    load_step(c, "in.grad.", names, i, flat.views(flat.gradients()));
+    norms.push_back(gradient_norm(flat.gradients()));
+    step(lr_at(c, i), limit.is_null() ? 1.0 : clip_factor(norms.back(), limit.get<double>()));
+    history.record(flat.views(flat.values()));
+  }
+  // The norm of bfloat16 gradients is stored in bfloat16.
+  expect_golden(c, "out.grad_norm",
+                at::tensor(norms, at::kDouble).to(c.tensor("out.grad_norm").scalar_type()));
+  const bool master = config.value("master", false);
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (master) expect_golden(c, "out.master." + names[i], history.of(i));
+    expect_golden(c, "out.param." + names[i], master ? history.of(i).to(at::kBFloat16) : history.of(i));
+  }
+}
+
 void check_adamw(const GoldenCase& c) {
   const auto& config = c.config();
   const AdamWConfig adamw{
       .betas = config.at("betas"), .eps = config.at("eps"), .weight_decay = config.at("weight_decay")};
   const auto names = names_under(c, "in.param.");
   FlatParameters flat = flat_copy(c, "in.param.", names);
-  at::Tensor values = flat.values();
-  AdamWState state = make_adamw_state(values);
-  History history;
-  std::vector<double> norms;
-  for (int64_t step = 0; step < config.at("steps"); ++step) {
-    load_step(c, "in.grad.", names, step, flat.views(flat.gradients()));
-    norms.push_back(gradient_norm(flat.gradients()));
-    const auto& limit = config.at("max_grad_norm");
-    const double scale = limit.is_null() ? 1.0 : clip_factor(norms.back(), limit.get<double>());
-    const auto& lr = config.at("lr");
-    adamw_step(values, flat.gradients(), state, adamw,
-               (lr.is_array() ? lr.at(size_t(step)) : lr).get<double>(), scale);
-    history.record(flat.views(values));
-  }
-  // The norm of bfloat16 gradients is stored in bfloat16.
-  expect_golden(c, "out.grad_norm",
-                at::tensor(norms, at::kDouble).to(c.tensor("out.grad_norm").scalar_type()));
-  const bool master = config.value("master", false);
+  AdamWState state = make_adamw_state(flat.values());
+  check_steps(c, names, flat, [&](double lr, double scale) {
+    at::Tensor values = flat.values();
+    adamw_step(values, flat.gradients(), state, adamw, lr, scale);
+  });
   const auto exp_avg = flat.views(state.exp_avg), exp_avg_sq = flat.views(state.exp_avg_sq);
   for (size_t i = 0; i < names.size(); ++i) {
-    if (master) expect_golden(c, "out.master." + names[i], history.of(i));
-    expect_golden(c, "out.param." + names[i], master ? history.of(i).to(at::kBFloat16) : history.of(i));
     expect_golden(c, "out.state." + names[i] + ".exp_avg", exp_avg[i]);
     expect_golden(c, "out.state." + names[i] + ".exp_avg_sq", exp_avg_sq[i]);
+  }
+}
+
+void check_came(const GoldenCase& c) {
+  const auto& config = c.config();
+  const CameConfig came{.betas = config.at("betas"),
+                        .eps = config.at("eps").at(0),
+                        .residual_eps = config.at("eps").at(1),
+                        .clip_threshold = config.at("clip_threshold"),
+                        .weight_decay = config.at("weight_decay")};
+  const auto names = names_under(c, "in.param.");
+  FlatParameters flat = flat_copy(c, "in.param.", names);
+  CameState state = make_came_state(flat);
+  check_steps(c, names, flat, [&](double lr, double scale) { came_step(flat, state, came, lr, scale); });
+  const auto exp_avg = flat.views(state.exp_avg);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string prefix = "out.state." + names[i] + ".";
+    const CameMoments& moments = state.moments[i];
+    expect_golden(c, prefix + "exp_avg", exp_avg[i]);
+    for (const auto& [key, tensor] :
+         {std::pair{"exp_avg_sq", moments.exp_avg_sq}, std::pair{"exp_avg_sq_row", moments.exp_avg_sq_row},
+          std::pair{"exp_avg_sq_col", moments.exp_avg_sq_col},
+          std::pair{"exp_avg_res_row", moments.exp_avg_res_row},
+          std::pair{"exp_avg_res_col", moments.exp_avg_res_col}}) {
+      EXPECT_EQ(tensor.defined(), c.has(prefix + key)) << prefix << key;
+      if (tensor.defined()) expect_golden(c, prefix + key, tensor);
+    }
   }
 }
 
@@ -100,22 +143,17 @@ void check_ema(const GoldenCase& c) {
 }
 
 TEST(Golden, Optimizer) {
+  const std::map<std::string, void (*)(const GoldenCase&)> checks = {
+      {"adamw", check_adamw}, {"came", check_came}, {"ema", check_ema}};
   std::map<std::string, int> seen;
   for (const auto& c : golden_cases("optimizer")) {
     SCOPED_TRACE(c.name);
     const std::string optimizer = c.config().at("optimizer");
+    ASSERT_TRUE(checks.contains(optimizer)) << optimizer << " is not tested";
+    checks.at(optimizer)(c);
     ++seen[optimizer];
-    if (optimizer == "adamw") {
-      check_adamw(c);
-    } else if (optimizer == "ema") {
-      check_ema(c);
-    } else {
-      // CAME belongs to PixArt-sigma; this library does not have it.
-      EXPECT_EQ(optimizer, "came");
-    }
   }
-  EXPECT_GT(seen["adamw"], 0);
-  EXPECT_GT(seen["ema"], 0);
+  for (const auto& [optimizer, check] : checks) EXPECT_GT(seen[optimizer], 0) << optimizer;
 }
 
 TEST(Golden, LrSchedule) {

@@ -5,6 +5,7 @@
 #include "pixart/base/random.h"
 #include "pixart/models/pixart.h"
 #include "pixart/train/objectives.h"
+#include "pixart/train/trained_parameters.h"
 #include "pixart/train/trainer.h"
 #include "plain_loader.h"
 
@@ -66,11 +67,14 @@ class EightSamples : public Objective {
 
 struct Session {
   explicit Session(TrainerConfig config, bool fixed_noise = false, int64_t micro = 0,
-                   const models::Execution& execution = {})
+                   const models::Execution& execution = {}, const std::vector<std::string>& frozen = {})
       : model(models::PixArt(nn::Scope(state), kTiny).with(execution)),
         objective(model, fixed_noise),
         loader(testing::plain_loader(8, config.batch_size, micro)) {
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+    StageConfig stage;
+    stage.frozen = frozen;
+    choose_trained(stage, state);
     trainer = std::make_unique<Trainer>(std::move(config), state, objective, loader);
   }
   nn::StateDict state;
@@ -79,6 +83,13 @@ struct Session {
   Loader loader;
   std::unique_ptr<Trainer> trainer;
 };
+
+// Every tensor of the optimizer's state, one behind the other.
+at::Tensor optimizer_state(const Trainer& trainer) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& item : trainer.optimizer_state()) tensors.push_back(item.tensor.reshape(-1));
+  return at::cat(tensors);
+}
 
 TrainerConfig config_of(int64_t steps, int64_t batch) {
   TrainerConfig config;
@@ -91,7 +102,22 @@ TrainerConfig config_of(int64_t steps, int64_t batch) {
   return config;
 }
 
-TEST(Training, OverfitsOneBatchOfEight) {
+class EachOptimizer : public ::testing::TestWithParam<const char*> {
+ protected:
+  static TrainerConfig config_of(int64_t steps, int64_t batch) {
+    auto config = train::config_of(steps, batch);
+    config.optimizer.name = GetParam();
+    if (config.optimizer.name == "came") {
+      config.optimizer.betas = {0.9, 0.99, 0.999};
+      config.optimizer.eps = 1e-30;
+    }
+    return config;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer, ::testing::Values("adamw", "came"),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(EachOptimizer, OverfitsOneBatchOfEight) {
   Session session(config_of(600, 8), /*fixed_noise=*/true);
   const double first = session.trainer->train_step().loss.item<double>();
   double last = first;
@@ -99,7 +125,7 @@ TEST(Training, OverfitsOneBatchOfEight) {
   EXPECT_LT(last, 0.1 * first) << "from " << first << " to " << last;
 }
 
-TEST(Training, MicroBatchesGiveTheSameStep) {
+TEST_P(EachOptimizer, MicroBatchesGiveTheSameStep) {
   Session whole(config_of(5, 8)), split(config_of(5, 8), false, /*micro=*/2);
   for (int step = 0; step < 5; ++step) {
     const double a = whole.trainer->train_step().loss.item<double>(),
@@ -192,7 +218,7 @@ TEST(Training, EverySampleOncePerEpoch) {
   EXPECT_NE(epochs[0], epochs[1]);
 }
 
-TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
+TEST_P(EachOptimizer, NotFiniteStepLeavesTheWeightsAlone) {
   auto config = config_of(10, 8);
   config.lr_schedule.warmup_steps = 0;
   Session session(config);
@@ -200,13 +226,44 @@ TEST(Training, NotFiniteStepLeavesTheWeightsAlone) {
   session.objective.poison_step = 1;
   const auto state = session.trainer->state();
   const at::Tensor values = state.values.clone(), ema = state.ema.clone(),
-                   moment = state.optimizer->exp_avg.clone();
+                   moments = optimizer_state(*session.trainer);
   EXPECT_TRUE(session.trainer->train_step().skipped);
   EXPECT_TRUE(at::equal(values, state.values));
   EXPECT_TRUE(at::equal(ema, state.ema));
-  EXPECT_TRUE(at::equal(moment, state.optimizer->exp_avg));
+  EXPECT_TRUE(at::equal(moments, optimizer_state(*session.trainer)));
+  EXPECT_EQ(state.optimizer->steps(), 1);
   EXPECT_FALSE(session.trainer->train_step().skipped);
   EXPECT_FALSE(at::equal(values, state.values));
+}
+
+TEST_P(EachOptimizer, FrozenPartsStayAndTheRestLearns) {
+  const std::vector<std::string> frozen = {"blocks.0.*", "x_embedder.*", "*.cross_attn.*"};
+  Session session(config_of(200, 8), /*fixed_noise=*/true, 0, {}, frozen);
+  std::map<std::string, at::Tensor> before;
+  for (const auto& item : session.state.items()) before[item.name] = item.tensor.detach().clone();
+  nn::StateDict average;
+  const models::PixArt model(nn::Scope(average), kTiny);
+  session.trainer->bind_average(average);
+  const double first = session.trainer->train_step().loss.item<double>();
+  double last = first;
+  while (session.trainer->step() < 200) last = session.trainer->train_step().loss.item<double>();
+  EXPECT_LT(last, 0.6 * first);
+  int num_frozen = 0;
+  for (const auto& item : session.state.items()) {
+    EXPECT_EQ(at::equal(item.tensor, before.at(item.name)), !item.trainable) << item.name;
+    if (item.trainable) continue;
+    ++num_frozen;
+    EXPECT_FALSE(item.tensor.requires_grad()) << item.name;
+    EXPECT_FALSE(item.tensor.grad().defined()) << item.name;
+    EXPECT_TRUE(at::equal(item.tensor, average.get(item.name))) << item.name;
+  }
+  EXPECT_GT(num_frozen, 20);
+}
+
+TEST(Training, ADecayPatternWithoutMatchIsAnError) {
+  auto config = config_of(5, 8);
+  config.optimizer.no_decay = {"*.bais"};
+  EXPECT_THROW(Session session(config), UserError);
 }
 
 TEST(Training, GivesUpBeyondTheBudgetOfBadSteps) {

@@ -8,26 +8,33 @@
 
 namespace pixart::testing {
 
-// A model of two numbers-only tensors and a buffer; the loss pulls them to the sample's row.
+// A model of three tensors of numbers and a buffer; the loss pulls them to the sample's row.
 class Line : public train::Objective {
  public:
   explicit Line(nn::StateDict& state)
       : weight_(state.add("weight", {3, 2})),
         bias_(state.add("bias", {5})),
+        base_(state.add("base", {2})),
         buffer_(state.add("buffer", {2}, false)) {}
   at::Tensor loss(const train::Batch& batch) override {
     at::Tensor loss = at::zeros({});
     for (int64_t row : batch.plan.rows)
-      loss = loss + (weight_ - double(row)).square().mean() + (bias_ + 1).square().mean();
+      loss = loss + (weight_ - double(row)).square().mean() + (bias_ + base_.sum() + 1).square().mean();
     return loss / double(batch.plan.rows.size());
   }
 
  private:
-  at::Tensor weight_, bias_, buffer_;
+  at::Tensor weight_, bias_, base_, buffer_;
 };
 
 struct Session {
-  Session() : objective(state), trainer(config(), state, objective, loader) {}
+  explicit Session(const train::TrainerConfig& chosen = config(), const std::vector<std::string>& frozen = {})
+      : objective(state), trainer(chosen, frozen_state(frozen), objective, loader) {}
+  nn::StateDict& frozen_state(const std::vector<std::string>& frozen) {
+    for (const auto& name : frozen) state.freeze(name);
+    state.get("base").fill_(0.5);
+    return state;
+  }
   static train::TrainerConfig config() {
     train::TrainerConfig result;
     result.steps = 100;

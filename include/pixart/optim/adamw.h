@@ -3,25 +3,15 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <limits>
 #include <vector>
-
-#include "pixart/base/rule.h"
 
 namespace pixart::optim {
 
 struct AdamWConfig {
-  double lr = 2e-5;
   std::vector<double> betas = {0.9, 0.999};
-  double eps = 1e-10;
+  double eps = 1e-10;  // added to the root of the second moment
   double weight_decay = 0.03;
-  template <class Self, class Visitor>
-  static void fields(Self& s, Visitor&& v) {
-    v("lr", s.lr, "Peak learning rate, reached after warm-up.", positive().needs_permission());
-    v("betas", s.betas, "Decay rates of the two moments.", in_range(0, 1).count(2).needs_permission());
-    v("eps", s.eps, "Added to the root of the second moment.", positive().needs_permission());
-    v("weight_decay", s.weight_decay, "Decoupled weight decay, applied to every parameter.",
-      not_negative().needs_permission());
-  }
 };
 
 // One update of a flat buffer. `state` tensors have the size of `values`.
@@ -31,10 +21,14 @@ struct AdamWState {
 };
 AdamWState make_adamw_state(const at::Tensor& values);
 
+constexpr int64_t kAllDecay = std::numeric_limits<int64_t>::max();
+
 // gradients are multiplied by gradient_scale (the clip factor) first. With a defined `ema`,
-// ema <- decay * ema + (1 - decay) * values afterwards. float32 or float64 on the CPU, float32 on CUDA.
+// ema <- decay * ema + (1 - decay) * values afterwards. Weight decay applies to the first `num_decayed`
+// elements. float32 or float64 on the CPU, float32 on CUDA.
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
-                double lr, double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0);
+                double lr, double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0,
+                int64_t num_decayed = kAllDecay);
 
 // 2-norm of all gradients together; min(1, max_norm / (norm + 1e-6)).
 double gradient_norm(const at::Tensor& gradients);

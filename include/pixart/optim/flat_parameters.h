@@ -8,19 +8,26 @@ namespace pixart::optim {
 
 // Moves the storage of `parameters` (leaf tensors, one dtype and device, requires_grad set) into `values` and
 // presets their gradients to views of `gradients`. After backward the gradients stay views.
+//
+// Parameters lie in the buffers in their order, but those with a flag in `without_decay` (empty: none) behind
+// all others, so that weight decay is a matter of two ranges.
 class FlatParameters {
  public:
-  explicit FlatParameters(std::vector<at::Tensor> parameters);
+  explicit FlatParameters(std::vector<at::Tensor> parameters, std::vector<bool> without_decay = {});
   at::Tensor values() const { return values_; }        // [numel]
   at::Tensor gradients() const { return gradients_; }  // [numel]
   void zero_gradients();
   int64_t size() const { return values_.numel(); }
-  // Views of a flat buffer of the same size (EMA, moments), one per parameter, in order.
+  size_t num_parameters() const { return parameters_.size(); }
+  int64_t num_decayed() const { return num_decayed_; }  // elements; they come first
+  bool decays(size_t parameter) const { return offsets_[parameter] < num_decayed_; }
+  // Views of a flat buffer of the same size (EMA, moments), one per parameter, in the parameters' order.
   std::vector<at::Tensor> views(const at::Tensor& flat) const;
 
  private:
   std::vector<at::Tensor> parameters_;
   std::vector<int64_t> offsets_;
+  int64_t num_decayed_ = 0;
   at::Tensor values_, gradients_;
 };
 

@@ -8,8 +8,8 @@
 
 #include "pixart/base/rule.h"
 #include "pixart/data/dataset.h"
-#include "pixart/optim/adamw.h"
 #include "pixart/optim/lr_schedule.h"
+#include "pixart/optim/optimizer.h"
 
 namespace pixart::train {
 
@@ -193,7 +193,8 @@ struct StageConfig {
   std::string precision = "float32";
   int64_t activation_checkpointing = 0;
   InitConfig init;
-  optim::AdamWConfig optimizer;
+  std::vector<std::string> frozen;
+  optim::OptimizerConfig optimizer;
   optim::LrScheduleConfig lr_schedule;
   double gradient_clip = 0.01;
   double ema_decay = 0.9999;
@@ -238,7 +239,11 @@ struct StageConfig {
       "Saves memory for time; losses are the same to the bit.",
       not_negative().free());
     v("init", s.init, "Where the weights start.", any());
-    v("optimizer", s.optimizer, "AdamW.", any());
+    v("frozen", s.frozen,
+      "Parameters that are not trained, by name: `blocks.*.attn.*`, `*_embedder.*` and the like (pixart "
+      "inspect lists the names).",
+      any());
+    v("optimizer", s.optimizer, "The optimizer.", any());
     v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());
     v("gradient_clip", s.gradient_clip,
       "Largest global gradient norm; 0: no clipping. The released configs use 0.01.",
@@ -361,7 +366,7 @@ struct RunConfig {
   const data::SourceConfig& source(const std::string& name) const;
 };
 
-// Reads and checks a run file; `overrides` as for --set.
+// Reads and checks a run file; `overrides` as for --set. Unset keys of the optimizers are resolved.
 RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
 
 }  // namespace pixart::train

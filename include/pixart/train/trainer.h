@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "pixart/nn/state_dict.h"
-#include "pixart/optim/adamw.h"
 #include "pixart/optim/flat_parameters.h"
 #include "pixart/optim/lr_schedule.h"
+#include "pixart/optim/optimizer.h"
 #include "pixart/train/loader.h"
 #include "pixart/train/objective.h"
 
@@ -16,7 +16,7 @@ namespace pixart::train {
 struct TrainerConfig {
   int64_t steps = 0;       // of the whole stage; shapes the learning rate
   int64_t batch_size = 0;  // samples per optimizer step
-  optim::AdamWConfig optimizer;
+  optim::OptimizerConfig optimizer;
   optim::LrScheduleConfig lr_schedule;
   double gradient_clip = 0;  // 0: none
   double ema_decay = 0;
@@ -34,14 +34,15 @@ struct StepResult {
 
 class Trainer {
  public:
-  // `model`'s trainable tensors become views of one buffer.
+  // `model`'s trainable tensors become views of one buffer. Throws UserError if a pattern of no_decay matches
+  // none of them.
   Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader);
 
   // One optimizer step. Throws UserError(kNumerics) beyond the allowed number of skipped steps.
   StepResult train_step();
 
-  // Makes the trainable tensors of `other` (same architecture) views of the averaged weights and copies the
-  // buffers.
+  // Makes the trained tensors of `other` (same architecture) views of the averaged weights. The others,
+  // frozen ones and buffers, are the model's own.
   void bind_average(nn::StateDict& other) const;
 
   int64_t step() const { return step_; }
@@ -50,12 +51,13 @@ class Trainer {
   // Everything that a checkpoint must hold beside the model itself.
   struct State {
     at::Tensor values, ema;  // flat, live references
-    optim::AdamWState* optimizer;
+    optim::Optimizer* optimizer;
     int64_t* step;
     int64_t* skipped;
   };
   State state();
   std::vector<at::Tensor> views(const at::Tensor& flat) const { return flat_.views(flat); }
+  std::vector<optim::StateTensor> optimizer_state() const { return optimizer_.state(flat_); }
 
  private:
   TrainerConfig config_;
@@ -64,7 +66,7 @@ class Trainer {
   Loader& loader_;
   int64_t loaded_step_ = -1;  // that the loader delivers next
   optim::FlatParameters flat_;
-  optim::AdamWState optimizer_;
+  optim::Optimizer optimizer_;
   at::Tensor ema_;
   int64_t step_ = 0, skipped_ = 0;
 };

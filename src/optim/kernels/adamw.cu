@@ -15,7 +15,7 @@ constexpr int kVector = 4;            // floats in a 16-byte access
 
 __device__ void update_one(const AdamWBuffers<float>& b, const AdamWElement<float>& element, int64_t i) {
   const auto root = [](float x) { return sqrtf(x); };
-  element.update(b.values[i], b.gradients[i], b.exp_avg[i], b.exp_avg_sq[i], root);
+  element.update(b.values[i], b.gradients[i], b.exp_avg[i], b.exp_avg_sq[i], element.keep_of(i), root);
   if (b.ema != nullptr) b.ema[i] = element.average(b.ema[i], b.values[i]);
 }
 
@@ -25,10 +25,10 @@ __device__ void update_four(const AdamWBuffers<float>& b, const AdamWElement<flo
   const float4 gradient = reinterpret_cast<const float4*>(b.gradients)[i];
   float4 exp_avg = reinterpret_cast<float4*>(b.exp_avg)[i];
   float4 exp_avg_sq = reinterpret_cast<float4*>(b.exp_avg_sq)[i];
-  element.update(value.x, gradient.x, exp_avg.x, exp_avg_sq.x, root);
-  element.update(value.y, gradient.y, exp_avg.y, exp_avg_sq.y, root);
-  element.update(value.z, gradient.z, exp_avg.z, exp_avg_sq.z, root);
-  element.update(value.w, gradient.w, exp_avg.w, exp_avg_sq.w, root);
+  element.update(value.x, gradient.x, exp_avg.x, exp_avg_sq.x, element.keep_of(kVector * i + 0), root);
+  element.update(value.y, gradient.y, exp_avg.y, exp_avg_sq.y, element.keep_of(kVector * i + 1), root);
+  element.update(value.z, gradient.z, exp_avg.z, exp_avg_sq.z, element.keep_of(kVector * i + 2), root);
+  element.update(value.w, gradient.w, exp_avg.w, exp_avg_sq.w, element.keep_of(kVector * i + 3), root);
   reinterpret_cast<float4*>(b.values)[i] = value;
   reinterpret_cast<float4*>(b.exp_avg)[i] = exp_avg;
   reinterpret_cast<float4*>(b.exp_avg_sq)[i] = exp_avg_sq;

@@ -7,7 +7,8 @@ namespace pixart::optim::kernels {
 // What one step multiplies and adds; the same for all elements.
 struct AdamWCoefficients {
   double gradient_scale;  // clip factor
-  double keep;            // 1 - lr * weight_decay
+  double keep;            // 1 - lr * weight_decay, of the elements that decay:
+  int64_t num_decayed;    // so many, at the beginning
   double beta1, beta2;
   double step_size;     // lr / (1 - beta1^n)
   double inverse_root;  // 1 / sqrt(1 - beta2^n)

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 
 #include "adamw_element.h"
@@ -7,7 +8,8 @@ namespace pixart::optim::kernels {
 namespace {
 
 template <class T, bool kWithEma>
-void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, int64_t begin, int64_t end) {
+void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, T kept, int64_t begin,
+                int64_t end) {
   T* __restrict__ values = buffers.values;
   const T* __restrict__ gradients = buffers.gradients;
   T* __restrict__ exp_avg = buffers.exp_avg;
@@ -15,7 +17,7 @@ void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, 
   T* __restrict__ ema = buffers.ema;
   const auto root = [](T x) { return std::sqrt(x); };
   for (int64_t i = begin; i < end; ++i) {
-    element.update(values[i], gradients[i], exp_avg[i], exp_avg_sq[i], root);
+    element.update(values[i], gradients[i], exp_avg[i], exp_avg_sq[i], kept, root);
     if constexpr (kWithEma) ema[i] = element.average(ema[i], values[i]);
   }
 }
@@ -26,11 +28,10 @@ template <class T>
 void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coefficients, int64_t begin,
                int64_t end) {
   const AdamWElement<T> element(coefficients);
-  if (buffers.ema != nullptr) {
-    adamw_loop<T, true>(buffers, element, begin, end);
-  } else {
-    adamw_loop<T, false>(buffers, element, begin, end);
-  }
+  const auto loop = buffers.ema != nullptr ? adamw_loop<T, true> : adamw_loop<T, false>;
+  const int64_t border = std::clamp(coefficients.num_decayed, begin, end);
+  loop(buffers, element, element.keep, begin, border);
+  loop(buffers, element, T(1), border, end);
 }
 
 template <class T>

@@ -14,10 +14,12 @@ namespace pixart::optim::kernels {
 // AdamWCoefficients in the buffers' precision.
 template <class T>
 struct AdamWElement {
+  int64_t num_decayed;
   T gradient_scale, keep, beta1, rest1, beta2, rest2, step_size, inverse_root, eps, ema_decay, ema_rest;
 
   explicit AdamWElement(const AdamWCoefficients& c)
-      : gradient_scale(T(c.gradient_scale)),
+      : num_decayed(c.num_decayed),
+        gradient_scale(T(c.gradient_scale)),
         keep(T(c.keep)),
         beta1(T(c.beta1)),
         rest1(T(1 - c.beta1)),
@@ -29,13 +31,16 @@ struct AdamWElement {
         ema_decay(T(c.ema_decay)),
         ema_rest(T(1 - c.ema_decay)) {}
 
+  // What weight decay leaves of element i.
+  PIXART_HOST_DEVICE T keep_of(int64_t i) const { return i < num_decayed ? keep : T(1); }
+
   // `root` is the square root function, std's on the host and CUDA's on the device.
   template <class Root>
-  PIXART_HOST_DEVICE void update(T& value, T gradient, T& exp_avg, T& exp_avg_sq, Root root) const {
+  PIXART_HOST_DEVICE void update(T& value, T gradient, T& exp_avg, T& exp_avg_sq, T kept, Root root) const {
     const T scaled = gradient * gradient_scale;
     exp_avg = beta1 * exp_avg + rest1 * scaled;
     exp_avg_sq = beta2 * exp_avg_sq + rest2 * (scaled * scaled);
-    value = value * keep - step_size * exp_avg / (root(exp_avg_sq) * inverse_root + eps);
+    value = value * kept - step_size * exp_avg / (root(exp_avg_sq) * inverse_root + eps);
   }
 
   PIXART_HOST_DEVICE T average(T ema, T value) const { return ema_decay * ema + ema_rest * value; }

@@ -38,12 +38,12 @@ double lr_of(int step) { return 1e-3 * (step + 1); }
 double scale_of(int step) { return step % 2 == 0 ? 1.0 : 0.25; }
 at::Tensor gradient_of(int step, at::ScalarType type) { return wave(0.1 + 0.3 * step, type) * 0.2; }
 
-Result run(at::ScalarType type, c10::Device device, bool with_ema) {
+Result run(at::ScalarType type, c10::Device device, bool with_ema, int64_t num_decayed = kAllDecay) {
   at::Tensor values = wave(0.5, type).to(device), ema = with_ema ? wave(0.7, type).to(device) : at::Tensor();
   AdamWState state = make_adamw_state(values);
   for (int step = 0; step < kSteps; ++step) {
     adamw_step(values, gradient_of(step, type).to(device), state, some_config(), lr_of(step), scale_of(step),
-               ema, kEmaDecay);
+               ema, kEmaDecay, num_decayed);
   }
   EXPECT_EQ(state.steps, kSteps);
   return {values, state.exp_avg, state.exp_avg_sq, ema};
@@ -108,6 +108,27 @@ TEST(AdamW, TheFoldedAverageEqualsTheSeparateOne) {
   EXPECT_TRUE(at::equal(folded, separate));
 }
 
+TEST(AdamW, DecayEndsWhereItIsTold) {
+  const auto values_of = [](double weight_decay, int64_t num_decayed) {
+    at::Tensor values = wave(0.5, at::kFloat), ema = values.clone();
+    AdamWState state = make_adamw_state(values);
+    AdamWConfig config = some_config();
+    config.weight_decay = weight_decay;
+    for (int step = 0; step < kSteps; ++step)
+      adamw_step(values, gradient_of(step, at::kFloat), state, config, lr_of(step), 1.0, ema, kEmaDecay,
+                 num_decayed);
+    return at::stack({values, ema});
+  };
+  const at::Tensor with = values_of(0.1, kAllDecay), without = values_of(0, kAllDecay);
+  EXPECT_TRUE(at::equal(values_of(0.1, 0), without));
+  EXPECT_TRUE(at::equal(values_of(0.1, kSize), with));
+  for (const int64_t border : {int64_t(1), int64_t(40001), kSize - 1}) {
+    const at::Tensor mixed = values_of(0.1, border);
+    EXPECT_TRUE(at::equal(mixed.slice(1, 0, border), with.slice(1, 0, border))) << border;
+    EXPECT_TRUE(at::equal(mixed.slice(1, border), without.slice(1, border))) << border;
+  }
+}
+
 TEST(AdamW, ARateOfZeroFillsTheMomentsOnly) {
   at::Tensor values = wave(0.5, at::kFloat);
   const at::Tensor before = values.clone();
@@ -164,6 +185,7 @@ TEST(AdamW, TheKernelEqualsTheCpuLoop) {
     // nvcc contracts products and sums, the CPU loop does not: a rounding per operation.
     expect_near(run(at::kFloat, at::kCUDA, with_ema), run(at::kFloat, at::kCPU, with_ema), 5e-7);
   }
+  expect_near(run(at::kFloat, at::kCUDA, true, 40001), run(at::kFloat, at::kCPU, true, 40001), 5e-7);
   const at::Tensor gradients = wave(0.5, at::kFloat);
   EXPECT_NEAR(gradient_norm(gradients.to(at::kCUDA)) / gradient_norm(gradients), 1, 1e-6);
 }

@@ -88,10 +88,31 @@ TEST(FlatParameters, ViewsOfAnotherBufferHaveTheParametersShapes) {
   EXPECT_THROW(flat.views(at::zeros({9})), InternalError);
 }
 
+TEST(FlatParameters, ThoseWithoutDecayLieBehindTheOthers) {
+  const auto parameters = some_parameters();
+  const FlatParameters flat(parameters, {true, false, true});
+  EXPECT_EQ(flat.num_decayed(), 1);
+  EXPECT_TRUE(at::equal(flat.values(), at::tensor({2, 1, 1, 1, 1, 1, 1, 3, 3, 3}, at::kFloat)));
+  const auto views = flat.views(flat.values());
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    EXPECT_EQ(flat.decays(i), i == 1);
+    EXPECT_EQ(views[i].data_ptr(), parameters[i].data_ptr());
+    EXPECT_EQ(views[i].sizes(), parameters[i].sizes());
+  }
+  torch::autograd::backward({loss_of(parameters)}, {});
+  const auto gradients = flat.views(flat.gradients());
+  std::vector<at::Tensor> in_order;
+  for (const auto& gradient : gradients) in_order.push_back(gradient.reshape(-1));
+  EXPECT_TRUE(at::equal(at::cat(in_order), plain_gradients()));
+  EXPECT_EQ(FlatParameters(some_parameters()).num_decayed(), 10);
+  EXPECT_EQ(FlatParameters(some_parameters(), {true, true, true}).num_decayed(), 0);
+}
+
 TEST(FlatParameters, BadParametersAreOurBug) {
   const at::Tensor good = at::ones({2}).set_requires_grad(true);
   EXPECT_THROW(FlatParameters({}), InternalError);
   EXPECT_THROW(FlatParameters({good, good}), InternalError);
+  EXPECT_THROW(FlatParameters({good}, {true, false}), InternalError);
   EXPECT_THROW(FlatParameters({at::ones({2})}), InternalError);
   EXPECT_THROW(FlatParameters({good * 2}), InternalError);
   EXPECT_THROW(FlatParameters({good, at::ones({2}, at::kDouble).set_requires_grad(true)}), InternalError);

@@ -4,6 +4,7 @@
 
 #include "line_trainer.h"
 #include "pixart/base/error.h"
+#include "pixart/formats/tensor_file.h"
 #include "pixart/train/checkpoint.h"
 
 namespace pixart::train {
@@ -27,21 +28,81 @@ class CheckpointTest : public ::testing::Test {
   fs::path folder_;
 };
 
-TEST_F(CheckpointTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
-  Session whole;
+// Every tensor of the optimizer's state, one behind the other.
+at::Tensor optimizer_state(const Trainer& trainer) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& item : trainer.optimizer_state()) tensors.push_back(item.tensor.reshape(-1));
+  return at::cat(tensors);
+}
+
+struct Variant {
+  std::string optimizer;
+  std::vector<std::string> no_decay, frozen;
+};
+
+class ResumeTest : public CheckpointTest, public ::testing::WithParamInterface<Variant> {
+ protected:
+  static Session session() {
+    TrainerConfig config = Session::config();
+    config.optimizer.name = GetParam().optimizer;
+    config.optimizer.weight_decay = 0.1;
+    config.optimizer.no_decay = GetParam().no_decay;
+    return Session(config, GetParam().frozen);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest,
+                         ::testing::Values(Variant{"adamw", {}, {}}, Variant{"came", {}, {}},
+                                           Variant{"adamw", {"b*"}, {}}, Variant{"came", {"bias"}, {"base"}},
+                                           Variant{"adamw", {"weight"}, {"base"}}));
+
+TEST_P(ResumeTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
+  Session whole = session();
   for (int i = 0; i < 20; ++i) whole.trainer.train_step();
-  Session first;
+  Session first = session();
   for (int i = 0; i < 7; ++i) first.trainer.train_step();
   save(first);
-  Session second;
+  Session second = session();
+  second.state.get("base").zero_();  // comes from the file, frozen or not
   EXPECT_EQ(load_checkpoint(newest_good_checkpoint(folder_)->folder, second.trainer, second.state).seconds,
             1.5);
   EXPECT_EQ(second.trainer.step(), 7);
+  EXPECT_EQ(second.trainer.state().optimizer->steps(), 7);
   for (int i = 7; i < 20; ++i) second.trainer.train_step();
   EXPECT_TRUE(at::equal(whole.trainer.state().values, second.trainer.state().values));
   EXPECT_TRUE(at::equal(whole.trainer.state().ema, second.trainer.state().ema));
-  EXPECT_TRUE(
-      at::equal(whole.trainer.state().optimizer->exp_avg_sq, second.trainer.state().optimizer->exp_avg_sq));
+  EXPECT_TRUE(at::equal(optimizer_state(whole.trainer), optimizer_state(second.trainer)));
+  for (const auto& parameter : whole.state.items())
+    EXPECT_TRUE(at::equal(parameter.tensor, second.state.get(parameter.name))) << parameter.name;
+}
+
+TEST_F(CheckpointTest, FrozenParametersAreSavedAsTheyAre) {
+  Session session(Session::config(), {"base"});
+  for (int i = 0; i < 3; ++i) session.trainer.train_step();
+  save(session);
+  const fs::path folder = newest_good_checkpoint(folder_)->folder;
+  for (const char* name : {"model.safetensors", "ema.safetensors"}) {
+    const auto saved = formats::load_safetensors(folder / name).tensors;
+    EXPECT_EQ(saved.size(), 4u);
+    EXPECT_TRUE(at::equal(saved.at("base"), at::full({2}, 0.5))) << name;
+  }
+  const auto optimizer = formats::load_safetensors(folder / "optimizer.safetensors").tensors;
+  EXPECT_EQ(optimizer.size(), 4u);
+  EXPECT_EQ(optimizer.count("exp_avg.base"), 0u);
+}
+
+TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
+  Session session;
+  session.trainer.train_step();
+  save(session);
+  auto config = Session::config();
+  config.optimizer.name = "came";
+  Session other(config);
+  try {
+    load_checkpoint(newest_good_checkpoint(folder_)->folder, other.trainer, other.state);
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("holds the state of adamw, but optimizer.name is came"));
+  }
 }
 
 TEST_F(CheckpointTest, AnotherModelIsRefused) {

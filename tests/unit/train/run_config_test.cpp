@@ -5,6 +5,7 @@
 #include "pixart/config/config.h"
 #include "pixart/train/components.h"
 #include "pixart/train/run_config.h"
+#include "scratch_folder.h"
 
 namespace pixart::train {
 namespace {
@@ -41,6 +42,47 @@ TEST(RunConfig, ReadsAndWritesBack) {
   const auto again = config::read_text<RunConfig>(config::to_yaml(config), "again");
   EXPECT_TRUE(config::compare(config, again).empty());
   EXPECT_THROW(config.stage("tow"), UserError);
+}
+
+const std::string kWithOptimizer =
+    replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, optimizer: {}}");
+
+class RunConfigFile : public testing::ScratchFolder {
+ protected:
+  optim::OptimizerConfig optimizer_of(const std::string& section) const {
+    return read(section).stage("one").optimizer;
+  }
+  RunConfig read(const std::string& section) const {
+    return read_run_config(
+        write("run.yaml", replace(kWithOptimizer, "optimizer: {}", "optimizer: " + section)));
+  }
+};
+
+TEST_F(RunConfigFile, OptimizersHaveTheirPublishedValues) {
+  const auto came = optimizer_of("{name: came, lr: 1.0e-4}");
+  EXPECT_EQ(came.betas, (std::vector<double>{0.9, 0.999, 0.9999}));
+  EXPECT_EQ(came.weight_decay, 0.0);
+  EXPECT_EQ(came.clip_threshold, 1.0);
+  // Runs that began before there was a choice have these values in their run.yaml, and continue.
+  const auto before = read("{lr: 2.0e-5, betas: [0.9, 0.999], eps: 1.0e-10, weight_decay: 0.03}");
+  EXPECT_TRUE(config::compare(before, read("{}")).empty());
+  const auto changes = config::compare(before, read("{name: came}"));
+  ASSERT_FALSE(changes.empty());
+  EXPECT_EQ(changes.front().path, "stages.one.optimizer.name");
+  EXPECT_EQ(changes.front().on_resume, OnResume::kFixed);
+}
+
+TEST(RunConfig, OptimizerKeysWithoutEffectAreRefused) {
+  const auto error_with = [](const std::string& optimizer) {
+    return error_of(replace(kWithOptimizer, "optimizer: {}", "optimizer: " + optimizer));
+  };
+  EXPECT_EQ(error_with("{name: came}"), "");
+  EXPECT_EQ(error_with("{no_decay: ['*.bias']}"), "");
+  EXPECT_THAT(error_with("{name: adam}"), HasSubstr("adamw"));
+  EXPECT_THAT(error_with("{betas: [0.9, 0.99, 0.999]}"), HasSubstr("adamw takes 2"));
+  EXPECT_THAT(error_with("{name: came, betas: [0.9, 0.99]}"), HasSubstr("came takes 3"));
+  EXPECT_THAT(error_with("{clip_threshold: 1}"), HasSubstr("name: came only"));
+  EXPECT_THAT(error_with("{weight_decay: 0, no_decay: ['*.bias']}"), HasSubstr("no effect"));
 }
 
 TEST(RunConfig, RefusesWhatDoesNotFit) {

@@ -1,0 +1,39 @@
+// CAME (Luo et al. 2023; numbers of the package came-pytorch, PixArt-sigma's optimizer): second moments of
+// matrices are kept as one mean per row and column, and the update is scaled by how steady it has been.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "pixart/optim/flat_parameters.h"
+
+namespace pixart::optim {
+
+struct CameConfig {
+  std::vector<double> betas = {0.9, 0.999, 0.9999};  // of the update, its second moment, its unsteadiness
+  double eps = 1e-30;                                // added to the squared gradient
+  double residual_eps = 1e-16;                       // added to the squared difference of update and average
+  double clip_threshold = 1.0;                       // largest root mean square of a tensor's update
+  double weight_decay = 0.0;
+};
+
+// Of one parameter. With two or more dimensions, over the last two: means of rows and of columns. Otherwise
+// exp_avg_sq alone. What is not used stays undefined.
+struct CameMoments {
+  at::Tensor exp_avg_sq_row, exp_avg_sq_col, exp_avg_res_row, exp_avg_res_col;
+  at::Tensor exp_avg_sq;
+};
+
+struct CameState {
+  at::Tensor exp_avg;  // flat
+  std::vector<CameMoments> moments;
+  int64_t steps = 0;  // updates done
+};
+CameState make_came_state(const FlatParameters& parameters);
+
+// Gradients are multiplied by gradient_scale (the clip factor) first. With a defined `ema`, a flat buffer,
+// ema <- decay * ema + (1 - decay) * values afterwards.
+void came_step(const FlatParameters& parameters, CameState& state, const CameConfig& config, double lr,
+               double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0);
+
+}  // namespace pixart::optim

@@ -1,0 +1,103 @@
+#include "pixart/optim/optimizer.h"
+
+#include "pixart/base/error.h"
+
+namespace pixart::optim {
+
+namespace {
+
+AdamWConfig adamw_config(const OptimizerConfig& config) {
+  return {.betas = config.betas, .eps = *config.eps, .weight_decay = *config.weight_decay};
+}
+
+CameConfig came_config(const OptimizerConfig& config) {
+  return {.betas = config.betas,
+          .eps = *config.eps,
+          .residual_eps = *config.residual_eps,
+          .clip_threshold = *config.clip_threshold,
+          .weight_decay = *config.weight_decay};
+}
+
+}  // namespace
+
+void OptimizerConfig::validate(std::vector<std::string>& problems) const {
+  const bool is_came = name == "came";
+  const size_t num_betas = is_came ? 3 : 2;
+  if (!betas.empty() && betas.size() != num_betas)
+    problems.push_back(fmt::format("betas has {} elements, but {} takes {}", betas.size(), name, num_betas));
+  for (const auto& [key, value] :
+       {std::pair{"residual_eps", residual_eps}, std::pair{"clip_threshold", clip_threshold}}) {
+    if (!is_came && value)
+      problems.push_back(fmt::format("{} has an effect with name: came only; remove it", key));
+  }
+  if (!no_decay.empty() && *resolved(*this).weight_decay == 0)
+    problems.push_back("no_decay has no effect with a weight_decay of 0; remove it, or set weight_decay");
+}
+
+OptimizerConfig resolved(OptimizerConfig config) {
+  const AdamWConfig adamw;
+  const CameConfig came;
+  const bool is_came = config.name == "came";
+  if (config.betas.empty()) config.betas = is_came ? came.betas : adamw.betas;
+  config.eps = config.eps.value_or(is_came ? came.eps : adamw.eps);
+  config.weight_decay = config.weight_decay.value_or(is_came ? came.weight_decay : adamw.weight_decay);
+  if (is_came) {
+    config.residual_eps = config.residual_eps.value_or(came.residual_eps);
+    config.clip_threshold = config.clip_threshold.value_or(came.clip_threshold);
+  }
+  return config;
+}
+
+Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parameters) : name_(config.name) {
+  const OptimizerConfig full = resolved(config);
+  if (name_ == "came") {
+    method_ = Came{came_config(full), make_came_state(parameters)};
+  } else {
+    PIXART_CHECK(name_ == "adamw", "no optimizer is called {}", name_);
+    method_ = AdamW{adamw_config(full), make_adamw_state(parameters.values())};
+  }
+}
+
+void Optimizer::step(const FlatParameters& parameters, double lr, double gradient_scale,
+                     const at::Tensor& ema, double ema_decay) {
+  if (auto* came = std::get_if<Came>(&method_)) {
+    came_step(parameters, came->state, came->config, lr, gradient_scale, ema, ema_decay);
+    return;
+  }
+  auto& adamw = std::get<AdamW>(method_);
+  at::Tensor values = parameters.values();
+  adamw_step(values, parameters.gradients(), adamw.state, adamw.config, lr, gradient_scale, ema, ema_decay,
+             parameters.num_decayed());
+}
+
+int64_t& Optimizer::steps() {
+  return std::visit([](auto& method) -> int64_t& { return method.state.steps; }, method_);
+}
+
+std::vector<StateTensor> Optimizer::state(const FlatParameters& parameters) const {
+  std::vector<StateTensor> result;
+  const auto add_flat = [&](const char* key, const at::Tensor& flat) {
+    const auto views = parameters.views(flat);
+    for (size_t i = 0; i < views.size(); ++i) result.push_back({key, i, views[i]});
+  };
+  if (const auto* adamw = std::get_if<AdamW>(&method_)) {
+    add_flat("exp_avg", adamw->state.exp_avg);
+    add_flat("exp_avg_sq", adamw->state.exp_avg_sq);
+    return result;
+  }
+  const auto& came = std::get<Came>(method_).state;
+  add_flat("exp_avg", came.exp_avg);
+  for (size_t i = 0; i < came.moments.size(); ++i) {
+    const auto& moments = came.moments[i];
+    for (const auto& [key, tensor] :
+         {std::pair{"exp_avg_sq", moments.exp_avg_sq}, std::pair{"exp_avg_sq_row", moments.exp_avg_sq_row},
+          std::pair{"exp_avg_sq_col", moments.exp_avg_sq_col},
+          std::pair{"exp_avg_res_row", moments.exp_avg_res_row},
+          std::pair{"exp_avg_res_col", moments.exp_avg_res_col}}) {
+      if (tensor.defined()) result.push_back({key, i, tensor});
+    }
+  }
+  return result;
+}
+
+}  // namespace pixart::optim

@@ -1,0 +1,30 @@
+#include "pixart/train/trained_parameters.h"
+
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/base/patterns.h"
+#include "pixart/base/words.h"
+
+namespace pixart::train {
+
+void choose_trained(const StageConfig& stage, nn::StateDict& state) {
+  const int64_t num_parameters = state.num_parameters();
+  const auto names = nn::trainable_names(state);
+  Problems problems;
+  const auto frozen = matching_names(stage.frozen, names, "frozen", "parameter", problems);
+  for (size_t i = 0; i < names.size(); ++i)
+    if (frozen[i]) state.freeze(names[i]);
+  const auto trained = nn::trainable_names(state);
+  if (trained.empty()) {
+    problems.add(fmt::format("frozen: nothing is left to train of {} tensors", names.size()));
+  } else {
+    matching_names(stage.optimizer.no_decay, trained, "optimizer.no_decay", "trained parameter", problems);
+  }
+  problems.throw_if_any("stage " + stage.name);
+  if (trained.size() < names.size())
+    log::info("stage {}: {} of {} tensors are frozen; {} of {} parameters are trained", stage.name,
+              names.size() - trained.size(), names.size(), with_thousands(state.num_parameters()),
+              with_thousands(num_parameters));
+}
+
+}  // namespace pixart::train
