@@ -10,5 +10,6 @@ void add_convert(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_features(CLI::App& app);
 void add_step(CLI::App& app);
+void add_optimizer(CLI::App& app);
 
 }  // namespace pixart::bench

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   pixart::bench::add_decode(app);
   pixart::bench::add_features(app);
   pixart::bench::add_step(app);
+  pixart::bench::add_optimizer(app);
   try {
     app.parse(argc, argv);
     return 0;
