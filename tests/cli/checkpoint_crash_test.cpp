@@ -35,9 +35,10 @@ void make_step(Session& session) {
   at::Tensor values = state.values.detach(), average = state.ema;
   values.mul_(0.75).add_(double(++*state.step));
   average.copy_(values * 0.5);
-  state.optimizer->exp_avg.copy_(values * 0.25);
-  state.optimizer->exp_avg_sq.copy_(values * 0.125);
-  state.optimizer->steps = *state.step;
+  double share = 0.25;
+  for (const auto& item : session.trainer.optimizer_state())
+    at::Tensor(item.tensor).fill_(share *= 0.9).add_(double(*state.step));
+  state.optimizer->steps() = *state.step;
 }
 
 struct Life {
