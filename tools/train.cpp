@@ -2,7 +2,9 @@
 
 #include "commands.h"
 #include "pixart/base/env.h"
+#include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/dist/launch_variables.h"
 #include "pixart/train/train.h"
 
 namespace pixart::tools {
@@ -37,6 +39,12 @@ void add_train(CLI::App& app) {
   command->callback([arguments] {
     const auto config = train::read_run_config(arguments->file, arguments->overrides);
     if (arguments->check) return log::info("{} is a valid run file", arguments->file);
+    if (const auto launch = dist::launch_from_environment(); launch.world_size > 1)
+      throw UserError(
+          fmt::format("train was started as one of {} ranks ({}), but this version trains on one; start it "
+                      "without a launcher. "
+                      "(extract shares its work among processes by itself.)",
+                      launch.world_size, launch.how));
     catch_stop_signals();
     train::train(config, arguments->options);
   });
