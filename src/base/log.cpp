@@ -38,7 +38,7 @@ constexpr Style kStyles[] = {{"debug", "\033[2m", spdlog::level::debug},
                              {"warn", "\033[33m", spdlog::level::warn},
                              {"error", "\033[31m", spdlog::level::err}};
 
-std::atomic<Level> lowest_level = Level::kInfo;
+std::atomic<Level> lowest_level = Level::kInfo, lowest_on_terminal = Level::kDebug;
 std::shared_ptr<spdlog::logger> file_logger;  // guarded by terminal_mutex()
 
 // Captions and file names may hold escape sequences, which would steer the reader's terminal.
@@ -64,17 +64,20 @@ void write(Level level, std::string_view message) {
   const Style& style = kStyles[size_t(level)];
   const std::scoped_lock lock(terminal_mutex());
   static const bool colors = stderr_is_terminal();
-  if (live_line_shown()) std::fputs("\r\033[K", stderr);
-  live_line_shown() = false;
-  const bool colored = colors && *style.color != '\0';
-  const std::string line =
-      fmt::format("{}{:<5}{}  {}\n", colored ? style.color : "", style.name, colored ? "\033[0m" : "", text);
-  std::fwrite(line.data(), 1, line.size(), stderr);
-  std::fflush(stderr);
+  if (level >= lowest_on_terminal.load()) {
+    if (live_line_shown()) std::fputs("\r\033[K", stderr);
+    live_line_shown() = false;
+    const bool colored = colors && *style.color != '\0';
+    const std::string line = fmt::format("{}{:<5}{}  {}\n", colored ? style.color : "", style.name,
+                                         colored ? "\033[0m" : "", text);
+    std::fwrite(line.data(), 1, line.size(), stderr);
+    std::fflush(stderr);
+  }
   if (file_logger) file_logger->log(style.file_level, spdlog::string_view_t(text.data(), text.size()));
 }
 
 void set_level(Level level) { lowest_level = level; }
+void set_terminal_level(Level level) { lowest_on_terminal = level; }
 
 void add_file(const std::filesystem::path& path) {
   std::shared_ptr<spdlog::logger> logger;

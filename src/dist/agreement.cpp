@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pixart/dist/phase.h"
+
 namespace pixart::dist {
 
 namespace {
@@ -86,6 +88,24 @@ void throw_together(Communicator& communicator, const std::optional<RankError>& 
   std::string all = messages.front();
   for (size_t i = 1; i < messages.size(); ++i) all += "\n" + messages[i];
   throw UserError(all, code.value_or(ExitCode::kInternal));
+}
+
+void all_together(Communicator& communicator, std::string_view phase, const std::function<void()>& work) {
+  if (communicator.world_size() == 1) return work();
+  enter_phase(phase);
+  std::optional<RankError> error;
+  try {
+    work();
+  } catch (const UserError& thrown) {
+    error = RankError{thrown.what(), thrown.code()};
+  }
+  throw_together(communicator, error, phase);
+}
+
+void on_first_rank(Communicator& communicator, std::string_view phase, const std::function<void()>& work) {
+  all_together(communicator, phase, [&] {
+    if (communicator.rank() == 0) work();
+  });
 }
 
 }  // namespace pixart::dist

@@ -128,6 +128,11 @@ class Launcher {
     was_killed_ = was_killed_ || is_enough;
   }
 
+  // While a rank loads its libraries it cannot catch a signal, and has nothing to save.
+  bool is_stopped_early(const RankEnd& end) const {
+    return end.phase.empty() && (end.signal == SIGTERM || end.signal == SIGINT || end.signal == SIGUSR1);
+  }
+
   void reap() {
     bool has_failed = false;
     for (size_t r = 0; r < ranks_.size(); ++r) {
@@ -140,6 +145,7 @@ class Launcher {
       end.was_stopped = kill_at_.has_value() || was_killed_;
       end.accused = board_.accused(int(r));
       end.phase = board_.phase(int(r));
+      stopped_early_ = stopped_early_ || (is_stopped_early(end) && !kill_at_);
       has_failed = has_failed || is_failure(end);
     }
     if (!has_failed || kill_at_) return;
@@ -150,6 +156,7 @@ class Launcher {
   void finish() {
     for (size_t r = 0; r < ranks_.size(); ++r)
       show(outputs_[r].add(ranks_[r].read_output()) + outputs_[r].end());
+    if (stopped_early_) throw UserError("stopped on request before the ranks had begun", ExitCode::kRequeue);
     const auto guilty = find_guilty(ends_);
     if (guilty) {
       if (guilty->rank > 0) show(outputs_[size_t(guilty->rank)].last_lines());
@@ -168,7 +175,7 @@ class Launcher {
   std::shared_ptr<void> store_;
   std::optional<double> kill_at_;
   int num_ended_ = 0, requests_ = 0;
-  bool was_killed_ = false;
+  bool was_killed_ = false, stopped_early_ = false;
 };
 
 }  // namespace

@@ -79,17 +79,28 @@ std::string key(const Launch& launch, int rank) { return key(launch, "rank/" + s
 
 constexpr double kLeaveSeconds = 2;  // for the others to read why rank 0, which serves the store, gives up
 
+void leave(c10d::Store& store, const Launch& launch, int64_t present) {
+  store.add(key(launch, "left"), 1);
+  if (launch.rank != 0) return;
+  const double deadline = monotonic_seconds() + kLeaveSeconds;
+  while (store.add(key(launch, "left"), 0) < present && monotonic_seconds() < deadline)
+    ::poll(nullptr, 0, 10);
+}
+
 // Throws for all that wait: the first says why, in the store, the others repeat it.
 [[noreturn]] void fail_together(c10d::Store& store, const Launch& launch, const std::string& message,
                                 int64_t present) {
   store.set(key(launch, "failed"), bytes_of_text(message));
-  store.add(key(launch, "left"), 1);
-  if (launch.rank == 0) {
-    const double deadline = monotonic_seconds() + kLeaveSeconds;
-    while (store.add(key(launch, "left"), 0) < present && monotonic_seconds() < deadline)
-      ::poll(nullptr, 0, 10);
-  }
+  leave(store, launch, present);
   throw UserError(message, ExitCode::kDevice);
+}
+
+// Whether all have come or the run was asked to stop before that: what is said first counts, for all ranks.
+std::string outcome(c10d::Store& store, const Launch& launch, bool all_are_here) {
+  const std::string name = key(launch, "outcome");
+  if (all_are_here) return text_of(store.compareSet(name, {}, bytes_of_text("complete")));
+  if (stop_requested()) return text_of(store.compareSet(name, {}, bytes_of_text("stopped")));
+  return store.check({name}) ? text_of(store.get(name)) : "";
 }
 
 void wait_for_all(c10d::Store& store, const Launch& launch, double deadline) {
@@ -98,10 +109,13 @@ void wait_for_all(c10d::Store& store, const Launch& launch, double deadline) {
   std::iota(missing.begin(), missing.end(), 0);
   for (;;) {
     std::erase_if(missing, [&](int r) { return store.check({key(launch, r)}); });
-    if (missing.empty()) return;
     const int64_t present = launch.world_size - int64_t(missing.size());
-    if (stop_requested())
+    const std::string how = outcome(store, launch, missing.empty());
+    if (missing.empty() && how == "complete") return;
+    if (how == "stopped") {
+      leave(store, launch, present);
       throw UserError("stopped on request while waiting for the other ranks", ExitCode::kRequeue);
+    }
     if (store.check({key(launch, "failed")}))
       fail_together(store, launch, text_of(store.get(key(launch, "failed"))), present);
     if (monotonic_seconds() > deadline) {

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "pixart/base/env.h"
@@ -37,17 +38,22 @@ std::string cuda_problem(c10::DeviceIndex index) {
   return index < count ? "" : fmt::format("there are {} GPUs, numbered from 0", int(count));
 }
 
+// SLURM may show each process its own GPU only.
+int gpu_of(int rank) {
+  const bool only_one = load_cuda().empty() && at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() == 1;
+  return only_one ? 0 : rank;
+}
+
 }  // namespace
 
-c10::Device select_device(const std::string& name) {
+c10::Device select_device(const std::string& name, int rank) {
   if (name == "cpu") return at::kCPU;
-  if (name == "auto")
-    return driver_present() && cuda_problem(0).empty() ? c10::Device(at::kCUDA, 0) : c10::Device(at::kCPU);
+  if (name == "auto" && !(driver_present() && cuda_problem(0).empty())) return at::kCPU;
   const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
                         name.find_first_not_of("0123456789", 5) == std::string::npos;
-  if (name != "cuda" && !numbered)
+  if (name != "auto" && name != "cuda" && !numbered)
     throw UserError(fmt::format("device '{}' is unknown; use auto, cpu, cuda or cuda:<number>.", name));
-  const auto index = c10::DeviceIndex(numbered ? std::stoi(name.substr(5)) : 0);
+  const auto index = c10::DeviceIndex(numbered ? std::stoi(name.substr(5)) : gpu_of(rank));
   if (const std::string problem = cuda_problem(index); !problem.empty())
     throw UserError(fmt::format("device {} is not to be had: {}. Use device: cpu, or see `pixart doctor`.",
                                 name, problem),
@@ -55,6 +61,8 @@ c10::Device select_device(const std::string& name) {
   return {at::kCUDA, index};
 }
 
-void set_num_threads(int64_t threads) { at::set_num_threads(int(threads > 0 ? threads : physical_cores())); }
+void set_num_threads(int64_t threads, int processes) {
+  at::set_num_threads(int(threads > 0 ? threads : std::max(1, physical_cores() / processes)));
+}
 
 }  // namespace pixart::nn

@@ -157,6 +157,18 @@ TEST(Launch, ARequestToOneRankStopsAll) {
   EXPECT_TRUE(all_gone(folder.path(), 3));
 }
 
+// A rank cannot catch a signal before its libraries are loaded.
+TEST(Launch, ARequestWhileRanksStartIsOneToo) {
+  for (int time = 0; time < 3; ++time) {
+    const TemporaryFolder folder;
+    Process process(launch(3, {"request"}), folder.path());
+    ASSERT_TRUE(wait_until([&] { return process.children().size() == 3; }));
+    ::kill(process.children().back(), SIGTERM);
+    const auto result = process.wait();
+    EXPECT_EQ(result.code, 75) << result.output;
+  }
+}
+
 TEST(Launch, AKilledLauncherLeavesNobody) {
   const TemporaryFolder folder;
   Process process(launch(3, {"request"}), folder.path());

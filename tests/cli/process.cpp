@@ -39,6 +39,14 @@ Process::Process(const std::vector<std::string>& arguments, const fs::path& fold
 
 void Process::kill(int signal) { ::kill(pid_, signal); }
 
+std::vector<pid_t> Process::children() const {
+  const std::string pid = std::to_string(pid_);
+  std::vector<pid_t> result;
+  std::ifstream stream("/proc/" + pid + "/task/" + pid + "/children");
+  for (pid_t child; stream >> child;) result.push_back(child);
+  return result;
+}
+
 bool Process::has_ended() const {
   siginfo_t info{};  // the process is left to be waited for
   return ::waitid(P_PID, id_t(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;

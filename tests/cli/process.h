@@ -19,6 +19,7 @@ class Process {
   Process(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
           int64_t file_size_limit = -1);
   void kill(int signal);
+  std::vector<pid_t> children() const;
   bool has_ended() const;
   ProcessResult wait();
 

@@ -12,6 +12,7 @@ enum class Level { kDebug, kInfo, kWarning, kError };
 
 void write(Level level, std::string_view message);
 void set_level(Level level);                       // default kInfo
+void set_terminal_level(Level level);              // of stderr alone; the file gets the rest too
 void add_file(const std::filesystem::path& path);  // appends, in UTC, flushed at each line
 
 template <class... Args>

@@ -1,6 +1,7 @@
 // Small things that all ranks must agree on. CPU only and collective: every rank calls, with the same phase.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,5 +31,10 @@ struct RankError {
 };
 void throw_together(Communicator& communicator, const std::optional<RankError>& error,
                     std::string_view phase);
+
+// Calls work() here, and what it throws (a UserError) is thrown together. `work` talks to no other rank.
+void all_together(Communicator& communicator, std::string_view phase, const std::function<void()>& work);
+// The same on rank 0 alone; the others wait.
+void on_first_rank(Communicator& communicator, std::string_view phase, const std::function<void()>& work);
 
 }  // namespace pixart::dist

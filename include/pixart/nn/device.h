@@ -6,11 +6,12 @@
 
 namespace pixart::nn {
 
-// "cpu", "cuda", "cuda:1" or "auto" (a GPU if one answers, else the CPU).
-// Throws UserError(kDevice) with the remedy if the device is not to be had.
-c10::Device select_device(const std::string& name);
+// "cpu", "cuda", "cuda:1" or "auto" (a GPU if one answers, else the CPU). Where no number is given, it is
+// `rank`'s: GPU number `rank` of those that this process sees, or the only one. Throws UserError(kDevice)
+// with the remedy if the device is not to be had.
+c10::Device select_device(const std::string& name, int rank = 0);
 
-// Intra-op threads: 0 means the number of cores that this process may use.
-void set_num_threads(int64_t threads);
+// Intra-op threads: 0 means the number of cores that this process may use, shared with `processes` in all.
+void set_num_threads(int64_t threads, int processes = 1);
 
 }  // namespace pixart::nn

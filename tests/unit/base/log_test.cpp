@@ -13,8 +13,10 @@
 namespace pixart {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::string stderr_of(const std::function<void()>& work) {
   ::testing::internal::CaptureStderr();
@@ -58,6 +60,21 @@ TEST(Log, FileIsAppendedToAtEachLine) {
   });
   EXPECT_THAT(read_file(path), HasSubstr("kept\n"));
   EXPECT_THAT(read_file(path), HasSubstr("second\n"));
+  std::filesystem::remove_all(path.parent_path());
+}
+
+TEST(Log, AQuietTerminalLeavesTheFileAlone) {
+  const auto path = std::filesystem::path(::testing::TempDir()) /
+                    ("pixart_log_test_" + std::to_string(process_id())) / "rank-1.log";
+  const std::string shown = stderr_of([&] {
+    log::add_file(path);
+    log::set_terminal_level(log::Level::kWarning);
+    log::info("for the file");
+    log::warning("for both");
+    log::set_terminal_level(log::Level::kDebug);
+  });
+  EXPECT_THAT(shown, AllOf(HasSubstr("for both"), Not(HasSubstr("for the file"))));
+  EXPECT_THAT(read_file(path), AllOf(HasSubstr("for both"), HasSubstr("for the file")));
   std::filesystem::remove_all(path.parent_path());
 }
 

@@ -52,5 +52,16 @@ TEST(Agreement, ErrorsAreThrownTogether) {
   EXPECT_THAT(errors, Each("rank 1: no file 1\nrank 2: no file 2"));
 }
 
+TEST(Agreement, WorkIsDoneTogetherOrFailsTogether) {
+  std::vector<int> done(3);
+  const auto errors = with_ranks(3, kTimeout, [&](Communicator& ranks) {
+    all_together(ranks, "well", [&] { ++done[size_t(ranks.rank())]; });
+    on_first_rank(ranks, "first", [&] { done[size_t(ranks.rank())] += 10; });
+    on_first_rank(ranks, "badly", [] { throw UserError("no space", ExitCode::kStorage); });
+  });
+  EXPECT_EQ(done, (std::vector<int>{11, 1, 1}));
+  EXPECT_THAT(errors, Each("rank 0: no space"));
+}
+
 }  // namespace
 }  // namespace pixart::dist::testing
