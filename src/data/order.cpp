@@ -109,34 +109,55 @@ std::vector<int64_t> SampleOrder::make_epoch(int64_t number) const {
   return gather_buckets(rows, buckets_, buckets_.run - begun);
 }
 
+namespace {
+
+// The places [first, last), all of one bucket, as a micro-batch.
+MicroBatch micro_batch(const SampleOrder& order, const BatchPlan& plan, int64_t first, int64_t last) {
+  MicroBatch batch{.step = first / plan.batch_size,
+                   .share = double(last - first) / double(plan.batch_size),
+                   .positions = std::vector<int64_t>(size_t(last - first)),
+                   .rows = {}};
+  std::iota(batch.positions.begin(), batch.positions.end(), first);
+  for (const int64_t position : batch.positions) batch.rows.push_back(order.row(position));
+  batch.bucket = order.bucket(batch.rows.front());
+  return batch;
+}
+
+void add_one_by_one(const SampleOrder& order, const BatchPlan& plan, int64_t step,
+                    std::vector<MicroBatch>& result) {
+  PIXART_CHECK(plan.batch_size % plan.world_size == 0, "a batch of {} for {} ranks", plan.batch_size,
+               plan.world_size);
+  const int64_t own = plan.batch_size / plan.world_size, first = step * plan.batch_size + plan.rank * own;
+  for (int64_t at = first; at < first + own; ++at) result.push_back(micro_batch(order, plan, at, at + 1));
+}
+
+void add_by_bucket(const SampleOrder& order, const BatchPlan& plan, int64_t step,
+                   std::vector<MicroBatch>& result) {
+  const int64_t end = (step + 1) * plan.batch_size;
+  for (int64_t first = step * plan.batch_size; first < end;) {
+    int64_t last = first + 1;
+    const uint8_t bucket = order.bucket(order.row(first));
+    while (last < end && order.bucket(order.row(last)) == bucket) ++last;
+    const int64_t length = last - first, begin = first + length * plan.rank / plan.world_size,
+                  stop = first + length * (plan.rank + 1) / plan.world_size;
+    const int64_t most = plan.micro_batch_size > 0 ? plan.micro_batch_size : length;
+    for (int64_t at = begin; at < stop; at += most)
+      result.push_back(micro_batch(order, plan, at, std::min(at + most, stop)));
+    first = last;
+  }
+}
+
+}  // namespace
+
 std::vector<MicroBatch> plan_step(const SampleOrder& order, const BatchPlan& plan, int64_t step) {
   PIXART_CHECK(plan.batch_size > 0 && plan.rank >= 0 && plan.rank < plan.world_size);
   std::vector<MicroBatch> result;
-  const int64_t end = (step + 1) * plan.batch_size;
-  for (int64_t first = step * plan.batch_size; first < end;) {
-    std::vector<int64_t> rows = {order.row(first)};
-    const uint8_t bucket = order.bucket(rows.front());
-    while (first + int64_t(rows.size()) < end) {
-      const int64_t row = order.row(first + int64_t(rows.size()));
-      if (order.bucket(row) != bucket) break;
-      rows.push_back(row);
-    }
-    const int64_t length = int64_t(rows.size()), begin = length * plan.rank / plan.world_size,
-                  stop = length * (plan.rank + 1) / plan.world_size;
-    const int64_t most = plan.micro_batch_size > 0 ? plan.micro_batch_size : length;
-    for (int64_t at = begin; at < stop; at += most) {
-      const int64_t count = std::min(most, stop - at);
-      MicroBatch batch{.step = step,
-                       .micro_step = int64_t(result.size()),
-                       .share = double(count) / double(plan.batch_size),
-                       .positions = std::vector<int64_t>(size_t(count)),
-                       .rows = {rows.begin() + at, rows.begin() + at + count},
-                       .bucket = bucket};
-      std::iota(batch.positions.begin(), batch.positions.end(), first + at);
-      result.push_back(std::move(batch));
-    }
-    first += length;
-  }
+  if (plan.one_by_one)
+    add_one_by_one(order, plan, step, result);
+  else
+    add_by_bucket(order, plan, step, result);
+  for (size_t i = 0; i < result.size(); ++i) result[i].micro_step = int64_t(i);
+  if (!result.empty()) result.back().is_last = true;
   return result;
 }
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "pixart/base/error.h"
@@ -9,7 +11,8 @@
 namespace pixart::optim {
 
 FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<bool> without_decay)
-    : parameters_(std::move(parameters)), offsets_(parameters_.size()) {
+    : parameters_(std::move(parameters)), indices_(parameters_.size()), offsets_(parameters_.size()) {
+  std::iota(indices_.begin(), indices_.end(), size_t{0});
   PIXART_CHECK(!parameters_.empty(), "no parameters");
   without_decay.resize(without_decay.empty() ? parameters_.size() : without_decay.size());
   PIXART_CHECK(without_decay.size() == parameters_.size(), "{} flags for {} parameters", without_decay.size(),
@@ -52,6 +55,43 @@ std::vector<at::Tensor> FlatParameters::views(const at::Tensor& flat) const {
   std::vector<at::Tensor> result;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     result.push_back(flat.narrow(0, offsets_[i], parameters_[i].numel()).view(parameters_[i].sizes()));
+  }
+  return result;
+}
+
+std::vector<std::pair<int64_t, int64_t>> FlatParameters::part_ranges(int64_t count) const {
+  PIXART_CHECK(count > 0, "{} parts", count);
+  std::vector<int64_t> borders = offsets_;
+  borders.push_back(size());
+  std::sort(borders.begin(), borders.end());
+  std::vector<std::pair<int64_t, int64_t>> result;
+  int64_t begin = 0;
+  for (int64_t part = 1; part <= count; ++part) {
+    const int64_t ideal = int64_t(double(size()) * double(part) / double(count));
+    const auto above = std::lower_bound(borders.begin(), borders.end(), ideal);
+    int64_t end = above == borders.end() ? size() : *above;
+    if (above != borders.begin() && above != borders.end() && ideal - *std::prev(above) < end - ideal)
+      end = *std::prev(above);
+    if (part == count) end = size();
+    end = std::max(end, begin);
+    result.emplace_back(begin, end);
+    begin = end;
+  }
+  return result;
+}
+
+FlatParameters FlatParameters::part(std::pair<int64_t, int64_t> range) const {
+  const auto [begin, end] = range;
+  FlatParameters result;
+  result.values_ = values_.narrow(0, begin, end - begin);
+  result.gradients_ = gradients_.narrow(0, begin, end - begin);
+  result.num_decayed_ = std::clamp<int64_t>(num_decayed_ - begin, 0, end - begin);
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    if (offsets_[i] < begin || offsets_[i] >= end) continue;
+    PIXART_CHECK(offsets_[i] + parameters_[i].numel() <= end, "a part that cuts a parameter");
+    result.parameters_.push_back(parameters_[i]);
+    result.indices_.push_back(indices_[i]);
+    result.offsets_.push_back(offsets_[i] - begin);
   }
   return result;
 }

@@ -78,7 +78,7 @@ std::vector<StateTensor> Optimizer::state(const FlatParameters& parameters) cons
   std::vector<StateTensor> result;
   const auto add_flat = [&](const char* key, const at::Tensor& flat) {
     const auto views = parameters.views(flat);
-    for (size_t i = 0; i < views.size(); ++i) result.push_back({key, i, views[i]});
+    for (size_t i = 0; i < views.size(); ++i) result.push_back({key, parameters.indices()[i], views[i]});
   };
   if (const auto* adamw = std::get_if<AdamW>(&method_)) {
     add_flat("exp_avg", adamw->state.exp_avg);
@@ -94,7 +94,7 @@ std::vector<StateTensor> Optimizer::state(const FlatParameters& parameters) cons
           std::pair{"exp_avg_sq_col", moments.exp_avg_sq_col},
           std::pair{"exp_avg_res_row", moments.exp_avg_res_row},
           std::pair{"exp_avg_res_col", moments.exp_avg_res_col}}) {
-      if (tensor.defined()) result.push_back({key, i, tensor});
+      if (tensor.defined()) result.push_back({key, parameters.indices()[i], tensor});
     }
   }
   return result;

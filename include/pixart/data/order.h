@@ -64,6 +64,7 @@ struct MicroBatch {
   double share = 1;  // of the step's samples; the losses' weights
   std::vector<int64_t> positions = {}, rows = {};
   uint8_t bucket = 0;
+  bool is_last = false;  // of the step, on this rank
 };
 
 // How a step's samples are dealt.
@@ -71,6 +72,9 @@ struct BatchPlan {
   int64_t batch_size = 1;        // samples of an optimizer step, over all ranks
   int64_t micro_batch_size = 0;  // most samples of a micro-batch; 0: no limit
   int64_t rank = 0, world_size = 1;
+  // Each sample alone, and each rank its share of the places: what is computed does not depend on the number
+  // of ranks and the size of micro-batches. The batch must be a multiple of the number of ranks.
+  bool one_by_one = false;
 };
 
 // The micro-batches of a step, of one rank. All ranks' together are the step's samples, each once, in order:

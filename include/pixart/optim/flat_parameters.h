@@ -2,6 +2,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace pixart::optim {
@@ -19,13 +21,25 @@ class FlatParameters {
   void zero_gradients();
   int64_t size() const { return values_.numel(); }
   size_t num_parameters() const { return parameters_.size(); }
+  const std::vector<at::Tensor>& parameters() const { return parameters_; }
   int64_t num_decayed() const { return num_decayed_; }  // elements; they come first
   bool decays(size_t parameter) const { return offsets_[parameter] < num_decayed_; }
+  // Which of the parameters given at first these are, rising: all of them, but for a part.
+  const std::vector<size_t>& indices() const { return indices_; }
+  int64_t offset(size_t parameter) const { return offsets_[parameter]; }  // of the parameter's first element
   // Views of a flat buffer of the same size (EMA, moments), one per parameter, in the parameters' order.
   std::vector<at::Tensor> views(const at::Tensor& flat) const;
 
+  // Where each of `count` parts begins and ends in the buffers: whole parameters, about as many elements
+  // each. Parts may be empty.
+  std::vector<std::pair<int64_t, int64_t>> part_ranges(int64_t count) const;
+  // The parameters that lie in such a range, in the same memory: for an optimizer that updates just these.
+  FlatParameters part(std::pair<int64_t, int64_t> range) const;
+
  private:
+  FlatParameters() = default;
   std::vector<at::Tensor> parameters_;
+  std::vector<size_t> indices_;
   std::vector<int64_t> offsets_;
   int64_t num_decayed_ = 0;
   at::Tensor values_, gradients_;

@@ -22,6 +22,7 @@ struct OptimizerConfig {
   std::optional<double> eps = {}, weight_decay = {};
   std::optional<double> residual_eps = {}, clip_threshold = {};  // came only
   std::vector<std::string> no_decay = {};
+  bool shard = false;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -48,6 +49,10 @@ struct OptimizerConfig {
       "Parameters without weight decay, by name: `*.bias`, `*norm*` and the like. Empty, as in the released "
       "code: none.",
       any().needs_permission());
+    v("shard", s.shard,
+      "Each rank keeps the optimizer's state and the average of its share of the parameters only (ZeRO-1). "
+      "The numbers are the same.",
+      any().free());
   }
   void validate(std::vector<std::string>& problems) const;
 };
@@ -58,7 +63,7 @@ OptimizerConfig resolved(OptimizerConfig config);
 // A tensor of the state, live: `key` says what it is to the parameter, e.g. "exp_avg".
 struct StateTensor {
   std::string key;
-  size_t parameter;
+  size_t parameter;  // its index among the model's trained ones
   at::Tensor tensor;
 };
 

@@ -164,5 +164,38 @@ TEST(Order, MicroBatchesAreNoLargerThanAsked) {
   EXPECT_DOUBLE_EQ(batches[0].share, 0.4);
 }
 
+TEST(Order, TheLastMicroBatchIsMarked) {
+  const SampleOrder order(1, {{.rows = 50}});
+  for (const int64_t micro : {0, 1, 3}) {
+    const auto batches = plan_step(order, {.batch_size = 10, .micro_batch_size = micro}, 2);
+    for (size_t i = 0; i < batches.size(); ++i) EXPECT_EQ(batches[i].is_last, i + 1 == batches.size());
+  }
+}
+
+// Places are shared out in order, and each sample is alone, with and without buckets.
+TEST(Order, OneByOneIsTheSameForEveryNumberOfRanks) {
+  for (const auto& bucket_of : {std::vector<uint8_t>(), random_buckets(100, 5)}) {
+    const SampleOrder order(3, {{.rows = 100}}, {.bucket_of = bucket_of, .run = 8});
+    for (const int64_t ranks : {1, 2, 4}) {
+      std::vector<int64_t> positions;
+      for (int64_t rank = 0; rank < ranks; ++rank) {
+        const auto batches = plan_step(
+            order,
+            {.batch_size = 8, .micro_batch_size = 4, .rank = rank, .world_size = ranks, .one_by_one = true},
+            5);
+        ASSERT_EQ(int64_t(batches.size()), 8 / ranks);
+        for (const auto& batch : batches) {
+          ASSERT_EQ(batch.positions.size(), 1);
+          positions.push_back(batch.positions[0]);
+          EXPECT_EQ(batch.rows[0], order.row(batch.positions[0]));
+          EXPECT_EQ(batch.bucket, order.bucket(batch.rows[0]));
+          EXPECT_DOUBLE_EQ(batch.share, 0.125);
+        }
+      }
+      EXPECT_THAT(positions, ElementsAreArray({40, 41, 42, 43, 44, 45, 46, 47}));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pixart::data

@@ -1,7 +1,7 @@
 #include "pixart/optim/flat_parameters.h"
 
 #include <ATen/ATen.h>
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "pixart/base/error.h"
@@ -108,9 +108,38 @@ TEST(FlatParameters, ThoseWithoutDecayLieBehindTheOthers) {
   EXPECT_EQ(FlatParameters(some_parameters(), {true, true, true}).num_decayed(), 0);
 }
 
+TEST(FlatParameters, PartsAreWholeParametersAndCoverAll) {
+  const FlatParameters flat(some_parameters(), {true, false, true});  // 1, then 6 and 3 elements
+  for (int64_t count = 1; count <= 5; ++count) {
+    const auto ranges = flat.part_ranges(count);
+    ASSERT_EQ(int64_t(ranges.size()), count);
+    int64_t end = 0;
+    std::vector<size_t> indices;
+    for (const auto& range : ranges) {
+      EXPECT_EQ(range.first, end);
+      end = range.second;
+      const FlatParameters part = flat.part(range);
+      EXPECT_EQ(part.size(), range.second - range.first);
+      EXPECT_EQ(part.values().data_ptr<float>(), flat.values().data_ptr<float>() + range.first);
+      EXPECT_EQ(part.gradients().data_ptr<float>(), flat.gradients().data_ptr<float>() + range.first);
+      const auto views = part.views(part.values()), all = flat.views(flat.values());
+      for (size_t i = 0; i < views.size(); ++i) {
+        EXPECT_EQ(views[i].data_ptr(), all[part.indices()[i]].data_ptr());
+        EXPECT_EQ(views[i].sizes(), all[part.indices()[i]].sizes());
+        EXPECT_EQ(part.decays(i), part.indices()[i] == 1);
+      }
+      indices.insert(indices.end(), part.indices().begin(), part.indices().end());
+    }
+    EXPECT_EQ(end, flat.size());
+    EXPECT_THAT(indices, ::testing::UnorderedElementsAre(0, 1, 2));
+  }
+  EXPECT_EQ(flat.part_ranges(2), (std::vector<std::pair<int64_t, int64_t>>{{0, 7}, {7, 10}}));
+  EXPECT_THROW(flat.part({0, 3}), InternalError);
+}
+
 TEST(FlatParameters, BadParametersAreOurBug) {
   const at::Tensor good = at::ones({2}).set_requires_grad(true);
-  EXPECT_THROW(FlatParameters({}), InternalError);
+  EXPECT_THROW(FlatParameters(std::vector<at::Tensor>()), InternalError);
   EXPECT_THROW(FlatParameters({good, good}), InternalError);
   EXPECT_THROW(FlatParameters({good}, {true, false}), InternalError);
   EXPECT_THROW(FlatParameters({at::ones({2})}), InternalError);
