@@ -2,9 +2,7 @@
 
 #include "commands.h"
 #include "pixart/base/env.h"
-#include "pixart/base/error.h"
 #include "pixart/base/log.h"
-#include "pixart/dist/launch_variables.h"
 #include "pixart/train/train.h"
 
 namespace pixart::tools {
@@ -34,17 +32,12 @@ void add_train(CLI::App& app) {
   command->footer(
       "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "
       "--set seed=1\n"
+      "  pixart launch -n 8 -- train my.yaml     8 ranks, one for each GPU\n"
       "Stop with Ctrl-C or SIGTERM: the state is saved, the exit code is 75, and the same command "
       "continues.");
   command->callback([arguments] {
     const auto config = train::read_run_config(arguments->file, arguments->overrides);
     if (arguments->check) return log::info("{} is a valid run file", arguments->file);
-    if (const auto launch = dist::launch_from_environment(); launch.world_size > 1)
-      throw UserError(
-          fmt::format("train was started as one of {} ranks ({}), but this version trains on one; start it "
-                      "without a launcher. "
-                      "(extract shares its work among processes by itself.)",
-                      launch.world_size, launch.how));
     catch_stop_signals();
     train::train(config, arguments->options);
   });

@@ -1,5 +1,9 @@
 #include "pixart/train/checkpoint.h"
 
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
@@ -22,16 +26,8 @@ std::vector<formats::NamedTensor> named_views(const nn::StateDict& model,
   return result;
 }
 
-// The trainable tensors' names with `views` of a flat buffer.
-std::vector<formats::NamedTensor> trained_views(const nn::StateDict& model,
-                                                const std::vector<at::Tensor>& views) {
-  const auto names = nn::trainable_names(model);
-  std::vector<formats::NamedTensor> result;
-  for (size_t i = 0; i < names.size(); ++i) result.push_back({names[i], views.at(i)});
-  return result;
-}
-
-// The optimizer's state, live: "exp_avg.<parameter>", "exp_avg_sq.<parameter>" and so on.
+// The optimizer's state, live: "exp_avg.<parameter>", "exp_avg_sq.<parameter>" and so on; of this rank's
+// share.
 std::vector<formats::NamedTensor> optimizer_tensors(const Trainer& trainer, const nn::StateDict& model) {
   const auto names = nn::trainable_names(model);
   std::vector<formats::NamedTensor> result;
@@ -40,20 +36,50 @@ std::vector<formats::NamedTensor> optimizer_tensors(const Trainer& trainer, cons
   return result;
 }
 
-// Copies the tensors of `file` into those of `live`.
-void restore(const std::vector<formats::NamedTensor>& live, const fs::path& file) {
-  const auto saved = formats::load_safetensors(file).tensors;
+// Views of the average, of this rank's share.
+std::vector<formats::NamedTensor> average_tensors(Trainer& trainer, const nn::StateDict& model) {
+  const auto names = nn::trainable_names(model);
+  const auto views = trainer.share().views(trainer.state().ema);
+  std::vector<formats::NamedTensor> result;
+  for (size_t i = 0; i < views.size(); ++i)
+    result.push_back({names.at(trainer.share().indices()[i]), views[i]});
+  return result;
+}
+
+std::string optimizer_file(const Trainer& trainer) {
+  if (!trainer.is_sharded()) return "optimizer";
+  return fmt::format("optimizer-{:05d}-of-{:05d}", trainer.ranks().rank() + 1, trainer.ranks().world_size());
+}
+
+// Copies the tensors that lie in one of `files` into those of `live`.
+void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs::path>& files,
+             const std::string& subject) {
+  std::vector<formats::Weights> opened;
+  std::map<std::string, size_t> where;
+  for (const auto& file : files) {
+    opened.push_back(formats::open_safetensors(file));
+    for (const auto& [name, info] : opened.back().tensors) where[name] = opened.size() - 1;
+  }
   Problems problems;
   for (const auto& [name, tensor] : live) {
-    const auto found = saved.find(name);
-    if (found == saved.end())
+    const auto found = where.find(name);
+    if (found == where.end()) {
       problems.add("tensor " + name + " is missing");
-    else if (found->second.sizes() != tensor.sizes())
-      problems.add(fmt::format("tensor {} has {} numbers, the model has {}", name, found->second.numel(),
-                               tensor.numel()));
+    } else if (const auto& info = opened[found->second].tensors.at(name); tensor.sizes() != info.shape) {
+      problems.add(
+          fmt::format("tensor {} has {} numbers, the model has {}", name, info.numel(), tensor.numel()));
+    }
   }
-  problems.throw_if_any(file.string() + " does not fit the configured model");
-  for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(saved.at(name));
+  problems.throw_if_any(subject + " does not fit the configured model");
+  for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(opened[where.at(name)].read(name));
+}
+
+std::vector<fs::path> optimizer_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().filename().string().starts_with("optimizer")) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 void require_optimizer(const json& saved, const std::string& name, const fs::path& folder) {
@@ -64,41 +90,88 @@ void require_optimizer(const json& saved, const std::string& name, const fs::pat
         folder.string(), was, name));
 }
 
+void require_same_data(const CheckpointFacts& saved, const std::map<std::string, std::string>& data,
+                       const fs::path& folder) {
+  if (saved.data.empty()) return;
+  Problems problems;
+  for (const auto& [source, fingerprint] : data) {
+    const auto was = saved.data.find(source);
+    if (was == saved.data.end())
+      problems.add(fmt::format("source {} is new", source));
+    else if (was->second != fingerprint)
+      problems.add(fmt::format("source {} holds other samples (fingerprint {} then, {} now)", source,
+                               was->second, fingerprint));
+  }
+  problems.throw_if_any(
+      fmt::format("{} was trained on other data, so this run cannot continue as it began. Bring the data "
+                  "back, or start a new run",
+                  folder.string()));
+}
+
 }  // namespace
 
 CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
-                                     const std::map<std::string, std::string>& metadata, double seconds) {
+                                     const CheckpointFacts& facts) {
   const auto state = trainer.state();
   const json saved = {{"step", *state.step},
                       {"optimizer", state.optimizer->name()},
                       {"optimizer_steps", state.optimizer->steps()},
                       {"skipped", *state.skipped},
-                      {"seconds", seconds}};
-  return {.step = *state.step,
-          .files = {{"model", named_views(model, trainer.views(state.values))},
-                    {"ema", named_views(model, trainer.views(state.ema))},
-                    {"optimizer", optimizer_tensors(trainer, model)}},
-          .metadata = metadata,
-          .state = saved.dump(1) + "\n"};
+                      {"seconds", facts.seconds},
+                      {"data", facts.data}};
+  CheckpointContent content{.step = *state.step, .metadata = facts.metadata, .state = saved.dump(1) + "\n"};
+  const at::Tensor average = trainer.whole_average();
+  const bool is_first = trainer.ranks().rank() == 0;
+  if (is_first) {
+    content.files.push_back({"model", named_views(model, trainer.views(state.values))});
+    content.files.push_back({"ema", named_views(model, trainer.views(average))});
+  }
+  if (is_first || trainer.is_sharded())
+    content.files.push_back({optimizer_file(trainer), optimizer_tensors(trainer, model)});
+  return content;
 }
 
 void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
-                     const std::map<std::string, std::string>& metadata, double seconds) {
-  write_checkpoint(stage_folder, checkpoint_content(trainer, model, metadata, seconds));
+                     const CheckpointFacts& facts) {
+  PIXART_CHECK(trainer.ranks().world_size() == 1, "ranks save through a CheckpointWriter");
+  write_checkpoint(stage_folder, checkpoint_content(trainer, model, facts));
 }
 
-LoadedCheckpoint load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model) {
+CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model,
+                                const std::map<std::string, std::string>& data) {
   const auto state = trainer.state();
   const json saved = json::parse(read_file(folder / "state.json"));
   require_optimizer(saved, state.optimizer->name(), folder);
+  CheckpointFacts facts{.seconds = saved.at("seconds").get<double>()};
+  facts.data = saved.value("data", facts.data);
+  require_same_data(facts, data, folder);
   const auto weights = formats::load_safetensors(folder / "model.safetensors");
+  facts.metadata = weights.metadata;
   nn::load_state(model, weights.tensors, (folder / "model.safetensors").string());
-  restore(trained_views(model, trainer.views(state.ema)), folder / "ema.safetensors");
-  restore(optimizer_tensors(trainer, model), folder / "optimizer.safetensors");
+  restore(average_tensors(trainer, model), {folder / "ema.safetensors"},
+          (folder / "ema.safetensors").string());
+  restore(optimizer_tensors(trainer, model), optimizer_files(folder), (folder / "optimizer").string());
   *state.step = saved.at("step").get<int64_t>();
   *state.skipped = saved.at("skipped").get<int64_t>();
   state.optimizer->steps() = saved.at("optimizer_steps").get<int64_t>();
-  return {saved.at("seconds").get<double>(), weights.metadata};
+  return facts;
+}
+
+void require_finite(Trainer& trainer) {
+  const auto state = trainer.state();
+  std::vector<std::pair<std::string, at::Tensor>> parts = {{"a weight", state.values},
+                                                           {"the average", state.ema}};
+  for (const auto& item : trainer.optimizer_state())
+    parts.emplace_back("the optimizer's " + item.key, item.tensor);
+  for (const auto& [what, tensor] : parts) {
+    if (std::isfinite(tensor.sum(at::kDouble).item<double>())) continue;
+    throw UserError(
+        fmt::format("step {}: {} is not finite, so nothing was saved. The last checkpoint is good; start "
+                    "the same command again. If this comes back at the same step, lower optimizer.lr; if "
+                    "it does not, suspect this machine's memory.",
+                    *state.step, what),
+        ExitCode::kNumerics);
+  }
 }
 
 }  // namespace pixart::train

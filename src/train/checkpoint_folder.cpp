@@ -1,9 +1,13 @@
 #include "pixart/train/checkpoint_folder.h"
 
 #include <algorithm>
+#include <chrono>
+#include <fstream>
 #include <regex>
+#include <thread>
 
 #include "checkpoint_manifest.h"
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -78,19 +82,85 @@ std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder) {
   return std::nullopt;
 }
 
-void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& content) {
-  create_folders(stage_folder);
-  StagedFolder staged(stage_folder / folder_name(content.step));
+namespace {
+
+// Writes the files of `content` into `folder`, without what makes them durable.
+Manifest write_files(const fs::path& folder, const CheckpointContent& content) {
   Manifest manifest{.step = content.step};
   for (const auto& file : content.files) {
     const auto weights = formats::weights_of(file.tensors, content.metadata);
     const std::string name = file.name + ".safetensors";
-    manifest.files[name] = write_file(staged.path() / name,
-                                      [&](const auto& sink) { formats::stream_safetensors(weights, sink); });
+    manifest.files[name] =
+        write_file(folder / name, [&](const auto& sink) { formats::stream_safetensors(weights, sink); });
+  }
+  return manifest;
+}
+
+void write_manifest(const fs::path& folder, const Manifest& manifest) {
+  write_file(folder / "manifest.json", [&](const auto& sink) { sink("", manifest_text(manifest)); });
+}
+
+// Removed with other leftovers, because of its name.
+fs::path share_folder(const fs::path& stage_folder, int64_t step, int rank) {
+  return stage_folder / fmt::format(".tmp-share-{:08d}-{}", step, rank);
+}
+constexpr const char* kFailedShare = "failed.txt";
+
+void write_share(const fs::path& stage_folder, const CheckpointContent& content, int rank) {
+  const fs::path folder = share_folder(stage_folder, content.step, rank);
+  try {
+    StagedFolder staged(folder);
+    write_manifest(staged.path(), write_files(staged.path(), content));
+    staged.commit();
+  } catch (const UserError& error) {
+    std::error_code ignored;  // the disk may be full; then rank 0 waits in vain
+    fs::create_directories(folder, ignored);
+    std::ofstream(folder / kFailedShare) << error.what();
+    throw;
+  }
+}
+
+// Moves the files of another rank's share into `folder`.
+void take_share(const fs::path& share, const fs::path& folder, Manifest& manifest) {
+  for (auto& [name, record] : read_manifest(share).files) {
+    fs::rename(share / name, folder / name);
+    manifest.files[name] = std::move(record);
+  }
+  delete_folder(share);
+}
+
+void wait_for_share(const fs::path& share, int rank, double deadline) {
+  using namespace std::chrono_literals;
+  while (!fs::exists(share / "manifest.json")) {
+    if (fs::exists(share / kFailedShare))
+      throw UserError(fmt::format("rank {}: {}", rank, read_file(share / kFailedShare)), ExitCode::kStorage);
+    if (monotonic_seconds() > deadline)
+      throw UserError(
+          fmt::format("the share of rank {} did not come. Do all ranks see the run folder?", rank),
+          ExitCode::kStorage);
+    std::this_thread::sleep_for(20ms);
+  }
+}
+
+}  // namespace
+
+void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& content,
+                      const CheckpointShares& shares) {
+  if (shares.rank > 0)
+    return content.files.empty() ? void() : write_share(stage_folder, content, shares.rank);
+  create_folders(stage_folder);
+  StagedFolder staged(stage_folder / folder_name(content.step));
+  Manifest manifest = write_files(staged.path(), content);
+  const double deadline = monotonic_seconds() + shares.timeout_seconds;
+  for (int rank = 1; rank < shares.count; ++rank) {
+    const fs::path share = share_folder(stage_folder, content.step, rank);
+    wait_for_share(share, rank, deadline);
+    take_share(share, staged.path(), manifest);
   }
   manifest.files["state.json"] =
       write_file(staged.path() / "state.json", [&](const auto& sink) { sink("", content.state); });
-  write_file(staged.path() / "manifest.json", [&](const auto& sink) { sink("", manifest_text(manifest)); });
+  write_manifest(staged.path(), manifest);
+  shares.before_commit();
   staged.commit();
 }
 

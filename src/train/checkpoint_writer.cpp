@@ -50,8 +50,11 @@ std::string newest_step(const std::filesystem::path& stage_folder) {
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(std::filesystem::path stage_folder, CheckpointKeeping keeping,
-                                   OnSaveError on_error)
-    : stage_folder_(std::move(stage_folder)), keeping_(std::move(keeping)), on_error_(on_error) {}
+                                   OnSaveError on_error, CheckpointShares shares)
+    : stage_folder_(std::move(stage_folder)),
+      keeping_(std::move(keeping)),
+      on_error_(on_error),
+      shares_(std::move(shares)) {}
 
 CheckpointWriter::~CheckpointWriter() {
   try {
@@ -120,7 +123,8 @@ void CheckpointWriter::copy_to_host(const CheckpointContent& live) {
 }
 
 void CheckpointWriter::write() {
-  write_checkpoint(stage_folder_, host_);
+  write_checkpoint(stage_folder_, host_, shares_);
+  if (shares_.rank > 0) return;
   good_.insert(host_.step);
   try {
     prune_checkpoints(stage_folder_, keeping_, good_);

@@ -17,7 +17,8 @@ void extract(const RunConfig& config, const ExtractOptions& options) {
   if (!options.only_stage.empty()) config.stage(options.only_stage);
   const at::Device device = nn::select_device(config.device);
   nn::set_num_threads(config.threads);
-  RunContext run{.config = config, .folder = {config.run}, .device = device, .sources = {}};
+  const auto alone = dist::make_communicator({}, device, {});  // processes share the work through the folder
+  RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
   for (const auto& stage : config.stages) {
     if (stage.objective == "autoencoder" || (!options.only_stage.empty() && stage.name != options.only_stage))
       continue;

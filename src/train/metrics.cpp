@@ -22,6 +22,8 @@ void MetricSink::write(const std::string& stage, int64_t step, const std::map<st
   }
 }
 
+void MetricSink::sync() { sync_path(file_); }
+
 void MetricSink::rewind(const std::string& stage, int64_t step) {
   stream_.close();
   std::string kept;

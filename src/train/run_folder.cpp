@@ -1,14 +1,7 @@
 #include "pixart/train/run_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 
-#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -16,36 +9,6 @@
 
 namespace pixart::train {
 namespace fs = std::filesystem;
-
-RunLock::RunLock(const RunFolder& folder) {
-  create_folders(folder.root);
-  const fs::path path = folder.root / ".lock";
-  descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) {
-    throw UserError(fmt::format("cannot open {}: {}. Is the run folder on a writable disk?", path.string(),
-                                std::strerror(errno)),
-                    ExitCode::kStorage);
-  }
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    char owner[256] = {};
-    const ssize_t length = ::pread(descriptor_, owner, sizeof(owner) - 1, 0);
-    ::close(descriptor_);
-    throw UserError(fmt::format("run folder {} is in use by {}. Wait for it, stop it, or give this run "
-                                "another folder (--set run=FOLDER).",
-                                folder.root.string(), length > 0 ? owner : "another process"),
-                    ExitCode::kFolderOwned);
-  }
-  const std::string owner =
-      fmt::format("process {} on {} since {}", process_id(), host_name(), utc_time_now());
-  if (::ftruncate(descriptor_, 0) != 0 || ::pwrite(descriptor_, owner.data(), owner.size(), 0) < 0) {
-    throw UserError(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)),
-                    ExitCode::kStorage);
-  }
-}
-
-RunLock::~RunLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
 
 namespace {
 

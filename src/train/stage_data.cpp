@@ -43,6 +43,15 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
   return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets));
 }
 
+std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
+                                                     const std::vector<data::Ledger>& ledgers) {
+  std::map<std::string, std::string> result;
+  for (size_t i = 0; i < parts.size(); ++i)
+    result[parts[i].source->name] = fmt::format("{}, {} rows, {} rejected", parts[i].dataset->fingerprint(),
+                                                parts[i].dataset->size(), ledgers[i].rejected.size());
+  return result;
+}
+
 data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file) {
   const auto found = part.latents ? part.latents->rejected() : std::vector<data::Rejection>();
   auto ledger = data::make_ledger(part.source->name, *part.dataset, found);

@@ -45,9 +45,9 @@ models::Execution execution(const StageConfig& stage) {
   return result;
 }
 
-// Reads the stage's feature sets, which are made first where they are missing.
-std::unique_ptr<Loader> feature_loader(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
-                                       const CaptionEncoder* encoder) {
+// The loader reads the stage's feature sets, which are made first where they are missing.
+void open_data(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
+               const CaptionEncoder* encoder, StageModel& result) {
   StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
   for (auto& part : parts) {
@@ -70,7 +70,8 @@ std::unique_ptr<Loader> feature_loader(RunContext& run, const StageConfig& stage
                        .pinned = run.device.is_cuda(),
                        .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
                        .resolution = stage.aspect_buckets ? stage.resolution : 0};
-  return make_loader(run, stage, parts, std::move(order), std::move(reader));
+  result.data = data_fingerprints(parts, ledgers);
+  result.loader = make_loader(run, stage, parts, std::move(order), std::move(reader));
 }
 
 // Captions to draw when the config names none: distinct ones, evenly spread over the source.
@@ -132,7 +133,7 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
 
   result.objective =
       std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
-  result.loader = feature_loader(run, stage, *codec, nullptr);
+  open_data(run, stage, *codec, nullptr, result);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
     return initialize_dit(run, stage, config, *state);
@@ -165,7 +166,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
 
   result.objective =
       std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
-  result.loader = feature_loader(run, stage, *codec, &encoder);
+  open_data(run, stage, *codec, &encoder, result);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
   result.draw = [&run, &stage, average, codec, prompts, prompt_text, side = config.input_size] {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pixart/data/dataset.h"
+#include "pixart/dist/communicator.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/weights.h"
 #include "pixart/models/pixart.h"
@@ -25,6 +26,7 @@ struct RunContext {
   const RunConfig& config;
   RunFolder folder;
   at::Device device;
+  dist::Communicator& ranks;
   std::map<std::string, std::unique_ptr<data::Dataset>> sources;
 
   data::Dataset& source(const std::string& name);
@@ -47,9 +49,10 @@ struct StageModel {
   std::unique_ptr<nn::StateDict> average;  // same architecture; the trainer binds it to the averaged weights
   std::unique_ptr<Objective> objective;
   std::unique_ptr<Loader> loader;
+  std::map<std::string, std::string> data = {};   // fingerprint of each source, as a checkpoint keeps it
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
-  std::function<Pictures()> draw;                 // with the averaged weights
-  std::function<void()> finish = [] {};           // after the last step
+  std::function<Pictures()> draw;                 // with the averaged weights; on one rank
+  std::function<void()> finish = [] {};           // after the last step; on one rank
 };
 
 StageModel make_stage_model(RunContext& run, const StageConfig& stage);

@@ -22,66 +22,138 @@ optim::FlatParameters flat_parameters(nn::StateDict& model, const optim::Optimiz
   return optim::FlatParameters(std::move(tensors), std::move(without_decay));
 }
 
+std::vector<double> numbers_of(const std::vector<at::Tensor>& scalars) {
+  std::vector<double> numbers;
+  for (const auto& scalar : scalars) numbers.push_back(scalar.item<double>());
+  return numbers;
+}
+
 double average_decay(const TrainerConfig& config, int64_t step) {
   if (!config.ema_warmup) return config.ema_decay;
   return std::min(config.ema_decay, double(1 + step) / double(10 + step));
 }
 
+std::vector<std::pair<int64_t, int64_t>> share_ranges(const optim::FlatParameters& flat,
+                                                      const TrainerConfig& config, int ranks) {
+  return flat.part_ranges(config.optimizer.shard ? ranks : 1);
+}
+
+void check_ranks(const TrainerConfig& config, int ranks) {
+  if (config.batch_size < ranks)
+    throw UserError(fmt::format("a batch of {} samples is too small for {} ranks", config.batch_size, ranks));
+  if (config.numerics == Numerics::kExact && exact_lanes(config.batch_size) % ranks != 0)
+    throw UserError(fmt::format(
+        "numerics: exact with batches of {} samples goes with {} ranks or a power of two below, not with {}",
+        config.batch_size, exact_lanes(config.batch_size), ranks));
+}
+
 }  // namespace
 
-Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader)
+Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader,
+                 dist::Communicator& ranks)
     : config_(std::move(config)),
       model_(model),
       objective_(objective),
       loader_(loader),
+      ranks_(ranks),
       flat_(flat_parameters(model, config_.optimizer)),
-      optimizer_(config_.optimizer, flat_),
-      ema_(flat_.values().clone()) {
+      ranges_(share_ranges(flat_, config_, ranks.world_size())),
+      share_(flat_.part(ranges_.size() == 1 ? ranges_.front() : ranges_.at(size_t(ranks.rank())))),
+      optimizer_(config_.optimizer, share_),
+      ema_(share_.values().clone()) {
   PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",
                loader_.num_samples_per_step(), config_.batch_size);
+  check_ranks(config_, ranks.world_size());
+  sum_ = make_gradient_sum(flat_, ranks, {.numerics = config_.numerics, .batch_size = config_.batch_size});
 }
 
-StepResult Trainer::train_step() {
+StepResult Trainer::train_step(bool stop_requested) {
   if (loaded_step_ != step_) loader_.start(step_);  // the first step, or another one was loaded
-  StepResult result{.step = step_, .loss = at::zeros({}, flat_.values().options())};
+  StepResult result{.step = step_};
+  std::vector<Batch> batches;
+  std::vector<at::Tensor> losses;
   flat_.zero_gradients();
-  while (const auto batch = loader_.next()) {
-    at::Tensor loss = objective_.loss(*batch) * batch->plan.share;
+  while (auto batch = loader_.next()) {
+    const at::Tensor loss = objective_.loss(*batch) * batch->plan.share;
+    sum_->before_backward(batch->plan);
     torch::autograd::backward({loss}, {});
-    result.loss += loss.detach();
+    sum_->after_backward(batch->plan, loss.detach());
+    losses.push_back(loss.detach());
+    batches.push_back(std::move(*batch));
   }
+  const auto totals = sum_->finish(stop_requested, step_);
+  result.loss = totals.loss;
+  result.stop_requested = totals.flag;
   result.gradient_norm = optim::gradient_norm(flat_.gradients());
   result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size,
                                    config_.steps, step_);
 
-  // A gradient that is not finite never reaches the weights. (A loss that is not finite gives such a
-  // gradient.)
-  result.skipped = !std::isfinite(result.gradient_norm);
-  if (result.skipped) {
-    ++skipped_;
-    log::warning(
-        "step {}: the gradient is not finite; weights left as they were ({} of {} such steps allowed)", step_,
-        skipped_, config_.max_skipped);
-    if (skipped_ > config_.max_skipped) {
-      throw UserError(
-          fmt::format(
-              "{} steps with a gradient that is not finite, the last at step {}. Lower optimizer.lr, "
-              "lengthen "
-              "lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is good.",
-              skipped_, step_),
-          ExitCode::kNumerics);
-    }
-  } else {
-    const double scale =
-        config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
-    optimizer_.step(flat_, result.lr, scale, ema_, average_decay(config_, step_));
-  }
+  // What is not finite never reaches the weights. Loss and gradients are sums over the ranks, so all ranks
+  // see it.
+  result.skipped = !std::isfinite(result.gradient_norm) || !std::isfinite(result.loss);
+  if (result.skipped)
+    skip(result, std::move(batches), numbers_of(losses));
+  else
+    update(result);
   loaded_step_ = ++step_;
   return result;
 }
 
-void Trainer::bind_average(nn::StateDict& other) const {
-  const auto views = flat_.views(ema_);
+void Trainer::update(StepResult& result) {
+  const double scale =
+      config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
+  result.clipped = scale < 1;
+  optimizer_.step(share_, result.lr, scale, ema_, average_decay(config_, step_));
+  spread_values();
+}
+
+void Trainer::skip(const StepResult& result, std::vector<Batch> batches, std::vector<double> losses) {
+  ++skipped_;
+  log::warning("step {}: {} is not finite; weights left as they were ({} of {} such steps allowed)", step_,
+               std::isfinite(result.loss) ? "the gradient" : "the loss", skipped_, config_.max_skipped);
+  BadStep bad{
+      .result = result, .batches = std::move(batches), .losses = std::move(losses), .bad_gradients = {}};
+  const auto gradients = flat_.views(flat_.gradients());
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (!gradients[i].isfinite().all().item<bool>()) bad.bad_gradients.push_back(i);
+  report_(bad);
+  if (skipped_ <= config_.max_skipped) return;
+  throw UserError(
+      fmt::format(
+          "{} steps with a loss or gradient that is not finite, the last at step {}. Lower optimizer.lr, "
+          "lengthen lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is "
+          "good.",
+          skipped_, step_),
+      ExitCode::kNumerics);
+}
+
+void Trainer::spread_values() {
+  if (!is_sharded()) return;
+  for (size_t r = 0; r < ranges_.size(); ++r) {
+    const auto [begin, end] = ranges_[r];
+    if (begin == end) continue;
+    at::Tensor part = flat_.values().narrow(0, begin, end - begin);
+    ranks_.broadcast(part, int(r), fmt::format("step {}: weights", step_));
+  }
+}
+
+at::Tensor Trainer::whole_average() {
+  if (!is_sharded()) return ema_;
+  if (!gathered_ema_.defined()) gathered_ema_ = at::empty_like(flat_.values());
+  for (size_t r = 0; r < ranges_.size(); ++r) {
+    const auto [begin, end] = ranges_[r];
+    if (begin == end) continue;
+    at::Tensor part = gathered_ema_.narrow(0, begin, end - begin);
+    if (int(r) == ranks_.rank()) part.copy_(ema_);
+    ranks_.broadcast(part, int(r), fmt::format("step {}: average", step_));
+  }
+  return gathered_ema_;
+}
+
+void Trainer::gather_average() { whole_average(); }
+
+void Trainer::bind_average(nn::StateDict& other) {
+  const auto views = flat_.views(whole_average());
   size_t next = 0;
   for (const auto& parameter : model_.items()) {
     at::Tensor tensor = other.get(parameter.name);

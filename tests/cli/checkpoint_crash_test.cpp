@@ -41,6 +41,8 @@ void make_step(Session& session) {
   state.optimizer->steps() = *state.step;
 }
 
+train::CheckpointFacts facts() { return {.seconds = 1.5, .metadata = {{"architecture", "line"}}}; }
+
 struct Life {
   OnSaveError on_error = OnSaveError::kContinue;
   bool waits = false;  // for each save, and marks it in the record
@@ -53,7 +55,7 @@ void live(const fs::path& folder, const Life& life) {
   remove_leftovers(folder);
   CheckpointWriter writer(folder, {.last = 2}, life.on_error);
   const auto save = [&](bool must) {
-    writer.start(train::checkpoint_content(session.trainer, session.state, {{"architecture", "line"}}, 1.5));
+    writer.start(train::checkpoint_content(session.trainer, session.state, facts()));
     if (!must && !life.waits) return;
     writer.finish();
     io_shim_mark(std::to_string(session.trainer.step()).c_str());
@@ -104,8 +106,7 @@ class CheckpointCrash : public ::testing::Test {
   }
 
   void save_into_expected(Session& session) {
-    train::save_checkpoint(root_ / "expected", session.trainer, session.state, {{"architecture", "line"}},
-                           1.5);
+    train::save_checkpoint(root_ / "expected", session.trainer, session.state, facts());
     expected_.push_back(contents(root_ / "expected" / fmt::format("step-{:08d}", session.trainer.step())));
   }
   fs::path folder() const { return root_ / "stage"; }

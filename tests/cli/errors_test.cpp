@@ -286,19 +286,5 @@ TEST_F(Errors, InspectOfABrokenFile) {
   EXPECT_THAT(result.output, HasSubstr("broken.safetensors"));
 }
 
-TEST_F(Errors, TrainingAsOneOfSeveralRanksIsRefused) {
-  write_text(folder_ / "run.yaml", tiny_run_yaml());
-  for (const char* name : {"RANK", "LOCAL_RANK"}) ::setenv(name, "0", 1);
-  for (const char* name : {"WORLD_SIZE", "LOCAL_WORLD_SIZE"}) ::setenv(name, "2", 1);
-  ::setenv("MASTER_ADDR", "localhost", 1);
-  ::setenv("MASTER_PORT", "29500", 1);
-  const auto result = run_pixart({"train", "run.yaml"}, folder_.path());
-  for (const char* name :
-       {"RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"})
-    ::unsetenv(name);
-  EXPECT_EQ(result.code, 78) << result.output;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("one of 2 ranks"), HasSubstr("trains on one")));
-}
-
 }  // namespace
 }  // namespace pixart::testing

@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include "one_rank.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/train/trainer.h"
 #include "plain_loader.h"
@@ -29,7 +30,7 @@ class Line : public train::Objective {
 
 struct Session {
   explicit Session(const train::TrainerConfig& chosen = config(), const std::vector<std::string>& frozen = {})
-      : objective(state), trainer(chosen, frozen_state(frozen), objective, loader) {}
+      : objective(state), trainer(chosen, frozen_state(frozen), objective, loader, one_rank()) {}
   nn::StateDict& frozen_state(const std::vector<std::string>& frozen) {
     for (const auto& name : frozen) state.freeze(name);
     state.get("base").fill_(0.5);

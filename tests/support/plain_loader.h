@@ -4,12 +4,15 @@
 
 namespace pixart::testing {
 
-inline train::Loader plain_loader(int64_t rows, int64_t batch_size, int64_t micro_batch_size = 0) {
+inline train::Loader plain_loader(int64_t rows, const data::BatchPlan& plan) {
   auto order = std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = rows}});
-  return {std::move(order),
-          {.batch_size = batch_size, .micro_batch_size = micro_batch_size},
-          {.threads = 0},
-          [](const data::MicroBatch& plan) { return train::Batch{.plan = plan}; }};
+  return {std::move(order), plan, {.threads = 0}, [](const data::MicroBatch& plan) {
+            return train::Batch{.plan = plan};
+          }};
+}
+
+inline train::Loader plain_loader(int64_t rows, int64_t batch_size, int64_t micro_batch_size = 0) {
+  return plain_loader(rows, {.batch_size = batch_size, .micro_batch_size = micro_batch_size});
 }
 
 }  // namespace pixart::testing

@@ -8,6 +8,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -44,9 +45,20 @@ struct CheckpointContent {
   std::string state = {};                            // state.json
 };
 
+// Several ranks that write one checkpoint together, into one folder of a file system that all see.
+struct CheckpointShares {
+  int rank = 0, count = 1;
+  double timeout_seconds = 600;                 // that rank 0 waits for the others' shares
+  std::function<void()> before_commit = [] {};  // on rank 0; throws if the folder is not ours any more
+};
+
 // Durable when it returns. A checkpoint of the same step is replaced. Throws UserError(kStorage); then the
 // other checkpoints are as they were.
-void write_checkpoint(const std::filesystem::path& stage_folder, const CheckpointContent& content);
+//
+// With several shares, rank 0 writes its own files, takes up those of the others and commits; theirs are
+// durable when this returns on them, which is not yet the checkpoint.
+void write_checkpoint(const std::filesystem::path& stage_folder, const CheckpointContent& content,
+                      const CheckpointShares& shares = {});
 
 struct CheckpointKeeping {
   int64_t last = 2;

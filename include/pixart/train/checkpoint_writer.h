@@ -14,7 +14,8 @@ enum class OnSaveError { kContinue, kStop };
 // called first, ends the run or not. The checkpoints that were there stay.
 class CheckpointWriter {
  public:
-  CheckpointWriter(std::filesystem::path stage_folder, CheckpointKeeping keeping, OnSaveError on_error);
+  CheckpointWriter(std::filesystem::path stage_folder, CheckpointKeeping keeping, OnSaveError on_error,
+                   CheckpointShares shares = {});
   ~CheckpointWriter();  // waits
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -38,6 +39,7 @@ class CheckpointWriter {
   const std::filesystem::path stage_folder_;
   const CheckpointKeeping keeping_;
   const OnSaveError on_error_;
+  const CheckpointShares shares_;
   CheckpointContent host_;  // the writing thread's while `saving_` is valid; its memory is used again
   std::set<int64_t> good_;  // the writing thread's
   std::optional<int64_t> durable_;

@@ -14,6 +14,8 @@ class MetricSink {
   explicit MetricSink(std::filesystem::path file);
   void write(const std::string& stage, int64_t step, const std::map<std::string, double>& values);
 
+  void sync();  // what was written survives a power cut
+
   // Forgets the lines of `stage` after `step`: a resumed run writes them again.
   void rewind(const std::string& stage, int64_t step);
 

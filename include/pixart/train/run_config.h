@@ -333,6 +333,7 @@ struct RunConfig {
   int64_t seed = 0;
   std::string device = "auto";
   int64_t threads = 0;
+  std::string numerics = "default";
   AutoencoderConfig autoencoder;
   TextEncoderConfig text_encoder;
   TransformerConfig transformer;
@@ -348,8 +349,15 @@ struct RunConfig {
     v("seed", s.seed, "Seed of weights, data order and noise.", not_negative());
     v("device", s.device, "auto, cpu, cuda or cuda:<i>.", any().free());
     v("threads", s.threads,
-      "CPU threads; 0: the cores of this machine. Bit-exact resume needs the same number.",
+      "CPU threads of each rank; 0: the cores of this machine, shared by its ranks. Bit-exact resume needs "
+      "the same "
+      "number.",
       not_negative().free());
+    v("numerics", s.numerics,
+      "exact: single samples, added in a fixed order, so that every number of ranks and every "
+      "micro_batch_size gives the "
+      "same bits (on one kind of machine, with the same threads). Slow; a proof, and a tool to find faults.",
+      one_of({"default", "exact"}).needs_permission());
     v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
     v("text_encoder", s.text_encoder, "The text encoder.", any());
     v("transformer", s.transformer, "Size of the diffusion transformer.", any());

@@ -9,13 +9,16 @@
 
 namespace pixart::train {
 
-// run.yaml, events.jsonl, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/, quarantine/,
-// autoencoder/, text_encoder/.
+// run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
+// quarantine/, autoencoder/, text_encoder/, bad_steps/.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
   std::filesystem::path events() const { return root / "events.jsonl"; }
-  std::filesystem::path log() const { return root / "logs" / "rank-0.log"; }
+  std::filesystem::path log(int rank) const {
+    return root / "logs" / ("rank-" + std::to_string(rank) + ".log");
+  }
+  std::filesystem::path bad_steps() const { return root / "bad_steps"; }
   std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
   std::filesystem::path features() const { return root / "features"; }
@@ -24,19 +27,6 @@ struct RunFolder {
   }
   std::filesystem::path autoencoder() const { return root / "autoencoder"; }
   std::filesystem::path text_encoder() const { return root / "text_encoder"; }
-};
-
-// Exclusive use of a run folder for the life of the object (released by the system when the process dies).
-// Throws UserError(kFolderOwned) naming host and process of the owner.
-class RunLock {
- public:
-  explicit RunLock(const RunFolder& folder);
-  ~RunLock();
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
-
- private:
-  int descriptor_ = -1;
 };
 
 // Makes the folder, or, if it holds a run already, checks that `config` may continue it: a key that differs

@@ -38,6 +38,10 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
                                                     const std::vector<data::Ledger>& ledgers,
                                                     const StageConfig& stage, uint64_t seed);
 
+// What the order of the samples depends on, by source: for checkpoints.
+std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
+                                                     const std::vector<data::Ledger>& ledgers);
+
 // Ledger of a part whose features are there; checks the budget and writes the quarantine file.
 data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file);
 

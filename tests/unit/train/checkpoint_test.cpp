@@ -23,8 +23,9 @@ class CheckpointTest : public ::testing::Test {
     folder_ = ::mkdtemp(pattern.data());
   }
   ~CheckpointTest() override { fs::remove_all(folder_); }
-  void save(Session& session) {
-    save_checkpoint(folder_, session.trainer, session.state, {{"architecture", "line"}}, 1.5);
+  void save(Session& session) { save_checkpoint(folder_, session.trainer, session.state, facts()); }
+  static CheckpointFacts facts() {
+    return {.seconds = 1.5, .data = {{"scenes", "abc"}}, .metadata = {{"architecture", "line"}}};
   }
   fs::path folder_;
 };
@@ -106,6 +107,46 @@ TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
   }
 }
 
+TEST_F(CheckpointTest, OtherDataIsRefusedAndNamed) {
+  Session session;
+  session.trainer.train_step();
+  save(session);
+  const auto folder = newest_good_checkpoint(folder_)->folder;
+  EXPECT_EQ(load_checkpoint(folder, session.trainer, session.state, {{"scenes", "abc"}}).data.at("scenes"),
+            "abc");
+  try {
+    load_checkpoint(folder, session.trainer, session.state, {{"scenes", "other"}, {"more", "x"}});
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("source scenes holds other samples"),
+                                               ::testing::HasSubstr("source more is new")));
+  }
+}
+
+TEST_F(CheckpointTest, AStateThatIsNotFiniteIsNotKept) {
+  Session session;
+  session.trainer.train_step();
+  require_finite(session.trainer);
+  const auto state = session.trainer.state();
+  std::vector<at::Tensor> tensors = {state.values, state.ema};
+  for (const auto& item : session.trainer.optimizer_state()) tensors.push_back(item.tensor);
+  for (auto& tensor : tensors) {
+    at::Tensor number = tensor.view({-1})[0];
+    const at::Tensor before = number.clone();
+    for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
+      number.fill_(bad);
+      try {
+        require_finite(session.trainer);
+        ADD_FAILURE() << "no error";
+      } catch (const UserError& error) {
+        EXPECT_EQ(error.code(), ExitCode::kNumerics);
+      }
+    }
+    number.copy_(before);
+  }
+  require_finite(session.trainer);
+}
+
 TEST_F(CheckpointTest, AnotherModelIsRefused) {
   Session session;
   session.trainer.train_step();
@@ -114,7 +155,7 @@ TEST_F(CheckpointTest, AnotherModelIsRefused) {
   Line objective(state);
   state.add("more", {4});
   Loader loader = testing::plain_loader(10, Session::config().batch_size);
-  Trainer trainer(Session::config(), state, objective, loader);
+  Trainer trainer(Session::config(), state, objective, loader, testing::one_rank());
   EXPECT_THROW(load_checkpoint(newest_good_checkpoint(folder_)->folder, trainer, state), UserError);
 }
 

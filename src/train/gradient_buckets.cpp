@@ -1,0 +1,150 @@
+#include "gradient_buckets.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "pixart/base/error.h"
+
+namespace pixart::train {
+
+SideQueue::SideQueue(at::Device device) : device_(device) {
+  if (device_.is_cpu())
+    thread_ = std::thread([this] { run(); });
+  else
+    stream_ = c10::impl::VirtualGuardImpl(device_.type()).getStreamFromGlobalPool(device_);
+}
+
+SideQueue::~SideQueue() {
+  if (!thread_.joinable()) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void SideQueue::push(std::function<void()> work) {
+  if (stream_) {
+    const c10::impl::VirtualGuardImpl streams(device_.type());
+    c10::Event before(device_.type());
+    before.record(streams.getStream(device_));
+    before.block(*stream_);
+    const c10::StreamGuard guard(*stream_);
+    return work();
+  }
+  {
+    const std::scoped_lock lock(mutex_);
+    work_.push_back(std::move(work));
+  }
+  changed_.notify_all();
+}
+
+void SideQueue::wait() {
+  if (stream_) {
+    const c10::impl::VirtualGuardImpl streams(device_.type());
+    c10::Event after(device_.type());
+    after.record(*stream_);
+    return after.block(streams.getStream(device_));
+  }
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return done_ == work_.size(); });
+  work_.clear();
+  done_ = 0;
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void SideQueue::run() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopped_ || done_ < work_.size(); });
+    if (stopped_) return;
+    const auto work = std::move(work_[done_]);
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      work();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    if (error && !error_) error_ = error;
+    ++done_;
+    changed_.notify_all();
+  }
+}
+
+namespace {
+
+// Called after a parameter's gradient was added to.
+struct Hook : torch::autograd::PostAccumulateGradHook {
+  explicit Hook(std::function<void()> f) : function(std::move(f)) {}
+  void operator()(const at::Tensor&) override { function(); }
+  std::function<void()> function;
+};
+
+}  // namespace
+
+GradientBuckets::GradientBuckets(const optim::FlatParameters& parameters, dist::Communicator& ranks,
+                                 int64_t bucket_bytes)
+    : hooked_(parameters.parameters()), ranks_(ranks), queue_(parameters.values().device()) {
+  std::vector<size_t> order(hooked_.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return parameters.offset(a) > parameters.offset(b); });
+  int64_t end = parameters.size();
+  std::vector<size_t> members;
+  for (size_t i = 0; i < order.size(); ++i) {
+    members.push_back(order[i]);
+    const int64_t begin = parameters.offset(order[i]);
+    const auto bytes = (end - begin) * int64_t(parameters.gradients().element_size());
+    if (bytes < bucket_bytes && i + 1 < order.size()) continue;
+    buckets_.push_back({.gradients = parameters.gradients().narrow(0, begin, end - begin),
+                        .parameters = std::exchange(members, {})});
+    end = begin;
+  }
+  for (size_t b = 0; b < buckets_.size(); ++b) {
+    for (const size_t parameter : buckets_[b].parameters)
+      torch::autograd::impl::set_post_acc_grad_hooks(hooked_[parameter],
+                                                     std::make_unique<Hook>([this, b] { complete(b); }));
+  }
+}
+
+GradientBuckets::~GradientBuckets() {
+  for (const auto& parameter : hooked_) torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
+}
+
+void GradientBuckets::arm(int64_t step) {
+  phase_ = fmt::format("step {}: gradients", step);
+  armed_ = true;
+  started_ = 0;
+  for (auto& bucket : buckets_) bucket.missing = bucket.parameters.size();
+}
+
+void GradientBuckets::complete(size_t bucket) {
+  if (!armed_) return;
+  PIXART_CHECK(buckets_[bucket].missing > 0, "a gradient that is added to after it was complete");
+  --buckets_[bucket].missing;
+  start_ready(false);
+}
+
+void GradientBuckets::start_ready(bool all) {
+  for (; started_ < buckets_.size() && (all || buckets_[started_].missing == 0); ++started_) {
+    queue_.push([this, b = started_] { ranks_.all_reduce_sum(buckets_[b].gradients, phase_); });
+  }
+}
+
+void GradientBuckets::finish(int64_t step) {
+  if (!armed_) arm(step);  // this rank had no sample
+  start_ready(true);
+  queue_.wait();
+  armed_ = false;
+}
+
+}  // namespace pixart::train

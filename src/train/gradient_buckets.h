@@ -1,0 +1,74 @@
+// Sums gradients over ranks while backward runs.
+#pragma once
+#include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
+#include <c10/core/Stream.h>
+
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pixart/dist/communicator.h"
+#include "pixart/optim/flat_parameters.h"
+
+namespace pixart::train {
+
+// Runs one thing after the other beside the caller: on the CPU in a thread, on a GPU in a stream of its own,
+// behind what the calling thread has started there. The GPU form compiles and has not been run yet, for want
+// of a machine.
+class SideQueue {
+ public:
+  explicit SideQueue(at::Device device);
+  ~SideQueue();
+  void push(std::function<void()> work);
+  void wait();  // for all of it; throws what it threw
+
+ private:
+  void run();
+  const at::Device device_;
+  std::optional<c10::Stream> stream_;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::function<void()>> work_;
+  size_t done_ = 0;
+  bool stopped_ = false;
+  std::exception_ptr error_;
+};
+
+// Ranges of the flat gradients, the last first, because backward completes the last layers first. Each is
+// summed over the ranks as soon as its parameters, and the ranges before it, are complete; the order is the
+// same on all ranks.
+class GradientBuckets {
+ public:
+  GradientBuckets(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t bucket_bytes);
+  ~GradientBuckets();
+
+  void arm(int64_t step);     // the next backward pass is the last of the step
+  void finish(int64_t step);  // waits for all ranges; those that nothing has completed are summed now
+
+ private:
+  struct Bucket {
+    at::Tensor gradients;  // a view
+    std::vector<size_t> parameters = {};
+    size_t missing = 0;  // parameters whose gradient is not complete
+  };
+  void complete(size_t bucket);  // one more parameter of it
+  void start_ready(bool all);
+
+  std::vector<at::Tensor> hooked_;
+  dist::Communicator& ranks_;
+  std::vector<Bucket> buckets_;
+  size_t started_ = 0;
+  bool armed_ = false;
+  std::string phase_;
+  SideQueue queue_;
+};
+
+}  // namespace pixart::train

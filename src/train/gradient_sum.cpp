@@ -1,0 +1,153 @@
+#include "pixart/train/gradient_sum.h"
+
+#include <ATen/ATen.h>
+
+#include "gradient_buckets.h"
+#include "pixart/base/error.h"
+
+namespace pixart::train {
+
+namespace {
+
+constexpr int64_t kGatheredElements = 1 << 20;  // of each rank at a time
+
+// parts[0] <- the sum of parts [0, count), halves first.
+void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
+  if (count == 1) return;
+  const int64_t left = (count + 1) / 2;
+  sum_tree(parts, first, left);
+  sum_tree(parts, first + left, count - left);
+  parts[first].add_(parts[first + left]);
+}
+
+// Loss and flag of all ranks.
+StepTotals gather_totals(dist::Communicator& ranks, double loss, bool flag, int64_t step) {
+  const at::Tensor own = at::tensor({loss, flag ? 1.0 : 0.0}, at::kDouble);
+  at::Tensor all = at::empty({2 * ranks.world_size()}, at::kDouble);
+  ranks.all_gather(own, all, fmt::format("step {}: loss", step));
+  at::Tensor parts = all.view({ranks.world_size(), 2});
+  const bool any = parts.select(1, 1).max().item<double>() > 0;
+  sum_tree(parts, 0, ranks.world_size());
+  return {parts[0][0].item<double>(), any};
+}
+
+// Backward itself adds micro-batch to micro-batch.
+class InOrder final : public GradientSum {
+ public:
+  InOrder(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t bucket_bytes)
+      : ranks_(ranks) {
+    if (ranks.world_size() > 1) buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, bucket_bytes);
+  }
+  void before_backward(const data::MicroBatch& batch) override {
+    if (buckets_ && batch.is_last) buckets_->arm(batch.step);
+  }
+  void after_backward(const data::MicroBatch&, const at::Tensor& loss) override {
+    loss_ = loss_.defined() ? loss_.add(loss) : loss;
+  }
+  StepTotals finish(bool flag, int64_t step) override {
+    if (buckets_) buckets_->finish(step);
+    const double loss = loss_.defined() ? loss_.item<double>() : 0;
+    loss_ = at::Tensor();
+    return gather_totals(ranks_, loss, flag, step);
+  }
+
+ private:
+  dist::Communicator& ranks_;
+  std::unique_ptr<GradientBuckets> buckets_;
+  at::Tensor loss_;  // of the step, on this rank
+};
+
+class Exact final : public GradientSum {
+ public:
+  Exact(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t batch_size)
+      : gradients_(parameters.gradients()),
+        ranks_(ranks),
+        batch_size_(batch_size),
+        lane_length_(batch_size / exact_lanes(batch_size)) {
+    PIXART_CHECK(exact_lanes(batch_size) % ranks.world_size() == 0, "{} ranks for a batch of {}",
+                 ranks.world_size(), batch_size);
+  }
+  void before_backward(const data::MicroBatch& batch) override {
+    PIXART_CHECK(batch.positions.size() == 1, "{} samples at a time", batch.positions.size());
+  }
+  void after_backward(const data::MicroBatch& batch, const at::Tensor& loss) override {
+    loss_ += loss.item<double>();
+    if ((batch.positions.front() % batch_size_ + 1) % lane_length_ != 0) return;
+    sum_.add(gradients_);
+    loss_sum_.add(at::scalar_tensor(loss_, at::kDouble));
+    gradients_.zero_();
+    loss_ = 0;
+  }
+  StepTotals finish(bool flag, int64_t step) override {
+    gradients_.copy_(sum_.take());
+    tree_sum_over_ranks(ranks_, gradients_, fmt::format("step {}: gradients", step));
+    return gather_totals(ranks_, loss_sum_.take().item<double>(), flag, step);
+  }
+
+ private:
+  at::Tensor gradients_;
+  dist::Communicator& ranks_;
+  int64_t batch_size_, lane_length_;
+  TreeSum sum_, loss_sum_;
+  double loss_ = 0;  // of the lane
+};
+
+}  // namespace
+
+void TreeSum::add(const at::Tensor& leaf) {
+  at::Tensor sum;
+  if (free_.empty()) {
+    sum = leaf.clone();
+  } else {
+    sum = std::move(free_.back());
+    free_.pop_back();
+    sum.copy_(leaf);
+  }
+  int64_t level = 0;
+  for (; !pending_.empty() && pending_.back().level == level; ++level) {
+    pending_.back().sum.add_(sum);
+    free_.push_back(std::move(sum));
+    sum = std::move(pending_.back().sum);
+    pending_.pop_back();
+  }
+  pending_.push_back({level, std::move(sum)});
+}
+
+at::Tensor TreeSum::take() {
+  if (pending_.empty()) return {};
+  while (pending_.size() > 1) {
+    const at::Tensor last = std::move(pending_.back().sum);
+    pending_.pop_back();
+    pending_.back().sum.add_(last);
+    free_.push_back(last);
+  }
+  const at::Tensor result = pending_.back().sum;
+  pending_.clear();
+  free_.push_back(result);  // the caller reads it before the next add()
+  return result;
+}
+
+void tree_sum_over_ranks(dist::Communicator& ranks, at::Tensor& tensor, const std::string& phase) {
+  const int64_t world = ranks.world_size();
+  if (world == 1) return;
+  at::Tensor flat = tensor.view({-1});
+  for (int64_t begin = 0; begin < flat.numel(); begin += kGatheredElements) {
+    at::Tensor own = flat.narrow(0, begin, std::min(kGatheredElements, flat.numel() - begin));
+    at::Tensor all = at::empty({world * own.numel()}, own.options());
+    ranks.all_gather(own, all, phase);
+    at::Tensor parts = all.view({world, own.numel()});
+    sum_tree(parts, 0, world);
+    own.copy_(parts[0]);
+  }
+}
+
+int64_t exact_lanes(int64_t batch_size) { return batch_size & -batch_size; }
+
+std::unique_ptr<GradientSum> make_gradient_sum(const optim::FlatParameters& parameters,
+                                               dist::Communicator& ranks, const GradientSumOptions& options) {
+  if (options.numerics == Numerics::kExact)
+    return std::make_unique<Exact>(parameters, ranks, options.batch_size);
+  return std::make_unique<InOrder>(parameters, ranks, options.bucket_bytes);
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,220 @@
+#include "stage_run.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "bad_step.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/data/transform.h"
+#include "pixart/dist/agreement.h"
+#include "pixart/dist/phase.h"
+#include "stopped.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+namespace {
+
+TrainerConfig trainer_config(const RunConfig& run, const StageConfig& stage) {
+  return {.steps = stage.steps,
+          .batch_size = stage.batch_size,
+          .optimizer = stage.optimizer,
+          .lr_schedule = stage.lr_schedule,
+          .gradient_clip = stage.gradient_clip,
+          .ema_decay = stage.ema_decay,
+          .ema_warmup = stage.ema_warmup,
+          .numerics = run.numerics == "exact" ? Numerics::kExact : Numerics::kDefault};
+}
+
+CheckpointKeeping keeping(const CheckpointConfig& config) {
+  return {.last = config.keep_last, .every = config.keep_every, .steps = config.keep_steps};
+}
+
+CheckpointShares shares(const RunContext& run, const StageConfig& stage, const RunLock* lock) {
+  CheckpointShares result{.rank = run.ranks.rank(),
+                          .count = stage.optimizer.shard ? run.ranks.world_size() : 1,
+                          .timeout_seconds = dist::communicator_options_from_environment().timeout_seconds};
+  if (lock != nullptr) result.before_commit = [lock] { lock->check(); };
+  return result;
+}
+
+// Where the features are missing, all ranks make them together; one that is asked to stop meanwhile stops
+// all.
+StageModel make_ready(RunContext& run, const StageConfig& stage) {
+  StageModel model;
+  dist::all_together(run.ranks, "making stage " + stage.name + " ready",
+                     [&] { model = make_stage_model(run, stage); });
+  return model;
+}
+
+}  // namespace
+
+StageRun::StageRun(RunContext& run, const StageConfig& stage, MetricSink* metrics, const RunLock* lock)
+    : run_(run),
+      stage_(stage),
+      metrics_(metrics),
+      lock_(lock),
+      model_(make_ready(run, stage)),
+      trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
+               run.ranks),
+      writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints),
+              stage.checkpoints.on_error == "stop" ? OnSaveError::kStop : OnSaveError::kContinue,
+              shares(run, stage, lock)) {
+  trainer_.on_bad_step([this](const BadStep& bad) {
+    write_bad_step(run_.folder.bad_steps(), {stage_.name, run_.stage_seed(stage_), run_.ranks.rank()}, bad,
+                   *model_.state);
+  });
+}
+
+std::string StageRun::phase(const char* what) const {
+  return fmt::format("stage {}, step {}: {}", stage_.name, trainer_.step(), what);
+}
+
+void StageRun::execute() {
+  begin();
+  if (is_first())
+    progress_ = std::make_unique<Progress>("stage " + stage_.name, stage_.steps, "step", trainer_.step());
+  double last = monotonic_seconds();
+  while (trainer_.step() < stage_.steps) {
+    pending_.push_back(trainer_.train_step(stop_requested()));
+    const bool stop = pending_.back().stop_requested;
+    writer_.check();
+    const double now = monotonic_seconds();
+    facts_.seconds += now - last;
+    const int64_t step = trainer_.step();
+    if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
+    if (!stop && is_sample_step(step)) draw();
+    if (stop || is_save_step(step)) save();
+    if (stop || step == stage_.steps) finish_save();
+    if (stop && step < stage_.steps)
+      throw stopped(fmt::format("stage {} was saved at step {}", stage_.name, step));
+    last = monotonic_seconds();
+  }
+  dist::on_first_rank(run_.ranks, phase("what comes after the last step"), [this] { model_.finish(); });
+}
+
+void StageRun::begin() {
+  const fs::path folder = run_.folder.checkpoints(stage_.name);
+  std::string newest;  // step folder's name
+  dist::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
+    create_folders(folder);
+    remove_leftovers(folder);
+    if (const auto found = newest_good_checkpoint(folder)) newest = found->folder.filename();
+  });
+  newest = dist::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
+  if (newest.empty()) {
+    start_at_zero();
+  } else {
+    dist::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
+      facts_ = load_checkpoint(folder / newest, trainer_, *model_.state, model_.data);
+    });
+    log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
+  }
+  facts_.data = model_.data;
+  if (metrics_ != nullptr) metrics_->rewind(stage_.name, trainer_.step());
+  trainer_.bind_average(*model_.average);
+}
+
+void StageRun::start_at_zero() {
+  dist::all_together(run_.ranks, phase("initialising"), [this] { facts_.metadata = model_.initialize(); });
+  at::Tensor values = trainer_.state().values;
+  run_.ranks.broadcast(values, 0, phase("weights of rank 0"));
+  trainer_.state().ema.copy_(trainer_.share().values());
+  facts_.data = model_.data;
+  save();  // proves that saving works before hours are spent
+  finish_save();
+}
+
+bool StageRun::is_save_step(int64_t step) const {
+  return step == stage_.steps || step % stage_.checkpoints.every == 0 ||
+         keeping(stage_.checkpoints).forever(step);
+}
+
+bool StageRun::is_sample_step(int64_t step) const {
+  return step == stage_.steps || (stage_.samples.every > 0 && step % stage_.samples.every == 0);
+}
+
+double StageRun::write_metrics() {
+  if (lock_ != nullptr) lock_->check();
+  double sum = 0;
+  for (const auto& result : pending_) {
+    sum += result.loss;
+    if (metrics_ != nullptr)
+      metrics_->write(stage_.name, result.step + 1,
+                      {{"loss", result.loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}});
+  }
+  const double mean = pending_.empty() ? 0 : sum / double(pending_.size());
+  pending_.clear();
+  return mean;
+}
+
+void StageRun::show_progress(int64_t step) {
+  const double loss = write_metrics(), waited = data_wait_share();
+  if (progress_) progress_->update(step, fmt::format("loss {:.4f}, {:.0f} % data wait", loss, 100 * waited));
+}
+
+// The share of time since the last call that the training waited for data. Not a line of events.jsonl,
+// which is the same for every run of the same seed.
+double StageRun::data_wait_share() {
+  const DataWait wait = model_.loader->take_wait();
+  const double elapsed = facts_.seconds - waited_until_;
+  waited_until_ = facts_.seconds;
+  if (elapsed <= 0) return 0;
+  const double share = wait.seconds / elapsed;
+  warn_of_wait(share, elapsed, wait);
+  return share;
+}
+
+void StageRun::warn_of_wait(double share, double elapsed, const DataWait& wait) {
+  constexpr double kMuch = 0.1, kLeastSeconds = 5;
+  if (share < kMuch || elapsed < kLeastSeconds || warned_of_wait_) return;
+  warned_of_wait_ = true;
+  log::warning(
+      "stage {}: {:.0f} % of the time goes by waiting for data{}. More loader.threads, a faster disk, or "
+      "features that are extracted beforehand help.",
+      stage_.name, 100 * share, slowest_source(wait));
+}
+
+std::string StageRun::slowest_source(const DataWait& wait) const {
+  const auto slowest = std::max_element(wait.read_seconds.begin(), wait.read_seconds.end());
+  if (slowest == wait.read_seconds.end()) return {};
+  return fmt::format("; the slowest source is {}",
+                     model_.loader->part_names()[size_t(slowest - wait.read_seconds.begin())]);
+}
+
+void StageRun::save() {
+  write_metrics();
+  require_finite(trainer_);
+  if (metrics_ != nullptr) metrics_->sync();  // before a checkpoint that says that these steps are done
+  writer_.start(checkpoint_content(trainer_, *model_.state, facts_));
+}
+
+void StageRun::finish_save() {
+  dist::all_together(run_.ranks, phase("saving"), [this] { writer_.finish(); });
+}
+
+void StageRun::draw() {
+  trainer_.gather_average();
+  if (!is_first()) return;
+  dist::enter_phase(phase("drawing samples"));
+  save_pictures(model_.draw());
+}
+
+void StageRun::save_pictures(const Pictures& pictures) const {
+  const fs::path path = run_.folder.samples(stage_.name) / fmt::format("step-{:08d}.png", trainer_.step());
+  const int scale = std::max<int>(1, int(128 / std::max(1, pictures.images.front().width)));
+  try {
+    create_folders(path.parent_path());
+    formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions,
+                                                      int(stage_.samples.columns), scale));
+  } catch (const UserError& error) {  // as harmless as a checkpoint that was not saved
+    if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == "stop") throw;
+    log::error("the pictures of step {} were not saved: {}", trainer_.step(), error.what());
+  }
+}
+
+}  // namespace pixart::train

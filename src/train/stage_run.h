@@ -1,0 +1,57 @@
+// One stage in progress: trainer, metrics, samples, checkpoints.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/base/progress.h"
+#include "pixart/train/checkpoint.h"
+#include "pixart/train/checkpoint_writer.h"
+#include "pixart/train/metrics.h"
+#include "pixart/train/run_lock.h"
+#include "pixart/train/trainer.h"
+#include "stage_model.h"
+
+namespace pixart::train {
+
+class StageRun {
+ public:
+  // `metrics` and `lock`: of rank 0, else null.
+  StageRun(RunContext& run, const StageConfig& stage, MetricSink* metrics, const RunLock* lock);
+
+  // To the last step. Throws UserError(kRequeue) if a rank was asked to stop; then the state is saved.
+  void execute();
+
+ private:
+  bool is_first() const { return run_.ranks.rank() == 0; }
+  std::string phase(const char* what) const;
+  void begin();
+  void start_at_zero();
+  bool is_save_step(int64_t step) const;
+  bool is_sample_step(int64_t step) const;
+  double write_metrics();  // of the steps since the last call; their mean loss
+  double data_wait_share();
+  void warn_of_wait(double share, double elapsed, const DataWait& wait);
+  std::string slowest_source(const DataWait& wait) const;
+  void show_progress(int64_t step);
+  void save();
+  void finish_save();
+  void draw();
+  void save_pictures(const Pictures& pictures) const;
+
+  RunContext& run_;
+  const StageConfig& stage_;
+  MetricSink* metrics_;
+  const RunLock* lock_;
+  StageModel model_;
+  Trainer trainer_;
+  CheckpointWriter writer_;
+  CheckpointFacts facts_;
+  std::unique_ptr<Progress> progress_;  // of rank 0
+  std::vector<StepResult> pending_;     // not yet written
+  double waited_until_ = 0;
+  bool warned_of_wait_ = false;
+};
+
+}  // namespace pixart::train

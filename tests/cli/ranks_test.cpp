@@ -1,0 +1,177 @@
+// `pixart launch -n N -- train`: the same run on every number of ranks, stopped and hanging ranks.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "process.h"
+
+namespace pixart::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+std::vector<std::string> launch(int ranks, const std::vector<std::string>& settings, double timeout = 120) {
+  std::vector<std::string> all = {
+      "launch", "-n", std::to_string(ranks), "--timeout", std::to_string(timeout), "--", "train", "run.yaml"};
+  for (const auto& setting : settings) {
+    all.push_back("--set");
+    all.push_back(setting);
+  }
+  return all;
+}
+
+std::string text_of(const fs::path& path) {
+  std::ifstream stream(path);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+std::string exact_yaml() { return replaced(tiny_run_yaml(), "threads: 2", "threads: 1\nnumerics: exact"); }
+
+int number_from_environment(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::atoi(text) : otherwise;
+}
+
+TEST(Ranks, AllStagesGiveTheSameBitsOnOneTwoAndFourRanks) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", exact_yaml());
+  const auto one = run_pixart({"train", "run.yaml", "--set", "run=one"}, folder.path());
+  ASSERT_EQ(one.code, 0) << one.output;
+  for (const int ranks : {2, 4}) {
+    const std::string run = "of" + std::to_string(ranks);
+    const auto several = run_pixart(launch(ranks, {"run=" + run}), folder.path());
+    ASSERT_EQ(several.code, 0) << several.output;
+    EXPECT_EQ(final_hashes(folder / "one"), final_hashes(folder / run)) << ranks << " ranks";
+    EXPECT_EQ(text_of(folder / "one/events.jsonl"), text_of(folder / run / "events.jsonl"));
+    for (int rank = 0; rank < ranks; ++rank)
+      EXPECT_TRUE(fs::exists(folder / run / "logs" / fmt::format("rank-{}.log", rank)));
+  }
+}
+
+// Begun on four ranks, continued on one and ended on two, with shares of the optimizer on some of them.
+TEST(Ranks, ARunContinuesOnAnotherNumberOfRanks) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", exact_yaml());
+  const auto whole = run_pixart({"train", "run.yaml", "--set", "run=whole"}, folder.path());
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  const std::string shard = "stages.text.optimizer.shard=true",
+                    shard_class = "stages.class.optimizer.shard=true";
+  // Each part of the way ends with a stage, or by a limit on the file that an unfinished stage would have to
+  // write.
+  for (const auto& [ranks, stage] :
+       {std::pair{4, "autoencoder"}, std::pair{2, "class"}, std::pair{4, "text"}}) {
+    auto arguments = launch(ranks, {"run=parts", shard, shard_class});
+    arguments.insert(arguments.end(), {"--stage", stage});
+    const auto part = run_pixart(arguments, folder.path());
+    ASSERT_EQ(part.code, 0) << part.output;
+  }
+  const auto last = run_pixart({"train", "run.yaml", "--set", "run=parts"}, folder.path());
+  ASSERT_EQ(last.code, 0) << last.output;
+  const fs::path text = folder / "parts/checkpoints/text/step-00000030";
+  EXPECT_TRUE(fs::exists(text / "optimizer-00004-of-00004.safetensors"));
+  EXPECT_EQ(run_pixart({"inspect", "--verify", text.string()}, folder.path()).code, 0);
+  for (const char* stage : {"class", "text", "larger"}) {
+    for (const char* file : {"model.safetensors", "ema.safetensors"}) {
+      const auto last_of = [&](const char* run) {
+        const std::string step = stage == std::string("larger") ? "step-00000006" : "step-00000030";
+        return text_of(folder / run / "checkpoints" / stage / step / file);
+      };
+      EXPECT_TRUE(last_of("whole") == last_of("parts")) << stage << "/" << file;
+    }
+  }
+  EXPECT_EQ(text_of(folder / "whole/events.jsonl"), text_of(folder / "parts/events.jsonl"));
+}
+
+// SIGTERM to one rank of four, at any moment: all save at one step, end with 75, and the run continues as if
+// nothing had been. The number is PIXART_STOPS.
+TEST(Ranks, AStoppedRunOfFourRanksContinuesBitForBit) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", exact_yaml());
+  const auto start = std::chrono::steady_clock::now();
+  const auto whole = run_pixart(launch(4, {"run=whole"}), folder.path());
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  const double whole_seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+
+  const int stops = number_from_environment("PIXART_STOPS", 5);
+  const unsigned seed =
+      unsigned(number_from_environment("PIXART_KILL_SEED", int(std::random_device{}() >> 1)));
+  SCOPED_TRACE("repeat with PIXART_KILL_SEED=" + std::to_string(seed));
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> life(0.5, std::max(1.0, 0.6 * whole_seconds));
+  int stopped = 0, runs = 0;
+  for (ProcessResult result; result.code != 0 || stopped < stops;) {
+    ASSERT_LT(++runs, 10 * stops + 10);
+    if (result.code == 0) fs::remove_all(folder / "stopped");  // it had come to its end
+    Process process(launch(4, {"run=stopped", "stages.text.optimizer.shard=true"}), folder.path());
+    if (stopped < stops) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(life(random)));
+      const auto ranks = process.children();
+      if (!ranks.empty()) ::kill(ranks[random() % ranks.size()], SIGTERM);
+    }
+    result = process.wait();
+    ASSERT_TRUE(result.code == 0 || result.code == 75) << result.code << "\n" << result.output;
+    stopped += result.code == 75;
+  }
+  EXPECT_EQ(text_of(folder / "whole/events.jsonl"), text_of(folder / "stopped/events.jsonl"));
+  for (const char* file : {"model.safetensors", "ema.safetensors"})
+    EXPECT_TRUE(text_of(folder / "whole/checkpoints/larger/step-00000006" / file) ==
+                text_of(folder / "stopped/checkpoints/larger/step-00000006" / file));
+}
+
+// A rank that stands still is named with what it did, and all are gone within the time-out and ten seconds.
+TEST(Ranks, ARankThatStandsStillIsNamed) {
+  constexpr double kTimeout = 4;
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  Process process(launch(4, {"stages.class.steps=100000", "threads=1"}, kTimeout), folder.path());
+  while (!fs::exists(folder / "run/checkpoints/class/step-00000005/manifest.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const auto ranks = process.children();
+  ASSERT_EQ(ranks.size(), 4);
+  ::kill(ranks[2], SIGSTOP);
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = process.wait();
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), kTimeout + 10);
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("rank 2 of 4 hung"), HasSubstr("Its last phase: \"")));
+  for (const pid_t rank : ranks) EXPECT_NE(::kill(rank, 0), 0) << "a rank is left";
+}
+
+// One that dies does not lose what was saved.
+TEST(Ranks, ARankThatDiesLosesNothingThatWasSaved) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", exact_yaml());
+  const auto whole = run_pixart({"train", "run.yaml", "--set", "run=whole"}, folder.path());
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  Process process(launch(2, {"run=killed"}), folder.path());
+  while (!fs::exists(folder / "killed/checkpoints/class/step-00000010/manifest.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  const auto ranks = process.children();
+  if (ranks.size() == 2) ::kill(ranks[1], SIGKILL);
+  const auto killed = process.wait();
+  EXPECT_EQ(killed.code, 128 + SIGKILL) << killed.output;
+  const auto again = run_pixart(launch(2, {"run=killed"}), folder.path());
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_EQ(final_hashes(folder / "whole"), final_hashes(folder / "killed"));
+  EXPECT_EQ(text_of(folder / "whole/events.jsonl"), text_of(folder / "killed/events.jsonl"));
+}
+
+TEST(Ranks, ExactModeOnAWrongNumberOfRanksIsAnErrorOfTheConfig) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", exact_yaml());
+  const auto result = run_pixart(launch(3, {}), folder.path());
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("goes with 8 ranks or a power of two below, not with 3"));
+}
+
+}  // namespace
+}  // namespace pixart::testing

@@ -1,0 +1,127 @@
+// A PixArt of 64 channels in training on eight fixed latents.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "one_rank.h"
+#include "pixart/base/random.h"
+#include "pixart/models/pixart.h"
+#include "pixart/train/objectives.h"
+#include "pixart/train/trained_parameters.h"
+#include "pixart/train/trainer.h"
+#include "plain_loader.h"
+
+namespace pixart::testing {
+
+inline constexpr models::PixArtConfig kTiny{.input_size = 8,
+                                            .patch_size = 2,
+                                            .in_channels = 4,
+                                            .hidden_size = 64,
+                                            .depth = 3,
+                                            .num_heads = 4,
+                                            .mlp_ratio = 4.0,
+                                            .learn_sigma = true,
+                                            .caption_channels = 16,
+                                            .max_tokens = 6,
+                                            .position_scale = 1.0,
+                                            .multi_scale = false};
+
+inline at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
+  at::Tensor tensor = at::empty(shape);
+  fill_normal({7, stream, Purpose::kTest}, {tensor.data_ptr<float>(), size_t(tensor.numel())});
+  return tensor;
+}
+
+// Eight fixed latents with captions. Noise and timesteps depend on the sample alone if `fixed_noise`.
+class EightSamples : public train::Objective {
+ public:
+  EightSamples(const models::PixArt& model, bool fixed_noise)
+      : model_(model),
+        fixed_noise_(fixed_noise),
+        tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
+        latents_(normal({8, 4, 8, 8}, 1)),
+        captions_(normal({8, 6, 16}, 2)) {}
+  at::Tensor loss(const train::Batch& batch) override {
+    seen.insert(seen.end(), batch.plan.rows.begin(), batch.plan.rows.end());
+    const auto rows = at::tensor(batch.plan.rows, at::kLong);
+    const auto draw = train::draw_diffusion_inputs(3, fixed_noise_ ? batch.plan.rows : batch.plan.positions,
+                                                   {4, 8, 8}, 1000, 0.0);
+    const models::TextCondition text{.caption = captions_.index_select(0, rows),
+                                     .mask = at::ones({rows.numel(), 6}, at::kLong),
+                                     .drop = {},
+                                     .image_size = {},
+                                     .aspect_ratio = {}};
+    const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); };
+    at::Tensor loss =
+        train::diffusion_loss(tables_, model, latents_.index_select(0, rows), draw.noise, draw.t);
+    if (batch.plan.step == poison_step) loss = loss * std::numeric_limits<float>::quiet_NaN();
+    return loss;
+  }
+  std::vector<int64_t> seen;
+  int64_t poison_step = -1;
+
+ private:
+  const models::PixArt& model_;
+  bool fixed_noise_;
+  diffusion::LossTables tables_;
+  at::Tensor latents_, captions_;
+};
+
+struct SessionOptions {
+  train::TrainerConfig config;
+  bool fixed_noise = false;
+  int64_t micro_batch_size = 0;
+  models::Execution execution = {};
+  std::vector<std::string> frozen = {};
+  dist::Communicator* ranks = &one_rank();
+};
+
+struct Session {
+  explicit Session(SessionOptions options)
+      : model(models::PixArt(nn::Scope(state), kTiny).with(options.execution)),
+        objective(model, options.fixed_noise),
+        loader(plain_loader(8, {.batch_size = options.config.batch_size,
+                                .micro_batch_size = options.micro_batch_size,
+                                .rank = options.ranks->rank(),
+                                .world_size = options.ranks->world_size(),
+                                .one_by_one = options.config.numerics == train::Numerics::kExact})) {
+    models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+    train::StageConfig stage;
+    stage.frozen = options.frozen;
+    train::choose_trained(stage, state);
+    trainer =
+        std::make_unique<train::Trainer>(std::move(options.config), state, objective, loader, *options.ranks);
+  }
+  explicit Session(train::TrainerConfig config, bool fixed_noise = false, int64_t micro = 0,
+                   const models::Execution& execution = {}, const std::vector<std::string>& frozen = {})
+      : Session(SessionOptions{std::move(config), fixed_noise, micro, execution, frozen}) {}
+  nn::StateDict state;
+  models::PixArt model;
+  EightSamples objective;
+  train::Loader loader;
+  std::unique_ptr<train::Trainer> trainer;
+};
+
+// Every tensor of the optimizer's state, one behind the other.
+inline at::Tensor optimizer_state(const train::Trainer& trainer) {
+  std::vector<at::Tensor> tensors;
+  for (const auto& item : trainer.optimizer_state()) tensors.push_back(item.tensor.reshape(-1));
+  return at::cat(tensors);
+}
+
+inline train::TrainerConfig config_of(int64_t steps, int64_t batch) {
+  train::TrainerConfig config;
+  config.steps = steps;
+  config.batch_size = batch;
+  config.optimizer = {.lr = 2e-3, .betas = {0.9, 0.99}, .eps = 1e-8, .weight_decay = 0};
+  config.lr_schedule.warmup_steps = 10;
+  config.gradient_clip = 1;
+  config.ema_decay = 0.9;
+  return config;
+}
+
+}  // namespace pixart::testing

@@ -1,0 +1,94 @@
+#include "pixart/train/gradient_sum.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+
+#include "one_rank.h"
+
+namespace pixart::train {
+namespace {
+
+TEST(TreeSum, AddsHalvesToHalves) {
+  // Of floats, so that another order would show: 2^24 + 1 is 2^24.
+  const float large = 16777216.0f;
+  TreeSum sum;
+  for (const float value : {large, 1.0f, 1.0f, 1.0f}) sum.add(at::scalar_tensor(value));
+  EXPECT_EQ(sum.take().item<float>(), (large + 1.0f) + 2.0f);
+  EXPECT_FALSE(sum.take().defined());
+  for (const float value : {1.0f, 1.0f, large, 1.0f}) sum.add(at::scalar_tensor(value));
+  EXPECT_EQ(sum.take().item<float>(), 2.0f + (large + 1.0f));
+}
+
+TEST(TreeSum, IsTheSumOverSumsOfAlignedParts) {
+  const at::Tensor leaves = at::arange(1, 17, at::kFloat).rsqrt();
+  TreeSum whole;
+  for (int64_t i = 0; i < 16; ++i) whole.add(leaves[i]);
+  const float want = whole.take().item<float>();
+  for (const int64_t parts : {2, 4, 8, 16}) {
+    TreeSum over_parts;
+    for (int64_t part = 0; part < parts; ++part) {
+      TreeSum own;
+      for (int64_t i = 0; i < 16 / parts; ++i) own.add(leaves[part * 16 / parts + i]);
+      over_parts.add(own.take());
+    }
+    EXPECT_EQ(over_parts.take().item<float>(), want) << parts;
+  }
+}
+
+TEST(TreeSum, LeavesMayChangeOnceTheyAreAdded) {
+  TreeSum sum;
+  at::Tensor leaf = at::ones({3});
+  for (int i = 0; i < 4; ++i) {
+    leaf.fill_(i);
+    sum.add(leaf);
+  }
+  EXPECT_TRUE(at::equal(sum.take(), at::full({3}, 6.0)));
+}
+
+TEST(ExactLanes, TheLargestPowerOfTwoThatDividesTheBatch) {
+  for (const auto& [batch, lanes] : {std::pair{1, 1}, std::pair{2, 2}, std::pair{3, 1}, std::pair{12, 4},
+                                     std::pair{64, 64}, std::pair{176, 16}})
+    EXPECT_EQ(exact_lanes(batch), lanes) << batch;
+}
+
+// Two micro-batches of a batch of four, and a loss that is their sum.
+TEST(GradientSum, DefaultModeLeavesTheAddingToBackward) {
+  at::Tensor weight = at::ones({2}).set_requires_grad(true);
+  const optim::FlatParameters flat({weight});
+  const auto sum = make_gradient_sum(flat, testing::one_rank(), {.batch_size = 4});
+  for (const double loss : {0.25, 0.5}) {
+    const data::MicroBatch batch{.share = 0.5, .positions = {0, 1}, .rows = {0, 1}};
+    sum->before_backward(batch);
+    flat.gradients().add_(loss);
+    sum->after_backward(batch, at::scalar_tensor(loss));
+  }
+  const auto totals = sum->finish(true, 0);
+  EXPECT_EQ(totals.loss, 0.75);
+  EXPECT_TRUE(totals.flag);
+  EXPECT_TRUE(at::equal(flat.gradients(), at::full({2}, 0.75)));
+  EXPECT_EQ(sum->finish(false, 1).loss, 0);
+}
+
+TEST(GradientSum, ExactModeStartsEachLaneAtZero) {
+  at::Tensor weight = at::ones({2}).set_requires_grad(true);
+  const optim::FlatParameters flat({weight});
+  const auto sum =
+      make_gradient_sum(flat, testing::one_rank(), {.numerics = Numerics::kExact, .batch_size = 6});
+  for (int64_t step = 0; step < 2; ++step) {
+    flat.gradients().zero_();
+    for (int64_t i = 0; i < 6; ++i) {
+      const data::MicroBatch batch{.step = step, .positions = {6 * step + i}, .rows = {i}};
+      sum->before_backward(batch);
+      EXPECT_EQ(flat.gradients()[0].item<double>(), i % 3 == 0   ? 0.0
+                                                    : i % 3 == 1 ? double(i)
+                                                                 : double(2 * i - 1));
+      flat.gradients().add_(double(i + 1));
+      sum->after_backward(batch, at::scalar_tensor(1.0));
+    }
+    EXPECT_EQ(sum->finish(false, step).loss, 6);
+    EXPECT_TRUE(at::equal(flat.gradients(), at::full({2}, 21.0)));
+  }
+}
+
+}  // namespace
+}  // namespace pixart::train
