@@ -1,4 +1,4 @@
 # breaks: the average of the weights is not restored
 # file: src/train/checkpoint.cpp
 # tests: unit_train
-s/^  copy_into_views\(trainer\.views\(state\.ema\).*//
+s/^  restore\(average_tensors\(trainer, model\).*//
