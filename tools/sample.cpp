@@ -1,15 +1,20 @@
-#include <fstream>
+#include <algorithm>
+#include <iostream>
+#include <iterator>
 #include <memory>
 
 #include "commands.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/progress.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "pixart/data/aspect_bucket.h"
 #include "pixart/data/transform.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/train/pipeline.h"
+#include "sample_gallery.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -18,16 +23,22 @@ namespace {
 
 struct Arguments {
   train::PipelineRequest request;
-  std::vector<std::string> prompts;
-  std::string prompt_file;
-  fs::path out = "samples";
+  train::DrawRequest draw;
+  std::string prompt_file, aspect;
+  fs::path out = "samples", from_image;
   train::GenerateOptions options;
+  std::string numerics;
   int64_t count = 1, columns = 8, step = -1;
-  bool live_weights = false;
+  bool live_weights = false, html = false;
 };
 
+std::string text_of_prompts(const std::string& path) {
+  if (path != "-") return read_file(path, 16 << 20);
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
 std::vector<std::string> prompts_of_file(const std::string& path) {
-  const std::string text = read_file(path, 16 << 20);
+  const std::string text = text_of_prompts(path);
   Problems problems;
   std::vector<std::string> prompts;
   int64_t number = 0;
@@ -45,23 +56,144 @@ std::vector<std::string> prompts_of_file(const std::string& path) {
     else if (!line.empty())
       prompts.push_back(line);
   }
-  problems.throw_if_any(path);
-  if (prompts.empty()) throw UserError(path + " holds no prompt; write one a line.");
+  const std::string name = path == "-" ? "standard input" : path;
+  problems.throw_if_any(name);
+  if (prompts.empty()) throw UserError(name + " holds no prompt; write one a line.");
   return prompts;
 }
 
+// "16:9" or "1.78" as width over height.
+double aspect_of(const std::string& text) {
+  const size_t colon = text.find(':');
+  char *end = nullptr, *end_of_second = nullptr;
+  const double first = std::strtod(text.c_str(), &end);
+  const double second =
+      colon == std::string::npos ? 1 : std::strtod(text.c_str() + colon + 1, &end_of_second);
+  const bool whole =
+      colon == std::string::npos ? *end == '\0' : end == text.c_str() + colon && *end_of_second == '\0';
+  if (!whole || !(first > 0) || !(second > 0))
+    throw UserError(fmt::format("--aspect {}: width over height is needed, such as 16:9 or 1.5.", text));
+  return first / second;
+}
+
+// What a picture's own text says of how it was made.
+void read_recipe(Arguments& arguments) {
+  const auto text = formats::read_png_text(arguments.from_image);
+  const auto value = [&](const char* key) {
+    const auto found = text.find(key);
+    if (found == text.end())
+      throw UserError(
+          fmt::format("{} does not say how it was made (no '{}'); pixart sample writes that into its "
+                      "pictures.",
+                      arguments.from_image.string(), key));
+    return found->second;
+  };
+  arguments.draw.prompts = {value("prompt")};
+  arguments.draw.negative_prompt = value("negative_prompt");
+  arguments.draw.height = std::stoi(value("height"));
+  arguments.draw.width = std::stoi(value("width"));
+  arguments.options.seed = std::stoull(value("seed"));
+  arguments.options.first_index = std::stoll(value("index"));
+  arguments.options.sampler = value("sampler");
+  arguments.options.num_steps = std::stoll(value("num_steps"));
+  arguments.options.guidance = std::stod(value("guidance"));
+  arguments.options.one_by_one = true;
+  if (arguments.request.path.empty()) {
+    arguments.request.path = value("model");
+    arguments.request.stage = value("stage");
+    if (!arguments.request.stage.empty()) arguments.step = std::stoll(value("step"));
+    arguments.request.vae = value("vae");
+    arguments.request.text_encoder = value("text_encoder");
+    arguments.live_weights = value("weights") == "live";
+  }
+}
+
+void repeat(Arguments& arguments) {
+  try {
+    read_recipe(arguments);
+  } catch (const std::logic_error&) {  // of std::stoi and the like
+    throw UserError(fmt::format("{}: a number among what it says of itself cannot be read.",
+                                arguments.from_image.string()));
+  }
+}
+
 void check(Arguments& arguments) {
+  if (!arguments.from_image.empty()) repeat(arguments);
   const auto known = diffusion::sampler_names();
   if (std::find(known.begin(), known.end(), arguments.options.sampler) == known.end()) {
     throw UserError(fmt::format("unknown sampler '{}'; known: {}.{}", arguments.options.sampler,
                                 join(known, ", "), did_you_mean(arguments.options.sampler, known)));
   }
+  if (arguments.request.path.empty())
+    throw UserError("no model: give a run folder, a pipeline folder or weights (or --from-image FILE).");
   if (!arguments.prompt_file.empty()) {
     for (auto& prompt : prompts_of_file(arguments.prompt_file))
-      arguments.prompts.push_back(std::move(prompt));
+      arguments.draw.prompts.push_back(std::move(prompt));
   }
-  if (arguments.prompts.empty())
-    throw UserError("nothing to draw: give prompts, or --prompts FILE with one a line.");
+  if (arguments.draw.prompts.empty())
+    throw UserError(
+        "nothing to draw: give prompts, or --prompts FILE with one a line (- reads standard input).");
+  if (!arguments.aspect.empty() && (arguments.draw.height > 0 || arguments.draw.width > 0))
+    throw UserError("--aspect and --height, --width exclude each other.");
+  if (!arguments.aspect.empty()) aspect_of(arguments.aspect);
+}
+
+void choose_size(Arguments& arguments, const train::Pipeline& pipeline) {
+  if (arguments.aspect.empty()) return;
+  const int own = pipeline.own_side();
+  if (!data::has_aspect_buckets(own))
+    throw UserError(
+        fmt::format("--aspect needs a model of 256, 512 or 1024 pixels; this one draws {0} x {0}. Give "
+                    "--height and --width.",
+                    own));
+  const auto& buckets = data::aspect_buckets(own);
+  const double ratio = aspect_of(arguments.aspect);
+  const auto& bucket = buckets[data::nearest_bucket(buckets, int(1000), int(1000 * ratio))];
+  arguments.draw.height = bucket.height;
+  arguments.draw.width = bucket.width;
+}
+
+std::map<std::string, std::string> text_for(const Arguments& arguments, const train::Pipeline& pipeline,
+                                            size_t i, const Image& image) {
+  const auto& origin = pipeline.origin();
+  return {{"prompt", arguments.draw.prompts[i]},
+          {"negative_prompt", arguments.draw.negative_prompt},
+          {"seed", std::to_string(arguments.options.seed)},
+          {"index", std::to_string(arguments.options.first_index + int64_t(i))},
+          {"height", std::to_string(image.height)},
+          {"width", std::to_string(image.width)},
+          {"model", fs::absolute(origin.path).string()},
+          {"model_sha256", origin.sha256},
+          {"stage", origin.stage},
+          {"step", std::to_string(origin.step)},
+          {"weights", arguments.live_weights ? "live" : "average"},
+          {"vae", arguments.request.vae.string()},
+          {"text_encoder", arguments.request.text_encoder.string()},
+          {"sampler", arguments.options.sampler},
+          {"num_steps", std::to_string(arguments.options.num_steps)},
+          {"guidance", fmt::format("{}", arguments.options.guidance)},
+          {"software", producer()}};
+}
+
+// The picture that is repeated was made by these weights, or there is no point.
+void require_same_model(const Arguments& arguments, const train::Pipeline& pipeline) {
+  if (arguments.from_image.empty()) return;
+  const auto text = formats::read_png_text(arguments.from_image);
+  const auto hash = text.find("model_sha256");
+  if (hash != text.end() && hash->second != pipeline.origin().sha256)
+    throw UserError(fmt::format("{} was made by other weights than {} (SHA-256 {} then, {} now).",
+                                arguments.from_image.string(), pipeline.origin().weights.string(),
+                                hash->second.substr(0, 12), pipeline.origin().sha256.substr(0, 12)));
+}
+
+std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
+  std::vector<std::string> captions;
+  for (const auto& prompt : arguments.draw.prompts)
+    for (int64_t i = 0; i < arguments.count; ++i) captions.push_back(prompt);
+  arguments.draw.prompts = std::move(captions);
+  Progress progress("draw", int64_t(arguments.draw.prompts.size()), "picture");
+  arguments.options.progress = [&progress](int64_t done) { progress.update(done); };
+  return pipeline.generate(arguments.draw, arguments.options);
 }
 
 void run(Arguments& arguments) {
@@ -69,72 +201,99 @@ void run(Arguments& arguments) {
   if (arguments.step >= 0) arguments.request.step = arguments.step;
   arguments.request.average = !arguments.live_weights;
   const auto pipeline = train::Pipeline::open(arguments.request);
-  std::vector<std::string> captions;
-  for (const auto& prompt : arguments.prompts)
-    for (int64_t i = 0; i < arguments.count; ++i) captions.push_back(prompt);
-  const auto images = pipeline.generate(captions, arguments.options);
+  require_same_model(arguments, pipeline);
+  choose_size(arguments, pipeline);
+  if (arguments.numerics == "exact" || pipeline.run().numerics == "exact")
+    arguments.options.one_by_one = true;
+  const auto images = draw(arguments, pipeline);
   create_folders(arguments.out);
+  std::vector<GalleryPicture> gallery;
   for (size_t i = 0; i < images.size(); ++i) {
-    formats::save_png(arguments.out / fmt::format("{:04d}.png", i), images[i],
-                      {{"prompt", captions[i]},
-                       {"seed", std::to_string(arguments.options.seed)},
-                       {"index", std::to_string(i)},
-                       {"run", arguments.request.run.string()},
-                       {"stage", pipeline.stage().name},
-                       {"step", std::to_string(pipeline.step())},
-                       {"sampler", arguments.options.sampler},
-                       {"num_steps", std::to_string(arguments.options.num_steps)},
-                       {"guidance", fmt::format("{}", arguments.options.guidance)},
-                       {"software", producer()}});
+    const std::string name = fmt::format("{:04d}.png", i);
+    const auto text = text_for(arguments, pipeline, i, images[i]);
+    formats::save_png(arguments.out / name, images[i], text);
+    gallery.push_back({name, text});
   }
   const int scale = std::max(1, 128 / std::max(1, images.front().width));
   formats::save_png(arguments.out / "grid.png",
-                    data::make_captioned_grid(images, captions, int(arguments.columns), scale));
-  log::info("{} pictures of stage {}, step {}, and grid.png in {}", images.size(), pipeline.stage().name,
-            pipeline.step(), arguments.out.string());
+                    data::make_captioned_grid(images, arguments.draw.prompts, int(arguments.columns), scale));
+  if (arguments.html) write_file_atomically(arguments.out / "index.html", gallery_page(gallery));
+  const auto& origin = pipeline.origin();
+  log::info("{} pictures of {}, and grid.png{} in {}", images.size(),
+            origin.stage.empty() ? origin.weights.string()
+                                 : fmt::format("stage {}, step {}", origin.stage, origin.step),
+            arguments.html ? " and index.html" : "", arguments.out.string());
+}
+
+void add_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("MODEL", arguments.request.path,
+                     "run folder, checkpoint folder, pipeline folder of diffusers, or weights in any layout");
+  command.add_option("PROMPT", arguments.draw.prompts, "captions (text model) or class names (class model)");
+  command.add_option("--prompts", arguments.prompt_file,
+                     "file with one prompt a line; - reads standard input");
+  command.add_option("--negative", arguments.draw.negative_prompt,
+                     "caption to be led away from (default: the model's null caption)");
+  command.add_option("--from-image", arguments.from_image, "draw this picture of pixart sample once more");
+  command.add_option("--out", arguments.out, "folder for 0000.png, ... and grid.png")->capture_default_str();
+  command.add_flag("--html", arguments.html,
+                   "also index.html, a gallery with everything that made each picture");
+  command.add_option("--stage", arguments.request.stage,
+                     "stage of the run (default: the last text stage with a checkpoint)");
+  command.add_option("--step", arguments.step, "checkpoint of this step (default: the newest)");
+  command.add_option("--vae", arguments.request.vae, "folder of the autoencoder, for weights alone");
+  command.add_option("--text-encoder", arguments.request.text_encoder,
+                     "folder of the T5 encoder, for weights alone");
+  command
+      .add_option("--sampler", arguments.options.sampler, "one of " + join(diffusion::sampler_names(), ", "))
+      ->capture_default_str();
+  command.add_option("--steps", arguments.options.num_steps, "sampling steps")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--guidance", arguments.options.guidance, "classifier-free guidance; 1 turns it off")
+      ->check(CLI::Range(1.0, 100.0))
+      ->capture_default_str();
+  command.add_option("--height", arguments.draw.height, "pixels (PixArt-MS; default: the model's own)")
+      ->check(CLI::Range(8, 16384));
+  command.add_option("--width", arguments.draw.width, "pixels (PixArt-MS; default: the model's own)")
+      ->check(CLI::Range(8, 16384));
+  command.add_option("--aspect", arguments.aspect,
+                     "width over height, e.g. 16:9: the nearest official shape");
+  command.add_option("--seed", arguments.options.seed, "seed of the noise")->capture_default_str();
+  command.add_option("--count", arguments.count, "pictures per prompt")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  command.add_option("--batch", arguments.options.batch_size, "pictures at a time")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command
+      .add_option("--numerics", arguments.numerics, "exact: the same bits whatever --batch is, one at a time")
+      ->check(CLI::IsMember({"default", "exact"}));
+  command
+      .add_option("--decode-tile", arguments.options.decode_tile,
+                  "largest side in latent pixels that is decoded at once; 0: no tiles")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  command.add_option("--columns", arguments.columns, "pictures per row of the grid")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  command.add_option("--device", arguments.request.device, "auto, cpu, cuda, cuda:<i>")
+      ->capture_default_str();
+  command.add_flag("--live-weights", arguments.live_weights,
+                   "the trained weights instead of their average (EMA)");
 }
 
 }  // namespace
 
 void add_sample(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand("sample", "Draw pictures with a trained stage of a run.");
-  command->add_option("RUN", arguments->request.run, "run folder")->required();
-  command->add_option("PROMPT", arguments->prompts, "captions (text stage) or class names (class stage)");
-  command->add_option("--prompts", arguments->prompt_file, "file with one prompt a line");
-  command->add_option("--out", arguments->out, "folder for 0000.png, ... and grid.png")
-      ->capture_default_str();
-  command->add_option("--stage", arguments->request.stage,
-                      "stage (default: the last text stage with a checkpoint)");
-  command->add_option("--step", arguments->step, "checkpoint of this step (default: the newest)");
-  command
-      ->add_option("--sampler", arguments->options.sampler,
-                   "one of " + join(diffusion::sampler_names(), ", "))
-      ->capture_default_str();
-  command->add_option("--steps", arguments->options.num_steps, "sampling steps")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  command->add_option("--guidance", arguments->options.guidance, "classifier-free guidance; 1 turns it off")
-      ->check(CLI::Range(1.0, 100.0))
-      ->capture_default_str();
-  command->add_option("--seed", arguments->options.seed, "seed of the noise")->capture_default_str();
-  command->add_option("--count", arguments->count, "pictures per prompt")
-      ->check(CLI::Range(1, 10000))
-      ->capture_default_str();
-  command->add_option("--batch", arguments->options.batch_size, "pictures at a time")
-      ->check(CLI::Range(1, 4096))
-      ->capture_default_str();
-  command->add_option("--columns", arguments->columns, "pictures per row of the grid")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  command->add_option("--device", arguments->request.device, "auto, cpu, cuda, cuda:<i>")
-      ->capture_default_str();
-  command->add_flag("--live-weights", arguments->live_weights,
-                    "the trained weights instead of their average (EMA)");
+  auto* command = app.add_subcommand("sample", "Draw pictures with a trained model.");
+  add_options(*command, *arguments);
   command->footer(
       "Examples:\n  pixart sample runs/demo \"a red circle on a white background\" --count 4\n"
-      "  pixart sample runs/demo --prompts prompts.txt --guidance 3 --out pictures\n"
-      "  pixart sample runs/fashion --stage class Sneaker Bag");
+      "  pixart sample runs/demo --prompts prompts.txt --guidance 3 --out pictures --html\n"
+      "  pixart sample runs/fashion --stage class Sneaker Bag\n"
+      "  pixart sample PixArt-XL-2-1024-MS.pth --vae sd-vae --text-encoder t5 \"a cat\" --aspect 16:9\n"
+      "  pixart sample --from-image pictures/0003.png --out again");
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -54,8 +54,12 @@ CommunicatorOptions communicator_options_from_environment() {
 
 std::unique_ptr<Communicator> make_communicator(const Launch& launch, const at::Device& device,
                                                 const CommunicatorOptions& options) {
-  if (launch.world_size == 1) return std::make_unique<SingleRank>();
-  auto sockets = std::make_unique<CpuCommunicator>(meet(launch, options));
+  if (launch.world_size == 1 && (device.is_cpu() || !options.even_alone))
+    return std::make_unique<SingleRank>();
+  auto mesh = launch.world_size == 1
+                  ? std::make_unique<Mesh>(0, std::vector<Link>(1), options.timeout_seconds)
+                  : meet(launch, options);
+  auto sockets = std::make_unique<CpuCommunicator>(std::move(mesh));
   if (device.is_cpu()) return sockets;
   return make_nccl_communicator(std::move(sockets), device, options);
 }

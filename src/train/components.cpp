@@ -160,11 +160,19 @@ CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
     const FileLock lock(config.run / ".text_encoder.lock");  // processes that extract together make one
     if (!fs::exists(folder / "config.json")) make_random_encoder(config, captions());
   }
+  TextEncoderConfig found = settings;
+  found.path = folder;
+  return load_caption_encoder_from(found, {}, device);
+}
+
+CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings, const fs::path& tokenizer,
+                                         at::Device device) {
+  const fs::path folder = *settings.path, words = tokenizer.empty() ? folder : tokenizer;
   auto encoder = models::load_t5(folder, device, settings.dtype);
   return {std::move(encoder),
-          text::Tokenizer(folder),
+          text::Tokenizer(words),
           settings,
-          {{"text_encoder", folder_fingerprint(folder)}, {"tokenizer", tokenizer_fingerprint(folder)}}};
+          {{"text_encoder", folder_fingerprint(folder)}, {"tokenizer", tokenizer_fingerprint(words)}}};
 }
 
 TransformerSize transformer_size(const TransformerConfig& config) {

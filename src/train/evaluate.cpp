@@ -69,7 +69,7 @@ Tally score_split(const Pipeline& pipeline, const EvaluationConfig& config, bool
                                 .guidance = config.guidance,
                                 .seed = kEvaluationSeed + (held_out ? 1 : 0),
                                 .batch_size = 64};
-  return judge_pictures(captions, pipeline.generate(prompts, options));
+  return judge_pictures(captions, pipeline.generate({.prompts = prompts}, options));
 }
 
 // Drawn scenes that no stage has seen, and the same after the autoencoder.
@@ -155,8 +155,7 @@ Scores evaluate_run(const fs::path& run, const std::string& device) {
   Progress progress("evaluate", int64_t(stages.size()), "stage");
   int64_t done = 0;
   for (const auto& [number, stage] : stages) {
-    const auto pipeline =
-        Pipeline::open({.run = run, .stage = stage->name, .step = std::nullopt, .device = device});
+    const auto pipeline = Pipeline::open({.path = run, .stage = stage->name, .step = {}, .device = device});
     if (done == 0) score_judge_and_codec(pipeline, scores);
     const std::string prefix = fmt::format("stage{}.", number);
     const Tally seen = score_split(pipeline, evaluation, false),
@@ -198,7 +197,7 @@ void evaluate_curve(const fs::path& run, const std::string& device) {
     ordered_json points = ordered_json::array();
     for (const auto& checkpoint : checkpoints) {
       const auto pipeline =
-          Pipeline::open({.run = run, .stage = stage->name, .step = checkpoint.step, .device = device});
+          Pipeline::open({.path = run, .stage = stage->name, .step = checkpoint.step, .device = device});
       const Tally seen = score_split(pipeline, evaluation, false),
                   held_out = score_split(pipeline, evaluation, true);
       points.push_back({{"step", checkpoint.step},

@@ -13,6 +13,31 @@ fs::path features_folder(const RunConfig& run) {
   return run.features.path ? *run.features.path : RunFolder{run.run}.features();
 }
 
+namespace {
+
+void extract_stage(RunContext& run, const StageConfig& stage, const ExtractOptions& options) {
+  const RunConfig& config = run.config;
+  for (const auto& part : run.parts(stage)) {
+    const std::string& source = part.source->name;
+    if (options.latents) {
+      const LatentCodec codec = load_codec(config, run.device);
+      const auto latents = latent_set(config, stage, source, *part.dataset, codec, run.device);
+      const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
+      data::check_budget(*part.source, ledger);
+      log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
+                latent_set_folder(config, stage, source).string());
+    }
+    if (options.captions && stage.objective == "text_conditional") {
+      const auto encoder = load_caption_encoder(config, run.device, [&run] { return run.all_captions(); });
+      const auto captions = caption_set(config, source, *part.dataset, encoder);
+      log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
+                caption_set_folder(config, source).string());
+    }
+  }
+}
+
+}  // namespace
+
 void extract(const RunConfig& config, const ExtractOptions& options) {
   if (!options.only_stage.empty()) config.stage(options.only_stage);
   const at::Device device = nn::select_device(config.device);
@@ -22,23 +47,8 @@ void extract(const RunConfig& config, const ExtractOptions& options) {
   for (const auto& stage : config.stages) {
     if (stage.objective == "autoencoder" || (!options.only_stage.empty() && stage.name != options.only_stage))
       continue;
-    for (const auto& part : run.parts(stage)) {
-      const std::string& source = part.source->name;
-      if (options.latents) {
-        const LatentCodec codec = load_codec(config, device);
-        const auto latents = latent_set(config, stage, source, *part.dataset, codec, device);
-        const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
-        data::check_budget(*part.source, ledger);
-        log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
-                  latent_set_folder(config, stage, source).string());
-      }
-      if (options.captions && stage.objective == "text_conditional") {
-        const auto encoder = load_caption_encoder(config, device, [&run] { return run.all_captions(); });
-        const auto captions = caption_set(config, source, *part.dataset, encoder);
-        log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
-                  caption_set_folder(config, source).string());
-      }
-    }
+    extract_stage(run, stage, options);
+    if (stage.validation.every > 0) extract_stage(run, stage.held_out(), options);
   }
 }
 

@@ -35,6 +35,19 @@ at::Tensor draw_latents(const DiffusionSetting& setting, const Batch& batch, con
   return setting.codec->normalize(sample);
 }
 
+DiffusionDraw held_out_draw(const DiffusionSetting& setting, const Batch& sample) {
+  return held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
+                         setting.tables.schedule().num_steps());
+}
+
+// The one sample of a batch, once for each held-out timestep.
+Batch repeated(Batch batch) {
+  for (at::Tensor* tensor : {&batch.mean, &batch.log_var, &batch.label, &batch.caption, &batch.mask,
+                             &batch.image_size, &batch.aspect_ratio})
+    if (tensor->defined()) *tensor = tensor->repeat_interleave(kHeldOutTimesteps, 0);
+  return batch;
+}
+
 DiffusionDraw draw_for(const DiffusionSetting& setting, const Batch& batch) {
   return draw_diffusion_inputs(setting.seed, batch.plan.positions, batch.mean.sizes().slice(1),
                                setting.tables.schedule().num_steps(), setting.condition_dropout);
@@ -59,26 +72,56 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
   return draw;
 }
 
-at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
-                          const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t) {
+DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps) {
+  std::vector<int64_t> keys, timesteps;
+  for (int64_t k = 0; k < kHeldOutTimesteps; ++k) {
+    keys.push_back(row * kHeldOutTimesteps + k);
+    timesteps.push_back(num_steps * (2 * k + 1) / (2 * kHeldOutTimesteps));
+  }
+  const at::Tensor noise = batch_normal(seed, keys, Purpose::kValidation, latent_shape);
+  return {noise, at::zeros_like(noise), at::tensor(timesteps, at::kLong),
+          at::zeros({kHeldOutTimesteps}, at::kLong)};
+}
+
+at::Tensor diffusion_losses(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
+                            const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t) {
   const at::Tensor x_t = diffusion::add_noise(tables, x_start, noise, t);
   const at::Tensor output = model(x_t, diffusion::model_timestep(tables, t)).to(x_start.scalar_type());
-  return diffusion::iddpm_loss(tables, {}, output, x_start, x_t, noise, t).loss.mean();
+  return diffusion::iddpm_loss(tables, {}, output, x_start, x_t, noise, t).loss;
+}
+
+at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
+                          const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t) {
+  return diffusion_losses(tables, model, x_start, noise, t).mean();
 }
 
 at::Tensor ClassConditionalObjective::loss(const Batch& batch) {
+  return losses(batch, draw_for(setting_, batch)).mean();
+}
+
+at::Tensor ClassConditionalObjective::held_out_losses(const Batch& sample) {
+  return losses(repeated(sample), held_out_draw(setting_, sample));
+}
+
+at::Tensor ClassConditionalObjective::losses(const Batch& batch, const DiffusionDraw& draw) const {
   const auto device = setting_.device;
-  const auto draw = draw_for(setting_, batch);
   const at::Tensor label =
       batch.label.masked_fill(draw.drop.to(at::kBool), model_.config().num_classes).to(device);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, label); };
-  return diffusion_loss(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
+  return diffusion_losses(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
 }
 
 at::Tensor TextConditionalObjective::loss(const Batch& batch) {
+  return losses(batch, draw_for(setting_, batch)).mean();
+}
+
+at::Tensor TextConditionalObjective::held_out_losses(const Batch& sample) {
+  return losses(repeated(sample), held_out_draw(setting_, sample));
+}
+
+at::Tensor TextConditionalObjective::losses(const Batch& batch, const DiffusionDraw& draw) const {
   const auto device = setting_.device;
-  const auto draw = draw_for(setting_, batch);
   models::TextCondition condition{.caption = on_device(batch.caption, device).to(at::kFloat),
                                   .mask = on_device(batch.mask, device),
                                   .drop = draw.drop.to(device),
@@ -92,7 +135,7 @@ at::Tensor TextConditionalObjective::loss(const Batch& batch) {
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
-  return diffusion_loss(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
+  return diffusion_losses(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
 }
 
 at::Tensor AutoencoderObjective::loss(const Batch& batch) {
@@ -101,6 +144,17 @@ at::Tensor AutoencoderObjective::loss(const Batch& batch) {
   const at::Tensor noise =
       batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, moments.mean.sizes().slice(1))
           .to(device_);
+  return loss_of(image, moments, noise);
+}
+
+at::Tensor AutoencoderObjective::held_out_losses(const Batch& sample) {
+  const at::Tensor image = to_unit_range(sample.image.to(device_));
+  const auto moments = model_.encode(image);
+  return loss_of(image, moments, at::zeros_like(moments.mean)).view({1});
+}
+
+at::Tensor AutoencoderObjective::loss_of(const at::Tensor& image, const models::Moments& moments,
+                                         const at::Tensor& noise) const {
   const at::Tensor decoded = model_.decode(moments.mean + (0.5 * moments.log_var).exp() * noise);
   const at::Tensor difference = decoded - image;
   const at::Tensor kl = 0.5 * (moments.mean.square() + moments.log_var.exp() - 1.0 - moments.log_var).mean();

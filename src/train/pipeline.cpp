@@ -4,6 +4,9 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/convert.h"
+#include "pixart/data/aspect_bucket.h"
+#include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/checkpoint_folder.h"
@@ -31,6 +34,23 @@ const StageConfig& choose_stage(const RunConfig& run, const RunFolder& folder, c
                   folder.root.string(), folder.config().string()));
 }
 
+// A checkpoint folder of a run: <run>/checkpoints/<stage>/step-00000100.
+std::optional<PipelineRequest> as_checkpoint(const PipelineRequest& request) {
+  const fs::path folder = fs::weakly_canonical(request.path);
+  const fs::path run = folder.parent_path().parent_path().parent_path();
+  if (!fs::exists(folder / "manifest.json") || !fs::exists(RunFolder{run}.config())) return std::nullopt;
+  PipelineRequest result = request;
+  result.path = run;
+  result.stage = folder.parent_path().filename();
+  for (const auto& checkpoint : list_checkpoints(folder.parent_path()))
+    if (checkpoint.folder.filename() == folder.filename()) result.step = checkpoint.step;
+  return result;
+}
+
+std::string hash_of(const fs::path& path) {
+  return fs::is_directory(path) ? folder_fingerprint(path) : formats::sha256_of_file(path);
+}
+
 Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<int64_t> step) {
   if (!step) {
     if (auto newest = newest_good_checkpoint(stage_folder)) return *newest;
@@ -53,41 +73,103 @@ Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<int64_t
 }  // namespace
 
 Pipeline Pipeline::open(const PipelineRequest& request) {
-  const RunFolder folder{request.run};
-  if (!fs::exists(folder.config())) {
-    throw UserError(fmt::format(
-        "{} is no run folder (it holds no run.yaml). Give the folder that `run:` of your run file names.",
-        request.run.string()));
-  }
   Pipeline pipeline;
-  pipeline.run_ = read_run_config(folder.config());
-  pipeline.run_.run = request.run;
-  pipeline.stage_ = &choose_stage(pipeline.run_, folder, request.stage);
   pipeline.device_ = nn::select_device(request.device);
-  nn::set_num_threads(pipeline.run_.threads);
-  const auto checkpoint = choose_checkpoint(folder.checkpoints(pipeline.stage_->name), request.step);
-  pipeline.step_ = checkpoint.step;
-  pipeline.codec_ = std::make_unique<LatentCodec>(load_codec(pipeline.run_, pipeline.device_));
   pipeline.state_ =
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = at::kFloat, .device = pipeline.device_});
-  const nn::Scope scope(*pipeline.state_);
-  const fs::path file = checkpoint.folder / (request.average ? "ema.safetensors" : "model.safetensors");
-  const auto weights = formats::load_safetensors(file);
-  if (pipeline.stage_->objective == "text_conditional") {
-    pipeline.encoder_ = std::make_unique<CaptionEncoder>(
-        load_caption_encoder(pipeline.run_, pipeline.device_, [] { return std::vector<std::string>(); }));
-    pipeline.pixart_ = std::make_unique<models::PixArt>(
-        scope, pixart_config(pipeline.run_, *pipeline.stage_, pipeline.codec_->config(),
-                             pipeline.encoder_->channels()));
+  if (const auto checkpoint = as_checkpoint(request)) {
+    pipeline.open_run(*checkpoint);
+  } else if (fs::exists(RunFolder{request.path}.config())) {
+    pipeline.open_run(request);
+  } else if (!fs::exists(request.path)) {
+    throw UserError(
+        fmt::format("{} does not exist. Give a run folder, a pipeline folder, or a file of weights.",
+                    request.path.string()));
   } else {
-    pipeline.class_names_ =
-        data::open_dataset(pipeline.run_.source(pipeline.stage_->parts().front().source))->class_names();
-    pipeline.dit_ = std::make_unique<models::Dit>(
-        scope, dit_config(pipeline.run_, *pipeline.stage_, pipeline.codec_->config(),
-                          int64_t(pipeline.class_names_.size())));
+    pipeline.open_weights(request);
   }
-  nn::load_state(*pipeline.state_, weights.tensors, file.string());
+  pipeline.origin_.path = request.path;
+  pipeline.origin_.sha256 = hash_of(pipeline.origin_.weights);
   return pipeline;
+}
+
+void Pipeline::make_model(const models::PixArtConfig& config) {
+  pixart_ = std::make_unique<models::PixArt>(nn::Scope(*state_), config);
+}
+
+void Pipeline::make_model(const models::DitConfig& config) {
+  dit_ = std::make_unique<models::Dit>(nn::Scope(*state_), config);
+}
+
+void Pipeline::open_run(const PipelineRequest& request) {
+  const RunFolder folder{request.path};
+  run_ = read_run_config(folder.config());
+  run_.run = request.path;
+  stage_ = &choose_stage(run_, folder, request.stage);
+  nn::set_num_threads(run_.threads);
+  const auto checkpoint = choose_checkpoint(folder.checkpoints(stage_->name), request.step);
+  origin_.stage = stage_->name;
+  origin_.step = checkpoint.step;
+  origin_.weights = checkpoint.folder / (request.average ? "ema.safetensors" : "model.safetensors");
+  codec_ = std::make_unique<LatentCodec>(load_codec(run_, device_));
+  const auto weights = formats::load_safetensors(origin_.weights);
+  if (stage_->objective == "text_conditional") {
+    encoder_ = std::make_unique<CaptionEncoder>(
+        load_caption_encoder(run_, device_, [] { return std::vector<std::string>(); }));
+    make_model(pixart_config(run_, *stage_, codec_->config(), encoder_->channels()));
+  } else {
+    class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
+    make_model(dit_config(run_, *stage_, codec_->config(), int64_t(class_names_.size())));
+  }
+  nn::load_state(*state_, weights.tensors, origin_.weights.string());
+}
+
+namespace {
+
+struct ModelFiles {
+  fs::path transformer, vae, text_encoder, tokenizer;
+};
+
+ModelFiles find_files(const PipelineRequest& request) {
+  ModelFiles files{request.path, request.vae, request.text_encoder, {}};
+  if (fs::exists(request.path / "model_index.json")) {
+    files.transformer = request.path / "transformer";
+    if (files.vae.empty()) files.vae = request.path / "vae";
+    if (files.text_encoder.empty()) files.text_encoder = request.path / "text_encoder";
+    files.tokenizer = request.path / "tokenizer";
+  }
+  if (files.vae.empty())
+    throw UserError(fmt::format("{} holds a transformer alone: --vae names the folder of an autoencoder.",
+                                request.path.string()));
+  return files;
+}
+
+}  // namespace
+
+void Pipeline::open_weights(const PipelineRequest& request) {
+  const ModelFiles files = find_files(request);
+  auto opened = convert::to_official(convert::open_and_identify(files.transformer), files.text_encoder);
+  nn::set_num_threads(0);
+  origin_.weights = files.transformer;
+  codec_ = std::make_unique<LatentCodec>(models::load_vae(files.vae, device_), folder_fingerprint(files.vae));
+  const auto& architecture = opened.identity.architecture;
+  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
+    if (files.text_encoder.empty())
+      throw UserError(fmt::format("{} is a PixArt: --text-encoder names the folder of its T5 encoder.",
+                                  files.transformer.string()));
+    run_.text_encoder.path = files.text_encoder;
+    run_.text_encoder.max_tokens = pixart->max_tokens;
+    encoder_ = std::make_unique<CaptionEncoder>(
+        load_caption_encoder_from(run_.text_encoder, files.tokenizer, device_));
+    make_model(*pixart);
+  } else if (const auto* dit = std::get_if<models::DitConfig>(&architecture)) {
+    for (int64_t i = 0; i < dit->num_classes; ++i) class_names_.push_back(std::to_string(i));
+    make_model(*dit);
+  } else {
+    throw UserError(fmt::format("{} is no transformer ({}).", files.transformer.string(),
+                                convert::layout_name(opened.identity.layout)));
+  }
+  nn::load_state(*state_, formats::read_all(opened.weights), files.transformer.string());
 }
 
 std::vector<int64_t> Pipeline::labels_of(const std::vector<std::string>& prompts) const {
@@ -99,15 +181,54 @@ std::vector<int64_t> Pipeline::labels_of(const std::vector<std::string>& prompts
       problems.add(fmt::format("'{}' is no class.{}", prompt, did_you_mean(prompt, class_names_)));
     labels.push_back(found - class_names_.begin());
   }
-  problems.throw_if_any(fmt::format("stage {} draws classes ({})", stage_->name, join(class_names_, ", ")));
+  problems.throw_if_any(fmt::format("this model draws classes ({})", name_some(class_names_)));
   return labels;
 }
 
-std::vector<Image> Pipeline::generate(const std::vector<std::string>& prompts,
-                                      const GenerateOptions& options) const {
-  if (dit_) return train::generate(*dit_, *codec_, labels_of(prompts), device_, options);
-  return train::generate(*pixart_, *codec_, encoder_->encode(prompts), pixart_->config().input_size, device_,
-                         options);
+// Each distinct caption is encoded once.
+TextToDraw Pipeline::text_of(const DrawRequest& request) const {
+  std::vector<std::string> distinct;
+  std::vector<int64_t> index;
+  for (const auto& prompt : request.prompts) {
+    const auto found = std::find(distinct.begin(), distinct.end(), prompt);
+    index.push_back(found - distinct.begin());
+    if (found == distinct.end()) distinct.push_back(prompt);
+  }
+  TextToDraw text{.captions = encoder_->encode(distinct)};
+  const at::Tensor rows = at::tensor(index, at::kLong).to(text.captions.features.device());
+  text.captions.features = text.captions.features.index_select(0, rows);
+  text.captions.mask = text.captions.mask.index_select(0, rows);
+  if (!request.negative_prompt.empty()) text.negative = encoder_->encode({request.negative_prompt});
+  return text;
+}
+
+int Pipeline::own_side() const {
+  return int((dit_ ? dit_->config().input_size : pixart_->config().input_size) *
+             codec_->config().downscale());
+}
+
+std::vector<Image> Pipeline::generate(const DrawRequest& request, const GenerateOptions& options) const {
+  const int64_t scale = codec_->config().downscale();
+  const int own = own_side();
+  const int height = request.height > 0 ? request.height : own,
+            width = request.width > 0 ? request.width : own;
+  const bool is_other = height != own || width != own;
+  if (is_other && !(pixart_ && pixart_->config().multi_scale))
+    throw UserError(fmt::format(
+        "this model draws {0} x {0} pixels; other sizes need PixArt-MS (multi_scale: true).", own));
+  const int64_t unit = scale * (dit_ ? dit_->config().patch_size : pixart_->config().patch_size);
+  if (height % unit != 0 || width % unit != 0)
+    throw UserError(fmt::format("{} x {} pixels: both must be multiples of {}.", height, width, unit));
+  if (dit_) return train::generate(*dit_, *codec_, labels_of(request.prompts), device_, options);
+  TextToDraw text = text_of(request);
+  text.latent_height = height / scale;
+  text.latent_width = width / scale;
+  text.aspect_ratio = double(height) / double(width);
+  if (is_other && data::has_aspect_buckets(own)) {
+    const auto& buckets = data::aspect_buckets(own);
+    text.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;
+  }
+  return train::generate(*pixart_, *codec_, text, device_, options);
 }
 
 }  // namespace pixart::train

@@ -113,6 +113,20 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
                                    join(samplers, ", "), did_you_mean(samples.sampler, samplers)));
 }
 
+void ValidationConfig::validate(std::vector<std::string>& problems) const {
+  if (every > 0 && source.empty())
+    problems.push_back("validation.source is missing: a data source of held-out samples");
+  if (every == 0 && !source.empty()) problems.push_back("validation.source has no effect with every: 0");
+}
+
+StageConfig StageConfig::held_out() const {
+  StageConfig result = *this;
+  result.source = validation.source;
+  result.mix.clear();
+  result.horizontal_flip = false;
+  return result;
+}
+
 std::vector<MixConfig> StageConfig::parts() const {
   if (!mix.empty()) return mix;
   return {{.source = source, .passes = 1}};
@@ -135,6 +149,14 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
         problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
       used.push_back(part.source);
     }
+    const std::string& held_out = stage.validation.source;
+    if (!held_out.empty() && !contains(source_names, held_out))
+      problems.push_back(fmt::format("stage {}: validation.source: no source is called '{}'; known: {}.{}",
+                                     stage.name, held_out, join(source_names, ", "),
+                                     did_you_mean(held_out, source_names)));
+    if (contains(used, held_out))
+      problems.push_back(fmt::format("stage {}: validation.source {} is trained on; hold another one out",
+                                     stage.name, held_out));
     if (stage.objective == "autoencoder" && autoencoder.path)
       problems.push_back(
           fmt::format("stage {}: autoencoder.path names a trained one, so this stage has no effect; remove "

@@ -54,6 +54,14 @@ void measure_latents(const models::AutoencoderKl& vae, const PictureReader& pict
   config.latents_std.assign(spread.data_ptr<double>(), spread.data_ptr<double>() + spread.numel());
 }
 
+HeldOut open_held_out(RunContext& run, const StageConfig& stage, uint64_t seed) {
+  const auto pictures = std::make_shared<PictureReader>(run.parts(stage.held_out()), stage.resolution, seed,
+                                                        run.folder.root / "quarantine");
+  pictures->preload();
+  return {.read = [pictures](const data::MicroBatch& plan) { return (*pictures)(plan); },
+          .rows = evenly_spread_rows(pictures->size(), {}, stage.validation.samples)};
+}
+
 }  // namespace
 
 StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
@@ -78,6 +86,9 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   pictures->preload();
 
   result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device);
+  result.average_objective =
+      std::make_unique<AutoencoderObjective>(*average, seed, stage.kl_weight, run.device);
+  if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, seed);
   // Captions do not matter here, and what is wrong with a picture shows when it is read.
   const std::vector<data::Ledger> nothing_rejected(parts.size());
   result.data = data_fingerprints(parts, nothing_rejected);

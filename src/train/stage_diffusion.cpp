@@ -45,9 +45,14 @@ models::Execution execution(const StageConfig& stage) {
   return result;
 }
 
-// The loader reads the stage's feature sets, which are made first where they are missing.
-void open_data(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
-               const CaptionEncoder* encoder, StageModel& result) {
+// The stage's feature sets, which are made first where they are missing, and what is rejected of each source.
+struct OpenedData {
+  FeatureReader reader;
+  std::vector<data::Ledger> ledgers;
+};
+
+OpenedData open_features(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
+                         const CaptionEncoder* encoder) {
   StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
   for (auto& part : parts) {
@@ -60,18 +65,42 @@ void open_data(RunContext& run, const StageConfig& stage, const LatentCodec& cod
     ledgers.push_back(ledger_of(part, run.folder.quarantine(name)));
     if (!ledgers.back().rejected.empty()) log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
-  auto order = make_order(parts, ledgers, stage, run.stage_seed(stage));
-  FeatureReader reader{.parts = parts,
-                       .seed = run.stage_seed(stage),
-                       .with_labels = encoder == nullptr,
-                       .with_captions = encoder != nullptr,
-                       .with_sizes = stage.multi_scale,
-                       .mirror = stage.horizontal_flip,
-                       .pinned = run.device.is_cuda(),
-                       .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
-                       .resolution = stage.aspect_buckets ? stage.resolution : 0};
-  result.data = data_fingerprints(parts, ledgers);
-  result.loader = make_loader(run, stage, parts, std::move(order), std::move(reader));
+  return {.reader = {.parts = std::move(parts),
+                     .seed = run.stage_seed(stage),
+                     .with_labels = encoder == nullptr,
+                     .with_captions = encoder != nullptr,
+                     .with_sizes = stage.multi_scale,
+                     .mirror = stage.horizontal_flip,
+                     .pinned = run.device.is_cuda(),
+                     .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
+                     .resolution = stage.aspect_buckets ? stage.resolution : 0},
+          .ledgers = std::move(ledgers)};
+}
+
+HeldOut open_held_out(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
+                      const CaptionEncoder* encoder) {
+  const auto& dataset = run.source(stage.validation.source);
+  if (encoder == nullptr && dataset.class_names() != run.source(stage.parts().front().source).class_names())
+    throw UserError(fmt::format("stage {}: validation.source {} has other classes than the stage's source",
+                                stage.name, stage.validation.source));
+  auto opened = open_features(run, stage.held_out(), codec, encoder);
+  std::vector<int64_t> rejected;
+  for (const auto& rejection : opened.ledgers.front().rejected) rejected.push_back(rejection.row);
+  auto rows = evenly_spread_rows(dataset.size(), rejected, stage.validation.samples);
+  if (rows.empty())
+    throw UserError(fmt::format("stage {}: validation.source {} has no usable sample", stage.name,
+                                stage.validation.source));
+  return {.read = std::move(opened.reader), .rows = std::move(rows)};
+}
+
+void open_data(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
+               const CaptionEncoder* encoder, StageModel& result) {
+  auto opened = open_features(run, stage, codec, encoder);
+  auto order = make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage));
+  result.data = data_fingerprints(opened.reader.parts, opened.ledgers);
+  const StageParts parts = opened.reader.parts;
+  result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
+  if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, codec, encoder);
 }
 
 // Captions to draw when the config names none: distinct ones, evenly spread over the source.
@@ -133,6 +162,8 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
 
   result.objective =
       std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
+  result.average_objective =
+      std::make_unique<ClassConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   open_data(run, stage, *codec, nullptr, result);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
@@ -152,7 +183,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
   const auto prompts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
   auto encoder = load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); });
-  const auto prompt_text = encoder.encode(prompts);
+  const TextToDraw prompt_text{.captions = encoder.encode(prompts)};
   const auto config = pixart_config(run.config, stage, codec->config(), encoder.channels());
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
@@ -166,12 +197,13 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
 
   result.objective =
       std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
+  result.average_objective =
+      std::make_unique<TextConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   open_data(run, stage, *codec, &encoder, result);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
-  result.draw = [&run, &stage, average, codec, prompts, prompt_text, side = config.input_size] {
-    return Pictures{generate(*average, *codec, prompt_text, side, run.device, sample_options(run, stage)),
-                    prompts};
+  result.draw = [&run, &stage, average, codec, prompts, prompt_text] {
+    return Pictures{generate(*average, *codec, prompt_text, run.device, sample_options(run, stage)), prompts};
   };
   return result;
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "pixart/train/run_config.h"
 #include "pixart/train/run_folder.h"
 #include "pixart/train/stage_data.h"
+#include "pixart/train/validation.h"
 
 namespace pixart::train {
 
@@ -48,7 +50,9 @@ struct StageModel {
   std::unique_ptr<nn::StateDict> state;    // trained weights
   std::unique_ptr<nn::StateDict> average;  // same architecture; the trainer binds it to the averaged weights
   std::unique_ptr<Objective> objective;
+  std::unique_ptr<Objective> average_objective;  // the same of the average, for held-out samples
   std::unique_ptr<Loader> loader;
+  std::optional<HeldOut> held_out = {};
   std::map<std::string, std::string> data = {};   // fingerprint of each source, as a checkpoint keeps it
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
   std::function<Pictures()> draw;                 // with the averaged weights; on one rank

@@ -87,6 +87,7 @@ void StageRun::execute() {
     facts_.seconds += now - last;
     const int64_t step = trainer_.step();
     if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
+    if (!stop && is_validation_step(step)) validate();
     if (!stop && is_sample_step(step)) draw();
     if (stop || is_save_step(step)) save();
     if (stop || step == stage_.steps) finish_save();
@@ -136,6 +137,11 @@ bool StageRun::is_save_step(int64_t step) const {
 
 bool StageRun::is_sample_step(int64_t step) const {
   return step == stage_.steps || (stage_.samples.every > 0 && step % stage_.samples.every == 0);
+}
+
+bool StageRun::is_validation_step(int64_t step) const {
+  const int64_t every = stage_.validation.every;
+  return every > 0 && (step % every == 0 || step == stage_.steps);
 }
 
 double StageRun::write_metrics() {
@@ -195,6 +201,19 @@ void StageRun::save() {
 
 void StageRun::finish_save() {
   dist::all_together(run_.ranks, phase("saving"), [this] { writer_.finish(); });
+}
+
+void StageRun::validate() {
+  trainer_.gather_average();
+  const std::string what = phase("loss on held-out samples");
+  dist::enter_phase(what);
+  std::map<std::string, double> line;
+  add_held_out(line, "validation_loss",
+               held_out_losses(*model_.objective, *model_.held_out, run_.ranks, what));
+  add_held_out(line, "validation_loss_ema",
+               held_out_losses(*model_.average_objective, *model_.held_out, run_.ranks, what));
+  write_metrics();
+  if (metrics_ != nullptr) metrics_->write(stage_.name, trainer_.step(), line);
 }
 
 void StageRun::draw() {

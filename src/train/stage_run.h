@@ -30,6 +30,7 @@ class StageRun {
   void start_at_zero();
   bool is_save_step(int64_t step) const;
   bool is_sample_step(int64_t step) const;
+  bool is_validation_step(int64_t step) const;
   double write_metrics();  // of the steps since the last call; their mean loss
   double data_wait_share();
   void warn_of_wait(double share, double elapsed, const DataWait& wait);
@@ -37,6 +38,7 @@ class StageRun {
   void show_progress(int64_t step);
   void save();
   void finish_save();
+  void validate();
   void draw();
   void save_pictures(const Pictures& pictures) const;
 

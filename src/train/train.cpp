@@ -1,6 +1,7 @@
 #include "pixart/train/train.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 
 #include <unordered_set>
 
@@ -118,6 +119,7 @@ void train(const RunConfig& config, const TrainOptions& options) {
   const at::Device device = nn::select_device(config.device, launch.local_rank);
   nn::set_num_threads(config.threads, launch.local_world_size);
   const auto ranks = dist::make_communicator(launch, device, dist::communicator_options_from_environment());
+  if (config.numerics == "exact") at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *ranks, .sources = {}};
   std::unique_ptr<RunLock> lock;  // rank 0's
   std::unique_ptr<MetricSink> metrics;

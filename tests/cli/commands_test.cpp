@@ -5,6 +5,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "pixart/formats/hash.h"
+#include "pixart/formats/image_file.h"
 #include "process.h"
 
 namespace pixart::testing {
@@ -26,6 +28,10 @@ class FinishedRun : public ::testing::Test {
     return run_pixart(arguments, folder_->path());
   }
   static fs::path path(const std::string& name) { return *folder_ / name; }
+  static std::string text_of(const fs::path& file) {
+    std::ifstream stream(file);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
   static TemporaryFolder* folder_;
   static ProcessResult result_;
 };
@@ -82,6 +88,94 @@ TEST_F(FinishedRun, SamplesPicturesAndAGrid) {
   ASSERT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(files_below(path("pictures")),
             (std::vector<std::string>{"0000.png", "0001.png", "0002.png", "0003.png", "grid.png"}));
+}
+
+TEST_F(FinishedRun, APictureIsDrawnOnceMoreFromWhatItSays) {
+  const auto made = pixart({"sample", "run", "a red circle on a white background", "a blue <cross>",
+                            "--count", "3", "--steps", "3", "--seed", "5", "--negative", "a green square",
+                            "--numerics", "exact", "--html", "--out", "first"});
+  ASSERT_EQ(made.code, 0) << made.output;
+  const auto again = pixart({"sample", "--from-image", "first/0004.png", "--out", "again"});
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_EQ(formats::sha256_of_file(path("first/0004.png")), formats::sha256_of_file(path("again/0000.png")));
+  EXPECT_NE(formats::sha256_of_file(path("first/0003.png")), formats::sha256_of_file(path("again/0000.png")));
+  const std::string page = text_of(path("first/index.html"));
+  EXPECT_THAT(page, HasSubstr("a blue &lt;cross&gt;"));
+  EXPECT_THAT(page, HasSubstr("0005.png"));
+  EXPECT_THAT(page, HasSubstr("model_sha256"));
+  const auto other =
+      pixart({"sample", "run", "--from-image", "first/0004.png", "--stage", "text", "--out", "again"});
+  EXPECT_EQ(other.code, 78) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("was made by other weights"));
+  const auto nothing = pixart({"sample", "run", "--from-image", "run/samples/text/step-00000030.png"});
+  EXPECT_EQ(nothing.code, 78);
+  EXPECT_THAT(nothing.output, HasSubstr("does not say how it was made"));
+}
+
+TEST_F(FinishedRun, SamplesAreTheSameForEveryBatchSize) {
+  for (const char* batch : {"1", "8"}) {
+    const auto result =
+        pixart({"sample", "run", "a red circle on a white background", "--count", "8", "--steps", "3",
+                "--numerics", "exact", "--batch", batch, "--out", std::string("exact") + batch});
+    ASSERT_EQ(result.code, 0) << result.output;
+    const auto near = pixart({"sample", "run", "a red circle on a white background", "--count", "8",
+                              "--steps", "3", "--batch", batch, "--out", std::string("near") + batch});
+    ASSERT_EQ(near.code, 0) << near.output;
+  }
+  for (int i = 0; i < 8; ++i) {
+    const std::string name = "000" + std::to_string(i) + ".png";
+    EXPECT_EQ(formats::sha256_of_file(path("exact1/" + name)),
+              formats::sha256_of_file(path("exact8/" + name)));
+    const Image one = formats::load_image(path("near1/" + name)),
+                eight = formats::load_image(path("near8/" + name));
+    ASSERT_EQ(one.rgb.size(), eight.rgb.size());
+    for (size_t k = 0; k < one.rgb.size(); ++k) ASSERT_LE(std::abs(one.rgb[k] - eight.rgb[k]), 1);
+  }
+}
+
+TEST_F(FinishedRun, SamplesFromACheckpointAPipelineFolderAndPlainWeights) {
+  const std::string prompt = "a red circle on a white background",
+                    step = "run/checkpoints/text/step-00000030";
+  ASSERT_EQ(pixart({"convert", step, "diffusers", "--pipeline", "--vae", "run/autoencoder", "--text-encoder",
+                    "run/text_encoder"})
+                .code,
+            0);
+  const std::vector<std::vector<std::string>> sources = {
+      {"run", "--stage", "text", "--live-weights"},
+      {step, "--live-weights"},
+      {step + "/model.safetensors", "--vae", "run/autoencoder", "--text-encoder", "run/text_encoder"},
+      {"diffusers"}};
+  for (size_t i = 0; i < sources.size(); ++i) {
+    std::vector<std::string> arguments = {"sample"};
+    arguments.insert(arguments.end(), sources[i].begin(), sources[i].end());
+    const std::string out = "from" + std::to_string(i);
+    for (const std::string& more : {std::string("--steps"), std::string("3"), std::string("--guidance"),
+                                    std::string("1"), std::string("--out"), out, prompt})
+      arguments.push_back(more);
+    const auto result = pixart(arguments);
+    ASSERT_EQ(result.code, 0) << result.output;
+    EXPECT_EQ(formats::load_image(path(out + "/0000.png")).rgb,
+              formats::load_image(path("from0/0000.png")).rgb)
+        << i;
+  }
+  const auto alone = pixart({"sample", step + "/model.safetensors", prompt});
+  EXPECT_EQ(alone.code, 78);
+  EXPECT_THAT(alone.output, HasSubstr("--vae names the folder of an autoencoder"));
+}
+
+TEST_F(FinishedRun, SamplesOtherSizesOfAMultiScaleModel) {
+  const auto wide = pixart({"sample", "run", "a red circle on a white background", "--steps", "3", "--height",
+                            "32", "--width", "64", "--decode-tile", "8", "--out", "wide"});
+  ASSERT_EQ(wide.code, 0) << wide.output;
+  const Image image = formats::load_image(path("wide/0000.png"));
+  EXPECT_EQ(image.height, 32);
+  EXPECT_EQ(image.width, 64);
+  const auto fixed = pixart({"sample", "run", "--stage", "text", "x", "--height", "32", "--width", "64"});
+  EXPECT_EQ(fixed.code, 78);
+  EXPECT_THAT(fixed.output, HasSubstr("other sizes need PixArt-MS"));
+  const auto aspect = pixart({"sample", "run", "x", "--aspect", "16:9"});
+  EXPECT_EQ(aspect.code, 78);
+  EXPECT_THAT(aspect.output, HasSubstr("--aspect needs a model of 256, 512 or 1024 pixels"));
 }
 
 TEST_F(FinishedRun, SamplesClassesAndIddpm) {

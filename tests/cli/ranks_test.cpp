@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "process.h"
@@ -163,6 +164,41 @@ TEST(Ranks, ARankThatDiesLosesNothingThatWasSaved) {
   ASSERT_EQ(again.code, 0) << again.output;
   EXPECT_EQ(final_hashes(folder / "whole"), final_hashes(folder / "killed"));
   EXPECT_EQ(text_of(folder / "whole/events.jsonl"), text_of(folder / "killed/events.jsonl"));
+}
+
+// Held-out samples, and pictures at every step, change no loss of the training; their own losses are the same
+// on two ranks.
+TEST(Ranks, WatchingChangesNothing) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", replaced(exact_yaml(), "  - {name: scenes, type: scenes, count: 48}",
+                                           "  - {name: scenes, type: scenes, count: 48}\n"
+                                           "  - {name: held_out, type: scenes, count: 8, seed: 77}"));
+  std::vector<std::string> watching;
+  for (const char* stage : {"autoencoder", "class", "text", "larger"})
+    for (const char* key :
+         {"validation.every=3", "validation.source=held_out", "validation.samples=5", "samples.every=4"})
+      watching.push_back(fmt::format("stages.{}.{}", stage, key));
+  auto watched_on_one = launch(1, watching), watched_on_two = launch(2, watching);
+  watched_on_one.insert(watched_on_one.end(), {"--set", "run=one"});
+  watched_on_two.insert(watched_on_two.end(), {"--set", "run=two"});
+  for (const auto& arguments : {launch(1, {"run=plain"}), watched_on_one, watched_on_two}) {
+    const auto result = run_pixart(arguments, folder.path());
+    ASSERT_EQ(result.code, 0) << result.output;
+  }
+  const std::string events = text_of(folder / "one/events.jsonl");
+  EXPECT_EQ(events, text_of(folder / "two/events.jsonl"));
+  std::string losses;
+  int64_t held_out = 0;
+  std::istringstream lines(events);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("validation_loss_ema") == std::string::npos)
+      losses += line + "\n";
+    else
+      ++held_out;
+  }
+  EXPECT_EQ(losses, text_of(folder / "plain/events.jsonl"));
+  EXPECT_EQ(held_out, 3 + 10 + 10 + 2);  // every third step and the last
+  EXPECT_EQ(final_hashes(folder / "plain"), final_hashes(folder / "one"));
 }
 
 TEST(Ranks, ExactModeOnAWrongNumberOfRanksIsAnErrorOfTheConfig) {

@@ -25,6 +25,7 @@ enum class Purpose : uint32_t {
   kScene = 12,         // the demo's generator
   kStandIn = 13,       // which sample stands in for a rejected one
   kMixture = 14,       // how the sources of an epoch are mixed
+  kValidation = 15,    // noise of held-out samples
   kTest = 99,
 };
 

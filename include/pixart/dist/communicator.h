@@ -47,6 +47,7 @@ class Communicator {
 struct CommunicatorOptions {
   double timeout_seconds = 600;     // longest silence of a rank that the others wait for
   double rendezvous_seconds = 300;  // longest wait for the last rank at the start
+  bool even_alone = false;          // one rank on a GPU uses NCCL too, to try it
 };
 
 // timeout_seconds is PIXART_DIST_TIMEOUT where it is set (`pixart launch --timeout`). Throws UserError.

@@ -32,6 +32,10 @@ std::string encode_jpeg(const Image& image, int quality);
 // The same in memory.
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
 
+// The text chunks of a PNG, as save_png() writes them (compressed ones are left out). Throws UserError if the
+// file is no PNG or is damaged.
+std::map<std::string, std::string> read_png_text(const std::filesystem::path& path);
+
 // What keeps a picture from being decoded.
 enum class ImageFault {
   kEmpty,        // no bytes

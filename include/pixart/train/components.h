@@ -67,6 +67,10 @@ class CaptionEncoder {
 CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
                                     const std::function<std::vector<std::string>()>& captions);
 
+// The same of an encoder that is there; `tokenizer`: its folder, or "" where it lies beside the encoder.
+CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings,
+                                         const std::filesystem::path& tokenizer, at::Device device);
+
 struct TransformerSize {
   int64_t patch_size, hidden_size, depth, num_heads;
   double mlp_ratio;

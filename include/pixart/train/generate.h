@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,20 +20,34 @@ struct GenerateOptions {
   uint64_t seed = 0;
   int64_t first_index = 0;  // picture i gets the noise of (seed, first_index + i), whatever the batch
   int64_t batch_size = 32;
+  bool one_by_one = false;  // the same bits whatever batch_size is (numerics: exact)
+  // Largest side, in latent pixels, that is decoded at once; larger pictures are decoded in tiles that
+  // overlap by a quarter and are blended. 0: always at once.
+  int64_t decode_tile = 128;
+  std::function<void(int64_t)> progress = {};  // called with the number of finished pictures
+};
+
+// What a text model draws, one picture per caption.
+struct TextToDraw {
+  EncodedText captions;
+  EncodedText negative = {};                    // of one caption; undefined: the model's own null caption
+  int64_t latent_height = 0, latent_width = 0;  // 0: the model's own side; others need PixArt-MS
+  double aspect_ratio = 1;                      // height / width that PixArt-MS is told: its bucket's
 };
 
 // One picture per caption. The null condition is the model's own null caption under the caption's mask (the
-// released code's way); solvers guide all channels, ancestral sampling the first three, as the released code
-// does.
-std::vector<Image> generate(const models::PixArt& model, const LatentCodec& codec, const EncodedText& text,
-                            int64_t latent_side, at::Device device, const GenerateOptions& options);
+// released code's way), or the negative caption under its own; solvers guide all channels, ancestral sampling
+// the first three, as the released code does.
+std::vector<Image> generate(const models::PixArt& model, const LatentCodec& codec, const TextToDraw& text,
+                            at::Device device, const GenerateOptions& options);
 
 // One picture per class.
 std::vector<Image> generate(const models::Dit& model, const LatentCodec& codec,
                             const std::vector<int64_t>& labels, at::Device device,
                             const GenerateOptions& options);
 
-// Decodes latents [B, C, h, w] and converts to 8 bit.
-std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents);
+// Decodes latents [B, C, h, w], a few pictures at a time (the decoder's activations are what memory goes to),
+// and converts to 8 bit.
+std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile = 0);
 
 }  // namespace pixart::train

@@ -25,6 +25,10 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
                                     at::IntArrayRef latent_shape, int64_t num_steps,
                                     double condition_dropout);
 
+// The inputs of one held-out sample, as a batch of kHeldOutTimesteps: nothing is dropped, and the latent is
+// the mean.
+DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps);
+
 // What both diffusion objectives need.
 struct DiffusionSetting {
   const LatentCodec* codec;
@@ -40,8 +44,10 @@ class ClassConditionalObjective : public Objective {
   ClassConditionalObjective(const models::Dit& model, DiffusionSetting setting)
       : model_(model), setting_(std::move(setting)) {}
   at::Tensor loss(const Batch& batch) override;
+  at::Tensor held_out_losses(const Batch& sample) override;
 
  private:
+  at::Tensor losses(const Batch& batch, const DiffusionDraw& draw) const;
   const models::Dit& model_;
   DiffusionSetting setting_;
 };
@@ -52,8 +58,10 @@ class TextConditionalObjective : public Objective {
   TextConditionalObjective(const models::PixArt& model, DiffusionSetting setting)
       : model_(model), setting_(std::move(setting)) {}
   at::Tensor loss(const Batch& batch) override;
+  at::Tensor held_out_losses(const Batch& sample) override;
 
  private:
+  at::Tensor losses(const Batch& batch, const DiffusionDraw& draw) const;
   const models::PixArt& model_;
   DiffusionSetting setting_;
 };
@@ -64,16 +72,19 @@ class AutoencoderObjective : public Objective {
   AutoencoderObjective(const models::AutoencoderKl& model, uint64_t seed, double kl_weight, at::Device device)
       : model_(model), seed_(seed), kl_weight_(kl_weight), device_(device) {}
   at::Tensor loss(const Batch& batch) override;
+  at::Tensor held_out_losses(const Batch& sample) override;
 
  private:
+  at::Tensor loss_of(const at::Tensor& image, const models::Moments& moments, const at::Tensor& noise) const;
   const models::AutoencoderKl& model_;
   uint64_t seed_;
   double kl_weight_;
   at::Device device_;
 };
 
-// Mean over the batch of the released IDDPM loss, of a model output computed by `model` (noisy latent,
-// timestep).
+// [B]: the released IDDPM loss of a model output computed by `model` (noisy latent, timestep); and its mean.
+at::Tensor diffusion_losses(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
+                            const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t);
 at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
                           const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t);
 

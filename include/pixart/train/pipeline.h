@@ -1,4 +1,4 @@
-// A trained stage of a run, ready to make pictures.
+// A trained model, ready to make pictures, from wherever it lies.
 #pragma once
 #include <memory>
 #include <optional>
@@ -11,34 +11,59 @@
 namespace pixart::train {
 
 struct PipelineRequest {
-  std::filesystem::path run;    // run folder
-  std::string stage;            // "": the last text stage that has a checkpoint, else the class stage
-  std::optional<int64_t> step;  // of its checkpoint; unset: the newest that verifies
-  bool average = true;          // averaged (EMA) weights, else the live ones
+  // A run folder; a checkpoint folder in it; a pipeline folder in diffusers' layout (model_index.json); or
+  // the weights of a PixArt or DiT in any layout that `pixart convert` reads, with `vae` and (PixArt)
+  // `text_encoder` beside.
+  std::filesystem::path path;
+  std::filesystem::path vae = {}, text_encoder = {};  // folders in Hugging Face's layout
+  std::string stage = {};  // of a run; "": the last text stage that has a checkpoint, else the class stage
+  std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest that verifies
+  bool average = true;               // averaged (EMA) weights, else the live ones
   std::string device = "auto";
+};
+
+// Where the model comes from, for people and for the pictures' metadata.
+struct PipelineOrigin {
+  std::filesystem::path path, weights;  // as asked for; the file or folder that holds the transformer
+  std::string stage;                    // "" outside a run
+  int64_t step = 0;
+  std::string sha256;  // of the weights
+};
+
+struct DrawRequest {
+  std::vector<std::string> prompts;  // one picture each: captions, or class names of a class stage
+  std::string negative_prompt = {};  // "": the model's own null caption
+  int height = 0, width = 0;         // pixels; 0: the model's own
 };
 
 class Pipeline {
  public:
-  // Throws UserError saying what is missing (no such run, no such stage, no checkpoint).
+  // Throws UserError saying what is missing (no such run, no such stage, no checkpoint, no autoencoder).
   static Pipeline open(const PipelineRequest& request);
 
-  // One picture per prompt: captions for a text stage, class names for a class stage (unknown ones are an
-  // error).
-  std::vector<Image> generate(const std::vector<std::string>& prompts, const GenerateOptions& options) const;
+  // Unknown classes and sizes that the model does not have are an error. Other sizes than its own need
+  // PixArt-MS, whose nearest official shape is what it is told.
+  std::vector<Image> generate(const DrawRequest& request, const GenerateOptions& options) const;
 
-  const RunConfig& run() const { return run_; }
-  const StageConfig& stage() const { return *stage_; }
+  const RunConfig& run() const { return run_; }         // a run's own; else without stages
+  const StageConfig& stage() const { return *stage_; }  // of a run
   const LatentCodec& codec() const { return *codec_; }
-  int64_t step() const { return step_; }
+  const PipelineOrigin& origin() const { return origin_; }
   at::Device device() const { return device_; }
+  int own_side() const;  // pixels of the pictures that it draws if nothing else is asked for
 
  private:
   Pipeline() = default;
+  void open_run(const PipelineRequest& request);
+  void open_weights(const PipelineRequest& request);
+  void make_model(const models::PixArtConfig& config);
+  void make_model(const models::DitConfig& config);
   std::vector<int64_t> labels_of(const std::vector<std::string>& prompts) const;
+  TextToDraw text_of(const DrawRequest& request) const;
+
   RunConfig run_;
   const StageConfig* stage_ = nullptr;
-  int64_t step_ = 0;
+  PipelineOrigin origin_;
   at::Device device_ = at::kCPU;
   std::unique_ptr<LatentCodec> codec_;
   std::unique_ptr<CaptionEncoder> encoder_;

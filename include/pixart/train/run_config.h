@@ -146,6 +146,22 @@ struct SamplesConfig {
   }
 };
 
+struct ValidationConfig {
+  int64_t every = 0;
+  std::string source;
+  int64_t samples = 64;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("every", s.every, "Measure the loss on held-out samples every so many steps and at the end; 0: never.",
+      not_negative().free());
+    v("source", s.source, "Data source of the held-out samples; none that the stage trains on.",
+      any().free());
+    v("samples", s.samples, "How many of its samples, evenly spread.", positive().free());
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
 struct CheckpointConfig {
   int64_t every = 1000;
   int64_t keep_last = 2;
@@ -205,6 +221,7 @@ struct StageConfig {
   double kl_weight = 1e-6;
   int64_t log_every = 20;
   SamplesConfig samples;
+  ValidationConfig validation;
   CheckpointConfig checkpoints;
 
   template <class Self, class Visitor>
@@ -262,10 +279,16 @@ struct StageConfig {
       not_negative().needs_permission());
     v("log_every", s.log_every, "Write metrics every so many steps.", positive().free());
     v("samples", s.samples, "Sample pictures.", any());
+    v("validation", s.validation,
+      "Loss on held-out samples, with fixed noise at eight fixed timesteps, of the weights and of their "
+      "average. It never "
+      "changes the training.",
+      any());
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
   }
   void validate(std::vector<std::string>& problems) const;
   std::vector<MixConfig> parts() const;  // the mix, or the one source
+  StageConfig held_out() const;          // the same stage on its validation source, unchanged by chance
 };
 
 // Features of pictures and captions, computed before a stage trains on them.

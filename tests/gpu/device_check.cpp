@@ -1,0 +1,146 @@
+// The golden cases of both transformers on a device, in float32 and bfloat16, and sums over ranks through its
+// communicator: what scripts/gpu_check.sh asks a GPU first. It runs on the CPU too, so that it stays true.
+//   pixart_device_check DEVICE      prints one JSON object; 72 if a difference is too large
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "golden.h"
+#include "golden_models.h"
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/dist/communicator.h"
+#include "pixart/nn/device.h"
+
+namespace pixart {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Largest allowed |got - want| over the norm of want. float32 with other kernels than the recorded ones;
+// bfloat16 rounds each product's inputs to eight bits.
+constexpr double kMostFloat = 1e-4, kMostBfloat = 5e-2;
+
+double distance(const at::Tensor& got, const at::Tensor& want) {
+  const at::Tensor wanted = want.to(at::kDouble);
+  return ((got.cpu().to(at::kDouble) - wanted).norm() / wanted.norm().clamp_min(1e-30)).item<double>();
+}
+
+class CaseCheck {
+ public:
+  CaseCheck(const testing::GoldenCase& c, at::Device device, std::optional<at::ScalarType> dtype)
+      : case_(c), state_({.dtype = at::kFloat, .device = device}), device_(device) {
+    execution_.dtype = dtype;
+  }
+
+  ordered_json run() {
+    at::Tensor output;
+    if (case_.kind == "dit") {
+      const models::Dit model =
+          models::Dit(nn::Scope(state_), testing::dit_config(case_.config())).with(execution_);
+      prepare();
+      output = model.forward(tensor("in.x"), tensor("in.t"), tensor("in.y"));
+    } else {
+      const models::PixArt model =
+          models::PixArt(nn::Scope(state_), testing::pixart_config(case_.config())).with(execution_);
+      prepare();
+      output = model.forward(tensor("in.x"), tensor("in.t"), text());
+    }
+    torch::autograd::backward({(output * tensor("in.cotangent")).mean()}, {});
+    return {{"case", case_.kind + "/" + case_.name},
+            {"output", distance(output.detach(), case_.tensor("out.output"))},
+            {"gradient", worst_gradient()}};
+  }
+
+ private:
+  at::Tensor tensor(const char* name) const { return case_.tensor(name).to(device_); }
+
+  void prepare() {
+    nn::load_state(state_, case_.weights, case_.name);
+    for (auto& parameter : state_.trainable()) parameter.set_requires_grad(true);
+  }
+
+  models::TextCondition text() const {
+    models::TextCondition text{
+        .caption = tensor("in.y"), .mask = {}, .drop = {}, .image_size = {}, .aspect_ratio = {}};
+    if (case_.has("in.mask")) text.mask = tensor("in.mask");
+    if (case_.has("in.force_drop_ids")) text.drop = tensor("in.force_drop_ids");
+    if (case_.has("in.img_hw"))
+      text.image_size = tensor("in.img_hw"), text.aspect_ratio = tensor("in.aspect_ratio");
+    return text;
+  }
+
+  // Over all parameters together: single small gradients say nothing in bfloat16.
+  double worst_gradient() const {
+    std::vector<at::Tensor> got, want;
+    for (const auto& parameter : state_.items()) {
+      if (!case_.has("grad." + parameter.name)) continue;
+      got.push_back(parameter.tensor.grad().cpu().reshape({-1}));
+      want.push_back(case_.tensor("grad." + parameter.name).reshape({-1}));
+    }
+    return distance(at::cat(got), at::cat(want));
+  }
+
+  const testing::GoldenCase& case_;
+  nn::StateDict state_;
+  at::Device device_;
+  models::Execution execution_;
+};
+
+bool check_goldens(at::Device device, ordered_json& report) {
+  bool good = true;
+  for (const auto& [name, dtype, most] :
+       {std::tuple{"float32", std::optional<at::ScalarType>(), kMostFloat},
+        std::tuple{"bfloat16", std::optional<at::ScalarType>(at::kBFloat16), kMostBfloat}}) {
+    for (const char* kind : {"dit", "pixart"}) {
+      for (const auto& c : testing::golden_cases(kind)) {
+        auto result = CaseCheck(c, device, dtype).run();
+        good = good && result["output"].get<double>() <= most && result["gradient"].get<double>() <= most;
+        report["golden"][name].push_back(std::move(result));
+      }
+    }
+  }
+  return good;
+}
+
+// NCCL with one rank on a GPU: its start, a sum, a gathering.
+bool check_communicator(at::Device device, ordered_json& report) {
+  auto options = dist::communicator_options_from_environment();
+  options.even_alone = true;
+  const auto alone = dist::make_communicator({}, device, options);
+  at::Tensor numbers = at::arange(1000, at::TensorOptions().dtype(at::kFloat).device(device));
+  const at::Tensor want = numbers.clone();
+  at::Tensor gathered = at::empty_like(numbers);
+  alone->all_reduce_sum(numbers, "device check: sum");
+  alone->all_gather(numbers, gathered, "device check: gathering");
+  alone->broadcast(gathered, 0, "device check: broadcast");
+  alone->barrier("device check: barrier");
+  const bool good = at::equal(numbers, want) && at::equal(gathered, want);
+  report["communicator"] = good ? "one rank: sums, gathers and broadcasts" : "WRONG NUMBERS";
+  return good;
+}
+
+int run(const std::string& name) {
+  const at::Device device = nn::select_device(name);
+  at::globalContext().setAllowTF32CuBLAS(false);
+  ordered_json report = {{"device", device.str()}};
+  const bool golden = check_goldens(device, report), sums = check_communicator(device, report);
+  report["good"] = golden && sums;
+  std::printf("%s\n", report.dump(1).c_str());
+  return golden && sums ? int(ExitCode::kDone) : int(ExitCode::kBelowBar);
+}
+
+}  // namespace
+}  // namespace pixart
+
+int main(int argc, char** argv) {
+  try {
+    return pixart::run(argc > 1 ? argv[1] : "auto");
+  } catch (const pixart::UserError& error) {
+    pixart::log::error("{}", error.what());
+    return int(error.code());
+  }
+}
