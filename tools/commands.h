@@ -18,6 +18,9 @@ void add_inspect(CLI::App& app);
 void add_launch(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_config_reference(CLI::App& app);
+void add_explain(CLI::App& app);
+void add_completion(CLI::App& app);
+void add_manual(CLI::App& app);
 
 // Parses and runs; throws CLI::ParseError, UserError, InternalError.
 void run_command(int argc, char** argv, CLI::App& app);

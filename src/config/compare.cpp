@@ -9,8 +9,6 @@
 
 namespace pixart::config::internal {
 
-namespace {
-
 bool same(const Value& a, const Value& b) {
   if (a.data.index() != b.data.index()) return false;
   const auto* items = std::get_if<std::vector<Value>>(&a.data);
@@ -23,7 +21,6 @@ bool same(const Value& a, const Value& b) {
   return true;
 }
 
-// The names of a list's elements, or their indices if a name is missing or used twice.
 std::vector<std::string> element_names(const Type& element, const Value& list) {
   const auto& fields = element.fields;
   const auto field =
@@ -40,6 +37,8 @@ std::vector<std::string> element_names(const Type& element, const Value& list) {
   }
   return std::set<std::string>(names.begin(), names.end()).size() == names.size() ? names : indices;
 }
+
+namespace {
 
 // The names of `of` that `other` has, too, in the order of `of`.
 std::vector<std::string> common(const std::vector<std::string>& of, const std::vector<std::string>& other) {

@@ -14,6 +14,10 @@ std::string shortened(const std::string& text);
 
 std::string path_below(const std::string& path, const std::string& key);
 
+// The names of a list's elements, or their indices if a name is missing or used twice.
+std::vector<std::string> element_names(const Type& element, const Value& list);
+bool same(const Value& a, const Value& b);  // equal values, whatever their places
+
 // The name by which an element of a list can be addressed in a path: `name`, or its index where a name is
 // empty or would not be read as one.
 std::string element_name(const std::string& name, size_t index);

@@ -104,6 +104,24 @@ std::vector<Change> compare(const T& was, const T& is) {
   return internal::compare(internal::schema<T>(), internal::value_of(was), internal::value_of(is));
 }
 
+// A key of a config with its value.
+struct KeyValue {
+  std::string path;   // as for overrides: "stages.text.steps"
+  std::string key;    // as in KeyInfo: "stages[].steps"
+  std::string value;  // as YAML
+  bool is_default = false;
+};
+
+namespace internal {
+std::vector<KeyValue> values(const Type& type, const Value& value);
+}
+
+// All keys but the sections themselves, in order.
+template <class T>
+std::vector<KeyValue> values(const T& config) {
+  return internal::values(internal::schema<T>(), internal::value_of(config));
+}
+
 // ---- The bridge between structs and schema.h. ----
 namespace internal {
 
