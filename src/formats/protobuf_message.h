@@ -1,0 +1,54 @@
+// A protobuf message written by hand: the fields that are added, in order. LibTorch's process must not load
+// libprotobuf, whose symbols it has under another version.
+#pragma once
+#include <bit>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace pixart::formats {
+
+class ProtobufMessage {
+ public:
+  ProtobufMessage& integer(int field, int64_t value) {
+    key(field, kVarint);
+    varint(uint64_t(value));
+    return *this;
+  }
+  ProtobufMessage& real64(int field, double value) {
+    key(field, kFixed64);
+    fixed(std::bit_cast<uint64_t>(value), sizeof value);
+    return *this;
+  }
+  ProtobufMessage& real32(int field, float value) {
+    key(field, kFixed32);
+    fixed(std::bit_cast<uint32_t>(value), sizeof value);
+    return *this;
+  }
+  // Also text, which must be UTF-8.
+  ProtobufMessage& bytes(int field, std::string_view value) {
+    key(field, kBytes);
+    varint(value.size());
+    bytes_ += value;
+    return *this;
+  }
+  ProtobufMessage& message(int field, const ProtobufMessage& value) { return bytes(field, value.bytes_); }
+
+  const std::string& encoded() const { return bytes_; }
+
+ private:
+  enum Wire { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
+
+  void key(int field, Wire wire) { varint(uint64_t(field) << 3 | wire); }
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) bytes_ += char(value | 0x80);
+    bytes_ += char(value);
+  }
+  void fixed(uint64_t value, size_t size) {  // least significant byte first
+    for (size_t i = 0; i < size; ++i) bytes_ += char(value >> (8 * i));
+  }
+
+  std::string bytes_;
+};
+
+}  // namespace pixart::formats

@@ -1,0 +1,155 @@
+#include "pixart/formats/tensorboard_events.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "crc32c.h"
+#include "pixart/base/clock.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/formats/utf8.h"
+#include "protobuf_message.h"
+
+namespace pixart::formats {
+namespace fs = std::filesystem;
+
+namespace {
+
+// Field numbers of event.proto, summary.proto, tensor.proto and tensor_shape.proto.
+namespace event {
+constexpr int kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5, kSessionLog = 7;
+}
+namespace session_log {
+constexpr int kStatus = 1, kStart = 1;
+}
+namespace summary {
+constexpr int kValue = 1;
+}
+namespace value {
+constexpr int kTag = 1, kSimpleValue = 2, kImage = 4, kTensor = 8, kMetadata = 9;
+}
+namespace image_field {
+constexpr int kHeight = 1, kWidth = 2, kColorspace = 3, kEncoded = 4, kRgb = 3;
+}
+namespace metadata {
+constexpr int kPluginData = 1, kPluginName = 1;
+}
+namespace tensor {
+constexpr int kType = 1, kShape = 2, kStringValue = 8, kString = 7, kDimension = 2, kSize = 1;
+}
+
+constexpr std::string_view kPrefix = "events.out.tfevents.";
+
+std::string little_endian(uint64_t number, int size) {
+  std::string bytes;
+  for (int i = 0; i < size; ++i) bytes += char(number >> (8 * i));
+  return bytes;
+}
+
+// Masked, so that a checksum of bytes that hold checksums stays a good one (TensorFlow's crc32c.h).
+std::string masked_crc(std::string_view bytes) {
+  const uint32_t crc = crc32c(bytes);
+  return little_endian(uint32_t((crc >> 15 | crc << 17) + 0xA282EAD8u), 4);
+}
+
+std::string record(const ProtobufMessage& message) {
+  const std::string& bytes = message.encoded();
+  const std::string length = little_endian(bytes.size(), 8);
+  return length + masked_crc(length) + bytes + masked_crc(bytes);
+}
+
+ProtobufMessage event_of(int64_t step) {
+  ProtobufMessage message;
+  message.real64(event::kWallTime, unix_seconds());
+  if (step != 0) message.integer(event::kStep, step);
+  return message;
+}
+
+// Seconds in the name of an event file; 0 if it is none.
+int64_t seconds_of(const std::string& name) {
+  int64_t seconds = 0;
+  if (name.starts_with(kPrefix))
+    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), seconds);
+  return seconds;
+}
+
+// TensorBoard sorts by name. A restart within a second, or after the clock was set back, must come last too.
+fs::path new_file(const fs::path& folder) {
+  create_folders(folder);
+  int64_t seconds = int64_t(unix_seconds());
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    seconds = std::max(seconds, seconds_of(at->path().filename()) + 1);
+  return folder / fmt::format("{}{:010}.{}.{}.0", kPrefix, seconds, host_name(), process_id());
+}
+
+uint32_t big_endian(std::string_view bytes, size_t at) {
+  uint32_t number = 0;
+  for (size_t i = 0; i < 4; ++i) number = number << 8 | uint8_t(bytes[at + i]);
+  return number;
+}
+
+// Readers of protobuf refuse a whole event for one bad byte.
+std::string as_utf8(std::string_view text) {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_sequence(text, at);
+    result += length > 0 ? text.substr(at, length) : kReplacement;
+    at += std::max<size_t>(1, length);
+  }
+  return result;
+}
+
+}  // namespace
+
+TensorBoardEvents::TensorBoardEvents(const fs::path& folder) : file_(new_file(folder)) {
+  file_.write(record(event_of(0).bytes(event::kFileVersion, "brain.Event:2")));
+}
+
+void TensorBoardEvents::restart_at(int64_t step) {
+  ProtobufMessage log;
+  log.integer(session_log::kStatus, session_log::kStart);
+  file_.write(record(event_of(step).message(event::kSessionLog, log)));
+}
+
+void TensorBoardEvents::scalars(int64_t step, const std::map<std::string, double>& values) {
+  ProtobufMessage all;
+  for (const auto& [tag, number] : values) {
+    ProtobufMessage one;
+    one.bytes(value::kTag, as_utf8(tag)).real32(value::kSimpleValue, float(number));
+    all.message(summary::kValue, one);
+  }
+  file_.write(record(event_of(step).message(event::kSummary, all)));
+}
+
+void TensorBoardEvents::image(int64_t step, const std::string& tag, std::string_view png) {
+  constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n";
+  constexpr size_t kWidthAt = 16, kHeightAt = 20, kHeaderEnd = 24;  // of the chunk IHDR, which is the first
+  if (!png.starts_with(kSignature) || png.size() < kHeaderEnd)
+    throw UserError(fmt::format("the picture '{}' for TensorBoard is not a PNG file.", tag));
+  ProtobufMessage picture, one, all;
+  picture.integer(image_field::kHeight, big_endian(png, kHeightAt))
+      .integer(image_field::kWidth, big_endian(png, kWidthAt))
+      .integer(image_field::kColorspace, image_field::kRgb)
+      .bytes(image_field::kEncoded, png);
+  one.bytes(value::kTag, as_utf8(tag)).message(value::kImage, picture);
+  all.message(summary::kValue, one);
+  file_.write(record(event_of(step).message(event::kSummary, all)));
+}
+
+void TensorBoardEvents::text(int64_t step, const std::string& tag, std::string_view markdown) {
+  ProtobufMessage plugin, meta, dimension, shape, strings, one, all;
+  plugin.bytes(metadata::kPluginName, "text");
+  meta.message(metadata::kPluginData, plugin);
+  dimension.integer(tensor::kSize, 1);
+  shape.message(tensor::kDimension, dimension);
+  strings.integer(tensor::kType, tensor::kString)
+      .message(tensor::kShape, shape)
+      .bytes(tensor::kStringValue, as_utf8(markdown));
+  one.bytes(value::kTag, as_utf8(tag)).message(value::kTensor, strings).message(value::kMetadata, meta);
+  all.message(summary::kValue, one);
+  file_.write(record(event_of(step).message(event::kSummary, all)));
+}
+
+}  // namespace pixart::formats
