@@ -65,4 +65,14 @@ void set_num_threads(int64_t threads, int processes) {
   at::set_num_threads(int(threads > 0 ? threads : std::max(1, physical_cores() / processes)));
 }
 
+std::optional<std::string> pci_bus_id(c10::Device device) {
+  if (!device.is_cuda()) return {};
+  // libtorch_cuda has brought CUDA's run-time library along.
+  using Function = int (*)(char* id, int size, int device);
+  const auto function = reinterpret_cast<Function>(::dlsym(RTLD_DEFAULT, "cudaDeviceGetPCIBusId"));
+  char id[32] = {};
+  if (function == nullptr || function(id, int(sizeof id), device.index()) != 0) return {};
+  return id;
+}
+
 }  // namespace pixart::nn

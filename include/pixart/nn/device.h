@@ -2,6 +2,7 @@
 #pragma once
 #include <c10/core/Device.h>
 
+#include <optional>
 #include <string>
 
 namespace pixart::nn {
@@ -13,5 +14,9 @@ c10::Device select_device(const std::string& name, int rank = 0);
 
 // Intra-op threads: 0 means the number of cores that this process may use, shared with `processes` in all.
 void set_num_threads(int64_t threads, int processes = 1);
+
+// The slot of a GPU, "0000:3b:00.0": its name outside CUDA, which numbers those that it sees. Nothing for a
+// CPU, or where CUDA does not tell.
+std::optional<std::string> pci_bus_id(c10::Device device);
 
 }  // namespace pixart::nn

@@ -47,6 +47,8 @@ TEST(SelectDevice, AnUnknownNameIsBadInput) {
   }
 }
 
+TEST(PciBusId, ACpuHasNone) { EXPECT_EQ(pci_bus_id(at::kCPU), std::nullopt); }
+
 TEST(SetNumThreads, ZeroMeansThePhysicalCores) {
   set_num_threads(1);
   EXPECT_EQ(at::get_num_threads(), 1);
