@@ -23,7 +23,8 @@ class Listing {
   void field(const Field& field, const Value& value, const Value* fresh, const std::string& path,
              const std::string& key) {
     const Type& type = field.type;
-    if (type.kind == Kind::kStruct && !value.is_unset()) return fields(type, value, type.fresh, path, key);
+    if (type.kind == Kind::kStruct && !value.is_unset())
+      return fields(type, value, fresh != nullptr ? *fresh : type.fresh, path, key);
     if (type.kind == Kind::kList && type.element->kind == Kind::kStruct) {
       const auto names = element_names(*type.element, value);
       for (size_t i = 0; i < names.size(); ++i)

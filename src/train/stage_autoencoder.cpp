@@ -92,6 +92,7 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   // Captions do not matter here, and what is wrong with a picture shows when it is read.
   const std::vector<data::Ledger> nothing_rejected(parts.size());
   result.data = data_fingerprints(parts, nothing_rejected);
+  result.facts = {.parameters = result.state->num_parameters(), .batch_size = stage.batch_size};
   result.loader = make_loader(run, stage, parts, make_order(parts, nothing_rejected, stage, seed),
                               [pictures](const data::MicroBatch& plan) { return (*pictures)(plan); });
   nn::StateDict* state = result.state.get();

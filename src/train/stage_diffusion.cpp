@@ -9,6 +9,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/reparameterize.h"
 #include "pixart/formats/tensor_file.h"
+#include "pixart/models/flops.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/extract.h"
 #include "pixart/train/generate.h"
@@ -77,6 +78,25 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
           .ledgers = std::move(ledgers)};
 }
 
+// Mean length of some captions, which is what cross-attention computes with.
+int64_t mean_tokens(const StageParts& parts) {
+  constexpr int64_t kMost = 1000;
+  int64_t sum = 0, count = 0;
+  for (const auto& part : parts) {
+    const int64_t total = part.captions->num_distinct(), some = std::min(total, kMost);
+    for (int64_t i = 0; i < some; ++i) sum += part.captions->num_tokens(int32_t(i * total / some));
+    count += some;
+  }
+  return count == 0 ? 0 : (sum + count / 2) / count;
+}
+
+StageFacts facts_of(const StageConfig& stage, const nn::StateDict& state, int64_t tokens, int64_t macs) {
+  return {.parameters = state.num_parameters(),
+          .tokens_per_sample = tokens,
+          .flops_per_sample = models::training_flops(macs),
+          .batch_size = stage.batch_size};
+}
+
 HeldOut open_held_out(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
                       const CaptionEncoder* encoder) {
   const auto& dataset = run.source(stage.validation.source);
@@ -93,14 +113,16 @@ HeldOut open_held_out(RunContext& run, const StageConfig& stage, const LatentCod
   return {.read = std::move(opened.reader), .rows = std::move(rows)};
 }
 
-void open_data(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
-               const CaptionEncoder* encoder, StageModel& result) {
+StageParts open_data(RunContext& run, const StageConfig& stage, const LatentCodec& codec,
+                     const CaptionEncoder* encoder, StageModel& result) {
   auto opened = open_features(run, stage, codec, encoder);
   auto order = make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage));
   result.data = data_fingerprints(opened.reader.parts, opened.ledgers);
+  for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
   const StageParts parts = opened.reader.parts;
   result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, codec, encoder);
+  return parts;
 }
 
 // Captions to draw when the config names none: distinct ones, evenly spread over the source.
@@ -165,6 +187,8 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   result.average_objective =
       std::make_unique<ClassConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   open_data(run, stage, *codec, nullptr, result);
+  const int64_t tokens = models::num_image_tokens(config.patch_size, config.input_size, config.input_size);
+  result.facts = facts_of(stage, *result.state, tokens, models::forward_macs(config, tokens));
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
     return initialize_dit(run, stage, config, *state);
@@ -199,7 +223,10 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
       std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
   result.average_objective =
       std::make_unique<TextConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
-  open_data(run, stage, *codec, &encoder, result);
+  const StageParts parts = open_data(run, stage, *codec, &encoder, result);
+  const int64_t tokens = models::num_image_tokens(config.patch_size, config.input_size, config.input_size);
+  result.facts =
+      facts_of(stage, *result.state, tokens, models::forward_macs(config, tokens, mean_tokens(parts)));
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
   result.draw = [&run, &stage, average, codec, prompts, prompt_text] {

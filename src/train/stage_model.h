@@ -19,6 +19,7 @@
 #include "pixart/train/run_config.h"
 #include "pixart/train/run_folder.h"
 #include "pixart/train/stage_data.h"
+#include "pixart/train/telemetry.h"
 #include "pixart/train/validation.h"
 
 namespace pixart::train {
@@ -53,6 +54,8 @@ struct StageModel {
   std::unique_ptr<Objective> average_objective;  // the same of the average, for held-out samples
   std::unique_ptr<Loader> loader;
   std::optional<HeldOut> held_out = {};
+  StageFacts facts = {};
+  int64_t quarantined = 0;                        // samples that are not used
   std::map<std::string, std::string> data = {};   // fingerprint of each source, as a checkpoint keeps it
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
   std::function<Pictures()> draw;                 // with the averaged weights; on one rank

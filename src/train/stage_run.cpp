@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "bad_step.h"
 #include "pixart/base/env.h"
@@ -12,6 +13,7 @@
 #include "pixart/data/transform.h"
 #include "pixart/dist/agreement.h"
 #include "pixart/dist/phase.h"
+#include "pixart/train/peak_flops.h"
 #include "stopped.h"
 
 namespace pixart::train {
@@ -42,6 +44,21 @@ CheckpointShares shares(const RunContext& run, const StageConfig& stage, const R
   return result;
 }
 
+int64_t bytes_of(const CheckpointContent& content) {
+  int64_t bytes = 0;
+  for (const auto& file : content.files)
+    for (const auto& tensor : file.tensors) bytes += int64_t(tensor.tensor.nbytes());
+  return bytes;
+}
+
+// Of all ranks together.
+std::optional<double> peak_of(const RunContext& run, const StageConfig& stage, const std::string& device) {
+  const auto one =
+      peak_flops(device, stage.precision == "bfloat16" ? Arithmetic::kBfloat16 : Arithmetic::kFloat32);
+  if (!one) return std::nullopt;
+  return *one * run.ranks.world_size();
+}
+
 // Where the features are missing, all ranks make them together; one that is asked to stop meanwhile stops
 // all.
 StageModel make_ready(RunContext& run, const StageConfig& stage) {
@@ -53,17 +70,19 @@ StageModel make_ready(RunContext& run, const StageConfig& stage) {
 
 }  // namespace
 
-StageRun::StageRun(RunContext& run, const StageConfig& stage, MetricSink* metrics, const RunLock* lock)
+StageRun::StageRun(RunContext& run, const StageConfig& stage, const RunTools& tools)
     : run_(run),
       stage_(stage),
-      metrics_(metrics),
-      lock_(lock),
+      metrics_(tools.metrics),
+      lock_(tools.lock),
       model_(make_ready(run, stage)),
       trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
       writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints),
               stage.checkpoints.on_error == "stop" ? OnSaveError::kStop : OnSaveError::kContinue,
-              shares(run, stage, lock)) {
+              shares(run, stage, tools.lock)),
+      device_(*tools.device),
+      meter_(model_.facts, peak_of(run, stage, device_.name())) {
   trainer_.on_bad_step([this](const BadStep& bad) {
     write_bad_step(run_.folder.bad_steps(), {stage_.name, run_.stage_seed(stage_), run_.ranks.rank()}, bad,
                    *model_.state);
@@ -85,6 +104,11 @@ void StageRun::execute() {
     writer_.check();
     const double now = monotonic_seconds();
     facts_.seconds += now - last;
+    interval_seconds_ += now - last;
+    meter_.add({.seconds = now - last,
+                .samples = stage_.batch_size,
+                .tokens = stage_.batch_size * model_.facts.tokens_per_sample,
+                .clipped = pending_.back().clipped});
     const int64_t step = trainer_.step();
     if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
     if (!stop && is_validation_step(step)) validate();
@@ -116,7 +140,10 @@ void StageRun::begin() {
     log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
   }
   facts_.data = model_.data;
-  if (metrics_ != nullptr) metrics_->rewind(stage_.name, trainer_.step());
+  if (metrics_ != nullptr) {
+    metrics_->rewind(stage_.name, trainer_.step());
+    metrics_->report(stage_line(stage_.name, trainer_.step(), model_.facts));
+  }
   trainer_.bind_average(*model_.average);
 }
 
@@ -159,25 +186,50 @@ double StageRun::write_metrics() {
 }
 
 void StageRun::show_progress(int64_t step) {
-  const double loss = write_metrics(), waited = data_wait_share();
-  if (progress_) progress_->update(step, fmt::format("loss {:.4f}, {:.0f} % data wait", loss, 100 * waited));
-}
-
-// The share of time since the last call that the training waited for data. Not a line of events.jsonl,
-// which is the same for every run of the same seed.
-double StageRun::data_wait_share() {
+  const double loss = write_metrics();
   const DataWait wait = model_.loader->take_wait();
-  const double elapsed = facts_.seconds - waited_until_;
-  waited_until_ = facts_.seconds;
-  if (elapsed <= 0) return 0;
-  const double share = wait.seconds / elapsed;
-  warn_of_wait(share, elapsed, wait);
-  return share;
+  const double share = interval_seconds_ > 0 ? wait.seconds / interval_seconds_ : 0;
+  warn_of_wait(share, wait);
+  report_interval(wait.seconds);
+  interval_seconds_ = 0;
+  if (progress_) progress_->update(step, fmt::format("loss {:.4f}, {:.0f} % data wait", loss, 100 * share));
 }
 
-void StageRun::warn_of_wait(double share, double elapsed, const DataWait& wait) {
+DeviceReading StageRun::read_devices() {
+  const double nothing = std::nan("");
+  const DeviceReading own = device_.read();
+  const at::Tensor numbers = at::tensor(
+      {double(own.memory_bytes), own.power_watts.value_or(nothing), own.energy_joules.value_or(nothing)},
+      at::kDouble);
+  at::Tensor all = at::empty({run_.ranks.world_size() * numbers.numel()}, at::kDouble);
+  run_.ranks.all_gather(numbers, all, phase("reading devices"));
+  const auto optional = [](double number) {
+    return std::isnan(number) ? std::nullopt : std::optional(number);
+  };
+  DeviceReading sum;
+  for (int64_t rank = 0; rank < run_.ranks.world_size(); ++rank) {
+    const double* at = all.const_data_ptr<double>() + rank * numbers.numel();
+    const DeviceReading one{
+        .memory_bytes = uint64_t(at[0]), .power_watts = optional(at[1]), .energy_joules = optional(at[2])};
+    sum = rank == 0 ? one : together(sum, one);
+  }
+  return sum;
+}
+
+// Times and devices are not lines of events.jsonl, which is the same for every run of the same seed.
+void StageRun::report_interval(double data_wait_seconds) {
+  const DeviceReading devices = read_devices();
+  if (metrics_ == nullptr) return;
+  metrics_->report(meter_.take({.stage = stage_.name,
+                                .step = trainer_.step(),
+                                .data_wait_seconds = data_wait_seconds,
+                                .devices = devices,
+                                .quarantined = model_.quarantined}));
+}
+
+void StageRun::warn_of_wait(double share, const DataWait& wait) {
   constexpr double kMuch = 0.1, kLeastSeconds = 5;
-  if (share < kMuch || elapsed < kLeastSeconds || warned_of_wait_) return;
+  if (share < kMuch || interval_seconds_ < kLeastSeconds || warned_of_wait_) return;
   warned_of_wait_ = true;
   log::warning(
       "stage {}: {:.0f} % of the time goes by waiting for data{}. More loader.threads, a faster disk, or "
@@ -196,7 +248,11 @@ void StageRun::save() {
   write_metrics();
   require_finite(trainer_);
   if (metrics_ != nullptr) metrics_->sync();  // before a checkpoint that says that these steps are done
-  writer_.start(checkpoint_content(trainer_, *model_.state, facts_));
+  const auto content = checkpoint_content(trainer_, *model_.state, facts_);
+  const double begun = monotonic_seconds();
+  writer_.start(content);
+  if (metrics_ != nullptr)
+    metrics_->report(save_line(stage_.name, trainer_.step(), monotonic_seconds() - begun, bytes_of(content)));
 }
 
 void StageRun::finish_save() {
@@ -205,6 +261,7 @@ void StageRun::finish_save() {
 
 void StageRun::validate() {
   trainer_.gather_average();
+  const double begun = monotonic_seconds();
   const std::string what = phase("loss on held-out samples");
   dist::enter_phase(what);
   std::map<std::string, double> line;
@@ -213,7 +270,9 @@ void StageRun::validate() {
   add_held_out(line, "validation_loss_ema",
                held_out_losses(*model_.average_objective, *model_.held_out, run_.ranks, what));
   write_metrics();
-  if (metrics_ != nullptr) metrics_->write(stage_.name, trainer_.step(), line);
+  if (metrics_ == nullptr) return;
+  metrics_->write(stage_.name, trainer_.step(), line);
+  metrics_->report(validation_line(stage_.name, trainer_.step(), monotonic_seconds() - begun));
 }
 
 void StageRun::draw() {
@@ -223,13 +282,14 @@ void StageRun::draw() {
   save_pictures(model_.draw());
 }
 
-void StageRun::save_pictures(const Pictures& pictures) const {
+void StageRun::save_pictures(const Pictures& pictures) {
   const fs::path path = run_.folder.samples(stage_.name) / fmt::format("step-{:08d}.png", trainer_.step());
   const int scale = std::max<int>(1, int(128 / std::max(1, pictures.images.front().width)));
   try {
     create_folders(path.parent_path());
     formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions,
                                                       int(stage_.samples.columns), scale));
+    metrics_->image(stage_.name, trainer_.step(), "samples", path);
   } catch (const UserError& error) {  // as harmless as a checkpoint that was not saved
     if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == "stop") throw;
     log::error("the pictures of step {} were not saved: {}", trainer_.step(), error.what());

@@ -8,6 +8,7 @@
 #include "pixart/base/progress.h"
 #include "pixart/train/checkpoint.h"
 #include "pixart/train/checkpoint_writer.h"
+#include "pixart/train/device_meter.h"
 #include "pixart/train/metrics.h"
 #include "pixart/train/run_lock.h"
 #include "pixart/train/trainer.h"
@@ -15,10 +16,16 @@
 
 namespace pixart::train {
 
+// What the stages of a run have in common beside their model.
+struct RunTools {
+  MetricSink* metrics;  // of rank 0, else null, as the lock
+  const RunLock* lock;
+  DeviceMeter* device;  // of this rank
+};
+
 class StageRun {
  public:
-  // `metrics` and `lock`: of rank 0, else null.
-  StageRun(RunContext& run, const StageConfig& stage, MetricSink* metrics, const RunLock* lock);
+  StageRun(RunContext& run, const StageConfig& stage, const RunTools& tools);
 
   // To the last step. Throws UserError(kRequeue) if a rank was asked to stop; then the state is saved.
   void execute();
@@ -31,16 +38,17 @@ class StageRun {
   bool is_save_step(int64_t step) const;
   bool is_sample_step(int64_t step) const;
   bool is_validation_step(int64_t step) const;
-  double write_metrics();  // of the steps since the last call; their mean loss
-  double data_wait_share();
-  void warn_of_wait(double share, double elapsed, const DataWait& wait);
+  double write_metrics();        // of the steps since the last call; their mean loss
+  DeviceReading read_devices();  // of all ranks
+  void report_interval(double data_wait_seconds);
+  void warn_of_wait(double share, const DataWait& wait);
   std::string slowest_source(const DataWait& wait) const;
   void show_progress(int64_t step);
   void save();
   void finish_save();
   void validate();
   void draw();
-  void save_pictures(const Pictures& pictures) const;
+  void save_pictures(const Pictures& pictures);
 
   RunContext& run_;
   const StageConfig& stage_;
@@ -52,7 +60,9 @@ class StageRun {
   CheckpointFacts facts_;
   std::unique_ptr<Progress> progress_;  // of rank 0
   std::vector<StepResult> pending_;     // not yet written
-  double waited_until_ = 0;
+  DeviceMeter& device_;
+  IntervalMeter meter_;
+  double interval_seconds_ = 0;  // trained since the last interval
   bool warned_of_wait_ = false;
 };
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <torch/headeronly/version.h>
 
 #include <unordered_set>
 
@@ -105,6 +107,16 @@ void open_log(const RunFolder& folder, int rank) {
   if (rank != 0) log::set_terminal_level(log::Level::kWarning);
 }
 
+ProcessFacts facts_of(const dist::Launch& launch, const at::Device& device, const std::string& name) {
+  return {.processes = launch.world_size,
+          .device = !name.empty()     ? name
+                    : device.is_cpu() ? "CPU"
+                                      : device.str(),
+          .devices = launch.world_size,
+          .threads = at::get_num_threads(),
+          .torch = TORCH_VERSION};
+}
+
 void say_ranks(const dist::Launch& launch, const at::Device& device) {
   if (launch.world_size == 1) return;
   log::info("rank {} of {} ({}), process {} on {}, device {}", launch.rank, launch.world_size, launch.how,
@@ -126,19 +138,32 @@ void train(const RunConfig& config, const TrainOptions& options) {
   dist::on_first_rank(*ranks, "opening the run folder", [&] {
     lock = std::make_unique<RunLock>(run.folder.root);
     open_run_folder(run.folder, config, options.allowed_changes);
-    metrics = std::make_unique<MetricSink>(run.folder.events());
+    metrics =
+        std::make_unique<MetricSink>(run.folder.events(), run.folder.telemetry(), run.folder.tensorboard());
   });
   dist::all_together(*ranks, "opening the log", [&] { open_log(run.folder, launch.rank); });
   say_ranks(launch, device);
-  for (const auto& stage : config.stages) {
-    if (!options.only_stage.empty() && stage.name != options.only_stage) continue;
-    if (all_finished(run, stage)) {
-      log::info("stage {}: finished already", stage.name);
-      continue;
+  DeviceMeter meter(device);
+  if (metrics) metrics->report(start_line(facts_of(launch, device, meter.name())));
+  std::string current;  // stage
+  try {
+    for (const auto& stage : config.stages) {
+      if (!options.only_stage.empty() && stage.name != options.only_stage) continue;
+      current = stage.name;
+      if (all_finished(run, stage)) {
+        log::info("stage {}: finished already", stage.name);
+        continue;
+      }
+      StageRun(run, stage, {metrics.get(), lock.get(), &meter}).execute();
+      log::info("stage {}: finished; pictures in {}", stage.name, run.folder.samples(stage.name).string());
     }
-    StageRun(run, stage, metrics.get(), lock.get()).execute();
-    log::info("stage {}: finished; pictures in {}", stage.name, run.folder.samples(stage.name).string());
+  } catch (const UserError& error) {
+    if (metrics && error.code() != ExitCode::kFolderOwned && error.code() != ExitCode::kStorage)
+      metrics->report(
+          stop_line(current, 0, error.code() == ExitCode::kRequeue ? "requested" : "error", error.what()));
+    throw;
   }
+  if (metrics) metrics->report(stop_line("", 0, "done", ""));
 }
 
 }  // namespace pixart::train

@@ -18,6 +18,8 @@ struct RunFolder {
   std::filesystem::path log(int rank) const {
     return root / "logs" / ("rank-" + std::to_string(rank) + ".log");
   }
+  std::filesystem::path telemetry() const { return root / "telemetry.jsonl"; }
+  std::filesystem::path tensorboard() const { return root / "tensorboard"; }
   std::filesystem::path bad_steps() const { return root / "bad_steps"; }
   std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
