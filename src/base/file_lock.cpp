@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 
 #include "pixart/base/error.h"
 
@@ -46,6 +49,23 @@ std::optional<FileLock> FileLock::try_lock(const std::filesystem::path& path) {
 
 FileLock::~FileLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+// A line of /proc/locks: "1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF", with process and device:inode.
+bool is_locked_by(const std::filesystem::path& path, int64_t process) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return false;
+  const std::string inode = ":" + std::to_string(status.st_ino);
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    std::istringstream words(line);
+    std::string number, kind, manner, access, place;
+    int64_t holder = 0;
+    if (words >> number >> kind >> manner >> access >> holder >> place && kind == "FLOCK" &&
+        holder == process && place.ends_with(inode))
+      return true;
+  }
+  return false;
 }
 
 }  // namespace pixart

@@ -7,7 +7,7 @@ namespace {
 constexpr std::string_view kStyle = R"css(
 :root { color-scheme: light dark; --ground: #fff; --text: #1c1f23; --soft: #59616b; --line: #d5d9de; --stripe: #f5f6f8;
   --s0: #1d5fa8; --s1: #b8420c; --s2: #1b7a3d; --s3: #7a3fc4; --s4: #0c7378; --s5: #8a6100; }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root { --ground: #14171b; --text: #e6e8ea; --soft: #a2abb5; --line: #3a414a; --stripe: #1c2026;
     --s0: #7ab8f5; --s1: #fb9a5a; --s2: #6bd08c; --s3: #c5a9ff; --s4: #5ed3d8; --s5: #e6c04d; } }
 * { box-sizing: border-box; }

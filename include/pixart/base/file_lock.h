@@ -1,6 +1,7 @@
 // One process at a time, across processes of this machine (and of others, where the file system passes
 // flock() on).
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 
@@ -19,5 +20,9 @@ class FileLock {
   explicit FileLock(int descriptor) : descriptor_(descriptor) {}
   int descriptor_;
 };
+
+// Whether the process `process` of this machine holds a lock on the file; asks without taking it, so that
+// nobody who wants it is turned away. False where the system does not say.
+bool is_locked_by(const std::filesystem::path& path, int64_t process);
 
 }  // namespace pixart

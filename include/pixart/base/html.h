@@ -1,5 +1,5 @@
 // What the pages that commands write have in common: one self-contained file, light or dark as the reader's
-// system is, readable on a narrow screen and on paper, without scripts and without network.
+// system is (paper: light), readable on a narrow screen and on paper, without scripts and without network.
 #pragma once
 #include <string>
 #include <string_view>

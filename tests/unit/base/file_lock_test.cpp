@@ -22,6 +22,20 @@ TEST(FileLock, IsHeldByOneAtATime) {
   std::filesystem::remove(path);
 }
 
+TEST(FileLock, IsSeenWithoutBeingTaken) {
+  if (!std::filesystem::exists("/proc/locks")) GTEST_SKIP() << "this system does not list its locks";
+  const auto path = std::filesystem::path(::testing::TempDir()) / fmt::format("pixart_seen_{}", process_id());
+  EXPECT_FALSE(is_locked_by(path, process_id()));
+  {
+    const FileLock held(path);
+    EXPECT_TRUE(is_locked_by(path, process_id()));
+    EXPECT_FALSE(is_locked_by(path, process_id() + 1));
+  }
+  EXPECT_FALSE(is_locked_by(path, process_id()));
+  EXPECT_TRUE(FileLock::try_lock(path).has_value());
+  std::filesystem::remove(path);
+}
+
 TEST(FileLock, MissingFolderIsNamed) {
   try {
     FileLock::try_lock("/nowhere/at/all");
