@@ -1,0 +1,48 @@
+// The pages of `pixart report`: one self-contained file each.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "pixart/report/run_cost.h"
+#include "pixart/report/run_record.h"
+
+namespace pixart::report {
+
+struct ConfigDifference {
+  std::string path, was, is;  // as YAML
+};
+
+// The run's config and another one.
+struct ConfigComparison {
+  std::string with;  // "the defaults", a file, another run
+  std::vector<ConfigDifference> differences = {};
+  std::string problem = {};  // why it could not be made
+};
+
+// What the run file says of a stage.
+struct StagePlan {
+  std::string name, objective;
+  int64_t steps = 0, batch_size = 0;
+  double gradient_clip = 0;
+  std::vector<std::string> prompts = {};
+};
+
+// A run with what only a reader of run files can say.
+struct ReportedRun {
+  RunRecord record;
+  std::vector<StagePlan> plan = {};  // empty: run.yaml is missing or damaged
+  std::vector<ConfigComparison> comparisons = {};
+};
+
+struct PageOptions {
+  CostRates rates = {};
+  std::string made = {};                       // time and program, for the foot of the page
+  uint64_t picture_bytes = uint64_t{8} << 20;  // most for all pictures, as they stand in the page
+};
+
+std::string run_page(const ReportedRun& run, const PageOptions& options);
+
+// Two or more runs: the first is what the others are compared with.
+std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOptions& options);
+
+}  // namespace pixart::report

@@ -1,0 +1,181 @@
+#include "chart.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "parts.h"
+#include "pixart/base/html.h"
+
+namespace pixart::report {
+namespace {
+
+constexpr double kTop = 10, kBottom = 26, kLeft = 54, kRight = 18, kLetter = 8.6;
+constexpr double kLeastLogRatio = 8;  // with less, a linear axis shows more
+constexpr size_t kTableRows = 20;
+
+struct Axes {
+  double width = 0, height = 0;
+  double x0 = 0, x1 = 1, y0 = 0, y1 = 1;
+  bool is_log = false;
+
+  double x(double value) const { return kLeft + (value - x0) / (x1 - x0) * (width - kLeft - kRight); }
+  double y(double value) const {
+    const double share = is_log ? std::log(value / y0) / std::log(y1 / y0) : (value - y0) / (y1 - y0);
+    return height - kBottom - std::clamp(share, 0.0, 1.0) * (height - kTop - kBottom);
+  }
+};
+
+std::optional<Extent> joined(std::optional<Extent> a, const std::optional<Extent>& b) {
+  if (!a || !b) return a ? a : b;
+  return Extent{std::min(a->least, b->least), std::max(a->most, b->most)};
+}
+
+// Of values; nothing where there is none to draw.
+std::optional<Axes> axes_of(const Chart& chart, double width, double height) {
+  std::optional<Extent> values, steps;
+  for (const auto& line : chart.lines) {
+    values = joined(values, extent_of(line.points));
+    if (!line.points.empty()) steps = joined(steps, Extent{line.points.front().x, line.points.back().x});
+  }
+  if (!values) return std::nullopt;
+  if (chart.mark) values = joined(values, Extent{*chart.mark, *chart.mark});
+  // From the stage's first step, so that its charts can be compared.
+  Axes axes{.width = width, .height = height, .x0 = 0, .x1 = std::max(1.0, steps->most)};
+  axes.is_log = chart.wants_log && values->least > 0 && values->most / values->least >= kLeastLogRatio;
+  axes.y0 = chart.from_zero && !axes.is_log ? std::min(0.0, values->least) : values->least;
+  axes.y1 = values->most;
+  const double room = axes.is_log ? 0 : 0.05 * (axes.y1 - axes.y0);
+  if (axes.y0 != 0) axes.y0 -= room;
+  axes.y1 += room;
+  if (!(axes.y1 > axes.y0)) {  // one value only
+    const double around = axes.y0 == 0 ? 1 : std::abs(axes.y0) * 0.1;
+    axes.y0 -= axes.y0 == 0 ? 0 : around;
+    axes.y1 += around;
+  }
+  return axes;
+}
+
+std::string grid(const Axes& axes) {
+  std::string svg;
+  const double bottom = axes.height - kBottom;
+  const int count = std::max(2, int((axes.height - kTop - kBottom) / 42));
+  for (const double tick :
+       axes.is_log ? log_ticks(axes.y0, axes.y1) : linear_ticks(axes.y0, axes.y1, count)) {
+    const double y = axes.y(tick);
+    svg += fmt::format("<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n",
+                       kLeft, axes.width - kRight, y);
+    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", kLeft - 6, y + 4,
+                       number_text(tick));
+  }
+  for (const double tick : linear_ticks(axes.x0, axes.x1, std::max(2, int(axes.width / 110)))) {
+    const double x = axes.x(tick);
+    svg += fmt::format("<line class=\"axis\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>\n",
+                       x, bottom, bottom + 4);
+    const double reach = kLetter * double(number_text(tick).size()) / 2;
+    svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                       std::min(x, axes.width - reach), bottom + 18, number_text(tick));
+  }
+  return svg +
+         fmt::format("<line class=\"axis\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n",
+                     kLeft, axes.width - kRight, bottom);
+}
+
+// Polylines between gaps; a point alone becomes a dot.
+std::string curve(const Axes& axes, const Line& line) {
+  const int columns = int(axes.width - kLeft - kRight);
+  const std::string style = line.style + (line.is_faint ? " faint" : "");
+  std::string svg, points;
+  int count = 0;
+  const auto flush = [&] {
+    if (count == 1) points += " " + points;  // round line caps make it a dot
+    if (count > 0) svg += fmt::format("<polyline class=\"{}\" points=\"{}\"/>\n", style, points);
+    points.clear();
+    count = 0;
+  };
+  for (const auto& point : thinned(line.points, axes.x0, axes.x1, columns)) {
+    if (!std::isfinite(point.y)) {
+      flush();
+      continue;
+    }
+    points += fmt::format("{}{:.1f},{:.1f}", count == 0 ? "" : " ", axes.x(point.x), axes.y(point.y));
+    ++count;
+  }
+  flush();
+  return svg;
+}
+
+std::string mark_svg(const Axes& axes, const Chart& chart) {
+  if (!chart.mark) return "";
+  return fmt::format("<line class=\"mark\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n",
+                     kLeft, axes.width - kRight, axes.y(*chart.mark));
+}
+
+std::string svg_of(const Chart& chart, double width, double height) {
+  const auto axes = axes_of(chart, width, height);
+  std::string svg =
+      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} over the steps{}\">\n", width,
+                  height, html_escaped(chart.title), axes->is_log ? ", logarithmic" : "");
+  svg += grid(*axes) + mark_svg(*axes, chart);
+  for (const auto& line : chart.lines) svg += curve(*axes, line);
+  return svg + "</svg>\n";
+}
+
+std::string legend(const Chart& chart) {
+  const auto item = [](const std::string& style, const std::string& label) {
+    return fmt::format(
+        "<li><svg viewBox=\"0 0 30 10\" aria-hidden=\"true\"><line class=\"{}\" x1=\"1\" x2=\"29\" y1=\"5\" "
+        "y2=\"5\"/></svg>{}</li>\n",
+        style, html_escaped(label));
+  };
+  std::string html;
+  if (chart.lines.size() > 1)
+    for (const auto& line : chart.lines)
+      html += item(line.style + (line.is_faint ? " faint" : ""), line.label);
+  if (chart.mark) html += item("mark", chart.mark_label);
+  return html.empty() ? "" : "<ul class=\"legend\">\n" + html + "</ul>\n";
+}
+
+// The longest line's steps, evenly spread, with the first and the last.
+std::string numbers(const Chart& chart) {
+  const auto longest =
+      std::max_element(chart.lines.begin(), chart.lines.end(),
+                       [](const Line& a, const Line& b) { return a.points.size() < b.points.size(); });
+  const size_t size = longest->points.size(), rows = std::min(size, kTableRows);
+  Table table{.head = {"step"}, .rows = {}, .numbers = chart.lines.size()};
+  for (const auto& line : chart.lines) table.head.push_back(line.label);
+  for (size_t i = 0; i < rows; ++i) {
+    const double step = longest->points[rows == 1 ? 0 : i * (size - 1) / (rows - 1)].x;
+    Cells row = {fmt::format("{:.0f}", step)};
+    for (const auto& line : chart.lines) {
+      const bool has_begun = !line.points.empty() && line.points.front().x <= step;
+      row.push_back(has_begun ? number_text(value_at(line.points, step)) : "");
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return details(fmt::format("Numbers: {}", chart.title), table_html(table));
+}
+
+}  // namespace
+
+std::string chart_html(const Chart& chart) {
+  if (!axes_of(chart, 1, 1)) return "";
+  int64_t gaps = 0;
+  for (const auto& line : chart.lines)
+    if (line.is_faint || chart.lines.size() == 1) gaps += num_gaps(line.points);
+  std::string html =
+      fmt::format("<figure class=\"chart{}\">\n<figcaption>{}{}</figcaption>\n",
+                  chart.is_large ? " large" : "", html_escaped(chart.title),
+                  chart.unit.empty() ? "" : " <span>(" + html_escaped(chart.unit) + ")</span>");
+  html += legend(chart);
+  if (chart.is_large)
+    html += "<div class=\"wide\">" + svg_of(chart, 940, 300) + "</div>\n<div class=\"narrow\">" +
+            svg_of(chart, 380, 240) + "</div>\n";
+  else
+    html += svg_of(chart, 440, 210);
+  if (gaps > 0) html += note(fmt::format("{} value{} not finite.", gaps, gaps == 1 ? " was" : "s were"));
+  return html + numbers(chart) + "</figure>\n";
+}
+
+}  // namespace pixart::report

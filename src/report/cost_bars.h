@@ -1,0 +1,19 @@
+// A run's cost beside the paper's figures.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "pixart/report/run_cost.h"
+
+namespace pixart::report {
+
+struct NamedCost {
+  std::string name;     // of the run
+  std::string devices;  // "1 x CPU"
+  RunCost cost;
+};
+
+// What the runs cost as a table, the bars and the table of the paper's figures.
+std::string cost_html(const std::vector<NamedCost>& runs, const CostRates& rates);
+
+}  // namespace pixart::report

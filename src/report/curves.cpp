@@ -1,0 +1,173 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "chart.h"
+#include "parts.h"
+#include "pixart/base/html.h"
+#include "sections.h"
+
+namespace pixart::report {
+namespace {
+
+constexpr double kSmoothing = 0.02;  // of the points
+constexpr int kNumBins = 8;
+constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+
+// How a key is shown. `factor` brings it to the unit.
+struct Curve {
+  std::string key, title, unit = {};
+  double factor = 1;
+  bool wants_log = false, from_zero = true, is_machine = false;
+};
+
+const std::vector<Curve>& small_curves() {
+  static const std::vector<Curve> curves = {
+      {.key = "gradient_norm", .title = "Gradient norm", .wants_log = true},
+      {.key = "lr", .title = "Learning rate"},
+      {.key = "images_per_second", .title = "Throughput", .unit = "img/s", .is_machine = true},
+      {.key = "data_wait",
+       .title = "Waiting for data",
+       .unit = "% of time",
+       .factor = 100,
+       .is_machine = true},
+      {.key = "memory_bytes",
+       .title = "Memory, peak",
+       .unit = "GiB",
+       .factor = 1 / kGibibyte,
+       .is_machine = true},
+      {.key = "mfu", .title = "Model FLOPS utilisation", .unit = "%", .factor = 100, .is_machine = true},
+      {.key = "clip_share", .title = "Steps clipped", .unit = "%", .factor = 100, .is_machine = true},
+      {.key = "power_watts", .title = "Power", .unit = "W", .is_machine = true},
+  };
+  return curves;
+}
+
+std::string bin_key(int bin) { return fmt::format("validation_loss_t{}", bin); }
+
+const Series* find(const StageRecord& stage, const std::string& key, bool is_machine = false) {
+  const auto& all = is_machine ? stage.machine : stage.metrics;
+  const auto found = all.find(key);
+  return found == all.end() || found->second.empty() ? nullptr : &found->second;
+}
+
+std::string loss_chart(const StageRecord& stage) {
+  const Series* loss = find(stage, "loss");
+  if (loss == nullptr) return paragraph("No loss is on record.");
+  return chart_html(
+      {.title = "Loss",
+       .lines = {{.label = "each step", .points = *loss, .style = "series-0", .is_faint = true},
+                 {.label = "smoothed", .points = smoothed(*loss, kSmoothing), .style = "series-0"}},
+       .wants_log = true,
+       .is_large = true});
+}
+
+std::string validation_chart(const StageRecord& stage) {
+  std::vector<Line> lines;
+  if (const Series* live = find(stage, "validation_loss"))
+    lines.push_back({.label = "weights in training", .points = *live, .style = "series-0"});
+  if (const Series* average = find(stage, "validation_loss_ema"))
+    lines.push_back({.label = "averaged weights", .points = *average, .style = "series-1"});
+  return lines.empty() ? "" : chart_html({.title = "Validation loss", .lines = lines});
+}
+
+std::string bins_chart(const StageRecord& stage) {
+  constexpr int kTimesteps = 1000;
+  std::vector<Line> lines;
+  for (int bin = 0; bin < kNumBins; ++bin)
+    if (const Series* series = find(stage, bin_key(bin)))
+      lines.push_back({.label = fmt::format("t {} to {}", bin * kTimesteps / kNumBins,
+                                            (bin + 1) * kTimesteps / kNumBins - 1),
+                       .points = *series,
+                       .style = fmt::format("bin-{}", bin)});
+  return lines.empty()
+             ? ""
+             : chart_html({.title = "Validation loss by timestep", .lines = lines, .wants_log = true});
+}
+
+std::string small_chart(const ReportedRun& run, const StageRecord& stage, const Curve& curve) {
+  const Series* series = find(stage, curve.key, curve.is_machine);
+  if (series == nullptr) return "";
+  Chart chart{.title = curve.title,
+              .unit = curve.unit,
+              .lines = {{.label = curve.title, .points = scaled(*series, curve.factor), .style = "series-0"}},
+              .wants_log = curve.wants_log,
+              .from_zero = curve.from_zero};
+  const StagePlan* plan = plan_of(run, stage.name);
+  if (curve.key == "gradient_norm" && plan != nullptr && plan->gradient_clip > 0) {
+    chart.mark = plan->gradient_clip;
+    chart.mark_label = fmt::format("clipped above {:g}", plan->gradient_clip);
+  }
+  return chart_html(chart);
+}
+
+// Keys that no other chart shows.
+std::string other_charts(const StageRecord& stage) {
+  std::set<std::string> shown = {"loss", "validation_loss", "validation_loss_ema"};
+  for (const auto& curve : small_curves()) shown.insert(curve.key);
+  for (int bin = 0; bin < kNumBins; ++bin) shown.insert(bin_key(bin));
+  std::string html;
+  for (const auto& [key, series] : stage.metrics)
+    if (shown.count(key) == 0) html += chart_html({.title = key, .lines = {{key, series, "series-0"}}});
+  return html.empty() ? "" : details("Other metrics", "<div class=\"charts\">\n" + html + "</div>\n");
+}
+
+std::string stage_curves(const ReportedRun& run, const StageRecord& stage) {
+  std::string small = validation_chart(stage) + bins_chart(stage);
+  for (const auto& curve : small_curves()) small += small_chart(run, stage, curve);
+  return "<h3>" + html_escaped(stage.name) + "</h3>\n" + loss_chart(stage) + "<div class=\"charts\">\n" +
+         small + "</div>\n" + other_charts(stage);
+}
+
+bool has_curves(const StageRecord& stage) { return !stage.metrics.empty() || !stage.machine.empty(); }
+
+// One key of the same stage in several runs; smoothed where single steps would hide everything.
+std::string common_chart(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
+                         const std::string& stage_name, const Curve& curve) {
+  Chart chart{.title = curve.title,
+              .unit = curve.unit,
+              .wants_log = curve.wants_log,
+              .from_zero = curve.from_zero,
+              .is_large = curve.key == "loss"};
+  const bool is_noisy = curve.key == "loss" || curve.key == "gradient_norm";
+  for (size_t i = 0; i < runs.size(); ++i)
+    for (const auto& stage : runs[i].record.stages) {
+      if (stage.name != stage_name) continue;
+      if (const Series* series = find(stage, curve.key, curve.is_machine))
+        chart.lines.push_back({.label = names[i],
+                               .points = smoothed(scaled(*series, curve.factor), is_noisy ? kSmoothing : 0),
+                               .style = fmt::format("series-{}", i % kNumSeriesColours)});
+    }
+  return chart.lines.empty() ? "" : chart_html(chart);
+}
+
+}  // namespace
+
+std::string curves_of(const ReportedRun& run) {
+  std::string html;
+  for (const auto& stage : run.record.stages)
+    if (has_curves(stage)) html += stage_curves(run, stage);
+  return html.empty() ? paragraph("No step is on record yet.") : html;
+}
+
+std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {
+  std::vector<std::string> stages;
+  for (const auto& run : runs)
+    for (const auto& stage : run.record.stages)
+      if (has_curves(stage) && std::find(stages.begin(), stages.end(), stage.name) == stages.end())
+        stages.push_back(stage.name);
+  std::string html;
+  for (const auto& stage : stages) {
+    html += "<h3>" + html_escaped(stage) + "</h3>\n";
+    html += common_chart(runs, names, stage, {.key = "loss", .title = "Loss, smoothed", .wants_log = true});
+    std::string small = common_chart(
+        runs, names, stage,
+        {.key = "validation_loss_ema", .title = "Validation loss, averaged weights", .from_zero = false});
+    for (const auto& curve : small_curves()) small += common_chart(runs, names, stage, curve);
+    html += "<div class=\"charts\">\n" + small + "</div>\n";
+  }
+  return html.empty() ? paragraph("No step of any run is on record yet.") : html;
+}
+
+}  // namespace pixart::report

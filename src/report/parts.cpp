@@ -1,0 +1,78 @@
+#include "parts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+
+#include "pixart/base/html.h"
+#include "pixart/formats/utf8.h"
+
+namespace pixart::report {
+
+std::string table_html(const Table& table) {
+  const auto kind = [&](size_t column) { return column <= table.numbers ? " class=\"number\"" : ""; };
+  // A region that scrolls has to be reached by keyboard.
+  std::string html = fmt::format("<div class=\"scroll\" tabindex=\"0\"><table{}>\n<thead><tr>",
+                                 table.cards ? " class=\"cards\"" : "");
+  for (size_t i = 0; i < table.head.size(); ++i)
+    html += fmt::format("<th scope=\"col\"{}>{}</th>", i == 0 ? "" : kind(i), html_escaped(table.head[i]));
+  html += "</tr></thead>\n<tbody>\n";
+  for (const auto& row : table.rows) {
+    html += "<tr><th scope=\"row\">" + html_escaped(row.front()) + "</th>";
+    for (size_t i = 1; i < row.size(); ++i)
+      html += fmt::format("<td{}{}>{}</td>", kind(i),
+                          table.cards ? fmt::format(" data-name=\"{}\"", html_escaped(table.head[i])) : "",
+                          html_escaped(row[i]));
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+std::string facts_html(const std::vector<std::pair<std::string, std::string>>& facts) {
+  std::string html = "<dl class=\"facts\">\n";
+  for (const auto& [name, text] : facts)
+    if (!text.empty())
+      html += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", html_escaped(name), html_escaped(text));
+  return html + "</dl>\n";
+}
+
+std::string paragraph(std::string_view text) { return "<p>" + html_escaped(text) + "</p>\n"; }
+
+std::string note(std::string_view text) { return "<p class=\"note\">" + html_escaped(text) + "</p>\n"; }
+
+std::string details(std::string_view summary, std::string_view html) {
+  return fmt::format("<details><summary>{}</summary>\n{}</details>\n", html_escaped(summary), html);
+}
+
+std::string section(std::string_view id, std::string_view title, std::string_view html) {
+  return fmt::format(
+      "<section id=\"{0}\" aria-labelledby=\"{0}-title\">\n<h2 id=\"{0}-title\">{1}</h2>\n{2}</section>\n",
+      id, html_escaped(title), html);
+}
+
+std::string as_utf8(std::string text) {
+  if (formats::is_utf8(text)) return text;
+  std::string result;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = formats::utf8_sequence(text, at);
+    result.append(length == 0 ? "\xEF\xBF\xBD" : text.substr(at, length));
+    at += std::max<size_t>(1, length);
+  }
+  return result;
+}
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    const size_t count = std::min<size_t>(3, bytes.size() - i);
+    for (size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? uint8_t(bytes[i + j]) : 0);
+    for (size_t j = 0; j < 4; ++j) text += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
+  }
+  return text;
+}
+
+}  // namespace pixart::report

@@ -1,0 +1,130 @@
+// samples/, checkpoints/, quarantine/ and features/.
+#include <algorithm>
+#include <regex>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/formats/hash.h"
+#include "pixart/formats/safetensors.h"
+#include "reading.h"
+
+namespace pixart::report {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr uint64_t kLargestManifest = uint64_t{64} << 20;
+constexpr size_t kMostExamples = 5;
+
+// What a folder holds, sorted; nothing where there is none.
+std::vector<fs::path> entries(const fs::path& folder) {
+  std::vector<fs::path> result;
+  std::error_code error;
+  for (auto at = fs::directory_iterator(folder, error); !error && at != fs::directory_iterator();
+       at.increment(error))
+    result.push_back(at->path());
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+// "step-00000200.png" with ".png" -> 200.
+std::optional<int64_t> step_of(const fs::path& path, const std::string& extension) {
+  static const std::regex pattern("^step-([0-9]{1,15})$");
+  std::smatch match;
+  const std::string stem = path.stem().string();
+  if (path.extension() != extension || !std::regex_match(stem, match, pattern)) return std::nullopt;
+  return std::stoll(match[1]);
+}
+
+CheckpointRecord read_checkpoint(const fs::path& folder, int64_t step, const fs::path& run,
+                                 bool hash_weights) {
+  CheckpointRecord record{.step = step, .folder = folder.lexically_relative(run).generic_string()};
+  try {
+    const auto manifest = json::parse(read_file(folder / "manifest.json", kLargestManifest));
+    record.sha256 = text_in(manifest, "sha256");
+    for (const auto& [name, entry] : manifest.at("files").items())
+      record.files.push_back({.name = name, .bytes = entry.at("bytes").get<uint64_t>()});
+    record.metadata = formats::read_safetensors_header(folder / "ema.safetensors").metadata;
+    for (auto& file : record.files)
+      if (hash_weights && (file.name == "ema.safetensors" || file.name == "model.safetensors"))
+        file.sha256 = formats::sha256_of_file(folder / file.name);
+  } catch (const json::exception&) {
+    record.problem = "its manifest.json cannot be read";
+  } catch (const UserError& error) {
+    record.problem = error.what();
+  }
+  return record;
+}
+
+FeatureRecord read_feature_set(const fs::path& folder) {
+  const auto manifest = json::parse(read_file(folder / "manifest.json", kLargestManifest));
+  FeatureRecord record{.folder = folder.filename().string(),
+                       .kind = text_in(manifest, "kind"),
+                       .source = text_in(manifest, "source"),
+                       .rows = integer_in(manifest, "rows", 0),
+                       .rejected = integer_in(manifest, "rejected", 0)};
+  for (const auto& shard : manifest.at("shards")) record.bytes += shard.at("bytes").get<uint64_t>();
+  for (const auto& [name, value] : manifest.at("inputs").items())
+    record.inputs.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+  return record;
+}
+
+}  // namespace
+
+void read_samples(RunRecord& run) {
+  for (const auto& folder : entries(run.folder / "samples"))
+    for (const auto& file : entries(folder))
+      if (const auto step = step_of(file, ".png"))
+        stage_of(run, folder.filename().string()).samples.push_back({*step, file});
+  for (auto& stage : run.stages)
+    std::stable_sort(stage.samples.begin(), stage.samples.end(),
+                     [](const auto& a, const auto& b) { return a.step < b.step; });
+}
+
+void read_checkpoints(RunRecord& run, bool hash_weights) {
+  for (const auto& folder : entries(run.folder / "checkpoints")) {
+    std::optional<std::pair<int64_t, fs::path>> newest;
+    for (const auto& path : entries(folder))
+      if (const auto step = step_of(path, ""); step && (!newest || *step > newest->first))
+        newest.emplace(*step, path);
+    if (!newest) continue;
+    StageRecord& stage = stage_of(run, folder.filename().string());
+    stage.checkpoint = read_checkpoint(newest->second, newest->first, run.folder, hash_weights);
+    stage.last_step = std::max(stage.last_step, double(newest->first));
+  }
+}
+
+void read_quarantine(RunRecord& run) {
+  for (const auto& file : entries(run.folder / "quarantine")) {
+    if (file.extension() != ".jsonl") continue;
+    SourceRecord source{.name = file.stem().string()};
+    const auto count = for_each_json_line(file, [&](const json& line) {
+      const std::string reason = text_in(line, "reason");
+      ++source.rejected[reason.empty() ? "no reason given" : reason];
+      if (source.examples.size() < kMostExamples)
+        source.examples.push_back({text_in(line, "key"), reason, text_in(line, "detail")});
+    });
+    if (count.unreadable > 0 || count.is_cut)
+      run.remarks.push_back(
+          fmt::format("Lines of quarantine/{} cannot be read and are left out.", file.filename().string()));
+    run.sources.push_back(std::move(source));
+  }
+}
+
+void read_features(RunRecord& run, const fs::path& folder) {
+  for (const auto& set : entries(folder)) {
+    std::error_code error;
+    if (!fs::exists(set / "manifest.json", error)) continue;
+    try {
+      run.features.push_back(read_feature_set(set));
+    } catch (const json::exception&) {
+      run.remarks.push_back(
+          fmt::format("The manifest of the feature set {} cannot be read.", set.filename().string()));
+    } catch (const UserError& problem) {
+      run.remarks.push_back(problem.what());
+    }
+  }
+}
+
+}  // namespace pixart::report

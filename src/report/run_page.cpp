@@ -1,0 +1,102 @@
+#include <fmt/format.h>
+
+#include "cost_bars.h"
+#include "page_style.h"
+#include "parts.h"
+#include "pixart/base/html.h"
+#include "pixart/base/words.h"
+#include "pixart/report/page.h"
+#include "sections.h"
+#include "timeline.h"
+
+namespace pixart::report {
+namespace {
+
+struct Part {
+  std::string id, title, html;
+};
+
+std::string assembled(const std::vector<Part>& parts) {
+  std::string links = "<nav aria-label=\"Sections\"><ul>\n", sections;
+  for (const auto& part : parts) {
+    if (part.html.empty()) continue;
+    links += fmt::format("<li><a href=\"#{}\">{}</a></li>\n", part.id, html_escaped(part.title));
+    sections += section(part.id, part.title, part.html);
+  }
+  return links + "</ul></nav>\n" + sections;
+}
+
+std::string foot(const std::string& made) {
+  return made.empty() ? "" : "<footer>" + note(made) + "</footer>\n";
+}
+
+// Names that tell the runs apart.
+std::vector<std::string> names_of(const std::vector<ReportedRun>& runs) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    bool is_unique = true;
+    for (size_t j = 0; j < runs.size(); ++j)
+      is_unique = is_unique && (i == j || runs[i].record.name != runs[j].record.name);
+    names.push_back(is_unique ? runs[i].record.name : runs[i].record.folder.string());
+  }
+  return names;
+}
+
+std::string runs_heading(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {
+  std::string html = compared_facts(runs, names) + compared_stages(runs, names);
+  for (size_t i = 0; i < runs.size(); ++i)
+    if (!runs[i].record.remarks.empty())
+      html += "<h3>" + html_escaped(names[i]) + ": remarks</h3>\n" + remarks_of(runs[i].record);
+  return html;
+}
+
+std::string runs_differences(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {
+  std::string html;
+  for (size_t i = 1; i < runs.size(); ++i)
+    for (const auto& comparison : runs[i].comparisons) html += differences_html(comparison, names[i]);
+  return html;
+}
+
+}  // namespace
+
+std::string run_page(const ReportedRun& run, const PageOptions& options) {
+  const RunRecord& record = run.record;
+  const std::string timeline = timeline_html(record);
+  const NamedCost cost{record.name, devices_of(record), cost_of(record, options.rates)};
+  const std::vector<Part> parts = {
+      {"stages", "Stages", stages_of(run)},
+      {"samples", "Sample pictures", samples_of(run, options.picture_bytes)},
+      {"curves", "Curves", curves_of(run)},
+      {"scores", "Scores", scores_of(record)},
+      {"timeline", "Time line",
+       timeline.empty() ? paragraph("Without telemetry.jsonl there is none.") : timeline},
+      {"cost", "Cost", cost_html({cost}, options.rates)},
+      {"data", "Data ledger", ledger_of(record)},
+      {"weights", "Weights", weights_of(record)},
+      {"configuration", "Configuration", configuration_of(run)},
+  };
+  const std::string body = "<header>\n<h1>" + html_escaped(record.name) + "</h1>\n" + facts_of(run) +
+                           remarks_of(record) + "</header>\n<main>\n" + assembled(parts) + "</main>\n" +
+                           foot(options.made) + std::string(kPageScript);
+  return as_utf8(html_page(record.name, body, kPageStyle));
+}
+
+std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOptions& options) {
+  const auto names = names_of(runs);
+  std::vector<NamedCost> costs;
+  for (size_t i = 0; i < runs.size(); ++i)
+    costs.push_back({names[i], devices_of(runs[i].record), cost_of(runs[i].record, options.rates)});
+  const std::vector<Part> parts = {
+      {"runs", "Runs", runs_heading(runs, names)},
+      {"configuration", "Configuration", runs_differences(runs, names)},
+      {"curves", "Curves", common_curves(runs, names)},
+      {"samples", "Last sample pictures", last_samples(runs, names, options.picture_bytes)},
+      {"cost", "Cost", cost_html(costs, options.rates)},
+  };
+  const std::string title = join(names, ", ");
+  const std::string body = "<header>\n<h1>" + html_escaped(title) + "</h1>\n</header>\n<main>\n" +
+                           assembled(parts) + "</main>\n" + foot(options.made);
+  return as_utf8(html_page(title, body, kPageStyle));
+}
+
+}  // namespace pixart::report

@@ -1,0 +1,133 @@
+#include "pixart/report/page.h"
+
+#include "pixart/formats/image_file.h"
+#include "run_files.h"
+
+namespace pixart::report {
+namespace {
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr const char* kEvil = "<script>alert(1)</script>\"'&";
+
+class Page : public testing::RunFolderTest {
+ protected:
+  void put_run(const std::string& stage = "text") const {
+    std::string events;
+    for (int step = 1; step <= 300; ++step) events += event(stage, step, 1.0 / step);
+    put("events.jsonl", events);
+    put("telemetry.jsonl", process(1, 0, 300, "done"));
+    put("run.yaml", "seed: 7\n");
+    std::filesystem::create_directories(folder_ / "samples/text");
+    for (const int step : {100, 200, 300})
+      formats::save_png(folder_ / fmt::format("samples/text/step-{:08}.png", step), Image(8, 8, 99));
+  }
+  static std::string event(const std::string& stage, int step, double loss) {
+    std::string escaped;
+    for (const char c : stage) escaped += c == '"' ? "\\\"" : std::string(1, c);
+    return fmt::format("{{\"stage\":\"{}\",\"step\":{},\"loss\":{},\"gradient_norm\":1,\"lr\":0.001}}\n",
+                       escaped, step, loss);
+  }
+  ReportedRun reported() const {
+    ReportedRun run{.record = read_run(folder_)};
+    run.plan = {{.name = "text",
+                 .objective = "text_conditional",
+                 .steps = 300,
+                 .batch_size = 4,
+                 .gradient_clip = 1,
+                 .prompts = {"a red circle"}}};
+    run.comparisons = {{.with = "the defaults", .differences = {{"seed", "0", "7"}}}};
+    return run;
+  }
+};
+
+TEST_F(Page, HoldsAllParts) {
+  put_run();
+  const std::string page = run_page(reported(), {.made = "made now"});
+  for (const char* part :
+       {"id=\"stages\"", "id=\"samples\"", "id=\"curves\"", "id=\"timeline\"", "id=\"cost\"", "id=\"data\"",
+        "id=\"weights\"", "id=\"configuration\"", "finished", "a red circle", "Gradient norm",
+        "Learning rate", "data:image/png;base64,", "RAPHAEL", "seed: 7", "made now", "clipped above 1",
+        "<td>0</td><td>7</td>", "300 of 300"})
+    EXPECT_THAT(page, HasSubstr(part));
+  for (const char* outside : {"http:", "https:", "url(", "@import", "<link"})
+    EXPECT_THAT(page, Not(HasSubstr(outside)));
+}
+
+TEST_F(Page, EscapesWhatComesFromTheRun) {
+  put_run(kEvil);
+  const std::string evil = R"(<script>alert(1)</script>\"'&)";
+  put("telemetry.jsonl", "{\"time\":\"2026-03-02T01:00:00Z\",\"kind\":\"start\",\"host\":\"" + evil +
+                             "\",\"device\":\"" + evil + "\",\"version\":\"" + evil +
+                             "\"}\n{\"time\":\"2026-03-02T01:10:00Z\",\"kind\":\"stop\",\"stage\":\"" + evil +
+                             "\",\"step\":3,\"reason\":\"" + evil + "\",\"message\":\"" + evil + "\"}\n");
+  put("run.yaml", std::string("prompt: ") + kEvil);
+  put("quarantine/web.jsonl",
+      "{\"key\":\"" + evil + "\",\"reason\":\"" + evil + "\",\"detail\":\"" + evil + "\"}\n");
+  put("features/web/manifest.json", "{\"kind\":\"" + evil + "\",\"source\":\"" + evil +
+                                        "\",\"rows\":1,\"rejected\":0,\"inputs\":{\"" + evil + "\":\"" +
+                                        evil + "\"},\"shards\":[]}");
+  put("score.json", "{\"" + evil + "\": 1}");
+  put("checkpoints/text/step-00000001/manifest.json",
+      "{\"sha256\":\"" + evil + "\",\"files\":{\"" + evil + ".safetensors\":{\"bytes\":1}}}");
+  ReportedRun run = reported();
+  run.record.name = kEvil;
+  run.plan = {{.name = kEvil, .objective = kEvil, .prompts = {kEvil}},
+              {.name = "text", .objective = "x", .prompts = {kEvil}}};
+  run.comparisons = {{.with = kEvil, .differences = {{kEvil, kEvil, kEvil}}},
+                     {.with = "b", .problem = kEvil}};
+  for (const std::string& page :
+       {run_page(run, {.made = kEvil}), comparison_page({run, run}, {.made = kEvil})}) {
+    EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;"));
+    EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
+    EXPECT_THAT(page, Not(HasSubstr("\"'&")));
+  }
+}
+
+TEST_F(Page, OfAnEmptyFolderSaysWhatIsMissing) {
+  const std::string page = run_page({.record = read_run(folder_)}, {});
+  for (const char* sentence :
+       {"There is no events.jsonl", "There is no telemetry.jsonl", "no sample pictures", "no checkpoint yet",
+        "no run.yaml to show", "No step is on record", "names a stage", "Without telemetry.jsonl",
+        "no files in quarantine"})
+    EXPECT_THAT(page, HasSubstr(sentence));
+  EXPECT_TRUE(page.ends_with("</html>\n"));
+}
+
+TEST_F(Page, ComparesRuns) {
+  put_run();
+  ReportedRun a = reported(), b = reported();
+  b.record.name = "second";
+  b.comparisons = {{.with = "first", .differences = {{"stages.text.optimizer.lr", "0.1", "0.2"}}}};
+  const std::string page = comparison_page({a, b}, {});
+  EXPECT_THAT(page, AllOf(HasSubstr(", second</h1>"), HasSubstr("stages.text.optimizer.lr"),
+                          HasSubstr("Loss, smoothed"), HasSubstr("class=\"series-1\""),
+                          HasSubstr("second: text, step 300"), HasSubstr("RAPHAEL")));
+}
+
+// Runs of the same name are told apart by their folders.
+TEST_F(Page, ComparesRunsOfTheSameName) {
+  put("a/x/run.yaml", "");
+  put("b/x/run.yaml", "");
+  const std::string page =
+      comparison_page({{.record = read_run(folder_ / "a/x")}, {.record = read_run(folder_ / "b/x")}}, {});
+  EXPECT_THAT(page, AllOf(HasSubstr("a/x</th>"), HasSubstr("b/x</th>")));
+}
+
+TEST_F(Page, PicturesKeepTheirLimit) {
+  put_run();
+  Image noise(256, 256);
+  uint32_t state = 1;
+  for (auto& value : noise.rgb) value = uint8_t((state = state * 1664525u + 1013904223u) >> 24);
+  for (int step = 400; step < 1400; step += 100)
+    formats::save_png(folder_ / fmt::format("samples/text/step-{:08}.png", step), noise);
+  const ReportedRun run = reported();
+  const size_t whole = run_page(run, {}).size(), none = run_page(run, {.picture_bytes = 0}).size();
+  const size_t cut = run_page(run, {.picture_bytes = 100000}).size();
+  EXPECT_LT(cut, none + 105000);
+  EXPECT_GT(whole, cut + 100000);
+}
+
+}  // namespace
+}  // namespace pixart::report
