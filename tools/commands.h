@@ -16,6 +16,7 @@ void add_evaluate(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_launch(CLI::App& app);
+void add_report(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_config_reference(CLI::App& app);
 void add_explain(CLI::App& app);

@@ -1,0 +1,207 @@
+"""`pixart report` on made run folders (tests/support/make_run.py), its pages read by an HTML parser: the parts are there,
+what a run says stays text, nothing is fetched from elsewhere, and damaged folders make pages too.
+Usage: report_test.py SOURCE_DIR PIXART"""
+import hashlib
+import html.parser
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SOURCE_DIR, PIXART = sys.argv[1:]
+VOID = {'meta', 'img', 'br', 'input', 'link', 'hr'}
+SHAPES = {'line', 'polyline', 'rect', 'circle'}  # closed in place
+PARTS = ('stages', 'samples', 'curves', 'scores', 'timeline', 'cost', 'data', 'weights', 'configuration')
+EVIL = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+
+
+class Page(html.parser.HTMLParser):
+    """The page's elements, [(tag, attributes, ids of the elements around)], and the text of each section."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.elements, self.text = [], [], {}
+        self.feed(text)
+        self.close()
+        assert not self.open, f'not closed: {self.open}'
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        assert len(attributes) == len(attrs), (tag, attrs)
+        self.elements.append((tag, attributes, [i for _, i in self.open if i]))
+        if tag not in VOID:
+            self.open.append((tag, attributes.get('id')))
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in SHAPES | VOID, tag
+        self.elements.append((tag, dict(attrs), [i for _, i in self.open if i]))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1][0] == tag, (tag, self.open[-3:])
+        self.open.pop()
+
+    def handle_data(self, data):
+        for _, name in self.open:
+            if name:
+                self.text[name] = self.text.get(name, '') + data
+
+    def all(self, tag, inside=None, **wanted):
+        return [a for t, a, ids in self.elements if t == tag and (inside is None or inside in ids)
+                and all(a.get(k) == v for k, v in wanted.items())]
+
+
+def make(folder, *arguments):
+    subprocess.run([sys.executable, os.path.join(SOURCE_DIR, 'tests/support/make_run.py'), folder, *arguments], check=True)
+
+
+def pixart(code, *arguments, cwd=None):
+    done = subprocess.run([PIXART, 'report', *arguments], capture_output=True, text=True, timeout=300, cwd=cwd, check=False)
+    assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+    return done.stderr
+
+
+def read(path):
+    with open(path, encoding='utf-8', errors='strict') as file:
+        page = Page(file.read())
+    check_everywhere(page)
+    return page
+
+
+def check_everywhere(page):
+    """What holds of every page."""
+    ids = [a['id'] for _, a, _ in page.elements if 'id' in a]
+    assert len(set(ids)) == len(ids), ids
+    for tag, attributes, _ in page.elements:
+        assert not any(name.startswith('on') for name in attributes), (tag, attributes)
+        for name in ('src', 'href', 'srcset', 'action', 'data', 'xlink:href'):
+            value = attributes.get(name, '')
+            assert not value or value.startswith('data:image/') or value[0] == '#' and value[1:] in ids, (tag, value[:80])
+        assert tag not in ('link', 'iframe', 'object', 'embed', 'base', 'form', 'foreignobject'), tag
+        if tag == 'svg':
+            assert attributes.get('aria-hidden') or attributes['role'] == 'img' and attributes['aria-label'], attributes
+        if tag == 'img':
+            assert attributes['alt'] and int(attributes['width']) > 0 and int(attributes['height']) > 0
+        if tag == 'th':
+            assert attributes.get('scope') in ('row', 'col'), attributes
+        if attributes.get('class') == 'scroll':
+            assert attributes.get('tabindex') == '0', 'a table that scrolls cannot be reached by keyboard'
+    assert page.all('html')[0]['lang'] == 'en' and page.all('title') and page.all('main') and page.all('nav')
+
+
+def check_whole_run(folder):
+    make(folder)
+    pixart(0, folder, '--price', '1.6', '--carbon', '0.4', '--hash-weights')
+    page = read(os.path.join(folder, 'report.html'))
+    assert [a['id'] for a in page.all('section')] == list(PARTS)
+    for part in PARTS:
+        assert page.text[part + '-title'] and len(page.text[part]) > 40, part
+    for title in ('Loss', 'Gradient norm', 'Learning rate', 'Throughput', 'Waiting for data', 'Memory, peak',
+                  'Validation loss by timestep'):
+        assert page.text['curves'].count('Numbers: ' + title + '\n') == 2, title  # one for each stage
+    # Pictures of the first, the last and steps between them, all of them in sight without scripts.
+    assert len(page.all('img', 'samples')) == 5 + 10
+    assert not any('hidden' in a for a in page.all('figure'))
+    assert 'a red circle on a white background' in page.all('img', 'samples')[-1]['alt']
+    assert len(page.all('script')) == 1
+    # Two gaps, each in the picture for wide and for narrow screens.
+    assert len(page.all('rect', 'timeline', **{'class': 'gap'})) == 4
+    assert 'killed' in page.text['timeline'] and 'SIGUSR1' in page.text['timeline']
+    for model in ('DALL-E 2', 'Imagen', 'Stable Diffusion 1.5', 'RAPHAEL', 'PixArt-alpha'):
+        assert page.text['cost'].count(model) >= 2, model
+    assert 'measured by the devices' in page.text['cost'] and 'arXiv 2310.00426' in page.text['cost']
+    assert '5,993' in page.text['data'] and '5 missing_caption' in page.text['data']
+    assert 'step-00002000' in page.text['weights'] and 'Apache-2.0' in page.text['weights']
+    for stage, step in (('class', 1000), ('text', 2000)):
+        for name in ('ema', 'model'):
+            with open(os.path.join(folder, f'checkpoints/{stage}/step-{step:08d}/{name}.safetensors'), 'rb') as file:
+                assert ', SHA-256 ' + hashlib.sha256(file.read()).hexdigest() in page.text['weights'], (stage, name)
+    assert 'transformer.hidden_size' in page.text['configuration']
+    assert 'stages.text.batch_size' in page.text['configuration']
+
+
+def check_states(folder):
+    for until, word in (('killed', 'no end on record at step'), ('requested', 'stopped on request at step'),
+                        ('error', 'ended by an error at step'), ('done', 'finished')):
+        run = os.path.join(folder, until)
+        make(run, '--until', until, '--steps', '400')
+        pixart(0, run)
+        with open(os.path.join(run, 'report.html'), encoding='utf-8') as file:
+            assert word in file.read().split('<nav')[0], word
+
+
+def check_evil_run(folder):
+    run = os.path.join(folder, '<b>run</b>')
+    make(run, '--steps', '400', '--name', EVIL, '--prompt', EVIL)
+    pixart(0, run)
+    page = read(os.path.join(run, 'report.html'))
+    assert len(page.all('script')) == 1 and not page.all('b')
+    assert EVIL in page.text['data'] and EVIL in page.text['samples'] and EVIL in page.all('img')[-1]['alt']
+    pixart(0, run, run, '--out', os.path.join(folder, 'both.html'))
+    assert not read(os.path.join(folder, 'both.html')).all('script')
+
+
+def check_damaged_runs(folder):
+    whole = os.path.join(folder, 'whole')
+    make(whole, '--steps', '400')
+    files = sorted(os.path.relpath(os.path.join(path, name), whole) for path, _, names in os.walk(whole) for name in names)
+    # Cut in the middle of a line, emptied, filled with other bytes, gone.
+    ways = (lambda data: data[:len(data) // 2 - 3], lambda data: b'', lambda data: bytes(range(256)) * 20, lambda data: None)
+    for i, way in enumerate(ways):
+        run = os.path.join(folder, f'damaged{i}')
+        shutil.copytree(whole, run)
+        for name in files:
+            path = os.path.join(run, name)
+            with open(path, 'rb') as file:
+                data = way(file.read())
+            os.remove(path)
+            if data is not None:
+                with open(path, 'wb') as file:
+                    file.write(data)
+        errors = pixart(0, run, '--hash-weights')
+        page = read(os.path.join(run, 'report.html'))
+        assert set(PARTS) - {'scores'} <= {a['id'] for a in page.all('section')}
+        assert 'WARN' in errors.upper() and page.all('ul', **{'class': 'remarks'}), errors
+    empty = os.path.join(folder, 'empty')
+    os.mkdir(empty)
+    pixart(0, empty)
+    assert not read(os.path.join(empty, 'report.html')).all('img')
+
+
+def check_comparison(folder):
+    for name, seed in (('first', '1'), ('second', '2')):
+        make(os.path.join(folder, name), '--seed', seed, '--steps', '400')
+    config = os.path.join(folder, 'second/run.yaml')
+    with open(config, encoding='utf-8') as file:
+        text = file.read()
+    assert text.count('lr: 2.0e-3') == 1
+    with open(config, 'w', encoding='utf-8') as file:
+        file.write(text.replace('lr: 2.0e-3', 'lr: 1.0e-3'))
+    pixart(0, 'first', 'second', cwd=folder)
+    page = read(os.path.join(folder, 'comparison.html'))
+    assert [a['id'] for a in page.all('section')] == ['runs', 'configuration', 'curves', 'samples', 'cost']
+    for name in ('first', 'second'):
+        assert all(name in page.text[part] for part in ('runs', 'curves', 'samples', 'cost')), name
+    assert page.text['configuration'].count('optimizer.lr') == 1
+    # The run file that a run came from.
+    pixart(0, 'second', '--preset', 'first/run.yaml', '--out', 'preset.html', cwd=folder)
+    page = read(os.path.join(folder, 'preset.html'))
+    assert 'Differences from first/run.yaml' in page.text['configuration']
+    assert 'stages.class.optimizer.lr' in page.text['configuration']
+
+
+def check_refusals(folder):
+    assert 'is no run folder' in pixart(78, os.path.join(folder, 'gone'))
+    run = os.path.join(folder, 'first')
+    assert '--preset goes with one run' in pixart(78, run, run, '--preset', 'x.yaml')
+    assert 'gone.yaml' in pixart(78, run, '--preset', 'gone.yaml')
+    assert '--price' in pixart(78, run, '--price', '-1')
+    pixart(78, cwd=folder)
+
+
+with tempfile.TemporaryDirectory() as temporary:
+    check_whole_run(os.path.join(temporary, 'run'))
+    for check in (check_states, check_evil_run, check_damaged_runs, check_comparison):
+        os.mkdir(os.path.join(temporary, check.__name__))
+        check(os.path.join(temporary, check.__name__))
+    check_refusals(os.path.join(temporary, 'check_comparison'))

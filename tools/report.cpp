@@ -1,0 +1,192 @@
+#include <filesystem>
+#include <memory>
+
+#include "commands.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/base/version.h"
+#include "pixart/base/words.h"
+#include "pixart/config/config.h"
+#include "pixart/report/page.h"
+#include "pixart/train/run_config.h"
+
+namespace pixart::tools {
+namespace fs = std::filesystem;
+using report::ConfigComparison;
+using report::ConfigDifference;
+
+namespace {
+
+struct Arguments {
+  std::vector<std::string> runs;
+  std::string out, preset;
+  bool hash_weights = false;
+  report::CostRates rates;
+};
+
+constexpr double kMegabyte = 1024.0 * 1024;
+
+void add_changes(const std::vector<config::Change>& changes, const std::string& prefix,
+                 std::vector<ConfigDifference>& differences) {
+  for (const auto& change : changes) differences.push_back({prefix + change.path, change.was, change.is});
+}
+
+// Keys without default say "none" there.
+template <class T>
+void add_defaults(const T& fresh, const T& is, const std::string& prefix,
+                  std::vector<ConfigDifference>& differences) {
+  for (auto& change : config::compare(fresh, is)) {
+    for (const auto& key : config::keys<T>())
+      if (key.path == change.path && key.required) change.was = "none";
+    add_changes({change}, prefix, differences);
+  }
+}
+
+// Stages and sources are compared with a fresh stage and a fresh source.
+ConfigComparison with_defaults(const train::RunConfig& run) {
+  ConfigComparison result{.with = "the defaults"};
+  train::RunConfig fresh;
+  fresh.run = run.run;
+  fresh.sources = run.sources;
+  fresh.stages = run.stages;
+  add_defaults(fresh, run, "", result.differences);
+  for (const auto& source : run.sources) {
+    data::SourceConfig plain;
+    plain.name = source.name;
+    add_defaults(plain, source, "sources." + source.name + ".", result.differences);
+  }
+  for (const auto& stage : run.stages) {
+    train::StageConfig plain;
+    plain.name = stage.name;
+    const std::string optimizer = plain.optimizer.name;
+    plain.optimizer.name = stage.optimizer.name;
+    plain.optimizer = optim::resolved(plain.optimizer);
+    plain.optimizer.name = optimizer;
+    add_defaults(plain, stage, "stages." + stage.name + ".", result.differences);
+  }
+  return result;
+}
+
+ConfigComparison with(const std::string& name, train::RunConfig other, const train::RunConfig& run) {
+  ConfigComparison result{.with = name};
+  other.run = run.run;  // the run folder is no difference of the training
+  add_changes(config::compare(other, run), "", result.differences);
+  return result;
+}
+
+std::vector<report::StagePlan> plan_of(const train::RunConfig& config) {
+  std::vector<report::StagePlan> plan;
+  for (const auto& stage : config.stages)
+    plan.push_back({.name = stage.name,
+                    .objective = stage.objective,
+                    .steps = stage.steps,
+                    .batch_size = stage.batch_size,
+                    .gradient_clip = stage.gradient_clip,
+                    .prompts = stage.samples.prompts});
+  return plan;
+}
+
+// Of a run whose run.yaml this version reads, also what it was configured to do.
+struct OpenedRun {
+  std::optional<train::RunConfig> config;
+  report::ReportedRun run;
+};
+
+OpenedRun open_run(const std::string& folder, bool hash_weights) {
+  OpenedRun opened;
+  report::ReadOptions options{.stages = {}, .features = {}, .hash_weights = hash_weights};
+  std::string problem;
+  try {
+    if (fs::exists(fs::path(folder) / "run.yaml"))
+      opened.config = train::read_run_config(fs::path(folder) / "run.yaml");
+  } catch (const UserError& error) {
+    problem = fmt::format("run.yaml is not one of this version: {}", error.what());
+  }
+  if (opened.config) {
+    opened.run.plan = plan_of(*opened.config);
+    for (const auto& stage : opened.config->stages) options.stages.push_back(stage.name);
+    if (opened.config->features.path) options.features = *opened.config->features.path;
+  }
+  opened.run.record = report::read_run(folder, options);
+  if (!problem.empty()) {
+    opened.run.record.remarks.push_back(problem);
+    opened.run.comparisons.push_back({.with = "the defaults", .differences = {}, .problem = problem});
+  }
+  return opened;
+}
+
+std::string page_of_one(OpenedRun& opened, const Arguments& arguments, const report::PageOptions& options) {
+  auto& comparisons = opened.run.comparisons;
+  if (opened.config && !arguments.preset.empty())
+    comparisons.push_back(with(arguments.preset, train::read_run_config(arguments.preset), *opened.config));
+  if (opened.config) comparisons.push_back(with_defaults(*opened.config));
+  return report::run_page(opened.run, options);
+}
+
+// The others' configs are compared with the first's.
+std::string page_of_several(std::vector<OpenedRun>& opened, const report::PageOptions& options) {
+  std::vector<report::ReportedRun> runs;
+  const std::string first = opened.front().run.record.name;
+  for (auto& run : opened) {
+    run.run.comparisons.clear();
+    if (run.config && opened.front().config)
+      run.run.comparisons.push_back(with(first, *opened.front().config, *run.config));
+    else
+      run.run.comparisons.push_back(
+          {.with = first, .differences = {}, .problem = "a run.yaml is missing or damaged."});
+    runs.push_back(run.run);
+  }
+  return report::comparison_page(runs, options);
+}
+
+void run(const Arguments& arguments) {
+  if (arguments.runs.size() > 1 && !arguments.preset.empty())
+    throw UserError(
+        "--preset goes with one run. Of several runs, the first is what the others are compared with.");
+  std::vector<OpenedRun> opened;
+  for (const auto& folder : arguments.runs) opened.push_back(open_run(folder, arguments.hash_weights));
+  const report::PageOptions options{.rates = arguments.rates,
+                                    .made = fmt::format("Made by {} at {}.", producer(), utc_time_now())};
+  const std::string page =
+      opened.size() == 1 ? page_of_one(opened.front(), arguments, options) : page_of_several(opened, options);
+  fs::path out = arguments.out;
+  if (out.empty())
+    out = opened.size() == 1 ? fs::path(arguments.runs.front()) / "report.html" : fs::path("comparison.html");
+  write_file_atomically(out, page);
+  for (const auto& one : opened)
+    for (const auto& remark : one.run.record.remarks) log::warning("{}: {}", one.run.record.name, remark);
+  log::info("wrote {} ({:.1f} MiB)", out.string(), double(page.size()) / kMegabyte);
+}
+
+}  // namespace
+
+void add_report(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand(
+      "report", "Write one page about a run, at its end or meanwhile, or a comparison of several runs.");
+  command->add_option("RUN", arguments->runs, "run folders; the first is what the others are compared with")
+      ->required();
+  command->add_option("--out", arguments->out,
+                      "file to write (default: RUN/report.html; comparison.html for several runs)");
+  command->add_option("--preset", arguments->preset, "run file that this run came from: show what differs");
+  command->add_option("--price", arguments->rates.price_per_hour, "price of a device hour")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--carbon", arguments->rates.kg_per_kwh, "kg of CO2 a kWh")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--power", arguments->rates.watts, "watts of a device whose energy was not measured")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--hash-weights", arguments->hash_weights,
+                    "add SHA-256 of each stage's newest weight files (reads them whole)");
+  command->footer(
+      "Examples:\n"
+      "  pixart report runs/demo\n"
+      "  pixart report runs/alpha --preset configs/paper/alpha.yaml --price 1.6 --carbon 0.4\n"
+      "  pixart report runs/a runs/b --out a-and-b.html\n\n"
+      "The page needs no network and no server. What a run folder lacks is said on the page and is no "
+      "error.");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace pixart::tools
