@@ -7,6 +7,7 @@
 #include "pixart/base/random.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
+#include "pixart/nn/lora.h"
 #include "pixart/nn/random_fill.h"
 
 namespace pixart::models {
@@ -47,6 +48,7 @@ void initialize(nn::StateDict& state, const DitConfig& config, const Transformer
   at::NoGradGuard no_grad;
   const int64_t side = config.input_size / config.patch_size;
   for (const auto& p : state.items()) {
+    if (nn::initialize_lora(p, init.seed)) continue;
     at::Tensor tensor = p.tensor;
     if (p.name == "pos_embed")
       tensor.copy_(sincos_positions(config.hidden_size, side, side, side, 1.0));
@@ -64,6 +66,7 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
   const int64_t side = config.input_size / config.patch_size;
   const double table_spread = 1.0 / std::sqrt(double(config.hidden_size));
   for (const auto& p : state.items()) {
+    if (nn::initialize_lora(p, init.seed)) continue;
     at::Tensor tensor = p.tensor;
     const bool is_weight = ends_with(p.name, ".weight");
     if (p.name == "pos_embed")

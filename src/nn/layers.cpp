@@ -26,11 +26,15 @@ at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2
 }  // namespace
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias)
-    : weight(scope.parameter("weight", {out, in})) {
+    : weight(scope.parameter("weight", {out, in})), lora(scope.linear()) {
   if (with_bias) bias = scope.parameter("bias", {out});
 }
 
-at::Tensor Linear::operator()(const at::Tensor& x) const { return linear_in_type_of(x, weight, bias); }
+at::Tensor Linear::operator()(const at::Tensor& x) const {
+  const at::Tensor y = linear_in_type_of(x, weight, bias);
+  if (!lora || !lora->a.defined()) return y;
+  return at::add(y, linear_in_type_of(linear_in_type_of(x, lora->a, {}), lora->b, {}), lora->scale);
+}
 
 at::Tensor at_least_float(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf ? x.to(at::kFloat) : x;

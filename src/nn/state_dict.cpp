@@ -16,6 +16,11 @@ at::Tensor StateDict::add(const std::string& name, at::IntArrayRef shape, bool t
   return tensor;
 }
 
+std::shared_ptr<Lora> StateDict::add_linear(const std::string& name) {
+  linears_.push_back({name, std::make_shared<Lora>()});
+  return linears_.back().lora;
+}
+
 void StateDict::freeze(const std::string& name) {
   const auto found = index_.find(name);
   PIXART_CHECK(found != index_.end(), "no tensor is called {}", name);

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "pixart/nn/state_dict.h"
@@ -13,7 +14,8 @@ namespace pixart::nn {
 // Computed in the type of x: float32 weights are rounded to it where it is narrower, and their gradients come
 // back in float32.
 struct Linear {
-  at::Tensor weight, bias;  // [out, in], [out] or undefined
+  at::Tensor weight, bias;     // [out, in], [out] or undefined
+  std::shared_ptr<Lora> lora;  // what add_lora() puts here is added to the output
   Linear() = default;
   Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias = true);
   at::Tensor operator()(const at::Tensor& x) const;

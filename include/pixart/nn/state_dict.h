@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +23,17 @@ struct Parameter {
   std::string name;
   at::Tensor tensor;
   bool trainable = true;  // false: a buffer, or frozen (saved, not trained)
+};
+
+// A low-rank change of a linear layer, W + scale * b a; see lora.h. Undefined: none.
+struct Lora {
+  at::Tensor a, b;  // [rank, in], [out, rank]
+  double scale = 1;
+};
+
+struct LinearModule {
+  std::string name;            // its weight is <name>.weight
+  std::shared_ptr<Lora> lora;  // shared with the layer
 };
 
 struct StateDictOptions {
@@ -39,6 +51,10 @@ class StateDict {
   // Registers a tensor of zeros (meta device: no storage). Throws InternalError if the name exists.
   at::Tensor add(const std::string& name, at::IntArrayRef shape, bool trainable = true);
 
+  // A linear layer makes itself known. What is put into the result later is its adapter.
+  std::shared_ptr<Lora> add_linear(const std::string& name);
+  const std::vector<LinearModule>& linears() const { return linears_; }
+
   void freeze(const std::string& name);  // not trainable any more; InternalError if absent
 
   const std::vector<Parameter>& items() const { return items_; }  // in registration order, which is frozen
@@ -51,6 +67,7 @@ class StateDict {
  private:
   StateDictOptions options_;
   std::vector<Parameter> items_;
+  std::vector<LinearModule> linears_;
   std::unordered_map<std::string, size_t> index_;
 };
 
@@ -69,6 +86,7 @@ class Scope {
   at::Tensor buffer(const std::string& name, at::IntArrayRef shape) const {
     return state_->add(full(name), shape, false);
   }
+  std::shared_ptr<Lora> linear() const { return state_->add_linear(prefix_); }
   StateDict& state() const { return *state_; }
 
  private:
