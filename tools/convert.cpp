@@ -6,6 +6,8 @@
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/convert.h"
+#include "pixart/convert/lora.h"
+#include "pixart/convert/tensor_map.h"
 #include "pixart/nn/dtype.h"
 
 namespace pixart::tools {
@@ -18,6 +20,8 @@ struct Arguments {
   convert::TargetOptions write;
   std::string set = "model", dtype;
   bool ema = false, reparameterize = false;
+  fs::path lora;
+  double lora_scale = 1;
   int64_t num_heads = 0;
   // of the new text-to-image model
   int64_t image_size = 0, max_tokens = 120, caption_channels = 4096;
@@ -67,6 +71,19 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
   return std::move(result.weights);
 }
 
+convert::OfficialWeights with_lora(convert::OfficialWeights base, const Arguments& arguments) {
+  const auto adapters = convert::read_lora(arguments.lora);
+  // Rounded once, when it is written.
+  if (arguments.write.dtype) base.weights = convert::cast(std::move(base.weights), at::kFloat);
+  auto merged = convert::merge_lora(
+      std::move(base), adapters, arguments.lora_scale,
+      fmt::format("{} does not fit {}", arguments.lora.string(), arguments.source.string()));
+  print_plan(merged.plan);
+  for (const auto& note : adapters.notes) log::info("{}", note);
+  std::printf("licence of the adapters: %s\n", adapters.license.c_str());
+  return std::move(merged.weights);
+}
+
 convert::ConvertReport convert_transformer(convert::Opened opened, const Arguments& arguments) {
   std::string conversion = "from " + convert::layout_name(opened.identity.layout);
   auto official = convert::to_official(std::move(opened), arguments.write.text_encoder);
@@ -75,6 +92,11 @@ convert::ConvertReport convert_transformer(convert::Opened opened, const Argumen
     official = reparameterized(official, arguments);
     conversion = fmt::format("re-parameterised from a DiT at t = 500, shared modulation: {}",
                              arguments.shared_modulation);
+  }
+  if (!arguments.lora.empty()) {
+    official = with_lora(std::move(official), arguments);
+    conversion += fmt::format(", LoRA adapters of {} merged {} times", arguments.lora.filename().string(),
+                              arguments.lora_scale);
   }
   return convert::write_transformer(official, arguments.target, conversion, arguments.write);
 }
@@ -93,9 +115,9 @@ void run(Arguments& arguments) {
   auto opened = convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
   const auto layout = opened.identity.layout;
   const bool is_vae = layout == convert::Layout::kVae || layout == convert::Layout::kVaeLdm;
-  if (is_vae && (arguments.reparameterize || arguments.write.pipeline))
+  if (is_vae && (arguments.reparameterize || arguments.write.pipeline || !arguments.lora.empty()))
     throw UserError(arguments.source.string() +
-                    " is an autoencoder: neither --reparameterize nor --pipeline fits.");
+                    " is an autoencoder: none of --reparameterize, --pipeline and --merge-lora fits.");
   const auto report = is_vae ? convert::convert_vae(opened, arguments.target, arguments.write)
                              : convert_transformer(std::move(opened), arguments);
   for (const auto& line : report.lines) std::printf("%s\n", line.c_str());
@@ -106,6 +128,7 @@ void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
   auto* reparameterize = command
                              .add_flag("--reparameterize", arguments.reparameterize,
                                        "print the plan, convert, and prove both models equal at t = 500")
+                             ->excludes(command.get_option("--merge-lora"))
                              ->group(group);
   command
       .add_option("--image-size", arguments.image_size,
@@ -182,6 +205,14 @@ void add_convert(CLI::App& app) {
       ->add_option("--position-scale", arguments->position_scale,
                    "divides positions, where the weights do not tell")
       ->check(CLI::Range(0.01, 100.0));
+  auto* lora = command->add_option(
+      "--merge-lora", arguments->lora,
+      "add these LoRA adapters (of pixart train, diffusers or PEFT; a file or its folder) "
+      "to the weights, and print the plan");
+  command->add_option("--lora-scale", arguments->lora_scale, "how much of the adapters")
+      ->check(CLI::Range(-100.0, 100.0))
+      ->capture_default_str()
+      ->needs(lora);
   command->add_option("--license", arguments->write.license, "licence note instead of the source's");
   command->add_flag("--overwrite", arguments->write.overwrite, "replace TARGET");
   add_reparameterize_options(*command, *arguments);
@@ -191,7 +222,8 @@ void add_convert(CLI::App& app) {
       "  pixart convert pixart-512.safetensors pixart-512-diffusers --dtype float16\n"
       "  pixart convert PixArt-XL-2-1024-MS.pth pipeline --pipeline --vae sd-vae-ft-ema --text-encoder "
       "t5-v1_1-xxl\n"
-      "  pixart convert DiT-XL-2-256x256.pt init-512.safetensors --reparameterize --image-size 512");
+      "  pixart convert DiT-XL-2-256x256.pt init-512.safetensors --reparameterize --image-size 512\n"
+      "  pixart convert PixArt-XL-2-512x512.pth styled.safetensors --merge-lora runs/style/lora/style");
   command->callback([arguments] { run(*arguments); });
 }
 

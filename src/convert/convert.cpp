@@ -5,9 +5,11 @@
 #include <memory>
 
 #include "folders.h"
+#include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/lora.h"
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/models/t5.h"
@@ -172,11 +174,17 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
       [[fallthrough]];
     case Layout::kPixArt:
     case Layout::kDit:
+      if (holds_lora(result.weights)) merge_own_lora(result, subject);
       if (std::holds_alternative<models::PixArtConfig>(result.identity.architecture))
         from_pixart(result, subject, text_encoder);
       else
         from_dit(result, subject);
       return result;
+    case Layout::kLora:
+      throw UserError(fmt::format(
+          "{} holds adapters only. Merge them into the weights that they were trained for: pixart convert "
+          "WEIGHTS TARGET --merge-lora {}",
+          subject, subject));
     default:
       throw UserError(fmt::format("{} is no DiT or PixArt ({}). `pixart inspect` lists what it holds.",
                                   subject, layout_name(result.identity.layout)));

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "provenance_keys.h"
@@ -60,6 +61,7 @@ Layout layout_of(const Weights& weights) {
   if (ends_in(weights, "encoder.down.0.block.0.conv1.weight")) return Layout::kVaeLdm;
   if (!weights.tensors.empty() && weights.tensors.begin()->first.starts_with("exp_avg."))
     return Layout::kOptimizer;
+  if (holds_lora(weights)) return Layout::kLora;
   return Layout::kUnknown;
 }
 
@@ -243,6 +245,8 @@ std::string layout_name(Layout layout) {
       return "AutoencoderKL (LDM names)";
     case Layout::kT5:
       return "T5 (Hugging Face)";
+    case Layout::kLora:
+      return "LoRA adapters";
     case Layout::kOptimizer:
       return "optimizer state (pixart checkpoint)";
     case Layout::kUnknown:
@@ -265,6 +269,10 @@ Opened open_and_identify(const fs::path& path, const std::string& which, const L
   if (std::holds_alternative<std::monostate>(identity.architecture))
     identity.architecture = from_shapes(identity.layout, opened.weights, hints, identity);
   identity.summary = described(identity.architecture);
+  if (holds_lora(opened.weights)) {
+    const std::string lora = describe_lora(opened.weights);
+    identity.summary = identity.summary.empty() ? lora : identity.summary + ", with " + lora;
+  }
   return opened;
 }
 

@@ -22,6 +22,7 @@ enum class Layout {
   kVae,              // diffusers' AutoencoderKL, today's or early names
   kVaeLdm,           // latent diffusion's names, perhaps in a whole checkpoint
   kT5,               // Hugging Face's T5, with or without decoder
+  kLora,             // adapters alone, in anyone's names
   kOptimizer,        // moments of AdamW in a checkpoint of ours
   kUnknown
 };

@@ -1,6 +1,7 @@
 // Where a weight file comes from: metadata that every file of ours carries.
 //   pixart.format_version, pixart.producer, pixart.architecture (one line of JSON), pixart.conversion,
-//   pixart.license, pixart.parents: [{"file": name, "sha256": hex}, ...] as JSON
+//   pixart.license, pixart.parents: [{"file": name, "sha256": hex}, ...] as JSON,
+//   and where there are adapters pixart.lora: {"rank", "alpha"} as JSON
 #pragma once
 #include <filesystem>
 #include <future>

@@ -1,0 +1,105 @@
+// Adapters as diffusers and PEFT read them.
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "lora_names.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/convert/provenance.h"
+#include "pixart/convert/tensor_map.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/nn/lora.h"
+#include "provenance_keys.h"
+
+namespace pixart::convert {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr std::string_view kWeight = ".weight";
+
+// By diffusers' names of the layers.
+std::map<std::string, LoraLayer> in_diffusers_names(const LoraAdapters& adapters, const TensorMap& map) {
+  std::map<std::string, LoraLayer> result;
+  std::set<std::string> placed;
+  for (const auto& line : map.lines) {
+    const Piece& piece = line.pieces.front();
+    if (!line.target.ends_with(kWeight) || !piece.source.ends_with(kWeight)) continue;
+    const auto found = adapters.layers.find(piece.source.substr(0, piece.source.size() - kWeight.size()));
+    if (found == adapters.layers.end()) continue;
+    placed.insert(found->first);
+    LoraLayer layer = found->second;
+    const int64_t rows = layer.b.size(0) / piece.count;
+    layer.b = layer.b.narrow(0, piece.index * rows, rows);
+    result.emplace(line.target.substr(0, line.target.size() - kWeight.size()), std::move(layer));
+  }
+  PIXART_CHECK(placed.size() == adapters.layers.size(), "{} of {} adapters have a place in diffusers' layout",
+               placed.size(), adapters.layers.size());
+  return result;
+}
+
+// Keys of PEFT's LoraConfig. diffusers wants both patterns there, also where they say nothing.
+ordered_json peft_config(const std::map<std::string, LoraLayer>& layers, int64_t rank, double alpha) {
+  std::vector<std::string> names;
+  for (const auto& [name, layer] : layers) names.push_back(name);
+  ordered_json config = {{"r", rank},
+                         {"target_modules", names},
+                         {"lora_dropout", 0.0},
+                         {"bias", "none"},
+                         {"rank_pattern", ordered_json::object()},
+                         {"alpha_pattern", ordered_json::object()}};
+  if (alpha == std::floor(alpha))
+    config["lora_alpha"] = int64_t(alpha);
+  else
+    config["lora_alpha"] = alpha;
+  return config;
+}
+
+void save(const fs::path& file, const std::map<std::string, LoraLayer>& layers, const std::string& prefix,
+          const formats::Metadata& metadata) {
+  std::vector<formats::NamedTensor> tensors;
+  for (const auto& [name, layer] : layers) {
+    tensors.push_back({prefix + name + nn::kLoraA, layer.a});
+    tensors.push_back({prefix + name + nn::kLoraB, layer.b});
+  }
+  formats::save_safetensors(file, tensors, metadata);
+}
+
+}  // namespace
+
+void write_lora(const fs::path& folder, const formats::Weights& weights, const Architecture& architecture) {
+  formats::Weights rest = weights;
+  const auto adapters = take_lora(rest, weights.files.empty() ? "the weights" : weights.files[0].string());
+  PIXART_CHECK(!adapters.layers.empty(), "no adapters to write");
+  const auto* pixart = std::get_if<models::PixArtConfig>(&architecture);
+  const auto layers = in_diffusers_names(
+      adapters, pixart != nullptr ? pixart_to_diffusers(*pixart)
+                                  : dit_to_diffusers(std::get<models::DitConfig>(architecture)));
+  const auto& first = adapters.layers.begin()->second;
+  const int64_t rank = first.a.size(0);
+  const double alpha = first.scale * double(rank);
+  auto metadata = provenance_metadata({.architecture = architecture,
+                                       .conversion = "LoRA adapters of a checkpoint",
+                                       .license = adapters.license,
+                                       .parents = weights.files});
+  metadata.merge(lora_metadata(rank, alpha));
+  ordered_json config = peft_config(layers, rank, alpha), diffusers;
+  for (const auto& [key, value] : config.items()) diffusers[kDiffusersPrefix + key] = value;
+
+  StagedFolder staged(folder);
+  save(staged.path() / "adapter_model.safetensors", layers, kPeftPrefix, metadata);
+  config["peft_type"] = "LORA";
+  config["task_type"] = nullptr;
+  config["inference_mode"] = true;
+  config["base_model_name_or_path"] = nullptr;
+  write_file_atomically(staged.path() / kPeftConfigName, config.dump(2) + "\n");
+  metadata[kLoraMetadataKey] = diffusers.dump(2);
+  save(staged.path() / "pytorch_lora_weights.safetensors", layers, kDiffusersPrefix, metadata);
+  staged.commit();
+}
+
+}  // namespace pixart::convert
