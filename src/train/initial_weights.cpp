@@ -6,7 +6,9 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/convert/convert.h"
+#include "pixart/convert/lora.h"
 #include "pixart/convert/provenance.h"
+#include "pixart/nn/lora.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "stage_model.h"
 
@@ -45,11 +47,15 @@ convert::OfficialWeights open_initial(const RunContext& run, const StageConfig& 
 
 formats::Metadata metadata_of(const StageConfig& stage, const convert::Architecture& architecture,
                               const std::string& license, const std::vector<fs::path>& parents) {
-  return convert::provenance_metadata({.architecture = architecture,
-                                       .conversion = fmt::format("trained: stage {} ({}), init: {}",
-                                                                 stage.name, stage.objective, stage.init.how),
-                                       .license = license,
-                                       .parents = parents});
+  auto metadata =
+      convert::provenance_metadata({.architecture = architecture,
+                                    .conversion = fmt::format("trained: stage {} ({}), init: {}", stage.name,
+                                                              stage.objective, stage.init.how),
+                                    .license = license,
+                                    .parents = parents});
+  if (const auto& lora = stage.lora; lora.rank > 0)
+    metadata.merge(convert::lora_metadata(lora.rank, lora.alpha.value_or(double(lora.rank))));
+  return metadata;
 }
 
 void log_plan(const std::vector<convert::PlannedTensor>& plan, double difference, const std::string& stage) {
@@ -90,10 +96,12 @@ void reparameterize_into(nn::StateDict& state, const models::PixArt& model,
 void copy_text_model(nn::StateDict& state, const convert::OfficialWeights& source, const std::string& from) {
   auto weights = formats::read_all(source.weights);
   weights.erase("pos_embed");
-  nn::load_state(
-      state, weights, from,
-      {.may_be_missing = {"pos_embed", "csize_embedder.*", "ar_embedder.*", "y_embedder.y_embedding"},
-       .may_be_unexpected = {}});
+  auto may_be_missing = nn::lora_names(state);
+  const bool with_adapters = !may_be_missing.empty();
+  for (const char* name : {"pos_embed", "y_embedder.y_embedding"}) may_be_missing.emplace_back(name);
+  if (!with_adapters)  // what is new has to be trained
+    for (const char* name : {"csize_embedder.*", "ar_embedder.*"}) may_be_missing.emplace_back(name);
+  nn::load_state(state, weights, from, {.may_be_missing = may_be_missing, .may_be_unexpected = {}});
 }
 
 }  // namespace
@@ -114,7 +122,8 @@ formats::Metadata initialize_dit(const RunContext& run, const StageConfig& stage
   models::initialize(state, config, transformer_init(run, stage));
   if (stage.init.how != "copy") return metadata_of(stage, config, kOwnLicense, {});
   const auto source = open_initial(run, stage, config.num_heads);
-  nn::load_state(state, formats::read_all(source.weights), stage.init.from);
+  nn::load_state(state, formats::read_all(source.weights), stage.init.from,
+                 {.may_be_missing = nn::lora_names(state), .may_be_unexpected = {}});
   return metadata_of(stage, config, source.license, source.weights.files);
 }
 

@@ -10,6 +10,7 @@
 #include "pixart/formats/tensor_file.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/checkpoint_folder.h"
+#include "pixart/train/trained_parameters.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
@@ -121,6 +122,7 @@ void Pipeline::open_run(const PipelineRequest& request) {
     class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
     make_model(dit_config(run_, *stage_, codec_->config(), int64_t(class_names_.size())));
   }
+  add_adapters(*stage_, *state_);
   nn::load_state(*state_, weights.tensors, origin_.weights.string());
 }
 

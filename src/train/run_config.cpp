@@ -83,6 +83,12 @@ void InitConfig::validate(std::vector<std::string>& problems) const {
     problems.push_back("shared_modulation has an effect with how: reparameterize only");
 }
 
+void LoraConfig::validate(std::vector<std::string>& problems) const {
+  if (rank > 0) return;
+  if (alpha) problems.push_back("alpha has no effect with a rank of 0; set rank, or remove it");
+  if (!targets.empty()) problems.push_back("targets has no effect with a rank of 0; set rank, or remove it");
+}
+
 void StageConfig::validate(std::vector<std::string>& problems) const {
   if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
     problems.push_back(
@@ -107,6 +113,17 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
     problems.push_back("precision has no effect with objective autoencoder, which is trained in float32");
   if (objective == "autoencoder" && activation_checkpointing != 0)
     problems.push_back("activation_checkpointing has no effect with objective autoencoder");
+  if (lora.rank > 0) {
+    if (objective == "autoencoder")
+      problems.push_back("lora has no effect with objective autoencoder, which is trained whole");
+    else if (init.how != "copy")
+      problems.push_back("lora changes weights that are trained already: init.how must be copy, not " +
+                         init.how);
+    if (!frozen.empty())
+      problems.push_back(
+          "frozen has no effect with lora, which freezes everything but the adapters; choose these with "
+          "lora.targets");
+  }
   const auto samplers = diffusion::sampler_names();
   if (!contains(samplers, samples.sampler))
     problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler,

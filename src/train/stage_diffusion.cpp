@@ -5,9 +5,10 @@
 #include <unordered_set>
 
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
-#include "pixart/convert/reparameterize.h"
+#include "pixart/convert/lora.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/models/flops.h"
 #include "pixart/train/checkpoint_folder.h"
@@ -125,6 +126,16 @@ StageParts open_data(RunContext& run, const StageConfig& stage, const LatentCode
   return parts;
 }
 
+// The averaged adapters of the last checkpoint.
+void export_lora(const RunContext& run, const StageConfig& stage) {
+  const auto last = list_checkpoints(run.folder.checkpoints(stage.name)).back();
+  const auto opened = convert::open_and_identify(last.folder / "ema.safetensors");
+  const auto folder = run.folder.lora(stage.name);
+  create_folders(folder.parent_path());
+  convert::write_lora(folder, opened.weights, opened.identity.architecture);
+  log::info("stage {}: adapters for diffusers and PEFT in {}", stage.name, folder.string());
+}
+
 // Captions to draw when the config names none: distinct ones, evenly spread over the source.
 std::vector<std::string> some_captions(const data::Dataset& dataset) {
   std::unordered_set<std::string> seen;
@@ -163,6 +174,14 @@ std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageCo
   return classes;
 }
 
+// Both states get the stage's adapters, which are saved apart at its end.
+void with_adapters(const RunContext& run, const StageConfig& stage, StageModel& result) {
+  add_adapters(stage, *result.state);
+  add_adapters(stage, *result.average);
+  choose_trained(stage, *result.state);
+  if (stage.lora.rank > 0) result.finish = [&run, &stage] { export_lora(run, stage); };
+}
+
 }  // namespace
 
 StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
@@ -180,7 +199,7 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::Dit>(nn::Scope(*result.average), config);
   log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
             with_thousands(result.state->num_parameters()), config.num_classes);
-  choose_trained(stage, *result.state);
+  with_adapters(run, stage, result);
 
   result.objective =
       std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
@@ -217,7 +236,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
       models::PixArt(nn::Scope(*result.state), config).with(execution(stage)));
   const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
   log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
-  choose_trained(stage, *result.state);
+  with_adapters(run, stage, result);
 
   result.objective =
       std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));

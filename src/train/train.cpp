@@ -89,7 +89,8 @@ namespace {
 bool is_finished(const RunContext& run, const StageConfig& stage) {
   const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.name));
   const bool exported =
-      stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json");
+      (stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json")) &&
+      (stage.lora.rank == 0 || fs::exists(run.folder.lora(stage.name)));
   return checkpoint && checkpoint->step == stage.steps && exported;
 }
 

@@ -4,8 +4,32 @@
 #include "pixart/base/log.h"
 #include "pixart/base/patterns.h"
 #include "pixart/base/words.h"
+#include "pixart/nn/lora.h"
 
 namespace pixart::train {
+
+namespace {
+
+// Layers that most tools adapt.
+std::vector<std::string> usual_targets(const StageConfig& stage) {
+  std::vector<std::string> targets = {"blocks.*.attn.*", "blocks.*.mlp.*"};
+  if (stage.objective == "text_conditional") targets.emplace_back("blocks.*.cross_attn.*");
+  return targets;
+}
+
+}  // namespace
+
+void add_adapters(const StageConfig& stage, nn::StateDict& state) {
+  const auto& lora = stage.lora;
+  if (lora.rank == 0) return;
+  Problems problems;
+  nn::add_lora(state,
+               {.rank = lora.rank,
+                .alpha = lora.alpha.value_or(double(lora.rank)),
+                .targets = lora.targets.empty() ? usual_targets(stage) : lora.targets},
+               "lora.targets", problems);
+  problems.throw_if_any("stage " + stage.name);
+}
 
 void choose_trained(const StageConfig& stage, nn::StateDict& state) {
   const int64_t num_parameters = state.num_parameters();
@@ -13,7 +37,7 @@ void choose_trained(const StageConfig& stage, nn::StateDict& state) {
   Problems problems;
   const auto frozen = matching_names(stage.frozen, names, "frozen", "parameter", problems);
   for (size_t i = 0; i < names.size(); ++i)
-    if (frozen[i]) state.freeze(names[i]);
+    if (frozen[i] || (stage.lora.rank > 0 && !nn::is_lora_name(names[i]))) state.freeze(names[i]);
   const auto trained = nn::trainable_names(state);
   if (trained.empty()) {
     problems.add(fmt::format("frozen: nothing is left to train of {} tensors", names.size()));

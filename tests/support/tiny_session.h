@@ -78,6 +78,7 @@ struct SessionOptions {
   models::Execution execution = {};
   std::vector<std::string> frozen = {};
   dist::Communicator* ranks = &one_rank();
+  train::LoraConfig lora = {};
 };
 
 struct Session {
@@ -89,9 +90,12 @@ struct Session {
                                 .rank = options.ranks->rank(),
                                 .world_size = options.ranks->world_size(),
                                 .one_by_one = options.config.numerics == train::Numerics::kExact})) {
-    models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
     train::StageConfig stage;
+    stage.objective = "text_conditional";
     stage.frozen = options.frozen;
+    stage.lora = options.lora;
+    train::add_adapters(stage, state);
+    models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
     train::choose_trained(stage, state);
     trainer =
         std::make_unique<train::Trainer>(std::move(options.config), state, objective, loader, *options.ranks);

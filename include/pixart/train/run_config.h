@@ -123,6 +123,25 @@ struct InitConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
+// Low-rank adapters that are trained in place of the weights themselves.
+struct LoraConfig {
+  int64_t rank = 0;
+  std::optional<double> alpha;
+  std::vector<std::string> targets;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("rank", s.rank, "Rank of the adapters; 0: none, the weights themselves are trained.", not_negative());
+    v("alpha", s.alpha, "Adapters count alpha / rank times. Unset: rank.", positive());
+    v("targets", s.targets,
+      "Linear layers with an adapter, by name: `blocks.*.attn.*`, `t_block.*` and the like. Empty: "
+      "attention, "
+      "cross-attention and MLP of all blocks.",
+      any());
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
 struct SamplesConfig {
   int64_t every = 0;
   std::vector<std::string> prompts;
@@ -210,6 +229,7 @@ struct StageConfig {
   int64_t activation_checkpointing = 0;
   InitConfig init;
   std::vector<std::string> frozen;
+  LoraConfig lora;
   optim::OptimizerConfig optimizer;
   optim::LrScheduleConfig lr_schedule;
   double gradient_clip = 0.01;
@@ -259,6 +279,10 @@ struct StageConfig {
     v("frozen", s.frozen,
       "Parameters that are not trained, by name: `blocks.*.attn.*`, `*_embedder.*` and the like (pixart "
       "inspect lists the names).",
+      any());
+    v("lora", s.lora,
+      "Adapters (LoRA) that are trained while all weights stay as init.from left them; at the end they are "
+      "written to <run>/lora/<stage> for diffusers and PEFT.",
       any());
     v("optimizer", s.optimizer, "The optimizer.", any());
     v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());

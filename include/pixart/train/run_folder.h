@@ -10,7 +10,7 @@
 namespace pixart::train {
 
 // run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
-// quarantine/, autoencoder/, text_encoder/, bad_steps/.
+// lora/<stage>/, quarantine/, autoencoder/, text_encoder/, bad_steps/.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
@@ -23,6 +23,7 @@ struct RunFolder {
   std::filesystem::path bad_steps() const { return root / "bad_steps"; }
   std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
+  std::filesystem::path lora(const std::string& stage) const { return root / "lora" / stage; }
   std::filesystem::path features() const { return root / "features"; }
   std::filesystem::path quarantine(const std::string& source) const {
     return root / "quarantine" / (source + ".jsonl");

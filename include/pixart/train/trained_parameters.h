@@ -5,9 +5,13 @@
 
 namespace pixart::train {
 
-// Takes the parameters that stage.frozen names out of training and says what is left. Throws one UserError if
-// a pattern of frozen or of optimizer.no_decay matches nothing, or if nothing is left. To be called before
-// anything costly.
+// Gives the model of a stage with lora its adapters, zero so far. Throws one UserError if a pattern of
+// lora.targets matches nothing.
+void add_adapters(const StageConfig& stage, nn::StateDict& state);
+
+// Takes the parameters that stage.frozen names, or with lora all but the adapters, out of training and says
+// what is left. Throws one UserError if a pattern of frozen or of optimizer.no_decay matches nothing, or if
+// nothing is left. To be called before anything costly.
 void choose_trained(const StageConfig& stage, nn::StateDict& state);
 
 }  // namespace pixart::train

@@ -129,5 +129,40 @@ TEST(RunConfig, SizesOfTheStages) {
   EXPECT_THROW(dit_config(odd, odd.stages[0], vae, 1000), UserError);
 }
 
+TEST(RunConfig, LoraGoesWithWeightsThatAreTrainedAlready) {
+  const std::string three = kGood +
+                            "  - {name: three, objective: text_conditional, source: a, steps: 5, init: {how: "
+                            "copy, from: two}, lora: {rank: 4}}\n";
+  EXPECT_EQ(error_of(three), "");
+  const auto problem_of = [&](const std::string& from, const std::string& to) {
+    return error_of(replace(three, from, to));
+  };
+  EXPECT_THAT(problem_of("{how: copy, from: two}", "{how: random}"),
+              HasSubstr("init.how must be copy, not random"));
+  EXPECT_THAT(problem_of("{how: copy, from: two}", "{how: reparameterize, from: one}"),
+              HasSubstr("init.how must be copy, not reparameterize"));
+  EXPECT_THAT(problem_of("lora: {rank: 4}", "lora: {rank: 4}, frozen: [t_block.*]"),
+              HasSubstr("frozen has no effect with lora"));
+  EXPECT_THAT(problem_of("rank: 4", "rank: 0, alpha: 8, targets: [t_block.*]"),
+              ::testing::AllOf(HasSubstr("alpha has no effect"), HasSubstr("targets has no effect")));
+  EXPECT_THAT(problem_of("rank: 4", "rank: 4, alpha: 0"), HasSubstr("alpha"));
+  const std::string autoencoder = replace(kGood, "objective: class_conditional, source: a, steps: 5",
+                                          "objective: autoencoder, source: a, steps: 5, lora: {rank: 4}");
+  EXPECT_THAT(error_of(autoencoder), HasSubstr("lora has no effect with objective autoencoder"));
+}
+
+TEST(RunConfig, LoraCannotChangeOnResume) {
+  const std::string three = kGood +
+                            "  - {name: three, objective: text_conditional, source: a, steps: 5, init: {how: "
+                            "copy, from: two}, lora: {rank: 4, targets: [t_block.*]}}\n";
+  const auto before = config::read_text<RunConfig>(three, "a");
+  for (const auto& [from, to] :
+       {std::pair{"rank: 4", "rank: 5"}, {"rank: 4", "rank: 4, alpha: 2"}, {"t_block", "x_block"}}) {
+    const auto changes = config::compare(before, config::read_text<RunConfig>(replace(three, from, to), "b"));
+    ASSERT_EQ(changes.size(), 1u) << to;
+    EXPECT_EQ(changes[0].on_resume, OnResume::kFixed) << to;
+  }
+}
+
 }  // namespace
 }  // namespace pixart::train

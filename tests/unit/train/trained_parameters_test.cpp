@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "pixart/base/error.h"
+#include "pixart/nn/layers.h"
 
 namespace pixart::train {
 namespace {
@@ -59,6 +60,45 @@ TEST(ChooseTrained, PatternsWithoutMatchAreNamedTogether) {
 
 TEST(ChooseTrained, SomethingMustBeTrained) {
   EXPECT_THAT(error_of(stage_with({"*"})), HasSubstr("frozen: nothing is left to train"));
+}
+
+// Two linear layers under names of a DiT.
+void add_layers(nn::StateDict& state) {
+  const nn::Scope block = nn::Scope(state) / "blocks" / 0;
+  nn::Linear(block / "attn" / "qkv", 4, 12), nn::Linear(block / "mlp" / "fc1", 4, 8);
+  nn::Linear(nn::Scope(state) / "t_block" / 1, 4, 4);
+}
+
+StageConfig lora_stage(std::vector<std::string> targets) {
+  StageConfig stage = stage_with({});
+  stage.objective = "class_conditional";
+  stage.lora = {.rank = 2, .alpha = {}, .targets = std::move(targets)};
+  return stage;
+}
+
+TEST(AddAdapters, OnlyTheyAreTrained) {
+  nn::StateDict state;
+  add_layers(state);
+  const auto stage = lora_stage({});
+  add_adapters(stage, state);
+  choose_trained(stage, state);
+  EXPECT_THAT(nn::trainable_names(state),
+              ElementsAre("blocks.0.attn.qkv.lora_A.weight", "blocks.0.attn.qkv.lora_B.weight",
+                          "blocks.0.mlp.fc1.lora_A.weight", "blocks.0.mlp.fc1.lora_B.weight"));
+  EXPECT_EQ(state.linears().front().lora->scale, 1);  // alpha is the rank
+}
+
+TEST(AddAdapters, TargetsAreNamesOfLinearLayers) {
+  nn::StateDict state;
+  add_layers(state);
+  try {
+    add_adapters(lora_stage({"t_block.*", "blocks.*.atn.*"}), state);
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("stage fine"),
+                                    HasSubstr("lora.targets: 'blocks.*.atn.*' matches no linear layer."),
+                                    HasSubstr("Did you mean 'blocks.*.attn.*'?")));
+  }
 }
 
 }  // namespace
