@@ -5,14 +5,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<'END'
-Usage: scripts/check_weights.sh [packages|diffusers ...]
+Usage: scripts/check_weights.sh [packages|diffusers|lora ...]
 
   packages   two weight files that exist as Python packages (a .pth and a .safetensors), read by pixart and by
              torch / safetensors: names, types, shapes and every number
   diffusers  folders that pixart convert writes, opened by diffusers: PixArt (plain and micro-conditioned, as a
              whole pipeline that draws a picture) and DiT, both forward passes compared with ours
+  lora       adapters that pixart train writes, opened by PEFT and diffusers, and theirs, merged by pixart convert
 
-Both, if none is named. Needs a release build (scripts/build.sh) and network access to PyPI; the Python packages
+All, if none is named. Needs a release build (scripts/build.sh) and network access to PyPI; the Python packages
 go to .deps/check.
 END
 }
@@ -21,14 +22,14 @@ case "${1:-}" in -h | --help) usage && exit 0 ;; esac
 
 scripts/build.sh release pixart pixart_forward > /dev/null
 readonly torch_packages=$(echo .deps/venv/lib/python3*/site-packages)
-if [ ! -x .deps/check/bin/python ]; then
+if ! .deps/check/bin/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('peft') is None)" 2> /dev/null; then
   python3 -m venv .deps/check
   # LibTorch's own wheel serves as torch.
   realpath "$torch_packages" > "$(echo .deps/check/lib/python3*/site-packages)/torch-of-deps.pth"
   .deps/check/bin/pip install --quiet diffusers==0.39.0 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
-    accelerate beautifulsoup4 ftfy
+    accelerate beautifulsoup4 ftfy peft==0.21.2
 fi
-for check in "${@:-packages diffusers}"; do
+for check in "${@:-packages diffusers lora}"; do
   for name in $check; do
     .deps/check/bin/python "scripts/check_$name.py" build/release/bin
   done
