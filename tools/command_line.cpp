@@ -20,9 +20,9 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "folder in use,\n"
       "74 storage, 75 stopped on request after saving (start again to continue), 76 device, 78 config or "
       "input.");
-  for (auto* add :
-       {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_evaluate, add_report,
-        add_convert, add_inspect, add_doctor, add_explain, add_config_reference, add_completion, add_manual})
+  for (auto* add : {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_evaluate,
+                    add_report, add_convert, add_inspect, add_doctor, add_plan, add_explain,
+                    add_config_reference, add_completion, add_manual})
     add(app);
   app.parse(argc, argv);
 }

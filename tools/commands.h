@@ -19,6 +19,7 @@ void add_launch(CLI::App& app);
 void add_report(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_config_reference(CLI::App& app);
+void add_plan(CLI::App& app);
 void add_explain(CLI::App& app);
 void add_completion(CLI::App& app);
 void add_manual(CLI::App& app);

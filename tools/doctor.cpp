@@ -1,62 +1,177 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
 #include <torch/headeronly/version.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/machine.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "pixart/dist/launch_variables.h"
 #include "pixart/nn/device.h"
 
 namespace pixart::tools {
+using nlohmann::ordered_json;
 
 namespace {
 
-void line(const char* what, const std::string& value) { std::printf("%-18s %s\n", what, value.c_str()); }
+struct Finding {
+  std::string what, value;
+  bool is_there = true;
+  std::string remedy = {};  // the command that mends it; empty where nothing is to be done
+};
 
-std::string gpu_state() {
+// A shared library that is looked for at run time.
+class Library {
+ public:
+  explicit Library(const char* name) : handle_(::dlopen(name, RTLD_LAZY | RTLD_LOCAL)) {}
+  explicit operator bool() const { return handle_ != nullptr; }
+  template <class Function>
+  Function* get(const char* name) const {
+    return handle_ == nullptr ? nullptr : reinterpret_cast<Function*>(::dlsym(handle_, name));
+  }
+
+ private:
+  void* handle_;  // stays open: NVML and NCCL start threads
+};
+
+Finding kernels() {
 #ifdef PIXART_WITH_CUDA
-  const std::string kernels = "kernels compiled for sm_80 and sm_90";
+  return {"CUDA kernels", "compiled for sm_80 and sm_90"};
 #else
-  const std::string kernels =
-      "built without CUDA kernels (no nvcc was found; install the CUDA toolkit and run scripts/build.sh "
-      "again)";
+  return {"CUDA kernels", "built without them: no nvcc was found", false,
+          "install the CUDA toolkit (12.8 or newer) and run scripts/build.sh again"};
 #endif
+}
+
+Finding gpu() {
   try {
     nn::select_device("cuda");
-    return "usable; " + kernels;
+    return {"GPU", "usable"};
   } catch (const UserError& error) {
-    return std::string(error.what()) + " (" + kernels + ")";
+    return {"GPU", error.what(), false, "install NVIDIA's driver; training on the CPU needs none"};
   }
 }
 
-std::string data_state(const char* folder, const char* package) {
-  return std::filesystem::exists(folder)
-             ? std::string(folder)
-             : std::string("not installed; for that demo: apt-get install ") + package;
+// Names, memory and driver, from NVML.
+std::vector<Finding> nvml() {
+  constexpr const char* kPackage = "it comes with NVIDIA's driver: apt-get install libnvidia-ml1";
+  const Library library("libnvidia-ml.so.1");
+  const auto* init = library.get<int()>("nvmlInit_v2");
+  const auto* version = library.get<int(char*, unsigned)>("nvmlSystemGetDriverVersion");
+  const auto* count = library.get<int(unsigned*)>("nvmlDeviceGetCount_v2");
+  const auto* handle = library.get<int(unsigned, void**)>("nvmlDeviceGetHandleByIndex_v2");
+  const auto* name = library.get<int(void*, char*, unsigned)>("nvmlDeviceGetName");
+  if (init == nullptr || version == nullptr || count == nullptr || handle == nullptr || name == nullptr)
+    return {{"NVML", "not found: runs do not know their power", false, kPackage}};
+  char text[96] = "";
+  unsigned devices = 0;
+  if (init() != 0 || version(text, sizeof text) != 0 || count(&devices) != 0)
+    return {{"NVML", "found, but it reaches no driver", false, "nvidia-smi says why"}};
+  std::vector<Finding> findings = {{"NVML", fmt::format("driver {}, {} GPUs", text, devices)}};
+  for (unsigned i = 0; i < devices; ++i) {
+    void* device = nullptr;
+    if (handle(i, &device) == 0 && name(device, text, sizeof text) == 0)
+      findings.push_back({fmt::format("GPU {}", i), text});
+  }
+  return findings;
+}
+
+Finding nccl() {
+  const Library library("libnccl.so.2");
+  int number = 0;
+  const auto* version = library.get<int(int*)>("ncclGetVersion");
+  if (version == nullptr || version(&number) != 0)
+    return {"NCCL", "not found: several GPUs cannot train together", false,
+            "pip install nvidia-nccl-cu13 (LibTorch's CUDA wheel brings it), or apt-get install libnccl2"};
+  return {"NCCL", fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100)};
+}
+
+Finding folder(const char* what, const char* path, const char* package, const char* used_for) {
+  if (std::filesystem::exists(path)) return {what, path};
+  return {what, fmt::format("not installed ({})", used_for), false,
+          std::string("apt-get install ") + package};
+}
+
+Finding disk() {
+  const auto space = std::filesystem::space(".");
+  return {"disk here", human_bytes(space.available) + " free"};
+}
+
+// What a launcher left in the environment, and what training would make of it.
+std::vector<Finding> launch() {
+  std::vector<std::string> seen;
+  for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
+                           "MASTER_PORT", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
+                           "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID",
+                           "SLURM_NTASKS", "SLURM_LOCALID", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"})
+    if (const auto value = environment_variable(name)) seen.push_back(std::string(name) + "=" + *value);
+  std::vector<Finding> findings = {{"variables", seen.empty() ? "none of a launcher" : join(seen, " ")}};
+  try {
+    const auto launch = dist::launch_from_environment();
+    findings.push_back(
+        {"ranks", fmt::format("rank {} of {}, {}", launch.rank, launch.world_size, launch.how)});
+  } catch (const UserError& error) {
+    findings.push_back({"ranks", error.what(), false,
+                        "unset the variables named, or start with pixart launch, torchrun or srun"});
+  }
+  return findings;
+}
+
+std::vector<Finding> findings() {
+  std::vector<Finding> all = {{"pixart", version()}, {"LibTorch", TORCH_VERSION}};
+  all.push_back({"CPU", fmt::format("{} cores usable, {} threads, kernels {}", physical_cores(),
+                                    at::get_num_threads(), at::get_cpu_capability())});
+  all.push_back({"memory", fmt::format("{}, {} of it free", human_bytes(total_memory_bytes()),
+                                       human_bytes(available_memory_bytes()))});
+  all.push_back(disk());
+  all.push_back({"precision", "fp32; bf16 on a CPU without AMX is about three times slower than fp32"});
+  all.push_back(gpu());
+  all.push_back(kernels());
+  for (auto& finding : nvml()) all.push_back(std::move(finding));
+  all.push_back(nccl());
+  for (auto& finding : launch()) all.push_back(std::move(finding));
+  all.push_back(folder("WordNet", "/usr/share/wordnet", "wordnet-base", "pixart data stats"));
+  all.push_back(
+      folder("stamps", "/usr/share/tuxpaint/stamps", "tuxpaint-stamps-default", "configs/demo/stamps.yaml"));
+  all.push_back(folder("Fashion-MNIST", "/usr/share/datasets/fashion-mnist", "dataset-fashion-mnist",
+                       "configs/demo/fashion.yaml"));
+  return all;
+}
+
+void print(const std::vector<Finding>& all) {
+  for (const auto& finding : all) {
+    std::printf("%-18s %s\n", finding.what.c_str(), finding.value.c_str());
+    if (!finding.remedy.empty()) std::printf("%-18s   to mend: %s\n", "", finding.remedy.c_str());
+  }
+}
+
+void print_json(const std::vector<Finding>& all) {
+  ordered_json result = ordered_json::array();
+  for (const auto& finding : all) {
+    ordered_json entry = {{"what", finding.what}, {"value", finding.value}, {"is_there", finding.is_there}};
+    if (!finding.remedy.empty()) entry["remedy"] = finding.remedy;
+    result.push_back(std::move(entry));
+  }
+  std::printf("%s\n", result.dump(1).c_str());
 }
 
 }  // namespace
 
 void add_doctor(CLI::App& app) {
+  auto json = std::make_shared<bool>(false);
   auto* command =
       app.add_subcommand("doctor", "What this machine has, what is missing, and the command that mends it.");
-  command->footer("Example:\n  pixart doctor");
-  command->callback([] {
-    line("pixart", version());
-    line("LibTorch", TORCH_VERSION);
-    line("CPU", fmt::format("{} cores usable, kernels {}", physical_cores(), at::get_cpu_capability()));
-    line("GPU", gpu_state());
-    const auto space = std::filesystem::space(".");
-    line("disk here", human_bytes(space.available) + " free");
-    line("stamps", data_state("/usr/share/tuxpaint/stamps", "tuxpaint-stamps-default"));
-    line("Fashion-MNIST", data_state("/usr/share/datasets/fashion-mnist", "dataset-fashion-mnist"));
-    line("precision", "fp32; bf16 on a CPU without AMX is about three times slower than fp32");
-  });
+  command->add_flag("--json", *json, "print JSON");
+  command->footer("Examples:\n  pixart doctor\n  pixart doctor --json");
+  command->callback([json] { *json ? print_json(findings()) : print(findings()); });
 }
 
 }  // namespace pixart::tools

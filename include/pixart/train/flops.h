@@ -1,0 +1,47 @@
+// Floating-point operations of a training sample, multiply and add counted apart (2 per multiply-add).
+//
+// Forward, per block, N image tokens of width D, T caption tokens, MLP ratio r:
+//   self-attention projections 8 N D^2, scores and values 4 N^2 D, MLP 4 r N D^2
+//   PixArt: cross-attention queries and output 4 N D^2, keys and values 4 T D^2, scores and values 4 N T D
+//   DiT: modulation 12 D^2
+// and outside the blocks: patches 2 N D p^2 C, output 2 N D p^2 O, timestep 2 D (256 + D), modulation 12 D^2
+// (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D).
+#pragma once
+#include <cstdint>
+
+#include "pixart/models/dit.h"
+#include "pixart/models/pixart.h"
+#include "pixart/models/vae.h"
+
+namespace pixart::train {
+
+// What the cost of a transformer depends on.
+struct TransformerShape {
+  bool text = false;  // PixArt, else DiT
+  int64_t tokens = 0, width = 0, depth = 0, heads = 0;
+  double mlp_ratio = 4;
+  int64_t patch_values = 0, output_values = 0;    // numbers of a patch: p^2 C, p^2 O
+  int64_t caption_tokens = 0, caption_width = 0;  // PixArt
+  int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
+};
+
+TransformerShape shape_of(const models::DitConfig& config);
+TransformerShape shape_of(const models::PixArtConfig& config);  // captions of max_tokens
+
+struct Flops {
+  double forward = 0;
+  double training = 0;  // model FLOPs, what MFU counts: forward, and backward without what nobody needs
+  double executed = 0;  // with the blocks that are computed again
+};
+
+// `trained_share` of the parameters needs gradients of weights; every n-th block is computed again.
+Flops transformer_flops(const TransformerShape& shape, int64_t recompute_every = 0, double trained_share = 1);
+
+// Convolutions and attention of an autoencoder on a picture of side x side pixels.
+struct AutoencoderCost {
+  double encode = 0, decode = 0;  // FLOPs, forward
+  double saved_numbers = 0;       // kept for backward by both
+};
+AutoencoderCost autoencoder_cost(const models::VaeConfig& config, int64_t side);
+
+}  // namespace pixart::train

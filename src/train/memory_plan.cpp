@@ -1,0 +1,90 @@
+#include "pixart/train/memory_plan.h"
+
+#include <algorithm>
+
+namespace pixart::train {
+
+namespace {
+
+constexpr double kFloat = 4;
+constexpr double kTimestepFeatures = 256;
+// Tensors of the latent's size: while the loss is computed, and of these kept for its backward.
+constexpr double kLossLatents = 28, kKeptLossLatents = 18;
+
+struct PerSample {
+  double block = 0, block_input = 0;  // kept by a block, and if it is computed again
+  double outer = 0;                   // kept until the end of backward
+  double last = 0;                    // last norm and output layer: gone when backward reaches the blocks
+  double loss = 0, loss_kept = 0;
+  double stream = 0, branch = 0, inner = 0;  // gradients: of the stream, a branch, the MLP's inner layer
+};
+
+PerSample per_sample(const TransformerShape& s, double product) {
+  const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens), h = double(s.heads),
+               caption = double(s.caption_width), inner = double(s.mlp_width());
+  PerSample result;
+  result.block_input = n * d * kFloat;
+  result.block = n * (6 * d * kFloat + (s.text ? 9 : 6) * d * product + 2 * inner * product);
+  result.block += n * (4 + (s.text ? 2 : 1) * h) * kFloat + 8 * d * kFloat;
+  if (s.text) result.block += 2 * t * d * product;
+  result.outer = n * double(s.patch_values) * product + (kTimestepFeatures + 5 * d) * product;
+  if (s.text) result.outer += 6 * d * kFloat + t * (caption + 3 * d) * product;
+  result.last = n * d * (2 * kFloat + product) + n * 2 * kFloat + 4 * d * kFloat;
+  const double latent = n * double(s.patch_values) * kFloat;
+  result.loss = kLossLatents * latent + (s.text ? t * caption * kFloat : 0);
+  result.loss_kept = kKeptLossLatents * latent;
+  result.stream = n * d * kFloat;
+  result.branch = n * d * product;
+  result.inner = n * inner * product;
+  return result;
+}
+
+}  // namespace
+
+double MemoryParts::total() const {
+  double sum = 0;
+  for (const auto& [name, bytes] : named()) sum += bytes;
+  return sum;
+}
+
+std::vector<std::pair<std::string, double>> MemoryParts::named() const {
+  return {{"weights", weights},     {"low_precision_copies", low_precision_copies},
+          {"gradients", gradients}, {"optimizer", optimizer},
+          {"average", average},     {"activations", activations},
+          {"workspace", workspace}, {"buffers", buffers},
+          {"reserve", reserve}};
+}
+
+ActivationBytes activation_bytes(const TransformerShape& shape, const ActivationOptions& options) {
+  const double product = options.bfloat16 ? 2 : kFloat, batch = double(options.micro_batch);
+  const PerSample one = per_sample(shape, product);
+  const auto recomputed = [&](int64_t block) {
+    return options.recompute_every > 0 && (block + 1) % options.recompute_every == 0;
+  };
+  double kept = one.outer;
+  for (int64_t i = 0; i < shape.depth; ++i) kept += recomputed(i) ? one.block_input : one.block;
+  double peak = kept + one.last + one.loss;
+
+  // A gradient of one MLP weight, before it is added to the buffer.
+  const double weight_gradient =
+      double(shape.width) * double(shape.mlp_width()) * (options.bfloat16 ? kFloat + product : kFloat);
+  double running = kept;
+  for (int64_t i = shape.depth - 1; i >= 0; --i) {
+    // The gradient of the stream takes the place of the branch's output, which is gone by then.
+    double here = running + one.branch + one.inner;
+    if (recomputed(i)) here += one.block - one.block_input + one.stream;
+    peak = std::max(peak, here + weight_gradient / batch);
+    running -= recomputed(i) ? one.block_input : one.block;
+  }
+  return {.kept = (kept + one.last + one.loss_kept) * batch, .peak = peak * batch};
+}
+
+ActivationBytes activation_bytes(const AutoencoderCost& cost, const models::VaeConfig& config, int64_t side,
+                                 int64_t micro_batch) {
+  const double batch = double(micro_batch);
+  const double widest = double(config.block_out_channels.front()) * double(side) * double(side);
+  const double kept = cost.saved_numbers * kFloat * batch;
+  return {.kept = kept, .peak = kept + 3 * widest * kFloat * batch};
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,158 @@
+#include "stage_costs.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "pixart/base/error.h"
+#include "pixart/data/scenes.h"
+#include "pixart/models/t5.h"
+#include "pixart/nn/state_dict.h"
+#include "pixart/train/components.h"
+#include "pixart/train/trained_parameters.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kImageNetClasses = 1000;
+constexpr double kFloat = 4, kBfloat16 = 2;
+
+void assume(std::vector<std::string>& assumptions, std::string sentence) {
+  if (std::find(assumptions.begin(), assumptions.end(), sentence) == assumptions.end())
+    assumptions.push_back(std::move(sentence));
+}
+
+models::VaeConfig vae_of(const RunConfig& config, std::vector<std::string>& assumptions) {
+  if (!config.autoencoder.path) return configured_vae(config.autoencoder);
+  const fs::path file = *config.autoencoder.path / "config.json";
+  if (fs::exists(file)) return models::read_vae_config(file);
+  assume(assumptions, fmt::format("{} is not there: the autoencoder is taken to be Stable Diffusion's (8 x "
+                                  "smaller sides, 4 channels).",
+                                  file.string()));
+  return models::vae_preset("sd-vae");
+}
+
+int64_t caption_channels(const RunConfig& config, std::vector<std::string>& assumptions) {
+  if (!config.text_encoder.path) return config.text_encoder.d_model;
+  const fs::path file = *config.text_encoder.path / "config.json";
+  if (fs::exists(file)) return models::read_t5_config(file).d_model;
+  assume(assumptions,
+         fmt::format("{} is not there: the text encoder is taken to be T5 v1.1 XXL (4096 numbers a token).",
+                     file.string()));
+  return models::t5_preset("t5-v1_1-xxl").d_model;
+}
+
+int64_t num_classes(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
+                    std::vector<std::string>& assumptions) {
+  if (options.num_classes) return *options.num_classes;
+  if (config.source(stage.parts().front().source).type == "scenes")
+    return int64_t(data::scene_class_names().size());
+  assume(assumptions,
+         fmt::format("{} classes (ImageNet's number; --classes says another).", kImageNetClasses));
+  return kImageNetClasses;
+}
+
+// AdamW: two moments. CAME: one, and means of rows and columns twice where there are any.
+double optimizer_numbers(const std::string& name, const nn::StateDict& state) {
+  if (name == "adamw") return 2 * double(state.num_parameters());
+  double numbers = double(state.num_parameters());
+  for (const auto& tensor : state.trainable()) {
+    const double all = double(tensor.numel());
+    if (tensor.dim() < 2)
+      numbers += all;
+    else
+      numbers += 2 * (all / double(tensor.size(-1)) + all / double(tensor.size(-2)));
+  }
+  return numbers;
+}
+
+bool is_recomputed(const std::string& name, int64_t every) {
+  if (every == 0 || !name.starts_with("blocks.")) return false;
+  return (std::stoll(name.substr(7)) + 1) % every == 0;
+}
+
+// Counts what the model of `state` holds; its tensors have no memory.
+void count(const StageConfig& stage, nn::StateDict& state, StageCosts& costs) {
+  choose_trained(stage, state);
+  costs.trained = state.num_parameters();
+  costs.optimizer_numbers = optimizer_numbers(stage.optimizer.name, state);
+  double live_block = 0;
+  for (const auto& item : state.items()) {
+    const double numbers = double(item.tensor.numel());
+    const bool is_buffer = item.name == "pos_embed" || item.name == "y_embedder.y_embedding";
+    if (is_buffer) {
+      costs.buffer_bytes += kFloat * numbers;
+      continue;
+    }
+    costs.parameters += int64_t(numbers);
+    if (is_recomputed(item.name, costs.recompute_every)) {
+      if (item.name.starts_with(fmt::format("blocks.{}.", costs.recompute_every - 1))) live_block += numbers;
+      continue;
+    }
+    costs.product_parameters += numbers;
+  }
+  costs.product_parameters += live_block;
+}
+
+}  // namespace
+
+StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
+                       std::vector<std::string>& assumptions) {
+  StageCosts costs;
+  costs.is_autoencoder = stage.objective == "autoencoder";
+  costs.bfloat16 = stage.precision == "bfloat16";
+  costs.recompute_every = stage.activation_checkpointing;
+  costs.resolution = stage.resolution;
+  costs.vae = vae_of(config, assumptions);
+  nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta}), autoencoder({.device = at::kMeta});
+  if (costs.is_autoencoder) {
+    const models::AutoencoderKl model(nn::Scope(state), costs.vae);
+    count(stage, state, costs);
+    costs.autoencoder = autoencoder_cost(costs.vae, stage.resolution);
+    costs.flops.forward = costs.autoencoder.encode + costs.autoencoder.decode;
+    costs.flops.training = costs.flops.executed = 3 * costs.flops.forward;
+    return costs;
+  }
+  const models::AutoencoderKl used(nn::Scope(autoencoder), costs.vae);
+  costs.buffer_bytes += kFloat * double(autoencoder.num_parameters());
+  if (stage.objective == "class_conditional") {
+    const auto dit = dit_config(config, stage, costs.vae, num_classes(config, stage, options, assumptions));
+    const models::Dit model(nn::Scope(state), dit);
+    costs.shape = shape_of(dit);
+  } else {
+    const auto pixart = pixart_config(config, stage, costs.vae, caption_channels(config, assumptions));
+    const models::PixArt model(nn::Scope(state), pixart);
+    costs.shape = shape_of(pixart);
+  }
+  count(stage, state, costs);
+  TransformerShape worked = costs.shape;  // memory counts the longest caption, time the mean one
+  if (options.caption_tokens && worked.text)
+    worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
+  costs.flops =
+      transformer_flops(worked, costs.recompute_every, double(costs.trained) / double(costs.parameters));
+  return costs;
+}
+
+MemoryParts memory_of(const StageCosts& costs, int64_t micro_batch, int64_t shards, double reserve) {
+  MemoryParts parts;
+  parts.weights = kFloat * double(costs.parameters);
+  parts.low_precision_copies = costs.bfloat16 ? kBfloat16 * costs.product_parameters : 0;
+  parts.gradients = kFloat * double(costs.trained);
+  parts.optimizer = kFloat * costs.optimizer_numbers / double(shards);
+  parts.average = kFloat * double(costs.trained) / double(shards);
+  const ActivationBytes activations =
+      costs.is_autoencoder ? activation_bytes(costs.autoencoder, costs.vae, costs.resolution, micro_batch)
+                           : activation_bytes(costs.shape, {.bfloat16 = costs.bfloat16,
+                                                            .recompute_every = costs.recompute_every,
+                                                            .micro_batch = micro_batch});
+  parts.activations = std::min(activations.kept, activations.peak);
+  parts.workspace = activations.peak - parts.activations;
+  parts.buffers = costs.buffer_bytes;
+  parts.reserve = reserve;
+  return parts;
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,60 @@
+#include "pixart/train/gpus.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "pixart/base/error.h"
+
+namespace pixart::train {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+TEST(Gpus, EveryOneIsComplete) {
+  std::set<std::string> names;
+  for (const auto& gpu : gpus()) {
+    EXPECT_TRUE(names.insert(gpu.name).second) << gpu.name;
+    EXPECT_GE(gpu.half, gpu.is_cpu ? 1 : gpu.single) << gpu.name;
+    EXPECT_GT(gpu.single, 0) << gpu.name;
+    if (gpu.is_cpu) continue;
+    EXPECT_GT(gpu.memory_bytes, 1e10) << gpu.name;
+    EXPECT_GT(gpu.watts, 0) << gpu.name;
+  }
+}
+
+TEST(Gpus, UnknownNameSaysTheNearest) {
+  EXPECT_EQ(find_gpu("a100-80").peak(true), 312e12);
+  EXPECT_EQ(find_gpu("a100-80").peak(false), 19.5e12);
+  EXPECT_THAT([] { find_gpu("a100-8"); }, ThrowsMessage<UserError>(HasSubstr("Did you mean 'a100-80'?")));
+  EXPECT_THAT([] { find_gpu("tpu"); }, ThrowsMessage<UserError>(HasSubstr("known: a100-40")));
+}
+
+TEST(Gpus, TheCpuIsThisMachine) {
+  const Gpu two = find_gpu("cpu", 2, 1e9), one = find_gpu("cpu", 1, 1e9);
+  EXPECT_EQ(two.single, 2 * one.single);
+  EXPECT_EQ(two.memory_bytes, 1e9);
+}
+
+TEST(Gpus, RecognizesDriverNames) {
+  const auto name = [](const char* words) {
+    const Gpu* gpu = recognize_gpu(words);
+    return gpu == nullptr ? std::string("none") : gpu->name;
+  };
+  EXPECT_EQ(name("NVIDIA A100-SXM4-80GB"), "a100-80");
+  EXPECT_EQ(name("NVIDIA A100-SXM4-40GB"), "a100-40");
+  EXPECT_EQ(name("NVIDIA A100 80GB PCIe"), "a100-80-pcie");
+  EXPECT_EQ(name("NVIDIA H100 80GB HBM3"), "h100");
+  EXPECT_EQ(name("NVIDIA H200"), "h200");
+  EXPECT_EQ(name("Tesla V100-SXM2-32GB"), "v100");
+  EXPECT_EQ(name("NVIDIA GeForce RTX 4090"), "rtx4090");
+  EXPECT_EQ(name("NVIDIA L40S"), "l40s");
+  EXPECT_EQ(name("NVIDIA L4"), "l4");
+  EXPECT_EQ(name("Tesla T4"), "t4");
+  EXPECT_EQ(name("Some Other Card"), "none");
+}
+
+}  // namespace
+}  // namespace pixart::train

@@ -1,0 +1,299 @@
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "commands.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/base/machine.h"
+#include "pixart/base/words.h"
+#include "pixart/train/paper_costs.h"
+#include "pixart/train/plan.h"
+
+namespace pixart::tools {
+using nlohmann::ordered_json;
+
+namespace {
+
+struct Arguments {
+  std::string file, gpu = "a100-80", precision, calibrate;
+  std::vector<std::string> overrides, images_per_second;
+  int64_t gpus = 1, micro_batch_size = -1, activation_checkpointing = -1, classes = 0, caption_tokens = 0;
+  double price = 0, carbon = 0.4, mfu = 0, efficiency = 0;
+  bool shard = false, json = false, check = false;
+};
+
+double positive_number(const std::string& text) {
+  size_t used = 0;
+  double value = 0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used == 0 || used != text.size() || !(value > 0))
+    throw UserError(fmt::format(
+        "--images-per-second: '{}' is no positive number (a number, STAGE=number, or paper).", text));
+  return value;
+}
+
+// The paper's own V100 rates, on the GPU of the plan.
+void use_paper_rates(const train::RunConfig& config, train::PlanOptions& options) {
+  const bool is_a100 = options.gpu.name.starts_with("a100");
+  if (!is_a100 && !options.gpu.name.starts_with("v100"))
+    throw UserError(
+        "--images-per-second paper: the paper's rates are those of V100 and, by its factor of 2.2, A100; "
+        "choose --gpu v100 or a100-80.");
+  for (const auto& stage : config.stages) {
+    const double rate = train::paper_images_per_second(stage.objective, int(stage.resolution),
+                                                       double(stage.batch_size), double(stage.steps));
+    if (rate == 0)
+      throw UserError(
+          fmt::format("--images-per-second paper: the paper has no stage like {} ({}, {} px, batch {}).",
+                      stage.name, stage.objective, stage.resolution, stage.batch_size));
+    options.images_per_second[stage.name] = rate * (is_a100 ? train::kV100DaysPerA100Day : 1);
+  }
+  options.measured_from = is_a100 ? "2.2 x the paper's V100 (table 4)" : "the paper's V100 (table 4)";
+}
+
+void use_given_rates(const Arguments& arguments, const train::RunConfig& config,
+                     train::PlanOptions& options) {
+  options.measured_from = "as given";
+  for (const auto& text : arguments.images_per_second) {
+    if (text == "paper") {
+      use_paper_rates(config, options);
+      continue;
+    }
+    const auto equals = text.find('=');
+    const std::string stage = equals == std::string::npos ? "" : text.substr(0, equals);
+    if (!stage.empty()) config.stage(stage);  // an unknown one is an error with the nearest name
+    options.images_per_second[stage] =
+        positive_number(equals == std::string::npos ? text : text.substr(equals + 1));
+  }
+}
+
+train::RunConfig run_config(const Arguments& arguments) {
+  auto config = train::read_run_config(arguments.file, arguments.overrides);
+  for (auto& stage : config.stages) {
+    if (stage.objective == "autoencoder") continue;
+    if (!arguments.precision.empty()) stage.precision = arguments.precision;
+    if (arguments.micro_batch_size >= 0) stage.micro_batch_size = arguments.micro_batch_size;
+    if (arguments.activation_checkpointing >= 0)
+      stage.activation_checkpointing = arguments.activation_checkpointing;
+  }
+  return config;
+}
+
+train::PlanOptions plan_options(const Arguments& arguments, const train::RunConfig& config) {
+  train::PlanOptions options{
+      .gpu = train::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()))};
+  options.gpus = arguments.gpus;
+  options.shard_optimizer = arguments.shard;
+  if (arguments.efficiency > 0) options.efficiency = arguments.efficiency;
+  options.price_per_gpu_hour = arguments.price;
+  options.kg_co2_per_kwh = arguments.carbon;
+  if (arguments.classes > 0) options.num_classes = arguments.classes;
+  if (arguments.caption_tokens > 0) options.caption_tokens = arguments.caption_tokens;
+  if (arguments.mfu > 0) {
+    options.mfu[""] = arguments.mfu;
+    options.measured_from = "as given";
+  } else if (!arguments.calibrate.empty()) {
+    const bool bfloat16 = config.stages.back().precision == "bfloat16";
+    options.mfu = train::measured_mfu(arguments.calibrate, options.gpu, bfloat16);
+    options.measured_from = "median of " + arguments.calibrate;
+  } else {
+    use_given_rates(arguments, config, options);
+  }
+  return options;
+}
+
+ordered_json json_of(const train::Consumption& c) {
+  return {{"seconds", c.seconds},
+          {"gpu_days", c.gpu_days},
+          {"cost", c.cost},
+          {"kwh", c.kwh},
+          {"kg_co2", c.kg_co2}};
+}
+
+ordered_json json_of(const train::StagePlan& s) {
+  ordered_json memory;
+  for (const auto& [name, bytes] : s.memory.named()) memory[name] = bytes;
+  memory["total"] = s.memory.total();
+  memory["total_without_sharding"] = s.bytes_plain;
+  memory["total_with_sharding"] = s.bytes_sharded;
+  return {{"stage", s.name},
+          {"objective", s.objective},
+          {"resolution", s.resolution},
+          {"precision", s.precision},
+          {"steps", s.steps},
+          {"batch_size", s.batch_size},
+          {"samples_per_gpu", s.samples_per_gpu},
+          {"micro_batch_size", s.micro_batch},
+          {"largest_micro_batch_size", s.largest_micro_batch},
+          {"fits", s.fits},
+          {"parameters", s.parameters},
+          {"trained_parameters", s.trained},
+          {"forward_flops_per_sample", s.flops.forward},
+          {"flops_per_sample", s.flops.training},
+          {"executed_flops_per_sample", s.flops.executed},
+          {"flops_per_step", s.flops.training * double(s.batch_size)},
+          {"memory_bytes", memory},
+          {"rate", s.rate},
+          {"mfu", s.mfu},
+          {"step_seconds", s.step_seconds},
+          {"images_per_second", s.images_per_second},
+          {"needs", json_of(s.consumption)}};
+}
+
+ordered_json json_of(const train::RunPlan& plan, const Arguments& arguments,
+                     const train::PlanOptions& options) {
+  ordered_json result = {{"gpu", options.gpu.name}, {"gpus", arguments.gpus}, {"fits", plan.fits}};
+  result["stages"] = ordered_json::array();
+  for (const auto& stage : plan.stages) result["stages"].push_back(json_of(stage));
+  result["sum"] = json_of(plan.sum);
+  result["assumptions"] = plan.assumptions;
+  result["warnings"] = plan.warnings;
+  result["papers"] = ordered_json::array();
+  for (const auto& cost : train::paper_costs())
+    result["papers"].push_back({{"model", cost.model},
+                                {"parameters_billion", cost.parameters_billion},
+                                {"images_million", cost.images_million},
+                                {"coco_fid", cost.coco_fid},
+                                {"a100_gpu_days", cost.a100_gpu_days},
+                                {"dollars", cost.dollars},
+                                {"source", cost.source}});
+  return result;
+}
+
+std::string gigabytes(double bytes) { return fmt::format("{:.2f} GB", bytes / 1e9); }
+
+void line(const std::string& what, const std::string& value) {
+  std::printf("  %-22s %s\n", what.c_str(), value.c_str());
+}
+
+std::string needs_text(const train::Consumption& c) {
+  std::string text = fmt::format("{:.2f} days, {:.1f} GPU-days", c.seconds / 86400, c.gpu_days);
+  if (c.seconds < 86400) text = fmt::format("{}, {:.3f} GPU-days", human_seconds(c.seconds), c.gpu_days);
+  if (c.cost > 0) text += fmt::format(", {} dollars", with_thousands(int64_t(c.cost + 0.5)));
+  if (c.kwh > 0) text += fmt::format(", {:.0f} kWh, {:.0f} kg CO2", c.kwh, c.kg_co2);
+  return text;
+}
+
+void print(const train::StagePlan& s) {
+  std::printf("\n%s: %s, %lld px, %s steps of %s samples, %s\n", s.name.c_str(), s.objective.c_str(),
+              static_cast<long long>(s.resolution), with_thousands(s.steps).c_str(),
+              with_thousands(s.batch_size).c_str(), s.precision.c_str());
+  line("parameters", with_thousands(s.parameters) +
+                         (s.trained == s.parameters ? "" : ", trained " + with_thousands(s.trained)));
+  line("FLOP", fmt::format("{:.4g} G a sample ({:.4g} G with what is computed again), {:.4g} T a step",
+                           s.flops.training / 1e9, s.flops.executed / 1e9,
+                           s.flops.training * double(s.batch_size) / 1e12));
+  std::vector<std::string> parts;
+  for (const auto& [name, bytes] : s.memory.named())
+    if (bytes > 0) parts.push_back(name + " " + gigabytes(bytes));
+  line("memory of a GPU", fmt::format("{} with micro-batches of {}{}", gigabytes(s.memory.total()),
+                                      s.micro_batch, s.fits ? "" : ": DOES NOT FIT"));
+  line("", join(parts, ", "));
+  line("optimizer sharding",
+       fmt::format("{} without, {} with", gigabytes(s.bytes_plain), gigabytes(s.bytes_sharded)));
+  line("largest micro-batch",
+       s.largest_micro_batch == 0
+           ? "none fits"
+           : fmt::format("{} of {} samples a GPU", s.largest_micro_batch, s.samples_per_gpu));
+  line("rate", fmt::format("{} (MFU {:.1f} %)", s.rate, 100 * s.mfu));
+  line("time", fmt::format("{:.3g} s a step, {:.4g} images/s", s.step_seconds, s.images_per_second));
+  line("needs", needs_text(s.consumption));
+}
+
+void print_papers(const train::RunPlan& plan) {
+  std::printf("\nbeside published models (A100 GPU-days as the PixArt-alpha paper counts them):\n");
+  for (const auto& cost : train::paper_costs())
+    std::printf("  %-22s %3.1f B parameters, %5.0f M images, FID %5.2f, %7s GPU-days%s [%s]\n", cost.model,
+                cost.parameters_billion, cost.images_million, cost.coco_fid,
+                with_thousands(int64_t(cost.a100_gpu_days)).c_str(),
+                cost.dollars > 0 ? (", " + with_thousands(int64_t(cost.dollars)) + " dollars").c_str() : "",
+                cost.source);
+  std::printf("  %-22s %s\n", "this plan", needs_text(plan.sum).c_str());
+}
+
+void print(const train::RunPlan& plan, const Arguments& arguments, const train::PlanOptions& options) {
+  std::printf("%lld x %s (%s each)\n", static_cast<long long>(arguments.gpus), options.gpu.name.c_str(),
+              gigabytes(options.gpu.memory_bytes).c_str());
+  for (const auto& stage : plan.stages) print(stage);
+  std::printf("\nin all: %s\n", needs_text(plan.sum).c_str());
+  for (const auto& sentence : plan.assumptions) std::printf("assumed: %s\n", sentence.c_str());
+  std::printf(
+      "not counted: features made beforehand, sample pictures, saving, failures; energy is the boards' at "
+      "full "
+      "load.\n");
+  print_papers(plan);
+}
+
+void run(const Arguments& arguments) {
+  const auto config = run_config(arguments);
+  const auto options = plan_options(arguments, config);
+  const auto plan = train::plan_run(config, options);
+  if (arguments.json)
+    std::printf("%s\n", json_of(plan, arguments, options).dump(1).c_str());
+  else
+    print(plan, arguments, options);
+  for (const auto& warning : plan.warnings) log::warning("{}", warning);
+  if (arguments.check && !plan.fits) throw UserError("the run does not fit; see the warnings.");
+}
+
+void add_rates(CLI::App& command, Arguments& arguments) {
+  auto* efficiency = command.add_option("--efficiency", arguments.efficiency,
+                                        "share of the peak rate reached, of what is executed (0.35)");
+  auto* mfu = command.add_option("--mfu", arguments.mfu, "model FLOPs utilisation, in place of --efficiency");
+  auto* images =
+      command.add_option("--images-per-second", arguments.images_per_second,
+                         "measured on one GPU: a number, STAGE=number, or paper (the paper's own)");
+  auto* calibrate = command.add_option("--calibrate", arguments.calibrate,
+                                       "run folder whose telemetry.jsonl says what was reached");
+  images->allow_extra_args(false);
+  for (auto* share : {efficiency, mfu}) share->check(CLI::Range(1e-6, 1.0));
+  for (auto* one : {efficiency, mfu, images, calibrate})
+    for (auto* other : {efficiency, mfu, images, calibrate})
+      if (one != other) one->excludes(other);
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand(
+      "plan", "What a run needs before it starts: memory, time, money, energy. Reads the run file alone.");
+  command->add_option("FILE", arguments->file, "run file (YAML); its data need not be there")->required();
+  command->add_option("--gpu", arguments->gpu, "one of: " + join(train::gpu_names(), ", "))
+      ->capture_default_str();
+  command->add_option("--gpus", arguments->gpus, "how many")->check(CLI::Range(int64_t(1), int64_t(1) << 20));
+  command->add_option("--set", arguments->overrides, "override a key, as for train")->allow_extra_args(false);
+  command->add_option("--precision", arguments->precision, "of every transformer stage")
+      ->check(CLI::IsMember({"float32", "bfloat16"}));
+  command->add_option("--micro-batch-size", arguments->micro_batch_size, "of every transformer stage; 0: all")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--activation-checkpointing", arguments->activation_checkpointing,
+                   "of every transformer stage")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--shard", arguments->shard, "divide moments and average among the GPUs");
+  add_rates(*command, *arguments);
+  command->add_option("--price", arguments->price, "of a GPU and hour, in dollars")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--carbon", arguments->carbon, "kg CO2 of a kWh")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command->add_option("--classes", arguments->classes, "of the class-conditional stages' source");
+  command->add_option("--caption-tokens", arguments->caption_tokens,
+                      "mean length of a caption (text_encoder.max_tokens)");
+  command->add_flag("--json", arguments->json, "print JSON");
+  command->add_flag("--check", arguments->check, "exit code 78 where a stage does not fit");
+  command->footer(
+      "Examples:\n  pixart plan configs/paper/alpha.yaml --gpu a100-80 --gpus 64 --price 1.6\n"
+      "  pixart plan configs/paper/alpha.yaml --gpu v100 --gpus 64 --images-per-second paper\n"
+      "  pixart plan my.yaml --gpu rtx4090 --check");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace pixart::tools
