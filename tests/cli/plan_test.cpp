@@ -1,9 +1,7 @@
-// plan, explain, completion, man and doctor, as a user gives them.
+// plan and doctor, as a user gives them, and that every command has examples.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -15,7 +13,6 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using ::testing::Not;
 namespace fs = std::filesystem;
 
 const std::string kPaper = std::string(PIXART_SOURCE_DIR) + "/configs/paper/alpha.yaml";
@@ -87,36 +84,6 @@ TEST(Plan, WrongArguments) {
   EXPECT_THAT(says({"plan", "absent.yaml"}), HasSubstr("absent.yaml"));
 }
 
-TEST(Explain, AKeyAlone) {
-  const auto result = pixart({"explain", "micro_batch_size"});
-  EXPECT_EQ(result.code, 0);
-  EXPECT_THAT(result.output, AllOf(HasSubstr("stages[].micro_batch_size"), HasSubstr("gradients accumulate"),
-                                   HasSubstr("--allow-change")));
-}
-
-TEST(Explain, WhereAValueComesFrom) {
-  const auto file = pixart({"explain", "stages.alignment_256.batch_size", kPaper});
-  EXPECT_THAT(file.output,
-              AllOf(HasSubstr("stages.alignment_256.batch_size: 11392"), HasSubstr("alpha.yaml:")));
-  const auto set = pixart({"explain", "stages.text.steps", "run.yaml", "--set", "stages.text.steps=31"});
-  EXPECT_THAT(set.output, AllOf(HasSubstr("steps: 31"), HasSubstr("--set stages.text.steps=31")));
-  const auto standard = pixart({"explain", "loader.depth", "run.yaml"});
-  EXPECT_THAT(standard.output, HasSubstr("from      default"));
-  const auto preset = pixart({"explain", "transformer.hidden_size", kPaper});
-  EXPECT_THAT(preset.output, HasSubstr("1152, from transformer.preset: XL/2"));
-  const auto every = pixart({"explain", "resolution", kPaper});
-  EXPECT_THAT(every.output, AllOf(HasSubstr("aesthetics_512.resolution: 512"),
-                                  HasSubstr("aesthetics_1024ms.resolution: 1024")));
-}
-
-TEST(Explain, UnknownKeys) {
-  const auto result = pixart({"explain", "micro_batchsize"});
-  EXPECT_EQ(result.code, 78);
-  EXPECT_THAT(result.output, HasSubstr("Did you mean 'micro_batch_size'?"));
-  EXPECT_EQ(pixart({"explain", "stages.txt.steps", "run.yaml"}).code, 78);
-  EXPECT_EQ(pixart({"explain", "seed", "--set", "seed=1"}).code, 78);
-}
-
 // The names behind "Subcommands:" of a help text.
 std::vector<std::string> subcommands(const std::string& help) {
   std::vector<std::string> names;
@@ -150,61 +117,6 @@ TEST(Help, EveryCommandHasExamples) {
   int count = 0;
   expect_examples({}, count);
   EXPECT_GE(count, 20);
-}
-
-// What bash offers at the end of `line`.
-std::string completed(const fs::path& folder, const std::string& line) {
-  write_text(folder / "ask.sh",
-             "source completion.bash\ncompopt() { :; }\nread -ra COMP_WORDS <<<\"" + line + "\"\n[[ \"" +
-                 line + "\" == *' ' ]] && COMP_WORDS+=('')\nCOMP_CWORD=$((${#COMP_WORDS[@]} - 1))\n" +
-                 "_pixart\necho \"${COMPREPLY[@]}\"\n");
-  FILE* pipe = ::popen(("cd '" + folder.string() + "' && bash ask.sh 2>&1").c_str(), "r");
-  std::string output;
-  for (int c; pipe != nullptr && (c = std::fgetc(pipe)) != EOF;) output += char(c);
-  EXPECT_EQ(::pclose(pipe), 0) << output;
-  return output;
-}
-
-TEST(Completion, Bash) {
-  const TemporaryFolder folder;
-  write_text(folder / "completion.bash", pixart({"completion", "bash"}).output);
-  EXPECT_THAT(completed(folder.path(), "pixart tr"), HasSubstr("train"));
-  EXPECT_THAT(completed(folder.path(), "pixart data "), AllOf(HasSubstr("check"), HasSubstr("pack")));
-  EXPECT_THAT(completed(folder.path(), "pixart data check --js"), HasSubstr("--json"));
-  EXPECT_THAT(completed(folder.path(), "pixart train --al"), HasSubstr("--allow-change"));
-  EXPECT_THAT(completed(folder.path(), "pixart train run.yaml --set loader.th"),
-              HasSubstr("loader.threads="));
-  EXPECT_THAT(completed(folder.path(), "pixart explain se"), HasSubstr("seed"));
-  EXPECT_THAT(completed(folder.path(), "pixart train run.yaml --se"), Not(HasSubstr("seed")));
-}
-
-TEST(Completion, OtherShells) {
-  EXPECT_THAT(pixart({"completion", "zsh"}).output,
-              AllOf(HasSubstr("bashcompinit"), HasSubstr("complete -F")));
-  EXPECT_THAT(pixart({"completion", "fish"}).output,
-              AllOf(HasSubstr("complete -c pixart"), HasSubstr("-a train"),
-                    HasSubstr("__fish_seen_subcommand_from data; and __fish_seen_subcommand_from check")));
-  const auto unknown = pixart({"completion", "tcsh"});
-  EXPECT_EQ(unknown.code, 78);
-  EXPECT_THAT(unknown.output, HasSubstr("tcsh"));
-}
-
-TEST(Man, IsAPageThatManReads) {
-  const auto page = pixart({"man"});
-  EXPECT_EQ(page.code, 0);
-  EXPECT_THAT(page.output, AllOf(HasSubstr(".TH PIXART 1"), HasSubstr(".SS pixart train"),
-                                 HasSubstr(".SS pixart data check"), HasSubstr("\\-\\-json")));
-  if (std::system("command -v man > /dev/null 2>&1") != 0) GTEST_SKIP() << "man is not installed";
-  const TemporaryFolder folder;
-  write_text(folder / "pixart.1", page.output);
-  EXPECT_EQ(std::system(("cd '" + folder.path().string() +
-                         "' && man --warnings -l pixart.1 > rendered.txt 2> warnings.txt")
-                            .c_str()),
-            0);
-  std::ifstream rendered(folder / "rendered.txt"), warnings(folder / "warnings.txt");
-  const std::string text(std::istreambuf_iterator<char>(rendered), {});
-  EXPECT_THAT(text, AllOf(HasSubstr("pixart train"), HasSubstr("--allow-change")));
-  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(warnings), {}), "");
 }
 
 TEST(Doctor, Json) {
