@@ -238,6 +238,7 @@ void run(const Arguments& arguments) {
     std::printf("%s\n", json_of(plan, arguments, options).dump(1).c_str());
   else
     print(plan, arguments, options);
+  std::fflush(stdout);  // before what goes to stderr
   for (const auto& warning : plan.warnings) log::warning("{}", warning);
   if (arguments.check && !plan.fits) throw UserError("the run does not fit; see the warnings.");
 }

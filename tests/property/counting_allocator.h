@@ -4,8 +4,10 @@
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdint>
+#include <mutex>
+#include <unordered_map>
 
 namespace pixart::testing {
 
@@ -18,35 +20,52 @@ class CountingAllocator : public c10::Allocator {
   }
 
   c10::DataPtr allocate(size_t bytes) override {
-    auto* block = new Block{inner_->allocate(bytes), int64_t(bytes)};
-    const int64_t now = (live_ += block->bytes);
-    int64_t peak = peak_;
-    while (now > peak && !peak_.compare_exchange_weak(peak, now)) {
-    }
-    return {block->memory.get(), block, &CountingAllocator::release, c10::DeviceType::CPU};
+    void* memory = inner_->raw_allocate(bytes);
+    const std::scoped_lock lock(mutex_);
+    if (memory != nullptr) live_ += sizes_[memory] = int64_t(bytes);
+    peak_ = std::max(peak_, live_);
+    return {memory, memory, &CountingAllocator::release, c10::DeviceType::CPU};
   }
+  // The memory is its own context, as callers of raw_allocate() (products in bfloat16) want it.
+  c10::DeleterFnPtr raw_deleter() const override { return &CountingAllocator::release; }
   void copy_data(void* to, const void* from, size_t bytes) const override {
     default_copy_data(to, from, bytes);
   }
 
-  int64_t live_bytes() const { return live_; }
-  int64_t peak_bytes() const { return peak_; }
-  void forget_peak() { peak_ = live_.load(); }
+  int64_t live_bytes() {
+    const std::scoped_lock lock(mutex_);
+    return live_;
+  }
+  int64_t peak_bytes() {
+    const std::scoped_lock lock(mutex_);
+    return peak_;
+  }
+  void forget_peak() {
+    const std::scoped_lock lock(mutex_);
+    peak_ = live_;
+  }
 
  private:
   static constexpr uint8_t kPriority = 100;
-  struct Block {
-    c10::DataPtr memory;
-    int64_t bytes;
-  };
   CountingAllocator() : inner_(c10::GetCPUAllocator()) { c10::SetCPUAllocator(this, kPriority); }
-  static void release(void* context) {
-    auto* block = static_cast<Block*>(context);
-    instance().live_ -= block->bytes;
-    delete block;
+  static void release(void* memory) {
+    if (memory != nullptr) instance().forget(memory);
+  }
+  void forget(void* memory) {
+    {
+      const std::scoped_lock lock(mutex_);
+      // What a library took from the allocator before this one may be given back to it.
+      if (const auto found = sizes_.find(memory); found != sizes_.end()) {
+        live_ -= found->second;
+        sizes_.erase(found);
+      }
+    }
+    inner_->raw_deallocate(memory);
   }
   c10::Allocator* inner_;
-  std::atomic<int64_t> live_ = 0, peak_ = 0;
+  std::mutex mutex_;
+  std::unordered_map<void*, int64_t> sizes_;
+  int64_t live_ = 0, peak_ = 0;
 };
 
 }  // namespace pixart::testing
