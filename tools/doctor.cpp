@@ -64,11 +64,11 @@ Finding gpu() {
 std::vector<Finding> nvml() {
   constexpr const char* kPackage = "it comes with NVIDIA's driver: apt-get install libnvidia-ml1";
   const Library library("libnvidia-ml.so.1");
-  const auto* init = library.get<int()>("nvmlInit_v2");
-  const auto* version = library.get<int(char*, unsigned)>("nvmlSystemGetDriverVersion");
-  const auto* count = library.get<int(unsigned*)>("nvmlDeviceGetCount_v2");
-  const auto* handle = library.get<int(unsigned, void**)>("nvmlDeviceGetHandleByIndex_v2");
-  const auto* name = library.get<int(void*, char*, unsigned)>("nvmlDeviceGetName");
+  auto* init = library.get<int()>("nvmlInit_v2");
+  auto* version = library.get<int(char*, unsigned)>("nvmlSystemGetDriverVersion");
+  auto* count = library.get<int(unsigned*)>("nvmlDeviceGetCount_v2");
+  auto* handle = library.get<int(unsigned, void**)>("nvmlDeviceGetHandleByIndex_v2");
+  auto* name = library.get<int(void*, char*, unsigned)>("nvmlDeviceGetName");
   if (init == nullptr || version == nullptr || count == nullptr || handle == nullptr || name == nullptr)
     return {{"NVML", "not found: runs do not know their power", false, kPackage}};
   char text[96] = "";
@@ -87,7 +87,7 @@ std::vector<Finding> nvml() {
 Finding nccl() {
   const Library library("libnccl.so.2");
   int number = 0;
-  const auto* version = library.get<int(int*)>("ncclGetVersion");
+  auto* version = library.get<int(int*)>("ncclGetVersion");
   if (version == nullptr || version(&number) != 0)
     return {"NCCL", "not found: several GPUs cannot train together", false,
             "pip install nvidia-nccl-cu13 (LibTorch's CUDA wheel brings it), or apt-get install libnccl2"};

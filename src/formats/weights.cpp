@@ -54,10 +54,12 @@ struct WeightSet {
 // The dictionary that holds the weights: the top level, or what the wanted set is called there.
 WeightSet choose_set(const PickleValue& root, const std::string& which, const std::string& file) {
   const PickleDict* top = as_dict(root);
+  static const PickleDict nothing;
   Names sets;
   std::vector<const PickleValue*> values;
   bool has_tensor = false;
-  for (const auto& [key, value] : top != nullptr ? *top : PickleDict()) {
+  // The values are pointed to below, so the dictionary itself is walked, not a copy.
+  for (const auto& [key, value] : top != nullptr ? *top : nothing) {
     has_tensor |= std::holds_alternative<PickleTensor>(value.value);
     const auto* name = std::get_if<std::string>(&key.value);
     if (name == nullptr || as_dict(value) == nullptr) continue;
@@ -85,7 +87,8 @@ WeightSet choose_set(const PickleValue& root, const std::string& which, const st
 // Text that write_pth() and others keep beside the weights.
 Metadata metadata_of(const PickleValue& root) {
   Metadata metadata;
-  for (const auto& [key, value] : as_dict(root) != nullptr ? *as_dict(root) : PickleDict()) {
+  if (as_dict(root) == nullptr) return metadata;
+  for (const auto& [key, value] : *as_dict(root)) {
     const auto* name = std::get_if<std::string>(&key.value);
     if (name == nullptr || *name != "metadata" || as_dict(value) == nullptr) continue;
     for (const auto& [inner, text] : *as_dict(value)) {

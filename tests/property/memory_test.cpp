@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "counting_allocator.h"
+#include "one_rank.h"
 #include "pixart/base/random.h"
 #include "pixart/config/config.h"
 #include "pixart/models/vae.h"
@@ -92,7 +93,7 @@ int64_t measured_peak(const StageConfig& stage, const Config& config) {
   choose_trained(stage, state);
   RandomSamples objective(model, stage);
   Loader loader = testing::plain_loader(stage.batch_size, stage.batch_size, stage.micro_batch_size);
-  Trainer trainer(trainer_config(stage), state, objective, loader);
+  Trainer trainer(trainer_config(stage), state, objective, loader, testing::one_rank());
   for (int step = 0; step < 2; ++step) trainer.train_step();
   return allocator.peak_bytes() - before;
 }
