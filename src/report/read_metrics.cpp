@@ -38,6 +38,7 @@ class TelemetryReader {
     if (kind == "start" || run_.processes.empty()) start(line, *time);
     auto& process = run_.processes.back();
     process.end = std::max(process.end, *time);
+    process.reason.clear();  // a line behind a stop: it went on with another stage
     const TelemetryEvent event{.time = *time,
                                .process = run_.processes.size() - 1,
                                .kind = kind,
