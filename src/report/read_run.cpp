@@ -114,9 +114,10 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
 
 namespace {
 
+// A stop may not know its step and say 0.
 std::string place_of(const RunRecord& run) {
   for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
-    if (!event->stage.empty() && event->step >= 0)
+    if (!event->stage.empty() && event->step >= 0 && (event->kind != "stop" || event->step > 0))
       return fmt::format(" at step {} of stage {}", event->step, event->stage);
   return "";
 }

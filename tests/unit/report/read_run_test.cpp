@@ -69,6 +69,11 @@ TEST_F(ReadRun, States) {
   EXPECT_THAT(state(process(1, 0, 200, "error")), HasSubstr("ended by an error at step 200"));
   EXPECT_THAT(state(process(1, 0, 200, "")), HasSubstr("no end on record at step 200"));
   EXPECT_THAT(state(""), HasSubstr("unknown"));
+  EXPECT_THAT(
+      state(process(1, 0, 200, "") +
+            R"({"time":"2026-03-02T02:00:00Z","kind":"stop","stage":"text","step":0,"reason":"error"})" +
+            "\n"),
+      HasSubstr("ended by an error at step 200"));
   EXPECT_THAT(state(process(1, 0, 300, "done") +
                     R"({"time":"2026-03-02T02:00:00Z","kind":"save","stage":"text","step":300})" + "\n"),
               HasSubstr("no end on record"));
