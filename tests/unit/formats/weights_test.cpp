@@ -168,6 +168,7 @@ TEST_F(WeightFiles, WritersKeepEveryBit) {
       const at::Tensor got = again.read(name);
       EXPECT_EQ(got.sizes(), tensor.sizes()) << file << " " << name;
       ASSERT_EQ(got.scalar_type(), tensor.scalar_type()) << file << " " << name;
+      if (tensor.nbytes() == 0) continue;  // an empty tensor's pointer may be null
       EXPECT_EQ(std::memcmp(got.const_data_ptr(), tensor.const_data_ptr(), tensor.nbytes()), 0)
           << file << " " << name;
     }
