@@ -8,7 +8,8 @@
 #include "pixart/base/log.h"
 #include "pixart/base/machine.h"
 #include "pixart/base/words.h"
-#include "pixart/train/paper_costs.h"
+#include "pixart/report/paper_costs.h"
+#include "pixart/train/paper_stages.h"
 #include "pixart/train/plan.h"
 
 namespace pixart::tools {
@@ -155,14 +156,17 @@ ordered_json json_of(const train::RunPlan& plan, const Arguments& arguments,
   result["assumptions"] = plan.assumptions;
   result["warnings"] = plan.warnings;
   result["papers"] = ordered_json::array();
-  for (const auto& cost : train::paper_costs())
-    result["papers"].push_back({{"model", cost.model},
-                                {"parameters_billion", cost.parameters_billion},
-                                {"images_million", cost.images_million},
-                                {"coco_fid", cost.coco_fid},
-                                {"a100_gpu_days", cost.a100_gpu_days},
-                                {"dollars", cost.dollars},
-                                {"source", cost.source}});
+  for (const auto& cost : report::paper_costs()) {
+    ordered_json paper = {{"model", cost.model},
+                          {"parameters_billion", cost.parameters / 1e9},
+                          {"images_million", cost.images / 1e6},
+                          {"coco_fid", cost.fid},
+                          {"a100_gpu_days", cost.a100_days}};
+    if (cost.dollars) paper["dollars"] = *cost.dollars;
+    if (cost.tonnes_co2) paper["tonnes_co2"] = *cost.tonnes_co2;
+    paper["source"] = cost.source;
+    result["papers"].push_back(std::move(paper));
+  }
   return result;
 }
 
@@ -208,12 +212,16 @@ void print(const train::StagePlan& s) {
 
 void print_papers(const train::RunPlan& plan) {
   std::printf("\nbeside published models (A100 GPU-days as the PixArt-alpha paper counts them):\n");
-  for (const auto& cost : train::paper_costs())
-    std::printf("  %-22s %3.1f B parameters, %5.0f M images, FID %5.2f, %7s GPU-days%s [%s]\n", cost.model,
-                cost.parameters_billion, cost.images_million, cost.coco_fid,
-                with_thousands(int64_t(cost.a100_gpu_days)).c_str(),
-                cost.dollars > 0 ? (", " + with_thousands(int64_t(cost.dollars)) + " dollars").c_str() : "",
-                cost.source);
+  for (const auto& cost : report::paper_costs()) {
+    const std::string dollars =
+        cost.dollars ? fmt::format(", {} dollars", with_thousands(int64_t(*cost.dollars))) : "";
+    std::printf(
+        "%s\n",
+        fmt::format("  {:<22} {:3.1f} B parameters, {:5.0f} M images, FID {:5.2f}, {:>7} GPU-days{} [{}]",
+                    cost.model, cost.parameters / 1e9, cost.images / 1e6, cost.fid,
+                    with_thousands(int64_t(cost.a100_days)), dollars, cost.source)
+            .c_str());
+  }
   std::printf("  %-22s %s\n", "this plan", needs_text(plan.sum).c_str());
 }
 

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "pixart/base/error.h"
-#include "pixart/train/paper_costs.h"
+#include "pixart/train/paper_stages.h"
 
 namespace pixart::train {
 namespace {

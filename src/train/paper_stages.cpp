@@ -1,19 +1,6 @@
-#include "pixart/train/paper_costs.h"
+#include "pixart/train/paper_stages.h"
 
 namespace pixart::train {
-
-const std::vector<PaperCost>& paper_costs() {
-  // Table 2 of arXiv 2310.00426; dollars from its abstract and figure 1.
-  static const std::vector<PaperCost> table = {
-      {"DALL-E 2", 6.5, 650, 10.39, 41667, 0, "arXiv 2310.00426, table 2"},
-      {"Stable Diffusion 1.5", 0.9, 2000, 9.62, 6250, 320000, "arXiv 2310.00426, table 2 and abstract"},
-      {"Imagen", 3.0, 860, 7.27, 7132, 0, "arXiv 2310.00426, table 2"},
-      {"RAPHAEL", 3.0, 5000, 6.61, 60000, 3080000, "arXiv 2310.00426, table 2 and figure 1"},
-      {"PixArt-alpha", 0.6, 25, 7.32, kPaperA100Days, kPaperDollars,
-       "arXiv 2310.00426, table 2; 675 days and 26,000 dollars in the ICLR abstract"},
-  };
-  return table;
-}
 
 const std::vector<PaperStage>& paper_stages() {
   // Table 4 of arXiv 2310.00426: steps, batch per GPU x GPUs, V100 days.
