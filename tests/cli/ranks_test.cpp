@@ -130,7 +130,7 @@ TEST(Ranks, AStoppedRunOfFourRanksContinuesBitForBit) {
 
 // A rank that stands still is named with what it did, and all are gone within the time-out and ten seconds.
 TEST(Ranks, ARankThatStandsStillIsNamed) {
-  constexpr double kTimeout = 4;
+  constexpr double kTimeout = 8;
   const TemporaryFolder folder;
   write_text(folder / "run.yaml", tiny_run_yaml());
   Process process(launch(4, {"stages.class.steps=100000", "threads=1"}, kTimeout), folder.path());
