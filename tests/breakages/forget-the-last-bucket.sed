@@ -1,4 +1,4 @@
-# breaks: the gradients of the first layers are not summed over the ranks
+# breaks: gradients that no sample of a rank completes are not summed over the ranks
 # file: src/train/gradient_buckets.cpp
-# tests: property_ranks
+# tests: unit_train
 s/^  start_ready\(true\);/  start_ready(false);/

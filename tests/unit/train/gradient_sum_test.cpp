@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "one_rank.h"
+#include "ranks.h"
 
 namespace pixart::train {
 namespace {
@@ -67,6 +69,31 @@ TEST(GradientSum, DefaultModeLeavesTheAddingToBackward) {
   EXPECT_TRUE(totals.flag);
   EXPECT_TRUE(at::equal(flat.gradients(), at::full({2}, 0.75)));
   EXPECT_EQ(sum->finish(false, 1).loss, 0);
+}
+
+// With aspect buckets a rank may have no sample in a step, and a parameter may be without a gradient.
+TEST(GradientSum, RanksWithoutSamplesAndParametersWithoutGradientsAreSummedToo) {
+  std::vector<at::Tensor> sums(2);
+  const auto errors = dist::testing::with_ranks(2, 60, [&](dist::Communicator& ranks) {
+    at::Tensor used = at::full({3}, 2.0f).set_requires_grad(true),
+               unused = at::ones({2}).set_requires_grad(true);
+    optim::FlatParameters flat({unused, used});
+    const auto sum = make_gradient_sum(flat, ranks, {.batch_size = 2, .bucket_bytes = 4});
+    for (int64_t step = 0; step < 2; ++step) {
+      flat.zero_gradients();
+      if (ranks.rank() == 1) {
+        const data::MicroBatch batch{.step = step, .positions = {0}, .rows = {0}, .is_last = true};
+        sum->before_backward(batch);
+        const at::Tensor loss = used.square().sum();
+        torch::autograd::backward({loss}, {});
+        sum->after_backward(batch, loss.detach());
+      }
+      EXPECT_EQ(sum->finish(false, step).loss, 12);
+    }
+    sums[size_t(ranks.rank())] = flat.gradients().clone();
+  });
+  EXPECT_THAT(errors, ::testing::Each(""));
+  for (const auto& sum : sums) EXPECT_TRUE(at::equal(sum, at::tensor({0, 0, 4, 4, 4}, at::kFloat)));
 }
 
 TEST(GradientSum, ExactModeStartsEachLaneAtZero) {
