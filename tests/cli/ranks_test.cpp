@@ -65,8 +65,6 @@ TEST(Ranks, ARunContinuesOnAnotherNumberOfRanks) {
   ASSERT_EQ(whole.code, 0) << whole.output;
   const std::string shard = "stages.text.optimizer.shard=true",
                     shard_class = "stages.class.optimizer.shard=true";
-  // Each part of the way ends with a stage, or by a limit on the file that an unfinished stage would have to
-  // write.
   for (const auto& [ranks, stage] :
        {std::pair{4, "autoencoder"}, std::pair{2, "class"}, std::pair{4, "text"}}) {
     auto arguments = launch(ranks, {"run=parts", shard, shard_class});
