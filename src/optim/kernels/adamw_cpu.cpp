@@ -2,14 +2,16 @@
 #include <cmath>
 
 #include "adamw_element.h"
+#include "pixart/base/cpu_clones.h"
 
 namespace pixart::optim::kernels {
 
 namespace {
 
-template <class T, bool kWithEma>
-void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, T kept, int64_t begin,
-                int64_t end) {
+// `element` is a copy of its own, which the stores cannot change: else nothing is vectorised.
+template <bool kWithEma, class T>
+PIXART_INLINE void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T> element, T kept,
+                              int64_t begin, int64_t end) {
   T* __restrict__ values = buffers.values;
   const T* __restrict__ gradients = buffers.gradients;
   T* __restrict__ exp_avg = buffers.exp_avg;
@@ -22,13 +24,52 @@ void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, 
   }
 }
 
+template <class T>
+PIXART_INLINE void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T>& element, T kept,
+                              int64_t begin, int64_t end) {
+  if (buffers.ema != nullptr)
+    adamw_loop<true>(buffers, element, kept, begin, end);
+  else
+    adamw_loop<false>(buffers, element, kept, begin, end);
+}
+
+template <class T>
+PIXART_INLINE double sum_in_lanes(const T* values, int64_t begin, int64_t end) {
+  constexpr int kLanes = 8;  // independent sums, which the vectoriser may keep side by side
+  double sums[kLanes] = {};
+  int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane)
+      sums[lane] += double(values[i + lane]) * double(values[i + lane]);
+  }
+  for (int lane = 0; i < end; ++i, ++lane) sums[lane] += double(values[i]) * double(values[i]);
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+PIXART_CPU_CLONES void loop(const AdamWBuffers<float>& buffers, const AdamWElement<float>& element,
+                            float kept, int64_t begin, int64_t end) {
+  adamw_loop(buffers, element, kept, begin, end);
+}
+PIXART_CPU_CLONES void loop(const AdamWBuffers<double>& buffers, const AdamWElement<double>& element,
+                            double kept, int64_t begin, int64_t end) {
+  adamw_loop(buffers, element, kept, begin, end);
+}
+
+PIXART_CPU_CLONES double sum_of_squares(const float* values, int64_t begin, int64_t end) {
+  return sum_in_lanes(values, begin, end);
+}
+PIXART_CPU_CLONES double sum_of_squares(const double* values, int64_t begin, int64_t end) {
+  return sum_in_lanes(values, begin, end);
+}
+
 }  // namespace
 
 template <class T>
 void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coefficients, int64_t begin,
                int64_t end) {
   const AdamWElement<T> element(coefficients);
-  const auto loop = buffers.ema != nullptr ? adamw_loop<T, true> : adamw_loop<T, false>;
   const int64_t border = std::clamp(coefficients.num_decayed, begin, end);
   loop(buffers, element, element.keep, begin, border);
   loop(buffers, element, T(1), border, end);
@@ -44,17 +85,7 @@ void ema_cpu(T* __restrict__ ema, const T* __restrict__ values, double decay, in
 
 template <class T>
 double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end) {
-  constexpr int kLanes = 8;  // independent sums, which the vectoriser may keep side by side
-  double sums[kLanes] = {};
-  int64_t i = begin;
-  for (; i + kLanes <= end; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane)
-      sums[lane] += double(values[i + lane]) * double(values[i + lane]);
-  }
-  for (int lane = 0; i < end; ++i, ++lane) sums[lane] += double(values[i]) * double(values[i]);
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
+  return sum_of_squares(values, begin, end);
 }
 
 template void adamw_cpu(const AdamWBuffers<float>&, const AdamWCoefficients&, int64_t, int64_t);
