@@ -3,8 +3,10 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
+#include <malloc.h>
 
 #include <algorithm>
+#include <climits>
 #include <filesystem>
 
 #include "pixart/base/env.h"
@@ -63,6 +65,12 @@ c10::Device select_device(const std::string& name, int rank) {
 
 void set_num_threads(int64_t threads, int processes) {
   at::set_num_threads(int(threads > 0 ? threads : std::max(1, physical_cores() / processes)));
+}
+
+void keep_freed_memory() {
+  constexpr int kLargestMapped = 32 << 20;  // the most that mallopt accepts
+  ::mallopt(M_MMAP_THRESHOLD, kLargestMapped);
+  ::mallopt(M_TRIM_THRESHOLD, INT_MAX);
 }
 
 std::optional<std::string> pci_bus_id(c10::Device device) {

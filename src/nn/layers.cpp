@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "fused_ops.h"
 #include "pixart/base/error.h"
 
 namespace pixart::nn {
@@ -11,6 +12,7 @@ namespace pixart::nn {
 namespace {
 
 constexpr int64_t kTimestepFeatures = 256;
+constexpr double kNormEps = 1e-6;
 
 at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, h, N, d], a view
   return x.unflatten(-1, {num_heads, x.size(-1) / num_heads}).transpose(1, 2);
@@ -31,7 +33,14 @@ Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias)
 }
 
 at::Tensor Linear::operator()(const at::Tensor& x) const {
-  const at::Tensor y = linear_in_type_of(x, weight, bias);
+  return with_adapter(x, linear_in_type_of(x, weight, bias));
+}
+
+at::Tensor Linear::product(const at::Tensor& x) const {
+  return with_adapter(x, linear_in_type_of(x, weight, {}));
+}
+
+at::Tensor Linear::with_adapter(const at::Tensor& x, const at::Tensor& y) const {
   if (!lora || !lora->a.defined()) return y;
   return at::add(y, linear_in_type_of(linear_in_type_of(x, lora->a, {}), lora->b, {}), lora->scale);
 }
@@ -40,22 +49,21 @@ at::Tensor at_least_float(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf ? x.to(at::kFloat) : x;
 }
 
-at::Tensor layer_norm(const at::Tensor& x, double eps) {
-  return at::layer_norm(at_least_float(x), {x.size(-1)}, {}, {}, eps);
-}
-
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
-  return at::addcmul(at_least_float(shift), layer_norm(x), at_least_float(scale) + 1).to(x.scalar_type());
+  return norm_then_modulate(at_least_float(x), at_least_float(shift), at_least_float(scale), kNormEps)
+      .to(x.scalar_type());
 }
 
 at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
-  return at::addcmul(at_least_float(x), at_least_float(gate), at_least_float(branch)).to(x.scalar_type());
+  return add_gated(at_least_float(x), at_least_float(gate), at_least_float(branch)).to(x.scalar_type());
 }
 
 Mlp::Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out)
     : fc1(scope / "fc1", in, hidden), fc2(scope / "fc2", hidden, out) {}
 
-at::Tensor Mlp::operator()(const at::Tensor& x) const { return fc2(at::gelu(fc1(x), "tanh")); }
+at::Tensor Mlp::operator()(const at::Tensor& x) const {
+  return fc2(has_fused_form(x) ? bias_gelu(fc1.product(x), fc1.bias) : at::gelu(fc1(x), "tanh"));
+}
 
 SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_count)
     : qkv(scope / "qkv", width, 3 * width), proj(scope / "proj", width, width), num_heads(head_count) {}

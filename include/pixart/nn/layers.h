@@ -19,15 +19,17 @@ struct Linear {
   Linear() = default;
   Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias = true);
   at::Tensor operator()(const at::Tensor& x) const;
+  at::Tensor product(const at::Tensor& x) const;  // without the bias
+
+ private:
+  at::Tensor with_adapter(const at::Tensor& x, const at::Tensor& y) const;
 };
 
 // x, or x in float32 where its type is narrower: norms and modulation are computed in float32 at least.
 at::Tensor at_least_float(const at::Tensor& x);
 
-// LayerNorm without affine parameters over the last dimension; bfloat16 and float16 give float32.
-at::Tensor layer_norm(const at::Tensor& x, double eps = 1e-6);
-
-// layer_norm(x) * (1 + scale) + shift in the type of x; x [B, N, D], shift and scale [B, 1, D].
+// LayerNorm(x) * (1 + scale) + shift in the type of x; the norm over the last dimension, without affine
+// parameters, eps 1e-6. x [B, N, D], shift and scale [B, 1, D].
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
 
 // x + gate * branch in the type of x; x and branch [B, N, D], gate [B, 1, D].

@@ -1,0 +1,186 @@
+#include "fused_ops.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "kernels/fused_cpu.h"
+
+namespace pixart::nn {
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Rows that one task takes. Fixed, so that sums over rows are the same with any number of threads.
+constexpr int64_t kTaskRows = 64;
+
+// The rows of a [batch, tokens, width] tensor cut into tasks, none of which crosses two samples.
+struct Tasks {
+  int64_t batch, tokens, width;
+  explicit Tasks(const at::Tensor& x) : batch(x.size(0)), tokens(x.size(1)), width(x.size(2)) {}
+  int64_t per_sample() const { return (tokens + kTaskRows - 1) / kTaskRows; }
+  int64_t count() const { return batch * per_sample(); }
+
+  // work(task, sample, first of its rows in the whole tensor, rows)
+  template <class Work>
+  void run(Work work) const {
+    at::parallel_for(0, count(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t sample = task / per_sample(), start = task % per_sample() * kTaskRows;
+        work(task, sample, sample * tokens + start,
+             kernels::Rows{.count = std::min(kTaskRows, tokens - start), .width = width});
+      }
+    });
+  }
+
+  // What each task wrote, summed for each sample: [tasks, width] -> [B, 1, width].
+  at::Tensor sum(const at::Tensor& parts) const {
+    return parts.view({batch, per_sample(), width}).sum(1, true);
+  }
+};
+
+// A tensor [B, 1, D] of which rows may lie apart.
+struct PerSample {
+  const float* data;
+  int64_t stride;
+  explicit PerSample(const at::Tensor& tensor)
+      : data(tensor.const_data_ptr<float>()), stride(tensor.stride(0)) {}
+  const float* of(int64_t sample) const { return data + sample * stride; }
+};
+
+at::Tensor rows_contiguous(const at::Tensor& per_sample) {
+  return per_sample.stride(-1) == 1 ? per_sample : per_sample.contiguous();
+}
+
+struct BiasGelu : torch::autograd::Function<BiasGelu> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& bias) {
+    context->save_for_backward({x, bias});
+    const at::Tensor out = at::empty_like(x);
+    const auto *from = x.const_data_ptr<float>(), *with = bias.const_data_ptr<float>();
+    auto* to = out.mutable_data_ptr<float>();
+    Tasks(x).run([&](int64_t, int64_t, int64_t first, kernels::Rows rows) {
+      const int64_t at = first * rows.width;
+      kernels::bias_gelu(from + at, with, to + at, rows);
+    });
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor x = saved[0], gradient = gradients[0].contiguous(), to_x = at::empty_like(x);
+    const Tasks tasks(x);
+    const at::Tensor to_bias = at::empty({tasks.count(), tasks.width}, x.options());
+    const auto *from = x.const_data_ptr<float>(), *with = saved[1].const_data_ptr<float>(),
+               *down = gradient.const_data_ptr<float>();
+    auto *to = to_x.mutable_data_ptr<float>(), *sums = to_bias.mutable_data_ptr<float>();
+    tasks.run([&](int64_t task, int64_t, int64_t first, kernels::Rows rows) {
+      const int64_t at = first * rows.width;
+      kernels::bias_gelu_backward(from + at, with, down + at, to + at, sums + task * rows.width, rows);
+    });
+    return {to_x, to_bias.sum(0)};
+  }
+};
+
+struct NormThenModulate : torch::autograd::Function<NormThenModulate> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& shift,
+                            const at::Tensor& scale, double eps) {
+    const Tasks tasks(x);
+    const at::Tensor out = at::empty_like(x), mean = at::empty({tasks.batch * tasks.tokens}, x.options()),
+                     rstd = at::empty_like(mean);
+    const PerSample shifts(shift), scales(scale);
+    const auto* from = x.const_data_ptr<float>();
+    auto *to = out.mutable_data_ptr<float>(), *means = mean.mutable_data_ptr<float>(),
+         *rstds = rstd.mutable_data_ptr<float>();
+    tasks.run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
+      const int64_t at = first * rows.width;
+      kernels::modulated_norm(from + at, shifts.of(sample), scales.of(sample), float(eps), to + at,
+                              means + first, rstds + first, rows);
+    });
+    context->save_for_backward({x, scale, mean, rstd});
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor x = saved[0], gradient = gradients[0].contiguous(), to_x = at::empty_like(x);
+    const Tasks tasks(x);
+    const at::Tensor to_shift = at::empty({tasks.count(), tasks.width}, x.options()),
+                     to_scale = at::empty_like(to_shift);
+    const PerSample scales(saved[1]);
+    const auto *from = x.const_data_ptr<float>(), *means = saved[2].const_data_ptr<float>(),
+               *rstds = saved[3].const_data_ptr<float>(), *down = gradient.const_data_ptr<float>();
+    auto *to = to_x.mutable_data_ptr<float>(), *shift_sums = to_shift.mutable_data_ptr<float>(),
+         *scale_sums = to_scale.mutable_data_ptr<float>();
+    tasks.run([&](int64_t task, int64_t sample, int64_t first, kernels::Rows rows) {
+      const int64_t at = first * rows.width, sums = task * rows.width;
+      kernels::modulated_norm_backward(from + at, means + first, rstds + first, scales.of(sample), down + at,
+                                       to + at, shift_sums + sums, scale_sums + sums, rows);
+    });
+    return {to_x, tasks.sum(to_shift), tasks.sum(to_scale), at::Tensor()};
+  }
+};
+
+struct AddGated : torch::autograd::Function<AddGated> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate,
+                            const at::Tensor& branch) {
+    context->save_for_backward({gate, branch});
+    const at::Tensor out = at::empty_like(x);
+    const PerSample gates(gate);
+    const auto *from = x.const_data_ptr<float>(), *with = branch.const_data_ptr<float>();
+    auto* to = out.mutable_data_ptr<float>();
+    Tasks(x).run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
+      const int64_t at = first * rows.width;
+      kernels::gated_residual(from + at, gates.of(sample), with + at, to + at, rows);
+    });
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor branch = saved[1], gradient = gradients[0].contiguous(),
+                     to_branch = at::empty_like(branch);
+    const Tasks tasks(branch);
+    const at::Tensor to_gate = at::empty({tasks.count(), tasks.width}, branch.options());
+    const PerSample gates(saved[0]);
+    const auto *with = branch.const_data_ptr<float>(), *down = gradient.const_data_ptr<float>();
+    auto *to = to_branch.mutable_data_ptr<float>(), *sums = to_gate.mutable_data_ptr<float>();
+    tasks.run([&](int64_t task, int64_t sample, int64_t first, kernels::Rows rows) {
+      const int64_t at = first * rows.width;
+      kernels::gated_residual_backward(gates.of(sample), with + at, down + at, sums + task * rows.width,
+                                       to + at, rows);
+    });
+    return {gradient, tasks.sum(to_gate), to_branch};
+  }
+};
+
+bool one_per_sample(const at::Tensor& x, const at::Tensor& other) {
+  return other.scalar_type() == x.scalar_type() && other.dim() == 3 && other.size(0) == x.size(0) &&
+         other.size(1) == 1 && other.size(2) == x.size(2);
+}
+
+}  // namespace
+
+bool has_fused_form(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+
+at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias) {
+  const at::Tensor rows = x.contiguous().view({1, -1, x.size(-1)});
+  return BiasGelu::apply(rows, bias.contiguous()).view(x.sizes());
+}
+
+at::Tensor norm_then_modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
+                              double eps) {
+  if (!has_fused_form(x) || !one_per_sample(x, shift) || !one_per_sample(x, scale))
+    return at::addcmul(shift, at::layer_norm(x, {x.size(-1)}, {}, {}, eps), scale + 1);
+  return NormThenModulate::apply(x.contiguous(), rows_contiguous(shift), rows_contiguous(scale), eps);
+}
+
+at::Tensor add_gated(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
+  if (!has_fused_form(x) || !one_per_sample(x, gate)) return at::addcmul(x, gate, branch);
+  return AddGated::apply(x.contiguous(), rows_contiguous(gate), branch.contiguous());
+}
+
+}  // namespace pixart::nn

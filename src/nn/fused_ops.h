@@ -1,0 +1,21 @@
+// What stands between matrix products, each as one operation with its own gradient. On the CPU in float32 one
+// pass of our own (kernels/fused_cpu.h), which touches memory once; elsewhere LibTorch's operations one after
+// the other. The numbers do not depend on the number of threads.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace pixart::nn {
+
+bool has_fused_form(const at::Tensor& x);
+
+// gelu(x + bias), the tanh form; x [..., D], bias [D]; only where x has a fused form.
+at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias);
+
+// LayerNorm of x, then * (1 + scale) + shift; x [B, N, D], shift and scale [B, 1, D].
+at::Tensor norm_then_modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
+                              double eps);
+
+// x + gate * branch; x and branch [B, N, D], gate [B, 1, D].
+at::Tensor add_gated(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch);
+
+}  // namespace pixart::nn

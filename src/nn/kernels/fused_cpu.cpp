@@ -1,0 +1,150 @@
+#include "fused_cpu.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "pixart/base/cpu_clones.h"
+
+namespace pixart::nn::kernels {
+
+namespace {
+
+// e^x for |x| <= 80, within 2 units in the last place: 2^n times a polynomial of degree 7 in the rest, which
+// lies within ln(2) / 2 of 0.
+PIXART_INLINE float exponential(float x) {
+  constexpr float kLog2E = 1.44269504F, kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves no bits behind the point
+  const float n = (x * kLog2E + kRound) - kRound;
+  const float r = (x - n * kLn2High) - n * kLn2Low;
+  float p = 1.0F / 5040;
+  p = p * r + 1.0F / 720;
+  p = p * r + 1.0F / 120;
+  p = p * r + 1.0F / 24;
+  p = p * r + 1.0F / 6;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  return p * __builtin_bit_cast(float, (int32_t(n) + 127) << 23);
+}
+
+// x, its magnitude at most 60. By bits: of a comparison of floats GCC makes two branches, computes both, and
+// the one not taken with numbers so small that they cost a hundred times more. What is not a number becomes
+// 60 as well.
+PIXART_INLINE float limited(float x) {
+  constexpr int32_t kSign = INT32_MIN, kSixty = 0x42700000;
+  const auto bits = __builtin_bit_cast(int32_t, x);
+  return __builtin_bit_cast(float, (bits & kSign) | std::min(bits & ~kSign, kSixty));
+}
+
+constexpr float kTwoRoots = 1.5957691216057308F, kCubic = 0.044715F;  // 2 sqrt(2 / pi)
+
+// (1 + tanh(u)) / 2 is the logistic function of 2 u.
+PIXART_INLINE float gate_of(float x) {
+  return 1 / (1 + exponential(limited(-kTwoRoots * (x + kCubic * x * x * x))));
+}
+
+PIXART_INLINE float gelu(float x) { return x * gate_of(x); }
+
+PIXART_INLINE float gelu_slope(float x) {
+  const float s = gate_of(x);
+  return s + x * s * (1 - s) * kTwoRoots * (1 + 3 * kCubic * x * x);
+}
+
+}  // namespace
+
+PIXART_CPU_CLONES void bias_gelu(const float* __restrict__ x, const float* __restrict__ bias,
+                                 float* __restrict__ out, Rows rows) {
+  for (int64_t row = 0; row < rows.count; ++row, x += rows.width, out += rows.width) {
+#pragma omp simd
+    for (int64_t i = 0; i < rows.width; ++i) out[i] = gelu(x[i] + bias[i]);
+  }
+}
+
+PIXART_CPU_CLONES void bias_gelu_backward(const float* __restrict__ x, const float* __restrict__ bias,
+                                          const float* __restrict__ gradient, float* __restrict__ to_x,
+                                          float* __restrict__ to_bias, Rows rows) {
+  std::fill_n(to_bias, rows.width, 0.0F);
+  for (int64_t row = 0; row < rows.count;
+       ++row, x += rows.width, gradient += rows.width, to_x += rows.width) {
+#pragma omp simd
+    for (int64_t i = 0; i < rows.width; ++i) {
+      const float g = gradient[i] * gelu_slope(x[i] + bias[i]);
+      to_x[i] = g;
+      to_bias[i] += g;
+    }
+  }
+}
+
+PIXART_CPU_CLONES void modulated_norm(const float* __restrict__ x, const float* __restrict__ shift,
+                                      const float* __restrict__ scale, float eps, float* __restrict__ out,
+                                      float* __restrict__ mean, float* __restrict__ rstd, Rows rows) {
+  const float per_number = 1.0F / float(rows.width);
+  for (int64_t row = 0; row < rows.count; ++row, x += rows.width, out += rows.width) {
+    float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < rows.width; ++i) sum += x[i];
+    const float m = sum * per_number;
+#pragma omp simd reduction(+ : squares)
+    for (int64_t i = 0; i < rows.width; ++i) squares += (x[i] - m) * (x[i] - m);
+    const float r = 1 / std::sqrt(squares * per_number + eps);
+#pragma omp simd
+    for (int64_t i = 0; i < rows.width; ++i) out[i] = (x[i] - m) * r * (1 + scale[i]) + shift[i];
+    mean[row] = m;
+    rstd[row] = r;
+  }
+}
+
+PIXART_CPU_CLONES void modulated_norm_backward(const float* __restrict__ x, const float* __restrict__ mean,
+                                               const float* __restrict__ rstd,
+                                               const float* __restrict__ scale,
+                                               const float* __restrict__ gradient, float* __restrict__ to_x,
+                                               float* __restrict__ to_shift, float* __restrict__ to_scale,
+                                               Rows rows) {
+  std::fill_n(to_shift, rows.width, 0.0F);
+  std::fill_n(to_scale, rows.width, 0.0F);
+  const float per_number = 1.0F / float(rows.width);
+  for (int64_t row = 0; row < rows.count;
+       ++row, x += rows.width, gradient += rows.width, to_x += rows.width) {
+    const float m = mean[row], r = rstd[row];
+    float sum = 0, product = 0;  // of the gradient of the normal, and of it times the normal
+#pragma omp simd reduction(+ : sum, product)
+    for (int64_t i = 0; i < rows.width; ++i) {
+      const float normal = (x[i] - m) * r, g = gradient[i] * (1 + scale[i]);
+      to_shift[i] += gradient[i];
+      to_scale[i] += gradient[i] * normal;
+      sum += g;
+      product += g * normal;
+    }
+    sum *= per_number;
+    product *= per_number;
+#pragma omp simd
+    for (int64_t i = 0; i < rows.width; ++i)
+      to_x[i] = r * (gradient[i] * (1 + scale[i]) - sum - (x[i] - m) * r * product);
+  }
+}
+
+PIXART_CPU_CLONES void gated_residual(const float* __restrict__ x, const float* __restrict__ gate,
+                                      const float* __restrict__ branch, float* __restrict__ out, Rows rows) {
+  for (int64_t row = 0; row < rows.count; ++row, x += rows.width, branch += rows.width, out += rows.width) {
+#pragma omp simd
+    for (int64_t i = 0; i < rows.width; ++i) out[i] = x[i] + gate[i] * branch[i];
+  }
+}
+
+PIXART_CPU_CLONES void gated_residual_backward(const float* __restrict__ gate,
+                                               const float* __restrict__ branch,
+                                               const float* __restrict__ gradient,
+                                               float* __restrict__ to_gate, float* __restrict__ to_branch,
+                                               Rows rows) {
+  std::fill_n(to_gate, rows.width, 0.0F);
+  for (int64_t row = 0; row < rows.count;
+       ++row, branch += rows.width, gradient += rows.width, to_branch += rows.width) {
+#pragma omp simd
+    for (int64_t i = 0; i < rows.width; ++i) {
+      to_branch[i] = gradient[i] * gate[i];
+      to_gate[i] += gradient[i] * branch[i];
+    }
+  }
+}
+
+}  // namespace pixart::nn::kernels
