@@ -1,6 +1,8 @@
 #include "pixart/optim/flat_parameters.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <numeric>
@@ -9,6 +11,31 @@
 #include "pixart/base/error.h"
 
 namespace pixart::optim {
+
+struct FlatParameters::Gradients {
+  std::vector<at::Tensor> views;  // of the flat buffer
+  bool expected = false;          // backward finds no gradient and leaves its own tensors
+  std::function<void(size_t)> done;
+
+  void received(size_t i, const at::Tensor& parameter) {
+    at::Tensor& gradient = parameter.mutable_grad();
+    if (!gradient.is_same(views[i])) {
+      views[i].copy_(gradient);
+      gradient = views[i];
+    }
+    if (done) done(i);
+  }
+
+  // Called after a parameter's gradient was added to. Parameters may outlive the buffers.
+  struct Hook : torch::autograd::PostAccumulateGradHook {
+    std::weak_ptr<Gradients> gradients;
+    size_t index;
+    Hook(const std::shared_ptr<Gradients>& owner, size_t i) : gradients(owner), index(i) {}
+    void operator()(const at::Tensor& parameter) override {
+      if (const auto owner = gradients.lock()) owner->received(index, parameter);
+    }
+  };
+};
 
 FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<bool> without_decay)
     : parameters_(std::move(parameters)), indices_(parameters_.size()), offsets_(parameters_.size()) {
@@ -37,17 +64,39 @@ FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<b
   const at::NoGradGuard no_grad;
   values_ = at::empty({size}, options.requires_grad(false));
   gradients_ = at::zeros({size}, options.requires_grad(false));
-  const auto value_views = views(values_), gradient_views = views(gradients_);
+  hooks_ = std::make_shared<Gradients>();
+  hooks_->views = views(gradients_);
+  const auto value_views = views(values_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     value_views[i].copy_(parameters_[i]);
     parameters_[i].set_data(value_views[i]);
-    // Backward adds in place to a gradient that is there, so it stays a view; it must never be reset to
-    // undefined.
-    parameters_[i].mutable_grad() = gradient_views[i];
+    parameters_[i].mutable_grad() = hooks_->views[i];  // backward adds in place to a gradient that is there
+    torch::autograd::impl::set_post_acc_grad_hooks(parameters_[i],
+                                                   std::make_unique<Gradients::Hook>(hooks_, i));
   }
 }
 
-void FlatParameters::zero_gradients() { gradients_.zero_(); }
+void FlatParameters::zero_gradients() {
+  settle_gradients();
+  gradients_.zero_();
+}
+
+void FlatParameters::expect_gradients() {
+  hooks_->expected = true;
+  for (auto& parameter : parameters_) parameter.mutable_grad() = at::Tensor();
+}
+
+void FlatParameters::settle_gradients() {
+  if (!hooks_->expected) return;
+  hooks_->expected = false;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    at::Tensor& gradient = parameters_[i].mutable_grad();
+    if (gradient.defined()) continue;
+    gradient = hooks_->views[i].zero_();
+  }
+}
+
+void FlatParameters::on_gradient(std::function<void(size_t)> done) const { hooks_->done = std::move(done); }
 
 std::vector<at::Tensor> FlatParameters::views(const at::Tensor& flat) const {
   PIXART_CHECK(flat.dim() == 1 && flat.numel() == size(), "a flat buffer of {} elements for {}", flat.numel(),

@@ -3,8 +3,6 @@
 #include <ATen/ATen.h>
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <torch/csrc/autograd/function_hook.h>
-#include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
 #include <numeric>
@@ -80,51 +78,38 @@ void SideQueue::run() {
   }
 }
 
-namespace {
-
-// Called after a parameter's gradient was added to.
-struct Hook : torch::autograd::PostAccumulateGradHook {
-  explicit Hook(std::function<void()> f) : function(std::move(f)) {}
-  void operator()(const at::Tensor&) override { function(); }
-  std::function<void()> function;
-};
-
-}  // namespace
-
 GradientBuckets::GradientBuckets(const optim::FlatParameters& parameters, dist::Communicator& ranks,
                                  int64_t bucket_bytes)
-    : hooked_(parameters.parameters()), ranks_(ranks), queue_(parameters.values().device()) {
-  std::vector<size_t> order(hooked_.size());
+    : parameters_(parameters),
+      ranks_(ranks),
+      bucket_of_(parameters.num_parameters()),
+      queue_(parameters.values().device()) {
+  std::vector<size_t> order(bucket_of_.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(),
             [&](size_t a, size_t b) { return parameters.offset(a) > parameters.offset(b); });
   int64_t end = parameters.size();
-  std::vector<size_t> members;
+  size_t members = 0;
   for (size_t i = 0; i < order.size(); ++i) {
-    members.push_back(order[i]);
+    bucket_of_[order[i]] = buckets_.size();
+    ++members;
     const int64_t begin = parameters.offset(order[i]);
     const auto bytes = (end - begin) * int64_t(parameters.gradients().element_size());
     if (bytes < bucket_bytes && i + 1 < order.size()) continue;
     buckets_.push_back({.gradients = parameters.gradients().narrow(0, begin, end - begin),
-                        .parameters = std::exchange(members, {})});
+                        .num_parameters = std::exchange(members, 0)});
     end = begin;
   }
-  for (size_t b = 0; b < buckets_.size(); ++b) {
-    for (const size_t parameter : buckets_[b].parameters)
-      torch::autograd::impl::set_post_acc_grad_hooks(hooked_[parameter],
-                                                     std::make_unique<Hook>([this, b] { complete(b); }));
-  }
+  parameters_.on_gradient([this](size_t parameter) { complete(bucket_of_[parameter]); });
 }
 
-GradientBuckets::~GradientBuckets() {
-  for (const auto& parameter : hooked_) torch::autograd::impl::set_post_acc_grad_hooks(parameter, nullptr);
-}
+GradientBuckets::~GradientBuckets() { parameters_.on_gradient({}); }
 
 void GradientBuckets::arm(int64_t step) {
   phase_ = fmt::format("step {}: gradients", step);
   armed_ = true;
   started_ = 0;
-  for (auto& bucket : buckets_) bucket.missing = bucket.parameters.size();
+  for (auto& bucket : buckets_) bucket.missing = bucket.num_parameters;
 }
 
 void GradientBuckets::complete(size_t bucket) {

@@ -47,6 +47,7 @@ class SideQueue {
 // same on all ranks.
 class GradientBuckets {
  public:
+  // `parameters` must live as long as this.
   GradientBuckets(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t bucket_bytes);
   ~GradientBuckets();
 
@@ -56,14 +57,15 @@ class GradientBuckets {
  private:
   struct Bucket {
     at::Tensor gradients;  // a view
-    std::vector<size_t> parameters = {};
+    size_t num_parameters = 0;
     size_t missing = 0;  // parameters whose gradient is not complete
   };
   void complete(size_t bucket);  // one more parameter of it
   void start_ready(bool all);
 
-  std::vector<at::Tensor> hooked_;
+  const optim::FlatParameters& parameters_;
   dist::Communicator& ranks_;
+  std::vector<size_t> bucket_of_;  // a parameter
   std::vector<Bucket> buckets_;
   size_t started_ = 0;
   bool armed_ = false;

@@ -131,6 +131,7 @@ void train(const RunConfig& config, const TrainOptions& options) {
   const auto launch = dist::launch_from_environment();
   const at::Device device = nn::select_device(config.device, launch.local_rank);
   nn::set_num_threads(config.threads, launch.local_world_size);
+  nn::keep_freed_memory();
   const auto ranks = dist::make_communicator(launch, device, dist::communicator_options_from_environment());
   if (config.numerics == "exact") at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *ranks, .sources = {}};

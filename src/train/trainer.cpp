@@ -72,15 +72,20 @@ StepResult Trainer::train_step(bool stop_requested) {
   StepResult result{.step = step_};
   std::vector<Batch> batches;
   std::vector<at::Tensor> losses;
-  flat_.zero_gradients();
+  if (config_.numerics == Numerics::kExact)
+    flat_.zero_gradients();
+  else
+    flat_.expect_gradients();
   while (auto batch = loader_.next()) {
     const at::Tensor loss = objective_.loss(*batch) * batch->plan.share;
     sum_->before_backward(batch->plan);
     torch::autograd::backward({loss}, {});
+    flat_.settle_gradients();
     sum_->after_backward(batch->plan, loss.detach());
     losses.push_back(loss.detach());
     batches.push_back(std::move(*batch));
   }
+  flat_.settle_gradients();  // of a rank without samples
   const auto totals = sum_->finish(stop_requested, step_);
   result.loss = totals.loss;
   result.stop_requested = totals.flag;

@@ -3,13 +3,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
 namespace pixart::optim {
 
 // Moves the storage of `parameters` (leaf tensors, one dtype and device, requires_grad set) into `values` and
-// presets their gradients to views of `gradients`. After backward the gradients stay views.
+// presets their gradients to views of `gradients`. After backward the gradients are views again.
 //
 // Parameters lie in the buffers in their order, but those with a flag in `without_decay` (empty: none) behind
 // all others, so that weight decay is a matter of two ranges.
@@ -18,7 +20,15 @@ class FlatParameters {
   explicit FlatParameters(std::vector<at::Tensor> parameters, std::vector<bool> without_decay = {});
   at::Tensor values() const { return values_; }        // [numel]
   at::Tensor gradients() const { return gradients_; }  // [numel]
-  void zero_gradients();
+  void zero_gradients();                               // the next backward pass adds to 0
+  // Instead of zero_gradients(): backward hands each gradient over, and it is copied once, instead of being
+  // added to 0 that was written before. Then, after each backward pass, settle_gradients(): parameters that
+  // none has reached are 0, further passes add.
+  void expect_gradients();
+  void settle_gradients();
+  // `done(parameter)` is called within backward after a parameter's gradient has been added to `gradients`;
+  // empty: no more.
+  void on_gradient(std::function<void(size_t parameter)> done) const;
   int64_t size() const { return values_.numel(); }
   size_t num_parameters() const { return parameters_.size(); }
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
@@ -37,12 +47,14 @@ class FlatParameters {
   FlatParameters part(std::pair<int64_t, int64_t> range) const;
 
  private:
+  struct Gradients;  // what backward's hooks share with all copies
   FlatParameters() = default;
   std::vector<at::Tensor> parameters_;
   std::vector<size_t> indices_;
   std::vector<int64_t> offsets_;
   int64_t num_decayed_ = 0;
   at::Tensor values_, gradients_;
+  std::shared_ptr<Gradients> hooks_;
 };
 
 }  // namespace pixart::optim
