@@ -2,7 +2,8 @@
 """The rival of `pixart_bench step`: the same training step in PyTorch eager, the model as the official code has it.
 
 Takes the same options and prints the same JSON. Of the ways to write it that PyTorch offers (attention written out or
-scaled_dot_product_attention; AdamW's plain, foreach and fused forms) the fastest here is measured.
+scaled_dot_product_attention; AdamW's plain, foreach and fused forms) the fastest here is measured. With --serve it makes
+one step for each line of its standard input and answers with one line of JSON: so both run step by step in turn.
 """
 import argparse
 import copy
@@ -11,6 +12,7 @@ import json
 import math
 import resource
 import statistics
+import sys
 import time
 
 import torch
@@ -140,7 +142,8 @@ class Diffusion:
         return (((noise - predicted) ** 2).flatten(1).mean(1) + bound).mean()
 
 
-def measure(a, attention, optimizer, steps):
+def steps_of(a, attention, optimizer):
+    """Makes a step for each item asked for: its milliseconds, those of all threads, the loss."""
     torch.manual_seed(1)
     Block.fused_attention = attention == "sdpa"
     model = PixArt(a).to(a.device)
@@ -150,8 +153,7 @@ def measure(a, attention, optimizer, steps):
     diffusion = Diffusion(a.device)
     x0 = torch.randn(a.batch_size, 4, a.latent_size, a.latent_size, device=a.device)
     y = torch.randn(a.batch_size, a.caption_tokens, a.caption_width, device=a.device)
-    times, cpu_times = [], []
-    for step in range(-a.warmup_steps, steps):
+    while True:
         start, cpu_start = time.perf_counter(), time.process_time()
         noise = torch.randn(x0.shape).to(a.device)
         t = torch.randint(0, 1000, (a.batch_size,)).to(a.device)
@@ -169,10 +171,14 @@ def measure(a, attention, optimizer, steps):
             else:
                 torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - 0.9999)
         loss = loss.item()
-        if step >= 0:
-            times.append(1e3 * (time.perf_counter() - start))
-            cpu_times.append(1e3 * (time.process_time() - cpu_start))
-    return times, cpu_times, loss, sum(p.numel() for p in model.parameters())
+        yield 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - cpu_start), loss
+
+
+def measure(a, attention, optimizer, count):
+    steps = steps_of(a, attention, optimizer)
+    for _ in range(a.warmup_steps):
+        next(steps)
+    return [next(steps) for _ in range(count)]
 
 
 def peak_bytes(device):
@@ -190,6 +196,7 @@ def main():
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--form", help="ATTENTION,OPTIMIZER instead of a trial: sdpa or written; plain, foreach or fused")
+    parser.add_argument("--serve", action="store_true", help="a step for each line of standard input")
     parser.add_argument("--json", action="store_true", help="accepted, as pixart_bench has it")
     a = parser.parse_args()
     if a.threads:
@@ -198,15 +205,21 @@ def main():
         form = tuple(a.form.split(","))
     else:
         forms = itertools.product(["sdpa", "written"], ["plain", "foreach", "fused"])
-        form = min(forms, key=lambda form: min(measure(a, *form, 3)[0]))
-    times, cpu_times, loss, parameters = measure(a, *form, a.steps)
+        form = min(forms, key=lambda form: min(ms for ms, _, _ in measure(a, *form, 3)))
+    name = {"rival": f"PyTorch {torch.__version__} eager", "form": ",".join(form)}
+    if a.serve:
+        steps = steps_of(a, *form)
+        for _ in sys.stdin:
+            ms, cpu_ms, loss = next(steps)
+            print(json.dumps({**name, "ms": ms, "cpu_ms": cpu_ms, "loss": loss, "peak_bytes": peak_bytes(a.device)}), flush=True)
+        return
+    times, cpu_times, losses = zip(*measure(a, *form, a.steps))
     median = statistics.median_high(times)
-    print(json.dumps({"benchmark": "step", "rival": f"PyTorch {torch.__version__} eager", "form": ",".join(form),
-                      "parameters": parameters, "batch_size": a.batch_size, "precision": a.precision,
+    print(json.dumps({"benchmark": "step", **name, "batch_size": a.batch_size, "precision": a.precision,
                       "device": a.device, "threads": torch.get_num_threads(),
                       "step_ms": {"median": median, "min": min(times), "max": max(times)},
-                      "cpu_ms": statistics.median_high(cpu_times), "images_per_second": 1e3 * a.batch_size / median, "peak_bytes": peak_bytes(a.device),
-                      "loss": loss}, indent=1))
+                      "cpu_ms": statistics.median_high(cpu_times), "images_per_second": 1e3 * a.batch_size / median,
+                      "peak_bytes": peak_bytes(a.device), "loss": losses[-1]}, indent=1))
 
 
 if __name__ == "__main__":

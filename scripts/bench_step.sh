@@ -7,10 +7,10 @@ if [[ " $* " == *" --help "* ]]; then
   cat <<END
 Usage: scripts/bench_step.sh [options of pixart_bench step]
 
-Runs pixart_bench step and scripts/bench_step.py (PyTorch eager, the fastest of its forms) in turn, three times, and prints
-the ratio of their step times: of the medians of medians, of the fastest steps, and of the CPU time of a step, which with
---threads 1 means something on a busy machine too. Above 1 pixart is faster.
-ROUNDS=5 makes five rounds; PYTHON names the Python with torch (else the one that scripts/setup.sh installed).
+Runs pixart_bench step and scripts/bench_step.py (PyTorch eager, the fastest of its forms), which make their steps in turn,
+so that a busy machine hits both alike. Prints JSON with the ratio of their step times: of the medians, the median of the
+pairs of steps, of the fastest steps, and of the CPU time. Above 1 pixart is faster.
+PYTHON names the Python with torch (else the one that scripts/setup.sh installed).
 END
   exit 0
 fi
@@ -24,22 +24,4 @@ if ! command -v "$python" >/dev/null; then
   echo "bench_step: no $python; scripts/setup.sh installs PyTorch, or name a Python that has it: PYTHON=..." >&2
   exit 78
 fi
-results=$(mktemp -d)
-trap 'rm -r "$results"' EXIT
-form=()
-for round in $(seq "${ROUNDS:-3}"); do
-  "$bench" step --json "$@" >"$results/ours-$round.json"
-  "$python" scripts/bench_step.py "$@" "${form[@]}" >"$results/rival-$round.json"
-  form=(--form "$("$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["form"])' "$results/rival-$round.json")")
-done
-"$python" - "$results" <<'END'
-import glob, json, statistics, sys
-runs = {name: [json.load(open(path)) for path in sorted(glob.glob(f"{sys.argv[1]}/{name}-*.json"))] for name in ("ours", "rival")}
-assert runs["ours"][0]["parameters"] == runs["rival"][0]["parameters"], "not the same model"
-median = {name: statistics.median(run["step_ms"]["median"] for run in all) for name, all in runs.items()}
-least = {name: min(run["step_ms"]["min"] for run in all) for name, all in runs.items()}
-cpu = {name: statistics.median(run["cpu_ms"] for run in all) for name, all in runs.items()}
-print(json.dumps({"benchmark": "step against PyTorch eager", "ours": runs["ours"], "rival": runs["rival"],
-                  "ratio": {"of_medians": median["rival"] / median["ours"], "of_fastest": least["rival"] / least["ours"],
-                            "of_cpu_time": cpu["rival"] / cpu["ours"]}}, indent=1))
-END
+exec "$bench" step --rival "$python" --json "$@"

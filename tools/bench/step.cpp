@@ -1,5 +1,5 @@
 // One training step of PixArt on random data: forward, IDDPM loss with learned sigma, backward, clip, AdamW
-// and average, through the Trainer. Its rival is scripts/bench_step.py; scripts/bench_step.sh runs both.
+// and average, through the Trainer. Its rival is scripts/bench_step.py, PyTorch eager.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
@@ -18,6 +18,7 @@
 #include "pixart/nn/device.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
+#include "rival.h"
 
 namespace pixart::bench {
 
@@ -33,6 +34,7 @@ struct Arguments {
   int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
           recompute_every = 0;
   std::string precision = "fp32", device = "cpu";
+  std::string rival, script = "scripts/bench_step.py", form;  // the Python to run it; empty: no rival
   bool json = false;
 };
 
@@ -114,9 +116,48 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+struct Times {
+  std::vector<double> ms, cpu_ms;
+};
+
+// The same step in another process, which waits while we work.
+std::unique_ptr<Rival> start_rival(const Arguments& a) {
+  if (a.rival.empty()) return nullptr;
+  require_files({a.script});
+  std::vector<std::string> command = {a.rival,     a.script,   "--serve", "--precision",
+                                      a.precision, "--device", a.device};
+  const std::pair<const char*, int64_t> numbers[] = {{"--hidden-size", a.model.hidden_size},
+                                                     {"--depth", a.model.depth},
+                                                     {"--num-heads", a.model.num_heads},
+                                                     {"--latent-size", a.model.input_size},
+                                                     {"--batch-size", a.batch_size},
+                                                     {"--caption-tokens", a.model.max_tokens},
+                                                     {"--caption-width", a.model.caption_channels},
+                                                     {"--threads", at::get_num_threads()}};
+  for (const auto& [name, value] : numbers) command.insert(command.end(), {name, std::to_string(value)});
+  if (!a.form.empty()) command.insert(command.end(), {"--form", a.form});
+  return std::make_unique<Rival>(command);
+}
+
+nlohmann::ordered_json against(const Times& ours, const Times& rival, const nlohmann::json& answer) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < ours.ms.size(); ++i) ratios.push_back(rival.ms[i] / ours.ms[i]);
+  return {{"rival", answer.at("rival")},
+          {"form", answer.at("form")},
+          {"step_ms", spread(rival.ms)},
+          {"cpu_ms", median(rival.cpu_ms)},
+          {"peak_bytes", answer.at("peak_bytes")},
+          {"ratio",
+           {{"of_medians", median(rival.ms) / median(ours.ms)},
+            {"median_of_pairs", median(ratios)},
+            {"of_fastest", spread(rival.ms)["min"].get<double>() / spread(ours.ms)["min"].get<double>()},
+            {"of_cpu_time", median(rival.cpu_ms) / median(ours.cpu_ms)}}}};
+}
+
 void bench(const Arguments& arguments) {
   const at::Device device = nn::select_device(arguments.device);
   nn::set_num_threads(arguments.threads);
+  nn::keep_freed_memory();
   models::Execution execution{.dtype = {}, .recompute_every = arguments.recompute_every};
   if (arguments.precision == "bf16") execution.dtype = at::kBFloat16;
   nn::StateDict state({.dtype = at::kFloat, .device = device});
@@ -126,20 +167,23 @@ void bench(const Arguments& arguments) {
   train::Loader loader = make_loader(arguments);
   const auto alone = dist::make_communicator({}, device, {});
   train::Trainer trainer(trainer_config(arguments), state, objective, loader, *alone);
+  const auto rival = start_rival(arguments);
 
-  std::vector<double> milliseconds, cpu_milliseconds;
+  Times times, rival_times;
+  nlohmann::json answer;
   double loss = 0;
   for (int64_t step = -arguments.warmup_steps; step < arguments.steps; ++step) {
+    if (rival) answer = rival->ask("step");
     const double start = monotonic_seconds(), cpu_start = cpu_seconds();
     loss = trainer.train_step().loss;
     if (step < 0) continue;
-    milliseconds.push_back(1e3 * (monotonic_seconds() - start));
-    cpu_milliseconds.push_back(1e3 * (cpu_seconds() - cpu_start));
+    times.ms.push_back(1e3 * (monotonic_seconds() - start));
+    times.cpu_ms.push_back(1e3 * (cpu_seconds() - cpu_start));
+    if (!rival) continue;
+    rival_times.ms.push_back(answer.at("ms"));
+    rival_times.cpu_ms.push_back(answer.at("cpu_ms"));
   }
-  std::sort(milliseconds.begin(), milliseconds.end());
-  std::sort(cpu_milliseconds.begin(), cpu_milliseconds.end());
-  const double median = milliseconds[milliseconds.size() / 2];
-  const nlohmann::ordered_json result = {
+  nlohmann::ordered_json result = {
       {"benchmark", "step"},
       {"parameters", state.num_parameters()},
       {"batch_size", arguments.batch_size},
@@ -147,17 +191,22 @@ void bench(const Arguments& arguments) {
       {"activation_checkpointing", arguments.recompute_every},
       {"device", device.str()},
       {"threads", at::get_num_threads()},
-      {"step_ms", {{"median", median}, {"min", milliseconds.front()}, {"max", milliseconds.back()}}},
-      {"cpu_ms", cpu_milliseconds[cpu_milliseconds.size() / 2]},
-      {"images_per_second", 1e3 * double(arguments.batch_size) / median},
+      {"step_ms", spread(times.ms)},
+      {"cpu_ms", median(times.cpu_ms)},
+      {"images_per_second", 1e3 * double(arguments.batch_size) / median(times.ms)},
       {"peak_bytes", peak_bytes(device)},
       {"loss", loss}};
-  if (arguments.json)
+  if (rival) result["against"] = against(times, rival_times, answer);
+  if (arguments.json) {
     std::printf("%s\n", result.dump(1).c_str());
-  else
-    std::printf("%.1f ms a step (%.1f .. %.1f), %.2f images a second, %.0f MB at most\n", median,
-                milliseconds.front(), milliseconds.back(), result["images_per_second"].get<double>(),
-                double(result["peak_bytes"].get<int64_t>()) / 1e6);
+    return;
+  }
+  std::printf("%.1f ms a step (%.1f .. %.1f), %.2f images a second, %.0f MB at most\n", median(times.ms),
+              result["step_ms"]["min"].get<double>(), result["step_ms"]["max"].get<double>(),
+              result["images_per_second"].get<double>(), double(result["peak_bytes"].get<int64_t>()) / 1e6);
+  if (rival)
+    std::printf("%.2f times as fast as %s (%s)\n", result["against"]["ratio"]["of_medians"].get<double>(),
+                answer.at("rival").get<std::string>().c_str(), answer.at("form").get<std::string>().c_str());
 }
 
 }  // namespace
@@ -188,10 +237,14 @@ void add_step(CLI::App& app) {
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   command->add_option("--device", arguments->device, "cpu, cuda or auto")->capture_default_str();
+  command->add_option("--rival", arguments->rival,
+                      "a Python with torch: PyTorch eager makes each step too, in turn with us");
+  command->add_option("--script", arguments->script, "the rival")->capture_default_str();
+  command->add_option("--form", arguments->form, "the rival's; else the fastest is looked for first");
   command->add_flag("--json", arguments->json, "print one JSON object");
   command->footer(
-      "Example:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"
-      "scripts/bench_step.sh runs it and PyTorch in turn.");
+      "Examples:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"
+      "  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --rival .deps/venv/bin/python");
   command->callback([arguments] { bench(*arguments); });
 }
 
