@@ -1,9 +1,9 @@
 #include <cstdio>
+#include <map>
 #include <memory>
 
 #include "commands.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
 #include "pixart/config/config.h"
 #include "pixart/train/run_config.h"
 
@@ -28,28 +28,32 @@ const char* words_of(OnResume on_resume) {
   return "";
 }
 
-// "stages.text.steps" and "stages.0.steps" are written as "stages[].steps"; "steps" finds every key of that
-// name.
 std::vector<config::KeyInfo> find_keys(const std::string& asked,
                                        const std::vector<config::KeyValue>& values) {
   const auto all = config::keys<train::RunConfig>();
   std::string wanted = asked;
   for (const auto& value : values)
     if (value.path == asked) wanted = value.key;
-  std::vector<config::KeyInfo> found;
-  for (const auto& key : all)
-    if (key.path == wanted) found.push_back(key);
-  if (!found.empty()) return found;
-  for (const auto& key : all)
-    if (key.path.ends_with("." + wanted)) found.push_back(key);
-  if (!found.empty()) return found;
-  std::vector<std::string> known;
-  for (const auto& key : all) {
-    known.push_back(key.path);
-    known.push_back(key.path.substr(key.path.rfind('.') + 1));
+  auto found = config::find_keys(wanted, all);
+  if (found.empty())
+    throw UserError(fmt::format("no key is called '{}'.{} pixart config-reference lists all.", asked,
+                                config::key_remedy(asked, all)));
+  return found;
+}
+
+// Of the run as it would be trained, with the places in the file.
+std::vector<config::KeyValue> values_of(const Arguments& arguments) {
+  auto values = config::values(train::read_run_config(arguments.file, arguments.overrides));
+  std::map<std::string, config::KeyValue> written;
+  for (auto& value : config::values_of_file<train::RunConfig>(arguments.file, arguments.overrides))
+    written.emplace(value.path, value);
+  for (auto& value : values) {
+    const auto found = written.find(value.path);
+    if (found == written.end()) continue;
+    value.line = found->second.line;
+    value.override_index = found->second.override_index;
   }
-  throw UserError(fmt::format("no key is called '{}'.{} pixart config-reference lists all.", asked,
-                              did_you_mean(asked, known)));
+  return values;
 }
 
 void print_key(const config::KeyInfo& key) {
@@ -60,24 +64,21 @@ void print_key(const config::KeyInfo& key) {
   std::printf("  resumed   %s in a run that has begun\n", words_of(key.on_resume));
 }
 
-// Where the value of a key comes from.
-std::string origin_of(const config::KeyValue& value, const Arguments& arguments) {
-  for (const auto& text : arguments.overrides)
-    if (text.starts_with(value.path + "=")) return "--set";
-  return value.is_default ? "the default" : arguments.file;
+std::string origin_of(const config::KeyValue& value, const std::string& file) {
+  if (value.override_index >= 0) return "--set";
+  return value.line > 0 ? fmt::format("{}:{}", file, value.line) : "the default";
 }
 
 void run(const Arguments& arguments) {
   std::vector<config::KeyValue> values;
-  if (!arguments.file.empty())
-    values = config::values(train::read_run_config(arguments.file, arguments.overrides));
+  if (!arguments.file.empty()) values = values_of(arguments);
   for (const auto& key : find_keys(arguments.key, values)) {
     print_key(key);
     for (const auto& value : values)
       if (value.key == key.path && (arguments.key.find('.') == std::string::npos ||
                                     value.path == arguments.key || key.path == arguments.key))
         std::printf("  %s: %s   (%s)\n", value.path.c_str(), value.value.c_str(),
-                    origin_of(value, arguments).c_str());
+                    origin_of(value, arguments.file).c_str());
   }
 }
 

@@ -168,7 +168,11 @@ class Checker {
 
   Value read_field(const Node& parent, const Field& field, const Value& fallback, const std::string& path) {
     const Expected expected{field.type, field.rule, fallback, path_below(path, field.key)};
-    if (const Node* node = parent.find(field.key)) return read(*node, expected);
+    if (const Node* node = parent.find(field.key)) {
+      Value given = read(*node, expected);
+      given.is_given = true;
+      return given;
+    }
     Node absent;
     absent.place = parent.place;
     if (field.rule.is_required) {

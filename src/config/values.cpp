@@ -31,7 +31,12 @@ class Listing {
         fields(*type.element, value.items()[i], type.element->fresh, path_below(path, names[i]), key + "[]");
       return;
     }
-    values_.push_back({path, key, flow_text(type, value), fresh != nullptr && same(value, *fresh)});
+    values_.push_back({.path = path,
+                       .key = key,
+                       .value = flow_text(type, value),
+                       .is_default = fresh != nullptr && same(value, *fresh),
+                       .line = value.is_given && value.place.override_index < 0 ? value.place.line : 0,
+                       .override_index = value.place.override_index});
   }
 
   std::vector<KeyValue> values_;

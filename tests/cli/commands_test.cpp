@@ -14,6 +14,7 @@
 namespace pixart::testing {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
@@ -366,10 +367,13 @@ TEST(Commands, ExplainSaysWhatAKeyIsAndWhereItsValueComesFrom) {
        {"stages[].steps", "Optimizer steps.", "--allow-change", "stages.text.steps: 7   (--set)"})
     EXPECT_THAT(key.output, HasSubstr(text));
   const auto word = run_pixart({"explain", "seed", "run.yaml"}, folder.path());
-  EXPECT_THAT(word.output, HasSubstr("seed: 3   (run.yaml)"));
+  EXPECT_THAT(word.output, ContainsRegex("seed: 3   \\(run.yaml:[0-9]+\\)"));
   const auto typo = run_pixart({"explain", "gradint_clip"}, folder.path());
   EXPECT_EQ(typo.code, 78);
   EXPECT_THAT(typo.output, HasSubstr("Did you mean 'gradient_clip'?"));
+  for (const char* asked : {"stages[].optimizer.lerning_rate", "optimizer.lerning_rate", "lerning_rate"})
+    EXPECT_THAT(run_pixart({"explain", asked}, folder.path()).output, HasSubstr("stages[].optimizer.lr"))
+        << asked;
 }
 
 TEST(Commands, DoctorReports) {

@@ -110,6 +110,9 @@ struct KeyValue {
   std::string key;    // as in KeyInfo: "stages[].steps"
   std::string value;  // as YAML
   bool is_default = false;
+  // Of values_of_file(): where the value stands.
+  int line = 0;             // of the file; 0: not in it
+  int override_index = -1;  // of the override that set it
 };
 
 namespace internal {
@@ -121,6 +124,26 @@ template <class T>
 std::vector<KeyValue> values(const T& config) {
   return internal::values(internal::schema<T>(), internal::value_of(config));
 }
+
+// The same of a file, each with its place. Throws as read_file(), but calls no validate().
+template <class T>
+std::vector<KeyValue> values_of_file(const std::filesystem::path& path,
+                                     const std::vector<std::string>& overrides = {}) {
+  const internal::Reading reading(internal::read_config_file(path.string()),
+                                  internal::Report(path.string(), overrides), internal::schema<T>());
+  reading.finish();
+  return internal::values(internal::schema<T>(), reading.value());
+}
+
+// The keys that `asked` names: a whole path, in which "stages.text.steps" and "stages.0.steps" stand for
+// "stages[].steps", or the end of one ("optimizer.lr", "lr").
+std::vector<KeyInfo> find_keys(const std::string& asked, const std::vector<KeyInfo>& keys);
+
+// For a message that nothing is called `asked`: " Did you mean 'stages[].optimizer.lr'?", by names first,
+// then by the words of the keys' sentences, so that "learning_rate" finds lr; else the names in that section;
+// or
+// "".
+std::string key_remedy(const std::string& asked, const std::vector<KeyInfo>& keys);
 
 // ---- The bridge between structs and schema.h. ----
 namespace internal {

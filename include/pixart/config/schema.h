@@ -24,6 +24,7 @@ struct Value {
   Place place;
   std::string path;        // of structs: "stages.text.optimizer", "" for the whole file
   bool is_correct = true;  // neither it nor anything inside has been reported
+  bool is_given = false;   // a key's value that the file or an override gives
 
   const std::vector<Value>& items() const { return std::get<std::vector<Value>>(data); }
   bool is_unset() const { return std::holds_alternative<std::monostate>(data); }

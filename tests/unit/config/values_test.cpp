@@ -1,8 +1,10 @@
 #include <gmock/gmock.h>
 
+#include <map>
 #include <set>
 
 #include "sample.h"
+#include "scratch_folder.h"
 
 namespace pixart::config::test {
 namespace {
@@ -21,6 +23,34 @@ TEST(Values, EveryKeyOnceWithItsValue) {
   std::set<std::string> known;
   for (const auto& key : keys<RunConfig>()) known.insert(key.path);
   for (const auto& [path, value] : by_path) EXPECT_EQ(known.count(value.key), 1) << value.key;
+}
+
+class ValuesOfFile : public testing::ScratchFolder {};
+
+TEST_F(ValuesOfFile, SayWhereTheyStand) {
+  const auto file = write("run.yaml",
+                          "folder: f\n"
+                          "stages:\n"
+                          "  - name: a\n"
+                          "    steps: 1\n"
+                          "    optimizer:\n"
+                          "      lr: 1.0e-4\n"
+                          "  - {name: b, steps: 2}\n"
+                          "seed: 0\n");
+  std::map<std::string, KeyValue> by_path;
+  for (const auto& value : values_of_file<RunConfig>(file, {"stages.a.steps=7", "levels=[4]"}))
+    by_path[value.path] = value;
+  EXPECT_EQ(by_path.at("folder").line, 1);
+  EXPECT_EQ(by_path.at("stages.a.optimizer.lr").line, 6);
+  EXPECT_EQ(by_path.at("stages.b.steps").line, 7);
+  EXPECT_EQ(by_path.at("seed").line, 8) << "written, though it is the default";
+  for (const char* absent : {"stages.a.optimizer.betas", "stages.b.optimizer.lr", "compile"}) {
+    EXPECT_EQ(by_path.at(absent).line, 0) << absent;
+    EXPECT_EQ(by_path.at(absent).override_index, -1) << absent;
+  }
+  EXPECT_EQ(by_path.at("stages.a.steps").override_index, 0);
+  EXPECT_EQ(by_path.at("stages.a.steps").line, 0);
+  EXPECT_EQ(by_path.at("levels").override_index, 1);
 }
 
 }  // namespace
