@@ -1,3 +1,4 @@
+#include <cmath>
 #include <filesystem>
 #include <memory>
 
@@ -10,6 +11,7 @@
 #include "pixart/base/words.h"
 #include "pixart/config/config.h"
 #include "pixart/report/page.h"
+#include "pixart/train/loss_bands.h"
 #include "pixart/train/run_config.h"
 
 namespace pixart::tools {
@@ -76,7 +78,37 @@ ConfigComparison with(const std::string& name, train::RunConfig other, const tra
   return result;
 }
 
-std::vector<report::StagePlan> plan_of(const train::RunConfig& config) {
+// What is known of the loss of such a stage, and the run's own beside it.
+report::UsualLoss usual_loss(const train::RunConfig& config, const train::StageConfig& stage,
+                             const report::RunRecord& record) {
+  constexpr double kSteps = 200;  // single steps scatter more than the bands are wide
+  const std::string preset = config.transformer.preset.value_or("");
+  const train::LossSetting setting{.objective = stage.objective,
+                                   .preset = preset,
+                                   .resolution = stage.resolution,
+                                   .batch_size = stage.batch_size};
+  report::UsualLoss usual;
+  for (const auto& band : train::loss_bands(setting)) {
+    usual.bands.push_back({double(band.first_step), double(band.last_step), band.low, band.high});
+    usual.source = band.source;
+  }
+  if (usual.bands.empty()) return usual;
+  for (const auto& one : record.stages) {
+    const auto loss = report::last_mean_loss(one, kSteps);
+    if (one.name != stage.name || !loss) continue;
+    const auto verdict = train::place_loss(setting, std::llround(one.last_step), *loss);
+    const std::string words = verdict
+                                  ? train::describe(*verdict)
+                                  : fmt::format("what is usual is known from step {} to {} only",
+                                                with_thousands(std::llround(usual.bands.front().first_step)),
+                                                with_thousands(std::llround(usual.bands.back().last_step)));
+    usual.verdict =
+        fmt::format("The mean loss of the last {:.0f} steps is {:.4g}: {}.", kSteps, *loss, words);
+  }
+  return usual;
+}
+
+std::vector<report::StagePlan> plan_of(const train::RunConfig& config, const report::RunRecord& record) {
   std::vector<report::StagePlan> plan;
   for (const auto& stage : config.stages)
     plan.push_back({.name = stage.name,
@@ -84,7 +116,8 @@ std::vector<report::StagePlan> plan_of(const train::RunConfig& config) {
                     .steps = stage.steps,
                     .batch_size = stage.batch_size,
                     .gradient_clip = stage.gradient_clip,
-                    .prompts = stage.samples.prompts});
+                    .prompts = stage.samples.prompts,
+                    .usual_loss = usual_loss(config, stage, record)});
   return plan;
 }
 
@@ -105,11 +138,11 @@ OpenedRun open_run(const std::string& folder, bool hash_weights) {
     problem = fmt::format("run.yaml is not one of this version: {}", error.what());
   }
   if (opened.config) {
-    opened.run.plan = plan_of(*opened.config);
     for (const auto& stage : opened.config->stages) options.stages.push_back(stage.name);
     if (opened.config->features.path) options.features = *opened.config->features.path;
   }
   opened.run.record = report::read_run(folder, options);
+  if (opened.config) opened.run.plan = plan_of(*opened.config, opened.run.record);
   if (!problem.empty()) {
     opened.run.record.remarks.push_back(problem);
     opened.run.comparisons.push_back({.with = "the defaults", .differences = {}, .problem = problem});

@@ -41,6 +41,7 @@ std::optional<Axes> axes_of(const Chart& chart, double width, double height) {
   }
   if (!values) return std::nullopt;
   if (chart.mark) values = joined(values, Extent{*chart.mark, *chart.mark});
+  for (const auto& band : chart.bands) values = joined(values, Extent{band.y0, band.y1});
   // From the stage's first step, so that its charts can be compared.
   Axes axes{.width = width, .height = height, .x0 = 0, .x1 = std::max(1.0, steps->most)};
   axes.is_log = chart.wants_log && values->least > 0 && values->most / values->least >= kLeastLogRatio;
@@ -106,6 +107,17 @@ std::string curve(const Axes& axes, const Line& line) {
   return svg;
 }
 
+std::string bands_svg(const Axes& axes, const Chart& chart) {
+  std::string svg;
+  for (const auto& band : chart.bands) {
+    const double left = axes.x(band.x0), top = axes.y(band.y1);
+    svg +=
+        fmt::format("<rect class=\"band\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>\n",
+                    left, top, axes.x(std::min(band.x1, axes.x1)) - left, axes.y(band.y0) - top);
+  }
+  return svg;
+}
+
 std::string mark_svg(const Axes& axes, const Chart& chart) {
   if (!chart.mark) return "";
   return fmt::format("<line class=\"mark\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n",
@@ -117,7 +129,7 @@ std::string svg_of(const Chart& chart, double width, double height) {
   std::string svg =
       fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} over the steps{}\">\n", width,
                   height, html_escaped(chart.title), axes->is_log ? ", logarithmic" : "");
-  svg += grid(*axes) + mark_svg(*axes, chart);
+  svg += grid(*axes) + bands_svg(*axes, chart) + mark_svg(*axes, chart);
   for (const auto& line : chart.lines) svg += curve(*axes, line);
   return svg + "</svg>\n";
 }
@@ -134,6 +146,12 @@ std::string legend(const Chart& chart) {
     for (const auto& line : chart.lines)
       html += item(line.style + (line.is_faint ? " faint" : ""), line.label);
   if (chart.mark) html += item("mark", chart.mark_label);
+  if (!chart.bands.empty())
+    html += fmt::format(
+        "<li><svg viewBox=\"0 0 30 10\" aria-hidden=\"true\"><rect class=\"band\" x=\"1\" y=\"1\" "
+        "width=\"28\" "
+        "height=\"8\"/></svg>{}</li>\n",
+        html_escaped(chart.band_label));
   return html.empty() ? "" : "<ul class=\"legend\">\n" + html + "</ul>\n";
 }
 

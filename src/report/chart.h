@@ -15,6 +15,10 @@ struct Line {
   bool is_faint = false;  // in the background, thin; not in the legend
 };
 
+struct Band {
+  double x0 = 0, x1 = 0, y0 = 0, y1 = 0;
+};
+
 struct Chart {
   std::string title;
   std::string unit = {};  // "img/s"
@@ -23,6 +27,8 @@ struct Chart {
   bool from_zero = false;           // where the axis is linear
   std::optional<double> mark = {};  // a dotted level
   std::string mark_label = {};
+  std::vector<Band> bands = {};  // behind the lines; begin where these reach, and end there
+  std::string band_label = {};
   bool is_large = false;  // over the whole page, and drawn again for narrow screens
 };
 

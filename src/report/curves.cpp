@@ -1,11 +1,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "chart.h"
 #include "parts.h"
 #include "pixart/base/html.h"
+#include "pixart/base/words.h"
 #include "sections.h"
 
 namespace pixart::report {
@@ -52,15 +54,34 @@ const Series* find(const StageRecord& stage, const std::string& key, bool is_mac
   return found == all.end() || found->second.empty() ? nullptr : &found->second;
 }
 
-std::string loss_chart(const StageRecord& stage) {
+std::string loss_chart(const ReportedRun& run, const StageRecord& stage) {
   const Series* loss = find(stage, "loss");
   if (loss == nullptr) return paragraph("No loss is on record.");
-  return chart_html(
-      {.title = "Loss",
-       .lines = {{.label = "each step", .points = *loss, .style = "series-0", .is_faint = true},
-                 {.label = "smoothed", .points = smoothed(*loss, kSmoothing), .style = "series-0"}},
-       .wants_log = true,
-       .is_large = true});
+  Chart chart{.title = "Loss",
+              .lines = {{.label = "each step", .points = *loss, .style = "series-0", .is_faint = true},
+                        {.label = "smoothed", .points = smoothed(*loss, kSmoothing), .style = "series-0"}},
+              .wants_log = true,
+              .is_large = true};
+  const StagePlan* plan = plan_of(run, stage.name);
+  if (plan == nullptr) return chart_html(chart);
+  for (const auto& band : plan->usual_loss.bands)
+    if (band.first_step <= loss->back().x)
+      chart.bands.push_back({band.first_step, band.last_step, band.low, band.high});
+  chart.band_label = "usual, " + plan->usual_loss.source;
+  return chart_html(chart) + (plan->usual_loss.verdict.empty() ? "" : paragraph(plan->usual_loss.verdict));
+}
+
+// Once for all stages of which nothing is known.
+std::string unknown_losses(const ReportedRun& run) {
+  std::vector<std::string> names;
+  for (const auto& stage : run.record.stages) {
+    const StagePlan* plan = plan_of(run, stage.name);
+    if (plan != nullptr && plan->usual_loss.bands.empty() && find(stage, "loss") != nullptr)
+      names.push_back(stage.name);
+  }
+  if (names.empty()) return "";
+  return note(fmt::format("No usual loss is known for the setting of stage{} {}.",
+                          names.size() == 1 ? "" : "s", join(names, ", ")));
 }
 
 std::string validation_chart(const StageRecord& stage) {
@@ -116,7 +137,7 @@ std::string other_charts(const StageRecord& stage) {
 std::string stage_curves(const ReportedRun& run, const StageRecord& stage) {
   std::string small = validation_chart(stage) + bins_chart(stage);
   for (const auto& curve : small_curves()) small += small_chart(run, stage, curve);
-  return "<h3>" + html_escaped(stage.name) + "</h3>\n" + loss_chart(stage) + "<div class=\"charts\">\n" +
+  return "<h3>" + html_escaped(stage.name) + "</h3>\n" + loss_chart(run, stage) + "<div class=\"charts\">\n" +
          small + "</div>\n" + other_charts(stage);
 }
 
@@ -144,11 +165,24 @@ std::string common_chart(const std::vector<ReportedRun>& runs, const std::vector
 
 }  // namespace
 
+std::optional<double> last_mean_loss(const StageRecord& stage, double count) {
+  const Series* loss = find(stage, "loss");
+  if (loss == nullptr) return std::nullopt;
+  double sum = 0;
+  int64_t finite = 0;
+  for (const auto& point : *loss) {
+    if (point.x <= loss->back().x - count || !std::isfinite(point.y)) continue;
+    sum += point.y;
+    ++finite;
+  }
+  return finite == 0 ? std::nullopt : std::optional(sum / double(finite));
+}
+
 std::string curves_of(const ReportedRun& run) {
   std::string html;
   for (const auto& stage : run.record.stages)
     if (has_curves(stage)) html += stage_curves(run, stage);
-  return html.empty() ? paragraph("No step is on record yet.") : html;
+  return html.empty() ? paragraph("No step is on record yet.") : html + unknown_losses(run);
 }
 
 std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {

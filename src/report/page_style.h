@@ -27,6 +27,7 @@ svg .faint { stroke-width: 1; opacity: .55; } svg [class^=bin] { fill: none; str
 .bin-6 { stroke: var(--b6); } .bin-7 { stroke: var(--b7); stroke-dasharray: 9 3; }
 .bar-0 { fill: var(--s0); } .bar-1 { fill: var(--s1); } .bar-2 { fill: var(--s2); } .bar-3 { fill: var(--s3); } .bar-4 { fill: var(--s4); }
 .bar-5 { fill: var(--s5); } .bar-paper { fill: var(--soft); opacity: .55; } svg text.strong { font-weight: 600; }
+.band { fill: var(--s2); fill-opacity: .15; stroke: var(--s2); stroke-opacity: .5; stroke-dasharray: 3 3; }
 .gap { fill: var(--stripe); stroke: var(--line); stroke-dasharray: 3 3; } .dot { fill: var(--text); } .save { stroke: var(--text); }
 svg text.error { fill: var(--s1); font-weight: 600; }
 details { margin: .2rem 0 .6rem; } summary { cursor: pointer; color: var(--soft); font-size: .875rem; padding: .15rem 0; }

@@ -31,10 +31,17 @@ const std::vector<LossBand>& loss_bands() {
   return bands;
 }
 
+std::vector<LossBand> loss_bands(const LossSetting& setting) {
+  std::vector<LossBand> bands;
+  for (const auto& band : loss_bands())
+    if (same(band.setting, setting)) bands.push_back(band);
+  return bands;
+}
+
 std::optional<LossVerdict> place_loss(const LossSetting& setting, int64_t step, double loss) {
   if (!std::isfinite(loss)) return {};
-  for (const auto& band : loss_bands()) {
-    if (!same(band.setting, setting) || step < band.first_step || step > band.last_step) continue;
+  for (const auto& band : loss_bands(setting)) {
+    if (step < band.first_step || step > band.last_step) continue;
     const LossPlace place = loss < band.low    ? LossPlace::kBelow
                             : loss > band.high ? LossPlace::kAbove
                                                : LossPlace::kWithin;

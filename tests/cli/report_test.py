@@ -3,6 +3,7 @@ what a run says stays text, nothing is fetched from elsewhere, and damaged folde
 Usage: report_test.py SOURCE_DIR PIXART"""
 import hashlib
 import html.parser
+import json
 import os
 import shutil
 import subprocess
@@ -130,6 +131,28 @@ def check_states(folder):
             assert word in file.read().split('<nav')[0], word
 
 
+def check_usual_losses(folder):
+    run = os.path.join(folder, 'late')
+    make(run, '--steps', '10000', '--dit', 'S/8', '--loss', '0.19')
+    with open(os.path.join(run, 'events.jsonl'), encoding='utf-8') as file:
+        events = [json.loads(line) for line in file]
+    for shift, words in ((0, 'within'), (0.06, 'above'), (-0.05, 'below')):
+        with open(os.path.join(run, 'events.jsonl'), 'w', encoding='utf-8') as file:
+            for line in events:
+                file.write(json.dumps({k: v + shift if k == 'loss' else v for k, v in line.items()}) + '\n')
+        pixart(0, run)
+        page = read(os.path.join(run, 'report.html'))
+        assert 'The mean loss of the last 200 steps is 0.' in page.text['curves']
+        assert words + ' the usual 0.16 to 0.2 (github.com/facebookresearch/DiT/issues/17' in page.text['curves'], words
+        # One band has been reached, drawn for wide and for narrow screens, and is in the legend.
+        assert len(page.all('rect', 'curves', **{'class': 'band'})) == 3
+        assert page.text['curves'].count('No usual loss is known for the setting of stage text.') == 1
+    run = os.path.join(folder, 'early')
+    make(run, '--steps', '400', '--dit', 'S/8')
+    pixart(0, run)
+    assert 'known from step 5,000 to 400,000 only' in read(os.path.join(run, 'report.html')).text['curves']
+
+
 def check_evil_run(folder):
     run = os.path.join(folder, '<b>run</b>')
     make(run, '--steps', '400', '--name', EVIL, '--prompt', EVIL)
@@ -201,7 +224,7 @@ def check_refusals(folder):
 
 with tempfile.TemporaryDirectory() as temporary:
     check_whole_run(os.path.join(temporary, 'run'))
-    for check in (check_states, check_evil_run, check_damaged_runs, check_comparison):
+    for check in (check_states, check_usual_losses, check_evil_run, check_damaged_runs, check_comparison):
         os.mkdir(os.path.join(temporary, check.__name__))
         check(os.path.join(temporary, check.__name__))
     check_refusals(os.path.join(temporary, 'check_comparison'))

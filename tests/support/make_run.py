@@ -6,6 +6,8 @@
     --name TEXT      first part of the keys of rejected samples
     --prompt TEXT    the first prompt
     --seed N         other noise in the curves
+    --dit S/8        the transformer's preset, with the batch and resolution of DiT's own runs
+    --loss X         where the loss ends (default 0.16)
     --until WORD     where telemetry ends: done (default), killed, requested, error
 
 The same arguments always make the same bytes.
@@ -54,14 +56,16 @@ def grid(progress, rng, columns=8, rows=2):
 
 def run_yaml(arguments):
     prompts = [arguments.prompt, 'a yellow circle on a gray background']
+    transformer = f'preset: {arguments.dit}' if arguments.dit else 'patch_size: 2, hidden_size: 128, depth: 3, num_heads: 4'
+    resolution, batch = (256, 256) if arguments.dit else (32, 96)
     text = [
-        'run: runs/made', 'seed: 7', 'transformer: {patch_size: 2, hidden_size: 128, depth: 3, num_heads: 4}',
+        'run: runs/made', 'seed: 7', f'transformer: {{{transformer}}}',
         'autoencoder: {path: pretrained/vae}', 'sources:',
         '  - {name: web, type: image_folder, path: pictures}', 'stages:',
-        f'  - {{name: class, objective: class_conditional, source: web, resolution: 32, steps: {arguments.steps // 2},',
-        '     batch_size: 96, gradient_clip: 1, optimizer: {lr: 2.0e-3, betas: [0.9, 0.99]}}',
-        f'  - {{name: text, objective: text_conditional, source: web, resolution: 32, steps: {arguments.steps},',
-        '     batch_size: 96, gradient_clip: 1, init: {how: reparameterize, from: class},',
+        f'  - {{name: class, objective: class_conditional, source: web, resolution: {resolution}, steps: {arguments.steps // 2},',
+        f'     batch_size: {batch}, gradient_clip: 1, optimizer: {{lr: 2.0e-3, betas: [0.9, 0.99]}}}}',
+        f'  - {{name: text, objective: text_conditional, source: web, resolution: {resolution}, steps: {arguments.steps},',
+        f'     batch_size: {batch}, gradient_clip: 1, init: {{how: reparameterize, from: class}},',
         f'     samples: {{every: 200, prompts: {json.dumps(prompts)}}}}}']
     return '\n'.join(text) + '\n'
 
@@ -88,7 +92,7 @@ class Run:
         self.sleep(20)
 
     def event(self, stage, step, steps):
-        loss = 0.16 + 0.8 * math.exp(-step / (0.07 * steps)) + 0.02 * self.rng.gauss(0, 1)
+        loss = self.arguments.loss + 0.8 * math.exp(-step / (0.07 * steps)) + 0.02 * self.rng.gauss(0, 1)
         norm = max(0.02, 0.25 + 1.5 * math.exp(-step / (0.1 * steps)) + 0.08 * self.rng.gauss(0, 1))
         rate = 2e-3 * min(1, step / 50) * (1 - 0.9 * step / steps)
         self.events.append({'stage': stage, 'step': step, 'loss': loss, 'gradient_norm': norm, 'lr': rate})
@@ -196,6 +200,8 @@ def main():
     parser.add_argument('--name', default='web')
     parser.add_argument('--prompt', default='a red circle on a white background')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--dit')
+    parser.add_argument('--loss', type=float, default=0.16)
     parser.add_argument('--until', choices=('done', 'killed', 'requested', 'error'), default='done')
     arguments = parser.parse_args()
     run = Run(arguments)

@@ -1,5 +1,6 @@
 // The pages of `pixart report`: one self-contained file each.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,12 +20,24 @@ struct ConfigComparison {
   std::string problem = {};  // why it could not be made
 };
 
+// What the loss of well-trained models is known to be from one step to another.
+struct LossBand {
+  double first_step = 0, last_step = 0, low = 0, high = 0;
+};
+
+struct UsualLoss {
+  std::vector<LossBand> bands = {};  // none: not known
+  std::string source = {};
+  std::string verdict = {};  // a sentence about this run's loss
+};
+
 // What the run file says of a stage.
 struct StagePlan {
   std::string name, objective;
   int64_t steps = 0, batch_size = 0;
   double gradient_clip = 0;
   std::vector<std::string> prompts = {};
+  UsualLoss usual_loss = {};
 };
 
 // A run with what only a reader of run files can say.
@@ -41,6 +54,9 @@ struct PageOptions {
 };
 
 std::string run_page(const ReportedRun& run, const PageOptions& options);
+
+// The mean of the loss over the last `count` steps on record; nothing without a finite one.
+std::optional<double> last_mean_loss(const StageRecord& stage, double count);
 
 // Two or more runs: the first is what the others are compared with.
 std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOptions& options);

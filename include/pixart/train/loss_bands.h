@@ -27,6 +27,7 @@ struct LossBand {
 };
 
 const std::vector<LossBand>& loss_bands();
+std::vector<LossBand> loss_bands(const LossSetting& setting);  // its own, by rising steps
 
 enum class LossPlace { kBelow, kWithin, kAbove };
 

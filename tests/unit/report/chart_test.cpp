@@ -87,5 +87,16 @@ TEST(Chart, MarkIsInTheLegendAndInSight) {
   EXPECT_THAT(html, AllOf(HasSubstr("class=\"mark\""), HasSubstr("clipped"), HasSubstr(">1</text>")));
 }
 
+TEST(Chart, BandsAreInTheLegendAndInSightAsFarAsTheLinesReach) {
+  const Chart chart{.title = "x",
+                    .lines = {{"x", line(50, 0.01), "series-0"}},
+                    .bands = {{10, 40, 0.8, 1.0}, {41, 1000, 0.8, 1.0}},
+                    .band_label = "usual <b>"};
+  const std::string html = chart_html(chart);
+  EXPECT_EQ(count(html, "<rect class=\"band\""), 3) << "two, and the legend's";
+  EXPECT_THAT(html, AllOf(HasSubstr("usual &lt;b&gt;"), HasSubstr(">1</text>")));
+  EXPECT_EQ(count(html, "width=\"-"), 0);
+}
+
 }  // namespace
 }  // namespace pixart::report

@@ -115,6 +115,28 @@ TEST_F(Page, ComparesRunsOfTheSameName) {
   EXPECT_THAT(page, AllOf(HasSubstr("a/x</th>"), HasSubstr("b/x</th>")));
 }
 
+TEST_F(Page, SaysWhichLossIsUsual) {
+  put_run();
+  ReportedRun run = reported();
+  EXPECT_THAT(run_page(run, {}), AllOf(HasSubstr("No usual loss is known for the setting of stage text."),
+                                       Not(HasSubstr("class=\"band\""))));
+  run.plan.front().usual_loss = {
+      .bands = {{100, 300, 0.1, 0.2}}, .source = "somebody & others", .verdict = "The mean is above <0.2>."};
+  EXPECT_THAT(run_page(run, {}),
+              AllOf(HasSubstr("class=\"band\""), HasSubstr("usual, somebody &amp; others"),
+                    HasSubstr("The mean is above &lt;0.2&gt;."), Not(HasSubstr("No usual loss"))));
+  run.plan.clear();  // without run.yaml nothing is known of the setting
+  EXPECT_THAT(run_page(run, {}), Not(HasSubstr("No usual loss")));
+}
+
+TEST_F(Page, MeanOfTheLastSteps) {
+  put("events.jsonl", event("text", 1, 9) + event("text", 2, 1) + event("text", 3, 2));
+  const auto run = read_run(folder_);
+  EXPECT_DOUBLE_EQ(last_mean_loss(run.stages.front(), 2).value(), 1.5);
+  EXPECT_DOUBLE_EQ(last_mean_loss(run.stages.front(), 100).value(), 4);
+  EXPECT_FALSE(last_mean_loss({.name = "none"}, 2));
+}
+
 TEST_F(Page, PicturesKeepTheirLimit) {
   put_run();
   Image noise(256, 256);

@@ -27,6 +27,13 @@ TEST(LossBands, PlacesALoss) {
   EXPECT_EQ(place_loss(kS8, 100'000, 0.1)->place, LossPlace::kBelow);
 }
 
+TEST(LossBands, OfOneSetting) {
+  const auto bands = loss_bands(kS8);
+  ASSERT_EQ(bands.size(), 2u);
+  EXPECT_EQ(bands[0].last_step + 1, bands[1].first_step);
+  EXPECT_TRUE(loss_bands(LossSetting{"text_conditional", "S/8", 256, 256}).empty());
+}
+
 TEST(LossBands, SaysNothingWhereNothingIsKnown) {
   EXPECT_FALSE(place_loss(kS8, 4'999, 0.19));
   EXPECT_FALSE(place_loss(kS8, 400'001, 0.17));
