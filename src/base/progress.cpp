@@ -16,13 +16,16 @@ constexpr double kRedrawSeconds = 0.1;
 constexpr int kBarWidth = 24;
 }  // namespace
 
-Progress::Progress(std::string what, int64_t total, std::string unit, int64_t already_done)
+Progress::Progress(std::string what, int64_t total, std::string unit, int64_t already_done,
+                   double line_seconds)
     : what_(std::move(what)),
       unit_(std::move(unit)),
       total_(std::max<int64_t>(1, total)),
       done_(already_done),
       started_at_(already_done),
+      line_seconds_(line_seconds),
       started_seconds_(monotonic_seconds()),
+      last_drawn_seconds_(started_seconds_),
       last_tenth_(int(10 * already_done / total_)),
       terminal_(stderr_is_terminal()) {}
 
@@ -33,16 +36,15 @@ Progress::~Progress() {
 void Progress::update(int64_t done, const std::string& note) {
   done_ = std::clamp<int64_t>(done, 0, total_);
   if (!note.empty()) note_ = note;
-  if (terminal_) {
-    const double now = monotonic_seconds();
-    if (now - last_drawn_seconds_ < kRedrawSeconds) return;
-    draw(false);
-    last_drawn_seconds_ = now;
-    return;
-  }
   const int tenth = int(10 * done_ / total_);
-  if (tenth > last_tenth_ && done_ < total_) draw(false);  // the line of the end is the destructor's
+  const double silence = monotonic_seconds() - last_drawn_seconds_;
+  const bool is_due =
+      terminal_ ? silence >= kRedrawSeconds || !is_drawn_ : tenth > last_tenth_ || silence >= line_seconds_;
   last_tenth_ = std::max(last_tenth_, tenth);
+  if (!is_due || (!terminal_ && done_ == total_)) return;  // the line of the end is the destructor's
+  draw(false);
+  is_drawn_ = true;
+  last_drawn_seconds_ = monotonic_seconds();
 }
 
 void Progress::draw(bool last) {

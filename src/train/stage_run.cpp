@@ -110,6 +110,7 @@ void StageRun::execute() {
                 .tokens = stage_.batch_size * model_.facts.tokens_per_sample,
                 .clipped = pending_.back().clipped});
     const int64_t step = trainer_.step();
+    if (progress_) progress_->update(step);
     if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
     if (!stop && is_validation_step(step)) validate();
     if (!stop && is_sample_step(step)) draw();

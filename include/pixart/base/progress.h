@@ -1,4 +1,4 @@
-// A progress bar on long work: a live line on a terminal, a plain line every 10 % otherwise.
+// A progress bar on long work: a live line on a terminal, otherwise a plain line every 10 % and every minute.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -9,7 +9,9 @@ class Progress {
  public:
   // `what`: "encode images"; `total`: number of units; `unit`: "image" (an s is added). `already_done`: units
   // finished before this process began, e.g. the step of a resumed stage; they do not count into the rate.
-  Progress(std::string what, int64_t total, std::string unit, int64_t already_done = 0);
+  // `line_seconds`: the longest silence between updates without a terminal.
+  Progress(std::string what, int64_t total, std::string unit, int64_t already_done = 0,
+           double line_seconds = 60);
   ~Progress();  // draws the last line
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -21,9 +23,9 @@ class Progress {
   void draw(bool last);
   std::string what_, unit_, note_;
   int64_t total_, done_, started_at_;
-  double started_seconds_, last_drawn_seconds_ = -1;
+  double line_seconds_, started_seconds_, last_drawn_seconds_;
   int last_tenth_;
-  bool terminal_;
+  bool terminal_, is_drawn_ = false;
 };
 
 }  // namespace pixart

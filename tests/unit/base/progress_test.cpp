@@ -53,6 +53,25 @@ TEST(Progress, OneLinePerTenthWithoutTerminal) {
   EXPECT_THAT(text, Not(HasSubstr("\033")));
 }
 
+// A stage of weeks is not silent for days.
+TEST(Progress, ALineAfterSoManySecondsToo) {
+  const auto lines = [](double line_seconds) {
+    const std::string text = stderr_of([&] {
+      Progress progress("train", 1000000, "step", 0, line_seconds);
+      for (int i = 1; i <= 3; ++i) {
+        ::usleep(60000);
+        progress.update(i, i == 1 ? "loss 0.5" : "");
+        progress.update(i);  // at once: nothing to say
+      }
+    });
+    EXPECT_THAT(text, HasSubstr("3/1000000 steps"));
+    EXPECT_THAT(text, HasSubstr("loss 0.5")) << "the last note stays";
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  EXPECT_EQ(lines(0.05), 4);  // and that of the end
+  EXPECT_EQ(lines(60), 1);
+}
+
 TEST(Progress, NothingDoneWritesNothing) {
   EXPECT_EQ(stderr_of([] { Progress progress("x", 0, "unit"); }), "");
   EXPECT_EQ(stderr_of([] { Progress progress("x", 10, "unit", 10); }), "");
