@@ -67,6 +67,12 @@ std::optional<double> last_validation(const StageRecord& stage) {
   return std::nullopt;
 }
 
+// With those that are trained where these are others: frozen weights, adapters.
+std::string parameters_text(const std::optional<double>& all, const std::optional<double>& trained) {
+  if (!all) return "";
+  return number_text(*all) + (!trained || *trained == *all ? "" : ", trained " + number_text(*trained));
+}
+
 Cells stage_row_names() {
   return {"stage",           "objective",          "steps",
           "batch",           "pictures seen",      "parameters",
@@ -83,13 +89,13 @@ Cells stage_row(const ReportedRun& run, const StageRecord& stage) {
   const auto batch = plan != nullptr ? std::optional(double(plan->batch_size)) : fact("batch_size");
   std::string steps = with_thousands(std::llround(stage.last_step));
   if (plan != nullptr) steps += " of " + with_thousands(plan->steps);
-  const auto parameters = fact("parameters"), memory = most(stage, "memory_bytes");
+  const auto memory = most(stage, "memory_bytes");
   return {stage.name,
           plan == nullptr ? "" : plan->objective,
           steps,
           shown(batch, "{:.0f}"),
           batch ? number_text(*batch * stage.last_step) : "",
-          parameters ? number_text(*parameters) : "",
+          parameters_text(fact("parameters"), fact("trained_parameters")),
           shown(last_loss(stage), "{:.4g}"),
           shown(last_validation(stage), "{:.4g}"),
           shown(median(stage, "images_per_second"), "{:.4g}"),

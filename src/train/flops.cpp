@@ -78,11 +78,15 @@ TransformerShape shape_of(const models::PixArtConfig& c) {
           .caption_width = c.caption_channels};
 }
 
-Flops transformer_flops(const TransformerShape& s, int64_t recompute_every, double trained_share) {
-  const double block = block_flops(s);
+double training_flops(double forward, int64_t tokens, const Trained& trained) {
+  return forward * (2 + trained.share) + 3 * 2 * double(tokens) * double(trained.adapters);
+}
+
+Flops transformer_flops(const TransformerShape& s, int64_t recompute_every, const Trained& trained) {
+  const double block = block_flops(s), forward = block * double(s.depth) + outer_flops(s);
   Flops flops;
-  flops.forward = block * double(s.depth) + outer_flops(s);
-  flops.training = flops.forward * (2 + trained_share) - first_layers(s);
+  flops.forward = forward + 2 * double(s.tokens) * double(trained.adapters);
+  flops.training = training_flops(forward, s.tokens, trained) - first_layers(s);
   const int64_t again = recompute_every > 0 ? s.depth / recompute_every : 0;
   flops.executed = flops.training + block * double(again);
   return flops;

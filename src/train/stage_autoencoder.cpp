@@ -78,6 +78,7 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.average), config);
   log::info("stage {}: autoencoder of {} parameters", stage.name,
             with_thousands(result.state->num_parameters()));
+  const int64_t num_parameters = result.state->num_parameters();
   choose_trained(stage, *result.state);
   const auto parts = run.parts(stage);
   const uint64_t seed = run.stage_seed(stage);
@@ -92,7 +93,9 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   // Captions do not matter here, and what is wrong with a picture shows when it is read.
   const std::vector<data::Ledger> nothing_rejected(parts.size());
   result.data = data_fingerprints(parts, nothing_rejected);
-  result.facts = {.parameters = result.state->num_parameters(), .batch_size = stage.batch_size};
+  result.facts = {.parameters = num_parameters,
+                  .trained_parameters = result.state->num_parameters(),
+                  .batch_size = stage.batch_size};
   result.loader = make_loader(run, stage, parts, make_order(parts, nothing_rejected, stage, seed),
                               [pictures](const data::MicroBatch& plan) { return (*pictures)(plan); });
   nn::StateDict* state = result.state.get();

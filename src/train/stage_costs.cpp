@@ -131,8 +131,8 @@ StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const 
   TransformerShape worked = costs.shape;  // memory counts the longest caption, time the mean one
   if (options.caption_tokens && worked.text)
     worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
-  costs.flops =
-      transformer_flops(worked, costs.recompute_every, double(costs.trained) / double(costs.parameters));
+  costs.flops = transformer_flops(worked, costs.recompute_every,
+                                  {.share = double(costs.trained) / double(costs.parameters)});
   return costs;
 }
 

@@ -13,6 +13,7 @@
 #include "pixart/models/flops.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/extract.h"
+#include "pixart/train/flops.h"
 #include "pixart/train/generate.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trained_parameters.h"
@@ -91,10 +92,11 @@ int64_t mean_tokens(const StageParts& parts) {
   return count == 0 ? 0 : (sum + count / 2) / count;
 }
 
-StageFacts facts_of(const StageConfig& stage, const nn::StateDict& state, int64_t tokens, int64_t macs) {
-  return {.parameters = state.num_parameters(),
+StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts, int64_t tokens, int64_t macs) {
+  return {.parameters = counts.model,
+          .trained_parameters = counts.trained,
           .tokens_per_sample = tokens,
-          .flops_per_sample = models::training_flops(macs),
+          .flops_per_sample = training_flops(2 * double(macs), tokens, counts.trained_part()),
           .batch_size = stage.batch_size};
 }
 
@@ -175,11 +177,15 @@ std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageCo
 }
 
 // Both states get the stage's adapters, which are saved apart at its end.
-void with_adapters(const RunContext& run, const StageConfig& stage, StageModel& result) {
+ParameterCounts with_adapters(const RunContext& run, const StageConfig& stage, StageModel& result) {
+  ParameterCounts counts{.model = result.state->num_parameters()};
   add_adapters(stage, *result.state);
   add_adapters(stage, *result.average);
   choose_trained(stage, *result.state);
+  counts.trained = result.state->num_parameters();
+  counts.has_adapters = stage.lora.rank > 0;
   if (stage.lora.rank > 0) result.finish = [&run, &stage] { export_lora(run, stage); };
+  return counts;
 }
 
 }  // namespace
@@ -199,7 +205,7 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   const auto average = std::make_shared<models::Dit>(nn::Scope(*result.average), config);
   log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
             with_thousands(result.state->num_parameters()), config.num_classes);
-  with_adapters(run, stage, result);
+  const auto counts = with_adapters(run, stage, result);
 
   result.objective =
       std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
@@ -207,7 +213,7 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
       std::make_unique<ClassConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   open_data(run, stage, *codec, nullptr, result);
   const int64_t tokens = models::num_image_tokens(config.patch_size, config.input_size, config.input_size);
-  result.facts = facts_of(stage, *result.state, tokens, models::forward_macs(config, tokens));
+  result.facts = facts_of(stage, counts, tokens, models::forward_macs(config, tokens));
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
     return initialize_dit(run, stage, config, *state);
@@ -236,7 +242,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
       models::PixArt(nn::Scope(*result.state), config).with(execution(stage)));
   const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
   log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
-  with_adapters(run, stage, result);
+  const auto counts = with_adapters(run, stage, result);
 
   result.objective =
       std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
@@ -244,8 +250,7 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
       std::make_unique<TextConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   const StageParts parts = open_data(run, stage, *codec, &encoder, result);
   const int64_t tokens = models::num_image_tokens(config.patch_size, config.input_size, config.input_size);
-  result.facts =
-      facts_of(stage, *result.state, tokens, models::forward_macs(config, tokens, mean_tokens(parts)));
+  result.facts = facts_of(stage, counts, tokens, models::forward_macs(config, tokens, mean_tokens(parts)));
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
   result.draw = [&run, &stage, average, codec, prompts, prompt_text] {

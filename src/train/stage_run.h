@@ -29,6 +29,7 @@ class StageRun {
 
   // To the last step. Throws UserError(kRequeue) if a rank was asked to stop; then the state is saved.
   void execute();
+  int64_t step() const { return trainer_.step(); }  // steps done
 
  private:
   bool is_first() const { return run_.ranks.rank() == 0; }

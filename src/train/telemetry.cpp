@@ -30,8 +30,16 @@ TelemetryLine start_line(const ProcessFacts& facts) {
 
 TelemetryLine stage_line(const std::string& stage, int64_t step, const StageFacts& facts) {
   TelemetryLine line{.kind = "stage", .stage = stage, .step = step};
-  line.values = {{"parameters", facts.parameters}, {"tokens_per_sample", facts.tokens_per_sample}};
-  if (facts.flops_per_sample > 0) line.values.emplace_back("flops_per_sample", facts.flops_per_sample);
+  line.values = {{"parameters", facts.parameters},
+                 {"trained_parameters", facts.trained_parameters},
+                 {"tokens_per_sample", facts.tokens_per_sample}};
+  if (facts.flops_per_sample > 0) {
+    const bool all = facts.trained_parameters == facts.parameters;
+    line.values.emplace_back("flops_per_sample", facts.flops_per_sample);
+    line.values.emplace_back(
+        "flops_counted",
+        all ? "forward and backward" : "forward and backward, without gradients of frozen weights");
+  }
   line.values.emplace_back("batch_size", facts.batch_size);
   return line;
 }
@@ -44,11 +52,9 @@ TelemetryLine validation_line(const std::string& stage, int64_t step, double sec
   return {.kind = "validation", .stage = stage, .step = step, .values = {{"seconds", seconds}}};
 }
 
-TelemetryLine stop_line(const std::string& stage, int64_t step, const std::string& reason,
+TelemetryLine stop_line(const std::string& stage, std::optional<int64_t> step, const std::string& reason,
                         const std::string& message) {
-  TelemetryLine line{.kind = "stop", .stage = stage, .values = {{"reason", reason}, {"message", message}}};
-  if (!stage.empty()) line.step = step;
-  return line;
+  return {.kind = "stop", .stage = stage, .step = step, .values = {{"reason", reason}, {"message", message}}};
 }
 
 DeviceReading together(const DeviceReading& a, const DeviceReading& b) {

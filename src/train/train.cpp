@@ -124,6 +124,19 @@ void say_ranks(const dist::Launch& launch, const at::Device& device) {
             process_id(), host_name(), device.str());
 }
 
+// `step`: where the stage is, also when it ends by an error.
+void run_stage(RunContext& run, const StageConfig& stage, const RunTools& tools,
+               std::optional<int64_t>& step) {
+  StageRun stage_run(run, stage, tools);
+  try {
+    stage_run.execute();
+  } catch (...) {
+    step = stage_run.step();
+    throw;
+  }
+  step = stage_run.step();
+}
+
 }  // namespace
 
 void train(const RunConfig& config, const TrainOptions& options) {
@@ -148,24 +161,27 @@ void train(const RunConfig& config, const TrainOptions& options) {
   DeviceMeter meter(device);
   if (metrics) metrics->report(start_line(facts_of(launch, device, meter.name())));
   std::string current;  // stage
+  std::optional<int64_t> step;
   try {
     for (const auto& stage : config.stages) {
       if (!options.only_stage.empty() && stage.name != options.only_stage) continue;
       current = stage.name;
+      step.reset();
       if (all_finished(run, stage)) {
+        step = stage.steps;
         log::info("stage {}: finished already", stage.name);
         continue;
       }
-      StageRun(run, stage, {metrics.get(), lock.get(), &meter}).execute();
+      run_stage(run, stage, {metrics.get(), lock.get(), &meter}, step);
       log::info("stage {}: finished; pictures in {}", stage.name, run.folder.samples(stage.name).string());
     }
   } catch (const UserError& error) {
     if (metrics && error.code() != ExitCode::kFolderOwned && error.code() != ExitCode::kStorage)
       metrics->report(
-          stop_line(current, 0, error.code() == ExitCode::kRequeue ? "requested" : "error", error.what()));
+          stop_line(current, step, error.code() == ExitCode::kRequeue ? "requested" : "error", error.what()));
     throw;
   }
-  if (metrics) metrics->report(stop_line("", 0, "done", ""));
+  if (metrics) metrics->report(stop_line(current, step, "done", ""));
 }
 
 }  // namespace pixart::train

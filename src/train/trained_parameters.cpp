@@ -19,6 +19,11 @@ std::vector<std::string> usual_targets(const StageConfig& stage) {
 
 }  // namespace
 
+Trained ParameterCounts::trained_part() const {
+  if (has_adapters) return {.share = 0, .adapters = trained};
+  return {.share = double(trained) / double(model)};
+}
+
 void add_adapters(const StageConfig& stage, nn::StateDict& state) {
   const auto& lora = stage.lora;
   if (lora.rank == 0) return;

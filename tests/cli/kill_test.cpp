@@ -1,11 +1,14 @@
 // kill -9 at random moments, continued by the same command: the weights of the uninterrupted run, bit for
 // bit.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <random>
 #include <thread>
 
@@ -22,6 +25,13 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 std::string losses_of(const std::filesystem::path& run) {
   std::ifstream stream(run / "events.jsonl");
   return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+nlohmann::json last_telemetry(const std::filesystem::path& run) {
+  std::ifstream stream(run / "telemetry.jsonl");
+  std::string last;
+  for (std::string line; std::getline(stream, line);) last = line;
+  return nlohmann::json::parse(last);
 }
 
 // The number is PIXART_KILLS.
@@ -79,11 +89,30 @@ TEST(Kill, StopRequestSavesAndExits75) {
   const auto result = process.wait();
   EXPECT_EQ(result.code, 75) << result.output;
   EXPECT_NE(result.output.find("The same command continues"), std::string::npos) << result.output;
-  int checkpoints = 0;
-  for ([[maybe_unused]] const auto& entry :
-       std::filesystem::directory_iterator(folder / "run/checkpoints/class"))
-    ++checkpoints;
-  EXPECT_EQ(checkpoints, 2);
+  std::vector<std::string> checkpoints;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "run/checkpoints/class"))
+    checkpoints.push_back(entry.path().filename());
+  ASSERT_EQ(checkpoints.size(), 2u);
+  const auto last = last_telemetry(folder / "run");
+  EXPECT_EQ(last.at("reason"), "requested");
+  EXPECT_EQ(last.at("stage"), "class");
+  EXPECT_EQ(fmt::format("step-{:08}", last.at("step").get<int64_t>()),
+            *std::max_element(checkpoints.begin(), checkpoints.end()));
+}
+
+TEST(Kill, TheLastLineOfTelemetrySaysWhereItEnded) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const std::vector<std::string> train = {"train", "run.yaml", "--stage", "autoencoder"};
+  ASSERT_EQ(run_pixart(train, folder.path()).code, 0);
+  for (int start = 0; start < 2; ++start) {
+    const auto last = last_telemetry(folder / "run");
+    EXPECT_EQ(last.at("kind"), "stop");
+    EXPECT_EQ(last.at("reason"), "done");
+    EXPECT_EQ(last.at("stage"), "autoencoder");
+    EXPECT_EQ(last.at("step"), 8);
+    ASSERT_EQ(run_pixart(train, folder.path()).code, 0) << "finished already";
+  }
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -103,6 +105,26 @@ TEST_F(LoraRun, TrainsAdaptersAndLeavesTheWeightsAlone) {
   EXPECT_EQ(files_below(path("run/lora/style")),
             (std::vector<std::string>{"adapter_config.json", "adapter_model.safetensors",
                                       "pytorch_lora_weights.safetensors"}));
+}
+
+TEST_F(LoraRun, TelemetryCountsTheAdapters) {
+  std::map<std::string, nlohmann::json> stages;
+  std::ifstream stream(path("run/telemetry.jsonl"));
+  for (std::string line; std::getline(stream, line);)
+    if (const auto json = nlohmann::json::parse(line); json.at("kind") == "stage")
+      stages[json.at("stage").get<std::string>()] = json;
+  const auto &whole = stages.at("after"), &style = stages.at("style");
+  EXPECT_EQ(style.at("parameters"), whole.at("parameters"));
+  EXPECT_EQ(whole.at("trained_parameters"), whole.at("parameters"));
+  int64_t adapters = 0;
+  for (const auto& [name, tensor] : load("run/checkpoints/style/step-00000020/model.safetensors"))
+    if (is_adapter(name)) adapters += tensor.numel();
+  EXPECT_EQ(style.at("trained_parameters"), adapters);
+  // Two thirds of a whole step, and the adapters three times for each token.
+  const double expected = whole.at("flops_per_sample").get<double>() * 2 / 3 +
+                          6.0 * style.at("tokens_per_sample").get<double>() * double(adapters);
+  EXPECT_NEAR(style.at("flops_per_sample").get<double>(), expected, 1e-6 * expected);
+  EXPECT_THAT(style.at("flops_counted").get<std::string>(), HasSubstr("without gradients of frozen weights"));
 }
 
 TEST_F(LoraRun, KilledAndContinuedItIsTheSame) {

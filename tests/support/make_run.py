@@ -144,8 +144,8 @@ class Run:
     def stage(self, name, steps, first, last):
         """Steps first + 1 ... last. Events are written again where a restart goes back, telemetry goes on."""
         self.events = [line for line in self.events if line['stage'] != name or line['step'] <= first]
-        self.tell('stage', stage=name, step=first, parameters=2.9e6, tokens_per_sample=256, flops_per_sample=4e11,
-                  batch_size=96)
+        self.tell('stage', stage=name, step=first, parameters=2.9e6, trained_parameters=2.9e6, tokens_per_sample=256,
+                  flops_per_sample=4e11, batch_size=96)
         for step in range(first + 1, last + 1):
             self.event(name, step, steps)
             if step % 20 == 0 or step == steps:

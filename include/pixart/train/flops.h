@@ -5,7 +5,7 @@
 //   PixArt: cross-attention queries and output 4 N D^2, keys and values 4 T D^2, scores and values 4 N T D
 //   DiT: modulation 12 D^2
 // and outside the blocks: patches 2 N D p^2 C, output 2 N D p^2 O, timestep 2 D (256 + D), modulation 12 D^2
-// (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D).
+// (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D). LoRA: 2 N a number of the adapters.
 #pragma once
 #include <cstdint>
 
@@ -28,14 +28,26 @@ struct TransformerShape {
 TransformerShape shape_of(const models::DitConfig& config);
 TransformerShape shape_of(const models::PixArtConfig& config);  // captions of max_tokens
 
+// What of a model is trained.
+struct Trained {
+  double share = 1;      // of the model's own parameters
+  int64_t adapters = 0;  // numbers of LoRA's, beside them
+};
+
+// Of forward and backward of a sample, `forward` of them in the model itself: gradients of all activations,
+// those of weights as far as they are trained. Every image token passes all adapters, forward and twice
+// backward.
+double training_flops(double forward, int64_t tokens, const Trained& trained);
+
 struct Flops {
   double forward = 0;
   double training = 0;  // model FLOPs, what MFU counts: forward, and backward without what nobody needs
   double executed = 0;  // with the blocks that are computed again
 };
 
-// `trained_share` of the parameters needs gradients of weights; every n-th block is computed again.
-Flops transformer_flops(const TransformerShape& shape, int64_t recompute_every = 0, double trained_share = 1);
+// Every n-th block is computed again.
+Flops transformer_flops(const TransformerShape& shape, int64_t recompute_every = 0,
+                        const Trained& trained = {});
 
 // Convolutions and attention of an autoencoder on a picture of side x side pixels.
 struct AutoencoderCost {

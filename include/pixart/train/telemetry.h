@@ -33,18 +33,19 @@ TelemetryLine start_line(const ProcessFacts& facts);
 
 // "stage": a stage begins or continues.
 struct StageFacts {
-  int64_t parameters = 0;
-  int64_t tokens_per_sample = 0;  // of the picture
-  double flops_per_sample = 0;    // of a training step; 0: not known
-  int64_t batch_size = 0;         // global
+  int64_t parameters = 0;          // of the model, without adapters
+  int64_t trained_parameters = 0;  // with lora those of the adapters
+  int64_t tokens_per_sample = 0;   // of the picture
+  double flops_per_sample = 0;     // of a training step, as train/flops.h counts; 0: not known
+  int64_t batch_size = 0;          // global
 };
 TelemetryLine stage_line(const std::string& stage, int64_t step, const StageFacts& facts);
 
 TelemetryLine save_line(const std::string& stage, int64_t step, double seconds, int64_t bytes);
 TelemetryLine validation_line(const std::string& stage, int64_t step, double seconds);
 
-// "stop": `reason` is requested, error or done. `stage` may be empty, with step 0.
-TelemetryLine stop_line(const std::string& stage, int64_t step, const std::string& reason,
+// "stop": `reason` is requested, error or done; where it was: no stage, or no step, if none had begun.
+TelemetryLine stop_line(const std::string& stage, std::optional<int64_t> step, const std::string& reason,
                         const std::string& message);
 
 // What devices hold, draw and have drawn; of one rank, or of all together.

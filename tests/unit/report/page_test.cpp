@@ -46,10 +46,10 @@ TEST_F(Page, HoldsAllParts) {
   put_run();
   const std::string page = run_page(reported(), {.made = "made now"});
   for (const char* part :
-       {"id=\"stages\"", "id=\"samples\"", "id=\"curves\"", "id=\"timeline\"", "id=\"cost\"", "id=\"data\"",
-        "id=\"weights\"", "id=\"configuration\"", "finished", "a red circle", "Gradient norm",
-        "Learning rate", "data:image/png;base64,", "RAPHAEL", "seed: 7", "made now", "clipped above 1",
-        "<td>0</td><td>7</td>", "300 of 300"})
+       {"id=\"stages\"", "id=\"samples\"",  "id=\"curves\"",          "id=\"timeline\"", "id=\"cost\"",
+        "id=\"data\"",   "id=\"weights\"",  "id=\"configuration\"",   "finished",        "a red circle",
+        "Gradient norm", "Learning rate",   "data:image/png;base64,", "RAPHAEL",         "seed: 7",
+        "made now",      "clipped above 1", "<td>0</td><td>7</td>",   "300 of 300",      "1000, trained 20"})
     EXPECT_THAT(page, HasSubstr(part));
   for (const char* outside : {"http:", "https:", "url(", "@import", "<link"})
     EXPECT_THAT(page, Not(HasSubstr(outside)));

@@ -25,7 +25,7 @@ class RunFolderTest : public ScratchFolder {
     const auto at = [](int step) { return fmt::format(",\"stage\":\"text\",\"step\":{}", step); };
     std::string text =
         line(0, "start", ",\"host\":\"node\",\"device\":\"A100\",\"devices\":2,\"version\":\"0.1.0\"");
-    text += line(1, "stage", at(first) + ",\"parameters\":1000,\"batch_size\":4");
+    text += line(1, "stage", at(first) + ",\"parameters\":1000,\"trained_parameters\":20,\"batch_size\":4");
     text += line(20, "interval", at(last) + ",\"seconds\":1140,\"images_per_second\":50" + energy);
     text += line(25, "save", at(last)) + line(26, "samples", at(last));
     if (!reason.empty())

@@ -33,8 +33,16 @@ TEST(Flops, TrainingLeavesOutWhatNobodyNeeds) {
   const double unneeded = 2.0 * 256 * 16 * 1152 + 2.0 * 120 * 4096 * 1152;
   EXPECT_DOUBLE_EQ(flops.training, 3 * flops.forward - unneeded);
   EXPECT_DOUBLE_EQ(flops.executed, flops.training);
-  const auto frozen = transformer_flops(shape, 0, /*trained_share=*/0.25);
+  const auto frozen = transformer_flops(shape, 0, {.share = 0.25});
   EXPECT_DOUBLE_EQ(frozen.training, 2.25 * flops.forward - unneeded);
+}
+
+TEST(Flops, AdaptersNeedNoGradientsOfTheWeights) {
+  const auto shape = shape_of(pixart(32));
+  const double plain = transformer_flops(shape).forward, adapters = 2.0 * 256 * 11.9e6;
+  const auto lora = transformer_flops(shape, 0, {.share = 0, .adapters = 11'900'000});
+  EXPECT_DOUBLE_EQ(lora.forward, plain + adapters);
+  EXPECT_NEAR(lora.training, 2 * plain + 3 * adapters, 0.01 * plain);
 }
 
 TEST(Flops, RecomputingAddsTheBlocksForward) {

@@ -17,8 +17,11 @@ std::optional<int64_t> integer(const TelemetryLine& line, const std::string& nam
   return {};
 }
 
-const StageFacts kFacts{
-    .parameters = 1000, .tokens_per_sample = 16, .flops_per_sample = 5e9, .batch_size = 8};
+const StageFacts kFacts{.parameters = 1000,
+                        .trained_parameters = 1000,
+                        .tokens_per_sample = 16,
+                        .flops_per_sample = 5e9,
+                        .batch_size = 8};
 
 TEST(IntervalMeter, GivesRatesOfItsSteps) {
   IntervalMeter meter(kFacts, 100e9);
@@ -94,16 +97,26 @@ TEST(TelemetryLines, HaveTheKeysOfTheirKind) {
   EXPECT_THAT(keys(start), ::testing::UnorderedElementsAre("host", "pid", "processes", "device", "devices",
                                                            "threads", "version", "torch"));
   EXPECT_FALSE(start.step);
-  EXPECT_THAT(
-      keys(stage_line("text", 0, kFacts)),
-      ::testing::UnorderedElementsAre("parameters", "tokens_per_sample", "flops_per_sample", "batch_size"));
+  EXPECT_THAT(keys(stage_line("text", 0, kFacts)),
+              ::testing::UnorderedElementsAre("parameters", "trained_parameters", "tokens_per_sample",
+                                              "flops_per_sample", "flops_counted", "batch_size"));
+  StageFacts lora = kFacts;
+  lora.trained_parameters = 20;
+  const auto text_of = [](const TelemetryLine& line, const std::string& name) {
+    for (const auto& [key, value] : line.values)
+      if (key == name) return std::get<std::string>(value);
+    return std::string();
+  };
+  EXPECT_EQ(text_of(stage_line("text", 0, kFacts), "flops_counted"), "forward and backward");
+  EXPECT_EQ(text_of(stage_line("text", 0, lora), "flops_counted"),
+            "forward and backward, without gradients of frozen weights");
   EXPECT_THAT(keys(stage_line("vae", 0, {})), ::testing::Not(::testing::Contains("flops_per_sample")));
   EXPECT_EQ(integer(save_line("text", 5, 0.5, 1000), "bytes"), 1000);
   EXPECT_EQ(real(validation_line("text", 5, 0.5), "seconds"), 0.5);
   const auto stop = stop_line("text", 5, "requested", "SIGTERM");
   EXPECT_EQ(stop.step, 5);
   EXPECT_EQ(std::get<std::string>(stop.values.at(0).second), "requested");
-  EXPECT_FALSE(stop_line("", 0, "error", "no stage had begun").step);
+  EXPECT_FALSE(stop_line("", {}, "error", "no stage had begun").step);
 }
 
 }  // namespace
