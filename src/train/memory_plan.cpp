@@ -39,6 +39,18 @@ PerSample per_sample(const TransformerShape& s, double product) {
   return result;
 }
 
+// What adapters at the usual layers leave of it.
+PerSample with_adapters(PerSample one, const TransformerShape& s, double product, int64_t rank) {
+  const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens), r = double(rank);
+  constexpr double kStream = 4;          // of 6: both norms' outputs, both branches' outputs
+  const double layers = s.text ? 6 : 4;  // of a block, that see image tokens
+  one.block += n * (layers * r * product - kStream * d * kFloat) + (s.text ? t * r * product : 0);
+  one.outer = s.text ? t * d * product : 0;
+  one.last = n * d * kFloat;
+  one.inner *= 2;  // through the weights and through the adapter
+  return one;
+}
+
 }  // namespace
 
 double MemoryParts::total() const {
@@ -48,26 +60,30 @@ double MemoryParts::total() const {
 }
 
 std::vector<std::pair<std::string, double>> MemoryParts::named() const {
-  return {{"weights", weights},     {"low_precision_copies", low_precision_copies},
-          {"gradients", gradients}, {"optimizer", optimizer},
-          {"average", average},     {"activations", activations},
-          {"workspace", workspace}, {"buffers", buffers},
-          {"reserve", reserve}};
+  return {{"weights", weights},         {"low_precision_copies", low_precision_copies},
+          {"gradients", gradients},     {"optimizer", optimizer},
+          {"average", average},         {"communication", communication},
+          {"activations", activations}, {"workspace", workspace},
+          {"buffers", buffers},         {"reserve", reserve}};
 }
 
 ActivationBytes activation_bytes(const TransformerShape& shape, const ActivationOptions& options) {
   const double product = options.bfloat16 ? 2 : kFloat, batch = double(options.micro_batch);
-  const PerSample one = per_sample(shape, product);
+  const bool lora = options.lora_rank > 0;
+  PerSample one = per_sample(shape, product);
+  if (lora) one = with_adapters(one, shape, product, options.lora_rank);
   const auto recomputed = [&](int64_t block) {
-    return options.recompute_every > 0 && (block + 1) % options.recompute_every == 0;
+    const bool is_chosen = options.recompute_every > 0 && (block + 1) % options.recompute_every == 0;
+    return is_chosen && !(lora && block == 0);
   };
   double kept = one.outer;
   for (int64_t i = 0; i < shape.depth; ++i) kept += recomputed(i) ? one.block_input : one.block;
   double peak = kept + one.last + one.loss;
 
   // A gradient of one MLP weight, before it is added to the buffer.
+  const double rows = lora ? double(options.lora_rank) : double(shape.width);
   const double weight_gradient =
-      double(shape.width) * double(shape.mlp_width()) * (options.bfloat16 ? kFloat + product : kFloat);
+      rows * double(shape.mlp_width()) * (options.bfloat16 ? kFloat + product : kFloat);
   double running = kept;
   for (int64_t i = shape.depth - 1; i >= 0; --i) {
     // The gradient of the stream takes the place of the branch's output, which is gone by then.

@@ -21,12 +21,20 @@ const double* measured(const std::map<std::string, double>& values, const std::s
   return found == values.end() ? nullptr : &found->second;
 }
 
-double reserve_of(const Gpu& gpu) { return gpu.is_cpu ? 0 : kGpuReserve; }
+RankLayout layout_of(const StageConfig& stage, const PlanOptions& options) {
+  const int64_t samples = (stage.batch_size + options.gpus - 1) / options.gpus;
+  return {.micro_batch = stage.micro_batch_size > 0 ? std::min(stage.micro_batch_size, samples) : samples,
+          .ranks = options.gpus,
+          .shard = options.shard_optimizer || stage.optimizer.shard,
+          .is_cpu = options.gpu.is_cpu,
+          .reserve = options.gpu.is_cpu ? 0 : kGpuReserve};
+}
 
 // The largest that fits, found by halving: memory grows with the micro-batch.
-int64_t largest_micro_batch(const StageCosts& costs, int64_t most, int64_t shards, const Gpu& gpu) {
+int64_t largest_micro_batch(const StageCosts& costs, int64_t most, RankLayout layout, const Gpu& gpu) {
   const auto fits = [&](int64_t micro) {
-    return memory_of(costs, micro, shards, reserve_of(gpu)).total() <= gpu.memory_bytes;
+    layout.micro_batch = micro;
+    return memory_of(costs, layout).total() <= gpu.memory_bytes;
   };
   int64_t low = 0, high = most + 1;  // low fits (or is 0), high does not
   while (high - low > 1) {
@@ -86,17 +94,17 @@ StagePlan plan_stage(const RunConfig& config, const StageConfig& stage, const Pl
   plan.steps = stage.steps;
   plan.batch_size = stage.batch_size;
   plan.samples_per_gpu = (stage.batch_size + options.gpus - 1) / options.gpus;
-  plan.micro_batch = stage.micro_batch_size > 0 ? std::min(stage.micro_batch_size, plan.samples_per_gpu)
-                                                : plan.samples_per_gpu;
+  RankLayout layout = layout_of(stage, options);
+  plan.micro_batch = layout.micro_batch;
   plan.parameters = costs.parameters;
   plan.trained = costs.trained;
   plan.flops = costs.flops;
-  const double reserve = reserve_of(options.gpu);
-  const int64_t shards = options.shard_optimizer || stage.optimizer.shard ? options.gpus : 1;
-  plan.memory = memory_of(costs, plan.micro_batch, shards, reserve);
-  plan.bytes_plain = memory_of(costs, plan.micro_batch, 1, reserve).total();
-  plan.bytes_sharded = memory_of(costs, plan.micro_batch, options.gpus, reserve).total();
-  plan.largest_micro_batch = largest_micro_batch(costs, plan.samples_per_gpu, shards, options.gpu);
+  plan.memory = memory_of(costs, layout);
+  plan.largest_micro_batch = largest_micro_batch(costs, plan.samples_per_gpu, layout, options.gpu);
+  layout.shard = false;
+  plan.bytes_plain = memory_of(costs, layout).total();
+  layout.shard = true;
+  plan.bytes_sharded = memory_of(costs, layout).total();
   plan.fits = plan.memory.total() <= options.gpu.memory_bytes;
   set_time(plan, costs, options);
   plan.consumption = consumption_of(plan, options);
@@ -140,9 +148,7 @@ RunPlan plan_run(const RunConfig& config, const PlanOptions& options) {
 MemoryParts plan_memory(const RunConfig& config, const StageConfig& stage, const PlanOptions& options) {
   std::vector<std::string> assumptions;
   const StageCosts costs = stage_costs(config, stage, options, assumptions);
-  const int64_t samples = (stage.batch_size + options.gpus - 1) / options.gpus;
-  const int64_t micro = stage.micro_batch_size > 0 ? std::min(stage.micro_batch_size, samples) : samples;
-  return memory_of(costs, micro, options.shard_optimizer ? options.gpus : 1, reserve_of(options.gpu));
+  return memory_of(costs, layout_of(stage, options));
 }
 
 }  // namespace pixart::train

@@ -8,8 +8,10 @@
 #include "pixart/base/error.h"
 #include "pixart/data/scenes.h"
 #include "pixart/models/t5.h"
+#include "pixart/nn/lora.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/train/components.h"
+#include "pixart/train/gradient_sum.h"
 #include "pixart/train/trained_parameters.h"
 
 namespace pixart::train {
@@ -76,8 +78,11 @@ bool is_recomputed(const std::string& name, int64_t every) {
 
 // Counts what the model of `state` holds; its tensors have no memory.
 void count(const StageConfig& stage, nn::StateDict& state, StageCosts& costs) {
+  costs.lora_rank = stage.lora.rank;
+  add_adapters(stage, state);
   choose_trained(stage, state);
   costs.trained = state.num_parameters();
+  for (const auto& tensor : state.trainable()) costs.largest = std::max(costs.largest, tensor.numel());
   costs.optimizer_numbers = optimizer_numbers(stage.optimizer.name, state);
   double live_block = 0;
   for (const auto& item : state.items()) {
@@ -87,7 +92,7 @@ void count(const StageConfig& stage, nn::StateDict& state, StageCosts& costs) {
       costs.buffer_bytes += kFloat * numbers;
       continue;
     }
-    costs.parameters += int64_t(numbers);
+    if (!nn::is_lora_name(item.name)) costs.parameters += int64_t(numbers);
     if (is_recomputed(item.name, costs.recompute_every)) {
       if (item.name.starts_with(fmt::format("blocks.{}.", costs.recompute_every - 1))) live_block += numbers;
       continue;
@@ -131,27 +136,37 @@ StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const 
   TransformerShape worked = costs.shape;  // memory counts the longest caption, time the mean one
   if (options.caption_tokens && worked.text)
     worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
-  costs.flops = transformer_flops(worked, costs.recompute_every,
-                                  {.share = double(costs.trained) / double(costs.parameters)});
+  const ParameterCounts counts{
+      .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
+  costs.flops = transformer_flops(worked, costs.recompute_every, counts.trained_part());
   return costs;
 }
 
-MemoryParts memory_of(const StageCosts& costs, int64_t micro_batch, int64_t shards, double reserve) {
+MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
+  const double trained = kFloat * double(costs.trained);
+  const double shards = layout.shard ? double(layout.ranks) : 1;
   MemoryParts parts;
-  parts.weights = kFloat * double(costs.parameters);
+  parts.weights = kFloat * double(costs.parameters) + (costs.lora_rank > 0 ? trained : 0);
   parts.low_precision_copies = costs.bfloat16 ? kBfloat16 * costs.product_parameters : 0;
-  parts.gradients = kFloat * double(costs.trained);
-  parts.optimizer = kFloat * costs.optimizer_numbers / double(shards);
-  parts.average = kFloat * double(costs.trained) / double(shards);
+  parts.gradients = trained;
+  parts.optimizer = kFloat * costs.optimizer_numbers / shards;
+  parts.average = trained / shards;
+  if (layout.ranks > 1 && layout.shard) parts.communication += trained;
+  if (layout.ranks > 1 && layout.is_cpu) {
+    const double bucket = double(GradientSumOptions{}.bucket_bytes) + kFloat * double(costs.largest);
+    parts.communication += std::min(trained, bucket);
+  }
   const ActivationBytes activations =
-      costs.is_autoencoder ? activation_bytes(costs.autoencoder, costs.vae, costs.resolution, micro_batch)
-                           : activation_bytes(costs.shape, {.bfloat16 = costs.bfloat16,
-                                                            .recompute_every = costs.recompute_every,
-                                                            .micro_batch = micro_batch});
+      costs.is_autoencoder
+          ? activation_bytes(costs.autoencoder, costs.vae, costs.resolution, layout.micro_batch)
+          : activation_bytes(costs.shape, {.bfloat16 = costs.bfloat16,
+                                           .recompute_every = costs.recompute_every,
+                                           .micro_batch = layout.micro_batch,
+                                           .lora_rank = costs.lora_rank});
   parts.activations = std::min(activations.kept, activations.peak);
   parts.workspace = activations.peak - parts.activations;
   parts.buffers = costs.buffer_bytes;
-  parts.reserve = reserve;
+  parts.reserve = layout.reserve;
   return parts;
 }
 

@@ -11,7 +11,8 @@ namespace pixart::train {
 struct StageCosts {
   bool is_autoencoder = false, bfloat16 = false;
   int64_t recompute_every = 0;
-  int64_t parameters = 0, trained = 0;  // numbers
+  int64_t parameters = 0, trained = 0;  // numbers, without adapters; with lora those of the adapters
+  int64_t lora_rank = 0, largest = 0;   // largest trained parameter
   double product_parameters = 0;        // that matrix products copy to bfloat16 and keep
   double optimizer_numbers = 0;
   double buffer_bytes = 0;
@@ -26,6 +27,12 @@ struct StageCosts {
 StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
                        std::vector<std::string>& assumptions);
 
-MemoryParts memory_of(const StageCosts& costs, int64_t micro_batch, int64_t shards, double reserve);
+struct RankLayout {
+  int64_t micro_batch = 1, ranks = 1;
+  bool shard = false;
+  bool is_cpu = false;
+  double reserve = 0;
+};
+MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout);
 
 }  // namespace pixart::train

@@ -90,6 +90,7 @@ int64_t measured_peak(const StageConfig& stage, const Config& config) {
   if (stage.precision == "bfloat16") execution.dtype = at::kBFloat16;
   const Model model = Model(nn::Scope(state), config).with(execution);
   models::initialize(state, config, {.seed = 5, .embedder_std = 0.0});
+  add_adapters(stage, state);
   choose_trained(stage, state);
   RandomSamples objective(model, stage);
   Loader loader = testing::plain_loader(stage.batch_size, stage.batch_size, stage.micro_batch_size);
@@ -152,6 +153,16 @@ INSTANTIATE_TEST_SUITE_P(
                            "objective: text_conditional, batch_size: 64, micro_batch_size: 32"},
                       Case{"text_came", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
                            "objective: text_conditional, batch_size: 32, optimizer: {name: came}"},
+                      Case{"class_lora", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
+                           "objective: class_conditional, batch_size: 32, lora: {rank: 4}, init: {how: copy, "
+                           "from: nowhere.pth}"},
+                      Case{"text_lora", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
+                           "objective: text_conditional, batch_size: 32, lora: {rank: 8}, init: {how: copy, "
+                           "from: nowhere.pth}"},
+                      Case{"text_lora_checkpointed", "patch_size: 2, hidden_size: 96, depth: 4, num_heads: 4",
+                           "objective: text_conditional, batch_size: 64, lora: {rank: 4}, init: {how: copy, "
+                           "from: nowhere.pth}, "
+                           "activation_checkpointing: 1"},
                       Case{"text_bfloat16", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
                            "objective: text_conditional, batch_size: 32, precision: bfloat16"}),
     [](const auto& info) { return std::string(info.param.name); });

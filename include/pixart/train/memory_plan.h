@@ -15,6 +15,13 @@
 // Once per sample: patches, timestep MLP, captions as they came and in three stages of their projection, the
 // last norm, and about 28 tensors of the latent's size in the loss, of which 18 are kept.
 //
+// Where adapters (LoRA) alone are trained, of the stream both norms' inputs remain (2 D), each adapted layer
+// adds its rank a token, and what comes before the blocks needs no gradient: patches, timestep, captions but
+// for their last stage. The first block, whose input needs none, is never computed again.
+//
+// Several ranks. Gradients are summed in place, in buckets; on a CPU a bucket is received beside them. NCCL's
+// own buffers are part of the reserve. With sharding each rank holds the gathered average too.
+//
 // The peak is the larger of the end of forward and the start of a block's backward, where the gradients of
 // the stream, of a branch and of the MLP's inner layer, and of one MLP weight stand beside what is kept.
 #pragma once
@@ -29,10 +36,11 @@ namespace pixart::train {
 
 struct MemoryParts {  // bytes, of one rank
   double weights = 0, low_precision_copies = 0, gradients = 0, optimizer = 0, average = 0;
-  double activations = 0;  // kept for backward by one micro-batch
-  double workspace = 0;    // what stands beside it at the peak
-  double buffers = 0;      // position tables, null caption, the autoencoder that is only used
-  double reserve = 0;      // device context, libraries, fragmentation; 0 on a CPU
+  double communication = 0;  // several ranks
+  double activations = 0;    // kept for backward by one micro-batch
+  double workspace = 0;      // what stands beside it at the peak
+  double buffers = 0;        // position tables, null caption, the autoencoder that is only used
+  double reserve = 0;        // device context, libraries, fragmentation; 0 on a CPU
   double total() const;
   std::vector<std::pair<std::string, double>> named() const;  // in this order, for tables and JSON
 };
@@ -44,6 +52,7 @@ struct ActivationOptions {
   bool bfloat16 = false;
   int64_t recompute_every = 0;
   int64_t micro_batch = 1;
+  int64_t lora_rank = 0;  // of adapters at attention, cross-attention and MLP; 0: the weights are trained
 };
 ActivationBytes activation_bytes(const TransformerShape& shape, const ActivationOptions& options);
 

@@ -10,8 +10,9 @@ TransformerShape xl() { return shape_of(models::pixart_preset("PixArt-XL/2")); }
 TEST(MemoryPlan, SumsItsParts) {
   MemoryParts parts;
   double expected = 0, value = 1;
-  for (double* part : {&parts.weights, &parts.low_precision_copies, &parts.gradients, &parts.optimizer,
-                       &parts.average, &parts.activations, &parts.workspace, &parts.buffers, &parts.reserve})
+  for (double* part :
+       {&parts.weights, &parts.low_precision_copies, &parts.gradients, &parts.optimizer, &parts.average,
+        &parts.communication, &parts.activations, &parts.workspace, &parts.buffers, &parts.reserve})
     expected += * part = value *= 2;
   EXPECT_EQ(parts.total(), expected);
 }

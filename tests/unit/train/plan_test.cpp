@@ -92,6 +92,40 @@ TEST(Plan, FrozenParametersNeedNoStateAndNoGradient) {
   EXPECT_EQ(parts.weights, 4.0 * 610856096);
 }
 
+TEST(Plan, AdaptersAloneHaveGradientsMomentsAndAverage) {
+  auto config = paper();
+  auto& stage = config.stages[1];
+  const auto whole = plan_memory(config, stage, options("a100-80"));
+  stage.lora.rank = 16;
+  // Layers from the width d to d (3), 2 d (1), 3 d (1), 4 d (1) and back (1), in 28 blocks.
+  const int64_t adapters = 28 * 16 * 1152 * (3 * 2 + 3 + 4 + 5 + 5);
+  const auto parts = plan_memory(config, stage, options("a100-80"));
+  EXPECT_EQ(parts.weights, 4.0 * (610856096 + adapters));
+  EXPECT_EQ(parts.gradients, 4.0 * adapters);
+  EXPECT_EQ(parts.optimizer, 8.0 * adapters);
+  EXPECT_EQ(parts.average, 4.0 * adapters);
+  EXPECT_LT(parts.total(), whole.total() - 14.0 * 610856096);
+  const auto plan = plan_run(config, options("a100-80")).stages[1];
+  EXPECT_EQ(plan.parameters, 610856096);
+  EXPECT_EQ(plan.trained, adapters);
+}
+
+TEST(Plan, SeveralRanksNeedRoomToTalk) {
+  auto config = paper();
+  const auto& stage = config.stages[1];
+  const double trained = 4.0 * 610856096;
+  EXPECT_EQ(plan_memory(config, stage, options("a100-80")).communication, 0) << "in place";
+  auto sharded = options("a100-80");
+  sharded.shard_optimizer = true;
+  EXPECT_EQ(plan_memory(config, stage, sharded).communication, trained) << "the gathered average";
+  PlanOptions cpu{.gpu = find_gpu("cpu", 1, 1e12)};
+  EXPECT_EQ(plan_memory(config, stage, cpu).communication, 0);
+  cpu.gpus = 2;
+  const double bucket = plan_memory(config, stage, cpu).communication;
+  EXPECT_GE(bucket, 32 << 20);
+  EXPECT_LT(bucket, 0.05 * trained);
+}
+
 TEST(Plan, TheLargestMicroBatchFitsAndTheNextDoesNot) {
   auto config = paper();
   config.stages.resize(2);
