@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -29,7 +30,7 @@ struct Arguments {
   train::GenerateOptions options;
   std::string numerics;
   int64_t count = 1, columns = 8, step = -1;
-  bool live_weights = false, html = false;
+  bool live_weights = false, html = false, no_cache = false;
 };
 
 std::string text_of_prompts(const std::string& path) {
@@ -163,7 +164,7 @@ std::map<std::string, std::string> text_for(const Arguments& arguments, const tr
           {"height", std::to_string(image.height)},
           {"width", std::to_string(image.width)},
           {"model", fs::absolute(origin.path).string()},
-          {"model_sha256", origin.sha256},
+          {"model_sha256", pipeline.weights_sha256()},
           {"stage", origin.stage},
           {"step", std::to_string(origin.step)},
           {"weights", arguments.live_weights ? "live" : "average"},
@@ -180,10 +181,10 @@ void require_same_model(const Arguments& arguments, const train::Pipeline& pipel
   if (arguments.from_image.empty()) return;
   const auto text = formats::read_png_text(arguments.from_image);
   const auto hash = text.find("model_sha256");
-  if (hash != text.end() && hash->second != pipeline.origin().sha256)
+  if (hash != text.end() && hash->second != pipeline.weights_sha256())
     throw UserError(fmt::format("{} was made by other weights than {} (SHA-256 {} then, {} now).",
                                 arguments.from_image.string(), pipeline.origin().weights.string(),
-                                hash->second.substr(0, 12), pipeline.origin().sha256.substr(0, 12)));
+                                hash->second.substr(0, 12), pipeline.weights_sha256().substr(0, 12)));
 }
 
 std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
@@ -196,16 +197,33 @@ std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
   return pipeline.generate(arguments.draw, arguments.options);
 }
 
+// "" where the environment names no folder for it.
+fs::path prompt_cache() {
+  fs::path base = environment_variable("XDG_CACHE_HOME").value_or("");
+  if (!base.is_absolute()) {  // the standard says to ignore it then
+    const auto home = environment_variable("HOME");
+    if (!home || home->empty()) return {};
+    base = fs::path(*home) / ".cache";
+  }
+  return base / "pixart" / "prompts";
+}
+
 void run(Arguments& arguments) {
   check(arguments);
   if (arguments.step >= 0) arguments.request.step = arguments.step;
   arguments.request.average = !arguments.live_weights;
+  if (!arguments.no_cache) arguments.request.prompt_cache = prompt_cache();
   const auto pipeline = train::Pipeline::open(arguments.request);
+  pipeline.begin_hash();
   require_same_model(arguments, pipeline);
   choose_size(arguments, pipeline);
   if (arguments.numerics == "exact" || pipeline.run().numerics == "exact")
     arguments.options.one_by_one = true;
   const auto images = draw(arguments, pipeline);
+  if (pipeline.has_text_encoder() && !pipeline.loaded_text_encoder() &&
+      !arguments.request.prompt_cache.empty())
+    log::info("the text encoder was not needed: the prompts' features are in {}",
+              arguments.request.prompt_cache.string());
   create_folders(arguments.out);
   std::vector<GalleryPicture> gallery;
   for (size_t i = 0; i < images.size(); ++i) {
@@ -278,6 +296,8 @@ void add_options(CLI::App& command, Arguments& arguments) {
       ->capture_default_str();
   command.add_option("--device", arguments.request.device, "auto, cpu, cuda, cuda:<i>")
       ->capture_default_str();
+  command.add_flag("--no-cache", arguments.no_cache,
+                   "encode all prompts, and keep nothing in ${XDG_CACHE_HOME:-~/.cache}/pixart/prompts");
   command.add_flag("--live-weights", arguments.live_weights,
                    "the trained weights instead of their average (EMA)");
 }

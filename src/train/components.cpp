@@ -79,8 +79,6 @@ LatentCodec load_codec(const RunConfig& config, at::Device device) {
   return {models::load_vae(folder, device), folder_fingerprint(folder)};
 }
 
-namespace {
-
 std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool by_released_rules) {
   std::vector<std::string> result;
   for (const auto& caption : captions)
@@ -88,19 +86,13 @@ std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool 
   return result;
 }
 
-}  // namespace
-
 CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
                                const TextEncoderConfig& config, data::FeatureInputs inputs)
     : encoder_(std::move(encoder)),
       tokenizer_(std::move(tokenizer)),
       max_tokens_(config.max_tokens),
       clean_(config.clean_captions),
-      inputs_(std::move(inputs)) {
-  inputs_.emplace_back("max_tokens", std::to_string(max_tokens_));
-  inputs_.emplace_back("caption_cleaning", clean_ ? "released rules, twice" : "lower case, stripped");
-  inputs_.emplace_back("encoder_dtype", config.dtype);
-}
+      inputs_(std::move(inputs)) {}
 
 EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
   at::NoGradGuard no_grad;
@@ -165,14 +157,20 @@ CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
   return load_caption_encoder_from(found, {}, device);
 }
 
+data::FeatureInputs caption_encoder_inputs(const TextEncoderConfig& settings, const fs::path& tokenizer) {
+  const fs::path folder = *settings.path;
+  return {{"text_encoder", folder_fingerprint(folder)},
+          {"tokenizer", tokenizer_fingerprint(tokenizer.empty() ? folder : tokenizer)},
+          {"max_tokens", std::to_string(settings.max_tokens)},
+          {"caption_cleaning", settings.clean_captions ? "released rules, twice" : "lower case, stripped"},
+          {"encoder_dtype", settings.dtype}};
+}
+
 CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings, const fs::path& tokenizer,
                                          at::Device device) {
   const fs::path folder = *settings.path, words = tokenizer.empty() ? folder : tokenizer;
   auto encoder = models::load_t5(folder, device, settings.dtype);
-  return {std::move(encoder),
-          text::Tokenizer(words),
-          settings,
-          {{"text_encoder", folder_fingerprint(folder)}, {"tokenizer", tokenizer_fingerprint(words)}}};
+  return {std::move(encoder), text::Tokenizer(words), settings, caption_encoder_inputs(settings, tokenizer)};
 }
 
 TransformerSize transformer_size(const TransformerConfig& config) {

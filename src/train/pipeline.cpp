@@ -90,8 +90,16 @@ Pipeline Pipeline::open(const PipelineRequest& request) {
     pipeline.open_weights(request);
   }
   pipeline.origin_.path = request.path;
-  pipeline.origin_.sha256 = hash_of(pipeline.origin_.weights);
   return pipeline;
+}
+
+void Pipeline::begin_hash() const {
+  if (!hash_.valid()) hash_ = std::async(std::launch::async, hash_of, origin_.weights).share();
+}
+
+const std::string& Pipeline::weights_sha256() const {
+  begin_hash();
+  return hash_.get();
 }
 
 void Pipeline::make_model(const models::PixArtConfig& config) {
@@ -115,8 +123,9 @@ void Pipeline::open_run(const PipelineRequest& request) {
   codec_ = std::make_unique<LatentCodec>(load_codec(run_, device_));
   const auto weights = formats::load_safetensors(origin_.weights);
   if (stage_->objective == "text_conditional") {
-    encoder_ = std::make_unique<CaptionEncoder>(
-        load_caption_encoder(run_, device_, [] { return std::vector<std::string>(); }));
+    TextEncoderConfig found = run_.text_encoder;
+    if (!found.path) found.path = folder.text_encoder();
+    encoder_ = std::make_unique<PromptFeatures>(found, fs::path(), device_, request.prompt_cache);
     make_model(pixart_config(run_, *stage_, codec_->config(), encoder_->channels()));
   } else {
     class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
@@ -161,8 +170,8 @@ void Pipeline::open_weights(const PipelineRequest& request) {
                                   files.transformer.string()));
     run_.text_encoder.path = files.text_encoder;
     run_.text_encoder.max_tokens = pixart->max_tokens;
-    encoder_ = std::make_unique<CaptionEncoder>(
-        load_caption_encoder_from(run_.text_encoder, files.tokenizer, device_));
+    encoder_ =
+        std::make_unique<PromptFeatures>(run_.text_encoder, files.tokenizer, device_, request.prompt_cache);
     make_model(*pixart);
   } else if (const auto* dit = std::get_if<models::DitConfig>(&architecture)) {
     for (int64_t i = 0; i < dit->num_classes; ++i) class_names_.push_back(std::to_string(i));

@@ -16,6 +16,7 @@ namespace {
 
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::Not;
 namespace fs = std::filesystem;
 
 // One finished run for all tests of this file.
@@ -113,6 +114,40 @@ TEST_F(FinishedRun, APictureIsDrawnOnceMoreFromWhatItSays) {
   const auto nothing = pixart({"sample", "run", "--from-image", "run/samples/text/step-00000030.png"});
   EXPECT_EQ(nothing.code, 78);
   EXPECT_THAT(nothing.output, HasSubstr("does not say how it was made"));
+}
+
+TEST_F(FinishedRun, FeaturesOfPromptsAreKept) {
+  const auto kept = path(".cache/pixart/prompts");
+  fs::remove_all(kept);
+  const auto draw = [](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"sample", "run",        "a Red circle", "a blue cross", "--steps",
+                                          "2",      "--negative", "a dot",        "--out",        out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = pixart(arguments);
+    EXPECT_EQ(result.code, 0) << result.output;
+    return result.output;
+  };
+  const auto picture = [](const std::string& out) {
+    return formats::load_image(path(out + "/0001.png")).rgb;
+  };
+  draw("cache0", {"--no-cache"});
+  EXPECT_FALSE(fs::exists(kept));
+  EXPECT_THAT(draw("cache1", {}), Not(HasSubstr("was not needed")));
+  const auto files = files_below(kept);
+  ASSERT_EQ(files.size(), 3u);
+  // Words that cleaning makes the same are the same prompt.
+  EXPECT_THAT(draw("cache2", {"a red circle "}), HasSubstr("the text encoder was not needed"));
+  EXPECT_EQ(files_below(kept), files);
+  EXPECT_EQ(picture("cache1"), picture("cache2"));
+  write_text(kept / files.front(), "no tensors");
+  EXPECT_THAT(draw("cache3", {}), HasSubstr("the features of a prompt are made again"));
+  EXPECT_EQ(picture("cache1"), picture("cache3"));
+  EXPECT_THAT(draw("cache4", {}), Not(HasSubstr("made again")));
+  fs::remove_all(kept);
+  write_text(path(".cache/pixart/prompts"), "no folder");
+  EXPECT_THAT(draw("cache5", {}), HasSubstr("the features of a prompt are not kept"));
+  EXPECT_EQ(picture("cache1"), picture("cache5"));
+  fs::remove(path(".cache/pixart/prompts"));
 }
 
 TEST_F(FinishedRun, SamplesAreTheSameForEveryBatchSize) {

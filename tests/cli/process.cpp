@@ -23,11 +23,13 @@ Process::Process(const std::vector<std::string>& arguments, const fs::path& fold
   std::vector<char*> argv = {const_cast<char*>(binary)};
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  const std::string cache = fs::absolute(folder / ".cache");
   pid_ = ::fork();
   if (pid_ != 0) return;
   const int out = ::open(output_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   ::dup2(out, 1);
   ::dup2(out, 2);
+  ::setenv("XDG_CACHE_HOME", cache.c_str(), 1);
   if (::chdir(folder.c_str()) != 0) ::_exit(99);
   if (file_size_limit >= 0) {
     const rlimit limit{rlim_t(file_size_limit), rlim_t(file_size_limit)};

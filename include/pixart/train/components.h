@@ -67,6 +67,13 @@ class CaptionEncoder {
 CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
                                     const std::function<std::vector<std::string>()>& captions);
 
+// Captions as they are given to the tokenizer.
+std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool by_released_rules);
+
+// What the features of an encoder that is there depend on, without loading it.
+data::FeatureInputs caption_encoder_inputs(const TextEncoderConfig& settings,
+                                           const std::filesystem::path& tokenizer);
+
 // The same of an encoder that is there; `tokenizer`: its folder, or "" where it lies beside the encoder.
 CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings,
                                          const std::filesystem::path& tokenizer, at::Device device);

@@ -1,5 +1,6 @@
 // A trained model, ready to make pictures, from wherever it lies.
 #pragma once
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "pixart/train/components.h"
 #include "pixart/train/generate.h"
+#include "pixart/train/prompt_features.h"
 
 namespace pixart::train {
 
@@ -20,6 +22,7 @@ struct PipelineRequest {
   std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest that verifies
   bool average = true;               // averaged (EMA) weights, else the live ones
   std::string device = "auto";
+  std::filesystem::path prompt_cache = {};  // of PromptFeatures; "": none
 };
 
 // Where the model comes from, for people and for the pictures' metadata.
@@ -27,7 +30,6 @@ struct PipelineOrigin {
   std::filesystem::path path, weights;  // as asked for; the file or folder that holds the transformer
   std::string stage;                    // "" outside a run
   int64_t step = 0;
-  std::string sha256;  // of the weights
 };
 
 struct DrawRequest {
@@ -50,6 +52,10 @@ class Pipeline {
   const LatentCodec& codec() const { return *codec_; }
   const PipelineOrigin& origin() const { return origin_; }
   at::Device device() const { return device_; }
+  void begin_hash() const;                    // of the weights, beside what the caller does
+  const std::string& weights_sha256() const;  // waits for it, and begins it where nobody has
+  bool has_text_encoder() const { return encoder_ != nullptr; }
+  bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
   int own_side() const;  // pixels of the pictures that it draws if nothing else is asked for
 
  private:
@@ -66,7 +72,8 @@ class Pipeline {
   PipelineOrigin origin_;
   at::Device device_ = at::kCPU;
   std::unique_ptr<LatentCodec> codec_;
-  std::unique_ptr<CaptionEncoder> encoder_;
+  std::unique_ptr<PromptFeatures> encoder_;
+  mutable std::shared_future<std::string> hash_;
   std::unique_ptr<nn::StateDict> state_;
   std::unique_ptr<models::PixArt> pixart_;
   std::unique_ptr<models::Dit> dit_;

@@ -1,0 +1,98 @@
+#include "pixart/train/prompt_features.h"
+
+#include <ATen/ATen.h>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/formats/hash.h"
+#include "pixart/formats/tensor_file.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kHash = "sha256";  // of the features' bytes
+
+std::string hash_of(const at::Tensor& features) {
+  const at::Tensor bytes = features.cpu().contiguous();
+  return formats::sha256({static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()});
+}
+
+// Without the padding, which is zero.
+void write_features(const fs::path& file, const EncodedText& text) {
+  const at::Tensor features = text.features[0].narrow(0, 0, text.mask[0].sum().item<int64_t>());
+  formats::save_safetensors(file, {{"features", features}, {"mask", text.mask[0]}},
+                            {{kHash, hash_of(features)}});
+}
+
+EncodedText read_features(const fs::path& file, int64_t channels, int64_t max_tokens) {
+  auto stored = formats::load_safetensors(file);
+  const at::Tensor features = stored.tensors["features"], mask = stored.tensors["mask"];
+  const bool fits = features.defined() && mask.defined() && features.dim() == 2 && mask.dim() == 1 &&
+                    features.scalar_type() == at::kFloat && mask.scalar_type() == at::kLong &&
+                    features.size(1) == channels && mask.size(0) == max_tokens &&
+                    features.size(0) == mask.sum().item<int64_t>() &&
+                    stored.metadata[kHash] == hash_of(features);
+  if (!fits) throw UserError(file.string() + " holds other bytes than were written");
+  at::Tensor padded = at::zeros({1, max_tokens, channels});
+  padded[0].narrow(0, 0, features.size(0)).copy_(features);
+  return {.features = padded, .mask = mask.unsqueeze(0)};
+}
+
+}  // namespace
+
+PromptFeatures::PromptFeatures(TextEncoderConfig settings, fs::path tokenizer, at::Device device,
+                               fs::path cache)
+    : settings_(std::move(settings)),
+      tokenizer_(std::move(tokenizer)),
+      cache_(std::move(cache)),
+      device_(device),
+      channels_(models::read_t5_config(*settings_.path / "config.json").d_model) {
+  if (cache_.empty()) return;
+  identity_ = at::DeviceTypeName(device_.type(), /*lower_case=*/true);
+  for (const auto& [name, value] : caption_encoder_inputs(settings_, tokenizer_))
+    identity_ += "\n" + name + ": " + value;
+}
+
+const CaptionEncoder& PromptFeatures::encoder() {
+  if (!encoder_)
+    encoder_ = std::make_unique<CaptionEncoder>(load_caption_encoder_from(settings_, tokenizer_, device_));
+  return *encoder_;
+}
+
+fs::path PromptFeatures::file_of(const std::string& prompt) const {
+  const std::string words = cleaned({prompt}, settings_.clean_captions).front();
+  return cache_ / (formats::sha256(identity_ + "\n\n" + words) + ".safetensors");
+}
+
+EncodedText PromptFeatures::encode_one(const std::string& prompt) {
+  const fs::path file = file_of(prompt);
+  try {
+    if (fs::exists(file)) return read_features(file, channels_, settings_.max_tokens);
+  } catch (const UserError& error) {
+    log::warning("the features of a prompt are made again: {}", error.what());
+  }
+  const EncodedText text = encoder().encode({prompt});
+  try {
+    create_folders(cache_);
+    write_features(file, text);
+  } catch (const UserError& error) {
+    log::warning("the features of a prompt are not kept: {}", error.what());
+  }
+  return text;
+}
+
+EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
+  if (cache_.empty()) return encoder().encode(prompts);
+  std::vector<at::Tensor> features, masks;
+  for (const auto& prompt : prompts) {
+    const EncodedText one = encode_one(prompt);
+    features.push_back(one.features.to(device_));
+    masks.push_back(one.mask.to(device_));
+  }
+  return {.features = at::cat(features), .mask = at::cat(masks)};
+}
+
+}  // namespace pixart::train

@@ -1,0 +1,96 @@
+#include "pixart/train/prompt_features.h"
+
+#include <ATen/ATen.h>
+
+#include "scratch_folder.h"
+
+namespace pixart::train {
+namespace {
+
+class Prompts : public testing::ScratchFolder {
+ protected:
+  Prompts() {
+    run_.run = folder_ / "run";
+    run_.text_encoder.max_tokens = 8;
+    run_.text_encoder.d_model = 32;
+    run_.text_encoder.num_layers = 1;
+    run_.text_encoder.num_heads = 2;
+    run_.text_encoder.d_ff = 32;
+    load_caption_encoder(run_, at::kCPU, [] {
+      std::vector<std::string> captions;
+      for (const char* colour : {"red", "blue", "green", "yellow"})
+        for (const char* shape : {"circle", "square", "cross", "star"})
+          captions.push_back(fmt::format("a {} {} on a white background", colour, shape));
+      return captions;
+    });
+    run_.text_encoder.path = run_.run / "text_encoder";
+  }
+  PromptFeatures features(const std::string& cache) const {
+    return {run_.text_encoder, {}, at::kCPU, cache.empty() ? std::filesystem::path() : folder_ / cache};
+  }
+  int64_t num_files() const {
+    int64_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_ / "cache")) ++count;
+    return count;
+  }
+  static void expect_same(const EncodedText& a, const EncodedText& b) {
+    EXPECT_TRUE(at::equal(a.features, b.features));
+    EXPECT_TRUE(at::equal(a.mask, b.mask));
+  }
+  RunConfig run_;
+};
+
+TEST_F(Prompts, KeptOnesNeedNoEncoder) {
+  auto first = features("cache");
+  EXPECT_FALSE(first.has_loaded());
+  EXPECT_EQ(first.channels(), 32);
+  const auto made = first.encode({"a red circle", "a blue star on a white background"});
+  EXPECT_TRUE(first.has_loaded());
+  EXPECT_EQ(made.features.sizes(), (std::vector<int64_t>{2, 8, 32}));
+  auto second = features("cache");
+  expect_same(second.encode({"a red circle", "a blue star on a white background"}), made);
+  const auto one = second.encode({"A  RED circle"});
+  EXPECT_TRUE(at::equal(one.features[0], made.features[0])) << "the same words after cleaning";
+  EXPECT_FALSE(second.has_loaded());
+  second.encode({"a green cross"});
+  EXPECT_TRUE(second.has_loaded());
+  EXPECT_EQ(num_files(), 3);
+  auto none = features("");
+  EXPECT_TRUE(at::allclose(none.encode({"a red circle"}).features[0], made.features[0], 1e-5, 1e-5));
+  EXPECT_TRUE(none.has_loaded());
+  EXPECT_EQ(num_files(), 3);
+}
+
+TEST_F(Prompts, AnotherEncoderOrLengthIsAnotherPrompt) {
+  features("cache").encode({"a red circle"});
+  run_.text_encoder.max_tokens = 7;
+  auto shorter = features("cache");
+  shorter.encode({"a red circle"});
+  EXPECT_TRUE(shorter.has_loaded());
+  write("run/text_encoder/note.txt", "another folder");
+  auto other = features("cache");
+  other.encode({"a red circle"});
+  EXPECT_TRUE(other.has_loaded());
+  EXPECT_EQ(num_files(), 3);
+}
+
+TEST_F(Prompts, DamagedFilesAreMadeAgain) {
+  const auto made = features("cache").encode({"a red circle"});
+  const auto file = std::filesystem::directory_iterator(folder_ / "cache")->path();
+  const std::string whole = read(file);
+  std::string changed = whole;
+  changed.back() = char(changed.back() ^ 1);
+  const size_t middle = whole.size() / 2;
+  std::string flipped = whole;
+  flipped[middle] = char(flipped[middle] ^ 1);
+  for (const std::string& bytes : {std::string(), whole.substr(0, middle), flipped, changed}) {
+    write("cache/" + file.filename().string(), bytes);
+    auto again = features("cache");
+    expect_same(again.encode({"a red circle"}), made);
+    EXPECT_TRUE(again.has_loaded());
+    EXPECT_EQ(read(file), whole);
+  }
+}
+
+}  // namespace
+}  // namespace pixart::train
