@@ -127,7 +127,8 @@ struct NormThenModulate : torch::autograd::Function<NormThenModulate> {
 struct AddGated : torch::autograd::Function<AddGated> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate,
                             const at::Tensor& branch) {
-    context->save_for_backward({gate, branch});
+    // Where the gate is frozen, its gradient is not asked for, which alone needs the branch.
+    context->save_for_backward({gate, gate.requires_grad() ? branch : at::Tensor()});
     const at::Tensor out = at::empty_like(x);
     const PerSample gates(gate);
     const auto *from = x.const_data_ptr<float>(), *with = branch.const_data_ptr<float>();
@@ -141,8 +142,9 @@ struct AddGated : torch::autograd::Function<AddGated> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor branch = saved[1], gradient = gradients[0].contiguous(),
-                     to_branch = at::empty_like(branch);
+    const at::Tensor branch = saved[1], gradient = gradients[0].contiguous();
+    if (!branch.defined()) return {gradient, at::Tensor(), gradient * saved[0]};
+    const at::Tensor to_branch = at::empty_like(branch);
     const Tasks tasks(branch);
     const at::Tensor to_gate = at::empty({tasks.count(), tasks.width}, branch.options());
     const PerSample gates(saved[0]);

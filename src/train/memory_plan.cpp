@@ -39,7 +39,14 @@ PerSample per_sample(const TransformerShape& s, double product) {
   return result;
 }
 
-// What adapters at the usual layers leave of it.
+// Both norms of a block and the last one.
+PerSample without_normals(PerSample one) {
+  one.block -= 2 * one.block_input;
+  one.last -= one.block_input;
+  return one;
+}
+
+// What adapters at the usual layers leave of it; of norms they keep as little, fused or not.
 PerSample with_adapters(PerSample one, const TransformerShape& s, double product, int64_t rank) {
   const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens), r = double(rank);
   constexpr double kStream = 4;          // of 6: both norms' outputs, both branches' outputs
@@ -71,7 +78,10 @@ ActivationBytes activation_bytes(const TransformerShape& shape, const Activation
   const double product = options.bfloat16 ? 2 : kFloat, batch = double(options.micro_batch);
   const bool lora = options.lora_rank > 0;
   PerSample one = per_sample(shape, product);
-  if (lora) one = with_adapters(one, shape, product, options.lora_rank);
+  if (lora)
+    one = with_adapters(one, shape, product, options.lora_rank);
+  else if (options.fused_norms)
+    one = without_normals(one);
   const auto recomputed = [&](int64_t block) {
     const bool is_chosen = options.recompute_every > 0 && (block + 1) % options.recompute_every == 0;
     return is_chosen && !(lora && block == 0);

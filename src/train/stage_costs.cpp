@@ -162,7 +162,8 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
           : activation_bytes(costs.shape, {.bfloat16 = costs.bfloat16,
                                            .recompute_every = costs.recompute_every,
                                            .micro_batch = layout.micro_batch,
-                                           .lora_rank = costs.lora_rank});
+                                           .lora_rank = costs.lora_rank,
+                                           .fused_norms = layout.is_cpu});
   parts.activations = std::min(activations.kept, activations.peak);
   parts.workspace = activations.peak - parts.activations;
   parts.buffers = costs.buffer_bytes;

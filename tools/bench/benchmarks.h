@@ -9,6 +9,7 @@ void add_checkpoint(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_features(CLI::App& app);
+void add_startup(CLI::App& app);
 void add_step(CLI::App& app);
 void add_optimizer(CLI::App& app);
 

@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
   pixart::bench::add_convert(app);
   pixart::bench::add_decode(app);
   pixart::bench::add_features(app);
+  pixart::bench::add_startup(app);
   pixart::bench::add_step(app);
   pixart::bench::add_optimizer(app);
   try {

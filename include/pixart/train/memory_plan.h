@@ -52,7 +52,8 @@ struct ActivationOptions {
   bool bfloat16 = false;
   int64_t recompute_every = 0;
   int64_t micro_batch = 1;
-  int64_t lora_rank = 0;  // of adapters at attention, cross-attention and MLP; 0: the weights are trained
+  int64_t lora_rank = 0;     // of adapters at attention, cross-attention and MLP; 0: the weights are trained
+  bool fused_norms = false;  // as on a CPU: of a norm nothing is kept but its input
 };
 ActivationBytes activation_bytes(const TransformerShape& shape, const ActivationOptions& options);
 

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+#include <numeric>
+
 #include "pixart/base/error.h"
 
 namespace pixart::optim {
@@ -58,6 +61,56 @@ TEST(FlatParameters, StayViewsThroughBackwardAndAccumulate) {
   expect_views(parameters, flat);
   torch::autograd::backward({loss_of(parameters)}, {});
   EXPECT_TRUE(at::equal(flat.gradients(), once));
+}
+
+TEST(FlatParameters, ExpectedGradientsReplaceWhatWasThereAndThenAddUp) {
+  const auto parameters = some_parameters();
+  FlatParameters flat(parameters);
+  const at::Tensor once = plain_gradients();
+  for (int step = 0; step < 2; ++step) {
+    flat.gradients().fill_(7);
+    flat.expect_gradients();
+    for (int pass = 1; pass <= 3; ++pass) {
+      torch::autograd::backward({loss_of(parameters)}, {});
+      flat.settle_gradients();
+      expect_views(parameters, flat);
+      EXPECT_TRUE(at::equal(flat.gradients(), pass * once));
+    }
+  }
+}
+
+TEST(FlatParameters, ExpectedGradientsThatNeverCameAreZero) {
+  const auto parameters = some_parameters();
+  FlatParameters flat(parameters);
+  flat.gradients().fill_(7);
+  flat.expect_gradients();
+  torch::autograd::backward({parameters[1].square()}, {});
+  flat.settle_gradients();
+  expect_views(parameters, flat);
+  EXPECT_EQ(flat.gradients().count_nonzero().item<int64_t>(), 1);
+  flat.expect_gradients();
+  flat.zero_gradients();
+  expect_views(parameters, flat);
+  EXPECT_EQ(flat.gradients().count_nonzero().item<int64_t>(), 0);
+}
+
+TEST(FlatParameters, TellWhenAGradientIsThere) {
+  const auto parameters = some_parameters();
+  FlatParameters flat(parameters);
+  std::vector<size_t> told;
+  flat.on_gradient([&](size_t parameter) {
+    EXPECT_NE(flat.views(flat.gradients())[parameter].abs().sum().item<double>(), 0);
+    told.push_back(parameter);
+  });
+  flat.expect_gradients();
+  torch::autograd::backward({loss_of(parameters)}, {});
+  std::sort(told.begin(), told.end());
+  std::vector<size_t> all(parameters.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  EXPECT_EQ(told, all);
+  flat.on_gradient({});
+  torch::autograd::backward({loss_of(parameters)}, {});
+  EXPECT_EQ(told, all);
 }
 
 TEST(FlatParameters, AnUpdateOfTheBufferIsSeenByTheModel) {
