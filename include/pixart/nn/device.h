@@ -15,8 +15,8 @@ c10::Device select_device(const std::string& name, int rank = 0);
 // Intra-op threads: 0 means the number of cores that this process may use, shared with `processes` in all.
 void set_num_threads(int64_t threads, int processes = 1);
 
-// Memory that is freed stays with the process, instead of going back to the system at the end of each pass and
-// returning page by page: 3 % of a training step on a CPU. Blocks above 32 MiB still go back.
+// Memory that is freed stays with the process, instead of going back to the system at the end of each pass
+// and returning page by page: 3 % of a training step on a CPU. Blocks above 32 MiB still go back.
 void keep_freed_memory();
 
 // The slot of a GPU, "0000:3b:00.0": its name outside CUDA, which numbers those that it sees. Nothing for a
