@@ -125,7 +125,8 @@ void Pipeline::open_run(const PipelineRequest& request) {
   if (stage_->objective == "text_conditional") {
     TextEncoderConfig found = run_.text_encoder;
     if (!found.path) found.path = folder.text_encoder();
-    encoder_ = std::make_unique<PromptFeatures>(found, fs::path(), device_, request.prompt_cache);
+    encoder_ =
+        std::make_unique<PromptFeatures>(found, fs::path(), device_, PromptCache{request.prompt_cache});
     make_model(pixart_config(run_, *stage_, codec_->config(), encoder_->channels()));
   } else {
     class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
@@ -170,8 +171,8 @@ void Pipeline::open_weights(const PipelineRequest& request) {
                                   files.transformer.string()));
     run_.text_encoder.path = files.text_encoder;
     run_.text_encoder.max_tokens = pixart->max_tokens;
-    encoder_ =
-        std::make_unique<PromptFeatures>(run_.text_encoder, files.tokenizer, device_, request.prompt_cache);
+    encoder_ = std::make_unique<PromptFeatures>(run_.text_encoder, files.tokenizer, device_,
+                                                PromptCache{request.prompt_cache});
     make_model(*pixart);
   } else if (const auto* dit = std::get_if<models::DitConfig>(&architecture)) {
     for (int64_t i = 0; i < dit->num_classes; ++i) class_names_.push_back(std::to_string(i));

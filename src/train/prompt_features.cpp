@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -41,16 +43,41 @@ EncodedText read_features(const fs::path& file, int64_t channels, int64_t max_to
   return {.features = padded, .mask = mask.unsqueeze(0)};
 }
 
+struct KeptFile {
+  fs::file_time_type used;
+  uint64_t bytes;
+  fs::path path;
+};
+
+// Another process may do the same meanwhile, so files that are gone are no error.
+void remove_oldest(const PromptCache& cache) {
+  std::error_code error;
+  std::vector<KeptFile> files;
+  uint64_t sum = 0;
+  for (fs::directory_iterator at(cache.folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code gone;
+    if (at->path().extension() != ".safetensors") continue;
+    const KeptFile file{at->last_write_time(gone), at->file_size(gone), at->path()};
+    if (!gone) files.push_back(file), sum += file.bytes;
+  }
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.used < b.used; });
+  for (const auto& file : files) {
+    if (sum <= cache.most_bytes) return;
+    fs::remove(file.path, error);
+    sum -= file.bytes;
+  }
+}
+
 }  // namespace
 
 PromptFeatures::PromptFeatures(TextEncoderConfig settings, fs::path tokenizer, at::Device device,
-                               fs::path cache)
+                               PromptCache cache)
     : settings_(std::move(settings)),
       tokenizer_(std::move(tokenizer)),
       cache_(std::move(cache)),
       device_(device),
       channels_(models::read_t5_config(*settings_.path / "config.json").d_model) {
-  if (cache_.empty()) return;
+  if (cache_.folder.empty()) return;
   identity_ = at::DeviceTypeName(device_.type(), /*lower_case=*/true);
   for (const auto& [name, value] : caption_encoder_inputs(settings_, tokenizer_))
     identity_ += "\n" + name + ": " + value;
@@ -64,20 +91,26 @@ const CaptionEncoder& PromptFeatures::encoder() {
 
 fs::path PromptFeatures::file_of(const std::string& prompt) const {
   const std::string words = cleaned({prompt}, settings_.clean_captions).front();
-  return cache_ / (formats::sha256(identity_ + "\n\n" + words) + ".safetensors");
+  return cache_.folder / (formats::sha256(identity_ + "\n\n" + words) + ".safetensors");
 }
 
 EncodedText PromptFeatures::encode_one(const std::string& prompt) {
   const fs::path file = file_of(prompt);
   try {
-    if (fs::exists(file)) return read_features(file, channels_, settings_.max_tokens);
+    if (fs::exists(file)) {
+      EncodedText kept = read_features(file, channels_, settings_.max_tokens);
+      std::error_code of_another_user;
+      fs::last_write_time(file, fs::file_time_type::clock::now(), of_another_user);
+      return kept;
+    }
   } catch (const UserError& error) {
     log::warning("the features of a prompt are made again: {}", error.what());
   }
   const EncodedText text = encoder().encode({prompt});
   try {
-    create_folders(cache_);
+    create_folders(cache_.folder);
     write_features(file, text);
+    remove_oldest(cache_);
   } catch (const UserError& error) {
     log::warning("the features of a prompt are not kept: {}", error.what());
   }
@@ -85,7 +118,7 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
 }
 
 EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
-  if (cache_.empty()) return encoder().encode(prompts);
+  if (cache_.folder.empty()) return encoder().encode(prompts);
   std::vector<at::Tensor> features, masks;
   for (const auto& prompt : prompts) {
     const EncodedText one = encode_one(prompt);

@@ -10,12 +10,19 @@
 
 namespace pixart::train {
 
+// A folder of files to read and write; once they have more than `most_bytes`, those go that were not used for
+// longest.
+struct PromptCache {
+  std::filesystem::path folder = {};  // "": nothing is kept
+  uint64_t most_bytes = uint64_t{1} << 30;
+};
+
 class PromptFeatures {
  public:
-  // `settings.path` is the encoder's folder; `tokenizer` its folder, or "" where it lies beside the encoder;
-  // `cache` the folder of files to read and write, or "" to keep nothing. Reads config.json alone.
+  // `settings.path` is the encoder's folder; `tokenizer` its folder, or "" where it lies beside the encoder.
+  // Reads config.json alone.
   PromptFeatures(TextEncoderConfig settings, std::filesystem::path tokenizer, at::Device device,
-                 std::filesystem::path cache);
+                 PromptCache cache);
 
   // A prompt is known by its words after cleaning, the hashes of encoder and tokenizer, max_tokens, types and
   // the kind of device. With a cache each prompt is encoded alone, so that its features do not depend on the
@@ -31,7 +38,8 @@ class PromptFeatures {
   std::filesystem::path file_of(const std::string& prompt) const;
 
   TextEncoderConfig settings_;
-  std::filesystem::path tokenizer_, cache_;
+  std::filesystem::path tokenizer_;
+  PromptCache cache_;
   at::Device device_;
   int64_t channels_ = 0;
   std::string identity_;

@@ -25,8 +25,9 @@ class Prompts : public testing::ScratchFolder {
     });
     run_.text_encoder.path = run_.run / "text_encoder";
   }
-  PromptFeatures features(const std::string& cache) const {
-    return {run_.text_encoder, {}, at::kCPU, cache.empty() ? std::filesystem::path() : folder_ / cache};
+  PromptFeatures features(const std::string& cache, uint64_t most_bytes = uint64_t{1} << 30) const {
+    const auto folder = cache.empty() ? std::filesystem::path() : folder_ / cache;
+    return {run_.text_encoder, {}, at::kCPU, {folder, most_bytes}};
   }
   int64_t num_files() const {
     int64_t count = 0;
@@ -72,6 +73,23 @@ TEST_F(Prompts, AnotherEncoderOrLengthIsAnotherPrompt) {
   other.encode({"a red circle"});
   EXPECT_TRUE(other.has_loaded());
   EXPECT_EQ(num_files(), 3);
+}
+
+TEST_F(Prompts, ThoseLongestUnusedMakeRoom) {
+  features("cache").encode({"a red circle"});
+  const uint64_t bytes =
+      std::filesystem::file_size(std::filesystem::directory_iterator(folder_ / "cache")->path());
+  auto two = features("cache", 2 * bytes + bytes / 2);
+  two.encode({"a blue circle"});
+  two.encode({"a red circle"});  // used once more
+  EXPECT_EQ(num_files(), 2);
+  two.encode({"a green circle"});
+  EXPECT_EQ(num_files(), 2);
+  auto again = features("cache");
+  again.encode({"a red circle", "a green circle"});
+  EXPECT_FALSE(again.has_loaded());
+  again.encode({"a blue circle"});
+  EXPECT_TRUE(again.has_loaded());
 }
 
 TEST_F(Prompts, DamagedFilesAreMadeAgain) {
