@@ -21,12 +21,14 @@ double first_layers(const TransformerShape& s) {
          2 * double(s.caption_tokens) * d * double(s.caption_width);
 }
 
+double timestep_flops(double width) { return 2 * width * (kTimestepFeatures + width); }
+
 double outer_flops(const TransformerShape& s) {
   const double d = double(s.width), n = double(s.tokens);
   const double modulation = (s.text ? 12 : 4) * d * d;
   const double caption = s.text ? 2 * double(s.caption_tokens) * d * d : 0;
-  return first_layers(s) + 2 * n * d * double(s.output_values) + 2 * d * (kTimestepFeatures + d) +
-         modulation + caption;
+  return first_layers(s) + 2 * n * d * double(s.output_values) + timestep_flops(d) + modulation + caption +
+         (s.has_micro_conditions ? 3 * timestep_flops(double(s.width / 3)) : 0);
 }
 
 struct Convolutions {
@@ -75,18 +77,16 @@ TransformerShape shape_of(const models::PixArtConfig& c) {
           .patch_values = patch * c.in_channels,
           .output_values = patch * c.out_channels(),
           .caption_tokens = c.max_tokens,
-          .caption_width = c.caption_channels};
-}
-
-double training_flops(double forward, int64_t tokens, const Trained& trained) {
-  return forward * (2 + trained.share) + 3 * 2 * double(tokens) * double(trained.adapters);
+          .caption_width = c.caption_channels,
+          .has_micro_conditions = c.multi_scale};
 }
 
 Flops transformer_flops(const TransformerShape& s, int64_t recompute_every, const Trained& trained) {
   const double block = block_flops(s), forward = block * double(s.depth) + outer_flops(s);
+  const double adapters = 2 * double(s.tokens) * double(trained.adapters);
   Flops flops;
-  flops.forward = forward + 2 * double(s.tokens) * double(trained.adapters);
-  flops.training = training_flops(forward, s.tokens, trained) - first_layers(s);
+  flops.forward = forward + adapters;
+  flops.training = forward * (2 + trained.share) + 3 * adapters - first_layers(s);
   const int64_t again = recompute_every > 0 ? s.depth / recompute_every : 0;
   flops.executed = flops.training + block * double(again);
   return flops;

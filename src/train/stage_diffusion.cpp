@@ -10,7 +10,6 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/lora.h"
 #include "pixart/formats/tensor_file.h"
-#include "pixart/models/flops.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/extract.h"
 #include "pixart/train/flops.h"
@@ -92,11 +91,11 @@ int64_t mean_tokens(const StageParts& parts) {
   return count == 0 ? 0 : (sum + count / 2) / count;
 }
 
-StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts, int64_t tokens, int64_t macs) {
+StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts, const TransformerShape& shape) {
   return {.parameters = counts.model,
           .trained_parameters = counts.trained,
-          .tokens_per_sample = tokens,
-          .flops_per_sample = training_flops(2 * double(macs), tokens, counts.trained_part()),
+          .tokens_per_sample = shape.tokens,
+          .flops_per_sample = transformer_flops(shape, 0, counts.trained_part()).training,
           .batch_size = stage.batch_size};
 }
 
@@ -212,8 +211,7 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
   result.average_objective =
       std::make_unique<ClassConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   open_data(run, stage, *codec, nullptr, result);
-  const int64_t tokens = models::num_image_tokens(config.patch_size, config.input_size, config.input_size);
-  result.facts = facts_of(stage, counts, tokens, models::forward_macs(config, tokens));
+  result.facts = facts_of(stage, counts, shape_of(config));
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state, config] {
     return initialize_dit(run, stage, config, *state);
@@ -249,8 +247,9 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   result.average_objective =
       std::make_unique<TextConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
   const StageParts parts = open_data(run, stage, *codec, &encoder, result);
-  const int64_t tokens = models::num_image_tokens(config.patch_size, config.input_size, config.input_size);
-  result.facts = facts_of(stage, counts, tokens, models::forward_macs(config, tokens, mean_tokens(parts)));
+  TransformerShape shape = shape_of(config);
+  shape.caption_tokens = mean_tokens(parts);
+  result.facts = facts_of(stage, counts, shape);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
   result.draw = [&run, &stage, average, codec, prompts, prompt_text] {

@@ -13,7 +13,7 @@
 #include "pixart/data/transform.h"
 #include "pixart/dist/agreement.h"
 #include "pixart/dist/phase.h"
-#include "pixart/train/peak_flops.h"
+#include "pixart/train/gpus.h"
 #include "stopped.h"
 
 namespace pixart::train {
@@ -51,12 +51,12 @@ int64_t bytes_of(const CheckpointContent& content) {
   return bytes;
 }
 
-// Of all ranks together.
+// FLOPs a second of all ranks together, where the device is known to compute in this precision.
 std::optional<double> peak_of(const RunContext& run, const StageConfig& stage, const std::string& device) {
-  const auto one =
-      peak_flops(device, stage.precision == "bfloat16" ? Arithmetic::kBfloat16 : Arithmetic::kFloat32);
-  if (!one) return std::nullopt;
-  return *one * run.ranks.world_size();
+  const Gpu* gpu = recognize_gpu(device);
+  const bool bfloat16 = stage.precision == "bfloat16";
+  if (gpu == nullptr || gpu->is_cpu || (bfloat16 && !gpu->has_bfloat16)) return std::nullopt;
+  return gpu->peak(bfloat16) * run.ranks.world_size();
 }
 
 // Where the features are missing, all ranks make them together; one that is asked to stop meanwhile stops

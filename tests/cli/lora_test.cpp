@@ -120,10 +120,13 @@ TEST_F(LoraRun, TelemetryCountsTheAdapters) {
   for (const auto& [name, tensor] : load("run/checkpoints/style/step-00000020/model.safetensors"))
     if (is_adapter(name)) adapters += tensor.numel();
   EXPECT_EQ(style.at("trained_parameters"), adapters);
-  // Two thirds of a whole step, and the adapters three times for each token.
-  const double expected = whole.at("flops_per_sample").get<double>() * 2 / 3 +
-                          6.0 * style.at("tokens_per_sample").get<double>() * double(adapters);
-  EXPECT_NEAR(style.at("flops_per_sample").get<double>(), expected, 1e-6 * expected);
+  // Without gradients of the model's weights, which take as much as its forward pass, and with the adapters
+  // three times for each token. A whole step is three forward passes without gradients of the inputs.
+  const double step = whole.at("flops_per_sample").get<double>();
+  const double forward = step - style.at("flops_per_sample").get<double>() +
+                         6.0 * style.at("tokens_per_sample").get<double>() * double(adapters);
+  EXPECT_GT(3 * forward, step);
+  EXPECT_LT(3 * forward, 1.1 * step);
   EXPECT_THAT(style.at("flops_counted").get<std::string>(), HasSubstr("without gradients of frozen weights"));
 }
 

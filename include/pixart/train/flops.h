@@ -5,7 +5,9 @@
 //   PixArt: cross-attention queries and output 4 N D^2, keys and values 4 T D^2, scores and values 4 N T D
 //   DiT: modulation 12 D^2
 // and outside the blocks: patches 2 N D p^2 C, output 2 N D p^2 O, timestep 2 D (256 + D), modulation 12 D^2
-// (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D). LoRA: 2 N a number of the adapters.
+// (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D), micro-conditions three times
+// 2 D/3 (256 + D/3). LoRA: 2 N a number of the adapters. Element-wise work is not counted. The "Gflops" of
+// the DiT paper are multiply-adds: half of these.
 #pragma once
 #include <cstdint>
 
@@ -21,7 +23,8 @@ struct TransformerShape {
   int64_t tokens = 0, width = 0, depth = 0, heads = 0;
   double mlp_ratio = 4;
   int64_t patch_values = 0, output_values = 0;    // numbers of a patch: p^2 C, p^2 O
-  int64_t caption_tokens = 0, caption_width = 0;  // PixArt
+  int64_t caption_tokens = 0, caption_width = 0;  // PixArt; padding is removed, so true lengths count
+  bool has_micro_conditions = false;              // PixArt-MS
   int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
 };
 
@@ -34,14 +37,12 @@ struct Trained {
   int64_t adapters = 0;  // numbers of LoRA's, beside them
 };
 
-// Of forward and backward of a sample, `forward` of them in the model itself: gradients of all activations,
-// those of weights as far as they are trained. Every image token passes all adapters, forward and twice
-// backward.
-double training_flops(double forward, int64_t tokens, const Trained& trained);
-
 struct Flops {
   double forward = 0;
-  double training = 0;  // model FLOPs, what MFU counts: forward, and backward without what nobody needs
+  // Model FLOPs, what MFU counts. Backward makes gradients of all activations, and of weights as far as they
+  // are trained; none of the patches and of the caption features. Every image token passes all adapters,
+  // forward and twice backward.
+  double training = 0;
   double executed = 0;  // with the blocks that are computed again
 };
 

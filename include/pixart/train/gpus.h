@@ -1,4 +1,4 @@
-// What devices can do, for plans: memory, peak rates and watts from their makers' data sheets.
+// What devices can do, from their makers' data sheets: memory, peak rates and watts. Plans and MFU use it.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -7,11 +7,13 @@
 namespace pixart::train {
 
 struct Gpu {
-  std::string name;         // as on the command line
-  std::string words;        // as its driver calls it, in part: how a run's telemetry is recognised
+  std::string name;  // as on the command line
+  // A device is the first in the table all of whose words its driver's name holds, in whatever case:
+  // "NVIDIA A100-SXM4-80GB" has a100 and 80gb.
+  std::vector<std::string> words;
   double memory_bytes = 0;  // what a process may use, the driver's own part taken off where known
-  // Peak FLOP/s, multiply and add counted apart, dense. `half` is bfloat16, or float16 where there is no
-  // bfloat16.
+  // Peak FLOP/s, multiply and add counted apart, without sparsity. `half` is bfloat16, or float16 where there
+  // is no bfloat16.
   double half = 0, tf32 = 0, single = 0;
   double watts = 0;  // of the board at full load; 0: unknown
   bool has_bfloat16 = true;
@@ -27,7 +29,8 @@ std::vector<std::string> gpu_names();
 // Throws UserError with the nearest name. "cpu" is this machine: `cores` and `memory_bytes` fill it in.
 Gpu find_gpu(const std::string& name, int64_t cores = 1, double memory_bytes = 0);
 
-// The device whose driver calls it so ("NVIDIA A100-SXM4-80GB"), or nullptr.
-const Gpu* recognize_gpu(const std::string& words);
+// The GPU that NVML or CUDA calls so, or nullptr: no figure is better than a wrong one. A slice of a GPU has
+// a share of it, and a laptop's GPU of the same number is another chip, so neither is known.
+const Gpu* recognize_gpu(const std::string& driver_name);
 
 }  // namespace pixart::train

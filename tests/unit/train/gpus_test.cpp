@@ -21,7 +21,8 @@ TEST(Gpus, EveryOneIsComplete) {
     EXPECT_GT(gpu.single, 0) << gpu.name;
     if (gpu.is_cpu) continue;
     EXPECT_GT(gpu.memory_bytes, 1e10) << gpu.name;
-    EXPECT_GT(gpu.watts, 0) << gpu.name;
+    EXPECT_EQ(gpu.watts > 0, gpu.name != "gh200") << gpu.name << ": that one is not told apart from its CPU";
+    EXPECT_EQ(gpu.tf32 > 0, gpu.has_bfloat16) << gpu.name << ": both came with Ampere";
   }
 }
 
@@ -29,7 +30,7 @@ TEST(Gpus, UnknownNameSaysTheNearest) {
   EXPECT_EQ(find_gpu("a100-80").peak(true), 312e12);
   EXPECT_EQ(find_gpu("a100-80").peak(false), 19.5e12);
   EXPECT_THAT([] { find_gpu("a100-8"); }, ThrowsMessage<UserError>(HasSubstr("Did you mean 'a100-80'?")));
-  EXPECT_THAT([] { find_gpu("tpu"); }, ThrowsMessage<UserError>(HasSubstr("known: a100-40")));
+  EXPECT_THAT([] { find_gpu("tpu"); }, ThrowsMessage<UserError>(HasSubstr("known: b200")));
 }
 
 TEST(Gpus, TheCpuIsThisMachine) {
@@ -46,14 +47,33 @@ TEST(Gpus, RecognizesDriverNames) {
   EXPECT_EQ(name("NVIDIA A100-SXM4-80GB"), "a100-80");
   EXPECT_EQ(name("NVIDIA A100-SXM4-40GB"), "a100-40");
   EXPECT_EQ(name("NVIDIA A100 80GB PCIe"), "a100-80-pcie");
+  EXPECT_EQ(name("NVIDIA A100-PCIE-40GB"), "a100-40-pcie");
   EXPECT_EQ(name("NVIDIA H100 80GB HBM3"), "h100");
+  EXPECT_EQ(name("NVIDIA H100 PCIe"), "h100-pcie");
+  EXPECT_EQ(name("NVIDIA H100 NVL"), "h100-nvl");
   EXPECT_EQ(name("NVIDIA H200"), "h200");
+  EXPECT_EQ(name("NVIDIA H200 NVL"), "h200-nvl");
+  EXPECT_EQ(name("NVIDIA GH200 480GB"), "gh200");
+  EXPECT_EQ(name("NVIDIA A10"), "a10");
   EXPECT_EQ(name("Tesla V100-SXM2-32GB"), "v100");
   EXPECT_EQ(name("NVIDIA GeForce RTX 4090"), "rtx4090");
   EXPECT_EQ(name("NVIDIA L40S"), "l40s");
   EXPECT_EQ(name("NVIDIA L4"), "l4");
   EXPECT_EQ(name("Tesla T4"), "t4");
-  EXPECT_EQ(name("Some Other Card"), "none");
+}
+
+TEST(Gpus, GuessesNothing) {
+  for (const char* name :
+       {"", "AMD Instinct MI300X", "NVIDIA A10G", "NVIDIA H100", "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
+        "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 3090 Ti"})
+    EXPECT_EQ(recognize_gpu(name), nullptr) << name;
+}
+
+TEST(Gpus, RatesDependOnTheArithmetic) {
+  const Gpu a100 = find_gpu("a100-40"), h100 = find_gpu("h100-pcie");
+  EXPECT_EQ(a100.tf32, 156e12);
+  EXPECT_EQ(h100.peak(true), 756.5e12);
+  EXPECT_EQ(h100.peak(false), 51e12);
 }
 
 }  // namespace
