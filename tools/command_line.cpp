@@ -18,8 +18,9 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "  pixart COMMAND --help\n\n"
       "Exit codes: 0 done, 70 internal error, 71 numbers not finite, 72 below a bar of the config, 73 run "
       "folder in use,\n"
-      "74 storage, 75 stopped on request after saving (start again to continue), 76 device, 78 config or "
-      "input.");
+      "74 storage, 75 stopped on request after saving (start again to continue), 76 a device or another "
+      "rank\n"
+      "lost, 78 config or input.");
   for (auto* add : {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_evaluate,
                     add_report, add_convert, add_inspect, add_doctor, add_plan, add_explain,
                     add_config_reference, add_completion, add_manual})

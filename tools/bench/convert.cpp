@@ -1,5 +1,6 @@
 // pixart convert of a synthetic official .pth against `cp` of the same file on the same disk.
 #include <ATen/ATen.h>
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@ Measured run(const std::vector<std::string>& command) {
   const double start = monotonic_seconds();
   const pid_t child = ::fork();
   if (child == 0) {
-    std::fclose(stdout);
+    if (std::freopen("/dev/null", "w", stdout) == nullptr) ::_exit(127);
     ::execvp(argv[0], argv.data());
     ::_exit(127);
   }
@@ -70,46 +71,78 @@ formats::Weights synthetic(const models::PixArtConfig& config) {
   return weights;
 }
 
-// The medians of `rounds` runs in turn, so that a busy disk hits all alike.
+// Leaves nothing of a file in memory, so that the next reader goes to the disk.
+void leave_cache(const fs::path& path) {
+  sync_path(path);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0 || ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) != 0)
+    throw UserError(fmt::format("cannot take {} out of memory.", path.string()));
+  ::close(descriptor);
+}
+
+double median(std::vector<double> all) {
+  std::sort(all.begin(), all.end());
+  return all[all.size() / 2];
+}
+
+struct Commands {
+  std::string source;
+  std::map<std::string, std::vector<std::string>> of;  // by name; each ends in what it writes
+};
+
+// Runs in turn, so that a busy disk hits all alike. With `cached` the source is in memory before each, as if
+// it had just been written; without, each reads it from the disk.
+nlohmann::ordered_json compare(const Commands& commands, int rounds, bool cached) {
+  std::map<std::string, std::vector<double>> seconds;
+  std::map<std::string, uint64_t> peaks;
+  for (int i = 0; i < rounds; ++i) {
+    for (const auto& [name, command] : commands.of) {
+      fs::remove_all(command.back());
+      if (cached) {
+        run({"cp", commands.source, "/dev/null"});
+      } else {
+        leave_cache(commands.source);
+      }
+      const Measured result = run(command);
+      seconds[name].push_back(result.seconds);
+      peaks[name] = std::max(peaks[name], result.peak_bytes);
+      if (name == "cp")
+        seconds["cp_and_sync"].push_back(result.seconds + run({"sync", command.back()}).seconds);
+    }
+  }
+  nlohmann::ordered_json result;
+  for (const auto& [name, all] : seconds) {
+    result["seconds"][name] = {{"median", median(all)},
+                               {"min", *std::min_element(all.begin(), all.end())},
+                               {"max", *std::max_element(all.begin(), all.end())}};
+  }
+  const double bytes = double(fs::file_size(commands.source));
+  for (const char* name : {"to_safetensors", "to_diffusers"}) {
+    result["ratio"][name] = {
+        {"speed_of_cp", median(seconds.at("cp")) / median(seconds.at(name))},
+        {"speed_of_cp_and_sync", median(seconds.at("cp_and_sync")) / median(seconds.at(name))},
+        {"peak_memory_of_file", double(peaks.at(name)) / bytes}};
+  }
+  return result;
+}
+
 void bench(const Arguments& arguments) {
   const fs::path work = arguments.folder / "pixart-bench-convert";
   create_folders(work);
   const std::string pixart = (fs::read_symlink("/proc/self/exe").parent_path() / "pixart").string();
-  const std::string source = work / "model.pth", copy = work / "copy.pth", file = work / "model.safetensors",
-                    folder = work / "diffusers";
+  const std::string source = work / "model.pth";
+  const Commands commands{source,
+                          {{"cp", {"cp", source, work / "copy.pth"}},
+                           {"to_safetensors", {pixart, "convert", source, work / "model.safetensors"}},
+                           {"to_diffusers", {pixart, "convert", source, work / "diffusers"}}}};
   formats::write_pth(source, synthetic(models::pixart_preset(arguments.model)));
-  std::map<std::string, std::vector<double>> seconds;
-  std::map<std::string, uint64_t> peaks;
-  const auto measure = [&](const std::string& name, const std::vector<std::string>& command) {
-    fs::remove_all(command.back());
-    const Measured result = run(command);
-    seconds[name].push_back(result.seconds);
-    peaks[name] = std::max(peaks[name], result.peak_bytes);
-  };
-  run({"cp", source, copy});  // the source is in the page cache from here on
-  for (int i = 0; i < arguments.rounds; ++i) {
-    measure("cp", {"cp", source, copy});
-    seconds["cp_and_sync"].push_back(seconds["cp"].back() + run({"sync", copy}).seconds);
-    measure("to_safetensors", {pixart, "convert", source, file});
-    measure("to_diffusers", {pixart, "convert", source, folder});
-  }
-  const uint64_t bytes = fs::file_size(source);
-  nlohmann::ordered_json result = {{"benchmark", "convert"},
-                                   {"model", arguments.model},
-                                   {"file_bytes", bytes},
-                                   {"rounds", arguments.rounds}};
-  for (auto& [name, all] : seconds) {
-    std::sort(all.begin(), all.end());
-    result["seconds"][name] = {{"median", all[all.size() / 2]}, {"min", all.front()}, {"max", all.back()}};
-  }
-  for (const char* name : {"to_safetensors", "to_diffusers"}) {
-    const double median = seconds.at(name)[seconds.at(name).size() / 2];
-    const auto& cp = seconds.at("cp");
-    const auto& sync = seconds.at("cp_and_sync");
-    result["ratio"][name] = {{"speed_of_cp", cp[cp.size() / 2] / median},
-                             {"speed_of_cp_and_sync", sync[sync.size() / 2] / median},
-                             {"peak_memory_of_file", double(peaks.at(name)) / double(bytes)}};
-  }
+  const nlohmann::ordered_json result = {
+      {"benchmark", "convert"},
+      {"model", arguments.model},
+      {"file_bytes", fs::file_size(source)},
+      {"rounds", arguments.rounds},
+      {"source_on_disk", compare(commands, arguments.rounds, /*cached=*/false)},
+      {"source_in_memory", compare(commands, arguments.rounds, /*cached=*/true)}};
   std::printf("%s\n", result.dump(1).c_str());
   fs::remove_all(work);
 }

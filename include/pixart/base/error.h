@@ -21,7 +21,7 @@ enum class ExitCode : int {
   kFolderOwned = 73,  // another process works in this run folder
   kStorage = 74,      // disk full, I/O error
   kRequeue = 75,      // stopped on request after saving: start me again
-  kDevice = 76,       // a GPU is missing or broken
+  kDevice = 76,       // a GPU is missing or broken, or another rank was lost
   kBadInput = 78,     // config, data or command line
 };
 
