@@ -30,8 +30,9 @@ std::vector<std::string> words_of(const std::string& name) {
 }  // namespace
 
 const std::vector<Gpu>& gpus() {
-  // Variants before their family: the first match wins. Memory is what the driver reports. NVIDIA's data
-  // sheets give rates with sparsity since Ampere; half of that is dense.
+  // Variants before their family, which has the rates of those without a row: the first match wins. Memory is
+  // what the driver reports. NVIDIA's data sheets give rates with sparsity since Ampere; half of that is
+  // dense.
   static const std::vector<Gpu> table = {
       // NVIDIA HGX platform page: HGX B200, 36 / 18 PFLOPS with sparsity and 600 TFLOPS over 8 GPUs; 1,000 W.
       {"b200", {"b200"}, 183359 * kMiB, 2250 * kTera, 1125 * kTera, 75 * kTera, 1000},
@@ -51,10 +52,10 @@ const std::vector<Gpu>& gpus() {
       {"a100-80-pcie", {"a100", "80gb", "pcie"}, 80 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 300},
       {"a100-40-pcie", {"a100", "40gb", "pcie"}, 40 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 250},
       {"a100-80", {"a100", "80gb"}, 80 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 400},
-      {"a100-40", {"a100", "40gb"}, 40 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 400},
+      {"a100-40", {"a100"}, 40 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 400},
       // A800: A100 but for NVLink.
       {"a800-pcie", {"a800", "80gb", "pcie"}, 80 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 300},
-      {"a800", {"a800", "80gb"}, 80 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 400},
+      {"a800", {"a800"}, 80 * kGiB, 312 * kTera, 156 * kTera, 19.5 * kTera, 400},
       // NVIDIA A40 data sheet: 300 W; A30: 165 W; A10: 150 W.
       {"a40", {"a40"}, 46068 * kMiB, 149.7 * kTera, 74.8 * kTera, 37.4 * kTera, 300},
       {"a30", {"a30"}, 24576 * kMiB, 165 * kTera, 82 * kTera, 10.3 * kTera, 165},
@@ -69,9 +70,9 @@ const std::vector<Gpu>& gpus() {
       {"rtx3090", {"rtx", "3090"}, 24 * kGiB, 71 * kTera, 35.6 * kTera, 35.6 * kTera, 350},
       // NVIDIA V100 data sheet: float16 alone in tensor cores; SXM2 125 / 15.7, 300 W; PCIe 112 / 14, 250 W.
       {"v100", {"v100", "sxm2", "32gb"}, 32 * kGiB, 125 * kTera, 0, 15.7 * kTera, 300, false},
-      {"v100-16", {"v100", "sxm2", "16gb"}, 16 * kGiB, 125 * kTera, 0, 15.7 * kTera, 300, false},
+      {"v100-16", {"v100", "sxm2"}, 16 * kGiB, 125 * kTera, 0, 15.7 * kTera, 300, false},
       {"v100-pcie", {"v100", "pcie", "32gb"}, 32 * kGiB, 112 * kTera, 0, 14 * kTera, 250, false},
-      {"v100-16-pcie", {"v100", "pcie", "16gb"}, 16 * kGiB, 112 * kTera, 0, 14 * kTera, 250, false},
+      {"v100-16-pcie", {"v100", "pcie"}, 16 * kGiB, 112 * kTera, 0, 14 * kTera, 250, false},
       // NVIDIA T4 data sheet: float16 alone in tensor cores; 65 / 8.1, 70 W.
       {"t4", {"t4"}, 15360 * kMiB, 65 * kTera, 0, 8.1 * kTera, 70, false},
       // This machine: rates and memory by cores; bfloat16 is computed at a third of float32 without AMX.

@@ -110,7 +110,6 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
   try {
     create_folders(cache_.folder);
     write_features(file, text);
-    remove_oldest(cache_);
   } catch (const UserError& error) {
     log::warning("the features of a prompt are not kept: {}", error.what());
   }
@@ -125,6 +124,7 @@ EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
     features.push_back(one.features.to(device_));
     masks.push_back(one.mask.to(device_));
   }
+  if (has_loaded()) remove_oldest(cache_);  // else nothing was added
   return {.features = at::cat(features), .mask = at::cat(masks)};
 }
 

@@ -55,6 +55,9 @@ TEST(Gpus, RecognizesDriverNames) {
   EXPECT_EQ(name("NVIDIA H200 NVL"), "h200-nvl");
   EXPECT_EQ(name("NVIDIA GH200 480GB"), "gh200");
   EXPECT_EQ(name("NVIDIA A10"), "a10");
+  EXPECT_EQ(name("NVIDIA A100-SXM-64GB"), "a100-40") << "of the same rates";
+  EXPECT_EQ(name("Tesla V100-SXM2"), "v100-16");
+  EXPECT_EQ(name("Tesla V100-PCIE-32GB"), "v100-pcie");
   EXPECT_EQ(name("Tesla V100-SXM2-32GB"), "v100");
   EXPECT_EQ(name("NVIDIA GeForce RTX 4090"), "rtx4090");
   EXPECT_EQ(name("NVIDIA L40S"), "l40s");
