@@ -25,7 +25,7 @@ namespace pixart::dist {
 
 namespace {
 
-constexpr double kGraceSeconds = 8;  // from SIGTERM to SIGKILL; all are gone within 10 s
+constexpr double kGraceSeconds = 6;  // from SIGTERM to SIGKILL; all are gone within 10 s
 constexpr int kRequestsToKill = 3;
 
 // These are read from a descriptor instead of interrupting; as before when this ends.

@@ -16,7 +16,7 @@ struct LauncherOptions {
 // - Rank 0 writes to the terminal. Of the others only warnings and errors are shown, with "[rank k] " before
 // them, and
 //   the last lines of one that fails.
-// - When a rank fails, the others get SIGTERM, and SIGKILL after 8 s. The UserError thrown then names the
+// - When a rank fails, the others get SIGTERM, and SIGKILL after 6 s. The UserError thrown then names the
 // guilty rank,
 //   how it ended and its last phase; its code is the rank's (128 + signal number if it was killed, 76 if it
 //   hung).
