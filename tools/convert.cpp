@@ -214,7 +214,12 @@ void add_convert(CLI::App& app) {
       ->capture_default_str()
       ->needs(lora);
   command->add_option("--license", arguments->write.license, "licence note instead of the source's");
-  command->add_flag("--overwrite", arguments->write.overwrite, "replace TARGET");
+  command->add_flag("--overwrite", arguments->write.overwrite,
+                    "replace TARGET, once what replaces it is on the disk");
+  command->add_flag_callback(
+      "--sync", [arguments] { arguments->write.durability = Durability::kNow; },
+      "wait until all is on the disk; otherwise, as with cp, the system writes it within the next half "
+      "minute");
   add_reparameterize_options(*command, *arguments);
   command->footer(
       "Examples:\n"

@@ -58,8 +58,11 @@ fs::path parent_of(const fs::path& path) {
 }
 
 void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
+  // Larger pieces make the system look for larger runs of free memory: up to twice as slow in a virtual
+  // machine, whose host has to find these first.
+  constexpr size_t kPiece = size_t{256} << 10;
   while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), size_t{1} << 30));
+    const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), kPiece));
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) storage_error("write", path, errno);
     bytes.remove_prefix(size_t(written));
@@ -127,8 +130,8 @@ void sync_path(const fs::path& path) {
   if (::fsync(file.value) != 0) storage_error("sync", path, errno);
 }
 
-OutputFile::OutputFile(fs::path path, fs::path shown)
-    : path_(std::move(path)), shown_(shown.empty() ? path_ : std::move(shown)) {
+OutputFile::OutputFile(fs::path path, fs::path shown, Durability durability)
+    : path_(std::move(path)), shown_(shown.empty() ? path_ : std::move(shown)), durability_(durability) {
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (descriptor_ < 0) storage_error("create", shown_, errno);
 }
@@ -142,7 +145,7 @@ void OutputFile::write(std::string_view bytes) {
   size_ += bytes.size();
   // The disk begins now, not at sync(). What it cannot do now, fsync does or reports.
   constexpr uint64_t kFlushBytes = uint64_t{32} << 20;
-  if (size_ - flushed_ < kFlushBytes) return;
+  if (durability_ == Durability::kLater || size_ - flushed_ < kFlushBytes) return;
   ::sync_file_range(descriptor_, off_t(flushed_), off_t(size_ - flushed_), SYNC_FILE_RANGE_WRITE);
   flushed_ = size_;
 }
@@ -167,18 +170,20 @@ void OutputFile::close() {
   if (descriptor >= 0 && ::close(descriptor) != 0) storage_error("write", shown_, errno);
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), file_(temporary_beside(path_), path_) {}
+AtomicFile::AtomicFile(fs::path path, Durability durability)
+    : path_(std::move(path)), durability_(durability), file_(temporary_beside(path_), path_, durability) {}
 
 AtomicFile::~AtomicFile() {
   if (!committed_) ::unlink(file_.path().c_str());
 }
 
 void AtomicFile::commit() {
-  file_.sync();
+  const bool is_now = durability_ == Durability::kNow;
+  if (is_now) file_.sync();
+  file_.close();  // file servers report here what they could not store
   rename_or_throw(file_.path(), path_);
   committed_ = true;
-  file_.close();
-  sync_path(parent_of(path_));
+  if (is_now) sync_path(parent_of(path_));
 }
 
 void write_file_atomically(const fs::path& path, std::string_view bytes) {
@@ -206,12 +211,13 @@ StagedFolder::~StagedFolder() {
   if (!committed_) fs::remove_all(temporary_, ignored);
 }
 
-void StagedFolder::commit() {
+void StagedFolder::commit(Durability durability) {
   PIXART_CHECK(!committed_);
-  sync_tree(temporary_);
+  const bool is_now = durability == Durability::kNow;
+  if (is_now) sync_tree(temporary_);
   const fs::path old = replace_folder(temporary_, final_);
   committed_ = true;
-  sync_path(parent_of(final_));
+  if (is_now) sync_path(parent_of(final_));
   std::error_code ignored;  // what cannot be deleted now is a leftover, see remove_leftovers()
   if (!old.empty()) fs::remove_all(old, ignored);
 }

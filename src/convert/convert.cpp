@@ -132,12 +132,13 @@ TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
 
 // Weights in diffusers' names, in the folder of one model, with its config.json.
 Weights write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
-                           uint64_t shard_bytes, const formats::CompleteMetadata& complete,
+                           const TargetOptions& options, const formats::CompleteMetadata& complete,
                            const std::string& subject) {
   create_folders(folder);
   const auto write = [&](const TensorMap& map) {
     Weights weights = apply(map, official, subject);
-    formats::write_safetensors_shards(folder, "diffusion_pytorch_model", weights, shard_bytes, complete);
+    formats::write_safetensors_shards(folder, "diffusion_pytorch_model", weights, options.shard_bytes,
+                                      complete, options.durability);
     return weights;
   };
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
@@ -192,9 +193,9 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
 }
 
 ConvertReport write_transformer(const OfficialWeights& source, const fs::path& target,
-                                const std::string& conversion, const TargetOptions& options) {
-  const TargetKind kind = kind_of(target, options);
-  check_target(target, options.overwrite);
+                                const std::string& conversion, const TargetOptions& wanted) {
+  const TargetKind kind = kind_of(target, wanted);
+  const TargetOptions options = check_target(target, wanted);
   const auto& architecture = source.identity.architecture;
   if (options.pipeline) check_pipeline_parts(architecture, options);
   const std::string license = options.license.empty() ? source.license : options.license;
@@ -208,17 +209,17 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   ConvertReport report;
   if (kind != TargetKind::kFolder) report.lines.push_back(count_line(weights, target));
   if (kind == TargetKind::kSafetensors) {
-    formats::write_safetensors(target, weights, provenance.complete());
+    formats::write_safetensors(target, weights, provenance.complete(), options.durability);
   } else if (kind == TargetKind::kPth) {
-    formats::write_pth(target, weights, provenance.complete());
+    formats::write_pth(target, weights, provenance.complete(), options.durability);
   } else {
     StagedFolder staged(target);
     const fs::path model = options.pipeline ? staged.path() / "transformer" : staged.path();
     const Weights written =
-        write_model_folder(model, weights, architecture, options.shard_bytes, provenance.complete(), subject);
+        write_model_folder(model, weights, architecture, options, provenance.complete(), subject);
     report.lines.push_back(count_line(written, options.pipeline ? target / "transformer" : target));
     if (options.pipeline) write_pipeline_parts(staged.path(), architecture, options, report);
-    staged.commit();
+    staged.commit(options.durability);
     for (const char* name : {kPositions, kNullCaption})
       if (weights.tensors.count(name) > 0)
         report.lines.push_back(fmt::format("{} has no place in diffusers' layout and is left out", name));
@@ -227,14 +228,14 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   return report;
 }
 
-ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& options) {
-  if (kind_of(target, options) != TargetKind::kFolder)
+ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& wanted) {
+  if (kind_of(target, wanted) != TargetKind::kFolder)
     throw UserError(fmt::format("an autoencoder is written to a folder; {} names a file.", target.string()));
-  check_target(target, options.overwrite);
+  const TargetOptions options = check_target(target, wanted);
   ConvertReport report;
   StagedFolder staged(target);
   report.lines.push_back(write_vae_folder(staged.path(), source, options));
-  staged.commit();
+  staged.commit(options.durability);
   return report;
 }
 

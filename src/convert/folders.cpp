@@ -113,7 +113,8 @@ std::string write_text_encoder(const fs::path& folder, const TargetOptions& opti
     config.dtype = nn::dtype_name(*options.dtype);
   }
   mapped.metadata = provenance.metadata();
-  formats::write_safetensors_shards(folder, "model", mapped, options.shard_bytes, provenance.complete());
+  formats::write_safetensors_shards(folder, "model", mapped, options.shard_bytes, provenance.complete(),
+                                    options.durability);
   models::write_t5_config(folder / "config.json", config);
   return fmt::format("text_encoder: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
 }
@@ -125,19 +126,22 @@ bool is_folder_of_ours(const fs::path& folder) {
 
 }  // namespace
 
-void check_target(const fs::path& target, bool overwrite) {
+TargetOptions check_target(const fs::path& target, TargetOptions options) {
   if (target.empty()) throw UserError("no target is given.");
   if (target.has_parent_path() && !fs::is_directory(target.parent_path()))
     throw UserError(
         fmt::format("{}: the folder {} does not exist.", target.string(), target.parent_path().string()));
-  if (!fs::exists(target)) return;
-  if (!overwrite) throw UserError(fmt::format("{} exists; --overwrite replaces it.", target.string()));
+  if (!fs::exists(target)) return options;
+  if (!options.overwrite)
+    throw UserError(fmt::format("{} exists; --overwrite replaces it.", target.string()));
   if (fs::is_directory(target) && !is_folder_of_ours(target)) {
     throw UserError(fmt::format(
         "{} is a folder that holds something else than a model (no config.json, no model_index.json); it is "
         "not replaced.",
         target.string()));
   }
+  options.durability = Durability::kNow;
+  return options;
 }
 
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options) {
@@ -167,7 +171,7 @@ std::string write_vae_folder(const fs::path& folder, const Opened& source, const
   if (options.dtype) mapped = cast(std::move(mapped), *options.dtype);
   mapped.metadata = provenance.metadata();
   formats::write_safetensors_shards(folder, "diffusion_pytorch_model", mapped, options.shard_bytes,
-                                    provenance.complete());
+                                    provenance.complete(), options.durability);
   models::write_vae_config(folder / "config.json", *config);
   std::string line = fmt::format("vae: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
   for (const auto& assumption : identity.assumed) line += "; assumed: " + assumption;

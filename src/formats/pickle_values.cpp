@@ -11,6 +11,7 @@
 #include "pickle_builder.h"
 #include "pickle_globals.h"
 #include "pixart/base/error.h"
+#include "recycled_memory.h"
 
 namespace pixart::formats {
 
@@ -30,7 +31,7 @@ class Storages {
       return c10::Storage(std::move(known));
     last_ = c10::Storage();  // freed before the next is allocated
     const StorageSpec& spec = specs_[number];
-    const at::Tensor bytes = at::empty({int64_t(spec.bytes)}, at::kByte);
+    const at::Tensor bytes = memory_.empty({int64_t(spec.bytes)}, at::kByte);
     if (spec.bytes > 0) read_(number, bytes.mutable_data_ptr());
     if (spec.dtype == at::kBool && !all_bools(bytes.const_data_ptr(), spec.bytes)) {
       throw UserError(
@@ -45,6 +46,7 @@ class Storages {
   std::vector<StorageSpec> specs_;
   StorageReader read_;
   std::string name_;
+  RecycledMemory memory_;
   std::vector<std::optional<c10::weak_intrusive_ptr<c10::StorageImpl>>> known_;
   c10::Storage last_;
 };

@@ -143,13 +143,14 @@ std::string pickle_of(const Weights& weights, const Metadata& metadata) {
 
 }  // namespace
 
-void write_pth(const std::filesystem::path& path, const Weights& weights, const CompleteMetadata& complete) {
-  AtomicFile file(path);
+void write_pth(const std::filesystem::path& path, const Weights& weights, const CompleteMetadata& complete,
+               Durability durability) {
+  AtomicFile file(path, durability);
   ZipWriter zip(file, "archive");
   std::vector<std::string> names;
   for (const auto& [name, info] : weights.tensors) names.push_back(name);
   int64_t key = 0;
-  read_ahead(weights, names, [&](const at::Tensor& tensor) {
+  read_ahead(weights, names, [&](const std::string&, const at::Tensor& tensor) {
     zip.add("data/" + std::to_string(key++),
             {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
   });

@@ -1,31 +1,31 @@
 // Reads the next tensor while the last one is being written.
 #pragma once
-#include <future>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pixart/base/error.h"
+#include "pixart/base/prefetch.h"
 #include "pixart/formats/weights.h"
 
 namespace pixart::formats {
 
-// Calls `use(tensor)` for each of `names` in order; two tensors are in memory. The tensor is as `weights`
-// describes it.
+// Calls `use(name, tensor)` for each of `names` in order; three tensors are in memory. The tensor is as
+// `weights` describes it.
 template <class Use>
 void read_ahead(const Weights& weights, const std::vector<std::string>& names, Use use) {
-  const auto start = [&](size_t i) {
-    return i < names.size() ? std::async(std::launch::async, weights.read, names[i])
-                            : std::future<at::Tensor>();
-  };
-  std::future<at::Tensor> next = start(0);
-  for (size_t i = 0; i < names.size(); ++i) {
-    const at::Tensor tensor = next.get();
-    next = start(i + 1);
-    const WeightInfo& info = weights.tensors.at(names[i]);
+  constexpr int64_t kDepth = 2;
+  auto next = names.begin();
+  Prefetch<std::string, at::Tensor> tensors(
+      /*threads=*/1, kDepth,
+      [&] { return next == names.end() ? std::nullopt : std::optional<std::string>(*next++); }, weights.read);
+  for (const auto& name : names) {
+    const at::Tensor tensor = *tensors.next();
+    const WeightInfo& info = weights.tensors.at(name);
     PIXART_CHECK(tensor.sizes() == at::IntArrayRef(info.shape) && tensor.scalar_type() == info.dtype &&
                      tensor.is_contiguous() && tensor.is_cpu(),
-                 "tensor {} is not as described", names[i]);
-    use(tensor);
+                 "tensor {} is not as described", name);
+    use(name, tensor);
   }
 }
 

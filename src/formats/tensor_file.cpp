@@ -13,6 +13,7 @@
 #include "pixart/formats/safetensors.h"
 #include "pixart/formats/weights.h"
 #include "read_ahead.h"
+#include "recycled_memory.h"
 
 namespace pixart::formats {
 namespace fs = std::filesystem;
@@ -116,9 +117,9 @@ Weights open_safetensors(const fs::path& path) {
   for (const auto& [name, info] : header->tensors)
     weights.tensors.emplace(name, WeightInfo{scalar_type(info.dtype), info.shape});
   const auto file = std::make_shared<const InputFile>(path);
-  weights.read = [header, file](const std::string& name) {
+  weights.read = [header, file, memory = RecycledMemory()](const std::string& name) {
     const TensorInfo& info = header->tensors.at(name);
-    const at::Tensor tensor = at::empty(info.shape, at::TensorOptions().dtype(scalar_type(info.dtype)));
+    const at::Tensor tensor = memory.empty(info.shape, scalar_type(info.dtype));
     const uint64_t bytes = info.end - info.begin;
     if (bytes > 0) file->read(tensor.mutable_data_ptr(), bytes, header->data_offset + info.begin);
     if (info.dtype == "BOOL" && !all_bools(tensor.const_data_ptr(), bytes)) {
@@ -142,9 +143,8 @@ template <class Use>
 void for_each_tensor(const Weights& weights, const std::vector<Entry>& entries, Use use) {
   std::vector<std::string> names;
   for (const auto& entry : entries) names.push_back(*entry.name);
-  size_t next = 0;
-  read_ahead(weights, names, [&](const at::Tensor& tensor) {
-    use(names[next++], std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
+  read_ahead(weights, names, [&](const std::string& name, const at::Tensor& tensor) {
+    use(name, std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
   });
 }
 
@@ -161,11 +161,12 @@ void stream_safetensors(const Weights& weights, const SafetensorsSink& sink) {
   for_each_tensor(weights, entries, sink);
 }
 
-void write_safetensors(const fs::path& path, const Weights& weights, const CompleteMetadata& complete) {
+void write_safetensors(const fs::path& path, const Weights& weights, const CompleteMetadata& complete,
+                       Durability durability) {
   Metadata metadata = with_format(weights.metadata);
   const auto entries = order_entries(weights);
   const std::string header = header_of(entries, metadata);
-  AtomicFile file(path);
+  AtomicFile file(path, durability);
   file.write(header);
   for_each_tensor(weights, entries, [&](const std::string&, std::string_view bytes) { file.write(bytes); });
   if (complete) {

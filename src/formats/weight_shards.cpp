@@ -31,14 +31,15 @@ Weights part_of(const Weights& weights, const std::vector<std::string>& names) {
 }  // namespace
 
 void write_safetensors_shards(const fs::path& folder, const std::string& stem, const Weights& weights,
-                              uint64_t shard_bytes, const CompleteMetadata& complete) {
+                              uint64_t shard_bytes, const CompleteMetadata& complete, Durability durability) {
   create_folders(folder);
   const auto shards = split(weights, shard_bytes);
-  if (shards.size() == 1) return write_safetensors(folder / (stem + ".safetensors"), weights, complete);
+  if (shards.size() == 1)
+    return write_safetensors(folder / (stem + ".safetensors"), weights, complete, durability);
   nlohmann::ordered_json map = nlohmann::ordered_json::object();
   for (size_t i = 0; i < shards.size(); ++i) {
     const std::string file = fmt::format("{}-{:05d}-of-{:05d}.safetensors", stem, i + 1, shards.size());
-    write_safetensors(folder / file, part_of(weights, shards[i]), complete);
+    write_safetensors(folder / file, part_of(weights, shards[i]), complete, durability);
     for (const auto& name : shards[i]) map[name] = file;
   }
   const nlohmann::ordered_json index = {{"metadata", {{"total_size", weights.bytes()}}}, {"weight_map", map}};

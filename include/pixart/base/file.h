@@ -11,14 +11,21 @@ namespace pixart {
 // The whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = uint64_t{1} << 32);
 
+// Of a file that is written under its final name at the end.
+enum class Durability {
+  kNow,    // it is on the disk when commit() returns: what cannot be made again
+  kLater,  // when the system writes it, as with cp: a power cut within the next half minute may spoil it
+};
+
 // Writes to a temporary file beside `path`, fsyncs, renames over `path`, fsyncs the folder.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 // A new file written in pieces, which nothing makes durable: for the inside of a StagedFolder.
 class OutputFile {
  public:
-  // Errors name `shown` where it is given.
-  explicit OutputFile(std::filesystem::path path, std::filesystem::path shown = {});
+  // Errors name `shown` where it is given. With kNow the disk begins while more is written.
+  explicit OutputFile(std::filesystem::path path, std::filesystem::path shown = {},
+                      Durability durability = Durability::kNow);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -31,6 +38,7 @@ class OutputFile {
 
  private:
   std::filesystem::path path_, shown_;
+  Durability durability_;
   int descriptor_ = -1;
   uint64_t size_ = 0, flushed_ = 0;
 };
@@ -39,7 +47,7 @@ class OutputFile {
 // nothing is left behind.
 class AtomicFile {
  public:
-  explicit AtomicFile(std::filesystem::path path);
+  explicit AtomicFile(std::filesystem::path path, Durability durability = Durability::kNow);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -50,6 +58,7 @@ class AtomicFile {
 
  private:
   std::filesystem::path path_;
+  Durability durability_;
   OutputFile file_;
   bool committed_ = false;
 };
@@ -69,7 +78,8 @@ class StagedFolder {
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
   const std::filesystem::path& path() const { return temporary_; }
-  void commit();  // fsync of every file and folder, rename, fsync of the parent
+  // fsync of every file and folder, rename, fsync of the parent; with kLater the rename alone
+  void commit(Durability durability = Durability::kNow);
 
  private:
   std::filesystem::path final_, temporary_;

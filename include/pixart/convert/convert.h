@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/file.h"
 #include "pixart/convert/layout.h"
 #include "pixart/convert/reparameterize.h"
 #include "pixart/formats/weights.h"
@@ -29,6 +30,8 @@ struct TargetOptions {
   uint64_t shard_bytes = uint64_t{5} << 30;
   std::string license = {};  // instead of what the source says
   bool overwrite = false;
+  // kLater: it can be made again from its source. What replaces something is durable at once.
+  Durability durability = Durability::kLater;
   // A whole pipeline folder: T5 folder (with spiece.model, or `tokenizer` beside), autoencoder folder.
   bool pipeline = false;
   std::filesystem::path text_encoder = {}, tokenizer = {}, vae = {};

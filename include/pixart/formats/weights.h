@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pixart/base/file.h"
+
 namespace pixart::formats {
 
 using Metadata = std::map<std::string, std::string>;
@@ -56,7 +58,7 @@ using CompleteMetadata = std::function<void(Metadata&)>;
 
 // Writes atomically, reading one tensor after the other. `metadata` gets {"format": "pt"} added.
 void write_safetensors(const std::filesystem::path& path, const Weights& weights,
-                       const CompleteMetadata& complete = {});
+                       const CompleteMetadata& complete = {}, Durability durability = Durability::kNow);
 
 // The bytes of the file that write_safetensors writes, in order: the header (with an empty name), then each
 // tensor.
@@ -67,10 +69,11 @@ void stream_safetensors(const Weights& weights, const SafetensorsSink& sink);
 // <stem>-00001-of-00002.safetensors ... and <stem>.safetensors.index.json.
 void write_safetensors_shards(const std::filesystem::path& folder, const std::string& stem,
                               const Weights& weights, uint64_t shard_bytes,
-                              const CompleteMetadata& complete = {});
+                              const CompleteMetadata& complete = {},
+                              Durability durability = Durability::kNow);
 
 // A file as torch.save writes it: {"state_dict": OrderedDict of tensors, "metadata": dict of text}.
 void write_pth(const std::filesystem::path& path, const Weights& weights,
-               const CompleteMetadata& complete = {});
+               const CompleteMetadata& complete = {}, Durability durability = Durability::kNow);
 
 }  // namespace pixart::formats
