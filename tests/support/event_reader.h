@@ -166,8 +166,11 @@ inline ReadEvent read_event(std::string_view message) {
 inline std::vector<ReadEvent> read_events(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(stream), {}};
+  const auto need = [&](size_t at, size_t size) {
+    if (at > bytes.size() || size > bytes.size() - at) throw std::runtime_error("torn record");
+  };
   const auto number = [&](size_t at, size_t size) {
-    if (at + size > bytes.size()) throw std::runtime_error("torn record");
+    need(at, size);
     uint64_t value = 0;
     for (size_t i = 0; i < size; ++i) value |= uint64_t(uint8_t(bytes[at + i])) << (8 * i);
     return value;
@@ -181,7 +184,7 @@ inline std::vector<ReadEvent> read_events(const std::filesystem::path& file) {
   for (size_t at = 0; at < bytes.size();) {
     const auto length = size_t(number(at, 8));
     check(at, 8);
-    number(at + 12, length);
+    need(at + 12, length);
     check(at + 12, length);
     events.push_back(read_event(std::string_view(bytes).substr(at + 12, length)));
     at += 12 + length + 4;
