@@ -69,6 +69,11 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
   }
 }
 
+Durability durability_of(const fs::path& target, Durability wanted) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(target, ignored)) ? Durability::kNow : wanted;
+}
+
 void rename_or_throw(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) storage_error("rename to", to, errno);
 }
@@ -171,14 +176,14 @@ void OutputFile::close() {
 }
 
 AtomicFile::AtomicFile(fs::path path, Durability durability)
-    : path_(std::move(path)), durability_(durability), file_(temporary_beside(path_), path_, durability) {}
+    : path_(std::move(path)), file_(temporary_beside(path_), path_, durability_of(path_, durability)) {}
 
 AtomicFile::~AtomicFile() {
   if (!committed_) ::unlink(file_.path().c_str());
 }
 
 void AtomicFile::commit() {
-  const bool is_now = durability_ == Durability::kNow;
+  const bool is_now = file_.durability() == Durability::kNow;
   if (is_now) file_.sync();
   file_.close();  // file servers report here what they could not store
   rename_or_throw(file_.path(), path_);
@@ -213,7 +218,7 @@ StagedFolder::~StagedFolder() {
 
 void StagedFolder::commit(Durability durability) {
   PIXART_CHECK(!committed_);
-  const bool is_now = durability == Durability::kNow;
+  const bool is_now = durability_of(final_, durability) == Durability::kNow;
   if (is_now) sync_tree(temporary_);
   const fs::path old = replace_folder(temporary_, final_);
   committed_ = true;

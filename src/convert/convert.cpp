@@ -193,9 +193,9 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
 }
 
 ConvertReport write_transformer(const OfficialWeights& source, const fs::path& target,
-                                const std::string& conversion, const TargetOptions& wanted) {
-  const TargetKind kind = kind_of(target, wanted);
-  const TargetOptions options = check_target(target, wanted);
+                                const std::string& conversion, const TargetOptions& options) {
+  const TargetKind kind = kind_of(target, options);
+  check_target(target, options.overwrite);
   const auto& architecture = source.identity.architecture;
   if (options.pipeline) check_pipeline_parts(architecture, options);
   const std::string license = options.license.empty() ? source.license : options.license;
@@ -228,10 +228,10 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   return report;
 }
 
-ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& wanted) {
-  if (kind_of(target, wanted) != TargetKind::kFolder)
+ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& options) {
+  if (kind_of(target, options) != TargetKind::kFolder)
     throw UserError(fmt::format("an autoencoder is written to a folder; {} names a file.", target.string()));
-  const TargetOptions options = check_target(target, wanted);
+  check_target(target, options.overwrite);
   ConvertReport report;
   StagedFolder staged(target);
   report.lines.push_back(write_vae_folder(staged.path(), source, options));

@@ -126,22 +126,19 @@ bool is_folder_of_ours(const fs::path& folder) {
 
 }  // namespace
 
-TargetOptions check_target(const fs::path& target, TargetOptions options) {
+void check_target(const fs::path& target, bool overwrite) {
   if (target.empty()) throw UserError("no target is given.");
   if (target.has_parent_path() && !fs::is_directory(target.parent_path()))
     throw UserError(
         fmt::format("{}: the folder {} does not exist.", target.string(), target.parent_path().string()));
-  if (!fs::exists(target)) return options;
-  if (!options.overwrite)
-    throw UserError(fmt::format("{} exists; --overwrite replaces it.", target.string()));
+  if (!fs::exists(target)) return;
+  if (!overwrite) throw UserError(fmt::format("{} exists; --overwrite replaces it.", target.string()));
   if (fs::is_directory(target) && !is_folder_of_ours(target)) {
     throw UserError(fmt::format(
         "{} is a folder that holds something else than a model (no config.json, no model_index.json); it is "
         "not replaced.",
         target.string()));
   }
-  options.durability = Durability::kNow;
-  return options;
 }
 
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options) {

@@ -8,8 +8,8 @@
 namespace pixart::convert {
 
 // Refuses a target that exists, unless `overwrite`; a folder is overwritten only if it looks like one of
-// ours. Returns the options for writing it: durable at once where something is replaced, lest both be lost.
-TargetOptions check_target(const std::filesystem::path& target, TargetOptions options);
+// ours.
+void check_target(const std::filesystem::path& target, bool overwrite);
 
 // What a pipeline needs and lacks, all at once (UserError), before anything is written.
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options);

@@ -1,4 +1,4 @@
 # breaks: a conversion replaces a file before what replaces it is on the disk
-# file: src/convert/folders.cpp
+# file: src/base/file.cpp
 # tests: unit_convert
-/^TargetOptions check_target/,/^\}/ s/options\.durability = Durability::kNow;//
+/^Durability durability_of/,/^\}/ s/\? Durability::kNow : wanted/? wanted : wanted/

@@ -13,8 +13,10 @@ std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = 
 
 // Of a file that is written under its final name at the end.
 enum class Durability {
-  kNow,    // it is on the disk when commit() returns: what cannot be made again
-  kLater,  // when the system writes it, as with cp: a power cut within the next half minute may spoil it
+  kNow,  // it is on the disk when commit() returns: what cannot be made again
+  // When the system writes it, as with cp: a power cut within the next half minute may spoil it. What
+  // replaces something is on the disk first all the same, lest both be lost.
+  kLater,
 };
 
 // Writes to a temporary file beside `path`, fsyncs, renames over `path`, fsyncs the folder.
@@ -35,6 +37,7 @@ class OutputFile {
   void close();
   const std::filesystem::path& path() const { return path_; }
   uint64_t size() const { return size_; }
+  Durability durability() const { return durability_; }
 
  private:
   std::filesystem::path path_, shown_;
@@ -58,7 +61,6 @@ class AtomicFile {
 
  private:
   std::filesystem::path path_;
-  Durability durability_;
   OutputFile file_;
   bool committed_ = false;
 };

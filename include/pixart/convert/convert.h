@@ -30,8 +30,7 @@ struct TargetOptions {
   uint64_t shard_bytes = uint64_t{5} << 30;
   std::string license = {};  // instead of what the source says
   bool overwrite = false;
-  // kLater: it can be made again from its source. What replaces something is durable at once.
-  Durability durability = Durability::kLater;
+  Durability durability = Durability::kLater;  // it can be made again from its source
   // A whole pipeline folder: T5 folder (with spiece.model, or `tokenizer` beside), autoencoder folder.
   bool pipeline = false;
   std::filesystem::path text_encoder = {}, tokenizer = {}, vae = {};
