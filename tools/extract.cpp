@@ -30,11 +30,11 @@ void add_extract(CLI::App& app) {
       "Processes that are given the same run file share the work, shard by shard. Stopped or killed, the "
       "same command\n"
       "goes on with the shards that are missing. train makes what is missing itself.");
+  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([arguments] {
     const auto config = train::read_run_config(arguments->file, arguments->overrides);
     arguments->options.latents = arguments->what != "captions";
     arguments->options.captions = arguments->what != "latents";
-    catch_stop_signals();
     train::extract(config, arguments->options);
   });
 }

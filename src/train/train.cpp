@@ -19,6 +19,7 @@
 #include "pixart/train/run_lock.h"
 #include "stage_model.h"
 #include "stage_run.h"
+#include "stopped.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
@@ -142,6 +143,8 @@ void run_stage(RunContext& run, const StageConfig& stage, const RunTools& tools,
 void train(const RunConfig& config, const TrainOptions& options) {
   if (!options.only_stage.empty()) config.stage(options.only_stage);
   const auto launch = dist::launch_from_environment();
+  // Several ranks agree on it where they meet.
+  if (launch.world_size == 1 && stop_requested()) throw stopped("nothing had begun yet");
   const at::Device device = nn::select_device(config.device, launch.local_rank);
   nn::set_num_threads(config.threads, launch.local_world_size);
   nn::keep_freed_memory();

@@ -12,7 +12,7 @@ struct TrainOptions {
   std::vector<std::string> allowed_changes;  // config keys that may differ from the run's own run.yaml
 };
 
-// Throws UserError; with ExitCode::kRequeue if a stop was asked for (SIGTERM, SIGINT, SIGUSR1) and the state
+// Throws UserError; with ExitCode::kRequeue if a stop was asked for (stop_signals()) and the state
 // was saved.
 void train(const RunConfig& config, const TrainOptions& options = {});
 
