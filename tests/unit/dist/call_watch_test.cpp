@@ -38,6 +38,8 @@ struct Waiting {
   }
 };
 
+constexpr unsigned kMostSeconds = 60;
+
 [[noreturn]] void wait_for_ever() {
   for (;;) ::pause();
 }
@@ -55,7 +57,7 @@ std::string message_of(const std::function<void()>& work) {
 class CallWatchTest : public ::testing::Test {
  protected:
   // What hangs is killed.
-  CallWatchTest() { ::alarm(60); }
+  CallWatchTest() { ::alarm(kMostSeconds); }
   ~CallWatchTest() override { ::alarm(0); }
 };
 
@@ -149,6 +151,7 @@ TEST_F(CallWatchTest, OneCallerAtATime) {
 
 TEST_F(CallWatchTest, AnAbortThatDoesNotReturnEndsTheProcess) {
   const auto hang = [] {
+    ::alarm(kMostSeconds);
     Waiting waiting;
     auto library = waiting.library();
     library.abort = wait_for_ever;
@@ -161,6 +164,7 @@ TEST_F(CallWatchTest, AnAbortThatDoesNotReturnEndsTheProcess) {
 
 TEST_F(CallWatchTest, ACallerThatTheAbortDoesNotFreeEndsTheProcess) {
   const auto hang = [] {
+    ::alarm(kMostSeconds);
     Waiting waiting;
     CallWatch watch(1, kShort, waiting.library());
     watch.call("step 1", []() -> CallWatch::IsDone { wait_for_ever(); });
@@ -170,6 +174,7 @@ TEST_F(CallWatchTest, ACallerThatTheAbortDoesNotFreeEndsTheProcess) {
 
 TEST_F(CallWatchTest, ACallThatCannotBeAbortedEndsTheProcess) {
   const auto hang = [] {
+    ::alarm(kMostSeconds);
     Waiting waiting;
     CallWatch watch(1, WatchLimits{}, waiting.library());
     watch.call_or_end("starting", 0.2, [] { wait_for_ever(); });
@@ -179,6 +184,7 @@ TEST_F(CallWatchTest, ACallThatCannotBeAbortedEndsTheProcess) {
 
 TEST_F(CallWatchTest, TheDestructorDoesNotWaitForAnAbort) {
   const auto hang = [] {
+    ::alarm(kMostSeconds);
     Waiting waiting;
     std::promise<void> begun;
     auto library = waiting.library();

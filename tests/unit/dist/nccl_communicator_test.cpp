@@ -60,10 +60,12 @@ NcclLibrary fake_library() {
   return library;
 }
 
+constexpr unsigned kMostSeconds = 60;
+
 class NcclCommunicatorTest : public ::testing::Test {
  protected:
   NcclCommunicatorTest() {
-    ::alarm(60);  // what hangs is killed
+    ::alarm(kMostSeconds);  // what hangs is killed
     device_is_done = true;
     device_is_broken = false;
     sum = abort_call = destroy = Call::kReturns;
@@ -139,6 +141,7 @@ TEST_F(NcclCommunicatorTest, TheEndOfOneWithABrokenDeviceIsNotTheEndOfTheProcess
 
 TEST_F(NcclCommunicatorTest, AnAbortThatDoesNotReturnEndsTheProcess) {
   const auto hang = [] {
+    ::alarm(kMostSeconds);
     sum = abort_call = Call::kHangs;
     sum_once(*make(), "step 1");
   };
@@ -147,6 +150,7 @@ TEST_F(NcclCommunicatorTest, AnAbortThatDoesNotReturnEndsTheProcess) {
 
 TEST_F(NcclCommunicatorTest, AnEndThatDoesNotReturnEndsTheProcess) {
   const auto hang = [] {
+    ::alarm(kMostSeconds);
     destroy = Call::kHangs;
     sum_once(*make(), "step 1");
   };
