@@ -28,6 +28,11 @@ void add_train(CLI::App& app) {
       ->add_option("--allow-change", arguments->options.allowed_changes,
                    "let this key differ from the run that is continued")
       ->allow_extra_args(false);
+  command
+      ->add_option("--restart-stage", arguments->options.restart_stages,
+                   "if no checkpoint of this stage can be used, rename what is damaged and begin the stage "
+                   "again at step 0")
+      ->allow_extra_args(false);
   command->add_flag("--check", arguments->check, "only read and check the file");
   command->footer(
       "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "

@@ -123,10 +123,9 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
 double trained_seconds(const RunConfig& config, const fs::path& run) {
   double seconds = 0;
   for (const auto& stage : config.stages) {
-    const auto all = list_checkpoints(RunFolder{run}.checkpoints(stage.name));
-    if (!all.empty())
-      seconds +=
-          nlohmann::json::parse(read_file(all.back().folder / "state.json")).at("seconds").get<double>();
+    const auto newest = newest_good_checkpoint(RunFolder{run}.checkpoints(stage.name), "state.json");
+    if (newest)
+      seconds += nlohmann::json::parse(read_file(newest->folder / "state.json")).at("seconds").get<double>();
   }
   return seconds;
 }
@@ -196,6 +195,10 @@ void evaluate_curve(const fs::path& run, const std::string& device) {
     Progress progress("evaluate " + stage->name, int64_t(checkpoints.size()), "checkpoint");
     ordered_json points = ordered_json::array();
     for (const auto& checkpoint : checkpoints) {
+      if (const auto found = verify_checkpoint(checkpoint.folder); found.verdict == Verdict::kDamaged) {
+        log::warning("checkpoint {} is left out: {}", checkpoint.folder.string(), found.text);
+        continue;
+      }
       const auto pipeline =
           Pipeline::open({.path = run, .stage = stage->name, .step = checkpoint.step, .device = device});
       const Tally seen = score_split(pipeline, evaluation, false),

@@ -35,13 +35,17 @@ at::Tensor noise_of(const GenerateOptions& options, int64_t first, int64_t count
   return noise;
 }
 
-std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
-                                    const LatentCodec& codec, at::Device device,
-                                    const GenerateOptions& options) {
-  at::NoGradGuard no_grad;
-  std::vector<Image> images;
+// Thrown through a sampler to end it; never leaves this file.
+struct AskedToStop {};
+
+// Adds the pictures of each batch to `images`.
+void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec, const LatentCodec& codec,
+                  at::Device device, const GenerateOptions& options, std::vector<Image>& images) {
   const bool guided = options.guidance != 1.0;
   const int64_t batch_size = options.one_by_one ? 1 : options.batch_size;
+  const auto check = [&options] {
+    if (options.asked_to_stop()) throw AskedToStop();
+  };
   for (int64_t first = 0; first < total; first += batch_size) {
     const int64_t count = std::min(batch_size, total - first);
     diffusion::Denoiser denoiser = make(first, count, guided);
@@ -51,11 +55,27 @@ std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, con
     const auto noise = [&](int64_t step) {
       return noise_of(options, first, count, spec, Purpose::kSamplerNoise, step).to(device);
     };
+    const auto checked = [&](const at::Tensor& x, const at::Tensor& t) {
+      check();
+      return denoiser(x, t);
+    };
     at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
-    latent = diffusion::sample({options.sampler, options.num_steps}, denoiser, kTrainSteps, spec.learn_sigma,
+    latent = diffusion::sample({options.sampler, options.num_steps}, checked, kTrainSteps, spec.learn_sigma,
                                latent, noise);
-    for (auto& image : decode_images(codec, latent, options.decode_tile)) images.push_back(std::move(image));
+    for (auto& image : decode_images(codec, latent, options.decode_tile, check))
+      images.push_back(std::move(image));
     if (options.progress) options.progress(int64_t(images.size()));
+  }
+}
+
+std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
+                                    const LatentCodec& codec, at::Device device,
+                                    const GenerateOptions& options) {
+  at::NoGradGuard no_grad;
+  std::vector<Image> images;
+  try {
+    draw_batches(make, total, spec, codec, device, options, images);
+  } catch (const AskedToStop&) {
   }
   return images;
 }
@@ -103,7 +123,8 @@ at::Tensor twice(const at::Tensor& tensor) { return at::cat({tensor, tensor}); }
 
 }  // namespace
 
-std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile) {
+std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile,
+                                 const std::function<void()>& before_each) {
   at::NoGradGuard no_grad;
   const int64_t side = std::max(latents.size(2), latents.size(3)), scale = codec.config().downscale(),
                 pixels = latents.size(2) * latents.size(3) * scale * scale;
@@ -111,6 +132,7 @@ std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& lat
   const int64_t at_once = in_tiles ? 1 : std::max<int64_t>(1, kPixelsAtOnce / pixels);
   std::vector<Image> images;
   for (int64_t first = 0; first < latents.size(0); first += at_once) {
+    before_each();
     const at::Tensor some = latents.narrow(0, first, std::min(at_once, latents.size(0) - first));
     const at::Tensor decoded = in_tiles ? decode_in_tiles(codec, some, tile) : codec.decode(some).cpu();
     for (int64_t i = 0; i < decoded.size(0); ++i) images.push_back(data::to_image(decoded[i]));

@@ -28,14 +28,15 @@ fs::path initial_path(const RunContext& run, const StageConfig& stage) {
   const bool is_stage = std::any_of(run.config.stages.begin(), run.config.stages.end(),
                                     [&](const auto& s) { return s.name == stage.init.from; });
   if (!is_stage) return stage.init.from;
-  const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.init.from));
-  if (!checkpoint || checkpoint->step != run.config.stage(stage.init.from).steps) {
-    throw UserError(
-        fmt::format("stage {} starts from stage {}, which is not finished. Train that one first (pixart "
-                    "train without --stage runs all).",
-                    stage.name, stage.init.from));
+  const auto search = find_checkpoint(run.folder.checkpoints(stage.init.from));
+  if (!search.newest || search.newest->step != run.config.stage(stage.init.from).steps) {
+    throw UserError(fmt::format(
+        "stage {} starts from stage {}, {}. Train that one first (pixart train without --stage runs all).",
+        stage.name, stage.init.from,
+        search.damaged.empty() ? "which is not finished"
+                               : "whose last checkpoint is damaged (" + search.damaged.front() + ")"));
   }
-  return checkpoint->folder / "ema.safetensors";
+  return search.newest->folder / "ema.safetensors";
 }
 
 convert::OfficialWeights open_initial(const RunContext& run, const StageConfig& stage, int64_t num_heads) {

@@ -54,15 +54,20 @@ std::string hash_of(const fs::path& path) {
 
 Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<int64_t> step) {
   if (!step) {
-    if (auto newest = newest_good_checkpoint(stage_folder)) return *newest;
-    throw UserError("no usable checkpoint in " + stage_folder.string() + ".");
+    const auto search = find_checkpoint(stage_folder);
+    if (search.newest) return *search.newest;
+    Problems problems;
+    for (const auto& damaged : search.damaged) problems.add(damaged);
+    problems.throw_if_any("no checkpoint in " + stage_folder.string() + " can be used");
+    throw UserError("there is no checkpoint in " + stage_folder.string() + ".");
   }
   std::vector<std::string> steps;
   for (const auto& checkpoint : list_checkpoints(stage_folder)) {
     if (checkpoint.step == *step) {
-      const std::string problem = verify_checkpoint(checkpoint.folder);
-      if (!problem.empty())
-        throw UserError(fmt::format("checkpoint {}: {}", checkpoint.folder.string(), problem));
+      const auto found = verify_checkpoint(checkpoint.folder);
+      if (!found.is_good())
+        throw UserError(fmt::format("checkpoint {}: {}", checkpoint.folder.string(), found.text),
+                        found.verdict == Verdict::kUnreadable ? ExitCode::kStorage : ExitCode::kBadInput);
       return checkpoint;
     }
     steps.push_back(std::to_string(checkpoint.step));

@@ -18,8 +18,9 @@ constexpr int64_t kStatisticsPictures = 2048;
 constexpr int64_t kBatch = 64;
 
 Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureReader& pictures,
-                              at::Device device) {
+                              at::Device device, const std::function<bool()>& asked_to_stop) {
   at::NoGradGuard no_grad;
+  if (asked_to_stop()) return {.images = {}, .captions = {"original"}};
   const at::Tensor original = to_unit_range(pictures.range(0, kShownPictures)).to(device);
   const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
   Pictures result;
@@ -103,8 +104,8 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   result.initialize = [&run, &stage, vae, state, config] {
     return initialize_vae(run, stage, config, *state);
   };
-  result.draw = [average, pictures, device = run.device] {
-    return draw_reconstructions(*average, *pictures, device);
+  result.draw = [average, pictures, device = run.device](const std::function<bool()>& asked_to_stop) {
+    return draw_reconstructions(*average, *pictures, device, asked_to_stop);
   };
   result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
     pictures->write_quarantine();

@@ -24,12 +24,14 @@ namespace {
 constexpr int64_t kTrainSteps = 1000;
 constexpr size_t kMostPrompts = 16;
 
-GenerateOptions sample_options(const RunContext& run, const StageConfig& stage) {
+GenerateOptions sample_options(const RunContext& run, const StageConfig& stage,
+                               const std::function<bool()>& asked_to_stop) {
   const auto& samples = stage.samples;
   return {.sampler = samples.sampler,
           .num_steps = samples.num_steps,
           .guidance = samples.guidance,
-          .seed = uint64_t(run.config.seed)};
+          .seed = uint64_t(run.config.seed),
+          .asked_to_stop = asked_to_stop};
 }
 
 DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& stage,
@@ -129,8 +131,9 @@ StageParts open_data(RunContext& run, const StageConfig& stage, const LatentCode
 
 // The averaged adapters of the last checkpoint.
 void export_lora(const RunContext& run, const StageConfig& stage) {
-  const auto last = list_checkpoints(run.folder.checkpoints(stage.name)).back();
-  const auto opened = convert::open_and_identify(last.folder / "ema.safetensors");
+  const auto last = newest_good_checkpoint(run.folder.checkpoints(stage.name), "ema.safetensors");
+  PIXART_CHECK(last, "stage {} ended without a checkpoint", stage.name);
+  const auto opened = convert::open_and_identify(last->folder / "ema.safetensors");
   const auto folder = run.folder.lora(stage.name);
   create_folders(folder.parent_path());
   convert::write_lora(folder, opened.weights, opened.identity.architecture);
@@ -217,8 +220,10 @@ StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
     return initialize_dit(run, stage, config, *state);
   };
   const auto classes = classes_to_draw(dataset, stage, source);
-  result.draw = [&run, &stage, average, codec, classes, names = dataset.class_names()] {
-    Pictures pictures{generate(*average, *codec, classes, run.device, sample_options(run, stage)), {}};
+  result.draw = [&run, &stage, average, codec, classes,
+                 names = dataset.class_names()](const std::function<bool()>& asked_to_stop) {
+    Pictures pictures{
+        generate(*average, *codec, classes, run.device, sample_options(run, stage, asked_to_stop)), {}};
     for (int64_t label : classes) pictures.captions.push_back(names[size_t(label)]);
     return pictures;
   };
@@ -252,8 +257,11 @@ StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
   result.facts = facts_of(stage, counts, shape);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
-  result.draw = [&run, &stage, average, codec, prompts, prompt_text] {
-    return Pictures{generate(*average, *codec, prompt_text, run.device, sample_options(run, stage)), prompts};
+  result.draw = [&run, &stage, average, codec, prompts,
+                 prompt_text](const std::function<bool()>& asked_to_stop) {
+    return Pictures{
+        generate(*average, *codec, prompt_text, run.device, sample_options(run, stage, asked_to_stop)),
+        prompts};
   };
   return result;
 }

@@ -58,8 +58,10 @@ struct StageModel {
   int64_t quarantined = 0;                        // samples that are not used
   std::map<std::string, std::string> data = {};   // fingerprint of each source, as a checkpoint keeps it
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
-  std::function<Pictures()> draw;                 // with the averaged weights; on one rank
-  std::function<void()> finish = [] {};           // after the last step; on one rank
+  // With the averaged weights; on one rank. Fewer images than captions where its argument, called between
+  // pieces of the work, says that a stop was asked for.
+  std::function<Pictures(const std::function<bool()>& asked_to_stop)> draw;
+  std::function<void()> finish = [] {};  // after the last step; on one rank
 };
 
 StageModel make_stage_model(RunContext& run, const StageConfig& stage);

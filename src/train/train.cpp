@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "pixart/base/env.h"
@@ -86,19 +87,47 @@ std::unique_ptr<Loader> make_loader(const RunContext& run, const StageConfig& st
 
 namespace {
 
-bool is_finished(const RunContext& run, const StageConfig& stage) {
+bool contains(const std::vector<std::string>& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+void check_options(const RunConfig& config, const TrainOptions& options) {
+  if (!options.only_stage.empty()) config.stage(options.only_stage);
+  for (const auto& name : options.restart_stages) {
+    config.stage(name);
+    if (!options.only_stage.empty() && name != options.only_stage)
+      throw UserError(fmt::format("--restart-stage {} has no effect with --stage {}: leave one of them out.",
+                                  name, options.only_stage));
+  }
+}
+
+// Before run.yaml says so.
+void check_steps(const RunFolder& folder, const RunConfig& config) {
+  Problems problems;
+  for (const auto& stage : config.stages) {
+    const auto all = list_checkpoints(folder.checkpoints(stage.name));
+    if (!all.empty() && all.back().step > stage.steps)
+      problems.add(
+          fmt::format("stages.{0}.steps is {1}, but stage {0} is at step {2} already: at least {2} is needed",
+                      stage.name, stage.steps, all.back().step));
+  }
+  problems.throw_if_any(folder.root.string());
+}
+
+bool is_finished(const RunContext& run, const StageConfig& stage, const MetricSink& metrics) {
   const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.name));
   const bool exported =
       (stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json")) &&
       (stage.lora.rank == 0 || fs::exists(run.folder.lora(stage.name)));
-  return checkpoint && checkpoint->step == stage.steps && exported;
+  return checkpoint && checkpoint->step == stage.steps && exported &&
+         !missing_looks(run.folder, stage, stage.steps, metrics).any();
 }
 
 // Rank 0 looks.
-bool all_finished(const RunContext& run, const StageConfig& stage) {
+bool all_finished(const RunContext& run, const StageConfig& stage, const MetricSink* metrics) {
   bool finished = false;
   dist::on_first_rank(run.ranks, "looking for checkpoints of stage " + stage.name,
-                      [&] { finished = is_finished(run, stage); });
+                      [&] { finished = is_finished(run, stage, *metrics); });
   return dist::any_rank(run.ranks, finished, "looking for checkpoints of stage " + stage.name);
 }
 
@@ -140,7 +169,7 @@ void run_stage(RunContext& run, const StageConfig& stage, const RunTools& tools,
 }  // namespace
 
 void train(const RunConfig& config, const TrainOptions& options) {
-  if (!options.only_stage.empty()) config.stage(options.only_stage);
+  check_options(config, options);
   const auto launch = dist::launch_from_environment();
   const at::Device device = nn::select_device(config.device, launch.local_rank);
   nn::set_num_threads(config.threads, launch.local_world_size);
@@ -152,6 +181,7 @@ void train(const RunConfig& config, const TrainOptions& options) {
   std::unique_ptr<MetricSink> metrics;
   dist::on_first_rank(*ranks, "opening the run folder", [&] {
     lock = std::make_unique<RunLock>(run.folder.root);
+    check_steps(run.folder, config);
     open_run_folder(run.folder, config, options.allowed_changes);
     metrics =
         std::make_unique<MetricSink>(run.folder.events(), run.folder.telemetry(), run.folder.tensorboard());
@@ -167,12 +197,17 @@ void train(const RunConfig& config, const TrainOptions& options) {
       if (!options.only_stage.empty() && stage.name != options.only_stage) continue;
       current = stage.name;
       step.reset();
-      if (all_finished(run, stage)) {
+      if (all_finished(run, stage, metrics.get())) {
         step = stage.steps;
         log::info("stage {}: finished already", stage.name);
         continue;
       }
-      run_stage(run, stage, {metrics.get(), lock.get(), &meter}, step);
+      run_stage(run, stage,
+                {.metrics = metrics.get(),
+                 .lock = lock.get(),
+                 .device = &meter,
+                 .may_restart = contains(options.restart_stages, stage.name)},
+                step);
       log::info("stage {}: finished; pictures in {}", stage.name, run.folder.samples(stage.name).string());
     }
   } catch (const UserError& error) {

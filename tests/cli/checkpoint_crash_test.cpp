@@ -165,7 +165,7 @@ class CheckpointCrash : public ::testing::Test {
   int64_t num_good() const {
     int64_t count = 0;
     for (const auto& checkpoint : train::list_checkpoints(folder()))
-      count += train::verify_checkpoint(checkpoint.folder).empty();
+      count += train::verify_checkpoint(checkpoint.folder).is_good();
     return count;
   }
 

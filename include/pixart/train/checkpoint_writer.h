@@ -26,6 +26,9 @@ class CheckpointWriter {
   // To be called often. Throws UserError(kStorage) if a save failed and `on_error` is kStop.
   void check();
 
+  // Waits, and is otherwise as check().
+  void settle();
+
   // Waits. Throws UserError(kStorage) if the last save failed, whatever `on_error` says.
   void finish();
 

@@ -25,6 +25,8 @@ struct GenerateOptions {
   // overlap by a quarter and are blended. 0: always at once.
   int64_t decode_tile = 128;
   std::function<void(int64_t)> progress = {};  // called with the number of finished pictures
+  // Called before each evaluation of the model and each decoding; true ends it with the finished pictures.
+  std::function<bool()> asked_to_stop = [] { return false; };
 };
 
 // What a text model draws, one picture per caption.
@@ -47,7 +49,9 @@ std::vector<Image> generate(const models::Dit& model, const LatentCodec& codec,
                             const GenerateOptions& options);
 
 // Decodes latents [B, C, h, w], a few pictures at a time (the decoder's activations are what memory goes to),
-// and converts to 8 bit.
-std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile = 0);
+// and converts to 8 bit. `before_each` is called before each of these and may throw.
+std::vector<Image> decode_images(
+    const LatentCodec& codec, const at::Tensor& latents, int64_t tile = 0,
+    const std::function<void()>& before_each = [] {});
 
 }  // namespace pixart::train

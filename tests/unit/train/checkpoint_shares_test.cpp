@@ -58,7 +58,7 @@ TEST_F(CheckpointSharesTest, AFlippedByteOfAShareIsFound) {
   std::string bytes = read_file(file);
   bytes.back() ^= 1;
   write_file_atomically(file, bytes);
-  EXPECT_THAT(verify_checkpoint(folder_ / "step-00000007"), HasSubstr("m1"));
+  EXPECT_THAT(verify_checkpoint(folder_ / "step-00000007").text, HasSubstr("m1"));
 }
 
 TEST_F(CheckpointSharesTest, AMissingShareLeavesNoCheckpoint) {

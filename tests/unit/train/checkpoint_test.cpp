@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "line_trainer.h"
 #include "pixart/base/error.h"
@@ -105,6 +106,24 @@ TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
   } catch (const UserError& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("holds the state of adamw, but optimizer.name is came"));
   }
+}
+
+// Nobody has hashed it, and it would be the last in order.
+TEST_F(CheckpointTest, FilesThatTheManifestDoesNotNameAreNotRead) {
+  Session session;
+  session.trainer.train_step();
+  save(session);
+  const fs::path earlier = newest_good_checkpoint(folder_)->folder;
+  session.trainer.train_step();
+  save(session);
+  const fs::path folder = newest_good_checkpoint(folder_)->folder;
+  const at::Tensor moments = optimizer_state(session.trainer);
+  fs::copy_file(earlier / "optimizer.safetensors", folder / "optimizer.safetensors.old");
+  std::ofstream(folder / "optimizer.txt") << "to do";
+  fs::create_directories(folder / "optimizer");
+  Session other;
+  load_checkpoint(folder, other.trainer, other.state);
+  EXPECT_TRUE(at::equal(optimizer_state(other.trainer), moments));
 }
 
 TEST_F(CheckpointTest, OtherDataIsRefusedAndNamed) {

@@ -153,5 +153,16 @@ TEST_F(RunFolderTest, ElementsOfAnotherNameAreReported) {
   EXPECT_THAT(refusal_of(folder, is, {}), AllOf(HasSubstr("stages.text"), HasSubstr("seed was 0, is 4")));
 }
 
+TEST_F(RunFolderTest, AKeyThatIsNotOneCannotBeAllowed) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const RunFolder folder{folder_};
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_THAT(refusal_of(folder, config, {"stages.nope.steps", "stages.text.step"}),
+                AllOf(HasSubstr("no key is called stages.nope.steps"),
+                      HasSubstr("stages.text.step. Did you mean 'stages.text.steps'?")));
+    EXPECT_EQ(refusal_of(folder, config, {"stages.text.steps", "stages.text.optimizer", "evaluation"}), "");
+  }
+}
+
 }  // namespace
 }  // namespace pixart::train
