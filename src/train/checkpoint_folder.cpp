@@ -253,6 +253,7 @@ Verification judge_old(const Checkpoint& checkpoint, std::set<int64_t>& known_go
 void remove_old(const Checkpoint& old, std::set<int64_t>& known_good) {
   try {
     const auto found = judge_old(old, known_good);
+    known_good.erase(old.step);
     if (found.is_good())
       delete_folder(old.folder);
     else if (found.verdict == Verdict::kDamaged)

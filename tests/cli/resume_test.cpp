@@ -123,7 +123,7 @@ TEST_F(FinishedStage, WhatCannotBeReadIsNotReplacedByAnOlderOne) {
   }
   const fs::path step = file.parent_path();
   EXPECT_EQ(run_pixart({"inspect", "--verify", step}, folder_.path()).code, 74);
-  EXPECT_EQ(run_pixart({"convert", step, "out.safetensors"}, folder_.path()).code, 74);
+  EXPECT_EQ(run_pixart({"convert", step, "out"}, folder_.path()).code, 74);
   make_readable(file);
   EXPECT_EQ(train().code, 0);
 }
@@ -143,16 +143,16 @@ TEST_F(FinishedStage, NothingIsTakenFromADamagedOne) {
   const fs::path step = stage() / "step-00000008";
   flip_last_byte(step / "model.safetensors");
   for (const auto& source : {step, step / "model.safetensors"}) {
-    const auto refused = run_pixart({"convert", source, "out.safetensors"}, folder_.path());
+    const auto refused = run_pixart({"convert", source, "out"}, folder_.path());
     EXPECT_EQ(refused.code, 78) << refused.output;
     EXPECT_THAT(refused.output, AllOf(HasSubstr("step-00000008"), HasSubstr("SHA-256 differs: tensor ")));
-    EXPECT_FALSE(fs::exists(folder_ / "out.safetensors"));
+    EXPECT_FALSE(fs::exists(folder_ / "out"));
   }
   const auto begun = train({"--set", "run=second", "--set", "stages.autoencoder.init.how=copy", "--set",
                             "stages.autoencoder.init.from=" + fs::absolute(step).string()});
   EXPECT_EQ(begun.code, 78) << begun.output;
   EXPECT_THAT(begun.output, HasSubstr("SHA-256 differs: tensor "));
-  EXPECT_EQ(run_pixart({"convert", "--ema", step, "out.safetensors"}, folder_.path()).code, 0);
+  EXPECT_EQ(run_pixart({"convert", "--ema", step, "out"}, folder_.path()).code, 0);
 }
 
 TEST_F(FinishedStage, StrayFilesAreSaid) {
