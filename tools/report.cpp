@@ -187,7 +187,7 @@ void run(const Arguments& arguments) {
   fs::path out = arguments.out;
   if (out.empty())
     out = opened.size() == 1 ? fs::path(arguments.runs.front()) / "report.html" : fs::path("comparison.html");
-  write_file_atomically(out, page);
+  write_file_atomically(link_target(out), page);
   for (const auto& one : opened)
     for (const auto& remark : one.run.record.remarks) log::warning("{}: {}", one.run.record.name, remark);
   log::info("wrote {} ({:.1f} MiB)", out.string(), double(page.size()) / kMegabyte);

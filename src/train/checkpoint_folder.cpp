@@ -10,6 +10,7 @@
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
 #include "pixart/formats/weights.h"
 
@@ -100,7 +101,7 @@ void write_manifest(const fs::path& folder, const Manifest& manifest) {
   write_file(folder / "manifest.json", [&](const auto& sink) { sink("", manifest_text(manifest)); });
 }
 
-// Removed with other leftovers, because of its name.
+// A name of something unfinished: nobody takes it for a checkpoint.
 fs::path share_folder(const fs::path& stage_folder, int64_t step, int rank) {
   return stage_folder / fmt::format(".tmp-share-{:08d}-{}", step, rank);
 }
@@ -143,6 +144,11 @@ void wait_for_share(const fs::path& share, int rank, double deadline) {
 }
 
 }  // namespace
+
+void remove_checkpoint_leftovers(const fs::path& stage_folder) {
+  const std::string share = R"(\.tmp-share-[0-9]{8,}-[0-9]+)";
+  remove_leftovers(stage_folder, {.folders = {"step-[0-9]{8,}", share}, .passing_folders = {share}});
+}
 
 void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& content,
                       const CheckpointShares& shares) {

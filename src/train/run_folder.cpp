@@ -4,6 +4,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
 #include "pixart/config/config.h"
 
@@ -39,7 +40,9 @@ void check_changes(const RunFolder& folder, const RunConfig& config,
 void open_run_folder(const RunFolder& folder, const RunConfig& config,
                      const std::vector<std::string>& allowed) {
   if (fs::exists(folder.config())) check_changes(folder, config, allowed);
-  remove_leftovers(folder.root);
+  // What the owner of the folder writes. The text encoder has a lock of its own; others write the rest.
+  remove_leftovers(folder.root,
+                   {.files = {R"(run\.yaml)", R"(events\.jsonl)", R"(\.owner)"}, .folders = {"autoencoder"}});
   write_file_atomically(folder.config(), config::to_yaml(config));
 }
 

@@ -4,6 +4,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/data/transform.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trained_parameters.h"
@@ -70,6 +71,8 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
     throw UserError(fmt::format("stage {}: resolution {} is no multiple of {}, the autoencoder's factor.",
                                 stage.name, stage.resolution, config.downscale()));
   }
+  convert::require_model_folder(
+      run.folder.autoencoder());  // before hours are spent; it is replaced at the end
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
@@ -109,6 +112,7 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
     pictures->write_quarantine();
     measure_latents(*average, *pictures, run.device, exported);
+    convert::require_model_folder(run.folder.autoencoder());
     StagedFolder staged(run.folder.autoencoder());
     models::save_vae(staged.path(), exported, *averaged_state);
     staged.commit();

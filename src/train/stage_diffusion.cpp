@@ -9,6 +9,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/lora.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/extract.h"
@@ -183,6 +184,7 @@ ParameterCounts with_adapters(const RunContext& run, const StageConfig& stage, S
   choose_trained(stage, *result.state);
   counts.trained = result.state->num_parameters();
   counts.has_adapters = stage.lora.rank > 0;
+  if (stage.lora.rank > 0) convert::require_model_folder(run.folder.lora(stage.name));
   if (stage.lora.rank > 0) result.finish = [&run, &stage] { export_lora(run, stage); };
   return counts;
 }

@@ -128,7 +128,7 @@ void StageRun::begin() {
   std::string newest;  // step folder's name
   dist::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
     create_folders(folder);
-    remove_leftovers(folder);
+    remove_checkpoint_leftovers(folder);
     if (const auto found = newest_good_checkpoint(folder)) newest = found->folder.filename();
   });
   newest = dist::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));

@@ -24,6 +24,9 @@ struct Checkpoint {
   int64_t step = 0;
 };
 
+// Deletes what killed saves and deletions left in `stage_folder`. Only for its owner.
+void remove_checkpoint_leftovers(const std::filesystem::path& stage_folder);
+
 // All under `stage_folder`, by rising step; folders with other names are ignored.
 std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& stage_folder);
 

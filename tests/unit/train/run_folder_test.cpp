@@ -101,6 +101,25 @@ std::string refusal_of(const RunFolder& folder, const RunConfig& config,
   }
 }
 
+TEST_F(RunFolderTest, OnlyItsOwnLeftoversAreDeleted) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const std::vector<std::string> foreign = {".tmp-work/thesis.tex", ".del-old/f", ".tmp-run.yaml",
+                                            ".tmp-thesis-0123456789abcdef/f",
+                                            ".tmp-text_encoder-0123456789abcdef/of-another-process"};
+  for (const auto& name : foreign) {
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    write(name, "thesis");
+  }
+  for (const char* name : {".tmp-run.yaml-0123456789abcdef", ".tmp-events.jsonl-0123456789abcdef",
+                           ".tmp-.owner-0123456789abcdef"})
+    write(name, "half");
+  std::filesystem::create_directories(folder_ / ".tmp-autoencoder-0123456789abcdef" / "inner");
+  open_run_folder({folder_}, config, {});
+  for (const auto& name : foreign) EXPECT_EQ(read(folder_ / name), "thesis") << name;
+  for (const char* name : {"run.yaml", "events.jsonl", ".owner", "autoencoder"})
+    EXPECT_FALSE(std::filesystem::exists(folder_ / fmt::format(".tmp-{}-0123456789abcdef", name))) << name;
+}
+
 // Every key, one after the other: fixed, with permission, or free, as its line in the struct says.
 TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
   const RunConfig was = read_run_config(write("given.yaml", kRun));
