@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "commands.h"
-#include "pixart/base/env.h"
+#include "pixart/base/cache_folder.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -181,10 +181,10 @@ void require_same_model(const Arguments& arguments, const train::Pipeline& pipel
   if (arguments.from_image.empty()) return;
   const auto text = formats::read_png_text(arguments.from_image);
   const auto hash = text.find("model_sha256");
-  if (hash != text.end() && hash->second != pipeline.weights_sha256())
+  if (hash != text.end() && !pipeline.has_weights(hash->second))
     throw UserError(fmt::format("{} was made by other weights than {} (SHA-256 {} then, {} now).",
                                 arguments.from_image.string(), pipeline.origin().weights.string(),
-                                hash->second.substr(0, 12), pipeline.weights_sha256().substr(0, 12)));
+                                hash->second.substr(0, 19), pipeline.weights_sha256().substr(0, 19)));
 }
 
 std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
@@ -199,13 +199,8 @@ std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
 
 // "" where the environment names no folder for it.
 fs::path prompt_cache() {
-  fs::path base = environment_variable("XDG_CACHE_HOME").value_or("");
-  if (!base.is_absolute()) {  // the standard says to ignore it then
-    const auto home = environment_variable("HOME");
-    if (!home || home->empty()) return {};
-    base = fs::path(*home) / ".cache";
-  }
-  return base / "pixart" / "prompts";
+  const fs::path base = user_cache_folder();
+  return base.empty() ? base : base / "prompts";
 }
 
 void run(Arguments& arguments) {

@@ -181,8 +181,8 @@ CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.num_cut = s.index->number("num_cut");
   s.channels = s.index->number("channels");
   s.check(ids.numel());
-  for (const auto& [name, value] : s.manifest.inputs)
-    if (name == "dtype") s.dtype = caption_dtype(value);
+  for (const auto& input : s.manifest.inputs)
+    if (input.name == "dtype") s.dtype = caption_dtype(input.value);
   std::map<std::string, std::string> tensors = {{"features", formats::dtype_text(scalar_type(s.dtype))}};
   if (s.dtype == CaptionDtype::kFloat8) tensors["scale"] = "F16";
   s.reader = std::make_unique<ShardReader>(shard_files(folder, s.manifest), std::move(tensors));

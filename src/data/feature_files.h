@@ -13,6 +13,8 @@ inline constexpr const char* kQuarantineFile = "quarantine.jsonl";
 
 std::string inputs_text(const FeatureInputs& inputs);
 FeatureInputs parse_inputs(const std::string& text);
+// What was begun with a former value stays of that value: nobody knows more of its first shards.
+void keep_former(FeatureInputs& inputs, const FeatureInputs& begun);
 void write_feature_manifest(const std::filesystem::path& folder, const FeatureManifest& manifest);
 
 }  // namespace pixart::data

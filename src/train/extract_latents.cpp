@@ -80,7 +80,7 @@ class LatentExtraction {
 
   data::FeatureInputs inputs() const {
     return {{"pictures", dataset_.fingerprint()},
-            {"autoencoder", codec_.fingerprint()},
+            codec_.input(),
             {"resolution", std::to_string(stage_.resolution)},
             {"transform",
              fmt::format("JPEG halved in decoding from a shorter side of {}; {}",

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
+#include "file_fingerprint.h"
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/convert.h"
 #include "pixart/data/aspect_bucket.h"
-#include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/checkpoint_folder.h"
@@ -49,7 +50,7 @@ std::optional<PipelineRequest> as_checkpoint(const PipelineRequest& request) {
 }
 
 std::string hash_of(const fs::path& path) {
-  return fs::is_directory(path) ? folder_fingerprint(path) : formats::sha256_of_file(path);
+  return fs::is_directory(path) ? folder_fingerprint(path) : file_fingerprint(path);
 }
 
 Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<int64_t> step) {
@@ -100,6 +101,15 @@ void Pipeline::begin_hash() const {
 const std::string& Pipeline::weights_sha256() const {
   begin_hash();
   return hash_.get();
+}
+
+bool Pipeline::has_weights(const std::string& sha256) const {
+  if (sha256 == weights_sha256()) return true;
+  if (!fs::is_directory(origin_.weights) || sha256 != former_folder_fingerprint(origin_.weights))
+    return false;
+  log::warning("a version that hashed only both ends of each file wrote {}...: {} fits by that",
+               sha256.substr(0, 12), origin_.weights.string());
+  return true;
 }
 
 void Pipeline::make_model(const models::PixArtConfig& config) {
@@ -163,7 +173,7 @@ void Pipeline::open_weights(const PipelineRequest& request) {
   auto opened = convert::to_official(convert::open_and_identify(files.transformer), files.text_encoder);
   nn::set_num_threads(0);
   origin_.weights = files.transformer;
-  codec_ = std::make_unique<LatentCodec>(models::load_vae(files.vae, device_), folder_fingerprint(files.vae));
+  codec_ = std::make_unique<LatentCodec>(models::load_vae(files.vae, device_), files.vae);
   const auto& architecture = opened.identity.architecture;
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
     if (files.text_encoder.empty())

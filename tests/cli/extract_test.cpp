@@ -52,6 +52,7 @@ class Extract : public ::testing::Test {
     fs::resize_file(path("pictures/399.png"), 1000);
     std::string text = replaced(tiny_run_yaml(), "run: run\n", "run: " + path("run").string() + "\n");
     text = replaced(text, "threads: 2", "threads: 1");
+    text = replaced(text, "num_heads: 2, d_ff: 32", "num_heads: 2, d_ff: 1024");  // more than its two ends
     text = replaced(text, "{name: scenes, type: scenes, count: 48}",
                     "{name: scenes, type: image_folder, path: " + path("pictures").string() +
                         ", quarantine_budget: 0.01}");
@@ -257,6 +258,46 @@ TEST_F(Extract, FeaturesOfAnotherKindAreRefusedByName) {
       {"train", "--stage", "autoencoder", "--set", "seed=4", "--set", "run=" + path("other").string()});
   ASSERT_EQ(trained.code, 0) << trained.output;
   expect_refused({"seed=4"}, {"autoencoder"});
+}
+
+// Between the first and the last 64 KiB.
+void flip_the_middle(const fs::path& file) {
+  const auto size = int64_t(fs::file_size(file));
+  ASSERT_GT(size, 3 * (64 << 10));
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(size / 2);
+  const auto byte = char(stream.get());
+  stream.seekp(size / 2);
+  stream.put(char(byte ^ 1));
+}
+
+TEST_F(Extract, AnEncoderThatChangedInTheMiddleIsNoticed) {
+  fresh_run("middle");
+  ASSERT_EQ(train("middle", {}).code, 0);
+  const std::vector<std::string> draw = {
+      "sample", "middle", "picture 1 of noise", "--steps", "2", "--stage", "text", "--out", "drawn"};
+  const auto sample = [&] { return run_pixart(draw, folder_->path()); };
+  ASSERT_EQ(sample().code, 0);
+  EXPECT_THAT(sample().output, HasSubstr("the text encoder was not needed"));
+  const auto expect_refused = [&](const std::string& field) {
+    fs::remove_all(path("middle/checkpoints/text"));
+    auto extract = extract_to("middle-features");
+    extract.insert(extract.end(), {"--set", "run=" + path("middle").string()});
+    for (const auto& result : {train("middle", {}), pixart(extract)}) {
+      EXPECT_EQ(result.code, 78) << result.output;
+      EXPECT_THAT(result.output, AllOf(HasSubstr("do not fit this run"),
+                                       HasSubstr(field + ": the features were made with 'sha256:")));
+    }
+    EXPECT_EQ(contents("middle-features"), contents("whole"));
+  };
+  flip_the_middle(path("middle/text_encoder/model.safetensors"));
+  const auto drawn = sample();
+  EXPECT_EQ(drawn.code, 0) << drawn.output;
+  EXPECT_THAT(drawn.output, Not(HasSubstr("the text encoder was not needed")));
+  expect_refused("text_encoder");
+  flip_the_middle(path("middle/text_encoder/model.safetensors"));  // as it was
+  flip_the_middle(path("middle/autoencoder/diffusion_pytorch_model.safetensors"));
+  expect_refused("autoencoder");
 }
 
 TEST_F(Extract, DamagedFeaturesAreRefused) {

@@ -13,13 +13,18 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace pixart::data {
 
-// Name -> value of everything that features depend on, in the order in which differences are reported.
-using FeatureInputs = std::vector<std::pair<std::string, std::string>>;
+// Something that features depend on.
+struct FeatureInput {
+  std::string name, value;
+  // What earlier versions wrote for the same, if they wrote another value: accepted, with a warning.
+  std::string former = {};
+  bool operator==(const FeatureInput&) const = default;
+};
+using FeatureInputs = std::vector<FeatureInput>;  // in the order in which differences are reported
 
 struct FeatureShard {
   std::string file, sha256;
@@ -42,7 +47,8 @@ FeatureManifest read_feature_manifest(const std::filesystem::path& folder);  // 
 std::vector<std::filesystem::path> shard_files(const std::filesystem::path& folder,
                                                const FeatureManifest& manifest);
 
-// Throws one UserError that names every input in which the set differs from what is wanted.
+// Throws one UserError that names every input in which the set differs from what is wanted. A set with a
+// former value is a warning that says how to renew it.
 void require_inputs(const std::filesystem::path& folder, const FeatureManifest& manifest,
                     const FeatureInputs& wanted);
 

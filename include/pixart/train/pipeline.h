@@ -54,6 +54,8 @@ class Pipeline {
   at::Device device() const { return device_; }
   void begin_hash() const;                    // of the weights, beside what the caller does
   const std::string& weights_sha256() const;  // waits for it, and begins it where nobody has
+  // Of weights_sha256(), or what earlier versions wrote for the same folder (a warning).
+  bool has_weights(const std::string& sha256) const;
   bool has_text_encoder() const { return encoder_ != nullptr; }
   bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
   int own_side() const;  // pixels of the pictures that it draws if nothing else is asked for
