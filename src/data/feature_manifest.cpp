@@ -38,6 +38,12 @@ FeatureInputs parse_inputs(const std::string& text) {
   return inputs;
 }
 
+FeatureInputs all_inputs(const FeatureInputs& inputs, int64_t items_per_shard) {
+  FeatureInputs result = inputs;
+  result.emplace_back("items_per_shard", std::to_string(items_per_shard));
+  return result;
+}
+
 FeatureManifest read_feature_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestFile;
   try {
@@ -56,6 +62,7 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                  .sha256 = shard.at("sha256"),
                                  .bytes = shard.at("bytes"),
                                  .items = shard.at("items")});
+    if (json.contains("index")) manifest.index_sha256 = json.at("index").at("sha256");
     if (manifest.rows < 0 || manifest.rejected < 0 || manifest.rejected > manifest.rows)
       throw UserError(fmt::format("{}: {} of {} rows rejected. Remove the folder and extract again.",
                                   path.string(), manifest.rejected, manifest.rows));
@@ -78,7 +85,7 @@ std::vector<fs::path> shard_files(const fs::path& folder, const FeatureManifest&
     else if (bytes != shard.bytes)
       problems.add(fmt::format("{}: {} bytes, not the {} of the manifest", shard.file, bytes, shard.bytes));
   }
-  problems.throw_if_any("features " + folder.string() + " are damaged (remove the folder and extract again)");
+  problems.throw_if_any("features " + folder.string() + " are damaged (" + kHowToMend + ")");
   return files;
 }
 
@@ -94,6 +101,8 @@ void write_feature_manifest(const fs::path& folder, const FeatureManifest& manif
   for (const auto& shard : manifest.shards)
     json["shards"].push_back(
         {{"file", shard.file}, {"items", shard.items}, {"bytes", shard.bytes}, {"sha256", shard.sha256}});
+  if (!manifest.index_sha256.empty())
+    json["index"] = {{"file", kIndexFile}, {"sha256", manifest.index_sha256}};
   write_file_atomically(folder / kManifestFile, json.dump(1) + "\n");
 }
 

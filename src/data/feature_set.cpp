@@ -66,8 +66,7 @@ void claim_folder(const FeatureWork& work) {
   const FileLock lock = lock_folder(work);
   if (has_feature_set(work.folder)) return;
   const fs::path path = work.folder / kInputsFile;
-  auto inputs = work.manifest.inputs;
-  inputs.emplace_back("items_per_shard", std::to_string(work.items_per_shard));
+  const auto inputs = all_inputs(work.manifest.inputs, work.items_per_shard);
   if (!fs::exists(path)) {
     if (fs::exists(shard_path(work, 0)))
       throw UserError(
@@ -119,6 +118,7 @@ void finish(const FeatureWork& work) {
                                .items = last - first});
   }
   manifest.rejected = work.write_index(files);
+  manifest.index_sha256 = formats::sha256_of_file(work.folder / kIndexFile);
   write_feature_manifest(work.folder, manifest);
 }
 

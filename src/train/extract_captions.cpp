@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "extract_common.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -142,9 +143,10 @@ fs::path caption_set_folder(const RunConfig& run, const std::string& source) {
 }
 
 data::CaptionSet caption_set(const RunConfig& run, const std::string& source, const data::Dataset& dataset,
-                             const CaptionEncoder& encoder) {
+                             const CaptionEncoder& encoder, bool is_mended) {
   CaptionExtraction extraction(run, source, dataset, encoder);
   auto work = extraction.work();
+  if (is_mended) mend(work);
   if (!data::has_feature_set(work.folder)) {
     work.items = extraction.list();
     extraction.show_progress(data::num_missing_items(work));

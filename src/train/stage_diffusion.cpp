@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "damaged_features.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -57,6 +58,7 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
                          const CaptionEncoder* encoder) {
   StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
+  std::vector<std::filesystem::path> quarantine_files;
   for (auto& part : parts) {
     const std::string& name = part.source->name;
     part.latents = std::make_shared<data::LatentSet>(
@@ -64,9 +66,11 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
     if (encoder != nullptr)
       part.captions =
           std::make_shared<data::CaptionSet>(caption_set(run.config, name, *part.dataset, *encoder));
-    ledgers.push_back(ledger_of(part, run.folder.quarantine(name)));
+    quarantine_files.push_back(run.folder.quarantine(name));
+    ledgers.push_back(ledger_of(part, quarantine_files.back()));
     if (!ledgers.back().rejected.empty()) log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
+  auto damaged = std::make_shared<DamagedFeatures>(parts, ledgers, std::move(quarantine_files));
   return {.reader = {.parts = std::move(parts),
                      .seed = run.stage_seed(stage),
                      .with_labels = encoder == nullptr,
@@ -75,7 +79,8 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
                      .mirror = stage.horizontal_flip,
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
-                     .resolution = stage.aspect_buckets ? stage.resolution : 0},
+                     .resolution = stage.aspect_buckets ? stage.resolution : 0,
+                     .damaged = std::move(damaged)},
           .ledgers = std::move(ledgers)};
 }
 
@@ -121,6 +126,7 @@ StageParts open_data(RunContext& run, const StageConfig& stage, const LatentCode
   auto order = make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage));
   result.data = data_fingerprints(opened.reader.parts, opened.ledgers);
   for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
+  result.damaged = opened.reader.damaged;
   const StageParts parts = opened.reader.parts;
   result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, codec, encoder);

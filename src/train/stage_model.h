@@ -55,7 +55,8 @@ struct StageModel {
   std::unique_ptr<Loader> loader;
   std::optional<HeldOut> held_out = {};
   StageFacts facts = {};
-  int64_t quarantined = 0;                        // samples that are not used
+  int64_t quarantined = 0;                              // samples that are not used
+  std::shared_ptr<const DamagedFeatures> damaged = {};  // and those that are found while features are read
   std::map<std::string, std::string> data = {};   // fingerprint of each source, as a checkpoint keeps it
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
   std::function<Pictures()> draw;                 // with the averaged weights; on one rank

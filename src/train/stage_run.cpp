@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "bad_step.h"
+#include "damaged_features.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -221,11 +222,12 @@ DeviceReading StageRun::read_devices() {
 void StageRun::report_interval(double data_wait_seconds) {
   const DeviceReading devices = read_devices();
   if (metrics_ == nullptr) return;
+  const int64_t damaged = model_.damaged ? model_.damaged->size() : 0;
   metrics_->report(meter_.take({.stage = stage_.name,
                                 .step = trainer_.step(),
                                 .data_wait_seconds = data_wait_seconds,
                                 .devices = devices,
-                                .quarantined = model_.quarantined}));
+                                .quarantined = model_.quarantined + damaged}));
 }
 
 void StageRun::warn_of_wait(double share, const DataWait& wait) {

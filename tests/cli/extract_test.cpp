@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "feature_damage.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/image_file.h"
 #include "process.h"
@@ -271,6 +272,77 @@ TEST_F(Extract, DamagedFeaturesAreRefused) {
   result = train("damaged", {});
   EXPECT_EQ(result.code, 78) << result.output;
   EXPECT_THAT(result.output, HasSubstr("manifest.json is no manifest of features"));
+}
+
+constexpr const char* kWholeEpoch = "stages.text.steps=50";  // of 400 samples, eight a step
+
+TEST_F(Extract, ADamagedRecordCostsItsSampleAndIsNeverTrainedOn) {
+  const auto weights_of = [](const std::string& name) {
+    std::ifstream file(path(name) / "checkpoints/text/step-00000050/model.safetensors", std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  fresh_run("undamaged");
+  ASSERT_EQ(train("undamaged", {kWholeEpoch}).code, 0);
+  std::vector<std::string> weights;
+  for (const std::string name : {"flipped", "flipped-elsewhere"}) {
+    fresh_run(name);
+    const auto shard = path(name + "-features/scenes-latents-32/shard-00003.safetensors");
+    const auto [first, last] = bytes_of(shard, "moments");
+    flip_bit(shard, name == "flipped" ? first + 5 : first + 6, 6);  // of the same record
+    const auto result = train(name, {kWholeEpoch});
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output, AllOf(HasSubstr("is left out: "),
+                                     HasSubstr("shard-00003.safetensors is damaged"), HasSubstr("--mend")));
+    std::ifstream quarantine(path(name) / "quarantine/scenes.jsonl");
+    EXPECT_EQ(std::count(std::istreambuf_iterator<char>(quarantine), {}, '\n'), 4);
+    weights.push_back(weights_of(name));
+  }
+  EXPECT_FALSE(weights[0].empty());
+  EXPECT_TRUE(weights[0] == weights[1]) << "what the damage is does not matter";
+  EXPECT_TRUE(weights[0] != weights_of("undamaged")) << "another sample was taken";
+}
+
+TEST_F(Extract, DamageIsNamedAndMended) {
+  fresh_run("mended");
+  const auto on_copy = [](std::vector<std::string> options) {
+    auto command = extract_to("mended-features");
+    command.insert(command.end(), options.begin(), options.end());
+    return pixart(command);
+  };
+  auto result = on_copy({"--verify"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("2 feature sets are what was written"));
+  const std::string latents = "mended-features/scenes-latents-32/",
+                    captions = "mended-features/scenes-captions/";
+  for (const char* shard : {"shard-00001.safetensors", "shard-00002.safetensors"}) {
+    const auto file = path(latents + shard);
+    const auto [first, last] = bytes_of(file, "moments");
+    for (size_t byte = first; byte < last; byte += 64) flip_bit(file, byte);
+  }
+  flip_bit(path(captions + "shard-00000.safetensors"), 20);
+  result = train("mended", {kWholeEpoch});
+  EXPECT_EQ(result.code, 74) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("quarantine_budget = 0.01"), HasSubstr("extract RUN.yaml --mend")));
+  flip_bit(path(captions + "index.safetensors"), 200);
+  result = train("mended", {kWholeEpoch});
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("scenes-captions/index.safetensors is damaged"));
+  const Files before = contents("mended-features");
+  result = on_copy({"--verify"});
+  EXPECT_EQ(result.code, 74) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr(latents + "shard-00001.safetensors: "),
+                                   HasSubstr(latents + "shard-00002.safetensors: "),
+                                   HasSubstr(captions + "shard-00000.safetensors: "),
+                                   HasSubstr(captions + "index.safetensors: ")));
+  EXPECT_EQ(contents("mended-features"), before);
+  const auto kept = fs::last_write_time(path(latents + "shard-00000.safetensors"));
+  result = on_copy({"--mend"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  expect_whole("mended-features");
+  EXPECT_EQ(fs::last_write_time(path(latents + "shard-00000.safetensors")), kept);
+  EXPECT_EQ(on_copy({"--verify"}).code, 0);
+  EXPECT_EQ(on_copy({"--verify", "--mend"}).code, 78);
 }
 
 TEST_F(Extract, MoreBadSamplesThanTheBudgetStopIt) {

@@ -1,5 +1,6 @@
 #include "pixart/data/caption_set.h"
 
+#include "feature_damage.h"
 #include "folder.h"
 #include "pixart/formats/tensor_file.h"
 #include "plain_data.h"
@@ -175,6 +176,7 @@ TEST_F(CaptionSetTest, AnIndexThatDoesNotFitIsRefused) {
     std::vector<formats::NamedTensor> tensors;
     for (const auto& [name, tensor] : index.tensors) tensors.push_back({name, tensor});
     formats::save_safetensors(set() / "index.safetensors", tensors, index.metadata);
+    pixart::testing::reseal(set());
     EXPECT_THAT(refused(), AllOf(HasSubstr(what), HasSubstr("index.safetensors")));
   }
 }
