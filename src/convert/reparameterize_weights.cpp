@@ -57,7 +57,7 @@ Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeR
   nn::adopt_state(models->source, formats::read_all(dit.weights), "the DiT");
   Reparameterized result;
   result.plan = reparameterize(models->source, *from, models->target, to, request.options);
-  result.difference = prove_reparameterization(models->dit, models->pixart, models->target);
+  result.proof = prove_reparameterization(models->dit, models->pixart, models->target);
   result.weights.weights = weights_of(models);
   result.weights.weights.files = dit.weights.files;
   result.weights.identity = {.layout = Layout::kPixArt, .architecture = to, .assumed = {}, .summary = {}};
