@@ -48,11 +48,6 @@ Batch repeated(Batch batch) {
   return batch;
 }
 
-DiffusionDraw draw_for(const DiffusionSetting& setting, const Batch& batch) {
-  return draw_diffusion_inputs(setting.seed, batch.plan.positions, batch.mean.sizes().slice(1),
-                               setting.tables.schedule().num_steps(), setting.condition_dropout);
-}
-
 }  // namespace
 
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
@@ -70,6 +65,13 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
         uniform({seed, position, Purpose::kDropout}) < condition_dropout ? 1 : 0;
   }
   return draw;
+}
+
+DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout) {
+  return [=](const Batch& batch) {
+    return draw_diffusion_inputs(seed, batch.plan.positions, batch.mean.sizes().slice(1), num_steps,
+                                 condition_dropout);
+  };
 }
 
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps) {
@@ -96,7 +98,7 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
 }
 
 at::Tensor ClassConditionalObjective::loss(const Batch& batch) {
-  return losses(batch, draw_for(setting_, batch)).mean();
+  return losses(batch, setting_.draw(batch)).mean();
 }
 
 at::Tensor ClassConditionalObjective::held_out_losses(const Batch& sample) {
@@ -113,7 +115,7 @@ at::Tensor ClassConditionalObjective::losses(const Batch& batch, const Diffusion
 }
 
 at::Tensor TextConditionalObjective::loss(const Batch& batch) {
-  return losses(batch, draw_for(setting_, batch)).mean();
+  return losses(batch, setting_.draw(batch)).mean();
 }
 
 at::Tensor TextConditionalObjective::held_out_losses(const Batch& sample) {

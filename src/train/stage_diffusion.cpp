@@ -37,7 +37,7 @@ DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& sta
   return {.codec = &codec,
           .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kTrainSteps), run.device),
           .seed = run.stage_seed(stage),
-          .condition_dropout = stage.condition_dropout,
+          .draw = draws_by_sample(run.stage_seed(stage), kTrainSteps, stage.condition_dropout),
           .device = run.device};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <vector>
 
 #include "pixart/diffusion/denoiser.h"
@@ -29,12 +30,18 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 // the mean.
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps);
 
+// What is drawn for a micro-batch.
+using DrawInputs = std::function<DiffusionDraw(const Batch& batch)>;
+
+// draw_diffusion_inputs() of the micro-batch's positions, as training draws.
+DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout);
+
 // What both diffusion objectives need.
 struct DiffusionSetting {
   const LatentCodec* codec;
   diffusion::LossTables tables;
-  uint64_t seed;
-  double condition_dropout;
+  uint64_t seed;    // of held-out samples
+  DrawInputs draw;  // of samples that are trained on
   at::Device device;
 };
 
