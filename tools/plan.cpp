@@ -77,7 +77,7 @@ void use_given_rates(const Arguments& arguments, const train::RunConfig& config,
 train::RunConfig run_config(const Arguments& arguments) {
   auto config = train::read_run_config(arguments.file, arguments.overrides);
   for (auto& stage : config.stages) {
-    if (stage.objective == "autoencoder") continue;
+    if (stage.info().trains_autoencoder()) continue;
     if (!arguments.precision.empty()) stage.precision = arguments.precision;
     if (arguments.micro_batch_size >= 0) stage.micro_batch_size = arguments.micro_batch_size;
     if (arguments.activation_checkpointing >= 0)

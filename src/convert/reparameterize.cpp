@@ -213,7 +213,7 @@ double prove_reparameterization(const models::Dit& dit, const models::PixArt& pi
   };
   const at::Tensor latent = normal({kBatch, config.in_channels, config.input_size, config.input_size}, 1);
   const at::Tensor t = at::full({kBatch}, kTimestep, options.dtype(at::kFloat));
-  models::TextCondition text;
+  models::Condition text;
   text.caption = normal({kBatch, kTokens, config.caption_channels}, 2);
   if (config.multi_scale) {
     text.image_size = at::full({kBatch, 2}, 256.0, options);
@@ -223,7 +223,7 @@ double prove_reparameterization(const models::Dit& dit, const models::PixArt& pi
   const at::Tensor positions =
       models::sincos_positions(config.hidden_size, side, side, side, config.position_scale)
           .to(options.device());
-  return (pixart.forward(latent, t, text) - dit.forward(latent, t, at::Tensor(), nullptr, positions))
+  return (pixart.forward(latent, t, text) - dit.forward(latent, t, {}, nullptr, positions))
       .abs()
       .max()
       .item<double>();

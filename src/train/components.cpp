@@ -173,21 +173,16 @@ CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings, cons
   return {std::move(encoder), text::Tokenizer(words), settings, caption_encoder_inputs(settings, tokenizer)};
 }
 
-TransformerSize transformer_size(const TransformerConfig& config) {
-  TransformerSize size{
-      .patch_size = 0, .hidden_size = 0, .depth = 0, .num_heads = 0, .mlp_ratio = config.mlp_ratio};
-  if (config.preset) {
-    const auto dit = models::dit_preset("DiT-" + *config.preset);
-    return {dit.patch_size, dit.hidden_size, dit.depth, dit.num_heads, dit.mlp_ratio};
-  }
-  size.patch_size = config.patch_size.value_or(0);
-  size.hidden_size = config.hidden_size.value_or(0);
-  size.depth = config.depth.value_or(0);
-  size.num_heads = config.num_heads.value_or(0);
-  return size;
-}
-
 namespace {
+
+models::TransformerShape shape_of(const TransformerSizeConfig& config) {
+  if (config.preset) return models::transformer_preset(*config.preset);
+  return {.patch_size = config.patch_size.value_or(0),
+          .hidden_size = config.hidden_size.value_or(0),
+          .depth = config.depth.value_or(0),
+          .num_heads = config.num_heads.value_or(0),
+          .mlp_ratio = config.mlp_ratio};
+}
 
 int64_t latent_side(const StageConfig& stage, const models::VaeConfig& vae, int64_t patch_size) {
   const int64_t unit = vae.downscale() * patch_size;
@@ -201,37 +196,15 @@ int64_t latent_side(const StageConfig& stage, const models::VaeConfig& vae, int6
 
 }  // namespace
 
-models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
-                             int64_t num_classes) {
-  const auto size = transformer_size(run.transformer);
-  models::DitConfig result;
-  result.input_size = latent_side(stage, vae, size.patch_size);
-  result.in_channels = vae.latent_channels;
-  result.patch_size = size.patch_size;
-  result.hidden_size = size.hidden_size;
-  result.depth = size.depth;
-  result.num_heads = size.num_heads;
-  result.mlp_ratio = size.mlp_ratio;
-  result.num_classes = num_classes;
-  return result;
-}
-
-models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage,
-                                   const models::VaeConfig& vae, int64_t caption_channels) {
-  const auto size = transformer_size(run.transformer);
-  models::PixArtConfig result;
-  result.input_size = latent_side(stage, vae, size.patch_size);
-  result.in_channels = vae.latent_channels;
-  result.patch_size = size.patch_size;
-  result.hidden_size = size.hidden_size;
-  result.depth = size.depth;
-  result.num_heads = size.num_heads;
-  result.mlp_ratio = size.mlp_ratio;
-  result.caption_channels = caption_channels;
-  result.max_tokens = run.text_encoder.max_tokens;
-  result.position_scale = stage.position_scale;
-  result.multi_scale = stage.multi_scale;
-  return result;
+models::TransformerConfig transformer_config(const RunConfig& run, const StageConfig& stage,
+                                             const models::VaeConfig& vae, models::ConditionSizes sizes) {
+  models::TransformerShape shape = shape_of(run.transformer);
+  shape.input_size = latent_side(stage, vae, shape.patch_size);
+  shape.in_channels = vae.latent_channels;
+  sizes.text.max_tokens = run.text_encoder.max_tokens;
+  sizes.text.position_scale = stage.position_scale;
+  sizes.text.multi_scale = stage.multi_scale;
+  return models::transformer_config(stage.info().model, shape, sizes);
 }
 
 }  // namespace pixart::train

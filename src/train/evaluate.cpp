@@ -106,9 +106,9 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
   std::vector<std::pair<int, const StageConfig*>> result;
   int number = 0;
   for (const auto& stage : config.stages) {
-    if (stage.objective == "autoencoder") continue;
+    if (stage.info().trains_autoencoder()) continue;
     ++number;
-    if (stage.objective != "text_conditional") continue;
+    if (!stage.info().reads_captions) continue;
     const std::string source = stage.parts().front().source;
     if (config.source(source).type != "scenes") {
       throw UserError(fmt::format("stage {}: source {} has no drawn scenes; only those can be judged.",

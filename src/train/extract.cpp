@@ -27,7 +27,7 @@ void extract_stage(RunContext& run, const StageConfig& stage, const ExtractOptio
       log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
                 latent_set_folder(config, stage, source).string());
     }
-    if (options.captions && stage.objective == "text_conditional") {
+    if (options.captions && stage.info().reads_captions) {
       const auto encoder = load_caption_encoder(config, run.device, [&run] { return run.all_captions(); });
       const auto captions = caption_set(config, source, *part.dataset, encoder);
       log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
@@ -45,7 +45,7 @@ void extract(const RunConfig& config, const ExtractOptions& options) {
   const auto alone = dist::make_communicator({}, device, {});  // processes share the work through the folder
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
   for (const auto& stage : config.stages) {
-    if (stage.objective == "autoencoder" || (!options.only_stage.empty() && stage.name != options.only_stage))
+    if (!stage.info().reads_latents || (!options.only_stage.empty() && stage.name != options.only_stage))
       continue;
     extract_stage(run, stage, options);
     if (stage.validation.every > 0) extract_stage(run, stage.held_out(), options);

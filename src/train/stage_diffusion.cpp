@@ -91,11 +91,12 @@ int64_t mean_tokens(const StageParts& parts) {
   return count == 0 ? 0 : (sum + count / 2) / count;
 }
 
-StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts, const TransformerShape& shape) {
+StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts,
+                    const models::TransformerWork& work) {
   return {.parameters = counts.model,
           .trained_parameters = counts.trained,
-          .tokens_per_sample = shape.tokens,
-          .flops_per_sample = transformer_flops(shape, 0, counts.trained_part()).training,
+          .tokens_per_sample = work.tokens,
+          .flops_per_sample = transformer_flops(work, 0, counts.trained_part()).training,
           .batch_size = stage.batch_size};
 }
 
@@ -151,10 +152,9 @@ std::vector<std::string> some_captions(const data::Dataset& dataset) {
 void require_classes(const data::Dataset& dataset, const StageConfig& stage, const std::string& source) {
   if (!dataset.class_names().empty()) return;
   throw UserError(
-      fmt::format("stage {}: source {} has no classes; a class_conditional stage needs class_folder, idx, "
-                  "scenes, or a table or "
-                  "shards with labels.",
-                  stage.name, source));
+      fmt::format("stage {}: source {} has no classes; objective {} needs class_folder, idx, scenes, or a "
+                  "table or shards with labels.",
+                  stage.name, source, stage.objective));
 }
 
 std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageConfig& stage,
@@ -187,73 +187,73 @@ ParameterCounts with_adapters(const RunContext& run, const StageConfig& stage, S
   return counts;
 }
 
-}  // namespace
+// What an image of the stage is told, as far as its objective reads it.
+struct Prompts {
+  models::ConditionSizes sizes = {};
+  std::unique_ptr<const CaptionEncoder> encoder = {};
+  models::Condition to_draw = {};
+  std::vector<std::string> texts = {};  // of the images that are drawn
+};
 
-StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
-  const std::string source = stage.parts().front().source;
-  const auto& dataset = run.source(source);
+void add_labels(const data::Dataset& dataset, const StageConfig& stage, const std::string& source,
+                Prompts& prompts) {
   require_classes(dataset, stage, source);
-  const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
-  const auto config = dit_config(run.config, stage, codec->config(), int64_t(dataset.class_names().size()));
-  StageModel result;
-  const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
-  result.state = std::make_unique<nn::StateDict>(options);
-  result.average = std::make_unique<nn::StateDict>(options);
-  const auto model =
-      std::make_shared<models::Dit>(models::Dit(nn::Scope(*result.state), config).with(execution(stage)));
-  const auto average = std::make_shared<models::Dit>(nn::Scope(*result.average), config);
-  log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
-            with_thousands(result.state->num_parameters()), config.num_classes);
-  const auto counts = with_adapters(run, stage, result);
-
-  result.objective =
-      std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
-  result.average_objective =
-      std::make_unique<ClassConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
-  open_data(run, stage, *codec, nullptr, result);
-  result.facts = facts_of(stage, counts, shape_of(config));
-  nn::StateDict* state = result.state.get();
-  result.initialize = [&run, &stage, model, state, config] {
-    return initialize_dit(run, stage, config, *state);
-  };
+  const auto names = dataset.class_names();
   const auto classes = classes_to_draw(dataset, stage, source);
-  result.draw = [&run, &stage, average, codec, classes, names = dataset.class_names()] {
-    Pictures pictures{generate(*average, *codec, classes, run.device, sample_options(run, stage)), {}};
-    for (int64_t label : classes) pictures.captions.push_back(names[size_t(label)]);
-    return pictures;
-  };
-  return result;
+  prompts.sizes.labels.num_classes = int64_t(names.size());
+  for (int64_t label : classes) prompts.texts.push_back(names[size_t(label)]);
+  prompts.to_draw.label = condition_of(classes).label;
 }
 
-StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
-  const auto& dataset = run.source(stage.parts().front().source);
+void add_captions(RunContext& run, const data::Dataset& dataset, const StageConfig& stage, Prompts& prompts) {
+  prompts.encoder = std::make_unique<CaptionEncoder>(
+      load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); }));
+  prompts.sizes.text.caption_channels = prompts.encoder->channels();
+  prompts.texts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
+  prompts.to_draw = condition_of(prompts.encoder->encode(prompts.texts));
+}
+
+Prompts prompts_of(RunContext& run, const StageConfig& stage) {
+  const std::string source = stage.parts().front().source;
+  const auto& dataset = run.source(source);
+  Prompts prompts;
+  if (stage.info().reads_labels) add_labels(dataset, stage, source, prompts);
+  if (stage.info().reads_captions) add_captions(run, dataset, stage, prompts);
+  return prompts;
+}
+
+}  // namespace
+
+StageModel make_diffusion_stage(RunContext& run, const StageConfig& stage) {
   const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
-  const auto prompts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
-  auto encoder = load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); });
-  const TextToDraw prompt_text{.captions = encoder.encode(prompts)};
-  const auto config = pixart_config(run.config, stage, codec->config(), encoder.channels());
+  const Prompts prompts = prompts_of(run, stage);
+  const CaptionEncoder* encoder = prompts.encoder.get();
+  const auto config = transformer_config(run.config, stage, codec->config(), prompts.sizes);
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
   result.average = std::make_unique<nn::StateDict>(options);
-  const auto model = std::make_shared<models::PixArt>(
-      models::PixArt(nn::Scope(*result.state), config).with(execution(stage)));
-  const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
-  log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
+  const auto model = std::make_shared<models::Transformer>(
+      models::Transformer(nn::Scope(*result.state), config).with(execution(stage)));
+  const auto average = std::make_shared<models::Transformer>(nn::Scope(*result.average), config);
+  log::info("stage {}: {} of {} parameters", stage.name, config.kind_name(),
+            with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
 
-  result.objective =
-      std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
+  result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, *codec));
   result.average_objective =
-      std::make_unique<TextConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
-  const StageParts parts = open_data(run, stage, *codec, &encoder, result);
-  TransformerShape shape = shape_of(config);
-  shape.caption_tokens = mean_tokens(parts);
-  result.facts = facts_of(stage, counts, shape);
+      std::make_unique<DiffusionObjective>(*average, diffusion_setting(run, stage, *codec));
+  const StageParts parts = open_data(run, stage, *codec, encoder, result);
+  models::TransformerWork work = config.work();
+  if (encoder != nullptr) work.caption_tokens = mean_tokens(parts);
+  result.facts = facts_of(stage, counts, work);
   nn::StateDict* state = result.state.get();
-  result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
-  result.draw = [&run, &stage, average, codec, prompts, prompt_text] {
-    return Pictures{generate(*average, *codec, prompt_text, run.device, sample_options(run, stage)), prompts};
+  result.initialize = [&run, &stage, model, state] {
+    return initialize_transformer(run, stage, *model, *state);
+  };
+  result.draw = [&run, &stage, average, codec, texts = prompts.texts, to_draw = prompts.to_draw] {
+    return Pictures{
+        generate(*average, *codec, {.condition = to_draw}, run.device, sample_options(run, stage)), texts};
   };
   return result;
 }

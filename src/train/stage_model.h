@@ -11,7 +11,7 @@
 #include "pixart/dist/communicator.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/weights.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/train/loader.h"
@@ -68,14 +68,11 @@ StageModel make_stage_model(RunContext& run, const StageConfig& stage);
 // Each returns the metadata of the stage's weight files. Throws UserError.
 formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage,
                                  const models::VaeConfig& config, nn::StateDict& state);
-formats::Metadata initialize_dit(const RunContext& run, const StageConfig& stage,
-                                 const models::DitConfig& config, nn::StateDict& state);
-formats::Metadata initialize_pixart(const RunContext& run, const StageConfig& stage,
-                                    const models::PixArt& model, nn::StateDict& state);
+formats::Metadata initialize_transformer(const RunContext& run, const StageConfig& stage,
+                                         const models::Transformer& model, nn::StateDict& state);
 
-// One function per objective; see registry.cpp.
+// One function for each kind of model; see registry.cpp.
 StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage);
-StageModel make_class_stage(RunContext& run, const StageConfig& stage);
-StageModel make_text_stage(RunContext& run, const StageConfig& stage);
+StageModel make_diffusion_stage(RunContext& run, const StageConfig& stage);
 
 }  // namespace pixart::train

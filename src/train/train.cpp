@@ -40,7 +40,7 @@ StageParts RunContext::parts(const StageConfig& stage) {
                       .first_row = first_row});
     first_row += dataset.size();
     const bool same = dataset.class_names() == result.front().dataset->class_names();
-    if (stage.objective == "class_conditional" && !same)
+    if (stage.info().reads_labels && !same)
       throw UserError(
           fmt::format("stage {}: the sources {} and {} have different classes; one model cannot learn both.",
                       stage.name, result.front().source->name, part.source));
@@ -58,7 +58,7 @@ std::vector<std::string> RunContext::all_captions() {
   std::unordered_set<std::string> seen;
   std::vector<std::string> captions;
   for (const auto& stage : config.stages) {
-    if (stage.objective != "text_conditional") continue;
+    if (!stage.info().reads_captions) continue;
     for (const auto& part : stage.parts()) {
       const auto& dataset = source(part.source);
       for (int64_t row = 0; row < dataset.size(); ++row)
@@ -89,7 +89,7 @@ namespace {
 bool is_finished(const RunContext& run, const StageConfig& stage) {
   const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.name));
   const bool exported =
-      (stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json")) &&
+      (!stage.info().trains_autoencoder() || fs::exists(run.folder.autoencoder() / "config.json")) &&
       (stage.lora.rank == 0 || fs::exists(run.folder.lora(stage.name)));
   return checkpoint && checkpoint->step == stage.steps && exported;
 }

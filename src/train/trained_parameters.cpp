@@ -8,17 +8,6 @@
 
 namespace pixart::train {
 
-namespace {
-
-// Layers that most tools adapt.
-std::vector<std::string> usual_targets(const StageConfig& stage) {
-  std::vector<std::string> targets = {"blocks.*.attn.*", "blocks.*.mlp.*"};
-  if (stage.objective == "text_conditional") targets.emplace_back("blocks.*.cross_attn.*");
-  return targets;
-}
-
-}  // namespace
-
 Trained ParameterCounts::trained_part() const {
   if (has_adapters) return {.share = 0, .adapters = trained};
   return {.share = double(trained) / double(model)};
@@ -31,7 +20,7 @@ void add_adapters(const StageConfig& stage, nn::StateDict& state) {
   nn::add_lora(state,
                {.rank = lora.rank,
                 .alpha = lora.alpha.value_or(double(lora.rank)),
-                .targets = lora.targets.empty() ? usual_targets(stage) : lora.targets},
+                .targets = lora.targets.empty() ? stage.info().adapter_targets : lora.targets},
                "lora.targets", problems);
   problems.throw_if_any("stage " + stage.name);
 }

@@ -7,8 +7,7 @@
 #include "golden_models.h"
 #include "one_rank.h"
 #include "pixart/base/error.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
 #include "plain_loader.h"
@@ -42,11 +41,11 @@ class RecordedObjective : public Objective {
           at_step("in.y").masked_fill(at_step("in.drop").to(at::kBool), dit_->config().num_classes);
       model = [this, label](const at::Tensor& x, const at::Tensor& t) { return dit_->forward(x, t, label); };
     } else {
-      models::TextCondition text{.caption = at_step("in.y"),
-                                 .mask = at_step("in.mask"),
-                                 .drop = at_step("in.drop"),
-                                 .image_size = {},
-                                 .aspect_ratio = {}};
+      models::Condition text{.caption = at_step("in.y"),
+                             .mask = at_step("in.mask"),
+                             .drop = at_step("in.drop"),
+                             .image_size = {},
+                             .aspect_ratio = {}};
       if (pixart_->config().multi_scale)
         text.image_size = at_step("in.img_hw"), text.aspect_ratio = at_step("in.aspect_ratio");
       model = [this, text](const at::Tensor& x, const at::Tensor& t) { return pixart_->forward(x, t, text); };

@@ -9,7 +9,7 @@
 
 #include "one_rank.h"
 #include "pixart/base/random.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trained_parameters.h"
 #include "pixart/train/trainer.h"
@@ -17,18 +17,16 @@
 
 namespace pixart::testing {
 
-inline constexpr models::PixArtConfig kTiny{.input_size = 8,
-                                            .patch_size = 2,
-                                            .in_channels = 4,
-                                            .hidden_size = 64,
-                                            .depth = 3,
-                                            .num_heads = 4,
-                                            .mlp_ratio = 4.0,
-                                            .learn_sigma = true,
-                                            .caption_channels = 16,
-                                            .max_tokens = 6,
-                                            .position_scale = 1.0,
-                                            .multi_scale = false};
+inline constexpr models::PixArtConfig kTiny{
+    {.input_size = 8,
+     .patch_size = 2,
+     .in_channels = 4,
+     .hidden_size = 64,
+     .depth = 3,
+     .num_heads = 4,
+     .mlp_ratio = 4.0,
+     .learn_sigma = true},
+    {.caption_channels = 16, .max_tokens = 6, .position_scale = 1.0, .multi_scale = false}};
 
 inline at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
   at::Tensor tensor = at::empty(shape);
@@ -50,11 +48,11 @@ class EightSamples : public train::Objective {
     const auto rows = at::tensor(batch.plan.rows, at::kLong);
     const auto draw = train::draw_diffusion_inputs(3, fixed_noise_ ? batch.plan.rows : batch.plan.positions,
                                                    {4, 8, 8}, 1000, 0.0);
-    const models::TextCondition text{.caption = captions_.index_select(0, rows),
-                                     .mask = at::ones({rows.numel(), 6}, at::kLong),
-                                     .drop = {},
-                                     .image_size = {},
-                                     .aspect_ratio = {}};
+    const models::Condition text{.caption = captions_.index_select(0, rows),
+                                 .mask = at::ones({rows.numel(), 6}, at::kLong),
+                                 .drop = {},
+                                 .image_size = {},
+                                 .aspect_ratio = {}};
     const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); };
     at::Tensor loss =
         train::diffusion_loss(tables_, model, latents_.index_select(0, rows), draw.noise, draw.t);

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 
 namespace pixart::convert {
 

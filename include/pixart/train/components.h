@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "pixart/data/feature_set.h"
-#include "pixart/models/pixart.h"
 #include "pixart/models/t5.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/text/tokenizer.h"
 #include "pixart/train/run_config.h"
@@ -78,17 +78,10 @@ data::FeatureInputs caption_encoder_inputs(const TextEncoderConfig& settings,
 CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings,
                                          const std::filesystem::path& tokenizer, at::Device device);
 
-struct TransformerSize {
-  int64_t patch_size, hidden_size, depth, num_heads;
-  double mlp_ratio;
-};
-TransformerSize transformer_size(const TransformerConfig& config);
-
-// Sizes of the stage's model. `num_classes` of the source; `caption_channels`, `max_tokens` of the encoder.
-models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
-                             int64_t num_classes);
-models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage,
-                                   const models::VaeConfig& vae, int64_t caption_channels);
+// The config of the stage's transformer. `sizes` of its labels or captions, as far as its objective reads
+// them.
+models::TransformerConfig transformer_config(const RunConfig& run, const StageConfig& stage,
+                                             const models::VaeConfig& vae, models::ConditionSizes sizes);
 
 // Changes when any file below `folder` does: names, sizes and the ends of each file, hashed.
 std::string folder_fingerprint(const std::filesystem::path& folder);

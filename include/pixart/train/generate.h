@@ -7,8 +7,7 @@
 #include <vector>
 
 #include "pixart/formats/image_file.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/train/components.h"
 
 namespace pixart::train {
@@ -27,24 +26,22 @@ struct GenerateOptions {
   std::function<void(int64_t)> progress = {};  // called with the number of finished pictures
 };
 
-// What a text model draws, one picture per caption.
-struct TextToDraw {
-  EncodedText captions;
-  EncodedText negative = {};                    // of one caption; undefined: the model's own null caption
-  int64_t latent_height = 0, latent_width = 0;  // 0: the model's own side; others need PixArt-MS
-  double aspect_ratio = 1;                      // height / width that PixArt-MS is told: its bucket's
+// What is drawn: one image for each row of the condition.
+struct ToDraw {
+  models::Condition condition;      // labels, or captions with their masks
+  models::Condition negative = {};  // one caption with its mask, in place of the model's null condition
+  int64_t latent_height = 0,
+          latent_width = 0;  // 0: the model's own side; others need a model that takes any size
+  double aspect_ratio = 1;   // height / width that such a model is told: its bucket's
 };
+models::Condition condition_of(const EncodedText& text);
+models::Condition condition_of(const std::vector<int64_t>& labels);
 
-// One picture per caption. The null condition is the model's own null caption under the caption's mask (the
-// released code's way), or the negative caption under its own; solvers guide all channels, ancestral sampling
-// the first three, as the released code does.
-std::vector<Image> generate(const models::PixArt& model, const LatentCodec& codec, const TextToDraw& text,
+// One image per row. The null condition is the null class, or the model's own null caption under the
+// caption's mask (the released code's way), or the negative caption under its own mask; solvers guide all
+// channels, ancestral sampling the first three, as the released code does.
+std::vector<Image> generate(const models::Transformer& model, const LatentCodec& codec, const ToDraw& what,
                             at::Device device, const GenerateOptions& options);
-
-// One picture per class.
-std::vector<Image> generate(const models::Dit& model, const LatentCodec& codec,
-                            const std::vector<int64_t>& labels, at::Device device,
-                            const GenerateOptions& options);
 
 // Decodes latents [B, C, h, w], a few pictures at a time (the decoder's activations are what memory goes to),
 // and converts to 8 bit.

@@ -62,10 +62,10 @@ class Pipeline {
   Pipeline() = default;
   void open_run(const PipelineRequest& request);
   void open_weights(const PipelineRequest& request);
-  void make_model(const models::PixArtConfig& config);
-  void make_model(const models::DitConfig& config);
+  void make_model(const models::TransformerConfig& config);
   std::vector<int64_t> labels_of(const std::vector<std::string>& prompts) const;
-  TextToDraw text_of(const DrawRequest& request) const;
+  models::Condition captions_of(const std::vector<std::string>& prompts) const;
+  ToDraw what_to_draw(const DrawRequest& request) const;
 
   RunConfig run_;
   const StageConfig* stage_ = nullptr;
@@ -75,8 +75,7 @@ class Pipeline {
   std::unique_ptr<PromptFeatures> encoder_;
   mutable std::shared_future<std::string> hash_;
   std::unique_ptr<nn::StateDict> state_;
-  std::unique_ptr<models::PixArt> pixart_;
-  std::unique_ptr<models::Dit> dit_;
+  std::unique_ptr<models::Transformer> model_;
   std::vector<std::string> class_names_;
 };
 

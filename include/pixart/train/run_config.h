@@ -10,6 +10,7 @@
 #include "pixart/data/dataset.h"
 #include "pixart/optim/lr_schedule.h"
 #include "pixart/optim/optimizer.h"
+#include "pixart/train/objective_table.h"
 
 namespace pixart::train {
 
@@ -76,7 +77,7 @@ struct TextEncoderConfig {
 
 // Size of the transformer: a published size, or numbers. The class-conditional stage builds a DiT of it, the
 // text stages a PixArt.
-struct TransformerConfig {
+struct TransformerSizeConfig {
   std::optional<std::string> preset;
   std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
   double mlp_ratio = 4.0;
@@ -250,7 +251,7 @@ struct StageConfig {
     v("objective", s.objective,
       "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
       "(stages 2 and 3).",
-      one_of({"autoencoder", "class_conditional", "text_conditional"}).required());
+      one_of(objective_names()).required());
     v("source", s.source, "Name of the data source.", any());
     v("mix", s.mix, "Several sources in place of one.", any());
     v("resolution", s.resolution, "Side of the training pictures in pixels.", positive());
@@ -311,6 +312,7 @@ struct StageConfig {
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
   }
   void validate(std::vector<std::string>& problems) const;
+  const ObjectiveInfo& info() const { return objective_info(objective); }
   std::vector<MixConfig> parts() const;  // the mix, or the one source
   StageConfig held_out() const;          // the same stage on its validation source, unchanged by chance
 };
@@ -383,7 +385,7 @@ struct RunConfig {
   std::string numerics = "default";
   AutoencoderConfig autoencoder;
   TextEncoderConfig text_encoder;
-  TransformerConfig transformer;
+  TransformerSizeConfig transformer;
   FeaturesConfig features;
   LoaderConfig loader;
   std::vector<data::SourceConfig> sources;

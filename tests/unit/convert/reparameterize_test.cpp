@@ -9,12 +9,12 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr models::DitConfig kDit{
-    .input_size = 8, .hidden_size = 24, .depth = 2, .num_heads = 2, .num_classes = 3};
+constexpr models::DitConfig kDit{{.input_size = 8, .hidden_size = 24, .depth = 2, .num_heads = 2},
+                                 {.num_classes = 3}};
 
 models::PixArtConfig target_config() {
-  return {
-      .input_size = 8, .hidden_size = 24, .depth = 2, .num_heads = 2, .caption_channels = 6, .max_tokens = 4};
+  return {{.input_size = 8, .hidden_size = 24, .depth = 2, .num_heads = 2},
+          {.caption_channels = 6, .max_tokens = 4}};
 }
 
 struct Pair {
