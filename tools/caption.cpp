@@ -26,7 +26,7 @@ data::SourceConfig one_source(const SourceArguments& where) {
   if (sources.size() != 1)
     throw UserError(fmt::format("{} has {} sources; choose one with --source.", where.where, sources.size()));
   // Pictures without a caption are what this is for.
-  sources.front().missing_caption = "empty";
+  sources.front().missing_caption = data::MissingCaption::kEmpty;
   sources.front().missing_caption_share = 1;
   std::erase_if(sources.front().captions, [](const auto& kind) { return !kind.from.empty(); });  // a result
   return std::move(sources.front());

@@ -62,7 +62,7 @@ ConfigComparison with_defaults(const train::RunConfig& run) {
   for (const auto& stage : run.stages) {
     train::StageConfig plain;
     plain.name = stage.name;
-    const std::string optimizer = plain.optimizer.name;
+    const auto optimizer = plain.optimizer.name;
     plain.optimizer.name = stage.optimizer.name;
     plain.optimizer = optim::resolved(plain.optimizer);
     plain.optimizer.name = optimizer;

@@ -28,9 +28,8 @@ struct Arguments {
   std::string prompt_file, aspect;
   fs::path out = "samples", from_image;
   train::GenerateOptions options;
-  std::string numerics;
   int64_t count = 1, columns = 8, step = -1;
-  bool live_weights = false, html = false, no_cache = false;
+  bool live_weights = false, exact = false, html = false, no_cache = false;
 };
 
 std::string text_of_prompts(const std::string& path) {
@@ -217,7 +216,7 @@ void run(Arguments& arguments) {
   pipeline.begin_hash();
   require_same_model(arguments, pipeline);
   choose_size(arguments, pipeline);
-  if (arguments.numerics == "exact" || pipeline.run().numerics == "exact")
+  if (arguments.exact || pipeline.run().numerics == train::Numerics::kExact)
     arguments.options.one_by_one = true;
   const auto images = draw(arguments, pipeline);
   if (pipeline.has_text_encoder() && !pipeline.loaded_text_encoder() &&
@@ -284,8 +283,13 @@ void add_options(CLI::App& command, Arguments& arguments) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command
-      .add_option("--numerics", arguments.numerics, "exact: the same bits whatever --batch is, one at a time")
-      ->check(CLI::IsMember({"default", "exact"}));
+      .add_option_function<std::string>(
+          "--numerics",
+          [&arguments](const std::string& word) {
+            arguments.exact = enum_of_word<train::Numerics>(word, "numerics") == train::Numerics::kExact;
+          },
+          "exact: the same bits whatever --batch is, one at a time")
+      ->check(CLI::IsMember(words_of_enum<train::Numerics>()));
   command
       .add_option("--decode-tile", arguments.options.decode_tile,
                   "largest side in latent pixels that is decoded at once; 0: no tiles")

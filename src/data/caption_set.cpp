@@ -52,14 +52,6 @@ const std::array<float, 256>& float8_values() {
 
 }  // namespace
 
-CaptionDtype caption_dtype(const std::string& name) {
-  if (name == "float32") return CaptionDtype::kFloat32;
-  if (name == "bfloat16") return CaptionDtype::kBFloat16;
-  if (name == "float8_e4m3fn") return CaptionDtype::kFloat8;
-  throw UserError(
-      fmt::format("'{}' is no type of caption features: float32, bfloat16, float8_e4m3fn.", name));
-}
-
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels) {
   return channels * element_bytes(dtype) + (dtype == CaptionDtype::kFloat8 ? 2 : 0);
 }
@@ -182,7 +174,7 @@ CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.channels = s.index->number("channels");
   s.check(ids.numel());
   for (const auto& [name, value] : s.manifest.inputs)
-    if (name == "dtype") s.dtype = caption_dtype(value);
+    if (name == "dtype") s.dtype = enum_of_word<CaptionDtype>(value, "type of caption features");
   std::map<std::string, std::string> tensors = {{"features", formats::dtype_text(scalar_type(s.dtype))}};
   if (s.dtype == CaptionDtype::kFloat8) tensors["scale"] = "F16";
   s.reader = std::make_unique<ShardReader>(shard_files(folder, s.manifest), std::move(tensors));

@@ -149,7 +149,8 @@ LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
     if (s.shards[row] >= 0) s.has_mirrored = s.items[row * kColumns + kVariants] > 1;
   }
   for (const auto& [name, value] : s.manifest.inputs)
-    if (name == "dtype") s.is_half = value == "float16";
+    if (name == "dtype")
+      s.is_half = enum_of_word<LatentDtype>(value, "type of latents") == LatentDtype::kFloat16;
   s.reader = std::make_unique<ShardReader>(
       shard_files(folder, s.manifest),
       std::map<std::string, std::string>{{"moments", s.is_half ? "F16" : "F32"}});

@@ -114,7 +114,7 @@ CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& mode
                                      const CheckpointFacts& facts) {
   const auto state = trainer.state();
   const json saved = {{"step", *state.step},
-                      {"optimizer", state.optimizer->name()},
+                      {"optimizer", word_of(state.optimizer->name())},
                       {"optimizer_steps", state.optimizer->steps()},
                       {"skipped", *state.skipped},
                       {"seconds", facts.seconds},
@@ -141,7 +141,7 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
                                 const std::map<std::string, std::string>& data) {
   const auto state = trainer.state();
   const json saved = json::parse(read_file(folder / "state.json"));
-  require_optimizer(saved, state.optimizer->name(), folder);
+  require_optimizer(saved, word_of(state.optimizer->name()), folder);
   CheckpointFacts facts{.seconds = saved.at("seconds").get<double>()};
   facts.data = saved.value("data", facts.data);
   require_same_data(facts, data, folder);

@@ -157,19 +157,35 @@ CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
   return load_caption_encoder_from(found, {}, device);
 }
 
+namespace {
+
+std::optional<at::ScalarType> scalar_type(EncoderDtype dtype) {
+  switch (dtype) {
+    case EncoderDtype::kStored:
+      return std::nullopt;
+    case EncoderDtype::kFloat32:
+      return at::kFloat;
+    case EncoderDtype::kBFloat16:
+      return at::kBFloat16;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 data::FeatureInputs caption_encoder_inputs(const TextEncoderConfig& settings, const fs::path& tokenizer) {
   const fs::path folder = *settings.path;
   return {{"text_encoder", folder_fingerprint(folder)},
           {"tokenizer", tokenizer_fingerprint(tokenizer.empty() ? folder : tokenizer)},
           {"max_tokens", std::to_string(settings.max_tokens)},
           {"caption_cleaning", settings.clean_captions ? "released rules, twice" : "lower case, stripped"},
-          {"encoder_dtype", settings.dtype}};
+          {"encoder_dtype", word_of(settings.dtype)}};
 }
 
 CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings, const fs::path& tokenizer,
                                          at::Device device) {
   const fs::path folder = *settings.path, words = tokenizer.empty() ? folder : tokenizer;
-  auto encoder = models::load_t5(folder, device, settings.dtype);
+  auto encoder = models::load_t5(folder, device, scalar_type(settings.dtype));
   return {std::move(encoder), text::Tokenizer(words), settings, caption_encoder_inputs(settings, tokenizer)};
 }
 

@@ -64,11 +64,9 @@ Tally score_split(const Pipeline& pipeline, const EvaluationConfig& config, bool
   const auto captions = captions_of_split(held_out, held_out ? config.held_out : config.seen);
   std::vector<std::string> prompts;
   for (const auto& caption : captions) prompts.push_back(caption.text);
-  const GenerateOptions options{.sampler = config.sampler,
-                                .num_steps = config.num_steps,
-                                .guidance = config.guidance,
-                                .seed = kEvaluationSeed + (held_out ? 1 : 0),
-                                .batch_size = 64};
+  GenerateOptions options{config};
+  options.seed = kEvaluationSeed + (held_out ? 1 : 0);
+  options.batch_size = 64;
   return judge_pictures(captions, pipeline.generate({.prompts = prompts}, options));
 }
 
@@ -110,7 +108,7 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
     ++number;
     if (!stage.info().reads_captions) continue;
     const std::string source = stage.parts().front().source;
-    if (config.source(source).type != "scenes") {
+    if (!config.source(source).draws_scenes()) {
       throw UserError(fmt::format("stage {}: source {} has no drawn scenes; only those can be judged.",
                                   stage.name, source));
     }

@@ -34,7 +34,7 @@ class CaptionExtraction {
                        .inputs = {{"captions", data::captions_fingerprint(dataset_)}},
                        .shards = {}};
     for (const auto& input : encoder_.inputs()) result.manifest.inputs.push_back(input);
-    result.manifest.inputs.emplace_back("dtype", run_.features.caption_dtype);
+    result.manifest.inputs.emplace_back("dtype", word_of(run_.features.caption_dtype));
     result.items_per_shard = std::max<int64_t>(
         1, int64_t(run_.features.shard_megabytes * double(1 << 20)) /
                (encoder_.max_tokens() * data::bytes_per_token(dtype(), encoder_.channels())));
@@ -59,7 +59,7 @@ class CaptionExtraction {
   }
 
  private:
-  data::CaptionDtype dtype() const { return data::caption_dtype(run_.features.caption_dtype); }
+  data::CaptionDtype dtype() const { return run_.features.caption_dtype; }
 
   std::string text_of(int64_t id) const {
     const auto& place = captions_.first[size_t(id)];

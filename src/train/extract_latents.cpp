@@ -76,7 +76,7 @@ class LatentExtraction {
   }
 
  private:
-  bool is_half() const { return run_.features.latent_dtype == "float16"; }
+  bool is_half() const { return run_.features.latent_dtype == data::LatentDtype::kFloat16; }
 
   data::FeatureInputs inputs() const {
     return {{"pictures", dataset_.fingerprint()},
@@ -89,7 +89,7 @@ class LatentExtraction {
                                                : "shorter side: bicubic resize, centre crop")},
             {"mirrored", stage_.horizontal_flip ? "too" : "no"},
             {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
-            {"dtype", run_.features.latent_dtype}};
+            {"dtype", word_of(run_.features.latent_dtype)}};
   }
 
   Cut cut(int64_t row) const {

@@ -52,8 +52,7 @@ std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, con
       return noise_of(options, first, count, spec, Purpose::kSamplerNoise, step).to(device);
     };
     at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
-    latent = diffusion::sample({options.sampler, options.num_steps}, denoiser, kTrainSteps, spec.learn_sigma,
-                               latent, noise);
+    latent = diffusion::sample(options, denoiser, kTrainSteps, spec.learn_sigma, latent, noise);
     for (auto& image : decode_images(codec, latent, options.decode_tile)) images.push_back(std::move(image));
     if (options.progress) options.progress(int64_t(images.size()));
   }

@@ -49,11 +49,11 @@ formats::Metadata metadata_of(const StageConfig& stage, const convert::Architect
   auto metadata =
       convert::provenance_metadata({.architecture = architecture,
                                     .conversion = fmt::format("trained: stage {} ({}), init: {}", stage.name,
-                                                              stage.objective, stage.init.how),
+                                                              stage.objective, word_of(stage.init.how)),
                                     .license = license,
                                     .parents = parents});
   if (const auto& lora = stage.lora; lora.rank > 0)
-    metadata.merge(convert::lora_metadata(lora.rank, lora.alpha.value_or(double(lora.rank))));
+    metadata.merge(convert::lora_metadata(lora.rank, lora.effective_alpha()));
   return metadata;
 }
 
@@ -71,7 +71,7 @@ void log_plan(const std::vector<convert::PlannedTensor>& plan, double difference
 
 formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage,
                                  const models::VaeConfig& config, nn::StateDict& state) {
-  if (stage.init.how != "copy") {
+  if (stage.init.how != InitHow::kCopy) {
     models::initialize(state, config, run.stage_seed(stage));
     return metadata_of(stage, config, kOwnLicense, {});
   }
@@ -86,10 +86,10 @@ formats::Metadata initialize_transformer(const RunContext& run, const StageConfi
   const auto& config = model.config();
   const auto architecture = convert::architecture_of(config);
   const auto init = transformer_init(run, stage);
-  if (stage.init.how != "reparameterize") models::initialize(state, config, init);
-  if (stage.init.how == "random") return metadata_of(stage, architecture, kOwnLicense, {});
+  if (stage.init.how != InitHow::kReparameterize) models::initialize(state, config, init);
+  if (stage.init.how == InitHow::kRandom) return metadata_of(stage, architecture, kOwnLicense, {});
   const auto source = open_initial(run, stage, config.shape().num_heads);
-  if (stage.init.how == "reparameterize") {
+  if (stage.init.how == InitHow::kReparameterize) {
     const auto made = convert::reparameterize_into(
         state, model, source, {.shared_modulation = stage.init.shared_modulation, .init = init},
         stage.init.from);

@@ -29,8 +29,16 @@ const Named& find_named(const std::vector<Named>& items, const std::string& name
                               did_you_mean(name, names_of(items))));
 }
 
-bool contains(const std::vector<std::string>& words, const std::string& word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
+template <class Item>
+bool contains(const std::vector<Item>& items, const Item& item) {
+  return std::find(items.begin(), items.end(), item) != items.end();
+}
+
+template <class Enum>
+std::vector<std::string> words_of(const std::vector<Enum>& values) {
+  std::vector<std::string> words;
+  for (const Enum value : values) words.push_back(word_of(value));
+  return words;
 }
 
 bool is_file_name(const std::string& name) {
@@ -73,18 +81,13 @@ void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
 }
 
 void InitConfig::validate(std::vector<std::string>& problems) const {
-  if (how == "random" && !from.empty())
+  if (how == InitHow::kRandom && !from.empty())
     problems.push_back("from has no effect with how: random; remove it, or use copy or reparameterize");
-  if (how != "random" && from.empty())
-    problems.push_back("how: " + how + " needs from: an earlier stage's name, or a weight file or folder");
-  if (how != "reparameterize" && shared_modulation != "mean")
+  if (how != InitHow::kRandom && from.empty())
+    problems.push_back("how: " + word_of(how) +
+                       " needs from: an earlier stage's name, or a weight file or folder");
+  if (how != InitHow::kReparameterize && shared_modulation != "mean")
     problems.push_back("shared_modulation has an effect with how: reparameterize only");
-}
-
-void LoraConfig::validate(std::vector<std::string>& problems) const {
-  if (rank > 0) return;
-  if (alpha) problems.push_back("alpha has no effect with a rank of 0; set rank, or remove it");
-  if (!targets.empty()) problems.push_back("targets has no effect with a rank of 0; set rank, or remove it");
 }
 
 namespace {
@@ -118,10 +121,10 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   for (const auto& key : idle)
     problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,
                                    join(objectives_with(key), " and ")));
-  const bool with_lora = lora.rank > 0 && !contains(idle, "lora");
+  const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
   if (!contains(info().init, init.how))
-    problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}", init.how,
-                                   objective, join(info().init, ", ")));
+    problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",
+                                   word_of(init.how), objective, join(words_of(info().init), ", ")));
   if (source.empty() == mix.empty())
     problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
                                       : "source and mix exclude each other");
@@ -131,18 +134,14 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (aspect_buckets && !multi_scale)
     problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
   if (with_lora) {
-    if (init.how != "copy")
+    if (init.how != InitHow::kCopy)
       problems.push_back("lora changes weights that are trained already: init.how must be copy, not " +
-                         init.how);
+                         word_of(init.how));
     if (!frozen.empty())
       problems.push_back(
           "frozen has no effect with lora, which freezes everything but the adapters; choose these with "
           "lora.targets");
   }
-  const auto samplers = diffusion::sampler_names();
-  if (!contains(samplers, samples.sampler))
-    problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler,
-                                   join(samplers, ", "), did_you_mean(samples.sampler, samplers)));
 }
 
 void ValidationConfig::validate(std::vector<std::string>& problems) const {
@@ -196,7 +195,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
                       stage.name));
     if (!stage.info().trains_autoencoder() && !transformer.preset && !transformer.hidden_size)
       problems.push_back(fmt::format("stage {}: transformer needs a preset or sizes", stage.name));
-    if (stage.init.how == "reparameterize" && contains(earlier, stage.init.from) &&
+    if (stage.init.how == InitHow::kReparameterize && contains(earlier, stage.init.from) &&
         !this->stage(stage.init.from).info().reads_labels)
       problems.push_back(fmt::format("stage {}: init.from must be a stage that learns classes, not {} ({})",
                                      stage.name, stage.init.from, this->stage(stage.init.from).objective));

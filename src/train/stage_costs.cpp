@@ -50,7 +50,7 @@ int64_t caption_channels(const RunConfig& config, std::vector<std::string>& assu
 int64_t num_classes(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
                     std::vector<std::string>& assumptions) {
   if (options.num_classes) return *options.num_classes;
-  if (config.source(stage.parts().front().source).type == "scenes")
+  if (config.source(stage.parts().front().source).draws_scenes())
     return int64_t(data::scene_class_names().size());
   assume(assumptions,
          fmt::format("{} classes (ImageNet's number; --classes says another).", kImageNetClasses));
@@ -58,8 +58,8 @@ int64_t num_classes(const RunConfig& config, const StageConfig& stage, const Pla
 }
 
 // AdamW: two moments. CAME: one, and means of rows and columns twice where there are any.
-double optimizer_numbers(const std::string& name, const nn::StateDict& state) {
-  if (name == "adamw") return 2 * double(state.num_parameters());
+double optimizer_numbers(optim::OptimizerName name, const nn::StateDict& state) {
+  if (name == optim::OptimizerName::kAdamW) return 2 * double(state.num_parameters());
   double numbers = double(state.num_parameters());
   for (const auto& tensor : state.trainable()) {
     const double all = double(tensor.numel());
@@ -108,7 +108,7 @@ StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const 
                        std::vector<std::string>& assumptions) {
   StageCosts costs;
   costs.is_autoencoder = stage.info().trains_autoencoder();
-  costs.bfloat16 = stage.precision == "bfloat16";
+  costs.bfloat16 = stage.precision == Precision::kBFloat16;
   costs.recompute_every = stage.activation_checkpointing;
   costs.resolution = stage.resolution;
   costs.vae = vae_of(config, assumptions);

@@ -25,11 +25,9 @@ constexpr int64_t kTrainSteps = 1000;
 constexpr size_t kMostPrompts = 16;
 
 GenerateOptions sample_options(const RunContext& run, const StageConfig& stage) {
-  const auto& samples = stage.samples;
-  return {.sampler = samples.sampler,
-          .num_steps = samples.num_steps,
-          .guidance = samples.guidance,
-          .seed = uint64_t(run.config.seed)};
+  GenerateOptions options{stage.samples};
+  options.seed = uint64_t(run.config.seed);
+  return options;
 }
 
 DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& stage,
@@ -43,7 +41,7 @@ DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& sta
 
 models::Execution execution(const StageConfig& stage) {
   models::Execution result{.recompute_every = stage.activation_checkpointing};
-  if (stage.precision == "bfloat16") result.dtype = at::kBFloat16;
+  if (stage.precision == Precision::kBFloat16) result.dtype = at::kBFloat16;
   return result;
 }
 

@@ -22,14 +22,9 @@ namespace fs = std::filesystem;
 namespace {
 
 TrainerConfig trainer_config(const RunConfig& run, const StageConfig& stage) {
-  return {.steps = stage.steps,
-          .batch_size = stage.batch_size,
-          .optimizer = stage.optimizer,
-          .lr_schedule = stage.lr_schedule,
-          .gradient_clip = stage.gradient_clip,
-          .ema_decay = stage.ema_decay,
-          .ema_warmup = stage.ema_warmup,
-          .numerics = run.numerics == "exact" ? Numerics::kExact : Numerics::kDefault};
+  TrainerConfig config = stage;
+  config.numerics = run.numerics;
+  return config;
 }
 
 CheckpointKeeping keeping(const CheckpointConfig& config) {
@@ -54,7 +49,7 @@ int64_t bytes_of(const CheckpointContent& content) {
 // FLOPs a second of all ranks together, where the device is known to compute in this precision.
 std::optional<double> peak_of(const RunContext& run, const StageConfig& stage, const std::string& device) {
   const Gpu* gpu = recognize_gpu(device);
-  const bool bfloat16 = stage.precision == "bfloat16";
+  const bool bfloat16 = stage.precision == Precision::kBFloat16;
   if (gpu == nullptr || gpu->is_cpu || (bfloat16 && !gpu->has_bfloat16)) return std::nullopt;
   return gpu->peak(bfloat16) * run.ranks.world_size();
 }
@@ -78,8 +73,7 @@ StageRun::StageRun(RunContext& run, const StageConfig& stage, const RunTools& to
       model_(make_ready(run, stage)),
       trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
-      writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints),
-              stage.checkpoints.on_error == "stop" ? OnSaveError::kStop : OnSaveError::kContinue,
+      writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints), stage.checkpoints.on_error,
               shares(run, stage, tools.lock)),
       device_(*tools.device),
       meter_(model_.facts, peak_of(run, stage, device_.name())) {
@@ -292,7 +286,7 @@ void StageRun::save_pictures(const Pictures& pictures) {
                                                       int(stage_.samples.columns), scale));
     metrics_->image(stage_.name, trainer_.step(), "samples", path);
   } catch (const UserError& error) {  // as harmless as a checkpoint that was not saved
-    if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == "stop") throw;
+    if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == OnSaveError::kStop) throw;
     log::error("the pictures of step {} were not saved: {}", trainer_.step(), error.what());
   }
 }

@@ -73,15 +73,13 @@ std::unique_ptr<Loader> make_loader(const RunContext& run, const StageConfig& st
                                     std::shared_ptr<const data::SampleOrder> order, Loader::Read read) {
   std::vector<std::string> names;
   for (const auto& part : parts) names.push_back(part.source->name);
-  return std::make_unique<Loader>(
-      std::move(order),
-      data::BatchPlan{.batch_size = stage.batch_size,
-                      .micro_batch_size = stage.micro_batch_size,
-                      .rank = run.ranks.rank(),
-                      .world_size = run.ranks.world_size(),
-                      .one_by_one = run.config.numerics == "exact"},
-      LoaderOptions{.threads = int(run.config.loader.threads), .depth = run.config.loader.depth},
-      std::move(read), std::move(names));
+  return std::make_unique<Loader>(std::move(order),
+                                  data::BatchPlan{.batch_size = stage.batch_size,
+                                                  .micro_batch_size = stage.micro_batch_size,
+                                                  .rank = run.ranks.rank(),
+                                                  .world_size = run.ranks.world_size(),
+                                                  .one_by_one = run.config.numerics == Numerics::kExact},
+                                  run.config.loader, std::move(read), std::move(names));
 }
 
 namespace {
@@ -146,7 +144,8 @@ void train(const RunConfig& config, const TrainOptions& options) {
   nn::set_num_threads(config.threads, launch.local_world_size);
   nn::keep_freed_memory();
   const auto ranks = dist::make_communicator(launch, device, dist::communicator_options_from_environment());
-  if (config.numerics == "exact") at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  if (config.numerics == Numerics::kExact)
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *ranks, .sources = {}};
   std::unique_ptr<RunLock> lock;  // rank 0's
   std::unique_ptr<MetricSink> metrics;

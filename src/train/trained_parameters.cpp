@@ -14,14 +14,9 @@ Trained ParameterCounts::trained_part() const {
 }
 
 void add_adapters(const StageConfig& stage, nn::StateDict& state) {
-  const auto& lora = stage.lora;
-  if (lora.rank == 0) return;
+  if (stage.lora.rank == 0) return;
   Problems problems;
-  nn::add_lora(state,
-               {.rank = lora.rank,
-                .alpha = lora.alpha.value_or(double(lora.rank)),
-                .targets = lora.targets.empty() ? stage.info().adapter_targets : lora.targets},
-               "lora.targets", problems);
+  nn::add_lora(state, stage.lora, stage.info().adapter_targets, "lora.targets", problems);
   problems.throw_if_any("stage " + stage.name);
 }
 

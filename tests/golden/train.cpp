@@ -75,7 +75,7 @@ TrainerConfig trainer_config(const nlohmann::json& j) {
                       .betas = o.at("betas").get<std::vector<double>>(),
                       .eps = o.at("eps"),
                       .weight_decay = o.at("weight_decay")};
-  config.lr_schedule.schedule = "constant";
+  config.lr_schedule.schedule = optim::LrShape::kConstant;
   config.lr_schedule.warmup_steps = o.at("warmup_steps");
   config.gradient_clip = o.at("max_grad_norm").is_null() ? 0.0 : o.at("max_grad_norm").get<double>();
   config.ema_decay = o.at("ema_decay");

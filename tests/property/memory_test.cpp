@@ -87,7 +87,7 @@ int64_t measured_peak(const StageConfig& stage, const Config& config) {
   const int64_t before = allocator.live_bytes();
   nn::StateDict state;
   models::Execution execution{.dtype = {}, .recompute_every = stage.activation_checkpointing};
-  if (stage.precision == "bfloat16") execution.dtype = at::kBFloat16;
+  if (stage.precision == Precision::kBFloat16) execution.dtype = at::kBFloat16;
   const Model model = Model(nn::Scope(state), config).with(execution);
   models::initialize(state, config, {.seed = 5, .embedder_std = 0.0});
   add_adapters(stage, state);

@@ -76,7 +76,7 @@ struct SessionOptions {
   models::Execution execution = {};
   std::vector<std::string> frozen = {};
   dist::Communicator* ranks = &one_rank();
-  train::LoraConfig lora = {};
+  nn::LoraConfig lora = {};
 };
 
 struct Session {

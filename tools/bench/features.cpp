@@ -105,7 +105,8 @@ void write_captions(const fs::path& folder, const data::Dataset& dataset, const 
     std::vector<at::Tensor> features;
     for (int64_t row = first; row < last; ++row)
       features.push_back(pool.narrow(0, row % kMostTokens, tokens_of(row)));
-    data::write_caption_shard(file, features, 0, data::caption_dtype(dtype));
+    data::write_caption_shard(file, features, 0,
+                              enum_of_word<data::CaptionDtype>(dtype, "type of caption features"));
   };
   work.write_index = [&](const std::vector<fs::path>& shards) {
     data::write_caption_index(folder, shards, data::find_distinct_captions(dataset));

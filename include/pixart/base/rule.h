@@ -10,8 +10,9 @@
 //     }
 //   };
 //
-// Field types: bool, int64_t, double, std::string, std::filesystem::path, std::vector of these or of structs,
-// std::optional of these or of structs, nested structs. A key without default is marked required().
+// Field types: bool, int64_t, double, std::string, std::filesystem::path, enums with words
+// (base/enum_words.h), std::vector of these (but for enums) or of structs, std::optional of these or of
+// structs, nested structs. A key without default is marked required().
 #pragma once
 #include <cstdint>
 #include <functional>

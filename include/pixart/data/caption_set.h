@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/data/dataset.h"
 #include "pixart/data/feature_set.h"
 
@@ -16,7 +17,11 @@ namespace pixart::data {
 
 // How features are kept. fp8: e4m3 with one float16 scale per token, so that a token's largest number is 448.
 enum class CaptionDtype { kFloat32, kBFloat16, kFloat8 };
-CaptionDtype caption_dtype(const std::string& name);  // "float32", "bfloat16", "float8_e4m3fn"
+inline EnumWords<CaptionDtype> enum_words(CaptionDtype) {
+  return {{"bfloat16", CaptionDtype::kBFloat16},
+          {"float32", CaptionDtype::kFloat32},
+          {"float8_e4m3fn", CaptionDtype::kFloat8}};
+}
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels);
 
 // The distinct captions of a source, in the order in which they first stand in it, and which belong to each

@@ -8,10 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/data/feature_set.h"
 #include "pixart/data/quarantine.h"
 
 namespace pixart::data {
+
+enum class LatentDtype { kFloat16, kFloat32 };
+inline EnumWords<LatentDtype> enum_words(LatentDtype) {
+  return {{"float16", LatentDtype::kFloat16}, {"float32", LatentDtype::kFloat32}};
+}
 
 // What a shard holds of one picture, in the order of the source's rows.
 struct LatentRecord {

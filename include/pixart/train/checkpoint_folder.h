@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/formats/tensor_file.h"
 
 namespace pixart::train {
@@ -59,6 +60,11 @@ struct CheckpointShares {
 // durable when this returns on them, which is not yet the checkpoint.
 void write_checkpoint(const std::filesystem::path& stage_folder, const CheckpointContent& content,
                       const CheckpointShares& shares = {});
+
+enum class OnSaveError { kContinue, kStop };
+inline EnumWords<OnSaveError> enum_words(OnSaveError) {
+  return {{"continue", OnSaveError::kContinue}, {"stop", OnSaveError::kStop}};
+}
 
 struct CheckpointKeeping {
   int64_t last = 2;

@@ -8,8 +8,6 @@
 
 namespace pixart::train {
 
-enum class OnSaveError { kContinue, kStop };
-
 // One save at a time. A save that fails is an error in the log; check(), start() or finish(), whichever is
 // called first, ends the run or not. The checkpoints that were there stay.
 class CheckpointWriter {

@@ -6,16 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "pixart/diffusion/samplers.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/models/transformer.h"
 #include "pixart/train/components.h"
 
 namespace pixart::train {
 
-struct GenerateOptions {
-  std::string sampler = "dpm_solver_pp";
-  int64_t num_steps = 20;
-  double guidance = 4.5;
+struct GenerateOptions : diffusion::SamplerConfig {
   uint64_t seed = 0;
   int64_t first_index = 0;  // picture i gets the noise of (seed, first_index + i), whatever the batch
   int64_t batch_size = 32;

@@ -4,7 +4,16 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
+
 namespace pixart::train {
+
+// Where the weights of a stage start.
+enum class InitHow { kRandom, kCopy, kReparameterize };
+inline EnumWords<InitHow> enum_words(InitHow) {
+  return {
+      {"random", InitHow::kRandom}, {"copy", InitHow::kCopy}, {"reparameterize", InitHow::kReparameterize}};
+}
 
 // A row. To add an objective: a row in objective_table.cpp, a row of makers in registry.cpp if no maker fits,
 // a golden case, a preset in configs/.
@@ -19,7 +28,7 @@ struct ObjectiveInfo {
   bool reads_captions = false;
 
   std::vector<std::string> adapter_targets = {};  // layers that get an adapter where lora.targets is empty
-  std::vector<std::string> init = {};             // words of init.how that make sense
+  std::vector<InitHow> init = {};                 // that make sense
   // Keys of a stage that have an effect with some objectives only, and do with this one.
   std::vector<std::string> keys = {};
 

@@ -38,7 +38,7 @@ at::Tensor optimizer_state(const Trainer& trainer) {
 }
 
 struct Variant {
-  std::string optimizer;
+  optim::OptimizerName optimizer;
   std::vector<std::string> no_decay, frozen;
 };
 
@@ -53,9 +53,11 @@ class ResumeTest : public CheckpointTest, public ::testing::WithParamInterface<V
   }
 };
 INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest,
-                         ::testing::Values(Variant{"adamw", {}, {}}, Variant{"came", {}, {}},
-                                           Variant{"adamw", {"b*"}, {}}, Variant{"came", {"bias"}, {"base"}},
-                                           Variant{"adamw", {"weight"}, {"base"}}));
+                         ::testing::Values(Variant{optim::OptimizerName::kAdamW, {}, {}},
+                                           Variant{optim::OptimizerName::kCame, {}, {}},
+                                           Variant{optim::OptimizerName::kAdamW, {"b*"}, {}},
+                                           Variant{optim::OptimizerName::kCame, {"bias"}, {"base"}},
+                                           Variant{optim::OptimizerName::kAdamW, {"weight"}, {"base"}}));
 
 TEST_P(ResumeTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
   Session whole = session();
@@ -97,7 +99,7 @@ TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
   session.trainer.train_step();
   save(session);
   auto config = Session::config();
-  config.optimizer.name = "came";
+  config.optimizer.name = optim::OptimizerName::kCame;
   Session other(config);
   try {
     load_checkpoint(newest_good_checkpoint(folder_)->folder, other.trainer, other.state);
