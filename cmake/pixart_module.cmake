@@ -60,5 +60,5 @@ function(pixart_test name)
   _pixart_target(${name} ${ARGN})
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" ENVIRONMENT
-    "PIXART_GOLDEN_DIR=${PIXART_GOLDEN_DIR};PIXART_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/pixart")
+    "PIXART_GOLDEN_DIR=${PIXART_GOLDEN_DIR};PIXART_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/pixart;XDG_CACHE_HOME=${CMAKE_BINARY_DIR}/test-cache")
 endfunction()

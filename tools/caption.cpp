@@ -26,7 +26,7 @@ data::SourceConfig one_source(const SourceArguments& where) {
   if (sources.size() != 1)
     throw UserError(fmt::format("{} has {} sources; choose one with --source.", where.where, sources.size()));
   // Pictures without a caption are what this is for.
-  sources.front().missing_caption = "empty";
+  sources.front().missing_caption = data::MissingCaption::kEmpty;
   sources.front().missing_caption_share = 1;
   std::erase_if(sources.front().captions, [](const auto& kind) { return !kind.from.empty(); });  // a result
   return std::move(sources.front());
@@ -39,7 +39,6 @@ void run(const SourceArguments& where, const CaptionArguments& arguments) {
   if (options.out.empty()) options.out = source.name + "-captions";
   if (!arguments.prompt_file.empty()) options.prompt = read_file(arguments.prompt_file, kLargestPrompt);
   options.client.key = environment_variable(arguments.key_env.c_str()).value_or("");
-  catch_stop_signals();
   const auto report = caption::caption(source, *data::open_dataset(source), options);
   std::printf("%s\n", describe(report).c_str());
   std::printf("tokens: %s read, %s written\n", with_thousands(report.prompt_tokens).c_str(),
@@ -124,6 +123,7 @@ void add_caption(CLI::App& app) {
       "--with-caption\n"
       "Then compare: pixart data stats pictures --set \"captions=[{name: caption}, {name: long, from: "
       "pictures-captions/captions.jsonl}]\"");
+  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([where, arguments] { run(*where, *arguments); });
 }
 

@@ -58,16 +58,12 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
   request.target.multi_scale = arguments.micro_conditions;
   request.options.shared_modulation = arguments.shared_modulation;
   request.options.init.seed = arguments.seed;
+  request.options.source = arguments.source.string();
   auto result = convert::reparameterize(dit, request);
   print_plan(result.plan);
-  std::printf("proof: at t = 500 both models' outputs differ by at most %.2e on random latents\n",
-              result.difference);
-  if (!(result.difference <= convert::kLargestProofDifference)) {
-    throw UserError(fmt::format(
-        "{}: the new model differs from the DiT by {:.2e} at t = 500 (more than {:.0e}). Are the numbers of "
-        "the DiT finite (pixart inspect --verify)?",
-        arguments.source.string(), result.difference, convert::kLargestProofDifference));
-  }
+  std::printf("proof: at t = 500 both models' outputs %s (random latents, float32)\n",
+              convert::describe(result.proof).c_str());
+  convert::require_proof(result.proof, arguments.source.string());
   return std::move(result.weights);
 }
 

@@ -180,7 +180,7 @@ void run(const Arguments& arguments) {
   else
     print(rows, notes, arguments.top);
   if (arguments.html.empty()) return;
-  write_file_atomically(arguments.html,
+  write_file_atomically(link_target(arguments.html),
                         data::noun_page(rows, {.title = "Captions of " + arguments.source->where,
                                                .notes = notes,
                                                .before = 0,

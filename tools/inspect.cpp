@@ -7,6 +7,7 @@
 
 #include "commands.h"
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/inspect.h"
@@ -86,8 +87,13 @@ void print(const convert::WeightReport& report, bool with_tensors) {
 // Before anything in it is believed.
 void verify_hashes(const fs::path& path) {
   if (!fs::is_directory(path) || !fs::exists(path / "manifest.json")) return;
-  const std::string problem = train::verify_checkpoint(path);
-  if (!problem.empty()) throw UserError(fmt::format("{}: {}.", path.string(), problem));
+  const auto found = train::verify_checkpoint(path);
+  if (!found.is_good())
+    throw UserError(fmt::format("{}: {}.", path.string(), found.text),
+                    found.verdict == train::Verdict::kUnreadable ? ExitCode::kStorage : ExitCode::kBadInput);
+  for (const auto& name : found.unnamed)
+    log::warning("{}: manifest.json does not name it; it was not verified, and nothing reads it",
+                 (path / name).string());
 }
 
 // Checksums inside the file, numbers that are none.

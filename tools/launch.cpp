@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "pixart/base/env.h"
 #include "pixart/dist/launcher.h"
 
 namespace pixart::tools {
@@ -30,9 +31,11 @@ void add_launch(CLI::App& app) {
       "  pixart launch -n 2 --timeout 60 -- train run.yaml\n"
       "The terminal shows rank 0, and warnings and errors of the others. If a rank fails or hangs, all end, "
       "and the last\n"
-      "message names it with what it was doing. Ctrl-C and SIGTERM are passed on to the ranks, which save "
-      "and end (75);\n"
-      "the third kills. For several machines see scripts/launch/.");
+      "message names it with what it was doing. Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP (the terminal is closed; "
+      "ignored\n"
+      "under nohup) are passed on to the ranks, which save and end (75); the third kills, SIGHUP aside. For "
+      "several machines see scripts/launch/.");
+  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([options] {
     if (options->arguments.empty() && options->program.empty())
       throw CLI::RequiredError("the command after --, e.g. -- train run.yaml");

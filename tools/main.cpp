@@ -1,14 +1,18 @@
 // The command `pixart`. Errors end here: one message, and the documented exit code.
 #include <csignal>
 #include <exception>
+#include <string>
 
 #include "commands.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/standard_streams.h"
 
-int main(int argc, char** argv) {
-  using pixart::ExitCode;
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of the write, with a message
+namespace {
+
+using pixart::ExitCode;
+
+int run(int argc, char** argv) {
   CLI::App app;
   try {
     pixart::tools::run_command(argc, argv, app);
@@ -24,4 +28,17 @@ int main(int argc, char** argv) {
     pixart::log::error("internal error (please report it): {}", error.what());
     return int(ExitCode::kInternal);
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  pixart::prepare_standard_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of the write, with a message
+  const int code = run(argc, argv);
+  const std::string problem = pixart::finish_standard_output();
+  if (problem.empty() || code != int(ExitCode::kDone)) return code;
+  pixart::log::error("cannot write standard output: {}. What was printed is not complete; is the disk full?",
+                     problem);
+  return int(ExitCode::kStorage);
 }

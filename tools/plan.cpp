@@ -77,8 +77,9 @@ void use_given_rates(const Arguments& arguments, const train::RunConfig& config,
 train::RunConfig run_config(const Arguments& arguments) {
   auto config = train::read_run_config(arguments.file, arguments.overrides);
   for (auto& stage : config.stages) {
-    if (stage.objective == "autoencoder") continue;
-    if (!arguments.precision.empty()) stage.precision = arguments.precision;
+    if (stage.info().trains_autoencoder()) continue;
+    if (!arguments.precision.empty())
+      stage.precision = enum_of_word<train::Precision>(arguments.precision, "precision");
     if (arguments.micro_batch_size >= 0) stage.micro_batch_size = arguments.micro_batch_size;
     if (arguments.activation_checkpointing >= 0)
       stage.activation_checkpointing = arguments.activation_checkpointing;
@@ -100,7 +101,7 @@ train::PlanOptions plan_options(const Arguments& arguments, const train::RunConf
     options.mfu[""] = arguments.mfu;
     options.measured_from = "as given";
   } else if (!arguments.calibrate.empty()) {
-    const bool bfloat16 = config.stages.back().precision == "bfloat16";
+    const bool bfloat16 = config.stages.back().precision == train::Precision::kBFloat16;
     options.mfu = train::measured_mfu(arguments.calibrate, options.gpu, bfloat16);
     options.measured_from = "median of " + arguments.calibrate;
   } else {
@@ -279,7 +280,7 @@ void add_plan(CLI::App& app) {
   command->add_option("--gpus", arguments->gpus, "how many")->check(CLI::Range(int64_t(1), int64_t(1) << 20));
   command->add_option("--set", arguments->overrides, "override a key, as for train")->allow_extra_args(false);
   command->add_option("--precision", arguments->precision, "of every transformer stage")
-      ->check(CLI::IsMember({"float32", "bfloat16"}));
+      ->check(CLI::IsMember(words_of_enum<train::Precision>()));
   command->add_option("--micro-batch-size", arguments->micro_batch_size, "of every transformer stage; 0: all")
       ->check(CLI::NonNegativeNumber);
   command

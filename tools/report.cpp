@@ -62,7 +62,7 @@ ConfigComparison with_defaults(const train::RunConfig& run) {
   for (const auto& stage : run.stages) {
     train::StageConfig plain;
     plain.name = stage.name;
-    const std::string optimizer = plain.optimizer.name;
+    const auto optimizer = plain.optimizer.name;
     plain.optimizer.name = stage.optimizer.name;
     plain.optimizer = optim::resolved(plain.optimizer);
     plain.optimizer.name = optimizer;
@@ -187,7 +187,7 @@ void run(const Arguments& arguments) {
   fs::path out = arguments.out;
   if (out.empty())
     out = opened.size() == 1 ? fs::path(arguments.runs.front()) / "report.html" : fs::path("comparison.html");
-  write_file_atomically(out, page);
+  write_file_atomically(link_target(out), page);
   for (const auto& one : opened)
     for (const auto& remark : one.run.record.remarks) log::warning("{}: {}", one.run.record.name, remark);
   log::info("wrote {} ({:.1f} MiB)", out.string(), double(page.size()) / kMegabyte);

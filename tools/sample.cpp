@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "commands.h"
-#include "pixart/base/env.h"
+#include "pixart/base/cache_folder.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -28,9 +28,8 @@ struct Arguments {
   std::string prompt_file, aspect;
   fs::path out = "samples", from_image;
   train::GenerateOptions options;
-  std::string numerics;
   int64_t count = 1, columns = 8, step = -1;
-  bool live_weights = false, html = false, no_cache = false;
+  bool live_weights = false, exact = false, html = false, no_cache = false;
 };
 
 std::string text_of_prompts(const std::string& path) {
@@ -181,10 +180,10 @@ void require_same_model(const Arguments& arguments, const train::Pipeline& pipel
   if (arguments.from_image.empty()) return;
   const auto text = formats::read_png_text(arguments.from_image);
   const auto hash = text.find("model_sha256");
-  if (hash != text.end() && hash->second != pipeline.weights_sha256())
+  if (hash != text.end() && !pipeline.has_weights(hash->second))
     throw UserError(fmt::format("{} was made by other weights than {} (SHA-256 {} then, {} now).",
                                 arguments.from_image.string(), pipeline.origin().weights.string(),
-                                hash->second.substr(0, 12), pipeline.weights_sha256().substr(0, 12)));
+                                hash->second.substr(0, 19), pipeline.weights_sha256().substr(0, 19)));
 }
 
 std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
@@ -199,13 +198,8 @@ std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
 
 // "" where the environment names no folder for it.
 fs::path prompt_cache() {
-  fs::path base = environment_variable("XDG_CACHE_HOME").value_or("");
-  if (!base.is_absolute()) {  // the standard says to ignore it then
-    const auto home = environment_variable("HOME");
-    if (!home || home->empty()) return {};
-    base = fs::path(*home) / ".cache";
-  }
-  return base / "pixart" / "prompts";
+  const fs::path base = user_cache_folder();
+  return base.empty() ? base : base / "prompts";
 }
 
 void run(Arguments& arguments) {
@@ -217,7 +211,7 @@ void run(Arguments& arguments) {
   pipeline.begin_hash();
   require_same_model(arguments, pipeline);
   choose_size(arguments, pipeline);
-  if (arguments.numerics == "exact" || pipeline.run().numerics == "exact")
+  if (arguments.exact || pipeline.run().numerics == train::Numerics::kExact)
     arguments.options.one_by_one = true;
   const auto images = draw(arguments, pipeline);
   if (pipeline.has_text_encoder() && !pipeline.loaded_text_encoder() &&
@@ -284,8 +278,13 @@ void add_options(CLI::App& command, Arguments& arguments) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command
-      .add_option("--numerics", arguments.numerics, "exact: the same bits whatever --batch is, one at a time")
-      ->check(CLI::IsMember({"default", "exact"}));
+      .add_option_function<std::string>(
+          "--numerics",
+          [&arguments](const std::string& word) {
+            arguments.exact = enum_of_word<train::Numerics>(word, "numerics") == train::Numerics::kExact;
+          },
+          "exact: the same bits whatever --batch is, one at a time")
+      ->check(CLI::IsMember(words_of_enum<train::Numerics>()));
   command
       .add_option("--decode-tile", arguments.options.decode_tile,
                   "largest side in latent pixels that is decoded at once; 0: no tiles")

@@ -28,17 +28,23 @@ void add_train(CLI::App& app) {
       ->add_option("--allow-change", arguments->options.allowed_changes,
                    "let this key differ from the run that is continued")
       ->allow_extra_args(false);
+  command
+      ->add_option("--restart-stage", arguments->options.restart_stages,
+                   "if no checkpoint of this stage can be used, rename what is damaged and begin the stage "
+                   "again at step 0")
+      ->allow_extra_args(false);
   command->add_flag("--check", arguments->check, "only read and check the file");
   command->footer(
       "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "
       "--set seed=1\n"
       "  pixart launch -n 8 -- train my.yaml     8 ranks, one for each GPU\n"
-      "Stop with Ctrl-C or SIGTERM: the state is saved, the exit code is 75, and the same command "
-      "continues.");
+      "Stop with Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP (the terminal is closed): the state is saved, the exit "
+      "code\n"
+      "is 75, and the same command continues. Under nohup SIGHUP is ignored.");
+  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([arguments] {
     const auto config = train::read_run_config(arguments->file, arguments->overrides);
     if (arguments->check) return log::info("{} is a valid run file", arguments->file);
-    catch_stop_signals();
     train::train(config, arguments->options);
   });
 }

@@ -93,11 +93,18 @@ uint64_t peak_memory_bytes() {
   return uint64_t(usage.ru_maxrss) * 1024;
 }
 
+std::vector<int> stop_signals() {
+  std::vector<int> signals = {SIGTERM, SIGINT, SIGUSR1};
+  struct sigaction now {};
+  if (::sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) signals.push_back(SIGHUP);
+  return signals;
+}
+
 void catch_stop_signals() {
   struct sigaction action {};
   action.sa_handler = note_stop;
   action.sa_flags = SA_RESTART;
-  for (int signal : {SIGTERM, SIGINT, SIGUSR1}) ::sigaction(signal, &action, nullptr);
+  for (int signal : stop_signals()) ::sigaction(signal, &action, nullptr);
 }
 
 bool stop_requested() { return stop_signal_seen != 0; }

@@ -8,19 +8,16 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <random>
 #include <utility>
 #include <vector>
 
 #include "pixart/base/error.h"
+#include "temporary_name.h"
 
 namespace pixart {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr const char* kTemporaryPrefix = ".tmp-";
-constexpr const char* kDeletedPrefix = ".del-";
 
 [[noreturn]] void storage_error(const std::string& what, const fs::path& path, int error) {
   const char* remedy = "";
@@ -45,12 +42,8 @@ struct Descriptor {
   }
 };
 
-// Random, because process ids repeat: every container has its own process 1, and shared disks have many
-// hosts.
-fs::path temporary_beside(const fs::path& path, const char* prefix = kTemporaryPrefix) {
-  std::random_device device;
-  const uint64_t nonce = uint64_t(device()) << 32 | device();
-  return path.parent_path() / fmt::format("{}{}-{:016x}", prefix, path.filename().string(), nonce);
+fs::path temporary_beside(const fs::path& path, std::string_view prefix = kTemporaryPrefix) {
+  return path.parent_path() / temporary_name(path.filename(), prefix);
 }
 
 fs::path parent_of(const fs::path& path) {
@@ -67,6 +60,24 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
     if (written < 0) storage_error("write", path, errno);
     bytes.remove_prefix(size_t(written));
   }
+}
+
+// A rename puts a file in the place of whatever is there: of a pipe or /dev/null, too.
+const fs::path& replaceable_by_file(const fs::path& path) {
+  std::error_code ignored;
+  const auto status = fs::symlink_status(path, ignored);
+  if (fs::is_other(status) && !fs::is_symlink(status))
+    throw UserError(path.string() + " is not a regular file and is not replaced. Choose another name.",
+                    ExitCode::kStorage);
+  return path;
+}
+
+void require_no_file(const fs::path& path) {
+  std::error_code ignored;
+  const auto status = fs::symlink_status(path, ignored);
+  if (fs::exists(status) && !fs::is_directory(status) && !fs::is_symlink(status))
+    throw UserError(path.string() + " is a file and is not replaced by a folder. Choose another name.",
+                    ExitCode::kStorage);
 }
 
 Durability durability_of(const fs::path& target, Durability wanted) {
@@ -129,6 +140,20 @@ std::string read_file(const fs::path& path, uint64_t limit_bytes) {
   }
 }
 
+fs::path link_target(fs::path path) {
+  constexpr int kMostLinks = 40;  // as Linux
+  if (path.filename().empty() && path.has_parent_path()) path = path.parent_path();
+  std::error_code error;
+  for (int links = 0; fs::is_symlink(path, error); ++links) {
+    if (links == kMostLinks) storage_error("follow the links of", path, ELOOP);
+    const fs::path next = fs::read_symlink(path, error);
+    if (error) storage_error("read the link", path, error.value());
+    path = next.is_absolute() ? next : path.parent_path() / next;
+    if (path.filename().empty() && path.has_parent_path()) path = path.parent_path();
+  }
+  return path;
+}
+
 void sync_path(const fs::path& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.value < 0) storage_error("open", path, errno);
@@ -176,7 +201,8 @@ void OutputFile::close() {
 }
 
 AtomicFile::AtomicFile(fs::path path, Durability durability)
-    : path_(std::move(path)), file_(temporary_beside(path_), path_, durability_of(path_, durability)) {}
+    : path_(std::move(path)),
+      file_(temporary_beside(replaceable_by_file(path_)), path_, durability_of(path_, durability)) {}
 
 AtomicFile::~AtomicFile() {
   if (!committed_) ::unlink(file_.path().c_str());
@@ -206,6 +232,7 @@ void create_folders(const fs::path& path) {
 StagedFolder::StagedFolder(fs::path final_path) : final_(std::move(final_path)) {
   if (final_.filename().empty()) final_ = final_.parent_path();
   PIXART_CHECK(!final_.empty());
+  require_no_file(final_);
   create_folders(parent_of(final_));
   temporary_ = temporary_beside(final_);
   if (::mkdir(temporary_.c_str(), 0777) != 0) storage_error("create folder", temporary_, errno);
@@ -218,6 +245,7 @@ StagedFolder::~StagedFolder() {
 
 void StagedFolder::commit(Durability durability) {
   PIXART_CHECK(!committed_);
+  require_no_file(final_);
   const bool is_now = durability_of(final_, durability) == Durability::kNow;
   if (is_now) sync_tree(temporary_);
   const fs::path old = replace_folder(temporary_, final_);
@@ -233,17 +261,6 @@ void delete_folder(const fs::path& path) {
   sync_path(parent_of(path));
   std::error_code ignored;  // what cannot be deleted now is a leftover
   fs::remove_all(doomed, ignored);
-}
-
-void remove_leftovers(const fs::path& folder) {
-  std::error_code error;
-  std::vector<fs::path> leftovers;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().filename();
-    if (name.starts_with(kTemporaryPrefix) || name.starts_with(kDeletedPrefix))
-      leftovers.push_back(at->path());
-  }
-  for (const auto& path : leftovers) fs::remove_all(path, error);
 }
 
 }  // namespace pixart

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -89,6 +90,11 @@ void add_file(const std::filesystem::path& path) {
                     ExitCode::kStorage);
   }
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-7l %v", spdlog::pattern_time_type::utc);
+  // Called under terminal_mutex(). One line: a full disk would else add one to the terminal for each.
+  logger->set_error_handler([path, is_said = false](const std::string& reason) mutable {
+    if (!std::exchange(is_said, true))
+      std::fprintf(stderr, "warn   the log file %s cannot be written: %s\n", path.c_str(), reason.c_str());
+  });
   logger->set_level(spdlog::level::debug);
   logger->flush_on(spdlog::level::debug);
   const std::scoped_lock lock(terminal_mutex());

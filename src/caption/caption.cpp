@@ -9,6 +9,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
 #include "pixart/caption/chat.h"
@@ -29,7 +30,14 @@ FileLock locked_folder(const fs::path& folder) {
   if (!lock)
     throw UserError(fmt::format("another process writes captions into {}.", folder.string()),
                     ExitCode::kFolderOwned);
-  remove_leftovers(folder);
+  if (!fs::exists(folder / kJobs))
+    for (const char* name : {kCaptions, kRejected})
+      if (fs::exists(folder / name))
+        throw UserError(
+            fmt::format("{} is not of `pixart caption` (there is no {} next to it) and is not "
+                        "replaced. Remove it, or choose another --out.",
+                        (folder / name).string(), kJobs));
+  remove_leftovers(folder, {.files = {R"(captions\.jsonl)", R"(rejected\.jsonl)"}});
   return std::move(*lock);
 }
 
@@ -76,7 +84,7 @@ class Captioning {
         prompt_(prompt_of(options)),
         client_(client_of(options)),
         lock_(locked_folder(options.out)),
-        store_(options.out / "jobs.sqlite", settings_of(options, prompt_, dataset),
+        store_(options.out / kJobs, settings_of(options, prompt_, dataset),
                options.changed_source ? std::vector<std::string>{kSource} : std::vector<std::string>{}),
         suspects_(client_.url, store_.has_captions()) {
     for (const auto& rejection : dataset.rejected())

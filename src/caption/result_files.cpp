@@ -21,7 +21,7 @@ CaptionReport write_results(const std::filesystem::path& folder, const data::Dat
                             const std::map<int64_t, data::Rejection>& unusable, const JobStore& store,
                             const std::string& prompt_sha256) {
   CaptionReport report{.listed = dataset.size(), .by_reason = {}};
-  AtomicFile captions(folder / "captions.jsonl"), rejected(folder / "rejected.jsonl");
+  AtomicFile captions(folder / kCaptions), rejected(folder / kRejected);
   const auto reject = [&](const std::string& key, std::string_view reason, const std::string& detail,
                           int64_t attempts) {
     ++report.rejected;

@@ -8,6 +8,10 @@
 
 namespace pixart::caption {
 
+inline constexpr const char* kJobs = "jobs.sqlite";
+inline constexpr const char* kCaptions = "captions.jsonl";
+inline constexpr const char* kRejected = "rejected.jsonl";
+
 // Writes captions.jsonl and rejected.jsonl, each whole or not at all, and counts. `unusable`: rows that the
 // listing itself rejects.
 CaptionReport write_results(const std::filesystem::path& folder, const data::Dataset& dataset,

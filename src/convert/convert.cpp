@@ -120,8 +120,6 @@ void from_dit(OfficialWeights& result, const std::string& subject) {
   check_weights(result.weights, config, subject);
 }
 
-enum class TargetKind { kSafetensors, kPth, kFolder };
-
 TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
   const std::string extension = target.extension();
   if (extension != ".safetensors" && extension != ".pth" && extension != ".pt") return TargetKind::kFolder;
@@ -195,7 +193,7 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
 ConvertReport write_transformer(const OfficialWeights& source, const fs::path& target,
                                 const std::string& conversion, const TargetOptions& options) {
   const TargetKind kind = kind_of(target, options);
-  check_target(target, options.overwrite);
+  const fs::path place = checked_target(target, kind, options.overwrite);
   const auto& architecture = source.identity.architecture;
   if (options.pipeline) check_pipeline_parts(architecture, options);
   const std::string license = options.license.empty() ? source.license : options.license;
@@ -209,16 +207,17 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   ConvertReport report;
   if (kind != TargetKind::kFolder) report.lines.push_back(count_line(weights, target));
   if (kind == TargetKind::kSafetensors) {
-    formats::write_safetensors(target, weights, provenance.complete(), options.durability);
+    formats::write_safetensors(place, weights, provenance.complete(), options.durability);
   } else if (kind == TargetKind::kPth) {
-    formats::write_pth(target, weights, provenance.complete(), options.durability);
+    formats::write_pth(place, weights, provenance.complete(), options.durability);
   } else {
-    StagedFolder staged(target);
+    StagedFolder staged(place);
     const fs::path model = options.pipeline ? staged.path() / "transformer" : staged.path();
     const Weights written =
         write_model_folder(model, weights, architecture, options, provenance.complete(), subject);
     report.lines.push_back(count_line(written, options.pipeline ? target / "transformer" : target));
     if (options.pipeline) write_pipeline_parts(staged.path(), architecture, options, report);
+    checked_target(target, kind, options.overwrite);  // conversion takes minutes
     staged.commit(options.durability);
     for (const char* name : {kPositions, kNullCaption})
       if (weights.tensors.count(name) > 0)
@@ -231,10 +230,11 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
 ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& options) {
   if (kind_of(target, options) != TargetKind::kFolder)
     throw UserError(fmt::format("an autoencoder is written to a folder; {} names a file.", target.string()));
-  check_target(target, options.overwrite);
+  const fs::path place = checked_target(target, TargetKind::kFolder, options.overwrite);
   ConvertReport report;
-  StagedFolder staged(target);
+  StagedFolder staged(place);
   report.lines.push_back(write_vae_folder(staged.path(), source, options));
+  checked_target(target, TargetKind::kFolder, options.overwrite);
   staged.commit(options.durability);
   return report;
 }

@@ -5,6 +5,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/nn/dtype.h"
@@ -119,26 +120,21 @@ std::string write_text_encoder(const fs::path& folder, const TargetOptions& opti
   return fmt::format("text_encoder: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
 }
 
-bool is_folder_of_ours(const fs::path& folder) {
-  return fs::is_empty(folder) || fs::exists(folder / "config.json") ||
-         fs::exists(folder / "model_index.json");
-}
-
 }  // namespace
 
-void check_target(const fs::path& target, bool overwrite) {
+fs::path checked_target(const fs::path& target, TargetKind kind, bool overwrite) {
   if (target.empty()) throw UserError("no target is given.");
-  if (target.has_parent_path() && !fs::is_directory(target.parent_path()))
+  const fs::path place = link_target(target);
+  if (place.has_parent_path() && !fs::is_directory(place.parent_path()))
     throw UserError(
-        fmt::format("{}: the folder {} does not exist.", target.string(), target.parent_path().string()));
-  if (!fs::exists(target)) return;
+        fmt::format("{}: the folder {} does not exist.", target.string(), place.parent_path().string()));
+  if (!fs::exists(place)) return place;
   if (!overwrite) throw UserError(fmt::format("{} exists; --overwrite replaces it.", target.string()));
-  if (fs::is_directory(target) && !is_folder_of_ours(target)) {
-    throw UserError(fmt::format(
-        "{} is a folder that holds something else than a model (no config.json, no model_index.json); it is "
-        "not replaced.",
-        target.string()));
-  }
+  if (kind == TargetKind::kFolder)
+    require_model_folder(place);
+  else if (!fs::is_regular_file(place))
+    throw UserError(fmt::format("{} is not a file; it is not replaced by one.", target.string()));
+  return place;
 }
 
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options) {

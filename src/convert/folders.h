@@ -7,9 +7,11 @@
 
 namespace pixart::convert {
 
-// Refuses a target that exists, unless `overwrite`; a folder is overwritten only if it looks like one of
-// ours.
-void check_target(const std::filesystem::path& target, bool overwrite);
+enum class TargetKind { kSafetensors, kPth, kFolder };
+
+// Where `target` is written: itself, or where it leads if it is a symbolic link. Refuses what exists, unless
+// `overwrite`; a folder is overwritten only if all that it holds is of a model, a file only by a file.
+std::filesystem::path checked_target(const std::filesystem::path& target, TargetKind kind, bool overwrite);
 
 // What a pipeline needs and lacks, all at once (UserError), before anything is written.
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options);

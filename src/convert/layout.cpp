@@ -79,8 +79,8 @@ int64_t guess_heads(int64_t width, const LayoutHints& hints, Identity& identity)
 }
 
 // What official names tell of both transformers.
-template <class Config>
-void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& identity, Config& c) {
+void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& identity,
+                 models::TransformerShape& c) {
   c.hidden_size = side(weights, "x_embedder.proj.weight", 0);
   c.in_channels = side(weights, "x_embedder.proj.weight", 1);
   c.patch_size = side(weights, "x_embedder.proj.weight", 2);

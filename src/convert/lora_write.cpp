@@ -8,6 +8,7 @@
 #include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/formats/tensor_file.h"
@@ -90,6 +91,7 @@ void write_lora(const fs::path& folder, const formats::Weights& weights, const A
   ordered_json config = peft_config(layers, rank, alpha), diffusers;
   for (const auto& [key, value] : config.items()) diffusers[kDiffusersPrefix + key] = value;
 
+  require_model_folder(folder);
   StagedFolder staged(folder);
   save(staged.path() / "adapter_model.safetensors", layers, kPeftPrefix, metadata);
   config["peft_type"] = "LORA";

@@ -2,8 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/nn/device.h"
 #include "pixart/nn/layers.h"
 
 namespace pixart::convert {
@@ -98,6 +101,14 @@ std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, con
 
 namespace {
 
+void require_finite(const nn::StateDict& dit, const std::string& source) {
+  Problems problems;
+  for (const auto& item : dit.items())
+    if (!item.tensor.isfinite().all().item<bool>())
+      problems.add(fmt::format("{} holds numbers that are not finite (NaN or infinite)", item.name));
+  problems.throw_if_any(source + " cannot be re-parameterised");
+}
+
 at::Tensor in_double(const nn::StateDict& state, const std::string& name) {
   return state.get(name).detach().cpu().to(at::kDouble);
 }
@@ -166,6 +177,7 @@ std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models
         fmt::format("the DiT does not fit the PixArt: it has {} heads, the PixArt {}; set num_heads to {}.",
                     dit_config.num_heads, target_config.num_heads, dit_config.num_heads));
   const auto plan = plan_reparameterization(dit, target);
+  require_finite(dit, options.source);
   const auto shared = shared_modulation(dit, dit_config.depth, options.shared_modulation);
   models::initialize(target, target_config, options.init);  // what is new, and the positions
   for (const auto& tensor : plan)
@@ -199,12 +211,14 @@ class WithoutMicroConditions {
 
 }  // namespace
 
-double prove_reparameterization(const models::Dit& dit, const models::PixArt& pixart,
-                                nn::StateDict& pixart_state) {
+Proof prove_reparameterization(const models::Dit& dit, const models::PixArt& pixart,
+                               nn::StateDict& pixart_state) {
   at::NoGradGuard no_grad;
+  const nn::FullFloat32 no_short_products;
   const WithoutMicroConditions without(pixart_state);
   const auto& config = pixart.config();
-  const auto options = pixart.null_caption().options();
+  const auto dtype = at::promote_types(pixart.null_caption().scalar_type(), at::kFloat);
+  const auto options = pixart.null_caption().options().dtype(dtype);
   constexpr int64_t kBatch = 1, kTokens = 3;
   const auto normal = [&](at::IntArrayRef shape, uint64_t stream) {
     at::Tensor tensor = at::empty(shape, at::kFloat);
@@ -213,7 +227,7 @@ double prove_reparameterization(const models::Dit& dit, const models::PixArt& pi
   };
   const at::Tensor latent = normal({kBatch, config.in_channels, config.input_size, config.input_size}, 1);
   const at::Tensor t = at::full({kBatch}, kTimestep, options.dtype(at::kFloat));
-  models::TextCondition text;
+  models::Condition text;
   text.caption = normal({kBatch, kTokens, config.caption_channels}, 2);
   if (config.multi_scale) {
     text.image_size = at::full({kBatch, 2}, 256.0, options);
@@ -223,10 +237,30 @@ double prove_reparameterization(const models::Dit& dit, const models::PixArt& pi
   const at::Tensor positions =
       models::sincos_positions(config.hidden_size, side, side, side, config.position_scale)
           .to(options.device());
-  return (pixart.forward(latent, t, text) - dit.forward(latent, t, at::Tensor(), nullptr, positions))
-      .abs()
-      .max()
-      .item<double>();
+  const models::Execution execution{.dtype = dtype};
+  const at::Tensor before = dit.with(execution).forward(latent, t, {}, nullptr, positions),
+                   after = pixart.with(execution).forward(latent, t, text);
+  return {.difference = (after - before).abs().max().item<double>(),
+          .largest = before.abs().max().item<double>()};
+}
+
+void require_proof(const Proof& proof, const std::string& subject) {
+  if (proof.holds()) return;
+  if (!std::isfinite(proof.difference) || !std::isfinite(proof.largest)) {
+    throw UserError(fmt::format(
+        "{}: outputs at t = 500 are not finite (NaN or infinite) although the weights are: they are too "
+        "large for float32. Take weights from before the training went wrong.",
+        subject));
+  }
+  throw UserError(fmt::format(
+      "{}: the outputs of the DiT and of the new model at t = 500 {} (at most {:.0e} of it is rounding). "
+      "Are these the weights of a DiT as published (pixart inspect --verify)?",
+      subject, describe(proof), kLargestProofShare));
+}
+
+std::string describe(const Proof& proof) {
+  return fmt::format("differ by at most {:.2e}, {:.2e} of the largest output", proof.difference,
+                     proof.share());
 }
 
 }  // namespace pixart::convert

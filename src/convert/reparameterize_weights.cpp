@@ -40,10 +40,9 @@ Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeR
                                 layout_name(dit.identity.layout)));
   }
   models::PixArtConfig to = request.target;
-  to.patch_size = from->patch_size, to.in_channels = from->in_channels, to.hidden_size = from->hidden_size,
-  to.depth = from->depth, to.num_heads = from->num_heads, to.mlp_ratio = from->mlp_ratio,
-  to.learn_sigma = from->learn_sigma;
-  if (to.input_size == 0) to.input_size = from->input_size;
+  const int64_t input_size = to.input_size;
+  static_cast<models::TransformerShape&>(to) = *from;
+  if (input_size > 0) to.input_size = input_size;
   if (to.position_scale == 0) to.position_scale = double(std::max<int64_t>(to.input_size / 64, 1));
   if (to.multi_scale && to.hidden_size % 3 != 0)
     throw UserError(
@@ -57,7 +56,7 @@ Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeR
   nn::adopt_state(models->source, formats::read_all(dit.weights), "the DiT");
   Reparameterized result;
   result.plan = reparameterize(models->source, *from, models->target, to, request.options);
-  result.difference = prove_reparameterization(models->dit, models->pixart, models->target);
+  result.proof = prove_reparameterization(models->dit, models->pixart, models->target);
   result.weights.weights = weights_of(models);
   result.weights.weights.files = dit.weights.files;
   result.weights.identity = {.layout = Layout::kPixArt, .architecture = to, .assumed = {}, .summary = {}};

@@ -1,15 +1,13 @@
 #include "pixart/data/caption_set.h"
 
 #include <ATen/ATen.h>
-#include <c10/util/Float8_e4m3fn.h>
 
-#include <array>
-#include <bit>
 #include <numeric>
 #include <unordered_map>
 
 #include "feature_files.h"
 #include "feature_index.h"
+#include "feature_values.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
@@ -39,26 +37,29 @@ at::ScalarType scalar_type(CaptionDtype dtype) {
 
 int64_t element_bytes(CaptionDtype dtype) { return int64_t(c10::elementSize(scalar_type(dtype))); }
 
-// Value of each byte.
-const std::array<float, 256>& float8_values() {
-  static const std::array<float, 256> values = [] {
-    std::array<float, 256> result{};
-    for (size_t i = 0; i < 256; ++i)
-      result[i] = float(c10::Float8_e4m3fn(uint8_t(i), c10::Float8_e4m3fn::from_bits()));
-    return result;
-  }();
-  return values;
+// [N, 1] of captions of the given lengths, whose rows follow each other in `rows`.
+at::Tensor checksums_of(const at::Tensor& rows, const at::Tensor& lengths) {
+  const int64_t count = lengths.numel(),
+                row_bytes = rows.numel() == 0 ? 0 : int64_t(rows.nbytes()) / rows.size(0);
+  at::Tensor result = at::zeros({count, 1}, at::kInt);
+  const auto* bytes = static_cast<const char*>(rows.const_data_ptr());
+  PIXART_CHECK(lengths.sum().item<int64_t>() == rows.size(0));
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t own = lengths.const_data_ptr<int64_t>()[i] * row_bytes;
+    result.data_ptr<int32_t>()[i] = record_checksum(bytes, uint64_t(own));
+    bytes += own;
+  }
+  return result;
+}
+
+// Of a shard's tensor; shards of older versions hold none.
+at::Tensor checksums_of(const formats::Weights& shard, const char* checksums, const char* tensor,
+                        const at::Tensor& lengths) {
+  return shard.tensors.count(checksums) > 0 ? shard.read(checksums)
+                                            : checksums_of(shard.read(tensor), lengths);
 }
 
 }  // namespace
-
-CaptionDtype caption_dtype(const std::string& name) {
-  if (name == "float32") return CaptionDtype::kFloat32;
-  if (name == "bfloat16") return CaptionDtype::kBFloat16;
-  if (name == "float8_e4m3fn") return CaptionDtype::kFloat8;
-  throw UserError(
-      fmt::format("'{}' is no type of caption features: float32, bfloat16, float8_e4m3fn.", name));
-}
 
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels) {
   return channels * element_bytes(dtype) + (dtype == CaptionDtype::kFloat8 ? 2 : 0);
@@ -101,21 +102,25 @@ void write_caption_shard(const fs::path& file, const std::vector<at::Tensor>& fe
                                 "(text_encoder.dtype), or check its weights.",
                                 file.string()),
                     ExitCode::kNumerics);
-  std::vector<formats::NamedTensor> tensors = {{"length", at::tensor(lengths, at::kLong)}};
+  const at::Tensor length = at::tensor(lengths, at::kLong);
+  std::vector<formats::NamedTensor> tensors = {{"length", length}};
   if (dtype == CaptionDtype::kFloat8) {
     // The scale is rounded first, so that what is divided by is what will be multiplied with.
     const at::Tensor scale =
         (all.abs().amax(1) / kLargestFloat8).clamp(kSmallestScale, kLargestScale).to(at::kHalf);
     all = (all / scale.to(at::kFloat).unsqueeze(1)).clamp(-kLargestFloat8, kLargestFloat8);
     tensors.push_back({"scale", scale});
+    tensors.push_back({kScaleChecksums, checksums_of(scale, length)});
   }
-  tensors.push_back({"features", all.to(scalar_type(dtype))});
+  all = all.to(scalar_type(dtype));
+  tensors.push_back({kChecksums, checksums_of(all, length)});
+  tensors.push_back({"features", all});
   formats::save_safetensors(file, tensors, {{"num_cut", std::to_string(num_cut)}});
 }
 
 void write_caption_index(const fs::path& folder, const std::vector<fs::path>& shards,
                          const DistinctCaptions& captions) {
-  std::vector<at::Tensor> shard, begin, length;
+  std::vector<at::Tensor> shard, begin, length, checksum, scale_checksum;
   int64_t num_cut = 0, channels = 0;
   for (size_t s = 0; s < shards.size(); ++s) {
     const auto weights = formats::open_safetensors(shards[s]);
@@ -123,18 +128,23 @@ void write_caption_index(const fs::path& folder, const std::vector<fs::path>& sh
     const at::Tensor last = length.back().cumsum(0);
     begin.push_back(last - length.back());
     shard.push_back(at::full({last.numel()}, int64_t(s), at::kInt));
+    checksum.push_back(checksums_of(weights, kChecksums, "features", length.back()));
+    if (weights.tensors.count("scale") > 0)
+      scale_checksum.push_back(checksums_of(weights, kScaleChecksums, "scale", length.back()));
     num_cut += std::stoll(weights.metadata.at("num_cut"));
     channels = weights.tensors.at("features").shape.at(1);
   }
   const at::Tensor lengths = at::cat(length);
   PIXART_CHECK(lengths.numel() == int64_t(captions.first.size()), "{} captions encoded, {} listed",
                lengths.numel(), captions.first.size());
-  formats::save_safetensors(folder / kIndexFile,
-                            {{"shard", at::cat(shard)},
-                             {"begin", at::cat(begin)},
-                             {"length", lengths.to(at::kInt)},
-                             {"row_begin", at::tensor(captions.begin, at::kLong)},
-                             {"ids", at::tensor(captions.ids, at::kInt)}},
+  std::vector<formats::NamedTensor> tensors = {{"shard", at::cat(shard)},
+                                               {"begin", at::cat(begin)},
+                                               {"length", lengths.to(at::kInt)},
+                                               {"row_begin", at::tensor(captions.begin, at::kLong)},
+                                               {"ids", at::tensor(captions.ids, at::kInt)},
+                                               {kChecksums, at::cat(checksum)}};
+  if (!scale_checksum.empty()) tensors.push_back({kScaleChecksums, at::cat(scale_checksum)});
+  formats::save_safetensors(folder / kIndexFile, tensors,
                             {{"num_cut", std::to_string(num_cut)}, {"channels", std::to_string(channels)}});
 }
 
@@ -143,6 +153,7 @@ struct CaptionSet::State {
   std::unique_ptr<FeatureIndex> index;
   const int32_t *shard = nullptr, *length = nullptr, *ids = nullptr;
   const int64_t *begin = nullptr, *row_begin = nullptr;
+  at::Tensor checksums, scale_checksums;  // undefined in sets of older versions
   int64_t channels = 0, num_cut = 0, num_distinct = 0;
   CaptionDtype dtype = CaptionDtype::kBFloat16;
   std::unique_ptr<ShardReader> reader;
@@ -169,7 +180,7 @@ CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.manifest = read_feature_manifest(folder);
   if (s.manifest.kind != "captions")
     throw UserError(fmt::format("{} holds {}, not captions.", folder.string(), s.manifest.kind));
-  s.index = std::make_unique<FeatureIndex>(folder);
+  s.index = std::make_unique<FeatureIndex>(folder, s.manifest);
   const auto& lengths = s.index->tensor("length", at::kInt);
   const auto& ids = s.index->tensor("ids", at::kInt);
   s.num_distinct = lengths.numel();
@@ -181,10 +192,14 @@ CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.num_cut = s.index->number("num_cut");
   s.channels = s.index->number("channels");
   s.check(ids.numel());
-  for (const auto& [name, value] : s.manifest.inputs)
-    if (name == "dtype") s.dtype = caption_dtype(value);
+  for (const auto& input : s.manifest.inputs)
+    if (input.name == "dtype") s.dtype = enum_of_word<CaptionDtype>(input.value, "type of caption features");
   std::map<std::string, std::string> tensors = {{"features", formats::dtype_text(scalar_type(s.dtype))}};
-  if (s.dtype == CaptionDtype::kFloat8) tensors["scale"] = "F16";
+  s.checksums = s.index->checksums(kChecksums, s.num_distinct, 1);
+  if (s.dtype == CaptionDtype::kFloat8) {
+    tensors["scale"] = "F16";
+    s.scale_checksums = s.index->checksums(kScaleChecksums, s.num_distinct, 1);
+  }
   s.reader = std::make_unique<ShardReader>(shard_files(folder, s.manifest), std::move(tensors));
 }
 CaptionSet::~CaptionSet() = default;
@@ -212,23 +227,29 @@ int64_t CaptionSet::num_tokens(int32_t id) const {
 void CaptionSet::read(int32_t id, void* out) const {
   const State& s = *state_;
   const int64_t tokens = num_tokens(id), channels = s.channels;
-  const auto shard = size_t(s.shard[id]);
-  const uint64_t first = uint64_t(s.begin[id]), row_bytes = uint64_t(channels * element_bytes(s.dtype));
-  if (s.dtype != CaptionDtype::kFloat8)
-    return s.reader->read(shard, "features", first * row_bytes, uint64_t(tokens) * row_bytes, out);
+  const auto record = [&](const char* tensor, const at::Tensor& checksums, int64_t row_bytes, void* to) {
+    std::optional<uint32_t> checksum;
+    if (checksums.defined()) checksum = uint32_t(checksums.const_data_ptr<int32_t>()[id]);
+    s.reader->read(size_t(s.shard[id]), tensor, uint64_t(s.begin[id] * row_bytes),
+                   uint64_t(tokens * row_bytes), to, checksum);
+  };
+  const int64_t row_bytes = channels * element_bytes(s.dtype);
+  if (s.dtype != CaptionDtype::kFloat8) return record("features", s.checksums, row_bytes, out);
 
   const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(size_t(tokens * channels));
   std::vector<c10::Half> scales(static_cast<size_t>(tokens));
-  s.reader->read(shard, "features", first * row_bytes, uint64_t(tokens) * row_bytes, bytes.get());
-  s.reader->read(shard, "scale", first * 2, scales.size() * 2, scales.data());
-  const auto& values = float8_values();
-  const uint8_t* in = bytes.get();
-  auto* result = static_cast<uint16_t*>(out);
-  std::array<uint16_t, 256> of_token{};  // bits: a token has many more channels than there are values
-  for (const c10::Half scale : scales) {
-    for (size_t i = 0; i < 256; ++i) of_token[i] = c10::BFloat16(values[i] * float(scale)).x;
-    for (int64_t c = 0; c < channels; ++c) *result++ = of_token[*in++];
-  }
+  record("features", s.checksums, row_bytes, bytes.get());
+  record("scale", s.scale_checksums, 2, scales.data());
+  for (int64_t token = 0; token < tokens; ++token)
+    scaled_float8_to_bfloat16(bytes.get() + token * channels, channels, float(scales[size_t(token)]),
+                              static_cast<uint16_t*>(out) + token * channels);
+}
+
+void CaptionSet::read_padded(int32_t id, int64_t tokens, void* out) const {
+  const int64_t own = num_tokens(id), token_bytes = channels() * int64_t(c10::elementSize(read_dtype()));
+  PIXART_CHECK(own <= tokens, "caption {} has {} tokens, not at most {}", id, own, tokens);
+  read(id, out);
+  write_zeros(static_cast<char*>(out) + own * token_bytes, uint64_t((tokens - own) * token_bytes));
 }
 
 }  // namespace pixart::data

@@ -2,19 +2,69 @@
 
 #include <ATen/ATen.h>
 
+#include <bit>
 #include <charconv>
+#include <mutex>
+#include <set>
 
 #include "feature_files.h"
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/formats/crc32c.h"
+#include "pixart/formats/hash.h"
 
 namespace pixart::data {
 
-FeatureIndex::FeatureIndex(const std::filesystem::path& folder)
-    : path(folder / kIndexFile), file(formats::load_safetensors(path)) {}
+namespace {
+
+void warn_once(const std::filesystem::path& folder) {
+  static std::mutex mutex;
+  static std::set<std::filesystem::path> warned;
+  {
+    const std::scoped_lock lock(mutex);
+    if (!warned.insert(folder).second) return;
+  }
+  log::warning(
+      "features {} were made by an older version, without checksums: they are not checked while they are "
+      "read. "
+      "`pixart extract RUN.yaml --mend` compares the shards with their hashes and adds checksums; it encodes "
+      "nothing again that is whole.",
+      folder.string());
+}
+
+// The file is what was written where its hash is; no other rule need hold then.
+formats::TensorFile load_index(const std::filesystem::path& path, const FeatureManifest& manifest) {
+  if (!manifest.index_sha256.empty() && formats::sha256_of_file(path) != manifest.index_sha256)
+    throw UserError(fmt::format("{} is damaged: its SHA-256 is not that of {}. {}.", path.string(),
+                                kManifestFile, kHowToMend));
+  return formats::load_safetensors(path);
+}
+
+}  // namespace
+
+int32_t record_checksum(const void* bytes, uint64_t count) {
+  return std::bit_cast<int32_t>(formats::crc32c({static_cast<const char*>(bytes), size_t(count)}));
+}
+
+FeatureIndex::FeatureIndex(const std::filesystem::path& folder, const FeatureManifest& manifest)
+    : path(folder / kIndexFile), file(load_index(path, manifest)) {
+  const bool has_checksums = file.tensors.count(kChecksums) > 0, has_hash = !manifest.index_sha256.empty();
+  if (has_checksums && !has_hash)
+    throw UserError(fmt::format("{} is damaged: it names no hash of {}. Remove the folder and extract again.",
+                                (folder / kManifestFile).string(), kIndexFile));
+  if (!has_checksums) warn_once(folder);
+}
 
 void FeatureIndex::require(bool holds, const std::string& what) const {
-  if (!holds)
-    throw UserError(fmt::format("{} {}. Remove the folder and extract again.", path.string(), what));
+  if (!holds) throw UserError(fmt::format("{} {}. {}.", path.string(), what, kHowToMend));
+}
+
+at::Tensor FeatureIndex::checksums(const std::string& name, int64_t rows, int64_t columns) const {
+  if (file.tensors.count(kChecksums) == 0) return {};
+  const at::Tensor& all = tensor(name, at::kInt);
+  require(all.dim() == 2 && all.size(0) == rows && all.size(1) == columns,
+          fmt::format("does not hold {} {} of {} rows", columns, name, rows));
+  return all;
 }
 
 const at::Tensor& FeatureIndex::tensor(const std::string& name, at::ScalarType dtype, int64_t numel) const {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "pixart/data/feature_set.h"
 #include "pixart/formats/tensor_file.h"
 
 namespace pixart::data {
@@ -13,12 +14,18 @@ struct FeatureIndex {
   std::filesystem::path path;
   formats::TensorFile file;
 
-  explicit FeatureIndex(const std::filesystem::path& folder);
+  // Checks the file's hash. Warns, once for each folder, of a set without hash or checksums.
+  FeatureIndex(const std::filesystem::path& folder, const FeatureManifest& manifest);
   // `numel`: how many elements it must have; -1: any number.
   const at::Tensor& tensor(const std::string& name, at::ScalarType dtype, int64_t numel = -1) const;
+  // CRC32C of records, [rows, columns] int32; undefined in sets of older versions.
+  at::Tensor checksums(const std::string& name, int64_t rows, int64_t columns) const;
   const std::string& text(const std::string& name) const;
   int64_t number(const std::string& name) const;
   void require(bool holds, const std::string& what) const;
 };
+
+// Of a record in memory.
+int32_t record_checksum(const void* bytes, uint64_t count);
 
 }  // namespace pixart::data

@@ -5,6 +5,8 @@
 #include "feature_files.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/base/words.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -17,8 +19,12 @@ constexpr uint64_t kLargestManifest = uint64_t{64} << 20;
 
 const std::string* find_input(const FeatureInputs& inputs, const std::string& name) {
   const auto found =
-      std::find_if(inputs.begin(), inputs.end(), [&](const auto& input) { return input.first == name; });
-  return found == inputs.end() ? nullptr : &found->second;
+      std::find_if(inputs.begin(), inputs.end(), [&](const auto& input) { return input.name == name; });
+  return found == inputs.end() ? nullptr : &found->value;
+}
+
+bool is_former(const FeatureInput& input, const std::string* found) {
+  return found != nullptr && !input.former.empty() && *found != input.value && *found == input.former;
 }
 
 }  // namespace
@@ -27,15 +33,21 @@ bool has_feature_set(const fs::path& folder) { return fs::exists(folder / kManif
 
 std::string inputs_text(const FeatureInputs& inputs) {
   ordered_json json = ordered_json::object();
-  for (const auto& [name, value] : inputs) json[name] = value;
+  for (const auto& input : inputs) json[input.name] = input.value;
   return json.dump(1) + "\n";
 }
 
 FeatureInputs parse_inputs(const std::string& text) {
   FeatureInputs inputs;
   const auto json = ordered_json::parse(text);
-  for (const auto& [name, value] : json.items()) inputs.emplace_back(name, value.get<std::string>());
+  for (const auto& [name, value] : json.items()) inputs.push_back({name, value.get<std::string>()});
   return inputs;
+}
+
+FeatureInputs all_inputs(const FeatureInputs& inputs, int64_t items_per_shard) {
+  FeatureInputs result = inputs;
+  result.push_back({"items_per_shard", std::to_string(items_per_shard)});
+  return result;
 }
 
 FeatureManifest read_feature_manifest(const fs::path& folder) {
@@ -56,6 +68,7 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                  .sha256 = shard.at("sha256"),
                                  .bytes = shard.at("bytes"),
                                  .items = shard.at("items")});
+    if (json.contains("index")) manifest.index_sha256 = json.at("index").at("sha256");
     if (manifest.rows < 0 || manifest.rejected < 0 || manifest.rejected > manifest.rows)
       throw UserError(fmt::format("{}: {} of {} rows rejected. Remove the folder and extract again.",
                                   path.string(), manifest.rejected, manifest.rows));
@@ -78,8 +91,14 @@ std::vector<fs::path> shard_files(const fs::path& folder, const FeatureManifest&
     else if (bytes != shard.bytes)
       problems.add(fmt::format("{}: {} bytes, not the {} of the manifest", shard.file, bytes, shard.bytes));
   }
-  problems.throw_if_any("features " + folder.string() + " are damaged (remove the folder and extract again)");
+  problems.throw_if_any("features " + folder.string() + " are damaged (" + kHowToMend + ")");
   return files;
+}
+
+void keep_former(FeatureInputs& inputs, const FeatureInputs& begun) {
+  for (auto& input : inputs)
+    if (const std::string* found = find_input(begun, input.name); is_former(input, found))
+      input.value = *found;
 }
 
 void write_feature_manifest(const fs::path& folder, const FeatureManifest& manifest) {
@@ -90,26 +109,38 @@ void write_feature_manifest(const fs::path& folder, const FeatureManifest& manif
                        {"rejected", manifest.rejected},
                        {"inputs", ordered_json::object()},
                        {"shards", ordered_json::array()}};
-  for (const auto& [name, value] : manifest.inputs) json["inputs"][name] = value;
+  for (const auto& input : manifest.inputs) json["inputs"][input.name] = input.value;
   for (const auto& shard : manifest.shards)
     json["shards"].push_back(
         {{"file", shard.file}, {"items", shard.items}, {"bytes", shard.bytes}, {"sha256", shard.sha256}});
+  if (!manifest.index_sha256.empty())
+    json["index"] = {{"file", kIndexFile}, {"sha256", manifest.index_sha256}};
   write_file_atomically(folder / kManifestFile, json.dump(1) + "\n");
 }
 
 void require_inputs(const fs::path& folder, const FeatureManifest& manifest, const FeatureInputs& wanted) {
   Problems problems;
-  for (const auto& [name, value] : wanted) {
-    const std::string* found = find_input(manifest.inputs, name);
-    if (found == nullptr || *found != value)
-      problems.add(fmt::format("{}: the features were made with {}, this run has {}", name,
-                               found == nullptr ? "none" : "'" + *found + "'", "'" + value + "'"));
+  std::vector<std::string> former;
+  for (const auto& input : wanted) {
+    const std::string* found = find_input(manifest.inputs, input.name);
+    if (is_former(input, found))
+      former.push_back(input.name);
+    else if (found == nullptr || *found != input.value)
+      problems.add(fmt::format("{}: the features were made with {}, this run has {}", input.name,
+                               found == nullptr ? "none" : "'" + *found + "'", "'" + input.value + "'"));
   }
-  for (const auto& [name, value] : manifest.inputs)
-    if (find_input(wanted, name) == nullptr)
-      problems.add(fmt::format("{}: the features were made with '{}', this run has none", name, value));
+  for (const auto& input : manifest.inputs)
+    if (find_input(wanted, input.name) == nullptr)
+      problems.add(
+          fmt::format("{}: the features were made with '{}', this run has none", input.name, input.value));
   problems.throw_if_any("features " + folder.string() +
                         " do not fit this run (extract into another folder, or remove this one)");
+  if (former.empty()) return;
+  log::warning(
+      "features {} are of a version that hashed only names, sizes and both ends of the files of the {}. They "
+      "fit by that; a change between the ends is not noticed. To renew them, remove the folder and extract "
+      "again.",
+      folder.string(), join(former, ", "));
 }
 
 }  // namespace pixart::data

@@ -11,6 +11,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/formats/hash.h"
 
 namespace pixart::data {
@@ -35,21 +36,12 @@ std::pair<int64_t, int64_t> range_of(const FeatureWork& work, int64_t shard) {
 
 FileLock lock_folder(const FeatureWork& work) { return FileLock(work.folder / ".lock"); }
 
-// Removes files whose names `is_superfluous`, as far as it can: they are in nobody's way.
-void remove_files(const fs::path& folder, const std::function<bool(const std::string&)>& is_superfluous) {
-  std::error_code ignored;
-  std::vector<fs::path> files;
-  for (fs::directory_iterator at(folder, ignored), end; at != end; at.increment(ignored))
-    if (is_superfluous(at->path().filename().string())) files.push_back(at->path());
-  for (const auto& file : files) fs::remove(file, ignored);
-}
-
 // Locks, temporary files and inputs are for sets in the making. Without a lock: beside a manifest nobody
 // writes, and whoever comes late and locks once more tidies up too.
 void tidy_up(const fs::path& folder) {
-  remove_files(folder, [](const std::string& name) {
-    return name == kInputsFile || name.starts_with(".lock") || name.starts_with(".tmp-");
-  });
+  remove_leftovers(folder, {.files = {R"(shard-[0-9]{5,}\.safetensors)", R"(index\.safetensors)",
+                                      R"((manifest|inputs)\.json)", R"(quarantine\.jsonl)"},
+                            .passing_files = {R"(inputs\.json)", R"(\.lock(-[0-9]{5,})?)"}});
 }
 
 FeatureInputs read_inputs(const fs::path& path) {
@@ -66,8 +58,7 @@ void claim_folder(const FeatureWork& work) {
   const FileLock lock = lock_folder(work);
   if (has_feature_set(work.folder)) return;
   const fs::path path = work.folder / kInputsFile;
-  auto inputs = work.manifest.inputs;
-  inputs.emplace_back("items_per_shard", std::to_string(work.items_per_shard));
+  const auto inputs = all_inputs(work.manifest.inputs, work.items_per_shard);
   if (!fs::exists(path)) {
     if (fs::exists(shard_path(work, 0)))
       throw UserError(
@@ -98,9 +89,7 @@ void make_shard(const FeatureWork& work, int64_t shard, bool wait) {
   const auto lock = lock_while(lock_path, try_again);
   if (!lock || fs::exists(path)) return;
   // What a killed process left of this shard: only the owner of its lock writes it.
-  remove_files(work.folder, [prefix = ".tmp-" + path.filename().string()](const std::string& name) {
-    return name.starts_with(prefix);
-  });
+  remove_leftovers(work.folder, {.files = {fmt::format(R"(shard-{:05d}\.safetensors)", shard)}});
   const auto [first, last] = range_of(work, shard);
   work.write_shard(path, first, last);
 }
@@ -109,6 +98,7 @@ void finish(const FeatureWork& work) {
   const FileLock lock = lock_folder(work);
   if (has_feature_set(work.folder)) return;  // another process was faster
   FeatureManifest manifest = work.manifest;
+  keep_former(manifest.inputs, read_inputs(work.folder / kInputsFile));
   std::vector<fs::path> files;
   for (int64_t shard = 0; shard < num_shards(work); ++shard) {
     const auto [first, last] = range_of(work, shard);
@@ -119,6 +109,7 @@ void finish(const FeatureWork& work) {
                                .items = last - first});
   }
   manifest.rejected = work.write_index(files);
+  manifest.index_sha256 = formats::sha256_of_file(work.folder / kIndexFile);
   write_feature_manifest(work.folder, manifest);
 }
 

@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "feature_files.h"
 #include "feature_index.h"
+#include "feature_values.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
@@ -20,6 +22,29 @@ namespace {
 
 // Columns of the table `item` of shards and index.
 enum Column { kChannels, kLatentHeight, kLatentWidth, kHeight, kWidth, kBucket, kVariants, kColumns };
+constexpr int64_t kMostVariants = 2;  // as it is, mirrored
+
+// Elements of one variant's mean and log-variance.
+int64_t variant_numel(const int32_t* item) {
+  return 2 * int64_t(item[kChannels]) * item[kLatentHeight] * item[kLatentWidth];
+}
+
+// [N, V] of each variant of a shard's records: what is read at once.
+at::Tensor checksums_of(const at::Tensor& moments, const at::Tensor& begin, const at::Tensor& item) {
+  const int64_t count = begin.numel();
+  at::Tensor result = at::zeros({count, kMostVariants}, at::kInt);
+  const auto* bytes = static_cast<const char*>(moments.const_data_ptr());
+  const auto element = int64_t(moments.element_size());
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t* values = item.const_data_ptr<int32_t>() + i * kColumns;
+    const int64_t numel = variant_numel(values), first = begin.const_data_ptr<int64_t>()[i];
+    PIXART_CHECK(values[kVariants] <= kMostVariants && first + values[kVariants] * numel <= moments.numel());
+    for (int64_t v = 0; v < values[kVariants]; ++v)
+      result.data_ptr<int32_t>()[i * kMostVariants + v] =
+          record_checksum(bytes + (first + v * numel) * element, uint64_t(numel * element));
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -49,7 +74,12 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
     total += moments.numel();
   }
   const at::Tensor all = flat.empty() ? at::empty({0}, dtype) : at::cat(flat);
-  formats::save_safetensors(file, {{"moments", all}, {"row", row}, {"begin", begin}, {"item", item}},
+  formats::save_safetensors(file,
+                            {{"moments", all},
+                             {"row", row},
+                             {"begin", begin},
+                             {"item", item},
+                             {kChecksums, checksums_of(all, begin, item)}},
                             {{"rejected", rejections_text(rejected)}});
 }
 
@@ -64,7 +94,8 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
                            const std::string& source, const Dataset& dataset) {
   const int64_t rows = dataset.size();
   at::Tensor shard_of = at::full({rows}, -1, at::kInt), begin = at::zeros({rows}, at::kLong),
-             item = at::zeros({rows, kColumns}, at::kInt);
+             item = at::zeros({rows, kColumns}, at::kInt),
+             checksums = at::zeros({rows, kMostVariants}, at::kInt);
   std::vector<Rejection> rejected;
   for (size_t s = 0; s < shards.size(); ++s) {
     const auto weights = formats::open_safetensors(shards[s]);
@@ -72,6 +103,11 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
     shard_of.index_fill_(0, row, int64_t(s));
     begin.index_copy_(0, row, first);
     item.index_copy_(0, row, items);
+    // Shards of older versions hold none.
+    checksums.index_copy_(0, row,
+                          weights.tensors.count(kChecksums) > 0
+                              ? weights.read(kChecksums)
+                              : checksums_of(weights.read("moments"), first, items));
     const auto some = parse_rejections(weights.metadata.at("rejected"));
     rejected.insert(rejected.end(), some.begin(), some.end());
   }
@@ -81,14 +117,16 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
   PIXART_CHECK(accepted == ledger.accepted(), "{} rows have latents, {} were accepted", accepted,
                ledger.accepted());
   write_quarantine(folder / kQuarantineFile, ledger);
-  formats::save_safetensors(folder / kIndexFile, {{"shard", shard_of}, {"begin", begin}, {"item", item}},
+  formats::save_safetensors(folder / kIndexFile,
+                            {{"shard", shard_of}, {"begin", begin}, {"item", item}, {kChecksums, checksums}},
                             {{"rejected", rejections_text(ledger.rejected)}});
   return int64_t(ledger.rejected.size());
 }
 
 struct LatentSet::State {
   FeatureManifest manifest;
-  at::Tensor shard, begin, item;
+  at::Tensor shard, begin, item, checksum;
+  const int32_t* checksums = nullptr;  // none in sets of older versions
   const int32_t* shards = nullptr;
   const int64_t* begins = nullptr;
   const int32_t* items = nullptr;
@@ -135,7 +173,7 @@ LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.manifest = read_feature_manifest(folder);
   if (s.manifest.kind != "latents")
     throw UserError(fmt::format("{} holds {}, not latents.", folder.string(), s.manifest.kind));
-  const FeatureIndex index(folder);
+  const FeatureIndex index(folder, s.manifest);
   const int64_t rows = s.manifest.rows;
   s.shard = index.tensor("shard", at::kInt, rows);
   s.begin = index.tensor("begin", at::kLong, rows);
@@ -143,13 +181,16 @@ LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.shards = s.shard.const_data_ptr<int32_t>();
   s.begins = s.begin.const_data_ptr<int64_t>();
   s.items = s.item.const_data_ptr<int32_t>();
+  s.checksum = index.checksums(kChecksums, rows, kMostVariants);
+  if (s.checksum.defined()) s.checksums = s.checksum.const_data_ptr<int32_t>();
   s.rejected = rejections_of(index);
   check_rows(index, s.manifest, s.shards, s.items, s.rejected);
   for (int64_t row = 0; row < rows; ++row) {
     if (s.shards[row] >= 0) s.has_mirrored = s.items[row * kColumns + kVariants] > 1;
   }
-  for (const auto& [name, value] : s.manifest.inputs)
-    if (name == "dtype") s.is_half = value == "float16";
+  for (const auto& input : s.manifest.inputs)
+    if (input.name == "dtype")
+      s.is_half = enum_of_word<LatentDtype>(input.value, "type of latents") == LatentDtype::kFloat16;
   s.reader = std::make_unique<ShardReader>(
       shard_files(folder, s.manifest),
       std::map<std::string, std::string>{{"moments", s.is_half ? "F16" : "F32"}});
@@ -172,23 +213,24 @@ LatentSet::Item LatentSet::item(int64_t row) const {
 }
 
 void LatentSet::read(int64_t row, bool mirrored, float* mean, float* log_var) const {
+  const State& s = *state_;
   const auto [channels, height, width] = item(row).latent;
-  const int64_t half = channels * height * width;
-  const uint64_t element = state_->is_half ? 2 : 4;
-  const uint64_t begin = uint64_t(state_->begins[row] + (mirrored ? 2 * half : 0)) * element;
-  const auto read = [&](uint64_t from, uint64_t count, void* out) {
-    state_->reader->read(size_t(state_->shards[row]), "moments", from, count, out);
-  };
-  PIXART_CHECK(!mirrored || has_mirrored(), "row {} has no mirrored latents", row);
-  if (!state_->is_half) {
-    read(begin, uint64_t(half) * 4, mean);
-    read(begin + uint64_t(half) * 4, uint64_t(half) * 4, log_var);
-    return;
+  const int64_t half = channels * height * width, variant = mirrored ? 1 : 0;
+  PIXART_CHECK(!mirrored || s.items[row * kColumns + kVariants] > 1, "row {} has no mirrored latents", row);
+  const uint64_t element = s.is_half ? 2 : 4, bytes = uint64_t(2 * half) * element;
+  const uint64_t begin = uint64_t(s.begins[row] + variant * 2 * half) * element;
+  std::optional<uint32_t> checksum;
+  if (s.checksums != nullptr) checksum = uint32_t(s.checksums[row * kMostVariants + variant]);
+  const auto read = std::make_unique_for_overwrite<char[]>(bytes);
+  s.reader->read(size_t(s.shards[row]), "moments", begin, bytes, read.get(), checksum);
+  if (s.is_half) {
+    const auto* moments = reinterpret_cast<const uint16_t*>(read.get());
+    halves_to_floats(moments, half, mean);
+    halves_to_floats(moments + half, half, log_var);
+  } else {
+    std::memcpy(mean, read.get(), bytes / 2);
+    std::memcpy(log_var, read.get() + bytes / 2, bytes / 2);
   }
-  std::vector<c10::Half> moments(size_t(2 * half));
-  read(begin, uint64_t(2 * half) * 2, moments.data());
-  std::copy_n(moments.begin(), half, mean);
-  std::copy_n(moments.begin() + half, half, log_var);
 }
 
 }  // namespace pixart::data

@@ -11,6 +11,7 @@
 #include "pack_state.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
@@ -43,11 +44,15 @@ class Lock {
   int descriptor_;
 };
 
-std::string shard_name(const std::string& source, size_t number) {
+std::string shard_stem(const std::string& source) {
   std::string name = source;
   for (char& c : name)
     if (!std::isalnum(uint8_t(c)) && c != '-' && c != '_') c = '-';
-  return fmt::format("{}-{:06}.tar", name, number);
+  return name;
+}
+
+std::string shard_name(const std::string& source, size_t number) {
+  return fmt::format("{}-{:06}.tar", shard_stem(source), number);
 }
 
 bool is_intact(const fs::path& folder, const PackedShard& shard) {
@@ -66,15 +71,27 @@ void keep_intact(const fs::path& folder, PackState& state) {
   state.shards.resize(size_t(first_bad));
 }
 
-// The state to go on from: of an empty folder, or of a pack of the same source.
+OwnNames own_names(const PackState& state) {
+  return {.files = {shard_stem(state.source) + R"(-[0-9]{6,}\.tar)", R"(classes\.txt)",
+                    R"(quarantine\.jsonl)", R"(\.?pack\.json)"}};
+}
+
+bool holds_only(const fs::path& folder, const std::vector<fs::path>& known) {
+  std::error_code error;
+  size_t count = 0;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) ++count;
+  return !error && count == known.size();
+}
+
+// The state to go on from: of an empty folder, or of a pack of the same source. What a kill left is deleted
+// once it is known that the folder is ours.
 PackState begin(const PackState& wanted, const fs::path& folder) {
-  remove_leftovers(folder);
   auto found = read_pack_state(folder);
   if (!found) {
-    std::error_code error;
-    if (!fs::is_empty(folder, error))
+    if (!holds_only(folder, find_leftovers(folder, own_names(wanted))))
       throw UserError(folder.string() +
                       " holds files that are no pack. Choose a folder that is new or empty.");
+    remove_leftovers(folder, own_names(wanted));
     return wanted;
   }
   Problems problems;
@@ -90,6 +107,7 @@ PackState begin(const PackState& wanted, const fs::path& folder) {
   compare("verification", found->options.verify, wanted.options.verify);
   problems.throw_if_any(folder.string() +
                         " holds a pack of something else (remove it, or choose another folder)");
+  remove_leftovers(folder, own_names(*found));
   keep_intact(folder, *found);
   return *found;
 }

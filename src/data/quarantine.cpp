@@ -46,22 +46,38 @@ void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
   write_file_atomically(path, lines);
 }
 
+namespace {
+
+int64_t num_unusable(const Ledger& ledger) {
+  return std::count_if(ledger.rejected.begin(), ledger.rejected.end(),
+                       [](const auto& rejection) { return rejection.reason != Reason::kMissingCaption; });
+}
+
+double unusable_share(const Ledger& ledger) {
+  return double(num_unusable(ledger)) / double(std::max<int64_t>(1, ledger.listed));
+}
+
+}  // namespace
+
+bool is_within_budget(const SourceConfig& config, const Ledger& ledger) {
+  return unusable_share(ledger) <= config.quarantine_budget && (ledger.listed == 0 || ledger.accepted() > 0);
+}
+
 void check_budget(const SourceConfig& config, const Ledger& ledger) {
+  if (is_within_budget(config, ledger)) return;
   std::vector<std::string> unusable;
   for (const auto& rejection : ledger.rejected)
     if (rejection.reason != Reason::kMissingCaption)
       unusable.push_back(fmt::format("{} ({})", rejection.key, to_string(rejection.reason)));
-  const double share = double(unusable.size()) / double(std::max<int64_t>(1, ledger.listed));
   if (ledger.listed > 0 && ledger.accepted() == 0)
     throw UserError(fmt::format("source {}: none of {} samples can be used: {}.", config.name, ledger.listed,
                                 name_some(unusable)));
-  if (share <= config.quarantine_budget) return;
   throw UserError(
       fmt::format("source {}: {} of {} samples cannot be used ({:.2f} %), more than quarantine_budget = {} "
                   "allows: {}. Mend or "
                   "remove them (pixart data check lists all), or raise the budget.",
-                  config.name, unusable.size(), ledger.listed, 100 * share, config.quarantine_budget,
-                  name_some(unusable)));
+                  config.name, unusable.size(), ledger.listed, 100 * unusable_share(ledger),
+                  config.quarantine_budget, name_some(unusable)));
 }
 
 std::string describe(const Ledger& ledger) {

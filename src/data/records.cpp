@@ -138,7 +138,7 @@ void check_missing_captions(const SourceConfig& config, Listing& listing) {
     const auto& row = listing.records[i].row;
     if (is_rejected[i] || !row.captions.empty() || !row.caption_file.empty()) continue;
     missing.push_back(row.key);
-    if (config.missing_caption == "empty") continue;
+    if (config.missing_caption == MissingCaption::kEmpty) continue;
     listing.rejected.push_back({.row = int64_t(i),
                                 .key = row.key,
                                 .offset = listing.records[i].offset,
@@ -149,7 +149,7 @@ void check_missing_captions(const SourceConfig& config, Listing& listing) {
   const double share = double(missing.size()) / double(listing.records.size());
   const std::string what = fmt::format("{}: {} of {} samples have no caption: {}.", subject_of(config),
                                        missing.size(), listing.records.size(), name_some(missing));
-  if (config.missing_caption == "error")
+  if (config.missing_caption == MissingCaption::kError)
     throw UserError(what +
                     " Give each one (image_folder: a .txt file of the same name with a line of text), or set "
                     "missing_caption to skip or empty.");

@@ -1,9 +1,9 @@
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/config/config.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -11,14 +11,43 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Open = std::unique_ptr<Dataset> (*)(const SourceConfig&);
+// A kind of source. `keys` are those that have an effect with some kinds only, and do with this one.
+struct SourceKind {
+  std::string type;
+  std::unique_ptr<Dataset> (*open)(const SourceConfig&);
+  std::vector<std::string> keys;
+  bool is_drawn = false;  // from the seed; else it has a path
+};
 
-const std::map<std::string, Open>& openers() {
-  static const std::map<std::string, Open> all = {
-      {"class_folder", open_class_folder}, {"idx", open_idx},       {"image_folder", open_image_folder},
-      {"pixart", open_official},           {"scenes", open_scenes}, {"table", open_table},
-      {"webdataset", open_webdataset}};
-  return all;
+const std::vector<SourceKind>& source_table() {
+  static const std::vector<SourceKind> table = {
+      {"image_folder", open_image_folder, {"path", "captions", "missing_caption", "include"}},
+      {"class_folder", open_class_folder, {"path", "captions"}},
+      {"idx", open_idx, {"path"}},
+      {"table",
+       open_table,
+       {"path", "captions", "missing_caption", "images", "image_column", "label_column"}},
+      {"pixart", open_official, {"path", "captions", "missing_caption"}},
+      {"webdataset", open_webdataset, {"path", "captions", "missing_caption"}},
+      {"scenes", open_scenes, {"count", "style", "seed"}, /*is_drawn=*/true}};
+  return table;
+}
+
+const SourceKind* find_kind(const std::string& type) {
+  for (const auto& kind : source_table())
+    if (kind.type == type) return &kind;
+  return nullptr;
+}
+
+bool contains(const std::vector<std::string>& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+std::vector<std::string> types_with(const std::string& key) {
+  std::vector<std::string> types;
+  for (const auto& kind : source_table())
+    if (contains(kind.keys, key)) types.push_back(kind.type);
+  return types;
 }
 
 // Whether `folder` stays below the source's folder.
@@ -29,35 +58,34 @@ bool is_sub_folder(const std::string& folder) {
 
 }  // namespace
 
+std::vector<std::string> source_types() {
+  std::vector<std::string> types;
+  for (const auto& kind : source_table()) types.push_back(kind.type);
+  return types;
+}
+
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config) {
-  const auto found = openers().find(config.type);
-  if (found != openers().end()) return found->second(config);
-  std::vector<std::string> known;
-  for (const auto& [type, open] : openers()) known.push_back(type);
+  if (const auto* kind = find_kind(config.type)) return kind->open(config);
   throw UserError(fmt::format("source {}: unknown type '{}'; known are {}.{}", config.name, config.type,
-                              join(known, ", "), did_you_mean(config.type, known)));
+                              join(source_types(), ", "), did_you_mean(config.type, source_types())));
+}
+
+bool SourceConfig::draws_scenes() const {
+  const auto* kind = find_kind(type);
+  return kind != nullptr && kind->is_drawn;
 }
 
 void SourceConfig::validate(std::vector<std::string>& problems) const {
-  if (openers().count(type) == 0) return;  // reported with the key itself
-  const SourceConfig defaults;
-  const auto only = [&](const char* key, const char* kind, bool changed) {
-    if (changed && type != kind)
-      problems.push_back(fmt::format("{} has an effect with type: {} only, here it is {}", key, kind, type));
-  };
-  only("include", "image_folder", !include.empty());
-  only("images", "table", !images.empty());
-  only("image_column", "table", !image_column.empty());
-  only("label_column", "table", !label_column.empty());
-  only("count", "scenes", count != defaults.count);
-  only("style", "scenes", style != defaults.style);
-  only("seed", "scenes", seed != defaults.seed);
-  const bool fixed = type == "idx" || type == "scenes";
-  if (fixed && !captions.empty())
-    problems.push_back(fmt::format("captions has no effect with type: {}, which makes its own", type));
-  if (missing_caption != defaults.missing_caption && (fixed || type == "class_folder"))
-    problems.push_back(
-        fmt::format("missing_caption has no effect with type: {}, where none is missing", type));
+  const SourceKind* own = find_kind(type);
+  if (own == nullptr) return;  // reported with the key itself
+  std::set<std::string> idle;
+  for (const auto& value : config::values(*this)) {
+    const std::string key = value.path.substr(0, value.path.find_first_of(".["));  // of a list: the list
+    const auto types = types_with(key);
+    if (!types.empty() && !value.is_default && !contains(own->keys, key) && idle.insert(key).second)
+      problems.push_back(
+          fmt::format("{} has no effect with type: {}; it is a key of {}", key, type, join(types, ", ")));
+  }
   std::set<std::string> kinds;
   for (const auto& caption : captions) {
     if (!kinds.insert(caption.name).second)
@@ -66,9 +94,7 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
       problems.push_back(
           fmt::format("captions: {} comes from a file or from a column, not from both", caption.name));
   }
-  if (type == "scenes" && !path.empty())
-    problems.push_back("path has no effect with type: scenes, which draws its pictures");
-  if (type != "scenes" && path.empty()) problems.push_back("path is missing: the folder of the source");
+  if (!own->is_drawn && path.empty()) problems.push_back("path is missing: the folder of the source");
   for (const auto& folder : include)
     if (!is_sub_folder(folder))
       problems.push_back(fmt::format("include: '{}' is no sub-folder; names are relative to path", folder));

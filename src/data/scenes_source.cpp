@@ -15,7 +15,7 @@ class ScenesDataset : public Dataset {
   explicit ScenesDataset(const SourceConfig& config)
       : count_(config.max_samples > 0 ? std::min(config.max_samples, config.count) : config.count),
         seed_(uint64_t(config.seed)),
-        shaded_(config.style == "shaded") {}
+        shaded_(config.style == SceneStyle::kShaded) {}
   int64_t size() const override { return count_; }
   Row row(int64_t index) const override {
     const Scene scene = at(index);

@@ -1,19 +1,30 @@
 #include "shard_reader.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
 
+#include "feature_files.h"
 #include "pixart/base/error.h"
+#include "pixart/data/feature_set.h"
+#include "pixart/formats/crc32c.h"
 #include "pixart/formats/safetensors.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr uint64_t kPiece = uint64_t{128} << 10;  // is in the processor's cache when its checksum is computed
+
+[[noreturn]] void fail(const fs::path& path, const char* reason) {
+  throw UserError(fmt::format("cannot read {}: {}.", path.string(), reason), ExitCode::kStorage);
+}
 
 struct Part {
   uint64_t offset = 0, bytes = 0;  // in the file
@@ -29,22 +40,57 @@ struct Shard {
     if (descriptor >= 0) ::close(descriptor);
   }
 
-  void open(const std::map<std::string, std::string>& tensors) {
-    const auto header = formats::read_safetensors_header(path);
-    for (const auto& [name, dtype] : tensors) {
-      const auto found = header.tensors.find(name);
-      if (found == header.tensors.end() || found->second.dtype != dtype)
-        throw UserError(fmt::format("{} holds no tensor {} of type {}. Extract the features again.",
-                                    path.string(), name, dtype));
-      parts[name] = {header.data_offset + found->second.begin, found->second.end - found->second.begin};
+  void read(uint64_t offset, uint64_t bytes, char* out) const {
+    while (bytes > 0) {
+      const ssize_t got = ::pread(descriptor, out, bytes, off_t(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) fail(path, got == 0 ? "it became shorter" : std::strerror(errno));
+      out += got, offset += uint64_t(got), bytes -= uint64_t(got);
     }
-    descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-      throw UserError(fmt::format("cannot read {}: {}.", path.string(), std::strerror(errno)));
+  }
+
+  // The bytes of the header, or as many as there are where its length is damaged.
+  std::string head(uint64_t file_bytes) const {
+    uint64_t length = 0;
+    if (file_bytes >= sizeof length) read(0, sizeof length, reinterpret_cast<char*>(&length));
+    constexpr uint64_t kLongest = 100'000'000;  // of the format
+    std::string bytes(size_t(std::min(file_bytes, 8 + std::min(length, kLongest))), '\0');
+    read(0, bytes.size(), bytes.data());
+    return bytes;
+  }
+
+  formats::SafetensorsHeader header() const {
+    struct stat info {};
+    if (::fstat(descriptor, &info) != 0) fail(path, std::strerror(errno));
+    const auto file_bytes = uint64_t(info.st_size);
+    const std::string bytes = head(file_bytes);
+    try {
+      return formats::parse_safetensors_header(bytes, file_bytes, path.string());
+    } catch (const UserError& error) {
+      throw DamagedRecord(path, 0, error.what());
+    }
+  }
+
+  void open(const std::map<std::string, std::string>& tensors) {
+    if (descriptor < 0) descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) fail(path, std::strerror(errno));
+    const auto found_header = header();
+    for (const auto& [name, dtype] : tensors) {
+      const auto found = found_header.tensors.find(name);
+      if (found == found_header.tensors.end() || found->second.dtype != dtype)
+        throw DamagedRecord(path, 0, fmt::format("it holds no tensor {} of type {}", name, dtype));
+      parts[name] = {found_header.data_offset + found->second.begin, found->second.end - found->second.begin};
+    }
   }
 };
 
 }  // namespace
+
+DamagedRecord::DamagedRecord(fs::path shard, uint64_t offset, const std::string& fault)
+    : UserError(fmt::format("{} is damaged at byte {}: {}. {}.", shard.string(), offset, fault, kHowToMend),
+                ExitCode::kStorage),
+      shard_(std::move(shard)),
+      offset_(offset) {}
 
 struct ShardReader::State {
   std::vector<std::unique_ptr<Shard>> shards;
@@ -62,26 +108,30 @@ ShardReader::ShardReader(std::vector<fs::path> files, std::map<std::string, std:
 ShardReader::~ShardReader() = default;
 ShardReader::ShardReader(ShardReader&&) noexcept = default;
 
-void ShardReader::read(size_t number, const std::string& tensor, uint64_t begin, uint64_t bytes,
-                       void* out) const {
+void ShardReader::read(size_t number, const std::string& tensor, uint64_t begin, uint64_t bytes, void* out,
+                       std::optional<uint32_t> checksum) const {
   PIXART_CHECK(number < state_->shards.size(), "shard {} of {}", number, state_->shards.size());
   Shard& shard = *state_->shards[number];
   std::call_once(shard.opened, [&] { shard.open(state_->tensors); });
   const Part& part = shard.parts.at(tensor);
+  const uint64_t offset = part.offset + begin;
   if (begin > part.bytes || bytes > part.bytes - begin)
-    throw UserError(
-        fmt::format("{}: tensor {} ends before byte {}, which the index names. Extract the features again.",
-                    shard.path.string(), tensor, begin + bytes));
+    throw DamagedRecord(
+        shard.path, offset,
+        fmt::format("its tensor {} ends before byte {}, which the index names", tensor, begin + bytes));
+  auto* to = static_cast<char*>(out);
+  uint32_t found = 0;
   for (uint64_t done = 0; done < bytes;) {
-    const ssize_t got = ::pread(shard.descriptor, static_cast<char*>(out) + done, bytes - done,
-                                off_t(part.offset + begin + done));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0)
-      throw UserError(fmt::format("cannot read {}: {}.", shard.path.string(),
-                                  got == 0 ? "it became shorter" : std::strerror(errno)),
-                      ExitCode::kStorage);
-    done += uint64_t(got);
+    const uint64_t piece = checksum ? std::min(kPiece, bytes - done) : bytes - done;
+    shard.read(offset + done, piece, to + done);
+    if (checksum) found = formats::crc32c({to + done, size_t(piece)}, found);
+    done += piece;
   }
+  if (checksum && found != *checksum)
+    throw DamagedRecord(
+        shard.path, offset,
+        fmt::format("{} bytes of its tensor {} have the checksum {:08x}, not {:08x}, that of the index",
+                    bytes, tensor, found, *checksum));
 }
 
 }  // namespace pixart::data

@@ -91,11 +91,11 @@ int64_t guided_channels(const std::string& name, int64_t latent_channels) {
                                                   : latent_channels;
 }
 
-at::Tensor sample(const SamplerOptions& options, const Denoiser& denoiser, int64_t train_steps,
+at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, int64_t train_steps,
                   bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
                   const StepCallback& callback) {
-  return find_sampler(options.name)
-      .run({denoiser, options.num_steps, train_steps, learn_sigma, std::move(latent), noise, callback});
+  return find_sampler(config.sampler)
+      .run({denoiser, config.num_steps, train_steps, learn_sigma, std::move(latent), noise, callback});
 }
 
 }  // namespace pixart::diffusion

@@ -108,4 +108,32 @@ void on_first_rank(Communicator& communicator, std::string_view phase, const std
   });
 }
 
+bool first_rank_until(Communicator& communicator, std::string_view phase, const std::function<bool()>& asked,
+                      const std::function<void(const std::function<bool()>& asked)>& work) {
+  constexpr int64_t kEnd = int64_t{1} << 32;  // rank 0 has done its work
+  bool stop = false;
+  const auto vote = [&](bool ends) {
+    const int64_t sum = sum_over_ranks(communicator, (asked() ? 1 : 0) + (ends ? kEnd : 0), phase);
+    stop = stop || sum % kEnd > 0;
+    return sum >= kEnd;
+  };
+  std::optional<RankError> error;
+  if (communicator.rank() == 0) {
+    try {
+      work([&] {
+        if (!stop) vote(false);
+        return stop;
+      });
+    } catch (const UserError& thrown) {
+      error = RankError{thrown.what(), thrown.code()};
+    }
+    vote(true);
+  } else {
+    while (!vote(false)) {
+    }
+  }
+  throw_together(communicator, error, phase);
+  return stop;
+}
+
 }  // namespace pixart::dist

@@ -61,7 +61,7 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch, const at::
                   : meet(launch, options);
   auto sockets = std::make_unique<CpuCommunicator>(std::move(mesh));
   if (device.is_cpu()) return sockets;
-  return make_nccl_communicator(std::move(sockets), device, options);
+  return make_nccl_communicator(std::move(sockets), device, options, nccl_library());
 }
 
 }  // namespace pixart::dist

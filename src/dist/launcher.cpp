@@ -34,7 +34,9 @@ class SignalDescriptor {
   SignalDescriptor() {
     sigset_t signals;
     sigemptyset(&signals);
-    for (int number : {SIGCHLD, SIGTERM, SIGINT, SIGUSR1}) sigaddset(&signals, number);
+    sigaddset(&signals, SIGCHLD);
+    // A blocked signal is read here even where it is ignored, which must stay so.
+    for (int number : stop_signals()) sigaddset(&signals, number);
     ::sigprocmask(SIG_BLOCK, &signals, &before_);
     descriptor_ = Socket(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   }
@@ -92,6 +94,7 @@ class Launcher {
   }
 
   void start() {
+    if (stop_requested()) stop_before_the_ranks();  // before signals_ was there
     // The port is held from here on, so no other program can take it; its server needs a thread, and so comes
     // last.
     auto [listener, port] = listen_on("127.0.0.1", false);
@@ -121,6 +124,8 @@ class Launcher {
   }
 
   void pass_on(int number) {
+    // A terminal that is closed sends several: the kernel and the shell do.
+    if (number == SIGHUP && requests_ > 0) return;
     const bool is_enough = ++requests_ >= kRequestsToKill;
     if (requests_ == 1) log::info("stop requested: passed on to the ranks, which save and end");
     if (is_enough) log::warning("stop requested {} times: the ranks are killed", requests_);
@@ -130,7 +135,12 @@ class Launcher {
 
   // While a rank loads its libraries it cannot catch a signal, and has nothing to save.
   bool is_stopped_early(const RankEnd& end) const {
-    return end.phase.empty() && (end.signal == SIGTERM || end.signal == SIGINT || end.signal == SIGUSR1);
+    const auto signals = stop_signals();
+    return end.phase.empty() && std::find(signals.begin(), signals.end(), end.signal) != signals.end();
+  }
+
+  [[noreturn]] static void stop_before_the_ranks() {
+    throw UserError("stopped on request before the ranks had begun", ExitCode::kRequeue);
   }
 
   void reap() {
@@ -156,7 +166,7 @@ class Launcher {
   void finish() {
     for (size_t r = 0; r < ranks_.size(); ++r)
       show(outputs_[r].add(ranks_[r].read_output()) + outputs_[r].end());
-    if (stopped_early_) throw UserError("stopped on request before the ranks had begun", ExitCode::kRequeue);
+    if (stopped_early_) stop_before_the_ranks();
     const auto guilty = find_guilty(ends_);
     if (guilty) {
       if (guilty->rank > 0) show(outputs_[size_t(guilty->rank)].last_lines());

@@ -1,5 +1,6 @@
-// Compiles everywhere; has not been run yet, for want of a machine with GPUs. What a GPU must show first: the
-// sums, the order of streams, and that an abort frees a host that waits for the GPU.
+// Tests run it with a device and an NCCL of their own; with GPUs it has not been run yet, for want of a
+// machine. What a GPU must show first: the sums, the order of streams, and that an abort frees a host that
+// waits for the GPU.
 #include "nccl_communicator.h"
 
 #include <ATen/ATen.h>
@@ -7,13 +8,11 @@
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <condition_variable>
+#include <chrono>
 #include <cstring>
-#include <deque>
-#include <mutex>
+#include <memory>
 #include <thread>
 
-#include "nccl_library.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -24,9 +23,7 @@ namespace pixart::dist {
 
 namespace {
 
-constexpr double kLookSeconds = 0.1;     // between two looks of the watching thread
-constexpr double kAnswerSeconds = 2;     // for the other ranks to say that they live
-constexpr double kLastWordSeconds = 10;  // from the abort to the end of a process that does not come back
+constexpr double kAnswerSeconds = 2;  // for the other ranks to say that they live
 
 int type_of(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
@@ -48,34 +45,33 @@ size_t bytes_of(const at::Tensor& tensor) { return size_t(tensor.numel()) * tens
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(std::unique_ptr<CpuCommunicator> sockets, const at::Device& device,
-                   const CommunicatorOptions& options)
-      : nccl_(nccl_library()),
+                   const CommunicatorOptions& options, const NcclLibrary& library, WatchLimits limits)
+      : nccl_(library),
         sockets_(std::move(sockets)),
         device_(device),
-        timeout_seconds_(options.timeout_seconds) {
+        limits_(limits),
+        watch_(sockets_->rank(), limits, what_is_watched()) {
     at::Tensor bytes = at::zeros({int64_t(sizeof(NcclId))}, at::kByte);
     NcclId id{};
     if (rank() == 0) check(nccl_.get_unique_id(&id));
     std::memcpy(bytes.data_ptr(), &id, sizeof id);
     sockets_->broadcast(bytes, 0, "starting NCCL");
     std::memcpy(&id, bytes.data_ptr(), sizeof id);
-    host_deadline_ = monotonic_seconds() + options.rendezvous_seconds;
-    watcher_ = std::thread([this] { watch(); });
-    try {
+    watch_.call_or_end("starting NCCL", options.rendezvous_seconds, [&] {
       const c10::DeviceGuard guard(device_);
       check(nccl_.comm_init_rank(&comm_, world_size(), id, rank()));
-    } catch (...) {
-      stop_watching();
-      throw;
-    }
-    const std::scoped_lock lock(mutex_);
-    host_deadline_.reset();
+    });
   }
 
   ~NcclCommunicator() override {
-    stop_watching();
-    const bool is_idle = calls_.empty() || calls_.back().done.query();
-    if (!aborted_) (void)(is_idle ? nccl_.comm_destroy(comm_) : nccl_.comm_abort(comm_));
+    const bool is_idle = watch_.stop();
+    if (watch_.has_failed()) return;  // it has been aborted
+    const auto end = [this, is_idle] {
+      choose_device();
+      (void)(is_idle ? nccl_.comm_destroy(comm_) : nccl_.comm_abort(comm_));
+    };
+    if (!returns_within(limits_.abort_seconds, end))
+      end_process(fmt::format("rank {}: NCCL does not end", rank()));
   }
 
   int rank() const override { return sockets_->rank(); }
@@ -116,11 +112,22 @@ class NcclCommunicator final : public Communicator {
   void barrier(std::string_view phase) override { sockets_->barrier(phase); }
 
  private:
-  struct UnderWay {
-    c10::Event done;
-    std::string phase;
-    double since;
-  };
+  WatchedLibrary what_is_watched() {
+    return {
+        .begin = [this] { choose_device(); },
+        .error = [this](const std::string& phase) { return error_in(phase); },
+        .lost_rank = [this] { return sockets_->mesh().look_for_failure(); },
+        .tell_others = [this](const std::string& problem) { tell_others(problem); },
+        .abort =
+            [this] {
+              choose_device();
+              if (comm_ != nullptr) (void)nccl_.comm_abort(comm_);
+            },
+    };
+  }
+
+  // In each new thread: else its events and NCCL would make a context on the first GPU. Never throws.
+  void choose_device() const { c10::impl::VirtualGuardImpl(device_.type()).uncheckedSetDevice(device_); }
 
   void check(NcclLibrary::Result result) {
     if (result == 0) return;
@@ -140,73 +147,23 @@ class NcclCommunicator final : public Communicator {
   template <class Start>
   void enqueue(const at::Tensor& tensor, std::string_view phase, const Start& start) {
     check_place(tensor);
-    enter_phase(phase);
     const c10::DeviceGuard guard(device_);
     const c10::impl::VirtualGuardImpl streams(device_.type());
     const c10::Stream stream = streams.getStream(device_);
-    const std::scoped_lock lock(mutex_);
-    if (aborted_) {
-      told_ = true;
-      throw UserError(failure_, ExitCode::kDevice);
-    }
-    check(start(streams.getStreamNativeHandle(stream)));
-    calls_.push_back({c10::Event(device_.type()), std::string(phase), monotonic_seconds()});
-    calls_.back().done.record(stream);
+    watch_.call(phase, [&]() -> CallWatch::IsDone {
+      enter_phase(phase);
+      check(start(streams.getStreamNativeHandle(stream)));
+      const auto done = std::make_shared<c10::Event>(device_.type());
+      done->record(stream);
+      return [done] { return done->query(); };
+    });
   }
 
-  void stop_watching() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopped_ = true;
-    }
-    changed_.notify_all();
-    if (watcher_.joinable()) watcher_.join();
-  }
-
-  void watch() {
-    std::unique_lock lock(mutex_);
-    while (
-        !changed_.wait_for(lock, std::chrono::duration<double>(kLookSeconds), [this] { return stopped_; })) {
-      while (!calls_.empty() && calls_.front().done.query()) {
-        calls_.pop_front();
-        // The next one could not begin before this one was done.
-        if (!calls_.empty()) calls_.front().since = std::max(calls_.front().since, monotonic_seconds());
-      }
-      const std::string problem = find_problem();
-      if (problem.empty()) continue;
-      if (host_deadline_) end_process(problem);  // inside NCCL's start, which cannot be interrupted
-      aborted_ = true;
-      failure_ = problem;
-      lock.unlock();
-      tell_others(problem);
-      (void)nccl_.comm_abort(comm_);
-      lock.lock();
-      failure_ = sockets_->mesh().look_for_failure().value_or(problem);
-      if (!changed_.wait_for(lock, std::chrono::duration<double>(kLastWordSeconds),
-                             [this] { return stopped_ || told_; }))
-        end_process(failure_);
-      return;
-    }
-  }
-
-  // "" while all is well.
-  std::string find_problem() {
-    const double now = monotonic_seconds();
-    if (host_deadline_ && now > *host_deadline_) return fmt::format("rank {}: NCCL does not start", rank());
-    if (calls_.empty() && !host_deadline_) return "";
-    if (const auto failure = sockets_->mesh().look_for_failure())
-      return calls_.empty()
-                 ? *failure
-                 : fmt::format("{}, while rank {} waited in \"{}\"", *failure, rank(), calls_.front().phase);
-    if (calls_.empty()) return "";
+  // "" while NCCL knows of none.
+  std::string error_in(const std::string& phase) {
     NcclLibrary::Result result = 0;
-    if (nccl_.comm_get_async_error(comm_, &result) == 0 && result != 0 && result != kInProgress)
-      return fmt::format("rank {}: NCCL: {} in \"{}\"", rank(), nccl_.get_error_string(result),
-                         calls_.front().phase);
-    if (now - calls_.front().since > timeout_seconds_)
-      return fmt::format("\"{}\" is not done after {:.4g} s on rank {}", calls_.front().phase,
-                         timeout_seconds_, rank());
-    return "";
+    if (nccl_.comm_get_async_error(comm_, &result) != 0 || result == 0 || result == kInProgress) return "";
+    return fmt::format("rank {}: NCCL: {} in \"{}\"", rank(), nccl_.get_error_string(result), phase);
   }
 
   // Each rank that lives answers; those that do not are the lost ones.
@@ -226,33 +183,24 @@ class NcclCommunicator final : public Communicator {
     log::error("{}. No answer from rank {}.", problem, name_some(names));
   }
 
-  [[noreturn]] void end_process(const std::string& problem) {
-    log::error("{}. This process cannot be interrupted otherwise and ends now.", problem);
-    std::_Exit(int(ExitCode::kDevice));
-  }
-
   static constexpr NcclLibrary::Result kInProgress = 7;
 
-  const NcclLibrary& nccl_;
+  const NcclLibrary nccl_;
   const std::unique_ptr<CpuCommunicator> sockets_;
   const at::Device device_;
-  const double timeout_seconds_;
+  const WatchLimits limits_;
   NcclLibrary::Comm comm_ = nullptr;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<UnderWay> calls_;
-  std::optional<double> host_deadline_;
-  bool stopped_ = false, aborted_ = false, told_ = false;
-  std::string failure_;
-  std::thread watcher_;
+  CallWatch watch_;  // uses all the others
 };
 
 }  // namespace
 
 std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<CpuCommunicator> sockets,
                                                      const at::Device& device,
-                                                     const CommunicatorOptions& options) {
-  return std::make_unique<NcclCommunicator>(std::move(sockets), device, options);
+                                                     const CommunicatorOptions& options,
+                                                     const NcclLibrary& library, WatchLimits limits) {
+  limits.call_seconds = options.timeout_seconds;
+  return std::make_unique<NcclCommunicator>(std::move(sockets), device, options, library, limits);
 }
 
 }  // namespace pixart::dist

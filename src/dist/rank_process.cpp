@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 
 namespace pixart::dist {
@@ -24,6 +25,8 @@ constexpr int kCannotStart = 127;  // as shells say it
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kCannotStart);
+  // Until it can catch them itself they end it; noted by the launcher's handlers they would be lost.
+  for (int number : stop_signals()) ::signal(number, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -40,7 +40,8 @@ std::string sha256_of_file(const std::filesystem::path& path) {
   std::vector<char> buffer(1 << 20);
   while (stream.read(buffer.data(), std::streamsize(buffer.size())) || stream.gcount() > 0)
     hash.add({buffer.data(), size_t(stream.gcount())});
-  if (stream.bad()) throw UserError(fmt::format("cannot read {}: input error.", path.string()));
+  if (stream.bad())
+    throw UserError(fmt::format("cannot read {}: input error.", path.string()), ExitCode::kStorage);
   return hash.hex();
 }
 

@@ -33,7 +33,8 @@ void InputFile::read(void* to, uint64_t count, uint64_t offset) const {
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
       throw UserError(fmt::format("cannot read {} at byte {}: {}.", name(), offset,
-                                  got < 0 ? std::strerror(errno) : "the file ends early"));
+                                  got < 0 ? std::strerror(errno) : "the file ends early"),
+                      got < 0 ? ExitCode::kStorage : ExitCode::kBadInput);
     }
     out += got, offset += uint64_t(got), count -= uint64_t(got);
   }

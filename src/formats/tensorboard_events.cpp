@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
-#include "crc32c.h"
 #include "pixart/base/clock.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/formats/crc32c.h"
 #include "pixart/formats/utf8.h"
 #include "protobuf_message.h"
 

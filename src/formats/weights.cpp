@@ -11,6 +11,7 @@
 #include "pixart/base/words.h"
 #include "pixart/formats/pth.h"
 #include "pixart/formats/tensor_file.h"
+#include "saved_weights.h"
 #include "weight_index.h"
 
 namespace pixart::formats {
@@ -130,7 +131,8 @@ bool is_pytorch(const fs::path& path) {
 Weights open_file(const fs::path& path, const std::string& which) {
   if (is_pytorch(path)) return open_pytorch(path, which);
   if (which != "model") refuse_choice(path.string(), which, {});
-  return open_safetensors(path);
+  const auto saved = saved_record(path);
+  return saved ? compared(open_safetensors(path), path, *saved) : open_safetensors(path);
 }
 
 Weights open_shards(const fs::path& index, const std::string& which) {
@@ -182,18 +184,12 @@ const Names& usual_names() {
 }
 
 Weights open_folder(const fs::path& folder, const std::string& which) {
-  const bool is_checkpoint = fs::exists(folder / "manifest.json") && fs::exists(folder / "ema.safetensors");
-  if (is_checkpoint && which == "ema") {
-    Weights weights = open_safetensors(folder / "ema.safetensors");
-    weights.other_sets = {"model"};
-    return weights;
+  if (is_checkpoint_folder(folder)) {
+    if (which != "model" && which != "ema") refuse_choice(folder.string(), which, {"model", "ema"});
+    return open_saved(folder, which);
   }
-  for (const auto& name : usual_names()) {
-    if (!fs::exists(folder / name)) continue;
-    Weights weights = open_weights(folder / name, which);
-    if (is_checkpoint) weights.other_sets = {"ema"};
-    return weights;
-  }
+  for (const auto& name : usual_names())
+    if (fs::exists(folder / name)) return open_weights(folder / name, which);
   throw UserError(fmt::format("{} holds no weights under a usual name ({}).", folder.string(),
                               join(usual_names(), ", ")));
 }

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "pixart/base/error.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer_shape.h"
 
 namespace pixart::models {
 

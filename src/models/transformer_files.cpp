@@ -14,8 +14,7 @@ constexpr int64_t kTrainSteps = 1000;
 constexpr int64_t kSizeOfMicroConditions = 128;  // diffusers turns them on by this latent size
 
 // Heads, patches and channels, which both transformers write alike.
-template <class Config>
-void read_common(JsonConfig& json, Config& c) {
+void read_common(JsonConfig& json, TransformerShape& c) {
   c.num_heads = json.count("num_attention_heads");
   c.hidden_size = c.num_heads * json.count("attention_head_dim");
   c.depth = json.count("num_layers");
@@ -38,8 +37,7 @@ void read_common(JsonConfig& json, Config& c) {
   json.only("norm_elementwise_affine", false);
 }
 
-template <class Config>
-nlohmann::ordered_json common_json(const char* class_name, const Config& c) {
+nlohmann::ordered_json common_json(const char* class_name, const TransformerShape& c) {
   return {{"_class_name", class_name},
           {"_diffusers_version", "0.25.0"},
           {"activation_fn", "gelu-approximate"},

@@ -1,6 +1,7 @@
 #include "pixart/nn/device.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
 #include <malloc.h>
@@ -46,9 +47,22 @@ int gpu_of(int rank) {
   return only_one ? 0 : rank;
 }
 
+const char* name_of(at::Float32MatmulPrecision precision) {
+  if (precision == at::Float32MatmulPrecision::HIGHEST) return "highest";
+  return precision == at::Float32MatmulPrecision::HIGH ? "high" : "medium";
+}
+
 }  // namespace
 
+void configure_attention() { at::globalContext().setSDPUseCuDNN(false); }
+
+FullFloat32::FullFloat32() : before_(name_of(at::globalContext().float32MatmulPrecision())) {
+  at::globalContext().setFloat32MatmulPrecision("highest");
+}
+FullFloat32::~FullFloat32() { at::globalContext().setFloat32MatmulPrecision(before_); }
+
 c10::Device select_device(const std::string& name, int rank) {
+  configure_attention();
   if (name == "cpu") return at::kCPU;
   if (name == "auto" && !(driver_present() && cuda_problem(0).empty())) return at::kCPU;
   const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&

@@ -9,18 +9,26 @@
 
 namespace pixart::nn {
 
-void add_lora(StateDict& state, const LoraOptions& options, const std::string& key, Problems& problems) {
-  PIXART_CHECK(options.rank > 0, "an adapter of rank {}", options.rank);
+void LoraConfig::validate(std::vector<std::string>& problems) const {
+  if (rank > 0) return;
+  if (alpha) problems.push_back("alpha has no effect with a rank of 0; set rank, or remove it");
+  if (!targets.empty()) problems.push_back("targets has no effect with a rank of 0; set rank, or remove it");
+}
+
+void add_lora(StateDict& state, const LoraConfig& config, const std::vector<std::string>& usual_targets,
+              const std::string& key, Problems& problems) {
+  PIXART_CHECK(config.rank > 0, "an adapter of rank {}", config.rank);
   std::vector<std::string> names;
   for (const auto& linear : state.linears()) names.push_back(linear.name);
-  const auto chosen = matching_names(options.targets, names, key, "linear layer", problems);
+  const auto& targets = config.targets.empty() ? usual_targets : config.targets;
+  const auto chosen = matching_names(targets, names, key, "linear layer", problems);
   for (size_t i = 0; i < names.size(); ++i) {
     if (!chosen[i]) continue;
     const at::Tensor weight = state.get(names[i] + ".weight");
     Lora& lora = *state.linears()[i].lora;
-    lora.a = state.add(names[i] + kLoraA, {options.rank, weight.size(1)});
-    lora.b = state.add(names[i] + kLoraB, {weight.size(0), options.rank});
-    lora.scale = options.alpha / double(options.rank);
+    lora.a = state.add(names[i] + kLoraA, {config.rank, weight.size(1)});
+    lora.b = state.add(names[i] + kLoraB, {weight.size(0), config.rank});
+    lora.scale = config.effective_alpha() / double(config.rank);
   }
 }
 

@@ -5,7 +5,6 @@
 #include <numbers>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
 
 namespace pixart::optim {
 
@@ -25,8 +24,6 @@ double half_cosine(int64_t step, int64_t from, int64_t to) {
          (1 + std::cos(std::numbers::pi * double(step - from) / double(std::max<int64_t>(1, to - from))));
 }
 
-double constant(const Shape&) { return 1; }
-
 double cosine(const Shape& s) { return half_cosine(s.step, s.config.warmup_steps, s.training_steps); }
 
 // Ends at the base rate, that is the peak without the batch's factor.
@@ -44,36 +41,32 @@ double linear(const Shape& s) {
   return s.config.final_share + (1 - progress) * (1 - s.config.final_share);
 }
 
-double no_factor(double) { return 1; }
-double root(double ratio) { return std::sqrt(ratio); }
-double proportional(double ratio) { return ratio; }
-
-template <class Function>
-struct Named {
-  const char* name;
-  Function* function;
-};
-constexpr Named<double(const Shape&)> kShapes[] = {{"constant", constant},
-                                                   {"cosine", cosine},
-                                                   {"cosine_decay_to_constant", cosine_decay_to_constant},
-                                                   {"linear", linear}};
-constexpr Named<double(double)> kBatchRules[] = {
-    {"none", no_factor}, {"sqrt", root}, {"linear", proportional}};
-
-template <class Function, size_t N>
-Function* find(const char* what, const std::string& name, const Named<Function> (&table)[N]) {
-  std::vector<std::string> known;
-  for (const auto& entry : table) {
-    if (name == entry.name) return entry.function;
-    known.emplace_back(entry.name);
+double shape_of(const Shape& s) {
+  switch (s.config.schedule) {
+    case LrShape::kConstant:
+      return 1;
+    case LrShape::kCosine:
+      return cosine(s);
+    case LrShape::kCosineDecayToConstant:
+      return cosine_decay_to_constant(s);
+    case LrShape::kLinear:
+      return linear(s);
   }
-  throw UserError(
-      fmt::format("Unknown {} '{}'. Known: {}.{}", what, name, join(known, ", "), did_you_mean(name, known)));
+  PIXART_CHECK(false, "schedule {}", int(s.config.schedule));
 }
 
 double batch_ratio(const LrScheduleConfig& config, int64_t global_batch) {
   PIXART_CHECK(global_batch > 0, "a global batch of {}", global_batch);
-  return find("batch rule", config.batch_rule, kBatchRules)(double(global_batch) / kReferenceBatch);
+  const double ratio = double(global_batch) / kReferenceBatch;
+  switch (config.batch_rule) {
+    case BatchRule::kNone:
+      return 1;
+    case BatchRule::kSqrt:
+      return std::sqrt(ratio);
+    case BatchRule::kLinear:
+      return ratio;
+  }
+  PIXART_CHECK(false, "batch rule {}", int(config.batch_rule));
 }
 
 }  // namespace
@@ -84,10 +77,9 @@ double peak_lr(const LrScheduleConfig& config, double base_lr, int64_t global_ba
 
 double learning_rate(const LrScheduleConfig& config, double base_lr, int64_t global_batch,
                      int64_t training_steps, int64_t step) {
-  const auto shape = find("learning-rate schedule", config.schedule, kShapes);
   const double ratio = batch_ratio(config, global_batch), peak = base_lr * ratio;
   if (step < config.warmup_steps) return peak * double(step) / double(config.warmup_steps);
-  return peak * shape({config, ratio, training_steps, step});
+  return peak * shape_of({config, ratio, training_steps, step});
 }
 
 }  // namespace pixart::optim

@@ -21,10 +21,11 @@ CameConfig came_config(const OptimizerConfig& config) {
 }  // namespace
 
 void OptimizerConfig::validate(std::vector<std::string>& problems) const {
-  const bool is_came = name == "came";
+  const bool is_came = name == OptimizerName::kCame;
   const size_t num_betas = is_came ? 3 : 2;
   if (!betas.empty() && betas.size() != num_betas)
-    problems.push_back(fmt::format("betas has {} elements, but {} takes {}", betas.size(), name, num_betas));
+    problems.push_back(
+        fmt::format("betas has {} elements, but {} takes {}", betas.size(), word_of(name), num_betas));
   for (const auto& [key, value] :
        {std::pair{"residual_eps", residual_eps}, std::pair{"clip_threshold", clip_threshold}}) {
     if (!is_came && value)
@@ -37,7 +38,7 @@ void OptimizerConfig::validate(std::vector<std::string>& problems) const {
 OptimizerConfig resolved(OptimizerConfig config) {
   const AdamWConfig adamw;
   const CameConfig came;
-  const bool is_came = config.name == "came";
+  const bool is_came = config.name == OptimizerName::kCame;
   if (config.betas.empty()) config.betas = is_came ? came.betas : adamw.betas;
   config.eps = config.eps.value_or(is_came ? came.eps : adamw.eps);
   config.weight_decay = config.weight_decay.value_or(is_came ? came.weight_decay : adamw.weight_decay);
@@ -50,11 +51,13 @@ OptimizerConfig resolved(OptimizerConfig config) {
 
 Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parameters) : name_(config.name) {
   const OptimizerConfig full = resolved(config);
-  if (name_ == "came") {
-    method_ = Came{came_config(full), make_came_state(parameters)};
-  } else {
-    PIXART_CHECK(name_ == "adamw", "no optimizer is called {}", name_);
-    method_ = AdamW{adamw_config(full), make_adamw_state(parameters.values())};
+  switch (name_) {
+    case OptimizerName::kAdamW:
+      method_ = AdamW{adamw_config(full), make_adamw_state(parameters.values())};
+      break;
+    case OptimizerName::kCame:
+      method_ = Came{came_config(full), make_came_state(parameters)};
+      break;
   }
 }
 

@@ -2,12 +2,12 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/formats/manifest.h"
 #include "pixart/formats/tensor_file.h"
 
 namespace pixart::train {
@@ -74,11 +74,17 @@ void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs
   for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(opened[where.at(name)].read(name));
 }
 
-std::vector<fs::path> optimizer_files(const fs::path& folder) {
+// Only what the manifest names was verified, so nothing else is read.
+fs::path named_file(const fs::path& folder, const formats::Manifest& manifest, const std::string& name) {
+  if (manifest.files.count(name) == 0)
+    throw UserError(fmt::format("{} does not name {}", (folder / "manifest.json").string(), name));
+  return folder / name;
+}
+
+std::vector<fs::path> optimizer_files(const fs::path& folder, const formats::Manifest& manifest) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with("optimizer")) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
+  for (const auto& [name, record] : manifest.files)
+    if (name.starts_with("optimizer")) files.push_back(folder / name);
   return files;
 }
 
@@ -114,7 +120,7 @@ CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& mode
                                      const CheckpointFacts& facts) {
   const auto state = trainer.state();
   const json saved = {{"step", *state.step},
-                      {"optimizer", state.optimizer->name()},
+                      {"optimizer", word_of(state.optimizer->name())},
                       {"optimizer_steps", state.optimizer->steps()},
                       {"skipped", *state.skipped},
                       {"seconds", facts.seconds},
@@ -140,17 +146,20 @@ void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::S
 CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model,
                                 const std::map<std::string, std::string>& data) {
   const auto state = trainer.state();
-  const json saved = json::parse(read_file(folder / "state.json"));
-  require_optimizer(saved, state.optimizer->name(), folder);
+  const formats::Manifest manifest = formats::read_manifest(folder);
+  const fs::path model_file = named_file(folder, manifest, "model.safetensors"),
+                 ema_file = named_file(folder, manifest, "ema.safetensors");
+  const json saved = json::parse(read_file(named_file(folder, manifest, "state.json")));
+  require_optimizer(saved, word_of(state.optimizer->name()), folder);
   CheckpointFacts facts{.seconds = saved.at("seconds").get<double>()};
   facts.data = saved.value("data", facts.data);
   require_same_data(facts, data, folder);
-  const auto weights = formats::load_safetensors(folder / "model.safetensors");
+  const auto weights = formats::load_safetensors(model_file);
   facts.metadata = weights.metadata;
-  nn::load_state(model, weights.tensors, (folder / "model.safetensors").string());
-  restore(average_tensors(trainer, model), {folder / "ema.safetensors"},
-          (folder / "ema.safetensors").string());
-  restore(optimizer_tensors(trainer, model), optimizer_files(folder), (folder / "optimizer").string());
+  nn::load_state(model, weights.tensors, model_file.string());
+  restore(average_tensors(trainer, model), {ema_file}, ema_file.string());
+  restore(optimizer_tensors(trainer, model), optimizer_files(folder, manifest),
+          (folder / "optimizer").string());
   *state.step = saved.at("step").get<int64_t>();
   *state.skipped = saved.at("skipped").get<int64_t>();
   state.optimizer->steps() = saved.at("optimizer_steps").get<int64_t>();

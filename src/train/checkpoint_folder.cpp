@@ -6,15 +6,18 @@
 #include <regex>
 #include <thread>
 
-#include "checkpoint_manifest.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
+#include "pixart/formats/manifest.h"
 #include "pixart/formats/weights.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
+using formats::FileRecord;
+using formats::Manifest;
 
 namespace {
 
@@ -23,7 +26,7 @@ std::string folder_name(int64_t step) { return fmt::format("step-{:08d}", step);
 template <class Fill>
 FileRecord write_file(const fs::path& path, Fill fill) {
   OutputFile file(path);
-  FileRecorder recorder;
+  formats::FileRecorder recorder;
   fill([&](const std::string& tensor, std::string_view bytes) {
     file.write(bytes);
     recorder.add(tensor, bytes);
@@ -32,13 +35,40 @@ FileRecord write_file(const fs::path& path, Fill fill) {
   return recorder.finish();
 }
 
-// Of a folder of ours: the files are there and have their size.
-bool looks_whole(const fs::path& folder) {
+// The name that the folder has, however it is spelled.
+std::string name_of(const fs::path& folder) {
+  std::error_code error;
+  const fs::path whole = fs::weakly_canonical(folder, error);
+  return (error ? folder : whole).filename();
+}
+
+// Throws; the code of the error is the verdict.
+void check(const fs::path& folder, const std::string& only, bool with_hashes,
+           std::vector<std::string>* unnamed) {
+  const Manifest manifest = formats::read_manifest(folder);
+  const std::string name = name_of(folder);
+  if (name.starts_with("step-") && name != folder_name(manifest.step))
+    throw UserError(fmt::format("manifest.json is that of step {}", manifest.step));
+  formats::check_sizes(folder, manifest, only);
+  if (with_hashes) formats::check_hashes(folder, manifest, only);
+  if (unnamed != nullptr) *unnamed = formats::unnamed_entries(folder, manifest);
+}
+
+Verification judge(const fs::path& folder, const std::string& only, bool with_hashes) {
+  Verification result;
   try {
-    return wrong_size(folder, read_manifest(folder)).empty();
-  } catch (const UserError&) {
-    return false;
+    check(folder, only, with_hashes, &result.unnamed);
+  } catch (const UserError& error) {
+    result.verdict = error.code() == ExitCode::kStorage ? Verdict::kUnreadable : Verdict::kDamaged;
+    result.text = error.what();
   }
+  return result;
+}
+
+[[noreturn]] void cannot_list(const fs::path& folder, const std::error_code& error) {
+  throw UserError(fmt::format("cannot list {}: {}. Make it readable and start the same command again.",
+                              folder.string(), error.message()),
+                  ExitCode::kStorage);
 }
 
 }  // namespace
@@ -46,40 +76,71 @@ bool looks_whole(const fs::path& folder) {
 std::vector<Checkpoint> list_checkpoints(const fs::path& stage_folder) {
   static const std::regex pattern("^step-([0-9]{8})$");
   std::vector<Checkpoint> result;
-  if (!fs::is_directory(stage_folder)) return result;
-  for (const auto& entry : fs::directory_iterator(stage_folder)) {
+  std::error_code error;
+  fs::directory_iterator at(stage_folder, error);
+  if (error == std::errc::no_such_file_or_directory) return result;
+  for (; !error && at != fs::directory_iterator(); at.increment(error)) {
     std::smatch match;
-    const std::string name = entry.path().filename().string();
-    if (entry.is_directory() && std::regex_match(name, match, pattern))
-      result.push_back({entry.path(), std::stoll(match[1])});
+    const std::string name = at->path().filename().string();
+    if (!std::regex_match(name, match, pattern)) continue;
+    const auto type = at->symlink_status(error).type();
+    if (error) break;
+    if (type == fs::file_type::directory || type == fs::file_type::symlink)
+      result.push_back({at->path(), std::stoll(match[1])});
   }
+  if (error) cannot_list(stage_folder, error);
   std::sort(result.begin(), result.end(),
             [](const Checkpoint& a, const Checkpoint& b) { return a.step < b.step; });
   return result;
 }
 
-std::string verify_checkpoint(const fs::path& folder) {
-  try {
-    const Manifest manifest = read_manifest(folder);
-    const std::string name = fs::weakly_canonical(folder).filename();
-    if (name.starts_with("step-") && name != folder_name(manifest.step))
-      return fmt::format("manifest.json is that of step {}", manifest.step);
-    const std::string problem = wrong_size(folder, manifest);
-    return problem.empty() ? wrong_hash(folder, manifest) : problem;
-  } catch (const std::exception& error) {
-    return error.what();
-  }
+Verification verify_checkpoint(const fs::path& folder, const std::string& only) {
+  return judge(folder, only, true);
 }
 
-std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder) {
-  auto all = list_checkpoints(stage_folder);
+CheckpointSearch find_checkpoint(const fs::path& stage_folder, const std::string& only) {
+  const auto all = list_checkpoints(stage_folder);
+  CheckpointSearch search;
   for (auto candidate = all.rbegin(); candidate != all.rend(); ++candidate) {
-    const std::string problem = verify_checkpoint(candidate->folder);
-    if (problem.empty()) return *candidate;
+    auto found = verify_checkpoint(candidate->folder, only);
+    if (found.is_good()) {
+      search.newest = *candidate;
+      search.unnamed = std::move(found.unnamed);
+      return search;
+    }
+    if (found.verdict == Verdict::kUnreadable)
+      throw UserError(
+          fmt::format(
+              "checkpoint {} cannot be read, which does not mean that it is damaged: {}. It stays as it "
+              "is, and an older one is not used in its place. Mend what keeps it from being read and "
+              "start the same command again; if that is not possible, move it to another folder.",
+              candidate->folder.string(), found.text),
+          ExitCode::kStorage);
     log::warning("checkpoint {} is not used: {}. Falling back to the one before.", candidate->folder.string(),
-                 problem);
+                 found.text);
+    search.damaged.push_back(candidate->folder.filename().string() + ": " + found.text);
   }
-  return std::nullopt;
+  return search;
+}
+
+std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder, const std::string& only) {
+  return find_checkpoint(stage_folder, only).newest;
+}
+
+fs::path set_aside(const fs::path& folder) {
+  std::error_code error;
+  fs::path target;
+  int number = 0;
+  do {
+    target = folder.parent_path() / fmt::format(".bad-{}-{}", folder.filename().string(), ++number);
+  } while (fs::exists(fs::symlink_status(target, error)));
+  fs::rename(folder, target, error);
+  if (error)
+    throw UserError(fmt::format("cannot rename {} to {}: {}.", folder.string(), target.filename().string(),
+                                error.message()),
+                    ExitCode::kStorage);
+  sync_path(folder.parent_path());
+  return target;
 }
 
 namespace {
@@ -97,10 +158,10 @@ Manifest write_files(const fs::path& folder, const CheckpointContent& content) {
 }
 
 void write_manifest(const fs::path& folder, const Manifest& manifest) {
-  write_file(folder / "manifest.json", [&](const auto& sink) { sink("", manifest_text(manifest)); });
+  write_file(folder / "manifest.json", [&](const auto& sink) { sink("", formats::manifest_text(manifest)); });
 }
 
-// Removed with other leftovers, because of its name.
+// A name of something unfinished: nobody takes it for a checkpoint.
 fs::path share_folder(const fs::path& stage_folder, int64_t step, int rank) {
   return stage_folder / fmt::format(".tmp-share-{:08d}-{}", step, rank);
 }
@@ -122,7 +183,7 @@ void write_share(const fs::path& stage_folder, const CheckpointContent& content,
 
 // Moves the files of another rank's share into `folder`.
 void take_share(const fs::path& share, const fs::path& folder, Manifest& manifest) {
-  for (auto& [name, record] : read_manifest(share).files) {
+  for (auto& [name, record] : formats::read_manifest(share).files) {
     fs::rename(share / name, folder / name);
     manifest.files[name] = std::move(record);
   }
@@ -142,7 +203,18 @@ void wait_for_share(const fs::path& share, int rank, double deadline) {
   }
 }
 
+// Good where nothing is there.
+Verification what_is_replaced(const fs::path& target) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(target, ignored)) ? verify_checkpoint(target) : Verification{};
+}
+
 }  // namespace
+
+void remove_checkpoint_leftovers(const fs::path& stage_folder) {
+  const std::string share = R"(\.tmp-share-[0-9]{8,}-[0-9]+)";
+  remove_leftovers(stage_folder, {.folders = {"step-[0-9]{8,}", share}, .passing_folders = {share}});
+}
 
 void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& content,
                       const CheckpointShares& shares) {
@@ -160,7 +232,11 @@ void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& con
   manifest.files["state.json"] =
       write_file(staged.path() / "state.json", [&](const auto& sink) { sink("", content.state); });
   write_manifest(staged.path(), manifest);
+  const fs::path target = stage_folder / folder_name(content.step);
+  const auto replaced = what_is_replaced(target);
   shares.before_commit();
+  if (!replaced.is_good())
+    log::warning("what was {} ({}) is {} now", target.string(), replaced.text, set_aside(target).string());
   staged.commit();
 }
 
@@ -169,22 +245,45 @@ bool CheckpointKeeping::forever(int64_t step) const {
          std::find(steps.begin(), steps.end(), step) != steps.end();
 }
 
+namespace {
+
+// Those that this process has saved or verified are not hashed again.
+Verification judge_old(const Checkpoint& checkpoint, std::set<int64_t>& known_good) {
+  const auto found = judge(checkpoint.folder, "", known_good.count(checkpoint.step) == 0);
+  if (found.is_good()) known_good.insert(checkpoint.step);
+  return found;
+}
+
+// Only what is good is deleted: from a damaged one something may be saved, and one that cannot be read may be
+// good.
+void remove_old(const Checkpoint& old, std::set<int64_t>& known_good) {
+  try {
+    const auto found = judge_old(old, known_good);
+    known_good.erase(old.step);
+    if (found.is_good())
+      delete_folder(old.folder);
+    else if (found.verdict == Verdict::kDamaged)
+      log::warning("what was {} ({}) is {} now", old.folder.string(), found.text,
+                   set_aside(old.folder).string());
+    else
+      log::warning("an old checkpoint stays: {}", found.text);
+  } catch (const UserError& error) {
+    log::warning("an old checkpoint stays: {}", error.what());
+  }
+}
+
+}  // namespace
+
 void prune_checkpoints(const fs::path& stage_folder, const CheckpointKeeping& keeping,
                        std::set<int64_t>& known_good) {
   const auto all = list_checkpoints(stage_folder);
   int64_t good = 0;
   for (auto at = all.rbegin(); at != all.rend(); ++at) {
     if (good < keeping.last) {
-      const bool is_good =
-          known_good.count(at->step) != 0 ? looks_whole(at->folder) : verify_checkpoint(at->folder).empty();
-      if (is_good) known_good.insert(at->step);
+      const bool is_good = judge_old(*at, known_good).is_good();
       good += is_good;
     } else if (!keeping.forever(at->step)) {
-      try {
-        delete_folder(at->folder);
-      } catch (const UserError& error) {
-        log::warning("an old checkpoint stays: {}", error.what());
-      }
+      remove_old(*at, known_good);
     }
   }
 }

@@ -42,7 +42,7 @@ std::string newest_step(const std::filesystem::path& stage_folder) {
   try {
     const auto all = list_checkpoints(stage_folder);
     return all.empty() ? "there is none" : fmt::format("the newest is that of step {}", all.back().step);
-  } catch (const std::filesystem::filesystem_error&) {
+  } catch (const UserError&) {
     return "the folder cannot be read";
   }
 }
@@ -74,6 +74,10 @@ void CheckpointWriter::start(const CheckpointContent& live) {
 void CheckpointWriter::check() {
   using namespace std::chrono_literals;
   if (saving_.valid() && saving_.wait_for(0s) != std::future_status::ready) return;
+  settle();
+}
+
+void CheckpointWriter::settle() {
   const auto failure = wait();
   if (failure && on_error_ == OnSaveError::kStop) throw UserError(*failure, ExitCode::kStorage);
 }

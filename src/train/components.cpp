@@ -3,41 +3,28 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <fstream>
 
+#include "file_fingerprint.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
+#include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
-#include "pixart/formats/hash.h"
 #include "pixart/text/clean_caption.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
 
-std::string folder_fingerprint(const fs::path& folder) {
-  constexpr uint64_t kEnd = 64 << 10;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  std::string all;
-  for (const auto& file : files) {
-    const uint64_t size = fs::file_size(file);
-    std::string end(size_t(std::min(size, kEnd)), '\0');
-    std::ifstream stream(file, std::ios::binary);
-    stream.read(end.data(), std::streamsize(end.size()));
-    std::string tail(size_t(std::min(size, kEnd)), '\0');
-    stream.seekg(std::streamoff(size - tail.size()));
-    stream.read(tail.data(), std::streamsize(tail.size()));
-    all += fmt::format("{} {} {} {}\n", fs::relative(file, folder).string(), size, formats::sha256(end),
-                       formats::sha256(tail));
-  }
-  return formats::sha256(all);
+namespace {
+
+data::FeatureInput folder_input(const std::string& name, const fs::path& folder) {
+  return {.name = name, .value = folder_fingerprint(folder), .former = former_folder_fingerprint(folder)};
 }
 
-LatentCodec::LatentCodec(models::LoadedVae loaded, std::string fingerprint)
-    : loaded_(std::move(loaded)), fingerprint_(std::move(fingerprint)) {
+}  // namespace
+
+LatentCodec::LatentCodec(models::LoadedVae loaded, fs::path folder)
+    : loaded_(std::move(loaded)), folder_(std::move(folder)) {
   const auto& config = loaded_.vae->config();
   const auto options = at::TensorOptions().dtype(at::kFloat);
   const int64_t channels = config.latent_channels;
@@ -48,6 +35,8 @@ LatentCodec::LatentCodec(models::LoadedVae loaded, std::string fingerprint)
   mean_ = mean.view({1, channels, 1, 1}).to(device);
   scale_ = (config.scaling_factor / spread).view({1, channels, 1, 1}).to(device);
 }
+
+data::FeatureInput LatentCodec::input() const { return folder_input("autoencoder", folder_); }
 
 at::Tensor LatentCodec::normalize(const at::Tensor& sample) const { return (sample - mean_) * scale_; }
 at::Tensor LatentCodec::decode(const at::Tensor& latent) const {
@@ -76,7 +65,7 @@ LatentCodec load_codec(const RunConfig& config, at::Device device) {
                     "with objective autoencoder first.",
                     folder.string()));
   }
-  return {models::load_vae(folder, device), folder_fingerprint(folder)};
+  return {models::load_vae(folder, device), folder};
 }
 
 std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool by_released_rules) {
@@ -86,22 +75,26 @@ std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool 
   return result;
 }
 
-CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
-                               const TextEncoderConfig& config, data::FeatureInputs inputs)
+CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, TextEncoderConfig config,
+                               fs::path tokenizer_folder)
     : encoder_(std::move(encoder)),
       tokenizer_(std::move(tokenizer)),
-      max_tokens_(config.max_tokens),
-      clean_(config.clean_captions),
-      inputs_(std::move(inputs)) {}
+      config_(std::move(config)),
+      tokenizer_folder_(std::move(tokenizer_folder)) {}
+
+const data::FeatureInputs& CaptionEncoder::inputs() const {
+  if (inputs_.empty()) inputs_ = caption_encoder_inputs(config_, tokenizer_folder_);
+  return inputs_;
+}
 
 EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
   at::NoGradGuard no_grad;
-  const auto tokens = tokenizer_.encode_batch(cleaned(captions, clean_), max_tokens_);
+  const auto tokens = tokenizer_.encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
   const auto device = encoder_.state->options().device;
   const at::Tensor mask = tokens.mask.to(device);
   const at::Tensor features = encoder_.encoder->forward(tokens.ids.to(device), mask).to(at::kFloat);
   const auto num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
-                                     [this](int64_t length) { return length > max_tokens_; });
+                                     [this](int64_t length) { return length > max_tokens(); });
   return {features * mask.unsqueeze(-1), mask, num_cut};
 }
 
@@ -114,6 +107,12 @@ void make_random_encoder(const RunConfig& config, const std::vector<std::string>
   if (texts.empty())
     throw UserError(
         "no source of this run has captions, so no tokenizer can be made: set text_encoder.path.");
+  // Whole or absent: what is there without a config.json is somebody else's.
+  if (fs::exists(folder) && !(fs::is_directory(folder) && fs::is_empty(folder)))
+    throw UserError(
+        fmt::format("{} holds no text encoder (config.json) and is not replaced. Move it away, or set "
+                    "text_encoder.path.",
+                    folder.string()));
   StagedFolder staged(folder);
   text::train_tokenizer(texts, settings.vocabulary, staged.path() / "spiece.model");
   models::T5Config t5;
@@ -138,7 +137,7 @@ namespace {
 
 std::string tokenizer_fingerprint(const fs::path& folder) {
   const fs::path model = folder / "spiece.model";
-  return fs::exists(model) ? formats::sha256_of_file(model) : std::string("none");
+  return fs::exists(model) ? file_fingerprint(model) : std::string("none");
 }
 
 }  // namespace
@@ -150,6 +149,7 @@ CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
   if (!settings.path && !fs::exists(folder / "config.json")) {
     create_folders(config.run);
     const FileLock lock(config.run / ".text_encoder.lock");  // processes that extract together make one
+    remove_leftovers(config.run, {.folders = {"text_encoder"}});
     if (!fs::exists(folder / "config.json")) make_random_encoder(config, captions());
   }
   TextEncoderConfig found = settings;
@@ -157,37 +157,48 @@ CaptionEncoder load_caption_encoder(const RunConfig& config, at::Device device,
   return load_caption_encoder_from(found, {}, device);
 }
 
+namespace {
+
+std::optional<at::ScalarType> scalar_type(EncoderDtype dtype) {
+  switch (dtype) {
+    case EncoderDtype::kStored:
+      return std::nullopt;
+    case EncoderDtype::kFloat32:
+      return at::kFloat;
+    case EncoderDtype::kBFloat16:
+      return at::kBFloat16;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 data::FeatureInputs caption_encoder_inputs(const TextEncoderConfig& settings, const fs::path& tokenizer) {
   const fs::path folder = *settings.path;
-  return {{"text_encoder", folder_fingerprint(folder)},
+  return {folder_input("text_encoder", folder),
           {"tokenizer", tokenizer_fingerprint(tokenizer.empty() ? folder : tokenizer)},
           {"max_tokens", std::to_string(settings.max_tokens)},
           {"caption_cleaning", settings.clean_captions ? "released rules, twice" : "lower case, stripped"},
-          {"encoder_dtype", settings.dtype}};
+          {"encoder_dtype", word_of(settings.dtype)}};
 }
 
 CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings, const fs::path& tokenizer,
                                          at::Device device) {
   const fs::path folder = *settings.path, words = tokenizer.empty() ? folder : tokenizer;
-  auto encoder = models::load_t5(folder, device, settings.dtype);
-  return {std::move(encoder), text::Tokenizer(words), settings, caption_encoder_inputs(settings, tokenizer)};
-}
-
-TransformerSize transformer_size(const TransformerConfig& config) {
-  TransformerSize size{
-      .patch_size = 0, .hidden_size = 0, .depth = 0, .num_heads = 0, .mlp_ratio = config.mlp_ratio};
-  if (config.preset) {
-    const auto dit = models::dit_preset("DiT-" + *config.preset);
-    return {dit.patch_size, dit.hidden_size, dit.depth, dit.num_heads, dit.mlp_ratio};
-  }
-  size.patch_size = config.patch_size.value_or(0);
-  size.hidden_size = config.hidden_size.value_or(0);
-  size.depth = config.depth.value_or(0);
-  size.num_heads = config.num_heads.value_or(0);
-  return size;
+  auto encoder = models::load_t5(folder, device, scalar_type(settings.dtype));
+  return {std::move(encoder), text::Tokenizer(words), settings, tokenizer};
 }
 
 namespace {
+
+models::TransformerShape shape_of(const TransformerSizeConfig& config) {
+  if (config.preset) return models::transformer_preset(*config.preset);
+  return {.patch_size = config.patch_size.value_or(0),
+          .hidden_size = config.hidden_size.value_or(0),
+          .depth = config.depth.value_or(0),
+          .num_heads = config.num_heads.value_or(0),
+          .mlp_ratio = config.mlp_ratio};
+}
 
 int64_t latent_side(const StageConfig& stage, const models::VaeConfig& vae, int64_t patch_size) {
   const int64_t unit = vae.downscale() * patch_size;
@@ -201,37 +212,15 @@ int64_t latent_side(const StageConfig& stage, const models::VaeConfig& vae, int6
 
 }  // namespace
 
-models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
-                             int64_t num_classes) {
-  const auto size = transformer_size(run.transformer);
-  models::DitConfig result;
-  result.input_size = latent_side(stage, vae, size.patch_size);
-  result.in_channels = vae.latent_channels;
-  result.patch_size = size.patch_size;
-  result.hidden_size = size.hidden_size;
-  result.depth = size.depth;
-  result.num_heads = size.num_heads;
-  result.mlp_ratio = size.mlp_ratio;
-  result.num_classes = num_classes;
-  return result;
-}
-
-models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage,
-                                   const models::VaeConfig& vae, int64_t caption_channels) {
-  const auto size = transformer_size(run.transformer);
-  models::PixArtConfig result;
-  result.input_size = latent_side(stage, vae, size.patch_size);
-  result.in_channels = vae.latent_channels;
-  result.patch_size = size.patch_size;
-  result.hidden_size = size.hidden_size;
-  result.depth = size.depth;
-  result.num_heads = size.num_heads;
-  result.mlp_ratio = size.mlp_ratio;
-  result.caption_channels = caption_channels;
-  result.max_tokens = run.text_encoder.max_tokens;
-  result.position_scale = stage.position_scale;
-  result.multi_scale = stage.multi_scale;
-  return result;
+models::TransformerConfig transformer_config(const RunConfig& run, const StageConfig& stage,
+                                             const models::VaeConfig& vae, models::ConditionSizes sizes) {
+  models::TransformerShape shape = shape_of(run.transformer);
+  shape.input_size = latent_side(stage, vae, shape.patch_size);
+  shape.in_channels = vae.latent_channels;
+  sizes.text.max_tokens = run.text_encoder.max_tokens;
+  sizes.text.position_scale = stage.position_scale;
+  sizes.text.multi_scale = stage.multi_scale;
+  return models::transformer_config(stage.info().model, shape, sizes);
 }
 
 }  // namespace pixart::train

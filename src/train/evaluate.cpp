@@ -64,11 +64,9 @@ Tally score_split(const Pipeline& pipeline, const EvaluationConfig& config, bool
   const auto captions = captions_of_split(held_out, held_out ? config.held_out : config.seen);
   std::vector<std::string> prompts;
   for (const auto& caption : captions) prompts.push_back(caption.text);
-  const GenerateOptions options{.sampler = config.sampler,
-                                .num_steps = config.num_steps,
-                                .guidance = config.guidance,
-                                .seed = kEvaluationSeed + (held_out ? 1 : 0),
-                                .batch_size = 64};
+  GenerateOptions options{config};
+  options.seed = kEvaluationSeed + (held_out ? 1 : 0);
+  options.batch_size = 64;
   return judge_pictures(captions, pipeline.generate({.prompts = prompts}, options));
 }
 
@@ -106,11 +104,11 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
   std::vector<std::pair<int, const StageConfig*>> result;
   int number = 0;
   for (const auto& stage : config.stages) {
-    if (stage.objective == "autoencoder") continue;
+    if (stage.info().trains_autoencoder()) continue;
     ++number;
-    if (stage.objective != "text_conditional") continue;
+    if (!stage.info().reads_captions) continue;
     const std::string source = stage.parts().front().source;
-    if (config.source(source).type != "scenes") {
+    if (!config.source(source).draws_scenes()) {
       throw UserError(fmt::format("stage {}: source {} has no drawn scenes; only those can be judged.",
                                   stage.name, source));
     }
@@ -123,10 +121,9 @@ std::vector<std::pair<int, const StageConfig*>> text_stages(const RunConfig& con
 double trained_seconds(const RunConfig& config, const fs::path& run) {
   double seconds = 0;
   for (const auto& stage : config.stages) {
-    const auto all = list_checkpoints(RunFolder{run}.checkpoints(stage.name));
-    if (!all.empty())
-      seconds +=
-          nlohmann::json::parse(read_file(all.back().folder / "state.json")).at("seconds").get<double>();
+    const auto newest = newest_good_checkpoint(RunFolder{run}.checkpoints(stage.name), "state.json");
+    if (newest)
+      seconds += nlohmann::json::parse(read_file(newest->folder / "state.json")).at("seconds").get<double>();
   }
   return seconds;
 }
@@ -196,6 +193,10 @@ void evaluate_curve(const fs::path& run, const std::string& device) {
     Progress progress("evaluate " + stage->name, int64_t(checkpoints.size()), "checkpoint");
     ordered_json points = ordered_json::array();
     for (const auto& checkpoint : checkpoints) {
+      if (const auto found = verify_checkpoint(checkpoint.folder); found.verdict == Verdict::kDamaged) {
+        log::warning("checkpoint {} is left out: {}", checkpoint.folder.string(), found.text);
+        continue;
+      }
       const auto pipeline =
           Pipeline::open({.path = run, .stage = stage->name, .step = checkpoint.step, .device = device});
       const Tally seen = score_split(pipeline, evaluation, false),

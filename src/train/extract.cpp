@@ -1,5 +1,6 @@
 #include "pixart/train/extract.h"
 
+#include "extract_common.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/nn/device.h"
@@ -21,15 +22,16 @@ void extract_stage(RunContext& run, const StageConfig& stage, const ExtractOptio
     const std::string& source = part.source->name;
     if (options.latents) {
       const LatentCodec codec = load_codec(config, run.device);
-      const auto latents = latent_set(config, stage, source, *part.dataset, codec, run.device);
+      const auto latents =
+          latent_set(config, stage, source, *part.dataset, codec, run.device, options.is_mended);
       const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
       data::check_budget(*part.source, ledger);
       log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
                 latent_set_folder(config, stage, source).string());
     }
-    if (options.captions && stage.objective == "text_conditional") {
+    if (options.captions && stage.info().reads_captions) {
       const auto encoder = load_caption_encoder(config, run.device, [&run] { return run.all_captions(); });
-      const auto captions = caption_set(config, source, *part.dataset, encoder);
+      const auto captions = caption_set(config, source, *part.dataset, encoder, options.is_mended);
       log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
                 caption_set_folder(config, source).string());
     }
@@ -39,17 +41,12 @@ void extract_stage(RunContext& run, const StageConfig& stage, const ExtractOptio
 }  // namespace
 
 void extract(const RunConfig& config, const ExtractOptions& options) {
-  if (!options.only_stage.empty()) config.stage(options.only_stage);
+  const auto stages = stages_with_features(config, options);
   const at::Device device = nn::select_device(config.device);
   nn::set_num_threads(config.threads);
   const auto alone = dist::make_communicator({}, device, {});  // processes share the work through the folder
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
-  for (const auto& stage : config.stages) {
-    if (stage.objective == "autoencoder" || (!options.only_stage.empty() && stage.name != options.only_stage))
-      continue;
-    extract_stage(run, stage, options);
-    if (stage.validation.every > 0) extract_stage(run, stage.held_out(), options);
-  }
+  for (const auto& stage : stages) extract_stage(run, stage, options);
 }
 
 }  // namespace pixart::train

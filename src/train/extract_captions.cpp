@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "extract_common.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -34,7 +35,7 @@ class CaptionExtraction {
                        .inputs = {{"captions", data::captions_fingerprint(dataset_)}},
                        .shards = {}};
     for (const auto& input : encoder_.inputs()) result.manifest.inputs.push_back(input);
-    result.manifest.inputs.emplace_back("dtype", run_.features.caption_dtype);
+    result.manifest.inputs.push_back({"dtype", word_of(run_.features.caption_dtype)});
     result.items_per_shard = std::max<int64_t>(
         1, int64_t(run_.features.shard_megabytes * double(1 << 20)) /
                (encoder_.max_tokens() * data::bytes_per_token(dtype(), encoder_.channels())));
@@ -59,7 +60,7 @@ class CaptionExtraction {
   }
 
  private:
-  data::CaptionDtype dtype() const { return data::caption_dtype(run_.features.caption_dtype); }
+  data::CaptionDtype dtype() const { return run_.features.caption_dtype; }
 
   std::string text_of(int64_t id) const {
     const auto& place = captions_.first[size_t(id)];
@@ -142,9 +143,10 @@ fs::path caption_set_folder(const RunConfig& run, const std::string& source) {
 }
 
 data::CaptionSet caption_set(const RunConfig& run, const std::string& source, const data::Dataset& dataset,
-                             const CaptionEncoder& encoder) {
+                             const CaptionEncoder& encoder, bool is_mended) {
   CaptionExtraction extraction(run, source, dataset, encoder);
   auto work = extraction.work();
+  if (is_mended) mend(work);
   if (!data::has_feature_set(work.folder)) {
     work.items = extraction.list();
     extraction.show_progress(data::num_missing_items(work));

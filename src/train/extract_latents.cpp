@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "extract_common.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -76,11 +77,11 @@ class LatentExtraction {
   }
 
  private:
-  bool is_half() const { return run_.features.latent_dtype == "float16"; }
+  bool is_half() const { return run_.features.latent_dtype == data::LatentDtype::kFloat16; }
 
   data::FeatureInputs inputs() const {
     return {{"pictures", dataset_.fingerprint()},
-            {"autoencoder", codec_.fingerprint()},
+            codec_.input(),
             {"resolution", std::to_string(stage_.resolution)},
             {"transform",
              fmt::format("JPEG halved in decoding from a shorter side of {}; {}",
@@ -89,7 +90,7 @@ class LatentExtraction {
                                                : "shorter side: bicubic resize, centre crop")},
             {"mirrored", stage_.horizontal_flip ? "too" : "no"},
             {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
-            {"dtype", run_.features.latent_dtype}};
+            {"dtype", word_of(run_.features.latent_dtype)}};
   }
 
   Cut cut(int64_t row) const {
@@ -221,10 +222,12 @@ fs::path latent_set_folder(const RunConfig& run, const StageConfig& stage, const
 }
 
 data::LatentSet latent_set(const RunConfig& run, const StageConfig& stage, const std::string& source,
-                           const data::Dataset& dataset, const LatentCodec& codec, at::Device device) {
+                           const data::Dataset& dataset, const LatentCodec& codec, at::Device device,
+                           bool is_mended) {
   const auto& source_config = run.source(source);
   LatentExtraction extraction(run, stage, source_config, dataset, codec, device);
   const auto work = extraction.work();
+  if (is_mended) mend(work);
   if (!data::has_feature_set(work.folder)) extraction.show_progress(data::num_missing_items(work));
   if (!data::make_feature_set(work)) throw stopped("extraction; finished shards are kept");
   return data::LatentSet(work.folder);

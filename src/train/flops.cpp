@@ -6,16 +6,16 @@ namespace {
 
 constexpr double kTimestepFeatures = 256;
 
-double block_flops(const TransformerShape& s) {
+double block_flops(const models::TransformerWork& s) {
   const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens);
   const double self_attention = 8 * n * d * d + 4 * n * n * d;
   const double mlp = 4 * n * d * double(s.mlp_width());
-  if (!s.text) return self_attention + mlp + 12 * d * d;
+  if (!s.cross_attention) return self_attention + mlp + 12 * d * d;
   return self_attention + mlp + 4 * n * d * d + 4 * t * d * d + 4 * n * t * d;
 }
 
 // Of the layers whose input needs no gradient: the patches and the caption features.
-double first_layers(const TransformerShape& s) {
+double first_layers(const models::TransformerWork& s) {
   const double d = double(s.width);
   return 2 * double(s.tokens) * d * double(s.patch_values) +
          2 * double(s.caption_tokens) * d * double(s.caption_width);
@@ -23,12 +23,12 @@ double first_layers(const TransformerShape& s) {
 
 double timestep_flops(double width) { return 2 * width * (kTimestepFeatures + width); }
 
-double outer_flops(const TransformerShape& s) {
+double outer_flops(const models::TransformerWork& s) {
   const double d = double(s.width), n = double(s.tokens);
-  const double modulation = (s.text ? 12 : 4) * d * d;
-  const double caption = s.text ? 2 * double(s.caption_tokens) * d * d : 0;
+  const double modulation = (s.cross_attention ? 12 : 4) * d * d;
+  const double caption = s.cross_attention ? 2 * double(s.caption_tokens) * d * d : 0;
   return first_layers(s) + 2 * n * d * double(s.output_values) + timestep_flops(d) + modulation + caption +
-         (s.has_micro_conditions ? 3 * timestep_flops(double(s.width / 3)) : 0);
+         (s.micro_conditions ? 3 * timestep_flops(double(s.width / 3)) : 0);
 }
 
 struct Convolutions {
@@ -54,34 +54,7 @@ struct Convolutions {
 
 }  // namespace
 
-TransformerShape shape_of(const models::DitConfig& c) {
-  const int64_t side = c.input_size / c.patch_size, patch = c.patch_size * c.patch_size;
-  return {.text = false,
-          .tokens = side * side,
-          .width = c.hidden_size,
-          .depth = c.depth,
-          .heads = c.num_heads,
-          .mlp_ratio = c.mlp_ratio,
-          .patch_values = patch * c.in_channels,
-          .output_values = patch * c.out_channels()};
-}
-
-TransformerShape shape_of(const models::PixArtConfig& c) {
-  const int64_t side = c.input_size / c.patch_size, patch = c.patch_size * c.patch_size;
-  return {.text = true,
-          .tokens = side * side,
-          .width = c.hidden_size,
-          .depth = c.depth,
-          .heads = c.num_heads,
-          .mlp_ratio = c.mlp_ratio,
-          .patch_values = patch * c.in_channels,
-          .output_values = patch * c.out_channels(),
-          .caption_tokens = c.max_tokens,
-          .caption_width = c.caption_channels,
-          .has_micro_conditions = c.multi_scale};
-}
-
-Flops transformer_flops(const TransformerShape& s, int64_t recompute_every, const Trained& trained) {
+Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_every, const Trained& trained) {
   const double block = block_flops(s), forward = block * double(s.depth) + outer_flops(s);
   const double adapters = 2 * double(s.tokens) * double(trained.adapters);
   Flops flops;

@@ -35,13 +35,17 @@ at::Tensor noise_of(const GenerateOptions& options, int64_t first, int64_t count
   return noise;
 }
 
-std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
-                                    const LatentCodec& codec, at::Device device,
-                                    const GenerateOptions& options) {
-  at::NoGradGuard no_grad;
-  std::vector<Image> images;
+// Thrown through a sampler to end it; never leaves this file.
+struct AskedToStop {};
+
+// Adds the pictures of each batch to `images`.
+void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec, const LatentCodec& codec,
+                  at::Device device, const GenerateOptions& options, std::vector<Image>& images) {
   const bool guided = options.guidance != 1.0;
   const int64_t batch_size = options.one_by_one ? 1 : options.batch_size;
+  const auto check = [&options] {
+    if (options.asked_to_stop()) throw AskedToStop();
+  };
   for (int64_t first = 0; first < total; first += batch_size) {
     const int64_t count = std::min(batch_size, total - first);
     diffusion::Denoiser denoiser = make(first, count, guided);
@@ -51,11 +55,26 @@ std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, con
     const auto noise = [&](int64_t step) {
       return noise_of(options, first, count, spec, Purpose::kSamplerNoise, step).to(device);
     };
+    const auto checked = [&](const at::Tensor& x, const at::Tensor& t) {
+      check();
+      return denoiser(x, t);
+    };
     at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
-    latent = diffusion::sample({options.sampler, options.num_steps}, denoiser, kTrainSteps, spec.learn_sigma,
-                               latent, noise);
-    for (auto& image : decode_images(codec, latent, options.decode_tile)) images.push_back(std::move(image));
+    latent = diffusion::sample(options, checked, kTrainSteps, spec.learn_sigma, latent, noise);
+    for (auto& image : decode_images(codec, latent, options.decode_tile, check))
+      images.push_back(std::move(image));
     if (options.progress) options.progress(int64_t(images.size()));
+  }
+}
+
+std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
+                                    const LatentCodec& codec, at::Device device,
+                                    const GenerateOptions& options) {
+  at::NoGradGuard no_grad;
+  std::vector<Image> images;
+  try {
+    draw_batches(make, total, spec, codec, device, options, images);
+  } catch (const AskedToStop&) {
   }
   return images;
 }
@@ -99,11 +118,10 @@ at::Tensor decode_in_tiles(const LatentCodec& codec, const at::Tensor& latent, i
   return sum / weight;
 }
 
-at::Tensor twice(const at::Tensor& tensor) { return at::cat({tensor, tensor}); }
-
 }  // namespace
 
-std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile) {
+std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile,
+                                 const std::function<void()>& before_each) {
   at::NoGradGuard no_grad;
   const int64_t side = std::max(latents.size(2), latents.size(3)), scale = codec.config().downscale(),
                 pixels = latents.size(2) * latents.size(3) * scale * scale;
@@ -111,6 +129,7 @@ std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& lat
   const int64_t at_once = in_tiles ? 1 : std::max<int64_t>(1, kPixelsAtOnce / pixels);
   std::vector<Image> images;
   for (int64_t first = 0; first < latents.size(0); first += at_once) {
+    before_each();
     const at::Tensor some = latents.narrow(0, first, std::min(at_once, latents.size(0) - first));
     const at::Tensor decoded = in_tiles ? decode_in_tiles(codec, some, tile) : codec.decode(some).cpu();
     for (int64_t i = 0; i < decoded.size(0); ++i) images.push_back(data::to_image(decoded[i]));
@@ -118,66 +137,62 @@ std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& lat
   return images;
 }
 
+models::Condition condition_of(const EncodedText& text) {
+  return {.caption = text.features, .mask = text.mask};
+}
+
+models::Condition condition_of(const std::vector<int64_t>& labels) {
+  return {.label = at::tensor(labels, at::kLong)};
+}
+
 namespace {
 
-// The caption's features and mask, and where it is guided those of the null condition.
-models::TextCondition condition_of(const models::PixArt& model, const TextToDraw& text, int64_t first,
-                                   int64_t count, bool guided) {
-  const auto device = model.null_caption().device();
-  models::TextCondition condition;
-  condition.caption = text.captions.features.narrow(0, first, count).to(device);
-  condition.mask = text.captions.mask.narrow(0, first, count).to(device);
-  if (!guided) return condition;
-  if (text.negative.features.defined()) {
-    condition.caption =
-        at::cat({condition.caption, text.negative.features.to(device).expand_as(condition.caption)});
-    condition.mask = at::cat({condition.mask, text.negative.mask.to(device).expand_as(condition.mask)});
-  } else {
-    condition.caption =
-        at::cat({condition.caption, model.null_caption().unsqueeze(0).expand_as(condition.caption)});
-    condition.mask = twice(condition.mask);
+struct LatentSide {
+  int64_t height, width;
+};
+
+// Rows [first, first + count) of what is drawn and, where it is guided, the null condition of each behind
+// them.
+models::Condition condition_of(const models::Transformer& model, const ToDraw& what, const LatentSide& pixels,
+                               int64_t first, int64_t count, bool guided, at::Device device) {
+  models::Condition condition = models::moved(models::rows_of(what.condition, first, count), device);
+  if (model.config().takes_any_size()) {
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+    condition.image_size =
+        at::tensor({double(pixels.height), double(pixels.width)}, options).repeat({count, 1});
+    condition.aspect_ratio = at::full({count, 1}, what.aspect_ratio, options);
   }
-  return condition;
+  if (!guided) return condition;
+  models::Condition null = model.null_of(condition);
+  if (what.negative.caption.defined()) {
+    null.caption = what.negative.caption.to(device).expand_as(condition.caption);
+    null.mask = what.negative.mask.to(device).expand_as(condition.mask);
+  }
+  return models::joined(condition, null);
+}
+
+int64_t num_rows(const models::Condition& condition) {
+  return condition.label.defined() ? condition.label.size(0) : condition.caption.size(0);
 }
 
 }  // namespace
 
-std::vector<Image> generate(const models::PixArt& model, const LatentCodec& codec, const TextToDraw& text,
+std::vector<Image> generate(const models::Transformer& model, const LatentCodec& codec, const ToDraw& what,
                             at::Device device, const GenerateOptions& options) {
-  const auto& config = model.config();
-  const LatentSpec spec{.channels = config.in_channels,
-                        .height = text.latent_height > 0 ? text.latent_height : config.input_size,
-                        .width = text.latent_width > 0 ? text.latent_width : config.input_size,
-                        .learn_sigma = config.learn_sigma};
+  const auto& shape = model.config().shape();
+  const LatentSpec spec{.channels = shape.in_channels,
+                        .height = what.latent_height > 0 ? what.latent_height : shape.input_size,
+                        .width = what.latent_width > 0 ? what.latent_width : shape.input_size,
+                        .learn_sigma = shape.learn_sigma};
+  const int64_t scale = codec.config().downscale();
+  const LatentSide pixels{spec.height * scale, spec.width * scale};
   const MakeDenoiser make = [&](int64_t first, int64_t count, bool guided) -> diffusion::Denoiser {
-    models::TextCondition condition = condition_of(model, text, first, count, guided);
-    if (config.multi_scale) {
-      const auto rows = condition.caption.size(0), scale = codec.config().downscale();
-      condition.image_size =
-          at::tensor({double(spec.height * scale), double(spec.width * scale)}, condition.caption.options())
-              .repeat({rows, 1});
-      condition.aspect_ratio = at::full({rows, 1}, text.aspect_ratio, condition.caption.options());
-    }
+    const models::Condition condition = condition_of(model, what, pixels, first, count, guided, device);
     return [&model, condition](const at::Tensor& x, const at::Tensor& t) {
       return model.forward(x, t, condition);
     };
   };
-  return generate_batches(make, text.captions.features.size(0), spec, codec, device, options);
-}
-
-std::vector<Image> generate(const models::Dit& model, const LatentCodec& codec,
-                            const std::vector<int64_t>& labels, at::Device device,
-                            const GenerateOptions& options) {
-  const auto& config = model.config();
-  const at::Tensor all = at::tensor(labels, at::kLong);
-  const MakeDenoiser make = [&](int64_t first, int64_t count, bool guided) -> diffusion::Denoiser {
-    at::Tensor label = all.narrow(0, first, count).to(device);
-    if (guided) label = at::cat({label, at::full_like(label, config.num_classes)});
-    return [&model, label](const at::Tensor& x, const at::Tensor& t) { return model.forward(x, t, label); };
-  };
-  return generate_batches(make, int64_t(labels.size()),
-                          {config.in_channels, config.input_size, config.input_size, config.learn_sigma},
-                          codec, device, options);
+  return generate_batches(make, num_rows(what.condition), spec, codec, device, options);
 }
 
 }  // namespace pixart::train

@@ -5,10 +5,9 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
-#include "pixart/convert/convert.h"
+#include "pixart/convert/initial_weights.h"
 #include "pixart/convert/lora.h"
 #include "pixart/convert/provenance.h"
-#include "pixart/nn/lora.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "stage_model.h"
 
@@ -28,14 +27,15 @@ fs::path initial_path(const RunContext& run, const StageConfig& stage) {
   const bool is_stage = std::any_of(run.config.stages.begin(), run.config.stages.end(),
                                     [&](const auto& s) { return s.name == stage.init.from; });
   if (!is_stage) return stage.init.from;
-  const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.init.from));
-  if (!checkpoint || checkpoint->step != run.config.stage(stage.init.from).steps) {
-    throw UserError(
-        fmt::format("stage {} starts from stage {}, which is not finished. Train that one first (pixart "
-                    "train without --stage runs all).",
-                    stage.name, stage.init.from));
+  const auto search = find_checkpoint(run.folder.checkpoints(stage.init.from));
+  if (!search.newest || search.newest->step != run.config.stage(stage.init.from).steps) {
+    throw UserError(fmt::format(
+        "stage {} starts from stage {}, {}. Train that one first (pixart train without --stage runs all).",
+        stage.name, stage.init.from,
+        search.damaged.empty() ? "which is not finished"
+                               : "whose last checkpoint is damaged (" + search.damaged.front() + ")"));
   }
-  return checkpoint->folder / "ema.safetensors";
+  return search.newest->folder / "ema.safetensors";
 }
 
 convert::OfficialWeights open_initial(const RunContext& run, const StageConfig& stage, int64_t num_heads) {
@@ -50,65 +50,30 @@ formats::Metadata metadata_of(const StageConfig& stage, const convert::Architect
   auto metadata =
       convert::provenance_metadata({.architecture = architecture,
                                     .conversion = fmt::format("trained: stage {} ({}), init: {}", stage.name,
-                                                              stage.objective, stage.init.how),
+                                                              stage.objective, word_of(stage.init.how)),
                                     .license = license,
                                     .parents = parents});
   if (const auto& lora = stage.lora; lora.rank > 0)
-    metadata.merge(convert::lora_metadata(lora.rank, lora.alpha.value_or(double(lora.rank))));
+    metadata.merge(convert::lora_metadata(lora.rank, lora.effective_alpha()));
   return metadata;
 }
 
-void log_plan(const std::vector<convert::PlannedTensor>& plan, double difference, const std::string& stage) {
+void log_plan(const std::vector<convert::PlannedTensor>& plan, const convert::Proof& proof,
+              const std::string& stage) {
   std::map<convert::Disposition, int> counts;
   for (const auto& tensor : plan) ++counts[tensor.disposition];
   using enum convert::Disposition;
   log::info(
       "stage {}: re-parameterised from the class-conditional model: {} tensors copied, {} derived, {} new, "
-      "{} dropped; outputs at t = 500 differ by at most {:.1e}",
-      stage, counts[kCopied], counts[kDerived], counts[kNewInit], counts[kDropped], difference);
-}
-
-void reparameterize_into(nn::StateDict& state, const models::PixArt& model,
-                         const convert::OfficialWeights& source, const RunContext& run,
-                         const StageConfig& stage) {
-  const auto* dit = std::get_if<models::DitConfig>(&source.identity.architecture);
-  if (dit == nullptr)
-    throw UserError(fmt::format("stage {}: init.from {} is no DiT; only a DiT can be re-parameterised.",
-                                stage.name, stage.init.from));
-  nn::StateDict source_state({.dtype = at::kFloat, .device = run.device});
-  const models::Dit dit_model(nn::Scope(source_state), *dit);
-  nn::load_state(source_state, formats::read_all(source.weights), stage.init.from);
-  const auto plan = convert::reparameterize(
-      source_state, *dit, state, model.config(),
-      {.shared_modulation = stage.init.shared_modulation, .init = transformer_init(run, stage)});
-  const double difference = convert::prove_reparameterization(dit_model, model, state);
-  log_plan(plan, difference, stage.name);
-  if (!(difference <= convert::kLargestProofDifference)) {
-    throw UserError(
-        fmt::format("stage {}: the re-parameterised model differs from {} by {} at t = 500. Are its numbers "
-                    "finite (pixart "
-                    "inspect --verify)?",
-                    stage.name, stage.init.from, difference));
-  }
-}
-
-// Everything but the position table, which belongs to the new grid, and what a micro-conditioned model adds.
-void copy_text_model(nn::StateDict& state, const convert::OfficialWeights& source, const std::string& from) {
-  auto weights = formats::read_all(source.weights);
-  weights.erase("pos_embed");
-  auto may_be_missing = nn::lora_names(state);
-  const bool with_adapters = !may_be_missing.empty();
-  for (const char* name : {"pos_embed", "y_embedder.y_embedding"}) may_be_missing.emplace_back(name);
-  if (!with_adapters)  // what is new has to be trained
-    for (const char* name : {"csize_embedder.*", "ar_embedder.*"}) may_be_missing.emplace_back(name);
-  nn::load_state(state, weights, from, {.may_be_missing = may_be_missing, .may_be_unexpected = {}});
+      "{} dropped; outputs at t = 500 {}",
+      stage, counts[kCopied], counts[kDerived], counts[kNewInit], counts[kDropped], convert::describe(proof));
 }
 
 }  // namespace
 
 formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage,
                                  const models::VaeConfig& config, nn::StateDict& state) {
-  if (stage.init.how != "copy") {
+  if (stage.init.how != InitHow::kCopy) {
     models::initialize(state, config, run.stage_seed(stage));
     return metadata_of(stage, config, kOwnLicense, {});
   }
@@ -117,28 +82,25 @@ formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage
   return metadata_of(stage, config, convert::license_of(weights, convert::Layout::kVae), weights.files);
 }
 
-formats::Metadata initialize_dit(const RunContext& run, const StageConfig& stage,
-                                 const models::DitConfig& config, nn::StateDict& state) {
-  models::initialize(state, config, transformer_init(run, stage));
-  if (stage.init.how != "copy") return metadata_of(stage, config, kOwnLicense, {});
-  const auto source = open_initial(run, stage, config.num_heads);
-  nn::load_state(state, formats::read_all(source.weights), stage.init.from,
-                 {.may_be_missing = nn::lora_names(state), .may_be_unexpected = {}});
-  return metadata_of(stage, config, source.license, source.weights.files);
-}
-
-formats::Metadata initialize_pixart(const RunContext& run, const StageConfig& stage,
-                                    const models::PixArt& model, nn::StateDict& state) {
+formats::Metadata initialize_transformer(const RunContext& run, const StageConfig& stage,
+                                         const models::Transformer& model, nn::StateDict& state) {
   at::NoGradGuard no_grad;
   const auto& config = model.config();
-  if (stage.init.how != "reparameterize") models::initialize(state, config, transformer_init(run, stage));
-  if (stage.init.how == "random") return metadata_of(stage, config, kOwnLicense, {});
-  const auto source = open_initial(run, stage, config.num_heads);
-  if (stage.init.how == "reparameterize")
-    reparameterize_into(state, model, source, run, stage);
-  else
-    copy_text_model(state, source, stage.init.from);
-  return metadata_of(stage, config, source.license, source.weights.files);
+  const auto architecture = convert::architecture_of(config);
+  const auto init = transformer_init(run, stage);
+  if (stage.init.how != InitHow::kReparameterize) models::initialize(state, config, init);
+  if (stage.init.how == InitHow::kRandom) return metadata_of(stage, architecture, kOwnLicense, {});
+  const auto source = open_initial(run, stage, config.shape().num_heads);
+  if (stage.init.how == InitHow::kReparameterize) {
+    const std::string subject = fmt::format("stage {}: init.from {}", stage.name, stage.init.from);
+    const auto made = convert::reparameterize_into(
+        state, model, source,
+        {.shared_modulation = stage.init.shared_modulation, .init = init, .source = subject}, subject);
+    log_plan(made.plan, made.proof, stage.name);
+  } else {
+    convert::copy_into(state, config, source, stage.init.from);
+  }
+  return metadata_of(stage, architecture, source.license, source.weights.files);
 }
 
 }  // namespace pixart::train

@@ -6,7 +6,7 @@
 
 namespace pixart::train {
 
-Loader::Loader(std::shared_ptr<const data::SampleOrder> order, data::BatchPlan plan, LoaderOptions options,
+Loader::Loader(std::shared_ptr<const data::SampleOrder> order, data::BatchPlan plan, LoaderConfig options,
                Read read, std::vector<std::string> part_names)
     : order_(std::move(order)),
       plan_(plan),

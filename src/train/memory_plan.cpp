@@ -19,19 +19,19 @@ struct PerSample {
   double stream = 0, branch = 0, inner = 0;  // gradients: of the stream, a branch, the MLP's inner layer
 };
 
-PerSample per_sample(const TransformerShape& s, double product) {
+PerSample per_sample(const models::TransformerWork& s, double product) {
   const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens), h = double(s.heads),
                caption = double(s.caption_width), inner = double(s.mlp_width());
   PerSample result;
   result.block_input = n * d * kFloat;
-  result.block = n * (6 * d * kFloat + (s.text ? 9 : 6) * d * product + 2 * inner * product);
-  result.block += n * (4 + (s.text ? 2 : 1) * h) * kFloat + 8 * d * kFloat;
-  if (s.text) result.block += 2 * t * d * product;
+  result.block = n * (6 * d * kFloat + (s.cross_attention ? 9 : 6) * d * product + 2 * inner * product);
+  result.block += n * (4 + (s.cross_attention ? 2 : 1) * h) * kFloat + 8 * d * kFloat;
+  if (s.cross_attention) result.block += 2 * t * d * product;
   result.outer = n * double(s.patch_values) * product + (kTimestepFeatures + 5 * d) * product;
-  if (s.text) result.outer += 6 * d * kFloat + t * (caption + 3 * d) * product;
+  if (s.cross_attention) result.outer += 6 * d * kFloat + t * (caption + 3 * d) * product;
   result.last = n * d * (2 * kFloat + product) + n * 2 * kFloat + 4 * d * kFloat;
   const double latent = n * double(s.patch_values) * kFloat;
-  result.loss = kLossLatents * latent + (s.text ? t * caption * kFloat : 0);
+  result.loss = kLossLatents * latent + (s.cross_attention ? t * caption * kFloat : 0);
   result.loss_kept = kKeptLossLatents * latent;
   result.stream = n * d * kFloat;
   result.branch = n * d * product;
@@ -47,12 +47,12 @@ PerSample without_normals(PerSample one) {
 }
 
 // What adapters at the usual layers leave of it; of norms they keep as little, fused or not.
-PerSample with_adapters(PerSample one, const TransformerShape& s, double product, int64_t rank) {
+PerSample with_adapters(PerSample one, const models::TransformerWork& s, double product, int64_t rank) {
   const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens), r = double(rank);
-  constexpr double kStream = 4;          // of 6: both norms' outputs, both branches' outputs
-  const double layers = s.text ? 6 : 4;  // of a block, that see image tokens
-  one.block += n * (layers * r * product - kStream * d * kFloat) + (s.text ? t * r * product : 0);
-  one.outer = s.text ? t * d * product : 0;
+  constexpr double kStream = 4;                     // of 6: both norms' outputs, both branches' outputs
+  const double layers = s.cross_attention ? 6 : 4;  // of a block, that see image tokens
+  one.block += n * (layers * r * product - kStream * d * kFloat) + (s.cross_attention ? t * r * product : 0);
+  one.outer = s.cross_attention ? t * d * product : 0;
   one.last = n * d * kFloat;
   one.inner *= 2;  // through the weights and through the adapter
   return one;
@@ -74,7 +74,7 @@ std::vector<std::pair<std::string, double>> MemoryParts::named() const {
           {"buffers", buffers},         {"reserve", reserve}};
 }
 
-ActivationBytes activation_bytes(const TransformerShape& shape, const ActivationOptions& options) {
+ActivationBytes activation_bytes(const models::TransformerWork& shape, const ActivationOptions& options) {
   const double product = options.bfloat16 ? 2 : kFloat, batch = double(options.micro_batch);
   const bool lora = options.lora_rank > 0;
   PerSample one = per_sample(shape, product);

@@ -1,5 +1,6 @@
 #include "pixart/train/metrics.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/env.h"
@@ -114,6 +115,21 @@ void MetricSink::sync() {
   sync_path(events_);
   if (!telemetry_.empty()) sync_path(telemetry_);
   if (tensorboard_) tensorboard_->sync();
+}
+
+StageLines MetricSink::lines_of(const std::string& stage) const {
+  StageLines found;
+  std::ifstream lines(events_);
+  for (std::string line; std::getline(lines, line);) {
+    const auto event = ordered_json::parse(line, nullptr, false);
+    if (!event.is_object() || event.value("stage", ordered_json()) != stage) continue;
+    const auto step = event.find("step");
+    if (step == event.end() || !step->is_number_integer()) continue;
+    found.last_step = std::max(found.last_step, step->get<int64_t>());
+    if (event.contains("validation_loss"))
+      found.last_validation = std::max(found.last_validation, step->get<int64_t>());
+  }
+  return found;
 }
 
 void MetricSink::rewind(const std::string& stage, int64_t step) {

@@ -40,17 +40,25 @@ DiffusionDraw held_out_draw(const DiffusionSetting& setting, const Batch& sample
                          setting.tables.schedule().num_steps());
 }
 
+// What the batch holds, on the device; captions in float32.
+models::Condition condition_of(const Batch& batch, const DiffusionDraw& draw, at::Device device) {
+  models::Condition condition = models::moved({.label = batch.label,
+                                               .caption = batch.caption,
+                                               .mask = batch.mask,
+                                               .drop = draw.drop,
+                                               .image_size = batch.image_size,
+                                               .aspect_ratio = batch.aspect_ratio},
+                                              device);
+  if (condition.caption.defined()) condition.caption = condition.caption.to(at::kFloat);
+  return condition;
+}
+
 // The one sample of a batch, once for each held-out timestep.
 Batch repeated(Batch batch) {
   for (at::Tensor* tensor : {&batch.mean, &batch.log_var, &batch.label, &batch.caption, &batch.mask,
                              &batch.image_size, &batch.aspect_ratio})
     if (tensor->defined()) *tensor = tensor->repeat_interleave(kHeldOutTimesteps, 0);
   return batch;
-}
-
-DiffusionDraw draw_for(const DiffusionSetting& setting, const Batch& batch) {
-  return draw_diffusion_inputs(setting.seed, batch.plan.positions, batch.mean.sizes().slice(1),
-                               setting.tables.schedule().num_steps(), setting.condition_dropout);
 }
 
 }  // namespace
@@ -70,6 +78,13 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
         uniform({seed, position, Purpose::kDropout}) < condition_dropout ? 1 : 0;
   }
   return draw;
+}
+
+DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout) {
+  return [=](const Batch& batch) {
+    return draw_diffusion_inputs(seed, batch.plan.positions, batch.mean.sizes().slice(1), num_steps,
+                                 condition_dropout);
+  };
 }
 
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps) {
@@ -95,42 +110,15 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
   return diffusion_losses(tables, model, x_start, noise, t).mean();
 }
 
-at::Tensor ClassConditionalObjective::loss(const Batch& batch) {
-  return losses(batch, draw_for(setting_, batch)).mean();
-}
+at::Tensor DiffusionObjective::loss(const Batch& batch) { return losses(batch, setting_.draw(batch)).mean(); }
 
-at::Tensor ClassConditionalObjective::held_out_losses(const Batch& sample) {
+at::Tensor DiffusionObjective::held_out_losses(const Batch& sample) {
   return losses(repeated(sample), held_out_draw(setting_, sample));
 }
 
-at::Tensor ClassConditionalObjective::losses(const Batch& batch, const DiffusionDraw& draw) const {
+at::Tensor DiffusionObjective::losses(const Batch& batch, const DiffusionDraw& draw) const {
   const auto device = setting_.device;
-  const at::Tensor label =
-      batch.label.masked_fill(draw.drop.to(at::kBool), model_.config().num_classes).to(device);
-  const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
-  const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, label); };
-  return diffusion_losses(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
-}
-
-at::Tensor TextConditionalObjective::loss(const Batch& batch) {
-  return losses(batch, draw_for(setting_, batch)).mean();
-}
-
-at::Tensor TextConditionalObjective::held_out_losses(const Batch& sample) {
-  return losses(repeated(sample), held_out_draw(setting_, sample));
-}
-
-at::Tensor TextConditionalObjective::losses(const Batch& batch, const DiffusionDraw& draw) const {
-  const auto device = setting_.device;
-  models::TextCondition condition{.caption = on_device(batch.caption, device).to(at::kFloat),
-                                  .mask = on_device(batch.mask, device),
-                                  .drop = draw.drop.to(device),
-                                  .image_size = {},
-                                  .aspect_ratio = {}};
-  if (model_.config().multi_scale) {
-    condition.image_size = on_device(batch.image_size, device);
-    condition.aspect_ratio = on_device(batch.aspect_ratio, device);
-  }
+  const models::Condition condition = condition_of(batch, draw, device);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);

@@ -2,11 +2,12 @@
 
 #include <algorithm>
 
+#include "file_fingerprint.h"
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
 #include "pixart/base/words.h"
-#include "pixart/convert/convert.h"
+#include "pixart/convert/initial_weights.h"
 #include "pixart/data/aspect_bucket.h"
-#include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/checkpoint_folder.h"
@@ -20,13 +21,14 @@ namespace {
 const StageConfig& choose_stage(const RunConfig& run, const RunFolder& folder, const std::string& name) {
   if (!name.empty()) {
     const auto& stage = run.stage(name);
-    if (stage.objective == "autoencoder")
+    if (!stage.info().draws_from_prompts())
       throw UserError("stage " + name + " trains the autoencoder; name a class or text stage.");
     return stage;
   }
-  for (const char* objective : {"text_conditional", "class_conditional"}) {
+  for (const bool with_captions : {true, false}) {
     for (auto stage = run.stages.rbegin(); stage != run.stages.rend(); ++stage) {
-      if (stage->objective == objective && !list_checkpoints(folder.checkpoints(stage->name)).empty())
+      if (stage->info().draws_from_prompts() && stage->info().reads_captions == with_captions &&
+          !list_checkpoints(folder.checkpoints(stage->name)).empty())
         return *stage;
     }
   }
@@ -49,20 +51,25 @@ std::optional<PipelineRequest> as_checkpoint(const PipelineRequest& request) {
 }
 
 std::string hash_of(const fs::path& path) {
-  return fs::is_directory(path) ? folder_fingerprint(path) : formats::sha256_of_file(path);
+  return fs::is_directory(path) ? folder_fingerprint(path) : file_fingerprint(path);
 }
 
 Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<int64_t> step) {
   if (!step) {
-    if (auto newest = newest_good_checkpoint(stage_folder)) return *newest;
-    throw UserError("no usable checkpoint in " + stage_folder.string() + ".");
+    const auto search = find_checkpoint(stage_folder);
+    if (search.newest) return *search.newest;
+    Problems problems;
+    for (const auto& damaged : search.damaged) problems.add(damaged);
+    problems.throw_if_any("no checkpoint in " + stage_folder.string() + " can be used");
+    throw UserError("there is no checkpoint in " + stage_folder.string() + ".");
   }
   std::vector<std::string> steps;
   for (const auto& checkpoint : list_checkpoints(stage_folder)) {
     if (checkpoint.step == *step) {
-      const std::string problem = verify_checkpoint(checkpoint.folder);
-      if (!problem.empty())
-        throw UserError(fmt::format("checkpoint {}: {}", checkpoint.folder.string(), problem));
+      const auto found = verify_checkpoint(checkpoint.folder);
+      if (!found.is_good())
+        throw UserError(fmt::format("checkpoint {}: {}", checkpoint.folder.string(), found.text),
+                        found.verdict == Verdict::kUnreadable ? ExitCode::kStorage : ExitCode::kBadInput);
       return checkpoint;
     }
     steps.push_back(std::to_string(checkpoint.step));
@@ -102,12 +109,17 @@ const std::string& Pipeline::weights_sha256() const {
   return hash_.get();
 }
 
-void Pipeline::make_model(const models::PixArtConfig& config) {
-  pixart_ = std::make_unique<models::PixArt>(nn::Scope(*state_), config);
+bool Pipeline::has_weights(const std::string& sha256) const {
+  if (sha256 == weights_sha256()) return true;
+  if (!fs::is_directory(origin_.weights) || sha256 != former_folder_fingerprint(origin_.weights))
+    return false;
+  log::warning("a version that hashed only both ends of each file wrote {}...: {} fits by that",
+               sha256.substr(0, 12), origin_.weights.string());
+  return true;
 }
 
-void Pipeline::make_model(const models::DitConfig& config) {
-  dit_ = std::make_unique<models::Dit>(nn::Scope(*state_), config);
+void Pipeline::make_model(const models::TransformerConfig& config) {
+  model_ = std::make_unique<models::Transformer>(nn::Scope(*state_), config);
 }
 
 void Pipeline::open_run(const PipelineRequest& request) {
@@ -122,16 +134,19 @@ void Pipeline::open_run(const PipelineRequest& request) {
   origin_.weights = checkpoint.folder / (request.average ? "ema.safetensors" : "model.safetensors");
   codec_ = std::make_unique<LatentCodec>(load_codec(run_, device_));
   const auto weights = formats::load_safetensors(origin_.weights);
-  if (stage_->objective == "text_conditional") {
+  models::ConditionSizes sizes;
+  if (stage_->info().reads_captions) {
     TextEncoderConfig found = run_.text_encoder;
     if (!found.path) found.path = folder.text_encoder();
     encoder_ =
         std::make_unique<PromptFeatures>(found, fs::path(), device_, PromptCache{request.prompt_cache});
-    make_model(pixart_config(run_, *stage_, codec_->config(), encoder_->channels()));
-  } else {
-    class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
-    make_model(dit_config(run_, *stage_, codec_->config(), int64_t(class_names_.size())));
+    sizes.text.caption_channels = encoder_->channels();
   }
+  if (stage_->info().reads_labels) {
+    class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
+    sizes.labels.num_classes = int64_t(class_names_.size());
+  }
+  make_model(transformer_config(run_, *stage_, codec_->config(), sizes));
   add_adapters(*stage_, *state_);
   nn::load_state(*state_, weights.tensors, origin_.weights.string());
 }
@@ -163,24 +178,19 @@ void Pipeline::open_weights(const PipelineRequest& request) {
   auto opened = convert::to_official(convert::open_and_identify(files.transformer), files.text_encoder);
   nn::set_num_threads(0);
   origin_.weights = files.transformer;
-  codec_ = std::make_unique<LatentCodec>(models::load_vae(files.vae, device_), folder_fingerprint(files.vae));
-  const auto& architecture = opened.identity.architecture;
-  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
+  codec_ = std::make_unique<LatentCodec>(models::load_vae(files.vae, device_), files.vae);
+  const auto config = convert::transformer_of(opened.identity, files.transformer.string());
+  if (config.caption_channels() > 0) {
     if (files.text_encoder.empty())
-      throw UserError(fmt::format("{} is a PixArt: --text-encoder names the folder of its T5 encoder.",
-                                  files.transformer.string()));
+      throw UserError(fmt::format("{} is a {}: --text-encoder names the folder of its T5 encoder.",
+                                  files.transformer.string(), config.kind_name()));
     run_.text_encoder.path = files.text_encoder;
-    run_.text_encoder.max_tokens = pixart->max_tokens;
+    run_.text_encoder.max_tokens = config.max_tokens();
     encoder_ = std::make_unique<PromptFeatures>(run_.text_encoder, files.tokenizer, device_,
                                                 PromptCache{request.prompt_cache});
-    make_model(*pixart);
-  } else if (const auto* dit = std::get_if<models::DitConfig>(&architecture)) {
-    for (int64_t i = 0; i < dit->num_classes; ++i) class_names_.push_back(std::to_string(i));
-    make_model(*dit);
-  } else {
-    throw UserError(fmt::format("{} is no transformer ({}).", files.transformer.string(),
-                                convert::layout_name(opened.identity.layout)));
   }
+  for (int64_t i = 0; i < config.num_classes(); ++i) class_names_.push_back(std::to_string(i));
+  make_model(config);
   nn::load_state(*state_, formats::read_all(opened.weights), files.transformer.string());
 }
 
@@ -198,25 +208,30 @@ std::vector<int64_t> Pipeline::labels_of(const std::vector<std::string>& prompts
 }
 
 // Each distinct caption is encoded once.
-TextToDraw Pipeline::text_of(const DrawRequest& request) const {
+models::Condition Pipeline::captions_of(const std::vector<std::string>& prompts) const {
   std::vector<std::string> distinct;
   std::vector<int64_t> index;
-  for (const auto& prompt : request.prompts) {
+  for (const auto& prompt : prompts) {
     const auto found = std::find(distinct.begin(), distinct.end(), prompt);
     index.push_back(found - distinct.begin());
     if (found == distinct.end()) distinct.push_back(prompt);
   }
-  TextToDraw text{.captions = encoder_->encode(distinct)};
-  const at::Tensor rows = at::tensor(index, at::kLong).to(text.captions.features.device());
-  text.captions.features = text.captions.features.index_select(0, rows);
-  text.captions.mask = text.captions.mask.index_select(0, rows);
-  if (!request.negative_prompt.empty()) text.negative = encoder_->encode({request.negative_prompt});
-  return text;
+  models::Condition condition = condition_of(encoder_->encode(distinct));
+  const at::Tensor rows = at::tensor(index, at::kLong).to(condition.caption.device());
+  condition.caption = condition.caption.index_select(0, rows);
+  condition.mask = condition.mask.index_select(0, rows);
+  return condition;
 }
 
 int Pipeline::own_side() const {
-  return int((dit_ ? dit_->config().input_size : pixart_->config().input_size) *
-             codec_->config().downscale());
+  return int(model_->config().shape().input_size * codec_->config().downscale());
+}
+
+ToDraw Pipeline::what_to_draw(const DrawRequest& request) const {
+  if (!encoder_) return {.condition = condition_of(labels_of(request.prompts))};
+  ToDraw what{.condition = captions_of(request.prompts)};
+  if (!request.negative_prompt.empty()) what.negative = captions_of({request.negative_prompt});
+  return what;
 }
 
 std::vector<Image> Pipeline::generate(const DrawRequest& request, const GenerateOptions& options) const {
@@ -225,22 +240,21 @@ std::vector<Image> Pipeline::generate(const DrawRequest& request, const Generate
   const int height = request.height > 0 ? request.height : own,
             width = request.width > 0 ? request.width : own;
   const bool is_other = height != own || width != own;
-  if (is_other && !(pixart_ && pixart_->config().multi_scale))
+  if (is_other && !model_->config().takes_any_size())
     throw UserError(fmt::format(
         "this model draws {0} x {0} pixels; other sizes need PixArt-MS (multi_scale: true).", own));
-  const int64_t unit = scale * (dit_ ? dit_->config().patch_size : pixart_->config().patch_size);
+  const int64_t unit = scale * model_->config().shape().patch_size;
   if (height % unit != 0 || width % unit != 0)
     throw UserError(fmt::format("{} x {} pixels: both must be multiples of {}.", height, width, unit));
-  if (dit_) return train::generate(*dit_, *codec_, labels_of(request.prompts), device_, options);
-  TextToDraw text = text_of(request);
-  text.latent_height = height / scale;
-  text.latent_width = width / scale;
-  text.aspect_ratio = double(height) / double(width);
+  ToDraw what = what_to_draw(request);
+  what.latent_height = height / scale;
+  what.latent_width = width / scale;
+  what.aspect_ratio = double(height) / double(width);
   if (is_other && data::has_aspect_buckets(own)) {
     const auto& buckets = data::aspect_buckets(own);
-    text.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;
+    what.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;
   }
-  return train::generate(*pixart_, *codec_, text, device_, options);
+  return train::generate(*model_, *codec_, what, device_, options);
 }
 
 }  // namespace pixart::train

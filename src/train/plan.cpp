@@ -89,7 +89,7 @@ std::string does_not_fit(const StagePlan& stage, const PlanOptions& options) {
 StagePlan plan_stage(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
                      RunPlan& run) {
   const StageCosts costs = stage_costs(config, stage, options, run.assumptions);
-  StagePlan plan{.name = stage.name, .objective = stage.objective, .precision = stage.precision};
+  StagePlan plan{.name = stage.name, .objective = stage.objective, .precision = word_of(stage.precision)};
   plan.resolution = stage.resolution;
   plan.steps = stage.steps;
   plan.batch_size = stage.batch_size;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <regex>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -51,12 +52,13 @@ struct KeptFile {
 
 // Another process may do the same meanwhile, so files that are gone are no error.
 void remove_oldest(const PromptCache& cache) {
+  static const std::regex own(R"([0-9a-f]{64}\.safetensors)");
   std::error_code error;
   std::vector<KeptFile> files;
   uint64_t sum = 0;
   for (fs::directory_iterator at(cache.folder, error), end; !error && at != end; at.increment(error)) {
     std::error_code gone;
-    if (at->path().extension() != ".safetensors") continue;
+    if (!std::regex_match(at->path().filename().string(), own)) continue;
     const KeptFile file{at->last_write_time(gone), at->file_size(gone), at->path()};
     if (!gone) files.push_back(file), sum += file.bytes;
   }
@@ -79,8 +81,8 @@ PromptFeatures::PromptFeatures(TextEncoderConfig settings, fs::path tokenizer, a
       channels_(models::read_t5_config(*settings_.path / "config.json").d_model) {
   if (cache_.folder.empty()) return;
   identity_ = at::DeviceTypeName(device_.type(), /*lower_case=*/true);
-  for (const auto& [name, value] : caption_encoder_inputs(settings_, tokenizer_))
-    identity_ += "\n" + name + ": " + value;
+  for (const auto& input : caption_encoder_inputs(settings_, tokenizer_))
+    identity_ += "\n" + input.name + ": " + input.value;
 }
 
 const CaptionEncoder& PromptFeatures::encoder() {

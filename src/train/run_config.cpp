@@ -8,7 +8,7 @@
 #include "pixart/config/config.h"
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/diffusion/samplers.h"
-#include "pixart/models/dit.h"
+#include "pixart/models/transformer_shape.h"
 
 namespace pixart::train {
 
@@ -29,8 +29,16 @@ const Named& find_named(const std::vector<Named>& items, const std::string& name
                               did_you_mean(name, names_of(items))));
 }
 
-bool contains(const std::vector<std::string>& words, const std::string& word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
+template <class Item>
+bool contains(const std::vector<Item>& items, const Item& item) {
+  return std::find(items.begin(), items.end(), item) != items.end();
+}
+
+template <class Enum>
+std::vector<std::string> words_of(const std::vector<Enum>& values) {
+  std::vector<std::string> words;
+  for (const Enum value : values) words.push_back(word_of(value));
+  return words;
 }
 
 bool is_file_name(const std::string& name) {
@@ -53,7 +61,7 @@ void check_names(const std::vector<Named>& items, const char* what, std::vector<
 
 }  // namespace
 
-void TransformerConfig::validate(std::vector<std::string>& problems) const {
+void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
   const bool any_size = patch_size || hidden_size || depth || num_heads,
              all_sizes = patch_size && hidden_size && depth && num_heads;
   if (preset && any_size)
@@ -61,12 +69,10 @@ void TransformerConfig::validate(std::vector<std::string>& problems) const {
         "preset and sizes exclude each other: keep preset, or patch_size, hidden_size, depth and num_heads");
   if (!preset && any_size && !all_sizes)
     problems.push_back("without preset all of patch_size, hidden_size, depth and num_heads are needed");
-  if (preset && !contains(models::dit_preset_names(), "DiT-" + *preset)) {
-    std::vector<std::string> known;
-    for (const auto& name : models::dit_preset_names()) known.push_back(name.substr(4));
+  const auto known = models::transformer_preset_names();
+  if (preset && !contains(known, *preset))
     problems.push_back(fmt::format("preset '{}' is unknown; known: {}.{}", *preset, join(known, ", "),
                                    did_you_mean(*preset, known)));
-  }
   if (all_sizes && *hidden_size % *num_heads != 0)
     problems.push_back(
         fmt::format("hidden_size {} is no multiple of num_heads {}", *hidden_size, *num_heads));
@@ -75,30 +81,50 @@ void TransformerConfig::validate(std::vector<std::string>& problems) const {
 }
 
 void InitConfig::validate(std::vector<std::string>& problems) const {
-  if (how == "random" && !from.empty())
+  if (how == InitHow::kRandom && !from.empty())
     problems.push_back("from has no effect with how: random; remove it, or use copy or reparameterize");
-  if (how != "random" && from.empty())
-    problems.push_back("how: " + how + " needs from: an earlier stage's name, or a weight file or folder");
-  if (how != "reparameterize" && shared_modulation != "mean")
+  if (how != InitHow::kRandom && from.empty())
+    problems.push_back("how: " + word_of(how) +
+                       " needs from: an earlier stage's name, or a weight file or folder");
+  if (how != InitHow::kReparameterize && shared_modulation != "mean")
     problems.push_back("shared_modulation has an effect with how: reparameterize only");
 }
 
-void LoraConfig::validate(std::vector<std::string>& problems) const {
-  if (rank > 0) return;
-  if (alpha) problems.push_back("alpha has no effect with a rank of 0; set rank, or remove it");
-  if (!targets.empty()) problems.push_back("targets has no effect with a rank of 0; set rank, or remove it");
+namespace {
+
+std::vector<std::string> objectives_with(const std::string& key) {
+  std::vector<std::string> names;
+  for (const auto& row : objective_table())
+    if (contains(row.keys, key)) names.push_back(row.name);
+  return names;
 }
+
+// Keys that differ from their default, although the objective is not one of those that they are for.
+std::vector<std::string> keys_without_effect(const StageConfig& stage) {
+  std::vector<std::string> result;
+  for (const auto& value : config::values(stage)) {
+    const std::string key = value.path.substr(0, value.path.find('.'));  // of a section: the section
+    const bool is_for_some = !objectives_with(key).empty();
+    if (is_for_some && !value.is_default && !contains(stage.info().keys, key) && !contains(result, key))
+      result.push_back(key);
+  }
+  return result;
+}
+
+}  // namespace
 
 void StageConfig::validate(std::vector<std::string>& problems) const {
   if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
     problems.push_back(
         fmt::format("batch_size {} is no multiple of micro_batch_size {}", batch_size, micro_batch_size));
-  if (init.how == "reparameterize" && objective != "text_conditional")
-    problems.push_back("init.how: reparameterize makes a text model; this stage's objective is " + objective);
-  if (objective != "text_conditional" && multi_scale)
-    problems.push_back("multi_scale has an effect with objective text_conditional only");
-  if (objective != "text_conditional" && position_scale != 1.0)
-    problems.push_back("position_scale has an effect with objective text_conditional only");
+  const auto idle = keys_without_effect(*this);
+  for (const auto& key : idle)
+    problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,
+                                   join(objectives_with(key), " and ")));
+  const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
+  if (!contains(info().init, init.how))
+    problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",
+                                   word_of(init.how), objective, join(words_of(info().init), ", ")));
   if (source.empty() == mix.empty())
     problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
                                       : "source and mix exclude each other");
@@ -107,27 +133,15 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
         fmt::format("aspect_buckets exist for resolutions 256, 512 and 1024, not for {}", resolution));
   if (aspect_buckets && !multi_scale)
     problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
-  if (objective == "autoencoder" && horizontal_flip)
-    problems.push_back("horizontal_flip has no effect with objective autoencoder");
-  if (objective == "autoencoder" && precision != "float32")
-    problems.push_back("precision has no effect with objective autoencoder, which is trained in float32");
-  if (objective == "autoencoder" && activation_checkpointing != 0)
-    problems.push_back("activation_checkpointing has no effect with objective autoencoder");
-  if (lora.rank > 0) {
-    if (objective == "autoencoder")
-      problems.push_back("lora has no effect with objective autoencoder, which is trained whole");
-    else if (init.how != "copy")
+  if (with_lora) {
+    if (init.how != InitHow::kCopy)
       problems.push_back("lora changes weights that are trained already: init.how must be copy, not " +
-                         init.how);
+                         word_of(init.how));
     if (!frozen.empty())
       problems.push_back(
           "frozen has no effect with lora, which freezes everything but the adapters; choose these with "
           "lora.targets");
   }
-  const auto samplers = diffusion::sampler_names();
-  if (!contains(samplers, samples.sampler))
-    problems.push_back(fmt::format("samples.sampler '{}' is unknown; known: {}.{}", samples.sampler,
-                                   join(samplers, ", "), did_you_mean(samples.sampler, samplers)));
 }
 
 void ValidationConfig::validate(std::vector<std::string>& problems) const {
@@ -174,16 +188,17 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
     if (contains(used, held_out))
       problems.push_back(fmt::format("stage {}: validation.source {} is trained on; hold another one out",
                                      stage.name, held_out));
-    if (stage.objective == "autoencoder" && autoencoder.path)
+    if (stage.info().trains_autoencoder() && autoencoder.path)
       problems.push_back(
           fmt::format("stage {}: autoencoder.path names a trained one, so this stage has no effect; remove "
                       "one of the two",
                       stage.name));
-    if (stage.objective != "autoencoder" && !transformer.preset && !transformer.hidden_size)
+    if (!stage.info().trains_autoencoder() && !transformer.preset && !transformer.hidden_size)
       problems.push_back(fmt::format("stage {}: transformer needs a preset or sizes", stage.name));
-    if (stage.init.how == "reparameterize" && contains(earlier, stage.init.from) &&
-        this->stage(stage.init.from).objective != "class_conditional")
-      problems.push_back(fmt::format("stage {}: init.from must be a class_conditional stage", stage.name));
+    if (stage.init.how == InitHow::kReparameterize && contains(earlier, stage.init.from) &&
+        !this->stage(stage.init.from).info().reads_labels)
+      problems.push_back(fmt::format("stage {}: init.from must be a stage that learns classes, not {} ({})",
+                                     stage.name, stage.init.from, this->stage(stage.init.from).objective));
     if (stage.multi_scale && transformer.hidden_size && *transformer.hidden_size % 3 != 0)
       problems.push_back(fmt::format("stage {}: multi_scale needs a hidden_size that 3 divides, not {}",
                                      stage.name, *transformer.hidden_size));

@@ -4,6 +4,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/data/transform.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trained_parameters.h"
@@ -18,8 +19,9 @@ constexpr int64_t kStatisticsPictures = 2048;
 constexpr int64_t kBatch = 64;
 
 Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureReader& pictures,
-                              at::Device device) {
+                              at::Device device, const std::function<bool()>& asked_to_stop) {
   at::NoGradGuard no_grad;
+  if (asked_to_stop()) return {.images = {}, .captions = {"original"}};
   const at::Tensor original = to_unit_range(pictures.range(0, kShownPictures)).to(device);
   const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
   Pictures result;
@@ -70,6 +72,8 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
     throw UserError(fmt::format("stage {}: resolution {} is no multiple of {}, the autoencoder's factor.",
                                 stage.name, stage.resolution, config.downscale()));
   }
+  convert::require_model_folder(
+      run.folder.autoencoder());  // before hours are spent; it is replaced at the end
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
@@ -103,12 +107,13 @@ StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
   result.initialize = [&run, &stage, vae, state, config] {
     return initialize_vae(run, stage, config, *state);
   };
-  result.draw = [average, pictures, device = run.device] {
-    return draw_reconstructions(*average, *pictures, device);
+  result.draw = [average, pictures, device = run.device](const std::function<bool()>& asked_to_stop) {
+    return draw_reconstructions(*average, *pictures, device, asked_to_stop);
   };
   result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
     pictures->write_quarantine();
     measure_latents(*average, *pictures, run.device, exported);
+    convert::require_model_folder(run.folder.autoencoder());
     StagedFolder staged(run.folder.autoencoder());
     models::save_vae(staged.path(), exported, *averaged_state);
     staged.commit();

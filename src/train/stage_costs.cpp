@@ -50,7 +50,7 @@ int64_t caption_channels(const RunConfig& config, std::vector<std::string>& assu
 int64_t num_classes(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
                     std::vector<std::string>& assumptions) {
   if (options.num_classes) return *options.num_classes;
-  if (config.source(stage.parts().front().source).type == "scenes")
+  if (config.source(stage.parts().front().source).draws_scenes())
     return int64_t(data::scene_class_names().size());
   assume(assumptions,
          fmt::format("{} classes (ImageNet's number; --classes says another).", kImageNetClasses));
@@ -58,8 +58,8 @@ int64_t num_classes(const RunConfig& config, const StageConfig& stage, const Pla
 }
 
 // AdamW: two moments. CAME: one, and means of rows and columns twice where there are any.
-double optimizer_numbers(const std::string& name, const nn::StateDict& state) {
-  if (name == "adamw") return 2 * double(state.num_parameters());
+double optimizer_numbers(optim::OptimizerName name, const nn::StateDict& state) {
+  if (name == optim::OptimizerName::kAdamW) return 2 * double(state.num_parameters());
   double numbers = double(state.num_parameters());
   for (const auto& tensor : state.trainable()) {
     const double all = double(tensor.numel());
@@ -107,8 +107,8 @@ void count(const StageConfig& stage, nn::StateDict& state, StageCosts& costs) {
 StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const PlanOptions& options,
                        std::vector<std::string>& assumptions) {
   StageCosts costs;
-  costs.is_autoencoder = stage.objective == "autoencoder";
-  costs.bfloat16 = stage.precision == "bfloat16";
+  costs.is_autoencoder = stage.info().trains_autoencoder();
+  costs.bfloat16 = stage.precision == Precision::kBFloat16;
   costs.recompute_every = stage.activation_checkpointing;
   costs.resolution = stage.resolution;
   costs.vae = vae_of(config, assumptions);
@@ -123,18 +123,15 @@ StageCosts stage_costs(const RunConfig& config, const StageConfig& stage, const 
   }
   const models::AutoencoderKl used(nn::Scope(autoencoder), costs.vae);
   costs.buffer_bytes += kFloat * double(autoencoder.num_parameters());
-  if (stage.objective == "class_conditional") {
-    const auto dit = dit_config(config, stage, costs.vae, num_classes(config, stage, options, assumptions));
-    const models::Dit model(nn::Scope(state), dit);
-    costs.shape = shape_of(dit);
-  } else {
-    const auto pixart = pixart_config(config, stage, costs.vae, caption_channels(config, assumptions));
-    const models::PixArt model(nn::Scope(state), pixart);
-    costs.shape = shape_of(pixart);
-  }
+  models::ConditionSizes sizes;
+  if (stage.info().reads_labels) sizes.labels.num_classes = num_classes(config, stage, options, assumptions);
+  if (stage.info().reads_captions) sizes.text.caption_channels = caption_channels(config, assumptions);
+  const auto transformer = transformer_config(config, stage, costs.vae, sizes);
+  const models::Transformer model(nn::Scope(state), transformer);
+  costs.work = transformer.work();
   count(stage, state, costs);
-  TransformerShape worked = costs.shape;  // memory counts the longest caption, time the mean one
-  if (options.caption_tokens && worked.text)
+  models::TransformerWork worked = costs.work;  // memory counts the longest caption, time the mean one
+  if (options.caption_tokens && worked.cross_attention)
     worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
   const ParameterCounts counts{
       .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
@@ -159,11 +156,11 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
   const ActivationBytes activations =
       costs.is_autoencoder
           ? activation_bytes(costs.autoencoder, costs.vae, costs.resolution, layout.micro_batch)
-          : activation_bytes(costs.shape, {.bfloat16 = costs.bfloat16,
-                                           .recompute_every = costs.recompute_every,
-                                           .micro_batch = layout.micro_batch,
-                                           .lora_rank = costs.lora_rank,
-                                           .fused_norms = layout.is_cpu});
+          : activation_bytes(costs.work, {.bfloat16 = costs.bfloat16,
+                                          .recompute_every = costs.recompute_every,
+                                          .micro_batch = layout.micro_batch,
+                                          .lora_rank = costs.lora_rank,
+                                          .fused_norms = layout.is_cpu});
   parts.activations = std::min(activations.kept, activations.peak);
   parts.workspace = activations.peak - parts.activations;
   parts.buffers = costs.buffer_bytes;

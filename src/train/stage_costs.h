@@ -17,8 +17,8 @@ struct StageCosts {
   double optimizer_numbers = 0;
   double buffer_bytes = 0;
   Flops flops;
-  TransformerShape shape;       // of a transformer
-  AutoencoderCost autoencoder;  // of an autoencoder, with
+  models::TransformerWork work;  // of a transformer
+  AutoencoderCost autoencoder;   // of an autoencoder, with
   models::VaeConfig vae;
   int64_t resolution = 0;
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "damaged_features.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -85,55 +86,80 @@ struct Place {
   int64_t position;
 };
 
-void read_latents(const FeatureReader& reader, const std::vector<Place>& places, Batch& batch) {
-  const auto count = int64_t(places.size());
-  const auto shape = reader.parts[places[0].part].latents->item(places[0].row).latent;
-  const int64_t size = shape.channels * shape.height * shape.width;
-  batch.mean = buffer({count, shape.channels, shape.height, shape.width}, at::kFloat, reader.pinned);
-  batch.log_var = buffer({count, shape.channels, shape.height, shape.width}, at::kFloat, reader.pinned);
-  auto *mean = batch.mean.data_ptr<float>(), *log_var = batch.log_var.data_ptr<float>();
-  for (int64_t i = 0; i < count; ++i) {
-    const auto& place = places[size_t(i)];
-    const double begun = monotonic_seconds();
-    const bool mirrored =
-        reader.mirror && uniform({reader.seed, uint64_t(place.position), Purpose::kFlip}) < 0.5;
-    const auto& latents = *reader.parts[place.part].latents;
-    const auto own = latents.item(place.row).latent;
-    PIXART_CHECK(own.channels == shape.channels && own.height == shape.height && own.width == shape.width,
-                 "latents of two shapes in a micro-batch");
-    latents.read(place.row, mirrored, mean + i * size, log_var + i * size);
-    batch.read_seconds[place.part] += monotonic_seconds() - begun;
-  }
+bool is_same(const data::LatentSet::Shape& a, const data::LatentSet::Shape& b) {
+  return a.channels == b.channels && a.height == b.height && a.width == b.width;
 }
 
-void read_captions(const FeatureReader& reader, const std::vector<Place>& places, Batch& batch) {
-  const auto count = int64_t(places.size()), tokens = reader.max_tokens;
-  const auto& first = *reader.parts[places[0].part].captions;
-  batch.caption = buffer({count, tokens, first.channels()}, first.read_dtype(), reader.pinned);
-  batch.mask = buffer({count, tokens}, at::kLong, reader.pinned);
-  auto* out = static_cast<char*>(batch.caption.data_ptr());
-  auto* mask = batch.mask.data_ptr<int64_t>();
-  const auto token_bytes = size_t(first.channels()) * batch.caption.element_size();
-  for (int64_t i = 0; i < count; ++i) {
-    const auto& place = places[size_t(i)];
-    const double begun = monotonic_seconds();
-    const auto& part = reader.parts[place.part];
-    const auto [ids, num_ids] = part.captions->ids(place.row);
-    PIXART_CHECK(num_ids > 0, "row {} has no caption", place.row);
-    const size_t chosen =
-        num_ids == 1 ? 0 : draw_caption(part.dataset->row(place.row).captions, reader.seed, place.position);
-    PIXART_CHECK(int64_t(chosen) < num_ids, "caption {} of {}", chosen, num_ids);
-    const int32_t id = ids[chosen];
-    const int64_t length = part.captions->num_tokens(id);
-    PIXART_CHECK(length <= tokens && part.captions->channels() == first.channels() &&
-                     part.captions->read_dtype() == first.read_dtype(),
-                 "caption {} of part {} has {} tokens of {} channels", id, place.part, length,
-                 part.captions->channels());
-    char* at = out + size_t(i * tokens) * token_bytes;
-    part.captions->read(id, at);
-    std::fill(at + size_t(length) * token_bytes, at + size_t(tokens) * token_bytes, char{0});
-    for (int64_t t = 0; t < tokens; ++t) mask[i * tokens + t] = t < length ? 1 : 0;
-    batch.read_seconds[place.part] += monotonic_seconds() - begun;
+// Room for the samples, of the first one's shape.
+void make_room(const FeatureReader& reader, const std::vector<Place>& places, Batch& batch) {
+  const auto count = int64_t(places.size());
+  const auto& part = reader.parts[places[0].part];
+  const auto [channels, height, width] = part.latents->item(places[0].row).latent;
+  batch.mean = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  batch.log_var = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  if (!reader.with_captions) return;
+  const auto& captions = *part.captions;
+  batch.caption =
+      buffer({count, reader.max_tokens, captions.channels()}, captions.read_dtype(), reader.pinned);
+  batch.mask = buffer({count, reader.max_tokens}, at::kLong, reader.pinned);
+}
+
+void read_latents(const FeatureReader& reader, const Place& place, int64_t i, Batch& batch) {
+  const auto& part = reader.parts[place.part];
+  const auto [channels, height, width] = part.latents->item(place.row).latent;
+  if (!is_same({batch.mean.size(1), batch.mean.size(2), batch.mean.size(3)}, {channels, height, width}))
+    throw UserError(fmt::format(
+        "source {}: row {} has latents of another shape ({} x {} x {}) than those it is trained with: "
+        "the sources of a mix need the same autoencoder, or the index is damaged (`pixart extract "
+        "RUN.yaml --mend` makes it again).",
+        part.source->name, place.row, channels, height, width));
+  const bool mirrored =
+      reader.mirror && uniform({reader.seed, uint64_t(place.position), Purpose::kFlip}) < 0.5;
+  const int64_t size = channels * height * width;
+  part.latents->read(place.row, mirrored, batch.mean.data_ptr<float>() + i * size,
+                     batch.log_var.data_ptr<float>() + i * size);
+}
+
+void read_caption(const FeatureReader& reader, const Place& place, int64_t i, Batch& batch) {
+  const auto& part = reader.parts[place.part];
+  const int64_t tokens = reader.max_tokens, channels = batch.caption.size(2);
+  const auto token_bytes = size_t(channels) * batch.caption.element_size();
+  const auto [ids, num_ids] = part.captions->ids(place.row);
+  PIXART_CHECK(num_ids > 0, "row {} has no caption", place.row);
+  const size_t chosen =
+      num_ids == 1 ? 0 : draw_caption(part.dataset->row(place.row).captions, reader.seed, place.position);
+  PIXART_CHECK(int64_t(chosen) < num_ids, "caption {} of {}", chosen, num_ids);
+  const int32_t id = ids[chosen];
+  const int64_t length = part.captions->num_tokens(id);
+  PIXART_CHECK(length <= tokens && part.captions->channels() == channels &&
+                   part.captions->read_dtype() == batch.caption.scalar_type(),
+               "caption {} of part {} has {} tokens of {} channels", id, place.part, length,
+               part.captions->channels());
+  part.captions->read_padded(id, tokens,
+                             static_cast<char*>(batch.caption.data_ptr()) + size_t(i * tokens) * token_bytes);
+  auto* mask = batch.mask.data_ptr<int64_t>() + i * tokens;
+  for (int64_t t = 0; t < tokens; ++t) mask[t] = t < length ? 1 : 0;
+}
+
+// Reads sample i of the batch; where its row is damaged, `place` becomes that of another one.
+void read_sample(const FeatureReader& reader, Place& place, int64_t i, Batch& batch) {
+  const auto& part = reader.parts[place.part];
+  const int64_t planned = place.row;
+  for (int64_t attempt = 0;; ++attempt) {
+    try {
+      read_latents(reader, place, i, batch);
+      if (reader.with_captions) read_caption(reader, place, i, batch);
+      return;
+    } catch (const data::DamagedRecord& record) {
+      if (!reader.damaged) throw;
+      reader.damaged->add(place.part, place.row, record);
+    }
+    const auto item = part.latents->item(planned);
+    place.row =
+        reader.damaged->stand_in(place.part, planned, place.position, reader.seed, attempt, [&](int64_t row) {
+          const auto other = part.latents->item(row);
+          return is_same(other.latent, item.latent) && other.bucket == item.bucket;
+        });
   }
 }
 
@@ -148,8 +174,14 @@ Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
     places.push_back({part, row, plan.positions[i]});
   }
   const auto count = int64_t(places.size());
-  read_latents(*this, places, batch);
-  if (with_captions) read_captions(*this, places, batch);
+  make_room(*this, places, batch);
+  for (int64_t i = 0; i < count; ++i) {
+    auto& place = places[size_t(i)];
+    const double begun = monotonic_seconds();
+    read_sample(*this, place, i, batch);
+    batch.read_seconds[place.part] += monotonic_seconds() - begun;
+    batch.plan.rows[size_t(i)] = parts[place.part].first_row + place.row;
+  }
   if (with_labels) {
     batch.label = buffer({count}, at::kLong, pinned);
     for (int64_t i = 0; i < count; ++i)

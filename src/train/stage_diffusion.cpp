@@ -4,11 +4,13 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
+#include "damaged_features.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/lora.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/train/checkpoint_folder.h"
 #include "pixart/train/extract.h"
@@ -24,12 +26,12 @@ namespace {
 constexpr int64_t kTrainSteps = 1000;
 constexpr size_t kMostPrompts = 16;
 
-GenerateOptions sample_options(const RunContext& run, const StageConfig& stage) {
-  const auto& samples = stage.samples;
-  return {.sampler = samples.sampler,
-          .num_steps = samples.num_steps,
-          .guidance = samples.guidance,
-          .seed = uint64_t(run.config.seed)};
+GenerateOptions sample_options(const RunContext& run, const StageConfig& stage,
+                               const std::function<bool()>& asked_to_stop) {
+  GenerateOptions options{stage.samples};
+  options.seed = uint64_t(run.config.seed);
+  options.asked_to_stop = asked_to_stop;
+  return options;
 }
 
 DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& stage,
@@ -37,13 +39,13 @@ DiffusionSetting diffusion_setting(const RunContext& run, const StageConfig& sta
   return {.codec = &codec,
           .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kTrainSteps), run.device),
           .seed = run.stage_seed(stage),
-          .condition_dropout = stage.condition_dropout,
+          .draw = draws_by_sample(run.stage_seed(stage), kTrainSteps, stage.condition_dropout),
           .device = run.device};
 }
 
 models::Execution execution(const StageConfig& stage) {
   models::Execution result{.recompute_every = stage.activation_checkpointing};
-  if (stage.precision == "bfloat16") result.dtype = at::kBFloat16;
+  if (stage.precision == Precision::kBFloat16) result.dtype = at::kBFloat16;
   return result;
 }
 
@@ -57,6 +59,7 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
                          const CaptionEncoder* encoder) {
   StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
+  std::vector<std::filesystem::path> quarantine_files;
   for (auto& part : parts) {
     const std::string& name = part.source->name;
     part.latents = std::make_shared<data::LatentSet>(
@@ -64,9 +67,11 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
     if (encoder != nullptr)
       part.captions =
           std::make_shared<data::CaptionSet>(caption_set(run.config, name, *part.dataset, *encoder));
-    ledgers.push_back(ledger_of(part, run.folder.quarantine(name)));
+    quarantine_files.push_back(run.folder.quarantine(name));
+    ledgers.push_back(ledger_of(part, quarantine_files.back()));
     if (!ledgers.back().rejected.empty()) log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
+  auto damaged = std::make_shared<DamagedFeatures>(parts, ledgers, std::move(quarantine_files));
   return {.reader = {.parts = std::move(parts),
                      .seed = run.stage_seed(stage),
                      .with_labels = encoder == nullptr,
@@ -75,7 +80,8 @@ OpenedData open_features(RunContext& run, const StageConfig& stage, const Latent
                      .mirror = stage.horizontal_flip,
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
-                     .resolution = stage.aspect_buckets ? stage.resolution : 0},
+                     .resolution = stage.aspect_buckets ? stage.resolution : 0,
+                     .damaged = std::move(damaged)},
           .ledgers = std::move(ledgers)};
 }
 
@@ -91,11 +97,12 @@ int64_t mean_tokens(const StageParts& parts) {
   return count == 0 ? 0 : (sum + count / 2) / count;
 }
 
-StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts, const TransformerShape& shape) {
+StageFacts facts_of(const StageConfig& stage, const ParameterCounts& counts,
+                    const models::TransformerWork& work) {
   return {.parameters = counts.model,
           .trained_parameters = counts.trained,
-          .tokens_per_sample = shape.tokens,
-          .flops_per_sample = transformer_flops(shape, 0, counts.trained_part()).training,
+          .tokens_per_sample = work.tokens,
+          .flops_per_sample = transformer_flops(work, 0, counts.trained_part()).training,
           .batch_size = stage.batch_size};
 }
 
@@ -121,6 +128,7 @@ StageParts open_data(RunContext& run, const StageConfig& stage, const LatentCode
   auto order = make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage));
   result.data = data_fingerprints(opened.reader.parts, opened.ledgers);
   for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
+  result.damaged = opened.reader.damaged;
   const StageParts parts = opened.reader.parts;
   result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, codec, encoder);
@@ -129,8 +137,9 @@ StageParts open_data(RunContext& run, const StageConfig& stage, const LatentCode
 
 // The averaged adapters of the last checkpoint.
 void export_lora(const RunContext& run, const StageConfig& stage) {
-  const auto last = list_checkpoints(run.folder.checkpoints(stage.name)).back();
-  const auto opened = convert::open_and_identify(last.folder / "ema.safetensors");
+  const auto last = newest_good_checkpoint(run.folder.checkpoints(stage.name), "ema.safetensors");
+  PIXART_CHECK(last, "stage {} ended without a checkpoint", stage.name);
+  const auto opened = convert::open_and_identify(last->folder / "ema.safetensors");
   const auto folder = run.folder.lora(stage.name);
   create_folders(folder.parent_path());
   convert::write_lora(folder, opened.weights, opened.identity.architecture);
@@ -151,10 +160,9 @@ std::vector<std::string> some_captions(const data::Dataset& dataset) {
 void require_classes(const data::Dataset& dataset, const StageConfig& stage, const std::string& source) {
   if (!dataset.class_names().empty()) return;
   throw UserError(
-      fmt::format("stage {}: source {} has no classes; a class_conditional stage needs class_folder, idx, "
-                  "scenes, or a table or "
-                  "shards with labels.",
-                  stage.name, source));
+      fmt::format("stage {}: source {} has no classes; objective {} needs class_folder, idx, scenes, or a "
+                  "table or shards with labels.",
+                  stage.name, source, stage.objective));
 }
 
 std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const StageConfig& stage,
@@ -183,77 +191,80 @@ ParameterCounts with_adapters(const RunContext& run, const StageConfig& stage, S
   choose_trained(stage, *result.state);
   counts.trained = result.state->num_parameters();
   counts.has_adapters = stage.lora.rank > 0;
+  if (stage.lora.rank > 0) convert::require_model_folder(run.folder.lora(stage.name));
   if (stage.lora.rank > 0) result.finish = [&run, &stage] { export_lora(run, stage); };
   return counts;
 }
 
-}  // namespace
+// What an image of the stage is told, as far as its objective reads it.
+struct Prompts {
+  models::ConditionSizes sizes = {};
+  std::unique_ptr<const CaptionEncoder> encoder = {};
+  models::Condition to_draw = {};
+  std::vector<std::string> texts = {};  // of the images that are drawn
+};
 
-StageModel make_class_stage(RunContext& run, const StageConfig& stage) {
-  const std::string source = stage.parts().front().source;
-  const auto& dataset = run.source(source);
+void add_labels(const data::Dataset& dataset, const StageConfig& stage, const std::string& source,
+                Prompts& prompts) {
   require_classes(dataset, stage, source);
-  const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
-  const auto config = dit_config(run.config, stage, codec->config(), int64_t(dataset.class_names().size()));
-  StageModel result;
-  const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
-  result.state = std::make_unique<nn::StateDict>(options);
-  result.average = std::make_unique<nn::StateDict>(options);
-  const auto model =
-      std::make_shared<models::Dit>(models::Dit(nn::Scope(*result.state), config).with(execution(stage)));
-  const auto average = std::make_shared<models::Dit>(nn::Scope(*result.average), config);
-  log::info("stage {}: DiT of {} parameters, {} classes", stage.name,
-            with_thousands(result.state->num_parameters()), config.num_classes);
-  const auto counts = with_adapters(run, stage, result);
-
-  result.objective =
-      std::make_unique<ClassConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
-  result.average_objective =
-      std::make_unique<ClassConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
-  open_data(run, stage, *codec, nullptr, result);
-  result.facts = facts_of(stage, counts, shape_of(config));
-  nn::StateDict* state = result.state.get();
-  result.initialize = [&run, &stage, model, state, config] {
-    return initialize_dit(run, stage, config, *state);
-  };
+  const auto names = dataset.class_names();
   const auto classes = classes_to_draw(dataset, stage, source);
-  result.draw = [&run, &stage, average, codec, classes, names = dataset.class_names()] {
-    Pictures pictures{generate(*average, *codec, classes, run.device, sample_options(run, stage)), {}};
-    for (int64_t label : classes) pictures.captions.push_back(names[size_t(label)]);
-    return pictures;
-  };
-  return result;
+  prompts.sizes.labels.num_classes = int64_t(names.size());
+  for (int64_t label : classes) prompts.texts.push_back(names[size_t(label)]);
+  prompts.to_draw.label = condition_of(classes).label;
 }
 
-StageModel make_text_stage(RunContext& run, const StageConfig& stage) {
-  const auto& dataset = run.source(stage.parts().front().source);
+void add_captions(RunContext& run, const data::Dataset& dataset, const StageConfig& stage, Prompts& prompts) {
+  prompts.encoder = std::make_unique<CaptionEncoder>(
+      load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); }));
+  prompts.sizes.text.caption_channels = prompts.encoder->channels();
+  prompts.texts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
+  prompts.to_draw = condition_of(prompts.encoder->encode(prompts.texts));
+}
+
+Prompts prompts_of(RunContext& run, const StageConfig& stage) {
+  const std::string source = stage.parts().front().source;
+  const auto& dataset = run.source(source);
+  Prompts prompts;
+  if (stage.info().reads_labels) add_labels(dataset, stage, source, prompts);
+  if (stage.info().reads_captions) add_captions(run, dataset, stage, prompts);
+  return prompts;
+}
+
+}  // namespace
+
+StageModel make_diffusion_stage(RunContext& run, const StageConfig& stage) {
   const auto codec = std::make_shared<LatentCodec>(load_codec(run.config, run.device));
-  const auto prompts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
-  auto encoder = load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); });
-  const TextToDraw prompt_text{.captions = encoder.encode(prompts)};
-  const auto config = pixart_config(run.config, stage, codec->config(), encoder.channels());
+  const Prompts prompts = prompts_of(run, stage);
+  const CaptionEncoder* encoder = prompts.encoder.get();
+  const auto config = transformer_config(run.config, stage, codec->config(), prompts.sizes);
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
   result.average = std::make_unique<nn::StateDict>(options);
-  const auto model = std::make_shared<models::PixArt>(
-      models::PixArt(nn::Scope(*result.state), config).with(execution(stage)));
-  const auto average = std::make_shared<models::PixArt>(nn::Scope(*result.average), config);
-  log::info("stage {}: PixArt of {} parameters", stage.name, with_thousands(result.state->num_parameters()));
+  const auto model = std::make_shared<models::Transformer>(
+      models::Transformer(nn::Scope(*result.state), config).with(execution(stage)));
+  const auto average = std::make_shared<models::Transformer>(nn::Scope(*result.average), config);
+  log::info("stage {}: {} of {} parameters", stage.name, config.kind_name(),
+            with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
 
-  result.objective =
-      std::make_unique<TextConditionalObjective>(*model, diffusion_setting(run, stage, *codec));
+  result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, *codec));
   result.average_objective =
-      std::make_unique<TextConditionalObjective>(*average, diffusion_setting(run, stage, *codec));
-  const StageParts parts = open_data(run, stage, *codec, &encoder, result);
-  TransformerShape shape = shape_of(config);
-  shape.caption_tokens = mean_tokens(parts);
-  result.facts = facts_of(stage, counts, shape);
+      std::make_unique<DiffusionObjective>(*average, diffusion_setting(run, stage, *codec));
+  const StageParts parts = open_data(run, stage, *codec, encoder, result);
+  models::TransformerWork work = config.work();
+  if (encoder != nullptr) work.caption_tokens = mean_tokens(parts);
+  result.facts = facts_of(stage, counts, work);
   nn::StateDict* state = result.state.get();
-  result.initialize = [&run, &stage, model, state] { return initialize_pixart(run, stage, *model, *state); };
-  result.draw = [&run, &stage, average, codec, prompts, prompt_text] {
-    return Pictures{generate(*average, *codec, prompt_text, run.device, sample_options(run, stage)), prompts};
+  result.initialize = [&run, &stage, model, state] {
+    return initialize_transformer(run, stage, *model, *state);
+  };
+  result.draw = [&run, &stage, average, codec, texts = prompts.texts,
+                 to_draw = prompts.to_draw](const std::function<bool()>& asked_to_stop) {
+    return Pictures{generate(*average, *codec, {.condition = to_draw}, run.device,
+                             sample_options(run, stage, asked_to_stop)),
+                    texts};
   };
   return result;
 }

@@ -11,7 +11,7 @@
 #include "pixart/dist/communicator.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/weights.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/train/loader.h"
@@ -55,11 +55,14 @@ struct StageModel {
   std::unique_ptr<Loader> loader;
   std::optional<HeldOut> held_out = {};
   StageFacts facts = {};
-  int64_t quarantined = 0;                        // samples that are not used
+  int64_t quarantined = 0;                              // samples that are not used
+  std::shared_ptr<const DamagedFeatures> damaged = {};  // and those that are found while features are read
   std::map<std::string, std::string> data = {};   // fingerprint of each source, as a checkpoint keeps it
   std::function<formats::Metadata()> initialize;  // weights of step 0; returns where they come from
-  std::function<Pictures()> draw;                 // with the averaged weights; on one rank
-  std::function<void()> finish = [] {};           // after the last step; on one rank
+  // With the averaged weights; on one rank. Fewer images than captions where its argument, called between
+  // pieces of the work, says that a stop was asked for.
+  std::function<Pictures(const std::function<bool()>& asked_to_stop)> draw;
+  std::function<void()> finish = [] {};  // after the last step; on one rank
 };
 
 StageModel make_stage_model(RunContext& run, const StageConfig& stage);
@@ -68,14 +71,11 @@ StageModel make_stage_model(RunContext& run, const StageConfig& stage);
 // Each returns the metadata of the stage's weight files. Throws UserError.
 formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage,
                                  const models::VaeConfig& config, nn::StateDict& state);
-formats::Metadata initialize_dit(const RunContext& run, const StageConfig& stage,
-                                 const models::DitConfig& config, nn::StateDict& state);
-formats::Metadata initialize_pixart(const RunContext& run, const StageConfig& stage,
-                                    const models::PixArt& model, nn::StateDict& state);
+formats::Metadata initialize_transformer(const RunContext& run, const StageConfig& stage,
+                                         const models::Transformer& model, nn::StateDict& state);
 
-// One function per objective; see registry.cpp.
+// One function for each kind of model; see registry.cpp.
 StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage);
-StageModel make_class_stage(RunContext& run, const StageConfig& stage);
-StageModel make_text_stage(RunContext& run, const StageConfig& stage);
+StageModel make_diffusion_stage(RunContext& run, const StageConfig& stage);
 
 }  // namespace pixart::train

@@ -6,13 +6,12 @@
 #include <cmath>
 
 #include "bad_step.h"
+#include "damaged_features.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
-#include "pixart/data/transform.h"
 #include "pixart/dist/agreement.h"
-#include "pixart/dist/phase.h"
 #include "pixart/train/gpus.h"
 #include "stopped.h"
 
@@ -22,14 +21,9 @@ namespace fs = std::filesystem;
 namespace {
 
 TrainerConfig trainer_config(const RunConfig& run, const StageConfig& stage) {
-  return {.steps = stage.steps,
-          .batch_size = stage.batch_size,
-          .optimizer = stage.optimizer,
-          .lr_schedule = stage.lr_schedule,
-          .gradient_clip = stage.gradient_clip,
-          .ema_decay = stage.ema_decay,
-          .ema_warmup = stage.ema_warmup,
-          .numerics = run.numerics == "exact" ? Numerics::kExact : Numerics::kDefault};
+  TrainerConfig config = stage;
+  config.numerics = run.numerics;
+  return config;
 }
 
 CheckpointKeeping keeping(const CheckpointConfig& config) {
@@ -54,9 +48,25 @@ int64_t bytes_of(const CheckpointContent& content) {
 // FLOPs a second of all ranks together, where the device is known to compute in this precision.
 std::optional<double> peak_of(const RunContext& run, const StageConfig& stage, const std::string& device) {
   const Gpu* gpu = recognize_gpu(device);
-  const bool bfloat16 = stage.precision == "bfloat16";
+  const bool bfloat16 = stage.precision == Precision::kBFloat16;
   if (gpu == nullptr || gpu->is_cpu || (bfloat16 && !gpu->has_bfloat16)) return std::nullopt;
   return gpu->peak(bfloat16) * run.ranks.world_size();
+}
+
+UserError none_usable(const fs::path& folder, const std::string& stage, const CheckpointSearch& search,
+                      int64_t trained) {
+  std::string message =
+      search.damaged.empty()
+          ? fmt::format("stage {} was trained to step {} (events.jsonl), but {} holds no checkpoint", stage,
+                        trained, folder.string())
+          : fmt::format("stage {}: none of the {} checkpoints in {} can be used", stage,
+                        search.damaged.size(), folder.string());
+  for (const auto& damaged : search.damaged) message += "\n  - " + damaged;
+  message += fmt::format(
+      "\nBring a good checkpoint back, from a copy if there is one, and start the same command again. To "
+      "begin the stage again at step 0, add --restart-stage {}: what is damaged is renamed, not deleted.",
+      stage);
+  return UserError(message, ExitCode::kStorage);
 }
 
 // Where the features are missing, all ranks make them together; one that is asked to stop meanwhile stops
@@ -75,11 +85,11 @@ StageRun::StageRun(RunContext& run, const StageConfig& stage, const RunTools& to
       stage_(stage),
       metrics_(tools.metrics),
       lock_(tools.lock),
+      may_restart_(tools.may_restart),
       model_(make_ready(run, stage)),
       trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
-      writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints),
-              stage.checkpoints.on_error == "stop" ? OnSaveError::kStop : OnSaveError::kContinue,
+      writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints), stage.checkpoints.on_error,
               shares(run, stage, tools.lock)),
       device_(*tools.device),
       meter_(model_.facts, peak_of(run, stage, device_.name())) {
@@ -97,6 +107,7 @@ void StageRun::execute() {
   begin();
   if (is_first())
     progress_ = std::make_unique<Progress>("stage " + stage_.name, stage_.steps, "step", trainer_.step());
+  look(missing_);
   double last = monotonic_seconds();
   while (trainer_.step() < stage_.steps) {
     pending_.push_back(trainer_.train_step(stop_requested()));
@@ -112,12 +123,10 @@ void StageRun::execute() {
     const int64_t step = trainer_.step();
     if (progress_) progress_->update(step);
     if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
-    if (!stop && is_validation_step(step)) validate();
-    if (!stop && is_sample_step(step)) draw();
-    if (stop || is_save_step(step)) save();
-    if (stop || step == stage_.steps) finish_save();
-    if (stop && step < stage_.steps)
-      throw stopped(fmt::format("stage {} was saved at step {}", stage_.name, step));
+    if (is_save_step(step)) save();
+    if (stop) end_on_request();
+    if (step == stage_.steps) finish_save();
+    look(planned_looks(stage_, step));
     last = monotonic_seconds();
   }
   dist::on_first_rank(run_.ranks, phase("what comes after the last step"), [this] { model_.finish(); });
@@ -128,8 +137,8 @@ void StageRun::begin() {
   std::string newest;  // step folder's name
   dist::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
     create_folders(folder);
-    remove_leftovers(folder);
-    if (const auto found = newest_good_checkpoint(folder)) newest = found->folder.filename();
+    newest = choose_checkpoint();
+    remove_checkpoint_leftovers(folder);
   });
   newest = dist::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
   if (newest.empty()) {
@@ -138,14 +147,49 @@ void StageRun::begin() {
     dist::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
       facts_ = load_checkpoint(folder / newest, trainer_, *model_.state, model_.data);
     });
+    saved_step_ = trainer_.step();
     log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
   }
   facts_.data = model_.data;
+  Looks missing;
   if (metrics_ != nullptr) {
     metrics_->rewind(stage_.name, trainer_.step());
     metrics_->report(stage_line(stage_.name, trainer_.step(), model_.facts));
+    missing = missing_looks(run_.folder, stage_, trainer_.step(), *metrics_);
   }
+  missing_ = share_looks(missing);
   trainer_.bind_average(*model_.average);
+}
+
+// Never step 0 where something may be left of what was trained: that is for the person to decide.
+std::string StageRun::choose_checkpoint() {
+  const fs::path folder = run_.folder.checkpoints(stage_.name);
+  const auto search = find_checkpoint(folder);
+  if (search.newest) {
+    for (const auto& name : search.unnamed)
+      log::warning("{} is not named in the checkpoint's manifest.json and is not read",
+                   (search.newest->folder / name).string());
+    if (may_restart_)
+      log::warning(
+          "stage {}: --restart-stage is not needed: the checkpoint of step {} is good, and the stage "
+          "continues there",
+          stage_.name, search.newest->step);
+    return search.newest->folder.filename();
+  }
+  const int64_t trained = metrics_->lines_of(stage_.name).last_step;
+  if (search.damaged.empty() && trained < 0) return "";
+  if (!may_restart_) throw none_usable(folder, stage_.name, search, trained);
+  for (const auto& checkpoint : list_checkpoints(folder))
+    log::warning("stage {} begins again: what was {} is {} now", stage_.name, checkpoint.folder.string(),
+                 set_aside(checkpoint.folder).string());
+  return "";
+}
+
+Looks StageRun::share_looks(Looks looks) {
+  const std::string what = phase("what to look at");
+  looks.validation = dist::any_rank(run_.ranks, looks.validation, what);
+  looks.pictures = dist::any_rank(run_.ranks, looks.pictures, what);
+  return looks;
 }
 
 void StageRun::start_at_zero() {
@@ -161,15 +205,6 @@ void StageRun::start_at_zero() {
 bool StageRun::is_save_step(int64_t step) const {
   return step == stage_.steps || step % stage_.checkpoints.every == 0 ||
          keeping(stage_.checkpoints).forever(step);
-}
-
-bool StageRun::is_sample_step(int64_t step) const {
-  return step == stage_.steps || (stage_.samples.every > 0 && step % stage_.samples.every == 0);
-}
-
-bool StageRun::is_validation_step(int64_t step) const {
-  const int64_t every = stage_.validation.every;
-  return every > 0 && (step % every == 0 || step == stage_.steps);
 }
 
 double StageRun::write_metrics() {
@@ -221,11 +256,12 @@ DeviceReading StageRun::read_devices() {
 void StageRun::report_interval(double data_wait_seconds) {
   const DeviceReading devices = read_devices();
   if (metrics_ == nullptr) return;
+  const int64_t damaged = model_.damaged ? model_.damaged->size() : 0;
   metrics_->report(meter_.take({.stage = stage_.name,
                                 .step = trainer_.step(),
                                 .data_wait_seconds = data_wait_seconds,
                                 .devices = devices,
-                                .quarantined = model_.quarantined}));
+                                .quarantined = model_.quarantined + damaged}));
 }
 
 void StageRun::warn_of_wait(double share, const DataWait& wait) {
@@ -250,8 +286,14 @@ void StageRun::save() {
   require_finite(trainer_);
   if (metrics_ != nullptr) metrics_->sync();  // before a checkpoint that says that these steps are done
   const auto content = checkpoint_content(trainer_, *model_.state, facts_);
+  // A picture that is there when this step is continued must be one of these weights.
+  if (is_first() && planned_looks(stage_, trainer_.step()).pictures) {
+    std::error_code ignored;  // then it will be replaced, or stay
+    fs::remove(picture_file(run_.folder, stage_, trainer_.step()), ignored);
+  }
   const double begun = monotonic_seconds();
   writer_.start(content);
+  saved_step_ = trainer_.step();
   if (metrics_ != nullptr)
     metrics_->report(save_line(stage_.name, trainer_.step(), monotonic_seconds() - begun, bytes_of(content)));
 }
@@ -260,41 +302,10 @@ void StageRun::finish_save() {
   dist::all_together(run_.ranks, phase("saving"), [this] { writer_.finish(); });
 }
 
-void StageRun::validate() {
-  trainer_.gather_average();
-  const double begun = monotonic_seconds();
-  const std::string what = phase("loss on held-out samples");
-  dist::enter_phase(what);
-  std::map<std::string, double> line;
-  add_held_out(line, "validation_loss",
-               held_out_losses(*model_.objective, *model_.held_out, run_.ranks, what));
-  add_held_out(line, "validation_loss_ema",
-               held_out_losses(*model_.average_objective, *model_.held_out, run_.ranks, what));
-  write_metrics();
-  if (metrics_ == nullptr) return;
-  metrics_->write(stage_.name, trainer_.step(), line);
-  metrics_->report(validation_line(stage_.name, trainer_.step(), monotonic_seconds() - begun));
-}
-
-void StageRun::draw() {
-  trainer_.gather_average();
-  if (!is_first()) return;
-  dist::enter_phase(phase("drawing samples"));
-  save_pictures(model_.draw());
-}
-
-void StageRun::save_pictures(const Pictures& pictures) {
-  const fs::path path = run_.folder.samples(stage_.name) / fmt::format("step-{:08d}.png", trainer_.step());
-  const int scale = std::max<int>(1, int(128 / std::max(1, pictures.images.front().width)));
-  try {
-    create_folders(path.parent_path());
-    formats::save_png(path, data::make_captioned_grid(pictures.images, pictures.captions,
-                                                      int(stage_.samples.columns), scale));
-    metrics_->image(stage_.name, trainer_.step(), "samples", path);
-  } catch (const UserError& error) {  // as harmless as a checkpoint that was not saved
-    if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == "stop") throw;
-    log::error("the pictures of step {} were not saved: {}", trainer_.step(), error.what());
-  }
+void StageRun::end_on_request() {
+  if (saved_step_ != trainer_.step()) save();
+  finish_save();
+  throw stopped(fmt::format("stage {} was saved at step {}", stage_.name, trainer_.step()));
 }
 
 }  // namespace pixart::train

@@ -12,6 +12,7 @@
 #include "pixart/train/metrics.h"
 #include "pixart/train/run_lock.h"
 #include "pixart/train/trainer.h"
+#include "stage_looks.h"
 #include "stage_model.h"
 
 namespace pixart::train {
@@ -21,6 +22,8 @@ struct RunTools {
   MetricSink* metrics;  // of rank 0, else null, as the lock
   const RunLock* lock;
   DeviceMeter* device;  // of this rank
+  // Whether the stage begins again where none of its checkpoints can be used. Those are set aside.
+  bool may_restart = false;
 };
 
 class StageRun {
@@ -35,10 +38,10 @@ class StageRun {
   bool is_first() const { return run_.ranks.rank() == 0; }
   std::string phase(const char* what) const;
   void begin();
+  std::string choose_checkpoint();  // its folder's name, "" for none; on rank 0
   void start_at_zero();
+  Looks share_looks(Looks looks);  // those of rank 0
   bool is_save_step(int64_t step) const;
-  bool is_sample_step(int64_t step) const;
-  bool is_validation_step(int64_t step) const;
   double write_metrics();        // of the steps since the last call; their mean loss
   DeviceReading read_devices();  // of all ranks
   void report_interval(double data_wait_seconds);
@@ -47,18 +50,23 @@ class StageRun {
   void show_progress(int64_t step);
   void save();
   void finish_save();
-  void validate();
-  void draw();
+  [[noreturn]] void end_on_request();  // saves first
+  void look(const Looks& looks);
+  bool validate();  // false: asked to stop meanwhile, so nothing was written
+  bool draw();      // false: asked to stop meanwhile
   void save_pictures(const Pictures& pictures);
 
   RunContext& run_;
   const StageConfig& stage_;
   MetricSink* metrics_;
   const RunLock* lock_;
+  const bool may_restart_;
   StageModel model_;
   Trainer trainer_;
   CheckpointWriter writer_;
   CheckpointFacts facts_;
+  int64_t saved_step_ = -1;             // that was saved or loaded last; its save may be under way
+  Looks missing_;                       // of the step that it continues at
   std::unique_ptr<Progress> progress_;  // of rank 0
   std::vector<StepResult> pending_;     // not yet written
   DeviceMeter& device_;

@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "pixart/base/env.h"
@@ -19,6 +20,7 @@
 #include "pixart/train/run_lock.h"
 #include "stage_model.h"
 #include "stage_run.h"
+#include "stopped.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
@@ -40,7 +42,7 @@ StageParts RunContext::parts(const StageConfig& stage) {
                       .first_row = first_row});
     first_row += dataset.size();
     const bool same = dataset.class_names() == result.front().dataset->class_names();
-    if (stage.objective == "class_conditional" && !same)
+    if (stage.info().reads_labels && !same)
       throw UserError(
           fmt::format("stage {}: the sources {} and {} have different classes; one model cannot learn both.",
                       stage.name, result.front().source->name, part.source));
@@ -58,7 +60,7 @@ std::vector<std::string> RunContext::all_captions() {
   std::unordered_set<std::string> seen;
   std::vector<std::string> captions;
   for (const auto& stage : config.stages) {
-    if (stage.objective != "text_conditional") continue;
+    if (!stage.info().reads_captions) continue;
     for (const auto& part : stage.parts()) {
       const auto& dataset = source(part.source);
       for (int64_t row = 0; row < dataset.size(); ++row)
@@ -73,32 +75,58 @@ std::unique_ptr<Loader> make_loader(const RunContext& run, const StageConfig& st
                                     std::shared_ptr<const data::SampleOrder> order, Loader::Read read) {
   std::vector<std::string> names;
   for (const auto& part : parts) names.push_back(part.source->name);
-  return std::make_unique<Loader>(
-      std::move(order),
-      data::BatchPlan{.batch_size = stage.batch_size,
-                      .micro_batch_size = stage.micro_batch_size,
-                      .rank = run.ranks.rank(),
-                      .world_size = run.ranks.world_size(),
-                      .one_by_one = run.config.numerics == "exact"},
-      LoaderOptions{.threads = int(run.config.loader.threads), .depth = run.config.loader.depth},
-      std::move(read), std::move(names));
+  return std::make_unique<Loader>(std::move(order),
+                                  data::BatchPlan{.batch_size = stage.batch_size,
+                                                  .micro_batch_size = stage.micro_batch_size,
+                                                  .rank = run.ranks.rank(),
+                                                  .world_size = run.ranks.world_size(),
+                                                  .one_by_one = run.config.numerics == Numerics::kExact},
+                                  run.config.loader, std::move(read), std::move(names));
 }
 
 namespace {
 
-bool is_finished(const RunContext& run, const StageConfig& stage) {
+bool contains(const std::vector<std::string>& words, const std::string& word) {
+  return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+void check_options(const RunConfig& config, const TrainOptions& options) {
+  if (!options.only_stage.empty()) config.stage(options.only_stage);
+  for (const auto& name : options.restart_stages) {
+    config.stage(name);
+    if (!options.only_stage.empty() && name != options.only_stage)
+      throw UserError(fmt::format("--restart-stage {} has no effect with --stage {}: leave one of them out.",
+                                  name, options.only_stage));
+  }
+}
+
+// Before run.yaml says so.
+void check_steps(const RunFolder& folder, const RunConfig& config) {
+  Problems problems;
+  for (const auto& stage : config.stages) {
+    const auto all = list_checkpoints(folder.checkpoints(stage.name));
+    if (!all.empty() && all.back().step > stage.steps)
+      problems.add(
+          fmt::format("stages.{0}.steps is {1}, but stage {0} is at step {2} already: at least {2} is needed",
+                      stage.name, stage.steps, all.back().step));
+  }
+  problems.throw_if_any(folder.root.string());
+}
+
+bool is_finished(const RunContext& run, const StageConfig& stage, const MetricSink& metrics) {
   const auto checkpoint = newest_good_checkpoint(run.folder.checkpoints(stage.name));
   const bool exported =
-      (stage.objective != "autoencoder" || fs::exists(run.folder.autoencoder() / "config.json")) &&
+      (!stage.info().trains_autoencoder() || fs::exists(run.folder.autoencoder() / "config.json")) &&
       (stage.lora.rank == 0 || fs::exists(run.folder.lora(stage.name)));
-  return checkpoint && checkpoint->step == stage.steps && exported;
+  return checkpoint && checkpoint->step == stage.steps && exported &&
+         !missing_looks(run.folder, stage, stage.steps, metrics).any();
 }
 
 // Rank 0 looks.
-bool all_finished(const RunContext& run, const StageConfig& stage) {
+bool all_finished(const RunContext& run, const StageConfig& stage, const MetricSink* metrics) {
   bool finished = false;
   dist::on_first_rank(run.ranks, "looking for checkpoints of stage " + stage.name,
-                      [&] { finished = is_finished(run, stage); });
+                      [&] { finished = is_finished(run, stage, *metrics); });
   return dist::any_rank(run.ranks, finished, "looking for checkpoints of stage " + stage.name);
 }
 
@@ -140,18 +168,22 @@ void run_stage(RunContext& run, const StageConfig& stage, const RunTools& tools,
 }  // namespace
 
 void train(const RunConfig& config, const TrainOptions& options) {
-  if (!options.only_stage.empty()) config.stage(options.only_stage);
+  check_options(config, options);
   const auto launch = dist::launch_from_environment();
+  // Several ranks agree on it where they meet.
+  if (launch.world_size == 1 && stop_requested()) throw stopped("nothing had begun yet");
   const at::Device device = nn::select_device(config.device, launch.local_rank);
   nn::set_num_threads(config.threads, launch.local_world_size);
   nn::keep_freed_memory();
   const auto ranks = dist::make_communicator(launch, device, dist::communicator_options_from_environment());
-  if (config.numerics == "exact") at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  if (config.numerics == Numerics::kExact)
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *ranks, .sources = {}};
   std::unique_ptr<RunLock> lock;  // rank 0's
   std::unique_ptr<MetricSink> metrics;
   dist::on_first_rank(*ranks, "opening the run folder", [&] {
     lock = std::make_unique<RunLock>(run.folder.root);
+    check_steps(run.folder, config);
     open_run_folder(run.folder, config, options.allowed_changes);
     metrics =
         std::make_unique<MetricSink>(run.folder.events(), run.folder.telemetry(), run.folder.tensorboard());
@@ -167,12 +199,17 @@ void train(const RunConfig& config, const TrainOptions& options) {
       if (!options.only_stage.empty() && stage.name != options.only_stage) continue;
       current = stage.name;
       step.reset();
-      if (all_finished(run, stage)) {
+      if (all_finished(run, stage, metrics.get())) {
         step = stage.steps;
         log::info("stage {}: finished already", stage.name);
         continue;
       }
-      run_stage(run, stage, {metrics.get(), lock.get(), &meter}, step);
+      run_stage(run, stage,
+                {.metrics = metrics.get(),
+                 .lock = lock.get(),
+                 .device = &meter,
+                 .may_restart = contains(options.restart_stages, stage.name)},
+                step);
       log::info("stage {}: finished; pictures in {}", stage.name, run.folder.samples(stage.name).string());
     }
   } catch (const UserError& error) {

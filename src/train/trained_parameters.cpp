@@ -8,31 +8,15 @@
 
 namespace pixart::train {
 
-namespace {
-
-// Layers that most tools adapt.
-std::vector<std::string> usual_targets(const StageConfig& stage) {
-  std::vector<std::string> targets = {"blocks.*.attn.*", "blocks.*.mlp.*"};
-  if (stage.objective == "text_conditional") targets.emplace_back("blocks.*.cross_attn.*");
-  return targets;
-}
-
-}  // namespace
-
 Trained ParameterCounts::trained_part() const {
   if (has_adapters) return {.share = 0, .adapters = trained};
   return {.share = double(trained) / double(model)};
 }
 
 void add_adapters(const StageConfig& stage, nn::StateDict& state) {
-  const auto& lora = stage.lora;
-  if (lora.rank == 0) return;
+  if (stage.lora.rank == 0) return;
   Problems problems;
-  nn::add_lora(state,
-               {.rank = lora.rank,
-                .alpha = lora.alpha.value_or(double(lora.rank)),
-                .targets = lora.targets.empty() ? usual_targets(stage) : lora.targets},
-               "lora.targets", problems);
+  nn::add_lora(state, stage.lora, stage.info().adapter_targets, "lora.targets", problems);
   problems.throw_if_any("stage " + stage.name);
 }
 

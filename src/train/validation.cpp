@@ -21,13 +21,14 @@ std::vector<int64_t> evenly_spread_rows(int64_t size, const std::vector<int64_t>
 }
 
 std::vector<double> held_out_losses(Objective& objective, const HeldOut& held_out, dist::Communicator& ranks,
-                                    const std::string& phase) {
+                                    const std::string& phase, const std::function<bool()>& asked_to_stop) {
   const at::NoGradGuard no_grad;
   const auto count = int64_t(held_out.rows.size()), world = int64_t(ranks.world_size());
   PIXART_CHECK(count > 0, "no held-out samples");
   const int64_t turns = (count + world - 1) / world;
   at::Tensor own;  // [turns, T]
   for (int64_t turn = 0; turn < turns; ++turn) {
+    if (asked_to_stop()) return {};
     // A rank beyond the last sample computes that one once more: all have the same number of rows.
     const int64_t row = held_out.rows[size_t(std::min(turn * world + ranks.rank(), count - 1))];
     const Batch sample = held_out.read({.positions = {row}, .rows = {row}});

@@ -1,4 +1,4 @@
 # breaks: the manifest's own hash is not checked
-# file: src/train/checkpoint_manifest.cpp
-# tests: unit_train
+# file: src/formats/manifest.cpp
+# tests: unit_formats
 s/if \(version >= 2\) \{/if (version >= 3) {/

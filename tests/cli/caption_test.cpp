@@ -128,6 +128,25 @@ TEST_F(Caption, SaysWhatItDidAndHowToUseIt) {
   EXPECT_THAT(stats.output, HasSubstr("long"));
 }
 
+TEST_F(Caption, FilesOfOthersStay) {
+  ChatServer server(good);
+  fs::create_directories(folder_ / "home/.tmp-work");
+  write_text(folder_ / "home/.tmp-work/thesis.tex", "thesis");
+  write_text(folder_ / "home/.tmp-captions.jsonl", "thesis");
+  write_text(folder_ / "home/.tmp-captions.jsonl-0123456789abcdef", "half");
+  const auto result = run(server, "home");
+  ASSERT_EQ(result.code, 0) << result.output;
+  EXPECT_EQ(read("home/.tmp-work/thesis.tex"), "thesis");
+  EXPECT_EQ(read("home/.tmp-captions.jsonl"), "thesis");
+  EXPECT_FALSE(fs::exists(folder_ / "home/.tmp-captions.jsonl-0123456789abcdef"));
+  fs::create_directories(folder_ / "mine");
+  write_text(folder_ / "mine/captions.jsonl", "my own captions");
+  const auto refused = run(server, "mine");
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("mine/captions.jsonl is not of `pixart caption`"));
+  EXPECT_EQ(read("mine/captions.jsonl"), "my own captions");
+}
+
 // Starts the command again and again and kills it, anywhere in its start or between requests, until it ends
 // by itself; as often as needed for so many kills. PIXART_CAPTION_KILLS: how many (20).
 TEST_F(Caption, KillsDoNotChangeTheResult) {

@@ -52,7 +52,7 @@ struct Life {
 // A stage as the trainer runs it: continues, saves before the first step and after each.
 void live(const fs::path& folder, const Life& life) {
   Session session;
-  remove_leftovers(folder);
+  train::remove_checkpoint_leftovers(folder);
   CheckpointWriter writer(folder, {.last = 2}, life.on_error);
   const auto save = [&](bool must) {
     writer.start(train::checkpoint_content(session.trainer, session.state, facts()));
@@ -165,7 +165,7 @@ class CheckpointCrash : public ::testing::Test {
   int64_t num_good() const {
     int64_t count = 0;
     for (const auto& checkpoint : train::list_checkpoints(folder()))
-      count += train::verify_checkpoint(checkpoint.folder).empty();
+      count += train::verify_checkpoint(checkpoint.folder).is_good();
     return count;
   }
 

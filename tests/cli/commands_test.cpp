@@ -14,10 +14,22 @@
 namespace pixart::testing {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
+
+// In folders that the run uses, called as if something of ours were unfinished.
+const std::vector<std::string> kOfOthers = {
+    "run/.tmp-work/thesis.tex",
+    "run/.del-old/letter.txt",
+    "run/.tmp-thesis.tex",
+    "run/checkpoints/text/.tmp-work/thesis.tex",
+    "run/features/.tmp-work/thesis.tex",
+    "run/features/scenes-captions/.tmp-thesis.tex",
+    "run/features/scenes-captions/.lock-mine",
+};
 
 // One finished run for all tests of this file.
 class FinishedRun : public ::testing::Test {
@@ -25,6 +37,10 @@ class FinishedRun : public ::testing::Test {
   static void SetUpTestSuite() {
     folder_ = new TemporaryFolder;
     write_text(*folder_ / "run.yaml", tiny_run_yaml());
+    for (const auto& name : kOfOthers) {
+      fs::create_directories((*folder_ / name).parent_path());
+      write_text(*folder_ / name, "thesis");
+    }
     result_ = run_pixart({"train", "run.yaml"}, folder_->path());
   }
   static void TearDownTestSuite() { delete folder_; }
@@ -50,6 +66,11 @@ TEST_F(FinishedRun, TrainsAllStages) {
         "run/checkpoints/text/step-00000030/ema.safetensors", "run/samples/text/step-00000030.png",
         "run/samples/autoencoder/step-00000008.png", "run/checkpoints/larger/step-00000006/state.json"})
     EXPECT_TRUE(fs::exists(path(file))) << file;
+}
+
+TEST_F(FinishedRun, DeletesNothingOfOthers) {
+  ASSERT_EQ(result_.code, 0) << result_.output;
+  for (const auto& name : kOfOthers) EXPECT_EQ(text_of(path(name)), "thesis") << name;
 }
 
 TEST_F(FinishedRun, WritesOneEventPerStep) {
@@ -285,6 +306,33 @@ TEST_F(FinishedRun, ConvertsToEveryLayoutAndBack) {
   EXPECT_EQ(before.erase("y_embedder.y_embedding"), 1u);  // T5 of the empty caption now
   EXPECT_EQ(after.erase("y_embedder.y_embedding"), 1u);
   EXPECT_EQ(after, before);
+}
+
+TEST_F(FinishedRun, OverwritingDeletesNoProject) {
+  const std::vector<std::string> files = {"proj/.git/HEAD", "proj/src/thesis.tex", "proj/config.json"};
+  for (const auto& file : files) {
+    fs::create_directories(path(file).parent_path());
+    write_text(path(file), R"({"name": "my web app"})");
+  }
+  const std::string weights = "run/checkpoints/class/step-00000030/ema.safetensors";
+  const auto refused = pixart({"convert", weights, "proj", "--overwrite"});
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, AllOf(HasSubstr(".git/"), HasSubstr("config.json"), HasSubstr("src/")));
+  for (const auto& file : files) EXPECT_THAT(text_of(path(file)), HasSubstr("my web app"));
+  ASSERT_EQ(pixart({"convert", weights, "model"}).code, 0);
+  fs::create_directory_symlink("model", path("link"));
+  const auto again = pixart({"convert", weights, "link", "--overwrite"});
+  EXPECT_EQ(again.code, 0) << again.output;
+  EXPECT_TRUE(fs::is_symlink(path("link")));
+}
+
+TEST_F(FinishedRun, WritesPagesThroughLinks) {
+  write_text(path("page.html"), "old");
+  fs::create_symlink("page.html", path("link.html"));
+  const auto result = pixart({"report", "run", "--out", "link.html"});
+  ASSERT_EQ(result.code, 0) << result.output;
+  EXPECT_TRUE(fs::is_symlink(path("link.html")));
+  EXPECT_THAT(text_of(path("page.html")), HasSubstr("<html"));
 }
 
 TEST_F(FinishedRun, ConvertsAWholePipeline) {

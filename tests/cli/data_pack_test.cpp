@@ -58,6 +58,17 @@ class DataPack : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
+TEST_F(DataPack, ARefusedFolderIsLeftAsItWas) {
+  fs::create_directories(folder_ / "home/.tmp-work");
+  write_text(folder_ / "home/.tmp-work/thesis.tex", "thesis");
+  write_text(folder_ / "home/letter.txt", "hi");
+  const auto before = contents("home");
+  const auto result = pack("home");
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("holds files that are no pack"));
+  EXPECT_EQ(contents("home"), before);
+}
+
 TEST_F(DataPack, SaysWhatItDidAndWhatIsThere) {
   const auto first = pack("out");
   ASSERT_EQ(first.code, 0) << first.output;

@@ -13,6 +13,7 @@
 #include <random>
 #include <thread>
 
+#include "feature_damage.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/image_file.h"
 #include "process.h"
@@ -52,6 +53,7 @@ class Extract : public ::testing::Test {
     fs::resize_file(path("pictures/399.png"), 1000);
     std::string text = replaced(tiny_run_yaml(), "run: run\n", "run: " + path("run").string() + "\n");
     text = replaced(text, "threads: 2", "threads: 1");
+    text = replaced(text, "num_heads: 2, d_ff: 32", "num_heads: 2, d_ff: 1024");  // more than its two ends
     text = replaced(text, "{name: scenes, type: scenes, count: 48}",
                     "{name: scenes, type: image_folder, path: " + path("pictures").string() +
                         ", quarantine_budget: 0.01}");
@@ -259,6 +261,46 @@ TEST_F(Extract, FeaturesOfAnotherKindAreRefusedByName) {
   expect_refused({"seed=4"}, {"autoencoder"});
 }
 
+// Between the first and the last 64 KiB.
+void flip_the_middle(const fs::path& file) {
+  const auto size = int64_t(fs::file_size(file));
+  ASSERT_GT(size, 3 * (64 << 10));
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(size / 2);
+  const auto byte = char(stream.get());
+  stream.seekp(size / 2);
+  stream.put(char(byte ^ 1));
+}
+
+TEST_F(Extract, AnEncoderThatChangedInTheMiddleIsNoticed) {
+  fresh_run("middle");
+  ASSERT_EQ(train("middle", {}).code, 0);
+  const std::vector<std::string> draw = {
+      "sample", "middle", "picture 1 of noise", "--steps", "2", "--stage", "text", "--out", "drawn"};
+  const auto sample = [&] { return run_pixart(draw, folder_->path()); };
+  ASSERT_EQ(sample().code, 0);
+  EXPECT_THAT(sample().output, HasSubstr("the text encoder was not needed"));
+  const auto expect_refused = [&](const std::string& field) {
+    fs::remove_all(path("middle/checkpoints/text"));
+    auto extract = extract_to("middle-features");
+    extract.insert(extract.end(), {"--set", "run=" + path("middle").string()});
+    for (const auto& result : {train("middle", {}), pixart(extract)}) {
+      EXPECT_EQ(result.code, 78) << result.output;
+      EXPECT_THAT(result.output, AllOf(HasSubstr("do not fit this run"),
+                                       HasSubstr(field + ": the features were made with 'sha256:")));
+    }
+    EXPECT_EQ(contents("middle-features"), contents("whole"));
+  };
+  flip_the_middle(path("middle/text_encoder/model.safetensors"));
+  const auto drawn = sample();
+  EXPECT_EQ(drawn.code, 0) << drawn.output;
+  EXPECT_THAT(drawn.output, Not(HasSubstr("the text encoder was not needed")));
+  expect_refused("text_encoder");
+  flip_the_middle(path("middle/text_encoder/model.safetensors"));  // as it was
+  flip_the_middle(path("middle/autoencoder/diffusion_pytorch_model.safetensors"));
+  expect_refused("autoencoder");
+}
+
 TEST_F(Extract, DamagedFeaturesAreRefused) {
   fresh_run("damaged");
   fs::resize_file(path("damaged-features/scenes-latents-32/shard-00003.safetensors"), 100);
@@ -271,6 +313,77 @@ TEST_F(Extract, DamagedFeaturesAreRefused) {
   result = train("damaged", {});
   EXPECT_EQ(result.code, 78) << result.output;
   EXPECT_THAT(result.output, HasSubstr("manifest.json is no manifest of features"));
+}
+
+constexpr const char* kWholeEpoch = "stages.text.steps=50";  // of 400 samples, eight a step
+
+TEST_F(Extract, ADamagedRecordCostsItsSampleAndIsNeverTrainedOn) {
+  const auto weights_of = [](const std::string& name) {
+    std::ifstream file(path(name) / "checkpoints/text/step-00000050/model.safetensors", std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  };
+  fresh_run("undamaged");
+  ASSERT_EQ(train("undamaged", {kWholeEpoch}).code, 0);
+  std::vector<std::string> weights;
+  for (const std::string name : {"flipped", "flipped-elsewhere"}) {
+    fresh_run(name);
+    const auto shard = path(name + "-features/scenes-latents-32/shard-00003.safetensors");
+    const auto [first, last] = bytes_of(shard, "moments");
+    flip_bit(shard, name == "flipped" ? first + 5 : first + 6, 6);  // of the same record
+    const auto result = train(name, {kWholeEpoch});
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output, AllOf(HasSubstr("is left out: "),
+                                     HasSubstr("shard-00003.safetensors is damaged"), HasSubstr("--mend")));
+    std::ifstream quarantine(path(name) / "quarantine/scenes.jsonl");
+    EXPECT_EQ(std::count(std::istreambuf_iterator<char>(quarantine), {}, '\n'), 4);
+    weights.push_back(weights_of(name));
+  }
+  EXPECT_FALSE(weights[0].empty());
+  EXPECT_TRUE(weights[0] == weights[1]) << "what the damage is does not matter";
+  EXPECT_TRUE(weights[0] != weights_of("undamaged")) << "another sample was taken";
+}
+
+TEST_F(Extract, DamageIsNamedAndMended) {
+  fresh_run("mended");
+  const auto on_copy = [](std::vector<std::string> options) {
+    auto command = extract_to("mended-features");
+    command.insert(command.end(), options.begin(), options.end());
+    return pixart(command);
+  };
+  auto result = on_copy({"--verify"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("2 feature sets are what was written"));
+  const std::string latents = "mended-features/scenes-latents-32/",
+                    captions = "mended-features/scenes-captions/";
+  for (const char* shard : {"shard-00001.safetensors", "shard-00002.safetensors"}) {
+    const auto file = path(latents + shard);
+    const auto [first, last] = bytes_of(file, "moments");
+    for (size_t byte = first; byte < last; byte += 64) flip_bit(file, byte);
+  }
+  flip_bit(path(captions + "shard-00000.safetensors"), 20);
+  result = train("mended", {kWholeEpoch});
+  EXPECT_EQ(result.code, 74) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("quarantine_budget = 0.01"), HasSubstr("extract RUN.yaml --mend")));
+  flip_bit(path(captions + "index.safetensors"), 200);
+  result = train("mended", {kWholeEpoch});
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("scenes-captions/index.safetensors is damaged"));
+  const Files before = contents("mended-features");
+  result = on_copy({"--verify"});
+  EXPECT_EQ(result.code, 74) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr(latents + "shard-00001.safetensors: "),
+                                   HasSubstr(latents + "shard-00002.safetensors: "),
+                                   HasSubstr(captions + "shard-00000.safetensors: "),
+                                   HasSubstr(captions + "index.safetensors: ")));
+  EXPECT_EQ(contents("mended-features"), before);
+  const auto kept = fs::last_write_time(path(latents + "shard-00000.safetensors"));
+  result = on_copy({"--mend"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  expect_whole("mended-features");
+  EXPECT_EQ(fs::last_write_time(path(latents + "shard-00000.safetensors")), kept);
+  EXPECT_EQ(on_copy({"--verify"}).code, 0);
+  EXPECT_EQ(on_copy({"--verify", "--mend"}).code, 78);
 }
 
 TEST_F(Extract, MoreBadSamplesThanTheBudgetStopIt) {

@@ -31,6 +31,13 @@ trap 'echo TERM >> signals.log; sleep 0.3; exit 75' TERM
 touch srun.ready
 while :; do sleep 0.02; done
 END
+# Dies of the signal when it comes while libraries are loaded.
+stand_in young_srun << 'END'
+#!/usr/bin/env bash
+echo "$@" > srun.log
+touch srun.ready
+exec sleep 60
+END
 stand_in torchrun << 'END'
 #!/usr/bin/env bash
 echo "$@"
@@ -48,16 +55,25 @@ run_until() { # signal
   kill "-$1" "$job"
   wait "$job" || code=$?
   ((code == 75)) || fail "$1: exit code $code"
-  [[ $(cat signals.log) == "$1" ]] || fail "$1 was not passed on: $(cat signals.log)"
 }
+was_passed_on() { [[ $(cat signals.log) == "$1" ]] || fail "$1 was not passed on: $(cat signals.log)"; }
 
 run_until USR1
+was_passed_on USR1
 [[ $(cat scontrol.log) == "requeue 42" ]] || fail "not put back into the queue"
 grep -q -- "--kill-on-bad-exit=1 pixart train run.yaml --set seed=1" srun.log || fail "srun got: $(cat srun.log)"
 run_until TERM
+was_passed_on TERM
 [[ ! -e scontrol.log ]] || fail "a cancelled job came back"
 
-for code in 0 1 75 78 137; do
+mv bin/srun bin/old_srun && mv bin/young_srun bin/srun
+run_until USR1
+[[ $(cat scontrol.log) == "requeue 42" ]] || fail "stopped before it began, and not put back into the queue"
+run_until TERM
+[[ ! -e scontrol.log ]] || fail "a cancelled job came back"
+mv bin/old_srun bin/srun
+
+for code in 0 1 75 78 137 143; do
   got=0
   CODE=$code bash "$kScripts/slurm.sbatch" run.yaml || got=$?
   ((got == code)) || fail "the run ended with $code, the script with $got"

@@ -18,6 +18,8 @@ using ::testing::Not;
 namespace fs = std::filesystem;
 
 constexpr double kTimeout = 3;  // of the ranks, seconds
+constexpr double kSoon =
+    150;  // far less than the time-out of a rank that nobody watches, however busy the machine
 
 std::vector<std::string> launch(int ranks, const std::vector<std::string>& arguments) {
   const std::string program = fs::path(std::getenv("PIXART_BIN")).parent_path() / "pixart_rank";
@@ -96,7 +98,7 @@ TEST(Launch, ARankThatFailsIsNamedWithItsPhase) {
     EXPECT_THAT(
         result.output,
         HasSubstr("rank " + guilty + " of 3 ended with exit code 3. Its last phase: \"step 5: reading\""));
-    EXPECT_LT(seconds, 10);
+    EXPECT_LT(seconds, kSoon);
     EXPECT_TRUE(all_gone(folder.path(), 3));
   }
 }
@@ -107,7 +109,7 @@ TEST(Launch, ARankThatIsKilledIsNamed) {
   EXPECT_EQ(result.code, 128 + SIGKILL) << result.output;
   EXPECT_THAT(result.output,
               HasSubstr("rank 2 of 3 was killed by signal 9 (Killed). Its last phase: \"step 5: reading\""));
-  EXPECT_LT(seconds, 10);
+  EXPECT_LT(seconds, kSoon);
   EXPECT_TRUE(all_gone(folder.path(), 3));
 }
 
@@ -121,7 +123,7 @@ TEST(Launch, ARankThatHangsIsNamedAndKilled) {
                 HasSubstr("waited in \"step 5: gradients\". Its last phase: \"step 5: reading\""));
     EXPECT_THAT(result.output, HasSubstr("of rank 2 (last seen in \"step 4: stop\""));
     EXPECT_GT(seconds, kTimeout);
-    EXPECT_LT(seconds, kTimeout + 10);
+    EXPECT_LT(seconds, kSoon);
     EXPECT_TRUE(all_gone(folder.path(), 4));
   }
 }
@@ -130,12 +132,12 @@ TEST(Launch, RanksThatIgnoreTheSignalEndToo) {
   const TemporaryFolder folder;
   const auto [result, seconds] = run_timed(launch(2, {"stubborn", "1"}), folder.path());
   EXPECT_EQ(result.code, 3) << result.output;
-  EXPECT_LT(seconds, 10);
+  EXPECT_LT(seconds, kSoon);
   EXPECT_TRUE(all_gone(folder.path(), 2));
 }
 
 TEST(Launch, ARequestToStopReachesAllRanks) {
-  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) {
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) {
     const TemporaryFolder folder;
     Process process(launch(3, {"request"}), folder.path());
     ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-2"); }));
@@ -146,6 +148,42 @@ TEST(Launch, ARequestToStopReachesAllRanks) {
     EXPECT_EQ(text_of(folder / "step-0"), text_of(folder / "step-2"));
     EXPECT_TRUE(all_gone(folder.path(), 3));
   }
+}
+
+// `pixart launch ... 2>&1 | tee log`: Ctrl-C ends tee at once.
+TEST(Launch, ARequestReachesRanksWhoseOutputNobodyReads) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  Process process(
+      {"launch", "-n", "2", "--", "train", "run.yaml", "--stage", "autoencoder", "--set",
+       "stages.autoencoder.steps=1000000", "--set", "stages.autoencoder.checkpoints.every=1000000"},
+      folder.path(), -1, break_the_pipe);
+  const fs::path checkpoints = folder / "run/checkpoints/autoencoder";
+  ASSERT_TRUE(wait_until([&] { return fs::exists(checkpoints / "step-00000000/manifest.json"); }));
+  process.kill(SIGINT);
+  EXPECT_EQ(process.wait().code, 75);
+  EXPECT_EQ(std::distance(fs::directory_iterator(checkpoints), {}), 2);
+}
+
+TEST(Launch, AClosedTerminalDoesNotKillByManySignals) {
+  const TemporaryFolder folder;
+  Process process(launch(2, {"request"}), folder.path());
+  ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-1"); }));
+  while (!process.has_ended()) process.kill(SIGHUP);
+  EXPECT_EQ(process.wait().code, 75);
+}
+
+TEST(Launch, UnderNohupAClosedTerminalIsIgnored) {
+  const TemporaryFolder folder;
+  Process process(launch(2, {"request"}), folder.path(), -1, [] { std::signal(SIGHUP, SIG_IGN); });
+  ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-1"); }));
+  process.kill(SIGHUP);
+  const int step = std::stoi(text_of(folder / "step-1"));
+  ASSERT_TRUE(wait_until([&] { return std::stoi(text_of(folder / "step-1")) > step + 20; }));
+  EXPECT_FALSE(process.has_ended());
+  process.kill(SIGTERM);
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 75) << result.output;
 }
 
 TEST(Launch, ARequestToOneRankStopsAll) {
@@ -184,7 +222,8 @@ TEST(Launch, StartsPixartItself) {
       run_pixart({"launch", "-n", "2", "--", "train", "absent.yaml", "--set", "seed=1"}, folder.path());
   EXPECT_EQ(result.code, 78) << result.output;
   EXPECT_THAT(result.output, HasSubstr("absent.yaml"));
-  EXPECT_THAT(result.output, HasSubstr("[rank 1] error"));
+  // Which one comes first is open; it ends the other, which may not have said anything by then.
+  EXPECT_THAT(result.output, HasSubstr("of 2 ended with exit code 78"));
 }
 
 TEST(Launch, BadCommandLines) {

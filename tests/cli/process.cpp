@@ -16,7 +16,8 @@
 namespace pixart::testing {
 namespace fs = std::filesystem;
 
-Process::Process(const std::vector<std::string>& arguments, const fs::path& folder, int64_t file_size_limit)
+Process::Process(const std::vector<std::string>& arguments, const fs::path& folder, int64_t file_size_limit,
+                 const std::function<void()>& before_start)
     : output_(folder / "output.txt") {
   const char* binary = std::getenv("PIXART_BIN");
   if (binary == nullptr) throw std::runtime_error("PIXART_BIN is not set; run this test with ctest");
@@ -35,6 +36,7 @@ Process::Process(const std::vector<std::string>& arguments, const fs::path& fold
     const rlimit limit{rlim_t(file_size_limit), rlim_t(file_size_limit)};
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
+  if (before_start) before_start();
   ::execv(binary, argv.data());
   ::_exit(98);
 }
@@ -67,6 +69,25 @@ ProcessResult run_pixart(const std::vector<std::string>& arguments, const fs::pa
                          int64_t file_size_limit) {
   return Process(arguments, folder, file_size_limit).wait();
 }
+
+namespace {
+
+void redirect_output(int descriptor) {
+  ::dup2(descriptor, STDOUT_FILENO);
+  ::dup2(descriptor, STDERR_FILENO);
+  ::close(descriptor);
+}
+
+}  // namespace
+
+void break_the_pipe() {
+  int ends[2] = {-1, -1};
+  if (::pipe(ends) != 0) ::_exit(97);
+  ::close(ends[0]);
+  redirect_output(ends[1]);
+}
+
+void fill_the_disk() { redirect_output(::open("/dev/full", O_WRONLY)); }
 
 TemporaryFolder::TemporaryFolder() {
   std::string pattern = (fs::temp_directory_path() / "pixart-test-XXXXXX").string();

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,9 @@ struct ProcessResult {
 // A running `pixart ARGS...` in `folder`; its output goes to a file there.
 class Process {
  public:
+  // `before_start` runs in the new process, after its output was redirected.
   Process(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
-          int64_t file_size_limit = -1);
+          int64_t file_size_limit = -1, const std::function<void()>& before_start = {});
   void kill(int signal);
   std::vector<pid_t> children() const;
   bool has_ended() const;
@@ -30,6 +32,10 @@ class Process {
 
 ProcessResult run_pixart(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
                          int64_t file_size_limit = -1);
+
+// For `before_start`: standard output and error go into a pipe that nobody reads, into a file on a full disk.
+void break_the_pipe();
+void fill_the_disk();
 
 // A fresh folder, removed at the end.
 class TemporaryFolder {

@@ -30,7 +30,7 @@ data::SourceConfig source_of(const fs::path& folder) {
   data::SourceConfig source;
   source.name = "spoiled";
   source.path = folder / "pictures";
-  source.missing_caption = "skip";
+  source.missing_caption = data::MissingCaption::kSkip;
   source.missing_caption_share = 0.01;
   source.quarantine_budget = 0.05;
   return source;

@@ -60,7 +60,7 @@ TEST(GoldenReparam, WeightsPlanAndForward) {
     for (const auto& name : c.config().at("zero_before_forward")) target.get(name).zero_();
     const at::Tensor latent = c.tensor("in.x");
     const int64_t batch = latent.size(0);
-    models::TextCondition text;
+    models::Condition text;
     text.caption = at::randn({batch, 3, target_config.caption_channels});
     if (target_config.multi_scale)
       text.image_size = at::full({batch, 2}, 64.0), text.aspect_ratio = at::ones({batch, 1});

@@ -7,8 +7,7 @@
 #include "golden.h"
 #include "golden_models.h"
 #include "pixart/formats/tensor_file.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 
 namespace pixart::models {
 namespace {
@@ -54,7 +53,8 @@ TEST(GoldenDit, ForwardAndGradient) {
     nn::load_state(state, c.weights, c.name);
     require_gradients(state);
     std::vector<at::Tensor> blocks;
-    const at::Tensor output = model.forward(c.tensor("in.x"), c.tensor("in.t"), c.tensor("in.y"), &blocks);
+    const at::Tensor output =
+        model.forward(c.tensor("in.x"), c.tensor("in.t"), {.label = c.tensor("in.y")}, &blocks);
     check_blocks(c, blocks);
     expect_golden(c, "out.output", output);
     check_gradients(c, state, output);
@@ -75,12 +75,12 @@ TEST(GoldenDit, PositionsAreComputedAlike) {
   }
 }
 
-TextCondition text_of(const GoldenCase& c, const char* caption) {
-  TextCondition text{.caption = c.tensor(caption),
-                     .mask = c.has("in.mask") ? c.tensor("in.mask") : at::Tensor(),
-                     .drop = {},
-                     .image_size = {},
-                     .aspect_ratio = {}};
+Condition text_of(const GoldenCase& c, const char* caption) {
+  Condition text{.caption = c.tensor(caption),
+                 .mask = c.has("in.mask") ? c.tensor("in.mask") : at::Tensor(),
+                 .drop = {},
+                 .image_size = {},
+                 .aspect_ratio = {}};
   if (c.has("in.img_hw"))
     text.image_size = c.tensor("in.img_hw"), text.aspect_ratio = c.tensor("in.aspect_ratio");
   return text;
@@ -94,7 +94,7 @@ TEST(GoldenPixArt, ForwardAndGradient) {
     nn::load_state(state, c.weights, c.name);
     require_gradients(state);
     std::vector<at::Tensor> blocks;
-    TextCondition text = text_of(c, "in.y");
+    Condition text = text_of(c, "in.y");
     if (c.has("in.force_drop_ids")) text.drop = c.tensor("in.force_drop_ids");
     const at::Tensor output = model.forward(c.tensor("in.x"), c.tensor("in.t"), text, &blocks);
     check_blocks(c, blocks);
@@ -110,7 +110,7 @@ TEST(GoldenPixArt, Guidance) {
     nn::StateDict state;
     const PixArt model(nn::Scope(state), pixart_config(c.config()));
     nn::load_state(state, c.weights, c.name);
-    TextCondition text = text_of(c, "in.cfg.y");
+    Condition text = text_of(c, "in.cfg.y");
     const auto guided = [&] {
       return model.forward_with_guidance(c.tensor("in.cfg.x"), c.tensor("in.cfg.t"), text,
                                          c.config().at("cfg_scale"));
@@ -131,7 +131,8 @@ TEST(GoldenDiffusers, OfficialNamesGiveTheOfficialOutput) {
     nn::StateDict state;
     const Dit model(nn::Scope(state), dit_config(c.config().at("official")));
     nn::load_state(state, formats::load_safetensors(c.folder / "official.safetensors").tensors, c.name);
-    expect_golden(c, "out.official", model.forward(c.tensor("in.x"), c.tensor("in.t"), c.tensor("in.y")));
+    expect_golden(c, "out.official",
+                  model.forward(c.tensor("in.x"), c.tensor("in.t"), {.label = c.tensor("in.y")}));
   }
   for (const auto& c : testing::golden_cases("pixart_diffusers")) {
     nn::StateDict state;

@@ -161,11 +161,11 @@ TEST(Golden, LrSchedule) {
     SCOPED_TRACE(c.name);
     const auto& config = c.config();
     LrScheduleConfig schedule;
-    schedule.schedule = config.at("schedule");
+    schedule.schedule = enum_of_word<LrShape>(config.at("schedule"), "schedule");
     schedule.warmup_steps = config.at("warmup_steps");
     int64_t global_batch = 1;
     if (const auto& rule = config.at("auto_lr"); !rule.is_null()) {
-      schedule.batch_rule = rule.at("rule");
+      schedule.batch_rule = enum_of_word<BatchRule>(rule.at("rule"), "batch rule");
       for (const char* factor : {"batch_per_device", "devices", "accumulation"})
         global_batch *= rule.at(factor).get<int64_t>();
     }

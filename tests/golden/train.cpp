@@ -7,10 +7,10 @@
 #include "golden_models.h"
 #include "one_rank.h"
 #include "pixart/base/error.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
+#include "plain_codec.h"
 #include "plain_loader.h"
 
 namespace pixart::train {
@@ -18,41 +18,54 @@ namespace {
 
 using testing::GoldenCase;
 
-// The case's tensors in place of data set and random numbers.
+// A power of two: latents that are divided by it are normalised to the recorded ones, to the bit.
+constexpr double kScaling = 0.25;
+
+at::Tensor recorded(const GoldenCase& c, const data::MicroBatch& plan, const char* name) {
+  return c.tensor(name)[plan.step][plan.micro_step];
+}
+
+// The case's tensors in place of the data set.
+Batch recorded_batch(const GoldenCase& c, const data::MicroBatch& plan) {
+  Batch batch{.plan = plan, .mean = recorded(c, plan, "in.x_start") / kScaling};
+  batch.log_var = at::zeros_like(batch.mean);
+  (c.has("in.mask") ? batch.caption : batch.label) = recorded(c, plan, "in.y");
+  if (c.has("in.mask")) batch.mask = recorded(c, plan, "in.mask");
+  if (c.has("in.img_hw")) {
+    batch.image_size = recorded(c, plan, "in.img_hw");
+    batch.aspect_ratio = recorded(c, plan, "in.aspect_ratio");
+  }
+  return batch;
+}
+
+// The objective that training has, with the case's tensors in place of random numbers too.
 class RecordedObjective : public Objective {
  public:
-  RecordedObjective(const GoldenCase& c, nn::StateDict& state)
-      : case_(c), tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU) {
+  RecordedObjective(const GoldenCase& c, nn::StateDict& state) : codec_(testing::plain_codec(kScaling)) {
+    const DiffusionSetting setting{
+        .codec = &codec_,
+        .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
+        .seed = 0,
+        .draw =
+            [&c](const Batch& batch) {
+              const at::Tensor noise = recorded(c, batch.plan, "in.noise");
+              return DiffusionDraw{.noise = noise,
+                                   .posterior = at::zeros_like(noise),
+                                   .t = recorded(c, batch.plan, "in.t"),
+                                   .drop = recorded(c, batch.plan, "in.drop")};
+            },
+        .device = at::kCPU};
     const auto& j = c.config();
-    if (j.at("architecture") == "DiT") {
-      dit_ = std::make_unique<models::Dit>(nn::Scope(state), testing::dit_config(j));
-    } else {
-      pixart_ = std::make_unique<models::PixArt>(nn::Scope(state), testing::pixart_config(j));
-    }
+    const models::TransformerConfig config = j.at("architecture") == "DiT"
+                                                 ? models::TransformerConfig(testing::dit_config(j))
+                                                 : models::TransformerConfig(testing::pixart_config(j));
+    model_ = std::make_unique<models::Transformer>(nn::Scope(state), config);
+    shipped_ = std::make_unique<DiffusionObjective>(*model_, setting);
     nn::load_state(state, c.weights, c.name);
   }
 
   at::Tensor loss(const Batch& batch) override {
-    const auto at_step = [&](const char* name) {
-      return case_.tensor(name)[batch.plan.step][batch.plan.micro_step];
-    };
-    diffusion::Denoiser model;
-    if (dit_) {
-      const at::Tensor label =
-          at_step("in.y").masked_fill(at_step("in.drop").to(at::kBool), dit_->config().num_classes);
-      model = [this, label](const at::Tensor& x, const at::Tensor& t) { return dit_->forward(x, t, label); };
-    } else {
-      models::TextCondition text{.caption = at_step("in.y"),
-                                 .mask = at_step("in.mask"),
-                                 .drop = at_step("in.drop"),
-                                 .image_size = {},
-                                 .aspect_ratio = {}};
-      if (pixart_->config().multi_scale)
-        text.image_size = at_step("in.img_hw"), text.aspect_ratio = at_step("in.aspect_ratio");
-      model = [this, text](const at::Tensor& x, const at::Tensor& t) { return pixart_->forward(x, t, text); };
-    }
-    const at::Tensor loss =
-        diffusion_loss(tables_, model, at_step("in.x_start"), at_step("in.noise"), at_step("in.t"));
+    const at::Tensor loss = shipped_->loss(batch);
     micro_losses.push_back(loss.detach().clone());
     return loss;
   }
@@ -60,10 +73,9 @@ class RecordedObjective : public Objective {
   std::vector<at::Tensor> micro_losses;
 
  private:
-  const GoldenCase& case_;
-  diffusion::LossTables tables_;
-  std::unique_ptr<models::Dit> dit_;
-  std::unique_ptr<models::PixArt> pixart_;
+  LatentCodec codec_;
+  std::unique_ptr<models::Transformer> model_;
+  std::unique_ptr<Objective> shipped_;
 };
 
 TrainerConfig trainer_config(const nlohmann::json& j) {
@@ -76,7 +88,7 @@ TrainerConfig trainer_config(const nlohmann::json& j) {
                       .betas = o.at("betas").get<std::vector<double>>(),
                       .eps = o.at("eps"),
                       .weight_decay = o.at("weight_decay")};
-  config.lr_schedule.schedule = "constant";
+  config.lr_schedule.schedule = optim::LrShape::kConstant;
   config.lr_schedule.warmup_steps = o.at("warmup_steps");
   config.gradient_clip = o.at("max_grad_norm").is_null() ? 0.0 : o.at("max_grad_norm").get<double>();
   config.ema_decay = o.at("ema_decay");
@@ -89,7 +101,9 @@ TEST(GoldenTraining, TwentyWholeSteps) {
     nn::StateDict state;
     RecordedObjective objective(c, state);
     const auto config = trainer_config(c.config());
-    Loader loader = testing::plain_loader(1 << 20, config.batch_size, c.config().at("batch"));
+    Loader loader = testing::plain_loader(
+        1 << 20, {.batch_size = config.batch_size, .micro_batch_size = c.config().at("batch")},
+        [&c](const data::MicroBatch& plan) { return recorded_batch(c, plan); });
     Trainer trainer(config, state, objective, loader, testing::one_rank());
     std::vector<at::Tensor> losses, norms;
     for (int64_t step = 0; step < config.steps; ++step) {

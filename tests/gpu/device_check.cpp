@@ -42,7 +42,7 @@ class CaseCheck {
       const models::Dit model =
           models::Dit(nn::Scope(state_), testing::dit_config(case_.config())).with(execution_);
       prepare();
-      output = model.forward(tensor("in.x"), tensor("in.t"), tensor("in.y"));
+      output = model.forward(tensor("in.x"), tensor("in.t"), {.label = tensor("in.y")});
     } else {
       const models::PixArt model =
           models::PixArt(nn::Scope(state_), testing::pixart_config(case_.config())).with(execution_);
@@ -63,8 +63,8 @@ class CaseCheck {
     for (auto& parameter : state_.trainable()) parameter.set_requires_grad(true);
   }
 
-  models::TextCondition text() const {
-    models::TextCondition text{
+  models::Condition text() const {
+    models::Condition text{
         .caption = tensor("in.y"), .mask = {}, .drop = {}, .image_size = {}, .aspect_ratio = {}};
     if (case_.has("in.mask")) text.mask = tensor("in.mask");
     if (case_.has("in.force_drop_ids")) text.drop = tensor("in.force_drop_ids");

@@ -30,6 +30,10 @@ build_example example
 output=$("$folder/example/example")
 echo "$output"
 [[ "$output" =~ ^[1-9][0-9]+\ parameters,\ output\ \[1,\ 8,\ 8,\ 8\]$ ]]
+# The loss of each of the 50 steps; what it is at the end must be well below the start.
+"$folder/example/train" >"$folder/losses"
+awk '{ sum[NR > 45] += $1; count[NR > 45] += NR <= 5 || NR > 45 } NR == 5 { start = sum[0] / 5 }
+  END { printf "loss %.3f at the start, %.3f at the end\n", start, sum[1] / 5; exit !(NR == 50 && sum[1] / 5 < start - 0.1) }' "$folder/losses"
 
 build_example run_file_example
 output=$("$folder/run_file_example/run_file_example" "$source/configs/demo/scenes.yaml")

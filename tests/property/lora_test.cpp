@@ -27,7 +27,7 @@ struct LoraSession : Session {
   std::map<std::string, at::Tensor> before;
 };
 
-at::Tensor output_of(const models::PixArt& model) {
+at::Tensor output_of(const models::Transformer& model) {
   at::NoGradGuard no_grad;
   return model.forward(
       normal({2, 4, 8, 8}, 11), at::tensor({500.0f, 37.0f}),
@@ -64,7 +64,7 @@ TEST(LoraTraining, MergedWeightsComputeTheSame) {
   LoraSession session(20);
   while (session.trainer->step() < 20) session.trainer->train_step();
   nn::StateDict weights;
-  const models::PixArt model(nn::Scope(weights), kTiny);
+  const models::Transformer model(nn::Scope(weights), kTiny);
   at::NoGradGuard no_grad;
   for (const auto& item : weights.items()) at::Tensor(item.tensor).copy_(session.state.get(item.name));
   const at::Tensor want = output_of(session.model);
@@ -101,7 +101,7 @@ TEST(LoraTraining, Bfloat16FollowsFloat32) {
 TEST(LoraTraining, TheAverageIsOfTheAdapters) {
   LoraSession session(10);
   nn::StateDict average;
-  const models::PixArt model(nn::Scope(average), kTiny);
+  const models::Transformer model(nn::Scope(average), kTiny);
   StageConfig stage;
   stage.objective = "text_conditional";
   stage.lora = {.rank = 4, .alpha = 8, .targets = {}};

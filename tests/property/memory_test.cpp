@@ -15,12 +15,14 @@
 #include "pixart/train/plan.h"
 #include "pixart/train/trained_parameters.h"
 #include "pixart/train/trainer.h"
+#include "plain_codec.h"
 #include "plain_loader.h"
 
 namespace pixart::train {
 namespace {
 
-constexpr int64_t kClasses = 10;
+constexpr int64_t kClasses = 10, kSteps = 1000;
+constexpr uint64_t kSeed = 3;
 
 at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
   at::Tensor tensor = at::empty(shape);
@@ -28,47 +30,28 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
   return tensor;
 }
 
-// The losses of training, on random latents and captions of one micro-batch that is always the same.
-class RandomSamples : public Objective {
- public:
-  RandomSamples(const models::Dit& model, const StageConfig& stage)
-      : RandomSamples(stage, model.config().input_size) {
-    dit_ = &model;
+// Random latents and captions of one micro-batch that is always the same; each pass reads its own copy.
+struct RandomSamples {
+  explicit RandomSamples(const StageConfig& stage, int64_t side)
+      : count(stage.micro_batch_size > 0 ? stage.micro_batch_size : stage.batch_size),
+        latents(normal({count, 4, side, side}, 1)) {}
+  RandomSamples(const StageConfig& stage, const models::TransformerConfig& config)
+      : RandomSamples(stage, config.shape().input_size) {
+    if (config.caption_channels() == 0) return;
+    captions = normal({count, config.max_tokens(), config.caption_channels()}, 2);
+    mask = at::ones({count, config.max_tokens()}, at::kLong);
+    mask.narrow(1, config.max_tokens() - 1, 1).slice(0, 1).zero_();  // padding: all but the first are shorter
   }
-  RandomSamples(const models::PixArt& model, const StageConfig& stage)
-      : RandomSamples(stage, model.config().input_size) {
-    pixart_ = &model;
-    const auto& config = model.config();
-    captions_ = normal({count_, config.max_tokens, config.caption_channels}, 2);
-    mask_ = at::ones({count_, config.max_tokens}, at::kLong);
-    mask_.narrow(1, config.max_tokens - 1, 1).slice(0, 1).zero_();  // padding: all but the first are shorter
+  Batch read(const data::MicroBatch& plan) const {
+    Batch batch{.plan = plan, .mean = latents.clone(), .log_var = at::full_like(latents, -4)};
+    if (captions.defined())
+      batch.caption = captions.clone(), batch.mask = mask.clone();
+    else
+      batch.label = at::zeros({count}, at::kLong);
+    return batch;
   }
-
-  at::Tensor loss(const Batch& batch) override {
-    const auto draw =
-        draw_diffusion_inputs(3, batch.plan.positions, latents_.sizes().slice(1), 1000, /*dropout=*/0.1);
-    const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
-      if (dit_ != nullptr) return dit_->forward(x, t, at::zeros({count_}, at::kLong));
-      return pixart_->forward(x, t,
-                              {.caption = captions_.clone(),
-                               .mask = mask_,
-                               .drop = draw.drop,
-                               .image_size = {},
-                               .aspect_ratio = {}});
-    };
-    return diffusion_loss(tables_, model, latents_, draw.noise, draw.t);
-  }
-
- private:
-  RandomSamples(const StageConfig& stage, int64_t side)
-      : count_(stage.micro_batch_size > 0 ? stage.micro_batch_size : stage.batch_size),
-        tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
-        latents_(normal({count_, 4, side, side}, 1)) {}
-  int64_t count_;
-  const models::Dit* dit_ = nullptr;
-  const models::PixArt* pixart_ = nullptr;
-  diffusion::LossTables tables_;
-  at::Tensor latents_, captions_, mask_;
+  int64_t count;
+  at::Tensor latents, captions = {}, mask = {};
 };
 
 TrainerConfig trainer_config(const StageConfig& stage) {
@@ -80,20 +63,28 @@ TrainerConfig trainer_config(const StageConfig& stage) {
   return config;
 }
 
-template <class Model, class Config>
-int64_t measured_peak(const StageConfig& stage, const Config& config) {
+int64_t measured_peak(const StageConfig& stage, const models::TransformerConfig& config) {
+  const LatentCodec codec = testing::plain_codec();
+  const RandomSamples samples(stage, config);
   auto& allocator = testing::CountingAllocator::instance();
   allocator.forget_peak();
   const int64_t before = allocator.live_bytes();
   nn::StateDict state;
   models::Execution execution{.dtype = {}, .recompute_every = stage.activation_checkpointing};
-  if (stage.precision == "bfloat16") execution.dtype = at::kBFloat16;
-  const Model model = Model(nn::Scope(state), config).with(execution);
+  if (stage.precision == Precision::kBFloat16) execution.dtype = at::kBFloat16;
+  const models::Transformer model = models::Transformer(nn::Scope(state), config).with(execution);
   models::initialize(state, config, {.seed = 5, .embedder_std = 0.0});
   add_adapters(stage, state);
   choose_trained(stage, state);
-  RandomSamples objective(model, stage);
-  Loader loader = testing::plain_loader(stage.batch_size, stage.batch_size, stage.micro_batch_size);
+  DiffusionObjective objective(
+      model, {.codec = &codec,
+              .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
+              .seed = kSeed,
+              .draw = draws_by_sample(kSeed, kSteps, stage.condition_dropout),
+              .device = at::kCPU});
+  Loader loader = testing::plain_loader(
+      stage.batch_size, {.batch_size = stage.batch_size, .micro_batch_size = stage.micro_batch_size},
+      [&](const data::MicroBatch& plan) { return samples.read(plan); });
   Trainer trainer(trainer_config(stage), state, objective, loader, testing::one_rank());
   for (int step = 0; step < 2; ++step) trainer.train_step();
   return allocator.peak_bytes() - before;
@@ -128,10 +119,9 @@ TEST_P(PlannedMemory, IsThePeakOfTensors) {
   const models::AutoencoderKl unused(nn::Scope(autoencoder), vae);
   parts.buffers -= 4.0 * double(autoencoder.num_parameters());
 
-  const int64_t peak = stage.objective == "class_conditional"
-                           ? measured_peak<models::Dit>(stage, dit_config(config, stage, vae, kClasses))
-                           : measured_peak<models::PixArt>(
-                                 stage, pixart_config(config, stage, vae, config.text_encoder.d_model));
+  const models::ConditionSizes sizes{.labels = {.num_classes = kClasses},
+                                     .text = {.caption_channels = config.text_encoder.d_model}};
+  const int64_t peak = measured_peak(stage, transformer_config(config, stage, vae, sizes));
   const double ratio = parts.total() / double(peak);
   std::printf("%s: predicted %.2f MB, measured %.2f MB (%+.1f %%), activations %.2f MB\n", GetParam().name,
               parts.total() / 1e6, double(peak) / 1e6, 100 * (ratio - 1),

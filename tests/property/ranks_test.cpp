@@ -114,14 +114,14 @@ TEST(Ranks, DefaultModeIsTheSameWithinRounding) {
 }
 
 TEST(Ranks, ShardsOfTheOptimizerChangeNoBit) {
-  for (const std::string name : {"adamw", "came"}) {
+  for (const auto name : {optim::OptimizerName::kAdamW, optim::OptimizerName::kCame}) {
     for (const int world : {2, 4}) {
-      SCOPED_TRACE(name + ", " + std::to_string(world) + " ranks");
+      SCOPED_TRACE(word_of(name) + ", " + std::to_string(world) + " ranks");
       auto options = options_of(10, 8, Numerics::kDefault);
       options.config.optimizer.name = name;
       options.config.optimizer.no_decay = {"*.bias"};
       options.config.optimizer.weight_decay = 0.1;
-      if (name == "came") {
+      if (name == optim::OptimizerName::kCame) {
         options.config.optimizer.betas = {0.9, 0.99, 0.999};
         options.config.optimizer.eps = 1e-30;
       }

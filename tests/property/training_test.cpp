@@ -12,20 +12,21 @@ using testing::kTiny;
 using testing::optimizer_state;
 using testing::Session;
 
-class EachOptimizer : public ::testing::TestWithParam<const char*> {
+class EachOptimizer : public ::testing::TestWithParam<optim::OptimizerName> {
  protected:
   static TrainerConfig config_of(int64_t steps, int64_t batch) {
     auto config = testing::config_of(steps, batch);
     config.optimizer.name = GetParam();
-    if (config.optimizer.name == "came") {
+    if (config.optimizer.name == optim::OptimizerName::kCame) {
       config.optimizer.betas = {0.9, 0.99, 0.999};
       config.optimizer.eps = 1e-30;
     }
     return config;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer, ::testing::Values("adamw", "came"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer,
+                         ::testing::Values(optim::OptimizerName::kAdamW, optim::OptimizerName::kCame),
+                         [](const auto& info) { return word_of(info.param); });
 
 TEST_P(EachOptimizer, OverfitsOneBatchOfEight) {
   Session session(config_of(600, 8), /*fixed_noise=*/true);
@@ -45,7 +46,7 @@ TEST_P(EachOptimizer, MicroBatchesGiveTheSameStep) {
   EXPECT_LT((a - b).norm().item<double>(), 1e-3 * a.norm().item<double>());
   // CAME divides by a factored second moment without a floor: where a gradient is nothing but rounding, so is
   // its step.
-  EXPECT_TRUE(GetParam() == std::string("came") || at::allclose(a, b, 1e-4, 1e-6));
+  EXPECT_TRUE(GetParam() == optim::OptimizerName::kCame || at::allclose(a, b, 1e-4, 1e-6));
 }
 
 TEST(Training, RecomputedBlocksChangeNoBit) {
@@ -155,7 +156,7 @@ TEST_P(EachOptimizer, FrozenPartsStayAndTheRestLearns) {
   std::map<std::string, at::Tensor> before;
   for (const auto& item : session.state.items()) before[item.name] = item.tensor.detach().clone();
   nn::StateDict average;
-  const models::PixArt model(nn::Scope(average), kTiny);
+  const models::Transformer model(nn::Scope(average), kTiny);
   session.trainer->bind_average(average);
   const double first = session.trainer->train_step().loss;
   double last = first;
@@ -217,7 +218,7 @@ TEST(Training, AverageFollowsTheWeights) {
   Session session(config);
   at::Tensor want = session.trainer->state().values.clone();
   nn::StateDict average;
-  const models::PixArt model(nn::Scope(average), kTiny);
+  const models::Transformer model(nn::Scope(average), kTiny);
   session.trainer->bind_average(average);
   for (int step = 0; step < 30; ++step) {
     session.trainer->train_step();

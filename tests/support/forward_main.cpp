@@ -22,12 +22,12 @@ at::Tensor forward(const convert::OfficialWeights& official,
   if (const auto* config = std::get_if<models::DitConfig>(&official.identity.architecture)) {
     const models::Dit model(nn::Scope(state), *config);
     nn::load_state(state, weights, "weights");
-    return model.forward(get("in.x"), get("in.t"), get("in.y"));
+    return model.forward(get("in.x"), get("in.t"), {.label = get("in.y")});
   }
   const models::PixArt model(nn::Scope(state),
                              std::get<models::PixArtConfig>(official.identity.architecture));
   nn::load_state(state, weights, "weights", {{"y_embedder.y_embedding"}, {}});
-  models::TextCondition text;
+  models::Condition text;
   text.caption = get("in.y"), text.mask = get("in.mask");
   text.image_size = get("in.img_hw"), text.aspect_ratio = get("in.aspect_ratio");
   return model.forward(get("in.x"), get("in.t"), text);

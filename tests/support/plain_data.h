@@ -134,7 +134,7 @@ inline data::FeatureWork plain_caption_work(const std::filesystem::path& folder,
       features.push_back(
           plain_features(row.captions.empty() ? "" : row.captions[size_t(place.kind)].text, channels));
     }
-    data::write_caption_shard(file, features, 1, data::caption_dtype(dtype));
+    data::write_caption_shard(file, features, 1, enum_of_word<data::CaptionDtype>(dtype, "type"));
   };
   work.write_index = [=](const std::vector<std::filesystem::path>& shards) {
     data::write_caption_index(folder, shards, *captions);

@@ -1,14 +1,17 @@
-// A loader that names the samples of each micro-batch and reads nothing: for objectives that hold their data.
+// A loader that names the samples of each micro-batch and reads nothing, or what a test lets it read.
 #pragma once
+#include <utility>
+
 #include "pixart/train/loader.h"
 
 namespace pixart::testing {
 
-inline train::Loader plain_loader(int64_t rows, const data::BatchPlan& plan) {
+inline train::Batch name_samples(const data::MicroBatch& plan) { return {.plan = plan}; }
+
+inline train::Loader plain_loader(int64_t rows, const data::BatchPlan& plan,
+                                  train::Loader::Read read = name_samples) {
   auto order = std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = rows}});
-  return {std::move(order), plan, {.threads = 0}, [](const data::MicroBatch& plan) {
-            return train::Batch{.plan = plan};
-          }};
+  return {std::move(order), plan, {.threads = 0}, std::move(read)};
 }
 
 inline train::Loader plain_loader(int64_t rows, int64_t batch_size, int64_t micro_batch_size = 0) {

@@ -9,26 +9,25 @@
 
 #include "one_rank.h"
 #include "pixart/base/random.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trained_parameters.h"
 #include "pixart/train/trainer.h"
+#include "plain_codec.h"
 #include "plain_loader.h"
 
 namespace pixart::testing {
 
-inline constexpr models::PixArtConfig kTiny{.input_size = 8,
-                                            .patch_size = 2,
-                                            .in_channels = 4,
-                                            .hidden_size = 64,
-                                            .depth = 3,
-                                            .num_heads = 4,
-                                            .mlp_ratio = 4.0,
-                                            .learn_sigma = true,
-                                            .caption_channels = 16,
-                                            .max_tokens = 6,
-                                            .position_scale = 1.0,
-                                            .multi_scale = false};
+inline constexpr models::PixArtConfig kTiny{
+    {.input_size = 8,
+     .patch_size = 2,
+     .in_channels = 4,
+     .hidden_size = 64,
+     .depth = 3,
+     .num_heads = 4,
+     .mlp_ratio = 4.0,
+     .learn_sigma = true},
+    {.caption_channels = 16, .max_tokens = 6, .position_scale = 1.0, .multi_scale = false}};
 
 inline at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
   at::Tensor tensor = at::empty(shape);
@@ -36,39 +35,48 @@ inline at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
   return tensor;
 }
 
-// Eight fixed latents with captions. Noise and timesteps depend on the sample alone if `fixed_noise`.
+// The objective of the text stages on eight fixed latents with captions. Noise and timesteps depend on the
+// sample alone if `fixed_noise`.
 class EightSamples : public train::Objective {
  public:
-  EightSamples(const models::PixArt& model, bool fixed_noise)
-      : model_(model),
-        fixed_noise_(fixed_noise),
-        tables_(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
+  EightSamples(const models::Transformer& model, bool fixed_noise)
+      : codec_(plain_codec()),
         latents_(normal({8, 4, 8, 8}, 1)),
-        captions_(normal({8, 6, 16}, 2)) {}
+        captions_(normal({8, 6, 16}, 2)),
+        shipped_(model,
+                 {.codec = &codec_,
+                  .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
+                  .seed = kSeed,
+                  .draw = fixed_noise ? train::DrawInputs([](const train::Batch& batch) {
+                    return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);
+                  })
+                                      : train::draws_by_sample(kSeed, kSteps, 0.0),
+                  .device = at::kCPU}) {}
   at::Tensor loss(const train::Batch& batch) override {
     seen.insert(seen.end(), batch.plan.rows.begin(), batch.plan.rows.end());
-    const auto rows = at::tensor(batch.plan.rows, at::kLong);
-    const auto draw = train::draw_diffusion_inputs(3, fixed_noise_ ? batch.plan.rows : batch.plan.positions,
-                                                   {4, 8, 8}, 1000, 0.0);
-    const models::TextCondition text{.caption = captions_.index_select(0, rows),
-                                     .mask = at::ones({rows.numel(), 6}, at::kLong),
-                                     .drop = {},
-                                     .image_size = {},
-                                     .aspect_ratio = {}};
-    const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); };
-    at::Tensor loss =
-        train::diffusion_loss(tables_, model, latents_.index_select(0, rows), draw.noise, draw.t);
-    if (batch.plan.step == poison_step) loss = loss * std::numeric_limits<float>::quiet_NaN();
-    return loss;
+    const at::Tensor loss = shipped_.loss(read(batch.plan));
+    return batch.plan.step == poison_step ? loss * std::numeric_limits<float>::quiet_NaN() : loss;
   }
   std::vector<int64_t> seen;
   int64_t poison_step = -1;
 
  private:
-  const models::PixArt& model_;
-  bool fixed_noise_;
-  diffusion::LossTables tables_;
+  static constexpr uint64_t kSeed = 3;
+  static constexpr int64_t kSteps = 1000;
+  static constexpr double kLogVar = -4;  // the draw from the moments counts, and less than the latents
+
+  train::Batch read(const data::MicroBatch& plan) const {
+    const at::Tensor rows = at::tensor(plan.rows, at::kLong), mean = latents_.index_select(0, rows);
+    return {.plan = plan,
+            .mean = mean,
+            .log_var = at::full_like(mean, kLogVar),
+            .caption = captions_.index_select(0, rows),
+            .mask = at::ones({rows.numel(), 6}, at::kLong)};
+  }
+
+  train::LatentCodec codec_;
   at::Tensor latents_, captions_;
+  train::DiffusionObjective shipped_;
 };
 
 struct SessionOptions {
@@ -78,12 +86,12 @@ struct SessionOptions {
   models::Execution execution = {};
   std::vector<std::string> frozen = {};
   dist::Communicator* ranks = &one_rank();
-  train::LoraConfig lora = {};
+  nn::LoraConfig lora = {};
 };
 
 struct Session {
   explicit Session(SessionOptions options)
-      : model(models::PixArt(nn::Scope(state), kTiny).with(options.execution)),
+      : model(models::Transformer(nn::Scope(state), kTiny).with(options.execution)),
         objective(model, options.fixed_noise),
         loader(plain_loader(8, {.batch_size = options.config.batch_size,
                                 .micro_batch_size = options.micro_batch_size,
@@ -104,7 +112,7 @@ struct Session {
                    const models::Execution& execution = {}, const std::vector<std::string>& frozen = {})
       : Session(SessionOptions{std::move(config), fixed_noise, micro, execution, frozen}) {}
   nn::StateDict state;
-  models::PixArt model;
+  models::Transformer model;
   EightSamples objective;
   train::Loader loader;
   std::unique_ptr<train::Trainer> trainer;

@@ -97,7 +97,7 @@ void bench(const Arguments& arguments) {
       seconds["cp_and_sync"].push_back(
           seconds_of(fmt::format("cp -r '{0}' '{1}' && sync '{1}'/* '{1}'", saved.string(), copy.string())));
       const double verify = monotonic_seconds();
-      if (!train::verify_checkpoint(saved).empty()) throw UserError("what was saved does not verify");
+      if (!train::verify_checkpoint(saved).is_good()) throw UserError("what was saved does not verify");
       seconds["verify"].push_back(monotonic_seconds() - verify);
       fs::remove_all(copy);
     }

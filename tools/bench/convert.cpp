@@ -17,7 +17,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/weights.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 
 namespace pixart::bench {
 namespace fs = std::filesystem;
@@ -54,20 +54,20 @@ Measured run(const std::vector<std::string>& command) {
 }
 
 // All names and shapes of the model, every tensor with the same pattern of numbers.
-formats::Weights synthetic(const models::PixArtConfig& config) {
+formats::Weights synthetic(const models::TransformerConfig& config) {
   const auto state =
       std::make_shared<nn::StateDict>(nn::StateDictOptions{.dtype = at::kFloat, .device = at::kMeta});
-  const models::PixArt model(nn::Scope(*state), config);
+  const models::Transformer model(nn::Scope(*state), config);
   formats::Weights weights;
   for (const auto& item : state->items())
     weights.tensors.emplace(item.name, formats::WeightInfo{at::kFloat, item.tensor.sizes().vec()});
-  weights.read = [state, config](const std::string& name) {
+  weights.read = [state, shape = config.shape()](const std::string& name) {
     if (name == "pos_embed") {
-      const int64_t side = config.input_size / config.patch_size;
-      return models::sincos_positions(config.hidden_size, side, side, side, config.position_scale);
+      const int64_t side = shape.input_size / shape.patch_size;
+      return models::sincos_positions(shape.hidden_size, side, side, side, 1.0);
     }
-    const at::Tensor shape = state->get(name);
-    return at::arange(shape.numel()).remainder(977).div(977.0).sub(0.5).view(shape.sizes()).contiguous();
+    const at::Tensor tensor = state->get(name);
+    return at::arange(tensor.numel()).remainder(977).div(977.0).sub(0.5).view(tensor.sizes()).contiguous();
   };
   return weights;
 }
@@ -140,7 +140,7 @@ void bench(const Arguments& arguments) {
                            {"to_diffusers", {pixart, "convert", source, folder}},
                            {"to_safetensors_and_sync", {pixart, "convert", "--sync", source, file}},
                            {"to_diffusers_and_sync", {pixart, "convert", "--sync", source, folder}}}};
-  formats::write_pth(source, synthetic(models::pixart_preset(arguments.model)));
+  formats::write_pth(source, synthetic(models::published_transformer(arguments.model)));
   const nlohmann::ordered_json result = {
       {"benchmark", "convert"},
       {"model", arguments.model},

@@ -1,4 +1,5 @@
-// Micro-batches of features as training reads them, against the official .npz and .npy files, one core each.
+// Micro-batches of features as training reads them, against the official .npz and .npy files, one core each,
+// and against the same sets without checksums.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/random.h"
+#include "pixart/formats/tensor_file.h"
 #include "pixart/train/stage_data.h"
 #include "rival.h"
 
@@ -21,6 +23,7 @@ namespace {
 constexpr int64_t kChannels = 4096, kMostTokens = 120, kLeastTokens = 60, kMicroBatch = 32;
 constexpr int64_t kLatentChannels = 4, kLatentSide = 32;
 constexpr int64_t kRowsPerShard = 256;
+constexpr const char* kUnchecked = " without checksums";
 
 struct Arguments {
   fs::path folder = ".", python = ".deps/bench/venv/bin/python", script = "scripts/bench_features.py";
@@ -105,13 +108,33 @@ void write_captions(const fs::path& folder, const data::Dataset& dataset, const 
     std::vector<at::Tensor> features;
     for (int64_t row = first; row < last; ++row)
       features.push_back(pool.narrow(0, row % kMostTokens, tokens_of(row)));
-    data::write_caption_shard(file, features, 0, data::caption_dtype(dtype));
+    data::write_caption_shard(file, features, 0,
+                              enum_of_word<data::CaptionDtype>(dtype, "type of caption features"));
   };
   work.write_index = [&](const std::vector<fs::path>& shards) {
     data::write_caption_index(folder, shards, data::find_distinct_captions(dataset));
     return int64_t{0};
   };
   data::make_feature_set(work);
+}
+
+// The set without hash and checksums, as older versions wrote it; of the same shards. Returns its folder.
+fs::path without_checksums(const fs::path& set) {
+  const fs::path folder = set.string() + "-unchecked";
+  create_folders(folder);
+  for (const auto& entry : fs::directory_iterator(set))
+    if (entry.path().filename().string().starts_with("shard-"))
+      fs::create_hard_link(entry.path(), folder / entry.path().filename());
+  auto manifest = nlohmann::ordered_json::parse(read_file(set / "manifest.json"));
+  manifest.erase("index");
+  write_file_atomically(folder / "manifest.json", manifest.dump());
+  auto index = formats::load_safetensors(set / "index.safetensors");
+  std::vector<formats::NamedTensor> tensors;
+  for (const auto& [name, tensor] : index.tensors)
+    if (!name.ends_with("crc32c")) tensors.push_back({name, tensor});
+  index.metadata.erase("format");
+  formats::save_safetensors(folder / "index.safetensors", tensors, index.metadata);
+  return folder;
 }
 
 // Samples a second of one epoch, in its own order.
@@ -135,16 +158,22 @@ void bench(const Arguments& arguments) {
   const data::SourceConfig source;
   const data::SampleOrder order(1, {{.rows = dataset.size()}});
   write_latents(work / "latents", dataset);
+  const fs::path unchecked_latents = without_checksums(work / "latents");
   std::map<std::string, train::FeatureReader> readers;
-  for (const char* dtype : {"bfloat16", "float8_e4m3fn"}) {
+  const auto add_reader = [&](const std::string& name, const fs::path& latents, const fs::path& captions) {
+    readers[name] = {.parts = {{.source = &source,
+                                .dataset = &dataset,
+                                .latents = std::make_shared<data::LatentSet>(latents),
+                                .captions = std::make_shared<data::CaptionSet>(captions)}},
+                     .seed = 1,
+                     .with_captions = true,
+                     .max_tokens = kMostTokens};
+  };
+  const std::vector<std::string> dtypes = {"bfloat16", "float8_e4m3fn"};
+  for (const auto& dtype : dtypes) {
     write_captions(work / dtype, dataset, dtype);
-    readers[dtype] = {.parts = {{.source = &source,
-                                 .dataset = &dataset,
-                                 .latents = std::make_shared<data::LatentSet>(work / "latents"),
-                                 .captions = std::make_shared<data::CaptionSet>(work / dtype)}},
-                      .seed = 1,
-                      .with_captions = true,
-                      .max_tokens = kMostTokens};
+    add_reader(dtype, work / "latents", work / dtype);
+    add_reader(dtype + kUnchecked, unchecked_latents, without_checksums(work / dtype));
   }
   std::map<std::string, std::vector<double>> rates;
   nlohmann::json versions;
@@ -169,8 +198,13 @@ void bench(const Arguments& arguments) {
                                    {"micro_batch", kMicroBatch},
                                    {"rounds", arguments.rounds}};
   for (const auto& [name, values] : rates) result["samples_per_second"][name] = spread(values);
-  for (const auto& [dtype, reader] : readers)
+  for (const auto& dtype : dtypes) {
     result["ratio_to_official"][dtype] = median(rates.at(dtype)) / median(rates.at("official"));
+    std::vector<double> ratios;  // of neighbours in time
+    for (size_t i = 0; i < rates.at(dtype).size(); ++i)
+      ratios.push_back(rates.at(dtype)[i] / rates.at(dtype + kUnchecked)[i]);
+    result["ratio_to_unchecked"][dtype] = spread(std::move(ratios));
+  }
   std::printf("%s\n", result.dump(1).c_str());
 }
 
@@ -180,7 +214,8 @@ void add_features(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("features",
                                      "Precomputed features from the page cache, against the official .npz "
-                                     "layout; one core, samples a second.");
+                                     "layout and against reading without checksums; one core, samples a "
+                                     "second.");
   command->add_option("--dir", arguments->folder, "where 3 GB of features are written, and removed")
       ->capture_default_str();
   command->add_option("--samples", arguments->samples)

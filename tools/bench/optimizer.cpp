@@ -122,7 +122,7 @@ struct OnePass {
   }
   static optim::OptimizerConfig config(const std::string& name) {
     optim::OptimizerConfig result;
-    result.name = name;
+    result.name = enum_of_word<optim::OptimizerName>(name, "optimizer");
     return result;
   }
   void step() {

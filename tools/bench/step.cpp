@@ -14,7 +14,7 @@
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
@@ -25,12 +25,8 @@ namespace pixart::bench {
 namespace {
 
 struct Arguments {
-  models::PixArtConfig model{.input_size = 32,
-                             .hidden_size = 256,
-                             .depth = 8,
-                             .num_heads = 4,
-                             .caption_channels = 128,
-                             .max_tokens = 32};
+  models::TransformerShape shape{.input_size = 32, .hidden_size = 256, .depth = 8, .num_heads = 4};
+  models::TextSizes text{.caption_channels = 128, .max_tokens = 32};
   int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
           recompute_every = 0;
   std::string precision = "fp32", device = "cpu";
@@ -49,31 +45,29 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t stream, at::Device device) {
 
 class RandomSamples : public train::Objective {
  public:
-  RandomSamples(const models::PixArt& model, const Arguments& arguments, at::Device device)
+  RandomSamples(const models::Transformer& model, const Arguments& arguments, at::Device device)
       : model_(model),
         device_(device),
         tables_(diffusion::make_noise_schedule("linear", 1000), device),
-        latents_(normal({arguments.batch_size, 4, arguments.model.input_size, arguments.model.input_size}, 1,
+        latents_(normal({arguments.batch_size, 4, arguments.shape.input_size, arguments.shape.input_size}, 1,
                         device)),
-        captions_(normal({arguments.batch_size, arguments.model.max_tokens, arguments.model.caption_channels},
+        captions_(normal({arguments.batch_size, arguments.text.max_tokens, arguments.text.caption_channels},
                          2, device)) {}
 
   at::Tensor loss(const train::Batch& batch) override {
     const at::Tensor rows = at::tensor(batch.plan.rows, at::kLong).to(device_);
     const auto draw = train::draw_diffusion_inputs(kSeed, batch.plan.positions, latents_.sizes().slice(1),
                                                    tables_.schedule().num_steps(), kDropout);
-    const models::TextCondition text{.caption = captions_.index_select(0, rows),
-                                     .mask = at::ones({rows.numel(), captions_.size(1)}, rows.options()),
-                                     .drop = draw.drop.to(device_),
-                                     .image_size = {},
-                                     .aspect_ratio = {}};
+    const models::Condition text{.caption = captions_.index_select(0, rows),
+                                 .mask = at::ones({rows.numel(), captions_.size(1)}, rows.options()),
+                                 .drop = draw.drop.to(device_)};
     return train::diffusion_loss(
         tables_, [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); },
         latents_.index_select(0, rows), draw.noise.to(device_), draw.t.to(device_));
   }
 
  private:
-  const models::PixArt& model_;
+  const models::Transformer& model_;
   at::Device device_;
   diffusion::LossTables tables_;
   at::Tensor latents_, captions_;
@@ -126,13 +120,13 @@ std::unique_ptr<Rival> start_rival(const Arguments& a) {
   require_files({a.script});
   std::vector<std::string> command = {a.rival,     a.script,   "--serve", "--precision",
                                       a.precision, "--device", a.device};
-  const std::pair<const char*, int64_t> numbers[] = {{"--hidden-size", a.model.hidden_size},
-                                                     {"--depth", a.model.depth},
-                                                     {"--num-heads", a.model.num_heads},
-                                                     {"--latent-size", a.model.input_size},
+  const std::pair<const char*, int64_t> numbers[] = {{"--hidden-size", a.shape.hidden_size},
+                                                     {"--depth", a.shape.depth},
+                                                     {"--num-heads", a.shape.num_heads},
+                                                     {"--latent-size", a.shape.input_size},
                                                      {"--batch-size", a.batch_size},
-                                                     {"--caption-tokens", a.model.max_tokens},
-                                                     {"--caption-width", a.model.caption_channels},
+                                                     {"--caption-tokens", a.text.max_tokens},
+                                                     {"--caption-width", a.text.caption_channels},
                                                      {"--threads", at::get_num_threads()}};
   for (const auto& [name, value] : numbers) command.insert(command.end(), {name, std::to_string(value)});
   if (!a.form.empty()) command.insert(command.end(), {"--form", a.form});
@@ -161,8 +155,9 @@ void bench(const Arguments& arguments) {
   models::Execution execution{.dtype = {}, .recompute_every = arguments.recompute_every};
   if (arguments.precision == "bf16") execution.dtype = at::kBFloat16;
   nn::StateDict state({.dtype = at::kFloat, .device = device});
-  const auto model = models::PixArt(nn::Scope(state), arguments.model).with(execution);
-  models::initialize(state, arguments.model, {.seed = kSeed, .embedder_std = 0.0});
+  const auto config = models::transformer_config("PixArt", arguments.shape, {.text = arguments.text});
+  const auto model = models::Transformer(nn::Scope(state), config).with(execution);
+  models::initialize(state, config, {.seed = kSeed, .embedder_std = 0.0});
   RandomSamples objective(model, arguments, device);
   train::Loader loader = make_loader(arguments);
   const auto alone = dist::make_communicator({}, device, {});
@@ -220,14 +215,14 @@ void add_step(CLI::App& app) {
         ->check(CLI::Range(least, int64_t(1) << 30))
         ->capture_default_str();
   };
-  number("--hidden-size", arguments->model.hidden_size, "width, a multiple of 4 and of --num-heads");
-  number("--depth", arguments->model.depth, "blocks");
-  number("--num-heads", arguments->model.num_heads, "attention heads");
-  number("--latent-size", arguments->model.input_size, "side of the latent, even");
+  number("--hidden-size", arguments->shape.hidden_size, "width, a multiple of 4 and of --num-heads");
+  number("--depth", arguments->shape.depth, "blocks");
+  number("--num-heads", arguments->shape.num_heads, "attention heads");
+  number("--latent-size", arguments->shape.input_size, "side of the latent, even");
   number("--batch-size", arguments->batch_size, "samples a step");
   number("--micro-batch-size", arguments->micro_batch_size, "samples a pass; 0: all", 0);
-  number("--caption-tokens", arguments->model.max_tokens, "tokens of a caption");
-  number("--caption-width", arguments->model.caption_channels, "numbers of a token");
+  number("--caption-tokens", arguments->text.max_tokens, "tokens of a caption");
+  number("--caption-width", arguments->text.caption_channels, "numbers of a token");
   number("--activation-checkpointing", arguments->recompute_every, "as the key of run files: 0 none, 1 all",
          0);
   number("--steps", arguments->steps, "measured steps");

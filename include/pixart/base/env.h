@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace pixart {
 
@@ -15,8 +16,11 @@ bool stderr_is_terminal();
 int physical_cores();  // usable by this process: hyperthreads count once; affinity and cgroup quota respected
 uint64_t peak_memory_bytes();  // peak resident memory of this process
 
-// Polled at safe points: stop_requested() is true after SIGTERM, SIGINT or SIGUSR1 once catch_stop_signals()
-// was called.
+// The signals that ask to stop: SIGTERM, SIGINT, SIGUSR1, and SIGHUP (a terminal or ssh session is closed)
+// unless it was ignored when the process started, as nohup does.
+std::vector<int> stop_signals();
+// Polled at safe points: stop_requested() is true after one of stop_signals() once catch_stop_signals() was
+// called. A command that polls calls it before it reads anything; the others are ended by the signals.
 void catch_stop_signals();
 bool stop_requested();
 

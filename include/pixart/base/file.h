@@ -19,7 +19,8 @@ enum class Durability {
   kLater,
 };
 
-// Writes to a temporary file beside `path`, fsyncs, renames over `path`, fsyncs the folder.
+// Writes to a temporary file beside `path`, fsyncs, renames over `path` (a file or a symbolic link, which it
+// replaces; never a pipe or device), fsyncs the folder. What a kill leaves: see leftovers.h.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 // A new file written in pieces, which nothing makes durable: for the inside of a StagedFolder.
@@ -67,12 +68,16 @@ class AtomicFile {
 
 void create_folders(const std::filesystem::path& path);  // as mkdir -p
 
+// Where `path` leads if it is a symbolic link, to something that exists or not; otherwise `path`. For output
+// that users name: a link of theirs stays one, as with cp. Throws UserError(kStorage) for links in a circle.
+std::filesystem::path link_target(std::filesystem::path path);
+
 // fsync of a file or folder that exists; throws UserError(kStorage).
 void sync_path(const std::filesystem::path& path);
 
 // A folder that appears under its final name only when complete: fill `path()`, then commit().
 // Without commit() the temporary folder is removed. An existing `final_path` is replaced by commit(), in one
-// step where the file system can exchange two names.
+// step where the file system can exchange two names; a file of that name is a UserError(kStorage).
 class StagedFolder {
  public:
   explicit StagedFolder(std::filesystem::path final_path);  // creates <parent>/.tmp-<name>-<nonce>
@@ -91,10 +96,5 @@ class StagedFolder {
 // Deletes a folder that must never be seen half-deleted: it is renamed to .del-<name>-<nonce> first, durably.
 // Throws UserError(kStorage) if it still stands under its name.
 void delete_folder(const std::filesystem::path& path);
-
-// Removes leftovers of StagedFolder and write_file_atomically (".tmp-*") and of delete_folder (".del-*")
-// directly inside `folder`, as far as it can. Only for the owner of the folder: it would also remove what
-// another process is writing.
-void remove_leftovers(const std::filesystem::path& folder);
 
 }  // namespace pixart

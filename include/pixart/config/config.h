@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
 #include "pixart/config/schema.h"
 
@@ -177,6 +178,7 @@ Type type_of() {
     const T fresh{};
     T::fields(fresh, [&](std::string key, const auto& member, std::string meaning, Rule rule) {
       using Member = std::remove_cvref_t<decltype(member)>;
+      if constexpr (HasWords<Member>) rule.words = words_of_enum<Member>();
       type.fields.push_back({std::move(key), std::move(meaning), std::move(rule), type_of<Member>()});
     });
     type.fresh = value_of(fresh);
@@ -188,6 +190,8 @@ Type type_of() {
     type.kind = Kind::kNumber;
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
     type.kind = Kind::kPath;
+  } else if constexpr (HasWords<T>) {
+    type.kind = Kind::kText;
   } else {
     static_assert(std::is_same_v<T, std::string>,
                   "no config type; see pixart/base/rule.h for those that are");
@@ -216,6 +220,8 @@ Value value_of(const T& source) {
               [&](const auto&, const auto& member, const auto&...) { items.push_back(value_of(member)); });
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
     value.data = source.string();
+  } else if constexpr (HasWords<T>) {
+    value.data = word_of(source);
   } else {
     value.data = source;
   }
@@ -250,6 +256,8 @@ void assign(Reading& reading, const Value& value, T& target) {
     }
   } else if constexpr (std::is_same_v<T, std::filesystem::path>) {
     if (const auto* text = std::get_if<std::string>(&value.data)) target = *text;
+  } else if constexpr (HasWords<T>) {
+    if (const auto* text = std::get_if<std::string>(&value.data)) target = enum_of_word<T>(*text, "word");
   } else {
     if (const auto* data = std::get_if<T>(&value.data)) target = *data;
   }

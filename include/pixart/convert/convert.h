@@ -61,7 +61,7 @@ struct ReparameterizeRequest {
 struct Reparameterized {
   OfficialWeights weights;  // hold the new model
   std::vector<PlannedTensor> plan;
-  double difference = 0;  // of both models' outputs at t = 500
+  Proof proof;  // whether it holds is for the caller to require
 };
 Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeRequest& request);
 

@@ -7,9 +7,8 @@
 #include <vector>
 
 #include "pixart/formats/weights.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
 #include "pixart/models/t5.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 
 namespace pixart::convert {

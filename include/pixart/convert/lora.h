@@ -42,7 +42,7 @@ MergedLora merge_lora(OfficialWeights base, const LoraAdapters& adapters, double
 // The adapters of `weights` (official names, a checkpoint of a lora stage) in a folder that diffusers and
 // PEFT read: pytorch_lora_weights.safetensors (load_lora_adapter), adapter_model.safetensors with
 // adapter_config.json (PeftModel.from_pretrained). A joined projection becomes its parts, which share A.
-// Replaces the folder.
+// Replaces the folder, unless it holds what is not of a model (UserError).
 void write_lora(const std::filesystem::path& folder, const formats::Weights& weights,
                 const Architecture& architecture);
 

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/data/dataset.h"
 #include "pixart/data/feature_set.h"
 
@@ -16,7 +17,11 @@ namespace pixart::data {
 
 // How features are kept. fp8: e4m3 with one float16 scale per token, so that a token's largest number is 448.
 enum class CaptionDtype { kFloat32, kBFloat16, kFloat8 };
-CaptionDtype caption_dtype(const std::string& name);  // "float32", "bfloat16", "float8_e4m3fn"
+inline EnumWords<CaptionDtype> enum_words(CaptionDtype) {
+  return {{"bfloat16", CaptionDtype::kBFloat16},
+          {"float32", CaptionDtype::kFloat32},
+          {"float8_e4m3fn", CaptionDtype::kFloat8}};
+}
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels);
 
 // The distinct captions of a source, in the order in which they first stand in it, and which belong to each
@@ -54,8 +59,10 @@ class CaptionSet {
   std::pair<const int32_t*, int64_t> ids(int64_t row) const;  // of a row, and how many
   int64_t num_tokens(int32_t id) const;
 
-  // Reads [num_tokens, C] in read_dtype(). May be called from several threads.
+  // Reads [num_tokens, C] in read_dtype(). May be called from several threads. Throws DamagedRecord.
   void read(int32_t id, void* out) const;
+  // The same as [tokens, C], zero after the caption's own; `tokens` is not less than num_tokens(id).
+  void read_padded(int32_t id, int64_t tokens, void* out) const;
 
  private:
   struct State;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
 #include "pixart/data/rejection.h"
 #include "pixart/formats/image_file.h"
@@ -88,21 +89,34 @@ struct CaptionConfig {
 //   pixart        the official layouts: InternData JSON lists, SAM part files, with features where there are
 //   webdataset    tar shards (path: a file, a folder or a glob)
 //   scenes        see scenes.h
+enum class MissingCaption { kError, kSkip, kEmpty };
+inline EnumWords<MissingCaption> enum_words(MissingCaption) {
+  return {
+      {"error", MissingCaption::kError}, {"skip", MissingCaption::kSkip}, {"empty", MissingCaption::kEmpty}};
+}
+
+enum class SceneStyle { kPlain, kShaded };
+inline EnumWords<SceneStyle> enum_words(SceneStyle) {
+  return {{"plain", SceneStyle::kPlain}, {"shaded", SceneStyle::kShaded}};
+}
+
+std::vector<std::string> source_types();
+
 struct SourceConfig {
   std::string name;
   std::string type = "image_folder";
   std::filesystem::path path;
   std::vector<CaptionConfig> captions;
-  std::string missing_caption = "error";  // error | skip | empty
+  MissingCaption missing_caption = MissingCaption::kError;
   double missing_caption_share = 0.01;
   double quarantine_budget = 0.001;
   int64_t max_samples = 0;           // 0: all
   std::vector<std::string> include;  // image_folder: sub-folders to take; empty: all
   std::filesystem::path images;      // table: folder of the pictures
   std::string image_column, label_column;
-  int64_t count = 6000;         // scenes: number of drawn scenes
-  std::string style = "plain";  // scenes: plain | shaded
-  int64_t seed = 0;             // scenes
+  int64_t count = 6000;                   // scenes: number of drawn scenes
+  SceneStyle style = SceneStyle::kPlain;  // scenes
+  int64_t seed = 0;                       // scenes
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -112,13 +126,12 @@ struct SourceConfig {
       "files; table: JSONL or CSV; pixart: the official layouts; webdataset: tar shards; scenes: the "
       "built-in "
       "generator of captioned scenes.",
-      one_of({"image_folder", "class_folder", "idx", "table", "pixart", "webdataset", "scenes"}).required());
+      one_of(source_types()).required());
     v("path", s.path, "Folder, file or glob of the source (not for scenes).", any());
     v("captions", s.captions,
       "Kinds of captions to draw from, by weight; empty: the source's own. Not for idx and scenes.", any());
     v("missing_caption", s.missing_caption,
-      "What to do with a sample without caption: stop, leave it out, or take an empty one.",
-      one_of({"error", "skip", "empty"}));
+      "What to do with a sample without caption: stop, leave it out, or take an empty one.", any());
     v("missing_caption_share", s.missing_caption_share,
       "Largest share of samples that may lack a caption (with skip or empty).", in_range(0, 1));
     v("quarantine_budget", s.quarantine_budget,
@@ -132,10 +145,10 @@ struct SourceConfig {
       any());
     v("label_column", s.label_column, "table: column of the class name or number; empty: none.", any());
     v("count", s.count, "scenes: number of drawn scenes.", positive());
-    v("style", s.style, "scenes: plain pictures, or shaded objects on graded backgrounds.",
-      one_of({"plain", "shaded"}));
+    v("style", s.style, "scenes: plain pictures, or shaded objects on graded backgrounds.", any());
     v("seed", s.seed, "scenes: seed of the generator.", not_negative());
   }
+  bool draws_scenes() const;  // of the demo: its captions say what the images show
   // Adds keys without effect for the type, a path that is missing, and sub-folders outside of it.
   void validate(std::vector<std::string>& problems) const;
 };

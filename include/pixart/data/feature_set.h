@@ -1,25 +1,49 @@
 // Features of a source, computed once: a folder of shards, an index and a manifest.
 //
 //   shard-00000.safetensors ...   written one by one, each whole or absent
-//   index.safetensors             where each row lies; small enough to be kept in memory
+//   index.safetensors             where each row is, and its checksum; small enough to be kept in memory
 //   quarantine.jsonl              rows without features, and why (latents)
-//   manifest.json                 what the features were made of, and the shards' hashes; written last
+//   manifest.json                 what the features were made of, and the hashes of shards and index; written
+//                                 last
 //
 // A shard holds a fixed range of items, so the set is the same bytes whoever makes it, in whatever order, and
 // however often they were interrupted. Several processes may make one set together: each claims a shard with
 // a lock.
+//
+// What is read is checked: the index by its SHA-256 when a set is opened, each record of a shard by its
+// CRC32C when it is read, a whole set by check_feature_set(). Sets of older versions have neither hash nor
+// checksums; mend_feature_set() adds them.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
+
+#include "pixart/base/error.h"
 
 namespace pixart::data {
 
-// Name -> value of everything that features depend on, in the order in which differences are reported.
-using FeatureInputs = std::vector<std::pair<std::string, std::string>>;
+// Something that features depend on.
+struct FeatureInput {
+  std::string name, value;
+  // What earlier versions wrote for the same, if they wrote another value: accepted, with a warning.
+  std::string former = {};
+  bool operator==(const FeatureInput&) const = default;
+};
+using FeatureInputs = std::vector<FeatureInput>;  // in the order in which differences are reported
+// A part of a shard that is not what was written: it costs its sample. (A disk that fails to read is a
+// UserError(kStorage) of its own.)
+class DamagedRecord : public UserError {
+ public:
+  DamagedRecord(std::filesystem::path shard, uint64_t offset, const std::string& fault);
+  const std::filesystem::path& shard() const { return shard_; }
+  uint64_t offset() const { return offset_; }  // in the file, bytes
+
+ private:
+  std::filesystem::path shard_;
+  uint64_t offset_;
+};
 
 struct FeatureShard {
   std::string file, sha256;
@@ -33,6 +57,7 @@ struct FeatureManifest {
   int64_t rows = 0, rejected = 0;
   FeatureInputs inputs = {};
   std::vector<FeatureShard> shards = {};
+  std::string index_sha256 = {};  // empty: made by a version that wrote none
 };
 
 bool has_feature_set(const std::filesystem::path& folder);                   // a manifest stands there
@@ -42,7 +67,8 @@ FeatureManifest read_feature_manifest(const std::filesystem::path& folder);  // 
 std::vector<std::filesystem::path> shard_files(const std::filesystem::path& folder,
                                                const FeatureManifest& manifest);
 
-// Throws one UserError that names every input in which the set differs from what is wanted.
+// Throws one UserError that names every input in which the set differs from what is wanted. A set with a
+// former value is a warning that says how to renew it.
 void require_inputs(const std::filesystem::path& folder, const FeatureManifest& manifest,
                     const FeatureInputs& wanted);
 
@@ -66,5 +92,23 @@ struct FeatureWork {
 bool make_feature_set(const FeatureWork& work);
 
 int64_t num_missing_items(const FeatureWork& work);  // of shards that are not there yet
+
+// Whether a complete set is what was written.
+struct FeatureCheck {
+  std::vector<std::string> problems = {};  // one for each file that is not; by name
+  std::vector<size_t> damaged_shards = {};
+  bool has_checksums = false;  // of records, in an index that is whole
+};
+
+// Reads every byte of the set. `report` is told of the bytes that were read, file by file, and may throw.
+// Throws UserError where the disk fails or the manifest cannot be read.
+FeatureCheck check_feature_set(const std::filesystem::path& folder,
+                               const std::function<void(uint64_t bytes)>& report);
+uint64_t feature_bytes(const FeatureManifest& manifest);  // of its shards
+
+// Checks a complete set and removes what is damaged of it, for make_feature_set() to make again; the same
+// where it has no checksums, which then costs reading only. Leaves an unfinished set, or none, alone. Throws
+// UserError, before anything is removed, where the set was made of other inputs.
+void mend_feature_set(const FeatureWork& work, const std::function<void(uint64_t bytes)>& report);
 
 }  // namespace pixart::data

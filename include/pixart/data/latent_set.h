@@ -8,10 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/data/feature_set.h"
 #include "pixart/data/quarantine.h"
 
 namespace pixart::data {
+
+enum class LatentDtype { kFloat16, kFloat32 };
+inline EnumWords<LatentDtype> enum_words(LatentDtype) {
+  return {{"float16", LatentDtype::kFloat16}, {"float32", LatentDtype::kFloat32}};
+}
 
 // What a shard holds of one picture, in the order of the source's rows.
 struct LatentRecord {
@@ -57,7 +63,7 @@ class LatentSet {
   bool has_mirrored() const;
   Item item(int64_t row) const;  // of a row that is not rejected
 
-  // Reads mean and log-variance, [L, h, w] each. May be called from several threads.
+  // Reads mean and log-variance, [L, h, w] each. May be called from several threads. Throws DamagedRecord.
   void read(int64_t row, bool mirrored, float* mean, float* log_var) const;
 
  private:

@@ -27,8 +27,12 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
 // empty.
 void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
 
-// Throws UserError when more samples are unusable than `quarantine_budget` allows, with counts by reason and
-// the first keys, and when none is left. Missing captions do not count: they have a limit of their own.
+// Whether no more samples are unusable than `quarantine_budget` allows, and one is left. Missing captions do
+// not count: they have a limit of their own.
+bool is_within_budget(const SourceConfig& config, const Ledger& ledger);
+
+// Throws UserError when more samples are unusable than is_within_budget() allows, with counts by reason and
+// the first keys.
 void check_budget(const SourceConfig& config, const Ledger& ledger);
 
 // "3,998 of 4,000 samples accepted; rejected: 1 damaged_picture, 1 empty_file".

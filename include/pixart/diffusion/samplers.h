@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/rule.h"
 #include "pixart/diffusion/denoiser.h"
 #include "pixart/diffusion/loss.h"
 #include "pixart/diffusion/noise_schedule.h"
@@ -58,17 +59,28 @@ struct LcmOptions {
 at::Tensor sample_lcm(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
                       const LcmOptions& options);
 
-struct SamplerOptions {
-  std::string name = "dpm_solver_pp";  // see sampler_names()
-  int64_t num_steps = 20;
-};
 std::vector<std::string> sampler_names();
+
+// A sampler and how it is used: keys of run files, options of commands.
+struct SamplerConfig {
+  std::string sampler = "dpm_solver_pp";  // see sampler_names()
+  int64_t num_steps = 20;
+  double guidance = 4.5;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("sampler", s.sampler, "Sampler's name.", one_of(sampler_names()).free());
+    v("num_steps", s.num_steps, "Sampling steps.", positive().free());
+    v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", at_least(1).free());
+  }
+};
 
 // Latent channels that official guidance covers with this sampler: 3 with iddpm and ddim, else all.
 int64_t guided_channels(const std::string& name, int64_t latent_channels);
 
-// By name; unknown names throw UserError listing the known ones. `train_steps`: of the linear schedule.
-at::Tensor sample(const SamplerOptions& options, const Denoiser& denoiser, int64_t train_steps,
+// By name, without guidance (see guide()); unknown names throw UserError listing the known ones.
+// `train_steps`: of the linear schedule.
+at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, int64_t train_steps,
                   bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
                   const StepCallback& callback = {});
 

@@ -37,4 +37,10 @@ void all_together(Communicator& communicator, std::string_view phase, const std:
 // The same on rank 0 alone; the others wait.
 void on_first_rank(Communicator& communicator, std::string_view phase, const std::function<void()>& work);
 
+// Rank 0 works alone in pieces and calls its argument between them: whether any rank is `asked` to stop,
+// which the waiting others answer each time, so that none of them finds out later or alone. Returns on all
+// ranks whether one was asked; what work() throws (a UserError) is thrown together.
+bool first_rank_until(Communicator& communicator, std::string_view phase, const std::function<bool()>& asked,
+                      const std::function<void(const std::function<bool()>& asked)>& work);
+
 }  // namespace pixart::dist

@@ -20,8 +20,8 @@ struct LauncherOptions {
 // guilty rank,
 //   how it ended and its last phase; its code is the rank's (128 + signal number if it was killed, 76 if it
 //   hung).
-// - SIGTERM, SIGINT and SIGUSR1 are passed on; the third kills. A rank that ends with 75 has stopped on
-// request: no
+// - stop_signals() (base/env.h) are passed on; the third kills, SIGHUP aside. A rank that ends with 75 has
+// stopped on request: no
 //   failure; UserError(kRequeue) is thrown when the others have ended too.
 // - The ranks get SIGTERM when the launcher itself is killed.
 // Single-threaded callers only (it forks).

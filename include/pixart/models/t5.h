@@ -60,7 +60,8 @@ struct LoadedT5 {
   std::unique_ptr<nn::StateDict> state;
   std::unique_ptr<T5Encoder> encoder;
 };
-LoadedT5 load_t5(const std::filesystem::path& folder, at::Device device, const std::string& dtype = "stored");
+LoadedT5 load_t5(const std::filesystem::path& folder, at::Device device,
+                 std::optional<at::ScalarType> dtype = {});
 // config.json and model.safetensors.
 void save_t5(const std::filesystem::path& folder, const T5Encoder& encoder, const nn::StateDict& state);
 

@@ -12,6 +12,25 @@ namespace pixart::nn {
 // with the remedy if the device is not to be had.
 c10::Device select_device(const std::string& name, int rank = 0);
 
+// Takes cuDNN's kernels out of scaled_dot_product_attention, for the whole process; select_device() does it.
+// LibTorch would take them first on H100 and B200, and they build a plan for each shape. The longest caption
+// of a micro-batch is such a shape: a new one took 0.44 s forward and 0.55 s backward (B200, LibTorch 2.11,
+// modelscope/FunASR#3704), up to 120 times per picture shape and again after each start. FlashAttention and
+// the memory-efficient kernel have no such plans.
+void configure_attention();
+
+// While it lives, matrix products of float32 numbers are computed in float32, not in TF32 or bfloat16.
+class FullFloat32 {
+ public:
+  FullFloat32();
+  ~FullFloat32();
+  FullFloat32(const FullFloat32&) = delete;
+  FullFloat32& operator=(const FullFloat32&) = delete;
+
+ private:
+  const char* before_;
+};
+
 // Intra-op threads: 0 means the number of cores that this process may use, shared with `processes` in all.
 void set_num_threads(int64_t threads, int processes = 1);
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pixart/base/error.h"
+#include "pixart/base/rule.h"
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::nn {
@@ -13,15 +14,31 @@ namespace pixart::nn {
 inline constexpr const char* kLoraA = ".lora_A.weight";  // behind the module's name
 inline constexpr const char* kLoraB = ".lora_B.weight";
 
-struct LoraOptions {
+// Low-rank adapters that are trained in place of the weights themselves.
+struct LoraConfig {
   int64_t rank = 0;
-  double alpha = 0;
-  std::vector<std::string> targets = {};  // patterns of linear layers' names, as of matching_names()
+  std::optional<double> alpha;
+  std::vector<std::string> targets;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("rank", s.rank, "Rank of the adapters; 0: none, the weights themselves are trained.", not_negative());
+    v("alpha", s.alpha, "Adapters count alpha / rank times. Unset: rank.", positive());
+    v("targets", s.targets,
+      "Linear layers with an adapter, by name: `blocks.*.attn.*`, `t_block.*` and the like. Empty: "
+      "attention, "
+      "cross-attention and MLP of all blocks.",
+      any());
+  }
+  double effective_alpha() const { return alpha.value_or(double(rank)); }
+  void validate(std::vector<std::string>& problems) const;
 };
 
-// Registers an adapter, zero so far, for every linear layer of `state` that a target names; forward passes of
-// the model use it from now on. A pattern that matches nothing becomes a problem that begins with `key`.
-void add_lora(StateDict& state, const LoraOptions& options, const std::string& key, Problems& problems);
+// Registers an adapter, zero so far, for every linear layer of `state` that a target names (config.targets,
+// or `usual_targets` where that is empty); forward passes of the model use it from now on. A pattern that
+// matches nothing becomes a problem that begins with `key`.
+void add_lora(StateDict& state, const LoraConfig& config, const std::vector<std::string>& usual_targets,
+              const std::string& key, Problems& problems);
 
 bool is_lora_name(const std::string& name);                   // of a tensor
 std::vector<std::string> lora_names(const StateDict& state);  // of its tensors, in order

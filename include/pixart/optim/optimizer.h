@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
 #include "pixart/optim/adamw.h"
 #include "pixart/optim/came.h"
@@ -14,8 +15,13 @@
 
 namespace pixart::optim {
 
+enum class OptimizerName { kAdamW, kCame };
+inline EnumWords<OptimizerName> enum_words(OptimizerName) {
+  return {{"adamw", OptimizerName::kAdamW}, {"came", OptimizerName::kCame}};
+}
+
 struct OptimizerConfig {
-  std::string name = "adamw";
+  OptimizerName name = OptimizerName::kAdamW;
   double lr = 2e-5;
   // What is unset (betas: empty) has the published value, which differs between the optimizers.
   std::vector<double> betas = {};
@@ -27,7 +33,7 @@ struct OptimizerConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "adamw (PixArt-alpha), or came (PixArt-sigma), which keeps about half of the state.",
-      one_of({"adamw", "came"}));
+      any());
     v("lr", s.lr, "Peak learning rate, reached after warm-up.", positive().needs_permission());
     v("betas", s.betas,
       "Decay rates of the moments: two for adamw, three for came. Empty: [0.9, 0.999], for came [0.9, 0.999, "
@@ -76,7 +82,7 @@ class Optimizer {
   void step(const FlatParameters& parameters, double lr, double gradient_scale, const at::Tensor& ema,
             double ema_decay);
 
-  const std::string& name() const { return name_; }
+  OptimizerName name() const { return name_; }
   int64_t& steps();  // updates done
   std::vector<StateTensor> state(const FlatParameters& parameters) const;
 
@@ -89,7 +95,7 @@ class Optimizer {
     CameConfig config;
     CameState state;
   };
-  std::string name_;
+  OptimizerName name_;
   std::variant<AdamW, Came> method_;
 };
 

@@ -27,7 +27,8 @@ CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& mode
 void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
                      const CheckpointFacts& facts);
 
-// Restores model, average, optimizer and step, on any number of ranks. Throws UserError if a source of `data`
+// Restores model, average, optimizer and step, on any number of ranks, from the files that the manifest
+// names and no others. Throws UserError if a source of `data`
 // has another fingerprint than when the checkpoint was saved.
 CheckpointFacts load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model,
                                 const std::map<std::string, std::string>& data = {});

@@ -8,8 +8,6 @@
 
 namespace pixart::train {
 
-enum class OnSaveError { kContinue, kStop };
-
 // One save at a time. A save that fails is an error in the log; check(), start() or finish(), whichever is
 // called first, ends the run or not. The checkpoints that were there stay.
 class CheckpointWriter {
@@ -25,6 +23,9 @@ class CheckpointWriter {
 
   // To be called often. Throws UserError(kStorage) if a save failed and `on_error` is kStop.
   void check();
+
+  // Waits, and is otherwise as check().
+  void settle();
 
   // Waits. Throws UserError(kStorage) if the last save failed, whatever `on_error` says.
   void finish();

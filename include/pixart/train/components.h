@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "pixart/data/feature_set.h"
-#include "pixart/models/pixart.h"
 #include "pixart/models/t5.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/text/tokenizer.h"
 #include "pixart/train/run_config.h"
@@ -20,17 +20,17 @@ namespace pixart::train {
 // An autoencoder with the scaling that makes its latents unit-sized.
 class LatentCodec {
  public:
-  LatentCodec(models::LoadedVae loaded, std::string fingerprint);
+  LatentCodec(models::LoadedVae loaded, std::filesystem::path folder);  // loaded from there
   models::Moments encode(const at::Tensor& image) const { return loaded_.vae->encode(image); }
   at::Tensor normalize(
       const at::Tensor& sample) const;  // latent as the autoencoder makes it -> as the transformer sees it
   at::Tensor decode(const at::Tensor& latent) const;  // from normalised latents to pictures in [-1, 1]
   const models::VaeConfig& config() const { return loaded_.vae->config(); }
-  const std::string& fingerprint() const { return fingerprint_; }
+  data::FeatureInput input() const;  // what latents depend on; reads the folder
 
  private:
   models::LoadedVae loaded_;
-  std::string fingerprint_;
+  std::filesystem::path folder_;
   at::Tensor mean_, scale_;  // [1, L, 1, 1]
 };
 
@@ -47,19 +47,19 @@ struct EncodedText {
 
 class CaptionEncoder {
  public:
-  CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, const TextEncoderConfig& config,
-                 data::FeatureInputs inputs);
+  CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, TextEncoderConfig config,
+                 std::filesystem::path tokenizer_folder);
   EncodedText encode(const std::vector<std::string>& captions) const;
   int64_t channels() const { return encoder_.encoder->config().d_model; }
-  int64_t max_tokens() const { return max_tokens_; }
-  const data::FeatureInputs& inputs() const { return inputs_; }  // what its features depend on
+  int64_t max_tokens() const { return config_.max_tokens; }
+  const data::FeatureInputs& inputs() const;  // what its features depend on; reads the folder once
 
  private:
   models::LoadedT5 encoder_;
   text::Tokenizer tokenizer_;
-  int64_t max_tokens_;
-  bool clean_;
-  data::FeatureInputs inputs_;
+  TextEncoderConfig config_;
+  std::filesystem::path tokenizer_folder_;
+  mutable data::FeatureInputs inputs_ = {};
 };
 
 // Loads the configured encoder; without a path it makes the run's own first (tokenizer trained on
@@ -78,19 +78,9 @@ data::FeatureInputs caption_encoder_inputs(const TextEncoderConfig& settings,
 CaptionEncoder load_caption_encoder_from(const TextEncoderConfig& settings,
                                          const std::filesystem::path& tokenizer, at::Device device);
 
-struct TransformerSize {
-  int64_t patch_size, hidden_size, depth, num_heads;
-  double mlp_ratio;
-};
-TransformerSize transformer_size(const TransformerConfig& config);
-
-// Sizes of the stage's model. `num_classes` of the source; `caption_channels`, `max_tokens` of the encoder.
-models::DitConfig dit_config(const RunConfig& run, const StageConfig& stage, const models::VaeConfig& vae,
-                             int64_t num_classes);
-models::PixArtConfig pixart_config(const RunConfig& run, const StageConfig& stage,
-                                   const models::VaeConfig& vae, int64_t caption_channels);
-
-// Changes when any file below `folder` does: names, sizes and the ends of each file, hashed.
-std::string folder_fingerprint(const std::filesystem::path& folder);
+// The config of the stage's transformer. `sizes` of its labels or captions, as far as its objective reads
+// them.
+models::TransformerConfig transformer_config(const RunConfig& run, const StageConfig& stage,
+                                             const models::VaeConfig& vae, models::ConditionSizes sizes);
 
 }  // namespace pixart::train

@@ -11,25 +11,10 @@
 #pragma once
 #include <cstdint>
 
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 
 namespace pixart::train {
-
-// What the cost of a transformer depends on.
-struct TransformerShape {
-  bool text = false;  // PixArt, else DiT
-  int64_t tokens = 0, width = 0, depth = 0, heads = 0;
-  double mlp_ratio = 4;
-  int64_t patch_values = 0, output_values = 0;    // numbers of a patch: p^2 C, p^2 O
-  int64_t caption_tokens = 0, caption_width = 0;  // PixArt; padding is removed, so true lengths count
-  bool has_micro_conditions = false;              // PixArt-MS
-  int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
-};
-
-TransformerShape shape_of(const models::DitConfig& config);
-TransformerShape shape_of(const models::PixArtConfig& config);  // captions of max_tokens
 
 // What of a model is trained.
 struct Trained {
@@ -47,7 +32,7 @@ struct Flops {
 };
 
 // Every n-th block is computed again.
-Flops transformer_flops(const TransformerShape& shape, int64_t recompute_every = 0,
+Flops transformer_flops(const models::TransformerWork& work, int64_t recompute_every = 0,
                         const Trained& trained = {});
 
 // Convolutions and attention of an autoencoder on a picture of side x side pixels.

@@ -6,17 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "pixart/diffusion/samplers.h"
 #include "pixart/formats/image_file.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/train/components.h"
 
 namespace pixart::train {
 
-struct GenerateOptions {
-  std::string sampler = "dpm_solver_pp";
-  int64_t num_steps = 20;
-  double guidance = 4.5;
+struct GenerateOptions : diffusion::SamplerConfig {
   uint64_t seed = 0;
   int64_t first_index = 0;  // picture i gets the noise of (seed, first_index + i), whatever the batch
   int64_t batch_size = 32;
@@ -25,29 +22,31 @@ struct GenerateOptions {
   // overlap by a quarter and are blended. 0: always at once.
   int64_t decode_tile = 128;
   std::function<void(int64_t)> progress = {};  // called with the number of finished pictures
+  // Called before each evaluation of the model and each decoding; true ends it with the finished pictures.
+  std::function<bool()> asked_to_stop = [] { return false; };
 };
 
-// What a text model draws, one picture per caption.
-struct TextToDraw {
-  EncodedText captions;
-  EncodedText negative = {};                    // of one caption; undefined: the model's own null caption
-  int64_t latent_height = 0, latent_width = 0;  // 0: the model's own side; others need PixArt-MS
-  double aspect_ratio = 1;                      // height / width that PixArt-MS is told: its bucket's
+// What is drawn: one image for each row of the condition.
+struct ToDraw {
+  models::Condition condition;      // labels, or captions with their masks
+  models::Condition negative = {};  // one caption with its mask, in place of the model's null condition
+  int64_t latent_height = 0,
+          latent_width = 0;  // 0: the model's own side; others need a model that takes any size
+  double aspect_ratio = 1;   // height / width that such a model is told: its bucket's
 };
+models::Condition condition_of(const EncodedText& text);
+models::Condition condition_of(const std::vector<int64_t>& labels);
 
-// One picture per caption. The null condition is the model's own null caption under the caption's mask (the
-// released code's way), or the negative caption under its own; solvers guide all channels, ancestral sampling
-// the first three, as the released code does.
-std::vector<Image> generate(const models::PixArt& model, const LatentCodec& codec, const TextToDraw& text,
+// One image per row. The null condition is the null class, or the model's own null caption under the
+// caption's mask (the released code's way), or the negative caption under its own mask; solvers guide all
+// channels, ancestral sampling the first three, as the released code does.
+std::vector<Image> generate(const models::Transformer& model, const LatentCodec& codec, const ToDraw& what,
                             at::Device device, const GenerateOptions& options);
 
-// One picture per class.
-std::vector<Image> generate(const models::Dit& model, const LatentCodec& codec,
-                            const std::vector<int64_t>& labels, at::Device device,
-                            const GenerateOptions& options);
-
 // Decodes latents [B, C, h, w], a few pictures at a time (the decoder's activations are what memory goes to),
-// and converts to 8 bit.
-std::vector<Image> decode_images(const LatentCodec& codec, const at::Tensor& latents, int64_t tile = 0);
+// and converts to 8 bit. `before_each` is called before each of these and may throw.
+std::vector<Image> decode_images(
+    const LatentCodec& codec, const at::Tensor& latents, int64_t tile = 0,
+    const std::function<void()>& before_each = [] {});
 
 }  // namespace pixart::train

@@ -10,6 +10,7 @@
 #include "pixart/data/order.h"
 #include "pixart/dist/communicator.h"
 #include "pixart/optim/flat_parameters.h"
+#include "pixart/train/trainer_config.h"
 
 namespace pixart::train {
 
@@ -35,13 +36,6 @@ void tree_sum_over_ranks(dist::Communicator& ranks, at::Tensor& tensor, const st
 struct StepTotals {
   double loss = 0;    // over all ranks
   bool flag = false;  // of any rank
-};
-
-enum class Numerics {
-  kDefault,  // micro-batches one after the other, ranks one after the other
-  // A fixed order of additions, of single samples: the same bits for every number of ranks that exact_lanes()
-  // is a multiple of.
-  kExact,
 };
 
 // In exact mode a batch is cut into so many lanes of equal length, whose sums are the leaves of the tree: the

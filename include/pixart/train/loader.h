@@ -9,14 +9,22 @@
 #include <vector>
 
 #include "pixart/base/prefetch.h"
+#include "pixart/base/rule.h"
 #include "pixart/data/order.h"
 #include "pixart/train/batch.h"
 
 namespace pixart::train {
 
-struct LoaderOptions {
-  int threads = 2;    // 0: reads in next()
-  int64_t depth = 4;  // micro-batches that are ready or in work
+// Reading samples ahead of the step that needs them.
+struct LoaderConfig {
+  int64_t threads = 2, depth = 4;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("threads", s.threads, "Threads that read samples; 0: the training thread itself.",
+      not_negative().free());
+    v("depth", s.depth, "Micro-batches that are ready or in work.", positive().free());
+  }
 };
 
 // How long the training waited for data, and who was slow.
@@ -30,7 +38,7 @@ class Loader {
   using Read = std::function<Batch(const data::MicroBatch&)>;
 
   // `read` is called from several threads and throws UserError where the run cannot go on.
-  Loader(std::shared_ptr<const data::SampleOrder> order, data::BatchPlan plan, LoaderOptions options,
+  Loader(std::shared_ptr<const data::SampleOrder> order, data::BatchPlan plan, LoaderConfig options,
          Read read, std::vector<std::string> part_names = {});
   ~Loader();
 
@@ -49,7 +57,7 @@ class Loader {
 
   std::shared_ptr<const data::SampleOrder> order_;
   data::BatchPlan plan_;
-  LoaderOptions options_;
+  LoaderConfig options_;
   Read read_;
   std::vector<std::string> part_names_;
   int64_t planned_step_ = 0;               // these two belong to the thread that asks for a job

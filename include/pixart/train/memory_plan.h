@@ -55,7 +55,7 @@ struct ActivationOptions {
   int64_t lora_rank = 0;     // of adapters at attention, cross-attention and MLP; 0: the weights are trained
   bool fused_norms = false;  // as on a CPU: of a norm nothing is kept but its input
 };
-ActivationBytes activation_bytes(const TransformerShape& shape, const ActivationOptions& options);
+ActivationBytes activation_bytes(const models::TransformerWork& shape, const ActivationOptions& options);
 
 // Autoencoder, float32.
 ActivationBytes activation_bytes(const AutoencoderCost& cost, const models::VaeConfig& config, int64_t side,

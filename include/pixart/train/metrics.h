@@ -12,6 +12,11 @@
 
 namespace pixart::train {
 
+// The last steps of a stage that have a line of any kind, and one of validation; -1: none.
+struct StageLines {
+  int64_t last_step = -1, last_validation = -1;
+};
+
 // For one thread of one process of the run. TensorBoard has a run for each stage, `tensorboard`/<stage>; what
 // cannot be written there is missing there, with a warning, while an error in the other two ends the run with
 // UserError(kStorage).
@@ -38,6 +43,8 @@ class MetricSink {
   void text(const std::string& stage, int64_t step, const std::string& tag, const std::string& markdown);
 
   void sync();  // what was written survives a power cut
+
+  StageLines lines_of(const std::string& stage) const;  // in events.jsonl
 
   // Forgets what events.jsonl and TensorBoard hold of `stage` after `step`: a resumed run writes it again.
   // Telemetry stays.

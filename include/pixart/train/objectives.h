@@ -1,13 +1,13 @@
-// The three objectives of a run file.
+// The objectives of run files (objective_table.h).
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <vector>
 
 #include "pixart/diffusion/denoiser.h"
 #include "pixart/diffusion/loss.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/train/components.h"
 #include "pixart/train/objective.h"
@@ -29,40 +29,32 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 // the mean.
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps);
 
-// What both diffusion objectives need.
+// What is drawn for a micro-batch.
+using DrawInputs = std::function<DiffusionDraw(const Batch& batch)>;
+
+// draw_diffusion_inputs() of the micro-batch's positions, as training draws.
+DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout);
+
+// What the diffusion objective needs beside the model.
 struct DiffusionSetting {
   const LatentCodec* codec;
   diffusion::LossTables tables;
-  uint64_t seed;
-  double condition_dropout;
+  uint64_t seed;    // of held-out samples
+  DrawInputs draw;  // of samples that are trained on
   at::Device device;
 };
 
-// Stage 1: class -> picture, DiT.
-class ClassConditionalObjective : public Objective {
+// Stages 1 to 3: class or caption -> image, the IDDPM loss of the latent's noise.
+class DiffusionObjective : public Objective {
  public:
-  ClassConditionalObjective(const models::Dit& model, DiffusionSetting setting)
+  DiffusionObjective(const models::Transformer& model, DiffusionSetting setting)
       : model_(model), setting_(std::move(setting)) {}
   at::Tensor loss(const Batch& batch) override;
   at::Tensor held_out_losses(const Batch& sample) override;
 
  private:
   at::Tensor losses(const Batch& batch, const DiffusionDraw& draw) const;
-  const models::Dit& model_;
-  DiffusionSetting setting_;
-};
-
-// Stages 2 and 3: caption -> picture, PixArt.
-class TextConditionalObjective : public Objective {
- public:
-  TextConditionalObjective(const models::PixArt& model, DiffusionSetting setting)
-      : model_(model), setting_(std::move(setting)) {}
-  at::Tensor loss(const Batch& batch) override;
-  at::Tensor held_out_losses(const Batch& sample) override;
-
- private:
-  at::Tensor losses(const Batch& batch, const DiffusionDraw& draw) const;
-  const models::PixArt& model_;
+  const models::Transformer& model_;
   DiffusionSetting setting_;
 };
 

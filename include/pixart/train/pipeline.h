@@ -54,6 +54,8 @@ class Pipeline {
   at::Device device() const { return device_; }
   void begin_hash() const;                    // of the weights, beside what the caller does
   const std::string& weights_sha256() const;  // waits for it, and begins it where nobody has
+  // Of weights_sha256(), or what earlier versions wrote for the same folder (a warning).
+  bool has_weights(const std::string& sha256) const;
   bool has_text_encoder() const { return encoder_ != nullptr; }
   bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
   int own_side() const;  // pixels of the pictures that it draws if nothing else is asked for
@@ -62,10 +64,10 @@ class Pipeline {
   Pipeline() = default;
   void open_run(const PipelineRequest& request);
   void open_weights(const PipelineRequest& request);
-  void make_model(const models::PixArtConfig& config);
-  void make_model(const models::DitConfig& config);
+  void make_model(const models::TransformerConfig& config);
   std::vector<int64_t> labels_of(const std::vector<std::string>& prompts) const;
-  TextToDraw text_of(const DrawRequest& request) const;
+  models::Condition captions_of(const std::vector<std::string>& prompts) const;
+  ToDraw what_to_draw(const DrawRequest& request) const;
 
   RunConfig run_;
   const StageConfig* stage_ = nullptr;
@@ -75,8 +77,7 @@ class Pipeline {
   std::unique_ptr<PromptFeatures> encoder_;
   mutable std::shared_future<std::string> hash_;
   std::unique_ptr<nn::StateDict> state_;
-  std::unique_ptr<models::PixArt> pixart_;
-  std::unique_ptr<models::Dit> dit_;
+  std::unique_ptr<models::Transformer> model_;
   std::vector<std::string> class_names_;
 };
 

@@ -7,9 +7,14 @@
 #include <vector>
 
 #include "pixart/base/rule.h"
-#include "pixart/data/dataset.h"
-#include "pixart/optim/lr_schedule.h"
-#include "pixart/optim/optimizer.h"
+#include "pixart/data/caption_set.h"
+#include "pixart/data/latent_set.h"
+#include "pixart/diffusion/samplers.h"
+#include "pixart/nn/lora.h"
+#include "pixart/train/checkpoint_folder.h"
+#include "pixart/train/loader.h"
+#include "pixart/train/objective_table.h"
+#include "pixart/train/trainer_config.h"
 
 namespace pixart::train {
 
@@ -39,9 +44,16 @@ struct AutoencoderConfig {
 
 // Where the text encoder comes from: a T5 folder in Hugging Face's layout, or a small one with fixed random
 // weights.
+enum class EncoderDtype { kStored, kFloat32, kBFloat16 };
+inline EnumWords<EncoderDtype> enum_words(EncoderDtype) {
+  return {{"stored", EncoderDtype::kStored},
+          {"float32", EncoderDtype::kFloat32},
+          {"bfloat16", EncoderDtype::kBFloat16}};
+}
+
 struct TextEncoderConfig {
   std::optional<std::filesystem::path> path;
-  std::string dtype = "stored";
+  EncoderDtype dtype = EncoderDtype::kStored;
   int64_t max_tokens = 120;
   bool clean_captions = true;
   int64_t d_model = 128;  // the rest: only for the random encoder
@@ -57,7 +69,7 @@ struct TextEncoderConfig {
       "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model). Without it a small encoder with fixed "
       "random weights is made.",
       any());
-    v("dtype", s.dtype, "Type to run it in.", one_of({"stored", "float32", "bfloat16"}));
+    v("dtype", s.dtype, "Type to run it in.", any());
     v("max_tokens", s.max_tokens, "Captions are cut to so many tokens (PixArt-alpha: 120).", positive());
     v("clean_captions", s.clean_captions,
       "Apply the released caption cleaning (twice), else lower-case and strip.", any());
@@ -76,7 +88,7 @@ struct TextEncoderConfig {
 
 // Size of the transformer: a published size, or numbers. The class-conditional stage builds a DiT of it, the
 // text stages a PixArt.
-struct TransformerConfig {
+struct TransformerSizeConfig {
   std::optional<std::string> preset;
   std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
   double mlp_ratio = 4.0;
@@ -94,7 +106,7 @@ struct TransformerConfig {
 };
 
 struct InitConfig {
-  std::string how = "random";
+  InitHow how = InitHow::kRandom;
   std::string from;
   std::string set = "model";
   std::string shared_modulation = "mean";
@@ -105,7 +117,7 @@ struct InitConfig {
     v("how", s.how,
       "random: the published initialisation; copy: continue from weights of the same kind; reparameterize: "
       "DiT to PixArt.",
-      one_of({"random", "copy", "reparameterize"}));
+      any());
     v("from", s.from,
       "Name of an earlier stage (its averaged weights), or a weight file or folder in any layout that pixart "
       "convert "
@@ -123,31 +135,9 @@ struct InitConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-// Low-rank adapters that are trained in place of the weights themselves.
-struct LoraConfig {
-  int64_t rank = 0;
-  std::optional<double> alpha;
-  std::vector<std::string> targets;
-
-  template <class Self, class Visitor>
-  static void fields(Self& s, Visitor&& v) {
-    v("rank", s.rank, "Rank of the adapters; 0: none, the weights themselves are trained.", not_negative());
-    v("alpha", s.alpha, "Adapters count alpha / rank times. Unset: rank.", positive());
-    v("targets", s.targets,
-      "Linear layers with an adapter, by name: `blocks.*.attn.*`, `t_block.*` and the like. Empty: "
-      "attention, "
-      "cross-attention and MLP of all blocks.",
-      any());
-  }
-  void validate(std::vector<std::string>& problems) const;
-};
-
-struct SamplesConfig {
+struct SamplesConfig : diffusion::SamplerConfig {
   int64_t every = 0;
   std::vector<std::string> prompts;
-  std::string sampler = "dpm_solver_pp";
-  int64_t num_steps = 20;
-  double guidance = 4.5;
   int64_t columns = 8;
 
   template <class Self, class Visitor>
@@ -158,9 +148,7 @@ struct SamplesConfig {
       "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
       "source.",
       any().free());
-    v("sampler", s.sampler, "Sampler's name.", any().free());
-    v("num_steps", s.num_steps, "Sampling steps.", positive().free());
-    v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", at_least(1).free());
+    SamplerConfig::fields(s, v);
     v("columns", s.columns, "Pictures per row of the grid.", positive().free());
   }
 };
@@ -186,7 +174,7 @@ struct CheckpointConfig {
   int64_t keep_last = 2;
   int64_t keep_every = 0;
   std::vector<int64_t> keep_steps;
-  std::string on_error = "continue";
+  OnSaveError on_error = OnSaveError::kContinue;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -200,7 +188,7 @@ struct CheckpointConfig {
       "When the disk is full or fails while saving: continue logs an error and trains on, the next save "
       "tries again; stop ends with exit code 74. The first, the last and a save before stopping must "
       "succeed.",
-      one_of({"continue", "stop"}).free());
+      any().free());
   }
 };
 
@@ -216,25 +204,24 @@ struct MixConfig {
   }
 };
 
-struct StageConfig {
+// Of the transformer's matrix products.
+enum class Precision { kFloat32, kBFloat16 };
+inline EnumWords<Precision> enum_words(Precision) {
+  return {{"float32", Precision::kFloat32}, {"bfloat16", Precision::kBFloat16}};
+}
+
+struct StageConfig : TrainerConfig {
   std::string name, objective, source;
   std::vector<MixConfig> mix;
   int64_t resolution = 256;
   bool aspect_buckets = false;
   bool horizontal_flip = false;
-  int64_t steps = 0;
-  int64_t batch_size = 256;
   int64_t micro_batch_size = 0;
-  std::string precision = "float32";
+  Precision precision = Precision::kFloat32;
   int64_t activation_checkpointing = 0;
   InitConfig init;
   std::vector<std::string> frozen;
-  LoraConfig lora;
-  optim::OptimizerConfig optimizer;
-  optim::LrScheduleConfig lr_schedule;
-  double gradient_clip = 0.01;
-  double ema_decay = 0.9999;
-  bool ema_warmup = false;
+  nn::LoraConfig lora;
   double condition_dropout = 0.1;
   double position_scale = 1.0;
   bool multi_scale = false;
@@ -250,7 +237,7 @@ struct StageConfig {
     v("objective", s.objective,
       "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
       "(stages 2 and 3).",
-      one_of({"autoencoder", "class_conditional", "text_conditional"}).required());
+      one_of(objective_names()).required());
     v("source", s.source, "Name of the data source.", any());
     v("mix", s.mix, "Several sources in place of one.", any());
     v("resolution", s.resolution, "Side of the training pictures in pixels.", positive());
@@ -261,8 +248,7 @@ struct StageConfig {
       any());
     v("horizontal_flip", s.horizontal_flip,
       "Mirror every second sample, drawn anew each time. Not where captions speak of left and right.", any());
-    v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission());
-    v("batch_size", s.batch_size, "Global batch: samples per optimizer step.", positive().needs_permission());
+    TrainerConfig::fields(s, v);
     v("micro_batch_size", s.micro_batch_size,
       "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
       not_negative().needs_permission());
@@ -270,7 +256,7 @@ struct StageConfig {
       "Type of the transformer's matrix products. bfloat16 keeps weights, gradients, moments, average, "
       "norms, "
       "modulation and loss in float32; slow on most CPUs.",
-      one_of({"float32", "bfloat16"}).needs_permission());
+      any().needs_permission());
     v("activation_checkpointing", s.activation_checkpointing,
       "Computes blocks again in backward instead of keeping what they computed: 0 none, 1 all, n every n-th. "
       "Saves memory for time; losses are the same to the bit.",
@@ -284,15 +270,6 @@ struct StageConfig {
       "Adapters (LoRA) that are trained while all weights stay as init.from left them; at the end they are "
       "written to <run>/lora/<stage> for diffusers and PEFT.",
       any());
-    v("optimizer", s.optimizer, "The optimizer.", any());
-    v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());
-    v("gradient_clip", s.gradient_clip,
-      "Largest global gradient norm; 0: no clipping. The released configs use 0.01.",
-      not_negative().needs_permission());
-    v("ema_decay", s.ema_decay, "Decay of the weight average.", in_range(0, 1).needs_permission());
-    v("ema_warmup", s.ema_warmup,
-      "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs average too.",
-      any().needs_permission());
     v("condition_dropout", s.condition_dropout,
       "Share of samples whose class or caption is replaced by the null condition.",
       in_range(0, 1).needs_permission());
@@ -311,6 +288,7 @@ struct StageConfig {
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
   }
   void validate(std::vector<std::string>& problems) const;
+  const ObjectiveInfo& info() const { return objective_info(objective); }
   std::vector<MixConfig> parts() const;  // the mix, or the one source
   StageConfig held_out() const;          // the same stage on its validation source, unchanged by chance
 };
@@ -318,7 +296,8 @@ struct StageConfig {
 // Features of pictures and captions, computed before a stage trains on them.
 struct FeaturesConfig {
   std::optional<std::filesystem::path> path;
-  std::string latent_dtype = "float16", caption_dtype = "bfloat16";
+  data::LatentDtype latent_dtype = data::LatentDtype::kFloat16;
+  data::CaptionDtype caption_dtype = data::CaptionDtype::kBFloat16;
   double shard_megabytes = 512;
 
   template <class Self, class Visitor>
@@ -326,23 +305,10 @@ struct FeaturesConfig {
     v("path", s.path,
       "Folder of feature sets; unset: in the run folder. Sets that are missing are made there.",
       any().free());
-    v("latent_dtype", s.latent_dtype, "Type of stored latents.", one_of({"float16", "float32"}));
+    v("latent_dtype", s.latent_dtype, "Type of stored latents.", any());
     v("caption_dtype", s.caption_dtype,
-      "Type of stored text features; float8_e4m3fn with a scale per token takes half of bfloat16.",
-      one_of({"bfloat16", "float32", "float8_e4m3fn"}));
+      "Type of stored text features; float8_e4m3fn with a scale per token takes half of bfloat16.", any());
     v("shard_megabytes", s.shard_megabytes, "Size of a shard, about.", positive());
-  }
-};
-
-// Reading samples ahead of the step that needs them.
-struct LoaderConfig {
-  int64_t threads = 2, depth = 4;
-
-  template <class Self, class Visitor>
-  static void fields(Self& s, Visitor&& v) {
-    v("threads", s.threads, "Threads that read samples; 0: the training thread itself.",
-      not_negative().free());
-    v("depth", s.depth, "Micro-batches that are ready or in work.", positive().free());
   }
 };
 
@@ -356,20 +322,16 @@ struct BarConfig {
   }
 };
 
-struct EvaluationConfig {
+struct EvaluationConfig : diffusion::SamplerConfig {
+  EvaluationConfig() : SamplerConfig{.num_steps = 16, .guidance = 3.0} {}
   int64_t seen = 117, held_out = 63;
-  std::string sampler = "dpm_solver_pp";
-  int64_t num_steps = 16;
-  double guidance = 3.0;
   std::vector<BarConfig> bars;
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("seen", s.seen, "Pictures drawn from captions whose shape-colour pair was trained on.",
       positive().free());
     v("held_out", s.held_out, "Pictures drawn from captions with pairs never trained on.", positive().free());
-    v("sampler", s.sampler, "Sampler's name.", any().free());
-    v("num_steps", s.num_steps, "Sampling steps.", positive().free());
-    v("guidance", s.guidance, "Classifier-free guidance scale.", at_least(1).free());
+    SamplerConfig::fields(s, v);
     v("bars", s.bars, "Values that must be reached; `pixart evaluate` ends with exit code 72 otherwise.",
       any().free());
   }
@@ -380,10 +342,10 @@ struct RunConfig {
   int64_t seed = 0;
   std::string device = "auto";
   int64_t threads = 0;
-  std::string numerics = "default";
+  Numerics numerics = Numerics::kDefault;
   AutoencoderConfig autoencoder;
   TextEncoderConfig text_encoder;
-  TransformerConfig transformer;
+  TransformerSizeConfig transformer;
   FeaturesConfig features;
   LoaderConfig loader;
   std::vector<data::SourceConfig> sources;
@@ -404,7 +366,7 @@ struct RunConfig {
       "exact: single samples, added in a fixed order, so that every number of ranks and every "
       "micro_batch_size gives the "
       "same bits (on one kind of machine, with the same threads). Slow; a proof, and a tool to find faults.",
-      one_of({"default", "exact"}).needs_permission());
+      any().needs_permission());
     v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
     v("text_encoder", s.text_encoder, "The text encoder.", any());
     v("transformer", s.transformer, "Size of the diffusion transformer.", any());

@@ -45,14 +45,18 @@ std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
 // Ledger of a part whose features are there; checks the budget and writes the quarantine file.
 data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file);
 
+class DamagedFeatures;  // src/train/damaged_features.h
+
 // Reads micro-batches of a diffusion stage out of feature sets. Everything that is drawn (which caption,
-// mirrored or not) is a function of seed and global sample id.
+// mirrored or not) is a function of seed and global sample id. With `damaged` another row of the same source
+// and shape is read where one is damaged, and named in the batch's plan; without, damage is an error.
 struct FeatureReader {
   StageParts parts;
   uint64_t seed = 0;
   bool with_labels = false, with_captions = false, with_sizes = false, mirror = false, pinned = false;
   int64_t max_tokens = 0;
   int64_t resolution = 0;  // of the aspect buckets; 0: squares
+  std::shared_ptr<DamagedFeatures> damaged = {};
   Batch operator()(const data::MicroBatch& plan) const;
 };
 

@@ -9,25 +9,13 @@
 #include "pixart/dist/communicator.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/optim/flat_parameters.h"
-#include "pixart/optim/lr_schedule.h"
 #include "pixart/optim/optimizer.h"
 #include "pixart/train/gradient_sum.h"
 #include "pixart/train/loader.h"
 #include "pixart/train/objective.h"
+#include "pixart/train/trainer_config.h"
 
 namespace pixart::train {
-
-struct TrainerConfig {
-  int64_t steps = 0;       // of the whole stage; shapes the learning rate
-  int64_t batch_size = 0;  // samples per optimizer step
-  optim::OptimizerConfig optimizer;
-  optim::LrScheduleConfig lr_schedule;
-  double gradient_clip = 0;  // 0: none
-  double ema_decay = 0;
-  bool ema_warmup = false;   // min(ema_decay, (1 + n) / (10 + n))
-  int64_t max_skipped = 10;  // steps with a loss or gradient that is not finite before giving up
-  Numerics numerics = Numerics::kDefault;
-};
 
 struct StepResult {
   int64_t step = 0;          // index of the step just made, from 0

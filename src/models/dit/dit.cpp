@@ -69,7 +69,7 @@ Dit Dit::with(const Execution& execution) const {
   return result;
 }
 
-at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, const at::Tensor& label,
+at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& told,
                         std::vector<at::Tensor>* block_outputs, const at::Tensor& positions) const {
   const auto& l = *layers_;
   const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
@@ -80,7 +80,12 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
   at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype)));
   x = x + (positions.defined() ? positions : l.positions).to(x.scalar_type());
   at::Tensor condition = l.t_embedder(timestep, dtype);
-  if (label.defined()) condition = condition + at::embedding(l.label_table, label);
+  if (told.label.defined()) {
+    const at::Tensor label = told.drop.defined()
+                                 ? told.label.masked_fill(told.drop.to(at::kBool), config_.num_classes)
+                                 : told.label;
+    condition = condition + at::embedding(l.label_table, label);
+  }
   const at::Tensor activated = at::silu(condition).to(dtype);
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
@@ -99,35 +104,18 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
 at::Tensor Dit::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
                                       const at::Tensor& label, double scale) const {
   const at::Tensor half = latent.chunk(2)[0];
-  return guide_three_channels(forward(at::cat({half, half}), timestep, label), scale);
+  return guide_three_channels(forward(at::cat({half, half}), timestep, {.label = label}), scale);
 }
-
-namespace {
-
-struct Size {
-  const char* name;
-  int64_t hidden_size, depth, num_heads;
-};
-constexpr Size kSizes[] = {{"S", 384, 12, 6}, {"B", 768, 12, 12}, {"L", 1024, 24, 16}, {"XL", 1152, 28, 16}};
-constexpr int64_t kPatches[] = {2, 4, 8};
-
-}  // namespace
 
 std::vector<std::string> dit_preset_names() {
   std::vector<std::string> names;
-  for (const auto& size : kSizes)
-    for (int64_t patch : kPatches) names.push_back(fmt::format("DiT-{}/{}", size.name, patch));
+  for (const auto& size : transformer_preset_names()) names.push_back("DiT-" + size);
   return names;
 }
 
 DitConfig dit_preset(const std::string& name) {
-  for (const auto& size : kSizes)
-    for (int64_t patch : kPatches)
-      if (name == fmt::format("DiT-{}/{}", size.name, patch))
-        return {.patch_size = patch,
-                .hidden_size = size.hidden_size,
-                .depth = size.depth,
-                .num_heads = size.num_heads};
+  for (const auto& size : transformer_preset_names())
+    if (name == "DiT-" + size) return {transformer_preset(size), {}};
   throw UserError(fmt::format("no DiT is called '{}'; known: {}.{}", name, join(dit_preset_names(), ", "),
                               did_you_mean(name, dit_preset_names())));
 }

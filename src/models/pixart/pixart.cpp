@@ -87,7 +87,7 @@ struct PixArtLayers {
   }
 
   // [B, D]: the timestep, and for PixArt-MS height, width and aspect ratio.
-  at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const TextCondition& text,
+  at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const Condition& text,
                        at::ScalarType dtype) const {
     const at::Tensor time = t_embedder(timestep, dtype);
     if (!c.multi_scale) return time;
@@ -100,7 +100,7 @@ struct PixArtLayers {
   }
 
   // Caption tokens after token drop and projection, padding removed.
-  nn::PackedText caption(const TextCondition& text, at::ScalarType dtype) const {
+  nn::PackedText caption(const Condition& text, at::ScalarType dtype) const {
     at::Tensor features = text.caption.dim() == 4 ? text.caption.squeeze(1) : text.caption;
     features = features.to(dtype);
     if (text.drop.defined()) {
@@ -131,7 +131,7 @@ PixArt PixArt::with(const Execution& execution) const {
   return result;
 }
 
-at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const TextCondition& text,
+at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& text,
                            std::vector<at::Tensor>* block_outputs) const {
   auto& l = *layers_;
   const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
@@ -161,7 +161,7 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
 }
 
 at::Tensor PixArt::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
-                                         const TextCondition& text, double scale) const {
+                                         const Condition& text, double scale) const {
   const at::Tensor half = latent.chunk(2)[0];
   return guide_three_channels(forward(at::cat({half, half}), timestep, text), scale);
 }
@@ -172,7 +172,7 @@ std::vector<std::string> pixart_preset_names() { return {"PixArt-XL/2", "PixArt-
 
 PixArtConfig pixart_preset(const std::string& name) {
   if (name == "PixArt-XL/2") return {};
-  if (name == "PixArt-MS-XL/2") return {.input_size = 128, .position_scale = 2.0, .multi_scale = true};
+  if (name == "PixArt-MS-XL/2") return {{.input_size = 128}, {.position_scale = 2.0, .multi_scale = true}};
   throw UserError(fmt::format("no PixArt is called '{}'; known: {}.{}", name,
                               join(pixart_preset_names(), ", "), did_you_mean(name, pixart_preset_names())));
 }

@@ -103,13 +103,13 @@ void write_t5_config(const fs::path& config_json, const T5Config& c) {
   write_json(config_json, json);
 }
 
-LoadedT5 load_t5(const fs::path& folder, at::Device device, const std::string& dtype) {
+LoadedT5 load_t5(const fs::path& folder, at::Device device, std::optional<at::ScalarType> dtype) {
   T5Config config = read_t5_config(folder / "config.json");
-  if (dtype != "stored") config.dtype = dtype;
+  if (dtype) config.dtype = nn::dtype_name(*dtype);
   const auto type = nn::dtype_called(config.dtype);
   if (!type)
-    throw UserError(fmt::format("T5 weights cannot be loaded as '{}'; possible: stored, {}.", dtype,
-                                join(nn::dtype_names(), ", ")));
+    throw UserError(fmt::format("{}: T5 weights cannot be loaded as '{}'; possible: {}.", folder.string(),
+                                config.dtype, join(nn::dtype_names(), ", ")));
   LoadedT5 loaded;
   loaded.state =
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = *type, .device = device, .zeros = false});

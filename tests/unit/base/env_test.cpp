@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <regex>
@@ -33,6 +34,20 @@ TEST(Env, Machine) {
   EXPECT_GT(peak_memory_bytes(), uint64_t{1} << 20);
   EXPECT_EQ(process_id(), ::getpid());
   EXPECT_FALSE(host_name().empty());
+}
+
+TEST(Env, AHangUpAsksToStopUnlessItIsIgnored) {
+  const auto has_hangup = [] {
+    const auto signals = stop_signals();
+    return std::find(signals.begin(), signals.end(), SIGHUP) != signals.end();
+  };
+  EXPECT_TRUE(has_hangup());
+  std::signal(SIGHUP, SIG_IGN);
+  EXPECT_FALSE(has_hangup());
+  catch_stop_signals();
+  std::raise(SIGHUP);
+  EXPECT_FALSE(stop_requested());
+  std::signal(SIGHUP, SIG_DFL);
 }
 
 TEST(Env, StopSignalsAreNoted) {

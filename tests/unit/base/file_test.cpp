@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <fstream>
@@ -210,19 +211,40 @@ TEST_F(File, AFolderIsDeletedWhole) {
   EXPECT_EQ(error_of([&] { delete_folder(folder_ / "old"); }).code(), ExitCode::kStorage);
 }
 
-TEST_F(File, WhatADeletionLeftIsALeftover) {
-  fs::create_directories(folder_ / ".del-step-1-0123" / "inner");
-  remove_leftovers(folder_);
-  EXPECT_EQ(names(), Names{});
+TEST_F(File, OnlyFilesAndLinksAreReplacedByFiles) {
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT(error_of([&] { write_file_atomically(folder_ / "pipe", "x"); }).what(),
+              HasSubstr("not a regular file"));
+  EXPECT_TRUE(fs::is_fifo(folder_ / "pipe"));
+  EXPECT_EQ(names(), Names{"pipe"});
 }
 
-TEST_F(File, LeftoversAreRemoved) {
-  fs::create_directories(folder_ / ".tmp-step-1-0" / "inner");
-  std::ofstream(folder_ / ".tmp-file-0") << "x";
-  std::ofstream(folder_ / "kept.tmp-file") << "x";
-  remove_leftovers(folder_);
-  EXPECT_EQ(names(), Names{"kept.tmp-file"});
-  EXPECT_NO_THROW(remove_leftovers(folder_ / "missing"));
+TEST_F(File, AFileIsNotReplacedByAFolder) {
+  write_file_atomically(folder_ / "thesis", "x");
+  const auto error = error_of([&] { StagedFolder staged(folder_ / "thesis"); });
+  EXPECT_EQ(error.code(), ExitCode::kStorage);
+  StagedFolder staged(folder_ / "letter");
+  write_file_atomically(folder_ / "letter", "x");  // meanwhile
+  EXPECT_EQ(error_of([&] { staged.commit(); }).code(), ExitCode::kStorage);
+  EXPECT_EQ(read_file(folder_ / "thesis"), "x");
+  EXPECT_EQ(read_file(folder_ / "letter"), "x");
+}
+
+TEST_F(File, LinksLeadSomewhere) {
+  fs::create_directories(folder_ / "real" / "inner");
+  fs::create_symlink("real", folder_ / "link");
+  fs::create_symlink(folder_ / "link", folder_ / "again");
+  fs::create_symlink("missing", folder_ / "dangling");
+  EXPECT_EQ(link_target(folder_ / "plain"), folder_ / "plain");
+  EXPECT_EQ(link_target(folder_ / "link"), folder_ / "real");
+  EXPECT_EQ(link_target(folder_ / "link/"), folder_ / "real");
+  EXPECT_EQ(link_target(folder_ / "again"), folder_ / "real");
+  EXPECT_EQ(link_target(folder_ / "link" / "inner"), folder_ / "link" / "inner");
+  EXPECT_EQ(link_target(folder_ / "dangling"), folder_ / "missing");
+  EXPECT_EQ(link_target("."), ".");
+  fs::create_symlink("two", folder_ / "one");
+  fs::create_symlink("one", folder_ / "two");
+  EXPECT_EQ(error_of([&] { link_target(folder_ / "one"); }).code(), ExitCode::kStorage);
 }
 
 }  // namespace

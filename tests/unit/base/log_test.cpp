@@ -63,6 +63,17 @@ TEST(Log, FileIsAppendedToAtEachLine) {
   std::filesystem::remove_all(path.parent_path());
 }
 
+TEST(Log, AFullDiskIsSaidOnce) {
+  const std::string shown = stderr_of([] {
+    log::add_file("/dev/full");
+    for (int line = 0; line < 3; ++line) log::info("line {}", line);
+  });
+  EXPECT_THAT(shown, ContainsRegex("^warn   the log file /dev/full cannot be written: .*No space left"
+                                   "[^\n]*\ninfo   line 0\ninfo   line 1\ninfo   line 2\n$|"
+                                   "^info   line 0\nwarn   the log file /dev/full cannot be written: "
+                                   "[^\n]*\ninfo   line 1\ninfo   line 2\n$"));
+}
+
 TEST(Log, AQuietTerminalLeavesTheFileAlone) {
   const auto path = std::filesystem::path(::testing::TempDir()) /
                     ("pixart_log_test_" + std::to_string(process_id())) / "rank-1.log";

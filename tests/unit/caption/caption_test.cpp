@@ -41,7 +41,7 @@ class CaptionTest : public pixart::testing::ScratchFolder {
     data::SourceConfig config;
     config.name = "some";
     config.path = folder_ / "in";
-    config.missing_caption = "empty";
+    config.missing_caption = data::MissingCaption::kEmpty;
     config.missing_caption_share = 1;
     return config;
   }

@@ -16,6 +16,7 @@ using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 OfficialWeights official(const fs::path& path) { return to_official(open_and_identify(path)); }
 
@@ -38,7 +39,8 @@ TEST_F(ModelFiles, TheLicenceIsInherited) {
   auto target = small_pixart();
   target.input_size = 8, target.position_scale = 1;
   const auto result = reparameterize(official(dit), {.target = target, .options = {}});
-  EXPECT_LT(result.difference, kLargestProofDifference);
+  EXPECT_LT(result.proof.difference, 1e-4);
+  EXPECT_TRUE(result.proof.holds());
   write_transformer(result.weights, folder_ / "init.safetensors", "re-parameterised", {});
   EXPECT_EQ(official(folder_ / "init.safetensors").license, "mine, all mine");
 }
@@ -105,6 +107,115 @@ TEST_F(ModelFiles, NothingIsOverwrittenUnasked) {
   EXPECT_THAT(refusal([&] { write_transformer(source, folder_ / "p", "", {.pipeline = true}); }),
               HasSubstr("--vae"));
   EXPECT_FALSE(fs::exists(folder_ / "p"));
+}
+
+class Overwriting : public ModelFiles {
+ protected:
+  Overwriting() : dit_(save<models::Dit>("dit.safetensors", small_dit())) {}
+  void convert(const fs::path& target) const {
+    write_transformer(official(dit_), target, "", {.overwrite = true});
+  }
+  void put(const std::string& name, const std::string& text = "thesis") const {
+    fs::create_directories((folder_ / name).parent_path());
+    write(name, text);
+  }
+  std::vector<std::string> names_in(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_ / name))
+      names.push_back(entry.path().lexically_relative(folder_ / name));
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  fs::path dit_;
+};
+
+TEST_F(Overwriting, AProjectIsNoModelFolder) {
+  put("proj/config.json", R"({"name": "my web app"})");
+  put("proj/.git/HEAD");
+  put("proj/src/thesis.tex");
+  put("proj/README.md");
+  const auto before = names_in("proj");
+  EXPECT_THAT(refusal([&] { convert(folder_ / "proj"); }),
+              AllOf(HasSubstr(".git/"), HasSubstr("README.md"), HasSubstr("config.json"), HasSubstr("src/"),
+                    HasSubstr("not replaced")));
+  EXPECT_EQ(names_in("proj"), before);
+}
+
+TEST_F(Overwriting, WhatIsNotOfAModelIsNamedAndKept) {
+  const std::vector<std::string> foreign = {
+      ".git/HEAD",        "README.md",         "notes.json",           ".cache/huggingface/x",
+      "firmware.bin",     "my.safetensors",    "transformer/my.tex",   "vae/deep/f",
+      "model_index.json", "scheduler/model/f", ".tmp-work/thesis.tex", "unet/config.json",
+      "config.json.bak"};
+  for (const auto& name : foreign) {
+    SCOPED_TRACE(name);
+    fs::remove_all(folder_ / "out");
+    write_transformer(official(dit_), folder_ / "out", "", {});
+    put("out/" + name, "{}");
+    const auto before = names_in("out");
+    const std::string top = name.substr(0, name.find('/'));
+    EXPECT_THAT(refusal([&] { convert(folder_ / "out"); }), HasSubstr(top));
+    EXPECT_EQ(names_in("out"), before);
+  }
+}
+
+TEST_F(Overwriting, AModelAndAPipelineAreReplaced) {
+  const std::string t5 = R"({"model_type": "t5"})", vae = R"({"_class_name": "AutoencoderKL"})";
+  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
+           {"model_index.json", R"({"_class_name": "DiTPipeline"})"},
+           {"scheduler/scheduler_config.json", R"({"_class_name": "DDIMScheduler"})"},
+           {"vae/config.json", vae},
+           {"vae/diffusion_pytorch_model.fp16.safetensors", ""},
+           {"text_encoder/config.json", t5},
+           {"text_encoder/pytorch_model-00001-of-00002.bin", ""},
+           {"text_encoder/pytorch_model.bin.index.json", "{}"},
+           {"text_encoder/model-00001-of-00002.safetensors", ""},
+           {"text_encoder/model.safetensors.index.json", "{}"},
+           {"tokenizer/spiece.model", ""},
+           {"transformer/config.json", vae}})
+    put("out/" + name, text);
+  convert(folder_ / "out");
+  EXPECT_THAT(names_in("out"), UnorderedElementsAre("config.json", "diffusion_pytorch_model.safetensors"));
+}
+
+TEST_F(Overwriting, LinksAreWrittenThrough) {
+  put("real.safetensors", "old");
+  fs::create_symlink("real.safetensors", folder_ / "link.safetensors");
+  convert(folder_ / "link.safetensors");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link.safetensors"));
+  EXPECT_FALSE(fs::is_symlink(folder_ / "real.safetensors"));
+  EXPECT_NO_THROW(official(folder_ / "real.safetensors"));
+  write_transformer(official(dit_), folder_ / "real", "", {});
+  put("real/diffusion_pytorch_model.bin");
+  fs::create_directory_symlink("real", folder_ / "link");
+  convert(folder_ / "link/");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_EQ(names_in("real").size(), 2u);
+  fs::create_symlink("later", folder_ / "dangling");
+  convert(folder_ / "dangling");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "dangling"));
+  EXPECT_EQ(names_in("later").size(), 2u);
+  put("real/thesis.tex");
+  EXPECT_THAT(refusal([&] { convert(folder_ / "link"); }), HasSubstr("thesis.tex"));
+}
+
+TEST_F(Overwriting, LinksInAFolderAreKept) {
+  write_transformer(official(dit_), folder_ / "out", "", {});
+  put("blob");
+  fs::remove(folder_ / "out/config.json");
+  fs::create_symlink("../blob", folder_ / "out/config.json");
+  EXPECT_THAT(refusal([&] { convert(folder_ / "out"); }), HasSubstr("config.json"));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "out/config.json"));
+}
+
+TEST_F(Overwriting, AFileAndAFolderDoNotReplaceEachOther) {
+  put("thesis");
+  EXPECT_THAT(refusal([&] { convert(folder_ / "thesis"); }), HasSubstr("not a folder"));
+  EXPECT_EQ(read(folder_ / "thesis"), "thesis");
+  write_transformer(official(dit_), folder_ / "out", "", {});
+  fs::rename(folder_ / "out", folder_ / "out.safetensors");
+  EXPECT_THAT(refusal([&] { convert(folder_ / "out.safetensors"); }), HasSubstr("not a file"));
+  EXPECT_EQ(names_in("out.safetensors").size(), 2u);
 }
 
 TEST_F(ModelFiles, OtherModelsAreNoTransformers) {

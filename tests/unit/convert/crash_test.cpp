@@ -14,8 +14,8 @@ using testing::Operation;
 class ConversionCrash : public ModelFiles {
  protected:
   ConversionCrash() {
-    const models::DitConfig config = {
-        .input_size = 4, .hidden_size = 16, .depth = 1, .num_heads = 2, .num_classes = 3};
+    const models::DitConfig config = {{.input_size = 4, .hidden_size = 16, .depth = 1, .num_heads = 2},
+                                      {.num_classes = 3}};
     const auto path = save<models::Dit>("dit.safetensors", config);
     source_ = to_official(open_and_identify(path, "model", {.num_heads = 2}));
     fs::create_directories(watched());

@@ -37,7 +37,7 @@ class LoraFiles : public ModelFiles {
     nn::StateDict state;
     const Model model(nn::Scope(state), config);
     Problems problems;
-    nn::add_lora(state, {.rank = 4, .alpha = 8, .targets = targets}, "", problems);
+    nn::add_lora(state, {.rank = 4, .alpha = 8, .targets = targets}, {}, "", problems);
     EXPECT_TRUE(problems.empty());
     Tensors tensors = formats::load_safetensors(base).tensors;
     for (const auto& name : nn::lora_names(state)) tensors[name] = state.get(name).normal_(0, 0.1);

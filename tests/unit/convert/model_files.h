@@ -6,7 +6,7 @@
 
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "scratch_folder.h"
 
 namespace pixart::convert {
@@ -34,16 +34,11 @@ using testing::refusal;
 
 // Widths of published models, so that the heads are known.
 inline models::DitConfig small_dit() {
-  return {.input_size = 8, .hidden_size = 384, .depth = 2, .num_heads = 6, .num_classes = 5};
+  return {{.input_size = 8, .hidden_size = 384, .depth = 2, .num_heads = 6}, {.num_classes = 5}};
 }
 inline models::PixArtConfig small_pixart() {
-  return {.input_size = 16,
-          .hidden_size = 384,
-          .depth = 2,
-          .num_heads = 6,
-          .caption_channels = 12,
-          .max_tokens = 7,
-          .position_scale = 0.5};
+  return {{.input_size = 16, .hidden_size = 384, .depth = 2, .num_heads = 6},
+          {.caption_channels = 12, .max_tokens = 7, .position_scale = 0.5}};
 }
 
 }  // namespace pixart::convert

@@ -1,5 +1,6 @@
 #include "pixart/data/caption_set.h"
 
+#include "feature_damage.h"
 #include "folder.h"
 #include "pixart/formats/tensor_file.h"
 #include "plain_data.h"
@@ -40,7 +41,7 @@ class CaptionSetTest : public Folder {
     dataset_ = PlainDataset(int64_t(features.size()));
     auto work = plain_caption_work(set(), dataset_, dtype, kChannels, int64_t(features.size()));
     work.write_shard = [&](const fs::path& file, int64_t, int64_t) {
-      write_caption_shard(file, features, 0, caption_dtype(dtype));
+      write_caption_shard(file, features, 0, enum_of_word<CaptionDtype>(dtype, "type"));
     };
     ASSERT_TRUE(make_feature_set(work));
   }
@@ -146,10 +147,10 @@ TEST_F(CaptionSetTest, NumbersThatAreNotFiniteAreRefused) {
 }
 
 TEST_F(CaptionSetTest, SizesOfTypes) {
-  EXPECT_EQ(bytes_per_token(caption_dtype("float32"), 10), 40);
-  EXPECT_EQ(bytes_per_token(caption_dtype("bfloat16"), 10), 20);
-  EXPECT_EQ(bytes_per_token(caption_dtype("float8_e4m3fn"), 10), 12);
-  EXPECT_THROW(caption_dtype("float16"), UserError);
+  EXPECT_EQ(bytes_per_token(enum_of_word<CaptionDtype>("float32", "type"), 10), 40);
+  EXPECT_EQ(bytes_per_token(enum_of_word<CaptionDtype>("bfloat16", "type"), 10), 20);
+  EXPECT_EQ(bytes_per_token(enum_of_word<CaptionDtype>("float8_e4m3fn", "type"), 10), 12);
+  EXPECT_THROW(enum_of_word<CaptionDtype>("float16", "type"), UserError);
 }
 
 TEST_F(CaptionSetTest, AnIndexThatDoesNotFitIsRefused) {
@@ -175,6 +176,7 @@ TEST_F(CaptionSetTest, AnIndexThatDoesNotFitIsRefused) {
     std::vector<formats::NamedTensor> tensors;
     for (const auto& [name, tensor] : index.tensors) tensors.push_back({name, tensor});
     formats::save_safetensors(set() / "index.safetensors", tensors, index.metadata);
+    pixart::testing::reseal(set());
     EXPECT_THAT(refused(), AllOf(HasSubstr(what), HasSubstr("index.safetensors")));
   }
 }

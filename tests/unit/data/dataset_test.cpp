@@ -27,7 +27,7 @@ SourceConfig folder_of(const std::filesystem::path& path) {
   config.name = "photos";
   config.type = "image_folder";
   config.path = path;
-  config.missing_caption = "empty";
+  config.missing_caption = MissingCaption::kEmpty;
   config.missing_caption_share = 1;
   return config;
 }

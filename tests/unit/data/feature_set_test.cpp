@@ -121,8 +121,8 @@ TEST_F(FeatureSet, IsTheSameAfterAnInterruptionAnywhere) {
     EXPECT_EQ(num_missing_items(work(name)), std::max<int64_t>(0, kItems - at * kPerShard));
     // What kill -9 leaves behind.
     const std::string shard = fmt::format("shard-{:05d}.safetensors", std::min(at, kShards - 1));
-    write(name + "/.tmp-" + shard + "-00112233", "half a shard");
-    write(name + "/.tmp-index.safetensors-00112233", "half an index");
+    write(name + "/.tmp-" + shard + "-0011223344556677", "half a shard");
+    write(name + "/.tmp-index.safetensors-0011223344556677", "half an index");
     write(name + "/.lock-00002", "");
     ASSERT_TRUE(make_feature_set(work(name)));
     EXPECT_EQ(files(name), expected) << "interrupted at " << at;
@@ -133,11 +133,12 @@ TEST_F(FeatureSet, IsTheSameAfterAnInterruptionAnywhere) {
 TEST_F(FeatureSet, AKilledShardsFileIsRemovedBeforeItIsWrittenAgain) {
   auto once = work();
   once.stop = [calls = 0]() mutable { return ++calls > 1; };  // after the first shard
-  write("set/.tmp-shard-00000.safetensors-0123", "half");
-  write("set/.tmp-shard-00001.safetensors-0123", "half");
+  write("set/.tmp-shard-00000.safetensors-0123456789abcdef", "half");
+  write("set/.tmp-shard-00001.safetensors-0123456789abcdef", "half");
   EXPECT_FALSE(make_feature_set(once));
-  EXPECT_FALSE(fs::exists(folder_ / "set/.tmp-shard-00000.safetensors-0123"));
-  EXPECT_TRUE(fs::exists(folder_ / "set/.tmp-shard-00001.safetensors-0123"));  // another's, perhaps
+  EXPECT_FALSE(fs::exists(folder_ / "set/.tmp-shard-00000.safetensors-0123456789abcdef"));
+  EXPECT_TRUE(
+      fs::exists(folder_ / "set/.tmp-shard-00001.safetensors-0123456789abcdef"));  // another's, perhaps
 }
 
 TEST_F(FeatureSet, StopsBetweenShardsAndGoesOn) {
@@ -194,7 +195,8 @@ TEST_F(FeatureSet, IsTheSameMadeByProcessesOfWhichOneIsKilled) {
         if (child == 0)
           own.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
             if (first == victim * kPerShard) {
-              std::ofstream(file.parent_path() / (".tmp-" + file.filename().string() + "-1")) << "half";
+              std::ofstream(file.parent_path() / (".tmp-" + file.filename().string() + "-0123456789abcdef"))
+                  << "half";
               ::raise(SIGKILL);
             }
             write_file_atomically(file, fmt::format("items {} to {}", first, last));
@@ -221,13 +223,68 @@ TEST_F(FeatureSet, IsTheSameMadeByProcessesOfWhichOneIsKilled) {
 TEST_F(FeatureSet, OfACompleteSetNothingIsMadeAndLeftoversGo) {
   const auto expected = whole();
   ASSERT_TRUE(make_feature_set(work()));
-  for (const char* name : {".lock", ".lock-00003", ".tmp-manifest.json-01", "inputs.json"})
+  for (const char* name : {".lock", ".lock-00003", ".tmp-manifest.json-0123456789abcdef", "inputs.json"})
     write(std::string("set/") + name, "left behind by kill -9");
   auto again = work();
   again.items = 0;
   again.write_shard = [](const auto&, int64_t, int64_t) { FAIL(); };
   EXPECT_TRUE(make_feature_set(again));
   EXPECT_EQ(files(), expected);
+}
+
+TEST_F(FeatureSet, WhatOthersCalledSoStays) {
+  ASSERT_TRUE(make_feature_set(work()));
+  const std::vector<std::string> foreign = {".tmp-work", ".tmp-index.safetensors", ".lock-mine", ".locks",
+                                            ".tmp-thesis.tex-0123456789abcdef"};
+  for (const auto& name : foreign) write("set/" + name, "thesis");
+  write("set/.tmp-folder/thesis.tex", "thesis");
+  EXPECT_TRUE(make_feature_set(work()));
+  for (const auto& name : foreign) EXPECT_TRUE(fs::exists(folder_ / "set" / name)) << name;
+  EXPECT_TRUE(fs::exists(folder_ / "set/.tmp-folder/thesis.tex"));
+}
+
+std::string said_by(const std::function<void()>& work) {
+  ::testing::internal::CaptureStderr();
+  work();
+  return ::testing::internal::GetCapturedStderr();
+}
+
+TEST_F(FeatureSet, FormerValuesAreAcceptedWithAWarning) {
+  ASSERT_TRUE(make_feature_set(work()));  // "pictures" is "abc"
+  auto now = work();
+  now.manifest.inputs[0] = {.name = "pictures", .value = "sha256:new", .former = "abc"};
+  const auto manifest = read_file(folder_ / "set/manifest.json");
+  const auto said = said_by([&] { EXPECT_TRUE(make_feature_set(now)); });
+  EXPECT_THAT(said, AllOf(HasSubstr("both ends of the files of the pictures"), HasSubstr("To renew them"),
+                          HasSubstr((folder_ / "set").string())));
+  EXPECT_EQ(read_file(folder_ / "set/manifest.json"), manifest);
+  now.manifest.inputs[0].former = "abd";
+  EXPECT_THAT(refused(now),
+              HasSubstr("pictures: the features were made with 'abc', this run has 'sha256:new'"));
+  now.manifest.inputs[0].former = "";
+  EXPECT_THAT(refused(now), HasSubstr("pictures"));
+  EXPECT_THAT(said_by([&] { make_feature_set(work()); }), "");
+}
+
+TEST_F(FeatureSet, WhatBeganWithAFormerValueStaysOfIt) {
+  auto begun = work();
+  begun.stop = [this] { return calls_[0] > 0; };
+  ASSERT_FALSE(make_feature_set(begun));
+  auto now = work();
+  now.manifest.inputs[0] = {.name = "pictures", .value = "sha256:new", .former = "abc"};
+  ASSERT_TRUE(make_feature_set(now));
+  EXPECT_EQ(calls_[0], 1);
+  EXPECT_EQ(read_feature_manifest(folder_ / "set").inputs, work().manifest.inputs);
+  ASSERT_TRUE(make_feature_set([&] {
+    auto fresh = now;
+    fresh.folder = folder_ / "fresh";
+    fresh.write_index = [folder = fresh.folder](const auto&) {
+      write_file_atomically(folder / kIndexFile, "index");
+      return int64_t{0};
+    };
+    return fresh;
+  }()));
+  EXPECT_EQ(read_feature_manifest(folder_ / "fresh").inputs[0].value, "sha256:new");
 }
 
 TEST_F(FeatureSet, OtherInputsAreRefusedWithEveryName) {

@@ -14,7 +14,7 @@ using ::testing::Not;
 
 class ImageFolder : public Folder {
  protected:
-  SourceConfig config(const std::string& missing_caption = "error") const {
+  SourceConfig config(MissingCaption missing_caption = MissingCaption::kError) const {
     SourceConfig result;
     result.name = "stamps";
     result.path = folder_;
@@ -60,14 +60,14 @@ TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
   EXPECT_THAT(refusal(config()),
               AllOf(HasSubstr("source stamps"), HasSubstr("2 of 3 samples have no caption: b.png, c.png"),
                     HasSubstr("missing_caption")));
-  EXPECT_THAT(refusal(config("skip")),
+  EXPECT_THAT(refusal(config(MissingCaption::kSkip)),
               AllOf(HasSubstr("66.67 %"), HasSubstr("missing_caption_share = 0.01")));
-  auto allowed = config("skip");
+  auto allowed = config(MissingCaption::kSkip);
   allowed.missing_caption_share = 0.7;
   const auto skipped = open_dataset(allowed);
   EXPECT_EQ(skipped->size(), 3);  // listed all the same
   EXPECT_THAT(rejected_of(*skipped), ElementsAre("b.png missing_caption", "c.png missing_caption"));
-  allowed.missing_caption = "empty";
+  allowed.missing_caption = MissingCaption::kEmpty;
   const auto with_empty = open_dataset(allowed);
   EXPECT_THAT(rejected_of(*with_empty), IsEmpty());
   EXPECT_THAT(keys_of(*with_empty), ElementsAre("a.png", "b.png", "c.png"));
@@ -105,7 +105,7 @@ TEST_F(ImageFolder, BadSamplesStayListedWithTheirReason) {
 TEST_F(ImageFolder, NoFolderOrNoPictureIsRefused) {
   EXPECT_THAT(refusal(config()), HasSubstr("no picture (.png"));
   picture("a.png");
-  auto uncaptioned = config("skip");
+  auto uncaptioned = config(MissingCaption::kSkip);
   uncaptioned.missing_caption_share = 1;
   EXPECT_THAT(refusal(uncaptioned),
               AllOf(HasSubstr("none of 1 samples can be used"), HasSubstr("no caption")));

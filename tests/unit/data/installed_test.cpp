@@ -15,7 +15,7 @@ TEST(InstalledData, StampsAndFashionAreRead) {
   config.name = "real";
   if (fs::is_directory(stamps)) {
     config.path = stamps;
-    config.missing_caption = "skip";
+    config.missing_caption = MissingCaption::kSkip;
     config.missing_caption_share = 1;
     const auto dataset = open_dataset(config);
     EXPECT_GT(dataset->size(), 500);

@@ -1,5 +1,6 @@
 #include "pixart/data/latent_set.h"
 
+#include "feature_damage.h"
 #include "folder.h"
 #include "pixart/formats/tensor_file.h"
 #include "plain_data.h"
@@ -45,6 +46,7 @@ class LatentSetTest : public Folder {
     std::vector<formats::NamedTensor> tensors;
     for (const auto& [name, tensor] : index.tensors) tensors.push_back({name, tensor});
     formats::save_safetensors(set() / "index.safetensors", tensors, index.metadata);
+    pixart::testing::reseal(set());
   }
   static at::Tensor read(const LatentSet& latents, int64_t row, bool mirrored) {
     const auto shape = latents.item(row).latent;

@@ -244,7 +244,7 @@ TEST_F(Packed, GoesOnAfterAKillAtEachShard) {
       write("out/" + name, wanted.at(name));
     }
     write("out/.pack.json", state.dump());
-    write("out/.tmp-shards-000009.tar-1", "half written");
+    write("out/.tmp-shards-000009.tar-0123456789abcdef", "half written");
     const auto report = pack_to("out", source, kThreeEach);
     EXPECT_EQ(report.kept, int64_t(complete));
     EXPECT_EQ(report.ledger.accepted(), 8);
@@ -284,6 +284,45 @@ TEST_F(Packed, OtherFoldersAreRefusedAndLeftAlone) {
   EXPECT_EQ(files_of("out"), before);
   write("out/pack.json", "{");
   EXPECT_THAT(pack_refusal("out", source), HasSubstr("pack.json cannot be used"));
+}
+
+// Files whose names begin as ours do while they are written.
+const std::vector<std::string> kOfOthers = {".tmp-work/thesis.tex", ".del-old/letter.txt",
+                                            ".tmp-shards-000000.tar", ".tmp-shards-000000.tar-1",
+                                            ".tmp-mine-000000.tar-0123456789abcdef"};
+const char* const kOurs = ".tmp-.pack.json-0123456789abcdef";
+
+TEST_F(Packed, ARefusedFolderKeepsWhatLooksUnfinished) {
+  const auto source = stamps();
+  for (const auto& name : kOfOthers) {
+    write("home/" + name, "thesis");
+    EXPECT_THAT(pack_refusal("home", source), HasSubstr("holds files that are no pack")) << name;
+    EXPECT_EQ(read("home/" + name), "thesis");
+    fs::remove_all(folder_ / "home");
+  }
+  write("home/letter.txt", "dear");
+  write(std::string("home/") + kOurs, "half");  // whoever made it: nothing of a refused folder is touched
+  EXPECT_THAT(pack_refusal("home", source), HasSubstr("holds files that are no pack"));
+  EXPECT_EQ(files_of("home").size(), 2u);
+}
+
+TEST_F(Packed, LeftoversOfTheFirstMomentAreNoFiles) {
+  const auto source = stamps();
+  write(std::string("out/") + kOurs, "half");
+  EXPECT_EQ(pack_to("out", source).shards, 1);
+  EXPECT_FALSE(fs::exists(folder_ / "out" / kOurs));
+}
+
+TEST_F(Packed, OnlyItsOwnLeftoversAreDeleted) {
+  const auto source = stamps();
+  pack_to("out", source);
+  for (const auto& name : kOfOthers) write("out/" + name, "thesis");
+  write(std::string("out/") + kOurs, "half");
+  write("out/.tmp-shards-000000.tar-0123456789abcdef", "half");
+  pack_to("out", source);
+  for (const auto& name : kOfOthers) EXPECT_EQ(read("out/" + name), "thesis") << name;
+  EXPECT_FALSE(fs::exists(folder_ / "out" / kOurs));
+  EXPECT_FALSE(fs::exists(folder_ / "out/.tmp-shards-000000.tar-0123456789abcdef"));
 }
 
 TEST_F(Packed, OneProcessAtATime) {

@@ -24,7 +24,7 @@ SourceConfig source(const std::string& type, const std::string& path) {
 
 TEST(Registry, UnknownTypeListsTheKnownOnes) {
   EXPECT_THAT(refusal(source("image_folders", "x")),
-              AllOf(HasSubstr("source s"), HasSubstr("class_folder, idx, image_folder, "),
+              AllOf(HasSubstr("source s"), HasSubstr("image_folder, class_folder, idx, table, "),
                     HasSubstr("Did you mean 'image_folder'?")));
 }
 
@@ -39,14 +39,14 @@ TEST(Registry, PathIsNeededByAllButScenes) {
 
 TEST(Registry, KeysWithoutEffectAreProblems) {
   auto folder = source("image_folder", "x");
-  folder.style = "shaded";
+  folder.style = SceneStyle::kShaded;
   folder.count = 5;
   folder.seed = 1;
   EXPECT_THAT(problems_of(folder), ElementsAre(HasSubstr("count"), HasSubstr("style"), HasSubstr("seed")));
   auto classes = source("class_folder", "x");
-  classes.missing_caption = "skip";
+  classes.missing_caption = MissingCaption::kSkip;
   classes.include = {"a"};
-  EXPECT_THAT(problems_of(classes), ElementsAre(HasSubstr("include"), HasSubstr("missing_caption")));
+  EXPECT_THAT(problems_of(classes), ElementsAre(HasSubstr("missing_caption"), HasSubstr("include")));
 }
 
 TEST(Registry, IncludeStaysBelowThePath) {

@@ -4,7 +4,7 @@
 namespace pixart::data {
 namespace {
 
-SourceConfig config(int64_t count, const std::string& style = "plain", int64_t seed = 0) {
+SourceConfig config(int64_t count, SceneStyle style = SceneStyle::kPlain, int64_t seed = 0) {
   SourceConfig result;
   result.name = "scenes";
   result.type = "scenes";
@@ -15,7 +15,7 @@ SourceConfig config(int64_t count, const std::string& style = "plain", int64_t s
 }
 
 TEST(ScenesSource, SamplesAgreeWithTheirCaptionAndClass) {
-  const auto dataset = open_dataset(config(200, "shaded"));
+  const auto dataset = open_dataset(config(200, SceneStyle::kShaded));
   ASSERT_EQ(dataset->size(), 200);
   EXPECT_EQ(dataset->class_names(), scene_class_names());
   for (int64_t i = 0; i < dataset->size(); ++i) {
@@ -31,7 +31,7 @@ TEST(ScenesSource, SamplesAgreeWithTheirCaptionAndClass) {
 }
 
 TEST(ScenesSource, StylesShareCaptionsAndDifferInPixels) {
-  const auto plain = open_dataset(config(20)), shaded = open_dataset(config(20, "shaded"));
+  const auto plain = open_dataset(config(20)), shaded = open_dataset(config(20, SceneStyle::kShaded));
   for (int64_t i = 0; i < plain->size(); ++i) {
     EXPECT_EQ(plain->caption(i), shaded->caption(i));
     EXPECT_NE(plain->picture(i).rgb, shaded->picture(i).rgb);
@@ -42,8 +42,8 @@ TEST(ScenesSource, FingerprintFollowsEveryOption) {
   const std::string first = open_dataset(config(20))->fingerprint();
   EXPECT_EQ(open_dataset(config(20))->fingerprint(), first);
   EXPECT_NE(open_dataset(config(21))->fingerprint(), first);
-  EXPECT_NE(open_dataset(config(20, "shaded"))->fingerprint(), first);
-  EXPECT_NE(open_dataset(config(20, "plain", 1))->fingerprint(), first);
+  EXPECT_NE(open_dataset(config(20, SceneStyle::kShaded))->fingerprint(), first);
+  EXPECT_NE(open_dataset(config(20, SceneStyle::kPlain, 1))->fingerprint(), first);
   auto fewer = config(20);
   fewer.max_samples = 5;
   EXPECT_EQ(open_dataset(fewer)->size(), 5);

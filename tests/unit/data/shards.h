@@ -25,7 +25,7 @@ class ShardFolder : public Folder {
     result.name = "shards";
     result.type = type;
     result.path = path.empty() ? folder_ : folder_ / path;
-    result.missing_caption = "empty";
+    result.missing_caption = MissingCaption::kEmpty;
     result.missing_caption_share = 1;
     result.quarantine_budget = 1;
     return result;

@@ -184,7 +184,7 @@ TEST_F(Table, MissingCaptionsFollowTheConfig) {
   write("t.csv", "image,caption\n1.png,\n2.png,  \n3.png,x\n");
   auto c = config("t.csv");
   EXPECT_THAT(refusal(c), HasSubstr("2 of 3 samples have no caption"));
-  c.missing_caption = "skip";
+  c.missing_caption = MissingCaption::kSkip;
   c.missing_caption_share = 0.7;
   EXPECT_THAT(rejected_of(*open_dataset(c)), ElementsAre("1.png missing_caption", "2.png missing_caption"));
 }

@@ -129,16 +129,16 @@ TEST_F(WebDataset, WithoutTxtTheFieldCaptionIsTheCaption) {
 TEST_F(WebDataset, MissingCaptionsAreHandledAsInOtherSources) {
   shard("a.tar", {{"a.png", png()}, {"a.txt", "x"}, {"b.png", png()}});
   auto wanted = config();
-  wanted.missing_caption = "error";
+  wanted.missing_caption = MissingCaption::kError;
   EXPECT_THAT(refusal(wanted), HasSubstr("1 of 2 samples have no caption: b"));
-  wanted.missing_caption = "skip";
+  wanted.missing_caption = MissingCaption::kSkip;
   EXPECT_THAT(rejected_of(*open_dataset(wanted)), ElementsAre("b missing_caption"));
 }
 
 TEST_F(WebDataset, ClassesAreNumbersOrTheNamesBesideTheShards) {
   shard("a.tar", {{"a.png", png()}, {"a.cls", "2\n"}, {"b.png", png()}, {"b.cls", " 0"}, {"c.png", png()}});
   auto wanted = config();
-  wanted.missing_caption = "error";  // shards of classes need no captions
+  wanted.missing_caption = MissingCaption::kError;  // shards of classes need no captions
   EXPECT_THAT(open_dataset(wanted)->class_names(), ElementsAre("0", "1", "2"));
   EXPECT_THAT(labels_of(*open_dataset(wanted)), ElementsAre(2, 0, -1));
   write("classes.txt", "red fox\r\ncat\n");

@@ -81,7 +81,7 @@ TEST(Samplers, TakeASingleStep) {
   }
 }
 
-std::string error_of(const SamplerOptions& options) {
+std::string error_of(const SamplerConfig& options) {
   const OnePicture world;
   try {
     sample(options, world.denoiser(), kTrainSteps, false, start(), noise);

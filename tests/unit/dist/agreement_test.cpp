@@ -63,5 +63,33 @@ TEST(Agreement, WorkIsDoneTogetherOrFailsTogether) {
   EXPECT_THAT(errors, Each("rank 0: no space"));
 }
 
+// Whichever rank is asked, and whenever: rank 0 learns of it between two pieces, all others at the end.
+TEST(Agreement, RankZeroWorksUntilOneIsAsked) {
+  for (const int world_size : {1, 3}) {
+    for (int who = -1; who < world_size; ++who) {
+      int pieces = 0;
+      std::vector<int> polls(static_cast<size_t>(world_size)), results = polls;
+      const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+        const auto self = size_t(ranks.rank());
+        results[self] = first_rank_until(
+            ranks, "working", [&] { return ++polls[self] >= 3 && int(self) == who; },
+            [&](const std::function<bool()>& asked) {
+              while (pieces < 10 && !asked()) ++pieces;
+            });
+        EXPECT_EQ(sum_over_ranks(ranks, 1, "afterwards"), world_size);
+      });
+      EXPECT_THAT(errors, Each(""));
+      EXPECT_EQ(pieces, who < 0 ? 10 : 2) << who;
+      EXPECT_THAT(results, Each(who < 0 ? 0 : 1));
+    }
+  }
+  const auto errors = with_ranks(2, kTimeout, [&](Communicator& ranks) {
+    first_rank_until(
+        ranks, "badly", [] { return false; },
+        [](const auto&) { throw UserError("no space", ExitCode::kStorage); });
+  });
+  EXPECT_THAT(errors, Each("rank 0: no space"));
+}
+
 }  // namespace
 }  // namespace pixart::dist::testing

@@ -8,8 +8,8 @@
 namespace pixart::models {
 namespace {
 
-constexpr DitConfig kTiny{
-    .input_size = 4, .in_channels = 4, .hidden_size = 8, .depth = 2, .num_heads = 2, .num_classes = 3};
+constexpr DitConfig kTiny{{.input_size = 4, .in_channels = 4, .hidden_size = 8, .depth = 2, .num_heads = 2},
+                          {.num_classes = 3}};
 
 struct Tiny {
   nn::StateDict state;
@@ -29,15 +29,15 @@ TEST(Dit, AnalyticGradientsAreTheNumericOnes) {
   // The null class and class 2 must not be mixed up with the labels in use, so every row is used but one.
   const at::Tensor label = at::tensor({0, 3, 1, 2}), latent = at::randn({4, 4, 4, 4}, at::kDouble);
   const at::Tensor timestep = at::tensor({0.0, 333.25, 999.0, 20.0}, at::kFloat);
-  check_gradients(tiny.state, [&] { return tiny.model.forward(latent, timestep, label); });
+  check_gradients(tiny.state, [&] { return tiny.model.forward(latent, timestep, {.label = label}); });
 }
 
 TEST(Dit, SamplesDoNotSeeEachOther) {
   const Tiny tiny(at::kDouble);
-  const at::Tensor together = tiny.model.forward(tiny.latent, tiny.timestep, tiny.label);
+  const at::Tensor together = tiny.model.forward(tiny.latent, tiny.timestep, {.label = tiny.label});
   for (int64_t i = 0; i < 3; ++i) {
     const at::Tensor alone = tiny.model.forward(tiny.latent.narrow(0, i, 1), tiny.timestep.narrow(0, i, 1),
-                                                tiny.label.narrow(0, i, 1));
+                                                {.label = tiny.label.narrow(0, i, 1)});
     EXPECT_LT(relative_distance(alone, together.narrow(0, i, 1)), 1e-12);  // float64 rounding
   }
 }
@@ -45,7 +45,7 @@ TEST(Dit, SamplesDoNotSeeEachOther) {
 TEST(Dit, GivesOneOutputPerBlock) {
   const Tiny tiny;
   std::vector<at::Tensor> blocks;
-  tiny.model.forward(tiny.latent, tiny.timestep, tiny.label, &blocks);
+  tiny.model.forward(tiny.latent, tiny.timestep, {.label = tiny.label}, &blocks);
   ASSERT_EQ(blocks.size(), 2u);
   EXPECT_EQ(blocks[1].sizes(), at::IntArrayRef({3, 4, 8}));
 }
@@ -64,7 +64,7 @@ TEST(Dit, RecomputedBlocksChangeNoBit) {
         [&](const Execution& execution, int64_t i) {
           const auto part = [&](const at::Tensor& tensor) { return tensor.narrow(0, i * size, size); };
           return first.with(execution).forward(part(inputs.latent), part(inputs.timestep),
-                                               part(inputs.label));
+                                               {.label = part(inputs.label)});
         },
         micro_batches);
   }
@@ -79,12 +79,14 @@ TEST(Dit, FloatWeightsRunInBfloat16) {
   const Tiny inputs;
   const Dit narrow = wide.with({.dtype = at::kBFloat16});
   std::vector<at::Tensor> blocks;
-  EXPECT_LT(bfloat16_distance(narrow.forward(inputs.latent, inputs.timestep, inputs.label, &blocks),
-                              wide.forward(inputs.latent, inputs.timestep, inputs.label)),
-            kBfloat16Distance);
+  EXPECT_LT(
+      bfloat16_distance(narrow.forward(inputs.latent, inputs.timestep, {.label = inputs.label}, &blocks),
+                        wide.forward(inputs.latent, inputs.timestep, {.label = inputs.label})),
+      kBfloat16Distance);
   EXPECT_EQ(blocks.at(0).scalar_type(), at::kFloat) << "the residual stream";
   const auto results = loss_and_gradients(
-      state, [&](int64_t) { return narrow.forward(inputs.latent, inputs.timestep, inputs.label); }, 1);
+      state, [&](int64_t) { return narrow.forward(inputs.latent, inputs.timestep, {.label = inputs.label}); },
+      1);
   for (const auto& gradient : results) EXPECT_EQ(gradient.scalar_type(), at::kFloat);
 }
 
@@ -92,7 +94,7 @@ TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
   const Tiny tiny(at::kDouble);
   const at::Tensor latent = tiny.latent.narrow(0, 0, 1), timestep = at::full({2}, 41.0),
                    label = at::tensor({1, 3});
-  const auto plain = tiny.model.forward(latent.repeat({2, 1, 1, 1}), timestep, label);
+  const auto plain = tiny.model.forward(latent.repeat({2, 1, 1, 1}), timestep, {.label = label});
   const at::Tensor ignored = at::randn({1, 4, 4, 4}, at::kDouble);
   for (const double scale : {0.0, 1.0, 4.0}) {
     const auto guided = tiny.model.forward_with_guidance(at::cat({latent, ignored}), timestep, label, scale);
@@ -108,22 +110,23 @@ TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
 TEST(Dit, AnotherGridNeedsOtherPositions) {
   const Tiny tiny;
   const at::Tensor latent = at::randn({3, 4, 2, 8});
-  EXPECT_THROW(tiny.model.forward(latent, tiny.timestep, tiny.label), InternalError);
+  EXPECT_THROW(tiny.model.forward(latent, tiny.timestep, {.label = tiny.label}), InternalError);
   const at::Tensor positions = at::randn({1, 4, 8});
-  EXPECT_EQ(tiny.model.forward(latent, tiny.timestep, tiny.label, nullptr, positions).sizes(),
+  EXPECT_EQ(tiny.model.forward(latent, tiny.timestep, {.label = tiny.label}, nullptr, positions).sizes(),
             at::IntArrayRef({3, 8, 2, 8}));
 }
 
 TEST(Dit, RunsInBfloat16) {
-  const DitConfig config{.input_size = 8, .hidden_size = 64, .depth = 2, .num_heads = 2, .num_classes = 3};
+  const DitConfig config{{.input_size = 8, .hidden_size = 64, .depth = 2, .num_heads = 2},
+                         {.num_classes = 3}};
   nn::StateDict wide_state, state({.dtype = at::kBFloat16});
   const Dit wide(nn::Scope(wide_state), config), model(nn::Scope(state), config);
   randomize(state, 0.1);
   nn::copy_state(wide_state, state);
   const at::Tensor latent = at::randn({3, 4, 8, 8}).to(at::kBFloat16);
   const at::Tensor timestep = at::tensor({0.0, 333.25, 999.0}, at::kFloat), label = at::tensor({0, 3, 1});
-  EXPECT_LT(bfloat16_distance(model.forward(latent, timestep, label),
-                              wide.forward(latent.to(at::kFloat), timestep, label)),
+  EXPECT_LT(bfloat16_distance(model.forward(latent, timestep, {.label = label}),
+                              wide.forward(latent.to(at::kFloat), timestep, {.label = label})),
             kBfloat16Distance);
 }
 

@@ -2,22 +2,17 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 
 namespace pixart::models {
 namespace {
 
-constexpr DitConfig kDit{.input_size = 8, .hidden_size = 192, .depth = 2, .num_heads = 3, .num_classes = 20};
+constexpr DitConfig kDit{{.input_size = 8, .hidden_size = 192, .depth = 2, .num_heads = 3},
+                         {.num_classes = 20}};
 
 PixArtConfig pixart_config(int64_t depth = 2) {
-  return {.input_size = 8,
-          .hidden_size = 192,
-          .depth = depth,
-          .num_heads = 3,
-          .caption_channels = 64,
-          .max_tokens = 30,
-          .multi_scale = true};
+  return {{.input_size = 8, .hidden_size = 192, .depth = depth, .num_heads = 3},
+          {.caption_channels = 64, .max_tokens = 30, .multi_scale = true}};
 }
 
 struct StartedDit {
@@ -108,7 +103,8 @@ TEST(InitializePixArt, FollowsTheReleasedCode) {
 TEST(Initialize, TheOutputStartsAtZero) {
   const StartedDit dit;
   const at::Tensor latent = at::randn({2, 4, 8, 8}), timestep = at::tensor({3.0, 700.0}, at::kFloat);
-  EXPECT_EQ(dit.model.forward(latent, timestep, at::tensor({1, 20})).count_nonzero().item<int64_t>(), 0);
+  EXPECT_EQ(
+      dit.model.forward(latent, timestep, {.label = at::tensor({1, 20})}).count_nonzero().item<int64_t>(), 0);
 }
 
 TEST(Initialize, ADrawDependsOnItsNameAndTheSeedOnly) {

@@ -9,13 +9,8 @@ namespace pixart::models {
 namespace {
 
 PixArtConfig tiny_config(bool multi_scale = false) {
-  return {.input_size = 4,
-          .hidden_size = 12,
-          .depth = 2,
-          .num_heads = 2,
-          .caption_channels = 5,
-          .max_tokens = 4,
-          .multi_scale = multi_scale};
+  return {{.input_size = 4, .hidden_size = 12, .depth = 2, .num_heads = 2},
+          {.caption_channels = 5, .max_tokens = 4, .multi_scale = multi_scale}};
 }
 
 // Three samples with one, two and four tokens; the second has its caption dropped.
@@ -23,7 +18,7 @@ struct Tiny {
   nn::StateDict state;
   PixArt model;
   at::Tensor latent, timestep;
-  TextCondition text;
+  Condition text;
 
   explicit Tiny(at::ScalarType dtype = at::kFloat, bool multi_scale = false)
       : state({.dtype = dtype}),
@@ -55,11 +50,11 @@ TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
   const at::Tensor together = tiny.forward();
   for (int64_t i = 0; i < 3; ++i) {
     const auto one = [&](const at::Tensor& tensor) { return tensor.narrow(0, i, 1); };
-    TextCondition text{.caption = one(tiny.text.caption).clone(),
-                       .mask = one(tiny.text.mask),
-                       .drop = one(tiny.text.drop),
-                       .image_size = one(tiny.text.image_size),
-                       .aspect_ratio = one(tiny.text.aspect_ratio)};
+    Condition text{.caption = one(tiny.text.caption).clone(),
+                   .mask = one(tiny.text.mask),
+                   .drop = one(tiny.text.drop),
+                   .image_size = one(tiny.text.image_size),
+                   .aspect_ratio = one(tiny.text.aspect_ratio)};
     text.caption.masked_fill_(text.mask.eq(0).unsqueeze(2), 1e3);
     EXPECT_LT(
         relative_distance(tiny.model.forward(one(tiny.latent), one(tiny.timestep), text), one(together)),
@@ -69,7 +64,7 @@ TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
 
 TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
   const Tiny tiny(at::kDouble);
-  TextCondition replaced = tiny.text;
+  Condition replaced = tiny.text;
   replaced.drop = at::Tensor();
   replaced.caption = tiny.text.caption.clone();
   replaced.caption[1].copy_(tiny.model.null_caption());
@@ -81,14 +76,14 @@ TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
 
 TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {
   const Tiny tiny;
-  TextCondition text = tiny.text;
+  Condition text = tiny.text;
   text.caption = text.caption.unsqueeze(1);
   EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, text), tiny.forward()));
 }
 
 TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
   const Tiny tiny;
-  TextCondition other = tiny.text;
+  Condition other = tiny.text;
   other.caption = at::randn({3, 2, 5});
   other.mask = other.drop = at::Tensor();
   EXPECT_FALSE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, other), tiny.forward()));
@@ -100,10 +95,10 @@ TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
 TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
   const Tiny tiny(at::kDouble);
   const at::Tensor timestep = tiny.timestep.repeat({2}), null = tiny.model.null_caption().expand({3, 4, 5});
-  TextCondition both = tiny.text;
+  Condition both = tiny.text;
   both.drop = at::Tensor();
   both.caption = at::cat({tiny.text.caption, null});
-  TextCondition with_mask = both;
+  Condition with_mask = both;
   with_mask.mask = tiny.text.mask.repeat({2, 1});
   const auto plain = tiny.model.forward(tiny.latent.repeat({2, 1, 1, 1}), timestep, with_mask).chunk(2);
   const at::Tensor latents = at::cat({tiny.latent, at::randn_like(tiny.latent)});
@@ -122,7 +117,7 @@ TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
 TEST(PixArt, MultiScaleMakesPositionsForEachGrid) {
   const Tiny tiny(at::kDouble, true);
   const at::Tensor first = tiny.forward();
-  TextCondition text = tiny.text;
+  Condition text = tiny.text;
   const at::Tensor tall = tiny.model.forward(tiny.latent.transpose(2, 3), tiny.timestep, text);
   EXPECT_EQ(tall.sizes(), at::IntArrayRef({3, 8, 6, 2}));
   EXPECT_TRUE(at::equal(tiny.forward(), first));
@@ -134,12 +129,12 @@ TEST(PixArt, WhatCannotFitIsOurBug) {
   const Tiny fixed, multi(at::kFloat, true);
   EXPECT_THROW(fixed.model.forward(at::zeros({3, 4, 2, 8}), fixed.timestep, fixed.text), InternalError);
   EXPECT_THROW(multi.model.forward(multi.latent, multi.timestep, fixed.text), InternalError);
-  TextCondition shorter = fixed.text;
+  Condition shorter = fixed.text;
   shorter.caption = shorter.caption.narrow(1, 0, 3);
   shorter.mask = shorter.mask.narrow(1, 0, 3);
   EXPECT_THROW(fixed.model.forward(fixed.latent, fixed.timestep, shorter), InternalError);
   nn::StateDict state;
-  EXPECT_THROW(PixArt(nn::Scope(state), {.hidden_size = 10, .num_heads = 4}), InternalError);
+  EXPECT_THROW(PixArt(nn::Scope(state), {{.hidden_size = 10, .num_heads = 4}, {}}), InternalError);
 }
 
 TEST(PixArt, RunsInBfloat16) {
@@ -151,7 +146,7 @@ TEST(PixArt, RunsInBfloat16) {
     randomize(state, 0.1);
     nn::copy_state(wide_state, state);
     const Tiny inputs(at::kBFloat16, multi_scale);
-    TextCondition text = inputs.text;
+    Condition text = inputs.text;
     text.caption = text.caption.to(at::kFloat);
     EXPECT_LT(bfloat16_distance(model.forward(inputs.latent, inputs.timestep, inputs.text),
                                 wide.forward(inputs.latent.to(at::kFloat), inputs.timestep, text)),

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "pixart/base/error.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 
 namespace pixart::models {
 namespace {

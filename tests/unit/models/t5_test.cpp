@@ -152,11 +152,9 @@ TEST_F(T5FolderTest, ComesBackBitForBitInEveryType) {
 TEST_F(T5FolderTest, LoadsInAnotherType) {
   Tiny model;
   save_t5(folder_, model.encoder, model.state);
-  const auto loaded = load_t5(folder_, at::kCPU, "bfloat16");
+  const auto loaded = load_t5(folder_, at::kCPU, at::kBFloat16);
   for (const auto& item : loaded.state->items())
     EXPECT_TRUE(at::equal(item.tensor, model.state.get(item.name).to(at::kBFloat16))) << item.name;
-  EXPECT_THAT(message_of([&] { load_t5(folder_, at::kCPU, "int8"); }),
-              AllOf(HasSubstr("int8"), HasSubstr("float32, bfloat16, float16")));
 }
 
 TEST_F(T5FolderTest, ConfigKeepsEveryValue) {

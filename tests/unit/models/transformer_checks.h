@@ -8,7 +8,6 @@
 #include <functional>
 #include <string>
 
-#include "pixart/models/dit.h"
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::models {

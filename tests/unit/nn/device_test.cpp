@@ -1,9 +1,11 @@
 #include "pixart/nn/device.h"
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 
 #include <filesystem>
+#include <functional>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -44,6 +46,32 @@ TEST(SelectDevice, AnUnknownNameIsBadInput) {
     } catch (const UserError& error) {
       EXPECT_EQ(error.code(), ExitCode::kBadInput) << name;
     }
+  }
+}
+
+// cuDNN's attention builds a plan for each caption length (device.h).
+TEST(SelectDevice, TakesCudnnOutOfAttention) {
+  auto& context = at::globalContext();
+  for (const auto& select : {std::function<void()>(configure_attention), {[] { select_device("cpu"); }}}) {
+    context.setSDPUseCuDNN(true);
+    select();
+    EXPECT_FALSE(context.userEnabledCuDNNSDP());
+    EXPECT_TRUE(context.userEnabledFlashSDP());
+    EXPECT_TRUE(context.userEnabledMemEfficientSDP());
+  }
+}
+
+TEST(FullFloat32, HoldsWhileItLives) {
+  using enum at::Float32MatmulPrecision;
+  auto& context = at::globalContext();
+  for (const auto& [name, precision] : {std::pair{"medium", MEDIUM}, {"high", HIGH}, {"highest", HIGHEST}}) {
+    context.setFloat32MatmulPrecision(name);
+    {
+      const FullFloat32 full;
+      EXPECT_EQ(context.float32MatmulPrecision(), HIGHEST);
+      EXPECT_FALSE(context.allowTF32CuBLAS());
+    }
+    EXPECT_EQ(context.float32MatmulPrecision(), precision);
   }
 }
 

@@ -19,7 +19,7 @@ struct Adapted {
   explicit Adapted(at::ScalarType dtype = at::kDouble) : state({.dtype = dtype}), mlp(Scope(state), 6, 8, 4) {
     for (auto& tensor : state.trainable()) tensor.normal_(0, 0.3);
     Problems problems;
-    add_lora(state, {.rank = 2, .alpha = 6, .targets = {"fc1"}}, "targets", problems);
+    add_lora(state, {.rank = 2, .alpha = 6, .targets = {"fc1"}}, {}, "targets", problems);
     EXPECT_TRUE(problems.empty());
   }
   at::Tensor a() const { return state.get("fc1.lora_A.weight"); }
@@ -41,7 +41,7 @@ TEST(AddLora, APatternWithoutMatchNamesWhatIsNear) {
   StateDict state;
   const Mlp mlp(Scope(state) / "blocks" / 0 / "mlp", 6, 8, 4);
   Problems problems;
-  add_lora(state, {.rank = 2, .alpha = 2, .targets = {"blocks.*.mpl.*", "blocks.*.fc1"}}, "lora.targets",
+  add_lora(state, {.rank = 2, .alpha = 2, .targets = {"blocks.*.mpl.*", "blocks.*.fc1"}}, {}, "lora.targets",
            problems);
   ASSERT_EQ(problems.all().size(), 1u);
   EXPECT_THAT(problems.all()[0], HasSubstr("lora.targets: 'blocks.*.mpl.*' matches no linear layer."));
@@ -67,7 +67,7 @@ TEST(Lora, InitialValuesAreThoseOfPeftAndDependOnTheNameAlone) {
   StateDict state;
   const Linear wide(Scope(state) / "wide", 400, 3);
   Problems problems;
-  add_lora(state, {.rank = 50, .alpha = 1, .targets = {"wide"}}, "", problems);
+  add_lora(state, {.rank = 50, .alpha = 1, .targets = {"wide"}}, {}, "", problems);
   const auto first = [&](uint64_t seed) {
     for (const auto& item : state.items()) initialize_lora(item, seed);
     return state.get("wide.lora_A.weight").clone();

@@ -19,7 +19,7 @@ double rate(const LrScheduleConfig& config, int64_t step) {
 
 TEST(LrSchedule, LinearKeepsThePeakThenFallsInALine) {
   LrScheduleConfig config;
-  config.schedule = "linear";
+  config.schedule = LrShape::kLinear;
   config.warmup_steps = 10;
   EXPECT_EQ(rate(config, 0), 0);
   EXPECT_DOUBLE_EQ(rate(config, 5), kBase / 2);
@@ -32,7 +32,7 @@ TEST(LrSchedule, LinearKeepsThePeakThenFallsInALine) {
 
 TEST(LrSchedule, LinearMayFallFromTheStartOrNotAtAll) {
   LrScheduleConfig config;
-  config.schedule = "linear";
+  config.schedule = LrShape::kLinear;
   config.warmup_steps = 0;
   config.decay_from = 0;
   config.final_share = 0;
@@ -44,8 +44,8 @@ TEST(LrSchedule, LinearMayFallFromTheStartOrNotAtAll) {
 
 TEST(LrSchedule, WarmUpStartsAtZeroAndMayBeAbsent) {
   LrScheduleConfig config;
-  for (const char* schedule : {"constant", "cosine", "cosine_decay_to_constant", "linear"}) {
-    config.schedule = schedule;
+  for (const auto& [schedule, shape] : enum_words(LrShape{})) {
+    config.schedule = shape;
     config.warmup_steps = 100;
     EXPECT_EQ(rate(config, 0), 0) << schedule;
     EXPECT_DOUBLE_EQ(rate(config, 1), kBase / 100) << schedule;
@@ -57,18 +57,18 @@ TEST(LrSchedule, WarmUpStartsAtZeroAndMayBeAbsent) {
 TEST(LrSchedule, WarmUpLongerThanTheTrainingStaysFinite) {
   LrScheduleConfig config;
   config.warmup_steps = 2000;
-  for (const char* schedule : {"cosine", "cosine_decay_to_constant"}) {
-    config.schedule = schedule;
-    EXPECT_DOUBLE_EQ(rate(config, 1000), kBase / 2) << schedule;
+  for (const LrShape shape : {LrShape::kCosine, LrShape::kCosineDecayToConstant}) {
+    config.schedule = shape;
+    EXPECT_DOUBLE_EQ(rate(config, 1000), kBase / 2) << word_of(shape);
   }
 }
 
 TEST(LrSchedule, BatchRulesScaleThePeak) {
   LrScheduleConfig config;
   EXPECT_DOUBLE_EQ(peak_lr(config, kBase, 1024), kBase);
-  config.batch_rule = "sqrt";
+  config.batch_rule = BatchRule::kSqrt;
   EXPECT_DOUBLE_EQ(peak_lr(config, kBase, 1024), 2 * kBase);
-  config.batch_rule = "linear";
+  config.batch_rule = BatchRule::kLinear;
   EXPECT_DOUBLE_EQ(peak_lr(config, kBase, 64), kBase / 4);
 }
 
@@ -83,13 +83,12 @@ std::string error_of(const Function& function) {
 }
 
 TEST(LrSchedule, UnknownNamesListTheKnownOnes) {
-  LrScheduleConfig config;
-  config.schedule = "cosin";
-  EXPECT_THAT(error_of([&] { rate(config, 0); }),
-              AllOf(HasSubstr("'cosin'"), HasSubstr("constant, cosine, cosine_decay_to_constant, linear")));
-  config.schedule = "constant";
-  config.batch_rule = "log";
-  EXPECT_THAT(error_of([&] { rate(config, 0); }), AllOf(HasSubstr("'log'"), HasSubstr("none, sqrt, linear")));
+  EXPECT_THAT(
+      error_of([&] { enum_of_word<LrShape>("cosin", "schedule"); }),
+      AllOf(HasSubstr("schedule 'cosin'"), HasSubstr("constant, cosine, cosine_decay_to_constant, linear"),
+            HasSubstr("Did you mean 'cosine'?")));
+  EXPECT_THAT(error_of([&] { enum_of_word<BatchRule>("log", "batch rule"); }),
+              AllOf(HasSubstr("'log'"), HasSubstr("none, sqrt, linear")));
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ TEST(OptimizerConfig, UnsetKeysHaveThePublishedValues) {
   EXPECT_EQ(adamw.weight_decay, 0.03);
   EXPECT_FALSE(adamw.residual_eps.has_value());
   EXPECT_FALSE(adamw.clip_threshold.has_value());
-  const auto came = resolved({.name = "came"});
+  const auto came = resolved({.name = OptimizerName::kCame});
   EXPECT_THAT(came.betas, ElementsAre(0.9, 0.999, 0.9999));
   EXPECT_EQ(came.eps, 1e-30);
   EXPECT_EQ(came.residual_eps, 1e-16);
@@ -41,11 +41,13 @@ TEST(OptimizerConfig, UnsetKeysHaveThePublishedValues) {
 
 TEST(OptimizerConfig, KeysWithoutEffectAreRefused) {
   EXPECT_THAT(problems_of({.betas = {0.9, 0.99, 0.999}}), ElementsAre(HasSubstr("adamw takes 2")));
-  EXPECT_THAT(problems_of({.name = "came", .betas = {0.9, 0.99}}), ElementsAre(HasSubstr("came takes 3")));
+  EXPECT_THAT(problems_of({.name = OptimizerName::kCame, .betas = {0.9, 0.99}}),
+              ElementsAre(HasSubstr("came takes 3")));
   EXPECT_THAT(
       problems_of({.residual_eps = 1e-16, .clip_threshold = 1}),
       ElementsAre(HasSubstr("residual_eps has an effect"), HasSubstr("clip_threshold has an effect")));
-  EXPECT_THAT(problems_of({.name = "came", .no_decay = {"*.bias"}}), ElementsAre(HasSubstr("no_decay")));
+  EXPECT_THAT(problems_of({.name = OptimizerName::kCame, .no_decay = {"*.bias"}}),
+              ElementsAre(HasSubstr("no_decay")));
   EXPECT_THAT(problems_of({.weight_decay = 0, .no_decay = {"*.bias"}}), ElementsAre(HasSubstr("no_decay")));
   EXPECT_TRUE(problems_of({.no_decay = {"*.bias"}}).empty());
 }
@@ -69,9 +71,9 @@ std::vector<at::Tensor> after_steps(const OptimizerConfig& config, std::vector<b
   return flat.views(flat.values());
 }
 
-class EachOptimizer : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer, ::testing::Values("adamw", "came"),
-                         [](const auto& info) { return info.param; });
+class EachOptimizer : public ::testing::TestWithParam<OptimizerName> {};
+INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer, ::testing::Values(OptimizerName::kAdamW, OptimizerName::kCame),
+                         [](const auto& info) { return word_of(info.param); });
 
 TEST_P(EachOptimizer, DecayIsAMatterOfTheParameter) {
   const OptimizerConfig some{.name = GetParam(), .weight_decay = 0.5},
@@ -112,18 +114,24 @@ TEST_P(EachOptimizer, AllOfTheStateIsNamedAndLive) {
 
 TEST(Optimizer, TheKeysOfItsStateAreThoseOfTheReference) {
   const FlatParameters flat = some_parameters();
-  const auto keys = [&](const char* name) {
+  const auto keys = [&](OptimizerName name) {
     std::set<std::string> result;
     for (const auto& tensor : Optimizer({.name = name}, flat).state(flat)) result.insert(tensor.key);
     return result;
   };
-  EXPECT_THAT(keys("adamw"), UnorderedElementsAre("exp_avg", "exp_avg_sq"));
-  EXPECT_THAT(keys("came"), UnorderedElementsAre("exp_avg", "exp_avg_sq", "exp_avg_sq_row", "exp_avg_sq_col",
-                                                 "exp_avg_res_row", "exp_avg_res_col"));
+  EXPECT_THAT(keys(OptimizerName::kAdamW), UnorderedElementsAre("exp_avg", "exp_avg_sq"));
+  EXPECT_THAT(keys(OptimizerName::kCame),
+              UnorderedElementsAre("exp_avg", "exp_avg_sq", "exp_avg_sq_row", "exp_avg_sq_col",
+                                   "exp_avg_res_row", "exp_avg_res_col"));
 }
 
-TEST(Optimizer, AnUnknownNameIsOurBug) {
-  EXPECT_THROW(Optimizer({.name = "adam"}, some_parameters()), InternalError);
+TEST(Optimizer, AnUnknownNameListsTheKnownOnes) {
+  try {
+    enum_of_word<OptimizerName>("adam", "optimizer");
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("'adam'; known: adamw, came. Did you mean 'adamw'?"));
+  }
 }
 
 }  // namespace

@@ -35,8 +35,15 @@ class CheckpointFolder : public testing::ScratchFolder {
     for (const auto& checkpoint : list_checkpoints(folder_)) steps.push_back(checkpoint.step);
     return steps;
   }
+  std::vector<std::string> entries() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(folder_)) names.push_back(entry.path().filename());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
 };
 
+using ::testing::ElementsAre;
 using Steps = std::vector<int64_t>;
 
 // What a report about byte `at` of a weight file must name.
@@ -49,7 +56,7 @@ std::string part_at(const fs::path& file, const formats::SafetensorsHeader& head
 
 TEST_F(CheckpointFolder, EveryFlippedBitIsDetectedAndItsTensorNamed) {
   const fs::path folder = save(1);
-  ASSERT_EQ(verify_checkpoint(folder), "");
+  ASSERT_TRUE(verify_checkpoint(folder).is_good());
   int64_t flips = 0;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename(), good = read(entry.path());
@@ -62,7 +69,7 @@ TEST_F(CheckpointFolder, EveryFlippedBitIsDetectedAndItsTensorNamed) {
       for (int bit = 0; bit < 8; ++bit) {
         const char bad = char(good[at] ^ (1 << bit));
         ASSERT_EQ(::pwrite(file, &bad, 1, off_t(at)), 1);
-        const std::string problem = verify_checkpoint(folder);
+        const std::string problem = verify_checkpoint(folder).text;
         ++flips;
         ASSERT_NE(problem, "") << name << " byte " << at << " bit " << bit;
         // A manifest whose version becomes a newer one cannot be judged further.
@@ -78,7 +85,7 @@ TEST_F(CheckpointFolder, EveryFlippedBitIsDetectedAndItsTensorNamed) {
     }
     ::close(file);
   }
-  EXPECT_EQ(verify_checkpoint(folder), "");
+  EXPECT_TRUE(verify_checkpoint(folder).is_good());
   std::printf("%ld bits flipped\n", long(flips));
   EXPECT_GT(flips, 8 * 1000);
 }
@@ -89,19 +96,19 @@ TEST_F(CheckpointFolder, EveryCutIsDetected) {
     const std::string name = entry.path().filename(), good = read(entry.path());
     for (uint64_t size = good.size(); size-- > 0;) {
       fs::resize_file(entry.path(), size);
-      const std::string problem = verify_checkpoint(folder);
+      const std::string problem = verify_checkpoint(folder).text;
       ASSERT_NE(problem.find(name), std::string::npos) << name << " cut to " << size << ": " << problem;
     }
     write(folder.filename().string() + "/" + name, good + "x");
-    EXPECT_THAT(verify_checkpoint(folder), HasSubstr(name));
+    EXPECT_THAT(verify_checkpoint(folder).text, HasSubstr(name));
     write(folder.filename().string() + "/" + name, good);
-    ASSERT_EQ(verify_checkpoint(folder), "");
+    ASSERT_TRUE(verify_checkpoint(folder).is_good());
   }
   fs::resize_file(folder / "model.safetensors", fs::file_size(folder / "model.safetensors") - 1);
-  EXPECT_THAT(verify_checkpoint(folder),
+  EXPECT_THAT(verify_checkpoint(folder).text,
               AllOf(HasSubstr("model.safetensors has another size"), HasSubstr("cut off in tensor weight")));
   fs::remove(folder / "model.safetensors");
-  EXPECT_THAT(verify_checkpoint(folder), HasSubstr("model.safetensors is missing"));
+  EXPECT_THAT(verify_checkpoint(folder).text, HasSubstr("model.safetensors is missing"));
   EXPECT_FALSE(newest_good_checkpoint(folder_).has_value());
 }
 
@@ -109,11 +116,11 @@ TEST_F(CheckpointFolder, FilesOfTwoCheckpointsDoNotMix) {
   const fs::path first = save(1), second = save(2);
   fs::copy_file(first / "optimizer.safetensors", second / "optimizer.safetensors",
                 fs::copy_options::overwrite_existing);
-  EXPECT_THAT(verify_checkpoint(second),
+  EXPECT_THAT(verify_checkpoint(second).text,
               AllOf(HasSubstr("optimizer.safetensors"), HasSubstr("tensor exp_avg.weight")));
   fs::remove_all(second);
   fs::copy(first, second);
-  EXPECT_THAT(verify_checkpoint(second), HasSubstr("that of step 1"));
+  EXPECT_THAT(verify_checkpoint(second).text, HasSubstr("that of step 1"));
 }
 
 TEST_F(CheckpointFolder, FallsBackToTheOneBefore) {
@@ -128,9 +135,68 @@ TEST_F(CheckpointFolder, FallsBackToTheOneBefore) {
 TEST_F(CheckpointFolder, SavingAStepAgainReplacesIt) {
   const fs::path folder = save(1);
   fs::resize_file(folder / "model.safetensors", 10);
-  save(1);
-  EXPECT_EQ(verify_checkpoint(folder), "");
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+  for (int again = 0; again < 2; ++again) save(1);
+  EXPECT_TRUE(verify_checkpoint(folder).is_good());
+  EXPECT_THAT(entries(), ElementsAre(".bad-step-00000001-1", "step-00000001")) << "the damaged one is kept";
+  EXPECT_EQ(fs::file_size(folder_ / ".bad-step-00000001-1" / "model.safetensors"), 10u);
+}
+
+// Reading this fails with EIO, whoever reads.
+void make_unreadable(const fs::path& checkpoint) {
+  fs::remove(checkpoint / "manifest.json");
+  fs::create_symlink("/proc/self/mem", checkpoint / "manifest.json");
+}
+
+TEST_F(CheckpointFolder, WhatCannotBeReadIsNotFallenBackFrom) {
+  for (int64_t step : {1, 2}) save(step);
+  make_unreadable(folder_ / "step-00000002");
+  EXPECT_EQ(verify_checkpoint(folder_ / "step-00000002").verdict, Verdict::kUnreadable);
+  try {
+    newest_good_checkpoint(folder_);
+    ADD_FAILURE() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kStorage);
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("step-00000002/manifest.json"), HasSubstr("Input/output error")));
+  }
+  EXPECT_EQ(steps(), (Steps{1, 2}));
+}
+
+TEST_F(CheckpointFolder, TheDamagedOnesAreSaid) {
+  for (int64_t step : {1, 2, 3}) save(step);
+  fs::remove(folder_ / "step-00000003" / "state.json");
+  fs::remove(folder_ / "step-00000001" / "state.json");
+  auto search = find_checkpoint(folder_);
+  EXPECT_EQ(search.newest->step, 2);
+  EXPECT_THAT(search.damaged, ElementsAre("step-00000003: state.json is missing"));
+  EXPECT_EQ(newest_good_checkpoint(folder_, "model.safetensors")->step, 3) << "this file is good";
+  fs::remove_all(folder_ / "step-00000002");
+  fs::create_directory_symlink("moved", folder_ / "step-00000002");
+  search = find_checkpoint(folder_);
+  EXPECT_FALSE(search.newest);
+  EXPECT_EQ(search.damaged.size(), 3u);
+}
+
+TEST_F(CheckpointFolder, StrayFilesDoNoHarmAndAreSaid) {
+  const fs::path folder = save(1);
+  write("step-00000001/optimizer.txt", "x");
+  EXPECT_TRUE(verify_checkpoint(folder).is_good());
+  EXPECT_THAT(verify_checkpoint(folder).unnamed, ElementsAre("optimizer.txt"));
+  EXPECT_THAT(find_checkpoint(folder_).unnamed, ElementsAre("optimizer.txt"));
+}
+
+TEST_F(CheckpointFolder, OnlyGoodOnesAreDeleted) {
+  for (int64_t step = 1; step <= 6; ++step) save(step);
+  make_unreadable(folder_ / "step-00000001");
+  write("step-00000002/state.json", "{\"step\": 3}\n");  // same size
+  fs::remove(folder_ / "step-00000003" / "state.json");
+  std::set<int64_t> good = {3, 4, 5, 6};
+  for (int again = 0; again < 2; ++again) prune_checkpoints(folder_, {.last = 2}, good);
+  EXPECT_THAT(entries(), ElementsAre(".bad-step-00000002-1", ".bad-step-00000003-1", "step-00000001",
+                                     "step-00000005", "step-00000006"));
+  save(2);
+  fs::remove(folder_ / "step-00000002" / "state.json");
+  EXPECT_EQ(set_aside(folder_ / "step-00000002").filename(), ".bad-step-00000002-2");
 }
 
 TEST_F(CheckpointFolder, PrunesAllButTheLastAndTheKept) {

@@ -52,13 +52,27 @@ TEST_F(CheckpointSharesTest, BecomeOneCheckpointInWhateverOrderTheyCome) {
   }
 }
 
+TEST_F(CheckpointSharesTest, OnlyLeftoversOfCheckpointsAreDeleted) {
+  const std::string nonce = "-0123456789abcdef";
+  for (const auto& name :
+       {".tmp-step-00000012" + nonce, ".del-step-00000012" + nonce, std::string(".tmp-share-00000012-1"),
+        ".tmp-.tmp-share-00000012-1" + nonce, ".del-.tmp-share-00000012-13" + nonce})
+    fs::create_directories(folder_ / name / "inner");
+  const std::vector<std::string> foreign = {".tmp-work", ".tmp-step-12" + nonce, ".tmp-share-mine-1",
+                                            ".tmp-step-00000012", "step-00000012"};
+  for (const auto& name : foreign) fs::create_directories(folder_ / name / "inner");
+  remove_checkpoint_leftovers(folder_);
+  for (const auto& name : foreign) EXPECT_TRUE(fs::exists(folder_ / name / "inner")) << name;
+  EXPECT_EQ(size_t(std::distance(fs::directory_iterator(folder_), {})), foreign.size());
+}
+
 TEST_F(CheckpointSharesTest, AFlippedByteOfAShareIsFound) {
   for (const int rank : {1, 2, 0}) write_checkpoint(folder_, content_of(rank, 7), shares_of(rank));
   const auto file = folder_ / "step-00000007" / "optimizer-00002-of-00003.safetensors";
   std::string bytes = read_file(file);
   bytes.back() ^= 1;
   write_file_atomically(file, bytes);
-  EXPECT_THAT(verify_checkpoint(folder_ / "step-00000007"), HasSubstr("m1"));
+  EXPECT_THAT(verify_checkpoint(folder_ / "step-00000007").text, HasSubstr("m1"));
 }
 
 TEST_F(CheckpointSharesTest, AMissingShareLeavesNoCheckpoint) {

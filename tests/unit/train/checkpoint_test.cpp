@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "line_trainer.h"
 #include "pixart/base/error.h"
@@ -38,7 +39,7 @@ at::Tensor optimizer_state(const Trainer& trainer) {
 }
 
 struct Variant {
-  std::string optimizer;
+  optim::OptimizerName optimizer;
   std::vector<std::string> no_decay, frozen;
 };
 
@@ -53,9 +54,11 @@ class ResumeTest : public CheckpointTest, public ::testing::WithParamInterface<V
   }
 };
 INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest,
-                         ::testing::Values(Variant{"adamw", {}, {}}, Variant{"came", {}, {}},
-                                           Variant{"adamw", {"b*"}, {}}, Variant{"came", {"bias"}, {"base"}},
-                                           Variant{"adamw", {"weight"}, {"base"}}));
+                         ::testing::Values(Variant{optim::OptimizerName::kAdamW, {}, {}},
+                                           Variant{optim::OptimizerName::kCame, {}, {}},
+                                           Variant{optim::OptimizerName::kAdamW, {"b*"}, {}},
+                                           Variant{optim::OptimizerName::kCame, {"bias"}, {"base"}},
+                                           Variant{optim::OptimizerName::kAdamW, {"weight"}, {"base"}}));
 
 TEST_P(ResumeTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
   Session whole = session();
@@ -97,7 +100,7 @@ TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
   session.trainer.train_step();
   save(session);
   auto config = Session::config();
-  config.optimizer.name = "came";
+  config.optimizer.name = optim::OptimizerName::kCame;
   Session other(config);
   try {
     load_checkpoint(newest_good_checkpoint(folder_)->folder, other.trainer, other.state);
@@ -105,6 +108,24 @@ TEST_F(CheckpointTest, TheStateOfAnotherOptimizerIsRefused) {
   } catch (const UserError& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("holds the state of adamw, but optimizer.name is came"));
   }
+}
+
+// Nobody has hashed it, and it would be the last in order.
+TEST_F(CheckpointTest, FilesThatTheManifestDoesNotNameAreNotRead) {
+  Session session;
+  session.trainer.train_step();
+  save(session);
+  const fs::path earlier = newest_good_checkpoint(folder_)->folder;
+  session.trainer.train_step();
+  save(session);
+  const fs::path folder = newest_good_checkpoint(folder_)->folder;
+  const at::Tensor moments = optimizer_state(session.trainer);
+  fs::copy_file(earlier / "optimizer.safetensors", folder / "optimizer.safetensors.old");
+  std::ofstream(folder / "optimizer.txt") << "to do";
+  fs::create_directories(folder / "optimizer");
+  Session other;
+  load_checkpoint(folder, other.trainer, other.state);
+  EXPECT_TRUE(at::equal(optimizer_state(other.trainer), moments));
 }
 
 TEST_F(CheckpointTest, OtherDataIsRefusedAndNamed) {

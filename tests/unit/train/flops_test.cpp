@@ -11,11 +11,13 @@ models::PixArtConfig pixart(int64_t latent_side) {
   return config;
 }
 
+models::TransformerWork work_of(const models::TransformerConfig& config) { return config.work(); }
+
 // Forward multiply-adds of the published architecture: 149.05, 617.99 and 3254.76 G.
 TEST(Flops, OfPixArtXl) {
-  EXPECT_NEAR(transformer_flops(shape_of(pixart(32))).forward, 298.11e9, 0.01e9);
-  EXPECT_NEAR(transformer_flops(shape_of(pixart(64))).forward, 1235.99e9, 0.01e9);
-  EXPECT_NEAR(transformer_flops(shape_of(pixart(128))).forward, 6509.52e9, 0.01e9);
+  EXPECT_NEAR(transformer_flops(work_of(pixart(32))).forward, 298.11e9, 0.01e9);
+  EXPECT_NEAR(transformer_flops(work_of(pixart(64))).forward, 1235.99e9, 0.01e9);
+  EXPECT_NEAR(transformer_flops(work_of(pixart(128))).forward, 6509.52e9, 0.01e9);
 }
 
 // The DiT paper's "Gflops" are multiply-adds: Peebles & Xie 2023, table 4, and the appendix on 512 px. Theirs
@@ -24,7 +26,7 @@ TEST(Flops, OfDitsAgreeWithThePaper) {
   const auto giga = [](const char* name, int64_t side) {
     auto config = models::dit_preset(name);
     config.input_size = side;
-    return transformer_flops(shape_of(config)).forward / 2e9;
+    return transformer_flops(work_of(config)).forward / 2e9;
   };
   EXPECT_NEAR(giga("DiT-S/2", 32), 6.06, 0.005 * 6.06);
   EXPECT_NEAR(giga("DiT-B/4", 32), 5.56, 0.005 * 5.56);
@@ -34,46 +36,45 @@ TEST(Flops, OfDitsAgreeWithThePaper) {
 }
 
 TEST(Flops, OfATinyDitByHand) {
-  const models::DitConfig config{.input_size = 8,
-                                 .patch_size = 2,
-                                 .in_channels = 4,
-                                 .hidden_size = 12,
-                                 .depth = 3,
-                                 .num_heads = 2,
-                                 .mlp_ratio = 2.0,
-                                 .num_classes = 10,
-                                 .learn_sigma = true};
-  ASSERT_EQ(shape_of(config).tokens, 16);
+  const models::DitConfig config{{.input_size = 8,
+                                  .patch_size = 2,
+                                  .in_channels = 4,
+                                  .hidden_size = 12,
+                                  .depth = 3,
+                                  .num_heads = 2,
+                                  .mlp_ratio = 2.0,
+                                  .learn_sigma = true},
+                                 {.num_classes = 10}};
+  ASSERT_EQ(work_of(config).tokens, 16);
   // Multiply-adds: [16, 12] x [12, 36], [16, 12] x [12, 12], two products of 16 x 16 x 12, [16, 12] x
   // [12, 24] and back, [12] x [12, 72].
   const double block = 6912 + 2304 + 2 * 3072 + 2 * 4608 + 864;
   // [16, 16] x [16, 12], [256] x [256, 12], [12] x [12, 12], [12] x [12, 24], [16, 12] x [12, 32].
   const double rest = 3072 + 3072 + 144 + 288 + 6144;
-  EXPECT_EQ(transformer_flops(shape_of(config)).forward, 2 * (3 * block + rest));
+  EXPECT_EQ(transformer_flops(work_of(config)).forward, 2 * (3 * block + rest));
 }
 
 TEST(Flops, OfATinyPixArtByHand) {
-  models::PixArtConfig config{.input_size = 8,
-                              .patch_size = 2,
-                              .in_channels = 4,
-                              .hidden_size = 12,
-                              .depth = 3,
-                              .num_heads = 2,
-                              .mlp_ratio = 2.0,
-                              .learn_sigma = false,
-                              .caption_channels = 20,
-                              .max_tokens = 5};
+  models::PixArtConfig config{{.input_size = 8,
+                               .patch_size = 2,
+                               .in_channels = 4,
+                               .hidden_size = 12,
+                               .depth = 3,
+                               .num_heads = 2,
+                               .mlp_ratio = 2.0,
+                               .learn_sigma = false},
+                              {.caption_channels = 20, .max_tokens = 5}};
   // As above without adaLN; then queries and projection, keys and values of 5 tokens, 16 x 5 x 12 twice.
   const double block = 6912 + 2304 + 2 * 3072 + 2 * 4608 + 2 * 2304 + 5 * 12 * 24 + 2 * 960;
   // Patches, timestep MLP, shared modulation [12] x [12, 72], caption MLP of 5 tokens, [16, 12] x [12, 16].
   const double rest = 3072 + 3072 + 144 + 864 + 5 * (240 + 144) + 3072;
-  EXPECT_EQ(transformer_flops(shape_of(config)).forward, 2 * (3 * block + rest));
+  EXPECT_EQ(transformer_flops(work_of(config)).forward, 2 * (3 * block + rest));
   config.multi_scale = true;
-  EXPECT_EQ(transformer_flops(shape_of(config)).forward, 2 * (3 * block + rest + 3 * (256 * 4 + 16)));
+  EXPECT_EQ(transformer_flops(work_of(config)).forward, 2 * (3 * block + rest + 3 * (256 * 4 + 16)));
 }
 
 TEST(Flops, TrainingLeavesOutWhatNobodyNeeds) {
-  const auto shape = shape_of(pixart(32));
+  const auto shape = work_of(pixart(32));
   const auto flops = transformer_flops(shape);
   // Gradients of patches and of caption features.
   const double unneeded = 2.0 * 256 * 16 * 1152 + 2.0 * 120 * 4096 * 1152;
@@ -84,7 +85,7 @@ TEST(Flops, TrainingLeavesOutWhatNobodyNeeds) {
 }
 
 TEST(Flops, AdaptersNeedNoGradientsOfTheWeights) {
-  const auto shape = shape_of(pixart(32));
+  const auto shape = work_of(pixart(32));
   const double plain = transformer_flops(shape).forward, adapters = 2.0 * 256 * 11.9e6;
   const auto lora = transformer_flops(shape, 0, {.share = 0, .adapters = 11'900'000});
   EXPECT_DOUBLE_EQ(lora.forward, plain + adapters);
@@ -92,7 +93,7 @@ TEST(Flops, AdaptersNeedNoGradientsOfTheWeights) {
 }
 
 TEST(Flops, RecomputingAddsTheBlocksForward) {
-  const auto shape = shape_of(pixart(32));
+  const auto shape = work_of(pixart(32));
   const auto plain = transformer_flops(shape), all = transformer_flops(shape, 1),
              third = transformer_flops(shape, 3);
   EXPECT_EQ(all.training, plain.training);

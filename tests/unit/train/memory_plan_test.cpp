@@ -5,7 +5,7 @@
 namespace pixart::train {
 namespace {
 
-TransformerShape xl() { return shape_of(models::pixart_preset("PixArt-XL/2")); }
+models::TransformerWork xl() { return models::published_transformer("PixArt-XL/2").work(); }
 
 TEST(MemoryPlan, SumsItsParts) {
   MemoryParts parts;

@@ -59,6 +59,19 @@ TEST_F(Metrics, RewindForgetsLaterStepsOfTheStageAndTornLines) {
   EXPECT_THAT(event_files(folder_), ElementsAre(events())) << "the other files were not asked for";
 }
 
+TEST_F(Metrics, LastLinesOfAStage) {
+  MetricSink sink(events());
+  EXPECT_EQ(sink.lines_of("a").last_step, -1);
+  sink.write("a", 1, {{"loss", 0.5}});
+  sink.write("a", 2, {{"loss", 0.5}});
+  sink.write("a", 2, {{"validation_loss", 0.5}});
+  sink.write("a", 3, {{"loss", 0.5}});
+  sink.write("b", 7, {{"validation_loss", 0.5}});
+  std::ofstream(events(), std::ios::app) << "[1]\n{\"stage\": \"a\", \"step\": \"9\"}\n{\"stage\":\"a\",\"st";
+  EXPECT_EQ(sink.lines_of("a").last_step, 3);
+  EXPECT_EQ(sink.lines_of("a").last_validation, 2);
+}
+
 TEST_F(Metrics, NumbersGoToTensorBoardToo) {
   MetricSink sink = this->sink();
   sink.write("text", 20, {{"loss", 0.25}, {"lr", 2e-5}});

@@ -56,7 +56,7 @@ TEST(Plan, ParametersOfThePapersModel) {
 TEST(Plan, FixedMemoryIsTwentyBytesAParameter) {
   auto config = paper();
   auto& stage = config.stages[1];
-  stage.precision = "float32";
+  stage.precision = Precision::kFloat32;
   const double numbers = 610856096;
   const auto parts = plan_memory(config, stage, options("a100-80"));
   EXPECT_EQ(parts.weights, 4 * numbers);
@@ -68,7 +68,7 @@ TEST(Plan, FixedMemoryIsTwentyBytesAParameter) {
   sharded.shard_optimizer = true;
   EXPECT_EQ(plan_memory(config, stage, sharded).optimizer, 8 * numbers / 64);
   EXPECT_EQ(plan_memory(config, stage, sharded).average, 4 * numbers / 64);
-  stage.precision = "bfloat16";
+  stage.precision = Precision::kBFloat16;
   stage.activation_checkpointing = 0;
   EXPECT_EQ(plan_memory(config, stage, options("a100-80")).low_precision_copies, 2 * numbers);
   stage.activation_checkpointing = 1;  // of one block and what is outside blocks
@@ -78,7 +78,7 @@ TEST(Plan, FixedMemoryIsTwentyBytesAParameter) {
 
 TEST(Plan, CameKeepsOneMomentAndMeans) {
   auto config = paper();
-  config.stages[1].optimizer.name = "came";
+  config.stages[1].optimizer.name = optim::OptimizerName::kCame;
   const auto parts = plan_memory(config, config.stages[1], options("a100-80"));
   EXPECT_GT(parts.optimizer, parts.weights);
   EXPECT_LT(parts.optimizer, 1.02 * parts.weights);

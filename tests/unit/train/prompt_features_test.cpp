@@ -15,7 +15,7 @@ class Prompts : public testing::ScratchFolder {
     run_.text_encoder.d_model = 32;
     run_.text_encoder.num_layers = 1;
     run_.text_encoder.num_heads = 2;
-    run_.text_encoder.d_ff = 32;
+    run_.text_encoder.d_ff = 1024;  // more than the two ends of a file
     load_caption_encoder(run_, at::kCPU, [] {
       std::vector<std::string> captions;
       for (const char* colour : {"red", "blue", "green", "yellow"})
@@ -90,6 +90,27 @@ TEST_F(Prompts, ThoseLongestUnusedMakeRoom) {
   EXPECT_FALSE(again.has_loaded());
   again.encode({"a blue circle"});
   EXPECT_TRUE(again.has_loaded());
+}
+
+TEST_F(Prompts, FilesOfOthersDoNotMakeRoom) {
+  std::filesystem::create_directories(folder_ / "cache");
+  write("cache/thesis.safetensors", std::string(1000, 'x'));
+  features("cache", 500).encode({"a red circle"});
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "cache/thesis.safetensors"));
+}
+
+TEST_F(Prompts, ABitInTheMiddleOfTheEncoderIsAnotherEncoder) {
+  features("cache").encode({"a red circle"});
+  const auto weights = run_.text_encoder.path.value() / "model.safetensors";
+  std::string bytes = read(weights);
+  constexpr size_t kBothEnds = 2 * (64 << 10);  // which alone would not tell
+  ASSERT_GT(bytes.size(), kBothEnds);
+  bytes[bytes.size() / 2] = char(bytes[bytes.size() / 2] ^ 1);
+  write("run/text_encoder/model.safetensors", bytes);
+  auto other = features("cache");
+  other.encode({"a red circle"});
+  EXPECT_TRUE(other.has_loaded());
+  EXPECT_EQ(num_files(), 2);
 }
 
 TEST_F(Prompts, DamagedFilesAreMadeAgain) {

@@ -1,6 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+#include <set>
+
 #include "pixart/base/error.h"
 #include "pixart/config/config.h"
 #include "pixart/train/components.h"
@@ -115,18 +119,44 @@ TEST(RunConfig, RefusesWhatDoesNotFit) {
               HasSubstr("activation_checkpointing has no effect"));
 }
 
+// Every key that a row of the table of objectives claims is refused by the rows that do not.
+TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
+  const std::map<std::string, std::string> values = {
+      {"horizontal_flip", "true"},  {"precision", "bfloat16"}, {"activation_checkpointing", "2"},
+      {"condition_dropout", "0.2"}, {"lora", "{rank: 4}"},     {"aspect_buckets", "true"},
+      {"multi_scale", "true"},      {"position_scale", "2"},   {"kl_weight", "0.5"}};
+  std::set<std::string> claimed;
+  for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
+  ASSERT_EQ(claimed.size(), values.size());
+  for (const auto& row : objective_table()) {
+    const std::string file = replace(kGood, "objective: class_conditional", "objective: " + row.name);
+    for (const auto& key : claimed) {
+      const bool applies = std::find(row.keys.begin(), row.keys.end(), key) != row.keys.end();
+      const std::string error =
+          error_of(replace(file, "steps: 5}", "steps: 5, " + key + ": " + values.at(key) + "}"));
+      const std::string message = key + " has no effect with objective " + row.name;
+      EXPECT_EQ(error.find(message) == std::string::npos, applies) << error;
+    }
+  }
+}
+
 TEST(RunConfig, SizesOfTheStages) {
   const auto config = config::read_text<RunConfig>(kGood, "run.yaml");
   const models::VaeConfig vae;
-  const auto dit = dit_config(config, config.stage("one"), vae, 1000);
-  EXPECT_EQ(dit.input_size, 32);  // 256 px / 8
-  EXPECT_EQ(dit.hidden_size, 1152);
-  const auto pixart = pixart_config(config, config.stage("two"), vae, 4096);
-  EXPECT_EQ(pixart.depth, 28);
-  EXPECT_EQ(pixart.max_tokens, 120);
+  const models::ConditionSizes sizes{.labels = {.num_classes = 7}, .text = {.caption_channels = 96}};
+  const auto by_class = transformer_config(config, config.stage("one"), vae, sizes);
+  EXPECT_EQ(by_class.shape().input_size, 32);  // 256 px / 8
+  EXPECT_EQ(by_class.shape().hidden_size, 1152);
+  EXPECT_EQ(by_class.num_classes(), 7);
+  EXPECT_EQ(by_class.max_tokens(), 0);
+  const auto by_text = transformer_config(config, config.stage("two"), vae, sizes);
+  EXPECT_EQ(by_text.shape().depth, 28);
+  EXPECT_EQ(by_text.max_tokens(), 120);
+  EXPECT_EQ(by_text.caption_channels(), 96);
+  EXPECT_EQ(by_text.num_classes(), 0);
   auto odd = config;
   odd.stages[0].resolution = 250;
-  EXPECT_THROW(dit_config(odd, odd.stages[0], vae, 1000), UserError);
+  EXPECT_THROW(transformer_config(odd, odd.stages[0], vae, sizes), UserError);
 }
 
 TEST(RunConfig, LoraGoesWithWeightsThatAreTrainedAlready) {

@@ -80,6 +80,11 @@ class ChangeOne {
   static void change(int64_t& value, const Rule&) { ++value; }
   static void change(double& value, const Rule&) { value = value * 0.75 + 0.0625; }
   static void change(std::filesystem::path& value, const Rule&) { value /= "other"; }
+  template <HasWords Enum>
+  static void change(Enum& value, const Rule&) {
+    for (const auto& [word, other] : enum_words(value))
+      if (other != value) return void(value = other);
+  }
   static void change(std::string& value, const Rule& rule) {
     for (const auto& word : rule.words)
       if (word != value) return void(value = word);
@@ -99,6 +104,25 @@ std::string refusal_of(const RunFolder& folder, const RunConfig& config,
     EXPECT_EQ(error.code(), ExitCode::kBadInput);
     return error.what();
   }
+}
+
+TEST_F(RunFolderTest, OnlyItsOwnLeftoversAreDeleted) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const std::vector<std::string> foreign = {".tmp-work/thesis.tex", ".del-old/f", ".tmp-run.yaml",
+                                            ".tmp-thesis-0123456789abcdef/f",
+                                            ".tmp-text_encoder-0123456789abcdef/of-another-process"};
+  for (const auto& name : foreign) {
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    write(name, "thesis");
+  }
+  for (const char* name : {".tmp-run.yaml-0123456789abcdef", ".tmp-events.jsonl-0123456789abcdef",
+                           ".tmp-.owner-0123456789abcdef"})
+    write(name, "half");
+  std::filesystem::create_directories(folder_ / ".tmp-autoencoder-0123456789abcdef" / "inner");
+  open_run_folder({folder_}, config, {});
+  for (const auto& name : foreign) EXPECT_EQ(read(folder_ / name), "thesis") << name;
+  for (const char* name : {"run.yaml", "events.jsonl", ".owner", "autoencoder"})
+    EXPECT_FALSE(std::filesystem::exists(folder_ / fmt::format(".tmp-{}-0123456789abcdef", name))) << name;
 }
 
 // Every key, one after the other: fixed, with permission, or free, as its line in the struct says.
@@ -151,6 +175,17 @@ TEST_F(RunFolderTest, ElementsOfAnotherNameAreReported) {
   is.stages[0].name = "other";
   is.seed = 4;
   EXPECT_THAT(refusal_of(folder, is, {}), AllOf(HasSubstr("stages.text"), HasSubstr("seed was 0, is 4")));
+}
+
+TEST_F(RunFolderTest, AKeyThatIsNotOneCannotBeAllowed) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const RunFolder folder{folder_};
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_THAT(refusal_of(folder, config, {"stages.nope.steps", "stages.text.step"}),
+                AllOf(HasSubstr("no key is called stages.nope.steps"),
+                      HasSubstr("stages.text.step. Did you mean 'stages.text.steps'?")));
+    EXPECT_EQ(refusal_of(folder, config, {"stages.text.steps", "stages.text.optimizer", "evaluation"}), "");
+  }
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "damaged_features.h"
+#include "feature_damage.h"
 #include "pixart/base/env.h"
 #include "pixart/base/random.h"
 #include "pixart/data/aspect_bucket.h"
@@ -268,6 +270,120 @@ TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {
   sources_[0].quarantine_budget = 0.05;
   EXPECT_THROW(ledger_of(all[0], folder_ / "quarantine/first.jsonl"), UserError);
   EXPECT_EQ(keys_in_quarantine("first").size(), 2);  // to look at
+}
+
+class DamagedFeaturesTest : public StageDataTest {
+ protected:
+  // Damages the latents of a row of the first source (three rows a shard) or its caption.
+  void damage(int64_t row, const std::string& kind = "latents") const {
+    const fs::path shard = folder_ / ("first-" + kind) / fmt::format("shard-{:05d}.safetensors", row / 3);
+    const auto [first, last] = pixart::testing::bytes_of(shard, kind == "latents" ? "moments" : "features");
+    const size_t record = (last - first) / 3;  // of the same size each
+    pixart::testing::flip_bit(shard, first + record * size_t(row % 3) + record / 2);
+  }
+  FeatureReader reader(const StageParts& parts) const {
+    std::vector<data::Ledger> ledgers;
+    std::vector<fs::path> files;
+    for (const auto& part : parts) {
+      files.push_back(folder_ / "quarantine" / (part.source->name + ".jsonl"));
+      ledgers.push_back(ledger_of(part, files.back()));
+    }
+    return {.parts = parts,
+            .seed = 4,
+            .with_labels = true,
+            .with_captions = true,
+            .max_tokens = kTokens,
+            .damaged = std::make_shared<DamagedFeatures>(parts, ledgers, files)};
+  }
+};
+
+TEST_F(DamagedFeaturesTest, AnotherRowIsReadTheSameOneHoweverItIsAsked) {
+  first_.damaged = {7};
+  const auto all = featured();
+  const auto plan = counting(160, 7);  // without the rejected one, as an order is
+  const auto whole = reader(all)(plan);
+  damage(4);
+  damage(2, "captions");
+  const auto reading = reader(all);
+  const auto batch = reading(plan);
+  EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"2.png", "4.png", "7.png"}));
+  std::set<int64_t> stand_ins;
+  for (int64_t i = 0; i < 160; ++i) {
+    const int64_t planned = plan.rows[size_t(i)], taken = batch.plan.rows[size_t(i)];
+    if (planned != 4 && planned != 2) {
+      ASSERT_EQ(taken, planned);
+      ASSERT_TRUE(at::equal(batch.mean[i], whole.mean[i]) && at::equal(batch.caption[i], whole.caption[i]));
+      continue;
+    }
+    ASSERT_TRUE(taken != 4 && taken != 2 && taken != 7 && taken < 10) << taken;
+    stand_ins.insert(taken);
+    // It is that row in every respect.
+    const auto own = reader(all)(plan_of({i}, {taken}));
+    EXPECT_TRUE(at::equal(batch.mean[i], own.mean[0]) && at::equal(batch.log_var[i], own.log_var[0]));
+    EXPECT_TRUE(at::equal(batch.caption[i], own.caption[0]) && at::equal(batch.mask[i], own.mask[0]));
+    EXPECT_TRUE(at::equal(batch.label[i], own.label[0]));
+    // Alone, by another process that knows of no damage yet, it is the same.
+    EXPECT_EQ(reader(all)(plan_of({i}, {planned})).plan.rows[0], taken);
+  }
+  EXPECT_GT(stand_ins.size(), 3);  // drawn anew at each place
+  EXPECT_EQ(reading.damaged->size(), 2);
+  EXPECT_EQ(reading(plan).plan.rows, batch.plan.rows);
+  EXPECT_EQ(reading.damaged->size(), 2);
+}
+
+TEST_F(DamagedFeaturesTest, AStandInHasTheSameShape) {
+  const auto all = featured({.shape = [](int64_t row) {
+    return row % 5 == 4 ? std::pair<int64_t, int64_t>{1, 4} : std::pair<int64_t, int64_t>{2, 2};
+  }});
+  damage(4);
+  const auto reading = reader(all);
+  const auto batch = reading(plan_of({0, 1, 2, 3}, {4, 4, 9, 4}));  // 4 and 9 have their shape alone
+  EXPECT_EQ(batch.plan.rows, (std::vector<int64_t>{9, 9, 9, 9}));
+  EXPECT_EQ(batch.mean.size(2), 1);
+  damage(9);
+  try {
+    reading(plan_of({0}, {4}));
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kStorage);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("every row of its shape"), HasSubstr("--mend")));
+  }
+}
+
+TEST_F(DamagedFeaturesTest, MoreThanTheBudgetEndsTheRunAndSaysHowToMend) {
+  sources_[0].quarantine_budget = 0.2;
+  const auto all = featured();
+  damage(1);
+  damage(5, "captions");
+  const auto reading = reader(all);
+  EXPECT_NO_THROW(reading(counting(10, 10)));
+  damage(8);
+  try {
+    reading(counting(10, 10));
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kStorage);
+    EXPECT_THAT(error.what(),
+                AllOf(HasSubstr("row 8 (8.png)"), HasSubstr("shard-00002.safetensors"),
+                      HasSubstr("quarantine_budget = 0.2"), HasSubstr("extract RUN.yaml --mend")));
+  }
+}
+
+TEST_F(DamagedFeaturesTest, WithoutARecordOfDamageItIsAnError) {
+  const auto all = featured();
+  damage(1);
+  FeatureReader reading = reader(all);
+  reading.damaged = nullptr;
+  EXPECT_THROW(reading(counting(10, 10)), data::DamagedRecord);
+}
+
+TEST_F(DamagedFeaturesTest, AFaultOfTheDiskIsNoDamage) {
+  const auto all = featured();
+  const auto reading = reader(all);
+  reading(counting(10, 10));  // opens the files
+  fs::resize_file(folder_ / "first-latents/shard-00001.safetensors", 8);
+  EXPECT_THROW(reading(counting(10, 10)), UserError);
+  EXPECT_EQ(reading.damaged->size(), 0);
 }
 
 class PictureReaderTest : public StageDataTest {

@@ -52,6 +52,18 @@ TEST(Validation, MeansOverSamplesOnEveryNumberOfRanks) {
   }
 }
 
+TEST(Validation, EndsOnAllRanksBeforeTheNextTurn) {
+  std::vector<int> turns(2);
+  const auto errors = dist::testing::with_ranks(2, 60, [&](dist::Communicator& ranks) {
+    Named objective(1);
+    const auto stop = [&] { return ++turns[size_t(ranks.rank())] == 3; };
+    EXPECT_TRUE(
+        held_out_losses(objective, rows_of({0, 1, 2, 3, 4, 5, 6, 7}), ranks, "held out", stop).empty());
+  });
+  EXPECT_THAT(errors, Each(""));
+  EXPECT_THAT(turns, Each(3));
+}
+
 TEST(Validation, LinesHoldTheMeanAndEachTimestep) {
   std::map<std::string, double> line;
   add_held_out(line, "a", {1, 2, 6});

@@ -1,0 +1,94 @@
+// The transformer of a diffusion stage, whichever it is. DiT and PixArt are told apart in this module, by one
+// row of the table in src/models/transformer.cpp, and in `convert`; everybody else holds what is here.
+#pragma once
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "pixart/models/dit.h"
+#include "pixart/models/pixart.h"
+
+namespace pixart::models {
+
+// What the cost of a transformer depends on (train/flops.h has the formulas).
+struct TransformerWork {
+  int64_t tokens = 0, width = 0, depth = 0, heads = 0;  // image tokens
+  double mlp_ratio = 4;
+  int64_t patch_values = 0, output_values = 0;  // values of a patch: p^2 C, p^2 O
+  bool cross_attention = false;  // to captions, in every block; else each block modulates by itself
+  int64_t caption_tokens = 0, caption_width = 0;
+  bool micro_conditions = false;
+  int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
+};
+
+// The config of a model of any kind.
+class TransformerConfig {
+ public:
+  using Kinds = std::variant<DitConfig, PixArtConfig>;
+  TransformerConfig(Kinds kind) : kind_(std::move(kind)) {}  // NOLINT: a DitConfig is a TransformerConfig
+  TransformerConfig(const DitConfig& config) : kind_(config) {}
+  TransformerConfig(const PixArtConfig& config) : kind_(config) {}
+
+  const TransformerShape& shape() const;
+  std::string kind_name() const;     // for people: "DiT", "PixArt", "PixArt-MS"
+  int64_t num_classes() const;       // 0: it does not take labels
+  int64_t caption_channels() const;  // 0: it does not take captions
+  int64_t max_tokens() const;        // of a caption; 0: it does not take captions
+  bool takes_any_size() const;   // it makes positions for the grid it is given, and is told the image's size
+  TransformerWork work() const;  // with captions of max_tokens
+
+  const Kinds& kind() const { return kind_; }  // for `models` and `convert`
+
+ private:
+  Kinds kind_;
+};
+
+// The config of the model called `kind` ("DiT", "PixArt"), which takes what it needs of the sizes. Throws
+// UserError listing the known kinds.
+struct ConditionSizes {
+  LabelSizes labels = {};
+  TextSizes text = {};
+};
+TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,
+                                     const ConditionSizes& sizes);
+
+// A published model: "DiT-XL/2", "PixArt-XL/2", "PixArt-MS-XL/2" ... Throws UserError listing the known
+// names.
+TransformerConfig published_transformer(const std::string& name);
+
+class Transformer {
+ public:
+  // Registers its weights in `scope` under the published names.
+  Transformer(const nn::Scope& scope, const TransformerConfig& config);
+
+  // latent [B, C, H, W], timestep [B] float (may be fractional) -> [B, O, H, W].
+  at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& condition) const;
+
+  // The same images under the null condition: the null class, or the null caption under each caption's own
+  // mask (the released code's way).
+  Condition null_of(const Condition& condition) const;
+
+  const TransformerConfig& config() const { return config_; }
+  Transformer with(const Execution& execution) const;                // the same weights, run in another way
+  const std::variant<Dit, PixArt>& model() const { return model_; }  // for `models` and `convert`
+
+ private:
+  Transformer(TransformerConfig config, std::variant<Dit, PixArt> model)
+      : config_(std::move(config)), model_(std::move(model)) {}
+  TransformerConfig config_;
+  std::variant<Dit, PixArt> model_;
+};
+
+void initialize(nn::StateDict& state, const TransformerConfig& config, const TransformerInit& init);
+
+// Both one after the other, as classifier-free guidance computes them in one call: [2B].
+Condition joined(const Condition& first, const Condition& second);
+
+// All tensors on `device`; pinned ones are copied without waiting.
+Condition moved(const Condition& condition, at::Device device);
+
+// Rows [first, first + count) of every tensor that is there.
+Condition rows_of(const Condition& condition, int64_t first, int64_t count);
+
+}  // namespace pixart::models

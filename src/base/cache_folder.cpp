@@ -1,0 +1,18 @@
+#include "pixart/base/cache_folder.h"
+
+#include "pixart/base/env.h"
+
+namespace pixart {
+namespace fs = std::filesystem;
+
+fs::path user_cache_folder() {
+  fs::path base = environment_variable("XDG_CACHE_HOME").value_or("");
+  if (!base.is_absolute()) {  // the standard says to ignore it then
+    const auto home = environment_variable("HOME");
+    if (!home || home->empty()) return {};
+    base = fs::path(*home) / ".cache";
+  }
+  return base / "pixart";
+}
+
+}  // namespace pixart

@@ -1,0 +1,76 @@
+#include "pixart/base/leftovers.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+#include <regex>
+
+#include "temporary_name.h"
+
+namespace pixart {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr size_t kNonceDigits = 16;
+
+bool matches(const std::vector<std::string>& patterns, const std::string& name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) { return std::regex_match(name, std::regex(pattern)); });
+}
+
+// Decides what is deleted.
+bool is_leftover(const fs::path& path, const OwnNames& own) {
+  const std::string name = path.filename(), made_for = own_name(name);
+  const auto fits = [&](const auto& patterns, const auto& passing) {
+    return (!made_for.empty() && matches(patterns, made_for)) || matches(passing, name);
+  };
+  std::error_code error;
+  switch (fs::symlink_status(path, error).type()) {
+    case fs::file_type::regular:
+      return fits(own.files, own.passing_files);
+    case fs::file_type::directory:
+      return fits(own.folders, own.passing_folders);
+    case fs::file_type::symlink:
+      return fits(own.files, own.passing_files) || fits(own.folders, own.passing_folders);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+// Random, because process ids repeat: every container has its own process 1, and shared disks have many
+// hosts.
+std::string temporary_name(const std::string& own, std::string_view prefix) {
+  std::random_device device;
+  const uint64_t nonce = uint64_t(device()) << 32 | device();
+  return fmt::format("{}{}-{:0{}x}", prefix, own, nonce, kNonceDigits);
+}
+
+std::string own_name(const std::string& name) {
+  for (const auto prefix : {kTemporaryPrefix, kDeletedPrefix}) {
+    if (!name.starts_with(prefix) || name.size() < prefix.size() + 2 + kNonceDigits) continue;
+    const size_t dash = name.size() - kNonceDigits - 1;
+    const bool is_nonce = name.find_first_not_of("0123456789abcdef", dash + 1) == std::string::npos;
+    if (name[dash] == '-' && is_nonce) return name.substr(prefix.size(), dash - prefix.size());
+  }
+  return {};
+}
+
+std::vector<fs::path> find_leftovers(const fs::path& folder, const OwnNames& own) {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    if (is_leftover(at->path(), own)) found.push_back(at->path());
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void remove_leftovers(const fs::path& folder, const OwnNames& own) {
+  std::error_code ignored;  // what cannot be deleted is in nobody's way
+  for (const auto& path : find_leftovers(folder, own)) fs::remove_all(path, ignored);
+}
+
+}  // namespace pixart

@@ -1,0 +1,45 @@
+#include "pixart/base/standard_streams.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+namespace pixart {
+
+namespace {
+
+// errno does not tell: it is that of the last write, and an earlier one may have failed.
+bool reader_has_gone(int descriptor) {
+  pollfd entry{descriptor, 0, 0};
+  return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+// Some file systems say only when a file is closed that its bytes found no room.
+bool close_a_copy(int descriptor) {
+  const int copy = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 || ::close(copy) == 0;
+}
+
+}  // namespace
+
+void prepare_standard_streams() {
+  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(descriptor, F_GETFD) < 0) (void)!::open("/dev/null", O_RDWR);  // takes the lowest free number
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+std::string finish_standard_output() {
+  const bool failed_before = std::ferror(stdout) != 0;
+  errno = 0;
+  const bool is_written = std::fflush(stdout) == 0 && close_a_copy(STDOUT_FILENO);
+  const int error = errno;
+  if ((is_written && !failed_before) || reader_has_gone(STDOUT_FILENO)) return "";
+  return is_written ? "a write failed" : std::strerror(error);
+}
+
+}  // namespace pixart

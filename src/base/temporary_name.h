@@ -1,0 +1,16 @@
+// Names of what is written or deleted now: .tmp-<own name>-<16 hex digits>, .del-<own name>-<16 hex digits>.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace pixart {
+
+inline constexpr std::string_view kTemporaryPrefix = ".tmp-";
+inline constexpr std::string_view kDeletedPrefix = ".del-";
+
+std::string temporary_name(const std::string& own, std::string_view prefix);  // with new random digits
+
+// The name for which temporary_name() made `name`; "" where it made none such.
+std::string own_name(const std::string& name);
+
+}  // namespace pixart

@@ -1,0 +1,87 @@
+#include "pixart/convert/model_folder.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+
+namespace pixart::convert {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr uint64_t kLargestConfig = uint64_t{16} << 20;
+
+const std::set<std::string> kParts = {"transformer", "vae", "text_encoder", "tokenizer", "scheduler"};
+const std::set<std::string> kTokenizerFiles = {"spiece.model", "tokenizer.json", "tokenizer_config.json",
+                                               "special_tokens_map.json", "added_tokens.json"};
+
+bool is_weights(const std::string& name) {
+  static const std::regex pattern(
+      "(model|pytorch_model|diffusion_pytorch_model|adapter_model|pytorch_lora_weights)"
+      R"((\.fp16|\.bf16)?(-[0-9]{5}-of-[0-9]{5})?\.(safetensors|bin)(\.index(\.fp16|\.bf16)?\.json)?)");
+  return std::regex_match(name, pattern);
+}
+
+// Web applications have a config.json, too.
+bool says_a_model(const fs::path& config) {
+  try {
+    const auto json = nlohmann::json::parse(read_file(config, kLargestConfig));
+    return json.is_object() && (json.contains("_class_name") || json.contains("model_type") ||
+                                json.contains("architectures") || json.contains("peft_type"));
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+bool is_of_a_model(const fs::directory_entry& entry) {
+  const std::string name = entry.path().filename();
+  if (entry.is_symlink() || !entry.is_regular_file()) return false;
+  if (name == "config.json" || name == "model_index.json" || name == "scheduler_config.json" ||
+      name == "adapter_config.json")
+    return says_a_model(entry.path());
+  return is_weights(name) || kTokenizerFiles.count(name) > 0;
+}
+
+void find_foreign(const fs::path& folder, const std::string& above, std::vector<std::string>& found) {
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = above + at->path().filename().string();
+    const bool is_folder = at->is_directory() && !at->is_symlink();
+    if (is_folder && kParts.count(name) > 0)
+      find_foreign(at->path(), name + "/", found);
+    else if (is_folder || !is_of_a_model(*at))
+      found.push_back(is_folder ? name + "/" : name);
+  }
+  if (error) throw UserError(fmt::format("cannot list {}: {}.", folder.string(), error.message()));
+}
+
+}  // namespace
+
+std::vector<std::string> foreign_entries(const fs::path& folder) {
+  std::vector<std::string> found;
+  find_foreign(folder, "", found);
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void require_model_folder(const fs::path& folder) {
+  std::error_code error;
+  const auto status = fs::symlink_status(folder, error);
+  if (!fs::exists(status)) return;
+  if (!fs::is_directory(status))
+    throw UserError(folder.string() + " is not a folder; it is not replaced by one. Choose another name.");
+  const auto foreign = foreign_entries(folder);
+  if (foreign.empty()) return;
+  throw UserError(
+      fmt::format("{} holds what is not of a model, and would be deleted: {}. The folder is not replaced. "
+                  "Move them away, "
+                  "or choose another folder.",
+                  folder.string(), name_some(foreign)));
+}
+
+}  // namespace pixart::convert

@@ -1,0 +1,81 @@
+// Whether a feature set is what was written, and what to do where it is not.
+#include <algorithm>
+
+#include "feature_files.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/file_lock.h"
+#include "pixart/base/log.h"
+#include "pixart/formats/hash.h"
+#include "pixart/formats/safetensors.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+namespace {
+
+// What is wrong with a file, or nothing. Throws UserError where it cannot be read.
+std::string fault_of(const fs::path& file, const std::string& sha256) {
+  std::error_code error;
+  if (!fs::exists(file, error)) return error ? error.message() : "it is missing";
+  return formats::sha256_of_file(file) == sha256 ? "" : "its SHA-256 is not that of the manifest";
+}
+
+// Sets of older versions do not say how many items a shard was given, beyond the number itself; one shard
+// may have been given more than there were.
+int64_t items_per_shard(const FeatureManifest& manifest, const FeatureWork& work) {
+  const auto& shards = manifest.shards;
+  const int64_t first = shards.empty() ? work.items_per_shard : shards.front().items;
+  return shards.size() > 1 ? first : std::max(first, work.items_per_shard);
+}
+
+}  // namespace
+
+uint64_t feature_bytes(const FeatureManifest& manifest) {
+  uint64_t bytes = 0;
+  for (const auto& shard : manifest.shards) bytes += shard.bytes;
+  return bytes;
+}
+
+FeatureCheck check_feature_set(const fs::path& folder, const std::function<void(uint64_t bytes)>& report) {
+  const auto manifest = read_feature_manifest(folder);
+  FeatureCheck check;
+  const fs::path index = folder / kIndexFile;
+  std::string fault = "it is missing";
+  if (fs::exists(index)) fault = manifest.index_sha256.empty() ? "" : fault_of(index, manifest.index_sha256);
+  if (!fault.empty()) check.problems.push_back(index.string() + ": " + fault);
+  if (fault.empty() && !manifest.index_sha256.empty())
+    check.has_checksums = formats::read_safetensors_header(index).tensors.count(kChecksums) > 0;
+  for (size_t i = 0; i < manifest.shards.size(); ++i) {
+    const auto& shard = manifest.shards[i];
+    fault = fault_of(folder / shard.file, shard.sha256);
+    if (!fault.empty()) {
+      check.problems.push_back((folder / shard.file).string() + ": " + fault);
+      check.damaged_shards.push_back(i);
+    }
+    report(shard.bytes);
+  }
+  return check;
+}
+
+void mend_feature_set(const FeatureWork& work, const std::function<void(uint64_t bytes)>& report) {
+  if (!has_feature_set(work.folder)) return;
+  // Whoever else mends this set waits here, and finds it mended or unfinished.
+  const FileLock lock(work.folder / ".lock");
+  if (!has_feature_set(work.folder)) return;
+  const auto manifest = read_feature_manifest(work.folder);
+  auto wanted = all_inputs(work.manifest.inputs, work.items_per_shard);
+  FeatureManifest begun;
+  begun.inputs = all_inputs(manifest.inputs, items_per_shard(manifest, work));
+  require_inputs(work.folder, begun, wanted);
+  keep_former(wanted, begun.inputs);
+  const auto check = check_feature_set(work.folder, report);
+  for (const auto& problem : check.problems) log::warning("{}. It is made again.", problem);
+  if (check.problems.empty() && check.has_checksums) return;
+  // In this order a set that is interrupted is mended by the same command, or goes on as an unfinished one.
+  write_file_atomically(work.folder / kInputsFile, inputs_text(wanted));
+  for (const size_t shard : check.damaged_shards) fs::remove(work.folder / manifest.shards[shard].file);
+  fs::remove(work.folder / kManifestFile);
+}
+
+}  // namespace pixart::data

@@ -1,0 +1,176 @@
+#include "pixart/models/transformer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+
+namespace pixart::models {
+
+namespace {
+
+// To add a model: its folder, its config and class in the variants of transformer.h, and a row here.
+struct Kind {
+  const char* name;
+  TransformerConfig (*config)(const TransformerShape&, const ConditionSizes&);
+};
+
+constexpr Kind kKinds[] = {
+    {"DiT",
+     [](const auto& shape, const auto& sizes) -> TransformerConfig {
+       return DitConfig{shape, sizes.labels};
+     }},
+    {"PixArt",
+     [](const auto& shape, const auto& sizes) -> TransformerConfig {
+       return PixArtConfig{shape, sizes.text};
+     }},
+};
+
+std::string name_of(const DitConfig&) { return "DiT"; }
+std::string name_of(const PixArtConfig& config) { return config.multi_scale ? "PixArt-MS" : "PixArt"; }
+
+const LabelSizes* labels_of(const DitConfig& config) { return &config; }
+const LabelSizes* labels_of(const PixArtConfig&) { return nullptr; }
+const TextSizes* text_of(const DitConfig&) { return nullptr; }
+const TextSizes* text_of(const PixArtConfig& config) { return &config; }
+
+void null_into(const Dit& model, Condition& condition) {
+  condition.label = at::full_like(condition.label, model.config().num_classes);
+}
+
+void null_into(const PixArt& model, Condition& condition) {
+  condition.caption = model.null_caption().unsqueeze(0).expand_as(condition.caption);
+}
+
+std::variant<Dit, PixArt> build(const nn::Scope& scope, const DitConfig& config) {
+  return Dit(scope, config);
+}
+std::variant<Dit, PixArt> build(const nn::Scope& scope, const PixArtConfig& config) {
+  return PixArt(scope, config);
+}
+
+// Calls `each(a, b)` with every pair of tensors of both.
+template <class First, class Each>
+void for_each_tensor(First& first, const Condition& second, Each each) {
+  each(first.label, second.label);
+  each(first.caption, second.caption);
+  each(first.mask, second.mask);
+  each(first.drop, second.drop);
+  each(first.image_size, second.image_size);
+  each(first.aspect_ratio, second.aspect_ratio);
+}
+
+}  // namespace
+
+const TransformerShape& TransformerConfig::shape() const {
+  return std::visit([](const TransformerShape& shape) -> const TransformerShape& { return shape; }, kind_);
+}
+
+std::string TransformerConfig::kind_name() const {
+  return std::visit([](const auto& config) { return name_of(config); }, kind_);
+}
+
+int64_t TransformerConfig::num_classes() const {
+  const auto* labels = std::visit([](const auto& config) { return labels_of(config); }, kind_);
+  return labels == nullptr ? 0 : labels->num_classes;
+}
+
+int64_t TransformerConfig::caption_channels() const {
+  const auto* text = std::visit([](const auto& config) { return text_of(config); }, kind_);
+  return text == nullptr ? 0 : text->caption_channels;
+}
+
+int64_t TransformerConfig::max_tokens() const {
+  const auto* text = std::visit([](const auto& config) { return text_of(config); }, kind_);
+  return text == nullptr ? 0 : text->max_tokens;
+}
+
+bool TransformerConfig::takes_any_size() const {
+  const auto* text = std::visit([](const auto& config) { return text_of(config); }, kind_);
+  return text != nullptr && text->multi_scale;
+}
+
+TransformerWork TransformerConfig::work() const {
+  const TransformerShape& s = shape();
+  const int64_t side = s.input_size / s.patch_size, patch = s.patch_size * s.patch_size;
+  return {.tokens = side * side,
+          .width = s.hidden_size,
+          .depth = s.depth,
+          .heads = s.num_heads,
+          .mlp_ratio = s.mlp_ratio,
+          .patch_values = patch * s.in_channels,
+          .output_values = patch * s.out_channels(),
+          .cross_attention = caption_channels() > 0,
+          .caption_tokens = max_tokens(),
+          .caption_width = caption_channels(),
+          .micro_conditions = takes_any_size()};
+}
+
+TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,
+                                     const ConditionSizes& sizes) {
+  std::vector<std::string> known;
+  for (const auto& row : kKinds) {
+    if (kind == row.name) return row.config(shape, sizes);
+    known.emplace_back(row.name);
+  }
+  throw UserError(fmt::format("no transformer is called '{}'; known: {}.{}", kind, join(known, ", "),
+                              did_you_mean(kind, known)));
+}
+
+TransformerConfig published_transformer(const std::string& name) {
+  const auto texts = pixart_preset_names();
+  if (std::find(texts.begin(), texts.end(), name) != texts.end()) return pixart_preset(name);
+  return dit_preset(name);
+}
+
+Transformer::Transformer(const nn::Scope& scope, const TransformerConfig& config)
+    : config_(config),
+      model_(std::visit([&](const auto& kind) { return build(scope, kind); }, config.kind())) {}
+
+at::Tensor Transformer::forward(const at::Tensor& latent, const at::Tensor& timestep,
+                                const Condition& condition) const {
+  return std::visit([&](const auto& model) { return model.forward(latent, timestep, condition); }, model_);
+}
+
+Condition Transformer::null_of(const Condition& condition) const {
+  Condition result = condition;
+  std::visit([&](const auto& model) { null_into(model, result); }, model_);
+  return result;
+}
+
+Transformer Transformer::with(const Execution& execution) const {
+  return std::visit([&](const auto& model) { return Transformer(config_, model.with(execution)); }, model_);
+}
+
+void initialize(nn::StateDict& state, const TransformerConfig& config, const TransformerInit& init) {
+  std::visit([&](const auto& kind) { initialize(state, kind, init); }, config.kind());
+}
+
+Condition joined(const Condition& first, const Condition& second) {
+  Condition result = first;
+  for_each_tensor(result, second, [](at::Tensor& a, const at::Tensor& b) {
+    PIXART_CHECK(a.defined() == b.defined(), "two conditions with different tensors");
+    if (a.defined()) a = at::cat({a, b});
+  });
+  return result;
+}
+
+Condition moved(const Condition& condition, at::Device device) {
+  Condition result = condition;
+  for_each_tensor(result, condition, [&](at::Tensor& to, const at::Tensor& from) {
+    if (from.defined()) to = from.to(device, from.scalar_type(), /*non_blocking=*/from.is_pinned());
+  });
+  return result;
+}
+
+Condition rows_of(const Condition& condition, int64_t first, int64_t count) {
+  Condition result = condition;
+  for_each_tensor(result, condition, [&](at::Tensor& rows, const at::Tensor& all) {
+    if (all.defined()) rows = all.narrow(0, first, count);
+  });
+  return result;
+}
+
+}  // namespace pixart::models

@@ -1,0 +1,4 @@
+# breaks: NCCL is called under the lock that the watching thread needs
+# file: src/dist/call_watch.cpp
+# tests: unit_dist
+s/is_done = start\(\);/const std::scoped_lock lock(mutex_); is_done = start();/

@@ -1,0 +1,121 @@
+// Requests to stop: whatever signal asks, and wherever the output goes, the run saves and ends with 75.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "process.h"
+
+namespace pixart::testing {
+namespace {
+
+nlohmann::json last_telemetry(const std::filesystem::path& run) {
+  std::ifstream stream(run / "telemetry.jsonl");
+  std::string last;
+  for (std::string line; std::getline(stream, line);) last = line;
+  return nlohmann::json::parse(last);
+}
+
+std::vector<std::string> checkpoints_of(const std::filesystem::path& stage) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(stage))
+    names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+const std::vector<std::string> kEndless = {"train",   "run.yaml",
+                                           "--stage", "autoencoder",
+                                           "--set",   "stages.autoencoder.steps=1000000",
+                                           "--set",   "stages.autoencoder.checkpoints.every=1000000"};
+
+// Starts it, sends the signal when the stage has begun, and demands that it saves.
+void expect_saved(int signal, const std::function<void()>& before_start) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  Process process(kEndless, folder.path(), -1, before_start);
+  while (!std::filesystem::exists(folder / "run/checkpoints/autoencoder/step-00000000/manifest.json")) {
+    ASSERT_FALSE(process.has_ended()) << process.wait().code;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  process.kill(signal);
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 75) << result.output;
+  const auto checkpoints = checkpoints_of(folder / "run/checkpoints/autoencoder");
+  ASSERT_EQ(checkpoints.size(), 2u);
+  const auto last = last_telemetry(folder / "run");
+  EXPECT_EQ(last.at("reason"), "requested");
+  EXPECT_EQ(fmt::format("step-{:08}", last.at("step").get<int64_t>()), checkpoints.back());
+}
+
+TEST(Stop, SavesWhereNobodyReadsItsOutput) { expect_saved(SIGINT, break_the_pipe); }
+
+TEST(Stop, SavesWhereItsOutputIsOnAFullDisk) { expect_saved(SIGTERM, fill_the_disk); }
+
+TEST(Stop, SavesWhenItsTerminalIsClosed) { expect_saved(SIGHUP, {}); }
+
+TEST(Stop, UnderNohupAClosedTerminalIsIgnored) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  Process process({"train", "run.yaml", "--stage", "autoencoder"}, folder.path(), -1,
+                  [] { std::signal(SIGHUP, SIG_IGN); });
+  while (!std::filesystem::exists(folder / "run/run.yaml")) {  // it surely ignores the signal by then
+    ASSERT_FALSE(process.has_ended()) << process.wait().output;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  while (!process.has_ended()) {
+    process.kill(SIGHUP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 0) << result.output;
+}
+
+// A run file that is a pipe: a process that waits for it has begun and has not read it.
+class WaitingForItsFile : public ::testing::Test {
+ protected:
+  WaitingForItsFile() {
+    std::signal(SIGPIPE, SIG_IGN);  // it may have ended when the file is written
+    EXPECT_EQ(::mkfifo((folder_ / "run.yaml").c_str(), 0600), 0);
+  }
+  ~WaitingForItsFile() override { std::signal(SIGPIPE, SIG_DFL); }
+  // Starts it, and sends the signal while it waits.
+  ProcessResult stop(const std::string& command, int signal) {
+    Process process({command, "run.yaml"}, folder_.path());
+    int pipe = -1;  // cannot be opened before the other end is
+    while ((pipe = ::open((folder_ / "run.yaml").c_str(), O_WRONLY | O_NONBLOCK)) < 0 && !process.has_ended())
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    process.kill(signal);
+    const std::string text = tiny_run_yaml();
+    (void)!::write(pipe, text.data(), text.size());
+    ::close(pipe);
+    return process.wait();
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(WaitingForItsFile, TrainingCanBeStopped) {
+  for (const int signal : {SIGTERM, SIGHUP}) {
+    const auto result = stop("train", signal);
+    EXPECT_EQ(result.code, 75) << result.output;
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "run/checkpoints"));
+  }
+}
+
+// They do not ask whether they shall stop, so the signal ends them.
+TEST_F(WaitingForItsFile, OtherCommandsEndAtOnce) {
+  const auto plan = stop("plan", SIGINT);
+  EXPECT_EQ(plan.code, 128 + SIGINT) << plan.output;
+}
+
+}  // namespace
+}  // namespace pixart::testing

@@ -1,0 +1,23 @@
+// A latent codec whose autoencoder is as small as can be: for objectives that are given latents.
+#pragma once
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "pixart/train/components.h"
+
+namespace pixart::testing {
+
+// normalize(x) = (x - mean) * scaling_factor / deviation; mean and deviation of each of the four channels.
+inline train::LatentCodec plain_codec(double scaling_factor = 1, std::vector<double> mean = {},
+                                      std::vector<double> deviation = {}) {
+  models::VaeConfig config;
+  config.block_out_channels = {4, 4}, config.layers_per_block = 1, config.norm_num_groups = 2;
+  config.scaling_factor = scaling_factor;
+  config.latents_mean = std::move(mean), config.latents_std = std::move(deviation);
+  models::LoadedVae loaded{.state = std::make_unique<nn::StateDict>(), .vae = nullptr};
+  loaded.vae = std::make_unique<models::AutoencoderKl>(nn::Scope(*loaded.state), config);
+  return {std::move(loaded), "plain"};
+}
+
+}  // namespace pixart::testing
