@@ -1,6 +1,7 @@
 #include "pixart/train/stage_data.h"
 
 #include <ATen/ATen.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <numeric>
@@ -76,8 +77,18 @@ size_t draw_caption(const std::vector<data::Caption>& captions, uint64_t seed, i
 
 namespace {
 
+// Asks for large pages where a buffer is large: what is copied into them misses the page table less often.
+void prefer_large_pages(const at::Tensor& tensor) {
+  constexpr uintptr_t kPage = uintptr_t{2} << 20;
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.data_ptr()), end = begin + tensor.nbytes();
+  const uintptr_t first = (begin + kPage - 1) / kPage * kPage, last = end / kPage * kPage;
+  if (first < last) (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
 at::Tensor buffer(at::IntArrayRef shape, at::ScalarType dtype, bool pinned) {
-  return at::empty(shape, at::TensorOptions().dtype(dtype).pinned_memory(pinned));
+  const at::Tensor result = at::empty(shape, at::TensorOptions().dtype(dtype).pinned_memory(pinned));
+  if (!pinned) prefer_large_pages(result);
+  return result;
 }
 
 struct Place {
