@@ -19,7 +19,7 @@ enum class Durability {
   kLater,
 };
 
-// Writes to a temporary file beside `path`, fsyncs, renames over `path` (a file or a symbolic link, which it
+// Writes to a temporary file next to `path`, fsyncs, renames over `path` (a file or a symbolic link, which it
 // replaces; never a pipe or device), fsyncs the folder. What a kill leaves: see leftovers.h.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 

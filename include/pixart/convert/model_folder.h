@@ -13,7 +13,8 @@ namespace pixart::convert {
 // too), symbolic links, deeper folders, and a config.json or model_index.json that says nothing of a model.
 std::vector<std::string> foreign_entries(const std::filesystem::path& folder);
 
-// UserError that names them, or says that `folder` is no folder. One that does not exist or is empty is good.
+// UserError that names them, or says that `folder` is not a folder. One that does not exist or is empty is
+// good.
 void require_model_folder(const std::filesystem::path& folder);
 
 }  // namespace pixart::convert

@@ -35,7 +35,7 @@ using DrawInputs = std::function<DiffusionDraw(const Batch& batch)>;
 // draw_diffusion_inputs() of the micro-batch's positions, as training draws.
 DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout);
 
-// What the diffusion objective needs beside the model.
+// What the diffusion objective needs besides the model.
 struct DiffusionSetting {
   const LatentCodec* codec;
   diffusion::LossTables tables;
