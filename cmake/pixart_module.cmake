@@ -2,7 +2,8 @@
 #   A static library pixart_<name> (alias pixart::<name>). DEPENDS names other modules and must agree with the
 #   table in src/README.md (a test compares). TORCH adds LibTorch and the one shared precompiled header.
 # pixart_executable(<target> SOURCES ... DEPENDS ... [LIBRARIES ...] [TORCH])
-# pixart_test(<name> SOURCES ... DEPENDS ... [LABELS ...] [TORCH])   a GoogleTest program, registered with ctest
+# pixart_test(<name> SOURCES ... DEPENDS ... [LABELS ...] [TORCH])   a GoogleTest program, registered with ctest; sees the
+#   private headers (src/<module>/*.h) of the modules that it names
 
 # LibTorch's headers cost 20 s a file; every TORCH target shares this one precompiled header.
 add_library(pixart_torch_pch OBJECT "${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp")
@@ -56,6 +57,11 @@ function(pixart_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main ${ARG_LIBRARIES})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support")
+  foreach(_module IN LISTS ARG_DEPENDS)  # private headers are tested too
+    if(EXISTS "${PROJECT_SOURCE_DIR}/src/${_module}")
+      target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/src/${_module}")
+    endif()
+  endforeach()
   target_compile_definitions(${name} PRIVATE PIXART_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   _pixart_target(${name} ${ARGN})
   add_test(NAME ${name} COMMAND ${name})

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs the benchmarks of data reading against their Python rivals; --help says more.
+# Runs the benchmarks of data reading against their Python rivals; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly kFolder=.deps/bench
-readonly kPackage=mate-backgrounds # Debian's; a dozen photos
+readonly kPackage=mate-backgrounds # Debian package with a dozen photos
 readonly kNeeded="pillow==13.0.0 numpy==2.4.6 torchvision==0.26.0"
 
 usage() {
   cat <<END
 Usage: scripts/bench_data.sh [--setup] [--rounds N]
 
-Builds pixart_bench, makes what the benchmarks need in $kFolder (a Python environment with $kNeeded;
+Builds pixart_bench, prepares the benchmarks in $kFolder (a Python environment with $kNeeded;
 2250 x 1500 JPEGs of the photos in the Debian package $kPackage, 47 MB), and runs
 
   pixart_bench decode     JPEG to training tensor, against PIL and torchvision
@@ -19,8 +19,8 @@ Builds pixart_bench, makes what the benchmarks need in $kFolder (a Python enviro
 
 Each prints JSON. Both sides run on one processor, in turn; run it on an idle machine.
 
-  --setup      makes what is needed only
-  --rounds N   measured rounds of each (5)
+  --setup      only prepares the benchmarks
+  --rounds N   number of measured rounds of each (5)
 
 Needs network access to PyPI and a Debian mirror the first time, and 3 GB in build/ for a while.
 END
@@ -32,7 +32,7 @@ setup() {
     torch_packages=$(echo .deps/venv/lib/python3*/site-packages)
     [ -d "$torch_packages/torch" ] || { echo "bench: no torch in .deps/venv; run scripts/setup.sh first." >&2; exit 78; }
     python3 -m venv "$kFolder/partial"
-    # LibTorch's own wheel serves as torch.
+    # LibTorch's own wheel is used as torch.
     realpath "$torch_packages" > "$(echo $kFolder/partial/lib/python3*/site-packages)/torch-of-deps.pth"
     # shellcheck disable=SC2086
     "$kFolder/partial/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps $kNeeded

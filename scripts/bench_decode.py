@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""The rival of `pixart_bench decode`, which runs it: JPEG files to [3, SIZE, SIZE] float32 as torchvision prepares them.
+"""The rival of `pixart_bench decode`, which runs it: prepares JPEG files as [3, SIZE, SIZE] float32 with torchvision.
 
-Usage: bench_decode.py make FOLDER PHOTO...        2250 x 1500 JPEGs (4:2:0, qualities 85 to 95) out of photos
+Usage: bench_decode.py make FOLDER PHOTO...        makes 2250 x 1500 JPEGs (4:2:0, qualities 85 to 95) from photos
        bench_decode.py decode FOLDER OUT SIZE
 
 decode answers each line of its standard input, `full` or `draft`, with {"images_per_second": ..., "versions": ...} and
 leaves the tensors in OUT as raw float32, in the order of the sorted names. One thread. `draft` is Pillow's own reduced
-decoding, which torchvision does not use by itself.
-scripts/bench_data.sh installs what this needs: numpy, pillow, torch, torchvision.
+decoding, which torchvision does not use.
+scripts/bench_data.sh installs the packages: numpy, pillow, torch, torchvision.
 """
 import io
 import json
@@ -15,7 +15,7 @@ import pathlib
 import sys
 import time
 
-WIDTH, HEIGHT = 2250, 1500  # of SA-1B's pictures, whose shorter side is 1500
+WIDTH, HEIGHT = 2250, 1500  # of SA-1B's images, whose shorter side is 1500
 
 
 def make(folder, photos):
@@ -54,10 +54,10 @@ def decode(folder, out, size):
                 "torch": torch.__version__, "torchvision": torchvision.__version__}
 
     def tensor_of(data, is_draft):
-        picture = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data))
         if is_draft:  # by halves, while both sides stay at least twice as long as the result's
-            picture.draft("RGB", (2 * size, 2 * size))
-        return transform(picture.convert("RGB"))
+            image.draft("RGB", (2 * size, 2 * size))
+        return transform(image.convert("RGB"))
 
     for line in sys.stdin:
         start = time.perf_counter()

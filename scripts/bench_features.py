@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The rival of `pixart_bench features`, which runs it: features in the official layout, read as the official loader does.
+"""The rival of `pixart_bench features`, which runs it: reads features in the official layout as the official loader does.
 
 Usage: bench_features.py FOLDER SAMPLES MICRO_BATCH
 
-Writes SAMPLES captions (compressed .npz: caption_feature [1, 120, 4096] float32 born as bfloat16, those of padding
-included, and attention_mask) and latents (.npy, [8, 32, 32] float32) into FOLDER, then answers each line of its standard
-input with {"samples_per_second": ..., "versions": ...}: all samples once, in an order of its own, stacked into
+Writes SAMPLES captions (compressed .npz: caption_feature [1, 120, 4096] float32 from bfloat16, with those of padding, and
+attention_mask) and latents (.npy, [8, 32, 32] float32) into FOLDER, then answers each line of its standard
+input with {"samples_per_second": ..., "versions": ...}: all samples once, in a random order, stacked into
 micro-batches. One thread; needs numpy only.
 """
 import json

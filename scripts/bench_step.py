@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The rival of `pixart_bench step`: the same training step in PyTorch eager, the model as the official code has it.
+"""The rival of `pixart_bench step`: makes the same training step in PyTorch eager, with the model of the official code.
 
-Takes the same options and prints the same JSON. Of the ways to write it that PyTorch offers (attention written out or
-scaled_dot_product_attention; AdamW's plain, foreach and fused forms) the fastest here is measured. With --serve it makes
-one step for each line of its standard input and answers with one line of JSON: so both run step by step in turn.
+Takes the same options and prints the same JSON. PyTorch has several forms (attention written out or
+scaled_dot_product_attention; AdamW's plain, foreach and fused forms); the fastest one on this machine is measured. With
+--serve it makes one step for each line of its standard input and answers with one line of JSON, so that both programs
+make their steps in turn.
 """
 import argparse
 import copy
@@ -143,7 +144,7 @@ class Diffusion:
 
 
 def steps_of(a, attention, optimizer):
-    """Makes a step for each item asked for: its milliseconds, those of all threads, the loss."""
+    """Makes a step for each item that is asked for; yields its milliseconds, CPU milliseconds of all threads, and loss."""
     torch.manual_seed(1)
     Block.fused_attention = attention == "sdpa"
     model = PixArt(a).to(a.device)
@@ -195,9 +196,9 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--form", help="ATTENTION,OPTIMIZER instead of a trial: sdpa or written; plain, foreach or fused")
-    parser.add_argument("--serve", action="store_true", help="a step for each line of standard input")
-    parser.add_argument("--json", action="store_true", help="accepted, as pixart_bench has it")
+    parser.add_argument("--form", help="ATTENTION,OPTIMIZER without a trial: sdpa or written; plain, foreach or fused")
+    parser.add_argument("--serve", action="store_true", help="make a step for each line of standard input")
+    parser.add_argument("--json", action="store_true", help="accepted for the sake of pixart_bench, no effect")
     a = parser.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Proves that the tests can fail; --help says how.
+# Proves that the tests can fail; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,11 +10,11 @@ usage() {
 Usage: scripts/breakages.sh [--list] [--here] [NAME ...]
 
 Applies each of tests/breakages/*.sed (or the named ones) to a copy of this tree, one at a time, builds the tests named
-in it and demands that at least one fails. The copy and its build folder are build/breakages; they are kept, so that a
-second start compiles only what changes. The last line is "N caught, N missed"; the exit code is 0 only if every
+in it and demands that at least one fails. The copy and its build folder are in build/breakages; they are kept, so that a
+second start compiles only changed files. The last line is "N caught, N missed"; the exit code is 0 only if every
 breakage was caught.
-  --list   only say what there is
-  --here   break this tree in place of a copy, and mend it again: quicker, but nothing else may happen in it meanwhile
+  --list   only list the breakages
+  --here   break this tree instead of a copy, and mend it again: faster, but nothing else may use the tree meanwhile
 
 Examples:
   scripts/breakages.sh --list
@@ -24,7 +24,7 @@ END
 
 field() { sed -n "s/^# $2: //p" "tests/breakages/$1.sed"; }
 
-# copy_tree FOLDER: files that are the same keep their times, so that only the others are compiled again.
+# copy_tree FOLDER: unchanged files keep their times, so that only changed ones are compiled again.
 copy_tree() {
   local file
   while IFS= read -r -d '' file; do
@@ -35,7 +35,7 @@ copy_tree() {
   [ ! -e .deps ] || ln -sfn "$PWD/.deps" "$1/.deps"
 }
 
-# is_noticed TREE LOG TEST ...: builds and runs; 2 if it does not compile.
+# is_noticed TREE LOG TEST ...: builds and runs the tests; returns 2 if they do not compile.
 is_noticed() {
   local tree=$1 log=$2 test
   shift 2
@@ -49,7 +49,7 @@ is_noticed() {
   return 1
 }
 
-# What is broken now and its whole form, for mend().
+# The file that is broken now and its original, for mend().
 broken='' whole=$(mktemp)
 mend() {
   [ -z "$broken" ] || cp "$whole" "$broken"
@@ -57,7 +57,7 @@ mend() {
 }
 trap 'mend; rm -f "$whole"' EXIT
 
-# try NAME TREE: 0 if its tests noticed.
+# try NAME TREE: returns 0 if its tests noticed the breakage.
 try() {
   local name=$1 tree=$2 file tests=() status=0
   local log=$tree/build/breakage-$name.log
@@ -67,7 +67,7 @@ try() {
   broken=$file
   sed -E -f "tests/breakages/$name.sed" "$whole" >"$file"
   if cmp -s "$file" "$whole"; then
-    echo "  it changes nothing in $file: bring it up to date"
+    echo "  it changes nothing in $file: update it"
     return 1
   fi
   is_noticed "$tree" "$log" "${tests[@]}" || status=$?
@@ -92,7 +92,7 @@ main() {
   [ "${#names[@]}" -gt 0 ] || mapfile -t names < <(basename -s .sed tests/breakages/*.sed)
   for name in "${names[@]}"; do
     if [ ! -f "tests/breakages/$name.sed" ]; then
-      echo "breakages: there is no tests/breakages/$name.sed; see --list." >&2
+      echo "breakages: tests/breakages/$name.sed does not exist; see --list." >&2
       exit "$kExitBadInput"
     fi
     ! $list || printf '%-28s %s\n' "$name" "$(field "$name" breaks)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Configures and builds into build/<type>; --help says how.
+# Configures and builds into build/<type>; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -17,16 +17,16 @@ Configures build/<type> with Ninja and builds it, or only the named targets (e.g
 -D arguments go to CMake.
 
 Environment:
-  Torch_DIR     <torch>/share/cmake/Torch of the LibTorch to use; otherwise the one in .deps/ (scripts/setup.sh)
+  Torch_DIR     <torch>/share/cmake/Torch of the LibTorch to use (default: the one in .deps/, from scripts/setup.sh)
   PIXART_CUDA   AUTO (the default: CUDA kernels where nvcc is found), ON or OFF
-  JOBS          number of compilers at a time; otherwise by processors and free memory
+  JOBS          number of compilers at a time (default: chosen by processors and free memory)
 
 Example:
   scripts/build.sh debug unit_base && build/debug/bin/unit_base
 END
 }
 
-# As many as Ninja itself would start, but no more than fit into the memory that is free.
+# As many jobs as Ninja itself would start, but not more than fit into the free memory.
 number_of_jobs() {
   local processors kilobytes limit group
   processors=$(nproc)
@@ -41,7 +41,7 @@ number_of_jobs() {
   echo $((jobs > 0 ? jobs : 1))
 }
 
-# CMake looks for nvcc on PATH only; the toolkit's usual place is not on it.
+# CMake looks for nvcc only on PATH, which usually does not contain the toolkit's folder.
 find_nvcc() {
   if [ -z "${CUDACXX:-}" ] && ! command -v nvcc >/dev/null && [ -x /usr/local/cuda/bin/nvcc ]; then
     export CUDACXX=/usr/local/cuda/bin/nvcc
@@ -61,13 +61,13 @@ main() {
       *) targets+=("$argument") ;;
     esac
   done
-  # Explicitly, so that a build folder follows the environment and the type, not what it was made with. The find
-  # result is dropped, so that another Torch_DIR takes effect.
+  # Given each time, so that a build folder follows the environment and the type, not its first configuration. The
+  # cached result of find is dropped, so that another Torch_DIR takes effect.
   local configure=(-U LibTorch_ROOT "-DPIXART_CUDA=${PIXART_CUDA:-AUTO}" "-DTorch_DIR=${Torch_DIR:-}")
   case "$type" in
     release) configure+=(-DCMAKE_BUILD_TYPE=Release) ;;
     debug) configure+=(-DCMAKE_BUILD_TYPE=Debug) ;;
-    # Sanitized code provokes warnings that are not true.
+    # Sanitized code causes false warnings.
     asan) configure+=(-DCMAKE_BUILD_TYPE=Asan "-DCMAKE_CXX_FLAGS_ASAN=-O1 -g1" "-DPIXART_SANITIZE=address,undefined" -DPIXART_WERROR=OFF) ;;
   esac
   local folder=build/$type jobs=${JOBS:-$(number_of_jobs)}

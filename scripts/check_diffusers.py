@@ -1,4 +1,4 @@
-"""Folders that `pixart convert` writes, opened by diffusers; both forward passes compared. Run by check_weights.sh."""
+"""Opens folders that `pixart convert` writes in diffusers and compares both forward passes. Run by check_weights.sh."""
 import pathlib
 import subprocess
 import sys
@@ -107,9 +107,9 @@ def check_pixart(binaries, folder, micro):
     compare(f"{name}: official file, ours against diffusers", ours(binaries, folder, source, inputs), theirs)
     compare(f"{name}: diffusers folder, ours against diffusers",
             ours(binaries, folder, target / "transformer", inputs), theirs)
-    picture = pipe("a red circle", num_inference_steps=2, height=64, width=64, use_resolution_binning=False,
+    image = pipe("a red circle", num_inference_steps=2, height=64, width=64, use_resolution_binning=False,
                    output_type="np").images
-    print(f"{name}: the pipeline draws {picture.shape}")
+    print(f"{name}: the pipeline generates {image.shape}")
 
 
 def check_dit(binaries, folder):

@@ -1,5 +1,5 @@
-"""LoRA adapters that `pixart train` writes, opened by PEFT and diffusers, and PEFT's own, merged by `pixart convert`;
-all forward passes compared. Run by check_weights.sh."""
+"""Opens LoRA adapters of `pixart train` in PEFT and diffusers, merges PEFT's adapters with `pixart convert`, and compares
+all forward passes. Run by check_weights.sh."""
 import json
 import pathlib
 import subprocess

@@ -1,4 +1,4 @@
-"""Real weight files that nobody here made, read by pixart and by Python's own readers. Run by check_weights.sh."""
+"""Reads real weight files of other projects with pixart and with Python's own readers. Run by check_weights.sh."""
 import hashlib
 import json
 import pathlib

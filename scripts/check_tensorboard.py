@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Event files of pixart, read by the tensorboard package.
+"""Reads event files of pixart with the tensorboard package.
 
 Usage: check_tensorboard.py PIXART_METRICS     (pip install tensorboard; run by hand)
 
-PIXART_METRICS (cmake --build BUILD --target pixart_metrics) writes two stages of 100 steps each, as a run does that was
-killed after step 60 with step 40 saved, and was started again. A byte is cut off the end of one stage's first file, as by a crash.
-tensorboard's EventAccumulator must then list every tag, each step once, the restarted run's numbers after step 40, the
-pictures with their size and bytes, and the texts."""
+PIXART_METRICS (cmake --build BUILD --target pixart_metrics) writes two stages of 100 steps each, like a run that was
+killed after step 60 with step 40 saved, and started again. One byte is missing at the end of one stage's first file, as after a
+crash. tensorboard's EventAccumulator must then list every tag, each step once, the restarted run's values after step 40, the
+images with their size and bytes, and the texts."""
 import pathlib
 import subprocess
 import sys
@@ -75,8 +75,8 @@ def main():
             check_images(events, tags, run, stage)
             check_texts(events, tags)
             print(f"tensorboard {tensorboard.__version__}, run {stage}: {len(tags[tag_types.SCALARS])} scalar tags, "
-                  f"{len(events.Scalars('train/loss'))} steps, {len(events.Images('samples'))} pictures, "
-                  f"{len(events.Tensors('run.yaml'))} texts: all as written, nothing of the lost steps")
+                  f"{len(events.Scalars('train/loss'))} steps, {len(events.Images('samples'))} images, "
+                  f"{len(events.Tensors('run.yaml'))} texts: all as written, without the lost steps")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Shards that `pixart data pack` writes, read by the webdataset package, and shards of that package, read by pixart.
+"""Reads shards of `pixart data pack` with the webdataset package, and shards of that package with pixart.
 
 Usage: check_webdataset.py PIXART [SAMPLES]     (pip install webdataset; run by hand)
 
-A folder of pictures with captions, some with names that webdataset would split at another place, and a folder of
+A folder of images with captions, some with names that webdataset would split in another way, and a folder of
 classes are packed and read back by webdataset: keys, bytes, captions and classes must be equal.
-Then webdataset's own ShardWriter writes shards, pixart packs them anew, and webdataset reads the result."""
+Then webdataset's own ShardWriter writes shards, pixart packs them again, and webdataset reads the result."""
 import json
 import pathlib
 import struct

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares pixart's reading and writing of weights with Python's own libraries; --help says how.
+# Compares pixart's reading and writing of weights with Python's own libraries; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,13 +7,14 @@ usage() {
   cat <<'END'
 Usage: scripts/check_weights.sh [packages|diffusers|lora ...]
 
-  packages   two weight files that exist as Python packages (a .pth and a .safetensors), read by pixart and by
-             torch / safetensors: names, types, shapes and every number
+  packages   two weight files from Python packages (a .pth and a .safetensors), read by pixart and by torch or
+             safetensors: names, types, shapes and every value are compared
   diffusers  folders that pixart convert writes, opened by diffusers: PixArt (plain and micro-conditioned, as a
-             whole pipeline that draws a picture) and DiT, both forward passes compared with ours
-  lora       adapters that pixart train writes, opened by PEFT and diffusers, and theirs, merged by pixart convert
+             whole pipeline that generates an image) and DiT, both forward passes compared with pixart's
+  lora       adapters that pixart train writes, opened by PEFT and diffusers, and adapters of these, merged by
+             pixart convert
 
-All, if none is named. Needs a release build (scripts/build.sh) and network access to PyPI; the Python packages
+Runs all if none is named. Needs a release build (scripts/build.sh) and network access to PyPI; the Python packages
 go to .deps/check.
 END
 }
@@ -24,7 +25,7 @@ scripts/build.sh release pixart pixart_forward > /dev/null
 readonly torch_packages=$(echo .deps/venv/lib/python3*/site-packages)
 if ! .deps/check/bin/python -c "import importlib.util as u, sys; sys.exit(u.find_spec('peft') is None)" 2> /dev/null; then
   python3 -m venv .deps/check
-  # LibTorch's own wheel serves as torch.
+  # LibTorch's own wheel is used as torch.
   realpath "$torch_packages" > "$(echo .deps/check/lib/python3*/site-packages)/torch-of-deps.pth"
   .deps/check/bin/pip install --quiet diffusers==0.39.0 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
     accelerate beautifulsoup4 ftfy peft==0.21.2

@@ -1,7 +1,7 @@
 """Counts the test cases of a ctest run that scripts/test.sh has made, and prints "N passed, N failed" last.
 
-The folder holds ctest.xml (JUnit, one entry a program) and one <program>.json of each GoogleTest program that came to
-its end. A program without one crashed, or is a shell test: it counts as one case.
+The folder has ctest.xml (JUnit, one entry per program) and a <program>.json of each GoogleTest program that finished. A
+program without such a file crashed, or is a shell test: it counts as one case.
 """
 
 import json

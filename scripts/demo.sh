@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Trains the demo and scores it; --help says more.
+# Trains the demo and scores it; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly kExitBadInput=78
-readonly kExitBelowBar=72 # of `pixart evaluate`: it did score the run
+readonly kExitBelowBar=72 # exit code of `pixart demo score`, which did score the run
 readonly kMargin=15       # points by which the re-parameterised start must lead
 
 usage() {
@@ -12,17 +12,17 @@ usage() {
 Usage: scripts/demo.sh [--compare-scratch [--seeds 0,1,2]]
 
 Installs what is missing, builds pixart, trains the paper's three stages on drawn scenes (configs/demo/scenes.yaml) and
-scores the pictures. Takes minutes on two processors; a demo that was interrupted is continued, one that is finished is
-only scored again. The run folder is runs/demo. Exit code: that of \`pixart evaluate\`, $kExitBelowBar if a bar was missed.
+scores the images. Takes minutes on two processors; an interrupted demo is continued, a finished one is only
+scored again. The run folder is runs/demo. The exit code is that of \`pixart demo score\`: $kExitBelowBar if a bar is missed.
 
   --compare-scratch   instead trains the text stage from the re-parameterised class-conditional model and from scratch
                       (configs/demo/compare.yaml) for each seed, and draws both curves into runs/compare/curves.svg.
-                      The demo itself is trained first if it was not: its autoencoder is used.
-                      Exit code: 1 if any seed's re-parameterised start is less than $kMargin points ahead at the end.
+                      The demo is trained first if needed, because its autoencoder is used.
+                      The exit code is 1 if a seed's re-parameterised start is less than $kMargin points ahead at the end.
   --seeds 0,1,2       the seeds of the comparison
 
 Environment:
-  PIXART_BIN   the pixart binary to use; then nothing is installed or built
+  PIXART_BIN   the pixart binary to use; then the script installs and builds nothing
 END
 }
 
@@ -48,7 +48,7 @@ stages = {name: value for name, value in scores.items() if isinstance(value, dic
 columns = list(dict.fromkeys(metric for stage in stages.values() for metric in stage))
 order = [name for name in ("background", "color", "shape", "all", "all_heldout") if name in columns]
 columns = order + [name for name in columns if name not in order]
-print("percent of pictures that show what the caption says ('all_heldout': pairs that were never trained on)")
+print("percent of images that show what the caption says ('all_heldout': pairs that were never trained on)")
 print(f"  {'':8}" + "".join(f"{name:>13}" for name in columns))
 for name, stage in stages.items():
     print(f"  {name:8}" + "".join(f"{stage[metric]:13.1f}" if metric in stage else f"{'-':>13}" for metric in columns))
@@ -60,9 +60,9 @@ if "seconds" in scores:
 END
 }
 
-list_pictures() {
+list_images() {
   local folder last
-  say "pictures, by step; the last one of each stage:"
+  say "images, by step; the last one of each stage:"
   for folder in "$1"/samples/*/; do
     last=$(find "$folder" -name '*.png' | sort | tail -n 1)
     [ -z "$last" ] || echo "  $last"
@@ -72,14 +72,14 @@ list_pictures() {
 run_demo() {
   local run=runs/demo status=0
   "$PIXART_BIN" train configs/demo/scenes.yaml
-  # What an earlier evaluation wrote must not pass for this one's result.
+  # The result of an earlier evaluation must not pass for this one's.
   rm -f "$run/score.json"
-  "$PIXART_BIN" evaluate "$run" || status=$?
+  "$PIXART_BIN" demo score "$run" || status=$?
   if [ "$status" -ne 0 ] && [ "$status" -ne "$kExitBelowBar" ]; then
-    say "pixart evaluate failed with exit code $status." >&2
+    say "pixart demo score failed with exit code $status." >&2
     return "$status"
   fi
-  list_pictures "$run"
+  list_images "$run"
   print_scores "$run"
   if [ "$status" -ne 0 ]; then
     say "the demo is below a bar of configs/demo/scenes.yaml (see above)." >&2
@@ -95,7 +95,7 @@ run_comparison() {
     say "seed $seed: training from the re-parameterised model and from scratch -> $run"
     "$PIXART_BIN" train configs/demo/compare.yaml --set "seed=$seed" --set "run=$run"
     rm -f "$run/curve.json"
-    "$PIXART_BIN" evaluate "$run" --curve
+    "$PIXART_BIN" demo score "$run" --curve
     runs+=("$run")
   done
   python3 scripts/plot_compare.py --margin "$kMargin" --out runs/compare/curves.svg "${runs[@]}"

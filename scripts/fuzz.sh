@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Feeds the readers of untrusted files with damaged input; --help says how.
+# Feeds the readers of untrusted files with damaged input; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -8,7 +8,7 @@ readonly kTargets=(npy pickle safetensors_header tar weight_index zip)
 readonly kClang=16 # Debian's default, 14, cannot capture structured bindings
 readonly kPackages=("clang-$kClang" "libclang-rt-$kClang-dev")
 readonly kLongestInput=65536  # bytes
-readonly kStackKilobytes=1024 # an eighth of the usual, so that short inputs show who calls himself without end
+readonly kStackKilobytes=1024 # an eighth of the usual, so that short inputs show endless recursion
 readonly kExitBadInput=78
 
 usage() {
@@ -16,20 +16,20 @@ usage() {
 Usage: scripts/fuzz.sh [SECONDS] [TARGET ...]
 
 Builds the fuzz targets of tests/fuzz with clang's libFuzzer, AddressSanitizer and UBSan into build/fuzz, seeds them with
-the small files of tests/golden/{safetensors,pth}, and runs each for SECONDS (60 if not given). Says one line per target.
-Targets: ${kTargets[*]}; all if none is named.
+the small files of tests/golden/{safetensors,pth}, and runs each for SECONDS (default 60). Prints one line per target.
+Targets: ${kTargets[*]}; runs all if none is named.
 
-What was learnt stays in build/fuzz/corpus/TARGET and is used the next time. An input that crashes a reader, takes more
-than 5 seconds or more than 512 MB, or raises anything but a UserError is a finding: it is left in
-build/fuzz/findings/TARGET, to be run alone with
+Useful inputs stay in build/fuzz/corpus/TARGET and are used the next time. An input that crashes a reader, takes more
+than 5 seconds or more than 512 MB, or raises an error other than a UserError is a finding. It is saved in
+build/fuzz/findings/TARGET; run it alone with
   build/fuzz/bin/fuzz_TARGET build/fuzz/findings/TARGET/crash-...
 
 The Debian packages ${kPackages[*]} are installed if they are missing (as root or with sudo; otherwise the
-line to run is printed). Everything else: scripts/setup.sh.
+script prints the command). scripts/setup.sh installs everything else.
 
-Environment: Torch_DIR and JOBS, as scripts/build.sh
+Environment: Torch_DIR and JOBS, as for scripts/build.sh
 
-Exit codes: 0 no finding, 1 findings, $kExitBadInput something is missing that you have to mend.
+Exit codes: 0 no finding, 1 findings, $kExitBadInput something is missing that you must install.
 END
 }
 
@@ -52,7 +52,7 @@ install_clang() {
     prefix=(sudo)
   fi
   say "installing ${missing[*]}"
-  # shellcheck disable=SC2086 # the line is to be split
+  # shellcheck disable=SC2086 # the line must be split
   "${prefix[@]}" env DEBIAN_FRONTEND=noninteractive $line || {
     "${prefix[@]}" apt-get update && "${prefix[@]}" env DEBIAN_FRONTEND=noninteractive $line
   } || fail "apt-get could not install them (its own messages are above). Run as root:" "apt-get update && $line"
@@ -73,7 +73,7 @@ build() {
   ninja -C "$kFolder" -j "${JOBS:-$(nproc)}" fuzz
 }
 
-# Runs target $1 for $2 seconds and says one line; returns 1 on a finding.
+# Runs target $1 for $2 seconds and prints one line; returns 1 on a finding.
 fuzz() {
   local corpus=$kFolder/corpus/$1 findings=$kFolder/findings/$1 log=$kFolder/$1.log code=0
   rm -rf "$findings"
@@ -104,7 +104,7 @@ main() {
   mkdir -p "$kFolder"
   build
   python3 tests/fuzz/seed.py tests/golden "$kFolder/corpus"
-  # One file is read at a time, and threads that wait would take the other processor.
+  # Only one file is read at a time, and waiting threads would take the other processor.
   export OMP_NUM_THREADS=1
   for target in "${targets[@]}"; do
     fuzz "$target" "$seconds" || num_failed=$((num_failed + 1))

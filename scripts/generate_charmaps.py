@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes src/text/charmaps.inc from Python's codecs: what bytes 0x80..0xFF mean in each single-byte encoding.
+"""Writes src/text/charmaps.inc from Python's codecs: the characters of bytes 0x80..0xFF in each single-byte encoding.
 
 Usage: scripts/generate_charmaps.py > src/text/charmaps.inc
-Unassigned bytes of the "sloppy" (Windows) encodings stand for the control character of the same number.
+Unassigned bytes of the "sloppy" (Windows) encodings mean the control character of the same number.
 """
 
 ENCODINGS = ["latin-1", "windows-1252", "windows-1251", "windows-1250", "windows-1253", "windows-1254", "windows-1257",

@@ -2,7 +2,7 @@
 """Writes src/text/html_entities.inc from Python's table of HTML 5 character references (html.entities.html5).
 
 Usage: scripts/generate_html_entities.py > src/text/html_entities.inc
-One entry {name, text, legacy}, sorted by name; `legacy` ones are also valid without the semicolon.
+An entry is {name, text, legacy}, sorted by name; `legacy` entries are also valid without the semicolon.
 """
 import html.entities
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a machine with a GPU should tell first; --help says what.
+# The first checks on a machine with a GPU; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,14 +7,15 @@ usage() {
   cat <<'END'
 Usage: scripts/gpu_check.sh [--device cuda:0] [--keep FOLDER]
 
-On a machine with a GPU: builds, and writes tests/gpu/results/<device>-<date>.json with
-  - what the machine is (pixart doctor);
+On a machine with a GPU, builds pixart and writes tests/gpu/results/<device>-<date>.json with
+  - a description of the machine (pixart doctor);
   - the golden cases of both transformers, forward and gradient, in float32 and bfloat16, and NCCL with one rank;
-  - 200 steps of a small run, stopped in the middle and continued, bit for bit the uninterrupted one (numerics: exact);
-  - the training step of PixArt-XL/2 at 256 px in bfloat16, batches of 32 and 64, and PyTorch eager beside it: images/s, peak
-    memory; a checkpoint's stall.
-One line per finding is printed. Without a GPU it says so, changes nothing and ends with 0.
-  --keep FOLDER   where the small runs go (otherwise a temporary folder)
+  - 200 steps of a small run that was stopped in the middle and continued; it must equal the uninterrupted run to the bit
+    (numerics: exact);
+  - the training step of PixArt-XL/2 at 256 px in bfloat16, batches of 32 and 64, compared with PyTorch eager: images/s and
+    peak memory; how long a checkpoint stalls training.
+It prints one line per finding. Without a GPU it says so, changes nothing and ends with 0.
+  --keep FOLDER   folder for the small runs (default: a temporary folder)
 END
 }
 
@@ -40,7 +41,7 @@ fi
 mkdir -p "$folder"
 scripts/build.sh release pixart pixart_bench pixart_device_check
 bin=build/release/bin python=${PYTHON:-.deps/venv/bin/python}
-# cuBLAS repeats its sums only with a workspace of fixed size.
+# cuBLAS gives the same sums each time only with a workspace of fixed size.
 export CUBLAS_WORKSPACE_CONFIG=:4096:8 PIXART_GOLDEN_DIR=${PIXART_GOLDEN_DIR:-$PWD/tests/golden}
 
 note() { echo "gpu_check: $*"; }
@@ -49,7 +50,7 @@ note() { echo "gpu_check: $*"; }
 "$bin/pixart_device_check" "$device" >"$folder/device_check.json" && note "golden cases and communicator: good" ||
   note "golden cases or communicator: BAD, see device_check"
 
-# 200 steps, in one go and in two.
+# 200 steps, in one run and in two.
 run="train configs/demo/scenes.yaml --set device=$device --set numerics=exact --set stages.autoencoder.steps=50"
 run+=" --set stages.class.steps=200 --set stages.class.checkpoints.every=100"
 resumed=false

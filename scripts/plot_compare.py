@@ -1,7 +1,7 @@
-"""Draws how fast the text stage learns from the re-parameterised model and from scratch, one curve a seed and the mean.
+"""Draws how fast the text stage learns from the re-parameterised model and from scratch: a curve per seed and the mean.
 
-Reads <run>/curve.json of each run folder, as `pixart evaluate RUN --curve` writes it; writes one SVG that follows the
-reader's light or dark theme, and prints the lead at the last step for each seed. Exit code 1 if any lead is smaller
+Reads <run>/curve.json of each run folder, as `pixart demo score RUN --curve` writes it; writes one SVG that follows the
+reader's light or dark theme, and prints the lead at the last step for each seed. The exit code is 1 if a lead is smaller
 than the margin, 78 if a file cannot be used. Python's standard library only.
 """
 
@@ -51,11 +51,11 @@ def read_curves(run):
         curves = {name: {int(point["step"]): point for point in stages[name]} for name in (LEADER, BASELINE)}
         complete = all(METRIC in point for curve in curves.values() for point in curve.values())
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}); write it with: pixart evaluate {run} --curve") from error
+        raise BadInput(f"{path} cannot be read ({error.strerror}); write it with: pixart demo score {run} --curve") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path} is not what `pixart evaluate --curve` writes: {error!r}") from error
+        raise BadInput(f"{path} is not a file of `pixart demo score --curve`: {error!r}") from error
     if not complete or not set(curves[LEADER]) & set(curves[BASELINE]):
-        raise BadInput(f"{path}: the stages {LEADER} and {BASELINE} share no step that was scored.")
+        raise BadInput(f"{path}: the stages {LEADER} and {BASELINE} have no scored step in common.")
     return curves
 
 
@@ -66,7 +66,7 @@ def mean_curve(curves):
 
 
 def lead_at_last_step(curves, metric):
-    """(step, leader's value, baseline's value) at the last step that both have; None where it was not scored."""
+    """(step, leader's value, baseline's value) at the last step that both have; None if it was not scored."""
     step = max(set(curves[LEADER]) & set(curves[BASELINE]))
     values = [curves[name][step].get(metric) for name in (LEADER, BASELINE)]
     return None if None in values else (step, *values)
@@ -103,7 +103,7 @@ class Plot:
             self.text(self.x(step), BOTTOM + 18, str(step), "middle", "tick")
         self.text((LEFT + RIGHT) / 2, BOTTOM + 42, "training steps of the text stage", "middle")
         middle = (TOP + BOTTOM) / 2
-        self.text(24, middle, "pictures that match their caption, %", "middle", more=f' transform="rotate(-90 24 {middle:g})"')
+        self.text(24, middle, "images that match their caption, %", "middle", more=f' transform="rotate(-90 24 {middle:g})"')
 
     def curve(self, name, values, kind, title):
         points = " ".join(f"{self.x(step):.1f},{self.y(value):.1f}" for step, value in sorted(values.items()))
@@ -158,14 +158,14 @@ def print_table(runs, margin):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("runs", nargs="+", type=pathlib.Path, help="run folders that hold curve.json")
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, help="run folders with a curve.json")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="the SVG file to write")
     parser.add_argument("--margin", type=float, default=15, help="points by which each run must lead (default: 15)")
     arguments = parser.parse_args()
     try:
         runs = {run.name: read_curves(run) for run in arguments.runs}
         if len(runs) != len(arguments.runs):
-            raise BadInput("two run folders have the same name; it is what tells them apart in the table.")
+            raise BadInput("two run folders have the same name, but the table needs different names.")
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(draw(runs))
     except BadInput as error:

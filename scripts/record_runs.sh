@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Records what short runs compute, so that two versions can be compared; --help says how.
+# Records the results of short runs, so that two versions can be compared; see --help.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,9 +9,9 @@ usage() {
   cat <<'END'
 Usage: scripts/record_runs.sh OUT
 
-Trains three short runs of the demo (configs/demo/scenes.yaml) on the CPU and writes what they computed into the folder
-OUT, which must not exist yet. A change that should not change any number is right if the recordings from before and
-after it are the same:
+Trains three short runs of the demo (configs/demo/scenes.yaml) on the CPU and writes their results into the folder OUT,
+which must not exist yet. A change of the code that should not change any result is right if the recordings from before
+and after it are the same:
 
   scripts/record_runs.sh before
   ... change and build ...
@@ -23,15 +23,15 @@ after it are the same:
   exact/   two processes with numerics: exact
 
 Each holds events.jsonl (losses, norms and learning rates of all steps) and sums.txt: SHA-256 of the tensors of each
-checkpoint's files, without their metadata, and of each sample picture. It takes about a minute. Numbers are the same for
-one kind of processor and one LibTorch only.
+checkpoint's files, without their metadata, and of each sample image. It takes about a minute. The results are the same
+only on one kind of processor and with one LibTorch.
 
 Environment:
-  PIXART_BIN   the pixart binary to use; otherwise build/release/bin/pixart
+  PIXART_BIN   the pixart binary to use (default: build/release/bin/pixart)
 END
 }
 
-# sums FOLDER: a line for each weight file and picture of the run.
+# sums FOLDER: prints a line for each weight file and image of the run.
 sums() {
   python3 - "$1" <<'END'
 import hashlib, json, pathlib, struct, sys
@@ -52,7 +52,7 @@ for path in sorted(files):
 END
 }
 
-# record NAME COMMAND ...: the command ends with arguments of `pixart train`.
+# record NAME COMMAND ...: runs and records the command, which ends with arguments of `pixart train`.
 record() {
   local name=$1 run=$work/$1
   shift
@@ -66,7 +66,7 @@ record() {
   echo "$name: $(wc -l <"$out/$name/events.jsonl") lines of events, $(wc -l <"$out/$name/sums.txt") files"
 }
 
-# stage NAME KEY=VALUE ...: as arguments, in `settings`.
+# stage NAME KEY=VALUE ...: puts them into `settings` as arguments.
 stage() {
   local name=$1 setting
   shift
@@ -78,10 +78,10 @@ main() {
     -h | --help) usage && return ;;
   esac
   if [ $# != 1 ] || [[ $1 == -* ]]; then
-    echo "record_runs: one folder is needed; see scripts/record_runs.sh --help." >&2 && exit "$kExitBadInput"
+    echo "record_runs: expected one folder; see scripts/record_runs.sh --help." >&2 && exit "$kExitBadInput"
   fi
   out=$1
-  [ ! -e "$out" ] || { echo "record_runs: $out exists; name a new folder." >&2 && exit "$kExitBadInput"; }
+  [ ! -e "$out" ] || { echo "record_runs: $out exists; give a new folder." >&2 && exit "$kExitBadInput"; }
   local pixart=${PIXART_BIN:-build/release/bin/pixart} config=configs/demo/scenes.yaml name settings=()
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what pixart is built from; --help says what. Run as often as you like.
+# Installs the packages that pixart needs to build; see --help. It may run any number of times.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -7,7 +7,7 @@ readonly kTorch=2.11.0
 readonly kTorchSeries=${kTorch%.*}
 readonly kVenv=.deps/venv
 readonly kNeededGigabytes=8 # 4.6 installed, 2.5 downloaded
-readonly kExitBadInput=78   # as pixart itself: something that the user can mend
+readonly kExitBadInput=78   # as in pixart itself: an error that the user can mend
 readonly kPackages=(
   # compiler and build
   g++ cmake ninja-build ccache pkg-config git ca-certificates
@@ -19,11 +19,11 @@ readonly kPackages=(
   libsentencepiece-dev libpcre2-dev libutf8proc-dev wordnet-base
   # captions from a vision-language model
   libcurl4-openssl-dev libsqlite3-dev
-  # pictures
+  # images
   libopencv-imgproc-dev libturbojpeg0-dev libpng-dev libwebp-dev libdeflate-dev
   # tests, formatting
   libgtest-dev libgmock-dev clang-format-14
-  # real pictures for configs/demo
+  # real images for configs/demo
   tuxpaint-stamps-default dataset-fashion-mnist
 )
 
@@ -31,16 +31,16 @@ usage() {
   cat <<END
 Usage: scripts/setup.sh
 
-Installs what pixart is built from, and says in a line what it does at each step and why:
-  1. Debian packages that are missing (as root or with sudo; otherwise prints the line to run);
-  2. LibTorch $kTorch: the one that Torch_DIR names, or the one in .deps/, or else
-     torch==$kTorch from pip into $kVenv (4.6 GB).
-What is there already is left alone, so a second run takes about a second.
+Installs the packages that pixart needs to build, and prints a line about each step and its reason:
+  1. Debian packages that are missing (as root or with sudo; otherwise it prints the command);
+  2. LibTorch $kTorch: the one that Torch_DIR names, or the one in .deps/; if both are
+     missing, torch==$kTorch from pip into $kVenv (4.6 GB).
+It does not change installed packages, so a second run takes about a second.
 
 Environment:
   Torch_DIR   <torch>/share/cmake/Torch of an existing LibTorch $kTorchSeries, e.g. for machines without network
 
-Exit codes: 0 ready, $kExitBadInput something is missing that you have to mend (the last lines say what).
+Exit codes: 0 ready, $kExitBadInput something is missing that you must install (the last lines say what).
 END
 }
 
@@ -61,12 +61,12 @@ missing_packages() {
   done
 }
 
-# The command that makes apt-get run as root; empty for root itself. Fails where there is none.
+# Prints the command that runs apt-get as root, or nothing for root itself. Fails if there is none.
 privilege() {
   if [ "$(id -u)" -eq 0 ]; then
     return
   fi
-  # Without a terminal sudo can ask for no password.
+  # Without a terminal sudo cannot ask for a password.
   if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
     echo sudo
     return
@@ -154,8 +154,8 @@ check_disk() {
   fi
 }
 
-# Installed under another name and renamed when complete, so that an interrupted installation is never believed.
-# (Only the site-packages of the environment are used, which a rename does not hurt.)
+# Installs under another name and renames when complete, so that an interrupted installation is never used.
+# (Only the site-packages of the environment are used, which may be renamed.)
 install_torch() {
   local python partial=$kVenv.partial
   check_disk
@@ -179,7 +179,7 @@ find_or_install_torch() {
   if [ -n "${Torch_DIR:-}" ]; then
     root=$(realpath -m "$Torch_DIR/../../..")
     is_wanted_torch "$root" || fail \
-      "Torch_DIR is set to $Torch_DIR, but $root holds no LibTorch $kTorchSeries (found: $(torch_version "$root" | grep . || echo none))." \
+      "Torch_DIR is set to $Torch_DIR, but $root has no LibTorch $kTorchSeries (found: $(torch_version "$root" | grep . || echo none))." \
       "Set it to <torch>/share/cmake/Torch of a LibTorch $kTorchSeries, or unset it to have one installed here."
     say "LibTorch: $(torch_version "$root") in $root, which Torch_DIR names."
     return

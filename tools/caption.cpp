@@ -1,4 +1,4 @@
-// pixart caption: dense captions from a vision-language model.
+// pixart caption: writes dense captions with a vision-language model.
 #include "pixart/caption/caption.h"
 
 #include <cstdio>
@@ -25,10 +25,11 @@ data::SourceConfig one_source(const SourceArguments& where) {
   auto sources = chosen_sources(where);
   if (sources.size() != 1)
     throw UserError(fmt::format("{} has {} sources; choose one with --source.", where.where, sources.size()));
-  // Pictures without a caption are what this is for.
+  // This command is for images without a caption.
   sources.front().missing_caption = data::MissingCaption::kEmpty;
   sources.front().missing_caption_share = 1;
-  std::erase_if(sources.front().captions, [](const auto& kind) { return !kind.from.empty(); });  // a result
+  // Captions from a file are results.
+  std::erase_if(sources.front().captions, [](const auto& kind) { return !kind.from.empty(); });
   return std::move(sources.front());
 }
 
@@ -44,12 +45,12 @@ void run(const SourceArguments& where, const CaptionArguments& arguments) {
   std::printf("tokens: %s read, %s written\n", with_thousands(report.prompt_tokens).c_str(),
               with_thousands(report.completion_tokens).c_str());
   if (report.rejected > 0)
-    std::printf("what was rejected, and why: %s\n", (options.out / "rejected.jsonl").c_str());
+    std::printf("rejected images and the reasons: %s\n", (options.out / "rejected.jsonl").c_str());
   if (report.captioned > 0)
     std::printf("in a run file: captions: [{name: long, from: %s}]\n",
                 (options.out / "captions.jsonl").c_str());
   if (report.is_stopped && report.open > 0)
-    throw UserError("stopped on request; what was captioned is kept, and the same command continues.",
+    throw UserError("stopped on request; finished captions are kept, and the same command continues.",
                     ExitCode::kRequeue);
 }
 
@@ -63,30 +64,30 @@ void add_caption(CLI::App& app) {
       "caption", "Write dense captions with a vision-language model (OpenAI-compatible endpoint).");
   add_source_options(*command, where);
   command
-      ->add_option("--endpoint", options.endpoint, "address of the interface, e.g. http://localhost:8080/v1")
+      ->add_option("--endpoint", options.endpoint, "address of the endpoint, e.g. http://localhost:8080/v1")
       ->required();
-  command->add_option("--model", options.model, "model's name at the endpoint")->required();
+  command->add_option("--model", options.model, "name of the model at the endpoint")->required();
   command->add_option("--out", options.out,
-                      "folder for captions.jsonl, rejected.jsonl and jobs.sqlite; else SOURCE-captions");
+                      "folder for captions.jsonl, rejected.jsonl and jobs.sqlite (default: SOURCE-captions)");
   auto* prompt = command->add_option(
       "--prompt", options.prompt,
-      "what to ask; {caption} stands for the picture's own caption; else the paper's prompt");
+      "the question; {caption} is replaced by the image's own caption (default: the paper's prompt)");
   command->add_option("--prompt-file", arguments->prompt_file, "the same, from a file")->excludes(prompt);
   command->add_flag("--with-caption", options.with_caption,
-                    "the paper's other prompt, which tells the model the picture's own caption");
-  command->add_option("--in-flight", options.client.in_flight, "requests at a time")
+                    "use the paper's other prompt, which contains the image's own caption");
+  command->add_option("--in-flight", options.client.in_flight, "number of requests at a time")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  command->add_option("--max-tokens", options.max_tokens, "longest answer; longer ones are rejected")
+  command->add_option("--max-tokens", options.max_tokens, "longest answer; longer answers are rejected")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--temperature", options.temperature, "sampling temperature")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--limit", options.limit, "ask for so many pictures only; 0: all")
+  command->add_option("--limit", options.limit, "caption at most N images; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--retries", options.client.retries, "further attempts of a request")
+  command->add_option("--retries", options.client.retries, "further attempts after a request failed")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--timeout", options.client.timeout_seconds, "seconds for one attempt")
@@ -94,35 +95,35 @@ void add_caption(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--first-pause", options.client.first_pause_seconds,
-                   "seconds before the first retry; doubles, with jitter, up to a minute")
+                   "seconds before the first retry; doubles for each further one, with jitter, up to a "
+                   "minute")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command
       ->add_option("--key-env", arguments->key_env,
-                   "environment variable with the key; unset is fine for local servers")
+                   "environment variable with the key; local servers need none")
       ->capture_default_str();
   command->add_flag("--changed-source", options.changed_source,
-                    "the source has changed since; captions of pictures that are still listed are kept");
-  command->add_flag("--retry-rejected", options.retry_rejected, "ask again for what was rejected");
+                    "accept a source that has changed; captions of images that are still listed are kept");
+  command->add_flag("--retry-rejected", options.retry_rejected,
+                    "ask again for images whose answers were rejected");
   command->add_flag("--insecure", options.insecure, "allow a key over http to another machine");
   command->footer(
-      "Writes OUT/captions.jsonl and OUT/rejected.jsonl in the source's order; OUT/jobs.sqlite keeps each "
-      "answer\n"
-      "as it comes. Stopped, killed or without its endpoint, the same command continues. Answers that are "
-      "empty,\n"
-      "cut at --max-tokens or refusals are rejected with the reason. Pictures are sent as JPEG of at most "
-      "400 x 800.\n\n"
+      "Writes OUT/captions.jsonl and OUT/rejected.jsonl in the source's order; OUT/jobs.sqlite keeps each\n"
+      "answer at once. If the command is stopped or killed, or the endpoint fails, the same command continues.\n"
+      "Empty answers, refusals and answers cut at --max-tokens are rejected with the reason. Images are sent\n"
+      "as JPEG of at most 400 x 800.\n\n"
       "Examples:\n"
       "  llama-server -m llava.gguf --mmproj mmproj.gguf --port 8080 -np 4 &\n"
-      "  pixart caption pictures --endpoint http://localhost:8080/v1 --model llava --in-flight 4\n"
+      "  pixart caption images --endpoint http://localhost:8080/v1 --model llava --in-flight 4\n"
       "  vllm serve Qwen/Qwen2.5-VL-7B-Instruct &\n"
       "  pixart caption run.yaml --source sam --endpoint http://localhost:8000/v1 \\\n"
       "    --model Qwen/Qwen2.5-VL-7B-Instruct --in-flight 64\n"
       "  export OPENAI_API_KEY=...   # never an argument\n"
-      "  pixart caption pictures --endpoint https://api.openai.com/v1 --model gpt-4o-mini --limit 100 "
+      "  pixart caption images --endpoint https://api.openai.com/v1 --model gpt-4o-mini --limit 100 "
       "--with-caption\n"
-      "Then compare: pixart data stats pictures --set \"captions=[{name: caption}, {name: long, from: "
-      "pictures-captions/captions.jsonl}]\"");
+      "Then compare: pixart data stats images --set \"captions=[{name: caption}, {name: long, from: "
+      "images-captions/captions.jsonl}]\"");
   command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([where, arguments] { run(*where, *arguments); });
 }

@@ -16,12 +16,11 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "  pixart train configs/demo/scenes.yaml\n"
       "  pixart sample runs/demo \"a red circle on a white background\"\n"
       "  pixart COMMAND --help\n\n"
-      "Exit codes: 0 done, 70 internal error, 71 numbers not finite, 72 below a bar of the config, 73 run "
+      "Exit codes: 0 done, 70 internal error, 71 values not finite, 72 below a bar of the config, 73 run "
       "folder in use,\n"
-      "74 storage, 75 stopped on request after saving (start again to continue), 76 a device or another "
-      "rank\n"
-      "lost, 78 config or input.");
-  for (auto* add : {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_evaluate,
+      "74 storage error, 75 stopped on request after saving (the same command continues), 76 a device or\n"
+      "another rank is lost, 78 error in the config or input.");
+  for (auto* add : {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_demo,
                     add_report, add_convert, add_inspect, add_doctor, add_plan, add_explain,
                     add_config_reference, add_completion, add_manual})
     add(app);

@@ -1,5 +1,5 @@
-// The commands and their options as plain data: for completion and the manual page, which therefore cannot go
-// stale.
+// The commands and their options as plain data. Completion and the manual page use it, so they are always up
+// to date.
 #pragma once
 #include <CLI/CLI.hpp>
 #include <string>
@@ -16,6 +16,6 @@ struct CommandNode {
 std::vector<CommandNode> command_tree(const CLI::App& app);  // pixart first, depth first
 
 std::vector<std::string> paths_of(const std::vector<CommandNode>& tree);
-std::string quoted_path(const std::string& path);  // as a pattern of the shell's case
+std::string quoted_path(const std::string& path);  // quoted for a pattern of the shell's case
 
 }  // namespace pixart::tools

@@ -1,4 +1,4 @@
-// One function per sub-command: it adds the command's options to `app` and what to run when it was chosen.
+// One function per sub-command. It adds the command's options to `app`, and the function that runs it.
 #pragma once
 #include <CLI/CLI.hpp>
 
@@ -12,7 +12,7 @@ void add_data_stats(CLI::App& data);
 void add_data_pack(CLI::App& data);
 void add_caption(CLI::App& app);
 void add_sample(CLI::App& app);
-void add_evaluate(CLI::App& app);
+void add_demo(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_launch(CLI::App& app);
@@ -27,7 +27,7 @@ void add_manual(CLI::App& app);
 // Parses and runs; throws CLI::ParseError, UserError, InternalError.
 void run_command(int argc, char** argv, CLI::App& app);
 
-// What to print for a command line that cannot be parsed, with the nearest known word.
+// The message for a command line that cannot be parsed, with the nearest known word.
 std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& error);
 
 }  // namespace pixart::tools

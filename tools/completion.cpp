@@ -5,21 +5,21 @@
 #include "commands.h"
 #include "pixart/base/words.h"
 #include "pixart/config/config.h"
-#include "pixart/train/run_config.h"
+#include "pixart/run/run_config.h"
 
 namespace pixart::tools {
 
 namespace {
 
-// What may follow --set and explain.
+// The words that may follow --set and explain.
 std::vector<std::string> config_keys() {
   std::vector<std::string> keys;
-  for (const auto& key : config::keys<train::RunConfig>())
+  for (const auto& key : config::keys<run::RunConfig>())
     if (key.type != "section" && key.path.find("[]") == std::string::npos) keys.push_back(key.path);
   return keys;
 }
 
-// One case per command; its words are sub-commands and options. Elsewhere, file names.
+// One case per command, with its sub-commands and options. In other positions it completes file names.
 std::string bash_script(const std::vector<CommandNode>& tree) {
   std::string cases;
   for (const auto& node : tree)

@@ -2,7 +2,7 @@
 
 #include "commands.h"
 #include "pixart/config/config.h"
-#include "pixart/train/run_config.h"
+#include "pixart/run/run_config.h"
 
 namespace pixart::tools {
 
@@ -11,7 +11,7 @@ void add_config_reference(CLI::App& app) {
       "config-reference", "Print the reference of every config key as Markdown (configs/README.md).");
   command->footer("Example:\n  pixart config-reference > configs/README.md");
   command->callback(
-      [] { std::printf("%s", config::reference_markdown<train::RunConfig>("Run files").c_str()); });
+      [] { std::printf("%s", config::reference_markdown<run::RunConfig>("Run files").c_str()); });
 }
 
 }  // namespace pixart::tools

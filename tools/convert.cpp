@@ -69,7 +69,7 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
 
 convert::OfficialWeights with_lora(convert::OfficialWeights base, const Arguments& arguments) {
   const auto adapters = convert::read_lora(arguments.lora);
-  // Rounded once, when it is written.
+  // Values are rounded only once, when they are written.
   if (arguments.write.dtype) base.weights = convert::cast(std::move(base.weights), at::kFloat);
   auto merged = convert::merge_lora(
       std::move(base), adapters, arguments.lora_scale,
@@ -100,7 +100,7 @@ convert::ConvertReport convert_transformer(convert::Opened opened, const Argumen
 void run(Arguments& arguments) {
   if (arguments.image_size % kPixelsPerLatent != 0)
     throw UserError(
-        fmt::format("--image-size {} is no multiple of {}.", arguments.image_size, kPixelsPerLatent));
+        fmt::format("--image-size {} is not a multiple of {}.", arguments.image_size, kPixelsPerLatent));
   convert::LayoutHints hints;
   if (arguments.num_heads > 0) hints.num_heads = arguments.num_heads;
   if (!arguments.reparameterize) {
@@ -113,7 +113,7 @@ void run(Arguments& arguments) {
   const bool is_vae = layout == convert::Layout::kVae || layout == convert::Layout::kVaeLdm;
   if (is_vae && (arguments.reparameterize || arguments.write.pipeline || !arguments.lora.empty()))
     throw UserError(arguments.source.string() +
-                    " is an autoencoder: none of --reparameterize, --pipeline and --merge-lora fits.");
+                    " is an autoencoder: --reparameterize, --pipeline and --merge-lora do not work with it.");
   const auto report = is_vae ? convert::convert_vae(opened, arguments.target, arguments.write)
                              : convert_transformer(std::move(opened), arguments);
   for (const auto& line : report.lines) std::printf("%s\n", line.c_str());
@@ -123,7 +123,8 @@ void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
   const auto group = "Re-parameterisation (a DiT becomes the start of a PixArt)";
   auto* reparameterize = command
                              .add_flag("--reparameterize", arguments.reparameterize,
-                                       "print the plan, convert, and prove both models equal at t = 500")
+                                       "print the plan, convert, and prove that both models are equal at t = "
+                                       "500")
                              ->excludes(command.get_option("--merge-lora"))
                              ->group(group);
   command
@@ -140,9 +141,9 @@ void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
   command
       .add_option(
           "--shared-modulation", arguments.shared_modulation,
-          "what the one adaLN layer W, b of the new model is: mean (of the blocks' layers: closest for all "
-          "timesteps in the least-squares sense) or block:<i> (that block is exact at every timestep). All "
-          "are exact at t = 500")
+          "the only adaLN layer W, b of the new model: mean (of the blocks' layers: closest for all "
+          "timesteps in the least-squares sense) or block:<i> (this block is exact at every timestep). All "
+          "blocks are exact at t = 500")
       ->capture_default_str()
       ->needs(reparameterize)
       ->group(group);
@@ -151,7 +152,7 @@ void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
                 "the new model is a PixArt-MS: size and aspect ratio as conditions, any grid")
       ->needs(reparameterize)
       ->group(group);
-  command.add_option("--seed", arguments.seed, "of what is newly initialised")
+  command.add_option("--seed", arguments.seed, "seed of the newly initialised weights")
       ->capture_default_str()
       ->needs(reparameterize)
       ->group(group);
@@ -164,16 +165,18 @@ void add_convert(CLI::App& app) {
   auto* command = app.add_subcommand(
       "convert", "Convert weights between layouts, or a DiT into the start of a text-to-image model.");
   command
-      ->add_option("SOURCE", arguments->source, "official .pth/.pt, ours, diffusers folder, LDM autoencoder")
+      ->add_option("SOURCE", arguments->source,
+                   "official .pth/.pt, pixart's .safetensors, diffusers folder, LDM autoencoder")
       ->required();
   command
       ->add_option("TARGET", arguments->target,
-                   "FILE.safetensors (official names, ours), FILE.pth (official), or a folder (diffusers)")
+                   "FILE.safetensors (pixart's, official names), FILE.pth (official), or a folder "
+                   "(diffusers)")
       ->required();
-  command->add_option("--dtype", arguments->dtype, "of the written numbers (default: as they are)")
+  command->add_option("--dtype", arguments->dtype, "type of the written values (default: the source's)")
       ->check(CLI::IsMember(nn::dtype_names()));
   auto* ema =
-      command->add_flag("--ema", arguments->ema, "take the average (state_dict_ema, ema) of a training file");
+      command->add_flag("--ema", arguments->ema, "take the EMA (state_dict_ema, ema) of a training file");
   command->add_option("--set", arguments->set, "take the weights under this key of a training file")
       ->excludes(ema);
   auto* pipeline =
@@ -192,29 +195,29 @@ void add_convert(CLI::App& app) {
       ->capture_default_str();
   command
       ->add_option("--num-heads", arguments->num_heads,
-                   "where the weights do not tell (unusual widths under official names)")
+                   "attention heads, if the weights do not tell (unusual widths under official names)")
       ->check(CLI::Range(1, 4096));
-  command->add_option("--max-tokens", arguments->max_tokens, "caption length, where the weights do not tell")
+  command->add_option("--max-tokens", arguments->max_tokens, "caption length, if the weights do not tell")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
   command
       ->add_option("--position-scale", arguments->position_scale,
-                   "divides positions, where the weights do not tell")
+                   "positions are divided by it, if the weights do not tell")
       ->check(CLI::Range(0.01, 100.0));
   auto* lora = command->add_option(
       "--merge-lora", arguments->lora,
       "add these LoRA adapters (of pixart train, diffusers or PEFT; a file or its folder) "
       "to the weights, and print the plan");
-  command->add_option("--lora-scale", arguments->lora_scale, "how much of the adapters")
+  command->add_option("--lora-scale", arguments->lora_scale, "factor of the adapters")
       ->check(CLI::Range(-100.0, 100.0))
       ->capture_default_str()
       ->needs(lora);
-  command->add_option("--license", arguments->write.license, "licence note instead of the source's");
+  command->add_option("--license", arguments->write.license, "licence note that replaces the source's");
   command->add_flag("--overwrite", arguments->write.overwrite,
-                    "replace TARGET, once what replaces it is on the disk");
+                    "replace TARGET, after the new one is on the disk");
   command->add_flag_callback(
       "--sync", [arguments] { arguments->write.durability = Durability::kNow; },
-      "wait until all is on the disk; otherwise, as with cp, the system writes it within the next half "
+      "wait until everything is on the disk; otherwise, as with cp, the system writes it within half a "
       "minute");
   add_reparameterize_options(*command, *arguments);
   command->footer(

@@ -1,4 +1,4 @@
-// pixart data: what is in a data set.
+// pixart data: commands about data sets.
 #include "commands.h"
 
 namespace pixart::tools {

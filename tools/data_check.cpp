@@ -1,4 +1,4 @@
-// pixart data check: every sample accounted for.
+// pixart data check: accounts for every sample.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -79,7 +79,7 @@ void print_aspects(const data::CheckReport& report) {
 
 void print(const data::CheckReport& report, const data::Dataset& dataset, const CheckArguments& arguments) {
   std::printf("%s: %s\n", report.ledger.source.c_str(), data::describe(report.ledger).c_str());
-  std::printf("  pictures   %s; width %s; height %s\n", human_bytes(report.bytes).c_str(),
+  std::printf("  images   %s; width %s; height %s\n", human_bytes(report.bytes).c_str(),
               text_of(report.width).c_str(), text_of(report.height).c_str());
   print_captions(report, arguments);
   if (!report.class_sizes.empty())
@@ -142,24 +142,26 @@ void add_data_check(CLI::App& data) {
   auto where = std::make_shared<SourceArguments>();
   auto arguments = std::make_shared<CheckArguments>();
   auto* command = data.add_subcommand(
-      "check", "Open every sample: what is accepted, what is not and why, and what is in it.");
+      "check",
+      "Open every sample and show which are accepted, which are rejected and why, and what they "
+      "contain.");
   add_source_options(*command, where);
   command->add_option("--tokenizer", arguments->tokenizer,
-                      "spiece.model or its folder: counts captions that will be cut");
-  command->add_option("--max-tokens", arguments->max_tokens, "tokens that the text encoder takes")
+                      "spiece.model or its folder: count captions that will be cut");
+  command->add_option("--max-tokens", arguments->max_tokens, "largest number of tokens for the text encoder")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--examples", arguments->examples, "how many samples to show")
+  command->add_option("--examples", arguments->examples, "number of samples to show")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--quarantine", arguments->quarantine,
-                      "write {source, row, key, offset, reason, detail} a line");
+                      "file for rejected samples: {source, row, key, offset, reason, detail} per line");
   command->add_flag("--json", arguments->json, "print JSON");
   command->footer(
       "Examples:\n  pixart data check data/sam --tokenizer t5-v1_1-xxl\n"
       "  pixart data check configs/demo/stamps.yaml --source stamps\n"
       "  pixart data check 'shards/sam-*.tar' --quarantine bad.jsonl\n"
-      "Exit code 78 where more samples are unusable than the source's quarantine_budget allows.");
+      "Exit code 78 if more samples are unusable than the source's quarantine_budget allows.");
   command->callback([where, arguments] { run(*where, *arguments); });
 }
 

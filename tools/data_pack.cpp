@@ -1,4 +1,4 @@
-// pixart data pack: any source as WebDataset shards.
+// pixart data pack: writes any source as WebDataset shards.
 #include <cstdio>
 
 #include "commands.h"
@@ -27,7 +27,7 @@ data::SourceConfig one_source(const SourceArguments& arguments) {
                               names.size(), join(names, ", ")));
 }
 
-// How a run file names the shards.
+// The entry for the shards in a run file.
 std::string source_line(const data::SourceConfig& source, const fs::path& out) {
   std::string kinds;
   for (const auto& kind : source.captions)
@@ -42,7 +42,8 @@ void run(const SourceArguments& where, PackArguments arguments) {
   const auto report = data::pack(source, *data::open_dataset(source), arguments.out, arguments.options);
   std::printf("%s\n", data::describe(report.ledger).c_str());
   if (!report.ledger.rejected.empty())
-    std::printf("what was left out, and why: %s\n", (arguments.out / "quarantine.jsonl").c_str());
+    std::printf("samples that were left out and the reasons: %s\n",
+                (arguments.out / "quarantine.jsonl").c_str());
   std::printf("%s shards, %s in %s%s\n", with_thousands(report.shards).c_str(),
               human_bytes(report.bytes).c_str(), arguments.out.c_str(),
               report.kept == 0 ? "" : fmt::format(" ({} were complete before)", report.kept).c_str());
@@ -57,29 +58,30 @@ void add_data_pack(CLI::App& data) {
   auto* command = data.add_subcommand(
       "pack", "Write a source as WebDataset shards (tar files), for training or for others.");
   add_source_options(*command, where);
-  command->add_option("OUT", arguments->out, "folder for the shards: new, empty, or of the same call before")
+  command
+      ->add_option("OUT", arguments->out,
+                   "folder for the shards: new, empty, or from an earlier call of the same command")
       ->required();
   command
       ->add_option("--shard-bytes", arguments->options.shard_bytes,
-                   "largest shard; K, M, G are thousands, Ki, Mi, Gi 1024s")
+                   "largest shard; K, M, G are powers of 1000, Ki, Mi, Gi of 1024")
       ->transform(CLI::AsSizeValue(/*kb_is_1000=*/true))
       ->default_str("512M");
   command
       ->add_option("--shard-samples", arguments->options.shard_samples,
-                   "most samples of a shard (default: no limit)")
+                   "largest number of samples in a shard (default: no limit)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   command->add_flag("--no-verify", arguments->no_verify,
-                    "do not decode each picture once; damaged ones are then found when training");
+                    "do not decode each image; damaged ones are then found only in training");
   command->footer(
-      "Each sample becomes KEY.jpg (or .png, .webp; byte for byte as it was), KEY.txt or KEY.json with its "
+      "Each sample becomes KEY.jpg (or .png, .webp; the bytes of the source), KEY.txt or KEY.json with its "
       "captions,\n"
-      "and KEY.cls with its class. Bad samples are left out and stand in OUT/quarantine.jsonl with the "
+      "and KEY.cls with its class. Bad samples are left out and listed in OUT/quarantine.jsonl with the "
       "reason;\n"
-      "OUT/pack.json, written last, has counts and the SHA-256 of each shard. Stopped at any time, the same "
-      "command\n"
-      "goes on behind the last complete shard; the result is the same to the byte.\n\n"
+      "OUT/pack.json, written last, has counts and the SHA-256 of each shard. If the command is stopped, the\n"
+      "same command continues after the last complete shard; the result is the same to the byte.\n\n"
       "Examples:\n"
-      "  pixart data pack my-pictures shards\n"
+      "  pixart data pack my-images shards\n"
       "  pixart data pack run.yaml shards --source beauty --shard-bytes 1G\n"
       "  pixart data pack imagenet/train shards --type class_folder --shard-samples 10000");
   command->callback([where, arguments] { run(*where, *arguments); });

@@ -6,7 +6,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/config/config.h"
-#include "pixart/train/run_config.h"
+#include "pixart/run/run_config.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -24,13 +24,13 @@ std::string type_of_file(const std::string& name) {
   return {};
 }
 
-// Whether a picture with a caption beside it lies somewhere below; looks at the first few thousand files.
+// Whether one of the first few thousand files below `folder` is a caption file (.txt).
 bool has_captions(const fs::path& folder) {
   constexpr int kMost = 5000;
   int seen = 0;
   const auto options =
       fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied;
-  std::error_code error;  // a folder that links to itself; what it is, the source says
+  std::error_code error;  // e.g. a folder that links to itself; the source reports it
   for (fs::recursive_directory_iterator at(folder, options, error), end; !error && at != end && seen < kMost;
        at.increment(error), ++seen)
     if (at->path().extension() == ".txt") return true;
@@ -41,14 +41,13 @@ std::string type_of_folder(const fs::path& folder) {
   bool has_folders = false, has_files = false;
   std::error_code unreadable;
   fs::directory_iterator entries(folder, unreadable);
-  if (unreadable)
-    throw UserError(fmt::format("{} cannot be listed: {}.", folder.string(), unreadable.message()));
+  if (unreadable) throw UserError(fmt::format("cannot list {}: {}.", folder.string(), unreadable.message()));
   for (const auto& entry : entries) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with('.')) continue;
     if (name.find("-images-idx3-ubyte") != std::string::npos) return "idx";
     if (name == "partition" || name == "partition_filter") return "pixart";
-    if (name == "quarantine.jsonl") continue;  // of pixart data pack, beside its shards
+    if (name == "quarantine.jsonl") continue;  // pixart data pack writes it next to its shards
     if (const std::string type = type_of_file(name); !type.empty()) return type;
     std::error_code error;
     (entry.is_directory(error) ? has_folders : has_files) = true;
@@ -62,8 +61,8 @@ std::string recognised_type(const std::string& where) {
   std::error_code error;
   if (fs::is_directory(where, error)) return type_of_folder(where);
   throw UserError(
-      fmt::format("{} {}: name a run file (.yaml), a folder of pictures, tables or shards, or 'scenes'.",
-                  where, fs::exists(where, error) ? "is no data source" : "does not exist"));
+      fmt::format("{} {}: give a run file (.yaml), a folder of images, tables or shards, or 'scenes'.", where,
+                  fs::exists(where, error) ? "is not a data source" : "does not exist"));
 }
 
 std::string name_of(const std::string& where) {
@@ -80,25 +79,27 @@ std::string name_of(const std::string& where) {
 void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments>& arguments) {
   command
       .add_option("WHERE", arguments->where,
-                  "run file (.yaml), or a folder, file or glob of pictures, tables or shards")
+                  "run file (.yaml), or a folder, file or glob of images, tables or shards")
       ->required();
-  command.add_option("--source", arguments->source, "of a run file: only this source");
+  command.add_option("--source", arguments->source, "only this source of a run file");
   command.add_option("--type", arguments->type,
-                     "of a folder or file: its type (as in a run file); else it is recognised");
+                     "type of a folder or file, as in a run file (default: recognised)");
   command
       .add_option("--set", arguments->settings,
-                  "key of the source, e.g. --set missing_caption=skip; of a run file any key, as for train")
+                  "override a key of the source, e.g. --set missing_caption=skip; for a run file any key, as "
+                  "for train")
       ->allow_extra_args(false);
 }
 
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments) {
   if (has_ending(arguments.where, {".yaml", ".yml"})) {
     if (!arguments.type.empty())
-      throw UserError("--type is for folders and files; a run file says the type itself.");
-    const auto run = train::read_run_config(arguments.where, arguments.settings);
+      throw UserError("--type is only for folders and files; a run file contains the type.");
+    const auto run = run::read_run_config(arguments.where, arguments.settings);
     return arguments.source.empty() ? run.sources : std::vector{run.source(arguments.source)};
   }
-  if (!arguments.source.empty()) throw UserError("--source chooses among the sources of a run file (.yaml).");
+  if (!arguments.source.empty())
+    throw UserError("--source is only for run files (.yaml): it chooses one of their sources.");
   const std::string type = arguments.type.empty() ? recognised_type(arguments.where) : arguments.type;
   std::vector<std::string> settings = {"name=" + name_of(arguments.where), "type=" + type};
   if (type != "scenes") settings.push_back("path=" + arguments.where);

@@ -1,4 +1,4 @@
-// Naming a data source on the command line: a source of a run file, or a folder or file as it lies there.
+// Data sources on the command line: sources of a run file, or a folder or file.
 #pragma once
 #include <CLI/CLI.hpp>
 
@@ -17,7 +17,7 @@ struct SourceArguments {
 
 void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments>& arguments);
 
-// All sources of a run file, or the one that was chosen; or one for a folder, file or glob, whose type is
+// All sources of a run file, or the chosen one; or one source for a folder, file or glob, whose type is
 // recognised unless it is given. Throws UserError.
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments);
 

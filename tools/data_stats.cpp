@@ -11,7 +11,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
-#include "pixart/data/noun_report.h"
+#include "pixart/report/noun_report.h"
 
 namespace pixart::tools {
 using data::NounStatistics;
@@ -52,7 +52,7 @@ void count_source(const data::SourceConfig& config, text::NounFinder& finder, bo
   for (auto& row : counter.statistics()) counted.rows.push_back(std::move(row));
 }
 
-// The rows that were asked for, the one to compare with first.
+// The requested rows; the first one is the one to compare with.
 std::vector<NounStatistics> selected(const std::vector<NounStatistics>& rows, const Arguments& arguments) {
   std::vector<std::string> wanted;
   if (!arguments.before.empty()) wanted.push_back(arguments.before);
@@ -60,7 +60,7 @@ std::vector<NounStatistics> selected(const std::vector<NounStatistics>& rows, co
   wanted.insert(wanted.end(), arguments.after.begin(), arguments.after.end());
   if (wanted.empty()) return rows;
   std::vector<std::string> labels;
-  for (const auto& row : rows) labels.push_back(data::row_label(row, rows));
+  for (const auto& row : rows) labels.push_back(report::row_label(row, rows));
   std::vector<bool> taken(rows.size());
   std::vector<NounStatistics> result;
   Problems problems;
@@ -97,14 +97,13 @@ std::vector<std::string> notes_on(const Counted& counted, const Arguments& argum
   for (const auto& row : counted.rows)
     if (row.unknown_total > 0)
       notes.push_back(
-          fmt::format("{}: {} words ({} different) that WordNet does not have, such as names and "
-                      "misspellings, are no nouns here (with --with-unknown they are).",
-                      data::row_label(row, counted.rows), with_thousands(row.unknown_total),
+          fmt::format("{}: {} words ({} different) that are not in WordNet, such as names and misspellings, "
+                      "do not count as nouns here (with --with-unknown they do).",
+                      report::row_label(row, counted.rows), with_thousands(row.unknown_total),
                       with_thousands(row.unknown_distinct)));
   notes.push_back(fmt::format(
       "Valid nouns occur more than {} times. Nouns are told by WordNet's dictionary, the paper's by NLTK's "
-      "tagger, "
-      "which {}.",
+      "tagger, which {}.",
       data::kValidAbove,
       arguments.with_unknown
           ? "also takes most words that are in no dictionary for nouns"
@@ -149,8 +148,8 @@ void print_json(const std::vector<NounStatistics>& rows, const Counted& counted,
 }
 
 void print(const std::vector<NounStatistics>& rows, const std::vector<std::string>& notes, int64_t top) {
-  std::printf("%s", data::noun_table(rows).c_str());
-  for (const auto& sentence : data::noun_changes(rows, 0)) std::printf("%s\n", sentence.c_str());
+  std::printf("%s", report::noun_table(rows).c_str());
+  for (const auto& sentence : report::noun_changes(rows, 0)) std::printf("%s\n", sentence.c_str());
   for (const auto& row : rows) {
     std::vector<std::string> nouns;
     for (const auto& [noun, count] : row.by_count) {
@@ -158,7 +157,7 @@ void print(const std::vector<NounStatistics>& rows, const std::vector<std::strin
       nouns.push_back(fmt::format("{} {}", noun, with_thousands(count)));
     }
     if (!nouns.empty())
-      std::printf("%s: %s\n", data::row_label(row, rows).c_str(), join(nouns, ", ").c_str());
+      std::printf("%s: %s\n", report::row_label(row, rows).c_str(), join(nouns, ", ").c_str());
   }
   for (const auto& note : notes) std::printf("%s\n", note.c_str());
 }
@@ -181,10 +180,10 @@ void run(const Arguments& arguments) {
     print(rows, notes, arguments.top);
   if (arguments.html.empty()) return;
   write_file_atomically(link_target(arguments.html),
-                        data::noun_page(rows, {.title = "Captions of " + arguments.source->where,
-                                               .notes = notes,
-                                               .before = 0,
-                                               .top = size_t(arguments.top)}));
+                        report::noun_page(rows, {.title = "Captions of " + arguments.source->where,
+                                                 .notes = notes,
+                                                 .before = 0,
+                                                 .top = size_t(arguments.top)}));
   log::info("wrote {}", arguments.html);
 }
 
@@ -193,15 +192,15 @@ void run(const Arguments& arguments) {
 void add_data_stats(CLI::App& data) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = data.add_subcommand(
-      "stats", "Noun statistics of captions as in the paper's Table 1, and how long captions are.");
+      "stats", "Noun statistics of captions as in the paper's Table 1, and caption lengths.");
   add_source_options(*command, arguments->source);
-  command->add_option("--captions", arguments->captions, "show this kind of captions only; may be repeated")
+  command->add_option("--captions", arguments->captions, "show only this kind of captions; may be repeated")
       ->allow_extra_args(false);
   command->add_option("--before", arguments->before,
                       "kind of captions to compare the others with (default: the first)");
   command
       ->add_option("--after", arguments->after,
-                   "kind of captions to compare with it, may be repeated (default: all others)")
+                   "kind of captions to compare with --before; may be repeated (default: all others)")
       ->allow_extra_args(false);
   command->add_option("--html", arguments->html,
                       "also write a page with the curve of all nouns to this file");
@@ -209,19 +208,18 @@ void add_data_stats(CLI::App& data) {
       ->check(CLI::Range(int64_t{0}, int64_t{1000}))
       ->capture_default_str();
   command->add_flag("--with-unknown", arguments->with_unknown,
-                    "count words that WordNet does not have as nouns, as NLTK's tagger mostly does");
+                    "count words that are not in WordNet as nouns, as NLTK's tagger mostly does");
   command->add_option(
       "--wordnet", arguments->wordnet,
       "folder of WordNet's files (default: WNSEARCHDIR, or /usr/share/wordnet of Debian's wordnet-base)");
   command->add_flag("--json", arguments->json, "print JSON");
   command->footer(
       "Examples:\n"
-      "  pixart data stats my-pictures --html captions.html\n"
+      "  pixart data stats my-images --html captions.html\n"
       "  pixart data stats run.yaml --source web --before alt --after llava\n"
-      "  pixart data stats my-pictures --set \"captions=[{name: caption}, {name: llava, from: "
-      "llava.jsonl}]\"\n"
-      "  pixart data stats my-pictures --set missing_caption=skip --set missing_caption_share=0.2\n\n"
-      "Of a source with several kinds of captions, those are counted that its `captions` names, else the "
+      "  pixart data stats my-images --set \"captions=[{name: caption}, {name: llava, from: llava.jsonl}]\"\n"
+      "  pixart data stats my-images --set missing_caption=skip --set missing_caption_share=0.2\n\n"
+      "For a source with several kinds of captions, the kinds in its `captions` key are counted, else the "
       "first.");
   command->callback([arguments] { run(*arguments); });
 }

@@ -14,7 +14,7 @@
 #include "pixart/base/machine.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
-#include "pixart/dist/launch_variables.h"
+#include "pixart/distributed/launch_variables.h"
 #include "pixart/nn/device.h"
 
 namespace pixart::tools {
@@ -25,10 +25,10 @@ namespace {
 struct Finding {
   std::string what, value;
   bool is_there = true;
-  std::string remedy = {};  // the command that mends it; empty where nothing is to be done
+  std::string remedy = {};  // the command that mends it; empty if nothing needs to be done
 };
 
-// A shared library that is looked for at run time.
+// A shared library that is loaded at run time, if it exists.
 class Library {
  public:
   explicit Library(const char* name) : handle_(::dlopen(name, RTLD_LAZY | RTLD_LOCAL)) {}
@@ -70,11 +70,11 @@ std::vector<Finding> nvml() {
   auto* handle = library.get<int(unsigned, void**)>("nvmlDeviceGetHandleByIndex_v2");
   auto* name = library.get<int(void*, char*, unsigned)>("nvmlDeviceGetName");
   if (init == nullptr || version == nullptr || count == nullptr || handle == nullptr || name == nullptr)
-    return {{"NVML", "not found: runs do not know their power", false, kPackage}};
+    return {{"NVML", "not found: runs cannot measure their power", false, kPackage}};
   char text[96] = "";
   unsigned devices = 0;
   if (init() != 0 || version(text, sizeof text) != 0 || count(&devices) != 0)
-    return {{"NVML", "found, but it reaches no driver", false, "nvidia-smi says why"}};
+    return {{"NVML", "found, but it cannot reach the driver", false, "nvidia-smi says why"}};
   std::vector<Finding> findings = {{"NVML", fmt::format("driver {}, {} GPUs", text, devices)}};
   for (unsigned i = 0; i < devices; ++i) {
     void* device = nullptr;
@@ -105,7 +105,7 @@ Finding disk() {
   return {"disk here", human_bytes(space.available) + " free"};
 }
 
-// What a launcher left in the environment, and what training would make of it.
+// A launcher's variables in the environment, and the ranks that training would take from them.
 std::vector<Finding> launch() {
   std::vector<std::string> seen;
   for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
@@ -113,14 +113,15 @@ std::vector<Finding> launch() {
                            "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID",
                            "SLURM_NTASKS", "SLURM_LOCALID", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"})
     if (const auto value = environment_variable(name)) seen.push_back(std::string(name) + "=" + *value);
-  std::vector<Finding> findings = {{"variables", seen.empty() ? "none of a launcher" : join(seen, " ")}};
+  std::vector<Finding> findings = {
+      {"variables", seen.empty() ? "no launcher's variables are set" : join(seen, " ")}};
   try {
-    const auto launch = dist::launch_from_environment();
+    const auto launch = distributed::launch_from_environment();
     findings.push_back(
         {"ranks", fmt::format("rank {} of {}, {}", launch.rank, launch.world_size, launch.how)});
   } catch (const UserError& error) {
     findings.push_back({"ranks", error.what(), false,
-                        "unset the variables named, or start with pixart launch, torchrun or srun"});
+                        "unset these variables, or start with pixart launch, torchrun or srun"});
   }
   return findings;
 }
@@ -167,8 +168,8 @@ void print_json(const std::vector<Finding>& all) {
 
 void add_doctor(CLI::App& app) {
   auto json = std::make_shared<bool>(false);
-  auto* command =
-      app.add_subcommand("doctor", "What this machine has, what is missing, and the command that mends it.");
+  auto* command = app.add_subcommand(
+      "doctor", "Show what this machine has, what is missing, and the commands that mend it.");
   command->add_flag("--json", *json, "print JSON");
   command->footer("Examples:\n  pixart doctor\n  pixart doctor --json");
   command->callback([json] { *json ? print_json(findings()) : print(findings()); });

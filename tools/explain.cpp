@@ -5,7 +5,7 @@
 #include "commands.h"
 #include "pixart/base/error.h"
 #include "pixart/config/config.h"
-#include "pixart/train/run_config.h"
+#include "pixart/run/run_config.h"
 
 namespace pixart::tools {
 
@@ -30,22 +30,22 @@ const char* words_of(OnResume on_resume) {
 
 std::vector<config::KeyInfo> find_keys(const std::string& asked,
                                        const std::vector<config::KeyValue>& values) {
-  const auto all = config::keys<train::RunConfig>();
+  const auto all = config::keys<run::RunConfig>();
   std::string wanted = asked;
   for (const auto& value : values)
     if (value.path == asked) wanted = value.key;
   auto found = config::find_keys(wanted, all);
   if (found.empty())
-    throw UserError(fmt::format("no key is called '{}'.{} pixart config-reference lists all.", asked,
+    throw UserError(fmt::format("unknown key '{}'.{} pixart config-reference lists all keys.", asked,
                                 config::key_remedy(asked, all)));
   return found;
 }
 
-// Of the run as it would be trained, with the places in the file.
+// The values with which the run would be trained, with their lines in the file.
 std::vector<config::KeyValue> values_of(const Arguments& arguments) {
-  auto values = config::values(train::read_run_config(arguments.file, arguments.overrides));
+  auto values = config::values(run::read_run_config(arguments.file, arguments.overrides));
   std::map<std::string, config::KeyValue> written;
-  for (auto& value : config::values_of_file<train::RunConfig>(arguments.file, arguments.overrides))
+  for (auto& value : config::values_of_file<run::RunConfig>(arguments.file, arguments.overrides))
     written.emplace(value.path, value);
   for (auto& value : values) {
     const auto found = written.find(value.path);
@@ -87,9 +87,8 @@ void run(const Arguments& arguments) {
 void add_explain(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
-      "explain",
-      "What a config key means, what is allowed, and with a run file its value and where that comes from.");
-  command->add_option("KEY", arguments->key, "its path, or its last word")->required();
+      "explain", "Explain a config key: its meaning, the allowed values, and its value in a run file.");
+  command->add_option("KEY", arguments->key, "path of the key, or its last word")->required();
   command->add_option("RUN", arguments->file, "run file (YAML)");
   command->add_option("--set", arguments->overrides, "as for train")->allow_extra_args(false);
   command->footer(

@@ -12,7 +12,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/inspect.h"
 #include "pixart/formats/hash.h"
-#include "pixart/train/checkpoint_folder.h"
+#include "pixart/run/checkpoint_folder.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -84,19 +84,19 @@ void print(const convert::WeightReport& report, bool with_tensors) {
                 shape_text(info.shape).c_str());
 }
 
-// Before anything in it is believed.
+// Called before any content of the folder is used.
 void verify_hashes(const fs::path& path) {
   if (!fs::is_directory(path) || !fs::exists(path / "manifest.json")) return;
-  const auto found = train::verify_checkpoint(path);
+  const auto found = run::verify_checkpoint(path);
   if (!found.is_good())
     throw UserError(fmt::format("{}: {}.", path.string(), found.text),
-                    found.verdict == train::Verdict::kUnreadable ? ExitCode::kStorage : ExitCode::kBadInput);
+                    found.verdict == run::Verdict::kUnreadable ? ExitCode::kStorage : ExitCode::kBadInput);
   for (const auto& name : found.unnamed)
-    log::warning("{}: manifest.json does not name it; it was not verified, and nothing reads it",
+    log::warning("{}: manifest.json does not name it, so it was not verified and is never read",
                  (path / name).string());
 }
 
-// Checksums inside the file, numbers that are none.
+// Verifies checksums inside the files, and that all values are finite.
 void verify_numbers(const fs::path& path, const std::vector<convert::WeightReport>& reports, bool quiet) {
   Problems problems;
   for (const auto& report : reports) {
@@ -107,7 +107,7 @@ void verify_numbers(const fs::path& path, const std::vector<convert::WeightRepor
       problems.add(report.opened.path.filename().string() + ": " + line);
   }
   problems.throw_if_any(path.string());
-  if (!quiet) std::printf("verified: checksums agree, all numbers are finite\n");
+  if (!quiet) std::printf("verified: checksums agree, all values are finite\n");
 }
 
 }  // namespace
@@ -115,14 +115,14 @@ void verify_numbers(const fs::path& path, const std::vector<convert::WeightRepor
 void add_inspect(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
-      "inspect", "Show what a weight file, a model folder, a pipeline folder or a checkpoint holds.");
+      "inspect", "Show the content of a weight file, a model folder, a pipeline folder or a checkpoint.");
   command->add_option("PATH", arguments->paths, "files or folders")->required();
   command->add_flag("--tensors", arguments->tensors, "list every tensor");
   command->add_flag("--digests", arguments->digests,
                     "with --tensors --json: SHA-256 of each tensor's bytes, row-major, little-endian");
   command->add_flag("--json", arguments->json, "print JSON");
   command->add_flag("--verify", arguments->verify,
-                    "read everything: hashes, checksums, and no number may be NaN or infinite");
+                    "read everything: check hashes and checksums, and that no value is NaN or infinite");
   command->footer(
       "Examples:\n  pixart inspect PixArt-XL-2-512x512.pth --tensors\n  pixart inspect DiT-XL-2-256x256.pt "
       "--verify\n"

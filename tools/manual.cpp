@@ -9,7 +9,7 @@ namespace pixart::tools {
 
 namespace {
 
-// Text for troff: what it would take for requests and escapes is neither.
+// Escapes text for troff, so that no part of it is taken for a request or an escape.
 std::string roff(const std::string& text) {
   std::string result;
   bool at_start = true;

@@ -8,9 +8,9 @@
 #include "pixart/base/log.h"
 #include "pixart/base/machine.h"
 #include "pixart/base/words.h"
+#include "pixart/plan/paper_stages.h"
+#include "pixart/plan/plan.h"
 #include "pixart/report/paper_costs.h"
-#include "pixart/train/paper_stages.h"
-#include "pixart/train/plan.h"
 
 namespace pixart::tools {
 using nlohmann::ordered_json;
@@ -35,31 +35,31 @@ double positive_number(const std::string& text) {
   }
   if (used == 0 || used != text.size() || !(value > 0))
     throw UserError(fmt::format(
-        "--images-per-second: '{}' is no positive number (a number, STAGE=number, or paper).", text));
+        "--images-per-second: '{}' is not a positive number (expected a number, STAGE=number, or paper).",
+        text));
   return value;
 }
 
-// The paper's own V100 rates, on the GPU of the plan.
-void use_paper_rates(const train::RunConfig& config, train::PlanOptions& options) {
+// Uses the paper's V100 rates for the GPU of the plan.
+void use_paper_rates(const run::RunConfig& config, plan::PlanOptions& options) {
   const bool is_a100 = options.gpu.name.starts_with("a100");
   if (!is_a100 && !options.gpu.name.starts_with("v100"))
     throw UserError(
-        "--images-per-second paper: the paper's rates are those of V100 and, by its factor of 2.2, A100; "
-        "choose --gpu v100 or a100-80.");
+        "--images-per-second paper: the paper's rates are for V100 and, with its factor of 2.2, A100; choose "
+        "--gpu v100 or a100-80.");
   for (const auto& stage : config.stages) {
-    const double rate = train::paper_images_per_second(stage.objective, int(stage.resolution),
-                                                       double(stage.batch_size), double(stage.steps));
+    const double rate = plan::paper_images_per_second(stage.objective, int(stage.resolution),
+                                                      double(stage.batch_size), double(stage.steps));
     if (rate == 0)
       throw UserError(
           fmt::format("--images-per-second paper: the paper has no stage like {} ({}, {} px, batch {}).",
                       stage.name, stage.objective, stage.resolution, stage.batch_size));
-    options.images_per_second[stage.name] = rate * (is_a100 ? train::kV100DaysPerA100Day : 1);
+    options.images_per_second[stage.name] = rate * (is_a100 ? plan::kV100DaysPerA100Day : 1);
   }
   options.measured_from = is_a100 ? "2.2 x the paper's V100 (table 4)" : "the paper's V100 (table 4)";
 }
 
-void use_given_rates(const Arguments& arguments, const train::RunConfig& config,
-                     train::PlanOptions& options) {
+void use_given_rates(const Arguments& arguments, const run::RunConfig& config, plan::PlanOptions& options) {
   options.measured_from = "as given";
   for (const auto& text : arguments.images_per_second) {
     if (text == "paper") {
@@ -74,12 +74,12 @@ void use_given_rates(const Arguments& arguments, const train::RunConfig& config,
   }
 }
 
-train::RunConfig run_config(const Arguments& arguments) {
-  auto config = train::read_run_config(arguments.file, arguments.overrides);
+run::RunConfig run_config(const Arguments& arguments) {
+  auto config = run::read_run_config(arguments.file, arguments.overrides);
   for (auto& stage : config.stages) {
     if (stage.info().trains_autoencoder()) continue;
     if (!arguments.precision.empty())
-      stage.precision = enum_of_word<train::Precision>(arguments.precision, "precision");
+      stage.precision = enum_of_word<run::Precision>(arguments.precision, "precision");
     if (arguments.micro_batch_size >= 0) stage.micro_batch_size = arguments.micro_batch_size;
     if (arguments.activation_checkpointing >= 0)
       stage.activation_checkpointing = arguments.activation_checkpointing;
@@ -87,9 +87,9 @@ train::RunConfig run_config(const Arguments& arguments) {
   return config;
 }
 
-train::PlanOptions plan_options(const Arguments& arguments, const train::RunConfig& config) {
-  train::PlanOptions options{
-      .gpu = train::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()))};
+plan::PlanOptions plan_options(const Arguments& arguments, const run::RunConfig& config) {
+  plan::PlanOptions options{
+      .gpu = plan::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()))};
   options.gpus = arguments.gpus;
   options.shard_optimizer = arguments.shard;
   if (arguments.efficiency > 0) options.efficiency = arguments.efficiency;
@@ -101,8 +101,8 @@ train::PlanOptions plan_options(const Arguments& arguments, const train::RunConf
     options.mfu[""] = arguments.mfu;
     options.measured_from = "as given";
   } else if (!arguments.calibrate.empty()) {
-    const bool bfloat16 = config.stages.back().precision == train::Precision::kBFloat16;
-    options.mfu = train::measured_mfu(arguments.calibrate, options.gpu, bfloat16);
+    const bool bfloat16 = config.stages.back().precision == run::Precision::kBFloat16;
+    options.mfu = plan::measured_mfu(arguments.calibrate, options.gpu, bfloat16);
     options.measured_from = "median of " + arguments.calibrate;
   } else {
     use_given_rates(arguments, config, options);
@@ -110,7 +110,7 @@ train::PlanOptions plan_options(const Arguments& arguments, const train::RunConf
   return options;
 }
 
-ordered_json json_of(const train::Consumption& c) {
+ordered_json json_of(const plan::Consumption& c) {
   return {{"seconds", c.seconds},
           {"gpu_days", c.gpu_days},
           {"cost", c.cost},
@@ -118,7 +118,7 @@ ordered_json json_of(const train::Consumption& c) {
           {"kg_co2", c.kg_co2}};
 }
 
-ordered_json json_of(const train::StagePlan& s) {
+ordered_json json_of(const plan::StagePlan& s) {
   ordered_json memory;
   for (const auto& [name, bytes] : s.memory.named()) memory[name] = bytes;
   memory["total"] = s.memory.total();
@@ -148,8 +148,8 @@ ordered_json json_of(const train::StagePlan& s) {
           {"needs", json_of(s.consumption)}};
 }
 
-ordered_json json_of(const train::RunPlan& plan, const Arguments& arguments,
-                     const train::PlanOptions& options) {
+ordered_json json_of(const plan::RunPlan& plan, const Arguments& arguments,
+                     const plan::PlanOptions& options) {
   ordered_json result = {{"gpu", options.gpu.name}, {"gpus", arguments.gpus}, {"fits", plan.fits}};
   result["stages"] = ordered_json::array();
   for (const auto& stage : plan.stages) result["stages"].push_back(json_of(stage));
@@ -177,7 +177,7 @@ void line(const std::string& what, const std::string& value) {
   std::printf("  %-22s %s\n", what.c_str(), value.c_str());
 }
 
-std::string needs_text(const train::Consumption& c) {
+std::string needs_text(const plan::Consumption& c) {
   std::string text = fmt::format("{:.2f} days, {:.1f} GPU-days", c.seconds / 86400, c.gpu_days);
   if (c.seconds < 86400) text = fmt::format("{}, {:.3f} GPU-days", human_seconds(c.seconds), c.gpu_days);
   if (c.cost > 0) text += fmt::format(", {} dollars", with_thousands(int64_t(c.cost + 0.5)));
@@ -185,34 +185,34 @@ std::string needs_text(const train::Consumption& c) {
   return text;
 }
 
-void print(const train::StagePlan& s) {
+void print(const plan::StagePlan& s) {
   std::printf("\n%s: %s, %lld px, %s steps of %s samples, %s\n", s.name.c_str(), s.objective.c_str(),
               static_cast<long long>(s.resolution), with_thousands(s.steps).c_str(),
               with_thousands(s.batch_size).c_str(), s.precision.c_str());
   line("parameters", with_thousands(s.parameters) +
                          (s.trained == s.parameters ? "" : ", trained " + with_thousands(s.trained)));
-  line("FLOP", fmt::format("{:.4g} G a sample ({:.4g} G with what is computed again), {:.4g} T a step",
+  line("FLOP", fmt::format("{:.4g} G per sample ({:.4g} G with recomputation), {:.4g} T per step",
                            s.flops.training / 1e9, s.flops.executed / 1e9,
                            s.flops.training * double(s.batch_size) / 1e12));
   std::vector<std::string> parts;
   for (const auto& [name, bytes] : s.memory.named())
     if (bytes > 0) parts.push_back(name + " " + gigabytes(bytes));
-  line("memory of a GPU", fmt::format("{} with micro-batches of {}{}", gigabytes(s.memory.total()),
-                                      s.micro_batch, s.fits ? "" : ": DOES NOT FIT"));
+  line("memory per GPU", fmt::format("{} with micro-batches of {}{}", gigabytes(s.memory.total()),
+                                     s.micro_batch, s.fits ? "" : ": DOES NOT FIT"));
   line("", join(parts, ", "));
   line("optimizer sharding",
        fmt::format("{} without, {} with", gigabytes(s.bytes_plain), gigabytes(s.bytes_sharded)));
   line("largest micro-batch",
        s.largest_micro_batch == 0
            ? "none fits"
-           : fmt::format("{} of {} samples a GPU", s.largest_micro_batch, s.samples_per_gpu));
+           : fmt::format("{} of {} samples per GPU", s.largest_micro_batch, s.samples_per_gpu));
   line("rate", fmt::format("{} (MFU {:.1f} %)", s.rate, 100 * s.mfu));
-  line("time", fmt::format("{:.3g} s a step, {:.4g} images/s", s.step_seconds, s.images_per_second));
+  line("time", fmt::format("{:.3g} s per step, {:.4g} images/s", s.step_seconds, s.images_per_second));
   line("needs", needs_text(s.consumption));
 }
 
-void print_papers(const train::RunPlan& plan) {
-  std::printf("\nbeside published models (A100 GPU-days as the PixArt-alpha paper counts them):\n");
+void print_papers(const plan::RunPlan& plan) {
+  std::printf("\ncompared with published models (A100 GPU-days as the PixArt-alpha paper counts them):\n");
   for (const auto& cost : report::paper_costs()) {
     const std::string dollars =
         cost.dollars ? fmt::format(", {} dollars", with_thousands(int64_t(*cost.dollars))) : "";
@@ -226,41 +226,40 @@ void print_papers(const train::RunPlan& plan) {
   std::printf("  %-22s %s\n", "this plan", needs_text(plan.sum).c_str());
 }
 
-void print(const train::RunPlan& plan, const Arguments& arguments, const train::PlanOptions& options) {
+void print(const plan::RunPlan& plan, const Arguments& arguments, const plan::PlanOptions& options) {
   std::printf("%lld x %s (%s each)\n", static_cast<long long>(arguments.gpus), options.gpu.name.c_str(),
               gigabytes(options.gpu.memory_bytes).c_str());
   for (const auto& stage : plan.stages) print(stage);
-  std::printf("\nin all: %s\n", needs_text(plan.sum).c_str());
+  std::printf("\nin total: %s\n", needs_text(plan.sum).c_str());
   for (const auto& sentence : plan.assumptions) std::printf("assumed: %s\n", sentence.c_str());
   std::printf(
-      "not counted: features made beforehand, sample pictures, saving, failures; energy is the boards' at "
-      "full "
-      "load.\n");
+      "not counted: extracting features, sample images, saving, failures; energy is that of the boards at "
+      "full load.\n");
   print_papers(plan);
 }
 
 void run(const Arguments& arguments) {
   const auto config = run_config(arguments);
   const auto options = plan_options(arguments, config);
-  const auto plan = train::plan_run(config, options);
+  const auto plan = plan::plan_run(config, options);
   if (arguments.json)
     std::printf("%s\n", json_of(plan, arguments, options).dump(1).c_str());
   else
     print(plan, arguments, options);
-  std::fflush(stdout);  // before what goes to stderr
+  std::fflush(stdout);  // before the warnings on stderr
   for (const auto& warning : plan.warnings) log::warning("{}", warning);
   if (arguments.check && !plan.fits) throw UserError("the run does not fit; see the warnings.");
 }
 
 void add_rates(CLI::App& command, Arguments& arguments) {
   auto* efficiency = command.add_option("--efficiency", arguments.efficiency,
-                                        "share of the peak rate reached, of what is executed (0.35)");
-  auto* mfu = command.add_option("--mfu", arguments.mfu, "model FLOPs utilisation, in place of --efficiency");
+                                        "share of the peak rate that the executed operations reach (0.35)");
+  auto* mfu = command.add_option("--mfu", arguments.mfu, "model FLOPs utilisation; replaces --efficiency");
   auto* images =
       command.add_option("--images-per-second", arguments.images_per_second,
-                         "measured on one GPU: a number, STAGE=number, or paper (the paper's own)");
+                         "rate measured on one GPU: a number, STAGE=number, or paper (the paper's rates)");
   auto* calibrate = command.add_option("--calibrate", arguments.calibrate,
-                                       "run folder whose telemetry.jsonl says what was reached");
+                                       "run folder whose telemetry.jsonl has the measured MFU");
   images->allow_extra_args(false);
   for (auto* share : {efficiency, mfu}) share->check(CLI::Range(1e-6, 1.0));
   for (auto* one : {efficiency, mfu, images, calibrate})
@@ -273,32 +272,37 @@ void add_rates(CLI::App& command, Arguments& arguments) {
 void add_plan(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
-      "plan", "What a run needs before it starts: memory, time, money, energy. Reads the run file alone.");
-  command->add_option("FILE", arguments->file, "run file (YAML); its data need not be there")->required();
-  command->add_option("--gpu", arguments->gpu, "one of: " + join(train::gpu_names(), ", "))
+      "plan",
+      "Estimate what a run needs before it starts: memory, time, money, energy. Reads only the run "
+      "file.");
+  command->add_option("FILE", arguments->file, "run file (YAML); its data may be missing")->required();
+  command->add_option("--gpu", arguments->gpu, "one of: " + join(plan::gpu_names(), ", "))
       ->capture_default_str();
-  command->add_option("--gpus", arguments->gpus, "how many")->check(CLI::Range(int64_t(1), int64_t(1) << 20));
+  command->add_option("--gpus", arguments->gpus, "number of GPUs")
+      ->check(CLI::Range(int64_t(1), int64_t(1) << 20));
   command->add_option("--set", arguments->overrides, "override a key, as for train")->allow_extra_args(false);
-  command->add_option("--precision", arguments->precision, "of every transformer stage")
-      ->check(CLI::IsMember(words_of_enum<train::Precision>()));
-  command->add_option("--micro-batch-size", arguments->micro_batch_size, "of every transformer stage; 0: all")
+  command->add_option("--precision", arguments->precision, "precision of every transformer stage")
+      ->check(CLI::IsMember(words_of_enum<run::Precision>()));
+  command
+      ->add_option("--micro-batch-size", arguments->micro_batch_size,
+                   "micro_batch_size of every transformer stage; 0: the whole batch")
       ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--activation-checkpointing", arguments->activation_checkpointing,
-                   "of every transformer stage")
+                   "activation_checkpointing of every transformer stage")
       ->check(CLI::NonNegativeNumber);
-  command->add_flag("--shard", arguments->shard, "divide moments and average among the GPUs");
+  command->add_flag("--shard", arguments->shard, "divide moments and EMA among the GPUs");
   add_rates(*command, *arguments);
-  command->add_option("--price", arguments->price, "of a GPU and hour, in dollars")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--carbon", arguments->carbon, "kg CO2 of a kWh")
+  command->add_option("--price", arguments->price, "dollars per GPU and hour")->check(CLI::NonNegativeNumber);
+  command->add_option("--carbon", arguments->carbon, "kg of CO2 per kWh")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  command->add_option("--classes", arguments->classes, "of the class-conditional stages' source");
+  command->add_option("--classes", arguments->classes,
+                      "number of classes of the class-conditional stages' source");
   command->add_option("--caption-tokens", arguments->caption_tokens,
-                      "mean length of a caption (text_encoder.max_tokens)");
+                      "mean length of a caption (default: text_encoder.max_tokens)");
   command->add_flag("--json", arguments->json, "print JSON");
-  command->add_flag("--check", arguments->check, "exit code 78 where a stage does not fit");
+  command->add_flag("--check", arguments->check, "exit code 78 if a stage does not fit");
   command->footer(
       "Examples:\n  pixart plan configs/paper/alpha.yaml --gpu a100-80 --gpus 64 --price 1.6\n"
       "  pixart plan configs/paper/alpha.yaml --gpu v100 --gpus 64 --images-per-second paper\n"

@@ -10,9 +10,9 @@
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
 #include "pixart/config/config.h"
+#include "pixart/report/loss_bands.h"
 #include "pixart/report/page.h"
-#include "pixart/train/loss_bands.h"
-#include "pixart/train/run_config.h"
+#include "pixart/run/run_config.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -35,7 +35,7 @@ void add_changes(const std::vector<config::Change>& changes, const std::string& 
   for (const auto& change : changes) differences.push_back({prefix + change.path, change.was, change.is});
 }
 
-// Keys without default say "none" there.
+// Required keys have no default, so they show "none".
 template <class T>
 void add_defaults(const T& fresh, const T& is, const std::string& prefix,
                   std::vector<ConfigDifference>& differences) {
@@ -47,9 +47,9 @@ void add_defaults(const T& fresh, const T& is, const std::string& prefix,
 }
 
 // Stages and sources are compared with a fresh stage and a fresh source.
-ConfigComparison with_defaults(const train::RunConfig& run) {
+ConfigComparison with_defaults(const run::RunConfig& run) {
   ConfigComparison result{.with = "the defaults"};
-  train::RunConfig fresh;
+  run::RunConfig fresh;
   fresh.run = run.run;
   fresh.sources = run.sources;
   fresh.stages = run.stages;
@@ -60,7 +60,7 @@ ConfigComparison with_defaults(const train::RunConfig& run) {
     add_defaults(plain, source, "sources." + source.name + ".", result.differences);
   }
   for (const auto& stage : run.stages) {
-    train::StageConfig plain;
+    run::StageConfig plain;
     plain.name = stage.name;
     const auto optimizer = plain.optimizer.name;
     plain.optimizer.name = stage.optimizer.name;
@@ -71,24 +71,24 @@ ConfigComparison with_defaults(const train::RunConfig& run) {
   return result;
 }
 
-ConfigComparison with(const std::string& name, train::RunConfig other, const train::RunConfig& run) {
+ConfigComparison with(const std::string& name, run::RunConfig other, const run::RunConfig& run) {
   ConfigComparison result{.with = name};
-  other.run = run.run;  // the run folder is no difference of the training
+  other.run = run.run;  // another run folder is not a difference in training
   add_changes(config::compare(other, run), "", result.differences);
   return result;
 }
 
-// What is known of the loss of such a stage, and the run's own beside it.
-report::UsualLoss usual_loss(const train::RunConfig& config, const train::StageConfig& stage,
+// The usual loss of such a stage, if it is known, and a comparison with the run's own.
+report::UsualLoss usual_loss(const run::RunConfig& config, const run::StageConfig& stage,
                              const report::RunRecord& record) {
-  constexpr double kSteps = 200;  // single steps scatter more than the bands are wide
+  constexpr double kSteps = 200;  // losses of single steps vary more than the bands are wide
   const std::string preset = config.transformer.preset.value_or("");
-  const train::LossSetting setting{.objective = stage.objective,
-                                   .preset = preset,
-                                   .resolution = stage.resolution,
-                                   .batch_size = stage.batch_size};
+  const report::LossSetting setting{.objective = stage.objective,
+                                    .preset = preset,
+                                    .resolution = stage.resolution,
+                                    .batch_size = stage.batch_size};
   report::UsualLoss usual;
-  for (const auto& band : train::loss_bands(setting)) {
+  for (const auto& band : report::loss_bands(setting)) {
     usual.bands.push_back({double(band.first_step), double(band.last_step), band.low, band.high});
     usual.source = band.source;
   }
@@ -96,10 +96,10 @@ report::UsualLoss usual_loss(const train::RunConfig& config, const train::StageC
   for (const auto& one : record.stages) {
     const auto loss = report::last_mean_loss(one, kSteps);
     if (one.name != stage.name || !loss) continue;
-    const auto verdict = train::place_loss(setting, std::llround(one.last_step), *loss);
+    const auto verdict = report::place_loss(setting, std::llround(one.last_step), *loss);
     const std::string words = verdict
-                                  ? train::describe(*verdict)
-                                  : fmt::format("what is usual is known from step {} to {} only",
+                                  ? report::describe(*verdict)
+                                  : fmt::format("the usual loss is known only from step {} to {}",
                                                 with_thousands(std::llround(usual.bands.front().first_step)),
                                                 with_thousands(std::llround(usual.bands.back().last_step)));
     usual.verdict =
@@ -108,7 +108,7 @@ report::UsualLoss usual_loss(const train::RunConfig& config, const train::StageC
   return usual;
 }
 
-std::vector<report::StagePlan> plan_of(const train::RunConfig& config, const report::RunRecord& record) {
+std::vector<report::StagePlan> plan_of(const run::RunConfig& config, const report::RunRecord& record) {
   std::vector<report::StagePlan> plan;
   for (const auto& stage : config.stages)
     plan.push_back({.name = stage.name,
@@ -121,9 +121,9 @@ std::vector<report::StagePlan> plan_of(const train::RunConfig& config, const rep
   return plan;
 }
 
-// Of a run whose run.yaml this version reads, also what it was configured to do.
+// A run, with its config if this version can read its run.yaml.
 struct OpenedRun {
-  std::optional<train::RunConfig> config;
+  std::optional<run::RunConfig> config;
   report::ReportedRun run;
 };
 
@@ -133,9 +133,9 @@ OpenedRun open_run(const std::string& folder, bool hash_weights) {
   std::string problem;
   try {
     if (fs::exists(fs::path(folder) / "run.yaml"))
-      opened.config = train::read_run_config(fs::path(folder) / "run.yaml");
+      opened.config = run::read_run_config(fs::path(folder) / "run.yaml");
   } catch (const UserError& error) {
-    problem = fmt::format("run.yaml is not one of this version: {}", error.what());
+    problem = fmt::format("this version cannot read run.yaml: {}", error.what());
   }
   if (opened.config) {
     for (const auto& stage : opened.config->stages) options.stages.push_back(stage.name);
@@ -153,12 +153,12 @@ OpenedRun open_run(const std::string& folder, bool hash_weights) {
 std::string page_of_one(OpenedRun& opened, const Arguments& arguments, const report::PageOptions& options) {
   auto& comparisons = opened.run.comparisons;
   if (opened.config && !arguments.preset.empty())
-    comparisons.push_back(with(arguments.preset, train::read_run_config(arguments.preset), *opened.config));
+    comparisons.push_back(with(arguments.preset, run::read_run_config(arguments.preset), *opened.config));
   if (opened.config) comparisons.push_back(with_defaults(*opened.config));
   return report::run_page(opened.run, options);
 }
 
-// The others' configs are compared with the first's.
+// Compares the configs of the others with the first's.
 std::string page_of_several(std::vector<OpenedRun>& opened, const report::PageOptions& options) {
   std::vector<report::ReportedRun> runs;
   const std::string first = opened.front().run.record.name;
@@ -176,8 +176,7 @@ std::string page_of_several(std::vector<OpenedRun>& opened, const report::PageOp
 
 void run(const Arguments& arguments) {
   if (arguments.runs.size() > 1 && !arguments.preset.empty())
-    throw UserError(
-        "--preset goes with one run. Of several runs, the first is what the others are compared with.");
+    throw UserError("--preset needs a single run. Several runs are compared with the first of them.");
   std::vector<OpenedRun> opened;
   for (const auto& folder : arguments.runs) opened.push_back(open_run(folder, arguments.hash_weights));
   const report::PageOptions options{.rates = arguments.rates,
@@ -198,27 +197,28 @@ void run(const Arguments& arguments) {
 void add_report(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
-      "report", "Write one page about a run, at its end or meanwhile, or a comparison of several runs.");
-  command->add_option("RUN", arguments->runs, "run folders; the first is what the others are compared with")
+      "report", "Write a page about a run, finished or not, or a comparison of several runs.");
+  command->add_option("RUN", arguments->runs, "run folders; the others are compared with the first")
       ->required();
   command->add_option("--out", arguments->out,
                       "file to write (default: RUN/report.html; comparison.html for several runs)");
-  command->add_option("--preset", arguments->preset, "run file that this run came from: show what differs");
-  command->add_option("--price", arguments->rates.price_per_hour, "price of a device hour")
+  command->add_option("--preset", arguments->preset,
+                      "run file to compare the run with, e.g. the preset it started from");
+  command->add_option("--price", arguments->rates.price_per_hour, "price per device and hour")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--carbon", arguments->rates.kg_per_kwh, "kg of CO2 a kWh")
+  command->add_option("--carbon", arguments->rates.kg_per_kwh, "kg of CO2 per kWh")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--power", arguments->rates.watts, "watts of a device whose energy was not measured")
+  command->add_option("--power", arguments->rates.watts, "watts per device, if the energy was not measured")
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--hash-weights", arguments->hash_weights,
-                    "add SHA-256 of each stage's newest weight files (reads them whole)");
+                    "add the SHA-256 of each stage's newest weight files (reads all their bytes)");
   command->footer(
       "Examples:\n"
       "  pixart report runs/demo\n"
       "  pixart report runs/alpha --preset configs/paper/alpha.yaml --price 1.6 --carbon 0.4\n"
       "  pixart report runs/a runs/b --out a-and-b.html\n\n"
-      "The page needs no network and no server. What a run folder lacks is said on the page and is no "
-      "error.");
+      "The page needs no network and no server. Missing files of a run folder are listed on the page; they\n"
+      "are not an error.");
   command->callback([arguments] { run(*arguments); });
 }
 

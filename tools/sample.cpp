@@ -14,7 +14,7 @@
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/data/transform.h"
 #include "pixart/diffusion/samplers.h"
-#include "pixart/train/pipeline.h"
+#include "pixart/sample/pipeline.h"
 #include "sample_gallery.h"
 
 namespace pixart::tools {
@@ -23,11 +23,11 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Arguments {
-  train::PipelineRequest request;
-  train::DrawRequest draw;
+  sample::PipelineRequest request;
+  sample::DrawRequest draw;
   std::string prompt_file, aspect;
   fs::path out = "samples", from_image;
-  train::GenerateOptions options;
+  sample::GenerateOptions options;
   int64_t count = 1, columns = 8, step = -1;
   bool live_weights = false, exact = false, html = false, no_cache = false;
 };
@@ -50,7 +50,8 @@ std::vector<std::string> prompts_of_file(const std::string& path) {
     ++number;
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.find('\0') != std::string::npos)
-      problems.add(fmt::format("line {} holds a NUL byte; the file must be text, one prompt a line", number));
+      problems.add(
+          fmt::format("line {} has a NUL byte; the file must be text with one prompt per line", number));
     else if (line.size() > 10000)
       problems.add(fmt::format("line {} has {} bytes; a prompt has at most 10000", number, line.size()));
     else if (!line.empty())
@@ -58,7 +59,7 @@ std::vector<std::string> prompts_of_file(const std::string& path) {
   }
   const std::string name = path == "-" ? "standard input" : path;
   problems.throw_if_any(name);
-  if (prompts.empty()) throw UserError(name + " holds no prompt; write one a line.");
+  if (prompts.empty()) throw UserError(name + " has no prompts; write one prompt per line.");
   return prompts;
 }
 
@@ -72,19 +73,18 @@ double aspect_of(const std::string& text) {
   const bool whole =
       colon == std::string::npos ? *end == '\0' : end == text.c_str() + colon && *end_of_second == '\0';
   if (!whole || !(first > 0) || !(second > 0))
-    throw UserError(fmt::format("--aspect {}: width over height is needed, such as 16:9 or 1.5.", text));
+    throw UserError(fmt::format("--aspect {}: expected width over height, such as 16:9 or 1.5.", text));
   return first / second;
 }
 
-// What a picture's own text says of how it was made.
+// Reads how the image was made from the text in its PNG.
 void read_recipe(Arguments& arguments) {
   const auto text = formats::read_png_text(arguments.from_image);
   const auto value = [&](const char* key) {
     const auto found = text.find(key);
     if (found == text.end())
       throw UserError(
-          fmt::format("{} does not say how it was made (no '{}'); pixart sample writes that into its "
-                      "pictures.",
+          fmt::format("{} has no '{}' in its PNG text: only images of pixart sample can be generated again.",
                       arguments.from_image.string(), key));
     return found->second;
   };
@@ -111,9 +111,8 @@ void read_recipe(Arguments& arguments) {
 void repeat(Arguments& arguments) {
   try {
     read_recipe(arguments);
-  } catch (const std::logic_error&) {  // of std::stoi and the like
-    throw UserError(fmt::format("{}: a number among what it says of itself cannot be read.",
-                                arguments.from_image.string()));
+  } catch (const std::logic_error&) {  // of std::stoi and similar functions
+    throw UserError(fmt::format("{}: a number in its PNG text is not valid.", arguments.from_image.string()));
   }
 }
 
@@ -121,7 +120,7 @@ void check(Arguments& arguments) {
   if (!arguments.from_image.empty()) repeat(arguments);
   const auto known = diffusion::sampler_names();
   if (std::find(known.begin(), known.end(), arguments.options.sampler) == known.end()) {
-    throw UserError(fmt::format("unknown sampler '{}'; known: {}.{}", arguments.options.sampler,
+    throw UserError(fmt::format("unknown sampler '{}'; known are {}.{}", arguments.options.sampler,
                                 join(known, ", "), did_you_mean(arguments.options.sampler, known)));
   }
   if (arguments.request.path.empty())
@@ -132,18 +131,18 @@ void check(Arguments& arguments) {
   }
   if (arguments.draw.prompts.empty())
     throw UserError(
-        "nothing to draw: give prompts, or --prompts FILE with one a line (- reads standard input).");
+        "no prompts: give prompts, or --prompts FILE with one prompt per line (- reads standard input).");
   if (!arguments.aspect.empty() && (arguments.draw.height > 0 || arguments.draw.width > 0))
     throw UserError("--aspect and --height, --width exclude each other.");
   if (!arguments.aspect.empty()) aspect_of(arguments.aspect);
 }
 
-void choose_size(Arguments& arguments, const train::Pipeline& pipeline) {
+void choose_size(Arguments& arguments, const sample::Pipeline& pipeline) {
   if (arguments.aspect.empty()) return;
   const int own = pipeline.own_side();
   if (!data::has_aspect_buckets(own))
     throw UserError(
-        fmt::format("--aspect needs a model of 256, 512 or 1024 pixels; this one draws {0} x {0}. Give "
+        fmt::format("--aspect needs a model of 256, 512 or 1024 pixels; this one generates {0} x {0}. Give "
                     "--height and --width.",
                     own));
   const auto& buckets = data::aspect_buckets(own);
@@ -153,7 +152,7 @@ void choose_size(Arguments& arguments, const train::Pipeline& pipeline) {
   arguments.draw.width = bucket.width;
 }
 
-std::map<std::string, std::string> text_for(const Arguments& arguments, const train::Pipeline& pipeline,
+std::map<std::string, std::string> text_for(const Arguments& arguments, const sample::Pipeline& pipeline,
                                             size_t i, const Image& image) {
   const auto& origin = pipeline.origin();
   return {{"prompt", arguments.draw.prompts[i]},
@@ -175,28 +174,28 @@ std::map<std::string, std::string> text_for(const Arguments& arguments, const tr
           {"software", producer()}};
 }
 
-// The picture that is repeated was made by these weights, or there is no point.
-void require_same_model(const Arguments& arguments, const train::Pipeline& pipeline) {
+// Throws unless the repeated image was made with these weights.
+void require_same_model(const Arguments& arguments, const sample::Pipeline& pipeline) {
   if (arguments.from_image.empty()) return;
   const auto text = formats::read_png_text(arguments.from_image);
   const auto hash = text.find("model_sha256");
   if (hash != text.end() && !pipeline.has_weights(hash->second))
-    throw UserError(fmt::format("{} was made by other weights than {} (SHA-256 {} then, {} now).",
+    throw UserError(fmt::format("{} was made with other weights than {} (SHA-256 {} then, {} now).",
                                 arguments.from_image.string(), pipeline.origin().weights.string(),
                                 hash->second.substr(0, 19), pipeline.weights_sha256().substr(0, 19)));
 }
 
-std::vector<Image> draw(Arguments& arguments, const train::Pipeline& pipeline) {
+std::vector<Image> draw(Arguments& arguments, const sample::Pipeline& pipeline) {
   std::vector<std::string> captions;
   for (const auto& prompt : arguments.draw.prompts)
     for (int64_t i = 0; i < arguments.count; ++i) captions.push_back(prompt);
   arguments.draw.prompts = std::move(captions);
-  Progress progress("draw", int64_t(arguments.draw.prompts.size()), "picture");
+  Progress progress("draw", int64_t(arguments.draw.prompts.size()), "image");
   arguments.options.progress = [&progress](int64_t done) { progress.update(done); };
   return pipeline.generate(arguments.draw, arguments.options);
 }
 
-// "" where the environment names no folder for it.
+// "" if the environment names no cache folder.
 fs::path prompt_cache() {
   const fs::path base = user_cache_folder();
   return base.empty() ? base : base / "prompts";
@@ -205,13 +204,13 @@ fs::path prompt_cache() {
 void run(Arguments& arguments) {
   check(arguments);
   if (arguments.step >= 0) arguments.request.step = arguments.step;
-  arguments.request.average = !arguments.live_weights;
+  arguments.request.ema = !arguments.live_weights;
   if (!arguments.no_cache) arguments.request.prompt_cache = prompt_cache();
-  const auto pipeline = train::Pipeline::open(arguments.request);
+  const auto pipeline = sample::Pipeline::open(arguments.request);
   pipeline.begin_hash();
   require_same_model(arguments, pipeline);
   choose_size(arguments, pipeline);
-  if (arguments.exact || pipeline.run().numerics == train::Numerics::kExact)
+  if (arguments.exact || pipeline.run().numerics == run::Numerics::kExact)
     arguments.options.one_by_one = true;
   const auto images = draw(arguments, pipeline);
   if (pipeline.has_text_encoder() && !pipeline.loaded_text_encoder() &&
@@ -219,7 +218,7 @@ void run(Arguments& arguments) {
     log::info("the text encoder was not needed: the prompts' features are in {}",
               arguments.request.prompt_cache.string());
   create_folders(arguments.out);
-  std::vector<GalleryPicture> gallery;
+  std::vector<GalleryImage> gallery;
   for (size_t i = 0; i < images.size(); ++i) {
     const std::string name = fmt::format("{:04d}.png", i);
     const auto text = text_for(arguments, pipeline, i, images[i]);
@@ -231,7 +230,7 @@ void run(Arguments& arguments) {
                     data::make_captioned_grid(images, arguments.draw.prompts, int(arguments.columns), scale));
   if (arguments.html) write_file_atomically(arguments.out / "index.html", gallery_page(gallery));
   const auto& origin = pipeline.origin();
-  log::info("{} pictures of {}, and grid.png{} in {}", images.size(),
+  log::info("{} images of {}, and grid.png{} in {}", images.size(),
             origin.stage.empty() ? origin.weights.string()
                                  : fmt::format("stage {}, step {}", origin.stage, origin.step),
             arguments.html ? " and index.html" : "", arguments.out.string());
@@ -242,19 +241,20 @@ void add_options(CLI::App& command, Arguments& arguments) {
                      "run folder, checkpoint folder, pipeline folder of diffusers, or weights in any layout");
   command.add_option("PROMPT", arguments.draw.prompts, "captions (text model) or class names (class model)");
   command.add_option("--prompts", arguments.prompt_file,
-                     "file with one prompt a line; - reads standard input");
+                     "file with one prompt per line; - reads standard input");
   command.add_option("--negative", arguments.draw.negative_prompt,
-                     "caption to be led away from (default: the model's null caption)");
-  command.add_option("--from-image", arguments.from_image, "draw this picture of pixart sample once more");
+                     "caption to steer away from (default: the model's null caption)");
+  command.add_option("--from-image", arguments.from_image, "generate this image of pixart sample again");
   command.add_option("--out", arguments.out, "folder for 0000.png, ... and grid.png")->capture_default_str();
   command.add_flag("--html", arguments.html,
-                   "also index.html, a gallery with everything that made each picture");
+                   "also write index.html, a gallery that shows how each image was made");
   command.add_option("--stage", arguments.request.stage,
                      "stage of the run (default: the last text stage with a checkpoint)");
   command.add_option("--step", arguments.step, "checkpoint of this step (default: the newest)");
-  command.add_option("--vae", arguments.request.vae, "folder of the autoencoder, for weights alone");
+  command.add_option("--vae", arguments.request.vae,
+                     "folder of the autoencoder, if MODEL has only transformer weights");
   command.add_option("--text-encoder", arguments.request.text_encoder,
-                     "folder of the T5 encoder, for weights alone");
+                     "folder of the T5 encoder, if MODEL has only transformer weights");
   command
       .add_option("--sampler", arguments.options.sampler, "one of " + join(diffusion::sampler_names(), ", "))
       ->capture_default_str();
@@ -269,50 +269,49 @@ void add_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--width", arguments.draw.width, "pixels (PixArt-MS; default: the model's own)")
       ->check(CLI::Range(8, 16384));
   command.add_option("--aspect", arguments.aspect,
-                     "width over height, e.g. 16:9: the nearest official shape");
+                     "width over height, e.g. 16:9; takes the nearest official shape");
   command.add_option("--seed", arguments.options.seed, "seed of the noise")->capture_default_str();
-  command.add_option("--count", arguments.count, "pictures per prompt")
+  command.add_option("--count", arguments.count, "images per prompt")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
-  command.add_option("--batch", arguments.options.batch_size, "pictures at a time")
+  command.add_option("--batch", arguments.options.batch_size, "images at a time")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command
       .add_option_function<std::string>(
           "--numerics",
           [&arguments](const std::string& word) {
-            arguments.exact = enum_of_word<train::Numerics>(word, "numerics") == train::Numerics::kExact;
+            arguments.exact = enum_of_word<run::Numerics>(word, "numerics") == run::Numerics::kExact;
           },
-          "exact: the same bits whatever --batch is, one at a time")
-      ->check(CLI::IsMember(words_of_enum<train::Numerics>()));
+          "exact: one image at a time, so that the bits do not depend on --batch")
+      ->check(CLI::IsMember(words_of_enum<run::Numerics>()));
   command
       .add_option("--decode-tile", arguments.options.decode_tile,
                   "largest side in latent pixels that is decoded at once; 0: no tiles")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  command.add_option("--columns", arguments.columns, "pictures per row of the grid")
+  command.add_option("--columns", arguments.columns, "images per row of the grid")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command.add_option("--device", arguments.request.device, "auto, cpu, cuda, cuda:<i>")
       ->capture_default_str();
   command.add_flag("--no-cache", arguments.no_cache,
-                   "encode all prompts, and keep nothing in ${XDG_CACHE_HOME:-~/.cache}/pixart/prompts");
-  command.add_flag("--live-weights", arguments.live_weights,
-                   "the trained weights instead of their average (EMA)");
+                   "encode all prompts without the cache in ${XDG_CACHE_HOME:-~/.cache}/pixart/prompts");
+  command.add_flag("--live-weights", arguments.live_weights, "the trained weights instead of their EMA");
 }
 
 }  // namespace
 
 void add_sample(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command = app.add_subcommand("sample", "Draw pictures with a trained model.");
+  auto* command = app.add_subcommand("sample", "Generate images with a trained model.");
   add_options(*command, *arguments);
   command->footer(
       "Examples:\n  pixart sample runs/demo \"a red circle on a white background\" --count 4\n"
-      "  pixart sample runs/demo --prompts prompts.txt --guidance 3 --out pictures --html\n"
+      "  pixart sample runs/demo --prompts prompts.txt --guidance 3 --out images --html\n"
       "  pixart sample runs/fashion --stage class Sneaker Bag\n"
       "  pixart sample PixArt-XL-2-1024-MS.pth --vae sd-vae --text-encoder t5 \"a cat\" --aspect 16:9\n"
-      "  pixart sample --from-image pictures/0003.png --out again");
+      "  pixart sample --from-image images/0003.png --out again");
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -18,26 +18,26 @@ constexpr const char* kStyle = R"(
 .gallery dd { margin: 0; overflow-wrap: anywhere; }
 )";
 
-std::string figure(const GalleryPicture& picture) {
+std::string figure(const GalleryImage& image) {
   std::string details;
-  for (const auto& [key, value] : picture.text)
+  for (const auto& [key, value] : image.text)
     if (key != "prompt" && !value.empty())
       details += fmt::format("<dt>{}</dt><dd>{}</dd>", html_escaped(key), html_escaped(value));
-  const std::string prompt = html_escaped(picture.text.at("prompt"));
+  const std::string prompt = html_escaped(image.text.at("prompt"));
   return fmt::format(
       "<figure><a href=\"{0}\"><img src=\"{0}\" alt=\"{1}\" loading=\"lazy\"></a><figcaption>{1}"
       "<details><summary>how it was made</summary><dl>{2}</dl></details></figcaption></figure>\n",
-      html_escaped(picture.file), prompt, details);
+      html_escaped(image.file), prompt, details);
 }
 
 }  // namespace
 
-std::string gallery_page(const std::vector<GalleryPicture>& pictures) {
+std::string gallery_page(const std::vector<GalleryImage>& images) {
   std::string body =
-      fmt::format("<p class=\"note\">{} pictures; a click opens one.</p>\n<div class=\"gallery\">\n",
-                  with_thousands(int64_t(pictures.size())));
-  for (const auto& picture : pictures) body += figure(picture);
-  return html_page("Pictures", body + "</div>\n", kStyle);
+      fmt::format("<p class=\"note\">{} images; a click opens one.</p>\n<div class=\"gallery\">\n",
+                  with_thousands(int64_t(images.size())));
+  for (const auto& image : images) body += figure(image);
+  return html_page("Images", body + "</div>\n", kStyle);
 }
 
 }  // namespace pixart::tools

@@ -1,4 +1,4 @@
-// index.html beside the pictures of `pixart sample`.
+// The gallery page index.html for the images of `pixart sample`.
 #pragma once
 #include <map>
 #include <string>
@@ -6,11 +6,11 @@
 
 namespace pixart::tools {
 
-struct GalleryPicture {
-  std::string file;                         // beside the page
+struct GalleryImage {
+  std::string file;                         // in the folder of the page
   std::map<std::string, std::string> text;  // of the PNG
 };
 
-std::string gallery_page(const std::vector<GalleryPicture>& pictures);
+std::string gallery_page(const std::vector<GalleryImage>& images);
 
 }  // namespace pixart::tools

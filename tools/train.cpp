@@ -16,7 +16,7 @@ void add_train(CLI::App& app) {
   };
   auto arguments = std::make_shared<Arguments>();
   auto* command =
-      app.add_subcommand("train", "Run the stages of a run file; continues where the run folder stands.");
+      app.add_subcommand("train", "Run the stages of a run file, or continue an interrupted run.");
   command->add_option("FILE", arguments->file, "run file (YAML); its keys are described in configs/README.md")
       ->required();
   command
@@ -30,7 +30,7 @@ void add_train(CLI::App& app) {
       ->allow_extra_args(false);
   command
       ->add_option("--restart-stage", arguments->options.restart_stages,
-                   "if no checkpoint of this stage can be used, rename what is damaged and begin the stage "
+                   "if no checkpoint of this stage can be used, rename the damaged ones and begin the stage "
                    "again at step 0")
       ->allow_extra_args(false);
   command->add_flag("--check", arguments->check, "only read and check the file");
@@ -38,12 +38,11 @@ void add_train(CLI::App& app) {
       "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "
       "--set seed=1\n"
       "  pixart launch -n 8 -- train my.yaml     8 ranks, one for each GPU\n"
-      "Stop with Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP (the terminal is closed): the state is saved, the exit "
-      "code\n"
-      "is 75, and the same command continues. Under nohup SIGHUP is ignored.");
+      "Stop with Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP (the terminal is closed): the state is saved, the exit\n"
+      "code is 75, and the same command continues. Under nohup SIGHUP is ignored.");
   command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([arguments] {
-    const auto config = train::read_run_config(arguments->file, arguments->overrides);
+    const auto config = run::read_run_config(arguments->file, arguments->overrides);
     if (arguments->check) return log::info("{} is a valid run file", arguments->file);
     train::train(config, arguments->options);
   });

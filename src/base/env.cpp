@@ -46,7 +46,7 @@ namespace {
 
 constexpr int kNoLimit = 1 << 20;
 
-// Cores of the cgroup's quota ("max 100000" or "150000 100000").
+// Cores allowed by the cgroup's quota ("max 100000" or "150000 100000").
 int cgroup_cores() {
   std::ifstream stream("/sys/fs/cgroup/cpu.max");
   std::string quota;
@@ -55,14 +55,14 @@ int cgroup_cores() {
   return int(std::clamp(std::atof(quota.c_str()) / period, 1.0, double(kNoLimit)));
 }
 
-// One number below /sys for a logical CPU, e.g. its core_id; -1 where the kernel does not tell.
+// One number from /sys for a logical CPU, e.g. its core_id; -1 if the kernel does not report it.
 int topology(int cpu, const char* what) {
   std::ifstream stream("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/" + what);
   int value = -1;
   return stream >> value ? value : -1;
 }
 
-// Different cores among the logical CPUs that this process may run on.
+// The number of different cores among the logical CPUs that this process may use.
 int affinity_cores() {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -24,8 +24,8 @@ namespace {
   if (error == ENOSPC || error == EDQUOT) remedy = " Free some space and start the same command again.";
   if (error == EFBIG) remedy = " The system limits the size of files (ulimit -f).";
   if (error == EACCES || error == EPERM || error == EROFS) remedy = " Choose a folder that you may write to.";
-  if (error == ENOENT) remedy = " The folder that it belongs into does not exist.";
-  if (error == EIO) remedy = " The disk or its file server fails.";
+  if (error == ENOENT) remedy = " The parent folder does not exist.";
+  if (error == EIO) remedy = " The disk or its file server has a fault.";
   throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), std::strerror(error), remedy),
                   ExitCode::kStorage);
 }
@@ -51,8 +51,8 @@ fs::path parent_of(const fs::path& path) {
 }
 
 void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
-  // Larger pieces make the system look for larger runs of free memory: up to twice as slow in a virtual
-  // machine, whose host has to find these first.
+  // With larger pieces the system looks for larger blocks of free memory. In a virtual machine this is up to
+  // twice as slow, because the host has to find them first.
   constexpr size_t kPiece = size_t{256} << 10;
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), kPiece));
@@ -62,7 +62,7 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
   }
 }
 
-// A rename puts a file in the place of whatever is there: of a pipe or /dev/null, too.
+// A rename replaces whatever has the name, even a pipe or /dev/null, so other kinds of files are refused.
 const fs::path& replaceable_by_file(const fs::path& path) {
   std::error_code ignored;
   const auto status = fs::symlink_status(path, ignored);
@@ -89,8 +89,7 @@ void rename_or_throw(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0) storage_error("rename to", to, errno);
 }
 
-// Puts `staged` in the place of `target` and returns where the old one is now, or an empty path if there was
-// none.
+// Renames `staged` to `target`. Returns the path of the old folder now, or an empty path if there was none.
 fs::path replace_folder(const fs::path& staged, const fs::path& target) {
   if (::renameat2(AT_FDCWD, staged.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return staged;
   std::error_code error;
@@ -98,8 +97,8 @@ fs::path replace_folder(const fs::path& staged, const fs::path& target) {
     rename_or_throw(staged, target);
     return {};
   }
-  // File systems without exchange (NFS): for a moment neither stands under its name, so a failure puts the
-  // old back.
+  // File systems without exchange (NFS): for a moment neither folder has the name `target`. If the second
+  // rename fails, the old folder gets its name back.
   const fs::path old = temporary_beside(target);
   rename_or_throw(target, old);
   if (::rename(staged.c_str(), target.c_str()) == 0) return old;
@@ -141,7 +140,7 @@ std::string read_file(const fs::path& path, uint64_t limit_bytes) {
 }
 
 fs::path link_target(fs::path path) {
-  constexpr int kMostLinks = 40;  // as Linux
+  constexpr int kMostLinks = 40;  // the same limit as Linux
   if (path.filename().empty() && path.has_parent_path()) path = path.parent_path();
   std::error_code error;
   for (int links = 0; fs::is_symlink(path, error); ++links) {
@@ -173,7 +172,7 @@ OutputFile::~OutputFile() {
 void OutputFile::write(std::string_view bytes) {
   write_all(descriptor_, bytes, shown_);
   size_ += bytes.size();
-  // The disk begins now, not at sync(). What it cannot do now, fsync does or reports.
+  // The disk starts to write now, not at sync(). If that fails now, fsync repeats it or reports the error.
   constexpr uint64_t kFlushBytes = uint64_t{32} << 20;
   if (durability_ == Durability::kLater || size_ - flushed_ < kFlushBytes) return;
   ::sync_file_range(descriptor_, off_t(flushed_), off_t(size_ - flushed_), SYNC_FILE_RANGE_WRITE);
@@ -211,7 +210,7 @@ AtomicFile::~AtomicFile() {
 void AtomicFile::commit() {
   const bool is_now = file_.durability() == Durability::kNow;
   if (is_now) file_.sync();
-  file_.close();  // file servers report here what they could not store
+  file_.close();  // file servers report here the data that they could not store
   rename_or_throw(file_.path(), path_);
   committed_ = true;
   if (is_now) sync_path(parent_of(path_));
@@ -251,7 +250,7 @@ void StagedFolder::commit(Durability durability) {
   const fs::path old = replace_folder(temporary_, final_);
   committed_ = true;
   if (is_now) sync_path(parent_of(final_));
-  std::error_code ignored;  // what cannot be deleted now is a leftover, see remove_leftovers()
+  std::error_code ignored;  // a folder that cannot be deleted now is a leftover, see remove_leftovers()
   if (!old.empty()) fs::remove_all(old, ignored);
 }
 
@@ -259,7 +258,7 @@ void delete_folder(const fs::path& path) {
   const fs::path doomed = temporary_beside(path, kDeletedPrefix);
   rename_or_throw(path, doomed);
   sync_path(parent_of(path));
-  std::error_code ignored;  // what cannot be deleted now is a leftover
+  std::error_code ignored;  // a folder that cannot be deleted now is a leftover
   fs::remove_all(doomed, ignored);
 }
 

@@ -24,7 +24,7 @@ int open_lock(const std::filesystem::path& path) {
   return descriptor;
 }
 
-// Whether it was taken; `flags` may forbid waiting.
+// True if the lock was taken; `flags` may forbid waiting.
 bool take(int descriptor, int flags, const std::filesystem::path& path) {
   for (;;) {
     if (::flock(descriptor, LOCK_EX | flags) == 0) return true;

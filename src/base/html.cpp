@@ -3,7 +3,7 @@
 namespace pixart {
 namespace {
 
-// Each colour has a contrast of at least 4.5 : 1 to the background of its theme.
+// Each colour has a contrast of at least 4.5 : 1 to the background of its theme (light or dark).
 constexpr std::string_view kStyle = R"css(
 :root { color-scheme: light dark; --ground: #fff; --text: #1c1f23; --soft: #59616b; --line: #d5d9de; --stripe: #f5f6f8;
   --s0: #1d5fa8; --s1: #b8420c; --s2: #1b7a3d; --s3: #7a3fc4; --s4: #0c7378; --s5: #8a6100; }

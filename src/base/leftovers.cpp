@@ -20,7 +20,7 @@ bool matches(const std::vector<std::string>& patterns, const std::string& name) 
                      [&](const std::string& pattern) { return std::regex_match(name, std::regex(pattern)); });
 }
 
-// Decides what is deleted.
+// Only a path for which this returns true is deleted.
 bool is_leftover(const fs::path& path, const OwnNames& own) {
   const std::string name = path.filename(), made_for = own_name(name);
   const auto fits = [&](const auto& patterns, const auto& passing) {
@@ -41,8 +41,8 @@ bool is_leftover(const fs::path& path, const OwnNames& own) {
 
 }  // namespace
 
-// Random, because process ids repeat: every container has its own process 1, and shared disks have many
-// hosts.
+// The digits are random because process ids repeat: every container has a process 1, and a shared disk has
+// many hosts.
 std::string temporary_name(const std::string& own, std::string_view prefix) {
   std::random_device device;
   const uint64_t nonce = uint64_t(device()) << 32 | device();
@@ -69,7 +69,7 @@ std::vector<fs::path> find_leftovers(const fs::path& folder, const OwnNames& own
 }
 
 void remove_leftovers(const fs::path& folder, const OwnNames& own) {
-  std::error_code ignored;  // what cannot be deleted is in nobody's way
+  std::error_code ignored;  // a leftover that cannot be deleted does no harm
   for (const auto& path : find_leftovers(folder, own)) fs::remove_all(path, ignored);
 }
 

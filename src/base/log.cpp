@@ -42,7 +42,7 @@ constexpr Style kStyles[] = {{"debug", "\033[2m", spdlog::level::debug},
 std::atomic<Level> lowest_level = Level::kInfo, lowest_on_terminal = Level::kDebug;
 std::shared_ptr<spdlog::logger> file_logger;  // guarded by terminal_mutex()
 
-// Captions and file names may hold escape sequences, which would steer the reader's terminal.
+// Captions and file names may contain escape sequences, which would control the reader's terminal.
 std::string escaped(std::string_view message) {
   std::string text;
   text.reserve(message.size());
@@ -90,7 +90,7 @@ void add_file(const std::filesystem::path& path) {
                     ExitCode::kStorage);
   }
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-7l %v", spdlog::pattern_time_type::utc);
-  // Called under terminal_mutex(). One line: a full disk would else add one to the terminal for each.
+  // Called under terminal_mutex(). Prints one line only: otherwise a full disk would print one per log line.
   logger->set_error_handler([path, is_said = false](const std::string& reason) mutable {
     if (!std::exchange(is_said, true))
       std::fprintf(stderr, "warn   the log file %s cannot be written: %s\n", path.c_str(), reason.c_str());

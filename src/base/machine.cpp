@@ -12,7 +12,7 @@ uint64_t total_memory_bytes() {
   uint64_t bytes = uint64_t(::sysconf(_SC_PHYS_PAGES)) * uint64_t(::sysconf(_SC_PAGESIZE));
   for (const char* file : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
     uint64_t limit = 0;
-    if (std::ifstream(file) >> limit && limit > 0) bytes = std::min(bytes, limit);  // "max" is no number
+    if (std::ifstream(file) >> limit && limit > 0) bytes = std::min(bytes, limit);  // "max" is not a number
   }
   return bytes;
 }

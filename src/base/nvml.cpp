@@ -4,8 +4,8 @@
 
 namespace pixart {
 
-// Declared as in nvml.h, which CUDA's toolkit images often lack; the binary interface of these functions has
-// not changed since their _v2.
+// The declarations of nvml.h, which is often missing from images with the CUDA toolkit. The binary interface
+// of these functions has not changed since their _v2.
 struct NvmlLibrary {
   using Device = void*;
   using Result = int;  // 0: success
@@ -58,7 +58,7 @@ struct NvmlLibrary {
     function = reinterpret_cast<Function>(::dlsym(handle, symbol));
   }
 
-  // The value that `function` gives, or nothing where it is missing or refuses.
+  // The value that `function` returns; nullopt if the function is missing or reports an error.
   template <class Value>
   static std::optional<Value> ask(Result (*function)(Device, Value*), Device device) {
     Value value{};

@@ -26,8 +26,8 @@ std::vector<std::string> dotted_parts(const std::string& name) {
   return parts;
 }
 
-// What people write for a name a.0.b.c: the name itself, a.*.b.c, and the beginnings, ends and middles of
-// these with stars around them.
+// Patterns that people are likely to write for a name a.0.b.c: the name itself, a.*.b.c, and the beginnings,
+// ends and middles of these with stars around them.
 void add_suggestions(const std::string& name, std::set<std::string>& suggestions) {
   suggestions.insert(name);
   auto parts = dotted_parts(name);

@@ -41,7 +41,7 @@ void Progress::update(int64_t done, const std::string& note) {
   const bool is_due =
       terminal_ ? silence >= kRedrawSeconds || !is_drawn_ : tenth > last_tenth_ || silence >= line_seconds_;
   last_tenth_ = std::max(last_tenth_, tenth);
-  if (!is_due || (!terminal_ && done_ == total_)) return;  // the line of the end is the destructor's
+  if (!is_due || (!terminal_ && done_ == total_)) return;  // the destructor writes the last line
   draw(false);
   is_drawn_ = true;
   last_drawn_seconds_ = monotonic_seconds();

@@ -11,7 +11,7 @@ namespace pixart {
 
 namespace {
 
-// SplitMix64's finaliser: a bijection, so different (seed, purpose) pairs give different keys except by
+// SplitMix64's finaliser. It is a bijection, so different (seed, purpose) pairs give different keys except by
 // chance.
 uint64_t mix(uint64_t x) {
   x += 0x9E3779B97F4A7C15ull;

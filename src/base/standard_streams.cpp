@@ -13,13 +13,13 @@ namespace pixart {
 
 namespace {
 
-// errno does not tell: it is that of the last write, and an earlier one may have failed.
+// errno is not enough: it is the error of the last write, and an earlier write may have failed.
 bool reader_has_gone(int descriptor) {
   pollfd entry{descriptor, 0, 0};
   return ::poll(&entry, 1, 0) > 0 && (entry.revents & (POLLERR | POLLHUP)) != 0;
 }
 
-// Some file systems say only when a file is closed that its bytes found no room.
+// Some file systems report only when a file is closed that there was no room for its bytes.
 bool close_a_copy(int descriptor) {
   const int copy = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
   return copy < 0 || ::close(copy) == 0;

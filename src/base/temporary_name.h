@@ -1,4 +1,4 @@
-// Names of what is written or deleted now: .tmp-<own name>-<16 hex digits>, .del-<own name>-<16 hex digits>.
+// Names of files being written or deleted: .tmp-<own name>-<16 hex digits>, .del-<own name>-<16 hex digits>.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,7 +10,7 @@ inline constexpr std::string_view kDeletedPrefix = ".del-";
 
 std::string temporary_name(const std::string& own, std::string_view prefix);  // with new random digits
 
-// The name for which temporary_name() made `name`; "" where it made none such.
+// The name for which temporary_name() made `name`; "" if `name` is not such a name.
 std::string own_name(const std::string& name);
 
 }  // namespace pixart

@@ -9,7 +9,7 @@ namespace pixart {
 
 namespace {
 
-// Edit distance with transpositions of neighbours (optimal string alignment).
+// Edit distance with transpositions of neighbouring letters (optimal string alignment).
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
@@ -28,7 +28,7 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates) {
-  constexpr size_t kLongestWord = 200;  // the distance costs length squared
+  constexpr size_t kLongestWord = 200;  // the distance takes time quadratic in the length
   if (word.size() > kLongestWord) return {};
   std::string nearest;
   size_t smallest = std::max<size_t>(1, word.size() / 3) + 1;

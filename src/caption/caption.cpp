@@ -4,7 +4,9 @@
 #include <optional>
 #include <set>
 
+#include "chat.h"
 #include "endpoint.h"
+#include "job_store.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -12,10 +14,8 @@
 #include "pixart/base/leftovers.h"
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
-#include "pixart/caption/chat.h"
-#include "pixart/caption/job_store.h"
-#include "pixart/caption/prompt.h"
 #include "pixart/formats/hash.h"
+#include "prompt.h"
 #include "result_files.h"
 #include "suspects.h"
 
@@ -34,7 +34,7 @@ FileLock locked_folder(const fs::path& folder) {
     for (const char* name : {kCaptions, kRejected})
       if (fs::exists(folder / name))
         throw UserError(
-            fmt::format("{} is not of `pixart caption` (there is no {} next to it) and is not "
+            fmt::format("{} was not written by `pixart caption` ({} is missing next to it) and is not "
                         "replaced. Remove it, or choose another --out.",
                         (folder / name).string(), kJobs));
   remove_leftovers(folder, {.files = {R"(captions\.jsonl)", R"(rejected\.jsonl)"}});
@@ -43,7 +43,7 @@ FileLock locked_folder(const fs::path& folder) {
 
 std::string prompt_of(const CaptionOptions& options) {
   if (!options.prompt.empty() && options.with_caption)
-    throw UserError("--with-caption chooses the paper's prompt; in one of your own write {caption}.");
+    throw UserError("--with-caption selects the paper's prompt; in your own prompt write {caption}.");
   if (!options.prompt.empty()) return options.prompt;
   return options.with_caption ? paper_prompt_with_caption() : paper_prompt();
 }
@@ -55,7 +55,7 @@ ClientOptions client_of(const CaptionOptions& options) {
   return client;
 }
 
-const char* const kSource = "source (its list of pictures, as a hash)";
+const char* const kSource = "source (its list of images, as a hash)";
 
 std::map<std::string, std::string> settings_of(const CaptionOptions& options, const std::string& prompt,
                                                const data::Dataset& dataset) {
@@ -68,7 +68,7 @@ std::map<std::string, std::string> settings_of(const CaptionOptions& options, co
   return settings;
 }
 
-// A picture ready to be sent, or why there is none.
+// An image that is ready to be sent, or the reason why there is none.
 struct Prepared {
   int64_t row = 0;
   std::string body;
@@ -121,28 +121,28 @@ class Captioning {
 
   void send() {
     if (open_.empty()) return;
-    Progress progress("caption " + name_, already_done_ + int64_t(open_.size()), "picture", already_done_);
+    Progress progress("caption " + name_, already_done_ + int64_t(open_.size()), "image", already_done_);
     progress_ = &progress;
     size_t next = 0;
-    // Pictures are decoded, reduced and encoded ahead of being sent.
-    Prefetch<int64_t, Prepared> pictures(
+    // Images are decoded, reduced and encoded before they are sent.
+    Prefetch<int64_t, Prepared> images(
         physical_cores(), 2 * client_.in_flight,
         [&]() -> std::optional<int64_t> {
           return next < open_.size() ? std::optional(open_[next++]) : std::nullopt;
         },
         [this](int64_t row) { return prepare(row); });
-    send_all(client_, {.next = [&] { return next_request(pictures); },
+    send_all(client_, {.next = [&] { return next_request(images); },
                        .done = [this](int64_t row, const Reply& reply) { return take(row, reply); },
                        .stop = stop_requested});
     is_stopped_ = stop_requested();
-    if (is_stopped_) return;  // what failed last stays open
+    if (is_stopped_) return;  // the last failed requests stay open
     for (const auto& result : suspects_.finish()) store_.put(result);
   }
 
   // Called from several threads.
   Prepared prepare(int64_t row) const {
     try {
-      const std::string jpeg = picture_to_send(dataset_.picture(row));
+      const std::string jpeg = image_to_send(dataset_.image(row));
       const ChatOptions chat{
           .model = options_.model, .max_tokens = options_.max_tokens, .temperature = options_.temperature};
       return {.row = row, .body = request_body(chat, fill_prompt(prompt_, dataset_.caption(row)), jpeg)};
@@ -151,15 +151,15 @@ class Captioning {
     }
   }
 
-  std::optional<Request> next_request(Prefetch<int64_t, Prepared>& pictures) {
+  std::optional<Request> next_request(Prefetch<int64_t, Prepared>& images) {
     while (!stop_requested()) {
-      auto picture = pictures.next();
-      if (!picture) break;
-      if (!picture->rejection) return Request{.number = picture->row, .body = std::move(picture->body)};
-      store_.put({.key = key_of(picture->row),
+      auto image = images.next();
+      if (!image) break;
+      if (!image->rejection) return Request{.number = image->row, .body = std::move(image->body)};
+      store_.put({.key = key_of(image->row),
                   .caption = {},
-                  .reason = std::string(to_string(picture->rejection->reason)),
-                  .detail = picture->rejection->detail,
+                  .reason = std::string(to_string(image->rejection->reason)),
+                  .detail = image->rejection->detail,
                   .model = {}});
       advance();
     }
@@ -176,7 +176,7 @@ class Captioning {
     return answer;
   }
 
-  // True: to be asked again.
+  // True: the request is sent again.
   bool take(int64_t row, const Reply& reply) {
     const Answer answer = answer_of(reply);
     Result& result = results_[row];
@@ -189,8 +189,8 @@ class Captioning {
     result.reason = answer.fault == AnswerFault::kNone ? "" : to_string(answer.fault);
     result.detail = answer.detail;
     tokens_ += answer.completion_tokens;
-    // A second try may mend what looks like an accident. A model that refuses, or writes too much, would do
-    // so again, and be paid for it.
+    // A second attempt may repair an accidental fault. A model that refuses, or writes too much, would do so
+    // again, and cost money.
     const bool is_accident = answer.fault == AnswerFault::kNotJson || answer.fault == AnswerFault::kEmpty ||
                              answer.fault == AnswerFault::kBadText;
     const bool is_first = reply.status == 200 && asked_again_.insert(row).second;
@@ -224,9 +224,10 @@ class Captioning {
   FileLock lock_;
   JobStore store_;
   Suspects suspects_;
-  std::map<int64_t, data::Rejection> unusable_;  // by the listing; a duplicate has the key of a good one
+  std::map<int64_t, data::Rejection>
+      unusable_;  // rejected by the listing; a duplicate has the key of a good sample
   std::vector<int64_t> open_;
-  std::map<int64_t, Result> results_;  // in work
+  std::map<int64_t, Result> results_;  // in progress
   std::set<int64_t> asked_again_;
   Progress* progress_ = nullptr;
   int64_t done_ = 0, already_done_ = 0, tokens_ = 0;

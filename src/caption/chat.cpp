@@ -1,4 +1,4 @@
-#include "pixart/caption/chat.h"
+#include "chat.h"
 
 #include <openssl/evp.h>
 
@@ -68,7 +68,7 @@ std::string content_of(const json& message) {
   return text;
 }
 
-// For the ledger: one line, whole characters.
+// Shortens a text for the ledger: one line, complete characters.
 std::string shortened(const std::string& text) {
   constexpr size_t kLongest = 200;
   std::string result;
@@ -118,7 +118,7 @@ bool is_refusal(const std::string& text) {
 Answer parse_answer(const std::string& body) {
   Answer answer;
   const json reply = json::parse(body, nullptr, false);
-  if (!reply.is_object()) return faulty(answer, AnswerFault::kNotJson, "the answer is no JSON object");
+  if (!reply.is_object()) return faulty(answer, AnswerFault::kNotJson, "the answer is not a JSON object");
   answer.model = text_of(reply, "model");
   if (const auto usage = reply.find("usage"); usage != reply.end() && usage->is_object()) {
     answer.prompt_tokens = count_of(*usage, "prompt_tokens");

@@ -10,13 +10,13 @@
 #include <list>
 #include <random>
 
+#include "chat.h"
 #include "endpoint.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
-#include "pixart/caption/chat.h"
 
 namespace pixart::caption {
 
@@ -27,7 +27,7 @@ constexpr size_t kLargestBody = size_t{8} << 20;
 struct Transfer {
   Request request = {};
   int64_t attempts = 0;
-  double due = 0;  // not sent before
+  double due = 0;  // not sent before this time
   CURL* easy = nullptr;
   std::string body = {}, retry_after = {}, date = {};
   bool is_too_large = false;
@@ -61,7 +61,7 @@ size_t take_header(char* bytes, size_t size, size_t count, void* to) {
   return size * count;
 }
 
-// An endpoint may repeat the key that it was sent. Shorter ones are no secret ("EMPTY") and could be words.
+// An endpoint may repeat the key in its answer. Shorter keys are not secret ("EMPTY") and could be words.
 void hide_key(const std::string& key, std::string& text) {
   constexpr size_t kShortestSecret = 8;
   if (key.size() < kShortestSecret) return;
@@ -91,7 +91,7 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   void run() {
-    constexpr int kLongestPoll = 50;  // ms; how often `stop` and the retries that are due are looked at
+    constexpr int kLongestPoll = 50;  // ms; interval of checking `stop` and the due retries
     while (!calls_.stop()) {
       start_what_is_due();
       if (transfers_.empty() && is_exhausted_) return;
@@ -131,8 +131,8 @@ class Client {
     PIXART_CHECK(easy != nullptr, "curl_easy_init");
     curl_easy_setopt(easy, CURLOPT_URL, options_.url.c_str());
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);        // the key is for this host alone
-    if (is_local_) curl_easy_setopt(easy, CURLOPT_PROXY, "");  // so that it does not leave the machine
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);        // the key is for this host only
+    if (is_local_) curl_easy_setopt(easy, CURLOPT_PROXY, "");  // the request stays on this machine
     curl_easy_setopt(easy, CURLOPT_USERAGENT, producer().c_str());
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers_);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(transfer.request.body.size()));
@@ -148,7 +148,7 @@ class Client {
     curl_multi_add_handle(multi_, easy);
   }
 
-  bool take_finished() {  // whether there was one
+  bool take_finished() {  // whether there was a finished request
     bool found = false;
     int left = 0;
     while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
@@ -185,23 +185,24 @@ class Client {
     const char* advice = nullptr;
     if (reply.status == 401 || reply.status == 403)
       advice = "check the key; --key-env names the environment variable that holds it";
-    if (reply.status == 404) advice = "check --endpoint (as far as /v1) and --model";
+    if (reply.status == 404) advice = "check --endpoint (up to /v1) and --model";
     if (reply.status >= 300 && reply.status < 400)
       advice = "redirects are not followed, because of the key; give the final address";
     if (advice == nullptr) return;
     throw UserError(fmt::format("{} answers with HTTP {}: {}.", options_.url, reply.status, advice));
   }
 
-  // Nothing is sent for as long as the endpoint asks; how long that is.
+  // Pauses all requests for the time of Retry-After; returns that time.
   double keep_retry_after(const Transfer& transfer, const Reply& reply) {
     if (!reply.is_temporary() || reply.status == 0) return 0;
     const auto asked = retry_after_seconds(transfer.retry_after, transfer.date);
     if (!asked) return 0;
     if (*asked > options_.longest_wait_seconds)
       throw UserError(
-          fmt::format("{} answers with HTTP {} and asks to wait for {}. What was captioned is kept; the same "
-                      "command continues.",
-                      options_.url, reply.status, human_seconds(*asked)),
+          fmt::format(
+              "{} answers with HTTP {} and asks to wait for {}. All captions so far are kept; the same "
+              "command continues.",
+              options_.url, reply.status, human_seconds(*asked)),
           ExitCode::kRequeue);
     resume_at_ = std::max(resume_at_, monotonic_seconds() + *asked);
     return *asked;
@@ -210,13 +211,13 @@ class Client {
   void retry(Transfer& transfer, const Reply& reply, double asked_seconds) {
     const double pause = std::min(options_.longest_pause_seconds,
                                   options_.first_pause_seconds * std::exp2(double(transfer.attempts - 1)));
-    // With jitter, so that not all come back in the same moment.
+    // With jitter, so that the retries are not simultaneous.
     const double jitter = std::uniform_real_distribution<double>(0.5, 1.5)(jitter_);
     transfer.due = monotonic_seconds() + asked_seconds + pause * jitter;
     warn(reply);
   }
 
-  // So that nobody wonders why it is slow; now and then.
+  // Warns from time to time, to explain why it is slow.
   void warn(const Reply& reply) {
     constexpr double kBetweenSeconds = 30;
     const double now = monotonic_seconds();
@@ -233,14 +234,14 @@ class Client {
   const bool is_local_;
   CURLM* multi_;
   curl_slist* headers_ = nullptr;
-  std::list<Transfer> transfers_;  // in flight, or waiting for their retry
+  std::list<Transfer> transfers_;  // in flight, or waiting for a retry
   bool is_exhausted_ = false;
-  double resume_at_ = 0;  // the endpoint asked for a pause
+  double resume_at_ = 0;  // set when the endpoint asks for a pause
   double warn_at_ = 0;
   std::minstd_rand jitter_;
 };
 
-// Of this machine's clock.
+// The time of this machine's clock.
 time_t unix_time_now() {
   std::tm time{};
   const std::string text = utc_time_now();

@@ -33,15 +33,16 @@ std::string part(const Url& url, CURLUPart which) {
 std::string request_url(const std::string& endpoint) {
   const Url url = parse(endpoint);
   const std::string scheme = url == nullptr ? "" : part(url, CURLUPART_SCHEME);
-  if (url != nullptr && !part(url, CURLUPART_USER).empty())  // and not repeated: it may hold a key
+  if (url != nullptr &&
+      !part(url, CURLUPART_USER).empty())  // the message does not repeat it: it may hold a key
     throw UserError(
         "--endpoint: the address holds a user or key. Name the address alone; the key is taken from the "
         "environment variable that --key-env names.");
   if (url != nullptr && (!part(url, CURLUPART_QUERY).empty() || !part(url, CURLUPART_FRAGMENT).empty()))
-    throw UserError("--endpoint: the address ends before '?' and '#', e.g. http://localhost:8080/v1.");
+    throw UserError("--endpoint: the address must not contain '?' or '#', e.g. http://localhost:8080/v1.");
   if (scheme != "http" && scheme != "https")
     throw UserError(fmt::format(
-        "--endpoint {}: this is no http or https address, e.g. http://localhost:8080/v1.", endpoint));
+        "--endpoint {}: it is not an http or https address, e.g. http://localhost:8080/v1.", endpoint));
   constexpr std::string_view kPath = "/chat/completions";
   std::string text = part(url, CURLUPART_URL);
   while (text.ends_with('/')) text.pop_back();
@@ -57,8 +58,8 @@ bool is_this_machine(const std::string& url) {
 void check_key(const std::string& key, const std::string& url, bool insecure) {
   if (std::any_of(key.begin(), key.end(), [](char c) { return c <= ' ' || c == 0x7F; }))
     throw UserError(
-        "the key in the environment variable that --key-env names has blanks, line ends or characters "
-        "beyond ASCII; it would not be taken.");
+        "the key in the environment variable that --key-env names has blanks, line ends or characters beyond "
+        "ASCII; an endpoint would not accept it.");
   if (!key.empty() && url.starts_with("http://") && !is_this_machine(url) && !insecure)
     throw UserError(
         fmt::format("--endpoint: the key would go to {} over http, readable on the way. Use https, unset "

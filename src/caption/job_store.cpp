@@ -1,4 +1,4 @@
-#include "pixart/caption/job_store.h"
+#include "job_store.h"
 
 #include <sqlite3.h>
 
@@ -18,9 +18,8 @@ constexpr const char* kVersion = "1";  // of the tables
       fmt::format("{}: {}", file.string(), database == nullptr ? "out of memory" : sqlite3_errmsg(database));
   const int code = sqlite3_errcode(database) & 0xFF;
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
-    throw UserError(what + ". It cannot be continued: choose another --out, or remove it.");
-  throw UserError(what + ". What was put into it before is kept; the same command continues.",
-                  ExitCode::kStorage);
+    throw UserError(what + ". The file cannot be continued: choose another --out, or remove it.");
+  throw UserError(what + ". Earlier results are kept; the same command continues.", ExitCode::kStorage);
 }
 
 }  // namespace
@@ -49,7 +48,7 @@ struct JobStore::State {
 
 namespace {
 
-// One use of a prepared statement, with parameters bound in order.
+// One use of a prepared statement; binds its parameters in order.
 class Use {
  public:
   Use(sqlite3* database, const fs::path& file, sqlite3_stmt* statement)
@@ -130,18 +129,17 @@ JobStore::JobStore(const fs::path& file, const Settings& settings, const std::ve
   State& s = *state_;
   s.file = file;
   s.check(sqlite3_open(file.c_str(), &s.database) == SQLITE_OK);
-  constexpr int kBusyMilliseconds = 5000;  // somebody looks at it with another program
+  constexpr int kBusyMilliseconds = 5000;  // another program may read the file
   sqlite3_busy_timeout(s.database, kBusyMilliseconds);
-  // With WAL and FULL a commit is an append and an fsync, and a result that was put survives a power cut.
+  // With WAL and FULL, a commit is an append and an fsync, and a stored result survives a power cut.
   s.run("PRAGMA journal_mode = WAL");
   s.run("PRAGMA synchronous = FULL");
   s.run("BEGIN IMMEDIATE");
   s.run("CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)");
   s.run(
       "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, caption TEXT NOT NULL, reason TEXT NOT "
-      "NULL, "
-      "detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, "
-      "completion_tokens INTEGER NOT NULL, attempts INTEGER NOT NULL)");
+      "NULL, detail TEXT NOT NULL, model TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens "
+      "INTEGER NOT NULL, attempts INTEGER NOT NULL)");
   Settings wanted = settings;
   wanted.insert_or_assign("tables", std::string(kVersion));
   const Settings known = read_settings(s.database, file);

@@ -1,4 +1,4 @@
-#include "pixart/caption/prompt.h"
+#include "prompt.h"
 
 namespace pixart::caption {
 

@@ -62,7 +62,7 @@ std::string describe(const CaptionReport& report) {
   std::vector<std::string> reasons;
   for (const auto& [reason, count] : report.by_reason)
     reasons.push_back(with_thousands(count) + " " + reason);
-  return fmt::format("{} of {} pictures captioned; {} rejected{}; {} open", with_thousands(report.captioned),
+  return fmt::format("{} of {} images captioned; {} rejected{}; {} open", with_thousands(report.captioned),
                      with_thousands(report.listed), with_thousands(report.rejected),
                      reasons.empty() ? "" : ": " + join(reasons, ", "), with_thousands(report.open));
 }

@@ -5,18 +5,18 @@
 namespace pixart::caption {
 
 namespace {
-constexpr int kMostSilent = 3;  // each after all its attempts
+constexpr int kMostSilent = 3;  // requests, each after all its attempts
 constexpr size_t kMostRefused = 20;
 }  // namespace
 
 void Suspects::blame_endpoint(const std::string& what) const {
   const std::string detail = results_.empty() ? "" : results_.back().detail;
   if (has_answered_)
-    throw UserError(
-        fmt::format("{} {}: {}. What was captioned is kept; the same command continues.", url_, what, detail),
-        ExitCode::kRequeue);
+    throw UserError(fmt::format("{} {}: {}. All captions so far are kept; the same command continues.", url_,
+                                what, detail),
+                    ExitCode::kRequeue);
   throw UserError(
-      fmt::format("{} {}: {}. Is the server running, with a model that takes pictures? Are --endpoint and "
+      fmt::format("{} {}: {}. Is the server running, with a model that accepts images? Are --endpoint and "
                   "--model right?",
                   url_, what, detail));
 }

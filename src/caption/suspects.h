@@ -1,11 +1,11 @@
-// Requests that failed, until it is known whether the picture or the endpoint is at fault.
+// Keeps failed requests until it is known whether the image or the endpoint is at fault.
 #pragma once
 #include <string>
 #include <vector>
 
+#include "chat.h"
+#include "job_store.h"
 #include "pixart/base/error.h"
-#include "pixart/caption/chat.h"
-#include "pixart/caption/job_store.h"
 
 namespace pixart::caption {
 
@@ -18,18 +18,19 @@ class Suspects {
   explicit Suspects(std::string url, bool has_answered_before)
       : url_(std::move(url)), has_answered_before_(has_answered_before) {}
 
-  // Throws UserError when there were too many in a row.
+  // Throws UserError after too many failed requests in a row.
   void add(Result result, AnswerFault fault);
-  // The endpoint answers: the results of requests that failed before are their pictures' own.
+  // Called when the endpoint answers: the images of the earlier failed requests are at fault. Returns their
+  // results.
   std::vector<Result> acquit_endpoint();
-  // The same at the end. Throws UserError where the endpoint never answered.
+  // The same at the end. Throws UserError if the endpoint never answered.
   std::vector<Result> finish();
 
  private:
   [[noreturn]] void blame_endpoint(const std::string& what) const;
   std::string url_;
   bool has_answered_before_, has_answered_ = false;
-  int silent_ = 0;  // in a row
+  int silent_ = 0;  // requests without answer in a row
   std::vector<Result> results_;
 };
 

@@ -40,7 +40,7 @@ std::vector<std::string> element_names(const Type& element, const Value& list) {
 
 namespace {
 
-// The names of `of` that `other` has, too, in the order of `of`.
+// The names of `of` that are also in `other`, in the order of `of`.
 std::vector<std::string> common(const std::vector<std::string>& of, const std::vector<std::string>& other) {
   std::vector<std::string> result;
   for (const auto& name : of) {

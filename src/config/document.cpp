@@ -20,7 +20,7 @@ constexpr size_t kMostBytes = size_t{1} << 20;
 constexpr size_t kMostNodes = 100000;
 constexpr size_t kDeepest = 64;
 
-// Thrown out of yaml-cpp's callbacks when going on would be useless; caught in parse().
+// Thrown out of yaml-cpp's callbacks when there is no use in continuing; caught in parse().
 struct Abandoned {
   int line;
   std::string what;
@@ -38,7 +38,7 @@ class TreeBuilder : public YAML::EventHandler {
     if (++documents_ > 1) {
       throw Abandoned{
           mark.line + 1,
-          "something follows where the document ended (one document is allowed; check the indentation)"};
+          "text follows after the end of the document (one document is allowed; check the indentation)"};
     }
   }
   void OnDocumentEnd() override {}
@@ -110,7 +110,7 @@ class TreeBuilder : public YAML::EventHandler {
       open_.back().children.push_back(std::move(done));
   }
 
-  // Turns key, value, key, value ... into values that know their key.
+  // Turns key, value, key, value ... into values that have their key.
   void make_entries(Node& map) {
     std::vector<Node> entries;
     std::unordered_map<std::string, int> lines;
@@ -146,7 +146,7 @@ class TreeBuilder : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-// Length of the UTF-8 sequence that `text` begins with, or 0 if there is none (Unicode 15, table 3-7).
+// Length of the UTF-8 sequence at the beginning of `text`, or 0 if there is none (Unicode 15, table 3-7).
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const auto follows = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };

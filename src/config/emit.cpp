@@ -1,4 +1,4 @@
-// Value -> YAML text, every key of it.
+// Writes a Value as YAML text, with every key.
 #include "pixart/base/error.h"
 #include "text.h"
 

@@ -1,4 +1,4 @@
-// Keys by what somebody calls them.
+// Finds keys by the names that users try.
 #include <algorithm>
 #include <cctype>
 #include <set>
@@ -25,7 +25,7 @@ Words split(const std::string& path) {
   return segments;
 }
 
-// Its last `count` segments.
+// The last `count` segments of a path.
 std::string tail(const std::string& path, size_t count) {
   const Words segments = split(path);
   return join({segments.end() - long(std::min(count, segments.size())), segments.end()}, ".");
@@ -45,7 +45,7 @@ bool is_section(const std::string& path, const std::vector<KeyInfo>& keys) {
                      [&](const KeyInfo& key) { return key.path.starts_with(path + "."); });
 }
 
-// Elements become "[]": stages.text.steps, stages.steps -> stages[].steps.
+// Replaces elements by "[]": stages.text.steps, stages.steps -> stages[].steps.
 std::string without_elements(const std::string& asked, const std::vector<KeyInfo>& keys) {
   const Words segments = split(asked);
   std::string path;
@@ -63,13 +63,13 @@ bool is_near(const std::string& word, const std::string& other) {
   return !nearest_word(word, {other}).empty();
 }
 
-// As many segments, each near the other's.
+// True if both paths have the same number of segments and each segment is near the other's.
 bool is_near_path(const std::string& asked, const std::string& path) {
   const Words a = split(asked), b = split(path);
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), is_near);
 }
 
-// The letters between all else, in small ones.
+// The alphanumeric words of a text, in lower case.
 Words words_of(const std::string& text) {
   Words words(1);
   for (const char c : text) {
@@ -82,7 +82,7 @@ Words words_of(const std::string& text) {
   return words;
 }
 
-// 0 if a word is not near any of `text`; else 1, and 1 for each that is there as it stands.
+// 0 if a word is not near any word of `text`; otherwise 1, plus 1 for each word that occurs unchanged.
 size_t likeness(const Words& words, const std::string& text) {
   const Words known = words_of(text);
   size_t sum = words.empty() ? 0 : 1;
@@ -110,7 +110,7 @@ Words most_alike(const std::string& asked, const std::vector<KeyInfo>& keys, con
   return paths;
 }
 
-// Those in the section that was asked for, if there is one.
+// The keys in the same section as `asked`, if that section exists.
 std::vector<KeyInfo> beside(const std::string& asked, const std::vector<KeyInfo>& keys) {
   const std::string parent = parent_of(asked);
   std::vector<KeyInfo> some;
@@ -159,7 +159,7 @@ std::string key_remedy(const std::string& asked, const std::vector<KeyInfo>& key
   }
   std::set<std::string> names;
   for (const auto& key : section) names.insert(tail(key.path, 1));
-  return names.empty() ? "" : fmt::format(" There are {}.", join({names.begin(), names.end()}, ", "));
+  return names.empty() ? "" : fmt::format(" Known keys: {}.", join({names.begin(), names.end()}, ", "));
 }
 
 }  // namespace pixart::config

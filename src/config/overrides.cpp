@@ -19,7 +19,7 @@ struct Override {
   std::string value;
 };
 
-// Where an override has come to: a node, and what the schema knows of it (null below unknown keys).
+// The position of an override in the tree: a node, and its part of the schema (null below unknown keys).
 struct Cursor {
   Node* node;
   const Type* type;
@@ -36,14 +36,14 @@ std::optional<Override> split(const std::string& text, int index, Report& report
   const bool has_empty =
       std::find(result.segments.begin(), result.segments.end(), "") != result.segments.end();
   if (equals == std::string::npos || has_empty) {
-    report.add({1, index}, "", "no override (write key=value or section.key=value)");
+    report.add({1, index}, "", "is not an override (write key=value or section.key=value)");
     return std::nullopt;
   }
   result.value = text.substr(equals + 1);
   return result;
 }
 
-// Lists, sections and quotes are YAML; other text is taken as it stands, so that " #" or ": " need no quotes.
+// Lists, sections and quotes are YAML; other text is used unchanged, so that " #" or ": " need no quotes.
 Node value_node(const Override& override, Report& report) {
   const std::string& text = override.value;
   if (!text.empty() && std::string_view("[{\"'").find(text[0]) != std::string_view::npos) {
@@ -81,7 +81,7 @@ std::string unknown_element(const Node& list, const std::string& segment) {
     const Node* name = list.children[i].find("name");
     known.push_back(element_name(name != nullptr ? name->text : "", i));
   }
-  const std::string choice = known.empty() ? "the list is empty" : "there are " + join(known, ", ");
+  const std::string choice = known.empty() ? "the list is empty" : "known: " + join(known, ", ");
   return fmt::format("no element '{}' ({}).{}", shortened(segment), choice, did_you_mean(segment, known));
 }
 
@@ -99,7 +99,7 @@ class Applier {
       if (at.node->kind == Node::Kind::kBroken) return;
       if (at.node->kind == Node::Kind::kScalar) {
         report_.add(place_, path,
-                    "a single value, which has no keys (set it itself, or remove the rest of the path)");
+                    "is a single value and has no keys (set it itself, or remove the rest of the path)");
         return;
       }
       if (!descend(at, segment, path)) return;
@@ -111,7 +111,7 @@ class Applier {
   }
 
  private:
-  // What is not written in the file is made: a section, or the list that the defaults have.
+  // Creates a section or list that the file does not have; a list starts with the default's elements.
   void make_container(const Cursor& at) {
     Node& node = *at.node;
     if (node.kind != Node::Kind::kNull) return;

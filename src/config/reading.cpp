@@ -1,4 +1,4 @@
-// Node + Type -> Value: the checks of structure; single values are checked in scalar.cpp.
+// Node + Type -> Value: checks the structure; scalar.cpp checks single values.
 #include <algorithm>
 
 #include "document.h"
@@ -11,7 +11,7 @@ namespace pixart::config::internal {
 
 namespace {
 
-// What the schema says about the value at a path.
+// The schema's facts about the value at a path.
 struct Expected {
   const Type& type;
   const Rule& rule;
@@ -30,7 +30,7 @@ const char* kind_of(const Node& node) {
   }
 }
 
-// The keys in which `key` would have been right, e.g. "optimizer.lr" for lr.
+// The sections in which `key` would have been right, e.g. "optimizer.lr" for lr.
 std::string path_of_nested_key(const Type& type, const std::string& key) {
   for (const Field& field : type.fields) {
     for (const Field& inner : field.type.fields) {
@@ -99,7 +99,7 @@ class Checker {
       const bool is_bool = expected.type.kind == Kind::kBool;
       const auto remedy = (is_bool ? "write " : "write one ") + type_name(expected.type);
       return report(node, expected,
-                    fmt::format("{} where a single value belongs ({})", kind_of(node), remedy));
+                    fmt::format("got {}, expected a single value ({})", kind_of(node), remedy));
     }
     std::string problem = read_scalar(node, expected.type.kind, value);
     if (problem.empty()) problem = check_rule(expected.rule, value);
@@ -110,7 +110,7 @@ class Checker {
     if (node.kind != Node::Kind::kList) {
       const std::string example = node.kind == Node::Kind::kScalar ? "write [" + shortened(node.text) + "]"
                                                                    : "begin each element with -";
-      return report(node, expected, fmt::format("{} where a list belongs ({})", kind_of(node), example));
+      return report(node, expected, fmt::format("got {}, expected a list ({})", kind_of(node), example));
     }
     Value value;
     value.place = node.place;
@@ -126,7 +126,7 @@ class Checker {
     const auto length = expected.rule.length;
     if (length && items.size() != *length) {
       report_.add(node.place, expected.path,
-                  fmt::format("{} elements (exactly {} are needed)", items.size(), *length));
+                  fmt::format("the list has {} elements, expected exactly {}", items.size(), *length));
       value.is_correct = false;
     }
     return value;
@@ -135,7 +135,7 @@ class Checker {
   Value read_struct(const Node& node, const Expected& expected) {
     if (node.kind != Node::Kind::kMap) {
       return report(node, expected,
-                    fmt::format("{} where a section belongs (write lines of key: value)", kind_of(node)));
+                    fmt::format("got {}, expected a section (write lines of key: value)", kind_of(node)));
     }
     Value value;
     value.place = node.place;
@@ -159,7 +159,7 @@ class Checker {
                       [&](const Field& field) { return field.key == child.key; }))
         continue;
       all_known = false;
-      // The nearest word costs time; a hostile file has many unknown keys.
+      // Finding the nearest word takes time, and a hostile file may have many unknown keys.
       const std::string remedy = report_.is_full() ? "" : unknown_key_remedy(expected.type, child.key);
       report_.add(child.place, path_below(expected.path, child.key), "unknown key." + remedy);
     }
@@ -177,7 +177,7 @@ class Checker {
     absent.place = parent.place;
     if (field.rule.is_required) {
       return report(absent, expected,
-                    fmt::format("missing, and without default (add it: {})", field.meaning));
+                    fmt::format("is missing and has no default (add it: {})", field.meaning));
     }
     if (field.type.kind == Kind::kStruct && !fallback.is_unset()) {  // it may have required keys
       absent.kind = Node::Kind::kMap;

@@ -1,4 +1,4 @@
-// What all keys are, as data and as a page.
+// Describes all keys, as data and as a page.
 #include <cctype>
 
 #include "pixart/base/error.h"
@@ -9,7 +9,7 @@ namespace pixart::config::internal {
 
 namespace {
 
-// The struct inside a section, an optional section or a list of sections; null for other keys.
+// The struct of a section, an optional section or a list of sections; null for other keys.
 const Type* section_of(const Type& type) {
   if (type.kind == Kind::kStruct) return &type;
   return type.kind == Kind::kList ? section_of(*type.element) : nullptr;
@@ -19,7 +19,7 @@ std::string path_of(const Type& type, const std::string& path) {
   return type.kind == Kind::kList && section_of(type) != nullptr ? path + "[]" : path;
 }
 
-// A section's defaults: those that the struct around it gives, if it gives any.
+// A section's defaults: the values that the surrounding struct gives, if it gives any.
 const Value& defaults_of(const Type& type, const Value& fallback) {
   return type.kind == Kind::kStruct && !fallback.is_unset() ? fallback : section_of(type)->fresh;
 }
@@ -50,7 +50,7 @@ void collect(const Type& section, const Value& defaults, const std::string& path
   }
 }
 
-// Text of a table cell: neither a column's end nor HTML ("cuda:<i>").
+// Text of a table cell, with | and < escaped: neither the end of a column nor HTML ("cuda:<i>").
 std::string cell(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -137,11 +137,9 @@ std::string reference_markdown(const Type& type, const std::string& title, const
   Page page;
   page.section(type, type.fresh, prefix);
   return fmt::format(
-             "# {}\n\nEvery key. `[]` stands for any element of a list. *On resume*, in a run that has "
-             "begun, a fixed key "
-             "cannot change,\none that needs permission changes only when the command line says so, and a "
-             "free one may "
-             "change.\n",
+             "# {}\n\nAll keys. `[]` is any element of a list. *On resume*: in a run that has begun, a fixed "
+             "key cannot change,\na key that needs permission may change only if the command line allows "
+             "it, and a free key may change.\n",
              title) +
          page.take();
 }

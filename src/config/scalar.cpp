@@ -15,7 +15,7 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// The parts of a decimal number: -12.5e-3. YAML's other forms (0x1F, 0o17, 1_000, 190:20:30, .inf) are none.
+// The parts of a decimal number: -12.5e-3. YAML's other forms (0x1F, 0o17, 1_000, 190:20:30, .inf) fail.
 struct Decimal {
   bool is_valid = false, is_whole = false, has_leading_zero = false;
 };
@@ -75,12 +75,12 @@ std::string read_bool(const Node& node, Value& value) {
   return {};
 }
 
-// What both kinds of numbers refuse.
+// Checks that integers and other numbers share.
 std::string check_decimal(const Node& node, const Decimal& decimal, const std::string& needed) {
-  if (node.is_quoted) return wrong(node, "text, " + needed + " is needed", "remove the quotes");
+  if (node.is_quoted) return wrong(node, "text, expected " + needed, "remove the quotes");
   if (!decimal.is_valid) return wrong(node, "not " + needed, "write a decimal number, such as 10");
   if (decimal.has_leading_zero) {
-    return wrong(node, "ambiguous: some readers take it for octal",
+    return wrong(node, "ambiguous: some YAML readers read it as octal",
                  "write " + without_leading_zeros(node.text));
   }
   return {};

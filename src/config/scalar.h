@@ -1,4 +1,4 @@
-// Single values, read by the type that the schema asks for.
+// Reads single values as the type that the schema asks for.
 #pragma once
 #include <string>
 
@@ -7,10 +7,10 @@
 
 namespace pixart::config::internal {
 
-// Fills `value.data` from a scalar node and returns "", or leaves it alone and returns what is wrong.
+// Fills `value.data` from a scalar node and returns "", or leaves it unchanged and returns the problem.
 std::string read_scalar(const Node& node, Kind kind, Value& value);
 
-// What is wrong with a read number or text under `rule`, or "".
+// The problem of a number or text under `rule`, or "".
 std::string check_rule(const Rule& rule, const Value& value);
 
 }  // namespace pixart::config::internal

@@ -19,7 +19,7 @@ bool consists_of(const std::string& text, const std::string& allowed) {
   return text.find_first_not_of(allowed) == std::string::npos;
 }
 
-// Words that some reader of YAML takes for something else than text.
+// Words that some YAML readers do not read as text.
 bool has_a_meaning(std::string word) {
   std::transform(word.begin(), word.end(), word.begin(),
                  [](unsigned char c) { return char(std::tolower(c)); });

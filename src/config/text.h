@@ -1,4 +1,4 @@
-// How types, rules and values are written in messages, files and the reference.
+// The text of types, rules and values in messages, files and the reference.
 #pragma once
 #include <string>
 
@@ -9,7 +9,7 @@ namespace pixart::config::internal {
 std::string type_name(const Type& type);                      // "list of numbers", "integer"
 std::string rule_text(const Rule& rule);                      // "more than 0"; "" if any value is allowed
 std::string flow_text(const Type& type, const Value& value);  // YAML on one line: [0.9, 0.999]
-// For messages: the beginning of `text` where it is longer than most keys and values are.
+// For messages: the beginning of `text` if it is longer than most keys and values are.
 std::string shortened(const std::string& text);
 
 std::string path_below(const std::string& path, const std::string& key);

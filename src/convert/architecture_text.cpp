@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kLargest = int64_t{1} << 24;
 
-// One visit for both directions: `each(name, member)`.
+// Visits the members, for both directions: `each(name, member)`.
 template <class Config, class Each>
 void common_fields(Config& c, Each&& each) {
   each("input_size", c.input_size);
@@ -81,7 +81,7 @@ Architecture parse_architecture(const std::string& text, const std::string& subj
                                : "";
   if (name == "DiT") return parse<models::DitConfig>(source, subject);
   if (name == "PixArt" || name == "PixArtMS") return parse<models::PixArtConfig>(source, subject);
-  throw UserError(fmt::format("{}: its metadata names no architecture that we know.", subject));
+  throw UserError(fmt::format("{}: its metadata has no known architecture.", subject));
 }
 
 }  // namespace pixart::convert

@@ -24,39 +24,39 @@ using formats::Weights;
 constexpr const char* kNullCaption = "y_embedder.y_embedding";
 constexpr const char* kPositions = "pos_embed";
 
-// What a file may say of itself and no model can be built from, or none that these weights belong to.
+// Refuses architectures that a file may state but that cannot be built or do not fit these weights.
 template <class Config>
 void check_sizes(const Config& c, const Weights& weights, const std::string& subject) {
   constexpr int64_t kLargestSide = 4096, kLargestWidth = 65536, kMostTokens = 100'000;
   constexpr double kLargestRatio = 64;
   Problems problems;
   if (c.num_heads < 1)
-    problems.add("the number of heads cannot be told from the weights; give it (--num-heads)");
+    problems.add("the weights do not tell the number of heads; set it with --num-heads");
   else if (c.hidden_size % c.num_heads != 0)
     problems.add(fmt::format("{} heads do not divide a width of {}", c.num_heads, c.hidden_size));
   if (c.hidden_size < 4 || c.hidden_size > kLargestWidth || c.hidden_size % 4 != 0)
-    problems.add(fmt::format("a width of {} is no multiple of 4 up to {}", c.hidden_size, kLargestWidth));
+    problems.add(fmt::format("a width of {} is not a multiple of 4 up to {}", c.hidden_size, kLargestWidth));
   if (c.depth < 1 || uint64_t(c.depth) > weights.tensors.size())
-    problems.add(fmt::format("{} blocks are not in {} tensors", c.depth, weights.tensors.size()));
+    problems.add(fmt::format("{} blocks cannot be made from {} tensors", c.depth, weights.tensors.size()));
   if (c.patch_size < 1 || c.input_size > kLargestSide || c.input_size % c.patch_size != 0)
     problems.add(fmt::format("a patch of {} does not divide a latent side of {} (at most {})", c.patch_size,
                              c.input_size, kLargestSide));
-  if (c.in_channels < 1) problems.add("there are no input channels");
+  if (c.in_channels < 1) problems.add("the number of input channels is below 1");
   if (!(c.mlp_ratio > 0 && c.mlp_ratio <= kLargestRatio))
-    problems.add(fmt::format("the MLP is {} times as wide as the model", c.mlp_ratio));
+    problems.add(fmt::format("the MLP cannot be {} times as wide as the model", c.mlp_ratio));
   if constexpr (requires { c.multi_scale; }) {
     if (c.multi_scale && c.hidden_size % 3 != 0)
-      problems.add(fmt::format("micro-conditions need a width that 3 divides, not {}", c.hidden_size));
+      problems.add(fmt::format("micro-conditions need a width divisible by 3, not {}", c.hidden_size));
     if (c.max_tokens < 1 || c.max_tokens > kMostTokens)
-      problems.add(fmt::format("captions of {} tokens", c.max_tokens));
+      problems.add(fmt::format("captions cannot have {} tokens", c.max_tokens));
     if (c.caption_channels < 1) problems.add("captions have no channels");
   } else if (c.num_classes < 1) {
-    problems.add("there are no classes");
+    problems.add("the number of classes is below 1");
   }
   problems.throw_if_any(subject);
 }
 
-// Adds a tensor that is already in memory.
+// Adds a tensor that is in memory.
 void add_tensor(Weights& weights, const std::string& name, const at::Tensor& tensor) {
   weights.tensors[name] = {tensor.scalar_type(), tensor.sizes().vec()};
   weights.read = [read = std::move(weights.read), name, tensor](const std::string& wanted) {
@@ -70,12 +70,12 @@ void add_positions(Weights& weights, const models::PixArtConfig& c) {
              models::sincos_positions(c.hidden_size, side, side, side, c.position_scale));
 }
 
-// T5 of "" padded to `max_tokens`: </s> alone, as PixArt's own scripts encode the null caption.
+// T5 of "" padded to `max_tokens`: only </s>, as PixArt's own scripts encode the null caption.
 at::Tensor encode_null_caption(const fs::path& text_encoder, const models::PixArtConfig& c) {
   at::NoGradGuard no_grad;
   const auto t5 = models::load_t5(text_encoder, at::kCPU);
   if (t5.encoder->config().d_model != c.caption_channels) {
-    throw UserError(fmt::format("{}: features of {} numbers; the model takes captions of {}.",
+    throw UserError(fmt::format("{}: features of {} channels; the model takes captions of {}.",
                                 text_encoder.string(), t5.encoder->config().d_model, c.caption_channels));
   }
   at::Tensor ids = at::zeros({1, c.max_tokens}, at::kLong), mask = at::zeros({1, c.max_tokens}, at::kLong);
@@ -92,7 +92,7 @@ void from_pixart(OfficialWeights& result, const std::string& subject, const fs::
     result.weights = apply(pixart_from_diffusers(config), std::move(result.weights), subject);
     result.notes.push_back("pos_embed computed for the model's grid; diffusers' layout has none");
   }
-  // Official loaders compute it, too, whatever the file holds.
+  // Official loaders compute it, too, whatever the file has.
   if (result.weights.tensors.count(kPositions) == 0) add_positions(result.weights, config);
   if (result.weights.tensors.count(kNullCaption) == 0) {
     if (!text_encoder.empty()) {
@@ -124,7 +124,7 @@ TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
   const std::string extension = target.extension();
   if (extension != ".safetensors" && extension != ".pth" && extension != ".pt") return TargetKind::kFolder;
   if (options.pipeline)
-    throw UserError(fmt::format("a pipeline is a folder; {} names a file.", target.string()));
+    throw UserError(fmt::format("a pipeline is written to a folder; {} is a file name.", target.string()));
   return extension == ".safetensors" ? TargetKind::kSafetensors : TargetKind::kPth;
 }
 
@@ -163,13 +163,13 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
   result.license = license_of(result.weights, result.identity.layout);
   for (const auto& assumption : result.identity.assumed) result.notes.push_back("assumed: " + assumption);
   if (!result.weights.other_sets.empty())
-    result.notes.push_back(fmt::format("the file also holds: {}", join(result.weights.other_sets, ", ")));
+    result.notes.push_back(fmt::format("the file also has: {}", join(result.weights.other_sets, ", ")));
   const bool lacks_config = std::holds_alternative<std::monostate>(result.identity.architecture);
   switch (result.identity.layout) {
     case Layout::kPixArtDiffusers:
     case Layout::kDitDiffusers:
       if (lacks_config)
-        throw UserError(fmt::format("{}: diffusers' config.json must stand beside the weights.", subject));
+        throw UserError(fmt::format("{}: diffusers' config.json is missing next to the weights.", subject));
       [[fallthrough]];
     case Layout::kPixArt:
     case Layout::kDit:
@@ -181,11 +181,11 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
       return result;
     case Layout::kLora:
       throw UserError(fmt::format(
-          "{} holds adapters only. Merge them into the weights that they were trained for: pixart convert "
+          "{} has only adapters. Merge them into the weights for which they were trained: pixart convert "
           "WEIGHTS TARGET --merge-lora {}",
           subject, subject));
     default:
-      throw UserError(fmt::format("{} is no DiT or PixArt ({}). `pixart inspect` lists what it holds.",
+      throw UserError(fmt::format("{} is not a DiT or PixArt ({}). `pixart inspect` lists its content.",
                                   subject, layout_name(result.identity.layout)));
   }
 }
@@ -221,7 +221,7 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
     staged.commit(options.durability);
     for (const char* name : {kPositions, kNullCaption})
       if (weights.tensors.count(name) > 0)
-        report.lines.push_back(fmt::format("{} has no place in diffusers' layout and is left out", name));
+        report.lines.push_back(fmt::format("{} does not exist in diffusers' layout and is left out", name));
   }
   report.lines.push_back("licence: " + license);
   return report;
@@ -229,7 +229,8 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
 
 ConvertReport convert_vae(const Opened& source, const fs::path& target, const TargetOptions& options) {
   if (kind_of(target, options) != TargetKind::kFolder)
-    throw UserError(fmt::format("an autoencoder is written to a folder; {} names a file.", target.string()));
+    throw UserError(
+        fmt::format("an autoencoder is written to a folder; {} is a file name.", target.string()));
   const fs::path place = checked_target(target, TargetKind::kFolder, options.overwrite);
   ConvertReport report;
   StagedFolder staged(place);

@@ -1,6 +1,6 @@
-// The names of diffusers' transformers beside the official ones, as in diffusers' scripts
+// The names of diffusers' transformers and the official ones, as in diffusers' scripts
 // convert_pixart_alpha_to_diffusers.py and convert_dit_to_diffusers.py. Nothing is transposed; joined
-// projections are cut into their parts.
+// projections are divided into their parts.
 #include "pixart/base/error.h"
 #include "pixart/convert/tensor_map.h"
 
@@ -10,7 +10,7 @@ namespace {
 
 struct Pair {
   std::string official;
-  std::vector<std::string> diffusers;  // one, or the parts of a joined layer
+  std::vector<std::string> diffusers;  // one name, or the parts of a joined layer
 };
 using Pairs = std::vector<Pair>;
 
@@ -27,7 +27,7 @@ void add_timestep_embedder(Pairs& pairs, const std::string& official, const std:
   add_linear(pairs, official + ".mlp.2", {diffusers + ".linear_2"});
 }
 
-// What blocks of DiT and PixArt have in common.
+// The common names in blocks of DiT and PixArt.
 void add_block(Pairs& pairs, const std::string& official, const std::string& diffusers) {
   add_linear(pairs, official + ".attn.qkv",
              {diffusers + ".attn1.to_q", diffusers + ".attn1.to_k", diffusers + ".attn1.to_v"});
@@ -65,7 +65,7 @@ Pairs pixart_pairs(const models::PixArtConfig& config) {
   return pairs;
 }
 
-// Without the embedders that diffusers keeps once per block.
+// Without the embedders, which diffusers stores once per block.
 Pairs dit_pairs(const models::DitConfig& config) {
   Pairs pairs;
   add_linear(pairs, "x_embedder.proj", {"pos_embed.proj"});

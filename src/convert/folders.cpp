@@ -8,6 +8,7 @@
 #include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/tensor_map.h"
+#include "pixart/diffusion/noise_schedule.h"
 #include "pixart/nn/dtype.h"
 
 namespace pixart::convert {
@@ -28,35 +29,37 @@ fs::path spiece_of(const TargetOptions& options) {
 
 // The defaults of the scheduler's class are those of the official conversion scripts.
 void write_scheduler(const fs::path& folder) {
+  const diffusion::Process process;
   create_folders(folder);
   write_json(folder / "scheduler_config.json", {{"_class_name", "DPMSolverMultistepScheduler"},
                                                 {"_diffusers_version", "0.25.0"},
                                                 {"algorithm_type", "dpmsolver++"},
                                                 {"beta_end", 0.02},
-                                                {"beta_schedule", "linear"},
+                                                {"beta_schedule", process.schedule},
                                                 {"beta_start", 0.0001},
-                                                {"num_train_timesteps", 1000},
-                                                {"prediction_type", "epsilon"},
+                                                {"num_train_timesteps", process.num_train_steps},
+                                                {"prediction_type", word_of(process.prediction)},
                                                 {"solver_order", 2},
                                                 {"solver_type", "midpoint"},
                                                 {"timestep_spacing", "linspace"}});
 }
 
 void write_dit_scheduler(const fs::path& folder) {
+  const diffusion::Process process;
   create_folders(folder);
   write_json(folder / "scheduler_config.json", {{"_class_name", "DDIMScheduler"},
                                                 {"_diffusers_version", "0.25.0"},
                                                 {"beta_end", 0.02},
-                                                {"beta_schedule", "linear"},
+                                                {"beta_schedule", process.schedule},
                                                 {"beta_start", 0.0001},
                                                 {"clip_sample", false},
-                                                {"num_train_timesteps", 1000},
-                                                {"prediction_type", "epsilon"}});
+                                                {"num_train_timesteps", process.num_train_steps},
+                                                {"prediction_type", word_of(process.prediction)}});
 }
 
 void copy_bytes(const fs::path& from, const fs::path& to) { write_file_atomically(to, read_file(from)); }
 
-// The small files beside spiece.model, as they are, or as transformers writes them for T5.
+// Copies the small files next to spiece.model, or writes them as transformers does for T5.
 void write_tokenizer(const fs::path& folder, const TargetOptions& options, int64_t max_tokens) {
   create_folders(folder);
   const fs::path spiece = spiece_of(options);
@@ -87,7 +90,7 @@ std::string license_or(const TargetOptions& options, const std::string& own) {
   return options.license.empty() ? own : options.license;
 }
 
-// Drops the decoder of a whole T5 and the tied copy of the embedding.
+// Leaves out the decoder of a whole T5 and the tied copy of the embedding.
 std::string write_text_encoder(const fs::path& folder, const TargetOptions& options) {
   create_folders(folder);
   Weights weights = formats::open_weights(options.text_encoder);
@@ -123,7 +126,7 @@ std::string write_text_encoder(const fs::path& folder, const TargetOptions& opti
 }  // namespace
 
 fs::path checked_target(const fs::path& target, TargetKind kind, bool overwrite) {
-  if (target.empty()) throw UserError("no target is given.");
+  if (target.empty()) throw UserError("the target is missing.");
   const fs::path place = link_target(target);
   if (place.has_parent_path() && !fs::is_directory(place.parent_path()))
     throw UserError(
@@ -139,10 +142,10 @@ fs::path checked_target(const fs::path& target, TargetKind kind, bool overwrite)
 
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options) {
   Problems problems;
-  if (options.vae.empty()) problems.add("an autoencoder is needed: --vae FOLDER");
+  if (options.vae.empty()) problems.add("the autoencoder is missing: --vae FOLDER");
   if (std::holds_alternative<models::PixArtConfig>(architecture)) {
     if (options.text_encoder.empty())
-      problems.add("a T5 folder is needed: --text-encoder FOLDER");
+      problems.add("the T5 folder is missing: --text-encoder FOLDER");
     else if (!fs::exists(spiece_of(options)))
       problems.add(fmt::format("{} does not exist: --tokenizer names spiece.model or its folder",
                                spiece_of(options).string()));
@@ -154,7 +157,8 @@ std::string write_vae_folder(const fs::path& folder, const Opened& source, const
   const auto& [path, weights, identity] = source;
   const auto* config = std::get_if<models::VaeConfig>(&identity.architecture);
   if (config == nullptr)
-    throw UserError(fmt::format("{} is no autoencoder ({}).", path.string(), layout_name(identity.layout)));
+    throw UserError(
+        fmt::format("{} is not an autoencoder ({}).", path.string(), layout_name(identity.layout)));
   const BackgroundProvenance provenance({.architecture = {},
                                          .conversion = layout_name(identity.layout) + " to diffusers",
                                          .license = license_or(options, license_of(weights, identity.layout)),
@@ -174,7 +178,7 @@ std::string write_vae_folder(const fs::path& folder, const Opened& source, const
 void write_pipeline_parts(const fs::path& folder, const Architecture& architecture,
                           const TargetOptions& options, ConvertReport& report) {
   TargetOptions parts = options;
-  parts.license.clear();  // it is said of the transformer
+  parts.license.clear();  // it is the license of the transformer
   create_folders(folder / "vae");
   report.lines.push_back(write_vae_folder(folder / "vae", open_and_identify(options.vae), parts));
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {

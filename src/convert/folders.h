@@ -1,4 +1,4 @@
-// Folders that other libraries open: a diffusers pipeline and its parts.
+// Writes folders for other libraries: a diffusers pipeline and its parts.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -9,18 +9,19 @@ namespace pixart::convert {
 
 enum class TargetKind { kSafetensors, kPth, kFolder };
 
-// Where `target` is written: itself, or where it leads if it is a symbolic link. Refuses what exists, unless
-// `overwrite`; a folder is overwritten only if all that it holds is of a model, a file only by a file.
+// The path to which `target` is written: `target`, or the target of a symbolic link. Refuses an existing path
+// unless `overwrite` is true. A folder is overwritten only if all its files belong to a model, a file only by
+// a file.
 std::filesystem::path checked_target(const std::filesystem::path& target, TargetKind kind, bool overwrite);
 
-// What a pipeline needs and lacks, all at once (UserError), before anything is written.
+// Throws one UserError that lists the missing parts of a pipeline, before anything is written.
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options);
 
-// Everything but transformer/: model_index.json, scheduler/, vae/, text_encoder/, tokenizer/.
+// Writes all parts except transformer/: model_index.json, scheduler/, vae/, text_encoder/, tokenizer/.
 void write_pipeline_parts(const std::filesystem::path& folder, const Architecture& architecture,
                           const TargetOptions& options, ConvertReport& report);
 
-// An autoencoder of any layout in diffusers' own; returns a line for people.
+// Writes an autoencoder of any layout in diffusers' layout; returns a line for people.
 std::string write_vae_folder(const std::filesystem::path& folder, const Opened& source,
                              const TargetOptions& options);
 

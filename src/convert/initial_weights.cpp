@@ -20,7 +20,7 @@ void copy(nn::StateDict& state, const models::PixArtConfig&, std::map<std::strin
   auto may_be_missing = nn::lora_names(state);
   const bool with_adapters = !may_be_missing.empty();
   for (const char* name : {"pos_embed", "y_embedder.y_embedding"}) may_be_missing.emplace_back(name);
-  if (!with_adapters)  // what is new has to be trained
+  if (!with_adapters)  // new tensors must be trained
     for (const char* name : {"csize_embedder.*", "ar_embedder.*"}) may_be_missing.emplace_back(name);
   nn::load_state(state, weights, subject, {.may_be_missing = may_be_missing, .may_be_unexpected = {}});
 }

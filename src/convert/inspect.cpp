@@ -22,7 +22,7 @@ WeightReport report_of(const fs::path& path, const std::string& which = "model")
   return report;
 }
 
-// Files of a checkpoint in the order in which people look for them; other folders: by name.
+// Files of a checkpoint in the order in which people look for them; files of other folders by name.
 std::vector<fs::path> weight_files(const fs::path& folder) {
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(folder))
@@ -40,7 +40,7 @@ bool holds_usual_weights(const fs::path& folder) {
   return false;
 }
 
-// A training file that holds only an average is still worth looking at.
+// A training file that has only an EMA is reported, too.
 WeightReport report_of_any_set(const fs::path& path) {
   try {
     return report_of(path);
@@ -71,7 +71,7 @@ std::vector<WeightReport> inspect(const fs::path& path) {
   for (const auto& part : parts) reports.push_back(report_of(part));
   if (reports.empty())
     for (const auto& file : weight_files(path)) reports.push_back(report_of(file));
-  if (reports.empty()) throw UserError(path.string() + " holds no weights, nor folders with weights.");
+  if (reports.empty()) throw UserError(path.string() + " has no weights and no folders with weights.");
   return reports;
 }
 
@@ -86,7 +86,7 @@ std::vector<std::string> find_not_finite(const formats::Weights& weights,
                                 ? at::isfinite(tensor.to(at::kFloat)).logical_not().sum().item<int64_t>()
                                 : at::isfinite(tensor).logical_not().sum().item<int64_t>();
       if (count > 0)
-        lines.push_back(fmt::format("{}: {} of {} numbers are NaN or infinite", name, count, info.numel()));
+        lines.push_back(fmt::format("{}: {} of {} values are NaN or infinite", name, count, info.numel()));
     }
     bytes += info.bytes();
     if (done) done(bytes);

@@ -17,7 +17,7 @@ namespace {
 
 using formats::Weights;
 
-// Tensors that tell the layouts apart.
+// Tensors by which the layouts are recognised.
 bool has(const Weights& weights, const std::string& name) { return weights.tensors.count(name) > 0; }
 
 const std::vector<int64_t>& shape_of(const Weights& weights, const std::string& name) {
@@ -26,14 +26,14 @@ const std::vector<int64_t>& shape_of(const Weights& weights, const std::string& 
   return found == weights.tensors.end() ? none : found->second.shape;
 }
 
-// 0 where there is no such side, or none that a model could have: products of three must not overflow.
+// 0 if the dimension does not exist or is too large for a model: products of three must not overflow.
 int64_t side(const Weights& weights, const std::string& name, size_t dimension) {
   constexpr int64_t kLargest = int64_t{1} << 20;
   const auto& shape = shape_of(weights, name);
   return dimension < shape.size() && shape[dimension] <= kLargest ? shape[dimension] : 0;
 }
 
-// Number of i = 0, 1, ... for which a name starts with "<prefix>i.".
+// The number of i = 0, 1, ... for which a name starts with "<prefix>i.".
 int64_t count_blocks(const Weights& weights, const std::string& prefix) {
   int64_t count = 0;
   while (true) {
@@ -78,7 +78,7 @@ int64_t guess_heads(int64_t width, const LayoutHints& hints, Identity& identity)
   return 0;
 }
 
-// What official names tell of both transformers.
+// The facts that official names tell about both transformers.
 void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& identity,
                  models::TransformerShape& c) {
   c.hidden_size = side(weights, "x_embedder.proj.weight", 0);
@@ -100,12 +100,12 @@ void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& ide
   }
 }
 
-// From the table itself: token 1 lies one column to the right of token 0, at 1 / scale.
+// From the table itself: token 1 is one column to the right of token 0, at 1 / scale.
 std::optional<double> position_scale_of(const Weights& weights) {
   const int64_t width = side(weights, "pos_embed", 2), tokens = side(weights, "pos_embed", 1);
   const bool is_table = shape_of(weights, "pos_embed").size() == 3 && side(weights, "pos_embed", 0) == 1;
   if (!is_table || tokens < 4 || width < 16) return std::nullopt;
-  // A frequency of about 0.1 keeps the sine's argument small whatever the scale.
+  // A frequency of about 0.1 keeps the sine's argument small for any scale.
   const int64_t count = width / 4, k = count / 4;
   const double omega = std::pow(10000.0, -double(k) / double(count));
   const double value = weights.read("pos_embed")[0][1][k].item<double>();
@@ -139,7 +139,7 @@ models::PixArtConfig pixart_of(const Weights& weights, const LayoutHints& hints,
   return c;
 }
 
-// Of a diffusers VAE without config.json.
+// For a diffusers VAE without config.json.
 models::VaeConfig vae_of(const Weights& weights, Layout layout, Identity& identity) {
   models::VaeConfig c;
   if (layout != Layout::kVae) {
@@ -193,7 +193,7 @@ std::string described(const Architecture& architecture) {
   return "";
 }
 
-// Architecture from the file that stands beside the weights, where there is one for this layout.
+// The architecture in the config.json next to the weights, if this layout has one.
 Architecture from_config_json(Layout layout, const fs::path& config_json) {
   switch (layout) {
     case Layout::kDitDiffusers:

@@ -26,7 +26,7 @@ TensorMap to_diffusers(const Architecture& architecture) {
   return dit_to_diffusers(std::get<models::DitConfig>(architecture));
 }
 
-// Layers that may have an adapter, by either side's names: the rows of an official weight.
+// Layers that may have an adapter, by their names in both layouts: the rows of an official weight.
 std::map<std::string, Piece> places_of(const OfficialWeights& base) {
   std::map<std::string, Piece> places;
   for (const auto& [name, info] : base.weights.tensors)
@@ -41,15 +41,15 @@ struct Patch {
   int64_t index, first_row;
   const LoraLayer layer;
 };
-using Patches = std::map<std::string, std::vector<Patch>>;  // by weight
+using Patches = std::map<std::string, std::vector<Patch>>;  // by the name of the weight
 
 std::string shape_problem(const std::string& module, const LoraLayer& layer,
                           const std::vector<int64_t>& weight, const Piece& place) {
   if (weight.size() != 2)
-    return fmt::format("{}: {} is no matrix, but a convolution or a table", module, place.source);
+    return fmt::format("{}: {} is not a matrix, but a convolution or a table", module, place.source);
   const int64_t rows = weight[0] / place.count;
   if (layer.a.size(1) == weight[1] && layer.b.size(0) == rows) return "";
-  return fmt::format("shape: {} is for a layer of {} x {}; that of the model has {} x {}", module,
+  return fmt::format("shape: {} is for a layer of {} x {}; the layer of the model has {} x {}", module,
                      layer.b.size(0), layer.a.size(1), rows, weight[1]);
 }
 
@@ -72,7 +72,7 @@ Patches find_places(const OfficialWeights& base, const LoraAdapters& adapters, c
       continue;
     }
     auto& there = patches[place.source];
-    bool is_copy = false;  // diffusers' DiT holds embedders once per block
+    bool is_copy = false;  // diffusers' DiT has embedders in every block
     for (const auto& other : there) {
       if (other.index != place.index) continue;
       is_copy = other.layer.scale == layer.scale && at::equal(other.layer.a, layer.a) &&
@@ -110,7 +110,7 @@ fs::path lora_file(const fs::path& path) {
     if (fs::exists(path / name)) return path / name;
   throw UserError(
       path.string() +
-      " holds neither pytorch_lora_weights.safetensors nor adapter_model.safetensors; name the file.");
+      " has neither pytorch_lora_weights.safetensors nor adapter_model.safetensors; name the file.");
 }
 
 }  // namespace
@@ -118,11 +118,11 @@ fs::path lora_file(const fs::path& path) {
 LoraAdapters read_lora(const fs::path& path) {
   const fs::path file = lora_file(path);
   Weights weights = formats::open_weights(file);
-  if (!holds_lora(weights)) throw UserError(file.string() + " holds no LoRA adapters (lora_A, lora_B).");
+  if (!holds_lora(weights)) throw UserError(file.string() + " has no LoRA adapters (lora_A, lora_B).");
   auto adapters = take_lora(weights, file.string());
   Problems problems;
   for (const auto& [name, info] : weights.tensors)
-    problems.add(fmt::format("no part of an adapter: {}", name));
+    problems.add(fmt::format("not a part of an adapter: {}", name));
   problems.throw_if_any(file.string());
   return adapters;
 }

@@ -28,7 +28,7 @@ struct LoraName {
   Part part;
 };
 
-// PEFT's names, those with the adapter's own name in them, and diffusers' before PEFT.
+// PEFT's names, PEFT's names with the name of the adapter in them, and diffusers' names before PEFT.
 std::optional<LoraName> parse(const std::string& name) {
   static const std::vector<std::pair<std::string, Part>> ends = {
       {".lora_A.weight", Part::kA}, {".lora_A.default.weight", Part::kA}, {".lora.down.weight", Part::kA},
@@ -44,10 +44,10 @@ std::optional<LoraName> parse(const std::string& name) {
   return std::nullopt;
 }
 
-// What is said about alpha: one number, others for some layers, and how it is divided.
+// The facts about alpha: one number, numbers for some layers, and how it is divided.
 struct Scaling {
   std::optional<double> alpha;
-  std::vector<std::pair<std::regex, double>> patterns = {};  // of whole names; the first that matches counts
+  std::vector<std::pair<std::regex, double>> patterns = {};  // of whole names; the first match is used
   bool by_root = false;                                      // rank-stabilised: alpha / sqrt(rank)
 
   std::optional<double> alpha_of(const std::string& module) const {
@@ -57,7 +57,7 @@ struct Scaling {
   }
 };
 
-// A configuration of PEFT. `prefix`: of its keys, in diffusers' files.
+// Reads a configuration of PEFT. `prefix`: of its keys, in diffusers' files.
 Scaling read_peft_config(const json& config, const std::string& prefix, Problems& problems) {
   Scaling scaling;
   const auto key = [&](const char* name) {
@@ -69,10 +69,10 @@ Scaling read_peft_config(const json& config, const std::string& prefix, Problems
   if (const json patterns = key("alpha_pattern"); patterns.is_object()) {
     for (const auto& [pattern, value] : patterns.items()) {
       if (!value.is_number()) continue;
-      try {  // as PEFT matches: the name or an end of it
+      try {  // PEFT matches the name or an end of it
         scaling.patterns.emplace_back(std::regex("(.*\\.)?(" + pattern + ")"), value.get<double>());
       } catch (const std::regex_error&) {
-        problems.add(fmt::format("alpha_pattern '{}' is no regular expression", pattern));
+        problems.add(fmt::format("alpha_pattern '{}' is not a regular expression", pattern));
       }
     }
   }
@@ -96,7 +96,7 @@ Scaling read_scaling(const Weights& weights, Problems& problems) {
     if (!beside.empty() && fs::exists(beside))
       return read_peft_config(json::parse(read_file(beside)), "", problems);
   } catch (const json::exception& error) {
-    problems.add(fmt::format("what it says about alpha cannot be read: {}", error.what()));
+    problems.add(fmt::format("its values of alpha cannot be read: {}", error.what()));
   }
   return {};
 }
@@ -112,7 +112,7 @@ LoraLayer layer_of(const std::string& module, const Found& found, const Weights&
     if (name.empty())
       problems.add(fmt::format("missing: {} of {}", what, module));
     else if (weights.tensors.at(name).shape.size() != 2)
-      problems.add(fmt::format("{} is no matrix; adapters of convolutions are not supported", name));
+      problems.add(fmt::format("{} is not a matrix; adapters of convolutions are not supported", name));
     else
       (name == found.a ? layer.a : layer.b) = weights.read(name).to(at::kFloat);
   }
@@ -175,7 +175,7 @@ LoraAdapters take_lora(Weights& weights, const std::string& subject) {
     for (const auto& name : {parts.a, parts.b, parts.alpha}) weights.tensors.erase(name);
   }
   if (!is_alpha_known)
-    result.notes.emplace_back("assumed: alpha equals the rank, because nothing is said of it");
+    result.notes.emplace_back("assumed: alpha equals the rank, because the file does not state it");
   problems.throw_if_any(subject);
   return result;
 }

@@ -1,4 +1,4 @@
-// Names of adapters' tensors, and where files note alpha.
+// Names of adapters' tensors, and the places where files store alpha.
 #pragma once
 #include <string>
 
@@ -15,10 +15,11 @@ inline constexpr const char* kPeftPrefix = "base_model.model.";
 bool holds_lora(const formats::Weights& weights);
 std::string describe_lora(const formats::Weights& weights);  // "LoRA of rank 4, alpha 8, for 14 layers"
 
-// Takes the adapters out of `weights`; what is left is no adapter. Problems as of read_lora().
+// Removes the adapters from `weights` and returns them; the rest is not an adapter. Problems as in
+// read_lora().
 LoraAdapters take_lora(formats::Weights& weights, const std::string& subject);
 
-// Merges what a checkpoint of a lora stage holds beside its weights.
+// Merges the adapters that a checkpoint of a lora stage stores next to its weights.
 void merge_own_lora(OfficialWeights& weights, const std::string& subject);
 
 }  // namespace pixart::convert

@@ -1,4 +1,4 @@
-// Adapters as diffusers and PEFT read them.
+// Writes adapters for diffusers and PEFT.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::string_view kWeight = ".weight";
 
-// By diffusers' names of the layers.
+// The adapters by diffusers' names of the layers.
 std::map<std::string, LoraLayer> in_diffusers_names(const LoraAdapters& adapters, const TensorMap& map) {
   std::map<std::string, LoraLayer> result;
   std::set<std::string> placed;
@@ -38,12 +38,12 @@ std::map<std::string, LoraLayer> in_diffusers_names(const LoraAdapters& adapters
     layer.b = layer.b.narrow(0, piece.index * rows, rows);
     result.emplace(line.target.substr(0, line.target.size() - kWeight.size()), std::move(layer));
   }
-  PIXART_CHECK(placed.size() == adapters.layers.size(), "{} of {} adapters have a place in diffusers' layout",
+  PIXART_CHECK(placed.size() == adapters.layers.size(), "{} of {} adapters exist in diffusers' layout",
                placed.size(), adapters.layers.size());
   return result;
 }
 
-// Keys of PEFT's LoraConfig. diffusers wants both patterns there, also where they say nothing.
+// Keys of PEFT's LoraConfig. diffusers needs both patterns, even if they are empty.
 ordered_json peft_config(const std::map<std::string, LoraLayer>& layers, int64_t rank, double alpha) {
   std::vector<std::string> names;
   for (const auto& [name, layer] : layers) names.push_back(name);

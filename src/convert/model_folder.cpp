@@ -27,7 +27,7 @@ bool is_weights(const std::string& name) {
   return std::regex_match(name, pattern);
 }
 
-// Web applications have a config.json, too.
+// Web applications also have a config.json, so its content is checked.
 bool says_a_model(const fs::path& config) {
   try {
     const auto json = nlohmann::json::parse(read_file(config, kLargestConfig));
@@ -77,11 +77,10 @@ void require_model_folder(const fs::path& folder) {
     throw UserError(folder.string() + " is not a folder; it is not replaced by one. Choose another name.");
   const auto foreign = foreign_entries(folder);
   if (foreign.empty()) return;
-  throw UserError(
-      fmt::format("{} holds what is not of a model, and would be deleted: {}. The folder is not replaced. "
-                  "Move them away, "
-                  "or choose another folder.",
-                  folder.string(), name_some(foreign)));
+  throw UserError(fmt::format(
+      "{} has entries that do not belong to a model and would be deleted: {}. The folder is not replaced. "
+      "Move them away, or choose another folder.",
+      folder.string(), name_some(foreign)));
 }
 
 }  // namespace pixart::convert

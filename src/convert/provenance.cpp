@@ -66,8 +66,7 @@ std::string license_of(const formats::Weights& source, Layout layout) {
     case Layout::kDit:
     case Layout::kDitDiffusers:
       return "CC-BY-NC-4.0 (non-commercial) if the DiT weights are the published ones; whatever is derived "
-             "from "
-             "them inherits it";
+             "from them inherits it";
     case Layout::kPixArt:
     case Layout::kPixArtDiffusers:
       return "CreativeML Open RAIL++-M if the weights are the published PixArt ones";

@@ -1,4 +1,4 @@
-// Metadata of the files that we write.
+// Metadata keys of the files that this program writes.
 #pragma once
 
 namespace pixart::convert {
@@ -6,7 +6,7 @@ inline constexpr const char* kArchitectureKey = "pixart.architecture";  // JSON,
 inline constexpr const char* kFormatVersionKey = "pixart.format_version";
 inline constexpr const char* kProducerKey = "pixart.producer";      // "pixart 0.1.0"
 inline constexpr const char* kParentsKey = "pixart.parents";        // JSON: [{"file", "sha256"}]
-inline constexpr const char* kConversionKey = "pixart.conversion";  // what was done to the parents
+inline constexpr const char* kConversionKey = "pixart.conversion";  // how the file was made from its parents
 inline constexpr const char* kLoraKey = "pixart.lora";              // JSON: {"rank", "alpha"}
 inline constexpr const char* kLicenseKey = "pixart.license";
 }  // namespace pixart::convert

@@ -13,14 +13,14 @@ namespace pixart::convert {
 
 namespace {
 
-constexpr double kTimestep = 500;  // where both models agree; "empirically t = 500" in the paper
+constexpr double kTimestep = 500;  // the models agree there; "empirically t = 500" in the paper
 
 bool starts_with(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
 bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// What a PixArt tensor that the DiT does not have becomes; "" if no rule knows it.
+// How a PixArt tensor that the DiT does not have is initialised; "" if there is no rule for it.
 std::string new_init_rule(const std::string& name) {
   if (name.find(".cross_attn.proj.") != std::string::npos)
     return "zero: the new layer starts as the identity";
@@ -42,7 +42,7 @@ std::string derived_rule(const std::string& name) {
   return {};
 }
 
-// Start of the names of the DiT's adaLN layer that a table is made from; "" for other tensors.
+// Prefix of the DiT's adaLN layer from which a table is made; "" for other tensors.
 std::string modulation_of(const std::string& name) {
   const std::string table = "scale_shift_table";
   return ends_with(name, table) ? name.substr(0, name.size() - table.size()) + "adaLN_modulation.1." : "";
@@ -83,7 +83,7 @@ std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, con
     } else if (const std::string init = new_init_rule(target.name); !init.empty()) {
       plan.push_back({target.name, Disposition::kNewInit, init, bytes});
     } else {
-      problems.add(fmt::format("nothing is known about the target's tensor {}", target.name));
+      problems.add(fmt::format("there is no rule for the target's tensor {}", target.name));
     }
   }
   for (const auto& source : dit.items()) {
@@ -93,7 +93,7 @@ std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, con
       plan.push_back({source.name, Disposition::kDropped, "used for the derived tensors or not at all",
                       source.tensor.numel() * source.tensor.element_size()});
     else
-      problems.add(fmt::format("the DiT's tensor {} has no place in the target", source.name));
+      problems.add(fmt::format("the DiT's tensor {} is not used in the target", source.name));
   }
   problems.throw_if_any("the DiT does not fit the PixArt");
   return plan;
@@ -105,7 +105,7 @@ void require_finite(const nn::StateDict& dit, const std::string& source) {
   Problems problems;
   for (const auto& item : dit.items())
     if (!item.tensor.isfinite().all().item<bool>())
-      problems.add(fmt::format("{} holds numbers that are not finite (NaN or infinite)", item.name));
+      problems.add(fmt::format("{} has values that are not finite (NaN or infinite)", item.name));
   problems.throw_if_any(source + " cannot be re-parameterised");
 }
 
@@ -113,7 +113,7 @@ at::Tensor in_double(const nn::StateDict& state, const std::string& name) {
   return state.get(name).detach().cpu().to(at::kDouble);
 }
 
-// e: the DiT's timestep MLP at t = 500, no class embedding added. Computed in float64 on the CPU.
+// e: the DiT's timestep MLP at t = 500, without class embedding. Computed in float64 on the CPU.
 at::Tensor embedding_at_500(const nn::StateDict& dit) {
   nn::StateDict state({.dtype = at::kDouble});
   const nn::TimestepEmbedder embedder(nn::Scope(state) / "t_embedder",
@@ -172,14 +172,14 @@ std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models
                                           nn::StateDict& target, const models::PixArtConfig& target_config,
                                           const ReparameterizeOptions& options) {
   at::NoGradGuard no_grad;
-  if (dit_config.num_heads != target_config.num_heads)  // no tensor's shape tells
+  if (dit_config.num_heads != target_config.num_heads)  // shapes do not depend on it
     throw UserError(
         fmt::format("the DiT does not fit the PixArt: it has {} heads, the PixArt {}; set num_heads to {}.",
                     dit_config.num_heads, target_config.num_heads, dit_config.num_heads));
   const auto plan = plan_reparameterization(dit, target);
   require_finite(dit, options.source);
   const auto shared = shared_modulation(dit, dit_config.depth, options.shared_modulation);
-  models::initialize(target, target_config, options.init);  // what is new, and the positions
+  models::initialize(target, target_config, options.init);  // sets new tensors and the positions
   for (const auto& tensor : plan)
     if (tensor.disposition == Disposition::kCopied) target.get(tensor.name).copy_(dit.get(tensor.name));
   derive(dit, target, dit_config.depth, dit_config.hidden_size, shared);
@@ -188,7 +188,7 @@ std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models
 
 namespace {
 
-// Takes what micro-conditions add to the timestep embedding away, and gives it back.
+// Removes the contribution of micro-conditions to the timestep embedding, and restores it.
 class WithoutMicroConditions {
  public:
   explicit WithoutMicroConditions(nn::StateDict& state) {
@@ -249,11 +249,11 @@ void require_proof(const Proof& proof, const std::string& subject) {
   if (!std::isfinite(proof.difference) || !std::isfinite(proof.largest)) {
     throw UserError(fmt::format(
         "{}: outputs at t = 500 are not finite (NaN or infinite) although the weights are: they are too "
-        "large for float32. Take weights from before the training went wrong.",
+        "large for float32. Use weights from an earlier step of the training.",
         subject));
   }
   throw UserError(fmt::format(
-      "{}: the outputs of the DiT and of the new model at t = 500 {} (at most {:.0e} of it is rounding). "
+      "{}: the outputs of the DiT and of the new model at t = 500 {} (rounding explains at most {:.0e}). "
       "Are these the weights of a DiT as published (pixart inspect --verify)?",
       subject, describe(proof), kLargestProofShare));
 }

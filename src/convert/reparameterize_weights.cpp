@@ -1,4 +1,4 @@
-// The re-parameterisation from weight file to weights; the formulas are in reparameterize.cpp.
+// The re-parameterisation of weights from a file; the formulas are in reparameterize.cpp.
 #include <ATen/ATen.h>
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace pixart::convert {
 
 namespace {
 
-// Both sides with their memory: the new weights are read from here.
+// Both models with their memory; the new weights are read from here.
 struct Models {
   nn::StateDict source, target;
   models::Dit dit;
@@ -46,7 +46,7 @@ Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeR
   if (to.position_scale == 0) to.position_scale = double(std::max<int64_t>(to.input_size / 64, 1));
   if (to.multi_scale && to.hidden_size % 3 != 0)
     throw UserError(
-        fmt::format("micro-conditions need a width that 3 divides, the DiT's is {}.", to.hidden_size));
+        fmt::format("micro-conditions need a width divisible by 3, the DiT's is {}.", to.hidden_size));
   if (to.input_size % to.patch_size != 0)
     throw UserError(fmt::format("the DiT's patch of {} does not divide a latent side of {}.", to.patch_size,
                                 to.input_size));

@@ -18,7 +18,7 @@ namespace {
 using formats::WeightInfo;
 using formats::Weights;
 
-// Tensors of the source that several targets are cut from follow each other: the last few stay in memory.
+// Targets that are cut from the same source tensor follow each other, so the last few stay in memory.
 class RecentTensors {
  public:
   explicit RecentTensors(std::function<at::Tensor(const std::string&)> read) : read_(std::move(read)) {}
@@ -36,7 +36,7 @@ class RecentTensors {
   std::deque<std::pair<std::string, at::Tensor>> recent_;
 };
 
-// Shape and type of a line's target; problems are added where the pieces do not fit together.
+// Shape and type of a line's target; adds problems if the pieces do not fit together.
 WeightInfo result_of(const MapLine& line, const Weights& source, Problems& problems) {
   WeightInfo result{at::kFloat, {}};
   for (const auto& piece : line.pieces) {
@@ -90,7 +90,7 @@ void check_copies(const MapLine& line, const at::Tensor& first, RecentTensors& t
   for (const auto& copy : line.copies) {
     const at::Tensor other = tensors.get(copy);
     if (other.scalar_type() != first.scalar_type() || !at::equal(other, first)) {
-      throw UserError(fmt::format("{}: {} and {} must hold the same numbers and do not.", subject,
+      throw UserError(fmt::format("{}: {} and {} must have equal values, but differ.", subject,
                                   line.pieces.front().source, copy));
     }
   }

@@ -14,7 +14,7 @@ namespace {
 
 struct Entry {
   std::string_view key;
-  int height, width;  // of the 1024 table; the others are a half and a quarter
+  int height, width;  // of the 1024 table; the other tables have a half and a quarter of these
   bool inference;
 };
 
@@ -57,7 +57,7 @@ const std::vector<AspectBucket>& aspect_buckets(int resolution) {
   const auto found = tables.find(resolution);
   if (found == tables.end())
     throw UserError(
-        fmt::format("there are aspect buckets for resolutions 256, 512 and 1024, not for {}.", resolution));
+        fmt::format("there are no aspect buckets for resolution {}; expected 256, 512 or 1024.", resolution));
   return found->second;
 }
 
@@ -78,8 +78,8 @@ size_t nearest_bucket(const std::vector<AspectBucket>& buckets, int height, int 
   return size_t(nearest - buckets.begin());
 }
 
-Image resize_to_bucket(const formats::ReducedImage& picture, const AspectBucket& bucket, Filter filter) {
-  return cover_and_crop(picture, bucket.height, bucket.width, filter);
+Image resize_to_bucket(const formats::ReducedImage& image, const AspectBucket& bucket, Filter filter) {
+  return cover_and_crop(image, bucket.height, bucket.width, filter);
 }
 
 }  // namespace pixart::data

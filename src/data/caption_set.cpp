@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr float kLargestFloat8 = 448;
-// Of float16's normal numbers, which are rounded by at most 2^-11 of themselves.
+// The smallest normal float16: normal values are rounded by at most 2^-11 of themselves.
 constexpr double kSmallestScale = 0x1p-14, kLargestScale = 65504;
 
 at::ScalarType scalar_type(CaptionDtype dtype) {
@@ -37,7 +37,7 @@ at::ScalarType scalar_type(CaptionDtype dtype) {
 
 int64_t element_bytes(CaptionDtype dtype) { return int64_t(c10::elementSize(scalar_type(dtype))); }
 
-// [N, 1] of captions of the given lengths, whose rows follow each other in `rows`.
+// [N, 1] checksums of captions of the given lengths, whose rows follow each other in `rows`.
 at::Tensor checksums_of(const at::Tensor& rows, const at::Tensor& lengths) {
   const int64_t count = lengths.numel(),
                 row_bytes = rows.numel() == 0 ? 0 : int64_t(rows.nbytes()) / rows.size(0);
@@ -52,7 +52,7 @@ at::Tensor checksums_of(const at::Tensor& rows, const at::Tensor& lengths) {
   return result;
 }
 
-// Of a shard's tensor; shards of older versions hold none.
+// Checksums of a shard's tensor; shards of older versions have none.
 at::Tensor checksums_of(const formats::Weights& shard, const char* checksums, const char* tensor,
                         const at::Tensor& lengths) {
   return shard.tensors.count(checksums) > 0 ? shard.read(checksums)
@@ -67,7 +67,7 @@ int64_t bytes_per_token(CaptionDtype dtype, int64_t channels) {
 
 DistinctCaptions find_distinct_captions(const Dataset& dataset) {
   DistinctCaptions result;
-  // By half of their SHA-256: the texts themselves would not fit for millions.
+  // Captions are identified by half of their SHA-256: millions of texts would not fit into memory.
   std::unordered_map<std::string, int32_t> known;
   const auto lacks = rows_without_captions(dataset);
   for (int64_t index = 0; index < dataset.size(); ++index) {
@@ -98,14 +98,14 @@ void write_caption_shard(const fs::path& file, const std::vector<at::Tensor>& fe
   for (const auto& caption : features) lengths.push_back(caption.size(0));
   at::Tensor all = at::cat(features).to(at::kFloat);
   if (!at::isfinite(all).all().item<bool>())
-    throw UserError(fmt::format("{}: the text encoder's features are not finite. Run it in another type "
+    throw UserError(fmt::format("{}: the text encoder's features are not finite. Use another type "
                                 "(text_encoder.dtype), or check its weights.",
                                 file.string()),
                     ExitCode::kNumerics);
   const at::Tensor length = at::tensor(lengths, at::kLong);
   std::vector<formats::NamedTensor> tensors = {{"length", length}};
   if (dtype == CaptionDtype::kFloat8) {
-    // The scale is rounded first, so that what is divided by is what will be multiplied with.
+    // The scale is rounded first, so that division here and multiplication later use the same value.
     const at::Tensor scale =
         (all.abs().amax(1) / kLargestFloat8).clamp(kSmallestScale, kLargestScale).to(at::kHalf);
     all = (all / scale.to(at::kFloat).unsqueeze(1)).clamp(-kLargestFloat8, kLargestFloat8);
@@ -161,7 +161,7 @@ struct CaptionSet::State {
   void check(int64_t num_ids) const;
 };
 
-// Every number must lead to something.
+// Checks that every index is in range.
 void CaptionSet::State::check(int64_t num_ids) const {
   const auto num_shards = int64_t(manifest.shards.size());
   for (int64_t id = 0; id < num_distinct; ++id)
@@ -179,7 +179,7 @@ CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.manifest = read_feature_manifest(folder);
   if (s.manifest.kind != "captions")
-    throw UserError(fmt::format("{} holds {}, not captions.", folder.string(), s.manifest.kind));
+    throw UserError(fmt::format("{} holds {}, expected captions.", folder.string(), s.manifest.kind));
   s.index = std::make_unique<FeatureIndex>(folder, s.manifest);
   const auto& lengths = s.index->tensor("length", at::kInt);
   const auto& ids = s.index->tensor("ids", at::kInt);
@@ -243,13 +243,6 @@ void CaptionSet::read(int32_t id, void* out) const {
   for (int64_t token = 0; token < tokens; ++token)
     scaled_float8_to_bfloat16(bytes.get() + token * channels, channels, float(scales[size_t(token)]),
                               static_cast<uint16_t*>(out) + token * channels);
-}
-
-void CaptionSet::read_padded(int32_t id, int64_t tokens, void* out) const {
-  const int64_t own = num_tokens(id), token_bytes = channels() * int64_t(c10::elementSize(read_dtype()));
-  PIXART_CHECK(own <= tokens, "caption {} has {} tokens, not at most {}", id, own, tokens);
-  read(id, out);
-  write_zeros(static_cast<char*>(out) + own * token_bytes, uint64_t((tokens - own) * token_bytes));
 }
 
 }  // namespace pixart::data

@@ -14,7 +14,7 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
   if (text.size() > kLargestCaption) {
     fault = {Reason::kCaptionTooLong, fmt::format("{} bytes, more than {}", text.size(), kLargestCaption)};
   } else if (!formats::is_utf8(text)) {
-    fault = {Reason::kBadCaptionText, "this is no UTF-8"};
+    fault = {Reason::kBadCaptionText, "the text is not UTF-8"};
   } else if (const auto control = std::find_if(text.begin(), text.end(),
                                                [](char c) {
                                                  const auto byte = uint8_t(c);
@@ -38,7 +38,7 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
 
 std::unordered_map<std::string, std::string> read_caption_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw UserError(fmt::format("captions: {} cannot be read.", path.string()));
+  if (!file) throw UserError(fmt::format("captions: cannot read {}.", path.string()));
   std::unordered_map<std::string, std::string> result;
   Problems problems;
   std::string line;
@@ -47,11 +47,11 @@ std::unordered_map<std::string, std::string> read_caption_file(const std::filesy
     const auto row = nlohmann::json::parse(line, nullptr, false);
     const auto has = [&](const char* key) { return row.contains(key) && row[key].is_string(); };
     if (!row.is_object() || !has("key") || !has("caption"))
-      problems.add(fmt::format("line {}: this is no object with the texts key and caption", number));
+      problems.add(fmt::format("line {}: expected an object with the texts key and caption", number));
     else if (!result.emplace(row["key"], row["caption"]).second)
       problems.add(fmt::format("line {}: a second caption of {}", number, row["key"].get<std::string>()));
   }
-  if (file.bad()) problems.add("it cannot be read to its end");  // a folder, a failing disk
+  if (file.bad()) problems.add("cannot read it to its end");  // a folder, a failing disk
   problems.throw_if_any("captions " + path.string());
   return result;
 }

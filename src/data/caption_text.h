@@ -1,4 +1,4 @@
-// Captions as text: what is taken, and files of captions joined by key.
+// Validation of caption texts, and files of captions that are joined by key.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -11,11 +11,11 @@ namespace pixart::data {
 
 inline constexpr uint64_t kLargestCaption = uint64_t{1} << 20;
 
-// Trims `text` (white space, byte-order mark). Returns what is wrong with it, if anything: no UTF-8, control
+// Trims `text` (white space, byte-order mark). Returns what is wrong with it, if anything: not UTF-8, control
 // characters other than white space, more than 1 MiB; `text` is empty then.
 std::optional<ReadFault> clean_caption_text(std::string& text);
 
-// {"key": ..., "caption": ...} a line. Throws UserError naming the lines that are not like that.
+// Reads one {"key": ..., "caption": ...} per line. Throws UserError that names the lines of another form.
 std::unordered_map<std::string, std::string> read_caption_file(const std::filesystem::path& path);
 
 }  // namespace pixart::data

@@ -16,22 +16,22 @@ namespace pixart::data {
 
 namespace {
 
-// What opening a picture shows.
+// The findings about one image.
 struct Look {
   int64_t row = 0;
   Row known = {};
   std::string sha256 = {};
   uint64_t bytes = 0;
   int width = 0, height = 0;
-  std::vector<int64_t> tokens = {};  // by caption
+  std::vector<int64_t> tokens = {};  // of each caption
   std::optional<Rejection> rejection = {};
 };
 
 Look look_at(const Dataset& dataset, const CheckOptions& options, int64_t row) {
   Look look{.row = row, .known = dataset.row(row)};
   try {
-    const Image picture = dataset.picture(row);
-    look.width = picture.width, look.height = picture.height;
+    const Image image = dataset.image(row);
+    look.width = image.width, look.height = image.height;
     const std::string bytes = dataset.bytes(row);
     look.bytes = bytes.size();
     look.sha256 = formats::sha256(bytes);
@@ -58,7 +58,7 @@ class Summary {
   Summary(const Dataset& dataset, const CheckOptions& options)
       : options_(options), buckets_(aspect_buckets(1024)), in_bucket_(buckets_.size()) {
     report_.class_sizes.resize(dataset.class_names().size());
-    // Examples are spread over the source.
+    // The examples are spread over the source.
     stride_ = std::max<int64_t>(1, dataset.size() / std::max<int64_t>(1, options.examples));
   }
 

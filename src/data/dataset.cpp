@@ -11,14 +11,14 @@ Reason reason_of(formats::ImageFault fault) {
   switch (fault) {
     case formats::ImageFault::kEmpty:
       return Reason::kEmptyFile;
-    case formats::ImageFault::kNotAPicture:
-      return Reason::kNotAPicture;
+    case formats::ImageFault::kNotAnImage:
+      return Reason::kNotAnImage;
     case formats::ImageFault::kUnsupported:
-      return Reason::kUnsupportedPicture;
+      return Reason::kUnsupportedImage;
     case formats::ImageFault::kDamaged:
-      return Reason::kDamagedPicture;
+      return Reason::kDamagedImage;
     case formats::ImageFault::kTooLarge:
-      return Reason::kPictureTooLarge;
+      return Reason::kImageTooLarge;
     case formats::ImageFault::kUnreadable:
       return Reason::kUnreadableFile;
   }
@@ -27,7 +27,7 @@ Reason reason_of(formats::ImageFault fault) {
 
 }  // namespace
 
-formats::ReducedImage Dataset::reduced_picture(int64_t index, int least_side) const {
+formats::ReducedImage Dataset::reduced_image(int64_t index, int least_side) const {
   const std::string encoded = bytes(index);
   const std::string key = row(index).key;
   try {

@@ -1,4 +1,4 @@
-// Whether a feature set is what was written, and what to do where it is not.
+// Checks feature sets against their hashes, and removes damaged files.
 #include <algorithm>
 
 #include "feature_files.h"
@@ -14,15 +14,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// What is wrong with a file, or nothing. Throws UserError where it cannot be read.
+// The fault of a file, or "". Throws UserError if the file cannot be read.
 std::string fault_of(const fs::path& file, const std::string& sha256) {
   std::error_code error;
   if (!fs::exists(file, error)) return error ? error.message() : "it is missing";
-  return formats::sha256_of_file(file) == sha256 ? "" : "its SHA-256 is not that of the manifest";
+  return formats::sha256_of_file(file) == sha256 ? "" : "its SHA-256 is not the one in the manifest";
 }
 
-// Sets of older versions do not say how many items a shard was given, beyond the number itself; one shard
-// may have been given more than there were.
+// Manifests of older versions do not record items_per_shard. The first shard tells it, unless it is the only
+// shard: then items_per_shard may have been larger.
 int64_t items_per_shard(const FeatureManifest& manifest, const FeatureWork& work) {
   const auto& shards = manifest.shards;
   const int64_t first = shards.empty() ? work.items_per_shard : shards.front().items;
@@ -60,7 +60,7 @@ FeatureCheck check_feature_set(const fs::path& folder, const std::function<void(
 
 void mend_feature_set(const FeatureWork& work, const std::function<void(uint64_t bytes)>& report) {
   if (!has_feature_set(work.folder)) return;
-  // Whoever else mends this set waits here, and finds it mended or unfinished.
+  // Another process that mends this set waits here, and then finds it mended or unfinished.
   const FileLock lock(work.folder / ".lock");
   if (!has_feature_set(work.folder)) return;
   const auto manifest = read_feature_manifest(work.folder);
@@ -72,7 +72,7 @@ void mend_feature_set(const FeatureWork& work, const std::function<void(uint64_t
   const auto check = check_feature_set(work.folder, report);
   for (const auto& problem : check.problems) log::warning("{}. It is made again.", problem);
   if (check.problems.empty() && check.has_checksums) return;
-  // In this order a set that is interrupted is mended by the same command, or goes on as an unfinished one.
+  // In this order, the same command mends or continues the set after an interruption.
   write_file_atomically(work.folder / kInputsFile, inputs_text(wanted));
   for (const size_t shard : check.damaged_shards) fs::remove(work.folder / manifest.shards[shard].file);
   fs::remove(work.folder / kManifestFile);

@@ -11,17 +11,17 @@ inline constexpr const char* kInputsFile = "inputs.json";  // while the set is b
 inline constexpr const char* kIndexFile = "index.safetensors";
 inline constexpr const char* kQuarantineFile = "quarantine.jsonl";
 
-// Tensors of checksums in shards and index; kScaleChecksums of captions in fp8.
+// Tensors of checksums in shards and index; kScaleChecksums is for captions in fp8.
 inline constexpr const char* kChecksums = "crc32c";
 inline constexpr const char* kScaleChecksums = "scale_crc32c";
 
-// What to do about damaged features, after the sentence that names them.
+// The advice at the end of messages about damaged features.
 inline constexpr const char* kHowToMend =
-    "`pixart extract RUN.yaml --mend` makes again what is damaged (or remove the folder and extract all)";
+    "`pixart extract RUN.yaml --mend` makes the damaged files again (or remove the folder and extract all)";
 
 std::string inputs_text(const FeatureInputs& inputs);
 FeatureInputs parse_inputs(const std::string& text);
-// What was begun with a former value stays of that value: nobody knows more of its first shards.
+// A set that was begun with a former value keeps that value: its first shards are known by it alone.
 void keep_former(FeatureInputs& inputs, const FeatureInputs& begun);
 FeatureInputs all_inputs(const FeatureInputs& inputs, int64_t items_per_shard);  // of a set in the making
 void write_feature_manifest(const std::filesystem::path& folder, const FeatureManifest& manifest);

@@ -26,16 +26,15 @@ void warn_once(const std::filesystem::path& folder) {
   }
   log::warning(
       "features {} were made by an older version, without checksums: they are not checked while they are "
-      "read. "
-      "`pixart extract RUN.yaml --mend` compares the shards with their hashes and adds checksums; it encodes "
-      "nothing again that is whole.",
+      "read. `pixart extract RUN.yaml --mend` compares the shards with their hashes and adds checksums; it "
+      "does not encode undamaged shards again.",
       folder.string());
 }
 
-// The file is what was written where its hash is; no other rule need hold then.
+// A file with the right hash is undamaged; no other rule needs checking then.
 formats::TensorFile load_index(const std::filesystem::path& path, const FeatureManifest& manifest) {
   if (!manifest.index_sha256.empty() && formats::sha256_of_file(path) != manifest.index_sha256)
-    throw UserError(fmt::format("{} is damaged: its SHA-256 is not that of {}. {}.", path.string(),
+    throw UserError(fmt::format("{} is damaged: its SHA-256 is not the one in {}. {}.", path.string(),
                                 kManifestFile, kHowToMend));
   return formats::load_safetensors(path);
 }
@@ -50,8 +49,9 @@ FeatureIndex::FeatureIndex(const std::filesystem::path& folder, const FeatureMan
     : path(folder / kIndexFile), file(load_index(path, manifest)) {
   const bool has_checksums = file.tensors.count(kChecksums) > 0, has_hash = !manifest.index_sha256.empty();
   if (has_checksums && !has_hash)
-    throw UserError(fmt::format("{} is damaged: it names no hash of {}. Remove the folder and extract again.",
-                                (folder / kManifestFile).string(), kIndexFile));
+    throw UserError(
+        fmt::format("{} is damaged: the hash of {} is missing. Remove the folder and extract again.",
+                    (folder / kManifestFile).string(), kIndexFile));
   if (!has_checksums) warn_once(folder);
 }
 
@@ -70,16 +70,16 @@ at::Tensor FeatureIndex::checksums(const std::string& name, int64_t rows, int64_
 const at::Tensor& FeatureIndex::tensor(const std::string& name, at::ScalarType dtype, int64_t numel) const {
   const auto found = file.tensors.find(name);
   require(found != file.tensors.end() && found->second.scalar_type() == dtype,
-          fmt::format("holds no tensor {} of type {}", name, c10::toString(dtype)));
+          fmt::format("has no tensor {} of type {}", name, c10::toString(dtype)));
   require(numel < 0 || found->second.numel() == numel,
-          fmt::format("is of another size than the manifest says: {} elements of {}, not {}",
+          fmt::format("has another size than the manifest says: {} elements of {}, expected {}",
                       found->second.numel(), name, numel));
   return found->second;
 }
 
 const std::string& FeatureIndex::text(const std::string& name) const {
   const auto found = file.metadata.find(name);
-  require(found != file.metadata.end(), "holds no entry " + name);
+  require(found != file.metadata.end(), "has no entry " + name);
   return found->second;
 }
 

@@ -74,7 +74,7 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                   path.string(), manifest.rejected, manifest.rows));
     return manifest;
   } catch (const nlohmann::json::exception& error) {
-    throw UserError(fmt::format("{} is no manifest of features: {}. Remove the folder and extract again.",
+    throw UserError(fmt::format("{} is not a manifest of features: {}. Remove the folder and extract again.",
                                 path.string(), error.what()));
   }
 }
@@ -89,7 +89,7 @@ std::vector<fs::path> shard_files(const fs::path& folder, const FeatureManifest&
     if (error)
       problems.add(fmt::format("{}: {}", shard.file, error.message()));
     else if (bytes != shard.bytes)
-      problems.add(fmt::format("{}: {} bytes, not the {} of the manifest", shard.file, bytes, shard.bytes));
+      problems.add(fmt::format("{}: {} bytes, but {} in the manifest", shard.file, bytes, shard.bytes));
   }
   problems.throw_if_any("features " + folder.string() + " are damaged (" + kHowToMend + ")");
   return files;
@@ -137,9 +137,9 @@ void require_inputs(const fs::path& folder, const FeatureManifest& manifest, con
                         " do not fit this run (extract into another folder, or remove this one)");
   if (former.empty()) return;
   log::warning(
-      "features {} are of a version that hashed only names, sizes and both ends of the files of the {}. They "
-      "fit by that; a change between the ends is not noticed. To renew them, remove the folder and extract "
-      "again.",
+      "features {} were made by a version that hashed only names, sizes and both ends of the files of the "
+      "{}. These agree; a change between the ends is not noticed. To renew the features, remove the folder "
+      "and extract again.",
       folder.string(), join(former, ", "));
 }
 

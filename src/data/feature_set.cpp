@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::chrono::milliseconds kPoll{20};  // for a shard that another process makes
+constexpr std::chrono::milliseconds kPoll{20};  // while another process makes a shard
 
 int64_t num_shards(const FeatureWork& work) {
   return (work.items + work.items_per_shard - 1) / work.items_per_shard;
@@ -36,8 +36,8 @@ std::pair<int64_t, int64_t> range_of(const FeatureWork& work, int64_t shard) {
 
 FileLock lock_folder(const FeatureWork& work) { return FileLock(work.folder / ".lock"); }
 
-// Locks, temporary files and inputs are for sets in the making. Without a lock: beside a manifest nobody
-// writes, and whoever comes late and locks once more tidies up too.
+// Removes locks, temporary files and inputs, which only unfinished sets need. This needs no lock: nobody
+// writes once there is a manifest, and a late process that locks again also calls this.
 void tidy_up(const fs::path& folder) {
   remove_leftovers(folder, {.files = {R"(shard-[0-9]{5,}\.safetensors)", R"(index\.safetensors)",
                                       R"((manifest|inputs)\.json)", R"(quarantine\.jsonl)"},
@@ -52,7 +52,7 @@ FeatureInputs read_inputs(const fs::path& path) {
   }
 }
 
-// The first process says what the set is made of; the others must agree.
+// The first process records the inputs of the set; the other processes must have equal inputs.
 void claim_folder(const FeatureWork& work) {
   create_folders(work.folder);
   const FileLock lock = lock_folder(work);
@@ -71,7 +71,7 @@ void claim_folder(const FeatureWork& work) {
   require_inputs(work.folder, begun, inputs);
 }
 
-// The lock, or nothing where it is taken and one shall not `try_again`.
+// The lock, or nothing if another process holds it and `try_again` returns false.
 std::optional<FileLock> lock_while(const fs::path& path, const std::function<bool()>& try_again) {
   for (;;) {
     if (auto lock = FileLock::try_lock(path)) return lock;
@@ -80,15 +80,15 @@ std::optional<FileLock> lock_while(const fs::path& path, const std::function<boo
   }
 }
 
-// Writes the shard unless it is there. With `wait`, waits for another process that writes it, or for a
-// request to stop.
+// Writes the shard unless it exists. With `wait`, waits for another process that writes it, or for a request
+// to stop.
 void make_shard(const FeatureWork& work, int64_t shard, bool wait) {
   const fs::path path = shard_path(work, shard), lock_path = work.folder / fmt::format(".lock-{:05d}", shard);
   if (fs::exists(path)) return;
   const auto try_again = [&] { return wait && !work.stop() && !fs::exists(path); };
   const auto lock = lock_while(lock_path, try_again);
   if (!lock || fs::exists(path)) return;
-  // What a killed process left of this shard: only the owner of its lock writes it.
+  // Leftovers of a killed process: only the owner of the shard's lock writes the shard.
   remove_leftovers(work.folder, {.files = {fmt::format(R"(shard-{:05d}\.safetensors)", shard)}});
   const auto [first, last] = range_of(work, shard);
   work.write_shard(path, first, last);
@@ -141,7 +141,7 @@ bool make_feature_set(const FeatureWork& work) {
       make_shard(work, shard, wait);
     }
   }
-  if (num_missing_items(work) > 0) return false;  // stopped while it waited
+  if (num_missing_items(work) > 0) return false;  // stopped while waiting
   finish(work);
   tidy_up(work.folder);
   return true;

@@ -19,7 +19,8 @@ namespace {
 
 float value_of_half(uint16_t bits) { return float(c10::Half(bits, c10::Half::from_bits())); }
 
-// bfloat16 of each byte times `scale`, looked up: a token has many more channels than there are values.
+// A table with the bfloat16 of each byte times `scale`: a token has many more channels than a byte has
+// values.
 void by_table(const uint8_t* in, int64_t count, float scale, uint16_t* out) {
   std::array<uint16_t, 256> of_byte{};
   for (size_t i = 0; i < 256; ++i) {
@@ -38,15 +39,15 @@ __attribute__((target("avx2,f16c"))) int64_t many_halves(const uint16_t* in, int
   return i;
 }
 
-// Rounds to the nearest bfloat16, to even between two; bits in 32.
+// Rounds to the nearest bfloat16, ties to even; the bits are in 32-bit lanes.
 __attribute__((target("avx2,f16c"))) inline __m256i rounded(__m256 values) {
   const __m256i bits = _mm256_castps_si256(values);
   const __m256i is_odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
   return _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), is_odd), 16);
 }
 
-// float8_e4m3fn moved by seven bits is a float16 of 2^-8 of its value, subnormal or not; that and the scale
-// are one exact factor. `scale` is finite, so that only the byte 0x7F, of either sign, is a NaN.
+// float8_e4m3fn shifted by seven bits is a float16 of 2^-8 times its value, subnormal or not; 2^8 times the
+// scale is one exact factor. `scale` is finite, so that only the byte 0x7F, of either sign, is a NaN.
 __attribute__((target("avx2,f16c"))) int64_t many_float8(const uint8_t* in, int64_t count, float scale,
                                                          uint16_t* out) {
   const __m256 factor = _mm256_set1_ps(scale * 256);
@@ -59,7 +60,7 @@ __attribute__((target("avx2,f16c"))) int64_t many_float8(const uint8_t* in, int6
     const __m256i halves = _mm256_or_si256(size, _mm256_and_si256(_mm256_slli_epi16(bytes, 8), sign));
     const __m256 low = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(halves)), factor),
                  high = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)), factor);
-    // Packing works within each half of a register; the middle quarters change places.
+    // Packing works within each half of a register, so the middle quarters are swapped.
     const __m256i packed =
         _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded(low), rounded(high)), 0b11011000);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i),
@@ -76,22 +77,6 @@ bool has_many() {
 #endif
 
 }  // namespace
-
-void write_zeros(void* out, uint64_t bytes) {
-#if defined(__x86_64__)  // SSE2 is part of it
-  auto* at = static_cast<char*>(out);
-  const uint64_t unaligned = std::min<uint64_t>(bytes, -reinterpret_cast<uintptr_t>(at) % 16);
-  std::memset(at, 0, unaligned);
-  at += unaligned, bytes -= unaligned;
-  for (; bytes >= 64; at += 64, bytes -= 64)
-    for (int i = 0; i < 4; ++i)
-      _mm_stream_si128(reinterpret_cast<__m128i*>(at + 16 * i), _mm_setzero_si128());
-  std::memset(at, 0, bytes);
-  _mm_sfence();  // whoever is told that the bytes are there sees them
-#else
-  std::memset(out, 0, bytes);
-#endif
-}
 
 void halves_to_floats(const uint16_t* in, int64_t count, float* out) {
   int64_t i = 0;

@@ -1,4 +1,4 @@
-// MNIST's file format: *-images-idx3-ubyte and *-labels-idx1-ubyte, plain or gzipped.
+// Reads MNIST's file format: *-images-idx3-ubyte and *-labels-idx1-ubyte, plain or gzipped.
 #include <zlib.h>
 
 #include <algorithm>
@@ -33,11 +33,11 @@ uint32_t big_endian(std::string_view bytes) {
 class GzipReader {
  public:
   explicit GzipReader(const fs::path& path) : path_(path), file_(gzopen(path.c_str(), "rb"), gzclose) {
-    if (!file_) throw UserError(fmt::format("{} cannot be read.", path.string()));
+    if (!file_) throw UserError(fmt::format("cannot read {}.", path.string()));
   }
-  // Up to `count` bytes; fewer only at the end of the file.
+  // Reads up to `count` bytes; fewer only at the end of the file.
   std::string read(uint64_t count) {
-    constexpr uint64_t kPiece = 1 << 22;  // grows with what is there, not with what a header claims
+    constexpr uint64_t kPiece = 1 << 22;  // memory grows with the file's content, not with the header's claim
     std::string bytes;
     while (bytes.size() < count) {
       const size_t done = bytes.size();
@@ -67,19 +67,19 @@ IdxFile read_idx(const fs::path& path, size_t rank) {
   const std::string header = reader.read(4 + 4 * rank);
   const std::string start = std::string("\0\0\x08", 3) + char(rank);
   if (header.size() < 4 + 4 * rank || !header.starts_with(start))
-    throw UserError(fmt::format("{} is no IDX file of bytes with {} dimension(s).", path.string(), rank));
+    throw UserError(fmt::format("{} is not an IDX file of bytes with {} dimension(s).", path.string(), rank));
   IdxFile file;
   uint64_t total = 1;
   for (size_t i = 0; i < rank; ++i) {
     file.sizes.push_back(big_endian(std::string_view(header).substr(4 + 4 * i)));
     total *= std::min<uint64_t>(file.sizes.back(), kLargestFile);
     if (total > kLargestFile)
-      throw UserError(fmt::format("{}: its header asks for more than 4 GiB.", path.string()));
+      throw UserError(fmt::format("{}: its header announces more than 4 GiB.", path.string()));
   }
   file.values = reader.read(total);
   const bool more = !reader.read(1).empty();
   if (file.values.size() != total || more)
-    throw UserError(fmt::format("{}: its header asks for {} values, it holds {}{}. Fetch it again.",
+    throw UserError(fmt::format("{}: its header announces {} values, but it holds {}{}. Fetch it again.",
                                 path.string(), total, more ? "more than " : "", file.values.size()));
   return file;
 }
@@ -101,8 +101,8 @@ class IdxDataset : public Dataset {
             .captions = {{.name = "caption", .text = names_[size_t(label)]}},
             .label = label};
   }
-  std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
-  formats::ReducedImage reduced_picture(int64_t index, int) const override {
+  std::string bytes(int64_t index) const override { return formats::encode_png(image(index)); }
+  formats::ReducedImage reduced_image(int64_t index, int) const override {
     PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
     Image image(int(images_.sizes[1]), int(images_.sizes[2]));
     const size_t area = image.rgb.size() / 3;
@@ -118,7 +118,7 @@ class IdxDataset : public Dataset {
   IdxFile images_, labels_;
   int64_t count_;
   std::vector<std::string> names_;
-  std::vector<Rejection> rejected_;  // none: the file is whole or refused
+  std::vector<Rejection> rejected_;  // empty: a damaged file is refused as a whole
   std::string fingerprint_;
 };
 
@@ -126,14 +126,14 @@ struct Pair {
   fs::path images, labels;
 };
 
-// `name` in the folder, plain before gzipped.
+// The file `name` in the folder; a plain file is preferred to a gzipped one.
 std::optional<fs::path> find_file(const fs::path& folder, const std::string& name) {
   for (const char* ending : {"", ".gz"})
     if (fs::is_regular_file(folder / (name + ending))) return folder / (name + ending);
   return std::nullopt;
 }
 
-// Images and labels of the same set; "train" before others.
+// Images and labels of the same set; "train" is preferred.
 Pair find_pair(const SourceConfig& config) {
   static const std::string kImages = "-images-idx3-ubyte", kLabels = "-labels-idx1-ubyte";
   std::vector<std::string> sets;
@@ -152,7 +152,7 @@ Pair find_pair(const SourceConfig& config) {
                               subject_of(config), kImages, kLabels));
 }
 
-// The folder's own name; torchvision keeps its files in FashionMNIST/raw.
+// The name of the folder, or of its parent: torchvision stores its files in FashionMNIST/raw.
 std::string folder_name(const fs::path& folder) {
   fs::path path = folder.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
@@ -163,7 +163,7 @@ std::string folder_name(const fs::path& folder) {
   return name;
 }
 
-// Fashion-MNIST's own names for a folder with "fashion" in its name, else numbers.
+// Fashion-MNIST's class names for a folder with "fashion" in its name, else digits.
 std::vector<std::string> names_for(const fs::path& folder, size_t num_classes) {
   static const std::vector<std::string> kFashion = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
                                                     "Coat",        "Sandal",    "Shirt",    "Sneaker",
@@ -185,7 +185,7 @@ std::unique_ptr<Dataset> open_idx(const SourceConfig& config) {
     throw UserError(
         fmt::format("{}: {} images but {} labels.", subject_of(config), images.sizes[0], labels.sizes[0]));
   if (images.values.empty())
-    throw UserError(fmt::format("{}: {} holds no image.", subject_of(config), paths.images.string()));
+    throw UserError(fmt::format("{}: {} has no images.", subject_of(config), paths.images.string()));
   const auto largest = std::max_element(labels.values.begin(), labels.values.end(),
                                         [](char a, char b) { return uint8_t(a) < uint8_t(b); });
   const size_t num_classes = size_t(uint8_t(*largest)) + 1;

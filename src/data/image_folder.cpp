@@ -1,4 +1,4 @@
-// Pictures with a .txt caption beside each: the first line that is not empty.
+// A source of images with a .txt caption next to each: its first line that is not empty.
 #include <algorithm>
 
 #include "listing.h"
@@ -13,8 +13,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The first line with text; later ones may be translations. A file that begins with NUL bytes or a byte-order
-// mark of UTF-16 has no lines: it is returned whole, and refused as text.
+// The first line with text; later lines may be translations. A file that begins with NUL bytes or a UTF-16
+// byte-order mark has no lines: it is returned whole and rejected as text later.
 std::string first_line(const std::string& text) {
   constexpr const char* kBlank = " \t\r";
   size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
@@ -28,24 +28,24 @@ std::string first_line(const std::string& text) {
   return {};
 }
 
-void add_caption(const fs::path& picture, Listing& listing) {
-  const fs::path text = fs::path(picture).replace_extension(".txt");
+void add_caption(const fs::path& image, Listing& listing) {
+  const fs::path text = fs::path(image).replace_extension(".txt");
   try {
     std::string caption = first_line(read_bytes(text, 0, 0));
     if (!caption.empty())
       listing.records.back().row.captions.push_back({.name = "caption", .text = std::move(caption)});
   } catch (const ReadFault& fault) {
     if (fault.reason == Reason::kMissingFile || fault.reason == Reason::kEmptyFile) return;  // no caption
-    const bool large = fault.reason == Reason::kPictureTooLarge;
+    const bool large = fault.reason == Reason::kImageTooLarge;
     listing.reject(large ? Reason::kCaptionTooLong : fault.reason,
                    text.filename().string() + ": " + fault.detail);
   }
 }
 
-// The pictures of all included sub-folders, or of the whole folder; each once, sorted.
-std::vector<ListedPicture> list_included(const SourceConfig& config, Problems& problems) {
-  if (config.include.empty()) return list_pictures(config.path, "", problems);
-  std::vector<ListedPicture> all;
+// The images of all included sub-folders, or of the whole folder, each once, sorted.
+std::vector<ListedImage> list_included(const SourceConfig& config, Problems& problems) {
+  if (config.include.empty()) return list_images(config.path, "", problems);
+  std::vector<ListedImage> all;
   for (const auto& folder : config.include) {
     std::error_code error;
     if (!fs::is_directory(config.path / folder, error)) {
@@ -53,7 +53,7 @@ std::vector<ListedPicture> list_included(const SourceConfig& config, Problems& p
                                did_you_mean(folder, list_folders(config.path))));
       continue;
     }
-    const auto some = list_pictures(config.path, folder, problems);
+    const auto some = list_images(config.path, folder, problems);
     all.insert(all.end(), some.begin(), some.end());
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
@@ -67,13 +67,13 @@ std::vector<ListedPicture> list_included(const SourceConfig& config, Problems& p
 std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
   require_folder(config);
   Problems problems;
-  const auto pictures = list_included(config, problems);
-  if (pictures.empty() && problems.empty()) problems.add("no picture (.png, .jpg, .jpeg, .webp) was found");
+  const auto images = list_included(config, problems);
+  if (images.empty() && problems.empty()) problems.add("no image (.png, .jpg, .jpeg, .webp) was found");
   problems.throw_if_any(subject_of(config));
   Listing listing{.type = "image_folder"};
-  for (const auto& picture : pictures) {
-    add_picture(config.path, picture, listing);
-    add_caption(config.path / picture.key, listing);
+  for (const auto& image : images) {
+    add_image(config.path, image, listing);
+    add_caption(config.path / image.key, listing);
   }
   return make_dataset(config, std::move(listing));
 }

@@ -20,16 +20,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Columns of the table `item` of shards and index.
+// Columns of the table `item` in shards and index.
 enum Column { kChannels, kLatentHeight, kLatentWidth, kHeight, kWidth, kBucket, kVariants, kColumns };
-constexpr int64_t kMostVariants = 2;  // as it is, mirrored
+constexpr int64_t kMostVariants = 2;  // original, mirrored
 
-// Elements of one variant's mean and log-variance.
+// Number of elements of one variant's mean and log-variance.
 int64_t variant_numel(const int32_t* item) {
   return 2 * int64_t(item[kChannels]) * item[kLatentHeight] * item[kLatentWidth];
 }
 
-// [N, V] of each variant of a shard's records: what is read at once.
+// [N, V] checksums of each variant of a shard's records: a variant is read at once.
 at::Tensor checksums_of(const at::Tensor& moments, const at::Tensor& begin, const at::Tensor& item) {
   const int64_t count = begin.numel();
   at::Tensor result = at::zeros({count, kMostVariants}, at::kInt);
@@ -67,8 +67,8 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
     flat.push_back(moments.to(dtype).flatten());
     if (!at::isfinite(flat.back()).all().item<bool>())
       throw UserError(
-          fmt::format("{}: latents of row {} are not finite in {}. Check the autoencoder's weights, "
-                      "or set features.latent_dtype to float32.",
+          fmt::format("{}: the latents of row {} are not finite in {}. Check the autoencoder's weights, or "
+                      "set features.latent_dtype to float32.",
                       file.string(), record.row, dtype == at::kHalf ? "float16" : "float32"),
           ExitCode::kNumerics);
     total += moments.numel();
@@ -83,7 +83,7 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
                             {{"rejected", rejections_text(rejected)}});
 }
 
-std::vector<Rejection> rejected_pictures(const Dataset& dataset) {
+std::vector<Rejection> rejected_images(const Dataset& dataset) {
   std::vector<Rejection> result;
   for (const auto& rejection : dataset.rejected())
     if (!concerns_caption(rejection.reason)) result.push_back(rejection);
@@ -103,7 +103,7 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
     shard_of.index_fill_(0, row, int64_t(s));
     begin.index_copy_(0, row, first);
     item.index_copy_(0, row, items);
-    // Shards of older versions hold none.
+    // Shards of older versions have none.
     checksums.index_copy_(0, row,
                           weights.tensors.count(kChecksums) > 0
                               ? weights.read(kChecksums)
@@ -126,7 +126,7 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
 struct LatentSet::State {
   FeatureManifest manifest;
   at::Tensor shard, begin, item, checksum;
-  const int32_t* checksums = nullptr;  // none in sets of older versions
+  const int32_t* checksums = nullptr;  // null for sets of older versions
   const int32_t* shards = nullptr;
   const int64_t* begins = nullptr;
   const int32_t* items = nullptr;
@@ -146,7 +146,7 @@ std::vector<Rejection> rejections_of(const FeatureIndex& index) {
   }
 }
 
-// Each row has latents or a reason why not.
+// Checks that each row has either latents or a rejection.
 void check_rows(const FeatureIndex& index, const FeatureManifest& manifest, const int32_t* shards,
                 const int32_t* items, const std::vector<Rejection>& rejected) {
   size_t next = 0;
@@ -154,7 +154,7 @@ void check_rows(const FeatureIndex& index, const FeatureManifest& manifest, cons
     const bool is_rejected = next < rejected.size() && rejected[next].row == row;
     next += is_rejected ? 1 : 0;
     index.require(is_rejected == (shards[row] < 0),
-                  fmt::format("and its rejections disagree on row {}", row));
+                  fmt::format("and its rejections contradict each other about row {}", row));
     if (is_rejected) continue;
     const int32_t* item = items + row * kColumns;
     index.require(
@@ -162,8 +162,9 @@ void check_rows(const FeatureIndex& index, const FeatureManifest& manifest, cons
             std::min({item[kChannels], item[kLatentHeight], item[kLatentWidth], item[kVariants]}) > 0,
         fmt::format("is damaged at row {}", row));
   }
-  index.require(next == rejected.size() && int64_t(next) == manifest.rejected,
-                fmt::format("has {} rejected rows, the manifest {}", rejected.size(), manifest.rejected));
+  index.require(
+      next == rejected.size() && int64_t(next) == manifest.rejected,
+      fmt::format("has {} rejected rows, but the manifest has {}", rejected.size(), manifest.rejected));
 }
 
 }  // namespace
@@ -172,7 +173,7 @@ LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.manifest = read_feature_manifest(folder);
   if (s.manifest.kind != "latents")
-    throw UserError(fmt::format("{} holds {}, not latents.", folder.string(), s.manifest.kind));
+    throw UserError(fmt::format("{} holds {}, expected latents.", folder.string(), s.manifest.kind));
   const FeatureIndex index(folder, s.manifest);
   const int64_t rows = s.manifest.rows;
   s.shard = index.tensor("shard", at::kInt, rows);

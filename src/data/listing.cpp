@@ -11,7 +11,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_picture_name(const fs::path& path) {
+bool is_image_name(const fs::path& path) {
   static constexpr std::array<std::string_view, 4> kExtensions = {".png", ".jpg", ".jpeg", ".webp"};
   std::string extension = path.extension().string();
   std::transform(extension.begin(), extension.end(), extension.begin(),
@@ -32,22 +32,22 @@ bool leads_back(const fs::path& path) {
 
 struct Walk {
   const fs::path& root;
-  std::vector<ListedPicture> found = {};
+  std::vector<ListedImage> found = {};
   std::vector<std::string> unlisted = {};  // folders
 
   void take(const fs::directory_entry& entry) {
-    ListedPicture picture{.key = entry.path().lexically_relative(root).generic_string()};
+    ListedImage image{.key = entry.path().lexically_relative(root).generic_string()};
     std::error_code error;
     if (!entry.exists(error)) {
-      picture.fault = {Reason::kMissingFile, "a link to nothing"};
+      image.fault = {Reason::kMissingFile, "a broken link"};
     } else if (!entry.is_regular_file(error)) {
-      picture.fault = {Reason::kUnreadableFile, "this is no file"};
+      image.fault = {Reason::kUnreadableFile, "it is not a regular file"};
     } else {
-      picture.bytes = uint64_t(entry.file_size(error));
-      if (error) picture.fault = {Reason::kUnreadableFile, error.message()};
-      if (!error && picture.bytes == 0) picture.fault = {Reason::kEmptyFile, "the file is empty"};
+      image.bytes = uint64_t(entry.file_size(error));
+      if (error) image.fault = {Reason::kUnreadableFile, error.message()};
+      if (!error && image.bytes == 0) image.fault = {Reason::kEmptyFile, "the file is empty"};
     }
-    found.push_back(std::move(picture));
+    found.push_back(std::move(image));
   }
 
   void enter(const fs::path& folder) {
@@ -56,7 +56,7 @@ struct Walk {
       if (is_hidden(at->path())) continue;
       std::error_code no_status;
       const bool is_folder = at->is_directory(no_status);
-      if (is_picture_name(at->path())) {
+      if (is_image_name(at->path())) {
         take(*at);
       } else if (is_folder && !leads_back(at->path())) {
         enter(at->path());
@@ -69,20 +69,18 @@ struct Walk {
 
 }  // namespace
 
-std::vector<ListedPicture> list_pictures(const fs::path& root, const std::string& below, Problems& problems) {
+std::vector<ListedImage> list_images(const fs::path& root, const std::string& below, Problems& problems) {
   Walk walk{root};
   walk.enter(below.empty() ? root : root / fs::path(below).lexically_normal());
   std::sort(walk.found.begin(), walk.found.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   if (!walk.unlisted.empty())
-    problems.add(
-        fmt::format("{} folder(s) cannot be listed: {}", walk.unlisted.size(), name_some(walk.unlisted)));
+    problems.add(fmt::format("cannot list {} folder(s): {}", walk.unlisted.size(), name_some(walk.unlisted)));
   return std::move(walk.found);
 }
 
-void add_picture(const fs::path& root, const ListedPicture& picture, Listing& listing) {
-  listing.records.push_back(
-      {.row = {.key = picture.key}, .file = root / picture.key, .bytes = picture.bytes});
-  if (picture.fault) listing.reject(picture.fault->reason, picture.fault->detail);
+void add_image(const fs::path& root, const ListedImage& image, Listing& listing) {
+  listing.records.push_back({.row = {.key = image.key}, .file = root / image.key, .bytes = image.bytes});
+  if (image.fault) listing.reject(image.fault->reason, image.fault->detail);
 }
 
 std::vector<std::string> list_folders(const fs::path& folder) {

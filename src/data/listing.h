@@ -1,4 +1,4 @@
-// Finding the pictures of a folder, and saying what is wrong with it.
+// Finds the images of a folder and reports unreadable ones.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -12,20 +12,20 @@
 
 namespace pixart::data {
 
-struct ListedPicture {
+struct ListedImage {
   std::string key;  // path below the source's folder, with '/'
   uint64_t bytes = 0;
-  std::optional<ReadFault> fault = {};  // an empty file, a broken link, no file at all
+  std::optional<ReadFault> fault = {};  // an empty file, a broken link, not a file
 };
 
-// All .png .jpg .jpeg .webp files in `root`/`below` and its sub-folders, sorted by key. Names that start with
-// a dot are passed over; links to folders are followed, except back to a folder that holds them. Folders that
-// cannot be listed become one entry of `problems`.
-std::vector<ListedPicture> list_pictures(const std::filesystem::path& root, const std::string& below,
-                                         Problems& problems);
+// All .png .jpg .jpeg .webp files in `root`/`below` and its sub-folders, sorted by key. Skips names that
+// start with a dot; follows links to folders, except back to a folder that holds them. Folders that cannot be
+// listed become one entry of `problems`.
+std::vector<ListedImage> list_images(const std::filesystem::path& root, const std::string& below,
+                                     Problems& problems);
 
-// Appends the picture as a record, rejected if it has a fault.
-void add_picture(const std::filesystem::path& root, const ListedPicture& picture, Listing& listing);
+// Appends the image as a record; the record is rejected if the image has a fault.
+void add_image(const std::filesystem::path& root, const ListedImage& image, Listing& listing);
 
 // Names of the folders directly inside `folder`, sorted, without those that start with a dot.
 std::vector<std::string> list_folders(const std::filesystem::path& folder);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "pixart/data/dataset.h"
+
 namespace pixart::data {
 namespace {
 
@@ -12,7 +14,7 @@ void count_all(const std::vector<uint32_t>& numbers, std::vector<int64_t>& count
   }
 }
 
-// The smallest length that at least this share of the captions does not exceed.
+// The quantile: the smallest length that at least this share of the captions does not exceed.
 int64_t length_at(const std::map<int64_t, int64_t>& lengths, int64_t captions, double share) {
   int64_t seen = 0;
   for (const auto& [words, count] : lengths) {

@@ -1,18 +1,17 @@
 // The layouts of the official PixArt-alpha code (diffusion/data/datasets/{InternalData,SAM}.py).
 //
 // InternData: lists of {"path", "prompt", "sharegpt4v", ...} in partition/*.json, else
-// partition_filter/*.json, else
-// *.json; pictures lie in the folder itself, or in its sibling that has "InternImgs" for "InternData" in its
-// path. The kinds of captions are the fields: prompt first, sharegpt4v where there is no prompt, or what
-// `captions` names.
+// partition_filter/*.json, else *.json; images are in the folder itself, or in its sibling that has
+// "InternImgs" instead of "InternData" in its path. The kinds of captions are the fields: prompt, or
+// sharegpt4v if there is no prompt, or the fields that `captions` names.
 //
 // SAM: partition/part*.txt with names; images/NAME.jpg and captions/NAME.txt, whose whole text is the
 // caption.
 //
-// Features that the official tools made are taken along, so that pictures may be absent where both kinds
-// exist: text features in caption_feature_wmask/, latents in img_vae_feature/train_vae_256/noflip/ (SAM) or
-// img_vae_features_{res}resolution/noflip/ (of the highest resolution there is). InternData's are called
-// DIR_NAME for a picture DIR/NAME.png, at the last '/' only.
+// Features of the official tools are used, so that images may be absent if both kinds of features exist: text
+// features in caption_feature_wmask/, latents in img_vae_feature/train_vae_256/noflip/ (SAM) or
+// img_vae_features_{res}resolution/noflip/ (of the highest resolution there is). For an image DIR/NAME.png of
+// InternData they are called DIR_NAME (only the last '/' is replaced).
 #include <algorithm>
 #include <charconv>
 #include <fstream>
@@ -56,10 +55,10 @@ bool is_file(const fs::path& path) {
 struct OfficialListing {
   Listing listing{.type = "pixart"};
   std::vector<uint64_t> offsets = {};
-  fs::path texts = {}, latents = {};  // folders of features; empty where there are none
+  fs::path texts = {}, latents = {};  // folders of features; empty if there are none
 };
 
-// Features of a picture are called as it is, with another ending; `name` is their path below the folders.
+// Feature files have the image's name with another extension; `name` gives their path below the folders.
 void find_features(OfficialListing& rows, const std::function<std::string(const std::string& key)>& name) {
   if (rows.texts.empty() && rows.latents.empty()) return;
   auto& records = rows.listing.records;
@@ -80,7 +79,7 @@ void find_features(OfficialListing& rows, const std::function<std::string(const 
 
 // --- InternData
 
-fs::path pictures_of(const fs::path& root) {
+fs::path images_of(const fs::path& root) {
   constexpr std::string_view kData = "InternData", kImages = "InternImgs";
   std::string path = root.string();
   for (size_t at = path.find(kData); at != std::string::npos; at = path.find(kData, at))
@@ -103,14 +102,14 @@ fs::path latents_of(const fs::path& root) {
   return best;
 }
 
-// a/b/c.png: a/b_c, as the official data set joins the last two parts.
+// a/b/c.png -> a/b_c, as the official data set joins the last two parts.
 std::string joined_name(const std::string& key) {
   std::string name = fs::path(key).replace_extension().generic_string();
   if (const size_t slash = name.rfind('/'); slash != std::string::npos) name[slash] = '_';
   return name;
 }
 
-// Calls `take` with each entry of a JSON list and where its text begins; holds one entry in memory.
+// Calls `take` with each entry of a JSON list and the offset of its text; holds one entry in memory.
 void read_list(const fs::path& path, const std::function<void(const nlohmann::json&, uint64_t)>& take) {
   constexpr int kDeepest = 64;
   std::ifstream file(path, std::ios::binary);
@@ -133,14 +132,13 @@ void read_list(const fs::path& path, const std::function<void(const nlohmann::js
     return false;
   };
   const auto rest = nlohmann::json::parse(file, on_event, false);
-  if (!file.is_open() || file.bad()) throw UserError(fmt::format("{} cannot be read.", path.string()));
+  if (!file.is_open() || file.bad()) throw UserError(fmt::format("cannot read {}.", path.string()));
   if (too_deep)
     throw UserError(fmt::format("{}: entries are nested more than {} deep.", path.string(), kDeepest));
-  if (is_other) throw UserError(fmt::format("{}: this is no list of {{path, prompt}}.", path.string()));
+  if (is_other) throw UserError(fmt::format("{} is not a list of {{path, prompt}}.", path.string()));
   if (rest.is_discarded())
     throw UserError(
-        fmt::format("{}: this is no JSON, or the file is cut off; the last entry that can be read begins "
-                    "at byte {}.",
+        fmt::format("{} is not JSON or is cut off; the last entry that can be read begins at byte {}.",
                     path.string(), begin));
 }
 
@@ -151,7 +149,7 @@ std::vector<fs::path> lists_of(const fs::path& root) {
 }
 
 void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists, OfficialListing& rows) {
-  const fs::path pictures = pictures_of(config.path);
+  const fs::path images = images_of(config.path);
   std::vector<CaptionField> fields = configured_captions(config);
   if (config.captions.empty()) fields = {{"prompt", "prompt"}, {"sharegpt4v", "sharegpt4v"}};
   for (const auto& list : lists) {
@@ -162,11 +160,11 @@ void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists,
       record.row.key = fmt::format("{} entry {}", list.filename().string(), ++number);
       std::optional<ReadFault> fault;
       if (!entry.is_object())
-        fault = {Reason::kBadRow, fmt::format("this is a JSON {}, not an object", entry.type_name())};
-      if (!fault) fault = path_in(entry, "path", pictures, record.row.key);
+        fault = {Reason::kBadRow, fmt::format("expected a JSON object, got {}", entry.type_name())};
+      if (!fault) fault = path_in(entry, "path", images, record.row.key);
       if (!fault) fault = add_captions(entry, fields, record.row.captions);
       if (fault) return rows.listing.reject(fault->reason, fault->detail, offset);
-      record.file = pictures / record.row.key;
+      record.file = images / record.row.key;
     });
   }
   if (is_folder(config.path / kTextFeatures)) rows.texts = config.path / kTextFeatures;
@@ -181,7 +179,7 @@ void add_sam_sample(const fs::path& root, const std::string& name, Listing& list
   record.row.key = name;
   if (!formats::is_utf8(name)) {
     record.row.key = fmt::format("byte {} of a part file", offset);
-    return listing.reject(Reason::kBadRow, "the name is no UTF-8", offset);
+    return listing.reject(Reason::kBadRow, "the name is not UTF-8", offset);
   }
   if (auto fault = path_in({{"name", name}}, "name", root / "images", record.row.key))
     return listing.reject(fault->reason, fault->detail, offset);
@@ -191,7 +189,7 @@ void add_sam_sample(const fs::path& root, const std::string& name, Listing& list
         {.name = "caption", .text = read_bytes(root / "captions" / (record.row.key + ".txt"), 0, 0)});
   } catch (const ReadFault& fault) {
     if (fault.reason == Reason::kMissingFile || fault.reason == Reason::kEmptyFile) return;  // no caption
-    const bool large = fault.reason == Reason::kPictureTooLarge;
+    const bool large = fault.reason == Reason::kImageTooLarge;
     listing.reject(large ? Reason::kCaptionTooLong : fault.reason, "its caption: " + fault.detail, offset);
   }
 }
@@ -227,8 +225,9 @@ std::unique_ptr<Dataset> open_official(const SourceConfig& config) {
     list_intern(config, lists, rows);
   } else {
     throw UserError(
-        fmt::format("{}: neither partition/part*.txt (SAM) nor partition/*.json, partition_filter/*.json or "
-                    "*.json (InternData) is there. Set path to the folder that holds partition/.",
+        fmt::format("{}: found neither partition/part*.txt (SAM) nor partition/*.json, "
+                    "partition_filter/*.json or *.json (InternData). Set path to the folder that holds "
+                    "partition/.",
                     subject_of(config)));
   }
   find_files(rows.listing, rows.offsets, [](const Record& record) {

@@ -15,8 +15,8 @@ int64_t samples_per_epoch(const OrderPart& part) {
   return std::max<int64_t>(1, std::llround(part.passes * double(part.rows)));
 }
 
-// Lets runs of one bucket lie together: whoever's queue is full first goes first. The first run fills up the
-// batch in which the epoch before ended; what is left over stands at the end, bucket by bucket.
+// Forms runs of one bucket: the bucket whose queue is full first goes first. The first run fills up the batch
+// in which the previous epoch ended; left-over rows are at the end, bucket by bucket.
 std::vector<int64_t> gather_buckets(const std::vector<int64_t>& rows, const OrderBuckets& buckets,
                                     int64_t first_run) {
   std::vector<std::vector<int64_t>> queues(256);
@@ -27,7 +27,7 @@ std::vector<int64_t> gather_buckets(const std::vector<int64_t>& rows, const Orde
     auto& queue = queues[buckets.bucket_of[size_t(row)]];
     queue.push_back(row);
     if (int64_t(queue.size()) < run) continue;
-    // A queue may be longer than a shortened first run.
+    // A queue may be longer than the first run, which is shorter.
     result.insert(result.end(), queue.begin(), queue.begin() + run);
     queue.erase(queue.begin(), queue.begin() + run);
     run = buckets.run;
@@ -56,7 +56,7 @@ SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBucke
 }
 
 int64_t SampleOrder::row(int64_t position) const {
-  PIXART_CHECK(position >= 0, "place {}", position);
+  PIXART_CHECK(position >= 0, "position {}", position);
   return (*epoch(position / epoch_size_))[size_t(position % epoch_size_)];
 }
 
@@ -111,7 +111,7 @@ std::vector<int64_t> SampleOrder::make_epoch(int64_t number) const {
 
 namespace {
 
-// The places [first, last), all of one bucket, as a micro-batch.
+// The positions [first, last), all of one bucket, as a micro-batch.
 MicroBatch micro_batch(const SampleOrder& order, const BatchPlan& plan, int64_t first, int64_t last) {
   MicroBatch batch{.step = first / plan.batch_size,
                    .share = double(last - first) / double(plan.batch_size),

@@ -25,7 +25,7 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 64;  // read and decoded in parallel, then written
 
-// The folder, for one process.
+// Locks the folder for one process.
 class Lock {
  public:
   explicit Lock(const fs::path& folder)
@@ -33,7 +33,7 @@ class Lock {
     if (descriptor_ >= 0 && ::flock(descriptor_, LOCK_EX | LOCK_NB) == 0) return;
     if (descriptor_ >= 0) ::close(descriptor_);
     throw UserError(
-        folder.string() + ": another process is packing into this folder, or it cannot be opened.",
+        folder.string() + ": another process is packing into this folder, or its lock cannot be opened.",
         ExitCode::kFolderOwned);
   }
   ~Lock() { ::close(descriptor_); }
@@ -62,7 +62,7 @@ bool is_intact(const fs::path& folder, const PackedShard& shard) {
   return !error && bytes == shard.bytes && formats::sha256_of_file(path) == shard.sha256;
 }
 
-// Drops the first shard that is not as it was written, and all that follow.
+// Drops the first damaged shard and all that follow.
 void keep_intact(const fs::path& folder, PackState& state) {
   std::vector<char> intact(state.shards.size());
   for_each_in_parallel(int64_t(intact.size()),
@@ -83,14 +83,14 @@ bool holds_only(const fs::path& folder, const std::vector<fs::path>& known) {
   return !error && count == known.size();
 }
 
-// The state to go on from: of an empty folder, or of a pack of the same source. What a kill left is deleted
-// once it is known that the folder is ours.
+// The state from which packing continues: of an empty folder, or of a pack of the same source. Leftovers of a
+// kill are deleted only after the folder is known to be ours.
 PackState begin(const PackState& wanted, const fs::path& folder) {
   auto found = read_pack_state(folder);
   if (!found) {
     if (!holds_only(folder, find_leftovers(folder, own_names(wanted))))
       throw UserError(folder.string() +
-                      " holds files that are no pack. Choose a folder that is new or empty.");
+                      " holds files that are not of a pack. Choose a folder that is new or empty.");
     remove_leftovers(folder, own_names(wanted));
     return wanted;
   }
@@ -100,13 +100,11 @@ PackState begin(const PackState& wanted, const fs::path& folder) {
   };
   compare("the source", found->source, wanted.source);
   compare("its type", found->type, wanted.type);
-  if (found->fingerprint != wanted.fingerprint)
-    problems.add("the source's samples have changed since, or are others");
+  if (found->fingerprint != wanted.fingerprint) problems.add("the source's samples have changed since then");
   compare("--shard-bytes", found->options.shard_bytes, wanted.options.shard_bytes);
   compare("--shard-samples", found->options.shard_samples, wanted.options.shard_samples);
   compare("verification", found->options.verify, wanted.options.verify);
-  problems.throw_if_any(folder.string() +
-                        " holds a pack of something else (remove it, or choose another folder)");
+  problems.throw_if_any(folder.string() + " holds another pack (remove it, or choose another folder)");
   remove_leftovers(folder, own_names(*found));
   keep_intact(folder, *found);
   return *found;
@@ -133,7 +131,7 @@ class Shards {
   void finish(int64_t rows) {
     if (writer_) return close(rows);
     if (state_.shards.empty() || state_.shards.back().end == rows) return;
-    auto& last = state_.shards.back();  // rows that all were rejected
+    auto& last = state_.shards.back();  // the remaining rows were all rejected
     last.rejected.insert(last.rejected.end(), waiting_.begin(), waiting_.end());
     last.end = rows;
     save_pack_state(folder_, state_);
@@ -159,7 +157,7 @@ class Shards {
   PackState& state_;
   std::unique_ptr<formats::TarWriter> writer_;
   PackedShard open_;
-  std::vector<Rejection> waiting_;  // for the first shard
+  std::vector<Rejection> waiting_;  // rejections before the next shard is open
 };
 
 std::vector<bool> listed_as_bad(const Dataset& dataset) {
@@ -194,7 +192,7 @@ void write_class_names(const fs::path& folder, const std::vector<std::string>& n
   if (names.empty()) return;
   for (const auto& name : names)
     if (name.find_first_of("\r\n") != std::string::npos)
-      throw UserError("a class name has a line break in it and cannot stand in classes.txt: " + name);
+      throw UserError("a class name with a line break cannot be written to classes.txt: " + name);
   write_file_atomically(folder / "classes.txt", join(names, "\n") + "\n");
 }
 
@@ -228,7 +226,7 @@ PackReport pack(const SourceConfig& config, const Dataset& dataset, const fs::pa
   report.ledger = make_ledger(config.name, dataset, std::move(found));
   write_quarantine(out / "quarantine.jsonl", report.ledger);
   if (samples == 0)
-    throw UserError("source " + config.name + ": not one sample can be packed; see " +
+    throw UserError("source " + config.name + ": no sample can be packed; see " +
                     (out / "quarantine.jsonl").string() + ".");
   PIXART_CHECK(samples == report.ledger.accepted(), "{} samples in the shards, {} of {} accepted", samples,
                report.ledger.accepted(), report.ledger.listed);

@@ -22,13 +22,13 @@ std::string_view stem_of(std::string_view key) {
   std::string ending(key.substr(dot + 1));
   std::transform(ending.begin(), ending.end(), ending.begin(),
                  [](unsigned char c) { return char(std::tolower(c)); });
-  const bool is_picture = ending == "jpg" || ending == "jpeg" || ending == "png" || ending == "webp";
-  return is_picture ? key.substr(0, dot) : key;
+  const bool is_image = ending == "jpg" || ending == "jpeg" || ending == "png" || ending == "webp";
+  return is_image ? key.substr(0, dot) : key;
 }
 
 void append_encoded(std::string& out, char c) { out += fmt::format("%{:02X}", uint8_t(c)); }
 
-// A part of a path between slashes.
+// Encodes a part of a path between slashes.
 void append_part(std::string& out, std::string_view part, bool is_top, bool is_base) {
   const bool is_relative = part == "." || part == "..";
   const bool is_meta = is_top && part.size() >= 4 && part.starts_with("__") && part.ends_with("__");
@@ -59,7 +59,7 @@ std::string encode_member_key(std::string_view key) {
     const auto part = key.substr(begin, is_base ? std::string_view::npos : slash - begin);
     append_part(out, part, begin == 0, is_base);
     if (is_base) return out;
-    // No empty part, which a path would lose, and no empty name.
+    // Empty parts would be lost in a path, and names must not be empty.
     if (part.empty() || slash + 1 == key.size())
       append_encoded(out, '/');
     else
@@ -97,8 +97,8 @@ Packer::Packer(const SourceConfig& config, const Dataset& dataset, bool verify)
     if (std::find(kTaken.begin(), kTaken.end(), kind.name) != kTaken.end()) bad.push_back(kind.name);
   if (!bad.empty())
     throw UserError(
-        fmt::format("{}: captions of kind {} cannot be packed, because a shard keeps other things under "
-                    "this name. Give the kind another name.",
+        fmt::format("{}: captions of kind {} cannot be packed, because shards use this name for something "
+                    "else. Give the kind another name.",
                     subject_of(config), join(bad, ", ")));
 }
 
@@ -120,8 +120,8 @@ Members Packer::members_of(int64_t index) const {
     refuse(Reason::kBadRow, fmt::format("a key must be UTF-8 of 1 to {} bytes", kLongestKey));
   std::string bytes = dataset_.bytes(index);
   const char* extension = extension_of(bytes);
-  if (!extension) refuse(Reason::kNotAPicture, "this is no JPEG, PNG or WebP picture");
-  if (verify_) dataset_.picture(index);
+  if (!extension) refuse(Reason::kNotAnImage, "it is not a JPEG, PNG or WebP image");
+  if (verify_) dataset_.image(index);
 
   const std::string key = keys_.of(row.key);
   Members members;

@@ -1,4 +1,4 @@
-// One sample as members of a WebDataset shard. See pack.h.
+// Converts one sample to members of a WebDataset shard. See pack.h.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -13,14 +13,14 @@
 
 namespace pixart::data {
 
-// Reversible, and valid as a WebDataset key: no dot behind the last slash, no part that a path reads in its
-// own way.
+// Encodes a key reversibly into a valid WebDataset key: without a dot after the last slash, and without parts
+// that have a meaning in paths.
 std::string encode_member_key(std::string_view key);
 
-// The members' keys of a whole source, no two alike.
+// The distinct member keys of a whole source.
 class MemberKeys {
  public:
-  explicit MemberKeys(const Dataset& dataset);  // of the rows that the listing does not reject
+  explicit MemberKeys(const Dataset& dataset);  // for the rows that the listing does not reject
   std::string of(const std::string& key) const;
 
  private:
@@ -32,14 +32,14 @@ using Members = std::vector<std::pair<std::string, std::string>>;  // name, cont
 
 struct PackedSample {
   Members members = {};
-  std::optional<Rejection> rejection = {};  // instead
+  std::optional<Rejection> rejection = {};  // set if the sample is not packed
 };
 
 class Packer {
  public:
-  // Throws UserError for kinds of captions that a .json keeps for something else.
+  // Throws UserError for kinds of captions whose name a .json uses for something else.
   Packer(const SourceConfig& config, const Dataset& dataset, bool verify);
-  PackedSample pack(int64_t index) const;  // from any thread
+  PackedSample pack(int64_t index) const;  // may be called from any thread
 
  private:
   Members members_of(int64_t index) const;

@@ -50,13 +50,13 @@ PackedShard shard_of(const json& entry) {
                     .samples = entry.at("samples"),
                     .begin = entry.at("first_row"),
                     .end = entry.at("end_row")};
-  if (shard.file.find('/') != std::string::npos) throw UserError(shard.file + " is no name of a file");
+  if (shard.file.find('/') != std::string::npos) throw UserError(shard.file + " is not a file name");
   if (entry.contains("rejected")) shard.rejected = parse_rejections(entry.at("rejected").dump());
   return shard;
 }
 
 PackState state_of(const json& all) {
-  if (all.at("format") != kFormat) throw UserError("it is of another format");
+  if (all.at("format") != kFormat) throw UserError("it has another format");
   PackState state{.source = all.at("source"),
                   .type = all.at("type"),
                   .fingerprint = all.at("fingerprint"),
@@ -77,7 +77,7 @@ std::optional<PackState> read_pack_state(const fs::path& folder) {
     if (!fs::exists(path, error)) continue;
     try {
       return state_of(json::parse(read_file(path)));
-    } catch (const std::exception& fault) {  // of the JSON library, too
+    } catch (const std::exception& fault) {  // including those of the JSON library
       throw UserError(fmt::format("{} cannot be used: {}. Remove the folder, or choose another.",
                                   path.string(), fault.what()));
     }
@@ -90,7 +90,7 @@ void save_pack_state(const fs::path& folder, const PackState& state) {
   add_shards(all, state);
   write(folder / kState, all);
   std::error_code error;
-  fs::remove(folder / kManifest, error);  // of a pack that was complete once
+  fs::remove(folder / kManifest, error);  // left by a pack that was complete before
 }
 
 void save_pack_manifest(const fs::path& folder, const PackState& state, const Ledger& ledger) {

@@ -1,4 +1,4 @@
-// What is complete of a pack: .pack.json while it is written, pack.json at the end.
+// The complete shards of a pack: .pack.json while the pack is written, pack.json at the end.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,7 +16,7 @@ struct PackedShard {
   std::string sha256 = {};
   int64_t samples = 0;
   int64_t begin = 0, end = 0;            // rows of the source
-  std::vector<Rejection> rejected = {};  // of these rows, those that the listing did not reject
+  std::vector<Rejection> rejected = {};  // rejections of these rows, except those by the listing
 };
 
 struct PackState {
@@ -25,7 +25,7 @@ struct PackState {
   std::vector<PackedShard> shards;
 };
 
-// Of a pack that is complete or was begun; nothing where there is none. Throws UserError for a damaged file.
+// The state of a complete or unfinished pack; nothing if there is none. Throws UserError for a damaged file.
 std::optional<PackState> read_pack_state(const std::filesystem::path& folder);
 
 void save_pack_state(const std::filesystem::path& folder, const PackState& state);  // .pack.json

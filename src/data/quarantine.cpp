@@ -74,8 +74,7 @@ void check_budget(const SourceConfig& config, const Ledger& ledger) {
                                 name_some(unusable)));
   throw UserError(
       fmt::format("source {}: {} of {} samples cannot be used ({:.2f} %), more than quarantine_budget = {} "
-                  "allows: {}. Mend or "
-                  "remove them (pixart data check lists all), or raise the budget.",
+                  "allows: {}. Repair or remove them (pixart data check lists all), or raise the budget.",
                   config.name, unusable.size(), ledger.listed, 100 * unusable_share(ledger),
                   config.quarantine_budget, name_some(unusable)));
 }

@@ -17,10 +17,10 @@ namespace {
 class Descriptor {
  public:
   explicit Descriptor(const std::filesystem::path& file)
-      : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // waits for no pipe
+      : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // does not wait for pipes
     if (value_ >= 0) return;
-    if (errno == EMFILE || errno == ENFILE)  // nothing wrong with the sample
-      throw UserError(fmt::format("{} cannot be opened: {}. Raise the limit (ulimit -n).", file.string(),
+    if (errno == EMFILE || errno == ENFILE)  // the sample is not at fault
+      throw UserError(fmt::format("cannot open {}: {}. Raise the limit (ulimit -n).", file.string(),
                                   std::strerror(errno)));
     throw ReadFault{errno == ENOENT || errno == ENOTDIR ? Reason::kMissingFile : Reason::kUnreadableFile,
                     std::strerror(errno)};
@@ -40,24 +40,24 @@ std::string read_bytes(const std::filesystem::path& file, uint64_t offset, uint6
   const Descriptor descriptor(file);
   struct stat status {};
   if (::fstat(descriptor(), &status) != 0) throw ReadFault{Reason::kUnreadableFile, std::strerror(errno)};
-  if (!S_ISREG(status.st_mode)) throw ReadFault{Reason::kUnreadableFile, "this is no file"};
+  if (!S_ISREG(status.st_mode)) throw ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
   const auto size = uint64_t(status.st_size);
   const bool whole = bytes == 0;
   if (whole) bytes = size;
   const uint64_t limit = formats::DecodeLimits().file_bytes;
   if (bytes == 0) throw ReadFault{Reason::kEmptyFile, "the file is empty"};
   if (bytes > limit)
-    throw ReadFault{Reason::kPictureTooLarge,
-                    fmt::format("{} bytes are over the limit of {} for a picture", bytes, limit)};
+    throw ReadFault{Reason::kImageTooLarge,
+                    fmt::format("{} bytes are more than the limit of {} for an image", bytes, limit)};
   if (offset > size || bytes > size - offset)
     throw ReadFault{Reason::kDamagedArchive,
-                    fmt::format("the file ends at byte {}, the sample at {}", size, offset + bytes)};
+                    fmt::format("the file ends at byte {}, but the sample at byte {}", size, offset + bytes)};
   std::string result(bytes, '\0');
   for (uint64_t done = 0; done < bytes;) {
     const ssize_t got = ::pread(descriptor(), result.data() + done, bytes - done, off_t(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw ReadFault{Reason::kUnreadableFile, std::strerror(errno)};
-    if (got == 0) throw ReadFault{Reason::kUnreadableFile, "the file became shorter while it was read"};
+    if (got == 0) throw ReadFault{Reason::kUnreadableFile, "the file was shortened while it was read"};
     done += uint64_t(got);
   }
   return result;

@@ -1,4 +1,4 @@
-// A part of a file, or what keeps it from being read.
+// Reads a part of a file, or reports why it cannot be read.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,7 +13,7 @@ struct ReadFault {
   std::string detail;
 };
 
-// `bytes` bytes from `offset`; 0 bytes: the whole file, of at most 64 MiB. Throws ReadFault.
+// Reads `bytes` bytes from `offset`; 0 bytes: the whole file, of at most 64 MiB. Throws ReadFault.
 std::string read_bytes(const std::filesystem::path& file, uint64_t offset, uint64_t bytes);
 
 }  // namespace pixart::data

@@ -15,7 +15,7 @@ namespace pixart::data {
 namespace fs = std::filesystem;
 
 void Listing::reject(Reason reason, std::string detail, uint64_t offset) {
-  PIXART_CHECK(!records.empty(), "nothing was listed yet");
+  PIXART_CHECK(!records.empty(), "no record was listed yet");
   rejected.push_back({.row = int64_t(records.size()) - 1,
                       .key = records.back().row.key,
                       .offset = offset,
@@ -56,8 +56,8 @@ class RecordDataset : public Dataset {
   std::string fingerprint_;
 };
 
-// Keeps the kinds that the config names, in its order and with its weights, and adds those that stand in
-// files of `pixart caption`.
+// Keeps the kinds that the config names, in its order and with its weights, and adds those from files of
+// `pixart caption`.
 void choose_captions(const SourceConfig& config, Listing& listing) {
   if (config.captions.empty()) {  // one kind: the first that a sample has
     for (auto& record : listing.records)
@@ -91,10 +91,10 @@ void choose_captions(const SourceConfig& config, Listing& listing) {
           "{}: no sample has a caption of kind {}{}.", subject_of(config), config.captions[kind].name,
           joined[kind].empty() ? ""
                                : " (the keys of " + config.captions[kind].from.string() +
-                                     " are none of this source's; compare with pixart data check)"));
+                                     " are not keys of this source; compare with pixart data check)"));
 }
 
-// Trims captions and rejects what is no text.
+// Trims captions and rejects invalid ones.
 void check_captions(Listing& listing) {
   for (size_t i = 0; i < listing.records.size(); ++i) {
     auto& row = listing.records[i].row;
@@ -155,12 +155,12 @@ void check_missing_captions(const SourceConfig& config, Listing& listing) {
                     "missing_caption to skip or empty.");
   if (share > config.missing_caption_share)
     throw UserError(
-        fmt::format("{} That is {:.2f} %, more than missing_caption_share = {} allows; raise it if this "
-                    "is meant.",
+        fmt::format("{} That is {:.2f} %, more than missing_caption_share = {} allows; raise it if this is "
+                    "intended.",
                     what, 100 * share, config.missing_caption_share));
 }
 
-// By row, the first reason of each.
+// The first reason of each row, ordered by row.
 void sort_rejected(Listing& listing) {
   std::stable_sort(listing.rejected.begin(), listing.rejected.end(),
                    [](const auto& a, const auto& b) { return a.row < b.row; });

@@ -11,12 +11,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A kind of source. `keys` are those that have an effect with some kinds only, and do with this one.
+// A kind of source. `keys`: the keys that have an effect for this kind, but not for all kinds.
 struct SourceKind {
   std::string type;
   std::unique_ptr<Dataset> (*open)(const SourceConfig&);
   std::vector<std::string> keys;
-  bool is_drawn = false;  // from the seed; else it has a path
+  bool is_drawn = false;  // drawn from the seed; otherwise it has a path
 };
 
 const std::vector<SourceKind>& source_table() {
@@ -50,7 +50,7 @@ std::vector<std::string> types_with(const std::string& key) {
   return types;
 }
 
-// Whether `folder` stays below the source's folder.
+// Whether `folder` is below the source's folder.
 bool is_sub_folder(const std::string& folder) {
   const fs::path path = fs::path(folder).lexically_normal();
   return !path.empty() && path.is_relative() && *path.begin() != ".." && path != ".";
@@ -77,10 +77,10 @@ bool SourceConfig::draws_scenes() const {
 
 void SourceConfig::validate(std::vector<std::string>& problems) const {
   const SourceKind* own = find_kind(type);
-  if (own == nullptr) return;  // reported with the key itself
+  if (own == nullptr) return;  // the key's own check reports it
   std::set<std::string> idle;
   for (const auto& value : config::values(*this)) {
-    const std::string key = value.path.substr(0, value.path.find_first_of(".["));  // of a list: the list
+    const std::string key = value.path.substr(0, value.path.find_first_of(".["));  // an entry's list
     const auto types = types_with(key);
     if (!types.empty() && !value.is_default && !contains(own->keys, key) && idle.insert(key).second)
       problems.push_back(
@@ -97,14 +97,15 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
   if (!own->is_drawn && path.empty()) problems.push_back("path is missing: the folder of the source");
   for (const auto& folder : include)
     if (!is_sub_folder(folder))
-      problems.push_back(fmt::format("include: '{}' is no sub-folder; names are relative to path", folder));
+      problems.push_back(
+          fmt::format("include: '{}' is not a sub-folder; names are relative to path", folder));
 }
 
 void require_folder(const SourceConfig& config) {
   std::error_code error;
   if (fs::is_directory(config.path, error)) return;
-  const char* what = fs::exists(config.path, error) ? "is no folder" : "does not exist";
-  throw UserError(fmt::format("source {}: {} {}. Set the path of this source to the folder of its pictures.",
+  const char* what = fs::exists(config.path, error) ? "is not a folder" : "does not exist";
+  throw UserError(fmt::format("source {}: {} {}. Set the path of this source to the folder of its images.",
                               config.name, config.path.string(), what));
 }
 

@@ -11,7 +11,7 @@ namespace {
 Reason reason_named(const std::string& name) {
   for (const Reason reason : all_reasons())
     if (to_string(reason) == name) return reason;
-  throw UserError(fmt::format("unknown reason '{}': these features come from a newer version.", name));
+  throw UserError(fmt::format("unknown reason '{}': these features were made by a newer version.", name));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Rejections as JSON, within shards.
+// Converts the rejections in shards to JSON and back.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,6 +8,6 @@
 namespace pixart::data {
 
 std::string rejections_text(const std::vector<Rejection>& rejected);
-std::vector<Rejection> parse_rejections(const std::string& text);  // of rejections_text()
+std::vector<Rejection> parse_rejections(const std::string& text);  // inverse of rejections_text()
 
 }  // namespace pixart::data

@@ -28,14 +28,14 @@ double bicubic(double x) {
 
 double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
 
-// Taps of one output pixel: first input and fixed-point weights.
+// Taps of one output pixel: first input pixel and fixed-point weights.
 struct Taps {
   int first = 0;
   std::vector<int> weights;
   int end() const { return first + int(weights.size()); }
 };
 
-// Of the pixels [begin, end) of `out` that `in` pixels become, which cover `extent`.
+// The taps of the pixels [begin, end) of `out` output pixels. The `in` input pixels cover `extent`.
 std::vector<Taps> make_taps(int in, double extent, int out, int begin, int end, Filter filter) {
   const double scale = extent / out, filter_scale = std::max(1.0, scale);
   const double support = (filter == Filter::kBicubic ? 2.0 : 1.0) * filter_scale;
@@ -65,13 +65,13 @@ std::vector<Taps> make_taps(int in, double extent, int out, int begin, int end, 
 uint8_t to_byte(int sum) { return uint8_t(std::clamp(sum >> kPrecisionBits, 0, 255)); }
 
 #ifdef __SSE2__
-// The processor multiplies pairs of 16 bit and adds them: a weight of 24 bits is cut into two parts, and the
-// sums of both are put together at the end.
+// The processor multiplies pairs of 16-bit values and adds them. So a weight of 24 bits is cut into two
+// parts, and the sums of both parts are combined at the end.
 constexpr int kLowBits = 11;
 
-// Pairs of weights as the instruction takes them; an odd last one is paired with 0.
+// Pairs of weights in the instruction's form; an odd last weight is paired with 0.
 struct WeightPairs {
-  std::vector<std::array<int32_t, 2>> pairs;  // {low, high}, each two times 16 bit
+  std::vector<std::array<int32_t, 2>> pairs;  // {low, high}, each of two 16-bit values
 
   explicit WeightPairs(const std::vector<int>& weights) {
     for (size_t k = 0; k < weights.size(); k += 2) {
@@ -80,7 +80,7 @@ struct WeightPairs {
           {pack(first & kLowMask, second & kLowMask), pack(first >> kLowBits, second >> kLowBits)});
     }
   }
-  ptrdiff_t bytes_read() const { return ptrdiff_t(pairs.size()) * 6 + 1; }  // of three channels
+  ptrdiff_t bytes_read() const { return ptrdiff_t(pairs.size()) * 6 + 1; }  // with three channels
 
  private:
   static constexpr int kLowMask = (1 << kLowBits) - 1;
@@ -89,11 +89,11 @@ struct WeightPairs {
   }
 };
 
-// Sums of four values each.
+// The sums of four output values.
 struct Sums {
   __m128i low = _mm_set1_epi32(kHalf), high = _mm_setzero_si128();
 
-  // `pairs` are eight times 16 bit: of each of four values, the inputs of both taps.
+  // `pairs`: eight 16-bit values, for each of the four output values the inputs of both taps.
   void add(__m128i pairs, __m128i low_weights, __m128i high_weights) {
     low = _mm_add_epi32(low, _mm_madd_epi16(pairs, low_weights));
     high = _mm_add_epi32(high, _mm_madd_epi16(pairs, high_weights));
@@ -109,7 +109,7 @@ __m128i load_4(const uint8_t* from) {
   return _mm_cvtsi32_si128(value);
 }
 
-// Of an odd number of taps, one pixel more is read, and in any case one byte more: see bytes_read().
+// Reads one byte more than the taps need, and with an odd number of taps one pixel more: see bytes_read().
 void add_pixels(const uint8_t* in, const WeightPairs& weights, uint8_t* out) {
   Sums sums;
   for (const auto& [low, high] : weights.pairs) {
@@ -123,7 +123,7 @@ void add_pixels(const uint8_t* in, const WeightPairs& weights, uint8_t* out) {
 }
 #endif
 
-// Pixel by pixel.
+// The same, pixel by pixel.
 void add_pixels(const uint8_t* in, const std::vector<int>& weights, uint8_t* out) {
   int sums[3] = {kHalf, kHalf, kHalf};
   for (const int weight : weights)
@@ -131,20 +131,20 @@ void add_pixels(const uint8_t* in, const std::vector<int>& weights, uint8_t* out
   for (int c = 0; c < 3; ++c) out[c] = to_byte(sums[c]);
 }
 
-// Rows [first, end) of the picture, resized along the row.
+// Rows [first, end) of the image, resized along the row.
 Image resample_rows(const Image& image, int first, int end, const std::vector<Taps>& taps) {
   Image result(end - first, int(taps.size()));
 #ifdef __SSE2__
   std::vector<WeightPairs> pairs;
   for (const Taps& tap : taps) pairs.emplace_back(tap.weights);
-  const uint8_t* picture_end = image.rgb.data() + image.rgb.size();
+  const uint8_t* image_end = image.rgb.data() + image.rgb.size();
 #endif
   for (int y = first; y < end; ++y) {
     uint8_t* out = result.at(y - first, 0);
     for (size_t x = 0; x < taps.size(); ++x, out += 3) {
       const uint8_t* in = image.at(y, taps[x].first);
 #ifdef __SSE2__
-      if (picture_end - in >= pairs[x].bytes_read()) {  // not so only in the last row
+      if (image_end - in >= pairs[x].bytes_read()) {  // always true except in the last row
         add_pixels(in, pairs[x], out);
         continue;
       }
@@ -155,7 +155,7 @@ Image resample_rows(const Image& image, int first, int end, const std::vector<Ta
   return result;
 }
 
-// `image` starts with row `first` of the picture that the taps mean.
+// `image` starts with row `first` of the image to which the taps refer.
 Image resample_columns(const Image& image, int first, const std::vector<Taps>& taps) {
   Image result(int(taps.size()), image.width);
   const size_t row_bytes = size_t(image.width) * 3;

@@ -1,4 +1,4 @@
-// Sizes of resized pictures, and crops. A crop after a resize is made of the resize's window.
+// Sizes of resized images, and crops. A crop after a resize computes only its window of the resized image.
 #include <algorithm>
 #include <cmath>
 
@@ -10,7 +10,7 @@ namespace pixart::data {
 
 namespace {
 
-constexpr int64_t kMostPixels = int64_t{1} << 28;  // of a resized picture
+constexpr int64_t kMostPixels = int64_t{1} << 28;  // of a resized image
 
 // int(side * target / own), as the official loaders round.
 int in_proportion(int side, int target, int own) {
@@ -21,7 +21,7 @@ Image resize_window(const Image& image, const Extent& extent, int height, int wi
                     Filter filter) {
   PIXART_CHECK(height > 0 && width > 0 && image.height > 0 && image.width > 0);
   if (int64_t(height) * width > kMostPixels || int64_t(image.height) * width > kMostPixels)
-    throw UserError(fmt::format("a picture of {} x {} pixels would grow to {} x {}: it is too long and thin.",
+    throw UserError(fmt::format("an image of {} x {} pixels would become {} x {} pixels: it is too narrow.",
                                 image.width, image.height, width, height));
   return resample(image, extent, height, width, window, filter);
 }
@@ -69,12 +69,12 @@ Image resize_to_cover(const Image& image, int height, int width, Filter filter) 
   return resize(image, cover_height, cover_width, filter);
 }
 
-Image cover_and_crop(const formats::ReducedImage& picture, int height, int width, Filter filter) {
-  // As if it were whole, so that a half pixel more does not move the crop.
-  const auto [cover_height, cover_width] = cover_size(picture.full_height, picture.full_width, height, width);
-  const Extent extent = {double(picture.full_height) / picture.reduction,
-                         double(picture.full_width) / picture.reduction};
-  return resize_window(picture.image, extent, cover_height, cover_width,
+Image cover_and_crop(const formats::ReducedImage& image, int height, int width, Filter filter) {
+  // Uses the full size, so that a partly covered last pixel does not move the crop.
+  const auto [cover_height, cover_width] = cover_size(image.full_height, image.full_width, height, width);
+  const Extent extent = {double(image.full_height) / image.reduction,
+                         double(image.full_width) / image.reduction};
+  return resize_window(image.image, extent, cover_height, cover_width,
                        center_window(cover_height, cover_width, height, width), filter);
 }
 

@@ -9,7 +9,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The path below `root`; empty where it is not below.
+// The path relative to `root`; empty if it is not below `root`.
 fs::path below(const fs::path& root, const fs::path& path) {
   fs::path relative = path.lexically_normal();
   if (path.is_absolute()) relative = relative.lexically_relative(fs::absolute(root).lexically_normal());
@@ -21,9 +21,10 @@ std::optional<ReadFault> find_file(Record& record) {
   std::error_code error;
   const fs::file_status status = fs::status(record.file, error);
   if (status.type() == fs::file_type::not_found)
-    return ReadFault{Reason::kMissingFile, "there is no file " + record.file.string()};
+    return ReadFault{Reason::kMissingFile, "missing file " + record.file.string()};
   if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
-  if (status.type() != fs::file_type::regular) return ReadFault{Reason::kUnreadableFile, "this is no file"};
+  if (status.type() != fs::file_type::regular)
+    return ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
   record.bytes = uint64_t(fs::file_size(record.file, error));
   if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
   if (record.bytes == 0) return ReadFault{Reason::kEmptyFile, "the file is empty"};
@@ -36,14 +37,15 @@ std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& f
                                  std::string& key) {
   const auto found = row.find(field);
   if (found == row.end() || found->is_null() || *found == "")
-    return ReadFault{Reason::kMissingField, fmt::format("'{}', the path of the picture, is missing", field)};
+    return ReadFault{Reason::kMissingField, fmt::format("'{}', the path of the image, is missing", field)};
   if (!found->is_string())
-    return ReadFault{Reason::kBadRow, fmt::format("'{}' is a {}, not a path", field, found->type_name())};
+    return ReadFault{Reason::kBadRow,
+                     fmt::format("'{}': expected a path, got {}", field, found->type_name())};
   const auto& text = found->get_ref<const std::string&>();
   if (std::any_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x20 || c == 0x7F; }))
     return ReadFault{Reason::kBadRow, fmt::format("'{}' holds control characters", field)};
   if (text.starts_with("http://") || text.starts_with("https://"))
-    return ReadFault{Reason::kMissingFile, "this is a web address; fetch the pictures first"};
+    return ReadFault{Reason::kMissingFile, "the path is a web address; download the images first"};
   const fs::path path = below(root, text);
   if (path.empty())
     return ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", text, root.string())};
@@ -65,7 +67,8 @@ std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vect
     const auto found = row.find(field);
     if (found == row.end() || found->is_null()) continue;
     if (!found->is_string())
-      return ReadFault{Reason::kBadRow, fmt::format("'{}' is a {}, not a text", field, found->type_name())};
+      return ReadFault{Reason::kBadRow,
+                       fmt::format("'{}': expected a text, got {}", field, found->type_name())};
     captions.push_back({.name = kind, .text = found->get<std::string>()});
   }
   return std::nullopt;
@@ -74,7 +77,7 @@ std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vect
 void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
                 const std::function<bool(const Record&)>& may_lack_file) {
   constexpr size_t kBlock = 1 << 16;
-  constexpr int kThreads = 16;  // waiting for file servers
+  constexpr int kThreads = 16;  // because file servers are slow to answer
   std::vector<bool> is_rejected(listing.records.size());
   for (const auto& rejection : listing.rejected) is_rejected[size_t(rejection.row)] = true;
   for (size_t first = 0; first < listing.records.size(); first += kBlock) {

@@ -1,4 +1,4 @@
-// What rows of listings (tables, the official lists) say about a sample.
+// Reads the fields of rows of listings (tables, the official lists).
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -12,8 +12,8 @@
 
 namespace pixart::data {
 
-// Sets `key` to the path in `field` below `root`, normalised, with '/'. Absolute paths must lie below `root`,
-// and none may leave it. Returns what is wrong instead.
+// Sets `key` to the path in `field`, relative to `root`, normalised, with '/'. No path may leave `root`;
+// absolute paths must be below it. Otherwise returns what is wrong.
 std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& field,
                                  const std::filesystem::path& root, std::string& key);
 
@@ -22,16 +22,16 @@ struct CaptionField {
   std::string kind, field;
 };
 
-// Of `captions` in the config, those that stand in files of their own left out.
+// The `captions` of the config, without those from files of `pixart caption`.
 std::vector<CaptionField> configured_captions(const SourceConfig& config);
 
-// Appends the captions that the row has. Returns what is wrong instead: a value that is no text.
+// Appends the captions that the row has, or returns what is wrong: a value that is not a text.
 std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vector<CaptionField>& fields,
                                       std::vector<Caption>& captions);
 
 // Looks for the files of the records that are not rejected, on several threads: sets their sizes, and rejects
-// those whose file is missing, empty or no file. offsets[i] is where record i is listed. Where
-// `may_lack_file` holds, nothing is rejected.
+// records whose file is missing, empty or not a regular file. Record i is listed at offsets[i]. Records for
+// which `may_lack_file` is true are not rejected.
 void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
                 const std::function<bool(const Record&)>& may_lack_file);
 

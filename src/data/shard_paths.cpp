@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kMostShards = 1'000'000;
 
 struct Range {
-  size_t begin = std::string::npos, end = 0;  // of the text, with braces
+  size_t begin = std::string::npos, end = 0;  // range in the text, with braces
   uint64_t first = 0, last = 0;
   size_t digits = 0;  // 0: numbers without leading zeros
 };
@@ -28,7 +28,7 @@ bool number(std::string_view text, uint64_t& value) {
   return !text.empty() && error == std::errc() && end == text.data() + text.size();
 }
 
-// The first {NUMBER..NUMBER}; other braces are left to the glob.
+// The first {NUMBER..NUMBER}; other braces are part of the glob.
 Range find_range(std::string_view text) {
   for (size_t open = text.find('{'); open != std::string_view::npos; open = text.find('{', open + 1)) {
     const size_t close = text.find('}', open), dots = text.find("..", open);
@@ -42,7 +42,7 @@ Range find_range(std::string_view text) {
   return {};
 }
 
-// What a glob matches, sorted; nothing where nothing does.
+// The paths that a glob matches, sorted.
 std::vector<fs::path> matches(const std::string& pattern) {
   glob_t found{};
   const int code = ::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found);
@@ -50,7 +50,7 @@ std::vector<fs::path> matches(const std::string& pattern) {
   for (size_t i = 0; code == 0 && i < found.gl_pathc; ++i) paths.emplace_back(found.gl_pathv[i]);
   ::globfree(&found);
   if (code != 0 && code != GLOB_NOMATCH)
-    throw UserError(fmt::format("{} cannot be listed: is a folder in it without read permission?", pattern));
+    throw UserError(fmt::format("cannot list {}: is a folder in it without read permission?", pattern));
   return paths;
 }
 
@@ -93,12 +93,12 @@ std::vector<fs::path> find_shards(const SourceConfig& config) {
     auto shards = tars_in(config.path);
     if (shards.empty())
       throw UserError(what +
-                      ": this folder holds no .tar file. Set path to the folder of the shards, or to a "
+                      ": this folder has no .tar file. Set path to the folder of the shards, or to a "
                       "pattern: FOLDER/*/*.tar, FOLDER/sam-{000000..000127}.tar.");
     std::sort(shards.begin(), shards.end());
     return shards;
   }
-  if (fs::exists(config.path, error)) return {config.path};  // also where its name looks like a pattern
+  if (fs::exists(config.path, error)) return {config.path};  // even if its name looks like a pattern
   std::vector<fs::path> shards;
   std::vector<std::string> missing;
   for (const auto& pattern : expand_ranges(config.path.string())) {

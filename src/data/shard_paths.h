@@ -1,4 +1,4 @@
-// The tar files that the path of a webdataset source names.
+// Finds the tar files that the path of a webdataset source names.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace pixart::data {
 
-// "a-{000..003}.tar" -> a-000.tar, ..., a-003.tar, as WebDataset and shells write it; any number of ranges.
-// At most a million; a text without a range is returned as it is. Throws UserError for a range that goes down
-// or is too long.
+// Expands ranges as WebDataset and shells do: "a-{000..003}.tar" -> a-000.tar, ..., a-003.tar, with any
+// number of ranges and at most a million results. Returns a text without ranges unchanged. Throws UserError
+// for a descending or too long range.
 std::vector<std::string> expand_ranges(const std::string& text);
 
-// A file, the .tar files of a folder (not of its sub-folders), or what ranges and globs match; sorted. Throws
-// one UserError that names every file that does not exist.
+// The file, the .tar files of the folder (not of its sub-folders), or the files that ranges and globs match;
+// sorted. Throws one UserError that names every file that does not exist.
 std::vector<std::filesystem::path> find_shards(const SourceConfig& config);
 
 }  // namespace pixart::data

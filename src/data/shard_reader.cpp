@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{128} << 10;  // is in the processor's cache when its checksum is computed
+constexpr uint64_t kPiece = uint64_t{256} << 10;  // stays in the cache while its checksum is computed
 
 [[noreturn]] void fail(const fs::path& path, const char* reason) {
   throw UserError(fmt::format("cannot read {}: {}.", path.string(), reason), ExitCode::kStorage);
@@ -44,16 +44,16 @@ struct Shard {
     while (bytes > 0) {
       const ssize_t got = ::pread(descriptor, out, bytes, off_t(offset));
       if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) fail(path, got == 0 ? "it became shorter" : std::strerror(errno));
+      if (got <= 0) fail(path, got == 0 ? "the file was shortened" : std::strerror(errno));
       out += got, offset += uint64_t(got), bytes -= uint64_t(got);
     }
   }
 
-  // The bytes of the header, or as many as there are where its length is damaged.
+  // The bytes of the header, or all bytes of the file if the header's length is damaged.
   std::string head(uint64_t file_bytes) const {
     uint64_t length = 0;
     if (file_bytes >= sizeof length) read(0, sizeof length, reinterpret_cast<char*>(&length));
-    constexpr uint64_t kLongest = 100'000'000;  // of the format
+    constexpr uint64_t kLongest = 100'000'000;  // limit of the format
     std::string bytes(size_t(std::min(file_bytes, 8 + std::min(length, kLongest))), '\0');
     read(0, bytes.size(), bytes.data());
     return bytes;
@@ -78,7 +78,7 @@ struct Shard {
     for (const auto& [name, dtype] : tensors) {
       const auto found = found_header.tensors.find(name);
       if (found == found_header.tensors.end() || found->second.dtype != dtype)
-        throw DamagedRecord(path, 0, fmt::format("it holds no tensor {} of type {}", name, dtype));
+        throw DamagedRecord(path, 0, fmt::format("it has no tensor {} of type {}", name, dtype));
       parts[name] = {found_header.data_offset + found->second.begin, found->second.end - found->second.begin};
     }
   }
@@ -130,8 +130,8 @@ void ShardReader::read(size_t number, const std::string& tensor, uint64_t begin,
   if (checksum && found != *checksum)
     throw DamagedRecord(
         shard.path, offset,
-        fmt::format("{} bytes of its tensor {} have the checksum {:08x}, not {:08x}, that of the index",
-                    bytes, tensor, found, *checksum));
+        fmt::format("{} bytes of its tensor {} have the checksum {:08x}, but {:08x} in the index", bytes,
+                    tensor, found, *checksum));
 }
 
 }  // namespace pixart::data

@@ -1,5 +1,5 @@
-// Records of tensors in many safetensors files, read by offset and checked. Files are opened when first
-// needed and stay open.
+// Reads records of tensors in many safetensors files by offset and checks them. Opens a file when it is first
+// needed and keeps it open.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,15 +13,15 @@ namespace pixart::data {
 
 class ShardReader {
  public:
-  // Each file must hold the tensors named, with the given dtypes (safetensors names).
+  // Each file must have the named tensors with the given dtypes (safetensors names).
   ShardReader(std::vector<std::filesystem::path> files, std::map<std::string, std::string> tensors);
   ~ShardReader();
   ShardReader(ShardReader&&) noexcept;
 
-  // The record of `bytes` bytes from byte `begin` of a tensor of the shard. Throws DamagedRecord
-  // (pixart/data/feature_set.h) where its CRC32C is not `checksum`, or the shard does not hold it, and
-  // UserError(kStorage) where the disk fails. Without a checksum the bytes are believed. Safe from several
-  // threads.
+  // Reads `bytes` bytes from byte `begin` of a tensor of the shard. Throws DamagedRecord
+  // (pixart/data/feature_set.h) if their CRC32C is not `checksum` or the shard does not have them, and
+  // UserError(kStorage) if the disk fails. Without a checksum the bytes are not checked. May be called from
+  // several threads.
   void read(size_t shard, const std::string& tensor, uint64_t begin, uint64_t bytes, void* out,
             std::optional<uint32_t> checksum) const;
 

@@ -23,21 +23,21 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::array<const char*, 4> kPictures = {"jpg", "jpeg", "png", "webp"};  // the first that is there
+constexpr std::array<const char*, 4> kImages = {"jpg", "jpeg", "png", "webp"};  // in order of preference
 constexpr uint64_t kLargestJson = uint64_t{64} << 20, kLargestLabel = 64;
-// How the .json of `pixart data pack` begins, and what it holds there.
+// The .json of `pixart data pack` begins with this entry.
 constexpr std::string_view kPackedJson = "{\"source_key\":";
 constexpr const char* kSourceKey = "source_key";
 
-// Consecutive members of one key.
+// Consecutive members with one key.
 struct Group {
   std::string key;
   std::map<std::string, const TarEntry*> members = {};  // by extension
-  uint64_t offset = 0;                                  // of the first
+  uint64_t offset = 0;                                  // of the first member
   std::string damage = {}, refused = {}, doubled = {};  // what is wrong with it, if anything
 };
 
-// What is wrong with a sample, thrown by the functions that read a part of it.
+// The fault of a sample, thrown by the functions that read a part of it.
 struct SampleFault {
   Reason reason;
   std::string detail;
@@ -51,10 +51,10 @@ class Sample {
 
   void fill(Record& record) {
     check_group();
-    const TarEntry& picture = find_picture();
-    record.offset = picture.offset, record.bytes = picture.bytes;
+    const TarEntry& image = find_image();
+    record.offset = image.offset, record.bytes = image.bytes;
     if (!formats::is_utf8(record.row.key))
-      throw SampleFault{Reason::kBadRow, "its name is no UTF-8", group_.offset};
+      throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
     if (is_packed() && json_of().contains(kSourceKey)) record.row.key = text_field(kSourceKey);
     if (const auto* entry = member("cls")) record.row.label = label_of(*entry);
     for (const auto& kind : rules_.kinds)
@@ -76,13 +76,13 @@ class Sample {
                         group_.offset};
   }
 
-  const TarEntry& find_picture() const {
-    for (const char* extension : kPictures) {
+  const TarEntry& find_image() const {
+    for (const char* extension : kImages) {
       const auto* entry = member(extension);
       if (!entry) continue;
-      if (entry->bytes == 0) throw SampleFault{Reason::kEmptyFile, "the picture is empty", entry->offset};
+      if (entry->bytes == 0) throw SampleFault{Reason::kEmptyFile, "the image is empty", entry->offset};
       if (entry->bytes > formats::DecodeLimits().file_bytes)
-        throw SampleFault{Reason::kPictureTooLarge, fmt::format("a picture of {} bytes", entry->bytes),
+        throw SampleFault{Reason::kImageTooLarge, fmt::format("the image has {} bytes", entry->bytes),
                           entry->offset};
       return *entry;
     }
@@ -113,7 +113,7 @@ class Sample {
     return label;
   }
 
-  // Where the other members' names stand: a .json may be large, so only its beginning is read.
+  // A .json may be large, so only its beginning is read.
   bool is_packed() const {
     const auto* entry = member("json");
     return entry && file_.read(*entry, kPackedJson.size()) == kPackedJson;
@@ -124,7 +124,8 @@ class Sample {
     const auto* entry = member("json");
     const std::string text = read(*entry, kLargestJson, Reason::kBadRow);
     json_ = json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json_.is_object()) throw SampleFault{Reason::kBadRow, "its .json is no JSON object", entry->offset};
+    if (!json_.is_object())
+      throw SampleFault{Reason::kBadRow, "its .json is not a JSON object", entry->offset};
     return json_;
   }
 
@@ -132,14 +133,14 @@ class Sample {
     const auto found = json_of().find(name);
     if (found == json_.end() || found->is_null()) return {};
     if (!found->is_string())
-      throw SampleFault{Reason::kBadRow, fmt::format("its .json's {} is no text", name),
+      throw SampleFault{Reason::kBadRow, fmt::format("{} in its .json is not a text", name),
                         member("json")->offset};
     return found->get<std::string>();
   }
 
   std::string caption_of(const CaptionConfig& kind) {
     const std::string column = kind.column.empty() ? kind.name : kind.column;
-    const bool is_own = kind.column.empty() && kind.name == "caption";  // how WebDataset keeps it
+    const bool is_own = kind.column.empty() && kind.name == "caption";  // WebDataset's own place for captions
     const auto* entry = member(is_own ? "txt" : column);
     if (entry && column != "json") return read(*entry, kLargestCaption, Reason::kCaptionTooLong);
     return member("json") ? text_field(column) : std::string();
@@ -151,7 +152,7 @@ class Sample {
   json json_;
 };
 
-// Forms samples of members and faults as they come.
+// Groups members and faults, in their order, into samples.
 class Grouper {
  public:
   Grouper(const fs::path& shard, const TarFile& file, const ShardRules& rules)
@@ -173,7 +174,7 @@ class Grouper {
       group_->refused = fmt::format("its .{} is {}", name->extension, text);
       return;
     }
-    log::warning("{}: {}; what lies there up to byte {} is lost", shard_.string(), text, fault.end);
+    log::warning("{}: {}; its content up to byte {} is lost", shard_.string(), text, fault.end);
     if (name) enter(name->key, fault.offset);
     if (group_) {
       group_->damage = text;
@@ -185,7 +186,7 @@ class Grouper {
   }
 
   Listing finished() {
-    if (lost_at_) {  // no sample is left to tell of it
+    if (lost_at_) {  // no sample follows that could report the damage
       group_ = Group{.key = fmt::format("{} byte {}", shard_.filename().string(), *lost_at_),
                      .offset = *lost_at_,
                      .damage = damage_before_};
@@ -199,7 +200,7 @@ class Grouper {
     if (group_ && group_->key == key) return;
     finish();
     group_ = Group{.key = key, .offset = offset};
-    if (!damage_before_.empty()) group_->damage = "it lies next to damage: " + damage_before_;
+    if (!damage_before_.empty()) group_->damage = "it is next to damage: " + damage_before_;
     damage_before_.clear();
     lost_at_.reset();
   }
@@ -225,8 +226,8 @@ class Grouper {
   const ShardRules& rules_;
   Listing listing_;
   std::optional<Group> group_;
-  std::string damage_before_;        // of the group to come
-  std::optional<uint64_t> lost_at_;  // damage that no group tells of yet
+  std::string damage_before_;        // before the next group
+  std::optional<uint64_t> lost_at_;  // damage that no group reports yet
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// One WebDataset shard as samples. See webdataset.cpp.
+// Lists the samples of one WebDataset shard. See webdataset.cpp.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -13,15 +13,15 @@ namespace pixart::data {
 struct MemberName {
   std::string key, extension;
 };
-// Nothing for what WebDataset passes over: names without a dot, hidden files, folders like __index__.
+// Nothing for names that WebDataset skips: without a dot, hidden files, folders like __index__.
 std::optional<MemberName> split_member_name(std::string_view name);
 
 struct ShardRules {
-  std::vector<CaptionConfig> kinds;  // that are read from the shard
-  int64_t num_classes = 0;           // labels lie below it
+  std::vector<CaptionConfig> kinds;  // kinds that are read from the shard
+  int64_t num_classes = 0;           // labels must be smaller
 };
 
-// The samples of the shard in its order. Throws UserError if it is no readable tar file.
+// The samples of the shard in its order. Throws UserError if the shard is not a readable tar file.
 Listing list_shard(const std::filesystem::path& shard, const ShardRules& rules);
 
 }  // namespace pixart::data

@@ -19,7 +19,7 @@ namespace {
                    .detail = std::move(detail)});
 }
 
-// What `read` returns; what it refuses is a fault of the file.
+// Returns the result of `read`; its error becomes a fault of the file.
 template <class Read>
 auto read_or_refuse(const fs::path& path, const Read& read) {
   try {
@@ -37,7 +37,8 @@ std::string shape_of(const at::Tensor& tensor) {
 
 void check_type(const fs::path& path, const std::string& what, const at::Tensor& tensor) {
   if (tensor.scalar_type() != at::kFloat && tensor.scalar_type() != at::kHalf)
-    refuse(path, fmt::format("{} is {}, not float32 or float16", what, at::toString(tensor.scalar_type())));
+    refuse(path, fmt::format("{} has type {}, expected float32 or float16", what,
+                             at::toString(tensor.scalar_type())));
 }
 
 }  // namespace
@@ -46,7 +47,7 @@ StoredLatent read_stored_latent(const fs::path& path) {
   constexpr int64_t kChannels = 4;  // of a latent
   const at::Tensor stored = read_or_refuse(path, formats::load_npy);
   if (stored.dim() != 3 || stored.size(0) != 2 * kChannels || stored.numel() == 0)
-    refuse(path, fmt::format("the latent has shape {}, not (8, height, width)", shape_of(stored)));
+    refuse(path, fmt::format("the latent has shape {}, expected (8, height, width)", shape_of(stored)));
   check_type(path, "the latent", stored);
   const at::Tensor values = stored.to(at::kFloat);
   if (!at::isfinite(values).all().item<bool>()) refuse(path, "the latent holds values that are not finite");
@@ -60,24 +61,25 @@ StoredCaption read_stored_caption(const fs::path& path, int64_t max_tokens) {
   PIXART_CHECK(max_tokens > 0);
   const auto arrays = read_or_refuse(path, formats::load_npz);
   const auto features = arrays.find("caption_feature");
-  if (features == arrays.end()) refuse(path, "there is no array caption_feature");
+  if (features == arrays.end()) refuse(path, "the array caption_feature is missing");
   const at::Tensor& stored = features->second;
   if (stored.dim() != 3 || stored.size(0) != 1 || stored.numel() == 0)
-    refuse(path, fmt::format("caption_feature has shape {}, not (1, tokens, channels)", shape_of(stored)));
+    refuse(path,
+           fmt::format("caption_feature has shape {}, expected (1, tokens, channels)", shape_of(stored)));
   check_type(path, "caption_feature", stored);
   const int64_t num_tokens = std::min(stored.size(1), max_tokens);
   at::Tensor tokens = stored[0].narrow(0, 0, num_tokens);
   if (const auto found = arrays.find("attention_mask"); found != arrays.end()) {
     const at::Tensor& mask = found->second;
     if (mask.dim() != 2 || mask.size(0) != 1 || mask.size(1) != stored.size(1))
-      refuse(path, fmt::format("attention_mask has shape {}, caption_feature {}", shape_of(mask),
-                               shape_of(stored)));
+      refuse(path, fmt::format("attention_mask has shape {}, but caption_feature has shape {}",
+                               shape_of(mask), shape_of(stored)));
     const at::Tensor numbers = mask[0].to(at::kDouble);
     if (!((numbers == 0) | (numbers == 1)).all().item<bool>())
       refuse(path, "attention_mask holds values other than 0 and 1");
     tokens = tokens.index_select(0, numbers.narrow(0, 0, num_tokens).nonzero().flatten());
   }
-  if (tokens.size(0) == 0) refuse(path, "attention_mask leaves no token");
+  if (tokens.size(0) == 0) refuse(path, "attention_mask selects no token");
   tokens = tokens.to(at::kFloat).contiguous();
   if (!at::isfinite(tokens).all().item<bool>())
     refuse(path, "caption_feature holds values that are not finite");

@@ -1,5 +1,6 @@
-// Pictures that rows of .jsonl, .csv or .tsv files name, with captions and labels in columns. A sample's key
-// is the path of its picture below `images`. Rows keep their order; files come sorted by path.
+// A source of images that rows of .jsonl, .csv or .tsv files name, with captions and labels in columns. A
+// sample's key is the path of its image relative to `images`. Files are sorted by path; rows keep their
+// order.
 #include <glob.h>
 
 #include <algorithm>
@@ -43,7 +44,7 @@ std::vector<fs::path> find_tables(const SourceConfig& config) {
   }
   if (tables.empty())
     throw UserError(
-        fmt::format("{}: there is no .jsonl, .ndjson, .csv or .tsv file of that name or in that folder.",
+        fmt::format("{}: found no .jsonl, .ndjson, .csv or .tsv file of that name or in that folder.",
                     subject_of(config)));
   std::sort(tables.begin(), tables.end());
   return tables;
@@ -83,14 +84,14 @@ Columns choose_columns(const SourceConfig& config, const std::set<std::string>& 
   return columns;
 }
 
-// Every column that is asked for must stand in some row.
+// Every requested column must occur in some row.
 void check_columns(const SourceConfig& config, const Columns& columns, const std::set<std::string>& known) {
   Problems problems;
   const std::vector<std::string> names(known.begin(), known.end());
   const auto check = [&](const std::string& key, const std::string& column) {
     if (column.empty() || known.count(column) > 0) return;
-    problems.add(fmt::format("{}: there is no column '{}'; columns are {}.{}", key, column, name_some(names),
-                             did_you_mean(column, names)));
+    problems.add(fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, column,
+                             name_some(names), did_you_mean(column, names)));
   };
   check("image_column", columns.image);
   check("label_column", columns.label);
@@ -98,13 +99,13 @@ void check_columns(const SourceConfig& config, const Columns& columns, const std
   problems.throw_if_any(subject_of(config));
 }
 
-// The value of the label column: a number's digits or a name.
+// The value of the label column: the digits of a number, or a name.
 std::optional<ReadFault> label_in(const nlohmann::json& row, const std::string& column, std::string& label) {
   const auto found = row.find(column);
   if (found == row.end() || found->is_null() || *found == "")
     return ReadFault{Reason::kMissingField, fmt::format("'{}', the label, is missing", column)};
   if (!found->is_string() && !found->is_number_integer())
-    return ReadFault{Reason::kBadLabel, fmt::format("'{}' is neither a name nor a whole number: {}", column,
+    return ReadFault{Reason::kBadLabel, fmt::format("'{}': expected a name or a whole number, got {}", column,
                                                     found->type_name())};
   label = found->is_string() ? found->get<std::string>() : std::to_string(found->get<int64_t>());
   return std::nullopt;
@@ -117,8 +118,8 @@ std::optional<int64_t> whole_number(const std::string& text) {
   return value;
 }
 
-// Labels are numbers where most of them are; else names, numbered as they sort. `texts` is empty for rows
-// that have none.
+// Labels are numbers if most of them are; otherwise names, numbered in sorted order. `texts` is empty for
+// rows without a label.
 void set_labels(Listing& listing, const std::vector<std::string>& texts,
                 const std::vector<uint64_t>& offsets) {
   int64_t num_numbers = 0, num_labels = 0, largest = -1;
@@ -150,7 +151,7 @@ void set_labels(Listing& listing, const std::vector<std::string>& texts,
          .key = row.key,
          .offset = offsets[i],
          .reason = Reason::kBadLabel,
-         .detail = fmt::format("label {} is no number from 0 to {}, as most labels are", texts[i],
+         .detail = fmt::format("label {} is not a number from 0 to {}, as most labels are", texts[i],
                                kMostClasses - 1)});
   }
   for (int64_t i = 0; are_numbers && i <= largest; ++i) listing.class_names.push_back(std::to_string(i));
@@ -159,8 +160,8 @@ void set_labels(Listing& listing, const std::vector<std::string>& texts,
 struct TableListing {
   Listing listing{.type = "table"};
   std::vector<uint64_t> offsets = {};    // of the rows
-  std::vector<std::string> labels = {};  // as they are written
-  std::set<std::string> known = {};      // columns
+  std::vector<std::string> labels = {};  // as written in the table
+  std::set<std::string> known = {};      // names of columns
 
   void add(TableRow& row, const fs::path& table, const fs::path& images, const Columns& columns) {
     auto& record = listing.records.emplace_back();
@@ -191,7 +192,7 @@ std::unique_ptr<Dataset> open_table(const SourceConfig& config) {
   const auto tables = find_tables(config);
   TableListing rows{.known = first_columns(tables)};
   const Columns columns = choose_columns(config, rows.known);
-  // Classes are those of all rows, however few are used.
+  // The classes are those of all rows, even if few rows are used.
   const auto is_enough = [&] {
     return columns.label.empty() && config.max_samples > 0 &&
            int64_t(rows.listing.records.size()) >= config.max_samples;

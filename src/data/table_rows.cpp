@@ -17,12 +17,12 @@ namespace {
 constexpr uint64_t kLargestRow = uint64_t{16} << 20;
 constexpr int kEnd = std::char_traits<char>::eof();
 
-// The bytes of a file with their place.
+// Reads the bytes of a file and counts them.
 class Bytes {
  public:
   explicit Bytes(const fs::path& path) {
     if (buffer_.open(path, std::ios::in | std::ios::binary) == nullptr)
-      throw UserError(fmt::format("{} cannot be read.", path.string()));
+      throw UserError(fmt::format("cannot read {}.", path.string()));
     if (peek() == 0xEF) {
       get();
       if (get() != 0xBB || get() != 0xBF) go_to(0, 1);
@@ -53,20 +53,20 @@ class Bytes {
   int64_t line_ = 1;
 };
 
-std::string too_long() { return fmt::format("the row has more than {}", human_bytes(kLargestRow)); }
+std::string too_long() { return fmt::format("the row is larger than {}", human_bytes(kLargestRow)); }
 
 // --- JSON lines
 
 void parse_line(const std::string& line, TableRow& row) {
   if (!formats::is_utf8(line)) {
-    row.fault = "this is no UTF-8";
+    row.fault = "the row is not UTF-8";
   } else if (nesting_of(line) > kDeepestNesting) {
     row.fault = fmt::format("lists or objects are nested more than {} deep", kDeepestNesting);
   } else {
     row.fields = nlohmann::json::parse(line, nullptr, false);
-    if (row.fields.is_discarded()) row.fault = "this is no JSON";
+    if (row.fields.is_discarded()) row.fault = "the row is not JSON";
     if (!row.fields.is_discarded() && !row.fields.is_object())
-      row.fault = fmt::format("this is a JSON {}, not an object", row.fields.type_name());
+      row.fault = fmt::format("expected a JSON object, got {}", row.fields.type_name());
   }
   if (!row.fault.empty()) row.fields = nlohmann::json::object();
 }
@@ -94,7 +94,7 @@ class Csv {
  public:
   Csv(Bytes& bytes, char separator) : bytes_(bytes), separator_(separator) {}
 
-  // The next record's fields; false at the end of the file. `row` gets its place and its fault.
+  // Reads the next record's fields; false at the end of the file. Sets the offset, line and fault of `row`.
   bool next(TableRow& row, std::vector<std::string>& fields) {
     skip_empty_lines();
     if (bytes_.peek() == kEnd) return false;
@@ -135,7 +135,7 @@ class Csv {
         state = kBegin;
       } else if (state == kBehindQuote) {
         if (byte != '\r' || (bytes_.peek() != '\n' && bytes_.peek() != kEnd))
-          return "text follows a closing quote; quotes within a quoted field are doubled";
+          return "text follows a closing quote; quotes within a quoted field must be doubled";
       } else if (state == kBegin && byte == '"') {
         state = kQuoted;
       } else {
@@ -153,7 +153,7 @@ class Csv {
 void check_header(const std::vector<std::string>& names, std::string fault, const fs::path& path) {
   std::set<std::string> seen;
   for (const auto& name : names) {
-    if (fault.empty() && !formats::is_utf8(name)) fault = "it is no UTF-8";
+    if (fault.empty() && !formats::is_utf8(name)) fault = "it is not UTF-8";
     if (fault.empty() && !seen.insert(name).second) fault = fmt::format("column '{}' is named twice", name);
   }
   if (!fault.empty())
@@ -171,9 +171,10 @@ void read_csv(Bytes& bytes, const fs::path& path, char separator,
   for (TableRow row; csv.next(row, fields); row = {}) {
     row.fields = nlohmann::json::object();
     if (row.fault.empty() && fields.size() != names.size())
-      row.fault = fmt::format("{} fields, the first row names {}", fields.size(), names.size());
+      row.fault =
+          fmt::format("the row has {} fields, but the first row names {}", fields.size(), names.size());
     if (row.fault.empty() && !std::all_of(fields.begin(), fields.end(), formats::is_utf8))
-      row.fault = "this is no UTF-8";
+      row.fault = "the row is not UTF-8";
     for (size_t i = 0; row.fault.empty() && i < names.size(); ++i)
       row.fields[names[i]] = std::move(fields[i]);
     if (!take(row)) return;
@@ -205,7 +206,7 @@ void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take)
       read_json_lines(bytes, take);
     }
   } catch (const std::ios_base::failure& failure) {
-    throw UserError(fmt::format("{} cannot be read: {}.", path.string(), failure.code().message()));
+    throw UserError(fmt::format("cannot read {}: {}.", path.string(), failure.code().message()));
   }
 }
 

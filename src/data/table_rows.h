@@ -1,4 +1,4 @@
-// Rows of .jsonl and .csv files, one after the other, whatever is wrong with single ones.
+// Reads the rows of .jsonl and .csv files one after the other; single rows may be faulty.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -9,20 +9,18 @@
 namespace pixart::data {
 
 struct TableRow {
-  uint64_t offset = 0;         // of its first byte in the file
+  uint64_t offset = 0;         // of the row's first byte in the file
   int64_t line = 0;            // from 1
   nlohmann::json fields = {};  // an object; all values of a CSV row are texts
-  std::string fault = {};      // why there are no fields; "" where there are
+  std::string fault = {};      // why there are no fields; "" if there are
 };
 
-// Calls `take` with each row until it returns false; empty lines are passed over, and a byte-order mark.
+// Calls `take` with each row until it returns false; skips empty lines and a byte-order mark.
 //   .csv, .tsv         RFC 4180 with comma or tab: the first row names the columns; quoted fields may hold
-//   line
-//                      breaks and doubled quotes. Behind a row whose quotes are wrong it goes on with the
-//                      next line.
-//   .jsonl and others  a JSON object a line
-// A row has at most 16 MiB and is UTF-8. Throws UserError where the file cannot be read or has no usable
-// header.
+//                      line breaks and doubled quotes. After a row with wrong quotes, reading continues on
+//                      the next line.
+//   .jsonl and others  one JSON object per line
+// A row has at most 16 MiB and is UTF-8. Throws UserError if the file cannot be read or has no usable header.
 void read_rows(const std::filesystem::path& path, const std::function<bool(TableRow&)>& take);
 
 // How deep the lists and objects of a JSON text are nested.

@@ -39,7 +39,7 @@ at::Tensor to_tensor(const Image& image) {
 }
 
 Image to_image(const at::Tensor& tensor) {
-  PIXART_CHECK(tensor.dim() == 3 && tensor.size(0) == 3, "a picture of {} channels",
+  PIXART_CHECK(tensor.dim() == 3 && tensor.size(0) == 3, "expected an image [3, H, W], got {} channels",
                tensor.dim() == 3 ? tensor.size(0) : 0);
   const auto values =
       at::nan_to_num(tensor.detach().cpu().to(at::kFloat), -1).mul(127.5).add(127.5).round().clamp(0, 255);
@@ -51,8 +51,7 @@ Image to_image(const at::Tensor& tensor) {
 
 namespace {
 
-// Where the pictures of a grid lie: cells of equal size, as large as the largest picture and what stands
-// below.
+// The layout of a grid: cells of equal size, as large as the largest image and the text below it.
 struct Cells {
   int width = 0, height = 0, columns = 0, rows = 0, gap = 0;
 
@@ -84,7 +83,7 @@ int text_width(const std::string& text) {
   return cv::getTextSize(text, kFont, kFontScale, 1, &baseline).width;
 }
 
-// The font has ASCII only: one '?' for each other character of UTF-8.
+// The font has only ASCII characters; each other character of UTF-8 becomes one '?'.
 std::string to_ascii(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -95,7 +94,7 @@ std::string to_ascii(const std::string& text) {
   return result;
 }
 
-// Breaks at blanks, and within words that are wider than a line.
+// Breaks lines at blanks, and within words that are wider than a line.
 std::vector<std::string> wrap(const std::string& text, int width) {
   std::vector<std::string> lines;
   std::istringstream words(to_ascii(text));
@@ -129,7 +128,7 @@ Image make_grid(const std::vector<Image>& images, int columns, int gap, int scal
 
 Image make_captioned_grid(const std::vector<Image>& images, const std::vector<std::string>& captions,
                           int columns, int scale) {
-  PIXART_CHECK(images.size() == captions.size(), "{} pictures, {} captions", images.size(), captions.size());
+  PIXART_CHECK(images.size() == captions.size(), "{} images, {} captions", images.size(), captions.size());
   constexpr int kGap = 6;
   Cells cells(images, columns, kGap, scale);
   const int text_top = cells.height;

@@ -1,12 +1,12 @@
-// WebDataset shards: samples are consecutive members of a tar file whose names are equal up to the first dot
-// (a/b.jpg, a/b.txt; the key is a/b). A sample's picture is its .jpg, else .jpeg, .png or .webp; .txt is its
-// caption, .cls its class, and .json holds further fields, of which `captions` names those that are captions
-// (column: a field, or the extension of a member of text). Other members are passed over. Where a .json
-// begins with source_key, as `pixart data pack` writes it, that is the key. Only headers, captions and labels
-// are read at opening.
+// A source of WebDataset shards. A sample is a group of consecutive members of a tar file whose names are
+// equal up to the first dot (a/b.jpg, a/b.txt; the key is a/b). A sample's image is its .jpg, or else its
+// .jpeg, .png or .webp; .txt is its caption, .cls its class, and .json holds further fields; `captions` names
+// the captions among them (column: a field, or the extension of a text member). Other members are skipped. If
+// a .json begins with source_key, as `pixart data pack` writes it, this is the key. Opening reads only
+// headers, captions and labels.
 //
-// Damage in a shard costs the samples that it touches and the whole ones on both sides of it, whose other
-// members may have been lost: each is on record, with the byte in the shard.
+// Damage in a shard rejects the samples that it touches and the undamaged samples on both sides of it, which
+// may have lost members. Each rejection names the byte in the shard.
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -30,7 +30,7 @@ namespace {
 constexpr int64_t kMostClasses = 1'000'000;
 constexpr int kMostThreads = 16;  // more do not help a disk
 
-// classes.txt beside the shards, a name a line; nothing where there is no such file.
+// Reads classes.txt next to the shards, one name per line; nothing if there is no such file.
 std::vector<std::string> read_class_names(const fs::path& folder) {
   const fs::path path = folder / "classes.txt";
   std::error_code error;
@@ -47,7 +47,7 @@ std::vector<std::string> read_class_names(const fs::path& folder) {
   return names;
 }
 
-// A bar for work that takes more than some seconds, moved by several threads.
+// A progress bar for work that takes more than some seconds; several threads move it.
 class SlowProgress {
  public:
   SlowProgress(std::string what, int64_t total, std::string unit)
@@ -77,7 +77,7 @@ std::vector<Listing> list_shards(const SourceConfig& config, const std::vector<f
   const auto list_one = [&](int64_t i) {
     try {
       parts[size_t(i)] = list_shard(shards[size_t(i)], rules);
-    } catch (const UserError& error) {  // reported with the others
+    } catch (const UserError& error) {  // reported together with the others
       faults[size_t(i)] = error.what();
     }
     progress.advance();

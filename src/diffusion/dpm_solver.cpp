@@ -9,7 +9,7 @@ namespace pixart::diffusion {
 
 namespace {
 
-constexpr int64_t kLowerOrderBelow = 10;  // fewer steps than this end with a first-order step
+constexpr int64_t kLowerOrderBelow = 10;  // with fewer steps, the last step is of first order
 
 }  // namespace
 

@@ -10,14 +10,14 @@ namespace pixart::diffusion {
 namespace {
 
 constexpr double kDataVariance = 0.25;   // sigma_data = 0.5
-constexpr double kTimestepScale = 10.0;  // makes the answer the input itself at t = 0 only
+constexpr double kTimestepScale = 10.0;  // the output equals the input only at t = 0
 
-// Every (origin_steps / num_steps)-th of the teacher's timesteps, from the noisiest.
+// Every (origin_steps / num_steps)-th timestep of the teacher, beginning with the noisiest.
 std::vector<int64_t> lcm_timesteps(int64_t train_steps, const LcmOptions& options) {
   const auto [num_steps, origin_steps] = std::pair(options.num_steps, options.origin_steps);
   if (origin_steps < 1 || origin_steps > train_steps) {
-    throw UserError(fmt::format("LCM takes its steps from {} of {} training steps; write 1 to {}.",
-                                origin_steps, train_steps, train_steps));
+    throw UserError(fmt::format("LCM uses steps from {} of {} training steps; set 1 to {}.", origin_steps,
+                                train_steps, train_steps));
   }
   if (num_steps < 1 || num_steps > origin_steps) {
     throw UserError(fmt::format("{} LCM steps; write 1 to {}.", num_steps, origin_steps));

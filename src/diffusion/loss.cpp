@@ -12,10 +12,10 @@ namespace pixart::diffusion {
 namespace {
 
 constexpr int64_t kSnrNoiseAbove = 249;  // with LossConfig::snr, noise is compared above this index
-constexpr double kRescaledSteps = 1000;  // rescale_learned_sigmas weighs the bound by num_steps / this
+constexpr double kRescaledSteps = 1000;  // rescale_learned_sigmas scales the bound by num_steps / this
 constexpr double kSmallestProbability = 1e-12;
-constexpr double kEdge = 0.999;           // beyond it a value counts as the first or last of 256 levels
-constexpr double kHalfLevel = 1.0 / 255;  // of 256 levels in [-1, 1]
+constexpr double kEdge = 0.999;           // values beyond it count as the first or last of 256 levels
+constexpr double kHalfLevel = 1.0 / 255;  // half the distance of 256 levels in [-1, 1]
 
 constexpr std::vector<double> NoiseSchedule::*kTables[] = {
     &NoiseSchedule::betas,
@@ -37,7 +37,7 @@ constexpr std::vector<double> NoiseSchedule::*kTables[] = {
 
 at::Tensor mean_per_sample(const at::Tensor& x) { return x.flatten(1).mean(1); }
 
-// The network's answer taken apart, in x_t's precision.
+// The parts of the network's output, in the precision of x_t.
 struct Output {
   at::Tensor prediction, variance;  // [B, C, H, W]; variance undefined unless learned
 };
@@ -103,7 +103,7 @@ at::Tensor safe_log(const at::Tensor& probability) {
   return probability.clamp_min(kSmallestProbability).log();
 }
 
-// Log likelihood of x_start as one of 256 levels; the tanh form of the distribution is the published code's,
+// Log likelihood of x_start as one of 256 levels. The published code uses the tanh form of the distribution,
 // and the loss must match it.
 at::Tensor discretized_log_likelihood(const at::Tensor& x_start, const MeanAndVariance& p) {
   const at::Tensor centered = x_start - p.mean, inverse_deviation = at::exp(-0.5 * p.log_variance);
@@ -113,7 +113,7 @@ at::Tensor discretized_log_likelihood(const at::Tensor& x_start, const MeanAndVa
                    at::where(x_start > kEdge, safe_log(1.0 - lower), safe_log(upper - lower)));
 }
 
-// [B], in bits per element: KL from q to p, or at the least noisy step the negative log likelihood.
+// [B], in bits per element: KL from q to p; at the least noisy step the negative log likelihood.
 at::Tensor variational_bound(const LossTables& tables, const MeanAndVariance& p, const at::Tensor& x_start,
                              const at::Tensor& x_t, const at::Tensor& t) {
   const at::Tensor kl = mean_per_sample(normal_kl(q_posterior(tables, x_start, x_t, t), p));

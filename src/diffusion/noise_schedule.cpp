@@ -14,7 +14,7 @@ namespace {
 
 constexpr double kMaxCosineBeta = 0.999;
 
-// The published betas are for 1000 steps; fewer steps take proportionally larger ones.
+// The published betas are for 1000 steps; with fewer steps they are proportionally larger.
 std::vector<double> linear_betas(int64_t steps) {
   const double scale = 1000.0 / double(steps), first = 1e-4 * scale, last = 0.02 * scale;
   std::vector<double> betas(size_t(steps), first);
@@ -40,7 +40,8 @@ constexpr NamedBetas kSchedules[] = {{"linear", linear_betas}, {"squaredcos_cap_
 
 std::vector<double> full_betas(const std::string& name, int64_t steps) {
   if (steps < 1)
-    throw UserError(fmt::format("A noise schedule of {} training steps; at least 1 is needed.", steps));
+    throw UserError(
+        fmt::format("A noise schedule cannot have {} training steps; expected at least 1.", steps));
   std::vector<std::string> known;
   for (const auto& schedule : kSchedules) {
     known.emplace_back(schedule.name);
@@ -83,8 +84,8 @@ std::vector<int64_t> whole_stride_steps(const std::string& respacing, int64_t st
   refuse_respacing(respacing, fmt::format("no whole stride leaves exactly {} of {} steps", wanted, steps));
 }
 
-// The fractional stride is summed, then rounded, ties to even: the indices of the released checkpoints'
-// samplers depend on this order.
+// The fractional stride is summed, then rounded, ties to even: the samplers of the released checkpoints use
+// indices that depend on this order.
 std::vector<int64_t> sectioned_steps(const std::string& respacing, int64_t steps,
                                      const std::vector<int64_t>& counts) {
   const int64_t num_sections = int64_t(counts.size());
@@ -160,8 +161,8 @@ void fill_posterior(NoiseSchedule& s) {
     s.log_betas.push_back(std::log(beta));
     s.posterior_log_variance_clipped.push_back(std::log(s.posterior_variance[i]));
   }
-  // The posterior of the least noisy step has variance zero, whose logarithm the loss could not use: the next
-  // step's stands in, or beta where there is one step only.
+  // The posterior of the least noisy step has variance zero, and the loss cannot use its logarithm. The value
+  // of the next step is used instead, or beta if there is only one step.
   s.posterior_log_variance_clipped[0] =
       s.num_steps() > 1 ? s.posterior_log_variance_clipped[1] : s.log_betas[0];
   s.fixed_large_log_variance = s.log_betas;
@@ -180,6 +181,10 @@ NoiseSchedule make_noise_schedule(const std::string& name, int64_t num_train_ste
   fill_products(schedule);
   fill_posterior(schedule);
   return schedule;
+}
+
+NoiseSchedule make_noise_schedule(const Process& process, const std::string& respacing) {
+  return make_noise_schedule(process.schedule, process.num_train_steps, respacing);
 }
 
 ContinuousSchedule::ContinuousSchedule(const NoiseSchedule& full) : steps_(full.num_train_steps) {

@@ -11,16 +11,16 @@ namespace pixart::diffusion {
 
 namespace {
 
-constexpr double kNoisyFrom = 0.2, kNoisyUntil = 0.8;  // times between which the step draws noise
+constexpr double kNoisyFrom = 0.2, kNoisyUntil = 0.8;  // a step draws noise between these times
 
 struct Node {
   double lambda;
   at::Tensor xstart;
 };
 
-// One step of x_t = e^(-tau^2 h) sigma_k/sigma_s x + kappa alpha_k sum_j w_j x0_j + noise. The weights
-// w_j = integral of e^(kappa u) l_j(u), u = lambda - lambda_k, are taken relative to e^(kappa lambda_k),
-// which together with the factors before the sum leaves alpha_k and cannot overflow.
+// One step of x_t = e^(-tau^2 h) sigma_k/sigma_s x + kappa alpha_k sum_j w_j x0_j + noise. The weights w_j =
+// integral of e^(kappa u) l_j(u), u = lambda - lambda_k, are relative to e^(kappa lambda_k). Together with
+// the factors before the sum this leaves alpha_k and cannot overflow.
 class Step {
  public:
   Step(const GridPoint& from, const GridPoint& to, double tau)
@@ -36,7 +36,7 @@ class Step {
     return advance(latent, integral() * node.xstart, z);
   }
 
-  // The extra term replaces part of the interpolation error for few steps (the official few_steps mode).
+  // With few steps the extra term replaces part of the interpolation error (the official few_steps mode).
   at::Tensor predict(const at::Tensor& latent, const Node& last, const Node& before,
                      const at::Tensor& z) const {
     return second_order(latent, last, before, (h_ * h_ / 2 - excess()) / (last.lambda - before.lambda), z);

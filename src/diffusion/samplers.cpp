@@ -16,16 +16,15 @@ constexpr int64_t kAncestralGuidedChannels = 3;
 
 struct Request {
   const Denoiser& denoiser;
-  int64_t num_steps, train_steps;
+  const Process& process;
+  int64_t num_steps;
   bool learn_sigma;
   at::Tensor latent;
   const NoiseSource& noise;
   const StepCallback& callback;
 
-  NoiseSchedule full() const { return make_noise_schedule("linear", train_steps); }
-  NoiseSchedule respaced() const {
-    return make_noise_schedule("linear", train_steps, std::to_string(num_steps));
-  }
+  NoiseSchedule full() const { return make_noise_schedule(process); }
+  NoiseSchedule respaced() const { return make_noise_schedule(process, std::to_string(num_steps)); }
 };
 
 at::Tensor dpm_solver_pp(const Request& r) {
@@ -91,11 +90,11 @@ int64_t guided_channels(const std::string& name, int64_t latent_channels) {
                                                   : latent_channels;
 }
 
-at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, int64_t train_steps,
+at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, const Process& process,
                   bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
                   const StepCallback& callback) {
   return find_sampler(config.sampler)
-      .run({denoiser, config.num_steps, train_steps, learn_sigma, std::move(latent), noise, callback});
+      .run({denoiser, process, config.num_steps, learn_sigma, std::move(latent), noise, callback});
 }
 
 }  // namespace pixart::diffusion

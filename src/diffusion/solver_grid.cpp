@@ -7,7 +7,8 @@
 namespace pixart::diffusion {
 
 std::vector<GridPoint> solver_grid(const NoiseSchedule& full, int64_t num_steps) {
-  if (num_steps < 1) throw UserError(fmt::format("{} sampling steps; at least 1 is needed.", num_steps));
+  if (num_steps < 1)
+    throw UserError(fmt::format("The number of sampling steps is {}; expected at least 1.", num_steps));
   const ContinuousSchedule schedule(full);
   const double last = 1.0 / double(schedule.num_train_steps());
   std::vector<GridPoint> grid;

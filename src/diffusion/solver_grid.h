@@ -1,4 +1,4 @@
-// The points in continuous time that a solver visits.
+// The points in continuous time at which a solver evaluates the model.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -14,10 +14,10 @@ struct GridPoint {
   double t, alpha, sigma, lambda, model_t;
 };
 
-// num_steps + 1 points, evenly spaced in time from 1 down to 1/steps. Throws UserError for num_steps < 1.
+// num_steps + 1 points, evenly spaced in time from 1 to 1/steps. Throws UserError for num_steps < 1.
 std::vector<GridPoint> solver_grid(const NoiseSchedule& full, int64_t num_steps);
 
-// x_0 as predicted at a point: (x - sigma noise) / alpha.
+// The prediction of x_0 at a point: (x - sigma noise) / alpha.
 at::Tensor predict_xstart(const Denoiser& denoiser, const at::Tensor& latent, const GridPoint& point);
 
 }  // namespace pixart::diffusion

@@ -1,4 +1,4 @@
-#include "pixart/diffusion/timestep_sampler.h"
+#include "timestep_sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -47,7 +47,7 @@ TimestepDraw draw_timestep(std::span<const double> weights, double u) {
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
   PIXART_CHECK(std::isfinite(total) && total > 0, "timestep weights that sum to {}", total);
   size_t t = 0;
-  // The last timestep takes what rounding leaves of the cumulative sum below 1.
+  // The last timestep gets the part of the cumulative sum that rounding leaves below 1.
   for (double cumulative = weights[0] / total; cumulative <= u && t + 1 < weights.size(); ++t) {
     cumulative += weights[t + 1] / total;
   }

@@ -25,7 +25,7 @@ constexpr uint32_t times_x(uint32_t value) {
   return value >> 1 ^ ((value & 1) != 0 ? kReversedPolynomial : 0);
 }
 
-// kTables[k][b]: what byte b is worth with k bytes after it.
+// kTables[k][b]: the contribution of byte b when k bytes follow it.
 constexpr std::array<std::array<uint32_t, 256>, 8> make_tables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
@@ -68,8 +68,8 @@ constexpr uint32_t power_of_x(size_t power) {
   return value;
 }
 
-// What the register becomes when kBytes zeros follow. A product of two registers, taken for eight bytes of
-// a message, is larger by x, and the instruction multiplies by x^32.
+// The register after kBytes more zeros. A product of two registers, computed as for eight bytes of a message,
+// has an extra factor x, and the instruction multiplies by x^32.
 template <size_t kBytes>
 __attribute__((target("sse4.2,pclmul"))) inline uint32_t after_zeros(uint32_t crc) {
   constexpr uint32_t kFactor = power_of_x(8 * kBytes - 33);
@@ -86,7 +86,7 @@ __attribute__((target("sse4.2"))) uint32_t by_words(uint32_t crc, const uint8_t*
   return crc;
 }
 
-// The instruction takes three cycles and one may begin in each: three parts of a block at a time.
+// The instruction takes three cycles and one can start per cycle, so three parts of a block run together.
 __attribute__((target("sse4.2,pclmul"))) uint32_t by_three_parts(uint32_t crc, const uint8_t* bytes,
                                                                  size_t count) {
   constexpr size_t kPart = 1024;
@@ -103,7 +103,7 @@ __attribute__((target("sse4.2,pclmul"))) uint32_t by_three_parts(uint32_t crc, c
   return by_words(crc, bytes, count);
 }
 
-// Moves 16 bytes (each half of `value`) forward by 128 bytes and adds what is there.
+// Moves 16 bytes (each half of `value`) forward by 128 bytes and adds the bytes there.
 __attribute__((target("avx2,vpclmulqdq,pclmul"))) inline __m256i fold(__m256i value, const uint8_t* next) {
   constexpr size_t kBits = 8 * 128;
   const __m256i factors = _mm256_set_epi64x(power_of_x(kBits - 33), power_of_x(kBits + 31),
@@ -114,8 +114,8 @@ __attribute__((target("avx2,vpclmulqdq,pclmul"))) inline __m256i fold(__m256i va
   return _mm256_xor_si256(moved, there);
 }
 
-// Three parts of a block by the instruction and, on other units of the processor, the last part by products:
-// its bytes are folded into 128 that have the same checksum.
+// The instruction computes three parts of a block. Other units of the processor compute the last part at the
+// same time by products: they fold its bytes into 128 bytes with the same checksum.
 __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.2"))) uint32_t by_products_too(uint32_t crc,
                                                                                   const uint8_t* bytes,
                                                                                   size_t count) {
@@ -149,6 +149,36 @@ __attribute__((target("avx2,vpclmulqdq,pclmul,sse4.2"))) uint32_t by_products_to
   return by_three_parts(crc, bytes, count);
 }
 
+// Moves 16 bytes (each quarter of `value`) forward by 256 bytes and adds what is there.
+__attribute__((target("avx512f,vpclmulqdq,pclmul"))) inline __m512i fold(__m512i value, const uint8_t* next) {
+  constexpr size_t kBits = 8 * 256;
+  const __m512i factors = _mm512_set4_epi64(power_of_x(kBits - 33), power_of_x(kBits + 31),
+                                            power_of_x(kBits - 33), power_of_x(kBits + 31));
+  constexpr int kXorOfThree = 0x96;
+  return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(value, factors, 0x00),
+                                   _mm512_clmulepi64_epi128(value, factors, 0x11), _mm512_loadu_si512(next),
+                                   kXorOfThree);
+}
+
+// All bytes are folded into 256 that have the same checksum.
+__attribute__((target("avx512f,vpclmulqdq,pclmul,sse4.2"))) uint32_t by_wide_products(uint32_t crc,
+                                                                                      const uint8_t* bytes,
+                                                                                      size_t count) {
+  constexpr size_t kFolded = 256;
+  if (count < 2 * kFolded) return by_words(crc, bytes, count);
+  __m512i value[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) value[i] = _mm512_loadu_si512(bytes + 64 * i);
+  value[0] = _mm512_xor_si512(value[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128(int(crc))));
+  for (bytes += kFolded, count -= kFolded; count >= kFolded; bytes += kFolded, count -= kFolded)
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) value[i] = fold(value[i], bytes + 64 * i);
+  alignas(64) uint8_t folded[kFolded];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) _mm512_store_si512(folded + 64 * i, value[i]);
+  return by_words(by_words(0, folded, kFolded), bytes, count);
+}
+
 #elif defined(__ARM_FEATURE_CRC32)
 
 uint32_t by_words(uint32_t crc, const uint8_t* bytes, size_t count) {
@@ -166,7 +196,9 @@ std::vector<Crc32cWay> crc32c_ways() {
 #if defined(__x86_64__)
   if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("pclmul")) return ways;
   ways.push_back(by_three_parts);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("vpclmulqdq")) ways.push_back(by_products_too);
+  if (!__builtin_cpu_supports("vpclmulqdq")) return ways;
+  if (__builtin_cpu_supports("avx2")) ways.push_back(by_products_too);
+  if (__builtin_cpu_supports("avx512f")) ways.push_back(by_wide_products);
 #elif defined(__ARM_FEATURE_CRC32)
   ways.push_back(by_words);
 #endif

@@ -1,4 +1,4 @@
-// The ways in which crc32c() computes, for tests: the same number each, where the processor has it.
+// The implementations of crc32c(), for tests. All give the same result; the processor may not support each.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -6,9 +6,9 @@
 
 namespace pixart::formats {
 
-// On the register: without the inversion before and after.
+// Works on the register: without the inversion before and after.
 using Crc32cWay = uint32_t (*)(uint32_t crc, const uint8_t* bytes, size_t count);
 
-std::vector<Crc32cWay> crc32c_ways();  // that this processor has, the slowest first
+std::vector<Crc32cWay> crc32c_ways();  // those that this processor supports, the slowest first
 
 }  // namespace pixart::formats

@@ -1,5 +1,5 @@
-// The element types of the safetensors format that we know, in the reference library's order (its writer
-// sorts by it). Types of less than a byte are left out on purpose: most readers do not know them.
+// The supported element types of the safetensors format, in the order of the reference library (its writer
+// sorts by it). Types of less than a byte are left out on purpose, because most readers do not support them.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -33,7 +33,7 @@ inline constexpr std::array<Dtype, 19> kDtypes = {{{"BOOL", 8},
                                                    {"I64", 64},
                                                    {"U64", 64}}};
 
-// Any other byte in a bool tensor is undefined behaviour for whoever reads it.
+// A bool tensor with any other byte has undefined behaviour in programs that read it.
 inline bool all_bools(const void* bytes, uint64_t count) {
   const auto* first = static_cast<const uint8_t*>(bytes);
   return std::all_of(first, first + count, [](uint8_t byte) { return byte <= 1; });

@@ -6,7 +6,7 @@ namespace pixart::formats {
 
 namespace {
 
-// Reads beyond the end give 0.
+// Reading beyond the end gives 0.
 uint32_t number(std::string_view bytes, size_t at, int count, bool big_endian) {
   uint32_t value = 0;
   for (int i = 0; i < count; ++i) {
@@ -56,7 +56,7 @@ int orientation_of_jpeg(std::string_view jpeg) {
 }
 
 Image oriented(Image image, int orientation) {
-  // How the stored rows and columns run, seen from the upright picture.
+  // The directions of the stored rows and columns in the upright image.
   struct Turn {
     bool swaps, from_right, from_bottom;
   };

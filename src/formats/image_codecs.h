@@ -1,4 +1,4 @@
-// One decoder per picture format; see image_file.h for the rules that all follow.
+// One decoder per image format; image_file.h has the rules for all of them.
 #pragma once
 #include <string>
 #include <string_view>
@@ -13,10 +13,10 @@ ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int le
                          const DecodeLimits& limits);
 Image decode_webp(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
 
-// What content that is none of these seems to be, e.g. "a GIF picture"; "" where it cannot be told.
+// A guess at other content, e.g. "a GIF image"; "" if it is unknown.
 std::string_view likely_content(std::string_view bytes);
 
-// What the markers of a JPEG file say before anything is decoded.
+// The facts in the markers of a JPEG file, read before decoding.
 struct JpegFrame {
   int process = -1;  // marker of the frame, 0xC0 to 0xCF: baseline, progressive, lossless, arithmetic, ...
   int precision = 0;
@@ -27,8 +27,8 @@ JpegFrame frame_of_jpeg(std::string_view jpeg);
 // RGBA rows, composited on white.
 Image composite_on_white(const uint8_t* rgba, int width, int height);
 
-// EXIF orientation, 1 to 8; 1 (upright) where there is none. EXIF data is a TIFF block with one directory of
-// interest; in a JPEG file it stands in an APP1 segment.
+// EXIF orientation, 1 to 8; 1 (upright) if there is none. EXIF data is a TIFF block, of which one directory
+// is read; in a JPEG file it is in an APP1 segment.
 int orientation_of_exif(std::string_view tiff);
 int orientation_of_jpeg(std::string_view jpeg);
 Image oriented(Image image, int orientation);

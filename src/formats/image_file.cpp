@@ -9,7 +9,7 @@ namespace pixart::formats {
 void check_size(int64_t width, int64_t height, const std::string& name, const DecodeLimits& limits) {
   if (width < 1 || height < 1)
     throw ImageError(ImageFault::kDamaged,
-                     fmt::format("{}: a picture of {} x {} pixels.", name, width, height));
+                     fmt::format("{}: an image of {} x {} pixels.", name, width, height));
   if (width > limits.side || height > limits.side || width * height > limits.pixels) {
     throw ImageError(ImageFault::kTooLarge,
                      fmt::format("{}: {} x {} pixels are over the limit ({} a side, {} in all).", name, width,
@@ -44,9 +44,8 @@ ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int
     throw ImageError(ImageFault::kEmpty,
                      fmt::format("{}: the file is empty. Remove the file, or convert it.", name));
   if (bytes.size() > limits.file_bytes) {
-    throw ImageError(ImageFault::kTooLarge,
-                     fmt::format("{}: {} bytes are over the limit of {} for a picture.", name, bytes.size(),
-                                 limits.file_bytes));
+    throw ImageError(ImageFault::kTooLarge, fmt::format("{}: {} bytes are over the limit of {} for an image.",
+                                                        name, bytes.size(), limits.file_bytes));
   }
   if (bytes.starts_with(kPng)) return whole(decode_png(bytes, name, limits));
   if (bytes.starts_with(kJpeg)) return decode_jpeg(bytes, name, least_side, limits);
@@ -54,12 +53,11 @@ ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int
     return whole(decode_webp(bytes, name, limits));
   if (kPng.starts_with(bytes) || kJpeg.starts_with(bytes) || (bytes.size() < 12 && bytes.starts_with(kWebp)))
     throw ImageError(ImageFault::kDamaged,
-                     fmt::format("{}: damaged picture: the file ends after {} bytes.", name, bytes.size()));
+                     fmt::format("{}: damaged image: the file ends after {} bytes.", name, bytes.size()));
   const std::string_view content = likely_content(bytes);
-  throw ImageError(
-      ImageFault::kNotAPicture,
-      fmt::format("{}: this is no JPEG, PNG or WebP picture{}{}. Remove the file, or convert it.", name,
-                  content.empty() ? "" : "; it seems to be ", content));
+  throw ImageError(ImageFault::kNotAnImage,
+                   fmt::format("{}: not a JPEG, PNG or WebP image{}{}. Remove the file, or convert it.", name,
+                               content.empty() ? "" : "; it seems to be ", content));
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {

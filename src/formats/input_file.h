@@ -1,5 +1,5 @@
-// A file read at given offsets with pread, never mapped: a file that shrinks under a map would kill the
-// process.
+// A file that is read at given offsets with pread. It is never mapped: if a mapped file shrinks, the process
+// is killed.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -10,14 +10,14 @@ namespace pixart::formats {
 
 class InputFile {
  public:
-  explicit InputFile(std::filesystem::path path);  // UserError if it is no readable regular file
+  explicit InputFile(std::filesystem::path path);  // UserError if it is not a readable regular file
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
   std::string name() const { return path_.string(); }
   uint64_t bytes() const { return bytes_; }  // size when it was opened
-  // Exactly `count` bytes from `offset`; UserError beyond the end or when the disk fails.
+  // Exactly `count` bytes from `offset`; UserError beyond the end or if the disk fails.
   void read(void* to, uint64_t count, uint64_t offset) const;
   std::string read(uint64_t count, uint64_t offset) const;
 
@@ -27,7 +27,7 @@ class InputFile {
   uint64_t bytes_ = 0;
 };
 
-// Text from an untrusted file as it may stand in a message: short, in quotes, control characters replaced.
+// Makes text from an untrusted file fit for a message: short, in quotes, control characters replaced.
 std::string shown(std::string_view text);
 
 }  // namespace pixart::formats

@@ -17,7 +17,7 @@ JpegFrame frame_of_jpeg(std::string_view jpeg) {
        at = jpeg.find('\xff', at)) {
     const int marker = byte(at + 1);
     const bool is_alone = marker <= 0x01 || (marker >= 0xD0 && marker <= 0xD8);
-    if (marker == 0xD9) break;         // end of the picture
+    if (marker == 0xD9) break;         // end of the image
     if (marker == 0xFF || is_alone) {  // filling, stuffed data, restarts
       at += marker == 0xFF ? 1 : 2;
       continue;
@@ -46,14 +46,14 @@ struct Size {
   int width = 0, height = 0;
 };
 
-// Half a size rounds up, as the library has it.
+// Half of an odd size rounds up, as in the library.
 Size decoded_size(const Header& header, int least_side) {
   const bool is_half = least_side > 0 && std::min(header.width, header.height) / 2 >= least_side;
   if (!is_half) return {header.width, header.height};
   return {(header.width + 1) / 2, (header.height + 1) / 2};
 }
 
-// The library gives only words. Processes and precisions are told by the frame, whatever its words.
+// The library reports errors only as text. An unsupported process or precision is recognised by the frame.
 ImageFault fault_of(const JpegFrame& frame, std::string_view message) {
   const auto says = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
   if (says("Maximum supported image dimension") || says("Insufficient memory")) return ImageFault::kTooLarge;
@@ -73,7 +73,7 @@ ImageError refusal(const Decoder& decoder, std::string_view bytes, const std::st
                              fault == ImageFault::kDamaged ? "damaged" : "unsupported", message)};
 }
 
-// libjpeg-turbo's own limit (500) is noticed only when so many have been decoded.
+// libjpeg-turbo checks its own limit (500) only after it has decoded that many scans.
 void check_scans(std::string_view bytes, const Header& header, const std::string& name,
                  const DecodeLimits& limits) {
   const int scans = frame_of_jpeg(bytes).scans;
@@ -82,12 +82,12 @@ void check_scans(std::string_view bytes, const Header& header, const std::string
     throw ImageError(
         ImageFault::kTooLarge,
         fmt::format("{}: {} scans of {} x {} pixels are over the limit ({} scans, {} pixels in "
-                    "all scans). Save the picture anew.",
+                    "all scans). Save the image again.",
                     name, scans, header.width, header.height, limits.scans, limits.scanned_pixels));
 }
 
-// Warnings, such as a file that ends early, count as errors: the rest of the picture would be grey. The
-// library scales to the size that it is asked for.
+// Warnings, such as a file that ends early, count as errors: the rest of the image would be grey. The library
+// scales to the requested size.
 void decode(const Decoder& decoder, std::string_view bytes, const Size& size, uint8_t* out, int format,
             const std::string& name) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
@@ -97,7 +97,8 @@ void decode(const Decoder& decoder, std::string_view bytes, const Size& size, ui
   }
 }
 
-// Print colours as Adobe's programs store them, inverted; without a colour profile, as Pillow converts them.
+// Print colours (CMYK) are inverted, as Adobe's programs store them; they are converted without a colour
+// profile, as in Pillow.
 Image from_inverted_cmyk(const std::vector<uint8_t>& cmyk, const Size& size) {
   Image image(size.height, size.width);
   for (size_t i = 0; i < cmyk.size() / 4; ++i) {
@@ -131,15 +132,15 @@ ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int le
                           &header.subsampling, &header.colorspace) != 0) {
     throw refusal(decoder, bytes, name);
   }
-  if (header.width == 0 && header.height == 0)  // tables are taken for a file of their own
+  if (header.width == 0 && header.height == 0)  // libjpeg accepts a file that has only tables
     throw ImageError(ImageFault::kDamaged,
-                     fmt::format("{}: damaged JPEG: the file ends before its picture.", name));
+                     fmt::format("{}: damaged JPEG: the file ends before its image.", name));
   check_size(header.width, header.height, name, limits);
   check_scans(bytes, header, name, limits);
   const Size size = decoded_size(header, least_side);
   Image stored = decode_stored(decoder, bytes, header, size, name);
   const int orientation = orientation_of_jpeg(bytes);
-  const bool is_turned = orientation > 4;  // rows are columns
+  const bool is_turned = orientation > 4;  // rows become columns
   return {.image = oriented(std::move(stored), orientation),
           .full_height = is_turned ? header.width : header.height,
           .full_width = is_turned ? header.height : header.width,

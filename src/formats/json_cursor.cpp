@@ -13,7 +13,7 @@ uint32_t JsonCursor::hex4() {
                       : c >= 'a' && c <= 'f' ? c - 'a' + 10
                       : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                              : -1;
-    if (digit < 0) fail("four hexadecimal digits expected");
+    if (digit < 0) fail("expected four hexadecimal digits");
     value = value * 16 + uint32_t(digit);
   }
   return value;

@@ -1,5 +1,4 @@
-// A strict JSON reader for untrusted headers: no comments, no duplicate handling left to chance, integers
-// only.
+// A strict JSON reader for untrusted headers: no comments, integers only; the caller handles duplicate keys.
 #pragma once
 #include "text_cursor.h"
 

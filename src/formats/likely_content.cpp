@@ -16,23 +16,23 @@ struct Mark {
 using namespace std::string_view_literals;
 
 constexpr std::array<Mark, 26> kMarks = {
-    {{0, "GIF8", "a GIF picture"},
-     {0, "BM", "a BMP picture"},
-     {0, "II*\0"sv, "a TIFF picture"},
-     {0, "MM\0*"sv, "a TIFF picture"},
-     {0, "8BPS", "a Photoshop picture"},
-     {4, "ftypavif", "an AVIF picture"},
-     {4, "ftypavis", "an AVIF picture"},
-     {4, "ftypheic", "a HEIC picture"},
-     {4, "ftypmif1", "a HEIC picture"},
-     {4, "ftyp", "a film"},
-     {0, "\xff\x0a", "a JPEG XL picture"},
-     {4, "JXL ", "a JPEG XL picture"},
-     {4, "jP  ", "a JPEG 2000 picture"},
-     {0, "\xff\x4f\xff\x51", "a JPEG 2000 picture"},
+    {{0, "GIF8", "a GIF image"},
+     {0, "BM", "a BMP image"},
+     {0, "II*\0"sv, "a TIFF image"},
+     {0, "MM\0*"sv, "a TIFF image"},
+     {0, "8BPS", "a Photoshop image"},
+     {4, "ftypavif", "an AVIF image"},
+     {4, "ftypavis", "an AVIF image"},
+     {4, "ftypheic", "a HEIC image"},
+     {4, "ftypmif1", "a HEIC image"},
+     {4, "ftyp", "a video"},
+     {0, "\xff\x0a", "a JPEG XL image"},
+     {4, "JXL ", "a JPEG XL image"},
+     {4, "jP  ", "a JPEG 2000 image"},
+     {0, "\xff\x4f\xff\x51", "a JPEG 2000 image"},
      {0, "\0\0\1\0"sv, "an icon"},
-     {0, "\x1a\x45\xdf\xa3", "a film"},
-     {0, "RIFF", "a RIFF file of another kind, such as a film or sound"},
+     {0, "\x1a\x45\xdf\xa3", "a video"},
+     {0, "RIFF", "a RIFF file of another kind, such as video or sound"},
      {0, "%PDF", "a PDF document"},
      {0, "PK\3\4", "a zip archive"},
      {0, "\x1f\x8b", "a gzip archive"},
@@ -43,7 +43,7 @@ constexpr std::array<Mark, 26> kMarks = {
      {0, "version https://git-lfs", "a pointer of git LFS; fetch the files"},
      {0, "\x93NUMPY", "a NumPy array"}}};
 
-// The beginning in lower case, without white space and byte-order mark before it.
+// The beginning in lower case, after any white space and byte-order mark.
 std::string beginning(std::string_view bytes) {
   if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);
   bytes = bytes.substr(std::min(bytes.find_first_not_of(" \t\r\n"), bytes.size()));
@@ -65,7 +65,7 @@ std::string_view likely_content(std::string_view bytes) {
   if (begin.starts_with("<")) return "XML";
   if (begin.starts_with("{") || begin.starts_with("[")) return "JSON";
   if (std::all_of(bytes.begin(), bytes.end(), [](char c) { return c == '\0'; }))
-    return "nothing but zero bytes, perhaps a download that did not finish";
+    return "only zero bytes, perhaps of an unfinished download";
   const bool is_text = std::none_of(bytes.begin(), bytes.end(), [](char c) {
     return uint8_t(c) < 0x20 && c != '\t' && c != '\r' && c != '\n';
   });

@@ -18,11 +18,11 @@ using nlohmann::json;
 
 namespace {
 
-// 1: a hash of each file in place of its parts, and none of the manifest itself.
+// Version 1 has one hash per file instead of the hashes of its parts, and no hash of the manifest itself.
 constexpr int kFormatVersion = 2, kOldestVersion = 1;
 constexpr const char* kName = "manifest.json";
 
-// The manifest's text without its own hash, which is the last thing in it.
+// The manifest's text without its own hash, which is at the end.
 std::string text_of(const json& manifest) { return manifest.dump(1) + "\n"; }
 
 FileRecord record_of(const std::string& name, const json& entry, int version) {
@@ -45,14 +45,14 @@ bool is_bare_name(const std::string& name) {
   return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
 }
 
-// Nothing where the part is the file.
+// Empty if the part is the whole file.
 std::string part_name(const FileRecord& record, const FilePart& part) {
   if (record.parts.size() == 1) return "";
   return part.tensor.empty() ? "its header" : "tensor " + part.tensor;
 }
 
-// What the system says about a file of a checkpoint, as an error: the one place that tells what is damaged
-// from what cannot be read. These errors say what is there; all others only that it could not be looked at.
+// Turns an error of the system about a checkpoint file into a UserError. Only this function decides whether a
+// file is damaged (it is missing) or could not be read.
 [[noreturn]] void refuse(const fs::path& file, int error) {
   if (error == ENOENT || error == ENOTDIR || error == EISDIR || error == ELOOP)
     throw UserError(file.filename().string() + " is missing");
@@ -76,7 +76,7 @@ class SavedFile {
   SavedFile& operator=(const SavedFile&) = delete;
   uint64_t bytes() const { return bytes_; }
 
-  // Up to `count` bytes; fewer only at the end.
+  // Reads up to `count` bytes; fewer only at the end of the file.
   std::string_view read(std::string& buffer, uint64_t count, uint64_t offset) const {
     buffer.resize(size_t(count));
     size_t size = 0;
@@ -129,7 +129,7 @@ std::string cut_part(uint64_t size, const FileRecord& record) {
   return "";
 }
 
-// Compares those parts of a file that are `wanted`.
+// Compares the parts of a file for which `wanted` is true.
 template <class Wanted>
 void check_parts(const fs::path& path, const FileRecord& record, Wanted wanted) {
   constexpr size_t kMost = 5;
@@ -145,7 +145,7 @@ void check_parts(const fs::path& path, const FileRecord& record, Wanted wanted) 
                               path.filename().string(), parts.empty() ? "" : ": ", parts));
 }
 
-// Of the manifest itself. A newer version is judged by it too: what has its hash is not damaged.
+// Checks the hash of the manifest itself. It is checked for newer versions, too: a good hash means no damage.
 bool has_own_hash(const std::string& text, const json& read) {
   json rest = read;
   rest.erase("sha256");
@@ -173,7 +173,7 @@ std::string manifest_text(const Manifest& manifest) {
 }
 
 bool is_checkpoint_folder(const fs::path& folder) {
-  // What may not be looked at is taken for there: reading it says why.
+  // A file that may not be looked at counts as present: reading it will report the reason.
   const auto may_hold = [&](const char* name) {
     std::error_code error;
     return fs::status(folder / name, error).type() != fs::file_type::not_found;
@@ -189,7 +189,7 @@ Manifest read_manifest(const fs::path& folder) {
     if (version > kFormatVersion && (!read.contains("sha256") || has_own_hash(text, read)))
       throw UserError((folder / kName).string() + " was written by a newer version of pixart",
                       ExitCode::kStorage);
-    if (version < kOldestVersion) throw UserError("manifest.json has an unknown version");
+    if (version < kOldestVersion) throw UserError("manifest.json has an unknown format_version");
     if (version >= 2) {
       if (!has_own_hash(text, read))
         throw UserError("manifest.json was changed since it was saved (SHA-256 differs)");
@@ -210,7 +210,7 @@ void check_sizes(const fs::path& folder, const Manifest& manifest, const std::st
     if (!only.empty() && name != only) continue;
     const uint64_t size = SavedFile(folder / name).bytes();
     if (size != record.bytes)
-      throw UserError(fmt::format("{} has another size than when it was saved: {} of {} bytes{}", name, size,
+      throw UserError(fmt::format("{} does not have its saved size: {} of {} bytes{}", name, size,
                                   record.bytes, cut_part(size, record)));
   }
   if (!only.empty() && manifest.files.count(only) == 0)

@@ -28,7 +28,7 @@ at::ScalarType scalar_type(const std::string& dtype) {
   return found->second;
 }
 
-// `finish` says whether the bytes were whole, before anything is made of them.
+// `finish` checks that the data were complete, before a tensor is made from them.
 at::Tensor read_array(const ReadNext& next, const std::function<void()>& finish, uint64_t bytes,
                       const std::string& name) {
   NpyHeader header = read_npy_header(next, bytes, name);
@@ -63,7 +63,7 @@ std::map<std::string, at::Tensor> load_npz(const fs::path& path) {
   std::map<std::string, at::Tensor> arrays;
   for (const auto& [name, record] : read_zip_directory(file, kNumpyZip)) {
     if (!name.ends_with(kEnding) || name == kEnding) {
-      throw UserError(fmt::format("{}: record {} is no array; np.savez gives each the ending .npy.",
+      throw UserError(fmt::format("{}: record {} is not an array; names by np.savez end in .npy.",
                                   file.name(), shown(name)));
     }
     RecordStream stream(file, record);

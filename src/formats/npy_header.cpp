@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 13> kTypes = {"b1", "i1", "i2", "i4", "i8
       fmt::format("{}: byte {}: {}. The file is damaged or not a plain .npy file.", name, at, reason));
 }
 
-// The few forms of Python's literals that numpy writes.
+// The few forms of Python literals that numpy writes.
 class PythonCursor : public TextCursor {
  public:
   PythonCursor(std::string_view text, const std::string& name, uint64_t base)
@@ -36,9 +36,9 @@ class PythonCursor : public TextCursor {
     const size_t begin = at_;
     while (at_ < text_.size() && text_[at_] != quote) {
       if (const char c = text_[at_++]; uint8_t(c) < 0x20 || uint8_t(c) > 0x7E || c == '\\')
-        fail("a text that is not plain");
+        fail("a string that is not plain ASCII");
     }
-    if (at_ == text_.size()) fail("the header ends inside a text");
+    if (at_ == text_.size()) fail("the header ends inside a string");
     return std::string(text_.substr(begin, at_++ - begin));
   }
 
@@ -49,7 +49,7 @@ class PythonCursor : public TextCursor {
       at_ += word.size();
       return word == "True";
     }
-    fail("True or False expected");
+    fail("expected True or False");
   }
 
   bool sees(char symbol) {
@@ -67,7 +67,7 @@ std::string read_dtype(PythonCursor& header) {
     header.fail(fmt::format("{} is big-endian; save array.astype('<f4') instead", shown(descr)));
   const std::string type = order == '<' || order == '|' || order == '=' ? descr.substr(1) : descr;
   if (type.starts_with('O'))
-    header.fail("an array of Python objects, which are pickled; only arrays of numbers are read");
+    header.fail("an array of pickled Python objects; only arrays of numbers are read");
   if (order == type[0] || std::find(kTypes.begin(), kTypes.end(), type) == kTypes.end())
     header.fail(fmt::format("the type {} is not known; only arrays of numbers are read", shown(descr)));
   return type;
@@ -84,7 +84,7 @@ std::vector<int64_t> read_shape(PythonCursor& header) {
     shape.push_back(int64_t(header.integer()));
     has_comma = header.consume(',');
   }
-  if (shape.size() == 1 && !has_comma) header.fail("a number in parentheses is no shape");
+  if (shape.size() == 1 && !has_comma) header.fail("a number in parentheses is not a shape");
   return shape;
 }
 
@@ -96,7 +96,7 @@ NpyHeader read_dictionary(PythonCursor& header) {
   while (!header.consume('}')) {
     if (!has_comma) header.fail("',' expected");
     const std::string key = header.string();
-    if (!seen.insert(key).second) header.fail(fmt::format("{} stands twice", shown(key)));
+    if (!seen.insert(key).second) header.fail(fmt::format("key {} occurs twice", shown(key)));
     header.expect(':');
     if (key == "descr") {
       result.dtype = read_dtype(header);
@@ -105,16 +105,16 @@ NpyHeader read_dictionary(PythonCursor& header) {
     } else if (key == "shape") {
       result.shape = read_shape(header);
     } else {
-      header.fail(fmt::format("the unknown key {}", shown(key)));
+      header.fail(fmt::format("unknown key {}", shown(key)));
     }
     has_comma = header.consume(',');
   }
-  if (seen.size() != 3) header.fail("descr, fortran_order and shape are needed");
+  if (seen.size() != 3) header.fail("descr, fortran_order or shape is missing");
   header.end();
   return result;
 }
 
-// Overflow counts even where a size of 0 makes the product 0: strides are computed from such shapes.
+// Overflow is an error even if a size of 0 makes the product 0, because strides are computed from the shape.
 uint64_t bytes_of(PythonCursor& header, const NpyHeader& array) {
   int64_t bytes = array.dtype[1] - '0';
   bool overflow = false, is_empty = false;
@@ -140,12 +140,12 @@ NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::strin
   const std::string head = take(next, kVersionEnd);
   if (!head.starts_with(kMagic)) {
     refuse(name, 0,
-           head.starts_with("PK") ? "an .npz archive where a single array is read"
-                                  : "no array of np.save begins here");
+           head.starts_with("PK") ? "expected a single array, got an .npz archive"
+                                  : "this is not an array written by np.save");
   }
   const int version = uint8_t(head[6]);
   if (version < 1 || version > 3 || head[7] != 0)
-    refuse(name, 6, fmt::format("the version {}.{} is not 1.0, 2.0 or 3.0", version, uint8_t(head[7])));
+    refuse(name, 6, fmt::format("version {}.{} is not 1.0, 2.0 or 3.0", version, uint8_t(head[7])));
   const uint64_t length_bytes = version == 1 ? 2 : 4, text_begin = kVersionEnd + length_bytes;
   if (bytes < text_begin) refuse(name, kVersionEnd, "the file ends inside its header");
   uint64_t length = 0;
@@ -153,7 +153,7 @@ NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::strin
   for (size_t i = digits.size(); i > 0; --i) length = length << 8 | uint8_t(digits[i - 1]);
   if (length > kLargestHeader || length > bytes - text_begin) {
     refuse(name, kVersionEnd,
-           fmt::format("a header of {} bytes does not fit: {} are left, {} are allowed", length,
+           fmt::format("a header of {} bytes is too long: {} are left, {} are allowed", length,
                        bytes - text_begin, kLargestHeader));
   }
   const std::string text = take(next, length);

@@ -7,18 +7,17 @@
 
 namespace pixart::formats {
 
-// Gives the next bytes of the array file, wherever it lies.
+// Returns the next bytes of the array file, which may be inside an archive.
 using ReadNext = std::function<void(void* to, uint64_t count)>;
 
 struct NpyHeader {
   std::string dtype = {};   // kind and bytes of an element: b1, i1 to i8, u1 to u8, f2, f4, f8, c8
-  bool is_fortran = false;  // the first index runs fastest
+  bool is_fortran = false;  // the first index varies fastest
   std::vector<int64_t> shape = {};
-  uint64_t data_bytes = 0;  // all that follows, and what the shape needs
+  uint64_t data_bytes = 0;  // the rest of the file, which is exactly the size that the shape needs
 };
 
-// Reads up to the data of an array file of `bytes` bytes. Throws UserError about `name` with offset and
-// reason.
+// Reads an array file of `bytes` bytes up to the data. Throws UserError about `name` with offset and reason.
 NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::string& name);
 
 }  // namespace pixart::formats

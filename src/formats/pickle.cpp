@@ -21,7 +21,7 @@ class Machine {
 
  private:
   using Kind = PickleNode::Kind;
-  // Each knows some opcodes and returns false for the others.
+  // Each function handles some opcodes and returns false for the others.
   bool push_constant(uint8_t opcode);
   bool push_text(uint8_t opcode);
   bool make_sequence(uint8_t opcode);
@@ -49,9 +49,9 @@ class Machine {
 
 PickleGraph Machine::run() {
   build_.set_place(bytes_.at());
-  if (bytes_.little_endian(1) != 0x80) build_.fail("no pickle begins here");
+  if (bytes_.little_endian(1) != 0x80) build_.fail("this is not the beginning of a pickle");
   if (const auto protocol = bytes_.little_endian(1); protocol < 2 || protocol > 5)
-    build_.fail(fmt::format("a pickle of protocol {}; 2 to 5 are known", protocol));
+    build_.fail(fmt::format("pickle protocol {} is not supported, only 2 to 5", protocol));
   while (true) {
     build_.set_place(bytes_.at());
     const auto opcode = uint8_t(bytes_.little_endian(1));
@@ -66,7 +66,7 @@ PickleGraph Machine::run() {
 }
 
 void Machine::push(NodeId id) {
-  if (stack_.size() == kMostPickleValues) build_.fail("the stack grows without measure");
+  if (stack_.size() == kMostPickleValues) build_.fail("the stack has too many values");
   stack_.push_back(id);
 }
 
@@ -87,7 +87,7 @@ NodeId Machine::top() {
 }
 
 std::vector<NodeId> Machine::pop_to_mark() {
-  if (marks_.empty()) build_.fail("no mark on the stack");
+  if (marks_.empty()) build_.fail("a mark is missing on the stack");
   auto items = pop(stack_.size() - marks_.back());
   marks_.pop_back();
   return items;
@@ -155,7 +155,7 @@ bool Machine::push_text(uint8_t opcode) {
       return false;
   }
   std::string text = bytes_.text(bytes_.little_endian(length_bytes));
-  if (!is_utf8(text)) build_.fail("a text that is not valid UTF-8");
+  if (!is_utf8(text)) build_.fail("a string that is not valid UTF-8");
   push(build_.add({.kind = Kind::kText, .text = std::move(text)}));
   return true;
 }
@@ -163,7 +163,7 @@ bool Machine::push_text(uint8_t opcode) {
 bool Machine::make_sequence(uint8_t opcode) {
   switch (opcode) {
     case '(':  // MARK
-      if (marks_.size() == kMostPickleValues) build_.fail("marks without measure");
+      if (marks_.size() == kMostPickleValues) build_.fail("too many marks on the stack");
       marks_.push_back(stack_.size());
       return true;
     case ']':   // EMPTY_LIST
@@ -195,8 +195,8 @@ bool Machine::make_sequence(uint8_t opcode) {
 void Machine::extend(NodeId container, std::vector<NodeId> items, bool as_dict) {
   auto& node = build_.node(container);
   if (node.kind != (as_dict ? Kind::kDict : Kind::kList))
-    build_.fail(as_dict ? "entries for something that is no dictionary"
-                        : "elements for something that is no list");
+    build_.fail(as_dict ? "entries for a value that is not a dictionary"
+                        : "elements for a value that is not a list");
   if (as_dict && items.size() % 2 != 0) build_.fail("a key without a value");
   node.items.insert(node.items.end(), items.begin(), items.end());
 }
@@ -258,7 +258,7 @@ bool Machine::use_memo(uint8_t opcode) {
 }
 
 const std::string& Machine::text_of(NodeId id) {
-  if (build_.node(id).kind != Kind::kText) build_.fail("a global whose name is no text");
+  if (build_.node(id).kind != Kind::kText) build_.fail("a global whose name is not a string");
   return build_.node(id).text;
 }
 
@@ -290,7 +290,7 @@ bool Machine::make_object(uint8_t opcode) {
       return true;
     }
     case 'Q':  // BINPERSID
-      if (!with_storages_) build_.fail("a storage where none may be");
+      if (!with_storages_) build_.fail("a storage is not allowed here");
       push(build_.add_storage(pop()));
       return true;
     default:

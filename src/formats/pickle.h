@@ -5,8 +5,8 @@
 
 namespace pixart::formats {
 
-// Reads one pickle and leaves `bytes` behind its end. Persistent ids, which name storages, are refused unless
-// `with_storages`. Throws UserError naming file, offset and reason.
+// Reads one pickle; `bytes` is then at its end. Persistent ids, which name storages, are refused unless
+// `with_storages` is true. Throws UserError naming file, offset and reason.
 PickleGraph read_pickle(PickleBytes& bytes, bool with_storages);
 
 }  // namespace pixart::formats

@@ -9,14 +9,14 @@ namespace pixart::formats {
 namespace {
 
 constexpr size_t kLargestRank = 64, kMostArguments = 16, kLongestKey = 4096;
-// What a view that repeats its storage (stride 0) may need when it is made contiguous.
+// Limit for a view that repeats its storage (stride 0), whose values multiply when it is made contiguous.
 constexpr uint64_t kLargestExpandedBytes = uint64_t{64} << 20;
 
 const char* hint_for(std::string_view name) {
   if (name.find("sparse") != std::string_view::npos) return " Sparse tensors are not supported.";
   if (name.find("qtensor") != std::string_view::npos) return " Quantised tensors are not supported.";
   if (name.starts_with("torch.nn.modules."))
-    return " A whole module is pickled here; only its class could rebuild it.";
+    return " The file is a pickled module, which only its Python class can rebuild.";
   return "";
 }
 
@@ -37,8 +37,8 @@ NodeId PickleBuilder::add_global(const std::string& dotted_name) {
   const auto number = find_global(dotted_name);
   if (!number) {
     fail(fmt::format(
-        "the file asks for {}, which is not on the list of what weights are made of (dense tensors, lists, "
-        "dictionaries, plain values).{} Save the weights alone, torch.save(model.state_dict(), ...), or as "
+        "the file asks for {}, which is not allowed in a file of weights (dense tensors, lists, "
+        "dictionaries, plain values).{} Save only the weights, torch.save(model.state_dict(), ...), or as "
         "safetensors",
         shown(dotted_name), hint_for(dotted_name)));
   }
@@ -51,13 +51,13 @@ const KnownGlobal* PickleBuilder::as_global(NodeId id) const {
 
 int64_t PickleBuilder::count_of(NodeId id, const char* what) const {
   if (!has_kind(id, Kind::kInteger) || node(id).integer < 0)
-    fail(fmt::format("a {} that is no number of at least 0", what));
+    fail(fmt::format("a {} that is not a number of at least 0", what));
   return node(id).integer;
 }
 
 std::vector<int64_t> PickleBuilder::counts_of(NodeId id, const char* what) {
   if (!has_kind(id, Kind::kTuple) && !has_kind(id, Kind::kList))
-    fail(fmt::format("a {} that is no list of numbers", what));
+    fail(fmt::format("a {} that is not a list of numbers", what));
   if (node(id).items.size() > kLargestRank)
     fail(fmt::format("a tensor of more than {} dimensions", kLargestRank));
   count_copies(node(id).items.size());
@@ -66,20 +66,20 @@ std::vector<int64_t> PickleBuilder::counts_of(NodeId id, const char* what) {
   return counts;
 }
 
-// Persistent id: ("storage", type, key, device, number of elements), in the old layout also a view, which
-// must be None.
+// Persistent id: ("storage", type, key, device, number of elements). The old layout adds a view, which must
+// be None.
 NodeId PickleBuilder::add_storage(NodeId persistent_id) {
   const Arguments parts = node(persistent_id).items;
   const bool is_tuple = has_kind(persistent_id, Kind::kTuple) && (parts.size() == 5 || parts.size() == 6);
   if (!is_tuple || !has_kind(parts[0], Kind::kText) || node(parts[0]).text != "storage")
-    fail("a persistent object that is no storage");
+    fail("a persistent object that is not a storage");
   if (parts.size() == 6 && !has_kind(parts[5], Kind::kNone)) fail("a storage that is a view of another");
   const KnownGlobal* type = as_global(parts[1]);
   if (type == nullptr ||
       (type->role != GlobalRole::kStorageType && type->role != GlobalRole::kUntypedStorage))
     fail("a storage of an unknown type");
   if (!has_kind(parts[2], Kind::kText) || !has_kind(parts[3], Kind::kText))
-    fail("a storage whose key or device is no text");
+    fail("a storage whose key or device is not a string");
   if (node(parts[2]).text.size() > kLongestKey) fail("a storage whose key is too long");
   StorageSpec spec{
       .key = node(parts[2]).text, .dtype = type->dtype, .untyped = type->role == GlobalRole::kUntypedStorage};
@@ -101,7 +101,7 @@ NodeId PickleBuilder::add_storage(NodeId persistent_id) {
 NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
   const KnownGlobal* global = as_global(function);
   if (global == nullptr || !has_kind(arguments_id, Kind::kTuple))
-    fail("a call of something that is no known function");
+    fail("a call of a value that is not a known function");
   if (node(arguments_id).items.size() > kMostArguments) fail("a call with too many arguments");
   const Arguments arguments = node(arguments_id).items;
   switch (global->role) {
@@ -119,7 +119,7 @@ NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
       if (arguments.empty() || !has_kind(arguments[0], Kind::kTensor)) fail("a parameter without a tensor");
       return arguments[0];
     default:
-      fail(fmt::format("a call of {}, which is no function", global->name));
+      fail(fmt::format("a call of {}, which is not a function", global->name));
   }
 }
 
@@ -130,12 +130,12 @@ NodeId PickleBuilder::make_object(NodeId type, NodeId arguments) {
   return add({.kind = Kind::kOpaque, .text = global->name});
 }
 
-// State is checked and dropped: an OrderedDict carries a module's _metadata, an opaque object is not looked
-// into.
+// The state is checked and dropped: an OrderedDict has a module's _metadata, and opaque objects are not
+// inspected.
 void PickleBuilder::set_state(NodeId object, NodeId state) {
-  if (!has_kind(state, Kind::kDict)) fail("an object whose state is no dictionary");
+  if (!has_kind(state, Kind::kDict)) fail("an object whose state is not a dictionary");
   if (!has_kind(object, Kind::kDict) && !has_kind(object, Kind::kOpaque))
-    fail("state for something that takes none");
+    fail("state for a value that has no state");
 }
 
 NodeId PickleBuilder::ordered_dict(const Arguments& arguments) {
@@ -171,7 +171,7 @@ NodeId PickleBuilder::tensor(const Arguments& arguments, bool has_dtype) {
                   .sizes = counts_of(arguments[2], "tensor size"),
                   .strides = counts_of(arguments[3], "tensor stride")};
   const StorageSpec& storage = graph_.storages[spec.storage];
-  if (storage.untyped != has_dtype) fail("a tensor of no type");
+  if (storage.untyped != has_dtype) fail("a tensor without a type");
   spec.dtype = storage.dtype;
   if (has_dtype) {
     const KnownGlobal* dtype = as_global(arguments[6]);
@@ -198,10 +198,10 @@ void PickleBuilder::check_view(const TensorSpec& tensor) const {
     overflow |= __builtin_add_overflow(last, extent, &last);
   }
   if (overflow) fail("a tensor whose size overflows");
-  if (is_empty) return;  // its offset may well lie beyond: a slice of an empty tensor
+  if (is_empty) return;  // its offset may be beyond the storage: a slice of an empty tensor
   if (uint64_t(last) >= storage_bytes / element) fail("a tensor that reaches beyond its storage");
   if (uint64_t(bytes) > std::max(storage_bytes, kLargestExpandedBytes)) {
-    fail("a tensor that repeats its storage without measure");
+    fail("a tensor that repeats its storage too often");
   }
 }
 

@@ -1,4 +1,4 @@
-// Makes the nodes of a PickleGraph and plays the roles of the known globals.
+// Makes the nodes of a PickleGraph and does the work of the known globals.
 #pragma once
 #include <cstddef>
 #include <map>
@@ -11,10 +11,10 @@
 
 namespace pixart::formats {
 
-// Values of one pickle, and slots of its stack and memo. A tensor takes about 15.
+// The most values of one pickle, and slots of its stack and memo. A tensor takes about 15.
 inline constexpr size_t kMostPickleValues = 2'000'000;
-// Elements that calls copy: sizes and strides of tensors, lists that become sets. What is copied may stand in
-// the memo, so that a few bytes of the file would otherwise copy all of it again.
+// The most elements that calls copy: sizes and strides of tensors, lists that become sets. The copied value
+// may be in the memo, so without a limit a few bytes of the file could copy it again and again.
 inline constexpr size_t kMostPickleCopies = 8'000'000;
 
 class PickleBuilder {

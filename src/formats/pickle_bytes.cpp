@@ -47,7 +47,7 @@ std::string PickleBytes::line() {
   while (true) {
     const char c = char(byte());
     if (c == '\n') return out;
-    if (out.size() == kLongest) fail(at_, "a name without an end");
+    if (out.size() == kLongest) fail(at_, "a name does not end");
     out += c;
   }
 }

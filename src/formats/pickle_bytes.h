@@ -1,4 +1,4 @@
-// The bytes of one or more pickles inside a file, read in small pieces as they are asked for.
+// The bytes of one or more pickles inside a file, read in small pieces on request.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,11 +14,11 @@ class PickleBytes {
 
   uint64_t little_endian(int count);   // count <= 8 bytes
   std::string text(uint64_t count);    // any bytes
-  std::string line();                  // up to a line break, which is dropped
+  std::string line();                  // up to a line break, which is removed
   uint64_t at() const { return at_; }  // in the file
   uint64_t left() const { return end_ - at_; }
   uint64_t file_bytes() const { return file_.bytes(); }
-  // UserError with file, the offset `where` and the reason.
+  // Throws UserError with file, the offset `where` and the reason.
   [[noreturn]] void fail(uint64_t where, const std::string& reason) const;
 
  private:

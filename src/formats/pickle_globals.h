@@ -1,5 +1,5 @@
-// The complete list of names that a pickle may ask for. None of them is imported or called: each has a role
-// that this reader plays itself.
+// The complete list of names that a pickle may use. None of them is imported or called: each has a role, and
+// this reader does the work of that role itself.
 #pragma once
 #include <c10/core/ScalarType.h>
 
@@ -28,11 +28,11 @@ struct KnownGlobal {
   at::ScalarType dtype = at::kByte;
 };
 
-// Its number for known_global(), or nothing for a name that is not on the list.
+// The index of a name for known_global(); nullopt for a name that is not in the list.
 std::optional<size_t> find_global(const std::string& dotted_name);
 const KnownGlobal& known_global(size_t number);
 
-// The global that stands for `dtype` in a role (kStorageType, kDtype), or nothing.
+// The global with the role `role` (kStorageType, kDtype) for `dtype`; null if there is none.
 const KnownGlobal* global_for(GlobalRole role, at::ScalarType dtype);
 
 }  // namespace pixart::formats

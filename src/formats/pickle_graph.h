@@ -1,6 +1,6 @@
-// What a pickle describes, as one flat table: containers name their elements by number. So nesting, sharing
-// and cycles cost no recursion (a chain of 50,000 lists would overflow the stack when destroyed), and tensors
-// are only described; nothing of their size has been allocated.
+// The content of a pickle as one flat table: containers refer to their elements by number. So nesting,
+// sharing and cycles need no recursion (destroying a chain of 50,000 lists would overflow the stack). Tensors
+// are only described; no memory of their size has been allocated.
 #pragma once
 #include <c10/core/ScalarType.h>
 
@@ -38,10 +38,10 @@ struct StorageSpec {
   std::string key = {};
   at::ScalarType dtype = at::kByte;
   bool untyped = false;  // bytes for tensors of any type
-  uint64_t bytes = 0;    // at most those of the file
+  uint64_t bytes = 0;    // at most the size of the file
 };
 
-// A view of a storage, proven to lie inside it unless it has no elements.
+// A view of a storage. It is checked to be inside the storage unless it has no elements.
 struct TensorSpec {
   size_t storage = 0;  // in PickleGraph::storages
   at::ScalarType dtype = at::kByte;

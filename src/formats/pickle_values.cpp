@@ -19,8 +19,8 @@ namespace {
 
 constexpr int kDeepestNesting = 64;
 
-// The storages of a file. One that is in memory is shared; the last one stays there, because tensors that
-// share a storage usually follow each other.
+// The storages of a file. A storage in memory is shared. The last one is kept, because tensors with the same
+// storage usually follow each other.
 class Storages {
  public:
   Storages(std::vector<StorageSpec> specs, StorageReader read, std::string name)
@@ -77,7 +77,7 @@ class ValueMaker {
 PickleValue ValueMaker::make(NodeId id, int depth) {
   if (depth > kDeepestNesting)
     fail(fmt::format("containers are nested deeper than {} levels, or contain themselves", kDeepestNesting));
-  if (++num_made_ > kMostPickleValues) fail("containers are shared so often that there is no end of values");
+  if (++num_made_ > kMostPickleValues) fail("containers are shared so often that there are too many values");
   const PickleNode& node = graph_.node(id);
   switch (node.kind) {
     case Kind::kNone:
@@ -104,7 +104,7 @@ PickleValue ValueMaker::make(NodeId id, int depth) {
     case Kind::kStorage:
       break;
   }
-  fail("a storage stands where a value is expected");
+  fail("expected a value, got a storage");
 }
 
 PickleValue ValueMaker::make_list(const PickleNode& node, int depth) {
@@ -113,7 +113,7 @@ PickleValue ValueMaker::make_list(const PickleNode& node, int depth) {
   return {list};
 }
 
-// Python writes each key once; a second one would hide what the first reader saw.
+// Python writes each key once. With a second one, two readers could see different values.
 PickleValue ValueMaker::make_dict(const PickleNode& node, int depth) {
   auto dict = std::make_shared<PickleDict>();
   std::set<std::pair<int64_t, std::string_view>> seen;

@@ -12,8 +12,8 @@ namespace pixart::formats {
 
 namespace {
 
-// libpng reports errors by longjmp, which runs no destructors. So each function that calls setjmp holds only
-// plain pointers, and returns false after a jump; the message is kept for the exception that its caller
+// libpng reports errors by longjmp, which runs no destructors. So each function that calls setjmp has only
+// plain pointers and returns false after a jump; the message is kept for the exception that the caller
 // throws.
 struct ErrorState {
   char message[200] = {};
@@ -25,8 +25,8 @@ void on_error(png_structp png, png_const_charp message) {
   png_longjmp(png, 1);
 }
 
-// Warnings about profiles, times and texts are common and without consequence; those about the pixels' data,
-// such as a wrong checksum at its end, are damage.
+// Warnings about profiles, times and texts are common and harmless. Warnings about the pixel data, such as a
+// wrong checksum at its end, mean damage.
 void on_warning(png_structp png, png_const_charp message) {
   auto* state = static_cast<ErrorState*>(png_get_error_ptr(png));
   if (std::string_view(message).starts_with("IDAT"))
@@ -70,7 +70,7 @@ bool read_header(png_structp png, png_infop info) {
   return true;
 }
 
-// As RGBA of 8 bits, whatever is stored.
+// Decodes to RGBA of 8 bits, whatever format is stored.
 bool read_rows(png_structp png, png_infop info, png_bytep* rows) {
   if (setjmp(png_jmpbuf(png))) return false;
   png_set_expand(png);
@@ -90,14 +90,14 @@ uint32_t number_at(std::string_view bytes, size_t at) {
   return value;
 }
 
-// Looked at here because libpng gives no reason of its own for either: a size beyond the limits, and chunks
-// of an animation, which it passes over.
+// Checks for sizes beyond the limits and for chunks of an animation, which libpng skips: libpng gives no
+// reason of its own for either.
 void check_chunks(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   constexpr size_t kSignature = 8, kAround = 12, kHeaderEnd = 33;  // length, type and CRC are around the data
   const auto as_bytes = [&](size_t at) { return reinterpret_cast<const Bytef*>(bytes.data() + at); };
   if (bytes.size() < kHeaderEnd || bytes.substr(12, 4) != "IHDR" ||
       crc32(0, as_bytes(12), 17) != number_at(bytes, 29))
-    return;  // libpng says what is wrong
+    return;  // libpng reports the error
   check_size(number_at(bytes, 16), number_at(bytes, 20), name, limits);
   for (size_t at = kSignature; at + kAround <= bytes.size();) {
     const std::string_view type = bytes.substr(at + 4, 4);
@@ -106,7 +106,7 @@ void check_chunks(std::string_view bytes, const std::string& name, const DecodeL
     if (type == "acTL" && length >= 4 && at + kAround + length <= bytes.size() &&
         number_at(bytes, at + 8) > 1)
       throw ImageError(ImageFault::kUnsupported,
-                       fmt::format("{}: an animated PNG; one still picture is needed.", name));
+                       fmt::format("{}: an animated PNG; expected one still image.", name));
     at += kAround + length;
   }
 }
@@ -118,7 +118,7 @@ int orientation_of_png(png_structp png, png_infop info) {
   return orientation_of_exif({reinterpret_cast<const char*>(exif), count});
 }
 
-bool write_picture(Writer& writer, const Image& image, png_text* texts, int num_texts, png_bytep* rows) {
+bool write_image(Writer& writer, const Image& image, png_text* texts, int num_texts, png_bytep* rows) {
   if (setjmp(png_jmpbuf(writer.png))) return false;
   png_set_IHDR(writer.png, writer.info, png_uint_32(image.width), png_uint_32(image.height), 8,
                PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
@@ -130,7 +130,7 @@ bool write_picture(Writer& writer, const Image& image, png_text* texts, int num_
 }
 
 std::vector<png_text> text_chunks(const std::map<std::string, std::string>& text) {
-  constexpr size_t kLongestKey = 79;  // of the format
+  constexpr size_t kLongestKey = 79;  // by the PNG format
   std::vector<png_text> chunks;
   for (const auto& [key, value] : text) {
     PIXART_CHECK(!key.empty() && key.size() <= kLongestKey, "PNG text key '{}'", key);
@@ -176,7 +176,7 @@ std::string encode_png(const Image& image, const std::map<std::string, std::stri
   Writer writer;
   std::string bytes;
   png_set_write_fn(writer.png, &bytes, append_bytes, nullptr);
-  const bool is_written = write_picture(writer, image, chunks.data(), int(chunks.size()), rows.data());
+  const bool is_written = write_image(writer, image, chunks.data(), int(chunks.size()), rows.data());
   PIXART_CHECK(is_written, "PNG: {}", writer.state.message);
   return bytes;
 }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
 constexpr uint64_t kMostBytes = uint64_t{256} << 20;
-constexpr size_t kAround = 12;  // of a chunk: length, type, checksum
+constexpr size_t kAround = 12;  // bytes around a chunk's data: length, type, checksum
 
 uint32_t number_at(std::string_view bytes, size_t at) {
   uint32_t number = 0;
@@ -17,7 +17,7 @@ uint32_t number_at(std::string_view bytes, size_t at) {
   return number;
 }
 
-// Up to the next zero byte, which is taken too.
+// Removes and returns the text before the next zero byte; the zero byte is removed, too.
 std::string_view take_word(std::string_view& bytes) {
   const size_t end = bytes.find('\0');
   const std::string_view word = bytes.substr(0, end);
@@ -42,7 +42,7 @@ std::string from_latin1(std::string_view text) {
 std::map<std::string, std::string> read_png_text(const std::filesystem::path& path) {
   const std::string file = read_file(path, kMostBytes);
   std::string_view bytes = file;
-  if (!bytes.starts_with(kSignature)) throw UserError(path.string() + " is no PNG file.");
+  if (!bytes.starts_with(kSignature)) throw UserError(path.string() + " is not a PNG file.");
   bytes.remove_prefix(kSignature.size());
   std::map<std::string, std::string> result;
   while (bytes.size() >= kAround) {

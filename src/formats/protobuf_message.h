@@ -1,5 +1,5 @@
-// A protobuf message written by hand: the fields that are added, in order. LibTorch's process must not load
-// libprotobuf, whose symbols it has under another version.
+// Writes a protobuf message by hand: the added fields, in order. libprotobuf must not be loaded into
+// LibTorch's process, which already has its symbols in another version.
 #pragma once
 #include <bit>
 #include <cstdint>
@@ -25,7 +25,7 @@ class ProtobufMessage {
     fixed(std::bit_cast<uint32_t>(value), sizeof value);
     return *this;
   }
-  // Also text, which must be UTF-8.
+  // Also for text, which must be UTF-8.
   ProtobufMessage& bytes(int field, std::string_view value) {
     key(field, kBytes);
     varint(value.size());

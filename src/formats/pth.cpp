@@ -1,4 +1,4 @@
-#include "pixart/formats/pth.h"
+#include "pth.h"
 
 #include <ATen/ATen.h>
 
@@ -20,13 +20,13 @@ PthLayout read_layout(const InputFile& file) {
     throw UserError(fmt::format("{}: a Git LFS pointer, not the file itself. Fetch it with `git lfs pull`.",
                                 file.name()));
   }
-  throw UserError(
-      fmt::format("{}: {}.", file.name(),
-                  head.empty() ? "the file is empty"
-                               : "this is no file of torch.save (neither a zip archive nor its old layout)"));
+  throw UserError(fmt::format("{}: {}.", file.name(),
+                              head.empty()
+                                  ? "the file is empty"
+                                  : "not a file of torch.save (neither a zip archive nor its old layout)"));
 }
 
-// Text and integers; other keys do not occur on the way to a tensor.
+// Text and integers; no other keys occur on the path to a tensor.
 std::string key_text(const PickleValue& key) {
   if (const auto* text = std::get_if<std::string>(&key.value)) return *text;
   if (const auto* number = std::get_if<int64_t>(&key.value)) return std::to_string(*number);

@@ -1,4 +1,4 @@
-// The two layouts of PyTorch files: what the pickle says, and where each storage's bytes are.
+// The two layouts of PyTorch files. Each gives the graph of the pickle and the bytes of each storage.
 #pragma once
 #include <vector>
 
@@ -9,14 +9,14 @@ namespace pixart::formats {
 
 struct PthLayout {
   PickleGraph graph;
-  StorageReader read;  // refers to the file
+  StorageReader read;  // keeps a reference to the file
 };
 
 // Since PyTorch 1.6: a zip archive with data.pkl and one record per storage.
 PthLayout read_zip_layout(const InputFile& file);
 
-// Before: five pickles (magic number, protocol, system, data, keys), then the storages in the order of the
-// keys.
+// Before PyTorch 1.6: five pickles (magic number, protocol, system, data, keys), then the storages in the
+// order of the keys.
 bool has_legacy_magic(std::string_view head);
 PthLayout read_legacy_layout(const InputFile& file);
 

@@ -25,7 +25,7 @@ void check_protocol(const InputFile& file, PickleBytes& bytes) {
   const PickleGraph graph = read_pickle(bytes, false);
   const PickleNode& root = graph.node(graph.root);
   if (root.kind != Kind::kInteger || root.integer != kProtocol)
-    refuse(file, "a PyTorch file of an unknown protocol");
+    refuse(file, "a PyTorch file with an unknown protocol");
 }
 
 void check_system(const InputFile& file, PickleBytes& bytes) {
@@ -35,7 +35,7 @@ void check_system(const InputFile& file, PickleBytes& bytes) {
   for (size_t i = 0; i < root.items.size(); i += 2) {
     const PickleNode &key = graph.node(root.items[i]), &value = graph.node(root.items[i + 1]);
     if (key.text == "little_endian" && value.integer != 1)
-      refuse(file, "written on a big-endian machine; save it again on a common one");
+      refuse(file, "written on a big-endian machine; save it again on a little-endian machine");
   }
 }
 
@@ -47,8 +47,8 @@ std::vector<std::string> read_keys(const InputFile& file, PickleBytes& bytes) {
   return keys;
 }
 
-// Offsets of the storages' bytes. Each storage stands once, behind its number of elements, up to the file's
-// end.
+// Offsets of the storages' bytes. Each storage occurs once, after its number of elements; the last one ends
+// with the file.
 std::vector<uint64_t> places_of(const InputFile& file, uint64_t at, const std::vector<std::string>& keys,
                                 const std::vector<StorageSpec>& storages) {
   std::map<std::string, size_t> unplaced;
@@ -65,7 +65,7 @@ std::vector<uint64_t> places_of(const InputFile& file, uint64_t at, const std::v
     file.read(&numel, sizeof numel, at);
     at += sizeof numel;
     if (numel < 0 || uint64_t(numel) != storage.bytes / element) {
-      refuse(file, fmt::format("byte {}: storage {} has {} elements, its tensors say {}", at, shown(key),
+      refuse(file, fmt::format("byte {}: storage {} has {} elements, its tensors need {}", at, shown(key),
                                numel, storage.bytes / element));
     }
     if (storage.bytes > file.bytes() - at)
@@ -75,7 +75,7 @@ std::vector<uint64_t> places_of(const InputFile& file, uint64_t at, const std::v
     unplaced.erase(found);
   }
   if (!unplaced.empty()) refuse(file, fmt::format("storage {} is missing", shown(unplaced.begin()->first)));
-  if (at != file.bytes()) refuse(file, fmt::format("byte {}: something follows the last storage", at));
+  if (at != file.bytes()) refuse(file, fmt::format("byte {}: the file continues after the last storage", at));
   return places;
 }
 

@@ -1,5 +1,5 @@
-// Writes what torch.save writes: a zip archive of stored records, one per tensor, and a pickle that rebuilds
-// them. The pickle stands last, when the metadata is known; readers find it by the zip directory.
+// Writes the format of torch.save: a zip archive of stored records, one per tensor, and a pickle that
+// rebuilds the tensors. The pickle comes last, when the metadata is known; readers use the zip directory.
 #include <ATen/ATen.h>
 #include <libdeflate.h>
 
@@ -21,8 +21,8 @@ std::string little_endian(uint64_t value, int bytes) {
   return out;
 }
 
-// Zip archive of stored records under one top folder, as PyTorch's own writer lays it out: data begins at
-// multiples of 64 bytes; 64-bit fields stand where 32 bits do not suffice.
+// A zip archive of stored records under one top folder, laid out like PyTorch's own writer: data begins at
+// multiples of 64 bytes; 64-bit fields are used where 32 bits are too few.
 class ZipWriter {
  public:
   ZipWriter(AtomicFile& file, std::string top) : file_(file), top_(std::move(top)) {}
@@ -53,7 +53,7 @@ class ZipWriter {
   }
 
  private:
-  static constexpr uint64_t kVersion = 45;  // of the format: 64-bit fields
+  static constexpr uint64_t kVersion = 45;  // version of the zip format with 64-bit fields
   static constexpr uint64_t kNot32 = 0xFFFFFFFF, kLocalBytes = 30, kAlignment = 64;
   struct Record {
     std::string name;
@@ -62,7 +62,7 @@ class ZipWriter {
     bool is_long() const { return offset >= kNot32 || bytes >= kNot32; }
   };
 
-  // From "version needed" to the length of the name.
+  // The fields from "version needed" to the length of the name.
   static std::string common_fields(const Record& record) {
     const uint64_t bytes = record.is_long() ? kNot32 : record.bytes;
     constexpr uint64_t kFirstOfJanuary1980 = 0x21;
@@ -157,7 +157,7 @@ void write_pth(const std::filesystem::path& path, const Weights& weights, const 
   zip.add("byteorder", "little");
   zip.add("version", "3\n");
   Metadata metadata = weights.metadata;
-  metadata.erase("format");  // of safetensors
+  metadata.erase("format");  // an entry of safetensors only
   if (complete) complete(metadata);
   zip.add("data.pkl", pickle_of(weights, metadata));
   zip.finish();

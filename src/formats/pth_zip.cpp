@@ -14,7 +14,7 @@ namespace {
   throw UserError(fmt::format("{}: {}.", file.name(), reason));
 }
 
-// torch.save writes these; other names belong to other kinds of archives.
+// The names that torch.save writes; other names belong to other kinds of archives.
 void check_names(const InputFile& file, const ZipRecords& records) {
   for (const auto& [name, record] : records) {
     if (name == "constants.pkl" || name.starts_with("code/")) {
@@ -26,7 +26,7 @@ void check_names(const InputFile& file, const ZipRecords& records) {
   for (const auto& [name, record] : records) {
     const bool is_expected = name == "data.pkl" || name == "byteorder" || name == "version" ||
                              name.starts_with("data/") || name.starts_with(".");
-    if (!is_expected) refuse(file, fmt::format("record {} is none that torch.save writes", shown(name)));
+    if (!is_expected) refuse(file, fmt::format("record {} is not written by torch.save", shown(name)));
   }
 }
 
@@ -44,9 +44,9 @@ std::vector<ZipRecord> places_of(const InputFile& file, const ZipRecords& record
   std::vector<ZipRecord> places;
   for (const auto& storage : storages) {
     const auto found = records.find("data/" + storage.key);
-    if (found == records.end()) refuse(file, fmt::format("the archive lacks storage {}", shown(storage.key)));
+    if (found == records.end()) refuse(file, fmt::format("storage {} is missing", shown(storage.key)));
     if (found->second.bytes != storage.bytes) {
-      refuse(file, fmt::format("storage {} has {} bytes, its tensors say {}", shown(storage.key),
+      refuse(file, fmt::format("storage {} has {} bytes, its tensors need {}", shown(storage.key),
                                found->second.bytes, storage.bytes));
     }
     places.push_back(found->second);
@@ -61,13 +61,13 @@ PthLayout read_zip_layout(const InputFile& file) {
   check_names(file, records);
   if (records.count("data.pkl") == 0) refuse(file, "the archive has no data.pkl");
   if (records.count("byteorder") != 0 && read_text(file, records.at("byteorder")) != "little") {
-    refuse(file, "written on a big-endian machine; save it again on a common one");
+    refuse(file, "written on a big-endian machine; save it again on a little-endian machine");
   }
   const ZipRecord& pickle = records.at("data.pkl");
-  read_text(file, pickle);  // for its CRC
+  read_text(file, pickle);  // checks its CRC
   PickleBytes bytes(file, pickle.offset, pickle.offset + pickle.bytes);
   PickleGraph graph = read_pickle(bytes, /*with_storages=*/true);
-  if (bytes.left() != 0) refuse(file, "data.pkl goes on after its end");
+  if (bytes.left() != 0) refuse(file, "data.pkl continues after the end of the pickle");
   auto places = places_of(file, records, graph.storages);
   return {std::move(graph), [&file, places = std::move(places)](size_t storage, void* to) {
             read_record(file, places[storage], to);

@@ -1,4 +1,4 @@
-// Reads the next tensor while the last one is being written.
+// Reads the next tensor while the previous one is being written.
 #pragma once
 #include <optional>
 #include <string>
@@ -10,8 +10,8 @@
 
 namespace pixart::formats {
 
-// Calls `use(name, tensor)` for each of `names` in order; three tensors are in memory. The tensor is as
-// `weights` describes it.
+// Calls `use(name, tensor)` for each of `names` in order; up to three tensors are in memory. The tensor has
+// the type and shape that `weights` describes.
 template <class Use>
 void read_ahead(const Weights& weights, const std::vector<std::string>& names, Use use) {
   constexpr int64_t kDepth = 2;

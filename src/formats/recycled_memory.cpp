@@ -11,8 +11,8 @@ namespace pixart::formats {
 
 namespace {
 
-constexpr size_t kSmallest = size_t{1} << 20;  // smaller tensors are left to malloc
-constexpr size_t kMostFree = 4;                // blocks that are kept
+constexpr size_t kSmallest = size_t{1} << 20;  // malloc allocates smaller tensors
+constexpr size_t kMostFree = 4;                // unused blocks that are kept
 
 struct Unmap {
   size_t bytes;
@@ -23,7 +23,7 @@ using Block = std::unique_ptr<void, Unmap>;
 Block new_block(size_t bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) throw std::bad_alloc();
-  ::madvise(data, bytes, MADV_HUGEPAGE);  // where the system has them
+  ::madvise(data, bytes, MADV_HUGEPAGE);  // ignored by systems without huge pages
   return Block(data, Unmap{bytes});
 }
 
@@ -31,7 +31,7 @@ Block new_block(size_t bytes) {
 
 class FreeBlocks {
  public:
-  // The smallest that is large enough and at least half used, or nothing.
+  // The smallest free block that is large enough and at least half used; null if there is none.
   Block take(size_t bytes) {
     const std::scoped_lock lock(mutex_);
     auto best = blocks_.end();
@@ -48,7 +48,7 @@ class FreeBlocks {
 
   void give(Block block) {
     const std::scoped_lock lock(mutex_);
-    if (blocks_.size() == kMostFree) blocks_.erase(blocks_.begin());  // the longest unused
+    if (blocks_.size() == kMostFree) blocks_.erase(blocks_.begin());  // the one unused for longest
     blocks_.push_back(std::move(block));
   }
 

@@ -1,5 +1,5 @@
-// Memory of tensors that are read one after the other. A fresh page costs as much as what is read into it, so
-// what one tensor leaves, the next one takes.
+// Reuses memory for tensors that are read one after the other. A fresh page costs as much time as reading its
+// content, so the next tensor gets the memory of an earlier one.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -12,7 +12,7 @@ class FreeBlocks;
 class RecycledMemory {
  public:
   RecycledMemory();
-  // Uninitialised, on the CPU. It may outlive this object, and be freed by any thread.
+  // Uninitialised memory on the CPU. It may exist longer than this object, and any thread may free it.
   at::Tensor empty(at::IntArrayRef shape, at::ScalarType dtype) const;
 
  private:

@@ -28,10 +28,10 @@ std::vector<int64_t> read_shape(JsonCursor& json) {
   return shape;
 }
 
-// Overflow counts even where a size of 0 makes the product 0: strides are computed from such shapes.
+// Overflow is an error even if a size of 0 makes the product 0, because strides are computed from the shape.
 uint64_t bytes_of(JsonCursor& json, const std::string& name, const TensorInfo& info) {
   const int bits = dtype_bits(info.dtype);
-  if (bits == 0) json.fail(fmt::format("tensor {} has the unknown type {}", shown(name), shown(info.dtype)));
+  if (bits == 0) json.fail(fmt::format("tensor {} has an unknown type {}", shown(name), shown(info.dtype)));
   int64_t bytes = bits / 8;
   bool overflow = false, is_empty = false;
   for (int64_t side : info.shape) {
@@ -63,7 +63,7 @@ TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
       info.end = json.integer();
       json.expect(']');
     } else {
-      json.fail(fmt::format("tensor {} has the unknown field {}", shown(name), shown(field)));
+      json.fail(fmt::format("tensor {} has an unknown field {}", shown(name), shown(field)));
     }
   } while (json.consume(','));
   json.expect('}');
@@ -84,7 +84,7 @@ std::map<std::string, std::string> read_metadata(JsonCursor& json) {
     const std::string key = json.string();
     json.expect(':');
     if (!metadata.emplace(key, json.string()).second) {
-      json.fail(fmt::format("metadata key {} stands twice", shown(key)));
+      json.fail(fmt::format("metadata key {} occurs twice", shown(key)));
     }
     if (metadata.size() > kMostMetadata) json.fail(fmt::format("more than {} metadata keys", kMostMetadata));
   } while (json.consume(','));
@@ -96,25 +96,25 @@ void check_name(JsonCursor& json, const std::string& name) {
   if (name.size() > kLongestName)
     json.fail(fmt::format("a tensor name has more than {} bytes", kLongestName));
   for (const char c : name) {
-    if (uint8_t(c) < 0x20 || c == 0x7F) json.fail("a tensor name holds a control character");
+    if (uint8_t(c) < 0x20 || c == 0x7F) json.fail("a tensor name has a control character");
   }
 }
 
-// The tensors must tile the data section from 0 to its end, without holes or overlap.
+// The tensors must fill the data section from 0 to its end, without holes or overlap.
 void check_tiling(JsonCursor& json, const SafetensorsHeader& header) {
   std::vector<std::pair<uint64_t, uint64_t>> spans;
   for (const auto& [name, info] : header.tensors) spans.emplace_back(info.begin, info.end);
   std::sort(spans.begin(), spans.end());
   uint64_t at = 0;
   for (const auto& [begin, end] : spans) {
-    if (begin != at) json.fail(fmt::format("the tensors leave a hole or overlap at data byte {}", at));
+    if (begin != at) json.fail(fmt::format("the tensors have a gap or an overlap at data byte {}", at));
     at = end;
   }
   const uint64_t data_bytes = header.file_bytes - header.data_offset;
   if (at != data_bytes) {
-    json.fail(fmt::format(
-        "the tensors end at data byte {}, the file holds {}: it is cut off or has something appended", at,
-        data_bytes));
+    json.fail(
+        fmt::format("the tensors end at data byte {}, the file has {}: it is cut off or has extra bytes", at,
+                    data_bytes));
   }
 }
 
@@ -126,14 +126,14 @@ uint64_t header_length(std::string_view head, uint64_t file_bytes, const std::st
   for (int i = 7; i >= 0; --i) length = length << 8 | uint8_t(head[size_t(i)]);
   if (length > kLargestHeader) {
     throw UserError(fmt::format(
-        "{}: byte 0: a header of {} bytes is over the limit of {}. The file is no safetensors file.{}", name,
-        length, kLargestHeader,
+        "{}: byte 0: a header of {} bytes is over the limit of {}. The file is not a safetensors file.{}",
+        name, length, kLargestHeader,
         head.starts_with("version ") ? " It is a Git LFS pointer: run `git lfs pull`." : ""));
   }
   if (length > file_bytes - 8) {
     throw UserError(
-        fmt::format("{}: byte 0: a header of {} bytes does not fit into {} bytes. The file is cut off or no "
-                    "safetensors file.",
+        fmt::format("{}: byte 0: a header of {} bytes does not fit into {} bytes. The file is cut off or not "
+                    "a safetensors file.",
                     name, length, file_bytes));
   }
   return length;
@@ -166,11 +166,11 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
       check_name(json, key);
       json.expect(':');
       if (key == "__metadata__") {
-        if (has_metadata) json.fail("__metadata__ stands twice");
+        if (has_metadata) json.fail("__metadata__ occurs twice");
         has_metadata = true;
         header.metadata = read_metadata(json);
       } else if (!header.tensors.emplace(key, read_tensor(json, key)).second) {
-        json.fail(fmt::format("tensor {} stands twice", shown(key)));
+        json.fail(fmt::format("tensor {} occurs twice", shown(key)));
       }
       if (header.tensors.size() > kMostTensors) json.fail(fmt::format("more than {} tensors", kMostTensors));
     } while (json.consume(','));

@@ -11,10 +11,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// With the folder in front, and what to do.
+// Adds the folder and the remedy to the message.
 [[noreturn]] void refuse(const fs::path& folder, const UserError& error) {
   if (error.code() == ExitCode::kStorage) throw error;
-  throw UserError(fmt::format("checkpoint {}: {}. Nothing is taken from it; use another one.",
+  throw UserError(fmt::format("checkpoint {}: {}. It is not used; choose another checkpoint.",
                               folder.string(), error.what()),
                   error.code());
 }
@@ -42,7 +42,7 @@ Weights compared(Weights weights, const fs::path& file, const FileRecord& record
   const auto hashes = std::make_shared<std::map<std::string, std::string>>();
   for (const auto& part : record.parts)
     if (!part.tensor.empty()) hashes->emplace(part.tensor, part.sha256);
-  if (hashes->empty()) return weights;  // one hash of the whole file, which was compared already
+  if (hashes->empty()) return weights;  // there is one hash of the whole file, and it was compared already
   weights.read = [read = std::move(weights.read), hashes, file](const std::string& name) {
     const at::Tensor tensor = read(name);
     const auto found = hashes->find(name);

@@ -12,15 +12,15 @@ namespace {
 
 constexpr uint64_t kLargestExtension = uint64_t{64} << 10;  // bytes of a long name or a pax header
 constexpr size_t kMostMembers = 10'000'000;
-constexpr uint64_t kZerosChecked = uint64_t{1} << 20;  // behind the end
+constexpr uint64_t kZerosChecked = uint64_t{1} << 20;  // after the end mark
 
 bool is_zero(std::string_view bytes) { return bytes.find_first_not_of('\0') == std::string_view::npos; }
 
-// Blocks of a file, read in pieces so that a header and the small files behind it cost one call.
+// Blocks of a file, read in pieces, so that a header and the small files after it need only one call.
 class Blocks {
  public:
   explicit Blocks(const InputFile& file) : file_(file), size_(file.bytes() / kTarBlock * kTarBlock) {}
-  uint64_t size() const { return size_; }  // in bytes; a last part of a block does not count
+  uint64_t size() const { return size_; }  // in bytes; an incomplete last block does not count
   std::string_view at(uint64_t offset) {
     if (offset < begin_ || offset + kTarBlock > begin_ + piece_.size()) {
       begin_ = offset;
@@ -36,10 +36,10 @@ class Blocks {
   std::string piece_;
 };
 
-// What is known of the next member from headers of its own.
+// Facts about the next member from extension headers.
 struct Extension {
   bool is_open = false;
-  uint64_t offset = 0;  // of the first of these headers
+  uint64_t offset = 0;  // of the first extension header
   std::optional<std::string> long_name = {};
   PaxRecords pax = {};
 };
@@ -58,9 +58,9 @@ std::string_view refused_kind(char type) {
     case 'S':
       return "a sparse file";
     case 'M':
-      return "a part of a file from another volume";
+      return "part of a file from another volume";
     default:
-      return "no regular file";
+      return "not a regular file";
   }
 }
 
@@ -85,12 +85,12 @@ class Reader {
   }
 
  private:
-  // One header and what belongs to it.
+  // Reads one header and its content.
   void step() {
     const auto block = blocks_.at(at_);
     if (is_zero(block)) return end();
     if (!is_tar_header(block, /*wants_magic=*/false))
-      throw UserError("this is no header: its checksum is wrong");
+      throw UserError("not a tar header: its checksum is wrong");
     TarHeader header = parse_tar_header(block);
     if (header.type == 'x' || header.type == 'g' || header.type == 'L' || header.type == 'K')
       return extend(header);
@@ -106,10 +106,9 @@ class Reader {
     const uint64_t begin = extension_.is_open ? extension_.offset : at_;
     const bool is_folder = header.type == '5' || (header.type == '0' && name_.ends_with('/'));
     const bool has_no_content = is_folder || (header.type >= '1' && header.type <= '6');
-    // A hard link's size is that of the file it leads to.
+    // A hard link has the size of the file that it links to.
     if (has_no_content && header.type != '1' && header.bytes > 0)
-      throw UserError(
-          "a folder, link or device with content: readers do not agree where the next header lies");
+      throw UserError("a folder, link or device with content: readers do not agree where the next header is");
     uint64_t content = at_ + kTarBlock;
     if (header.type == 'S') content = skip_sparse_maps(content);
     const uint64_t bytes = has_no_content ? 0 : header.bytes;
@@ -121,7 +120,7 @@ class Reader {
       index_.entries.push_back({name_, content, bytes});
     } else if (!is_folder && header.type != 'D' && header.type != 'V') {  // lists of folders, a volume's name
       fault(begin, next,
-            fmt::format("{}, which is not taken", is_sparse ? "a sparse file" : refused_kind(header.type)),
+            fmt::format("{} is not supported", is_sparse ? "a sparse file" : refused_kind(header.type)),
             false);
     }
     at_ = next;
@@ -130,7 +129,7 @@ class Reader {
     is_done_ = true;
   }
 
-  // A header that tells something of the next member.
+  // Reads an extension header, which describes the next member.
   void extend(const TarHeader& header) {
     if (header.bytes > kLargestExtension)
       throw UserError(fmt::format("a long name or pax header of {} bytes; the limit is {}", header.bytes,
@@ -156,18 +155,18 @@ class Reader {
     is_done_ = true;
   }
 
-  // As cat a.tar b.tar > c.tar makes it: whoever follows the format loses the second.
+  // cat a.tar b.tar > c.tar makes such a file: a reader that follows the format misses the second.
   void behind_the_end() {
     uint64_t next = at_ + 2 * kTarBlock;
     const uint64_t limit = std::min(blocks_.size(), at_ + kZerosChecked);
     while (next < limit && is_zero(blocks_.at(next))) next += kTarBlock;
     is_done_ = next >= limit || !is_tar_header(blocks_.at(next), /*wants_magic=*/true);
     if (next < limit)
-      fault(at_, is_done_ ? file_.bytes() : next, "more follows behind the archive's end mark");
+      fault(at_, is_done_ ? file_.bytes() : next, "there is data after the archive's end mark");
     at_ = next;
   }
 
-  // Old GNU sparse files have further blocks of their map behind the header.
+  // Old GNU sparse files have more blocks of their map after the header.
   uint64_t skip_sparse_maps(uint64_t content) {
     constexpr size_t kFirstMore = 482, kMore = 504;
     bool has_more = blocks_.at(at_)[kFirstMore] != '\0';
@@ -186,7 +185,7 @@ class Reader {
     return content + whole_blocks(bytes);
   }
 
-  // Goes on at the next header behind the one that cannot be read.
+  // Continues at the next valid header after the one that cannot be read.
   void recover(const std::string& reason) {
     const uint64_t begin = extension_.is_open ? extension_.offset : at_;
     uint64_t next = at_ + kTarBlock;
@@ -214,7 +213,7 @@ class Reader {
   bool is_done_ = false;
   Extension extension_;
   PaxRecords global_;
-  std::string name_;  // of the member that is read
+  std::string name_;  // of the member that is being read
 };
 
 void refuse_compressed(const InputFile& file, std::string_view start) {
@@ -228,8 +227,8 @@ void refuse_compressed(const InputFile& file, std::string_view start) {
                          : nullptr;
   if (!tool) return;
   throw UserError(
-      fmt::format("{} is compressed. Samples are read by their place in the archive, which needs a "
-                  "plain tar file: unpack it once with {} (pictures are compressed themselves, so it "
+      fmt::format("{} is compressed. Samples are read by their offset in the archive, which needs a "
+                  "plain tar file: unpack it once with {} (images are compressed themselves, so it "
                   "hardly grows).",
                   file.name(), tool));
 }
@@ -242,7 +241,7 @@ TarFile::TarFile(std::filesystem::path path) : file_(std::make_unique<InputFile>
   index_ = Reader(*file_).read();
   const bool is_header = start.size() == kTarBlock && (is_zero(start) || is_tar_header(start, false));
   if (index_.entries.empty() && !is_header)
-    throw UserError(fmt::format("{} is no tar archive: {}.", file_->name(),
+    throw UserError(fmt::format("{} is not a tar archive: {}.", file_->name(),
                                 start.empty() ? "it is empty" : "no header was found in it"));
 }
 TarFile::~TarFile() = default;

@@ -17,12 +17,12 @@ struct Field {
 constexpr Field kName{0, 100}, kSize{124, 12}, kChecksum{148, 8}, kMagic{257, 5}, kPrefix{345, 155};
 constexpr size_t kType = 156;
 
-constexpr uint64_t kLargest = uint64_t(std::numeric_limits<int64_t>::max());  // what an offset can be
+constexpr uint64_t kLargest = uint64_t(std::numeric_limits<int64_t>::max());  // the largest offset
 
 std::string_view field(std::string_view block, Field f) { return block.substr(f.at, f.size); }
 std::string_view up_to_nul(std::string_view text) { return text.substr(0, text.find('\0')); }
 
-// Blanks, digits, then blanks or NULs; nothing if it is anything else.
+// Blanks, octal digits, then blanks or NULs; nullopt for any other text.
 std::optional<uint64_t> octal(std::string_view text) {
   text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
   const size_t length = std::min(text.find_first_of(std::string_view(" \0", 2)), text.size());
@@ -33,9 +33,9 @@ std::optional<uint64_t> octal(std::string_view text) {
   return value;
 }
 
-// Base 256, which GNU tar uses for 8 GiB and more: a first byte of 0x80, then a big-endian number.
+// Base 256, which GNU tar uses for 8 GiB or more: a first byte of 0x80, then a big-endian number.
 std::optional<uint64_t> binary(std::string_view text) {
-  if (uint8_t(text[0]) != 0x80) return std::nullopt;  // others are negative or beyond 2^88
+  if (uint8_t(text[0]) != 0x80) return std::nullopt;  // other values are negative or above 2^88
   uint64_t value = 0;
   for (const char c : text.substr(1)) {
     if (value > (kLargest >> 8)) return std::nullopt;
@@ -47,7 +47,7 @@ std::optional<uint64_t> binary(std::string_view text) {
 uint64_t size_of(std::string_view block) {
   const auto text = field(block, kSize);
   const auto value = uint8_t(text[0]) >= 0x80 ? binary(text) : octal(text);
-  if (!value) throw UserError("the header's size is no number");
+  if (!value) throw UserError("the header's size is not a number");
   return *value;
 }
 
@@ -55,7 +55,7 @@ uint64_t decimal(std::string_view text, const char* what) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value > kLargest)
-    throw UserError(fmt::format("a pax header's {} is no number: {}", what, shown(text)));
+    throw UserError(fmt::format("a pax header's {} is not a number: {}", what, shown(text)));
   return value;
 }
 
@@ -83,11 +83,11 @@ bool is_tar_header(std::string_view block, bool wants_magic) {
 
 TarHeader parse_tar_header(std::string_view block) {
   TarHeader header;
-  header.type = block[kType] == '\0' ? '0' : block[kType];  // before POSIX, files had none
+  header.type = block[kType] == '\0' ? '0' : block[kType];  // before POSIX, files had no type
   header.bytes = size_of(block);
   header.name = up_to_nul(field(block, kName));
   const auto prefix = up_to_nul(field(block, kPrefix));
-  // GNU tar, with "ustar  ", keeps times there.
+  // GNU tar ("ustar  ") stores times there.
   if (field(block, kMagic) == "ustar" && block[kMagic.at + kMagic.size] == '\0' && !prefix.empty())
     header.name = std::string(prefix) + "/" + header.name;
   return header;
@@ -99,11 +99,11 @@ void parse_pax(std::string_view text, PaxRecords& records) {
     if (blank == std::string_view::npos) throw UserError("a pax header's record has no length");
     const uint64_t length = decimal(text.substr(0, blank), "length");
     if (length <= blank + 1 || length > text.size() || text[size_t(length) - 1] != '\n')
-      throw UserError("a pax header's record does not end where it says");
+      throw UserError("a pax header's record has a wrong length");
     const auto record = text.substr(blank + 1, size_t(length) - blank - 2);
     const size_t equals = record.find('=');
     if (equals == 0 || equals == std::string_view::npos)
-      throw UserError("a pax header's record is no key and value");
+      throw UserError("a pax header's record is not KEY=VALUE");
     set_pax(record.substr(0, equals), record.substr(equals + 1), records);
     text.remove_prefix(size_t(length));
   }

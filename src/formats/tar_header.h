@@ -9,7 +9,7 @@ namespace pixart::formats {
 
 inline constexpr uint64_t kTarBlock = 512;
 
-// Contents are followed by zeros up to a whole block.
+// Content is followed by zeros up to a whole block.
 constexpr uint64_t whole_blocks(uint64_t bytes) { return (bytes + kTarBlock - 1) / kTarBlock * kTarBlock; }
 
 struct TarHeader {
@@ -18,20 +18,20 @@ struct TarHeader {
   char type = '0';
 };
 
-// Whether `block` has a header's checksum and, if `wants_magic`, the mark of ustar or GNU tar.
+// True if `block` has a header's checksum and, if `wants_magic`, the magic of ustar or GNU tar.
 bool is_tar_header(std::string_view block, bool wants_magic);
 
-// Of a block that is_tar_header(). Throws UserError with the reason alone.
+// Parses a block for which is_tar_header() is true. Throws UserError with only the reason.
 TarHeader parse_tar_header(std::string_view block);
 
-// What a pax header says of the next member ('x') or of all ('g').
+// The values that a pax header sets for the next member ('x') or for all members ('g').
 struct PaxRecords {
   std::optional<std::string> path = {};
   std::optional<uint64_t> size = {};
   bool is_sparse = false;
 };
 
-// Sets what `text`, "LENGTH KEY=VALUE\n"..., says. Throws UserError with the reason alone.
+// Sets the values in `text`, "LENGTH KEY=VALUE\n"... Throws UserError with only the reason.
 void parse_pax(std::string_view text, PaxRecords& records);
 
 }  // namespace pixart::formats

@@ -11,15 +11,15 @@ namespace {
 
 constexpr size_t kNameBytes = 100, kPrefixBytes = 155;
 constexpr size_t kLongestName = 32 << 10;
-constexpr uint64_t kContentLimit = uint64_t{1} << 33;  // of eleven octal digits
+constexpr uint64_t kContentLimit = uint64_t{1} << 33;  // the largest number of eleven octal digits, plus 1
 constexpr std::string_view kPaxName = "PaxHeader";
 
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x80; });
 }
 
-// Where a name is cut into prefix and name so that both fit: npos if it needs no cut or there is no such
-// place.
+// The position that splits a name into prefix and name so that both fit; npos if it needs no split or cannot
+// be split.
 size_t cut_of(std::string_view name) {
   if (name.size() <= kNameBytes) return std::string_view::npos;
   const size_t slash = name.find('/', name.size() - kNameBytes - 1);
@@ -32,7 +32,7 @@ bool needs_pax(std::string_view name) {
   return !is_ascii(name) || (name.size() > kNameBytes && cut_of(name) == std::string_view::npos);
 }
 
-// "LENGTH path=NAME\n", where LENGTH counts its own digits too.
+// "LENGTH path=NAME\n", where LENGTH includes its own digits.
 std::string pax_record(const std::string& name) {
   const size_t rest = name.size() + std::strlen(" path=\n");
   size_t length = rest;
@@ -51,7 +51,7 @@ std::string header_of(std::string_view name, uint64_t bytes, char type) {
   put(block, 116, "0000000");                      // group
   put(block, 124, fmt::format("{:011o}", bytes));  // size
   put(block, 136, "00000000000");                  // time of change
-  put(block, 148, "        ");                     // checksum, while it is summed
+  put(block, 148, "        ");                     // checksum: blanks while it is computed
   block[156] = type;
   put(block, 257, std::string_view("ustar\00000", 8));  // magic and version
   put(block, 329, "0000000");                           // device numbers
@@ -64,7 +64,7 @@ std::string header_of(std::string_view name, uint64_t bytes, char type) {
   return block;
 }
 
-// For readers that know no pax headers.
+// The name for readers that do not know pax headers.
 std::string in_ascii(std::string name) {
   for (char& c : name)
     if (uint8_t(c) >= 0x80) c = '?';
@@ -83,7 +83,7 @@ uint64_t TarWriter::size_of(const std::string& name, uint64_t bytes) {
 void TarWriter::add(const std::string& name, std::string_view content) {
   PIXART_CHECK(!name.empty() && name.size() <= kLongestName && name.find('\0') == std::string::npos &&
                    !name.ends_with('/'),
-               "a name of {} bytes cannot stand in an archive", name.size());
+               "a name of {} bytes cannot be stored in an archive", name.size());
   PIXART_CHECK(content.size() < kContentLimit, "{}: {} bytes", name, content.size());
   if (needs_pax(name)) {
     const std::string record = pax_record(name);

@@ -51,7 +51,7 @@ at::ScalarType scalar_type(const std::string& dtype) {
   PIXART_CHECK(false, "dtype {} passed the header check", dtype);
 }
 
-// Place in kDtypes.
+// Index in kDtypes.
 size_t dtype_rank(const std::string& name, at::ScalarType type) {
   for (const auto& [dtype, scalar] : kScalarTypes) {
     if (scalar != type) continue;
@@ -66,10 +66,10 @@ size_t dtype_rank(const std::string& name, at::ScalarType type) {
 struct Entry {
   const std::string* name;
   const WeightInfo* info;
-  size_t rank;  // of its dtype
+  size_t rank;  // of its dtype: the index in kDtypes
 };
 
-// The reference library's order: types from large to small, then names.
+// The reference library's order: large types before small ones, then by name.
 std::vector<Entry> order_entries(const Weights& weights) {
   std::vector<Entry> entries;
   for (const auto& [name, info] : weights.tensors) {
@@ -82,7 +82,7 @@ std::vector<Entry> order_entries(const Weights& weights) {
   return entries;
 }
 
-// Length, JSON and padding, in the reference library's own spelling.
+// Length, JSON and padding, with the reference library's spelling.
 std::string header_of(const std::vector<Entry>& entries, const Metadata& metadata) {
   using nlohmann::json;
   std::string text = R"({"__metadata__":)" + json(metadata).dump();
@@ -99,7 +99,7 @@ std::string header_of(const std::vector<Entry>& entries, const Metadata& metadat
   for (int i = 0; i < 8; ++i) head[size_t(i)] = char(uint64_t(text.size()) >> (8 * i));
   head += text;
   parse_safetensors_header(head, head.size() + at,
-                           "the file to be written");  // never write what we refuse to read
+                           "the file to be written");  // never write a file that this program refuses
   return head;
 }
 
@@ -138,7 +138,7 @@ TensorFile load_safetensors(const fs::path& path) {
 
 namespace {
 
-// The tensors one after the other, in the order of the header.
+// Reads the tensors one after the other, in the order of the header.
 template <class Use>
 void for_each_tensor(const Weights& weights, const std::vector<Entry>& entries, Use use) {
   std::vector<std::string> names;

@@ -46,7 +46,7 @@ std::string little_endian(uint64_t number, int size) {
   return bytes;
 }
 
-// Masked, so that a checksum of bytes that hold checksums stays a good one (TensorFlow's crc32c.h).
+// A masked checksum stays useful for bytes that themselves contain checksums (TensorFlow's crc32c.h).
 std::string masked_crc(std::string_view bytes) {
   const uint32_t crc = crc32c(bytes);
   return little_endian(uint32_t((crc >> 15 | crc << 17) + 0xA282EAD8u), 4);
@@ -65,7 +65,7 @@ ProtobufMessage event_of(int64_t step) {
   return message;
 }
 
-// Seconds in the name of an event file; 0 if it is none.
+// The seconds in the name of an event file; 0 for another name.
 int64_t seconds_of(const std::string& name) {
   int64_t seconds = 0;
   if (name.starts_with(kPrefix))
@@ -73,7 +73,8 @@ int64_t seconds_of(const std::string& name) {
   return seconds;
 }
 
-// TensorBoard sorts by name. A restart within a second, or after the clock was set back, must come last too.
+// TensorBoard sorts by name. The file of a restart must come last, even within a second or with the clock set
+// back.
 fs::path new_file(const fs::path& folder) {
   create_folders(folder);
   int64_t seconds = int64_t(unix_seconds());
@@ -89,7 +90,7 @@ uint32_t big_endian(std::string_view bytes, size_t at) {
   return number;
 }
 
-// Readers of protobuf refuse a whole event for one bad byte.
+// Protobuf readers refuse a whole event because of one invalid byte.
 std::string as_utf8(std::string_view text) {
   constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
   std::string result;
@@ -125,15 +126,15 @@ void TensorBoardEvents::scalars(int64_t step, const std::map<std::string, double
 
 void TensorBoardEvents::image(int64_t step, const std::string& tag, std::string_view png) {
   constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n";
-  constexpr size_t kWidthAt = 16, kHeightAt = 20, kHeaderEnd = 24;  // of the chunk IHDR, which is the first
+  constexpr size_t kWidthAt = 16, kHeightAt = 20, kHeaderEnd = 24;  // in the chunk IHDR, which is the first
   if (!png.starts_with(kSignature) || png.size() < kHeaderEnd)
-    throw UserError(fmt::format("the picture '{}' for TensorBoard is not a PNG file.", tag));
-  ProtobufMessage picture, one, all;
-  picture.integer(image_field::kHeight, big_endian(png, kHeightAt))
+    throw UserError(fmt::format("the image '{}' for TensorBoard is not a PNG file.", tag));
+  ProtobufMessage image, one, all;
+  image.integer(image_field::kHeight, big_endian(png, kHeightAt))
       .integer(image_field::kWidth, big_endian(png, kWidthAt))
       .integer(image_field::kColorspace, image_field::kRgb)
       .bytes(image_field::kEncoded, png);
-  one.bytes(value::kTag, as_utf8(tag)).message(value::kImage, picture);
+  one.bytes(value::kTag, as_utf8(tag)).message(value::kImage, image);
   all.message(summary::kValue, one);
   file_.write(record(event_of(step).message(event::kSummary, all)));
 }

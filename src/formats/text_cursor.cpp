@@ -34,16 +34,16 @@ uint64_t TextCursor::integer() {
     value = value * 10 + uint64_t(text_[at_] - '0');
     if (++at_ - start > 19 || value > uint64_t(INT64_MAX)) fail("number too large");
   }
-  if (at_ == start) fail("a whole number of at least 0 expected");
+  if (at_ == start) fail("expected a whole number of at least 0");
   if (text_[start] == '0' && at_ - start > 1) fail("number with a leading zero");
   if (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == 'e' || text_[at_] == 'E'))
-    fail("a whole number expected");
+    fail("expected a whole number");
   return value;
 }
 
 void TextCursor::end() {
   skip_space();
-  if (at_ != text_.size()) fail("text after the header's end");
+  if (at_ != text_.size()) fail("text after the end of the header");
 }
 
 }  // namespace pixart::formats

@@ -1,4 +1,4 @@
-// Walks the text of an untrusted header once and never recurses; callers ask for what must come next.
+// Reads the text of an untrusted header once, without recursion; callers ask for the next symbol.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -8,15 +8,14 @@ namespace pixart::formats {
 
 class TextCursor {
  public:
-  // `name` and `base` (offset of the text in the file) go into messages, as does `kind`: "a safetensors
-  // file".
+  // Messages name `name`, `base` (offset of the text in the file) and `kind`, e.g. "a safetensors file".
   TextCursor(std::string_view text, std::string name, uint64_t base, std::string_view kind)
       : text_(text), name_(std::move(name)), base_(base), kind_(kind) {}
 
-  void expect(char symbol);                                 // after white space
-  bool consume(char symbol);                                // true and past it if it comes next
+  void expect(char symbol);                                 // after optional white space
+  bool consume(char symbol);                                // if it comes next: moves past it, returns true
   uint64_t integer();                                       // 0 or digits without leading zero, below 2^63
-  void end();                                               // only white space is left
+  void end();                                               // only white space may be left
   [[noreturn]] void fail(const std::string& reason) const;  // UserError with file and offset
 
  protected:

@@ -7,8 +7,8 @@ namespace pixart::formats {
 
 namespace {
 
-// The EXIF block of an extended file: RIFF chunks of a four-letter name, a length, and data padded to even
-// length.
+// The EXIF block of an extended file. Its RIFF chunks have a four-letter name, a length, and data padded to
+// an even length.
 std::string_view exif_of_webp(std::string_view bytes) {
   const auto length_at = [&](size_t at) {
     uint32_t length = 0;
@@ -37,7 +37,7 @@ Image decode_webp(std::string_view bytes, const std::string& name, const DecodeL
   if (status != VP8_STATUS_OK) throw ImageError(ImageFault::kDamaged, fmt::format("{}: damaged WebP.", name));
   if (features.has_animation)
     throw ImageError(ImageFault::kUnsupported,
-                     fmt::format("{}: an animated WebP; one still picture is needed.", name));
+                     fmt::format("{}: an animated WebP; expected one still image.", name));
   check_size(features.width, features.height, name, limits);
   const int width = features.width, height = features.height,
             orientation = orientation_of_exif(exif_of_webp(bytes));

@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint64_t kLargestIndex = 64 << 20;
 
-// Keys that stand twice in the same object; the JSON library itself keeps the last without a word.
+// Finds keys that occur twice in one object; the JSON library itself silently keeps the last one.
 class DuplicateKeys {
  public:
   bool operator()(json::parse_event_t event, const json& value) {
@@ -45,18 +45,17 @@ std::map<std::string, std::string> parse_weight_index(std::string_view text, con
   const json parsed = json::parse(text, watch, /*allow_exceptions=*/false);
   if (!parsed.is_object() || !parsed.contains("weight_map") || !parsed["weight_map"].is_object() ||
       parsed["weight_map"].empty()) {
-    throw UserError(name +
-                    " is no index of weight shards: a JSON object with a filled weight_map is needed.");
+    throw UserError(name + " is not an index of weight shards: expected a JSON object with a weight_map.");
   }
   std::map<std::string, std::string> map;
   Problems problems;
-  for (const auto& key : duplicates.found()) problems.add(fmt::format("{} stands twice", shown(key)));
+  for (const auto& key : duplicates.found()) problems.add(fmt::format("{} occurs twice", shown(key)));
   for (const auto& [tensor, file] : parsed["weight_map"].items()) {
     if (file.is_string() && is_bare_name(file.get<std::string>())) {
       map.emplace(tensor, file.get<std::string>());
     } else {
-      // Only a text is shown: to write out nested lists, the library calls itself for each level.
-      problems.add(fmt::format("tensor {}: {} is no plain file name", shown(tensor),
+      // Only strings are shown: to print nested lists, the library calls itself for each level.
+      problems.add(fmt::format("tensor {}: {} is not a plain file name", shown(tensor),
                                file.is_string() ? shown(file.get<std::string>()) : file.type_name()));
     }
   }

@@ -1,5 +1,5 @@
-// The index of sharded weights: {"weight_map": {tensor name: file name}}. Shards stand beside the index; they
-// may be links, as in the cache of the Hugging Face hub.
+// The index of sharded weights: {"weight_map": {tensor name: file name}}. Shards are in the folder of the
+// index; they may be links, as in the cache of the Hugging Face hub.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -8,7 +8,7 @@
 
 namespace pixart::formats {
 
-// Tensor name -> file name, which is a bare one. Throws UserError about `name` with everything that is wrong.
+// Tensor name -> file name without a folder. Throws UserError about `name` that lists every problem.
 std::map<std::string, std::string> parse_weight_index(std::string_view text, const std::string& name);
 std::map<std::string, std::string> read_weight_index(const std::filesystem::path& path);
 

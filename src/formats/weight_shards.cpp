@@ -1,4 +1,4 @@
-// Weights written in pieces of a limited size, named as Hugging Face's libraries name them.
+// Writes weights in files of a limited size, named as Hugging Face's libraries name them.
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Names in order, each shard filled until the next tensor would not fit.
+// Assigns names to shards in order; a shard is full when the next tensor would not fit.
 std::vector<std::vector<std::string>> split(const Weights& weights, uint64_t shard_bytes) {
   std::vector<std::vector<std::string>> shards(1);
   uint64_t filled = 0;

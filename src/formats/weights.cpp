@@ -9,8 +9,8 @@
 #include "input_file.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
-#include "pixart/formats/pth.h"
 #include "pixart/formats/tensor_file.h"
+#include "pth.h"
 #include "saved_weights.h"
 #include "weight_index.h"
 
@@ -21,7 +21,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Names under which training programs keep weights, apart from the optimizer's state and the like.
+// Keys under which training programs save weights, in contrast to the optimizer's state and other data.
 const std::map<std::string, Names>& sets_of_names() {
   static const std::map<std::string, Names> names = {
       {"model", {"state_dict", "model", "model_state_dict", "module", "params", "generator"}},
@@ -45,21 +45,21 @@ struct WeightSet {
 
 [[noreturn]] void refuse_choice(const std::string& file, const std::string& which, const Names& sets) {
   if (sets.empty()) {
-    throw UserError(fmt::format("{} holds one set of weights only, none called '{}'. Leave the choice out.",
-                                file, which));
+    throw UserError(
+        fmt::format("{} has only one set of weights, none called '{}'. Do not choose a set.", file, which));
   }
-  throw UserError(fmt::format("{} holds no weights under '{}', but under: {}. Name one of these.", file,
-                              which, join(sets, ", ")));
+  throw UserError(fmt::format("{} has no weights called '{}', but has: {}. Choose one of these.", file, which,
+                              join(sets, ", ")));
 }
 
-// The dictionary that holds the weights: the top level, or what the wanted set is called there.
+// The dictionary of the weights: the top level, or the entry for the wanted set.
 WeightSet choose_set(const PickleValue& root, const std::string& which, const std::string& file) {
   const PickleDict* top = as_dict(root);
   static const PickleDict nothing;
   Names sets;
   std::vector<const PickleValue*> values;
   bool has_tensor = false;
-  // The values are pointed to below, so the dictionary itself is walked, not a copy.
+  // The result has pointers to values of this dictionary, so the code must not walk a copy of it.
   for (const auto& [key, value] : top != nullptr ? *top : nothing) {
     has_tensor |= std::holds_alternative<PickleTensor>(value.value);
     const auto* name = std::get_if<std::string>(&key.value);
@@ -85,7 +85,7 @@ WeightSet choose_set(const PickleValue& root, const std::string& which, const st
   return chosen;
 }
 
-// Text that write_pth() and others keep beside the weights.
+// Text that write_pth() and other programs save next to the weights.
 Metadata metadata_of(const PickleValue& root) {
   Metadata metadata;
   if (as_dict(root) == nullptr) return metadata;
@@ -110,15 +110,15 @@ Weights open_pytorch(const fs::path& path, const std::string& which) {
   for (auto& [name, tensor] : flatten_tensors(*chosen.value, ".")) {
     weights.tensors.emplace(name, WeightInfo{tensor.dtype, tensor.shape});
     if (!tensors->emplace(name, std::move(tensor)).second)
-      throw UserError(fmt::format("{}: two tensors are called {} once nested names are joined.",
+      throw UserError(fmt::format("{}: two tensors are called {} after nested names are joined.",
                                   path.string(), shown(name)));
   }
-  if (tensors->empty()) throw UserError(path.string() + " holds no tensors.");
+  if (tensors->empty()) throw UserError(path.string() + " has no tensors.");
   weights.read = [tensors](const std::string& name) { return tensors->at(name).read().contiguous(); };
   return weights;
 }
 
-// By name, and by content where the name says nothing.
+// Decides by the name, and by the content if the name does not tell.
 bool is_pytorch(const fs::path& path) {
   const std::string extension = path.extension();
   if (extension == ".safetensors") return false;
@@ -154,7 +154,7 @@ Weights open_shards(const fs::path& index, const std::string& which) {
         weights.tensors.emplace(name, info);
       else
         problems.add(
-            fmt::format("shard {} holds tensor {}, which the index does not place there", file, shown(name)));
+            fmt::format("shard {} has tensor {}, but the index does not list it there", file, shown(name)));
     }
     weights.files.push_back(index.parent_path() / file);
     if (weights.metadata.empty()) weights.metadata = shard.metadata;
@@ -168,7 +168,7 @@ Weights open_shards(const fs::path& index, const std::string& which) {
   return weights;
 }
 
-// Preferred ones first.
+// In order of preference.
 const Names& usual_names() {
   static const Names names = {"model.safetensors",
                               "diffusion_pytorch_model.safetensors",
@@ -190,7 +190,7 @@ Weights open_folder(const fs::path& folder, const std::string& which) {
   }
   for (const auto& name : usual_names())
     if (fs::exists(folder / name)) return open_weights(folder / name, which);
-  throw UserError(fmt::format("{} holds no weights under a usual name ({}).", folder.string(),
+  throw UserError(fmt::format("{} has no file of weights with a usual name ({}).", folder.string(),
                               join(usual_names(), ", ")));
 }
 
@@ -212,7 +212,7 @@ uint64_t Weights::bytes() const {
 
 Weights open_weights(const fs::path& path, const std::string& which) {
   if (!fs::exists(path))
-    throw UserError(path.string() + " does not exist; a weight file or a folder with one is needed.");
+    throw UserError(path.string() + " does not exist; expected a weight file or a folder with one.");
   if (fs::is_directory(path)) return open_folder(path, which);
   return path.extension() == ".json" ? open_shards(path, which) : open_file(path, which);
 }

@@ -14,7 +14,7 @@ constexpr uint64_t kMostRecords = 1'000'000, kLargestDirectory = uint64_t{256} <
 constexpr uint64_t kEndBytes = 22, kLocatorBytes = 20, kEnd64Bytes = 56, kCentralBytes = 46, kLocalBytes = 30;
 constexpr uint64_t kEndSignature = 0x06054b50, kLocatorSignature = 0x07064b50, kEnd64Signature = 0x06064b50,
                    kCentralSignature = 0x02014b50, kLocalSignature = 0x04034b50;
-// A deflated block of 258 equal bytes takes 2 bits; whatever announces more than this is lying.
+// A deflated block of 258 equal bytes takes 2 bits; a record that claims a larger factor is invalid.
 constexpr uint64_t kLargestExpansion = 1100;
 constexpr unsigned kStored = 0, kDeflated = 8;            // methods
 constexpr uint64_t kNot16 = 0xFFFF, kNot32 = 0xFFFFFFFF;  // "see the 64-bit record"
@@ -59,22 +59,22 @@ class DirectoryReader {
   const ZipRules& rules_;
   Directory directory_;
   std::string top_;
-  std::vector<std::pair<uint64_t, uint64_t>> spans_;  // of local header and data
+  std::vector<std::pair<uint64_t, uint64_t>> spans_;  // of each local header with its data
 };
 
-// Neither program writes an archive comment, so the end record stands at the very end.
+// Neither program writes an archive comment, so the end record is at the very end.
 Directory DirectoryReader::find_directory() const {
   if (file_.bytes() < kEndBytes) fail(0, "too short for a zip archive");
   uint64_t limit = file_.bytes() - kEndBytes;
   const std::string end = file_.read(kEndBytes, limit);
   if (number(end, 0, 4) != kEndSignature || number(end, 20, 2) != 0)
-    fail(limit, "no end of a zip directory; the file seems to be cut off");
+    fail(limit, "the end of the zip directory is missing; the file seems to be cut off");
   Directory directory{number(end, 16, 4), number(end, 12, 4), number(end, 10, 2)};
   const std::string locator = limit < kLocatorBytes ? "" : file_.read(kLocatorBytes, limit - kLocatorBytes);
   if (!locator.empty() && number(locator, 0, 4) == kLocatorSignature) {
     limit = number(locator, 8, 8);
     const std::string end64 = file_.read(kEnd64Bytes, limit);
-    if (number(end64, 0, 4) != kEnd64Signature) fail(limit, "no 64-bit end of the zip directory");
+    if (number(end64, 0, 4) != kEnd64Signature) fail(limit, "the 64-bit end of the zip directory is missing");
     directory = {number(end64, 48, 8), number(end64, 40, 8), number(end64, 32, 8)};
   } else if (directory.records == kNot16 || directory.bytes == kNot32 || directory.offset == kNot32) {
     fail(limit, "the 64-bit end of the zip directory is missing");
@@ -88,7 +88,7 @@ Directory DirectoryReader::find_directory() const {
   return directory;
 }
 
-// 64-bit values stand in an extra field, in this order, for the fields that are all ones.
+// 64-bit values are in an extra field, in this order, for each field whose bits are all ones.
 void DirectoryReader::apply_zip64(std::string_view extra, CentralEntry& entry) const {
   std::vector<uint64_t*> wanted;
   for (uint64_t* field : {&entry.bytes, &entry.stored_bytes, &entry.local}) {
@@ -106,7 +106,7 @@ void DirectoryReader::apply_zip64(std::string_view extra, CentralEntry& entry) c
     at += length;
   }
   if (!wanted.empty())
-    fail(directory_.offset, fmt::format("record {} lacks its 64-bit size", shown(entry.name)));
+    fail(directory_.offset, fmt::format("the 64-bit size of record {} is missing", shown(entry.name)));
 }
 
 CentralEntry DirectoryReader::read_central(std::string_view bytes, size_t& at) const {
@@ -138,15 +138,15 @@ void DirectoryReader::check_method(uint64_t place, const CentralEntry& entry) co
     }
   } else if (entry.method != kStored || entry.stored_bytes != entry.bytes) {
     fail(place, fmt::format("record {} is compressed{}", shown(entry.name),
-                            rules_.may_deflate ? " in a way that is not known"
+                            rules_.may_deflate ? " by an unknown method"
                                                : fmt::format("; {} only stores", rules_.writer)));
   }
-  constexpr unsigned kHarmlessFlags = 0x0808;  // UTF-8 name, sizes repeated behind the data
+  constexpr unsigned kHarmlessFlags = 0x0808;  // UTF-8 name, sizes repeated after the data
   if ((entry.flags & ~kHarmlessFlags) != 0)
     fail(place, fmt::format("record {} is encrypted or of an unknown kind", shown(entry.name)));
 }
 
-// No name that means a place outside.
+// Accepts only names that cannot lead to a path outside the archive.
 std::string DirectoryReader::name_of(const CentralEntry& entry) {
   const std::string& name = entry.name;
   const bool has_control =
@@ -157,29 +157,29 @@ std::string DirectoryReader::name_of(const CentralEntry& entry) {
   if (rules_.has_top_folder) {
     const size_t slash = name.find('/');
     if (slash == std::string::npos || slash == 0 || slash + 1 == name.size() || !is_safe)
-      fail(directory_.offset, fmt::format("record {} does not stand under a top folder", shown(name)));
+      fail(directory_.offset, fmt::format("record {} is not in a top folder", shown(name)));
     return name_below_top(entry);
   }
   if (name.empty() || name == "." || name.find('/') != std::string::npos || !is_safe)
-    fail(directory_.offset, fmt::format("record {} has no plain name", shown(name)));
+    fail(directory_.offset, fmt::format("record {} does not have a plain name", shown(name)));
   return name;
 }
 
-// "top/data/0" -> "data/0"; the same top for all.
+// "top/data/0" -> "data/0"; all records must have the same top folder.
 std::string DirectoryReader::name_below_top(const CentralEntry& entry) {
   const std::string& name = entry.name;
   const size_t slash = name.find('/');
   const std::string top = name.substr(0, slash);
   if (top_.empty()) top_ = top;
   if (top != top_)
-    fail(directory_.offset, fmt::format("records under two top folders, {} and {}", shown(top_), shown(top)));
+    fail(directory_.offset, fmt::format("records in two top folders, {} and {}", shown(top_), shown(top)));
   return name.substr(slash + 1);
 }
 
 uint64_t DirectoryReader::data_offset(const CentralEntry& entry) const {
   const uint64_t limit = directory_.offset;
   if (limit < kLocalBytes || entry.local > limit - kLocalBytes)
-    fail(entry.local, fmt::format("record {} lies beyond the data", shown(entry.name)));
+    fail(entry.local, fmt::format("record {} is beyond the data", shown(entry.name)));
   const std::string header = file_.read(kLocalBytes, entry.local);
   const uint64_t name_bytes = number(header, 26, 2),
                  data = entry.local + kLocalBytes + name_bytes + number(header, 28, 2);
@@ -191,14 +191,14 @@ uint64_t DirectoryReader::data_offset(const CentralEntry& entry) const {
   }
   if (number(header, 8, 2) != entry.method ||
       file_.read(name_bytes, entry.local + kLocalBytes) != entry.name) {
-    fail(entry.local, fmt::format("record {} is called otherwise in its own header", shown(entry.name)));
+    fail(entry.local, fmt::format("record {} has another name in its own header", shown(entry.name)));
   }
   return data;
 }
 
 void DirectoryReader::check_spans() {
   std::sort(spans_.begin(), spans_.end());
-  if (!spans_.empty() && spans_[0].first != 0) fail(0, "something stands before the first record");
+  if (!spans_.empty() && spans_[0].first != 0) fail(0, "there are bytes before the first record");
   for (size_t i = 1; i < spans_.size(); ++i) {
     if (spans_[i].first < spans_[i - 1].second) fail(spans_[i].first, "two records share the same bytes");
   }

@@ -10,11 +10,11 @@
 
 namespace pixart::formats {
 
-// What the archives of one program look like; others are refused.
+// The layout of the archives of one program; others are refused.
 struct ZipRules {
   std::string_view writer = {};  // for messages
   bool has_top_folder =
-      false;  // one for all records, left out of their names; otherwise names have no folder
+      false;  // one folder for all records, left out of their names; otherwise names have no folder
   bool may_deflate = false;
 };
 
@@ -24,8 +24,8 @@ inline constexpr ZipRules kNumpyZip{.writer = "np.savez", .may_deflate = true};
 struct ZipRecord {
   std::string name = {};
   uint64_t offset = 0;        // of the stored bytes in the file
-  uint64_t stored_bytes = 0;  // as they lie there
-  uint64_t bytes = 0;         // of the content, as the directory announces it
+  uint64_t stored_bytes = 0;  // size in the file
+  uint64_t bytes = 0;         // size of the content, according to the directory
   uint32_t crc = 0;           // of the content
   bool is_deflated = false;
 };

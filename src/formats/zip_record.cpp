@@ -10,7 +10,7 @@ namespace pixart::formats {
 
 RecordStream::RecordStream(const InputFile& file, const ZipRecord& record)
     : file_(file), record_(record), crc_(libdeflate_crc32(0, nullptr, 0)) {
-  constexpr int kRawDeflate = -MAX_WBITS;  // without zlib's own header, as zip archives hold it
+  constexpr int kRawDeflate = -MAX_WBITS;  // without zlib's header, as in zip archives
   if (record_.is_deflated) PIXART_CHECK(::inflateInit2(&zlib_, kRawDeflate) == Z_OK, "zlib does not start");
 }
 
@@ -32,7 +32,7 @@ void RecordStream::refill() {
   zlib_.avail_in = uInt(input_.size());
 }
 
-// Returns how many bytes came out: fewer than `count` only at the end of the deflated data.
+// Returns the number of bytes written to the output: fewer than `count` only at the end of the deflated data.
 uint64_t RecordStream::inflate(Bytef* to, uint64_t count) {
   zlib_.next_out = to;
   zlib_.avail_out = uInt(count);
@@ -52,7 +52,7 @@ uint64_t RecordStream::inflate(Bytef* to, uint64_t count) {
 }
 
 void RecordStream::read(void* to, uint64_t count) {
-  constexpr uint64_t kPiece = uint64_t{1} << 20;  // its CRC is computed while it is still in the cache
+  constexpr uint64_t kPiece = uint64_t{1} << 20;  // its CRC is computed while the piece is in the cache
   PIXART_CHECK(count <= record_.bytes - done_, "{} bytes asked of record {}", count, record_.name);
   auto* out = static_cast<Bytef*>(to);
   while (count > 0) {
@@ -60,7 +60,7 @@ void RecordStream::read(void* to, uint64_t count) {
     if (!record_.is_deflated) {
       file_.read(out, piece, record_.offset + done_);
     } else if (inflate(out, piece) != piece) {
-      fail(fmt::format("holds less than the {} bytes that the directory announces", record_.bytes));
+      fail(fmt::format("has fewer than the {} bytes that the directory announces", record_.bytes));
     }
     crc_ = libdeflate_crc32(crc_, out, size_t(piece));
     out += piece, done_ += piece, count -= piece;
@@ -72,8 +72,8 @@ void RecordStream::finish() {
   if (record_.is_deflated) {
     Bytef beyond = 0;
     if (inflate(&beyond, 1) != 0)
-      fail(fmt::format("holds more than the {} bytes that the directory announces", record_.bytes));
-    if (zlib_.avail_in > 0 || taken_ < record_.stored_bytes) fail("goes on after its deflated data");
+      fail(fmt::format("has more than the {} bytes that the directory announces", record_.bytes));
+    if (zlib_.avail_in > 0 || taken_ < record_.stored_bytes) fail("continues after its deflated data");
   }
   if (crc_ != record_.crc) fail("was changed after it was written (CRC-32 differs)");
 }

@@ -9,7 +9,7 @@
 
 namespace pixart::formats {
 
-// Reads from the beginning, straight into the caller's memory and never more than the directory announces.
+// Reads from the beginning, directly into the caller's memory, and never more bytes than the directory says.
 class RecordStream {
  public:
   RecordStream(const InputFile& file, const ZipRecord& record);  // both must outlive the stream
@@ -17,9 +17,9 @@ class RecordStream {
   RecordStream(const RecordStream&) = delete;
   RecordStream& operator=(const RecordStream&) = delete;
 
-  // The next `count` bytes; no more than are left. UserError where the record has fewer than announced.
+  // The next `count` bytes, which must be left. UserError if the record has fewer than announced.
   void read(void* to, uint64_t count);
-  // After the last byte: UserError if the record goes on, or if its CRC-32 is not the directory's.
+  // Call it after the last byte: UserError if the record continues, or if its CRC-32 is not the directory's.
   void finish();
 
  private:
@@ -29,7 +29,7 @@ class RecordStream {
 
   const InputFile& file_;
   const ZipRecord& record_;
-  uint64_t done_ = 0;     // bytes of the content
+  uint64_t done_ = 0;     // bytes of content read so far
   uint64_t taken_ = 0;    // stored bytes that were given to zlib
   bool is_over_ = false;  // zlib has seen the end of the deflated data
   uint32_t crc_;
@@ -37,7 +37,7 @@ class RecordStream {
   z_stream zlib_ = {};
 };
 
-// The whole record.
+// Reads the whole record.
 void read_record(const InputFile& file, const ZipRecord& record, void* to);
 
 }  // namespace pixart::formats

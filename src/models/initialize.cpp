@@ -32,7 +32,7 @@ void embedder(const at::Tensor& weight, const std::string& name, const Transform
   nn::fill_normal_named(weight, name, init.seed, spread);
 }
 
-// What DiT and PixArt have in common. Returns false for names that need a rule of their own.
+// The rules that DiT and PixArt share. Returns false for names that need a rule of their own.
 bool common_rule(const nn::Parameter& p, const TransformerInit& init) {
   if (has(p.name, "t_embedder.mlp") && ends_with(p.name, ".weight"))
     return embedder(p.tensor, p.name, init), true;
@@ -78,7 +78,7 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
     else if (has(p.name, "cross_attn.proj"))
       tensor.zero_();
     else if (p.name ==
-             "x_embedder.proj.bias") {  // left at PyTorch's convolution default by the released code
+             "x_embedder.proj.bias") {  // the released code keeps PyTorch's default for convolutions here
       const double bound =
           1.0 / std::sqrt(double(config.in_channels * config.patch_size * config.patch_size));
       nn::fill_uniform_named(tensor, p.name, init.seed, -bound, bound);

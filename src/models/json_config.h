@@ -1,5 +1,5 @@
-// Reads a model's config.json (Hugging Face, diffusers) key by key, and collects everything that is wrong
-// with it or that we do not support, so that it is reported at once.
+// Reads a model's config.json (Hugging Face, diffusers) key by key. Wrong and unsupported values are
+// collected and reported at once.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -14,13 +14,14 @@ namespace pixart::models {
 
 class JsonConfig {
  public:
-  // Throws UserError if the file cannot be read or is no JSON object.
+  // Throws UserError if the file cannot be read or is not a JSON object.
   explicit JsonConfig(std::filesystem::path path);
 
   bool has(const std::string& key) const { return json_.contains(key) && !json_[key].is_null(); }
 
-  // Whole number >= 1, positive number, text, and lists. Absent (or null): the fallback, or a problem where
-  // there is none. After a problem they return a value that can be worked with.
+  // A whole number >= 1, a positive number, a string, and lists. If the key is absent or null, they return
+  // the fallback; without a fallback this is a problem. After a problem they return a value that is safe to
+  // use.
   int64_t count(const std::string& key, std::optional<int64_t> fallback = {});
   double positive(const std::string& key, double fallback);
   std::string text(const std::string& key, const std::string& fallback);
@@ -28,7 +29,7 @@ class JsonConfig {
   std::vector<int64_t> counts(const std::string& key);
   std::vector<double> numbers(const std::string& key);  // absent: empty
 
-  // A problem unless the key holds `supported` or, where `absent_is_fine`, is absent or null.
+  // Adds a problem unless the value is `supported`; absent or null is allowed with `absent_is_fine`.
   void only(const std::string& key, const nlohmann::json& supported, bool absent_is_fine = true);
 
   Problems& problems() { return problems_; }

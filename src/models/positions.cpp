@@ -17,7 +17,7 @@ at::Tensor axis_features(const at::Tensor& u, int64_t width) {
   return at::cat({angles.sin(), angles.cos()}, 1);
 }
 
-// The grid is float32 in the released code, divided by the scale in float64.
+// The grid is float32 in the released code; it is divided by the scale in float64.
 at::Tensor coordinates(int64_t count, int64_t base, double scale) {
   const float stretch = float(double(count) / double(base));
   return (at::arange(count, at::kFloat) / stretch).to(at::kDouble) / scale;

@@ -4,8 +4,8 @@
 
 namespace pixart::models {
 
-// Guidance of the released code: [2B, O, H, W], conditional half first; null + scale * (conditional - null)
-// in the first three channels, for both halves; all other channels pass, each half its own.
+// Guidance of the released code: [2B, O, H, W], conditional half first. The first three channels of both
+// halves get null + scale * (conditional - null); the other channels are not changed.
 at::Tensor guide_three_channels(const at::Tensor& output, double scale);
 
 }  // namespace pixart::models

@@ -11,7 +11,7 @@ namespace pixart::models {
 
 namespace {
 
-// To add a model: its folder, its config and class in the variants of transformer.h, and a row here.
+// To add a model: its folder, its config and class in the variants of transformer.h, and one row here.
 struct Kind {
   const char* name;
   TransformerConfig (*config)(const TransformerShape&, const ConditionSizes&);
@@ -51,7 +51,7 @@ std::variant<Dit, PixArt> build(const nn::Scope& scope, const PixArtConfig& conf
   return PixArt(scope, config);
 }
 
-// Calls `each(a, b)` with every pair of tensors of both.
+// Calls `each(a, b)` with each tensor of one condition and the same tensor of the other.
 template <class First, class Each>
 void for_each_tensor(First& first, const Condition& second, Each each) {
   each(first.label, second.label);

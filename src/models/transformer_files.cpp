@@ -2,6 +2,7 @@
 // Transformer2DModel).
 #include "json_config.h"
 #include "pixart/base/error.h"
+#include "pixart/diffusion/noise_schedule.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
 
@@ -10,10 +11,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kTrainSteps = 1000;
-constexpr int64_t kSizeOfMicroConditions = 128;  // diffusers turns them on by this latent size
+constexpr int64_t kSizeOfMicroConditions = 128;  // from this latent size on, diffusers uses micro-conditions
 
-// Heads, patches and channels, which both transformers write alike.
+// Heads, patches and channels, which both transformers write in the same way.
 void read_common(JsonConfig& json, TransformerShape& c) {
   c.num_heads = json.count("num_attention_heads");
   c.hidden_size = c.num_heads * json.count("attention_head_dim");
@@ -27,8 +27,8 @@ void read_common(JsonConfig& json, TransformerShape& c) {
     json.problems().add(fmt::format("out_channels is {}; only {} or {} is supported.", out_channels,
                                     c.in_channels, 2 * c.in_channels));
   if (c.hidden_size % 4 != 0)
-    json.problems().add(fmt::format("{} heads of {} numbers: the width must be a multiple of 4.", c.num_heads,
-                                    c.hidden_size / c.num_heads));
+    json.problems().add(fmt::format("{} heads of {} channels: the width must be a multiple of 4.",
+                                    c.num_heads, c.hidden_size / c.num_heads));
   if (c.input_size % c.patch_size != 0)
     json.problems().add(
         fmt::format("patch_size {} does not divide sample_size {}.", c.patch_size, c.input_size));
@@ -68,7 +68,7 @@ PixArtConfig read_pixart_config(const fs::path& config_json) {
   c.position_scale = json.positive("interpolation_scale", double(std::max<int64_t>(c.input_size / 64, 1)));
   c.multi_scale = json.flag("use_additional_conditions", c.input_size == kSizeOfMicroConditions);
   if (c.multi_scale && c.hidden_size % 3 != 0)
-    json.problems().add(fmt::format("micro-conditions need a width that 3 divides, not {}.", c.hidden_size));
+    json.problems().add(fmt::format("micro-conditions need a width divisible by 3, got {}.", c.hidden_size));
   json.finish();
   return c;
 }
@@ -81,7 +81,7 @@ void write_pixart_config(const fs::path& config_json, const PixArtConfig& c) {
   json["interpolation_scale"] = c.position_scale;
   json["norm_eps"] = 1e-6;
   json["norm_type"] = "ada_norm_single";
-  json["num_embeds_ada_norm"] = kTrainSteps;
+  json["num_embeds_ada_norm"] = diffusion::Process{}.num_train_steps;
   json["use_additional_conditions"] = c.multi_scale;
   write_json(config_json, json);
 }
@@ -98,8 +98,8 @@ DitConfig read_dit_config(const fs::path& config_json) {
 
 void write_dit_config(const fs::path& config_json, const DitConfig& c) {
   auto json = common_json("DiTTransformer2DModel", c);
-  // diffusers uses it for one of the two norms of a block; the published model has 1e-6 in both, so this is
-  // the nearest that its class can do.
+  // diffusers uses it for one of the two norms of a block. The published model has 1e-6 in both, so this is
+  // the nearest value that the class of diffusers allows.
   json["norm_eps"] = 1e-6;
   json["norm_type"] = "ada_norm_zero";
   json["num_embeds_ada_norm"] = c.num_classes;

@@ -17,7 +17,7 @@ namespace pixart::nn {
 
 namespace {
 
-// libtorch_cuda registers its kernels when it is loaded; it is not linked, so that machines without a GPU
+// libtorch_cuda registers its kernels when it is loaded. It is not linked, so that machines without a GPU
 // start quickly.
 std::string load_cuda() {
   static const std::string problem = [] {
@@ -33,7 +33,7 @@ bool driver_present() {
 }
 
 std::string cuda_problem(c10::DeviceIndex index) {
-  if (!driver_present()) return "this machine shows no NVIDIA driver (no /dev/nvidiactl)";
+  if (!driver_present()) return "this machine has no NVIDIA driver (/dev/nvidiactl is missing)";
   if (const std::string problem = load_cuda(); !problem.empty())
     return "libtorch_cuda cannot be loaded: " + problem;
   if (!at::hasCUDA()) return "LibTorch finds no usable GPU (is the driver new enough for CUDA 13?)";
@@ -41,7 +41,7 @@ std::string cuda_problem(c10::DeviceIndex index) {
   return index < count ? "" : fmt::format("there are {} GPUs, numbered from 0", int(count));
 }
 
-// SLURM may show each process its own GPU only.
+// SLURM may let each process see only its own GPU.
 int gpu_of(int rank) {
   const bool only_one = load_cuda().empty() && at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() == 1;
   return only_one ? 0 : rank;
@@ -71,7 +71,7 @@ c10::Device select_device(const std::string& name, int rank) {
     throw UserError(fmt::format("device '{}' is unknown; use auto, cpu, cuda or cuda:<number>.", name));
   const auto index = c10::DeviceIndex(numbered ? std::stoi(name.substr(5)) : gpu_of(rank));
   if (const std::string problem = cuda_problem(index); !problem.empty())
-    throw UserError(fmt::format("device {} is not to be had: {}. Use device: cpu, or see `pixart doctor`.",
+    throw UserError(fmt::format("device {} is not available: {}. Use device: cpu, or see `pixart doctor`.",
                                 name, problem),
                     ExitCode::kDevice);
   return {at::kCUDA, index};
@@ -82,14 +82,14 @@ void set_num_threads(int64_t threads, int processes) {
 }
 
 void keep_freed_memory() {
-  constexpr int kLargestMapped = 32 << 20;  // the most that mallopt accepts
+  constexpr int kLargestMapped = 32 << 20;  // the largest value that mallopt accepts
   ::mallopt(M_MMAP_THRESHOLD, kLargestMapped);
   ::mallopt(M_TRIM_THRESHOLD, INT_MAX);
 }
 
 std::optional<std::string> pci_bus_id(c10::Device device) {
   if (!device.is_cuda()) return {};
-  // libtorch_cuda has brought CUDA's run-time library along.
+  // libtorch_cuda has loaded CUDA's run-time library, too.
   using Function = int (*)(char* id, int size, int device);
   const auto function = reinterpret_cast<Function>(::dlsym(RTLD_DEFAULT, "cudaDeviceGetPCIBusId"));
   char id[32] = {};

@@ -15,17 +15,17 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows that one task takes. Fixed, so that sums over rows are the same with any number of threads.
+// Rows per task. The number is fixed, so that sums over rows do not depend on the number of threads.
 constexpr int64_t kTaskRows = 64;
 
-// The rows of a [batch, tokens, width] tensor cut into tasks, none of which crosses two samples.
+// Divides the rows of a [batch, tokens, width] tensor into tasks; no task has rows of two samples.
 struct Tasks {
   int64_t batch, tokens, width;
   explicit Tasks(const at::Tensor& x) : batch(x.size(0)), tokens(x.size(1)), width(x.size(2)) {}
   int64_t per_sample() const { return (tokens + kTaskRows - 1) / kTaskRows; }
   int64_t count() const { return batch * per_sample(); }
 
-  // work(task, sample, first of its rows in the whole tensor, rows)
+  // work(task, sample, index of its first row in the whole tensor, number of rows)
   template <class Work>
   void run(Work work) const {
     at::parallel_for(0, count(), 1, [&](int64_t begin, int64_t end) {
@@ -37,13 +37,13 @@ struct Tasks {
     });
   }
 
-  // What each task wrote, summed for each sample: [tasks, width] -> [B, 1, width].
+  // Sums the results of the tasks for each sample: [tasks, width] -> [B, 1, width].
   at::Tensor sum(const at::Tensor& parts) const {
     return parts.view({batch, per_sample(), width}).sum(1, true);
   }
 };
 
-// A tensor [B, 1, D] of which rows may lie apart.
+// A tensor [B, 1, D] whose rows may not be contiguous.
 struct PerSample {
   const float* data;
   int64_t stride;
@@ -127,7 +127,7 @@ struct NormThenModulate : torch::autograd::Function<NormThenModulate> {
 struct AddGated : torch::autograd::Function<AddGated> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate,
                             const at::Tensor& branch) {
-    // Where the gate is frozen, its gradient is not asked for, which alone needs the branch.
+    // The gradient of the gate needs the branch; a frozen gate needs no gradient.
     context->save_for_backward({gate, gate.requires_grad() ? branch : at::Tensor()});
     const at::Tensor out = at::empty_like(x);
     const PerSample gates(gate);

@@ -1,6 +1,6 @@
-// What stands between matrix products, each as one operation with its own gradient. On the CPU in float32 one
-// pass of our own (kernels/fused_cpu.h), which touches memory once; elsewhere LibTorch's operations one after
-// the other. The numbers do not depend on the number of threads.
+// The operations between matrix products, each as one operation with its own gradient. On the CPU in float32
+// they pass over memory once (kernels/fused_cpu.h); otherwise they call LibTorch's operations one after the
+// other. The results do not depend on the number of threads.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -8,7 +8,7 @@ namespace pixart::nn {
 
 bool has_fused_form(const at::Tensor& x);
 
-// gelu(x + bias), the tanh form; x [..., D], bias [D]; only where x has a fused form.
+// gelu(x + bias), the tanh form; x [..., D], bias [D]; only if x has a fused form.
 at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias);
 
 // LayerNorm of x, then * (1 + scale) + shift; x [B, N, D], shift and scale [B, 1, D].

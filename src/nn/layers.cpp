@@ -90,7 +90,7 @@ PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
   const at::Tensor keep = mask.reshape({mask.size(0), length}).repeat({batch / mask.size(0), 1}).ne(0);
   const at::Tensor lengths = keep.sum(1), lengths_on_host = lengths.cpu();
   const int64_t shortest = lengths_on_host.min().item<int64_t>();
-  PIXART_CHECK(shortest > 0, "a caption without any token");
+  PIXART_CHECK(shortest > 0, "a caption has no token");
   packed.longest = lengths_on_host.max().item<int64_t>();
   packed.source = keep.flatten().nonzero().squeeze(1);
   packed.tokens = text.reshape({batch * length, text.size(2)}).index_select(0, packed.source);

@@ -11,8 +11,8 @@ namespace pixart::nn {
 
 void LoraConfig::validate(std::vector<std::string>& problems) const {
   if (rank > 0) return;
-  if (alpha) problems.push_back("alpha has no effect with a rank of 0; set rank, or remove it");
-  if (!targets.empty()) problems.push_back("targets has no effect with a rank of 0; set rank, or remove it");
+  if (alpha) problems.push_back("alpha has no effect with rank 0; set rank, or remove alpha");
+  if (!targets.empty()) problems.push_back("targets has no effect with rank 0; set rank, or remove targets");
 }
 
 void add_lora(StateDict& state, const LoraConfig& config, const std::vector<std::string>& usual_targets,

@@ -14,14 +14,14 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-struct Held : torch::CustomClassHolder {  // the form in which a context can keep a function
+struct Held : torch::CustomClassHolder {  // lets an autograd context keep a function
   explicit Held(Recomputable f) : function(std::move(f)) {}
   Recomputable function;
 };
 
 struct Recompute : torch::autograd::Function<Recompute> {
   static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<Held>& held,
-                            at::TensorList inputs) {  // gradients are off in here
+                            at::TensorList inputs) {  // gradients are not recorded in here
     context->saved_data["function"] = at::IValue::make_capsule(held);
     context->save_for_backward(inputs.vec());
     return held->function(inputs.vec());
@@ -37,8 +37,8 @@ struct Recompute : torch::autograd::Function<Recompute> {
       const at::AutoGradMode record(true);
       output = held->function(inputs);
     }
-    torch::autograd::backward({output}, gradients);  // parameters get theirs here
-    variable_list result = {at::Tensor()};           // of `held`
+    torch::autograd::backward({output}, gradients);  // sets the gradients of parameters
+    variable_list result = {at::Tensor()};           // no gradient for `held`
     for (const auto& input : inputs) result.push_back(input.grad());
     return result;
   }

@@ -14,7 +14,7 @@ namespace pixart::optim {
 
 namespace {
 
-constexpr int64_t kGrain = 1 << 15;  // elements worth a thread
+constexpr int64_t kGrain = 1 << 15;  // elements for which a thread is worthwhile
 
 void check_buffer(const at::Tensor& values, const at::Tensor& other, const char* name) {
   PIXART_CHECK(other.defined() && other.sizes() == values.sizes() &&
@@ -70,9 +70,8 @@ void step_on_cuda(const kernels::AdamWBuffers<float>& buffers, const kernels::Ad
   const char* error = kernels::adamw_cuda(buffers, coefficients, values.numel(), stream.native_handle());
   if (error != nullptr) {
     throw UserError(
-        fmt::format(
-            "The GPU {} refused the optimizer's kernel: {}. `pixart doctor` shows what this machine has.",
-            values.device().str(), error),
+        fmt::format("The GPU {} refused the optimizer's kernel: {}. `pixart doctor` describes this machine.",
+                    values.device().str(), error),
         ExitCode::kDevice);
   }
 }

@@ -18,12 +18,12 @@ void follow(const at::Tensor& average, const at::Tensor& value, double beta) {
   average.mul_(beta).add_(value, 1 - beta);
 }
 
-// Reciprocal root of the matrix whose row and column means are given: an outer product.
+// Reciprocal root of a matrix from its row and column means: an outer product.
 at::Tensor reciprocal_root(const at::Tensor& row, const at::Tensor& col) {
   return (row / row.mean(-1, /*keepdim=*/true)).rsqrt_().unsqueeze(-1) * col.rsqrt().unsqueeze(-2);
 }
 
-// The gradient over the root of its second moment.
+// The gradient divided by the root of its second moment.
 at::Tensor scaled_gradient(const at::Tensor& gradient, CameMoments& moments, const CameConfig& config) {
   const at::Tensor square = gradient.square().add_(config.eps);
   if (!is_factored(gradient)) {
@@ -35,13 +35,13 @@ at::Tensor scaled_gradient(const at::Tensor& gradient, CameMoments& moments, con
   return reciprocal_root(moments.exp_avg_sq_row, moments.exp_avg_sq_col).mul_(gradient);
 }
 
-// In place, without waiting for the device.
+// Works in place and does not wait for the device.
 void limit_root_mean_square(const at::Tensor& update, double threshold) {
   const at::Tensor root_mean_square = at::linalg_vector_norm(update, 2) / std::sqrt(double(update.numel()));
   update.div_(root_mean_square.div_(threshold).clamp_min_(1.0));
 }
 
-// The averaged update over the root of its distance to single updates.
+// The moving mean of updates divided by the root of its squared distance to single updates.
 at::Tensor steadied(const at::Tensor& update, const at::Tensor& exp_avg, CameMoments& moments,
                     const CameConfig& config) {
   if (!is_factored(update)) return exp_avg;

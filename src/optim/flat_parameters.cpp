@@ -13,8 +13,8 @@
 namespace pixart::optim {
 
 struct FlatParameters::Gradients {
-  std::vector<at::Tensor> views;  // of the flat buffer
-  bool expected = false;          // backward finds no gradient and leaves its own tensors
+  std::vector<at::Tensor> views;  // of the flat gradient buffer
+  bool expected = false;          // backward finds no gradients and creates tensors of its own
   std::function<void(size_t)> done;
 
   void received(size_t i, const at::Tensor& parameter) {
@@ -26,7 +26,7 @@ struct FlatParameters::Gradients {
     if (done) done(i);
   }
 
-  // Called after a parameter's gradient was added to. Parameters may outlive the buffers.
+  // Called after a parameter's gradient changed. Parameters may exist longer than the buffers.
   struct Hook : torch::autograd::PostAccumulateGradHook {
     std::weak_ptr<Gradients> gradients;
     size_t index;
@@ -52,9 +52,9 @@ FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<b
       if (without_decay[i] != is_behind) continue;
       const auto& parameter = parameters_[i];
       PIXART_CHECK(parameter.is_leaf() && parameter.requires_grad(),
-                   "a parameter that is no leaf, or needs no gradient");
+                   "a parameter is not a leaf or needs no gradient");
       PIXART_CHECK(parameter.scalar_type() == options.dtype() && parameter.device() == options.device(),
-                   "parameters of several types or devices");
+                   "parameters have several types or devices");
       PIXART_CHECK(seen.insert(parameter.unsafeGetTensorImpl()).second, "a parameter is listed twice");
       offsets_[i] = size;
       size += parameter.numel();
@@ -70,7 +70,7 @@ FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<b
   for (size_t i = 0; i < parameters_.size(); ++i) {
     value_views[i].copy_(parameters_[i]);
     parameters_[i].set_data(value_views[i]);
-    parameters_[i].mutable_grad() = hooks_->views[i];  // backward adds in place to a gradient that is there
+    parameters_[i].mutable_grad() = hooks_->views[i];  // backward adds to an existing gradient in place
     torch::autograd::impl::set_post_acc_grad_hooks(parameters_[i],
                                                    std::make_unique<Gradients::Hook>(hooks_, i));
   }

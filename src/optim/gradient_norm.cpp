@@ -14,7 +14,7 @@ namespace pixart::optim {
 namespace {
 
 constexpr int64_t kBlock =
-    1 << 16;  // elements summed by one task; fixed, so that threads do not change the sum
+    1 << 16;  // elements summed by one task; fixed, so that the sum does not depend on threads
 constexpr double kClipMargin = 1e-6;  // added to the norm, as in torch.nn.utils.clip_grad_norm_
 
 template <class T>
@@ -31,7 +31,7 @@ double sum_of_squares(const at::Tensor& flat) {
   return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
-// Block by block on a GPU as well: one double-precision copy of all gradients would double their memory.
+// Works block by block also on a GPU: a double-precision copy of all gradients would double their memory.
 double sum_of_squares_on_device(const at::Tensor& flat) {
   const int64_t whole = flat.numel() / kBlock * kBlock;
   const auto blocks = at::linalg_vector_norm(flat.narrow(0, 0, whole).view({-1, kBlock}), 2, {1});

@@ -10,7 +10,7 @@ namespace pixart::optim {
 
 namespace {
 
-constexpr double kReferenceBatch = 256;      // the batch that base rates are quoted for
+constexpr double kReferenceBatch = 256;      // the batch for which base rates are given
 constexpr double kCosineDecayShare = 0.667;  // of the steps, in cosine_decay_to_constant
 
 struct Shape {
@@ -26,7 +26,7 @@ double half_cosine(int64_t step, int64_t from, int64_t to) {
 
 double cosine(const Shape& s) { return half_cosine(s.step, s.config.warmup_steps, s.training_steps); }
 
-// Ends at the base rate, that is the peak without the batch's factor.
+// Ends at the base rate, which is the peak without the factor of the batch.
 double cosine_decay_to_constant(const Shape& s) {
   const auto last = int64_t(kCosineDecayShare * double(s.training_steps));
   const double low = 1 / s.batch_ratio;

@@ -29,10 +29,10 @@ void OptimizerConfig::validate(std::vector<std::string>& problems) const {
   for (const auto& [key, value] :
        {std::pair{"residual_eps", residual_eps}, std::pair{"clip_threshold", clip_threshold}}) {
     if (!is_came && value)
-      problems.push_back(fmt::format("{} has an effect with name: came only; remove it", key));
+      problems.push_back(fmt::format("{} has an effect only with name: came; remove it", key));
   }
   if (!no_decay.empty() && *resolved(*this).weight_decay == 0)
-    problems.push_back("no_decay has no effect with a weight_decay of 0; remove it, or set weight_decay");
+    problems.push_back("no_decay has no effect with weight_decay 0; remove it, or set weight_decay");
 }
 
 OptimizerConfig resolved(OptimizerConfig config) {

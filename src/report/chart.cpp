@@ -11,28 +11,34 @@
 namespace pixart::report {
 namespace {
 
-constexpr double kTop = 10, kBottom = 26, kLeft = 54, kRight = 18, kLetter = 8.6;
-constexpr double kLeastLogRatio = 8;  // with less, a linear axis shows more
+constexpr double kTop = 10, kBottom = 26, kLeft = 54, kRight = 18, kLetter = 8.6, kLabel = 20;
+constexpr double kLeastLogRatio = 8;  // below this, a linear axis shows more
 constexpr size_t kTableRows = 20;
 
-struct Axes {
-  double width = 0, height = 0;
-  double x0 = 0, x1 = 1, y0 = 0, y1 = 1;
-  bool is_log = false;
+// Where a value is between `least`, which is 0, and `most`, which is 1.
+double share(double value, double least, double most, bool is_log) {
+  return is_log ? std::log(value / least) / std::log(most / least) : (value - least) / (most - least);
+}
 
-  double x(double value) const { return kLeft + (value - x0) / (x1 - x0) * (width - kLeft - kRight); }
+struct Axes {
+  double width = 0, bottom = 0;
+  double x0 = 0, x1 = 1, y0 = 0, y1 = 1;
+  bool is_x_log = false, is_log = false;
+
+  double x(double value) const { return kLeft + share(value, x0, x1, is_x_log) * (width - kLeft - kRight); }
   double y(double value) const {
-    const double share = is_log ? std::log(value / y0) / std::log(y1 / y0) : (value - y0) / (y1 - y0);
-    return height - kBottom - std::clamp(share, 0.0, 1.0) * (height - kTop - kBottom);
+    return bottom - std::clamp(share(value, y0, y1, is_log), 0.0, 1.0) * (bottom - kTop);
   }
 };
+
+bool is_by_rank(const Chart& chart) { return !chart.rank_of.empty(); }
 
 std::optional<Extent> joined(std::optional<Extent> a, const std::optional<Extent>& b) {
   if (!a || !b) return a ? a : b;
   return Extent{std::min(a->least, b->least), std::max(a->most, b->most)};
 }
 
-// Of values; nothing where there is none to draw.
+// The axes of a chart; nothing if it has no values to draw.
 std::optional<Axes> axes_of(const Chart& chart, double width, double height) {
   std::optional<Extent> values, steps;
   for (const auto& line : chart.lines) {
@@ -42,15 +48,24 @@ std::optional<Axes> axes_of(const Chart& chart, double width, double height) {
   if (!values) return std::nullopt;
   if (chart.mark) values = joined(values, Extent{*chart.mark, *chart.mark});
   for (const auto& band : chart.bands) values = joined(values, Extent{band.y0, band.y1});
-  // From the stage's first step, so that its charts can be compared.
-  Axes axes{.width = width, .height = height, .x0 = 0, .x1 = std::max(1.0, steps->most)};
+  if (is_by_rank(chart))
+    return Axes{.width = width,
+                .bottom = height - kBottom - kLabel,
+                .x0 = 1,
+                .x1 = std::max(10.0, steps->most),
+                .y0 = 1,
+                .y1 = std::max(10.0, values->most),
+                .is_x_log = true,
+                .is_log = true};
+  // All charts begin at the stage's first step, so that they can be compared.
+  Axes axes{.width = width, .bottom = height - kBottom, .x0 = 0, .x1 = std::max(1.0, steps->most)};
   axes.is_log = chart.wants_log && values->least > 0 && values->most / values->least >= kLeastLogRatio;
   axes.y0 = chart.from_zero && !axes.is_log ? std::min(0.0, values->least) : values->least;
   axes.y1 = values->most;
   const double room = axes.is_log ? 0 : 0.05 * (axes.y1 - axes.y0);
   if (axes.y0 != 0) axes.y0 -= room;
   axes.y1 += room;
-  if (!(axes.y1 > axes.y0)) {  // one value only
+  if (!(axes.y1 > axes.y0)) {  // only one value
     const double around = axes.y0 == 0 ? 1 : std::abs(axes.y0) * 0.1;
     axes.y0 -= axes.y0 == 0 ? 0 : around;
     axes.y1 += around;
@@ -60,8 +75,7 @@ std::optional<Axes> axes_of(const Chart& chart, double width, double height) {
 
 std::string grid(const Axes& axes) {
   std::string svg;
-  const double bottom = axes.height - kBottom;
-  const int count = std::max(2, int((axes.height - kTop - kBottom) / 42));
+  const int count = std::max(2, int((axes.bottom - kTop) / 42));
   for (const double tick :
        axes.is_log ? log_ticks(axes.y0, axes.y1) : linear_ticks(axes.y0, axes.y1, count)) {
     const double y = axes.y(tick);
@@ -70,20 +84,30 @@ std::string grid(const Axes& axes) {
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>\n", kLeft - 6, y + 4,
                        number_text(tick));
   }
-  for (const double tick : linear_ticks(axes.x0, axes.x1, std::max(2, int(axes.width / 110)))) {
+  for (const double tick : axes.is_x_log
+                               ? log_ticks(axes.x0, axes.x1)
+                               : linear_ticks(axes.x0, axes.x1, std::max(2, int(axes.width / 110)))) {
     const double x = axes.x(tick);
     svg += fmt::format("<line class=\"axis\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>\n",
-                       x, bottom, bottom + 4);
+                       x, axes.bottom, axes.bottom + 4);
     const double reach = kLetter * double(number_text(tick).size()) / 2;
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
-                       std::min(x, axes.width - reach), bottom + 18, number_text(tick));
+                       std::min(x, axes.width - reach), axes.bottom + 18, number_text(tick));
   }
   return svg +
          fmt::format("<line class=\"axis\" x1=\"{0:.1f}\" x2=\"{1:.1f}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/>\n",
-                     kLeft, axes.width - kRight, bottom);
+                     kLeft, axes.width - kRight, axes.bottom);
 }
 
-// Polylines between gaps; a point alone becomes a dot.
+std::string rank_text(const Chart& chart) { return "rank of the " + html_escaped(chart.rank_of); }
+
+std::string rank_label(const Axes& axes, const Chart& chart) {
+  if (!is_by_rank(chart)) return "";
+  return fmt::format("<text class=\"soft\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                     (kLeft + axes.width - kRight) / 2, axes.bottom + 18 + kLabel, rank_text(chart));
+}
+
+// Draws polylines between gaps; a single point becomes a dot.
 std::string curve(const Axes& axes, const Line& line) {
   const int columns = int(axes.width - kLeft - kRight);
   const std::string style = line.style + (line.is_faint ? " faint" : "");
@@ -95,7 +119,7 @@ std::string curve(const Axes& axes, const Line& line) {
     points.clear();
     count = 0;
   };
-  for (const auto& point : thinned(line.points, axes.x0, axes.x1, columns)) {
+  for (const auto& point : axes.is_x_log ? line.points : thinned(line.points, axes.x0, axes.x1, columns)) {
     if (!std::isfinite(point.y)) {
       flush();
       continue;
@@ -126,10 +150,11 @@ std::string mark_svg(const Axes& axes, const Chart& chart) {
 
 std::string svg_of(const Chart& chart, double width, double height) {
   const auto axes = axes_of(chart, width, height);
+  const char* scale = axes->is_x_log ? ", both axes logarithmic" : axes->is_log ? ", logarithmic" : "";
   std::string svg =
-      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} over the steps{}\">\n", width,
-                  height, html_escaped(chart.title), axes->is_log ? ", logarithmic" : "");
-  svg += grid(*axes) + bands_svg(*axes, chart) + mark_svg(*axes, chart);
+      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{} over the {}{}\">\n", width, height,
+                  html_escaped(chart.title), is_by_rank(chart) ? rank_text(chart) : "steps", scale);
+  svg += grid(*axes) + rank_label(*axes, chart) + bands_svg(*axes, chart) + mark_svg(*axes, chart);
   for (const auto& line : chart.lines) svg += curve(*axes, line);
   return svg + "</svg>\n";
 }
@@ -155,7 +180,7 @@ std::string legend(const Chart& chart) {
   return html.empty() ? "" : "<ul class=\"legend\">\n" + html + "</ul>\n";
 }
 
-// The longest line's steps, evenly spread, with the first and the last.
+// Evenly spaced steps of the longest line, with the first and the last.
 std::string numbers(const Chart& chart) {
   const auto longest =
       std::max_element(chart.lines.begin(), chart.lines.end(),
@@ -172,7 +197,7 @@ std::string numbers(const Chart& chart) {
     }
     table.rows.push_back(std::move(row));
   }
-  return details(fmt::format("Numbers: {}", chart.title), table_html(table));
+  return details(fmt::format("Values: {}", chart.title), table_html(table));
 }
 
 }  // namespace
@@ -193,7 +218,7 @@ std::string chart_html(const Chart& chart) {
   else
     html += svg_of(chart, 440, 210);
   if (gaps > 0) html += note(fmt::format("{} value{} not finite.", gaps, gaps == 1 ? " was" : "s were"));
-  return html + numbers(chart) + "</figure>\n";
+  return html + (is_by_rank(chart) ? "" : numbers(chart)) + "</figure>\n";
 }
 
 }  // namespace pixart::report

@@ -1,4 +1,4 @@
-// Curves over the steps, as SVG in both themes, with their numbers in a table.
+// Curves as SVG for both themes: over the steps, with their values in a table, or over ranks.
 #pragma once
 #include <optional>
 #include <string>
@@ -23,16 +23,18 @@ struct Chart {
   std::string title;
   std::string unit = {};  // "img/s"
   std::vector<Line> lines = {};
-  bool wants_log = false;           // where all values are positive and differ enough
-  bool from_zero = false;           // where the axis is linear
-  std::optional<double> mark = {};  // a dotted level
+  bool wants_log = false;           // if all values are positive and differ enough
+  bool from_zero = false;           // if the axis is linear
+  std::optional<double> mark = {};  // the value of a dotted line
   std::string mark_label = {};
-  std::vector<Band> bands = {};  // behind the lines; begin where these reach, and end there
+  std::vector<Band> bands = {};  // in the background, limited to the range of the lines
   std::string band_label = {};
-  bool is_large = false;  // over the whole page, and drawn again for narrow screens
+  bool is_large = false;  // over the whole page; drawn a second time for narrow screens
+  // "noun": x is its rank, and both axes are logarithmic, from 1. The points are drawn as they are.
+  std::string rank_of = {};
 };
 
-// Nothing where no line has a finite value.
+// Empty if no line has a finite value.
 std::string chart_html(const Chart& chart);
 
 }  // namespace pixart::report

@@ -9,7 +9,11 @@ namespace pixart::report {
 std::string differences_html(const ConfigComparison& comparison, const std::string& run) {
   const std::string title = run.empty() ? "Differences from " : run + ": differences from ";
   std::string html = "<h3>" + html_escaped(title + comparison.with) + "</h3>\n";
-  if (!comparison.problem.empty()) return html + paragraph("They are not known: " + comparison.problem);
+  if (!comparison.problem.empty())
+    return html + paragraph(
+                      "The differences are "
+                      "not known: " +
+                      comparison.problem);
   if (comparison.differences.empty()) return html + paragraph("None.");
   Table table{.head = {"key", comparison.with, run.empty() ? "this run" : run}, .rows = {}};
   for (const auto& difference : comparison.differences)
@@ -21,7 +25,7 @@ std::string differences_html(const ConfigComparison& comparison, const std::stri
 }
 
 std::string configuration_of(const ReportedRun& run) {
-  if (run.record.yaml.empty()) return paragraph("There is no run.yaml to show.");
+  if (run.record.yaml.empty()) return paragraph("run.yaml is missing.");
   std::string html;
   for (const auto& comparison : run.comparisons) html += differences_html(comparison, "");
   return html + "<h3>run.yaml</h3>\n" +

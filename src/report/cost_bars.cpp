@@ -22,7 +22,7 @@ struct Bar {
 
 constexpr double kRow = 38, kBarHeight = 12, kAxis = 24;
 
-// Bars below one another, each under its name, on a common logarithmic axis of whole decades.
+// Bars, each below its name, on a common logarithmic axis of whole decades.
 std::string bars_svg(const std::string& title, const std::vector<Bar>& bars, double width) {
   double least = bars.front().value, most = least;
   for (const auto& bar : bars) least = std::min(least, bar.value), most = std::max(most, bar.value);
@@ -102,7 +102,7 @@ std::string all_bars(const std::vector<NamedCost>& runs) {
 std::string energy_note(const RunCost& cost, const CostRates& rates) {
   if (!cost.kwh) return "not measured";
   if (cost.measured_share >= 1) return "measured by the devices";
-  const std::string assumed = fmt::format("{:g} W a device assumed", rates.watts.value_or(0));
+  const std::string assumed = fmt::format("{:g} W per device assumed", rates.watts.value_or(0));
   return cost.measured_share <= 0
              ? assumed
              : fmt::format("{:.0f} % of the time measured, else {}", 100 * cost.measured_share, assumed);
@@ -153,14 +153,13 @@ std::string cost_html(const std::vector<NamedCost>& runs, const CostRates& rates
   if (!rates.kg_per_kwh) missing.push_back("--carbon KG_PER_KWH");
   if (!rates.price_per_hour) missing.push_back("--price PER_DEVICE_HOUR");
   std::string html = runs_table(runs, rates);
-  if (rates.price_per_hour) html += note(fmt::format("Money: {:g} a device hour.", *rates.price_per_hour));
-  if (rates.kg_per_kwh) html += note(fmt::format("CO2: {:g} kg a kWh.", *rates.kg_per_kwh));
-  if (!missing.empty()) html += note("To know the rest, give " + join(missing, ", ") + ".");
+  if (rates.price_per_hour) html += note(fmt::format("Money: {:g} per device hour.", *rates.price_per_hour));
+  if (rates.kg_per_kwh) html += note(fmt::format("CO2: {:g} kg per kWh.", *rates.kg_per_kwh));
+  if (!missing.empty()) html += note("For the other values, give " + join(missing, ", ") + ".");
   html += note(
-      "A device hour is an hour in which a process held a device, stopped times aside; days of a run are "
-      "days "
-      "of its own devices, not of A100s.");
-  return html + "<h3>Beside the paper's figures</h3>\n" + all_bars(runs) + paper_table();
+      "A device hour is an hour in which a process held a device, without the times in which the run was "
+      "stopped. The days of a run are days of its own devices, not of A100s.");
+  return html + "<h3>Comparison with the paper's figures</h3>\n" + all_bars(runs) + paper_table();
 }
 
 }  // namespace pixart::report

@@ -1,4 +1,4 @@
-// A run's cost beside the paper's figures.
+// Compares a run's cost with the paper's figures.
 #pragma once
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@ struct NamedCost {
   RunCost cost;
 };
 
-// What the runs cost as a table, the bars and the table of the paper's figures.
+// A table of the runs' costs, the bars, and the table of the paper's figures.
 std::string cost_html(const std::vector<NamedCost>& runs, const CostRates& rates);
 
 }  // namespace pixart::report

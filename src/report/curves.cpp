@@ -13,11 +13,11 @@
 namespace pixart::report {
 namespace {
 
-constexpr double kSmoothing = 0.02;  // of the points
+constexpr double kSmoothing = 0.02;  // share of the points
 constexpr int kNumBins = 8;
 constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 
-// How a key is shown. `factor` brings it to the unit.
+// How a key is shown. Values are multiplied by `factor`.
 struct Curve {
   std::string key, title, unit = {};
   double factor = 1;
@@ -56,7 +56,7 @@ const Series* find(const StageRecord& stage, const std::string& key, bool is_mac
 
 std::string loss_chart(const ReportedRun& run, const StageRecord& stage) {
   const Series* loss = find(stage, "loss");
-  if (loss == nullptr) return paragraph("No loss is on record.");
+  if (loss == nullptr) return paragraph("No loss is recorded.");
   Chart chart{.title = "Loss",
               .lines = {{.label = "each step", .points = *loss, .style = "series-0", .is_faint = true},
                         {.label = "smoothed", .points = smoothed(*loss, kSmoothing), .style = "series-0"}},
@@ -71,7 +71,7 @@ std::string loss_chart(const ReportedRun& run, const StageRecord& stage) {
   return chart_html(chart) + (plan->usual_loss.verdict.empty() ? "" : paragraph(plan->usual_loss.verdict));
 }
 
-// Once for all stages of which nothing is known.
+// One note for all stages without a known loss.
 std::string unknown_losses(const ReportedRun& run) {
   std::vector<std::string> names;
   for (const auto& stage : run.record.stages) {
@@ -80,7 +80,7 @@ std::string unknown_losses(const ReportedRun& run) {
       names.push_back(stage.name);
   }
   if (names.empty()) return "";
-  return note(fmt::format("No usual loss is known for the setting of stage{} {}.",
+  return note(fmt::format("No usual loss is known for the settings of stage{} {}.",
                           names.size() == 1 ? "" : "s", join(names, ", ")));
 }
 
@@ -88,8 +88,8 @@ std::string validation_chart(const StageRecord& stage) {
   std::vector<Line> lines;
   if (const Series* live = find(stage, "validation_loss"))
     lines.push_back({.label = "weights in training", .points = *live, .style = "series-0"});
-  if (const Series* average = find(stage, "validation_loss_ema"))
-    lines.push_back({.label = "averaged weights", .points = *average, .style = "series-1"});
+  if (const Series* ema = find(stage, "validation_loss_ema"))
+    lines.push_back({.label = "EMA weights", .points = *ema, .style = "series-1"});
   return lines.empty() ? "" : chart_html({.title = "Validation loss", .lines = lines});
 }
 
@@ -123,7 +123,7 @@ std::string small_chart(const ReportedRun& run, const StageRecord& stage, const 
   return chart_html(chart);
 }
 
-// Keys that no other chart shows.
+// Charts of the keys that no other chart shows.
 std::string other_charts(const StageRecord& stage) {
   std::set<std::string> shown = {"loss", "validation_loss", "validation_loss_ema"};
   for (const auto& curve : small_curves()) shown.insert(curve.key);
@@ -143,7 +143,7 @@ std::string stage_curves(const ReportedRun& run, const StageRecord& stage) {
 
 bool has_curves(const StageRecord& stage) { return !stage.metrics.empty() || !stage.machine.empty(); }
 
-// One key of the same stage in several runs; smoothed where single steps would hide everything.
+// One key of the same stage in several runs; smoothed if single steps would hide the curves.
 std::string common_chart(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
                          const std::string& stage_name, const Curve& curve) {
   Chart chart{.title = curve.title,
@@ -182,7 +182,7 @@ std::string curves_of(const ReportedRun& run) {
   std::string html;
   for (const auto& stage : run.record.stages)
     if (has_curves(stage)) html += stage_curves(run, stage);
-  return html.empty() ? paragraph("No step is on record yet.") : html + unknown_losses(run);
+  return html.empty() ? paragraph("No step is recorded yet.") : html + unknown_losses(run);
 }
 
 std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {
@@ -197,11 +197,11 @@ std::string common_curves(const std::vector<ReportedRun>& runs, const std::vecto
     html += common_chart(runs, names, stage, {.key = "loss", .title = "Loss, smoothed", .wants_log = true});
     std::string small = common_chart(
         runs, names, stage,
-        {.key = "validation_loss_ema", .title = "Validation loss, averaged weights", .from_zero = false});
+        {.key = "validation_loss_ema", .title = "Validation loss, EMA weights", .from_zero = false});
     for (const auto& curve : small_curves()) small += common_chart(runs, names, stage, curve);
     html += "<div class=\"charts\">\n" + small + "</div>\n";
   }
-  return html.empty() ? paragraph("No step of any run is on record yet.") : html;
+  return html.empty() ? paragraph("No step of any run is recorded yet.") : html;
 }
 
 }  // namespace pixart::report

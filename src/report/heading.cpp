@@ -1,4 +1,4 @@
-// Who, when, where, how far; the weights that came out.
+// The facts of a run (who, when, where, how far) and its weights.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
-// Different values in the order in which they come, joined.
+// The distinct values in order of first occurrence, joined.
 template <class Get>
 std::string distinct(const RunRecord& run, Get get) {
   std::vector<std::string> values;
@@ -38,7 +38,7 @@ const Series* find(const std::map<std::string, Series>& all, const std::string& 
   return found == all.end() || found->second.empty() ? nullptr : &found->second;
 }
 
-// With a format for one number, "" where there is none.
+// Formats one number; "" if there is none.
 std::string shown(const std::optional<double>& value, const char* format, double factor = 1) {
   return value ? fmt::format(fmt::runtime(format), *value * factor) : "";
 }
@@ -54,7 +54,7 @@ std::optional<double> most(const StageRecord& stage, const std::string& key) {
   return extent ? std::optional(extent->most) : std::nullopt;
 }
 
-// The end of the smoothed curve: one step's loss says little.
+// The end of the smoothed curve, because a single step's loss says little.
 std::optional<double> last_loss(const StageRecord& stage) {
   constexpr double kShare = 0.05;
   const Series* loss = find(stage.metrics, "loss");
@@ -67,7 +67,7 @@ std::optional<double> last_validation(const StageRecord& stage) {
   return std::nullopt;
 }
 
-// With those that are trained where these are others: frozen weights, adapters.
+// The number of parameters, and of those that are trained if they differ: frozen weights, adapters.
 std::string parameters_text(const std::optional<double>& all, const std::optional<double>& trained) {
   if (!all) return "";
   return number_text(*all) + (!trained || *trained == *all ? "" : ", trained " + number_text(*trained));
@@ -75,7 +75,7 @@ std::string parameters_text(const std::optional<double>& all, const std::optiona
 
 Cells stage_row_names() {
   return {"stage",           "objective",          "steps",
-          "batch",           "pictures seen",      "parameters",
+          "batch",           "images seen",        "parameters",
           "loss (smoothed)", "validation loss",    "img/s (median)",
           "MFU (median)",    "data wait (median)", "most memory"};
 }
@@ -104,7 +104,7 @@ Cells stage_row(const ReportedRun& run, const StageRecord& stage) {
           memory ? human_bytes(uint64_t(std::max(0.0, *memory))) : ""};
 }
 
-// One column for each stage; rows that say nothing of any stage are left out.
+// One column per stage; rows without a value for any stage are left out.
 Table turned(const Table& table) {
   Table result{.head = {""}, .rows = {}, .numbers = table.rows.size()};
   for (const auto& row : table.rows) result.head.push_back(row.front());
@@ -200,7 +200,10 @@ std::string compared_facts(const std::vector<ReportedRun>& runs, const std::vect
 }
 
 std::string stages_of(const ReportedRun& run) {
-  if (run.record.stages.empty()) return paragraph("Neither run.yaml nor any line of the run names a stage.");
+  if (run.record.stages.empty())
+    return paragraph(
+        "Neither run.yaml nor a line of the run's files names a "
+        "stage.");
   Table table{.head = stage_row_names(), .rows = {}};
   for (const auto& stage : run.record.stages) table.rows.push_back(stage_row(run, stage));
   return table_html(turned(table));
@@ -232,9 +235,8 @@ std::string weights_of(const RunRecord& run) {
   if (html.empty()) return paragraph("There is no checkpoint yet.");
   return html + note(
                     "The newest checkpoint of each stage. Its manifest holds a SHA-256 of every tensor; "
-                    "`pixart inspect "
-                    "FOLDER --verify` compares them. `pixart report --hash-weights` adds SHA-256 of the "
-                    "whole files.");
+                    "`pixart inspect FOLDER --verify` compares them. `pixart report --hash-weights` adds "
+                    "SHA-256 of the whole files.");
 }
 
 std::string remarks_of(const RunRecord& run) {

@@ -28,7 +28,7 @@ LineCount for_each_json_line(const std::filesystem::path& file,
     stream.getline(buffer.data(), kLongestLine);
     const std::streamsize taken = stream.gcount();
     if (taken == 0) break;
-    if (stream.fail() && !stream.eof()) {  // longer than any line of ours
+    if (stream.fail() && !stream.eof()) {  // longer than any line that pixart writes
       stream.clear();
       stream.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
       ++count.unreadable;

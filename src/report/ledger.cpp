@@ -1,4 +1,4 @@
-// What became of every sample, and scores.
+// The ledger of samples, the feature sets, and the scores.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace pixart::report {
 namespace {
 
-// Rows of the source as its latents were made from; 0: not known.
+// Number of rows of the source when its latents were made; 0: not known.
 int64_t listed_rows(const RunRecord& run, const std::string& source) {
   for (const auto& set : run.features)
     if (set.source == source && set.kind == "latents") return set.rows;
@@ -48,7 +48,7 @@ std::string features_table(const RunRecord& run) {
   for (const auto& set : run.features) {
     table.rows.push_back({set.folder, with_thousands(set.rows), with_thousands(set.rejected),
                           human_bytes(set.bytes), set.kind, set.source});
-    inputs += details("What " + set.folder + " was made of", facts_html(set.inputs));
+    inputs += details("Inputs of " + set.folder, facts_html(set.inputs));
   }
   return "<h3>Features</h3>\n" + table_html(table) + inputs;
 }

@@ -1,4 +1,4 @@
-// Style and script of the pages of this module, beside base/html.h's.
+// Style and script of this module's pages, in addition to those of base/html.h.
 #pragma once
 #include <string_view>
 
@@ -40,7 +40,7 @@ pre { overflow: auto; max-height: 34rem; background: var(--stripe); padding: .8r
 @media print { h2, h3, figcaption { break-after: avoid; } .charts { grid-template-columns: 1fr 1fr; } .scroll { overflow: visible; } nav, .grids label { display: none; } a { color: inherit; } rect, svg { print-color-adjust: exact; } pre { max-height: none; white-space: pre-wrap; } }
 )css";
 
-// One grid at a time, chosen by a slider. Without scripts all grids stand in order.
+// Shows one grid at a time, chosen by a slider. Without scripts all grids are shown in order.
 inline constexpr std::string_view kPageScript = R"js(<script>
 for (const box of document.querySelectorAll('.grids')) {
   const grids = [...box.children];

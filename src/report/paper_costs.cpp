@@ -47,10 +47,9 @@ const std::vector<PaperCost>& paper_costs() {
 const std::vector<std::string_view>& paper_cost_notes() {
   static const std::vector<std::string_view> notes = {
       "PixArt-alpha's 753 A100 days are 1,656 V100 days over 2.2; feature extraction, captioning and the "
-      "autoencoder are not in them.",
-      "Money and CO2 are shown only where the paper gives a figure. Other models' money is what their "
-      "authors "
-      "or the paper took for a GPU hour, which differs from row to row.",
+      "autoencoder are not included.",
+      "Money and CO2 are shown only if the paper gives a figure. The money of the other models depends on "
+      "the price of a GPU hour that their authors or the paper assumed, which differs from row to row.",
   };
   return notes;
 }

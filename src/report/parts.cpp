@@ -12,7 +12,7 @@ namespace pixart::report {
 
 std::string table_html(const Table& table) {
   const auto kind = [&](size_t column) { return column <= table.numbers ? " class=\"number\"" : ""; };
-  // A region that scrolls has to be reached by keyboard.
+  // The keyboard must reach a region that scrolls.
   std::string html = fmt::format("<div class=\"scroll\" tabindex=\"0\"><table{}>\n<thead><tr>",
                                  table.cards ? " class=\"cards\"" : "");
   for (size_t i = 0; i < table.head.size(); ++i)

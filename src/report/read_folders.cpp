@@ -1,4 +1,4 @@
-// samples/, checkpoints/, quarantine/ and features/.
+// Reads samples/, checkpoints/, quarantine/ and features/.
 #include <algorithm>
 #include <regex>
 
@@ -17,7 +17,7 @@ namespace {
 constexpr uint64_t kLargestManifest = uint64_t{64} << 20;
 constexpr size_t kMostExamples = 5;
 
-// What a folder holds, sorted; nothing where there is none.
+// The entries of a folder, sorted; empty if there is no folder.
 std::vector<fs::path> entries(const fs::path& folder) {
   std::vector<fs::path> result;
   std::error_code error;
@@ -50,7 +50,7 @@ CheckpointRecord read_checkpoint(const fs::path& folder, int64_t step, const fs:
       if (hash_weights && (file.name == "ema.safetensors" || file.name == "model.safetensors"))
         file.sha256 = formats::sha256_of_file(folder / file.name);
   } catch (const json::exception&) {
-    record.problem = "its manifest.json cannot be read";
+    record.problem = "cannot read its manifest.json";
   } catch (const UserError& error) {
     record.problem = error.what();
   }
@@ -106,8 +106,8 @@ void read_quarantine(RunRecord& run) {
         source.examples.push_back({text_in(line, "key"), reason, text_in(line, "detail")});
     });
     if (count.unreadable > 0 || count.is_cut)
-      run.remarks.push_back(
-          fmt::format("Lines of quarantine/{} cannot be read and are left out.", file.filename().string()));
+      run.remarks.push_back(fmt::format("Some lines of quarantine/{} cannot be read and are left out.",
+                                        file.filename().string()));
     run.sources.push_back(std::move(source));
   }
 }

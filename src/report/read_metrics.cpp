@@ -1,4 +1,4 @@
-// events.jsonl and telemetry.jsonl.
+// Reads events.jsonl and telemetry.jsonl.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ bool is_step(const std::optional<double>& number) {
   return number && *number >= 0 && *number <= kMost;
 }
 
-// Every number of the line, over its step.
+// Adds every number of the line to its series, at the line's step.
 void add_numbers(const json& line, double step, std::map<std::string, Series>& to) {
   for (const auto& [key, value] : line.items()) {
     if (key == "step") continue;
@@ -38,7 +38,7 @@ class TelemetryReader {
     if (kind == "start" || run_.processes.empty()) start(line, *time);
     auto& process = run_.processes.back();
     process.end = std::max(process.end, *time);
-    process.reason.clear();  // a line behind a stop: it went on with another stage
+    process.reason.clear();  // a line after a stop: the process continued with another stage
     const TelemetryEvent event{.time = *time,
                                .process = run_.processes.size() - 1,
                                .kind = kind,
@@ -107,7 +107,7 @@ void read_events(RunRecord& run) {
   remark_on_lines(run, "events.jsonl", count);
   if (num_strange > 0)
     run.remarks.push_back(
-        fmt::format("{} lines of events.jsonl name no stage or step and are left out.", num_strange));
+        fmt::format("{} lines of events.jsonl have no stage or step and are left out.", num_strange));
 }
 
 void read_telemetry(RunRecord& run) {

@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kLargestSmallFile = uint64_t{4} << 20;  // run.yaml, score.json, .owner
 
-// A small file, or "" with a remark.
+// Reads a small file; "" and a remark if it cannot be read.
 std::string small_file(RunRecord& run, const std::string& name) {
   if (!fs::exists(run.folder / name)) {
     run.remarks.push_back(fmt::format("There is no {}.", name));
@@ -28,7 +28,7 @@ std::string small_file(RunRecord& run, const std::string& name) {
   }
 }
 
-// Numbers of a JSON object and of those in it, named "a.b".
+// The numbers of a JSON object and of nested objects, named "a.b".
 void flatten(const nlohmann::json& json, const std::string& path, int levels,
              std::map<std::string, double>& out) {
   if (json.is_number()) {
@@ -55,7 +55,7 @@ StageRecord& stage_of(RunRecord& run, const std::string& name) {
 }
 
 void append(Series& series, double x, double y) {
-  constexpr double kAbsurd = 1e150;  // cannot be drawn either
+  constexpr double kAbsurd = 1e150;  // larger values cannot be drawn
   while (!series.empty() && series.back().x >= x) series.pop_back();
   series.push_back({x, std::abs(y) < kAbsurd ? y : std::numeric_limits<double>::quiet_NaN()});
 }
@@ -70,8 +70,8 @@ void remark_on_lines(RunRecord& run, const std::string& file, const LineCount& c
                                       count.unreadable == 1 ? "" : "s", file,
                                       count.unreadable == 1 ? "is" : "are"));
   if (count.is_cut)
-    run.remarks.push_back(fmt::format("The last line of {} is cut off, as after a kill.", file));
-  if (count.read == 0) run.remarks.push_back(fmt::format("{} holds nothing yet.", file));
+    run.remarks.push_back(fmt::format("The last line of {} is cut off, perhaps by a kill.", file));
+  if (count.read == 0) run.remarks.push_back(fmt::format("{} is empty.", file));
 }
 
 void read_scores(RunRecord& run) {
@@ -79,10 +79,11 @@ void read_scores(RunRecord& run) {
   const auto json = nlohmann::json::parse(small_file(run, "score.json"), nullptr, false);
   constexpr int kLevels = 4;
   flatten(json, "", kLevels, run.scores);
-  if (run.scores.empty()) run.remarks.push_back("score.json holds no scores.");
+  if (run.scores.empty()) run.remarks.push_back("score.json has no scores.");
 }
 
-// The lock alone tells a process that works from one that was killed; of other machines nothing is known.
+// Only the lock shows whether a process works or was killed. For processes of other machines this is not
+// known.
 void read_owner(RunRecord& run) {
   if (!fs::exists(run.folder / ".owner")) return;
   const auto owner = nlohmann::json::parse(small_file(run, ".owner"), nullptr, false);
@@ -95,7 +96,7 @@ void read_owner(RunRecord& run) {
 
 RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
   if (!fs::is_directory(folder))
-    throw UserError(fmt::format("{} is no run folder. Give the folder that `run:` of the run file names.",
+    throw UserError(fmt::format("{} is not a run folder. Give the folder that `run:` of the run file names.",
                                 folder.string()));
   const fs::path whole = fs::weakly_canonical(folder);
   RunRecord run{.folder = folder, .name = whole.filename().string()};
@@ -114,7 +115,7 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
 
 namespace {
 
-// A stop may not know its step and say 0.
+// A stop may have step 0 because it does not know its step.
 std::string place_of(const RunRecord& run) {
   for (auto event = run.events.rbegin(); event != run.events.rend(); ++event)
     if (!event->stage.empty() && event->step >= 0 && (event->kind != "stop" || event->step > 0))
@@ -134,15 +135,15 @@ bool is_complete(const RunRecord& run, const std::map<std::string, int64_t>& ste
 std::string state_of(const RunRecord& run, const std::map<std::string, int64_t>& steps) {
   if (!run.owner.empty()) return "in progress: " + run.owner;
   if (run.processes.empty())
-    return is_complete(run, steps) ? "all steps are done (without telemetry.jsonl nothing more can be said)"
-                                   : "unknown: there is no telemetry.jsonl";
+    return is_complete(run, steps) ? "all steps are done (telemetry.jsonl is missing)"
+                                   : "unknown: telemetry.jsonl is missing";
   const auto& last = run.processes.back();
   if (last.reason == "done")
     return is_complete(run, steps) ? "finished" : "stopped" + place_of(run) + ", with steps left to do";
   if (last.reason == "requested") return "stopped on request" + place_of(run);
   if (last.reason == "error") return "ended by an error" + place_of(run);
   if (!last.reason.empty()) return fmt::format("stopped ({}){}", last.reason, place_of(run));
-  return "no end on record" + place_of(run) + ": it was killed, or runs on another machine";
+  return "no end is recorded" + place_of(run) + ": it was killed, or runs on another machine";
 }
 
 }  // namespace pixart::report

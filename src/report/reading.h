@@ -1,4 +1,4 @@
-// The parts of read_run(): each adds what its files say, and a remark about what they do not.
+// The parts of read_run(): each adds the contents of its files, and remarks about missing or damaged parts.
 #pragma once
 #include <string>
 
@@ -7,12 +7,12 @@
 
 namespace pixart::report {
 
-StageRecord& stage_of(RunRecord& run, const std::string& name);  // added where it is new
+StageRecord& stage_of(RunRecord& run, const std::string& name);  // adds the stage if it is new
 
-// A step that comes again replaces what was behind it, as the run itself went back.
+// Adds a point. A repeated step removes this and later steps first, because the run itself went back.
 void append(Series& series, double x, double y);
 
-// About lines that could not be read.
+// Adds remarks about lines that could not be read.
 void remark_on_lines(RunRecord& run, const std::string& file, const LineCount& count);
 
 void read_events(RunRecord& run);

@@ -30,7 +30,7 @@ std::string foot(const std::string& made) {
   return made.empty() ? "" : "<footer>" + note(made) + "</footer>\n";
 }
 
-// Names that tell the runs apart.
+// Unique names of the runs.
 std::vector<std::string> names_of(const std::vector<ReportedRun>& runs) {
   std::vector<std::string> names;
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -65,11 +65,10 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
   const NamedCost cost{record.name, devices_of(record), cost_of(record, options.rates)};
   const std::vector<Part> parts = {
       {"stages", "Stages", stages_of(run)},
-      {"samples", "Sample pictures", samples_of(run, options.picture_bytes)},
+      {"samples", "Sample images", samples_of(run, options.image_bytes)},
       {"curves", "Curves", curves_of(run)},
       {"scores", "Scores", scores_of(record)},
-      {"timeline", "Time line",
-       timeline.empty() ? paragraph("Without telemetry.jsonl there is none.") : timeline},
+      {"timeline", "Time line", timeline.empty() ? paragraph("telemetry.jsonl is missing.") : timeline},
       {"cost", "Cost", cost_html({cost}, options.rates)},
       {"data", "Data ledger", ledger_of(record)},
       {"weights", "Weights", weights_of(record)},
@@ -90,7 +89,7 @@ std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOpti
       {"runs", "Runs", runs_heading(runs, names)},
       {"configuration", "Configuration", runs_differences(runs, names)},
       {"curves", "Curves", common_curves(runs, names)},
-      {"samples", "Last sample pictures", last_samples(runs, names, options.picture_bytes)},
+      {"samples", "Last sample images", last_samples(runs, names, options.image_bytes)},
       {"cost", "Cost", cost_html(costs, options.rates)},
   };
   const std::string title = join(names, ", ");

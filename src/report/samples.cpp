@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "images.h"
 #include "parts.h"
-#include "pictures.h"
 #include "pixart/base/html.h"
 #include "pixart/base/words.h"
 #include "sections.h"
@@ -11,21 +11,21 @@
 namespace pixart::report {
 namespace {
 
-constexpr int kSmall = 512;  // pixels; smaller ones are enlarged without blurring
+constexpr int kSmall = 512;  // pixels; smaller images are enlarged without blurring
 
-std::string picture_html(const EmbeddedPicture& picture, const std::string& caption, const std::string& alt) {
-  const bool is_small = picture.width < kSmall;
-  const int shown = is_small ? picture.width * (kSmall / std::max(1, picture.width)) : picture.width;
+std::string image_html(const EmbeddedImage& image, const std::string& caption, const std::string& alt) {
+  const bool is_small = image.width < kSmall;
+  const int shown = is_small ? image.width * (kSmall / std::max(1, image.width)) : image.width;
   return fmt::format(
       "<figure class=\"grid\"><figcaption>{}</figcaption><img src=\"{}\" width=\"{}\" height=\"{}\"{} "
       "alt=\"{}\" "
       "style=\"max-width:min(100%,{}px)\"></figure>\n",
-      html_escaped(caption), picture.data, picture.width, picture.height, is_small ? " class=\"pixels\"" : "",
+      html_escaped(caption), image.data, image.width, image.height, is_small ? " class=\"pixels\"" : "",
       html_escaped(alt), shown);
 }
 
 std::string alt_text(const ReportedRun& run, const std::string& stage, int64_t step) {
-  std::string alt = fmt::format("Sample pictures of stage {} at step {}", stage, step);
+  std::string alt = fmt::format("Sample images of stage {} at step {}", stage, step);
   const StagePlan* plan = plan_of(run, stage);
   if (plan != nullptr && !plan->prompts.empty()) alt += ": " + name_some(plan->prompts);
   return alt;
@@ -34,14 +34,13 @@ std::string alt_text(const ReportedRun& run, const std::string& stage, int64_t s
 std::string stage_samples(const ReportedRun& run, const StageRecord& stage, uint64_t bytes) {
   const EmbeddedGrids grids = embedded_grids(stage.samples, bytes);
   std::string html = "<h3>" + html_escaped(stage.name) + "</h3>\n";
-  if (grids.pictures.size() < stage.samples.size())
+  if (grids.images.size() < stage.samples.size())
     html += note(fmt::format(
-        "{} of {} grids are shown{}.", grids.pictures.size(), stage.samples.size(),
+        "{} of {} grids are shown{}.", grids.images.size(), stage.samples.size(),
         grids.num_damaged == 0 ? std::string() : fmt::format("; {} cannot be read", grids.num_damaged)));
   html += fmt::format("<div class=\"grids\" data-name=\"Step of stage {}\">\n", html_escaped(stage.name));
-  for (const auto& picture : grids.pictures)
-    html += picture_html(picture, "step " + with_thousands(picture.step),
-                         alt_text(run, stage.name, picture.step));
+  for (const auto& image : grids.images)
+    html += image_html(image, "step " + with_thousands(image.step), alt_text(run, stage.name, image.step));
   html += "</div>\n";
   const StagePlan* plan = plan_of(run, stage.name);
   if (plan == nullptr || plan->prompts.empty()) return html;
@@ -62,7 +61,7 @@ std::string samples_of(const ReportedRun& run, uint64_t bytes) {
   std::string html;
   for (const auto& stage : run.record.stages)
     if (!stage.samples.empty()) html += stage_samples(run, stage, bytes / stages);
-  return html.empty() ? paragraph("There are no sample pictures in samples/ yet.") : html;
+  return html.empty() ? paragraph("There are no sample images in samples/ yet.") : html;
 }
 
 std::string last_samples(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
@@ -73,12 +72,12 @@ std::string last_samples(const std::vector<ReportedRun>& runs, const std::vector
   for (size_t i = 0; i < runs.size(); ++i)
     for (const auto& stage : runs[i].record.stages) {
       if (stage.samples.empty()) continue;
-      for (const auto& picture : embedded_grids({stage.samples.back()}, bytes / stages).pictures)
-        html += picture_html(
-            picture, fmt::format("{}: {}, step {}", names[i], stage.name, with_thousands(picture.step)),
-            alt_text(runs[i], stage.name, picture.step));
+      for (const auto& image : embedded_grids({stage.samples.back()}, bytes / stages).images)
+        html += image_html(image,
+                           fmt::format("{}: {}, step {}", names[i], stage.name, with_thousands(image.step)),
+                           alt_text(runs[i], stage.name, image.step));
     }
-  return html.empty() ? paragraph("No run has sample pictures yet.") : html;
+  return html.empty() ? paragraph("No run has sample images yet.") : html;
 }
 
 }  // namespace pixart::report

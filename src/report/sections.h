@@ -1,5 +1,5 @@
-// The sections of a run's page, each as HTML without its heading. Where a section has nothing to show, it
-// says what is missing.
+// The sections of a run's page, each as HTML without its heading. A section with nothing to show says what is
+// missing.
 #pragma once
 #include <string>
 
@@ -11,28 +11,28 @@ namespace pixart::report {
 const StagePlan* plan_of(const ReportedRun& run, const std::string& stage);
 std::map<std::string, int64_t> planned_steps(const ReportedRun& run);
 std::string state_of(const ReportedRun& run);
-std::string devices_of(const RunRecord& run);  // "8 x NVIDIA A100", of the last process
+std::string devices_of(const RunRecord& run);  // "8 x NVIDIA A100", from the last process
 std::string facts_of(const ReportedRun& run);
 std::string stages_of(const ReportedRun& run);
 std::string weights_of(const RunRecord& run);
 std::string remarks_of(const RunRecord& run);
-// The same of several runs, side by side.
+// The same for several runs, side by side.
 std::string compared_facts(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names);
 std::string compared_stages(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names);
 
 // configuration.cpp
 std::string configuration_of(const ReportedRun& run);
-// Of the run called `run`; "": of the page's only one.
+// For the run called `run`; "": the only run of the page.
 std::string differences_html(const ConfigComparison& comparison, const std::string& run);
 
 // curves.cpp
 std::string curves_of(const ReportedRun& run);
-// The same stage of several runs in the same charts.
+// Shows the same stage of several runs in the same charts.
 std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names);
 
 // samples.cpp
 std::string samples_of(const ReportedRun& run, uint64_t bytes);
-// The last grid of each stage, the runs' below one another.
+// The last grid of each stage; the runs are below one another.
 std::string last_samples(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
                          uint64_t bytes);
 

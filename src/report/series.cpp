@@ -10,7 +10,7 @@ namespace pixart::report {
 
 namespace {
 
-// Least, largest and a gap of the points [begin, end) of one column, in their order.
+// The smallest point, the largest point and a gap of the points [begin, end) of one column, in their order.
 void add_column(const Series& series, size_t begin, size_t end, Series& result) {
   std::optional<size_t> least, most, gap;
   for (size_t i = begin; i < end; ++i) {
@@ -122,7 +122,7 @@ std::vector<double> linear_ticks(double least, double most, int count) {
       break;
     }
   std::vector<double> ticks;
-  // The count ends it where the numbers are too near to one another to be counted up.
+  // The limit of i ends the loop if step is too small to change index * step.
   double index = std::ceil(least / step - 1e-9);
   for (int i = 0; i < 3 * (count + 1) && index * step <= most + step * 1e-9; ++i, ++index)
     ticks.push_back(index == 0 ? 0 : index * step);

@@ -1,4 +1,4 @@
-// Curves made fit to be drawn.
+// Prepares curves for drawing.
 #pragma once
 #include <optional>
 #include <string>
@@ -7,15 +7,15 @@
 
 namespace pixart::report {
 
-// At most two points, the least and the largest, for each of `columns` equal parts of [x0, x1], in the order
-// in which they occur, and the first and last point. A part with a gap keeps one gap.
+// Keeps at most two points, the smallest and the largest, for each of `columns` equal parts of [x0, x1], in
+// their order, and the first and last point. A part with a gap keeps one gap.
 Series thinned(const Series& series, double x0, double x1, int columns);
 
-// Each value becomes the mean of those around it, `share` of all points or, at the ends, half of that. Gaps
-// stay.
+// Replaces each value by the mean of the values around it: `share` of all points or, at the ends, half of
+// that. Keeps gaps.
 Series smoothed(const Series& series, double share);
 
-// Of finite values; nothing where there is none.
+// The functions below use the finite values only; nothing if there are none.
 struct Extent {
   double least = 0, most = 0;
 };
@@ -29,9 +29,9 @@ double value_at(const Series& series, double x);
 
 Series scaled(Series series, double factor);
 
-// About `count` round numbers within [least, most].
+// About `count` round numbers in [least, most].
 std::vector<double> linear_ticks(double least, double most, int count);
-// Powers of ten in [least, most], with 2 and 5 times them where these are few.
+// Powers of ten in [least, most], and 2 and 5 times these if they are few.
 std::vector<double> log_ticks(double least, double most);
 
 // "0.002", "1.5", "20k", "3M".

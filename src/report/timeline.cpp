@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kTop = 24, kLane = 46, kBar = 10, kAxis = 30, kEdge = 4;
 
-// A round time that fits about `count` times into `seconds`.
+// A round time of which about `count` fit into `seconds`.
 double round_time(double seconds, int count) {
   constexpr std::array kSteps = {0.1,  0.2,  0.5,  1.0,   2.0,   5.0,   10.0,   15.0,   30.0,  60.0,
                                  120., 300., 600., 1800., 3600., 7200., 21600., 43200., 86400.};
@@ -26,7 +26,7 @@ double round_time(double seconds, int count) {
   return std::ceil(seconds / count / kSteps.back()) * kSteps.back();
 }
 
-// Seconds of an axis whose ticks are `step` apart, in one unit.
+// Formats seconds for an axis with ticks at intervals of `step`, in one unit.
 std::string tick_text(double seconds, double step) {
   if (step >= 86400) return fmt::format("{:.4g} d", seconds / 86400);
   if (step >= 1800) return fmt::format("{:.4g} h", seconds / 3600);
@@ -34,13 +34,13 @@ std::string tick_text(double seconds, double step) {
   return fmt::format("{:.4g} s", seconds);
 }
 
-// A stage's part of one process.
+// The part of one process in which a stage ran.
 struct Span {
   double begin = 0, end = 0;
   int64_t first_step = -1, last_step = -1;
 };
 
-// From a stage's first event in a process to its last.
+// The time from a stage's first event in a process to its last.
 std::map<size_t, Span> spans_of(const RunRecord& run, const std::string& stage) {
   std::map<size_t, Span> spans;
   for (const auto& event : run.events) {
@@ -131,7 +131,7 @@ class Drawing {
     return svg + marks(lane, y);
   }
 
-  // One of a kind per pixel: long runs save thousands of times.
+  // Draws one mark of a kind per pixel, because long runs save thousands of times.
   std::string marks(size_t lane, double y) const {
     std::map<std::string, double> last;
     std::string svg;
@@ -165,12 +165,12 @@ class Drawing {
 
 std::string end_text(const ProcessRecord& process, bool is_last, bool runs) {
   if (is_last && runs) return "runs";
-  if (process.reason.empty()) return is_last ? "not on record" : "killed";
+  if (process.reason.empty()) return is_last ? "not recorded" : "killed";
   const std::string reason = process.reason == "requested" ? "stopped on request" : process.reason;
   return process.message.empty() ? reason : reason + ": " + process.message;
 }
 
-// "text 200 -> 400", of all stages that a process worked on.
+// "text 200 to 400", for all stages on which a process worked.
 std::string steps_text(const RunRecord& run, size_t process) {
   std::vector<std::string> parts;
   for (const auto& stage : run.stages) {
@@ -232,8 +232,8 @@ std::string timeline_html(const RunRecord& run) {
   std::string html = "<figure>\n<div class=\"wide\">" + Drawing(run, 940).svg() +
                      "</div>\n<div class=\"narrow\">" + Drawing(run, 380).svg() + "</div>\n</figure>\n";
   html += note(
-      "Bars: a stage in training; strokes: checkpoints; dots: sample pictures. The axis counts the time in "
-      "which the run ran; dashed boxes: times in which it did not, cut short.");
+      "Bars: a stage in training; strokes: checkpoints; dots: sample images. The axis counts the time in "
+      "which the run ran; dashed boxes are the times in which it did not, shown shortened.");
   return html + table(run);
 }
 

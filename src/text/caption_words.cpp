@@ -9,7 +9,7 @@ namespace {
 
 enum class Part { kWord, kJoiner, kSoft, kHard };  // soft: blanks, commas, quotes
 
-// Characters beyond ASCII.
+// Classifies characters beyond ASCII.
 Part part_of_wide(char32_t c) {
   switch (utf8proc_category(utf8proc_int32_t(c))) {
     case UTF8PROC_CATEGORY_LU:
@@ -48,7 +48,7 @@ void append_lower(std::string& text, char32_t c) {
 size_t split_valid(std::string_view caption, std::vector<CaptionWord>& words) {
   size_t count = 0;
   bool inside = false, hard = false;
-  char joiner = 0;  // seen behind the word at hand, and kept only if the word goes on
+  char joiner = 0;  // seen after the current word, and kept only if the word continues
   for (size_t at = 0; at < caption.size();) {
     const char32_t c = next_code_point(caption, at);
     const Part part = part_of(c);
@@ -68,7 +68,7 @@ size_t split_valid(std::string_view caption, std::vector<CaptionWord>& words) {
     } else if (part == Part::kJoiner && inside && joiner == 0) {
       joiner = c == '-' || c == 0x2010 || c == 0x2011 ? '-' : '\'';
     } else {
-      // A hyphen that joins nothing is a dash; an apostrophe is a quote.
+      // A hyphen that does not join letters is a dash; such an apostrophe is a quote.
       hard |= part == Part::kHard || joiner == '-' || c == '-';
       inside = false;
       joiner = 0;

@@ -27,7 +27,7 @@ int hex_digit(char c) {
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-// urllib.parse.unquote_plus(): each run of ASCII is decoded by itself.
+// urllib.parse.unquote_plus(): decodes each run of ASCII separately.
 std::string unquote_plus(std::string text) {
   std::replace(text.begin(), text.end(), '+', ' ');
   if (text.find('%') == std::string::npos) return text;
@@ -54,9 +54,9 @@ std::string unquote_plus(std::string text) {
   return result;
 }
 
-// A link: "https:" or "www:" with what follows directly, or a host name that ends in a usual domain, with its
-// path. Written plainly, \b(?:prefix|host+[.]domain...) takes quadratic time in "a.a.a.a"; of the places in a
-// run of host characters where a match could begin, only the first needs to be tried, for later ones see
+// A link: "https:" or "www:" with the text that follows directly, or a host name that ends in a usual domain,
+// with its path. The plain form \b(?:prefix|host+[.]domain...) takes quadratic time for "a.a.a.a". In a run
+// of host characters, only the first possible start of a match needs to be tried, because later ones see
 // fewer domains.
 Regex link_pattern(const std::string& prefix) {
   const std::string start = prefix + "(?:/{1,3}|[a-zA-Z0-9%])";
@@ -67,7 +67,8 @@ Regex link_pattern(const std::string& prefix) {
 }
 
 // The steps of the released embedder (DeepFloyd IF, PixArt-alpha's T5Embedder.clean_caption), with its
-// patterns; where one is written differently, it matches the same in time linear in the caption's length.
+// patterns. A pattern that is written differently matches the same text, in time linear in the caption's
+// length.
 const std::vector<Rule>& link_rules() {
   static const std::vector<Rule> kRules = {
       {Regex("<person>"), "person"},

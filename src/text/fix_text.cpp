@@ -102,7 +102,7 @@ std::string remove_control_characters(std::string_view text) {
   });
 }
 
-// ftfy.fix_and_explain(). Surrogates, which it also mends, cannot occur in valid UTF-8.
+// ftfy.fix_and_explain(). Surrogates, which it also repairs, cannot occur in valid UTF-8.
 std::string fix_segment(std::string text, bool unescape) {
   for (int round = 0; round < kMaxRounds; ++round) {
     const std::string before = text;

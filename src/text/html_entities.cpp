@@ -18,7 +18,7 @@ constexpr HtmlEntity kEntities[] = {
 constexpr size_t kLongestLegacyName = 6;
 constexpr char32_t kReplacement = 0xFFFD, kLastCodePoint = 0x10FFFF;
 
-// "65" or "x41", saturating just above the last code point.
+// Parses "65" or "x41", saturating just above the last code point.
 char32_t parse_number(std::string_view digits) {
   const bool hex = !digits.empty() && (digits[0] == 'x' || digits[0] == 'X');
   char32_t number = 0;
@@ -39,7 +39,7 @@ std::string utf8(char32_t c) {
   return text;
 }
 
-// The numeric reference by html.unescape(), which drops control and noncharacters.
+// A numeric reference as html.unescape() resolves it: without control characters and noncharacters.
 std::string unescape_number(std::string_view digits) {
   const char32_t c = parse_number(digits);
   if (c == 0 || !is_scalar(c)) return utf8(kReplacement);
@@ -48,7 +48,7 @@ std::string unescape_number(std::string_view digits) {
   return control || is_noncharacter(c) ? std::string() : utf8(c);
 }
 
-// `name` may end in a semicolon. Returns the text, with what follows a shorter known name.
+// Resolves `name`, which may end in a semicolon. If only a shorter name is known, appends the rest.
 std::string unescape_name(std::string_view name) {
   const bool closed = name.back() == ';';
   const auto* entity = find_html_entity(closed ? name.substr(0, name.size() - 1) : name);
@@ -60,7 +60,7 @@ std::string unescape_name(std::string_view name) {
   return std::string("&") += name;
 }
 
-// str.upper() of an entity's text. Only sharp s, n with apostrophe and the ligatures grow.
+// str.upper() of an entity's text. Only sharp s, n with apostrophe and the ligatures become longer.
 std::string upper(std::string_view text) {
   std::string result;
   for (size_t at = 0; at < text.size();) {

@@ -1,4 +1,4 @@
-// HTML 5 character references, as Python resolves them. Texts are valid UTF-8.
+// Resolves HTML 5 character references as Python does. Texts are valid UTF-8.
 #pragma once
 #include <string>
 #include <string_view>
@@ -19,7 +19,7 @@ std::string unescape_html(std::string_view text);
 // ftfy's unescape_html(): only references that end in a semicolon, and all-caps forms of lower-case names.
 std::string unescape_html_strictly(std::string_view text);
 
-// What BeautifulSoup makes of a numeric reference ("65", "x41").
+// A numeric reference ("65", "x41") as BeautifulSoup resolves it.
 std::string numeric_reference(std::string_view digits);
 
 }  // namespace pixart::text

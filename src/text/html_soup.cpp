@@ -33,7 +33,7 @@ void HtmlSoup::cdata(std::string_view text) {
 
 void HtmlSoup::comment() { flush(); }
 
-// A string of nothing but spaces, even an empty one, counts as one space or line break.
+// A string of spaces only, even an empty one, counts as one space or line break.
 void HtmlSoup::flush(bool visible) {
   if (has_pending_ && visible) {
     const bool blank = open_preserved_ == 0 && pending_.find_first_not_of(" \n\t\f\r") == std::string::npos;

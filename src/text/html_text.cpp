@@ -14,20 +14,20 @@ struct Refused {};  // html.parser raises AssertionError
 
 constexpr size_t kIncomplete = std::string_view::npos;
 
-// Each start tag without an end is looked at up to the end of the text; more than these are not looked at.
+// Each start tag without an end is scanned up to the end of the text. This is the limit of such scans.
 constexpr int kMaxIncomplete = 1000;
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-// `prefix` in lower case; the case of ASCII letters does not count.
+// Ignores the case of ASCII letters; `prefix` is in lower case.
 bool starts_with_word(std::string_view text, std::string_view prefix) {
   const auto same = [](char c, char p) { return (is_letter(c) ? c | 0x20 : c) == p; };
   return text.size() >= prefix.size() &&
          std::equal(prefix.begin(), prefix.end(), text.begin(), [&](char p, char c) { return same(c, p); });
 }
 
-// The parser of Python 3.11's html.parser with convert_charrefs off, method by method, because captions hold
-// little correct HTML and its answers to the rest are the reference. parse_*() return where they stopped, or
+// The parser of Python 3.11's html.parser with convert_charrefs off, method by method: captions contain
+// little correct HTML, and its results for the rest are the reference. parse_*() return the end position or
 // kIncomplete.
 class HtmlParser {
  public:
@@ -56,10 +56,10 @@ class HtmlParser {
   bool starts_with(std::string_view prefix) const { return rest_.substr(at_).starts_with(prefix); }
   std::string_view between(size_t begin, size_t end) const { return rest_.substr(begin, end - begin); }
 
-  std::string_view rest_;  // what the previous go_ahead() left
+  std::string_view rest_;  // the text that the previous go_ahead() left
   size_t at_ = 0;
-  int num_incomplete_ = 0;   // start tags
-  std::string raw_element_;  // inside <script> or <style>: its name
+  int num_incomplete_ = 0;   // number of incomplete start tags
+  std::string raw_element_;  // inside <script> or <style>: the element's name
   HtmlSoup soup_;
 };
 
@@ -250,7 +250,8 @@ size_t HtmlParser::parse_declaration() {
   return close + 1;
 }
 
-// The lower-cased name at `from`; `end` is behind it, or kIncomplete at the end of the text.
+// The lower-cased name at `from`. Sets `end` to the position after it, or to kIncomplete at the end of the
+// text.
 std::string HtmlParser::scan_name(size_t from, size_t& end) const {
   static const Regex kName("\\G([a-zA-Z][-_.a-zA-Z0-9]*)\\s*");
   end = kIncomplete;

@@ -5,7 +5,7 @@
 
 namespace pixart::text {
 
-// Markup that html.parser refuses ("<![x") comes back as it is.
+// Returns markup that html.parser refuses ("<![x") unchanged.
 std::string html_text(std::string_view markup);
 
 }  // namespace pixart::text

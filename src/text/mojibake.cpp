@@ -22,7 +22,7 @@ const Regex& mistaken_utf8() {
   return kPattern;
 }
 
-// Byte A0, a space in the wrong encoding, has often become a plain space: puts it back where UTF-8 needs it.
+// Byte A0, a space in the wrong encoding, has often become a plain space. Restores it where UTF-8 needs it.
 std::string restore_byte_a0(std::string bytes) {
   static const Regex kNeedsA0(
       "[\\xc2\\xc3\\xc5\\xce\\xd0\\xd9][ ]|[\\xe2\\xe3][ ][\\x80-\\x84\\x86-\\x9f\\xa1-\\xbf]"
@@ -40,7 +40,7 @@ std::string restore_byte_a0(std::string bytes) {
   });
 }
 
-// UTF-8 sequences of which some bytes are lost (1A, or one "?") become U+FFFD.
+// Replaces UTF-8 sequences with lost bytes (1A, or one "?") by U+FFFD.
 std::string replace_lossy_sequences(std::string bytes) {
   static const Regex kLossy(
       "[\\xc2-\\xdf]\\x1a|[\\xc2-\\xc3]\\?"
@@ -55,8 +55,8 @@ std::string replace_lossy_sequences(std::string bytes) {
   return bytes;
 }
 
-// UTF-8, or its variants that write NUL as C0 80 (for ftfy also as C0 and the last line break) and other
-// planes as two encoded surrogates.
+// Decodes UTF-8, or its variants that write NUL as C0 80 (for ftfy also as C0 and the last line break) and
+// other planes as two encoded surrogates.
 std::optional<std::string> decode_utf8_variants(std::string bytes) {
   static const Regex kVariant(
       "\\xc0(?:\\x80|\\n\\z)|\\xed([\\xa0-\\xaf][\\x80-\\xbf]\\xed[\\xb0-\\xbf][\\x80-\\xbf])",
@@ -72,15 +72,15 @@ std::optional<std::string> decode_utf8_variants(std::string bytes) {
   return is_valid_utf8(text) ? std::optional(text) : std::nullopt;
 }
 
-// Reads the bytes that `text` has in `map` as UTF-8.
+// Reads the bytes of a text in the encoding `map` as UTF-8.
 std::optional<std::string> decode_again(const Charmap& map, std::string bytes) {
   if (map.name != "macroman")
-    bytes = restore_byte_a0(std::move(bytes));  // there it would match a dash and a space
+    bytes = restore_byte_a0(std::move(bytes));  // in macroman it would match a dash and a space
   if (map.sloppy) bytes = replace_lossy_sequences(std::move(bytes));
   return decode_utf8_variants(std::move(bytes));
 }
 
-// Repairs what looks like mistaken UTF-8 in the middle of other text.
+// Repairs mistaken UTF-8 in the middle of other text.
 std::string fix_embedded(const std::string& text) {
   return mistaken_utf8().replace_each(text, [&](const Regex::Match& found) {
     std::string part(found.of(text));

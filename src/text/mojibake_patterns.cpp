@@ -11,7 +11,7 @@ struct Category {
   const char* members;  // of a bracket expression
 };
 
-// Characters that occur in mojibake, by what they are used for otherwise (ftfy/badness.py).
+// Characters that occur in mojibake, grouped by their normal use (ftfy/badness.py).
 constexpr Category kCategories[] = {
     {"common", "\\xa0\\xad\\xb4\\xb7\\x{2013}-\\x{2015}\\x{2019}\\x{2026}"},
     {"c1", "\\x80-\\x9f"},
@@ -50,7 +50,7 @@ constexpr Category kCategories[] = {
      "\\x{2588}\\x{258c}\\x{2590}-\\x{2593}"},
 };
 
-// In the order of ftfy's BADNESS_RE; the last groups name sequences that a certain encoding produces.
+// In the order of ftfy's BADNESS_RE; the last groups are sequences that one encoding produces.
 constexpr const char* kBadNeighbours = R"(
     [{c1}]
   | [{bad}{lower}{upper}{box}{start}{end}{currency}{numeric}{law}] [{bad}]
@@ -91,8 +91,8 @@ constexpr const char* kBadNeighbours = R"(
   | ā€
 )";
 
-// Letters that are bytes C2..DF, E0..EF and F0 or F3 in some single-byte encoding, and what is 80..BF in one.
-// The common characters among the latter do not keep a run from beginning behind them.
+// Letters that are bytes C2..DF, E0..EF and F0 or F3 in some single-byte encoding, and characters that are
+// 80..BF in one. A run may begin after a common character of the last group.
 constexpr Category kUtf8Bytes[] = {
     {"first_of_2",
      "\\xc2-\\xdf\\x{100}\\x{102}\\x{106}\\x{10c}\\x{10e}\\x{110}\\x{112}\\x{116}\\x{118}\\x{11a}\\x{11e}\\x{"

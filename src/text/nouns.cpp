@@ -42,7 +42,7 @@ Evidence evidence_of(const WordNet& wordnet, const std::string& word) {
   return evidence;
 }
 
-// WordNet's own search tries a hyphen as it is, as a blank, and left out.
+// WordNet's own search tries a word with its hyphen, with a blank instead, and without it.
 Evidence evidence_with_hyphens(const WordNet& wordnet, std::string_view word) {
   std::string form(word);
   Evidence evidence = evidence_of(wordnet, form);
@@ -60,7 +60,7 @@ uint32_t most_uses(const std::vector<BaseForm>& forms) {
   return most;
 }
 
-// The base form where the word counts as a noun, else null.
+// The base form if the word counts as a noun, else null.
 const std::string* noun_of(const Evidence& evidence, bool in_phrase) {
   const BaseForm* best = nullptr;
   double noun = -1, verb = 0;
@@ -83,9 +83,9 @@ bool is_participle(const std::vector<BaseForm>& verbs) {
 
 constexpr uint32_t kNone = UINT32_MAX;
 
-// What is known of a word as it is written.
+// The cached result for a word.
 struct Word {
-  uint32_t alone = kNone, in_phrase = kNone;  // number of its noun, where it counts as one
+  uint32_t alone = kNone, in_phrase = kNone;  // number of its noun, if it counts as one
   uint32_t unknown = kNone;
   bool opens_phrase = false, may_precede_noun = false;
 };
@@ -106,8 +106,8 @@ struct NounFinder::State {
   WordNet wordnet;
   StringMap<Word> words = {};
   StringMap<uint32_t> numbers = {};
-  std::vector<const std::string*> names = {};  // keys of `numbers`, which do not move
-  std::vector<CaptionWord> caption = {};       // memory for the words of one
+  std::vector<const std::string*> names = {};  // keys of `numbers`, whose addresses are stable
+  std::vector<CaptionWord> caption = {};       // reused memory for the words of a caption
 
   uint32_t number_of(std::string name) {
     std::replace(name.begin(), name.end(), '_', ' ');
@@ -124,7 +124,7 @@ struct NounFinder::State {
     const Evidence evidence = evidence_with_hyphens(wordnet, text);
     if (const auto* noun = noun_of(evidence, false)) word.alone = number_of(*noun);
     if (const auto* noun = noun_of(evidence, true)) word.in_phrase = number_of(*noun);
-    // "isn't" and "well-lit" are put together from words: neither nouns nor names.
+    // "isn't" and "well-lit" are compounds of words: neither nouns nor names.
     const bool unknown = !evidence.known();
     if (unknown && text.find_first_of("'-") == std::string_view::npos)
       word.unknown = number_of(std::string(text));

@@ -17,7 +17,7 @@ constexpr std::string_view kWord = "\\p{L}\\p{N}_";
 constexpr std::string_view kBoundary =
     "(?:(?<=[\\p{L}\\p{N}_])(?![\\p{L}\\p{N}_])|(?<![\\p{L}\\p{N}_])(?=[\\p{L}\\p{N}_]))";
 
-// Limits of one search. The JIT stack is what a loop over groups needs on a long caption.
+// Limits of one search. A loop over groups on a long caption needs the JIT stack.
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr size_t kJitStackBytes = size_t{8} << 20;
 
@@ -63,7 +63,7 @@ std::string from_python(std::string_view pattern) {
   return result;
 }
 
-// What matching writes to, one per thread.
+// The memory to which matching writes, one per thread.
 struct Scratch {
   pcre2_match_data* data = pcre2_match_data_create(Regex::kGroups, nullptr);
   pcre2_match_context* context = pcre2_match_context_create(nullptr);

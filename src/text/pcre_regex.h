@@ -1,8 +1,8 @@
-// Regular expressions with the meaning that Python's `re` gives them, on UTF-8, by PCRE2 with its JIT.
+// Regular expressions on UTF-8 with the meaning of Python's `re`; implemented with PCRE2 and its JIT.
 //
-// Patterns are written as for Python: \s, \w, \d, \b and their opposites are Python's (Unicode) classes,
-// which are not those of every PCRE2 version. A pattern for re.match begins with \G. Compile once (a static);
-// matching is safe from several threads.
+// Patterns are written as in Python: \s, \w, \d, \b and their opposites are Python's (Unicode) classes, which
+// differ between PCRE2 versions. A pattern for re.match begins with \G. Compile a pattern once (a static);
+// several threads may use it.
 #pragma once
 #include <array>
 #include <memory>
@@ -34,7 +34,7 @@ class Regex {
   // A search that exceeds PCRE2's limits (hostile input) finds nothing.
   std::optional<Match> search(std::string_view subject, size_t from = 0) const;
 
-  // re.sub, in place; `\1` stands for group 1.
+  // re.sub, in place; `\1` means group 1.
   void replace(std::string& text, std::string_view replacement) const;
 
   // re.sub with a function that gets the Match and returns the text.
@@ -46,7 +46,7 @@ class Regex {
       result += subject.substr(done, found->begin() - done);
       result += replace(*found);
       done = found->end();
-      if (found->begin() == found->end()) break;  // no pattern of ours matches nothing
+      if (found->begin() == found->end()) break;  // none of our patterns matches an empty text
     }
     return result += subject.substr(done);
   }

@@ -1,4 +1,4 @@
-// T5's special tokens; the sentinels <extra_id_k> come behind the pieces of the model.
+// T5's special tokens; the sentinels <extra_id_k> follow the pieces of the model.
 #pragma once
 #include <cstdint>
 

@@ -17,11 +17,11 @@ namespace pixart::text {
 namespace fs = std::filesystem;
 namespace {
 
-// A stretch of text between special tokens, or one of them.
+// A part of a text: a special token, or the text between two of them.
 struct Part {
   std::string_view text;
-  int64_t id = -1;           // of a special token
-  bool eats_spaces = false;  // a sentinel takes the white space on both sides with it
+  int64_t id = -1;           // id of the special token; -1: text
+  bool eats_spaces = false;  // a sentinel removes the white space on both sides
 };
 
 struct Files {
@@ -34,17 +34,18 @@ Files find_files(const fs::path& path, int64_t extra_ids) {
   Files files{path / "spiece.model", extra_ids};
   if (!fs::exists(files.model))
     throw UserError(
-        fmt::format("no tokenizer: {} has no spiece.model. The tokenizer folder of a T5 model holds one.",
+        fmt::format("no tokenizer: spiece.model is missing in {}. The tokenizer folder of a T5 model has "
+                    "this file.",
                     path.string()));
   const fs::path config = path / "tokenizer_config.json";
   if (!fs::exists(config)) return files;
   const auto json = nlohmann::json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) throw UserError(fmt::format("{} is no JSON object.", config.string()));
+  if (!json.is_object()) throw UserError(fmt::format("{} is not a JSON object.", config.string()));
   const auto entry = json.find("extra_ids");
   if (entry == json.end() || entry->is_null()) return files;
   if (!entry->is_number_unsigned())
     throw UserError(
-        fmt::format("{}: extra_ids is {}, but has to be a whole number.", config.string(), entry->dump()));
+        fmt::format("{}: extra_ids is {}, expected a whole number.", config.string(), entry->dump()));
   files.extra_ids = entry->get<int64_t>();
   return files;
 }
@@ -87,12 +88,14 @@ void Tokenizer::State::load(const fs::path& file) {
   const std::string bytes = read_file(file);
   const auto status = pieces.LoadFromSerializedProto(bytes);
   if (!status.ok() || bytes.empty())
-    throw UserError(fmt::format("{} is no SentencePiece model ({}). Copy spiece.model of the T5 model again.",
-                                file.string(), bytes.empty() ? "the file is empty" : status.ToString()));
+    throw UserError(
+        fmt::format("{} is not a SentencePiece model ({}). Copy spiece.model of the T5 model "
+                    "again.",
+                    file.string(), bytes.empty() ? "the file is empty" : status.ToString()));
   if (pieces.PieceToId("<pad>") != kPadId || pieces.PieceToId("</s>") != kEndId ||
       pieces.unk_id() != kUnknownId)
     throw UserError(fmt::format(
-        "{} is no T5 vocabulary: <pad>, </s> and <unk> have ids {}, {} and {}, not {}, {} and {}.",
+        "{} is not a T5 vocabulary: <pad>, </s> and <unk> have ids {}, {} and {}, expected {}, {} and {}.",
         file.string(), pieces.PieceToId("<pad>"), pieces.PieceToId("</s>"), pieces.unk_id(), kPadId, kEndId,
         kUnknownId));
   std::vector<UnigramSegmenter::Piece> normal;
@@ -102,7 +105,7 @@ void Tokenizer::State::load(const fs::path& file) {
   segmenter = UnigramSegmenter(normal, kUnknownId);
 }
 
-// By the rules inside the model file. SentencePiece 0.1.97 shows this text only cut into pieces.
+// Normalises by the rules inside the model file. SentencePiece 0.1.97 shows this text only cut into pieces.
 std::string Tokenizer::State::normalized(std::string_view text) const {
   std::vector<std::string> parts;
   const auto status = pieces.Encode({text.data(), text.size()}, &parts);
@@ -160,7 +163,7 @@ std::vector<int64_t> Tokenizer::State::encode(const std::string& text) const {
 
 namespace {
 
-// A text that ends in a literal </s> gets no second one.
+// A text that ends in a literal </s> does not get a second one.
 void append_end(std::vector<int64_t>& ids) {
   if (ids.empty() || ids.back() != kEndId) ids.push_back(kEndId);
 }

@@ -12,11 +12,11 @@
 namespace pixart::text {
 namespace {
 
-constexpr int kMaxBytes = 1 << 20;  // SentencePiece leaves out what is longer than this
+constexpr int kMaxBytes = 1 << 20;  // SentencePiece ignores longer texts
 
 // Every occurrence of every word, twice in a row. SentencePiece's seeds are the substrings that recur with
-// different characters after them; in its own list of distinct words "background" occurs once and ends in the
-// same way each time, so that it would never be taken whole.
+// different characters after them. In its own list of distinct words, "background" occurs once with one
+// ending, so it would never become a piece.
 std::vector<std::string> doubled_words(const std::vector<std::string>& texts) {
   std::vector<std::string> words;
   for (const auto& text : texts) {
@@ -44,14 +44,14 @@ class Words : public sentencepiece::SentenceIterator {
 void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
                      const std::filesystem::path& path) {
   const auto words = doubled_words(texts);
-  if (words.empty()) throw UserError("no tokenizer can be trained: there is no caption with text.");
-  // One thread and the order given: the same texts give the same file. A limit that the texts cannot fill is
-  // fine.
+  if (words.empty()) throw UserError("cannot train a tokenizer: there is no caption with text.");
+  // With one thread and in the given order, the same texts give the same file. The texts may give fewer
+  // pieces than the limit.
   const std::unordered_map<std::string, std::string> options = {
       {"model_type", "unigram"},
       {"vocab_size", std::to_string(max_pieces)},
       {"hard_vocab_limit", "false"},
-      {"split_by_whitespace", "false"},  // else the list of distinct words
+      {"split_by_whitespace", "false"},  // otherwise the list of distinct words is used
       {"character_coverage", "1.0"},
       {"pad_id", std::to_string(kPadId)},
       {"eos_id", std::to_string(kEndId)},
@@ -68,8 +68,8 @@ void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &sentences, &model);
   if (!status.ok())
     throw UserError(
-        fmt::format("no tokenizer of {} pieces could be trained on {} captions ({}). It needs a piece for "
-                    "every letter: allow more pieces.",
+        fmt::format("cannot train a tokenizer of {} pieces on {} captions ({}). It needs a piece for every "
+                    "letter: allow more pieces.",
                     max_pieces, texts.size(), status.ToString()));
   write_file_atomically(path, model);
 }

@@ -14,7 +14,7 @@ namespace {
 constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kCapitalSigma = 0x3A3, kSmallSigma = 0x3C3, kFinalSigma = 0x3C2, kCapitalDottedI = 0x130;
 
-// How many bytes from `at` are the well-formed character there (`valid`), or its longest well-formed
+// The number of bytes of the well-formed character at `at` (`valid`), or of its longest well-formed
 // beginning.
 struct Extent {
   size_t length = 1;
@@ -35,8 +35,8 @@ Extent extent_at(std::string_view bytes, size_t at) {
   return {length, true};
 }
 
-// utf8proc sorts the marks on one letter in quadratic time; hostile text has no more than this many sorted at
-// once.
+// utf8proc sorts the marks on one letter in quadratic time. At most this many are sorted at once, because of
+// hostile text.
 constexpr int kMaxMarks = 1000;
 
 std::string normalized(std::string_view text, int options) {
@@ -67,7 +67,7 @@ std::string normalized_in_parts(std::string_view text, int options) {
   return result += normalized(text.substr(done), options);
 }
 
-// Whether the capital sigma at [at, at + 2) ends a word, by Unicode's Final_Sigma as CPython evaluates it.
+// Whether the capital sigma at [at, at + 2) ends a word, by Unicode's Final_Sigma as in CPython.
 bool is_final_sigma(std::string_view text, size_t at) {
   static const Regex kIgnorable("\\G\\p{Case_Ignorable}"), kCased("\\G\\p{Cased}");
   const auto previous = [&](size_t i) {

@@ -1,4 +1,4 @@
-// Unicode as Python's str sees it, on UTF-8. All functions but replace_invalid_utf8() expect valid UTF-8.
+// Functions of Python's str on UTF-8. All except replace_invalid_utf8() expect valid UTF-8.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -11,7 +11,7 @@ namespace pixart::text {
 std::string replace_invalid_utf8(std::string_view bytes);
 bool is_valid_utf8(std::string_view bytes);
 
-// The code point at `at`; `at` moves behind it.
+// The code point at `at`; advances `at` to the next one.
 char32_t next_code_point(std::string_view text, size_t& at);
 void append_utf8(std::string& text, char32_t code_point);
 

@@ -8,7 +8,7 @@
 namespace pixart::text {
 namespace {
 
-constexpr float kUnknownPenalty = 10;  // below the least likely piece
+constexpr float kUnknownPenalty = 10;  // subtracted from the score of the least likely piece
 
 }  // namespace
 
@@ -23,8 +23,8 @@ UnigramSegmenter::UnigramSegmenter(const std::vector<Piece>& pieces, int64_t unk
   unknown_score_ = lowest - kUnknownPenalty;
 }
 
-// For each byte position the best way to get there. The order of the additions and the strict comparison, of
-// floats, decide between equal segmentations.
+// For each byte position, the best segmentation up to it. The order of the float additions and the strict
+// comparison decide between equal segmentations.
 std::vector<UnigramSegmenter::Step> UnigramSegmenter::best_steps(std::string_view text) const {
   std::vector<Step> best(text.size() + 1);
   const auto offer = [&](size_t start, size_t end, float score, int64_t id) {

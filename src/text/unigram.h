@@ -8,9 +8,9 @@
 
 namespace pixart::text {
 
-// SentencePiece has this too, but its releases up to 0.2.1 compare sums of float and double precision and so
-// take another one of two equally good segmentations ("000" as 00 0 or 0 00) than the later releases and
-// transformers.
+// SentencePiece has this too, but its releases up to 0.2.1 compare sums of float with sums of double
+// precision. Of two equally good segmentations ("000" as 00 0 or 0 00) they may choose another one than later
+// releases and transformers.
 class UnigramSegmenter {
  public:
   struct Piece {
@@ -28,7 +28,7 @@ class UnigramSegmenter {
   struct Step {
     float score = 0;
     size_t start = 0;
-    int64_t id = -1;  // none yet
+    int64_t id = -1;  // -1: none yet
   };
   std::vector<Step> best_steps(std::string_view text) const;
 

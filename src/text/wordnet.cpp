@@ -14,7 +14,7 @@ constexpr std::array<const char*, kNumPartsOfSpeech> kNames = {"noun", "verb", "
 constexpr uint64_t kLargestFile = 256ULL << 20;
 
 [[noreturn]] void refuse(const fs::path& file, int64_t line, const std::string& what) {
-  throw UserError(fmt::format("{}:{}: {}; this is no file of WordNet 3.x", file.string(), line, what));
+  throw UserError(fmt::format("{}:{}: {}; the file is not of WordNet 3.x", file.string(), line, what));
 }
 
 std::string_view next_field(std::string_view& line) {
@@ -51,26 +51,26 @@ void read_index(WordNet& wordnet, const fs::path& file, PartOfSpeech part) {
     if (line.empty() || line.front() == ' ') return;
     const std::string_view lemma = next_field(line), type = next_field(line);
     if (type.size() != 1 || type.front() != "nvar"[part])
-      refuse(file, number, "a lemma and the letter of its part of speech are expected");
+      refuse(file, number, "expected a lemma and the letter of its part of speech");
     entry(wordnet, lemma).listed[part] = true;
     ++num_lemmas;
   });
-  if (num_lemmas == 0) refuse(file, 1, "it lists no word");
+  if (num_lemmas == 0) refuse(file, 1, "the file lists no word");
 }
 
-// "geese goose", sometimes with a second base form
+// "geese goose"; there may be a second base form
 void read_exceptions(WordNet& wordnet, const fs::path& file, PartOfSpeech part) {
   for_each_line(file, [&](int64_t number, std::string_view line) {
     const std::string_view word = next_field(line);
     if (word.empty()) return;
     auto& bases = wordnet.exceptions[part][std::string(word)];
     for (auto base = next_field(line); !base.empty(); base = next_field(line)) bases.emplace_back(base);
-    if (bases.empty()) refuse(file, number, "a word and its base form are expected");
+    if (bases.empty()) refuse(file, number, "expected a word and its base form");
   });
 }
 
-// "dog%1:05:00:: 1 42": sense key, number of the sense, tagged uses. Lemmas that the index lacks are passed
-// over.
+// "dog%1:05:00:: 1 42": sense key, number of the sense, tagged uses. Lemmas that are not in the index are
+// skipped.
 void read_counts(WordNet& wordnet, const fs::path& file) {
   for_each_line(file, [&](int64_t number, std::string_view line) {
     const std::string_view key = next_field(line);
@@ -82,8 +82,8 @@ void read_counts(WordNet& wordnet, const fs::path& file) {
     const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), uses);
     if (percent == std::string_view::npos || percent + 1 >= key.size() || key[percent + 1] < '1' ||
         key[percent + 1] > '5' || error != std::errc() || end != count.data() + count.size())
-      refuse(file, number, "a sense key, its number and a count are expected");
-    const int type = key[percent + 1] - '1';  // 5: adjectives that belong to another
+      refuse(file, number, "expected a sense key, its number and a count");
+    const int type = key[percent + 1] - '1';  // 5: satellite adjectives
     const auto part = type == 4 ? kAdjective : PartOfSpeech(type);
     const auto found = wordnet.lemmas.find(key.substr(0, percent));
     if (found != wordnet.lemmas.end() && found->second.listed[part]) found->second.uses[part] += uses;
@@ -143,9 +143,9 @@ WordNet read_wordnet(const fs::path& folder) {
     exceptions.push_back(path(std::string(kNames[part]) + ".exc"));
   if (!missing.empty())
     throw UserError(fmt::format(
-        "WordNet's dictionary is not complete in '{}': {} missing. Install Debian's package wordnet-base "
-        "(apt-get "
-        "install wordnet-base), or name the folder of WordNet's files by --wordnet or WNSEARCHDIR.",
+        "WordNet's dictionary in '{}' is not complete: {} missing. Install Debian's package wordnet-base "
+        "(apt-get install wordnet-base), or name the folder of WordNet's "
+        "files with --wordnet or WNSEARCHDIR.",
         folder.string(), fmt::join(missing, ", ")));
   WordNet wordnet;
   wordnet.lemmas.reserve(160000);
@@ -175,7 +175,7 @@ std::vector<BaseForm> base_forms(const WordNet& wordnet, std::string_view word, 
     for (const auto& base : irregular->second) add(base, form_of_irregular(word, part));
     return bases;
   }
-  // "boxesful" is looked up as boxes + ful; glass, bus and is are no plurals.
+  // "boxesful" is looked up as boxes + ful; glass, bus and is are not plurals.
   std::string_view stem = word, tail;
   if (part == kNoun && word.ends_with("ful")) {
     stem = word.substr(0, word.size() - 3);

@@ -1,4 +1,4 @@
-// WordNet's dictionary files: which lemmas exist as which part of speech, how often each was tagged so in
+// WordNet's dictionary files: the lemmas of each part of speech, how often each was tagged with it in
 // WordNet's own texts, and the base forms of a word. Formats: WordNet's manual pages wndb(5), cntlist(5),
 // morphy(7).
 #pragma once
@@ -16,7 +16,7 @@ enum PartOfSpeech { kNoun, kVerb, kAdjective, kAdverb, kNumPartsOfSpeech };
 
 struct Lemma {
   std::array<bool, kNumPartsOfSpeech> listed = {};
-  std::array<uint32_t, kNumPartsOfSpeech> uses = {};  // tagged
+  std::array<uint32_t, kNumPartsOfSpeech> uses = {};  // number of tagged uses
 };
 
 enum class Form {
@@ -44,13 +44,12 @@ struct WordNet {
   std::array<StringMap<std::vector<std::string>>, kNumPartsOfSpeech> exceptions;
 };
 
-// Throws UserError as NounFinder says.
+// Throws UserError as described at NounFinder.
 WordNet read_wordnet(const std::filesystem::path& folder);
 
 bool is_listed(const WordNet& wordnet, std::string_view word, PartOfSpeech part);
 
-// The lemmas of this part of speech that `word` may be a form of, the word itself first; empty if there is
-// none.
+// The lemmas of this part of speech of which `word` may be a form, the word itself first; may be empty.
 std::vector<BaseForm> base_forms(const WordNet& wordnet, std::string_view word, PartOfSpeech part);
 
 }  // namespace pixart::text

@@ -13,7 +13,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// A loss that is not finite has no JSON form of its own.
+// JSON has no numbers that are not finite, so these become text.
 ordered_json number(double value) {
   return std::isfinite(value) ? ordered_json(value) : ordered_json(fmt::format("{}", value));
 }
@@ -38,10 +38,10 @@ ordered_json report(const BadStepPlace& place, const BadStep& bad, const nn::Sta
           {"micro_batches", micro_batches}};
 }
 
-std::vector<formats::NamedTensor> tensors_of(const std::vector<Batch>& batches) {
+std::vector<formats::NamedTensor> tensors_of(const std::vector<data::Batch>& batches) {
   std::vector<formats::NamedTensor> tensors;
   for (size_t i = 0; i < batches.size(); ++i) {
-    const Batch& batch = batches[i];
+    const data::Batch& batch = batches[i];
     for (const auto& [name, tensor] :
          {std::pair{"image", batch.image}, std::pair{"mean", batch.mean}, std::pair{"log_var", batch.log_var},
           std::pair{"label", batch.label}, std::pair{"caption", batch.caption}, std::pair{"mask", batch.mask},
@@ -69,9 +69,9 @@ void write_bad_step(const fs::path& folder, const BadStepPlace& place, const Bad
     formats::save_safetensors(own / (rank + ".safetensors"), tensors_of(bad.batches));
     write_file_atomically(own / (rank + ".json"), report(place, bad, model).dump(1) + "\n");
     if (is_first && place.rank == 0) formats::save_safetensors(own / "model.safetensors", weights_of(model));
-    log::warning("what the step was given is in {}", own.string());
+    log::warning("the inputs of the step are saved in {}", own.string());
   } catch (const std::exception& error) {
-    log::error("what step {} was given could not be kept: {}", bad.result.step, error.what());
+    log::error("cannot save the inputs of step {}: {}", bad.result.step, error.what());
   }
 }
 

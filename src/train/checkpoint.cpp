@@ -1,4 +1,4 @@
-#include "pixart/train/checkpoint.h"
+#include "checkpoint.h"
 
 #include <ATen/ATen.h>
 
@@ -26,8 +26,7 @@ std::vector<formats::NamedTensor> named_views(const nn::StateDict& model,
   return result;
 }
 
-// The optimizer's state, live: "exp_avg.<parameter>", "exp_avg_sq.<parameter>" and so on; of this rank's
-// share.
+// The live optimizer state of this rank's share: "exp_avg.<parameter>", "exp_avg_sq.<parameter>" and so on.
 std::vector<formats::NamedTensor> optimizer_tensors(const Trainer& trainer, const nn::StateDict& model) {
   const auto names = nn::trainable_names(model);
   std::vector<formats::NamedTensor> result;
@@ -36,8 +35,8 @@ std::vector<formats::NamedTensor> optimizer_tensors(const Trainer& trainer, cons
   return result;
 }
 
-// Views of the average, of this rank's share.
-std::vector<formats::NamedTensor> average_tensors(Trainer& trainer, const nn::StateDict& model) {
+// Views of this rank's share of the EMA.
+std::vector<formats::NamedTensor> ema_tensors(Trainer& trainer, const nn::StateDict& model) {
   const auto names = nn::trainable_names(model);
   const auto views = trainer.share().views(trainer.state().ema);
   std::vector<formats::NamedTensor> result;
@@ -51,7 +50,7 @@ std::string optimizer_file(const Trainer& trainer) {
   return fmt::format("optimizer-{:05d}-of-{:05d}", trainer.ranks().rank() + 1, trainer.ranks().world_size());
 }
 
-// Copies the tensors that lie in one of `files` into those of `live`.
+// Copies each tensor from the one of `files` that contains it into the tensor of the same name in `live`.
 void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs::path>& files,
              const std::string& subject) {
   std::vector<formats::Weights> opened;
@@ -67,14 +66,14 @@ void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs
       problems.add("tensor " + name + " is missing");
     } else if (const auto& info = opened[found->second].tensors.at(name); tensor.sizes() != info.shape) {
       problems.add(
-          fmt::format("tensor {} has {} numbers, the model has {}", name, info.numel(), tensor.numel()));
+          fmt::format("tensor {} has {} elements, the model has {}", name, info.numel(), tensor.numel()));
     }
   }
   problems.throw_if_any(subject + " does not fit the configured model");
   for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(opened[where.at(name)].read(name));
 }
 
-// Only what the manifest names was verified, so nothing else is read.
+// Only the files in the manifest were verified, so no other file is read.
 fs::path named_file(const fs::path& folder, const formats::Manifest& manifest, const std::string& name) {
   if (manifest.files.count(name) == 0)
     throw UserError(fmt::format("{} does not name {}", (folder / "manifest.json").string(), name));
@@ -92,7 +91,7 @@ void require_optimizer(const json& saved, const std::string& name, const fs::pat
   const std::string was = saved.value("optimizer", "adamw");
   if (was != name)
     throw UserError(fmt::format(
-        "{} holds the state of {}, but optimizer.name is {}. Set it back, or start another stage.",
+        "{} holds the state of optimizer {}, but optimizer.name is {}. Set it back, or start another stage.",
         folder.string(), was, name));
 }
 
@@ -105,19 +104,18 @@ void require_same_data(const CheckpointFacts& saved, const std::map<std::string,
     if (was == saved.data.end())
       problems.add(fmt::format("source {} is new", source));
     else if (was->second != fingerprint)
-      problems.add(fmt::format("source {} holds other samples (fingerprint {} then, {} now)", source,
+      problems.add(fmt::format("source {} has changed (fingerprint {} at the checkpoint, {} now)", source,
                                was->second, fingerprint));
   }
-  problems.throw_if_any(
-      fmt::format("{} was trained on other data, so this run cannot continue as it began. Bring the data "
-                  "back, or start a new run",
-                  folder.string()));
+  problems.throw_if_any(fmt::format(
+      "{} was trained on other data, so this run cannot continue. Restore the data, or start a new run",
+      folder.string()));
 }
 
 }  // namespace
 
-CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
-                                     const CheckpointFacts& facts) {
+run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
+                                          const CheckpointFacts& facts) {
   const auto state = trainer.state();
   const json saved = {{"step", *state.step},
                       {"optimizer", word_of(state.optimizer->name())},
@@ -125,12 +123,13 @@ CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& mode
                       {"skipped", *state.skipped},
                       {"seconds", facts.seconds},
                       {"data", facts.data}};
-  CheckpointContent content{.step = *state.step, .metadata = facts.metadata, .state = saved.dump(1) + "\n"};
-  const at::Tensor average = trainer.whole_average();
+  run::CheckpointContent content{
+      .step = *state.step, .metadata = facts.metadata, .state = saved.dump(1) + "\n"};
+  const at::Tensor ema = trainer.whole_ema();
   const bool is_first = trainer.ranks().rank() == 0;
   if (is_first) {
     content.files.push_back({"model", named_views(model, trainer.views(state.values))});
-    content.files.push_back({"ema", named_views(model, trainer.views(average))});
+    content.files.push_back({"ema", named_views(model, trainer.views(ema))});
   }
   if (is_first || trainer.is_sharded())
     content.files.push_back({optimizer_file(trainer), optimizer_tensors(trainer, model)});
@@ -140,7 +139,7 @@ CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& mode
 void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
                      const CheckpointFacts& facts) {
   PIXART_CHECK(trainer.ranks().world_size() == 1, "ranks save through a CheckpointWriter");
-  write_checkpoint(stage_folder, checkpoint_content(trainer, model, facts));
+  run::write_checkpoint(stage_folder, checkpoint_content(trainer, model, facts));
 }
 
 CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model,
@@ -157,7 +156,7 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
   const auto weights = formats::load_safetensors(model_file);
   facts.metadata = weights.metadata;
   nn::load_state(model, weights.tensors, model_file.string());
-  restore(average_tensors(trainer, model), {ema_file}, ema_file.string());
+  restore(ema_tensors(trainer, model), {ema_file}, ema_file.string());
   restore(optimizer_tensors(trainer, model), optimizer_files(folder, manifest),
           (folder / "optimizer").string());
   *state.step = saved.at("step").get<int64_t>();
@@ -169,15 +168,15 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
 void require_finite(Trainer& trainer) {
   const auto state = trainer.state();
   std::vector<std::pair<std::string, at::Tensor>> parts = {{"a weight", state.values},
-                                                           {"the average", state.ema}};
+                                                           {"the EMA", state.ema}};
   for (const auto& item : trainer.optimizer_state())
     parts.emplace_back("the optimizer's " + item.key, item.tensor);
   for (const auto& [what, tensor] : parts) {
     if (std::isfinite(tensor.sum(at::kDouble).item<double>())) continue;
     throw UserError(
-        fmt::format("step {}: {} is not finite, so nothing was saved. The last checkpoint is good; start "
-                    "the same command again. If this comes back at the same step, lower optimizer.lr; if "
-                    "it does not, suspect this machine's memory.",
+        fmt::format("step {}: {} is not finite, so nothing was saved. The last checkpoint is good; start the "
+                    "same command again. If the error comes back at the same step, lower optimizer.lr; if it "
+                    "does not, suspect this machine's memory.",
                     *state.step, what),
         ExitCode::kNumerics);
   }

@@ -78,7 +78,7 @@ void SideQueue::run() {
   }
 }
 
-GradientBuckets::GradientBuckets(const optim::FlatParameters& parameters, dist::Communicator& ranks,
+GradientBuckets::GradientBuckets(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
                                  int64_t bucket_bytes)
     : parameters_(parameters),
       ranks_(ranks),
@@ -126,7 +126,7 @@ void GradientBuckets::start_ready(bool all) {
 }
 
 void GradientBuckets::finish(int64_t step) {
-  if (!armed_) arm(step);  // this rank had no sample
+  if (!armed_) arm(step);  // this rank had no samples
   start_ready(true);
   queue_.wait();
   armed_ = false;

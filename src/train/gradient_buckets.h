@@ -14,20 +14,20 @@
 #include <thread>
 #include <vector>
 
-#include "pixart/dist/communicator.h"
+#include "pixart/distributed/communicator.h"
 #include "pixart/optim/flat_parameters.h"
 
 namespace pixart::train {
 
-// Runs one thing after the other beside the caller: on the CPU in a thread, on a GPU in a stream of its own,
-// behind what the calling thread has started there. The GPU form compiles and has not been run yet, for want
-// of a machine.
+// Runs functions one after the other while the caller goes on: on the CPU in a thread, on a GPU in its own
+// stream, after the work that the calling thread has started there. The GPU form compiles but has not been
+// run yet.
 class SideQueue {
  public:
   explicit SideQueue(at::Device device);
   ~SideQueue();
   void push(std::function<void()> work);
-  void wait();  // for all of it; throws what it threw
+  void wait();  // for all functions; throws their first error
 
  private:
   void run();
@@ -42,17 +42,18 @@ class SideQueue {
   std::exception_ptr error_;
 };
 
-// Ranges of the flat gradients, the last first, because backward completes the last layers first. Each is
-// summed over the ranks as soon as its parameters, and the ranges before it, are complete; the order is the
+// Ranges of the flat gradients, the last one first, because backward completes the last layers first. A range
+// is summed over the ranks as soon as its gradients and the ranges before it are complete. The order is the
 // same on all ranks.
 class GradientBuckets {
  public:
   // `parameters` must live as long as this.
-  GradientBuckets(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t bucket_bytes);
+  GradientBuckets(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
+                  int64_t bucket_bytes);
   ~GradientBuckets();
 
   void arm(int64_t step);     // the next backward pass is the last of the step
-  void finish(int64_t step);  // waits for all ranges; those that nothing has completed are summed now
+  void finish(int64_t step);  // sums the remaining ranges and waits for all
 
  private:
   struct Bucket {
@@ -60,12 +61,12 @@ class GradientBuckets {
     size_t num_parameters = 0;
     size_t missing = 0;  // parameters whose gradient is not complete
   };
-  void complete(size_t bucket);  // one more parameter of it
+  void complete(size_t bucket);  // one more of its parameters is complete
   void start_ready(bool all);
 
   const optim::FlatParameters& parameters_;
-  dist::Communicator& ranks_;
-  std::vector<size_t> bucket_of_;  // a parameter
+  distributed::Communicator& ranks_;
+  std::vector<size_t> bucket_of_;  // by parameter
   std::vector<Bucket> buckets_;
   size_t started_ = 0;
   bool armed_ = false;

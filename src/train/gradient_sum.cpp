@@ -9,9 +9,9 @@ namespace pixart::train {
 
 namespace {
 
-constexpr int64_t kGatheredElements = 1 << 20;  // of each rank at a time
+constexpr int64_t kGatheredElements = 1 << 20;  // from each rank at a time
 
-// parts[0] <- the sum of parts [0, count), halves first.
+// parts[first] <- the sum of parts [first, first + count), halves first.
 void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
   if (count == 1) return;
   const int64_t left = (count + 1) / 2;
@@ -20,8 +20,8 @@ void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
   parts[first].add_(parts[first + left]);
 }
 
-// Loss and flag of all ranks.
-StepTotals gather_totals(dist::Communicator& ranks, double loss, bool flag, int64_t step) {
+// Gathers loss and flag from all ranks.
+StepTotals gather_totals(distributed::Communicator& ranks, double loss, bool flag, int64_t step) {
   const at::Tensor own = at::tensor({loss, flag ? 1.0 : 0.0}, at::kDouble);
   at::Tensor all = at::empty({2 * ranks.world_size()}, at::kDouble);
   ranks.all_gather(own, all, fmt::format("step {}: loss", step));
@@ -31,10 +31,10 @@ StepTotals gather_totals(dist::Communicator& ranks, double loss, bool flag, int6
   return {parts[0][0].item<double>(), any};
 }
 
-// Backward itself adds micro-batch to micro-batch.
+// Default mode: backward itself adds up the gradients of the micro-batches.
 class InOrder final : public GradientSum {
  public:
-  InOrder(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t bucket_bytes)
+  InOrder(const optim::FlatParameters& parameters, distributed::Communicator& ranks, int64_t bucket_bytes)
       : ranks_(ranks) {
     if (ranks.world_size() > 1) buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, bucket_bytes);
   }
@@ -52,14 +52,14 @@ class InOrder final : public GradientSum {
   }
 
  private:
-  dist::Communicator& ranks_;
+  distributed::Communicator& ranks_;
   std::unique_ptr<GradientBuckets> buckets_;
   at::Tensor loss_;  // of the step, on this rank
 };
 
 class Exact final : public GradientSum {
  public:
-  Exact(const optim::FlatParameters& parameters, dist::Communicator& ranks, int64_t batch_size)
+  Exact(const optim::FlatParameters& parameters, distributed::Communicator& ranks, int64_t batch_size)
       : gradients_(parameters.gradients()),
         ranks_(ranks),
         batch_size_(batch_size),
@@ -86,7 +86,7 @@ class Exact final : public GradientSum {
 
  private:
   at::Tensor gradients_;
-  dist::Communicator& ranks_;
+  distributed::Communicator& ranks_;
   int64_t batch_size_, lane_length_;
   TreeSum sum_, loss_sum_;
   double loss_ = 0;  // of the lane
@@ -127,7 +127,7 @@ at::Tensor TreeSum::take() {
   return result;
 }
 
-void tree_sum_over_ranks(dist::Communicator& ranks, at::Tensor& tensor, const std::string& phase) {
+void tree_sum_over_ranks(distributed::Communicator& ranks, at::Tensor& tensor, const std::string& phase) {
   const int64_t world = ranks.world_size();
   if (world == 1) return;
   at::Tensor flat = tensor.view({-1});
@@ -144,8 +144,9 @@ void tree_sum_over_ranks(dist::Communicator& ranks, at::Tensor& tensor, const st
 int64_t exact_lanes(int64_t batch_size) { return batch_size & -batch_size; }
 
 std::unique_ptr<GradientSum> make_gradient_sum(const optim::FlatParameters& parameters,
-                                               dist::Communicator& ranks, const GradientSumOptions& options) {
-  if (options.numerics == Numerics::kExact)
+                                               distributed::Communicator& ranks,
+                                               const GradientSumOptions& options) {
+  if (options.numerics == run::Numerics::kExact)
     return std::make_unique<Exact>(parameters, ranks, options.batch_size);
   return std::make_unique<InOrder>(parameters, ranks, options.bucket_bytes);
 }

@@ -1,4 +1,5 @@
-// Where the weights of a stage start.
+#include "initial_weights.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -8,8 +9,7 @@
 #include "pixart/convert/initial_weights.h"
 #include "pixart/convert/lora.h"
 #include "pixart/convert/provenance.h"
-#include "pixart/train/checkpoint_folder.h"
-#include "stage_model.h"
+#include "pixart/run/checkpoint_folder.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
@@ -18,19 +18,20 @@ namespace {
 
 constexpr const char* kOwnLicense = "not stated: trained from random weights";
 
-models::TransformerInit transformer_init(const RunContext& run, const StageConfig& stage) {
+models::TransformerInit transformer_init(const features::RunContext& run, const run::StageConfig& stage) {
   return {.seed = run.stage_seed(stage), .embedder_std = stage.init.embedder_std};
 }
 
-// The file of an earlier stage's averaged weights, or what the config names.
-fs::path initial_path(const RunContext& run, const StageConfig& stage) {
+// The file with an earlier stage's EMA weights, or the path in the config.
+fs::path initial_path(const features::RunContext& run, const run::StageConfig& stage) {
   const bool is_stage = std::any_of(run.config.stages.begin(), run.config.stages.end(),
                                     [&](const auto& s) { return s.name == stage.init.from; });
   if (!is_stage) return stage.init.from;
-  const auto search = find_checkpoint(run.folder.checkpoints(stage.init.from));
+  const auto search = run::find_checkpoint(run.folder.checkpoints(stage.init.from));
   if (!search.newest || search.newest->step != run.config.stage(stage.init.from).steps) {
     throw UserError(fmt::format(
-        "stage {} starts from stage {}, {}. Train that one first (pixart train without --stage runs all).",
+        "stage {} starts from stage {}, {}. Train that stage first (pixart train without --stage trains all "
+        "stages).",
         stage.name, stage.init.from,
         search.damaged.empty() ? "which is not finished"
                                : "whose last checkpoint is damaged (" + search.damaged.front() + ")"));
@@ -38,14 +39,15 @@ fs::path initial_path(const RunContext& run, const StageConfig& stage) {
   return search.newest->folder / "ema.safetensors";
 }
 
-convert::OfficialWeights open_initial(const RunContext& run, const StageConfig& stage, int64_t num_heads) {
+convert::OfficialWeights open_initial(const features::RunContext& run, const run::StageConfig& stage,
+                                      int64_t num_heads) {
   auto official = convert::to_official(
       convert::open_and_identify(initial_path(run, stage), stage.init.set, {.num_heads = num_heads}));
   for (const auto& note : official.notes) log::info("stage {}: {}: {}", stage.name, stage.init.from, note);
   return official;
 }
 
-formats::Metadata metadata_of(const StageConfig& stage, const convert::Architecture& architecture,
+formats::Metadata metadata_of(const run::StageConfig& stage, const convert::Architecture& architecture,
                               const std::string& license, const std::vector<fs::path>& parents) {
   auto metadata =
       convert::provenance_metadata({.architecture = architecture,
@@ -71,9 +73,9 @@ void log_plan(const std::vector<convert::PlannedTensor>& plan, const convert::Pr
 
 }  // namespace
 
-formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage,
+formats::Metadata initialize_vae(const features::RunContext& run, const run::StageConfig& stage,
                                  const models::VaeConfig& config, nn::StateDict& state) {
-  if (stage.init.how != InitHow::kCopy) {
+  if (stage.init.how != run::InitHow::kCopy) {
     models::initialize(state, config, run.stage_seed(stage));
     return metadata_of(stage, config, kOwnLicense, {});
   }
@@ -82,16 +84,16 @@ formats::Metadata initialize_vae(const RunContext& run, const StageConfig& stage
   return metadata_of(stage, config, convert::license_of(weights, convert::Layout::kVae), weights.files);
 }
 
-formats::Metadata initialize_transformer(const RunContext& run, const StageConfig& stage,
+formats::Metadata initialize_transformer(const features::RunContext& run, const run::StageConfig& stage,
                                          const models::Transformer& model, nn::StateDict& state) {
   at::NoGradGuard no_grad;
   const auto& config = model.config();
   const auto architecture = convert::architecture_of(config);
   const auto init = transformer_init(run, stage);
-  if (stage.init.how != InitHow::kReparameterize) models::initialize(state, config, init);
-  if (stage.init.how == InitHow::kRandom) return metadata_of(stage, architecture, kOwnLicense, {});
+  if (stage.init.how != run::InitHow::kReparameterize) models::initialize(state, config, init);
+  if (stage.init.how == run::InitHow::kRandom) return metadata_of(stage, architecture, kOwnLicense, {});
   const auto source = open_initial(run, stage, config.shape().num_heads);
-  if (stage.init.how == InitHow::kReparameterize) {
+  if (stage.init.how == run::InitHow::kReparameterize) {
     const std::string subject = fmt::format("stage {}: init.from {}", stage.name, stage.init.from);
     const auto made = convert::reparameterize_into(
         state, model, source,

@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "pixart/base/random.h"
-#include "pixart/train/stage_data.h"
+#include "pixart/features/image_reader.h"
 
 namespace pixart::train {
 
@@ -29,19 +29,20 @@ at::Tensor on_device(const at::Tensor& tensor, at::Device device) {
 }
 
 // Draws the latents of a micro-batch from their moments and normalises them.
-at::Tensor draw_latents(const DiffusionSetting& setting, const Batch& batch, const at::Tensor& posterior) {
+at::Tensor draw_latents(const DiffusionSetting& setting, const data::Batch& batch,
+                        const at::Tensor& posterior) {
   const at::Tensor deviation = (0.5 * on_device(batch.log_var, setting.device)).exp();
   const at::Tensor sample = on_device(batch.mean, setting.device) + deviation * posterior.to(setting.device);
   return setting.codec->normalize(sample);
 }
 
-DiffusionDraw held_out_draw(const DiffusionSetting& setting, const Batch& sample) {
+DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& sample) {
   return held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
                          setting.tables.schedule().num_steps());
 }
 
-// What the batch holds, on the device; captions in float32.
-models::Condition condition_of(const Batch& batch, const DiffusionDraw& draw, at::Device device) {
+// The batch's conditions on the device, captions in float32.
+models::Condition condition_of(const data::Batch& batch, const DiffusionDraw& draw, at::Device device) {
   models::Condition condition = models::moved({.label = batch.label,
                                                .caption = batch.caption,
                                                .mask = batch.mask,
@@ -53,8 +54,8 @@ models::Condition condition_of(const Batch& batch, const DiffusionDraw& draw, at
   return condition;
 }
 
-// The one sample of a batch, once for each held-out timestep.
-Batch repeated(Batch batch) {
+// Repeats the only sample of a batch for each held-out timestep.
+data::Batch repeated(data::Batch batch) {
   for (at::Tensor* tensor : {&batch.mean, &batch.log_var, &batch.label, &batch.caption, &batch.mask,
                              &batch.image_size, &batch.aspect_ratio})
     if (tensor->defined()) *tensor = tensor->repeat_interleave(kHeldOutTimesteps, 0);
@@ -81,7 +82,7 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 }
 
 DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout) {
-  return [=](const Batch& batch) {
+  return [=](const data::Batch& batch) {
     return draw_diffusion_inputs(seed, batch.plan.positions, batch.mean.sizes().slice(1), num_steps,
                                  condition_dropout);
   };
@@ -110,13 +111,15 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
   return diffusion_losses(tables, model, x_start, noise, t).mean();
 }
 
-at::Tensor DiffusionObjective::loss(const Batch& batch) { return losses(batch, setting_.draw(batch)).mean(); }
+at::Tensor DiffusionObjective::loss(const data::Batch& batch) {
+  return losses(batch, setting_.draw(batch)).mean();
+}
 
-at::Tensor DiffusionObjective::held_out_losses(const Batch& sample) {
+at::Tensor DiffusionObjective::held_out_losses(const data::Batch& sample) {
   return losses(repeated(sample), held_out_draw(setting_, sample));
 }
 
-at::Tensor DiffusionObjective::losses(const Batch& batch, const DiffusionDraw& draw) const {
+at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionDraw& draw) const {
   const auto device = setting_.device;
   const models::Condition condition = condition_of(batch, draw, device);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
@@ -126,8 +129,8 @@ at::Tensor DiffusionObjective::losses(const Batch& batch, const DiffusionDraw& d
   return diffusion_losses(setting_.tables, model, x_start, draw.noise.to(device), draw.t.to(device));
 }
 
-at::Tensor AutoencoderObjective::loss(const Batch& batch) {
-  const at::Tensor image = to_unit_range(batch.image.to(device_));
+at::Tensor AutoencoderObjective::loss(const data::Batch& batch) {
+  const at::Tensor image = features::to_unit_range(batch.image.to(device_));
   const auto moments = model_.encode(image);
   const at::Tensor noise =
       batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, moments.mean.sizes().slice(1))
@@ -135,8 +138,8 @@ at::Tensor AutoencoderObjective::loss(const Batch& batch) {
   return loss_of(image, moments, noise);
 }
 
-at::Tensor AutoencoderObjective::held_out_losses(const Batch& sample) {
-  const at::Tensor image = to_unit_range(sample.image.to(device_));
+at::Tensor AutoencoderObjective::held_out_losses(const data::Batch& sample) {
+  const at::Tensor image = features::to_unit_range(sample.image.to(device_));
   const auto moments = model_.encode(image);
   return loss_of(image, moments, at::zeros_like(moments.mean)).view({1});
 }

@@ -1,30 +1,33 @@
 #include <ATen/ATen.h>
 
+#include "initial_weights.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/model_folder.h"
 #include "pixart/data/transform.h"
+#include "pixart/features/image_reader.h"
+#include "pixart/features/latent_codec.h"
+#include "pixart/run/trained_parameters.h"
 #include "pixart/train/objectives.h"
-#include "pixart/train/trained_parameters.h"
 #include "stage_model.h"
 
 namespace pixart::train {
 
 namespace {
 
-constexpr int64_t kShownPictures = 8;
-constexpr int64_t kStatisticsPictures = 2048;
+constexpr int64_t kShownImages = 8;
+constexpr int64_t kStatisticsImages = 2048;
 constexpr int64_t kBatch = 64;
 
-Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureReader& pictures,
-                              at::Device device, const std::function<bool()>& asked_to_stop) {
+Drawn draw_reconstructions(const models::AutoencoderKl& vae, const features::ImageReader& images,
+                           at::Device device, const std::function<bool()>& asked_to_stop) {
   at::NoGradGuard no_grad;
   if (asked_to_stop()) return {.images = {}, .captions = {"original"}};
-  const at::Tensor original = to_unit_range(pictures.range(0, kShownPictures)).to(device);
+  const at::Tensor original = features::to_unit_range(images.range(0, kShownImages)).to(device);
   const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
-  Pictures result;
+  Drawn result;
   for (const auto& [batch, name] : {std::pair{original.cpu(), "original"}, std::pair{decoded, "decoded"}}) {
     for (int64_t i = 0; i < batch.size(0); ++i) {
       result.images.push_back(data::to_image(batch[i]));
@@ -34,16 +37,16 @@ Pictures draw_reconstructions(const models::AutoencoderKl& vae, const PictureRea
   return result;
 }
 
-// Mean and standard deviation per channel of drawn latents, so that the transformer sees unit-sized numbers.
-void measure_latents(const models::AutoencoderKl& vae, const PictureReader& pictures, at::Device device,
+// Measures mean and standard deviation of latents per channel, so that the transformer gets unit variance.
+void measure_latents(const models::AutoencoderKl& vae, const features::ImageReader& images, at::Device device,
                      models::VaeConfig& config) {
   at::NoGradGuard no_grad;
-  const int64_t total = std::min(kStatisticsPictures, pictures.size());
+  const int64_t total = std::min(kStatisticsImages, images.size());
   at::Tensor sum = at::zeros({config.latent_channels}, at::kDouble), squares = sum.clone();
   int64_t count = 0;
   for (int64_t first = 0; first < total; first += kBatch) {
-    const auto pixels = pictures.range(first, std::min(kBatch, total - first));
-    const auto moments = vae.encode(to_unit_range(pixels).to(device));
+    const auto pixels = images.range(first, std::min(kBatch, total - first));
+    const auto moments = vae.encode(features::to_unit_range(pixels).to(device));
     const at::Tensor mean = moments.mean.cpu().to(at::kDouble),
                      variance = moments.log_var.exp().cpu().to(at::kDouble);
     sum += mean.sum({0, 2, 3});
@@ -56,66 +59,65 @@ void measure_latents(const models::AutoencoderKl& vae, const PictureReader& pict
   config.latents_std.assign(spread.data_ptr<double>(), spread.data_ptr<double>() + spread.numel());
 }
 
-HeldOut open_held_out(RunContext& run, const StageConfig& stage, uint64_t seed) {
-  const auto pictures = std::make_shared<PictureReader>(run.parts(stage.held_out()), stage.resolution, seed,
-                                                        run.folder.root / "quarantine");
-  pictures->preload();
-  return {.read = [pictures](const data::MicroBatch& plan) { return (*pictures)(plan); },
-          .rows = evenly_spread_rows(pictures->size(), {}, stage.validation.samples)};
+HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, uint64_t seed) {
+  const auto images = std::make_shared<features::ImageReader>(run.parts(stage.held_out()), stage.resolution,
+                                                              seed, run.folder.root / "quarantine");
+  images->preload();
+  return {.read = [images](const data::MicroBatch& plan) { return (*images)(plan); },
+          .rows = evenly_spread_rows(images->size(), {}, stage.validation.samples)};
 }
 
 }  // namespace
 
-StageModel make_autoencoder_stage(RunContext& run, const StageConfig& stage) {
-  const auto config = configured_vae(run.config.autoencoder);
+StageModel make_autoencoder_stage(features::RunContext& run, const run::StageConfig& stage) {
+  const auto config = features::configured_vae(run.config.autoencoder);
   if (stage.resolution % config.downscale() != 0) {
-    throw UserError(fmt::format("stage {}: resolution {} is no multiple of {}, the autoencoder's factor.",
+    throw UserError(fmt::format("stage {}: resolution {} is not a multiple of {}, the autoencoder's factor.",
                                 stage.name, stage.resolution, config.downscale()));
   }
   convert::require_model_folder(
-      run.folder.autoencoder());  // before hours are spent; it is replaced at the end
+      run.folder.autoencoder());  // checked before hours of training; it is replaced at the end
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
   result.state = std::make_unique<nn::StateDict>(options);
-  result.average = std::make_unique<nn::StateDict>(options);
+  result.ema = std::make_unique<nn::StateDict>(options);
   const auto vae = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.state), config);
-  const auto average = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.average), config);
+  const auto ema = std::make_shared<models::AutoencoderKl>(nn::Scope(*result.ema), config);
   log::info("stage {}: autoencoder of {} parameters", stage.name,
             with_thousands(result.state->num_parameters()));
   const int64_t num_parameters = result.state->num_parameters();
-  choose_trained(stage, *result.state);
+  run::choose_trained(stage, *result.state);
   const auto parts = run.parts(stage);
   const uint64_t seed = run.stage_seed(stage);
-  const auto pictures =
-      std::make_shared<PictureReader>(parts, stage.resolution, seed, run.folder.root / "quarantine");
-  pictures->preload();
+  const auto images =
+      std::make_shared<features::ImageReader>(parts, stage.resolution, seed, run.folder.root / "quarantine");
+  images->preload();
 
   result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device);
-  result.average_objective =
-      std::make_unique<AutoencoderObjective>(*average, seed, stage.kl_weight, run.device);
+  result.ema_objective = std::make_unique<AutoencoderObjective>(*ema, seed, stage.kl_weight, run.device);
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, seed);
-  // Captions do not matter here, and what is wrong with a picture shows when it is read.
+  // Captions do not matter here, and bad images are found when they are read.
   const std::vector<data::Ledger> nothing_rejected(parts.size());
-  result.data = data_fingerprints(parts, nothing_rejected);
+  result.data = features::data_fingerprints(parts, nothing_rejected);
   result.facts = {.parameters = num_parameters,
                   .trained_parameters = result.state->num_parameters(),
                   .batch_size = stage.batch_size};
-  result.loader = make_loader(run, stage, parts, make_order(parts, nothing_rejected, stage, seed),
-                              [pictures](const data::MicroBatch& plan) { return (*pictures)(plan); });
+  result.loader = make_loader(run, stage, parts, features::make_order(parts, nothing_rejected, stage, seed),
+                              [images](const data::MicroBatch& plan) { return (*images)(plan); });
   nn::StateDict* state = result.state.get();
-  nn::StateDict* averaged_state = result.average.get();
+  nn::StateDict* ema_state = result.ema.get();
   result.initialize = [&run, &stage, vae, state, config] {
     return initialize_vae(run, stage, config, *state);
   };
-  result.draw = [average, pictures, device = run.device](const std::function<bool()>& asked_to_stop) {
-    return draw_reconstructions(*average, *pictures, device, asked_to_stop);
+  result.draw = [ema, images, device = run.device](const std::function<bool()>& asked_to_stop) {
+    return draw_reconstructions(*ema, *images, device, asked_to_stop);
   };
-  result.finish = [average, pictures, exported = models::VaeConfig(config), averaged_state, &run]() mutable {
-    pictures->write_quarantine();
-    measure_latents(*average, *pictures, run.device, exported);
+  result.finish = [ema, images, exported = models::VaeConfig(config), ema_state, &run]() mutable {
+    images->write_quarantine();
+    measure_latents(*ema, *images, run.device, exported);
     convert::require_model_folder(run.folder.autoencoder());
     StagedFolder staged(run.folder.autoencoder());
-    models::save_vae(staged.path(), exported, *averaged_state);
+    models::save_vae(staged.path(), exported, *ema_state);
     staged.commit();
   };
   return result;

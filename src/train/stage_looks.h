@@ -1,24 +1,24 @@
-// What is made to look at a step besides its numbers. A step that was saved gets it after that, so a run that
-// is continued at this step makes what is missing.
+// Validation and sample images of a step. They are made after the step was saved, so a run that continues at
+// this step makes the missing ones.
 #pragma once
-#include "pixart/train/metrics.h"
-#include "pixart/train/run_config.h"
-#include "pixart/train/run_folder.h"
+#include "pixart/run/metrics.h"
+#include "pixart/run/run_config.h"
+#include "pixart/run/run_folder.h"
 
 namespace pixart::train {
 
 struct Looks {
-  bool validation = false, pictures = false;
-  bool any() const { return validation || pictures; }
+  bool validation = false, images = false;
+  bool any() const { return validation || images; }
 };
 
-// Of `step` (done steps, from 1) as the stage is configured.
-Looks planned_looks(const StageConfig& stage, int64_t step);
+// The looks that the config plans after `step` steps.
+Looks planned_looks(const run::StageConfig& stage, int64_t step);
 
-// Those of a step that the run folder does not hold.
-Looks missing_looks(const RunFolder& folder, const StageConfig& stage, int64_t step,
-                    const MetricSink& metrics);
+// The planned looks that are missing in the run folder.
+Looks missing_looks(const run::RunFolder& folder, const run::StageConfig& stage, int64_t step,
+                    const run::MetricSink& metrics);
 
-std::filesystem::path picture_file(const RunFolder& folder, const StageConfig& stage, int64_t step);
+std::filesystem::path sample_file(const run::RunFolder& folder, const run::StageConfig& stage, int64_t step);
 
 }  // namespace pixart::train

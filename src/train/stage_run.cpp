@@ -6,81 +6,79 @@
 #include <cmath>
 
 #include "bad_step.h"
-#include "damaged_features.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
-#include "pixart/dist/agreement.h"
-#include "pixart/train/gpus.h"
-#include "stopped.h"
+#include "pixart/distributed/agreement.h"
+#include "pixart/features/damaged_features.h"
+#include "pixart/plan/gpus.h"
+#include "pixart/run/stopped.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
 
 namespace {
 
-TrainerConfig trainer_config(const RunConfig& run, const StageConfig& stage) {
-  TrainerConfig config = stage;
+run::TrainerConfig trainer_config(const run::RunConfig& run, const run::StageConfig& stage) {
+  run::TrainerConfig config = stage;
   config.numerics = run.numerics;
   return config;
 }
 
-CheckpointKeeping keeping(const CheckpointConfig& config) {
-  return {.last = config.keep_last, .every = config.keep_every, .steps = config.keep_steps};
-}
-
-CheckpointShares shares(const RunContext& run, const StageConfig& stage, const RunLock* lock) {
-  CheckpointShares result{.rank = run.ranks.rank(),
-                          .count = stage.optimizer.shard ? run.ranks.world_size() : 1,
-                          .timeout_seconds = dist::communicator_options_from_environment().timeout_seconds};
+run::CheckpointShares shares(const features::RunContext& run, const run::StageConfig& stage,
+                             const run::RunLock* lock) {
+  run::CheckpointShares result{
+      .rank = run.ranks.rank(),
+      .count = stage.optimizer.shard ? run.ranks.world_size() : 1,
+      .timeout_seconds = distributed::communicator_options_from_environment().timeout_seconds};
   if (lock != nullptr) result.before_commit = [lock] { lock->check(); };
   return result;
 }
 
-int64_t bytes_of(const CheckpointContent& content) {
+int64_t bytes_of(const run::CheckpointContent& content) {
   int64_t bytes = 0;
   for (const auto& file : content.files)
     for (const auto& tensor : file.tensors) bytes += int64_t(tensor.tensor.nbytes());
   return bytes;
 }
 
-// FLOPs a second of all ranks together, where the device is known to compute in this precision.
-std::optional<double> peak_of(const RunContext& run, const StageConfig& stage, const std::string& device) {
-  const Gpu* gpu = recognize_gpu(device);
-  const bool bfloat16 = stage.precision == Precision::kBFloat16;
+// FLOP/s of all ranks together, if the peak of the device in this precision is known.
+std::optional<double> peak_of(const features::RunContext& run, const run::StageConfig& stage,
+                              const std::string& device) {
+  const plan::Gpu* gpu = plan::recognize_gpu(device);
+  const bool bfloat16 = stage.precision == run::Precision::kBFloat16;
   if (gpu == nullptr || gpu->is_cpu || (bfloat16 && !gpu->has_bfloat16)) return std::nullopt;
   return gpu->peak(bfloat16) * run.ranks.world_size();
 }
 
-UserError none_usable(const fs::path& folder, const std::string& stage, const CheckpointSearch& search,
+UserError none_usable(const fs::path& folder, const std::string& stage, const run::CheckpointSearch& search,
                       int64_t trained) {
   std::string message =
       search.damaged.empty()
-          ? fmt::format("stage {} was trained to step {} (events.jsonl), but {} holds no checkpoint", stage,
+          ? fmt::format("stage {} was trained to step {} (events.jsonl), but {} has no checkpoint", stage,
                         trained, folder.string())
           : fmt::format("stage {}: none of the {} checkpoints in {} can be used", stage,
                         search.damaged.size(), folder.string());
   for (const auto& damaged : search.damaged) message += "\n  - " + damaged;
   message += fmt::format(
-      "\nBring a good checkpoint back, from a copy if there is one, and start the same command again. To "
-      "begin the stage again at step 0, add --restart-stage {}: what is damaged is renamed, not deleted.",
+      "\nRestore a good checkpoint, for example from a backup, and start the same command again. To begin "
+      "the stage again at step 0, add --restart-stage {}: damaged checkpoints are renamed, not deleted.",
       stage);
   return UserError(message, ExitCode::kStorage);
 }
 
-// Where the features are missing, all ranks make them together; one that is asked to stop meanwhile stops
-// all.
-StageModel make_ready(RunContext& run, const StageConfig& stage) {
+// All ranks make missing features together. If one rank is asked to stop meanwhile, all stop.
+StageModel make_ready(features::RunContext& run, const run::StageConfig& stage) {
   StageModel model;
-  dist::all_together(run.ranks, "making stage " + stage.name + " ready",
-                     [&] { model = make_stage_model(run, stage); });
+  distributed::all_together(run.ranks, "making stage " + stage.name + " ready",
+                            [&] { model = make_stage_model(run, stage); });
   return model;
 }
 
 }  // namespace
 
-StageRun::StageRun(RunContext& run, const StageConfig& stage, const RunTools& tools)
+StageRun::StageRun(features::RunContext& run, const run::StageConfig& stage, const RunTools& tools)
     : run_(run),
       stage_(stage),
       metrics_(tools.metrics),
@@ -89,7 +87,7 @@ StageRun::StageRun(RunContext& run, const StageConfig& stage, const RunTools& to
       model_(make_ready(run, stage)),
       trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
-      writer_(run.folder.checkpoints(stage.name), keeping(stage.checkpoints), stage.checkpoints.on_error,
+      writer_(run.folder.checkpoints(stage.name), stage.checkpoints, stage.checkpoints.on_error,
               shares(run, stage, tools.lock)),
       device_(*tools.device),
       meter_(model_.facts, peak_of(run, stage, device_.name())) {
@@ -129,22 +127,23 @@ void StageRun::execute() {
     look(planned_looks(stage_, step));
     last = monotonic_seconds();
   }
-  dist::on_first_rank(run_.ranks, phase("what comes after the last step"), [this] { model_.finish(); });
+  distributed::on_first_rank(run_.ranks, phase("what comes after the last step"),
+                             [this] { model_.finish(); });
 }
 
 void StageRun::begin() {
   const fs::path folder = run_.folder.checkpoints(stage_.name);
-  std::string newest;  // step folder's name
-  dist::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
+  std::string newest;  // name of the step folder
+  distributed::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
     create_folders(folder);
     newest = choose_checkpoint();
-    remove_checkpoint_leftovers(folder);
+    run::remove_checkpoint_leftovers(folder);
   });
-  newest = dist::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
+  newest = distributed::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
   if (newest.empty()) {
     start_at_zero();
   } else {
-    dist::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
+    distributed::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
       facts_ = load_checkpoint(folder / newest, trainer_, *model_.state, model_.data);
     });
     saved_step_ = trainer_.step();
@@ -154,24 +153,24 @@ void StageRun::begin() {
   Looks missing;
   if (metrics_ != nullptr) {
     metrics_->rewind(stage_.name, trainer_.step());
-    metrics_->report(stage_line(stage_.name, trainer_.step(), model_.facts));
+    metrics_->report(run::stage_line(stage_.name, trainer_.step(), model_.facts));
     missing = missing_looks(run_.folder, stage_, trainer_.step(), *metrics_);
   }
   missing_ = share_looks(missing);
-  trainer_.bind_average(*model_.average);
+  trainer_.bind_ema(*model_.ema);
 }
 
-// Never step 0 where something may be left of what was trained: that is for the person to decide.
+// Never begins at step 0 if earlier training may be left in the folder: that decision is the user's.
 std::string StageRun::choose_checkpoint() {
   const fs::path folder = run_.folder.checkpoints(stage_.name);
-  const auto search = find_checkpoint(folder);
+  const auto search = run::find_checkpoint(folder);
   if (search.newest) {
     for (const auto& name : search.unnamed)
-      log::warning("{} is not named in the checkpoint's manifest.json and is not read",
+      log::warning("{} is not in the checkpoint's manifest.json and is not read",
                    (search.newest->folder / name).string());
     if (may_restart_)
       log::warning(
-          "stage {}: --restart-stage is not needed: the checkpoint of step {} is good, and the stage "
+          "stage {}: --restart-stage has no effect: the checkpoint of step {} is good, and the stage "
           "continues there",
           stage_.name, search.newest->step);
     return search.newest->folder.filename();
@@ -179,32 +178,32 @@ std::string StageRun::choose_checkpoint() {
   const int64_t trained = metrics_->lines_of(stage_.name).last_step;
   if (search.damaged.empty() && trained < 0) return "";
   if (!may_restart_) throw none_usable(folder, stage_.name, search, trained);
-  for (const auto& checkpoint : list_checkpoints(folder))
-    log::warning("stage {} begins again: what was {} is {} now", stage_.name, checkpoint.folder.string(),
-                 set_aside(checkpoint.folder).string());
+  for (const auto& checkpoint : run::list_checkpoints(folder))
+    log::warning("stage {} begins again: renamed {} to {}", stage_.name, checkpoint.folder.string(),
+                 run::set_aside(checkpoint.folder).string());
   return "";
 }
 
 Looks StageRun::share_looks(Looks looks) {
   const std::string what = phase("what to look at");
-  looks.validation = dist::any_rank(run_.ranks, looks.validation, what);
-  looks.pictures = dist::any_rank(run_.ranks, looks.pictures, what);
+  looks.validation = distributed::any_rank(run_.ranks, looks.validation, what);
+  looks.images = distributed::any_rank(run_.ranks, looks.images, what);
   return looks;
 }
 
 void StageRun::start_at_zero() {
-  dist::all_together(run_.ranks, phase("initialising"), [this] { facts_.metadata = model_.initialize(); });
+  distributed::all_together(run_.ranks, phase("initialising"),
+                            [this] { facts_.metadata = model_.initialize(); });
   at::Tensor values = trainer_.state().values;
   run_.ranks.broadcast(values, 0, phase("weights of rank 0"));
   trainer_.state().ema.copy_(trainer_.share().values());
   facts_.data = model_.data;
-  save();  // proves that saving works before hours are spent
+  save();  // proves that saving works before hours of training
   finish_save();
 }
 
 bool StageRun::is_save_step(int64_t step) const {
-  return step == stage_.steps || step % stage_.checkpoints.every == 0 ||
-         keeping(stage_.checkpoints).forever(step);
+  return step == stage_.steps || step % stage_.checkpoints.every == 0 || stage_.checkpoints.forever(step);
 }
 
 double StageRun::write_metrics() {
@@ -223,7 +222,7 @@ double StageRun::write_metrics() {
 
 void StageRun::show_progress(int64_t step) {
   const double loss = write_metrics();
-  const DataWait wait = model_.loader->take_wait();
+  const data::DataWait wait = model_.loader->take_wait();
   const double share = interval_seconds_ > 0 ? wait.seconds / interval_seconds_ : 0;
   warn_of_wait(share, wait);
   report_interval(wait.seconds);
@@ -231,9 +230,9 @@ void StageRun::show_progress(int64_t step) {
   if (progress_) progress_->update(step, fmt::format("loss {:.4f}, {:.0f} % data wait", loss, 100 * share));
 }
 
-DeviceReading StageRun::read_devices() {
+run::DeviceReading StageRun::read_devices() {
   const double nothing = std::nan("");
-  const DeviceReading own = device_.read();
+  const run::DeviceReading own = device_.read();
   const at::Tensor numbers = at::tensor(
       {double(own.memory_bytes), own.power_watts.value_or(nothing), own.energy_joules.value_or(nothing)},
       at::kDouble);
@@ -242,19 +241,19 @@ DeviceReading StageRun::read_devices() {
   const auto optional = [](double number) {
     return std::isnan(number) ? std::nullopt : std::optional(number);
   };
-  DeviceReading sum;
+  run::DeviceReading sum;
   for (int64_t rank = 0; rank < run_.ranks.world_size(); ++rank) {
     const double* at = all.const_data_ptr<double>() + rank * numbers.numel();
-    const DeviceReading one{
+    const run::DeviceReading one{
         .memory_bytes = uint64_t(at[0]), .power_watts = optional(at[1]), .energy_joules = optional(at[2])};
-    sum = rank == 0 ? one : together(sum, one);
+    sum = rank == 0 ? one : run::together(sum, one);
   }
   return sum;
 }
 
-// Times and devices are not lines of events.jsonl, which is the same for every run of the same seed.
+// Times and devices are not written to events.jsonl, which is the same for every run with the same seed.
 void StageRun::report_interval(double data_wait_seconds) {
-  const DeviceReading devices = read_devices();
+  const run::DeviceReading devices = read_devices();
   if (metrics_ == nullptr) return;
   const int64_t damaged = model_.damaged ? model_.damaged->size() : 0;
   metrics_->report(meter_.take({.stage = stage_.name,
@@ -264,17 +263,17 @@ void StageRun::report_interval(double data_wait_seconds) {
                                 .quarantined = model_.quarantined + damaged}));
 }
 
-void StageRun::warn_of_wait(double share, const DataWait& wait) {
+void StageRun::warn_of_wait(double share, const data::DataWait& wait) {
   constexpr double kMuch = 0.1, kLeastSeconds = 5;
   if (share < kMuch || interval_seconds_ < kLeastSeconds || warned_of_wait_) return;
   warned_of_wait_ = true;
   log::warning(
-      "stage {}: {:.0f} % of the time goes by waiting for data{}. More loader.threads, a faster disk, or "
-      "features that are extracted beforehand help.",
+      "stage {}: {:.0f} % of the time is spent waiting for data{}. More loader.threads, a faster disk, or "
+      "features extracted beforehand help.",
       stage_.name, 100 * share, slowest_source(wait));
 }
 
-std::string StageRun::slowest_source(const DataWait& wait) const {
+std::string StageRun::slowest_source(const data::DataWait& wait) const {
   const auto slowest = std::max_element(wait.read_seconds.begin(), wait.read_seconds.end());
   if (slowest == wait.read_seconds.end()) return {};
   return fmt::format("; the slowest source is {}",
@@ -284,28 +283,29 @@ std::string StageRun::slowest_source(const DataWait& wait) const {
 void StageRun::save() {
   write_metrics();
   require_finite(trainer_);
-  if (metrics_ != nullptr) metrics_->sync();  // before a checkpoint that says that these steps are done
+  if (metrics_ != nullptr) metrics_->sync();  // before the checkpoint that contains these steps
   const auto content = checkpoint_content(trainer_, *model_.state, facts_);
-  // A picture that is there when this step is continued must be one of these weights.
-  if (is_first() && planned_looks(stage_, trainer_.step()).pictures) {
-    std::error_code ignored;  // then it will be replaced, or stay
-    fs::remove(picture_file(run_.folder, stage_, trainer_.step()), ignored);
+  // If the run continues at this step, an existing image of the step must come from these weights.
+  if (is_first() && planned_looks(stage_, trainer_.step()).images) {
+    std::error_code ignored;  // then the image is replaced later, or stays
+    fs::remove(sample_file(run_.folder, stage_, trainer_.step()), ignored);
   }
   const double begun = monotonic_seconds();
   writer_.start(content);
   saved_step_ = trainer_.step();
   if (metrics_ != nullptr)
-    metrics_->report(save_line(stage_.name, trainer_.step(), monotonic_seconds() - begun, bytes_of(content)));
+    metrics_->report(
+        run::save_line(stage_.name, trainer_.step(), monotonic_seconds() - begun, bytes_of(content)));
 }
 
 void StageRun::finish_save() {
-  dist::all_together(run_.ranks, phase("saving"), [this] { writer_.finish(); });
+  distributed::all_together(run_.ranks, phase("saving"), [this] { writer_.finish(); });
 }
 
 void StageRun::end_on_request() {
   if (saved_step_ != trainer_.step()) save();
   finish_save();
-  throw stopped(fmt::format("stage {} was saved at step {}", stage_.name, trainer_.step()));
+  throw run::stopped(fmt::format("stage {} was saved at step {}", stage_.name, trainer_.step()));
 }
 
 }  // namespace pixart::train

@@ -1,36 +1,36 @@
-// One stage in progress: trainer, metrics, samples, checkpoints.
+// Runs one stage: trainer, metrics, sample images, checkpoints.
 #pragma once
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "checkpoint.h"
 #include "pixart/base/progress.h"
-#include "pixart/train/checkpoint.h"
-#include "pixart/train/checkpoint_writer.h"
-#include "pixart/train/device_meter.h"
-#include "pixart/train/metrics.h"
-#include "pixart/train/run_lock.h"
+#include "pixart/run/checkpoint_writer.h"
+#include "pixart/run/device_meter.h"
+#include "pixart/run/metrics.h"
+#include "pixart/run/run_lock.h"
 #include "pixart/train/trainer.h"
 #include "stage_looks.h"
 #include "stage_model.h"
 
 namespace pixart::train {
 
-// What the stages of a run have in common beside their model.
+// Shared by the stages of a run.
 struct RunTools {
-  MetricSink* metrics;  // of rank 0, else null, as the lock
-  const RunLock* lock;
-  DeviceMeter* device;  // of this rank
-  // Whether the stage begins again where none of its checkpoints can be used. Those are set aside.
+  run::MetricSink* metrics;  // on rank 0; null on others, as the lock
+  const run::RunLock* lock;
+  run::DeviceMeter* device;  // of this rank
+  // Whether the stage begins again if none of its checkpoints can be used. These are then set aside.
   bool may_restart = false;
 };
 
 class StageRun {
  public:
-  StageRun(RunContext& run, const StageConfig& stage, const RunTools& tools);
+  StageRun(features::RunContext& run, const run::StageConfig& stage, const RunTools& tools);
 
-  // To the last step. Throws UserError(kRequeue) if a rank was asked to stop; then the state is saved.
+  // Trains to the last step. Throws UserError(kRequeue) if a rank was asked to stop; then the state is saved.
   void execute();
   int64_t step() const { return trainer_.step(); }  // steps done
 
@@ -38,15 +38,15 @@ class StageRun {
   bool is_first() const { return run_.ranks.rank() == 0; }
   std::string phase(const char* what) const;
   void begin();
-  std::string choose_checkpoint();  // its folder's name, "" for none; on rank 0
+  std::string choose_checkpoint();  // the name of its folder, or "" for none; on rank 0
   void start_at_zero();
-  Looks share_looks(Looks looks);  // those of rank 0
+  Looks share_looks(Looks looks);  // rank 0's, on all ranks
   bool is_save_step(int64_t step) const;
-  double write_metrics();        // of the steps since the last call; their mean loss
-  DeviceReading read_devices();  // of all ranks
+  double write_metrics();             // of the steps since the last call; returns their mean loss
+  run::DeviceReading read_devices();  // of all ranks
   void report_interval(double data_wait_seconds);
-  void warn_of_wait(double share, const DataWait& wait);
-  std::string slowest_source(const DataWait& wait) const;
+  void warn_of_wait(double share, const data::DataWait& wait);
+  std::string slowest_source(const data::DataWait& wait) const;
   void show_progress(int64_t step);
   void save();
   void finish_save();
@@ -54,24 +54,24 @@ class StageRun {
   void look(const Looks& looks);
   bool validate();  // false: asked to stop meanwhile, so nothing was written
   bool draw();      // false: asked to stop meanwhile
-  void save_pictures(const Pictures& pictures);
+  void save_images(const Drawn& images);
 
-  RunContext& run_;
-  const StageConfig& stage_;
-  MetricSink* metrics_;
-  const RunLock* lock_;
+  features::RunContext& run_;
+  const run::StageConfig& stage_;
+  run::MetricSink* metrics_;
+  const run::RunLock* lock_;
   const bool may_restart_;
   StageModel model_;
   Trainer trainer_;
-  CheckpointWriter writer_;
+  run::CheckpointWriter writer_;
   CheckpointFacts facts_;
-  int64_t saved_step_ = -1;             // that was saved or loaded last; its save may be under way
-  Looks missing_;                       // of the step that it continues at
-  std::unique_ptr<Progress> progress_;  // of rank 0
+  int64_t saved_step_ = -1;             // the last one saved or loaded; its save may be in progress
+  Looks missing_;                       // of the step at which the run continues
+  std::unique_ptr<Progress> progress_;  // on rank 0
   std::vector<StepResult> pending_;     // not yet written
-  DeviceMeter& device_;
-  IntervalMeter meter_;
-  double interval_seconds_ = 0;  // trained since the last interval
+  run::DeviceMeter& device_;
+  run::IntervalMeter meter_;
+  double interval_seconds_ = 0;  // of training since the last interval
   bool warned_of_wait_ = false;
 };
 

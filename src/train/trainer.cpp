@@ -28,29 +28,29 @@ std::vector<double> numbers_of(const std::vector<at::Tensor>& scalars) {
   return numbers;
 }
 
-double average_decay(const TrainerConfig& config, int64_t step) {
+double ema_decay(const run::TrainerConfig& config, int64_t step) {
   if (!config.ema_warmup) return config.ema_decay;
   return std::min(config.ema_decay, double(1 + step) / double(10 + step));
 }
 
 std::vector<std::pair<int64_t, int64_t>> share_ranges(const optim::FlatParameters& flat,
-                                                      const TrainerConfig& config, int ranks) {
+                                                      const run::TrainerConfig& config, int ranks) {
   return flat.part_ranges(config.optimizer.shard ? ranks : 1);
 }
 
-void check_ranks(const TrainerConfig& config, int ranks) {
+void check_ranks(const run::TrainerConfig& config, int ranks) {
   if (config.batch_size < ranks)
-    throw UserError(fmt::format("a batch of {} samples is too small for {} ranks", config.batch_size, ranks));
-  if (config.numerics == Numerics::kExact && exact_lanes(config.batch_size) % ranks != 0)
-    throw UserError(fmt::format(
-        "numerics: exact with batches of {} samples goes with {} ranks or a power of two below, not with {}",
-        config.batch_size, exact_lanes(config.batch_size), ranks));
+    throw UserError(fmt::format("batch_size {} is too small for {} ranks", config.batch_size, ranks));
+  if (config.numerics == run::Numerics::kExact && exact_lanes(config.batch_size) % ranks != 0)
+    throw UserError(
+        fmt::format("numerics: exact with batch_size {} needs {} ranks or a smaller power of two, not {}",
+                    config.batch_size, exact_lanes(config.batch_size), ranks));
 }
 
 }  // namespace
 
-Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader,
-                 dist::Communicator& ranks)
+Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& objective, data::Loader& loader,
+                 distributed::Communicator& ranks)
     : config_(std::move(config)),
       model_(model),
       objective_(objective),
@@ -68,11 +68,11 @@ Trainer::Trainer(TrainerConfig config, nn::StateDict& model, Objective& objectiv
 }
 
 StepResult Trainer::train_step(bool stop_requested) {
-  if (loaded_step_ != step_) loader_.start(step_);  // the first step, or another one was loaded
+  if (loaded_step_ != step_) loader_.start(step_);  // at the first step, or after another one was loaded
   StepResult result{.step = step_};
-  std::vector<Batch> batches;
+  std::vector<data::Batch> batches;
   std::vector<at::Tensor> losses;
-  if (config_.numerics == Numerics::kExact)
+  if (config_.numerics == run::Numerics::kExact)
     flat_.zero_gradients();
   else
     flat_.expect_gradients();
@@ -85,7 +85,7 @@ StepResult Trainer::train_step(bool stop_requested) {
     losses.push_back(loss.detach());
     batches.push_back(std::move(*batch));
   }
-  flat_.settle_gradients();  // of a rank without samples
+  flat_.settle_gradients();  // for a rank without samples
   const auto totals = sum_->finish(stop_requested, step_);
   result.loss = totals.loss;
   result.stop_requested = totals.flag;
@@ -93,8 +93,8 @@ StepResult Trainer::train_step(bool stop_requested) {
   result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size,
                                    config_.steps, step_);
 
-  // What is not finite never reaches the weights. Loss and gradients are sums over the ranks, so all ranks
-  // see it.
+  // Values that are not finite never reach the weights. Loss and gradients are sums over the ranks, so all
+  // ranks see them.
   result.skipped = !std::isfinite(result.gradient_norm) || !std::isfinite(result.loss);
   if (result.skipped)
     skip(result, std::move(batches), numbers_of(losses));
@@ -108,13 +108,13 @@ void Trainer::update(StepResult& result) {
   const double scale =
       config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
   result.clipped = scale < 1;
-  optimizer_.step(share_, result.lr, scale, ema_, average_decay(config_, step_));
+  optimizer_.step(share_, result.lr, scale, ema_, ema_decay(config_, step_));
   spread_values();
 }
 
-void Trainer::skip(const StepResult& result, std::vector<Batch> batches, std::vector<double> losses) {
+void Trainer::skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses) {
   ++skipped_;
-  log::warning("step {}: {} is not finite; weights left as they were ({} of {} such steps allowed)", step_,
+  log::warning("step {}: {} is not finite; the weights are unchanged ({} of {} such steps allowed)", step_,
                std::isfinite(result.loss) ? "the gradient" : "the loss", skipped_, config_.max_skipped);
   BadStep bad{
       .result = result, .batches = std::move(batches), .losses = std::move(losses), .bad_gradients = {}};
@@ -125,8 +125,8 @@ void Trainer::skip(const StepResult& result, std::vector<Batch> batches, std::ve
   if (skipped_ <= config_.max_skipped) return;
   throw UserError(
       fmt::format(
-          "{} steps with a loss or gradient that is not finite, the last at step {}. Lower optimizer.lr, "
-          "lengthen lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is "
+          "{} steps had a loss or gradient that is not finite, the last at step {}. Lower optimizer.lr, "
+          "increase lr_schedule.warmup_steps, or look for bad values in the data; the last checkpoint is "
           "good.",
           skipped_, step_),
       ExitCode::kNumerics);
@@ -142,7 +142,7 @@ void Trainer::spread_values() {
   }
 }
 
-at::Tensor Trainer::whole_average() {
+at::Tensor Trainer::whole_ema() {
   if (!is_sharded()) return ema_;
   if (!gathered_ema_.defined()) gathered_ema_ = at::empty_like(flat_.values());
   for (size_t r = 0; r < ranges_.size(); ++r) {
@@ -150,21 +150,21 @@ at::Tensor Trainer::whole_average() {
     if (begin == end) continue;
     at::Tensor part = gathered_ema_.narrow(0, begin, end - begin);
     if (int(r) == ranks_.rank()) part.copy_(ema_);
-    ranks_.broadcast(part, int(r), fmt::format("step {}: average", step_));
+    ranks_.broadcast(part, int(r), fmt::format("step {}: EMA", step_));
   }
   return gathered_ema_;
 }
 
-void Trainer::gather_average() { whole_average(); }
+void Trainer::gather_ema() { whole_ema(); }
 
-void Trainer::bind_average(nn::StateDict& other) {
-  const auto views = flat_.views(whole_average());
+void Trainer::bind_ema(nn::StateDict& other) {
+  const auto views = flat_.views(whole_ema());
   size_t next = 0;
   for (const auto& parameter : model_.items()) {
     at::Tensor tensor = other.get(parameter.name);
     tensor.set_data(parameter.trainable ? views.at(next++) : parameter.tensor);
   }
-  PIXART_CHECK(next == views.size(), "{} averaged tensors, {} bound", views.size(), next);
+  PIXART_CHECK(next == views.size(), "{} EMA tensors, {} bound", views.size(), next);
 }
 
 Trainer::State Trainer::state() { return {flat_.values(), ema_, &optimizer_, &step_, &skipped_}; }

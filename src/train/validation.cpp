@@ -1,4 +1,4 @@
-#include "pixart/train/validation.h"
+#include "validation.h"
 
 #include <ATen/ATen.h>
 
@@ -20,8 +20,9 @@ std::vector<int64_t> evenly_spread_rows(int64_t size, const std::vector<int64_t>
   return rows;
 }
 
-std::vector<double> held_out_losses(Objective& objective, const HeldOut& held_out, dist::Communicator& ranks,
-                                    const std::string& phase, const std::function<bool()>& asked_to_stop) {
+std::vector<double> held_out_losses(Objective& objective, const HeldOut& held_out,
+                                    distributed::Communicator& ranks, const std::string& phase,
+                                    const std::function<bool()>& asked_to_stop) {
   const at::NoGradGuard no_grad;
   const auto count = int64_t(held_out.rows.size()), world = int64_t(ranks.world_size());
   PIXART_CHECK(count > 0, "no held-out samples");
@@ -29,9 +30,9 @@ std::vector<double> held_out_losses(Objective& objective, const HeldOut& held_ou
   at::Tensor own;  // [turns, T]
   for (int64_t turn = 0; turn < turns; ++turn) {
     if (asked_to_stop()) return {};
-    // A rank beyond the last sample computes that one once more: all have the same number of rows.
+    // A rank beyond the last sample computes the last one again, so that all have the same number of rows.
     const int64_t row = held_out.rows[size_t(std::min(turn * world + ranks.rank(), count - 1))];
-    const Batch sample = held_out.read({.positions = {row}, .rows = {row}});
+    const data::Batch sample = held_out.read({.positions = {row}, .rows = {row}});
     at::Tensor losses = objective.held_out_losses(sample);
     PIXART_CHECK(losses.defined(), "an objective without losses of held-out samples");
     losses = losses.to(at::kCPU, at::kDouble);

@@ -1,4 +1,4 @@
 # breaks: broken checkpoints count as the last good ones
-# file: src/train/checkpoint_folder.cpp
-# tests: unit_train
+# file: src/run/checkpoint_folder.cpp
+# tests: unit_run
 s/good \+= is_good;/++good;/

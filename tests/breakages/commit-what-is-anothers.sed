@@ -1,4 +1,4 @@
 # breaks: a process that lost the folder commits its checkpoint
-# file: src/train/checkpoint_folder.cpp
-# tests: unit_train
+# file: src/run/checkpoint_folder.cpp
+# tests: unit_run
 s/^  shares\.before_commit\(\);//

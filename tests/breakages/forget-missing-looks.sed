@@ -1,4 +1,4 @@
-# breaks: validation and pictures that a kill cut short are never made up for
+# breaks: validation and images that a kill cut short are never made up for
 # file: src/train/stage_run.cpp
 # tests: cli_resume
 s/^  look\(missing_\);//

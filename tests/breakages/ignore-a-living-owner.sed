@@ -1,4 +1,4 @@
 # breaks: a run folder is taken from an owner that shows signs of life
-# file: src/train/run_lock.cpp
-# tests: unit_train
+# file: src/run/run_lock.cpp
+# tests: unit_run
 s/throw in_use\(folder, now\);/return;/

@@ -1,4 +1,4 @@
 # breaks: the average of the weights is not restored
 # file: src/train/checkpoint.cpp
 # tests: unit_train
-s/restore\(average_tensors\(trainer, model\), \{ema_file/restore((average_tensors(trainer, model), std::vector<formats::NamedTensor>()), {ema_file/
+s/restore\(ema_tensors\(trainer, model\), \{ema_file/restore((ema_tensors(trainer, model), std::vector<formats::NamedTensor>()), {ema_file/

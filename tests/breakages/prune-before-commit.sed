@@ -1,4 +1,4 @@
 # breaks: old checkpoints are deleted before the new one is durable
-# file: src/train/checkpoint_writer.cpp
+# file: src/run/checkpoint_writer.cpp
 # tests: cli_checkpoint_crash
-/^void CheckpointWriter::write\(\)/,/^\}/ s/^  write_checkpoint\(/  prune_checkpoints(stage_folder_, {.last = keeping_.last - 1}, good_);\n&/
+/^void CheckpointWriter::write\(\)/,/^\}/ s/^  write_checkpoint\(/  prune_checkpoints(stage_folder_, {.keep_last = keeping_.keep_last - 1}, good_);\n&/

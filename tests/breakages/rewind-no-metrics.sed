@@ -1,4 +1,4 @@
 # breaks: a resumed run repeats lines of its metrics
-# file: src/train/metrics.cpp
-# tests: unit_train
+# file: src/run/metrics.cpp
+# tests: unit_run
 s/ > step\) continue;/ > step + 1000000) continue;/

@@ -27,9 +27,9 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int kPictures = 80;
+constexpr int kImages = 80;
 
-// What a picture meets is a function of its bytes, so that two runs end with the same captions: one fault at
+// What an image meets is a function of its bytes, so that two runs end with the same captions: one fault at
 // its first attempt, or an answer that is no caption at each.
 ChatReply moody(const ChatRequest& request) {
   using Manner = ChatReply::Manner;
@@ -37,7 +37,7 @@ ChatReply moody(const ChatRequest& request) {
     case 0:
       return {.body = chat_answer("I'm sorry, but I cannot describe this.")};
     case 1:
-      return {.body = chat_answer("A picture of", "length")};
+      return {.body = chat_answer("An image of", "length")};
     default:
       break;
   }
@@ -67,7 +67,7 @@ class Caption : public ::testing::Test {
   Caption() {
     ::setenv("OPENAI_API_KEY", key_.c_str(), 1);
     fs::create_directories(folder_ / "in");
-    for (int i = 0; i < kPictures; ++i) {
+    for (int i = 0; i < kImages; ++i) {
       formats::save_png(folder_ / "in" / fmt::format("{:03}.png", i), Image(8, 8, uint8_t(3 * i)));
       write_text(folder_ / "in" / fmt::format("{:03}.txt", i), "a grey square");
     }
@@ -113,8 +113,8 @@ TEST_F(Caption, SaysWhatItDidAndHowToUseIt) {
   const auto num_rejected = int(rejected("out").size());
   EXPECT_GE(num_rejected, 2);
   EXPECT_THAT(result.output,
-              AllOf(HasSubstr(fmt::format("{} of 80 pictures captioned; {} rejected: ",
-                                          kPictures - num_rejected, num_rejected)),
+              AllOf(HasSubstr(fmt::format("{} of 80 images captioned; {} rejected: ", kImages - num_rejected,
+                                          num_rejected)),
                     HasSubstr("0 open"), HasSubstr("tokens: "), HasSubstr("out/rejected.jsonl"),
                     HasSubstr("captions: [{name: long, from: out/captions.jsonl}]")));
   const int requests = server.num_requests();
@@ -143,7 +143,7 @@ TEST_F(Caption, FilesOfOthersStay) {
   write_text(folder_ / "mine/captions.jsonl", "my own captions");
   const auto refused = run(server, "mine");
   EXPECT_EQ(refused.code, 78) << refused.output;
-  EXPECT_THAT(refused.output, HasSubstr("mine/captions.jsonl is not of `pixart caption`"));
+  EXPECT_THAT(refused.output, HasSubstr("mine/captions.jsonl was not written by `pixart caption`"));
   EXPECT_EQ(read("mine/captions.jsonl"), "my own captions");
 }
 
@@ -201,7 +201,7 @@ TEST_F(Caption, StopsOnRequestAndContinues) {
     process.kill(signal);
     const auto stopped = process.wait();
     EXPECT_EQ(stopped.code, int(ExitCode::kRequeue)) << stopped.output;
-    EXPECT_THAT(stopped.output, AllOf(HasSubstr("10 of 80 pictures captioned"), HasSubstr("70 open"),
+    EXPECT_THAT(stopped.output, AllOf(HasSubstr("10 of 80 images captioned"), HasSubstr("70 open"),
                                       HasSubstr("same command continues")));
     const std::string captions = read(out + "/captions.jsonl");
     EXPECT_EQ(std::count(captions.begin(), captions.end(), '\n'), 10);

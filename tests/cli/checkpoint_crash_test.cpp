@@ -12,29 +12,29 @@
 #include <fstream>
 #include <regex>
 
+#include "checkpoint.h"
 #include "crash_states.h"
 #include "io_shim.h"
 #include "line_trainer.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
-#include "pixart/train/checkpoint.h"
-#include "pixart/train/checkpoint_writer.h"
+#include "pixart/run/checkpoint_writer.h"
 
 namespace pixart::testing {
 namespace {
 namespace fs = std::filesystem;
-using train::CheckpointWriter;
-using train::OnSaveError;
+using run::CheckpointWriter;
+using run::OnSaveError;
 
 constexpr int64_t kSteps = 4;
 
 // Numbers that depend on the step alone. (Training itself is not possible in a forked process.)
 void make_step(Session& session) {
   const auto state = session.trainer.state();
-  at::Tensor values = state.values.detach(), average = state.ema;
+  at::Tensor values = state.values.detach(), ema = state.ema;
   values.mul_(0.75).add_(double(++*state.step));
-  average.copy_(values * 0.5);
+  ema.copy_(values * 0.5);
   double share = 0.25;
   for (const auto& item : session.trainer.optimizer_state())
     at::Tensor(item.tensor).fill_(share *= 0.9).add_(double(*state.step));
@@ -52,8 +52,8 @@ struct Life {
 // A stage as the trainer runs it: continues, saves before the first step and after each.
 void live(const fs::path& folder, const Life& life) {
   Session session;
-  train::remove_checkpoint_leftovers(folder);
-  CheckpointWriter writer(folder, {.last = 2}, life.on_error);
+  run::remove_checkpoint_leftovers(folder);
+  CheckpointWriter writer(folder, {.keep_last = 2}, life.on_error);
   const auto save = [&](bool must) {
     writer.start(train::checkpoint_content(session.trainer, session.state, facts()));
     if (!must && !life.waits) return;
@@ -61,7 +61,7 @@ void live(const fs::path& folder, const Life& life) {
     io_shim_mark(std::to_string(session.trainer.step()).c_str());
     if (life.operations_at != nullptr) life.operations_at->push_back(io_shim_count());
   };
-  if (const auto checkpoint = train::newest_good_checkpoint(folder))
+  if (const auto checkpoint = run::newest_good_checkpoint(folder))
     train::load_checkpoint(checkpoint->folder, session.trainer, session.state);
   else
     save(true);
@@ -72,7 +72,7 @@ void live(const fs::path& folder, const Life& life) {
   }
 }
 
-// What the model, the average and the optimizer of a checkpoint must be.
+// What the model, the EMA and the optimizer of a checkpoint must be.
 std::string contents(const fs::path& checkpoint) {
   std::string all;
   for (const char* name : {"model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"})
@@ -164,14 +164,14 @@ class CheckpointCrash : public ::testing::Test {
 
   int64_t num_good() const {
     int64_t count = 0;
-    for (const auto& checkpoint : train::list_checkpoints(folder()))
-      count += train::verify_checkpoint(checkpoint.folder).is_good();
+    for (const auto& checkpoint : run::list_checkpoints(folder()))
+      count += run::verify_checkpoint(checkpoint.folder).is_good();
     return count;
   }
 
   // The newest good one, which must be what was saved, of this step or a later one; and the one before it.
   void expect_good(int64_t at_least, int64_t saves, const std::string& where) const {
-    const auto newest = train::newest_good_checkpoint(folder());
+    const auto newest = run::newest_good_checkpoint(folder());
     ASSERT_TRUE(newest) << where;
     EXPECT_GE(newest->step, at_least) << where;
     EXPECT_EQ(contents(newest->folder), expected_.at(size_t(newest->step))) << where;
@@ -196,7 +196,7 @@ TEST_F(CheckpointCrash, EveryStateThatACrashMayLeaveHoldsTheLastAcknowledgedStep
     const int64_t states = for_each_crash_state(
         operations, {.weak = weak, .random_selections = selections}, folder(), [&](const CrashState& state) {
           if (state.marks.empty()) {
-            const auto newest = train::newest_good_checkpoint(folder());
+            const auto newest = run::newest_good_checkpoint(folder());
             if (newest) {
               EXPECT_EQ(contents(newest->folder), expected_.at(size_t(newest->step)));
             }
@@ -207,7 +207,7 @@ TEST_F(CheckpointCrash, EveryStateThatACrashMayLeaveHoldsTheLastAcknowledgedStep
           }
           // Under its name only when complete, and until it is deleted whole.
           if (!weak) {
-            EXPECT_EQ(num_good(), int64_t(train::list_checkpoints(folder()).size()))
+            EXPECT_EQ(num_good(), int64_t(run::list_checkpoints(folder()).size()))
                 << "ordered model, after operation " << state.moment;
           }
           if (HasFailure()) throw std::runtime_error("the first such state is enough");
@@ -260,7 +260,8 @@ TEST_P(CheckpointErrors, EveryOperationMayFail) {
     // Silence is allowed where nothing is lost: another way to rename, or leftovers that cannot be deleted.
     static const std::regex kMatters("io_shim: [0-9]+: (open|write|fsync|mkdir|rename) ");
     if (!is_short && std::regex_search(end.output, kMatters)) {
-      EXPECT_TRUE(said_so || end.output.find("an old checkpoint stays: ") != std::string::npos) << where;
+      EXPECT_TRUE(said_so || end.output.find("an old checkpoint is not deleted: ") != std::string::npos)
+          << where;
     }
     if (HasFailure()) return;
   }

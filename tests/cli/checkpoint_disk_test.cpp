@@ -95,7 +95,7 @@ TEST_F(CheckpointDisk, AFullDiskWhileSavingIsLoudAndHarmless) {
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output,
               AllOf(HasSubstr("error  the checkpoint of step 4 was not saved: "), HasSubstr("step-00000004"),
-                    HasSubstr("No space left on device"), HasSubstr("the newest is that of step 2")));
+                    HasSubstr("No space left on device"), HasSubstr("the newest one is of step 2")));
   EXPECT_EQ(steps(), (Names{"step-00000006", "step-00000008"}));
   for (const auto& step : steps()) EXPECT_EQ(verify(step).code, 0) << verify(step).output;
   EXPECT_EQ(hash_of_last(folder_ / "run"), whole_hash_);

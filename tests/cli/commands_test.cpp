@@ -97,7 +97,7 @@ TEST_F(FinishedRun, SecondTrainDoesNothing) {
   const auto before = final_hashes(path("run"));
   const auto again = pixart({"train", "run.yaml"});
   EXPECT_EQ(again.code, 0) << again.output;
-  EXPECT_THAT(again.output, HasSubstr("stage text: finished already"));
+  EXPECT_THAT(again.output, HasSubstr("stage text: already finished"));
   EXPECT_EQ(before, final_hashes(path("run")));
 }
 
@@ -106,7 +106,7 @@ TEST_F(FinishedRun, ResolvedConfigReadsBack) {
   EXPECT_EQ(result.code, 0) << result.output;
 }
 
-TEST_F(FinishedRun, SamplesPicturesAndAGrid) {
+TEST_F(FinishedRun, SamplesImagesAndAGrid) {
   const auto result =
       pixart({"sample", "run", "a red circle on a white background", "a blue cross on a gray background",
               "--count", "2", "--steps", "3", "--out", "pictures"});
@@ -115,7 +115,7 @@ TEST_F(FinishedRun, SamplesPicturesAndAGrid) {
             (std::vector<std::string>{"0000.png", "0001.png", "0002.png", "0003.png", "grid.png"}));
 }
 
-TEST_F(FinishedRun, APictureIsDrawnOnceMoreFromWhatItSays) {
+TEST_F(FinishedRun, AnImageIsDrawnOnceMoreFromWhatItSays) {
   const auto made = pixart({"sample", "run", "a red circle on a white background", "a blue <cross>",
                             "--count", "3", "--steps", "3", "--seed", "5", "--negative", "a green square",
                             "--numerics", "exact", "--html", "--out", "first"});
@@ -131,10 +131,10 @@ TEST_F(FinishedRun, APictureIsDrawnOnceMoreFromWhatItSays) {
   const auto other =
       pixart({"sample", "run", "--from-image", "first/0004.png", "--stage", "text", "--out", "again"});
   EXPECT_EQ(other.code, 78) << other.output;
-  EXPECT_THAT(other.output, HasSubstr("was made by other weights"));
+  EXPECT_THAT(other.output, HasSubstr("was made with other weights"));
   const auto nothing = pixart({"sample", "run", "--from-image", "run/samples/text/step-00000030.png"});
   EXPECT_EQ(nothing.code, 78);
-  EXPECT_THAT(nothing.output, HasSubstr("does not say how it was made"));
+  EXPECT_THAT(nothing.output, HasSubstr("only images of pixart sample"));
 }
 
 TEST_F(FinishedRun, FeaturesOfPromptsAreKept) {
@@ -148,9 +148,7 @@ TEST_F(FinishedRun, FeaturesOfPromptsAreKept) {
     EXPECT_EQ(result.code, 0) << result.output;
     return result.output;
   };
-  const auto picture = [](const std::string& out) {
-    return formats::load_image(path(out + "/0001.png")).rgb;
-  };
+  const auto image = [](const std::string& out) { return formats::load_image(path(out + "/0001.png")).rgb; };
   draw("cache0", {"--no-cache"});
   EXPECT_FALSE(fs::exists(kept));
   EXPECT_THAT(draw("cache1", {}), Not(HasSubstr("was not needed")));
@@ -159,15 +157,15 @@ TEST_F(FinishedRun, FeaturesOfPromptsAreKept) {
   // Words that cleaning makes the same are the same prompt.
   EXPECT_THAT(draw("cache2", {"a red circle "}), HasSubstr("the text encoder was not needed"));
   EXPECT_EQ(files_below(kept), files);
-  EXPECT_EQ(picture("cache1"), picture("cache2"));
+  EXPECT_EQ(image("cache1"), image("cache2"));
   write_text(kept / files.front(), "no tensors");
   EXPECT_THAT(draw("cache3", {}), HasSubstr("the features of a prompt are made again"));
-  EXPECT_EQ(picture("cache1"), picture("cache3"));
+  EXPECT_EQ(image("cache1"), image("cache3"));
   EXPECT_THAT(draw("cache4", {}), Not(HasSubstr("made again")));
   fs::remove_all(kept);
   write_text(path(".cache/pixart/prompts"), "no folder");
-  EXPECT_THAT(draw("cache5", {}), HasSubstr("the features of a prompt are not kept"));
-  EXPECT_EQ(picture("cache1"), picture("cache5"));
+  EXPECT_THAT(draw("cache5", {}), HasSubstr("the features of a prompt are not cached"));
+  EXPECT_EQ(image("cache1"), image("cache5"));
   fs::remove(path(".cache/pixart/prompts"));
 }
 
@@ -219,7 +217,7 @@ TEST_F(FinishedRun, SamplesFromACheckpointAPipelineFolderAndPlainWeights) {
   }
   const auto alone = pixart({"sample", step + "/model.safetensors", prompt});
   EXPECT_EQ(alone.code, 78);
-  EXPECT_THAT(alone.output, HasSubstr("--vae names the folder of an autoencoder"));
+  EXPECT_THAT(alone.output, HasSubstr("give the folder of an autoencoder with --vae"));
 }
 
 TEST_F(FinishedRun, SamplesOtherSizesOfAMultiScaleModel) {
@@ -244,7 +242,7 @@ TEST_F(FinishedRun, SamplesClassesAndIddpm) {
 }
 
 TEST_F(FinishedRun, EvaluatesScenes) {
-  const auto result = pixart({"evaluate", "run"});
+  const auto result = pixart({"demo", "score", "run"});
   ASSERT_EQ(result.code, 0) << result.output;
   std::ifstream stream(path("run/score.json"));
   const auto score = nlohmann::json::parse(stream);
@@ -264,7 +262,7 @@ TEST_F(FinishedRun, EvaluateFailsBelowABar) {
   if (at != std::string::npos) text = text.substr(0, at + 1);
   write_text(path("barred/run.yaml"),
              text + "evaluation: {seen: 4, held_out: 4, bars: [{metric: stage2.all, at_least: 100.1}]}\n");
-  const auto result = pixart({"evaluate", "barred"});
+  const auto result = pixart({"demo", "score", "barred"});
   EXPECT_EQ(result.code, 72) << result.output;
   EXPECT_THAT(result.output, HasSubstr("stage2.all is"));
 }
@@ -288,7 +286,7 @@ TEST_F(FinishedRun, ConvertsToEveryLayoutAndBack) {
   ASSERT_EQ(pixart({"convert", checkpoint, "text.pth", "--ema"}).code, 0);
   const auto folder = pixart({"convert", "text.pth", "text-diffusers"});
   ASSERT_EQ(folder.code, 0) << folder.output;
-  EXPECT_THAT(folder.output, HasSubstr("y_embedder.y_embedding has no place"));
+  EXPECT_THAT(folder.output, HasSubstr("y_embedder.y_embedding does not exist in diffusers' layout"));
   EXPECT_TRUE(fs::exists(path("text-diffusers/config.json")));
   const auto back = pixart({"convert", "text-diffusers", "text.safetensors", "--text-encoder",
                             "run/text_encoder", "--max-tokens", "10"});
@@ -390,10 +388,10 @@ TEST(Commands, HelpAndVersion) {
   const TemporaryFolder folder;
   const auto help = run_pixart({"--help"}, folder.path());
   EXPECT_EQ(help.code, 0);
-  for (const char* word : {"train", "sample", "evaluate", "inspect", "doctor", "Examples", "75"})
+  for (const char* word : {"train", "sample", "demo", "inspect", "doctor", "Examples", "75"})
     EXPECT_THAT(help.output, HasSubstr(word));
   for (const char* command :
-       {"train", "sample", "evaluate", "convert", "inspect", "doctor", "config-reference"}) {
+       {"train", "sample", "demo", "convert", "inspect", "doctor", "config-reference"}) {
     const auto result = run_pixart({command, "--help"}, folder.path());
     EXPECT_EQ(result.code, 0) << command;
     EXPECT_THAT(result.output, HasSubstr("Example")) << command;

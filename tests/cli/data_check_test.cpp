@@ -20,11 +20,11 @@ using ::testing::Not;
 class DataCheck : public ::testing::Test {
  protected:
   DataCheck() {
-    fs::create_directories(folder_ / "pictures");
+    fs::create_directories(folder_ / "images");
     for (int i = 0; i < 20; ++i) {
-      const fs::path stem = folder_ / "pictures" / fmt::format("{:02}", i);
+      const fs::path stem = folder_ / "images" / fmt::format("{:02}", i);
       formats::save_png(stem.string() + ".png", Image(30 + i, 40, uint8_t(i)));
-      write_text(stem.string() + ".txt", fmt::format("a gray picture, number {}", i % 10));
+      write_text(stem.string() + ".txt", fmt::format("a gray image, number {}", i % 10));
     }
   }
   ProcessResult check(std::vector<std::string> arguments) const {
@@ -32,8 +32,8 @@ class DataCheck : public ::testing::Test {
     return run_pixart(arguments, folder_.path());
   }
   void spoil() const {
-    write_text(folder_ / "pictures/03.png", "GIF89a");
-    write_text(folder_ / "pictures/11.png", "");
+    write_text(folder_ / "images/03.png", "GIF89a");
+    write_text(folder_ / "images/11.png", "");
   }
   // Output ends with the JSON; progress comes before it.
   static nlohmann::json json_of(const ProcessResult& result) {
@@ -44,35 +44,35 @@ class DataCheck : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(DataCheck, AFolderOfPictures) {
-  const auto result = check({"pictures"});
+TEST_F(DataCheck, AFolderOfImages) {
+  const auto result = check({"images"});
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("pictures: 20 of 20 samples accepted"),
+  EXPECT_THAT(result.output, AllOf(HasSubstr("images: 20 of 20 samples accepted"),
                                    HasSubstr("height 30 ... 40 ... 49"), HasSubstr("20, 10 distinct"),
-                                   HasSubstr("example    00.png (40 x 30): a gray picture, number 0"),
+                                   HasSubstr("example    00.png (40 x 30): a gray image, number 0"),
                                    Not(HasSubstr("rejected")), Not(HasSubstr("tokens"))));
 }
 
 TEST_F(DataCheck, BadSamplesAreNamedAndTheBudgetDecidesTheExitCode) {
   spoil();
-  auto result = check({"pictures"});
+  auto result = check({"images"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("18 of 20 samples accepted"), HasSubstr("1 empty_file"),
                                    HasSubstr("1 not_a_picture"), HasSubstr("rejected   03.png"),
                                    HasSubstr("rejected   11.png"), HasSubstr("quarantine_budget = 0.001")));
-  result = check({"pictures", "--set", "quarantine_budget=0.1"});
+  result = check({"images", "--set", "quarantine_budget=0.1"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("18 of 20 samples accepted"));
 }
 
 TEST_F(DataCheck, JsonIsOneDocumentAlsoWithBadSamples) {
-  fs::copy(folder_ / "pictures/05.png", folder_ / "pictures/same.png");
-  write_text(folder_ / "pictures/same.txt", "ä \"quoted\"\\caption");
+  fs::copy(folder_ / "images/05.png", folder_ / "images/same.png");
+  write_text(folder_ / "images/same.txt", "ä \"quoted\"\\caption");
   spoil();
-  const auto result = check({"pictures", "--json", "--examples", "2"});
+  const auto result = check({"images", "--json", "--examples", "2"});
   EXPECT_EQ(result.code, 78);
   const auto report = json_of(result).at(0);
-  EXPECT_EQ(report["source"], "pictures");
+  EXPECT_EQ(report["source"], "images");
   EXPECT_EQ(report["listed"], 21);
   EXPECT_EQ(report["accepted"], 19);
   EXPECT_EQ(report["rejected"], nlohmann::json({{"empty_file", 1}, {"not_a_picture", 1}}));
@@ -87,7 +87,7 @@ TEST_F(DataCheck, JsonIsOneDocumentAlsoWithBadSamples) {
 
 TEST_F(DataCheck, QuarantineFile) {
   spoil();
-  const auto result = check({"pictures", "--quarantine", "bad.jsonl"});
+  const auto result = check({"images", "--quarantine", "bad.jsonl"});
   EXPECT_EQ(result.code, 78);
   std::ifstream stream(folder_ / "bad.jsonl");
   std::vector<nlohmann::json> lines;
@@ -95,28 +95,28 @@ TEST_F(DataCheck, QuarantineFile) {
   ASSERT_EQ(lines.size(), 2);
   EXPECT_EQ(lines[0]["row"], 3);
   EXPECT_EQ(lines[0]["reason"], "not_a_picture");
-  EXPECT_EQ(lines[1]["source"], "pictures");
+  EXPECT_EQ(lines[1]["source"], "images");
   EXPECT_EQ(lines[1]["key"], "11.png");
   EXPECT_EQ(lines[1]["offset"], 0);
-  EXPECT_EQ(check({"pictures", "--quarantine", "no/such/folder.jsonl"}).code, 74);
+  EXPECT_EQ(check({"images", "--quarantine", "no/such/folder.jsonl"}).code, 74);
 }
 
 TEST_F(DataCheck, KeysOfTheSource) {
-  EXPECT_THAT(check({"pictures", "--set", "max_samples=7"}).output, HasSubstr("7 of 7 samples accepted"));
-  fs::remove(folder_ / "pictures/04.txt");
-  auto result = check({"pictures"});
+  EXPECT_THAT(check({"images", "--set", "max_samples=7"}).output, HasSubstr("7 of 7 samples accepted"));
+  fs::remove(folder_ / "images/04.txt");
+  auto result = check({"images"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("04.png"), HasSubstr("missing_caption")));
-  result = check({"pictures", "--set", "missing_caption=skip", "--set", "missing_caption_share=0.1"});
+  result = check({"images", "--set", "missing_caption=skip", "--set", "missing_caption_share=0.1"});
   EXPECT_EQ(result.code, 0) << result.output;  // has a limit of its own
   EXPECT_THAT(result.output, HasSubstr("19 of 20 samples accepted; rejected: 1 missing_caption"));
-  result = check({"pictures", "--set", "missing_captoin=skip"});
+  result = check({"images", "--set", "missing_captoin=skip"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, HasSubstr("Did you mean 'missing_caption'"));
 }
 
 TEST_F(DataCheck, WrongWordsGetTheNearestOne) {
-  const auto result = check({"pictures", "--type", "image_foldr"});
+  const auto result = check({"images", "--type", "image_foldr"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("'image_foldr'"), HasSubstr("Did you mean 'image_folder'")));
 }
@@ -126,7 +126,7 @@ TEST_F(DataCheck, WhatIsNoSourceIsRefused) {
   fs::create_directories(folder_ / "empty");
   for (const auto& [where, message] :
        std::vector<std::pair<std::string, std::string>>{{"nowhere", "nowhere does not exist"},
-                                                        {"notes.md", "notes.md is no data source"},
+                                                        {"notes.md", "notes.md is not a data source"},
                                                         {"empty", "empty"},
                                                         {"none.yaml", "none.yaml"},
                                                         {"none-*.tar", "none-*.tar"}}) {
@@ -135,8 +135,8 @@ TEST_F(DataCheck, WhatIsNoSourceIsRefused) {
     EXPECT_THAT(result.output, HasSubstr(message));
   }
   EXPECT_EQ(check({}).code, 78);
-  EXPECT_EQ(check({"pictures", "--examples", "-1"}).code, 78);
-  EXPECT_EQ(check({"pictures", "--tokenizer", "nowhere"}).code, 78);
+  EXPECT_EQ(check({"images", "--examples", "-1"}).code, 78);
+  EXPECT_EQ(check({"images", "--tokenizer", "nowhere"}).code, 78);
 }
 
 TEST_F(DataCheck, FoldersThatLinkToThemselvesAreNoEndlessSearch) {
@@ -146,8 +146,8 @@ TEST_F(DataCheck, FoldersThatLinkToThemselvesAreNoEndlessSearch) {
   auto result = check({"classes"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("1 of 1 samples accepted"));
-  fs::create_directory_symlink(".", folder_ / "pictures/again");
-  result = check({"pictures"});
+  fs::create_directory_symlink(".", folder_ / "images/again");
+  result = check({"images"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("20 of 20 samples accepted"));
 }
@@ -155,7 +155,7 @@ TEST_F(DataCheck, FoldersThatLinkToThemselvesAreNoEndlessSearch) {
 TEST_F(DataCheck, SourcesOfARunFile) {
   write_text(folder_ / "run.yaml",
              replaced(tiny_run_yaml(), "sources:\n",
-                      "sources:\n  - {name: photos, type: image_folder, path: pictures}\n"));
+                      "sources:\n  - {name: photos, type: image_folder, path: images}\n"));
   auto result = check({"run.yaml"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, AllOf(HasSubstr("photos: 20 of 20"), HasSubstr("scenes: 48 of 48"),
@@ -178,10 +178,10 @@ TEST_F(DataCheck, SourcesOfARunFile) {
 TEST_F(DataCheck, OptionsThatDoNotGoTogetherAreRefused) {
   write_text(folder_ / "run.yaml",
              replaced(tiny_run_yaml(), "sources:\n",
-                      "sources:\n  - {name: photos, type: image_folder, path: pictures}\n"));
+                      "sources:\n  - {name: photos, type: image_folder, path: images}\n"));
   for (const auto& [arguments, message] : std::vector<std::pair<std::vector<std::string>, std::string>>{
-           {{"run.yaml", "--type", "idx"}, "--type is for folders"},
-           {{"pictures", "--source", "photos"}, "--source chooses among"},
+           {{"run.yaml", "--type", "idx"}, "--type is only for folders"},
+           {{"images", "--source", "photos"}, "--source is only for run files"},
            {{"run.yaml", "--quarantine", "bad.jsonl"}, "--quarantine takes one source"}}) {
     const auto result = check(arguments);
     EXPECT_EQ(result.code, 78) << result.output;

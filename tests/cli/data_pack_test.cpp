@@ -19,18 +19,18 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr int kPictures = 300, kShards = 30;
+constexpr int kImages = 300, kShards = 30;
 
 class DataPack : public ::testing::Test {
  protected:
   DataPack() {
     fs::create_directories(folder_ / "in");
-    uint32_t noise = 1;  // so that pictures have some size
-    for (int i = 0; i < kPictures; ++i) {
+    uint32_t noise = 1;  // so that images have some size
+    for (int i = 0; i < kImages; ++i) {
       Image image(24, 24);
       for (auto& value : image.rgb) value = uint8_t((noise = noise * 1664525 + 1013904223) >> 24);
       formats::save_png(folder_ / "in" / fmt::format("{:03}.png", i), image);
-      write_text(folder_ / "in" / fmt::format("{:03}.txt", i), fmt::format("picture {}", i));
+      write_text(folder_ / "in" / fmt::format("{:03}.txt", i), fmt::format("image {}", i));
     }
   }
   static std::vector<std::string> arguments(const std::string& out) {
@@ -65,7 +65,7 @@ TEST_F(DataPack, ARefusedFolderIsLeftAsItWas) {
   const auto before = contents("home");
   const auto result = pack("home");
   EXPECT_EQ(result.code, 78) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("holds files that are no pack"));
+  EXPECT_THAT(result.output, HasSubstr("holds files that are not of a pack"));
   EXPECT_EQ(contents("home"), before);
 }
 
@@ -116,7 +116,7 @@ TEST_F(DataPack, BadInputIsExplained) {
   write_text(folder_ / "full/letter.txt", "dear");
   const auto full = pack("full");
   EXPECT_EQ(full.code, int(ExitCode::kBadInput));
-  EXPECT_THAT(full.output, AllOf(HasSubstr("full"), HasSubstr("no pack")));
+  EXPECT_THAT(full.output, AllOf(HasSubstr("full"), HasSubstr("not of a pack")));
   const auto none =
       run_pixart({"data", "pack", "none-{00..03}.tar", "out", "--type", "webdataset"}, folder_.path());
   EXPECT_EQ(none.code, int(ExitCode::kBadInput)) << none.output;

@@ -1,5 +1,5 @@
 // `pixart data stats` on Tux Paint's captioned stamps (Debian's tuxpaint-stamps-default), and on a few
-// pictures with two kinds of captions.
+// images with two kinds of captions.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,9 +25,9 @@ class DataStats : public ::testing::Test {
     return run_pixart(arguments, folder_.path());
   }
 
-  // Pictures with a short caption each, and long ones in a file of `pixart caption`. Counting opens no
-  // picture.
-  void write_pictures() const {
+  // Images with a short caption each, and long ones in a file of `pixart caption`. Counting opens no
+  // image.
+  void write_images() const {
     fs::create_directory(folder_ / "pictures");
     std::string lines;
     for (const std::string name : {"a", "b", "c"}) {
@@ -75,7 +75,7 @@ TEST_F(DataStats, JsonAddsUp) {
 }
 
 TEST_F(DataStats, BeforeAndAfterCaptioning) {
-  write_pictures();
+  write_images();
   auto arguments = two_kinds();
   const auto both = stats(arguments);
   ASSERT_EQ(both.code, 0) << both.output;
@@ -88,7 +88,7 @@ TEST_F(DataStats, BeforeAndAfterCaptioning) {
 }
 
 TEST_F(DataStats, UnknownKindIsRefusedWithThoseThatThereAre) {
-  write_pictures();
+  write_images();
   auto arguments = two_kinds();
   arguments.insert(arguments.end(), {"--before", "lang"});
   const auto result = stats(arguments);
@@ -97,7 +97,7 @@ TEST_F(DataStats, UnknownKindIsRefusedWithThoseThatThereAre) {
 }
 
 TEST_F(DataStats, WithoutWordNetThePackageIsNamed) {
-  write_pictures();
+  write_images();
   const auto result = stats({"pictures", "--wordnet", "pictures", "--html", "page.html"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("wordnet-base"), HasSubstr("index.noun")));
@@ -105,7 +105,7 @@ TEST_F(DataStats, WithoutWordNetThePackageIsNamed) {
 }
 
 TEST_F(DataStats, WithoutCaptionsNothingIsCounted) {
-  write_pictures();
+  write_images();
   for (const std::string name : {"a", "b", "c"}) fs::remove(folder_ / ("pictures/" + name + ".txt"));
   const auto result =
       stats({"pictures", "--set", "missing_caption=empty", "--set", "missing_caption_share=1"});

@@ -29,19 +29,19 @@ class Errors : public ::testing::Test {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_pixart(arguments, folder_.path());
   }
-  // An image folder with `count` captioned pictures as the source.
-  void write_pictures(int count) {
-    fs::create_directories(folder_ / "pictures");
+  // An image folder with `count` captioned images as the source.
+  void write_images(int count) {
+    fs::create_directories(folder_ / "images");
     for (int i = 0; i < count; ++i) {
-      formats::save_png(folder_ / "pictures" / (std::to_string(i) + ".png"), Image(40, 40, uint8_t(20 * i)));
-      write_text(folder_ / "pictures" / (std::to_string(i) + ".txt"),
+      formats::save_png(folder_ / "images" / (std::to_string(i) + ".png"), Image(40, 40, uint8_t(20 * i)));
+      write_text(folder_ / "images" / (std::to_string(i) + ".txt"),
                  "a grey square number " + std::to_string(i) + "\n");
     }
   }
-  ProcessResult train_pictures(const std::vector<std::string>& more = {}) {
+  ProcessResult train_images(const std::vector<std::string>& more = {}) {
     std::string text = tiny_run_yaml();
     text = replaced(text, "{name: scenes, type: scenes, count: 48}",
-                    "{name: scenes, type: image_folder, path: pictures}");
+                    "{name: scenes, type: image_folder, path: images}");
     text = text.substr(0, text.find("  - name: class"));
     write_text(folder_ / "run.yaml", text);
     std::vector<std::string> arguments = {"train", "run.yaml"};
@@ -88,8 +88,8 @@ TEST_F(Errors, ConversionsThatCannotBe) {
     EXPECT_EQ(result.code, 78) << result.output;
     return result.output;
   };
-  EXPECT_THAT(convert({dit, "x.pth", "--ema"}), HasSubstr("one set of weights only"));
-  EXPECT_THAT(convert({dit, "x.pth", "--pipeline"}), HasSubstr("a pipeline is a folder"));
+  EXPECT_THAT(convert({dit, "x.pth", "--ema"}), HasSubstr("only one set of weights"));
+  EXPECT_THAT(convert({dit, "x.pth", "--pipeline"}), HasSubstr("a pipeline is written to a folder"));
   EXPECT_THAT(convert({dit, "x", "--pipeline"}), HasSubstr("--vae"));
   EXPECT_THAT(convert({dit, "no/folder/x.pth"}), HasSubstr("does not exist"));
   EXPECT_THAT(convert({dit, "x.pth", "--dtype", "float8"}), HasSubstr("float8"));
@@ -157,27 +157,27 @@ TEST_F(Errors, MissingAutoencoderFolder) {
   EXPECT_EQ(result.code, 78);
 }
 
-TEST_F(Errors, UnreadablePicture) {
-  write_pictures(9);
-  write_text(folder_ / "pictures" / "3.png", "this is no picture");
-  const auto result = train_pictures();
+TEST_F(Errors, UnreadableImage) {
+  write_images(9);
+  write_text(folder_ / "images" / "3.png", "this is no image");
+  const auto result = train_images();
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, HasSubstr("3.png"));
 }
 
-TEST_F(Errors, TruncatedPicture) {
-  write_pictures(9);
-  fs::resize_file(folder_ / "pictures" / "4.png", fs::file_size(folder_ / "pictures" / "4.png") - 20);
-  const auto result = train_pictures();
+TEST_F(Errors, TruncatedImage) {
+  write_images(9);
+  fs::resize_file(folder_ / "images" / "4.png", fs::file_size(folder_ / "images" / "4.png") - 20);
+  const auto result = train_images();
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, HasSubstr("4.png"));
 }
 
 TEST_F(Errors, MissingCaptionsAreAllNamedWithTheRemedy) {
-  write_pictures(9);
-  fs::remove(folder_ / "pictures" / "2.txt");
-  fs::remove(folder_ / "pictures" / "5.txt");
-  const auto result = train_pictures();
+  write_images(9);
+  fs::remove(folder_ / "images" / "2.txt");
+  fs::remove(folder_ / "images" / "5.txt");
+  const auto result = train_images();
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("2.png"), HasSubstr("5.png"), HasSubstr("missing_caption")));
 }
@@ -209,7 +209,7 @@ TEST_F(Errors, BadPromptFile) {
   write_text(folder_ / "empty.txt", "\n\n");
   const auto empty = run_pixart({"sample", "run", "--prompts", "empty.txt"}, folder_.path());
   EXPECT_EQ(empty.code, 78);
-  EXPECT_THAT(empty.output, HasSubstr("holds no prompt"));
+  EXPECT_THAT(empty.output, HasSubstr("has no prompts"));
   write_text(folder_ / "binary.txt", std::string("a cat\nb\0d\n", 10));
   const auto binary = run_pixart({"sample", "run", "--prompts", "binary.txt"}, folder_.path());
   EXPECT_EQ(binary.code, 78);

@@ -27,7 +27,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int kPictures = 400, kKills = 20;
+constexpr int kImages = 400, kKills = 20;
 using Files = std::map<std::string, std::string>;
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -41,15 +41,15 @@ class Extract : public ::testing::Test {
     folder_ = std::make_unique<TemporaryFolder>();
     fs::create_directories(path("pictures"));
     uint32_t noise = 1;
-    for (int i = 0; i < kPictures; ++i) {
+    for (int i = 0; i < kImages; ++i) {
       Image image(32 + i % 3, 36);
       for (auto& value : image.rgb) value = uint8_t((noise = noise * 1664525 + 1013904223) >> 24);
       const fs::path stem = path("pictures") / fmt::format("{:03}", i);
       formats::save_png(stem.string() + ".png", image);
-      write_text(stem.string() + ".txt", fmt::format("picture {} of noise", i));
+      write_text(stem.string() + ".txt", fmt::format("image {} of noise", i));
     }
     write_text(path("pictures/007.png"), "");  // the listing sees it
-    write_text(path("pictures/050.png"), "this is no picture");
+    write_text(path("pictures/050.png"), "this is no image");
     fs::resize_file(path("pictures/399.png"), 1000);
     std::string text = replaced(tiny_run_yaml(), "run: run\n", "run: " + path("run").string() + "\n");
     text = replaced(text, "threads: 2", "threads: 1");
@@ -57,7 +57,7 @@ class Extract : public ::testing::Test {
     text = replaced(text, "{name: scenes, type: scenes, count: 48}",
                     "{name: scenes, type: image_folder, path: " + path("pictures").string() +
                         ", quarantine_budget: 0.01}");
-    // About ten pictures and sixteen captions each.
+    // About ten images and sixteen captions each.
     text = replaced(text, "sources:",
                     "features: {path: " + path("whole").string() + ", shard_megabytes: 0.01}\nsources:");
     const size_t begin = text.find("  - name: class"), end = text.find("  - name: text");
@@ -276,7 +276,7 @@ TEST_F(Extract, AnEncoderThatChangedInTheMiddleIsNoticed) {
   fresh_run("middle");
   ASSERT_EQ(train("middle", {}).code, 0);
   const std::vector<std::string> draw = {
-      "sample", "middle", "picture 1 of noise", "--steps", "2", "--stage", "text", "--out", "drawn"};
+      "sample", "middle", "image 1 of noise", "--steps", "2", "--stage", "text", "--out", "drawn"};
   const auto sample = [&] { return run_pixart(draw, folder_->path()); };
   ASSERT_EQ(sample().code, 0);
   EXPECT_THAT(sample().output, HasSubstr("the text encoder was not needed"));
@@ -312,7 +312,7 @@ TEST_F(Extract, DamagedFeaturesAreRefused) {
   write_text(path("damaged-features/scenes-latents-32/manifest.json"), "{");
   result = train("damaged", {});
   EXPECT_EQ(result.code, 78) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("manifest.json is no manifest of features"));
+  EXPECT_THAT(result.output, HasSubstr("manifest.json is not a manifest of features"));
 }
 
 constexpr const char* kWholeEpoch = "stages.text.steps=50";  // of 400 samples, eight a step
@@ -352,7 +352,7 @@ TEST_F(Extract, DamageIsNamedAndMended) {
   };
   auto result = on_copy({"--verify"});
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("2 feature sets are what was written"));
+  EXPECT_THAT(result.output, HasSubstr("2 feature sets are unchanged since they were written"));
   const std::string latents = "mended-features/scenes-latents-32/",
                     captions = "mended-features/scenes-captions/";
   for (const char* shard : {"shard-00001.safetensors", "shard-00002.safetensors"}) {
@@ -402,7 +402,7 @@ TEST_F(Extract, MoreBadSamplesThanTheBudgetStopIt) {
 TEST_F(Extract, WithoutAnAutoencoderItSaysWhatToDo) {
   const auto result = pixart({"extract", "--set", "run=" + path("empty").string()});
   EXPECT_EQ(result.code, 78);
-  EXPECT_THAT(result.output, AllOf(HasSubstr("no autoencoder in"), HasSubstr("autoencoder.path")));
+  EXPECT_THAT(result.output, AllOf(HasSubstr("has no autoencoder"), HasSubstr("autoencoder.path")));
 }
 
 }  // namespace

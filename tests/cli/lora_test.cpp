@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "pixart/base/file.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/tensor_file.h"
@@ -86,6 +87,19 @@ TemporaryFolder* LoraRun::folder_ = nullptr;
 ProcessResult LoraRun::result_;
 
 bool is_adapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
+
+TEST_F(LoraRun, ConvertTakesNothingFromADamagedCheckpoint) {
+  const fs::path checkpoint = path("run/checkpoints/after/step-00000002"), copy = path("copy");
+  fs::copy(checkpoint, copy, fs::copy_options::recursive);
+  EXPECT_EQ(pixart({"convert", "copy", "whole.safetensors"}).code, 0);
+  std::string bytes = read_file(copy / "model.safetensors");
+  bytes.back() = char(bytes.back() ^ 1);
+  write_text(copy / "model.safetensors", bytes);
+  const auto refused = pixart({"convert", "copy", "damaged.safetensors"});
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("SHA-256 differs: tensor "));
+  EXPECT_FALSE(fs::exists(path("damaged.safetensors")));
+}
 
 TEST_F(LoraRun, TrainsAdaptersAndLeavesTheWeightsAlone) {
   const auto base = load("run/checkpoints/text/step-00000030/ema.safetensors");

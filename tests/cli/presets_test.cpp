@@ -22,9 +22,9 @@ using ::testing::HasSubstr;
 constexpr const char* kStages[] = {"pixel_dependency_256", "alignment_256", "aesthetics_256",
                                    "aesthetics_512", "aesthetics_1024ms"};
 
-std::string caption(int i) { return fmt::format("a picture of number {} in two colours", i); }
+std::string caption(int i) { return fmt::format("an image of number {} in two colours", i); }
 
-void save_picture(const fs::path& path, int i) {
+void save_image(const fs::path& path, int i) {
   Image image(i % 2 == 0 ? 40 : 64, 40);
   for (size_t k = 0; k < image.rgb.size(); ++k) image.rgb[k] = uint8_t(k * size_t(i + 3) % 251);
   fs::create_directories(path.parent_path());
@@ -33,16 +33,16 @@ void save_picture(const fs::path& path, int i) {
 
 // Where the presets look for them, below `folder`.
 void make_data(const fs::path& folder) {
-  constexpr int kPictures = 4;
+  constexpr int kImages = 4;
   for (const char* name : {"imagenet/train/heron", "imagenet/train/otter", "sam", "journeydb", "internal"}) {
     const fs::path source = folder / "data" / name;
     const bool has_captions = std::string(name).find('/') == std::string::npos,
                is_sam = name == fs::path("sam");
     nlohmann::json list = nlohmann::json::array();
     std::string part;
-    for (int i = 0; i < kPictures; ++i) {
-      save_picture(
-          is_sam ? source / "images" / fmt::format("sa_{}.jpg", i) : source / fmt::format("{}.png", i), i);
+    for (int i = 0; i < kImages; ++i) {
+      save_image(is_sam ? source / "images" / fmt::format("sa_{}.jpg", i) : source / fmt::format("{}.png", i),
+                 i);
       list.push_back({{"path", fmt::format("{}.png", i)}, {"prompt", caption(i)}});
       part += fmt::format("sa_{}\n", i);
       if (!is_sam) continue;

@@ -164,7 +164,7 @@ TEST(Ranks, ARankThatDiesLosesNothingThatWasSaved) {
   EXPECT_EQ(text_of(folder / "whole/events.jsonl"), text_of(folder / "killed/events.jsonl"));
 }
 
-// Held-out samples, and pictures at every step, change no loss of the training; their own losses are the same
+// Held-out samples, and images at every step, change no loss of the training; their own losses are the same
 // on two ranks.
 TEST(Ranks, WatchingChangesNothing) {
   const TemporaryFolder folder;
@@ -204,7 +204,7 @@ TEST(Ranks, ExactModeOnAWrongNumberOfRanksIsAnErrorOfTheConfig) {
   write_text(folder / "run.yaml", exact_yaml());
   const auto result = run_pixart(launch(3, {}), folder.path());
   EXPECT_EQ(result.code, 78) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("goes with 8 ranks or a power of two below, not with 3"));
+  EXPECT_THAT(result.output, HasSubstr("needs 8 ranks or a smaller power of two, not 3"));
 }
 
 }  // namespace

@@ -99,13 +99,13 @@ def check_whole_run(folder):
         assert page.text[part + '-title'] and len(page.text[part]) > 40, part
     for title in ('Loss', 'Gradient norm', 'Learning rate', 'Throughput', 'Waiting for data', 'Memory, peak',
                   'Validation loss by timestep'):
-        assert page.text['curves'].count('Numbers: ' + title + '\n') == 2, title  # one for each stage
-    # Pictures of the first, the last and steps between them, all of them in sight without scripts.
+        assert page.text['curves'].count('Values: ' + title + '\n') == 2, title  # one for each stage
+    # Images of the first, the last and steps between them, all of them in sight without scripts.
     assert len(page.all('img', 'samples')) == 5 + 10
     assert not any('hidden' in a for a in page.all('figure'))
     assert 'a red circle on a white background' in page.all('img', 'samples')[-1]['alt']
     assert len(page.all('script')) == 1
-    # Two gaps, each in the picture for wide and for narrow screens.
+    # Two gaps, each in the image for wide and for narrow screens.
     assert len(page.all('rect', 'timeline', **{'class': 'gap'})) == 4
     assert 'killed' in page.text['timeline'] and 'SIGUSR1' in page.text['timeline']
     for model in ('DALL-E 2', 'Imagen', 'Stable Diffusion 1.5', 'RAPHAEL', 'PixArt-alpha'):
@@ -122,7 +122,7 @@ def check_whole_run(folder):
 
 
 def check_states(folder):
-    for until, word in (('killed', 'no end on record at step'), ('requested', 'stopped on request at step'),
+    for until, word in (('killed', 'no end is recorded at step'), ('requested', 'stopped on request at step'),
                         ('error', 'ended by an error at step'), ('done', 'finished')):
         run = os.path.join(folder, until)
         make(run, '--until', until, '--steps', '400')
@@ -146,11 +146,11 @@ def check_usual_losses(folder):
         assert words + ' the usual 0.16 to 0.2 (github.com/facebookresearch/DiT/issues/17' in page.text['curves'], words
         # One band has been reached, drawn for wide and for narrow screens, and is in the legend.
         assert len(page.all('rect', 'curves', **{'class': 'band'})) == 3
-        assert page.text['curves'].count('No usual loss is known for the setting of stage text.') == 1
+        assert page.text['curves'].count('No usual loss is known for the settings of stage text.') == 1
     run = os.path.join(folder, 'early')
     make(run, '--steps', '400', '--dit', 'S/8')
     pixart(0, run)
-    assert 'known from step 5,000 to 400,000 only' in read(os.path.join(run, 'report.html')).text['curves']
+    assert 'known only from step 5,000 to 400,000' in read(os.path.join(run, 'report.html')).text['curves']
 
 
 def check_evil_run(folder):
@@ -214,9 +214,9 @@ def check_comparison(folder):
 
 
 def check_refusals(folder):
-    assert 'is no run folder' in pixart(78, os.path.join(folder, 'gone'))
+    assert 'is not a run folder' in pixart(78, os.path.join(folder, 'gone'))
     run = os.path.join(folder, 'first')
-    assert '--preset goes with one run' in pixart(78, run, run, '--preset', 'x.yaml')
+    assert '--preset needs a single run' in pixart(78, run, run, '--preset', 'x.yaml')
     assert 'gone.yaml' in pixart(78, run, '--preset', 'gone.yaml')
     assert '--price' in pixart(78, run, '--price', '-1')
     pixart(78, cwd=folder)

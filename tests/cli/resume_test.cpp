@@ -1,4 +1,4 @@
-// What a stage continues from: checkpoints that cannot be used, and a process that ends while pictures are
+// What a stage continues from: checkpoints that cannot be used, and a process that ends while images are
 // drawn.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -103,7 +103,7 @@ TEST_F(FinishedStage, CheckpointsThatWereMovedAwayAreMissed) {
   fs::rename(stage(), folder_ / "elsewhere");
   const auto refused = train();
   EXPECT_EQ(refused.code, 74) << refused.output;
-  EXPECT_THAT(refused.output, AllOf(HasSubstr("was trained to step 8"), HasSubstr("holds no checkpoint"),
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("was trained to step 8"), HasSubstr("has no checkpoint"),
                                     HasSubstr("--restart-stage autoencoder")));
   EXPECT_EQ(text_of(folder_ / "run/events.jsonl"), events_);
   fs::remove(stage());
@@ -161,17 +161,17 @@ TEST_F(FinishedStage, FewerStepsThanWereDoneAreRefused) {
   const auto refused =
       train({"--set", "stages.autoencoder.steps=4", "--allow-change", "stages.autoencoder.steps"});
   EXPECT_EQ(refused.code, 78) << refused.output;
-  EXPECT_THAT(refused.output, HasSubstr("at step 8 already"));
+  EXPECT_THAT(refused.output, HasSubstr("already at step 8"));
   EXPECT_EQ(train().code, 0) << "run.yaml is as it was";
   const auto unknown = train({"--allow-change", "stages.autoencoder.step"});
   EXPECT_EQ(unknown.code, 78) << unknown.output;
   EXPECT_THAT(unknown.output, HasSubstr("Did you mean 'stages.autoencoder.steps'?"));
   const auto same = train({"--allow-change", "stages.autoencoder.steps"});
   EXPECT_EQ(same.code, 0) << same.output;
-  EXPECT_THAT(same.output, HasSubstr("this key is as it was"));
+  EXPECT_THAT(same.output, HasSubstr("this key has not changed"));
 }
 
-// Pictures that take long and a loss on held-out samples, both at steps that are saved.
+// Images that take long and a loss on held-out samples, both at steps that are saved.
 class Drawing : public ::testing::TestWithParam<int> {
  protected:
   Drawing() {
@@ -197,10 +197,10 @@ class Drawing : public ::testing::TestWithParam<int> {
     std::snprintf(name, sizeof name, "step-%08d", step);
     return name;
   }
-  fs::path picture(const std::string& run, int step) const {
+  fs::path image(const std::string& run, int step) const {
     return folder_ / run / "samples/class" / (step_name(step) + ".png");
   }
-  // Until `step` is saved, and then, while its pictures are drawn, `signal` to a process.
+  // Until `step` is saved, and then, while its images are drawn, `signal` to a process.
   ProcessResult train_until(int step, int signal) const {
     Process process(train("parts", "class"), folder_.path());
     const fs::path saved = folder_ / "parts/checkpoints/class" / step_name(step) / "manifest.json";
@@ -227,7 +227,7 @@ TEST_P(Drawing, ComesAfterTheSaveAndIsMadeUpForWhenItWasCutShort) {
        {std::pair{10, SIGKILL}, std::pair{20, SIGTERM}, std::pair{30, SIGKILL}}) {
     const auto ended = train_until(step, signal);
     EXPECT_EQ(ended.code, signal == SIGTERM ? 75 : 128 + SIGKILL) << ended.output;
-    EXPECT_FALSE(fs::exists(picture("parts", step))) << step;
+    EXPECT_FALSE(fs::exists(image("parts", step))) << step;
     EXPECT_FALSE(fs::exists(folder_ / "parts/checkpoints/class" / step_name(step + 1)));
     // The launcher's ranks end after it does.
     if (GetParam() > 1) std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -236,11 +236,11 @@ TEST_P(Drawing, ComesAfterTheSaveAndIsMadeUpForWhenItWasCutShort) {
   EXPECT_EQ(last.code, 0) << last.output;
   EXPECT_EQ(text_of(folder_ / "whole/events.jsonl"), text_of(folder_ / "parts/events.jsonl"));
   for (const int step : {10, 20, 30}) {
-    EXPECT_TRUE(text_of(picture("whole", step)) == text_of(picture("parts", step))) << step;
-    EXPECT_TRUE(fs::exists(picture("parts", step))) << step;
+    EXPECT_TRUE(text_of(image("whole", step)) == text_of(image("parts", step))) << step;
+    EXPECT_TRUE(fs::exists(image("parts", step))) << step;
   }
   const auto finished = run_pixart(train("parts", "class"), folder_.path());
-  EXPECT_THAT(finished.output, HasSubstr("finished already"));
+  EXPECT_THAT(finished.output, HasSubstr("already finished"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Ranks, Drawing, ::testing::Values(1, 2));

@@ -93,7 +93,7 @@ TEST_F(SpoiledData, TheRestKeepsItsOrderOnEveryNumberOfRanks) {
   EXPECT_GT(replaced, 5 * int64_t(bad.size()));  // three times two epochs, less the last incomplete step
 }
 
-// The autoencoder meets bad pictures while it trains; extraction finds the same ones with 1, 2 and 4
+// The autoencoder meets bad images while it trains; extraction finds the same ones with 1, 2 and 4
 // processes.
 TEST_F(SpoiledData, OneLedgerForAnyNumberOfProcesses) {
   write_text(*folder_ / "run.yaml", fmt::format(R"(

@@ -7,7 +7,7 @@
 #include "pixart/base/error.h"
 #include "pixart/diffusion/loss.h"
 #include "pixart/diffusion/samplers.h"
-#include "pixart/diffusion/timestep_sampler.h"
+#include "timestep_sampler.h"
 
 namespace pixart::diffusion {
 namespace {

@@ -8,9 +8,9 @@
 #include "pixart/base/file.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
-#include "pixart/formats/pth.h"
 #include "pixart/formats/safetensors.h"
 #include "pixart/formats/tensor_file.h"
+#include "pth.h"
 
 namespace pixart::formats {
 namespace {

@@ -26,8 +26,8 @@ at::Tensor recorded(const GoldenCase& c, const data::MicroBatch& plan, const cha
 }
 
 // The case's tensors in place of the data set.
-Batch recorded_batch(const GoldenCase& c, const data::MicroBatch& plan) {
-  Batch batch{.plan = plan, .mean = recorded(c, plan, "in.x_start") / kScaling};
+data::Batch recorded_batch(const GoldenCase& c, const data::MicroBatch& plan) {
+  data::Batch batch{.plan = plan, .mean = recorded(c, plan, "in.x_start") / kScaling};
   batch.log_var = at::zeros_like(batch.mean);
   (c.has("in.mask") ? batch.caption : batch.label) = recorded(c, plan, "in.y");
   if (c.has("in.mask")) batch.mask = recorded(c, plan, "in.mask");
@@ -47,7 +47,7 @@ class RecordedObjective : public Objective {
         .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
         .seed = 0,
         .draw =
-            [&c](const Batch& batch) {
+            [&c](const data::Batch& batch) {
               const at::Tensor noise = recorded(c, batch.plan, "in.noise");
               return DiffusionDraw{.noise = noise,
                                    .posterior = at::zeros_like(noise),
@@ -64,7 +64,7 @@ class RecordedObjective : public Objective {
     nn::load_state(state, c.weights, c.name);
   }
 
-  at::Tensor loss(const Batch& batch) override {
+  at::Tensor loss(const data::Batch& batch) override {
     const at::Tensor loss = shipped_->loss(batch);
     micro_losses.push_back(loss.detach().clone());
     return loss;
@@ -73,15 +73,15 @@ class RecordedObjective : public Objective {
   std::vector<at::Tensor> micro_losses;
 
  private:
-  LatentCodec codec_;
+  features::LatentCodec codec_;
   std::unique_ptr<models::Transformer> model_;
   std::unique_ptr<Objective> shipped_;
 };
 
-TrainerConfig trainer_config(const nlohmann::json& j) {
+run::TrainerConfig trainer_config(const nlohmann::json& j) {
   const auto& o = j.at("optimizer");
   const int64_t batch = j.at("batch"), micro_steps = j.at("micro_steps");
-  TrainerConfig config;
+  run::TrainerConfig config;
   config.steps = j.at("steps");
   config.batch_size = batch * micro_steps;
   config.optimizer = {.lr = o.at("lr"),
@@ -101,7 +101,7 @@ TEST(GoldenTraining, TwentyWholeSteps) {
     nn::StateDict state;
     RecordedObjective objective(c, state);
     const auto config = trainer_config(c.config());
-    Loader loader = testing::plain_loader(
+    data::Loader loader = testing::plain_loader(
         1 << 20, {.batch_size = config.batch_size, .micro_batch_size = c.config().at("batch")},
         [&c](const data::MicroBatch& plan) { return recorded_batch(c, plan); });
     Trainer trainer(config, state, objective, loader, testing::one_rank());

@@ -12,7 +12,7 @@
 #include "golden_models.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
-#include "pixart/dist/communicator.h"
+#include "pixart/distributed/communicator.h"
 #include "pixart/nn/device.h"
 
 namespace pixart {
@@ -108,9 +108,9 @@ bool check_goldens(at::Device device, ordered_json& report) {
 
 // NCCL with one rank on a GPU: its start, a sum, a gathering.
 bool check_communicator(at::Device device, ordered_json& report) {
-  auto options = dist::communicator_options_from_environment();
+  auto options = distributed::communicator_options_from_environment();
   options.even_alone = true;
-  const auto alone = dist::make_communicator({}, device, options);
+  const auto alone = distributed::make_communicator({}, device, options);
   at::Tensor numbers = at::arange(1000, at::TensorOptions().dtype(at::kFloat).device(device));
   const at::Tensor want = numbers.clone();
   at::Tensor gathered = at::empty_like(numbers);

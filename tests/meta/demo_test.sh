@@ -12,11 +12,11 @@ echo "$*" >>calls
 case "$*" in
   train*) mkdir -p runs/demo/samples/text && touch runs/demo/samples/text/step-00000{200,600}.png ;;
   *--curve)
-    mkdir -p "$2"
-    echo '{"stages": {"reparameterized": [{"step": 600, "all": 90}], "scratch": [{"step": 600, "all": '"${SCRATCH:-40}"'}]}}' >"$2/curve.json"
+    mkdir -p "$3"
+    echo '{"stages": {"reparameterized": [{"step": 600, "all": 90}], "scratch": [{"step": 600, "all": '"${SCRATCH:-40}"'}]}}' >"$3/curve.json"
     ;;
-  evaluate*)
-    [ -n "${NO_SCORE:-}" ] || echo '{"judge_truth": 99, "vae_read": 98, "stage2": {"all": 88.8, "all_heldout": 41}, "seconds": 120}' >"$2/score.json"
+  "demo score"*)
+    [ -n "${NO_SCORE:-}" ] || echo '{"judge_truth": 99, "vae_read": 98, "stage2": {"all": 88.8, "all_heldout": 41}, "seconds": 120}' >"$3/score.json"
     exit "${STATUS:-0}"
     ;;
 esac
@@ -36,7 +36,7 @@ expect() {
 }
 
 expect 0 "step-00000600.png" scripts/demo.sh
-[ "$(cat calls)" = $'train configs/demo/scenes.yaml\nevaluate runs/demo' ]
+[ "$(cat calls)" = $'train configs/demo/scenes.yaml\ndemo score runs/demo' ]
 expect 0 "88.8" scripts/demo.sh
 expect 72 "88.8" env STATUS=72 scripts/demo.sh
 # The score of an earlier run must not be shown for one that failed.

@@ -71,8 +71,8 @@ class PlotCompare(unittest.TestCase):
         self.assertEqual(self.plot({"seed-0": {"reparameterized": curve(60), "scratch": curve(50)}}, "--margin", "5").returncode, 0)
 
     def test_unusable_input_says_what_to_do(self):
-        for name, stages, part in (("a", None, "pixart evaluate"), ("b", {"scratch": curve(1)}, "reparameterized"),
-                                   ("c", {"reparameterized": [], "scratch": curve(1)}, "share no step")):
+        for name, stages, part in (("a", None, "pixart demo score"), ("b", {"scratch": curve(1)}, "reparameterized"),
+                                   ("c", {"reparameterized": [], "scratch": curve(1)}, "no scored step in common")):
             with self.subTest(name):
                 done = self.plot({name: stages})
                 self.assertEqual(done.returncode, 78)

@@ -98,20 +98,20 @@ TEST(LoraTraining, Bfloat16FollowsFloat32) {
   EXPECT_EQ(narrow.trainer->state().values.scalar_type(), at::kFloat);
 }
 
-TEST(LoraTraining, TheAverageIsOfTheAdapters) {
+TEST(LoraTraining, TheEmaIsOfTheAdapters) {
   LoraSession session(10);
-  nn::StateDict average;
-  const models::Transformer model(nn::Scope(average), kTiny);
-  StageConfig stage;
+  nn::StateDict ema;
+  const models::Transformer model(nn::Scope(ema), kTiny);
+  run::StageConfig stage;
   stage.objective = "text_conditional";
   stage.lora = {.rank = 4, .alpha = 8, .targets = {}};
-  add_adapters(stage, average);
-  session.trainer->bind_average(average);
+  run::add_adapters(stage, ema);
+  session.trainer->bind_ema(ema);
   while (session.trainer->step() < 10) session.trainer->train_step();
   const std::string b = "blocks.1.attn.qkv.lora_B.weight", w = "blocks.1.attn.qkv.weight";
-  EXPECT_TRUE(at::equal(average.get(w), session.state.get(w)));
-  EXPECT_GT(average.get(b).abs().max().item<double>(), 0);
-  EXPECT_FALSE(at::equal(average.get(b), session.state.get(b)));
+  EXPECT_TRUE(at::equal(ema.get(w), session.state.get(w)));
+  EXPECT_GT(ema.get(b).abs().max().item<double>(), 0);
+  EXPECT_FALSE(at::equal(ema.get(b), session.state.get(b)));
   EXPECT_FALSE(at::equal(output_of(model), output_of(session.model)));
 }
 

@@ -9,11 +9,12 @@
 #include "one_rank.h"
 #include "pixart/base/random.h"
 #include "pixart/config/config.h"
+#include "pixart/features/latent_codec.h"
+#include "pixart/features/stage_transformer.h"
 #include "pixart/models/vae.h"
-#include "pixart/train/components.h"
+#include "pixart/plan/plan.h"
+#include "pixart/run/trained_parameters.h"
 #include "pixart/train/objectives.h"
-#include "pixart/train/plan.h"
-#include "pixart/train/trained_parameters.h"
 #include "pixart/train/trainer.h"
 #include "plain_codec.h"
 #include "plain_loader.h"
@@ -32,18 +33,18 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
 
 // Random latents and captions of one micro-batch that is always the same; each pass reads its own copy.
 struct RandomSamples {
-  explicit RandomSamples(const StageConfig& stage, int64_t side)
+  explicit RandomSamples(const run::StageConfig& stage, int64_t side)
       : count(stage.micro_batch_size > 0 ? stage.micro_batch_size : stage.batch_size),
         latents(normal({count, 4, side, side}, 1)) {}
-  RandomSamples(const StageConfig& stage, const models::TransformerConfig& config)
+  RandomSamples(const run::StageConfig& stage, const models::TransformerConfig& config)
       : RandomSamples(stage, config.shape().input_size) {
     if (config.caption_channels() == 0) return;
     captions = normal({count, config.max_tokens(), config.caption_channels()}, 2);
     mask = at::ones({count, config.max_tokens()}, at::kLong);
     mask.narrow(1, config.max_tokens() - 1, 1).slice(0, 1).zero_();  // padding: all but the first are shorter
   }
-  Batch read(const data::MicroBatch& plan) const {
-    Batch batch{.plan = plan, .mean = latents.clone(), .log_var = at::full_like(latents, -4)};
+  data::Batch read(const data::MicroBatch& plan) const {
+    data::Batch batch{.plan = plan, .mean = latents.clone(), .log_var = at::full_like(latents, -4)};
     if (captions.defined())
       batch.caption = captions.clone(), batch.mask = mask.clone();
     else
@@ -54,8 +55,8 @@ struct RandomSamples {
   at::Tensor latents, captions = {}, mask = {};
 };
 
-TrainerConfig trainer_config(const StageConfig& stage) {
-  TrainerConfig config;
+run::TrainerConfig trainer_config(const run::StageConfig& stage) {
+  run::TrainerConfig config;
   config.steps = stage.steps;
   config.batch_size = stage.batch_size;
   config.optimizer = optim::resolved(stage.optimizer);
@@ -63,26 +64,26 @@ TrainerConfig trainer_config(const StageConfig& stage) {
   return config;
 }
 
-int64_t measured_peak(const StageConfig& stage, const models::TransformerConfig& config) {
-  const LatentCodec codec = testing::plain_codec();
+int64_t measured_peak(const run::StageConfig& stage, const models::TransformerConfig& config) {
+  const features::LatentCodec codec = testing::plain_codec();
   const RandomSamples samples(stage, config);
   auto& allocator = testing::CountingAllocator::instance();
   allocator.forget_peak();
   const int64_t before = allocator.live_bytes();
   nn::StateDict state;
   models::Execution execution{.dtype = {}, .recompute_every = stage.activation_checkpointing};
-  if (stage.precision == Precision::kBFloat16) execution.dtype = at::kBFloat16;
+  if (stage.precision == run::Precision::kBFloat16) execution.dtype = at::kBFloat16;
   const models::Transformer model = models::Transformer(nn::Scope(state), config).with(execution);
   models::initialize(state, config, {.seed = 5, .embedder_std = 0.0});
-  add_adapters(stage, state);
-  choose_trained(stage, state);
+  run::add_adapters(stage, state);
+  run::choose_trained(stage, state);
   DiffusionObjective objective(
       model, {.codec = &codec,
               .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
               .seed = kSeed,
               .draw = draws_by_sample(kSeed, kSteps, stage.condition_dropout),
               .device = at::kCPU});
-  Loader loader = testing::plain_loader(
+  data::Loader loader = testing::plain_loader(
       stage.batch_size, {.batch_size = stage.batch_size, .micro_batch_size = stage.micro_batch_size},
       [&](const data::MicroBatch& plan) { return samples.read(plan); });
   Trainer trainer(trainer_config(stage), state, objective, loader, testing::one_rank());
@@ -109,19 +110,20 @@ class PlannedMemory : public ::testing::TestWithParam<Case> {};
 // 8 %: what the formulas leave out is small tensors and the attention kernel's scratch memory.
 TEST_P(PlannedMemory, IsThePeakOfTensors) {
   constexpr double kTolerance = 0.08;
-  const auto config = config::read_text<RunConfig>(run_file(GetParam().transformer, GetParam().stage), "run");
+  const auto config =
+      config::read_text<run::RunConfig>(run_file(GetParam().transformer, GetParam().stage), "run");
   const auto& stage = config.stages.front();
-  PlanOptions options{.gpu = find_gpu("cpu", 1, 1e12)};
+  plan::PlanOptions options{.gpu = plan::find_gpu("cpu", 1, 1e12)};
   options.num_classes = kClasses;
-  auto parts = plan_memory(config, stage, options);
-  const auto vae = configured_vae(config.autoencoder);
+  auto parts = plan::plan_memory(config, stage, options);
+  const auto vae = features::configured_vae(config.autoencoder);
   nn::StateDict autoencoder({.device = at::kMeta});  // training holds it; the test has no need of one
   const models::AutoencoderKl unused(nn::Scope(autoencoder), vae);
   parts.buffers -= 4.0 * double(autoencoder.num_parameters());
 
   const models::ConditionSizes sizes{.labels = {.num_classes = kClasses},
                                      .text = {.caption_channels = config.text_encoder.d_model}};
-  const int64_t peak = measured_peak(stage, transformer_config(config, stage, vae, sizes));
+  const int64_t peak = measured_peak(stage, features::transformer_config(config, stage, vae, sizes));
   const double ratio = parts.total() / double(peak);
   std::printf("%s: predicted %.2f MB, measured %.2f MB (%+.1f %%), activations %.2f MB\n", GetParam().name,
               parts.total() / 1e6, double(peak) / 1e6, 100 * (ratio - 1),
@@ -151,8 +153,7 @@ INSTANTIATE_TEST_SUITE_P(
                            "from: nowhere.pth}"},
                       Case{"text_lora_checkpointed", "patch_size: 2, hidden_size: 96, depth: 4, num_heads: 4",
                            "objective: text_conditional, batch_size: 64, lora: {rank: 4}, init: {how: copy, "
-                           "from: nowhere.pth}, "
-                           "activation_checkpointing: 1"},
+                           "from: nowhere.pth}, activation_checkpointing: 1"},
                       Case{"text_bfloat16", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
                            "objective: text_conditional, batch_size: 32, precision: bfloat16"}),
     [](const auto& info) { return std::string(info.param.name); });

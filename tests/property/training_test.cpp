@@ -14,7 +14,7 @@ using testing::Session;
 
 class EachOptimizer : public ::testing::TestWithParam<optim::OptimizerName> {
  protected:
-  static TrainerConfig config_of(int64_t steps, int64_t batch) {
+  static run::TrainerConfig config_of(int64_t steps, int64_t batch) {
     auto config = testing::config_of(steps, batch);
     config.optimizer.name = GetParam();
     if (config.optimizer.name == optim::OptimizerName::kCame) {
@@ -155,9 +155,9 @@ TEST_P(EachOptimizer, FrozenPartsStayAndTheRestLearns) {
   Session session(config_of(200, 8), /*fixed_noise=*/true, 0, {}, frozen);
   std::map<std::string, at::Tensor> before;
   for (const auto& item : session.state.items()) before[item.name] = item.tensor.detach().clone();
-  nn::StateDict average;
-  const models::Transformer model(nn::Scope(average), kTiny);
-  session.trainer->bind_average(average);
+  nn::StateDict ema;
+  const models::Transformer model(nn::Scope(ema), kTiny);
+  session.trainer->bind_ema(ema);
   const double first = session.trainer->train_step().loss;
   double last = first;
   while (session.trainer->step() < 200) last = session.trainer->train_step().loss;
@@ -169,7 +169,7 @@ TEST_P(EachOptimizer, FrozenPartsStayAndTheRestLearns) {
     ++num_frozen;
     EXPECT_FALSE(item.tensor.requires_grad()) << item.name;
     EXPECT_FALSE(item.tensor.grad().defined()) << item.name;
-    EXPECT_TRUE(at::equal(item.tensor, average.get(item.name))) << item.name;
+    EXPECT_TRUE(at::equal(item.tensor, ema.get(item.name))) << item.name;
   }
   EXPECT_GT(num_frozen, 20);
 }
@@ -213,19 +213,19 @@ TEST(Training, DropoutShareAndTimestepsAreAsConfigured) {
   EXPECT_EQ(draw.t.max().item<int64_t>(), 999);
 }
 
-TEST(Training, AverageFollowsTheWeights) {
+TEST(Training, TheEmaFollowsTheWeights) {
   auto config = config_of(30, 8);
   Session session(config);
   at::Tensor want = session.trainer->state().values.clone();
-  nn::StateDict average;
-  const models::Transformer model(nn::Scope(average), kTiny);
-  session.trainer->bind_average(average);
+  nn::StateDict ema;
+  const models::Transformer model(nn::Scope(ema), kTiny);
+  session.trainer->bind_ema(ema);
   for (int step = 0; step < 30; ++step) {
     session.trainer->train_step();
     want = 0.9 * want + 0.1 * session.trainer->state().values;
   }
   EXPECT_TRUE(at::allclose(want, session.trainer->state().ema, 1e-5, 1e-6));
-  const at::Tensor bound = average.get("blocks.0.attn.qkv.weight");
+  const at::Tensor bound = ema.get("blocks.0.attn.qkv.weight");
   EXPECT_FALSE(at::equal(bound, session.state.get("blocks.0.attn.qkv.weight")));
   EXPECT_TRUE(at::allclose(bound, session.state.get("blocks.0.attn.qkv.weight"), 0.5, 0.05));
   EXPECT_EQ(bound.storage().data(), session.trainer->state().ema.storage().data());  // a view, no copy

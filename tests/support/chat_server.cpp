@@ -52,7 +52,7 @@ std::string chat_answer(const std::string& text, const std::string& finish_reaso
 }
 
 std::string caption_of(const ChatRequest& request) {
-  return "A picture of " + formats::sha256(request.body).substr(0, 16) + ", in a plain style.";
+  return "An image of " + formats::sha256(request.body).substr(0, 16) + ", in a plain style.";
 }
 
 ChatServer::ChatServer(Answer answer) : answer_(std::move(answer)) {

@@ -33,7 +33,7 @@ struct ChatReply {
 // An answer of the chat interface.
 std::string chat_answer(const std::string& text, const std::string& finish_reason = "stop");
 
-// A text that is a function of the picture and prompt alone.
+// A text that is a function of the image and prompt alone.
 std::string caption_of(const ChatRequest& request);
 
 // A thread per connection; `answer` is called from several threads.

@@ -17,7 +17,7 @@ class Line : public train::Objective {
         bias_(state.add("bias", {5})),
         base_(state.add("base", {2})),
         buffer_(state.add("buffer", {2}, false)) {}
-  at::Tensor loss(const train::Batch& batch) override {
+  at::Tensor loss(const data::Batch& batch) override {
     at::Tensor loss = at::zeros({});
     for (int64_t row : batch.plan.rows)
       loss = loss + (weight_ - double(row)).square().mean() + (bias_ + base_.sum() + 1).square().mean();
@@ -29,15 +29,15 @@ class Line : public train::Objective {
 };
 
 struct Session {
-  explicit Session(const train::TrainerConfig& chosen = config(), const std::vector<std::string>& frozen = {})
+  explicit Session(const run::TrainerConfig& chosen = config(), const std::vector<std::string>& frozen = {})
       : objective(state), trainer(chosen, frozen_state(frozen), objective, loader, one_rank()) {}
   nn::StateDict& frozen_state(const std::vector<std::string>& frozen) {
     for (const auto& name : frozen) state.freeze(name);
     state.get("base").fill_(0.5);
     return state;
   }
-  static train::TrainerConfig config() {
-    train::TrainerConfig result;
+  static run::TrainerConfig config() {
+    run::TrainerConfig result;
     result.steps = 100;
     result.batch_size = 4;
     result.optimizer.lr = 0.1;
@@ -47,7 +47,7 @@ struct Session {
   }
   nn::StateDict state;
   Line objective;
-  train::Loader loader = plain_loader(10, config().batch_size);
+  data::Loader loader = plain_loader(10, config().batch_size);
   train::Trainer trainer;
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes a run folder as `pixart train` leaves it behind: two stages, a kill, a restart, a stop and the end.
 
-    make_run.py OUT  a run on drawn pictures
+    make_run.py OUT  a run on drawn images
     --steps N        of the second stage (default 2000; the first has half)
     --name TEXT      first part of the keys of rejected samples
     --prompt TEXT    the first prompt
@@ -61,7 +61,7 @@ def run_yaml(arguments):
     text = [
         'run: runs/made', 'seed: 7', f'transformer: {{{transformer}}}',
         'autoencoder: {path: pretrained/vae}', 'sources:',
-        '  - {name: web, type: image_folder, path: pictures}', 'stages:',
+        '  - {name: web, type: image_folder, path: images}', 'stages:',
         f'  - {{name: class, objective: class_conditional, source: web, resolution: {resolution}, steps: {arguments.steps // 2},',
         f'     batch_size: {batch}, gradient_clip: 1, optimizer: {{lr: 2.0e-3, betas: [0.9, 0.99]}}}}',
         f'  - {{name: text, objective: text_conditional, source: web, resolution: {resolution}, steps: {arguments.steps},',

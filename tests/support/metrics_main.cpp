@@ -4,12 +4,12 @@
 #include <filesystem>
 
 #include "pixart/formats/image_file.h"
-#include "pixart/train/metrics.h"
+#include "pixart/run/metrics.h"
 
 namespace {
 
 namespace fs = std::filesystem;
-using pixart::train::MetricSink;
+using pixart::run::MetricSink;
 
 void write_steps(const fs::path& run, int64_t first, int64_t last, double loss) {
   MetricSink sink(run / "events.jsonl", run / "telemetry.jsonl", run / "tensorboard");

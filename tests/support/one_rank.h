@@ -2,12 +2,12 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include "pixart/dist/communicator.h"
+#include "pixart/distributed/communicator.h"
 
 namespace pixart::testing {
 
-inline dist::Communicator& one_rank() {
-  static const auto alone = dist::make_communicator({}, at::kCPU, {});
+inline distributed::Communicator& one_rank() {
+  static const auto alone = distributed::make_communicator({}, at::kCPU, {});
   return *alone;
 }
 

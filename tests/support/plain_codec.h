@@ -4,13 +4,13 @@
 #include <utility>
 #include <vector>
 
-#include "pixart/train/components.h"
+#include "pixart/features/latent_codec.h"
 
 namespace pixart::testing {
 
 // normalize(x) = (x - mean) * scaling_factor / deviation; mean and deviation of each of the four channels.
-inline train::LatentCodec plain_codec(double scaling_factor = 1, std::vector<double> mean = {},
-                                      std::vector<double> deviation = {}) {
+inline features::LatentCodec plain_codec(double scaling_factor = 1, std::vector<double> mean = {},
+                                         std::vector<double> deviation = {}) {
   models::VaeConfig config;
   config.block_out_channels = {4, 4}, config.layers_per_block = 1, config.norm_num_groups = 2;
   config.scaling_factor = scaling_factor;

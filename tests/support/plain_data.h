@@ -17,7 +17,7 @@
 
 namespace pixart::testing {
 
-// Pictures of one gray, which is the row's number.
+// Images of one gray, which is the row's number.
 class PlainDataset : public data::Dataset {
  public:
   explicit PlainDataset(int64_t count) {
@@ -28,12 +28,12 @@ class PlainDataset : public data::Dataset {
   }
   int64_t size() const override { return int64_t(rows.size()); }
   data::Row row(int64_t index) const override { return rows.at(size_t(index)); }
-  std::string bytes(int64_t index) const override { return formats::encode_png(picture(index)); }
-  formats::ReducedImage reduced_picture(int64_t index, int) const override {
+  std::string bytes(int64_t index) const override { return formats::encode_png(image(index)); }
+  formats::ReducedImage reduced_image(int64_t index, int) const override {
     if (damaged.count(index) > 0)
       throw data::BadSample({.row = index,
                              .key = row(index).key,
-                             .reason = data::Reason::kDamagedPicture,
+                             .reason = data::Reason::kDamagedImage,
                              .detail = "it is cut off"});
     return formats::whole(Image(4 + int(index % 3), 5, uint8_t(index)));
   }
@@ -84,7 +84,7 @@ inline data::FeatureWork plain_latent_work(const std::filesystem::path& folder, 
   work.write_shard = [&dataset, options](const std::filesystem::path& file, int64_t first, int64_t last) {
     std::vector<data::LatentRecord> records;
     std::vector<data::Rejection> rejected;
-    const auto listed = data::rejected_pictures(dataset);
+    const auto listed = data::rejected_images(dataset);
     for (int64_t row = first; row < last; ++row) {
       const auto known =
           std::find_if(listed.begin(), listed.end(), [&](const auto& r) { return r.row == row; });
@@ -93,11 +93,11 @@ inline data::FeatureWork plain_latent_work(const std::filesystem::path& folder, 
         continue;
       }
       try {
-        const Image picture = dataset.picture(row);
+        const Image image = dataset.image(row);
         const auto [height, width] = options.shape(row);
         records.push_back({.row = row,
-                           .height = picture.height,
-                           .width = picture.width,
+                           .height = image.height,
+                           .width = image.width,
                            .bucket = uint8_t(height),
                            .moments = plain_moments(row, options.variants, height, width)});
       } catch (const data::BadSample& bad) {

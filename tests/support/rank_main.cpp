@@ -12,8 +12,8 @@
 #include "pixart/base/env.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
-#include "pixart/dist/agreement.h"
-#include "pixart/dist/phase.h"
+#include "pixart/distributed/agreement.h"
+#include "pixart/distributed/phase.h"
 
 namespace pixart {
 namespace {
@@ -30,16 +30,17 @@ void do_what(const std::string& what) {
 }
 
 void work(const std::string& what, int eventful_rank) {
-  const auto launch = dist::launch_from_environment();
+  const auto launch = distributed::launch_from_environment();
   write_file_atomically("pid-" + std::to_string(launch.rank), std::to_string(process_id()));
   catch_stop_signals();
   if (what == "stubborn") std::signal(SIGTERM, SIG_IGN);
-  const auto ranks = dist::make_communicator(launch, at::kCPU, dist::communicator_options_from_environment());
+  const auto ranks =
+      distributed::make_communicator(launch, at::kCPU, distributed::communicator_options_from_environment());
   log::info("rank {} of {}", launch.rank, launch.world_size);
   at::Tensor sum = at::ones({1000});
   const bool is_endless = what == "request";
   for (int step = 1; step <= kSteps || is_endless; ++step) {
-    dist::enter_phase(fmt::format("step {}: reading", step));
+    distributed::enter_phase(fmt::format("step {}: reading", step));
     if (step == kEventfulStep && launch.rank == eventful_rank) {
       write_file_atomically("event", what);
       do_what(what == "stubborn" ? "exit" : what);
@@ -47,7 +48,7 @@ void work(const std::string& what, int eventful_rank) {
     if (step == kEventfulStep && what == "stubborn") do_what("hang");
     ranks->all_reduce_sum(sum, fmt::format("step {}: gradients", step));
     sum /= launch.world_size;
-    if (dist::any_rank(*ranks, stop_requested(), fmt::format("step {}: stop", step)))
+    if (distributed::any_rank(*ranks, stop_requested(), fmt::format("step {}: stop", step)))
       throw UserError(fmt::format("stopped on request after step {}", step), ExitCode::kRequeue);
     if (is_endless) write_file_atomically("step-" + std::to_string(launch.rank), std::to_string(step));
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes a data set in which one sample of a hundred is spoiled, each in another way.
 
-    spoil.py OUT             OUT/pictures: a folder source (image_folder) of pictures with .txt captions
+    spoil.py OUT             OUT/pictures: a folder source (image_folder) of images with .txt captions
     spoil.py OUT --table     OUT/table.jsonl and OUT/images: a table source with captions and labels
     --seed N                 other places for the spoiled samples (default 0)
     --count N                samples in all (default: 100 for each way to spoil one)
@@ -19,7 +19,7 @@ import json
 import os
 import random
 
-from spoil_pictures import CONTROL_WAYS, PICTURE_WAYS, good_picture
+from spoil_pictures import CONTROL_WAYS, IMAGE_WAYS, good_image
 
 ENDINGS = ('.png', '.jpg', '.webp')
 
@@ -34,7 +34,7 @@ def write_lines(path, lines):
     write(path, b''.join(json.dumps(line).encode() + b'\n' for line in lines))
 
 
-# --- a folder of pictures with captions
+# --- a folder of images with captions
 
 
 def fifo(path):
@@ -50,13 +50,13 @@ def large_file(path):
         file.truncate((64 << 20) + 1)  # takes no room on the disk
 
 
-# What stands in the place of the picture.
+# What stands in the place of the image.
 FILE_WAYS = {
-    'empty picture': (lambda path: write(path, b''), 'empty_file'),
-    'folder as picture': (os.mkdir, 'unreadable_file'),
+    'empty image': (lambda path: write(path, b''), 'empty_file'),
+    'folder as image': (os.mkdir, 'unreadable_file'),
     'link to nothing': (link('gone.png'), 'missing_file'),
     'link to itself': (lambda path: os.symlink(os.path.basename(path), path), 'missing_file'),
-    'pipe as picture': (fifo, 'unreadable_file'),
+    'pipe as image': (fifo, 'unreadable_file'),
     'file of more than 64 MiB': (large_file, 'picture_too_large'),
 }
 # What stands in the caption's file; None: there is none.
@@ -65,22 +65,22 @@ CAPTION_WAYS = {
     'empty caption': (b'', 'missing_caption'),
     'blank caption': (b' \t\r\n \n', 'missing_caption'),
     'caption in Latin-1': ('ein Stück'.encode('latin-1'), 'bad_caption_text'),
-    'caption in UTF-16': ('a picture'.encode('utf-16'), 'bad_caption_text'),
-    'caption with NUL': (b'a \0 picture\n', 'bad_caption_text'),
-    'caption with escape': (b'a \x1b[1mbold\x1b[0m picture\n', 'bad_caption_text'),
+    'caption in UTF-16': ('an image'.encode('utf-16'), 'bad_caption_text'),
+    'caption with NUL': (b'a \0 image\n', 'bad_caption_text'),
+    'caption with escape': (b'a \x1b[1mbold\x1b[0m image\n', 'bad_caption_text'),
     'caption cut in a character': ('ein Stück'.encode()[:-3], 'bad_caption_text'),
     'caption of 2 MiB': (b'word ' * (2 << 20 >> 2), 'caption_too_long'),
 }
 CAPTION_CONTROLS = {
-    'caption with a byte-order mark': b'\xef\xbb\xbfa picture\n',
-    'caption behind empty lines': b'\r\n\r\n  a picture \r\n',
+    'caption with a byte-order mark': b'\xef\xbb\xbfa image\n',
+    'caption behind empty lines': b'\r\n\r\n  an image \r\n',
     'caption in other scripts': 'картина, 絵, 🖼\n'.encode(),
 }
 
 
 def make_folder(arguments):
     random_numbers = random.Random(arguments.seed)
-    num_ways = len(PICTURE_WAYS) + len(FILE_WAYS) + len(CAPTION_WAYS)
+    num_ways = len(IMAGE_WAYS) + len(FILE_WAYS) + len(CAPTION_WAYS)
     count = arguments.count or 100 * num_ways
     keys = [f'{i // 1000:03}/{i:06}{ENDINGS[i % 3]}' for i in range(count)]  # in the order of the source
     free = {ending: [i for i in range(count) if keys[i].endswith(ending)] for ending in ENDINGS}
@@ -90,14 +90,14 @@ def make_folder(arguments):
     def take(ending):
         return free[ending].pop()
 
-    pictures, captions, files, expected, controls = {}, {}, {}, [], []
+    images, captions, files, expected, controls = {}, {}, {}, [], []
 
     def expect(row, way, reason):
         expected.append({'row': row, 'key': keys[row], 'reason': reason, 'way': way})
 
-    for way, (ending, spoil, reason) in PICTURE_WAYS.items():
+    for way, (ending, spoil, reason) in IMAGE_WAYS.items():
         row = take(ending)
-        pictures[row] = spoil
+        images[row] = spoil
         expect(row, way, reason)
     for i, (way, (make, reason)) in enumerate(FILE_WAYS.items()):
         row = take(ENDINGS[i % 3])
@@ -109,7 +109,7 @@ def make_folder(arguments):
         expect(row, way, reason)
     for way, (ending, change) in CONTROL_WAYS.items():
         row = take(ending)
-        pictures[row] = change
+        images[row] = change
         controls.append({'row': row, 'key': keys[row], 'way': way})
     for way, text in CAPTION_CONTROLS.items():
         row = take('.png')
@@ -118,7 +118,7 @@ def make_folder(arguments):
 
     folder = os.path.join(arguments.out, 'pictures')
     if arguments.clean:
-        pictures, captions, files, expected = {}, {}, {}, []
+        images, captions, files, expected = {}, {}, {}, []
     for row, key in enumerate(keys):
         path = os.path.join(folder, key)
         ending = os.path.splitext(key)[1]
@@ -126,8 +126,8 @@ def make_folder(arguments):
         if row in files:
             files[row](path)
         else:
-            write(path, pictures.get(row, lambda good: good)(good_picture(row, ending)))
-        text = captions.get(row, f'picture number {row}\n'.encode())
+            write(path, images.get(row, lambda good: good)(good_image(row, ending)))
+        text = captions.get(row, f'image number {row}\n'.encode())
         if text is not None:
             write(os.path.splitext(path)[0] + '.txt', text)
     return expected, controls
@@ -144,7 +144,7 @@ def as_line(row):
     return json.dumps(row).encode()
 
 
-# Each makes the line of a good row; the reason; whether the sample keeps the picture's path as key.
+# Each makes the line of a good row; the reason; whether the sample keeps the image's path as key.
 ROW_WAYS = {
     'no JSON': (lambda row: b'this is no JSON', 'bad_row', False),
     'line cut off': (lambda row: as_line(row)[:-9], 'bad_row', False),
@@ -184,18 +184,18 @@ ROW_WAYS = {
     'label a name': (lambda row: as_line({**row, 'label': 'stamp'}), 'bad_label', True),
     'label too large': (lambda row: as_line({**row, 'label': 10**18}), 'bad_label', True),
 }
-# Ways of FILE_WAYS and PICTURE_WAYS, and no file at all.
-TABLE_FILE_WAYS = ('empty picture', 'folder as picture', 'link to nothing')
-TABLE_PICTURE_WAYS = ('html', 'png cut in the pixels', 'jpeg lossless', 'webp bomb')
+# Ways of FILE_WAYS and IMAGE_WAYS, and no file at all.
+TABLE_FILE_WAYS = ('empty image', 'folder as image', 'link to nothing')
+TABLE_IMAGE_WAYS = ('html', 'png cut in the pixels', 'jpeg lossless', 'webp bomb')
 
 
 def make_table(arguments):
     random_numbers = random.Random(arguments.seed)
     ways = ([('row', way) for way in ROW_WAYS] + [('file', way) for way in TABLE_FILE_WAYS] +
-            [('picture', way) for way in TABLE_PICTURE_WAYS] + [('other', 'no file'), ('other', 'second time')])
+            [('picture', way) for way in TABLE_IMAGE_WAYS] + [('other', 'no file'), ('other', 'second time')])
     count = arguments.count or 100 * len(ways)
     rows = random_numbers.sample(range(1, count), len(ways))
-    endings = {row: PICTURE_WAYS[way][0] for row, (kind, way) in zip(rows, ways) if kind == 'picture'}
+    endings = {row: IMAGE_WAYS[way][0] for row, (kind, way) in zip(rows, ways) if kind == 'picture'}
     keys = [f'images/{i:06}{endings.get(i, ENDINGS[i % 3])}' for i in range(count)]
     at = {} if arguments.clean else dict(zip(rows, ways))
     expected, lines = [], []
@@ -203,7 +203,7 @@ def make_table(arguments):
     for row, key in enumerate(keys):
         kind, way = at.get(row, ('', ''))
         path = os.path.join(arguments.out, key)
-        fields = {'image': key, 'caption': f'picture number {row}', 'label': row % 10}
+        fields = {'image': key, 'caption': f'image number {row}', 'label': row % 10}
         line, reason = as_line(fields), ''
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if kind == 'file':
@@ -212,10 +212,10 @@ def make_table(arguments):
         elif way == 'no file':
             reason = 'missing_file'
         else:
-            spoil = PICTURE_WAYS[way][1] if kind == 'picture' else lambda good: good
-            write(path, spoil(good_picture(row, os.path.splitext(key)[1])))
+            spoil = IMAGE_WAYS[way][1] if kind == 'picture' else lambda good: good
+            write(path, spoil(good_image(row, os.path.splitext(key)[1])))
         if kind == 'picture':
-            reason = PICTURE_WAYS[way][2]
+            reason = IMAGE_WAYS[way][2]
         elif way == 'second time':
             key, reason = first_key, 'duplicate_key'
             line = as_line({**fields, 'image': key})

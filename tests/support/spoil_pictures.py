@@ -1,6 +1,6 @@
-"""Small pictures, and ways to spoil them. Used by spoil.py; Python's standard library only.
+"""Small images, and ways to spoil them. Used by spoil.py; Python's standard library only.
 
-PICTURE_WAYS maps a name to (file ending, function of the good picture's bytes, reason); CONTROL_WAYS, which must be
+IMAGE_WAYS maps a name to (file ending, function of the good image's bytes, reason); CONTROL_WAYS, which must be
 taken as they are, has no reason. The reasons are those of include/pixart/data/rejection.h.
 """
 import base64
@@ -123,7 +123,7 @@ def garbage_pixels(jpeg):
 
 
 def many_scans(_):
-    """A progressive picture whose last scan is repeated until there are more than 500."""
+    """A progressive image whose last scan is repeated until there are more than 500."""
     body = PROGRESSIVE_JPEG[:-2]
     return body + body[body.rindex(b'\xff\xda'):] * 501 + b'\xff\xd9'
 
@@ -154,7 +154,7 @@ def other(content):
 
 HTML = b'<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head><body>nothing here</body></html>\n'
 TAR = b'a.txt' + b'\0' * 252 + b'ustar\x0000' + b'\0' * 248 + b'\0' * 1024
-PICTURE_WAYS = {
+IMAGE_WAYS = {
     # other content
     'html': ('.jpg', other(HTML), 'not_a_picture'),
     'gif': ('.png', other(b'GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;'),
@@ -167,7 +167,7 @@ PICTURE_WAYS = {
     'avif': ('.webp', other(b'\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf'), 'not_a_picture'),
     'svg': ('.png', other(b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\n'), 'not_a_picture'),
     'json': ('.jpg', other(b'{"error": "rate limit"}\n'), 'not_a_picture'),
-    'text': ('.png', other(b'This is no picture.\n'), 'not_a_picture'),
+    'text': ('.png', other(b'This is no image.\n'), 'not_a_picture'),
     'zero bytes': ('.jpg', other(b'\0' * 4096), 'not_a_picture'),
     'random bytes': ('.png', other(bytes((i * i * 7 + 131) % 251 for i in range(2000))), 'not_a_picture'),
     # PNG
@@ -222,5 +222,5 @@ CONTROL_WAYS = {
 }
 
 
-def good_picture(number, ending):
+def good_image(number, ending):
     return {'.png': lambda: png(number), '.jpg': lambda: BASELINE_JPEG, '.webp': lambda: LOSSY_WEBP}[ending]()

@@ -10,8 +10,8 @@
 #include "one_rank.h"
 #include "pixart/base/random.h"
 #include "pixart/models/transformer.h"
+#include "pixart/run/trained_parameters.h"
 #include "pixart/train/objectives.h"
-#include "pixart/train/trained_parameters.h"
 #include "pixart/train/trainer.h"
 #include "plain_codec.h"
 #include "plain_loader.h"
@@ -47,12 +47,12 @@ class EightSamples : public train::Objective {
                  {.codec = &codec_,
                   .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
                   .seed = kSeed,
-                  .draw = fixed_noise ? train::DrawInputs([](const train::Batch& batch) {
+                  .draw = fixed_noise ? train::DrawInputs([](const data::Batch& batch) {
                     return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);
                   })
                                       : train::draws_by_sample(kSeed, kSteps, 0.0),
                   .device = at::kCPU}) {}
-  at::Tensor loss(const train::Batch& batch) override {
+  at::Tensor loss(const data::Batch& batch) override {
     seen.insert(seen.end(), batch.plan.rows.begin(), batch.plan.rows.end());
     const at::Tensor loss = shipped_.loss(read(batch.plan));
     return batch.plan.step == poison_step ? loss * std::numeric_limits<float>::quiet_NaN() : loss;
@@ -65,7 +65,7 @@ class EightSamples : public train::Objective {
   static constexpr int64_t kSteps = 1000;
   static constexpr double kLogVar = -4;  // the draw from the moments counts, and less than the latents
 
-  train::Batch read(const data::MicroBatch& plan) const {
+  data::Batch read(const data::MicroBatch& plan) const {
     const at::Tensor rows = at::tensor(plan.rows, at::kLong), mean = latents_.index_select(0, rows);
     return {.plan = plan,
             .mean = mean,
@@ -74,18 +74,18 @@ class EightSamples : public train::Objective {
             .mask = at::ones({rows.numel(), 6}, at::kLong)};
   }
 
-  train::LatentCodec codec_;
+  features::LatentCodec codec_;
   at::Tensor latents_, captions_;
   train::DiffusionObjective shipped_;
 };
 
 struct SessionOptions {
-  train::TrainerConfig config;
+  run::TrainerConfig config;
   bool fixed_noise = false;
   int64_t micro_batch_size = 0;
   models::Execution execution = {};
   std::vector<std::string> frozen = {};
-  dist::Communicator* ranks = &one_rank();
+  distributed::Communicator* ranks = &one_rank();
   nn::LoraConfig lora = {};
 };
 
@@ -97,24 +97,24 @@ struct Session {
                                 .micro_batch_size = options.micro_batch_size,
                                 .rank = options.ranks->rank(),
                                 .world_size = options.ranks->world_size(),
-                                .one_by_one = options.config.numerics == train::Numerics::kExact})) {
-    train::StageConfig stage;
+                                .one_by_one = options.config.numerics == run::Numerics::kExact})) {
+    run::StageConfig stage;
     stage.objective = "text_conditional";
     stage.frozen = options.frozen;
     stage.lora = options.lora;
-    train::add_adapters(stage, state);
+    run::add_adapters(stage, state);
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
-    train::choose_trained(stage, state);
+    run::choose_trained(stage, state);
     trainer =
         std::make_unique<train::Trainer>(std::move(options.config), state, objective, loader, *options.ranks);
   }
-  explicit Session(train::TrainerConfig config, bool fixed_noise = false, int64_t micro = 0,
+  explicit Session(run::TrainerConfig config, bool fixed_noise = false, int64_t micro = 0,
                    const models::Execution& execution = {}, const std::vector<std::string>& frozen = {})
       : Session(SessionOptions{std::move(config), fixed_noise, micro, execution, frozen}) {}
   nn::StateDict state;
   models::Transformer model;
   EightSamples objective;
-  train::Loader loader;
+  data::Loader loader;
   std::unique_ptr<train::Trainer> trainer;
 };
 
@@ -125,8 +125,8 @@ inline at::Tensor optimizer_state(const train::Trainer& trainer) {
   return at::cat(tensors);
 }
 
-inline train::TrainerConfig config_of(int64_t steps, int64_t batch) {
-  train::TrainerConfig config;
+inline run::TrainerConfig config_of(int64_t steps, int64_t batch) {
+  run::TrainerConfig config;
   config.steps = steps;
   config.batch_size = batch;
   config.optimizer = {.lr = 2e-3, .betas = {0.9, 0.99}, .eps = 1e-8, .weight_decay = 0};

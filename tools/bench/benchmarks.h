@@ -1,5 +1,5 @@
-// One function per benchmark: it adds a sub-command that prints one JSON object. Each is compared with a
-// rival in the same run; times alone say little.
+// One function per benchmark. It adds a sub-command that prints one JSON object. Each benchmark runs a rival
+// in the same run, because times alone say little.
 #pragma once
 #include <CLI/CLI.hpp>
 

@@ -1,5 +1,5 @@
-// Saving beside the training: how long the training waits, and how long until it is durable, against cp and
-// sync of the same files on the same disk.
+// Saving while training goes on: how long the training waits, and how long until the checkpoint is durable,
+// against cp and sync of the same files on the same disk.
 #include <ATen/ATen.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,7 +16,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/nn/device.h"
-#include "pixart/train/checkpoint_writer.h"
+#include "pixart/run/checkpoint_writer.h"
 
 namespace pixart::bench {
 namespace fs = std::filesystem;
@@ -31,10 +31,10 @@ struct Arguments {
   bool json = true;
 };
 
-// Model, average and both moments, in tensors of the usual size.
-train::CheckpointContent state_of(const Arguments& arguments) {
+// Model, EMA and both moments, in tensors of the usual size.
+run::CheckpointContent state_of(const Arguments& arguments) {
   constexpr int64_t kTensor = 1152 * 1152;
-  train::CheckpointContent content{.files = {{"model", {}}, {"ema", {}}, {"optimizer", {}}}, .state = "{}\n"};
+  run::CheckpointContent content{.files = {{"model", {}}, {"ema", {}}, {"optimizer", {}}}, .state = "{}\n"};
   const auto options = at::TensorOptions().dtype(at::kFloat).device(nn::select_device(arguments.device));
   const auto add = [&](size_t file, const std::string& prefix) {
     const at::Tensor flat = at::rand(arguments.parameters, options);
@@ -69,7 +69,7 @@ uint64_t bytes_below(const fs::path& folder) {
   return bytes;
 }
 
-// `rounds` of each in turn, so that a busy disk hits all alike.
+// Runs `rounds` of each in turn, so that a busy disk slows all equally.
 void bench(const Arguments& arguments) {
   const fs::path work = arguments.folder / fmt::format("pixart-bench-checkpoint-{}", process_id());
   create_folders(work);
@@ -78,7 +78,7 @@ void bench(const Arguments& arguments) {
   double first_stall = 0;
   uint64_t bytes = 0;
   {
-    train::CheckpointWriter writer(work / "stage", {}, train::OnSaveError::kStop);
+    run::CheckpointWriter writer(work / "stage", {}, run::OnSaveError::kStop);
     for (int round = 0; round <= arguments.rounds; ++round) {
       content.step = round;
       const double start = monotonic_seconds();
@@ -87,7 +87,7 @@ void bench(const Arguments& arguments) {
       writer.finish();
       const double durable = monotonic_seconds() - start;
       const fs::path saved = work / "stage" / fmt::format("step-{:08d}", round), copy = work / "copy";
-      if (round == 0) {  // makes the host buffers
+      if (round == 0) {  // this save makes the host buffers
         first_stall = stall;
         bytes = bytes_below(saved);
         continue;
@@ -97,7 +97,7 @@ void bench(const Arguments& arguments) {
       seconds["cp_and_sync"].push_back(
           seconds_of(fmt::format("cp -r '{0}' '{1}' && sync '{1}'/* '{1}'", saved.string(), copy.string())));
       const double verify = monotonic_seconds();
-      if (!train::verify_checkpoint(saved).is_good()) throw UserError("what was saved does not verify");
+      if (!run::verify_checkpoint(saved).is_good()) throw UserError("the saved checkpoint does not verify");
       seconds["verify"].push_back(monotonic_seconds() - verify);
       fs::remove_all(copy);
     }
@@ -126,12 +126,16 @@ void add_checkpoint(CLI::App& app) {
   auto* command = app.add_subcommand(
       "checkpoint",
       "An asynchronous save: how long training waits, GB/s until durable, against cp and sync.");
-  command->add_option("--parameters", arguments->parameters, "of the model; 16 bytes are saved for each")
+  command
+      ->add_option("--parameters", arguments->parameters,
+                   "parameters of the model; 16 bytes are saved for each")
       ->check(CLI::Range(int64_t{1}, int64_t{100'000'000'000}))
       ->capture_default_str();
-  command->add_option("--dir", arguments->folder, "on the disk to measure; four times the state is needed")
+  command
+      ->add_option("--dir", arguments->folder,
+                   "folder on the disk to measure; needs four times the size of the state")
       ->capture_default_str();
-  command->add_option("--device", arguments->device, "where the state lives: cpu or cuda")
+  command->add_option("--device", arguments->device, "device of the state: cpu or cuda")
       ->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 100))->capture_default_str();
   command->add_flag("--json", arguments->json, "print JSON (as always)");

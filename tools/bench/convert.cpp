@@ -53,7 +53,7 @@ Measured run(const std::vector<std::string>& command) {
   return {monotonic_seconds() - start, uint64_t(usage.ru_maxrss) << 10};
 }
 
-// All names and shapes of the model, every tensor with the same pattern of numbers.
+// All names and shapes of the model; every tensor has the same pattern of values.
 formats::Weights synthetic(const models::TransformerConfig& config) {
   const auto state =
       std::make_shared<nn::StateDict>(nn::StateDictOptions{.dtype = at::kFloat, .device = at::kMeta});
@@ -72,12 +72,12 @@ formats::Weights synthetic(const models::TransformerConfig& config) {
   return weights;
 }
 
-// Leaves nothing of a file in memory, so that the next reader goes to the disk.
+// Removes a file from the page cache, so that the next reader goes to the disk.
 void leave_cache(const fs::path& path) {
   sync_path(path);
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0 || ::posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) != 0)
-    throw UserError(fmt::format("cannot take {} out of memory.", path.string()));
+    throw UserError(fmt::format("cannot remove {} from the page cache.", path.string()));
   ::close(descriptor);
 }
 
@@ -88,11 +88,11 @@ double median(std::vector<double> all) {
 
 struct Commands {
   std::string source;
-  std::map<std::string, std::vector<std::string>> of;  // by name; each ends in what it writes
+  std::map<std::string, std::vector<std::string>> of;  // by name; the last word is the output
 };
 
-// Runs in turn, so that a busy disk hits all alike. With `cached` the source is in memory before each, as if
-// it had just been written; without, each reads it from the disk.
+// Runs the commands in turn, so that a busy disk slows all equally. With `cached` the source is in memory
+// before each, as if it had just been written; without it, each reads it from the disk.
 nlohmann::ordered_json compare(const Commands& commands, int rounds, bool cached) {
   std::map<std::string, std::vector<double>> seconds;
   std::map<std::string, uint64_t> peaks;
@@ -161,7 +161,8 @@ void add_convert(CLI::App& app) {
       "pixart convert of an official .pth to safetensors and to a diffusers folder, against cp; with --sync, "
       "against cp and sync.");
   command
-      ->add_option("--dir", arguments->folder, "on the disk to measure; five times the file's size is needed")
+      ->add_option("--dir", arguments->folder,
+                   "folder on the disk to measure; needs five times the size of the file")
       ->capture_default_str();
   command->add_option("--model", arguments->model, "PixArt-XL/2 or PixArt-MS-XL/2")->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 100))->capture_default_str();

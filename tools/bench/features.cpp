@@ -1,5 +1,5 @@
-// Micro-batches of features as training reads them, against the official .npz and .npy files, one core each,
-// and against the same sets without checksums.
+// Reads micro-batches of features as training does, against the official .npz and .npy files on one core
+// each, and against the same sets without checksums.
 #include <ATen/ATen.h>
 
 #include <algorithm>
@@ -11,8 +11,8 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/random.h"
+#include "pixart/features/feature_reader.h"
 #include "pixart/formats/tensor_file.h"
-#include "pixart/train/stage_data.h"
 #include "rival.h"
 
 namespace pixart::bench {
@@ -31,7 +31,7 @@ struct Arguments {
   int rounds = 5;
 };
 
-// Removed at the end, however that comes.
+// A folder that is removed at the end, also after an error.
 struct Scratch {
   fs::path path;
   explicit Scratch(fs::path folder) : path(std::move(folder)) { create_folders(path); }
@@ -43,7 +43,7 @@ struct Scratch {
   Scratch& operator=(const Scratch&) = delete;
 };
 
-// Samples without pictures; each has a caption of its own.
+// Samples without images, each with its own caption.
 class Samples : public data::Dataset {
  public:
   explicit Samples(int64_t count) : count_(count) {}
@@ -52,7 +52,7 @@ class Samples : public data::Dataset {
     const std::string key = std::to_string(index);
     return {.key = key, .captions = {{.name = "caption", .text = key}}};
   }
-  std::string bytes(int64_t) const override { throw InternalError("no pictures"); }
+  std::string bytes(int64_t) const override { throw InternalError("no images"); }
   const std::vector<std::string>& class_names() const override { return names_; }
   const std::vector<data::Rejection>& rejected() const override { return rejected_; }
   std::string fingerprint() const override { return "bench"; }
@@ -100,7 +100,7 @@ void write_latents(const fs::path& folder, const data::Dataset& dataset) {
   data::make_feature_set(work);
 }
 
-// Features of random tokens of a pool: the encoder's numbers do not matter, their amount does.
+// Features of random tokens from a pool: their values do not matter, their size does.
 void write_captions(const fs::path& folder, const data::Dataset& dataset, const std::string& dtype) {
   const at::Tensor pool = at::randn({2 * kMostTokens, kChannels}).to(at::kBFloat16).to(at::kFloat);
   auto work = work_of(folder, "captions", dtype, dataset.size());
@@ -118,7 +118,8 @@ void write_captions(const fs::path& folder, const data::Dataset& dataset, const 
   data::make_feature_set(work);
 }
 
-// The set without hash and checksums, as older versions wrote it; of the same shards. Returns its folder.
+// Makes the set of the same shards without hash and checksums, as older versions wrote it. Returns its
+// folder.
 fs::path without_checksums(const fs::path& set) {
   const fs::path folder = set.string() + "-unchecked";
   create_folders(folder);
@@ -137,8 +138,8 @@ fs::path without_checksums(const fs::path& set) {
   return folder;
 }
 
-// Samples a second of one epoch, in its own order.
-double read_epoch(const train::FeatureReader& reader, const data::SampleOrder& order, int64_t epoch) {
+// Samples per second of one epoch, in its own order.
+double read_epoch(const features::FeatureReader& reader, const data::SampleOrder& order, int64_t epoch) {
   const int64_t steps = order.epoch_size() / kMicroBatch;
   const double begun = monotonic_seconds();
   for (int64_t step = 0; step < steps; ++step)
@@ -159,7 +160,7 @@ void bench(const Arguments& arguments) {
   const data::SampleOrder order(1, {{.rows = dataset.size()}});
   write_latents(work / "latents", dataset);
   const fs::path unchecked_latents = without_checksums(work / "latents");
-  std::map<std::string, train::FeatureReader> readers;
+  std::map<std::string, features::FeatureReader> readers;
   const auto add_reader = [&](const std::string& name, const fs::path& latents, const fs::path& captions) {
     readers[name] = {.parts = {{.source = &source,
                                 .dataset = &dataset,
@@ -180,7 +181,7 @@ void bench(const Arguments& arguments) {
   {
     Rival rival({arguments.python, arguments.script, work / "official",
                  std::to_string(arguments.rival_samples), std::to_string(kMicroBatch)});
-    for (int round = -1; round < arguments.rounds; ++round) {  // the first one warms the page cache
+    for (int round = -1; round < arguments.rounds; ++round) {  // the first round warms the page cache
       const auto keep = [&](const std::string& name, double rate) {
         if (round >= 0) rates[name].push_back(rate);
       };
@@ -200,7 +201,7 @@ void bench(const Arguments& arguments) {
   for (const auto& [name, values] : rates) result["samples_per_second"][name] = spread(values);
   for (const auto& dtype : dtypes) {
     result["ratio_to_official"][dtype] = median(rates.at(dtype)) / median(rates.at("official"));
-    std::vector<double> ratios;  // of neighbours in time
+    std::vector<double> ratios;  // of rounds next to each other in time
     for (size_t i = 0; i < rates.at(dtype).size(); ++i)
       ratios.push_back(rates.at(dtype)[i] / rates.at(dtype + kUnchecked)[i]);
     result["ratio_to_unchecked"][dtype] = spread(std::move(ratios));
@@ -214,19 +215,21 @@ void add_features(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand("features",
                                      "Precomputed features from the page cache, against the official .npz "
-                                     "layout and against reading without checksums; one core, samples a "
+                                     "layout and against reading without checksums; one core, samples per "
                                      "second.");
-  command->add_option("--dir", arguments->folder, "where 3 GB of features are written, and removed")
+  command->add_option("--dir", arguments->folder, "folder in which 3 GB of features are written and removed")
       ->capture_default_str();
   command->add_option("--samples", arguments->samples)
       ->check(CLI::Range(32, 1'000'000))
       ->capture_default_str();
-  command->add_option("--rival-samples", arguments->rival_samples, "fewer: writing them takes 0.1 s each")
+  command
+      ->add_option("--rival-samples", arguments->rival_samples,
+                   "samples of the rival; fewer, because writing one takes 0.1 s")
       ->check(CLI::Range(32, 1'000'000))
       ->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--python", arguments->python, "with numpy")->capture_default_str();
-  command->add_option("--script", arguments->script, "the rival")->capture_default_str();
+  command->add_option("--python", arguments->python, "Python with numpy")->capture_default_str();
+  command->add_option("--script", arguments->script, "script of the rival")->capture_default_str();
   command->footer(
       "scripts/bench_data.sh makes the Python environment and runs this.\n"
       "Example:\n  pixart_bench features --dir build");

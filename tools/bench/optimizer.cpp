@@ -1,4 +1,4 @@
-// One optimizer step with clipping and weight average: our pass over flat buffers against separate LibTorch
+// One optimizer step with clipping and EMA: pixart's single pass over flat buffers against separate LibTorch
 // calls, as an eager PyTorch trainer makes them.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -28,7 +28,7 @@ struct Arguments {
   bool json = false;
 };
 
-// Tensors of a transformer's shapes, block after block, `count` numbers in all.
+// Tensors with a transformer's shapes, block after block, `count` elements in total.
 std::vector<at::Tensor> transformer_tensors(int64_t count) {
   const std::vector<std::vector<int64_t>> block = {
       {3 * kWidth, kWidth}, {3 * kWidth}, {kWidth, kWidth},     {kWidth},
@@ -49,7 +49,7 @@ std::vector<at::Tensor> like(const std::vector<at::Tensor>& tensors, bool copy) 
   return result;
 }
 
-// The rivals' state: tensors on their own.
+// The rivals' state: separate tensors.
 struct Separate {
   std::vector<at::Tensor> values, gradients, exp_avg, exp_avg_sq, ema, steps;
   int64_t num_steps = 0;
@@ -72,7 +72,7 @@ struct Separate {
     for (size_t i = 0; i < ema.size(); ++i) ema[i].mul_(kEmaDecay).add_(values[i], 1 - kEmaDecay);
   }
 
-  // torch.optim.AdamW on the CPU (its form without foreach), then the average of the released code.
+  // torch.optim.AdamW on the CPU (its form without foreach), then the EMA of the released code.
   void step_eager() {
     const optim::AdamWConfig config;
     const double beta1 = config.betas[0], beta2 = config.betas[1];
@@ -89,7 +89,7 @@ struct Separate {
     average();
   }
 
-  // torch.optim.AdamW(fused=True): one call for moments and values; clipping and average stay apart.
+  // torch.optim.AdamW(fused=True): one call for moments and values; clipping and EMA are separate.
   void step_fused() {
     const optim::AdamWConfig config;
     clip();
@@ -145,8 +145,8 @@ double largest_difference(const std::vector<at::Tensor>& a, const std::vector<at
   return largest;
 }
 
-// Rounds in turn, so that a busy machine hits all alike; the first, which touches fresh memory, does not
-// count.
+// Runs rounds in turn, so that a busy machine slows all equally. The first round, which touches fresh memory,
+// does not count.
 nlohmann::ordered_json measure(const Arguments& arguments) {
   const at::NoGradGuard no_grad;
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
@@ -180,7 +180,7 @@ nlohmann::ordered_json measure(const Arguments& arguments) {
   const double median = result["ms"]["one_pass"]["median"];
   for (const char* rival : {"separate", "torch_fused"})
     result["speedup_over"][rival] = double(result["ms"][rival]["median"]) / median;
-  // Read: the gradients twice, four buffers; written: four.
+  // A step reads the gradients twice and four buffers, and writes four buffers.
   constexpr double kBytesPerParameter = (2 + 4 + 4) * sizeof(float);
   result["gigabytes_per_second"] = kBytesPerParameter * double(arguments.parameters) / (1e6 * median);
   result["largest_difference"] = {{"separate", largest_difference(ours.parameters, eager.values)},
@@ -205,15 +205,16 @@ void bench(const Arguments& arguments) {
 
 void add_optimizer(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  auto* command =
-      app.add_subcommand("optimizer",
-                         "Gradient norm, clipping, AdamW and weight average on the CPU in one pass, "
-                         "against separate LibTorch calls.");
-  command->add_option("--parameters", arguments->parameters, "numbers to train; 110 bytes of memory each")
+  auto* command = app.add_subcommand("optimizer",
+                                     "Gradient norm, clipping, AdamW and EMA on the CPU in one pass, "
+                                     "against separate LibTorch calls.");
+  command
+      ->add_option("--parameters", arguments->parameters,
+                   "number of parameters; each takes 110 bytes of memory")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 33))
       ->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--threads", arguments->threads, "CPU threads; 0: as LibTorch chooses")
+  command->add_option("--threads", arguments->threads, "CPU threads; 0: LibTorch's choice")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "Print one JSON object.");

@@ -18,7 +18,7 @@
 namespace pixart::bench {
 
 Rival::Rival(const std::vector<std::string>& command) : name_(command.at(0) + " " + command.at(1)) {
-  std::signal(SIGPIPE, SIG_IGN);  // if it dies, ask() says so
+  std::signal(SIGPIPE, SIG_IGN);  // if the rival dies, ask() throws
   std::vector<char*> argv;
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -55,7 +55,7 @@ nlohmann::json Rival::ask(const std::string& line) {
   const auto parsed = nlohmann::json::parse(text, nullptr, false);
   if (parsed.is_discarded())
     throw UserError(fmt::format(
-        "{} gave no answer; what it said stands above. scripts/bench_data.sh --setup makes what it needs.",
+        "{} gave no answer; see its messages above. scripts/bench_data.sh --setup installs what it needs.",
         name_));
   return parsed;
 }
@@ -64,14 +64,15 @@ void require_files(const std::vector<std::string>& files) {
   for (const auto& file : files)
     if (!std::filesystem::exists(file))
       throw UserError(
-          fmt::format("there is no {}. scripts/bench_data.sh --setup makes what is needed.", file));
+          fmt::format("{} is missing. scripts/bench_data.sh --setup installs what is needed.", file));
 }
 
 void use_one_core() {
   cpu_set_t set;
   CPU_ZERO(&set);
   CPU_SET(size_t(std::max(0, ::sched_getcpu())), &set);
-  if (::sched_setaffinity(0, sizeof(set), &set) != 0) throw UserError("cannot stay on one processor.");
+  if (::sched_setaffinity(0, sizeof(set), &set) != 0)
+    throw UserError("cannot pin the process to one processor.");
   at::set_num_threads(1);
 }
 

@@ -1,5 +1,5 @@
-// A rival that runs beside us as a process of its own and is asked in turn, so that a busy machine hits both
-// alike.
+// A rival program that runs in its own process. It takes turns with pixart, so that a busy machine slows both
+// equally.
 #pragma once
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -16,7 +16,7 @@ class Rival {
   Rival(const Rival&) = delete;
   Rival& operator=(const Rival&) = delete;
 
-  nlohmann::json ask(const std::string& line);  // throws UserError if it dies; what it says stands on stderr
+  nlohmann::json ask(const std::string& line);  // throws UserError if it dies; its own messages go to stderr
 
  private:
   std::string name_;
@@ -24,10 +24,10 @@ class Rival {
   std::FILE *to_ = nullptr, *from_ = nullptr;
 };
 
-// What a rival needs; throws UserError before any time is spent.
+// Checks the files that a rival needs. Throws UserError before any time is spent.
 void require_files(const std::vector<std::string>& files);
 
-// This process and its children from now on run on the processor that it is on, with one thread in LibTorch.
+// Pins this process and its later children to their current processor, with one thread in LibTorch.
 void use_one_core();
 
 nlohmann::ordered_json spread(std::vector<double> values);  // median, min, max

@@ -1,5 +1,5 @@
-// How long one waits: pixart --help, and pixart train until its first step is done, against a Python that
-// imports torch, with which any other trainer begins.
+// The waiting time of pixart --help, and of pixart train until its first step is done, against a Python that
+// imports torch, as every other trainer does first.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -60,7 +60,7 @@ bool has_line(const fs::path& file) {
   return bool(std::getline(stream, line)) && !stream.eof();
 }
 
-// Until the run's events hold a step; then it is stopped.
+// The seconds until the run's events have a step; then the run is stopped.
 double seconds_to_first_step(const std::string& pixart, const std::string& run_file, const fs::path& run) {
   fs::remove_all(run);
   const double begin = monotonic_seconds();
@@ -79,7 +79,7 @@ double seconds_to_first_step(const std::string& pixart, const std::string& run_f
     ::waitpid(child, &status, 0);
   }
   fs::remove_all(run);
-  if (!is_done) throw UserError(fmt::format("pixart train {} made no step.", run_file));
+  if (!is_done) throw UserError(fmt::format("pixart train {} finished no step.", run_file));
   return seconds;
 }
 
@@ -97,7 +97,7 @@ void bench(const Arguments& arguments) {
          return seconds_of({arguments.python, "-c", "import torch"});
        }}};
   std::map<std::string, std::vector<double>> seconds;
-  for (int round = 0; round <= arguments.rounds; ++round)  // the first brings files into memory
+  for (int round = 0; round <= arguments.rounds; ++round)  // the first round brings files into memory
     for (const auto& [name, measure] : contestants) {
       const double taken = measure();
       if (round > 0) seconds[name].push_back(taken);
@@ -116,9 +116,10 @@ void add_startup(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command = app.add_subcommand(
       "startup", "pixart --help, and pixart train to its first finished step, against importing torch.");
-  command->add_option("--run-file", arguments->run_file, "what is trained")->capture_default_str();
-  command->add_option("--dir", arguments->folder, "where the run folder is made")->capture_default_str();
-  command->add_option("--python", arguments->python, "with torch")->capture_default_str();
+  command->add_option("--run-file", arguments->run_file, "run file to train")->capture_default_str();
+  command->add_option("--dir", arguments->folder, "folder in which the run folder is made")
+      ->capture_default_str();
+  command->add_option("--python", arguments->python, "Python with torch")->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 100))->capture_default_str();
   command->footer("Example:\n  pixart_bench startup");
   command->callback([arguments] { bench(*arguments); });

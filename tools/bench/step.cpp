@@ -1,5 +1,5 @@
-// One training step of PixArt on random data: forward, IDDPM loss with learned sigma, backward, clip, AdamW
-// and average, through the Trainer. Its rival is scripts/bench_step.py, PyTorch eager.
+// One training step of PixArt on random data with the Trainer: forward, IDDPM loss with learned sigma,
+// backward, clip, AdamW and EMA. The rival is scripts/bench_step.py, PyTorch eager.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
@@ -30,7 +30,7 @@ struct Arguments {
   int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
           recompute_every = 0;
   std::string precision = "fp32", device = "cpu";
-  std::string rival, script = "scripts/bench_step.py", form;  // the Python to run it; empty: no rival
+  std::string rival, script = "scripts/bench_step.py", form;  // the Python that runs it; empty: no rival
   bool json = false;
 };
 
@@ -54,7 +54,7 @@ class RandomSamples : public train::Objective {
         captions_(normal({arguments.batch_size, arguments.text.max_tokens, arguments.text.caption_channels},
                          2, device)) {}
 
-  at::Tensor loss(const train::Batch& batch) override {
+  at::Tensor loss(const data::Batch& batch) override {
     const at::Tensor rows = at::tensor(batch.plan.rows, at::kLong).to(device_);
     const auto draw = train::draw_diffusion_inputs(kSeed, batch.plan.positions, latents_.sizes().slice(1),
                                                    tables_.schedule().num_steps(), kDropout);
@@ -73,8 +73,8 @@ class RandomSamples : public train::Objective {
   at::Tensor latents_, captions_;
 };
 
-train::TrainerConfig trainer_config(const Arguments& arguments) {
-  train::TrainerConfig config;
+run::TrainerConfig trainer_config(const Arguments& arguments) {
+  run::TrainerConfig config;
   config.steps = arguments.steps + arguments.warmup_steps;
   config.batch_size = arguments.batch_size;
   config.gradient_clip = 0.01;
@@ -82,16 +82,16 @@ train::TrainerConfig trainer_config(const Arguments& arguments) {
   return config;
 }
 
-train::Loader make_loader(const Arguments& arguments) {
+data::Loader make_loader(const Arguments& arguments) {
   auto order =
       std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = arguments.batch_size}});
   return {std::move(order),
           {.batch_size = arguments.batch_size, .micro_batch_size = arguments.micro_batch_size},
           {.threads = 0},
-          [](const data::MicroBatch& plan) { return train::Batch{.plan = plan}; }};
+          [](const data::MicroBatch& plan) { return data::Batch{.plan = plan}; }};
 }
 
-// Of the GPU's allocator; on a CPU the process's largest resident size, LibTorch included.
+// Peak of the GPU's allocator; on a CPU, the largest resident size of the process, with LibTorch.
 int64_t peak_bytes(at::Device device) {
   if (!device.is_cpu()) {
     const auto stats = at::accelerator::getDeviceStats(device.index());
@@ -102,7 +102,7 @@ int64_t peak_bytes(at::Device device) {
   return int64_t(usage.ru_maxrss) << 10;
 }
 
-// Of all threads, waiting ones included: with one thread what a busy machine can still tell.
+// CPU time of all threads, including waiting ones. With one thread it is reliable also on a busy machine.
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -114,7 +114,7 @@ struct Times {
   std::vector<double> ms, cpu_ms;
 };
 
-// The same step in another process, which waits while we work.
+// The same step in another process, which waits while this process works.
 std::unique_ptr<Rival> start_rival(const Arguments& a) {
   if (a.rival.empty()) return nullptr;
   require_files({a.script});
@@ -159,8 +159,8 @@ void bench(const Arguments& arguments) {
   const auto model = models::Transformer(nn::Scope(state), config).with(execution);
   models::initialize(state, config, {.seed = kSeed, .embedder_std = 0.0});
   RandomSamples objective(model, arguments, device);
-  train::Loader loader = make_loader(arguments);
-  const auto alone = dist::make_communicator({}, device, {});
+  data::Loader loader = make_loader(arguments);
+  const auto alone = distributed::make_communicator({}, device, {});
   train::Trainer trainer(trainer_config(arguments), state, objective, loader, *alone);
   const auto rival = start_rival(arguments);
 
@@ -196,7 +196,7 @@ void bench(const Arguments& arguments) {
     std::printf("%s\n", result.dump(1).c_str());
     return;
   }
-  std::printf("%.1f ms a step (%.1f .. %.1f), %.2f images a second, %.0f MB at most\n", median(times.ms),
+  std::printf("%.1f ms per step (%.1f .. %.1f), %.2f images per second, %.0f MB at most\n", median(times.ms),
               result["step_ms"]["min"].get<double>(), result["step_ms"]["max"].get<double>(),
               result["images_per_second"].get<double>(), double(result["peak_bytes"].get<int64_t>()) / 1e6);
   if (rival)
@@ -209,7 +209,7 @@ void bench(const Arguments& arguments) {
 void add_step(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   auto* command =
-      app.add_subcommand("step", "A training step of PixArt: forward, loss, backward, clip, AdamW, average.");
+      app.add_subcommand("step", "A training step of PixArt: forward, loss, backward, clip, AdamW, EMA.");
   const auto number = [&](const char* name, int64_t& value, const char* meaning, int64_t least = 1) {
     command->add_option(name, value, meaning)
         ->check(CLI::Range(least, int64_t(1) << 30))
@@ -219,23 +219,23 @@ void add_step(CLI::App& app) {
   number("--depth", arguments->shape.depth, "blocks");
   number("--num-heads", arguments->shape.num_heads, "attention heads");
   number("--latent-size", arguments->shape.input_size, "side of the latent, even");
-  number("--batch-size", arguments->batch_size, "samples a step");
-  number("--micro-batch-size", arguments->micro_batch_size, "samples a pass; 0: all", 0);
-  number("--caption-tokens", arguments->text.max_tokens, "tokens of a caption");
-  number("--caption-width", arguments->text.caption_channels, "numbers of a token");
-  number("--activation-checkpointing", arguments->recompute_every, "as the key of run files: 0 none, 1 all",
-         0);
+  number("--batch-size", arguments->batch_size, "samples per step");
+  number("--micro-batch-size", arguments->micro_batch_size, "samples per pass; 0: all", 0);
+  number("--caption-tokens", arguments->text.max_tokens, "tokens per caption");
+  number("--caption-width", arguments->text.caption_channels, "channels of a token");
+  number("--activation-checkpointing", arguments->recompute_every, "as in run files: 0 none, 1 all", 0);
   number("--steps", arguments->steps, "measured steps");
-  number("--warmup-steps", arguments->warmup_steps, "steps before them", 0);
-  number("--threads", arguments->threads, "0: the cores of this machine", 0);
+  number("--warmup-steps", arguments->warmup_steps, "steps before the measured ones", 0);
+  number("--threads", arguments->threads, "CPU threads; 0: the cores of this machine", 0);
   command->add_option("--precision", arguments->precision, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
   command->add_option("--device", arguments->device, "cpu, cuda or auto")->capture_default_str();
   command->add_option("--rival", arguments->rival,
-                      "a Python with torch: PyTorch eager makes each step too, in turn with us");
-  command->add_option("--script", arguments->script, "the rival")->capture_default_str();
-  command->add_option("--form", arguments->form, "the rival's; else the fastest is looked for first");
+                      "a Python with torch: PyTorch eager makes each step too, in turn with pixart");
+  command->add_option("--script", arguments->script, "script of the rival")->capture_default_str();
+  command->add_option("--form", arguments->form,
+                      "form of the rival (default: the fastest, which is measured first)");
   command->add_flag("--json", arguments->json, "print one JSON object");
   command->footer(
       "Examples:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"

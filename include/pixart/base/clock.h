@@ -1,4 +1,4 @@
-// The time of day as a number, for files whose format asks for one; it decides nothing.
+// The time of day as a number, for file formats that store one. No decision depends on it.
 #pragma once
 
 namespace pixart {

@@ -1,6 +1,6 @@
-// PIXART_CPU_CLONES before a function: it is compiled for several instruction sets, of which the program
-// takes the best that the processor has. What it calls must be inlined into it, PIXART_INLINE, to be compiled
-// along with it.
+// PIXART_CPU_CLONES before a function compiles it for several instruction sets; the program then uses the
+// best one that the processor has. Functions called inside it must be marked PIXART_INLINE, so that they are
+// compiled for the same instruction set.
 #pragma once
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \

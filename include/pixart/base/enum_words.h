@@ -1,5 +1,5 @@
-// Enums that people write as words: keys of run files, options of commands, what files say. The words of an
-// enum are listed once, next to it, in the order in which people are shown them:
+// Enums that people write as words: values of config keys, options of commands, fields of files. The words of
+// an enum are listed once, next to the enum, in the order in which messages show them:
 //
 //   enum class Precision { kFloat32, kBFloat16 };
 //   inline EnumWords<Precision> enum_words(Precision) {

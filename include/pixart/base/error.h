@@ -1,7 +1,7 @@
 // Errors and exit codes.
 //
-// Two kinds of error exist. A UserError is something the person who runs the program can mend: it says what
-// is wrong, where, and what to do. An InternalError is a bug of ours. Both are caught in tools/main.cpp only.
+// There are two kinds of errors. The user can repair a UserError: it says what is wrong, where, and what to
+// do. An InternalError is a bug of this program. Both are caught in tools/main.cpp only.
 #pragma once
 #include <fmt/format.h>
 
@@ -12,15 +12,15 @@
 
 namespace pixart {
 
-// What the process ends with; documented in the README and tested one by one.
+// Exit codes of the process; the README documents them, and each has a test.
 enum class ExitCode : int {
   kDone = 0,
-  kInternal = 70,     // a bug of ours
+  kInternal = 70,     // a bug of this program
   kNumerics = 71,     // loss or gradient not finite beyond the allowed budget
-  kBelowBar = 72,     // `pixart evaluate`: a value that the config asks for was not reached
+  kBelowBar = 72,     // `pixart demo score`: a value did not reach the bar that the config sets
   kFolderOwned = 73,  // another process works in this run folder
   kStorage = 74,      // disk full, I/O error
-  kRequeue = 75,      // stopped on request after saving: start me again
+  kRequeue = 75,      // stopped on request after saving: start the same command again
   kDevice = 76,       // a GPU is missing or broken, or another rank was lost
   kBadInput = 78,     // config, data or command line
 };
@@ -46,8 +46,7 @@ class Problems {
   void add(std::string problem) { problems_.push_back(std::move(problem)); }
   bool empty() const { return problems_.empty(); }
   const std::vector<std::string>& all() const { return problems_; }
-  // Throws one UserError that lists every problem, or returns if there is none. `subject` is the file or
-  // thing.
+  // Throws one UserError that lists every problem; returns if there is none. `subject` names the file.
   void throw_if_any(std::string_view subject, ExitCode code = ExitCode::kBadInput) const;
 
  private:
@@ -59,7 +58,7 @@ namespace internal {
 }  // namespace internal
 }  // namespace pixart
 
-// An invariant of ours: failing it is a bug. PIXART_CHECK(n > 0, "batch of {}", n)
+// Checks an invariant of this program; a failure is a bug. PIXART_CHECK(n > 0, "batch of {}", n)
 #define PIXART_CHECK(condition, ...)                                                                 \
   do {                                                                                               \
     if (!(condition)) [[unlikely]]                                                                   \

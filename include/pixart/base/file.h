@@ -1,5 +1,5 @@
-// Files that are either whole or absent. Every error is a UserError with the path and the system's reason;
-// writing errors (disk full, I/O) carry ExitCode::kStorage.
+// Files that are either complete or absent. Every error is a UserError with the path and the system's reason;
+// errors of writing (disk full, I/O) have ExitCode::kStorage.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -8,32 +8,32 @@
 
 namespace pixart {
 
-// The whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`.
+// Reads the whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = uint64_t{1} << 32);
 
-// Of a file that is written under its final name at the end.
+// When a file that gets its final name last is on the disk.
 enum class Durability {
-  kNow,  // it is on the disk when commit() returns: what cannot be made again
-  // When the system writes it, as with cp: a power cut within the next half minute may spoil it. What
-  // replaces something is on the disk first all the same, lest both be lost.
+  kNow,  // when commit() returns: for files that cannot be made again
+  // When the system writes it, as with cp: a power cut within the next half minute may damage it. A file that
+  // replaces another one is still on the disk first, so that a power cut cannot destroy both.
   kLater,
 };
 
-// Writes to a temporary file next to `path`, fsyncs, renames over `path` (a file or a symbolic link, which it
-// replaces; never a pipe or device), fsyncs the folder. What a kill leaves: see leftovers.h.
+// Writes to a temporary file next to `path`, fsyncs it, renames it to `path` and fsyncs the folder. It
+// replaces a file or a symbolic link, never a pipe or device. leftovers.h: what a kill leaves.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
-// A new file written in pieces, which nothing makes durable: for the inside of a StagedFolder.
+// A new file written in pieces, for the inside of a StagedFolder. It is not made durable by itself.
 class OutputFile {
  public:
-  // Errors name `shown` where it is given. With kNow the disk begins while more is written.
+  // Errors name `shown` if it is given. With kNow the disk starts to write while more is appended.
   explicit OutputFile(std::filesystem::path path, std::filesystem::path shown = {},
                       Durability durability = Durability::kNow);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   void write(std::string_view bytes);                     // appends
-  void rewrite(uint64_t offset, std::string_view bytes);  // of what was written
+  void rewrite(uint64_t offset, std::string_view bytes);  // replaces bytes already written
   void sync();
   void close();
   const std::filesystem::path& path() const { return path_; }
@@ -47,8 +47,7 @@ class OutputFile {
   uint64_t size_ = 0, flushed_ = 0;
 };
 
-// The same as write_file_atomically() for a file written in pieces: write(), then commit(). Without commit()
-// nothing is left behind.
+// write_file_atomically() in pieces: write(), then commit(). Without commit() the temporary file is removed.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path, Durability durability = Durability::kNow);
@@ -68,16 +67,16 @@ class AtomicFile {
 
 void create_folders(const std::filesystem::path& path);  // as mkdir -p
 
-// Where `path` leads if it is a symbolic link, to something that exists or not; otherwise `path`. For output
-// that users name: a link of theirs stays one, as with cp. Throws UserError(kStorage) for links in a circle.
+// The target of `path` if it is a symbolic link, whether the target exists or not; otherwise `path`. For
+// output that users name: their link stays a link, as with cp. UserError(kStorage) if links form a circle.
 std::filesystem::path link_target(std::filesystem::path path);
 
 // fsync of a file or folder that exists; throws UserError(kStorage).
 void sync_path(const std::filesystem::path& path);
 
-// A folder that appears under its final name only when complete: fill `path()`, then commit().
-// Without commit() the temporary folder is removed. An existing `final_path` is replaced by commit(), in one
-// step where the file system can exchange two names; a file of that name is a UserError(kStorage).
+// A folder that gets its final name only when it is complete: fill `path()`, then commit(). Without commit()
+// the temporary folder is removed. commit() replaces an existing folder `final_path`, in one step where the
+// file system can exchange two names. If `final_path` is a file, it throws UserError(kStorage).
 class StagedFolder {
  public:
   explicit StagedFolder(std::filesystem::path final_path);  // creates <parent>/.tmp-<name>-<nonce>
@@ -85,7 +84,7 @@ class StagedFolder {
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
   const std::filesystem::path& path() const { return temporary_; }
-  // fsync of every file and folder, rename, fsync of the parent; with kLater the rename alone
+  // fsyncs every file and folder, renames, fsyncs the parent; with kLater it only renames
   void commit(Durability durability = Durability::kNow);
 
  private:
@@ -93,8 +92,8 @@ class StagedFolder {
   bool committed_ = false;
 };
 
-// Deletes a folder that must never be seen half-deleted: it is renamed to .del-<name>-<nonce> first, durably.
-// Throws UserError(kStorage) if it still stands under its name.
+// Deletes a folder that must never be seen half-deleted: first renames it, durably, to .del-<name>-<nonce>.
+// Throws UserError(kStorage) if the folder still has its old name.
 void delete_folder(const std::filesystem::path& path);
 
 }  // namespace pixart

@@ -1,5 +1,4 @@
-// One process at a time, across processes of this machine (and of others, where the file system passes
-// flock() on).
+// A lock between processes of this machine, and of other machines if the file system shares flock().
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -7,10 +6,10 @@
 
 namespace pixart {
 
-// Held for the life of the object, and released by the system when the process dies. The file stays.
+// Held as long as the object exists. The system releases it when the process dies. The file is not deleted.
 class FileLock {
  public:
-  explicit FileLock(const std::filesystem::path& path);  // waits until it is free
+  explicit FileLock(const std::filesystem::path& path);  // waits until the lock is free
   static std::optional<FileLock> try_lock(const std::filesystem::path& path);
   ~FileLock();
   FileLock(FileLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
@@ -21,8 +20,8 @@ class FileLock {
   int descriptor_;
 };
 
-// Whether the process `process` of this machine holds a lock on the file; asks without taking it, so that
-// nobody who wants it is turned away. False where the system does not say.
+// True if the process with the id `process` on this machine holds a lock on the file. It does not take the
+// lock, so another process that asks for it now still gets it. False where the system does not tell.
 bool is_locked_by(const std::filesystem::path& path, int64_t process);
 
 }  // namespace pixart

@@ -1,5 +1,5 @@
-// What a killed process leaves in a folder. Nothing else is ever deleted: users keep files of their own,
-// whose names may begin as ours do, in the folders that they name.
+// Files and folders that a killed process leaves. Nothing else is ever deleted: in the folders that users
+// name, they keep files of their own, and some of these names may begin like the program's.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -7,21 +7,21 @@
 
 namespace pixart {
 
-// The names that the program gives in a folder, as regular expressions (ECMAScript) for the whole name.
+// The names that the program uses in a folder, as regular expressions (ECMAScript) that match the whole name.
 struct OwnNames {
   std::vector<std::string> files = {};    // AtomicFile, write_file_atomically()
   std::vector<std::string> folders = {};  // StagedFolder, delete_folder()
-  // What is a leftover under this very name, e.g. a lock.
+  // Names that are leftovers without a prefix or digits, e.g. a lock.
   std::vector<std::string> passing_files = {}, passing_folders = {};
 };
 
-// Directly inside `folder`: .tmp-<own name>-<16 hex digits> and .del-<own name>-<16 hex digits>, files for
-// `files` and folders for `folders`, and what is passing. A symbolic link of such a name is one, too. Sorted;
-// empty where the folder cannot be read.
+// The leftovers directly inside `folder`: .tmp-<own name>-<16 hex digits> and .del-<own name>-<16 hex digits>
+// (files for `files`, folders for `folders`), and the passing files and folders. A symbolic link with such a
+// name is a leftover, too. Sorted; empty if the folder cannot be read.
 std::vector<std::filesystem::path> find_leftovers(const std::filesystem::path& folder, const OwnNames& own);
 
-// Deletes these, as far as it can; of a symbolic link the link alone. Only for who may write there now: it
-// would also delete what another process is writing.
+// Deletes the leftovers that it can delete; of a symbolic link only the link. Call it only if no other
+// process may be writing to the folder: it would delete the files of that process, too.
 void remove_leftovers(const std::filesystem::path& folder, const OwnNames& own);
 
 }  // namespace pixart

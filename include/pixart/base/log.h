@@ -1,5 +1,5 @@
-// The one logging facade. Lines go to stderr ("info   message") and, once set, to a log file with time
-// stamps. Numbers belong to MetricSink, not here; no line is written inside a micro-step.
+// The only interface for logging. Lines go to stderr ("info   message") and, after add_file(), to a log file
+// with time stamps. Metrics go to MetricSink, not here. No line is written inside a micro-step.
 #pragma once
 #include <fmt/format.h>
 
@@ -12,8 +12,8 @@ enum class Level { kDebug, kInfo, kWarning, kError };
 
 void write(Level level, std::string_view message);
 void set_level(Level level);                       // default kInfo
-void set_terminal_level(Level level);              // of stderr alone; the file gets the rest too
-void add_file(const std::filesystem::path& path);  // appends, in UTC, flushed at each line
+void set_terminal_level(Level level);              // of stderr only; the file gets the other lines too
+void add_file(const std::filesystem::path& path);  // appends to it; times in UTC, flushed after each line
 
 template <class... Args>
 void debug(fmt::format_string<Args...> text, Args&&... args) {

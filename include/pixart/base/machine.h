@@ -1,11 +1,11 @@
-// What this machine has.
+// The memory of this machine.
 #pragma once
 #include <cstdint>
 
 namespace pixart {
 
-// Main memory that this process may use: the machine's, or the cgroup's limit where that is less.
+// Main memory that this process may use: the machine's, or the cgroup's limit if that is smaller.
 uint64_t total_memory_bytes();
-uint64_t available_memory_bytes();  // free, or freed by the kernel when asked for
+uint64_t available_memory_bytes();  // free, or can be freed by the kernel
 
 }  // namespace pixart

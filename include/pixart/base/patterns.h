@@ -1,4 +1,4 @@
-// Names chosen by glob patterns, e.g. the parameters of a model that are not trained.
+// Selects names by glob patterns, e.g. the parameters of a model that are not trained.
 #pragma once
 #include <string>
 #include <vector>
@@ -7,9 +7,9 @@
 
 namespace pixart {
 
-// One flag per name: does one of `patterns` match the whole of it? * stands for any text (dots too), ? for
-// one character, [abc] for one of these. A pattern that matches no name becomes a problem that begins with
-// `key`, calls the names `what`, and suggests the nearest name, or a pattern near it that would match.
+// One flag per name: true if one of `patterns` matches the whole name. * matches any text (dots too), ? one
+// character, [abc] one of these characters. A pattern that matches no name becomes a problem. Its text begins
+// with `key`, calls the names `what`, and suggests the nearest name or a similar pattern that would match.
 std::vector<bool> matching_names(const std::vector<std::string>& patterns,
                                  const std::vector<std::string>& names, const std::string& key,
                                  const std::string& what, Problems& problems);

@@ -1,4 +1,4 @@
-// Work done ahead of its use: several threads, results in order, a bounded number of them.
+// Work done before its result is needed: several threads, results in order, a bounded number of results.
 #pragma once
 #include <condition_variable>
 #include <cstdint>
@@ -16,16 +16,15 @@
 
 namespace pixart {
 
-// Results of work(job) for the jobs that `next_job` gives one after another until it gives none. `next_job`
-// is called by one thread at a time, in order; `work` by several. The results do not depend on threads or
-// depth.
+// Results of work(job) for each job that `next_job` returns, until it returns nullopt. One thread at a time
+// calls `next_job`, in order; several threads call `work`. The results depend on neither threads nor `depth`.
 template <class Job, class Result>
 class Prefetch {
  public:
   using NextJob = std::function<std::optional<Job>()>;
   using Work = std::function<Result(const Job&)>;
 
-  // `depth`: most results that are finished or in work. With 0 threads next() does the work itself.
+  // `depth`: the largest number of results that are finished or in work. With 0 threads next() does the work.
   Prefetch(int threads, int64_t depth, NextJob next_job, Work work)
       : depth_(std::max<int64_t>(depth, std::max(threads, 1))),
         next_job_(std::move(next_job)),
@@ -43,7 +42,7 @@ class Prefetch {
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
-  // The next result, or nothing after the last one. Throws what the work of this job threw.
+  // The next result; nullopt after the last one. Throws the exception that the work of this job threw.
   std::optional<Result> next() {
     const double begun = monotonic_seconds();
     std::shared_ptr<Slot> slot = threads_.empty() ? work_here() : take();
@@ -53,7 +52,7 @@ class Prefetch {
     return std::move(slot->result);
   }
 
-  double waited_seconds() const { return waited_; }  // in next(), so far
+  double waited_seconds() const { return waited_; }  // time spent in next() so far
 
  private:
   struct Slot {
@@ -97,7 +96,7 @@ class Prefetch {
       std::optional<Job> job;
       try {
         job = next_job_();
-      } catch (...) {  // delivered in its turn, and the last
+      } catch (...) {  // next() throws it after the results before it, and ends there
         slot->failure = std::current_exception();
         slot->is_done = is_ended_ = true;
         slots_.push_back(slot);

@@ -1,4 +1,4 @@
-// The vocabulary of config keys. It stands in `base` so that any component can describe its own config struct
+// The vocabulary of config keys. It is in `base`, so that any component can describe its own config struct
 // without depending on the reader (module `config`). A struct describes itself with one line per key:
 //
 //   struct AdamWConfig {
@@ -10,8 +10,8 @@
 //     }
 //   };
 //
-// Field types: bool, int64_t, double, std::string, std::filesystem::path, std::vector of these or of structs,
-// std::optional of these or of structs, nested structs. A key without default is marked required().
+// Field types: bool, int64_t, double, std::string, std::filesystem::path, std::vector or std::optional of
+// these or of structs, nested structs. A key without a default is marked required().
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -21,7 +21,7 @@
 
 namespace pixart {
 
-// What may happen to a key when a run is resumed.
+// Whether a key may change when a run is resumed.
 enum class OnResume { kFixed, kNeedsPermission, kFree };
 
 struct Rule {

@@ -1,4 +1,4 @@
-// Small helpers for messages.
+// Helpers for the text of messages.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -7,14 +7,14 @@
 
 namespace pixart {
 
-// The candidate nearest to `word` by edit distance (transpositions count 1), or "" if none is close.
+// The candidate nearest to `word` by edit distance (a transposition costs 1), or "" if none is close.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& candidates);
 
 // " Did you mean 'x'?" or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
-// "a, b, c and 17 more": at most twenty by name.
+// "a, b, c and 17 more": names at most twenty.
 std::string name_some(const std::vector<std::string>& names);
 
 std::string human_bytes(uint64_t bytes);     // "1.4 GiB"

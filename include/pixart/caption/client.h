@@ -1,4 +1,4 @@
-// Many requests to one HTTP endpoint at a time, with retries.
+// Sends many concurrent requests to one HTTP endpoint, with retries.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -10,14 +10,14 @@ namespace pixart::caption {
 struct ClientOptions {
   std::string url;        // of the request, http or https
   std::string key;        // sent as a bearer token; "" sends none. Never part of a message or a reply
-  int64_t in_flight = 8;  // requests that were begun and are not done, those that wait for a retry included
+  int64_t in_flight = 8;  // requests that were begun and are not done, including those that wait for a retry
   int64_t retries = 6;    // further attempts after the first
-  // Of one attempt. There is no limit on its speed: an endpoint is silent while the model writes.
+  // Time of one attempt. Its speed has no limit: an endpoint is silent while the model writes.
   double timeout_seconds = 120;
   double connect_seconds = 20;
   double first_pause_seconds = 1;  // before the first retry; doubles, with jitter
   double longest_pause_seconds = 60;
-  double longest_wait_seconds = 600;  // that an endpoint may ask for (Retry-After)
+  double longest_wait_seconds = 600;  // longest wait that an endpoint may demand (Retry-After)
 };
 
 struct Request {
@@ -25,34 +25,34 @@ struct Request {
   std::string body;  // JSON
 };
 
-// What became of a request after its last attempt.
+// The result of a request after its last attempt.
 struct Reply {
-  long status = 0;    // HTTP; 0: no whole answer
+  long status = 0;    // HTTP; 0: no complete answer
   std::string body;   // at most 8 MiB
   std::string fault;  // why there is no answer
   int64_t attempts = 0;
-  // Worth another attempt: no answer, HTTP 408, 425, 429 and 5xx.
+  // Another attempt may succeed: no answer, HTTP 408, 425, 429 and 5xx.
   bool is_temporary() const {
     return status == 0 || status == 408 || status == 425 || status == 429 || status >= 500;
   }
 };
 
 struct ClientCalls {
-  std::function<std::optional<Request>()> next;  // nothing: there are no more
-  // Returns whether the request is to be sent once more; only as long as attempts are left.
+  std::function<std::optional<Request>()> next;  // nothing: there are no more requests
+  // Returns true to send the request once more, which needs a remaining attempt.
   std::function<bool(int64_t number, const Reply& reply)> done;
-  std::function<bool()> stop;  // asked often; then requests in flight are given up
+  std::function<bool()> stop;  // called often; if true, requests in flight are abandoned
 };
 
-// Sends requests as POST until there are no more and all are done. Temporary faults are tried again by
-// itself, with exponential pauses. After a Retry-After (seconds or date) nothing is sent for that long.
-// Answers 401, 403, 404 and 3xx end everything: UserError; redirects are not followed. So does a
-// Retry-After beyond the limit (ExitCode::kRequeue). A proxy is taken from the environment (https_proxy,
-// ...), but not for addresses of this machine. Everything is called from the calling thread.
+// Sends requests as POST until there are no more and all are done. Requests with temporary faults are sent
+// again, with exponential pauses. After a Retry-After (seconds or date) nothing is sent for that time. Throws
+// UserError for the answers 401, 403, 404 and 3xx (redirects are not followed) and for a Retry-After above
+// the limit (ExitCode::kRequeue). The proxy comes from the environment (https_proxy, ...), but not for
+// addresses of this machine. All functions are called from the calling thread.
 void send_all(const ClientOptions& options, const ClientCalls& calls);
 
-// Seconds that a Retry-After header asks for: a number, or an HTTP date that is compared with `date`, the
-// reply's own Date header (else with this machine's clock). Nothing for another text.
+// The seconds of a Retry-After header: a number, or an HTTP date that is compared with `date`, the reply's
+// own Date header (or, without it, with this machine's clock). Nothing for another text.
 std::optional<double> retry_after_seconds(const std::string& header, const std::string& date);
 
 }  // namespace pixart::caption

@@ -1,14 +1,14 @@
-// The typed, strict reader of YAML files. A struct says what its keys are (pixart/base/rule.h); from that
-// follow reading, checking, --set, writing, documentation and the comparison on resume.
+// The typed, strict reader of YAML files. A struct describes its keys once (pixart/base/rule.h). Reading,
+// checking, --set, writing, documentation and the comparison on resume all use that description.
 //
-// Strict means: types come from the struct and never from YAML's guesses. Integers are decimal without
-// leading zero; numbers are decimal and finite; booleans are true and false; numbers in quotes are text.
-// Unknown and duplicate keys, missing required keys, anchors, aliases, merge keys, tags, tabs, a second
-// document, more than 1 MiB, 100,000 nodes or 64 levels are errors. `null` unsets an optional key and is an
-// error elsewhere.
+// Strict means: the struct gives the types, YAML's guesses do not count. Integers are decimal without leading
+// zero; numbers are decimal and finite; booleans are true and false; numbers in quotes are text. Errors are:
+// unknown and duplicate keys, missing required keys, anchors, aliases, merge keys, tags, tabs, a second
+// document, more than 1 MiB, 100,000 nodes or 64 levels. `null` unsets an optional key and is an error
+// elsewhere.
 //
-// A struct may have `void validate(std::vector<std::string>& problems) const`: it is called once the struct
-// and all inside it were read without a problem, and may add sentences about keys that do not fit together.
+// A struct may have `void validate(std::vector<std::string>& problems) const`. It is called after the struct
+// and everything inside it was read without a problem, and may add sentences about contradicting keys.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -32,11 +32,11 @@ template <class T>
 void assign(Reading& reading, const Value& value, T& target);
 }  // namespace internal
 
-// Reads text into a T; `name` stands for the file in messages. `overrides` are "a.b.c=value"; an element of a
-// list is addressed by its index, or of a list of structs by the element's `name`: "stages.text.steps=10".
-// Lists and quotes as in YAML: "betas=[0.9, 0.99]", "prompts=['a, b']"; other text is taken as it is. Later
-// ones win. Throws one UserError that lists every problem as "file:line: key.path: what is wrong (what to
-// do)"; in the place of file:line stands "--set a.b=1" for an override.
+// Reads text into a T; messages call the file `name`. `overrides` are "a.b.c=value". An element of a list is
+// addressed by its index; in a list of structs by the element's `name`: "stages.text.steps=10". Lists and
+// quotes are written as in YAML: "betas=[0.9, 0.99]", "prompts=['a, b']"; other text is used unchanged. A
+// later override wins. Throws one UserError that lists every problem as "file:line: key.path: what is wrong
+// (what to do)". For a problem of an override it has "--set a.b=1" instead of file:line.
 template <class T>
 T read_text(const std::string& yaml, const std::string& name,
             const std::vector<std::string>& overrides = {}) {
@@ -52,15 +52,15 @@ T read_file(const std::filesystem::path& path, const std::vector<std::string>& o
   return read_text<T>(internal::read_config_file(path.string()), path.string(), overrides);
 }
 
-// Every key with its value; reads back to the same T.
+// Every key with its value. Reading the text gives the same T.
 template <class T>
 std::string to_yaml(const T& value) {
   return internal::to_yaml(internal::schema<T>(), internal::value_of(value));
 }
 
-// One key, as `pixart explain` and the reference show it.
+// One key, as shown by `pixart explain` and the reference.
 struct KeyInfo {
-  std::string path;           // "stages[].optimizer.lr"; [] stands for any element
+  std::string path;           // "stages[].optimizer.lr"; [] is any element
   std::string type;           // "integer", "list of text", "section" ...
   std::string default_value;  // as YAML; "" for required keys and sections
   std::string rule;           // "more than 0"; "" if any value is allowed
@@ -80,16 +80,16 @@ std::vector<KeyInfo> keys() {
   return internal::keys(internal::schema<T>());
 }
 
-// A page with one table per section: key, type, default, allowed, on resume, meaning. `prefix` is put before
-// paths.
+// A page with one table per section: key, type, default, allowed, on resume, meaning. Paths begin with
+// `prefix`.
 template <class T>
 std::string reference_markdown(const std::string& title, const std::string& prefix = "") {
   return internal::reference_markdown(internal::schema<T>(), title, prefix);
 }
 
-// A key with another value. Elements of a list of structs are matched by `name` where they have one, else by
-// index; an added or removed element, another order, and a section that appears or vanishes are changes of
-// the key itself.
+// A key whose value differs. Elements of a list of structs are matched by `name` if they have one, otherwise
+// by index. An added or removed element, another order, and an added or removed section are changes of the
+// key itself.
 struct Change {
   std::string path;     // as for overrides
   std::string was, is;  // as YAML
@@ -111,8 +111,8 @@ struct KeyValue {
   std::string key;    // as in KeyInfo: "stages[].steps"
   std::string value;  // as YAML
   bool is_default = false;
-  // Of values_of_file(): where the value stands.
-  int line = 0;             // of the file; 0: not in it
+  // Set by values_of_file() only: where the value is written.
+  int line = 0;             // in the file; 0: not in the file
   int override_index = -1;  // of the override that set it
 };
 
@@ -120,13 +120,13 @@ namespace internal {
 std::vector<KeyValue> values(const Type& type, const Value& value);
 }
 
-// All keys but the sections themselves, in order.
+// All keys except the sections themselves, in order.
 template <class T>
 std::vector<KeyValue> values(const T& config) {
   return internal::values(internal::schema<T>(), internal::value_of(config));
 }
 
-// The same of a file, each with its place. Throws as read_file(), but calls no validate().
+// The values of a file, each with its line or override. Throws like read_file(), but calls no validate().
 template <class T>
 std::vector<KeyValue> values_of_file(const std::filesystem::path& path,
                                      const std::vector<std::string>& overrides = {}) {
@@ -136,14 +136,13 @@ std::vector<KeyValue> values_of_file(const std::filesystem::path& path,
   return internal::values(internal::schema<T>(), reading.value());
 }
 
-// The keys that `asked` names: a whole path, in which "stages.text.steps" and "stages.0.steps" stand for
-// "stages[].steps", or the end of one ("optimizer.lr", "lr").
+// The keys that `asked` names: a whole path, in which "stages.text.steps" and "stages.0.steps" mean
+// "stages[].steps", or the end of a path ("optimizer.lr", "lr").
 std::vector<KeyInfo> find_keys(const std::string& asked, const std::vector<KeyInfo>& keys);
 
-// For a message that nothing is called `asked`: " Did you mean 'stages[].optimizer.lr'?", by names first,
-// then by the words of the keys' sentences, so that "learning_rate" finds lr; else the names in that section;
-// or
-// "".
+// For a message that no key is called `asked`: " Did you mean 'stages[].optimizer.lr'?", found by names
+// first, then by the words of the keys' sentences, so that "learning_rate" finds lr; otherwise the keys of
+// that section; or "".
 std::string key_remedy(const std::string& asked, const std::vector<KeyInfo>& keys);
 
 // ---- The bridge between structs and schema.h. ----
@@ -193,8 +192,7 @@ Type type_of() {
   } else if constexpr (HasWords<T>) {
     type.kind = Kind::kText;
   } else {
-    static_assert(std::is_same_v<T, std::string>,
-                  "no config type; see pixart/base/rule.h for those that are");
+    static_assert(std::is_same_v<T, std::string>, "not a config type; pixart/base/rule.h lists the types");
     type.kind = Kind::kText;
   }
   return type;
@@ -228,7 +226,7 @@ Value value_of(const T& source) {
   return value;
 }
 
-// Leaves alone what could not be read: Reading::finish() will throw.
+// Leaves `target` unchanged if its value could not be read: Reading::finish() will throw.
 template <class T>
 void assign(Reading& reading, const Value& value, T& target) {
   if constexpr (kIsOptional<T>) {

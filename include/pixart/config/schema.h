@@ -1,5 +1,5 @@
-// A config struct without its C++ type, so that the reader is compiled once and not per struct. Made from the
-// struct's fields() by the templates of config.h; other modules do not use these types.
+// A config struct without its C++ type, so that the reader is compiled once, not once per struct. The
+// templates of config.h make it from the struct's fields(); other modules do not use these types.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -11,7 +11,7 @@
 
 namespace pixart::config::internal {
 
-// Where a value was written: a line of the file (from 1), or the n-th --set.
+// Where a value was written: a line of the file (first line: 1), or the n-th --set.
 struct Place {
   int line = 1;
   int override_index = -1;
@@ -23,8 +23,8 @@ struct Value {
   std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<Value>> data;
   Place place;
   std::string path;        // of structs: "stages.text.optimizer", "" for the whole file
-  bool is_correct = true;  // neither it nor anything inside has been reported
-  bool is_given = false;   // a key's value that the file or an override gives
+  bool is_correct = true;  // no problem of it or of anything inside it has been reported
+  bool is_given = false;   // the file or an override sets the key
 
   const std::vector<Value>& items() const { return std::get<std::vector<Value>>(data); }
   bool is_unset() const { return std::holds_alternative<std::monostate>(data); }
@@ -48,7 +48,7 @@ struct Field {
   Type type;
 };
 
-// Collects what is wrong with one file and its overrides.
+// Collects the problems of one file and its overrides.
 class Report {
  public:
   Report(std::string name, std::vector<std::string> overrides);
@@ -72,12 +72,12 @@ class Report {
   size_t unlisted_ = 0;
 };
 
-// Reads `yaml`, changed by the report's overrides, as a `type`. Problems are collected until finish().
+// Reads `yaml`, after applying the report's overrides, as a `type`. Problems are collected until finish().
 class Reading {
  public:
   Reading(const std::string& yaml, Report report, const Type& type);
   const Value& value() const { return value_; }
-  void add(const Value& of, const std::vector<std::string>& problems);  // what a struct's validate() found
+  void add(const Value& of, const std::vector<std::string>& problems);  // from a struct's validate()
   void finish() const { report_.throw_if_any(); }
 
  private:

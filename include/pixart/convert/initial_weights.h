@@ -1,4 +1,4 @@
-// The weights that a transformer starts its training from.
+// The initial weights of a transformer that is trained.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,19 +8,19 @@
 
 namespace pixart::convert {
 
-// The transformer that was identified. Throws UserError, naming `subject`, if it is none.
+// The identified transformer. Throws UserError, naming `subject`, if the weights are not a transformer.
 models::TransformerConfig transformer_of(const Identity& identity, const std::string& subject);
 Architecture architecture_of(const models::TransformerConfig& config);
 
-// Copies the weights of a model of the same kind into `state`, which is initialised already: adapters keep
-// their initial values; a text model's position table belongs to its own grid, and micro-condition embedders
-// that the source lacks keep theirs. Throws one UserError about `subject` that names all tensors that do not
-// fit.
+// Copies the weights of a model of the same kind into `state`, which must be initialised. Adapters keep their
+// initial values. So do a text model's position table, which belongs to its own grid, and micro-condition
+// embedders that the source does not have. Throws one UserError about `subject` that lists all tensors that
+// do not fit.
 void copy_into(nn::StateDict& state, const models::TransformerConfig& target, const OfficialWeights& source,
                const std::string& subject);
 
-// Makes the class-conditional model `source` the start of the text-conditional `target`, whose weights are in
-// `state`. Throws UserError if they are models of other kinds, or if the proof does not hold.
+// Derives the weights of the text-conditional `target`, which are in `state`, from the class-conditional
+// model `source`. Throws UserError if the models are of other kinds or if the proof does not hold.
 struct ReparameterizedInto {
   std::vector<PlannedTensor> plan;
   Proof proof;

@@ -1,4 +1,4 @@
-// What weight files and folders hold, for people and programs.
+// Reports the content of weight files and folders, for people and programs.
 #pragma once
 #include <filesystem>
 #include <functional>
@@ -17,12 +17,12 @@ struct WeightReport {
   std::string license = {};
 };
 
-// A weight file or index; a folder of one model; a checkpoint of ours (model, ema, optimizer); a pipeline
-// folder (each part that holds weights). Reads no numbers but a position table. Throws UserError.
+// `path` is a weight file or index, a folder of one model, a checkpoint of this program (model, ema,
+// optimizer) or a pipeline folder (each part with weights). Reads no values except position tables.
 std::vector<WeightReport> inspect(const std::filesystem::path& path);
 
-// Reads everything (checksums of a PyTorch file included) and lists floating-point tensors with NaN or
-// infinity, one line each. `done` is called with the bytes read so far.
+// Reads everything (and checks the checksums of a PyTorch file) and lists floating-point tensors with NaN or
+// infinity, one line each. `done` is called with the number of bytes read so far.
 std::vector<std::string> find_not_finite(const formats::Weights& weights,
                                          const std::function<void(uint64_t)>& done = {});
 

@@ -1,4 +1,4 @@
-// What a weight file is: which layout, which model, which size; told from names and shapes.
+// Identifies the layout, model and size of a weight file by the names and shapes of its tensors.
 #pragma once
 #include <filesystem>
 #include <optional>
@@ -14,15 +14,15 @@
 namespace pixart::convert {
 
 enum class Layout {
-  kDit,              // facebookresearch/DiT's names, which are ours
-  kPixArt,           // PixArt-alpha's names (PixArt and PixArtMS), which are ours
+  kDit,              // facebookresearch/DiT's names, which this program uses
+  kPixArt,           // PixArt-alpha's names (PixArt and PixArtMS), which this program uses
   kDitDiffusers,     // DiTTransformer2DModel
   kPixArtDiffusers,  // PixArtTransformer2DModel, Transformer2DModel
-  kVae,              // diffusers' AutoencoderKL, today's or early names
+  kVae,              // diffusers' AutoencoderKL, with current or early names
   kVaeLdm,           // latent diffusion's names, perhaps in a whole checkpoint
   kT5,               // Hugging Face's T5, with or without decoder
-  kLora,             // adapters alone, in anyone's names
-  kOptimizer,        // moments of AdamW in a checkpoint of ours
+  kLora,             // only adapters, in any naming
+  kOptimizer,        // moments of AdamW in a checkpoint of this program
   kUnknown
 };
 std::string layout_name(Layout layout);  // for people
@@ -30,7 +30,7 @@ std::string layout_name(Layout layout);  // for people
 using Architecture = std::variant<std::monostate, models::DitConfig, models::PixArtConfig, models::VaeConfig,
                                   models::T5Config>;
 
-// What shapes do not tell; a file's own word (config.json, metadata) comes first, these before our guesses.
+// Facts that shapes do not tell. config.json and metadata win over hints, hints win over guesses.
 struct LayoutHints {
   std::optional<int64_t> num_heads = {}, max_tokens = {};
   std::optional<double> position_scale = {};
@@ -43,9 +43,9 @@ struct Identity {
   std::string summary = {};  // "PixArt-MS, depth 28, width 1152, 16 heads, patch 2, latent side 128"
 };
 
-// Weights and what they are. config.json is looked for beside them. Of the numbers only a position table is
-// read. Throws UserError if the file or its config.json is wrong, or holds no such set (see
-// formats::open_weights).
+// Weights and their identity. A config.json next to them is used. No values are read except a position table.
+// Throws UserError if the file or its config.json is wrong, or the file does not have the wanted set (see
+// formats::open_weights()).
 struct Opened {
   std::filesystem::path path;
   formats::Weights weights = {};
@@ -54,7 +54,7 @@ struct Opened {
 Opened open_and_identify(const std::filesystem::path& path, const std::string& which = "model",
                          const LayoutHints& hints = {});
 
-// The architecture in one line of JSON, as files of ours carry it in their metadata, and back (UserError).
+// The architecture as one line of JSON, as in the metadata of written files, and back (throws UserError).
 std::string architecture_text(const Architecture& architecture);
 Architecture parse_architecture(const std::string& text, const std::string& subject);
 

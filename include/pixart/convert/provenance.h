@@ -1,7 +1,7 @@
-// Where a weight file comes from: metadata that every file of ours carries.
+// The origin of a weight file: metadata in every file that this program writes.
 //   pixart.format_version, pixart.producer, pixart.architecture (one line of JSON), pixart.conversion,
 //   pixart.license, pixart.parents: [{"file": name, "sha256": hex}, ...] as JSON,
-//   and where there are adapters pixart.lora: {"rank", "alpha"} as JSON
+//   and with adapters pixart.lora: {"rank", "alpha"} as JSON
 #pragma once
 #include <filesystem>
 #include <future>
@@ -17,14 +17,14 @@ struct Provenance {
   Architecture architecture;
   std::string conversion;                           // "official names to diffusers"
   std::string license;                              // see license_of()
-  std::vector<std::filesystem::path> parents = {};  // files whose numbers went in
+  std::vector<std::filesystem::path> parents = {};  // files from which the weights were computed
 };
 
 // Metadata with the parents' hashes computed now.
 formats::Metadata provenance_metadata(const Provenance& provenance);
 
-// The same for a file that is written while the hashes are computed by another thread: `metadata()` has zeros
-// in their place, `complete` waits and fills them in.
+// The same for a file that is written while another thread computes the hashes: `metadata()` has zeros
+// instead of hashes; `complete` waits for them and fills them in.
 class BackgroundProvenance {
  public:
   explicit BackgroundProvenance(Provenance provenance);
@@ -36,8 +36,8 @@ class BackgroundProvenance {
   std::shared_future<std::vector<std::string>> hashes_;
 };
 
-// What a model made from `source` must say about its licence: the file's own word; otherwise, by layout,
-// under which licence such weights were published.
+// The licence of a model made from `source`: as stated in the file; otherwise the licence under which weights
+// of this layout were published.
 std::string license_of(const formats::Weights& source, Layout layout);
 
 }  // namespace pixart::convert

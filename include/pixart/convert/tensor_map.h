@@ -1,4 +1,4 @@
-// How the tensors of one layout are made from those of another, without their numbers: names, rows, order.
+// Describes how the tensors of one layout are made from those of another: names, rows, order; no values.
 #pragma once
 #include <string>
 #include <vector>
@@ -11,14 +11,14 @@
 
 namespace pixart::convert {
 
-// Part `index` of `count` equal parts of a tensor along its first side.
+// Part `index` of `count` equal parts of a tensor along its first dimension.
 struct Piece {
   std::string source;
   int64_t index = 0, count = 1;
 };
 
-// The pieces one below the other. `as_matrix`: the trailing sides of size 1 go (1x1 convolution -> linear).
-// Where `copies` is filled, the source holds the tensor several times, and all must be equal.
+// The pieces, concatenated along the first dimension. `as_matrix`: trailing dimensions of size 1 are removed
+// (1x1 convolution -> linear). `copies`: other names of the same tensor in the source; all must be equal.
 struct MapLine {
   std::string target;
   std::vector<Piece> pieces;
@@ -28,29 +28,29 @@ struct MapLine {
 
 struct TensorMap {
   std::vector<MapLine> lines;
-  std::vector<std::string> dropped = {};  // of the source; they may be absent
+  std::vector<std::string> dropped = {};  // tensors of the source that are not used; they may be absent
 };
 
-// Official names (which are ours) -> diffusers' PixArtTransformer2DModel and back. pos_embed and
-// y_embedder.y_embedding have no place there.
+// Official names (which this program uses) -> diffusers' PixArtTransformer2DModel, and back. diffusers'
+// layout has neither pos_embed nor y_embedder.y_embedding.
 TensorMap pixart_to_diffusers(const models::PixArtConfig& config);
 TensorMap pixart_from_diffusers(const models::PixArtConfig& config);
 
-// The same for DiTTransformer2DModel, which holds the timestep and label embedders once per block.
+// The same for DiTTransformer2DModel, which has the timestep and label embedders in every block.
 TensorMap dit_to_diffusers(const models::DitConfig& config);
 TensorMap dit_from_diffusers(const models::DitConfig& config);
 
 // Older names of an AutoencoderKL (LDM, early diffusers) -> diffusers' own; see models::todays_vae_names().
 TensorMap vae_to_diffusers(const formats::Weights& source, const models::VaeConfig& config);
 
-// The mapped weights, read when asked for. Throws one UserError about `subject` with every source tensor that
-// is missing, or that neither a line nor `dropped` accounts for, and every one that cannot be cut.
+// The mapped weights, read on request. Throws one UserError about `subject` that lists every source tensor
+// that is missing, is in neither a line nor `dropped`, or cannot be divided.
 formats::Weights apply(const TensorMap& map, formats::Weights source, const std::string& subject);
 
-// Floating-point tensors as `dtype`, the others as they are.
+// Floating-point tensors converted to `dtype`, other tensors unchanged.
 formats::Weights cast(formats::Weights source, at::ScalarType dtype);
 
-// Checks names and shapes against the model's, as nn::load_state does, without reading anything.
+// Checks names and shapes against the model's, like nn::load_state(), without reading any values.
 void check_weights(const formats::Weights& weights, const models::PixArtConfig& config,
                    const std::string& subject, const std::vector<std::string>& may_be_missing = {});
 void check_weights(const formats::Weights& weights, const models::DitConfig& config,

@@ -1,4 +1,4 @@
-// The official multi-scale sizes: pictures are cut to the nearest of forty shapes of about the same area.
+// The official multi-scale sizes: images are cut to the nearest of forty shapes of about the same area.
 #pragma once
 #include <string>
 #include <vector>
@@ -9,13 +9,13 @@ namespace pixart::data {
 
 struct AspectBucket {
   std::string key;   // as the official tables spell it, e.g. "0.57"
-  double ratio = 1;  // height / width that the bucket stands for; what PixArt-MS is told as aspect ratio
+  double ratio = 1;  // height / width of the bucket; the aspect ratio that PixArt-MS is conditioned on
   int height = 0, width = 0;
 };
 
-// The official ASPECT_RATIO_256, _512 and _1024, in their order; of those, the ones that are drawn at
-// inference
-// (*_TEST). Throws UserError for another resolution.
+// aspect_buckets(): the official tables ASPECT_RATIO_256, _512 and _1024, in their order.
+// inference_aspect_buckets(): the buckets of the table that the official code uses at inference (*_TEST).
+// Both throw UserError for another resolution.
 const std::vector<AspectBucket>& aspect_buckets(int resolution);
 std::vector<AspectBucket> inference_aspect_buckets(int resolution);
 bool has_aspect_buckets(int resolution);
@@ -24,7 +24,7 @@ bool has_aspect_buckets(int resolution);
 size_t nearest_bucket(const std::vector<AspectBucket>& buckets, int height, int width);
 
 // Cover resize, then centre crop.
-Image resize_to_bucket(const formats::ReducedImage& picture, const AspectBucket& bucket,
+Image resize_to_bucket(const formats::ReducedImage& image, const AspectBucket& bucket,
                        Filter filter = Filter::kBicubic);
 
 }  // namespace pixart::data

@@ -1,5 +1,5 @@
-// Text features of a source's captions, as a feature set. Equal captions are kept once; each with its true
-// length.
+// Text features of a source's captions, as a feature set. Equal captions are stored once, and each caption
+// has its true length.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -15,7 +15,7 @@
 
 namespace pixart::data {
 
-// How features are kept. fp8: e4m3 with one float16 scale per token, so that a token's largest number is 448.
+// How features are stored. fp8: e4m3 with one float16 scale per token, so that each token's maximum is 448.
 enum class CaptionDtype { kFloat32, kBFloat16, kFloat8 };
 inline EnumWords<CaptionDtype> enum_words(CaptionDtype) {
   return {{"bfloat16", CaptionDtype::kBFloat16},
@@ -24,21 +24,20 @@ inline EnumWords<CaptionDtype> enum_words(CaptionDtype) {
 }
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels);
 
-// The distinct captions of a source, in the order in which they first stand in it, and which belong to each
-// row.
+// The distinct captions of a source, in the order of their first occurrence, and the captions of each row.
 struct DistinctCaptions {
   struct Place {
     int64_t row = 0;
     int64_t kind = 0;  // index into Row::captions; -1: the row's own feature file
   };
-  std::vector<Place> first;    // [D] where a caption stands first
+  std::vector<Place> first;    // [D] the first occurrence of each caption
   std::vector<int64_t> begin;  // [rows + 1] into `ids`
   std::vector<int32_t>
-      ids;  // captions of a row, in the order of Row::captions; none for rows_without_captions()
+      ids;  // captions of each row, in the order of Row::captions; none for rows_without_captions()
 };
 DistinctCaptions find_distinct_captions(const Dataset& dataset);
 
-// Writes a shard: features [T_i, C] float32 of each caption, without padding.
+// Writes a shard. `features`: [T_i, C] float32 of each caption, without padding.
 void write_caption_shard(const std::filesystem::path& file, const std::vector<at::Tensor>& features,
                          int64_t num_cut, CaptionDtype dtype);
 void write_caption_index(const std::filesystem::path& folder,
@@ -47,22 +46,20 @@ void write_caption_index(const std::filesystem::path& folder,
 class CaptionSet {
  public:
   explicit CaptionSet(
-      std::filesystem::path folder);  // throws UserError where files are missing or do not agree
+      std::filesystem::path folder);  // throws UserError if files are missing or contradict each other
   ~CaptionSet();
   CaptionSet(CaptionSet&&) noexcept;
 
   const FeatureManifest& manifest() const;
   int64_t channels() const;
   int64_t num_distinct() const;
-  int64_t num_cut() const;            // captions that were longer than the encoder takes
+  int64_t num_cut() const;            // captions that were longer than the text encoder's limit
   at::ScalarType read_dtype() const;  // kFloat or kBFloat16
-  std::pair<const int32_t*, int64_t> ids(int64_t row) const;  // of a row, and how many
+  std::pair<const int32_t*, int64_t> ids(int64_t row) const;  // the row's caption ids and their count
   int64_t num_tokens(int32_t id) const;
 
   // Reads [num_tokens, C] in read_dtype(). May be called from several threads. Throws DamagedRecord.
   void read(int32_t id, void* out) const;
-  // The same as [tokens, C], zero after the caption's own; `tokens` is not less than num_tokens(id).
-  void read_padded(int32_t id, int64_t tokens, void* out) const;
 
  private:
   struct State;

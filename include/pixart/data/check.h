@@ -1,4 +1,4 @@
-// `pixart data check`: opens every picture of a source and says what is in it.
+// `pixart data check`: opens every image of a source and reports what the source contains.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace pixart::data {
 
-// Smallest, median and largest of a set of numbers.
+// Smallest, median and largest value of a set.
 struct Spread {
   int64_t least = 0, median = 0, most = 0;
 };
@@ -23,13 +23,13 @@ struct CaptionKindReport {
 
 struct CheckReport {
   Ledger ledger;
-  uint64_t bytes = 0;  // of the encoded pictures
+  uint64_t bytes = 0;  // size of the encoded images
   Spread width, height;
   std::map<std::string, CaptionKindReport> captions;
-  std::vector<int64_t> class_sizes;  // by class
+  std::vector<int64_t> class_sizes;  // number of samples of each class
   std::vector<std::pair<std::string, int64_t>>
-      aspects;  // key of the nearest official bucket -> pictures; table order
-  std::vector<std::vector<std::string>> duplicates;  // keys of pictures with the same bytes, two or more each
+      aspects;  // key of the nearest official bucket -> images; table order
+  std::vector<std::vector<std::string>> duplicates;  // keys of images with equal bytes, two or more each
   struct Example {
     std::string key, caption;
     int width = 0, height = 0;
@@ -39,11 +39,11 @@ struct CheckReport {
 
 struct CheckOptions {
   int64_t examples = 5;
-  int64_t max_tokens = 120;                                      // captions that are longer lose their end
-  std::function<int64_t(const std::string&)> count_tokens = {};  // empty: not counted
+  int64_t max_tokens = 120;                                      // longer captions are cut
+  std::function<int64_t(const std::string&)> count_tokens = {};  // empty: tokens are not counted
 };
 
-// With a progress bar, on several threads. Bad samples are in the ledger and no error.
+// Shows a progress bar and uses several threads. A bad sample is recorded in the ledger; it is not an error.
 CheckReport check(const SourceConfig& config, const Dataset& dataset, const CheckOptions& options);
 
 }  // namespace pixart::data

@@ -1,4 +1,4 @@
-// Where images and captions come from.
+// Sources of images and captions.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -9,51 +9,51 @@
 #include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
 #include "pixart/data/rejection.h"
+#include "pixart/demo/scene_source_config.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::data {
 
 struct Caption {
-  std::string name = {};  // the kind: "caption" where the source has one kind only
+  std::string name = {};  // the kind; "caption" if the source has only one kind
   std::string text = {};  // UTF-8, trimmed, never empty
-  double weight = 1;      // of the kind, when one of several is drawn
+  double weight = 1;      // weight of the kind when one of several kinds is drawn
 };
 
-// What a source knows of a sample without opening its picture.
+// What a source knows about a sample without opening its image.
 struct Row {
   std::string key = {};                // unique and stable, e.g. the path below the source's folder
-  std::vector<Caption> captions = {};  // in the order of the kinds; empty where there are none
-  int64_t label = -1;                  // class, -1 where the source has none
+  std::vector<Caption> captions = {};  // in the order of the kinds; empty if there are none
+  int64_t label = -1;                  // class; -1 if the source has no classes
   std::filesystem::path latent_file = {},
-                        caption_file = {};  // features that the source holds itself; mostly empty
+                        caption_file = {};  // features that come with the source; mostly empty
 };
 
 // A finite, indexable source. All functions may be called from several threads; 0 <= index < size().
 class Dataset {
  public:
   virtual ~Dataset() = default;
-  virtual int64_t size() const = 0;  // listed rows, those that are rejected included
+  virtual int64_t size() const = 0;  // listed rows, including rejected ones
   virtual Row row(int64_t index) const = 0;
-  virtual std::string bytes(int64_t index) const = 0;  // the encoded picture; throws BadSample
-  // Decoded; where `least_side` is not 0, perhaps at half the size: see formats::decode_reduced(). Throws
-  // BadSample.
-  virtual formats::ReducedImage reduced_picture(int64_t index, int least_side) const;
-  virtual const std::vector<std::string>& class_names() const = 0;  // empty where there are no classes
-  virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; by rising row
-  // Changes when the pictures listed do (names, sizes, classes; no captions, times of change or pixels of
-  // files).
+  virtual std::string bytes(int64_t index) const = 0;  // the encoded image; throws BadSample
+  // The decoded image. If `least_side` is not 0, perhaps at half the size: see formats::decode_reduced().
+  // Throws BadSample.
+  virtual formats::ReducedImage reduced_image(int64_t index, int least_side) const;
+  virtual const std::vector<std::string>& class_names() const = 0;  // empty if there are no classes
+  virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; ordered by row
+  // Changes when the listed images change (names, sizes, classes; not captions, times or pixels).
   virtual std::string fingerprint() const = 0;
 
-  Image picture(int64_t index) const { return reduced_picture(index, 0).image; }  // whole; throws BadSample
-  std::string caption(int64_t index) const;  // the first, "" where there is none
+  Image image(int64_t index) const { return reduced_image(index, 0).image; }  // full size; throws BadSample
+  std::string caption(int64_t index) const;  // the first caption; "" if there is none
   int64_t label(int64_t index) const { return row(index).label; }
 };
 
-// Changes when a caption does, or which rows have some.
+// Changes when a caption changes, or when other rows have captions.
 std::string captions_fingerprint(const Dataset& dataset);
 
-// By row: rejected, and not because of the picture alone. All others have a caption, if an empty one, so what
-// is made of captions stays good when pictures are mended.
+// One flag per row: true if the row is rejected for another reason than its image. All other rows have a
+// caption (perhaps an empty one), so that text features stay valid when images are repaired.
 std::vector<bool> rows_without_captions(const Dataset& dataset);
 
 // A kind of caption, and how often it is drawn.
@@ -69,40 +69,36 @@ struct CaptionConfig {
     v("weight", s.weight, "How often it is drawn, relative to the other kinds that a sample has.",
       positive());
     v("column", s.column,
-      "Where it stands: column of a table, field of a shard's .json, or txt. Empty: the name itself.", any());
+      "Where the text is: column of a table, field of a shard's .json, or txt. Empty: the name itself.",
+      any());
     v("from", s.from,
-      "JSONL file that pixart caption wrote ({key, caption} a line); joined with the samples by key.", any());
+      "JSONL file that pixart caption wrote (one {key, caption} per line); joined with the samples by key.",
+      any());
   }
 };
 
-// What the kinds of sources take from their path. Names that start with a dot are passed over, and links to
-// folders are followed.
+// What each kind of source reads from its path. Names that start with a dot are skipped, and links to folders
+// are followed.
 //   image_folder  every .png .jpg .jpeg .webp, sorted by path; the caption is the first line with text of the
 //                 .txt file of the same name (further lines may hold translations)
-//   class_folder  the same pictures; the label is the index of the first sub-folder among the sorted ones,
-//   the
-//                 caption its name with _ as blanks
+//   class_folder  the same images; the label is the index of the first sub-folder in sorted order, the
+//                 caption is its name with blanks instead of _
 //   idx           the pair train-images-idx3-ubyte, train-labels-idx1-ubyte, or the first pair of another
 //                 name, plain or .gz; captions are numbers, or Fashion-MNIST's names for a folder with
 //                 "fashion" in its name
-//   table         .jsonl, .csv or .tsv files (path: a file, a folder or a glob); a row names its picture
-//   pixart        the official layouts: InternData JSON lists, SAM part files, with features where there are
+//   table         .jsonl, .csv or .tsv files (path: a file, a folder or a glob); a row names its image
+//   pixart        the official layouts: InternData JSON lists, SAM part files, with features if there are any
 //   webdataset    tar shards (path: a file, a folder or a glob)
-//   scenes        see scenes.h
+//   scenes        drawn by the program: demo/scenes.h
 enum class MissingCaption { kError, kSkip, kEmpty };
 inline EnumWords<MissingCaption> enum_words(MissingCaption) {
   return {
       {"error", MissingCaption::kError}, {"skip", MissingCaption::kSkip}, {"empty", MissingCaption::kEmpty}};
 }
 
-enum class SceneStyle { kPlain, kShaded };
-inline EnumWords<SceneStyle> enum_words(SceneStyle) {
-  return {{"plain", SceneStyle::kPlain}, {"shaded", SceneStyle::kShaded}};
-}
-
 std::vector<std::string> source_types();
 
-struct SourceConfig {
+struct SourceConfig : demo::SceneSourceConfig {
   std::string name;
   std::string type = "image_folder";
   std::filesystem::path path;
@@ -112,11 +108,8 @@ struct SourceConfig {
   double quarantine_budget = 0.001;
   int64_t max_samples = 0;           // 0: all
   std::vector<std::string> include;  // image_folder: sub-folders to take; empty: all
-  std::filesystem::path images;      // table: folder of the pictures
+  std::filesystem::path images;      // table: folder of the images
   std::string image_column, label_column;
-  int64_t count = 6000;                   // scenes: number of drawn scenes
-  SceneStyle style = SceneStyle::kPlain;  // scenes
-  int64_t seed = 0;                       // scenes
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -124,8 +117,7 @@ struct SourceConfig {
     v("type", s.type,
       "image_folder: images with .txt captions; class_folder: one sub-folder per class; idx: MNIST-style "
       "files; table: JSONL or CSV; pixart: the official layouts; webdataset: tar shards; scenes: the "
-      "built-in "
-      "generator of captioned scenes.",
+      "built-in generator of captioned scenes.",
       one_of(source_types()).required());
     v("path", s.path, "Folder, file or glob of the source (not for scenes).", any());
     v("captions", s.captions,
@@ -140,21 +132,19 @@ struct SourceConfig {
       in_range(0, 1).free());
     v("max_samples", s.max_samples, "Use only the first samples; 0 uses all.", not_negative());
     v("include", s.include, "image_folder: sub-folders to take; empty takes all.", any());
-    v("images", s.images, "table: folder that picture paths are relative to; empty: the table's own.", any());
-    v("image_column", s.image_column, "table: column of the picture's path; empty: image, path or file_name.",
+    v("images", s.images, "table: folder that image paths are relative to; empty: the table's own.", any());
+    v("image_column", s.image_column, "table: column of the image's path; empty: image, path or file_name.",
       any());
     v("label_column", s.label_column, "table: column of the class name or number; empty: none.", any());
-    v("count", s.count, "scenes: number of drawn scenes.", positive());
-    v("style", s.style, "scenes: plain pictures, or shaded objects on graded backgrounds.", any());
-    v("seed", s.seed, "scenes: seed of the generator.", not_negative());
+    SceneSourceConfig::fields(s, v);
   }
-  bool draws_scenes() const;  // of the demo: its captions say what the images show
+  bool draws_scenes() const;  // the demo's scenes, whose captions describe the images
   // Adds keys without effect for the type, a path that is missing, and sub-folders outside of it.
   void validate(std::vector<std::string>& problems) const;
 };
 
 // Opens the source and lists it fully. Throws one UserError with every problem that concerns the source as a
-// whole, each with up to twenty paths; what is wrong with single samples is in rejected().
+// whole, each with up to twenty paths; faults of single samples are in rejected().
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config);
 
 }  // namespace pixart::data

@@ -1,4 +1,4 @@
-// Latents of a source's pictures: mean and log-variance of the autoencoder's posterior, as a feature set.
+// Latents of a source's images: mean and log-variance of the autoencoder's posterior, as a feature set.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -19,21 +19,21 @@ inline EnumWords<LatentDtype> enum_words(LatentDtype) {
   return {{"float16", LatentDtype::kFloat16}, {"float32", LatentDtype::kFloat32}};
 }
 
-// What a shard holds of one picture, in the order of the source's rows.
+// The latents of one image in a shard. Records are in the order of the source's rows.
 struct LatentRecord {
   int64_t row = 0;
-  int height = 0, width = 0;  // of the picture as it came
-  uint8_t bucket = 0;         // aspect bucket, 0 without
-  at::Tensor moments;  // [V, 2, L, h, w] on the CPU: V variants (as it is, mirrored), mean and log-variance
+  int height = 0, width = 0;  // of the original image
+  uint8_t bucket = 0;         // aspect bucket; 0 without buckets
+  at::Tensor moments;  // [V, 2, L, h, w] on the CPU: V variants (original, mirrored), mean and log-variance
 };
 
-// Writes a shard: records by rising row, and rejections. `dtype`: kHalf or kFloat.
+// Writes a shard: records, ordered by row, and rejections. `dtype`: kHalf or kFloat.
 void write_latent_shard(const std::filesystem::path& file, const std::vector<LatentRecord>& records,
                         const std::vector<Rejection>& rejected, at::ScalarType dtype);
 
-// What the listing says about pictures: those need no decoding to be rejected. Rows without a caption have
-// latents all the same, so that they need not be made again when captions come.
-std::vector<Rejection> rejected_pictures(const Dataset& dataset);
+// The images that the listing rejects, without decoding them. Rows without a caption have latents
+// nevertheless, so that adding captions later does not require new latents.
+std::vector<Rejection> rejected_images(const Dataset& dataset);
 
 // Writes index and quarantine file of a set whose shards are complete. Checks accepted + rejected = listed.
 // Returns the number of rejected rows.
@@ -44,7 +44,7 @@ int64_t write_latent_index(const std::filesystem::path& folder,
 class LatentSet {
  public:
   explicit LatentSet(
-      std::filesystem::path folder);  // throws UserError where files are missing or do not agree
+      std::filesystem::path folder);  // throws UserError if files are missing or contradict each other
   ~LatentSet();
   LatentSet(LatentSet&&) noexcept;
 
@@ -53,13 +53,13 @@ class LatentSet {
   };
   struct Item {
     Shape latent;
-    int64_t height = 0, width = 0;  // of the picture as it came
+    int64_t height = 0, width = 0;  // of the original image
     uint8_t bucket = 0;
   };
 
   const FeatureManifest& manifest() const;
   int64_t rows() const;
-  const std::vector<Rejection>& rejected() const;  // rows without latents, rising
+  const std::vector<Rejection>& rejected() const;  // rows without latents, in rising order
   bool has_mirrored() const;
   Item item(int64_t row) const;  // of a row that is not rejected
 

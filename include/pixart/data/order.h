@@ -1,9 +1,10 @@
-// Which sample stands at which place: a pure function of seed and place. The place of a sample in the whole
-// run is its global sample id; random numbers, ranks, workers and restarts know nothing else.
+// Which sample is at which position of the training order: a pure function of the seed and the position. The
+// position of a sample in the whole run is its global sample id. Random numbers, ranks, workers and restarts
+// depend on nothing else.
 //
-// An epoch holds every listed row of a source once (passes = 1), in an order drawn anew each time. A row that
-// was rejected keeps its place, where another one of the same source stands in for it, so the rest of the
-// order is the same with and without it.
+// An epoch holds every listed row of a source once (passes = 1), in an order that is drawn anew each time. A
+// rejected row keeps its position, where another row of the same source replaces it, so the rest of the order
+// is the same with and without the rejection.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -13,22 +14,22 @@
 
 namespace pixart::data {
 
-// One source among those that a stage mixes. Its rows are numbered behind those of the parts before it.
+// One of the sources that a stage mixes. Its row numbers follow those of the parts before it.
 struct OrderPart {
   int64_t rows = 0;
-  double passes = 1;  // how often a row stands in an epoch, on average; an epoch takes round(passes * rows)
+  double passes = 1;  // how often a row occurs in an epoch, on average; an epoch takes round(passes * rows)
                       // of an endless stream of permutations
-  std::vector<int64_t> rejected = {};  // rising; not all
+  std::vector<int64_t> rejected = {};  // rising; fewer than `rows`
 };
 
-// Aspect buckets: of each row (all parts), and how many samples should lie beside each other.
+// The aspect bucket of each row (of all parts), and how many consecutive samples should share a bucket.
 struct OrderBuckets {
   std::vector<uint8_t> bucket_of = {};  // empty: no buckets
   int64_t run = 1;                      // the global batch
 };
 
-// Accepted row that stands in for a rejected one at a place; attempt 0, 1, ... The row may be a rejected one
-// again: then the next attempt counts.
+// The row that replaces a rejected row at a position, for attempt 0, 1, ... If this row is rejected too, the
+// next attempt counts.
 int64_t stand_in(uint64_t seed, int64_t position, int64_t rows, uint64_t attempt);
 
 class SampleOrder {
@@ -38,7 +39,7 @@ class SampleOrder {
   int64_t epoch_size() const { return epoch_size_; }
   int64_t num_rows() const { return num_rows_; }
 
-  // Row at a place >= 0. Keeps the last two epochs; may be called from several threads.
+  // The row at a position >= 0. Keeps the last two epochs; may be called from several threads.
   int64_t row(int64_t position) const;
   uint8_t bucket(int64_t row) const {
     return buckets_.bucket_of.empty() ? 0 : buckets_.bucket_of[size_t(row)];
@@ -58,27 +59,29 @@ class SampleOrder {
   mutable std::pair<int64_t, Epoch> recent_[2] = {{-1, nullptr}, {-1, nullptr}};
 };
 
-// What one process computes in one forward and backward pass: samples of one bucket.
+// The samples of one forward and backward pass of one process; all are of one bucket.
 struct MicroBatch {
   int64_t step = 0, micro_step = 0;
-  double share = 1;  // of the step's samples; the losses' weights
+  double share = 1;  // share of the step's samples; the weight of the loss
   std::vector<int64_t> positions = {}, rows = {};
   uint8_t bucket = 0;
-  bool is_last = false;  // of the step, on this rank
+  bool is_last = false;  // the last of the step on this rank
 };
 
-// How a step's samples are dealt.
+// How the samples of a step are distributed.
 struct BatchPlan {
   int64_t batch_size = 1;        // samples of an optimizer step, over all ranks
-  int64_t micro_batch_size = 0;  // most samples of a micro-batch; 0: no limit
+  int64_t micro_batch_size = 0;  // largest number of samples of a micro-batch; 0: no limit
   int64_t rank = 0, world_size = 1;
-  // Each sample alone, and each rank its share of the places: what is computed does not depend on the number
-  // of ranks and the size of micro-batches. The batch must be a multiple of the number of ranks.
+  // Each sample is a micro-batch of its own, and each rank gets an equal share of the positions, so that
+  // results do not depend on the number of ranks or the micro-batch size. The batch size must be a multiple
+  // of the number of ranks.
   bool one_by_one = false;
 };
 
-// The micro-batches of a step, of one rank. All ranks' together are the step's samples, each once, in order:
-// every run of one bucket is cut into one piece per rank, as equal as possible. A rank may get none.
+// The micro-batches of one step on one rank. The micro-batches of all ranks together hold each sample of the
+// step once, in order: every run of one bucket is cut into one piece per rank, as equal as possible. A rank
+// may get none.
 std::vector<MicroBatch> plan_step(const SampleOrder& order, const BatchPlan& plan, int64_t step);
 
 }  // namespace pixart::data

@@ -1,4 +1,4 @@
-// Any source as WebDataset shards: NAME-000000.tar, NAME-000001.tar, ... in a folder of their own.
+// Packs any source into WebDataset shards: NAME-000000.tar, NAME-000001.tar, ... in a folder of their own.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -9,35 +9,33 @@
 namespace pixart::data {
 
 // A sample KEY becomes consecutive members of one shard:
-//   KEY.jpg | .png | .webp  the encoded picture, byte for byte; the ending says what it is
-//   KEY.txt                 its caption, where "caption" is the only kind of the source
-//   KEY.cls                 its class, where it has one; the names stand in classes.txt
-//   KEY.json                {"source_key", "label", "class", and each caption by its kind}, where there are
-//   other kinds
-//                           of captions or KEY is not the source's key
-// A WebDataset key ends at the first dot, so KEY is the source's key without the ending of a picture, if that
-// is enough to tell it from all others; other dots, %, control characters and what else would be special
-// become %XX.
+//   KEY.jpg | .png | .webp  the encoded image, byte for byte; the extension names its format
+//   KEY.txt                 its caption, if "caption" is the only kind of the source
+//   KEY.cls                 its class, if it has one; the names are in classes.txt
+//   KEY.json                {"source_key", "label", "class", and each caption by its kind}, if there are
+//                           other kinds of captions or KEY is not the source's key
+// A WebDataset key ends at the first dot, so KEY is the source's key without the image's extension, if that
+// keeps it unique; other dots, %, control characters and other special characters become %XX.
 //
-// Beside the shards: quarantine.jsonl with what was left out (see quarantine.h), and, written last, pack.json
-// with counts, and size and SHA-256 of each shard. The same source makes the same bytes each time. Features
-// that a source holds itself are not packed.
+// Next to the shards: quarantine.jsonl with the samples that were left out (see quarantine.h), and, written
+// last, pack.json with counts and with size and SHA-256 of each shard. The same source always gives the same
+// bytes. Features that come with a source are not packed.
 struct PackOptions {
   uint64_t shard_bytes = 512'000'000;  // a larger sample gets a shard of its own
   int64_t shard_samples = 0;           // 0: no limit
-  bool verify = true;  // decode each picture once; otherwise only its first bytes are looked at
+  bool verify = true;                  // decode each image once; otherwise only its first bytes are checked
 };
 
 struct PackReport {
   Ledger ledger;
-  int64_t shards = 0, kept = 0;  // in all; of these complete before
+  int64_t shards = 0, kept = 0;  // all shards; those that were complete before this call
   uint64_t bytes = 0;
 };
 
-// Fills `out`. After a kill the same call goes on: shards that are complete, by size and hash, are kept.
-// UserError for a folder that holds anything else than a pack of this source begun with these options (code
-// kFolderOwned: that another process is filling), and, once all was looked at, for more bad samples than
-// config.quarantine_budget: then everything but pack.json is there.
+// Fills `out`. After a kill the same call continues: shards that are complete, by size and hash, are kept.
+// Throws UserError if the folder holds anything other than a pack of this source begun with these options
+// (code kFolderOwned: another process is filling it). Also throws UserError, after all samples were read, if
+// more samples are bad than config.quarantine_budget allows: then everything except pack.json is written.
 PackReport pack(const SourceConfig& config, const Dataset& dataset, const std::filesystem::path& out,
                 const PackOptions& options = {});
 

@@ -1,4 +1,4 @@
-// Image -> training tensor.
+// Converts images to training tensors and back.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -8,30 +8,32 @@
 
 namespace pixart::data {
 
-// Antialiased resize with Pillow's fixed-point arithmetic, rows first (golden kind image_transform):
-// bicubic a = -0.5, or bilinear. Throws UserError where the result would have more than 2^28 pixels.
+// Resizes with antialiasing in Pillow's fixed-point arithmetic, rows first (golden kind image_transform):
+// bicubic with a = -0.5, or bilinear. Throws UserError if the result would have more than 2^28 pixels.
 enum class Filter { kBilinear, kBicubic };
 Image resize(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
-// The middle of a picture at least as large; half pixels round to even, as torchvision's CenterCrop.
+// Crops the centre of an image that is at least as large; half pixels round to even, as in torchvision's
+// CenterCrop.
 Image center_crop(const Image& image, int height, int width);
 
-// Shorter side to `size`, other side int(size * long / short).
+// Resizes the shorter side to `size` and the longer one to int(size * long / short).
 Image resize_short_side(const Image& image, int size, Filter filter = Filter::kBicubic);
 
-// The smallest picture of the same proportions that covers height x width: the binding side exact, the other
-// int(side * target / own), as the official multi-scale loader does before its centre crop.
+// The size of the smallest image of the same proportions that covers height x width: one side is exact, the
+// other is int(side * target / own), as in the official multi-scale loader before its centre crop.
 std::pair<int, int> cover_size(int own_height, int own_width, int height, int width);
 Image resize_to_cover(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
-// resize_to_cover() of the whole picture, then center_crop() to height x width; only what is kept is
-// computed.
-Image cover_and_crop(const formats::ReducedImage& picture, int height, int width,
+// Gives the same as resize_to_cover() of the whole image, then center_crop() to height x width, but computes
+// only the pixels that are kept.
+Image cover_and_crop(const formats::ReducedImage& image, int height, int width,
                      Filter filter = Filter::kBicubic);
 
-// Shorter side that a picture decoded at less than its size (formats::decode_reduced) must keep if it is then
-// resized to `size`: 2.5 times. Of 13 photos, 2250 x 1500 pixels, half size with this margin differs from the
-// whole picture by 0.28/255 in the mean and 0.75/255 in the worst; with a margin of 2 the worst is 1.02/255.
+// The least shorter side at which an image may be decoded (formats::decode_reduced) that is then resized to
+// `size`: 2.5 times `size`. For 13 photos of 2250 x 1500 pixels, decoding at half size with this margin
+// changes the result by 0.28/255 on average and by 0.75/255 for the worst photo; with a margin of 2 the worst
+// is 1.02/255.
 int decode_side(int size);
 
 void copy_planes(const Image& image, uint8_t* out);  // [3, H, W]
@@ -39,11 +41,12 @@ at::Tensor to_tensor(const Image& image);            // [3, H, W] float32, u / 1
 Image to_image(
     const at::Tensor& tensor);  // [3, H, W] in [-1, 1] -> 8 bit, clamp(round(127.5 x + 127.5)); NaN is 0
 
-// Images side by side on white, `columns` per row, `gap` pixels apart, each enlarged `scale` times (nearest).
+// Draws images side by side on white, `columns` per row, `gap` pixels apart, each enlarged `scale` times
+// (nearest neighbour).
 Image make_grid(const std::vector<Image>& images, int columns, int gap = 2, int scale = 1);
 
-// As make_grid, with one caption under each picture, drawn small, wrapped, and cut after a few lines.
-// Characters outside ASCII show as '?'.
+// Like make_grid(), with a caption below each image: small, wrapped, and cut after a few lines. Characters
+// outside ASCII are drawn as '?'.
 Image make_captioned_grid(const std::vector<Image>& images, const std::vector<std::string>& captions,
                           int columns, int scale = 1);
 

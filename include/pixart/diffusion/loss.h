@@ -11,19 +11,19 @@ namespace pixart::diffusion {
 
 struct LossConfig {
   bool learn_sigma = true;      // the output has 2C channels
-  bool sigma_small = false;     // which fixed variance when not learned
+  bool sigma_small = false;     // which fixed variance is used if it is not learned
   bool predict_xstart = false;  // the mean prediction is x_0, not the noise
-  bool use_kl = false;          // the variational bound alone
+  bool use_kl = false;          // only the variational bound
   bool rescale_learned_sigmas = false;
-  bool snr = false;  // compare noise above t = 249, x_0 below
+  bool snr = false;  // compare the noise above t = 249, x_0 below
 };
 
-// The schedule's tables on a device, gathered per sample as float32.
+// The schedule's tables on a device; gather() looks up one float32 value per sample.
 class LossTables {
  public:
   LossTables(const NoiseSchedule& schedule, at::Device device);
   const NoiseSchedule& schedule() const { return schedule_; }
-  // [B] int64 -> [B, 1, 1, 1] float32; `table` is one of NoiseSchedule's.
+  // [B] int64 -> [B, 1, 1, 1] float32; `table` is a table of NoiseSchedule.
   at::Tensor gather(std::vector<double> NoiseSchedule::*table, const at::Tensor& t) const;
   // [B] int64 -> [B] float32: timestep_map[t].
   at::Tensor gather_timestep(const at::Tensor& t) const;
@@ -33,15 +33,15 @@ class LossTables {
   at::Tensor all_;  // [tables + 1, K]; the last row is timestep_map
 };
 
-// x_t = sqrt(a) x_0 + sqrt(1 - a) noise; t [B] int64 index among the kept steps.
+// x_t = sqrt(a) x_0 + sqrt(1 - a) noise; t [B] int64 is the index of a kept step.
 at::Tensor add_noise(const LossTables& tables, const at::Tensor& x_start, const at::Tensor& noise,
                      const at::Tensor& t);
 
-// What the network is called with: timestep_map[t], float32.
+// The timestep that the network gets: timestep_map[t], float32.
 at::Tensor model_timestep(const LossTables& tables, const at::Tensor& t);
 
-// The model's p(x_(t-1) | x_t), from `model_output` [B, C or 2C, H, W]; pred_xstart is never clipped.
-// q_posterior is q(x_(t-1) | x_t, x_0) itself, with pred_xstart = x_start.
+// p_mean_variance: the model's p(x_(t-1) | x_t), from `model_output` [B, C or 2C, H, W]; pred_xstart is never
+// clipped. q_posterior: q(x_(t-1) | x_t, x_0), with pred_xstart = x_start.
 struct MeanAndVariance {
   at::Tensor mean, log_variance, pred_xstart;  // [B, C, H, W]
 };
@@ -51,11 +51,11 @@ MeanAndVariance q_posterior(const LossTables& tables, const at::Tensor& x_start,
                             const at::Tensor& t);
 
 struct LossTerms {
-  at::Tensor loss, mse, vb;  // [B]; mse, vb undefined where the config has none
+  at::Tensor loss, mse, vb;  // [B]; mse, vb are undefined if the config does not use them
 };
-// loss = mse (noise, or x_0 with predict_xstart) + vb, the variational bound in bits, which trains the
-// variance alone: its mean prediction is detached. With use_kl the bound alone, not detached, times the
-// number of kept steps.
+// loss = mse (of noise, or of x_0 with predict_xstart) + vb, the variational bound in bits. vb trains only
+// the variance: the mean prediction in it is detached. With use_kl the loss is only the bound, not detached,
+// times the number of kept steps.
 LossTerms iddpm_loss(const LossTables& tables, const LossConfig& config, const at::Tensor& model_output,
                      const at::Tensor& x_start, const at::Tensor& x_t, const at::Tensor& noise,
                      const at::Tensor& t);

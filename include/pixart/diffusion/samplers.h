@@ -1,5 +1,5 @@
 // Samplers: pure functions over a Denoiser. Latents are [B, C, H, W], from noise to the result; x_0 is never
-// clipped. Numbers are those of the official PixArt-alpha code
+// clipped. Results match the official PixArt-alpha code
 // (diffusion/{iddpm,dpm_solver,sa_sampler,lcm_scheduler}.py).
 #pragma once
 #include <ATen/core/Tensor.h>
@@ -16,22 +16,22 @@
 
 namespace pixart::diffusion {
 
-// noise for step k = 0, 1, ..., in the latent's shape; asked for only where the step draws noise.
+// Noise for step k = 0, 1, ..., in the shape of the latent; called only for steps that draw noise.
 using NoiseSource = std::function<at::Tensor(int64_t step)>;
 // Called after each step with the number of finished steps and the state; may be empty.
 using StepCallback = std::function<void(int64_t step, const at::Tensor& latent)>;
 
-// DPM-Solver++ 2M, midpoint, uniform in time (Lu et al. 2022); lower order last only for num_steps < 10.
+// DPM-Solver++ 2M, midpoint, uniform in time (Lu et al. 2022); for num_steps < 10 it ends with lower order.
 at::Tensor sample_dpm_solver_pp(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
                                 int64_t num_steps, const StepCallback& callback = {});
 
-// Ancestral IDDPM on a respaced schedule; `config` says whether the variance is learned.
+// Ancestral IDDPM on a respaced schedule; `config` tells whether the variance is learned.
 at::Tensor sample_iddpm(const Denoiser& denoiser, const NoiseSchedule& respaced, const LossConfig& config,
                         at::Tensor latent, const NoiseSource& noise, const StepCallback& callback = {});
 
 struct DdimOptions {
-  double eta = 0;     // 0 deterministic, 1 as noisy as the ancestral sampler
-  NoiseSource noise;  // may be empty with eta 0
+  double eta = 0;     // 0: deterministic; 1: as much noise as the ancestral sampler
+  NoiseSource noise;  // may be empty if eta is 0
   StepCallback callback;
 };
 // DDIM on a respaced schedule (Song et al. 2021).
@@ -40,28 +40,28 @@ at::Tensor sample_ddim(const Denoiser& denoiser, const NoiseSchedule& respaced, 
 
 struct SaSolverOptions {
   int64_t num_steps = 25;
-  double eta = 1;     // noise level within 0.2 <= t <= 0.8; 0 solves the ordinary differential equation
-  NoiseSource noise;  // may be empty with eta 0
+  double eta = 1;     // noise level for 0.2 <= t <= 0.8; 0 solves the ordinary differential equation
+  NoiseSource noise;  // may be empty if eta is 0
   StepCallback callback;
 };
-// SA-Solver (Xue et al. 2023): second-order predictor and corrector, one evaluation a step.
+// SA-Solver (Xue et al. 2023): second-order predictor and corrector, one evaluation per step.
 at::Tensor sample_sa_solver(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
                             const SaSolverOptions& options);
 
 struct LcmOptions {
   int64_t num_steps = 4;
-  int64_t origin_steps = 50;  // steps of the teacher's solver, from which num_steps are taken
+  int64_t origin_steps = 50;  // steps of the teacher's solver; num_steps of them are used
   NoiseSource noise;
   StepCallback callback;
-  StepCallback denoised;  // gets each step's answer, before noise is added again
+  StepCallback denoised;  // gets the prediction of each step, before noise is added again
 };
-// Multi-step consistency sampling (Luo et al. 2023), for a model distilled to it.
+// Multi-step consistency sampling (Luo et al. 2023), for a model that was distilled for it.
 at::Tensor sample_lcm(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
                       const LcmOptions& options);
 
 std::vector<std::string> sampler_names();
 
-// A sampler and how it is used: keys of run files, options of commands.
+// A sampler and its settings: keys of run files, options of commands.
 struct SamplerConfig {
   std::string sampler = "dpm_solver_pp";  // see sampler_names()
   int64_t num_steps = 20;
@@ -69,18 +69,18 @@ struct SamplerConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("sampler", s.sampler, "Sampler's name.", one_of(sampler_names()).free());
+    v("sampler", s.sampler, "Name of the sampler.", one_of(sampler_names()).free());
     v("num_steps", s.num_steps, "Sampling steps.", positive().free());
     v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", at_least(1).free());
   }
 };
 
-// Latent channels that official guidance covers with this sampler: 3 with iddpm and ddim, else all.
+// The number of latent channels that official code guides: 3 with iddpm and ddim, otherwise all.
 int64_t guided_channels(const std::string& name, int64_t latent_channels);
 
-// By name, without guidance (see guide()); unknown names throw UserError listing the known ones.
-// `train_steps`: of the linear schedule.
-at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, int64_t train_steps,
+// Runs the sampler with that name, without guidance (see guide()). Throws UserError that lists the known
+// names. `train_steps`: number of steps of the linear schedule.
+at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, const Process& process,
                   bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
                   const StepCallback& callback = {});
 

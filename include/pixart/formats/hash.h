@@ -6,7 +6,7 @@
 
 namespace pixart::formats {
 
-// Of bytes that come in pieces.
+// SHA-256 of bytes that arrive in pieces.
 class Sha256 {
  public:
   Sha256();

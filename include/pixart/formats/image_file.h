@@ -1,4 +1,4 @@
-// Pictures in memory, decoding them, and PNG files.
+// Images in memory, image decoders, PNG and JPEG writers.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -22,26 +22,26 @@ struct Image {
 
 namespace formats {
 
-// PNG, written atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...).
+// Writes a PNG atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...).
 void save_png(const std::filesystem::path& path, const Image& image,
               const std::map<std::string, std::string>& text = {});
 
-// JPEG in memory, 4:2:0; quality 1 ... 100.
+// A JPEG in memory, 4:2:0; quality 1 ... 100.
 std::string encode_jpeg(const Image& image, int quality);
 
-// The same in memory.
+// A PNG in memory, with the same text chunks.
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
 
-// The text chunks of a PNG, as save_png() writes them (compressed ones are left out). Throws UserError if the
-// file is no PNG or is damaged.
+// The text chunks of a PNG that save_png() wrote (compressed chunks are left out). Throws UserError if the
+// file is not a PNG or is damaged.
 std::map<std::string, std::string> read_png_text(const std::filesystem::path& path);
 
-// What keeps a picture from being decoded.
+// Why an image cannot be decoded.
 enum class ImageFault {
   kEmpty,        // no bytes
-  kNotAPicture,  // other content: GIF, HTML, an archive, ...
-  kUnsupported,  // animation; a JPEG process, precision or colour space that libjpeg-turbo does not take
-  kDamaged,      // cut off, wrong checksum, a warning of the decoder
+  kNotAnImage,   // other content: GIF, HTML, an archive, ...
+  kUnsupported,  // animation; a JPEG process, precision or colour space that libjpeg-turbo does not support
+  kDamaged,      // cut off, wrong checksum, or the decoder gave a warning
   kTooLarge,     // beyond DecodeLimits
   kUnreadable,   // load_image(): the file cannot be read
 };
@@ -56,8 +56,9 @@ class ImageError : public UserError {
   ImageFault fault_;
 };
 
-// Limits before allocation, and before work: every scan of a JPEG passes over all its pixels again, so that a
-// few kilobytes could keep a decoder busy for minutes. Cameras and encoders write about ten scans.
+// Limits that are checked before memory is allocated and before pixels are decoded. Every scan of a JPEG
+// passes over all pixels again, so a few kilobytes could take minutes. Cameras and encoders write about ten
+// scans.
 struct DecodeLimits {
   uint64_t file_bytes = uint64_t{64} << 20;
   int side = 32768;
@@ -66,24 +67,24 @@ struct DecodeLimits {
   int64_t scanned_pixels = 2'000'000'000;  // pixels times scans
 };
 
-// Decodes JPEG, PNG or WebP, recognised by content, to RGB: grey is spread, CMYK converted, 16 bit reduced to
-// the high byte, alpha composited on white, EXIF orientation applied. libjpeg warnings (truncated file) are
-// errors, as are animations. Throws ImageError naming `name` and the reason.
+// Decodes JPEG, PNG or WebP (recognised by content) to RGB: grey is copied to three channels, CMYK converted,
+// 16 bit reduced to the high byte, alpha composited on white, EXIF orientation applied. Animations and
+// libjpeg warnings (truncated file) are errors. Throws ImageError naming `name` and the reason.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 
-// For a picture that will be made smaller anyway.
+// An image that may have been decoded at half its size, because it will be made smaller anyway.
 struct ReducedImage {
   Image image;
-  int full_height = 0, full_width = 0;  // of the whole picture, upright
-  int reduction = 1;                    // 2: each pixel stands for 2 x 2; the last ones may lie half outside
+  int full_height = 0, full_width = 0;  // of the full-size image, upright
+  int reduction = 1;                    // 2: a pixel covers 2 x 2; the last may be half outside the image
 };
-ReducedImage whole(Image image);  // not reduced
+ReducedImage whole(Image image);  // with reduction 1
 
-// As decode_image(), but a JPEG whose shorter side is at least 2 * least_side is decoded at half its size,
-// which leaves out half of the work: each block's lower frequencies give 4 x 4 pixels instead of 8 x 8. Other
-// pictures, and all with least_side 0, come in full. What is wrong with a file is found in both cases.
-// Quarters are not used: they differ from the whole picture three times as much (tools/bench/decode.cpp
-// measures), and reading the Huffman codes, which all need, is by then most of the time.
+// Like decode_image(), but a JPEG whose shorter side is at least 2 * least_side is decoded at half its size.
+// That halves the work: the lower frequencies of each block give 4 x 4 pixels instead of 8 x 8. Other images,
+// and all images with least_side 0, have full size. Damage is found in both cases. A quarter of the size is
+// not used: it differs from the full image three times as much (measured by tools/bench/decode.cpp) and saves
+// little, because most of the time is then spent on the Huffman codes, which must be read at any size.
 ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int least_side,
                             const DecodeLimits& limits = {});
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits = {});

@@ -1,8 +1,8 @@
-// manifest.json of a checkpoint folder: what each of its files must hold. Without LibTorch.
+// manifest.json of a checkpoint folder: the expected content of each file. Without LibTorch.
 //
-// Every check throws a UserError, and its code says what was learnt: kStorage where the system did not let us
-// read (no permission, a disk or file server that fails, a newer format), which proves nothing about the
-// files; kBadInput where what was read is not what was saved, or is not there.
+// Every check throws a UserError with one of two codes. kStorage: the system could not read the file (no
+// permission, a failing disk or file server) or a newer version wrote it; the files may be good. kBadInput:
+// the file is missing, or its content is not the one that was saved.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,14 +16,14 @@
 namespace pixart::formats {
 
 struct FilePart {
-  std::string tensor;  // "": its header, or a file without tensors
+  std::string tensor;  // "": the header of the file, or a file without tensors
   uint64_t begin = 0, end = 0;
   std::string sha256;
 };
 
 struct FileRecord {
   uint64_t bytes = 0;
-  std::vector<FilePart> parts = {};  // the whole file, without gaps
+  std::vector<FilePart> parts = {};  // they cover the whole file without gaps
 };
 
 struct Manifest {
@@ -43,22 +43,22 @@ class FileRecorder {
 
 std::string manifest_text(const Manifest& manifest);
 
-// Whether `folder` looks like a checkpoint of ours, whole or not.
+// True if `folder` looks like a checkpoint of this program, complete or not.
 bool is_checkpoint_folder(const std::filesystem::path& folder);
 
-// Checks the manifest's own hash.
+// Reads the manifest and checks its own hash.
 Manifest read_manifest(const std::filesystem::path& folder);
 
-// Of all files that the manifest names, or of `only`: they are there and have their size; they have their
-// hashes too, tensor by tensor.
+// Both check all files in the manifest, or only the file `only`. check_sizes(): the file exists and has its
+// size. check_hashes(): it also has its hashes, tensor by tensor.
 void check_sizes(const std::filesystem::path& folder, const Manifest& manifest, const std::string& only = "");
 void check_hashes(const std::filesystem::path& folder, const Manifest& manifest,
                   const std::string& only = "");
 
-// Only the parts of one file that are not tensors: the header of a safetensors file.
+// Checks only the parts of a file that are not tensors: the header of a safetensors file.
 void check_header(const std::filesystem::path& file, const FileRecord& record);
 
-// What is in `folder` and not in the manifest, sorted: nobody may read it.
+// The entries of `folder` that are not in the manifest, sorted. No one may read them.
 std::vector<std::string> unnamed_entries(const std::filesystem::path& folder, const Manifest& manifest);
 
 }  // namespace pixart::formats

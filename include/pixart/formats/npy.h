@@ -1,5 +1,5 @@
-// NumPy arrays: .npy files, and the .npz archives of np.savez and np.savez_compressed, in which PixArt-alpha
-// keeps caption features (tools/extract_features.py of the official code). Nothing is unpickled.
+// NumPy arrays: .npy files, and .npz archives of np.savez and np.savez_compressed. PixArt-alpha stores
+// caption features in such archives (tools/extract_features.py of the official code). Nothing is unpickled.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -9,13 +9,13 @@
 
 namespace pixart::formats {
 
-// A tensor on the CPU, contiguous in row-major order whatever the order in the file. Booleans, integers of 1
-// to 8 bytes, floats of 2 to 8 bytes and complex64, little-endian. Throws UserError naming file, place and
-// reason; the size is checked against the file's before anything of it is allocated.
+// A tensor on the CPU, contiguous in row-major order, whatever order the file has. Reads booleans, integers
+// of 1 to 8 bytes, floats of 2 to 8 bytes and complex64, little-endian. Throws UserError naming file,
+// position and reason. The size is checked against the file's size before memory is allocated.
 at::Tensor load_npy(const std::filesystem::path& path);
 
-// Every array of the archive by its name, without ".npy". Deflated data are inflated up to the announced
-// size, which may be 1,100 times what lies in the file.
+// Every array of the archive by its name, without ".npy". Deflated data are inflated up to the size in the
+// archive's directory, which may be 1,100 times the size in the file.
 std::map<std::string, at::Tensor> load_npz(const std::filesystem::path& path);
 
 }  // namespace pixart::formats

@@ -1,5 +1,5 @@
-// Strict safetensors reader and writer, without LibTorch. Everything is validated before anything is
-// allocated; rules: ../reference of the format plus our own limits (see src/formats/README.md).
+// Strict safetensors reader and writer, without LibTorch. Everything is validated before memory is allocated,
+// by the rules of the format and the additional limits in src/formats/README.md.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 namespace pixart::formats {
 
-// Element types of the format, by its own names ("F32", "BF16", "I64", ...).
+// Element types of the format, by their names in the format ("F32", "BF16", "I64", ...).
 struct TensorInfo {
   std::string dtype;
   std::vector<int64_t> shape;
@@ -23,14 +23,14 @@ struct SafetensorsHeader {
   uint64_t file_bytes = 0;
 };
 
-// Bits of one element, 0 for an unknown dtype.
+// Bits of one element; 0 for an unknown dtype.
 int dtype_bits(const std::string& dtype);
 
 // Reads and validates the header of `path`. Throws UserError naming file, offset or tensor, and reason.
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path);
 
-// The same on bytes in memory: `head` holds the file's first bytes (at least 8 + header), `file_bytes` its
-// size.
+// The same for bytes in memory: `head` has the first bytes of the file (at least 8 + header), `file_bytes` is
+// the size of the file.
 SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_bytes,
                                            const std::string& name);
 

@@ -1,9 +1,8 @@
-// tar archives as WebDataset uses them: an index of the members by offset, and a writer. Nothing is ever
-// extracted.
+// tar archives as WebDataset uses them: an index of the members by offset, and a writer. It extracts nothing.
 //
-// libarchive is not used: it is a stream, its members' offsets are no part of its interface, and it goes
-// through the data where this index reads headers only (18,000 members of 318 MB: 61 ms against 16 ms). It
-// also mends what it can, where damage has to be on record here.
+// libarchive is not used, for three reasons: it is a stream and does not give the offsets of members; it
+// reads all data, while this index reads only headers (18,000 members of 318 MB: 61 ms and 16 ms); and it
+// repairs what it can, while this program must report damage.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -18,41 +17,41 @@
 namespace pixart::formats {
 
 struct TarEntry {
-  std::string name;                // as it stands there: any bytes except NUL
+  std::string name;                // as in the archive: any bytes except NUL
   uint64_t offset = 0, bytes = 0;  // of the content in the archive
 };
 
-// A member that is not taken (link, device, sparse file), or damage.
+// A member that cannot be used (link, device, sparse file), or damage.
 struct TarFault {
-  uint64_t offset = 0;    // of the first byte concerned
-  uint64_t end = 0;       // of the next byte that could be read again
-  size_t before = 0;      // number of entries that lie before it
-  bool is_damage = true;  // of the archive: other members may be lost in it
-  std::string name = {};  // of the member, where it is known
+  uint64_t offset = 0;    // of the first affected byte
+  uint64_t end = 0;       // of the next byte that can be read
+  size_t before = 0;      // number of entries before it
+  bool is_damage = true;  // of the archive: other members may be lost there
+  std::string name = {};  // of the member, if known
   std::string reason = {};
 };
 
 struct TarIndex {
-  std::vector<TarEntry> entries;  // regular files, in the archive's order; folders are passed over
-  std::vector<TarFault> faults;   // by rising offset
+  std::vector<TarEntry> entries;  // regular files, in the order of the archive; folders are left out
+  std::vector<TarFault> faults;   // by increasing offset
 };
 
-// An archive of ustar, GNU or pax format: prefix field, long names, pax path and size, base-256 sizes.
-// Strict: a header must have its checksum, a member must lie within the file, two zero blocks must stand at
-// the end and nothing behind them. After damage, reading goes on at the next block that is a header by magic
-// and checksum; the members before and after it may then be incomplete or wrongly named, and whoever needs
-// more than one member should use neither. Memory grows with the members that are there, never with a size
-// that is claimed.
+// An archive in ustar, GNU or pax format: prefix field, long names, pax path and size, base-256 sizes.
+// Strict: a header must have its checksum, a member must be inside the file, and the archive must end with
+// two zero blocks and nothing after them. After damage, reading continues at the next block with the magic
+// and checksum of a header. The members before and after the damage may then be incomplete or have wrong
+// names; a sample of more than one member should use neither. Memory grows with the members in the file, not
+// with a size that a header claims.
 class TarFile {
  public:
-  // UserError if the file cannot be read, is compressed (members need offsets), or does not begin as an
-  // archive.
+  // Throws UserError if the file cannot be read, is compressed (members need offsets), or does not begin like
+  // a tar archive.
   explicit TarFile(std::filesystem::path path);
   ~TarFile();
   TarFile(TarFile&&) noexcept;
   const TarIndex& index() const { return index_; }
   uint64_t bytes() const;
-  // Of the entry's content the first `most` bytes. UserError if the file became shorter or the disk fails.
+  // The first `most` bytes of the entry's content. UserError if the file became shorter or the disk fails.
   std::string read(const TarEntry& entry, uint64_t most = UINT64_MAX) const;
 
  private:
@@ -60,19 +59,18 @@ class TarFile {
   TarIndex index_;
 };
 
-// Writes a ustar archive whose bytes depend on names and contents only (no times, no owners, mode 0644);
-// names that do not fit or are not ASCII get a pax header. The file appears under its name with commit(),
-// else not at all.
+// Writes a ustar archive whose bytes depend only on names and contents (no times, no owners, mode 0644).
+// Names that are too long or not ASCII get a pax header. Without commit() there is no file.
 class TarWriter {
  public:
   explicit TarWriter(const std::filesystem::path& path) : file_(path) {}
   void add(const std::string& name,
            std::string_view content);             // name: at most 32 KiB, no NUL; content below 8 GiB
   uint64_t size() const { return file_.size(); }  // so far
-  std::string commit();                           // SHA-256 of the file
+  std::string commit();                           // returns the SHA-256 of the file
 
-  static uint64_t size_of(const std::string& name, uint64_t bytes);  // that add() appends
-  static constexpr uint64_t kEndBytes = 1024;                        // that commit() appends
+  static uint64_t size_of(const std::string& name, uint64_t bytes);  // bytes that add() appends
+  static constexpr uint64_t kEndBytes = 1024;                        // bytes that commit() appends
 
  private:
   void append(std::string_view bytes);

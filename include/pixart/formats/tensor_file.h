@@ -1,4 +1,4 @@
-// Tensor files read and written whole (see weights.h for piece by piece).
+// Tensor files read and written as a whole (weights.h reads tensor by tensor).
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -21,18 +21,17 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;
 };
 
-// A .safetensors file, whole. Throws UserError (see safetensors.h).
+// Reads a whole .safetensors file. Throws UserError (see safetensors.h).
 TensorFile load_safetensors(const std::filesystem::path& path);
 
-// Tensors that are there already, described. They are moved to the CPU and made contiguous when read.
+// Weights from tensors in memory. They are moved to the CPU and made contiguous when read.
 Weights weights_of(const std::vector<NamedTensor>& tensors, std::map<std::string, std::string> metadata = {});
 
-// Writes atomically; tensors are moved to the CPU and made contiguous. `metadata` gets {"format": "pt"}
-// added.
+// Writes atomically; tensors are moved to the CPU and made contiguous. Adds {"format": "pt"} to `metadata`.
 void save_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                       std::map<std::string, std::string> metadata = {});
 
-// open_weights() and read_all(): weights in whatever layout they come.
+// open_weights() and read_all(): weights in any layout.
 TensorFile load_weights(const std::filesystem::path& path, const std::string& which = "model");
 
 }  // namespace pixart::formats

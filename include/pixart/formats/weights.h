@@ -1,6 +1,6 @@
-// Weights: a set of named tensors that are described at once and read when asked for. What a file holds, what
-// a conversion makes of it and what is written are all of this type, so a conversion never has more than a
-// few tensors in memory.
+// Weights: a set of named tensors that are described at once and read on request. The content of a file, the
+// result of a conversion and the weights to be written all have this type, so a conversion never has more
+// than a few tensors in memory.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -17,7 +17,7 @@ namespace pixart::formats {
 
 using Metadata = std::map<std::string, std::string>;
 
-// As safetensors spells it ("F32"); PyTorch's word for a type that safetensors does not have.
+// The name in safetensors ("F32"), or PyTorch's name for a type that safetensors does not have.
 std::string dtype_text(at::ScalarType dtype);
 
 struct WeightInfo {
@@ -30,49 +30,49 @@ struct WeightInfo {
 struct Weights {
   std::map<std::string, WeightInfo> tensors = {};
   Metadata metadata = {};
-  // One of `tensors`, on the CPU, contiguous. Throws UserError. Any thread may call it, one at a time.
+  // Reads one of `tensors`, on the CPU, contiguous. Throws UserError. Any thread may call it, one at a time.
   std::function<at::Tensor(const std::string&)> read = {};
-  std::vector<std::filesystem::path> files = {};  // they come from
+  std::vector<std::filesystem::path> files = {};  // the files of the weights
   std::string kind = {};                          // "safetensors", "PyTorch", "2 shards"
-  std::vector<std::string> other_sets = {};       // of the file, which were not chosen ("ema")
+  std::vector<std::string> other_sets = {};       // sets of the file that were not chosen ("ema")
   uint64_t bytes() const;
 };
 
-// Weights in whatever layout they come: a .safetensors file, a sharded *.index.json (safetensors or PyTorch
-// shards), a PyTorch .pth/.bin/.pt, a checkpoint folder of ours, or a folder that holds one of the usual
-// names (model.safetensors, diffusion_pytorch_model.safetensors, pytorch_model.bin, their index files, ...).
+// Opens weights in any layout: a .safetensors file, a sharded *.index.json (safetensors or PyTorch shards), a
+// PyTorch .pth/.bin/.pt, a checkpoint folder of this program, or a folder with one of the usual names
+// (model.safetensors, diffusion_pytorch_model.safetensors, pytorch_model.bin, their index files, ...).
 //
-// `which` names the set of a file that holds several: "model" (state_dict, model, ...), "ema"
-// (state_dict_ema, ema, ...), or a top-level key itself. Nested dicts of a PyTorch file are joined with '.'.
-// Throws UserError; also where the file holds no such set.
+// `which` selects a set if the file has several: "model" (state_dict, model, ...), "ema" (state_dict_ema,
+// ema, ...), or a top-level key. Nested dicts of a PyTorch file are joined with '.'. Throws UserError, also
+// if the file does not have that set.
 Weights open_weights(const std::filesystem::path& path, const std::string& which = "model");
 
-// The same, of one safetensors file.
+// The same for one safetensors file.
 Weights open_safetensors(const std::filesystem::path& path);
 
 std::map<std::string, at::Tensor> read_all(const Weights& weights);
 
-// Called when all tensors have been read; may change values of the metadata, not their lengths (the hash of a
-// file that is computed meanwhile).
+// Called after all tensors have been read. It may change values of the metadata, but not their lengths, e.g.
+// set the hash of a file that was computed during reading.
 using CompleteMetadata = std::function<void(Metadata&)>;
 
-// Writes atomically, reading one tensor after the other. `metadata` gets {"format": "pt"} added.
+// Writes atomically, reading one tensor after the other. Adds {"format": "pt"} to `metadata`.
 void write_safetensors(const std::filesystem::path& path, const Weights& weights,
                        const CompleteMetadata& complete = {}, Durability durability = Durability::kNow);
 
-// The bytes of the file that write_safetensors writes, in order: the header (with an empty name), then each
-// tensor.
+// Passes the bytes of the file that write_safetensors() writes, in order: the header (with an empty name),
+// then each tensor.
 using SafetensorsSink = std::function<void(const std::string& tensor, std::string_view bytes)>;
 void stream_safetensors(const Weights& weights, const SafetensorsSink& sink);
 
-// As Hugging Face's libraries do: <folder>/<stem>.safetensors, or, above `shard_bytes`,
-// <stem>-00001-of-00002.safetensors ... and <stem>.safetensors.index.json.
+// Names files as Hugging Face's libraries do: <folder>/<stem>.safetensors; if the weights exceed
+// `shard_bytes`, <stem>-00001-of-00002.safetensors ... and <stem>.safetensors.index.json.
 void write_safetensors_shards(const std::filesystem::path& folder, const std::string& stem,
                               const Weights& weights, uint64_t shard_bytes,
                               const CompleteMetadata& complete = {},
                               Durability durability = Durability::kNow);
 
-// A file as torch.save writes it: {"state_dict": OrderedDict of tensors, "metadata": dict of text}.
+// Writes a file like torch.save: {"state_dict": OrderedDict of tensors, "metadata": dict of text}.
 void write_pth(const std::filesystem::path& path, const Weights& weights,
                const CompleteMetadata& complete = {}, Durability durability = Durability::kNow);
 

@@ -1,6 +1,6 @@
 // PixArt-alpha: DiT with cross-attention to text and adaLN-single (arXiv 2310.00426, section 2.3).
-// Numbers must match PixArt-alpha diffusion/model/nets/{PixArt,PixArtMS}.py; weight names are those of the
-// released files. One class serves both: multi_scale adds the micro-conditions and recomputed positions.
+// Results must match PixArt-alpha diffusion/model/nets/{PixArt,PixArtMS}.py; weight names are those of the
+// released files. One class does both: multi_scale adds the micro-conditions and recomputed positions.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -20,9 +20,8 @@ struct PixArtConfig : TransformerShape, TextSizes {};
 PixArtConfig pixart_preset(const std::string& name);
 std::vector<std::string> pixart_preset_names();
 
-// config.json of diffusers' PixArtTransformer2DModel, or of its older form Transformer2DModel. Reading throws
-// UserError with everything that is wrong or not supported; max_tokens stays 120, which the file does not
-// say.
+// config.json of diffusers' PixArtTransformer2DModel or of the older Transformer2DModel. Reading throws
+// UserError that lists every wrong or unsupported value. The file does not have max_tokens, which stays 120.
 PixArtConfig read_pixart_config(const std::filesystem::path& config_json);
 void write_pixart_config(const std::filesystem::path& config_json, const PixArtConfig& config);
 
@@ -34,14 +33,14 @@ class PixArt {
   at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& text,
                      std::vector<at::Tensor>* block_outputs = nullptr) const;
 
-  // The released iDDPM guidance: [2B] inputs, conditional first; first three channels guided.
-  // `text.mask` has B rows and is repeated for the null half, or is undefined.
+  // Guidance as in the released iDDPM code: [2B] inputs, conditional first; guides the first three channels.
+  // `text.mask` has B rows, which are repeated for the null half, or is undefined.
   at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
                                    const Condition& text, double scale) const;
 
   at::Tensor null_caption() const;  // [T, caption_channels]: y_embedder.y_embedding
   const PixArtConfig& config() const { return config_; }
-  PixArt with(const Execution& execution) const;  // the same weights, run in another way
+  PixArt with(const Execution& execution) const;  // a model with the same weights and this execution
 
  private:
   PixArtConfig config_;

@@ -1,4 +1,4 @@
-// T5 v1.1 encoder (gated GELU, RMS norm, relative position buckets). Numbers must match transformers'
+// T5 v1.1 encoder (gated GELU, RMS norm, relative position buckets). Results must match transformers'
 // T5EncoderModel; the folder layout is Hugging Face's.
 #pragma once
 #include <ATen/core/Tensor.h>
@@ -28,15 +28,14 @@ struct T5Config {
 // "t5-v1_1-small", "-base", "-large", "-xl", "-xxl".
 T5Config t5_preset(const std::string& name);
 std::vector<std::string> t5_preset_names();
-// Hugging Face's config.json. Throws UserError with everything that is wrong or not supported.
+// Hugging Face's config.json. Throws UserError that lists every wrong or unsupported value.
 T5Config read_t5_config(const std::filesystem::path& config_json);
 void write_t5_config(const std::filesystem::path& config_json, const T5Config& config);
 
 class T5Encoder {
  public:
   T5Encoder(const nn::Scope& scope, const T5Config& config);
-  // ids [B, T] int64, mask [B, T] -> [B, T, d_model]. With `hidden`, appends the embeddings and each block's
-  // output.
+  // ids [B, T] int64, mask [B, T] -> [B, T, d_model]. Appends embeddings and block outputs to `hidden`.
   at::Tensor forward(const at::Tensor& ids, const at::Tensor& mask,
                      std::vector<at::Tensor>* hidden = nullptr) const;
   const T5Config& config() const { return config_; }
@@ -46,23 +45,23 @@ class T5Encoder {
   std::shared_ptr<struct T5Layers> layers_;
 };
 
-// Bucket of (key - query) = -(T-1) ... T-1: [2T-1] int64.
+// The buckets of (key - query) = -(T-1) ... T-1: [2T-1] int64.
 at::Tensor relative_buckets(int64_t length, const T5Config& config);
 
-// Random weights of the usual scale; relative_attention_bias is drawn with standard deviation `bias_std`
-// (an untrained encoder needs about 3 to tell word order; see README "The demo").
+// Random weights of the usual scale. relative_attention_bias has standard deviation `bias_std`; an untrained
+// encoder needs about 3 to distinguish word orders (see README "The demo").
 void initialize(nn::StateDict& state, const T5Config& config, uint64_t seed, double bias_std);
 
-// A folder with config.json and weights (safetensors or PyTorch, also sharded); a whole T5's decoder is
-// ignored. dtype: that of the parameters, "stored" is the one that config.json names. Throws UserError. The
-// weights are in memory once.
+// Loads a folder with config.json and weights (safetensors or PyTorch, also sharded); ignores the decoder of
+// a whole T5. dtype: the type of the parameters; unset: the type in config.json. Throws UserError. Memory
+// holds the weights only once.
 struct LoadedT5 {
   std::unique_ptr<nn::StateDict> state;
   std::unique_ptr<T5Encoder> encoder;
 };
 LoadedT5 load_t5(const std::filesystem::path& folder, at::Device device,
                  std::optional<at::ScalarType> dtype = {});
-// config.json and model.safetensors.
+// Writes config.json and model.safetensors.
 void save_t5(const std::filesystem::path& folder, const T5Encoder& encoder, const nn::StateDict& state);
 
 }  // namespace pixart::models

@@ -1,5 +1,5 @@
-// The transformer of a diffusion stage, whichever it is. DiT and PixArt are told apart in this module, by one
-// row of the table in src/models/transformer.cpp, and in `convert`; everybody else holds what is here.
+// The transformer of a diffusion stage, of any kind. Only this module (one row of the table in
+// src/models/transformer.cpp) and `convert` distinguish DiT and PixArt; other modules use these classes.
 #pragma once
 #include <memory>
 #include <string>
@@ -11,12 +11,12 @@
 
 namespace pixart::models {
 
-// What the cost of a transformer depends on (train/flops.h has the formulas).
+// The values that determine the cost of a transformer (plan/flops.h has the formulas).
 struct TransformerWork {
   int64_t tokens = 0, width = 0, depth = 0, heads = 0;  // image tokens
   double mlp_ratio = 4;
   int64_t patch_values = 0, output_values = 0;  // values of a patch: p^2 C, p^2 O
-  bool cross_attention = false;  // to captions, in every block; else each block modulates by itself
+  bool cross_attention = false;  // to captions, in every block; false: each block has its own modulation
   int64_t caption_tokens = 0, caption_width = 0;
   bool micro_conditions = false;
   int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
@@ -32,10 +32,10 @@ class TransformerConfig {
 
   const TransformerShape& shape() const;
   std::string kind_name() const;     // for people: "DiT", "PixArt", "PixArt-MS"
-  int64_t num_classes() const;       // 0: it does not take labels
-  int64_t caption_channels() const;  // 0: it does not take captions
-  int64_t max_tokens() const;        // of a caption; 0: it does not take captions
-  bool takes_any_size() const;   // it makes positions for the grid it is given, and is told the image's size
+  int64_t num_classes() const;       // 0: the model does not take labels
+  int64_t caption_channels() const;  // 0: the model does not take captions
+  int64_t max_tokens() const;        // of a caption; 0: the model does not take captions
+  bool takes_any_size() const;   // it computes positions for any grid, and its condition has the image's size
   TransformerWork work() const;  // with captions of max_tokens
 
   const Kinds& kind() const { return kind_; }  // for `models` and `convert`
@@ -44,8 +44,8 @@ class TransformerConfig {
   Kinds kind_;
 };
 
-// The config of the model called `kind` ("DiT", "PixArt"), which takes what it needs of the sizes. Throws
-// UserError listing the known kinds.
+// The config of the model called `kind` ("DiT", "PixArt"); it uses the sizes that the kind needs. Throws
+// UserError that lists the known kinds.
 struct ConditionSizes {
   LabelSizes labels = {};
   TextSizes text = {};
@@ -53,7 +53,7 @@ struct ConditionSizes {
 TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,
                                      const ConditionSizes& sizes);
 
-// A published model: "DiT-XL/2", "PixArt-XL/2", "PixArt-MS-XL/2" ... Throws UserError listing the known
+// A published model: "DiT-XL/2", "PixArt-XL/2", "PixArt-MS-XL/2" ... Throws UserError that lists the known
 // names.
 TransformerConfig published_transformer(const std::string& name);
 
@@ -65,12 +65,12 @@ class Transformer {
   // latent [B, C, H, W], timestep [B] float (may be fractional) -> [B, O, H, W].
   at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& condition) const;
 
-  // The same images under the null condition: the null class, or the null caption under each caption's own
-  // mask (the released code's way).
+  // The same images with the null condition: the null class, or the null caption under each caption's own
+  // mask (as in the released code).
   Condition null_of(const Condition& condition) const;
 
   const TransformerConfig& config() const { return config_; }
-  Transformer with(const Execution& execution) const;                // the same weights, run in another way
+  Transformer with(const Execution& execution) const;                // the same weights, this execution
   const std::variant<Dit, PixArt>& model() const { return model_; }  // for `models` and `convert`
 
  private:
@@ -82,13 +82,13 @@ class Transformer {
 
 void initialize(nn::StateDict& state, const TransformerConfig& config, const TransformerInit& init);
 
-// Both one after the other, as classifier-free guidance computes them in one call: [2B].
+// Both conditions in one batch [2B], for classifier-free guidance in one call.
 Condition joined(const Condition& first, const Condition& second);
 
-// All tensors on `device`; pinned ones are copied without waiting.
+// All tensors on `device`; pinned tensors are copied without waiting.
 Condition moved(const Condition& condition, at::Device device);
 
-// Rows [first, first + count) of every tensor that is there.
+// Rows [first, first + count) of every defined tensor.
 Condition rows_of(const Condition& condition, int64_t first, int64_t count);
 
 }  // namespace pixart::models

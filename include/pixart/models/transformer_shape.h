@@ -1,5 +1,4 @@
-// What DiT and PixArt share: sizes, the way they are run and initialised, and what they are told about an
-// image.
+// Common parts of DiT and PixArt: sizes, execution, initialisation, and the condition of each image.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -11,7 +10,7 @@
 namespace pixart::models {
 
 struct TransformerShape {
-  int64_t input_size = 32;  // side of the latent that the position table is made for
+  int64_t input_size = 32;  // side of the latent for which the position table is computed
   int64_t patch_size = 2;
   int64_t in_channels = 4;
   int64_t hidden_size = 1152;
@@ -24,7 +23,7 @@ struct TransformerShape {
 
 // Sizes of a class-conditional model's labels.
 struct LabelSizes {
-  int64_t num_classes = 1000;  // the label table has one row more: the null class, last
+  int64_t num_classes = 1000;  // the label table has one more row at its end: the null class
 };
 
 // Sizes of a text-conditional model's captions, and its micro-conditions.
@@ -35,8 +34,8 @@ struct TextSizes {
   bool multi_scale = false;     // PixArtMS: any grid, size and aspect-ratio conditions
 };
 
-// What a model is told about each image. A model reads what it knows of and leaves the rest; tensors that are
-// not needed may be undefined.
+// The conditions of each image. A model reads the tensors that it uses and ignores the others, which may be
+// undefined.
 struct Condition {
   at::Tensor label = {};    // [B] int64; num_classes is the null class
   at::Tensor caption = {};  // [B, T, caption_channels]
@@ -47,34 +46,34 @@ struct Condition {
   at::Tensor aspect_ratio = {};  // multi_scale: [B, 1]
 };
 
-// How a transformer is run, which is not part of the model. Attention, MLPs and embedders take `dtype`; the
-// residual stream, norms, modulation and the tables of PixArt stay in float32, as under autocast in the
+// How a transformer is computed; this is not part of the model. Attention, MLPs and embedders use `dtype`.
+// The residual stream, norms, modulation and the tables of PixArt stay in float32, as under autocast in the
 // released code.
 struct Execution {
   std::optional<at::ScalarType> dtype = {};  // unset: the type of the weights
-  // Every n-th block keeps its inputs alone and is computed again in backward; 0: none, 1: all. Losses and
-  // gradients are the same to the bit.
+  // Every n-th block keeps only its inputs and is computed again in backward; 0: no block, 1: all blocks.
+  // Losses and gradients are the same to the bit.
   int64_t recompute_every = 0;
   bool recomputes(size_t block) const {
     return recompute_every > 0 && (int64_t(block) + 1) % recompute_every == 0;
   }
 };
 
-// The published initialisation: xavier-uniform linears, N(0, .02) timestep MLP and label table, zero adaLN
-// and output. Narrow models need a larger embedder_std than the published one.
+// The published initialisation: xavier-uniform linears, N(0, .02) for the timestep MLP and the label table,
+// zeros for adaLN and output. Narrow models need a larger embedder_std than the published one.
 struct TransformerInit {
   uint64_t seed = 0;
-  // Of the timestep MLP and (PixArt) caption projection; unset: 0.02 as published; 0: 1/sqrt(fan_in).
+  // For the timestep MLP and (PixArt) caption projection. Unset: 0.02 as published; 0: 1/sqrt(fan_in).
   std::optional<double> embedder_std;
 };
 
-// Published sizes: "S/2" ... "XL/8" (DiT, table 1; PixArt-alpha is XL/2). Throws UserError listing the known
-// names.
+// Published sizes: "S/2" ... "XL/8" (DiT, table 1; PixArt-alpha is XL/2). Throws UserError that lists the
+// known names.
 TransformerShape transformer_preset(const std::string& name);
 std::vector<std::string> transformer_preset_names();
 
-// Position table [1, rows*cols, D] for a token grid: the first half of D encodes the column, the second the
-// row (float64 arithmetic, returned as float32). Coordinates i / (rows / base) / scale.
+// Position table [1, rows*cols, D] for a token grid. The first half of D encodes the column, the second the
+// row (computed in float64, returned as float32). Coordinates i / (rows / base) / scale.
 at::Tensor sincos_positions(int64_t hidden_size, int64_t rows, int64_t cols, int64_t base, double scale);
 
 }  // namespace pixart::models

@@ -1,5 +1,4 @@
-// AutoencoderKL (the Stable Diffusion autoencoder). Numbers must match diffusers' AutoencoderKL; names are
-// its own.
+// AutoencoderKL (the Stable Diffusion autoencoder). Results and weight names are those of diffusers.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -20,14 +19,14 @@ struct VaeConfig {
   int64_t layers_per_block = 2;
   int64_t norm_num_groups = 32;
   double scaling_factor = 0.18215;
-  // Per channel; empty: 0 and 1. latent = (sample - mean) * scaling_factor / std
+  // Per channel; empty: mean 0, std 1. latent = (sample - mean) * scaling_factor / std
   std::vector<double> latents_mean, latents_std;
   int64_t downscale() const { return int64_t{1} << (block_out_channels.size() - 1); }
 };
 
 VaeConfig vae_preset(const std::string& name);  // "sd-vae", "sdxl-vae"
 std::vector<std::string> vae_preset_names();
-// diffusers' config.json. Throws UserError with everything that is wrong or not supported.
+// diffusers' config.json. Throws UserError that lists every wrong or unsupported value.
 VaeConfig read_vae_config(const std::filesystem::path& config_json);
 void write_vae_config(const std::filesystem::path& config_json, const VaeConfig& config);
 
@@ -48,27 +47,27 @@ class AutoencoderKl {
   std::shared_ptr<struct VaeLayers> layers_;
 };
 
-// Residual branches start as the identity: conv weights N(0, 1/fan_in), biases 0, last conv of every residual
-// block and the attention output zero.
+// Residual branches begin as the identity: conv weights N(0, 1/fan_in), biases 0; the last conv of every
+// residual block and the attention output are zero.
 void initialize(nn::StateDict& state, const VaeConfig& config, uint64_t seed);
 
 struct LoadedVae {
   std::unique_ptr<nn::StateDict> state;
   std::unique_ptr<AutoencoderKl> vae;
 };
-// A diffusers folder (old attention names accepted), with float32 weights unless `dtype` says otherwise.
+// Loads a diffusers folder (also with old attention names), with float32 weights unless `dtype` is given.
 LoadedVae load_vae(const std::filesystem::path& folder, at::Device device, at::ScalarType dtype = at::kFloat);
 void save_vae(const std::filesystem::path& folder, const VaeConfig& config, const nn::StateDict& state);
 
-// Older names -> today's: LDM's ("encoder.down.0.block.0...", under a prefix such as "first_stage_model.")
-// and old diffusers'. Names that do not belong to the autoencoder (a discriminator, other models) are left
-// out.
+// Old names -> current names: those of LDM ("encoder.down.0.block.0...", after a prefix such as
+// "first_stage_model.") and of old diffusers. Names that do not belong to the autoencoder (a discriminator,
+// other models) are left out.
 std::map<std::string, std::string> todays_vae_names(const std::vector<std::string>& names,
                                                     const VaeConfig& config);
-// LDM's attention is made of 1x1 convolutions, today's of linear layers.
+// LDM's attention has 1x1 convolutions, today's has linear layers.
 bool is_vae_attention_convolution(const std::string& todays_name, at::IntArrayRef shape);
 
-// Both applied to tensors.
+// Applies both functions to tensors.
 std::map<std::string, at::Tensor> rename_vae_weights(const std::map<std::string, at::Tensor>& tensors,
                                                      const VaeConfig& config);
 

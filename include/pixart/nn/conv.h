@@ -1,4 +1,4 @@
-// Layers of the autoencoder: plain structs of tensors that register themselves under the published names.
+// Layers of the autoencoder: plain structs of tensors that register their tensors under the published names.
 // B batch, C channels.
 #pragma once
 #include <ATen/core/Tensor.h>
@@ -23,8 +23,8 @@ struct Conv2d {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Normalises over each group of C / num_groups neighbouring channels and all positions, then scales and
-// shifts per channel. [B, C, ...] -> the same shape.
+// Normalises over all positions and each group of C / num_groups neighbouring channels, then scales and
+// shifts each channel. [B, C, ...] -> the same shape.
 struct GroupNorm {
   at::Tensor weight, bias;  // [C], [C]
   int64_t num_groups = 1;

@@ -1,4 +1,4 @@
-// The floating-point types that models are stored and run in, by the names of config files.
+// The floating-point types in which models are stored and run, with their names in config files.
 #pragma once
 #include <c10/core/ScalarType.h>
 

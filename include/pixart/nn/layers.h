@@ -1,4 +1,4 @@
-// Layers of the transformers: plain structs of tensors that register themselves under the published names.
+// Layers of the transformers: plain structs of tensors that register their tensors under the published names.
 // B batch, N tokens, D width, h heads.
 #pragma once
 #include <ATen/core/Tensor.h>
@@ -11,11 +11,11 @@
 
 namespace pixart::nn {
 
-// Computed in the type of x: float32 weights are rounded to it where it is narrower, and their gradients come
-// back in float32.
+// Computes in the type of x. If that type is narrower than float32, float32 weights are rounded to it; their
+// gradients are float32.
 struct Linear {
   at::Tensor weight, bias;     // [out, in], [out] or undefined
-  std::shared_ptr<Lora> lora;  // what add_lora() puts here is added to the output
+  std::shared_ptr<Lora> lora;  // the adapter that add_lora() sets; its product is added to the output
   Linear() = default;
   Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias = true);
   at::Tensor operator()(const at::Tensor& x) const;
@@ -25,10 +25,10 @@ struct Linear {
   at::Tensor with_adapter(const at::Tensor& x, const at::Tensor& y) const;
 };
 
-// x, or x in float32 where its type is narrower: norms and modulation are computed in float32 at least.
+// x, converted to float32 if its type is narrower: norms and modulation are computed at least in float32.
 at::Tensor at_least_float(const at::Tensor& x);
 
-// LayerNorm(x) * (1 + scale) + shift in the type of x; the norm over the last dimension, without affine
+// LayerNorm(x) * (1 + scale) + shift in the type of x. The norm is over the last dimension, without affine
 // parameters, eps 1e-6. x [B, N, D], shift and scale [B, 1, D].
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
 
@@ -43,7 +43,7 @@ struct Mlp {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Self-attention: qkv rows are q, k, v, each head-major; softmax scale 1/sqrt(D/h). x [B, N, D].
+// Self-attention: the rows of qkv are q, k, v, each head-major; softmax scale 1/sqrt(D/h). x [B, N, D].
 struct SelfAttention {
   Linear qkv, proj;
   int64_t num_heads = 1;
@@ -52,24 +52,24 @@ struct SelfAttention {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Captions of a batch with the padding removed: the tokens of all samples in one row.
+// Captions of a batch without padding: the tokens of all samples, one sample after the other.
 struct PackedText {
-  at::Tensor tokens;  // [S, C], S the sum of the lengths
-  at::Tensor source;  // [S] int64: row of the padded [B*T] that a token came from
+  at::Tensor tokens;  // [S, C], S is the sum of the lengths
+  at::Tensor source;  // [S] int64: the row of the padded [B*T] from which a token came
   int64_t batch = 0, longest = 0;
-  at::Tensor slot;  // [B * longest] int64: token for each place; padding points to token 0. Undefined if
-                    // nothing is padded
+  at::Tensor slot;  // [B * longest] int64: the token at each padded position; padding points to token 0.
+                    // Undefined if nothing is padded
   at::Tensor mask;  // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
 };
 
-// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. On a GPU this waits for the
-// lengths once per forward pass.
+// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. On a GPU each call waits
+// until the lengths are known, once per forward pass.
 PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
 
 // Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each
-// sample sees its own tokens only. Projections touch packed tokens only. A variable-length kernel needs no
-// more than it: queries as [B*N, h, d], the packed keys and values, and both running sums of lengths; it
-// would replace slot and mask.
+// sample attends only to its own tokens. Only packed tokens are projected. A variable-length kernel could use
+// these tensors directly: queries as [B*N, h, d], the packed keys and values, and the running sums of both
+// lengths; it would replace slot and mask.
 struct CrossAttention {
   Linear q_linear, kv_linear, proj;
   int64_t num_heads = 1;
@@ -78,7 +78,7 @@ struct CrossAttention {
   at::Tensor operator()(const at::Tensor& x, const PackedText& text) const;
 };
 
-// Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), made in float32, then
+// Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), computed in float32, then
 // Linear, SiLU, Linear in `dtype`.
 struct TimestepEmbedder {
   Linear mlp0, mlp2;
@@ -95,7 +95,7 @@ struct PatchEmbed {
   at::Tensor operator()(const at::Tensor& latent) const;
 };
 
-// [B, rows*cols, p*p*O], the channel fastest, -> [B, O, rows*p, cols*p].
+// [B, rows*cols, p*p*O], channel fastest, -> [B, O, rows*p, cols*p].
 at::Tensor unpatchify(const at::Tensor& tokens, int64_t rows, int64_t cols, int64_t patch_size);
 
 }  // namespace pixart::nn

@@ -1,5 +1,5 @@
-// Initial values drawn from counter-based numbers keyed by (seed, name): they depend on no order and no
-// device.
+// Initial values from counter-based random numbers keyed by (seed, name): they do not depend on the order of
+// parameters or on the device.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -1,13 +1,13 @@
-// Named tensors of a model, and how layers register theirs.
+// Named tensors of a model, and how layers register their tensors.
 //
 // Models are plain structs of tensors. Each layer's constructor takes a Scope and registers its parameters
-// under the published name, so the name of a weight stands where the layer is built:
+// under the published name, so the code that builds a layer shows the name of its weight:
 //
 //   nn::StateDict state({.dtype = at::kFloat});
 //   nn::Linear fc1(nn::Scope(state) / "mlp" / "fc1", 128, 512);   // registers mlp.fc1.weight, mlp.fc1.bias
 //
-// A layer and the state dict share the tensor (same TensorImpl): loading copies into it, and flat buffers may
-// re-point its storage with set_data().
+// A layer and the state dict share the tensor (same TensorImpl): loading copies values into it, and flat
+// buffers may change its storage with set_data().
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -22,10 +22,10 @@ namespace pixart::nn {
 struct Parameter {
   std::string name;
   at::Tensor tensor;
-  bool trainable = true;  // false: a buffer, or frozen (saved, not trained)
+  bool trainable = true;  // false: a buffer or a frozen parameter (saved, not trained)
 };
 
-// A low-rank change of a linear layer, W + scale * b a; see lora.h. Undefined: none.
+// A low-rank change of a linear layer, W + scale * b a; see lora.h. Undefined tensors: no change.
 struct Lora {
   at::Tensor a, b;  // [rank, in], [out, rank]
   double scale = 1;
@@ -51,17 +51,17 @@ class StateDict {
   // Registers a tensor of zeros (meta device: no storage). Throws InternalError if the name exists.
   at::Tensor add(const std::string& name, at::IntArrayRef shape, bool trainable = true);
 
-  // A linear layer makes itself known. What is put into the result later is its adapter.
+  // Registers a linear layer. Tensors that are set in the result later are the layer's adapter.
   std::shared_ptr<Lora> add_linear(const std::string& name);
   const std::vector<LinearModule>& linears() const { return linears_; }
 
-  void freeze(const std::string& name);  // not trainable any more; InternalError if absent
+  void freeze(const std::string& name);  // the parameter is no longer trainable; InternalError if absent
 
-  const std::vector<Parameter>& items() const { return items_; }  // in registration order, which is frozen
+  const std::vector<Parameter>& items() const { return items_; }  // in registration order, never reordered
   std::vector<at::Tensor> trainable() const;
   bool contains(const std::string& name) const { return index_.count(name) != 0; }
   at::Tensor get(const std::string& name) const;  // InternalError if absent
-  int64_t num_parameters() const;                 // trainable numbers
+  int64_t num_parameters() const;                 // number of trainable values
   const StateDictOptions& options() const { return options_; }
 
  private:
@@ -95,23 +95,22 @@ class Scope {
   std::string prefix_;
 };
 
-// Which names a load may do without.
+// Names that a load may ignore.
 struct LoadAllowance {
   std::vector<std::string> may_be_missing;  // names or prefixes ending in '*'
   std::vector<std::string> may_be_unexpected;
 };
 
-// Throws one UserError about `subject` that lists every missing, unexpected and mis-shaped tensor.
+// Throws one UserError about `subject` that lists every missing tensor, unexpected tensor and wrong shape.
 void check_state(const StateDict& state, const std::map<std::string, at::Tensor>& tensors,
                  const std::string& subject, const LoadAllowance& allowance = {});
 
-// Copies `tensors` into `state` (converting dtype). Every missing, unexpected and mis-shaped tensor is
-// reported at once, by name with the nearest known name, as one UserError about `subject`; then nothing was
-// changed.
+// Copies `tensors` into `state` (converting dtype). If tensors are missing, unexpected or of a wrong shape,
+// throws one UserError about `subject` that lists them all, with the nearest known name, and changes nothing.
 void load_state(StateDict& state, const std::map<std::string, at::Tensor>& tensors,
                 const std::string& subject, const LoadAllowance& allowance = {});
 
-// As load_state, but takes over the tensors' memory where type and device agree instead of copying it. Not
+// Like load_state(), but uses the memory of tensors of the right type and device instead of copying them. Not
 // for a state whose tensors are views of a flat buffer.
 void adopt_state(StateDict& state, std::map<std::string, at::Tensor> tensors, const std::string& subject,
                  const LoadAllowance& allowance = {});

@@ -1,5 +1,5 @@
-// AdamW on flat buffers (decoupled decay, Loshchilov & Hutter 2019; numbers of torch.optim.AdamW), with
-// gradient clipping and the EMA update folded into the same pass over memory.
+// AdamW on flat buffers (decoupled decay, Loshchilov & Hutter 2019; results as torch.optim.AdamW). Gradient
+// clipping and the EMA update happen in the same pass over memory.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -14,7 +14,7 @@ struct AdamWConfig {
   double weight_decay = 0.03;
 };
 
-// One update of a flat buffer. `state` tensors have the size of `values`.
+// The state for one flat buffer. Its tensors have the size of `values`.
 struct AdamWState {
   at::Tensor exp_avg, exp_avg_sq;
   int64_t steps = 0;  // updates done
@@ -23,14 +23,14 @@ AdamWState make_adamw_state(const at::Tensor& values);
 
 constexpr int64_t kAllDecay = std::numeric_limits<int64_t>::max();
 
-// gradients are multiplied by gradient_scale (the clip factor) first. With a defined `ema`,
-// ema <- decay * ema + (1 - decay) * values afterwards. Weight decay applies to the first `num_decayed`
-// elements. float32 or float64 on the CPU, float32 on CUDA.
+// First multiplies gradients by gradient_scale (the clip factor). With a defined `ema`, sets ema <- decay *
+// ema + (1 - decay) * values at the end. Weight decay applies to the first `num_decayed` elements. float32 or
+// float64 on the CPU, float32 on CUDA.
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
                 double lr, double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0,
                 int64_t num_decayed = kAllDecay);
 
-// 2-norm of all gradients together; min(1, max_norm / (norm + 1e-6)).
+// 2-norm of all gradients together; and min(1, max_norm / (norm + 1e-6)).
 double gradient_norm(const at::Tensor& gradients);
 double clip_factor(double norm, double max_norm);
 

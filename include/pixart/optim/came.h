@@ -1,5 +1,5 @@
-// CAME (Luo et al. 2023; numbers of the package came-pytorch, PixArt-sigma's optimizer): second moments of
-// matrices are kept as one mean per row and column, and the update is scaled by how steady it has been.
+// CAME (Luo et al. 2023; results as the package came-pytorch, PixArt-sigma's optimizer). Second moments of
+// matrices are stored as one mean per row and column; steadier updates are scaled up.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -10,15 +10,15 @@
 namespace pixart::optim {
 
 struct CameConfig {
-  std::vector<double> betas = {0.9, 0.999, 0.9999};  // of the update, its second moment, its unsteadiness
+  std::vector<double> betas = {0.9, 0.999, 0.9999};  // of the update, its second moment, its instability
   double eps = 1e-30;                                // added to the squared gradient
-  double residual_eps = 1e-16;                       // added to the squared difference of update and average
+  double residual_eps = 1e-16;                       // added to the squared difference of update and mean
   double clip_threshold = 1.0;                       // largest root mean square of a tensor's update
   double weight_decay = 0.0;
 };
 
-// Of one parameter. With two or more dimensions, over the last two: means of rows and of columns. Otherwise
-// exp_avg_sq alone. What is not used stays undefined.
+// The moments of one parameter. With two or more dimensions: means of rows and of columns over the last two.
+// Otherwise only exp_avg_sq. Unused tensors are undefined.
 struct CameMoments {
   at::Tensor exp_avg_sq_row, exp_avg_sq_col, exp_avg_res_row, exp_avg_res_col;
   at::Tensor exp_avg_sq;
@@ -31,8 +31,8 @@ struct CameState {
 };
 CameState make_came_state(const FlatParameters& parameters);
 
-// Gradients are multiplied by gradient_scale (the clip factor) first. With a defined `ema`, a flat buffer,
-// ema <- decay * ema + (1 - decay) * values afterwards.
+// First multiplies gradients by gradient_scale (the clip factor). With a defined `ema`, a flat buffer, sets
+// ema <- decay * ema + (1 - decay) * values at the end.
 void came_step(const FlatParameters& parameters, CameState& state, const CameConfig& config, double lr,
                double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0);
 

@@ -1,4 +1,4 @@
-// Parameters and gradients in one contiguous buffer each, with the model's tensors as views.
+// Parameters and gradients in one contiguous buffer each; the model's tensors are views of them.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -11,43 +11,43 @@
 namespace pixart::optim {
 
 // Moves the storage of `parameters` (leaf tensors, one dtype and device, requires_grad set) into `values` and
-// presets their gradients to views of `gradients`. After backward the gradients are views again.
+// sets their gradients to views of `gradients`. After backward the gradients are views again.
 //
-// Parameters lie in the buffers in their order, but those with a flag in `without_decay` (empty: none) behind
-// all others, so that weight decay is a matter of two ranges.
+// Parameters are in the buffers in their order, but those with a flag in `without_decay` (empty: no flags)
+// come after all others, so that weight decay needs only two ranges.
 class FlatParameters {
  public:
   explicit FlatParameters(std::vector<at::Tensor> parameters, std::vector<bool> without_decay = {});
   at::Tensor values() const { return values_; }        // [numel]
   at::Tensor gradients() const { return gradients_; }  // [numel]
   void zero_gradients();                               // the next backward pass adds to 0
-  // Instead of zero_gradients(): backward hands each gradient over, and it is copied once, instead of being
-  // added to 0 that was written before. Then, after each backward pass, settle_gradients(): parameters that
-  // none has reached are 0, further passes add.
+  // Use these instead of zero_gradients(). Before backward, expect_gradients(): each gradient is then copied
+  // once into the buffer, without writing zeros first. After each backward pass, settle_gradients():
+  // parameters without a gradient are 0, and further passes add.
   void expect_gradients();
   void settle_gradients();
-  // `done(parameter)` is called within backward after a parameter's gradient has been added to `gradients`;
-  // empty: no more.
+  // Backward calls `done(parameter)` after a parameter's gradient has been added to `gradients`. An empty
+  // function ends that.
   void on_gradient(std::function<void(size_t parameter)> done) const;
   int64_t size() const { return values_.numel(); }
   size_t num_parameters() const { return parameters_.size(); }
   const std::vector<at::Tensor>& parameters() const { return parameters_; }
   int64_t num_decayed() const { return num_decayed_; }  // elements; they come first
   bool decays(size_t parameter) const { return offsets_[parameter] < num_decayed_; }
-  // Which of the parameters given at first these are, rising: all of them, but for a part.
+  // The indices of these parameters among those first given, increasing: all of them, except in a part.
   const std::vector<size_t>& indices() const { return indices_; }
-  int64_t offset(size_t parameter) const { return offsets_[parameter]; }  // of the parameter's first element
-  // Views of a flat buffer of the same size (EMA, moments), one per parameter, in the parameters' order.
+  int64_t offset(size_t parameter) const { return offsets_[parameter]; }  // of its first element
+  // Views of a flat buffer of the same size (EMA, moments), one per parameter, in their order.
   std::vector<at::Tensor> views(const at::Tensor& flat) const;
 
-  // Where each of `count` parts begins and ends in the buffers: whole parameters, about as many elements
-  // each. Parts may be empty.
+  // Begin and end of each of `count` parts in the buffers. Parts have whole parameters and about the same
+  // number of elements. A part may be empty.
   std::vector<std::pair<int64_t, int64_t>> part_ranges(int64_t count) const;
-  // The parameters that lie in such a range, in the same memory: for an optimizer that updates just these.
+  // The parameters in such a range, in the same memory: for an optimizer that updates only these.
   FlatParameters part(std::pair<int64_t, int64_t> range) const;
 
  private:
-  struct Gradients;  // what backward's hooks share with all copies
+  struct Gradients;  // shared by backward's hooks and all copies
   FlatParameters() = default;
   std::vector<at::Tensor> parameters_;
   std::vector<size_t> indices_;

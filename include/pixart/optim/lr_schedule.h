@@ -16,7 +16,7 @@ inline EnumWords<LrShape> enum_words(LrShape) {
           {"linear", LrShape::kLinear}};
 }
 
-// The peak is lr times a function of the global batch over 256.
+// How the global batch scales the peak: lr times a function of the batch over 256.
 enum class BatchRule { kNone, kSqrt, kLinear };
 inline EnumWords<BatchRule> enum_words(BatchRule) {
   return {{"none", BatchRule::kNone}, {"sqrt", BatchRule::kSqrt}, {"linear", BatchRule::kLinear}};
@@ -31,7 +31,7 @@ struct LrScheduleConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("schedule", s.schedule,
-      "Shape after warm-up. linear keeps the peak until decay_from and then falls in a line to final_share.",
+      "Shape after warm-up. linear keeps the peak until decay_from and then falls linearly to final_share.",
       any().needs_permission());
     v("warmup_steps", s.warmup_steps, "Steps over which the rate rises from zero.",
       not_negative().needs_permission());
@@ -47,7 +47,7 @@ struct LrScheduleConfig {
 
 double peak_lr(const LrScheduleConfig& config, double base_lr, int64_t global_batch);
 
-// The rate of the next step when `step` optimizer steps were taken; zero at step 0 with warm-up.
+// The rate of the next step after `step` optimizer steps; zero at step 0 with warm-up.
 double learning_rate(const LrScheduleConfig& config, double base_lr, int64_t global_batch,
                      int64_t training_steps, int64_t step);
 

@@ -1,4 +1,4 @@
-// The optimizer that a run file chooses by name, on flat parameters.
+// The optimizer that a run file selects by name, on flat parameters.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -23,7 +23,7 @@ inline EnumWords<OptimizerName> enum_words(OptimizerName) {
 struct OptimizerConfig {
   OptimizerName name = OptimizerName::kAdamW;
   double lr = 2e-5;
-  // What is unset (betas: empty) has the published value, which differs between the optimizers.
+  // Unset values (betas: empty) become the published ones, which differ between the optimizers.
   std::vector<double> betas = {};
   std::optional<double> eps = {}, weight_decay = {};
   std::optional<double> residual_eps = {}, clip_threshold = {};  // came only
@@ -32,53 +32,53 @@ struct OptimizerConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("name", s.name, "adamw (PixArt-alpha), or came (PixArt-sigma), which keeps about half of the state.",
+    v("name", s.name, "adamw (PixArt-alpha), or came (PixArt-sigma), whose state is about half as large.",
       any());
     v("lr", s.lr, "Peak learning rate, reached after warm-up.", positive().needs_permission());
     v("betas", s.betas,
-      "Decay rates of the moments: two for adamw, three for came. Empty: [0.9, 0.999], for came [0.9, 0.999, "
+      "Decay rates of the moments: two for adamw, three for came. Empty: [0.9, 0.999]; for came [0.9, 0.999, "
       "0.9999].",
       in_range(0, 1).needs_permission());
     v("eps", s.eps,
       "adamw: added to the root of the second moment (unset: 1e-10); came: to the squared gradient (1e-30).",
       positive().needs_permission());
     v("weight_decay", s.weight_decay,
-      "Decoupled weight decay, of every parameter but those of no_decay. Unset: 0.03, for came 0.",
+      "Decoupled weight decay of all parameters except those of no_decay. Unset: 0.03; for came 0.",
       not_negative().needs_permission());
     v("residual_eps", s.residual_eps,
-      "came: added to the squared distance of an update to the averaged one (unset: 1e-16).",
+      "came: added to the squared difference between an update and its moving mean (unset: 1e-16).",
       positive().needs_permission());
     v("clip_threshold", s.clip_threshold,
       "came: largest root mean square of one tensor's update, before lr (unset: 1).",
       positive().needs_permission());
     v("no_decay", s.no_decay,
-      "Parameters without weight decay, by name: `*.bias`, `*norm*` and the like. Empty, as in the released "
-      "code: none.",
+      "Names of the parameters without weight decay, as patterns such as `*.bias` or `*norm*`. Empty, as in "
+      "the released code: no parameters.",
       any().needs_permission());
     v("shard", s.shard,
-      "Each rank keeps the optimizer's state and the average of its share of the parameters only (ZeRO-1). "
-      "The numbers are the same.",
+      "Each rank keeps the optimizer's state and the EMA only for its share of the parameters (ZeRO-1). "
+      "Results do not change.",
       any().free());
   }
   void validate(std::vector<std::string>& problems) const;
 };
 
-// With the published values in place of what is unset.
+// The config with the published values for everything that is unset.
 OptimizerConfig resolved(OptimizerConfig config);
 
-// A tensor of the state, live: `key` says what it is to the parameter, e.g. "exp_avg".
+// A tensor of the state (not a copy). `key` is its name for the parameter, e.g. "exp_avg".
 struct StateTensor {
   std::string key;
-  size_t parameter;  // its index among the model's trained ones
+  size_t parameter;  // its index among the model's trained parameters
   at::Tensor tensor;
 };
 
 class Optimizer {
  public:
-  // `parameters` must be those of every later call.
+  // Every later call must pass the same `parameters`.
   Optimizer(const OptimizerConfig& config, const FlatParameters& parameters);
 
-  // One update, with clipping by gradient_scale and the average folded in; see adamw.h and came.h.
+  // One update, including clipping by gradient_scale and the EMA; see adamw.h and came.h.
   void step(const FlatParameters& parameters, double lr, double gradient_scale, const at::Tensor& ema,
             double ema_decay);
 

@@ -13,25 +13,25 @@ struct ConfigDifference {
   std::string path, was, is;  // as YAML
 };
 
-// The run's config and another one.
+// The differences between the run's config and another one.
 struct ConfigComparison {
   std::string with;  // "the defaults", a file, another run
   std::vector<ConfigDifference> differences = {};
-  std::string problem = {};  // why it could not be made
+  std::string problem = {};  // why the comparison could not be made
 };
 
-// What the loss of well-trained models is known to be from one step to another.
-struct LossBand {
+// The known range of the loss of well-trained models between two steps.
+struct UsualRange {
   double first_step = 0, last_step = 0, low = 0, high = 0;
 };
 
 struct UsualLoss {
-  std::vector<LossBand> bands = {};  // none: not known
+  std::vector<UsualRange> bands = {};  // empty: not known
   std::string source = {};
   std::string verdict = {};  // a sentence about this run's loss
 };
 
-// What the run file says of a stage.
+// The values of a stage in the run file.
 struct StagePlan {
   std::string name, objective;
   int64_t steps = 0, batch_size = 0;
@@ -40,7 +40,7 @@ struct StagePlan {
   UsualLoss usual_loss = {};
 };
 
-// A run with what only a reader of run files can say.
+// A run, with the facts that only a reader of run files knows.
 struct ReportedRun {
   RunRecord record;
   std::vector<StagePlan> plan = {};  // empty: run.yaml is missing or damaged
@@ -49,16 +49,16 @@ struct ReportedRun {
 
 struct PageOptions {
   CostRates rates = {};
-  std::string made = {};                       // time and program, for the foot of the page
-  uint64_t picture_bytes = uint64_t{8} << 20;  // most for all pictures, as they stand in the page
+  std::string made = {};                     // time and program, for the foot of the page
+  uint64_t image_bytes = uint64_t{8} << 20;  // limit for all images together, as encoded in the page
 };
 
 std::string run_page(const ReportedRun& run, const PageOptions& options);
 
-// The mean of the loss over the last `count` steps on record; nothing without a finite one.
+// The mean of the loss over the last `count` recorded steps; nothing if no loss is finite.
 std::optional<double> last_mean_loss(const StageRecord& stage, double count);
 
-// Two or more runs: the first is what the others are compared with.
+// The page of two or more runs: the others are compared with the first one.
 std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOptions& options);
 
 }  // namespace pixart::report

@@ -1,5 +1,5 @@
-// What training text-to-image models cost according to the PixArt-alpha paper, for comparison with a run or
-// a plan.
+// The training costs of text-to-image models according to the PixArt-alpha paper, for comparison with a run
+// or a plan.
 #pragma once
 #include <optional>
 #include <string_view>
@@ -10,17 +10,17 @@ namespace pixart::report {
 struct PaperCost {
   std::string_view model;
   double a100_days = 0;
-  std::optional<double> dollars = {}, tonnes_co2 = {};  // where the paper says
-  double parameters = 0;                                // of the generator
-  double images = 0;                                    // trained on
+  std::optional<double> dollars = {}, tonnes_co2 = {};  // if the paper gives them
+  double parameters = 0;                                // parameters of the generator
+  double images = 0;                                    // number of training images
   double fid = 0;                                       // COCO FID-30K, zero-shot
-  std::string_view source;                              // of days, money and CO2
+  std::string_view source;                              // source of days, money and CO2
 };
 
-// DALL-E 2, Imagen, SD 1.5, RAPHAEL and PixArt-alpha, from the most to the least days.
+// DALL-E 2, Imagen, SD 1.5, RAPHAEL and PixArt-alpha, in descending order of days.
 const std::vector<PaperCost>& paper_costs();
 
-// What to know before comparing with the table, a sentence each.
+// Notes on comparisons with the table, one sentence each.
 const std::vector<std::string_view>& paper_cost_notes();
 
 }  // namespace pixart::report

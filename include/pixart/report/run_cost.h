@@ -1,4 +1,4 @@
-// What a run has cost so far: device time, energy, money, CO2.
+// The cost of a run so far: device time, energy, money, CO2.
 #pragma once
 #include <optional>
 
@@ -7,16 +7,16 @@
 namespace pixart::report {
 
 struct CostRates {
-  std::optional<double> price_per_hour = {};  // of a device, any currency
+  std::optional<double> price_per_hour = {};  // of one device, in any currency
   std::optional<double> kg_per_kwh = {};      // CO2
-  std::optional<double> watts = {};           // of a device, where its energy was not measured
+  std::optional<double> watts = {};           // of one device, if its energy was not measured
 };
 
 struct RunCost {
-  double device_seconds = 0;    // processes ran, times devices: what is paid for
-  double training_seconds = 0;  // of that, in training steps (times devices)
+  double device_seconds = 0;    // time in which processes ran, times devices: the time that is paid for
+  double training_seconds = 0;  // the part of it in training steps (times devices)
   std::optional<double> kwh = {}, money = {}, kg_co2 = {};
-  double measured_share = 0;  // of the device time, with energy from the devices' own counters
+  double measured_share = 0;  // share of the device time with energy from the devices' own counters
   double device_days() const { return device_seconds / 86400; }
 };
 

@@ -1,5 +1,4 @@
-// The T5 tokenizer: SentencePiece plus T5's special tokens, as transformers' T5Tokenizer (slow, legacy) does
-// it.
+// The T5 tokenizer: SentencePiece and T5's special tokens, as in transformers' T5Tokenizer (slow, legacy).
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -13,21 +12,22 @@ namespace pixart::text {
 struct Tokens {
   at::Tensor ids;              // [B, T] int64, right-padded with 0
   at::Tensor mask;             // [B, T] int64, 1 = token (</s> included)
-  std::vector<int64_t> uncut;  // [B] length without truncation; > T means the caption was cut
+  std::vector<int64_t> uncut;  // [B] length without truncation; > T if the caption was cut
 };
 
 class Tokenizer {
  public:
-  // `path`: spiece.model, or a folder that holds one (tokenizer_config.json's extra_ids is honoured). Throws
-  // UserError if a file is missing, is broken or is no T5 vocabulary (pad 0, </s> 1, <unk> 2).
+  // `path`: spiece.model, or a folder that holds one (extra_ids of tokenizer_config.json is used). Throws
+  // UserError if a file is missing, is damaged or is not a T5 vocabulary (pad 0, </s> 1, <unk> 2).
   explicit Tokenizer(const std::filesystem::path& path, int64_t extra_ids = 100);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
 
-  // With </s>, not truncated. </s>, <pad>, <unk> and <extra_id_k> in the text are those tokens; the last is
-  // vocab_size() - 1 - k and takes the white space around it along. Invalid UTF-8 counts as U+FFFD.
+  // The token ids with </s>, not truncated. </s>, <pad>, <unk> and <extra_id_k> in the text become these
+  // tokens; <extra_id_k> has the id vocab_size() - 1 - k and removes the white space around it. Invalid UTF-8
+  // counts as U+FFFD.
   std::vector<int64_t> encode(const std::string& text) const;
-  // The first max_length - 1 pieces and </s>. Safe from several threads, as encode() is.
+  // The first max_length - 1 pieces and </s>. This and encode() may be called from several threads.
   Tokens encode_batch(const std::vector<std::string>& texts, int64_t max_length) const;
   int64_t vocab_size() const;  // pieces + extra ids
 
@@ -37,10 +37,9 @@ class Tokenizer {
 };
 
 // Trains a small unigram model with T5's special ids (pad 0, </s> 1, <unk> 2) on `texts`; deterministic.
-// A word that recurs is one piece, as far as `max_pieces` goes.
-// Used by the demo, whose captions need no real T5 vocabulary. Writes `path` (spiece.model), with fewer than
-// `max_pieces` pieces if the texts give no more. Throws UserError if there is no text, or fewer pieces are
-// allowed than there are letters.
+// Repeated words become one piece each, up to `max_pieces`. For the demo, whose captions need no real T5
+// vocabulary. Writes `path` (spiece.model), with fewer than `max_pieces` pieces if the texts give no more.
+// Throws UserError if there is no text, or if `max_pieces` is less than the number of letters.
 void train_tokenizer(const std::vector<std::string>& texts, int64_t max_pieces,
                      const std::filesystem::path& path);
 

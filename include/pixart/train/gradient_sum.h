@@ -8,59 +8,60 @@
 #include <vector>
 
 #include "pixart/data/order.h"
-#include "pixart/dist/communicator.h"
+#include "pixart/distributed/communicator.h"
 #include "pixart/optim/flat_parameters.h"
-#include "pixart/train/trainer_config.h"
+#include "pixart/run/trainer_config.h"
 
 namespace pixart::train {
 
-// Adds equally sized tensors as the leaves of a binary tree, in the order in which they come: ((a + b) + (c +
-// d)) ... So a sum over all leaves is also the same sum over the sums of aligned halves, quarters and so on.
+// Adds tensors of equal size as the leaves of a binary tree, in the order of the calls: ((a + b) + (c + d))
+// ... So the sum over all leaves equals the sum over the sums of aligned halves, quarters and so on.
 class TreeSum {
  public:
   void add(const at::Tensor& leaf);  // copied
-  at::Tensor take();                 // the sum, undefined without leaves; starts anew
+  at::Tensor take();                 // the sum, undefined without leaves; then starts a new one
 
  private:
   struct Node {
     int64_t level;
     at::Tensor sum;
   };
-  std::vector<Node> pending_;     // of falling level
-  std::vector<at::Tensor> free_;  // to be used again
+  std::vector<Node> pending_;     // by falling level
+  std::vector<at::Tensor> free_;  // for reuse
 };
 
-// The sum over ranks as a binary tree: (rank 0 + rank 1) + (rank 2 + rank 3) ... In place.
-void tree_sum_over_ranks(dist::Communicator& ranks, at::Tensor& tensor, const std::string& phase);
+// Sums over ranks as a binary tree, in place: (rank 0 + rank 1) + (rank 2 + rank 3) ...
+void tree_sum_over_ranks(distributed::Communicator& ranks, at::Tensor& tensor, const std::string& phase);
 
 struct StepTotals {
   double loss = 0;    // over all ranks
-  bool flag = false;  // of any rank
+  bool flag = false;  // true if any rank set it
 };
 
-// In exact mode a batch is cut into so many lanes of equal length, whose sums are the leaves of the tree: the
-// largest power of two that divides the batch.
+// The number of lanes of equal length into which exact mode cuts a batch; their sums are the leaves of the
+// tree. It is the largest power of two that divides the batch.
 int64_t exact_lanes(int64_t batch_size);
 
 class GradientSum {
  public:
   virtual ~GradientSum() = default;
-  // Around the backward pass of each micro-batch; it adds to parameters.gradients().
+  // Called before and after the backward pass of each micro-batch, which adds to parameters.gradients().
   virtual void before_backward(const data::MicroBatch& batch) = 0;
   virtual void after_backward(const data::MicroBatch& batch, const at::Tensor& loss) = 0;
-  // parameters.gradients() are the sum when it returns. `flag`: of this rank.
+  // When it returns, parameters.gradients() hold the sum. `flag` is this rank's.
   virtual StepTotals finish(bool flag, int64_t step) = 0;
 };
 
 struct GradientSumOptions {
-  Numerics numerics = Numerics::kDefault;
+  run::Numerics numerics = run::Numerics::kDefault;
   int64_t batch_size = 1;
-  int64_t bucket_bytes = 32 << 20;  // of gradients that are summed over the ranks at a time
+  int64_t bucket_bytes = run::kGradientBucketBytes;
 };
 
-// In default mode and with several ranks, the sum over ranks begins while backward still runs: bucket by
-// bucket, the last parameters first.
+// In default mode with several ranks, the sum over ranks begins while backward still runs: bucket by bucket,
+// starting with the last parameters.
 std::unique_ptr<GradientSum> make_gradient_sum(const optim::FlatParameters& parameters,
-                                               dist::Communicator& ranks, const GradientSumOptions& options);
+                                               distributed::Communicator& ranks,
+                                               const GradientSumOptions& options);
 
 }  // namespace pixart::train

@@ -1,4 +1,4 @@
-// One training step, whatever is trained.
+// The training step, for every objective.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -6,62 +6,62 @@
 #include <functional>
 #include <memory>
 
-#include "pixart/dist/communicator.h"
+#include "pixart/data/loader.h"
+#include "pixart/distributed/communicator.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/optim/flat_parameters.h"
 #include "pixart/optim/optimizer.h"
+#include "pixart/run/trainer_config.h"
 #include "pixart/train/gradient_sum.h"
-#include "pixart/train/loader.h"
 #include "pixart/train/objective.h"
-#include "pixart/train/trainer_config.h"
 
 namespace pixart::train {
 
 struct StepResult {
-  int64_t step = 0;          // index of the step just made, from 0
+  int64_t step = 0;          // index of this step, from 0
   double loss = 0;           // mean over the global batch
   double gradient_norm = 0;  // before clipping
   double lr = 0;
   bool clipped = false;
-  bool skipped = false;         // loss or gradient was not finite: weights untouched
+  bool skipped = false;         // loss or gradient was not finite: weights unchanged
   bool stop_requested = false;  // on any rank
 };
 
-// What is known of a step whose loss or gradient is not finite, before anything was changed.
+// A step whose loss or gradient is not finite, before anything was changed.
 struct BadStep {
   StepResult result;
-  std::vector<Batch> batches = {};         // of this rank
-  std::vector<double> losses = {};         // one per batch, times its share
+  std::vector<data::Batch> batches = {};   // of this rank
+  std::vector<double> losses = {};         // one per batch, times the batch's share
   std::vector<size_t> bad_gradients = {};  // indices among the trained parameters
 };
 
 class Trainer {
  public:
-  // `model`'s trainable tensors become views of one buffer, and get rank 0's values. Throws UserError if a
-  // pattern of no_decay matches none of them, or if numerics do not go with the number of ranks.
-  Trainer(TrainerConfig config, nn::StateDict& model, Objective& objective, Loader& loader,
-          dist::Communicator& ranks);
+  // The trainable tensors of `model` become views of one buffer and get rank 0's values. Throws UserError if
+  // a pattern of no_decay matches none of them, or if numerics: exact does not allow this number of ranks.
+  Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& objective, data::Loader& loader,
+          distributed::Communicator& ranks);
 
-  // One optimizer step, on all ranks together. `stop_requested`: of this rank. Throws UserError(kNumerics)
-  // beyond the allowed number of skipped steps.
+  // Makes one optimizer step; all ranks call it together. `stop_requested` is this rank's. Throws
+  // UserError(kNumerics) after more skipped steps than allowed.
   StepResult train_step(bool stop_requested = false);
 
-  // Called for each skipped step, before the error if there is one. A replay of the step may need its data.
+  // Sets the function that is called for each skipped step, before any error is thrown.
   void on_bad_step(std::function<void(const BadStep&)> report) { report_ = std::move(report); }
 
-  // Makes the trained tensors of `other` (same architecture) views of the averaged weights. The others,
-  // frozen ones and buffers, are the model's own.
-  void bind_average(nn::StateDict& other);
-  // Brings the bound average up to date where it is spread over the ranks. On all ranks together.
-  void gather_average();
+  // Makes the trained tensors of `other` (same architecture) views of the EMA weights. Its other tensors,
+  // frozen ones and buffers, become the model's own.
+  void bind_ema(nn::StateDict& other);
+  // Brings the bound EMA up to date if it is spread over the ranks. All ranks call it together.
+  void gather_ema();
 
   int64_t step() const { return step_; }
-  const TrainerConfig& config() const { return config_; }
-  dist::Communicator& ranks() const { return ranks_; }
+  const run::TrainerConfig& config() const { return config_; }
+  distributed::Communicator& ranks() const { return ranks_; }
   bool is_sharded() const { return ranges_.size() > 1; }
 
-  // Everything that a checkpoint must hold beside the model itself. With optimizer.shard, average and
-  // optimizer are those of this rank's share of the parameters.
+  // Everything that a checkpoint must hold in addition to the model. With optimizer.shard, EMA and optimizer
+  // are those of this rank's share of the parameters.
   struct State {
     at::Tensor values, ema;  // flat, live references
     optim::Optimizer* optimizer;
@@ -74,21 +74,21 @@ class Trainer {
   }                                                              // of all parameters
   const optim::FlatParameters& share() const { return share_; }  // of this rank
   std::vector<optim::StateTensor> optimizer_state() const { return optimizer_.state(share_); }
-  at::Tensor whole_average();  // flat, over all parameters; on all ranks together. A copy if it is spread
+  at::Tensor whole_ema();  // flat, a copy if it is spread; all ranks call it together
 
  private:
   void update(StepResult& result);
-  void skip(const StepResult& result, std::vector<Batch> batches, std::vector<double> losses);
-  void spread_values();  // each rank's share to all
+  void skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses);
+  void spread_values();  // sends each rank's share to all
 
-  TrainerConfig config_;
+  run::TrainerConfig config_;
   nn::StateDict& model_;
   Objective& objective_;
-  Loader& loader_;
-  dist::Communicator& ranks_;
-  int64_t loaded_step_ = -1;  // that the loader delivers next
+  data::Loader& loader_;
+  distributed::Communicator& ranks_;
+  int64_t loaded_step_ = -1;  // the next one of the loader
   optim::FlatParameters flat_;
-  std::vector<std::pair<int64_t, int64_t>> ranges_;  // of the ranks' shares; one: not shared out
+  std::vector<std::pair<int64_t, int64_t>> ranges_;  // of the ranks' shares; one: not sharded
   optim::FlatParameters share_;
   optim::Optimizer optimizer_;
   at::Tensor ema_;

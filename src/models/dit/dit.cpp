@@ -22,7 +22,7 @@ struct Block {
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
 
-  // x [B, N, D], activated [B, D]: SiLU of the condition, whose type the matrix products take.
+  // x [B, N, D], activated [B, D]: SiLU of the condition, whose type the matrix products use.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& activated) const {
     const auto dtype = activated.scalar_type();
     const auto m = modulation(activated).unsqueeze(1).chunk(6, -1);

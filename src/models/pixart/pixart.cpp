@@ -27,7 +27,7 @@ struct Block {
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [B, N, D], modulation [B, 6, D] of the timestep, text in the type that the matrix products take.
+  // x [B, N, D], modulation [B, 6, D] of the timestep, text in the type of the matrix products.
   // Cross-attention has neither norm nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text) const {
     const auto dtype = text.tokens.scalar_type();
@@ -49,7 +49,7 @@ struct PixArtLayers {
   std::vector<Block> blocks;
   at::Tensor final_table;  // [2, D]: shift, scale
   nn::Linear final_linear;
-  std::map<std::pair<int64_t, int64_t>, at::Tensor> grids;  // positions made for other grids
+  std::map<std::pair<int64_t, int64_t>, at::Tensor> grids;  // positions computed for other grids
   std::mutex grids_mutex;
 
   PixArtLayers(const nn::Scope& scope, const PixArtConfig& c) {
@@ -70,7 +70,7 @@ struct PixArtLayers {
                     c.patch_size * c.patch_size * c.out_channels()};
   }
 
-  // PixArt-MS makes positions for the latent's grid; the fixed model has its table.
+  // PixArt-MS computes positions for the latent's grid; the fixed model has a table.
   at::Tensor positions_for(const PixArtConfig& c, int64_t rows, int64_t cols) {
     if (!c.multi_scale) {
       const int64_t side = c.input_size / c.patch_size;
@@ -99,7 +99,7 @@ struct PixArtLayers {
     return time + (micro.size(0) == time.size(0) ? micro : micro.repeat({time.size(0) / micro.size(0), 1}));
   }
 
-  // Caption tokens after token drop and projection, padding removed.
+  // The caption tokens after token drop and projection, without padding.
   nn::PackedText caption(const Condition& text, at::ScalarType dtype) const {
     at::Tensor features = text.caption.dim() == 4 ? text.caption.squeeze(1) : text.caption;
     features = features.to(dtype);
@@ -122,7 +122,7 @@ PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config)
                "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads,
                config.input_size, config.patch_size);
   PIXART_CHECK(!config.multi_scale || config.hidden_size % 3 == 0,
-               "PixArt-MS needs a width that 3 divides, not {}", config.hidden_size);
+               "PixArt-MS needs a width divisible by 3, not {}", config.hidden_size);
 }
 
 PixArt PixArt::with(const Execution& execution) const {

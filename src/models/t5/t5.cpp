@@ -60,7 +60,7 @@ struct GatedMlp {
 
   at::Tensor operator()(const at::Tensor& x) const {
     const at::Tensor inner = at::gelu(wi_0(x), "tanh") * wi_1(x);
-    // The released weights overflow float16 here; transformers keeps this one product in float32 as well.
+    // The released weights overflow float16 here; transformers computes this product in float32, too.
     if (inner.scalar_type() == at::kHalf) return at::linear(inner.to(at::kFloat), wo.weight.to(at::kFloat));
     return wo(inner);
   }
@@ -111,7 +111,7 @@ struct T5Layers {
     final_norm = {encoder / "final_layer_norm", c};
   }
 
-  // What is added to the scores of every block: the position bias, plus the lowest number for masked keys.
+  // The sum of the terms added to each block's scores: position bias, and the lowest number for masked keys.
   at::Tensor score_bias(const at::Tensor& mask, const T5Config& c) const {  // [B, T] -> [B, h, T, T]
     const int64_t length = mask.size(1);
     const auto type = bias_table.scalar_type();
@@ -133,7 +133,7 @@ at::Tensor T5Encoder::forward(const at::Tensor& ids, const at::Tensor& mask,
   const auto& l = *layers_;
   at::Tensor x = at::embedding(l.embedding, ids);
   if (hidden != nullptr) hidden->push_back(x);
-  // In float16 the residual stream is float32: that of transformers is, too, after the first block.
+  // In float16 the residual stream is float32, as in transformers after the first block.
   if (x.scalar_type() == at::kHalf) x = x.to(at::kFloat);
   const at::Tensor bias = l.score_bias(mask, config_);
   for (const auto& block : l.blocks) {
@@ -144,14 +144,14 @@ at::Tensor T5Encoder::forward(const at::Tensor& ids, const at::Tensor& mask,
 }
 
 at::Tensor relative_buckets(int64_t length, const T5Config& config) {
-  const int64_t half = config.relative_attention_num_buckets / 2;  // one half looks back, the other ahead
-  const int64_t exact = half / 2;  // so many distances have a bucket of their own
+  const int64_t half = config.relative_attention_num_buckets / 2;  // one half for keys before, one for after
+  const int64_t exact = half / 2;  // number of distances that have a bucket of their own
   PIXART_CHECK(exact > 0 && config.relative_attention_max_distance > exact, "{} buckets up to distance {}",
                config.relative_attention_num_buckets, config.relative_attention_max_distance);
   const at::Tensor offset = at::arange(1 - length, length, at::kLong);
   const at::Tensor distance = offset.abs();
-  // In float32 and in this order: some distances lie exactly on the edge of a bucket. The clamp keeps log(0)
-  // out.
+  // In float32 and in this order, because some distances are exactly at the edge of a bucket. The clamp
+  // avoids log(0).
   const at::Tensor ratio = at::log(distance.clamp_min(1).to(at::kFloat) / exact) /
                            std::log(double(config.relative_attention_max_distance) / double(exact));
   const at::Tensor far = (exact + (ratio * (half - exact)).to(at::kLong)).clamp_max(half - 1);

@@ -1,4 +1,4 @@
-// T5 encoders in Hugging Face's folder layout.
+// Reads and writes T5 encoders in Hugging Face's folder layout.
 #include <ATen/ATen.h>
 
 #include "../json_config.h"
@@ -17,8 +17,7 @@ namespace {
 constexpr const char* kEmbedding = "shared.weight";
 constexpr const char* kTiedEmbedding = "encoder.embed_tokens.weight";
 
-// Models with the same tensors but other arithmetic (T5 1.0, mT5, UMT5, other activations) must not pass for
-// T5 v1.1.
+// Refuses models with the same tensors but another computation (T5 1.0, mT5, UMT5, other activations).
 void check_kind(JsonConfig& json) {
   json.only("model_type", "t5", /*absent_is_fine=*/false);
   json.only("feed_forward_proj", "gated-gelu", /*absent_is_fine=*/false);
@@ -38,7 +37,7 @@ void check_buckets(JsonConfig& json, const T5Config& c) {
   }
 }
 
-// Some files hold the embedding twice, some only under the name of the tied copy.
+// Some files have the embedding twice, others only under the name of the tied copy.
 void drop_tied_copy(std::map<std::string, at::Tensor>& tensors, const fs::path& folder) {
   const auto copy = tensors.find(kTiedEmbedding);
   if (copy == tensors.end()) return;
@@ -70,7 +69,7 @@ T5Config read_t5_config(const fs::path& config_json) {
       json.count("relative_attention_max_distance", c.relative_attention_max_distance);
   check_buckets(json, c);
   c.layer_norm_epsilon = json.positive("layer_norm_epsilon", c.layer_norm_epsilon);
-  const char* key = json.has("dtype") ? "dtype" : "torch_dtype";  // today's name and the older one
+  const char* key = json.has("dtype") ? "dtype" : "torch_dtype";  // the current name and the older one
   c.dtype = json.text(key, c.dtype);
   if (!nn::dtype_called(c.dtype))
     json.problems().add(
@@ -116,7 +115,7 @@ LoadedT5 load_t5(const fs::path& folder, at::Device device, std::optional<at::Sc
   loaded.encoder = std::make_unique<T5Encoder>(nn::Scope(*loaded.state), config);
   auto tensors = formats::load_weights(folder).tensors;
   drop_tied_copy(tensors, folder);
-  // A whole T5 holds the decoder and its output layer, too.
+  // A whole T5 also has the decoder and its output layer.
   nn::adopt_state(*loaded.state, std::move(tensors), folder.string(),
                   {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}});
   return loaded;

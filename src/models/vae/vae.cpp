@@ -26,7 +26,7 @@ nn::Conv2d conv1(const nn::Scope& scope, int64_t in, int64_t out) {
 }
 
 at::Tensor silu_of(at::Tensor normed) {
-  // Without a graph the activation needs no memory of its own: 512 MB for a picture of 1024 pixels.
+  // Without gradients the activation is computed in place; it would need 512 MB for an image of 1024 pixels.
   return normed.requires_grad() ? at::silu(normed) : at::silu_(normed);
 }
 
@@ -51,7 +51,7 @@ struct ResnetBlock {
   }
 };
 
-// One head over all positions.
+// Attention with one head over all positions.
 struct MidAttention {
   nn::GroupNorm norm;
   nn::Linear q, k, v, out;
@@ -83,7 +83,7 @@ struct MidBlock {
   at::Tensor operator()(const at::Tensor& x) const { return second(attention(first(x))); }
 };
 
-// Residual blocks of one resolution, and the convolution that leads to the next one (the last level has
+// The residual blocks of one resolution, and the convolution to the next resolution (the last level has
 // none).
 struct Level {
   std::vector<ResnetBlock> resnets;
@@ -122,7 +122,7 @@ struct Encoder {
     at::Tensor x = conv_in(image);
     for (const auto& level : levels) {
       for (const auto& resnet : level.resnets) x = resnet(x);
-      // Padded on the right and at the bottom only, as the published weights expect.
+      // Padded only on the right and at the bottom, as the published weights expect.
       if (level.resample.weight.defined()) x = level.resample(at::constant_pad_nd(x, {0, 1, 0, 1}));
     }
     return conv_out(silu_of(norm_out((*mid)(x))));
@@ -150,7 +150,7 @@ struct Decoder {
     const size_t last = c.block_out_channels.size() - 1;
     const int64_t in = c.block_out_channels[last - (i > 0 ? i - 1 : 0)], out = c.block_out_channels[last - i];
     Level result;
-    for (int64_t j = 0; j <= c.layers_per_block; ++j)  // one more than in the encoder
+    for (int64_t j = 0; j <= c.layers_per_block; ++j)  // one block more than in the encoder
       result.resnets.emplace_back(scope / "resnets" / j, j == 0 ? in : out, out, c.norm_num_groups);
     if (i < last) result.resample = conv3(scope / "upsamplers" / 0 / "conv", out, out);
     return result;
@@ -167,11 +167,11 @@ struct Decoder {
   }
 };
 
-// As the CPU's convolutions want it: with the channels last, a training step of the demo's autoencoder takes
-// 8 % less processor time (1.12 s against 1.22 s on one core, 64 pictures).
-at::Tensor arranged(const at::Tensor& picture, const at::Tensor& weight) {
+// Puts the channels last, which is faster for convolutions on the CPU: a training step of the demo's
+// autoencoder takes 8 % less processor time (1.12 s instead of 1.22 s on one core, 64 images).
+at::Tensor arranged(const at::Tensor& image, const at::Tensor& weight) {
   const auto format = weight.is_cpu() ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-  return picture.to(weight.scalar_type()).contiguous(format);
+  return image.to(weight.scalar_type()).contiguous(format);
 }
 
 VaeConfig checked(const VaeConfig& config) {
@@ -233,7 +233,7 @@ struct Preset {
   const char* name;
   double scaling_factor;
 };
-constexpr Preset kPresets[] = {{"sd-vae", 0.18215}, {"sdxl-vae", 0.13025}};  // they differ in weights only
+constexpr Preset kPresets[] = {{"sd-vae", 0.18215}, {"sdxl-vae", 0.13025}};  // otherwise only weights differ
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// Autoencoders in diffusers' folder layout.
+// Reads and writes autoencoders in diffusers' folder layout.
 #include <ATen/ATen.h>
 
 #include "../json_config.h"

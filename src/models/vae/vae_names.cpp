@@ -1,4 +1,4 @@
-// Older names of the autoencoder's weights: those of the latent diffusion code (LDM) and of early diffusers.
+// Older names of the autoencoder's weights, from the latent diffusion code (LDM) and early diffusers.
 #include <ATen/ATen.h>
 
 #include "pixart/base/error.h"
@@ -47,8 +47,8 @@ void rename_mid(Parts& parts) {
     parts[2] = "attentions.0", parts[3] = lookup(kAttentionOfLdm, parts[3]);
 }
 
-// parts: encoder|decoder, down|up, level, block|downsample|upsample, ... LDM counts the decoder's levels from
-// the finest.
+// parts: encoder|decoder, down|up, level, block|downsample|upsample, ... LDM numbers the decoder's levels
+// from the finest one.
 void rename_level(Parts& parts, size_t num_levels) {
   const bool up = parts[1] == "up";
   const size_t level = size_t(std::stoi(parts[2]));
@@ -76,7 +76,7 @@ std::string renamed(const std::string& name, size_t num_levels) {
   return join(parts, ".");
 }
 
-// What stands before "encoder.conv_in.weight": "" or, in a whole checkpoint, such as "first_stage_model.".
+// The text before "encoder.conv_in.weight": "" or, in a whole checkpoint, e.g. "first_stage_model.".
 std::string find_prefix(const std::vector<std::string>& names) {
   constexpr std::string_view kFirst = "encoder.conv_in.weight";
   std::vector<std::string> prefixes;
@@ -87,14 +87,14 @@ std::string find_prefix(const std::vector<std::string>& names) {
     if (prefix.back() == '.') prefixes.push_back(prefix);
   }
   if (prefixes.size() > 1) {
-    throw UserError(fmt::format("the weights hold {} autoencoders, under {}; keep only one of them.",
+    throw UserError(fmt::format("the weights have {} autoencoders, under {}; keep only one of them.",
                                 prefixes.size(), join(prefixes, ", ")));
   }
   return prefixes.empty() ? "" : prefixes.front();
 }
 
-// LDM trained its autoencoder together with a discriminator and kept an average: neither belongs to the
-// model.
+// LDM trained its autoencoder together with a discriminator and kept an EMA of the weights; neither belongs
+// to the model.
 bool belongs_to_training(const std::string& name) {
   return name.starts_with("loss.") || name.starts_with("model_ema.");
 }
@@ -111,7 +111,7 @@ std::map<std::string, std::string> todays_vae_names(const std::vector<std::strin
     if (belongs_to_training(old_name)) continue;
     const std::string name = renamed(old_name, config.block_out_channels.size());
     if (!olds.emplace(name, full_name).second)
-      throw UserError(fmt::format("the weights hold {} twice, under an old and a new name (one is {}).", name,
+      throw UserError(fmt::format("the weights have {} twice, under an old and a new name (one is {}).", name,
                                   full_name));
     todays.emplace(full_name, name);
   }

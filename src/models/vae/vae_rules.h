@@ -1,4 +1,4 @@
-// What an AutoencoderKL's configuration must fulfil, wherever it comes from.
+// The conditions that an AutoencoderKL's configuration must meet.
 #pragma once
 #include "pixart/base/error.h"
 #include "pixart/models/vae.h"

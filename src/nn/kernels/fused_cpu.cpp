@@ -9,11 +9,11 @@ namespace pixart::nn::kernels {
 
 namespace {
 
-// e^x for |x| <= 80, within 2 units in the last place: 2^n times a polynomial of degree 7 in the rest, which
-// lies within ln(2) / 2 of 0.
+// e^x for |x| <= 80, within 2 units in the last place: 2^n times a polynomial of degree 7 in the remainder,
+// which is within ln(2) / 2 of 0.
 PIXART_INLINE float exponential(float x) {
   constexpr float kLog2E = 1.44269504F, kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves no bits behind the point
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to a whole number
   const float n = (x * kLog2E + kRound) - kRound;
   const float r = (x - n * kLn2High) - n * kLn2Low;
   float p = 1.0F / 5040;
@@ -27,9 +27,9 @@ PIXART_INLINE float exponential(float x) {
   return p * __builtin_bit_cast(float, (int32_t(n) + 127) << 23);
 }
 
-// x, its magnitude at most 60. By bits: of a comparison of floats GCC makes two branches, computes both, and
-// the one not taken with numbers so small that they cost a hundred times more. What is not a number becomes
-// 60 as well.
+// x, with its magnitude limited to 60. It works on bits: for a comparison of floats GCC computes both
+// branches, and the one that is not used has numbers so small that they take a hundred times longer. NaN
+// becomes 60, too.
 PIXART_INLINE float limited(float x) {
   constexpr int32_t kSign = INT32_MIN, kSixty = 0x42700000;
   const auto bits = __builtin_bit_cast(int32_t, x);
@@ -106,7 +106,7 @@ PIXART_CPU_CLONES void modulated_norm_backward(const float* __restrict__ x, cons
   for (int64_t row = 0; row < rows.count;
        ++row, x += rows.width, gradient += rows.width, to_x += rows.width) {
     const float m = mean[row], r = rstd[row];
-    float sum = 0, product = 0;  // of the gradient of the normal, and of it times the normal
+    float sum = 0, product = 0;  // sums of the normal's gradient, and of that gradient times the normal
 #pragma omp simd reduction(+ : sum, product)
     for (int64_t i = 0; i < rows.width; ++i) {
       const float normal = (x[i] - m) * r, g = gradient[i] * (1 + scale[i]);

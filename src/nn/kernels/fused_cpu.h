@@ -1,5 +1,5 @@
-// What layers do between matrix products, in one pass over rows of `width` float32 numbers each, in the
-// calling thread. Plain pointers, no LibTorch. Of equal rows the results are equal, wherever they stand.
+// The operations of layers between matrix products, in one pass over rows of `width` float32 values, in the
+// calling thread. Plain pointers, no LibTorch. Equal rows give equal results, wherever they are.
 #pragma once
 #include <cstdint>
 
@@ -11,18 +11,18 @@ struct Rows {
 
 // out = gelu(x + bias), the tanh form; bias [width].
 void bias_gelu(const float* x, const float* bias, float* out, Rows rows);
-// Gradients of x [rows, width] and bias [width]; both are written.
+// Gradients of x [rows, width] and bias [width]; writes both.
 void bias_gelu_backward(const float* x, const float* bias, const float* gradient, float* to_x, float* to_bias,
                         Rows rows);
 
-// out = (x - mean) * rstd * (1 + scale) + shift, where mean and rstd = 1 / sqrt(variance + eps) are those of
-// the row and are written, one each a row; shift, scale [width].
+// out = (x - mean) * rstd * (1 + scale) + shift. mean and rstd = 1 / sqrt(variance + eps) belong to the row
+// and are written, one value of each per row; shift, scale [width].
 void modulated_norm(const float* x, const float* shift, const float* scale, float eps, float* out,
                     float* mean, float* rstd, Rows rows);
 void modulated_norm_backward(const float* x, const float* mean, const float* rstd, const float* scale,
                              const float* gradient, float* to_x, float* to_shift, float* to_scale, Rows rows);
 
-// out = x + gate * branch; gate [width]. The gradient of x is the one of out.
+// out = x + gate * branch; gate [width]. The gradient of x equals the gradient of out.
 void gated_residual(const float* x, const float* gate, const float* branch, float* out, Rows rows);
 void gated_residual_backward(const float* gate, const float* branch, const float* gradient, float* to_gate,
                              float* to_branch, Rows rows);

@@ -10,7 +10,7 @@ namespace pixart::optim::kernels {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMaxBlocks = 4096;  // several waves on the largest GPU; the loop strides over the rest
+constexpr int64_t kMaxBlocks = 4096;  // several waves on the largest GPU; the loop covers the rest
 constexpr int kVector = 4;            // floats in a 16-byte access
 
 __device__ void update_one(const AdamWBuffers<float>& b, const AdamWElement<float>& element, int64_t i) {
@@ -41,7 +41,7 @@ __device__ void update_four(const AdamWBuffers<float>& b, const AdamWElement<flo
   reinterpret_cast<float4*>(b.ema)[i] = ema;
 }
 
-// num_vectors groups of four first, the remaining elements singly.
+// First num_vectors groups of four, then the remaining elements one by one.
 __global__ void adamw_kernel(AdamWBuffers<float> buffers, AdamWElement<float> element, int64_t num_vectors,
                              int64_t count) {
   const int64_t first = int64_t(blockIdx.x) * blockDim.x + threadIdx.x,

@@ -1,22 +1,22 @@
-// Loops over flat buffers. C++17, plain pointers, no LibTorch: nvcc compiles this too.
+// Loops over flat buffers. C++17, plain pointers, no LibTorch, because nvcc compiles this, too.
 #pragma once
 #include <cstdint>
 
 namespace pixart::optim::kernels {
 
-// What one step multiplies and adds; the same for all elements.
+// The factors and terms of one step, the same for all elements.
 struct AdamWCoefficients {
   double gradient_scale;  // clip factor
-  double keep;            // 1 - lr * weight_decay, of the elements that decay:
-  int64_t num_decayed;    // so many, at the beginning
+  double keep;            // 1 - lr * weight_decay, for the elements with decay
+  int64_t num_decayed;    // number of elements with decay; they come first
   double beta1, beta2;
   double step_size;     // lr / (1 - beta1^n)
   double inverse_root;  // 1 / sqrt(1 - beta2^n)
   double eps;
-  double ema_decay;  // only where there is an ema
+  double ema_decay;  // used only with an ema
 };
 
-// Buffers of one length; ema is null where no average is kept.
+// Buffers of one length; ema is null if no EMA is kept.
 template <class T>
 struct AdamWBuffers {
   T* values;
@@ -26,19 +26,19 @@ struct AdamWBuffers {
   T* ema;
 };
 
-// Elements begin .. end - 1, in the calling thread; each element's result depends on nothing but its inputs.
+// Updates elements begin .. end - 1 in the calling thread; each element depends only on its own inputs.
 template <class T>
 void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coefficients, int64_t begin,
                int64_t end);
 template <class T>
 void ema_cpu(T* ema, const T* values, double decay, int64_t begin, int64_t end);
 
-// Sum of squares of elements begin .. end - 1, in double, in an order fixed by begin and end.
+// Sum of squares of elements begin .. end - 1, in double, in an order that begin and end determine.
 template <class T>
 double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end);
 
 // Enqueues the update of `count` elements on the stream (a cudaStream_t) of the current device. Returns null,
-// or CUDA's description of what went wrong with the launch. Defined where PIXART_WITH_CUDA is.
+// or CUDA's description of the error of the launch. Defined if PIXART_WITH_CUDA is.
 const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
                        int64_t count, void* stream);
 

@@ -8,7 +8,7 @@ namespace pixart::optim::kernels {
 
 namespace {
 
-// `element` is a copy of its own, which the stores cannot change: else nothing is vectorised.
+// `element` is a local copy, which the stores cannot change; otherwise nothing is vectorised.
 template <bool kWithEma, class T>
 PIXART_INLINE void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement<T> element, T kept,
                               int64_t begin, int64_t end) {
@@ -35,7 +35,7 @@ PIXART_INLINE void adamw_loop(const AdamWBuffers<T>& buffers, const AdamWElement
 
 template <class T>
 PIXART_INLINE double sum_in_lanes(const T* values, int64_t begin, int64_t end) {
-  constexpr int kLanes = 8;  // independent sums, which the vectoriser may keep side by side
+  constexpr int kLanes = 8;  // independent sums, which can be computed in vector lanes
   double sums[kLanes] = {};
   int64_t i = begin;
   for (; i + kLanes <= end; i += kLanes) {

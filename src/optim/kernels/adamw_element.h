@@ -1,5 +1,4 @@
-// The update of one element; the only place where the formula stands. C++17, no LibTorch: nvcc compiles it
-// too.
+// The only copy of the formula, for one element. C++17, no LibTorch, because nvcc compiles this, too.
 #pragma once
 #include "adamw.h"
 
@@ -31,10 +30,10 @@ struct AdamWElement {
         ema_decay(T(c.ema_decay)),
         ema_rest(T(1 - c.ema_decay)) {}
 
-  // What weight decay leaves of element i.
+  // The factor that weight decay applies to element i.
   PIXART_HOST_DEVICE T keep_of(int64_t i) const { return i < num_decayed ? keep : T(1); }
 
-  // `root` is the square root function, std's on the host and CUDA's on the device.
+  // `root` is the square root function: std::sqrt on the host, CUDA's on the device.
   template <class Root>
   PIXART_HOST_DEVICE void update(T& value, T gradient, T& exp_avg, T& exp_avg_sq, T kept, Root root) const {
     const T scaled = gradient * gradient_scale;

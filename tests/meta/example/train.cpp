@@ -10,7 +10,7 @@ struct MyObjective : train::Objective {
   const models::Dit& dit;
   diffusion::LossTables tables{diffusion::make_noise_schedule("linear", 1000), at::kCPU};
   explicit MyObjective(const models::Dit& model) : dit(model) {}
-  at::Tensor loss(const train::Batch& batch) override {
+  at::Tensor loss(const data::Batch& batch) override {
     const at::Tensor t = at::randint(1000, {batch.mean.size(0)}, at::kLong);
     const auto model = [&](auto& x, auto& t) { return dit.forward(x, t, {batch.label}); };
     return train::diffusion_loss(tables, model, batch.mean, at::randn_like(batch.mean), t);
@@ -25,11 +25,11 @@ int main() {
   models::initialize(weights, config, {});
   MyObjective objective(dit);
   const auto order = std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = 64}});
-  train::Loader loader(order, {.batch_size = 8}, {}, [](const data::MicroBatch& plan) {
-    return train::Batch{.plan = plan, .mean = at::randn({8, 4, 32, 32}), .label = at::zeros({8}, at::kLong)};
+  data::Loader loader(order, {.batch_size = 8}, {}, [](const data::MicroBatch& plan) {
+    return data::Batch{.plan = plan, .mean = at::randn({8, 4, 32, 32}), .label = at::zeros({8}, at::kLong)};
   });
-  const auto ranks = dist::make_communicator({}, at::kCPU, {});
-  const train::TrainerConfig trained{
+  const auto ranks = distributed::make_communicator({}, at::kCPU, {});
+  const run::TrainerConfig trained{
       .steps = 50, .batch_size = 8, .optimizer = {.lr = 1e-3}, .lr_schedule = {.warmup_steps = 0}};
   train::Trainer trainer(trained, weights, objective, loader, *ranks);
   while (trainer.step() < trained.steps) std::cout << trainer.train_step().loss << "\n";

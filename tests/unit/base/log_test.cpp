@@ -25,7 +25,7 @@ std::string stderr_of(const std::function<void()>& work) {
 }
 
 TEST(Log, LevelsArePadded) {
-  EXPECT_EQ(stderr_of([] { log::info("{} pictures", 3); }), "info   3 pictures\n");
+  EXPECT_EQ(stderr_of([] { log::info("{} images", 3); }), "info   3 images\n");
   EXPECT_EQ(stderr_of([] { log::warning("w"); }), "warn   w\n");
   EXPECT_EQ(stderr_of([] { log::error("e"); }), "error  e\n");
   EXPECT_EQ(stderr_of([] { log::debug("d"); }), "");

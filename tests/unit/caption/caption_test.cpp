@@ -4,8 +4,8 @@
 
 #include "chat_server.h"
 #include "pixart/base/file_lock.h"
-#include "pixart/caption/prompt.h"
 #include "pixart/formats/hash.h"
+#include "prompt.h"
 #include "scratch_folder.h"
 
 namespace pixart::caption {
@@ -30,12 +30,12 @@ class CaptionTest : public pixart::testing::ScratchFolder {
  protected:
   CaptionTest() { std::filesystem::create_directories(folder_ / "in"); }
 
-  void picture(int number) const {
+  void image(int number) const {
     Image image(8, 8, uint8_t(10 * number));
     formats::save_png(folder_ / fmt::format("in/p{}.png", number), image);
   }
-  void pictures(int count) const {
-    for (int i = 0; i < count; ++i) picture(i);
+  void images(int count) const {
+    for (int i = 0; i < count; ++i) image(i);
   }
   data::SourceConfig source() const {
     data::SourceConfig config;
@@ -76,14 +76,14 @@ class CaptionTest : public pixart::testing::ScratchFolder {
 };
 
 TEST_F(CaptionTest, WritesCaptionsInTheSourcesOrder) {
-  pictures(20);
+  images(20);
   ChatServer server(good);
   const auto report = run(options(server));
   EXPECT_EQ(report.listed, 20);
   EXPECT_EQ(report.captioned, 20);
   EXPECT_EQ(report.completion_tokens, 20 * 11);
   EXPECT_EQ(report.prompt_tokens, 20 * 7);
-  EXPECT_EQ(describe(report), "20 of 20 pictures captioned; 0 rejected; 0 open");
+  EXPECT_EQ(describe(report), "20 of 20 images captioned; 0 rejected; 0 open");
   const auto dataset = data::open_dataset(source());
   const auto written = lines("captions.jsonl");
   ASSERT_EQ(written.size(), 20u);
@@ -106,7 +106,7 @@ TEST_F(CaptionTest, WritesCaptionsInTheSourcesOrder) {
 }
 
 TEST_F(CaptionTest, NothingIsAskedTwice) {
-  pictures(6);
+  images(6);
   ChatServer server(good);
   auto first = options(server);
   first.limit = 4;
@@ -121,11 +121,11 @@ TEST_F(CaptionTest, NothingIsAskedTwice) {
 }
 
 TEST_F(CaptionTest, AnswersThatAreNoCaptionsAreRejectedWithTheReason) {
-  pictures(6);
-  std::atomic<int> pictures_seen = 0;
+  images(6);
+  std::atomic<int> images_seen = 0;
   ChatServer server([&](const ChatRequest& request) -> ChatReply {
     if (request.attempt > 1) return {.body = chat_answer(" ")};  // of the one that was empty before
-    switch (pictures_seen++) {
+    switch (images_seen++) {
       case 0:
         return {.body = chat_answer(" ")};
       case 1:
@@ -148,7 +148,7 @@ TEST_F(CaptionTest, AnswersThatAreNoCaptionsAreRejectedWithTheReason) {
   EXPECT_THAT(report.by_reason,
               ElementsAre(Pair("empty", 1), Pair("error", 1), Pair("refusal", 2), Pair("truncated", 1)));
   EXPECT_EQ(describe(report),
-            "1 of 6 pictures captioned; 5 rejected: 1 empty, 1 error, 2 refusal, 1 truncated; 0 open");
+            "1 of 6 images captioned; 5 rejected: 1 empty, 1 error, 2 refusal, 1 truncated; 0 open");
   const auto rejected = lines("rejected.jsonl");
   ASSERT_EQ(rejected.size(), 5u);
   EXPECT_EQ(rejected[0]["key"], "p0.png");
@@ -164,9 +164,9 @@ TEST_F(CaptionTest, AnswersThatAreNoCaptionsAreRejectedWithTheReason) {
   EXPECT_GT(server.num_requests(), so_far);
 }
 
-TEST_F(CaptionTest, BadPicturesAreNeverSent) {
-  pictures(2);
-  write("in/bad.png", "no picture");
+TEST_F(CaptionTest, BadImagesAreNeverSent) {
+  images(2);
+  write("in/bad.png", "no image");
   write("in/none.jpg", "");
   const std::string png = read(folder_ / "in/p0.png");
   write("in/cut.png", png.substr(0, png.size() - 20));
@@ -184,9 +184,9 @@ TEST_F(CaptionTest, BadPicturesAreNeverSent) {
   for (const auto& line : rejected) EXPECT_EQ(line["attempts"], 0);
 }
 
-// A server that mishandles each picture once, in another way each.
+// A server that mishandles each image once, in another way each.
 TEST_F(CaptionTest, ABadServerDoesNotChangeTheCaptions) {
-  pictures(24);
+  images(24);
   ChatServer plain(good);
   auto other = options(plain);
   run(other);
@@ -223,7 +223,7 @@ TEST_F(CaptionTest, ABadServerDoesNotChangeTheCaptions) {
 }
 
 TEST_F(CaptionTest, TheOwnCaptionIsPartOfThePrompt) {
-  pictures(2);
+  images(2);
   write("in/p0.txt", "a grey \"thing\"");
   ChatServer server(good);
   auto with_caption = options(server);
@@ -243,7 +243,7 @@ TEST_F(CaptionTest, TheOwnCaptionIsPartOfThePrompt) {
 }
 
 TEST_F(CaptionTest, OtherSettingsNeedAnotherFolder) {
-  pictures(2);
+  images(2);
   ChatServer server(good);
   run(options(server));
   auto changed = options(server);
@@ -259,11 +259,11 @@ TEST_F(CaptionTest, OtherSettingsNeedAnotherFolder) {
 }
 
 TEST_F(CaptionTest, AChangedSourceHasToBeConfirmed) {
-  pictures(3);
+  images(3);
   ChatServer server(good);
   run(options(server));
   std::filesystem::remove(folder_ / "in/p1.png");
-  picture(7);
+  image(7);
   EXPECT_THAT(refusal([&] { run(options(server)); }), HasSubstr("source"));
   auto confirmed = options(server);
   confirmed.changed_source = true;
@@ -273,9 +273,9 @@ TEST_F(CaptionTest, AChangedSourceHasToBeConfirmed) {
   EXPECT_EQ(run(options(server)).captioned, 3);
 }
 
-// Nothing is held against the pictures, and what was there is written.
-TEST_F(CaptionTest, AFailingEndpointLeavesPicturesOpen) {
-  pictures(12);
+// Nothing is held against the images, and what was there is written.
+TEST_F(CaptionTest, AFailingEndpointLeavesImagesOpen) {
+  images(12);
   std::atomic<bool> is_broken = false;
   std::atomic<int> answers = 0;
   ChatServer server([&](const ChatRequest& request) -> ChatReply {
@@ -301,21 +301,21 @@ TEST_F(CaptionTest, AFailingEndpointLeavesPicturesOpen) {
   EXPECT_EQ(report.rejected, 0);
 }
 
-TEST_F(CaptionTest, AnEndpointThatTakesNoPicturesIsSaid) {
-  pictures(3);
+TEST_F(CaptionTest, AnEndpointThatTakesNoImagesIsSaid) {
+  images(3);
   ChatServer server([](const ChatRequest&) {
     return ChatReply{.status = 400, .body = R"({"error": {"message": "image input is not supported"}})"};
   });
   EXPECT_THAT(refusal([&] { run(options(server)); }), HasSubstr("image input is not supported"));
   EXPECT_THAT(lines("rejected.jsonl"), IsEmpty());
   ChatServer page([](const ChatRequest&) { return ChatReply{.body = "<html>welcome</html>"}; });
-  EXPECT_THAT(refusal([&] { run(options(page)); }), HasSubstr("no JSON"));
+  EXPECT_THAT(refusal([&] { run(options(page)); }), HasSubstr("not a JSON"));
   EXPECT_THAT(lines("rejected.jsonl"), IsEmpty());
 }
 
 TEST_F(CaptionTest, TheKeyIsInNoFileAndNoMessage) {
   const std::string key = "sk-0123456789abcdef";
-  pictures(8);
+  images(8);
   std::atomic<int> seen = 0;
   ChatServer server([&](const ChatRequest& request) -> ChatReply {
     const std::string echo = "your key is " + request.authorization;
@@ -349,7 +349,7 @@ TEST_F(CaptionTest, TheKeyIsInNoFileAndNoMessage) {
 }
 
 TEST_F(CaptionTest, OneProcessAtATime) {
-  pictures(1);
+  images(1);
   std::filesystem::create_directories(folder_ / "out");
   const FileLock owner(folder_ / "out/.lock");
   ChatServer server(good);

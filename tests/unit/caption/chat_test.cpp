@@ -1,4 +1,4 @@
-#include "pixart/caption/chat.h"
+#include "chat.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

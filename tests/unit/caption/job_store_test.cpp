@@ -1,4 +1,4 @@
-#include "pixart/caption/job_store.h"
+#include "job_store.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

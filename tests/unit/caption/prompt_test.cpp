@@ -1,4 +1,4 @@
-#include "pixart/caption/prompt.h"
+#include "prompt.h"
 
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@ TEST(Prompt, PaperPrompts) {
       "Given the caption of this image 'a cat', describe this image and its style in a very detailed manner");
 }
 
-TEST(Prompt, APictureWithoutCaptionIsAskedForPlainly) {
+TEST(Prompt, AnImageWithoutCaptionIsAskedForPlainly) {
   EXPECT_EQ(fill_prompt(paper_prompt_with_caption(), ""), paper_prompt());
 }
 

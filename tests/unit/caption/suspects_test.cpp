@@ -10,7 +10,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 Result failed(const std::string& key) {
-  return {.key = key, .caption = {}, .reason = "error", .detail = "HTTP 400, no pictures", .model = {}};
+  return {.key = key, .caption = {}, .reason = "error", .detail = "HTTP 400, no images", .model = {}};
 }
 
 // Adds until it throws; how many that took.
@@ -32,7 +32,7 @@ TEST(Suspects, SilenceEndsTheCallSoon) {
   std::string message;
   EXPECT_EQ(failures_until(suspects, AnswerFault::kNoAnswer, ExitCode::kBadInput, &message), 3);
   EXPECT_THAT(message,
-              AllOf(HasSubstr("http://here"), HasSubstr("HTTP 400, no pictures"), HasSubstr("running")));
+              AllOf(HasSubstr("http://here"), HasSubstr("HTTP 400, no images"), HasSubstr("running")));
 }
 
 TEST(Suspects, RefusalsEndItLater) {
@@ -50,7 +50,7 @@ TEST(Suspects, AfterAnswersItMayBeStartedAgain) {
   EXPECT_THAT(message, HasSubstr("same command continues"));
 }
 
-TEST(Suspects, AnAnswerBlamesThePictures) {
+TEST(Suspects, AnAnswerBlamesTheImages) {
   Suspects suspects("http://here", false);
   for (int round = 0; round < 10; ++round) {
     suspects.add(failed("a"), AnswerFault::kNoAnswer);

@@ -35,9 +35,9 @@ TEST(Document, OneDocument) {
   EXPECT_THAT(error_with("---\nseed: 1"), HasSubstr("one document is allowed"));
   EXPECT_THAT(error_with("...\nseed: 1"), HasSubstr("one document is allowed"));
   EXPECT_THAT(error_of("{folder: f} {seed: 1}"), HasSubstr("one document is allowed"));
-  EXPECT_EQ(error_of("- 1"), "run.yaml:1: a list where a section belongs (write lines of key: value)");
+  EXPECT_EQ(error_of("- 1"), "run.yaml:1: got a list, expected a section (write lines of key: value)");
   EXPECT_EQ(error_of("word"),
-            "run.yaml:1: a single value where a section belongs (write lines of key: value)");
+            "run.yaml:1: got a single value, expected a section (write lines of key: value)");
 }
 
 TEST(Document, Characters) {
@@ -65,7 +65,7 @@ TEST(Document, Syntax) {
 std::string nested(size_t levels) { return "seed: " + std::string(levels, '[') + std::string(levels, ']'); }
 
 TEST(Document, Limits) {
-  EXPECT_THAT(error_with(nested(63)), HasSubstr("a list where"));  // the file's own map is the 64th level
+  EXPECT_THAT(error_with(nested(63)), HasSubstr("got a list"));  // the file's own map is the 64th level
   EXPECT_THAT(error_with(nested(64)), HasSubstr("nested deeper than 64 levels"));
   EXPECT_THAT(error_with(nested(100000)), HasSubstr("nested deeper than 64 levels"));
   std::string many = "levels: [1";

@@ -43,7 +43,7 @@ TEST(KeyRemedy, ByPartsOfTheNameThenByItsSentence) {
 }
 
 TEST(KeyRemedy, ElseWhatTheSectionHas) {
-  EXPECT_EQ(remedy("stages[].optimizer.xyzzy"), " There are betas, lr.");
+  EXPECT_EQ(remedy("stages[].optimizer.xyzzy"), " Known keys: betas, lr.");
   EXPECT_EQ(remedy("xyzzy"), "");
 }
 

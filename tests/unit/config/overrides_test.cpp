@@ -63,15 +63,15 @@ TEST(Overrides, ErrorsNameTheOverride) {
             "--set stages.text.lr=1: stages.text.lr: unknown key. Did you mean 'optimizer.lr'?");
   EXPECT_EQ(
       error("stages.tex.steps=1"),
-      "--set stages.tex.steps=1: stages: no element 'tex' (there are text, aesthetic). Did you mean 'text'?");
+      "--set stages.tex.steps=1: stages: no element 'tex' (known: text, aesthetic). Did you mean 'text'?");
   EXPECT_THAT(error("stages.2.steps=1"), HasSubstr("no element '2'"));
   EXPECT_THAT(error("stages.-1.steps=1"), HasSubstr("no element '-1'"));
   EXPECT_THAT(error("prompts.0=x"), HasSubstr("the list is empty"));
   EXPECT_EQ(error("seed.x=1"),
-            "--set seed.x=1: seed: a single value, which has no keys (set it itself, or remove the rest of "
+            "--set seed.x=1: seed: is a single value and has no keys (set it itself, or remove the rest of "
             "the path)");
   for (const char* text : {"seed", "=1", "", "a..b=1", ".a=1", "a.=1"})
-    EXPECT_THAT(error(text), HasSubstr("no override")) << text;
+    EXPECT_THAT(error(text), HasSubstr("is not an override")) << text;
   EXPECT_THAT(error("levels=[1"), HasSubstr("--set levels=[1: levels: not valid YAML"));
   EXPECT_THAT(error("levels=[1, 0]"), HasSubstr("--set levels=[1, 0]: levels.1: 0 is out of range"));
   EXPECT_THAT(error("prompts=[&a x]"), HasSubstr("prompts: anchors"));

@@ -47,12 +47,12 @@ TEST(Reading, UnknownKeys) {
 
 TEST(Reading, MissingKeys) {
   EXPECT_EQ(error_of("seed: 1"),
-            "run.yaml:1: folder: missing, and without default (add it: Where everything is written.)");
+            "run.yaml:1: folder: is missing and has no default (add it: Where everything is written.)");
   EXPECT_EQ(error_with("stages:\n  - name: a\n  - steps: 1"),
             "run.yaml: 2 problems\n"
-            "  run.yaml:3: stages.a.steps: missing, and without default (add it: Optimizer steps.)\n"
-            "  run.yaml:4: stages.1.name: missing, and without default (add it: Name of the stage.)");
-  EXPECT_THAT(error_with("limits: {}"), HasSubstr("run.yaml:2: limits.memory: missing"));
+            "  run.yaml:3: stages.a.steps: is missing and has no default (add it: Optimizer steps.)\n"
+            "  run.yaml:4: stages.1.name: is missing and has no default (add it: Name of the stage.)");
+  EXPECT_THAT(error_with("limits: {}"), HasSubstr("run.yaml:2: limits.memory: is missing"));
 }
 
 TEST(Reading, NullUnsetsOptionalKeysOnly) {
@@ -65,22 +65,22 @@ TEST(Reading, NullUnsetsOptionalKeysOnly) {
 }
 
 TEST(Reading, WrongShapes) {
-  EXPECT_EQ(error_with("levels: 4"), "run.yaml:2: levels: a single value where a list belongs (write [4])");
+  EXPECT_EQ(error_with("levels: 4"), "run.yaml:2: levels: got a single value, expected a list (write [4])");
   EXPECT_EQ(error_with("levels: {a: 4}"),
-            "run.yaml:2: levels: a section of keys where a list belongs (begin each element with -)");
+            "run.yaml:2: levels: got a section of keys, expected a list (begin each element with -)");
   EXPECT_EQ(error_with("seed: [4]"),
-            "run.yaml:2: seed: a list where a single value belongs (write one integer)");
+            "run.yaml:2: seed: got a list, expected a single value (write one integer)");
   EXPECT_EQ(error_with("compile: {a: 1}"),
-            "run.yaml:2: compile: a section of keys where a single value belongs (write true or false)");
+            "run.yaml:2: compile: got a section of keys, expected a single value (write true or false)");
   EXPECT_EQ(error_with("stages: [x]"),
-            "run.yaml:2: stages.0: a single value where a section belongs (write lines of key: value)");
+            "run.yaml:2: stages.0: got a single value, expected a section (write lines of key: value)");
 }
 
 TEST(Reading, AllProblemsAtOnceInTheOrderOfTheFile) {
   EXPECT_EQ(error_of("seed: 1e3\nsede: 1\nstages:\n  - name: a\n    steps: 0\n    schedule: x\n  - name: b\n "
                      "   steps: ten\n"),
             "run.yaml: 6 problems\n"
-            "  run.yaml:1: folder: missing, and without default (add it: Where everything is written.)\n"
+            "  run.yaml:1: folder: is missing and has no default (add it: Where everything is written.)\n"
             "  run.yaml:1: seed: '1e3' is not an integer (write 1000)\n"
             "  run.yaml:2: sede: unknown key. Did you mean 'seed'?\n"
             "  run.yaml:5: stages.a.steps: 0 is out of range (must be more than 0)\n"

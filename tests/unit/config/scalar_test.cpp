@@ -29,14 +29,14 @@ TEST(Scalar, Integers) {
 
 TEST(Scalar, IntegersThatAreNone) {
   EXPECT_EQ(error_with("seed: 010"),
-            "run.yaml:2: seed: '010' is ambiguous: some readers take it for octal (write 10)");
+            "run.yaml:2: seed: '010' is ambiguous: some YAML readers read it as octal (write 10)");
   EXPECT_EQ(error_with("seed: -007"),
-            "run.yaml:2: seed: '-007' is ambiguous: some readers take it for octal (write -7)");
+            "run.yaml:2: seed: '-007' is ambiguous: some YAML readers read it as octal (write -7)");
   EXPECT_EQ(error_with("seed: 1e3"), "run.yaml:2: seed: '1e3' is not an integer (write 1000)");
   EXPECT_EQ(error_with("seed: 2.0"), "run.yaml:2: seed: '2.0' is not an integer (write 2)");
   EXPECT_EQ(error_with("seed: 2.5"), "run.yaml:2: seed: '2.5' is not an integer (write a whole number)");
   EXPECT_EQ(error_with("seed: \"1\""),
-            "run.yaml:2: seed: '1' is text, an integer is needed (remove the quotes)");
+            "run.yaml:2: seed: '1' is text, expected an integer (remove the quotes)");
   EXPECT_THAT(error_with("seed: 9223372036854775808"), HasSubstr("too large"));
   EXPECT_THAT(error_with("seed: -9223372036854775809"), HasSubstr("too large"));
   for (const char* text :
@@ -83,7 +83,7 @@ TEST(Scalar, Rules) {
   EXPECT_EQ(error_with("stages: [{name: a, steps: 1, optimizer: {betas: [0.9, 1.5]}}]"),
             "run.yaml:2: stages.a.optimizer.betas.1: 1.5 is out of range (must be 0 to 1)");
   EXPECT_EQ(error_with("stages: [{name: a, steps: 1, optimizer: {betas: [0.9]}}]"),
-            "run.yaml:2: stages.a.optimizer.betas: 1 elements (exactly 2 are needed)");
+            "run.yaml:2: stages.a.optimizer.betas: the list has 1 elements, expected exactly 2");
   EXPECT_EQ(error_with("stages: [{name: a, steps: 1, schedule: cosin}]"),
             "run.yaml:2: stages.a.schedule: 'cosin' is unknown (write one of constant, cosine). Did you mean "
             "'cosine'?");

@@ -196,8 +196,8 @@ TEST_F(LoraFiles, WhatHasNoPlaceIsListedWhole) {
       refusal([&] { base_with(file); }),
       AllOf(HasSubstr("3 problems"), HasSubstr("the model has no layer transformer_blocks.0.attn1.to_qq"),
             HasSubstr("Did you mean 'transformer_blocks.0.attn1.to_q'"),
-            HasSubstr("384 x 8; that of the model has 384 x 384"),
-            HasSubstr("x_embedder.proj.weight is no matrix")));
+            HasSubstr("384 x 8; the layer of the model has 384 x 384"),
+            HasSubstr("x_embedder.proj.weight is not a matrix")));
   const auto halves = write("h.safetensors", {{"x.lora_A.weight", at::ones({2, 384})},
                                               {"y.lora_B.weight", at::ones({384, 2})},
                                               {"z.lora_A.weight", at::ones({2, 4})},
@@ -208,8 +208,9 @@ TEST_F(LoraFiles, WhatHasNoPlaceIsListedWhole) {
   const auto dora = write("d.safetensors", {{"x.lora_A.weight", at::ones({2, 4})},
                                             {"x.lora_B.weight", at::ones({4, 2})},
                                             {"x.lora_magnitude_vector", at::ones({4})}});
-  EXPECT_THAT(refusal([&] { read_lora(dora); }), HasSubstr("no part of an adapter: x.lora_magnitude_vector"));
-  EXPECT_THAT(refusal([&] { read_lora(folder_ / "base.safetensors"); }), HasSubstr("holds no LoRA adapters"));
+  EXPECT_THAT(refusal([&] { read_lora(dora); }),
+              HasSubstr("not a part of an adapter: x.lora_magnitude_vector"));
+  EXPECT_THAT(refusal([&] { read_lora(folder_ / "base.safetensors"); }), HasSubstr("has no LoRA adapters"));
   EXPECT_THAT(refusal([&] { official(file); }), HasSubstr("--merge-lora"));
 }
 

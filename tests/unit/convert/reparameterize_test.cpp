@@ -188,7 +188,7 @@ TEST(Reparameterize, NumbersThatAreNotFiniteAreNamed) {
     Pair pair;
     pair.source.get("blocks.1.mlp.fc2.weight")[3][5].fill_(bad);
     EXPECT_THAT(pair.refusal(), HasSubstr("the DiT cannot be re-parameterised: blocks.1.mlp.fc2.weight "
-                                          "holds numbers that are not finite (NaN or infinite)"));
+                                          "has values that are not finite (NaN or infinite)"));
     EXPECT_TRUE(pair.target_untouched());
   }
   Pair pair;  // finite, and too large to compute with
@@ -223,7 +223,7 @@ TEST(Reparameterize, AnotherDepthIsRefused) {
     source.depth = depth;
     Pair pair(target_config(), source);
     EXPECT_THAT(pair.refusal(),
-                HasSubstr(depth == 3 ? "the DiT's tensor blocks.2.attn.qkv.weight has no place in the target"
+                HasSubstr(depth == 3 ? "the DiT's tensor blocks.2.attn.qkv.weight is not used in the target"
                                      : "the DiT has no tensor blocks.1.attn.qkv.weight"));
     EXPECT_TRUE(pair.target_untouched());
   }
@@ -253,9 +253,10 @@ TEST(Reparameterize, OtherHeadsAreRefusedAlthoughAllShapesAgree) {
 TEST(Reparameterize, AnUnknownTensorOnEitherSideIsRefused) {
   Pair source, target;
   source.source.add("blocks.0.attn2.weight", {2});
-  EXPECT_THAT(source.refusal(), HasSubstr("the DiT's tensor blocks.0.attn2.weight has no place"));
+  EXPECT_THAT(source.refusal(),
+              HasSubstr("the DiT's tensor blocks.0.attn2.weight is not used in the target"));
   target.target.add("pooled_text.weight", {2});
-  EXPECT_THAT(target.refusal(), HasSubstr("nothing is known about the target's tensor pooled_text.weight"));
+  EXPECT_THAT(target.refusal(), HasSubstr("there is no rule for the target's tensor pooled_text.weight"));
 }
 
 TEST(Reparameterize, APixArtIsNoDit) {
@@ -268,7 +269,7 @@ TEST(Reparameterize, APixArtIsNoDit) {
   } catch (const UserError& error) {
     EXPECT_THAT(error.what(),
                 ::testing::AllOf(HasSubstr("the DiT has no tensor blocks.0.adaLN_modulation.1.weight"),
-                                 HasSubstr("blocks.0.cross_attn.q_linear.weight has no place")));
+                                 HasSubstr("blocks.0.cross_attn.q_linear.weight is not used in the target")));
   }
 }
 

@@ -24,10 +24,10 @@ TEST(AspectBucket, TablesHaveFortyShapesOfAboutTheSameArea) {
   }
   EXPECT_FALSE(has_aspect_buckets(64));
   EXPECT_THAT([] { aspect_buckets(300); },
-              ThrowsMessage<UserError>(HasSubstr("256, 512 and 1024, not for 300")));
+              ThrowsMessage<UserError>(HasSubstr("resolution 300; expected 256, 512 or 1024")));
 }
 
-TEST(AspectBucket, PicturesAreCutToTheNearestShape) {
+TEST(AspectBucket, ImagesAreCutToTheNearestShape) {
   const auto& buckets = aspect_buckets(256);
   const auto& wide = buckets[nearest_bucket(buckets, 300, 600)];
   EXPECT_EQ(wide.key, "0.5");

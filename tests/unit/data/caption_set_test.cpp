@@ -66,7 +66,7 @@ TEST_F(CaptionSetTest, EqualCaptionsAreKeptOnceAndKindsInOrder) {
   dataset_.rows[4].captions = {};
   dataset_.reject(4, Reason::kMissingCaption);
   dataset_.rows[5].captions = {};
-  dataset_.reject(6, Reason::kEmptyFile);  // the picture's fault; the caption is encoded
+  dataset_.reject(6, Reason::kEmptyFile);  // the image's fault; the caption is encoded
   const auto distinct = find_distinct_captions(dataset_);
   EXPECT_THAT(distinct.begin, ElementsAre(0, 2, 3, 4, 6, 6, 7, 8));
   EXPECT_THAT(distinct.ids, ElementsAre(0, 1, 0, 2, 1, 3, 2, 4));
@@ -187,7 +187,7 @@ TEST_F(CaptionSetTest, MissingAndDamagedShardsAreRefused) {
   EXPECT_THAT(refused(), HasSubstr("shard-00002.safetensors: 20 bytes"));
   fs::remove_all(set());
   make_feature_set(pixart::testing::plain_latent_work(set(), dataset_));
-  EXPECT_THAT(refused(), HasSubstr("holds latents, not captions"));
+  EXPECT_THAT(refused(), HasSubstr("holds latents, expected captions"));
 }
 
 // Whatever the text, the fingerprint tells whether a set still has a caption for each row that needs one.

@@ -39,9 +39,9 @@ TEST_F(CaptionText, WhiteSpaceAndTheByteOrderMarkGo) {
 }
 
 TEST_F(CaptionText, WhatIsNoTextIsRefusedAndEmptied) {
-  EXPECT_EQ(cleaned("caf\xE9"), "bad_caption_text: this is no UTF-8");
-  EXPECT_EQ(cleaned("\xC0\xAF"), "bad_caption_text: this is no UTF-8");      // overlong
-  EXPECT_EQ(cleaned("\xED\xA0\x80"), "bad_caption_text: this is no UTF-8");  // a surrogate
+  EXPECT_EQ(cleaned("caf\xE9"), "bad_caption_text: the text is not UTF-8");
+  EXPECT_EQ(cleaned("\xC0\xAF"), "bad_caption_text: the text is not UTF-8");      // overlong
+  EXPECT_EQ(cleaned("\xED\xA0\x80"), "bad_caption_text: the text is not UTF-8");  // a surrogate
   EXPECT_EQ(cleaned(std::string("a\0b", 3)), "bad_caption_text: control character 0x00 at byte 1");
   EXPECT_EQ(cleaned("\x1B[31mred"), "bad_caption_text: control character 0x1b at byte 0");
   EXPECT_EQ(cleaned("a\x7F"), "bad_caption_text: control character 0x7f at byte 1");

@@ -77,7 +77,7 @@ TEST(Check, CountsCaptionsByKind) {
   EXPECT_EQ(detailed.cut, 1);
 }
 
-TEST(Check, FindsPicturesWithTheSameBytes) {
+TEST(Check, FindsImagesWithTheSameBytes) {
   PlainDataset dataset(600);  // grays repeat every 256 rows, shapes every 3: the same after 768
   EXPECT_THAT(check(source(), dataset, {}).duplicates, IsEmpty());
   const PlainDataset more(770);

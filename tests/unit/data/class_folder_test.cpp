@@ -19,11 +19,11 @@ class ClassFolder : public Folder {
 };
 
 TEST_F(ClassFolder, LabelsFollowTheSortedFolders) {
-  picture("great_white_shark/b.png", 7);
-  picture("goldfish/z.png");
-  picture("goldfish/more/a.png");
-  picture("goldfish-pond/q.png");  // '-' sorts before '/', so the keys are not in the order of the classes
-  picture(".git/x.png");
+  image("great_white_shark/b.png", 7);
+  image("goldfish/z.png");
+  image("goldfish/more/a.png");
+  image("goldfish-pond/q.png");  // '-' sorts before '/', so the keys are not in the order of the classes
+  image(".git/x.png");
   const auto dataset = open_dataset(config());
   EXPECT_THAT(dataset->class_names(), ElementsAre("goldfish", "goldfish-pond", "great_white_shark"));
   EXPECT_THAT(keys_of(*dataset), ElementsAre("goldfish-pond/q.png", "goldfish/more/a.png", "goldfish/z.png",
@@ -33,16 +33,16 @@ TEST_F(ClassFolder, LabelsFollowTheSortedFolders) {
   EXPECT_EQ(dataset->label(2), 0);
   EXPECT_EQ(dataset->label(3), 2);
   EXPECT_EQ(dataset->caption(3), "great white shark");
-  EXPECT_EQ(dataset->picture(3).rgb[0], 7);
+  EXPECT_EQ(dataset->image(3).rgb[0], 7);
 }
 
-TEST_F(ClassFolder, EmptyClassesAndStrayPicturesAreReportedTogether) {
-  picture("n1/a.png");
+TEST_F(ClassFolder, EmptyClassesAndStrayImagesAreReportedTogether) {
+  image("n1/a.png");
   write("n2/readme.txt", "nothing here");
-  picture("stray.png");
+  image("stray.png");
   EXPECT_THAT(refusal(config()), AllOf(HasSubstr("source imagenet"),
-                                       HasSubstr("1 picture(s) lie beside the class folders: stray.png"),
-                                       HasSubstr("1 of 2 class folders hold no picture"), HasSubstr("n2")));
+                                       HasSubstr("1 image(s) are not in a class folder: stray.png"),
+                                       HasSubstr("1 of 2 class folders hold no image"), HasSubstr("n2")));
 }
 
 TEST_F(ClassFolder, WithoutSubFoldersItIsRefused) {
@@ -50,9 +50,9 @@ TEST_F(ClassFolder, WithoutSubFoldersItIsRefused) {
 }
 
 TEST_F(ClassFolder, MaxSamplesKeepsAllClassNames) {
-  picture("a/1.png");
-  picture("a/2.png");
-  picture("b/1.png");
+  image("a/1.png");
+  image("a/2.png");
+  image("b/1.png");
   auto two = config();
   two.max_samples = 2;
   const auto dataset = open_dataset(two);
@@ -62,13 +62,13 @@ TEST_F(ClassFolder, MaxSamplesKeepsAllClassNames) {
 }
 
 TEST_F(ClassFolder, FingerprintFollowsClassNames) {
-  picture("a/1.png");
-  picture("b/1.png");
+  image("a/1.png");
+  image("b/1.png");
   auto one = config();
   one.max_samples = 1;
   const std::string before = open_dataset(one)->fingerprint();
   EXPECT_EQ(open_dataset(one)->fingerprint(), before);
-  picture("c/1.png");
+  image("c/1.png");
   EXPECT_NE(open_dataset(one)->fingerprint(), before);
 }
 

@@ -32,34 +32,34 @@ SourceConfig folder_of(const std::filesystem::path& path) {
   return config;
 }
 
-TEST_F(DatasetTest, PicturesMayBeReducedAndTellTheirSize) {
+TEST_F(DatasetTest, ImagesMayBeReducedAndTellTheirSize) {
   const std::string jpeg = gray_jpeg(60, 90);
   write("in/a.jpg", jpeg);
   write("in/b.jpg", jpeg.substr(0, jpeg.size() - 20));
-  picture("in/c.png", 90, 60, 90);
+  image("in/c.png", 90, 60, 90);
   const auto dataset = open_dataset(folder_of(folder_ / "in"));
-  const auto half = dataset->reduced_picture(0, 30), png = dataset->reduced_picture(2, 30);
+  const auto half = dataset->reduced_image(0, 30), png = dataset->reduced_image(2, 30);
   EXPECT_EQ(std::pair(half.image.height, half.image.width), std::pair(30, 45));
   EXPECT_EQ(std::pair(half.full_height, half.full_width), std::pair(60, 90));
   EXPECT_EQ(std::pair(png.image.height, png.image.width), std::pair(60, 90));
-  EXPECT_EQ(dataset->picture(0).height, 60);
+  EXPECT_EQ(dataset->image(0).height, 60);
   try {
-    dataset->reduced_picture(1, 30);
+    dataset->reduced_image(1, 30);
     ADD_FAILURE() << "not refused";
   } catch (const BadSample& bad) {
-    EXPECT_EQ(bad.rejection().reason, Reason::kDamagedPicture);
+    EXPECT_EQ(bad.rejection().reason, Reason::kDamagedImage);
     EXPECT_EQ(bad.rejection().key, "b.jpg");
   }
 }
 
-TEST_F(DatasetTest, DrawnPicturesComeWhole) {
+TEST_F(DatasetTest, DrawnImagesComeWhole) {
   SourceConfig config;
   config.name = "drawn";
   config.type = "scenes";
   config.count = 2;
   const auto dataset = open_dataset(config);
-  const auto scene = dataset->reduced_picture(1, 1);
-  EXPECT_EQ(scene.image.rgb, dataset->picture(1).rgb);
+  const auto scene = dataset->reduced_image(1, 1);
+  EXPECT_EQ(scene.image.rgb, dataset->image(1).rgb);
   EXPECT_EQ(scene.full_height, scene.image.height);
   EXPECT_EQ(scene.reduction, 1);
 }

@@ -255,8 +255,8 @@ TEST_F(FeatureSet, FormerValuesAreAcceptedWithAWarning) {
   now.manifest.inputs[0] = {.name = "pictures", .value = "sha256:new", .former = "abc"};
   const auto manifest = read_file(folder_ / "set/manifest.json");
   const auto said = said_by([&] { EXPECT_TRUE(make_feature_set(now)); });
-  EXPECT_THAT(said, AllOf(HasSubstr("both ends of the files of the pictures"), HasSubstr("To renew them"),
-                          HasSubstr((folder_ / "set").string())));
+  EXPECT_THAT(said, AllOf(HasSubstr("both ends of the files of the pictures"),
+                          HasSubstr("To renew the features"), HasSubstr((folder_ / "set").string())));
   EXPECT_EQ(read_file(folder_ / "set/manifest.json"), manifest);
   now.manifest.inputs[0].former = "abd";
   EXPECT_THAT(refused(now),
@@ -340,9 +340,10 @@ TEST_F(FeatureSet, MissingAndShortShardsAreNamedAtOnce) {
   ASSERT_TRUE(make_feature_set(work()));
   fs::remove(folder_ / "set/shard-00000.safetensors");
   fs::resize_file(folder_ / "set/shard-00002.safetensors", 3);
-  EXPECT_THAT(unreadable(folder_ / "set"), AllOf(HasSubstr("shard-00000.safetensors: No such file"),
-                                                 HasSubstr("shard-00002.safetensors: 3 bytes, not the 12"),
-                                                 Not(HasSubstr("shard-00001"))));
+  EXPECT_THAT(unreadable(folder_ / "set"),
+              AllOf(HasSubstr("shard-00000.safetensors: No such file"),
+                    HasSubstr("shard-00002.safetensors: 3 bytes, but 12 in the manifest"),
+                    Not(HasSubstr("shard-00001"))));
 }
 
 }  // namespace

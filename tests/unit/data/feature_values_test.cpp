@@ -40,16 +40,5 @@ TEST(FeatureValues, EveryFloat8TimesManyScalesIsRoundedAsLibTorchDoes) {
   }
 }
 
-TEST(FeatureValues, ZerosAreWrittenAndNothingElse) {
-  for (size_t begin = 0; begin < 20; ++begin)
-    for (const size_t count : {0, 1, 15, 16, 63, 64, 65, 200, 256}) {
-      std::vector<char> bytes(300, 'x');
-      write_zeros(bytes.data() + begin, count);
-      for (size_t i = 0; i < bytes.size(); ++i)
-        ASSERT_EQ(bytes[i], i >= begin && i < begin + count ? '\0' : 'x')
-            << i << ": " << count << " from " << begin;
-    }
-}
-
 }  // namespace
 }  // namespace pixart::data

@@ -27,12 +27,12 @@ class Folder : public ::testing::Test {
     std::ofstream(folder_ / name, std::ios::binary) << bytes;
   }
   // A PNG of one gray.
-  void picture(const std::string& name, uint8_t gray = 0, int height = 3, int width = 4) const {
+  void image(const std::string& name, uint8_t gray = 0, int height = 3, int width = 4) const {
     std::filesystem::create_directories((folder_ / name).parent_path());
     formats::save_png(folder_ / name, Image(height, width, gray));
   }
   void captioned(const std::string& stem, const std::string& text) const {
-    picture(stem + ".png");
+    image(stem + ".png");
     write(stem + ".txt", text);
   }
 

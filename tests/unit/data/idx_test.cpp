@@ -13,7 +13,7 @@ std::string big_endian(uint32_t value) {
   return {char(value >> 24), char(value >> 16), char(value >> 8), char(value)};
 }
 
-// `count` pictures of 2 x 3 pixels; picture i holds 10 i, 10 i + 1, ...
+// `count` images of 2 x 3 pixels; image i holds 10 i, 10 i + 1, ...
 std::string images_file(int count) {
   std::string bytes =
       std::string("\0\0\x08\x03", 4) + big_endian(uint32_t(count)) + big_endian(2) + big_endian(3);
@@ -60,7 +60,7 @@ TEST_F(Idx, ReadsPlainFilesAndSpreadsGray) {
   const auto dataset = open_dataset(config());
   ASSERT_EQ(dataset->size(), 3);
   const Row sample = dataset->row(2);
-  const Image image = dataset->picture(2);
+  const Image image = dataset->image(2);
   EXPECT_EQ(sample.key, "2");
   EXPECT_EQ(sample.label, 9);
   EXPECT_EQ(dataset->caption(2), "9");
@@ -73,7 +73,7 @@ TEST_F(Idx, ReadsPlainFilesAndSpreadsGray) {
   EXPECT_EQ(dataset->label(0), 3);
   EXPECT_EQ(dataset->caption(1), "0");
   EXPECT_THAT(dataset->class_names(), ElementsAre("0", "1", "2", "3", "4", "5", "6", "7", "8", "9"));
-  EXPECT_THROW(dataset->picture(3), InternalError);
+  EXPECT_THROW(dataset->image(3), InternalError);
 }
 
 TEST_F(Idx, PrefersTheTrainPairAndReadsGzip) {
@@ -121,21 +121,21 @@ TEST_F(Idx, DamagedFilesAreRefused) {
   const std::string images = "train-images-idx3-ubyte", good = images_file(2);
   pair("train", "\1\2");
   write(images, good.substr(0, good.size() - 1));
-  EXPECT_THAT(refusal(config()), AllOf(HasSubstr(images), HasSubstr("asks for 12 values, it holds 11")));
+  EXPECT_THAT(refusal(config()), AllOf(HasSubstr(images), HasSubstr("announces 12 values, but it holds 11")));
   write(images, good + "x");
   EXPECT_THAT(refusal(config()), HasSubstr("more than 12"));
   write(images, good.substr(0, 9));
-  EXPECT_THAT(refusal(config()), HasSubstr("no IDX file"));
+  EXPECT_THAT(refusal(config()), HasSubstr("not an IDX file"));
   write(images, labels_file("\1\2"));
-  EXPECT_THAT(refusal(config()), HasSubstr("no IDX file of bytes with 3 dimension(s)"));
+  EXPECT_THAT(refusal(config()), HasSubstr("not an IDX file of bytes with 3 dimension(s)"));
   write(images, std::string("\0\0\x0D\x03", 4) + good.substr(4));  // floats
-  EXPECT_THAT(refusal(config()), HasSubstr("no IDX file of bytes"));
+  EXPECT_THAT(refusal(config()), HasSubstr("not an IDX file of bytes"));
   write(images, good.substr(0, 4) + std::string(12, '\xFF') + good.substr(16));
   EXPECT_THAT(refusal(config()), HasSubstr("4 GiB"));
   write(images, images_file(3));
   EXPECT_THAT(refusal(config()), HasSubstr("3 images but 2 labels"));
   pair("train", "");
-  EXPECT_THAT(refusal(config()), HasSubstr("no image"));
+  EXPECT_THAT(refusal(config()), HasSubstr("no images"));
 }
 
 TEST_F(Idx, CutGzipIsRefused) {

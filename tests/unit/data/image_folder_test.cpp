@@ -27,11 +27,10 @@ TEST_F(ImageFolder, ListsAllKindsRecursivelySortedByPath) {
   captioned("b/two", "two");
   captioned("a/deep/one", "one");
   captioned("top", "top");
-  write("b/notes.md", "no picture");
-  picture("b/.hidden.png");
-  picture(".cache/seen.png");
-  for (const char* name : {"c.JPG", "d.jpeg", "e.webp"})
-    picture(std::string("a/") + name);  // told by content
+  write("b/notes.md", "no image");
+  image("b/.hidden.png");
+  image(".cache/seen.png");
+  for (const char* name : {"c.JPG", "d.jpeg", "e.webp"}) image(std::string("a/") + name);  // told by content
   for (const char* name : {"c", "d", "e"}) write(std::string("a/") + name + ".txt", name);
   const auto dataset = open_dataset(config());
   EXPECT_THAT(keys_of(*dataset),
@@ -55,7 +54,7 @@ TEST_F(ImageFolder, CaptionIsTheFirstLineWithText) {
 
 TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
   captioned("a", "A");
-  picture("b.png");
+  image("b.png");
   captioned("c", " \n\n");
   EXPECT_THAT(refusal(config()),
               AllOf(HasSubstr("source stamps"), HasSubstr("2 of 3 samples have no caption: b.png, c.png"),
@@ -75,7 +74,7 @@ TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
 }
 
 TEST_F(ImageFolder, MissingCaptionsAreNamedTwentyAtMost) {
-  for (int i = 10; i < 40; ++i) picture(fmt::format("in/p{}.png", i));
+  for (int i = 10; i < 40; ++i) image(fmt::format("in/p{}.png", i));
   captioned("in/q", "q");
   EXPECT_THAT(refusal(config()), AllOf(HasSubstr("30 of 31 samples"), HasSubstr("in/p10.png"),
                                        HasSubstr("in/p29.png and 10 more"), Not(HasSubstr("in/p30.png"))));
@@ -102,9 +101,9 @@ TEST_F(ImageFolder, BadSamplesStayListedWithTheirReason) {
                                                  "long.png caption_too_long", "nul.png bad_caption_text"));
 }
 
-TEST_F(ImageFolder, NoFolderOrNoPictureIsRefused) {
-  EXPECT_THAT(refusal(config()), HasSubstr("no picture (.png"));
-  picture("a.png");
+TEST_F(ImageFolder, NoFolderOrNoImageIsRefused) {
+  EXPECT_THAT(refusal(config()), HasSubstr("no image (.png"));
+  image("a.png");
   auto uncaptioned = config(MissingCaption::kSkip);
   uncaptioned.missing_caption_share = 1;
   EXPECT_THAT(refusal(uncaptioned),
@@ -113,7 +112,7 @@ TEST_F(ImageFolder, NoFolderOrNoPictureIsRefused) {
   elsewhere.path = folder_ / "gone";
   EXPECT_THAT(refusal(elsewhere), AllOf(HasSubstr("gone"), HasSubstr("does not exist")));
   elsewhere.path = folder_ / "a.png";
-  EXPECT_THAT(refusal(elsewhere), HasSubstr("is no folder"));
+  EXPECT_THAT(refusal(elsewhere), HasSubstr("is not a folder"));
 }
 
 TEST_F(ImageFolder, IncludeTakesSubFoldersOnceEach) {
@@ -153,7 +152,7 @@ TEST_F(ImageFolder, FingerprintsFollowNamesAndSizesAndCaptionsApart) {
   write("a.txt", "Another");
   EXPECT_EQ(open_dataset(config())->fingerprint(), before);
   EXPECT_NE(captions_fingerprint(*open_dataset(config())), captions);
-  picture("b.png", 0, 30, 40);
+  image("b.png", 0, 30, 40);
   const std::string resized = open_dataset(config())->fingerprint();
   EXPECT_NE(resized, before);
   captioned("c", "C");
@@ -163,16 +162,16 @@ TEST_F(ImageFolder, FingerprintsFollowNamesAndSizesAndCaptionsApart) {
   EXPECT_EQ(open_dataset(fewer)->fingerprint(), resized);
 }
 
-TEST_F(ImageFolder, DamagedPictureIsNamedWhenRead) {
+TEST_F(ImageFolder, DamagedImageIsNamedWhenRead) {
   captioned("a", "A");
-  write("a.png", "not a picture");
+  write("a.png", "not an image");
   const auto dataset = open_dataset(config());
   try {
-    dataset->picture(0);
+    dataset->image(0);
     ADD_FAILURE() << "not refused";
   } catch (const BadSample& bad) {
     EXPECT_THAT(bad.what(), HasSubstr("a.png"));
-    EXPECT_EQ(bad.rejection().reason, Reason::kNotAPicture);
+    EXPECT_EQ(bad.rejection().reason, Reason::kNotAnImage);
     EXPECT_EQ(bad.rejection().row, 0);
   }
   fs::remove(folder_ / "a.png");
@@ -182,14 +181,14 @@ TEST_F(ImageFolder, DamagedPictureIsNamedWhenRead) {
   } catch (const BadSample& bad) {
     EXPECT_EQ(bad.rejection().reason, Reason::kMissingFile);
   }
-  EXPECT_THROW(dataset->picture(1), InternalError);
+  EXPECT_THROW(dataset->image(1), InternalError);
   EXPECT_THROW(dataset->caption(-1), InternalError);
 }
 
 TEST_F(ImageFolder, CaptionsOfKindsAreJoinedByKey) {
   captioned("a", "short a");
   captioned("b", "short b");
-  picture("c.png");
+  image("c.png");
   write("long.jsonl",
         "{\"key\": \"b.png\", \"caption\": \"long b\"}\n{\"key\": \"c.png\", \"caption\": \"long c\"}\n");
   auto both = config();
@@ -213,7 +212,7 @@ TEST_F(ImageFolder, CaptionsOfKindsAreJoinedByKey) {
 
 TEST_F(ImageFolder, IsReadFromSeveralThreads) {
   for (int i = 0; i < 32; ++i) {
-    picture(fmt::format("p{:02}.png", i), uint8_t(i));
+    image(fmt::format("p{:02}.png", i), uint8_t(i));
     write(fmt::format("p{:02}.txt", i), "x");
   }
   const auto dataset = open_dataset(config());
@@ -221,7 +220,7 @@ TEST_F(ImageFolder, IsReadFromSeveralThreads) {
   std::vector<std::thread> threads;
   for (size_t t = 0; t < wrong.size(); ++t)
     threads.emplace_back([&, t] {
-      for (int64_t i = 0; i < dataset->size(); ++i) wrong[t] += dataset->picture(i).rgb[0] != uint8_t(i);
+      for (int64_t i = 0; i < dataset->size(); ++i) wrong[t] += dataset->image(i).rgb[0] != uint8_t(i);
     });
   for (auto& thread : threads) thread.join();
   EXPECT_THAT(wrong, ElementsAre(0, 0, 0, 0));

@@ -21,7 +21,7 @@ TEST(InstalledData, StampsAndFashionAreRead) {
     EXPECT_GT(dataset->size(), 500);
     for (int64_t i = 0; i < dataset->size(); ++i)
       EXPECT_EQ(dataset->caption(i).find(".utf8="), std::string::npos) << dataset->caption(i);
-    for (int64_t i = 0; i < dataset->size(); i += 97) EXPECT_GT(dataset->picture(i).height, 0);
+    for (int64_t i = 0; i < dataset->size(); i += 97) EXPECT_GT(dataset->image(i).height, 0);
   } else {
     std::cout << "ran without tuxpaint-stamps-default\n";
   }
@@ -31,7 +31,7 @@ TEST(InstalledData, StampsAndFashionAreRead) {
     config.path = fashion;
     const auto dataset = open_dataset(config);
     EXPECT_EQ(dataset->size(), 60000);
-    EXPECT_EQ(dataset->picture(0).height, 28);
+    EXPECT_EQ(dataset->image(0).height, 28);
     EXPECT_EQ(dataset->caption(0), "Ankle boot");
   } else {
     std::cout << "ran without dataset-fashion-mnist\n";

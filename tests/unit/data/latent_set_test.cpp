@@ -138,8 +138,8 @@ TEST_F(LatentSetTest, AnIndexThatDoesNotFitIsRefused) {
       {"is damaged (", [](auto& f) { f.metadata["rejected"] = "[["; }},
       {"is damaged (", [](auto& f) { f.metadata["rejected"] = "[[1, 2]]"; }},
       {"unknown reason", [](auto& f) { f.metadata["rejected"] = R"([[1, "a", 0, "moonlight", ""]])"; }},
-      {"disagree on row 1", [](auto& f) { f.metadata["rejected"] = "[]"; }},
-      {"disagree on row 0", [](auto& f) { f.tensors["shard"][0] = -1; }},
+      {"contradict each other about row 1", [](auto& f) { f.metadata["rejected"] = "[]"; }},
+      {"contradict each other about row 0", [](auto& f) { f.tensors["shard"][0] = -1; }},
       {"is damaged at row 2", [](auto& f) { f.tensors["shard"][2] = 4; }},
       {"is damaged at row 3", [](auto& f) { f.tensors["item"][3][1] = 0; }}};
   for (const auto& [what, change] : cases) {
@@ -181,7 +181,7 @@ TEST_F(LatentSetTest, AShardThatBecomesShorterOrEndsEarlyIsAStorageError) {
     FAIL();
   } catch (const UserError& error) {
     EXPECT_EQ(error.code(), ExitCode::kStorage);
-    EXPECT_THAT(error.what(), HasSubstr("shard-00000.safetensors: it became shorter"));
+    EXPECT_THAT(error.what(), HasSubstr("shard-00000.safetensors: the file was shortened"));
   }
   change_index([](auto& f) { f.tensors["begin"][3] = 1000; });
   EXPECT_THROW(read(LatentSet(set()), 3, false), UserError);
@@ -189,7 +189,7 @@ TEST_F(LatentSetTest, AShardThatBecomesShorterOrEndsEarlyIsAStorageError) {
 
 TEST_F(LatentSetTest, CaptionsAreNoLatents) {
   make_feature_set(pixart::testing::plain_caption_work(set(), dataset_, "bfloat16", 4));
-  EXPECT_THAT(refused(), HasSubstr("holds captions, not latents"));
+  EXPECT_THAT(refused(), HasSubstr("holds captions, expected latents"));
 }
 
 }  // namespace

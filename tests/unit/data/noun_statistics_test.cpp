@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pixart/data/dataset.h"
+
 namespace pixart::data {
 namespace {
 using ::testing::ElementsAre;

@@ -27,16 +27,16 @@ constexpr const char* kTwo = R"([
   {"width": 4, "height": 3, "ratio": 0.75, "path": "2.png", "prompt": "two"}
 ])";
 
-TEST_F(Official, InternDataWithPicturesBesideIt) {
+TEST_F(Official, InternDataWithImagesBesideIt) {
   write("InternData/partition/data_info.json", kTwo);
   write("InternData/ignored.json", "[]");
-  picture("InternImgs/a/b/1.png", 9);
-  picture("InternImgs/2.png");
+  image("InternImgs/a/b/1.png", 9);
+  image("InternImgs/2.png");
   auto c = config("InternData");
   const auto plain = open_dataset(c);
   EXPECT_THAT(keys_of(*plain), ElementsAre("a/b/1.png", "2.png"));
   EXPECT_EQ(plain->caption(0), "one");
-  EXPECT_EQ(plain->picture(0).rgb[0], 9);
+  EXPECT_EQ(plain->image(0).rgb[0], 9);
   c.captions = {kind("sharegpt4v", 3), kind("short", 1, "prompt")};
   const auto both = open_dataset(c)->row(0).captions;
   ASSERT_EQ(both.size(), 2u);
@@ -46,7 +46,7 @@ TEST_F(Official, InternDataWithPicturesBesideIt) {
 }
 
 TEST_F(Official, ListsAreLookedForInThreePlaces) {
-  for (const char* name : {"1.png", "2.png", "3.png"}) picture(name);
+  for (const char* name : {"1.png", "2.png", "3.png"}) image(name);
   const auto list = [](const std::string& name) { return R"([{"path": ")" + name + R"(", "prompt": "x"}])"; };
   write("b.json", list("1.png"));
   write("a.json", list("2.png"));
@@ -57,7 +57,7 @@ TEST_F(Official, ListsAreLookedForInThreePlaces) {
   EXPECT_THAT(keys_of(*open_dataset(config())), ElementsAre("1.png"));
 }
 
-// The last '/' becomes '_', no other; pictures may be absent where both features are there.
+// The last '/' becomes '_', no other; images may be absent where both features are there.
 TEST_F(Official, FeaturesOfInternData) {
   write("partition/data_info.json", kTwo);
   write("caption_feature_wmask/a/b_1.npz", "x");
@@ -78,8 +78,8 @@ TEST_F(Official, FeaturesOfInternData) {
 }
 
 TEST_F(Official, BadEntriesStayAndSayWhy) {
-  picture("1.png");
-  picture("2.png");
+  image("1.png");
+  image("2.png");
   write("partition/x.json", R"([{"path": "1.png", "prompt": "x"}, 7, {"prompt": "x"}, ["path"],
  {"path": "../1.png", "prompt": "x"}, {"path": "2.png", "prompt": {"a": [1]}}, {"path": "3.png", "prompt": "x"},
  {"path": "1.png", "prompt": "x"}])");
@@ -98,18 +98,18 @@ TEST_F(Official, ListsThatCannotBeReadAreErrors) {
   write("partition/x.json", R"([{"path": "1.png", "prompt": "x"}, {"path": )");
   EXPECT_THAT(refusal(config()), AllOf(HasSubstr("x.json"), HasSubstr("cut off"), HasSubstr("byte 35")));
   write("partition/x.json", R"({"path": "1.png"})");
-  EXPECT_THAT(refusal(config()), HasSubstr("no list"));
+  EXPECT_THAT(refusal(config()), HasSubstr("not a list"));
   write("partition/x.json", std::string(100'000, '['));
   EXPECT_THAT(refusal(config()), HasSubstr("nested"));
   write("partition/x.json", "");
-  EXPECT_THAT(refusal(config()), HasSubstr("no JSON"));
+  EXPECT_THAT(refusal(config()), HasSubstr("not JSON"));
 }
 
 TEST_F(Official, SamPartFiles) {
   write("partition/part0.txt", "sa_1\r\nsa_2\n\n");
   write("partition/part1.txt", "sa_3\n../sa_4\nsa_1\n");
   for (const char* name : {"sa_1", "sa_3"}) {
-    picture(std::string("images/") + name + ".jpg", 7);  // told by content
+    image(std::string("images/") + name + ".jpg", 7);  // told by content
     write(std::string("captions/") + name + ".txt", "The image shows\na stamp.\n");
   }
   write("captions/sa_2.txt", "two");
@@ -118,7 +118,7 @@ TEST_F(Official, SamPartFiles) {
   const auto dataset = open_dataset(config());
   EXPECT_THAT(keys_of(*dataset), ElementsAre("sa_1", "sa_2", "sa_3", "../sa_4", "sa_1"));
   EXPECT_EQ(dataset->caption(0), "The image shows\na stamp.");
-  EXPECT_EQ(dataset->picture(0).rgb[0], 7);
+  EXPECT_EQ(dataset->image(0).rgb[0], 7);
   EXPECT_EQ(dataset->row(1).latent_file, folder_ / "img_vae_feature/train_vae_256/noflip/sa_2.npy");
   EXPECT_EQ(dataset->row(1).caption_file, folder_ / "caption_feature_wmask/sa_2.npz");
   EXPECT_THAT(rejected_of(*dataset), ElementsAre("../sa_4 path_outside", "sa_1 duplicate_key"));

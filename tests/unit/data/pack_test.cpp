@@ -57,13 +57,13 @@ class Packed : public ShardFolder {
     ASSERT_EQ(ours->size(), theirs->size());
     for (int64_t i = 0; i < ours->size(); ++i) {
       EXPECT_EQ(ours->bytes(i), theirs->bytes(i));
-      EXPECT_EQ(ours->picture(i).rgb, theirs->picture(i).rgb);
+      EXPECT_EQ(ours->image(i).rgb, theirs->image(i).rgb);
     }
   }
-  // Ten captioned pictures.
+  // Ten captioned images.
   SourceConfig stamps() const {
     for (int i = 0; i < 10; ++i) {
-      picture(fmt::format("in/p{}.png", i), uint8_t(i));
+      image(fmt::format("in/p{}.png", i), uint8_t(i));
       write(fmt::format("in/p{}.txt", i), fmt::format("caption {}", i));
     }
     return config("in", "image_folder");
@@ -75,17 +75,17 @@ class Packed : public ShardFolder {
 
 TEST_F(Packed, ImageFolderComesBack) {
   stamps();
-  picture("in/deep/v1.2/gr\xc3\xbc\xc3\x9f%.png", 77);
+  image("in/deep/v1.2/gr\xc3\xbc\xc3\x9f%.png", 77);
   write("in/deep/v1.2/gr\xc3\xbc\xc3\x9f%.txt", "with \"quotes\" and \xe7\x8c\xab");
-  picture("in/p0.a.png", 78);  // WebDataset would take this for a part of p0
-  picture("in/p1.PNG", 79);    // and this, too
-  picture("in/none.png", 80);
+  image("in/p0.a.png", 78);  // WebDataset would take this for a part of p0
+  image("in/p1.PNG", 79);    // and this, too
+  image("in/none.png", 80);
   expect_round_trip(config("in", "image_folder"), kThreeEach);
 }
 
 TEST_F(Packed, ClassFolderComesBackWithNames) {
   for (const char* name : {"red_fox/a.png", "red_fox/b.png", "cat/a.png"})
-    picture(std::string("in/") + name, uint8_t(name[0]));
+    image(std::string("in/") + name, uint8_t(name[0]));
   expect_round_trip(config("in", "class_folder"));
   EXPECT_EQ(read("out/classes.txt"), "cat\nred_fox\n");
   const formats::TarFile shard(folder_ / "out/shards-000000.tar");
@@ -201,7 +201,7 @@ TEST_F(Packed, TooManyBadSamplesLeaveNoManifest) {
 TEST_F(Packed, NothingButBadSamplesIsRefused) {
   auto source = config("in", "image_folder");
   write("in/a.png", "x");
-  EXPECT_THAT(pack_refusal("out", source), HasSubstr("not one sample"));
+  EXPECT_THAT(pack_refusal("out", source), HasSubstr("no sample can be packed"));
 }
 
 // --- limits of a shard
@@ -270,7 +270,7 @@ TEST_F(Packed, ShardsThatChangedAreWrittenAgain) {
 TEST_F(Packed, OtherFoldersAreRefusedAndLeftAlone) {
   auto source = stamps();
   write("full/letter.txt", "dear");
-  EXPECT_THAT(pack_refusal("full", source), HasSubstr("holds files that are no pack"));
+  EXPECT_THAT(pack_refusal("full", source), HasSubstr("holds files that are not of a pack"));
   EXPECT_EQ(files_of("full").size(), 1u);
   pack_to("out", source);
   const auto before = files_of("out");
@@ -296,13 +296,13 @@ TEST_F(Packed, ARefusedFolderKeepsWhatLooksUnfinished) {
   const auto source = stamps();
   for (const auto& name : kOfOthers) {
     write("home/" + name, "thesis");
-    EXPECT_THAT(pack_refusal("home", source), HasSubstr("holds files that are no pack")) << name;
+    EXPECT_THAT(pack_refusal("home", source), HasSubstr("holds files that are not of a pack")) << name;
     EXPECT_EQ(read("home/" + name), "thesis");
     fs::remove_all(folder_ / "home");
   }
   write("home/letter.txt", "dear");
   write(std::string("home/") + kOurs, "half");  // whoever made it: nothing of a refused folder is touched
-  EXPECT_THAT(pack_refusal("home", source), HasSubstr("holds files that are no pack"));
+  EXPECT_THAT(pack_refusal("home", source), HasSubstr("holds files that are not of a pack"));
   EXPECT_EQ(files_of("home").size(), 2u);
 }
 

@@ -27,7 +27,7 @@ class Quarantined : public Folder {
   static Rejection rejection(int64_t row) {
     return {.row = row,
             .key = fmt::format("p{}.png", 10 + row),
-            .reason = Reason::kDamagedPicture,
+            .reason = Reason::kDamagedImage,
             .detail = "cut \xFF off"};
   }
   SourceConfig config_;

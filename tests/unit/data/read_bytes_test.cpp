@@ -38,24 +38,25 @@ TEST_F(ReadBytes, WhatCannotBeReadSaysWhy) {
   EXPECT_EQ(read("file/below"), "missing_file: Not a directory");
   EXPECT_EQ(read("broken"), "missing_file: No such file or directory");
   EXPECT_EQ(read("loop"), "unreadable_file: Too many levels of symbolic links");
-  EXPECT_EQ(read("folder"), "unreadable_file: this is no file");
+  EXPECT_EQ(read("folder"), "unreadable_file: it is not a regular file");
   EXPECT_EQ(read("empty"), "empty_file: the file is empty");
 }
 
 TEST_F(ReadBytes, APipeIsNotWaitedFor) {
   ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
-  EXPECT_EQ(read("pipe"), "unreadable_file: this is no file");
+  EXPECT_EQ(read("pipe"), "unreadable_file: it is not a regular file");
 }
 
 TEST_F(ReadBytes, PartsBeyondTheEndAreDamage) {
-  EXPECT_EQ(read("file", 8, 3), "damaged_archive: the file ends at byte 10, the sample at 11");
-  EXPECT_EQ(read("file", 11, 1), "damaged_archive: the file ends at byte 10, the sample at 12");
+  EXPECT_EQ(read("file", 8, 3), "damaged_archive: the file ends at byte 10, but the sample at byte 11");
+  EXPECT_EQ(read("file", 11, 1), "damaged_archive: the file ends at byte 10, but the sample at byte 12");
   EXPECT_EQ(read("file", UINT64_MAX, 5).substr(0, 15), "damaged_archive");
 }
 
 TEST_F(ReadBytes, SizeIsLimitedBeforeAnythingIsRead) {
   fs::resize_file(folder_ / "file", (uint64_t{64} << 20) + 1);  // sparse
-  EXPECT_EQ(read("file"), "picture_too_large: 67108865 bytes are over the limit of 67108864 for a picture");
+  EXPECT_EQ(read("file"),
+            "picture_too_large: 67108865 bytes are more than the limit of 67108864 for an image");
   EXPECT_EQ(read("file", 0, uint64_t{64} << 20).size(), uint64_t{64} << 20);
   EXPECT_EQ(read("file", 0, UINT64_MAX).substr(0, 17), "picture_too_large");
 }

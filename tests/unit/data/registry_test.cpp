@@ -39,7 +39,7 @@ TEST(Registry, PathIsNeededByAllButScenes) {
 
 TEST(Registry, KeysWithoutEffectAreProblems) {
   auto folder = source("image_folder", "x");
-  folder.style = SceneStyle::kShaded;
+  folder.style = demo::SceneStyle::kShaded;
   folder.count = 5;
   folder.seed = 1;
   EXPECT_THAT(problems_of(folder), ElementsAre(HasSubstr("count"), HasSubstr("style"), HasSubstr("seed")));

@@ -20,7 +20,7 @@ Image random_image(int height, int width) {
 
 std::pair<int, int> size_of(const Image& image) { return {image.height, image.width}; }
 
-TEST(Resize, SameSizeIsTheSamePicture) {
+TEST(Resize, SameSizeIsTheSameImage) {
   const Image image = random_image(13, 17);
   EXPECT_EQ(resize(image, 13, 17).rgb, image.rgb);
   EXPECT_EQ(resize(image, 13, 17, Filter::kBilinear).rgb, image.rgb);
@@ -99,7 +99,7 @@ TEST(Resize, CenterCropRoundsHalfToEven) {
   EXPECT_EQ(first(7), 2);  // 2.5
 }
 
-TEST(Resize, CoverAndCropIsTheResizedPicturesMiddle) {
+TEST(Resize, CoverAndCropIsTheResizedImagesMiddle) {
   for (const auto& [height, width] : {std::pair{40, 57}, {57, 40}, {16, 16}, {5, 9}, {301, 90}})
     for (const auto& [rows, columns] : {std::pair{16, 16}, {16, 11}, {9, 23}, {40, 1}, {1, 40}, {64, 64}})
       for (const Filter filter : {Filter::kBicubic, Filter::kBilinear}) {
@@ -139,9 +139,9 @@ formats::ReducedImage halved(const Image& image) {
   return half;
 }
 
-// 300 x 449: the whole picture becomes 64 x 95, and a half taken for a whole one of 150 x 225 would become 64
+// 300 x 449: the whole image becomes 64 x 95, and a half taken for a whole one of 150 x 225 would become 64
 // x 96.
-TEST(Resize, ReducedPicturesAreCutAtTheSamePlace) {
+TEST(Resize, ReducedImagesAreCutAtTheSamePlace) {
   for (const auto& [height, width] : {std::pair{300, 449}, {449, 300}, {333, 333}, {320, 480}}) {
     const Image image = waves(height, width);
     const Image want = cover_and_crop(formats::whole(image), 64, 64),
@@ -152,7 +152,7 @@ TEST(Resize, ReducedPicturesAreCutAtTheSamePlace) {
   }
 }
 
-// The shorter side of the resized picture may be a little longer than the resolution.
+// The shorter side of the resized image may be a little longer than the resolution.
 TEST(Resize, DecodeSideSufficesForEveryBucket) {
   for (const int resolution : {256, 512, 1024}) {
     const auto& buckets = aspect_buckets(resolution);

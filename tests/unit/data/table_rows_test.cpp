@@ -47,8 +47,9 @@ TEST_F(TableRows, CsvGoesOnBehindABadRow) {
               ElementsAre(HasSubstr("4 2! text follows a closing quote"), R"(9 3: {"a":"2","b":"y"})",
                           R"(15 4: {"a":"3","b":"z"})"));
   EXPECT_THAT(rows("t.csv", "a,b\n1\n1,2,3\n\"\xff\",2\n4,5\n"),
-              ElementsAre("4 2! 1 fields, the first row names 2", "6 3! 3 fields, the first row names 2",
-                          "12 4! this is no UTF-8", R"(18 5: {"a":"4","b":"5"})"));
+              ElementsAre("4 2! the row has 1 fields, but the first row names 2",
+                          "6 3! the row has 3 fields, but the first row names 2",
+                          "12 4! the row is not UTF-8", R"(18 5: {"a":"4","b":"5"})"));
 }
 
 TEST_F(TableRows, CsvNeedsAHeader) {
@@ -73,10 +74,10 @@ TEST_F(TableRows, JsonLines) {
   const std::string deep(33, '[');
   EXPECT_THAT(rows("t.jsonl", "{\"a\": \n[1]\n\"x\"\n{\"a\": \"\xff\"}\n{\"a\": \"\\ud800\"}\n{\"a\": " +
                                   deep + std::string(33, ']') + "}\n{} {}\n{}\n"),
-              ElementsAre("0 1! this is no JSON", "7 2! this is a JSON array, not an object",
-                          "11 3! this is a JSON string, not an object", "15 4! this is no UTF-8",
-                          "26 5! this is no JSON", "42 6! lists or objects are nested more than 32 deep",
-                          "116 7! this is no JSON", "122 8: {}"));
+              ElementsAre("0 1! the row is not JSON", "7 2! expected a JSON object, got array",
+                          "11 3! expected a JSON object, got string", "15 4! the row is not UTF-8",
+                          "26 5! the row is not JSON", "42 6! lists or objects are nested more than 32 deep",
+                          "116 7! the row is not JSON", "122 8: {}"));
 }
 
 TEST_F(TableRows, LongRowsArePassedOver) {
@@ -86,7 +87,7 @@ TEST_F(TableRows, LongRowsArePassedOver) {
     const std::string good = is_csv ? "1" : "{\"a\":\"1\"}";
     const auto lines = rows(name, std::string(is_csv ? "a\n" : "") + filler + "\n" + good + "\n");
     ASSERT_EQ(lines.size(), 2u);
-    EXPECT_THAT(lines[0], HasSubstr("more than 16"));
+    EXPECT_THAT(lines[0], HasSubstr("larger than 16"));
     EXPECT_THAT(lines[1], HasSubstr(R"({"a":"1"})"));
   }
 }

@@ -26,8 +26,8 @@ class Table : public Folder {
 };
 
 TEST_F(Table, ReadsJsonLinesWithTheUsualColumns) {
-  picture("a/1.png", 10);
-  picture("2.png", 20);
+  image("a/1.png", 10);
+  image("2.png", 20);
   write("t.jsonl",
         "{\"file_name\": \"a/1.png\", \"text\": \" one \"}\n{\"text\": \"two\", \"file_name\": "
         "\"./a/../2.png\"}\n");
@@ -35,20 +35,20 @@ TEST_F(Table, ReadsJsonLinesWithTheUsualColumns) {
   EXPECT_THAT(keys_of(*dataset), ElementsAre("a/1.png", "2.png"));
   EXPECT_EQ(dataset->caption(0), "one");
   EXPECT_EQ(dataset->row(0).captions[0].name, "caption");
-  EXPECT_EQ(dataset->picture(1).rgb[0], 20);
+  EXPECT_EQ(dataset->image(1).rgb[0], 20);
   EXPECT_THAT(dataset->class_names(), IsEmpty());
   EXPECT_THAT(dataset->rejected(), IsEmpty());
 }
 
 // Image, path and so on are looked for in their own order, not in the file's.
 TEST_F(Table, ReadsCsvWithNamedColumns) {
-  picture("images/a.png");
-  picture("images/b.png");
+  image("images/a.png");
+  image("images/b.png");
   write("lists/t.csv",
-        "path,picture,long,short,kind\nno,a.png,\"A, with\na break\",x,stamp\nno,b.png,B,,coin\n");
+        "path,image,long,short,kind\nno,a.png,\"A, with\na break\",x,stamp\nno,b.png,B,,coin\n");
   auto c = config("lists/t.csv");
   c.images = folder_ / "images";
-  c.image_column = "picture";
+  c.image_column = "image";
   c.label_column = "kind";
   c.captions = {kind("brief", 2, "short"), kind("long")};
   const auto dataset = open_dataset(c);
@@ -65,20 +65,20 @@ TEST_F(Table, ReadsCsvWithNamedColumns) {
 }
 
 TEST_F(Table, FilesComeSortedFromAFolderOrAGlob) {
-  for (const char* name : {"1.png", "2.png", "3.png"}) picture(name);
+  for (const char* name : {"1.png", "2.png", "3.png"}) image(name);
   write("b.jsonl", R"({"image": "1.png", "caption": "x"})");
   write("a.csv", "image,caption\n2.png,y\n");
   write("c.tsv", "image\tcaption\n3.png\tz\n");
   write("notes.txt", "no table");
   EXPECT_THAT(keys_of(*open_dataset(config(""))), ElementsAre("2.png", "1.png", "3.png"));
   EXPECT_THAT(keys_of(*open_dataset(config("[bc].*"))), ElementsAre("1.png", "3.png"));
-  EXPECT_THAT(refusal(config("*.csvx")), HasSubstr("there is no .jsonl"));
+  EXPECT_THAT(refusal(config("*.csvx")), HasSubstr("found no .jsonl"));
 }
 
 TEST_F(Table, BadRowsStayAndSayWhy) {
-  picture("good.png");
-  picture("other.png");
-  picture("empty caption.png");
+  image("good.png");
+  image("other.png");
+  image("empty caption.png");
   write("empty.png", "");
   std::filesystem::create_directories(folder_ / "folder.png");
   write("t.jsonl", R"({"image": "good.png", "caption": "x"}
@@ -110,8 +110,8 @@ TEST_F(Table, BadRowsStayAndSayWhy) {
 }
 
 TEST_F(Table, AbsolutePathsLieBelowTheImages) {
-  picture("in/a.png");
-  picture("b.png");
+  image("in/a.png");
+  image("b.png");
   const auto line = [&](const std::filesystem::path& path) {
     return "{\"image\": \"" + (folder_ / path).string() + "\", \"caption\": \"x\"}\n";
   };
@@ -126,7 +126,7 @@ TEST_F(Table, LabelsAreNumbersWhereMostAre) {
   std::string text = "image,caption,label\n";
   for (const char* label : {"2", "0", "abc", "-1", "", "1.5", "1", "3", "2", "0"}) {
     const std::string name = fmt::format("{}.png", std::count(text.begin(), text.end(), '\n'));
-    picture(name);
+    image(name);
     text += fmt::format("{},x,{}\n", name, label);
   }
   write("t.csv", text);
@@ -141,7 +141,7 @@ TEST_F(Table, LabelsAreNumbersWhereMostAre) {
 }
 
 TEST_F(Table, ClassesAreThoseOfAllRows) {
-  for (const char* name : {"1.png", "2.png"}) picture(name);
+  for (const char* name : {"1.png", "2.png"}) image(name);
   write("t.jsonl",
         "{\"image\": \"1.png\", \"caption\": \"x\", \"kind\": \"stamp\"}\n"
         "{\"image\": \"2.png\", \"caption\": \"x\", \"kind\": \"coin\"}\n"
@@ -157,7 +157,7 @@ TEST_F(Table, ClassesAreThoseOfAllRows) {
 }
 
 TEST_F(Table, UnknownColumnsAreNamedAtOnce) {
-  picture("1.png");
+  image("1.png");
   write("t.csv", "img,caption_long\n1.png,x\n");
   auto c = config("t.csv");
   EXPECT_THAT(refusal(c), AllOf(HasSubstr("image_column"), HasSubstr("img")));
@@ -171,8 +171,8 @@ TEST_F(Table, UnknownColumnsAreNamedAtOnce) {
 TEST_F(Table, ACaptionColumnMayBeRare) {
   std::string text;
   for (int i = 0; i < 1200; ++i) text += "{\"image\": \"1.png\", \"caption\": \"x\"}\n";
-  picture("1.png");
-  picture("2.png");
+  image("1.png");
+  image("2.png");
   write("t.jsonl", text + "{\"image\": \"2.png\", \"caption\": \"x\", \"long\": \"y\"}\n");
   auto c = config("t.jsonl");
   c.captions = {kind("caption"), kind("long")};
@@ -180,7 +180,7 @@ TEST_F(Table, ACaptionColumnMayBeRare) {
 }
 
 TEST_F(Table, MissingCaptionsFollowTheConfig) {
-  for (const char* name : {"1.png", "2.png", "3.png"}) picture(name);
+  for (const char* name : {"1.png", "2.png", "3.png"}) image(name);
   write("t.csv", "image,caption\n1.png,\n2.png,  \n3.png,x\n");
   auto c = config("t.csv");
   EXPECT_THAT(refusal(c), HasSubstr("2 of 3 samples have no caption"));

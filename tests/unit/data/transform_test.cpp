@@ -43,7 +43,7 @@ TEST(Transform, ValuesOutsideAreClampedAndNanIsBlack) {
   EXPECT_THROW(to_image(at::zeros({1, 3, 4, 4})), InternalError);
 }
 
-TEST(Transform, GridPlacesPicturesRowByRow) {
+TEST(Transform, GridPlacesImagesRowByRow) {
   const Image grid = make_grid({Image(2, 2, 10), Image(2, 2, 20), Image(2, 2, 30)}, 2, 1, 2);
   EXPECT_EQ(grid.height, 11);
   EXPECT_EQ(grid.width, 11);
@@ -66,7 +66,7 @@ int inked(const Image& image, int top) {
   return count;
 }
 
-TEST(Transform, CaptionsStandBelowTheirPictures) {
+TEST(Transform, CaptionsStandBelowTheirImages) {
   const std::vector<Image> images = {Image(32, 32, 255), Image(32, 32, 255)};
   const Image plain = make_captioned_grid(images, {"", ""}, 2, 2);
   EXPECT_EQ(inked(plain, 0), 0);

@@ -17,7 +17,7 @@ TEST_F(WebDataset, SamplesAreConsecutiveMembersUpToTheFirstDot) {
   shard("b.tar", {{"x/b.png", png(3)}, {"x/b.txt", "third"}});
   shard("a.tar", {{"a.txt", "first\n"},
                   {"a.PNG", png(1)},
-                  {"a.seg.png", "no picture of ours"},
+                  {"a.seg.png", "no image of ours"},
                   {"x.y/a.v2.txt", "other"},
                   {"x.y/a.txt", "second"},
                   {"x.y/a.png", png(2)}});
@@ -26,12 +26,12 @@ TEST_F(WebDataset, SamplesAreConsecutiveMembersUpToTheFirstDot) {
   EXPECT_THAT(captions_of(*dataset), ElementsAre("caption=first", "caption=second", "caption=third"));
   EXPECT_THAT(labels_of(*dataset), ElementsAre(-1, -1, -1));
   for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(dataset->bytes(i), png(uint8_t(i + 1)));
-  EXPECT_EQ(dataset->picture(1).rgb[0], 2);
+  EXPECT_EQ(dataset->image(1).rgb[0], 2);
   EXPECT_THAT(rejected_of(*dataset), IsEmpty());
   EXPECT_THAT(dataset->class_names(), IsEmpty());
 }
 
-TEST_F(WebDataset, PicturesHaveAnOrderOfPreference) {
+TEST_F(WebDataset, ImagesHaveAnOrderOfPreference) {
   shard("a.tar",
         {{"a.webp", "w"}, {"a.png", "p"}, {"a.jpeg", "e"}, {"a.jpg", "j"}, {"b.webp", "w"}, {"b.png", "p"}});
   const auto dataset = open_dataset(config());
@@ -112,7 +112,7 @@ TEST_F(WebDataset, CaptionsComeFromFieldsAndMembersThatTheConfigNames) {
   wanted.captions = {{"width", 1, "", ""}};
   const auto numbers = open_dataset(wanted);
   EXPECT_THAT(rejected_of(*numbers), ElementsAre("a bad_row"));
-  EXPECT_THAT(numbers->rejected()[0].detail, HasSubstr("width is no text"));
+  EXPECT_THAT(numbers->rejected()[0].detail, HasSubstr("width in its .json is not a text"));
   wanted.captions = {{"none", 1, "", ""}};
   EXPECT_THAT(refusal(wanted), HasSubstr("no sample has a caption of kind none"));
 }
@@ -153,7 +153,7 @@ TEST_F(WebDataset, ClassesAreNumbersOrTheNamesBesideTheShards) {
 TEST_F(WebDataset, EachBadSampleIsOnRecordWithItsReason) {
   const std::string large(2 << 20, 'x');
   shard("a.tar",
-        {{"good.png", png()},     {"good.txt", "x"},          {"nopicture.txt", "x"},  {"empty.png", ""},
+        {{"good.png", png()},     {"good.txt", "x"},          {"noimage.txt", "x"},    {"empty.png", ""},
          {"badjson.png", png()},  {"badjson.json", "{"},      {"list.png", png()},     {"list.json", "[]"},
          {"badlabel.png", png()}, {"badlabel.cls", "cat"},    {"negative.png", png()}, {"negative.cls", "-1"},
          {"huge.png", png()},     {"huge.cls", "9999999"},    {"long.png", png()},     {"long.txt", large},
@@ -163,13 +163,13 @@ TEST_F(WebDataset, EachBadSampleIsOnRecordWithItsReason) {
   EXPECT_EQ(dataset->size(), 13);
   EXPECT_THAT(
       rejected_of(*dataset),
-      ElementsAre("nopicture missing_file", "empty empty_file", "badjson bad_row", "list bad_row",
+      ElementsAre("noimage missing_file", "empty empty_file", "badjson bad_row", "list bad_row",
                   "badlabel bad_label", "negative bad_label", "huge bad_label", "long caption_too_long",
                   "latin bad_caption_text", "twice bad_row", "\xff bad_row", "good duplicate_key"));
   const formats::TarFile file(folder_ / "a.tar");
   std::map<std::string, uint64_t> offsets;
   for (const auto& entry : file.index().entries) offsets.emplace(entry.name, entry.offset);
-  EXPECT_EQ(dataset->rejected()[0].offset, offsets["nopicture.txt"]);
+  EXPECT_EQ(dataset->rejected()[0].offset, offsets["noimage.txt"]);
   EXPECT_EQ(dataset->rejected()[2].offset, offsets["badjson.json"]);
   EXPECT_EQ(dataset->rejected()[4].offset, offsets["badlabel.cls"]);
   for (const auto& rejection : dataset->rejected()) EXPECT_FALSE(rejection.detail.empty());
@@ -233,7 +233,7 @@ TEST_F(DamagedShard, EveryHeaderThatIsDamagedCostsItsNeighboursAtMost) {
 TEST_F(DamagedShard, DamageWithoutAnySampleIsOnRecord) {
   shard("b.tar", {{"b.png", png()}});
   write("a.tar", std::string(512, 'x') + std::string(1024, '\0'));
-  EXPECT_THAT(refusal(config()), HasSubstr("a.tar is no tar archive"));
+  EXPECT_THAT(refusal(config()), HasSubstr("a.tar is not a tar archive"));
   shard("c.tar", {{"README", ""}});
   write("a.tar", read("c.tar") + "junk" + std::string(1020, 'j'));
   EXPECT_THAT(rejected_of(*open_dataset(config("[ab].tar"))), ElementsAre("a.tar byte 512 damaged_archive"));

@@ -12,11 +12,12 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+const Process kProcess;
 constexpr int64_t kTrainSteps = 1000;
 
-// The exact noise prediction for data that is one fixed picture; every sampler must end near that picture.
-struct OnePicture {
-  at::Tensor picture = at::linspace(-0.8, 0.8, 2 * 3 * 3).view({1, 2, 3, 3});
+// The exact noise prediction for data that is one fixed image; every sampler must end near that image.
+struct OneImage {
+  at::Tensor image = at::linspace(-0.8, 0.8, 2 * 3 * 3).view({1, 2, 3, 3});
   NoiseSchedule schedule = make_noise_schedule("linear", kTrainSteps);
   bool learn_sigma = false;
 
@@ -24,7 +25,7 @@ struct OnePicture {
     return [this](const at::Tensor& x, const at::Tensor& t) {
       const ContinuousSchedule continuous(schedule);
       const double time = (t[0].item<double>() + 1) / double(kTrainSteps);
-      const at::Tensor noise = (x - continuous.alpha(time) * picture) / continuous.sigma(time);
+      const at::Tensor noise = (x - continuous.alpha(time) * image) / continuous.sigma(time);
       return learn_sigma ? at::cat({noise, at::zeros_like(noise)}, 1) : noise;
     };
   }
@@ -35,34 +36,33 @@ at::Tensor noise(int64_t step) {
   return at::sin(at::arange(2 * 2 * 3 * 3).to(at::kFloat) * float(step + 1)).view({2, 2, 3, 3});
 }
 
-TEST(Samplers, EveryOneFindsTheOnlyPicture) {
+TEST(Samplers, EveryOneFindsTheOnlyImage) {
   for (const auto& name : sampler_names()) {
     for (const bool learn_sigma : {false, true}) {
-      OnePicture world;
+      OneImage world;
       world.learn_sigma = learn_sigma;
-      const at::Tensor result =
-          sample({name, 12}, world.denoiser(), kTrainSteps, learn_sigma, start(), noise);
+      const at::Tensor result = sample({name, 12}, world.denoiser(), kProcess, learn_sigma, start(), noise);
       // The solvers stop at t = 1/1000, where a hundredth of noise is left.
-      EXPECT_LT((result - world.picture).abs().max().item<float>(), 0.05) << name << " " << learn_sigma;
+      EXPECT_LT((result - world.image).abs().max().item<float>(), 0.05) << name << " " << learn_sigma;
     }
   }
 }
 
 TEST(Samplers, RepeatBitForBit) {
   for (const auto& name : sampler_names()) {
-    const OnePicture world;
-    const auto once = [&] { return sample({name, 7}, world.denoiser(), kTrainSteps, false, start(), noise); };
+    const OneImage world;
+    const auto once = [&] { return sample({name, 7}, world.denoiser(), kProcess, false, start(), noise); };
     EXPECT_TRUE(at::equal(once(), once())) << name;
   }
 }
 
 TEST(Samplers, LeaveTheStartAloneAndReportEveryStep) {
   for (const auto& name : sampler_names()) {
-    const OnePicture world;
+    const OneImage world;
     const at::Tensor latent = start();
     std::vector<int64_t> steps;
     at::Tensor last;
-    const auto result = sample({name, 5}, world.denoiser(), kTrainSteps, false, latent, noise,
+    const auto result = sample({name, 5}, world.denoiser(), kProcess, false, latent, noise,
                                [&](int64_t step, const at::Tensor& x) {
                                  steps.push_back(step);
                                  last = x;
@@ -75,16 +75,16 @@ TEST(Samplers, LeaveTheStartAloneAndReportEveryStep) {
 
 TEST(Samplers, TakeASingleStep) {
   for (const auto& name : sampler_names()) {
-    const OnePicture world;
-    const at::Tensor result = sample({name, 1}, world.denoiser(), kTrainSteps, false, start(), noise);
+    const OneImage world;
+    const at::Tensor result = sample({name, 1}, world.denoiser(), kProcess, false, start(), noise);
     EXPECT_TRUE(result.isfinite().all().item<bool>()) << name;
   }
 }
 
 std::string error_of(const SamplerConfig& options) {
-  const OnePicture world;
+  const OneImage world;
   try {
-    sample(options, world.denoiser(), kTrainSteps, false, start(), noise);
+    sample(options, world.denoiser(), kProcess, false, start(), noise);
   } catch (const UserError& error) {
     return error.what();
   }
@@ -112,7 +112,7 @@ TEST(Samplers, GuideTheChannelsOfTheOfficialCode) {
 }
 
 TEST(SaSolver, DrawsNoiseInTheMiddleOnly) {
-  const OnePicture world;
+  const OneImage world;
   std::vector<int64_t> asked;
   SaSolverOptions options;
   options.num_steps = 10;

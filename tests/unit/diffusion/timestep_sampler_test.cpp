@@ -1,4 +1,4 @@
-#include "pixart/diffusion/timestep_sampler.h"
+#include "timestep_sampler.h"
 
 #include <gtest/gtest.h>
 

@@ -115,7 +115,7 @@ class ImageFile : public Folder {
   std::string refusal_of(const std::string& bytes, const DecodeLimits& limits = {}) const {
     return refusal([&] { decode_image(bytes, "picture", limits); });
   }
-  // Nothing where the picture is taken.
+  // Nothing where the image is taken.
   static std::optional<ImageFault> fault_of(const std::string& bytes, const DecodeLimits& limits = {}) {
     try {
       decode_image(bytes, "picture", limits);
@@ -255,7 +255,7 @@ TEST_F(ImageFile, HalvingFindsWhatIsDamaged) {
   const std::string jpeg = jpeg_of(gradient(64, 64));
   for (size_t count = 100; count + 2 < jpeg.size(); count += 53)
     EXPECT_THROW(decode_reduced(jpeg.substr(0, count), "p", 8), ImageError) << count;
-  EXPECT_THROW(decode_reduced(jpeg, "p", 8, {.pixels = 64 * 64 - 1}), ImageError);  // of the whole picture
+  EXPECT_THROW(decode_reduced(jpeg, "p", 8, {.pixels = 64 * 64 - 1}), ImageError);  // of the whole image
 }
 
 // A cut at any place is noticed, and no changed byte does harm.
@@ -291,8 +291,8 @@ TEST_F(ImageFile, LimitsHoldBeforeAllocation) {
   EXPECT_THAT(refusal_of(huge), HasSubstr("100000 x 100000"));
 }
 
-TEST_F(ImageFile, NamesWhatIsNoPicture) {
-  EXPECT_THAT(refusal_of("GIF89a"), AllOf(HasSubstr("picture"), HasSubstr("no JPEG, PNG or WebP")));
+TEST_F(ImageFile, NamesWhatIsNoImage) {
+  EXPECT_THAT(refusal_of("GIF89a"), AllOf(HasSubstr("picture"), HasSubstr("not a JPEG, PNG or WebP")));
   EXPECT_THAT(refusal_of(""), HasSubstr("empty"));
   EXPECT_THAT(refusal([&] { load_image(folder_ / "absent.png"); }), HasSubstr("absent.png"));
 }
@@ -311,10 +311,10 @@ TEST_F(ImageFile, SaysWhatOtherContentSeemsToBe) {
       {"{\"error\": 1}", "JSON"},
       {std::string(257, 'x') + "ustar\0"s, "a tar"},
       {std::string(4096, '\0'), "zero bytes"},
-      {"not a picture\n", "text"},
-      {"\1\2\3\x80", "no JPEG, PNG or WebP picture. "}};
+      {"not an image\n", "text"},
+      {"\1\2\3\x80", "not a JPEG, PNG or WebP image. "}};
   for (const auto& [bytes, content] : cases) {
-    EXPECT_EQ(fault_of(bytes), ImageFault::kNotAPicture) << content;
+    EXPECT_EQ(fault_of(bytes), ImageFault::kNotAnImage) << content;
     EXPECT_THAT(refusal_of(bytes), HasSubstr(content));
   }
   EXPECT_EQ(fault_of(""), ImageFault::kEmpty);
@@ -396,7 +396,7 @@ TEST_F(ImageFile, FaultsOfWebp) {
   EXPECT_EQ(fault_of(file), ImageFault::kUnsupported);
   EXPECT_THAT(refusal_of(file), HasSubstr("animated"));
   EXPECT_EQ(fault_of(webp, {.pixels = 99}), ImageFault::kTooLarge);
-  EXPECT_EQ(fault_of("RIFF" + little_endian(4, 4) + "WAVE" + "fmt "), ImageFault::kNotAPicture);
+  EXPECT_EQ(fault_of("RIFF" + little_endian(4, 4) + "WAVE" + "fmt "), ImageFault::kNotAnImage);
 }
 
 TEST_F(ImageFile, FilesThatCannotBeRead) {

@@ -39,7 +39,7 @@ TEST(EncodeJpeg, BetterQualityIsLargerAndNearer) {
             mean_difference(image, decode_image(poor, "poor")));
 }
 
-TEST(EncodeJpeg, WhatIsNoPictureIsABug) {
+TEST(EncodeJpeg, WhatIsNoImageIsABug) {
   EXPECT_THROW(encode_jpeg(Image(), 90), InternalError);
   EXPECT_THROW(encode_jpeg(slope(2, 2), 0), InternalError);
   EXPECT_THROW(encode_jpeg(slope(2, 2), 101), InternalError);

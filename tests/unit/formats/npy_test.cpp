@@ -105,7 +105,7 @@ TEST_F(Npy, RefusesEveryOtherHeader) {
 }
 
 TEST_F(Npy, ChecksTheSizeBeforeItAllocates) {
-  EXPECT_THAT(refusal_of({.shape = "(6)"}), HasSubstr("no shape"));
+  EXPECT_THAT(refusal_of({.shape = "(6)"}), HasSubstr("not a shape"));
   EXPECT_THAT(refusal_of({.shape = "(2, 4)"}), HasSubstr("needs 32 bytes, 24 follow"));
   EXPECT_THAT(refusal_of({.shape = "(1000000000000,)"}), HasSubstr("24 follow"));
   EXPECT_THAT(refusal_of({.shape = "(9223372036854775807, 9223372036854775807)"}), HasSubstr("too large"));
@@ -127,7 +127,7 @@ TEST_F(Npy, RefusesEveryCutAndEveryAddition) {
 
 TEST_F(Npy, RefusesOtherFiles) {
   EXPECT_THAT(refusal_of_bytes(zip_of({{"a.npy", npy_of({})}})), HasSubstr(".npz archive"));
-  EXPECT_THAT(refusal_of_bytes("\x89PNG\r\n\x1a\nabcdef"), HasSubstr("no array of np.save"));
+  EXPECT_THAT(refusal_of_bytes("\x89PNG\r\n\x1a\nabcdef"), HasSubstr("not an array written by np.save"));
   const std::string long_header = NpyParts().dictionary() + std::string(20'000, ' ');
   EXPECT_THAT(refusal_of_bytes(npy_with_header(long_header, NpyParts().data)),
               HasSubstr("10000 are allowed"));

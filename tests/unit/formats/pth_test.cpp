@@ -1,4 +1,4 @@
-#include "pixart/formats/pth.h"
+#include "pth.h"
 
 #include <ATen/ATen.h>
 
@@ -68,13 +68,13 @@ TEST_F(Pth, LegacyStoragesStandInTheOrderOfTheKeys) {
   EXPECT_EQ(got.at("first")[1].item<float>(), 2);
   EXPECT_EQ(got.at("second").item<float>(), 7);
   EXPECT_THAT(refusal([&] { tensors(legacy_of(pickle, storages, 4) + "x"); }),
-              HasSubstr("follows the last storage"));
+              HasSubstr("continues after the last storage"));
   EXPECT_THAT(refusal([&] { tensors(legacy_of(pickle, {storages[0]}, 4)); }), HasSubstr("missing"));
   EXPECT_THAT(refusal([&] {
                 tensors(legacy_of(pickle, {storages[0], storages[1], storages[1]}, 4));
               }),
               HasSubstr("belongs to no tensor"));
-  EXPECT_THAT(refusal([&] { tensors(legacy_of(pickle, storages, 2)); }), HasSubstr("its tensors say"));
+  EXPECT_THAT(refusal([&] { tensors(legacy_of(pickle, storages, 2)); }), HasSubstr("its tensors need"));
 }
 
 TEST_F(Pth, NewerTypesComeFromUntypedStorages) {
@@ -106,7 +106,7 @@ TEST_F(Pth, RefusesViewsThatReachOutside) {
   EXPECT_THAT(refusal_of({.numel = 5, .sizes = {1}, .strides = {1}}), HasSubstr("24 bytes"));
   EXPECT_THAT(refusal_of({.numel = int64_t{1} << 60, .sizes = {1}, .strides = {1}}),
               HasSubstr("larger than the file"));
-  EXPECT_THAT(refusal_of({.key = "1"}), HasSubstr("lacks storage"));
+  EXPECT_THAT(refusal_of({.key = "1"}), HasSubstr("is missing"));
   EXPECT_THAT(refusal_of({.type = "FooStorage"}), HasSubstr("torch.FooStorage"));
 }
 
@@ -147,7 +147,7 @@ TEST_F(Pth, RefusesOtherArchives) {
   EXPECT_THAT(refusal([&] {
                 tensors(zip_of({{"a/data.pkl", pickle + "x"}, {"a/data/0", kSix}}));
               }),
-              HasSubstr("after its end"));
+              HasSubstr("after the end"));
   EXPECT_THAT(refusal([&] { tensors(""); }), HasSubstr("empty"));
   EXPECT_THAT(refusal([&] { tensors("hello"); }), HasSubstr("torch.save"));
 }

@@ -45,7 +45,7 @@ TEST_F(TensorBoard, Scalars) {
   EXPECT_TRUE(std::isnan(read[2].scalars.at("train/loss")));
 }
 
-TEST_F(TensorBoard, Pictures) {
+TEST_F(TensorBoard, Images) {
   const std::string png = encode_png(Image(2, 300, 7));
   TensorBoardEvents events(folder_);
   events.image(20, "samples", png);

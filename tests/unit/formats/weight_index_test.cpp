@@ -20,10 +20,10 @@ TEST(WeightIndex, NamesTheFileOfEachTensor) {
 TEST(WeightIndex, RefusesFilesThatAreNotBesideIt) {
   for (const char* file : {R"("../x")", R"("a/x")", R"("..")", R"("")", R"("x\\y")", R"("x\u0000")"}) {
     EXPECT_THAT(refusal_of(R"({"weight_map": {"a": )" + std::string(file) + "}}"),
-                HasSubstr("no plain file name"))
+                HasSubstr("not a plain file name"))
         << file;
   }
-  EXPECT_THAT(refusal_of(R"({"weight_map": {"a": 1}})"), HasSubstr("number is no plain file name"));
+  EXPECT_THAT(refusal_of(R"({"weight_map": {"a": 1}})"), HasSubstr("number is not a plain file name"));
 }
 
 // Deeper than the stack, for whoever calls himself at each level.
@@ -31,9 +31,9 @@ TEST(WeightIndex, RefusesDeepNesting) {
   constexpr size_t kDepth = 1'000'000;
   const std::string nested = std::string(kDepth, '[') + std::string(kDepth, ']');
   EXPECT_THAT(refusal_of(R"({"weight_map": {"a": )" + nested + "}}"),
-              HasSubstr("array is no plain file name"));
-  EXPECT_THAT(refusal_of(nested), HasSubstr("no index"));
-  EXPECT_THAT(refusal_of(std::string(kDepth, '[')), HasSubstr("no index"));
+              HasSubstr("array is not a plain file name"));
+  EXPECT_THAT(refusal_of(nested), HasSubstr("not an index"));
+  EXPECT_THAT(refusal_of(std::string(kDepth, '[')), HasSubstr("not an index"));
 }
 
 }  // namespace

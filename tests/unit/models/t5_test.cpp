@@ -198,7 +198,7 @@ TEST_F(T5FolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
   edit_config({{"feed_forward_proj", nullptr}});  // transformers' default is relu
   EXPECT_THAT(message_of([&] { read_t5_config(config()); }), HasSubstr("feed_forward_proj is missing"));
   std::ofstream(config()) << "[1, 2]";
-  EXPECT_THAT(message_of([&] { read_t5_config(config()); }), HasSubstr("no JSON object"));
+  EXPECT_THAT(message_of([&] { read_t5_config(config()); }), HasSubstr("not a JSON object"));
 }
 
 TEST_F(T5FolderTest, AcceptsWholeT5AndTiedCopies) {

@@ -28,7 +28,7 @@ struct Tiny {
   AutoencoderKl vae;
 };
 
-at::Tensor picture(int64_t height, int64_t width) {
+at::Tensor image(int64_t height, int64_t width) {
   return at::linspace(-1, 1, 3 * height * width).view({1, 3, height, width}).sin();
 }
 
@@ -53,7 +53,7 @@ TEST(VaePreset, StableDiffusionAutoencoderHasItsParameterCount) {
 TEST(Vae, ShapesOfAnySize) {
   Tiny model;
   at::NoGradGuard no_grad;
-  const auto moments = model.vae.encode(picture(22, 30));
+  const auto moments = model.vae.encode(image(22, 30));
   EXPECT_EQ(moments.mean.sizes(), at::IntArrayRef({1, 4, 5, 7}));
   EXPECT_EQ(moments.log_var.sizes(), moments.mean.sizes());
   const at::Tensor decoded = model.vae.decode(moments.mean);
@@ -65,7 +65,7 @@ TEST(Vae, LogVarianceIsClamped) {
   Tiny model;
   model.state.get("quant_conv.bias")[4] = -1000.0;
   model.state.get("quant_conv.bias")[5] = 1000.0;
-  const at::Tensor log_var = model.vae.encode(picture(8, 8)).log_var;
+  const at::Tensor log_var = model.vae.encode(image(8, 8)).log_var;
   EXPECT_TRUE((log_var.select(1, 0) == -30).all().item<bool>());
   EXPECT_TRUE((log_var.select(1, 1) == 20).all().item<bool>());
 }
@@ -75,11 +75,11 @@ TEST(Vae, WithAndWithoutGraphAreTheSame) {
   at::Tensor with_graph;
   {
     for (auto& tensor : model.state.trainable()) tensor.set_requires_grad(true);
-    with_graph = model.vae.decode(model.vae.encode(picture(16, 16)).mean);
+    with_graph = model.vae.decode(model.vae.encode(image(16, 16)).mean);
     ASSERT_TRUE(with_graph.requires_grad());
   }
   at::NoGradGuard no_grad;  // activations in place
-  const at::Tensor input = picture(16, 16), before = input.clone();
+  const at::Tensor input = image(16, 16), before = input.clone();
   EXPECT_TRUE(at::equal(model.vae.decode(model.vae.encode(input).mean), with_graph));
   EXPECT_TRUE(at::equal(input, before));
 }
@@ -141,7 +141,7 @@ TEST_F(VaeFolderTest, ComesBackBitForBit) {
                      config.layers_per_block, config.norm_num_groups));
   EXPECT_EQ(std::tie(back.scaling_factor, back.latents_mean, back.latents_std),
             std::tie(config.scaling_factor, config.latents_mean, config.latents_std));
-  EXPECT_TRUE(at::equal(model.vae.encode(picture(16, 16)).mean, loaded.vae->encode(picture(16, 16)).mean));
+  EXPECT_TRUE(at::equal(model.vae.encode(image(16, 16)).mean, loaded.vae->encode(image(16, 16)).mean));
   EXPECT_EQ(load_vae(folder_, at::kCPU, at::kBFloat16).state->get("quant_conv.bias").scalar_type(),
             at::kBFloat16);
 }

@@ -31,7 +31,7 @@ TEST(Chart, HasCurvesLegendAndNumbers) {
   EXPECT_THAT(html,
               AllOf(HasSubstr("Loss &lt;1&gt;"), HasSubstr("(nats)"), HasSubstr("a &amp; b"),
                     HasSubstr("<polyline class=\"series-0\""), HasSubstr("<polyline class=\"series-1\""),
-                    HasSubstr("<details><summary>Numbers"), Not(HasSubstr("<1>"))));
+                    HasSubstr("<details><summary>Values"), Not(HasSubstr("<1>"))));
   EXPECT_EQ(count(html, "<tr>"), 21);  // head and twenty rows
   EXPECT_THAT(html, AllOf(HasSubstr("<th scope=\"row\">1</th>"), HasSubstr("<th scope=\"row\">100</th>")));
 }
@@ -96,6 +96,23 @@ TEST(Chart, BandsAreInTheLegendAndInSightAsFarAsTheLinesReach) {
   EXPECT_EQ(count(html, "<rect class=\"band\""), 3) << "two, and the legend's";
   EXPECT_THAT(html, AllOf(HasSubstr("usual &lt;b&gt;"), HasSubstr(">1</text>")));
   EXPECT_EQ(count(html, "width=\"-"), 0);
+}
+
+TEST(Chart, OverRanksBothAxesAreLogarithmicAndNamed) {
+  const std::string html = chart_html(
+      {.title = "Count", .lines = {{"x", {{1, 100}, {10, 10}, {100, 1}}, "series-0"}}, .rank_of = "<word>"});
+  EXPECT_THAT(html, AllOf(HasSubstr("Count over the rank of the &lt;word&gt;, both axes logarithmic"),
+                          HasSubstr("points=\"54.0,10.0 238.0,87.0 422.0,164.0\""),
+                          HasSubstr(">rank of the &lt;word&gt;</text>"), Not(HasSubstr("<details>"))));
+}
+
+TEST(Chart, OverRanksFewValuesMakeNoOddNumbers) {
+  EXPECT_EQ(chart_html({.title = "x", .mark = 10.5, .rank_of = "word"}), "");
+  for (const Series& series : {Series{{1, 1}}, Series{{1, 7}, {2, 7}}, Series{{1, 1e149}, {1e14, 1}}}) {
+    const std::string html =
+        chart_html({.title = "x", .lines = {{"x", series, "series-0"}}, .rank_of = "word"});
+    EXPECT_THAT(html, AllOf(HasSubstr("<polyline"), Not(HasSubstr("nan")), Not(HasSubstr("inf"))));
+  }
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ TEST(CostSection, ShowsTheRunBesideThePaper) {
   const std::string html =
       cost_html({{"<mine>", "8 x A100", cost}}, {.price_per_hour = 1.6, .kg_per_kwh = 0.4, .watts = 300});
   EXPECT_THAT(html, AllOf(HasSubstr("&lt;mine&gt;: 1.0 days on 8 x A100"), HasSubstr("RAPHAEL: 60,000 days"),
-                          HasSubstr("$28,400"), HasSubstr("50 %"), HasSubstr("300 W a device assumed"),
+                          HasSubstr("$28,400"), HasSubstr("50 %"), HasSubstr("300 W per device assumed"),
                           HasSubstr("arXiv 2310.00426"), Not(HasSubstr("<mine>"))));
 }
 

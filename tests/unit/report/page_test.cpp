@@ -87,10 +87,9 @@ TEST_F(Page, EscapesWhatComesFromTheRun) {
 
 TEST_F(Page, OfAnEmptyFolderSaysWhatIsMissing) {
   const std::string page = run_page({.record = read_run(folder_)}, {});
-  for (const char* sentence :
-       {"There is no events.jsonl", "There is no telemetry.jsonl", "no sample pictures", "no checkpoint yet",
-        "no run.yaml to show", "No step is on record", "names a stage", "Without telemetry.jsonl",
-        "no files in quarantine"})
+  for (const char* sentence : {"There is no events.jsonl", "There is no telemetry.jsonl", "no sample images",
+                               "no checkpoint yet", "run.yaml is missing", "No step is recorded",
+                               "names a stage", "telemetry.jsonl is missing", "no files in quarantine"})
     EXPECT_THAT(page, HasSubstr(sentence));
   EXPECT_TRUE(page.ends_with("</html>\n"));
 }
@@ -118,7 +117,7 @@ TEST_F(Page, ComparesRunsOfTheSameName) {
 TEST_F(Page, SaysWhichLossIsUsual) {
   put_run();
   ReportedRun run = reported();
-  EXPECT_THAT(run_page(run, {}), AllOf(HasSubstr("No usual loss is known for the setting of stage text."),
+  EXPECT_THAT(run_page(run, {}), AllOf(HasSubstr("No usual loss is known for the settings of stage text."),
                                        Not(HasSubstr("class=\"band\""))));
   run.plan.front().usual_loss = {
       .bands = {{100, 300, 0.1, 0.2}}, .source = "somebody & others", .verdict = "The mean is above <0.2>."};
@@ -137,7 +136,7 @@ TEST_F(Page, MeanOfTheLastSteps) {
   EXPECT_FALSE(last_mean_loss({.name = "none"}, 2));
 }
 
-TEST_F(Page, PicturesKeepTheirLimit) {
+TEST_F(Page, ImagesKeepTheirLimit) {
   put_run();
   Image noise(256, 256);
   uint32_t state = 1;
@@ -145,8 +144,8 @@ TEST_F(Page, PicturesKeepTheirLimit) {
   for (int step = 400; step < 1400; step += 100)
     formats::save_png(folder_ / fmt::format("samples/text/step-{:08}.png", step), noise);
   const ReportedRun run = reported();
-  const size_t whole = run_page(run, {}).size(), none = run_page(run, {.picture_bytes = 0}).size();
-  const size_t cut = run_page(run, {.picture_bytes = 100000}).size();
+  const size_t whole = run_page(run, {}).size(), none = run_page(run, {.image_bytes = 0}).size();
+  const size_t cut = run_page(run, {.image_bytes = 100000}).size();
   EXPECT_LT(cut, none + 105000);
   EXPECT_GT(whole, cut + 100000);
 }

@@ -67,7 +67,7 @@ TEST_F(ReadRun, States) {
   EXPECT_THAT(state(process(1, 0, 300, "done"), 400), HasSubstr("steps left to do"));
   EXPECT_THAT(state(process(1, 0, 200, "requested")), "stopped on request at step 200 of stage text");
   EXPECT_THAT(state(process(1, 0, 200, "error")), HasSubstr("ended by an error at step 200"));
-  EXPECT_THAT(state(process(1, 0, 200, "")), HasSubstr("no end on record at step 200"));
+  EXPECT_THAT(state(process(1, 0, 200, "")), HasSubstr("no end is recorded at step 200"));
   EXPECT_THAT(state(""), HasSubstr("unknown"));
   EXPECT_THAT(
       state(process(1, 0, 200, "") +
@@ -76,14 +76,14 @@ TEST_F(ReadRun, States) {
       HasSubstr("ended by an error at step 200"));
   EXPECT_THAT(state(process(1, 0, 300, "done") +
                     R"({"time":"2026-03-02T02:00:00Z","kind":"save","stage":"text","step":300})" + "\n"),
-              HasSubstr("no end on record"));
+              HasSubstr("no end is recorded"));
 }
 
 TEST_F(ReadRun, ARunThatIsLockedIsInProgress) {
   if (!std::filesystem::exists("/proc/locks")) GTEST_SKIP() << "this system does not list its locks";
   put("telemetry.jsonl", process(1, 0, 200, ""));
   put(".owner", fmt::format("{{\"host\":\"node\",\"process\":{},\"since\":\"now\"}}", process_id()));
-  EXPECT_THAT(state_of(read_run(folder_), {}), HasSubstr("no end on record"));
+  EXPECT_THAT(state_of(read_run(folder_), {}), HasSubstr("no end is recorded"));
   const auto held = FileLock::try_lock(folder_ / ".lock");
   EXPECT_THAT(state_of(read_run(folder_), {}),
               HasSubstr(fmt::format("in progress: process {} on node since now", process_id())));
@@ -137,7 +137,7 @@ TEST_F(ReadRun, StrangeContentIsNoError) {
   put("events.jsonl",
       "{\"stage\":3,\"step\":1}\n{\"stage\":\"a\",\"step\":-1}\n{\"stage\":\"a\",\"step\":\"b\"}\n");
   const RunRecord run = read_run(folder_);
-  EXPECT_THAT(run.remarks, Contains(HasSubstr("3 lines of events.jsonl name no stage or step")));
+  EXPECT_THAT(run.remarks, Contains(HasSubstr("3 lines of events.jsonl have no stage or step")));
   EXPECT_NE(run.stages.at(0).checkpoint->problem, "");
 }
 
@@ -150,7 +150,7 @@ TEST_F(ReadRun, OrderOfStagesIsThatOfTheRunFile) {
 }
 
 TEST_F(ReadRun, WhatIsNoFolderIsRefused) {
-  EXPECT_THAT(testing::refusal([&] { read_run(folder_ / "gone"); }), HasSubstr("is no run folder"));
+  EXPECT_THAT(testing::refusal([&] { read_run(folder_ / "gone"); }), HasSubstr("is not a run folder"));
 }
 
 }  // namespace

@@ -243,7 +243,7 @@ TEST_F(WordNetFolder, LinesThatAreNoneAreNamed) {
   EXPECT_THAT(refusal(), HasSubstr("index.noun:2: "));
   write_dictionary();
   write("index.adj", "");
-  EXPECT_THAT(refusal(), HasSubstr("index.adj:1: it lists no word"));
+  EXPECT_THAT(refusal(), HasSubstr("index.adj:1: the file lists no word"));
   write_dictionary();
   write("noun.exc", "geese\n");
   EXPECT_THAT(refusal(), HasSubstr("noun.exc:1: "));

@@ -135,7 +135,7 @@ TEST_F(TokenizerTest, MissingAndBrokenFiles) {
   EXPECT_THAT([&] { Tokenizer t(folder_ / "empty"); }, ThrowsMessage<UserError>(HasSubstr("spiece.model")));
   write("text.model", "this is no model");
   EXPECT_THAT([&] { Tokenizer t(folder_ / "text.model"); },
-              ThrowsMessage<UserError>(HasSubstr("no SentencePiece")));
+              ThrowsMessage<UserError>(HasSubstr("not a SentencePiece")));
   write("zero.model", "");
   EXPECT_THAT([&] { Tokenizer t(folder_ / "zero.model"); }, ThrowsMessage<UserError>(HasSubstr("empty")));
   const std::string whole = read_file(model());

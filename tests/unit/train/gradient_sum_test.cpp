@@ -74,7 +74,7 @@ TEST(GradientSum, DefaultModeLeavesTheAddingToBackward) {
 // With aspect buckets a rank may have no sample in a step, and a parameter may be without a gradient.
 TEST(GradientSum, RanksWithoutSamplesAndParametersWithoutGradientsAreSummedToo) {
   std::vector<at::Tensor> sums(2);
-  const auto errors = dist::testing::with_ranks(2, 60, [&](dist::Communicator& ranks) {
+  const auto errors = distributed::testing::with_ranks(2, 60, [&](distributed::Communicator& ranks) {
     at::Tensor used = at::full({3}, 2.0f).set_requires_grad(true),
                unused = at::ones({2}).set_requires_grad(true);
     optim::FlatParameters flat({unused, used});
@@ -100,7 +100,7 @@ TEST(GradientSum, ExactModeStartsEachLaneAtZero) {
   at::Tensor weight = at::ones({2}).set_requires_grad(true);
   const optim::FlatParameters flat({weight});
   const auto sum =
-      make_gradient_sum(flat, testing::one_rank(), {.numerics = Numerics::kExact, .batch_size = 6});
+      make_gradient_sum(flat, testing::one_rank(), {.numerics = run::Numerics::kExact, .batch_size = 6});
   for (int64_t step = 0; step < 2; ++step) {
     flat.gradients().zero_();
     for (int64_t i = 0; i < 6; ++i) {

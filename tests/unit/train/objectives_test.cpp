@@ -34,8 +34,8 @@ DiffusionDraw some_draw() {
           .drop = at::tensor({0, 1, 0}, at::kLong)};
 }
 
-Batch some_batch() {
-  Batch batch;
+data::Batch some_batch() {
+  data::Batch batch;
   batch.plan.positions = {7, 8, 9}, batch.plan.rows = {2, 0, 1};
   batch.mean = normal({kSamples, 4, 8, 8}, 3), batch.log_var = normal({kSamples, 4, 8, 8}, 4);
   batch.label = at::tensor({0, 3, 4}, at::kLong);
@@ -47,7 +47,7 @@ Batch some_batch() {
 }
 
 // What the transformer is trained on: drawn from the moments, then normalised.
-at::Tensor latents_of(const Batch& batch, const DiffusionDraw& draw) {
+at::Tensor latents_of(const data::Batch& batch, const DiffusionDraw& draw) {
   const auto per_channel = [](const std::vector<double>& values) {
     return at::tensor(values, at::kFloat).view({1, 4, 1, 1});
   };
@@ -55,7 +55,7 @@ at::Tensor latents_of(const Batch& batch, const DiffusionDraw& draw) {
   return (sample - per_channel(kMean)) * kScaling / per_channel(kDeviation);
 }
 
-at::Tensor expected(const diffusion::Denoiser& model, const Batch& batch, const DiffusionDraw& draw) {
+at::Tensor expected(const diffusion::Denoiser& model, const data::Batch& batch, const DiffusionDraw& draw) {
   return diffusion_losses(tables(), model, latents_of(batch, draw), draw.noise, draw.t).mean();
 }
 
@@ -77,29 +77,29 @@ class Objectives : public ::testing::Test {
     return {.codec = &codec_,
             .tables = tables(),
             .seed = 21,
-            .draw = [draw](const Batch&) { return draw; },
+            .draw = [draw](const data::Batch&) { return draw; },
             .device = at::kCPU};
   }
-  double class_loss(const Batch& batch, const DiffusionDraw& draw = some_draw()) const {
+  double class_loss(const data::Batch& batch, const DiffusionDraw& draw = some_draw()) const {
     return DiffusionObjective(dit_, setting(draw)).loss(batch).item<double>();
   }
-  double text_loss(const models::Transformer& model, const Batch& batch,
+  double text_loss(const models::Transformer& model, const data::Batch& batch,
                    const DiffusionDraw& draw = some_draw()) const {
     return DiffusionObjective(model, setting(draw)).loss(batch).item<double>();
   }
-  double expected_class(const at::Tensor& labels, const Batch& batch) const {
+  double expected_class(const at::Tensor& labels, const data::Batch& batch) const {
     const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
       return dit_.forward(x, t, {.label = labels});
     };
     return expected(model, batch, some_draw()).item<double>();
   }
   static double expected_text(const models::Transformer& pixart, const models::Condition& text,
-                              const Batch& batch) {
+                              const data::Batch& batch) {
     const auto model = [&](const at::Tensor& x, const at::Tensor& t) { return pixart.forward(x, t, text); };
     return expected(model, batch, some_draw()).item<double>();
   }
   // Of the batch, sample 1 with the null caption and its own mask.
-  static models::Condition condition(const models::Transformer& model, const Batch& batch) {
+  static models::Condition condition(const models::Transformer& model, const data::Batch& batch) {
     at::Tensor caption = batch.caption.clone();
     caption[1].copy_(model.null_of({.caption = caption}).caption[1]);
     return {.caption = caption, .mask = batch.mask, .drop = {}, .image_size = {}, .aspect_ratio = {}};
@@ -108,7 +108,7 @@ class Objectives : public ::testing::Test {
   static constexpr models::DitConfig kDit{{.input_size = 8, .hidden_size = 24, .depth = 1, .num_heads = 2},
                                           {.num_classes = kClasses}};
   at::NoGradGuard no_grad_;
-  LatentCodec codec_ = testing::plain_codec(kScaling, kMean, kDeviation);
+  features::LatentCodec codec_ = testing::plain_codec(kScaling, kMean, kDeviation);
   nn::StateDict dit_state_, pixart_state_, multi_scale_state_;
   models::Transformer dit_, pixart_, multi_scale_;
 };
@@ -116,7 +116,7 @@ class Objectives : public ::testing::Test {
 constexpr double kRounding = 2e-6;  // float32, of losses of about one, added in another order
 
 TEST_F(Objectives, ADroppedClassIsTheNullClass) {
-  const Batch batch = some_batch();
+  const data::Batch batch = some_batch();
   const double loss = class_loss(batch);
   EXPECT_NEAR(loss, expected_class(at::tensor({int64_t{0}, kClasses, int64_t{4}}), batch), kRounding * loss);
   for (const auto& other : {std::vector<int64_t>{0, 3, 4},
@@ -128,9 +128,9 @@ TEST_F(Objectives, ADroppedClassIsTheNullClass) {
 }
 
 TEST_F(Objectives, LatentsAreDrawnFromTheirMomentsAndNormalised) {
-  const Batch batch = some_batch();
+  const data::Batch batch = some_batch();
   const double loss = class_loss(batch);
-  Batch shifted = batch;  // what is left when a step is left out
+  data::Batch shifted = batch;  // what is left when a step is left out
   shifted.mean = latents_of(batch, some_draw()), shifted.log_var = at::full_like(batch.mean, -100);
   EXPECT_GT(std::abs(class_loss(shifted) - loss), 1e-3 * loss);
   DiffusionDraw mean_only = some_draw();
@@ -139,7 +139,7 @@ TEST_F(Objectives, LatentsAreDrawnFromTheirMomentsAndNormalised) {
 }
 
 TEST_F(Objectives, ADroppedCaptionIsTheNullCaptionWithTheSamplesMask) {
-  const Batch batch = some_batch();
+  const data::Batch batch = some_batch();
   const auto text = condition(pixart_, batch);
   const double loss = text_loss(pixart_, batch);
   EXPECT_NEAR(loss, expected_text(pixart_, text, batch), kRounding * loss);
@@ -149,7 +149,7 @@ TEST_F(Objectives, ADroppedCaptionIsTheNullCaptionWithTheSamplesMask) {
 }
 
 TEST_F(Objectives, MaskedTokensAreNotSeen) {
-  Batch batch = some_batch();
+  data::Batch batch = some_batch();
   const double loss = text_loss(pixart_, batch);
   batch.caption = batch.caption.clone();
   batch.caption[0][3].add_(1);
@@ -163,14 +163,14 @@ TEST_F(Objectives, MaskedTokensAreNotSeen) {
 }
 
 TEST_F(Objectives, CaptionsInBfloat16AreTheirNumbersInFloat32) {
-  Batch batch = some_batch(), narrow = batch;
+  data::Batch batch = some_batch(), narrow = batch;
   narrow.caption = batch.caption.to(at::kBFloat16);
   batch.caption = narrow.caption.to(at::kFloat);
   EXPECT_EQ(text_loss(pixart_, narrow), text_loss(pixart_, batch));
 }
 
 TEST_F(Objectives, MicroConditionsReachTheModelAsTheyAre) {
-  const Batch batch = some_batch();
+  const data::Batch batch = some_batch();
   auto text = condition(multi_scale_, batch);
   text.image_size = batch.image_size, text.aspect_ratio = batch.aspect_ratio;
   const double loss = text_loss(multi_scale_, batch);
@@ -183,14 +183,14 @@ TEST_F(Objectives, MicroConditionsReachTheModelAsTheyAre) {
 }
 
 TEST_F(Objectives, AModelWithoutMicroConditionsNeedsNone) {
-  Batch batch = some_batch();
+  data::Batch batch = some_batch();
   const double loss = text_loss(pixart_, batch);
   batch.image_size = at::Tensor(), batch.aspect_ratio = at::Tensor();
   EXPECT_EQ(text_loss(pixart_, batch), loss);
 }
 
 TEST_F(Objectives, TrainingDrawsBySample) {
-  const Batch batch = some_batch();
+  const data::Batch batch = some_batch();
   auto shipped = setting();
   shipped.draw = draws_by_sample(21, kSteps, 0.5);
   const auto draw = draw_diffusion_inputs(21, batch.plan.positions, {4, 8, 8}, kSteps, 0.5);
@@ -201,7 +201,7 @@ TEST_F(Objectives, TrainingDrawsBySample) {
 // One row, at each held-out timestep: nothing dropped, the mean of the moments, whatever is drawn for
 // training.
 TEST_F(Objectives, HeldOutLossesDropNothingAndDrawNothing) {
-  Batch one = some_batch();
+  data::Batch one = some_batch();
   for (at::Tensor* tensor :
        {&one.mean, &one.log_var, &one.label, &one.caption, &one.mask, &one.image_size, &one.aspect_ratio})
     *tensor = tensor->narrow(0, 1, 1);
@@ -231,7 +231,7 @@ TEST(AutoencoderObjectives, LossIsReconstructionAndWeightedKl) {
   constexpr double kKlWeight = 0.7;
   constexpr uint64_t kSeed = 13;
   AutoencoderObjective objective(model, kSeed, kKlWeight, at::kCPU);
-  Batch batch;
+  data::Batch batch;
   batch.plan.positions = {4, 9};
   batch.image = at::arange(2 * 3 * 8 * 8, at::kLong).mul(37).remainder(256).to(at::kByte).view({2, 3, 8, 8});
 

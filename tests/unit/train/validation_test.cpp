@@ -1,4 +1,4 @@
-#include "pixart/train/validation.h"
+#include "validation.h"
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
@@ -19,8 +19,8 @@ using ::testing::UnorderedElementsAre;
 class Named : public Objective {
  public:
   explicit Named(int64_t timesteps) : timesteps_(timesteps) {}
-  at::Tensor loss(const Batch&) override { return at::zeros({}); }
-  at::Tensor held_out_losses(const Batch& sample) override {
+  at::Tensor loss(const data::Batch&) override { return at::zeros({}); }
+  at::Tensor held_out_losses(const data::Batch& sample) override {
     EXPECT_FALSE(at::GradMode::is_enabled());
     return at::arange(timesteps_, at::kDouble) + 100 * double(sample.plan.rows.at(0));
   }
@@ -30,7 +30,8 @@ class Named : public Objective {
 };
 
 HeldOut rows_of(std::vector<int64_t> rows) {
-  return {.read = [](const data::MicroBatch& plan) { return Batch{.plan = plan}; }, .rows = std::move(rows)};
+  return {.read = [](const data::MicroBatch& plan) { return data::Batch{.plan = plan}; },
+          .rows = std::move(rows)};
 }
 
 TEST(Validation, RowsAreEvenlySpreadAndNoneIsRejected) {
@@ -43,7 +44,7 @@ TEST(Validation, RowsAreEvenlySpreadAndNoneIsRejected) {
 TEST(Validation, MeansOverSamplesOnEveryNumberOfRanks) {
   for (const int world : {1, 2, 3, 7}) {
     std::vector<std::vector<double>> means(static_cast<size_t>(world));
-    const auto errors = dist::testing::with_ranks(world, 60, [&](dist::Communicator& ranks) {
+    const auto errors = distributed::testing::with_ranks(world, 60, [&](distributed::Communicator& ranks) {
       Named objective(3);
       means[size_t(ranks.rank())] = held_out_losses(objective, rows_of({0, 1, 2, 3, 9}), ranks, "held out");
     });
@@ -54,7 +55,7 @@ TEST(Validation, MeansOverSamplesOnEveryNumberOfRanks) {
 
 TEST(Validation, EndsOnAllRanksBeforeTheNextTurn) {
   std::vector<int> turns(2);
-  const auto errors = dist::testing::with_ranks(2, 60, [&](dist::Communicator& ranks) {
+  const auto errors = distributed::testing::with_ranks(2, 60, [&](distributed::Communicator& ranks) {
     Named objective(1);
     const auto stop = [&] { return ++turns[size_t(ranks.rank())] == 3; };
     EXPECT_TRUE(

@@ -1,0 +1,18 @@
+// The current activity (phase) of this process in a few words, so that messages about a rank that dies or
+// hangs can name its last phase.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace pixart::distributed {
+
+// Records the phase; takes nanoseconds. Each call of a Communicator records its own phase. Under `pixart
+// launch` the record is in memory shared with the launcher, where it outlives the process. Cut after 199
+// bytes.
+void enter_phase(std::string_view phase);
+std::string current_phase();
+
+// Tells the launcher that this process ends because of another rank. -1: none.
+void accuse_rank(int rank);
+
+}  // namespace pixart::distributed

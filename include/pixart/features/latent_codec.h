@@ -1,0 +1,34 @@
+// The autoencoder of a run: images to latents and back.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+
+#include "pixart/data/feature_set.h"
+#include "pixart/models/vae.h"
+#include "pixart/run/run_config.h"
+
+namespace pixart::features {
+
+// An autoencoder with the scaling that gives its latents unit variance.
+class LatentCodec {
+ public:
+  LatentCodec(models::LoadedVae loaded, std::filesystem::path folder);  // `loaded` from `folder`
+  models::Moments encode(const at::Tensor& image) const { return loaded_.vae->encode(image); }
+  at::Tensor normalize(const at::Tensor& sample) const;  // latent of the autoencoder -> of the transformer
+  at::Tensor decode(const at::Tensor& latent) const;     // from normalised latents to images in [-1, 1]
+  const models::VaeConfig& config() const { return loaded_.vae->config(); }
+  data::FeatureInput input() const;  // the files that latents depend on; reads the folder
+
+ private:
+  models::LoadedVae loaded_;
+  std::filesystem::path folder_;
+  at::Tensor mean_, scale_;  // [1, L, 1, 1]
+};
+
+models::VaeConfig configured_vae(const run::AutoencoderConfig& config);  // of the one that this run trains
+std::filesystem::path autoencoder_folder(const run::RunConfig& config);  // configured path, or the run's own
+LatentCodec load_codec(const run::RunConfig& config,
+                       at::Device device);  // UserError if the stage has not run yet
+
+}  // namespace pixart::features

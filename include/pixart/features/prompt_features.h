@@ -1,0 +1,49 @@
+// Features of prompts, kept on disk between calls, so that a text encoder of gigabytes is loaded only for new
+// prompts.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/features/caption_encoder.h"
+
+namespace pixart::features {
+
+// A folder of feature files. When they exceed `most_bytes`, the least recently used ones are deleted.
+struct PromptCache {
+  std::filesystem::path folder = {};  // "": nothing is kept
+  uint64_t most_bytes = uint64_t{1} << 30;
+};
+
+class PromptFeatures {
+ public:
+  // `settings.path` is the encoder's folder; `tokenizer` is the tokenizer's, or "" if its files are in the
+  // encoder's folder. Reads only config.json.
+  PromptFeatures(run::TextEncoderConfig settings, std::filesystem::path tokenizer, at::Device device,
+                 PromptCache cache);
+
+  // The key of a prompt in the cache is its text after cleaning, the hashes of encoder and tokenizer,
+  // max_tokens, types and the kind of device. With a cache each prompt is encoded alone, so that its features
+  // do not depend on the others. A damaged file is made again, with a warning; a file that cannot be written
+  // is only a warning.
+  EncodedText encode(const std::vector<std::string>& prompts);
+
+  int64_t channels() const { return channels_; }
+  bool has_loaded() const { return encoder_ != nullptr; }  // true once a prompt needed it
+
+ private:
+  const CaptionEncoder& encoder();
+  EncodedText encode_one(const std::string& prompt);
+  std::filesystem::path file_of(const std::string& prompt) const;
+
+  run::TextEncoderConfig settings_;
+  std::filesystem::path tokenizer_;
+  PromptCache cache_;
+  at::Device device_;
+  int64_t channels_ = 0;
+  std::string identity_;
+  std::unique_ptr<CaptionEncoder> encoder_;
+};
+
+}  // namespace pixart::features

@@ -1,0 +1,30 @@
+// What the stages of one run share.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/distributed/communicator.h"
+#include "pixart/features/stage_data.h"
+#include "pixart/run/run_folder.h"
+
+namespace pixart::features {
+
+// Sources are opened when they are first used.
+struct RunContext {
+  const run::RunConfig& config;
+  run::RunFolder folder;
+  at::Device device;
+  distributed::Communicator& ranks;
+  std::map<std::string, std::unique_ptr<data::Dataset>> sources;
+
+  data::Dataset& source(const std::string& name);
+  StageParts parts(const run::StageConfig& stage);           // opens its sources
+  uint64_t stage_seed(const run::StageConfig& stage) const;  // differs between stages
+  std::vector<std::string> all_captions();                   // of the sources of all text stages
+};
+
+}  // namespace pixart::features

@@ -1,0 +1,44 @@
+// The sources of a stage side by side, and the order of their samples.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/data/caption_set.h"
+#include "pixart/data/dataset.h"
+#include "pixart/data/latent_set.h"
+#include "pixart/data/order.h"
+#include "pixart/data/quarantine.h"
+#include "pixart/run/run_config.h"
+
+namespace pixart::features {
+
+// One source of a stage's mix; its rows are numbered from `first_row` on.
+struct StagePart {
+  const data::SourceConfig* source = nullptr;
+  const data::Dataset* dataset = nullptr;
+  double passes = 1;
+  int64_t first_row = 0;
+  std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages
+  std::shared_ptr<const data::CaptionSet> captions = {};  // text stages
+};
+
+using StageParts = std::vector<StagePart>;
+
+// The index of the part that holds a row, and the row within that part.
+std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
+
+// The order of the stage's samples. Rows that `ledgers` (one per part) reject are replaced by others.
+std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
+                                                    const std::vector<data::Ledger>& ledgers,
+                                                    const run::StageConfig& stage, uint64_t seed);
+
+// A fingerprint of each source, for checkpoints: everything that the order of its samples depends on.
+std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
+                                                     const std::vector<data::Ledger>& ledgers);
+
+// The ledger of a part whose features exist. Checks the budget and writes the quarantine file.
+data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file);
+
+}  // namespace pixart::features

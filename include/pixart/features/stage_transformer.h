@@ -1,0 +1,14 @@
+// The transformer of a stage, as the run file describes it.
+#pragma once
+#include "pixart/models/transformer.h"
+#include "pixart/models/vae.h"
+#include "pixart/run/run_config.h"
+
+namespace pixart::features {
+
+// The config of the stage's transformer. `sizes` are those of the labels or captions that its objective
+// reads.
+models::TransformerConfig transformer_config(const run::RunConfig& run, const run::StageConfig& stage,
+                                             const models::VaeConfig& vae, models::ConditionSizes sizes);
+
+}  // namespace pixart::features

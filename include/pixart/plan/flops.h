@@ -1,0 +1,39 @@
+// Floating-point operations of a training sample; a multiply-add counts as two.
+// Forward pass of a block with N image tokens of width D, T caption tokens and MLP ratio r:
+//   self-attention projections 8 N D^2, scores and values 4 N^2 D, MLP 4 r N D^2
+//   PixArt: cross-attention queries and output 4 N D^2, keys and values 4 T D^2, scores and values 4 N T D
+//   DiT: modulation 12 D^2
+// Outside the blocks: patches 2 N D p^2 C, output 2 N D p^2 O, timestep 2 D (256 + D), modulation 12 D^2
+// (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D), micro-conditions three times 2 D/3
+// (256 + D/3). LoRA: 2 N for each adapter parameter. Element-wise work is not counted. The "Gflops" of the
+// DiT paper are multiply-adds: half of these.
+#pragma once
+#include <cstdint>
+
+#include "pixart/models/transformer.h"
+#include "pixart/models/vae.h"
+#include "pixart/run/trained_parameters.h"
+
+namespace pixart::plan {
+
+struct Flops {
+  double forward = 0;
+  // Model FLOPs, which MFU counts. Backward computes gradients of all activations and of the trained weights,
+  // but not of the patches and the caption features. Every image token passes all adapters, once forward and
+  // twice backward.
+  double training = 0;
+  double executed = 0;  // including the blocks that are recomputed
+};
+
+// With `recompute_every` n, every n-th block is recomputed; 0: none.
+Flops transformer_flops(const models::TransformerWork& work, int64_t recompute_every = 0,
+                        const run::Trained& trained = {});
+
+// Cost of an autoencoder's convolutions and attention on an image of side x side pixels.
+struct AutoencoderCost {
+  double encode = 0, decode = 0;  // FLOPs, forward
+  double saved_numbers = 0;       // elements that both keep for backward
+};
+AutoencoderCost autoencoder_cost(const models::VaeConfig& config, int64_t side);
+
+}  // namespace pixart::plan

@@ -1,0 +1,36 @@
+// Memory, peak rates and power of devices, from the makers' data sheets. Plans and MFU use them.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pixart::plan {
+
+struct Gpu {
+  std::string name;  // its word on the command line
+  // A device is the first row of the table whose words are all in the driver's name, in upper or lower case:
+  // "NVIDIA A100-SXM4-80GB" contains a100 and 80gb.
+  std::vector<std::string> words;
+  double memory_bytes = 0;  // that a process may use, without the driver's own part where that is known
+  // Peak FLOP/s without sparsity; a multiply-add counts as two. `half` is bfloat16, or float16 on devices
+  // without bfloat16.
+  double half = 0, tf32 = 0, single = 0;
+  double watts = 0;  // of the board at full load; 0: unknown
+  bool has_bfloat16 = true;
+  bool is_cpu = false;
+
+  // Peak rate of matrix products; LibTorch computes float32 in full float32, not in tf32.
+  double peak(bool bfloat16) const { return bfloat16 ? half : single; }
+};
+
+const std::vector<Gpu>& gpus();
+std::vector<std::string> gpu_names();
+
+// Throws UserError that suggests the nearest name. "cpu" is this machine, with `cores` and `memory_bytes`.
+Gpu find_gpu(const std::string& name, int64_t cores = 1, double memory_bytes = 0);
+
+// The GPU with this name in NVML or CUDA, or nullptr if it is not known: no figure is better than a wrong
+// one. Slices of a GPU (MIG) and laptop GPUs, which are other chips with the same number, are not known.
+const Gpu* recognize_gpu(const std::string& driver_name);
+
+}  // namespace pixart::plan

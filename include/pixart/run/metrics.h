@@ -1,0 +1,61 @@
+// Writes all metrics: events.jsonl (values that training computed) and telemetry.jsonl (what the machine did)
+// with one JSON object per line, and both to TensorBoard.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "pixart/run/telemetry.h"
+
+namespace pixart::run {
+
+// The last step of a stage with a line of any kind, and with a line of validation; -1: none.
+struct StageLines {
+  int64_t last_step = -1, last_validation = -1;
+};
+
+// One thread of one process of the run may use it. TensorBoard has a run for each stage,
+// `tensorboard`/<stage>; an error while writing there is only a warning, an error in the other two files
+// throws UserError(kStorage).
+class MetricSink {
+ public:
+  // A file with an empty path is not written. Existing files are continued.
+  explicit MetricSink(std::filesystem::path events, const std::filesystem::path& telemetry = {},
+                      const std::filesystem::path& tensorboard = {});
+  ~MetricSink();
+
+  // Writes the line {"stage": "text", "step": 20, "loss": 0.31, ...} and flushes. TensorBoard gets
+  // train/loss, or validation/... for names that begin with validation_, at this step.
+  void write(const std::string& stage, int64_t step, const std::map<std::string, double>& values);
+
+  // Writes a line of telemetry.jsonl and flushes. TensorBoard gets the values of "interval" as machine/...,
+  // those of other kinds as machine/save_seconds and so on, and "stage" and "stop" as text.
+  void report(const TelemetryLine& line);
+
+  // Reports a PNG file in the run folder: a line of kind "samples", and the image in TensorBoard.
+  void image(const std::string& stage, int64_t step, const std::string& tag,
+             const std::filesystem::path& file);
+
+  // Writes Markdown to TensorBoard only.
+  void text(const std::string& stage, int64_t step, const std::string& tag, const std::string& markdown);
+
+  void sync();  // then all lines so far survive a power cut
+
+  StageLines lines_of(const std::string& stage) const;  // in events.jsonl
+
+  // Removes the lines of `stage` after `step` from events.jsonl and TensorBoard: a resumed run writes them
+  // again. Telemetry stays.
+  void rewind(const std::string& stage, int64_t step);
+
+ private:
+  std::filesystem::path events_;
+  std::ofstream stream_;
+  std::filesystem::path telemetry_;
+  std::ofstream telemetry_stream_;
+  std::unique_ptr<class TensorBoardFolder> tensorboard_;
+};
+
+}  // namespace pixart::run

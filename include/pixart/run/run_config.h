@@ -1,0 +1,357 @@
+// The run file of `pixart train RUN.yaml`: shared parts first, then the list of stages.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pixart/base/rule.h"
+#include "pixart/data/caption_set.h"
+#include "pixart/data/latent_set.h"
+#include "pixart/data/loader.h"
+#include "pixart/demo/score_config.h"
+#include "pixart/diffusion/samplers.h"
+#include "pixart/nn/lora.h"
+#include "pixart/run/checkpoint_folder.h"
+#include "pixart/run/objective_table.h"
+#include "pixart/run/trainer_config.h"
+
+namespace pixart::run {
+
+// Where the autoencoder comes from: a diffusers folder, or a stage of this run that trains one of the given
+// size.
+struct AutoencoderConfig {
+  std::optional<std::filesystem::path> path;
+  std::vector<int64_t> block_out_channels = {128, 256, 512, 512};
+  int64_t layers_per_block = 2;
+  int64_t norm_num_groups = 32;
+  int64_t latent_channels = 4;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("path", s.path,
+      "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
+      "one.",
+      any());
+    v("block_out_channels", s.block_out_channels,
+      "Channels per level when it is trained here; each level but the first halves the side.", positive());
+    v("layers_per_block", s.layers_per_block, "Residual blocks per level when it is trained here.",
+      positive());
+    v("norm_num_groups", s.norm_num_groups, "Groups of the group norms when it is trained here.", positive());
+    v("latent_channels", s.latent_channels, "Channels of the latent when it is trained here.", positive());
+  }
+};
+
+// Where the text encoder comes from: a T5 folder in Hugging Face's layout, or a small one with fixed random
+// weights.
+enum class EncoderDtype { kStored, kFloat32, kBFloat16 };
+inline EnumWords<EncoderDtype> enum_words(EncoderDtype) {
+  return {{"stored", EncoderDtype::kStored},
+          {"float32", EncoderDtype::kFloat32},
+          {"bfloat16", EncoderDtype::kBFloat16}};
+}
+
+struct TextEncoderConfig {
+  std::optional<std::filesystem::path> path;
+  EncoderDtype dtype = EncoderDtype::kStored;
+  int64_t max_tokens = 120;
+  bool clean_captions = true;
+  int64_t d_model = 128;  // the rest: only for the random encoder
+  int64_t num_layers = 2;
+  int64_t num_heads = 8;
+  int64_t d_ff = 256;
+  double position_bias_std = 3.0;
+  int64_t vocabulary = 400;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("path", s.path,
+      "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model). Without it a small encoder with fixed "
+      "random weights is made.",
+      any());
+    v("dtype", s.dtype, "Type in which the encoder runs; stored: the type of its file.", any());
+    v("max_tokens", s.max_tokens, "Captions are cut to this number of tokens (PixArt-alpha: 120).",
+      positive());
+    v("clean_captions", s.clean_captions,
+      "Apply the released caption cleaning (twice), else lower-case and strip.", any());
+    v("d_model", s.d_model, "Width of the random encoder.", positive());
+    v("num_layers", s.num_layers, "Layers of the random encoder.", positive());
+    v("num_heads", s.num_heads, "Heads of the random encoder.", positive());
+    v("d_ff", s.d_ff, "Feed-forward width of the random encoder.", positive());
+    v("position_bias_std", s.position_bias_std,
+      "Standard deviation of the random encoder's position bias; with the usual 0.05 it ignores word order.",
+      positive());
+    v("vocabulary", s.vocabulary,
+      "Largest number of pieces in the random encoder's tokenizer, which is trained on the run's captions.",
+      at_least(16));
+  }
+};
+
+// Size of the transformer: a published size, or numbers. The class-conditional stage builds a DiT of this
+// size, the text stages a PixArt.
+struct TransformerSizeConfig {
+  std::optional<std::string> preset;
+  std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
+  double mlp_ratio = 4.0;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("preset", s.preset, "Published size: XL/2, or one of S, B, L, XL with patch 2, 4, 8.", any());
+    v("patch_size", s.patch_size, "Side of a patch, in latent pixels (without preset).", positive());
+    v("hidden_size", s.hidden_size, "Width (without preset).", positive());
+    v("depth", s.depth, "Number of blocks (without preset).", positive());
+    v("num_heads", s.num_heads, "Attention heads (without preset).", positive());
+    v("mlp_ratio", s.mlp_ratio, "Width of the MLP divided by hidden_size.", positive());
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
+struct InitConfig {
+  InitHow how = InitHow::kRandom;
+  std::string from;
+  std::string set = "model";
+  std::string shared_modulation = "mean";
+  std::optional<double> embedder_std;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("how", s.how,
+      "random: the published initialisation; copy: continue from weights of the same kind; reparameterize: "
+      "DiT to PixArt.",
+      any());
+    v("from", s.from,
+      "Name of an earlier stage (its EMA weights), or a weight file or folder in any layout that pixart "
+      "convert reads. Not with random.",
+      any());
+    v("set", s.set,
+      "Which weights to take from a file with several sets: model, ema, or the key of the set in the file.",
+      any());
+    v("shared_modulation", s.shared_modulation,
+      "reparameterize: the shared time modulation is the mean over blocks, or block:<i>.", any());
+    v("embedder_std", s.embedder_std,
+      "Standard deviation of new timestep and caption embedders. Unset: 0.02 as published; 0: "
+      "1/sqrt(fan_in), which narrow models need.",
+      not_negative());
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
+struct SamplesConfig : diffusion::SamplerConfig {
+  int64_t every = 0;
+  std::vector<std::string> prompts;
+  int64_t columns = 8;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("every", s.every, "Draw a sample grid every N steps and at the end; 0: only at the end.",
+      not_negative().free());
+    v("prompts", s.prompts,
+      "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
+      "source.",
+      any().free());
+    SamplerConfig::fields(s, v);
+    v("columns", s.columns, "Images per row of the grid.", positive().free());
+  }
+};
+
+struct ValidationConfig {
+  int64_t every = 0;
+  std::string source;
+  int64_t samples = 64;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("every", s.every, "Measure the loss on held-out samples every N steps and at the end; 0: never.",
+      not_negative().free());
+    v("source", s.source, "Data source of the held-out samples; the stage must not train on it.",
+      any().free());
+    v("samples", s.samples, "Number of samples, evenly spread over the source.", positive().free());
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
+struct CheckpointConfig : CheckpointKeeping {
+  int64_t every = 1000;
+  OnSaveError on_error = OnSaveError::kContinue;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("every", s.every, "Save every N steps and at the end of the stage.", positive().free());
+    CheckpointKeeping::fields(s, v);
+    v("on_error", s.on_error,
+      "If a save fails, for example on a full disk: continue logs an error and trains on until the next "
+      "save; stop ends the run with exit code 74. The first save, the last and one before stopping must "
+      "succeed.",
+      any().free());
+  }
+};
+
+// One of several sources that a stage mixes.
+struct MixConfig {
+  std::string source;
+  double passes = 1;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("source", s.source, "Name of the data source.", required());
+    v("passes", s.passes, "How often each of its samples occurs in an epoch, on average.", positive());
+  }
+};
+
+// Type of the transformer's matrix products.
+enum class Precision { kFloat32, kBFloat16 };
+inline EnumWords<Precision> enum_words(Precision) {
+  return {{"float32", Precision::kFloat32}, {"bfloat16", Precision::kBFloat16}};
+}
+
+struct StageConfig : TrainerConfig {
+  std::string name, objective, source;
+  std::vector<MixConfig> mix;
+  int64_t resolution = 256;
+  bool aspect_buckets = false;
+  bool horizontal_flip = false;
+  int64_t micro_batch_size = 0;
+  Precision precision = Precision::kFloat32;
+  int64_t activation_checkpointing = 0;
+  InitConfig init;
+  std::vector<std::string> frozen;
+  nn::LoraConfig lora;
+  double condition_dropout = 0.1;
+  double position_scale = 1.0;
+  bool multi_scale = false;
+  double kl_weight = 1e-6;
+  int64_t log_every = 20;
+  SamplesConfig samples;
+  ValidationConfig validation;
+  CheckpointConfig checkpoints;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("name", s.name, "Name of the stage; other stages and commands refer to it.", required());
+    v("objective", s.objective,
+      "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
+      "(stages 2 and 3).",
+      one_of(objective_names()).required());
+    v("source", s.source, "Name of the data source.", any());
+    v("mix", s.mix, "Several sources in place of one.", any());
+    v("resolution", s.resolution, "Side of the training images in pixels.", positive());
+    v("aspect_buckets", s.aspect_buckets,
+      "Cut images to the nearest of the forty official shapes of this resolution (256, 512, 1024) instead of "
+      "a square; needs multi_scale.",
+      any());
+    v("horizontal_flip", s.horizontal_flip,
+      "Mirror half of the samples, drawn anew each time. Not for captions that speak of left and right.",
+      any());
+    TrainerConfig::fields(s, v);
+    v("micro_batch_size", s.micro_batch_size,
+      "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
+      not_negative().needs_permission());
+    v("precision", s.precision,
+      "Type of the transformer's matrix products. bfloat16 keeps weights, gradients, moments, EMA, norms, "
+      "modulation and loss in float32; slow on most CPUs.",
+      any().needs_permission());
+    v("activation_checkpointing", s.activation_checkpointing,
+      "Recompute blocks in backward instead of keeping their activations: 0 none, 1 all, n every n-th. Saves "
+      "memory and takes time; losses are the same to the bit.",
+      not_negative().free());
+    v("init", s.init, "Where the weights start.", any());
+    v("frozen", s.frozen,
+      "Names of parameters that are not trained, for example `blocks.*.attn.*` or `*_embedder.*` (pixart "
+      "inspect lists all names).",
+      any());
+    v("lora", s.lora,
+      "Adapters (LoRA) that are trained while all weights stay as init.from loads them; at the end they are "
+      "written to <run>/lora/<stage> for diffusers and PEFT.",
+      any());
+    v("condition_dropout", s.condition_dropout,
+      "Share of samples whose class or caption is replaced by the null condition.",
+      in_range(0, 1).needs_permission());
+    v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).",
+      positive());
+    v("multi_scale", s.multi_scale, "text: PixArt-MS, with size and aspect-ratio conditions.", any());
+    v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term, which is added to L1 + MSE.",
+      not_negative().needs_permission());
+    v("log_every", s.log_every, "Write metrics every N steps.", positive().free());
+    v("samples", s.samples, "Sample images.", any());
+    v("validation", s.validation,
+      "Loss on held-out samples, with fixed noise at eight fixed timesteps, of the weights and of their EMA. "
+      "It never changes the training.",
+      any());
+    v("checkpoints", s.checkpoints, "Checkpoints.", any());
+  }
+  void validate(std::vector<std::string>& problems) const;
+  const ObjectiveInfo& info() const { return objective_info(objective); }
+  std::vector<MixConfig> parts() const;  // the mix, or the one source
+  StageConfig held_out() const;          // the stage on its validation source, without random changes
+};
+
+// Features of images and captions, computed before a stage trains on them.
+struct FeaturesConfig {
+  std::optional<std::filesystem::path> path;
+  data::LatentDtype latent_dtype = data::LatentDtype::kFloat16;
+  data::CaptionDtype caption_dtype = data::CaptionDtype::kBFloat16;
+  double shard_megabytes = 512;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("path", s.path, "Folder of feature sets; unset: in the run folder. Missing sets are made there.",
+      any().free());
+    v("latent_dtype", s.latent_dtype, "Type of stored latents.", any());
+    v("caption_dtype", s.caption_dtype,
+      "Type of stored text features; float8_e4m3fn, with a scale per token, takes half the space of "
+      "bfloat16.",
+      any());
+    v("shard_megabytes", s.shard_megabytes, "Approximate size of a shard.", positive());
+  }
+};
+
+struct RunConfig {
+  std::filesystem::path run;
+  int64_t seed = 0;
+  std::string device = "auto";
+  int64_t threads = 0;
+  Numerics numerics = Numerics::kDefault;
+  AutoencoderConfig autoencoder;
+  TextEncoderConfig text_encoder;
+  TransformerSizeConfig transformer;
+  FeaturesConfig features;
+  data::LoaderConfig loader;
+  std::vector<data::SourceConfig> sources;
+  std::vector<StageConfig> stages;
+  std::optional<demo::EvaluationConfig> evaluation;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("run", s.run, "Run folder: everything the run writes is in it.", required().free());
+    v("seed", s.seed, "Seed of weights, data order and noise.", not_negative());
+    v("device", s.device, "auto, cpu, cuda or cuda:<i>.", any().free());
+    v("threads", s.threads,
+      "CPU threads of each rank; 0: the machine's cores, divided among its ranks. Bit-exact resume needs the "
+      "same number.",
+      not_negative().free());
+    v("numerics", s.numerics,
+      "exact: compute samples one by one and add them in a fixed order, so that every number of ranks and "
+      "every micro_batch_size gives the same bits (on one kind of machine, with the same threads). Slow; for "
+      "proofs and for finding faults.",
+      any().needs_permission());
+    v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
+    v("text_encoder", s.text_encoder, "The text encoder.", any());
+    v("transformer", s.transformer, "Size of the diffusion transformer.", any());
+    v("features", s.features, "Features of images and captions.", any());
+    v("loader", s.loader, "How samples are read ahead.", any());
+    v("sources", s.sources, "Data sources that stages refer to.", required());
+    v("stages", s.stages, "Stages, trained in order.", required());
+    v("evaluation", s.evaluation,
+      "Scoring of generated scenes by `pixart demo score` (sources of type scenes).", any());
+  }
+  void validate(std::vector<std::string>& problems) const;
+
+  const StageConfig& stage(const std::string& name) const;  // UserError lists the known ones
+  const data::SourceConfig& source(const std::string& name) const;
+};
+
+// Reads and checks a run file; `overrides` are as for --set. Fills in unset keys of the optimizers.
+RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides = {});
+
+}  // namespace pixart::run

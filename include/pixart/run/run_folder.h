@@ -1,0 +1,41 @@
+// The run folder: the paths of everything that a run writes.
+#pragma once
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pixart/run/run_config.h"
+
+namespace pixart::run {
+
+// run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
+// lora/<stage>/, quarantine/, autoencoder/, text_encoder/, bad_steps/.
+struct RunFolder {
+  std::filesystem::path root;
+  std::filesystem::path config() const { return root / "run.yaml"; }
+  std::filesystem::path events() const { return root / "events.jsonl"; }
+  std::filesystem::path log(int rank) const {
+    return root / "logs" / ("rank-" + std::to_string(rank) + ".log");
+  }
+  std::filesystem::path telemetry() const { return root / "telemetry.jsonl"; }
+  std::filesystem::path tensorboard() const { return root / "tensorboard"; }
+  std::filesystem::path bad_steps() const { return root / "bad_steps"; }
+  std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
+  std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
+  std::filesystem::path lora(const std::string& stage) const { return root / "lora" / stage; }
+  std::filesystem::path features() const { return root / "features"; }
+  std::filesystem::path quarantine(const std::string& source) const {
+    return root / "quarantine" / (source + ".jsonl");
+  }
+  std::filesystem::path autoencoder() const { return root / "autoencoder"; }
+  std::filesystem::path text_encoder() const { return root / "text_encoder"; }
+};
+
+// Makes the folder, or, if it already holds a run, checks that `config` may continue that run: a key that
+// differs is an error unless it is free, or needs permission and is in `allowed`. One error names all such
+// keys. Then writes the resolved run.yaml.
+void open_run_folder(const RunFolder& folder, const RunConfig& config,
+                     const std::vector<std::string>& allowed);
+
+}  // namespace pixart::run

@@ -1,0 +1,54 @@
+// The keys of a stage that the Trainer uses.
+#pragma once
+#include <cstdint>
+
+#include "pixart/base/enum_words.h"
+#include "pixart/base/rule.h"
+#include "pixart/optim/lr_schedule.h"
+#include "pixart/optim/optimizer.h"
+
+namespace pixart::run {
+
+// How losses and gradients are added up.
+enum class Numerics {
+  kDefault,  // micro-batches one after the other, ranks one after the other
+  // Single samples, added in a fixed order: the same bits for every number of ranks that divides
+  // exact_lanes().
+  kExact,
+};
+inline EnumWords<Numerics> enum_words(Numerics) {
+  return {{"default", Numerics::kDefault}, {"exact", Numerics::kExact}};
+}
+
+// Gradients are summed over the ranks in buckets of about this size.
+inline constexpr int64_t kGradientBucketBytes = 32 << 20;
+
+struct TrainerConfig {
+  int64_t steps = 0;         // of the whole stage; shapes the learning rate
+  int64_t batch_size = 256;  // samples per optimizer step, over all ranks
+  optim::OptimizerConfig optimizer;
+  optim::LrScheduleConfig lr_schedule;
+  double gradient_clip = 0.01;  // 0: no clipping
+  double ema_decay = 0.9999;
+  bool ema_warmup = false;  // min(ema_decay, (1 + n) / (10 + n))
+  // Not keys of a stage:
+  Numerics numerics = Numerics::kDefault;
+  int64_t max_skipped = 10;  // steps whose loss or gradient is not finite, before training gives up
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission());
+    v("batch_size", s.batch_size, "Global batch: samples per optimizer step.", positive().needs_permission());
+    v("optimizer", s.optimizer, "The optimizer.", any());
+    v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());
+    v("gradient_clip", s.gradient_clip,
+      "Largest global gradient norm; 0: no clipping. The released configs use 0.01.",
+      not_negative().needs_permission());
+    v("ema_decay", s.ema_decay, "Decay of the EMA of the weights.", in_range(0, 1).needs_permission());
+    v("ema_warmup", s.ema_warmup,
+      "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs get a useful EMA too.",
+      any().needs_permission());
+  }
+};
+
+}  // namespace pixart::run

@@ -1,0 +1,86 @@
+// A trained model with everything that makes images with it, loaded from a run, a pipeline folder or weights.
+#pragma once
+#include <future>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pixart/features/caption_encoder.h"
+#include "pixart/features/latent_codec.h"
+#include "pixart/features/prompt_features.h"
+#include "pixart/sample/generate.h"
+
+namespace pixart::sample {
+
+struct PipelineRequest {
+  // A run folder; a checkpoint folder in it; a pipeline folder in diffusers' layout (model_index.json); or
+  // the weights of a PixArt or DiT in any layout that `pixart convert` reads: these also need `vae`, and a
+  // PixArt needs `text_encoder`.
+  std::filesystem::path path;
+  std::filesystem::path vae = {}, text_encoder = {};  // folders in Hugging Face's layout
+  std::string stage = {};  // of a run; "": the last text stage that has a checkpoint, else the class stage
+  std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest good one
+  bool ema = true;                   // use EMA weights, else the live ones
+  std::string device = "auto";
+  std::filesystem::path prompt_cache = {};  // folder for PromptFeatures; "": none
+};
+
+// Where the model comes from, for messages and for the images' metadata.
+struct PipelineOrigin {
+  std::filesystem::path path, weights;  // the request's; the transformer's file or folder
+  std::string stage;                    // "" outside a run
+  int64_t step = 0;
+};
+
+struct DrawRequest {
+  std::vector<std::string> prompts;  // one for each image: captions, or class names of a class stage
+  std::string negative_prompt = {};  // "": the model's own null caption
+  int height = 0, width = 0;         // pixels; 0: the model's own
+};
+
+class Pipeline {
+ public:
+  // Throws UserError that says what is missing (run, stage, checkpoint or autoencoder).
+  static Pipeline open(const PipelineRequest& request);
+
+  // Unknown classes and unsupported sizes are an error. Sizes other than the model's own need PixArt-MS,
+  // which gets the nearest official shape as its condition.
+  std::vector<Image> generate(const DrawRequest& request, const GenerateOptions& options) const;
+
+  const run::RunConfig& run() const { return run_; }         // of a run; else without stages
+  const run::StageConfig& stage() const { return *stage_; }  // of a run
+  const features::LatentCodec& codec() const { return *codec_; }
+  const PipelineOrigin& origin() const { return origin_; }
+  at::Device device() const { return device_; }
+  void begin_hash() const;                    // of the weights, in the background
+  const std::string& weights_sha256() const;  // begins the hash if needed, and waits
+  // True for weights_sha256(), and with a warning for the hash that earlier versions wrote for the same
+  // folder.
+  bool has_weights(const std::string& sha256) const;
+  bool has_text_encoder() const { return encoder_ != nullptr; }
+  bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
+  int own_side() const;  // default side of its images in pixels
+
+ private:
+  Pipeline() = default;
+  void open_run(const PipelineRequest& request);
+  void open_weights(const PipelineRequest& request);
+  void make_model(const models::TransformerConfig& config);
+  std::vector<int64_t> labels_of(const std::vector<std::string>& prompts) const;
+  models::Condition captions_of(const std::vector<std::string>& prompts) const;
+  ToDraw what_to_draw(const DrawRequest& request) const;
+
+  run::RunConfig run_;
+  const run::StageConfig* stage_ = nullptr;
+  PipelineOrigin origin_;
+  at::Device device_ = at::kCPU;
+  std::unique_ptr<features::LatentCodec> codec_;
+  std::unique_ptr<features::PromptFeatures> encoder_;
+  mutable std::shared_future<std::string> hash_;
+  std::unique_ptr<nn::StateDict> state_;
+  std::unique_ptr<models::Transformer> model_;
+  std::vector<std::string> class_names_;
+};
+
+}  // namespace pixart::sample

@@ -1,0 +1,44 @@
+// The results so far, in one SQLite file. A stored result survives a crash of the process or the machine.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pixart::caption {
+
+// The final result of a sample.
+struct Result {
+  std::string key;
+  std::string caption;         // "" if it was rejected
+  std::string reason, detail;  // for a rejection: a name of AnswerFault or data::Reason, and a sentence
+  std::string model;           // the name from the endpoint
+  int64_t prompt_tokens = 0, completion_tokens = 0;  // of all attempts
+  int64_t attempts = 0;
+};
+
+// For one thread of one process, on a local file system (SQLite's write-ahead log does not support others).
+class JobStore {
+ public:
+  // `settings` (model, prompt, ...) are stored with the results. Throws UserError that names each difference
+  // if the file was made with other settings. The settings of `may_change` are replaced instead.
+  JobStore(const std::filesystem::path& file, const std::map<std::string, std::string>& settings,
+           const std::vector<std::string>& may_change = {});
+  ~JobStore();
+  JobStore(const JobStore&) = delete;
+  JobStore& operator=(const JobStore&) = delete;
+
+  void put(const Result& result);  // replaces an earlier result with the same key
+  std::optional<Result> find(const std::string& key) const;
+  bool has_captions() const;
+  void forget_rejected();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace pixart::caption

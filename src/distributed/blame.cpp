@@ -1,0 +1,76 @@
+#include "blame.h"
+
+#include <csignal>
+#include <cstring>
+
+#include "pixart/base/error.h"
+
+namespace pixart::distributed {
+
+namespace {
+
+std::string last_phase(const RankEnd& end) {
+  return end.phase.empty() ? "It had not recorded a phase."
+                           : fmt::format("Its last phase: \"{}\".", end.phase);
+}
+
+bool is_stopped_by_us(const RankEnd& end) {
+  return end.was_stopped && (end.signal == SIGTERM || end.signal == SIGKILL);
+}
+
+Blame blame_own_end(std::span<const RankEnd> ends, int rank) {
+  const RankEnd& end = ends[size_t(rank)];
+  const std::string who = fmt::format("rank {} of {}", rank, ends.size());
+  if (end.signal == 0)
+    return {rank, end.exit_code,
+            fmt::format("{} ended with exit code {}. {}", who, end.exit_code, last_phase(end))};
+  const char* hint = end.signal == SIGKILL ? " If nobody killed it, memory was short (see dmesg)." : "";
+  return {rank, 128 + end.signal,
+          fmt::format("{} was killed by signal {} ({}). {}{}", who, end.signal, ::strsignal(end.signal),
+                      last_phase(end), hint)};
+}
+
+Blame blame_accused(std::span<const RankEnd> ends, int accuser) {
+  const int rank = ends[size_t(accuser)].accused;
+  const RankEnd& end = ends[size_t(rank)];
+  const std::string waited =
+      fmt::format("while rank {} waited in \"{}\"", accuser, ends[size_t(accuser)].phase);
+  if (!is_failure(end) && end.order < ends[size_t(accuser)].order)
+    return {rank, int(ExitCode::kDevice),
+            fmt::format("rank {} of {} ended early with exit code {}, {}. {}", rank, ends.size(),
+                        end.exit_code, waited, last_phase(end))};
+  return {rank, int(ExitCode::kDevice),
+          fmt::format("rank {} of {} hung, {}. {}", rank, ends.size(), waited, last_phase(end))};
+}
+
+// The first rank to end for which `is_wanted` is true, or -1.
+template <class Wanted>
+int first_of(std::span<const RankEnd> ends, const Wanted& is_wanted) {
+  int found = -1;
+  for (int r = 0; r < int(ends.size()); ++r)
+    if (is_wanted(ends[size_t(r)]) && (found < 0 || ends[size_t(r)].order < ends[size_t(found)].order))
+      found = r;
+  return found;
+}
+
+}  // namespace
+
+bool is_failure(const RankEnd& end) {
+  return end.signal != 0 ||
+         (end.exit_code != int(ExitCode::kDone) && end.exit_code != int(ExitCode::kRequeue));
+}
+
+std::optional<Blame> find_guilty(std::span<const RankEnd> ends) {
+  const int killed = first_of(ends, [](const RankEnd& e) { return e.signal != 0 && !is_stopped_by_us(e); });
+  if (killed >= 0) return blame_own_end(ends, killed);
+  const auto fails_alone = [](const RankEnd& e) { return is_failure(e) && e.accused < 0 && !e.was_stopped; };
+  if (const int alone = first_of(ends, fails_alone); alone >= 0) return blame_own_end(ends, alone);
+  const auto accuses = [&](const RankEnd& e) {
+    return is_failure(e) && e.accused >= 0 && e.accused < int(ends.size());
+  };
+  if (const int accuser = first_of(ends, accuses); accuser >= 0) return blame_accused(ends, accuser);
+  if (const int any = first_of(ends, is_failure); any >= 0) return blame_own_end(ends, any);
+  return std::nullopt;
+}
+
+}  // namespace pixart::distributed

@@ -1,0 +1,196 @@
+#include "pixart/distributed/launcher.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "blame.h"
+#include "phase_board.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "rank_output.h"
+#include "rank_process.h"
+#include "store_server.h"
+
+namespace pixart::distributed {
+
+namespace {
+
+constexpr double kGraceSeconds = 6;  // from SIGTERM to SIGKILL; all ranks have ended within 10 s
+constexpr int kRequestsToKill = 3;
+
+// Reads the stop signals from a descriptor instead of by interruption; the destructor restores the former
+// state.
+class SignalDescriptor {
+ public:
+  SignalDescriptor() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    // A blocked signal would be read here even if it is ignored; it must stay ignored.
+    for (int number : stop_signals()) sigaddset(&signals, number);
+    ::sigprocmask(SIG_BLOCK, &signals, &before_);
+    descriptor_ = Socket(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+  }
+  ~SignalDescriptor() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  SignalDescriptor(const SignalDescriptor&) = delete;
+  SignalDescriptor& operator=(const SignalDescriptor&) = delete;
+  int get() const { return descriptor_.get(); }
+  // The next signal that was received, or 0.
+  int next() {
+    signalfd_siginfo info{};
+    return ::read(get(), &info, sizeof info) == sizeof info ? int(info.ssi_signo) : 0;
+  }
+
+ private:
+  sigset_t before_{};
+  Socket descriptor_;
+};
+
+class Launcher {
+ public:
+  explicit Launcher(const LauncherOptions& options)
+      : options_(options), board_(options.num_ranks), ends_(size_t(options.num_ranks)) {}
+
+  void run() {
+    start();
+    while (std::any_of(ranks_.begin(), ranks_.end(), [](const auto& rank) { return rank.is_running(); })) {
+      wait();
+      for (int number; (number = signals_.next()) != 0;)
+        if (number != SIGCHLD) pass_on(number);
+      reap();
+      if (kill_at_ && monotonic_seconds() > *kill_at_) signal_all(SIGKILL);
+    }
+    finish();
+  }
+
+ private:
+  RankCommand command(int rank, int port) const {
+    const std::string number = std::to_string(rank), count = std::to_string(options_.num_ranks);
+    RankCommand command;
+    command.program = options_.program.empty() ? "/proc/self/exe" : options_.program;
+    command.arguments = options_.arguments;
+    command.has_terminal = rank == 0;
+    command.variables = {{"RANK", number},
+                         {"WORLD_SIZE", count},
+                         {"LOCAL_RANK", number},
+                         {"LOCAL_WORLD_SIZE", count},
+                         {"MASTER_ADDR", "127.0.0.1"},
+                         {"MASTER_PORT", std::to_string(port)},
+                         {"TORCHELASTIC_USE_AGENT_STORE", "True"},
+                         {"TORCHELASTIC_RESTART_COUNT", "0"},
+                         {kBoardVariable, std::to_string(board_.descriptor())}};
+    if (options_.timeout_seconds > 0)
+      command.variables.emplace_back("PIXART_DIST_TIMEOUT", fmt::format("{}", options_.timeout_seconds));
+    return command;
+  }
+
+  void start() {
+    if (stop_requested()) stop_before_the_ranks();  // requested before signals_ existed
+    // The port is reserved from here on, so no other program can take it. Its server needs a thread, so it is
+    // started last.
+    auto [listener, port] = listen_on("127.0.0.1", false);
+    ranks_.reserve(ends_.size());
+    for (int r = 0; r < options_.num_ranks; ++r) {
+      ranks_.emplace_back(command(r, port));
+      outputs_.emplace_back(r);
+    }
+    store_ = serve_store(::fcntl(listener.get(), F_DUPFD_CLOEXEC, 0), port);
+  }
+
+  void wait() {
+    std::vector<pollfd> entries = {{signals_.get(), POLLIN, 0}};
+    for (const auto& rank : ranks_)
+      if (rank.output() >= 0) entries.push_back({rank.output(), POLLIN, 0});
+    const double left = kill_at_ ? std::max(0.0, *kill_at_ - monotonic_seconds()) : 3600;
+    ::poll(entries.data(), nfds_t(entries.size()), int(left * 1000) + 1);
+    for (size_t r = 0; r < ranks_.size(); ++r) show(outputs_[r].add(ranks_[r].read_output()));
+  }
+
+  static void show(const std::string& text) {
+    if (!text.empty()) std::fwrite(text.data(), 1, text.size(), stderr);
+  }
+
+  void signal_all(int number) {
+    for (auto& rank : ranks_) rank.signal(number);
+  }
+
+  void pass_on(int number) {
+    // Closing a terminal sends several SIGHUP: from the kernel and from the shell.
+    if (number == SIGHUP && requests_ > 0) return;
+    const bool is_enough = ++requests_ >= kRequestsToKill;
+    if (requests_ == 1) log::info("stop requested: passed on to the ranks, which save and end");
+    if (is_enough) log::warning("stop requested {} times: the ranks are killed", requests_);
+    signal_all(is_enough ? SIGKILL : number);
+    was_killed_ = was_killed_ || is_enough;
+  }
+
+  // While a rank loads its libraries it cannot catch a signal and has nothing to save.
+  bool is_stopped_early(const RankEnd& end) const {
+    const auto signals = stop_signals();
+    return end.phase.empty() && std::find(signals.begin(), signals.end(), end.signal) != signals.end();
+  }
+
+  [[noreturn]] static void stop_before_the_ranks() {
+    throw UserError("stopped on request before the ranks had begun", ExitCode::kRequeue);
+  }
+
+  void reap() {
+    bool has_failed = false;
+    for (size_t r = 0; r < ranks_.size(); ++r) {
+      if (!ranks_[r].reap()) continue;
+      const int status = ranks_[r].status();
+      RankEnd& end = ends_[r];
+      end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+      end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+      end.order = num_ended_++;
+      end.was_stopped = kill_at_.has_value() || was_killed_;
+      end.accused = board_.accused(int(r));
+      end.phase = board_.phase(int(r));
+      stopped_early_ = stopped_early_ || (is_stopped_early(end) && !kill_at_);
+      has_failed = has_failed || is_failure(end);
+    }
+    if (!has_failed || kill_at_) return;
+    kill_at_ = monotonic_seconds() + kGraceSeconds;
+    signal_all(SIGTERM);
+  }
+
+  void finish() {
+    for (size_t r = 0; r < ranks_.size(); ++r)
+      show(outputs_[r].add(ranks_[r].read_output()) + outputs_[r].end());
+    if (stopped_early_) stop_before_the_ranks();
+    const auto guilty = find_guilty(ends_);
+    if (guilty) {
+      if (guilty->rank > 0) show(outputs_[size_t(guilty->rank)].last_lines());
+      throw UserError(guilty->message, ExitCode(guilty->code));
+    }
+    for (const auto& end : ends_)
+      if (end.exit_code != 0) throw UserError("the ranks have stopped on request", ExitCode(end.exit_code));
+  }
+
+  const LauncherOptions& options_;
+  SignalDescriptor signals_;
+  PhaseBoard board_;
+  std::vector<RankProcess> ranks_;
+  std::vector<RankOutput> outputs_;
+  std::vector<RankEnd> ends_;
+  std::shared_ptr<void> store_;
+  std::optional<double> kill_at_;
+  int num_ended_ = 0, requests_ = 0;
+  bool was_killed_ = false, stopped_early_ = false;
+};
+
+}  // namespace
+
+void launch_ranks(const LauncherOptions& options) { Launcher(options).run(); }
+
+}  // namespace pixart::distributed

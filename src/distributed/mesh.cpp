@@ -1,0 +1,132 @@
+#include "mesh.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "exchange.h"
+#include "pixart/base/env.h"
+#include "pixart/distributed/phase.h"
+
+namespace pixart::distributed {
+
+namespace {
+
+constexpr uint32_t kNoticeMagic = 0x50784e33;
+constexpr double kNoticeSeconds = 1;  // for the rest of a notice after its first byte
+
+struct Notice {
+  uint32_t magic;
+  int32_t accused, code;
+  char text[1012];
+};
+
+}  // namespace
+
+Mesh::Mesh(int rank, std::vector<Link> links, double timeout_seconds)
+    : rank_(rank), timeout_seconds_(timeout_seconds), links_(std::move(links)) {
+  const double now = monotonic_seconds();
+  for (auto& link : links_) {
+    link.last_seen = now;
+    link.has_ended = !link.control.is_open();
+  }
+}
+
+void Mesh::exchange(const Call& call, std::span<const Part> parts) {
+  PIXART_CHECK(parts.size() == links_.size());
+  enter_phase(call.phase);
+  read_notices(0, -1);
+  throw_if_failed();
+  ++sequence_;
+  Exchange(*this, call, parts).run();
+}
+
+void Mesh::throw_if_failed() {
+  const std::scoped_lock lock(control_mutex_);
+  if (failure_) throw UserError(failure_->message, failure_->code);
+}
+
+void Mesh::announce(const std::string& message, int accused, ExitCode code) {
+  const std::scoped_lock lock(control_mutex_);
+  if (!failure_) {
+    failure_ = Failure{message, code};
+    if (accused >= 0) accuse_rank(accused);
+  }
+  if (std::exchange(told_, true)) return;
+  Notice notice{kNoticeMagic, accused, int32_t(code), {}};
+  std::memcpy(notice.text, message.data(), std::min(message.size(), sizeof notice.text - 1));
+  // A notice fits into the empty buffer of the unused connection, so it is sent completely at once.
+  for (const auto& link : links_)
+    if (link.control.is_open())
+      (void)::send(link.control.get(), &notice, sizeof notice, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void Mesh::give_up(const std::string& message, int accused, ExitCode code) {
+  announce(message, accused, code);
+  throw_if_failed();
+  throw InternalError("a failure was not recorded");
+}
+
+// The caller holds control_mutex_, and data can be read.
+void Mesh::read_notice(int from) {
+  Link& link = links_[size_t(from)];
+  Notice notice{};
+  if (!read_until(link.control, &notice, sizeof notice, monotonic_seconds() + kNoticeSeconds) ||
+      notice.magic != kNoticeMagic) {
+    link.has_ended = true;
+    return;
+  }
+  link.has_told = true;
+  if (failure_) return;
+  const int last_code = int(ExitCode::kBadInput);
+  failure_ = Failure{std::string(notice.text, ::strnlen(notice.text, sizeof notice.text)),
+                     notice.code > 0 && notice.code <= last_code ? ExitCode(notice.code) : ExitCode::kDevice};
+  if (notice.accused >= 0) accuse_rank(notice.accused);
+}
+
+// Reads the notices that have arrived. With a rank in `until_ended`, waits for its notice or its end, up to
+// the given time.
+void Mesh::read_notices(int64_t wait_milliseconds, int until_ended) {
+  const std::scoped_lock lock(control_mutex_);
+  const double deadline = monotonic_seconds() + double(wait_milliseconds) / 1000;
+  for (;;) {
+    std::vector<pollfd> entries;
+    std::vector<int> ranks;
+    for (int r = 0; r < world_size(); ++r) {
+      if (links_[size_t(r)].has_ended) continue;
+      entries.push_back({links_[size_t(r)].control.get(), POLLIN, 0});
+      ranks.push_back(r);
+    }
+    const bool must_wait = until_ended >= 0 && !failure_ && !links_[size_t(until_ended)].has_ended;
+    const double left = must_wait ? std::max(0.0, deadline - monotonic_seconds()) : 0;
+    const int ready = ::poll(entries.data(), nfds_t(entries.size()), int(left * 1000));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return;
+    for (size_t i = 0; i < entries.size(); ++i)
+      if (entries[i].revents != 0) read_notice(ranks[i]);
+  }
+}
+
+std::optional<std::string> Mesh::look_for_failure() {
+  read_notices(0, -1);
+  const std::scoped_lock lock(control_mutex_);
+  if (failure_) return failure_->message;
+  for (int r = 0; r < world_size(); ++r)
+    if (r != rank_ && links_[size_t(r)].has_ended) return fmt::format("rank {} has ended", r);
+  return std::nullopt;
+}
+
+std::vector<int> Mesh::silent_ranks() {
+  read_notices(0, -1);
+  const std::scoped_lock lock(control_mutex_);
+  std::vector<int> silent;
+  for (int r = 0; r < world_size(); ++r)
+    if (r != rank_ && !links_[size_t(r)].has_told) silent.push_back(r);
+  return silent;
+}
+
+}  // namespace pixart::distributed

@@ -1,0 +1,136 @@
+#include "pixart/features/caption_encoder.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/file_lock.h"
+#include "pixart/base/leftovers.h"
+#include "pixart/base/log.h"
+#include "pixart/features/file_fingerprint.h"
+#include "pixart/run/run_folder.h"
+#include "pixart/text/clean_caption.h"
+
+namespace pixart::features {
+namespace fs = std::filesystem;
+
+std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool by_released_rules) {
+  std::vector<std::string> result;
+  for (const auto& caption : captions)
+    result.push_back(by_released_rules ? text::clean_caption_twice(caption) : text::plain_caption(caption));
+  return result;
+}
+
+CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
+                               run::TextEncoderConfig config, fs::path tokenizer_folder)
+    : encoder_(std::move(encoder)),
+      tokenizer_(std::move(tokenizer)),
+      config_(std::move(config)),
+      tokenizer_folder_(std::move(tokenizer_folder)) {}
+
+const data::FeatureInputs& CaptionEncoder::inputs() const {
+  if (inputs_.empty()) inputs_ = caption_encoder_inputs(config_, tokenizer_folder_);
+  return inputs_;
+}
+
+EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
+  at::NoGradGuard no_grad;
+  const auto tokens = tokenizer_.encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
+  const auto device = encoder_.state->options().device;
+  const at::Tensor mask = tokens.mask.to(device);
+  const at::Tensor features = encoder_.encoder->forward(tokens.ids.to(device), mask).to(at::kFloat);
+  const auto num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
+                                     [this](int64_t length) { return length > max_tokens(); });
+  return {features * mask.unsqueeze(-1), mask, num_cut};
+}
+
+namespace {
+
+void make_random_encoder(const run::RunConfig& config, const std::vector<std::string>& captions) {
+  const auto& settings = config.text_encoder;
+  const fs::path folder = run::RunFolder{config.run}.text_encoder();
+  const auto texts = cleaned(captions, settings.clean_captions);
+  if (texts.empty())
+    throw UserError("no source of this run has captions to make a tokenizer from: set text_encoder.path.");
+  // Our folders are complete or missing: a folder without config.json was not made by pixart.
+  if (fs::exists(folder) && !(fs::is_directory(folder) && fs::is_empty(folder)))
+    throw UserError(
+        fmt::format("{} is not a text encoder (config.json is missing) and is not replaced. Move it away, or "
+                    "set text_encoder.path.",
+                    folder.string()));
+  StagedFolder staged(folder);
+  text::train_tokenizer(texts, settings.vocabulary, staged.path() / "spiece.model");
+  models::T5Config t5;
+  t5.vocab_size = text::Tokenizer(staged.path() / "spiece.model").vocab_size();
+  t5.d_model = settings.d_model;
+  t5.num_layers = settings.num_layers;
+  t5.num_heads = settings.num_heads;
+  t5.d_kv = settings.d_model / settings.num_heads;
+  t5.d_ff = settings.d_ff;
+  nn::StateDict state;
+  models::T5Encoder encoder(nn::Scope(state), t5);
+  models::initialize(state, t5, uint64_t(config.seed), settings.position_bias_std);
+  models::save_t5(staged.path(), encoder, state);
+  staged.commit();
+  log::info("text encoder: {} layers of width {}, fixed random weights, a vocabulary of {} tokens ({})",
+            t5.num_layers, t5.d_model, t5.vocab_size, folder.string());
+}
+
+std::string tokenizer_fingerprint(const fs::path& folder) {
+  const fs::path model = folder / "spiece.model";
+  return fs::exists(model) ? file_fingerprint(model) : std::string("none");
+}
+
+}  // namespace
+
+CaptionEncoder load_caption_encoder(const run::RunConfig& config, at::Device device,
+                                    const std::function<std::vector<std::string>()>& captions) {
+  const auto& settings = config.text_encoder;
+  const fs::path folder = settings.path ? *settings.path : run::RunFolder{config.run}.text_encoder();
+  if (!settings.path && !fs::exists(folder / "config.json")) {
+    create_folders(config.run);
+    const FileLock lock(config.run / ".text_encoder.lock");  // processes that extract together make only one
+    remove_leftovers(config.run, {.folders = {"text_encoder"}});
+    if (!fs::exists(folder / "config.json")) make_random_encoder(config, captions());
+  }
+  run::TextEncoderConfig found = settings;
+  found.path = folder;
+  return load_caption_encoder_from(found, {}, device);
+}
+
+namespace {
+
+std::optional<at::ScalarType> scalar_type(run::EncoderDtype dtype) {
+  switch (dtype) {
+    case run::EncoderDtype::kStored:
+      return std::nullopt;
+    case run::EncoderDtype::kFloat32:
+      return at::kFloat;
+    case run::EncoderDtype::kBFloat16:
+      return at::kBFloat16;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+data::FeatureInputs caption_encoder_inputs(const run::TextEncoderConfig& settings,
+                                           const fs::path& tokenizer) {
+  const fs::path folder = *settings.path;
+  return {folder_input("text_encoder", folder),
+          {"tokenizer", tokenizer_fingerprint(tokenizer.empty() ? folder : tokenizer)},
+          {"max_tokens", std::to_string(settings.max_tokens)},
+          {"caption_cleaning", settings.clean_captions ? "released rules, twice" : "lower case, stripped"},
+          {"encoder_dtype", word_of(settings.dtype)}};
+}
+
+CaptionEncoder load_caption_encoder_from(const run::TextEncoderConfig& settings, const fs::path& tokenizer,
+                                         at::Device device) {
+  const fs::path folder = *settings.path, words = tokenizer.empty() ? folder : tokenizer;
+  auto encoder = models::load_t5(folder, device, scalar_type(settings.dtype));
+  return {std::move(encoder), text::Tokenizer(words), settings, tokenizer};
+}
+
+}  // namespace pixart::features

@@ -1,0 +1,166 @@
+#include "pixart/features/feature_reader.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "caption_buffers.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/random.h"
+#include "pixart/data/aspect_bucket.h"
+#include "pixart/features/damaged_features.h"
+
+namespace pixart::features {
+
+size_t draw_caption(const std::vector<data::Caption>& captions, uint64_t seed, int64_t position) {
+  if (captions.size() < 2) return 0;
+  double total = 0;
+  for (const auto& caption : captions) total += caption.weight;
+  double left = uniform({seed, uint64_t(position), Purpose::kCaption}) * total;
+  for (size_t i = 0; i + 1 < captions.size(); ++i) {
+    left -= captions[i].weight;
+    if (left < 0) return i;
+  }
+  return captions.size() - 1;
+}
+
+namespace {
+
+at::Tensor buffer(at::IntArrayRef shape, at::ScalarType dtype, bool pinned) {
+  return at::empty(shape, at::TensorOptions().dtype(dtype).pinned_memory(pinned));
+}
+
+struct Place {
+  size_t part;
+  int64_t row;
+  int64_t position;
+};
+
+bool is_same(const data::LatentSet::Shape& a, const data::LatentSet::Shape& b) {
+  return a.channels == b.channels && a.height == b.height && a.width == b.width;
+}
+
+// Allocates the batch's tensors in the shape of its first sample.
+CaptionBuffer make_room(const FeatureReader& reader, const std::vector<Place>& places, data::Batch& batch) {
+  const auto count = int64_t(places.size());
+  const auto& part = reader.parts[places[0].part];
+  const auto [channels, height, width] = part.latents->item(places[0].row).latent;
+  batch.mean = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  batch.log_var = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  if (!reader.with_captions) return {};
+  const auto& captions = *part.captions;
+  auto room = reader.caption_buffers->take(count, reader.max_tokens, captions.channels(),
+                                           captions.read_dtype(), reader.pinned);
+  batch.caption = room.tensor;
+  batch.mask = buffer({count, reader.max_tokens}, at::kLong, reader.pinned);
+  return room;
+}
+
+void read_latents(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch) {
+  const auto& part = reader.parts[place.part];
+  const auto [channels, height, width] = part.latents->item(place.row).latent;
+  if (!is_same({batch.mean.size(1), batch.mean.size(2), batch.mean.size(3)}, {channels, height, width}))
+    throw UserError(fmt::format(
+        "source {}: row {} has latents of another shape ({} x {} x {}) than the rest of its batch: the "
+        "sources of a mix need the same autoencoder, or the index is damaged (`pixart extract RUN.yaml "
+        "--mend` makes it again).",
+        part.source->name, place.row, channels, height, width));
+  const bool mirrored =
+      reader.mirror && uniform({reader.seed, uint64_t(place.position), Purpose::kFlip}) < 0.5;
+  const int64_t size = channels * height * width;
+  part.latents->read(place.row, mirrored, batch.mean.data_ptr<float>() + i * size,
+                     batch.log_var.data_ptr<float>() + i * size);
+}
+
+// `used_tokens`: how many of the place's tokens may be other than zero, before and after.
+void read_caption(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch,
+                  int64_t& used_tokens) {
+  const auto& part = reader.parts[place.part];
+  const int64_t tokens = reader.max_tokens, channels = batch.caption.size(2);
+  const auto token_bytes = size_t(channels) * batch.caption.element_size();
+  const auto [ids, num_ids] = part.captions->ids(place.row);
+  PIXART_CHECK(num_ids > 0, "row {} has no caption", place.row);
+  const size_t chosen =
+      num_ids == 1 ? 0 : draw_caption(part.dataset->row(place.row).captions, reader.seed, place.position);
+  PIXART_CHECK(int64_t(chosen) < num_ids, "caption {} of {}", chosen, num_ids);
+  const int32_t id = ids[chosen];
+  const int64_t length = part.captions->num_tokens(id);
+  PIXART_CHECK(length <= tokens && part.captions->channels() == channels &&
+                   part.captions->read_dtype() == batch.caption.scalar_type(),
+               "caption {} of part {} has {} tokens of {} channels", id, place.part, length,
+               part.captions->channels());
+  auto* out = static_cast<char*>(batch.caption.data_ptr()) + size_t(i * tokens) * token_bytes;
+  used_tokens = std::max(used_tokens, length);
+  part.captions->read(id, out);
+  std::memset(out + size_t(length) * token_bytes, 0, size_t(used_tokens - length) * token_bytes);
+  used_tokens = length;
+  auto* mask = batch.mask.data_ptr<int64_t>() + i * tokens;
+  for (int64_t t = 0; t < tokens; ++t) mask[t] = t < length ? 1 : 0;
+}
+
+// Reads sample i of the batch. If its row is damaged, `place` gets the row that replaces it.
+void read_sample(const FeatureReader& reader, Place& place, int64_t i, data::Batch& batch,
+                 CaptionBuffer& room) {
+  const auto& part = reader.parts[place.part];
+  const int64_t planned = place.row;
+  for (int64_t attempt = 0;; ++attempt) {
+    try {
+      read_latents(reader, place, i, batch);
+      if (reader.with_captions) read_caption(reader, place, i, batch, room.used_tokens[size_t(i)]);
+      return;
+    } catch (const data::DamagedRecord& record) {
+      if (!reader.damaged) throw;
+      reader.damaged->add(place.part, place.row, record);
+    }
+    const auto item = part.latents->item(planned);
+    place.row =
+        reader.damaged->stand_in(place.part, planned, place.position, reader.seed, attempt, [&](int64_t row) {
+          const auto other = part.latents->item(row);
+          return is_same(other.latent, item.latent) && other.bucket == item.bucket;
+        });
+  }
+}
+
+}  // namespace
+
+data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
+  data::Batch batch{.plan = plan};
+  batch.read_seconds.resize(parts.size());
+  std::vector<Place> places;
+  for (size_t i = 0; i < plan.rows.size(); ++i) {
+    const auto [part, row] = part_of(parts, plan.rows[i]);
+    places.push_back({part, row, plan.positions[i]});
+  }
+  const auto count = int64_t(places.size());
+  CaptionBuffer room = make_room(*this, places, batch);
+  for (int64_t i = 0; i < count; ++i) {
+    auto& place = places[size_t(i)];
+    const double begun = monotonic_seconds();
+    read_sample(*this, place, i, batch, room);
+    batch.read_seconds[place.part] += monotonic_seconds() - begun;
+    batch.plan.rows[size_t(i)] = parts[place.part].first_row + place.row;
+  }
+  if (with_captions) caption_buffers->put_back(std::move(room));
+  if (with_labels) {
+    batch.label = buffer({count}, at::kLong, pinned);
+    for (int64_t i = 0; i < count; ++i)
+      batch.label.data_ptr<int64_t>()[i] =
+          parts[places[size_t(i)].part].dataset->label(places[size_t(i)].row);
+  }
+  if (with_sizes) {
+    batch.image_size = buffer({count, 2}, at::kFloat, pinned);
+    batch.aspect_ratio = buffer({count, 1}, at::kFloat, pinned);
+    const double ratio = resolution > 0 ? data::aspect_buckets(int(resolution))[plan.bucket].ratio : 1.0;
+    for (int64_t i = 0; i < count; ++i) {
+      const auto item = parts[places[size_t(i)].part].latents->item(places[size_t(i)].row);
+      batch.image_size.data_ptr<float>()[2 * i] = float(item.height);
+      batch.image_size.data_ptr<float>()[2 * i + 1] = float(item.width);
+      batch.aspect_ratio.data_ptr<float>()[i] = float(ratio);
+    }
+  }
+  return batch;
+}
+
+}  // namespace pixart::features

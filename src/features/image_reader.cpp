@@ -1,0 +1,137 @@
+#include "pixart/features/image_reader.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/parallel.h"
+#include "pixart/base/progress.h"
+#include "pixart/data/transform.h"
+
+namespace pixart::features {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kPreloadLimit = int64_t{2} << 30;  // bytes of decoded images kept in memory
+constexpr int64_t kPreloadPiece = 1024;              // images between two updates of the progress bar
+
+}  // namespace
+
+struct ImageReader::State {
+  StageParts parts;
+  int64_t resolution = 0, rows = 0;
+  uint64_t seed = 0;
+  fs::path quarantine_folder;
+  std::vector<std::unique_ptr<data::Quarantine>> quarantines;  // one per part
+  at::Tensor pixels;                                           // [rows, 3, R, R] uint8, if preloaded
+  std::vector<uint8_t> is_usable;                              // by row, if preloaded
+
+  int64_t image_bytes() const { return 3 * resolution * resolution; }
+
+  // Decodes an image into `out`. Returns false if it cannot be used.
+  bool decode(size_t part, int64_t row, uint8_t* out) const {
+    try {
+      const auto& listed = parts[part].dataset->rejected();
+      const auto known =
+          std::lower_bound(listed.begin(), listed.end(), row,
+                           [](const data::Rejection& r, int64_t value) { return r.row < value; });
+      if (known != listed.end() && known->row == row && !data::concerns_caption(known->reason)) return false;
+      const int side = int(resolution);
+      const auto image = parts[part].dataset->reduced_image(row, data::decode_side(side));
+      data::copy_planes(data::cover_and_crop(image, side, side), out);
+      return true;
+    } catch (const data::BadSample& bad) {
+      quarantines[part]->add(bad.rejection());
+      return false;
+    }
+  }
+
+  bool take(int64_t row, size_t part, int64_t row_of_part, uint8_t* out) const {
+    if (!pixels.defined()) return decode(part, row_of_part, out);
+    if (is_usable[size_t(row)] == 0) return false;
+    std::copy_n(pixels.const_data_ptr<uint8_t>() + row * image_bytes(), image_bytes(), out);
+    return true;
+  }
+
+  // Reads the image, or the first usable replacement for this position.
+  void read(int64_t position, int64_t row, uint8_t* out) const {
+    const auto [part, own] = part_of(parts, row);
+    int64_t candidate = own;
+    for (uint64_t attempt = 0; !take(parts[part].first_row + candidate, part, candidate, out); ++attempt)
+      candidate = data::stand_in(seed, position, parts[part].dataset->size(), attempt);
+  }
+};
+
+ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed, fs::path quarantine_folder)
+    : state_(std::make_unique<State>()) {
+  state_->parts = std::move(parts);
+  state_->resolution = resolution;
+  state_->seed = seed;
+  state_->quarantine_folder = std::move(quarantine_folder);
+  for (const auto& part : state_->parts) {
+    state_->rows += part.dataset->size();
+    state_->quarantines.push_back(std::make_unique<data::Quarantine>(*part.source, *part.dataset));
+  }
+}
+ImageReader::~ImageReader() = default;
+
+int64_t ImageReader::size() const { return state_->rows; }
+
+void ImageReader::preload() {
+  State& s = *state_;
+  if (s.pixels.defined() || s.rows * s.image_bytes() > kPreloadLimit) return;
+  at::Tensor pixels = at::empty({s.rows, 3, s.resolution, s.resolution}, at::kByte);
+  std::vector<uint8_t> is_usable(static_cast<size_t>(s.rows));
+  Progress progress("load images", s.rows, "image");
+  for (int64_t first = 0; first < s.rows; first += kPreloadPiece) {
+    const int64_t count = std::min(kPreloadPiece, s.rows - first);
+    for_each_in_parallel(count, [&](int64_t i) {
+      const auto [part, row] = part_of(s.parts, first + i);
+      is_usable[size_t(first + i)] =
+          s.decode(part, row, pixels.data_ptr<uint8_t>() + (first + i) * s.image_bytes()) ? 1 : 0;
+    });
+    progress.update(first + count);
+  }
+  s.pixels = pixels;
+  s.is_usable = std::move(is_usable);
+  write_quarantine();
+}
+
+void ImageReader::write_quarantine() const {
+  create_folders(state_->quarantine_folder);
+  for (size_t i = 0; i < state_->parts.size(); ++i)
+    data::write_quarantine(state_->quarantine_folder / (state_->parts[i].source->name + ".jsonl"),
+                           state_->quarantines[i]->ledger());
+}
+
+data::Batch ImageReader::operator()(const data::MicroBatch& plan) const {
+  const State& s = *state_;
+  data::Batch batch{.plan = plan};
+  const auto count = int64_t(plan.rows.size());
+  batch.image = at::empty({count, 3, s.resolution, s.resolution}, at::kByte);
+  batch.read_seconds.resize(s.parts.size());
+  for (int64_t i = 0; i < count; ++i) {
+    const double begun = monotonic_seconds();
+    s.read(plan.positions[size_t(i)], plan.rows[size_t(i)],
+           batch.image.data_ptr<uint8_t>() + i * s.image_bytes());
+    batch.read_seconds[part_of(s.parts, plan.rows[size_t(i)]).first] += monotonic_seconds() - begun;
+  }
+  return batch;
+}
+
+at::Tensor ImageReader::range(int64_t first, int64_t count) const {
+  data::MicroBatch plan;
+  plan.rows.resize(size_t(std::min(count, size() - first)));
+  std::iota(plan.rows.begin(), plan.rows.end(), first);
+  plan.positions = plan.rows;
+  return (*this)(plan).image;
+}
+
+at::Tensor to_unit_range(const at::Tensor& pixels) { return pixels.to(at::kFloat).div_(127.5).sub_(1.0); }
+
+}  // namespace pixart::features

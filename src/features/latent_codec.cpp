@@ -1,0 +1,56 @@
+#include "pixart/features/latent_codec.h"
+
+#include <ATen/ATen.h>
+
+#include "pixart/base/error.h"
+#include "pixart/features/file_fingerprint.h"
+#include "pixart/run/run_folder.h"
+
+namespace pixart::features {
+namespace fs = std::filesystem;
+
+LatentCodec::LatentCodec(models::LoadedVae loaded, fs::path folder)
+    : loaded_(std::move(loaded)), folder_(std::move(folder)) {
+  const auto& config = loaded_.vae->config();
+  const auto options = at::TensorOptions().dtype(at::kFloat);
+  const int64_t channels = config.latent_channels;
+  const auto device = loaded_.state->options().device;
+  at::Tensor mean = at::zeros({channels}, options), spread = at::ones({channels}, options);
+  for (size_t i = 0; i < config.latents_mean.size(); ++i) mean[int64_t(i)] = config.latents_mean[i];
+  for (size_t i = 0; i < config.latents_std.size(); ++i) spread[int64_t(i)] = config.latents_std[i];
+  mean_ = mean.view({1, channels, 1, 1}).to(device);
+  scale_ = (config.scaling_factor / spread).view({1, channels, 1, 1}).to(device);
+}
+
+data::FeatureInput LatentCodec::input() const { return folder_input("autoencoder", folder_); }
+
+at::Tensor LatentCodec::normalize(const at::Tensor& sample) const { return (sample - mean_) * scale_; }
+at::Tensor LatentCodec::decode(const at::Tensor& latent) const {
+  return loaded_.vae->decode(latent / scale_ + mean_);
+}
+
+models::VaeConfig configured_vae(const run::AutoencoderConfig& config) {
+  models::VaeConfig result;
+  result.block_out_channels = config.block_out_channels;
+  result.layers_per_block = config.layers_per_block;
+  result.norm_num_groups = config.norm_num_groups;
+  result.latent_channels = config.latent_channels;
+  return result;
+}
+
+fs::path autoencoder_folder(const run::RunConfig& config) {
+  return config.autoencoder.path ? *config.autoencoder.path : run::RunFolder{config.run}.autoencoder();
+}
+
+LatentCodec load_codec(const run::RunConfig& config, at::Device device) {
+  const fs::path folder = autoencoder_folder(config);
+  if (!fs::exists(folder / "config.json")) {
+    throw UserError(
+        fmt::format("{} has no autoencoder: set autoencoder.path to a diffusers folder (config.json and "
+                    "weights), or put a stage with objective autoencoder first.",
+                    folder.string()));
+  }
+  return {models::load_vae(folder, device), folder};
+}
+
+}  // namespace pixart::features

@@ -1,0 +1,133 @@
+#include "pixart/features/prompt_features.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/formats/hash.h"
+#include "pixart/formats/tensor_file.h"
+
+namespace pixart::features {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kHash = "sha256";  // hash of the features' bytes
+
+std::string hash_of(const at::Tensor& features) {
+  const at::Tensor bytes = features.cpu().contiguous();
+  return formats::sha256({static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()});
+}
+
+// Writes the features without the padding, which is zero.
+void write_features(const fs::path& file, const EncodedText& text) {
+  const at::Tensor features = text.features[0].narrow(0, 0, text.mask[0].sum().item<int64_t>());
+  formats::save_safetensors(file, {{"features", features}, {"mask", text.mask[0]}},
+                            {{kHash, hash_of(features)}});
+}
+
+EncodedText read_features(const fs::path& file, int64_t channels, int64_t max_tokens) {
+  auto stored = formats::load_safetensors(file);
+  const at::Tensor features = stored.tensors["features"], mask = stored.tensors["mask"];
+  const bool fits = features.defined() && mask.defined() && features.dim() == 2 && mask.dim() == 1 &&
+                    features.scalar_type() == at::kFloat && mask.scalar_type() == at::kLong &&
+                    features.size(1) == channels && mask.size(0) == max_tokens &&
+                    features.size(0) == mask.sum().item<int64_t>() &&
+                    stored.metadata[kHash] == hash_of(features);
+  if (!fits) throw UserError(file.string() + " is damaged");
+  at::Tensor padded = at::zeros({1, max_tokens, channels});
+  padded[0].narrow(0, 0, features.size(0)).copy_(features);
+  return {.features = padded, .mask = mask.unsqueeze(0)};
+}
+
+struct KeptFile {
+  fs::file_time_type used;
+  uint64_t bytes;
+  fs::path path;
+};
+
+// Another process may do the same meanwhile, so missing files are not an error.
+void remove_oldest(const PromptCache& cache) {
+  static const std::regex own(R"([0-9a-f]{64}\.safetensors)");
+  std::error_code error;
+  std::vector<KeptFile> files;
+  uint64_t sum = 0;
+  for (fs::directory_iterator at(cache.folder, error), end; !error && at != end; at.increment(error)) {
+    std::error_code gone;
+    if (!std::regex_match(at->path().filename().string(), own)) continue;
+    const KeptFile file{at->last_write_time(gone), at->file_size(gone), at->path()};
+    if (!gone) files.push_back(file), sum += file.bytes;
+  }
+  std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.used < b.used; });
+  for (const auto& file : files) {
+    if (sum <= cache.most_bytes) return;
+    fs::remove(file.path, error);
+    sum -= file.bytes;
+  }
+}
+
+}  // namespace
+
+PromptFeatures::PromptFeatures(run::TextEncoderConfig settings, fs::path tokenizer, at::Device device,
+                               PromptCache cache)
+    : settings_(std::move(settings)),
+      tokenizer_(std::move(tokenizer)),
+      cache_(std::move(cache)),
+      device_(device),
+      channels_(models::read_t5_config(*settings_.path / "config.json").d_model) {
+  if (cache_.folder.empty()) return;
+  identity_ = at::DeviceTypeName(device_.type(), /*lower_case=*/true);
+  for (const auto& input : caption_encoder_inputs(settings_, tokenizer_))
+    identity_ += "\n" + input.name + ": " + input.value;
+}
+
+const CaptionEncoder& PromptFeatures::encoder() {
+  if (!encoder_)
+    encoder_ = std::make_unique<CaptionEncoder>(load_caption_encoder_from(settings_, tokenizer_, device_));
+  return *encoder_;
+}
+
+fs::path PromptFeatures::file_of(const std::string& prompt) const {
+  const std::string words = cleaned({prompt}, settings_.clean_captions).front();
+  return cache_.folder / (formats::sha256(identity_ + "\n\n" + words) + ".safetensors");
+}
+
+EncodedText PromptFeatures::encode_one(const std::string& prompt) {
+  const fs::path file = file_of(prompt);
+  try {
+    if (fs::exists(file)) {
+      EncodedText kept = read_features(file, channels_, settings_.max_tokens);
+      std::error_code of_another_user;
+      fs::last_write_time(file, fs::file_time_type::clock::now(), of_another_user);
+      return kept;
+    }
+  } catch (const UserError& error) {
+    log::warning("the features of a prompt are made again: {}", error.what());
+  }
+  const EncodedText text = encoder().encode({prompt});
+  try {
+    create_folders(cache_.folder);
+    write_features(file, text);
+  } catch (const UserError& error) {
+    log::warning("the features of a prompt are not cached: {}", error.what());
+  }
+  return text;
+}
+
+EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
+  if (cache_.folder.empty()) return encoder().encode(prompts);
+  std::vector<at::Tensor> features, masks;
+  for (const auto& prompt : prompts) {
+    const EncodedText one = encode_one(prompt);
+    features.push_back(one.features.to(device_));
+    masks.push_back(one.mask.to(device_));
+  }
+  if (has_loaded()) remove_oldest(cache_);  // otherwise no file was added
+  return {.features = at::cat(features), .mask = at::cat(masks)};
+}
+
+}  // namespace pixart::features

@@ -1,0 +1,104 @@
+#include "pixart/plan/flops.h"
+
+namespace pixart::plan {
+
+namespace {
+
+constexpr double kTimestepFeatures = 256;
+
+double block_flops(const models::TransformerWork& s) {
+  const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens);
+  const double self_attention = 8 * n * d * d + 4 * n * n * d;
+  const double mlp = 4 * n * d * double(s.mlp_width());
+  if (!s.cross_attention) return self_attention + mlp + 12 * d * d;
+  return self_attention + mlp + 4 * n * d * d + 4 * t * d * d + 4 * n * t * d;
+}
+
+// FLOPs of the layers whose input needs no gradient: the patches and the caption features.
+double first_layers(const models::TransformerWork& s) {
+  const double d = double(s.width);
+  return 2 * double(s.tokens) * d * double(s.patch_values) +
+         2 * double(s.caption_tokens) * d * double(s.caption_width);
+}
+
+double timestep_flops(double width) { return 2 * width * (kTimestepFeatures + width); }
+
+double outer_flops(const models::TransformerWork& s) {
+  const double d = double(s.width), n = double(s.tokens);
+  const double modulation = (s.cross_attention ? 12 : 4) * d * d;
+  const double caption = s.cross_attention ? 2 * double(s.caption_tokens) * d * d : 0;
+  return first_layers(s) + 2 * n * d * double(s.output_values) + timestep_flops(d) + modulation + caption +
+         (s.micro_conditions ? 3 * timestep_flops(double(s.width / 3)) : 0);
+}
+
+struct Convolutions {
+  double flops = 0, saved = 0;
+
+  void convolve(double in, double out, double pixels, double kernel = 3) {
+    flops += 2 * kernel * kernel * in * out * pixels;
+  }
+  // Keeps the input, both norms' inputs and outputs, and the outputs of SiLU.
+  void resnet(double in, double out, double pixels) {
+    convolve(in, out, pixels);
+    convolve(out, out, pixels);
+    if (in != out) convolve(in, out, pixels, 1);
+    saved += 3 * (in + out) * pixels;
+  }
+  void mid(double width, double pixels) {
+    resnet(width, width, pixels);
+    resnet(width, width, pixels);
+    flops += 8 * pixels * width * width + 4 * pixels * pixels * width;
+    saved += 7 * width * pixels;  // norm in and out, q, k, v, attended, projected
+  }
+};
+
+}  // namespace
+
+Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_every,
+                        const run::Trained& trained) {
+  const double block = block_flops(s), forward = block * double(s.depth) + outer_flops(s);
+  const double adapters = 2 * double(s.tokens) * double(trained.adapters);
+  Flops flops;
+  flops.forward = forward + adapters;
+  flops.training = forward * (2 + trained.share) + 3 * adapters - first_layers(s);
+  const int64_t again = recompute_every > 0 ? s.depth / recompute_every : 0;
+  flops.executed = flops.training + block * double(again);
+  return flops;
+}
+
+AutoencoderCost autoencoder_cost(const models::VaeConfig& c, int64_t side) {
+  const auto& widths = c.block_out_channels;
+  const double latent = double(c.latent_channels);
+  Convolutions encoder, decoder;
+  double pixels = double(side) * double(side);
+  encoder.convolve(double(c.in_channels), double(widths.front()), pixels);
+  for (size_t i = 0; i < widths.size(); ++i) {
+    const double in = double(widths[i > 0 ? i - 1 : 0]), out = double(widths[i]);
+    for (int64_t j = 0; j < c.layers_per_block; ++j) encoder.resnet(j == 0 ? in : out, out, pixels);
+    if (i + 1 == widths.size()) continue;
+    encoder.saved += out * pixels;  // padded
+    pixels /= 4;
+    encoder.convolve(out, out, pixels);
+  }
+  const double last = double(widths.back());
+  encoder.mid(last, pixels);
+  encoder.convolve(last, 2 * latent, pixels);
+  encoder.saved += 3 * last * pixels;
+  decoder.convolve(latent, last, pixels);
+  decoder.mid(last, pixels);
+  for (size_t i = 0; i < widths.size(); ++i) {
+    const size_t level = widths.size() - 1 - i;
+    const double in = double(widths[i > 0 ? level + 1 : level]), out = double(widths[level]);
+    for (int64_t j = 0; j <= c.layers_per_block; ++j) decoder.resnet(j == 0 ? in : out, out, pixels);
+    if (level == 0) continue;
+    pixels *= 4;
+    decoder.convolve(out, out, pixels);
+    decoder.saved += out * pixels;  // enlarged
+  }
+  const double first = double(widths.front());
+  decoder.convolve(first, double(c.in_channels), pixels);
+  decoder.saved += 3 * first * pixels;
+  return {.encode = encoder.flops, .decode = decoder.flops, .saved_numbers = encoder.saved + decoder.saved};
+}
+
+}  // namespace pixart::plan

@@ -1,0 +1,156 @@
+#include "pixart/plan/plan.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "stage_costs.h"
+
+namespace pixart::plan {
+
+namespace {
+
+constexpr double kSecondsPerDay = 86400, kSecondsPerHour = 3600;
+// Context, kernel modules, cuBLAS workspaces and the allocator's gaps on a GPU.
+constexpr double kGpuReserve = 2.5e9;
+
+const double* measured(const std::map<std::string, double>& values, const std::string& stage) {
+  auto found = values.find(stage);
+  if (found == values.end()) found = values.find("");
+  return found == values.end() ? nullptr : &found->second;
+}
+
+RankLayout layout_of(const run::StageConfig& stage, const PlanOptions& options) {
+  const int64_t samples = (stage.batch_size + options.gpus - 1) / options.gpus;
+  return {.micro_batch = stage.micro_batch_size > 0 ? std::min(stage.micro_batch_size, samples) : samples,
+          .ranks = options.gpus,
+          .shard = options.shard_optimizer || stage.optimizer.shard,
+          .is_cpu = options.gpu.is_cpu,
+          .reserve = options.gpu.is_cpu ? 0 : kGpuReserve};
+}
+
+// The largest micro-batch that fits, by bisection: memory grows with the micro-batch.
+int64_t largest_micro_batch(const StageCosts& costs, int64_t most, RankLayout layout, const Gpu& gpu) {
+  const auto fits = [&](int64_t micro) {
+    layout.micro_batch = micro;
+    return memory_of(costs, layout).total() <= gpu.memory_bytes;
+  };
+  int64_t low = 0, high = most + 1;  // low fits (or is 0), high does not
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    (fits(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
+void set_time(StagePlan& stage, const StageCosts& costs, const PlanOptions& options) {
+  const double peak = options.gpu.peak(costs.bfloat16);
+  double per_gpu = 0;
+  if (const double* rate = measured(options.images_per_second, stage.name)) {
+    per_gpu = *rate;
+    stage.rate = fmt::format("{:.4g} images/s per GPU, {}", per_gpu, options.measured_from);
+  } else if (const double* mfu = measured(options.mfu, stage.name)) {
+    per_gpu = *mfu * peak / stage.flops.training;
+    stage.rate = fmt::format("MFU {:.1f} %, {}", 100 * *mfu, options.measured_from);
+  } else {
+    per_gpu = options.efficiency * peak / stage.flops.executed;
+    stage.rate = fmt::format("assumed: {:.0f} % of {:.4g} TFLOP/s", 100 * options.efficiency, peak / 1e12);
+  }
+  stage.mfu = per_gpu * stage.flops.training / peak;
+  // The slowest rank has samples_per_gpu samples; GPUs beyond the batch size have none.
+  stage.step_seconds = double(stage.samples_per_gpu) / per_gpu;
+  stage.images_per_second = double(stage.batch_size) / stage.step_seconds;
+}
+
+Consumption consumption_of(const StagePlan& stage, const PlanOptions& options) {
+  Consumption result;
+  result.seconds = double(stage.steps) * stage.step_seconds;
+  const double gpu_hours = result.seconds / kSecondsPerHour * double(options.gpus);
+  result.gpu_days = result.seconds / kSecondsPerDay * double(options.gpus);
+  result.cost = gpu_hours * options.price_per_gpu_hour;
+  result.kwh = gpu_hours * options.gpu.watts / 1000;
+  result.kg_co2 = result.kwh * options.kg_co2_per_kwh;
+  return result;
+}
+
+std::string does_not_fit(const StagePlan& stage, const PlanOptions& options) {
+  std::string remedy;
+  if (stage.largest_micro_batch > 0)
+    remedy = fmt::format("set micro_batch_size: {} or less", stage.largest_micro_batch);
+  else
+    remedy =
+        "even one sample does not fit: try optimizer sharding, activation_checkpointing: 1, or a larger GPU";
+  return fmt::format(
+      "stage {} does not fit: it needs {} per GPU with micro-batches of {}, but {} has {}; {}.", stage.name,
+      human_bytes(uint64_t(stage.memory.total())), stage.micro_batch, options.gpu.name,
+      human_bytes(uint64_t(options.gpu.memory_bytes)), remedy);
+}
+
+StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,
+                     RunPlan& run) {
+  const StageCosts costs = stage_costs(config, stage, options, run.assumptions);
+  StagePlan plan{.name = stage.name, .objective = stage.objective, .precision = word_of(stage.precision)};
+  plan.resolution = stage.resolution;
+  plan.steps = stage.steps;
+  plan.batch_size = stage.batch_size;
+  plan.samples_per_gpu = (stage.batch_size + options.gpus - 1) / options.gpus;
+  RankLayout layout = layout_of(stage, options);
+  plan.micro_batch = layout.micro_batch;
+  plan.parameters = costs.parameters;
+  plan.trained = costs.trained;
+  plan.flops = costs.flops;
+  plan.memory = memory_of(costs, layout);
+  plan.largest_micro_batch = largest_micro_batch(costs, plan.samples_per_gpu, layout, options.gpu);
+  layout.shard = false;
+  plan.bytes_plain = memory_of(costs, layout).total();
+  layout.shard = true;
+  plan.bytes_sharded = memory_of(costs, layout).total();
+  plan.fits = plan.memory.total() <= options.gpu.memory_bytes;
+  set_time(plan, costs, options);
+  plan.consumption = consumption_of(plan, options);
+
+  if (!plan.fits) run.warnings.push_back(does_not_fit(plan, options));
+  if (stage.batch_size % options.gpus != 0)
+    run.warnings.push_back(
+        fmt::format("stage {}: batch_size {} is not a multiple of {} GPUs; some GPUs wait for the others.",
+                    stage.name, stage.batch_size, options.gpus));
+  if (costs.bfloat16 && !options.gpu.has_bfloat16)
+    run.warnings.push_back(fmt::format("stage {}: {} has no bfloat16; its float16 rate is used for the time.",
+                                       stage.name, options.gpu.name));
+  if (costs.bfloat16 && options.gpu.is_cpu)
+    run.warnings.push_back(
+        fmt::format("stage {}: bfloat16 is slower than float32 on a CPU without AMX.", stage.name));
+  return plan;
+}
+
+}  // namespace
+
+void Consumption::operator+=(const Consumption& other) {
+  seconds += other.seconds;
+  gpu_days += other.gpu_days;
+  cost += other.cost;
+  kwh += other.kwh;
+  kg_co2 += other.kg_co2;
+}
+
+RunPlan plan_run(const run::RunConfig& config, const PlanOptions& options) {
+  PIXART_CHECK(options.gpus > 0 && options.efficiency > 0, "{} GPUs, efficiency {}", options.gpus,
+               options.efficiency);
+  RunPlan plan;
+  for (const auto& stage : config.stages) {
+    plan.stages.push_back(plan_stage(config, stage, options, plan));
+    plan.sum += plan.stages.back().consumption;
+    plan.fits = plan.fits && plan.stages.back().fits;
+  }
+  return plan;
+}
+
+MemoryParts plan_memory(const run::RunConfig& config, const run::StageConfig& stage,
+                        const PlanOptions& options) {
+  std::vector<std::string> assumptions;
+  const StageCosts costs = stage_costs(config, stage, options, assumptions);
+  return memory_of(costs, layout_of(stage, options));
+}
+
+}  // namespace pixart::plan

@@ -1,0 +1,171 @@
+#include "stage_costs.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "pixart/base/error.h"
+#include "pixart/demo/scenes.h"
+#include "pixart/features/latent_codec.h"
+#include "pixart/features/stage_transformer.h"
+#include "pixart/models/t5.h"
+#include "pixart/nn/lora.h"
+#include "pixart/nn/state_dict.h"
+#include "pixart/run/trained_parameters.h"
+
+namespace pixart::plan {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kImageNetClasses = 1000;
+constexpr double kFloat = 4, kBfloat16 = 2;
+
+void assume(std::vector<std::string>& assumptions, std::string sentence) {
+  if (std::find(assumptions.begin(), assumptions.end(), sentence) == assumptions.end())
+    assumptions.push_back(std::move(sentence));
+}
+
+models::VaeConfig vae_of(const run::RunConfig& config, std::vector<std::string>& assumptions) {
+  if (!config.autoencoder.path) return features::configured_vae(config.autoencoder);
+  const fs::path file = *config.autoencoder.path / "config.json";
+  if (fs::exists(file)) return models::read_vae_config(file);
+  assume(
+      assumptions,
+      fmt::format("{} is missing: Stable Diffusion's autoencoder is assumed (8 x smaller sides, 4 channels).",
+                  file.string()));
+  return models::vae_preset("sd-vae");
+}
+
+int64_t caption_channels(const run::RunConfig& config, std::vector<std::string>& assumptions) {
+  if (!config.text_encoder.path) return config.text_encoder.d_model;
+  const fs::path file = *config.text_encoder.path / "config.json";
+  if (fs::exists(file)) return models::read_t5_config(file).d_model;
+  assume(assumptions, fmt::format("{} is missing: the text encoder T5 v1.1 XXL is assumed (4096 channels).",
+                                  file.string()));
+  return models::t5_preset("t5-v1_1-xxl").d_model;
+}
+
+int64_t num_classes(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,
+                    std::vector<std::string>& assumptions) {
+  if (options.num_classes) return *options.num_classes;
+  if (config.source(stage.parts().front().source).draws_scenes())
+    return int64_t(demo::scene_class_names().size());
+  assume(assumptions,
+         fmt::format("{} classes are assumed, as in ImageNet; change it with --classes.", kImageNetClasses));
+  return kImageNetClasses;
+}
+
+// AdamW has two moments. CAME has one, and two pairs of row and column means for matrices.
+double optimizer_numbers(optim::OptimizerName name, const nn::StateDict& state) {
+  if (name == optim::OptimizerName::kAdamW) return 2 * double(state.num_parameters());
+  double numbers = double(state.num_parameters());
+  for (const auto& tensor : state.trainable()) {
+    const double all = double(tensor.numel());
+    if (tensor.dim() < 2)
+      numbers += all;
+    else
+      numbers += 2 * (all / double(tensor.size(-1)) + all / double(tensor.size(-2)));
+  }
+  return numbers;
+}
+
+bool is_recomputed(const std::string& name, int64_t every) {
+  if (every == 0 || !name.starts_with("blocks.")) return false;
+  return (std::stoll(name.substr(7)) + 1) % every == 0;
+}
+
+// Counts the elements of the model of `state`, whose tensors have no memory.
+void count(const run::StageConfig& stage, nn::StateDict& state, StageCosts& costs) {
+  costs.lora_rank = stage.lora.rank;
+  run::add_adapters(stage, state);
+  run::choose_trained(stage, state);
+  costs.trained = state.num_parameters();
+  for (const auto& tensor : state.trainable()) costs.largest = std::max(costs.largest, tensor.numel());
+  costs.optimizer_numbers = optimizer_numbers(stage.optimizer.name, state);
+  double live_block = 0;
+  for (const auto& item : state.items()) {
+    const double numbers = double(item.tensor.numel());
+    const bool is_buffer = item.name == "pos_embed" || item.name == "y_embedder.y_embedding";
+    if (is_buffer) {
+      costs.buffer_bytes += kFloat * numbers;
+      continue;
+    }
+    if (!nn::is_lora_name(item.name)) costs.parameters += int64_t(numbers);
+    if (is_recomputed(item.name, costs.recompute_every)) {
+      if (item.name.starts_with(fmt::format("blocks.{}.", costs.recompute_every - 1))) live_block += numbers;
+      continue;
+    }
+    costs.product_parameters += numbers;
+  }
+  costs.product_parameters += live_block;
+}
+
+}  // namespace
+
+StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& stage,
+                       const PlanOptions& options, std::vector<std::string>& assumptions) {
+  StageCosts costs;
+  costs.is_autoencoder = stage.info().trains_autoencoder();
+  costs.bfloat16 = stage.precision == run::Precision::kBFloat16;
+  costs.recompute_every = stage.activation_checkpointing;
+  costs.resolution = stage.resolution;
+  costs.vae = vae_of(config, assumptions);
+  nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta}), autoencoder({.device = at::kMeta});
+  if (costs.is_autoencoder) {
+    const models::AutoencoderKl model(nn::Scope(state), costs.vae);
+    count(stage, state, costs);
+    costs.autoencoder = autoencoder_cost(costs.vae, stage.resolution);
+    costs.flops.forward = costs.autoencoder.encode + costs.autoencoder.decode;
+    costs.flops.training = costs.flops.executed = 3 * costs.flops.forward;
+    return costs;
+  }
+  const models::AutoencoderKl used(nn::Scope(autoencoder), costs.vae);
+  costs.buffer_bytes += kFloat * double(autoencoder.num_parameters());
+  models::ConditionSizes sizes;
+  if (stage.info().reads_labels) sizes.labels.num_classes = num_classes(config, stage, options, assumptions);
+  if (stage.info().reads_captions) sizes.text.caption_channels = caption_channels(config, assumptions);
+  const auto transformer = features::transformer_config(config, stage, costs.vae, sizes);
+  const models::Transformer model(nn::Scope(state), transformer);
+  costs.work = transformer.work();
+  count(stage, state, costs);
+  models::TransformerWork worked = costs.work;  // memory counts the longest caption, time the mean one
+  if (options.caption_tokens && worked.cross_attention)
+    worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
+  const run::ParameterCounts counts{
+      .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
+  costs.flops = transformer_flops(worked, costs.recompute_every, counts.trained_part());
+  return costs;
+}
+
+MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
+  const double trained = kFloat * double(costs.trained);
+  const double shards = layout.shard ? double(layout.ranks) : 1;
+  MemoryParts parts;
+  parts.weights = kFloat * double(costs.parameters) + (costs.lora_rank > 0 ? trained : 0);
+  parts.low_precision_copies = costs.bfloat16 ? kBfloat16 * costs.product_parameters : 0;
+  parts.gradients = trained;
+  parts.optimizer = kFloat * costs.optimizer_numbers / shards;
+  parts.ema = trained / shards;
+  if (layout.ranks > 1 && layout.shard) parts.communication += trained;
+  if (layout.ranks > 1 && layout.is_cpu) {
+    const double bucket = double(run::kGradientBucketBytes) + kFloat * double(costs.largest);
+    parts.communication += std::min(trained, bucket);
+  }
+  const ActivationBytes activations =
+      costs.is_autoencoder
+          ? activation_bytes(costs.autoencoder, costs.vae, costs.resolution, layout.micro_batch)
+          : activation_bytes(costs.work, {.bfloat16 = costs.bfloat16,
+                                          .recompute_every = costs.recompute_every,
+                                          .micro_batch = layout.micro_batch,
+                                          .lora_rank = costs.lora_rank,
+                                          .fused_norms = layout.is_cpu});
+  parts.activations = std::min(activations.kept, activations.peak);
+  parts.workspace = activations.peak - parts.activations;
+  parts.buffers = costs.buffer_bytes;
+  parts.reserve = layout.reserve;
+  return parts;
+}
+
+}  // namespace pixart::plan

@@ -1,0 +1,223 @@
+#include "pixart/run/run_config.h"
+
+#include <algorithm>
+#include <set>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/config/config.h"
+#include "pixart/data/aspect_bucket.h"
+#include "pixart/diffusion/samplers.h"
+#include "pixart/models/transformer_shape.h"
+
+namespace pixart::run {
+
+namespace {
+
+template <class Named>
+std::vector<std::string> names_of(const std::vector<Named>& items) {
+  std::vector<std::string> names;
+  for (const auto& item : items) names.push_back(item.name);
+  return names;
+}
+
+template <class Named>
+const Named& find_named(const std::vector<Named>& items, const std::string& name, const char* what) {
+  for (const auto& item : items)
+    if (item.name == name) return item;
+  throw UserError(fmt::format("unknown {} '{}'; known are {}.{}", what, name, join(names_of(items), ", "),
+                              did_you_mean(name, names_of(items))));
+}
+
+template <class Item>
+bool contains(const std::vector<Item>& items, const Item& item) {
+  return std::find(items.begin(), items.end(), item) != items.end();
+}
+
+template <class Enum>
+std::vector<std::string> words_of(const std::vector<Enum>& values) {
+  std::vector<std::string> words;
+  for (const Enum value : values) words.push_back(word_of(value));
+  return words;
+}
+
+bool is_file_name(const std::string& name) {
+  return !name.empty() &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+             std::string::npos;
+}
+
+template <class Named>
+void check_names(const std::vector<Named>& items, const char* what, std::vector<std::string>& problems) {
+  std::set<std::string> seen;
+  for (const auto& item : items) {
+    if (!is_file_name(item.name))
+      problems.push_back(
+          fmt::format("{} name '{}' may contain only letters, digits, '_' and '-'", what, item.name));
+    if (!seen.insert(item.name).second)
+      problems.push_back(fmt::format("{} name '{}' is used twice", what, item.name));
+  }
+}
+
+}  // namespace
+
+void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
+  const bool any_size = patch_size || hidden_size || depth || num_heads,
+             all_sizes = patch_size && hidden_size && depth && num_heads;
+  if (preset && any_size)
+    problems.push_back(
+        "preset and sizes exclude each other: keep preset, or patch_size, hidden_size, depth and num_heads");
+  if (!preset && any_size && !all_sizes)
+    problems.push_back("without preset all of patch_size, hidden_size, depth and num_heads are needed");
+  const auto known = models::transformer_preset_names();
+  if (preset && !contains(known, *preset))
+    problems.push_back(fmt::format("preset '{}' is unknown; known are {}.{}", *preset, join(known, ", "),
+                                   did_you_mean(*preset, known)));
+  if (all_sizes && *hidden_size % *num_heads != 0)
+    problems.push_back(
+        fmt::format("hidden_size {} is not a multiple of num_heads {}", *hidden_size, *num_heads));
+  if (all_sizes && *hidden_size % 4 != 0)
+    problems.push_back(fmt::format("hidden_size {} is not a multiple of 4 (position table)", *hidden_size));
+}
+
+void InitConfig::validate(std::vector<std::string>& problems) const {
+  if (how == InitHow::kRandom && !from.empty())
+    problems.push_back("from has no effect with how: random; remove it, or use copy or reparameterize");
+  if (how != InitHow::kRandom && from.empty())
+    problems.push_back("how: " + word_of(how) +
+                       " needs from: the name of an earlier stage, or a weight file or folder");
+  if (how != InitHow::kReparameterize && shared_modulation != "mean")
+    problems.push_back("shared_modulation has no effect without how: reparameterize");
+}
+
+namespace {
+
+std::vector<std::string> objectives_with(const std::string& key) {
+  std::vector<std::string> names;
+  for (const auto& row : objective_table())
+    if (contains(row.keys, key)) names.push_back(row.name);
+  return names;
+}
+
+// Keys that differ from their default although they have no effect with this objective.
+std::vector<std::string> keys_without_effect(const StageConfig& stage) {
+  std::vector<std::string> result;
+  for (const auto& value : config::values(stage)) {
+    const std::string key = value.path.substr(0, value.path.find('.'));  // a section counts as one key
+    const bool is_for_some = !objectives_with(key).empty();
+    if (is_for_some && !value.is_default && !contains(stage.info().keys, key) && !contains(result, key))
+      result.push_back(key);
+  }
+  return result;
+}
+
+}  // namespace
+
+void StageConfig::validate(std::vector<std::string>& problems) const {
+  if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
+    problems.push_back(
+        fmt::format("batch_size {} is not a multiple of micro_batch_size {}", batch_size, micro_batch_size));
+  const auto idle = keys_without_effect(*this);
+  for (const auto& key : idle)
+    problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,
+                                   join(objectives_with(key), " and ")));
+  const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
+  if (!contains(info().init, init.how))
+    problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",
+                                   word_of(init.how), objective, join(words_of(info().init), ", ")));
+  if (source.empty() == mix.empty())
+    problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
+                                      : "source and mix exclude each other");
+  if (aspect_buckets && !data::has_aspect_buckets(int(resolution)))
+    problems.push_back(
+        fmt::format("aspect_buckets exist for resolutions 256, 512 and 1024, not for {}", resolution));
+  if (aspect_buckets && !multi_scale)
+    problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
+  if (with_lora) {
+    if (init.how != InitHow::kCopy)
+      problems.push_back("lora adapts trained weights: init.how must be copy, not " + word_of(init.how));
+    if (!frozen.empty())
+      problems.push_back(
+          "frozen has no effect with lora, which freezes everything except the adapters; choose adapters "
+          "with lora.targets");
+  }
+}
+
+void ValidationConfig::validate(std::vector<std::string>& problems) const {
+  if (every > 0 && source.empty())
+    problems.push_back("validation.source is missing: a data source of held-out samples");
+  if (every == 0 && !source.empty()) problems.push_back("validation.source has no effect with every: 0");
+}
+
+StageConfig StageConfig::held_out() const {
+  StageConfig result = *this;
+  result.source = validation.source;
+  result.mix.clear();
+  result.horizontal_flip = false;
+  return result;
+}
+
+std::vector<MixConfig> StageConfig::parts() const {
+  if (!mix.empty()) return mix;
+  return {{.source = source, .passes = 1}};
+}
+
+void RunConfig::validate(std::vector<std::string>& problems) const {
+  if (stages.empty()) problems.push_back("stages is empty: nothing to do");
+  check_names(stages, "stage", problems);
+  check_names(sources, "source", problems);
+  const auto source_names = names_of(sources);
+  std::vector<std::string> earlier;
+  for (const auto& stage : stages) {
+    std::vector<std::string> used;
+    for (const auto& part : stage.parts()) {
+      if (!part.source.empty() && !contains(source_names, part.source))
+        problems.push_back(fmt::format("stage {}: unknown source '{}'; known are {}.{}", stage.name,
+                                       part.source, join(source_names, ", "),
+                                       did_you_mean(part.source, source_names)));
+      if (contains(used, part.source))
+        problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
+      used.push_back(part.source);
+    }
+    const std::string& held_out = stage.validation.source;
+    if (!held_out.empty() && !contains(source_names, held_out))
+      problems.push_back(fmt::format("stage {}: validation.source: unknown source '{}'; known are {}.{}",
+                                     stage.name, held_out, join(source_names, ", "),
+                                     did_you_mean(held_out, source_names)));
+    if (contains(used, held_out))
+      problems.push_back(
+          fmt::format("stage {}: validation.source {} is also trained on; use a source that is not",
+                      stage.name, held_out));
+    if (stage.info().trains_autoencoder() && autoencoder.path)
+      problems.push_back(
+          fmt::format("stage {}: autoencoder.path names a trained autoencoder, so this stage has no effect; "
+                      "remove one of the two",
+                      stage.name));
+    if (!stage.info().trains_autoencoder() && !transformer.preset && !transformer.hidden_size)
+      problems.push_back(fmt::format("stage {}: transformer needs a preset or sizes", stage.name));
+    if (stage.init.how == InitHow::kReparameterize && contains(earlier, stage.init.from) &&
+        !this->stage(stage.init.from).info().reads_labels)
+      problems.push_back(fmt::format("stage {}: init.from must be a class-conditional stage, not {} ({})",
+                                     stage.name, stage.init.from, this->stage(stage.init.from).objective));
+    if (stage.multi_scale && transformer.hidden_size && *transformer.hidden_size % 3 != 0)
+      problems.push_back(
+          fmt::format("stage {}: multi_scale needs a hidden_size that is a multiple of 3, not {}", stage.name,
+                      *transformer.hidden_size));
+    earlier.push_back(stage.name);
+  }
+}
+
+const StageConfig& RunConfig::stage(const std::string& name) const {
+  return find_named(stages, name, "stage");
+}
+const data::SourceConfig& RunConfig::source(const std::string& name) const {
+  return find_named(sources, name, "source");
+}
+
+RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
+  auto config = config::read_file<RunConfig>(path, overrides);
+  for (auto& stage : config.stages) stage.optimizer = optim::resolved(std::move(stage.optimizer));
+  return config;
+}
+
+}  // namespace pixart::run

@@ -1,0 +1,198 @@
+#include "pixart/sample/generate.h"
+
+#include <ATen/ATen.h>
+
+#include <functional>
+
+#include "pixart/base/random.h"
+#include "pixart/data/transform.h"
+#include "pixart/diffusion/samplers.h"
+
+namespace pixart::sample {
+
+namespace {
+
+constexpr int64_t kPixelsAtOnce = 512 * 512;  // of images that are decoded together
+
+// Makes the denoiser of images first .. first + count - 1; a guided one gets both halves in one call.
+using MakeDenoiser = std::function<diffusion::Denoiser(int64_t first, int64_t count, bool guided)>;
+
+struct LatentSpec {
+  int64_t channels, height, width;
+  bool learn_sigma;
+  diffusion::Process process;
+};
+
+at::Tensor noise_of(const GenerateOptions& options, int64_t first, int64_t count, const LatentSpec& spec,
+                    Purpose purpose, int64_t step) {
+  at::Tensor noise = at::empty({count, spec.channels, spec.height, spec.width}, at::kFloat);
+  const size_t size = size_t(noise.numel() / count);
+  for (int64_t i = 0; i < count; ++i) {
+    const uint64_t stream =
+        uint64_t(options.first_index + first + i) * (spec.process.num_train_steps + 1) + uint64_t(step + 1);
+    fill_normal({options.seed, stream, purpose}, {noise.data_ptr<float>() + size_t(i) * size, size});
+  }
+  return noise;
+}
+
+// Thrown through a sampler to end it, and caught in this file.
+struct AskedToStop {};
+
+// Adds the images of each batch to `images`.
+void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
+                  const features::LatentCodec& codec, at::Device device, const GenerateOptions& options,
+                  std::vector<Image>& images) {
+  const bool guided = options.guidance != 1.0;
+  const int64_t batch_size = options.one_by_one ? 1 : options.batch_size;
+  const auto check = [&options] {
+    if (options.asked_to_stop()) throw AskedToStop();
+  };
+  for (int64_t first = 0; first < total; first += batch_size) {
+    const int64_t count = std::min(batch_size, total - first);
+    diffusion::Denoiser denoiser = make(first, count, guided);
+    if (guided)
+      denoiser = diffusion::guide(denoiser, options.guidance,
+                                  diffusion::guided_channels(options.sampler, spec.channels));
+    const auto noise = [&](int64_t step) {
+      return noise_of(options, first, count, spec, Purpose::kSamplerNoise, step).to(device);
+    };
+    const auto checked = [&](const at::Tensor& x, const at::Tensor& t) {
+      check();
+      return denoiser(x, t);
+    };
+    at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
+    latent = diffusion::sample(options, checked, spec.process, spec.learn_sigma, latent, noise);
+    for (auto& image : decode_images(codec, latent, options.decode_tile, check))
+      images.push_back(std::move(image));
+    if (options.progress) options.progress(int64_t(images.size()));
+  }
+}
+
+std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
+                                    const features::LatentCodec& codec, at::Device device,
+                                    const GenerateOptions& options) {
+  at::NoGradGuard no_grad;
+  std::vector<Image> images;
+  try {
+    draw_batches(make, total, spec, codec, device, options, images);
+  } catch (const AskedToStop&) {
+  }
+  return images;
+}
+
+// Weights [size] that fall towards a border of the tile over `ramp` elements, if another tile follows there.
+at::Tensor blend_weights(int64_t size, int64_t ramp, bool before, bool after) {
+  at::Tensor weights = at::ones({size});
+  const at::Tensor rising = (at::arange(ramp, at::kFloat) + 0.5) / double(ramp);
+  if (before) weights.narrow(0, 0, ramp).copy_(rising);
+  if (after) weights.narrow(0, size - ramp, ramp).mul_(rising.flip(0));
+  return weights;
+}
+
+// The starts of tiles of length `tile` that cover `size` and overlap by at least a quarter.
+std::vector<int64_t> tile_starts(int64_t size, int64_t tile) {
+  std::vector<int64_t> starts = {0};
+  while (starts.back() + tile < size)
+    starts.push_back(std::min(starts.back() + tile - tile / 4, size - tile));
+  return starts;
+}
+
+// latent [1, C, h, w]
+at::Tensor decode_in_tiles(const features::LatentCodec& codec, const at::Tensor& latent, int64_t tile) {
+  const int64_t scale = codec.config().downscale(), height = latent.size(2), width = latent.size(3),
+                rows = std::min(tile, height), cols = std::min(tile, width), ramp = tile / 4 * scale;
+  at::Tensor sum = at::zeros({1, 3, height * scale, width * scale}),
+             weight = at::zeros({height * scale, width * scale});
+  for (const int64_t y : tile_starts(height, rows)) {
+    for (const int64_t x : tile_starts(width, cols)) {
+      const at::Tensor decoded = codec.decode(latent.narrow(2, y, rows).narrow(3, x, cols)).cpu();
+      const at::Tensor weights = blend_weights(rows * scale, ramp, y > 0, y + rows < height).unsqueeze(1) *
+                                 blend_weights(cols * scale, ramp, x > 0, x + cols < width).unsqueeze(0);
+      const auto place = [&](const at::Tensor& whole) {
+        return whole.narrow(-2, y * scale, rows * scale).narrow(-1, x * scale, cols * scale);
+      };
+      place(sum).add_(decoded * weights);
+      place(weight).add_(weights);
+    }
+  }
+  return sum / weight;
+}
+
+}  // namespace
+
+std::vector<Image> decode_images(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
+                                 const std::function<void()>& before_each) {
+  at::NoGradGuard no_grad;
+  const int64_t side = std::max(latents.size(2), latents.size(3)), scale = codec.config().downscale(),
+                pixels = latents.size(2) * latents.size(3) * scale * scale;
+  const bool in_tiles = tile > 0 && side > tile;
+  const int64_t at_once = in_tiles ? 1 : std::max<int64_t>(1, kPixelsAtOnce / pixels);
+  std::vector<Image> images;
+  for (int64_t first = 0; first < latents.size(0); first += at_once) {
+    before_each();
+    const at::Tensor some = latents.narrow(0, first, std::min(at_once, latents.size(0) - first));
+    const at::Tensor decoded = in_tiles ? decode_in_tiles(codec, some, tile) : codec.decode(some).cpu();
+    for (int64_t i = 0; i < decoded.size(0); ++i) images.push_back(data::to_image(decoded[i]));
+  }
+  return images;
+}
+
+models::Condition condition_of(const features::EncodedText& text) {
+  return {.caption = text.features, .mask = text.mask};
+}
+
+models::Condition condition_of(const std::vector<int64_t>& labels) {
+  return {.label = at::tensor(labels, at::kLong)};
+}
+
+namespace {
+
+struct LatentSide {
+  int64_t height, width;
+};
+
+// Rows [first, first + count) of the condition, followed by their null conditions if guided.
+models::Condition condition_of(const models::Transformer& model, const ToDraw& what, const LatentSide& pixels,
+                               int64_t first, int64_t count, bool guided, at::Device device) {
+  models::Condition condition = models::moved(models::rows_of(what.condition, first, count), device);
+  if (model.config().takes_any_size()) {
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+    condition.image_size =
+        at::tensor({double(pixels.height), double(pixels.width)}, options).repeat({count, 1});
+    condition.aspect_ratio = at::full({count, 1}, what.aspect_ratio, options);
+  }
+  if (!guided) return condition;
+  models::Condition null = model.null_of(condition);
+  if (what.negative.caption.defined()) {
+    null.caption = what.negative.caption.to(device).expand_as(condition.caption);
+    null.mask = what.negative.mask.to(device).expand_as(condition.mask);
+  }
+  return models::joined(condition, null);
+}
+
+int64_t num_rows(const models::Condition& condition) {
+  return condition.label.defined() ? condition.label.size(0) : condition.caption.size(0);
+}
+
+}  // namespace
+
+std::vector<Image> generate(const models::Transformer& model, const features::LatentCodec& codec,
+                            const ToDraw& what, at::Device device, const GenerateOptions& options) {
+  const auto& shape = model.config().shape();
+  const LatentSpec spec{.channels = shape.in_channels,
+                        .height = what.latent_height > 0 ? what.latent_height : shape.input_size,
+                        .width = what.latent_width > 0 ? what.latent_width : shape.input_size,
+                        .learn_sigma = shape.learn_sigma,
+                        .process = what.process};
+  const int64_t scale = codec.config().downscale();
+  const LatentSide pixels{spec.height * scale, spec.width * scale};
+  const MakeDenoiser make = [&](int64_t first, int64_t count, bool guided) -> diffusion::Denoiser {
+    const models::Condition condition = condition_of(model, what, pixels, first, count, guided, device);
+    return [&model, condition](const at::Tensor& x, const at::Tensor& t) {
+      return model.forward(x, t, condition);
+    };
+  };
+  return generate_batches(make, num_rows(what.condition), spec, codec, device, options);
+}
+
+}  // namespace pixart::sample

@@ -1,0 +1,267 @@
+#include "pixart/sample/pipeline.h"
+
+#include <algorithm>
+
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/base/words.h"
+#include "pixart/convert/initial_weights.h"
+#include "pixart/data/aspect_bucket.h"
+#include "pixart/features/file_fingerprint.h"
+#include "pixart/features/stage_transformer.h"
+#include "pixart/formats/tensor_file.h"
+#include "pixart/nn/device.h"
+#include "pixart/run/checkpoint_folder.h"
+#include "pixart/run/run_folder.h"
+#include "pixart/run/trained_parameters.h"
+
+namespace pixart::sample {
+namespace fs = std::filesystem;
+
+namespace {
+
+const run::StageConfig& choose_stage(const run::RunConfig& run, const run::RunFolder& folder,
+                                     const std::string& name) {
+  if (!name.empty()) {
+    const auto& stage = run.stage(name);
+    if (!stage.info().draws_from_prompts())
+      throw UserError("stage " + name + " trains the autoencoder; give a class or text stage.");
+    return stage;
+  }
+  for (const bool with_captions : {true, false}) {
+    for (auto stage = run.stages.rbegin(); stage != run.stages.rend(); ++stage) {
+      if (stage->info().draws_from_prompts() && stage->info().reads_captions == with_captions &&
+          !run::list_checkpoints(folder.checkpoints(stage->name)).empty())
+        return *stage;
+    }
+  }
+  throw UserError(
+      fmt::format("run {} has no checkpoint of a class or text stage yet: train it first (pixart train {}).",
+                  folder.root.string(), folder.config().string()));
+}
+
+// The request for a checkpoint folder <run>/checkpoints/<stage>/step-00000100; nothing for other paths.
+std::optional<PipelineRequest> as_checkpoint(const PipelineRequest& request) {
+  const fs::path folder = fs::weakly_canonical(request.path);
+  const fs::path run = folder.parent_path().parent_path().parent_path();
+  if (!fs::exists(folder / "manifest.json") || !fs::exists(run::RunFolder{run}.config())) return std::nullopt;
+  PipelineRequest result = request;
+  result.path = run;
+  result.stage = folder.parent_path().filename();
+  for (const auto& checkpoint : run::list_checkpoints(folder.parent_path()))
+    if (checkpoint.folder.filename() == folder.filename()) result.step = checkpoint.step;
+  return result;
+}
+
+std::string hash_of(const fs::path& path) {
+  return fs::is_directory(path) ? features::folder_fingerprint(path) : features::file_fingerprint(path);
+}
+
+run::Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<int64_t> step) {
+  if (!step) {
+    const auto search = run::find_checkpoint(stage_folder);
+    if (search.newest) return *search.newest;
+    Problems problems;
+    for (const auto& damaged : search.damaged) problems.add(damaged);
+    problems.throw_if_any("no checkpoint in " + stage_folder.string() + " can be used");
+    throw UserError("there is no checkpoint in " + stage_folder.string() + ".");
+  }
+  std::vector<std::string> steps;
+  for (const auto& checkpoint : run::list_checkpoints(stage_folder)) {
+    if (checkpoint.step == *step) {
+      const auto found = run::verify_checkpoint(checkpoint.folder);
+      if (!found.is_good())
+        throw UserError(
+            fmt::format("checkpoint {}: {}", checkpoint.folder.string(), found.text),
+            found.verdict == run::Verdict::kUnreadable ? ExitCode::kStorage : ExitCode::kBadInput);
+      return checkpoint;
+    }
+    steps.push_back(std::to_string(checkpoint.step));
+  }
+  throw UserError(fmt::format("no checkpoint of step {} in {}; existing steps: {}", *step,
+                              stage_folder.string(), join(steps, ", ")));
+}
+
+}  // namespace
+
+Pipeline Pipeline::open(const PipelineRequest& request) {
+  Pipeline pipeline;
+  pipeline.device_ = nn::select_device(request.device);
+  pipeline.state_ =
+      std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = at::kFloat, .device = pipeline.device_});
+  if (const auto checkpoint = as_checkpoint(request)) {
+    pipeline.open_run(*checkpoint);
+  } else if (fs::exists(run::RunFolder{request.path}.config())) {
+    pipeline.open_run(request);
+  } else if (!fs::exists(request.path)) {
+    throw UserError(
+        fmt::format("{} does not exist. Give a run folder, a pipeline folder, or a file of weights.",
+                    request.path.string()));
+  } else {
+    pipeline.open_weights(request);
+  }
+  pipeline.origin_.path = request.path;
+  return pipeline;
+}
+
+void Pipeline::begin_hash() const {
+  if (!hash_.valid()) hash_ = std::async(std::launch::async, hash_of, origin_.weights).share();
+}
+
+const std::string& Pipeline::weights_sha256() const {
+  begin_hash();
+  return hash_.get();
+}
+
+bool Pipeline::has_weights(const std::string& sha256) const {
+  if (sha256 == weights_sha256()) return true;
+  if (!fs::is_directory(origin_.weights) || sha256 != features::former_folder_fingerprint(origin_.weights))
+    return false;
+  log::warning(
+      "the hash {}... is from an earlier version, which hashed only both ends of each file: {} matches it",
+      sha256.substr(0, 12), origin_.weights.string());
+  return true;
+}
+
+void Pipeline::make_model(const models::TransformerConfig& config) {
+  model_ = std::make_unique<models::Transformer>(nn::Scope(*state_), config);
+}
+
+void Pipeline::open_run(const PipelineRequest& request) {
+  const run::RunFolder folder{request.path};
+  run_ = run::read_run_config(folder.config());
+  run_.run = request.path;
+  stage_ = &choose_stage(run_, folder, request.stage);
+  nn::set_num_threads(run_.threads);
+  const auto checkpoint = choose_checkpoint(folder.checkpoints(stage_->name), request.step);
+  origin_.stage = stage_->name;
+  origin_.step = checkpoint.step;
+  origin_.weights = checkpoint.folder / (request.ema ? "ema.safetensors" : "model.safetensors");
+  codec_ = std::make_unique<features::LatentCodec>(features::load_codec(run_, device_));
+  const auto weights = formats::load_safetensors(origin_.weights);
+  models::ConditionSizes sizes;
+  if (stage_->info().reads_captions) {
+    run::TextEncoderConfig found = run_.text_encoder;
+    if (!found.path) found.path = folder.text_encoder();
+    encoder_ = std::make_unique<features::PromptFeatures>(found, fs::path(), device_,
+                                                          features::PromptCache{request.prompt_cache});
+    sizes.text.caption_channels = encoder_->channels();
+  }
+  if (stage_->info().reads_labels) {
+    class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
+    sizes.labels.num_classes = int64_t(class_names_.size());
+  }
+  make_model(features::transformer_config(run_, *stage_, codec_->config(), sizes));
+  run::add_adapters(*stage_, *state_);
+  nn::load_state(*state_, weights.tensors, origin_.weights.string());
+}
+
+namespace {
+
+struct ModelFiles {
+  fs::path transformer, vae, text_encoder, tokenizer;
+};
+
+ModelFiles find_files(const PipelineRequest& request) {
+  ModelFiles files{request.path, request.vae, request.text_encoder, {}};
+  if (fs::exists(request.path / "model_index.json")) {
+    files.transformer = request.path / "transformer";
+    if (files.vae.empty()) files.vae = request.path / "vae";
+    if (files.text_encoder.empty()) files.text_encoder = request.path / "text_encoder";
+    files.tokenizer = request.path / "tokenizer";
+  }
+  if (files.vae.empty())
+    throw UserError(fmt::format("{} has only a transformer: give the folder of an autoencoder with --vae.",
+                                request.path.string()));
+  return files;
+}
+
+}  // namespace
+
+void Pipeline::open_weights(const PipelineRequest& request) {
+  const ModelFiles files = find_files(request);
+  auto opened = convert::to_official(convert::open_and_identify(files.transformer), files.text_encoder);
+  nn::set_num_threads(0);
+  origin_.weights = files.transformer;
+  codec_ = std::make_unique<features::LatentCodec>(models::load_vae(files.vae, device_), files.vae);
+  const auto config = convert::transformer_of(opened.identity, files.transformer.string());
+  if (config.caption_channels() > 0) {
+    if (files.text_encoder.empty())
+      throw UserError(fmt::format("{} is a {}: give the folder of its T5 encoder with --text-encoder.",
+                                  files.transformer.string(), config.kind_name()));
+    run_.text_encoder.path = files.text_encoder;
+    run_.text_encoder.max_tokens = config.max_tokens();
+    encoder_ = std::make_unique<features::PromptFeatures>(run_.text_encoder, files.tokenizer, device_,
+                                                          features::PromptCache{request.prompt_cache});
+  }
+  for (int64_t i = 0; i < config.num_classes(); ++i) class_names_.push_back(std::to_string(i));
+  make_model(config);
+  nn::load_state(*state_, formats::read_all(opened.weights), files.transformer.string());
+}
+
+std::vector<int64_t> Pipeline::labels_of(const std::vector<std::string>& prompts) const {
+  Problems problems;
+  std::vector<int64_t> labels;
+  for (const auto& prompt : prompts) {
+    const auto found = std::find(class_names_.begin(), class_names_.end(), prompt);
+    if (found == class_names_.end())
+      problems.add(fmt::format("'{}' is not a class.{}", prompt, did_you_mean(prompt, class_names_)));
+    labels.push_back(found - class_names_.begin());
+  }
+  problems.throw_if_any(fmt::format("this model generates classes ({})", name_some(class_names_)));
+  return labels;
+}
+
+// Encodes each distinct caption once.
+models::Condition Pipeline::captions_of(const std::vector<std::string>& prompts) const {
+  std::vector<std::string> distinct;
+  std::vector<int64_t> index;
+  for (const auto& prompt : prompts) {
+    const auto found = std::find(distinct.begin(), distinct.end(), prompt);
+    index.push_back(found - distinct.begin());
+    if (found == distinct.end()) distinct.push_back(prompt);
+  }
+  models::Condition condition = condition_of(encoder_->encode(distinct));
+  const at::Tensor rows = at::tensor(index, at::kLong).to(condition.caption.device());
+  condition.caption = condition.caption.index_select(0, rows);
+  condition.mask = condition.mask.index_select(0, rows);
+  return condition;
+}
+
+int Pipeline::own_side() const {
+  return int(model_->config().shape().input_size * codec_->config().downscale());
+}
+
+ToDraw Pipeline::what_to_draw(const DrawRequest& request) const {
+  if (!encoder_) return {.condition = condition_of(labels_of(request.prompts))};
+  ToDraw what{.condition = captions_of(request.prompts)};
+  if (!request.negative_prompt.empty()) what.negative = captions_of({request.negative_prompt});
+  return what;
+}
+
+std::vector<Image> Pipeline::generate(const DrawRequest& request, const GenerateOptions& options) const {
+  const int64_t scale = codec_->config().downscale();
+  const int own = own_side();
+  const int height = request.height > 0 ? request.height : own,
+            width = request.width > 0 ? request.width : own;
+  const bool is_other = height != own || width != own;
+  if (is_other && !model_->config().takes_any_size())
+    throw UserError(fmt::format(
+        "this model generates {0} x {0} pixels; other sizes need PixArt-MS (multi_scale: true).", own));
+  const int64_t unit = scale * model_->config().shape().patch_size;
+  if (height % unit != 0 || width % unit != 0)
+    throw UserError(
+        fmt::format("size {} x {}: height and width must be multiples of {}.", height, width, unit));
+  ToDraw what = what_to_draw(request);
+  if (stage_ != nullptr) what.process = stage_->info().process;
+  what.latent_height = height / scale;
+  what.latent_width = width / scale;
+  what.aspect_ratio = double(height) / double(width);
+  if (is_other && data::has_aspect_buckets(own)) {
+    const auto& buckets = data::aspect_buckets(own);
+    what.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;
+  }
+  return sample::generate(*model_, *codec_, what, device_, options);
+}
+
+}  // namespace pixart::sample

@@ -1,0 +1,38 @@
+// The content of a Trainer's checkpoint: model, ema and optimizer .safetensors, and state.json.
+// checkpoint_folder.h keeps checkpoints safe on disk; checkpoint_writer.h saves them while training goes on.
+#pragma once
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "pixart/nn/state_dict.h"
+#include "pixart/run/checkpoint_folder.h"
+#include "pixart/train/trainer.h"
+
+namespace pixart::train {
+
+// Facts about the run that a checkpoint holds in addition to the trainer's own state.
+struct CheckpointFacts {
+  double seconds = 0;                                // of training so far
+  std::map<std::string, std::string> data = {};      // fingerprint of each source
+  std::map<std::string, std::string> metadata = {};  // of the weight files (architecture, ...)
+};
+
+// The live tensors that this rank writes. Rank 0 writes model, EMA and optimizer; with optimizer.shard, each
+// rank writes its share of the optimizer ("optimizer-00002-of-00004"). All ranks call it together.
+run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
+                                          const CheckpointFacts& facts);
+
+// Writes a checkpoint before it returns, and replaces an existing one of the same step. For one rank only.
+void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
+                     const CheckpointFacts& facts);
+
+// Restores model, EMA, optimizer and step, on any number of ranks. Reads only files that the manifest names.
+// Throws UserError if the fingerprint of a source in `data` differs from the one in the checkpoint.
+CheckpointFacts load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model,
+                                const std::map<std::string, std::string>& data = {});
+
+// Throws UserError(kNumerics) if a value of the state is not finite: such a state must not be saved.
+void require_finite(Trainer& trainer);
+
+}  // namespace pixart::train

@@ -1,0 +1,26 @@
+#include "stage_model.h"
+
+namespace pixart::train {
+
+std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const run::StageConfig& stage,
+                                          const features::StageParts& parts,
+                                          std::shared_ptr<const data::SampleOrder> order,
+                                          data::Loader::Read read) {
+  std::vector<std::string> names;
+  for (const auto& part : parts) names.push_back(part.source->name);
+  return std::make_unique<data::Loader>(
+      std::move(order),
+      data::BatchPlan{.batch_size = stage.batch_size,
+                      .micro_batch_size = stage.micro_batch_size,
+                      .rank = run.ranks.rank(),
+                      .world_size = run.ranks.world_size(),
+                      .one_by_one = run.config.numerics == run::Numerics::kExact},
+      run.config.loader, std::move(read), std::move(names));
+}
+
+StageModel make_stage_model(features::RunContext& run, const run::StageConfig& stage) {
+  return stage.info().trains_autoencoder() ? make_autoencoder_stage(run, stage)
+                                           : make_diffusion_stage(run, stage);
+}
+
+}  // namespace pixart::train

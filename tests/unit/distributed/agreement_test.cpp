@@ -1,0 +1,95 @@
+#include "pixart/distributed/agreement.h"
+
+#include <gmock/gmock.h>
+
+#include "ranks.h"
+
+namespace pixart::distributed::testing {
+namespace {
+
+using ::testing::Each;
+
+constexpr double kTimeout = 60;
+
+TEST(Agreement, FlagsAndNumbers) {
+  for (const int world_size : {1, 3}) {
+    const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+      const bool is_last = ranks.rank() == world_size - 1;
+      EXPECT_TRUE(any_rank(ranks, is_last, "one"));
+      EXPECT_FALSE(any_rank(ranks, false, "none"));
+      EXPECT_TRUE(all_agree(ranks, true, "all"));
+      EXPECT_FALSE(all_agree(ranks, !is_last, "not all"));
+      EXPECT_EQ(max_over_ranks(ranks, -1.5 - ranks.rank(), "max"), -1.5);
+      EXPECT_EQ(sum_over_ranks(ranks, ranks.rank() + 1, "sum"), world_size * (world_size + 1) / 2);
+    });
+    EXPECT_THAT(errors, Each(""));
+  }
+}
+
+TEST(Agreement, Strings) {
+  const std::vector<std::string> texts = {"", std::string("a\0b", 3), std::string(100'000, 'x')};
+  const auto errors = with_ranks(3, kTimeout, [&](Communicator& ranks) {
+    EXPECT_EQ(gather_strings(ranks, texts[size_t(ranks.rank())], "gather"), texts);
+    EXPECT_EQ(gather_strings(ranks, "", "nothing"), std::vector<std::string>(3));
+    for (int root = 0; root < 3; ++root)
+      EXPECT_EQ(broadcast_string(ranks, texts[size_t(ranks.rank())], root, "broadcast"), texts[size_t(root)]);
+  });
+  EXPECT_THAT(errors, Each(""));
+}
+
+TEST(Agreement, ErrorsAreThrownTogether) {
+  const auto errors = with_ranks(3, kTimeout, [&](Communicator& ranks) {
+    throw_together(ranks, std::nullopt, "all is well");
+    std::optional<RankError> error;
+    if (ranks.rank() > 0) error = RankError{fmt::format("no file {}", ranks.rank()), ExitCode::kStorage};
+    try {
+      throw_together(ranks, error, "opening");
+    } catch (const UserError& thrown) {
+      EXPECT_EQ(thrown.code(), ExitCode::kStorage);
+      throw;
+    }
+  });
+  EXPECT_THAT(errors, Each("rank 1: no file 1\nrank 2: no file 2"));
+}
+
+TEST(Agreement, WorkIsDoneTogetherOrFailsTogether) {
+  std::vector<int> done(3);
+  const auto errors = with_ranks(3, kTimeout, [&](Communicator& ranks) {
+    all_together(ranks, "well", [&] { ++done[size_t(ranks.rank())]; });
+    on_first_rank(ranks, "first", [&] { done[size_t(ranks.rank())] += 10; });
+    on_first_rank(ranks, "badly", [] { throw UserError("no space", ExitCode::kStorage); });
+  });
+  EXPECT_EQ(done, (std::vector<int>{11, 1, 1}));
+  EXPECT_THAT(errors, Each("rank 0: no space"));
+}
+
+// Whichever rank is asked, and whenever: rank 0 learns of it between two pieces, all others at the end.
+TEST(Agreement, RankZeroWorksUntilOneIsAsked) {
+  for (const int world_size : {1, 3}) {
+    for (int who = -1; who < world_size; ++who) {
+      int pieces = 0;
+      std::vector<int> polls(static_cast<size_t>(world_size)), results = polls;
+      const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+        const auto self = size_t(ranks.rank());
+        results[self] = first_rank_until(
+            ranks, "working", [&] { return ++polls[self] >= 3 && int(self) == who; },
+            [&](const std::function<bool()>& asked) {
+              while (pieces < 10 && !asked()) ++pieces;
+            });
+        EXPECT_EQ(sum_over_ranks(ranks, 1, "afterwards"), world_size);
+      });
+      EXPECT_THAT(errors, Each(""));
+      EXPECT_EQ(pieces, who < 0 ? 10 : 2) << who;
+      EXPECT_THAT(results, Each(who < 0 ? 0 : 1));
+    }
+  }
+  const auto errors = with_ranks(2, kTimeout, [&](Communicator& ranks) {
+    first_rank_until(
+        ranks, "badly", [] { return false; },
+        [](const auto&) { throw UserError("no space", ExitCode::kStorage); });
+  });
+  EXPECT_THAT(errors, Each("rank 0: no space"));
+}
+
+}  // namespace
+}  // namespace pixart::distributed::testing

@@ -1,0 +1,135 @@
+#include "pixart/features/prompt_features.h"
+
+#include <ATen/ATen.h>
+
+#include "scratch_folder.h"
+
+namespace pixart::features {
+namespace {
+
+class Prompts : public testing::ScratchFolder {
+ protected:
+  Prompts() {
+    run_.run = folder_ / "run";
+    run_.text_encoder.max_tokens = 8;
+    run_.text_encoder.d_model = 32;
+    run_.text_encoder.num_layers = 1;
+    run_.text_encoder.num_heads = 2;
+    run_.text_encoder.d_ff = 1024;  // more than the two ends of a file
+    load_caption_encoder(run_, at::kCPU, [] {
+      std::vector<std::string> captions;
+      for (const char* colour : {"red", "blue", "green", "yellow"})
+        for (const char* shape : {"circle", "square", "cross", "star"})
+          captions.push_back(fmt::format("a {} {} on a white background", colour, shape));
+      return captions;
+    });
+    run_.text_encoder.path = run_.run / "text_encoder";
+  }
+  PromptFeatures features(const std::string& cache, uint64_t most_bytes = uint64_t{1} << 30) const {
+    const auto folder = cache.empty() ? std::filesystem::path() : folder_ / cache;
+    return {run_.text_encoder, {}, at::kCPU, {folder, most_bytes}};
+  }
+  int64_t num_files() const {
+    int64_t count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_ / "cache")) ++count;
+    return count;
+  }
+  static void expect_same(const EncodedText& a, const EncodedText& b) {
+    EXPECT_TRUE(at::equal(a.features, b.features));
+    EXPECT_TRUE(at::equal(a.mask, b.mask));
+  }
+  run::RunConfig run_;
+};
+
+TEST_F(Prompts, KeptOnesNeedNoEncoder) {
+  auto first = features("cache");
+  EXPECT_FALSE(first.has_loaded());
+  EXPECT_EQ(first.channels(), 32);
+  const auto made = first.encode({"a red circle", "a blue star on a white background"});
+  EXPECT_TRUE(first.has_loaded());
+  EXPECT_EQ(made.features.sizes(), (std::vector<int64_t>{2, 8, 32}));
+  auto second = features("cache");
+  expect_same(second.encode({"a red circle", "a blue star on a white background"}), made);
+  const auto one = second.encode({"A  RED circle"});
+  EXPECT_TRUE(at::equal(one.features[0], made.features[0])) << "the same words after cleaning";
+  EXPECT_FALSE(second.has_loaded());
+  second.encode({"a green cross"});
+  EXPECT_TRUE(second.has_loaded());
+  EXPECT_EQ(num_files(), 3);
+  auto none = features("");
+  EXPECT_TRUE(at::allclose(none.encode({"a red circle"}).features[0], made.features[0], 1e-5, 1e-5));
+  EXPECT_TRUE(none.has_loaded());
+  EXPECT_EQ(num_files(), 3);
+}
+
+TEST_F(Prompts, AnotherEncoderOrLengthIsAnotherPrompt) {
+  features("cache").encode({"a red circle"});
+  run_.text_encoder.max_tokens = 7;
+  auto shorter = features("cache");
+  shorter.encode({"a red circle"});
+  EXPECT_TRUE(shorter.has_loaded());
+  write("run/text_encoder/note.txt", "another folder");
+  auto other = features("cache");
+  other.encode({"a red circle"});
+  EXPECT_TRUE(other.has_loaded());
+  EXPECT_EQ(num_files(), 3);
+}
+
+TEST_F(Prompts, ThoseLongestUnusedMakeRoom) {
+  features("cache").encode({"a red circle"});
+  const uint64_t bytes =
+      std::filesystem::file_size(std::filesystem::directory_iterator(folder_ / "cache")->path());
+  auto two = features("cache", 2 * bytes + bytes / 2);
+  two.encode({"a blue circle"});
+  two.encode({"a red circle"});  // used once more
+  EXPECT_EQ(num_files(), 2);
+  two.encode({"a green circle"});
+  EXPECT_EQ(num_files(), 2);
+  auto again = features("cache");
+  again.encode({"a red circle", "a green circle"});
+  EXPECT_FALSE(again.has_loaded());
+  again.encode({"a blue circle"});
+  EXPECT_TRUE(again.has_loaded());
+}
+
+TEST_F(Prompts, FilesOfOthersDoNotMakeRoom) {
+  std::filesystem::create_directories(folder_ / "cache");
+  write("cache/thesis.safetensors", std::string(1000, 'x'));
+  features("cache", 500).encode({"a red circle"});
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "cache/thesis.safetensors"));
+}
+
+TEST_F(Prompts, ABitInTheMiddleOfTheEncoderIsAnotherEncoder) {
+  features("cache").encode({"a red circle"});
+  const auto weights = run_.text_encoder.path.value() / "model.safetensors";
+  std::string bytes = read(weights);
+  constexpr size_t kBothEnds = 2 * (64 << 10);  // which alone would not tell
+  ASSERT_GT(bytes.size(), kBothEnds);
+  bytes[bytes.size() / 2] = char(bytes[bytes.size() / 2] ^ 1);
+  write("run/text_encoder/model.safetensors", bytes);
+  auto other = features("cache");
+  other.encode({"a red circle"});
+  EXPECT_TRUE(other.has_loaded());
+  EXPECT_EQ(num_files(), 2);
+}
+
+TEST_F(Prompts, DamagedFilesAreMadeAgain) {
+  const auto made = features("cache").encode({"a red circle"});
+  const auto file = std::filesystem::directory_iterator(folder_ / "cache")->path();
+  const std::string whole = read(file);
+  std::string changed = whole;
+  changed.back() = char(changed.back() ^ 1);
+  const size_t middle = whole.size() / 2;
+  std::string flipped = whole;
+  flipped[middle] = char(flipped[middle] ^ 1);
+  for (const std::string& bytes : {std::string(), whole.substr(0, middle), flipped, changed}) {
+    write("cache/" + file.filename().string(), bytes);
+    auto again = features("cache");
+    expect_same(again.encode({"a red circle"}), made);
+    EXPECT_TRUE(again.has_loaded());
+    EXPECT_EQ(read(file), whole);
+  }
+}
+
+}  // namespace
+}  // namespace pixart::features

@@ -1,0 +1,86 @@
+#include "pixart/features/stage_data.h"
+
+#include "stage_data_fixture.h"
+
+namespace pixart::features {
+namespace {
+
+TEST_F(StageDataTest, PartOfARow) {
+  const auto all = parts();
+  EXPECT_EQ(part_of(all, 0), (std::pair<size_t, int64_t>{0, 0}));
+  EXPECT_EQ(part_of(all, 9), (std::pair<size_t, int64_t>{0, 9}));
+  EXPECT_EQ(part_of(all, 10), (std::pair<size_t, int64_t>{1, 0}));
+  EXPECT_EQ(part_of(all, 15), (std::pair<size_t, int64_t>{1, 5}));
+  EXPECT_THROW(part_of(all, -1), InternalError);
+}
+
+TEST_F(StageDataTest, TheOrderLeavesOutWhatLedgersReject) {
+  auto all = parts();
+  all[1].passes = 2;
+  std::vector<data::Ledger> ledgers(2);
+  ledgers[0].rejected = {{.row = 3}, {.row = 8}};
+  ledgers[1].rejected = {{.row = 0}};
+  run::StageConfig stage;
+  const auto order = make_order(all, ledgers, stage, 1);
+  EXPECT_EQ(order->epoch_size(), 22);
+  EXPECT_EQ(order->num_rows(), 16);
+  std::set<int64_t> seen;
+  for (int64_t position = 0; position < 220; ++position) seen.insert(order->row(position));
+  std::set<int64_t> expected;
+  for (int64_t row = 0; row < 16; ++row)
+    if (row != 3 && row != 8 && row != 10) expected.insert(row);
+  EXPECT_EQ(seen, expected);
+  const auto same = make_order(all, ledgers, stage, 1), other = make_order(all, ledgers, stage, 2);
+  int64_t differ = 0;
+  for (int64_t position = 0; position < 220; ++position) {
+    EXPECT_EQ(order->row(position), same->row(position));
+    differ += order->row(position) != other->row(position) ? 1 : 0;
+  }
+  EXPECT_GT(differ, 100);
+}
+
+TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
+  first_.damaged = {4};
+  const auto all = featured({.shape = [](int64_t row) {
+    return row % 2 == 0 ? std::pair<int64_t, int64_t>{2, 6} : std::pair<int64_t, int64_t>{3, 4};
+  }});
+  run::StageConfig stage;
+  stage.aspect_buckets = true;
+  stage.batch_size = 4;
+  const std::vector<data::Ledger> ledgers = {ledger_of(all[0], folder_ / "quarantine/first.jsonl"),
+                                             ledger_of(all[1], folder_ / "quarantine/second.jsonl")};
+  EXPECT_EQ(ledgers[0].accepted(), 9);
+  const auto order = make_order(all, ledgers, stage, 1);
+  FeatureReader reader{.parts = all, .with_sizes = true, .resolution = 256};
+  std::set<int64_t> seen;
+  int64_t whole = 0;
+  for (int64_t step = 0; step < 40; ++step) {
+    const auto batches = data::plan_step(*order, {.batch_size = 4}, step);
+    whole += batches.size() == 1 ? 1 : 0;
+    for (const auto& plan : batches) {
+      const auto batch = reader(plan);  // stops where two shapes meet
+      EXPECT_EQ(batch.mean.size(2), plan.bucket);
+      EXPECT_EQ(batch.mean.size(0), int64_t(plan.rows.size()));
+      const double ratio = data::aspect_buckets(256)[plan.bucket].ratio;
+      EXPECT_FLOAT_EQ(batch.aspect_ratio[0][0].item<float>(), float(ratio));
+      seen.insert(plan.rows.begin(), plan.rows.end());
+    }
+  }
+  EXPECT_EQ(seen.size(), 15);
+  EXPECT_GE(whole, 20);
+}
+
+TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {
+  first_.reject(2, data::Reason::kMissingCaption);
+  first_.damaged = {7};
+  const auto all = featured();
+  const auto ledger = ledger_of(all[0], folder_ / "quarantine/first.jsonl");
+  EXPECT_EQ(ledger.accepted(), 8);
+  EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"2.png", "7.png"}));
+  sources_[0].quarantine_budget = 0.05;
+  EXPECT_THROW(ledger_of(all[0], folder_ / "quarantine/first.jsonl"), UserError);
+  EXPECT_EQ(keys_in_quarantine("first").size(), 2);  // to look at
+}
+
+}  // namespace
+}  // namespace pixart::features

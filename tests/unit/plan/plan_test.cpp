@@ -1,0 +1,215 @@
+#include "pixart/plan/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "pixart/base/error.h"
+#include "pixart/plan/paper_stages.h"
+
+namespace pixart::plan {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+namespace fs = std::filesystem;
+
+run::RunConfig paper() {
+  return run::read_run_config(fs::path(PIXART_SOURCE_DIR) / "configs/paper/alpha.yaml");
+}
+
+PlanOptions options(const char* gpu, int64_t gpus = 64) {
+  PlanOptions result{.gpu = find_gpu(gpu)};
+  result.gpus = gpus;
+  return result;
+}
+
+// The stages' names in the order of paper_stages().
+PlanOptions paper_rates(const run::RunConfig& config, double factor, const char* gpu) {
+  auto result = options(gpu);
+  for (const auto& stage : config.stages)
+    result.images_per_second[stage.name] =
+        factor * paper_images_per_second(stage.objective, int(stage.resolution), double(stage.batch_size),
+                                         double(stage.steps));
+  return result;
+}
+
+TEST(Plan, PapersRatesGiveThePapersDays) {
+  const auto config = paper();
+  const auto v100 = plan_run(config, paper_rates(config, 1, "v100"));
+  const double days[] = {88, 672, 416, 320, 160};
+  ASSERT_EQ(v100.stages.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) EXPECT_NEAR(v100.stages[i].consumption.gpu_days, days[i], 1e-6);
+  EXPECT_NEAR(v100.sum.gpu_days, 1656, 1e-6);
+  const auto a100 = plan_run(config, paper_rates(config, kV100DaysPerA100Day, "a100-80"));
+  EXPECT_NEAR(a100.sum.gpu_days, kPaperA100Days, 0.5);  // the paper rounds
+}
+
+TEST(Plan, ParametersOfThePapersModel) {
+  const auto plan = plan_run(paper(), options("a100-80"));
+  EXPECT_EQ(plan.stages[1].parameters, 610856096);  // PixArt
+  EXPECT_EQ(plan.stages[3].parameters, 611349152);  // PixArt-MS
+  EXPECT_NEAR(plan.stages[1].flops.training, 893.2e9, 0.1e9);
+  EXPECT_THAT(plan.assumptions, ::testing::Contains(HasSubstr("T5 v1.1 XXL")));
+}
+
+TEST(Plan, FixedMemoryIsTwentyBytesAParameter) {
+  auto config = paper();
+  auto& stage = config.stages[1];
+  stage.precision = run::Precision::kFloat32;
+  const double numbers = 610856096;
+  const auto parts = plan_memory(config, stage, options("a100-80"));
+  EXPECT_EQ(parts.weights, 4 * numbers);
+  EXPECT_EQ(parts.gradients, 4 * numbers);
+  EXPECT_EQ(parts.optimizer, 8 * numbers);
+  EXPECT_EQ(parts.ema, 4 * numbers);
+  EXPECT_EQ(parts.low_precision_copies, 0);
+  auto sharded = options("a100-80");
+  sharded.shard_optimizer = true;
+  EXPECT_EQ(plan_memory(config, stage, sharded).optimizer, 8 * numbers / 64);
+  EXPECT_EQ(plan_memory(config, stage, sharded).ema, 4 * numbers / 64);
+  stage.precision = run::Precision::kBFloat16;
+  stage.activation_checkpointing = 0;
+  EXPECT_EQ(plan_memory(config, stage, options("a100-80")).low_precision_copies, 2 * numbers);
+  stage.activation_checkpointing = 1;  // of one block and what is outside blocks
+  EXPECT_EQ(plan_memory(config, stage, options("a100-80")).low_precision_copies,
+            2.0 * (numbers - 28 * 21255552 + 21255552));
+}
+
+TEST(Plan, CameKeepsOneMomentAndMeans) {
+  auto config = paper();
+  config.stages[1].optimizer.name = optim::OptimizerName::kCame;
+  const auto parts = plan_memory(config, config.stages[1], options("a100-80"));
+  EXPECT_GT(parts.optimizer, parts.weights);
+  EXPECT_LT(parts.optimizer, 1.02 * parts.weights);
+}
+
+TEST(Plan, FrozenParametersNeedNoStateAndNoGradient) {
+  auto config = paper();
+  config.stages[1].frozen = {"blocks.*"};
+  const auto parts = plan_memory(config, config.stages[1], options("a100-80"));
+  EXPECT_EQ(parts.gradients, 4.0 * (610856096 - 28 * 21255552));
+  EXPECT_EQ(parts.weights, 4.0 * 610856096);
+}
+
+TEST(Plan, AdaptersAloneHaveGradientsMomentsAndEma) {
+  auto config = paper();
+  auto& stage = config.stages[1];
+  const auto whole = plan_memory(config, stage, options("a100-80"));
+  stage.lora.rank = 16;
+  // Layers from the width d to d (3), 2 d (1), 3 d (1), 4 d (1) and back (1), in 28 blocks.
+  const int64_t adapters = 28 * 16 * 1152 * (3 * 2 + 3 + 4 + 5 + 5);
+  const auto parts = plan_memory(config, stage, options("a100-80"));
+  EXPECT_EQ(parts.weights, 4.0 * (610856096 + adapters));
+  EXPECT_EQ(parts.gradients, 4.0 * adapters);
+  EXPECT_EQ(parts.optimizer, 8.0 * adapters);
+  EXPECT_EQ(parts.ema, 4.0 * adapters);
+  EXPECT_LT(parts.total(), whole.total() - 14.0 * 610856096);
+  const auto plan = plan_run(config, options("a100-80")).stages[1];
+  EXPECT_EQ(plan.parameters, 610856096);
+  EXPECT_EQ(plan.trained, adapters);
+}
+
+TEST(Plan, SeveralRanksNeedRoomToTalk) {
+  auto config = paper();
+  const auto& stage = config.stages[1];
+  const double trained = 4.0 * 610856096;
+  EXPECT_EQ(plan_memory(config, stage, options("a100-80")).communication, 0) << "in place";
+  auto sharded = options("a100-80");
+  sharded.shard_optimizer = true;
+  EXPECT_EQ(plan_memory(config, stage, sharded).communication, trained) << "the gathered EMA";
+  PlanOptions cpu{.gpu = find_gpu("cpu", 1, 1e12)};
+  EXPECT_EQ(plan_memory(config, stage, cpu).communication, 0);
+  cpu.gpus = 2;
+  const double bucket = plan_memory(config, stage, cpu).communication;
+  EXPECT_GE(bucket, 32 << 20);
+  EXPECT_LT(bucket, 0.05 * trained);
+}
+
+TEST(Plan, TheLargestMicroBatchFitsAndTheNextDoesNot) {
+  auto config = paper();
+  config.stages.resize(2);
+  auto& stage = config.stages[1];
+  stage.activation_checkpointing = 0;
+  const auto gpu = options("a100-40");
+  const auto plan = plan_run(config, gpu);
+  const int64_t largest = plan.stages[1].largest_micro_batch;
+  ASSERT_GT(largest, 1);
+  ASSERT_LT(largest, plan.stages[1].samples_per_gpu);
+  stage.micro_batch_size = largest;
+  EXPECT_TRUE(plan_run(config, gpu).fits);
+  stage.micro_batch_size = largest + 1;
+  const auto over = plan_run(config, gpu);
+  EXPECT_FALSE(over.fits);
+  EXPECT_THAT(over.warnings, ::testing::Contains(HasSubstr("does not fit")));
+}
+
+TEST(Plan, TimeFollowsFromWhatIsExecuted) {
+  auto config = paper();
+  config.stages.resize(2);
+  auto gpu = options("a100-80");
+  const auto checkpointed = plan_run(config, gpu).stages[1];
+  EXPECT_NEAR(checkpointed.step_seconds, 178 * checkpointed.flops.executed / (0.35 * 312e12), 1e-9);
+  config.stages[1].activation_checkpointing = 0;
+  const auto plain = plan_run(config, gpu).stages[1];
+  EXPECT_NEAR(plain.mfu, 0.35, 1e-9);
+  EXPECT_LT(checkpointed.mfu, 0.27);
+  gpu.mfu[""] = 0.5;
+  EXPECT_NEAR(plan_run(config, gpu).stages[1].step_seconds, plain.step_seconds * 0.35 / 0.5, 1e-9);
+}
+
+TEST(Plan, MoneyAndEnergy) {
+  auto gpu = options("a100-80", 8);
+  gpu.price_per_gpu_hour = 2;
+  gpu.kg_co2_per_kwh = 0.5;
+  const auto sum = plan_run(paper(), gpu).sum;
+  const double hours = sum.gpu_days * 24;
+  EXPECT_NEAR(sum.cost, 2 * hours, 1e-6 * sum.cost);
+  EXPECT_NEAR(sum.kwh, 0.4 * hours, 1e-6 * sum.kwh);
+  EXPECT_NEAR(sum.kg_co2, 0.2 * hours, 1e-6 * sum.kg_co2);
+  EXPECT_NEAR(sum.seconds * 8 / 86400, sum.gpu_days, 1e-6 * sum.gpu_days);
+}
+
+class Telemetry : public ::testing::Test {
+ protected:
+  Telemetry() { fs::create_directories(folder_); }
+  ~Telemetry() override { fs::remove_all(folder_); }
+  void write(const std::string& text) { std::ofstream(folder_ / "telemetry.jsonl") << text; }
+  fs::path folder_ = fs::path(::testing::TempDir()) /
+                     (std::string("plan_") + ::testing::UnitTest::GetInstance()->current_test_info()->name());
+};
+
+TEST_F(Telemetry, MedianOfEachStage) {
+  write(R"({"kind":"start","device":"NVIDIA A100-SXM4-80GB","devices":8}
+{"kind":"interval","stage":"text","step":20,"mfu":0.1}
+{"kind":"interval","stage":"text","step":40,"mfu":0.4}
+{"kind":"interval","stage":"text","step":60,"mfu":0.5}
+{"kind":"interval","stage":"class","step":20,"flops_per_second":748.8e12}
+{"kind":"save","stage":"text","step":60}
+{"kind":"interval","sta)");
+  const auto shares = measured_mfu(folder_, find_gpu("h100"), true);
+  EXPECT_DOUBLE_EQ(shares.at("text"), 0.4);
+  EXPECT_DOUBLE_EQ(shares.at("class"), 0.3);  // of 8 x 312
+  EXPECT_DOUBLE_EQ(shares.at(""), 0.35);
+}
+
+TEST_F(Telemetry, ADeviceWithoutKnownPeakIsAnError) {
+  write(R"({"kind":"start","device":"Some Card","devices":1}
+{"kind":"interval","stage":"text","flops_per_second":1e12})");
+  EXPECT_THAT([&] { measured_mfu(folder_, find_gpu("h100"), true); },
+              ThrowsMessage<UserError>(HasSubstr("--images-per-second")));
+  EXPECT_THAT([&] { measured_mfu(folder_ / "absent", find_gpu("h100"), true); },
+              ThrowsMessage<UserError>(HasSubstr("telemetry.jsonl")));
+}
+
+TEST_F(Telemetry, TheCpuOfTheRunIsTheCpuOfThePlan) {
+  write(R"({"kind":"start","device":"cpu","devices":1}
+{"kind":"interval","stage":"text","flops_per_second":64e9})");
+  EXPECT_DOUBLE_EQ(measured_mfu(folder_, find_gpu("cpu", 2, 1e9), false).at("text"), 0.5);
+  EXPECT_THROW(measured_mfu(folder_, find_gpu("h100"), false), UserError);
+}
+
+}  // namespace
+}  // namespace pixart::plan

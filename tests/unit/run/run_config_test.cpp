@@ -1,0 +1,198 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "pixart/base/error.h"
+#include "pixart/config/config.h"
+#include "pixart/features/stage_transformer.h"
+#include "pixart/run/run_config.h"
+#include "scratch_folder.h"
+
+namespace pixart::run {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kGood = R"(run: r
+transformer: {preset: XL/2}
+sources: [{name: a, type: scenes}]
+stages:
+  - {name: one, objective: class_conditional, source: a, steps: 5}
+  - {name: two, objective: text_conditional, source: a, steps: 5, init: {how: reparameterize, from: one}}
+)";
+
+std::string replace(std::string text, const std::string& from, const std::string& to) {
+  const auto found = text.find(from);
+  EXPECT_NE(found, std::string::npos) << from;
+  return text.replace(found, from.size(), to);
+}
+
+std::string error_of(const std::string& yaml) {
+  try {
+    config::read_text<RunConfig>(yaml, "run.yaml");
+    return "";
+  } catch (const UserError& error) {
+    return error.what();
+  }
+}
+
+TEST(RunConfig, ReadsAndWritesBack) {
+  const auto config = config::read_text<RunConfig>(kGood, "run.yaml");
+  EXPECT_EQ(config.stage("two").init.from, "one");
+  EXPECT_EQ(config.stage("two").gradient_clip, 0.01);  // the released configs' value
+  const auto again = config::read_text<RunConfig>(config::to_yaml(config), "again");
+  EXPECT_TRUE(config::compare(config, again).empty());
+  EXPECT_THROW(config.stage("tow"), UserError);
+}
+
+const std::string kWithOptimizer =
+    replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, optimizer: {}}");
+
+class RunConfigFile : public testing::ScratchFolder {
+ protected:
+  optim::OptimizerConfig optimizer_of(const std::string& section) const {
+    return read(section).stage("one").optimizer;
+  }
+  RunConfig read(const std::string& section) const {
+    return read_run_config(
+        write("run.yaml", replace(kWithOptimizer, "optimizer: {}", "optimizer: " + section)));
+  }
+};
+
+TEST_F(RunConfigFile, OptimizersHaveTheirPublishedValues) {
+  const auto came = optimizer_of("{name: came, lr: 1.0e-4}");
+  EXPECT_EQ(came.betas, (std::vector<double>{0.9, 0.999, 0.9999}));
+  EXPECT_EQ(came.weight_decay, 0.0);
+  EXPECT_EQ(came.clip_threshold, 1.0);
+  // Runs that began before there was a choice have these values in their run.yaml, and continue.
+  const auto before = read("{lr: 2.0e-5, betas: [0.9, 0.999], eps: 1.0e-10, weight_decay: 0.03}");
+  EXPECT_TRUE(config::compare(before, read("{}")).empty());
+  const auto changes = config::compare(before, read("{name: came}"));
+  ASSERT_FALSE(changes.empty());
+  EXPECT_EQ(changes.front().path, "stages.one.optimizer.name");
+  EXPECT_EQ(changes.front().on_resume, OnResume::kFixed);
+}
+
+TEST(RunConfig, OptimizerKeysWithoutEffectAreRefused) {
+  const auto error_with = [](const std::string& optimizer) {
+    return error_of(replace(kWithOptimizer, "optimizer: {}", "optimizer: " + optimizer));
+  };
+  EXPECT_EQ(error_with("{name: came}"), "");
+  EXPECT_EQ(error_with("{no_decay: ['*.bias']}"), "");
+  EXPECT_THAT(error_with("{name: adam}"), HasSubstr("adamw"));
+  EXPECT_THAT(error_with("{betas: [0.9, 0.99, 0.999]}"), HasSubstr("adamw takes 2"));
+  EXPECT_THAT(error_with("{name: came, betas: [0.9, 0.99]}"), HasSubstr("came takes 3"));
+  EXPECT_THAT(error_with("{clip_threshold: 1}"), HasSubstr("only with name: came"));
+  EXPECT_THAT(error_with("{weight_decay: 0, no_decay: ['*.bias']}"), HasSubstr("no effect"));
+}
+
+TEST(RunConfig, RefusesWhatDoesNotFit) {
+  EXPECT_EQ(error_of(kGood), "");
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/3")), HasSubstr("XL/3"));
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "preset: XL/2, depth: 3")),
+              HasSubstr("exclude each other"));
+  EXPECT_THAT(error_of(replace(kGood, "preset: XL/2", "depth: 3")), HasSubstr("all of patch_size"));
+  EXPECT_THAT(
+      error_of(replace(kGood, "preset: XL/2", "patch_size: 2, hidden_size: 30, depth: 1, num_heads: 4")),
+      HasSubstr("multiple of num_heads"));
+  EXPECT_THAT(error_of(replace(kGood, "source: a", "source: b")), HasSubstr("unknown source 'b'"));
+  EXPECT_THAT(error_of(replace(kGood, "from: one", "from: \"\"")), HasSubstr("needs from"));
+  EXPECT_THAT(error_of(replace(kGood, "name: two", "name: one")), HasSubstr("used twice"));
+  EXPECT_THAT(error_of(replace(kGood, "name: two", "name: ../two")), HasSubstr("may contain only letters"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, batch_size: 10, micro_batch_size: 4}")),
+              HasSubstr("not a multiple"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, multi_scale: true}")),
+              HasSubstr("multi_scale"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, samples: {sampler: dpm}}")),
+              HasSubstr("sampler"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 0}")), HasSubstr("steps"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, precision: float16}")), HasSubstr("bfloat16"));
+  EXPECT_THAT(error_of(replace(kGood, "steps: 5}", "steps: 5, activation_checkpointing: -1}")),
+              HasSubstr("activation_checkpointing"));
+  const std::string autoencoder = replace(kGood, "objective: class_conditional", "objective: autoencoder");
+  EXPECT_THAT(error_of(replace(autoencoder, "steps: 5}", "steps: 5, precision: bfloat16}")),
+              HasSubstr("precision has no effect"));
+  EXPECT_THAT(error_of(replace(autoencoder, "steps: 5}", "steps: 5, activation_checkpointing: 2}")),
+              HasSubstr("activation_checkpointing has no effect"));
+}
+
+// Every key that a row of the table of objectives claims is refused by the rows that do not.
+TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
+  const std::map<std::string, std::string> values = {
+      {"horizontal_flip", "true"},  {"precision", "bfloat16"}, {"activation_checkpointing", "2"},
+      {"condition_dropout", "0.2"}, {"lora", "{rank: 4}"},     {"aspect_buckets", "true"},
+      {"multi_scale", "true"},      {"position_scale", "2"},   {"kl_weight", "0.5"}};
+  std::set<std::string> claimed;
+  for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
+  ASSERT_EQ(claimed.size(), values.size());
+  for (const auto& row : objective_table()) {
+    const std::string file = replace(kGood, "objective: class_conditional", "objective: " + row.name);
+    for (const auto& key : claimed) {
+      const bool applies = std::find(row.keys.begin(), row.keys.end(), key) != row.keys.end();
+      const std::string error =
+          error_of(replace(file, "steps: 5}", "steps: 5, " + key + ": " + values.at(key) + "}"));
+      const std::string message = key + " has no effect with objective " + row.name;
+      EXPECT_EQ(error.find(message) == std::string::npos, applies) << error;
+    }
+  }
+}
+
+TEST(RunConfig, SizesOfTheStages) {
+  const auto config = config::read_text<RunConfig>(kGood, "run.yaml");
+  const models::VaeConfig vae;
+  const models::ConditionSizes sizes{.labels = {.num_classes = 7}, .text = {.caption_channels = 96}};
+  const auto by_class = features::transformer_config(config, config.stage("one"), vae, sizes);
+  EXPECT_EQ(by_class.shape().input_size, 32);  // 256 px / 8
+  EXPECT_EQ(by_class.shape().hidden_size, 1152);
+  EXPECT_EQ(by_class.num_classes(), 7);
+  EXPECT_EQ(by_class.max_tokens(), 0);
+  const auto by_text = features::transformer_config(config, config.stage("two"), vae, sizes);
+  EXPECT_EQ(by_text.shape().depth, 28);
+  EXPECT_EQ(by_text.max_tokens(), 120);
+  EXPECT_EQ(by_text.caption_channels(), 96);
+  EXPECT_EQ(by_text.num_classes(), 0);
+  auto odd = config;
+  odd.stages[0].resolution = 250;
+  EXPECT_THROW(features::transformer_config(odd, odd.stages[0], vae, sizes), UserError);
+}
+
+TEST(RunConfig, LoraGoesWithWeightsThatAreTrainedAlready) {
+  const std::string three = kGood +
+                            "  - {name: three, objective: text_conditional, source: a, steps: 5, init: {how: "
+                            "copy, from: two}, lora: {rank: 4}}\n";
+  EXPECT_EQ(error_of(three), "");
+  const auto problem_of = [&](const std::string& from, const std::string& to) {
+    return error_of(replace(three, from, to));
+  };
+  EXPECT_THAT(problem_of("{how: copy, from: two}", "{how: random}"),
+              HasSubstr("init.how must be copy, not random"));
+  EXPECT_THAT(problem_of("{how: copy, from: two}", "{how: reparameterize, from: one}"),
+              HasSubstr("init.how must be copy, not reparameterize"));
+  EXPECT_THAT(problem_of("lora: {rank: 4}", "lora: {rank: 4}, frozen: [t_block.*]"),
+              HasSubstr("frozen has no effect with lora"));
+  EXPECT_THAT(problem_of("rank: 4", "rank: 0, alpha: 8, targets: [t_block.*]"),
+              ::testing::AllOf(HasSubstr("alpha has no effect"), HasSubstr("targets has no effect")));
+  EXPECT_THAT(problem_of("rank: 4", "rank: 4, alpha: 0"), HasSubstr("alpha"));
+  const std::string autoencoder = replace(kGood, "objective: class_conditional, source: a, steps: 5",
+                                          "objective: autoencoder, source: a, steps: 5, lora: {rank: 4}");
+  EXPECT_THAT(error_of(autoencoder), HasSubstr("lora has no effect with objective autoencoder"));
+}
+
+TEST(RunConfig, LoraCannotChangeOnResume) {
+  const std::string three = kGood +
+                            "  - {name: three, objective: text_conditional, source: a, steps: 5, init: {how: "
+                            "copy, from: two}, lora: {rank: 4, targets: [t_block.*]}}\n";
+  const auto before = config::read_text<RunConfig>(three, "a");
+  for (const auto& [from, to] :
+       {std::pair{"rank: 4", "rank: 5"}, {"rank: 4", "rank: 4, alpha: 2"}, {"t_block", "x_block"}}) {
+    const auto changes = config::compare(before, config::read_text<RunConfig>(replace(three, from, to), "b"));
+    ASSERT_EQ(changes.size(), 1u) << to;
+    EXPECT_EQ(changes[0].on_resume, OnResume::kFixed) << to;
+  }
+}
+
+}  // namespace
+}  // namespace pixart::run
