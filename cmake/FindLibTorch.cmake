@@ -6,7 +6,7 @@
 # quickly, and on machines without a GPU.
 #
 # Input:  Torch_DIR (cache or environment), as Torch's own package uses it: <torch>/share/cmake/Torch
-# Output: LibTorch_FOUND, LibTorch_VERSION, LibTorch_ROOT, target LibTorch::torch
+# Output: LibTorch_FOUND, LibTorch_VERSION, LibTorch_CUDA_VERSION, LibTorch_ROOT, target LibTorch::torch
 set(_hints)
 foreach(_dir IN ITEMS "${Torch_DIR}" "$ENV{Torch_DIR}")
   if(_dir)
@@ -19,6 +19,16 @@ find_path(LibTorch_ROOT NAMES include/ATen/ATen.h HINTS ${_hints} ${_local} NO_D
 if(LibTorch_ROOT)
   file(STRINGS "${LibTorch_ROOT}/include/torch/headeronly/version.h" _lines REGEX "define TORCH_VERSION_(MAJOR|MINOR|PATCH) ")
   string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*PATCH ([0-9]+).*" "\\1.\\2.\\3" LibTorch_VERSION "${_lines}")
+  # The CUDA version that it was built for: version.py of a wheel, build-version of an archive; "" of a CPU build.
+  set(LibTorch_CUDA_VERSION "")
+  foreach(_file IN ITEMS version.py build-version)
+    if(EXISTS "${LibTorch_ROOT}/${_file}")
+      file(READ "${LibTorch_ROOT}/${_file}" _text)
+      if(_text MATCHES "\\+cu([0-9][0-9])([0-9])")
+        set(LibTorch_CUDA_VERSION "${CMAKE_MATCH_1}.${CMAKE_MATCH_2}")
+      endif()
+    endif()
+  endforeach()
 endif()
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(LibTorch REQUIRED_VARS LibTorch_ROOT VERSION_VAR LibTorch_VERSION

@@ -39,15 +39,22 @@ if(PIXART_CCACHE)
   add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
 endif()
 
-# CUDA kernels: compiled for sm_80 and sm_90 wherever nvcc exists. CMake 3.25 does not know the CUDA 20
+# CUDA kernels: compiled for sm_80, sm_90 and, if nvcc knows them, sm_100 and sm_120 wherever nvcc exists. CMake 3.25 does not know the CUDA 20
 # dialect, hence 17; kernels never include torch headers, so nothing else depends on it.
 set(PIXART_WITH_CUDA OFF)
 if(NOT PIXART_CUDA STREQUAL "OFF")
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
-    set(CMAKE_CUDA_ARCHITECTURES 80 90 CACHE STRING "GPU architectures")
-    enable_language(CUDA)
+    if(DEFINED CMAKE_CUDA_ARCHITECTURES)
+      enable_language(CUDA)
+    else()
+      set(CMAKE_CUDA_ARCHITECTURES 80 90)
+      enable_language(CUDA)
+      if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8) # the first one that knows Blackwell
+        list(APPEND CMAKE_CUDA_ARCHITECTURES 100 120)
+      endif()
+    endif()
     set(CMAKE_CUDA_STANDARD 17)
     set(PIXART_WITH_CUDA ON)
   elseif(PIXART_CUDA STREQUAL "ON")

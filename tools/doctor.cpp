@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "commands.h"
 #include "pixart/base/env.h"
@@ -16,6 +17,7 @@
 #include "pixart/base/words.h"
 #include "pixart/distributed/launch_variables.h"
 #include "pixart/nn/device.h"
+#include "pixart/optim/adamw.h"
 
 namespace pixart::tools {
 using nlohmann::ordered_json;
@@ -42,18 +44,24 @@ class Library {
   void* handle_;  // stays open: NVML and NCCL start threads
 };
 
-Finding kernels() {
+// `gpu`: that of this machine, if it is usable.
+Finding kernels(const std::optional<c10::Device>& gpu) {
 #ifdef PIXART_WITH_CUDA
-  return {"CUDA kernels", "compiled for sm_80 and sm_90"};
+  const std::string problem = gpu ? optim::adamw_kernel_problem(*gpu) : "";
+  if (!problem.empty())
+    return {"CUDA kernels", "compiled, but the GPU cannot run them: " + problem, false,
+            "compile with an nvcc of the major version of LibTorch's CUDA, and a driver for it"};
+  return {"CUDA kernels", gpu ? "compiled; the GPU runs them" : "compiled"};
 #else
+  (void)gpu;
   return {"CUDA kernels", "built without them: no nvcc was found", false,
           "install the CUDA toolkit (12.8 or newer) and run scripts/build.sh again"};
 #endif
 }
 
-Finding gpu() {
+Finding gpu(std::optional<c10::Device>& device) {
   try {
-    nn::select_device("cuda");
+    device = nn::select_device("cuda");
     return {"GPU", "usable"};
   } catch (const UserError& error) {
     return {"GPU", error.what(), false, "install NVIDIA's driver; training on the CPU needs none"};
@@ -134,8 +142,9 @@ std::vector<Finding> findings() {
                                        human_bytes(available_memory_bytes()))});
   all.push_back(disk());
   all.push_back({"precision", "fp32; bf16 on a CPU without AMX is about three times slower than fp32"});
-  all.push_back(gpu());
-  all.push_back(kernels());
+  std::optional<c10::Device> device;
+  all.push_back(gpu(device));
+  all.push_back(kernels(device));
   for (auto& finding : nvml()) all.push_back(std::move(finding));
   all.push_back(nccl());
   for (auto& finding : launch()) all.push_back(std::move(finding));

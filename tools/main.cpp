@@ -1,4 +1,6 @@
 // The command `pixart`. Errors end here: one message, and the documented exit code.
+#include <c10/util/Exception.h>
+
 #include <csignal>
 #include <exception>
 #include <string>
@@ -24,6 +26,16 @@ int run(int argc, char** argv) {
   } catch (const pixart::UserError& error) {
     pixart::log::error("{}", error.what());
     return int(error.code());
+  } catch (const c10::OutOfMemoryError& error) {
+    pixart::log::error(
+        "the GPU has too little memory: {}. Lower micro_batch_size, set activation_checkpointing: 1, or with several "
+        "GPUs optimizer.shard; `pixart plan RUN.yaml` says what a stage needs.",
+        error.what_without_backtrace());
+    return int(ExitCode::kDevice);
+  } catch (const c10::AcceleratorError& error) {
+    pixart::log::error("the GPU failed: {}. `pixart doctor` and nvidia-smi describe it.",
+                       error.what_without_backtrace());
+    return int(ExitCode::kDevice);
   } catch (const std::exception& error) {
     pixart::log::error("internal error (please report it): {}", error.what());
     return int(ExitCode::kInternal);

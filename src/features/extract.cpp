@@ -3,6 +3,7 @@
 #include "extract_common.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/distributed/launch_variables.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_data.h"
 #include "pixart/nn/device.h"
@@ -42,8 +43,9 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
 
 void extract(const run::RunConfig& config, const ExtractOptions& options) {
   const auto stages = stages_with_features(config, options);
-  const at::Device device = nn::select_device(config.device);
-  nn::set_num_threads(config.threads);
+  const auto launch = distributed::launch_from_environment();  // each process of a machine takes its own GPU
+  const at::Device device = nn::select_device(config.device, launch.local_rank);
+  nn::set_num_threads(config.threads, launch.local_world_size);
   const auto alone =
       distributed::make_communicator({}, device, {});  // processes share the work through the folder
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};

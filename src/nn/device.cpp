@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 #include <malloc.h>
 
@@ -12,6 +13,7 @@
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
 
 namespace pixart::nn {
 
@@ -29,6 +31,7 @@ std::string load_cuda() {
 }
 
 bool driver_present() {
+  if (const auto file = environment_variable("PIXART_DRIVER_FILE")) return std::filesystem::exists(*file);
   return std::filesystem::exists("/dev/nvidiactl") || std::filesystem::exists("/dev/dxg");
 }
 
@@ -61,10 +64,27 @@ FullFloat32::FullFloat32() : before_(name_of(at::globalContext().float32MatmulPr
 }
 FullFloat32::~FullFloat32() { at::globalContext().setFloat32MatmulPrecision(before_); }
 
-c10::Device select_device(const std::string& name, int rank) {
+namespace {
+
+// The CPU in place of a GPU that "auto" does not find. A machine with a driver was meant to train on its GPU.
+c10::Device fall_back(const std::string& problem, bool needs_gpu) {
+  if (needs_gpu && driver_present())
+    throw UserError(
+        fmt::format("device auto: {}. Several ranks and bfloat16 are not trained on the CPU unless "
+                    "device: cpu says so; `pixart doctor` describes this machine.",
+                    problem),
+        ExitCode::kDevice);
+  if (needs_gpu || driver_present()) log::warning("device auto: {}. The CPU is used.", problem);
+  return at::kCPU;
+}
+
+}  // namespace
+
+c10::Device select_device(const std::string& name, int rank, bool needs_gpu) {
   configure_attention();
   if (name == "cpu") return at::kCPU;
-  if (name == "auto" && !(driver_present() && cuda_problem(0).empty())) return at::kCPU;
+  if (name == "auto")
+    if (const std::string problem = cuda_problem(0); !problem.empty()) return fall_back(problem, needs_gpu);
   const bool numbered = name.rfind("cuda:", 0) == 0 && name.size() > 5 && name.size() < 8 &&
                         name.find_first_not_of("0123456789", 5) == std::string::npos;
   if (name != "auto" && name != "cuda" && !numbered)
@@ -74,7 +94,10 @@ c10::Device select_device(const std::string& name, int rank) {
     throw UserError(fmt::format("device {} is not available: {}. Use device: cpu, or see `pixart doctor`.",
                                 name, problem),
                     ExitCode::kDevice);
-  return {at::kCUDA, index};
+  const c10::Device device(at::kCUDA, index);
+  // Otherwise events and libraries of this thread would create a context on the first GPU.
+  c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);
+  return device;
 }
 
 void set_num_threads(int64_t threads, int processes) {

@@ -6,7 +6,10 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <cmath>
+#include <mutex>
+#include <unordered_map>
 
+#include "adamw_by_libtorch.h"
 #include "kernels/adamw.h"
 #include "pixart/base/error.h"
 
@@ -62,25 +65,36 @@ void step_on_cpu(const kernels::AdamWBuffers<T>& buffers, const kernels::AdamWCo
   });
 }
 
+void* current_stream(const at::Device& device) {
+  const c10::impl::VirtualGuardImpl guard(device.type());
+  return guard.getStreamNativeHandle(guard.getStream(device));
+}
+
 #ifdef PIXART_WITH_CUDA
+// CUDA's description of the error of the launch; "" if there is none.
+std::string launch_kernel(const kernels::AdamWBuffers<float>& buffers,
+                          const kernels::AdamWCoefficients& coefficients, int64_t count,
+                          const at::Device& device) {
+  const c10::DeviceGuard guard(device);
+  const char* error = kernels::adamw_cuda(buffers, coefficients, count, current_stream(device));
+  return error == nullptr ? "" : error;
+}
+#else
+std::string launch_kernel(const kernels::AdamWBuffers<float>&, const kernels::AdamWCoefficients&, int64_t,
+                          const at::Device&) {
+  return "this build has no CUDA kernels (no nvcc was found)";
+}
+#endif
+
 void step_on_cuda(const kernels::AdamWBuffers<float>& buffers, const kernels::AdamWCoefficients& coefficients,
                   const at::Tensor& values) {
-  const c10::DeviceGuard guard(values.device());
-  const auto stream = c10::impl::VirtualGuardImpl(values.device().type()).getStream(values.device());
-  const char* error = kernels::adamw_cuda(buffers, coefficients, values.numel(), stream.native_handle());
-  if (error != nullptr) {
+  const std::string error = launch_kernel(buffers, coefficients, values.numel(), values.device());
+  if (!error.empty())
     throw UserError(
         fmt::format("The GPU {} refused the optimizer's kernel: {}. `pixart doctor` describes this machine.",
                     values.device().str(), error),
         ExitCode::kDevice);
-  }
 }
-#else
-void step_on_cuda(const kernels::AdamWBuffers<float>&, const kernels::AdamWCoefficients&, const at::Tensor&) {
-  throw UserError("This build has no CUDA kernels. Build it where nvcc is on PATH, or train on the CPU.",
-                  ExitCode::kDevice);
-}
-#endif
 
 }  // namespace
 
@@ -104,9 +118,22 @@ void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& sta
     step_on_cpu(buffers_of<double>(values, gradients, state, ema), coefficients, values.numel());
   } else if (values.is_cpu()) {
     step_on_cpu(buffers_of<float>(values, gradients, state, ema), coefficients, values.numel());
-  } else {
+  } else if (adamw_kernel_problem(values.device()).empty()) {
     step_on_cuda(buffers_of<float>(values, gradients, state, ema), coefficients, values);
+  } else {
+    adamw_by_libtorch(values, gradients, state, config, lr, gradient_scale, num_decayed);
+    at::Tensor mutable_ema = ema;
+    if (ema.defined()) ema_update(mutable_ema, values, ema_decay);
   }
+}
+
+const std::string& adamw_kernel_problem(const at::Device& device) {
+  static std::mutex mutex;
+  static std::unordered_map<at::Device, std::string> problems;
+  const std::lock_guard lock(mutex);
+  const auto [found, is_new] = problems.try_emplace(device);
+  if (is_new && !device.is_cpu()) found->second = launch_kernel({}, {}, 0, device);
+  return found->second;
 }
 
 void ema_update(at::Tensor& ema, const at::Tensor& values, double decay) {

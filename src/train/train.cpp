@@ -15,6 +15,7 @@
 #include "pixart/base/random.h"
 #include "pixart/distributed/agreement.h"
 #include "pixart/nn/device.h"
+#include "pixart/optim/adamw.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/metrics.h"
 #include "pixart/run/run_lock.h"
@@ -109,6 +110,23 @@ void run_stage(features::RunContext& run, const run::StageConfig& stage, const R
   step = stage_run.step();
 }
 
+// Several ranks and bfloat16 are for GPUs.
+bool needs_gpu(const run::RunConfig& config, int world_size) {
+  const auto& stages = config.stages;
+  return world_size > 1 || std::any_of(stages.begin(), stages.end(), [](const auto& stage) {
+           return stage.precision == run::Precision::kBFloat16;
+         });
+}
+
+at::Device device_of(const run::RunConfig& config, const distributed::Launch& launch) {
+  const at::Device device =
+      nn::select_device(config.device, launch.local_rank, needs_gpu(config, launch.world_size));
+  if (const std::string& problem = optim::adamw_kernel_problem(device); !problem.empty())
+    log::warning("{}: the kernel of AdamW cannot run: {}. LibTorch's is used, which is slower.", device.str(),
+                 problem);
+  return device;
+}
+
 }  // namespace
 
 void train(const run::RunConfig& config, const TrainOptions& options) {
@@ -116,7 +134,7 @@ void train(const run::RunConfig& config, const TrainOptions& options) {
   const auto launch = distributed::launch_from_environment();
   // Several ranks agree on a stop later, when they communicate.
   if (launch.world_size == 1 && stop_requested()) throw run::stopped("no work had begun");
-  const at::Device device = nn::select_device(config.device, launch.local_rank);
+  const at::Device device = device_of(config, launch);
   nn::set_num_threads(config.threads, launch.local_world_size);
   nn::keep_freed_memory();
   const auto ranks =

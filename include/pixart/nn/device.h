@@ -8,9 +8,11 @@
 namespace pixart::nn {
 
 // "cpu", "cuda", "cuda:1" or "auto" (a GPU if one works, otherwise the CPU). Without a number, it is the GPU
-// with the number `rank` among those that this process sees, or the only one. Throws UserError(kDevice) with
-// the remedy if the device is not available.
-c10::Device select_device(const std::string& name, int rank = 0);
+// with the number `rank` among those that this process sees, or the only one; it becomes the current device of
+// the calling thread. Throws UserError(kDevice) with the remedy if the device is not available. If "auto" finds
+// no usable GPU although there is a driver, that is an error with `needs_gpu`, otherwise a warning. The
+// environment variable PIXART_DRIVER_FILE names the driver's device file where it is not /dev/nvidiactl.
+c10::Device select_device(const std::string& name, int rank = 0, bool needs_gpu = false);
 
 // Removes cuDNN's kernels from scaled_dot_product_attention, for the whole process; select_device() calls it.
 // LibTorch prefers them on H100 and B200, and they build a plan for each shape, e.g. for each longest caption

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <limits>
+#include <string>
 #include <vector>
 
 namespace pixart::optim {
@@ -29,6 +30,10 @@ constexpr int64_t kAllDecay = std::numeric_limits<int64_t>::max();
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
                 double lr, double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0,
                 int64_t num_decayed = kAllDecay);
+
+// Why the kernel of adamw_step() cannot run on `device`; "" if it can, and on a CPU. Launches it on no elements, the
+// first time. adamw_step() then uses LibTorch's fused AdamW, which needs one more pass for clipping and EMA.
+const std::string& adamw_kernel_problem(const at::Device& device);
 
 // 2-norm of all gradients together; and min(1, max_norm / (norm + 1e-6)).
 double gradient_norm(const at::Tensor& gradients);

@@ -58,13 +58,12 @@ bool is_aligned(const void* pointer) {
 
 const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
                        int64_t count, void* stream) {
-  if (count == 0) return nullptr;
   const bool aligned = is_aligned(buffers.values) && is_aligned(buffers.gradients) &&
                        is_aligned(buffers.exp_avg) && is_aligned(buffers.exp_avg_sq) &&
                        is_aligned(buffers.ema);
   const int64_t num_vectors = aligned ? count / kVector : 0;
   const int64_t threads = std::max(num_vectors, count - num_vectors * kVector);
-  const auto blocks = unsigned(std::min((threads + kThreads - 1) / kThreads, kMaxBlocks));
+  const auto blocks = unsigned(std::clamp((threads + kThreads - 1) / kThreads, int64_t{1}, kMaxBlocks));
   adamw_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
       buffers, AdamWElement<float>(coefficients), num_vectors, count);
   const cudaError_t error = cudaGetLastError();

@@ -24,6 +24,25 @@ TEST(SelectDevice, AutoIsTheCpuWithoutADriver) {
   }
 }
 
+// A driver without a usable GPU: training of several ranks or in bfloat16 does not go on on the CPU by itself.
+TEST(SelectDevice, AutoSaysWhyItTakesTheCpu) {
+  if (has_driver()) return;
+  ::setenv("PIXART_DRIVER_FILE", "/dev/null", 1);
+  ::testing::internal::CaptureStderr();
+  EXPECT_TRUE(select_device("auto").is_cpu());
+  EXPECT_THAT(
+      ::testing::internal::GetCapturedStderr(),
+      ::testing::AllOf(::testing::HasSubstr("device auto: "), ::testing::HasSubstr("The CPU is used")));
+  try {
+    select_device("auto", 0, /*needs_gpu=*/true);
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kDevice);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("device: cpu"));
+  }
+  ::unsetenv("PIXART_DRIVER_FILE");
+}
+
 TEST(SelectDevice, AMissingGpuIsADeviceErrorWithTheRemedy) {
   for (const char* name : {"cuda", "cuda:0", "cuda:99"}) {
     if (has_driver() && std::string(name) != "cuda:99") continue;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "adamw_by_libtorch.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
 
@@ -189,6 +190,26 @@ TEST(AdamW, TheKernelEqualsTheCpuLoop) {
   const at::Tensor gradients = wave(0.5, at::kFloat);
   EXPECT_NEAR(gradient_norm(gradients.to(at::kCUDA)) / gradient_norm(gradients), 1, 1e-6);
 }
+
+// What a GPU takes that cannot run our kernel.
+TEST(AdamW, LibTorchsKernelMakesTheSameUpdate) {
+  const AdamWConfig config{.betas = {0.9, 0.98}, .eps = 1e-8, .weight_decay = 0.1};
+  for (const int64_t decayed : {int64_t{0}, int64_t{300}, kAllDecay}) {
+    at::manual_seed(5);
+    at::Tensor ours = at::randn({1000}), theirs = ours.clone();
+    AdamWState state = make_adamw_state(ours), other = make_adamw_state(theirs);
+    for (int step = 1; step <= 5; ++step) {
+      const at::Tensor gradients = at::randn({1000});
+      adamw_step(ours, gradients, state, config, 0.01, 0.5, {}, 0, decayed);
+      ++other.steps;
+      adamw_by_libtorch(theirs, gradients, other, config, 0.01, 0.5, decayed);
+    }
+    EXPECT_TRUE(at::allclose(ours, theirs, 1e-5, 1e-7)) << decayed;
+    EXPECT_TRUE(at::allclose(state.exp_avg_sq, other.exp_avg_sq, 1e-5, 1e-9)) << decayed;
+  }
+}
+
+TEST(AdamW, TheCpuNeedsNoKernel) { EXPECT_EQ(adamw_kernel_problem(at::kCPU), ""); }
 
 }  // namespace
 }  // namespace pixart::optim
