@@ -160,7 +160,8 @@ Condition joined(const Condition& first, const Condition& second) {
 Condition moved(const Condition& condition, at::Device device) {
   Condition result = condition;
   for_each_tensor(result, condition, [&](at::Tensor& to, const at::Tensor& from) {
-    if (from.defined()) to = from.to(device, from.scalar_type(), /*non_blocking=*/from.is_pinned());
+    if (from.defined() && &from != &condition.mask)
+      to = from.to(device, from.scalar_type(), /*non_blocking=*/from.is_pinned());
   });
   return result;
 }

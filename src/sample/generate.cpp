@@ -165,7 +165,7 @@ models::Condition condition_of(const models::Transformer& model, const ToDraw& w
   models::Condition null = model.null_of(condition);
   if (what.negative.caption.defined()) {
     null.caption = what.negative.caption.to(device).expand_as(condition.caption);
-    null.mask = what.negative.mask.to(device).expand_as(condition.mask);
+    null.mask = what.negative.mask.to(condition.mask.device()).expand_as(condition.mask);
   }
   return models::joined(condition, null);
 }

@@ -62,8 +62,8 @@ struct PackedText {
   at::Tensor mask;  // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
 };
 
-// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. On a GPU each call waits
-// until the lengths are known, once per forward pass.
+// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. The mask may be on the CPU while
+// the text is on a GPU; with a mask on the GPU the host waits until the lengths are known.
 PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
 
 // Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each

@@ -1,0 +1,86 @@
+"""Runs of the program on the fake GPU, and what they leave: losses and the reports of their processes."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+STAGES = ("autoencoder", "class", "text", "larger")
+# Few steps: with CAME (stage text) a difference by rounding grows tenfold in three steps.
+STEPS = {"autoencoder": 4, "class": 8, "text": 6, "larger": 3}
+HELD_OUT = "  - {name: held_out, type: scenes, count: 8, seed: 77}\n"
+
+
+def yaml_of(source_dir):
+    """tiny_run_yaml() of tests/cli/process.cpp, with held-out samples."""
+    text = (pathlib.Path(source_dir) / "tests/cli/process.cpp").read_text()
+    yaml = re.search(r'tiny_run_yaml\(\) \{\s*return R"\((.*?)\)";', text, re.S)[1]
+    return yaml.replace("stages:\n", HELD_OUT + "stages:\n", 1)
+
+
+class Result:
+    """What a run has left."""
+
+    def __init__(self, process, folder, run, seconds):
+        self.code, self.output, self.seconds = process.returncode, process.stdout, seconds
+        reports = [json.loads(path.read_text()) for path in folder.glob(f"{run}.report.*.json")]
+        self.reports = sorted((report for report in reports if report["launches"] > 0), key=lambda report: report["rank"])
+        events = folder / run / "events.jsonl"
+        lines = events.read_text().splitlines() if events.exists() else []
+        self.losses = {(event["stage"], event["step"], key): value for event in map(json.loads, lines)
+                       for key, value in event.items() if "loss" in key}
+
+    def waits(self):
+        """Waits of the host on rank 0, by kind and place."""
+        return {(wait["what"], wait["place"]): wait["count"] for wait in self.reports[0]["waits"]}
+
+    def operations_on_host(self):
+        return {name: numbers["calls"] for name, numbers in self.reports[0]["operations_on_host"].items()}
+
+
+class Program:
+    """pixart_fake_gpu in a folder with the tiny run's file."""
+
+    def __init__(self, source_dir, binary, folder):
+        self.binary, self.folder = pathlib.Path(binary).resolve(), pathlib.Path(folder)
+        (self.folder / "run.yaml").write_text(yaml_of(source_dir))
+
+    def call(self, arguments, run="none", environment=None):
+        started = time.monotonic()
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("PIXART_FAKE_GPU")}
+        variables |= {"PIXART_FAKE_GPU_REPORT": str(self.folder / f"{run}.report"), "OMP_NUM_THREADS": "1", "PIXART_DRIVER_FILE": "/dev/null",
+                      "XDG_CACHE_HOME": str(self.folder / ".cache")} | (environment or {})
+        process = subprocess.run([self.binary, *arguments], cwd=self.folder, env=variables, text=True, timeout=120,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return Result(process, self.folder, run, time.monotonic() - started)
+
+    def train(self, run, settings=(), ranks=1, steps=None, timeout=60, environment=None, device="cuda", stage=None):
+        numbers = STEPS | (steps or {})
+        values = [f"run={run}", f"device={device}", "threads=1"]
+        values += [f"stages.{name}.{key}={value}" for name in STAGES
+                   for key, value in (("steps", numbers[name]), ("log_every", 1), ("checkpoints.every", 1000))]
+        arguments = [] if ranks == 1 else ["launch", "-n", str(ranks), "--timeout", str(timeout), "--"]
+        arguments += ["train", "run.yaml"] + [part for value in [*values, *settings] for part in ("--set", value)]
+        return self.call(arguments + (["--stage", stage] if stage else []), run, environment)
+
+
+class TestCase(unittest.TestCase):
+    """Tests with one folder, where they run the program. Usage: TEST.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]"""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.program = Program(sys.argv[1], sys.argv[2], cls.temporary.name)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+
+def main():
+    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
