@@ -39,8 +39,8 @@ if(PIXART_CCACHE)
   add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fpch-preprocess>)
 endif()
 
-# CUDA kernels: compiled for sm_80, sm_90 and, if nvcc knows them, sm_100 and sm_120 wherever nvcc exists. CMake 3.25 does not know the CUDA 20
-# dialect, hence 17; kernels never include torch headers, so nothing else depends on it.
+# CUDA kernels: compiled wherever nvcc exists, for sm_80, sm_90 and, if nvcc knows them, sm_100 and sm_120. CMake 3.25
+# does not know the CUDA 20 dialect, hence 17; kernels never include torch headers, so nothing else depends on it.
 set(PIXART_WITH_CUDA OFF)
 if(NOT PIXART_CUDA STREQUAL "OFF")
   include(CheckLanguage)

@@ -6,6 +6,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/nn/device.h"
 
 namespace pixart::models {
 
@@ -160,8 +161,7 @@ Condition joined(const Condition& first, const Condition& second) {
 Condition moved(const Condition& condition, at::Device device) {
   Condition result = condition;
   for_each_tensor(result, condition, [&](at::Tensor& to, const at::Tensor& from) {
-    if (from.defined() && &from != &condition.mask)
-      to = from.to(device, from.scalar_type(), /*non_blocking=*/from.is_pinned());
+    if (from.defined() && &from != &condition.mask) to = nn::on_device(from, device);
   });
   return result;
 }

@@ -100,6 +100,13 @@ c10::Device select_device(const std::string& name, int rank, bool needs_gpu) {
   return device;
 }
 
+at::Tensor on_device(const at::Tensor& tensor, c10::Device device) {
+  if (tensor.device() == device) return tensor;
+  const bool to_gpu = tensor.is_cpu() && device.is_cuda();
+  const at::Tensor source = to_gpu && !tensor.is_pinned() ? tensor.pin_memory() : tensor;
+  return source.to(device, source.scalar_type(), /*non_blocking=*/to_gpu);
+}
+
 void set_num_threads(int64_t threads, int processes) {
   at::set_num_threads(int(threads > 0 ? threads : std::max(1, physical_cores() / processes)));
 }

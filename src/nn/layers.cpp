@@ -6,6 +6,7 @@
 
 #include "fused_ops.h"
 #include "pixart/base/error.h"
+#include "pixart/nn/device.h"
 
 namespace pixart::nn {
 
@@ -75,17 +76,6 @@ at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
   return proj(merge_heads(out));
 }
 
-namespace {
-
-// Without a wait of the host if the tensor comes from the CPU.
-at::Tensor onto(const at::Tensor& tensor, at::Device device) {
-  if (tensor.device() == device) return tensor;
-  const at::Tensor source = device.is_cuda() && tensor.is_cpu() ? tensor.pin_memory() : tensor;
-  return source.to(device, source.scalar_type(), /*non_blocking=*/source.is_pinned());
-}
-
-}  // namespace
-
 PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
   const int64_t batch = text.size(0), length = text.size(1);
   PackedText packed;
@@ -103,15 +93,15 @@ PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
   const int64_t shortest = lengths_on_host.min().item<int64_t>();
   PIXART_CHECK(shortest > 0, "a caption has no token");
   packed.longest = lengths_on_host.max().item<int64_t>();
-  packed.source = onto(keep.flatten().nonzero().squeeze(1), text.device());
+  packed.source = on_device(keep.flatten().nonzero().squeeze(1), text.device());
   packed.tokens = text.reshape({batch * length, text.size(2)}).index_select(0, packed.source);
   if (shortest == packed.longest) return packed;
   const at::Tensor place = at::arange(packed.longest, lengths.options());
   const at::Tensor used = place.unsqueeze(0) < lengths.unsqueeze(1);
   const at::Tensor first = lengths.cumsum(0) - lengths;
-  packed.slot = onto((first.unsqueeze(1) + place.unsqueeze(0)).masked_fill(used.logical_not(), 0).flatten(),
-                     text.device());
-  packed.mask = onto(used.view({batch, 1, 1, packed.longest}), text.device());
+  packed.slot = on_device(
+      (first.unsqueeze(1) + place.unsqueeze(0)).masked_fill(used.logical_not(), 0).flatten(), text.device());
+  packed.mask = on_device(used.view({batch, 1, 1, packed.longest}), text.device());
   return packed;
 }
 

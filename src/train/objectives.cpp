@@ -4,6 +4,7 @@
 
 #include "pixart/base/random.h"
 #include "pixart/features/image_reader.h"
+#include "pixart/nn/device.h"
 
 namespace pixart::train {
 
@@ -24,22 +25,12 @@ at::Tensor batch_normal(uint64_t seed, const std::vector<int64_t>& positions, Pu
   return result;
 }
 
-// In pinned memory if it is for a GPU: from other memory a copy makes the host wait for the GPU.
-at::Tensor ready_for(const at::Tensor& tensor, at::Device device) {
-  return device.is_cuda() && tensor.is_cpu() && !tensor.is_pinned() ? tensor.pin_memory() : tensor;
-}
-
-at::Tensor on_device(const at::Tensor& tensor, at::Device device) {
-  const at::Tensor source = ready_for(tensor, device);
-  return source.to(device, source.scalar_type(), /*non_blocking=*/source.is_pinned());
-}
-
 // Draws the latents of a micro-batch from their moments and normalises them.
 at::Tensor draw_latents(const DiffusionSetting& setting, const data::Batch& batch,
                         const at::Tensor& posterior) {
-  const at::Tensor deviation = (0.5 * on_device(batch.log_var, setting.device)).exp();
+  const at::Tensor deviation = (0.5 * nn::on_device(batch.log_var, setting.device)).exp();
   const at::Tensor sample =
-      on_device(batch.mean, setting.device) + deviation * on_device(posterior, setting.device);
+      nn::on_device(batch.mean, setting.device) + deviation * nn::on_device(posterior, setting.device);
   return setting.codec->normalize(sample);
 }
 
@@ -53,7 +44,7 @@ models::Condition condition_of(const data::Batch& batch, const DiffusionDraw& dr
   models::Condition condition = models::moved({.label = batch.label,
                                                .caption = batch.caption,
                                                .mask = batch.mask,
-                                               .drop = ready_for(draw.drop, device),
+                                               .drop = draw.drop,
                                                .image_size = batch.image_size,
                                                .aspect_ratio = batch.aspect_ratio},
                                               device);
@@ -133,14 +124,14 @@ at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionD
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
-  return diffusion_losses(setting_.tables, model, x_start, on_device(draw.noise, device),
-                          on_device(draw.t, device));
+  return diffusion_losses(setting_.tables, model, x_start, nn::on_device(draw.noise, device),
+                          nn::on_device(draw.t, device));
 }
 
 at::Tensor AutoencoderObjective::loss(const data::Batch& batch) {
-  const at::Tensor image = features::to_unit_range(on_device(batch.image, device_));
+  const at::Tensor image = features::to_unit_range(nn::on_device(batch.image, device_));
   const auto moments = model_.encode(image);
-  const at::Tensor noise = on_device(
+  const at::Tensor noise = nn::on_device(
       batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, moments.mean.sizes().slice(1)), device_);
   return loss_of(image, moments, noise);
 }

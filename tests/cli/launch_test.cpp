@@ -22,7 +22,7 @@ constexpr double kSoon =
     150;  // far less than the time-out of a rank that nobody watches, however busy the machine
 
 std::vector<std::string> launch(int ranks, const std::vector<std::string>& arguments) {
-  const std::string program = fs::path(std::getenv("PIXART_BIN")).parent_path() / "pixart_rank";
+  const std::string program = pixart_binary().parent_path() / "pixart_rank";
   std::vector<std::string> all = {"launch", "-n", std::to_string(ranks), "--timeout", "3", "--program",
                                   program,  "--"};
   all.insert(all.end(), arguments.begin(), arguments.end());

@@ -16,12 +16,17 @@
 namespace pixart::testing {
 namespace fs = std::filesystem;
 
+fs::path pixart_binary() {
+  const char* binary = std::getenv("PIXART_BIN");
+  if (binary == nullptr) throw std::runtime_error("PIXART_BIN is not set; run this test with ctest");
+  return binary;
+}
+
 Process::Process(const std::vector<std::string>& arguments, const fs::path& folder, int64_t file_size_limit,
                  const std::function<void()>& before_start)
     : output_(folder / "output.txt") {
-  const char* binary = std::getenv("PIXART_BIN");
-  if (binary == nullptr) throw std::runtime_error("PIXART_BIN is not set; run this test with ctest");
-  std::vector<char*> argv = {const_cast<char*>(binary)};
+  const std::string binary = pixart_binary();
+  std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
   for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   const std::string cache = fs::absolute(folder / ".cache");
@@ -37,7 +42,7 @@ Process::Process(const std::vector<std::string>& arguments, const fs::path& fold
     ::setrlimit(RLIMIT_FSIZE, &limit);
   }
   if (before_start) before_start();
-  ::execv(binary, argv.data());
+  ::execv(binary.c_str(), argv.data());
   ::_exit(98);
 }
 

@@ -9,6 +9,8 @@
 
 namespace pixart::testing {
 
+std::filesystem::path pixart_binary();  // PIXART_BIN; throws if it is not set
+
 struct ProcessResult {
   int code = -1;       // exit code, or 128 + signal
   std::string output;  // stdout and stderr

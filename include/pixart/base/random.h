@@ -1,5 +1,5 @@
 // Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011). Each number is a pure function of (seed,
-// stream, purpose, index). There is no generator state to save for a resumed run, and the noise of a sample
+// stream, purpose, index). A resumed run needs no saved generator state, and the noise of a sample
 // does not depend on ranks, workers, batch size or restarts.
 #pragma once
 #include <array>

@@ -38,13 +38,13 @@ struct Reply {
 };
 
 struct ClientCalls {
-  std::function<std::optional<Request>()> next;  // nothing: there are no more requests
+  std::function<std::optional<Request>()> next;  // nothing after the last request
   // Returns true to send the request once more, which needs a remaining attempt.
   std::function<bool(int64_t number, const Reply& reply)> done;
   std::function<bool()> stop;  // called often; if true, requests in flight are abandoned
 };
 
-// Sends requests as POST until there are no more and all are done. Requests with temporary faults are sent
+// Sends all requests as POST and returns when all are done. Requests with temporary faults are sent
 // again, with exponential pauses. After a Retry-After (seconds or date) nothing is sent for that time. Throws
 // UserError for the answers 401, 403, 404 and 3xx (redirects are not followed) and for a Retry-After above
 // the limit (ExitCode::kRequeue). The proxy comes from the environment (https_proxy, ...), but not for

@@ -39,7 +39,7 @@ class Dataset {
   // The decoded image. If `least_side` is not 0, perhaps at half the size: see formats::decode_reduced().
   // Throws BadSample.
   virtual formats::ReducedImage reduced_image(int64_t index, int least_side) const;
-  virtual const std::vector<std::string>& class_names() const = 0;  // empty if there are no classes
+  virtual const std::vector<std::string>& class_names() const = 0;  // empty if the source has no classes
   virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; ordered by row
   // Changes when the listed images change (names, sizes, classes; not captions, times or pixels).
   virtual std::string fingerprint() const = 0;

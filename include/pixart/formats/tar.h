@@ -60,7 +60,7 @@ class TarFile {
 };
 
 // Writes a ustar archive whose bytes depend only on names and contents (no times, no owners, mode 0644).
-// Names that are too long or not ASCII get a pax header. Without commit() there is no file.
+// Names that are too long or not ASCII get a pax header. The file appears with commit().
 class TarWriter {
  public:
   explicit TarWriter(const std::filesystem::path& path) : file_(path) {}

@@ -85,8 +85,8 @@ void initialize(nn::StateDict& state, const TransformerConfig& config, const Tra
 // Both conditions in one batch [2B], for classifier-free guidance in one call.
 Condition joined(const Condition& first, const Condition& second);
 
-// All tensors except the mask on `device`; pinned tensors are copied without waiting. The mask stays: its lengths
-// are read on the CPU (nn::pack_text).
+// All tensors except the mask on `device`; no copy to a GPU waits (nn::on_device). The mask stays: its
+// lengths are read on the CPU (nn::pack_text).
 Condition moved(const Condition& condition, at::Device device);
 
 // Rows [first, first + count) of every defined tensor.

@@ -1,5 +1,6 @@
 // Selects the device. libtorch_cuda is loaded at run time, in this module, and only if a GPU is requested.
 #pragma once
+#include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
 #include <optional>
@@ -32,6 +33,10 @@ class FullFloat32 {
  private:
   const char* before_;
 };
+
+// The tensor on `device`, in the same type; the tensor itself if it is there. A copy from the CPU to a GPU goes
+// through pinned memory: from other memory it would make the host wait for the GPU.
+at::Tensor on_device(const at::Tensor& tensor, c10::Device device);
 
 // Intra-op threads; 0: the number of cores that this process may use, divided among `processes`.
 void set_num_threads(int64_t threads, int processes = 1);

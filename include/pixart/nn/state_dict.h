@@ -55,7 +55,7 @@ class StateDict {
   std::shared_ptr<Lora> add_linear(const std::string& name);
   const std::vector<LinearModule>& linears() const { return linears_; }
 
-  void freeze(const std::string& name);  // the parameter is no longer trainable; InternalError if absent
+  void freeze(const std::string& name);  // from now on the parameter is not trained; InternalError if absent
 
   const std::vector<Parameter>& items() const { return items_; }  // in registration order, never reordered
   std::vector<at::Tensor> trainable() const;

@@ -1,9 +1,9 @@
 // Checkpoints as folders, independent of their content: <stage folder>/step-00001000/{manifest.json,
-// state.json, *.safetensors}.
-// A checkpoint is written to a temporary folder and hashed meanwhile, then fsynced and renamed; old ones are
-// deleted only after that. It is used only after its hashes have been verified; otherwise the checkpoint
-// before it is used. There is no pointer file. The manifest holds the size of each file, the SHA-256 of its
-// header and of each tensor in it, and the SHA-256 of the manifest itself.
+// state.json, *.safetensors}. A checkpoint is written to a temporary folder and hashed meanwhile, then
+// fsynced and renamed; old ones are deleted only after that. It is used only after its hashes have been
+// verified; otherwise the checkpoint before it is used. The newest folder is found by its name, not by a
+// pointer file. The manifest holds the size of each file, the SHA-256 of its header and of each tensor in it,
+// and the SHA-256 of the manifest itself.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -90,9 +90,9 @@ struct CheckpointShares {
 
 // Writes a checkpoint, which is durable when the function returns. A good checkpoint of the same step is
 // replaced; one that is not good is set aside. Throws UserError(kStorage); then the other checkpoints are
-// unchanged.
-// With several shares, rank 0 writes its own files, adds those of the other ranks and commits. On the other
-// ranks the function returns when their own files are durable; the checkpoint may not be complete then.
+// unchanged. With several shares, rank 0 writes its own files, adds those of the other ranks and commits. On
+// the other ranks the function returns when their own files are durable; the checkpoint may not be complete
+// then.
 void write_checkpoint(const std::filesystem::path& stage_folder, const CheckpointContent& content,
                       const CheckpointShares& shares = {});
 

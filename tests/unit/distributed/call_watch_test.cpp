@@ -7,6 +7,7 @@
 #include <atomic>
 #include <future>
 
+#include "device_error.h"
 #include "pixart/base/error.h"
 
 namespace pixart::distributed {
@@ -44,16 +45,6 @@ constexpr unsigned kMostSeconds = 60;
   for (;;) ::pause();
 }
 
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const UserError& error) {
-    EXPECT_EQ(error.code(), ExitCode::kDevice);
-    return error.what();
-  }
-  return "";
-}
-
 class CallWatchTest : public ::testing::Test {
  protected:
   // What hangs is killed.
@@ -64,7 +55,7 @@ class CallWatchTest : public ::testing::Test {
 TEST_F(CallWatchTest, ACallThatDoesNotReturnIsFoundWhileItsCallerIsInside) {
   Waiting waiting;
   CallWatch watch(3, kShort, waiting.library());
-  const std::string message = message_of([&] {
+  const std::string message = device_error_of([&] {
     watch.call("step 1: gradients", [&]() -> CallWatch::IsDone {
       waiting.released.wait();
       throw InternalError("the library was aborted");
@@ -75,7 +66,7 @@ TEST_F(CallWatchTest, ACallThatDoesNotReturnIsFoundWhileItsCallerIsInside) {
   EXPECT_EQ(waiting.told, message);
   EXPECT_EQ(waiting.aborts, 1);
   EXPECT_TRUE(watch.has_failed());
-  EXPECT_EQ(message_of([&] { watch.call("later", [] { return CallWatch::IsDone(); }); }), message);
+  EXPECT_EQ(device_error_of([&] { watch.call("later", [] { return CallWatch::IsDone(); }); }), message);
   EXPECT_FALSE(watch.stop());
 }
 
@@ -85,7 +76,7 @@ TEST_F(CallWatchTest, ALostRankIsFoundWhileTheCallerIsInside) {
   WatchLimits limits = kShort;
   limits.call_seconds = 1000;
   CallWatch watch(0, limits, waiting.library());
-  const std::string message = message_of([&] {
+  const std::string message = device_error_of([&] {
     watch.call("step 1", [&] {
       waiting.released.wait();
       return CallWatch::IsDone();
@@ -99,7 +90,7 @@ TEST_F(CallWatchTest, ADeviceThatIsNotDoneIsFound) {
   CallWatch watch(0, kShort, waiting.library());
   watch.call("step 2", [] { return [] { return false; }; });
   waiting.released.wait();
-  EXPECT_THAT(message_of([&] { watch.call("step 3", [] { return CallWatch::IsDone(); }); }),
+  EXPECT_THAT(device_error_of([&] { watch.call("step 3", [] { return CallWatch::IsDone(); }); }),
               HasSubstr("\"step 2\" is not done after 0.2 s on rank 0"));
 }
 
@@ -108,7 +99,7 @@ TEST_F(CallWatchTest, ABrokenDeviceIsAProblemAndNotTheEndOfTheProcess) {
   CallWatch watch(0, kShort, waiting.library());
   watch.call("step 2", [] { return []() -> bool { throw std::runtime_error("illegal access\nframe 0"); }; });
   waiting.released.wait();
-  EXPECT_THAT(message_of([&] { watch.call("step 3", [] { return CallWatch::IsDone(); }); }),
+  EXPECT_THAT(device_error_of([&] { watch.call("step 3", [] { return CallWatch::IsDone(); }); }),
               HasSubstr("rank 0: the device: illegal access in \"step 2\""));
   EXPECT_FALSE(watch.stop());
 }

@@ -8,6 +8,7 @@
 
 #include <atomic>
 
+#include "device_error.h"
 #include "pixart/base/error.h"
 
 namespace pixart::distributed {
@@ -90,16 +91,6 @@ void sum_once(Communicator& communicator, const char* phase) {
   communicator.all_reduce_sum(tensor, phase);
 }
 
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const UserError& error) {
-    EXPECT_EQ(error.code(), ExitCode::kDevice);
-    return error.what();
-  }
-  return "";
-}
-
 TEST_F(NcclCommunicatorTest, SumsAndEnds) {
   {
     const auto communicator = make();
@@ -113,10 +104,10 @@ TEST_F(NcclCommunicatorTest, SumsAndEnds) {
 TEST_F(NcclCommunicatorTest, ACallInWhichTheHostWaitsForEverIsAborted) {
   sum = Call::kHangsUntilAbort;
   const auto communicator = make();
-  const std::string message = message_of([&] { sum_once(*communicator, "step 1: gradients"); });
+  const std::string message = device_error_of([&] { sum_once(*communicator, "step 1: gradients"); });
   EXPECT_THAT(message, HasSubstr("\"step 1: gradients\" has not returned from the library after 0.2 s"));
   EXPECT_EQ(num_aborts, 1);
-  EXPECT_EQ(message_of([&] { sum_once(*communicator, "step 2"); }), message);
+  EXPECT_EQ(device_error_of([&] { sum_once(*communicator, "step 2"); }), message);
   EXPECT_EQ(num_sums, 1) << "an aborted NCCL was called";
 }
 
@@ -125,7 +116,7 @@ TEST_F(NcclCommunicatorTest, AnErrorOfTheDeviceIsSaid) {
   const auto communicator = make();
   sum_once(*communicator, "step 1");
   while (num_aborts == 0) ::usleep(1000);
-  EXPECT_THAT(message_of([&] { sum_once(*communicator, "step 2"); }),
+  EXPECT_THAT(device_error_of([&] { sum_once(*communicator, "step 2"); }),
               HasSubstr("an illegal memory access was encountered"));
 }
 
