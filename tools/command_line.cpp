@@ -54,12 +54,17 @@ std::string explain_parse_error(const CLI::App& app, const CLI::ParseError& erro
   }
   const CLI::App& place = *at;
   const std::string help = path + " --help";
-  const auto unknown = app.remaining(true);
-  if (unknown.empty()) return std::string(error.what()) + " See " + help + ".";
-  const auto commands = command_names(place);
+  const auto unknown = app.remaining(true), commands = command_names(place);
+  if (unknown.empty()) {
+    const std::string problem =
+        commands.empty() ? error.what() : "a command is missing; known are " + join(commands, ", ");
+    return problem + ". See " + help + ".";
+  }
   const bool is_option = unknown.front().starts_with("-");
   const auto known = is_option ? option_names(place) : commands;
   const std::string kind = is_option ? "option" : (commands.empty() ? "argument" : "command");
+  if (kind == "command" && unknown.front() == "evaluate")
+    return "unknown command 'evaluate'. `pixart demo score RUN` does this. See pixart demo score --help.";
   return "unknown " + kind + " '" + unknown.front() + "'." + did_you_mean(unknown.front(), known) + " See " +
          help + ".";
 }

@@ -265,6 +265,11 @@ TEST_F(Errors, CommandLineTypos) {
   const auto command = run_pixart({"trian", "run.yaml"}, folder_.path());
   EXPECT_EQ(command.code, 78);
   EXPECT_THAT(command.output, HasSubstr("Did you mean 'train'?"));
+  EXPECT_THAT(run_pixart({"demo"}, folder_.path()).output,
+              HasSubstr("a command is missing; known are score. See pixart demo --help."));
+  EXPECT_THAT(run_pixart({"evaluate", "run"}, folder_.path()).output, HasSubstr("`pixart demo score RUN`"));
+  EXPECT_THAT(run_pixart({"convert", "a"}, folder_.path()).output,
+              HasSubstr("TARGET is required. See pixart convert --help."));
   const auto option = run_pixart({"train", "run.yaml", "--chek"}, folder_.path());
   EXPECT_EQ(option.code, 78);
   EXPECT_THAT(option.output, HasSubstr("Did you mean '--check'?"));
