@@ -146,10 +146,34 @@ TEST(Plan, TheLargestMicroBatchFitsAndTheNextDoesNot) {
   EXPECT_THAT(over.warnings, ::testing::Contains(HasSubstr("does not fit")));
 }
 
+// Whether one of the paper's GPUs has room for the stage if no block is recomputed.
+bool fits_without_recomputing(run::RunConfig config, size_t stage, const char* gpu) {
+  config.stages = {config.stages[stage]};
+  config.stages[0].activation_checkpointing = 0;
+  return plan_run(config, options(gpu)).fits;
+}
+
+TEST(Plan, ThePapersStagesRecomputeOnlyWhatDoesNotFit) {
+  size_t stages = 0, files = 0;
+  for (const auto& file : fs::directory_iterator(fs::path(PIXART_SOURCE_DIR) / "configs/paper")) {
+    const auto config = run::read_run_config(file.path());
+    ++files;
+    for (size_t i = 0; i < config.stages.size(); ++i, ++stages)
+      EXPECT_EQ(config.stages[i].activation_checkpointing == 0,
+                fits_without_recomputing(config, i, "a100-80"))
+          << file.path() << ": " << config.stages[i].name;
+  }
+  EXPECT_EQ(files, 6u);
+  EXPECT_EQ(stages, 10u);
+  EXPECT_FALSE(fits_without_recomputing(paper(), 4, "a100-40")) << "1024 px";
+  EXPECT_TRUE(fits_without_recomputing(paper(), 3, "a100-40")) << "512 px";
+}
+
 TEST(Plan, TimeFollowsFromWhatIsExecuted) {
   auto config = paper();
   config.stages.resize(2);
   auto gpu = options("a100-80");
+  config.stages[1].activation_checkpointing = 1;
   const auto checkpointed = plan_run(config, gpu).stages[1];
   EXPECT_NEAR(checkpointed.step_seconds, 178 * checkpointed.flops.executed / (0.35 * 312e12), 1e-9);
   config.stages[1].activation_checkpointing = 0;
