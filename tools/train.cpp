@@ -33,6 +33,10 @@ void add_train(CLI::App& app) {
                    "if no checkpoint of this stage can be used, rename the damaged ones and begin the stage "
                    "again at step 0")
       ->allow_extra_args(false);
+  command
+      ->add_option("--stop-at-step", arguments->options.stop_at_step,
+                   "save and end with 75 when a stage has made this step; the same command then continues")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--check", arguments->check, "only read and check the file");
   command->footer(
       "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "

@@ -84,6 +84,7 @@ StageRun::StageRun(features::RunContext& run, const run::StageConfig& stage, con
       metrics_(tools.metrics),
       lock_(tools.lock),
       may_restart_(tools.may_restart),
+      stop_at_step_(tools.stop_at_step),
       model_(make_ready(run, stage)),
       trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
@@ -108,7 +109,7 @@ void StageRun::execute() {
   look(missing_);
   double last = monotonic_seconds();
   while (trainer_.step() < stage_.steps) {
-    pending_.push_back(trainer_.train_step(stop_requested()));
+    pending_.push_back(trainer_.train_step(is_asked_to_stop()));
     const bool stop = pending_.back().stop_requested;
     writer_.check();
     const double now = monotonic_seconds();
@@ -205,6 +206,8 @@ void StageRun::start_at_zero() {
 bool StageRun::is_save_step(int64_t step) const {
   return step == stage_.steps || step % stage_.checkpoints.every == 0 || stage_.checkpoints.forever(step);
 }
+
+bool StageRun::is_asked_to_stop() const { return stop_requested() || trainer_.step() + 1 == stop_at_step_; }
 
 double StageRun::write_metrics() {
   if (lock_ != nullptr) lock_->check();

@@ -24,6 +24,7 @@ struct RunTools {
   run::DeviceMeter* device;  // of this rank
   // Whether the stage begins again if none of its checkpoints can be used. These are then set aside.
   bool may_restart = false;
+  int64_t stop_at_step = 0;  // after which the run ends as on a signal; 0: none
 };
 
 class StageRun {
@@ -42,6 +43,7 @@ class StageRun {
   void start_at_zero();
   Looks share_looks(Looks looks);  // rank 0's, on all ranks
   bool is_save_step(int64_t step) const;
+  bool is_asked_to_stop() const;      // after the next step
   double write_metrics();             // of the steps since the last call; returns their mean loss
   run::DeviceReading read_devices();  // of all ranks
   void report_interval(double data_wait_seconds);
@@ -61,6 +63,7 @@ class StageRun {
   run::MetricSink* metrics_;
   const run::RunLock* lock_;
   const bool may_restart_;
+  const int64_t stop_at_step_;
   StageModel model_;
   Trainer trainer_;
   run::CheckpointWriter writer_;

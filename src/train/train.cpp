@@ -172,7 +172,8 @@ void train(const run::RunConfig& config, const TrainOptions& options) {
                 {.metrics = metrics.get(),
                  .lock = lock.get(),
                  .device = &meter,
-                 .may_restart = contains(options.restart_stages, stage.name)},
+                 .may_restart = contains(options.restart_stages, stage.name),
+                 .stop_at_step = options.stop_at_step},
                 step);
       log::info("stage {}: finished; images in {}", stage.name, run.folder.samples(stage.name).string());
     }

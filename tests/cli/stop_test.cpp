@@ -80,6 +80,24 @@ TEST(Stop, UnderNohupAClosedTerminalIsIgnored) {
   EXPECT_EQ(result.code, 0) << result.output;
 }
 
+// The same command continues each time: with the stage that it left, and to the same step of the next stage.
+TEST(Stop, AtAStepOfEachStage) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const std::vector<std::string> command = {"train", "run.yaml", "--set", "threads=1", "--stop-at-step", "7"};
+  for (const std::string stage : {"autoencoder", "class", "text"}) {
+    const auto result = run_pixart(command, folder.path());
+    ASSERT_EQ(result.code, 75) << result.output;
+    const auto last = last_telemetry(folder / "run");
+    EXPECT_EQ(last.at("stage"), stage);
+    EXPECT_EQ(last.at("step"), 7);
+    EXPECT_EQ(checkpoints_of(folder / "run/checkpoints" / stage).back(), "step-00000007");
+  }
+  const auto ended = run_pixart(command, folder.path());  // the last stage has 6 steps
+  EXPECT_EQ(ended.code, 0) << ended.output;
+  EXPECT_EQ(last_telemetry(folder / "run").at("reason"), "done");
+}
+
 // A run file that is a pipe: a process that waits for it has begun and has not read it.
 class WaitingForItsFile : public ::testing::Test {
  protected:

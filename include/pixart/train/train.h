@@ -13,6 +13,8 @@ struct TrainOptions {
   // Stages that begin again at step 0 if none of their checkpoints can be used; other stages then end the
   // run.
   std::vector<std::string> restart_stages;
+  // A stage that makes this step ends the run as a signal would: saved, with ExitCode::kRequeue. 0: none.
+  int64_t stop_at_step = 0;
 };
 
 // Throws UserError, with ExitCode::kRequeue if a signal asked to stop (stop_signals()) and the state was
