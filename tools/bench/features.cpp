@@ -7,10 +7,10 @@
 #include <memory>
 
 #include "benchmarks.h"
+#include "made_features.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
-#include "pixart/base/random.h"
 #include "pixart/features/feature_reader.h"
 #include "pixart/formats/tensor_file.h"
 #include "rival.h"
@@ -20,9 +20,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kChannels = 4096, kMostTokens = 120, kLeastTokens = 60, kMicroBatch = 32;
-constexpr int64_t kLatentChannels = 4, kLatentSide = 32;
-constexpr int64_t kRowsPerShard = 256;
+constexpr int64_t kChannels = 4096, kLatentSide = 32, kMicroBatch = 32;
+constexpr CaptionLengths kLengths{.least = 60, .most = 120};
 constexpr const char* kUnchecked = " without checksums";
 
 struct Arguments {
@@ -30,93 +29,6 @@ struct Arguments {
   int64_t samples = 2000, rival_samples = 320;
   int rounds = 5;
 };
-
-// A folder that is removed at the end, also after an error.
-struct Scratch {
-  fs::path path;
-  explicit Scratch(fs::path folder) : path(std::move(folder)) { create_folders(path); }
-  ~Scratch() {
-    std::error_code none;
-    fs::remove_all(path, none);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-};
-
-// Samples without images, each with its own caption.
-class Samples : public data::Dataset {
- public:
-  explicit Samples(int64_t count) : count_(count) {}
-  int64_t size() const override { return count_; }
-  data::Row row(int64_t index) const override {
-    const std::string key = std::to_string(index);
-    return {.key = key, .captions = {{.name = "caption", .text = key}}};
-  }
-  std::string bytes(int64_t) const override { throw InternalError("no images"); }
-  const std::vector<std::string>& class_names() const override { return names_; }
-  const std::vector<data::Rejection>& rejected() const override { return rejected_; }
-  std::string fingerprint() const override { return "bench"; }
-
- private:
-  int64_t count_;
-  std::vector<std::string> names_;
-  std::vector<data::Rejection> rejected_;
-};
-
-int64_t tokens_of(int64_t row) {
-  return kLeastTokens + uniform_below({.seed = 3}, kMostTokens - kLeastTokens + 1, row);
-}
-
-data::FeatureWork work_of(const fs::path& folder, const std::string& kind, const std::string& dtype,
-                          int64_t rows) {
-  data::FeatureWork work;
-  work.folder = folder;
-  work.manifest = {.kind = kind,
-                   .source = "bench",
-                   .rows = rows,
-                   .rejected = 0,
-                   .inputs = {{"dtype", dtype}},
-                   .shards = {}};
-  work.items = rows;
-  work.items_per_shard = kRowsPerShard;
-  return work;
-}
-
-void write_latents(const fs::path& folder, const data::Dataset& dataset) {
-  auto work = work_of(folder, "latents", "float16", dataset.size());
-  work.write_shard = [](const fs::path& file, int64_t first, int64_t last) {
-    std::vector<data::LatentRecord> records;
-    for (int64_t row = first; row < last; ++row)
-      records.push_back(
-          {.row = row,
-           .height = 256,
-           .width = 256,
-           .moments = at::randn({1, 2, kLatentChannels, kLatentSide, kLatentSide}).to(at::kHalf)});
-    data::write_latent_shard(file, records, {}, at::kHalf);
-  };
-  work.write_index = [&](const std::vector<fs::path>& shards) {
-    return data::write_latent_index(folder, shards, "bench", dataset);
-  };
-  data::make_feature_set(work);
-}
-
-// Features of random tokens from a pool: their values do not matter, their size does.
-void write_captions(const fs::path& folder, const data::Dataset& dataset, const std::string& dtype) {
-  const at::Tensor pool = at::randn({2 * kMostTokens, kChannels}).to(at::kBFloat16).to(at::kFloat);
-  auto work = work_of(folder, "captions", dtype, dataset.size());
-  work.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
-    std::vector<at::Tensor> features;
-    for (int64_t row = first; row < last; ++row)
-      features.push_back(pool.narrow(0, row % kMostTokens, tokens_of(row)));
-    data::write_caption_shard(file, features, 0,
-                              enum_of_word<data::CaptionDtype>(dtype, "type of caption features"));
-  };
-  work.write_index = [&](const std::vector<fs::path>& shards) {
-    data::write_caption_index(folder, shards, data::find_distinct_captions(dataset));
-    return int64_t{0};
-  };
-  data::make_feature_set(work);
-}
 
 // Makes the set of the same shards without hash and checksums, as older versions wrote it. Returns its
 // folder.
@@ -145,7 +57,7 @@ double read_epoch(const features::FeatureReader& reader, const data::SampleOrder
   for (int64_t step = 0; step < steps; ++step)
     for (const auto& plan : data::plan_step(order, {.batch_size = kMicroBatch}, epoch * steps + step)) {
       const auto batch = reader(plan);
-      PIXART_CHECK(batch.caption.size(0) == kMicroBatch && batch.caption.size(1) == kMostTokens);
+      PIXART_CHECK(batch.caption.size(0) == kMicroBatch && batch.caption.size(1) == kLengths.most);
     }
   return double(steps * kMicroBatch) / (monotonic_seconds() - begun);
 }
@@ -158,7 +70,7 @@ void bench(const Arguments& arguments) {
   const Samples dataset(arguments.samples);
   const data::SourceConfig source;
   const data::SampleOrder order(1, {{.rows = dataset.size()}});
-  write_latents(work / "latents", dataset);
+  write_latents(work / "latents", dataset, kLatentSide);
   const fs::path unchecked_latents = without_checksums(work / "latents");
   std::map<std::string, features::FeatureReader> readers;
   const auto add_reader = [&](const std::string& name, const fs::path& latents, const fs::path& captions) {
@@ -168,11 +80,11 @@ void bench(const Arguments& arguments) {
                                 .captions = std::make_shared<data::CaptionSet>(captions)}},
                      .seed = 1,
                      .with_captions = true,
-                     .max_tokens = kMostTokens};
+                     .max_tokens = kLengths.most};
   };
   const std::vector<std::string> dtypes = {"bfloat16", "float8_e4m3fn"};
   for (const auto& dtype : dtypes) {
-    write_captions(work / dtype, dataset, dtype);
+    write_captions(work / dtype, dataset, dtype, kLengths, kChannels);
     add_reader(dtype, work / "latents", work / dtype);
     add_reader(dtype + kUnchecked, unchecked_latents, without_checksums(work / dtype));
   }

@@ -1,5 +1,6 @@
 // One training step of PixArt on random data with the Trainer: forward, IDDPM loss with learned sigma,
-// backward, clip, AdamW and EMA. The rival is scripts/bench_step.py, PyTorch eager.
+// backward, clip, AdamW and EMA. With --loader the samples are feature sets on a disk, read as in a stage.
+// The rival is scripts/bench_step.py, PyTorch.
 #include <ATen/ATen.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
@@ -7,13 +8,17 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "benchmarks.h"
+#include "made_features.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/features/feature_reader.h"
 #include "pixart/models/transformer.h"
 #include "pixart/nn/device.h"
 #include "pixart/train/objectives.h"
@@ -28,14 +33,27 @@ struct Arguments {
   models::TransformerShape shape{.input_size = 32, .hidden_size = 256, .depth = 8, .num_heads = 4};
   models::TextSizes text{.caption_channels = 128, .max_tokens = 32};
   int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
-          recompute_every = 0;
+          recompute_every = 0, samples = 512;
   std::string precision = "fp32", device = "cpu";
+  std::string captions;  // their lengths; empty: all have text.max_tokens
+  bool loader = false;
+  std::filesystem::path folder = ".";                         // of the feature sets
   std::string rival, script = "scripts/bench_step.py", form;  // the Python that runs it; empty: no rival
   bool json = false;
+
+  CaptionLengths lengths() const {
+    return captions.empty() ? CaptionLengths{text.max_tokens, text.max_tokens}
+                            : caption_lengths(captions, text.max_tokens);
+  }
 };
 
 constexpr uint64_t kSeed = 1;
+constexpr int64_t kNoiseSteps = 1000;
 constexpr double kDropout = 0.1;
+
+diffusion::LossTables loss_tables(at::Device device) {
+  return {diffusion::make_noise_schedule("linear", kNoiseSteps), device};
+}
 
 at::Tensor normal(at::IntArrayRef shape, uint64_t stream, at::Device device) {
   at::Tensor tensor = at::empty(shape);
@@ -48,7 +66,8 @@ class RandomSamples : public train::Objective {
   RandomSamples(const models::Transformer& model, const Arguments& arguments, at::Device device)
       : model_(model),
         device_(device),
-        tables_(diffusion::make_noise_schedule("linear", 1000), device),
+        lengths_(arguments.lengths()),
+        tables_(loss_tables(device)),
         latents_(normal({arguments.batch_size, 4, arguments.shape.input_size, arguments.shape.input_size}, 1,
                         device)),
         captions_(normal({arguments.batch_size, arguments.text.max_tokens, arguments.text.caption_channels},
@@ -59,7 +78,7 @@ class RandomSamples : public train::Objective {
     const auto draw = train::draw_diffusion_inputs(kSeed, batch.plan.positions, latents_.sizes().slice(1),
                                                    tables_.schedule().num_steps(), kDropout);
     const models::Condition text{.caption = captions_.index_select(0, rows),
-                                 .mask = at::ones({rows.numel(), captions_.size(1)}, rows.options()),
+                                 .mask = mask(batch.plan.positions),
                                  .drop = draw.drop.to(device_)};
     return train::diffusion_loss(
         tables_, [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); },
@@ -67,8 +86,15 @@ class RandomSamples : public train::Objective {
   }
 
  private:
+  at::Tensor mask(const std::vector<int64_t>& positions) const {
+    at::Tensor lengths = at::empty({int64_t(positions.size()), 1}, at::kLong);
+    for (size_t i = 0; i < positions.size(); ++i) lengths.data_ptr<int64_t>()[i] = lengths_.of(positions[i]);
+    return at::arange(captions_.size(1)).lt(lengths).to(at::kLong);
+  }
+
   const models::Transformer& model_;
   at::Device device_;
+  CaptionLengths lengths_;
   diffusion::LossTables tables_;
   at::Tensor latents_, captions_;
 };
@@ -82,14 +108,77 @@ run::TrainerConfig trainer_config(const Arguments& arguments) {
   return config;
 }
 
-data::Loader make_loader(const Arguments& arguments) {
+// What the Trainer reads and computes.
+struct Work {
+  std::unique_ptr<train::Objective> objective;
+  std::unique_ptr<data::Loader> loader;
+};
+
+Work work_in_memory(const Arguments& arguments, const models::Transformer& model, at::Device device) {
   auto order =
       std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = arguments.batch_size}});
-  return {std::move(order),
-          {.batch_size = arguments.batch_size, .micro_batch_size = arguments.micro_batch_size},
-          {.threads = 0},
-          [](const data::MicroBatch& plan) { return data::Batch{.plan = plan}; }};
+  const data::BatchPlan plan{.batch_size = arguments.batch_size,
+                             .micro_batch_size = arguments.micro_batch_size};
+  const auto read = [](const data::MicroBatch& micro) { return data::Batch{.plan = micro}; };
+  return {std::make_unique<RandomSamples>(model, arguments, device),
+          std::make_unique<data::Loader>(std::move(order), plan, data::LoaderConfig{.threads = 0}, read)};
 }
+
+// Feature sets on a disk, and what reads them. Of the codec only the scaling of latents is used.
+class StoredSamples {
+ public:
+  StoredSamples(const Arguments& arguments, at::Device device)
+      : arguments_(arguments),
+        device_(device),
+        scratch_(arguments.folder / fmt::format("pixart-bench-step-{}", process_id())),
+        dataset_(arguments.samples),
+        codec_(make_codec(device)) {
+    write_latents(scratch_.path / "latents", dataset_, arguments.shape.input_size);
+    write_captions(scratch_.path / "captions", dataset_, "bfloat16", arguments.lengths(),
+                   arguments.text.caption_channels);
+  }
+
+  Work work(const models::Transformer& model) const {
+    auto order =
+        std::make_shared<data::SampleOrder>(kSeed, std::vector<data::OrderPart>{{.rows = dataset_.size()}});
+    const data::BatchPlan plan{.batch_size = arguments_.batch_size,
+                               .micro_batch_size = arguments_.micro_batch_size};
+    train::DiffusionSetting setting{.codec = &codec_,
+                                    .tables = loss_tables(device_),
+                                    .seed = kSeed,
+                                    .draw = train::draws_by_sample(kSeed, kNoiseSteps, kDropout),
+                                    .device = device_};
+    return {std::make_unique<train::DiffusionObjective>(model, std::move(setting)),
+            std::make_unique<data::Loader>(std::move(order), plan, data::LoaderConfig{}, reader())};
+  }
+
+ private:
+  static features::LatentCodec make_codec(at::Device device) {
+    models::VaeConfig config;
+    config.block_out_channels = {4}, config.layers_per_block = 1, config.norm_num_groups = 2;
+    auto state = std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = at::kFloat, .device = device});
+    auto vae = std::make_unique<models::AutoencoderKl>(nn::Scope(*state), config);
+    return {models::LoadedVae{std::move(state), std::move(vae)}, {}};
+  }
+
+  features::FeatureReader reader() const {
+    return {.parts = {{.source = &source_,
+                       .dataset = &dataset_,
+                       .latents = std::make_shared<data::LatentSet>(scratch_.path / "latents"),
+                       .captions = std::make_shared<data::CaptionSet>(scratch_.path / "captions")}},
+            .seed = kSeed,
+            .with_captions = true,
+            .pinned = device_.is_cuda(),
+            .max_tokens = arguments_.text.max_tokens};
+  }
+
+  Arguments arguments_;
+  at::Device device_;
+  Scratch scratch_;
+  Samples dataset_;
+  data::SourceConfig source_;
+  features::LatentCodec codec_;
+};
 
 // Peak of the GPU's allocator; on a CPU, the largest resident size of the process, with LibTorch.
 int64_t peak_bytes(at::Device device) {
@@ -114,6 +203,10 @@ struct Times {
   std::vector<double> ms, cpu_ms;
 };
 
+double sum_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
 // The same step in another process, which waits while this process works.
 std::unique_ptr<Rival> start_rival(const Arguments& a) {
   if (a.rival.empty()) return nullptr;
@@ -129,6 +222,7 @@ std::unique_ptr<Rival> start_rival(const Arguments& a) {
                                                      {"--caption-width", a.text.caption_channels},
                                                      {"--threads", at::get_num_threads()}};
   for (const auto& [name, value] : numbers) command.insert(command.end(), {name, std::to_string(value)});
+  if (!a.captions.empty()) command.insert(command.end(), {"--captions", a.captions});
   if (!a.form.empty()) command.insert(command.end(), {"--form", a.form});
   return std::make_unique<Rival>(command);
 }
@@ -158,10 +252,10 @@ void bench(const Arguments& arguments) {
   const auto config = models::transformer_config("PixArt", arguments.shape, {.text = arguments.text});
   const auto model = models::Transformer(nn::Scope(state), config).with(execution);
   models::initialize(state, config, {.seed = kSeed, .embedder_std = 0.0});
-  RandomSamples objective(model, arguments, device);
-  data::Loader loader = make_loader(arguments);
+  const auto stored = arguments.loader ? std::make_unique<StoredSamples>(arguments, device) : nullptr;
+  const Work work = stored ? stored->work(model) : work_in_memory(arguments, model, device);
   const auto alone = distributed::make_communicator({}, device, {});
-  train::Trainer trainer(trainer_config(arguments), state, objective, loader, *alone);
+  train::Trainer trainer(trainer_config(arguments), state, *work.objective, *work.loader, *alone);
   const auto rival = start_rival(arguments);
 
   Times times, rival_times;
@@ -169,6 +263,7 @@ void bench(const Arguments& arguments) {
   double loss = 0;
   for (int64_t step = -arguments.warmup_steps; step < arguments.steps; ++step) {
     if (rival) answer = rival->ask("step");
+    if (step == 0) work.loader->take_wait();  // that of the measured steps is wanted
     const double start = monotonic_seconds(), cpu_start = cpu_seconds();
     loss = trainer.train_step().loss;
     if (step < 0) continue;
@@ -184,6 +279,7 @@ void bench(const Arguments& arguments) {
       {"batch_size", arguments.batch_size},
       {"precision", arguments.precision},
       {"activation_checkpointing", arguments.recompute_every},
+      {"captions", fmt::format("{}-{}", arguments.lengths().least, arguments.lengths().most)},
       {"device", device.str()},
       {"threads", at::get_num_threads()},
       {"step_ms", spread(times.ms)},
@@ -191,6 +287,10 @@ void bench(const Arguments& arguments) {
       {"images_per_second", 1e3 * double(arguments.batch_size) / median(times.ms)},
       {"peak_bytes", peak_bytes(device)},
       {"loss", loss}};
+  if (stored)
+    result["loader"] = {{"samples", arguments.samples},
+                        {"threads", data::LoaderConfig{}.threads},
+                        {"data_wait", work.loader->take_wait().seconds / (1e-3 * sum_of(times.ms))}};
   if (rival) result["against"] = against(times, rival_times, answer);
   if (arguments.json) {
     std::printf("%s\n", result.dump(1).c_str());
@@ -225,8 +325,16 @@ void add_step(CLI::App& app) {
   number("--caption-width", arguments->text.caption_channels, "channels of a token");
   number("--activation-checkpointing", arguments->recompute_every, "as in run files: 0 none, 1 all", 0);
   number("--steps", arguments->steps, "measured steps");
+  number("--samples", arguments->samples, "samples of the feature sets, with --loader");
   number("--warmup-steps", arguments->warmup_steps, "steps before the measured ones", 0);
   number("--threads", arguments->threads, "CPU threads; 0: the cores of this machine", 0);
+  command->add_option(
+      "--captions", arguments->captions,
+      "tokens of captions, spread evenly over a range, e.g. 60-120 (default: --caption-tokens)");
+  command->add_flag("--loader", arguments->loader,
+                    "read the samples from feature sets, which are made first");
+  command->add_option("--dir", arguments->folder, "folder in which they are made and removed")
+      ->capture_default_str();
   command->add_option("--precision", arguments->precision, "fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
@@ -239,7 +347,8 @@ void add_step(CLI::App& app) {
   command->add_flag("--json", arguments->json, "print one JSON object");
   command->footer(
       "Examples:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"
-      "  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --rival .deps/venv/bin/python");
+      "  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --rival .deps/venv/bin/python\n"
+      "  pixart_bench step --hidden-size 256 --depth 8 --captions 16-32 --loader --dir build --json");
   command->callback([arguments] { bench(*arguments); });
 }
 
