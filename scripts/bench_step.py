@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""The rival of `pixart_bench step`: makes the same training step in PyTorch eager, with the model of the official code.
+"""The rival of `pixart_bench step`: makes the same training step in PyTorch, with the model of the official code.
 
 Takes the same options and prints the same JSON. PyTorch has several forms (attention written out or
 scaled_dot_product_attention; AdamW's plain, foreach and fused forms); the fastest one on this machine is measured. With
---serve it makes one step for each line of its standard input and answers with one line of JSON, so that both programs
-make their steps in turn.
+--compile the model is compiled, and the time of the first step, which compiles, is told apart. With --serve it makes one
+step for each line of its standard input and answers with one line of JSON, so that both programs make their steps in turn.
 """
 import argparse
 import copy
 import itertools
 import json
 import math
+import re
 import resource
 import statistics
 import sys
@@ -25,12 +26,13 @@ def modulate(x, shift, scale):
     return x * (1 + scale) + shift
 
 
-def attend(q, k, v, fused):  # [B, N, h, d] each
+def attend(q, k, v, fused, mask=None):  # [B, N, h, d] each; mask [B, 1, 1, T], True = attend
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))
     if fused:
-        out = F.scaled_dot_product_attention(q, k, v)
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     else:
-        out = (q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))).softmax(-1) @ v
+        scores = q @ k.transpose(-2, -1) / math.sqrt(q.size(-1))
+        out = (scores if mask is None else scores.masked_fill(~mask, -math.inf)).softmax(-1) @ v
     return out.transpose(1, 2).flatten(2)
 
 
@@ -62,17 +64,17 @@ class Block(nn.Module):
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, -1).unbind(2)
         return self.proj(attend(q, k, v, self.fused_attention))
 
-    def cross_attention(self, x, y):
+    def cross_attention(self, x, y, mask):
         b, n, _ = x.shape
         q = self.q_linear(x).view(b, n, self.heads, -1)
         k, v = self.kv_linear(y).view(b, y.size(1), 2, self.heads, -1).unbind(2)
-        return self.cross_proj(attend(q, k, v, self.fused_attention))
+        return self.cross_proj(attend(q, k, v, self.fused_attention, mask))
 
-    def forward(self, x, y, t):
+    def forward(self, x, y, t, mask):
         shift1, scale1, gate1, shift2, scale2, gate2 = (
             self.scale_shift_table[None] + t.reshape(x.size(0), 6, -1)).chunk(6, dim=1)
         x = x + gate1 * self.attention(modulate(self.norm1(x), shift1, scale1))
-        x = x + self.cross_attention(x, y)
+        x = x + self.cross_attention(x, y, mask)
         return x + gate2 * self.mlp(modulate(self.norm2(x), shift2, scale2))
 
 
@@ -91,7 +93,7 @@ class PixArt(nn.Module):
         self.final_table = nn.Parameter(torch.randn(2, d) / d**0.5)
         self.linear = nn.Linear(d, 32)
 
-    def forward(self, x, t, y, drop):
+    def forward(self, x, t, y, drop, mask):
         x = self.x_embedder(x).flatten(2).transpose(1, 2) + self.pos_embed
         freqs = torch.exp(-math.log(10000) * torch.arange(128, device=x.device) / 128)
         angles = t[:, None].float() * freqs
@@ -99,7 +101,7 @@ class PixArt(nn.Module):
         t0 = self.t_block(t)
         y = self.y_proj(torch.where(drop[:, None, None], self.y_embedding, y))
         for block in self.blocks:
-            x = block(x, y, t0)
+            x = block(x, y, t0, mask)
         shift, scale = (self.final_table[None] + t[:, None]).chunk(2, dim=1)
         x = self.linear(modulate(self.norm(x), shift, scale)).view(x.size(0), self.side, self.side, 2, 2, 8)
         return torch.einsum("nhwpqc->nchpwq", x).reshape(x.size(0), 8, 2 * self.side, 2 * self.side)
@@ -143,25 +145,46 @@ class Diffusion:
         return (((noise - predicted) ** 2).flatten(1).mean(1) + bound).mean()
 
 
+def caption_lengths(text, limit):
+    """The bounds of "60-120", as pixart_bench reads them."""
+    match = re.fullmatch(r"(\d+)-(\d+)", text)
+    least, most = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= least <= most <= limit:
+        sys.exit(f"--captions is '{text}', expected a range from 1 to --caption-tokens ({limit}), for example 60-120")
+    return least, most
+
+
+def mask_of(a, step):
+    """[B, 1, 1, T] of a step's captions, with the lengths of tools/bench/made_features.cpp; None if all are full."""
+    if a.captions is None:
+        return None
+    least, most = caption_lengths(a.captions, a.caption_tokens)
+    positions = range(step * a.batch_size, (step + 1) * a.batch_size)
+    lengths = torch.tensor([least + int(i * 0.6180339887498949 % 1.0 * (most - least + 1)) for i in positions])
+    return (torch.arange(a.caption_tokens) < lengths[:, None])[:, None, None].to(a.device)
+
+
 def steps_of(a, attention, optimizer):
     """Makes a step for each item that is asked for; yields its milliseconds, CPU milliseconds of all threads, and loss."""
     torch.manual_seed(1)
     Block.fused_attention = attention == "sdpa"
     model = PixArt(a).to(a.device)
+    run = torch.compile(model) if a.compile else model
     average = copy.deepcopy(model).requires_grad_(False)
     forms = {"plain": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
     adamw = torch.optim.AdamW(model.parameters(), lr=2e-5, weight_decay=0.03, eps=1e-10, **forms[optimizer])
     diffusion = Diffusion(a.device)
     x0 = torch.randn(a.batch_size, 4, a.latent_size, a.latent_size, device=a.device)
     y = torch.randn(a.batch_size, a.caption_tokens, a.caption_width, device=a.device)
-    while True:
+    for step in itertools.count():
         start, cpu_start = time.perf_counter(), time.process_time()
         noise = torch.randn(x0.shape).to(a.device)
         t = torch.randint(0, 1000, (a.batch_size,)).to(a.device)
         drop = (torch.rand(a.batch_size) < 0.1).to(a.device)
+        mask = mask_of(a, step)
         adamw.zero_grad()
         with torch.autocast(torch.device(a.device).type, torch.bfloat16, enabled=a.precision == "bf16"):
-            loss = diffusion.loss(model, x0, noise, t, y, drop)
+            loss = diffusion.loss(run, x0, noise, t, y, drop, mask)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 0.01)
         adamw.step()
@@ -176,10 +199,10 @@ def steps_of(a, attention, optimizer):
 
 
 def measure(a, attention, optimizer, count):
+    """`count` steps after the first ones; and the seconds of the very first one."""
     steps = steps_of(a, attention, optimizer)
-    for _ in range(a.warmup_steps):
-        next(steps)
-    return [next(steps) for _ in range(count)]
+    first = [next(steps)[0] for _ in range(max(1, a.warmup_steps))][0]
+    return [next(steps) for _ in range(count)], first / 1e3
 
 
 def peak_bytes(device):
@@ -196,28 +219,31 @@ def main():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--captions", help="tokens of captions, spread evenly over a range, e.g. 60-120 (default: --caption-tokens)")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the model; without --form in the form sdpa,fused")
     parser.add_argument("--form", help="ATTENTION,OPTIMIZER without a trial: sdpa or written; plain, foreach or fused")
     parser.add_argument("--serve", action="store_true", help="make a step for each line of standard input")
     parser.add_argument("--json", action="store_true", help="accepted for the sake of pixart_bench, no effect")
     a = parser.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
-    if a.form:
-        form = tuple(a.form.split(","))
+    if a.form or a.compile:
+        form = tuple((a.form or "sdpa,fused").split(","))
     else:
         forms = itertools.product(["sdpa", "written"], ["plain", "foreach", "fused"])
-        form = min(forms, key=lambda form: min(ms for ms, _, _ in measure(a, *form, 3)))
-    name = {"rival": f"PyTorch {torch.__version__} eager", "form": ",".join(form)}
+        form = min(forms, key=lambda form: min(ms for ms, _, _ in measure(a, *form, 3)[0]))
+    name = {"rival": f"PyTorch {torch.__version__} {'compiled' if a.compile else 'eager'}", "form": ",".join(form)}
     if a.serve:
         steps = steps_of(a, *form)
         for _ in sys.stdin:
             ms, cpu_ms, loss = next(steps)
             print(json.dumps({**name, "ms": ms, "cpu_ms": cpu_ms, "loss": loss, "peak_bytes": peak_bytes(a.device)}), flush=True)
         return
-    times, cpu_times, losses = zip(*measure(a, *form, a.steps))
+    steps, first_seconds = measure(a, *form, a.steps)
+    times, cpu_times, losses = zip(*steps)
     median = statistics.median_high(times)
     print(json.dumps({"benchmark": "step", **name, "batch_size": a.batch_size, "precision": a.precision,
-                      "device": a.device, "threads": torch.get_num_threads(),
+                      "device": a.device, "threads": torch.get_num_threads(), "first_step_seconds": first_seconds,
                       "step_ms": {"median": median, "min": min(times), "max": max(times)},
                       "cpu_ms": statistics.median_high(cpu_times), "images_per_second": 1e3 * a.batch_size / median,
                       "peak_bytes": peak_bytes(a.device), "loss": losses[-1]}, indent=1))
