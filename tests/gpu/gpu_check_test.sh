@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Without a GPU, scripts/gpu_check.sh says so and changes nothing.
+# scripts/gpu_check.sh knows its options. Without a GPU it says so and changes nothing.
 set -euo pipefail
 cd "$1"
+code=0
+scripts/gpu_check.sh --devise cuda:0 2>/dev/null || code=$?
+[ "$code" = 78 ]
 if [ -e /dev/nvidiactl ]; then
   scripts/gpu_check.sh --help >/dev/null && exit 0
 fi
