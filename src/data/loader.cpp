@@ -38,7 +38,14 @@ void Loader::start(int64_t step) {
   waited_before_ = 0;
   prefetch_ = std::make_unique<Prefetch<Job, std::optional<Batch>>>(
       options_.threads, options_.depth, [this] { return next_job(); },
-      [this](const Job& job) { return job.batch ? std::optional(read_(*job.batch)) : std::nullopt; });
+      [this](const Job& job) { return read(job); });
+}
+
+std::optional<Batch> Loader::read(const Job& job) const {
+  if (!job.batch) return std::nullopt;
+  Batch batch = read_(*job.batch);
+  prepare_(batch);
+  return batch;
 }
 
 std::optional<Batch> Loader::next() {

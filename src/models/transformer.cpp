@@ -151,6 +151,7 @@ void initialize(nn::StateDict& state, const TransformerConfig& config, const Tra
 
 Condition joined(const Condition& first, const Condition& second) {
   Condition result = first;
+  result.layout = {};
   for_each_tensor(result, second, [](at::Tensor& a, const at::Tensor& b) {
     PIXART_CHECK(a.defined() == b.defined(), "two conditions with different tensors");
     if (a.defined()) a = at::cat({a, b});
@@ -168,6 +169,7 @@ Condition moved(const Condition& condition, at::Device device) {
 
 Condition rows_of(const Condition& condition, int64_t first, int64_t count) {
   Condition result = condition;
+  result.layout = {};
   for_each_tensor(result, condition, [&](at::Tensor& rows, const at::Tensor& all) {
     if (all.defined()) rows = all.narrow(0, first, count);
   });

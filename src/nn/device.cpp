@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstring>
 #include <filesystem>
 
 #include "pixart/base/env.h"
@@ -23,6 +24,7 @@ namespace {
 // start quickly.
 std::string load_cuda() {
   static const std::string problem = [] {
+    use_expandable_segments();
     if (::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr) return std::string();
     const char* reason = ::dlerror();
     return std::string(reason != nullptr ? reason : "unknown reason");
@@ -58,6 +60,11 @@ const char* name_of(at::Float32MatmulPrecision precision) {
 }  // namespace
 
 void configure_attention() { at::globalContext().setSDPUseCuDNN(false); }
+
+void use_expandable_segments() {
+  if (environment_variable("PYTORCH_CUDA_ALLOC_CONF") || environment_variable("PYTORCH_ALLOC_CONF")) return;
+  set_environment_variable("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True");
+}
 
 FullFloat32::FullFloat32() : before_(name_of(at::globalContext().float32MatmulPrecision())) {
   at::globalContext().setFloat32MatmulPrecision("highest");
@@ -100,10 +107,20 @@ c10::Device select_device(const std::string& name, int rank, bool needs_gpu) {
   return device;
 }
 
+at::Tensor ready_for(const at::Tensor& tensor, c10::Device device) {
+  if (!tensor.defined() || !tensor.is_cpu() || !device.is_cuda() || tensor.is_pinned()) return tensor;
+  // By this thread alone: LibTorch's copy of a large tensor would start a team of threads in each thread of a
+  // loader.
+  const at::Tensor source = tensor.contiguous();
+  at::Tensor pinned = at::empty(source.sizes(), source.options().pinned_memory(true));
+  std::memcpy(pinned.mutable_data_ptr(), source.const_data_ptr(), source.nbytes());
+  return pinned;
+}
+
 at::Tensor on_device(const at::Tensor& tensor, c10::Device device) {
   if (tensor.device() == device) return tensor;
   const bool to_gpu = tensor.is_cpu() && device.is_cuda();
-  const at::Tensor source = to_gpu && !tensor.is_pinned() ? tensor.pin_memory() : tensor;
+  const at::Tensor source = ready_for(tensor, device);
   return source.to(device, source.scalar_type(), /*non_blocking=*/to_gpu);
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "fused_ops.h"
@@ -14,6 +15,9 @@ namespace {
 
 constexpr int64_t kTimestepFeatures = 256;
 constexpr double kNormEps = 1e-6;
+constexpr int64_t kMostLengths = 6, kLengthMultiple = 8;  // of captions on a GPU
+
+int64_t rounded_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, h, N, d], a view
   return x.unflatten(-1, {num_heads, x.size(-1) / num_heads}).transpose(1, 2);
@@ -76,33 +80,52 @@ at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
   return proj(merge_heads(out));
 }
 
-PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
-  const int64_t batch = text.size(0), length = text.size(1);
-  PackedText packed;
-  packed.batch = batch;
-  packed.longest = length;
-  if (!mask.defined()) {
-    packed.tokens = text.reshape({batch * length, text.size(2)});
-    packed.source = at::arange(batch * length, text.options().dtype(at::kLong));
-    return packed;
-  }
-  PIXART_CHECK(batch % mask.size(0) == 0 && mask.size(-1) == length,
-               "mask of {} rows, {} tokens for text of {}, {}", mask.size(0), mask.size(-1), batch, length);
+int64_t padded_length(int64_t longest, int64_t most) {
+  const int64_t unit = rounded_up(rounded_up(most, kMostLengths) / kMostLengths, kLengthMultiple);
+  return std::min(rounded_up(longest, unit), most);
+}
+
+TextLayout text_layout(const at::Tensor& mask, int64_t batch, c10::Device device) {
+  const int64_t length = mask.size(-1);
+  PIXART_CHECK(batch % mask.size(0) == 0, "mask of {} rows for {} texts", mask.size(0), batch);
   const at::Tensor keep = mask.reshape({mask.size(0), length}).repeat({batch / mask.size(0), 1}).ne(0);
   const at::Tensor lengths = keep.sum(1), lengths_on_host = lengths.cpu();
   const int64_t shortest = lengths_on_host.min().item<int64_t>();
   PIXART_CHECK(shortest > 0, "a caption has no token");
-  packed.longest = lengths_on_host.max().item<int64_t>();
-  packed.source = on_device(keep.flatten().nonzero().squeeze(1), text.device());
-  packed.tokens = text.reshape({batch * length, text.size(2)}).index_select(0, packed.source);
-  if (shortest == packed.longest) return packed;
-  const at::Tensor place = at::arange(packed.longest, lengths.options());
+  const int64_t longest = lengths_on_host.max().item<int64_t>();
+  TextLayout layout{.source = keep.flatten().nonzero().squeeze(1),
+                    .batch = batch,
+                    .longest = device.is_cuda() ? padded_length(longest, length) : longest,
+                    .slot = {},
+                    .mask = {}};
+  if (shortest == (device.is_cuda() ? length : longest)) return layout;
+  const at::Tensor place = at::arange(layout.longest, lengths.options());
   const at::Tensor used = place.unsqueeze(0) < lengths.unsqueeze(1);
   const at::Tensor first = lengths.cumsum(0) - lengths;
-  packed.slot = on_device(
-      (first.unsqueeze(1) + place.unsqueeze(0)).masked_fill(used.logical_not(), 0).flatten(), text.device());
-  packed.mask = on_device(used.view({batch, 1, 1, packed.longest}), text.device());
+  layout.slot = (first.unsqueeze(1) + place.unsqueeze(0)).masked_fill(used.logical_not(), 0).flatten();
+  layout.mask = used.view({batch, 1, 1, layout.longest});
+  return layout;
+}
+
+PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text) {
+  PIXART_CHECK(layout.batch == text.size(0), "a layout of {} texts for {}", layout.batch, text.size(0));
+  PackedText packed{layout, {}};
+  packed.source = on_device(layout.source, text.device());
+  packed.tokens = text.flatten(0, 1).index_select(0, packed.source);
+  if (!layout.slot.defined()) return packed;
+  packed.slot = on_device(layout.slot, text.device());
+  packed.mask = on_device(layout.mask, text.device());
   return packed;
+}
+
+PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
+  const int64_t batch = text.size(0), length = text.size(1);
+  if (mask.defined()) {
+    PIXART_CHECK(mask.size(-1) == length, "mask of {} tokens for text of {}", mask.size(-1), length);
+    return pack_text_by(text_layout(mask, batch, text.device()), text);
+  }
+  const at::Tensor source = at::arange(batch * length, text.options().dtype(at::kLong));
+  return {{.source = source, .batch = batch, .longest = length, .slot = {}, .mask = {}}, text.flatten(0, 1)};
 }
 
 CrossAttention::CrossAttention(const Scope& scope, int64_t width, int64_t head_count)

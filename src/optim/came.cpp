@@ -11,44 +11,112 @@ namespace pixart::optim {
 
 namespace {
 
+using Tensors = std::vector<at::Tensor>;
+
+// On a GPU, elements of the parameters that are updated together: few launches, in little memory.
+constexpr int64_t kGroupElements = 16 << 20;
+
 bool is_factored(const at::Tensor& parameter) { return parameter.dim() >= 2; }
 
-// average <- beta * average + (1 - beta) * value
-void follow(const at::Tensor& average, const at::Tensor& value, double beta) {
-  average.mul_(beta).add_(value, 1 - beta);
+template <class Function>
+Tensors each(const Tensors& tensors, Function function) {
+  Tensors result;
+  for (const auto& tensor : tensors) result.push_back(function(tensor));
+  return result;
 }
 
-// Reciprocal root of a matrix from its row and column means: an outer product.
-at::Tensor reciprocal_root(const at::Tensor& row, const at::Tensor& col) {
-  return (row / row.mean(-1, /*keepdim=*/true)).rsqrt_().unsqueeze(-1) * col.rsqrt().unsqueeze(-2);
+Tensors row_means(const Tensors& tensors) {
+  return each(tensors, [](const at::Tensor& tensor) { return tensor.mean(-1); });
+}
+Tensors column_means(const Tensors& tensors) {
+  return each(tensors, [](const at::Tensor& tensor) { return tensor.mean(-2); });
 }
 
-// The gradient divided by the root of its second moment.
-at::Tensor scaled_gradient(const at::Tensor& gradient, CameMoments& moments, const CameConfig& config) {
-  const at::Tensor square = gradient.square().add_(config.eps);
-  if (!is_factored(gradient)) {
-    follow(moments.exp_avg_sq, square, config.betas[1]);
-    return gradient * moments.exp_avg_sq.rsqrt();
+// Parameters that are updated together: all are factored, or none.
+struct Group {
+  Tensors values, decayed_values, gradients, averages;
+  std::vector<CameMoments*> moments;
+  int64_t elements = 0;
+  Tensors of(at::Tensor CameMoments::*which) const {
+    Tensors result;
+    for (const CameMoments* each_moments : moments) result.push_back(each_moments->*which);
+    return result;
   }
-  follow(moments.exp_avg_sq_row, square.mean(-1), config.betas[1]);
-  follow(moments.exp_avg_sq_col, square.mean(-2), config.betas[1]);
-  return reciprocal_root(moments.exp_avg_sq_row, moments.exp_avg_sq_col).mul_(gradient);
+};
+
+// averages <- beta * averages + (1 - beta) * values
+void follow(const Tensors& averages, const Tensors& values, double beta) {
+  at::_foreach_mul_(averages, beta);
+  at::_foreach_add_(averages, values, 1 - beta);
+}
+
+// Reciprocal roots of matrices from their row and column means: outer products.
+Tensors reciprocal_roots(const Tensors& rows, const Tensors& columns) {
+  const Tensors row_roots =
+      each(rows, [](const at::Tensor& row) { return row / row.mean(-1, /*keepdim=*/true); });
+  at::_foreach_rsqrt_(row_roots);
+  const Tensors column_roots = at::_foreach_rsqrt(columns);
+  Tensors result;
+  for (size_t i = 0; i < rows.size(); ++i)
+    result.push_back(row_roots[i].unsqueeze(-1) * column_roots[i].unsqueeze(-2));
+  return result;
+}
+
+// Each gradient divided by the root of its second moment.
+Tensors scaled_gradients(const Group& group, const Tensors& gradients, const CameConfig& config) {
+  const Tensors squares = at::_foreach_mul(gradients, gradients);
+  at::_foreach_add_(squares, config.eps);
+  Tensors result;
+  if (is_factored(gradients.front())) {
+    const Tensors rows = group.of(&CameMoments::exp_avg_sq_row),
+                  columns = group.of(&CameMoments::exp_avg_sq_col);
+    follow(rows, row_means(squares), config.betas[1]);
+    follow(columns, column_means(squares), config.betas[1]);
+    result = reciprocal_roots(rows, columns);
+  } else {
+    const Tensors moments = group.of(&CameMoments::exp_avg_sq);
+    follow(moments, squares, config.betas[1]);
+    result = at::_foreach_rsqrt(moments);
+  }
+  at::_foreach_mul_(result, gradients);
+  return result;
 }
 
 // Works in place and does not wait for the device.
-void limit_root_mean_square(const at::Tensor& update, double threshold) {
-  const at::Tensor root_mean_square = at::linalg_vector_norm(update, 2) / std::sqrt(double(update.numel()));
-  update.div_(root_mean_square.div_(threshold).clamp_min_(1.0));
+void limit_root_mean_squares(const Tensors& updates, double threshold) {
+  std::vector<at::Scalar> roots_of_counts;
+  for (const auto& update : updates) roots_of_counts.emplace_back(std::sqrt(double(update.numel())));
+  const Tensors factors = at::_foreach_norm(updates, 2);
+  at::_foreach_div_(factors, roots_of_counts);
+  at::_foreach_div_(factors, threshold);
+  at::_foreach_clamp_min_(factors, 1.0);
+  at::_foreach_div_(updates, factors);
 }
 
-// The moving mean of updates divided by the root of its squared distance to single updates.
-at::Tensor steadied(const at::Tensor& update, const at::Tensor& exp_avg, CameMoments& moments,
-                    const CameConfig& config) {
-  if (!is_factored(update)) return exp_avg;
-  const at::Tensor residual = (update - exp_avg).square_().add_(config.residual_eps);
-  follow(moments.exp_avg_res_row, residual.mean(-1), config.betas[2]);
-  follow(moments.exp_avg_res_col, residual.mean(-2), config.betas[2]);
-  return reciprocal_root(moments.exp_avg_res_row, moments.exp_avg_res_col).mul_(exp_avg);
+// The moving means of updates divided by the root of their squared distance to single updates.
+Tensors steadied(const Group& group, const Tensors& updates, const CameConfig& config) {
+  if (!is_factored(updates.front())) return group.averages;
+  const Tensors residuals = at::_foreach_sub(updates, group.averages);
+  at::_foreach_mul_(residuals, residuals);
+  at::_foreach_add_(residuals, config.residual_eps);
+  const Tensors rows = group.of(&CameMoments::exp_avg_res_row),
+                columns = group.of(&CameMoments::exp_avg_res_col);
+  follow(rows, row_means(residuals), config.betas[2]);
+  follow(columns, column_means(residuals), config.betas[2]);
+  const Tensors result = reciprocal_roots(rows, columns);
+  at::_foreach_mul_(result, group.averages);
+  return result;
+}
+
+void update(Group& group, const CameConfig& config, double lr, double gradient_scale) {
+  if (group.values.empty()) return;
+  const Tensors updates = scaled_gradients(group, at::_foreach_mul(group.gradients, gradient_scale), config);
+  limit_root_mean_squares(updates, config.clip_threshold);
+  follow(group.averages, updates, config.betas[0]);
+  const Tensors directions = steadied(group, updates, config);
+  if (!group.decayed_values.empty()) at::_foreach_mul_(group.decayed_values, 1 - lr * config.weight_decay);
+  at::_foreach_sub_(group.values, directions, lr);
+  group = {};
 }
 
 }  // namespace
@@ -80,14 +148,20 @@ void came_step(const FlatParameters& parameters, CameState& state, const CameCon
   ++state.steps;
   const auto values = parameters.views(parameters.values()),
              gradients = parameters.views(parameters.gradients()), averages = parameters.views(state.exp_avg);
+  const int64_t most = parameters.values().is_cpu() ? 0 : kGroupElements;
+  Group matrices, vectors;
   for (size_t i = 0; i < values.size(); ++i) {
-    const at::Tensor update = scaled_gradient(gradients[i] * gradient_scale, state.moments[i], config);
-    limit_root_mean_square(update, config.clip_threshold);
-    follow(averages[i], update, config.betas[0]);
-    const at::Tensor direction = steadied(update, averages[i], state.moments[i], config);
-    if (parameters.decays(i)) values[i].mul_(1 - lr * config.weight_decay);
-    values[i].sub_(direction, lr);
+    Group& group = is_factored(values[i]) ? matrices : vectors;
+    if (group.elements + values[i].numel() > most) update(group, config, lr, gradient_scale);
+    group.values.push_back(values[i]);
+    if (parameters.decays(i)) group.decayed_values.push_back(values[i]);
+    group.gradients.push_back(gradients[i]);
+    group.averages.push_back(averages[i]);
+    group.moments.push_back(&state.moments[i]);
+    group.elements += values[i].numel();
   }
+  update(matrices, config, lr, gradient_scale);
+  update(vectors, config, lr, gradient_scale);
   if (!ema.defined()) return;
   at::Tensor average = ema;
   ema_update(average, parameters.values(), ema_decay);

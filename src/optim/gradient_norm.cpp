@@ -32,21 +32,26 @@ double sum_of_squares(const at::Tensor& flat) {
 }
 
 // Works block by block also on a GPU: a double-precision copy of all gradients would double their memory.
-double sum_of_squares_on_device(const at::Tensor& flat) {
+at::Tensor sum_of_squares_on_device(const at::Tensor& flat) {
   const int64_t whole = flat.numel() / kBlock * kBlock;
   const auto blocks = at::linalg_vector_norm(flat.narrow(0, 0, whole).view({-1, kBlock}), 2, {1});
   const auto rest = at::linalg_vector_norm(flat.narrow(0, whole, flat.numel() - whole), 2);
-  return at::cat({blocks, rest.view({1})}).to(at::kDouble).square().sum().item<double>();
+  return at::cat({blocks, rest.view({1})}).to(at::kDouble).square().sum();
 }
 
 }  // namespace
 
-double gradient_norm(const at::Tensor& gradients) {
+at::Tensor squared_gradient_norm(const at::Tensor& gradients) {
   PIXART_CHECK(gradients.dim() == 1 && gradients.is_contiguous(), "gradients of {} dimensions",
                gradients.dim());
-  if (!gradients.is_cpu()) return std::sqrt(sum_of_squares_on_device(gradients));
+  if (!gradients.is_cpu()) return sum_of_squares_on_device(gradients);
   const bool is_double = gradients.scalar_type() == at::kDouble;
-  return std::sqrt(is_double ? sum_of_squares<double>(gradients) : sum_of_squares<float>(gradients));
+  return at::scalar_tensor(is_double ? sum_of_squares<double>(gradients) : sum_of_squares<float>(gradients),
+                           at::kDouble);
+}
+
+double gradient_norm(const at::Tensor& gradients) {
+  return std::sqrt(squared_gradient_norm(gradients).item<double>());
 }
 
 double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + kClipMargin)); }

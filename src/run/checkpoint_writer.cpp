@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "host_copies.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 
@@ -12,28 +13,15 @@ namespace pixart::run {
 
 namespace {
 
-// Memory for a copy of `live`; page-locked if `live` is on a GPU, because such copies are several times
-// faster.
-at::Tensor host_memory(const at::Tensor& live) {
-  const auto options = at::TensorOptions().dtype(live.scalar_type());
-  if (live.is_cuda()) {
-    try {
-      return at::empty(live.sizes(), options.pinned_memory(true));
-    } catch (const c10::Error&) {
-      log::warning("cannot allocate page-locked memory for checkpoints; their copies take longer");
-    }
-  }
-  return at::empty(live.sizes(), options);
-}
-
 bool fits(const at::Tensor& host, const at::Tensor& live) {
   return host.defined() && host.sizes() == live.sizes() && host.scalar_type() == live.scalar_type();
 }
 
-// Uses one thread if both are on the CPU: the memory limits the speed, and threads that wait for each other
+// Uses one thread if `live` is contiguous: the memory limits the speed, and threads that wait for each other
 // take ten times as long when the machine has other work.
 void copy(at::Tensor& host, const at::Tensor& live) {
-  if (live.is_cpu() && live.is_contiguous())
+  if (!fits(host, live)) host = at::empty(live.sizes(), at::TensorOptions().dtype(live.scalar_type()));
+  if (live.is_contiguous())
     std::memcpy(host.mutable_data_ptr(), live.const_data_ptr(), live.nbytes());
   else
     host.copy_(live.detach());
@@ -55,7 +43,8 @@ CheckpointWriter::CheckpointWriter(std::filesystem::path stage_folder, Checkpoin
     : stage_folder_(std::move(stage_folder)),
       keeping_(std::move(keeping)),
       on_error_(on_error),
-      shares_(std::move(shares)) {}
+      shares_(std::move(shares)),
+      from_gpu_(std::make_unique<HostCopies>()) {}
 
 CheckpointWriter::~CheckpointWriter() {
   try {
@@ -115,6 +104,8 @@ void CheckpointWriter::copy_to_host(const CheckpointContent& live) {
   host_.metadata = live.metadata;
   host_.state = live.state;
   host_.files.resize(live.files.size());
+  std::vector<at::Tensor> on_gpu;
+  std::vector<at::Tensor*> their_copies;
   for (size_t f = 0; f < live.files.size(); ++f) {
     host_.files[f].name = live.files[f].name;
     auto& tensors = host_.files[f].tensors;
@@ -122,10 +113,16 @@ void CheckpointWriter::copy_to_host(const CheckpointContent& live) {
     for (size_t t = 0; t < tensors.size(); ++t) {
       const auto& [name, tensor] = live.files[f].tensors[t];
       tensors[t].name = name;
-      if (!fits(tensors[t].tensor, tensor)) tensors[t].tensor = host_memory(tensor);
-      copy(tensors[t].tensor, tensor);
+      if (tensor.is_cpu()) {
+        copy(tensors[t].tensor, tensor);
+        continue;
+      }
+      on_gpu.push_back(tensor.contiguous());
+      their_copies.push_back(&tensors[t].tensor);
     }
   }
+  const auto copies = from_gpu_->copy(on_gpu);
+  for (size_t i = 0; i < copies.size(); ++i) *their_copies[i] = copies[i];
 }
 
 void CheckpointWriter::write() {

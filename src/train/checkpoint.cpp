@@ -167,17 +167,25 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
 
 void require_finite(Trainer& trainer) {
   const auto state = trainer.state();
-  std::vector<std::pair<std::string, at::Tensor>> parts = {{"a weight", state.values},
-                                                           {"the EMA", state.ema}};
-  for (const auto& item : trainer.optimizer_state())
-    parts.emplace_back("the optimizer's " + item.key, item.tensor);
-  for (const auto& [what, tensor] : parts) {
-    if (std::isfinite(tensor.sum(at::kDouble).item<double>())) continue;
+  std::vector<std::string> names;
+  std::vector<at::Tensor> tensors;
+  const auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    if (tensor.numel() == 0) return;
+    names.push_back(name);
+    tensors.push_back(tensor);
+  };
+  add("a weight", state.values);
+  add("the EMA", state.ema);
+  for (const auto& item : trainer.optimizer_state()) add("the optimizer's " + item.key, item.tensor);
+  // The largest absolute value of each; NaN if there is one in it. The host waits once.
+  const at::Tensor largest = at::stack(at::_foreach_norm(tensors, INFINITY)).cpu();
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (std::isfinite(largest[int64_t(i)].item<double>())) continue;
     throw UserError(
         fmt::format("step {}: {} is not finite, so nothing was saved. The last checkpoint is good; start the "
                     "same command again. If the error comes back at the same step, lower optimizer.lr; if it "
                     "does not, suspect this machine's memory.",
-                    *state.step, what),
+                    *state.step, names[i]),
         ExitCode::kNumerics);
   }
 }

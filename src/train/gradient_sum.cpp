@@ -2,8 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+#include <utility>
+
 #include "gradient_buckets.h"
 #include "pixart/base/error.h"
+#include "pixart/optim/adamw.h"
 
 namespace pixart::train {
 
@@ -20,22 +24,33 @@ void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
   parts[first].add_(parts[first + left]);
 }
 
+// The loss of this rank, a scalar, or undefined without samples; and the norm of the gradients.
+struct OwnTotals {
+  double loss, gradient_norm;
+};
+OwnTotals read_totals(const at::Tensor& loss, const at::Tensor& gradients) {
+  const at::Tensor squared_norm = optim::squared_gradient_norm(gradients);
+  const at::Tensor own = loss.defined() ? loss.to(at::kDouble) : at::zeros_like(squared_norm);
+  const at::Tensor totals = at::stack({own, squared_norm}).cpu();
+  return {totals.const_data_ptr<double>()[0], std::sqrt(totals.const_data_ptr<double>()[1])};
+}
+
 // Gathers loss and flag from all ranks.
-StepTotals gather_totals(distributed::Communicator& ranks, double loss, bool flag, int64_t step) {
-  const at::Tensor own = at::tensor({loss, flag ? 1.0 : 0.0}, at::kDouble);
+StepTotals gather_totals(distributed::Communicator& ranks, const OwnTotals& totals, bool flag, int64_t step) {
+  const at::Tensor own = at::tensor({totals.loss, flag ? 1.0 : 0.0}, at::kDouble);
   at::Tensor all = at::empty({2 * ranks.world_size()}, at::kDouble);
   ranks.all_gather(own, all, fmt::format("step {}: loss", step));
   at::Tensor parts = all.view({ranks.world_size(), 2});
   const bool any = parts.select(1, 1).max().item<double>() > 0;
   sum_tree(parts, 0, ranks.world_size());
-  return {parts[0][0].item<double>(), any};
+  return {.loss = parts[0][0].item<double>(), .gradient_norm = totals.gradient_norm, .flag = any};
 }
 
 // Default mode: backward itself adds up the gradients of the micro-batches.
 class InOrder final : public GradientSum {
  public:
   InOrder(const optim::FlatParameters& parameters, distributed::Communicator& ranks, int64_t bucket_bytes)
-      : ranks_(ranks) {
+      : gradients_(parameters.gradients()), ranks_(ranks) {
     if (ranks.world_size() > 1) buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, bucket_bytes);
   }
   void before_backward(const data::MicroBatch& batch) override {
@@ -46,12 +61,12 @@ class InOrder final : public GradientSum {
   }
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
-    const double loss = loss_.defined() ? loss_.item<double>() : 0;
-    loss_ = at::Tensor();
-    return gather_totals(ranks_, loss, flag, step);
+    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), gradients_);
+    return gather_totals(ranks_, totals, flag, step);
   }
 
  private:
+  at::Tensor gradients_;
   distributed::Communicator& ranks_;
   std::unique_ptr<GradientBuckets> buckets_;
   at::Tensor loss_;  // of the step, on this rank
@@ -71,17 +86,17 @@ class Exact final : public GradientSum {
     PIXART_CHECK(batch.positions.size() == 1, "{} samples at a time", batch.positions.size());
   }
   void after_backward(const data::MicroBatch& batch, const at::Tensor& loss) override {
-    loss_ += loss.item<double>();
+    const at::Tensor own = loss.to(at::kDouble);
+    loss_ = loss_.defined() ? loss_.add(own) : own;
     if ((batch.positions.front() % batch_size_ + 1) % lane_length_ != 0) return;
     sum_.add(gradients_);
-    loss_sum_.add(at::scalar_tensor(loss_, at::kDouble));
+    loss_sum_.add(std::exchange(loss_, at::Tensor()));
     gradients_.zero_();
-    loss_ = 0;
   }
   StepTotals finish(bool flag, int64_t step) override {
     gradients_.copy_(sum_.take());
     tree_sum_over_ranks(ranks_, gradients_, fmt::format("step {}: gradients", step));
-    return gather_totals(ranks_, loss_sum_.take().item<double>(), flag, step);
+    return gather_totals(ranks_, read_totals(loss_sum_.take(), gradients_), flag, step);
   }
 
  private:
@@ -89,7 +104,7 @@ class Exact final : public GradientSum {
   distributed::Communicator& ranks_;
   int64_t batch_size_, lane_length_;
   TreeSum sum_, loss_sum_;
-  double loss_ = 0;  // of the lane
+  at::Tensor loss_;  // of the lane, float64
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "pixart/base/error.h"
 #include "pixart/base/random.h"
 #include "pixart/features/image_reader.h"
 #include "pixart/nn/device.h"
@@ -40,16 +41,26 @@ DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& 
 }
 
 // The batch's conditions on the device, captions in float32.
-models::Condition condition_of(const data::Batch& batch, const DiffusionDraw& draw, at::Device device) {
+models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& inputs, at::Device device) {
+  const DiffusionDraw& draw = inputs.draw;
   models::Condition condition = models::moved({.label = batch.label,
                                                .caption = batch.caption,
                                                .mask = batch.mask,
+                                               .layout = inputs.layout,
                                                .drop = draw.drop,
                                                .image_size = batch.image_size,
                                                .aspect_ratio = batch.aspect_ratio},
                                               device);
   if (condition.caption.defined()) condition.caption = condition.caption.to(at::kFloat);
   return condition;
+}
+
+// What prepare() added to the batch.
+template <class Inputs>
+const Inputs& inputs_in(const data::Batch& batch) {
+  const auto* inputs = std::any_cast<Inputs>(&batch.inputs);
+  PIXART_CHECK(inputs != nullptr, "a batch that was not prepared");
+  return *inputs;
 }
 
 // Repeats the only sample of a batch for each held-out timestep.
@@ -109,17 +120,34 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
   return diffusion_losses(tables, model, x_start, noise, t).mean();
 }
 
+DiffusionInputs DiffusionObjective::inputs_of(const data::Batch& batch, DiffusionDraw draw) const {
+  DiffusionInputs inputs{std::move(draw), {}};
+  if (batch.mask.defined()) inputs.layout = nn::text_layout(batch.mask, batch.mask.size(0), setting_.device);
+  return inputs;
+}
+
+void DiffusionObjective::prepare(data::Batch& batch) const {
+  DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
+  auto& [draw, layout] = inputs;
+  for (at::Tensor* tensor :
+       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot, &layout.mask})
+    *tensor = nn::ready_for(*tensor, setting_.device);
+  batch.inputs = std::move(inputs);
+}
+
 at::Tensor DiffusionObjective::loss(const data::Batch& batch) {
-  return losses(batch, setting_.draw(batch)).mean();
+  return losses(batch, inputs_in<DiffusionInputs>(batch)).mean();
 }
 
 at::Tensor DiffusionObjective::held_out_losses(const data::Batch& sample) {
-  return losses(repeated(sample), held_out_draw(setting_, sample));
+  const data::Batch batch = repeated(sample);
+  return losses(batch, inputs_of(batch, held_out_draw(setting_, sample)));
 }
 
-at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionDraw& draw) const {
+at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionInputs& inputs) const {
   const auto device = setting_.device;
-  const models::Condition condition = condition_of(batch, draw, device);
+  const DiffusionDraw& draw = inputs.draw;
+  const models::Condition condition = condition_of(batch, inputs, device);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
@@ -128,12 +156,19 @@ at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionD
                           nn::on_device(draw.t, device));
 }
 
+void AutoencoderObjective::prepare(data::Batch& batch) const {
+  const models::VaeConfig& config = model_.config();
+  const int64_t height = batch.image.size(2) / config.downscale(),
+                width = batch.image.size(3) / config.downscale();
+  const at::Tensor noise =
+      batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, {config.latent_channels, height, width});
+  batch.inputs = nn::ready_for(noise, device_);
+  batch.image = nn::ready_for(batch.image, device_);
+}
+
 at::Tensor AutoencoderObjective::loss(const data::Batch& batch) {
   const at::Tensor image = features::to_unit_range(nn::on_device(batch.image, device_));
-  const auto moments = model_.encode(image);
-  const at::Tensor noise = nn::on_device(
-      batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, moments.mean.sizes().slice(1)), device_);
-  return loss_of(image, moments, noise);
+  return loss_of(image, model_.encode(image), nn::on_device(inputs_in<at::Tensor>(batch), device_));
 }
 
 at::Tensor AutoencoderObjective::held_out_losses(const data::Batch& sample) {

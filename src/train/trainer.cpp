@@ -64,6 +64,7 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
   PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",
                loader_.num_samples_per_step(), config_.batch_size);
   check_ranks(config_, ranks.world_size());
+  loader_.prepare_with([&objective](data::Batch& batch) { objective.prepare(batch); });
   sum_ = make_gradient_sum(flat_, ranks, {.numerics = config_.numerics, .batch_size = config_.batch_size});
 }
 
@@ -83,13 +84,14 @@ StepResult Trainer::train_step(bool stop_requested) {
     flat_.settle_gradients();
     sum_->after_backward(batch->plan, loss.detach());
     losses.push_back(loss.detach());
+    batch->inputs.reset();  // skip() needs the samples only
     batches.push_back(std::move(*batch));
   }
   flat_.settle_gradients();  // for a rank without samples
   const auto totals = sum_->finish(stop_requested, step_);
   result.loss = totals.loss;
   result.stop_requested = totals.flag;
-  result.gradient_norm = optim::gradient_norm(flat_.gradients());
+  result.gradient_norm = totals.gradient_norm;
   result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size,
                                    config_.steps, step_);
 

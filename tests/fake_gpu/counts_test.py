@@ -1,15 +1,56 @@
-"""Host waits and kernel launches in a step: printed by place, and not more than today.
+"""Host waits, kernel launches and attention shapes of steps and saves: printed by place, and not more than today.
 
 Usage: counts_test.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
 """
+
+import random
+import struct
+import zlib
 
 from tiny_run import TestCase, main
 
 # (in a micro-step, once in a step), two blocks, CAME in the text stage. Upper bounds as measured with LibTorch 2.11: each
 # wait keeps the host from running ahead of the GPU. Lower them when the program needs fewer.
-WAITS = {"class": (0, 2), "text": (0, 2)}
-LAUNCHES = {("class", "float32"): (379, 6), ("text", "float32"): (420, 1150),
-            ("class", "bfloat16"): (494, 6), ("text", "bfloat16"): (535, 1150)}
+WAITS = {"class": (0, 1), "text": (0, 1)}
+WAITS_OF_A_SAVE = 2  # one look whether all is finite, one for the copies
+LAUNCHES = {("class", "float32"): (379, 8), ("text", "float32"): (420, 600),
+            ("class", "bfloat16"): (494, 8), ("text", "bfloat16"): (535, 600)}
+ATTENTION_SHAPES = 8  # of training, for one shape of images
+MAX_TOKENS = 120
+
+LENGTHS_YAML = """run: lengths
+seed: 3
+threads: 1
+device: cuda
+autoencoder: {block_out_channels: [8, 8, 16], layers_per_block: 1, norm_num_groups: 4}
+text_encoder: {max_tokens: %d, d_model: 16, num_layers: 1, num_heads: 2, d_ff: 16}
+transformer: {patch_size: 2, hidden_size: 36, depth: 1, num_heads: 2}
+sources:
+  - {name: captioned, type: image_folder, path: captioned}
+stages:
+  - {name: autoencoder, objective: autoencoder, source: captioned, resolution: 32, steps: 1, batch_size: 8}
+  - {name: text, objective: text_conditional, source: captioned, resolution: 32, steps: 200, batch_size: 2,
+     samples: {num_steps: 2, prompts: [a]}}
+""" % MAX_TOKENS
+
+
+def png(side=32):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(3 * [row * 7 % 256] * side) for row in range(side))
+    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def make_captioned(folder):
+    """Images with captions of 1, 2, 3 ... words, each of which is a token or more."""
+    rng = random.Random(5)
+    folder.mkdir()
+    for count in range(1, MAX_TOKENS + 1):
+        (folder / f"{count:03d}.png").write_bytes(png())
+        words = [rng.choice("abcdefghijklmnop") for _ in range(count)]
+        (folder / f"{count:03d}.txt").write_text(" ".join(words))
 
 
 def difference(longer, shorter, steps):
@@ -41,10 +82,38 @@ class Counts(TestCase):
                 print(f"    {count:g} x {what}: {place}")
         operations = ", ".join(f"{name.removeprefix('aten::')} {count:g}" for name, count in sorted(on_host.items()))
         print("  operations on the host in a step:", operations, flush=True)
+        self.assertNotIn("pinned memory", on_host, "the loader's threads make what a step needs")
         for found, bound in zip((sum(waits.values()), sum(waits_once.values())), WAITS[stage]):
             self.assertLessEqual(found, bound, "waits of the host")
         for found, bound in zip((launches, launches_once), LAUNCHES[stage, precision]):
             self.assertLessEqual(found, bound, "launches")
+
+    def test_captions_of_all_lengths_have_few_attention_shapes(self):
+        make_captioned(self.program.folder / "captioned")
+        (self.program.folder / "lengths.yaml").write_text(LENGTHS_YAML)
+        result = self.program.call(["train", "lengths.yaml"], "lengths")
+        self.assertEqual(result.code, 0, result.output[-3000:])
+        # Two samples, two heads, 16 image tokens of 18 channels; sample images are of one prompt, with guidance.
+        shapes = {shape: count for shape, count in result.reports[0]["attention"].items()
+                  if shape.startswith("query [2, 2, 16, 18]")}
+        print(f"\n{len(shapes)} shapes of attention in training:", *(f"{count} x {shape}" for shape, count in shapes.items()),
+              sep="\n  ", flush=True)
+        self.assertGreaterEqual(sum(shapes.values()), 400, "self-attention and cross-attention of each step")
+        self.assertGreater(len(shapes), 2, "captions differ in length")
+        self.assertLessEqual(len(shapes), ATTENTION_SHAPES)
+
+    def test_a_save_waits_seldom(self):
+        steps = {"autoencoder": 1, "class": 4, "text": 4}
+        for stage in ("class", "text"):
+            at_the_end = self.program.train(f"save-{stage}-once", stage=None, steps=steps)
+            at_each_step = self.program.train(f"save-{stage}", [f"stages.{stage}.checkpoints.keep_every=1"], steps=steps)
+            self.assertEqual((at_the_end.code, at_each_step.code), (0, 0), at_each_step.output[-3000:])
+            waits = difference(at_each_step.waits(), at_the_end.waits(), 3)
+            print(f"\n{stage}: {sum(waits.values()):g} waits of the host in a save")
+            for (what, place), count in sorted(waits.items()):
+                print(f"    {count:g} x {what}: {place}", flush=True)
+            self.assertGreater(sum(waits.values()), 0, "it saved at each step")
+            self.assertLessEqual(sum(waits.values()), WAITS_OF_A_SAVE)
 
     def test_class_conditional(self):
         self.check("class", "float32")

@@ -64,6 +64,7 @@ class RecordedObjective : public Objective {
     nn::load_state(state, c.weights, c.name);
   }
 
+  void prepare(data::Batch& batch) const override { shipped_->prepare(batch); }
   at::Tensor loss(const data::Batch& batch) override {
     const at::Tensor loss = shipped_->loss(batch);
     micro_losses.push_back(loss.detach().clone());

@@ -52,9 +52,14 @@ class EightSamples : public train::Objective {
                   })
                                       : train::draws_by_sample(kSeed, kSteps, 0.0),
                   .device = at::kCPU}) {}
+  void prepare(data::Batch& batch) const override {
+    data::Batch samples = read(batch.plan);
+    shipped_.prepare(samples);
+    batch.inputs = std::move(samples);
+  }
   at::Tensor loss(const data::Batch& batch) override {
     seen.insert(seen.end(), batch.plan.rows.begin(), batch.plan.rows.end());
-    const at::Tensor loss = shipped_.loss(read(batch.plan));
+    const at::Tensor loss = shipped_.loss(std::any_cast<const data::Batch&>(batch.inputs));
     return batch.plan.step == poison_step ? loss * std::numeric_limits<float>::quiet_NaN() : loss;
   }
   std::vector<int64_t> seen;

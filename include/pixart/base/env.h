@@ -8,6 +8,8 @@
 namespace pixart {
 
 std::optional<std::string> environment_variable(const char* name);
+// Not while another thread may read variables.
+void set_environment_variable(const char* name, const char* value);
 double monotonic_seconds();  // for durations
 std::string utc_time_now();  // "2026-01-31T12:00:00Z"; for people to read, no decision depends on it
 std::string host_name();

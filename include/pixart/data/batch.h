@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <any>
 #include <vector>
 
 #include "pixart/data/order.h"
@@ -17,6 +18,7 @@ struct Batch {
   at::Tensor caption = {}, mask = {};     // [B, T, C] float32 or bfloat16, zero where masked; [B, T] int64
   at::Tensor image_size = {};             // [B, 2] float32: height, width of the source images
   at::Tensor aspect_ratio = {};           // [B, 1] float32: height / width of the bucket
+  std::any inputs = {};                   // what the objective adds to it (Objective::prepare() in train)
   std::vector<double> read_seconds = {};  // for each part of the stage's mix
 };
 

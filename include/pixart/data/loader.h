@@ -36,11 +36,15 @@ struct DataWait {
 class Loader {
  public:
   using Read = std::function<Batch(const data::MicroBatch&)>;
+  using Prepare = std::function<void(Batch&)>;
 
   // `read` is called from several threads and throws UserError if the run cannot go on.
   Loader(std::shared_ptr<const data::SampleOrder> order, data::BatchPlan plan, LoaderConfig options,
          Read read, std::vector<std::string> part_names = {});
   ~Loader();
+
+  // Sets the function that completes each batch after it was read, in the same threads. For the next start().
+  void prepare_with(Prepare prepare) { prepare_ = std::move(prepare); }
 
   void start(int64_t step);     // next() then returns the first batch of this step
   std::optional<Batch> next();  // of the current step; empty at its end, then of the next step
@@ -54,11 +58,13 @@ class Loader {
     std::optional<data::MicroBatch> batch;  // empty: the step ends here
   };
   std::optional<Job> next_job();
+  std::optional<Batch> read(const Job& job) const;
 
   std::shared_ptr<const data::SampleOrder> order_;
   data::BatchPlan plan_;
   LoaderConfig options_;
   Read read_;
+  Prepare prepare_ = [](Batch&) {};
   std::vector<std::string> part_names_;
   int64_t planned_step_ = 0;               // this and the next two belong to the thread that asks for a job
   std::vector<data::MicroBatch> planned_;  // of planned_step_, reversed

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "pixart/nn/layers.h"
+
 namespace pixart::models {
 
 struct TransformerShape {
@@ -37,9 +39,10 @@ struct TextSizes {
 // The conditions of each image. A model reads the tensors that it uses and ignores the others, which may be
 // undefined.
 struct Condition {
-  at::Tensor label = {};    // [B] int64; num_classes is the null class
-  at::Tensor caption = {};  // [B, T, caption_channels]
-  at::Tensor mask = {};     // [B, T], 1 = keep; undefined: all tokens
+  at::Tensor label = {};       // [B] int64; num_classes is the null class
+  at::Tensor caption = {};     // [B, T, caption_channels]
+  at::Tensor mask = {};        // [B, T], 1 = keep; undefined: all tokens
+  nn::TextLayout layout = {};  // of the mask, where it was made beforehand; otherwise the model makes it
   at::Tensor drop =
       {};  // [B], 1 = the null class, or the null caption's features under the caption's own mask
   at::Tensor image_size = {};    // multi_scale: [B, 2] height, width in pixels

@@ -9,9 +9,9 @@
 namespace pixart::nn {
 
 // "cpu", "cuda", "cuda:1" or "auto" (a GPU if one works, otherwise the CPU). Without a number, it is the GPU
-// with the number `rank` among those that this process sees, or the only one; it becomes the current device of
-// the calling thread. Throws UserError(kDevice) with the remedy if the device is not available. If "auto" finds
-// no usable GPU although there is a driver, that is an error with `needs_gpu`, otherwise a warning. The
+// with the number `rank` among those that this process sees, or the only one; it becomes the current device
+// of the calling thread. Throws UserError(kDevice) with the remedy if the device is not available. If "auto"
+// finds no usable GPU although there is a driver, that is an error with `needs_gpu`, otherwise a warning. The
 // environment variable PIXART_DRIVER_FILE names the driver's device file where it is not /dev/nvidiactl.
 c10::Device select_device(const std::string& name, int rank = 0, bool needs_gpu = false);
 
@@ -21,6 +21,11 @@ c10::Device select_device(const std::string& name, int rank = 0, bool needs_gpu 
 // modelscope/FunASR#3704), up to 120 times per image shape and again after each start. FlashAttention and the
 // memory-efficient kernel have no such plans.
 void configure_attention();
+
+// Lets LibTorch's allocator grow its blocks of GPU memory, unless PYTORCH_CUDA_ALLOC_CONF or
+// PYTORCH_ALLOC_CONF is set: the shapes of micro-batches differ, and blocks of fixed sizes would leave gaps
+// that nothing fits. select_device() calls it before it loads libtorch_cuda, which reads the variables.
+void use_expandable_segments();
 
 // While the object exists, matrix products of float32 tensors are computed in float32, not TF32 or bfloat16.
 class FullFloat32 {
@@ -34,8 +39,12 @@ class FullFloat32 {
   const char* before_;
 };
 
-// The tensor on `device`, in the same type; the tensor itself if it is there. A copy from the CPU to a GPU goes
-// through pinned memory: from other memory it would make the host wait for the GPU.
+// The tensor in memory from which on_device() copies at once: pinned if it is on the CPU and `device` is a
+// GPU, otherwise (and if it is undefined) the tensor itself. Threads that prepare tensors for a GPU call it.
+at::Tensor ready_for(const at::Tensor& tensor, c10::Device device);
+
+// The tensor on `device`, in the same type; the tensor itself if it is there. A copy from the CPU to a GPU
+// goes through pinned memory: from other memory it would make the host wait for the GPU.
 at::Tensor on_device(const at::Tensor& tensor, c10::Device device);
 
 // Intra-op threads; 0: the number of cores that this process may use, divided among `processes`.

@@ -2,6 +2,7 @@
 // B batch, N tokens, D width, h heads.
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
 
 #include <cstdint>
 #include <memory>
@@ -52,18 +53,35 @@ struct SelfAttention {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Captions of a batch without padding: the tokens of all samples, one sample after the other.
-struct PackedText {
-  at::Tensor tokens;  // [S, C], S is the sum of the lengths
-  at::Tensor source;  // [S] int64: the row of the padded [B*T] from which a token came
+// The number of positions to which captions of at most `longest` tokens are padded on a GPU, of texts of
+// `most` tokens: one of at most six, and a multiple of eight below `most`. LibTorch's caches of kernels and
+// of memory are by shape, and the longest caption differs from micro-batch to micro-batch.
+int64_t padded_length(int64_t longest, int64_t most);
+
+// Where the tokens of a batch's captions are. On the CPU, unless the mask is on a GPU.
+struct TextLayout {
+  at::Tensor source;  // [S] int64: the row of the padded [B*T] from which a token came; S is the sum of the
+                      // lengths. Undefined if there is no layout
   int64_t batch = 0, longest = 0;
   at::Tensor slot;  // [B * longest] int64: the token at each padded position; padding points to token 0.
                     // Undefined if nothing is padded
   at::Tensor mask;  // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
 };
 
-// text [B, T, C]; mask [B, T] (1 = keep) or undefined. Every row needs a token. The mask may be on the CPU while
-// the text is on a GPU; with a mask on the GPU the host waits until the lengths are known.
+// The layout of `batch` captions on `device`; mask [B, T] (1 = keep), or the mask of a part of the batch,
+// which is repeated. Every row needs a token. `longest` is the longest caption; on a GPU it is
+// padded_length(). (Not on the CPU, where padding costs time and may change the last bits of a sum.) With a
+// mask on a GPU the host waits until the lengths are known.
+TextLayout text_layout(const at::Tensor& mask, int64_t batch, c10::Device device);
+
+// Captions of a batch without padding: the tokens of all samples, one sample after the other.
+struct PackedText : TextLayout {
+  at::Tensor tokens;  // [S, C]
+};
+
+// text [B, T, C]; the result is on its device.
+PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text);
+// The same, with the layout of `mask`; undefined: all tokens.
 PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
 
 // Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each

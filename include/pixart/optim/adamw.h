@@ -31,11 +31,15 @@ void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& sta
                 double lr, double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0,
                 int64_t num_decayed = kAllDecay);
 
-// Why the kernel of adamw_step() cannot run on `device`; "" if it can, and on a CPU. Launches it on no elements, the
-// first time. adamw_step() then uses LibTorch's fused AdamW, which needs one more pass for clipping and EMA.
+// Why the kernel of adamw_step() cannot run on `device`; "" if it can, and on a CPU. Launches it on no
+// elements, the first time. adamw_step() then uses LibTorch's fused AdamW, which needs one more pass for
+// clipping and EMA.
 const std::string& adamw_kernel_problem(const at::Device& device);
 
-// 2-norm of all gradients together; and min(1, max_norm / (norm + 1e-6)).
+// The square of the 2-norm of all gradients together: a float64 scalar on their device. The host does not
+// wait.
+at::Tensor squared_gradient_norm(const at::Tensor& gradients);
+// 2-norm of all gradients together, for which the host waits; and min(1, max_norm / (norm + 1e-6)).
 double gradient_norm(const at::Tensor& gradients);
 double clip_factor(double norm, double max_norm);
 

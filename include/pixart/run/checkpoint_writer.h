@@ -2,12 +2,15 @@
 // it.
 #pragma once
 #include <future>
+#include <memory>
 #include <optional>
 #include <set>
 
 #include "pixart/run/checkpoint_folder.h"
 
 namespace pixart::run {
+
+class HostCopies;  // src/run/host_copies.h
 
 // Runs one save at a time. A save that fails is logged as an error; the next call of check(), start() or
 // finish() may then end the run. Earlier checkpoints stay.
@@ -42,6 +45,7 @@ class CheckpointWriter {
   const CheckpointKeeping keeping_;
   const OnSaveError on_error_;
   const CheckpointShares shares_;
+  std::unique_ptr<HostCopies> from_gpu_;
   CheckpointContent host_;  // belongs to the writing thread while `saving_` is valid; its memory is reused
   std::set<int64_t> good_;  // belongs to the writing thread
   std::optional<int64_t> durable_;

@@ -34,8 +34,9 @@ class TreeSum {
 void tree_sum_over_ranks(distributed::Communicator& ranks, at::Tensor& tensor, const std::string& phase);
 
 struct StepTotals {
-  double loss = 0;    // over all ranks
-  bool flag = false;  // true if any rank set it
+  double loss = 0;           // over all ranks
+  double gradient_norm = 0;  // of the summed gradients
+  bool flag = false;         // true if any rank set it
 };
 
 // The number of lanes of equal length into which exact mode cuts a batch; their sums are the leaves of the
@@ -48,7 +49,8 @@ class GradientSum {
   // Called before and after the backward pass of each micro-batch, which adds to parameters.gradients().
   virtual void before_backward(const data::MicroBatch& batch) = 0;
   virtual void after_backward(const data::MicroBatch& batch, const at::Tensor& loss) = 0;
-  // When it returns, parameters.gradients() hold the sum. `flag` is this rank's.
+  // When it returns, parameters.gradients() hold the sum. `flag` is this rank's. The host waits once for a
+  // GPU, for loss and norm together.
   virtual StepTotals finish(bool flag, int64_t step) = 0;
 };
 

@@ -12,6 +12,10 @@ constexpr int64_t kHeldOutTimesteps = 8;
 class Objective {
  public:
   virtual ~Objective() = default;
+  // Adds to a batch what loss() needs besides samples, such as noise, in memory from which a GPU copies at
+  // once. The loader's threads call it, several at a time, so that training does not wait for it.
+  virtual void prepare(data::Batch& /*batch*/) const {}
+  // `batch` was prepared.
   virtual at::Tensor loss(const data::Batch& batch) = 0;  // scalar: mean over the micro-batch, with graph
   // [T]: losses of a held-out sample (a batch of one) at fixed timesteps, with noise that depends only on
   // seed and row. T is kHeldOutTimesteps for diffusion, else 1. Undefined if the objective has none.

@@ -29,11 +29,17 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 // is the mean of the moments.
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps);
 
-// Draws the random inputs of a micro-batch.
+// Draws the random inputs of a micro-batch, on the CPU. Several threads call it at a time.
 using DrawInputs = std::function<DiffusionDraw(const data::Batch& batch)>;
 
 // Draws for the micro-batch's positions with draw_diffusion_inputs(), as training does.
 DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout);
+
+// What the diffusion loss needs besides a batch's samples: Batch::inputs of a prepared batch.
+struct DiffusionInputs {
+  DiffusionDraw draw;
+  nn::TextLayout layout;  // of the captions' mask, if there are captions
+};
 
 // The inputs of the diffusion objective, in addition to the model.
 struct DiffusionSetting {
@@ -49,11 +55,13 @@ class DiffusionObjective : public Objective {
  public:
   DiffusionObjective(const models::Transformer& model, DiffusionSetting setting)
       : model_(model), setting_(std::move(setting)) {}
+  void prepare(data::Batch& batch) const override;
   at::Tensor loss(const data::Batch& batch) override;
   at::Tensor held_out_losses(const data::Batch& sample) override;
 
  private:
-  at::Tensor losses(const data::Batch& batch, const DiffusionDraw& draw) const;
+  DiffusionInputs inputs_of(const data::Batch& batch, DiffusionDraw draw) const;
+  at::Tensor losses(const data::Batch& batch, const DiffusionInputs& inputs) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
 };
@@ -63,6 +71,7 @@ class AutoencoderObjective : public Objective {
  public:
   AutoencoderObjective(const models::AutoencoderKl& model, uint64_t seed, double kl_weight, at::Device device)
       : model_(model), seed_(seed), kl_weight_(kl_weight), device_(device) {}
+  void prepare(data::Batch& batch) const override;  // draws the noise of the latents
   at::Tensor loss(const data::Batch& batch) override;
   at::Tensor held_out_losses(const data::Batch& sample) override;
 

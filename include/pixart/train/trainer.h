@@ -39,6 +39,7 @@ class Trainer {
  public:
   // The trainable tensors of `model` become views of one buffer and get rank 0's values. Throws UserError if
   // a pattern of no_decay matches none of them, or if numerics: exact does not allow this number of ranks.
+  // The loader's threads call objective.prepare(), so `objective` must outlive `loader`.
   Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& objective, data::Loader& loader,
           distributed::Communicator& ranks);
 

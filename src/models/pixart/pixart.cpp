@@ -109,7 +109,8 @@ struct PixArtLayers {
       features = at::where(text.drop.to(at::kBool).reshape({-1, 1, 1}), null_caption.to(dtype).unsqueeze(0),
                            features);
     }
-    nn::PackedText packed = nn::pack_text(features, text.mask);
+    nn::PackedText packed = text.layout.source.defined() ? nn::pack_text_by(text.layout, features)
+                                                         : nn::pack_text(features, text.mask);
     packed.tokens = y_proj(packed.tokens);
     return packed;
   }

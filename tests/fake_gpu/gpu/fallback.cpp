@@ -164,7 +164,11 @@ TORCH_LIBRARY_IMPL(_, CUDA, m) { m.fallback(torch::CppFunction::makeFromBoxedFun
 // LibTorch composes these of others on a device that has no kernel of its own. CUDA has.
 TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   for (const char* name :
-       {"native_layer_norm", "native_group_norm", "native_group_norm_backward", "silu_backward"})
+       {"native_layer_norm", "native_group_norm", "native_group_norm_backward", "silu_backward",
+        "_foreach_add_.List", "_foreach_add_.Scalar", "_foreach_clamp_min_.Scalar", "_foreach_div_.Scalar",
+        "_foreach_div_.ScalarList", "_foreach_mul.List", "_foreach_mul.Scalar", "_foreach_mul_.List",
+        "_foreach_mul_.Scalar", "_foreach_norm.Scalar", "_foreach_rsqrt", "_foreach_rsqrt_",
+        "_foreach_sub.List", "_foreach_sub_.List"})
     m.impl(name, torch::CppFunction::makeFromBoxedFunction<&run_on_cpu>());
 }
 

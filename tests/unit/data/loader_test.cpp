@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <any>
 #include <atomic>
+#include <thread>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -35,6 +37,26 @@ std::vector<std::string> lines_of(Loader& loader, int count) {
                         : "end");
   }
   return lines;
+}
+
+TEST(Loader, EachBatchIsPreparedInTheThreadThatReadIt) {
+  for (const int64_t threads : {0, 3}) {
+    Loader loader(plain_order(64), {.batch_size = 8, .micro_batch_size = 4}, {.threads = threads},
+                  [](const auto& plan) { return Batch{.plan = plan, .inputs = std::this_thread::get_id()}; });
+    loader.prepare_with([](Batch& batch) {
+      EXPECT_EQ(std::any_cast<std::thread::id>(batch.inputs), std::this_thread::get_id());
+      batch.inputs = std::pair{std::this_thread::get_id(), batch.plan.positions.front()};
+    });
+    loader.start(0);
+    for (int i = 0; i < 12; ++i) {
+      const auto batch = loader.next();
+      if (!batch) continue;
+      const auto& [thread, position] =
+          std::any_cast<const std::pair<std::thread::id, int64_t>&>(batch->inputs);
+      EXPECT_EQ(thread == std::this_thread::get_id(), threads == 0);
+      EXPECT_EQ(position, batch->plan.positions.front());
+    }
+  }
 }
 
 TEST(Loader, DeliversTheSameWhateverThreadsAndDepth) {

@@ -43,6 +43,24 @@ TEST(SelectDevice, AutoSaysWhyItTakesTheCpu) {
   ::unsetenv("PIXART_DRIVER_FILE");
 }
 
+TEST(Allocator, BlocksGrowUnlessAVariableSaysOtherwise) {
+  const char* names[] = {"PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF"};
+  const auto before = environment_variable(names[0]), before_too = environment_variable(names[1]);
+  for (const char* name : names) {
+    for (const char* each : names) ::unsetenv(each);
+    ::setenv(name, "max_split_size_mb:64", 1);
+    use_expandable_segments();
+    EXPECT_EQ(environment_variable(name), "max_split_size_mb:64");
+    for (const char* each : names) EXPECT_EQ(environment_variable(each).has_value(), each == name) << each;
+  }
+  for (const char* name : names) ::unsetenv(name);
+  use_expandable_segments();
+  EXPECT_EQ(environment_variable(names[0]), "expandable_segments:True");
+  ::unsetenv(names[0]);
+  if (before) ::setenv(names[0], before->c_str(), 1);
+  if (before_too) ::setenv(names[1], before_too->c_str(), 1);
+}
+
 TEST(SelectDevice, AMissingGpuIsADeviceErrorWithTheRemedy) {
   for (const char* name : {"cuda", "cuda:0", "cuda:99"}) {
     if (has_driver() && std::string(name) != "cuda:99") continue;

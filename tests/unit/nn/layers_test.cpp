@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <set>
+
 #include "pixart/base/error.h"
 
 namespace pixart::nn {
@@ -83,6 +85,46 @@ TEST(PackText, AMaskOfHalfTheBatchIsRepeated) {
 TEST(PackText, ACaptionWithoutATokenIsOurBug) {
   EXPECT_THROW(pack_text(at::randn({2, 2, 2}), at::tensor({1, 1, 0, 0}).view({2, 2})), InternalError);
   EXPECT_THROW(pack_text(at::randn({3, 2, 2}), at::ones({2, 2}, at::kLong)), InternalError);
+}
+
+// Kernels and memory are cached by shape: few lengths, whatever captions come.
+TEST(PaddedLength, IsOneOfSixForCaptionsOfAllLengths) {
+  for (int64_t most = 1; most <= 512; ++most) {
+    std::set<int64_t> lengths;
+    for (int64_t longest = 1; longest <= most; ++longest) {
+      const int64_t padded = padded_length(longest, most);
+      EXPECT_GE(padded, longest);
+      EXPECT_LE(padded, most);
+      EXPECT_TRUE(padded == most || padded % 8 == 0) << padded << " of " << most;
+      lengths.insert(padded);
+    }
+    EXPECT_LE(lengths.size(), 6u) << most;
+  }
+  EXPECT_EQ(padded_length(1, 120), 24);
+  EXPECT_EQ(padded_length(25, 120), 48);
+  EXPECT_EQ(padded_length(97, 120), 120);
+  EXPECT_EQ(padded_length(300, 300), 300);
+}
+
+// On a GPU captions are padded further, and give the same result.
+TEST(TextLayout, PaddingOfAGpuChangesNoResult) {
+  StateDict state({.dtype = at::kDouble});
+  const CrossAttention layer(Scope(state), 6, 2);
+  random_weights(state);
+  const at::Tensor x = at::randn({2, 5, 6}, at::kDouble), text = at::randn({2, 60, 6}, at::kDouble);
+  for (const auto& [first, second] : {std::pair{3, 9}, {16, 16}, {5, 5}, {1, 60}}) {
+    at::Tensor mask = at::zeros({2, 60}, at::kLong);
+    mask[0].narrow(0, 0, first).fill_(1);
+    mask[1].narrow(0, 60 - second, second).fill_(1);
+    const TextLayout on_cpu = text_layout(mask, 2, at::kCPU), on_gpu = text_layout(mask, 2, at::kCUDA);
+    EXPECT_EQ(on_cpu.longest, second);
+    EXPECT_EQ(on_gpu.longest, padded_length(second, 60));
+    EXPECT_TRUE(on_gpu.mask.defined());
+    EXPECT_TRUE(near(layer(x, pack_text_by(on_gpu, text)), layer(x, pack_text_by(on_cpu, text))));
+  }
+  const TextLayout whole = text_layout(at::ones({2, 60}, at::kLong), 2, at::kCUDA);
+  EXPECT_EQ(whole.longest, 60);
+  EXPECT_FALSE(whole.mask.defined());
 }
 
 // Each sample by itself with its own tokens only.

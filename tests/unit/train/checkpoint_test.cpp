@@ -151,9 +151,11 @@ TEST_F(CheckpointTest, AStateThatIsNotFiniteIsNotKept) {
   session.trainer.train_step();
   require_finite(session.trainer);
   const auto state = session.trainer.state();
-  std::vector<at::Tensor> tensors = {state.values, state.ema};
-  for (const auto& item : session.trainer.optimizer_state()) tensors.push_back(item.tensor);
-  for (auto& tensor : tensors) {
+  std::vector<std::pair<std::string, at::Tensor>> tensors = {{"a weight", state.values},
+                                                             {"the EMA", state.ema}};
+  for (const auto& item : session.trainer.optimizer_state())
+    tensors.emplace_back("the optimizer's " + item.key, item.tensor);
+  for (auto& [name, tensor] : tensors) {
     at::Tensor number = tensor.view({-1})[0];
     const at::Tensor before = number.clone();
     for (const double bad : {std::nan(""), HUGE_VAL, -HUGE_VAL}) {
@@ -163,6 +165,7 @@ TEST_F(CheckpointTest, AStateThatIsNotFiniteIsNotKept) {
         ADD_FAILURE() << "no error";
       } catch (const UserError& error) {
         EXPECT_EQ(error.code(), ExitCode::kNumerics);
+        EXPECT_THAT(error.what(), ::testing::HasSubstr(name + " is not finite"));
       }
     }
     number.copy_(before);

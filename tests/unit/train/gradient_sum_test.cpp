@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cmath>
+
 #include "one_rank.h"
 #include "ranks.h"
 
@@ -67,6 +69,7 @@ TEST(GradientSum, DefaultModeLeavesTheAddingToBackward) {
   const auto totals = sum->finish(true, 0);
   EXPECT_EQ(totals.loss, 0.75);
   EXPECT_TRUE(totals.flag);
+  EXPECT_DOUBLE_EQ(totals.gradient_norm, 0.75 * std::sqrt(2.0));
   EXPECT_TRUE(at::equal(flat.gradients(), at::full({2}, 0.75)));
   EXPECT_EQ(sum->finish(false, 1).loss, 0);
 }
@@ -88,7 +91,9 @@ TEST(GradientSum, RanksWithoutSamplesAndParametersWithoutGradientsAreSummedToo) 
         torch::autograd::backward({loss}, {});
         sum->after_backward(batch, loss.detach());
       }
-      EXPECT_EQ(sum->finish(false, step).loss, 12);
+      const auto totals = sum->finish(false, step);
+      EXPECT_EQ(totals.loss, 12);
+      EXPECT_DOUBLE_EQ(totals.gradient_norm, std::sqrt(48.0)) << "of the sum, on both ranks";
     }
     sums[size_t(ranks.rank())] = flat.gradients().clone();
   });
@@ -112,7 +117,9 @@ TEST(GradientSum, ExactModeStartsEachLaneAtZero) {
       flat.gradients().add_(double(i + 1));
       sum->after_backward(batch, at::scalar_tensor(1.0));
     }
-    EXPECT_EQ(sum->finish(false, step).loss, 6);
+    const auto totals = sum->finish(false, step);
+    EXPECT_EQ(totals.loss, 6);
+    EXPECT_DOUBLE_EQ(totals.gradient_norm, 21 * std::sqrt(2.0));
     EXPECT_TRUE(at::equal(flat.gradients(), at::full({2}, 21.0)));
   }
 }

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include "pixart/base/error.h"
 #include "pixart/base/random.h"
 #include "pixart/nn/random_fill.h"
 #include "plain_codec.h"
@@ -46,6 +47,12 @@ data::Batch some_batch() {
   return batch;
 }
 
+// The loss of a batch as the loader hands it over.
+double loss_of(Objective&& objective, data::Batch batch) {
+  objective.prepare(batch);
+  return objective.loss(batch).item<double>();
+}
+
 // What the transformer is trained on: drawn from the moments, then normalised.
 at::Tensor latents_of(const data::Batch& batch, const DiffusionDraw& draw) {
   const auto per_channel = [](const std::vector<double>& values) {
@@ -81,11 +88,11 @@ class Objectives : public ::testing::Test {
             .device = at::kCPU};
   }
   double class_loss(const data::Batch& batch, const DiffusionDraw& draw = some_draw()) const {
-    return DiffusionObjective(dit_, setting(draw)).loss(batch).item<double>();
+    return loss_of(DiffusionObjective(dit_, setting(draw)), batch);
   }
   double text_loss(const models::Transformer& model, const data::Batch& batch,
                    const DiffusionDraw& draw = some_draw()) const {
-    return DiffusionObjective(model, setting(draw)).loss(batch).item<double>();
+    return loss_of(DiffusionObjective(model, setting(draw)), batch);
   }
   double expected_class(const at::Tensor& labels, const data::Batch& batch) const {
     const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
@@ -194,8 +201,27 @@ TEST_F(Objectives, TrainingDrawsBySample) {
   auto shipped = setting();
   shipped.draw = draws_by_sample(21, kSteps, 0.5);
   const auto draw = draw_diffusion_inputs(21, batch.plan.positions, {4, 8, 8}, kSteps, 0.5);
-  EXPECT_EQ(DiffusionObjective(dit_, shipped).loss(batch).item<double>(), class_loss(batch, draw));
-  EXPECT_EQ(DiffusionObjective(pixart_, shipped).loss(batch).item<double>(), text_loss(pixart_, batch, draw));
+  EXPECT_EQ(loss_of(DiffusionObjective(dit_, shipped), batch), class_loss(batch, draw));
+  EXPECT_EQ(loss_of(DiffusionObjective(pixart_, shipped), batch), text_loss(pixart_, batch, draw));
+}
+
+// What the loader's threads do once, no step does again: the loss uses the draws of the prepared batch.
+TEST_F(Objectives, DrawsAreMadeWhenABatchIsPrepared) {
+  int draws = 0;
+  auto counting = setting();
+  counting.draw = [&](const data::Batch&) {
+    ++draws;
+    return some_draw();
+  };
+  DiffusionObjective objective(pixart_, counting);
+  data::Batch batch = some_batch();
+  EXPECT_THROW(objective.loss(batch), InternalError);
+  objective.prepare(batch);
+  EXPECT_EQ(draws, 1);
+  const double loss = objective.loss(batch).item<double>();
+  EXPECT_EQ(objective.loss(batch).item<double>(), loss);
+  EXPECT_EQ(loss, text_loss(pixart_, batch));
+  EXPECT_EQ(draws, 1);
 }
 
 // One row, at each held-out timestep: nothing dropped, the mean of the moments, whatever is drawn for
@@ -247,6 +273,8 @@ TEST(AutoencoderObjectives, LossIsReconstructionAndWeightedKl) {
     const at::Tensor kl = 0.5 * (moments.mean.square() + moments.log_var.exp() - 1 - moments.log_var).mean();
     return (error.abs().mean() + error.square().mean() + kKlWeight * kl).item<double>();
   };
+  EXPECT_THROW(objective.loss(batch), InternalError);
+  objective.prepare(batch);
   const double loss = objective.loss(batch).item<double>();
   EXPECT_NEAR(loss, with_noise(noise), kRounding * loss);
   const double held_out = objective.held_out_losses(batch).item<double>();
