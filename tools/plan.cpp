@@ -101,8 +101,7 @@ plan::PlanOptions plan_options(const Arguments& arguments, const run::RunConfig&
     options.mfu[""] = arguments.mfu;
     options.measured_from = "as given";
   } else if (!arguments.calibrate.empty()) {
-    const bool bfloat16 = config.stages.back().precision == run::Precision::kBFloat16;
-    options.mfu = plan::measured_mfu(arguments.calibrate, options.gpu, bfloat16);
+    options.mfu = plan::measured_mfu(arguments.calibrate, options.gpu, config.stages.back().precision);
     options.measured_from = "median of " + arguments.calibrate;
   } else {
     use_given_rates(arguments, config, options);

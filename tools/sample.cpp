@@ -98,6 +98,10 @@ void read_recipe(Arguments& arguments) {
   arguments.options.num_steps = std::stoll(value("num_steps"));
   arguments.options.guidance = std::stod(value("guidance"));
   arguments.options.one_by_one = true;
+  const auto precision = text.find("precision");
+  arguments.request.precision = precision == text.end()
+                                    ? run::Precision::kFloat32
+                                    : enum_of_word<run::Precision>(precision->second, "precision");
   if (arguments.request.path.empty()) {
     arguments.request.path = value("model");
     arguments.request.stage = value("stage");
@@ -155,23 +159,27 @@ void choose_size(Arguments& arguments, const sample::Pipeline& pipeline) {
 std::map<std::string, std::string> text_for(const Arguments& arguments, const sample::Pipeline& pipeline,
                                             size_t i, const Image& image) {
   const auto& origin = pipeline.origin();
-  return {{"prompt", arguments.draw.prompts[i]},
-          {"negative_prompt", arguments.draw.negative_prompt},
-          {"seed", std::to_string(arguments.options.seed)},
-          {"index", std::to_string(arguments.options.first_index + int64_t(i))},
-          {"height", std::to_string(image.height)},
-          {"width", std::to_string(image.width)},
-          {"model", fs::absolute(origin.path).string()},
-          {"model_sha256", pipeline.weights_sha256()},
-          {"stage", origin.stage},
-          {"step", std::to_string(origin.step)},
-          {"weights", arguments.live_weights ? "live" : "average"},
-          {"vae", arguments.request.vae.string()},
-          {"text_encoder", arguments.request.text_encoder.string()},
-          {"sampler", arguments.options.sampler},
-          {"num_steps", std::to_string(arguments.options.num_steps)},
-          {"guidance", fmt::format("{}", arguments.options.guidance)},
-          {"software", producer()}};
+  std::map<std::string, std::string> text = {
+      {"prompt", arguments.draw.prompts[i]},
+      {"negative_prompt", arguments.draw.negative_prompt},
+      {"seed", std::to_string(arguments.options.seed)},
+      {"index", std::to_string(arguments.options.first_index + int64_t(i))},
+      {"height", std::to_string(image.height)},
+      {"width", std::to_string(image.width)},
+      {"model", fs::absolute(origin.path).string()},
+      {"model_sha256", pipeline.weights_sha256()},
+      {"stage", origin.stage},
+      {"step", std::to_string(origin.step)},
+      {"weights", arguments.live_weights ? "live" : "average"},
+      {"vae", arguments.request.vae.string()},
+      {"text_encoder", arguments.request.text_encoder.string()},
+      {"sampler", arguments.options.sampler},
+      {"num_steps", std::to_string(arguments.options.num_steps)},
+      {"guidance", fmt::format("{}", arguments.options.guidance)},
+      {"software", producer()}};
+  // Images without it are of float32.
+  if (pipeline.precision() != run::Precision::kFloat32) text["precision"] = word_of(pipeline.precision());
+  return text;
 }
 
 // Throws unless the repeated image was made with these weights.
@@ -285,6 +293,15 @@ void add_options(CLI::App& command, Arguments& arguments) {
           },
           "exact: one image at a time, so that the bits do not depend on --batch")
       ->check(CLI::IsMember(words_of_enum<run::Numerics>()));
+  command
+      .add_option_function<std::string>(
+          "--precision",
+          [&arguments](const std::string& word) {
+            arguments.request.precision = enum_of_word<run::Precision>(word, "precision");
+          },
+          "type of the transformer's matrix products (default: that of the run's stage; float32 for other "
+          "weights)")
+      ->check(CLI::IsMember(words_of_enum<run::Precision>()));
   command
       .add_option("--decode-tile", arguments.options.decode_tile,
                   "largest side in latent pixels that is decoded at once; 0: no tiles")

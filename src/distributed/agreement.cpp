@@ -108,29 +108,27 @@ void on_first_rank(Communicator& communicator, std::string_view phase, const std
   });
 }
 
-bool first_rank_until(Communicator& communicator, std::string_view phase, const std::function<bool()>& asked,
-                      const std::function<void(const std::function<bool()>& asked)>& work) {
-  constexpr int64_t kEnd = int64_t{1} << 32;  // rank 0 has finished
-  bool stop = false;
-  const auto vote = [&](bool ends) {
-    const int64_t sum = sum_over_ranks(communicator, (asked() ? 1 : 0) + (ends ? kEnd : 0), phase);
-    stop = stop || sum % kEnd > 0;
-    return sum >= kEnd;
-  };
+bool together_until(Communicator& communicator, std::string_view phase, const std::function<bool()>& asked,
+                    const std::function<void(const std::function<bool()>& asked)>& work) {
+  constexpr int64_t kEnd = int64_t{1} << 32;  // of a rank that has finished
   std::optional<RankError> error;
-  if (communicator.rank() == 0) {
-    try {
-      work([&] {
-        if (!stop) vote(false);
-        return stop;
-      });
-    } catch (const UserError& thrown) {
-      error = RankError{thrown.what(), thrown.code()};
-    }
-    vote(true);
-  } else {
-    while (!vote(false)) {
-    }
+  bool stop = false;
+  // Returns whether all ranks have finished.
+  const auto vote = [&](bool ends) {
+    const bool wants_stop = asked() || error.has_value();
+    const int64_t sum = sum_over_ranks(communicator, (wants_stop ? 1 : 0) + (ends ? kEnd : 0), phase);
+    stop = stop || sum % kEnd > 0;
+    return sum / kEnd == communicator.world_size();
+  };
+  try {
+    work([&] {
+      if (!stop) vote(false);
+      return stop;
+    });
+  } catch (const UserError& thrown) {
+    error = RankError{thrown.what(), thrown.code()};
+  }
+  while (!vote(true)) {
   }
   throw_together(communicator, error, phase);
   return stop;

@@ -23,12 +23,11 @@ std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool 
   return result;
 }
 
-CaptionEncoder::CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer,
-                               run::TextEncoderConfig config, fs::path tokenizer_folder)
-    : encoder_(std::move(encoder)),
-      tokenizer_(std::move(tokenizer)),
-      config_(std::move(config)),
-      tokenizer_folder_(std::move(tokenizer_folder)) {}
+CaptionEncoder::CaptionEncoder(run::TextEncoderConfig config, fs::path tokenizer, at::Device device)
+    : config_(std::move(config)),
+      tokenizer_folder_(std::move(tokenizer)),
+      device_(device),
+      channels_(models::read_t5_config(*config_.path / "config.json").d_model) {}
 
 const data::FeatureInputs& CaptionEncoder::inputs() const {
   if (inputs_.empty()) inputs_ = caption_encoder_inputs(config_, tokenizer_folder_);
@@ -37,10 +36,11 @@ const data::FeatureInputs& CaptionEncoder::inputs() const {
 
 EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
   at::NoGradGuard no_grad;
-  const auto tokens = tokenizer_.encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
-  const auto device = encoder_.state->options().device;
-  const at::Tensor mask = tokens.mask.to(device);
-  const at::Tensor features = encoder_.encoder->forward(tokens.ids.to(device), mask).to(at::kFloat);
+  load();
+  const auto tokens =
+      loaded_->tokenizer.encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
+  const at::Tensor mask = tokens.mask.to(device_);
+  const at::Tensor features = loaded_->t5.encoder->forward(tokens.ids.to(device_), mask).to(at::kFloat);
   const auto num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
                                      [this](int64_t length) { return length > max_tokens(); });
   return {features * mask.unsqueeze(-1), mask, num_cut};
@@ -85,7 +85,7 @@ std::string tokenizer_fingerprint(const fs::path& folder) {
 
 }  // namespace
 
-CaptionEncoder load_caption_encoder(const run::RunConfig& config, at::Device device,
+CaptionEncoder open_caption_encoder(const run::RunConfig& config, at::Device device,
                                     const std::function<std::vector<std::string>()>& captions) {
   const auto& settings = config.text_encoder;
   const fs::path folder = settings.path ? *settings.path : run::RunFolder{config.run}.text_encoder();
@@ -97,7 +97,7 @@ CaptionEncoder load_caption_encoder(const run::RunConfig& config, at::Device dev
   }
   run::TextEncoderConfig found = settings;
   found.path = folder;
-  return load_caption_encoder_from(found, {}, device);
+  return {std::move(found), {}, device};
 }
 
 namespace {
@@ -126,11 +126,13 @@ data::FeatureInputs caption_encoder_inputs(const run::TextEncoderConfig& setting
           {"encoder_dtype", word_of(settings.dtype)}};
 }
 
-CaptionEncoder load_caption_encoder_from(const run::TextEncoderConfig& settings, const fs::path& tokenizer,
-                                         at::Device device) {
-  const fs::path folder = *settings.path, words = tokenizer.empty() ? folder : tokenizer;
-  auto encoder = models::load_t5(folder, device, scalar_type(settings.dtype));
-  return {std::move(encoder), text::Tokenizer(words), settings, tokenizer};
+void CaptionEncoder::load() const {
+  if (has_loaded()) return;
+  const fs::path folder = *config_.path;
+  auto t5 = models::load_t5(folder, device_, scalar_type(config_.dtype));
+  auto tokenizer = text::Tokenizer(tokenizer_folder_.empty() ? folder : tokenizer_folder_);
+  loaded_ = std::make_unique<const Loaded>(std::move(t5), std::move(tokenizer));
+  log::info("text encoder: loaded {}", folder.string());
 }
 
 }  // namespace pixart::features

@@ -31,8 +31,9 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
                 latent_set_folder(config, stage, source).string());
     }
     if (options.captions && stage.info().reads_captions) {
-      const auto encoder = load_caption_encoder(config, run.device, [&run] { return run.all_captions(); });
-      const auto captions = caption_set(config, source, *part.dataset, encoder, options.is_mended);
+      const auto captions =
+          caption_set(config, source, *part.dataset, *run.caption_encoder(), options.is_mended);
+      run.text_encoder.reset();  // before the autoencoder needs the memory
       log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
                 caption_set_folder(config, source).string());
     }

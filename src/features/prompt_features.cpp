@@ -72,27 +72,15 @@ void remove_oldest(const PromptCache& cache) {
 
 }  // namespace
 
-PromptFeatures::PromptFeatures(run::TextEncoderConfig settings, fs::path tokenizer, at::Device device,
-                               PromptCache cache)
-    : settings_(std::move(settings)),
-      tokenizer_(std::move(tokenizer)),
-      cache_(std::move(cache)),
-      device_(device),
-      channels_(models::read_t5_config(*settings_.path / "config.json").d_model) {
+PromptFeatures::PromptFeatures(std::shared_ptr<const CaptionEncoder> encoder, PromptCache cache)
+    : encoder_(std::move(encoder)), cache_(std::move(cache)) {
   if (cache_.folder.empty()) return;
-  identity_ = at::DeviceTypeName(device_.type(), /*lower_case=*/true);
-  for (const auto& input : caption_encoder_inputs(settings_, tokenizer_))
-    identity_ += "\n" + input.name + ": " + input.value;
-}
-
-const CaptionEncoder& PromptFeatures::encoder() {
-  if (!encoder_)
-    encoder_ = std::make_unique<CaptionEncoder>(load_caption_encoder_from(settings_, tokenizer_, device_));
-  return *encoder_;
+  identity_ = at::DeviceTypeName(encoder_->device().type(), /*lower_case=*/true);
+  for (const auto& input : encoder_->inputs()) identity_ += "\n" + input.name + ": " + input.value;
 }
 
 fs::path PromptFeatures::file_of(const std::string& prompt) const {
-  const std::string words = cleaned({prompt}, settings_.clean_captions).front();
+  const std::string words = cleaned({prompt}, encoder_->cleans_by_released_rules()).front();
   return cache_.folder / (formats::sha256(identity_ + "\n\n" + words) + ".safetensors");
 }
 
@@ -100,7 +88,7 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
   const fs::path file = file_of(prompt);
   try {
     if (fs::exists(file)) {
-      EncodedText kept = read_features(file, channels_, settings_.max_tokens);
+      EncodedText kept = read_features(file, channels(), encoder_->max_tokens());
       std::error_code of_another_user;
       fs::last_write_time(file, fs::file_time_type::clock::now(), of_another_user);
       return kept;
@@ -108,7 +96,7 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
   } catch (const UserError& error) {
     log::warning("the features of a prompt are made again: {}", error.what());
   }
-  const EncodedText text = encoder().encode({prompt});
+  const EncodedText text = encoder_->encode({prompt});
   try {
     create_folders(cache_.folder);
     write_features(file, text);
@@ -119,12 +107,12 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
 }
 
 EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
-  if (cache_.folder.empty()) return encoder().encode(prompts);
+  if (cache_.folder.empty()) return encoder_->encode(prompts);
   std::vector<at::Tensor> features, masks;
   for (const auto& prompt : prompts) {
     const EncodedText one = encode_one(prompt);
-    features.push_back(one.features.to(device_));
-    masks.push_back(one.mask.to(device_));
+    features.push_back(one.features.to(encoder_->device()));
+    masks.push_back(one.mask.to(encoder_->device()));
   }
   if (has_loaded()) remove_oldest(cache_);  // otherwise no file was added
   return {.features = at::cat(features), .mask = at::cat(masks)};

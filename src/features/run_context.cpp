@@ -13,6 +13,13 @@ data::Dataset& RunContext::source(const std::string& name) {
   return *dataset;
 }
 
+std::shared_ptr<const CaptionEncoder> RunContext::caption_encoder() {
+  if (!text_encoder)
+    text_encoder = std::make_shared<const CaptionEncoder>(
+        open_caption_encoder(config, device, [this] { return all_captions(); }));
+  return text_encoder;
+}
+
 StageParts RunContext::parts(const run::StageConfig& stage) {
   StageParts result;
   int64_t first_row = 0;

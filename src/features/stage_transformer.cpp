@@ -39,4 +39,9 @@ models::TransformerConfig transformer_config(const run::RunConfig& run, const ru
   return models::transformer_config(stage.info().model, shape, sizes);
 }
 
+models::Execution execution_in(run::Precision precision) {
+  if (precision == run::Precision::kBFloat16) return {.dtype = at::kBFloat16};
+  return {};
+}
+
 }  // namespace pixart::features

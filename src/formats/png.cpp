@@ -1,6 +1,7 @@
 #include <png.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <cstring>
 
@@ -11,6 +12,8 @@
 namespace pixart::formats {
 
 namespace {
+
+constexpr int kRowsAtOnce = 128;  // written between two calls of `progress`
 
 // libpng reports errors by longjmp, which runs no destructors. So each function that calls setjmp has only
 // plain pointers and returns false after a jump; the message is kept for the exception that the caller
@@ -118,13 +121,17 @@ int orientation_of_png(png_structp png, png_infop info) {
   return orientation_of_exif({reinterpret_cast<const char*>(exif), count});
 }
 
-bool write_image(Writer& writer, const Image& image, png_text* texts, int num_texts, png_bytep* rows) {
+bool write_image(Writer& writer, const Image& image, png_text* texts, int num_texts, png_bytep* rows,
+                 const std::function<void()>& progress) {
   if (setjmp(png_jmpbuf(writer.png))) return false;
   png_set_IHDR(writer.png, writer.info, png_uint_32(image.width), png_uint_32(image.height), 8,
                PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_set_text(writer.png, writer.info, texts, num_texts);
   png_write_info(writer.png, writer.info);
-  png_write_image(writer.png, rows);
+  for (int y = 0; y < image.height; y += kRowsAtOnce) {
+    png_write_rows(writer.png, rows + y, png_uint_32(std::min(kRowsAtOnce, image.height - y)));
+    progress();
+  }
   png_write_end(writer.png, writer.info);
   return true;
 }
@@ -167,7 +174,8 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
                   orientation_of_png(reader.png, reader.info));
 }
 
-std::string encode_png(const Image& image, const std::map<std::string, std::string>& text) {
+std::string encode_png(const Image& image, const std::map<std::string, std::string>& text,
+                       const std::function<void()>& progress) {
   PIXART_CHECK(image.width > 0 && image.height > 0 &&
                image.rgb.size() == size_t(image.width) * size_t(image.height) * 3);
   auto chunks = text_chunks(text);
@@ -176,14 +184,15 @@ std::string encode_png(const Image& image, const std::map<std::string, std::stri
   Writer writer;
   std::string bytes;
   png_set_write_fn(writer.png, &bytes, append_bytes, nullptr);
-  const bool is_written = write_image(writer, image, chunks.data(), int(chunks.size()), rows.data());
+  const bool is_written =
+      write_image(writer, image, chunks.data(), int(chunks.size()), rows.data(), progress);
   PIXART_CHECK(is_written, "PNG: {}", writer.state.message);
   return bytes;
 }
 
 void save_png(const std::filesystem::path& path, const Image& image,
-              const std::map<std::string, std::string>& text) {
-  write_file_atomically(path, encode_png(image, text));
+              const std::map<std::string, std::string>& text, const std::function<void()>& progress) {
+  write_file_atomically(path, encode_png(image, text, progress));
 }
 
 }  // namespace pixart::formats

@@ -71,6 +71,15 @@ FullFloat32::FullFloat32() : before_(name_of(at::globalContext().float32MatmulPr
 }
 FullFloat32::~FullFloat32() { at::globalContext().setFloat32MatmulPrecision(before_); }
 
+AllowTf32::AllowTf32(bool is_wanted, c10::Device device) {
+  if (!is_wanted || !device.is_cuda()) return;
+  before_ = name_of(at::globalContext().float32MatmulPrecision());
+  at::globalContext().setFloat32MatmulPrecision("high");
+}
+AllowTf32::~AllowTf32() {
+  if (before_ != nullptr) at::globalContext().setFloat32MatmulPrecision(before_);
+}
+
 namespace {
 
 // The CPU in place of a GPU that "auto" does not find. A machine with a driver was meant to train on its GPU.
@@ -105,6 +114,12 @@ c10::Device select_device(const std::string& name, int rank, bool needs_gpu) {
   // Otherwise events and libraries of this thread would create a context on the first GPU.
   c10::impl::VirtualGuardImpl(at::kCUDA).setDevice(device);
   return device;
+}
+
+void wait_for(c10::Device device) {
+  if (device.is_cpu()) return;
+  const c10::impl::VirtualGuardImpl gpu(device.type());
+  gpu.synchronizeStream(gpu.getStream(device));
 }
 
 at::Tensor ready_for(const at::Tensor& tensor, c10::Device device) {

@@ -23,16 +23,17 @@ double number(const json& line, const char* key) {
 }
 
 // Peak of one device of the run, 0 if unknown.
-double peak_of(const std::string& device, const Gpu& planned, bool bfloat16) {
+double peak_of(const std::string& device, const Gpu& planned, run::Precision precision) {
   if (const Gpu* known = recognize_gpu(device); known != nullptr && !known->is_cpu)
-    return known->peak(bfloat16);
+    return known->peak(precision);
   const bool is_cpu = device.find("cpu") != std::string::npos || device.find("CPU") != std::string::npos;
-  return is_cpu && planned.is_cpu ? planned.peak(bfloat16) : 0;
+  return is_cpu && planned.is_cpu ? planned.peak(precision) : 0;
 }
 
 }  // namespace
 
-std::map<std::string, double> measured_mfu(const fs::path& run_folder, const Gpu& planned, bool bfloat16) {
+std::map<std::string, double> measured_mfu(const fs::path& run_folder, const Gpu& planned,
+                                           run::Precision precision) {
   const fs::path file = run_folder / "telemetry.jsonl";
   std::ifstream stream(file);
   if (!stream)
@@ -48,7 +49,7 @@ std::map<std::string, double> measured_mfu(const fs::path& run_folder, const Gpu
     if (kind == "start") {
       if (line.contains("device") && line["device"].is_string()) device = line["device"].get<std::string>();
       devices = std::max(1.0, number(line, "devices"));
-      peak = peak_of(device, planned, bfloat16);
+      peak = peak_of(device, planned, precision);
     }
     if (kind != "interval" || !line.contains("stage") || !line["stage"].is_string()) continue;
     double share = number(line, "mfu");

@@ -29,6 +29,11 @@ std::vector<std::string> words_of(const std::string& name) {
 
 }  // namespace
 
+double Gpu::peak(run::Precision precision) const {
+  if (precision == run::Precision::kBFloat16) return half;
+  return precision == run::Precision::kTf32 && tf32 > 0 ? tf32 : single;
+}
+
 const std::vector<Gpu>& gpus() {
   // The first match wins, so variants come before their family, whose row is for all other variants. Memory
   // is the driver's figure. NVIDIA's data sheets give rates with sparsity since Ampere; dense rates are half

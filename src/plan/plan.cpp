@@ -45,7 +45,7 @@ int64_t largest_micro_batch(const StageCosts& costs, int64_t most, RankLayout la
 }
 
 void set_time(StagePlan& stage, const StageCosts& costs, const PlanOptions& options) {
-  const double peak = options.gpu.peak(costs.bfloat16);
+  const double peak = options.gpu.peak(costs.precision);
   double per_gpu = 0;
   if (const double* rate = measured(options.images_per_second, stage.name)) {
     per_gpu = *rate;
@@ -115,10 +115,10 @@ StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage
     run.warnings.push_back(
         fmt::format("stage {}: batch_size {} is not a multiple of {} GPUs; some GPUs wait for the others.",
                     stage.name, stage.batch_size, options.gpus));
-  if (costs.bfloat16 && !options.gpu.has_bfloat16)
+  if (costs.bfloat16() && !options.gpu.has_bfloat16)
     run.warnings.push_back(fmt::format("stage {}: {} has no bfloat16; its float16 rate is used for the time.",
                                        stage.name, options.gpu.name));
-  if (costs.bfloat16 && options.gpu.is_cpu)
+  if (costs.bfloat16() && options.gpu.is_cpu)
     run.warnings.push_back(
         fmt::format("stage {}: bfloat16 is slower than float32 on a CPU without AMX.", stage.name));
   return plan;

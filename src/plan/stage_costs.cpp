@@ -108,7 +108,7 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
                        const PlanOptions& options, std::vector<std::string>& assumptions) {
   StageCosts costs;
   costs.is_autoencoder = stage.info().trains_autoencoder();
-  costs.bfloat16 = stage.precision == run::Precision::kBFloat16;
+  costs.precision = stage.precision;
   costs.recompute_every = stage.activation_checkpointing;
   costs.resolution = stage.resolution;
   costs.vae = vae_of(config, assumptions);
@@ -144,7 +144,7 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
   const double shards = layout.shard ? double(layout.ranks) : 1;
   MemoryParts parts;
   parts.weights = kFloat * double(costs.parameters) + (costs.lora_rank > 0 ? trained : 0);
-  parts.low_precision_copies = costs.bfloat16 ? kBfloat16 * costs.product_parameters : 0;
+  parts.low_precision_copies = costs.bfloat16() ? kBfloat16 * costs.product_parameters : 0;
   parts.gradients = trained;
   parts.optimizer = kFloat * costs.optimizer_numbers / shards;
   parts.ema = trained / shards;
@@ -156,7 +156,7 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
   const ActivationBytes activations =
       costs.is_autoencoder
           ? activation_bytes(costs.autoencoder, costs.vae, costs.resolution, layout.micro_batch)
-          : activation_bytes(costs.work, {.bfloat16 = costs.bfloat16,
+          : activation_bytes(costs.work, {.bfloat16 = costs.bfloat16(),
                                           .recompute_every = costs.recompute_every,
                                           .micro_batch = layout.micro_batch,
                                           .lora_rank = costs.lora_rank,

@@ -9,7 +9,9 @@
 namespace pixart::plan {
 
 struct StageCosts {
-  bool is_autoencoder = false, bfloat16 = false;
+  bool is_autoencoder = false;
+  run::Precision precision = run::Precision::kFloat32;
+  bool bfloat16() const { return precision == run::Precision::kBFloat16; }
   int64_t recompute_every = 0;
   int64_t parameters = 0, trained = 0;  // without adapters; with lora, of the adapters
   int64_t lora_rank = 0, largest = 0;   // largest trained parameter

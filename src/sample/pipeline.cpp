@@ -124,7 +124,15 @@ bool Pipeline::has_weights(const std::string& sha256) const {
 }
 
 void Pipeline::make_model(const models::TransformerConfig& config) {
-  model_ = std::make_unique<models::Transformer>(nn::Scope(*state_), config);
+  model_ = std::make_unique<models::Transformer>(
+      models::Transformer(nn::Scope(*state_), config).with(features::execution_in(precision_)));
+}
+
+void Pipeline::open_encoder(const run::TextEncoderConfig& settings, const fs::path& tokenizer,
+                            const fs::path& prompt_cache) {
+  encoder_ = std::make_unique<features::PromptFeatures>(
+      std::make_shared<const features::CaptionEncoder>(settings, tokenizer, device_),
+      features::PromptCache{prompt_cache});
 }
 
 void Pipeline::open_run(const PipelineRequest& request) {
@@ -132,6 +140,7 @@ void Pipeline::open_run(const PipelineRequest& request) {
   run_ = run::read_run_config(folder.config());
   run_.run = request.path;
   stage_ = &choose_stage(run_, folder, request.stage);
+  precision_ = request.precision.value_or(stage_->precision);
   nn::set_num_threads(run_.threads);
   const auto checkpoint = choose_checkpoint(folder.checkpoints(stage_->name), request.step);
   origin_.stage = stage_->name;
@@ -143,8 +152,7 @@ void Pipeline::open_run(const PipelineRequest& request) {
   if (stage_->info().reads_captions) {
     run::TextEncoderConfig found = run_.text_encoder;
     if (!found.path) found.path = folder.text_encoder();
-    encoder_ = std::make_unique<features::PromptFeatures>(found, fs::path(), device_,
-                                                          features::PromptCache{request.prompt_cache});
+    open_encoder(found, {}, request.prompt_cache);
     sizes.text.caption_channels = encoder_->channels();
   }
   if (stage_->info().reads_labels) {
@@ -182,6 +190,7 @@ void Pipeline::open_weights(const PipelineRequest& request) {
   const ModelFiles files = find_files(request);
   auto opened = convert::to_official(convert::open_and_identify(files.transformer), files.text_encoder);
   nn::set_num_threads(0);
+  precision_ = request.precision.value_or(run::Precision::kFloat32);
   origin_.weights = files.transformer;
   codec_ = std::make_unique<features::LatentCodec>(models::load_vae(files.vae, device_), files.vae);
   const auto config = convert::transformer_of(opened.identity, files.transformer.string());
@@ -191,8 +200,7 @@ void Pipeline::open_weights(const PipelineRequest& request) {
                                   files.transformer.string(), config.kind_name()));
     run_.text_encoder.path = files.text_encoder;
     run_.text_encoder.max_tokens = config.max_tokens();
-    encoder_ = std::make_unique<features::PromptFeatures>(run_.text_encoder, files.tokenizer, device_,
-                                                          features::PromptCache{request.prompt_cache});
+    open_encoder(run_.text_encoder, files.tokenizer, request.prompt_cache);
   }
   for (int64_t i = 0; i < config.num_classes(); ++i) class_names_.push_back(std::to_string(i));
   make_model(config);
@@ -261,6 +269,7 @@ std::vector<Image> Pipeline::generate(const DrawRequest& request, const Generate
     const auto& buckets = data::aspect_buckets(own);
     what.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;
   }
+  const nn::AllowTf32 tf32(precision_ == run::Precision::kTf32, device_);
   return sample::generate(*model_, *codec_, what, device_, options);
 }
 

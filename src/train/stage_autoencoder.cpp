@@ -21,20 +21,32 @@ constexpr int64_t kShownImages = 8;
 constexpr int64_t kStatisticsImages = 2048;
 constexpr int64_t kBatch = 64;
 
-Drawn draw_reconstructions(const models::AutoencoderKl& vae, const features::ImageReader& images,
-                           at::Device device, const std::function<bool()>& asked_to_stop) {
+// Images [B, 3, R, R] in [-1, 1], as they are or decoded.
+std::vector<Image> reconstruct(const models::AutoencoderKl& vae, at::Tensor shown, bool is_decoded,
+                               const std::function<bool()>& asked_to_stop) {
   at::NoGradGuard no_grad;
-  if (asked_to_stop()) return {.images = {}, .captions = {"original"}};
-  const at::Tensor original = features::to_unit_range(images.range(0, kShownImages)).to(device);
-  const at::Tensor decoded = vae.decode(vae.encode(original).mean).cpu();
-  Drawn result;
-  for (const auto& [batch, name] : {std::pair{original.cpu(), "original"}, std::pair{decoded, "decoded"}}) {
-    for (int64_t i = 0; i < batch.size(0); ++i) {
-      result.images.push_back(data::to_image(batch[i]));
-      result.captions.push_back(name);
-    }
+  if (is_decoded) {
+    const at::Tensor latents = vae.encode(shown).mean;
+    if (asked_to_stop()) return {};
+    shown = vae.decode(latents);
   }
+  std::vector<Image> result;
+  const at::Tensor on_host = shown.cpu();
+  for (int64_t i = 0; i < on_host.size(0); ++i) result.push_back(data::to_image(on_host[i]));
   return result;
+}
+
+// Two groups: some originals, and the same decoded.
+Drawing reconstructions(std::shared_ptr<const models::AutoencoderKl> vae,
+                        std::shared_ptr<const features::ImageReader> images, at::Device device) {
+  Drawing drawing{.group = std::min(kShownImages, images->size())};
+  for (const char* name : {"original", "decoded"})
+    drawing.captions.insert(drawing.captions.end(), size_t(drawing.group), name);
+  drawing.draw = [=](int64_t first, int64_t count, const std::function<bool()>& asked_to_stop) {
+    const at::Tensor pixels = features::to_unit_range(images->range(0, count)).to(device);
+    return reconstruct(*vae, pixels, first > 0, asked_to_stop);
+  };
+  return drawing;
 }
 
 // Measures mean and standard deviation of latents per channel, so that the transformer gets unit variance.
@@ -109,9 +121,7 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   result.initialize = [&run, &stage, vae, state, config] {
     return initialize_vae(run, stage, config, *state);
   };
-  result.draw = [ema, images, device = run.device](const std::function<bool()>& asked_to_stop) {
-    return draw_reconstructions(*ema, *images, device, asked_to_stop);
-  };
+  result.drawing = reconstructions(ema, images, run.device);
   result.finish = [ema, images, exported = models::VaeConfig(config), ema_state, &run]() mutable {
     images->write_quarantine();
     measure_latents(*ema, *images, run.device, exported);

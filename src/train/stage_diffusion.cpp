@@ -1,8 +1,6 @@
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <unordered_set>
 
 #include "initial_weights.h"
 #include "pixart/base/error.h"
@@ -24,19 +22,13 @@
 #include "pixart/sample/generate.h"
 #include "pixart/train/objectives.h"
 #include "stage_model.h"
+#include "stage_prompts.h"
 
 namespace pixart::train {
 namespace {
 
-constexpr size_t kMostPrompts = 16;
-
-sample::GenerateOptions sample_options(const features::RunContext& run, const run::StageConfig& stage,
-                                       const std::function<bool()>& asked_to_stop) {
-  sample::GenerateOptions options{stage.samples};
-  options.seed = uint64_t(run.config.seed);
-  options.asked_to_stop = asked_to_stop;
-  return options;
-}
+// Images drawn together: few enough that several ranks share the usual sixteen, enough to keep a GPU busy.
+constexpr int64_t kDrawnTogether = 4;
 
 DiffusionSetting diffusion_setting(const features::RunContext& run, const run::StageConfig& stage,
                                    const features::LatentCodec& codec) {
@@ -49,8 +41,8 @@ DiffusionSetting diffusion_setting(const features::RunContext& run, const run::S
 }
 
 models::Execution execution(const run::StageConfig& stage) {
-  models::Execution result{.recompute_every = stage.activation_checkpointing};
-  if (stage.precision == run::Precision::kBFloat16) result.dtype = at::kBFloat16;
+  models::Execution result = features::execution_in(stage.precision);
+  result.recompute_every = stage.activation_checkpointing;
   return result;
 }
 
@@ -60,11 +52,21 @@ struct OpenedData {
   std::vector<data::Ledger> ledgers;
 };
 
+// Damaged weights of the text encoder are found now, not after hours of encoding images.
+void load_if_needed(const features::RunContext& run, const features::StageParts& parts,
+                    const features::CaptionEncoder* encoder) {
+  for (const auto& part : parts)
+    if (encoder != nullptr &&
+        !data::has_feature_set(features::caption_set_folder(run.config, part.source->name)))
+      encoder->load();
+}
+
 OpenedData open_features(features::RunContext& run, const run::StageConfig& stage,
                          const features::LatentCodec& codec, const features::CaptionEncoder* encoder) {
   features::StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
   std::vector<std::filesystem::path> quarantine_files;
+  load_if_needed(run, parts, encoder);
   for (auto& part : parts) {
     const std::string& name = part.source->name;
     part.latents = std::make_shared<data::LatentSet>(
@@ -152,43 +154,6 @@ void export_lora(const features::RunContext& run, const run::StageConfig& stage)
   log::info("stage {}: adapters for diffusers and PEFT in {}", stage.name, folder.string());
 }
 
-// The captions to draw if the config has none: distinct ones, evenly spread over the source.
-std::vector<std::string> some_captions(const data::Dataset& dataset) {
-  std::unordered_set<std::string> seen;
-  std::vector<std::string> result;
-  const int64_t stride = std::max<int64_t>(1, dataset.size() / int64_t(4 * kMostPrompts));
-  for (int64_t row = 0; row < dataset.size() && result.size() < kMostPrompts; row += stride)
-    if (const auto caption = dataset.caption(row); !caption.empty() && seen.insert(caption).second)
-      result.push_back(caption);
-  return result;
-}
-
-void require_classes(const data::Dataset& dataset, const run::StageConfig& stage, const std::string& source) {
-  if (!dataset.class_names().empty()) return;
-  throw UserError(
-      fmt::format("stage {}: source {} has no classes; objective {} needs type class_folder, idx, scenes, or "
-                  "a table or shards with labels.",
-                  stage.name, source, stage.objective));
-}
-
-std::vector<int64_t> classes_to_draw(const data::Dataset& dataset, const run::StageConfig& stage,
-                                     const std::string& source) {
-  const auto names = dataset.class_names();
-  std::vector<int64_t> classes;
-  for (const auto& prompt : stage.samples.prompts) {
-    const auto found = std::find(names.begin(), names.end(), prompt);
-    if (found == names.end()) {
-      throw UserError(
-          fmt::format("stage {}: samples.prompts: '{}' is not a class of source {}; classes: {}.{}",
-                      stage.name, prompt, source, join(names, ", "), did_you_mean(prompt, names)));
-    }
-    classes.push_back(found - names.begin());
-  }
-  if (classes.empty())
-    for (size_t i = 0; i < std::min(names.size(), kMostPrompts); ++i) classes.push_back(int64_t(i));
-  return classes;
-}
-
 // Adds the stage's adapters to both states; the end of the stage also saves them separately.
 run::ParameterCounts with_adapters(const features::RunContext& run, const run::StageConfig& stage,
                                    StageModel& result) {
@@ -203,40 +168,19 @@ run::ParameterCounts with_adapters(const features::RunContext& run, const run::S
   return counts;
 }
 
-// The conditions of the stage's sample images, as far as its objective reads them.
-struct Prompts {
-  models::ConditionSizes sizes = {};
-  std::unique_ptr<const features::CaptionEncoder> encoder = {};
-  models::Condition to_draw = {};
-  std::vector<std::string> texts = {};  // one for each image
-};
-
-void add_labels(const data::Dataset& dataset, const run::StageConfig& stage, const std::string& source,
-                Prompts& prompts) {
-  require_classes(dataset, stage, source);
-  const auto names = dataset.class_names();
-  const auto classes = classes_to_draw(dataset, stage, source);
-  prompts.sizes.labels.num_classes = int64_t(names.size());
-  for (int64_t label : classes) prompts.texts.push_back(names[size_t(label)]);
-  prompts.to_draw.label = sample::condition_of(classes).label;
-}
-
-void add_captions(features::RunContext& run, const data::Dataset& dataset, const run::StageConfig& stage,
-                  Prompts& prompts) {
-  prompts.encoder = std::make_unique<features::CaptionEncoder>(
-      features::load_caption_encoder(run.config, run.device, [&run] { return run.all_captions(); }));
-  prompts.sizes.text.caption_channels = prompts.encoder->channels();
-  prompts.texts = stage.samples.prompts.empty() ? some_captions(dataset) : stage.samples.prompts;
-  prompts.to_draw = sample::condition_of(prompts.encoder->encode(prompts.texts));
-}
-
-Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage) {
-  const std::string source = stage.parts().front().source;
-  const auto& dataset = run.source(source);
-  Prompts prompts;
-  if (stage.info().reads_labels) add_labels(dataset, stage, source, prompts);
-  if (stage.info().reads_captions) add_captions(run, dataset, stage, prompts);
-  return prompts;
+Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig& stage,
+                        std::shared_ptr<const models::Transformer> ema,
+                        std::shared_ptr<const features::LatentCodec> codec, models::Condition to_draw) {
+  sample::GenerateOptions options{stage.samples};
+  options.seed = uint64_t(run.config.seed);
+  return [=, device = run.device, process = stage.info().process](
+             int64_t first, int64_t count, const std::function<bool()>& asked_to_stop) {
+    sample::GenerateOptions some = options;
+    some.first_index = first;
+    some.asked_to_stop = asked_to_stop;
+    const auto condition = models::rows_of(to_draw, first, count);
+    return sample::generate(*ema, *codec, {.condition = condition, .process = process}, device, some);
+  };
 }
 
 }  // namespace
@@ -244,7 +188,9 @@ Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage) {
 StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfig& stage) {
   const auto codec = std::make_shared<features::LatentCodec>(features::load_codec(run.config, run.device));
   const Prompts prompts = prompts_of(run, stage);
-  const features::CaptionEncoder* encoder = prompts.encoder.get();
+  const std::shared_ptr<const features::CaptionEncoder> text_encoder =
+      stage.info().reads_captions ? run.caption_encoder() : nullptr;
+  const features::CaptionEncoder* encoder = text_encoder.get();
   const auto config = features::transformer_config(run.config, stage, codec->config(), prompts.sizes);
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
@@ -252,7 +198,8 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   result.ema = std::make_unique<nn::StateDict>(options);
   const auto model = std::make_shared<models::Transformer>(
       models::Transformer(nn::Scope(*result.state), config).with(execution(stage)));
-  const auto ema = std::make_shared<models::Transformer>(nn::Scope(*result.ema), config);
+  const auto ema = std::make_shared<models::Transformer>(
+      models::Transformer(nn::Scope(*result.ema), config).with(features::execution_in(stage.precision)));
   log::info("stage {}: {} of {} parameters", stage.name, config.kind_name(),
             with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
@@ -267,12 +214,9 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   result.initialize = [&run, &stage, model, state] {
     return initialize_transformer(run, stage, *model, *state);
   };
-  result.draw = [&run, &stage, ema, codec, process = stage.info().process, texts = prompts.texts,
-                 to_draw = prompts.to_draw](const std::function<bool()>& asked_to_stop) {
-    return Drawn{sample::generate(*ema, *codec, {.condition = to_draw, .process = process}, run.device,
-                                  sample_options(run, stage, asked_to_stop)),
-                 texts};
-  };
+  result.drawing = {.captions = prompts.texts,
+                    .group = kDrawnTogether,
+                    .draw = draw_with(run, stage, ema, codec, prompts.to_draw)};
   return result;
 }
 

@@ -65,21 +65,29 @@ bool StageRun::validate() {
 
 bool StageRun::draw() {
   trainer_.gather_ema();
-  return !distributed::first_rank_until(run_.ranks, phase("drawing samples"), stop_requested,
-                                        [this](const std::function<bool()>& asked_to_stop) {
-                                          const Drawn images = model_.draw(asked_to_stop);
-                                          if (images.images.size() == images.captions.size())
-                                            save_images(images);
-                                        });
+  const std::string what = phase("drawing samples");
+  // The host runs ahead of a GPU; a sign of life says that a piece is done.
+  const auto asked_to_stop = [this] {
+    nn::wait_for(run_.device);
+    return stop_requested();
+  };
+  const auto images = draw_together(model_.drawing, run_.ranks, what, asked_to_stop);
+  if (!images) return false;
+  const auto never = [] { return false; };
+  distributed::together_until(run_.ranks, phase("writing samples"), never, [&](const auto& sign_of_life) {
+    if (is_first()) save_images(*images, [&] { sign_of_life(); });
+  });
+  return true;
 }
 
-void StageRun::save_images(const Drawn& images) {
+void StageRun::save_images(const std::vector<Image>& images, const std::function<void()>& progress) {
   const fs::path path = sample_file(run_.folder, stage_, trainer_.step());
-  const int scale = std::max<int>(1, int(128 / std::max(1, images.images.front().width)));
+  const int scale = std::max<int>(1, int(128 / std::max(1, images.front().width)));
   try {
     create_folders(path.parent_path());
-    formats::save_png(
-        path, data::make_captioned_grid(images.images, images.captions, int(stage_.samples.columns), scale));
+    const Image grid =
+        data::make_captioned_grid(images, model_.drawing.captions, int(stage_.samples.columns), scale);
+    formats::save_png(path, grid, {}, progress);
     metrics_->image(stage_.name, trainer_.step(), "samples", path);
   } catch (const UserError& error) {  // treated like a checkpoint that was not saved
     if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == run::OnSaveError::kStop) throw;

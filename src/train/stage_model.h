@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "drawing.h"
 #include "pixart/data/dataset.h"
 #include "pixart/data/loader.h"
 #include "pixart/distributed/communicator.h"
 #include "pixart/features/damaged_features.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_data.h"
-#include "pixart/formats/image_file.h"
 #include "pixart/formats/weights.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
@@ -32,11 +32,6 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
                                           std::shared_ptr<const data::SampleOrder> order,
                                           data::Loader::Read read);
 
-struct Drawn {
-  std::vector<Image> images;
-  std::vector<std::string> captions;  // one per image
-};
-
 struct StageModel {
   std::unique_ptr<nn::StateDict> state;  // trained weights
   std::unique_ptr<nn::StateDict> ema;    // same architecture; the trainer binds it to the EMA weights
@@ -50,9 +45,7 @@ struct StageModel {
   std::map<std::string, std::string> data = {};  // fingerprint of each source, for checkpoints
   std::function<formats::Metadata()>
       initialize;  // sets the weights of step 0; returns metadata about their origin
-  // Draws with the EMA weights, on one rank. Calls its argument between pieces of work; if that returns true,
-  // a stop was requested and there are fewer images than captions.
-  std::function<Drawn(const std::function<bool()>& asked_to_stop)> draw;
+  Drawing drawing = {};
   std::function<void()> finish = [] {};  // after the last step; on one rank
 };
 

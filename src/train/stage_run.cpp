@@ -14,6 +14,7 @@
 #include "pixart/features/damaged_features.h"
 #include "pixart/plan/gpus.h"
 #include "pixart/run/stopped.h"
+#include "stage_prompts.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
@@ -49,7 +50,7 @@ std::optional<double> peak_of(const features::RunContext& run, const run::StageC
   const plan::Gpu* gpu = plan::recognize_gpu(device);
   const bool bfloat16 = stage.precision == run::Precision::kBFloat16;
   if (gpu == nullptr || gpu->is_cpu || (bfloat16 && !gpu->has_bfloat16)) return std::nullopt;
-  return gpu->peak(bfloat16) * run.ranks.world_size();
+  return gpu->peak(stage.precision) * run.ranks.world_size();
 }
 
 UserError none_usable(const fs::path& folder, const std::string& stage, const run::CheckpointSearch& search,
@@ -70,9 +71,11 @@ UserError none_usable(const fs::path& folder, const std::string& stage, const ru
 
 // All ranks make missing features together. If one rank is asked to stop meanwhile, all stop.
 StageModel make_ready(features::RunContext& run, const run::StageConfig& stage) {
+  store_prompts(run, stage);
   StageModel model;
   distributed::all_together(run.ranks, "making stage " + stage.name + " ready",
                             [&] { model = make_stage_model(run, stage); });
+  run.text_encoder.reset();  // training does not need it
   return model;
 }
 
@@ -86,6 +89,7 @@ StageRun::StageRun(features::RunContext& run, const run::StageConfig& stage, con
       may_restart_(tools.may_restart),
       stop_at_step_(tools.stop_at_step),
       model_(make_ready(run, stage)),
+      tf32_(stage.precision == run::Precision::kTf32, run.device),
       trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
       writer_(run.folder.checkpoints(stage.name), stage.checkpoints, stage.checkpoints.on_error,

@@ -1,5 +1,6 @@
 // Runs one stage: trainer, metrics, sample images, checkpoints.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include "checkpoint.h"
 #include "pixart/base/progress.h"
+#include "pixart/nn/device.h"
 #include "pixart/run/checkpoint_writer.h"
 #include "pixart/run/device_meter.h"
 #include "pixart/run/metrics.h"
@@ -56,7 +58,7 @@ class StageRun {
   void look(const Looks& looks);
   bool validate();  // false: asked to stop meanwhile, so nothing was written
   bool draw();      // false: asked to stop meanwhile
-  void save_images(const Drawn& images);
+  void save_images(const std::vector<Image>& images, const std::function<void()>& progress);
 
   features::RunContext& run_;
   const run::StageConfig& stage_;
@@ -65,6 +67,7 @@ class StageRun {
   const bool may_restart_;
   const int64_t stop_at_step_;
   StageModel model_;
+  const nn::AllowTf32 tf32_;  // not yet while the features are made
   Trainer trainer_;
   run::CheckpointWriter writer_;
   CheckpointFacts facts_;

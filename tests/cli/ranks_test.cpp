@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <random>
 #include <sstream>
 #include <thread>
@@ -197,6 +198,87 @@ TEST(Ranks, WatchingChangesNothing) {
   EXPECT_EQ(losses, text_of(folder / "plain/events.jsonl"));
   EXPECT_EQ(held_out, 3 + 10 + 10 + 2);  // every third step and the last
   EXPECT_EQ(final_hashes(folder / "plain"), final_hashes(folder / "one"));
+}
+
+// Sixteen classes and captions, so that four ranks have images to draw.
+std::string with_default_prompts(std::string yaml) {
+  yaml =
+      replaced(yaml, "samples: {num_steps: 2, prompts: [red circle]}", "samples: {num_steps: 2, every: 10}");
+  return replaced(yaml, "samples: {num_steps: 2, prompts: [a red circle on a white background]}",
+                  "samples: {num_steps: 2, every: 10}");
+}
+
+std::map<std::string, std::string> images_of(const fs::path& run) {
+  std::map<std::string, std::string> images;
+  for (const auto& entry : fs::recursive_directory_iterator(run / "samples"))
+    if (entry.is_regular_file()) images[fs::relative(entry.path(), run)] = text_of(entry.path());
+  return images;
+}
+
+TEST(Ranks, SampleImagesAreTheSameOnEveryNumberOfRanks) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", with_default_prompts(exact_yaml()));
+  for (const int ranks : {1, 2, 4}) {
+    const auto result = run_pixart(launch(ranks, {fmt::format("run=of{}", ranks)}), folder.path());
+    ASSERT_EQ(result.code, 0) << result.output;
+  }
+  const auto one = images_of(folder / "of1");
+  EXPECT_EQ(one.size(), 1 + 3 + 3 + 1);
+  EXPECT_TRUE(one == images_of(folder / "of2"));
+  EXPECT_TRUE(one == images_of(folder / "of4"));
+}
+
+int64_t count_in_logs(const fs::path& run, int ranks, const std::string& words) {
+  int64_t count = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const std::string log = text_of(run / "logs" / fmt::format("rank-{}.log", rank));
+    for (size_t at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) ++count;
+  }
+  return count;
+}
+
+// What the text encoder has made is stored: a later start loads it on no rank.
+TEST(Ranks, TheTextEncoderIsLoadedOnlyForNewTexts) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const auto train = [&](const std::string& stage, std::vector<std::string> settings) {
+    auto arguments = launch(2, settings);
+    arguments.insert(arguments.end(), {"--stage", stage});
+    const auto result = run_pixart(arguments, folder.path());
+    ASSERT_EQ(result.code, 0) << result.output;
+  };
+  const auto loads = [&] { return count_in_logs(folder / "run", 2, "text encoder: loaded"); };
+  train("autoencoder", {});
+  train("class", {});
+  EXPECT_EQ(loads(), 0);
+  train("text", {});
+  const int64_t before = loads();
+  EXPECT_GE(before, 1);
+  train("larger", {});  // the same captions and prompt
+  EXPECT_EQ(loads(), before);
+  EXPECT_TRUE(fs::exists(folder / "run/samples/larger/step-00000006.png"));
+}
+
+TEST(Ranks, ARankThatStandsStillWhileItDrawsIsNamed) {
+  constexpr double kTimeout = 8;
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", with_default_prompts(tiny_run_yaml()));
+  Process process(launch(2,
+                         {"threads=1", "stages.class.samples.num_steps=1000",
+                          "stages.class.samples.sampler=ddim", "stages.class.samples.every=5"},
+                         kTimeout),
+                  folder.path());
+  while (!fs::exists(folder / "run/checkpoints/class/step-00000005/manifest.json"))
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  const auto ranks = process.children();
+  ASSERT_EQ(ranks.size(), 2);
+  ::kill(ranks[1], SIGSTOP);
+  const auto start = std::chrono::steady_clock::now();
+  const auto result = process.wait();
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), kTimeout + 10);
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("rank 1 of 2 hung"), HasSubstr("step 5: drawing samples")));
 }
 
 TEST(Ranks, ExactModeOnAWrongNumberOfRanksIsAnErrorOfTheConfig) {

@@ -63,6 +63,9 @@ class Product(TestCase):
         shapes = result.reports[0]["attention"]
         self.assertTrue(any("BFloat16" in shape and "likely flash" in shape for shape in shapes), shapes)
         self.assertFalse(any("cudnn" in shape for shape in shapes), shapes)
+        # One image with its null condition: two rows, as in no batch of the training.
+        drawn = [shape for shape in shapes if shape.startswith("query [2, ")]
+        self.assertTrue(drawn and all("BFloat16" in shape for shape in drawn), shapes)
         recomputed = self.trained("bf16_recomputed", transformers("precision=bfloat16", "activation_checkpointing=1"))
         self.check_reports(recomputed)
         self.compare(recomputed, result, FLOAT32)
@@ -98,9 +101,13 @@ class Product(TestCase):
 
     def test_sample(self):
         self.trained("drawn", steps={"text": 2, "larger": 1})
-        result = self.program.call(["sample", "drawn", "a red circle", "--device", "cuda", "--steps", "2"], "sample")
-        self.assertEqual(result.code, 0, result.output)
-        self.check_reports(result)
+        for precision in ("float32", "bfloat16"):
+            result = self.program.call(["sample", "drawn", "a red circle", "--device", "cuda", "--steps", "2",
+                                        "--precision", precision], f"sample-{precision}")
+            self.assertEqual(result.code, 0, result.output)
+            self.check_reports(result)
+            shapes = result.reports[0]["attention"]
+            self.assertEqual(any("BFloat16" in shape for shape in shapes), precision == "bfloat16", shapes)
 
     def extract(self, run, environment):
         self.trained(run, stage="autoencoder")

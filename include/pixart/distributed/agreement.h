@@ -39,10 +39,12 @@ void all_together(Communicator& communicator, std::string_view phase, const std:
 // The same, but calls work() on rank 0 only; the others wait.
 void on_first_rank(Communicator& communicator, std::string_view phase, const std::function<void()>& work);
 
-// Rank 0 alone runs work(), in pieces. Between them work() calls its argument, which tells whether any rank
-// is `asked` to stop; the waiting ranks answer each time, so all ranks learn it at the same time. Returns on
-// all ranks whether one was asked. If work() throws a UserError, all ranks throw.
-bool first_rank_until(Communicator& communicator, std::string_view phase, const std::function<bool()>& asked,
-                      const std::function<void(const std::function<bool()>& asked)>& work);
+// Each rank runs work(), in pieces. Between them work() calls its argument, which tells whether any rank is
+// `asked` to stop. All ranks answer each time, also those without work, so all learn it at the same time, and
+// a rank gives a sign of life after each piece: the time-out is for one piece, not for the whole work.
+// Returns on all ranks whether one was asked. If work() throws a UserError, the other ranks end too, and all
+// throw.
+bool together_until(Communicator& communicator, std::string_view phase, const std::function<bool()>& asked,
+                    const std::function<void(const std::function<bool()>& asked)>& work);
 
 }  // namespace pixart::distributed

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,24 +24,35 @@ struct EncodedText {
 
 class CaptionEncoder {
  public:
-  CaptionEncoder(models::LoadedT5 encoder, text::Tokenizer tokenizer, run::TextEncoderConfig config,
-                 std::filesystem::path tokenizer_folder);
+  // An existing encoder; `config.path` is its folder. `tokenizer` is the tokenizer's, or "" if its files are
+  // in the encoder's folder. Reads only config.json.
+  CaptionEncoder(run::TextEncoderConfig config, std::filesystem::path tokenizer, at::Device device);
+  void load() const;  // reads weights and tokenizer, once; the first encode() does so by itself
+  bool has_loaded() const { return loaded_ != nullptr; }
   EncodedText encode(const std::vector<std::string>& captions) const;
-  int64_t channels() const { return encoder_.encoder->config().d_model; }
+  int64_t channels() const { return channels_; }
   int64_t max_tokens() const { return config_.max_tokens; }
+  bool cleans_by_released_rules() const { return config_.clean_captions; }
+  at::Device device() const { return device_; }
   const data::FeatureInputs& inputs() const;  // the files that its features depend on; reads the folder once
 
  private:
-  models::LoadedT5 encoder_;
-  text::Tokenizer tokenizer_;
+  struct Loaded {
+    models::LoadedT5 t5;
+    text::Tokenizer tokenizer;
+  };
+
   run::TextEncoderConfig config_;
   std::filesystem::path tokenizer_folder_;
+  at::Device device_;
+  int64_t channels_;
+  mutable std::unique_ptr<const Loaded> loaded_ = {};
   mutable data::FeatureInputs inputs_ = {};
 };
 
-// Loads the configured encoder. Without a path it first makes the run's own encoder in <run>/text_encoder,
-// with a tokenizer trained on `captions()` and random weights.
-CaptionEncoder load_caption_encoder(const run::RunConfig& config, at::Device device,
+// The configured encoder. Without a path it first makes the run's own encoder in <run>/text_encoder, with a
+// tokenizer trained on `captions()` and random weights.
+CaptionEncoder open_caption_encoder(const run::RunConfig& config, at::Device device,
                                     const std::function<std::vector<std::string>()>& captions);
 
 // The captions after cleaning, as the tokenizer gets them.
@@ -49,9 +61,5 @@ std::vector<std::string> cleaned(const std::vector<std::string>& captions, bool 
 // The files that the features of an existing encoder depend on, without loading the encoder.
 data::FeatureInputs caption_encoder_inputs(const run::TextEncoderConfig& settings,
                                            const std::filesystem::path& tokenizer);
-
-// Loads an existing encoder; `tokenizer` is its folder, or "" if its files are in the encoder's folder.
-CaptionEncoder load_caption_encoder_from(const run::TextEncoderConfig& settings,
-                                         const std::filesystem::path& tokenizer, at::Device device);
 
 }  // namespace pixart::features

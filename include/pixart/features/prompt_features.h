@@ -18,10 +18,7 @@ struct PromptCache {
 
 class PromptFeatures {
  public:
-  // `settings.path` is the encoder's folder; `tokenizer` is the tokenizer's, or "" if its files are in the
-  // encoder's folder. Reads only config.json.
-  PromptFeatures(run::TextEncoderConfig settings, std::filesystem::path tokenizer, at::Device device,
-                 PromptCache cache);
+  PromptFeatures(std::shared_ptr<const CaptionEncoder> encoder, PromptCache cache);
 
   // The key of a prompt in the cache is its text after cleaning, the hashes of encoder and tokenizer,
   // max_tokens, types and the kind of device. With a cache each prompt is encoded alone, so that its features
@@ -29,21 +26,16 @@ class PromptFeatures {
   // is only a warning.
   EncodedText encode(const std::vector<std::string>& prompts);
 
-  int64_t channels() const { return channels_; }
-  bool has_loaded() const { return encoder_ != nullptr; }  // true once a prompt needed it
+  int64_t channels() const { return encoder_->channels(); }
+  bool has_loaded() const { return encoder_->has_loaded(); }  // true once a prompt needed it
 
  private:
-  const CaptionEncoder& encoder();
   EncodedText encode_one(const std::string& prompt);
   std::filesystem::path file_of(const std::string& prompt) const;
 
-  run::TextEncoderConfig settings_;
-  std::filesystem::path tokenizer_;
+  std::shared_ptr<const CaptionEncoder> encoder_;
   PromptCache cache_;
-  at::Device device_;
-  int64_t channels_ = 0;
-  std::string identity_;
-  std::unique_ptr<CaptionEncoder> encoder_;
+  std::string identity_ = {};
 };
 
 }  // namespace pixart::features

@@ -11,4 +11,7 @@ namespace pixart::features {
 models::TransformerConfig transformer_config(const run::RunConfig& run, const run::StageConfig& stage,
                                              const models::VaeConfig& vae, models::ConditionSizes sizes);
 
+// How the transformer computes in this precision. TF32 is not a property of the model: see nn::AllowTf32.
+models::Execution execution_in(run::Precision precision);
+
 }  // namespace pixart::features

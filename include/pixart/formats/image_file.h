@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -22,15 +23,19 @@ struct Image {
 
 namespace formats {
 
-// Writes a PNG atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...).
-void save_png(const std::filesystem::path& path, const Image& image,
-              const std::map<std::string, std::string>& text = {});
+// Writes a PNG atomically; `text` becomes tEXt/iTXt chunks (prompt, seed, ...). `progress` is called again
+// and again while the image is compressed, and may throw.
+void save_png(
+    const std::filesystem::path& path, const Image& image,
+    const std::map<std::string, std::string>& text = {}, const std::function<void()>& progress = [] {});
 
 // A JPEG in memory, 4:2:0; quality 1 ... 100.
 std::string encode_jpeg(const Image& image, int quality);
 
 // A PNG in memory, with the same text chunks.
-std::string encode_png(const Image& image, const std::map<std::string, std::string>& text = {});
+std::string encode_png(
+    const Image& image, const std::map<std::string, std::string>& text = {},
+    const std::function<void()>& progress = [] {});
 
 // The text chunks of a PNG that save_png() wrote (compressed chunks are left out). Throws UserError if the
 // file is not a PNG or is damaged.

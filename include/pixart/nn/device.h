@@ -39,6 +39,23 @@ class FullFloat32 {
   const char* before_;
 };
 
+// While the object exists, a GPU may round the factors of float32 matrix products to TF32 (10 bits after the
+// point; sums stay float32), which is faster on GPUs since Ampere. Nothing changes on a CPU, or if
+// `is_wanted` is false.
+class AllowTf32 {
+ public:
+  AllowTf32(bool is_wanted, c10::Device device);
+  ~AllowTf32();
+  AllowTf32(const AllowTf32&) = delete;
+  AllowTf32& operator=(const AllowTf32&) = delete;
+
+ private:
+  const char* before_ = nullptr;  // null: unchanged
+};
+
+// Waits until the device has done the work of the current stream; a CPU always has.
+void wait_for(c10::Device device);
+
 // The tensor in memory from which on_device() copies at once: pinned if it is on the CPU and `device` is a
 // GPU, otherwise (and if it is undefined) the tensor itself. Threads that prepare tensors for a GPU call it.
 at::Tensor ready_for(const at::Tensor& tensor, c10::Device device);

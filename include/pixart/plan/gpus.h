@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "pixart/run/run_config.h"
+
 namespace pixart::plan {
 
 struct Gpu {
@@ -14,13 +16,12 @@ struct Gpu {
   double memory_bytes = 0;  // that a process may use, without the driver's own part where that is known
   // Peak FLOP/s without sparsity; a multiply-add counts as two. `half` is bfloat16, or float16 on devices
   // without bfloat16.
-  double half = 0, tf32 = 0, single = 0;
-  double watts = 0;  // of the board at full load; 0: unknown
+  double half = 0, tf32 = 0, single = 0;  // tf32 is 0 where there is none
+  double watts = 0;                       // of the board at full load; 0: unknown
   bool has_bfloat16 = true;
   bool is_cpu = false;
 
-  // Peak rate of matrix products; LibTorch computes float32 in full float32, not in tf32.
-  double peak(bool bfloat16) const { return bfloat16 ? half : single; }
+  double peak(run::Precision precision) const;  // of matrix products
 };
 
 const std::vector<Gpu>& gpus();

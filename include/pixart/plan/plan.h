@@ -66,6 +66,6 @@ MemoryParts plan_memory(const run::RunConfig& config, const run::StageConfig& st
 // its device's peak, the peak of `planned` is used, provided it is the same kind. Throws UserError if nothing
 // was measured.
 std::map<std::string, double> measured_mfu(const std::filesystem::path& run_folder, const Gpu& planned,
-                                           bool bfloat16);
+                                           run::Precision precision);
 
 }  // namespace pixart::plan

@@ -200,9 +200,9 @@ struct MixConfig {
 };
 
 // Type of the transformer's matrix products.
-enum class Precision { kFloat32, kBFloat16 };
+enum class Precision { kFloat32, kTf32, kBFloat16 };
 inline EnumWords<Precision> enum_words(Precision) {
-  return {{"float32", Precision::kFloat32}, {"bfloat16", Precision::kBFloat16}};
+  return {{"float32", Precision::kFloat32}, {"tf32", Precision::kTf32}, {"bfloat16", Precision::kBFloat16}};
 }
 
 struct StageConfig : TrainerConfig {
@@ -248,8 +248,9 @@ struct StageConfig : TrainerConfig {
       "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
       not_negative().needs_permission());
     v("precision", s.precision,
-      "Type of the transformer's matrix products. bfloat16 keeps weights, gradients, moments, EMA, norms, "
-      "modulation and loss in float32; slow on most CPUs.",
+      "Type of the transformer's matrix products, in training, validation and samples. tf32: float32 whose "
+      "factors a GPU since Ampere rounds to 10 bits after the point; elsewhere the same as float32. bfloat16 "
+      "keeps weights, gradients, moments, EMA, norms, modulation and loss in float32; slow on most CPUs.",
       any().needs_permission());
     v("activation_checkpointing", s.activation_checkpointing,
       "Recompute blocks in backward instead of keeping their activations: 0 none, 1 all, n every n-th. Saves "

@@ -10,7 +10,7 @@
 namespace pixart::run {
 
 // run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
-// lora/<stage>/, quarantine/, autoencoder/, text_encoder/, bad_steps/.
+// prompts/ (their features), lora/<stage>/, quarantine/, autoencoder/, text_encoder/, bad_steps/.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
@@ -25,6 +25,7 @@ struct RunFolder {
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
   std::filesystem::path lora(const std::string& stage) const { return root / "lora" / stage; }
   std::filesystem::path features() const { return root / "features"; }
+  std::filesystem::path prompts() const { return root / "prompts"; }
   std::filesystem::path quarantine(const std::string& source) const {
     return root / "quarantine" / (source + ".jsonl");
   }

@@ -23,7 +23,8 @@ struct PipelineRequest {
   std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest good one
   bool ema = true;                   // use EMA weights, else the live ones
   std::string device = "auto";
-  std::filesystem::path prompt_cache = {};  // folder for PromptFeatures; "": none
+  std::optional<run::Precision> precision = {};  // unset: that of the run's stage; float32 outside a run
+  std::filesystem::path prompt_cache = {};       // folder for PromptFeatures; "": none
 };
 
 // Where the model comes from, for messages and for the images' metadata.
@@ -53,6 +54,7 @@ class Pipeline {
   const features::LatentCodec& codec() const { return *codec_; }
   const PipelineOrigin& origin() const { return origin_; }
   at::Device device() const { return device_; }
+  run::Precision precision() const { return precision_; }
   void begin_hash() const;                    // of the weights, in the background
   const std::string& weights_sha256() const;  // begins the hash if needed, and waits
   // True for weights_sha256(), and with a warning for the hash that earlier versions wrote for the same
@@ -67,6 +69,8 @@ class Pipeline {
   void open_run(const PipelineRequest& request);
   void open_weights(const PipelineRequest& request);
   void make_model(const models::TransformerConfig& config);
+  void open_encoder(const run::TextEncoderConfig& settings, const std::filesystem::path& tokenizer,
+                    const std::filesystem::path& prompt_cache);
   std::vector<int64_t> labels_of(const std::vector<std::string>& prompts) const;
   models::Condition captions_of(const std::vector<std::string>& prompts) const;
   ToDraw what_to_draw(const DrawRequest& request) const;
@@ -75,6 +79,7 @@ class Pipeline {
   const run::StageConfig* stage_ = nullptr;
   PipelineOrigin origin_;
   at::Device device_ = at::kCPU;
+  run::Precision precision_ = run::Precision::kFloat32;
   std::unique_ptr<features::LatentCodec> codec_;
   std::unique_ptr<features::PromptFeatures> encoder_;
   mutable std::shared_future<std::string> hash_;

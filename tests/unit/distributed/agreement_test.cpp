@@ -63,32 +63,45 @@ TEST(Agreement, WorkIsDoneTogetherOrFailsTogether) {
   EXPECT_THAT(errors, Each("rank 0: no space"));
 }
 
-// Whichever rank is asked, and whenever: rank 0 learns of it between two pieces, all others at the end.
-TEST(Agreement, RankZeroWorksUntilOneIsAsked) {
+// Whichever rank is asked, and whenever: all learn it at the same time, also those that have finished.
+TEST(Agreement, RanksWorkUntilOneIsAsked) {
   for (const int world_size : {1, 3}) {
     for (int who = -1; who < world_size; ++who) {
-      int pieces = 0;
-      std::vector<int> polls(static_cast<size_t>(world_size)), results = polls;
+      std::vector<int> polls(static_cast<size_t>(world_size)), pieces = polls, results = polls, all = polls;
       const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
         const auto self = size_t(ranks.rank());
-        results[self] = first_rank_until(
+        all[self] = int(10 * self);  // rank 0 has nothing to do
+        results[self] = together_until(
             ranks, "working", [&] { return ++polls[self] >= 3 && int(self) == who; },
             [&](const std::function<bool()>& asked) {
-              while (pieces < 10 && !asked()) ++pieces;
+              while (pieces[self] < all[self] && !asked()) ++pieces[self];
             });
         EXPECT_EQ(sum_over_ranks(ranks, 1, "afterwards"), world_size);
       });
       EXPECT_THAT(errors, Each(""));
-      EXPECT_EQ(pieces, who < 0 ? 10 : 2) << who;
-      EXPECT_THAT(results, Each(who < 0 ? 0 : 1));
+      if (who < 0 || world_size == 1) {
+        EXPECT_EQ(pieces, all);
+        EXPECT_THAT(results, Each(0));
+        continue;
+      }
+      for (size_t r = 0; r < pieces.size(); ++r) EXPECT_EQ(pieces[r], r == 0 ? 0 : 2) << who;
+      EXPECT_THAT(results, Each(1));
     }
   }
+}
+
+TEST(Agreement, AnErrorEndsTheWorkOfAll) {
+  std::vector<int> pieces(2);
   const auto errors = with_ranks(2, kTimeout, [&](Communicator& ranks) {
-    first_rank_until(
+    together_until(
         ranks, "badly", [] { return false; },
-        [](const auto&) { throw UserError("no space", ExitCode::kStorage); });
+        [&](const std::function<bool()>& asked) {
+          if (ranks.rank() == 0) throw UserError("no space", ExitCode::kStorage);
+          while (pieces[1] < 1000 && !asked()) ++pieces[1];
+        });
   });
   EXPECT_THAT(errors, Each("rank 0: no space"));
+  EXPECT_LT(pieces[1], 1000);
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ class Prompts : public testing::ScratchFolder {
     run_.text_encoder.num_layers = 1;
     run_.text_encoder.num_heads = 2;
     run_.text_encoder.d_ff = 1024;  // more than the two ends of a file
-    load_caption_encoder(run_, at::kCPU, [] {
+    open_caption_encoder(run_, at::kCPU, [] {
       std::vector<std::string> captions;
       for (const char* colour : {"red", "blue", "green", "yellow"})
         for (const char* shape : {"circle", "square", "cross", "star"})
@@ -27,7 +27,8 @@ class Prompts : public testing::ScratchFolder {
   }
   PromptFeatures features(const std::string& cache, uint64_t most_bytes = uint64_t{1} << 30) const {
     const auto folder = cache.empty() ? std::filesystem::path() : folder_ / cache;
-    return {run_.text_encoder, {}, at::kCPU, {folder, most_bytes}};
+    return {std::make_shared<const CaptionEncoder>(run_.text_encoder, std::filesystem::path(), at::kCPU),
+            {folder, most_bytes}};
   }
   int64_t num_files() const {
     int64_t count = 0;

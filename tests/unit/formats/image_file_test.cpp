@@ -139,6 +139,17 @@ TEST_F(ImageFile, PngComesBackWithItsText) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);  // no temporary file is left
 }
 
+TEST_F(ImageFile, PngTellsOfItsProgressAndMayBeGivenUp) {
+  const Image tall(500, 3, 7);
+  int calls = 0;
+  save_png(folder_ / "p.png", tall, {}, [&] { ++calls; });
+  EXPECT_EQ(calls, 4);
+  EXPECT_EQ(read(folder_ / "p.png"), encode_png(tall));
+  EXPECT_EQ(load_image(folder_ / "p.png").rgb, tall.rgb);
+  EXPECT_THROW(save_png(folder_ / "q.png", tall, {}, [] { throw UserError("enough"); }), UserError);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "q.png"));
+}
+
 TEST_F(ImageFile, PngOfOtherKinds) {
   const auto decode = [&](int width, int height, const std::vector<uint8_t>& samples,
                           const PngOptions& options) {

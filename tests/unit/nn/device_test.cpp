@@ -98,6 +98,21 @@ TEST(SelectDevice, TakesCudnnOutOfAttention) {
   }
 }
 
+TEST(AllowTf32, HoldsForAGpuWhileItLives) {
+  auto& context = at::globalContext();
+  ASSERT_FALSE(context.allowTF32CuBLAS());
+  const c10::Device gpu(at::kCUDA, 0);
+  {
+    const AllowTf32 tf32(true, gpu);
+    EXPECT_TRUE(context.allowTF32CuBLAS());
+    const FullFloat32 full;
+    EXPECT_FALSE(context.allowTF32CuBLAS());
+  }
+  EXPECT_FALSE(context.allowTF32CuBLAS());
+  const AllowTf32 not_wanted(false, gpu), on_the_cpu(true, at::kCPU);
+  EXPECT_EQ(context.float32MatmulPrecision(), at::Float32MatmulPrecision::HIGHEST);
+}
+
 TEST(FullFloat32, HoldsWhileItLives) {
   using enum at::Float32MatmulPrecision;
   auto& context = at::globalContext();

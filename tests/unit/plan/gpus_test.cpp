@@ -27,8 +27,10 @@ TEST(Gpus, EveryOneIsComplete) {
 }
 
 TEST(Gpus, UnknownNameSaysTheNearest) {
-  EXPECT_EQ(find_gpu("a100-80").peak(true), 312e12);
-  EXPECT_EQ(find_gpu("a100-80").peak(false), 19.5e12);
+  EXPECT_EQ(find_gpu("a100-80").peak(run::Precision::kBFloat16), 312e12);
+  EXPECT_EQ(find_gpu("a100-80").peak(run::Precision::kTf32), 156e12);
+  EXPECT_EQ(find_gpu("a100-80").peak(run::Precision::kFloat32), 19.5e12);
+  EXPECT_EQ(find_gpu("v100").peak(run::Precision::kTf32), find_gpu("v100").single) << "it has none";
   EXPECT_THAT([] { find_gpu("a100-8"); }, ThrowsMessage<UserError>(HasSubstr("Did you mean 'a100-80'?")));
   EXPECT_THAT([] { find_gpu("tpu"); }, ThrowsMessage<UserError>(HasSubstr("known are b200")));
 }
@@ -75,8 +77,8 @@ TEST(Gpus, GuessesNothing) {
 TEST(Gpus, RatesDependOnTheArithmetic) {
   const Gpu a100 = find_gpu("a100-40"), h100 = find_gpu("h100-pcie");
   EXPECT_EQ(a100.tf32, 156e12);
-  EXPECT_EQ(h100.peak(true), 756.5e12);
-  EXPECT_EQ(h100.peak(false), 51e12);
+  EXPECT_EQ(h100.peak(run::Precision::kBFloat16), 756.5e12);
+  EXPECT_EQ(h100.peak(run::Precision::kFloat32), 51e12);
 }
 
 }  // namespace

@@ -213,7 +213,7 @@ TEST_F(Telemetry, MedianOfEachStage) {
 {"kind":"interval","stage":"class","step":20,"flops_per_second":748.8e12}
 {"kind":"save","stage":"text","step":60}
 {"kind":"interval","sta)");
-  const auto shares = measured_mfu(folder_, find_gpu("h100"), true);
+  const auto shares = measured_mfu(folder_, find_gpu("h100"), run::Precision::kBFloat16);
   EXPECT_DOUBLE_EQ(shares.at("text"), 0.4);
   EXPECT_DOUBLE_EQ(shares.at("class"), 0.3);  // of 8 x 312
   EXPECT_DOUBLE_EQ(shares.at(""), 0.35);
@@ -222,17 +222,17 @@ TEST_F(Telemetry, MedianOfEachStage) {
 TEST_F(Telemetry, ADeviceWithoutKnownPeakIsAnError) {
   write(R"({"kind":"start","device":"Some Card","devices":1}
 {"kind":"interval","stage":"text","flops_per_second":1e12})");
-  EXPECT_THAT([&] { measured_mfu(folder_, find_gpu("h100"), true); },
+  EXPECT_THAT([&] { measured_mfu(folder_, find_gpu("h100"), run::Precision::kBFloat16); },
               ThrowsMessage<UserError>(HasSubstr("--images-per-second")));
-  EXPECT_THAT([&] { measured_mfu(folder_ / "absent", find_gpu("h100"), true); },
+  EXPECT_THAT([&] { measured_mfu(folder_ / "absent", find_gpu("h100"), run::Precision::kBFloat16); },
               ThrowsMessage<UserError>(HasSubstr("telemetry.jsonl")));
 }
 
 TEST_F(Telemetry, TheCpuOfTheRunIsTheCpuOfThePlan) {
   write(R"({"kind":"start","device":"cpu","devices":1}
 {"kind":"interval","stage":"text","flops_per_second":64e9})");
-  EXPECT_DOUBLE_EQ(measured_mfu(folder_, find_gpu("cpu", 2, 1e9), false).at("text"), 0.5);
-  EXPECT_THROW(measured_mfu(folder_, find_gpu("h100"), false), UserError);
+  EXPECT_DOUBLE_EQ(measured_mfu(folder_, find_gpu("cpu", 2, 1e9), run::Precision::kFloat32).at("text"), 0.5);
+  EXPECT_THROW(measured_mfu(folder_, find_gpu("h100"), run::Precision::kFloat32), UserError);
 }
 
 }  // namespace

@@ -1,0 +1,25 @@
+// What the sample images of a diffusion stage show.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "pixart/features/run_context.h"
+#include "pixart/models/transformer.h"
+
+namespace pixart::train {
+
+// The conditions of the stage's sample images, as far as its objective reads them.
+struct Prompts {
+  models::ConditionSizes sizes = {};
+  models::Condition to_draw = {};
+  std::vector<std::string> texts = {};  // one for each image
+};
+
+// Reads the features of captions from <run>/prompts; those that are missing there it encodes.
+Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage);
+
+// Rank 0 encodes the prompts of a text stage that are not in <run>/prompts, so that the other ranks need no
+// text encoder for them. All ranks call it together. Throws UserError(kRequeue) if one was asked to stop.
+void store_prompts(features::RunContext& run, const run::StageConfig& stage);
+
+}  // namespace pixart::train
