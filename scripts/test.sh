@@ -8,7 +8,7 @@ usage() {
 Usage: scripts/test.sh [CTEST OPTION ...]
 
 Runs scripts/setup.sh and scripts/build.sh release, then every test with ctest. Options go to ctest, e.g.
-  scripts/test.sh -L unit          only the tests with this label: unit, golden, property, cli, meta
+  scripts/test.sh -L unit          only the tests with this label: unit, golden, property, cli, fake_gpu, meta
   scripts/test.sh -R golden_text   only the test programs whose names match
 The last line is "N passed, N failed", counted over test cases; a program that crashed, or a shell test, counts as one
 case. The exit code is 0 only if at least one test ran and none failed.

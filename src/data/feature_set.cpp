@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "feature_files.h"
@@ -80,18 +82,39 @@ std::optional<FileLock> lock_while(const fs::path& path, const std::function<boo
   }
 }
 
-// Writes the shard unless it exists. With `wait`, waits for another process that writes it, or for a request
+// Writes one shard in another thread, which keeps the shard's lock meanwhile.
+class BackgroundWriter {
+ public:
+  // Waits for the shard before.
+  void start(ShardWriter write, fs::path file, FileLock lock) {
+    finish();
+    writing_ = std::async(std::launch::async, [write = std::move(write), file = std::move(file),
+                                               lock = std::move(lock)]() mutable {
+      const FileLock held = std::move(lock);
+      std::exchange(write, nullptr)(file);  // its memory is released first
+    });
+  }
+  // Waits until the shard is written. Throws what writing threw.
+  void finish() {
+    if (writing_.valid()) writing_.get();
+  }
+
+ private:
+  std::future<void> writing_;  // its destructor waits, too
+};
+
+// Makes the shard unless it exists. With `wait`, waits for another process that makes it, or for a request
 // to stop.
-void make_shard(const FeatureWork& work, int64_t shard, bool wait) {
+void make_shard(const FeatureWork& work, int64_t shard, bool wait, BackgroundWriter& writer) {
   const fs::path path = shard_path(work, shard), lock_path = work.folder / fmt::format(".lock-{:05d}", shard);
   if (fs::exists(path)) return;
   const auto try_again = [&] { return wait && !work.stop() && !fs::exists(path); };
-  const auto lock = lock_while(lock_path, try_again);
+  auto lock = lock_while(lock_path, try_again);
   if (!lock || fs::exists(path)) return;
   // Leftovers of a killed process: only the owner of the shard's lock writes the shard.
   remove_leftovers(work.folder, {.files = {fmt::format(R"(shard-{:05d}\.safetensors)", shard)}});
   const auto [first, last] = range_of(work, shard);
-  work.write_shard(path, first, last);
+  writer.start(work.compute_shard(first, last), path, *std::move(lock));
 }
 
 void finish(const FeatureWork& work) {
@@ -135,13 +158,13 @@ bool make_feature_set(const FeatureWork& work) {
   if (is_complete(work)) return true;
   PIXART_CHECK(work.items > 0 && work.items_per_shard > 0);
   claim_folder(work);
+  BackgroundWriter writer;
   for (const bool wait : {false, true}) {
-    for (int64_t shard = 0; shard < num_shards(work); ++shard) {
-      if (work.stop()) return false;
-      make_shard(work, shard, wait);
-    }
+    for (int64_t shard = 0; shard < num_shards(work) && !work.stop(); ++shard)
+      make_shard(work, shard, wait, writer);
+    writer.finish();
   }
-  if (num_missing_items(work) > 0) return false;  // stopped while waiting
+  if (work.stop() || num_missing_items(work) > 0) return false;
   finish(work);
   tidy_up(work.folder);
   return true;

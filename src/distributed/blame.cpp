@@ -14,6 +14,11 @@ std::string last_phase(const RankEnd& end) {
                            : fmt::format("Its last phase: \"{}\".", end.phase);
 }
 
+std::string as_sentence(const std::string& text) {
+  const bool has_end = !text.empty() && std::string_view(".?!").find(text.back()) != std::string_view::npos;
+  return has_end ? text : text + ".";
+}
+
 bool is_stopped_by_us(const RankEnd& end) {
   return end.was_stopped && (end.signal == SIGTERM || end.signal == SIGKILL);
 }
@@ -23,11 +28,22 @@ Blame blame_own_end(std::span<const RankEnd> ends, int rank) {
   const std::string who = fmt::format("rank {} of {}", rank, ends.size());
   if (end.signal == 0)
     return {rank, end.exit_code,
-            fmt::format("{} ended with exit code {}. {}", who, end.exit_code, last_phase(end))};
+            fmt::format("{} ended with exit code {}{} {}", who, end.exit_code,
+                        end.problem.empty() ? "." : ": " + as_sentence(end.problem), last_phase(end))};
   const char* hint = end.signal == SIGKILL ? " If nobody killed it, memory was short (see dmesg)." : "";
   return {rank, 128 + end.signal,
           fmt::format("{} was killed by signal {} ({}). {}{}", who, end.signal, ::strsignal(end.signal),
                       last_phase(end), hint)};
+}
+
+// It told the others that its own device or library failed, in a sentence that may begin with its name.
+Blame blame_failed(std::span<const RankEnd> ends, int rank) {
+  const RankEnd& end = ends[size_t(rank)];
+  const std::string name = fmt::format("rank {}: ", rank);
+  const std::string problem = end.problem.starts_with(name) ? end.problem.substr(name.size()) : end.problem;
+  return {
+      rank, end.signal == 0 ? end.exit_code : int(ExitCode::kDevice),
+      fmt::format("rank {} of {} failed: {} {}", rank, ends.size(), as_sentence(problem), last_phase(end))};
 }
 
 Blame blame_accused(std::span<const RankEnd> ends, int accuser) {
@@ -68,6 +84,10 @@ std::optional<Blame> find_guilty(std::span<const RankEnd> ends) {
   const auto accuses = [&](const RankEnd& e) {
     return is_failure(e) && e.accused >= 0 && e.accused < int(ends.size());
   };
+  const auto fails_itself = [&](const RankEnd& e) {
+    return accuses(e) && &e == &ends[size_t(e.accused)] && !e.problem.empty();
+  };
+  if (const int own = first_of(ends, fails_itself); own >= 0) return blame_failed(ends, own);
   if (const int accuser = first_of(ends, accuses); accuser >= 0) return blame_accused(ends, accuser);
   if (const int any = first_of(ends, is_failure); any >= 0) return blame_own_end(ends, any);
   return std::nullopt;

@@ -12,8 +12,9 @@ struct RankEnd {
   int signal = 0;            // 0: ended by itself
   int order = 0;             // it was the n-th to end
   bool was_stopped = false;  // we had told it to stop because another rank had failed
-  int accused = -1;          // the rank that it blamed
+  int accused = -1;          // the rank that it blamed, which may be its own
   std::string phase;         // its last phase
+  std::string problem = {};  // why it ended, as it said
 };
 
 struct Blame {
@@ -23,8 +24,8 @@ struct Blame {
 };
 
 // `ends`: one per rank. The guilty rank is the first of: a rank killed by a signal that was not ours; one
-// that failed without blaming another; one blamed by the first failed rank (it hangs, or has left); any that
-// failed. Nothing if no rank failed.
+// that failed without blaming any; one that blamed itself and said why; one blamed by the first failed rank
+// (it hangs, or has left); any that failed. Nothing if no rank failed.
 std::optional<Blame> find_guilty(std::span<const RankEnd> ends);
 
 // True if the rank is neither done nor stopped on request.

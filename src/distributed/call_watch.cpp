@@ -71,9 +71,7 @@ bool CallWatch::stop() {
   }
   changed_.notify_all();
   if (watcher_.joinable()) watcher_.join();
-  std::string problem;
-  forget_done(problem);
-  return problem.empty() && on_device_.empty() && !failed_;
+  return forget_done().text.empty() && on_device_.empty() && !failed_;
 }
 
 bool CallWatch::has_failed() {
@@ -89,13 +87,13 @@ void CallWatch::watch() {
       std::unique_lock lock(mutex_);
       if (changed_.wait_for(lock, pause, [this] { return stopped_; })) return;
     }
-    std::string problem = find_problem();
-    if (!problem.empty()) return handle(std::move(problem));
+    const Problem problem = find_problem();
+    if (!problem.text.empty()) return handle(problem);
   }
 }
 
 // is_done() throws if the device has an error.
-void CallWatch::forget_done(std::string& problem) {
+CallWatch::Problem CallWatch::forget_done() {
   const std::scoped_lock lock(mutex_);
   try {
     while (!on_device_.empty() && on_device_.front().is_done()) {
@@ -106,16 +104,15 @@ void CallWatch::forget_done(std::string& problem) {
     }
   } catch (const std::exception& error) {
     const std::string text = error.what();
-    problem = fmt::format("rank {}: the device: {} in \"{}\"", rank_, text.substr(0, text.find('\n')),
-                          on_device_.front().phase);
+    return {fmt::format("rank {}: the device: {} in \"{}\"", rank_, text.substr(0, text.find('\n')),
+                        on_device_.front().phase),
+            true};
   }
+  return {};
 }
 
-// "" if there is no problem.
-std::string CallWatch::find_problem() {
-  std::string problem;
-  forget_done(problem);
-  if (!problem.empty()) return problem;
+CallWatch::Problem CallWatch::find_problem() {
+  if (Problem broken = forget_done(); !broken.text.empty()) return broken;
   std::optional<OnHost> host;
   std::string waits_in;
   std::optional<double> device_since;
@@ -125,21 +122,23 @@ std::string CallWatch::find_problem() {
     if (!on_device_.empty()) device_since = on_device_.front().since;
     if (device_since || host) waits_in = device_since ? on_device_.front().phase : host->phase;
   }
-  if (!device_since && !host) return "";
+  if (!device_since && !host) return {};
   const double now = monotonic_seconds();
   if (const auto lost = library_.lost_rank())
-    return fmt::format("{}, while rank {} waited in \"{}\"", *lost, rank_, waits_in);
+    return {fmt::format("{}, while rank {} waited in \"{}\"", *lost, rank_, waits_in)};
   if (!host || host->can_be_freed)
-    if (std::string error = library_.error(waits_in); !error.empty()) return error;
+    if (std::string error = library_.error(waits_in); !error.empty()) return {error, true};
   if (host && now - host->since > host->seconds)
-    return fmt::format("\"{}\" has not returned from the library after {:.4g} s on rank {}", host->phase,
-                       host->seconds, rank_);
+    return {fmt::format("\"{}\" has not returned from the library after {:.4g} s on rank {}", host->phase,
+                        host->seconds, rank_)};
   if (device_since && now - *device_since > limits_.call_seconds)
-    return fmt::format("\"{}\" is not done after {:.4g} s on rank {}", waits_in, limits_.call_seconds, rank_);
-  return "";
+    return {
+        fmt::format("\"{}\" is not done after {:.4g} s on rank {}", waits_in, limits_.call_seconds, rank_)};
+  return {};
 }
 
-void CallWatch::handle(std::string problem) {
+void CallWatch::handle(const Problem& found) {
+  std::string problem = found.text;
   bool can_be_freed = true;
   {
     const std::scoped_lock lock(mutex_);
@@ -147,7 +146,7 @@ void CallWatch::handle(std::string problem) {
     failed_ = can_be_freed;
     failure_ = problem;
   }
-  library_.tell_others(problem);
+  library_.tell_others(problem, found.is_own);
   if (!can_be_freed) end_process(problem);
   if (!returns_within(limits_.abort_seconds, library_.abort)) end_process(problem);
   problem = library_.lost_rank().value_or(problem);  // the other ranks have answered by now

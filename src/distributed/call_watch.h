@@ -18,15 +18,19 @@ struct WatchedLibrary {
   std::function<void()> begin;                                 // called first in that thread
   std::function<std::string(const std::string& phase)> error;  // error of a call that has begun; "": none
   std::function<std::optional<std::string>()> lost_rank;
-  std::function<void(const std::string& problem)> tell_others;
+  // is_own: this rank's device or library has an error; otherwise it waits for another rank.
+  std::function<void(const std::string& problem, bool is_own)> tell_others;
   std::function<void()> abort;  // frees callers that wait in a call or for the device; may never return
 };
 
+// From the time-out of a call to the end of the process it takes less than 10 s: one look, `tell_others`, the
+// abort and the last word.
 struct WatchLimits {
-  double call_seconds = 600;      // of one call, on the host and then on the device
-  double abort_seconds = 10;      // the library's abort
-  double last_word_seconds = 10;  // from the abort to the end of a process whose call does not return
-  double look_seconds = 0.1;      // between two checks
+  double call_seconds = 600;     // of one call, on the host and then on the device
+  double abort_seconds = 4;      // the library's abort
+  double last_word_seconds = 3;  // from the abort to the end of a process whose call does not return
+  double look_seconds = 0.1;     // between two checks
+  double end_seconds = 10;       // the library's end, after all work is done
 };
 
 class CallWatch {
@@ -62,13 +66,18 @@ class CallWatch {
     double since;
   };
 
+  struct Problem {
+    std::string text;  // "": none
+    bool is_own = false;
+  };
+
   void begin_call(OnHost call);
   void end_call(IsDone is_done, const std::string& phase);
   void throw_failure();
   void watch();
-  void forget_done(std::string& problem);
-  std::string find_problem();
-  void handle(std::string problem);
+  Problem forget_done();
+  Problem find_problem();
+  void handle(const Problem& found);
 
   const int rank_;
   const WatchLimits limits_;

@@ -156,6 +156,7 @@ class Launcher {
       end.was_stopped = kill_at_.has_value() || was_killed_;
       end.accused = board_.accused(int(r));
       end.phase = board_.phase(int(r));
+      end.problem = board_.problem(int(r));
       stopped_early_ = stopped_early_ || (is_stopped_early(end) && !kill_at_);
       has_failed = has_failed || is_failure(end);
     }

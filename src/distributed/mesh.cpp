@@ -54,7 +54,7 @@ void Mesh::announce(const std::string& message, int accused, ExitCode code) {
   const std::scoped_lock lock(control_mutex_);
   if (!failure_) {
     failure_ = Failure{message, code};
-    if (accused >= 0) accuse_rank(accused);
+    accuse_rank(accused, message);
   }
   if (std::exchange(told_, true)) return;
   Notice notice{kNoticeMagic, accused, int32_t(code), {}};
@@ -85,7 +85,8 @@ void Mesh::read_notice(int from) {
   const int last_code = int(ExitCode::kBadInput);
   failure_ = Failure{std::string(notice.text, ::strnlen(notice.text, sizeof notice.text)),
                      notice.code > 0 && notice.code <= last_code ? ExitCode(notice.code) : ExitCode::kDevice};
-  if (notice.accused >= 0) accuse_rank(notice.accused);
+  // A rank that others call lost does not know why.
+  accuse_rank(notice.accused, notice.accused == rank_ ? "" : failure_->message);
 }
 
 // Reads the notices that have arrived. With a rank in `until_ended`, waits for its notice or its end, up to

@@ -54,7 +54,7 @@ class Mesh {
   // busy.
   std::optional<std::string> look_for_failure();
 
-  // Notifies all ranks and throws. accused: the lost rank, -1 if none.
+  // Notifies all ranks and throws. accused: the rank that is lost or has failed, -1 if unknown.
   [[noreturn]] void give_up(const std::string& message, int accused, ExitCode code = ExitCode::kDevice);
   // The same without throwing; later calls throw.
   void announce(const std::string& message, int accused, ExitCode code = ExitCode::kDevice);

@@ -70,7 +70,7 @@ class NcclCommunicator final : public Communicator {
       choose_device();
       (void)(is_idle ? nccl_.comm_destroy(comm_) : nccl_.comm_abort(comm_));
     };
-    if (!returns_within(limits_.abort_seconds, end))
+    if (!returns_within(limits_.end_seconds, end))
       end_process(fmt::format("rank {}: NCCL does not end", rank()));
   }
 
@@ -117,7 +117,7 @@ class NcclCommunicator final : public Communicator {
         .begin = [this] { choose_device(); },
         .error = [this](const std::string& phase) { return error_in(phase); },
         .lost_rank = [this] { return sockets_->mesh().look_for_failure(); },
-        .tell_others = [this](const std::string& problem) { tell_others(problem); },
+        .tell_others = [this](const std::string& problem, bool is_own) { tell_others(problem, is_own); },
         .abort =
             [this] {
               choose_device();
@@ -168,9 +168,10 @@ class NcclCommunicator final : public Communicator {
   }
 
   // Each living rank answers; the others are lost.
-  void tell_others(const std::string& problem) {
+  void tell_others(const std::string& problem, bool is_own) {
     Mesh& mesh = sockets_->mesh();
-    mesh.announce(problem + fmt::format(" (rank {} is in \"{}\")", rank(), current_phase()), -1);
+    mesh.announce(problem + fmt::format(" (rank {} is in \"{}\")", rank(), current_phase()),
+                  is_own ? rank() : -1);
     const double deadline = monotonic_seconds() + kAnswerSeconds;
     auto silent = mesh.silent_ranks();
     while (!silent.empty() && monotonic_seconds() < deadline) {
@@ -178,7 +179,7 @@ class NcclCommunicator final : public Communicator {
       silent = mesh.silent_ranks();
     }
     if (silent.empty()) return;
-    accuse_rank(silent.front());
+    accuse_rank(silent.front(), problem);
     std::vector<std::string> names;
     for (int r : silent) names.push_back(std::to_string(r));
     log::error("{}. No answer from rank {}.", problem, name_some(names));

@@ -19,8 +19,15 @@ namespace pixart::distributed {
 
 namespace {
 
-std::string text_of(const PhaseSlot& slot) {
-  return {slot.phase, std::min<size_t>(slot.length, sizeof slot.phase)};
+template <size_t kMostBytes>
+std::string text_of(const SharedText<kMostBytes>& text) {
+  return {text.bytes, std::min<size_t>(text.length, kMostBytes)};
+}
+
+template <size_t kMostBytes>
+void write(SharedText<kMostBytes>& text, std::string_view words) {
+  text.length = uint32_t(std::min(words.size(), kMostBytes));
+  std::memcpy(text.bytes, words.data(), text.length);
 }
 
 // This process's slot in the launcher's memory, or its own slot. The descriptor comes from a variable that
@@ -53,17 +60,19 @@ std::mutex mutex;
 
 void enter_phase(std::string_view phase) {
   const std::scoped_lock lock(mutex);
-  PhaseSlot& mine = slot();
-  mine.length = uint32_t(std::min(phase.size(), sizeof mine.phase - 1));
-  std::memcpy(mine.phase, phase.data(), mine.length);
+  write(slot().phase, phase);
 }
 
 std::string current_phase() {
   const std::scoped_lock lock(mutex);
-  return text_of(slot());
+  return text_of(slot().phase);
 }
 
-void accuse_rank(int rank) { slot().accused = rank + 1; }
+void accuse_rank(int rank, std::string_view problem) {
+  const std::scoped_lock lock(mutex);
+  slot().accused = rank + 1;
+  write(slot().problem, problem);
+}
 
 PhaseBoard::PhaseBoard(int num_ranks) : num_ranks_(num_ranks) {
   const size_t bytes = size_t(num_ranks) * sizeof(PhaseSlot);
@@ -87,7 +96,8 @@ PhaseBoard::~PhaseBoard() {
   ::close(descriptor_);
 }
 
-std::string PhaseBoard::phase(int rank) const { return text_of(slots_[rank]); }
+std::string PhaseBoard::phase(int rank) const { return text_of(slots_[rank].phase); }
+std::string PhaseBoard::problem(int rank) const { return text_of(slots_[rank].problem); }
 
 int PhaseBoard::accused(int rank) const {
   const int accused = slots_[rank].accused - 1;

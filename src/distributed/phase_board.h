@@ -7,13 +7,19 @@
 namespace pixart::distributed {
 
 inline constexpr const char* kBoardVariable = "PIXART_PHASE_BOARD";  // number of the inherited descriptor
-inline constexpr char kBoardMagic[8] = "pxphase";
+inline constexpr char kBoardMagic[8] = "pxphas2";
+
+template <size_t kMostBytes>
+struct SharedText {  // cut after kMostBytes
+  uint32_t length;
+  char bytes[kMostBytes];
+};
 
 struct PhaseSlot {
   char magic[8];
   int32_t accused;  // the rank because of which this one ends, + 1; 0: none
-  uint32_t length;
-  char phase[200];
+  SharedText<199> phase;
+  SharedText<799> problem;  // why this rank ends
 };
 
 class PhaseBoard {
@@ -25,6 +31,7 @@ class PhaseBoard {
   int descriptor() const { return descriptor_; }  // inherited by children
   std::string phase(int rank) const;              // "" before the first phase
   int accused(int rank) const;                    // -1: none
+  std::string problem(int rank) const;            // "": none
 
  private:
   int num_ranks_, descriptor_ = -1;

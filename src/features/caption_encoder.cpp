@@ -10,6 +10,8 @@
 #include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
 #include "pixart/features/file_fingerprint.h"
+#include "pixart/nn/device.h"
+#include "pixart/nn/layers.h"
 #include "pixart/run/run_folder.h"
 #include "pixart/text/clean_caption.h"
 
@@ -34,16 +36,32 @@ const data::FeatureInputs& CaptionEncoder::inputs() const {
   return inputs_;
 }
 
-EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions) const {
+namespace {
+
+std::vector<int64_t> lengths_of(const at::Tensor& mask) {  // [B, T] on the CPU
+  const at::Tensor sums = mask.sum(1);
+  const auto* first = sums.const_data_ptr<int64_t>();
+  return {first, first + sums.numel()};
+}
+
+}  // namespace
+
+EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions, Padding padding) const {
   at::NoGradGuard no_grad;
   load();
   const auto tokens =
       loaded_->tokenizer.encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
-  const at::Tensor mask = tokens.mask.to(device_);
-  const at::Tensor features = loaded_->t5.encoder->forward(tokens.ids.to(device_), mask).to(at::kFloat);
-  const auto num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
-                                     [this](int64_t length) { return length > max_tokens(); });
-  return {features * mask.unsqueeze(-1), mask, num_cut};
+  EncodedText text;
+  text.lengths = lengths_of(tokens.mask);
+  const bool is_short = padding == Padding::kShortOnGpu && !device_.is_cpu();
+  const int64_t longest = text.lengths.empty() ? 1 : std::ranges::max(text.lengths);
+  const int64_t length = is_short ? nn::padded_length(longest, max_tokens()) : max_tokens();
+  const at::Tensor ids = nn::on_device(tokens.ids.narrow(1, 0, length).contiguous(), device_);
+  text.mask = nn::on_device(tokens.mask.narrow(1, 0, length).contiguous(), device_);
+  text.features = loaded_->t5.encoder->forward(ids, text.mask).to(at::kFloat) * text.mask.unsqueeze(-1);
+  text.num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
+                               [this](int64_t own) { return own > max_tokens(); });
+  return text;
 }
 
 namespace {
@@ -133,6 +151,11 @@ void CaptionEncoder::load() const {
   auto tokenizer = text::Tokenizer(tokenizer_folder_.empty() ? folder : tokenizer_folder_);
   loaded_ = std::make_unique<const Loaded>(std::move(t5), std::move(tokenizer));
   log::info("text encoder: loaded {}", folder.string());
+}
+
+at::ScalarType CaptionEncoder::dtype() const {
+  load();
+  return loaded_->t5.state->options().dtype;
 }
 
 }  // namespace pixart::features

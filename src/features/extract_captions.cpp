@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "encoded_batch.h"
 #include "extract_common.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -39,9 +41,7 @@ class CaptionExtraction {
     result.items_per_shard = std::max<int64_t>(
         1, int64_t(run_.features.shard_megabytes * double(1 << 20)) /
                (encoder_.max_tokens() * data::bytes_per_token(dtype(), encoder_.channels())));
-    result.write_shard = [this](const fs::path& file, int64_t first, int64_t last) {
-      write_shard(file, first, last);
-    };
+    result.compute_shard = [this](int64_t first, int64_t last) { return compute_shard(first, last); };
     result.write_index = [this, folder = result.folder](const std::vector<fs::path>& shards) {
       data::write_caption_index(folder, shards, captions_);
       const auto without = data::rows_without_captions(dataset_);
@@ -91,41 +91,53 @@ class CaptionExtraction {
     return {};
   }
 
-  // Appends the features of captions [begin, end). Returns the number of captions that were cut.
-  int64_t encode(int64_t begin, int64_t end, std::vector<at::Tensor>& features) const {
-    std::vector<at::Tensor> own;
+  // Captions that the text encoder has begun to encode, and their places in the shard.
+  struct Batch {
+    std::vector<size_t> places = {};
+    std::optional<EncodedBatch> encoded = {};
+  };
+
+  // Begins captions [begin, end) of the shard that starts at `first`; takes what the source itself holds.
+  Batch start(int64_t first, int64_t begin, int64_t end, std::vector<at::Tensor>& features) const {
+    Batch batch;
     std::vector<std::string> texts;
     for (int64_t id = begin; id < end; ++id) {
-      own.push_back(stored(id));
-      if (!own.back().defined()) texts.push_back(text_of(id));
+      const auto place = size_t(id - first);
+      features[place] = stored(id);
+      if (features[place].defined()) continue;
+      batch.places.push_back(place);
+      texts.push_back(text_of(id));
     }
-    EncodedText encoded;
-    if (!texts.empty()) encoded = encoder_.encode(texts);
-    const at::Tensor all = texts.empty() ? at::Tensor() : encoded.features.cpu(),
-                     lengths = texts.empty() ? at::Tensor() : encoded.mask.sum(1).cpu();
-    int64_t next = 0;
-    for (const auto& tokens : own) {
-      if (tokens.defined()) {
-        features.push_back(tokens);
-        continue;
-      }
-      features.push_back(all[next].narrow(0, 0, lengths[next].item<int64_t>()).clone());
-      ++next;
-    }
-    return encoded.num_cut;
+    if (!texts.empty()) batch.encoded.emplace(encoder_, texts, dtype());
+    return batch;
   }
 
-  void write_shard(const fs::path& file, int64_t first, int64_t last) {
-    std::vector<at::Tensor> features;
+  // Waits for the batch. Returns the number of captions that were cut.
+  static int64_t finish(Batch& batch, std::vector<at::Tensor>& features) {
+    if (!batch.encoded) return 0;
+    auto encoded = batch.encoded->take();
+    for (size_t i = 0; i < encoded.size(); ++i) features[batch.places[i]] = std::move(encoded[i]);
+    return batch.encoded->num_cut();
+  }
+
+  // A batch is taken while the device computes the next one.
+  data::ShardWriter compute_shard(int64_t first, int64_t last) {
+    std::vector<at::Tensor> features(static_cast<size_t>(last - first));
     int64_t num_cut = 0;
+    Batch before;
     for (int64_t begin = first; begin < last; begin += kEncodeBatch) {
       if (stop_requested()) throw run::stopped("extraction; finished shards are kept");
       const int64_t end = std::min(begin + kEncodeBatch, last);
-      num_cut += encode(begin, end, features);
+      Batch batch = start(first, begin, end, features);
+      num_cut += finish(before, features);
+      before = std::move(batch);
       done_ += end - begin;
       if (progress_) progress_->update(done_);
     }
-    data::write_caption_shard(file, features, num_cut, dtype());
+    num_cut += finish(before, features);
+    return [features = std::move(features), num_cut, type = dtype()](const fs::path& file) {
+      data::write_caption_shard(file, features, num_cut, type);
+    };
   }
 
   const run::RunConfig& run_;

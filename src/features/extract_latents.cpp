@@ -62,9 +62,7 @@ class LatentExtraction {
     result.items = dataset_.size();
     result.items_per_shard =
         std::max<int64_t>(1, int64_t(run_.features.shard_megabytes * double(1 << 20)) / record);
-    result.write_shard = [this](const fs::path& file, int64_t first, int64_t last) {
-      write_shard(file, first, last);
-    };
+    result.compute_shard = [this](int64_t first, int64_t last) { return compute_shard(first, last); };
     result.write_index = [this, folder = result.folder](const std::vector<fs::path>& shards) {
       return data::write_latent_index(folder, shards, source_.name, dataset_);
     };
@@ -157,7 +155,7 @@ class LatentExtraction {
     return at::stack(variants, 1).cpu().unbind(0);
   }
 
-  void write_shard(const fs::path& file, int64_t first, int64_t last) {
+  data::ShardWriter compute_shard(int64_t first, int64_t last) {
     std::vector<data::LatentRecord> records;
     std::vector<data::Rejection> rejected;
     std::map<uint8_t, std::vector<Cut>> waiting;  // by shape, until a batch is full
@@ -198,7 +196,10 @@ class LatentExtraction {
     for (auto& [bucket, batch] : waiting)
       if (!batch.empty()) flush(batch);
     std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
-    data::write_latent_shard(file, records, rejected, is_half() ? at::kHalf : at::kFloat);
+    return [records = std::move(records), rejected = std::move(rejected),
+            type = is_half() ? at::kHalf : at::kFloat](const fs::path& file) {
+      data::write_latent_shard(file, records, rejected, type);
+    };
   }
 
   const run::RunConfig& run_;

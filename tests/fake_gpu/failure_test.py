@@ -3,9 +3,16 @@
 Usage: failure_test.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
 """
 
-from tiny_run import TestCase, main
+import concurrent.futures
+import signal
+import time
+
+from tiny_run import TestCase, main, output_of
 
 DEVICE = 76  # ExitCode::kDevice
+TIMEOUT = 5  # of the ranks, seconds
+MOST_AFTER_TIMEOUT = 10
+WAITED = r'"[^"]+" (has not returned from the library|is not done) after 5 s on rank \d \(rank \d is in "[^"]+"\)'
 
 
 class Failure(TestCase):
@@ -18,8 +25,8 @@ class Failure(TestCase):
     def out_of_memory(self):
         return self.program.train("small", environment={"PIXART_FAKE_GPU_BYTES": str(2 << 20)})
 
-    def broken(self, **more):
-        return self.program.train("broken", environment={"PIXART_FAKE_GPU_FAULT": "rank=0,launch=3000"}, **more)
+    def broken(self, run="broken", rank=0, **more):
+        return self.program.train(run, environment={"PIXART_FAKE_GPU_FAULT": f"rank={rank},launch=3000"}, **more)
 
     def test_out_of_memory_is_an_error_of_the_device(self):
         self.check_end(self.out_of_memory(), DEVICE, "CUDA out of memory", "micro_batch_size")
@@ -28,29 +35,82 @@ class Failure(TestCase):
         self.check_end(self.broken(), DEVICE, "illegal memory access")
 
     def test_a_broken_gpu_ends_all_ranks(self):
-        result = self.broken(ranks=2, timeout=10)
+        result = self.broken("broken-1", rank=1, ranks=2, timeout=10)
         self.check_end(result, DEVICE, "illegal memory access")
+        self.assertRegex(result.output, "rank 1 of 2 (failed|ended with exit code 76)")
         self.assertLess(result.seconds, 40)
 
-    def with_nccl_fault(self, how, rank=1, call=5):
-        return self.program.train(how, ranks=2, timeout=5,
-                                  environment={"PIXART_FAKE_GPU_NCCL_FAULT": f"rank={rank},call={call},how={how}"})
 
-    def test_a_call_that_hangs_on_the_host(self):
-        result = self.with_nccl_fault("hang")
-        self.check_end(result, DEVICE, "has not returned from the library after 5 s")
-        self.assertLess(result.seconds, 40)
+def fault(how, rank, call):
+    return {"PIXART_FAKE_GPU_NCCL_FAULT": f"rank={rank},call={call},how={how}", "PIXART_DIST_TIMEOUT": str(TIMEOUT)}
 
-    def test_a_call_that_never_ends_on_the_device(self):
-        result = self.with_nccl_fault("stall")
-        self.check_end(result, DEVICE, "after 5 s")
-        self.assertLess(result.seconds, 40)
 
-    def test_a_call_that_fails(self):
-        self.check_end(self.with_nccl_fault("fail"), DEVICE, "NCCL: internal error: this call was asked to fail")
+class FailureOfNccl(TestCase):
+    """A rank hangs, fails or dies in its first call of NCCL, or in a later one: each of the four steps calls it."""
 
-    def test_an_asynchronous_error(self):
-        self.check_end(self.with_nccl_fault("async"), DEVICE, "NCCL: remote process exited")
+    def check_all(self, check, cases):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for done in [pool.submit(check, *case) for case in cases]:
+                done.result()
+
+    def fault_file(self, run):
+        return self.program.folder / f"{run}.report.fault"
+
+    def limit(self, how):
+        return MOST_AFTER_TIMEOUT + (TIMEOUT if how in ("hang", "stall") else 0)
+
+    def since_fault(self, run):
+        return time.time() - self.fault_file(run).stat().st_mtime
+
+    def check_launched(self, how, call, rank, code, pattern):
+        run = f"launched-{how}-{call}"
+        result = self.program.train(run, ranks=2, timeout=TIMEOUT, stage="autoencoder", environment=fault(how, rank, call))
+        seconds = self.since_fault(run)
+        self.assertEqual(result.code, code, result.output[-3000:])
+        self.assertRegex(result.output, pattern)
+        self.assertNotIn("terminate called", result.output)
+        self.assertLess(seconds, self.limit(how), result.output[-3000:])
+
+    def test_the_launcher_names_the_rank_and_its_phase(self):
+        error = "NCCL: internal error: this call was asked to fail in "
+        cases = [("hang", 0, 0, DEVICE, WAITED), ("stall", 3, 1, DEVICE, WAITED),
+                 ("fail", 0, 1, DEVICE, rf'rank 1 of 2 failed: {error}"[^"]+"\. Its last phase: "[^"]+"'),
+                 ("fail", 3, 0, DEVICE, rf'rank 0 of 2 failed: {error}"[^"]+"\. Its last phase: "[^"]+"'),
+                 ("async", 1, 1, DEVICE, r'rank 1 of 2 failed: NCCL: remote process exited [^"]*"[^"]+"'),
+                 ("die", 3, 1, 128 + signal.SIGKILL, r'rank 1 of 2 was killed by signal 9 \(Killed\)\. Its last phase: "[^"]+"')]
+        self.check_all(self.check_launched, cases)
+
+    def check_ranks(self, how, call, guilty):
+        run = f"ranks-{how}-{call}"
+        arguments = self.program.train_arguments(run, stage="autoencoder")
+        processes = self.program.start_ranks(arguments, run, 4, fault(how, guilty, call))
+        outputs = [output_of(process) for process in processes]
+        seconds = self.since_fault(run)
+        for rank, (process, output) in enumerate(zip(processes, outputs)):
+            is_dead = how == "die" and rank == guilty
+            self.assertEqual(process.returncode, -signal.SIGKILL if is_dead else DEVICE, output[-3000:])
+            if not is_dead:
+                self.assertRegex(output, r'error .*rank \d.* "[^"]+"')
+                self.assertNotIn("terminate called", output)
+        self.assertLess(seconds, self.limit(how), outputs)
+        if how != "hang" and how != "stall":
+            self.assertRegex("".join(outputs), f"rank {guilty}( has ended|: NCCL: )")
+
+    def test_every_rank_of_four_ends(self):
+        self.check_all(self.check_ranks, [("hang", 3, 2), ("stall", 0, 1), ("fail", 1, 3), ("async", 3, 0), ("die", 0, 1)])
+
+    def test_a_request_to_stop_while_a_rank_hangs(self):
+        run = "stopped"
+        arguments = self.program.train_arguments(run, ranks=2, timeout=TIMEOUT, stage="autoencoder")
+        with self.program.start(arguments, run, fault("hang", 1, 0)) as launcher:
+            while not self.fault_file(run).exists() and launcher.poll() is None:
+                time.sleep(0.02)
+            launcher.terminate()
+            output = output_of(launcher)
+        self.assertEqual(launcher.returncode, DEVICE, output[-3000:])
+        self.assertIn("stop requested: passed on to the ranks", output)
+        self.assertRegex(output, WAITED)
+        self.assertLess(self.since_fault(run), TIMEOUT + MOST_AFTER_TIMEOUT)
 
 
 if __name__ == "__main__":

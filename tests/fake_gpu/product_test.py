@@ -1,16 +1,24 @@
-"""The program on the fake GPU: every stage, one to four ranks, both precisions.
+"""The program on the fake GPU: every stage (text has frozen parts and CAME), one to four ranks, both precisions.
 
 Usage: product_test.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
 """
 
 import functools
 
-from tiny_run import STAGES, TestCase, main
+from tiny_run import STAGES, TestCase, main, output_of, read_safetensors
 
 # A GPU's operations in the CPU's kernels, against the CPU's own fused ones: the last bits differ. Found: 1.2e-7.
 FLOAT32 = 1e-6
 # The transformer's output is nearly zero in its first steps, so that rounding it shows little. Found: 2e-6.
 BFLOAT16 = 1e-4
+
+# Operations of a step on CPU tensors. Any size: what a copy to the GPU begins with, and views. Small: what the masks of captions
+# say about lengths, and the sums of loss and flags of the ranks.
+HOST_MOVES = set("to _to_copy copy_ pin_memory _pin_memory is_pinned detach view reshape _reshape_alias flatten squeeze unsqueeze select slice narrow "
+                 "expand as_strided alias contiguous clone resize_ empty_like transpose permute t stack cat unbind split chunk".split())
+HOST_NUMBERS = set("item _local_scalar_dense is_nonzero max min sum cumsum ne eq lt gt le ge nonzero arange repeat unfold index_select masked_fill "
+                   "masked_fill_ logical_not logical_not_ add add_ sub sub_ mul rsub fill_ zero_ ones_like zeros_like where any all amax amin".split())
+MOST_NUMBERS = 4096
 
 WATCHING = [f"stages.{stage}.{setting}" for stage in STAGES
             for setting in ("validation.every=2", "validation.source=held_out", "validation.samples=5", "samples.every=3")]
@@ -36,9 +44,20 @@ class Product(TestCase):
             self.assertEqual((report["races"], report["faults"]), ({}, {}))
             self.assertEqual(report["collectives"], result.reports[0]["collectives"], "all ranks make the same calls")
             self.assertEqual(list(report["contexts"]), [str(rank)], report["contexts"])
+            self.assertEqual(list(report["memory"]), [str(rank)], "kernels and their memory are on the GPU of the rank")
+            self.check_operations_of_steps(report["operations_in_step"])
+
+    def check_operations_of_steps(self, operations):
+        for name, found in operations.items():
+            short = name.removeprefix("aten::")
+            self.assertIn(short, HOST_MOVES | HOST_NUMBERS, f"a step makes {name} on the host: {found}")
+            if short in HOST_NUMBERS:
+                self.assertLessEqual(found["largest"], MOST_NUMBERS, name)
 
     def compare(self, result, expected, tolerance):
         self.assertGreater(len(result.losses), 0)
+        if result.reports:
+            self.assertGreater(len(result.reports[0]["operations_in_step"]), 0, "the fake GPU knows which operations a step makes")
         differences = {key: abs(loss - expected.losses[key]) / abs(expected.losses[key])
                        for key, loss in result.losses.items()}
         worst = max(differences, key=differences.get)
@@ -86,6 +105,11 @@ class Product(TestCase):
         self.check_reports(result, ranks=4)
         self.compare(result, self.on_cpu, BFLOAT16)
 
+    def test_four_ranks_recompute_with_shares_of_the_optimizer(self):
+        result = self.trained("four_shares", WATCHING + transformers("optimizer.shard=true", "activation_checkpointing=1"), ranks=4)
+        self.check_reports(result, ranks=4)
+        self.compare(result, self.on_cpu, FLOAT32)
+
     def test_a_gpu_that_cannot_run_our_kernels(self):
         result = self.trained("no_kernels", environment={"PIXART_FAKE_GPU_NO_KERNELS": "1"})
         self.check_reports(result)
@@ -95,9 +119,11 @@ class Product(TestCase):
 
     def test_lora(self):
         settings = [f"stages.larger.{setting}" for setting in ("resolution=32", "multi_scale=false", "lora.rank=2", "lora.alpha=4")]
-        result = self.trained("lora", settings)
-        self.check_reports(result)
-        self.compare(result, self.trained("lora_cpu", settings, device="cpu"), FLOAT32)
+        expected = self.trained("lora_cpu", settings, device="cpu")
+        for ranks in (1, 2):
+            result = self.trained(f"lora_{ranks}", settings, ranks=ranks)
+            self.check_reports(result, ranks)
+            self.compare(result, expected, FLOAT32)
 
     def test_sample(self):
         self.trained("drawn", steps={"text": 2, "larger": 1})
@@ -118,6 +144,43 @@ class Product(TestCase):
 
     def test_extract(self):
         self.check_reports(self.extract("extracted", {}))
+
+    def extract_captions(self, run, device, dtype):
+        settings = [f"run={run}", f"device={device}", "threads=1", "sources.scenes.count=400", "text_encoder.max_tokens=64",
+                    f"features.caption_dtype={dtype}", "features.shard_megabytes=0.6"]
+        result = self.program.call(["extract", "run.yaml", "--stage", "text", "--what", "captions"] +
+                                   [part for value in settings for part in ("--set", value)], run)
+        self.assertEqual(result.code, 0, result.output)
+        shards = sorted((self.program.folder / run / "features" / "scenes-captions").glob("shard-*"))
+        return result, [read_safetensors(shard) for shard in shards]
+
+    def test_captions_are_those_of_the_cpu_and_padded_to_the_longest_one(self):
+        for dtype, bytes_of_number in (("float32", 4), ("bfloat16", 2)):
+            _, expected = self.extract_captions(f"captions-cpu-{dtype}", "cpu", dtype)
+            result, found = self.extract_captions(f"captions-{dtype}", "cuda", dtype)
+            self.check_reports(result)
+            self.assertGreater(len(found), 1, "several shards")
+            self.assertEqual([shard["length"] for shard in found], [shard["length"] for shard in expected])
+            captions = sum(len(shard["length"]) for shard in found)
+            longest = max(max(shard["length"]) for shard in found)
+            self.assertLess(longest, 56, "no caption is nearly as long as max_tokens")
+            most = captions * -(-longest // 8) * 8 * 32 * bytes_of_number
+            self.assertLessEqual(result.reports[0]["copies"]["device to host"]["bytes"], most, "rounded and padded on the GPU")
+            for here, there in zip(found, expected):
+                for a, b in zip(here["features"], there["features"]):
+                    self.assertLess(abs(a - b), 1e-5 + 2e-5 * abs(b) if dtype == "float32" else 1e-4 + abs(b) / 100)
+
+    def test_extract_on_two_ranks(self):
+        """They share the work of one set, each on its own GPU."""
+        self.trained("extracted-2", stage="autoencoder")
+        arguments = ["extract", "run.yaml", "--set", "run=extracted-2", "--set", "device=cuda", "--stage", "text",
+                     "--set", "features.shard_megabytes=0.01"]
+        processes = self.program.start_ranks(arguments, "extracted-2-both", 2)
+        outputs = [output_of(process) for process in processes]
+        self.assertEqual([process.returncode for process in processes], [0, 0], outputs)
+        for report in self.program.reports("extracted-2-both"):
+            self.assertEqual((report["races"], report["faults"]), ({}, {}))
+            self.assertEqual(list(report["contexts"]), [str(report["rank"])])
 
     def test_extract_takes_the_gpu_of_its_local_rank(self):
         launched = {"RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4",

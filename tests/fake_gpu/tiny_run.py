@@ -1,9 +1,11 @@
 """Runs of the program on the fake GPU, and what they leave: losses and the reports of their processes."""
 
+import array
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,13 +25,36 @@ def yaml_of(source_dir):
     return yaml.replace("stages:\n", HELD_OUT + "stages:\n", 1)
 
 
+def reports_of(folder, run):
+    """Of the processes that used a GPU, by rank."""
+    reports = [json.loads(path.read_text()) for path in folder.glob(f"{run}.report.*.json")]
+    return sorted((report for report in reports if report["launches"] > 0), key=lambda report: report["rank"])
+
+
+def read_safetensors(path):
+    """Lists of the numbers in a file, by name of the tensor."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    tensors = {}
+    for name, about in json.loads(content[8:8 + size]).items():
+        if name == "__metadata__":
+            continue
+        begin, end = (8 + size + offset for offset in about["data_offsets"])
+        data = content[begin:end]
+        if about["dtype"] == "BF16":  # the upper half of a float32
+            wide = array.array("I", (low | high << 8 for low, high in zip(data[::2], data[1::2])))
+            data, about["dtype"] = array.array("I", (bits << 16 for bits in wide)).tobytes(), "F32"
+        code = {"F32": "f", "I64": "q", "I32": "i"}[about["dtype"]]
+        tensors[name] = array.array(code, data).tolist()
+    return tensors
+
+
 class Result:
     """What a run has left."""
 
-    def __init__(self, process, folder, run, seconds):
-        self.code, self.output, self.seconds = process.returncode, process.stdout, seconds
-        reports = [json.loads(path.read_text()) for path in folder.glob(f"{run}.report.*.json")]
-        self.reports = sorted((report for report in reports if report["launches"] > 0), key=lambda report: report["rank"])
+    def __init__(self, code, output, folder, run, seconds):
+        self.code, self.output, self.seconds = code, output, seconds
+        self.reports = reports_of(folder, run)
         events = folder / run / "events.jsonl"
         lines = events.read_text().splitlines() if events.exists() else []
         self.losses = {(event["stage"], event["step"], key): value for event in map(json.loads, lines)
@@ -43,6 +68,15 @@ class Result:
         return {name: numbers["calls"] for name, numbers in self.reports[0]["operations_on_host"].items()}
 
 
+def output_of(process, seconds=120):
+    """Its output; a process that takes longer is killed."""
+    try:
+        return process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 class Program:
     """pixart_fake_gpu in a folder with the tiny run's file."""
 
@@ -50,23 +84,41 @@ class Program:
         self.binary, self.folder = pathlib.Path(binary).resolve(), pathlib.Path(folder)
         (self.folder / "run.yaml").write_text(yaml_of(source_dir))
 
-    def call(self, arguments, run="none", environment=None):
-        started = time.monotonic()
+    def start(self, arguments, run="none", environment=None):
         variables = {name: value for name, value in os.environ.items() if not name.startswith("PIXART_FAKE_GPU")}
         variables |= {"PIXART_FAKE_GPU_REPORT": str(self.folder / f"{run}.report"), "OMP_NUM_THREADS": "1", "PIXART_DRIVER_FILE": "/dev/null",
                       "XDG_CACHE_HOME": str(self.folder / ".cache")} | (environment or {})
-        process = subprocess.run([self.binary, *arguments], cwd=self.folder, env=variables, text=True, timeout=120,
-                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-        return Result(process, self.folder, run, time.monotonic() - started)
+        return subprocess.Popen([self.binary, *arguments], cwd=self.folder, env=variables, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
-    def train(self, run, settings=(), ranks=1, steps=None, timeout=60, environment=None, device="cuda", stage=None):
+    def call(self, arguments, run="none", environment=None):
+        started = time.monotonic()
+        with self.start(arguments, run, environment) as process:
+            output = output_of(process)
+        return Result(process.returncode, output, self.folder, run, time.monotonic() - started)
+
+    def train_arguments(self, run, settings=(), ranks=1, steps=None, timeout=60, device="cuda", stage=None):
         numbers = STEPS | (steps or {})
         values = [f"run={run}", f"device={device}", "threads=1"]
         values += [f"stages.{name}.{key}={value}" for name in STAGES
                    for key, value in (("steps", numbers[name]), ("log_every", 1), ("checkpoints.every", 1000))]
         arguments = [] if ranks == 1 else ["launch", "-n", str(ranks), "--timeout", str(timeout), "--"]
         arguments += ["train", "run.yaml"] + [part for value in [*values, *settings] for part in ("--set", value)]
-        return self.call(arguments + (["--stage", stage] if stage else []), run, environment)
+        return arguments + (["--stage", stage] if stage else [])
+
+    def train(self, run, settings=(), environment=None, **more):
+        return self.call(self.train_arguments(run, settings, **more), run, environment)
+
+    def reports(self, run):
+        return reports_of(self.folder, run)
+
+    def start_ranks(self, arguments, run, ranks, environment=None):
+        """The processes of a run, as torchrun starts them."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        launched = {"WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return [self.start(arguments, run, launched | {"RANK": str(rank), "LOCAL_RANK": str(rank)} | (environment or {}))
+                for rank in range(ranks)]
 
 
 class TestCase(unittest.TestCase):

@@ -81,7 +81,7 @@ inline data::FeatureWork plain_latent_work(const std::filesystem::path& folder, 
                    .rows = dataset.size(),
                    .inputs = {{"dtype", options.dtype == at::kHalf ? "float16" : "float32"}}};
   work.items = dataset.size(), work.items_per_shard = options.per_shard;
-  work.write_shard = [&dataset, options](const std::filesystem::path& file, int64_t first, int64_t last) {
+  work.compute_shard = [&dataset, options](int64_t first, int64_t last) {
     std::vector<data::LatentRecord> records;
     std::vector<data::Rejection> rejected;
     const auto listed = data::rejected_images(dataset);
@@ -104,7 +104,9 @@ inline data::FeatureWork plain_latent_work(const std::filesystem::path& folder, 
         rejected.push_back(bad.rejection());
       }
     }
-    data::write_latent_shard(file, records, rejected, options.dtype);
+    return [records, rejected, options](const std::filesystem::path& file) {
+      data::write_latent_shard(file, records, rejected, options.dtype);
+    };
   };
   work.write_index = [&dataset, folder](const std::vector<std::filesystem::path>& shards) {
     return data::write_latent_index(folder, shards, "plain", dataset);
@@ -126,7 +128,7 @@ inline data::FeatureWork plain_caption_work(const std::filesystem::path& folder,
   work.manifest = {
       .kind = "captions", .source = "plain", .rows = dataset.size(), .inputs = {{"dtype", dtype}}};
   work.items = int64_t(captions->first.size()), work.items_per_shard = per_shard;
-  work.write_shard = [=, &dataset](const std::filesystem::path& file, int64_t first, int64_t last) {
+  work.compute_shard = [=, &dataset](int64_t first, int64_t last) {
     std::vector<at::Tensor> features;
     for (int64_t id = first; id < last; ++id) {
       const auto place = captions->first[size_t(id)];
@@ -134,7 +136,9 @@ inline data::FeatureWork plain_caption_work(const std::filesystem::path& folder,
       features.push_back(
           plain_features(row.captions.empty() ? "" : row.captions[size_t(place.kind)].text, channels));
     }
-    data::write_caption_shard(file, features, 1, enum_of_word<data::CaptionDtype>(dtype, "type"));
+    return [features, dtype](const std::filesystem::path& file) {
+      data::write_caption_shard(file, features, 1, enum_of_word<data::CaptionDtype>(dtype, "type"));
+    };
   };
   work.write_index = [=](const std::vector<std::filesystem::path>& shards) {
     data::write_caption_index(folder, shards, *captions);

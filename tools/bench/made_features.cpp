@@ -69,7 +69,7 @@ std::string Samples::bytes(int64_t) const { throw InternalError("no images"); }
 
 void write_latents(const fs::path& folder, const data::Dataset& dataset, int64_t side) {
   auto work = work_of(folder, "latents", "float16", dataset.size());
-  work.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
+  work.compute_shard = [&](int64_t first, int64_t last) {
     const int pixels = int(kPixelsPerLatent * side);
     std::vector<data::LatentRecord> records;
     for (int64_t row = first; row < last; ++row)
@@ -77,7 +77,7 @@ void write_latents(const fs::path& folder, const data::Dataset& dataset, int64_t
                          .height = pixels,
                          .width = pixels,
                          .moments = at::randn({1, 2, kLatentChannels, side, side}).to(at::kHalf)});
-    data::write_latent_shard(file, records, {}, at::kHalf);
+    return [records](const fs::path& file) { data::write_latent_shard(file, records, {}, at::kHalf); };
   };
   work.write_index = [&](const std::vector<fs::path>& shards) {
     return data::write_latent_index(folder, shards, "bench", dataset);
@@ -90,12 +90,14 @@ void write_captions(const fs::path& folder, const data::Dataset& dataset, const 
                     const CaptionLengths& lengths, int64_t channels) {
   const at::Tensor pool = at::randn({2 * lengths.most, channels}).to(at::kBFloat16).to(at::kFloat);
   auto work = work_of(folder, "captions", dtype, dataset.size());
-  work.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
+  work.compute_shard = [&](int64_t first, int64_t last) {
     std::vector<at::Tensor> features;
     for (int64_t row = first; row < last; ++row)
       features.push_back(pool.narrow(0, row % lengths.most, lengths.of(row)));
-    data::write_caption_shard(file, features, 0,
-                              enum_of_word<data::CaptionDtype>(dtype, "type of caption features"));
+    return [features, dtype](const fs::path& file) {
+      data::write_caption_shard(file, features, 0,
+                                enum_of_word<data::CaptionDtype>(dtype, "type of caption features"));
+    };
   };
   work.write_index = [&](const std::vector<fs::path>& shards) {
     data::write_caption_index(folder, shards, data::find_distinct_captions(dataset));

@@ -72,13 +72,16 @@ std::vector<std::filesystem::path> shard_files(const std::filesystem::path& fold
 void require_inputs(const std::filesystem::path& folder, const FeatureManifest& manifest,
                     const FeatureInputs& wanted);
 
+using ShardWriter = std::function<void(const std::filesystem::path& file)>;
+
 // How a set is made.
 struct FeatureWork {
   std::filesystem::path folder;
   FeatureManifest manifest;  // without shards
   int64_t items = 0, items_per_shard = 1;
-  // Writes items [first, last) to the file, completely or not at all.
-  std::function<void(const std::filesystem::path& file, int64_t first, int64_t last)> write_shard;
+  // Computes items [first, last) and returns the function that writes them to the file of the shard,
+  // completely or not at all. Another thread calls that function, while the next shard is computed.
+  std::function<ShardWriter(int64_t first, int64_t last)> compute_shard;
   // Reads the shards and writes the index (and the other files of the set) into the folder. Returns the
   // number of rejected rows.
   std::function<int64_t(const std::vector<std::filesystem::path>& shards)> write_index;
@@ -88,7 +91,7 @@ struct FeatureWork {
 // Makes the missing files of a set and returns whether the set is complete (false: stopped). Waits for shards
 // that other processes are making, and makes the shards that they abandon. Refuses a folder whose shards were
 // made from other inputs. If the set is complete already (items may be 0), only removes the leftovers of
-// killed processes.
+// killed processes. Throws what computing and writing throw, after the shards computed before are written.
 bool make_feature_set(const FeatureWork& work);
 
 int64_t num_missing_items(const FeatureWork& work);  // items of shards that do not exist yet

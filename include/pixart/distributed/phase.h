@@ -12,7 +12,8 @@ namespace pixart::distributed {
 void enter_phase(std::string_view phase);
 std::string current_phase();
 
-// Tells the launcher that this process ends because of another rank. -1: none.
-void accuse_rank(int rank);
+// Tells the launcher why this process ends: because of `rank`, which may be its own (its device or NCCL
+// failed); -1: the rank is unknown. `problem` is a sentence, cut after 799 bytes.
+void accuse_rank(int rank, std::string_view problem);
 
 }  // namespace pixart::distributed

@@ -17,10 +17,15 @@ namespace pixart::features {
 
 // Captions -> features.
 struct EncodedText {
-  at::Tensor features;  // [B, T, C] float32, zero where masked
-  at::Tensor mask;      // [B, T] int64
-  int64_t num_cut = 0;  // captions that were longer than T
+  at::Tensor features;                // [B, T, C] float32, zero where masked
+  at::Tensor mask;                    // [B, T] int64
+  int64_t num_cut = 0;                // captions that were longer than max_tokens
+  std::vector<int64_t> lengths = {};  // [B] tokens of each caption
 };
+
+// T of EncodedText: max_tokens; or, on a GPU, as few as the longest caption needs, rounded up so that there
+// are few shapes. On the CPU T changes the last bits of features, so it is always max_tokens there.
+enum class Padding { kMaxTokens, kShortOnGpu };
 
 class CaptionEncoder {
  public:
@@ -29,7 +34,8 @@ class CaptionEncoder {
   CaptionEncoder(run::TextEncoderConfig config, std::filesystem::path tokenizer, at::Device device);
   void load() const;  // reads weights and tokenizer, once; the first encode() does so by itself
   bool has_loaded() const { return loaded_ != nullptr; }
-  EncodedText encode(const std::vector<std::string>& captions) const;
+  EncodedText encode(const std::vector<std::string>& captions, Padding padding = Padding::kMaxTokens) const;
+  at::ScalarType dtype() const;  // of the weights; loads them
   int64_t channels() const { return channels_; }
   int64_t max_tokens() const { return config_.max_tokens; }
   bool cleans_by_released_rules() const { return config_.clean_captions; }

@@ -7,6 +7,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/nn/device.h"
 #include "pixart/nn/layers.h"
 #include "pixart/nn/random_fill.h"
 
@@ -117,7 +118,8 @@ struct T5Layers {
     const auto type = bias_table.scalar_type();
     const at::Tensor place = at::arange(length, at::kLong);
     const at::Tensor offset = place.unsqueeze(0) - place.unsqueeze(1) + (length - 1);  // key - query, from 0
-    const at::Tensor bucket = relative_buckets(length, c).index_select(0, offset.flatten()).to(mask.device());
+    const at::Tensor bucket =
+        nn::on_device(relative_buckets(length, c).index_select(0, offset.flatten()), mask.device());
     const at::Tensor bias =
         at::embedding(bias_table, bucket).view({1, length, length, -1}).permute({0, 3, 1, 2});
     return bias + (1 - mask.to(type)).mul(lowest(type)).unsqueeze(1).unsqueeze(1);

@@ -1,10 +1,12 @@
 // Operations on tensors of the CPU, in the threads that start kernels: work of a step that is not on the GPU.
 #include <ATen/ATen.h>
 #include <ATen/record_function.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
 
+#include "place.h"
 #include "record.h"
 #include "tensors.h"
 
@@ -34,10 +36,17 @@ class Inputs {
   bool on_gpu_ = false;
 };
 
+// Backward is made by threads of autograd, in steps only.
+bool is_in_step() {
+  static const Code step = code_of("_ZN6pixart5train7Trainer10train_stepEb");
+  const bool is_main = ::gettid() == ::getpid();
+  return !is_main || is_called_by(step);
+}
+
 std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& function) {
   if (is_in_kernel() || launches_of_thread() == 0) return nullptr;
   const int64_t largest = Inputs(function.inputs()).largest_on_host();
-  if (largest >= 0) count_operation_on_host(function.name(), largest);
+  if (largest >= 0) count_operation_on_host(function.name(), largest, is_in_step());
   return nullptr;
 }
 

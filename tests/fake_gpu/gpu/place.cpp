@@ -1,9 +1,11 @@
 #include "place.h"
 
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <link.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <vector>
@@ -112,13 +114,33 @@ std::string text_of(const Place& place, const Lines& lines) {
   return texts.size() == 1 ? texts[0] : texts[0] + " < " + texts[1];
 }
 
+constexpr int kMostFrames = 96;
+
 }  // namespace
+
+Code code_of(const char* symbol) {
+  void* address = ::dlsym(RTLD_DEFAULT, symbol);
+  Dl_info info{};
+  void* entry = nullptr;
+  if (address == nullptr || ::dladdr1(address, &info, &entry, RTLD_DL_SYMENT) == 0 || entry == nullptr)
+    return {};
+  const auto begin = reinterpret_cast<uintptr_t>(address);
+  return {begin, begin + static_cast<const ElfW(Sym)*>(entry)->st_size};
+}
+
+bool is_called_by(const Code& function) {
+  void* frames[kMostFrames];
+  const int count = ::backtrace(frames, kMostFrames);
+  return std::any_of(frames, frames + count, [&](void* frame) {
+    const auto address = reinterpret_cast<uintptr_t>(frame);  // after the call
+    return address > function.begin && address <= function.end;
+  });
+}
 
 Place caller() {
   static const Program program = find_program();
-  constexpr int kMost = 96;
-  void* frames[kMost];
-  const int count = ::backtrace(frames, kMost);
+  void* frames[kMostFrames];
+  const int count = ::backtrace(frames, kMostFrames);
   Place place{};
   size_t found = 0;
   for (int i = 0; i < count && found < place.size(); ++i) {

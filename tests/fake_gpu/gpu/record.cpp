@@ -35,7 +35,7 @@ struct Record {
   std::map<std::string, Kernel> kernels;
   std::map<std::string, Copies> copies;
   std::map<std::string, int64_t> attention, races, faults;
-  std::map<std::string, OnHost> operations_on_host;
+  std::map<std::string, OnHost> operations_on_host, operations_in_step;
   std::map<int, Place> contexts;
   std::vector<std::string> collectives;
 };
@@ -66,6 +66,13 @@ std::set<Place> places_of(const Record& all) {
   return places;
 }
 
+nlohmann::json operations_json(const std::map<std::string, OnHost>& operations) {
+  auto result = nlohmann::json::object();
+  for (const auto& [name, calls] : operations)
+    result[name] = {{"calls", calls.calls}, {"largest", calls.largest}};
+  return result;
+}
+
 nlohmann::json memory_json() {
   auto result = nlohmann::json::object();
   for (int device = 0; device < settings().devices; ++device) {
@@ -89,8 +96,9 @@ nlohmann::json to_json(const Record& all) {
                            {"races", counts_of(all.races)},
                            {"faults", counts_of(all.faults)},
                            {"collectives", all.collectives}};
-  for (const char* name : {"kernels", "copies", "operations_on_host", "contexts"})
-    result[name] = nlohmann::json::object();
+  for (const char* name : {"kernels", "copies", "contexts"}) result[name] = nlohmann::json::object();
+  result["operations_on_host"] = operations_json(all.operations_on_host);
+  result["operations_in_step"] = operations_json(all.operations_in_step);
   result["waits"] = nlohmann::json::array();
   for (const auto& [key, count] : waits)
     result["waits"].push_back({{"what", key.first}, {"place", key.second}, {"count", count}});
@@ -100,8 +108,6 @@ nlohmann::json to_json(const Record& all) {
                                {"bytes_written", int64_t(kernel.bytes_written)}};
   for (const auto& [direction, copies] : all.copies)
     result["copies"][direction] = {{"calls", copies.calls}, {"bytes", int64_t(copies.bytes)}};
-  for (const auto& [name, calls] : all.operations_on_host)
-    result["operations_on_host"][name] = {{"calls", calls.calls}, {"largest", calls.largest}};
   for (const auto& [device, place] : all.contexts)
     result["contexts"][std::to_string(device)] = texts.at(place);
   return result;
@@ -137,11 +143,14 @@ void count_attention(const std::string& call) {
   ++record().attention[call];
 }
 
-void count_operation_on_host(const std::string& name, int64_t largest) {
+void count_operation_on_host(const std::string& name, int64_t largest, bool in_step) {
   const std::scoped_lock lock(record().mutex);
-  OnHost& calls = record().operations_on_host[name];
-  ++calls.calls;
-  calls.largest = std::max(calls.largest, largest);
+  const auto add = [&](OnHost& calls) {
+    ++calls.calls;
+    calls.largest = std::max(calls.largest, largest);
+  };
+  add(record().operations_on_host[name]);
+  if (in_step) add(record().operations_in_step[name]);
 }
 
 void count_context(int device) {

@@ -12,7 +12,8 @@ void count_wait(const std::string& what);
 void count_kernel(const std::string& name, double bytes_read, double bytes_written);
 void count_copy(const std::string& direction, double bytes);
 void count_attention(const std::string& call);  // shapes, type, mask, back end
-void count_operation_on_host(const std::string& name, int64_t largest);
+// in_step: a step of training makes it.
+void count_operation_on_host(const std::string& name, int64_t largest, bool in_step);
 void count_context(int device);
 void add_collective(const std::string& call);
 

@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -81,11 +83,16 @@ void note(const Call& call) {
   add_collective(text.c_str(), call.stream);
 }
 
-// What the environment asks to happen at this call: hang, stall, fail or async; empty: nothing.
+// What the environment asks to happen at this call: hang, stall, async, fail or die; empty: nothing.
 std::string asked_fault(const Comm& comm) {
   static const auto asked = pairs_of("PIXART_FAKE_GPU_NCCL_FAULT");
   if (asked.empty() || asked.at("rank") != std::to_string(comm.meeting->rank())) return "";
   return asked.at("call") == std::to_string(comm.calls) ? asked.at("how") : "";
+}
+
+// Tests wait for this file; its time is that of the fault.
+void note_fault() {
+  if (!settings().report.empty()) std::ofstream(settings().report + ".fault");
 }
 
 // The call never ends on the device.
@@ -123,6 +130,8 @@ int exchange(const Call& call, size_t total, const std::function<bool(size_t, si
   if (size_of(call.type) == 0) return refuse(kInvalidArgument, "type " + std::to_string(call.type));
   const std::string fault = asked_fault(*call.comm);
   ++call.comm->calls;
+  if (!fault.empty()) note_fault();
+  if (fault == "die") ::raise(SIGKILL);
   while (fault == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
   if (fault == "stall") return stall(*call.comm, call.stream, kSuccess);
   if (fault == "async") return stall(*call.comm, call.stream, kRemoteError);

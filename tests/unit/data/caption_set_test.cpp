@@ -40,8 +40,10 @@ class CaptionSetTest : public Folder {
   void make_of(const std::vector<at::Tensor>& features, const std::string& dtype) {
     dataset_ = PlainDataset(int64_t(features.size()));
     auto work = plain_caption_work(set(), dataset_, dtype, kChannels, int64_t(features.size()));
-    work.write_shard = [&](const fs::path& file, int64_t, int64_t) {
-      write_caption_shard(file, features, 0, enum_of_word<CaptionDtype>(dtype, "type"));
+    work.compute_shard = [&](int64_t, int64_t) {
+      return [&](const fs::path& file) {
+        write_caption_shard(file, features, 0, enum_of_word<CaptionDtype>(dtype, "type"));
+      };
     };
     ASSERT_TRUE(make_feature_set(work));
   }

@@ -238,9 +238,9 @@ TEST_F(FeatureDamage, MendingMakesWhatIsDamagedAgainAndNothingElse) {
     const auto whole = files();
     std::vector<int64_t> made;
     auto again = work(kind);
-    again.write_shard = [&, write = again.write_shard](const fs::path& file, int64_t first, int64_t last) {
+    again.compute_shard = [&, compute = again.compute_shard](int64_t first, int64_t last) {
       made.push_back(first);
-      write(file, first, last);
+      return compute(first, last);
     };
     const auto mend = [&] {
       made.clear();
@@ -271,7 +271,10 @@ TEST_F(FeatureDamage, MendingAddsChecksumsToOldSets) {
     const std::string index = read_file(set() / kIndexFile);
     make_old(set());
     auto again = work(kind);
-    again.write_shard = [](const fs::path&, int64_t, int64_t) { FAIL() << "nothing is to be encoded"; };
+    again.compute_shard = [](int64_t, int64_t) {
+      ADD_FAILURE() << "nothing is to be encoded";
+      return ShardWriter();
+    };
     mend_feature_set(again, [](uint64_t) {});
     ASSERT_TRUE(make_feature_set(again));
     EXPECT_EQ(read_file(set() / kIndexFile), index) << kind;

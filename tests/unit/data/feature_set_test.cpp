@@ -4,7 +4,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <future>
 #include <map>
 #include <thread>
 
@@ -37,9 +39,11 @@ class FeatureSet : public Folder {
                        .rows = kItems,
                        .inputs = {{"pictures", "abc"}, {"resolution", "32"}}};
     result.items = kItems, result.items_per_shard = kPerShard;
-    result.write_shard = [this](const fs::path& file, int64_t first, int64_t last) {
+    result.compute_shard = [this](int64_t first, int64_t last) {
       ++calls_[size_t(first / kPerShard)];
-      write_file_atomically(file, fmt::format("items {} to {}", first, last));
+      return [first, last](const fs::path& file) {
+        write_file_atomically(file, fmt::format("items {} to {}", first, last));
+      };
     };
     result.write_index = [folder = result.folder](const std::vector<fs::path>& shards) {
       std::string all;
@@ -109,10 +113,9 @@ TEST_F(FeatureSet, IsTheSameAfterAnInterruptionAnywhere) {
     const std::string name = "set" + std::to_string(at);
     for (auto& count : calls_) count = 0;
     auto broken = work(name);
-    const auto write_shard = broken.write_shard;
-    broken.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
+    broken.compute_shard = [at, compute = broken.compute_shard](int64_t first, int64_t last) {
       if (first == at * kPerShard) throw std::runtime_error("interrupted");
-      write_shard(file, first, last);
+      return compute(first, last);
     };
     if (at == kShards)
       broken.write_index = [](const auto&) -> int64_t { throw std::runtime_error("interrupted"); };
@@ -127,6 +130,45 @@ TEST_F(FeatureSet, IsTheSameAfterAnInterruptionAnywhere) {
     ASSERT_TRUE(make_feature_set(work(name)));
     EXPECT_EQ(files(name), expected) << "interrupted at " << at;
     for (const auto& count : calls_) EXPECT_EQ(count, 1) << "finished shards are kept";
+  }
+}
+
+TEST_F(FeatureSet, AShardIsWrittenWhileTheNextOneIsComputed) {
+  auto both = work();
+  std::promise<void> second_begins;
+  both.compute_shard = [&, compute = both.compute_shard](int64_t first, int64_t last) -> ShardWriter {
+    if (first == kPerShard) second_begins.set_value();
+    const auto write = compute(first, last);
+    if (first != 0) return write;
+    return [&, write](const fs::path& file) {
+      EXPECT_EQ(second_begins.get_future().wait_for(std::chrono::seconds(60)), std::future_status::ready);
+      write(file);
+    };
+  };
+  EXPECT_TRUE(make_feature_set(both));
+  EXPECT_EQ(files(), whole());
+}
+
+TEST_F(FeatureSet, AnErrorInWritingEndsItWithItsCode) {
+  for (int64_t at = 0; at < kShards; ++at) {
+    const std::string name = "set" + std::to_string(at);
+    for (auto& count : calls_) count = 0;
+    auto broken = work(name);
+    broken.compute_shard = [at, compute = broken.compute_shard](int64_t first, int64_t last) -> ShardWriter {
+      const auto write = compute(first, last);
+      if (first != at * kPerShard) return write;
+      return [](const fs::path&) { throw UserError("the disk is full", ExitCode::kStorage); };
+    };
+    try {
+      make_feature_set(broken);
+      ADD_FAILURE() << "the error is lost";
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kStorage);
+    }
+    EXPECT_GE(num_missing_items(work(name)), std::min(kPerShard, kItems - at * kPerShard));
+    for (int64_t later = at + 2; later < kShards; ++later) EXPECT_EQ(calls_[size_t(later)], 0);
+    EXPECT_TRUE(make_feature_set(work(name)));
+    EXPECT_EQ(files(name), whole());
   }
 }
 
@@ -193,13 +235,15 @@ TEST_F(FeatureSet, IsTheSameMadeByProcessesOfWhichOneIsKilled) {
       if (pid == 0) {
         auto own = work(name);
         if (child == 0)
-          own.write_shard = [&](const fs::path& file, int64_t first, int64_t last) {
-            if (first == victim * kPerShard) {
-              std::ofstream(file.parent_path() / (".tmp-" + file.filename().string() + "-0123456789abcdef"))
-                  << "half";
-              ::raise(SIGKILL);
-            }
-            write_file_atomically(file, fmt::format("items {} to {}", first, last));
+          own.compute_shard = [=](int64_t first, int64_t last) {
+            return [=](const fs::path& file) {
+              if (first == victim * kPerShard) {
+                std::ofstream(file.parent_path() / (".tmp-" + file.filename().string() + "-0123456789abcdef"))
+                    << "half";
+                ::kill(::getpid(), SIGKILL);
+              }
+              write_file_atomically(file, fmt::format("items {} to {}", first, last));
+            };
           };
         try {
           ::_exit(make_feature_set(own) ? 0 : 1);
@@ -227,7 +271,10 @@ TEST_F(FeatureSet, OfACompleteSetNothingIsMadeAndLeftoversGo) {
     write(std::string("set/") + name, "left behind by kill -9");
   auto again = work();
   again.items = 0;
-  again.write_shard = [](const auto&, int64_t, int64_t) { FAIL(); };
+  again.compute_shard = [](int64_t, int64_t) {
+    ADD_FAILURE();
+    return ShardWriter();
+  };
   EXPECT_TRUE(make_feature_set(again));
   EXPECT_EQ(files(), expected);
 }

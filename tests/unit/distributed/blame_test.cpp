@@ -62,6 +62,39 @@ TEST(Blame, TheOneThatHangs) {
               HasSubstr("rank 2 of 3 hung, while rank 0 waited in \"step 0\". Its last phase: \"step 2\""));
 }
 
+TEST(Blame, TheOneWhoseOwnCallFailed) {
+  std::vector ends = {ended(76, 0, 1), ended(76, 1, 1), ended(76, 2, 1)};
+  for (auto& end : ends) end.problem = "rank 1: NCCL: internal error in \"step 1\"";
+  for (const bool was_killed : {false, true}) {  // after it said so
+    if (was_killed) ends[1].signal = SIGKILL, ends[1].was_stopped = true;
+    const auto guilty = find_guilty(ends);
+    ASSERT_TRUE(guilty);
+    EXPECT_EQ(guilty->rank, 1);
+    EXPECT_EQ(guilty->code, 76);
+    EXPECT_EQ(guilty->message,
+              "rank 1 of 3 failed: NCCL: internal error in \"step 1\". Its last phase: \"step 1\".");
+  }
+  ends[2] = killed(SIGSEGV, 0);  // the cause of the error of NCCL
+  EXPECT_EQ(find_guilty(ends)->rank, 2);
+}
+
+TEST(Blame, OneThatHearsThatItIsLost) {
+  const auto guilty = find_guilty(std::vector{ended(76, 0, 1), ended(76, 1, 1)});
+  ASSERT_TRUE(guilty);
+  EXPECT_THAT(guilty->message, HasSubstr("rank 1 of 2 hung, while rank 0 waited in"));
+}
+
+TEST(Blame, WhyNobodyInParticularIsToBlameIsSaid) {
+  std::vector ends = {ended(76, 1), ended(76, 0)};
+  ends[1].problem = "\"step 3\" is not done after 5 s on rank 0";
+  const auto guilty = find_guilty(ends);
+  ASSERT_TRUE(guilty);
+  EXPECT_EQ(
+      guilty->message,
+      "rank 1 of 2 ended with exit code 76: \"step 3\" is not done after 5 s on rank 0. Its last phase: "
+      "\"step 0\".");
+}
+
 TEST(Blame, TheOneThatLeftEarly) {
   const auto guilty = find_guilty(std::vector{ended(76, 1, 1), ended(0, 0)});
   ASSERT_TRUE(guilty);
@@ -99,6 +132,7 @@ TEST(PhaseBoard, BeginsEmpty) {
   const PhaseBoard board(3);
   EXPECT_EQ(board.phase(2), "");
   EXPECT_EQ(board.accused(2), -1);
+  EXPECT_EQ(board.problem(2), "");
 }
 
 }  // namespace

@@ -24,13 +24,14 @@ struct Waiting {
   std::shared_future<void> released = release.get_future().share();
   std::atomic<int> aborts = 0;
   std::string told;  // to the other ranks
+  bool is_own = false;
   std::optional<std::string> lost;
 
   WatchedLibrary library() {
     return {.begin = {},
             .error = [](const std::string&) { return ""; },
             .lost_rank = [this] { return lost; },
-            .tell_others = [this](const std::string& problem) { told = problem; },
+            .tell_others = [this](const std::string& problem, bool own) { told = problem, is_own = own; },
             .abort =
                 [this] {
                   ++aborts;
@@ -64,6 +65,7 @@ TEST_F(CallWatchTest, ACallThatDoesNotReturnIsFoundWhileItsCallerIsInside) {
   EXPECT_THAT(message,
               HasSubstr("\"step 1: gradients\" has not returned from the library after 0.2 s on rank 3"));
   EXPECT_EQ(waiting.told, message);
+  EXPECT_FALSE(waiting.is_own);
   EXPECT_EQ(waiting.aborts, 1);
   EXPECT_TRUE(watch.has_failed());
   EXPECT_EQ(device_error_of([&] { watch.call("later", [] { return CallWatch::IsDone(); }); }), message);
@@ -101,6 +103,7 @@ TEST_F(CallWatchTest, ABrokenDeviceIsAProblemAndNotTheEndOfTheProcess) {
   waiting.released.wait();
   EXPECT_THAT(device_error_of([&] { watch.call("step 3", [] { return CallWatch::IsDone(); }); }),
               HasSubstr("rank 0: the device: illegal access in \"step 2\""));
+  EXPECT_TRUE(waiting.is_own);
   EXPECT_FALSE(watch.stop());
 }
 

@@ -79,9 +79,9 @@ std::unique_ptr<Communicator> make() {
   CommunicatorOptions options;
   options.timeout_seconds = 0.2;
   auto mesh = std::make_unique<Mesh>(0, std::vector<Link>(1), options.timeout_seconds);
-  return make_nccl_communicator(std::make_unique<CpuCommunicator>(std::move(mesh)), kDevice, options,
-                                fake_library(),
-                                {.abort_seconds = 0.2, .last_word_seconds = 0.2, .look_seconds = 0.01});
+  return make_nccl_communicator(
+      std::make_unique<CpuCommunicator>(std::move(mesh)), kDevice, options, fake_library(),
+      {.abort_seconds = 0.2, .last_word_seconds = 0.2, .look_seconds = 0.01, .end_seconds = 0.2});
 }
 
 void sum_once(Communicator& communicator, const char* phase) {
