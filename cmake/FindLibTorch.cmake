@@ -1,4 +1,4 @@
-# Finds LibTorch 2.11 in a pip installation or an unpacked archive and makes the target LibTorch::torch.
+# Finds LibTorch in a pip installation or an unpacked archive and makes the target LibTorch::torch.
 #
 # Torch's own package file is not used: its CUDA build demands a matching CUDA toolkit at configure time even
 # for CPU-only targets, changes global flags, and links libcuda. Here only libtorch_cpu and libc10 are linked;

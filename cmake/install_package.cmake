@@ -22,7 +22,7 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/pixartConfig.cmake.in
   INSTALL_DESTINATION "${_package_dir}")
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/pixartConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/pixartConfig.cmake" "${PROJECT_BINARY_DIR}/pixartConfigVersion.cmake"
-  "${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake" "${PROJECT_SOURCE_DIR}/cmake/FindLibTorch.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake" "${PROJECT_SOURCE_DIR}/cmake/libtorch.cmake" "${PROJECT_SOURCE_DIR}/cmake/FindLibTorch.cmake"
   DESTINATION "${_package_dir}")
 
 # The installed command finds LibTorch where the build found it (INSTALL_RPATH_USE_LINK_PATH would leave out .deps/,

@@ -3,8 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly kTorch=2.11.0
-readonly kTorchSeries=${kTorch%.*}
+readonly kOldestTorch=2.11 # FindLibTorch.cmake demands the same
+readonly kTorch=${PIXART_TORCH_VERSION:-2.11.0}
+readonly kIndex=${PIXART_TORCH_INDEX:-}
 readonly kVenv=.deps/venv
 readonly kNeededGigabytes=8 # 4.6 installed, 2.5 downloaded
 readonly kExitBadInput=78   # as in pixart itself: an error that the user can mend
@@ -33,12 +34,21 @@ Usage: scripts/setup.sh
 
 Installs the packages that pixart needs to build, and prints a line about each step and its reason:
   1. Debian packages that are missing (as root or with sudo; otherwise it prints the command);
-  2. LibTorch $kTorch: the one that Torch_DIR names, or the one in .deps/; if both are
-     missing, torch==$kTorch from pip into $kVenv (4.6 GB).
-It does not change installed packages, so a second run takes about a second.
+  2. LibTorch $kOldestTorch or newer: the one that Torch_DIR names, or the one in .deps/; if both are
+     missing, torch==$kTorch from pip into $kVenv (4.6 GB);
+  3. it compares LibTorch's CUDA version with NVIDIA's driver and with nvcc, and says what to do if they do not fit.
+It does not change installed packages, so a second run takes about a second. A LibTorch in .deps/ is replaced only if
+it is incomplete, or if PIXART_TORCH_VERSION or PIXART_TORCH_INDEX asks for another one.
 
 Environment:
-  Torch_DIR   <torch>/share/cmake/Torch of an existing LibTorch $kTorchSeries, e.g. for machines without network
+  Torch_DIR              <torch>/share/cmake/Torch of an existing LibTorch, e.g. for machines without network
+  PIXART_TORCH_VERSION   the version to install (default: 2.11.0; the oldest: $kOldestTorch)
+  PIXART_TORCH_INDEX     URL of the pip index to install it from, e.g. PyTorch's index for CUDA 12.6, for drivers older than 580
+                         (default: pip's own settings, which give a LibTorch for CUDA 13)
+
+Examples:
+  PIXART_TORCH_VERSION=2.15.0 scripts/setup.sh
+  PIXART_TORCH_INDEX=<URL of PyTorch's index for CUDA 12.8> scripts/setup.sh
 
 Exit codes: 0 ready, $kExitBadInput something is missing that you must install (the last lines say what).
 END
@@ -120,12 +130,30 @@ torch_version() {
   fi
 }
 
-is_wanted_torch() { [[ "$(torch_version "$1")" == "$kTorchSeries".* ]]; }
+is_at_least() { printf '%s\n' "$2" "$1" | sort -VC; } # is_at_least 2.15.0 2.11
+
+is_usable_torch() {
+  local version
+  version=$(torch_version "$1")
+  [ -n "$version" ] && is_at_least "$version" "$kOldestTorch"
+}
+
+# Prints the CUDA version that the LibTorch in folder $1 was built for: version.py of a wheel, build-version of an
+# archive; nothing for a CPU build.
+torch_cuda() {
+  cat "$1/version.py" "$1/build-version" 2>/dev/null | sed -nE 's/.*\+cu([0-9]{2})([0-9]).*/\1.\2/p' | head -n 1
+}
+
+describe_torch() {
+  local cuda
+  cuda=$(torch_cuda "$1")
+  echo "$(torch_version "$1")${cuda:+ for CUDA $cuda}"
+}
 
 torch_in_venv() { # prints <venv>/lib/python3.x/site-packages/torch
   local folder
   for folder in "$1"/lib/python3*/site-packages/torch; do
-    if is_wanted_torch "$folder"; then
+    if is_usable_torch "$folder"; then
       echo "$folder"
       return
     fi
@@ -154,6 +182,18 @@ check_disk() {
   fi
 }
 
+hash_of_index() { sha256sum <<<"$kIndex" | cut -d ' ' -f 1; } # its URL may contain a password
+
+# Whether the LibTorch in folder $1 of $kVenv is the one that the environment asks for; prints why not.
+is_asked_for() {
+  if [ -n "${PIXART_TORCH_VERSION:-}" ] && [ "$(torch_version "$1")" != "$kTorch" ]; then
+    echo "PIXART_TORCH_VERSION asks for $kTorch" && return 1
+  fi
+  if [ -n "$kIndex" ] && [ "$(cat "$kVenv/torch-index" 2>/dev/null)" != "$(hash_of_index)" ]; then
+    echo "PIXART_TORCH_INDEX names another index than it came from" && return 1
+  fi
+}
+
 # Installs under another name and renames when complete, so that an interrupted installation is never used.
 # (Only the site-packages of the environment are used, which may be renamed.)
 install_torch() {
@@ -161,40 +201,112 @@ install_torch() {
   check_disk
   python=$(usable_python) || fail "no Python 3.10 or newer with venv and ensurepip was found; LibTorch is installed with pip." \
     "Run as root: apt-get install -y python3-venv"
-  say "LibTorch: installing torch==$kTorch with pip into $kVenv, which takes some minutes and 4.6 GB ($python)."
+  say "LibTorch: installing torch==$kTorch with pip${kIndex:+ from the index of PIXART_TORCH_INDEX} into $kVenv, which takes some minutes and 4.6 GB ($python)."
   rm -rf "$partial"
   "$python" -m venv "$partial" || fail "$python could not make a virtual environment in $partial (see above)."
-  "$partial/bin/python" -m pip install --disable-pip-version-check --progress-bar off "torch==$kTorch" || fail \
-    "pip could not install torch==$kTorch (its own messages are above)." \
+  "$partial/bin/python" -m pip install --disable-pip-version-check --progress-bar off \
+    ${kIndex:+--index-url "$kIndex"} "torch==$kTorch" || fail \
+    "pip could not install torch==$kTorch (its own messages are above). Does the index have this version?" \
     "With network: run scripts/setup.sh again; what pip has downloaded is kept in its cache." \
     "Without: copy a LibTorch $kTorch here and set Torch_DIR=<torch>/share/cmake/Torch."
-  torch_in_venv "$partial" >/dev/null || fail "pip installed torch==$kTorch, but $partial holds no complete LibTorch $kTorchSeries."
+  torch_in_venv "$partial" >/dev/null || fail "pip installed torch==$kTorch, but $partial holds no complete LibTorch."
+  if [ -n "$kIndex" ]; then
+    hash_of_index >"$partial/torch-index"
+  fi
   rm -rf "$kVenv"
   mv "$partial" "$kVenv"
   say "LibTorch: installed in $(torch_in_venv "$kVenv")."
 }
 
+use_named_torch() { # the one of Torch_DIR
+  local root
+  root=$(realpath -m "$Torch_DIR/../../..")
+  is_usable_torch "$root" || fail \
+    "Torch_DIR is set to $Torch_DIR, but $root has no LibTorch $kOldestTorch or newer (found: $(torch_version "$root" | grep . || echo none))." \
+    "Set it to <torch>/share/cmake/Torch of a LibTorch $kOldestTorch or newer, or unset it to have one installed here."
+  if [ -n "${PIXART_TORCH_VERSION:-}" ] && [ "$(torch_version "$root")" != "$kTorch" ]; then
+    fail "PIXART_TORCH_VERSION asks for $kTorch, but Torch_DIR names $(torch_version "$root") in $root: unset one of them."
+  fi
+  say "LibTorch: $(describe_torch "$root") in $root, which Torch_DIR names."
+  check_cuda "$(torch_cuda "$root")"
+}
+
 find_or_install_torch() {
-  local root found
+  local found why
   if [ -n "${Torch_DIR:-}" ]; then
-    root=$(realpath -m "$Torch_DIR/../../..")
-    is_wanted_torch "$root" || fail \
-      "Torch_DIR is set to $Torch_DIR, but $root has no LibTorch $kTorchSeries (found: $(torch_version "$root" | grep . || echo none))." \
-      "Set it to <torch>/share/cmake/Torch of a LibTorch $kTorchSeries, or unset it to have one installed here."
-    say "LibTorch: $(torch_version "$root") in $root, which Torch_DIR names."
+    use_named_torch
     return
   fi
   mkdir -p .deps
   exec 9>.deps/setup.lock # a second setup waits here for the first
   flock 9
   if found=$(torch_in_venv "$kVenv"); then
-    say "LibTorch: $(torch_version "$found") in $found."
-    return
+    if why=$(is_asked_for "$found"); then
+      say "LibTorch: $(describe_torch "$found") in $found."
+      check_cuda "$(torch_cuda "$found")"
+      return
+    fi
+    say "LibTorch: $kVenv holds $(describe_torch "$found"), but $why; it will be replaced, and scripts/build.sh compiles all again."
+  elif [ -e "$kVenv" ]; then
+    say "LibTorch: $kVenv is there but holds no complete LibTorch $kOldestTorch or newer; it will be replaced."
   fi
-  if [ -e "$kVenv" ]; then
-    say "LibTorch: $kVenv is there but holds no complete LibTorch $kTorchSeries; it will be replaced."
+  if [ -z "$kIndex" ]; then
+    check_driver 13 # before some gigabytes are downloaded
   fi
   install_torch 9>&- # pip's children must not keep the lock
+  check_cuda "$(torch_cuda "$(torch_in_venv "$kVenv")")"
+}
+
+# --- CUDA: the driver, LibTorch and nvcc -------------------------------------------------------------------------
+
+driver_version() { # of NVIDIA's driver, e.g. 535.129.03; nothing if there is none
+  local file=${PIXART_DRIVER_VERSION_FILE:-/proc/driver/nvidia/version}
+  if [ -r "$file" ]; then
+    sed -nE 's/^NVRM version:.* ([0-9]{3,}\.[0-9.]+) .*/\1/p' "$file"
+  elif command -v nvidia-smi >/dev/null; then
+    { nvidia-smi --query-gpu=driver_version --format=csv,noheader 2>/dev/null || true; } | sed -nE '1 s/^([0-9]{3,}\.[0-9.]+)$/\1/p'
+  fi
+}
+
+# Says what to do if the driver does not run programs of CUDA version $1. src/base/gpu_driver.cpp has the same numbers.
+check_driver() {
+  local driver needed
+  driver=$(driver_version)
+  needed=$([ "${1%%.*}" -ge 13 ] && echo 580 || echo 525)
+  if [ -z "$driver" ] || is_at_least "$driver" "$needed"; then
+    return
+  fi
+  say "the driver $driver is too old for a LibTorch for CUDA $1, which needs $needed or newer; GPUs could not be used."
+  if is_at_least "$driver" 525; then
+    say "Update the driver, or install a LibTorch for CUDA 12 (and an nvcc 12.x):" \
+      "PIXART_TORCH_INDEX=<URL of PyTorch's index for CUDA 12.6 or 12.8> scripts/setup.sh"
+  else
+    say "Update the driver."
+  fi
+}
+
+# Says what to do if nvcc is of another major version than LibTorch's CUDA, $1. CMake makes the same comparison.
+check_nvcc() {
+  local nvcc=${CUDACXX:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)} release
+  release=$("$nvcc" --version 2>/dev/null | sed -nE 's/.*release ([0-9]+\.[0-9]+).*/\1/p') || true
+  if [ -n "$release" ] && [ "${release%%.*}" != "${1%%.*}" ]; then
+    say "nvcc $release ($nvcc) and LibTorch for CUDA $1 differ in the major version, so CUDA kernels would be left out." \
+      "Put the bin folder of a CUDA ${1%%.*} toolkit on PATH (or set CUDACXX), or install a LibTorch for CUDA ${release%%.*} (PIXART_TORCH_INDEX)."
+  fi
+}
+
+check_cuda() { # check_cuda VERSION: LibTorch's; empty for a CPU build
+  if [ -n "$1" ]; then
+    check_driver "$1"
+    check_nvcc "$1"
+  fi
+}
+
+check_settings() {
+  if ! [[ "$kTorch" =~ ^[0-9]+\.[0-9]+\.[0-9]+$ ]] || ! is_at_least "$kTorch" "$kOldestTorch"; then
+    fail "PIXART_TORCH_VERSION is '$kTorch'; expected a version such as 2.15.0, $kOldestTorch or newer." \
+      "The CUDA version is chosen by the index: PIXART_TORCH_INDEX."
+  fi
 }
 
 main() {
@@ -203,6 +315,7 @@ main() {
     "") ;;
     *) fail "unknown argument '$1'; see scripts/setup.sh --help." ;;
   esac
+  check_settings
   install_packages
   find_or_install_torch
   say "ready; next: scripts/build.sh"

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/gpu_driver.h"
 #include "pixart/base/machine.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
@@ -49,14 +50,39 @@ Finding kernels(const std::optional<c10::Device>& gpu) {
 #ifdef PIXART_WITH_CUDA
   const std::string problem = gpu ? optim::adamw_kernel_problem(*gpu) : "";
   if (!problem.empty())
-    return {"CUDA kernels", "compiled, but the GPU cannot run them: " + problem, false,
-            "compile with an nvcc of the major version of LibTorch's CUDA, and a driver for it"};
+    return {
+        "CUDA kernels", "compiled, but the GPU cannot run them: " + problem, false,
+        "compile with an nvcc of the major version of LibTorch's CUDA, and update the driver to one for it"};
   return {"CUDA kernels", gpu ? "compiled; the GPU runs them" : "compiled"};
 #else
   (void)gpu;
   return {"CUDA kernels", "built without them: no nvcc was found", false,
-          "install the CUDA toolkit (12.8 or newer) and run scripts/build.sh again"};
+          "install a CUDA toolkit of the major version of LibTorch's CUDA and run scripts/build.sh again"};
 #endif
+}
+
+// Loads libtorch_cuda.
+Finding libtorch() {
+  const std::string problem = nn::load_cuda();
+  if (!problem.empty()) return {"LibTorch", fmt::format("{}, for the CPU only ({})", TORCH_VERSION, problem)};
+  const int cuda = nn::cuda_version();
+  return {"LibTorch",
+          cuda == 0 ? TORCH_VERSION : fmt::format("{} for CUDA {}", TORCH_VERSION, cuda_name(cuda))};
+}
+
+Finding driver() {
+  if (!gpu_driver_present())
+    return {"driver", "NVIDIA's driver is not here; training on the CPU needs none", false,
+            "install NVIDIA's driver, 580 or newer for CUDA 13, 525 or newer for CUDA 12"};
+  const auto version = gpu_driver_version();
+  if (!version) return {"driver", "is here; its version is not known"};
+  const int newest = newest_cuda_of_driver(*version);
+  const std::string runs =
+      newest == 0 ? "too old for CUDA 11" : fmt::format("runs CUDA {} and older", newest);
+  const bool loaded = nn::load_cuda().empty();
+  const std::string problem = loaded ? gpu_driver_problem(nn::cuda_version()) : "";
+  if (problem.empty()) return {"driver", fmt::format("{}: {}", *version, runs)};
+  return {"driver", fmt::format("{}: {}", *version, runs), false, problem};
 }
 
 Finding gpu(std::optional<c10::Device>& device) {
@@ -64,7 +90,9 @@ Finding gpu(std::optional<c10::Device>& device) {
     device = nn::select_device("cuda");
     return {"GPU", "usable"};
   } catch (const UserError& error) {
-    return {"GPU", error.what(), false, "install NVIDIA's driver; training on the CPU needs none"};
+    return {"GPU", error.what(), false,
+            gpu_driver_present() ? "see the line of the driver, CUDA_VISIBLE_DEVICES and nvidia-smi"
+                                 : "see the line of the driver"};
   }
 }
 
@@ -92,13 +120,14 @@ std::vector<Finding> nvml() {
   return findings;
 }
 
+// libtorch_cuda has loaded the NCCL that it brings.
 Finding nccl() {
   const Library library("libnccl.so.2");
   int number = 0;
   auto* version = library.get<int(int*)>("ncclGetVersion");
   if (version == nullptr || version(&number) != 0)
     return {"NCCL", "not found: several GPUs cannot train together", false,
-            "pip install nvidia-nccl-cu13 (LibTorch's CUDA wheel brings it), or apt-get install libnccl2"};
+            "scripts/setup.sh (LibTorch for CUDA brings it), or apt-get install libnccl2"};
   return {"NCCL", fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100)};
 }
 
@@ -116,10 +145,26 @@ Finding disk() {
 // A launcher's variables in the environment, and the ranks that training would take from them.
 std::vector<Finding> launch() {
   std::vector<std::string> seen;
-  for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR",
-                           "MASTER_PORT", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE",
-                           "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID",
-                           "SLURM_NTASKS", "SLURM_LOCALID", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"})
+  for (const char* name : {"RANK",
+                           "WORLD_SIZE",
+                           "LOCAL_RANK",
+                           "LOCAL_WORLD_SIZE",
+                           "MASTER_ADDR",
+                           "MASTER_PORT",
+                           "OMPI_COMM_WORLD_RANK",
+                           "OMPI_COMM_WORLD_SIZE",
+                           "OMPI_COMM_WORLD_LOCAL_RANK",
+                           "SLURM_JOB_ID",
+                           "SLURM_STEP_ID",
+                           "SLURM_PROCID",
+                           "SLURM_NTASKS",
+                           "SLURM_LOCALID",
+                           "CUDA_VISIBLE_DEVICES",
+                           "NCCL_SOCKET_IFNAME",
+                           "NCCL_IB_HCA",
+                           "NCCL_IB_DISABLE",
+                           "NCCL_DEBUG",
+                           "OMP_NUM_THREADS"})
     if (const auto value = environment_variable(name)) seen.push_back(std::string(name) + "=" + *value);
   std::vector<Finding> findings = {
       {"variables", seen.empty() ? "no launcher's variables are set" : join(seen, " ")}};
@@ -135,13 +180,14 @@ std::vector<Finding> launch() {
 }
 
 std::vector<Finding> findings() {
-  std::vector<Finding> all = {{"pixart", version()}, {"LibTorch", TORCH_VERSION}};
+  std::vector<Finding> all = {{"pixart", version()}, libtorch()};
   all.push_back({"CPU", fmt::format("{} cores usable, {} threads, kernels {}", physical_cores(),
                                     at::get_num_threads(), at::get_cpu_capability())});
   all.push_back({"memory", fmt::format("{}, {} of it free", human_bytes(total_memory_bytes()),
                                        human_bytes(available_memory_bytes()))});
   all.push_back(disk());
   all.push_back({"precision", "fp32; bf16 on a CPU without AMX is about three times slower than fp32"});
+  all.push_back(driver());
   std::optional<c10::Device> device;
   all.push_back(gpu(device));
   all.push_back(kernels(device));

@@ -40,6 +40,12 @@ std::string host_name() {
   return ::gethostname(name, sizeof name - 1) == 0 ? name : "unknown host";
 }
 
+std::string machine_id() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  return std::getline(file, id) ? id : host_name();
+}
+
 int64_t process_id() { return ::getpid(); }
 
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }

@@ -4,6 +4,7 @@
 
 #include "cpu_communicator.h"
 #include "nccl_communicator.h"
+#include "own_gpu.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/distributed/phase.h"
@@ -60,6 +61,7 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch, const at::
                   : meet(launch, options);
   auto sockets = std::make_unique<CpuCommunicator>(std::move(mesh));
   if (device.is_cpu()) return sockets;
+  check_own_gpus(*sockets, machine_id(), options.gpu);
   return make_nccl_communicator(std::move(sockets), device, options, nccl_library());
 }
 

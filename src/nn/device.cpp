@@ -10,15 +10,13 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
-#include <filesystem>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/gpu_driver.h"
 #include "pixart/base/log.h"
 
 namespace pixart::nn {
-
-namespace {
 
 // libtorch_cuda registers its kernels when it is loaded. It is not linked, so that machines without a GPU
 // start quickly.
@@ -32,21 +30,38 @@ std::string load_cuda() {
   return problem;
 }
 
-bool driver_present() {
-  if (const auto file = environment_variable("PIXART_DRIVER_FILE")) return std::filesystem::exists(*file);
-  return std::filesystem::exists("/dev/nvidiactl") || std::filesystem::exists("/dev/dxg");
+int cuda_version() {
+  const auto& hooks = at::detail::getCUDAHooks();
+  return hooks.hasCUDART() ? int(hooks.versionCUDART()) : 0;
+}
+
+namespace {
+
+// CUDA shows this process only these GPUs, and numbers them from 0.
+std::string visible_devices() {
+  const auto visible = environment_variable("CUDA_VISIBLE_DEVICES");
+  return visible ? fmt::format(" (CUDA_VISIBLE_DEVICES={})", *visible) : "";
+}
+
+// Why LibTorch has no GPU although there is a driver.
+std::string no_gpu_problem() {
+  const std::string problem = gpu_driver_problem(cuda_version());
+  return fmt::format("LibTorch finds no usable GPU{}{}", visible_devices(),
+                     problem.empty() ? "" : ": " + problem);
 }
 
 std::string cuda_problem(c10::DeviceIndex index) {
-  if (!driver_present()) return "this machine has no NVIDIA driver (/dev/nvidiactl is missing)";
+  if (!gpu_driver_present()) return "this machine has no NVIDIA driver (/dev/nvidiactl is missing)";
   if (const std::string problem = load_cuda(); !problem.empty())
     return "libtorch_cuda cannot be loaded: " + problem;
-  if (!at::hasCUDA()) return "LibTorch finds no usable GPU (is the driver new enough for CUDA 13?)";
+  if (!at::hasCUDA()) return no_gpu_problem();
   const auto count = at::detail::getCUDAHooks().deviceCount();
-  return index < count ? "" : fmt::format("there are {} GPUs, numbered from 0", int(count));
+  if (index < count) return "";
+  return fmt::format("{} visible, numbered from 0{}",
+                     count == 1 ? "1 GPU is" : fmt::format("{} GPUs are", int(count)), visible_devices());
 }
 
-// SLURM may let each process see only its own GPU.
+// SLURM may let each process see only its own GPU. If others see the same one, the communicator refuses them.
 int gpu_of(int rank) {
   const bool only_one = load_cuda().empty() && at::hasCUDA() && at::detail::getCUDAHooks().deviceCount() == 1;
   return only_one ? 0 : rank;
@@ -84,13 +99,13 @@ namespace {
 
 // The CPU in place of a GPU that "auto" does not find. A machine with a driver was meant to train on its GPU.
 c10::Device fall_back(const std::string& problem, bool needs_gpu) {
-  if (needs_gpu && driver_present())
+  if (needs_gpu && gpu_driver_present())
     throw UserError(
         fmt::format("device auto: {}. Several ranks and bfloat16 are not trained on the CPU unless "
                     "device: cpu says so; `pixart doctor` describes this machine.",
                     problem),
         ExitCode::kDevice);
-  if (needs_gpu || driver_present()) log::warning("device auto: {}. The CPU is used.", problem);
+  if (needs_gpu || gpu_driver_present()) log::warning("device auto: {}. The CPU is used.", problem);
   return at::kCPU;
 }
 
@@ -157,6 +172,11 @@ std::optional<std::string> pci_bus_id(c10::Device device) {
   char id[32] = {};
   if (function == nullptr || function(id, int(sizeof id), device.index()) != 0) return {};
   return id;
+}
+
+std::string gpu_name(c10::Device device) {
+  if (!device.is_cuda()) return "";
+  return pci_bus_id(device).value_or(fmt::format("number {}{}", int(device.index()), visible_devices()));
 }
 
 }  // namespace pixart::nn

@@ -127,6 +127,13 @@ at::Device device_of(const run::RunConfig& config, const distributed::Launch& la
   return device;
 }
 
+std::unique_ptr<distributed::Communicator> connect(const distributed::Launch& launch,
+                                                   const at::Device& device) {
+  auto options = distributed::communicator_options_from_environment();
+  options.gpu = nn::gpu_name(device);
+  return distributed::make_communicator(launch, device, options);
+}
+
 }  // namespace
 
 void train(const run::RunConfig& config, const TrainOptions& options) {
@@ -137,8 +144,7 @@ void train(const run::RunConfig& config, const TrainOptions& options) {
   const at::Device device = device_of(config, launch);
   nn::set_num_threads(config.threads, launch.local_world_size);
   nn::keep_freed_memory();
-  const auto ranks =
-      distributed::make_communicator(launch, device, distributed::communicator_options_from_environment());
+  const auto ranks = connect(launch, device);
   if (config.numerics == run::Numerics::kExact)
     at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   features::RunContext run{

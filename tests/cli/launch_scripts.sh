@@ -86,6 +86,13 @@ bash "$kScripts/slurm.sbatch" 2> usage.log || got=$?
 got=$(bash "$kScripts/torchrun.sh" gpu-a 2 1 8 train run.yaml --set seed=1)
 want="--nnodes=2 --node-rank=1 --nproc-per-node=8 --master-addr=gpu-a --master-port=29500 --no-python pixart train run.yaml --set seed=1"
 [[ $got == "$want" ]] || fail "torchrun got: $got"
+# Without one on PATH, that of scripts/setup.sh, by its Python.
+mkdir -p copy/scripts copy/.deps/venv/bin plain
+cp -r "$kScripts" copy/scripts/launch
+for tool in bash dirname env; do ln -s "$(command -v "$tool")" "plain/$tool"; done
+mv bin/torchrun copy/.deps/venv/bin/python
+got=$(PATH=$folder/plain copy/scripts/launch/torchrun.sh gpu-a 2 1 8 train run.yaml --set seed=1)
+[[ $got == "-m torch.distributed.run $want" ]] || fail "the torchrun of .deps got: $got"
 got=0
 bash "$kScripts/torchrun.sh" gpu-a 2> usage.log || got=$?
 ((got == 78)) && grep -q "Usage: scripts/launch/torchrun.sh" usage.log || fail "no usage"

@@ -90,6 +90,13 @@ TEST(Launch, WarningsOfOthersAreShown) {
   EXPECT_THAT(result.output, HasSubstr("[rank 1] warn   the disk is slow"));
 }
 
+TEST(Launch, RanksGetTheVariablesOfNccl) {
+  const TemporaryFolder folder;
+  Process process(launch(2, {"network", "1"}), folder.path(), -1,
+                  [] { ::setenv("NCCL_SOCKET_IFNAME", "eth7", 1); });
+  EXPECT_THAT(process.wait().output, HasSubstr("[rank 1] warn   NCCL uses eth7"));
+}
+
 TEST(Launch, ARankThatFailsIsNamedWithItsPhase) {
   const TemporaryFolder folder;
   for (const std::string guilty : {"0", "1"}) {

@@ -128,7 +128,7 @@ TEST(Doctor, Json) {
     EXPECT_EQ(entry.at("is_there").get<bool>(), !entry.contains("remedy")) << entry;
   }
   for (const char* name :
-       {"pixart", "LibTorch", "CPU", "memory", "disk here", "GPU", "NVML", "NCCL", "ranks"})
+       {"pixart", "LibTorch", "CPU", "memory", "disk here", "driver", "GPU", "NVML", "NCCL", "ranks"})
     EXPECT_EQ(what.count(name), 1u) << name;
 }
 

@@ -85,8 +85,9 @@ class Program:
         (self.folder / "run.yaml").write_text(yaml_of(source_dir))
 
     def start(self, arguments, run="none", environment=None):
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("PIXART_FAKE_GPU")}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(("PIXART_FAKE_GPU", "CUDA_VISIBLE", "SLURM_"))}
         variables |= {"PIXART_FAKE_GPU_REPORT": str(self.folder / f"{run}.report"), "OMP_NUM_THREADS": "1", "PIXART_DRIVER_FILE": "/dev/null",
+                      "PIXART_DRIVER_VERSION_FILE": str(self.folder / "driver"),
                       "XDG_CACHE_HOME": str(self.folder / ".cache")} | (environment or {})
         return subprocess.Popen([self.binary, *arguments], cwd=self.folder, env=variables, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

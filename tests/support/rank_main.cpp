@@ -1,6 +1,6 @@
 // A rank for tests of `pixart launch`: sums in a loop, and at step 5 one rank does what it was told to.
-//   pixart_rank WHAT [RANK]   WHAT: work, exit, kill, stop, hang, warn, stubborn, request (runs until asked
-//   to stop)
+//   pixart_rank WHAT [RANK]   WHAT: work, exit, kill, stop, hang, warn, network (warns with NCCL's
+//   variable), stubborn, request (runs until asked to stop)
 #include <ATen/ATen.h>
 #include <unistd.h>
 
@@ -27,6 +27,8 @@ void do_what(const std::string& what) {
   if (what == "hang")
     for (;;) ::pause();
   if (what == "warn") log::warning("the disk is slow");
+  if (what == "network")
+    log::warning("NCCL uses {}", environment_variable("NCCL_SOCKET_IFNAME").value_or("what it likes"));
 }
 
 void work(const std::string& what, int eventful_rank) {

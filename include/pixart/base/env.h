@@ -13,6 +13,7 @@ void set_environment_variable(const char* name, const char* value);
 double monotonic_seconds();  // for durations
 std::string utc_time_now();  // "2026-01-31T12:00:00Z"; for people to read, no decision depends on it
 std::string host_name();
+std::string machine_id();  // of the kernel since it was booted: one in all containers of a machine
 int64_t process_id();
 bool stderr_is_terminal();
 int physical_cores();  // that this process may use: hyperthreads count once; affinity and cgroup quota count

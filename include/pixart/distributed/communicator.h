@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "pixart/distributed/launch_variables.h"
@@ -46,6 +47,8 @@ struct CommunicatorOptions {
   double timeout_seconds = 600;     // longest silence of a rank for which others wait
   double rendezvous_seconds = 300;  // longest wait for the last rank at the start
   bool even_alone = false;          // use NCCL even with one rank on a GPU, to test it
+  // What tells the GPU of this rank from the others of its machine (nn::gpu_name()); "" if it is not known.
+  std::string gpu = {};
 };
 
 // timeout_seconds is PIXART_DIST_TIMEOUT if it is set (`pixart launch --timeout`). Throws UserError.
@@ -53,7 +56,7 @@ CommunicatorOptions communicator_options_from_environment();
 
 // Connects to the other ranks. On a CPU: sockets between all pairs of ranks. On a GPU: the same sockets for
 // CPU tensors, and NCCL for GPU tensors. With one rank every call returns at once. Throws UserError(kDevice)
-// that names the ranks that are missing. The network is trusted, as with NCCL and Gloo: nothing is encrypted.
+// that names the ranks that are missing, or that use the same GPU. The network is trusted, as with NCCL and Gloo: nothing is encrypted.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch, const at::Device& device,
                                                 const CommunicatorOptions& options);
 

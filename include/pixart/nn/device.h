@@ -11,9 +11,15 @@ namespace pixart::nn {
 // "cpu", "cuda", "cuda:1" or "auto" (a GPU if one works, otherwise the CPU). Without a number, it is the GPU
 // with the number `rank` among those that this process sees, or the only one; it becomes the current device
 // of the calling thread. Throws UserError(kDevice) with the remedy if the device is not available. If "auto"
-// finds no usable GPU although there is a driver, that is an error with `needs_gpu`, otherwise a warning. The
-// environment variable PIXART_DRIVER_FILE names the driver's device file where it is not /dev/nvidiactl.
+// finds no usable GPU although there is a driver (base/gpu_driver.h), that is an error with `needs_gpu`,
+// otherwise a warning.
 c10::Device select_device(const std::string& name, int rank = 0, bool needs_gpu = false);
+
+// Loads libtorch_cuda, and with it CUDA's run-time library and NCCL; returns why it cannot be loaded, or "".
+// select_device() calls it only if there is a driver; it needs neither driver nor GPU.
+std::string load_cuda();
+// The version of CUDA that the loaded libtorch_cuda was built for, 12080 for 12.8; 0 if it is not known.
+int cuda_version();
 
 // Removes cuDNN's kernels from scaled_dot_product_attention, for the whole process; select_device() calls it.
 // LibTorch prefers them on H100 and B200, and they build a plan for each shape, e.g. for each longest caption
@@ -74,5 +80,9 @@ void keep_freed_memory();
 // The PCI bus id of a GPU, "0000:3b:00.0", which identifies it outside CUDA (CUDA numbers only the GPUs that
 // it sees). nullopt for a CPU, or if CUDA does not tell.
 std::optional<std::string> pci_bus_id(c10::Device device);
+
+// What tells a GPU from the others of its machine, for all processes of the machine: the PCI bus id, or else
+// its number and CUDA_VISIBLE_DEVICES. "" for a CPU.
+std::string gpu_name(c10::Device device);
 
 }  // namespace pixart::nn

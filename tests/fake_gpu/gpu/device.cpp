@@ -126,6 +126,8 @@ namespace at {
 struct CUDAHooks final : CUDAHooksInterface {
   explicit CUDAHooks(CUDAHooksArgs) {}
   bool isBuilt() const override { return true; }
+  bool hasCUDART() const override { return true; }
+  long versionCUDART() const override { return fake_gpu::settings().cuda; }
   bool isAvailable() const override { return hasCUDA(); }
   bool hasCUDA() const override { return fake_gpu::settings().devices > 0; }
   void init() const override {}
@@ -157,6 +159,7 @@ C10_REGISTER_CLASS(CUDAHooksRegistry, CUDAHooks, CUDAHooks)
 }  // namespace at
 
 extern "C" int cudaDeviceGetPCIBusId(char* id, int size, int device) {
-  std::snprintf(id, size_t(size), "0000:%02x:00.0", unsigned(device + 1));
+  std::snprintf(id, size_t(size), "0000:%02x:00.0",
+                unsigned(fake_gpu::settings().machine_gpus.at(size_t(device)) + 1));
   return 0;
 }

@@ -20,9 +20,41 @@ int64_t parse(const char* variable, const std::string& value) {
   return number;
 }
 
+// The GPU of the machine that an entry of CUDA_VISIBLE_DEVICES names: by number, by the begin of its UUID, or by
+// that of its only MIG instance; -1 if none.
+int machine_gpu_named(const std::string& entry, int count) {
+  if (entry.empty()) return -1;
+  for (int gpu = 0; gpu < count; ++gpu) {
+    const std::string number = std::to_string(gpu), uuid = std::string(8 - number.size(), '0') + number;
+    const auto begins = [&](const std::string& name) {
+      return entry.size() > 4 && name.rfind(entry, 0) == 0;
+    };
+    if (entry == number || begins("GPU-" + uuid) || begins("MIG-" + uuid)) return gpu;
+  }
+  return -1;
+}
+
+// As CUDA does: an entry that names none hides those after it, and only one MIG instance is seen.
+std::vector<int> visible_gpus(int count) {
+  std::vector<int> result;
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (visible == nullptr)
+    for (int gpu = 0; gpu < count; ++gpu) result.push_back(gpu);
+  std::istringstream entries(visible == nullptr ? "" : visible);
+  for (std::string entry; std::getline(entries, entry, ',');) {
+    const int gpu = machine_gpu_named(entry, count);
+    if (gpu < 0) break;
+    result.push_back(gpu);
+    if (entry.rfind("MIG-", 0) == 0) break;
+  }
+  return result;
+}
+
 Settings read_settings() {
   Settings result;
-  result.devices = int(number_of("PIXART_FAKE_GPU_DEVICES", result.devices));
+  result.machine_gpus = visible_gpus(int(number_of("PIXART_FAKE_GPU_DEVICES", result.devices)));
+  result.devices = int(result.machine_gpus.size());
+  result.cuda = int(number_of("PIXART_FAKE_GPU_CUDA", result.cuda));
   result.bytes = size_t(number_of("PIXART_FAKE_GPU_BYTES", int64_t(result.bytes)));
   result.races = number_of("PIXART_FAKE_GPU_RACES", 1) != 0;
   const char* report = std::getenv("PIXART_FAKE_GPU_REPORT");

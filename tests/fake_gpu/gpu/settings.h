@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace fake_gpu {
 
 struct Settings {
-  int devices = 8;
+  int devices = 8;                 // that the process sees
+  std::vector<int> machine_gpus;   // their numbers in the machine
+  int cuda = 13000;                // the version of CUDA that LibTorch was built for
   size_t bytes = size_t(4) << 30;  // memory of each device
   std::string report;              // prefix of the report's path; empty: no report
   bool races = true;

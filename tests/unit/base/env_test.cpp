@@ -34,6 +34,7 @@ TEST(Env, Machine) {
   EXPECT_GT(peak_memory_bytes(), uint64_t{1} << 20);
   EXPECT_EQ(process_id(), ::getpid());
   EXPECT_FALSE(host_name().empty());
+  EXPECT_TRUE(std::regex_match(machine_id(), std::regex("[0-9a-f-]{36}")));
 }
 
 TEST(Env, AHangUpAsksToStopUnlessItIsIgnored) {

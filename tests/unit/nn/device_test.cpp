@@ -127,7 +127,10 @@ TEST(FullFloat32, HoldsWhileItLives) {
   }
 }
 
-TEST(PciBusId, ACpuHasNone) { EXPECT_EQ(pci_bus_id(at::kCPU), std::nullopt); }
+TEST(PciBusId, ACpuHasNone) {
+  EXPECT_EQ(pci_bus_id(at::kCPU), std::nullopt);
+  EXPECT_EQ(gpu_name(at::kCPU), "");
+}
 
 TEST(SetNumThreads, ZeroMeansThePhysicalCores) {
   set_num_threads(1);
