@@ -18,7 +18,7 @@ namespace {
 struct CaptionArguments {
   caption::CaptionOptions options;
   fs::path prompt_file;
-  std::string key_env = "OPENAI_API_KEY";
+  std::string key_env = "OPENAI_API_KEY", reasoning = word_of(caption::Reasoning::kRemove);
 };
 
 data::SourceConfig one_source(const SourceArguments& where) {
@@ -40,10 +40,14 @@ void run(const SourceArguments& where, const CaptionArguments& arguments) {
   if (options.out.empty()) options.out = source.name + "-captions";
   if (!arguments.prompt_file.empty()) options.prompt = read_file(arguments.prompt_file, kLargestPrompt);
   options.client.key = environment_variable(arguments.key_env.c_str()).value_or("");
+  options.reasoning = enum_of_word<caption::Reasoning>(arguments.reasoning, "--reasoning");
+  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
+    if (options.client.ca_file.empty()) options.client.ca_file = environment_variable(name).value_or("");
   const auto report = caption::caption(source, *data::open_dataset(source), options);
   std::printf("%s\n", describe(report).c_str());
   std::printf("tokens: %s read, %s written\n", with_thousands(report.prompt_tokens).c_str(),
               with_thousands(report.completion_tokens).c_str());
+  if (!report.cleaned.empty()) std::printf("%s\n", describe_cleaned(report).c_str());
   if (report.rejected > 0)
     std::printf("rejected images and the reasons: %s\n", (options.out / "rejected.jsonl").c_str());
   if (report.captioned > 0)
@@ -84,6 +88,17 @@ void add_caption(CLI::App& app) {
   command->add_option("--temperature", options.temperature, "sampling temperature")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
+  command
+      ->add_option(
+          "--reasoning", arguments->reasoning,
+          "remove: the caption is what follows a model's thoughts; reject: answers with thoughts are "
+          "rejected")
+      ->capture_default_str();
+  command->add_flag("--accept-same", options.accept_same,
+                    "accept one caption for all images; otherwise 8 equal first answers end the command");
+  command->add_option("--ca-file", options.client.ca_file,
+                      "PEM file of certificates to trust, for a private authority (default: CURL_CA_BUNDLE, "
+                      "SSL_CERT_FILE, or the system's)");
   command->add_option("--limit", options.limit, "caption at most N images; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
@@ -111,8 +126,9 @@ void add_caption(CLI::App& app) {
   command->footer(
       "Writes OUT/captions.jsonl and OUT/rejected.jsonl in the source's order; OUT/jobs.sqlite keeps each\n"
       "answer at once. If the command is stopped or killed, or the endpoint fails, the same command continues.\n"
-      "Empty answers, refusals and answers cut at --max-tokens are rejected with the reason. Images are sent\n"
-      "as JPEG of at most 400 x 800.\n\n"
+      "Empty answers, refusals and answers cut at --max-tokens are rejected with the reason. Thoughts, tokens\n"
+      "of chat templates and words to the user are removed and counted. Images are sent as JPEG of at most\n"
+      "400 x 800. The key is masked in all messages and files if it has 8 characters or more.\n\n"
       "Examples:\n"
       "  llama-server -m llava.gguf --mmproj mmproj.gguf --port 8080 -np 4 &\n"
       "  pixart caption images --endpoint http://localhost:8080/v1 --model llava --in-flight 4\n"

@@ -6,17 +6,22 @@
 
 #include "chat.h"
 #include "endpoint.h"
+#include "error_body.h"
 #include "job_store.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
 #include "pixart/base/leftovers.h"
+#include "pixart/base/log.h"
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
+#include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 #include "prompt.h"
 #include "result_files.h"
+#include "same_answers.h"
+#include "secret.h"
 #include "suspects.h"
 
 namespace pixart::caption {
@@ -52,6 +57,8 @@ ClientOptions client_of(const CaptionOptions& options) {
   ClientOptions client = options.client;
   client.url = request_url(options.endpoint);
   check_key(client.key, client.url, options.insecure);
+  if (!client.ca_file.empty() && !fs::is_regular_file(client.ca_file))
+    throw UserError(fmt::format("--ca-file: {} is not a file.", client.ca_file));
   return client;
 }
 
@@ -131,10 +138,15 @@ class Captioning {
           return next < open_.size() ? std::optional(open_[next++]) : std::nullopt;
         },
         [this](int64_t row) { return prepare(row); });
-    send_all(client_, {.next = [&] { return next_request(images); },
-                       .done = [this](int64_t row, const Reply& reply) { return take(row, reply); },
-                       .stop = stop_requested});
+    send_all(client_,
+             {.next = [&] { return next_request(images); },
+              .done = [this](int64_t row, const Reply& reply) { return take(row, reply); },
+              .mend = [this](const Request& request, const Reply& reply) { return mend(request, reply); },
+              .stop = stop_requested});
     is_stopped_ = stop_requested();
+    if (same_.is_all() && !options_.accept_same)
+      log::warning("all {} answers of this call are the same: '{}'. Does the model see the images?",
+                   same_.keys().size(), shortened(same_.caption()));
     if (is_stopped_) return;  // the last failed requests stay open
     for (const auto& result : suspects_.finish()) store_.put(result);
   }
@@ -155,7 +167,7 @@ class Captioning {
     while (!stop_requested()) {
       auto image = images.next();
       if (!image) break;
-      if (!image->rejection) return Request{.number = image->row, .body = std::move(image->body)};
+      if (!image->rejection) return request_of(std::move(*image));
       store_.put({.key = key_of(image->row),
                   .caption = {},
                   .reason = std::string(to_string(image->rejection->reason)),
@@ -166,14 +178,57 @@ class Captioning {
     return std::nullopt;
   }
 
-  static Answer answer_of(const Reply& reply) {
-    if (reply.status == 200) return parse_answer(reply.body);
+  Request request_of(Prepared image) {
+    pictures_[image.row] = std::hash<std::string>{}(image.body);
+    auto mended = wants_completion_tokens_ ? with_completion_tokens(image.body) : std::nullopt;
+    return {.number = image.row, .body = mended ? std::move(*mended) : std::move(image.body)};
+  }
+
+  // Newer interfaces call max_tokens by another name; all later requests use it too.
+  std::optional<std::string> mend(const Request& request, const Reply& reply) {
+    const auto error = error_of(reply.body);
+    if (wants_completion_tokens(error.words)) {
+      wants_completion_tokens_ = true;
+      return with_completion_tokens(request.body);
+    }
+    if (refuses_temperature(error.words))
+      throw UserError(
+          fmt::format("{} answers with HTTP {}, {}. Give the --temperature that it accepts, often 1.",
+                      client_.url, reply.http_status, without_key(error.message, client_.key)));
+    return std::nullopt;
+  }
+
+  Answer answer_of(const Reply& reply) const {
+    constexpr long kRefusedByFilter = 451;
     Answer answer;
-    answer.fault = reply.is_temporary() ? AnswerFault::kNoAnswer : AnswerFault::kError;
-    const std::string message = error_message(reply.body);
-    answer.detail = reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.status);
-    if (!message.empty()) answer.detail += ", " + message;
+    if (reply.status == 200) {
+      answer = parse_answer(reply.body, options_.reasoning);
+    } else {
+      answer.fault = reply.is_temporary()               ? AnswerFault::kNoAnswer
+                     : reply.status == kRefusedByFilter ? AnswerFault::kRefusal
+                                                        : AnswerFault::kError;
+      answer.detail = reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.http_status);
+      const std::string message = reply.status == 0 ? "" : error_of(reply.body).message;
+      if (!message.empty()) answer.detail += ", " + message;
+    }
+    for (std::string* text : {&answer.caption, &answer.detail, &answer.model})
+      *text = without_key(*text, client_.key);
     return answer;
+  }
+
+  // Throws if the first answers show that the model sees no image.
+  void look_for_sameness(int64_t row, const Result& result) {
+    const size_t picture = pictures_[row];
+    if (options_.accept_same || same_.is_over() || result.caption.empty() ||
+        !different_.insert(picture).second)
+      return;
+    if (!same_.add(result.key, result.caption)) return;
+    for (const auto& key : same_.keys()) store_.forget(key);
+    throw UserError(fmt::format(
+        "{} gives the same caption to {} different images: '{}'. The model seems to see no image: start "
+        "llama-server with --mmproj, or choose a model that accepts images. These captions are not kept. If "
+        "they are right, give --accept-same.",
+        client_.url, same_.keys().size(), shortened(same_.caption())));
   }
 
   // True: the request is sent again.
@@ -187,7 +242,7 @@ class Captioning {
     result.attempts = reply.attempts;
     result.caption = answer.caption;
     result.reason = answer.fault == AnswerFault::kNone ? "" : to_string(answer.fault);
-    result.detail = answer.detail;
+    result.detail = answer.fault == AnswerFault::kNone ? join(answer.cleaned, ",") : answer.detail;
     tokens_ += answer.completion_tokens;
     // A second attempt may repair an accidental fault. A model that refuses, or writes too much, would do so
     // again, and cost money.
@@ -200,8 +255,10 @@ class Captioning {
     } else {
       for (const auto& suspect : suspects_.acquit_endpoint()) store_.put(suspect);
       store_.put(result);
+      look_for_sameness(row, result);
     }
     results_.erase(row);
+    pictures_.erase(row);
     asked_again_.erase(row);
     advance();
     return false;
@@ -229,6 +286,10 @@ class Captioning {
   std::vector<int64_t> open_;
   std::map<int64_t, Result> results_;  // in progress
   std::set<int64_t> asked_again_;
+  std::map<int64_t, size_t> pictures_;  // in progress: a hash of the request, and so of the image
+  std::set<size_t> different_;  // the hashes of the captioned ones, as long as all answers are the same
+  SameAnswers same_;
+  bool wants_completion_tokens_ = false;
   Progress* progress_ = nullptr;
   int64_t done_ = 0, already_done_ = 0, tokens_ = 0;
   bool is_stopped_ = false;

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <nlohmann/json.hpp>
 
+#include "answer_text.h"
+#include "event_stream.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/utf8.h"
 
@@ -61,14 +62,63 @@ int64_t count_of(const json& object, const char* name) {
 // Text of a message: a string, or a list of {"type": "text", "text": ...}.
 std::string content_of(const json& message) {
   const auto content = message.find("content");
+  if (content != message.end() && content->is_object()) return text_of(*content, "text");
   if (content == message.end() || !content->is_array()) return text_of(message, "content");
   std::string text;
-  for (const auto& part : *content)
-    if (text_of(part, "type") == "text") text += text_of(part, "text");
+  for (const auto& part : *content) {
+    const std::string type = text_of(part, "type");
+    if (part.is_string()) text += part.get<std::string>();
+    if (type == "text" || type == "output_text") text += text_of(part, "text");
+  }
   return text;
 }
 
-// Shortens a text for the ledger: one line, complete characters.
+// Whether a message holds thoughts next to its text, in any of the known fields.
+bool has_thoughts(const json& message) {
+  for (const char* name : {"reasoning_content", "reasoning", "thinking"})
+    if (!text_of(message, name).empty()) return true;
+  const auto content = message.find("content");
+  return content != message.end() && content->is_array() &&
+         std::any_of(content->begin(), content->end(), [](const json& part) {
+           const std::string type = text_of(part, "type");
+           return type == "thinking" || type == "reasoning";
+         });
+}
+
+bool is_one_of(const std::string& text, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(), [&](const char* word) { return text == word; });
+}
+
+Answer without_text(Answer answer, const json& message) {
+  if (has_thoughts(message))
+    return faulty(std::move(answer), AnswerFault::kReasoning,
+                  "the answer is reasoning alone: raise --max-tokens, switch the thinking off, or use an "
+                  "instruct model");
+  return faulty(std::move(answer), AnswerFault::kEmpty, "the answer has no text");
+}
+
+// The fault that the endpoint itself names, and its sentence; kNone if there is none.
+std::pair<AnswerFault, std::string> named_fault(const json& choice, const json& message) {
+  std::string finish = text_of(choice, "finish_reason");
+  std::transform(finish.begin(), finish.end(), finish.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
+  if (std::string refusal = shortened(text_of(message, "refusal")); !refusal.empty())
+    return {AnswerFault::kRefusal, refusal};
+  if (is_one_of(finish,
+                {"content_filter", "safety", "refusal", "sensitive", "recitation", "prohibited_content",
+                 "blocklist", "spii", "image_safety", "content_filtered", "guardrail_intervened"}))
+    return {AnswerFault::kRefusal, "stopped by a content filter"};
+  if (is_one_of(finish, {"length", "max_tokens", "model_length", "max_length"}))
+    return {AnswerFault::kTruncated, has_thoughts(message) && content_of(message).empty()
+                                         ? "the answer was cut at max_tokens within its reasoning"
+                                         : "the answer was cut at max_tokens"};
+  if (is_one_of(finish, {"error", "network_error", "abort", "cancelled"}))
+    return {AnswerFault::kNotJson, "the endpoint broke off the answer: " + finish};
+  return {AnswerFault::kNone, {}};
+}
+
+}  // namespace
+
 std::string shortened(const std::string& text) {
   constexpr size_t kLongest = 200;
   std::string result;
@@ -80,8 +130,6 @@ std::string shortened(const std::string& text) {
   return trimmed(result);
 }
 
-}  // namespace
-
 std::string request_body(const ChatOptions& options, const std::string& prompt, std::string_view jpeg) {
   const json image = {{"type", "image_url"},
                       {"image_url", {{"url", "data:image/jpeg;base64," + base64(jpeg)}}}};
@@ -89,36 +137,33 @@ std::string request_body(const ChatOptions& options, const std::string& prompt, 
   const json body = {
       {"model", options.model},
       {"max_tokens", options.max_tokens},
+      {"stream", false},
       {"temperature", options.temperature},
       {"messages", json::array({{{"role", "user"}, {"content", json::array({image, text})}}})}};
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::optional<std::string> with_completion_tokens(const std::string& body) {
+  constexpr std::string_view kOld = "{\"max_tokens\":", kNew = "{\"max_completion_tokens\":";
+  if (!body.starts_with(kOld)) return std::nullopt;
+  return std::string(kNew) + body.substr(kOld.size());
+}
+
 std::string_view to_string(AnswerFault fault) {
-  static constexpr std::array<std::string_view, 8> kNames = {"none",    "not_json", "empty", "truncated",
-                                                             "refusal", "bad_text", "error", "no_answer"};
+  static constexpr std::array<std::string_view, 11> kNames = {"none",      "not_json", "empty", "truncated",
+                                                              "refusal",   "bad_text", "error", "no_answer",
+                                                              "reasoning", "no_image", "loop"};
   return kNames.at(size_t(fault));
 }
 
-bool is_refusal(const std::string& text) {
-  static constexpr std::array<std::string_view, 16> kOpenings = {
-      "i'm sorry",   "i am sorry", "sorry, ",     "i apologize",      "i cannot ",     "i can't ",
-      "i can not ",  "i'm unable", "i am unable", "i'm not able",     "i am not able", "i won't ",
-      "i will not ", "as an ai ",  "as an ai,",   "unfortunately, i "};
-  std::string start = text.substr(0, 64);
-  size_t at;
-  while ((at = start.find("\xE2\x80\x99")) != std::string::npos)
-    start.replace(at, 3, "'");  // typographic apostrophe
-  std::transform(start.begin(), start.end(), start.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  return std::any_of(kOpenings.begin(), kOpenings.end(),
-                     [&](std::string_view opening) { return start.starts_with(opening); });
-}
-
-Answer parse_answer(const std::string& body) {
+Answer parse_answer(const std::string& body, Reasoning reasoning) {
   Answer answer;
-  const json reply = json::parse(body, nullptr, false);
-  if (!reply.is_object()) return faulty(answer, AnswerFault::kNotJson, "the answer is not a JSON object");
+  const bool is_stream = is_event_stream(body);
+  const json reply = json::parse(is_stream ? answer_of_stream(body) : body, nullptr, false);
+  if (!reply.is_object())
+    return faulty(
+        answer, AnswerFault::kNotJson,
+        is_stream ? "the answer is a stream of events that ended early" : "the answer is not a JSON object");
   answer.model = text_of(reply, "model");
   if (const auto usage = reply.find("usage"); usage != reply.end() && usage->is_object()) {
     answer.prompt_tokens = count_of(*usage, "prompt_tokens");
@@ -131,28 +176,17 @@ Answer parse_answer(const std::string& body) {
   const auto message = choice.is_object() ? choice.find("message") : choice.end();
   if (message == choice.end() || !message->is_object())
     return faulty(answer, AnswerFault::kNotJson, "the answer's choice has no message");
-  const std::string finish = text_of(choice, "finish_reason");
-  if (const std::string refusal = shortened(text_of(*message, "refusal")); !refusal.empty())
-    return faulty(answer, AnswerFault::kRefusal, refusal);
-  if (finish == "content_filter") return faulty(answer, AnswerFault::kRefusal, "stopped by a content filter");
-  if (finish == "length") return faulty(answer, AnswerFault::kTruncated, "the answer was cut at max_tokens");
+  if (auto [fault, detail] = named_fault(choice, *message); fault != AnswerFault::kNone)
+    return faulty(answer, fault, detail);
   answer.caption = trimmed(content_of(*message));
-  if (answer.caption.empty()) return faulty(answer, AnswerFault::kEmpty, "the answer has no text");
+  if (answer.caption.empty()) return without_text(answer, *message);
   if (!is_clean(answer.caption))
     return faulty(answer, AnswerFault::kBadText, "control characters, or more than 1 MiB");
-  if (is_refusal(answer.caption)) {
-    const std::string opening = shortened(answer.caption);
-    return faulty(answer, AnswerFault::kRefusal, opening);
-  }
+  CleanText clean = clean_answer(answer.caption, reasoning);
+  if (clean.fault != AnswerFault::kNone) return faulty(answer, clean.fault, shortened(clean.detail));
+  answer.caption = std::move(clean.text);
+  answer.cleaned = std::move(clean.cleaned);
   return answer;
-}
-
-std::string error_message(const std::string& body) {
-  const json reply = json::parse(body, nullptr, false);
-  if (!reply.is_object()) return {};
-  const auto error = reply.find("error");
-  if (error == reply.end()) return shortened(text_of(reply, "message"));
-  return shortened(error->is_string() ? error->get<std::string>() : text_of(*error, "message"));
 }
 
 }  // namespace pixart::caption

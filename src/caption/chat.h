@@ -1,9 +1,12 @@
 // One request to an OpenAI-compatible chat endpoint, and its answer.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "pixart/caption/reasoning.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::caption {
@@ -16,6 +19,9 @@ struct ChatOptions {
 
 // The body of POST <endpoint>/chat/completions: the image as a data URL of a JPEG, then the prompt.
 std::string request_body(const ChatOptions& options, const std::string& prompt, std::string_view jpeg);
+// The same request with the name max_completion_tokens, which newer interfaces have for max_tokens. Nothing
+// if it has that name already.
+std::optional<std::string> with_completion_tokens(const std::string& body);
 
 // The image in the form that is sent: at most 400 pixels on the shorter side and 800 on the longer one (as in
 // the released captioning script), JPEG of quality 90.
@@ -32,6 +38,9 @@ enum class AnswerFault {
   kBadText,    // not UTF-8, control characters, more than 1 MiB
   kError,      // the endpoint refuses this request (HTTP 400, 413, 422, ...)
   kNoAnswer,   // no usable answer after all attempts
+  kReasoning,  // thoughts without a caption, or, on request, with one
+  kNoImage,    // the model saw no image
+  kLoop,       // repeats itself
 };
 std::string_view to_string(AnswerFault fault);
 
@@ -39,12 +48,13 @@ struct Answer {
   AnswerFault fault = AnswerFault::kNone;
   std::string caption;                               // trimmed; empty with a fault
   std::string detail;                                // a sentence about the fault
+  std::vector<std::string> cleaned;                  // what was removed from the answer (answer_text.h)
   std::string model;                                 // the name from the endpoint; "" if it gives none
   int64_t prompt_tokens = 0, completion_tokens = 0;  // 0 if the endpoint does not report them
 };
 
-Answer parse_answer(const std::string& body);        // for HTTP 200; never throws
-bool is_refusal(const std::string& text);            // by its opening words
-std::string error_message(const std::string& body);  // for another status, shortened; "" if there is none
+// For HTTP 200, also for a stream of events; never throws.
+Answer parse_answer(const std::string& body, Reasoning reasoning = Reasoning::kRemove);
+std::string shortened(const std::string& text);  // one line of at most about 200 bytes, complete characters
 
 }  // namespace pixart::caption

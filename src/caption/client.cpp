@@ -10,13 +10,14 @@
 #include <list>
 #include <random>
 
-#include "chat.h"
 #include "endpoint.h"
+#include "error_body.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "secret.h"
 
 namespace pixart::caption {
 
@@ -61,11 +62,38 @@ size_t take_header(char* bytes, size_t size, size_t count, void* to) {
   return size * count;
 }
 
-// An endpoint may repeat the key in its answer. Shorter keys are not secret ("EMPTY") and could be words.
-void hide_key(const std::string& key, std::string& text) {
-  constexpr size_t kShortestSecret = 8;
-  if (key.size() < kShortestSecret) return;
-  for (size_t at = 0; (at = text.find(key, at)) != std::string::npos;) text.replace(at, key.size(), "[key]");
+// What is wrong with all requests, and what to do; nullptr for other answers.
+const char* advice_for(long status) {
+  switch (status) {
+    case 401:
+    case 403:
+      return "check the key; --key-env names the environment variable that holds it";
+    case 402:
+      return "the credits of the account are used up. All captions so far are kept; after topping up, the "
+             "same command continues";
+    case 404:
+    case 405:
+    case 410:
+      return "check --endpoint (up to /v1) and --model";
+    case 407:
+      return "the proxy demands a login; the environment variables https_proxy and http_proxy name the proxy";
+    default:
+      return status >= 300 && status < 400
+                 ? "redirects are not followed, because of the key; give the final address"
+                 : nullptr;
+  }
+}
+
+std::string status_text(const Reply& reply) {
+  if (reply.status == reply.http_status || reply.http_status == 0)
+    return fmt::format("HTTP {}", reply.status);
+  return fmt::format("HTTP {} (meaning {})", reply.http_status, reply.status);
+}
+
+// Faults of TLS that every attempt would meet.
+bool is_distrust(CURLcode code) {
+  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+         code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CERTPROBLEM;
 }
 
 class Client {
@@ -144,6 +172,7 @@ class Client {
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, long(std::ceil(options_.timeout_seconds * 1000)));
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, long(std::ceil(options_.connect_seconds * 1000)));
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    if (!options_.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
     curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
     curl_multi_add_handle(multi_, easy);
   }
@@ -159,18 +188,38 @@ class Client {
       Reply reply{.body = std::move(transfer->body), .fault = {}, .attempts = transfer->attempts};
       const CURLcode code = message->data.result;
       if (code == CURLE_OK)
-        curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &reply.status);
+        curl_easy_getinfo(message->easy_handle, CURLINFO_RESPONSE_CODE, &reply.http_status);
       else
         reply.fault = transfer->is_too_large ? "the answer is larger than 8 MiB" : curl_easy_strerror(code);
-      if (reply.status == 0) reply.body.clear();
-      hide_key(options_.key, reply.body);
+      if (code != CURLE_OK) refuse_unreachable(message->easy_handle, code);
+      if (reply.http_status == 0) reply.body.clear();
+      reply.body = without_key(reply.body, options_.key);
+      reply.status = meant_status(reply.http_status, reply.body);
       release(*transfer);
       finish(*transfer, reply);
     }
     return found;
   }
 
+  void refuse_unreachable(CURL* easy, CURLcode code) const {
+    constexpr long kProxyLogin = 407;
+    long proxy_status = 0;
+    curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    if (proxy_status == kProxyLogin) refuse_for_all({.status = kProxyLogin, .http_status = kProxyLogin});
+    if (!is_distrust(code)) return;
+    throw UserError(
+        fmt::format("{}: {}. --ca-file names a PEM file of certificates to trust, such as those of a "
+                    "private authority.",
+                    options_.url, curl_easy_strerror(code)));
+  }
+
   void finish(Transfer& transfer, const Reply& reply) {
+    if (const auto body = mended(transfer.request, reply)) {
+      transfer.request.body = *body;
+      --transfer.attempts;
+      transfer.due = monotonic_seconds();
+      return;
+    }
     refuse_for_all(reply);
     const double asked_seconds = keep_retry_after(transfer, reply);
     const bool may_retry = transfer.attempts <= options_.retries;
@@ -182,14 +231,22 @@ class Client {
   }
 
   void refuse_for_all(const Reply& reply) const {
-    const char* advice = nullptr;
-    if (reply.status == 401 || reply.status == 403)
-      advice = "check the key; --key-env names the environment variable that holds it";
-    if (reply.status == 404) advice = "check --endpoint (up to /v1) and --model";
-    if (reply.status >= 300 && reply.status < 400)
-      advice = "redirects are not followed, because of the key; give the final address";
+    const char* advice = advice_for(reply.status);
     if (advice == nullptr) return;
-    throw UserError(fmt::format("{} answers with HTTP {}: {}.", options_.url, reply.status, advice));
+    const std::string message = message_of(reply);
+    throw UserError(fmt::format("{} answers with {}{}: {}.", options_.url, status_text(reply),
+                                message.empty() ? "" : ", " + message, advice));
+  }
+
+  std::optional<std::string> mended(const Request& request, const Reply& reply) const {
+    constexpr long kRefused[] = {400, 422};
+    const bool is_refused =
+        std::count(std::begin(kRefused), std::end(kRefused), reply.status) > 0 && calls_.mend != nullptr;
+    return is_refused ? calls_.mend(request, reply) : std::nullopt;
+  }
+
+  std::string message_of(const Reply& reply) const {
+    return reply.http_status == 0 ? "" : without_key(error_of(reply.body).message, options_.key);
   }
 
   // Pauses all requests for the time of Retry-After; returns that time.
@@ -199,10 +256,9 @@ class Client {
     if (!asked) return 0;
     if (*asked > options_.longest_wait_seconds)
       throw UserError(
-          fmt::format(
-              "{} answers with HTTP {} and asks to wait for {}. All captions so far are kept; the same "
-              "command continues.",
-              options_.url, reply.status, human_seconds(*asked)),
+          fmt::format("{} answers with {} and asks to wait for {}. All captions so far are kept; the same "
+                      "command continues.",
+                      options_.url, status_text(reply), human_seconds(*asked)),
           ExitCode::kRequeue);
     resume_at_ = std::max(resume_at_, monotonic_seconds() + *asked);
     return *asked;
@@ -223,9 +279,8 @@ class Client {
     const double now = monotonic_seconds();
     if (now < warn_at_) return;
     warn_at_ = now + kBetweenSeconds;
-    const std::string message = error_message(reply.body);
-    log::warning("{}: {}{}; trying again", options_.url,
-                 reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.status),
+    const std::string message = message_of(reply);
+    log::warning("{}: {}{}; trying again", options_.url, reply.status == 0 ? reply.fault : status_text(reply),
                  message.empty() ? "" : ", " + message);
   }
 

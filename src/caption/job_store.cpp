@@ -187,6 +187,13 @@ bool JobStore::has_captions() const {
   return Use(state_->database, state_->file, statement).step();
 }
 
+void JobStore::forget(const std::string& key) {
+  sqlite3_stmt* statement = nullptr;
+  state_->prepare(statement, "DELETE FROM results WHERE key = ?");
+  const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(statement, sqlite3_finalize);
+  Use(state_->database, state_->file, statement).bind(key).step();
+}
+
 void JobStore::forget_rejected() { state_->run("DELETE FROM results WHERE reason <> ''"); }
 
 }  // namespace pixart::caption

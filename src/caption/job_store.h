@@ -13,9 +13,11 @@ namespace pixart::caption {
 // The final result of a sample.
 struct Result {
   std::string key;
-  std::string caption;         // "" if it was rejected
-  std::string reason, detail;  // for a rejection: a name of AnswerFault or data::Reason, and a sentence
-  std::string model;           // the name from the endpoint
+  std::string caption;  // "" if it was rejected
+  // For a rejection: a name of AnswerFault or data::Reason, and a sentence. For a caption: `detail` names
+  // what was removed from the answer, with commas.
+  std::string reason, detail;
+  std::string model;                                 // the name from the endpoint
   int64_t prompt_tokens = 0, completion_tokens = 0;  // of all attempts
   int64_t attempts = 0;
 };
@@ -34,6 +36,7 @@ class JobStore {
   void put(const Result& result);  // replaces an earlier result with the same key
   std::optional<Result> find(const std::string& key) const;
   bool has_captions() const;
+  void forget(const std::string& key);
   void forget_rejected();
 
  private:

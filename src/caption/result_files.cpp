@@ -1,6 +1,7 @@
 #include "result_files.h"
 
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -15,12 +16,25 @@ void write_line(AtomicFile& file, const ordered_json& line) {
   file.write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }
 
+std::vector<std::string> words_of(const std::string& list) {
+  std::vector<std::string> words;
+  std::istringstream stream(list);
+  for (std::string word; std::getline(stream, word, ',');) words.push_back(word);
+  return words;
+}
+
+std::string counts_of(const std::map<std::string, int64_t>& counts) {
+  std::vector<std::string> parts;
+  for (const auto& [name, count] : counts) parts.push_back(with_thousands(count) + " " + name);
+  return parts.empty() ? "" : ": " + join(parts, ", ");
+}
+
 }  // namespace
 
 CaptionReport write_results(const std::filesystem::path& folder, const data::Dataset& dataset,
                             const std::map<int64_t, data::Rejection>& unusable, const JobStore& store,
                             const std::string& prompt_sha256) {
-  CaptionReport report{.listed = dataset.size(), .by_reason = {}};
+  CaptionReport report{.listed = dataset.size(), .by_reason = {}, .cleaned = {}};
   AtomicFile captions(folder / kCaptions), rejected(folder / kRejected);
   const auto reject = [&](const std::string& key, std::string_view reason, const std::string& detail,
                           int64_t attempts) {
@@ -45,12 +59,17 @@ CaptionReport write_results(const std::filesystem::path& folder, const data::Dat
       continue;
     }
     ++report.captioned;
-    write_line(captions, {{"key", result->key},
-                          {"caption", result->caption},
-                          {"model", result->model},
-                          {"prompt_sha256", prompt_sha256},
-                          {"prompt_tokens", result->prompt_tokens},
-                          {"completion_tokens", result->completion_tokens}});
+    ordered_json line = {{"key", result->key},
+                         {"caption", result->caption},
+                         {"model", result->model},
+                         {"prompt_sha256", prompt_sha256},
+                         {"prompt_tokens", result->prompt_tokens},
+                         {"completion_tokens", result->completion_tokens}};
+    for (const auto& what : words_of(result->detail)) {
+      ++report.cleaned[what];
+      line["cleaned"].push_back(what);
+    }
+    write_line(captions, line);
   }
   captions.commit();
   rejected.commit();
@@ -59,12 +78,13 @@ CaptionReport write_results(const std::filesystem::path& folder, const data::Dat
 }
 
 std::string describe(const CaptionReport& report) {
-  std::vector<std::string> reasons;
-  for (const auto& [reason, count] : report.by_reason)
-    reasons.push_back(with_thousands(count) + " " + reason);
   return fmt::format("{} of {} images captioned; {} rejected{}; {} open", with_thousands(report.captioned),
                      with_thousands(report.listed), with_thousands(report.rejected),
-                     reasons.empty() ? "" : ": " + join(reasons, ", "), with_thousands(report.open));
+                     counts_of(report.by_reason), with_thousands(report.open));
+}
+
+std::string describe_cleaned(const CaptionReport& report) {
+  return report.cleaned.empty() ? "" : "removed from answers" + counts_of(report.cleaned);
 }
 
 }  // namespace pixart::caption

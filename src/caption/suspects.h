@@ -10,7 +10,8 @@
 namespace pixart::caption {
 
 constexpr bool may_be_the_endpoints(AnswerFault fault) {
-  return fault == AnswerFault::kNoAnswer || fault == AnswerFault::kError || fault == AnswerFault::kNotJson;
+  return fault == AnswerFault::kNoAnswer || fault == AnswerFault::kError || fault == AnswerFault::kNotJson ||
+         fault == AnswerFault::kReasoning || fault == AnswerFault::kNoImage;
 }
 
 class Suspects {

@@ -241,6 +241,52 @@ TEST_F(Caption, TheKeyAppearsNowhere) {
   EXPECT_EQ(other.requests()[1].authorization, "");
 }
 
+TEST_F(Caption, AnswersAreCleanedAndCounted) {
+  ChatServer server([](const ChatRequest& request) {
+    return ChatReply{
+        .body =
+            chat_answer("<think>\\nI see it.\\n</think>\\n\\nSure! Here's a description of the image:\\n\\n" +
+                        caption_of(request) + "<|im_end|>")};
+  });
+  const auto result = run(server, "out", {"--limit", "4"});
+  ASSERT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("removed from answers: 4 preamble, 4 reasoning, 4 token"));
+  EXPECT_THAT(read("out/captions.jsonl"),
+              AllOf(HasSubstr("\"caption\":\"An image of "), Not(HasSubstr("<"))));
+  const auto refused = run(server, "strict", {"--limit", "4", "--reasoning", "reject"});
+  EXPECT_EQ(refused.code, int(ExitCode::kBadInput)) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("reasoning parser"));
+  const auto unknown = run(server, "strict", {"--reasoning", "keep"});
+  EXPECT_EQ(unknown.code, int(ExitCode::kBadInput));
+  EXPECT_THAT(unknown.output, HasSubstr("known: remove, reject"));
+}
+
+TEST_F(Caption, UsedUpCreditsStopAndTheSameCommandContinues) {
+  std::atomic<int> seen = 0;
+  ChatServer server([&](const ChatRequest& request) {
+    return seen++ < 10 ? good(request)
+                       : ChatReply{.body = R"({"error": {"message": "Insufficient credits", "code": 402}})"};
+  });
+  const auto stopped = run(server, "out");
+  EXPECT_EQ(stopped.code, int(ExitCode::kBadInput)) << stopped.output;
+  EXPECT_THAT(stopped.output, AllOf(HasSubstr("Insufficient credits"), HasSubstr("same command continues")));
+  EXPECT_EQ(read("out/rejected.jsonl"), "");
+  ChatServer paid(good);
+  const auto result = run(paid, "out");
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("80 of 80"));
+}
+
+TEST_F(Caption, AModelThatSeesNoImageIsSaid) {
+  for (const char* text : {"I don't see any image in your message.", "What a lovely day."}) {
+    ChatServer server([&](const ChatRequest&) { return ChatReply{.body = chat_answer(text)}; });
+    const auto result = run(server, "out");
+    EXPECT_EQ(result.code, int(ExitCode::kBadInput)) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(text));
+    EXPECT_EQ(read("out/captions.jsonl") + read("out/rejected.jsonl"), "") << text;
+  }
+}
+
 TEST_F(Caption, AFullDiskIsSaidAndTheSameCommandGoesOn) {
   ChatServer server(good);
   const auto full = run(server, "out", {}, 60'000);

@@ -99,30 +99,57 @@ TEST(ParseAnswer, DetailsAreOneShortLine) {
   EXPECT_EQ(answer.detail.size(), 200u);
 }
 
-TEST(Refusal, OpeningsAreRecognised) {
-  for (const char* text :
-       {"I'm sorry, but", "I AM SORRY", "I cannot help with that.", "I can\xE2\x80\x99t see", "As an AI, I",
-        "As an AI language model", "Sorry, I", "Unfortunately, I am"})
-    EXPECT_TRUE(is_refusal(text)) << text;
-  for (const char* text :
-       {"", "A man who says I'm sorry", "As an airplane rises", "The image shows a sign: I cannot",
-        "Sorry-looking dogs", "Unfortunately placed bins"})
-    EXPECT_FALSE(is_refusal(text)) << text;
+TEST(ParseAnswer, ReasonsToFinish) {
+  for (const char* cut : {"length", "max_tokens", "MAX_TOKENS", "model_length"})
+    EXPECT_EQ(fault_of(with_message(R"({"content": "a cat"})", cut)), AnswerFault::kTruncated) << cut;
+  for (const char* filter :
+       {"content_filter", "SAFETY", "safety", "refusal", "sensitive", "PROHIBITED_CONTENT"})
+    EXPECT_EQ(fault_of(with_message(R"({"content": "a cat"})", filter)), AnswerFault::kRefusal) << filter;
+  for (const char* broken : {"error", "network_error", "abort"})
+    EXPECT_EQ(fault_of(with_message(R"({"content": "a cat"})", broken)), AnswerFault::kNotJson) << broken;
+  for (const char* good : {"stop", "STOP", "eos", "end_turn", ""})
+    EXPECT_EQ(parse_answer(with_message(R"({"content": "a cat"})", good)).caption, "a cat") << good;
 }
 
-TEST(ErrorMessage, IsFoundWhereItStands) {
-  EXPECT_EQ(error_message(R"({"error": {"message": "too large"}})"), "too large");
-  EXPECT_EQ(error_message(R"({"error": "too large"})"), "too large");
-  EXPECT_EQ(error_message(R"({"message": "too large"})"), "too large");
-  for (const char* none : {"", "oops", "[]", "{}", R"({"error": 7})", R"({"error": {"message": 7}})"})
-    EXPECT_EQ(error_message(none), "") << none;
-  EXPECT_LE(error_message("{\"error\": \"" + std::string(5000, 'x') + "\"}").size(), 200u);
+TEST(ParseAnswer, ThoughtsInTheirOwnField) {
+  for (const char* message :
+       {R"({"content": "a cat", "reasoning_content": "I see"})",
+        R"({"content": "a cat", "reasoning": "I see"})",
+        R"({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "I see"}]},
+                        {"type": "text", "text": "a cat"}]})",
+        R"({"content": [{"type": "reasoning", "text": "I see"}, {"type": "output_text", "text": "a cat"}]})",
+        R"({"content": ["a ", "cat"]})", R"({"content": {"type": "text", "text": "a cat"}})"})
+    EXPECT_EQ(parse_answer(with_message(message)).caption, "a cat") << message;
+  for (const char* message :
+       {R"({"content": "", "reasoning_content": "I see"})", R"({"content": null, "reasoning": "I see"})",
+        R"({"content": [{"type": "thinking", "thinking": "I see"}]})"}) {
+    EXPECT_EQ(fault_of(with_message(message)), AnswerFault::kReasoning) << message;
+    EXPECT_THAT(parse_answer(with_message(message, "length")).detail, HasSubstr("within its reasoning"));
+  }
+}
+
+TEST(ParseAnswer, SaysWhatItRemoved) {
+  const auto answer =
+      parse_answer(with_message(R"({"content": "<think>I see</think>\n\nSure! a cat<|im_end|>"})"));
+  EXPECT_EQ(answer.caption, "A cat");
+  EXPECT_THAT(answer.cleaned, ::testing::ElementsAre("reasoning", "token", "preamble"));
+}
+
+TEST(RequestBody, ChangesTheNameOfMaxTokensOnce) {
+  const std::string body = request_body({.model = "m", .max_tokens = 5}, "say \"max_tokens\": 1", "");
+  const auto changed = with_completion_tokens(body);
+  ASSERT_TRUE(changed);
+  const auto json = nlohmann::json::parse(*changed);
+  EXPECT_EQ(json["max_completion_tokens"], 5);
+  EXPECT_FALSE(json.contains("max_tokens"));
+  EXPECT_EQ(json["messages"], nlohmann::json::parse(body)["messages"]);
+  EXPECT_FALSE(with_completion_tokens(*changed));
 }
 
 TEST(AnswerFault, EachHasItsName) {
   std::set<std::string_view> names;
-  for (int i = 0; i <= int(AnswerFault::kNoAnswer); ++i) names.insert(to_string(AnswerFault(i)));
-  EXPECT_EQ(names.size(), size_t(AnswerFault::kNoAnswer) + 1);
+  for (int i = 0; i <= int(AnswerFault::kLoop); ++i) names.insert(to_string(AnswerFault(i)));
+  EXPECT_EQ(names.size(), size_t(AnswerFault::kLoop) + 1);
 }
 
 }  // namespace
