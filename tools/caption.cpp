@@ -21,22 +21,20 @@ struct CaptionArguments {
   std::string key_env = "OPENAI_API_KEY", reasoning = word_of(caption::Reasoning::kRemove);
 };
 
-data::SourceConfig one_source(const SourceArguments& where) {
-  auto sources = chosen_sources(where);
-  if (sources.size() != 1)
-    throw UserError(fmt::format("{} has {} sources; choose one with --source.", where.where, sources.size()));
+data::SourceConfig source_without_captions(const SourceArguments& where) {
+  auto source = chosen_source(where);
   // This command is for images without a caption.
-  sources.front().missing_caption = data::MissingCaption::kEmpty;
-  sources.front().missing_caption_share = 1;
+  source.missing_caption = data::MissingCaption::kEmpty;
+  source.missing_caption_share = 1;
   // Captions from a file are results.
-  std::erase_if(sources.front().captions, [](const auto& kind) { return !kind.from.empty(); });
-  return std::move(sources.front());
+  std::erase_if(source.captions, [](const auto& kind) { return !kind.from.empty(); });
+  return source;
 }
 
 void run(const SourceArguments& where, const CaptionArguments& arguments) {
   constexpr uint64_t kLargestPrompt = uint64_t{1} << 16;
   auto options = arguments.options;
-  const auto source = one_source(where);
+  const auto source = source_without_captions(where);
   if (options.out.empty()) options.out = source.name + "-captions";
   if (!arguments.prompt_file.empty()) options.prompt = read_file(arguments.prompt_file, kLargestPrompt);
   options.client.key = environment_variable(arguments.key_env.c_str()).value_or("");

@@ -18,15 +18,6 @@ struct PackArguments {
   bool no_verify = false;
 };
 
-data::SourceConfig one_source(const SourceArguments& arguments) {
-  auto sources = chosen_sources(arguments);
-  if (sources.size() == 1) return std::move(sources.front());
-  std::vector<std::string> names;
-  for (const auto& source : sources) names.push_back(source.name);
-  throw UserError(fmt::format("{} has {} sources; choose one with --source: {}.", arguments.where,
-                              names.size(), join(names, ", ")));
-}
-
 // The entry for the shards in a run file.
 std::string source_line(const data::SourceConfig& source, const fs::path& out) {
   std::string kinds;
@@ -38,7 +29,7 @@ std::string source_line(const data::SourceConfig& source, const fs::path& out) {
 
 void run(const SourceArguments& where, PackArguments arguments) {
   arguments.options.verify = !arguments.no_verify;
-  const auto source = one_source(where);
+  const auto source = chosen_source(where);
   const auto report = data::pack(source, *data::open_dataset(source), arguments.out, arguments.options);
   std::printf("%s\n", data::describe(report.ledger).c_str());
   if (!report.ledger.rejected.empty())

@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/config/config.h"
 #include "pixart/run/run_config.h"
 
@@ -105,6 +105,13 @@ std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments)
   if (type != "scenes") settings.push_back("path=" + arguments.where);
   settings.insert(settings.end(), arguments.settings.begin(), arguments.settings.end());
   return {config::read_text<data::SourceConfig>("{}", arguments.where, settings)};
+}
+
+data::SourceConfig chosen_source(const SourceArguments& arguments) {
+  auto sources = chosen_sources(arguments);
+  if (sources.size() == 1) return std::move(sources.front());
+  throw UserError(fmt::format("{} has {} sources; choose one with --source: {}.", arguments.where,
+                              sources.size(), join(names_of(sources), ", ")));
 }
 
 }  // namespace pixart::tools

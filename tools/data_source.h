@@ -20,5 +20,6 @@ void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments
 // All sources of a run file, or the chosen one; or one source for a folder, file or glob, whose type is
 // recognised unless it is given. Throws UserError.
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments);
+data::SourceConfig chosen_source(const SourceArguments& arguments);  // there must be exactly one
 
 }  // namespace pixart::tools

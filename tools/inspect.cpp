@@ -25,12 +25,6 @@ struct Arguments {
   bool tensors = false, digests = false, json = false, verify = false;
 };
 
-std::string shape_text(const std::vector<int64_t>& shape) {
-  std::vector<std::string> parts;
-  for (int64_t side : shape) parts.push_back(std::to_string(side));
-  return "[" + join(parts, ", ") + "]";
-}
-
 ordered_json json_of(const convert::WeightReport& report, const Arguments& arguments) {
   const auto& weights = report.opened.weights;
   ordered_json files = ordered_json::array();

@@ -8,9 +8,9 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/names.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/version.h"
-#include "pixart/base/words.h"
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/data/transform.h"
 #include "pixart/diffusion/samplers.h"
@@ -123,10 +123,8 @@ void repeat(Arguments& arguments) {
 void check(Arguments& arguments) {
   if (!arguments.from_image.empty()) repeat(arguments);
   const auto known = diffusion::sampler_names();
-  if (std::find(known.begin(), known.end(), arguments.options.sampler) == known.end()) {
-    throw UserError(fmt::format("unknown sampler '{}'; known are {}.{}", arguments.options.sampler,
-                                join(known, ", "), did_you_mean(arguments.options.sampler, known)));
-  }
+  if (!contains(known, arguments.options.sampler))
+    throw UserError(unknown_name("sampler", arguments.options.sampler, known));
   if (arguments.request.path.empty())
     throw UserError("no model: give a run folder, a pipeline folder or weights (or --from-image FILE).");
   if (!arguments.prompt_file.empty()) {

@@ -45,6 +45,17 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return nearest.empty() ? std::string() : fmt::format(" Did you mean '{}'?", nearest);
 }
 
+std::string trimmed(std::string_view text, std::string_view blanks) {
+  const size_t first = std::min(text.find_first_not_of(blanks), text.size());
+  return std::string(text.substr(first, text.find_last_not_of(blanks) + 1 - first));
+}
+
+std::string ascii_lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
+  return text;
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string result;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -52,6 +63,12 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
     result += parts[i];
   }
   return result;
+}
+
+std::string shape_text(const std::vector<int64_t>& sides) {
+  std::vector<std::string> texts;
+  for (const int64_t side : sides) texts.push_back(std::to_string(side));
+  return "[" + join(texts, ", ") + "]";
 }
 
 std::string human_bytes(uint64_t bytes) {

@@ -1,7 +1,5 @@
 #include "chat.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
@@ -9,32 +7,18 @@
 #include "answer_text.h"
 #include "event_stream.h"
 #include "pixart/base/error.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/html.h"
+#include "pixart/base/utf8.h"
+#include "pixart/base/words.h"
 
 namespace pixart::caption {
 using nlohmann::json;
 
 namespace {
 
-std::string base64(std::string_view bytes) {
-  std::string text(4 * ((bytes.size() + 2) / 3), '\0');
-  if (!text.empty())
-    EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                    reinterpret_cast<const unsigned char*>(bytes.data()), int(bytes.size()));
-  return text;
-}
-
-std::string trimmed(const std::string& text) {
-  constexpr const char* kBlank = " \t\r\n\v\f";
-  const size_t first = text.find_first_not_of(kBlank);
-  return first == std::string::npos ? std::string()
-                                    : text.substr(first, text.find_last_not_of(kBlank) + 1 - first);
-}
-
 bool is_clean(const std::string& text) {
   constexpr size_t kLongest = size_t{1} << 20;
-  return text.size() <= kLongest && formats::is_utf8(text) &&
-         std::none_of(text.begin(), text.end(), [](char c) {
+  return text.size() <= kLongest && is_utf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
            const auto byte = uint8_t(c);
            return (byte < 0x20 && c != '\n' && c != '\r' && c != '\t') || byte == 0x7F;
          });
@@ -123,7 +107,7 @@ std::string shortened(const std::string& text) {
   constexpr size_t kLongest = 200;
   std::string result;
   for (size_t at = 0, length; at < text.size() && result.size() < kLongest; at += length) {
-    length = std::max<size_t>(1, formats::utf8_sequence(text, at));
+    length = std::max<size_t>(1, utf8_sequence(text, at));
     const bool is_control = length == 1 && (uint8_t(text[at]) < 0x20 || uint8_t(text[at]) >= 0x7F);
     result += is_control ? " " : text.substr(at, length);
   }
@@ -131,8 +115,7 @@ std::string shortened(const std::string& text) {
 }
 
 std::string request_body(const ChatOptions& options, const std::string& prompt, std::string_view jpeg) {
-  const json image = {{"type", "image_url"},
-                      {"image_url", {{"url", "data:image/jpeg;base64," + base64(jpeg)}}}};
+  const json image = {{"type", "image_url"}, {"image_url", {{"url", data_url("image/jpeg", jpeg)}}}};
   const json text = {{"type", "text"}, {"text", prompt}};
   const json body = {
       {"model", options.model},

@@ -3,7 +3,6 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <ctime>
@@ -44,18 +43,11 @@ size_t take_body(char* bytes, size_t size, size_t count, void* to) {
   return size * count;
 }
 
-std::string trimmed(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  return first == std::string::npos ? std::string()
-                                    : text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
-}
-
 size_t take_header(char* bytes, size_t size, size_t count, void* to) {
   auto& transfer = *static_cast<Transfer*>(to);
   const std::string line(bytes, size * count);
   if (const size_t colon = line.find(':'); colon != std::string::npos) {
-    std::string name = line.substr(0, colon);
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+    const std::string name = ascii_lower(line.substr(0, colon));
     if (name == "retry-after") transfer.retry_after = trimmed(line.substr(colon + 1));
     if (name == "date") transfer.date = trimmed(line.substr(colon + 1));
   }

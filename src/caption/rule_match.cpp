@@ -5,7 +5,7 @@
 
 #include "answer_rules.h"
 #include "pixart/base/error.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
 
 namespace pixart::caption {
 
@@ -102,7 +102,7 @@ std::wstring to_wide(std::string_view utf8) {
   std::wstring result;
   result.reserve(utf8.size());
   for (size_t at = 0; at < utf8.size();) {
-    const size_t length = formats::utf8_sequence(utf8, at);
+    const size_t length = utf8_sequence(utf8, at);
     constexpr uint32_t kUnknown = 0xFFFD;
     uint32_t code = length == 0 ? kUnknown : uint8_t(utf8[at]) & (length == 1 ? 0x7Fu : 0x7Fu >> length);
     for (size_t i = 1; i < length; ++i) code = code << 6 | (uint8_t(utf8[at + i]) & 0x3Fu);

@@ -3,7 +3,7 @@
 #include <set>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/config/config.h"
 #include "text.h"
 
@@ -44,7 +44,7 @@ namespace {
 std::vector<std::string> common(const std::vector<std::string>& of, const std::vector<std::string>& other) {
   std::vector<std::string> result;
   for (const auto& name : of) {
-    if (std::find(other.begin(), other.end(), name) != other.end()) result.push_back(name);
+    if (contains(other, name)) result.push_back(name);
   }
   return result;
 }
@@ -88,7 +88,7 @@ class Comparison {
       this->field({names_was[i], "", field.rule, element}, was.items()[i], other, element_path);
     }
     for (size_t i = 0; i < names_is.size(); ++i) {
-      if (std::find(names_was.begin(), names_was.end(), names_is[i]) != names_was.end()) continue;
+      if (contains(names_was, names_is[i])) continue;
       changes_.push_back(
           {path_below(path, names_is[i]), "absent", flow_text(element, is.items()[i]), on_resume});
     }

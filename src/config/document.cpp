@@ -10,6 +10,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/utf8.h"
 #include "text.h"
 
 namespace pixart::config::internal {
@@ -146,26 +147,12 @@ class TreeBuilder : public YAML::EventHandler {
   int documents_ = 0;
 };
 
-// Length of the UTF-8 sequence at the beginning of `text`, or 0 if there is none (Unicode 15, table 3-7).
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto follows = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const unsigned first = byte(0), second = byte(1);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF && follows(1)) return 2;
-  const bool good_second = !(first == 0xE0 && second < 0xA0) && !(first == 0xED && second > 0x9F) &&
-                           !(first == 0xF0 && second < 0x90) && !(first == 0xF4 && second > 0x8F);
-  if ((first & 0xF0) == 0xE0 && good_second && follows(1) && follows(2)) return 3;
-  if (first >= 0xF0 && first <= 0xF4 && good_second && follows(1) && follows(2) && follows(3)) return 4;
-  return 0;
-}
-
 }  // namespace
 
 std::string unfit_character(const std::string& text, int& line) {
   line = 1;
   for (size_t at = 0; at < text.size();) {
-    const size_t length = utf8_length(std::string_view(text).substr(at, 4));
+    const size_t length = utf8_sequence(text, at);
     const auto byte = static_cast<unsigned char>(text[at]);
     const bool is_line_end = byte == '\n' || (byte == '\r' && at + 1 < text.size() && text[at + 1] == '\n');
     if (length == 0) return "not UTF-8 text (save the file as UTF-8)";

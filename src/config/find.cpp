@@ -4,7 +4,7 @@
 #include <set>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/config/config.h"
 
 namespace pixart::config {
@@ -87,7 +87,7 @@ size_t likeness(const Words& words, const std::string& text) {
   const Words known = words_of(text);
   size_t sum = words.empty() ? 0 : 1;
   for (const auto& word : words) {
-    if (std::find(known.begin(), known.end(), word) != known.end())
+    if (contains(known, word))
       ++sum;
     else if (nearest_word(word, known).empty())
       return 0;

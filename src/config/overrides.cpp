@@ -5,7 +5,7 @@
 
 #include "document.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "text.h"
 
 namespace pixart::config::internal {
@@ -33,8 +33,7 @@ std::optional<Override> split(const std::string& text, int index, Report& report
     dot = std::min(result.path.find('.', from), result.path.size());
     result.segments.push_back(result.path.substr(from, dot - from));
   }
-  const bool has_empty =
-      std::find(result.segments.begin(), result.segments.end(), "") != result.segments.end();
+  const bool has_empty = contains(result.segments, "");
   if (equals == std::string::npos || has_empty) {
     report.add({1, index}, "", "is not an override (write key=value or section.key=value)");
     return std::nullopt;

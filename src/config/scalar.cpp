@@ -1,12 +1,11 @@
 #include "scalar.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "text.h"
 
 namespace pixart::config::internal {
@@ -157,7 +156,7 @@ std::string check_rule(const Rule& rule, const Value& value) {
   }
   const auto* text = std::get_if<std::string>(&value.data);
   if (text == nullptr || rule.words.empty()) return {};
-  if (std::find(rule.words.begin(), rule.words.end(), *text) != rule.words.end()) return {};
+  if (contains(rule.words, *text)) return {};
   return fmt::format("'{}' is unknown (write one of {}).{}", shortened(*text), join(rule.words, ", "),
                      did_you_mean(*text, rule.words));
 }

@@ -1,12 +1,11 @@
 #include "text.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 
 namespace pixart::config::internal {
 
@@ -20,11 +19,9 @@ bool consists_of(const std::string& text, const std::string& allowed) {
 }
 
 // Words that some YAML readers do not read as text.
-bool has_a_meaning(std::string word) {
-  std::transform(word.begin(), word.end(), word.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
+bool has_a_meaning(const std::string& word) {
   constexpr std::array kWords = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"};
-  return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
+  return contains(kWords, ascii_lower(word));
 }
 
 bool needs_quotes(const std::string& text) {
@@ -57,47 +54,29 @@ std::string number_text(double number) {
   return fmt::format("{}", number);
 }
 
-std::string plural(const Type& type) {
+std::string type_name(const Type& type, const char* ending) {
   switch (type.kind) {
     case Kind::kBool:
       return "true or false";
     case Kind::kInteger:
-      return "integers";
+      return std::string("integer") + ending;
     case Kind::kNumber:
-      return "numbers";
+      return std::string("number") + ending;
     case Kind::kText:
       return "text";
     case Kind::kPath:
-      return "paths";
+      return std::string("path") + ending;
     case Kind::kList:
-      return "lists of " + plural(*type.element);
+      return "list" + std::string(ending) + " of " + type_name(*type.element, "s");
     case Kind::kStruct:
-      return "sections";
+      return std::string("section") + ending;
   }
   return {};
 }
 
 }  // namespace
 
-std::string type_name(const Type& type) {
-  switch (type.kind) {
-    case Kind::kBool:
-      return "true or false";
-    case Kind::kInteger:
-      return "integer";
-    case Kind::kNumber:
-      return "number";
-    case Kind::kText:
-      return "text";
-    case Kind::kPath:
-      return "path";
-    case Kind::kList:
-      return "list of " + plural(*type.element);
-    case Kind::kStruct:
-      return "section";
-  }
-  return {};
-}
+std::string type_name(const Type& type) { return type_name(type, ""); }
 
 std::string rule_text(const Rule& rule) {
   std::vector<std::string> parts;

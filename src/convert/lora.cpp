@@ -2,12 +2,11 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <memory>
 
 #include "lora_names.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/convert/tensor_map.h"
 
 namespace pixart::convert {
@@ -146,7 +145,7 @@ MergedLora merge_lora(OfficialWeights base, const LoraAdapters& adapters, double
     return merged.to(tensor.scalar_type());
   };
   for (const auto& file : adapters.files) {
-    const bool is_known = std::find(weights.files.begin(), weights.files.end(), file) != weights.files.end();
+    const bool is_known = contains(weights.files, file);
     if (!is_known) weights.files.push_back(file);
   }
   auto& notes = result.weights.notes;

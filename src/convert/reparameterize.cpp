@@ -15,21 +15,16 @@ namespace {
 
 constexpr double kTimestep = 500;  // the models agree there; "empirically t = 500" in the paper
 
-bool starts_with(const std::string& text, const std::string& start) { return text.rfind(start, 0) == 0; }
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 // How a PixArt tensor that the DiT does not have is initialised; "" if there is no rule for it.
 std::string new_init_rule(const std::string& name) {
   if (name.find(".cross_attn.proj.") != std::string::npos)
     return "zero: the new layer starts as the identity";
   if (name.find(".cross_attn.") != std::string::npos)
-    return ends_with(name, ".bias") ? "zero" : "xavier-uniform";
+    return name.ends_with(".bias") ? "zero" : "xavier-uniform";
   if (name == "y_embedder.y_embedding") return "N(0, 1) / sqrt(caption channels)";
-  if (starts_with(name, "y_embedder.y_proj.") || starts_with(name, "csize_embedder.") ||
-      starts_with(name, "ar_embedder."))
-    return ends_with(name, ".bias") ? "zero" : "normal";
+  if (name.starts_with("y_embedder.y_proj.") || name.starts_with("csize_embedder.") ||
+      name.starts_with("ar_embedder."))
+    return name.ends_with(".bias") ? "zero" : "normal";
   return {};
 }
 
@@ -37,7 +32,7 @@ std::string derived_rule(const std::string& name) {
   if (name == "pos_embed") return "sine-cosine table of the target's grid";
   if (name == "t_block.1.weight" || name == "t_block.1.bias") return "W, b: the blocks' adaLN layers joined";
   if (name == "final_layer.scale_shift_table") return "reshape(W_f SiLU(e) + b_f, (2, D)) - e";
-  if (starts_with(name, "blocks.") && ends_with(name, ".scale_shift_table"))
+  if (name.starts_with("blocks.") && name.ends_with(".scale_shift_table"))
     return "reshape(W_i SiLU(e) + b_i - (W SiLU(e) + b), (6, D))";
   return {};
 }
@@ -45,20 +40,20 @@ std::string derived_rule(const std::string& name) {
 // Prefix of the DiT's adaLN layer from which a table is made; "" for other tensors.
 std::string modulation_of(const std::string& name) {
   const std::string table = "scale_shift_table";
-  return ends_with(name, table) ? name.substr(0, name.size() - table.size()) + "adaLN_modulation.1." : "";
+  return name.ends_with(table) ? name.substr(0, name.size() - table.size()) + "adaLN_modulation.1." : "";
 }
 
 bool is_copied(const std::string& name) {
-  if (starts_with(name, "x_embedder.") || starts_with(name, "t_embedder.") ||
-      starts_with(name, "final_layer.linear."))
+  if (name.starts_with("x_embedder.") || name.starts_with("t_embedder.") ||
+      name.starts_with("final_layer.linear."))
     return true;
-  return starts_with(name, "blocks.") &&
+  return name.starts_with("blocks.") &&
          (name.find(".attn.") != std::string::npos || name.find(".mlp.") != std::string::npos);
 }
 
 bool is_dropped(const std::string& name) {
   return name.find("adaLN_modulation.1.") != std::string::npos ||
-         starts_with(name, "y_embedder.embedding_table.");
+         name.starts_with("y_embedder.embedding_table.");
 }
 
 }  // namespace
@@ -139,7 +134,7 @@ SharedModulation shared_modulation(const nn::StateDict& dit, int64_t depth, cons
     }
     return {sum.weight / double(depth), sum.bias / double(depth)};
   }
-  const std::string digits = starts_with(choice, "block:") ? choice.substr(6) : "";
+  const std::string digits = choice.starts_with("block:") ? choice.substr(6) : "";
   const bool is_number =
       !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
   if (!is_number || std::stoll(digits) >= depth)
@@ -193,7 +188,7 @@ class WithoutMicroConditions {
  public:
   explicit WithoutMicroConditions(nn::StateDict& state) {
     for (const auto& item : state.items()) {
-      if (!starts_with(item.name, "csize_embedder.mlp.2.") && !starts_with(item.name, "ar_embedder.mlp.2."))
+      if (!item.name.starts_with("csize_embedder.mlp.2.") && !item.name.starts_with("ar_embedder.mlp.2."))
         continue;
       kept_.emplace_back(item.tensor, item.tensor.clone());
       at::Tensor(item.tensor).zero_();

@@ -5,7 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
+#include "pixart/base/words.h"
 
 namespace pixart::data {
 
@@ -13,7 +14,7 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
   std::optional<ReadFault> fault;
   if (text.size() > kLargestCaption) {
     fault = {Reason::kCaptionTooLong, fmt::format("{} bytes, more than {}", text.size(), kLargestCaption)};
-  } else if (!formats::is_utf8(text)) {
+  } else if (!is_utf8(text)) {
     fault = {Reason::kBadCaptionText, "the text is not UTF-8"};
   } else if (const auto control = std::find_if(text.begin(), text.end(),
                                                [](char c) {
@@ -29,10 +30,7 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
     text.clear();
     return fault;
   }
-  constexpr const char* kBlank = " \t\r\n\v\f";
-  const size_t begin = text.find_first_not_of(kBlank, text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
-  text = begin == std::string::npos ? std::string()
-                                    : text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
+  text = trimmed(std::string_view(text).substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0));
   return std::nullopt;
 }
 

@@ -2,11 +2,12 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <cctype>
 #include <memory>
 #include <optional>
 
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
+#include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 #include "sources.h"
 
@@ -22,12 +23,6 @@ struct IdxFile {
   std::vector<uint32_t> sizes;
   std::string values;
 };
-
-uint32_t big_endian(std::string_view bytes) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | uint8_t(bytes[i]);
-  return value;
-}
 
 // Reads a plain or gzipped file; zlib's functions take both.
 class GzipReader {
@@ -71,7 +66,7 @@ IdxFile read_idx(const fs::path& path, size_t rank) {
   IdxFile file;
   uint64_t total = 1;
   for (size_t i = 0; i < rank; ++i) {
-    file.sizes.push_back(big_endian(std::string_view(header).substr(4 + 4 * i)));
+    file.sizes.push_back(uint32_t(from_big_endian(header, 4 + 4 * i, 4)));
     total *= std::min<uint64_t>(file.sizes.back(), kLargestFile);
     if (total > kLargestFile)
       throw UserError(fmt::format("{}: its header announces more than 4 GiB.", path.string()));
@@ -157,10 +152,7 @@ std::string folder_name(const fs::path& folder) {
   fs::path path = folder.lexically_normal();
   if (!path.has_filename()) path = path.parent_path();
   if (path.filename() == "raw") path = path.parent_path();
-  std::string name = path.filename().string();
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  return name;
+  return ascii_lower(path.filename().string());
 }
 
 // Fashion-MNIST's class names for a folder with "fashion" in its name, else digits.

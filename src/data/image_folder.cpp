@@ -16,13 +16,11 @@ namespace {
 // The first line with text; later lines may be translations. A file that begins with NUL bytes or a UTF-16
 // byte-order mark has no lines: it is returned whole and rejected as text later.
 std::string first_line(const std::string& text) {
-  constexpr const char* kBlank = " \t\r";
   size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   while (begin < text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string line = text.substr(begin, end - begin);
-    const size_t first = line.find_first_not_of(kBlank);
-    if (first != std::string::npos) return line.substr(first, line.find_last_not_of(kBlank) + 1 - first);
+    const std::string line = trimmed(text.substr(begin, end - begin), " \t\r");
+    if (!line.empty()) return line;
     begin = end + 1;
   }
   return {};

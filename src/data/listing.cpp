@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -13,10 +12,7 @@ namespace {
 
 bool is_image_name(const fs::path& path) {
   static constexpr std::array<std::string_view, 4> kExtensions = {".png", ".jpg", ".jpeg", ".webp"};
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
+  return contains(kExtensions, ascii_lower(path.extension().string()));
 }
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }

@@ -18,8 +18,8 @@
 
 #include "pixart/base/file.h"
 #include "pixart/base/parallel.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
-#include "pixart/formats/utf8.h"
 #include "row_fields.h"
 #include "sources.h"
 
@@ -177,7 +177,7 @@ void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists,
 void add_sam_sample(const fs::path& root, const std::string& name, Listing& listing, uint64_t offset) {
   auto& record = listing.records.emplace_back();
   record.row.key = name;
-  if (!formats::is_utf8(name)) {
+  if (!is_utf8(name)) {
     record.row.key = fmt::format("byte {} of a part file", offset);
     return listing.reject(Reason::kBadRow, "the name is not UTF-8", offset);
   }

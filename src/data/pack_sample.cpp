@@ -1,12 +1,11 @@
 #include "pack_sample.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "listing.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/names.h"
+#include "pixart/base/utf8.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -19,9 +18,7 @@ std::string_view stem_of(std::string_view key) {
   const size_t dot = key.rfind('.'), slash = key.rfind('/');
   const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
   if (dot == std::string_view::npos || dot <= base) return key;
-  std::string ending(key.substr(dot + 1));
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
+  const std::string ending = ascii_lower(std::string(key.substr(dot + 1)));
   const bool is_image = ending == "jpg" || ending == "jpeg" || ending == "png" || ending == "webp";
   return is_image ? key.substr(0, dot) : key;
 }
@@ -94,7 +91,7 @@ Packer::Packer(const SourceConfig& config, const Dataset& dataset, bool verify)
                                                   "cls",        "jpg",   "jpeg",  "png", "webp"};
   std::vector<std::string> bad;
   for (const auto& kind : config.captions)
-    if (std::find(kTaken.begin(), kTaken.end(), kind.name) != kTaken.end()) bad.push_back(kind.name);
+    if (contains(kTaken, kind.name)) bad.push_back(kind.name);
   if (!bad.empty())
     throw UserError(
         fmt::format("{}: captions of kind {} cannot be packed, because shards use this name for something "
@@ -116,7 +113,7 @@ Members Packer::members_of(int64_t index) const {
     throw BadSample(
         {.row = index, .key = row.key, .offset = 0, .reason = reason, .detail = std::move(detail)});
   };
-  if (row.key.empty() || row.key.size() > kLongestKey || !formats::is_utf8(row.key))
+  if (row.key.empty() || row.key.size() > kLongestKey || !is_utf8(row.key))
     refuse(Reason::kBadRow, fmt::format("a key must be UTF-8 of 1 to {} bytes", kLongestKey));
   std::string bytes = dataset_.bytes(index);
   const char* extension = extension_of(bytes);

@@ -1,8 +1,7 @@
-#include <algorithm>
 #include <set>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/config/config.h"
 #include "sources.h"
 
@@ -13,7 +12,7 @@ namespace {
 
 // A kind of source. `keys`: the keys that have an effect for this kind, but not for all kinds.
 struct SourceKind {
-  std::string type;
+  std::string name;
   std::unique_ptr<Dataset> (*open)(const SourceConfig&);
   std::vector<std::string> keys;
   bool is_drawn = false;  // drawn from the seed; otherwise it has a path
@@ -33,20 +32,10 @@ const std::vector<SourceKind>& source_table() {
   return table;
 }
 
-const SourceKind* find_kind(const std::string& type) {
-  for (const auto& kind : source_table())
-    if (kind.type == type) return &kind;
-  return nullptr;
-}
-
-bool contains(const std::vector<std::string>& words, const std::string& word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
-
 std::vector<std::string> types_with(const std::string& key) {
   std::vector<std::string> types;
   for (const auto& kind : source_table())
-    if (contains(kind.keys, key)) types.push_back(kind.type);
+    if (contains(kind.keys, key)) types.push_back(kind.name);
   return types;
 }
 
@@ -58,25 +47,23 @@ bool is_sub_folder(const std::string& folder) {
 
 }  // namespace
 
-std::vector<std::string> source_types() {
-  std::vector<std::string> types;
-  for (const auto& kind : source_table()) types.push_back(kind.type);
-  return types;
-}
+std::vector<std::string> source_types() { return names_of(source_table()); }
 
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config) {
-  if (const auto* kind = find_kind(config.type)) return kind->open(config);
-  throw UserError(fmt::format("source {}: unknown type '{}'; known are {}.{}", config.name, config.type,
-                              join(source_types(), ", "), did_you_mean(config.type, source_types())));
+  const auto* kind = find_named(source_table(), config.type);
+  if (kind == nullptr)
+    throw UserError(
+        fmt::format("source {}: {}", config.name, unknown_name("type", config.type, source_types())));
+  return kind->open(config);
 }
 
 bool SourceConfig::draws_scenes() const {
-  const auto* kind = find_kind(type);
+  const auto* kind = find_named(source_table(), type);
   return kind != nullptr && kind->is_drawn;
 }
 
 void SourceConfig::validate(std::vector<std::string>& problems) const {
-  const SourceKind* own = find_kind(type);
+  const SourceKind* own = find_named(source_table(), type);
   if (own == nullptr) return;  // the key's own check reports it
   std::set<std::string> idle;
   for (const auto& value : config::values(*this)) {

@@ -9,10 +9,10 @@
 #include "caption_text.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/tar.h"
-#include "pixart/formats/utf8.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -53,8 +53,7 @@ class Sample {
     check_group();
     const TarEntry& image = find_image();
     record.offset = image.offset, record.bytes = image.bytes;
-    if (!formats::is_utf8(record.row.key))
-      throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
+    if (!is_utf8(record.row.key)) throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
     if (is_packed() && json_of().contains(kSourceKey)) record.row.key = text_field(kSourceKey);
     if (const auto* entry = member("cls")) record.row.label = label_of(*entry);
     for (const auto& kind : rules_.kinds)

@@ -6,8 +6,8 @@
 #include <set>
 
 #include "pixart/base/error.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
-#include "pixart/formats/utf8.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -58,7 +58,7 @@ std::string too_long() { return fmt::format("the row is larger than {}", human_b
 // --- JSON lines
 
 void parse_line(const std::string& line, TableRow& row) {
-  if (!formats::is_utf8(line)) {
+  if (!is_utf8(line)) {
     row.fault = "the row is not UTF-8";
   } else if (nesting_of(line) > kDeepestNesting) {
     row.fault = fmt::format("lists or objects are nested more than {} deep", kDeepestNesting);
@@ -153,7 +153,7 @@ class Csv {
 void check_header(const std::vector<std::string>& names, std::string fault, const fs::path& path) {
   std::set<std::string> seen;
   for (const auto& name : names) {
-    if (fault.empty() && !formats::is_utf8(name)) fault = "it is not UTF-8";
+    if (fault.empty() && !is_utf8(name)) fault = "it is not UTF-8";
     if (fault.empty() && !seen.insert(name).second) fault = fmt::format("column '{}' is named twice", name);
   }
   if (!fault.empty())
@@ -173,7 +173,7 @@ void read_csv(Bytes& bytes, const fs::path& path, char separator,
     if (row.fault.empty() && fields.size() != names.size())
       row.fault =
           fmt::format("the row has {} fields, but the first row names {}", fields.size(), names.size());
-    if (row.fault.empty() && !std::all_of(fields.begin(), fields.end(), formats::is_utf8))
+    if (row.fault.empty() && !std::all_of(fields.begin(), fields.end(), is_utf8))
       row.fault = "the row is not UTF-8";
     for (size_t i = 0; row.fault.empty() && i < names.size(); ++i)
       row.fields[names[i]] = std::move(fields[i]);

@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 
 namespace pixart::diffusion {
 
@@ -42,20 +42,12 @@ std::vector<double> full_betas(const std::string& name, int64_t steps) {
   if (steps < 1)
     throw UserError(
         fmt::format("A noise schedule cannot have {} training steps; expected at least 1.", steps));
-  std::vector<std::string> known;
-  for (const auto& schedule : kSchedules) {
-    known.emplace_back(schedule.name);
-    if (name != schedule.name) continue;
-    auto betas = schedule.make(steps);
-    if (*std::max_element(betas.begin(), betas.end()) >= 1) {
-      throw UserError(fmt::format(
-          "The {} noise schedule has a beta of 1 or more with {} training steps; use more than 20.", name,
-          steps));
-    }
-    return betas;
-  }
-  throw UserError(fmt::format("Unknown noise schedule '{}'. Known: {}.{}", name, join(known, ", "),
-                              did_you_mean(name, known)));
+  auto betas = row_named(kSchedules, name, "noise schedule").make(steps);
+  if (*std::max_element(betas.begin(), betas.end()) >= 1)
+    throw UserError(
+        fmt::format("The {} noise schedule has a beta of 1 or more with {} training steps; use more than 20.",
+                    name, steps));
+  return betas;
 }
 
 [[noreturn]] void refuse_respacing(const std::string& respacing, const std::string& reason) {

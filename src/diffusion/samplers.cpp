@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 
 namespace pixart::diffusion {
 
@@ -68,22 +68,11 @@ constexpr NamedSampler kSamplers[] = {
     {"sa_solver", sa_solver, false},         {"lcm", lcm, false},
 };
 
-const NamedSampler& find_sampler(const std::string& name) {
-  for (const auto& sampler : kSamplers) {
-    if (name == sampler.name) return sampler;
-  }
-  const auto known = sampler_names();
-  throw UserError(
-      fmt::format("Unknown sampler '{}'. Known: {}.{}", name, join(known, ", "), did_you_mean(name, known)));
-}
+const NamedSampler& find_sampler(const std::string& name) { return row_named(kSamplers, name, "sampler"); }
 
 }  // namespace
 
-std::vector<std::string> sampler_names() {
-  std::vector<std::string> names;
-  for (const auto& sampler : kSamplers) names.emplace_back(sampler.name);
-  return names;
-}
+std::vector<std::string> sampler_names() { return names_of(kSamplers); }
 
 int64_t guided_channels(const std::string& name, int64_t latent_channels) {
   return find_sampler(name).guides_three_channels ? std::min(kAncestralGuidedChannels, latent_channels)

@@ -80,13 +80,9 @@ void make_random_encoder(const run::RunConfig& config, const std::vector<std::st
                     folder.string()));
   StagedFolder staged(folder);
   text::train_tokenizer(texts, settings.vocabulary, staged.path() / "spiece.model");
-  models::T5Config t5;
+  models::T5Config t5{settings.size};
   t5.vocab_size = text::Tokenizer(staged.path() / "spiece.model").vocab_size();
-  t5.d_model = settings.d_model;
-  t5.num_layers = settings.num_layers;
-  t5.num_heads = settings.num_heads;
-  t5.d_kv = settings.d_model / settings.num_heads;
-  t5.d_ff = settings.d_ff;
+  t5.d_kv = t5.d_model / t5.num_heads;
   nn::StateDict state;
   models::T5Encoder encoder(nn::Scope(state), t5);
   models::initialize(state, t5, uint64_t(config.seed), settings.position_bias_std);

@@ -29,14 +29,7 @@ at::Tensor LatentCodec::decode(const at::Tensor& latent) const {
   return loaded_.vae->decode(latent / scale_ + mean_);
 }
 
-models::VaeConfig configured_vae(const run::AutoencoderConfig& config) {
-  models::VaeConfig result;
-  result.block_out_channels = config.block_out_channels;
-  result.layers_per_block = config.layers_per_block;
-  result.norm_num_groups = config.norm_num_groups;
-  result.latent_channels = config.latent_channels;
-  return result;
-}
+models::VaeConfig configured_vae(const run::AutoencoderConfig& config) { return {config.size}; }
 
 fs::path autoencoder_folder(const run::RunConfig& config) {
   return config.autoencoder.path ? *config.autoencoder.path : run::RunFolder{config.run}.autoencoder();

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 namespace pixart::formats {
 
@@ -32,6 +34,17 @@ inline constexpr std::array<Dtype, 19> kDtypes = {{{"BOOL", 8},
                                                    {"F64", 64},
                                                    {"I64", 64},
                                                    {"U64", 64}}};
+
+// The bytes of an array with elements of `bytes`; nothing if the product overflows, even if a size of 0 makes
+// it 0, because strides are computed from the shape.
+inline std::optional<uint64_t> array_bytes(const std::vector<int64_t>& shape, int64_t bytes) {
+  bool overflow = false, is_empty = false;
+  for (const int64_t side : shape) {
+    is_empty |= side == 0;
+    overflow |= __builtin_mul_overflow(bytes, std::max<int64_t>(side, 1), &bytes);
+  }
+  return overflow ? std::nullopt : std::optional(is_empty ? 0 : uint64_t(bytes));
+}
 
 // A bool tensor with any other byte has undefined behaviour in programs that read it.
 inline bool all_bools(const void* bytes, uint64_t count) {

@@ -49,6 +49,11 @@ std::string InputFile::read(uint64_t count, uint64_t offset) const {
   return piece;
 }
 
+bool is_bare_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string("/\\\0", 3)) == std::string::npos;
+}
+
 std::string shown(std::string_view text) {
   constexpr size_t kLongest = 100;
   std::string out = "'";

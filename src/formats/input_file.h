@@ -27,6 +27,9 @@ class InputFile {
   uint64_t bytes_ = 0;
 };
 
+// The name of a file without a folder.
+bool is_bare_name(const std::string& name);
+
 // Makes text from an untrusted file fit for a message: short, in quotes, control characters replaced.
 std::string shown(std::string_view text);
 

@@ -1,6 +1,6 @@
 #include "json_cursor.h"
 
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
 
 namespace pixart::formats {
 
@@ -18,28 +18,6 @@ uint32_t JsonCursor::hex4() {
   }
   return value;
 }
-
-namespace {
-
-void append_code_point(std::string& out, uint32_t c) {
-  if (c < 0x80) {
-    out += char(c);
-  } else if (c < 0x800) {
-    out += char(0xC0 | c >> 6);
-    out += char(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    out += char(0xE0 | c >> 12);
-    out += char(0x80 | (c >> 6 & 0x3F));
-    out += char(0x80 | (c & 0x3F));
-  } else {
-    out += char(0xF0 | c >> 18);
-    out += char(0x80 | (c >> 12 & 0x3F));
-    out += char(0x80 | (c >> 6 & 0x3F));
-    out += char(0x80 | (c & 0x3F));
-  }
-}
-
-}  // namespace
 
 void JsonCursor::append_escape(std::string& out) {
   if (at_ >= text_.size()) fail("the text ends inside an escape");
@@ -60,10 +38,10 @@ void JsonCursor::append_escape(std::string& out) {
     if (low < 0xDC00 || low >= 0xE000) fail("half of a surrogate pair");
     code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
   }
-  append_code_point(out, code);
+  append_utf8(out, code);
 }
 
-void JsonCursor::append_utf8(std::string& out) {
+void JsonCursor::append_character(std::string& out) {
   const size_t length = utf8_sequence(text_, at_);
   if (length == 0) fail("the text is not valid UTF-8");
   out.append(text_.substr(at_, length));
@@ -81,8 +59,41 @@ std::string JsonCursor::string() {
     if (c == '\\')
       ++at_, append_escape(out);
     else
-      append_utf8(out);
+      append_character(out);
   }
+}
+
+void JsonCursor::skip_digits() {
+  const size_t begin = at_;
+  while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') ++at_;
+  if (at_ == begin) fail("a digit expected");
+}
+
+void JsonCursor::skip_number() {
+  const auto skip_one_of = [this](std::string_view symbols) {
+    const bool found = at_ < text_.size() && symbols.find(text_[at_]) != std::string_view::npos;
+    at_ += found ? 1 : 0;
+    return found;
+  };
+  skip_one_of("-");
+  if (!skip_one_of("0")) skip_digits();
+  if (skip_one_of(".")) skip_digits();
+  if (!skip_one_of("eE")) return;
+  skip_one_of("+-");
+  skip_digits();
+}
+
+void JsonCursor::skip_value() { skip_value(0); }
+
+void JsonCursor::skip_value(int level) {
+  constexpr int kDeepest = 64;
+  if (level > kDeepest) fail(fmt::format("nested over {} levels deep", kDeepest));
+  if (sees('{')) return object("key", [&](const std::string&) { skip_value(level + 1); });
+  if (sees('[')) return list([&] { skip_value(level + 1); });
+  if (sees('"')) return void(string());
+  for (const std::string_view word : {"true", "false", "null"})
+    if (text_.substr(at_).starts_with(word)) return void(at_ += word.size());
+  skip_number();
 }
 
 }  // namespace pixart::formats

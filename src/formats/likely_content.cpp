@@ -2,7 +2,7 @@
 #include <array>
 
 #include "image_codecs.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
 
 namespace pixart::formats {
 

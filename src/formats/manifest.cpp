@@ -9,6 +9,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "input_file.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 
@@ -39,10 +40,6 @@ FileRecord record_of(const std::string& name, const json& entry, int version) {
   }
   if (at != record.bytes) throw UserError("manifest.json does not cover the whole of " + name);
   return record;
-}
-
-bool is_bare_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
 }
 
 // Empty if the part is the whole file.

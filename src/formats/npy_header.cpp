@@ -4,7 +4,9 @@
 #include <array>
 #include <set>
 
+#include "dtypes.h"
 #include "input_file.h"
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "text_cursor.h"
 
@@ -50,11 +52,6 @@ class PythonCursor : public TextCursor {
       return word == "True";
     }
     fail("expected True or False");
-  }
-
-  bool sees(char symbol) {
-    skip_space();
-    return at_ < text_.size() && text_[at_] == symbol;
   }
 };
 
@@ -114,18 +111,6 @@ NpyHeader read_dictionary(PythonCursor& header) {
   return result;
 }
 
-// Overflow is an error even if a size of 0 makes the product 0, because strides are computed from the shape.
-uint64_t bytes_of(PythonCursor& header, const NpyHeader& array) {
-  int64_t bytes = array.dtype[1] - '0';
-  bool overflow = false, is_empty = false;
-  for (const int64_t side : array.shape) {
-    is_empty |= side == 0;
-    overflow |= __builtin_mul_overflow(bytes, std::max<int64_t>(side, 1), &bytes);
-  }
-  if (overflow) header.fail("the shape is too large");
-  return is_empty ? 0 : uint64_t(bytes);
-}
-
 std::string take(const ReadNext& next, uint64_t count) {
   std::string bytes(size_t(count), '\0');
   next(bytes.data(), count);
@@ -148,9 +133,7 @@ NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::strin
     refuse(name, 6, fmt::format("version {}.{} is not 1.0, 2.0 or 3.0", version, uint8_t(head[7])));
   const uint64_t length_bytes = version == 1 ? 2 : 4, text_begin = kVersionEnd + length_bytes;
   if (bytes < text_begin) refuse(name, kVersionEnd, "the file ends inside its header");
-  uint64_t length = 0;
-  const std::string digits = take(next, length_bytes);
-  for (size_t i = digits.size(); i > 0; --i) length = length << 8 | uint8_t(digits[i - 1]);
+  const uint64_t length = from_little_endian(take(next, length_bytes), 0, int(length_bytes));
   if (length > kLargestHeader || length > bytes - text_begin) {
     refuse(name, kVersionEnd,
            fmt::format("a header of {} bytes is too long: {} are left, {} are allowed", length,
@@ -160,8 +143,10 @@ NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::strin
   PythonCursor header(text, name, text_begin);
   NpyHeader result = read_dictionary(header);
   result.data_bytes = bytes - text_begin - length;
-  if (const uint64_t needed = bytes_of(header, result); needed != result.data_bytes)
-    header.fail(fmt::format("the shape needs {} bytes, {} follow", needed, result.data_bytes));
+  const auto needed = array_bytes(result.shape, result.dtype[1] - '0');
+  if (!needed) header.fail("the shape is too large");
+  if (*needed != result.data_bytes)
+    header.fail(fmt::format("the shape needs {} bytes, {} follow", *needed, result.data_bytes));
   return result;
 }
 

@@ -5,7 +5,7 @@
 #include <bit>
 
 #include "pickle_builder.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
 
 namespace pixart::formats {
 

@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include <algorithm>
 #include <optional>
 #include <set>
 
@@ -11,6 +10,7 @@
 #include "pickle_builder.h"
 #include "pickle_globals.h"
 #include "pixart/base/error.h"
+#include "pixart/base/names.h"
 #include "recycled_memory.h"
 
 namespace pixart::formats {
@@ -132,7 +132,7 @@ PickleValue ValueMaker::make_dict(const PickleNode& node, int depth) {
 PickleTensor ValueMaker::make_tensor(const TensorSpec& spec) const {
   return {.dtype = spec.dtype, .shape = spec.sizes, .read = [storages = storages_, spec] {
             const at::Tensor tensor = at::empty({0}, at::TensorOptions().dtype(spec.dtype));
-            const bool is_empty = std::find(spec.sizes.begin(), spec.sizes.end(), 0) != spec.sizes.end();
+            const bool is_empty = contains(spec.sizes, 0);
             return tensor.set_(storages->get(spec.storage), is_empty ? 0 : spec.offset, spec.sizes,
                                spec.strides);
           }};

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "image_codecs.h"
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 
@@ -87,27 +88,21 @@ bool read_rows(png_structp png, png_infop info, png_bytep* rows) {
   return static_cast<const ErrorState*>(png_get_error_ptr(png))->message[0] == '\0';
 }
 
-uint32_t number_at(std::string_view bytes, size_t at) {
-  uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | uint8_t(bytes[at + i]);
-  return value;
-}
-
 // Checks for sizes beyond the limits and for chunks of an animation, which libpng skips: libpng gives no
 // reason of its own for either.
 void check_chunks(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   constexpr size_t kSignature = 8, kAround = 12, kHeaderEnd = 33;  // length, type and CRC are around the data
   const auto as_bytes = [&](size_t at) { return reinterpret_cast<const Bytef*>(bytes.data() + at); };
   if (bytes.size() < kHeaderEnd || bytes.substr(12, 4) != "IHDR" ||
-      crc32(0, as_bytes(12), 17) != number_at(bytes, 29))
+      crc32(0, as_bytes(12), 17) != from_big_endian(bytes, 29, 4))
     return;  // libpng reports the error
-  check_size(number_at(bytes, 16), number_at(bytes, 20), name, limits);
+  check_size(int64_t(from_big_endian(bytes, 16, 4)), int64_t(from_big_endian(bytes, 20, 4)), name, limits);
   for (size_t at = kSignature; at + kAround <= bytes.size();) {
     const std::string_view type = bytes.substr(at + 4, 4);
     if (type == "IDAT") return;
-    const size_t length = number_at(bytes, at);
+    const size_t length = from_big_endian(bytes, at, 4);
     if (type == "acTL" && length >= 4 && at + kAround + length <= bytes.size() &&
-        number_at(bytes, at + 8) > 1)
+        from_big_endian(bytes, at + 8, 4) > 1)
       throw ImageError(ImageFault::kUnsupported,
                        fmt::format("{}: an animated PNG; expected one still image.", name));
     at += kAround + length;

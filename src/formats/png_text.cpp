@@ -1,6 +1,8 @@
 #include <zlib.h>
 
+#include "pixart/base/bytes.h"
 #include "pixart/base/file.h"
+#include "pixart/base/utf8.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::formats {
@@ -10,12 +12,6 @@ namespace {
 constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
 constexpr uint64_t kMostBytes = uint64_t{256} << 20;
 constexpr size_t kAround = 12;  // bytes around a chunk's data: length, type, checksum
-
-uint32_t number_at(std::string_view bytes, size_t at) {
-  uint32_t number = 0;
-  for (size_t i = 0; i < 4; ++i) number = number << 8 | uint8_t(bytes[at + i]);
-  return number;
-}
 
 // Removes and returns the text before the next zero byte; the zero byte is removed, too.
 std::string_view take_word(std::string_view& bytes) {
@@ -27,13 +23,7 @@ std::string_view take_word(std::string_view& bytes) {
 
 std::string from_latin1(std::string_view text) {
   std::string result;
-  for (const char c : text) {
-    const auto byte = uint8_t(c);
-    if (byte < 0x80)
-      result += c;
-    else
-      result += {char(0xC0 | byte >> 6), char(0x80 | (byte & 0x3F))};
-  }
+  for (const char c : text) append_utf8(result, uint8_t(c));
   return result;
 }
 
@@ -46,11 +36,11 @@ std::map<std::string, std::string> read_png_text(const std::filesystem::path& pa
   bytes.remove_prefix(kSignature.size());
   std::map<std::string, std::string> result;
   while (bytes.size() >= kAround) {
-    const uint32_t length = number_at(bytes, 0);
+    const uint64_t length = from_big_endian(bytes, 0, 4);
     if (length > bytes.size() - kAround) break;
     const std::string_view type = bytes.substr(4, 4), checked = bytes.substr(4, 4 + size_t(length));
     if (::crc32(0, reinterpret_cast<const Bytef*>(checked.data()), uInt(checked.size())) !=
-        number_at(bytes, 8 + size_t(length)))
+        from_big_endian(bytes, 8 + size_t(length), 4))
       throw UserError(fmt::format("{}: chunk {} is damaged.", path.string(), type));
     std::string_view data = bytes.substr(8, length);
     bytes.remove_prefix(kAround + length);

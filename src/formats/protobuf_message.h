@@ -6,6 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "pixart/base/bytes.h"
+#include "pixart/base/utf8.h"
+
 namespace pixart::formats {
 
 class ProtobufMessage {
@@ -17,15 +20,18 @@ class ProtobufMessage {
   }
   ProtobufMessage& real64(int field, double value) {
     key(field, kFixed64);
-    fixed(std::bit_cast<uint64_t>(value), sizeof value);
+    fixed(std::bit_cast<uint64_t>(value), 8);
     return *this;
   }
   ProtobufMessage& real32(int field, float value) {
     key(field, kFixed32);
-    fixed(std::bit_cast<uint32_t>(value), sizeof value);
+    fixed(std::bit_cast<uint32_t>(value), 4);
     return *this;
   }
-  // Also for text, which must be UTF-8.
+  // Readers refuse a whole message because of one byte that is not UTF-8.
+  ProtobufMessage& text(int field, std::string_view value) {
+    return bytes(field, replace_invalid_utf8(value));
+  }
   ProtobufMessage& bytes(int field, std::string_view value) {
     key(field, kBytes);
     varint(value.size());
@@ -44,9 +50,7 @@ class ProtobufMessage {
     for (; value >= 0x80; value >>= 7) bytes_ += char(value | 0x80);
     bytes_ += char(value);
   }
-  void fixed(uint64_t value, size_t size) {  // least significant byte first
-    for (size_t i = 0; i < size; ++i) bytes_ += char(value >> (8 * i));
-  }
+  void fixed(uint64_t value, int size) { bytes_ += little_endian(value, size); }
 
   std::string bytes_;
 };

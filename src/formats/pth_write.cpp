@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "pickle_globals.h"
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/weights.h"
@@ -14,12 +15,6 @@
 namespace pixart::formats {
 
 namespace {
-
-std::string little_endian(uint64_t value, int bytes) {
-  std::string out;
-  for (int i = 0; i < bytes; ++i) out += char(value >> (8 * i));
-  return out;
-}
 
 // A zip archive of stored records under one top folder, laid out like PyTorch's own writer: data begins at
 // multiples of 64 bytes; 64-bit fields are used where 32 bits are too few.

@@ -1,12 +1,12 @@
 #include "pixart/formats/safetensors.h"
 
 #include <algorithm>
-#include <set>
 #include <string_view>
 
 #include "dtypes.h"
 #include "input_file.h"
 #include "json_cursor.h"
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 
 namespace pixart::formats {
@@ -18,40 +18,26 @@ constexpr size_t kLargestRank = 16, kMostTensors = 1'000'000, kMostMetadata = 10
 
 std::vector<int64_t> read_shape(JsonCursor& json) {
   std::vector<int64_t> shape;
-  json.expect('[');
-  if (json.consume(']')) return shape;
-  do {
+  json.list([&] {
     if (shape.size() == kLargestRank) json.fail(fmt::format("more than {} dimensions", kLargestRank));
     shape.push_back(int64_t(json.integer()));
-  } while (json.consume(','));
-  json.expect(']');
+  });
   return shape;
 }
 
-// Overflow is an error even if a size of 0 makes the product 0, because strides are computed from the shape.
 uint64_t bytes_of(JsonCursor& json, const std::string& name, const TensorInfo& info) {
   const int bits = dtype_bits(info.dtype);
   if (bits == 0) json.fail(fmt::format("tensor {} has an unknown type {}", shown(name), shown(info.dtype)));
-  int64_t bytes = bits / 8;
-  bool overflow = false, is_empty = false;
-  for (int64_t side : info.shape) {
-    is_empty |= side == 0;
-    overflow |= __builtin_mul_overflow(bytes, std::max<int64_t>(side, 1), &bytes);
-  }
-  if (overflow) json.fail(fmt::format("the shape of tensor {} is too large", shown(name)));
-  return is_empty ? 0 : uint64_t(bytes);
+  const auto bytes = array_bytes(info.shape, bits / 8);
+  if (!bytes) json.fail(fmt::format("the shape of tensor {} is too large", shown(name)));
+  return *bytes;
 }
 
 TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
   TensorInfo info;
-  std::set<std::string> seen;
-  json.expect('{');
-  do {
-    const std::string field = json.string();
-    if (!seen.insert(field).second) {
-      json.fail(fmt::format("tensor {} has the field {} twice", shown(name), shown(field)));
-    }
-    json.expect(':');
+  int num_fields = 0;
+  json.object(fmt::format("tensor {}: field", shown(name)), [&](const std::string& field) {
+    ++num_fields;
     if (field == "dtype") {
       info.dtype = json.string();
     } else if (field == "shape") {
@@ -65,9 +51,8 @@ TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
     } else {
       json.fail(fmt::format("tensor {} has an unknown field {}", shown(name), shown(field)));
     }
-  } while (json.consume(','));
-  json.expect('}');
-  if (seen.size() != 3) json.fail(fmt::format("tensor {} needs dtype, shape and data_offsets", shown(name)));
+  });
+  if (num_fields != 3) json.fail(fmt::format("tensor {} needs dtype, shape and data_offsets", shown(name)));
   if (info.end < info.begin) json.fail(fmt::format("tensor {} ends before it begins", shown(name)));
   if (const uint64_t bytes = bytes_of(json, name, info); info.end - info.begin != bytes) {
     json.fail(fmt::format("tensor {} occupies {} bytes, its shape needs {}", shown(name),
@@ -78,17 +63,10 @@ TensorInfo read_tensor(JsonCursor& json, const std::string& name) {
 
 std::map<std::string, std::string> read_metadata(JsonCursor& json) {
   std::map<std::string, std::string> metadata;
-  json.expect('{');
-  if (json.consume('}')) return metadata;
-  do {
-    const std::string key = json.string();
-    json.expect(':');
-    if (!metadata.emplace(key, json.string()).second) {
-      json.fail(fmt::format("metadata key {} occurs twice", shown(key)));
-    }
+  json.object("metadata key", [&](const std::string& key) {
+    metadata[key] = json.string();
     if (metadata.size() > kMostMetadata) json.fail(fmt::format("more than {} metadata keys", kMostMetadata));
-  } while (json.consume(','));
-  json.expect('}');
+  });
   return metadata;
 }
 
@@ -122,8 +100,7 @@ uint64_t header_length(std::string_view head, uint64_t file_bytes, const std::st
   if (file_bytes < 8 || head.size() < 8) {
     throw UserError(fmt::format("{}: only {} bytes; a safetensors file has at least 8.", name, file_bytes));
   }
-  uint64_t length = 0;
-  for (int i = 7; i >= 0; --i) length = length << 8 | uint8_t(head[size_t(i)]);
+  const uint64_t length = from_little_endian(head, 0, 8);
   if (length > kLargestHeader) {
     throw UserError(fmt::format(
         "{}: byte 0: a header of {} bytes is over the limit of {}. The file is not a safetensors file.{}",
@@ -153,29 +130,19 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
   const uint64_t length = header_length(head, file_bytes, name);
   PIXART_CHECK(head.size() >= 8 + length, "head of {} bytes", head.size());
   const std::string_view text = head.substr(8, size_t(length));
-  JsonCursor json(text, name, 8);
+  JsonCursor json(text, name, 8, "a safetensors file");
   if (text.empty() || text.front() != '{') json.fail("the header must begin with '{'");
   SafetensorsHeader header;
   header.data_offset = 8 + length;
   header.file_bytes = file_bytes;
-  bool has_metadata = false;
-  json.expect('{');
-  if (!json.consume('}')) {
-    do {
-      const std::string key = json.string();
-      check_name(json, key);
-      json.expect(':');
-      if (key == "__metadata__") {
-        if (has_metadata) json.fail("__metadata__ occurs twice");
-        has_metadata = true;
-        header.metadata = read_metadata(json);
-      } else if (!header.tensors.emplace(key, read_tensor(json, key)).second) {
-        json.fail(fmt::format("tensor {} occurs twice", shown(key)));
-      }
-      if (header.tensors.size() > kMostTensors) json.fail(fmt::format("more than {} tensors", kMostTensors));
-    } while (json.consume(','));
-    json.expect('}');
-  }
+  json.object("tensor", [&](const std::string& key) {
+    check_name(json, key);
+    if (key == "__metadata__")
+      header.metadata = read_metadata(json);
+    else
+      header.tensors.emplace(key, read_tensor(json, key));
+    if (header.tensors.size() > kMostTensors) json.fail(fmt::format("more than {} tensors", kMostTensors));
+  });
   json.end();
   check_tiling(json, header);
   return header;

@@ -1,7 +1,7 @@
-#include <algorithm>
 #include <cstring>
 
 #include "pixart/base/error.h"
+#include "pixart/base/utf8.h"
 #include "pixart/formats/tar.h"
 #include "tar_header.h"
 
@@ -13,10 +13,6 @@ constexpr size_t kNameBytes = 100, kPrefixBytes = 155;
 constexpr size_t kLongestName = 32 << 10;
 constexpr uint64_t kContentLimit = uint64_t{1} << 33;  // the largest number of eleven octal digits, plus 1
 constexpr std::string_view kPaxName = "PaxHeader";
-
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x80; });
-}
 
 // The position that splits a name into prefix and name so that both fit; npos if it needs no split or cannot
 // be split.

@@ -8,6 +8,7 @@
 
 #include "dtypes.h"
 #include "input_file.h"
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/safetensors.h"
@@ -95,9 +96,7 @@ std::string header_of(const std::vector<Entry>& entries, const Metadata& metadat
   }
   text += '}';
   text.append((8 - text.size() % 8) % 8, ' ');
-  std::string head(8, '\0');
-  for (int i = 0; i < 8; ++i) head[size_t(i)] = char(uint64_t(text.size()) >> (8 * i));
-  head += text;
+  const std::string head = little_endian(text.size(), 8) + text;
   parse_safetensors_header(head, head.size() + at,
                            "the file to be written");  // never write a file that this program refuses
   return head;

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "pixart/base/bytes.h"
 #include "pixart/base/clock.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/crc32c.h"
-#include "pixart/formats/utf8.h"
 #include "protobuf_message.h"
 
 namespace pixart::formats {
@@ -39,12 +39,6 @@ constexpr int kType = 1, kShape = 2, kStringValue = 8, kString = 7, kDimension =
 }
 
 constexpr std::string_view kPrefix = "events.out.tfevents.";
-
-std::string little_endian(uint64_t number, int size) {
-  std::string bytes;
-  for (int i = 0; i < size; ++i) bytes += char(number >> (8 * i));
-  return bytes;
-}
 
 // A masked checksum stays useful for bytes that themselves contain checksums (TensorFlow's crc32c.h).
 std::string masked_crc(std::string_view bytes) {
@@ -84,24 +78,6 @@ fs::path new_file(const fs::path& folder) {
   return folder / fmt::format("{}{:010}.{}.{}.0", kPrefix, seconds, host_name(), process_id());
 }
 
-uint32_t big_endian(std::string_view bytes, size_t at) {
-  uint32_t number = 0;
-  for (size_t i = 0; i < 4; ++i) number = number << 8 | uint8_t(bytes[at + i]);
-  return number;
-}
-
-// Protobuf readers refuse a whole event because of one invalid byte.
-std::string as_utf8(std::string_view text) {
-  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
-  std::string result;
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = utf8_sequence(text, at);
-    result += length > 0 ? text.substr(at, length) : kReplacement;
-    at += std::max<size_t>(1, length);
-  }
-  return result;
-}
-
 }  // namespace
 
 TensorBoardEvents::TensorBoardEvents(const fs::path& folder) : file_(new_file(folder)) {
@@ -118,7 +94,7 @@ void TensorBoardEvents::scalars(int64_t step, const std::map<std::string, double
   ProtobufMessage all;
   for (const auto& [tag, number] : values) {
     ProtobufMessage one;
-    one.bytes(value::kTag, as_utf8(tag)).real32(value::kSimpleValue, float(number));
+    one.text(value::kTag, tag).real32(value::kSimpleValue, float(number));
     all.message(summary::kValue, one);
   }
   file_.write(record(event_of(step).message(event::kSummary, all)));
@@ -130,11 +106,11 @@ void TensorBoardEvents::image(int64_t step, const std::string& tag, std::string_
   if (!png.starts_with(kSignature) || png.size() < kHeaderEnd)
     throw UserError(fmt::format("the image '{}' for TensorBoard is not a PNG file.", tag));
   ProtobufMessage image, one, all;
-  image.integer(image_field::kHeight, big_endian(png, kHeightAt))
-      .integer(image_field::kWidth, big_endian(png, kWidthAt))
+  image.integer(image_field::kHeight, int64_t(from_big_endian(png, kHeightAt, 4)))
+      .integer(image_field::kWidth, int64_t(from_big_endian(png, kWidthAt, 4)))
       .integer(image_field::kColorspace, image_field::kRgb)
       .bytes(image_field::kEncoded, png);
-  one.bytes(value::kTag, as_utf8(tag)).message(value::kImage, image);
+  one.text(value::kTag, tag).message(value::kImage, image);
   all.message(summary::kValue, one);
   file_.write(record(event_of(step).message(event::kSummary, all)));
 }
@@ -147,8 +123,8 @@ void TensorBoardEvents::text(int64_t step, const std::string& tag, std::string_v
   shape.message(tensor::kDimension, dimension);
   strings.integer(tensor::kType, tensor::kString)
       .message(tensor::kShape, shape)
-      .bytes(tensor::kStringValue, as_utf8(markdown));
-  one.bytes(value::kTag, as_utf8(tag)).message(value::kTensor, strings).message(value::kMetadata, meta);
+      .text(tensor::kStringValue, markdown);
+  one.text(value::kTag, tag).message(value::kTensor, strings).message(value::kMetadata, meta);
   all.message(summary::kValue, one);
   file_.write(record(event_of(step).message(event::kSummary, all)));
 }

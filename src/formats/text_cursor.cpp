@@ -5,8 +5,8 @@
 namespace pixart::formats {
 
 void TextCursor::fail(const std::string& reason) const {
-  throw UserError(fmt::format("{}: header, byte {}: {}. The file is damaged or not {}.", name_, base_ + at_,
-                              reason, kind_));
+  throw UserError(
+      fmt::format("{}: byte {}: {}. The file is damaged or not {}.", name_, base_ + at_, reason, kind_));
 }
 
 void TextCursor::skip_space() {
@@ -15,11 +15,15 @@ void TextCursor::skip_space() {
     ++at_;
 }
 
-bool TextCursor::consume(char symbol) {
+bool TextCursor::sees(char symbol) {
   skip_space();
-  if (at_ >= text_.size() || text_[at_] != symbol) return false;
-  ++at_;
-  return true;
+  return at_ < text_.size() && text_[at_] == symbol;
+}
+
+bool TextCursor::consume(char symbol) {
+  const bool found = sees(symbol);
+  at_ += found ? 1 : 0;
+  return found;
 }
 
 void TextCursor::expect(char symbol) {
@@ -43,7 +47,7 @@ uint64_t TextCursor::integer() {
 
 void TextCursor::end() {
   skip_space();
-  if (at_ != text_.size()) fail("text after the end of the header");
+  if (at_ != text_.size()) fail("there is more text after the end");
 }
 
 }  // namespace pixart::formats

@@ -1,4 +1,4 @@
-// Reads the text of an untrusted header once, without recursion; callers ask for the next symbol.
+// Reads an untrusted text once; callers ask for the next symbol.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -13,6 +13,7 @@ class TextCursor {
       : text_(text), name_(std::move(name)), base_(base), kind_(kind) {}
 
   void expect(char symbol);                                 // after optional white space
+  bool sees(char symbol);                                   // whether it comes next
   bool consume(char symbol);                                // if it comes next: moves past it, returns true
   uint64_t integer();                                       // 0 or digits without leading zero, below 2^63
   void end();                                               // only white space may be left

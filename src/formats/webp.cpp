@@ -1,6 +1,7 @@
 #include <webp/decode.h>
 
 #include "image_codecs.h"
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 
 namespace pixart::formats {
@@ -10,13 +11,8 @@ namespace {
 // The EXIF block of an extended file. Its RIFF chunks have a four-letter name, a length, and data padded to
 // an even length.
 std::string_view exif_of_webp(std::string_view bytes) {
-  const auto length_at = [&](size_t at) {
-    uint32_t length = 0;
-    for (size_t i = 4; i-- > 0;) length = length << 8 | uint8_t(bytes[at + i]);
-    return size_t(length);
-  };
   for (size_t at = 12; at + 8 <= bytes.size();) {
-    const size_t length = length_at(at + 4);
+    const size_t length = from_little_endian(bytes, at + 4, 4);
     if (bytes.substr(at, 4) == "EXIF") {
       const std::string_view exif = bytes.substr(at + 8, length);
       return exif.starts_with("Exif") ? exif.substr(std::min<size_t>(6, exif.size())) : exif;

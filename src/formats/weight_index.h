@@ -8,7 +8,7 @@
 
 namespace pixart::formats {
 
-// Tensor name -> file name without a folder. Throws UserError about `name` that lists every problem.
+// Tensor name -> file name without a folder. Throws UserError that names `name` and the place.
 std::map<std::string, std::string> parse_weight_index(std::string_view text, const std::string& name);
 std::map<std::string, std::string> read_weight_index(const std::filesystem::path& path);
 

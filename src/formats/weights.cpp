@@ -8,7 +8,7 @@
 
 #include "input_file.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/formats/tensor_file.h"
 #include "pth.h"
 #include "saved_weights.h"
@@ -27,10 +27,6 @@ const std::map<std::string, Names>& sets_of_names() {
       {"model", {"state_dict", "model", "model_state_dict", "module", "params", "generator"}},
       {"ema", {"state_dict_ema", "ema", "ema_state_dict", "params_ema"}}};
   return names;
-}
-
-bool contains(const Names& names, const std::string& name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 const PickleDict* as_dict(const PickleValue& value) {

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
 
 namespace pixart::formats {
 
@@ -18,12 +19,6 @@ constexpr uint64_t kEndSignature = 0x06054b50, kLocatorSignature = 0x07064b50, k
 constexpr uint64_t kLargestExpansion = 1100;
 constexpr unsigned kStored = 0, kDeflated = 8;            // methods
 constexpr uint64_t kNot16 = 0xFFFF, kNot32 = 0xFFFFFFFF;  // "see the 64-bit record"
-
-uint64_t number(std::string_view bytes, size_t at, int count) {
-  uint64_t value = 0;
-  for (int i = count - 1; i >= 0; --i) value = value << 8 | uint8_t(bytes[at + size_t(i)]);
-  return value;
-}
 
 struct Directory {
   uint64_t offset = 0, bytes = 0, records = 0;
@@ -67,15 +62,18 @@ Directory DirectoryReader::find_directory() const {
   if (file_.bytes() < kEndBytes) fail(0, "too short for a zip archive");
   uint64_t limit = file_.bytes() - kEndBytes;
   const std::string end = file_.read(kEndBytes, limit);
-  if (number(end, 0, 4) != kEndSignature || number(end, 20, 2) != 0)
+  if (from_little_endian(end, 0, 4) != kEndSignature || from_little_endian(end, 20, 2) != 0)
     fail(limit, "the end of the zip directory is missing; the file seems to be cut off");
-  Directory directory{number(end, 16, 4), number(end, 12, 4), number(end, 10, 2)};
+  Directory directory{from_little_endian(end, 16, 4), from_little_endian(end, 12, 4),
+                      from_little_endian(end, 10, 2)};
   const std::string locator = limit < kLocatorBytes ? "" : file_.read(kLocatorBytes, limit - kLocatorBytes);
-  if (!locator.empty() && number(locator, 0, 4) == kLocatorSignature) {
-    limit = number(locator, 8, 8);
+  if (!locator.empty() && from_little_endian(locator, 0, 4) == kLocatorSignature) {
+    limit = from_little_endian(locator, 8, 8);
     const std::string end64 = file_.read(kEnd64Bytes, limit);
-    if (number(end64, 0, 4) != kEnd64Signature) fail(limit, "the 64-bit end of the zip directory is missing");
-    directory = {number(end64, 48, 8), number(end64, 40, 8), number(end64, 32, 8)};
+    if (from_little_endian(end64, 0, 4) != kEnd64Signature)
+      fail(limit, "the 64-bit end of the zip directory is missing");
+    directory = {from_little_endian(end64, 48, 8), from_little_endian(end64, 40, 8),
+                 from_little_endian(end64, 32, 8)};
   } else if (directory.records == kNot16 || directory.bytes == kNot32 || directory.offset == kNot32) {
     fail(limit, "the 64-bit end of the zip directory is missing");
   }
@@ -95,12 +93,12 @@ void DirectoryReader::apply_zip64(std::string_view extra, CentralEntry& entry) c
     if (*field == kNot32) wanted.push_back(field);
   }
   for (size_t at = 0; at + 4 <= extra.size();) {
-    const uint64_t tag = number(extra, at, 2), length = number(extra, at + 2, 2);
+    const uint64_t tag = from_little_endian(extra, at, 2), length = from_little_endian(extra, at + 2, 2);
     at += 4;
     if (length > extra.size() - at)
       fail(directory_.offset, fmt::format("a damaged extra field of record {}", shown(entry.name)));
     if (tag == 1 && length >= 8 * wanted.size()) {
-      for (size_t i = 0; i < wanted.size(); ++i) *wanted[i] = number(extra, at + 8 * i, 8);
+      for (size_t i = 0; i < wanted.size(); ++i) *wanted[i] = from_little_endian(extra, at + 8 * i, 8);
       return;
     }
     at += length;
@@ -111,19 +109,20 @@ void DirectoryReader::apply_zip64(std::string_view extra, CentralEntry& entry) c
 
 CentralEntry DirectoryReader::read_central(std::string_view bytes, size_t& at) const {
   const uint64_t place = directory_.offset + at;
-  if (bytes.size() - at < kCentralBytes || number(bytes, at, 4) != kCentralSignature)
+  if (bytes.size() - at < kCentralBytes || from_little_endian(bytes, at, 4) != kCentralSignature)
     fail(place, "a damaged directory entry");
-  const size_t name_bytes = number(bytes, at + 28, 2), extra_bytes = number(bytes, at + 30, 2),
-               comment_bytes = number(bytes, at + 32, 2);
+  const size_t name_bytes = from_little_endian(bytes, at + 28, 2),
+               extra_bytes = from_little_endian(bytes, at + 30, 2),
+               comment_bytes = from_little_endian(bytes, at + 32, 2);
   const size_t entry_bytes = kCentralBytes + name_bytes + extra_bytes + comment_bytes;
   if (bytes.size() - at < entry_bytes) fail(place, "a directory entry beyond the directory's end");
   CentralEntry entry{.name = std::string(bytes.substr(at + kCentralBytes, name_bytes)),
-                     .local = number(bytes, at + 42, 4),
-                     .bytes = number(bytes, at + 24, 4),
-                     .stored_bytes = number(bytes, at + 20, 4),
-                     .crc = uint32_t(number(bytes, at + 16, 4)),
-                     .method = unsigned(number(bytes, at + 10, 2)),
-                     .flags = unsigned(number(bytes, at + 8, 2))};
+                     .local = from_little_endian(bytes, at + 42, 4),
+                     .bytes = from_little_endian(bytes, at + 24, 4),
+                     .stored_bytes = from_little_endian(bytes, at + 20, 4),
+                     .crc = uint32_t(from_little_endian(bytes, at + 16, 4)),
+                     .method = unsigned(from_little_endian(bytes, at + 10, 2)),
+                     .flags = unsigned(from_little_endian(bytes, at + 8, 2))};
   apply_zip64(bytes.substr(at + kCentralBytes + name_bytes, extra_bytes), entry);
   check_method(place, entry);
   at += entry_bytes;
@@ -181,15 +180,15 @@ uint64_t DirectoryReader::data_offset(const CentralEntry& entry) const {
   if (limit < kLocalBytes || entry.local > limit - kLocalBytes)
     fail(entry.local, fmt::format("record {} is beyond the data", shown(entry.name)));
   const std::string header = file_.read(kLocalBytes, entry.local);
-  const uint64_t name_bytes = number(header, 26, 2),
-                 data = entry.local + kLocalBytes + name_bytes + number(header, 28, 2);
-  if (number(header, 0, 4) != kLocalSignature)
+  const uint64_t name_bytes = from_little_endian(header, 26, 2),
+                 data = entry.local + kLocalBytes + name_bytes + from_little_endian(header, 28, 2);
+  if (from_little_endian(header, 0, 4) != kLocalSignature)
     fail(entry.local, fmt::format("record {} does not begin here", shown(entry.name)));
   if (data > limit || entry.stored_bytes > limit - data) {
     fail(entry.local,
          fmt::format("record {} of {} bytes reaches beyond the data", shown(entry.name), entry.stored_bytes));
   }
-  if (number(header, 8, 2) != entry.method ||
+  if (from_little_endian(header, 8, 2) != entry.method ||
       file_.read(name_bytes, entry.local + kLocalBytes) != entry.name) {
     fail(entry.local, fmt::format("record {} has another name in its own header", shown(entry.name)));
   }

@@ -15,10 +15,6 @@ namespace pixart::models {
 namespace {
 
 bool has(const std::string& name, const std::string& part) { return name.find(part) != std::string::npos; }
-bool ends_with(const std::string& name, const std::string& end) {
-  return name.size() >= end.size() && name.compare(name.size() - end.size(), end.size(), end) == 0;
-}
-
 double fan_in(const at::Tensor& weight) { return double(weight.numel() / weight.size(0)); }
 
 void xavier_uniform(const at::Tensor& weight, const std::string& name, uint64_t seed) {
@@ -34,9 +30,9 @@ void embedder(const at::Tensor& weight, const std::string& name, const Transform
 
 // The rules that DiT and PixArt share. Returns false for names that need a rule of their own.
 bool common_rule(const nn::Parameter& p, const TransformerInit& init) {
-  if (has(p.name, "t_embedder.mlp") && ends_with(p.name, ".weight"))
+  if (has(p.name, "t_embedder.mlp") && p.name.ends_with(".weight"))
     return embedder(p.tensor, p.name, init), true;
-  if (has(p.name, "final_layer.linear") || ends_with(p.name, ".bias"))
+  if (has(p.name, "final_layer.linear") || p.name.ends_with(".bias"))
     return at::Tensor(p.tensor).zero_(), true;
   if (p.tensor.dim() < 2 || has(p.name, "table")) return false;
   return xavier_uniform(p.tensor, p.name, init.seed), true;
@@ -68,12 +64,12 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
   for (const auto& p : state.items()) {
     if (nn::initialize_lora(p, init.seed)) continue;
     at::Tensor tensor = p.tensor;
-    const bool is_weight = ends_with(p.name, ".weight");
+    const bool is_weight = p.name.ends_with(".weight");
     if (p.name == "pos_embed")
       tensor.copy_(sincos_positions(config.hidden_size, side, side, side, config.position_scale));
     else if (p.name == "y_embedder.y_embedding")
       nn::fill_normal_named(tensor, p.name, init.seed, 1.0 / std::sqrt(double(config.caption_channels)));
-    else if (ends_with(p.name, "scale_shift_table"))
+    else if (p.name.ends_with("scale_shift_table"))
       nn::fill_normal_named(tensor, p.name, init.seed, table_spread);
     else if (has(p.name, "cross_attn.proj"))
       tensor.zero_();

@@ -1,6 +1,6 @@
 // The published sizes of diffusion transformers.
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/models/transformer_shape.h"
 
 namespace pixart::models {
@@ -33,9 +33,7 @@ TransformerShape transformer_preset(const std::string& name) {
                 .hidden_size = size.hidden_size,
                 .depth = size.depth,
                 .num_heads = size.num_heads};
-  throw UserError(fmt::format("no size is called '{}'; known: {}.{}", name,
-                              join(transformer_preset_names(), ", "),
-                              did_you_mean(name, transformer_preset_names())));
+  throw UserError(unknown_name("size", name, transformer_preset_names()));
 }
 
 }  // namespace pixart::models

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/nn/device.h"
 
 namespace pixart::models {
@@ -111,18 +111,11 @@ TransformerWork TransformerConfig::work() const {
 
 TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,
                                      const ConditionSizes& sizes) {
-  std::vector<std::string> known;
-  for (const auto& row : kKinds) {
-    if (kind == row.name) return row.config(shape, sizes);
-    known.emplace_back(row.name);
-  }
-  throw UserError(fmt::format("no transformer is called '{}'; known: {}.{}", kind, join(known, ", "),
-                              did_you_mean(kind, known)));
+  return row_named(kKinds, kind, "transformer").config(shape, sizes);
 }
 
 TransformerConfig published_transformer(const std::string& name) {
-  const auto texts = pixart_preset_names();
-  if (std::find(texts.begin(), texts.end(), name) != texts.end()) return pixart_preset(name);
+  if (contains(pixart_preset_names(), name)) return pixart_preset(name);
   return dit_preset(name);
 }
 

@@ -1,6 +1,7 @@
 #include "pixart/nn/dtype.h"
 
 #include "pixart/base/error.h"
+#include "pixart/base/names.h"
 
 namespace pixart::nn {
 
@@ -14,16 +15,11 @@ constexpr Dtype kDtypes[] = {{"float32", at::kFloat}, {"bfloat16", at::kBFloat16
 
 }  // namespace
 
-std::vector<std::string> dtype_names() {
-  std::vector<std::string> names;
-  for (const auto& dtype : kDtypes) names.emplace_back(dtype.name);
-  return names;
-}
+std::vector<std::string> dtype_names() { return names_of(kDtypes); }
 
 std::optional<at::ScalarType> dtype_called(const std::string& name) {
-  for (const auto& dtype : kDtypes)
-    if (name == dtype.name) return dtype.type;
-  return std::nullopt;
+  const auto* dtype = find_named(kDtypes, name);
+  return dtype == nullptr ? std::nullopt : std::optional(dtype->type);
 }
 
 std::string dtype_name(at::ScalarType type) {

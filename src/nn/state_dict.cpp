@@ -64,12 +64,6 @@ bool allowed(const std::vector<std::string>& patterns, const std::string& name) 
   return false;
 }
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::vector<std::string> sides;
-  for (int64_t side : shape) sides.push_back(std::to_string(side));
-  return "[" + join(sides, ", ") + "]";
-}
-
 }  // namespace
 
 void check_state(const StateDict& state, const std::map<std::string, at::Tensor>& tensors,
@@ -83,11 +77,12 @@ void check_state(const StateDict& state, const std::map<std::string, at::Tensor>
     const auto found = tensors.find(item.name);
     if (found == tensors.end()) {
       if (!allowed(allowance.may_be_missing, item.name))
-        problems.add(fmt::format("missing: {} {}{}", item.name, shape_text(item.tensor.sizes()),
+        problems.add(fmt::format("missing: {} {}{}", item.name, shape_text(item.tensor.sizes().vec()),
                                  did_you_mean(item.name, theirs)));
     } else if (found->second.sizes() != item.tensor.sizes()) {
       problems.add(fmt::format("shape: {} is {} in the file, {} in the model", item.name,
-                               shape_text(found->second.sizes()), shape_text(item.tensor.sizes())));
+                               shape_text(found->second.sizes().vec()),
+                               shape_text(item.tensor.sizes().vec())));
     }
   }
   for (const auto& name : theirs)

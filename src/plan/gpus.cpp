@@ -4,7 +4,7 @@
 #include <cctype>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 
 namespace pixart::plan {
 
@@ -86,20 +86,10 @@ const std::vector<Gpu>& gpus() {
   return table;
 }
 
-std::vector<std::string> gpu_names() {
-  std::vector<std::string> names;
-  for (const auto& gpu : gpus()) names.push_back(gpu.name);
-  return names;
-}
+std::vector<std::string> gpu_names() { return names_of(gpus()); }
 
 Gpu find_gpu(const std::string& name, int64_t cores, double memory_bytes) {
-  const auto found =
-      std::find_if(gpus().begin(), gpus().end(), [&](const Gpu& gpu) { return gpu.name == name; });
-  if (found == gpus().end()) {
-    throw UserError(fmt::format("unknown GPU '{}'; known are {}.{}", name, join(gpu_names(), ", "),
-                                did_you_mean(name, gpu_names())));
-  }
-  Gpu gpu = *found;
+  Gpu gpu = row_named(gpus(), name, "GPU");
   if (gpu.is_cpu) {
     for (double* rate : {&gpu.half, &gpu.tf32, &gpu.single}) *rate *= double(cores);
     gpu.memory_bytes = memory_bytes;
@@ -109,9 +99,7 @@ Gpu find_gpu(const std::string& name, int64_t cores, double memory_bytes) {
 
 const Gpu* recognize_gpu(const std::string& driver_name) {
   const auto words = words_of(driver_name);
-  const auto holds = [&](const std::string& word) {
-    return std::find(words.begin(), words.end(), word) != words.end();
-  };
+  const auto holds = [&](const std::string& word) { return contains(words, word); };
   if (holds("mig") || holds("laptop") || holds("ti")) return nullptr;
   for (const auto& gpu : gpus())
     if (std::all_of(gpu.words.begin(), gpu.words.end(), holds)) return &gpu;

@@ -39,7 +39,7 @@ models::VaeConfig vae_of(const run::RunConfig& config, std::vector<std::string>&
 }
 
 int64_t caption_channels(const run::RunConfig& config, std::vector<std::string>& assumptions) {
-  if (!config.text_encoder.path) return config.text_encoder.d_model;
+  if (!config.text_encoder.path) return config.text_encoder.size.d_model;
   const fs::path file = *config.text_encoder.path / "config.json";
   if (fs::exists(file)) return models::read_t5_config(file).d_model;
   assume(assumptions, fmt::format("{} is missing: the text encoder T5 v1.1 XXL is assumed (4096 channels).",

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "parts.h"
+#include "pixart/base/html.h"
 
 namespace pixart::report {
 namespace {
@@ -12,10 +12,9 @@ constexpr size_t kMostGrids = 16;  // per stage
 constexpr int kWidest = 1536;      // pixels; a screen shows no more
 constexpr int kQuality = 82;
 
-std::string data_uri(const Image& image) {
+std::string image_url(const Image& image) {
   const std::string jpeg = formats::encode_jpeg(image, kQuality), png = formats::encode_png(image);
-  return png.size() <= jpeg.size() ? "data:image/png;base64," + base64(png)
-                                   : "data:image/jpeg;base64," + base64(jpeg);
+  return png.size() <= jpeg.size() ? data_url("image/png", png) : data_url("image/jpeg", jpeg);
 }
 
 // Encodes each grid only once.
@@ -38,10 +37,10 @@ class Encoder {
     try {
       Image image = formats::load_image(file);
       while (image.width > kWidest) image = halved(image);
-      embedded.data = data_uri(image);
+      embedded.data = image_url(image);
       while (embedded.data.size() > bytes_ && std::min(image.width, image.height) >= 2) {
         image = halved(image);
-        embedded.data = data_uri(image);
+        embedded.data = image_url(image);
       }
       embedded.width = image.width;
       embedded.height = image.height;

@@ -2,11 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstdint>
-
 #include "pixart/base/html.h"
-#include "pixart/formats/utf8.h"
 
 namespace pixart::report {
 
@@ -49,30 +45,6 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
   return fmt::format(
       "<section id=\"{0}\" aria-labelledby=\"{0}-title\">\n<h2 id=\"{0}-title\">{1}</h2>\n{2}</section>\n",
       id, html_escaped(title), html);
-}
-
-std::string as_utf8(std::string text) {
-  if (formats::is_utf8(text)) return text;
-  std::string result;
-  for (size_t at = 0; at < text.size();) {
-    const size_t length = formats::utf8_sequence(text, at);
-    result.append(length == 0 ? "\xEF\xBF\xBD" : text.substr(at, length));
-    at += std::max<size_t>(1, length);
-  }
-  return result;
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? uint8_t(bytes[i + j]) : 0);
-    for (size_t j = 0; j < 4; ++j) text += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
 }
 
 }  // namespace pixart::report

@@ -25,9 +25,4 @@ std::string note(std::string_view text);
 std::string details(std::string_view summary, std::string_view html);
 std::string section(std::string_view id, std::string_view title, std::string_view html);
 
-// Replaces bytes that are not UTF-8 by a sign.
-std::string as_utf8(std::string text);
-
-std::string base64(std::string_view bytes);
-
 }  // namespace pixart::report

@@ -4,6 +4,7 @@
 #include "page_style.h"
 #include "parts.h"
 #include "pixart/base/html.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/report/page.h"
 #include "sections.h"
@@ -77,7 +78,7 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
   const std::string body = "<header>\n<h1>" + html_escaped(record.name) + "</h1>\n" + facts_of(run) +
                            remarks_of(record) + "</header>\n<main>\n" + assembled(parts) + "</main>\n" +
                            foot(options.made) + std::string(kPageScript);
-  return as_utf8(html_page(record.name, body, kPageStyle));
+  return replace_invalid_utf8(html_page(record.name, body, kPageStyle));
 }
 
 std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOptions& options) {
@@ -95,7 +96,7 @@ std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOpti
   const std::string title = join(names, ", ");
   const std::string body = "<header>\n<h1>" + html_escaped(title) + "</h1>\n</header>\n<main>\n" +
                            assembled(parts) + "</main>\n" + foot(options.made);
-  return as_utf8(html_page(title, body, kPageStyle));
+  return replace_invalid_utf8(html_page(title, body, kPageStyle));
 }
 
 }  // namespace pixart::report

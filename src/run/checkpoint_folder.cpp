@@ -11,6 +11,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
+#include "pixart/base/names.h"
 #include "pixart/formats/manifest.h"
 #include "pixart/formats/weights.h"
 
@@ -240,8 +241,7 @@ void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& con
 }
 
 bool CheckpointKeeping::forever(int64_t step) const {
-  return (keep_every > 0 && step > 0 && step % keep_every == 0) ||
-         std::find(keep_steps.begin(), keep_steps.end(), step) != keep_steps.end();
+  return (keep_every > 0 && step > 0 && step % keep_every == 0) || contains(keep_steps, step);
 }
 
 namespace {

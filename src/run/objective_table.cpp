@@ -1,8 +1,7 @@
 #include "pixart/run/objective_table.h"
 
-#include <algorithm>
-
 #include "pixart/base/error.h"
+#include "pixart/base/names.h"
 
 namespace pixart::run {
 
@@ -33,18 +32,12 @@ const std::vector<ObjectiveInfo>& objective_table() {
   return table;
 }
 
-std::vector<std::string> objective_names() {
-  std::vector<std::string> names;
-  for (const auto& row : objective_table()) names.push_back(row.name);
-  return names;
-}
+std::vector<std::string> objective_names() { return names_of(objective_table()); }
 
 const ObjectiveInfo& objective_info(const std::string& name) {
-  const auto& table = objective_table();
-  const auto found =
-      std::find_if(table.begin(), table.end(), [&](const auto& row) { return row.name == name; });
-  PIXART_CHECK(found != table.end(), "objective {} passed the config check", name);
-  return *found;
+  const auto* row = find_named(objective_table(), name);
+  PIXART_CHECK(row != nullptr, "objective {} passed the config check", name);
+  return *row;
 }
 
 }  // namespace pixart::run

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/config/config.h"
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/diffusion/samplers.h"
@@ -13,26 +13,6 @@
 namespace pixart::run {
 
 namespace {
-
-template <class Named>
-std::vector<std::string> names_of(const std::vector<Named>& items) {
-  std::vector<std::string> names;
-  for (const auto& item : items) names.push_back(item.name);
-  return names;
-}
-
-template <class Named>
-const Named& find_named(const std::vector<Named>& items, const std::string& name, const char* what) {
-  for (const auto& item : items)
-    if (item.name == name) return item;
-  throw UserError(fmt::format("unknown {} '{}'; known are {}.{}", what, name, join(names_of(items), ", "),
-                              did_you_mean(name, names_of(items))));
-}
-
-template <class Item>
-bool contains(const std::vector<Item>& items, const Item& item) {
-  return std::find(items.begin(), items.end(), item) != items.end();
-}
 
 template <class Enum>
 std::vector<std::string> words_of(const std::vector<Enum>& values) {
@@ -70,9 +50,7 @@ void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
   if (!preset && any_size && !all_sizes)
     problems.push_back("without preset all of patch_size, hidden_size, depth and num_heads are needed");
   const auto known = models::transformer_preset_names();
-  if (preset && !contains(known, *preset))
-    problems.push_back(fmt::format("preset '{}' is unknown; known are {}.{}", *preset, join(known, ", "),
-                                   did_you_mean(*preset, known)));
+  if (preset && !contains(known, *preset)) problems.push_back(unknown_name("preset", *preset, known));
   if (all_sizes && *hidden_size % *num_heads != 0)
     problems.push_back(
         fmt::format("hidden_size {} is not a multiple of num_heads {}", *hidden_size, *num_heads));
@@ -172,18 +150,16 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
     std::vector<std::string> used;
     for (const auto& part : stage.parts()) {
       if (!part.source.empty() && !contains(source_names, part.source))
-        problems.push_back(fmt::format("stage {}: unknown source '{}'; known are {}.{}", stage.name,
-                                       part.source, join(source_names, ", "),
-                                       did_you_mean(part.source, source_names)));
+        problems.push_back(
+            fmt::format("stage {}: {}", stage.name, unknown_name("source", part.source, source_names)));
       if (contains(used, part.source))
         problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
       used.push_back(part.source);
     }
     const std::string& held_out = stage.validation.source;
     if (!held_out.empty() && !contains(source_names, held_out))
-      problems.push_back(fmt::format("stage {}: validation.source: unknown source '{}'; known are {}.{}",
-                                     stage.name, held_out, join(source_names, ", "),
-                                     did_you_mean(held_out, source_names)));
+      problems.push_back(fmt::format("stage {}: validation.source: {}", stage.name,
+                                     unknown_name("source", held_out, source_names)));
     if (contains(used, held_out))
       problems.push_back(
           fmt::format("stage {}: validation.source {} is also trained on; use a source that is not",
@@ -208,10 +184,10 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
 }
 
 const StageConfig& RunConfig::stage(const std::string& name) const {
-  return find_named(stages, name, "stage");
+  return row_named(stages, name, "stage");
 }
 const data::SourceConfig& RunConfig::source(const std::string& name) const {
-  return find_named(sources, name, "source");
+  return row_named(sources, name, "source");
 }
 
 RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {

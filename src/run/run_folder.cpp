@@ -6,7 +6,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/config/config.h"
 
 namespace pixart::run {
@@ -40,7 +40,7 @@ void check_changes(const RunFolder& folder, const RunConfig& config,
       log::warning("--allow-change {}: this key has not changed", path);
   for (const auto& change : changes) {
     if (change.on_resume == OnResume::kFree) continue;
-    const bool permitted = std::find(allowed.begin(), allowed.end(), change.path) != allowed.end();
+    const bool permitted = contains(allowed, change.path);
     if (change.on_resume == OnResume::kNeedsPermission && permitted) {
       log::warning("{} changes from {} to {} in a run that has begun", change.path, change.was, change.is);
     } else if (change.on_resume == OnResume::kNeedsPermission) {

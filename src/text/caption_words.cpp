@@ -80,7 +80,7 @@ size_t split_valid(std::string_view caption, std::vector<CaptionWord>& words) {
 }  // namespace
 
 size_t split_words(std::string_view caption, std::vector<CaptionWord>& words) {
-  if (is_ascii(caption) || is_valid_utf8(caption)) return split_valid(caption, words);
+  if (is_ascii(caption) || is_utf8(caption)) return split_valid(caption, words);
   return split_valid(replace_invalid_utf8(caption), words);
 }
 

@@ -1,7 +1,8 @@
 #include "html_soup.h"
 
-#include <algorithm>
 #include <array>
+
+#include "pixart/base/names.h"
 
 namespace pixart::text {
 namespace {
@@ -12,11 +13,6 @@ constexpr std::array<std::string_view, 24> kVoid = {
     "area",     "base", "basefont", "bgsound", "br",     "col",     "command", "embed",
     "frame",    "hr",   "image",    "img",     "input",  "isindex", "keygen",  "link",
     "menuitem", "meta", "nextid",   "param",   "source", "spacer",  "track",   "wbr"};
-
-template <class Names>
-bool contains(const Names& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
 
 }  // namespace
 

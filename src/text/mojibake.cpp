@@ -69,7 +69,7 @@ std::optional<std::string> decode_utf8_variants(std::string bytes) {
                                       (uint8_t(pair[3]) & 0x0Fu) << 6 | (uint8_t(pair[4]) & 0x3Fu)));
     return character;
   });
-  return is_valid_utf8(text) ? std::optional(text) : std::nullopt;
+  return is_utf8(text) ? std::optional(text) : std::nullopt;
 }
 
 // Reads the bytes of a text in the encoding `map` as UTF-8.

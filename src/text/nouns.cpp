@@ -139,7 +139,6 @@ NounFinder::NounFinder(const std::filesystem::path& folder)
 NounFinder::~NounFinder() = default;
 
 const std::string& NounFinder::name(uint32_t number) const { return *state_->names[number]; }
-size_t NounFinder::num_names() const { return state_->names.size(); }
 
 void NounFinder::find(std::string_view caption, CaptionNouns& found) {
   const size_t count = split_words(caption, state_->caption);

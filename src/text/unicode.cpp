@@ -2,7 +2,6 @@
 
 #include <utf8proc.h>
 
-#include <algorithm>
 #include <cstdlib>
 
 #include "pcre_regex.h"
@@ -11,29 +10,7 @@
 namespace pixart::text {
 namespace {
 
-constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kCapitalSigma = 0x3A3, kSmallSigma = 0x3C3, kFinalSigma = 0x3C2, kCapitalDottedI = 0x130;
-
-// The number of bytes of the well-formed character at `at` (`valid`), or of its longest well-formed
-// beginning.
-struct Extent {
-  size_t length = 1;
-  bool valid = false;
-};
-
-Extent extent_at(std::string_view bytes, size_t at) {
-  const auto byte = [&](size_t i) { return i < bytes.size() ? uint8_t(bytes[i]) : uint8_t(0); };
-  const uint8_t lead = byte(at);
-  if (lead < 0x80) return {1, true};
-  const size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-  if (length == 0) return {1, false};
-  const uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  if (byte(at + 1) < low || byte(at + 1) > high) return {1, false};
-  for (size_t i = 2; i < length; ++i)
-    if ((byte(at + i) & 0xC0) != 0x80) return {i, false};
-  return {length, true};
-}
 
 // utf8proc sorts the marks on one letter in quadratic time. At most this many are sorted at once, because of
 // hostile text.
@@ -93,29 +70,6 @@ bool is_final_sigma(std::string_view text, size_t at) {
 
 }  // namespace
 
-std::string replace_invalid_utf8(std::string_view bytes) {
-  std::string text;
-  text.reserve(bytes.size());
-  for (size_t at = 0; at < bytes.size();) {
-    const Extent extent = extent_at(bytes, at);
-    if (extent.valid)
-      text += bytes.substr(at, extent.length);
-    else
-      append_utf8(text, kReplacement);
-    at += extent.length;
-  }
-  return text;
-}
-
-bool is_valid_utf8(std::string_view bytes) {
-  for (size_t at = 0; at < bytes.size();) {
-    const Extent extent = extent_at(bytes, at);
-    if (!extent.valid) return false;
-    at += extent.length;
-  }
-  return true;
-}
-
 char32_t next_code_point(std::string_view text, size_t& at) {
   const uint8_t lead = uint8_t(text[at++]);
   if (lead < 0x80) return lead;
@@ -123,21 +77,6 @@ char32_t next_code_point(std::string_view text, size_t& at) {
   char32_t code_point = lead & (0x3F >> more);
   for (int i = 0; i < more; ++i) code_point = code_point << 6 | (uint8_t(text[at++]) & 0x3F);
   return code_point;
-}
-
-void append_utf8(std::string& text, char32_t code_point) {
-  if (code_point < 0x80) {
-    text += char(code_point);
-    return;
-  }
-  const int more = code_point < 0x800 ? 1 : code_point < 0x10000 ? 2 : 3;
-  constexpr uint8_t kLead[] = {0, 0xC0, 0xE0, 0xF0};
-  text += char(kLead[more] | (code_point >> (6 * more)));
-  for (int i = more - 1; i >= 0; --i) text += char(0x80 | ((code_point >> (6 * i)) & 0x3F));
-}
-
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x80; });
 }
 
 bool is_space(char32_t c) {

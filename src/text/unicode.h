@@ -1,21 +1,17 @@
-// Functions of Python's str on UTF-8. All except replace_invalid_utf8() expect valid UTF-8.
+// Functions of Python's str on valid UTF-8.
 #pragma once
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
-namespace pixart::text {
+#include "pixart/base/utf8.h"
 
-// bytes.decode("utf-8", "replace"): each maximal ill-formed part becomes one U+FFFD.
-std::string replace_invalid_utf8(std::string_view bytes);
-bool is_valid_utf8(std::string_view bytes);
+namespace pixart::text {
 
 // The code point at `at`; advances `at` to the next one.
 char32_t next_code_point(std::string_view text, size_t& at);
-void append_utf8(std::string& text, char32_t code_point);
 
-bool is_ascii(std::string_view text);
 bool is_space(char32_t code_point);  // str.isspace() of one character
 std::string_view strip(std::string_view text);
 std::string_view strip_left(std::string_view text);

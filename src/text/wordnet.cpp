@@ -156,11 +156,6 @@ WordNet read_wordnet(const fs::path& folder) {
   return wordnet;
 }
 
-bool is_listed(const WordNet& wordnet, std::string_view word, PartOfSpeech part) {
-  const auto found = wordnet.lemmas.find(word);
-  return found != wordnet.lemmas.end() && found->second.listed[part];
-}
-
 std::vector<BaseForm> base_forms(const WordNet& wordnet, std::string_view word, PartOfSpeech part) {
   std::vector<BaseForm> bases;
   const auto add = [&](std::string text, Form form) {

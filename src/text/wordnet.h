@@ -47,8 +47,6 @@ struct WordNet {
 // Throws UserError as described at NounFinder.
 WordNet read_wordnet(const std::filesystem::path& folder);
 
-bool is_listed(const WordNet& wordnet, std::string_view word, PartOfSpeech part);
-
 // The lemmas of this part of speech of which `word` may be a form, the word itself first; may be empty.
 std::vector<BaseForm> base_forms(const WordNet& wordnet, std::string_view word, PartOfSpeech part);
 

@@ -143,7 +143,7 @@ std::vector<Include> includes_of(const std::string& text) {
 
 std::set<std::string> cmake_depends(const std::string& cmake_text) {
   static const std::regex kCall("pixart_module\\(([^)]*)\\)");
-  static const std::set<std::string> kKeywords = {"SOURCES", "DEPENDS", "LIBRARIES", "TORCH"};
+  static const std::set<std::string> kKeywords = {"SOURCES", "PLAIN", "DEPENDS", "LIBRARIES", "TORCH"};
   std::set<std::string> depends;
   const std::string text = std::regex_replace(cmake_text, std::regex("#[^\n]*"), "");
   for (auto it = std::sregex_iterator(text.begin(), text.end(), kCall); it != std::sregex_iterator(); ++it) {

@@ -122,7 +122,7 @@ TEST_P(PlannedMemory, IsThePeakOfTensors) {
   parts.buffers -= 4.0 * double(autoencoder.num_parameters());
 
   const models::ConditionSizes sizes{.labels = {.num_classes = kClasses},
-                                     .text = {.caption_channels = config.text_encoder.d_model}};
+                                     .text = {.caption_channels = config.text_encoder.size.d_model}};
   const int64_t peak = measured_peak(stage, features::transformer_config(config, stage, vae, sizes));
   const double ratio = parts.total() / double(peak);
   std::printf("%s: predicted %.2f MB, measured %.2f MB (%+.1f %%), activations %.2f MB\n", GetParam().name,

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 
 namespace pixart {
 
@@ -43,9 +43,7 @@ template <HasWords Enum>
 Enum enum_of_word(const std::string& wanted, const char* what) {
   for (const auto& [word, value] : enum_words(Enum{}))
     if (wanted == word) return value;
-  const auto known = words_of_enum<Enum>();
-  throw UserError(fmt::format("unknown {} '{}'; known: {}.{}", what, wanted, join(known, ", "),
-                              did_you_mean(wanted, known)));
+  throw UserError(unknown_name(what, wanted, words_of_enum<Enum>()));
 }
 
 }  // namespace pixart

@@ -9,6 +9,9 @@ namespace pixart {
 // Escapes text between tags and in attributes with double quotes; control characters become spaces.
 std::string html_escaped(std::string_view text);
 
+// "data:image/png;base64,...": the bytes of a file in place of its address.
+std::string data_url(std::string_view media_type, std::string_view bytes);
+
 // A whole page. `body` is HTML. In addition to plain tags it may use .note (small print), .number (cells
 // aligned to the right), .scroll (around a table that may be too wide), .wide and .narrow (one of two images,
 // chosen by the width of the screen), and in SVG .axis, .grid, .mark and .series-0 to .series-5 (colours for

@@ -13,12 +13,17 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
 // " Did you mean 'x'?" or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+constexpr std::string_view kBlanks = " \t\r\n\v\f";
+std::string trimmed(std::string_view text, std::string_view blanks = kBlanks);  // at both ends
+std::string ascii_lower(std::string text);
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 // "a, b, c and 17 more": names at most twenty.
 std::string name_some(const std::vector<std::string>& names);
 
-std::string human_bytes(uint64_t bytes);     // "1.4 GiB"
-std::string human_seconds(double seconds);   // "1 h 02 min", "3 min 12 s", "4.2 s"
-std::string with_thousands(int64_t number);  // "610,856,096"
+std::string shape_text(const std::vector<int64_t>& sides);  // "[2, 3]"
+std::string human_bytes(uint64_t bytes);                    // "1.4 GiB"
+std::string human_seconds(double seconds);                  // "1 h 02 min", "3 min 12 s", "4.2 s"
+std::string with_thousands(int64_t number);                 // "610,856,096"
 
 }  // namespace pixart

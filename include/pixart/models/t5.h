@@ -8,17 +8,30 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/rule.h"
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::models {
 
-struct T5Config {
-  int64_t vocab_size = 32128;
+// What a run file chooses for an encoder with random weights.
+struct T5Size {
   int64_t d_model = 4096;
-  int64_t d_kv = 64;
-  int64_t d_ff = 10240;
   int64_t num_layers = 24;
   int64_t num_heads = 64;
+  int64_t d_ff = 10240;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("d_model", s.d_model, "Width of the random encoder.", positive());
+    v("num_layers", s.num_layers, "Layers of the random encoder.", positive());
+    v("num_heads", s.num_heads, "Heads of the random encoder.", positive());
+    v("d_ff", s.d_ff, "Feed-forward width of the random encoder.", positive());
+  }
+};
+
+struct T5Config : T5Size {
+  int64_t vocab_size = 32128;
+  int64_t d_kv = 64;
   int64_t relative_attention_num_buckets = 32;
   int64_t relative_attention_max_distance = 128;
   double layer_norm_epsilon = 1e-6;

@@ -8,19 +8,34 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/rule.h"
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::models {
 
-struct VaeConfig {
-  int64_t in_channels = 3;
-  int64_t latent_channels = 4;
+// What a run file chooses.
+struct VaeSize {
   std::vector<int64_t> block_out_channels = {128, 256, 512, 512};
   int64_t layers_per_block = 2;
   int64_t norm_num_groups = 32;
+  int64_t latent_channels = 4;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("block_out_channels", s.block_out_channels,
+      "Channels per level when it is trained here; each level but the first halves the side.", positive());
+    v("layers_per_block", s.layers_per_block, "Residual blocks per level when it is trained here.",
+      positive());
+    v("norm_num_groups", s.norm_num_groups, "Groups of the group norms when it is trained here.", positive());
+    v("latent_channels", s.latent_channels, "Channels of the latent when it is trained here.", positive());
+  }
+};
+
+struct VaeConfig : VaeSize {
+  int64_t in_channels = 3;
   double scaling_factor = 0.18215;
   // Per channel; empty: mean 0, std 1. latent = (sample - mean) * scaling_factor / std
-  std::vector<double> latents_mean, latents_std;
+  std::vector<double> latents_mean = {}, latents_std = {};
   int64_t downscale() const { return int64_t{1} << (block_out_channels.size() - 1); }
 };
 

@@ -12,6 +12,8 @@
 #include "pixart/data/loader.h"
 #include "pixart/demo/score_config.h"
 #include "pixart/diffusion/samplers.h"
+#include "pixart/models/t5.h"
+#include "pixart/models/vae.h"
 #include "pixart/nn/lora.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/objective_table.h"
@@ -23,10 +25,7 @@ namespace pixart::run {
 // size.
 struct AutoencoderConfig {
   std::optional<std::filesystem::path> path;
-  std::vector<int64_t> block_out_channels = {128, 256, 512, 512};
-  int64_t layers_per_block = 2;
-  int64_t norm_num_groups = 32;
-  int64_t latent_channels = 4;
+  models::VaeSize size;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -34,12 +33,7 @@ struct AutoencoderConfig {
       "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
       "one.",
       any());
-    v("block_out_channels", s.block_out_channels,
-      "Channels per level when it is trained here; each level but the first halves the side.", positive());
-    v("layers_per_block", s.layers_per_block, "Residual blocks per level when it is trained here.",
-      positive());
-    v("norm_num_groups", s.norm_num_groups, "Groups of the group norms when it is trained here.", positive());
-    v("latent_channels", s.latent_channels, "Channels of the latent when it is trained here.", positive());
+    models::VaeSize::fields(s.size, v);
   }
 };
 
@@ -57,10 +51,8 @@ struct TextEncoderConfig {
   EncoderDtype dtype = EncoderDtype::kStored;
   int64_t max_tokens = 120;
   bool clean_captions = true;
-  int64_t d_model = 128;  // the rest: only for the random encoder
-  int64_t num_layers = 2;
-  int64_t num_heads = 8;
-  int64_t d_ff = 256;
+  // The rest: only for the random encoder.
+  models::T5Size size = {.d_model = 128, .num_layers = 2, .num_heads = 8, .d_ff = 256};
   double position_bias_std = 3.0;
   int64_t vocabulary = 400;
 
@@ -75,10 +67,7 @@ struct TextEncoderConfig {
       positive());
     v("clean_captions", s.clean_captions,
       "Apply the released caption cleaning (twice), else lower-case and strip.", any());
-    v("d_model", s.d_model, "Width of the random encoder.", positive());
-    v("num_layers", s.num_layers, "Layers of the random encoder.", positive());
-    v("num_heads", s.num_heads, "Heads of the random encoder.", positive());
-    v("d_ff", s.d_ff, "Feed-forward width of the random encoder.", positive());
+    models::T5Size::fields(s.size, v);
     v("position_bias_std", s.position_bias_std,
       "Standard deviation of the random encoder's position bias; with the usual 0.05 it ignores word order.",
       positive());

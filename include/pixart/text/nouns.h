@@ -55,7 +55,6 @@ class NounFinder {
   // Finds the nouns of UTF-8 text; invalid bytes separate words. Overwrites `found`.
   void find(std::string_view caption, CaptionNouns& found);
   const std::string& name(uint32_t number) const;  // the base form: "light", "ice cream"
-  size_t num_names() const;                        // count of the numbers given so far
 
  private:
   struct State;

@@ -4,7 +4,7 @@
 
 #include "../positions.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/nn/layers.h"
 #include "pixart/nn/recompute.h"
 
@@ -116,8 +116,7 @@ std::vector<std::string> dit_preset_names() {
 DitConfig dit_preset(const std::string& name) {
   for (const auto& size : transformer_preset_names())
     if (name == "DiT-" + size) return {transformer_preset(size), {}};
-  throw UserError(fmt::format("no DiT is called '{}'; known: {}.{}", name, join(dit_preset_names(), ", "),
-                              did_you_mean(name, dit_preset_names())));
+  throw UserError(unknown_name("DiT", name, dit_preset_names()));
 }
 
 }  // namespace pixart::models

@@ -7,7 +7,7 @@
 
 #include "../positions.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/nn/layers.h"
 #include "pixart/nn/recompute.h"
 
@@ -174,8 +174,7 @@ std::vector<std::string> pixart_preset_names() { return {"PixArt-XL/2", "PixArt-
 PixArtConfig pixart_preset(const std::string& name) {
   if (name == "PixArt-XL/2") return {};
   if (name == "PixArt-MS-XL/2") return {{.input_size = 128}, {.position_scale = 2.0, .multi_scale = true}};
-  throw UserError(fmt::format("no PixArt is called '{}'; known: {}.{}", name,
-                              join(pixart_preset_names(), ", "), did_you_mean(name, pixart_preset_names())));
+  throw UserError(unknown_name("PixArt", name, pixart_preset_names()));
 }
 
 }  // namespace pixart::models

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/nn/device.h"
 #include "pixart/nn/layers.h"
 #include "pixart/nn/random_fill.h"
@@ -189,33 +189,20 @@ void initialize(nn::StateDict& state, const T5Config& config, uint64_t seed, dou
 
 namespace {
 
-struct Size {
+struct Preset {
   const char* name;
-  int64_t d_model, d_ff, num_layers, num_heads;
+  T5Size size;
 };
-constexpr Size kSizes[] = {{"t5-v1_1-small", 512, 1024, 8, 6},
-                           {"t5-v1_1-base", 768, 2048, 12, 12},
-                           {"t5-v1_1-large", 1024, 2816, 24, 16},
-                           {"t5-v1_1-xl", 2048, 5120, 24, 32},
-                           {"t5-v1_1-xxl", 4096, 10240, 24, 64}};
+constexpr Preset kPresets[] = {{"t5-v1_1-small", {512, 8, 6, 1024}},
+                               {"t5-v1_1-base", {768, 12, 12, 2048}},
+                               {"t5-v1_1-large", {1024, 24, 16, 2816}},
+                               {"t5-v1_1-xl", {2048, 24, 32, 5120}},
+                               {"t5-v1_1-xxl", {4096, 24, 64, 10240}}};
 
 }  // namespace
 
-std::vector<std::string> t5_preset_names() {
-  std::vector<std::string> names;
-  for (const auto& size : kSizes) names.emplace_back(size.name);
-  return names;
-}
+std::vector<std::string> t5_preset_names() { return names_of(kPresets); }
 
-T5Config t5_preset(const std::string& name) {
-  for (const auto& size : kSizes)
-    if (name == size.name)
-      return {.d_model = size.d_model,
-              .d_ff = size.d_ff,
-              .num_layers = size.num_layers,
-              .num_heads = size.num_heads};
-  throw UserError(fmt::format("no T5 encoder is called '{}'; known: {}.{}", name,
-                              join(t5_preset_names(), ", "), did_you_mean(name, t5_preset_names())));
-}
+T5Config t5_preset(const std::string& name) { return {row_named(kPresets, name, "T5 encoder").size}; }
 
 }  // namespace pixart::models

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
+#include "pixart/base/names.h"
 #include "pixart/nn/conv.h"
 #include "pixart/nn/layers.h"
 #include "pixart/nn/random_fill.h"
@@ -237,21 +237,12 @@ constexpr Preset kPresets[] = {{"sd-vae", 0.18215}, {"sdxl-vae", 0.13025}};  // 
 
 }  // namespace
 
-std::vector<std::string> vae_preset_names() {
-  std::vector<std::string> names;
-  for (const auto& preset : kPresets) names.emplace_back(preset.name);
-  return names;
-}
+std::vector<std::string> vae_preset_names() { return names_of(kPresets); }
 
 VaeConfig vae_preset(const std::string& name) {
-  for (const auto& preset : kPresets) {
-    if (name != preset.name) continue;
-    VaeConfig config;
-    config.scaling_factor = preset.scaling_factor;
-    return config;
-  }
-  throw UserError(fmt::format("no autoencoder is called '{}'; known: {}.{}", name,
-                              join(vae_preset_names(), ", "), did_you_mean(name, vae_preset_names())));
+  VaeConfig config;
+  config.scaling_factor = row_named(kPresets, name, "autoencoder").scaling_factor;
+  return config;
 }
 
 }  // namespace pixart::models

@@ -14,6 +14,15 @@ TEST(Html, Escapes) {
   EXPECT_EQ(html_escaped(""), "");
 }
 
+TEST(Html, ADataUrlIsInTheStandardsBase64) {  // RFC 4648, section 10
+  const auto base64 = [](std::string_view bytes) { return data_url("a/b", bytes).substr(16); };
+  EXPECT_EQ(data_url("image/png", ""), "data:image/png;base64,");
+  EXPECT_EQ(base64("f"), "Zg==");
+  EXPECT_EQ(base64("fo"), "Zm8=");
+  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(base64("\xff\xef\xbe"), "/+++");
+}
+
 TEST(Html, APageIsWholeAndNeedsNothingElse) {
   const std::string page = html_page("<script>alert(1)</script>", "<p>hello</p>\n", "p { color: red }");
   EXPECT_TRUE(page.starts_with("<!doctype html>"));

@@ -57,5 +57,14 @@ TEST(Words, WithThousands) {
   EXPECT_EQ(with_thousands(std::numeric_limits<int64_t>::min()), "-9,223,372,036,854,775,808");
 }
 
+TEST(Words, AreTrimmedAtBothEnds) {
+  EXPECT_EQ(trimmed(" \t a b\v\f\r\n"), "a b");
+  EXPECT_EQ(trimmed(" \n "), "");
+  EXPECT_EQ(trimmed(""), "");
+  EXPECT_EQ(trimmed("\n a ", " "), "\n a");
+}
+
+TEST(Words, LowerCaseIsThatOfAscii) { EXPECT_EQ(ascii_lower("AZ[`az\xC3\x84"), "az[`az\xC3\x84"); }
+
 }  // namespace
 }  // namespace pixart

@@ -12,10 +12,10 @@ class Prompts : public testing::ScratchFolder {
   Prompts() {
     run_.run = folder_ / "run";
     run_.text_encoder.max_tokens = 8;
-    run_.text_encoder.d_model = 32;
-    run_.text_encoder.num_layers = 1;
-    run_.text_encoder.num_heads = 2;
-    run_.text_encoder.d_ff = 1024;  // more than the two ends of a file
+    run_.text_encoder.size.d_model = 32;
+    run_.text_encoder.size.num_layers = 1;
+    run_.text_encoder.size.num_heads = 2;
+    run_.text_encoder.size.d_ff = 1024;  // more than the two ends of a file
     open_caption_encoder(run_, at::kCPU, [] {
       std::vector<std::string> captions;
       for (const char* colour : {"red", "blue", "green", "yellow"})

@@ -5,8 +5,8 @@
 namespace pixart::formats {
 namespace {
 
-std::string text_of(std::string_view json) { return JsonCursor(json, "f", 0).string(); }
-uint64_t number_of(std::string_view json) { return JsonCursor(json, "f", 0).integer(); }
+std::string text_of(std::string_view json) { return JsonCursor(json, "f", 0, "JSON").string(); }
+uint64_t number_of(std::string_view json) { return JsonCursor(json, "f", 0, "JSON").integer(); }
 
 TEST(JsonCursor, ReadsStringsWithEscapes) {
   EXPECT_EQ(text_of(R"("a\"\\\/\b\f\n\r\t")"), "a\"\\/\b\f\n\r\t");
@@ -30,15 +30,15 @@ TEST(JsonCursor, ReadsIntegersOnly) {
 }
 
 TEST(JsonCursor, MessagesNameFileAndPlaceInTheFile) {
-  JsonCursor json("[x", "weights.safetensors", 8);
+  JsonCursor json("[x", "weights.safetensors", 8, "a safetensors file");
   json.expect('[');
   EXPECT_THAT(refusal([&] { json.integer(); }),
               ::testing::AllOf(::testing::HasSubstr("weights.safetensors"), ::testing::HasSubstr("byte 9")));
 }
 
 TEST(JsonCursor, EndWantsOnlyWhiteSpace) {
-  EXPECT_NO_THROW(JsonCursor(" \t\r\n", "f", 0).end());
-  EXPECT_THROW(JsonCursor(std::string_view(" \0", 2), "f", 0).end(), UserError);
+  EXPECT_NO_THROW(JsonCursor(" \t\r\n", "f", 0, "JSON").end());
+  EXPECT_THROW(JsonCursor(std::string_view(" \0", 2), "f", 0, "JSON").end(), UserError);
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ TEST_F(WeightFiles, IndexProblemsAreListedTogether) {
         << bad;
   }
   for (const char* bad : {"", "[]", "{}", R"({"weight_map":[]})", R"({"weight_map":{}})", "{"}) {
-    EXPECT_THAT(refusal_of(write("i.json", bad)), HasSubstr("not an index")) << bad;
+    EXPECT_THAT(refusal_of(write("i.json", bad)), HasSubstr("not an index of weight shards")) << bad;
   }
 }
 

@@ -130,7 +130,7 @@ TEST(Optimizer, AnUnknownNameListsTheKnownOnes) {
     enum_of_word<OptimizerName>("adam", "optimizer");
     FAIL() << "no error";
   } catch (const UserError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("'adam'; known: adamw, came. Did you mean 'adamw'?"));
+    EXPECT_THAT(error.what(), HasSubstr("'adam'; known are adamw, came. Did you mean 'adamw'?"));
   }
 }
 

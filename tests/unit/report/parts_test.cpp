@@ -28,18 +28,5 @@ TEST(Facts, WithoutTextAreLeftOut) {
             "<dl class=\"facts\">\n<div><dt>b</dt><dd>&lt;c&gt;</dd></div>\n</dl>\n");
 }
 
-TEST(Utf8, ReplacesWhatIsNone) {
-  EXPECT_EQ(as_utf8("a\xC3\xA9z"), "a\xC3\xA9z");
-  EXPECT_EQ(as_utf8("a\xC3z\xFF"), "a\xEF\xBF\xBDz\xEF\xBF\xBD");
-}
-
-TEST(Base64, OfTheStandard) {  // RFC 4648, section 10
-  EXPECT_EQ(base64(""), "");
-  EXPECT_EQ(base64("f"), "Zg==");
-  EXPECT_EQ(base64("fo"), "Zm8=");
-  EXPECT_EQ(base64("foobar"), "Zm9vYmFy");
-  EXPECT_EQ(base64("\xff\xef\xbe"), "/+++");
-}
-
 }  // namespace
 }  // namespace pixart::report

@@ -1,8 +1,8 @@
-#include "pixart/formats/utf8.h"
+#include "pixart/base/utf8.h"
 
 #include <gtest/gtest.h>
 
-namespace pixart::formats {
+namespace pixart {
 namespace {
 
 TEST(Utf8, AcceptsEveryLength) {
@@ -23,5 +23,17 @@ TEST(Utf8, RefusesWhatOnlyLooksLikeIt) {
   EXPECT_FALSE(is_utf8("\xe4\xb8"));          // cut off
 }
 
+TEST(Utf8, InvalidBytesBecomeOneReplacementEachLongestPart) {
+  EXPECT_EQ(replace_invalid_utf8("caf\xc3\xa9"), "café");
+  EXPECT_EQ(replace_invalid_utf8("a\xff"
+                                 "b"),
+            "a\uFFFDb");
+  EXPECT_EQ(replace_invalid_utf8("\xe2\x82"), "\uFFFD");
+  EXPECT_EQ(replace_invalid_utf8("\xe2\x82(\xf0\x9f\x90"), "\uFFFD(\uFFFD");
+  EXPECT_EQ(replace_invalid_utf8("\xc0\x80"), "\uFFFD\uFFFD");                      // overlong
+  EXPECT_EQ(replace_invalid_utf8("\xed\xa0\x80"), "\uFFFD\uFFFD\uFFFD");            // a surrogate
+  EXPECT_EQ(replace_invalid_utf8("\xf4\x90\x80\x80"), "\uFFFD\uFFFD\uFFFD\uFFFD");  // above U+10FFFF
+}
+
 }  // namespace
-}  // namespace pixart::formats
+}  // namespace pixart
