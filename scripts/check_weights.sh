@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
   cat <<'END'
-Usage: scripts/check_weights.sh [packages|diffusers|lora ...]
+Usage: scripts/check_weights.sh [packages|diffusers|lora|adapters ...]
 
   packages   two weight files from Python packages (a .pth and a .safetensors), read by pixart and by torch or
              safetensors: names, types, shapes and every value are compared
@@ -13,6 +13,7 @@ Usage: scripts/check_weights.sh [packages|diffusers|lora ...]
              whole pipeline that generates an image) and DiT, both forward passes compared with pixart's
   lora       adapters that pixart train writes, opened by PEFT and diffusers, and adapters of these, merged by
              pixart convert
+  adapters   adapters of PEFT with every init_lora_weights, and names of other trainers: merged weights are compared
 
 Runs all if none is named. Needs a release build (scripts/build.sh) and network access to PyPI; the Python packages
 go to .deps/check.
@@ -30,7 +31,7 @@ if ! .deps/check/bin/python -c "import importlib.util as u, sys; sys.exit(u.find
   .deps/check/bin/pip install --quiet diffusers==0.39.0 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
     accelerate beautifulsoup4 ftfy peft==0.21.2
 fi
-for check in "${@:-packages diffusers lora}"; do
+for check in "${@:-packages diffusers lora adapters}"; do
   for name in $check; do
     .deps/check/bin/python "scripts/check_$name.py" build/release/bin
   done

@@ -22,7 +22,7 @@ struct Arguments {
   bool ema = false, reparameterize = false;
   fs::path lora;
   double lora_scale = 1;
-  int64_t num_heads = 0;
+  int64_t num_heads = 0, num_classes = 0;
   // of the new text-to-image model
   int64_t image_size = 0, max_tokens = 120, caption_channels = 4096;
   double position_scale = 0;
@@ -103,6 +103,7 @@ void run(Arguments& arguments) {
         fmt::format("--image-size {} is not a multiple of {}.", arguments.image_size, kPixelsPerLatent));
   convert::LayoutHints hints;
   if (arguments.num_heads > 0) hints.num_heads = arguments.num_heads;
+  if (arguments.num_classes > 0) hints.num_classes = arguments.num_classes;
   if (!arguments.reparameterize) {
     hints.max_tokens = arguments.max_tokens;
     if (arguments.position_scale > 0) hints.position_scale = arguments.position_scale;
@@ -197,6 +198,10 @@ void add_convert(CLI::App& app) {
       ->add_option("--num-heads", arguments->num_heads,
                    "attention heads, if the weights do not tell (unusual widths under official names)")
       ->check(CLI::Range(1, 4096));
+  command
+      ->add_option("--num-classes", arguments->num_classes,
+                   "classes of a DiT; a label table with as many rows has no null class")
+      ->check(CLI::Range(1, 1 << 20));
   command->add_option("--max-tokens", arguments->max_tokens, "caption length, if the weights do not tell")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
@@ -206,7 +211,8 @@ void add_convert(CLI::App& app) {
       ->check(CLI::Range(0.01, 100.0));
   auto* lora = command->add_option(
       "--merge-lora", arguments->lora,
-      "add these LoRA adapters (of pixart train, diffusers or PEFT; a file or its folder) "
+      "add these LoRA adapters (of pixart train, diffusers, PEFT, kohya's scripts, OneTrainer; a file or its "
+      "folder) "
       "to the weights, and print the plan");
   command->add_option("--lora-scale", arguments->lora_scale, "factor of the adapters")
       ->check(CLI::Range(-100.0, 100.0))

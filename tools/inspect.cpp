@@ -35,6 +35,7 @@ ordered_json json_of(const convert::WeightReport& report, const Arguments& argum
                          {"layout", convert::layout_name(report.opened.identity.layout)},
                          {"summary", report.opened.identity.summary},
                          {"assumed", report.opened.identity.assumed},
+                         {"notes", weights.notes},
                          {"tensors", weights.tensors.size()},
                          {"numbers", report.numbers},
                          {"bytes", weights.bytes()},
@@ -65,6 +66,7 @@ void print(const convert::WeightReport& report, bool with_tensors) {
     if (!text.empty()) std::printf("  %-12s %s\n", what, text.c_str());
   };
   line("model", report.opened.identity.summary);
+  for (const auto& note : weights.notes) line("note", note);
   for (const auto& assumption : report.opened.identity.assumed) line("assumed", assumption);
   line("file", fmt::format("{}, {} tensors, {} numbers, {}", weights.kind, weights.tensors.size(),
                            with_thousands(report.numbers), human_bytes(weights.bytes())));

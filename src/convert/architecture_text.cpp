@@ -12,6 +12,8 @@ namespace {
 constexpr int64_t kLargest = int64_t{1} << 24;
 
 // Visits the members, for both directions: `each(name, member)`.
+constexpr const char* kHasNullClass = "has_null_class";  // only written if it is false
+
 template <class Config, class Each>
 void common_fields(Config& c, Each&& each) {
   each("input_size", c.input_size);
@@ -41,6 +43,8 @@ template <class Config>
 std::string text_of(const char* name, const Config& config) {
   ordered_json result = {{"name", name}};
   fields(config, [&](const char* key, const auto& value) { result[key] = value; });
+  if constexpr (requires { config.num_classes; })
+    if (!config.has_null_class) result[kHasNullClass] = false;
   return result.dump();
 }
 
@@ -62,6 +66,8 @@ Config parse(const json& source, const std::string& subject) {
       problems.add(fmt::format("'{}' is missing or of another type", key));
   });
   problems.throw_if_any(subject + ": its architecture");
+  if constexpr (requires { config.num_classes; })
+    config.has_null_class = !source.contains(kHasNullClass) || source[kHasNullClass] != false;
   return config;
 }
 

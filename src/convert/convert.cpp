@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "folders.h"
 #include "lora_names.h"
@@ -13,6 +14,7 @@
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/models/t5.h"
+#include "pixart/nn/dtype.h"
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
@@ -144,8 +146,22 @@ Weights write_model_folder(const fs::path& folder, const Weights& official, cons
     return write(pixart_to_diffusers(*pixart));
   }
   const auto& dit = std::get<models::DitConfig>(architecture);
+  if (!dit.has_null_class)
+    throw UserError(subject +
+                    " has no null class, which diffusers' DiT needs. Write a .safetensors or .pth.");
   models::write_dit_config(folder / "config.json", dit);
   return write(dit_to_diffusers(dit));
+}
+
+// Without a type, diffusers and transformers choose types of their own for the parts, and the first call
+// fails.
+std::string python_line(const fs::path& target, const Weights& transformer) {
+  const at::ScalarType stored = transformer.tensors.at("x_embedder.proj.weight").dtype;
+  const bool is_usual = stored == at::kHalf || stored == at::kBFloat16;
+  return fmt::format(
+      "in Python: diffusers.DiffusionPipeline.from_pretrained({}, dtype=torch.{})  (older "
+      "diffusers: torch_dtype=)",
+      nlohmann::json(target.string()).dump(), nn::dtype_name(is_usual ? stored : at::kFloat));
 }
 
 std::string count_line(const Weights& weights, const fs::path& target) {
@@ -161,6 +177,7 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
   const std::string subject = opened.path.string();
   OfficialWeights result{.weights = std::move(opened.weights), .identity = std::move(opened.identity)};
   result.license = license_of(result.weights, result.identity.layout);
+  result.notes = result.weights.notes;
   for (const auto& assumption : result.identity.assumed) result.notes.push_back("assumed: " + assumption);
   if (!result.weights.other_sets.empty())
     result.notes.push_back(fmt::format("the file also has: {}", join(result.weights.other_sets, ", ")));
@@ -224,6 +241,7 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
         report.lines.push_back(fmt::format("{} does not exist in diffusers' layout and is left out", name));
   }
   report.lines.push_back("licence: " + license);
+  if (options.pipeline) report.lines.push_back(python_line(target, weights));
   return report;
 }
 

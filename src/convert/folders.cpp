@@ -10,6 +10,7 @@
 #include "pixart/convert/tensor_map.h"
 #include "pixart/diffusion/noise_schedule.h"
 #include "pixart/nn/dtype.h"
+#include "pixart/text/tokenizer.h"
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
@@ -23,7 +24,8 @@ void write_json(const fs::path& path, const ordered_json& json) {
 }
 
 fs::path spiece_of(const TargetOptions& options) {
-  const fs::path base = options.tokenizer.empty() ? options.text_encoder : options.tokenizer;
+  const fs::path base =
+      options.tokenizer.empty() ? text::tokenizer_folder(options.text_encoder) : options.tokenizer;
   return fs::is_directory(base) ? base / "spiece.model" : base;
 }
 

@@ -25,8 +25,11 @@ WeightReport report_of(const fs::path& path, const std::string& which = "model")
 // Files of a checkpoint in the order in which people look for them; files of other folders by name.
 std::vector<fs::path> weight_files(const fs::path& folder) {
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    const bool is_adapter = name == "adapter_model.bin" || name == "pytorch_lora_weights.bin";
+    if (entry.path().extension() == ".safetensors" || is_adapter) files.push_back(entry.path());
+  }
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -71,6 +74,13 @@ std::vector<WeightReport> inspect(const fs::path& path) {
   for (const auto& part : parts) reports.push_back(report_of(part));
   if (reports.empty())
     for (const auto& file : weight_files(path)) reports.push_back(report_of(file));
+  if (reports.empty()) {  // adapters with names
+    for (const auto& entry : fs::directory_iterator(path))
+      if (entry.is_directory()) parts.push_back(entry.path());
+    std::sort(parts.begin(), parts.end());
+    for (const auto& part : parts)
+      for (const auto& file : weight_files(part)) reports.push_back(report_of(file));
+  }
   if (reports.empty()) throw UserError(path.string() + " has no weights and no folders with weights.");
   return reports;
 }

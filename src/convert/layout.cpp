@@ -9,6 +9,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "provenance_keys.h"
+#include "wrappers.h"
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
@@ -17,7 +18,6 @@ namespace {
 
 using formats::Weights;
 
-// Tensors by which the layouts are recognised.
 bool has(const Weights& weights, const std::string& name) { return weights.tensors.count(name) > 0; }
 
 const std::vector<int64_t>& shape_of(const Weights& weights, const std::string& name) {
@@ -50,19 +50,36 @@ bool ends_in(const Weights& weights, const std::string& end) {
   return false;
 }
 
+// Tensors by which layouts are recognised; those of transformers first.
+constexpr std::pair<const char*, Layout> kMarks[] = {
+    {"y_embedder.embedding_table.weight", Layout::kDit},
+    {"t_block.1.weight", Layout::kPixArt},
+    {"adaln_single.linear.weight", Layout::kPixArtDiffusers},
+    {"transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight", Layout::kDitDiffusers},
+    {"encoder.block.0.layer.0.SelfAttention.q.weight", Layout::kT5},
+    {"encoder.down_blocks.0.resnets.0.conv1.weight", Layout::kVae}};
+constexpr size_t kTransformerMarks = 4;
+
 Layout layout_of(const Weights& weights) {
-  if (has(weights, "y_embedder.embedding_table.weight")) return Layout::kDit;
-  if (has(weights, "t_block.1.weight")) return Layout::kPixArt;
-  if (has(weights, "adaln_single.linear.weight")) return Layout::kPixArtDiffusers;
-  if (has(weights, "transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight"))
-    return Layout::kDitDiffusers;
-  if (has(weights, "encoder.block.0.layer.0.SelfAttention.q.weight")) return Layout::kT5;
-  if (has(weights, "encoder.down_blocks.0.resnets.0.conv1.weight")) return Layout::kVae;
+  for (const auto& [name, layout] : kMarks)
+    if (has(weights, name)) return layout;
   if (ends_in(weights, "encoder.down.0.block.0.conv1.weight")) return Layout::kVaeLdm;
   if (!weights.tensors.empty() && weights.tensors.begin()->first.starts_with("exp_avg."))
     return Layout::kOptimizer;
   if (holds_lora(weights)) return Layout::kLora;
   return Layout::kUnknown;
+}
+
+// Weights that are recognised without their wrappers. An autoencoder in LDM's names is found below any
+// prefix, so such a file is searched for a transformer only.
+Weights recognisable(Weights weights, const std::string& subject) {
+  weights = without_inner_parts(std::move(weights));
+  const Layout layout = layout_of(weights);
+  if (layout != Layout::kUnknown && layout != Layout::kVaeLdm) return weights;
+  std::vector<std::string> marks;
+  for (const auto& [name, mark] : kMarks)
+    if (layout == Layout::kUnknown || marks.size() < kTransformerMarks) marks.emplace_back(name);
+  return unwrapped(std::move(weights), marks, subject);
 }
 
 // The published models have one number of heads per width.
@@ -113,10 +130,21 @@ std::optional<double> position_scale_of(const Weights& weights) {
   return std::isfinite(scale) && scale > 0 ? std::optional(std::round(scale * 1000) / 1000) : std::nullopt;
 }
 
+// A model that was trained without dropping labels has no row for the null class. Round numbers of rows are
+// the numbers of classes of known data sets (CIFAR, ImageNet).
+void read_classes(int64_t rows, const LayoutHints& hints, Identity& identity, models::LabelSizes& c) {
+  const bool is_round = rows == 10 || rows == 100 || rows == 1000;
+  c.has_null_class = hints.num_classes ? rows != *hints.num_classes : !is_round;
+  c.num_classes = rows - (c.has_null_class ? 1 : 0);
+  if (is_round && !hints.num_classes)
+    identity.assumed.push_back(
+        fmt::format("{0} classes and no null class, because the label table has {0} rows", rows));
+}
+
 models::DitConfig dit_of(const Weights& weights, const LayoutHints& hints, Identity& identity) {
   models::DitConfig c;
   read_shapes(weights, hints, identity, c);
-  c.num_classes = side(weights, "y_embedder.embedding_table.weight", 0) - 1;
+  read_classes(side(weights, "y_embedder.embedding_table.weight", 0), hints, identity, c);
   return c;
 }
 
@@ -173,8 +201,9 @@ models::T5Config t5_of(const Weights& weights, Identity& identity) {
 
 std::string described(const Architecture& architecture) {
   if (const auto* c = std::get_if<models::DitConfig>(&architecture))
-    return fmt::format("DiT, depth {}, width {}, {} heads, patch {}, latent side {}, {} classes", c->depth,
-                       c->hidden_size, c->num_heads, c->patch_size, c->input_size, c->num_classes);
+    return fmt::format("DiT, depth {}, width {}, {} heads, patch {}, latent side {}, {} classes{}", c->depth,
+                       c->hidden_size, c->num_heads, c->patch_size, c->input_size, c->num_classes,
+                       c->has_null_class ? "" : ", no null class");
   if (const auto* c = std::get_if<models::PixArtConfig>(&architecture))
     return fmt::format(
         "PixArt{}, depth {}, width {}, {} heads, patch {}, latent side {}, captions of {} x {}, positions / "
@@ -256,7 +285,7 @@ std::string layout_name(Layout layout) {
 }
 
 Opened open_and_identify(const fs::path& path, const std::string& which, const LayoutHints& hints) {
-  Opened opened{.path = path, .weights = formats::open_weights(path, which)};
+  Opened opened{.path = path, .weights = recognisable(formats::open_weights(path, which), path.string())};
   Identity& identity = opened.identity;
   identity.layout = layout_of(opened.weights);
   const fs::path config_json = (fs::is_directory(path) ? path : path.parent_path()) / "config.json";

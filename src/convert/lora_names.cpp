@@ -5,136 +5,149 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <regex>
 #include <set>
 
+#include "lora_config.h"
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
+#include "pixart/base/words.h"
 #include "pixart/convert/provenance.h"
 #include "provenance_keys.h"
 
 namespace pixart::convert {
-namespace fs = std::filesystem;
 using formats::Weights;
-using json = nlohmann::ordered_json;
 
 namespace {
 
-enum class Part { kA, kB, kAlpha };
-
-struct LoraName {
-  std::string module;
-  Part part;
+// What follows the name of the layer. In PEFT's names the name of the adapter may follow, then "weight".
+struct Mark {
+  std::string_view text;
+  LoraPart part;
 };
+constexpr Mark kMarks[] = {{".lora_A.", LoraPart::kA},
+                           {".lora_B.", LoraPart::kB},
+                           {".lora.down.", LoraPart::kA},
+                           {".lora.up.", LoraPart::kB},
+                           {".lora_down.", LoraPart::kA},
+                           {".lora_up.", LoraPart::kB},
+                           {"_lora.down.", LoraPart::kA},
+                           {"_lora.up.", LoraPart::kB},
+                           {".lora_linear_layer.down.", LoraPart::kA},
+                           {".lora_linear_layer.up.", LoraPart::kB}};
 
-// PEFT's names, PEFT's names with the name of the adapter in them, and diffusers' names before PEFT.
-std::optional<LoraName> parse(const std::string& name) {
-  static const std::vector<std::pair<std::string, Part>> ends = {
-      {".lora_A.weight", Part::kA}, {".lora_A.default.weight", Part::kA}, {".lora.down.weight", Part::kA},
-      {".lora_B.weight", Part::kB}, {".lora_B.default.weight", Part::kB}, {".lora.up.weight", Part::kB},
-      {".alpha", Part::kAlpha}};
-  for (const auto& [end, part] : ends) {
-    if (!name.ends_with(end)) continue;
-    std::string module = name.substr(0, name.size() - end.size());
-    for (const std::string prefix : {kPeftPrefix, kDiffusersPrefix, "unet."})
-      if (module.starts_with(prefix)) module.erase(0, prefix.size());
-    return LoraName{module, part};
-  }
-  return std::nullopt;
+void replace(std::string& text, std::string_view from, std::string_view to) {
+  if (const size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
 }
 
-// The facts about alpha: one number, numbers for some layers, and how it is divided.
-struct Scaling {
-  std::optional<double> alpha;
-  std::vector<std::pair<std::regex, double>> patterns = {};  // of whole names; the first match is used
-  bool by_root = false;                                      // rank-stabilised: alpha / sqrt(rank)
-
-  std::optional<double> alpha_of(const std::string& module) const {
-    for (const auto& [pattern, value] : patterns)
-      if (std::regex_match(module, pattern)) return value;
-    return alpha;
-  }
-};
-
-// Reads a configuration of PEFT. `prefix`: of its keys, in diffusers' files.
-Scaling read_peft_config(const json& config, const std::string& prefix, Problems& problems) {
-  Scaling scaling;
-  const auto key = [&](const char* name) {
-    const auto found = config.find(prefix + name);
-    return found != config.end() && !found->is_null() ? *found : json();
+// Several programs wrap names that are wrapped already ("unet.base_model.model.").
+std::string without_prefixes(std::string module) {
+  static constexpr std::string_view kPrefixes[] = {
+      kPeftPrefix, "transformer.", "unet.", "diffusion_model.", "model.", "module.", "_orig_mod."};
+  static constexpr std::string_view kFlatPrefixes[] = {"lora_transformer_", "lora_unet_", "lycoris_"};
+  const auto erase_one = [&](const auto& prefixes) {
+    for (const std::string_view prefix : prefixes)
+      if (module.starts_with(prefix)) return module.erase(0, prefix.size()), true;
+    return false;
   };
-  const auto flag = [&](const char* name) { return key(name).is_boolean() && key(name).get<bool>(); };
-  if (key("lora_alpha").is_number()) scaling.alpha = key("lora_alpha").get<double>();
-  if (const json patterns = key("alpha_pattern"); patterns.is_object()) {
-    for (const auto& [pattern, value] : patterns.items()) {
-      if (!value.is_number()) continue;
-      try {  // PEFT matches the name or an end of it
-        scaling.patterns.emplace_back(std::regex("(.*\\.)?(" + pattern + ")"), value.get<double>());
-      } catch (const std::regex_error&) {
-        problems.add(fmt::format("alpha_pattern '{}' is not a regular expression", pattern));
-      }
-    }
+  while (erase_one(kPrefixes)) {
   }
-  scaling.by_root = flag("use_rslora");
-  if (flag("use_dora")) problems.add("DoRA (use_dora) is not supported");
-  return scaling;
+  if (module.find('.') == std::string::npos) erase_one(kFlatPrefixes);
+  return module;
 }
 
-Scaling read_scaling(const Weights& weights, Problems& problems) {
-  try {
-    if (const auto own = weights.metadata.find(kLoraKey); own != weights.metadata.end())
-      return {.alpha = json::parse(own->second).at("alpha").get<double>()};
-    if (const auto diffusers = weights.metadata.find(kLoraMetadataKey); diffusers != weights.metadata.end()) {
-      const json config = json::parse(diffusers->second);
-      for (const char* prefix : {kDiffusersPrefix, "unet.", ""})
-        if (config.contains(prefix + std::string("lora_alpha")))
-          return read_peft_config(config, prefix, problems);
-    }
-    const fs::path beside =
-        weights.files.empty() ? fs::path() : weights.files[0].parent_path() / kPeftConfigName;
-    if (!beside.empty() && fs::exists(beside))
-      return read_peft_config(json::parse(read_file(beside)), "", problems);
-  } catch (const json::exception& error) {
-    problems.add(fmt::format("its values of alpha cannot be read: {}", error.what()));
-  }
-  return {};
+// "attn1.processor.to_q_lora.down" of diffusers' attention processors is the layer attn1.to_q.
+void undo_processor(std::string& module) {
+  if (module.find(".processor.") == std::string::npos) return;
+  replace(module, ".processor.", ".");
+  if (module.ends_with(".to_out")) module += ".0";
 }
 
 struct Found {
   std::string a, b, alpha;  // names of tensors
 };
 
-LoraLayer layer_of(const std::string& module, const Found& found, const Weights& weights, Scaling& scaling,
-                   Problems& problems) {
+// One row for each output of A or B: a matrix, or a convolution.
+bool read_part(const std::string& name, const Weights& weights, bool is_b, at::Tensor& part,
+               std::vector<int64_t>& kernel) {
+  const auto& shape = weights.tensors.at(name).shape;
+  const bool is_point = std::all_of(shape.begin() + std::min<int64_t>(2, int64_t(shape.size())), shape.end(),
+                                    [](int64_t side) { return side == 1; });
+  if ((shape.size() != 2 && shape.size() != 4) || (is_b && !is_point)) return false;
+  part = weights.read(name).to(at::kFloat).flatten(1);
+  kernel = is_point ? std::vector{shape[1]} : std::vector(shape.begin() + 1, shape.end());
+  return true;
+}
+
+LoraLayer layer_of(const std::string& module, const Found& found, const Weights& weights,
+                   const LoraRules& rules, Problems& problems) {
   LoraLayer layer;
-  for (const auto& [name, what] : {std::pair{found.a, "lora_A"}, std::pair{found.b, "lora_B"}}) {
+  std::vector<int64_t> point;
+  for (const bool is_b : {false, true}) {
+    const std::string& name = is_b ? found.b : found.a;
     if (name.empty())
-      problems.add(fmt::format("missing: {} of {}", what, module));
-    else if (weights.tensors.at(name).shape.size() != 2)
-      problems.add(fmt::format("{} is not a matrix; adapters of convolutions are not supported", name));
-    else
-      (name == found.a ? layer.a : layer.b) = weights.read(name).to(at::kFloat);
+      problems.add(fmt::format("missing: {} of {}", is_b ? "lora_B" : "lora_A", module));
+    else if (!read_part(name, weights, is_b, is_b ? layer.b : layer.a, is_b ? point : layer.kernel))
+      problems.add(
+          fmt::format("{} has the shape [{}]; expected a matrix, or a convolution whose lora_B is 1 "
+                      "x 1",
+                      name, fmt::join(weights.tensors.at(name).shape, ", ")));
   }
   if (!layer.a.defined() || !layer.b.defined()) return layer;
   if (layer.a.size(0) != layer.b.size(1) || layer.a.size(0) == 0)
     problems.add(
         fmt::format("{}: rank {} in lora_A, {} in lora_B", module, layer.a.size(0), layer.b.size(1)));
   const double rank = double(std::max<int64_t>(1, layer.a.size(0)));
-  auto alpha = scaling.alpha_of(module);
+  if (const auto stated = rules.rank.of(module); stated && *stated != rank)
+    problems.add(fmt::format("{}: rank {} in the file, {} in {}, which belongs to other adapters", module,
+                             rank, *stated, rules.source));
+  auto alpha = rules.alpha.of(module);
   if (!found.alpha.empty() && weights.tensors.at(found.alpha).numel() == 1)
-    alpha = weights.read(found.alpha).item<double>();
-  layer.scale = alpha.value_or(rank) / (scaling.by_root ? std::sqrt(rank) : rank);
+    alpha = weights.read(found.alpha).item().toDouble();
+  layer.scale = alpha.value_or(rank) / (rules.by_root ? std::sqrt(rank) : rank);
   if (!std::isfinite(layer.scale)) problems.add(fmt::format("{}: alpha is {}", module, *alpha));
   return layer;
 }
 
+std::map<std::string, Found> find_parts(const Weights& weights, Problems& problems) {
+  std::map<std::string, Found> found;
+  for (const auto& [name, info] : weights.tensors) {
+    const auto parsed = parse_lora_name(name);
+    if (!parsed) continue;
+    auto& layer = found[parsed->module];
+    std::string& part = parsed->part == LoraPart::kA   ? layer.a
+                        : parsed->part == LoraPart::kB ? layer.b
+                                                       : layer.alpha;
+    if (!part.empty()) problems.add(fmt::format("{} and {} are the same part of an adapter", part, name));
+    part = name;
+  }
+  return found;
+}
+
 }  // namespace
+
+std::optional<LoraName> parse_lora_name(const std::string& name) {
+  constexpr std::string_view kAlpha = ".alpha", kWeight = "weight";
+  if (name.ends_with(kAlpha))
+    return LoraName{without_prefixes(name.substr(0, name.size() - kAlpha.size())), LoraPart::kAlpha};
+  for (const auto& mark : kMarks) {
+    const size_t at = name.rfind(mark.text);
+    if (at == std::string::npos) continue;
+    std::string_view rest = std::string_view(name).substr(at + mark.text.size());
+    if (!rest.ends_with(kWeight)) return std::nullopt;
+    rest.remove_suffix(kWeight.size());
+    const bool is_peft = mark.text == ".lora_A." || mark.text == ".lora_B.";
+    const bool is_named = is_peft && rest.size() > 1 && rest.find('.') == rest.size() - 1;
+    if (!rest.empty() && !is_named) return std::nullopt;
+    std::string module = without_prefixes(name.substr(0, at));
+    undo_processor(module);
+    return LoraName{std::move(module), mark.part};
+  }
+  return std::nullopt;
+}
 
 bool holds_lora(const Weights& weights) {
   return std::any_of(weights.tensors.begin(), weights.tensors.end(), [](const auto& item) {
-    const auto name = parse(item.first);
-    return name && name->part != Part::kAlpha;
+    const auto name = parse_lora_name(item.first);
+    return name && name->part != LoraPart::kAlpha;
   });
 }
 
@@ -142,8 +155,8 @@ std::string describe_lora(const Weights& weights) {
   std::set<int64_t> ranks;
   int64_t layers = 0;
   for (const auto& [name, info] : weights.tensors) {
-    const auto parsed = parse(name);
-    if (!parsed || parsed->part != Part::kA || info.shape.empty()) continue;
+    const auto parsed = parse_lora_name(name);
+    if (!parsed || parsed->part != LoraPart::kA || info.shape.empty()) continue;
     ranks.insert(info.shape[0]);
     ++layers;
   }
@@ -151,37 +164,38 @@ std::string describe_lora(const Weights& weights) {
   if (ranks.size() == 1) text += fmt::format(" of rank {}", *ranks.begin());
   if (ranks.size() > 1) text += fmt::format(" of ranks {} to {}", *ranks.begin(), *ranks.rbegin());
   Problems ignored;
-  if (const auto alpha = read_scaling(weights, ignored).alpha) text += fmt::format(", alpha {}", *alpha);
+  if (const auto alpha = read_lora_rules(weights, ignored).alpha.usual)
+    text += fmt::format(", alpha {}", *alpha);
   return text + fmt::format(", for {} layers", layers);
 }
 
 LoraAdapters take_lora(Weights& weights, const std::string& subject) {
   LoraAdapters result{.files = weights.files, .license = license_of(weights, Layout::kLora)};
-  std::map<std::string, Found> found;
   Problems problems;
-  for (const auto& [name, info] : weights.tensors) {
-    const auto parsed = parse(name);
-    if (!parsed) continue;
-    auto& layer = found[parsed->module];
-    std::string& part = parsed->part == Part::kA ? layer.a : parsed->part == Part::kB ? layer.b : layer.alpha;
-    if (!part.empty()) problems.add(fmt::format("{} and {} are the same part of an adapter", part, name));
-    part = name;
-  }
-  Scaling scaling = read_scaling(weights, problems);
+  const auto found = find_parts(weights, problems);
+  const LoraRules rules = read_lora_rules(weights, problems);
+  result.start = rules.start;
   bool is_alpha_known = true;
+  std::vector<std::string> untargeted;
   for (const auto& [module, parts] : found) {
-    result.layers.emplace(module, layer_of(module, parts, weights, scaling, problems));
-    is_alpha_known = is_alpha_known && (scaling.alpha_of(module) || !parts.alpha.empty());
+    result.layers.emplace(module, layer_of(module, parts, weights, rules, problems));
+    is_alpha_known = is_alpha_known && (rules.alpha.of(module) || !parts.alpha.empty());
+    if (!rules.targets_layer(module)) untargeted.push_back(module);
     for (const auto& name : {parts.a, parts.b, parts.alpha}) weights.tensors.erase(name);
   }
   if (!is_alpha_known)
     result.notes.emplace_back("assumed: alpha equals the rank, because the file does not state it");
+  if (!untargeted.empty())
+    result.notes.push_back(
+        fmt::format("target_modules of {} does not name these layers, so PEFT would leave "
+                    "them out: {}",
+                    rules.source, name_some(untargeted)));
   problems.throw_if_any(subject);
   return result;
 }
 
 formats::Metadata lora_metadata(int64_t rank, double alpha) {
-  return {{kLoraKey, json{{"rank", rank}, {"alpha", alpha}}.dump()}};
+  return {{kLoraKey, nlohmann::ordered_json{{"rank", rank}, {"alpha", alpha}}.dump()}};
 }
 
 }  // namespace pixart::convert

@@ -1,16 +1,22 @@
-// Names of adapters' tensors, and the places where files store alpha.
+// Names of adapters' tensors in files of this program, PEFT, diffusers, kohya's scripts, OneTrainer, ComfyUI.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "pixart/convert/lora.h"
 
 namespace pixart::convert {
 
-inline constexpr const char* kLoraMetadataKey =
-    "lora_adapter_metadata";  // diffusers: JSON, PEFT's configuration
-inline constexpr const char* kPeftConfigName = "adapter_config.json";
-inline constexpr const char* kDiffusersPrefix = "transformer.";
 inline constexpr const char* kPeftPrefix = "base_model.model.";
+
+enum class LoraPart { kA, kB, kAlpha };
+
+// `module`: the name of the layer without prefixes. In kohya's names it has '_' in place of each '.'.
+struct LoraName {
+  std::string module;
+  LoraPart part;
+};
+std::optional<LoraName> parse_lora_name(const std::string& name);
 
 bool holds_lora(const formats::Weights& weights);
 std::string describe_lora(const formats::Weights& weights);  // "LoRA of rank 4, alpha 8, for 14 layers"

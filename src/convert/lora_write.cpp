@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "lora_config.h"
 #include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"

@@ -23,7 +23,8 @@ const std::set<std::string> kTokenizerFiles = {"spiece.model", "tokenizer.json",
 bool is_weights(const std::string& name) {
   static const std::regex pattern(
       "(model|pytorch_model|diffusion_pytorch_model|adapter_model|pytorch_lora_weights)"
-      R"((\.fp16|\.bf16)?(-[0-9]{5}-of-[0-9]{5})?\.(safetensors|bin)(\.index(\.fp16|\.bf16)?\.json)?)");
+      R"((\.(fp16|bf16|fp32|ema|non_ema))?(-[0-9]{5}-of-[0-9]{5})?\.(safetensors|bin))"
+      R"((\.index(\.(fp16|bf16|fp32|ema|non_ema))?\.json)?)");
   return std::regex_match(name, pattern);
 }
 

@@ -105,6 +105,14 @@ void check_against(const Weights& weights, const Config& config, const std::stri
   for (const auto& [name, info] : weights.tensors)
     described.emplace(name, at::empty(info.shape, at::TensorOptions().device(at::kMeta)));
   nn::check_state(state, described, subject, {std::move(may_be_missing), {}});
+  Problems problems;
+  for (const auto& [name, info] : weights.tensors)
+    if (!c10::isFloatingType(info.dtype))
+      problems.add(
+          fmt::format("{} has the type {}: quantised weights are not supported, bring the weights in "
+                      "float32, float16 or bfloat16",
+                      name, formats::dtype_text(info.dtype)));
+  problems.throw_if_any(subject);
 }
 
 }  // namespace

@@ -133,18 +133,20 @@ std::optional<at::ScalarType> scalar_type(run::EncoderDtype dtype) {
 data::FeatureInputs caption_encoder_inputs(const run::TextEncoderConfig& settings,
                                            const fs::path& tokenizer) {
   const fs::path folder = *settings.path;
-  return {folder_input("text_encoder", folder),
-          {"tokenizer", tokenizer_fingerprint(tokenizer.empty() ? folder : tokenizer)},
-          {"max_tokens", std::to_string(settings.max_tokens)},
-          {"caption_cleaning", settings.clean_captions ? "released rules, twice" : "lower case, stripped"},
-          {"encoder_dtype", word_of(settings.dtype)}};
+  return {
+      folder_input("text_encoder", folder),
+      {"tokenizer", tokenizer_fingerprint(tokenizer.empty() ? text::tokenizer_folder(folder) : tokenizer)},
+      {"max_tokens", std::to_string(settings.max_tokens)},
+      {"caption_cleaning", settings.clean_captions ? "released rules, twice" : "lower case, stripped"},
+      {"encoder_dtype", word_of(settings.dtype)}};
 }
 
 void CaptionEncoder::load() const {
   if (has_loaded()) return;
   const fs::path folder = *config_.path;
   auto t5 = models::load_t5(folder, device_, scalar_type(config_.dtype));
-  auto tokenizer = text::Tokenizer(tokenizer_folder_.empty() ? folder : tokenizer_folder_);
+  auto tokenizer =
+      text::Tokenizer(tokenizer_folder_.empty() ? text::tokenizer_folder(folder) : tokenizer_folder_);
   loaded_ = std::make_unique<const Loaded>(std::move(t5), std::move(tokenizer));
   log::info("text encoder: loaded {}", folder.string());
 }

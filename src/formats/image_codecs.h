@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "likely_content.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::formats {
@@ -12,9 +13,6 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
 ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int least_side,
                          const DecodeLimits& limits);
 Image decode_webp(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
-
-// A guess at other content, e.g. "a GIF image"; "" if it is unknown.
-std::string_view likely_content(std::string_view bytes);
 
 // The facts in the markers of a JPEG file, read before decoding.
 struct JpegFrame {

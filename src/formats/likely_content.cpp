@@ -1,3 +1,7 @@
+#include "likely_content.h"
+
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -70,6 +74,16 @@ std::string_view likely_content(std::string_view bytes) {
     return uint8_t(c) < 0x20 && c != '\t' && c != '\r' && c != '\n';
   });
   return is_text && is_utf8(bytes) ? "text" : "";
+}
+
+std::string not_but(const InputFile& file, const std::string& wanted) {
+  const std::string head = file.read(std::min<uint64_t>(file.bytes(), 512), 0);
+  std::string_view content = likely_content(head);
+  if (content.empty()) return "not " + wanted;
+  if (head.starts_with("version https://git-lfs")) content = "a Git LFS pointer: run `git lfs pull`";
+  const bool is_text = content == "text" || content == "JSON";
+  return fmt::format("not {}, but {}{}", wanted, content,
+                     is_text ? ": " + shown(head.substr(0, 80)) : std::string());
 }
 
 }  // namespace pixart::formats

@@ -24,6 +24,7 @@ class Machine {
   // Each function handles some opcodes and returns false for the others.
   bool push_constant(uint8_t opcode);
   bool push_text(uint8_t opcode);
+  bool push_bytes(uint8_t opcode);
   bool make_sequence(uint8_t opcode);
   bool fill_container(uint8_t opcode);
   bool use_memo(uint8_t opcode);
@@ -34,7 +35,7 @@ class Machine {
   NodeId top();
   std::vector<NodeId> pop(size_t count);
   std::vector<NodeId> pop_to_mark();
-  int64_t long_integer(uint64_t count);
+  void push_long(uint64_t count);
   void extend(NodeId container, std::vector<NodeId> items, bool as_dict);
   void memoize(uint64_t index);
   const std::string& text_of(NodeId id);
@@ -56,8 +57,9 @@ PickleGraph Machine::run() {
     build_.set_place(bytes_.at());
     const auto opcode = uint8_t(bytes_.little_endian(1));
     if (opcode == '.') break;
-    const bool known = push_constant(opcode) || push_text(opcode) || make_sequence(opcode) ||
-                       fill_container(opcode) || use_memo(opcode) || make_object(opcode);
+    const bool known = push_constant(opcode) || push_text(opcode) || push_bytes(opcode) ||
+                       make_sequence(opcode) || fill_container(opcode) || use_memo(opcode) ||
+                       make_object(opcode);
     if (!known) build_.fail(fmt::format("pickle opcode 0x{:02x} is not one that weights need", opcode));
   }
   const NodeId root = pop();
@@ -93,14 +95,15 @@ std::vector<NodeId> Machine::pop_to_mark() {
   return items;
 }
 
-// Two's complement of `count` bytes.
-int64_t Machine::long_integer(uint64_t count) {
-  if (count > bytes_.left())
-    build_.fail(fmt::format("{} bytes are announced, {} are left", count, bytes_.left()));
-  if (count > 8) build_.fail("an integer of more than 64 bits");
-  if (count == 0) return 0;
+// Two's complement of `count` bytes. Larger numbers are parts of side objects (states of random generators).
+void Machine::push_long(uint64_t count) {
+  if (count > 8) {
+    bytes_.text(count);
+    return push(build_.add_opaque("int"));
+  }
   const int shift = 64 - 8 * int(count);
-  return int64_t(bytes_.little_endian(int(count)) << shift) >> shift;
+  const int64_t value = count == 0 ? 0 : int64_t(bytes_.little_endian(int(count)) << shift) >> shift;
+  push(build_.add({.kind = Kind::kInteger, .integer = value}));
 }
 
 bool Machine::push_constant(uint8_t opcode) {
@@ -123,10 +126,10 @@ bool Machine::push_constant(uint8_t opcode) {
       integer(int64_t(bytes_.little_endian(2)));
       return true;
     case 0x8a:  // LONG1
-      integer(long_integer(bytes_.little_endian(1)));
+      push_long(bytes_.little_endian(1));
       return true;
     case 0x8b:  // LONG4
-      integer(long_integer(bytes_.little_endian(4)));
+      push_long(bytes_.little_endian(4));
       return true;
     case 'G':  // BINFLOAT, big-endian
       push(build_.add(
@@ -157,6 +160,28 @@ bool Machine::push_text(uint8_t opcode) {
   std::string text = bytes_.text(bytes_.little_endian(length_bytes));
   if (!is_utf8(text)) build_.fail("a string that is not valid UTF-8");
   push(build_.add({.kind = Kind::kText, .text = std::move(text)}));
+  return true;
+}
+
+// Parts of side objects.
+bool Machine::push_bytes(uint8_t opcode) {
+  int length_bytes = 0;
+  switch (opcode) {
+    case 'C':  // SHORT_BINBYTES
+      length_bytes = 1;
+      break;
+    case 'B':  // BINBYTES
+      length_bytes = 4;
+      break;
+    case 0x8e:  // BINBYTES8
+    case 0x96:  // BYTEARRAY8
+      length_bytes = 8;
+      break;
+    default:
+      return false;
+  }
+  bytes_.text(bytes_.little_endian(length_bytes));
+  push(build_.add_opaque("bytes"));
   return true;
 }
 
@@ -194,6 +219,7 @@ bool Machine::make_sequence(uint8_t opcode) {
 
 void Machine::extend(NodeId container, std::vector<NodeId> items, bool as_dict) {
   auto& node = build_.node(container);
+  if (node.kind == Kind::kOpaque) return;  // of a class that is a list or a dictionary
   if (node.kind != (as_dict ? Kind::kDict : Kind::kList))
     build_.fail(as_dict ? "entries for a value that is not a dictionary"
                         : "elements for a value that is not a list");
@@ -278,10 +304,15 @@ bool Machine::make_object(uint8_t opcode) {
       push(build_.add_global(text_of(names[0]) + "." + text_of(names[1])));
       return true;
     }
-    case 'R':     // REDUCE
-    case 0x81: {  // NEWOBJ
+    case 'R': {  // REDUCE
       const auto parts = pop(2);
-      push(opcode == 'R' ? build_.call(parts[0], parts[1]) : build_.make_object(parts[0], parts[1]));
+      push(build_.call(parts[0], parts[1]));
+      return true;
+    }
+    case 0x81:    // NEWOBJ
+    case 0x92: {  // NEWOBJ_EX, with named arguments
+      const auto parts = pop(opcode == 0x81 ? 2 : 3);
+      push(build_.make_object(parts[0]));
       return true;
     }
     case 'b': {  // BUILD

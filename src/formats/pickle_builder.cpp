@@ -8,17 +8,10 @@ namespace pixart::formats {
 
 namespace {
 
-constexpr size_t kLargestRank = 64, kMostArguments = 16, kLongestKey = 4096;
-// Limit for a view that repeats its storage (stride 0), whose values multiply when it is made contiguous.
+constexpr size_t kLargestRank = 64, kMostArguments = 16, kLongestKey = 4096, kLongestName = 512;
+// Limit for the sum of views that repeat their storages (stride 0), whose values multiply when they are made
+// contiguous; four times the file if that is more.
 constexpr uint64_t kLargestExpandedBytes = uint64_t{64} << 20;
-
-const char* hint_for(std::string_view name) {
-  if (name.find("sparse") != std::string_view::npos) return " Sparse tensors are not supported.";
-  if (name.find("qtensor") != std::string_view::npos) return " Quantised tensors are not supported.";
-  if (name.starts_with("torch.nn.modules."))
-    return " The file is a pickled module, which only its Python class can rebuild.";
-  return "";
-}
 
 }  // namespace
 
@@ -34,15 +27,12 @@ void PickleBuilder::count_copies(size_t count) {
 }
 
 NodeId PickleBuilder::add_global(const std::string& dotted_name) {
-  const auto number = find_global(dotted_name);
-  if (!number) {
-    fail(fmt::format(
-        "the file asks for {}, which is not allowed in a file of weights (dense tensors, lists, "
-        "dictionaries, plain values).{} Save only the weights, torch.save(model.state_dict(), ...), or as "
-        "safetensors",
-        shown(dotted_name), hint_for(dotted_name)));
-  }
-  return add({.kind = Kind::kGlobal, .integer = int64_t(*number)});
+  if (dotted_name.size() > kLongestName) fail("the name of a class is too long");
+  if (const auto number = find_global(dotted_name))
+    return add({.kind = Kind::kGlobal, .integer = int64_t(*number)});
+  if (const std::string refusal = refusal_of_global(dotted_name); !refusal.empty())
+    fail(fmt::format("the file asks for {}, which {}", shown(dotted_name), refusal));
+  return add_opaque(dotted_name);
 }
 
 const KnownGlobal* PickleBuilder::as_global(NodeId id) const {
@@ -99,6 +89,7 @@ NodeId PickleBuilder::add_storage(NodeId persistent_id) {
 }
 
 NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
+  if (has_kind(function, Kind::kOpaque)) return add_opaque(node(function).text);
   const KnownGlobal* global = as_global(function);
   if (global == nullptr || !has_kind(arguments_id, Kind::kTuple))
     fail("a call of a value that is not a known function");
@@ -109,8 +100,10 @@ NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
       return ordered_dict(arguments);
     case GlobalRole::kSequence:
       return sequence(arguments);
+    case GlobalRole::kDefaultDict:
+      return add_sequence(Kind::kDict, {});
     case GlobalRole::kDevice:
-      return add({.kind = Kind::kOpaque, .text = global->name});
+      return add_opaque(global->name);
     case GlobalRole::kRebuildTensor:
       return tensor(arguments, /*has_dtype=*/false);
     case GlobalRole::kRebuildTensorV3:
@@ -118,24 +111,35 @@ NodeId PickleBuilder::call(NodeId function, NodeId arguments_id) {
     case GlobalRole::kRebuildParameter:
       if (arguments.empty() || !has_kind(arguments[0], Kind::kTensor)) fail("a parameter without a tensor");
       return arguments[0];
+    case GlobalRole::kRebuildFromType:
+      return from_type(arguments);
     default:
       fail(fmt::format("a call of {}, which is not a function", global->name));
   }
 }
 
-NodeId PickleBuilder::make_object(NodeId type, NodeId arguments) {
-  const KnownGlobal* global = as_global(type);
-  if (global == nullptr || global->role != GlobalRole::kOpaqueClass || !has_kind(arguments, Kind::kTuple))
-    fail("an object of a class that is not known");
-  return add({.kind = Kind::kOpaque, .text = global->name});
+// A tensor with attributes. Classes other than PyTorch's own compute with their values in another way.
+NodeId PickleBuilder::from_type(const Arguments& arguments) {
+  if (arguments.size() < 3) fail("a tensor of a class with too few parts");
+  const std::string& type = node(arguments[1]).text;
+  if (type != "torch.Tensor" && type != "torch.nn.parameter.Parameter")
+    fail(fmt::format("a tensor of the class {}, which is not supported. Save dense tensors", shown(type)));
+  if (const KnownGlobal* function = as_global(arguments[0]);
+      function != nullptr && function->role == GlobalRole::kRebuildFromType)
+    fail("a tensor of a class inside another");
+  return call(arguments[0], arguments[2]);
 }
 
-// The state is checked and dropped: an OrderedDict has a module's _metadata, and opaque objects are not
-// inspected.
+NodeId PickleBuilder::make_object(NodeId type) {
+  if (!has_kind(type, Kind::kOpaque)) fail("an object of a class that is not known");
+  return add_opaque(node(type).text);
+}
+
+// The state is dropped: an OrderedDict has a module's _metadata, and opaque objects are not inspected.
 void PickleBuilder::set_state(NodeId object, NodeId state) {
+  if (has_kind(object, Kind::kOpaque)) return;
   if (!has_kind(state, Kind::kDict)) fail("an object whose state is not a dictionary");
-  if (!has_kind(object, Kind::kDict) && !has_kind(object, Kind::kOpaque))
-    fail("state for a value that has no state");
+  if (!has_kind(object, Kind::kDict)) fail("state for a value that has no state");
 }
 
 NodeId PickleBuilder::ordered_dict(const Arguments& arguments) {
@@ -183,7 +187,7 @@ NodeId PickleBuilder::tensor(const Arguments& arguments, bool has_dtype) {
   return add({.kind = Kind::kTensor, .integer = int64_t(graph_.tensors.size() - 1)});
 }
 
-void PickleBuilder::check_view(const TensorSpec& tensor) const {
+void PickleBuilder::check_view(const TensorSpec& tensor) {
   if (tensor.sizes.size() != tensor.strides.size()) fail("a tensor whose sizes and strides differ in number");
   const uint64_t storage_bytes = graph_.storages[tensor.storage].bytes,
                  element = c10::elementSize(tensor.dtype);
@@ -200,9 +204,11 @@ void PickleBuilder::check_view(const TensorSpec& tensor) const {
   if (overflow) fail("a tensor whose size overflows");
   if (is_empty) return;  // its offset may be beyond the storage: a slice of an empty tensor
   if (uint64_t(last) >= storage_bytes / element) fail("a tensor that reaches beyond its storage");
-  if (uint64_t(bytes) > std::max(storage_bytes, kLargestExpandedBytes)) {
-    fail("a tensor that repeats its storage too often");
-  }
+  if (uint64_t(bytes) <= storage_bytes) return;
+  if (__builtin_add_overflow(expanded_bytes_, bytes, &expanded_bytes_) ||
+      uint64_t(expanded_bytes_) > std::max(4 * bytes_.file_bytes(), kLargestExpandedBytes))
+    fail(fmt::format("a tensor that repeats its storage; together such tensors have over {} bytes",
+                     std::max(4 * bytes_.file_bytes(), kLargestExpandedBytes)));
 }
 
 PickleGraph PickleBuilder::take(NodeId root) {

@@ -28,10 +28,13 @@ class PickleBuilder {
   NodeId add_sequence(PickleNode::Kind kind, std::vector<NodeId> items) {
     return add({.kind = kind, .items = std::move(items)});
   }
+  NodeId add_opaque(const std::string& what) {
+    return add({.kind = PickleNode::Kind::kOpaque, .text = what});
+  }
   NodeId add_global(const std::string& dotted_name);
   NodeId add_storage(NodeId persistent_id);
   NodeId call(NodeId function, NodeId arguments);
-  NodeId make_object(NodeId type, NodeId arguments);
+  NodeId make_object(NodeId type);
   void set_state(NodeId object, NodeId state);
 
   PickleNode& node(NodeId id) { return graph_.nodes[id]; }
@@ -49,11 +52,13 @@ class PickleBuilder {
   NodeId ordered_dict(const Arguments& arguments);
   NodeId sequence(const Arguments& arguments);
   NodeId tensor(const Arguments& arguments, bool has_dtype);
-  void check_view(const TensorSpec& tensor) const;
+  NodeId from_type(const Arguments& arguments);
+  void check_view(const TensorSpec& tensor);
 
   const PickleBytes& bytes_;
   uint64_t place_ = 0;
   size_t num_copied_ = 0;
+  int64_t expanded_bytes_ = 0;  // of tensors that are larger than their storages
   PickleGraph graph_;
   std::map<std::string, size_t> storage_of_key_;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "likely_content.h"
 #include "pixart/base/error.h"
 #include "pth_layouts.h"
 
@@ -16,14 +17,9 @@ PthLayout read_layout(const InputFile& file) {
   const std::string head = file.read(std::min<uint64_t>(file.bytes(), 64), 0);
   if (head.starts_with("PK\x03\x04")) return read_zip_layout(file);
   if (has_legacy_magic(head)) return read_legacy_layout(file);
-  if (head.starts_with("version https://git-lfs")) {
-    throw UserError(fmt::format("{}: a Git LFS pointer, not the file itself. Fetch it with `git lfs pull`.",
-                                file.name()));
-  }
-  throw UserError(fmt::format("{}: {}.", file.name(),
-                              head.empty()
-                                  ? "the file is empty"
-                                  : "not a file of torch.save (neither a zip archive nor its old layout)"));
+  if (head.empty()) throw UserError(fmt::format("{}: the file is empty.", file.name()));
+  throw UserError(fmt::format("{}: {}. Fetch the file again.", file.name(),
+                              not_but(file, "a file of torch.save (a zip archive, or its old layout)")));
 }
 
 // Text and integers; no other keys occur on the path to a tensor.

@@ -1,7 +1,7 @@
 // Restricted reader of PyTorch files (torch.save: zip layout and the legacy layout before 1.6). It executes
-// nothing. It has its own pickle opcode subset and its own zip reader with CRC check, and it accepts only the
-// globals that rebuild tensors; it refuses any other global by name. Never use torch::load, which is not safe
-// for files from outside.
+// nothing. It has its own pickle opcode subset and its own zip reader with CRC check. It rebuilds tensors
+// itself, passes over objects of other classes, and refuses names that run code (pickle_globals.h). Never use
+// torch::load, which is not safe for files from outside.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -16,7 +16,7 @@
 namespace pixart::formats {
 
 // A value of a pickled file. Lists, tuples and sets are `List`; dicts (also OrderedDict) are `Dict` in file
-// order. Opaque has the dotted name of a harmless object (dtype, Namespace); the object's content is dropped.
+// order. Opaque has the dotted name of a class whose object is passed over (argparse.Namespace, numpy.dtype).
 struct PickleValue;
 using PickleList = std::vector<PickleValue>;
 using PickleDict = std::vector<std::pair<PickleValue, PickleValue>>;

@@ -2,6 +2,7 @@
 
 #include "pickle.h"
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
 #include "pth_layouts.h"
 #include "zip_archive.h"
 #include "zip_record.h"
@@ -28,6 +29,18 @@ void check_names(const InputFile& file, const ZipRecords& records) {
                              name.starts_with("data/") || name.starts_with(".");
     if (!is_expected) refuse(file, fmt::format("record {} is not written by torch.save", shown(name)));
   }
+}
+
+// Files of torch.serialization.set_crc32_options(False) have 0 in place of every checksum.
+void check_checksums(const InputFile& file, ZipRecords& records) {
+  bool has_bytes = false;
+  for (const auto& [name, record] : records) {
+    if (record.crc != 0) return;
+    has_bytes |= record.bytes > 0;
+  }
+  if (!has_bytes) return;
+  log::warning("{}: saved without checksums, so damage to its values cannot be found", file.name());
+  for (auto& [name, record] : records) record.has_crc = false;
 }
 
 std::string read_text(const InputFile& file, const ZipRecord& record) {
@@ -57,8 +70,9 @@ std::vector<ZipRecord> places_of(const InputFile& file, const ZipRecords& record
 }  // namespace
 
 PthLayout read_zip_layout(const InputFile& file) {
-  const ZipRecords records = read_zip_directory(file, kTorchZip);
+  ZipRecords records = read_zip_directory(file, kTorchZip);
   check_names(file, records);
+  check_checksums(file, records);
   if (records.count("data.pkl") == 0) refuse(file, "the archive has no data.pkl");
   if (records.count("byteorder") != 0 && read_text(file, records.at("byteorder")) != "little") {
     refuse(file, "written on a big-endian machine; save it again on a little-endian machine");

@@ -6,6 +6,7 @@
 #include "dtypes.h"
 #include "input_file.h"
 #include "json_cursor.h"
+#include "likely_content.h"
 #include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 
@@ -25,9 +26,18 @@ std::vector<int64_t> read_shape(JsonCursor& json) {
   return shape;
 }
 
+// The format has more types than LibTorch (F4, F6_E2M3, F6_E3M2: parts of a byte).
+const char* kind_of_unknown(const std::string& dtype) {
+  const bool is_small = dtype.starts_with("F4") || dtype.starts_with("F6") || dtype.starts_with("I4") ||
+                        dtype.starts_with("U4");
+  return is_small ? "smaller than a byte and not supported" : "not known";
+}
+
 uint64_t bytes_of(JsonCursor& json, const std::string& name, const TensorInfo& info) {
   const int bits = dtype_bits(info.dtype);
-  if (bits == 0) json.fail(fmt::format("tensor {} has an unknown type {}", shown(name), shown(info.dtype)));
+  if (bits == 0)
+    json.fail(fmt::format("tensor {} has the type {}, which is {}. Bring the weights in F32, F16 or BF16",
+                          shown(name), shown(info.dtype), kind_of_unknown(info.dtype)));
   const auto bytes = array_bytes(info.shape, bits / 8);
   if (!bytes) json.fail(fmt::format("the shape of tensor {} is too large", shown(name)));
   return *bytes;
@@ -148,8 +158,23 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
   return header;
 }
 
+namespace {
+
+// An error page or the pointer of git LFS is named as what it is; its first bytes are no length of a header.
+void check_content(const InputFile& file) {
+  const std::string head = file.read(std::min<uint64_t>(file.bytes(), 512), 0);
+  const bool may_be_header = head.size() > 8 && head[8] == '{';
+  if (head.empty()) throw UserError(fmt::format("{}: the file is empty.", file.name()));
+  if (!may_be_header && !likely_content(head).empty())
+    throw UserError(
+        fmt::format("{}: {}. Fetch the file again.", file.name(), not_but(file, "a safetensors file")));
+}
+
+}  // namespace
+
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& path) {
   const InputFile file(path);
+  check_content(file);
   const uint64_t length =
       header_length(file.read(std::min<uint64_t>(file.bytes(), 8), 0), file.bytes(), file.name());
   return parse_safetensors_header(file.read(8 + length, 0), file.bytes(), file.name());

@@ -13,6 +13,7 @@
 #include "pth.h"
 #include "saved_weights.h"
 #include "weight_index.h"
+#include "weight_sets.h"
 
 namespace pixart::formats {
 namespace fs = std::filesystem;
@@ -21,64 +22,9 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Keys under which training programs save weights, in contrast to the optimizer's state and other data.
-const std::map<std::string, Names>& sets_of_names() {
-  static const std::map<std::string, Names> names = {
-      {"model", {"state_dict", "model", "model_state_dict", "module", "params", "generator"}},
-      {"ema", {"state_dict_ema", "ema", "ema_state_dict", "params_ema"}}};
-  return names;
-}
-
 const PickleDict* as_dict(const PickleValue& value) {
   const auto* dict = std::get_if<std::shared_ptr<PickleDict>>(&value.value);
   return dict != nullptr ? dict->get() : nullptr;
-}
-
-struct WeightSet {
-  const PickleValue* value = nullptr;
-  Names others = {};
-};
-
-[[noreturn]] void refuse_choice(const std::string& file, const std::string& which, const Names& sets) {
-  if (sets.empty()) {
-    throw UserError(
-        fmt::format("{} has only one set of weights, none called '{}'. Do not choose a set.", file, which));
-  }
-  throw UserError(fmt::format("{} has no weights called '{}', but has: {}. Choose one of these.", file, which,
-                              join(sets, ", ")));
-}
-
-// The dictionary of the weights: the top level, or the entry for the wanted set.
-WeightSet choose_set(const PickleValue& root, const std::string& which, const std::string& file) {
-  const PickleDict* top = as_dict(root);
-  static const PickleDict nothing;
-  Names sets;
-  std::vector<const PickleValue*> values;
-  bool has_tensor = false;
-  // The result has pointers to values of this dictionary, so the code must not walk a copy of it.
-  for (const auto& [key, value] : top != nullptr ? *top : nothing) {
-    has_tensor |= std::holds_alternative<PickleTensor>(value.value);
-    const auto* name = std::get_if<std::string>(&key.value);
-    if (name == nullptr || as_dict(value) == nullptr) continue;
-    const bool known = *name == which || contains(sets_of_names().at("model"), *name) ||
-                       contains(sets_of_names().at("ema"), *name);
-    if (known) sets.push_back(*name), values.push_back(&value);
-  }
-  const auto group = sets_of_names().find(which);
-  std::vector<size_t> wanted;
-  for (size_t i = 0; i < sets.size(); ++i) {
-    if (sets[i] == which || (group != sets_of_names().end() && contains(group->second, sets[i])))
-      wanted.push_back(i);
-  }
-  if (wanted.size() > 1) refuse_choice(file, which, sets);
-  if (wanted.empty()) {
-    if (which == "model" && (sets.empty() || has_tensor)) return {&root};
-    refuse_choice(file, which, sets);
-  }
-  WeightSet chosen{values[wanted.front()]};
-  for (size_t i = 0; i < sets.size(); ++i)
-    if (i != wanted.front()) chosen.others.push_back(sets[i]);
-  return chosen;
 }
 
 // Text that write_pth() and other programs save next to the weights.
@@ -97,9 +43,38 @@ Metadata metadata_of(const PickleValue& root) {
   return metadata;
 }
 
+bool all_tensors(const PickleDict& dict) {
+  return std::all_of(dict.begin(), dict.end(), [](const auto& entry) {
+    return std::holds_alternative<PickleTensor>(entry.second.value);
+  });
+}
+
+// Names of the classes whose objects were passed over. Types and devices are part of every training file.
+void find_opaque(const PickleValue& value, std::set<std::string>& names) {
+  if (const auto* opaque = std::get_if<Opaque>(&value.value)) {
+    const bool is_plain = opaque->global.find('.') == std::string::npos;  // "bytes"
+    if (!is_plain && !opaque->global.starts_with("torch.")) names.insert(opaque->global);
+  } else if (const auto* list = std::get_if<std::shared_ptr<PickleList>>(&value.value)) {
+    for (const auto& item : **list) find_opaque(item, names);
+  } else if (const PickleDict* dict = as_dict(value)) {
+    for (const auto& [key, item] : *dict) find_opaque(item, names);
+  }
+}
+
+[[noreturn]] void refuse_empty(const fs::path& path, const std::set<std::string>& opaque) {
+  if (opaque.empty()) throw UserError(path.string() + " has no tensors.");
+  throw UserError(fmt::format(
+      "{} has no tensors, but objects that only their Python classes can rebuild: {}. Save only the weights, "
+      "torch.save(model.state_dict(), ...), or as safetensors.",
+      path.string(), name_some({opaque.begin(), opaque.end()})));
+}
+
 Weights open_pytorch(const fs::path& path, const std::string& which) {
   const PickleValue root = open_pth(path);
-  const WeightSet chosen = choose_set(root, which, path.string());
+  const bool is_flat = as_dict(root) != nullptr && which != "model" && all_tensors(*as_dict(root));
+  const WeightSet chosen = is_flat ? WeightSet{&root} : choose_set(root, which, path.string());
+  std::set<std::string> opaque;
+  find_opaque(root, opaque);
   const auto tensors = std::make_shared<std::map<std::string, PickleTensor>>();
   Weights weights{
       .metadata = metadata_of(root), .files = {path}, .kind = "PyTorch", .other_sets = chosen.others};
@@ -109,9 +84,14 @@ Weights open_pytorch(const fs::path& path, const std::string& which) {
       throw UserError(fmt::format("{}: two tensors are called {} after nested names are joined.",
                                   path.string(), shown(name)));
   }
-  if (tensors->empty()) throw UserError(path.string() + " has no tensors.");
+  if (tensors->empty()) refuse_empty(path, opaque);
+  if (chosen.path.find('.') != std::string::npos)
+    weights.notes.push_back(fmt::format("the weights are in the entry '{}'", chosen.path));
+  if (!opaque.empty())
+    weights.notes.push_back("passed over, without making them: objects of " +
+                            name_some({opaque.begin(), opaque.end()}));
   weights.read = [tensors](const std::string& name) { return tensors->at(name).read().contiguous(); };
-  return weights;
+  return is_flat ? choose_flat_set(std::move(weights), which, path.string()) : weights;
 }
 
 // Decides by the name, and by the content if the name does not tell.
@@ -126,7 +106,7 @@ bool is_pytorch(const fs::path& path) {
 
 Weights open_file(const fs::path& path, const std::string& which) {
   if (is_pytorch(path)) return open_pytorch(path, which);
-  if (which != "model") refuse_choice(path.string(), which, {});
+  if (which != "model") return choose_flat_set(open_safetensors(path), which, path.string());
   const auto saved = saved_record(path);
   return saved ? compared(open_safetensors(path), path, *saved) : open_safetensors(path);
 }
@@ -141,7 +121,7 @@ Weights open_shards(const fs::path& index, const std::string& which) {
   problems.throw_if_any(index.string());
 
   const auto shards = std::make_shared<std::map<std::string, Weights>>();
-  Weights weights{.kind = fmt::format("{} shards", files.size())};
+  Weights weights{.kind = fmt::format("{} shard{}", files.size(), files.size() == 1 ? "" : "s")};
   for (const auto& file : files) {
     Weights shard = open_file(index.parent_path() / file, which);
     for (const auto& [name, info] : shard.tensors) {
@@ -154,6 +134,7 @@ Weights open_shards(const fs::path& index, const std::string& which) {
     }
     weights.files.push_back(index.parent_path() / file);
     if (weights.metadata.empty()) weights.metadata = shard.metadata;
+    if (weights.notes.empty()) weights.notes = shard.notes;
     shards->emplace(file, std::move(shard));
   }
   for (const auto& [name, file] : map)
@@ -164,19 +145,45 @@ Weights open_shards(const fs::path& index, const std::string& which) {
   return weights;
 }
 
-// In order of preference.
-const Names& usual_names() {
-  static const Names names = {"model.safetensors",
-                              "diffusion_pytorch_model.safetensors",
-                              "model.safetensors.index.json",
-                              "diffusion_pytorch_model.safetensors.index.json",
-                              "pytorch_model.bin",
-                              "diffusion_pytorch_model.bin",
-                              "pytorch_model.bin.index.json",
-                              "diffusion_pytorch_model.bin.index.json",
-                              "model.fp16.safetensors",
-                              "diffusion_pytorch_model.fp16.safetensors"};
+// "" first: the weights as they were saved.
+constexpr const char* kVariants[] = {"", "fp32", "bf16", "fp16", "non_ema", "ema"};
+
+// Names of one variant in order of preference, as diffusers and transformers write them.
+Names usual_names(const std::string& variant) {
+  const std::string v = variant.empty() ? "" : "." + variant;
+  Names names;
+  for (const char* ending : {"safetensors", "bin"}) {
+    for (const char* stem : {"model", "diffusion_pytorch_model", "pytorch_model"}) {
+      if (std::string(ending) == "bin" && std::string(stem) == "model") continue;
+      names.push_back(fmt::format("{}{}.{}", stem, v, ending));
+      names.push_back(fmt::format("{}.{}.index{}.json", stem, ending, v));
+      if (!variant.empty()) names.push_back(fmt::format("{}{}.{}.index.json", stem, v, ending));
+    }
+  }
   return names;
+}
+
+bool has_variant(const fs::path& folder, const std::string& variant) {
+  const Names names = usual_names(variant);
+  return std::any_of(names.begin(), names.end(), [&](const auto& name) { return fs::exists(folder / name); });
+}
+
+// The first file that exists. The EMA is a variant, or a set of the file.
+Weights open_usual(const fs::path& folder, const std::string& which) {
+  const bool takes_ema = which == "ema" && has_variant(folder, "ema");
+  for (const std::string variant : kVariants) {
+    if (takes_ema && variant != "ema") continue;
+    for (const auto& name : usual_names(variant)) {
+      if (!fs::exists(folder / name)) continue;
+      Weights weights = open_weights(folder / name, takes_ema ? "model" : which);
+      if (!variant.empty()) weights.notes.push_back(fmt::format("read {} (variant {})", name, variant));
+      return weights;
+    }
+  }
+  throw UserError(
+      fmt::format("{} has no file of weights with a usual name ({}; or a variant such as "
+                  "model.fp16.safetensors).",
+                  folder.string(), join(usual_names(""), ", ")));
 }
 
 Weights open_folder(const fs::path& folder, const std::string& which) {
@@ -184,10 +191,7 @@ Weights open_folder(const fs::path& folder, const std::string& which) {
     if (which != "model" && which != "ema") refuse_choice(folder.string(), which, {"model", "ema"});
     return open_saved(folder, which);
   }
-  for (const auto& name : usual_names())
-    if (fs::exists(folder / name)) return open_weights(folder / name, which);
-  throw UserError(fmt::format("{} has no file of weights with a usual name ({}).", folder.string(),
-                              join(usual_names(), ", ")));
+  return open_usual(folder, which);
 }
 
 }  // namespace

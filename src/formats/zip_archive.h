@@ -28,6 +28,7 @@ struct ZipRecord {
   uint64_t bytes = 0;         // size of the content, according to the directory
   uint32_t crc = 0;           // of the content
   bool is_deflated = false;
+  bool has_crc = true;
 };
 
 using ZipRecords = std::map<std::string, ZipRecord>;  // by name

@@ -75,7 +75,7 @@ void RecordStream::finish() {
       fail(fmt::format("has more than the {} bytes that the directory announces", record_.bytes));
     if (zlib_.avail_in > 0 || taken_ < record_.stored_bytes) fail("continues after its deflated data");
   }
-  if (crc_ != record_.crc) fail("was changed after it was written (CRC-32 differs)");
+  if (record_.has_crc && crc_ != record_.crc) fail("was changed after it was written (CRC-32 differs)");
 }
 
 void read_record(const InputFile& file, const ZipRecord& record, void* to) {

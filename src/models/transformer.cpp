@@ -38,6 +38,9 @@ const TextSizes* text_of(const DitConfig&) { return nullptr; }
 const TextSizes* text_of(const PixArtConfig& config) { return &config; }
 
 void null_into(const Dit& model, Condition& condition) {
+  if (!model.config().has_null_class)
+    throw UserError(
+        "this DiT was trained without a null class, so guidance is not possible: set guidance to 1.");
   condition.label = at::full_like(condition.label, model.config().num_classes);
 }
 

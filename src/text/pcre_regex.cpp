@@ -83,10 +83,10 @@ struct Scratch {
 
 }  // namespace
 
-Regex::Regex(std::string_view pattern, Subject subject, bool verbose) {
-  const bool utf8 = subject == Subject::kUtf8;
-  const std::string source = utf8 ? from_python(pattern) : std::string(pattern);
-  const uint32_t options = (utf8 ? PCRE2_UTF | PCRE2_UCP : 0) | (verbose ? PCRE2_EXTENDED : 0);
+namespace {
+
+// Null if PCRE2 refuses the pattern: `problem` then says why and where.
+std::shared_ptr<void> compile(std::string_view source, uint32_t options, std::string& problem) {
   pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
   pcre2_set_newline(context, PCRE2_NEWLINE_LF);
   int error = 0;
@@ -94,9 +94,30 @@ Regex::Regex(std::string_view pattern, Subject subject, bool verbose) {
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(), options,
                                    &error, &offset, context);
   pcre2_compile_context_free(context);
-  PIXART_CHECK(code != nullptr, "PCRE2 error {} at {} of {}", error, offset, source);
+  if (code == nullptr) {
+    PCRE2_UCHAR text[256] = {};
+    pcre2_get_error_message(error, text, sizeof text);
+    problem = fmt::format("{} at {}", reinterpret_cast<const char*>(text), offset);
+    return nullptr;
+  }
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // without a JIT, matching is interpreted
-  code_.reset(code, [](void* p) { pcre2_code_free(static_cast<pcre2_code*>(p)); });
+  return {code, [](void* p) { pcre2_code_free(static_cast<pcre2_code*>(p)); }};
+}
+
+}  // namespace
+
+Regex::Regex(std::string_view pattern, Subject subject, bool verbose) {
+  const bool utf8 = subject == Subject::kUtf8;
+  const std::string source = utf8 ? from_python(pattern) : std::string(pattern);
+  const uint32_t options = (utf8 ? PCRE2_UTF | PCRE2_UCP : 0) | (verbose ? PCRE2_EXTENDED : 0);
+  std::string problem;
+  code_ = compile(source, options, problem);
+  PIXART_CHECK(code_ != nullptr, "PCRE2: {} of {}", problem, source);
+}
+
+std::optional<Regex> Regex::from_user(std::string_view pattern, std::string& problem) {
+  auto code = compile(pattern, PCRE2_NEVER_BACKSLASH_C, problem);
+  return code == nullptr ? std::nullopt : std::optional(Regex(std::move(code)));
 }
 
 std::optional<Regex::Match> Regex::search(std::string_view subject, size_t from) const {

@@ -17,6 +17,8 @@ class Regex {
   enum class Subject { kUtf8, kBytes };
   // White space in the pattern counts, unless `verbose`.
   explicit Regex(std::string_view pattern, Subject subject = Subject::kUtf8, bool verbose = false);
+  // A pattern of a user, for bytes. nullopt if it is wrong: `problem` then says why and where.
+  static std::optional<Regex> from_user(std::string_view pattern, std::string& problem);
 
   static constexpr size_t kGroups = 4;
   struct Match {
@@ -52,6 +54,7 @@ class Regex {
   }
 
  private:
+  explicit Regex(std::shared_ptr<void> code) : code_(std::move(code)) {}
   std::shared_ptr<void> code_;
 };
 

@@ -35,7 +35,7 @@ Files find_files(const fs::path& path, int64_t extra_ids) {
   if (!fs::exists(files.model))
     throw UserError(
         fmt::format("no tokenizer: spiece.model is missing in {}. The tokenizer folder of a T5 model has "
-                    "this file.",
+                    "this file; in a pipeline the folder is called tokenizer.",
                     path.string()));
   const fs::path config = path / "tokenizer_config.json";
   if (!fs::exists(config)) return files;
@@ -71,6 +71,16 @@ Sentinel sentinel_at(std::string_view text) {
 }
 
 }  // namespace
+
+fs::path tokenizer_folder(const fs::path& text_encoder) {
+  if (fs::exists(text_encoder / "spiece.model")) return text_encoder;
+  constexpr std::string_view kEncoder = "text_encoder";
+  const fs::path folder = (fs::absolute(text_encoder) / "").lexically_normal().parent_path();
+  const std::string name = folder.filename();
+  if (!name.starts_with(kEncoder)) return text_encoder;
+  const fs::path sister = folder.parent_path() / ("tokenizer" + name.substr(kEncoder.size()));
+  return fs::exists(sister / "spiece.model") ? sister : text_encoder;
+}
 
 struct Tokenizer::State {
   sentencepiece::SentencePieceProcessor pieces;

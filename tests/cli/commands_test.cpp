@@ -201,6 +201,7 @@ TEST_F(FinishedRun, SamplesFromACheckpointAPipelineFolderAndPlainWeights) {
       {"run", "--stage", "text", "--live-weights"},
       {step, "--live-weights"},
       {step + "/model.safetensors", "--vae", "run/autoencoder", "--text-encoder", "run/text_encoder"},
+      {step + "/model.safetensors", "--vae", "run/autoencoder", "--text-encoder", "diffusers/text_encoder/"},
       {"diffusers"}};
   for (size_t i = 0; i < sources.size(); ++i) {
     std::vector<std::string> arguments = {"sample"};
@@ -345,6 +346,12 @@ TEST_F(FinishedRun, ConvertsAWholePipeline) {
                                       "tokenizer/tokenizer_config.json", "transformer/config.json",
                                       "transformer/diffusion_pytorch_model.safetensors", "vae/config.json",
                                       "vae/diffusion_pytorch_model.safetensors"}));
+  EXPECT_THAT(result.output,
+              HasSubstr(R"(DiffusionPipeline.from_pretrained("pipeline", dtype=torch.bfloat16))"));
+  const auto again = pixart({"convert", "run/checkpoints/text/step-00000030", "again", "--pipeline", "--vae",
+                             "run/autoencoder", "--text-encoder", "pipeline/text_encoder"});
+  ASSERT_EQ(again.code, 0) << again.output;  // the tokenizer of a pipeline is in another folder
+  EXPECT_TRUE(fs::exists(path("again/tokenizer/spiece.model")));
   const auto inspected = pixart({"inspect", "pipeline", "--verify"});
   EXPECT_EQ(inspected.code, 0) << inspected.output;
   for (const char* text : {"PixArt (diffusers)", "AutoencoderKL (diffusers)", "T5 (Hugging Face)", "BF16"})

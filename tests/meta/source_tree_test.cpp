@@ -44,9 +44,8 @@ TEST(Includes, BothFormsAreRead) {
 
 TEST(CmakeDepends, OnlyTheDependsListIsRead) {
   EXPECT_THAT(
-      cmake_depends(
-          "# pixart_module(x DEPENDS no)\npixart_module(nn TORCH\n SOURCES a.cpp PLAIN b.cpp\n"
-          " DEPENDS base formats LIBRARIES dl)\ntarget_link_libraries(pixart_nn PRIVATE y)"),
+      cmake_depends("# pixart_module(x DEPENDS no)\npixart_module(nn TORCH\n SOURCES a.cpp PLAIN b.cpp\n"
+                    " DEPENDS base formats LIBRARIES dl)\ntarget_link_libraries(pixart_nn PRIVATE y)"),
       UnorderedElementsAre("base", "formats"));
 }
 

@@ -32,7 +32,7 @@ using Architecture = std::variant<std::monostate, models::DitConfig, models::Pix
 
 // Facts that shapes do not tell. config.json and metadata win over hints, hints win over guesses.
 struct LayoutHints {
-  std::optional<int64_t> num_heads = {}, max_tokens = {};
+  std::optional<int64_t> num_heads = {}, max_tokens = {}, num_classes = {};
   std::optional<double> position_scale = {};
 };
 

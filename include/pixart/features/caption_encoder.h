@@ -29,8 +29,8 @@ enum class Padding { kMaxTokens, kShortOnGpu };
 
 class CaptionEncoder {
  public:
-  // An existing encoder; `config.path` is its folder. `tokenizer` is the tokenizer's, or "" if its files are
-  // in the encoder's folder. Reads only config.json.
+  // An existing encoder; `config.path` is its folder. `tokenizer` is the tokenizer's, or "" for
+  // text::tokenizer_folder(). Reads only config.json.
   CaptionEncoder(run::TextEncoderConfig config, std::filesystem::path tokenizer, at::Device device);
   void load() const;  // reads weights and tokenizer, once; the first encode() does so by itself
   bool has_loaded() const { return loaded_ != nullptr; }

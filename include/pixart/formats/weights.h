@@ -35,20 +35,25 @@ struct Weights {
   std::vector<std::filesystem::path> files = {};  // the files of the weights
   std::string kind = {};                          // "safetensors", "PyTorch", "2 shards"
   std::vector<std::string> other_sets = {};       // sets of the file that were not chosen ("ema")
+  std::vector<std::string> notes = {};            // for people: where the weights were, what was passed over
   uint64_t bytes() const;
 };
 
 // Opens weights in any layout: a .safetensors file, a sharded *.index.json (safetensors or PyTorch shards), a
 // PyTorch .pth/.bin/.pt, a checkpoint folder of this program, or a folder with one of the usual names
-// (model.safetensors, diffusion_pytorch_model.safetensors, pytorch_model.bin, their index files, ...).
+// (model.safetensors, diffusion_pytorch_model.safetensors, pytorch_model.bin, their index files and variants:
+// fp16, bf16, ema, non_ema, ...).
 //
-// `which` selects a set if the file has several: "model" (state_dict, model, ...), "ema" (state_dict_ema,
-// ema, ...), or a top-level key. Nested dicts of a PyTorch file are joined with '.'. Throws UserError, also
-// if the file does not have that set.
+// `which` selects a set if the file has several: "model" (state_dict, model, net, ...), "ema"
+// (state_dict_ema, ema, ...), or a top-level key. Sets may be inside each other ("ema.module"). Nested dicts
+// of a PyTorch file are joined with '.'. Throws UserError, also if the file does not have that set.
 Weights open_weights(const std::filesystem::path& path, const std::string& which = "model");
 
 // The same for one safetensors file.
 Weights open_safetensors(const std::filesystem::path& path);
+
+// The tensors whose names begin with `prefix`, under the rest of their names.
+Weights part_below(Weights weights, const std::string& prefix);
 
 std::map<std::string, at::Tensor> read_all(const Weights& weights);
 

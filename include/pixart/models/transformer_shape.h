@@ -25,7 +25,9 @@ struct TransformerShape {
 
 // Sizes of a class-conditional model's labels.
 struct LabelSizes {
-  int64_t num_classes = 1000;  // the label table has one more row at its end: the null class
+  int64_t num_classes = 1000;
+  bool has_null_class = true;  // the label table has one more row at its end; without it there is no guidance
+  int64_t label_rows() const { return num_classes + (has_null_class ? 1 : 0); }
 };
 
 // Sizes of a text-conditional model's captions, and its micro-conditions.

@@ -15,6 +15,10 @@ struct Tokens {
   std::vector<int64_t> uncut;  // [B] length without truncation; > T if the caption was cut
 };
 
+// The folder with the tokenizer of the text encoder in `text_encoder`: this folder, or its sister in a
+// pipeline (text_encoder -> tokenizer, text_encoder_3 -> tokenizer_3) if only that one has spiece.model.
+std::filesystem::path tokenizer_folder(const std::filesystem::path& text_encoder);
+
 class Tokenizer {
  public:
   // `path`: spiece.model, or a folder that holds one (extra_ids of tokenizer_config.json is used). Throws

@@ -47,7 +47,7 @@ struct DitLayers {
     x_embedder = {scope / "x_embedder" / "proj", c.in_channels, c.patch_size, c.hidden_size};
     t_embedder = {scope / "t_embedder", c.hidden_size};
     label_table =
-        (scope / "y_embedder" / "embedding_table").parameter("weight", {c.num_classes + 1, c.hidden_size});
+        (scope / "y_embedder" / "embedding_table").parameter("weight", {c.label_rows(), c.hidden_size});
     for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c);
     final_linear = {scope / "final_layer" / "linear", c.hidden_size,
                     c.patch_size * c.patch_size * c.out_channels()};
@@ -80,6 +80,7 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
   at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype)));
   x = x + (positions.defined() ? positions : l.positions).to(x.scalar_type());
   at::Tensor condition = l.t_embedder(timestep, dtype);
+  PIXART_CHECK(!told.drop.defined() || config_.has_null_class, "labels are dropped without a null class");
   if (told.label.defined()) {
     const at::Tensor label = told.drop.defined()
                                  ? told.label.masked_fill(told.drop.to(at::kBool), config_.num_classes)

@@ -1,6 +1,7 @@
 #include "pixart/convert/layout.h"
 
 #include "model_files.h"
+#include "pixart/convert/convert.h"
 #include "pixart/convert/inspect.h"
 
 namespace pixart::convert {
@@ -16,6 +17,31 @@ TEST_F(ModelFiles, ADitIsDeducedFromItsShapes) {
   EXPECT_EQ(identity.layout, Layout::kDit);
   EXPECT_EQ(architecture_text(identity.architecture), architecture_text(small_dit()));
   EXPECT_THAT(identity.assumed, ElementsAre(HasSubstr("6 heads")));
+}
+
+TEST_F(ModelFiles, ADitWithoutNullClassKeepsItsClasses) {
+  auto config = small_dit();
+  config.num_classes = 10, config.has_null_class = false;
+  const auto path = save<models::Dit>("dit.safetensors", config);
+  const auto identity = open_and_identify(path).identity;
+  EXPECT_EQ(architecture_text(identity.architecture), architecture_text(config));
+  EXPECT_THAT(identity.assumed, ::testing::Contains(HasSubstr("10 classes and no null class")));
+  const auto told = open_and_identify(path, "model", {.num_heads = 6, .num_classes = 9}).identity;
+  EXPECT_THAT(told.summary, HasSubstr("9 classes"));
+  config.num_classes = 7;
+  const auto odd = save<models::Dit>("odd.safetensors", config);
+  EXPECT_THAT(open_and_identify(odd).identity.summary, HasSubstr("6 classes"));
+  EXPECT_THAT(open_and_identify(odd, "model", {.num_heads = 6, .num_classes = 7}).identity.summary,
+              HasSubstr("7 classes, no null class"));
+  const auto parsed = parse_architecture(architecture_text(config), "it");
+  EXPECT_EQ(std::get<models::DitConfig>(parsed).label_rows(), 7);
+  EXPECT_THAT(refusal([&] {
+                write_transformer(to_official(open_and_identify(path)), folder_ / "diffusers", "test", {});
+              }),
+              HasSubstr("no null class"));
+  write_transformer(to_official(open_and_identify(path)), folder_ / "again.safetensors", "test", {});
+  EXPECT_EQ(architecture_text(open_and_identify(folder_ / "again.safetensors").identity.architecture),
+            architecture_text(identity.architecture));
 }
 
 TEST_F(ModelFiles, APixArtIsDeducedFromItsShapesAndPositions) {

@@ -197,7 +197,8 @@ TEST_F(LoraFiles, WhatHasNoPlaceIsListedWhole) {
       AllOf(HasSubstr("3 problems"), HasSubstr("the model has no layer transformer_blocks.0.attn1.to_qq"),
             HasSubstr("Did you mean 'transformer_blocks.0.attn1.to_q'"),
             HasSubstr("384 x 8; the layer of the model has 384 x 384"),
-            HasSubstr("x_embedder.proj.weight is not a matrix")));
+            HasSubstr("pos_embed.proj is for a layer of 384 x 384; the layer of the model has 384 x 4 x 2 x "
+                      "2")));
   const auto halves = write("h.safetensors", {{"x.lora_A.weight", at::ones({2, 384})},
                                               {"y.lora_B.weight", at::ones({384, 2})},
                                               {"z.lora_A.weight", at::ones({2, 4})},

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "pixart/formats/weights.h"
 #include "pth_writer.h"
 
 namespace pixart::formats {
@@ -108,6 +109,53 @@ TEST_F(Pth, RefusesViewsThatReachOutside) {
               HasSubstr("larger than the file"));
   EXPECT_THAT(refusal_of({.key = "1"}), HasSubstr("is missing"));
   EXPECT_THAT(refusal_of({.type = "FooStorage"}), HasSubstr("torch.FooStorage"));
+}
+
+// One number each, which many tensors repeat: 84 KB would become gigabytes.
+TEST_F(Pth, RepeatedStoragesAreLimitedTogether) {
+  const auto file_with = [&](int count) {
+    std::vector<std::pair<std::string, std::string>> items;
+    for (int i = 0; i < count; ++i)
+      items.emplace_back("w" + std::to_string(i),
+                         TensorOps{.numel = 1, .sizes = {4 << 20}, .strides = {0}}.str());
+    return pth_of(dict_pickle(items), {{"0", floats({1})}});
+  };
+  EXPECT_EQ(open_weights(write("w.pth", file_with(4))).tensors.size(), 4u);
+  EXPECT_THAT(refusal([&] { open_pth(write("w.pth", file_with(5))); }), HasSubstr("repeats its storage"));
+}
+
+// torch.serialization.set_crc32_options(False) writes 0 for every checksum.
+TEST_F(Pth, WithoutChecksumsTheFileIsReadWithAWarning) {
+  std::vector<ZipPart> parts = {{"a/data.pkl", dict_pickle({{"w", TensorOps{}.str()}})}, {"a/data/0", kSix}};
+  for (auto& part : parts)
+    part.crc_error =
+        -uint32_t(crc32(0, reinterpret_cast<const Bytef*>(part.data.data()), uInt(part.data.size())));
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(tensors(zip_of(parts)).at("w")[1][2].item<float>(), 5);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("without checksums"));
+  parts[0].crc_error = 0;  // now the zeros of the others are wrong checksums
+  EXPECT_THAT(refusal([&] { tensors(zip_of(parts)); }), HasSubstr("CRC-32"));
+}
+
+TEST_F(Pth, TensorsWithAttributesAreTensors) {
+  const std::string arguments = TensorOps{}.str();
+  const size_t begin = arguments.find("(("), end = arguments.rfind('R');
+  const std::string ops = global_op("torch._tensor", "_rebuild_from_type_v2") + "(" +
+                          global_op("torch._utils", "_rebuild_tensor_v2") +
+                          global_op("torch.nn.parameter", "Parameter") +
+                          arguments.substr(begin, end - begin) + "}tR";
+  EXPECT_EQ(tensors(pth_of(dict_pickle({{"w", ops}}), {{"0", kSix}})).at("w")[1][0].item<float>(), 3);
+}
+
+TEST_F(Pth, OtherFilesAreNamedAsWhatTheyAre) {
+  const std::pair<const char*, const char*> files[] = {
+      {"<!DOCTYPE html><html>", "an HTML page"},
+      {"Entry not found", "text: 'Entry not found'"},
+      {R"({"error": "gated"})", R"(JSON: '{"error": "gated"}')"},
+      {"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"},
+      {"\x1f\x8b\x08", "a gzip archive"}};
+  for (const auto& [bytes, what] : files)
+    EXPECT_THAT(refusal([&] { open_pth(write("w.pth", bytes)); }), HasSubstr(what)) << bytes;
 }
 
 // torch.save writes this for tensor[1:] of an empty tensor.

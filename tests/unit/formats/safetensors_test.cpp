@@ -64,6 +64,23 @@ TEST_F(SafetensorsFile, NamesWhatIsNoFile) {
                 read_safetensors_header(write("pointer", "version https://git-lfs.github.com/spec/v1\n"));
               }),
               HasSubstr("git lfs pull"));
+  const std::pair<const char*, const char*> others[] = {{"<html><body>401</body></html>", "an HTML page"},
+                                                        {"Entry not found", "text: 'Entry not found'"},
+                                                        {R"({"error": "gated"})", "JSON"},
+                                                        {"PK\3\4 of torch.save", "a zip archive"}};
+  for (const auto& [bytes, what] : others)
+    EXPECT_THAT(refusal([&] { read_safetensors_header(write("w.safetensors", bytes)); }), HasSubstr(what));
+}
+
+TEST(SafetensorsHeader, TypesThatAreNotKnownAreNamed) {
+  const auto with = [](const std::string& dtype) {
+    return refusal(
+        [&] { parse(R"({"w":{"dtype":")" + dtype + R"(","shape":[2],"data_offsets":[0,1]}})", 1); });
+  };
+  EXPECT_THAT(with("F4"),
+              AllOf(HasSubstr("'w'"), HasSubstr("'F4'"), HasSubstr("smaller than a byte"), HasSubstr("F16")));
+  EXPECT_THAT(with("F6_E2M3"), HasSubstr("smaller than a byte"));
+  EXPECT_THAT(with("Q9_K"), AllOf(HasSubstr("'Q9_K'"), HasSubstr("not known")));
 }
 
 TEST(DtypeBits, OfKnownTypes) {

@@ -66,6 +66,67 @@ TEST_F(WeightFiles, NoSetIsChosenByGuess) {
   EXPECT_THAT(refusal_of(save("w.safetensors", {"a"}), "ema"), HasSubstr("only one set of weights"));
 }
 
+TEST_F(WeightFiles, SetsInsideEachOther) {
+  const auto entry = [](const std::string& key, const std::string& value) {
+    return "}" + text_op(key) + value + "s";
+  };
+  const auto file = [&](const std::string& pickle) {
+    return write("n.pth", pth_of(pickle, {{"0", floats({1, 2})}, {"1", floats({3, 4})}}));
+  };
+  auto path = file(dict_pickle({{"model", entry("module", dict_ops("w", "0"))},
+                                {"ema", entry("module", dict_ops("w", "1"))},
+                                {"step", "K\x03"}}));
+  EXPECT_EQ(load_weights(path).tensors.at("w")[0].item<float>(), 1);
+  EXPECT_EQ(load_weights(path, "ema").tensors.at("w")[0].item<float>(), 3);
+  EXPECT_THAT(open_weights(path, "ema").notes, ElementsAre(HasSubstr("'ema.module'")));
+  path = file(dict_pickle({{"state_dict", "}(" + text_op("net") + dict_ops("w", "0") + text_op("net_ema") +
+                                              dict_ops("w", "1") + "u"}}));
+  EXPECT_EQ(load_weights(path).tensors.at("w")[0].item<float>(), 1);
+  EXPECT_EQ(load_weights(path, "ema").tensors.at("w")[0].item<float>(), 3);
+}
+
+TEST_F(WeightFiles, FlatNamesMayHoldAnEma) {
+  const auto path = save("f.safetensors", {"model.a", "model.b", "ema.a"});
+  EXPECT_THAT(names(load_weights(path, "ema")), ElementsAre("a"));
+  EXPECT_THAT(open_weights(path, "ema").other_sets, ElementsAre("model"));
+  EXPECT_THAT(names(load_weights(path)), ElementsAre("ema.a", "model.a", "model.b"));
+}
+
+TEST_F(WeightFiles, WhatIsBesideTheWeightsIsNamed) {
+  const std::string object = global_op("pathlib", "PosixPath") + text_op("x") + "\x85R";
+  const auto path = write("s.pth", pth_of(dict_pickle({{"model", dict_ops("w", "0")}, {"where", object}}),
+                                          {{"0", floats({1, 2})}}));
+  EXPECT_EQ(load_weights(path).tensors.at("w")[1].item<float>(), 2);
+  EXPECT_THAT(open_weights(path).notes, ElementsAre(HasSubstr("pathlib.PosixPath")));
+  const auto only =
+      write("o.pth", pth_of(dict_pickle({{"model", global_op("my.code", "Net") + ")\x81"}}), {}));
+  EXPECT_THAT(refusal_of(only), AllOf(HasSubstr("my.code.Net"), HasSubstr("state_dict()")));
+}
+
+TEST_F(WeightFiles, VariantsOfAFolder) {
+  const auto one = [&](const std::string& name) {
+    save(name, {"w"});
+    const Weights weights = open_weights(folder_);
+    EXPECT_EQ(weights.files.at(0).filename(), name);
+    EXPECT_EQ(weights.notes.size(), name.find('.') == name.rfind('.') ? 0u : 1u) << name;
+  };
+  for (const char* name :
+       {"diffusion_pytorch_model.ema.safetensors", "diffusion_pytorch_model.non_ema.safetensors",
+        "model.fp16.safetensors", "model.bf16.safetensors", "model.safetensors"})
+    one(name);  // each is preferred to those before it
+  EXPECT_EQ(open_weights(folder_, "ema").files.at(0).filename(), "diffusion_pytorch_model.ema.safetensors");
+  for (const char* name : {"model.safetensors.index.fp16.json", "model.fp16.safetensors.index.json",
+                           "diffusion_pytorch_model.safetensors.index.bf16.json"}) {
+    for (const auto& entry : fs::directory_iterator(folder_)) fs::remove_all(entry);
+    save("model.fp16-00001-of-00001.safetensors", {"w"});
+    write(name, R"({"weight_map": {"w": "model.fp16-00001-of-00001.safetensors"}})");
+    EXPECT_THAT(names(load_weights(folder_)), ElementsAre("w")) << name;
+  }
+  for (const auto& entry : fs::directory_iterator(folder_)) fs::remove_all(entry);
+  write("pytorch_model.fp16.bin", pth_of(dict_pickle({{"w", vector_ops("0")}}), {{"0", floats({1, 2})}}));
+  EXPECT_THAT(open_weights(folder_).notes, ElementsAre(HasSubstr("variant fp16")));
+}
+
 // Half of a training checkpoint is optimizer state that nobody asked for: damage there does not matter.
 TEST_F(WeightFiles, OnlyTheWrapperIsRead) {
   const std::string pickle = dict_pickle({{"model", dict_ops("w", "0")}, {"opt", dict_ops("m", "1")}});

@@ -46,6 +46,21 @@ class TokenizerTest : public ::testing::Test {
   fs::path folder_;
 };
 
+TEST_F(TokenizerTest, IsFoundNextToTheTextEncoderOfAPipeline) {
+  for (const std::string number : {"", "_3"}) {
+    const fs::path encoder = folder_ / "pipe" / ("text_encoder" + number),
+                   sister = folder_ / "pipe" / ("tokenizer" + number);
+    fs::create_directories(encoder);
+    EXPECT_EQ(tokenizer_folder(encoder), encoder);  // nothing is found
+    fs::create_directories(sister);
+    fs::copy(model(), sister);
+    EXPECT_TRUE(fs::equivalent(tokenizer_folder(encoder), sister));
+    EXPECT_TRUE(fs::equivalent(tokenizer_folder(encoder / ""), sister));
+    fs::copy(model(), encoder);
+    EXPECT_EQ(tokenizer_folder(encoder), encoder);  // its own comes first
+  }
+}
+
 TEST_F(TokenizerTest, EncodesWithT5sIds) {
   const Tokenizer tokenizer(model());
   const Ids ids = tokenizer.encode("a red circle");
