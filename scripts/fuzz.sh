@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly kFolder=$PWD/build/fuzz
-readonly kTargets=(npy pickle safetensors_header tar weight_index zip)
+readonly kTargets=(npy pickle safetensors_header tar tokenizer_json weight_index zip)
 readonly kClang=16 # Debian's default, 14, cannot capture structured bindings
 readonly kPackages=("clang-$kClang" "libclang-rt-$kClang-dev")
 readonly kLongestInput=65536  # bytes

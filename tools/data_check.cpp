@@ -147,7 +147,7 @@ void add_data_check(CLI::App& data) {
       "contain.");
   add_source_options(*command, where);
   command->add_option("--tokenizer", arguments->tokenizer,
-                      "spiece.model or its folder: count captions that will be cut");
+                      "spiece.model, tokenizer.json or their folder: count captions that will be cut");
   command->add_option("--max-tokens", arguments->max_tokens, "largest number of tokens for the text encoder")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

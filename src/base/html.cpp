@@ -1,7 +1,6 @@
 #include "pixart/base/html.h"
 
-#include <algorithm>
-#include <cstdint>
+#include "pixart/base/base64.h"
 
 namespace pixart {
 namespace {
@@ -70,16 +69,7 @@ std::string html_escaped(std::string_view text) {
 }
 
 std::string data_url(std::string_view media_type, std::string_view bytes) {
-  constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text = "data:" + std::string(media_type) + ";base64,";
-  text.reserve(text.size() + (bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    uint32_t group = 0;
-    const size_t count = std::min<size_t>(3, bytes.size() - i);
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (j < count ? uint8_t(bytes[i + j]) : 0);
-    for (size_t j = 0; j < 4; ++j) text += j <= count ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
+  return "data:" + std::string(media_type) + ";base64," + to_base64(bytes);
 }
 
 std::string html_page(std::string_view title, std::string_view body, std::string_view style) {

@@ -93,8 +93,8 @@ void make_random_encoder(const run::RunConfig& config, const std::vector<std::st
 }
 
 std::string tokenizer_fingerprint(const fs::path& folder) {
-  const fs::path model = folder / "spiece.model";
-  return fs::exists(model) ? file_fingerprint(model) : std::string("none");
+  const auto file = text::tokenizer_file(folder);
+  return file ? file_fingerprint(*file) : std::string("none");
 }
 
 }  // namespace

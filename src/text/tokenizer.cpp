@@ -9,7 +9,10 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "sentencepiece_model.h"
 #include "special_ids.h"
+#include "tokenizer_json.h"
 #include "unicode.h"
 #include "unigram.h"
 
@@ -24,21 +27,26 @@ struct Part {
   bool eats_spaces = false;  // a sentinel removes the white space on both sides
 };
 
+constexpr const char* kSentencePieceName = "spiece.model";
+constexpr const char* kFileNames[] = {kSentencePieceName, "tokenizer.json"};  // the first one found is used
+
 struct Files {
   fs::path model;
   int64_t extra_ids = 0;
 };
 
+// tokenizer.json holds its own extra ids.
 Files find_files(const fs::path& path, int64_t extra_ids) {
   if (!fs::is_directory(path)) return {path, extra_ids};
-  Files files{path / "spiece.model", extra_ids};
-  if (!fs::exists(files.model))
-    throw UserError(
-        fmt::format("no tokenizer: spiece.model is missing in {}. The tokenizer folder of a T5 model has "
-                    "this file; in a pipeline the folder is called tokenizer.",
-                    path.string()));
+  const auto found = tokenizer_file(path);
+  if (!found)
+    throw UserError(fmt::format(
+        "no tokenizer: spiece.model and tokenizer.json are missing in {}. The tokenizer folder of a "
+        "T5 model has one of them; in a pipeline the folder is called tokenizer.",
+        path.string()));
+  Files files{*found, extra_ids};
   const fs::path config = path / "tokenizer_config.json";
-  if (!fs::exists(config)) return files;
+  if (found->filename() != kSentencePieceName || !fs::exists(config)) return files;
   const auto json = nlohmann::json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw UserError(fmt::format("{} is not a JSON object.", config.string()));
   const auto entry = json.find("extra_ids");
@@ -70,24 +78,42 @@ Sentinel sentinel_at(std::string_view text) {
   return sentinel;
 }
 
-}  // namespace
-
-fs::path tokenizer_folder(const fs::path& text_encoder) {
-  if (fs::exists(text_encoder / "spiece.model")) return text_encoder;
+// The folder of the tokenizer that belongs to `text_encoder` in a pipeline; "" if its name is another one.
+fs::path sister_folder(const fs::path& text_encoder) {
   constexpr std::string_view kEncoder = "text_encoder";
   const fs::path folder = (fs::absolute(text_encoder) / "").lexically_normal().parent_path();
   const std::string name = folder.filename();
-  if (!name.starts_with(kEncoder)) return text_encoder;
-  const fs::path sister = folder.parent_path() / ("tokenizer" + name.substr(kEncoder.size()));
-  return fs::exists(sister / "spiece.model") ? sister : text_encoder;
+  if (!name.starts_with(kEncoder)) return {};
+  return folder.parent_path() / ("tokenizer" + name.substr(kEncoder.size()));
+}
+
+}  // namespace
+
+std::optional<fs::path> tokenizer_file(const fs::path& folder) {
+  for (const char* name : kFileNames)
+    if (fs::exists(folder / name)) return folder / name;
+  return std::nullopt;
+}
+
+fs::path tokenizer_folder(const fs::path& text_encoder) {
+  const fs::path sister = sister_folder(text_encoder);
+  for (const char* name : kFileNames)
+    for (const fs::path& folder : {text_encoder, sister})
+      if (!folder.empty() && fs::exists(folder / name)) return folder;
+  return text_encoder;
 }
 
 struct Tokenizer::State {
   sentencepiece::SentencePieceProcessor pieces;
   UnigramSegmenter segmenter;
   int64_t extra_ids = 0;
+  std::vector<int64_t> sentinels =
+      {};                         // [k]: id of <extra_id_k>; empty: T5's order, <extra_id_0> is the last
+  bool only_marks_words = false;  // the file has no rules for the normaliser
 
   void load(const fs::path& file);
+  void load_json(const std::string& bytes, const fs::path& file);
+  void load_model(const std::string& bytes, const fs::path& file);
   std::string normalized(std::string_view text) const;
   Part special_at(std::string_view text) const;
   std::vector<Part> split(std::string_view text) const;
@@ -96,12 +122,19 @@ struct Tokenizer::State {
 
 void Tokenizer::State::load(const fs::path& file) {
   const std::string bytes = read_file(file);
+  const bool is_json = file.extension() == ".json" || bytes.starts_with('{');
+  if (is_json)
+    load_json(bytes, file);
+  else
+    load_model(bytes, file);
+}
+
+void Tokenizer::State::load_model(const std::string& bytes, const fs::path& file) {
   const auto status = pieces.LoadFromSerializedProto(bytes);
   if (!status.ok() || bytes.empty())
-    throw UserError(
-        fmt::format("{} is not a SentencePiece model ({}). Copy spiece.model of the T5 model "
-                    "again.",
-                    file.string(), bytes.empty() ? "the file is empty" : status.ToString()));
+    throw UserError(fmt::format("{} is not a SentencePiece model ({}). Copy {} of the T5 model again.",
+                                file.string(), bytes.empty() ? "the file is empty" : status.ToString(),
+                                file.filename().string()));
   if (pieces.PieceToId("<pad>") != kPadId || pieces.PieceToId("</s>") != kEndId ||
       pieces.unk_id() != kUnknownId)
     throw UserError(fmt::format(
@@ -115,8 +148,46 @@ void Tokenizer::State::load(const fs::path& file) {
   segmenter = UnigramSegmenter(normal, kUnknownId);
 }
 
+namespace {
+
+// tokenizers drops every white space between words, SentencePiece only spaces. Both are the same if the
+// character map turns the others into spaces or removes them, as T5's does. It leaves U+0085, which
+// SentencePiece, the reference, takes for a letter.
+std::vector<char32_t> white_space_of_maps() {
+  constexpr char32_t kLast = 0x3000, kNextLine = 0x85, kMark = 0x2581;
+  std::vector<char32_t> symbols{kMark};
+  for (char32_t symbol = 0; symbol <= kLast; ++symbol)
+    if (is_white_space(symbol) && symbol != kNextLine) symbols.push_back(symbol);
+  return symbols;
+}
+
+}  // namespace
+
+void Tokenizer::State::load_json(const std::string& bytes, const fs::path& file) {
+  TokenizerJson parsed = parse_tokenizer_json(bytes, file.string());
+  load_model(sentencepiece_model(parsed.pieces, parsed.character_map), file);
+  extra_ids = int64_t(parsed.sentinels.size());
+  sentinels = std::move(parsed.sentinels);
+  only_marks_words = parsed.character_map.empty();
+  if (only_marks_words)
+    return log::warning(
+        "{} has no character map (the first versions of transformers 5 lose it): ligatures, full-width "
+        "letters and the like give other tokens than with the model's spiece.model.",
+        file.string());
+  for (const char32_t symbol : white_space_of_maps()) {
+    std::string text;
+    append_utf8(text, symbol);
+    if (normalized(text + "a") != normalized("a"))
+      throw UserError(
+          fmt::format("{}: its character map keeps U+{:04X}, which T5's turns into a space. Use the "
+                      "model's spiece.model.",
+                      file.string(), uint32_t(symbol)));
+  }
+}
+
 // Normalises by the rules inside the model file. SentencePiece 0.1.97 shows this text only cut into pieces.
 std::string Tokenizer::State::normalized(std::string_view text) const {
+  if (only_marks_words) return marked_words(text);
   std::vector<std::string> parts;
   const auto status = pieces.Encode({text.data(), text.size()}, &parts);
   PIXART_CHECK(status.ok(), "SentencePiece: {}", status.ToString());
@@ -132,7 +203,9 @@ Part Tokenizer::State::special_at(std::string_view text) const {
     if (text.starts_with(name)) return {text.substr(0, name.size()), id};
   const Sentinel sentinel = sentinel_at(text);
   if (sentinel.length == 0 || sentinel.number >= extra_ids) return {};
-  return {text.substr(0, sentinel.length), pieces.GetPieceSize() + extra_ids - 1 - sentinel.number, true};
+  const int64_t id = sentinels.empty() ? pieces.GetPieceSize() + extra_ids - 1 - sentinel.number
+                                       : sentinels[size_t(sentinel.number)];
+  return {text.substr(0, sentinel.length), id, true};
 }
 
 std::vector<Part> Tokenizer::State::split(std::string_view text) const {
@@ -182,8 +255,8 @@ void append_end(std::vector<int64_t>& ids) {
 
 Tokenizer::Tokenizer(const fs::path& path, int64_t extra_ids) : state_(std::make_unique<State>()) {
   const Files files = find_files(path, extra_ids);
-  state_->load(files.model);
   state_->extra_ids = files.extra_ids;
+  state_->load(files.model);
 }
 
 Tokenizer::~Tokenizer() = default;

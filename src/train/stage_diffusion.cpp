@@ -179,7 +179,10 @@ Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig&
     some.first_index = first;
     some.asked_to_stop = asked_to_stop;
     const auto condition = models::rows_of(to_draw, first, count);
-    return sample::generate(*ema, *codec, {.condition = condition, .process = process}, device, some);
+    sample::ToDraw what;
+    what.condition = condition;
+    what.process = process;
+    return sample::generate(*ema, *codec, what, device, some);
   };
 }
 

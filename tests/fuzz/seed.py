@@ -2,7 +2,8 @@
 """Writes the first inputs of the fuzz targets: seed.py GOLDEN_DIR CORPUS_DIR makes CORPUS_DIR/<target>/*.
 
 The golden files, good and bad, as far as they are small; pickles are cut out of them; NumPy files, tar archives and
-weight indexes, of which there are none, are written here."""
+weight indexes and small tokenizers, of which there are none, are written here."""
+import base64
 import io
 import json
 import pathlib
@@ -51,6 +52,53 @@ def weight_indexes():
         b'{"weight_map": {"a": "b", "a": "c"}}', b'{"weight_map": {"a": ' + b"[" * 10000 + b"]" * 10000 + b"}}"]
 
 
+def character_map(replacements):
+    """A precompiled character map of SentencePiece: a double array in which each inner node has a block of its own, and all
+    keys with one replacement share a value. No key begins with another one."""
+    texts = sorted(set(replacements.values()))
+    place = {text: 256 * (number + 1) for number, text in enumerate(texts)}
+    units = [0] * 256 * (len(texts) + 1)
+    for number, text in enumerate(texts):
+        units[place[text]] = 1 << 31 | sum(len(other.encode()) + 1 for other in texts[:number])
+    keys = {key.encode(): text for key, text in replacements.items()}
+
+    def fill(node, label, prefix):
+        if prefix in keys:
+            units[node] = (node ^ place[keys[prefix]]) << 10 | 1 << 8 | label
+            return
+        children = len(units)
+        units.extend([0] * 256)
+        units[node] = (node ^ children) << 10 | label
+        for byte in sorted({key[len(prefix)] for key in keys if key.startswith(prefix)}):
+            fill(children ^ byte, byte, prefix + bytes([byte]))
+
+    fill(0, 0, b"")
+    trie = struct.pack(f"<{len(units)}I", *units)
+    return struct.pack("<I", len(trie)) + trie + b"".join(text.encode() + b"\0" for text in texts)
+
+
+def tokenizers():
+    blanks = "\t\n\v\f\r\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\u2581" + "".join(map(chr, range(0x2000, 0x200b)))
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(
+        character_map({**dict.fromkeys(blanks, " "), "\ufb01": "fi"})).decode()}
+    spaces = [{"type": "Strip", "strip_left": False, "strip_right": True},
+              {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}]
+    metaspace = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}
+    words = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {
+        "type": "Metaspace", "replacement": "\u2581", "add_prefix_space": True}]}
+    end = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}],
+           "special_tokens": {"</s>": {"id": "</s>", "ids": [1], "tokens": ["</s>"]}}}
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", "\u2581red", "castle", "a", "fi", "f", "\u00e9", "<extra_id_1>", "<extra_id_0>"]
+    added = [{"id": number, "content": piece} for number, piece in enumerate(pieces) if piece.startswith("<")]
+    model = {"type": "Unigram", "unk_id": 2, "vocab": [[piece, -0.5 * number] for number, piece in enumerate(pieces)]}
+    good = {"added_tokens": added, "normalizer": {"type": "Sequence", "normalizers": [precompiled, *spaces]},
+            "pre_tokenizer": metaspace, "post_processor": end, "model": model}
+    other = [{}, {"normalizer": precompiled, "pre_tokenizer": words}, {"normalizer": None, "pre_tokenizer": words},
+             {"normalizer": {"type": "NFKC"}}, {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}},
+             {"added_tokens": added[:3]}, {"model": {**model, "vocab": [["a", -1], ["a", -1]]}}]
+    return [json.dumps({**good, **change}).encode() for change in other]
+
+
 def tars():
     out = []
     for layout in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
@@ -83,6 +131,7 @@ def main():
         "zip": zips + archives,
         "npy": numpy_files(),
         "tar": tars(),
+        "tokenizer_json": tokenizers(),
         "weight_index": weight_indexes(),
     }
     for target, contents in seeds.items():

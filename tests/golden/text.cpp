@@ -8,10 +8,13 @@
 #include "golden.h"
 #include "pixart/text/clean_caption.h"
 #include "pixart/text/tokenizer.h"
+#include "scratch_folder.h"
+#include "spiece_to_json.h"
 
 namespace pixart::text {
 namespace {
 
+namespace fs = std::filesystem;
 using nlohmann::json;
 using testing::expect_golden;
 using testing::golden_cases;
@@ -26,10 +29,11 @@ std::vector<json> lines_of(const GoldenCase& c) {
   return lines;
 }
 
-void check_tokenizer(const GoldenCase& c) {
+fs::path spiece_of(const GoldenCase& c) { return c.folder / c.config().at("model").get<std::string>(); }
+
+void check_tokenizer(const GoldenCase& c, const fs::path& file) {
   const auto& config = c.config();
-  const Tokenizer tokenizer(c.folder / config.at("model").get<std::string>(),
-                            config.at("extra_ids").get<int64_t>());
+  const Tokenizer tokenizer(file, config.at("extra_ids").get<int64_t>());
   EXPECT_EQ(tokenizer.vocab_size(), config.at("vocab_size").get<int64_t>());
   const auto max_length = config.at("max_length").get<int64_t>();
   std::vector<std::string> texts;
@@ -57,7 +61,36 @@ void check_tokenizer(const GoldenCase& c) {
 TEST(GoldenTokenizer, IdsPaddingTruncationAndMask) {
   for (const auto& c : golden_cases("tokenizer")) {
     SCOPED_TRACE(c.name);
-    check_tokenizer(c);
+    check_tokenizer(c, spiece_of(c));
+  }
+}
+
+// A model without a character map has no such file that says what its normaliser does.
+class GoldenTokenizerJson : public testing::ScratchFolder {};
+
+TEST_F(GoldenTokenizerJson, GivesTheTokensOfItsSpieceModel) {
+  int64_t num_checked = 0;
+  for (const auto& c : golden_cases("tokenizer")) {
+    if (c.config().at("normalizer") == "identity") continue;
+    SCOPED_TRACE(c.name);
+    const auto extra_ids = c.config().at("extra_ids").get<int64_t>();
+    check_tokenizer(c,
+                    write("tokenizer.json", testing::tokenizer_json(read(spiece_of(c)), extra_ids).dump()));
+    ++num_checked;
+  }
+  EXPECT_GT(num_checked, 0);
+}
+
+// T5 v1.1's vocabulary may not be part of the project.
+TEST_F(GoldenTokenizerJson, TheRealVocabulary) {
+  const fs::path shared = fs::path(PIXART_SOURCE_DIR) / ".." / "shared";
+  const fs::path real = shared / "real" / "t5_v1_1_tokenizer" / "tokenizer.json";
+  if (!fs::exists(real))
+    GTEST_SKIP() << real << " is not on this machine: the real vocabulary is not checked";
+  for (const auto& c : testing::golden_cases_in(shared / "golden_real", "tokenizer")) {
+    SCOPED_TRACE(c.name);
+    check_tokenizer(c, spiece_of(c));
+    check_tokenizer(c, real);
   }
 }
 

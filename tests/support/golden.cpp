@@ -58,8 +58,12 @@ at::Tensor GoldenCase::tensor(const std::string& tensor_name) const {
 }
 
 std::vector<GoldenCase> golden_cases(const std::string& kind) {
+  return golden_cases_in(golden_folder(), kind);
+}
+
+std::vector<GoldenCase> golden_cases_in(const fs::path& golden, const std::string& kind) {
   std::vector<GoldenCase> cases;
-  const fs::path folder = golden_folder() / kind;
+  const fs::path folder = golden / kind;
   if (fs::is_directory(folder)) {
     for (const auto& entry : fs::directory_iterator(folder)) {
       if (!fs::exists(entry.path() / "case.json")) continue;
@@ -76,8 +80,7 @@ std::vector<GoldenCase> golden_cases(const std::string& kind) {
       cases.push_back(std::move(c));
     }
   }
-  if (cases.empty())
-    throw std::runtime_error("no golden case of kind " + kind + " under " + golden_folder().string());
+  if (cases.empty()) throw std::runtime_error("no golden case of kind " + kind + " under " + golden.string());
   std::sort(cases.begin(), cases.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return cases;
 }

@@ -24,6 +24,7 @@ struct GoldenCase {
 
 // All cases of a kind, sorted by name. Throws if there is none: an empty walk is not a pass.
 std::vector<GoldenCase> golden_cases(const std::string& kind);
+std::vector<GoldenCase> golden_cases_in(const std::filesystem::path& golden, const std::string& kind);
 
 // |got - want| <= atol + rtol |want| with the case's tolerance for tensor `name` ("per_tensor" entry first,
 // then the case's own atol/rtol, "exact", integers equal). Adds a test failure that names case, tensor and

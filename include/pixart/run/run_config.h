@@ -59,8 +59,8 @@ struct TextEncoderConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("path", s.path,
-      "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model). Without it a small encoder with fixed "
-      "random weights is made.",
+      "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model or tokenizer.json). Without it a small "
+      "encoder with fixed random weights is made.",
       any());
     v("dtype", s.dtype, "Type in which the encoder runs; stored: the type of its file.", any());
     v("max_tokens", s.max_tokens, "Captions are cut to this number of tokens (PixArt-alpha: 120).",

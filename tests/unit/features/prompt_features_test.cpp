@@ -2,10 +2,16 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
+#include "pixart/features/file_fingerprint.h"
 #include "scratch_folder.h"
+#include "spiece_to_json.h"
 
 namespace pixart::features {
 namespace {
+
+using nlohmann::json;
 
 class Prompts : public testing::ScratchFolder {
  protected:
@@ -74,6 +80,25 @@ TEST_F(Prompts, AnotherEncoderOrLengthIsAnotherPrompt) {
   other.encode({"a red circle"});
   EXPECT_TRUE(other.has_loaded());
   EXPECT_EQ(num_files(), 3);
+}
+
+TEST_F(Prompts, EitherFileOfATokenizerGivesTheSameFeatures) {
+  const auto folder = run_.text_encoder.path.value();
+  const auto tokenizer_input = [this] {
+    const auto inputs = caption_encoder_inputs(run_.text_encoder, {});
+    const auto found = std::ranges::find(inputs, "tokenizer", &data::FeatureInput::name);
+    return found == inputs.end() ? "not an input" : found->value;
+  };
+  json file = testing::tokenizer_json(read(folder / "spiece.model"));
+  file["pre_tokenizer"]["split"] = false;  // the run's own pieces reach over spaces
+  const auto json_file = write("run/text_encoder/tokenizer.json", file.dump());
+  EXPECT_EQ(tokenizer_input(), file_fingerprint(folder / "spiece.model"));
+  const auto made = features("").encode({"a red circle"});
+  std::filesystem::remove(folder / "spiece.model");
+  EXPECT_EQ(tokenizer_input(), file_fingerprint(json_file));
+  expect_same(features("").encode({"a red circle"}), made);
+  std::filesystem::remove(json_file);
+  EXPECT_EQ(tokenizer_input(), "none");
 }
 
 TEST_F(Prompts, ThoseLongestUnusedMakeRoom) {
