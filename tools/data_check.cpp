@@ -56,6 +56,12 @@ ordered_json json_of(const data::CheckReport& report) {
   return result;
 }
 
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (c == '\n' || c == '\r') c = ' ';
+  return text;
+}
+
 void print_captions(const data::CheckReport& report, const CheckArguments& arguments) {
   for (const auto& [name, kind] : report.captions) {
     std::printf("  %-10s %s, %s distinct; characters %s", name.c_str(), with_thousands(kind.captions).c_str(),
@@ -93,7 +99,7 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
   if (!pairs.empty()) std::printf("  same bytes  %zu time(s): %s\n", pairs.size(), name_some(pairs).c_str());
   for (const auto& example : report.examples)
     std::printf("  example    %s (%d x %d): %s\n", example.key.c_str(), example.width, example.height,
-                example.caption.c_str());
+                one_line(example.caption).c_str());
   constexpr size_t kShown = 20;
   for (size_t i = 0; i < std::min(kShown, report.ledger.rejected.size()); ++i) {
     const auto& rejection = report.ledger.rejected[i];

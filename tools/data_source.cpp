@@ -4,8 +4,10 @@
 #include <filesystem>
 
 #include "pixart/base/error.h"
+#include "pixart/base/home.h"
 #include "pixart/base/names.h"
 #include "pixart/config/config.h"
+#include "pixart/data/recognise.h"
 #include "pixart/run/run_config.h"
 
 namespace pixart::tools {
@@ -13,56 +15,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool has_ending(const std::string& name, std::initializer_list<const char*> endings) {
-  return std::any_of(endings.begin(), endings.end(),
-                     [&](const char* ending) { return name.ends_with(ending); });
-}
-
-std::string type_of_file(const std::string& name) {
-  if (has_ending(name, {".tar"})) return "webdataset";
-  if (has_ending(name, {".jsonl", ".ndjson", ".csv", ".tsv"})) return "table";
-  return {};
-}
-
-// Whether one of the first few thousand files below `folder` is a caption file (.txt).
-bool has_captions(const fs::path& folder) {
-  constexpr int kMost = 5000;
-  int seen = 0;
-  const auto options =
-      fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied;
-  std::error_code error;  // e.g. a folder that links to itself; the source reports it
-  for (fs::recursive_directory_iterator at(folder, options, error), end; !error && at != end && seen < kMost;
-       at.increment(error), ++seen)
-    if (at->path().extension() == ".txt") return true;
-  return false;
-}
-
-std::string type_of_folder(const fs::path& folder) {
-  bool has_folders = false, has_files = false;
-  std::error_code unreadable;
-  fs::directory_iterator entries(folder, unreadable);
-  if (unreadable) throw UserError(fmt::format("cannot list {}: {}.", folder.string(), unreadable.message()));
-  for (const auto& entry : entries) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with('.')) continue;
-    if (name.find("-images-idx3-ubyte") != std::string::npos) return "idx";
-    if (name == "partition" || name == "partition_filter") return "pixart";
-    if (name == "quarantine.jsonl") continue;  // pixart data pack writes it next to its shards
-    if (const std::string type = type_of_file(name); !type.empty()) return type;
-    std::error_code error;
-    (entry.is_directory(error) ? has_folders : has_files) = true;
-  }
-  return has_folders && !has_files && !has_captions(folder) ? "class_folder" : "image_folder";
-}
-
-std::string recognised_type(const std::string& where) {
-  if (where == "scenes") return "scenes";
-  if (const std::string type = type_of_file(where); !type.empty()) return type;  // also of a glob
-  std::error_code error;
-  if (fs::is_directory(where, error)) return type_of_folder(where);
-  throw UserError(
-      fmt::format("{} {}: give a run file (.yaml), a folder of images, tables or shards, or 'scenes'.", where,
-                  fs::exists(where, error) ? "is not a data source" : "does not exist"));
+bool is_run_file(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return char(std::tolower(c)); });
+  return name.ends_with(".yaml") || name.ends_with(".yml");
 }
 
 std::string name_of(const std::string& where) {
@@ -92,17 +48,18 @@ void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments
 }
 
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments) {
-  if (has_ending(arguments.where, {".yaml", ".yml"})) {
+  if (is_run_file(arguments.where)) {
     if (!arguments.type.empty())
       throw UserError("--type is only for folders and files; a run file contains the type.");
-    const auto run = run::read_run_config(arguments.where, arguments.settings);
+    const auto run = run::read_run_config(with_home(arguments.where), arguments.settings);
     return arguments.source.empty() ? run.sources : std::vector{run.source(arguments.source)};
   }
   if (!arguments.source.empty())
     throw UserError("--source is only for run files (.yaml): it chooses one of their sources.");
-  const std::string type = arguments.type.empty() ? recognised_type(arguments.where) : arguments.type;
-  std::vector<std::string> settings = {"name=" + name_of(arguments.where), "type=" + type};
-  if (type != "scenes") settings.push_back("path=" + arguments.where);
+  const std::string where = with_home(arguments.where);
+  const std::string type = arguments.type.empty() ? data::recognised_type(where) : arguments.type;
+  std::vector<std::string> settings = {"name=" + name_of(where), "type=" + type};
+  if (type != "scenes") settings.push_back("path=" + where);
   settings.insert(settings.end(), arguments.settings.begin(), arguments.settings.end());
   return {config::read_text<data::SourceConfig>("{}", arguments.where, settings)};
 }

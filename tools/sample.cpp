@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 #include <memory>
 
 #include "commands.h"
@@ -16,6 +14,7 @@
 #include "pixart/diffusion/samplers.h"
 #include "pixart/sample/pipeline.h"
 #include "sample_gallery.h"
+#include "sample_prompts.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -31,37 +30,6 @@ struct Arguments {
   int64_t count = 1, columns = 8, step = -1;
   bool live_weights = false, exact = false, html = false, no_cache = false;
 };
-
-std::string text_of_prompts(const std::string& path) {
-  if (path != "-") return read_file(path, 16 << 20);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
-}
-
-std::vector<std::string> prompts_of_file(const std::string& path) {
-  const std::string text = text_of_prompts(path);
-  Problems problems;
-  std::vector<std::string> prompts;
-  int64_t number = 0;
-  size_t begin = 0;
-  while (begin < text.size()) {
-    size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    begin = end + 1;
-    ++number;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.find('\0') != std::string::npos)
-      problems.add(
-          fmt::format("line {} has a NUL byte; the file must be text with one prompt per line", number));
-    else if (line.size() > 10000)
-      problems.add(fmt::format("line {} has {} bytes; a prompt has at most 10000", number, line.size()));
-    else if (!line.empty())
-      prompts.push_back(line);
-  }
-  const std::string name = path == "-" ? "standard input" : path;
-  problems.throw_if_any(name);
-  if (prompts.empty()) throw UserError(name + " has no prompts; write one prompt per line.");
-  return prompts;
-}
 
 // "16:9" or "1.78" as width over height.
 double aspect_of(const std::string& text) {
@@ -128,7 +96,7 @@ void check(Arguments& arguments) {
   if (arguments.request.path.empty())
     throw UserError("no model: give a run folder, a pipeline folder or weights (or --from-image FILE).");
   if (!arguments.prompt_file.empty()) {
-    for (auto& prompt : prompts_of_file(arguments.prompt_file))
+    for (auto& prompt : read_prompts(arguments.prompt_file))
       arguments.draw.prompts.push_back(std::move(prompt));
   }
   if (arguments.draw.prompts.empty())
@@ -246,8 +214,10 @@ void add_options(CLI::App& command, Arguments& arguments) {
   command.add_option("MODEL", arguments.request.path,
                      "run folder, checkpoint folder, pipeline folder of diffusers, or weights in any layout");
   command.add_option("PROMPT", arguments.draw.prompts, "captions (text model) or class names (class model)");
-  command.add_option("--prompts", arguments.prompt_file,
-                     "file with one prompt per line; - reads standard input");
+  command.add_option(
+      "--prompts", arguments.prompt_file,
+      "file with one prompt per line, or JSONL with a prompt, caption or text per line; - reads "
+      "standard input");
   command.add_option("--negative", arguments.draw.negative_prompt,
                      "caption to steer away from (default: the model's null caption)");
   command.add_option("--from-image", arguments.from_image, "generate this image of pixart sample again");

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "pixart/base/error.h"
+#include "pixart/base/home.h"
 #include "pixart/base/names.h"
 #include "text.h"
 
@@ -118,6 +119,12 @@ std::string read_text(const Node& node, Value& value) {
   return {};
 }
 
+std::string read_path(const Node& node, Value& value) {
+  auto problem = read_text(node, value);
+  if (problem.empty()) value.data = with_home(node.text);
+  return problem;
+}
+
 }  // namespace
 
 std::string read_scalar(const Node& node, Kind kind, Value& value) {
@@ -129,8 +136,9 @@ std::string read_scalar(const Node& node, Kind kind, Value& value) {
     case Kind::kNumber:
       return read_number(node, value);
     case Kind::kText:
-    case Kind::kPath:
       return read_text(node, value);
+    case Kind::kPath:
+      return read_path(node, value);
     case Kind::kList:
     case Kind::kStruct:
       break;

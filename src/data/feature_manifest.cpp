@@ -126,8 +126,9 @@ void require_inputs(const fs::path& folder, const FeatureManifest& manifest, con
     if (is_former(input, found))
       former.push_back(input.name);
     else if (found == nullptr || *found != input.value)
-      problems.add(fmt::format("{}: the features were made with {}, this run has {}", input.name,
-                               found == nullptr ? "none" : "'" + *found + "'", "'" + input.value + "'"));
+      problems.add(fmt::format("{}: the features were made with {}, this run has '{}'{}", input.name,
+                               found == nullptr ? "none" : "'" + *found + "'", input.value,
+                               input.hint.empty() ? "" : ". " + input.hint));
   }
   for (const auto& input : manifest.inputs)
     if (find_input(wanted, input.name) == nullptr)

@@ -1,4 +1,4 @@
-// A source of images with a .txt caption next to each: its first line that is not empty.
+// A source of images with a .txt caption next to each: the whole text, or its first line that is not empty.
 #include <algorithm>
 
 #include "listing.h"
@@ -13,23 +13,54 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// The first line with text; later lines may be translations. A file that begins with NUL bytes or a UTF-16
-// byte-order mark has no lines: it is returned whole and rejected as text later.
-std::string first_line(const std::string& text) {
-  size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
-  while (begin < text.size()) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string line = trimmed(text.substr(begin, end - begin), " \t\r");
-    if (!line.empty()) return line;
-    begin = end + 1;
-  }
-  return {};
+bool is_word(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '@' || c == '-';
+  });
 }
 
-void add_caption(const fs::path& image, Listing& listing) {
-  const fs::path text = fs::path(image).replace_extension(".txt");
+// Whether the line is a translation as Tux Paint writes it: de.utf8=Ein Drache.
+bool is_translation(std::string_view line) {
+  const size_t mark = line.find(".utf8=");
+  return mark != std::string_view::npos && mark <= 16 && is_word(line.substr(0, mark));
+}
+
+// The lines from the first with text on, without translations and with \n for \r\n; only the first if `lines`
+// says so. A file that begins with NUL bytes or a UTF-16 byte-order mark is rejected as text later.
+std::string caption_in(const std::string& text, CaptionLines lines) {
+  constexpr const char* kBlank = " \t\r";
+  std::string caption;
+  for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    begin = end + 1;
+    const size_t last = line.find_last_not_of(kBlank);
+    if (caption.empty()) {
+      if (last == std::string_view::npos) continue;
+      const size_t first = line.find_first_not_of(kBlank);
+      caption = line.substr(first, last + 1 - first);
+      if (lines == CaptionLines::kFirst) break;
+    } else if (!is_translation(line)) {
+      caption += "\n";
+      caption += last == std::string_view::npos ? std::string_view() : line.substr(0, last + 1);
+    }
+  }
+  return caption;
+}
+
+// The .txt of the same name, or one that is called .TXT.
+fs::path caption_file(const fs::path& image) {
+  fs::path path = fs::path(image).replace_extension(".txt");
+  std::error_code error;
+  if (fs::exists(fs::symlink_status(path, error))) return path;
+  const fs::path upper = fs::path(image).replace_extension(".TXT");
+  return fs::exists(upper, error) ? upper : path;
+}
+
+void add_caption(const fs::path& image, CaptionLines lines, Listing& listing) {
+  const fs::path text = caption_file(image);
   try {
-    std::string caption = first_line(read_bytes(text, 0, 0));
+    std::string caption = caption_in(read_bytes(text, 0, 0), lines);
     if (!caption.empty())
       listing.records.back().row.captions.push_back({.name = "caption", .text = std::move(caption)});
   } catch (const ReadFault& fault) {
@@ -71,7 +102,7 @@ std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
   Listing listing{.type = "image_folder"};
   for (const auto& image : images) {
     add_image(config.path, image, listing);
-    add_caption(config.path / image.key, listing);
+    add_caption(config.path / image.key, config.caption_lines, listing);
   }
   return make_dataset(config, std::move(listing));
 }

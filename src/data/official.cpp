@@ -15,11 +15,14 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <limits>
+#include <sstream>
 
 #include "pixart/base/file.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
+#include "pixart/data/python_json.h"
 #include "row_fields.h"
 #include "sources.h"
 
@@ -109,37 +112,66 @@ std::string joined_name(const std::string& key) {
   return name;
 }
 
+constexpr int kDeepestEntry = 64;
+using TakeEntry = std::function<void(const nlohmann::json&, uint64_t)>;
+
+// How the text of a list was read.
+struct ListEnd {
+  bool is_other = false, too_deep = false, is_json = false;
+  uint64_t begin = 0;  // of the last entry
+};
+
 // Calls `take` with each entry of a JSON list and the offset of its text; holds one entry in memory.
-void read_list(const fs::path& path, const std::function<void(const nlohmann::json&, uint64_t)>& take) {
-  constexpr int kDeepest = 64;
-  std::ifstream file(path, std::ios::binary);
-  bool is_list = false, is_other = false, too_deep = false;
-  uint64_t begin = 0;
+ListEnd parse_list(std::istream& stream, const TakeEntry& take) {
+  ListEnd end;
+  bool is_list = false;
   using Event = nlohmann::json::parse_event_t;
   const auto on_event = [&](int depth, Event event, nlohmann::json& value) {
     if (depth == 0 && event == Event::array_start) is_list = true;
-    if (depth == 0 && !is_list) is_other = true;
-    if (depth > kDeepest) too_deep = true;
-    if (!is_list || too_deep) return false;
+    if (depth == 0 && !is_list) end.is_other = true;
+    if (depth > kDeepestEntry) end.too_deep = true;
+    if (!is_list || end.too_deep) return false;
     const bool is_begin = event == Event::object_start || event == Event::array_start;
     if (depth != 1 || event == Event::key) return true;
     if (is_begin) {
-      begin = uint64_t(file.tellg()) - 1;
+      end.begin = uint64_t(stream.tellg()) - 1;
       return true;
     }
-    if (event == Event::value) begin = uint64_t(file.tellg());
-    take(value, begin);
+    if (event == Event::value) end.begin = uint64_t(stream.tellg());
+    take(value, end.begin);
     return false;
   };
-  const auto rest = nlohmann::json::parse(file, on_event, false);
+  end.is_json = !nlohmann::json::parse(stream, on_event, false).is_discarded();
+  return end;
+}
+
+// Reads a list with NaN, as Python writes it, beyond the `taken` entries that were read already.
+ListEnd parse_python_list(const fs::path& path, int64_t taken, const TakeEntry& take, const ListEnd& end) {
+  std::string text = read_file(path, std::numeric_limits<uint64_t>::max());
+  if (!blank_python_numbers(text)) return end;
+  std::istringstream stream(std::move(text));
+  int64_t number = 0;
+  return parse_list(stream, [&](const nlohmann::json& entry, uint64_t offset) {
+    if (number++ >= taken) take(entry, offset);
+  });
+}
+
+void read_list(const fs::path& path, const TakeEntry& take) {
+  std::ifstream file(path, std::ios::binary);
+  int64_t taken = 0;
+  ListEnd end = parse_list(file, [&](const nlohmann::json& entry, uint64_t offset) {
+    ++taken;
+    take(entry, offset);
+  });
   if (!file.is_open() || file.bad()) throw UserError(fmt::format("cannot read {}.", path.string()));
-  if (too_deep)
-    throw UserError(fmt::format("{}: entries are nested more than {} deep.", path.string(), kDeepest));
-  if (is_other) throw UserError(fmt::format("{} is not a list of {{path, prompt}}.", path.string()));
-  if (rest.is_discarded())
+  if (!end.is_json && !end.too_deep && !end.is_other) end = parse_python_list(path, taken, take, end);
+  if (end.too_deep)
+    throw UserError(fmt::format("{}: entries are nested more than {} deep.", path.string(), kDeepestEntry));
+  if (end.is_other) throw UserError(fmt::format("{} is not a list of {{path, prompt}}.", path.string()));
+  if (!end.is_json)
     throw UserError(
         fmt::format("{} is not JSON or is cut off; the last entry that can be read begins at byte {}.",
-                    path.string(), begin));
+                    path.string(), end.begin));
 }
 
 std::vector<fs::path> lists_of(const fs::path& root) {
@@ -197,7 +229,7 @@ void add_sam_sample(const fs::path& root, const std::string& name, Listing& list
 void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, OfficialListing& rows) {
   for (const auto& part : parts) {
     const std::string text = read_file(part);
-    for (size_t begin = 0; begin < text.size();) {
+    for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
       const size_t end = std::min(text.find('\n', begin), text.size());
       std::string name = text.substr(begin, end - begin);
       name.erase(name.find_last_not_of(" \t\r") + 1);

@@ -6,17 +6,21 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <set>
 
 #include "pack_sample.h"
 #include "pack_state.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/leftovers.h"
+#include "pixart/base/log.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/tar.h"
+#include "shard_samples.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -110,6 +114,37 @@ PackState begin(const PackState& wanted, const fs::path& folder) {
   return *found;
 }
 
+// Which members the samples of the shards have. Some readers, e.g. the package datasets of Hugging Face,
+// refuse shards whose samples have different ones.
+class MemberSets {
+ public:
+  void add(const Members& members) {
+    std::string extensions;
+    for (const auto& [name, content] : members)
+      extensions += (extensions.empty() ? "." : " .") + split_member_name(name)->extension;
+    ++all_[extensions];
+    of_shard_.insert(extensions);
+  }
+  void end_shard() {
+    num_mixed_ += of_shard_.size() > 1 ? 1 : 0;
+    of_shard_.clear();
+  }
+  void warn_if_mixed(const std::string& source) const {
+    if (all_.size() < 2) return;
+    std::vector<std::string> parts;
+    for (const auto& [extensions, count] : all_) parts.push_back(fmt::format("{} ({})", extensions, count));
+    log::warning(
+        "source {}: the samples have different members: {}; {} shard(s) mix them. pixart reads such shards; "
+        "readers that want the same members of each sample, such as the package datasets, refuse them.",
+        source, join(parts, ", "), num_mixed_);
+  }
+
+ private:
+  std::map<std::string, int64_t> all_;  // number of samples
+  std::set<std::string> of_shard_;
+  int64_t num_mixed_ = 0;
+};
+
 class Shards {
  public:
   Shards(const fs::path& folder, PackState& state) : folder_(folder), state_(state) {}
@@ -124,6 +159,7 @@ class Shards {
       open_.rejected = std::move(waiting_), waiting_.clear();
     }
     for (const auto& [name, content] : members) writer_->add(name, content);
+    sets_.add(members);
     ++open_.samples;
   }
   void reject(const Rejection& rejection) { (writer_ ? open_.rejected : waiting_).push_back(rejection); }
@@ -136,6 +172,7 @@ class Shards {
     last.end = rows;
     save_pack_state(folder_, state_);
   }
+  const MemberSets& member_sets() const { return sets_; }
   int64_t next_row() const { return state_.shards.empty() ? 0 : state_.shards.back().end; }
 
  private:
@@ -149,6 +186,7 @@ class Shards {
     open_.bytes = writer_->size() + formats::TarWriter::kEndBytes;
     open_.sha256 = writer_->commit();
     writer_.reset();
+    sets_.end_shard();
     state_.shards.push_back(std::move(open_));
     save_pack_state(folder_, state_);
   }
@@ -158,6 +196,7 @@ class Shards {
   std::unique_ptr<formats::TarWriter> writer_;
   PackedShard open_;
   std::vector<Rejection> waiting_;  // rejections before the next shard is open
+  MemberSets sets_;
 };
 
 std::vector<bool> listed_as_bad(const Dataset& dataset) {
@@ -186,6 +225,7 @@ void write_shards(const SourceConfig& config, const Dataset& dataset, const fs::
     progress.update(begin + int64_t(samples.size()));
   }
   shards.finish(rows);
+  shards.member_sets().warn_if_mixed(config.name);
 }
 
 void write_class_names(const fs::path& folder, const std::vector<std::string>& names) {

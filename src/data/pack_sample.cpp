@@ -39,6 +39,17 @@ void append_part(std::string& out, std::string_view part, bool is_top, bool is_b
   }
 }
 
+// In the order of the kinds.
+std::vector<std::pair<std::string, std::vector<std::string>>> texts_by_kind(
+    const std::vector<Caption>& captions) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> kinds;
+  for (const auto& caption : captions) {
+    if (kinds.empty() || kinds.back().first != caption.name) kinds.push_back({caption.name, {}});
+    kinds.back().second.push_back(caption.text);
+  }
+  return kinds;
+}
+
 const char* extension_of(std::string_view bytes) {
   if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return "png";
   if (bytes.starts_with("\xff\xd8\xff")) return "jpg";
@@ -131,11 +142,12 @@ Members Packer::members_of(int64_t index) const {
     members.emplace_back(key + ".cls", std::to_string(row.label));
   }
   bool needs_json = key != row.key;
-  for (const auto& caption : row.captions) {
-    if (has_one_kind_ && caption.name == "caption") {
-      members.emplace_back(key + ".txt", caption.text);
+  for (const auto& [kind, texts] : texts_by_kind(row.captions)) {
+    if (has_one_kind_ && kind == "caption" && texts.size() == 1) {
+      members.emplace_back(key + ".txt", texts.front());
     } else {
-      fields[caption.name] = caption.text;
+      fields[kind] =
+          texts.size() == 1 ? nlohmann::ordered_json(texts.front()) : nlohmann::ordered_json(texts);
       needs_json = true;
     }
   }

@@ -1,6 +1,7 @@
 #include "records.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -56,15 +57,47 @@ class RecordDataset : public Dataset {
   std::string fingerprint_;
 };
 
+using CaptionsByKey = std::unordered_map<std::string, std::vector<std::string>>;
+
+// Keeps the captions of the first kind that the sample has.
+void keep_first_kind(std::vector<Caption>& captions) {
+  if (captions.size() < 2) return;
+  const std::string kind = captions.front().name;
+  std::erase_if(captions, [&](const Caption& caption) { return caption.name != kind; });
+}
+
+// The captions of one kind that a row has, in the source or in a file of `pixart caption`.
+std::vector<std::string> texts_of(const Row& row, const CaptionConfig& wanted, const CaptionsByKey& joined) {
+  std::vector<std::string> texts;
+  if (wanted.from.empty()) {
+    for (const auto& caption : row.captions)
+      if (caption.name == wanted.name) texts.push_back(caption.text);
+  } else if (const auto entry = joined.find(row.key); entry != joined.end()) {
+    texts = entry->second;
+  }
+  std::erase(texts, "");
+  return texts;
+}
+
+std::string why_no_caption(const CaptionConfig& wanted, const CaptionsByKey& joined, const Listing& listing) {
+  std::string why;
+  if (!joined.empty())
+    why = fmt::format(" The keys of {} are not keys of this source; compare with pixart data check.",
+                      wanted.from.string());
+  if (!listing.rejected.empty())
+    why += fmt::format(" {} of {} samples cannot be used; the first is {}: {}.", listing.rejected.size(),
+                       listing.records.size(), listing.rejected.front().key, listing.rejected.front().detail);
+  return why;
+}
+
 // Keeps the kinds that the config names, in its order and with its weights, and adds those from files of
 // `pixart caption`.
 void choose_captions(const SourceConfig& config, Listing& listing) {
-  if (config.captions.empty()) {  // one kind: the first that a sample has
-    for (auto& record : listing.records)
-      if (record.row.captions.size() > 1) record.row.captions.resize(1);
+  if (config.captions.empty()) {
+    for (auto& record : listing.records) keep_first_kind(record.row.captions);
     return;
   }
-  std::vector<std::unordered_map<std::string, std::string>> joined(config.captions.size());
+  std::vector<CaptionsByKey> joined(config.captions.size());
   for (size_t kind = 0; kind < config.captions.size(); ++kind)
     if (!config.captions[kind].from.empty()) joined[kind] = read_caption_file(config.captions[kind].from);
   std::vector<int64_t> found(config.captions.size());
@@ -72,26 +105,18 @@ void choose_captions(const SourceConfig& config, Listing& listing) {
     std::vector<Caption> chosen;
     for (size_t kind = 0; kind < config.captions.size(); ++kind) {
       const auto& wanted = config.captions[kind];
-      std::string text;
-      if (wanted.from.empty()) {
-        for (auto& caption : record.row.captions)
-          if (caption.name == wanted.name) text = caption.text;
-      } else if (const auto entry = joined[kind].find(record.row.key); entry != joined[kind].end()) {
-        text = entry->second;
-      }
-      if (text.empty()) continue;
-      ++found[kind];
-      chosen.push_back({wanted.name, std::move(text), wanted.weight});
+      const auto texts = texts_of(record.row, wanted, joined[kind]);
+      for (const auto& text : texts)
+        chosen.push_back({wanted.name, text, wanted.weight / double(texts.size())});
+      found[kind] += int64_t(texts.size());
     }
     record.row.captions = std::move(chosen);
   }
   for (size_t kind = 0; kind < config.captions.size(); ++kind)
     if (found[kind] == 0)
-      throw UserError(fmt::format(
-          "{}: no sample has a caption of kind {}{}.", subject_of(config), config.captions[kind].name,
-          joined[kind].empty() ? ""
-                               : " (the keys of " + config.captions[kind].from.string() +
-                                     " are not keys of this source; compare with pixart data check)"));
+      throw UserError(fmt::format("{}: no sample has a caption of kind {}.{}", subject_of(config),
+                                  config.captions[kind].name,
+                                  why_no_caption(config.captions[kind], joined[kind], listing)));
 }
 
 // Trims captions and rejects invalid ones.
@@ -169,6 +194,25 @@ void sort_rejected(Listing& listing) {
   listing.rejected.erase(last, listing.rejected.end());
 }
 
+// " (3 missing_file, 1 bad_row)", or "" if there is only one reason.
+std::string reasons_of(const std::vector<Rejection>& rejected) {
+  std::map<std::string_view, int64_t> counts;
+  for (const auto& rejection : rejected) ++counts[to_string(rejection.reason)];
+  std::vector<std::string> parts;
+  for (const auto& [reason, count] : counts) parts.push_back(fmt::format("{} {}", count, reason));
+  return parts.size() > 1 ? " (" + join(parts, ", ") + ")" : "";
+}
+
+// If no sample is left, the message begins with the reason of the first one.
+void require_usable(const SourceConfig& config, Listing& listing) {
+  sort_rejected(listing);
+  if (listing.rejected.size() < listing.records.size()) return;
+  const auto& first = listing.rejected.front();
+  throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.{}",
+                              subject_of(config), listing.records.size(), first.key, first.detail,
+                              reasons_of(listing.rejected)));
+}
+
 std::string fingerprint_of(const Listing& listing) {
   formats::Sha256 hash;
   hash.add(fmt::format("{} 2\n{}\n", listing.type, join(listing.class_names, "\n")));
@@ -188,16 +232,12 @@ std::unique_ptr<Dataset> make_dataset(const SourceConfig& config, Listing listin
     std::erase_if(listing.rejected, [&](const auto& r) { return r.row >= config.max_samples; });
   }
   if (listing.records.empty()) throw UserError(subject_of(config) + ": no sample was found.");
+  require_usable(config, listing);
   choose_captions(config, listing);
   check_captions(listing);
   check_keys(listing);
   if (listing.has_captions) check_missing_captions(config, listing);
-  sort_rejected(listing);
-  if (listing.rejected.size() == listing.records.size()) {
-    const auto& first = listing.rejected.front();
-    throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.",
-                                subject_of(config), listing.records.size(), first.key, first.detail));
-  }
+  require_usable(config, listing);
   std::string fingerprint = fingerprint_of(listing);
   return std::make_unique<RecordDataset>(std::move(listing), std::move(fingerprint));
 }

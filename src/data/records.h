@@ -30,8 +30,9 @@ struct Listing {
 };
 
 // Applies the rules that all sources share: `captions` of the config (choice, weights, files of pixart
-// caption), max_samples, missing captions, invalid captions, duplicate keys. Throws UserError if more
-// captions are missing than the config allows, or if no sample is left.
+// caption), max_samples, missing captions, invalid captions, duplicate keys. Several captions of one kind
+// share its weight. Throws UserError if more captions are missing than the config allows, or if no sample is
+// left.
 std::unique_ptr<Dataset> make_dataset(const SourceConfig& config, Listing listing);
 
 }  // namespace pixart::data

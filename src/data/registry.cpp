@@ -20,7 +20,9 @@ struct SourceKind {
 
 const std::vector<SourceKind>& source_table() {
   static const std::vector<SourceKind> table = {
-      {"image_folder", open_image_folder, {"path", "captions", "missing_caption", "include"}},
+      {"image_folder",
+       open_image_folder,
+       {"path", "captions", "caption_lines", "missing_caption", "include"}},
       {"class_folder", open_class_folder, {"path", "captions"}},
       {"idx", open_idx, {"path"}},
       {"table",

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "caption_text.h"
 #include "pixart/base/parallel.h"
 
 namespace pixart::data {
@@ -9,17 +10,45 @@ namespace fs = std::filesystem;
 
 namespace {
 
+bool is_inside(const fs::path& relative) {
+  return !relative.empty() && *relative.begin() != ".." && relative != ".";
+}
+
+// `path` and `root` may name one folder in two ways, because of a symbolic link.
+fs::path below_links(const fs::path& root, const fs::path& path) {
+  std::error_code no_root, no_path;
+  const fs::path real = fs::weakly_canonical(path, no_path);
+  const fs::path relative = real.lexically_relative(fs::weakly_canonical(root, no_root));
+  return !no_root && !no_path && is_inside(relative) ? relative : fs::path();
+}
+
 // The path relative to `root`; empty if it is not below `root`.
 fs::path below(const fs::path& root, const fs::path& path) {
   fs::path relative = path.lexically_normal();
   if (path.is_absolute()) relative = relative.lexically_relative(fs::absolute(root).lexically_normal());
-  if (relative.empty() || *relative.begin() == ".." || relative == ".") return {};
-  return relative;
+  if (is_inside(relative)) return relative;
+  return path.is_absolute() ? below_links(root, path) : fs::path();
+}
+
+// Takes a key with \ for /, as Windows writes paths, if that names a file.
+bool find_with_slashes(Record& record) {
+  std::string key = record.row.key;
+  const std::string file = record.file.string();
+  if (key.find('\\') == std::string::npos || !file.ends_with(key)) return false;
+  std::replace(key.begin(), key.end(), '\\', '/');
+  const fs::path path = fs::path(key).lexically_normal();
+  const fs::path found = fs::path(file.substr(0, file.size() - key.size())) / path;
+  std::error_code error;
+  if (path.is_absolute() || !is_inside(path) || !fs::exists(found, error)) return false;
+  record.row.key = path.generic_string();
+  record.file = found;
+  return true;
 }
 
 std::optional<ReadFault> find_file(Record& record) {
   std::error_code error;
   const fs::file_status status = fs::status(record.file, error);
+  if (status.type() == fs::file_type::not_found && find_with_slashes(record)) return find_file(record);
   if (status.type() == fs::file_type::not_found)
     return ReadFault{Reason::kMissingFile, "missing file " + record.file.string()};
   if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
@@ -65,11 +94,13 @@ std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vect
                                       std::vector<Caption>& captions) {
   for (const auto& [kind, field] : fields) {
     const auto found = row.find(field);
-    if (found == row.end() || found->is_null()) continue;
-    if (!found->is_string())
+    if (found == row.end()) continue;
+    auto texts = texts_in(*found);
+    if (!texts)
       return ReadFault{Reason::kBadRow,
-                       fmt::format("'{}': expected a text, got {}", field, found->type_name())};
-    captions.push_back({.name = kind, .text = found->get<std::string>()});
+                       fmt::format("'{}': expected a text or a list of texts, got {}", field,
+                                   found->is_array() ? "a list with other values" : found->type_name())};
+    for (auto& text : *texts) captions.push_back({.name = kind, .text = std::move(text)});
   }
   return std::nullopt;
 }

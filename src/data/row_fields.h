@@ -13,7 +13,7 @@
 namespace pixart::data {
 
 // Sets `key` to the path in `field`, relative to `root`, normalised, with '/'. No path may leave `root`;
-// absolute paths must be below it. Otherwise returns what is wrong.
+// absolute paths must be below it, as written or when links are followed. Otherwise returns what is wrong.
 std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& field,
                                  const std::filesystem::path& root, std::string& key);
 
@@ -25,13 +25,15 @@ struct CaptionField {
 // The `captions` of the config, without those from files of `pixart caption`.
 std::vector<CaptionField> configured_captions(const SourceConfig& config);
 
-// Appends the captions that the row has, or returns what is wrong: a value that is not a text.
+// Appends the captions that the row has, or returns what is wrong: a value that is neither a text nor a list
+// of texts. The texts of a list are captions of one kind.
 std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vector<CaptionField>& fields,
                                       std::vector<Caption>& captions);
 
 // Looks for the files of the records that are not rejected, on several threads: sets their sizes, and rejects
-// records whose file is missing, empty or not a regular file. Record i is listed at offsets[i]. Records for
-// which `may_lack_file` is true are not rejected.
+// records whose file is missing, empty or not a regular file. A key with \ for / that names no file, as
+// Windows writes paths, becomes the one that does. Record i is listed at offsets[i]. Records for which
+// `may_lack_file` is true are not rejected.
 void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
                 const std::function<bool(const Record&)>& may_lack_file);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "file_ending.h"
 #include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
@@ -60,7 +61,7 @@ std::vector<fs::path> tars_in(const fs::path& folder) {
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     const auto& path = at->path();
     std::error_code no_status;
-    if (path.extension() == ".tar" && !path.filename().string().starts_with('.') &&
+    if (file_ending(path) == ".tar" && !path.filename().string().starts_with('.') &&
         !at->is_directory(no_status))
       paths.push_back(path);
   }

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "caption_text.h"
+#include "json_text.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/utf8.h"
@@ -53,12 +54,14 @@ class Sample {
     check_group();
     const TarEntry& image = find_image();
     record.offset = image.offset, record.bytes = image.bytes;
-    if (!is_utf8(record.row.key)) throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
-    if (is_packed() && json_of().contains(kSourceKey)) record.row.key = text_field(kSourceKey);
+    if (!is_utf8(record.row.key))
+      throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
+    if (is_packed()) record.row.key = source_key();
     if (const auto* entry = member("cls")) record.row.label = label_of(*entry);
     for (const auto& kind : rules_.kinds)
-      if (std::string text = caption_of(kind); !text.empty())
-        record.row.captions.push_back({.name = kind.name, .text = std::move(text), .weight = kind.weight});
+      for (auto& text : captions_of(kind))
+        if (!text.empty())
+          record.row.captions.push_back({.name = kind.name, .text = std::move(text), .weight = kind.weight});
   }
 
  private:
@@ -101,7 +104,8 @@ class Sample {
   int64_t label_of(const TarEntry& entry) const {
     const std::string text = read(entry, kLargestLabel, Reason::kBadLabel);
     constexpr const char* kBlank = " \t\r\n";
-    const size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
+    const size_t mark = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
+    const size_t begin = std::min(text.find_first_not_of(kBlank, mark), text.size());
     const size_t end = text.find_last_not_of(kBlank) + 1;
     int64_t label = -1;
     const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, label);
@@ -122,27 +126,37 @@ class Sample {
     if (!json_.is_null()) return json_;
     const auto* entry = member("json");
     const std::string text = read(*entry, kLargestJson, Reason::kBadRow);
-    json_ = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    json_ = parse_json(text);
     if (!json_.is_object())
       throw SampleFault{Reason::kBadRow, "its .json is not a JSON object", entry->offset};
     return json_;
   }
 
-  std::string text_field(const std::string& name) {
-    const auto found = json_of().find(name);
-    if (found == json_.end() || found->is_null()) return {};
-    if (!found->is_string())
-      throw SampleFault{Reason::kBadRow, fmt::format("{} in its .json is not a text", name),
+  std::string source_key() {
+    const auto key = json_of().find(kSourceKey);
+    if (key == json_.end() || !key->is_string())
+      throw SampleFault{Reason::kBadRow, fmt::format("{} in its .json is not a text", kSourceKey),
                         member("json")->offset};
-    return found->get<std::string>();
+    return key->get<std::string>();
   }
 
-  std::string caption_of(const CaptionConfig& kind) {
+  std::vector<std::string> texts_of(const std::string& name) {
+    const auto found = json_of().find(name);
+    if (found == json_.end()) return {};
+    auto texts = texts_in(*found);
+    if (!texts)
+      throw SampleFault{Reason::kBadRow,
+                        fmt::format("{} in its .json is not a text or a list of texts", name),
+                        member("json")->offset};
+    return std::move(*texts);
+  }
+
+  std::vector<std::string> captions_of(const CaptionConfig& kind) {
     const std::string column = kind.column.empty() ? kind.name : kind.column;
     const bool is_own = kind.column.empty() && kind.name == "caption";  // WebDataset's own place for captions
     const auto* entry = member(is_own ? "txt" : column);
-    if (entry && column != "json") return read(*entry, kLargestCaption, Reason::kCaptionTooLong);
-    return member("json") ? text_field(column) : std::string();
+    if (entry && column != "json") return {read(*entry, kLargestCaption, Reason::kCaptionTooLong)};
+    return member("json") ? texts_of(column) : std::vector<std::string>();
   }
 
   const TarFile& file_;

@@ -5,6 +5,8 @@
 #include <fstream>
 #include <set>
 
+#include "file_ending.h"
+#include "json_text.h"
 #include "pixart/base/error.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
@@ -23,10 +25,9 @@ class Bytes {
   explicit Bytes(const fs::path& path) {
     if (buffer_.open(path, std::ios::in | std::ios::binary) == nullptr)
       throw UserError(fmt::format("cannot read {}.", path.string()));
-    if (peek() == 0xEF) {
-      get();
-      if (get() != 0xBB || get() != 0xBF) go_to(0, 1);
-    }
+    if (begins_with({0xFF, 0xFE}) || begins_with({0xFE, 0xFF}))
+      throw UserError(fmt::format("{} is UTF-16. Save it as UTF-8.", path.string()));
+    begins_with({0xEF, 0xBB, 0xBF});  // passes over a byte-order mark
   }
   int peek() { return buffer_.sgetc(); }
   int get() {
@@ -35,6 +36,13 @@ class Bytes {
     ++at_;
     if (byte == '\n') ++line_;
     return byte;
+  }
+  // Passes over `mark` if the bytes begin with it.
+  bool begins_with(std::initializer_list<int> mark) {
+    const uint64_t begin = at_;
+    if (std::all_of(mark.begin(), mark.end(), [this](int byte) { return get() == byte; })) return true;
+    go_to(begin, 1);
+    return false;
   }
   void go_to(uint64_t at, int64_t line) {
     buffer_.pubseekpos(std::streamoff(at));
@@ -63,7 +71,7 @@ void parse_line(const std::string& line, TableRow& row) {
   } else if (nesting_of(line) > kDeepestNesting) {
     row.fault = fmt::format("lists or objects are nested more than {} deep", kDeepestNesting);
   } else {
-    row.fields = nlohmann::json::parse(line, nullptr, false);
+    row.fields = parse_json(line);
     if (row.fields.is_discarded()) row.fault = "the row is not JSON";
     if (!row.fields.is_discarded() && !row.fields.is_object())
       row.fault = fmt::format("expected a JSON object, got {}", row.fields.type_name());
@@ -150,6 +158,45 @@ class Csv {
   int separator_;
 };
 
+std::string without_blanks(const std::string& text) {
+  constexpr const char* kBlank = " \t";
+  const size_t begin = text.find_first_not_of(kBlank);
+  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
+}
+
+// Reads a line of at most `most` bytes.
+std::string read_line(Bytes& bytes, size_t most) {
+  std::string line;
+  for (int byte = bytes.get(); byte != '\n' && byte != kEnd && line.size() < most; byte = bytes.get())
+    line += char(byte);
+  if (line.ends_with('\r')) line.pop_back();
+  return line;
+}
+
+int64_t count_unquoted(const std::string& line, char wanted) {
+  bool is_quoted = false;
+  int64_t count = 0;
+  for (const char c : line) {
+    if (c == '"') is_quoted = !is_quoted;
+    if (c == wanted && !is_quoted) ++count;
+  }
+  return count;
+}
+
+// What separates the fields: `usual`, unless the first row shows something else. Passes over a line sep=X.
+char separator_of(Bytes& bytes, char usual) {
+  constexpr size_t kMostOfHeader = size_t{1} << 16;
+  const uint64_t begin = bytes.at();
+  const std::string first = read_line(bytes, kMostOfHeader);
+  if (first.size() == 5 && (first.starts_with("sep=") || first.starts_with("SEP="))) return first[4];
+  bytes.go_to(begin, 1);
+  if (count_unquoted(first, usual) > 0) return usual;
+  char best = usual;
+  for (const char other : {',', ';', '\t', '|'})
+    if (count_unquoted(first, other) > count_unquoted(first, best)) best = other;
+  return best;
+}
+
 void check_header(const std::vector<std::string>& names, std::string fault, const fs::path& path) {
   std::set<std::string> seen;
   for (const auto& name : names) {
@@ -163,10 +210,11 @@ void check_header(const std::vector<std::string>& names, std::string fault, cons
 
 void read_csv(Bytes& bytes, const fs::path& path, char separator,
               const std::function<bool(TableRow&)>& take) {
-  Csv csv(bytes, separator);
+  Csv csv(bytes, separator_of(bytes, separator));
   TableRow header;
   std::vector<std::string> names, fields;
   if (!csv.next(header, names)) return;
+  for (auto& name : names) name = without_blanks(name);
   check_header(names, header.fault, path);
   for (TableRow row; csv.next(row, fields); row = {}) {
     row.fields = nlohmann::json::object();
@@ -175,8 +223,8 @@ void read_csv(Bytes& bytes, const fs::path& path, char separator,
           fmt::format("the row has {} fields, but the first row names {}", fields.size(), names.size());
     if (row.fault.empty() && !std::all_of(fields.begin(), fields.end(), is_utf8))
       row.fault = "the row is not UTF-8";
-    for (size_t i = 0; row.fault.empty() && i < names.size(); ++i)
-      row.fields[names[i]] = std::move(fields[i]);
+    for (size_t i = 0; i < names.size(); ++i)
+      row.fields[names[i]] = row.fault.empty() ? nlohmann::json(std::move(fields[i])) : nlohmann::json();
     if (!take(row)) return;
   }
 }
@@ -199,7 +247,7 @@ int nesting_of(std::string_view json) {
 void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take) {
   try {
     Bytes bytes(path);
-    const std::string ending = path.extension().string();
+    const std::string ending = file_ending(path);
     if (ending == ".csv" || ending == ".tsv") {
       read_csv(bytes, path, ending == ".csv" ? ',' : '\t', take);
     } else {

@@ -11,16 +11,18 @@ namespace pixart::data {
 struct TableRow {
   uint64_t offset = 0;         // of the row's first byte in the file
   int64_t line = 0;            // from 1
-  nlohmann::json fields = {};  // an object; all values of a CSV row are texts
+  nlohmann::json fields = {};  // an object; all values of a CSV row are texts, or null if the row has a fault
   std::string fault = {};      // why there are no fields; "" if there are
 };
 
 // Calls `take` with each row until it returns false; skips empty lines and a byte-order mark.
 //   .csv, .tsv         RFC 4180 with comma or tab: the first row names the columns; quoted fields may hold
 //                      line breaks and doubled quotes. After a row with wrong quotes, reading continues on
-//                      the next line.
-//   .jsonl and others  one JSON object per line
-// A row has at most 16 MiB and is UTF-8. Throws UserError if the file cannot be read or has no usable header.
+//                      the next line. If the first row has no comma or tab, but semicolons, tabs or bars,
+//                      these separate the fields, as does what a first line sep=X of Excel names.
+//   .jsonl and others  one JSON object per line; NaN and Infinity count as empty texts
+// A row has at most 16 MiB and is UTF-8. Throws UserError if the file cannot be read, is UTF-16 or
+// has no usable header.
 void read_rows(const std::filesystem::path& path, const std::function<bool(TableRow&)>& take);
 
 // How deep the lists and objects of a JSON text are nested.

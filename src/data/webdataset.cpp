@@ -37,7 +37,7 @@ std::vector<std::string> read_class_names(const fs::path& folder) {
   if (!fs::exists(path, error)) return {};
   std::vector<std::string> names;
   const std::string text = read_file(path, uint64_t{64} << 20);
-  for (size_t begin = 0; begin < text.size();) {
+  for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     std::string name = text.substr(begin, end - begin);
     if (name.ends_with('\r')) name.pop_back();

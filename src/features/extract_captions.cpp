@@ -34,7 +34,7 @@ class CaptionExtraction {
                        .source = source_,
                        .rows = dataset_.size(),
                        .rejected = 0,
-                       .inputs = {{"captions", data::captions_fingerprint(dataset_)}},
+                       .inputs = {captions_input()},
                        .shards = {}};
     for (const auto& input : encoder_.inputs()) result.manifest.inputs.push_back(input);
     result.manifest.inputs.push_back({"dtype", word_of(run_.features.caption_dtype)});
@@ -60,6 +60,21 @@ class CaptionExtraction {
   }
 
  private:
+  // Earlier versions took only the first line of a .txt file.
+  data::FeatureInput captions_input() const {
+    data::FeatureInput input{.name = "captions", .value = data::captions_fingerprint(dataset_)};
+    if (run_.source(source_).type == "image_folder" && has_several_lines())
+      input.hint = fmt::format(
+          "Captions with several lines are taken whole; sources.{}.caption_lines: first takes their first "
+          "line, as earlier versions did",
+          source_);
+    return input;
+  }
+  bool has_several_lines() const {
+    for (int64_t row = 0; row < dataset_.size(); ++row)
+      if (dataset_.caption(row).find('\n') != std::string::npos) return true;
+    return false;
+  }
   data::CaptionDtype dtype() const { return run_.features.caption_dtype; }
 
   std::string text_of(int64_t id) const {

@@ -6,6 +6,7 @@
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/log.h"
 #include "tensorboard_folder.h"
 
 namespace pixart::run {
@@ -45,6 +46,12 @@ ordered_json json_of(const TelemetryLine& line) {
   for (const auto& [name, value] : line.values)
     std::visit([&, &key = name](const auto& known) { json[key] = known; }, value);
   return json;
+}
+
+// Whether write() may have made this line.
+bool is_of_metrics(const ordered_json& event) {
+  return event.is_object() && event.contains("stage") && event["stage"].is_string() &&
+         event.contains("step") && event["step"].is_number_integer();
 }
 
 std::string tag_of(const std::string& name) {
@@ -125,12 +132,10 @@ StageLines MetricSink::lines_of(const std::string& stage) const {
   std::ifstream lines(events_);
   for (std::string line; std::getline(lines, line);) {
     const auto event = ordered_json::parse(line, nullptr, false);
-    if (!event.is_object() || event.value("stage", ordered_json()) != stage) continue;
-    const auto step = event.find("step");
-    if (step == event.end() || !step->is_number_integer()) continue;
-    found.last_step = std::max(found.last_step, step->get<int64_t>());
-    if (event.contains("validation_loss"))
-      found.last_validation = std::max(found.last_validation, step->get<int64_t>());
+    if (!is_of_metrics(event) || event["stage"] != stage) continue;
+    const auto step = event["step"].get<int64_t>();
+    found.last_step = std::max(found.last_step, step);
+    if (event.contains("validation_loss")) found.last_validation = std::max(found.last_validation, step);
   }
   return found;
 }
@@ -138,11 +143,17 @@ StageLines MetricSink::lines_of(const std::string& stage) const {
 void MetricSink::rewind(const std::string& stage, int64_t step) {
   stream_.close();
   std::string kept;
+  int64_t number = 0;
   std::ifstream lines(events_);
   for (std::string line; std::getline(lines, line);) {
     const auto event = ordered_json::parse(line, nullptr, false);
+    ++number;
     if (event.is_discarded()) continue;  // incomplete after a kill
-    if (event.value("stage", "") == stage && event.value("step", int64_t{0}) > step) continue;
+    if (!is_of_metrics(event)) {
+      log::warning("{} line {} holds no metrics and is passed over: {:.80}", events_.string(), number, line);
+    } else if (event["stage"] == stage && event["step"].get<int64_t>() > step) {
+      continue;
+    }
     kept += line + "\n";
   }
   lines.close();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pixart/base/error.h"
+#include "pixart/base/home.h"
 #include "pixart/base/log.h"
 #include "pixart/convert/initial_weights.h"
 #include "pixart/convert/lora.h"
@@ -26,7 +27,7 @@ models::TransformerInit transformer_init(const features::RunContext& run, const 
 fs::path initial_path(const features::RunContext& run, const run::StageConfig& stage) {
   const bool is_stage = std::any_of(run.config.stages.begin(), run.config.stages.end(),
                                     [&](const auto& s) { return s.name == stage.init.from; });
-  if (!is_stage) return stage.init.from;
+  if (!is_stage) return with_home(stage.init.from);
   const auto search = run::find_checkpoint(run.folder.checkpoints(stage.init.from));
   if (!search.newest || search.newest->step != run.config.stage(stage.init.from).steps) {
     throw UserError(fmt::format(

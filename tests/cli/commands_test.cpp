@@ -115,6 +115,23 @@ TEST_F(FinishedRun, SamplesImagesAndAGrid) {
             (std::vector<std::string>{"0000.png", "0001.png", "0002.png", "0003.png", "grid.png"}));
 }
 
+TEST_F(FinishedRun, PromptsOfAFile) {
+  const std::vector<std::string> wanted = {"a red circle on a white background", "a blue cross",
+                                           "a green square", "a red circle"};
+  for (const auto& [name, text] : std::vector<std::pair<std::string, std::string>>{
+           {"p.txt",
+            "\xEF\xBB\xBF" + wanted[0] + "\r\n\r\n" + wanted[1] + "\n" + wanted[2] + "\n" + wanted[3]},
+           {"p.jsonl", "\xEF\xBB\xBF{\"prompt\": \"" + wanted[0] +
+                           "\", \"score\": NaN}\r\n\r\n{\"caption\": \"" + wanted[1] +
+                           "\"}\n{\"id\": 3, \"text\": [\"" + wanted[2] + "\", \"" + wanted[3] + "\"]}"}}) {
+    write_text(path(name), text);
+    const auto result = pixart({"sample", "run", "--prompts", name, "--steps", "1", "--out", name + ".d"});
+    ASSERT_EQ(result.code, 0) << result.output;
+    for (size_t i = 0; i < wanted.size(); ++i)
+      EXPECT_EQ(formats::read_png_text(path(fmt::format("{}.d/{:04}.png", name, i))).at("prompt"), wanted[i]);
+  }
+}
+
 TEST_F(FinishedRun, AnImageIsDrawnOnceMoreFromWhatItSays) {
   const auto made = pixart({"sample", "run", "a red circle on a white background", "a blue <cross>",
                             "--count", "3", "--steps", "3", "--seed", "5", "--negative", "a green square",

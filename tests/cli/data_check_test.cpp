@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/image_file.h"
 #include "process.h"
@@ -51,6 +52,47 @@ TEST_F(DataCheck, AFolderOfImages) {
                                    HasSubstr("height 30 ... 40 ... 49"), HasSubstr("20, 10 distinct"),
                                    HasSubstr("example    00.png (40 x 30): a gray image, number 0"),
                                    Not(HasSubstr("rejected")), Not(HasSubstr("tokens"))));
+}
+
+TEST_F(DataCheck, CaptionsOfSeveralLinesAreWholeAndShownOnOneLine) {
+  write_text(folder_ / "images/00.txt", "The picture shows a ball.\n\nThere is a hill.\n");
+  auto result = check({"images"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("00.png (40 x 30): The picture shows a ball.  There is a hill.\n"));
+  result = check({"images", "--set", "caption_lines=first"});
+  EXPECT_THAT(result.output, HasSubstr("00.png (40 x 30): The picture shows a ball.\n"));
+}
+
+TEST_F(DataCheck, FoldersWithSplitsAreTables) {
+  for (const std::string split : {"test", "train"}) {
+    fs::create_directories(folder_ / "set" / split);
+    for (const char* name : {"0.png", "1.png"})
+      fs::copy(folder_ / "images" / (std::string("0") + name), folder_ / "set" / split / name);
+    write_text(folder_ / "set" / split / "metadata.jsonl",
+               "{\"file_name\": \"0.png\", \"text\": \"" + split +
+                   " picture\", \"score\": NaN}\n{\"file_name\": \"1.png\", \"text\": [\"" + split +
+                   " one\", \"two\"]}\r\n");
+  }
+  const auto result = check({"set"});
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("set: 4 of 4 samples accepted"), HasSubstr("caption    6, 5 distinct"),
+                    HasSubstr("test/0.png (40 x 30): test picture"), HasSubstr("train/0.png")));
+  const auto glob = check({"set/*/metadata.jsonl"});
+  EXPECT_EQ(glob.code, 0) << glob.output;
+  EXPECT_THAT(glob.output, HasSubstr("metadata: 4 of 4 samples accepted"));
+}
+
+TEST_F(DataCheck, PathsInTheHomeFolder) {
+  const auto home = environment_variable("HOME").value_or("");
+  set_environment_variable("HOME", folder_.path().c_str());
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"~/images"}, {"images", "--set", "path=~/images"}}) {
+    const auto result = check(arguments);
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("20 of 20 samples accepted"));
+  }
+  set_environment_variable("HOME", home.c_str());
 }
 
 TEST_F(DataCheck, BadSamplesAreNamedAndTheBudgetDecidesTheExitCode) {

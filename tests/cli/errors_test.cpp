@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <fstream>
 
@@ -214,6 +215,21 @@ TEST_F(Errors, BadPromptFile) {
   const auto binary = run_pixart({"sample", "run", "--prompts", "binary.txt"}, folder_.path());
   EXPECT_EQ(binary.code, 78);
   EXPECT_THAT(binary.output, HasSubstr("line 2"));
+  for (const auto& [name, text, message] : std::vector<std::array<std::string, 3>>{
+           {"a.jsonl", "{\"prompt\": \"a\"}\nnot JSON\n", "line 2 is not JSON"},
+           {"b.jsonl", "{\"prompt\": \"a\"}\n\n[1]\n", "line 3 is not a JSON object with a prompt"},
+           {"c.jsonl", "{\"prompt\": \"a\"}\n{\"words\": \"b\"}\n", "line 2 has none of the keys prompt"},
+           {"d.NDJSON", "{\"prompt\": 3}\n", "line 1 has a prompt that is not a text"},
+           {"e.txt", "{\"prompt\": \"a\"}\n{\"prompt\": [\"a\", 3]}\n",
+            "line 2 has a prompt that is not a text"},
+           {"f.txt", "a caf\xE9\n", "line 1 is not UTF-8"},
+           {"g.jsonl", "{\"prompt\": \"\"}\n", "has no prompts"},
+           {"h.jsonl", "{\"prompt\": \"" + std::string(10001, 'x') + "\"}", "line 1 has 10001 bytes"}}) {
+    write_text(folder_ / name, text);
+    const auto result = run_pixart({"sample", "run", "--prompts", folder_ / name}, folder_.path());
+    EXPECT_EQ(result.code, 78) << name;
+    EXPECT_THAT(result.output, HasSubstr(message)) << name;
+  }
   EXPECT_FALSE(fs::exists(folder_ / "samples"));
   const auto unknown_class = run_pixart({"sample", "run", "--stage", "class", "red circel"}, folder_.path());
   EXPECT_EQ(unknown_class.code, 78);

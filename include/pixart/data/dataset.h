@@ -17,13 +17,13 @@ namespace pixart::data {
 struct Caption {
   std::string name = {};  // the kind; "caption" if the source has only one kind
   std::string text = {};  // UTF-8, trimmed, never empty
-  double weight = 1;      // weight of the kind when one of several kinds is drawn
+  double weight = 1;      // how often it is drawn; several captions of one kind share the kind's weight
 };
 
 // What a source knows about a sample without opening its image.
 struct Row {
   std::string key = {};                // unique and stable, e.g. the path below the source's folder
-  std::vector<Caption> captions = {};  // in the order of the kinds; empty if there are none
+  std::vector<Caption> captions = {};  // in the order of the kinds, each with one or more; may be empty
   int64_t label = -1;                  // class; -1 if the source has no classes
   std::filesystem::path latent_file = {},
                         caption_file = {};  // features that come with the source; mostly empty
@@ -69,7 +69,8 @@ struct CaptionConfig {
     v("weight", s.weight, "How often it is drawn, relative to the other kinds that a sample has.",
       positive());
     v("column", s.column,
-      "Where the text is: column of a table, field of a shard's .json, or txt. Empty: the name itself.",
+      "Where the text is: column of a table, field of a shard's .json, or txt. Empty: the name itself. A "
+      "list of texts is several captions, which share the weight.",
       any());
     v("from", s.from,
       "JSONL file that pixart caption wrote (one {key, caption} per line); joined with the samples by key.",
@@ -79,14 +80,15 @@ struct CaptionConfig {
 
 // What each kind of source reads from its path. Names that start with a dot are skipped, and links to folders
 // are followed.
-//   image_folder  every .png .jpg .jpeg .webp, sorted by path; the caption is the first line with text of the
-//                 .txt file of the same name (further lines may hold translations)
+//   image_folder  every .png .jpg .jpeg .webp, sorted by path; the caption is the whole text of the .txt file
+//                 of the same name, without Tux Paint's translations (lines such as de.utf8=Ein Drache.)
 //   class_folder  the same images; the label is the index of the first sub-folder in sorted order, the
 //                 caption is its name with blanks instead of _
 //   idx           the pair train-images-idx3-ubyte, train-labels-idx1-ubyte, or the first pair of another
 //                 name, plain or .gz; captions are numbers, or Fashion-MNIST's names for a folder with
 //                 "fashion" in its name
-//   table         .jsonl, .csv or .tsv files (path: a file, a folder or a glob); a row names its image
+//   table         .jsonl, .csv or .tsv files (path: a file, a folder or a glob); a row names its image; rows
+//                 of one image are captions of one sample
 //   pixart        the official layouts: InternData JSON lists, SAM part files, with features if there are any
 //   webdataset    tar shards (path: a file, a folder or a glob)
 //   scenes        drawn by the program: demo/scenes.h
@@ -96,6 +98,12 @@ inline EnumWords<MissingCaption> enum_words(MissingCaption) {
       {"error", MissingCaption::kError}, {"skip", MissingCaption::kSkip}, {"empty", MissingCaption::kEmpty}};
 }
 
+// Lines of a caption file.
+enum class CaptionLines { kAll, kFirst };
+inline EnumWords<CaptionLines> enum_words(CaptionLines) {
+  return {{"all", CaptionLines::kAll}, {"first", CaptionLines::kFirst}};
+}
+
 std::vector<std::string> source_types();
 
 struct SourceConfig : demo::SceneSourceConfig {
@@ -103,6 +111,7 @@ struct SourceConfig : demo::SceneSourceConfig {
   std::string type = "image_folder";
   std::filesystem::path path;
   std::vector<CaptionConfig> captions;
+  CaptionLines caption_lines = CaptionLines::kAll;
   MissingCaption missing_caption = MissingCaption::kError;
   double missing_caption_share = 0.01;
   double quarantine_budget = 0.001;
@@ -122,6 +131,10 @@ struct SourceConfig : demo::SceneSourceConfig {
     v("path", s.path, "Folder, file or glob of the source (not for scenes).", any());
     v("captions", s.captions,
       "Kinds of captions to draw from, by weight; empty: the source's own. Not for idx and scenes.", any());
+    v("caption_lines", s.caption_lines,
+      "image_folder: whether a caption is its whole file or only the first line with text. It may change, "
+      "but features of other captions are refused.",
+      any().free());
     v("missing_caption", s.missing_caption,
       "What to do with a sample without caption: stop, leave it out, or take an empty one.", any());
     v("missing_caption_share", s.missing_caption_share,

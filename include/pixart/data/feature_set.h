@@ -30,6 +30,7 @@ struct FeatureInput {
   // The value that earlier versions wrote for the same input, if it was another one: accepted, with a
   // warning.
   std::string former = {};
+  std::string hint = {};  // a sentence for the error when features were made with another value
   bool operator==(const FeatureInput&) const = default;
 };
 using FeatureInputs = std::vector<FeatureInput>;  // in the order in which differences are reported

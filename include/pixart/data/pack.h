@@ -10,10 +10,11 @@ namespace pixart::data {
 
 // A sample KEY becomes consecutive members of one shard:
 //   KEY.jpg | .png | .webp  the encoded image, byte for byte; the extension names its format
-//   KEY.txt                 its caption, if "caption" is the only kind of the source
+//   KEY.txt                 its caption, if "caption" is the only kind of the source and there is one
 //   KEY.cls                 its class, if it has one; the names are in classes.txt
 //   KEY.json                {"source_key", "label", "class", and each caption by its kind}, if there are
-//                           other kinds of captions or KEY is not the source's key
+//                           other kinds of captions or KEY is not the source's key; several captions of one
+//                           kind are a list
 // A WebDataset key ends at the first dot, so KEY is the source's key without the image's extension, if that
 // keeps it unique; other dots, %, control characters and other special characters become %XX.
 //
@@ -32,7 +33,9 @@ struct PackReport {
   uint64_t bytes = 0;
 };
 
-// Fills `out`. After a kill the same call continues: shards that are complete, by size and hash, are kept.
+// Fills `out`, and warns if the samples have different members (images of several types, captions that only
+// some have): other readers refuse such shards. After a kill the same call continues: shards that are
+// complete, by size and hash, are kept.
 // Throws UserError if the folder holds anything other than a pack of this source begun with these options
 // (code kFolderOwned: another process is filling it). Also throws UserError, after all samples were read, if
 // more samples are bad than config.quarantine_budget allows: then everything except pack.json is written.

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "pixart/base/env.h"
 #include "sample.h"
 
 namespace pixart::config::test {
@@ -25,6 +26,23 @@ TEST(Scalar, Integers) {
   EXPECT_EQ(run_with("seed: -12").seed, -12);
   EXPECT_EQ(run_with("seed: 9223372036854775807").seed, std::numeric_limits<int64_t>::max());
   EXPECT_EQ(run_with("seed: -9223372036854775808").seed, std::numeric_limits<int64_t>::min());
+}
+
+TEST(Scalar, PathsMayBeginInTheHomeFolder) {
+  const std::string home = environment_variable("HOME").value_or("");
+  set_environment_variable("HOME", "/home/ada");
+  const std::string plain = "folder: f\n";
+  EXPECT_EQ(read_text<RunConfig>("folder: ~/runs/a\n", "run.yaml").folder, "/home/ada/runs/a");
+  EXPECT_EQ(read_text<RunConfig>("folder: \"~/runs/a\"\n", "run.yaml").folder, "/home/ada/runs/a");
+  EXPECT_EQ(read_text<RunConfig>(plain, "run.yaml", {"folder=~/a"}).folder, "/home/ada/a");
+  EXPECT_EQ(read_text<RunConfig>(plain, "run.yaml", {"weights=~/w.pth"}).weights, "/home/ada/w.pth");
+  EXPECT_EQ(read_text<RunConfig>(plain, "run.yaml", {"folder=./~/a"}).folder, "./~/a");
+  EXPECT_EQ(read_text<RunConfig>(plain, "run.yaml", {"folder=~eve/a"}).folder, "~eve/a");
+  EXPECT_EQ(read_text<RunConfig>(plain, "run.yaml", {"prompts=[~/a]"}).prompts.at(0), "~/a")
+      << "a text is no path";
+  const auto run = read_text<RunConfig>("folder: ~/a\n", "run.yaml");
+  EXPECT_EQ(read_text<RunConfig>(to_yaml(run), "run.yaml").folder, run.folder);
+  set_environment_variable("HOME", home.c_str());
 }
 
 TEST(Scalar, IntegersThatAreNone) {

@@ -6,6 +6,7 @@ namespace pixart::data {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -40,6 +41,10 @@ TEST_F(CaptionText, WhiteSpaceAndTheByteOrderMarkGo) {
 
 TEST_F(CaptionText, WhatIsNoTextIsRefusedAndEmptied) {
   EXPECT_EQ(cleaned("caf\xE9"), "bad_caption_text: the text is not UTF-8");
+  EXPECT_EQ(cleaned(std::string("\xFF\xFE"
+                                "a\0",
+                                4)),
+            "bad_caption_text: the text is UTF-16; save it as UTF-8");
   EXPECT_EQ(cleaned("\xC0\xAF"), "bad_caption_text: the text is not UTF-8");      // overlong
   EXPECT_EQ(cleaned("\xED\xA0\x80"), "bad_caption_text: the text is not UTF-8");  // a surrogate
   EXPECT_EQ(cleaned(std::string("a\0b", 3)), "bad_caption_text: control character 0x00 at byte 1");
@@ -62,11 +67,26 @@ TEST_F(CaptionText, FilesAreJoinedByKey) {
         "{\"caption\": \"\", \"key\": \"c\"}");
   const auto captions = read_caption_file(folder_ / "captions.jsonl");
   EXPECT_EQ(captions.size(), 2);
-  EXPECT_EQ(captions.at("a/b.png"), "a dog");
-  EXPECT_EQ(captions.at("c"), "");
+  EXPECT_THAT(captions.at("a/b.png"), ElementsAre("a dog"));
+  EXPECT_THAT(captions.at("c"), ElementsAre(""));
   write("captions.jsonl", "");
   EXPECT_TRUE(read_caption_file(folder_ / "captions.jsonl").empty());
   EXPECT_THROW(read_caption_file(folder_ / "none.jsonl"), UserError);
+}
+
+TEST_F(CaptionText, FilesOfPythonAndWindowsAreRead) {
+  for (const char* mark : {"", "\xEF\xBB\xBF"})
+    for (const char* end : {"\n", "\r\n", "\n\n", "\r\n\r\n", "\n \t\n", "\r\n \r\n"})
+      for (const char* more : {"", ", \"score\": NaN", ", \"score\": [-Infinity]"}) {
+        write("captions.jsonl",
+              fmt::format("{0}{{\"key\": \"a\", \"caption\": \"one\"{1}}}{2}{{\"key\": \"b\", "
+                          "\"caption\": [\"two\", \"three\"]{1}}}{2}",
+                          mark, more, end));
+        const auto captions = read_caption_file(folder_ / "captions.jsonl");
+        EXPECT_EQ(captions.size(), 2u);
+        EXPECT_THAT(captions.at("a"), ElementsAre("one"));
+        EXPECT_THAT(captions.at("b"), ElementsAre("two", "three"));
+      }
 }
 
 TEST_F(CaptionText, EveryBadLineIsNamed) {

@@ -313,6 +313,16 @@ TEST_F(FeatureSet, FormerValuesAreAcceptedWithAWarning) {
   EXPECT_THAT(said_by([&] { make_feature_set(work()); }), "");
 }
 
+TEST_F(FeatureSet, ARefusalGivesTheHintOfTheInput) {
+  ASSERT_TRUE(make_feature_set(work()));
+  auto now = work();
+  now.manifest.inputs[0] = {.name = "pictures", .value = "other", .hint = "Set it back"};
+  EXPECT_THAT(refused(now),
+              HasSubstr("pictures: the features were made with 'abc', this run has 'other'. Set it back"));
+  now.manifest.inputs[0].value = "abc";
+  EXPECT_THAT(said_by([&] { EXPECT_TRUE(make_feature_set(now)); }), "");
+}
+
 TEST_F(FeatureSet, WhatBeganWithAFormerValueStaysOfIt) {
   auto begun = work();
   begun.stop = [this] { return calls_[0] > 0; };

@@ -52,6 +52,61 @@ TEST_F(ImageFolder, CaptionIsTheFirstLineWithText) {
   EXPECT_EQ(dataset->caption(2), "A cat.");
 }
 
+// How a caption of some lines is written, and what is read.
+struct Lines {
+  std::string text, all, first;
+};
+
+TEST_F(ImageFolder, TheWholeTextIsTheCaption) {
+  const std::vector<Lines> cases = {
+      {"One.", "One.", "One."},
+      {"One.\n", "One.", "One."},
+      {"One.\nTwo.", "One.\nTwo.", "One."},
+      {"One.\nTwo.\n\n\n", "One.\nTwo.", "One."},
+      {"One.\n\nTwo.\n", "One.\n\nTwo.", "One."},
+      {"\n\nOne.\nTwo.", "One.\nTwo.", "One."},
+      {" \t\n  One. \n  Two. ", "One.\n  Two.", "One."},
+      {"One.\n \t\nTwo.", "One.\n\nTwo.", "One."},
+      {"- a ball\n- a hill\n- a sky", "- a ball\n- a hill\n- a sky", "- a ball"},
+      {"One.\nde.utf8=Eins.\nfr.utf8=Un.", "One.", "One."},
+      {"One.\nde.utf8=Eins.\nTwo.", "One.\nTwo.", "One."},
+      {"One.\npt_BR.utf8=Um.\nsr@latin.utf8=Jedan.\nzh_TW.utf8=x", "One.", "One."},
+      {"de.utf8=Eins.\nTwo.", "de.utf8=Eins.\nTwo.", "de.utf8=Eins."},
+      {"One.\nthe file a.utf8=b is no translation", "One.\nthe file a.utf8=b is no translation", "One."},
+      {"Ein B\u00e4r.\nZwei.", "Ein B\u00e4r.\nZwei.", "Ein B\u00e4r."},
+      {"One, two\tthree.\n\tFour.", "One, two\tthree.\n\tFour.", "One, two\tthree."},
+      {"", "", ""},
+      {" \n\n", "", ""}};
+  auto all = config(MissingCaption::kEmpty);
+  all.missing_caption_share = 1;
+  auto first = all;
+  first.caption_lines = CaptionLines::kFirst;
+  int count = 0;
+  captioned("z", "z");
+  for (const auto& one : cases)
+    for (const char* mark : {"", "\xEF\xBB\xBF"})
+      for (const bool windows : {false, true}) {
+        std::string text = mark;
+        for (const char c : one.text) text += c == '\n' && windows ? "\r\n" : std::string(1, c);
+        captioned("a", text);
+        EXPECT_EQ(open_dataset(all)->caption(0), one.all) << text;
+        EXPECT_EQ(open_dataset(first)->caption(0), one.first) << text;
+        ++count;
+      }
+  EXPECT_EQ(count, 72);
+}
+
+TEST_F(ImageFolder, CaptionFilesInUpperCase) {
+  image("A.PNG");
+  write("A.TXT", "upper");
+  image("b.png");
+  write("b.TXT", "upper");
+  write("b.txt", "lower");
+  const auto dataset = open_dataset(config());
+  EXPECT_EQ(dataset->caption(0), "upper");
+  EXPECT_EQ(dataset->caption(1), "lower");
+}
+
 TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
   captioned("a", "A");
   image("b.png");

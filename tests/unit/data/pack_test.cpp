@@ -120,6 +120,51 @@ TEST_F(Packed, SeveralKindsOfCaptionsComeBack) {
   EXPECT_THAT(pack_refusal("other", wanted), AllOf(HasSubstr("label, cls"), HasSubstr("another name")));
 }
 
+TEST_F(Packed, CaptionsOfOneKindComeBackAsAList) {
+  std::string rows = "image,caption\n";
+  for (int i = 0; i < 4; ++i) {
+    image(fmt::format("in/{}.png", i), uint8_t(i));
+    for (int c = 0; c <= i; ++c) rows += fmt::format("{}.png,{} of {}\n", i, c, i);
+  }
+  write("in/t.csv", rows);
+  expect_round_trip(config("in", "table"));
+  const formats::TarFile shard(folder_ / "out/shards-000000.tar");
+  EXPECT_EQ(shard.read(shard.index().entries[1]), "0 of 0") << "one caption stays a .txt";
+  auto kinds = config("in", "table");
+  kinds.captions = {{"brief", 3, "caption", ""}};
+  fs::remove_all(folder_ / "out");
+  expect_round_trip(kinds);
+}
+
+TEST_F(Packed, SeveralLinesComeBack) {
+  image("in/a.png");
+  write("in/a.txt", "The picture shows a ball.\r\n\r\nThere is a hill.\r\n");
+  expect_round_trip(config("in", "image_folder"));
+  const formats::TarFile shard(folder_ / "out/shards-000000.tar");
+  EXPECT_EQ(shard.read(shard.index().entries[1]), "The picture shows a ball.\n\nThere is a hill.");
+}
+
+// --- what other readers refuse
+
+TEST_F(Packed, SamplesWithOtherMembersAreSaid) {
+  const auto said = [&](const SourceConfig& source, const PackOptions& options = {}) {
+    fs::remove_all(folder_ / "out");
+    ::testing::internal::CaptureStderr();
+    pack_to("out", source, options);
+    return ::testing::internal::GetCapturedStderr();
+  };
+  stamps();
+  const auto source = config("in", "image_folder");
+  EXPECT_THAT(said(source), Not(HasSubstr("different members")));
+  write("in/q.jpg", formats::encode_jpeg(Image(8, 8), 90));
+  write("in/q.txt", "caption q");
+  EXPECT_THAT(said(source), AllOf(HasSubstr(".jpg .txt .json (1)"), HasSubstr("1 shard(s) mix them")));
+  EXPECT_THAT(said(source, {.shard_samples = 10}), HasSubstr("0 shard(s) mix them"));
+  fs::remove(folder_ / "in/q.jpg");
+  fs::remove(folder_ / "in/p3.txt");
+  EXPECT_THAT(said(source), AllOf(HasSubstr(".png .json (1)"), HasSubstr("1 shard(s) mix them")));
+}
+
 // --- keys
 
 TEST_F(Packed, MemberKeysAreValidAndNoTwoAlike) {

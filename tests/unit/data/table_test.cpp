@@ -97,14 +97,13 @@ TEST_F(Table, BadRowsStayAndSayWhy) {
 {"image": "empty caption.png", "caption": "a\u0001"}
 )");
   const auto dataset = open_dataset(config("t.jsonl"));
-  EXPECT_EQ(dataset->size(), 14);
-  EXPECT_THAT(
-      rejected_of(*dataset),
-      ElementsAre("t.jsonl line 2 bad_row", "t.jsonl line 3 missing_field", "absent.png missing_file",
-                  "t.jsonl line 5 path_outside", "t.jsonl line 6 path_outside", "t.jsonl line 7 bad_row",
-                  "good.png duplicate_key", "other.png bad_row", "empty.png empty_file",
-                  "folder.png unreadable_file", "t.jsonl line 12 missing_file", "t.jsonl line 13 bad_row",
-                  "empty caption.png bad_caption_text"));
+  EXPECT_EQ(dataset->size(), 13);  // "again" is a second caption
+  EXPECT_THAT(rejected_of(*dataset),
+              ElementsAre("t.jsonl line 2 bad_row", "t.jsonl line 3 missing_field", "absent.png missing_file",
+                          "t.jsonl line 5 path_outside", "t.jsonl line 6 path_outside",
+                          "t.jsonl line 7 bad_row", "other.png bad_row", "empty.png empty_file",
+                          "folder.png unreadable_file", "t.jsonl line 12 missing_file",
+                          "t.jsonl line 13 bad_row", "empty caption.png bad_caption_text"));
   EXPECT_EQ(dataset->rejected()[0].offset, 38u);
   EXPECT_EQ(dataset->rejected()[2].offset, 87u);
 }
@@ -176,7 +175,9 @@ TEST_F(Table, ACaptionColumnMayBeRare) {
   write("t.jsonl", text + "{\"image\": \"2.png\", \"caption\": \"x\", \"long\": \"y\"}\n");
   auto c = config("t.jsonl");
   c.captions = {kind("caption"), kind("long")};
-  EXPECT_EQ(open_dataset(c)->row(1200).captions.size(), 2u);
+  const auto dataset = open_dataset(c);
+  EXPECT_EQ(dataset->size(), 2);
+  EXPECT_EQ(dataset->row(1).captions.size(), 2u);
 }
 
 TEST_F(Table, MissingCaptionsFollowTheConfig) {

@@ -59,6 +59,47 @@ TEST_F(Metrics, RewindForgetsLaterStepsOfTheStageAndTornLines) {
   EXPECT_THAT(event_files(folder_), ElementsAre(events())) << "the other files were not asked for";
 }
 
+// What others may have left in events.jsonl.
+TEST_F(Metrics, LinesOfOthersArePassedOverWithAWarning) {
+  const std::vector<std::string> foreign = {"null",
+                                            "5",
+                                            "-1.5",
+                                            "true",
+                                            "\"text\"",
+                                            "[]",
+                                            "[1, 2]",
+                                            "{}",
+                                            "{\"note\": \"I changed the lr here\"}",
+                                            "{\"stage\": \"a\"}",
+                                            "{\"stage\": \"a\", \"step\": null}",
+                                            "{\"stage\": \"a\", \"step\": \"x\"}",
+                                            "{\"stage\": \"a\", \"step\": 2.5}",
+                                            "{\"stage\": \"a\", \"step\": [3]}",
+                                            "{\"stage\": \"a\", \"step\": true}",
+                                            "{\"stage\": null, \"step\": 3}",
+                                            "{\"stage\": 7, \"step\": 3}",
+                                            "{\"stage\": [\"a\"], \"step\": 3}",
+                                            "{\"stage\": {\"a\": 1}, \"step\": 3}",
+                                            "{\"step\": 3}",
+                                            "[{\"stage\": \"a\", \"step\": 3}]"};
+  for (const auto& line : foreign) {
+    fs::remove(events());
+    {
+      MetricSink sink(events());
+      sink.write("a", 1, {{"loss", 0.5}});
+      sink.write("a", 2, {{"loss", 0.5}});
+    }
+    std::ofstream(events(), std::ios::app) << line << "\n";
+    MetricSink sink(events());
+    ::testing::internal::CaptureStderr();
+    sink.rewind("a", 1);
+    const std::string said = ::testing::internal::GetCapturedStderr();
+    EXPECT_NE(said.find("line 3 holds no metrics"), std::string::npos) << line << ": " << said;
+    EXPECT_EQ(read(events()), "{\"stage\":\"a\",\"step\":1,\"loss\":0.5}\n" + line + "\n");
+    EXPECT_EQ(sink.lines_of("a").last_step, 1);
+  }
+}
+
 TEST_F(Metrics, LastLinesOfAStage) {
   MetricSink sink(events());
   EXPECT_EQ(sink.lines_of("a").last_step, -1);
