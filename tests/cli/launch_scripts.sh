@@ -26,7 +26,7 @@ stand_in srun << 'END'
 #!/usr/bin/env bash
 echo "$@" > srun.log
 [[ -n ${CODE:-} ]] && exit "$CODE"
-trap 'echo USR1 >> signals.log; sleep 0.3; exit 75' USR1
+trap 'echo USR1 >> signals.log; sleep 0.3; exit ${CODE_AT_USR1:-75}' USR1
 trap 'echo TERM >> signals.log; sleep 0.3; exit 75' TERM
 touch srun.ready
 while :; do sleep 0.02; done
@@ -38,9 +38,28 @@ echo "$@" > srun.log
 touch srun.ready
 exec sleep 60
 END
+# What reaches the ranks; then it starts GPUS of them as torchrun does, and ends with 1 if one of them fails.
 stand_in torchrun << 'END'
 #!/usr/bin/env bash
-echo "$@"
+echo "$@" > torchrun.log
+while [[ $1 != --no-python ]]; do
+  [[ $1 == --nproc-per-node=* ]] && gpus=${1#*=}
+  shift
+done
+shift
+for ((rank = 0; rank < gpus; ++rank)); do RANK=$rank TORCHELASTIC_RESTART_COUNT=0 "$@" & done
+failed=0
+for ((rank = 0; rank < gpus; ++rank)); do wait -n || failed=1; done
+exit "$failed"
+END
+# Rank k ends with the k-th code of $CODES; 128 + a signal's number means of that signal.
+stand_in pixart << 'END'
+#!/usr/bin/env bash
+codes=($CODES)
+code=${codes[RANK]}
+[[ -e ranks.log ]] && echo "$@" >> ranks.log
+((code <= 128)) || { kill "-$((code - 128))" $$ && sleep 9; }
+exit "$code"
 END
 
 run_until() { # signal
@@ -72,27 +91,68 @@ run_until USR1
 run_until TERM
 [[ ! -e scontrol.log ]] || fail "a cancelled job came back"
 mv bin/old_srun bin/srun
+# SLURM ends the step with TERM because one rank, which still loaded its libraries, has died of USR1.
+CODE_AT_USR1=143 run_until USR1
+[[ $(cat scontrol.log) == "requeue 42" ]] || fail "stopped while a rank began, and not put back into the queue"
+rm scontrol.log
 
-for code in 0 1 75 78 137 143; do
+# A rank that is killed counts as lost.
+for codes in 0:0 1:1 75:75 76:76 78:78 137:76 143:76; do
   got=0
-  CODE=$code bash "$kScripts/slurm.sbatch" run.yaml || got=$?
-  ((got == code)) || fail "the run ended with $code, the script with $got"
+  CODE=${codes%:*} bash "$kScripts/slurm.sbatch" run.yaml || got=$?
+  ((got == ${codes#*:})) || fail "the run ended with ${codes%:*}, the script with $got"
 done
 [[ ! -e scontrol.log ]] || fail "requeued without a request"
 got=0
 bash "$kScripts/slurm.sbatch" 2> usage.log || got=$?
 ((got == 78)) && grep -q Usage usage.log || fail "no usage"
 
-got=$(bash "$kScripts/torchrun.sh" gpu-a 2 1 8 train run.yaml --set seed=1)
-want="--nnodes=2 --node-rank=1 --nproc-per-node=8 --master-addr=gpu-a --master-port=29500 --no-python pixart train run.yaml --set seed=1"
-[[ $got == "$want" ]] || fail "torchrun got: $got"
+want="--nnodes=2 --node-rank=1 --nproc-per-node=8 --master-addr=gpu-a --master-port=29500 --no-python"
+check_torchrun() { # PATH SCRIPT WHAT_PYTHON_GETS
+  rm -f ranks.log && touch ranks.log
+  PATH=$1 CODES="0 0 0 0 0 0 0 0" "$2" gpu-a 2 1 8 train run.yaml --set "name=two words"
+  [[ $(cat torchrun.log) == "$3$want"* ]] || fail "torchrun got: $(cat torchrun.log)"
+  [[ $(sort ranks.log | uniq -c) == *" 8 train run.yaml --set name=two words" ]] || fail "the ranks got: $(cat ranks.log)"
+}
+check_torchrun "$PATH" "$kScripts/torchrun.sh" ""
 # Without one on PATH, that of scripts/setup.sh, by its Python.
 mkdir -p copy/scripts copy/.deps/venv/bin plain
 cp -r "$kScripts" copy/scripts/launch
-for tool in bash dirname env; do ln -s "$(command -v "$tool")" "plain/$tool"; done
+for tool in bash cat dirname env mktemp rm sed sleep touch; do ln -s "$(command -v "$tool")" "plain/$tool"; done
+cp bin/pixart plain
 mv bin/torchrun copy/.deps/venv/bin/python
-got=$(PATH=$folder/plain copy/scripts/launch/torchrun.sh gpu-a 2 1 8 train run.yaml --set seed=1)
-[[ $got == "-m torch.distributed.run $want" ]] || fail "the torchrun of .deps got: $got"
+check_torchrun "$folder/plain" copy/scripts/launch/torchrun.sh "-m torch.distributed.run "
+mv copy/.deps/venv/bin/python bin/torchrun
+
+# The codes of two ranks, and that of the script: a cause comes before its effects on the other ranks.
+rm ranks.log
+while read -r first second want; do
+  got=0
+  CODES="$first $second" "$kScripts/torchrun.sh" gpu-a 1 0 2 train 2> errors.log || got=$?
+  ((got == want)) || fail "ranks that ended with $first and $second: $got, not $want; $(cat errors.log)"
+done << 'END'
+0 0 0
+75 75 75
+0 75 75
+76 75 76
+76 76 76
+76 78 78
+74 76 74
+71 71 71
+76 137 76
+143 76 76
+137 1 1
+END
 got=0
-bash "$kScripts/torchrun.sh" gpu-a 2> usage.log || got=$?
-((got == 78)) && grep -q "Usage: scripts/launch/torchrun.sh" usage.log || fail "no usage"
+PIXART=nothing "$kScripts/torchrun.sh" gpu-a 1 0 2 train 2> errors.log || got=$?
+((got == 127)) || fail "no program: exit code $got"
+stand_in torchrun <<< 'exit 2'
+got=0
+"$kScripts/torchrun.sh" gpu-a 1 0 2 train 2> errors.log || got=$?
+((got == 2)) || fail "torchrun failed with 2 before it started ranks, the script with $got"
+for arguments in "gpu-a 2" "gpu-a 2 0 all train run.yaml"; do
+  got=0
+  # shellcheck disable=SC2086 # they are several
+  bash "$kScripts/torchrun.sh" $arguments 2> usage.log || got=$?
+  ((got == 78)) && grep -q "Usage: scripts/launch/torchrun.sh" usage.log || fail "no usage"
+done

@@ -53,7 +53,7 @@ def check_names(page):
     """Paths in `code`, and functions that a file is said to hold."""
     text = without_code(page.read_text())
     for code in re.findall(r"`([^`\n]+)`", text):
-        if re.fullmatch(r"(?:src|include|tests|scripts|configs|tools)/[\w./-]+", code) and not (root / code).exists():
+        if re.fullmatch(r"(?:src|include|tests|scripts|configs|tools|findings)/[\w./-]+", code) and not (root / code).exists():
             problems.append(f"{page}: there is no {code}")
         if re.fullmatch(r"pixart/\w+/\w+\.h", code) and not (root / "include" / code).exists():
             problems.append(f"{page}: there is no header {code}")
@@ -97,10 +97,14 @@ for page in pages:
     check_names(page)
     check_blocks(page)
     check_words(page)
-links = {page: check_links(page) for page in pages + [root / "src/README.md", root / "configs/README.md"]}
+links = {page: check_links(page) for page in pages + [root / name / "README.md" for name in ("src", "configs", "findings", "scripts/launch")]}
 for page in guide:
     if page.name != "README.md" and page.name not in links[root / "tools/guide/README.md"]:
         problems.append(f"tools/guide/README.md does not list {page.name}")
+listed = (root / "findings/README.md").read_text()
+for script in (root / "findings").glob("*.sh"):
+    if f"`{script.name}`" not in listed:
+        problems.append(f"findings/README.md does not list {script.name}")
 if len(guide) < 10 or sum(len(found) for found in links.values()) < 50:
     problems.append("hardly any page or link was read")
 print("\n".join(problems) or f"{num_words} words in README.md, {len(guide)} pages of the guide")

@@ -31,8 +31,8 @@ namespace {
 // The top level is fixed; whatever else lies there (builds, downloads, runs, data) is not ours.
 bool is_ours(const fs::path& path, bool at_top) {
   static const std::set<std::string> kTopLevel = {
-      ".ci",     ".clang-format", ".gitignore", "CMakeLists.txt", "LICENSE", "README.md", "cmake", "configs",
-      "include", "scripts",       "src",        "tests",          "tools"};
+      ".ci",     ".clang-format", ".gitignore", "CMakeLists.txt", "LICENSE", "README.md", "cmake",
+      "configs", "findings",      "include",    "scripts",        "src",     "tests",     "tools"};
   const std::string name = path.filename();
   return at_top ? kTopLevel.count(name) != 0 : name != "__pycache__" && !name.starts_with(".");
 }

@@ -60,6 +60,7 @@ TEST(FilesUnder, FindsSourcesAndSkipsWhatIsNotOurs) {
   const auto files = files_under("");
   EXPECT_THAT(files, ::testing::Contains("tests/meta/source_tree_test.cpp"));
   EXPECT_THAT(files, ::testing::Contains(".ci/run"));
+  EXPECT_THAT(files, ::testing::Contains("findings/README.md"));
   for (const auto& file : files) {
     EXPECT_FALSE(file.starts_with("build/") || file.starts_with(".deps/") || file.starts_with(".git/"))
         << file;
