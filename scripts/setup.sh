@@ -21,7 +21,8 @@ readonly kPackages=(
   # captions from a vision-language model
   libcurl4-openssl-dev libsqlite3-dev
   # images
-  libopencv-imgproc-dev libturbojpeg0-dev libpng-dev libwebp-dev libdeflate-dev
+  libopencv-imgproc-dev libturbojpeg0-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libgif-dev libavif-dev
+  libdeflate-dev
   # tests, formatting
   libgtest-dev libgmock-dev clang-format-14
   # real images for configs/demo

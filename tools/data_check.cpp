@@ -40,6 +40,7 @@ ordered_json json_of(const data::CheckReport& report) {
                          {"class_sizes", report.class_sizes},
                          {"aspects", ordered_json::object()},
                          {"duplicates", report.duplicates},
+                         {fmt::format("too_thin_for_{}", data::kThinAt), report.thin},
                          {"examples", ordered_json::array()}};
   for (const auto& [name, kind] : report.captions)
     result["captions"][name] = {{"captions", kind.captions},
@@ -97,6 +98,9 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
   std::vector<std::string> pairs;
   for (const auto& keys : report.duplicates) pairs.push_back(join(keys, " = "));
   if (!pairs.empty()) std::printf("  same bytes  %zu time(s): %s\n", pairs.size(), name_some(pairs).c_str());
+  if (!report.thin.empty())
+    std::printf("  thin       %zu image(s) are too narrow for a stage of %d pixels: %s\n", report.thin.size(),
+                data::kThinAt, name_some(report.thin).c_str());
   for (const auto& example : report.examples)
     std::printf("  example    %s (%d x %d): %s\n", example.key.c_str(), example.width, example.height,
                 one_line(example.caption).c_str());
@@ -125,6 +129,7 @@ void run(const SourceArguments& where, const CheckArguments& arguments) {
   Problems problems;
   for (const auto& source : sources) {
     const auto dataset = data::open_dataset(source);
+    options.shapes = stage_shapes(where, source.name);
     const auto report = data::check(source, *dataset, options);
     if (!arguments.quarantine.empty()) data::write_quarantine(arguments.quarantine, report.ledger);
     if (arguments.json)

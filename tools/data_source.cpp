@@ -1,6 +1,5 @@
 #include "data_source.h"
 
-#include <algorithm>
 #include <filesystem>
 
 #include "pixart/base/error.h"
@@ -15,9 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_run_file(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
+bool is_run_file(const std::string& where) {
+  const std::string name = ascii_lower(where);
   return name.ends_with(".yaml") || name.ends_with(".yml");
 }
 
@@ -69,6 +67,16 @@ data::SourceConfig chosen_source(const SourceArguments& arguments) {
   if (sources.size() == 1) return std::move(sources.front());
   throw UserError(fmt::format("{} has {} sources; choose one with --source: {}.", arguments.where,
                               sources.size(), join(names_of(sources), ", ")));
+}
+
+std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, const std::string& source) {
+  if (!is_run_file(arguments.where)) return {};
+  std::vector<data::CheckShape> shapes;
+  for (const auto& stage : run::read_run_config(with_home(arguments.where), arguments.settings).stages)
+    for (const auto& part : stage.parts())
+      if (part.source == source)
+        shapes.push_back({.resolution = stage.resolution, .aspect_buckets = stage.aspect_buckets});
+  return shapes;
 }
 
 }  // namespace pixart::tools

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/data/check.h"
 #include "pixart/data/dataset.h"
 
 namespace pixart::tools {
@@ -21,5 +22,8 @@ void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments
 // recognised unless it is given. Throws UserError.
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments);
 data::SourceConfig chosen_source(const SourceArguments& arguments);  // there must be exactly one
+
+// How the stages of the run file cut the images of a source; empty for a folder or file.
+std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, const std::string& source);
 
 }  // namespace pixart::tools

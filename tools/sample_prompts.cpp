@@ -9,9 +9,9 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/home.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/data/python_json.h"
-#include "pixart/base/utf8.h"
 
 namespace pixart::tools {
 
@@ -20,7 +20,6 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kLongestPrompt = 10000;
-constexpr const char* kBlank = " \t\r";
 
 std::string text_of_file(const std::string& path) {
   if (path != "-") return read_file(with_home(path), 16 << 20);
@@ -38,12 +37,10 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-bool is_blank(const std::string& line) { return line.find_first_not_of(kBlank) == std::string::npos; }
+bool is_blank(const std::string& line) { return line.find_first_not_of(kBlanks) == std::string::npos; }
 
 bool has_objects(const std::string& path, const std::vector<std::string>& lines) {
-  std::string name = path;
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return char(std::tolower(c)); });
+  const std::string name = ascii_lower(path);
   if (name.ends_with(".jsonl") || name.ends_with(".ndjson")) return true;
   const auto first = std::find_if_not(lines.begin(), lines.end(), is_blank);
   return first != lines.end() && json::parse(*first, nullptr, false).is_object();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "temporary_name.h"
 
 namespace pixart {
@@ -31,6 +32,7 @@ namespace {
 }
 
 [[noreturn]] void read_error(const fs::path& path, int error) {
+  check_machine(path, error);
   throw UserError(fmt::format("cannot read {}: {}.", path.string(), std::strerror(error)));
 }
 

@@ -154,7 +154,9 @@ class Captioning {
   // Called from several threads.
   Prepared prepare(int64_t row) const {
     try {
-      const std::string jpeg = image_to_send(dataset_.image(row));
+      const Image image = dataset_.image(row);
+      std::string jpeg;
+      dataset_.on_sample(row, [&] { jpeg = image_to_send(image); });
       const ChatOptions chat{
           .model = options_.model, .max_tokens = options_.max_tokens, .temperature = options_.temperature};
       return {.row = row, .body = request_body(chat, fill_prompt(prompt_, dataset_.caption(row)), jpeg)};

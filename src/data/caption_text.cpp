@@ -12,8 +12,6 @@ namespace pixart::data {
 
 namespace {
 
-constexpr const char* kBlank = " \t\r\n\v\f";
-
 bool is_utf16(const std::string& text) {
   return text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
 }
@@ -41,9 +39,7 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
     text.clear();
     return fault;
   }
-  const size_t begin = text.find_first_not_of(kBlank, text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
-  text = begin == std::string::npos ? std::string()
-                                    : text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
+  text = trimmed(std::string_view(text).substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0));
   return std::nullopt;
 }
 
@@ -55,7 +51,7 @@ std::optional<std::vector<std::string>> texts_in(const nlohmann::json& field) {
   for (const auto& item : field) {
     if (!item.is_string() && !item.is_null()) return std::nullopt;
     std::string text = item.is_null() ? std::string() : item.get<std::string>();
-    if (text.find_first_not_of(kBlank) != std::string::npos) texts.push_back(std::move(text));
+    if (text.find_first_not_of(kBlanks) != std::string::npos) texts.push_back(std::move(text));
   }
   return texts;
 }
@@ -68,7 +64,7 @@ std::unordered_map<std::string, std::vector<std::string>> read_caption_file(
   Problems problems;
   std::string line;
   for (int64_t number = 1; std::getline(file, line); ++number) {
-    if (line.find_first_not_of(kBlank) == std::string::npos) continue;
+    if (line.find_first_not_of(kBlanks) == std::string::npos) continue;
     const auto row = parse_json(line);
     const bool has_both = row.is_object() && row.contains("key") && row["key"].is_string() &&
                           row.contains("caption") && !row["caption"].is_null();

@@ -10,6 +10,7 @@
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
 #include "pixart/data/aspect_bucket.h"
+#include "pixart/data/transform.h"
 #include "pixart/formats/hash.h"
 
 namespace pixart::data {
@@ -27,11 +28,30 @@ struct Look {
   std::optional<Rejection> rejection = {};
 };
 
+void check_shape(const CheckShape& shape, int height, int width) {
+  if (!shape.aspect_buckets) return check_cover(height, width, int(shape.resolution), int(shape.resolution));
+  const auto& buckets = aspect_buckets(int(shape.resolution));
+  const auto& bucket = buckets[nearest_bucket(buckets, height, width)];
+  check_cover(height, width, bucket.height, bucket.width);
+}
+
+bool is_thin(int height, int width) {
+  try {
+    check_cover(height, width, kThinAt, kThinAt);
+    return false;
+  } catch (const formats::ImageError&) {
+    return true;
+  }
+}
+
 Look look_at(const Dataset& dataset, const CheckOptions& options, int64_t row) {
   Look look{.row = row, .known = dataset.row(row)};
   try {
     const Image image = dataset.image(row);
     look.width = image.width, look.height = image.height;
+    dataset.on_sample(row, [&] {
+      for (const auto& shape : options.shapes) check_shape(shape, image.height, image.width);
+    });
     const std::string bytes = dataset.bytes(row);
     look.bytes = bytes.size();
     look.sha256 = formats::sha256(bytes);
@@ -64,6 +84,8 @@ class Summary {
 
   void add(const Look& look) {
     report_.bytes += look.bytes;
+    if (is_thin(look.height, look.width))
+      report_.thin.push_back(fmt::format("{} ({} x {})", look.known.key, look.width, look.height));
     width_.push_back(look.width);
     height_.push_back(look.height);
     ++in_bucket_[nearest_bucket(buckets_, look.height, look.width)];

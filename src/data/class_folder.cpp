@@ -42,9 +42,8 @@ void add_labelled(const fs::path& root, const std::vector<ListedImage>& images, 
         fmt::format("{} image(s) are not in a class folder: {}. Move them into the folder of their class",
                     stray.size(), name_some(stray)));
   if (!empty.empty())
-    problems.add(fmt::format(
-        "{} of {} class folders hold no image (.png, .jpg, .jpeg, .webp): {}. Remove or fill them",
-        empty.size(), classes.size(), name_some(empty)));
+    problems.add(fmt::format("{} of {} class folders hold no image ({}): {}. Remove or fill them",
+                             empty.size(), classes.size(), shown_image_endings(), name_some(empty)));
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include "pixart/data/dataset.h"
 
-#include "pixart/base/error.h"
+#include <exception>
+#include <new>
+
+#include "pixart/base/machine_fault.h"
 #include "pixart/formats/hash.h"
 
 namespace pixart::data {
@@ -19,6 +22,8 @@ Reason reason_of(formats::ImageFault fault) {
       return Reason::kDamagedImage;
     case formats::ImageFault::kTooLarge:
       return Reason::kImageTooLarge;
+    case formats::ImageFault::kTooThin:
+      return Reason::kImageTooThin;
     case formats::ImageFault::kUnreadable:
       return Reason::kUnreadableFile;
   }
@@ -27,15 +32,43 @@ Reason reason_of(formats::ImageFault fault) {
 
 }  // namespace
 
-formats::ReducedImage Dataset::reduced_image(int64_t index, int least_side) const {
-  const std::string encoded = bytes(index);
+void Dataset::on_sample(int64_t index, const std::function<void()>& work) const {
   const std::string key = row(index).key;
-  try {
-    return formats::decode_reduced(encoded, key, least_side);
-  } catch (const formats::ImageError& error) {
-    throw BadSample(
-        {.row = index, .key = key, .offset = 0, .reason = reason_of(error.fault()), .detail = error.what()});
-  }
+  const auto reject = [&](Reason reason, std::string detail) {
+    throw BadSample({.row = index, .key = key, .offset = 0, .reason = reason, .detail = std::move(detail)});
+  };
+  retry_machine_faults("read " + key, [&] {
+    try {
+      work();
+    } catch (const BadSample&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const formats::ImageError& error) {
+      reject(reason_of(error.fault()), error.what());
+    } catch (const UserError& error) {
+      if (error.code() != ExitCode::kBadInput) throw;  // the machine, or a request to stop
+      reject(Reason::kDamagedImage, error.what());
+    } catch (const std::exception& error) {
+      reject(Reason::kDamagedImage, fmt::format("its decoder failed: {}", error.what()));
+    }
+  });
+}
+
+std::string Dataset::bytes(int64_t index) const {
+  std::string result;
+  on_sample(index, [&] { result = read_bytes_of(index); });
+  return result;
+}
+
+formats::ReducedImage Dataset::reduced_image(int64_t index, int least_side) const {
+  formats::ReducedImage result;
+  on_sample(index, [&] { result = decode(index, least_side); });
+  return result;
+}
+
+formats::ReducedImage Dataset::decode(int64_t index, int least_side) const {
+  return formats::decode_reduced(read_bytes_of(index), row(index).key, least_side);
 }
 
 std::vector<bool> rows_without_captions(const Dataset& dataset) {

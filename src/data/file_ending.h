@@ -1,23 +1,21 @@
 #pragma once
-#include <algorithm>
-#include <array>
 #include <filesystem>
 #include <string>
-#include <string_view>
+
+#include "pixart/base/names.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/image_file.h"
 
 namespace pixart::data {
 
 // The extension of a file's name in lower case, with its dot: ".jsonl" of a/META.JSONL.
 inline std::string file_ending(const std::filesystem::path& path) {
-  std::string ending = path.extension().string();
-  for (char& c : ending)
-    if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
-  return ending;
+  return ascii_lower(path.extension().string());
 }
 
 inline bool has_image_ending(const std::filesystem::path& path) {
-  constexpr std::array<std::string_view, 4> kEndings = {".png", ".jpg", ".jpeg", ".webp"};
-  return std::find(kEndings.begin(), kEndings.end(), file_ending(path)) != kEndings.end();
+  const std::string ending = file_ending(path);
+  return !ending.empty() && contains(formats::image_endings(), std::string_view(ending).substr(1));
 }
 
 }  // namespace pixart::data

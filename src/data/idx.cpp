@@ -96,8 +96,15 @@ class IdxDataset : public Dataset {
             .captions = {{.name = "caption", .text = names_[size_t(label)]}},
             .label = label};
   }
-  std::string bytes(int64_t index) const override { return formats::encode_png(image(index)); }
-  formats::ReducedImage reduced_image(int64_t index, int) const override {
+  const std::vector<std::string>& class_names() const override { return names_; }
+  const std::vector<Rejection>& rejected() const override { return rejected_; }
+  std::string fingerprint() const override { return fingerprint_; }
+
+ private:
+  std::string read_bytes_of(int64_t index) const override {
+    return formats::encode_png(decode(index, 0).image);
+  }
+  formats::ReducedImage decode(int64_t index, int) const override {
     PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
     Image image(int(images_.sizes[1]), int(images_.sizes[2]));
     const size_t area = image.rgb.size() / 3;
@@ -105,11 +112,6 @@ class IdxDataset : public Dataset {
     for (size_t i = 0; i < area; ++i) std::fill_n(image.rgb.data() + 3 * i, 3, uint8_t(gray[i]));
     return formats::whole(std::move(image));
   }
-  const std::vector<std::string>& class_names() const override { return names_; }
-  const std::vector<Rejection>& rejected() const override { return rejected_; }
-  std::string fingerprint() const override { return fingerprint_; }
-
- private:
   IdxFile images_, labels_;
   int64_t count_;
   std::vector<std::string> names_;

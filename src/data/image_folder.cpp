@@ -28,21 +28,16 @@ bool is_translation(std::string_view line) {
 // The lines from the first with text on, without translations and with \n for \r\n; only the first if `lines`
 // says so. A file that begins with NUL bytes or a UTF-16 byte-order mark is rejected as text later.
 std::string caption_in(const std::string& text, CaptionLines lines) {
-  constexpr const char* kBlank = " \t\r";
   std::string caption;
   for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = std::string_view(text).substr(begin, end - begin);
     begin = end + 1;
-    const size_t last = line.find_last_not_of(kBlank);
     if (caption.empty()) {
-      if (last == std::string_view::npos) continue;
-      const size_t first = line.find_first_not_of(kBlank);
-      caption = line.substr(first, last + 1 - first);
-      if (lines == CaptionLines::kFirst) break;
+      caption = trimmed(line, " \t\r");
+      if (!caption.empty() && lines == CaptionLines::kFirst) break;
     } else if (!is_translation(line)) {
-      caption += "\n";
-      caption += last == std::string_view::npos ? std::string_view() : line.substr(0, last + 1);
+      caption += "\n" + std::string(line.substr(0, line.find_last_not_of(" \t\r") + 1));
     }
   }
   return caption;
@@ -97,7 +92,8 @@ std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
   require_folder(config);
   Problems problems;
   const auto images = list_included(config, problems);
-  if (images.empty() && problems.empty()) problems.add("no image (.png, .jpg, .jpeg, .webp) was found");
+  if (images.empty() && problems.empty())
+    problems.add(fmt::format("no image ({}) was found", shown_image_endings()));
   problems.throw_if_any(subject_of(config));
   Listing listing{.type = "image_folder"};
   for (const auto& image : images) {

@@ -18,11 +18,14 @@ struct ListedImage {
   std::optional<ReadFault> fault = {};  // an empty file, a broken link, not a file
 };
 
-// All .png .jpg .jpeg .webp files in `root`/`below` and its sub-folders, sorted by key. Skips names that
-// start with a dot; follows links to folders, except back to a folder that holds them. Folders that cannot be
-// listed become one entry of `problems`.
+// All files in `root`/`below` and its sub-folders whose names have one of formats::image_endings(), sorted by
+// key. Skips names that start with a dot; follows links to folders, except back to a folder that holds them.
+// Folders that cannot be listed become one entry of `problems`. Images of other kinds (.heic, .psd, ...) are
+// counted and named in a warning.
 std::vector<ListedImage> list_images(const std::filesystem::path& root, const std::string& below,
                                      Problems& problems);
+
+std::string shown_image_endings();  // ".jpg .jpeg ...", for messages
 
 // Appends the image as a record; the record is rejected if the image has a fault.
 void add_image(const std::filesystem::path& root, const ListedImage& image, Listing& listing);

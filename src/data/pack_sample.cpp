@@ -18,9 +18,9 @@ std::string_view stem_of(std::string_view key) {
   const size_t dot = key.rfind('.'), slash = key.rfind('/');
   const size_t base = slash == std::string_view::npos ? 0 : slash + 1;
   if (dot == std::string_view::npos || dot <= base) return key;
-  const std::string ending = ascii_lower(std::string(key.substr(dot + 1)));
-  const bool is_image = ending == "jpg" || ending == "jpeg" || ending == "png" || ending == "webp";
-  return is_image ? key.substr(0, dot) : key;
+  return contains(formats::image_endings(), ascii_lower(std::string(key.substr(dot + 1))))
+             ? key.substr(0, dot)
+             : key;
 }
 
 void append_encoded(std::string& out, char c) { out += fmt::format("%{:02X}", uint8_t(c)); }
@@ -48,13 +48,6 @@ std::vector<std::pair<std::string, std::vector<std::string>>> texts_by_kind(
     kinds.back().second.push_back(caption.text);
   }
   return kinds;
-}
-
-const char* extension_of(std::string_view bytes) {
-  if (bytes.starts_with("\x89PNG\r\n\x1a\n")) return "png";
-  if (bytes.starts_with("\xff\xd8\xff")) return "jpg";
-  if (bytes.starts_with("RIFF") && bytes.substr(0, 12).ends_with("WEBP")) return "webp";
-  return nullptr;
 }
 
 }  // namespace
@@ -98,11 +91,10 @@ std::string MemberKeys::of(const std::string& key) const {
 
 Packer::Packer(const SourceConfig& config, const Dataset& dataset, bool verify)
     : dataset_(dataset), keys_(dataset), has_one_kind_(config.captions.size() <= 1), verify_(verify) {
-  static const std::vector<std::string> kTaken = {"source_key", "label", "class", "txt", "json",
-                                                  "cls",        "jpg",   "jpeg",  "png", "webp"};
-  std::vector<std::string> bad;
+  std::vector<std::string> taken = {"source_key", "label", "class", "txt", "json", "cls"}, bad;
+  for (const auto ending : formats::image_endings()) taken.emplace_back(ending);
   for (const auto& kind : config.captions)
-    if (contains(kTaken, kind.name)) bad.push_back(kind.name);
+    if (contains(taken, kind.name)) bad.push_back(kind.name);
   if (!bad.empty())
     throw UserError(
         fmt::format("{}: captions of kind {} cannot be packed, because shards use this name for something "
@@ -127,8 +119,8 @@ Members Packer::members_of(int64_t index) const {
   if (row.key.empty() || row.key.size() > kLongestKey || !is_utf8(row.key))
     refuse(Reason::kBadRow, fmt::format("a key must be UTF-8 of 1 to {} bytes", kLongestKey));
   std::string bytes = dataset_.bytes(index);
-  const char* extension = extension_of(bytes);
-  if (!extension) refuse(Reason::kNotAnImage, "it is not a JPEG, PNG or WebP image");
+  const std::string_view extension = formats::image_ending(bytes);
+  if (extension.empty()) refuse(Reason::kNotAnImage, "it is not an image of a kind that is read");
   if (verify_) dataset_.image(index);
 
   const std::string key = keys_.of(row.key);

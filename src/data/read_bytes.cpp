@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::data {
@@ -19,9 +19,7 @@ class Descriptor {
   explicit Descriptor(const std::filesystem::path& file)
       : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {  // does not wait for pipes
     if (value_ >= 0) return;
-    if (errno == EMFILE || errno == ENFILE)  // the sample is not at fault
-      throw UserError(fmt::format("cannot open {}: {}. Raise the limit (ulimit -n).", file.string(),
-                                  std::strerror(errno)));
+    check_machine(file, errno);
     throw ReadFault{errno == ENOENT || errno == ENOTDIR ? Reason::kMissingFile : Reason::kUnreadableFile,
                     std::strerror(errno)};
   }
@@ -34,12 +32,15 @@ class Descriptor {
   int value_;
 };
 
-}  // namespace
+[[noreturn]] void fail(const std::filesystem::path& file, int error) {
+  check_machine(file, error);
+  throw ReadFault{Reason::kUnreadableFile, std::strerror(error)};
+}
 
-std::string read_bytes(const std::filesystem::path& file, uint64_t offset, uint64_t bytes) {
+std::string read_once(const std::filesystem::path& file, uint64_t offset, uint64_t bytes) {
   const Descriptor descriptor(file);
   struct stat status {};
-  if (::fstat(descriptor(), &status) != 0) throw ReadFault{Reason::kUnreadableFile, std::strerror(errno)};
+  if (::fstat(descriptor(), &status) != 0) fail(file, errno);
   if (!S_ISREG(status.st_mode)) throw ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
   const auto size = uint64_t(status.st_size);
   const bool whole = bytes == 0;
@@ -56,10 +57,18 @@ std::string read_bytes(const std::filesystem::path& file, uint64_t offset, uint6
   for (uint64_t done = 0; done < bytes;) {
     const ssize_t got = ::pread(descriptor(), result.data() + done, bytes - done, off_t(offset + done));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw ReadFault{Reason::kUnreadableFile, std::strerror(errno)};
+    if (got < 0) fail(file, errno);
     if (got == 0) throw ReadFault{Reason::kUnreadableFile, "the file was shortened while it was read"};
     done += uint64_t(got);
   }
+  return result;
+}
+
+}  // namespace
+
+std::string read_bytes(const std::filesystem::path& file, uint64_t offset, uint64_t bytes) {
+  std::string result;
+  retry_machine_faults("read " + file.string(), [&] { result = read_once(file, offset, bytes); });
   return result;
 }
 

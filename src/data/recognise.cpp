@@ -154,10 +154,8 @@ bool is_official(const fs::path& folder) {
 bool are_splits(const std::vector<std::string>& names) {
   static const std::set<std::string> kSplits = {"train", "training",   "test", "testing", "val",
                                                 "valid", "validation", "dev",  "eval"};
-  return !names.empty() && std::all_of(names.begin(), names.end(), [](std::string name) {
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](unsigned char c) { return char(std::tolower(c)); });
-    return kSplits.count(name) > 0;
+  return !names.empty() && std::all_of(names.begin(), names.end(), [](const std::string& name) {
+    return kSplits.count(ascii_lower(name)) > 0;
   });
 }
 

@@ -32,7 +32,12 @@ class RecordDataset : public Dataset {
       : listing_(std::move(listing)), fingerprint_(std::move(fingerprint)) {}
   int64_t size() const override { return int64_t(listing_.records.size()); }
   Row row(int64_t index) const override { return at(index).row; }
-  std::string bytes(int64_t index) const override {
+  const std::vector<std::string>& class_names() const override { return listing_.class_names; }
+  const std::vector<Rejection>& rejected() const override { return listing_.rejected; }
+  std::string fingerprint() const override { return fingerprint_; }
+
+ private:
+  std::string read_bytes_of(int64_t index) const override {
     const Record& record = at(index);
     try {
       return read_bytes(record.file, record.offset, record.bytes);
@@ -44,11 +49,6 @@ class RecordDataset : public Dataset {
                        .detail = fault.detail});
     }
   }
-  const std::vector<std::string>& class_names() const override { return listing_.class_names; }
-  const std::vector<Rejection>& rejected() const override { return listing_.rejected; }
-  std::string fingerprint() const override { return fingerprint_; }
-
- private:
   const Record& at(int64_t index) const {
     PIXART_CHECK(index >= 0 && index < size(), "sample {} of {}", index, size());
     return listing_.records[size_t(index)];

@@ -13,7 +13,7 @@ struct Name {
   std::string_view text;
 };
 
-constexpr std::array<Name, 17> kNames = {{{Reason::kMissingFile, "missing_file"},
+constexpr std::array<Name, 18> kNames = {{{Reason::kMissingFile, "missing_file"},
                                           {Reason::kUnreadableFile, "unreadable_file"},
                                           {Reason::kEmptyFile, "empty_file"},
                                           {Reason::kNotAnImage, "not_a_picture"},
@@ -29,7 +29,8 @@ constexpr std::array<Name, 17> kNames = {{{Reason::kMissingFile, "missing_file"}
                                           {Reason::kPathOutside, "path_outside"},
                                           {Reason::kBadLabel, "bad_label"},
                                           {Reason::kDamagedArchive, "damaged_archive"},
-                                          {Reason::kBadFeature, "bad_feature"}}};
+                                          {Reason::kBadFeature, "bad_feature"},
+                                          {Reason::kImageTooThin, "picture_too_thin"}}};
 
 }  // namespace
 

@@ -17,12 +17,18 @@ int in_proportion(int side, int target, int own) {
   return int(std::min<int64_t>(int64_t(side) * target / own, 1 << 30));
 }
 
+void check_resize(int own_height, int own_width, int height, int width) {
+  if (int64_t(height) * width <= kMostPixels && int64_t(own_height) * width <= kMostPixels) return;
+  throw formats::ImageError(
+      formats::ImageFault::kTooThin,
+      fmt::format("an image of {} x {} pixels would become {} x {} pixels: it is too narrow", own_width,
+                  own_height, width, height));
+}
+
 Image resize_window(const Image& image, const Extent& extent, int height, int width, const Window& window,
                     Filter filter) {
   PIXART_CHECK(height > 0 && width > 0 && image.height > 0 && image.width > 0);
-  if (int64_t(height) * width > kMostPixels || int64_t(image.height) * width > kMostPixels)
-    throw UserError(fmt::format("an image of {} x {} pixels would become {} x {} pixels: it is too narrow.",
-                                image.width, image.height, width, height));
+  check_resize(image.height, image.width, height, width);
   return resample(image, extent, height, width, window, filter);
 }
 
@@ -62,6 +68,11 @@ std::pair<int, int> cover_size(int own_height, int own_width, int height, int wi
   const bool height_binds = int64_t(height) * own_width > int64_t(width) * own_height;
   if (height_binds) return {height, in_proportion(own_width, height, own_height)};
   return {in_proportion(own_height, width, own_width), width};
+}
+
+void check_cover(int own_height, int own_width, int height, int width) {
+  const auto [cover_height, cover_width] = cover_size(own_height, own_width, height, width);
+  check_resize(own_height, own_width, cover_height, cover_width);
 }
 
 Image resize_to_cover(const Image& image, int height, int width, Filter filter) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "caption_text.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/parallel.h"
 
 namespace pixart::data {
@@ -48,6 +49,7 @@ bool find_with_slashes(Record& record) {
 std::optional<ReadFault> find_file(Record& record) {
   std::error_code error;
   const fs::file_status status = fs::status(record.file, error);
+  check_machine(record.file, error.value());
   if (status.type() == fs::file_type::not_found && find_with_slashes(record)) return find_file(record);
   if (status.type() == fs::file_type::not_found)
     return ReadFault{Reason::kMissingFile, "missing file " + record.file.string()};
@@ -55,6 +57,7 @@ std::optional<ReadFault> find_file(Record& record) {
   if (status.type() != fs::file_type::regular)
     return ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
   record.bytes = uint64_t(fs::file_size(record.file, error));
+  check_machine(record.file, error.value());
   if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
   if (record.bytes == 0) return ReadFault{Reason::kEmptyFile, "the file is empty"};
   return std::nullopt;
@@ -117,8 +120,10 @@ void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
     for_each_in_parallel(
         int64_t(count),
         [&](int64_t i) {
-          if (!is_rejected[first + size_t(i)])
-            faults[size_t(i)] = find_file(listing.records[first + size_t(i)]);
+          Record& record = listing.records[first + size_t(i)];
+          if (is_rejected[first + size_t(i)]) return;
+          retry_machine_faults("read " + record.file.string(),
+                               [&] { faults[size_t(i)] = find_file(record); });
         },
         kThreads);
     for (size_t i = 0; i < count; ++i) {

@@ -23,10 +23,6 @@ class ScenesDataset : public Dataset {
             .captions = {{.name = "caption", .text = demo::scene_caption(scene)}},
             .label = demo::scene_class(scene.shape, scene.color)};
   }
-  std::string bytes(int64_t index) const override { return formats::encode_png(image(index)); }
-  formats::ReducedImage reduced_image(int64_t index, int) const override {
-    return formats::whole(demo::draw_scene(at(index)));
-  }
   const std::vector<std::string>& class_names() const override { return names_; }
   const std::vector<Rejection>& rejected() const override { return rejected_; }
   std::string fingerprint() const override {
@@ -34,6 +30,12 @@ class ScenesDataset : public Dataset {
   }
 
  private:
+  std::string read_bytes_of(int64_t index) const override {
+    return formats::encode_png(decode(index, 0).image);
+  }
+  formats::ReducedImage decode(int64_t index, int) const override {
+    return formats::whole(demo::draw_scene(at(index)));
+  }
   demo::Scene at(int64_t index) const {
     PIXART_CHECK(index >= 0 && index < count_, "sample {} of {}", index, count_);
     return demo::draw_scene_parameters(seed_, index, shaded_);

@@ -10,7 +10,7 @@
 #include <mutex>
 
 #include "feature_files.h"
-#include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/data/feature_set.h"
 #include "pixart/formats/crc32c.h"
 #include "pixart/formats/safetensors.h"
@@ -24,6 +24,11 @@ constexpr uint64_t kPiece = uint64_t{256} << 10;  // stays in the cache while it
 
 [[noreturn]] void fail(const fs::path& path, const char* reason) {
   throw UserError(fmt::format("cannot read {}: {}.", path.string(), reason), ExitCode::kStorage);
+}
+
+[[noreturn]] void fail(const fs::path& path, int error) {
+  check_machine(path, error);
+  fail(path, std::strerror(error));
 }
 
 struct Part {
@@ -44,9 +49,22 @@ struct Shard {
     while (bytes > 0) {
       const ssize_t got = ::pread(descriptor, out, bytes, off_t(offset));
       if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) fail(path, got == 0 ? "the file was shortened" : std::strerror(errno));
+      if (got < 0) {
+        const int error = errno;
+        if (error == ESTALE) open_again();
+        fail(path, error);
+      }
+      if (got == 0) fail(path, "the file was shortened");
       out += got, offset += uint64_t(got), bytes -= uint64_t(got);
     }
+  }
+
+  // A file server that was started again knows nothing of files that were open. Other threads may be reading.
+  void open_again() const {
+    const int fresh = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fresh < 0) return;
+    ::dup3(fresh, descriptor, O_CLOEXEC);
+    ::close(fresh);
   }
 
   // The bytes of the header, or all bytes of the file if the header's length is damaged.
@@ -61,7 +79,7 @@ struct Shard {
 
   formats::SafetensorsHeader header() const {
     struct stat info {};
-    if (::fstat(descriptor, &info) != 0) fail(path, std::strerror(errno));
+    if (::fstat(descriptor, &info) != 0) fail(path, errno);
     const auto file_bytes = uint64_t(info.st_size);
     const std::string bytes = head(file_bytes);
     try {
@@ -73,7 +91,7 @@ struct Shard {
 
   void open(const std::map<std::string, std::string>& tensors) {
     if (descriptor < 0) descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) fail(path, std::strerror(errno));
+    if (descriptor < 0) fail(path, errno);
     const auto found_header = header();
     for (const auto& [name, dtype] : tensors) {
       const auto found = found_header.tensors.find(name);
@@ -110,6 +128,11 @@ ShardReader::ShardReader(ShardReader&&) noexcept = default;
 
 void ShardReader::read(size_t number, const std::string& tensor, uint64_t begin, uint64_t bytes, void* out,
                        std::optional<uint32_t> checksum) const {
+  retry_machine_faults("read the features", [&] { read_once(number, tensor, begin, bytes, out, checksum); });
+}
+
+void ShardReader::read_once(size_t number, const std::string& tensor, uint64_t begin, uint64_t bytes,
+                            void* out, std::optional<uint32_t> checksum) const {
   PIXART_CHECK(number < state_->shards.size(), "shard {} of {}", number, state_->shards.size());
   Shard& shard = *state_->shards[number];
   std::call_once(shard.opened, [&] { shard.open(state_->tensors); });

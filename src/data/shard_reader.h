@@ -20,12 +20,14 @@ class ShardReader {
 
   // Reads `bytes` bytes from byte `begin` of a tensor of the shard. Throws DamagedRecord
   // (pixart/data/feature_set.h) if their CRC32C is not `checksum` or the shard does not have them, and
-  // UserError(kStorage) if the disk fails. Without a checksum the bytes are not checked. May be called from
-  // several threads.
+  // UserError(kStorage) if the file cannot be read (MachineFault: after some tries). Without a checksum the
+  // bytes are not checked. May be called from several threads.
   void read(size_t shard, const std::string& tensor, uint64_t begin, uint64_t bytes, void* out,
             std::optional<uint32_t> checksum) const;
 
  private:
+  void read_once(size_t shard, const std::string& tensor, uint64_t begin, uint64_t bytes, void* out,
+                 std::optional<uint32_t> checksum) const;
   struct State;
   std::unique_ptr<State> state_;
 };

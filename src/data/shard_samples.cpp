@@ -1,15 +1,16 @@
 #include "shard_samples.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "caption_text.h"
 #include "json_text.h"
+#include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/image_file.h"
@@ -24,7 +25,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::array<const char*, 4> kImages = {"jpg", "jpeg", "png", "webp"};  // in order of preference
 constexpr uint64_t kLargestJson = uint64_t{64} << 20, kLargestLabel = 64;
 // The .json of `pixart data pack` begins with this entry.
 constexpr std::string_view kPackedJson = "{\"source_key\":";
@@ -54,8 +54,7 @@ class Sample {
     check_group();
     const TarEntry& image = find_image();
     record.offset = image.offset, record.bytes = image.bytes;
-    if (!is_utf8(record.row.key))
-      throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
+    if (!is_utf8(record.row.key)) throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
     if (is_packed()) record.row.key = source_key();
     if (const auto* entry = member("cls")) record.row.label = label_of(*entry);
     for (const auto& kind : rules_.kinds)
@@ -79,8 +78,8 @@ class Sample {
   }
 
   const TarEntry& find_image() const {
-    for (const char* extension : kImages) {
-      const auto* entry = member(extension);
+    for (const auto extension : formats::image_endings()) {
+      const auto* entry = member(std::string(extension));
       if (!entry) continue;
       if (entry->bytes == 0) throw SampleFault{Reason::kEmptyFile, "the image is empty", entry->offset};
       if (entry->bytes > formats::DecodeLimits().file_bytes)
@@ -91,7 +90,7 @@ class Sample {
     std::vector<std::string> names;
     for (const auto& [extension, entry] : group_.members) names.push_back("." + extension);
     throw SampleFault{Reason::kMissingFile,
-                      fmt::format("it has no .jpg, .jpeg, .png or .webp, only {}", join(names, ", ")),
+                      fmt::format("it has no image ({}), only {}", shown_image_endings(), join(names, ", ")),
                       group_.offset};
   }
 
@@ -204,6 +203,7 @@ class Grouper {
                      .offset = *lost_at_,
                      .damage = damage_before_};
     }
+    check_end();
     finish();
     return std::move(listing_);
   }
@@ -218,6 +218,17 @@ class Grouper {
     lost_at_.reset();
   }
 
+  // Whoever wrote an archive without an end mark may have been killed within its last sample.
+  void check_end() {
+    if (!group_ || file_.index().has_end_mark || !group_->damage.empty()) return;
+    std::string missing;
+    for (const auto& extension : before_)
+      if (group_->members.count(extension) == 0) missing = "." + extension;
+    if (before_.empty() && group_->members.size() < 2) missing = "further members";
+    if (!missing.empty())
+      group_->damage = fmt::format("the archive has no end mark, and its last sample lacks {}", missing);
+  }
+
   void finish() {
     if (!group_) return;
     listing_.records.push_back({.row = {.key = group_->key}, .file = shard_, .offset = group_->offset});
@@ -228,9 +239,13 @@ class Grouper {
       Sample(file_, *group_, rules_).fill(listing_.records.back());
     } catch (const SampleFault& fault) {
       reject(fault.reason, fault.detail, fault.offset);
-    } catch (const UserError& error) {  // the disk
+    } catch (const MachineFault&) {
+      throw;
+    } catch (const UserError& error) {
       reject(Reason::kUnreadableFile, error.what(), group_->offset);
     }
+    before_.clear();
+    for (const auto& [extension, entry] : group_->members) before_.push_back(extension);
     group_.reset();
   }
 
@@ -239,6 +254,7 @@ class Grouper {
   const ShardRules& rules_;
   Listing listing_;
   std::optional<Group> group_;
+  std::vector<std::string> before_;  // extensions of the group before
   std::string damage_before_;        // before the next group
   std::optional<uint64_t> lost_at_;  // damage that no group reports yet
 };
@@ -261,7 +277,10 @@ std::optional<MemberName> split_member_name(std::string_view name) {
 
 Listing list_shard(const fs::path& shard, const ShardRules& rules) {
   const TarFile file(shard);
-  const auto& [entries, faults] = file.index();
+  const auto& [entries, faults, has_end_mark] = file.index();
+  if (!has_end_mark)
+    log::warning("{}: its end mark is missing, as if its writer had been stopped; its {} members are whole.",
+                 shard.string(), entries.size());
   Grouper grouper(shard, file, rules);
   size_t next = 0;
   for (size_t i = 0; i <= entries.size(); ++i) {

@@ -2,7 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <optional>
+
 #include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/npy.h"
 
@@ -23,7 +26,11 @@ namespace {
 template <class Read>
 auto read_or_refuse(const fs::path& path, const Read& read) {
   try {
-    return read(path);
+    std::optional<decltype(read(path))> result;
+    retry_machine_faults("read " + path.string(), [&] { result = read(path); });
+    return std::move(*result);
+  } catch (const MachineFault&) {
+    throw;
   } catch (const UserError& error) {
     refuse(path, error.what());
   }

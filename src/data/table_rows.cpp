@@ -8,6 +8,7 @@
 #include "file_ending.h"
 #include "json_text.h"
 #include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 
@@ -158,12 +159,6 @@ class Csv {
   int separator_;
 };
 
-std::string without_blanks(const std::string& text) {
-  constexpr const char* kBlank = " \t";
-  const size_t begin = text.find_first_not_of(kBlank);
-  return begin == std::string::npos ? "" : text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
-}
-
 // Reads a line of at most `most` bytes.
 std::string read_line(Bytes& bytes, size_t most) {
   std::string line;
@@ -214,7 +209,7 @@ void read_csv(Bytes& bytes, const fs::path& path, char separator,
   TableRow header;
   std::vector<std::string> names, fields;
   if (!csv.next(header, names)) return;
-  for (auto& name : names) name = without_blanks(name);
+  for (auto& name : names) name = trimmed(name, " \t");
   check_header(names, header.fault, path);
   for (TableRow row; csv.next(row, fields); row = {}) {
     row.fields = nlohmann::json::object();
@@ -254,6 +249,7 @@ void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take)
       read_json_lines(bytes, take);
     }
   } catch (const std::ios_base::failure& failure) {
+    check_machine(path, failure.code().value());
     throw UserError(fmt::format("cannot read {}: {}.", path.string(), failure.code().message()));
   }
 }

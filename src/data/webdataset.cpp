@@ -1,9 +1,9 @@
 // A source of WebDataset shards. A sample is a group of consecutive members of a tar file whose names are
-// equal up to the first dot (a/b.jpg, a/b.txt; the key is a/b). A sample's image is its .jpg, or else its
-// .jpeg, .png or .webp; .txt is its caption, .cls its class, and .json holds further fields; `captions` names
-// the captions among them (column: a field, or the extension of a text member). Other members are skipped. If
-// a .json begins with source_key, as `pixart data pack` writes it, this is the key. Opening reads only
-// headers, captions and labels.
+// equal up to the first dot (a/b.jpg, a/b.txt; the key is a/b). A sample's image is the first of its members
+// whose extension is in formats::image_endings(); .txt is its caption, .cls its class, and .json holds
+// further fields; `captions` names the captions among them (column: a field, or the extension of a text
+// member). Other members are skipped. If a .json begins with source_key, as `pixart data pack` writes it,
+// this is the key. Opening reads only headers, captions and labels.
 //
 // Damage in a shard rejects the samples that it touches and the undamaged samples on both sides of it, which
 // may have lost members. Each rejection names the byte in the shard.
@@ -15,6 +15,7 @@
 #include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
 #include "records.h"
@@ -76,7 +77,10 @@ std::vector<Listing> list_shards(const SourceConfig& config, const std::vector<f
   SlowProgress progress("source " + config.name, int64_t(shards.size()), "shard");
   const auto list_one = [&](int64_t i) {
     try {
-      parts[size_t(i)] = list_shard(shards[size_t(i)], rules);
+      retry_machine_faults("read " + shards[size_t(i)].string(),
+                           [&] { parts[size_t(i)] = list_shard(shards[size_t(i)], rules); });
+    } catch (const MachineFault&) {
+      throw;
     } catch (const UserError& error) {  // reported together with the others
       faults[size_t(i)] = error.what();
     }

@@ -102,12 +102,14 @@ class LatentExtraction {
       const int side = int(stage_.resolution);
       const auto image = dataset_.reduced_image(row, data::decode_side(side));
       result.height = image.full_height, result.width = image.full_width;
-      if (buckets_.empty()) {
-        result.pixels = planes_of(data::cover_and_crop(image, side, side));
-      } else {
+      if (!buckets_.empty())
         result.bucket = uint8_t(data::nearest_bucket(buckets_, result.height, result.width));
-        result.pixels = planes_of(data::resize_to_bucket(image, buckets_[result.bucket]));
-      }
+      Image shaped;
+      dataset_.on_sample(row, [&] {
+        shaped = buckets_.empty() ? data::cover_and_crop(image, side, side)
+                                  : data::resize_to_bucket(image, buckets_[result.bucket]);
+      });
+      result.pixels = planes_of(shaped);
     } catch (const data::BadSample& bad) {
       result.rejection = bad.rejection();
     }

@@ -43,7 +43,9 @@ struct ImageReader::State {
       if (known != listed.end() && known->row == row && !data::concerns_caption(known->reason)) return false;
       const int side = int(resolution);
       const auto image = parts[part].dataset->reduced_image(row, data::decode_side(side));
-      data::copy_planes(data::cover_and_crop(image, side, side), out);
+      Image cut;
+      parts[part].dataset->on_sample(row, [&] { cut = data::cover_and_crop(image, side, side); });
+      data::copy_planes(cut, out);
       return true;
     } catch (const data::BadSample& bad) {
       quarantines[part]->add(bad.rejection());

@@ -1,8 +1,12 @@
 #include "pixart/formats/image_file.h"
 
+#include <algorithm>
+#include <array>
+
 #include "image_codecs.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/machine_fault.h"
 
 namespace pixart::formats {
 
@@ -17,13 +21,19 @@ void check_size(int64_t width, int64_t height, const std::string& name, const De
   }
 }
 
+ImageError damaged_image(const std::string& name, std::string_view kind, std::string_view why) {
+  return {ImageFault::kDamaged, fmt::format("{}: damaged {}: {}.", name, kind, why)};
+}
+
+ImageError unsupported_image(const std::string& name, std::string_view kind, std::string_view why) {
+  return {ImageFault::kUnsupported, fmt::format("{}: unsupported {}: {}.", name, kind, why)};
+}
+
 Image composite_on_white(const uint8_t* rgba, int width, int height) {
   Image image(height, width);
   for (size_t i = 0; i < size_t(width) * size_t(height); ++i) {
     const unsigned alpha = rgba[4 * i + 3];
-    for (size_t c = 0; c < 3; ++c) {
-      image.rgb[3 * i + c] = uint8_t((rgba[4 * i + c] * alpha + 255 * (255 - alpha) + 127) / 255);
-    }
+    for (size_t c = 0; c < 3; ++c) image.rgb[3 * i + c] = on_white(rgba[4 * i + c], alpha);
   }
   return image;
 }
@@ -37,9 +47,63 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
   return decode_reduced(bytes, name, 0, limits).image;
 }
 
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::string_view kPng = "\x89PNG", kJpeg = "\xff\xd8\xff", kRiff = "RIFF";
+
+bool begins_with_one_of(std::string_view bytes, std::initializer_list<std::string_view> marks) {
+  return std::any_of(marks.begin(), marks.end(), [&](auto mark) { return bytes.starts_with(mark); });
+}
+
+struct Kind {
+  std::string_view ending;  // of `pixart data pack`
+  bool (*is_its)(std::string_view bytes);
+  Image (*decode)(std::string_view bytes, const std::string& name, const DecodeLimits& limits);  // JPEG: null
+};
+
+constexpr std::array<Kind, 7> kKinds = {{
+    {"jpg", [](std::string_view bytes) { return bytes.starts_with(kJpeg); }, nullptr},
+    {"png", [](std::string_view bytes) { return bytes.starts_with(kPng); }, decode_png},
+    {"webp",
+     [](std::string_view bytes) { return bytes.starts_with(kRiff) && bytes.substr(0, 12).ends_with("WEBP"); },
+     decode_webp},
+    {"avif", is_avif, decode_avif},
+    {"tif",
+     [](std::string_view bytes) {
+       return begins_with_one_of(bytes, {"II*\0"sv, "MM\0*"sv, "II+\0"sv, "MM\0+"sv});
+     },
+     decode_tiff},
+    {"gif",
+     [](std::string_view bytes) {
+       return begins_with_one_of(bytes, {"GIF87a", "GIF89a"});
+     },
+     decode_gif},
+    {"bmp", is_bmp, decode_bmp},
+}};
+
+const Kind* kind_of(std::string_view bytes) {
+  for (const auto& kind : kKinds)
+    if (kind.is_its(bytes)) return &kind;
+  return nullptr;
+}
+
+}  // namespace
+
+std::span<const std::string_view> image_endings() {
+  static constexpr std::array<std::string_view, 11> kEndings = {"jpg",  "jpeg", "jpe",  "jfif", "png", "webp",
+                                                                "avif", "tif",  "tiff", "gif",  "bmp"};
+  return kEndings;
+}
+
+std::string_view image_ending(std::string_view bytes) {
+  const Kind* kind = kind_of(bytes);
+  return kind == nullptr ? std::string_view() : kind->ending;
+}
+
 ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int least_side,
                             const DecodeLimits& limits) {
-  constexpr std::string_view kPng = "\x89PNG", kJpeg = "\xff\xd8\xff", kWebp = "RIFF";
   if (bytes.empty())
     throw ImageError(ImageFault::kEmpty,
                      fmt::format("{}: the file is empty. Remove the file, or convert it.", name));
@@ -47,23 +111,26 @@ ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int
     throw ImageError(ImageFault::kTooLarge, fmt::format("{}: {} bytes are over the limit of {} for an image.",
                                                         name, bytes.size(), limits.file_bytes));
   }
-  if (bytes.starts_with(kPng)) return whole(decode_png(bytes, name, limits));
-  if (bytes.starts_with(kJpeg)) return decode_jpeg(bytes, name, least_side, limits);
-  if (bytes.starts_with(kWebp) && bytes.substr(0, 12).ends_with("WEBP"))
-    return whole(decode_webp(bytes, name, limits));
-  if (kPng.starts_with(bytes) || kJpeg.starts_with(bytes) || (bytes.size() < 12 && bytes.starts_with(kWebp)))
+  if (const Kind* kind = kind_of(bytes); kind != nullptr)
+    return kind->decode == nullptr ? decode_jpeg(bytes, name, least_side, limits)
+                                   : whole(kind->decode(bytes, name, limits));
+  if (kPng.starts_with(bytes) || kJpeg.starts_with(bytes) || (bytes.size() < 12 && bytes.starts_with(kRiff)))
     throw ImageError(ImageFault::kDamaged,
                      fmt::format("{}: damaged image: the file ends after {} bytes.", name, bytes.size()));
   const std::string_view content = likely_content(bytes);
-  throw ImageError(ImageFault::kNotAnImage,
-                   fmt::format("{}: not a JPEG, PNG or WebP image{}{}. Remove the file, or convert it.", name,
-                               content.empty() ? "" : "; it seems to be ", content));
+  throw ImageError(
+      ImageFault::kNotAnImage,
+      fmt::format("{}: not a JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP image{}{}. Remove the file, or "
+                  "convert it.",
+                  name, content.empty() ? "" : "; it seems to be ", content));
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {
   std::string bytes;
   try {
     bytes = read_file(path, limits.file_bytes);
+  } catch (const MachineFault&) {
+    throw;
   } catch (const UserError& error) {
     std::error_code none;
     const auto size = std::filesystem::file_size(path, none);

@@ -8,14 +8,17 @@
 #include <cerrno>
 #include <cstring>
 
-#include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 
 namespace pixart::formats {
 
 InputFile::InputFile(std::filesystem::path path)
     : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
   struct stat info {};
-  if (descriptor_ < 0) throw UserError(fmt::format("cannot read {}: {}.", name(), std::strerror(errno)));
+  if (descriptor_ < 0) {
+    check_machine(path_, errno);
+    throw UserError(fmt::format("cannot read {}: {}.", name(), std::strerror(errno)));
+  }
   if (::fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(descriptor_);
     throw UserError(fmt::format("cannot read {}: it is not a regular file.", name()));
@@ -31,6 +34,7 @@ void InputFile::read(void* to, uint64_t count, uint64_t offset) const {
   while (count > 0) {
     const ssize_t got = ::pread(descriptor_, out, std::min(count, kLargestPiece), off_t(offset));
     if (got < 0 && errno == EINTR) continue;
+    if (got < 0) check_machine(path_, errno);
     if (got <= 0) {
       throw UserError(fmt::format("cannot read {} at byte {}: {}.", name(), offset,
                                   got < 0 ? std::strerror(errno) : "the file ends early"),

@@ -1,9 +1,14 @@
-#include <turbojpeg.h>
+#include <cstddef>
+#include <cstdio>
+// libjpeg's headers need the two above.
+#include <jerror.h>
+#include <jpeglib.h>
 
 #include <algorithm>
 #include <array>
-#include <memory>
-#include <type_traits>
+#include <csetjmp>
+#include <new>
+#include <vector>
 
 #include "image_codecs.h"
 #include "pixart/base/error.h"
@@ -36,87 +41,173 @@ JpegFrame frame_of_jpeg(std::string_view jpeg) {
 
 namespace {
 
-using Decoder = std::unique_ptr<std::remove_pointer_t<tjhandle>, int (*)(tjhandle)>;
+// libjpeg reports errors by longjmp, which runs no destructors. So everything that it uses is here, each
+// function that calls setjmp has only plain pointers, and it returns false after a jump.
+struct Decoder {
+  jpeg_decompress_struct jpeg{};
+  jpeg_error_mgr errors{};
+  jpeg_progress_mgr progress{};
+  std::jmp_buf jump{};
+  const unsigned char* data = nullptr;
+  int code = 0, most_scans = 0;  // `code`: of the error; 0 for too many scans
+  char message[JMSG_LENGTH_MAX] = {};
+  std::array<JSAMPROW, 16> rows{};
 
-struct Header {
-  int width = 0, height = 0, subsampling = 0, colorspace = 0;
+  Decoder() = default;
+  ~Decoder() { jpeg_destroy_decompress(&jpeg); }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
 };
+
+Decoder& decoder_of(j_common_ptr jpeg) { return *static_cast<Decoder*>(jpeg->client_data); }
+
+[[noreturn]] void fail(j_common_ptr jpeg) {
+  Decoder& decoder = decoder_of(jpeg);
+  decoder.code = jpeg->err->msg_code;
+  jpeg->err->format_message(jpeg, decoder.message);
+  std::longjmp(decoder.jump, 1);
+}
+
+// Warnings that change no pixel: odd numbers in headers. Most others are about data that is missing or wrong
+// (a file that ends early, bad Huffman codes, lost restart markers): the rest of the image would be grey.
+bool is_harmless(int code) {
+  return code == JWRN_JFIF_MAJOR || code == JWRN_NOT_SEQUENTIAL || code == JWRN_ADOBE_XFORM ||
+         code == JWRN_BOGUS_ICC;
+}
+
+// Bytes that belong to nothing. Before the first scan they are harmless. After a scan they are what its codes
+// did not need: filling, or codes that were lost because others before them are wrong.
+bool is_harmless_extra(const Decoder& decoder) {
+  if (decoder.jpeg.input_scan_number == 0) return true;
+  const JOCTET* end = decoder.jpeg.src->next_input_byte;
+  const auto count = std::min<ptrdiff_t>(decoder.errors.msg_parm.i[0], end - decoder.data);
+  return std::all_of(end - count, end, [](JOCTET byte) { return byte == 0x00 || byte == 0xFF; });
+}
+
+void take_message(j_common_ptr jpeg, int level) {
+  const int code = jpeg->err->msg_code;
+  const bool is_warning = level < 0;
+  if (!is_warning || is_harmless(code)) return;
+  if (code == JWRN_EXTRANEOUS_DATA && is_harmless_extra(decoder_of(jpeg))) return;
+  fail(jpeg);
+}
+
+void print_nothing(j_common_ptr) {}
+
+void check_progress(j_common_ptr jpeg) {
+  Decoder& decoder = decoder_of(jpeg);
+  if (jpeg->is_decompressor == 0 || decoder.jpeg.input_scan_number <= decoder.most_scans) return;
+  decoder.code = 0;
+  std::longjmp(decoder.jump, 1);
+}
+
+bool read_header(Decoder& decoder, const unsigned char* data, size_t bytes, int most_scans) {
+  decoder.jpeg.err = jpeg_std_error(&decoder.errors);
+  decoder.errors.error_exit = fail;
+  decoder.errors.emit_message = take_message;
+  decoder.errors.output_message = print_nothing;
+  decoder.jpeg.client_data = &decoder;
+  decoder.data = data;
+  decoder.most_scans = most_scans;
+  if (setjmp(decoder.jump)) return false;
+  jpeg_create_decompress(&decoder.jpeg);
+  decoder.progress.progress_monitor = check_progress;
+  decoder.jpeg.progress = &decoder.progress;
+  jpeg_mem_src(&decoder.jpeg, data, static_cast<unsigned long>(bytes));
+  jpeg_read_header(&decoder.jpeg, TRUE);
+  return true;
+}
+
+bool is_print(const Decoder& decoder) {
+  return decoder.jpeg.jpeg_color_space == JCS_CMYK || decoder.jpeg.jpeg_color_space == JCS_YCCK;
+}
+
+// Decodes at 1 / `reduction` of the size. A row of `out` has `row_bytes` bytes.
+bool read_rows(Decoder& decoder, int reduction, uint8_t* out, size_t row_bytes) {
+  if (setjmp(decoder.jump)) return false;
+  decoder.jpeg.scale_num = 1;
+  decoder.jpeg.scale_denom = static_cast<unsigned>(reduction);
+  decoder.jpeg.out_color_space = is_print(decoder) ? JCS_CMYK : JCS_RGB;
+  decoder.jpeg.dct_method = JDCT_ISLOW;
+  jpeg_start_decompress(&decoder.jpeg);
+  while (decoder.jpeg.output_scanline < decoder.jpeg.output_height) {
+    for (size_t i = 0; i < decoder.rows.size(); ++i)
+      decoder.rows[i] =
+          out +
+          std::min<size_t>(decoder.jpeg.output_scanline + i, decoder.jpeg.output_height - 1) * row_bytes;
+    jpeg_read_scanlines(&decoder.jpeg, decoder.rows.data(), JDIMENSION(decoder.rows.size()));
+  }
+  jpeg_finish_decompress(&decoder.jpeg);
+  return true;
+}
+
+ImageFault fault_of(const JpegFrame& frame, int code) {
+  constexpr std::array<int, 5> kProcesses = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA};
+  constexpr std::array<int, 8> kUnsupported = {
+      JERR_SOF_UNSUPPORTED,    JERR_BAD_PRECISION,   JERR_COMPONENT_COUNT,      JERR_NOT_COMPILED,
+      JERR_CONVERSION_NOTIMPL, JERR_CCIR601_NOTIMPL, JERR_FRACT_SAMPLE_NOTIMPL, JERR_NOTIMPL};
+  if (code == JERR_IMAGE_TOO_BIG || code == JERR_WIDTH_OVERFLOW) return ImageFault::kTooLarge;
+  const bool odd_frame =
+      frame.process >= 0 &&
+      (std::count(kProcesses.begin(), kProcesses.end(), frame.process) == 0 || frame.precision != 8);
+  const bool odd_code = std::count(kUnsupported.begin(), kUnsupported.end(), code) > 0;
+  return odd_frame || odd_code ? ImageFault::kUnsupported : ImageFault::kDamaged;
+}
+
+ImageError too_many_scans(const std::string& name, int scans, const Decoder& decoder,
+                          const DecodeLimits& limits) {
+  return {
+      ImageFault::kTooLarge,
+      fmt::format(
+          "{}: {} scans of {} x {} pixels are over the limit ({} scans, {} pixels in all scans). Save the "
+          "image again.",
+          name, scans, decoder.jpeg.image_width, decoder.jpeg.image_height, limits.scans,
+          limits.scanned_pixels)};
+}
+
+[[noreturn]] void refuse(const Decoder& decoder, std::string_view bytes, const std::string& name,
+                         const DecodeLimits& limits) {
+  const JpegFrame frame = frame_of_jpeg(bytes);
+  if (decoder.code == JERR_OUT_OF_MEMORY) throw std::bad_alloc();
+  if (decoder.code == 0) throw too_many_scans(name, decoder.jpeg.input_scan_number, decoder, limits);
+  const ImageFault fault = fault_of(frame, decoder.code);
+  throw ImageError(
+      fault, fmt::format("{}: {} JPEG: {}.", name,
+                         fault == ImageFault::kUnsupported ? "unsupported" : "damaged", decoder.message));
+}
+
+// Counted before anything is decoded; check_progress() looks again while it is.
+void check_scans(std::string_view bytes, const Decoder& decoder, const std::string& name,
+                 const DecodeLimits& limits) {
+  const int scans = frame_of_jpeg(bytes).scans;
+  const int64_t pixels = int64_t(decoder.jpeg.image_width) * decoder.jpeg.image_height;
+  if (scans > limits.scans || scans * pixels > limits.scanned_pixels)
+    throw too_many_scans(name, scans, decoder, limits);
+}
 
 struct Size {
   int width = 0, height = 0;
 };
 
-// Half of an odd size rounds up, as in the library.
-Size decoded_size(const Header& header, int least_side) {
-  const bool is_half = least_side > 0 && std::min(header.width, header.height) / 2 >= least_side;
-  if (!is_half) return {header.width, header.height};
-  return {(header.width + 1) / 2, (header.height + 1) / 2};
-}
-
-// The library reports errors only as text. An unsupported process or precision is recognised by the frame.
-ImageFault fault_of(const JpegFrame& frame, std::string_view message) {
-  const auto says = [&](std::string_view part) { return message.find(part) != std::string_view::npos; };
-  if (says("Maximum supported image dimension") || says("Insufficient memory")) return ImageFault::kTooLarge;
-  constexpr std::array<int, 5> kTaken = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA};
-  const bool odd_frame =
-      frame.process >= 0 &&
-      (std::count(kTaken.begin(), kTaken.end(), frame.process) == 0 || frame.precision != 8);
-  const bool odd_words = says("Could not determine") || says("not implemented") || says("not supported") ||
-                         says("omitted at compile time") || says("Unsupported color conversion");
-  return odd_frame || odd_words ? ImageFault::kUnsupported : ImageFault::kDamaged;
-}
-
-ImageError refusal(const Decoder& decoder, std::string_view bytes, const std::string& name) {
-  const std::string message = tjGetErrorStr2(decoder.get());
-  const ImageFault fault = fault_of(frame_of_jpeg(bytes), message);
-  return {fault, fmt::format("{}: {} JPEG: {}.", name,
-                             fault == ImageFault::kDamaged ? "damaged" : "unsupported", message)};
-}
-
-// libjpeg-turbo checks its own limit (500) only after it has decoded that many scans.
-void check_scans(std::string_view bytes, const Header& header, const std::string& name,
-                 const DecodeLimits& limits) {
-  const int scans = frame_of_jpeg(bytes).scans;
-  const int64_t pixels = int64_t(header.width) * header.height;
-  if (scans > limits.scans || scans * pixels > limits.scanned_pixels)
-    throw ImageError(
-        ImageFault::kTooLarge,
-        fmt::format("{}: {} scans of {} x {} pixels are over the limit ({} scans, {} pixels in "
-                    "all scans). Save the image again.",
-                    name, scans, header.width, header.height, limits.scans, limits.scanned_pixels));
-}
-
-// Warnings, such as a file that ends early, count as errors: the rest of the image would be grey. The library
-// scales to the requested size.
-void decode(const Decoder& decoder, std::string_view bytes, const Size& size, uint8_t* out, int format,
-            const std::string& name) {
-  const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
-  if (tjDecompress2(decoder.get(), data, bytes.size(), out, size.width, 0, size.height, format,
-                    TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS) != 0) {
-    throw refusal(decoder, bytes, name);
-  }
-}
-
-// Print colours (CMYK) are inverted, as Adobe's programs store them; they are converted without a colour
-// profile, as in Pillow.
+// Print colours (CMYK) are inverted, as Adobe's programs store them; Pillow takes all to be so.
 Image from_inverted_cmyk(const std::vector<uint8_t>& cmyk, const Size& size) {
   Image image(size.height, size.width);
-  for (size_t i = 0; i < cmyk.size() / 4; ++i) {
-    const unsigned black = cmyk[4 * i + 3];
-    for (size_t c = 0; c < 3; ++c) image.rgb[3 * i + c] = uint8_t((cmyk[4 * i + c] * black + 127) / 255);
-  }
+  for (size_t i = 0; i < cmyk.size() / 4; ++i)
+    for (size_t c = 0; c < 3; ++c) image.rgb[3 * i + c] = from_ink(cmyk[4 * i + c], cmyk[4 * i + 3]);
   return image;
 }
 
-Image decode_stored(const Decoder& decoder, std::string_view bytes, const Header& header, const Size& size,
-                    const std::string& name) {
-  if (header.colorspace == TJCS_CMYK || header.colorspace == TJCS_YCCK) {
+Image decode_stored(Decoder& decoder, std::string_view bytes, int reduction, const Size& size,
+                    const std::string& name, const DecodeLimits& limits) {
+  if (is_print(decoder)) {
     std::vector<uint8_t> cmyk(size_t(size.width) * size_t(size.height) * 4);
-    decode(decoder, bytes, size, cmyk.data(), TJPF_CMYK, name);
+    if (!read_rows(decoder, reduction, cmyk.data(), size_t(size.width) * 4))
+      refuse(decoder, bytes, name, limits);
     return from_inverted_cmyk(cmyk, size);
   }
   Image image(size.height, size.width);
-  decode(decoder, bytes, size, image.rgb.data(), TJPF_RGB, name);
+  if (!read_rows(decoder, reduction, image.rgb.data(), size_t(size.width) * 3))
+    refuse(decoder, bytes, name, limits);
   return image;
 }
 
@@ -124,27 +215,22 @@ Image decode_stored(const Decoder& decoder, std::string_view bytes, const Header
 
 ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int least_side,
                          const DecodeLimits& limits) {
-  const Decoder decoder(tjInitDecompress(), tjDestroy);
-  PIXART_CHECK(decoder != nullptr);
-  Header header;
-  const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
-  if (tjDecompressHeader3(decoder.get(), data, bytes.size(), &header.width, &header.height,
-                          &header.subsampling, &header.colorspace) != 0) {
-    throw refusal(decoder, bytes, name);
-  }
-  if (header.width == 0 && header.height == 0)  // libjpeg accepts a file that has only tables
-    throw ImageError(ImageFault::kDamaged,
-                     fmt::format("{}: damaged JPEG: the file ends before its image.", name));
-  check_size(header.width, header.height, name, limits);
-  check_scans(bytes, header, name, limits);
-  const Size size = decoded_size(header, least_side);
-  Image stored = decode_stored(decoder, bytes, header, size, name);
+  Decoder decoder;
+  if (!read_header(decoder, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), limits.scans))
+    refuse(decoder, bytes, name, limits);
+  check_size(decoder.jpeg.image_width, decoder.jpeg.image_height, name, limits);
+  check_scans(bytes, decoder, name, limits);
+  const int width = int(decoder.jpeg.image_width), height = int(decoder.jpeg.image_height);
+  const int reduction = least_side > 0 && std::min(width, height) / 2 >= least_side ? 2 : 1;
+  // Half of an odd size rounds up, as in the library.
+  const Size size{(width + reduction - 1) / reduction, (height + reduction - 1) / reduction};
+  Image stored = decode_stored(decoder, bytes, reduction, size, name, limits);
   const int orientation = orientation_of_jpeg(bytes);
   const bool is_turned = orientation > 4;  // rows become columns
   return {.image = oriented(std::move(stored), orientation),
-          .full_height = is_turned ? header.width : header.height,
-          .full_width = is_turned ? header.height : header.width,
-          .reduction = size.width == header.width ? 1 : 2};
+          .full_height = is_turned ? width : height,
+          .full_width = is_turned ? height : width,
+          .reduction = reduction};
 }
 
 }  // namespace pixart::formats

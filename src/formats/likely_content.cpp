@@ -19,14 +19,8 @@ struct Mark {
 
 using namespace std::string_view_literals;
 
-constexpr std::array<Mark, 26> kMarks = {
-    {{0, "GIF8", "a GIF image"},
-     {0, "BM", "a BMP image"},
-     {0, "II*\0"sv, "a TIFF image"},
-     {0, "MM\0*"sv, "a TIFF image"},
-     {0, "8BPS", "a Photoshop image"},
-     {4, "ftypavif", "an AVIF image"},
-     {4, "ftypavis", "an AVIF image"},
+constexpr std::array<Mark, 20> kMarks = {
+    {{0, "8BPS", "a Photoshop image"},
      {4, "ftypheic", "a HEIC image"},
      {4, "ftypmif1", "a HEIC image"},
      {4, "ftyp", "a video"},

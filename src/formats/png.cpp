@@ -68,8 +68,13 @@ struct Writer {
   ~Writer() { png_destroy_write_struct(&png, &info); }
 };
 
+// Only what the pixels need is read: libpng would inflate each text, profile and palette of its own before it
+// knows that nobody asks for it, up to 8 MB a chunk and 1,000 chunks.
+constexpr png_byte kSkipped[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0eXIf\0hIST\0pCAL\0sCAL\0tIME";
+
 bool read_header(png_structp png, png_infop info) {
   if (setjmp(png_jmpbuf(png))) return false;
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, kSkipped, int(sizeof kSkipped / 5));
   png_read_info(png, info);
   return true;
 }
@@ -107,13 +112,6 @@ void check_chunks(std::string_view bytes, const std::string& name, const DecodeL
                        fmt::format("{}: an animated PNG; expected one still image.", name));
     at += kAround + length;
   }
-}
-
-int orientation_of_png(png_structp png, png_infop info) {
-  png_bytep exif = nullptr;
-  png_uint_32 count = 0;
-  if (png_get_eXIf_1(png, info, &count, &exif) == 0) return 1;
-  return orientation_of_exif({reinterpret_cast<const char*>(exif), count});
 }
 
 bool write_image(Writer& writer, const Image& image, png_text* texts, int num_texts, png_bytep* rows,
@@ -165,8 +163,7 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
   std::vector<png_bytep> rows(height);
   for (size_t y = 0; y < height; ++y) rows[y] = rgba.data() + y * width * 4;
   if (!read_rows(reader.png, reader.info, rows.data())) throw damaged();
-  return oriented(composite_on_white(rgba.data(), int(width), int(height)),
-                  orientation_of_png(reader.png, reader.info));
+  return oriented(composite_on_white(rgba.data(), int(width), int(height)), orientation_of_png(bytes));
 }
 
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text,

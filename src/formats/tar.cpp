@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "input_file.h"
-#include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "tar_header.h"
 
 namespace pixart::formats {
@@ -71,12 +71,13 @@ class Reader {
   TarIndex read() {
     while (!is_done_) {
       if (at_ >= blocks_.size()) {
-        fault(std::min(extension_.is_open ? extension_.offset : at_, file_.bytes()), file_.bytes(),
-              "the archive is cut off: its end mark, two blocks of zeros, is missing");
+        end_without_mark();
         break;
       }
       try {
         step();
+      } catch (const MachineFault&) {
+        throw;  // nothing in the archive is damaged
       } catch (const UserError& error) {
         recover(error.what());
       }
@@ -146,13 +147,25 @@ class Reader {
   void end() {
     if (extension_.is_open) throw UserError("a long name or pax header without a member");
     if (at_ + 2 * kTarBlock > blocks_.size()) {
-      fault(at_, file_.bytes(), "the archive is cut off: its end mark is one block of zeros, not two");
+      end_without_mark();
     } else if (!is_zero(blocks_.at(at_ + kTarBlock))) {
       throw UserError("a block of zeros between members");
     } else {
       return behind_the_end();
     }
     is_done_ = true;
+  }
+
+  // A writer that was not closed leaves whole members, and perhaps zeros of its last record. Anything else is
+  // the beginning of a member.
+  void end_without_mark() {
+    const uint64_t from = std::min(at_, file_.bytes());
+    if (!extension_.is_open && is_zero(file_.read(file_.bytes() - from, from))) {
+      index_.has_end_mark = false;
+    } else {
+      fault(extension_.is_open ? extension_.offset : from, file_.bytes(),
+            "the archive is cut off: its end mark, two blocks of zeros, is missing");
+    }
   }
 
   // cat a.tar b.tar > c.tar makes such a file: a reader that follows the format misses the second.

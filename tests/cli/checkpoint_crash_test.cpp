@@ -117,7 +117,8 @@ class CheckpointCrash : public ::testing::Test {
                                      .mode = mode,
                                      .at = at,
                                      .error = error,
-                                     .log = record.c_str()};
+                                     .log = record.c_str(),
+                                     .times = 0};
     io_shim_set(&settings);
   }
 

@@ -19,22 +19,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class Environment {
- public:
-  explicit Environment(const std::vector<std::pair<std::string, std::string>>& values) {
-    for (const auto& [name, value] : values) {
-      ::setenv(name.c_str(), value.c_str(), 1);
-      names_.push_back(name);
-    }
-  }
-  ~Environment() {
-    for (const auto& name : names_) ::unsetenv(name.c_str());
-  }
-
- private:
-  std::vector<std::string> names_;
-};
-
 class CheckpointDisk : public ::testing::Test {
  protected:
   CheckpointDisk() { write_text(folder_ / "run.yaml", tiny_run_yaml()); }

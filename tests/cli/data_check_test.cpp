@@ -33,7 +33,7 @@ class DataCheck : public ::testing::Test {
     return run_pixart(arguments, folder_.path());
   }
   void spoil() const {
-    write_text(folder_ / "images/03.png", "GIF89a");
+    write_text(folder_ / "images/03.png", "%PDF-1.7");
     write_text(folder_ / "images/11.png", "");
   }
   // Output ends with the JSON; progress comes before it.

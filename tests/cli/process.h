@@ -2,9 +2,11 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pixart::testing {
@@ -34,6 +36,25 @@ class Process {
 
 ProcessResult run_pixart(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
                          int64_t file_size_limit = -1);
+
+// Environment variables for the processes that start while it lives.
+class Environment {
+ public:
+  explicit Environment(const std::vector<std::pair<std::string, std::string>>& values) {
+    for (const auto& [name, value] : values) {
+      ::setenv(name.c_str(), value.c_str(), 1);
+      names_.push_back(name);
+    }
+  }
+  ~Environment() {
+    for (const auto& name : names_) ::unsetenv(name.c_str());
+  }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  std::vector<std::string> names_;
+};
 
 // For `before_start`: standard output and error go into a pipe that nobody reads, into a file on a full disk.
 void break_the_pipe();

@@ -150,7 +150,8 @@ std::map<std::string, Struct> structs_of(const std::string& file) {
 }
 
 // A struct that repeats the fields of a struct of keys is copied from it field by field. Those that are left
-// have keys that may be unset, and then depend on another key (name, preset); the other struct has all values.
+// have keys that may be unset, and then depend on another key (name, preset); the other struct has all
+// values.
 TEST(Design, NoStructOfKeysHasATwin) {
   const std::set<std::pair<std::string, std::string>> known = {{"OptimizerConfig", "AdamWConfig"},
                                                                {"OptimizerConfig", "CameConfig"},

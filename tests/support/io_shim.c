@@ -16,18 +16,19 @@
 #include <unistd.h>
 
 enum { kPath = 4096 };
-enum Mode { kOff, kCount, kRecord, kFail, kFailFrom, kShort, kKill };
+enum Mode { kOff, kCount, kRecord, kFail, kFailFrom, kShort, kKill, kFailReads };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static enum Mode mode = kOff;
 static char folder[kPath], match[256];
 static size_t folder_length;
-static long wanted, seen;
+static long wanted, seen, times;
 static int error_number, log_descriptor = -1;
 
 static enum Mode mode_of(const char* name) {
-  static const char* const names[] = {"off", "count", "record", "fail", "fail_from", "short", "kill"};
-  for (int i = 0; i <= kKill; ++i)
+  static const char* const names[] = {"off",       "count", "record", "fail",
+                                      "fail_from", "short", "kill",   "fail_reads"};
+  for (int i = 0; i <= kFailReads; ++i)
     if (strcmp(name, names[i]) == 0) return (enum Mode)i;
   fprintf(stderr, "io_shim: unknown mode %s\n", name);
   abort();
@@ -45,6 +46,7 @@ void io_shim_set(const struct IoShimSettings* settings) {
     strcpy(folder, settings->folder);
     snprintf(match, sizeof match, "%s", settings->match != NULL ? settings->match : "");
     wanted = settings->at;
+    times = settings->times;
     error_number = settings->error;
     if (mode == kRecord) {
       log_descriptor =
@@ -58,13 +60,15 @@ void io_shim_set(const struct IoShimSettings* settings) {
 __attribute__((constructor)) static void set_from_environment(void) {
   const char* at = getenv("IO_SHIM_AT");
   const char* error = getenv("IO_SHIM_ERROR");
+  const char* count = getenv("IO_SHIM_TIMES");
   const struct IoShimSettings settings = {
       .folder = getenv("IO_SHIM_FOLDER"),
       .match = getenv("IO_SHIM_MATCH"),
       .mode = getenv("IO_SHIM_MODE") != NULL ? getenv("IO_SHIM_MODE") : "count",
       .at = at != NULL ? atol(at) : 0,
       .error = error != NULL ? atoi(error) : EIO,
-      .log = getenv("IO_SHIM_LOG")};
+      .log = getenv("IO_SHIM_LOG"),
+      .times = count != NULL ? atol(count) : 0};
   if (settings.folder != NULL) io_shim_set(&settings);
 }
 
@@ -132,7 +136,7 @@ static int descriptor_is_watched(int descriptor, char full[kPath]) {
 
 /* 0: go on; -1: fail, with errno set; 1: write less than asked. */
 static int gate(const char* what, const char* path) {
-  if (strstr(path, match) == NULL) return 0;
+  if (mode == kFailReads || strstr(path, match) == NULL) return 0;
   ++seen;
   const int hit = mode == kFailFrom ? seen >= wanted : seen == wanted;
   if (!hit) return 0;
@@ -152,6 +156,17 @@ static int gate(const char* what, const char* path) {
   return -1;
 }
 
+/* 0: go on; -1: fail, with errno set. */
+static int read_gate(const char* path) {
+  if (mode != kFailReads || strstr(path, match) == NULL) return 0;
+  pthread_mutex_lock(&mutex);
+  const long number = ++seen;
+  pthread_mutex_unlock(&mutex);
+  if (number < wanted || (times > 0 && number >= wanted + times)) return 0;
+  errno = error_number;
+  return -1;
+}
+
 static unsigned long inode_of(int at, const char* path, int flags) {
   struct stat info;
   return fstatat(at, path, &info, flags) == 0 ? info.st_ino : 0;
@@ -160,6 +175,7 @@ static unsigned long inode_of(int at, const char* path, int flags) {
 static int open_at(int at, const char* path, int flags, unsigned permissions) {
   char full[kPath];
   const int writes = (flags & (O_WRONLY | O_RDWR | O_CREAT)) != 0 && (flags & O_TMPFILE) != O_TMPFILE;
+  if (!writes && is_watched(at, path, full) && read_gate(full) < 0) return -1;
   if (!writes || !is_watched(at, path, full)) return (int)syscall(SYS_openat, at, path, flags, permissions);
   pthread_mutex_lock(&mutex);
   int result = -1;
@@ -230,6 +246,20 @@ static ssize_t write_at(int descriptor, const void* bytes, size_t length, off_t 
     errno = error;
   }
   return result;
+}
+
+static int reading_fails(int descriptor) {
+  char full[kPath];
+  return mode == kFailReads && descriptor_is_watched(descriptor, full) && read_gate(full) < 0;
+}
+ssize_t read(int descriptor, void* bytes, size_t length) {
+  return reading_fails(descriptor) ? -1 : syscall(SYS_read, descriptor, bytes, length);
+}
+ssize_t pread(int descriptor, void* bytes, size_t length, off_t offset) {
+  return reading_fails(descriptor) ? -1 : syscall(SYS_pread64, descriptor, bytes, length, offset);
+}
+ssize_t pread64(int descriptor, void* bytes, size_t length, off_t offset) {
+  return pread(descriptor, bytes, length, offset);
 }
 
 ssize_t write(int descriptor, const void* bytes, size_t length) {

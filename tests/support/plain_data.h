@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,15 +29,6 @@ class PlainDataset : public data::Dataset {
   }
   int64_t size() const override { return int64_t(rows.size()); }
   data::Row row(int64_t index) const override { return rows.at(size_t(index)); }
-  std::string bytes(int64_t index) const override { return formats::encode_png(image(index)); }
-  formats::ReducedImage reduced_image(int64_t index, int) const override {
-    if (damaged.count(index) > 0)
-      throw data::BadSample({.row = index,
-                             .key = row(index).key,
-                             .reason = data::Reason::kDamagedImage,
-                             .detail = "it is cut off"});
-    return formats::whole(Image(4 + int(index % 3), 5, uint8_t(index)));
-  }
   const std::vector<std::string>& class_names() const override { return classes; }
   const std::vector<data::Rejection>& rejected() const override { return listed; }
   std::string fingerprint() const override { return "plain"; }
@@ -49,7 +41,24 @@ class PlainDataset : public data::Dataset {
   std::vector<data::Row> rows;
   std::vector<data::Rejection> listed;
   std::set<int64_t> damaged;  // found when they are opened
+  std::set<int64_t> odd;      // a library throws when they are decoded
+  std::set<int64_t> thin;     // 1000 x 3 pixels
   std::vector<std::string> classes = {"a", "b", "c"};
+
+ private:
+  std::string read_bytes_of(int64_t index) const override {
+    return formats::encode_png(decode(index, 0).image);
+  }
+  formats::ReducedImage decode(int64_t index, int) const override {
+    if (damaged.count(index) > 0)
+      throw data::BadSample({.row = index,
+                             .key = row(index).key,
+                             .reason = data::Reason::kDamagedImage,
+                             .detail = "it is cut off"});
+    if (odd.count(index) > 0) throw std::runtime_error("a library's surprise");
+    if (thin.count(index) > 0) return formats::whole(Image(3, 1000, uint8_t(index)));
+    return formats::whole(Image(4 + int(index % 3), 5, uint8_t(index)));
+  }
 };
 
 inline at::Tensor waves(at::IntArrayRef shape, double start) {

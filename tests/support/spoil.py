@@ -21,7 +21,7 @@ import random
 
 from spoil_pictures import CONTROL_WAYS, IMAGE_WAYS, good_image
 
-ENDINGS = ('.png', '.jpg', '.webp')
+ENDINGS = ('.png', '.jpg', '.webp', '.gif', '.bmp', '.tif')
 
 
 def write(path, data):
@@ -82,7 +82,7 @@ def make_folder(arguments):
     random_numbers = random.Random(arguments.seed)
     num_ways = len(IMAGE_WAYS) + len(FILE_WAYS) + len(CAPTION_WAYS)
     count = arguments.count or 100 * num_ways
-    keys = [f'{i // 1000:03}/{i:06}{ENDINGS[i % 3]}' for i in range(count)]  # in the order of the source
+    keys = [f'{i // 1000:03}/{i:06}{ENDINGS[i % len(ENDINGS)]}' for i in range(count)]  # in the order of the source
     free = {ending: [i for i in range(count) if keys[i].endswith(ending)] for ending in ENDINGS}
     for rows in free.values():
         random_numbers.shuffle(rows)
@@ -100,11 +100,11 @@ def make_folder(arguments):
         images[row] = spoil
         expect(row, way, reason)
     for i, (way, (make, reason)) in enumerate(FILE_WAYS.items()):
-        row = take(ENDINGS[i % 3])
+        row = take(ENDINGS[i % len(ENDINGS)])
         files[row] = make
         expect(row, way, reason)
     for i, (way, (text, reason)) in enumerate(CAPTION_WAYS.items()):
-        row = take(ENDINGS[i % 3])
+        row = take(ENDINGS[i % len(ENDINGS)])
         captions[row] = text
         expect(row, way, reason)
     for way, (ending, change) in CONTROL_WAYS.items():
@@ -196,7 +196,7 @@ def make_table(arguments):
     count = arguments.count or 100 * len(ways)
     rows = random_numbers.sample(range(1, count), len(ways))
     endings = {row: IMAGE_WAYS[way][0] for row, (kind, way) in zip(rows, ways) if kind == 'picture'}
-    keys = [f'images/{i:06}{endings.get(i, ENDINGS[i % 3])}' for i in range(count)]
+    keys = [f'images/{i:06}{endings.get(i, ENDINGS[i % len(ENDINGS)])}' for i in range(count)]
     at = {} if arguments.clean else dict(zip(rows, ways))
     expected, lines = [], []
     first_key = keys[min(set(range(count)) - set(rows))]

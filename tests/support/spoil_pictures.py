@@ -148,6 +148,34 @@ def animated_webp(_):
     return riff((b'VP8X', b'\x02\0\0\0' + size), (b'ANIM', b'\0' * 6), (b'ANMF', frame), (b'ANMF', frame))
 
 
+def one_frame_webp(_):
+    size = b'\x1f\0\0\x17\0\0'
+    frame = b'\0' * 6 + size + b'\x64\0\0\0' + LOSSY_WEBP[12:]
+    return riff((b'VP8X', b'\x02\0\0\0' + size), (b'ANIM', b'\0' * 6), (b'ANMF', frame))
+
+
+# --- GIF, BMP, TIFF by hand: 2 x 1 pixels
+
+
+def gif(number):
+    palette = bytes((number % 256, number // 256 % 256, 7)) + b'\xff\0\0'
+    # three bits a code: clear, 0, 1, end
+    return b'GIF89a\x02\0\x01\0\x80\0\0' + palette + b',\0\0\0\0\x02\0\x01\0\0\x02\x02\x44\x0a\0;'
+
+
+def bmp(number):
+    pixels = bytes((7, number // 256 % 256, number % 256, 0, 0, 255, 0, 0))
+    header = struct.pack('<IiiHHIIiiII', 40, 2, 1, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    return b'BM' + struct.pack('<IHHI', 54 + len(pixels), 0, 0, 54) + header + pixels
+
+
+def tiff(number):
+    pixels = bytes((number % 256, number // 256 % 256, 7)) * 64
+    tags = ((256, 64), (257, 1), (258, 8), (259, 1), (262, 2), (273, 8 + 2 + 9 * 12 + 4), (277, 3), (278, 1), (279, len(pixels)))
+    entries = b''.join(struct.pack('<HHII', tag, 4, 1, value) for tag, value in tags)
+    return b'II*\0' + struct.pack('<IH', 8, len(tags)) + entries + b'\0' * 4 + pixels
+
+
 def other(content):
     return lambda _: content
 
@@ -157,14 +185,11 @@ TAR = b'a.txt' + b'\0' * 252 + b'ustar\x0000' + b'\0' * 248 + b'\0' * 1024
 IMAGE_WAYS = {
     # other content
     'html': ('.jpg', other(HTML), 'not_a_picture'),
-    'gif': ('.png', other(b'GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;'),
-            'not_a_picture'),
-    'bmp': ('.jpg', other(b'BM:\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\x18' + b'\0' * 29),
-            'not_a_picture'),
-    'tiff': ('.jpg', other(b'II*\0\x08\0\0\0\0\0\0\0\0\0'), 'not_a_picture'),
     'zip': ('.png', other(b'PK\x03\x04\x0a' + b'\0' * 40), 'not_a_picture'),
     'tar': ('.webp', other(TAR), 'not_a_picture'),
-    'avif': ('.webp', other(b'\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf'), 'not_a_picture'),
+    'heic': ('.jpg', other(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + b'\0' * 99), 'not_a_picture'),
+    'Photoshop': ('.png', other(b'8BPS\0\x01' + b'\0' * 99), 'not_a_picture'),
+    'JPEG XL': ('.jpg', other(b'\xff\x0a' + b'\x55' * 99), 'not_a_picture'),
     'svg': ('.png', other(b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\n'), 'not_a_picture'),
     'json': ('.jpg', other(b'{"error": "rate limit"}\n'), 'not_a_picture'),
     'text': ('.png', other(b'This is no image.\n'), 'not_a_picture'),
@@ -206,6 +231,16 @@ IMAGE_WAYS = {
     'webp lossless, cut': ('.webp', lambda p: LOSSLESS_WEBP[:200], 'damaged_picture'),
     'webp with a wrong start code': ('.webp', lambda p: flipped(p, 24), 'damaged_picture'),
     'webp animated': ('.webp', animated_webp, 'unsupported_picture'),
+    # GIF, BMP, TIFF, AVIF
+    'gif cut': ('.gif', lambda p: p[:-8], 'damaged_picture'),
+    'gif without image': ('.gif', lambda p: p[:19] + b';', 'damaged_picture'),
+    'gif bomb': ('.gif', lambda p: p[:6] + b'\xff\xff\xff\xff' + p[10:], 'picture_too_large'),
+    'bmp cut': ('.bmp', lambda p: p[:-8], 'damaged_picture'),
+    'bmp with a JPEG inside': ('.bmp', lambda p: p[:30] + b'\x04' + p[31:], 'unsupported_picture'),
+    'bmp bomb': ('.bmp', lambda p: p[:18] + b'\x30\x75\0\0\x30\x75\0\0' + p[26:], 'picture_too_large'),
+    'tiff without tags': ('.tif', lambda p: p[:8] + b'\0' * 6, 'damaged_picture'),
+    'tiff cut': ('.tif', lambda p: p[:-8], 'damaged_picture'),
+    'avif without image': ('.webp', other(b'\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf'), 'damaged_picture'),
     'webp bomb': ('.webp', lambda p: p[:26] + b'\xff\x3f\xff\x3f' + p[30:], 'picture_too_large'),
 }
 CONTROL_WAYS = {
@@ -219,8 +254,20 @@ CONTROL_WAYS = {
     'png grey of 16 bits': ('.png', lambda p: png(0, rows=b'\0\x12\x34\x56\x78' * 2, header=png_header(2, 2, 16, 0))),
     'png with more behind it': ('.png', lambda p: p + b'more'),
     'webp lossless': ('.webp', other(LOSSLESS_WEBP)),
+    'webp animated, one frame': ('.webp', one_frame_webp),
+    'jpeg with bytes between its segments': (
+        '.jpg', lambda p: p[:segment(p, 0xDB)[0]] + b'\x11\x22' + p[segment(p, 0xDB)[0]:]),
+    'jpeg of another revision of JFIF': ('.jpg', lambda p: p[:11] + b'\x05' + p[12:]),
+    'jpeg with zeros before its end': ('.jpg', lambda p: p[:-2] + b'\0' * 100 + p[-2:]),
+    'jpeg called gif': ('.gif', other(BASELINE_JPEG)),
+    'gif called png': ('.png', lambda p: gif(0)),
+    'gif': ('.gif', lambda p: p),
+    'bmp': ('.bmp', lambda p: p),
+    'tiff': ('.tif', lambda p: p),
 }
 
 
 def good_image(number, ending):
-    return {'.png': lambda: png(number), '.jpg': lambda: BASELINE_JPEG, '.webp': lambda: LOSSY_WEBP}[ending]()
+    good = {'.png': lambda: png(number), '.jpg': lambda: BASELINE_JPEG, '.webp': lambda: LOSSY_WEBP,
+            '.gif': lambda: gif(number), '.bmp': lambda: bmp(number), '.tif': lambda: tiff(number)}
+    return good[ending]()

@@ -65,7 +65,7 @@ data::Row Samples::row(int64_t index) const {
   return {.key = key, .captions = {{.name = "caption", .text = key}}};
 }
 
-std::string Samples::bytes(int64_t) const { throw InternalError("no images"); }
+std::string Samples::read_bytes_of(int64_t) const { throw InternalError("no images"); }
 
 void write_latents(const fs::path& folder, const data::Dataset& dataset, int64_t side) {
   auto work = work_of(folder, "latents", "float16", dataset.size());

@@ -32,12 +32,12 @@ class Samples : public data::Dataset {
   explicit Samples(int64_t count) : count_(count) {}
   int64_t size() const override { return count_; }
   data::Row row(int64_t index) const override;
-  std::string bytes(int64_t index) const override;  // throws
   const std::vector<std::string>& class_names() const override { return names_; }
   const std::vector<data::Rejection>& rejected() const override { return rejected_; }
   std::string fingerprint() const override { return "bench"; }
 
  private:
+  std::string read_bytes_of(int64_t index) const override;  // throws
   int64_t count_;
   std::vector<std::string> names_;
   std::vector<data::Rejection> rejected_;

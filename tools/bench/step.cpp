@@ -77,9 +77,10 @@ class RandomSamples : public train::Objective {
     const at::Tensor rows = at::tensor(batch.plan.rows, at::kLong).to(device_);
     const auto draw = train::draw_diffusion_inputs(kSeed, batch.plan.positions, latents_.sizes().slice(1),
                                                    tables_.schedule().num_steps(), kDropout);
-    const models::Condition text{.caption = captions_.index_select(0, rows),
-                                 .mask = mask(batch.plan.positions),
-                                 .drop = draw.drop.to(device_)};
+    models::Condition text;
+    text.caption = captions_.index_select(0, rows);
+    text.mask = mask(batch.plan.positions);
+    text.drop = draw.drop.to(device_);
     return train::diffusion_loss(
         tables_, [&](const at::Tensor& x, const at::Tensor& t) { return model_.forward(x, t, text); },
         latents_.index_select(0, rows), draw.noise.to(device_), draw.t.to(device_));

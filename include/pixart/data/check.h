@@ -30,6 +30,7 @@ struct CheckReport {
   std::vector<std::pair<std::string, int64_t>>
       aspects;  // key of the nearest official bucket -> images; table order
   std::vector<std::vector<std::string>> duplicates;  // keys of images with equal bytes, two or more each
+  std::vector<std::string> thin;  // "key (width x height)" of images that a stage of kThinAt pixels rejects
   struct Example {
     std::string key, caption;
     int width = 0, height = 0;
@@ -37,10 +38,19 @@ struct CheckReport {
   std::vector<Example> examples;
 };
 
+inline constexpr int kThinAt = 1024;
+
+// How a stage cuts the images.
+struct CheckShape {
+  int64_t resolution = 0;
+  bool aspect_buckets = false;
+};
+
 struct CheckOptions {
   int64_t examples = 5;
   int64_t max_tokens = 120;                                      // longer captions are cut
   std::function<int64_t(const std::string&)> count_tokens = {};  // empty: tokens are not counted
+  std::vector<CheckShape> shapes = {};                           // an image must fit all of them
 };
 
 // Shows a progress bar and uses several threads. A bad sample is recorded in the ledger; it is not an error.

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,18 +36,29 @@ class Dataset {
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;  // listed rows, including rejected ones
   virtual Row row(int64_t index) const = 0;
-  virtual std::string bytes(int64_t index) const = 0;  // the encoded image; throws BadSample
-  // The decoded image. If `least_side` is not 0, perhaps at half the size: see formats::decode_reduced().
-  // Throws BadSample.
-  virtual formats::ReducedImage reduced_image(int64_t index, int least_side) const;
   virtual const std::vector<std::string>& class_names() const = 0;  // empty if the source has no classes
   virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; ordered by row
   // Changes when the listed images change (names, sizes, classes; not captions, times or pixels).
   virtual std::string fingerprint() const = 0;
 
+  std::string bytes(int64_t index) const;  // the encoded image; throws BadSample
+  // The decoded image. If `least_side` is not 0, perhaps at half the size: see formats::decode_reduced().
+  // Throws BadSample.
+  formats::ReducedImage reduced_image(int64_t index, int least_side) const;
   Image image(int64_t index) const { return reduced_image(index, 0).image; }  // full size; throws BadSample
+
+  // Calls `work`, which uses the content of a sample. Whatever it throws because of this content, be it an
+  // error of ours or an exception of a library, becomes BadSample with the sample's key. Faults of the
+  // machine (I/O, memory) are tried again and then thrown as MachineFault: no sample is blamed. bytes() and
+  // image() do their work so.
+  void on_sample(int64_t index, const std::function<void()>& work) const;
+
   std::string caption(int64_t index) const;  // the first caption; "" if there is none
   int64_t label(int64_t index) const { return row(index).label; }
+
+ private:
+  virtual std::string read_bytes_of(int64_t index) const = 0;
+  virtual formats::ReducedImage decode(int64_t index, int least_side) const;  // by default of the bytes
 };
 
 // Changes when a caption changes, or when other rows have captions.
@@ -80,8 +92,9 @@ struct CaptionConfig {
 
 // What each kind of source reads from its path. Names that start with a dot are skipped, and links to folders
 // are followed.
-//   image_folder  every .png .jpg .jpeg .webp, sorted by path; the caption is the whole text of the .txt file
-//                 of the same name, without Tux Paint's translations (lines such as de.utf8=Ein Drache.)
+//   image_folder  every file whose name ends like an image's (formats::image_endings()), sorted by path; the
+//                 caption is the whole text of the .txt file of the same name, without Tux Paint's
+//                 translations (lines such as de.utf8=Ein Drache.)
 //   class_folder  the same images; the label is the index of the first sub-folder in sorted order, the
 //                 caption is its name with blanks instead of _
 //   idx           the pair train-images-idx3-ubyte, train-labels-idx1-ubyte, or the first pair of another

@@ -5,7 +5,7 @@
 namespace pixart::data {
 
 // The type of a source with this path: the name of a file or glob, or what most files of a folder are,
-// decides; a stray file does not. Throws UserError if it is no source, or if a folder holds splits (train,
+// decides; a stray file does not. Throws UserError if it is not a source, or if a folder holds splits (train,
 // test) that are not classes.
 std::string recognised_type(const std::string& path);
 

@@ -15,9 +15,9 @@ enum class Reason {
   kMissingFile,       // the image that a row names does not exist
   kUnreadableFile,    // no permission, I/O error, not a regular file
   kEmptyFile,         // no bytes
-  kNotAnImage,        // neither JPEG nor PNG nor WebP
+  kNotAnImage,        // of none of the kinds that formats::decode_image() reads
   kUnsupportedImage,  // an image format that is not supported: animation, arithmetic coding, ...
-  kDamagedImage,      // cut off, wrong checksum, or the decoder gave a warning
+  kDamagedImage,      // cut off, wrong checksum, or a fault that the decoder found
   kImageTooLarge,     // beyond the limits of formats::DecodeLimits
   kMissingCaption,    // no caption, or only white space
   kBadCaptionText,    // not UTF-8, or with control characters
@@ -29,6 +29,7 @@ enum class Reason {
   kBadLabel,          // a class that does not exist
   kDamagedArchive,    // the part of a tar file that holds the sample is damaged or cut off
   kBadFeature,        // a stored feature file that is damaged, has another shape, or is not finite
+  kImageTooThin,      // too long and narrow to be resized to the resolution of a stage
 };
 std::string_view to_string(Reason reason);  // "missing_file", ...
 const std::vector<Reason>& all_reasons();
@@ -42,7 +43,7 @@ struct Rejection {
   std::string detail = {};  // a sentence
 };
 
-// Thrown by Dataset::bytes() and image() if one sample is bad and the others are not.
+// Thrown by Dataset::bytes(), image() and on_sample() if one sample is bad and the others are not.
 class BadSample : public std::runtime_error {
  public:
   explicit BadSample(Rejection rejection)

@@ -9,7 +9,8 @@
 namespace pixart::data {
 
 // Resizes with antialiasing in Pillow's fixed-point arithmetic, rows first (golden kind image_transform):
-// bicubic with a = -0.5, or bilinear. Throws UserError if the result would have more than 2^28 pixels.
+// bicubic with a = -0.5, or bilinear. Throws ImageError(kTooThin) if the result would have more than 2^28
+// pixels.
 enum class Filter { kBilinear, kBicubic };
 Image resize(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
 
@@ -24,6 +25,10 @@ Image resize_short_side(const Image& image, int size, Filter filter = Filter::kB
 // other is int(side * target / own), as in the official multi-scale loader before its centre crop.
 std::pair<int, int> cover_size(int own_height, int own_width, int height, int width);
 Image resize_to_cover(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
+
+// Throws ImageError(kTooThin) if an image of this size is so long and narrow that resize_to_cover() refuses
+// it.
+void check_cover(int own_height, int own_width, int height, int width);
 
 // Gives the same as resize_to_cover() of the whole image, then center_crop() to height x width, but computes
 // only the pixels that are kept.

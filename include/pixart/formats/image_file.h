@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pixart/base/error.h"
@@ -44,10 +46,11 @@ std::map<std::string, std::string> read_png_text(const std::filesystem::path& pa
 // Why an image cannot be decoded.
 enum class ImageFault {
   kEmpty,        // no bytes
-  kNotAnImage,   // other content: GIF, HTML, an archive, ...
-  kUnsupported,  // animation; a JPEG process, precision or colour space that libjpeg-turbo does not support
-  kDamaged,      // cut off, wrong checksum, or the decoder gave a warning
+  kNotAnImage,   // other content: HEIC, HTML, an archive, ...
+  kUnsupported,  // animation; a process, precision or colour space that the library does not support
+  kDamaged,      // cut off, wrong checksum, or a fault in the pixels that the decoder found
   kTooLarge,     // beyond DecodeLimits
+  kTooThin,      // so long and narrow that it cannot be resized
   kUnreadable,   // load_image(): the file cannot be read
 };
 
@@ -72,10 +75,21 @@ struct DecodeLimits {
   int64_t scanned_pixels = 2'000'000'000;  // pixels times scans
 };
 
-// Decodes JPEG, PNG or WebP (recognised by content) to RGB: grey is copied to three channels, CMYK converted,
-// 16 bit reduced to the high byte, alpha composited on white, EXIF orientation applied. Animations and
-// libjpeg warnings (truncated file) are errors. Throws ImageError naming `name` and the reason.
+// Decodes JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP (recognised by content) to RGB: grey is copied to three
+// channels, palettes and CMYK are converted, 16 bit reduced to the high byte, alpha composited on white, and
+// the orientation applied that EXIF (or XMP) data demand. The pixels are those of Pillow's convert("RGB")
+// after exif_transpose(), except for alpha. Of a GIF the first image is taken, of a TIFF file the first page;
+// animations of the other formats are errors. So are warnings of libjpeg about the pixels (a file that ends
+// early), but not those about odd headers. Throws ImageError naming `name` and the reason, and
+// std::bad_alloc.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
+
+// The endings of the names of such files, in lower case without the dot; of several images of a sample in a
+// tar file the one whose ending is first counts.
+std::span<const std::string_view> image_endings();
+
+// The ending for a name, by content: "jpg", "png", ...; "" for other content.
+std::string_view image_ending(std::string_view bytes);
 
 // An image that may have been decoded at half its size, because it will be made smaller anyway.
 struct ReducedImage {

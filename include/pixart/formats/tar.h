@@ -34,14 +34,16 @@ struct TarFault {
 struct TarIndex {
   std::vector<TarEntry> entries;  // regular files, in the order of the archive; folders are left out
   std::vector<TarFault> faults;   // by increasing offset
+  // False: the file ends after a whole member, as a writer leaves it that was not closed.
+  bool has_end_mark = true;
 };
 
 // An archive in ustar, GNU or pax format: prefix field, long names, pax path and size, base-256 sizes.
-// Strict: a header must have its checksum, a member must be inside the file, and the archive must end with
-// two zero blocks and nothing after them. After damage, reading continues at the next block with the magic
-// and checksum of a header. The members before and after the damage may then be incomplete or have wrong
-// names; a sample of more than one member should use neither. Memory grows with the members in the file, not
-// with a size that a header claims.
+// Strict: a header must have its checksum, a member must be inside the file, and nothing may follow the end
+// mark, two zero blocks. A missing end mark alone is not damage. After damage, reading continues at the next
+// block with the magic and checksum of a header. The members before and after the damage may then be
+// incomplete or have wrong names; a sample of more than one member should use neither. Memory grows with the
+// members in the file, not with a size that a header claims.
 class TarFile {
  public:
   // Throws UserError if the file cannot be read, is compressed (members need offsets), or does not begin like

@@ -37,8 +37,9 @@ void ema_cpu(T* ema, const T* values, double decay, int64_t begin, int64_t end);
 template <class T>
 double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end);
 
-// Enqueues the update of `count` elements on the stream (a cudaStream_t) of the current device; without elements
-// the kernel is launched and does nothing. Returns null, or CUDA's description of the error of the launch. Defined if PIXART_WITH_CUDA is.
+// Enqueues the update of `count` elements on the stream (a cudaStream_t) of the current device; without
+// elements the kernel is launched and does nothing. Returns null, or CUDA's description of the error of the
+// launch. Defined if PIXART_WITH_CUDA is.
 const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
                        int64_t count, void* stream);
 

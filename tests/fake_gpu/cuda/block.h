@@ -1,5 +1,5 @@
-// One block of threads on the CPU. Threads are fibers that change only at barriers and shuffles; blocks run one after
-// the other.
+// One block of threads on the CPU. Threads are fibers that change only at barriers and shuffles; blocks run
+// one after the other.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -10,9 +10,9 @@ namespace cuda_on_cpu {
 using Site = std::source_location;
 constexpr unsigned kWarp = 32, kMostThreads = 1024;
 
-// Runs body() for each thread, with enter(thread) before each piece of its work. Backwards, the last thread begins: a
-// result that depends on the order then differs. Ends the process with a message if threads wait for each other at
-// different barriers.
+// Runs body() for each thread, with enter(thread) before each piece of its work. Backwards, the last thread
+// begins: a result that depends on the order then differs. Ends the process with a message if threads wait
+// for each other at different barriers.
 void run_block(unsigned threads, bool backwards, const std::function<void(unsigned)>& enter,
                const std::function<void()>& body);
 

@@ -1,5 +1,5 @@
-// Stands in for CUDA's header of this name where the host's compiler compiles a kernel (kernel_source.py has replaced
-// `kernel<<<...>>>(...)` before). Add what a new kernel needs.
+// Stands in for CUDA's header of this name where the host's compiler compiles a kernel (kernel_source.py has
+// replaced `kernel<<<...>>>(...)` before). Add what a new kernel needs.
 #pragma once
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,6 @@
-// kernel<<<grid, block, shared, stream>>>(arguments) as a call. Where the fake GPU is loaded, addresses of its memory
-// in the arguments, also inside structs, become those that the host can read; other memory stays as it is.
+// kernel<<<grid, block, shared, stream>>>(arguments) as a call. Where the fake GPU is loaded, addresses of
+// its memory in the arguments, also inside structs, become those that the host can read; other memory stays
+// as it is.
 #pragma once
 #include <array>
 #include <cstring>

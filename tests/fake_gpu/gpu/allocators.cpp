@@ -82,7 +82,8 @@ class PinnedMemory final : public c10::Allocator {
   c10::DataPtr allocate(size_t bytes) override {
     constexpr size_t kAlignment = 64;
     void* memory = std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment);
-    if (launches_of_thread() > 0 && !is_in_kernel()) count_operation_on_host("pinned memory", int64_t(bytes));
+    if (launches_of_thread() > 0 && !is_in_kernel())
+      count_operation_on_host("pinned memory", int64_t(bytes), false);
     const std::scoped_lock lock(g_pinned_mutex);
     g_pinned[static_cast<char*>(memory)] = std::max<size_t>(bytes, 1);
     return {memory, memory, &release_pinned, c10::Device(c10::kCPU)};

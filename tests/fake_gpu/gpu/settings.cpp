@@ -20,8 +20,8 @@ int64_t parse(const char* variable, const std::string& value) {
   return number;
 }
 
-// The GPU of the machine that an entry of CUDA_VISIBLE_DEVICES names: by number, by the begin of its UUID, or by
-// that of its only MIG instance; -1 if none.
+// The GPU of the machine that an entry of CUDA_VISIBLE_DEVICES names: by number, by the begin of its UUID, or
+// by that of its only MIG instance; -1 if none.
 int machine_gpu_named(const std::string& entry, int count) {
   if (entry.empty()) return -1;
   for (int gpu = 0; gpu < count; ++gpu) {

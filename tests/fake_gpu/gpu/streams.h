@@ -58,8 +58,8 @@ struct Work {
 };
 Work begin_work(Stream stream);
 
-// Calls `finish` when the host knows that the work is done, or, with `freed`, when finish_early() is called for the
-// memory before.
+// Calls `finish` when the host knows that the work is done, or, with `freed`, when finish_early() is called
+// for the memory before.
 void when_known_done(const Work& work, const void* memory, std::function<void(bool freed)> finish);
 void finish_early(const void* memory);
 

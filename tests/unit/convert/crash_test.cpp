@@ -30,7 +30,8 @@ class ConversionCrash : public ModelFiles {
                                      .mode = "record",
                                      .at = 0,
                                      .error = 0,
-                                     .log = log.c_str()};
+                                     .log = log.c_str(),
+                                     .times = 0};
     io_shim_set(&settings);
   }
   std::vector<Operation> end_record() const {

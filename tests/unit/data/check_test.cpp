@@ -53,6 +53,23 @@ TEST(Check, AccountsForEverySample) {
   EXPECT_EQ(report.aspects[2].first, "1.21");
 }
 
+TEST(Check, ThinImagesAreToldOrRejectedWhereTheResolutionIsKnown) {
+  PlainDataset dataset(6);
+  dataset.thin = {2, 4};
+  dataset.odd = {5};
+  const auto unknown = check(source(), dataset, {});
+  EXPECT_THAT(unknown.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1)));
+  EXPECT_THAT(unknown.thin, ElementsAre("2.png (1000 x 3)", "4.png (1000 x 3)"));
+  const auto small = check(source(), dataset, {.shapes = {{.resolution = 256}}});
+  EXPECT_THAT(small.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1)));
+  const auto large = check(source(), dataset, {.shapes = {{.resolution = 256}, {.resolution = 1024}}});
+  EXPECT_THAT(large.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1), Pair("picture_too_thin", 2)));
+  EXPECT_THAT(large.thin, IsEmpty());
+  dataset.thin = {2};
+  const auto buckets = check(source(), dataset, {.shapes = {{.resolution = 1024, .aspect_buckets = true}}});
+  EXPECT_THAT(buckets.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1)));
+}
+
 TEST(Check, CountsCaptionsByKind) {
   PlainDataset dataset(4);
   dataset.rows[0].captions = {{"short", "ä"}, {"long", "one two three"}};

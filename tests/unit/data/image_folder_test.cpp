@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <thread>
 
 #include "folder.h"
@@ -40,6 +41,36 @@ TEST_F(ImageFolder, ListsAllKindsRecursivelySortedByPath) {
   EXPECT_EQ(dataset->label(0), -1);
   EXPECT_EQ(dataset->row(0).label, -1);
   EXPECT_TRUE(dataset->class_names().empty());
+}
+
+TEST_F(ImageFolder, EachEndingThatIsReadIsListed) {
+  std::vector<std::string> wanted;
+  for (const auto ending : formats::image_endings()) {
+    image(fmt::format("{}.{}", ending, ending));  // told by content
+    write(fmt::format("{}.txt", ending), "x");
+    wanted.push_back(fmt::format("{}.{}", ending, ending));
+  }
+  std::sort(wanted.begin(), wanted.end());
+  const auto dataset = open_dataset(config());
+  EXPECT_EQ(keys_of(*dataset), wanted);
+  for (int64_t i = 0; i < dataset->size(); ++i) EXPECT_EQ(dataset->image(i).width, 4);
+}
+
+TEST_F(ImageFolder, ImagesOfOtherKindsAreCountedAndNamed) {
+  captioned("a", "a");
+  for (const char* name : {"b.HEIC", "c/d.psd", "e.jxl"}) {
+    fs::create_directories((folder_ / name).parent_path());
+    write(name, "x");
+  }
+  write("notes.md", "x");
+  fs::create_directory(folder_ / "f.svg");
+  captioned("f.svg/g", "g");
+  ::testing::internal::CaptureStderr();
+  const auto dataset = open_dataset(config());
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_THAT(keys_of(*dataset), ElementsAre("a.png", "f.svg/g.png"));
+  EXPECT_THAT(said, AllOf(HasSubstr("3 file(s) of other kinds"), HasSubstr("b.HEIC, c/d.psd, e.jxl"),
+                          Not(HasSubstr("notes"))));
 }
 
 TEST_F(ImageFolder, CaptionIsTheFirstLineWithText) {
@@ -157,7 +188,7 @@ TEST_F(ImageFolder, BadSamplesStayListedWithTheirReason) {
 }
 
 TEST_F(ImageFolder, NoFolderOrNoImageIsRefused) {
-  EXPECT_THAT(refusal(config()), HasSubstr("no image (.png"));
+  EXPECT_THAT(refusal(config()), HasSubstr("no image (.jpg"));
   image("a.png");
   auto uncaptioned = config(MissingCaption::kSkip);
   uncaptioned.missing_caption_share = 1;

@@ -131,7 +131,8 @@ TEST_F(Packed, CaptionsOfOneKindComeBackAsAList) {
   const formats::TarFile shard(folder_ / "out/shards-000000.tar");
   EXPECT_EQ(shard.read(shard.index().entries[1]), "0 of 0") << "one caption stays a .txt";
   auto kinds = config("in", "table");
-  kinds.captions = {{"brief", 3, "caption", ""}};
+  kinds.captions = {{"brief", 3, "", ""}};
+  write("in/t.csv", "image,brief\n0.png,a\n0.png,b\n1.png,c\n");
   fs::remove_all(folder_ / "out");
   expect_round_trip(kinds);
 }
@@ -194,7 +195,7 @@ TEST_F(Packed, EveryBadSampleIsInTheQuarantineFile) {
   const auto source = stamps();
   write("in/p2.png", read("in/p2.png").substr(0, 40));
   write("in/p4.png", "");
-  write("in/p6.png", "GIF89a");
+  write("in/p6.png", "%PDF-1.7");
   const auto report = pack_to("out", source, kThreeEach);
   EXPECT_EQ(report.ledger.listed, 10);
   EXPECT_EQ(report.ledger.accepted(), 7);
@@ -225,13 +226,13 @@ TEST_F(Packed, EveryBadSampleIsInTheQuarantineFile) {
 TEST_F(Packed, WithoutVerificationOnlyTheKindIsLookedAt) {
   const auto source = stamps();
   write("in/p2.png", read("in/p2.png").substr(0, 40));
-  write("in/p6.png", "GIF89a");
+  write("in/p6.png", "%PDF-1.7");
   EXPECT_EQ(pack_to("out", source, {.verify = false}).ledger.accepted(), 9);
 }
 
 TEST_F(Packed, TooManyBadSamplesLeaveNoManifest) {
   auto source = stamps();
-  write("in/p2.png", "GIF89a");
+  write("in/p2.png", "%PDF-1.7");
   source.quarantine_budget = 0.05;
   EXPECT_THAT(pack_refusal("out", source), AllOf(HasSubstr("1 of 10"), HasSubstr("quarantine_budget")));
   EXPECT_FALSE(fs::exists(folder_ / "out/pack.json"));
@@ -273,8 +274,8 @@ TEST_F(Packed, IsTheSameEachTime) {
 // As a kill leaves it: some shards complete, the state of these, and a temporary file.
 TEST_F(Packed, GoesOnAfterAKillAtEachShard) {
   auto source = stamps();
-  write("in/p3.png", "GIF89a");
-  write("in/p9.png", "GIF89a");
+  write("in/p3.png", "%PDF-1.7");
+  write("in/p9.png", "%PDF-1.7");
   pack_to("whole", source, kThreeEach);
   const auto wanted = files_of("whole");
   const auto manifest = nlohmann::ordered_json::parse(wanted.at("pack.json"));

@@ -3,7 +3,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <cerrno>
+
 #include "folder.h"
+#include "io_shim.h"
 
 namespace pixart::data {
 namespace {
@@ -78,6 +81,50 @@ TEST_F(ReadBytes, TooManyOpenFilesStopTheRun) {
   }
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
   EXPECT_THAT(message, ::testing::HasSubstr("ulimit -n"));
+}
+
+class FailingReads : public ReadBytes {
+ protected:
+  // Fails `times` operations from number `at` on: 1 opens the file, 2 reads it; 0 times: all.
+  void fail(int error, long at, long times) const {
+    const std::string folder = folder_.string();
+    const IoShimSettings settings{.folder = folder.c_str(),
+                                  .match = nullptr,
+                                  .mode = "fail_reads",
+                                  .at = at,
+                                  .error = error,
+                                  .log = nullptr,
+                                  .times = times};
+    io_shim_set(&settings);
+  }
+  ~FailingReads() override {
+    const IoShimSettings off{};
+    io_shim_set(&off);
+  }
+};
+
+TEST_F(FailingReads, AFaultOfTheMachineThatPassesIsNotNoticed) {
+  for (const int error : {EIO, ESTALE, ENOMEM, EMFILE})
+    for (const long at : {1, 2}) {
+      fail(error, at, 2);
+      EXPECT_EQ(read("file"), "0123456789") << error << " " << at;
+    }
+}
+
+TEST_F(FailingReads, AFaultOfTheMachineThatStaysIsNoFaultOfTheFile) {
+  for (const auto& [error, code] :
+       {std::pair(EIO, ExitCode::kStorage), std::pair(ENOMEM, ExitCode::kDevice)}) {
+    fail(error, 1, 0);
+    try {
+      read("file");
+      ADD_FAILURE() << "not thrown";
+    } catch (const UserError& fault) {
+      EXPECT_EQ(fault.code(), code) << error;
+      EXPECT_THAT(fault.what(), ::testing::HasSubstr("/file"));
+    }
+  }
+  fail(EACCES, 1, 0);
+  EXPECT_EQ(read("file"), "unreadable_file: Permission denied");
 }
 
 }  // namespace

@@ -92,12 +92,11 @@ TEST_F(Recognise, AStrayFileDoesNotFlipIt) {
       {"hidden folder", [&] { pairs("set/.cache", 3); }},
       {"empty folder", [&] { fs::create_directories(folder_ / "set/empty"); }},
       {"data.json", [&] { write("set/data.json", "[]"); }}};
-  const std::vector<std::pair<std::string, Make>> layouts = {{"image_folder", [&] { pairs("set", 3); }},
-                                                             {"image_folder", [&] { pairs("set/a", 3); }},
-                                                             {"class_folder", [&] { classes("set"); }},
-                                                             {"webdataset", [&] { shards("set"); }},
-                                                             {"table", [&] { listed("set"); }},
-                                                             {"table", [&] { listed("set/train"), listed("set/test"); }}};
+  const Make splits = [&] { listed("set/train"), listed("set/test"); };
+  const std::vector<std::pair<std::string, Make>> layouts = {
+      {"image_folder", [&] { pairs("set", 3); }}, {"image_folder", [&] { pairs("set/a", 3); }},
+      {"class_folder", [&] { classes("set"); }},  {"webdataset", [&] { shards("set"); }},
+      {"table", [&] { listed("set"); }},          {"table", splits}};
   int count = 0;
   for (const auto& [wanted, make] : layouts)
     for (const auto& [name, add] : strays) {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "pixart/base/file.h"
 #include "shard_paths.h"
 #include "shards.h"
@@ -239,13 +241,39 @@ TEST_F(DamagedShard, DamageWithoutAnySampleIsOnRecord) {
   EXPECT_THAT(rejected_of(*open_dataset(config("[ab].tar"))), ElementsAre("a.tar byte 512 damaged_archive"));
 }
 
-TEST_F(DamagedShard, EveryTruncationIsOnRecord) {
-  for (size_t length = 1024; length < bytes_.size(); length += 100) {
+// A writer that was not closed, or was killed.
+TEST_F(DamagedShard, AMissingEndMarkCostsNoWholeSample) {
+  const size_t last_text = headers_["s5.txt"];
+  for (const size_t length :
+       {bytes_.size() - 1024, bytes_.size() - 512, last_text + 512 + 9}) {  // 9: "caption 5"
     write("a.tar", bytes_.substr(0, length));
-    auto wanted = config("a.tar");
-    std::string said;
+    const auto dataset = open_dataset(config("a.tar"));
+    EXPECT_THAT(dataset->rejected(), IsEmpty()) << length;
+    EXPECT_EQ(dataset->size(), 6);
+    EXPECT_EQ(dataset->caption(5), "caption 5");
+  }
+  write("a.tar", bytes_.substr(0, last_text));  // the image of the last sample is there, its caption is not
+  const auto dataset = open_dataset(config("a.tar"));
+  EXPECT_THAT(rejected_of(*dataset), ElementsAre("s5 damaged_archive"));
+  EXPECT_THAT(dataset->rejected()[0].detail, HasSubstr("lacks .txt"));
+}
+
+TEST_F(DamagedShard, EveryTruncationIsOnRecord) {
+  constexpr size_t kCaption = 9;  // bytes
+  const auto ends_with_a_sample = [&](size_t length) {
+    return std::any_of(headers_.begin(), headers_.end(), [&](const auto& header) {
+      const auto& [name, at] = header;
+      return name.ends_with(".txt") && length >= at + 512 + kCaption && length <= at + 1024;
+    });
+  };
+  for (size_t length = 1024; length < headers_["s5.txt"] + 512 + kCaption; length += 100) {
+    write("a.tar", bytes_.substr(0, length));
     try {
-      const auto dataset = open_dataset(wanted);
+      const auto dataset = open_dataset(config("a.tar"));
+      if (ends_with_a_sample(length)) {
+        EXPECT_THAT(dataset->rejected(), IsEmpty()) << length;
+        continue;
+      }
       ASSERT_THAT(dataset->rejected(), SizeIs(1)) << length;
       EXPECT_EQ(dataset->rejected()[0].row, dataset->size() - 1);
       EXPECT_EQ(dataset->rejected()[0].reason, Reason::kDamagedArchive);

@@ -65,6 +65,19 @@ TEST_F(ImageReaderTest, QuarantineFilesNameWhatWasFound) {
   EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"1.png", "5.png"}));
 }
 
+TEST_F(ImageReaderTest, AnySampleWithAFaultIsReplacedAndNamed) {
+  first_.odd = {5};
+  first_.thin = {6};
+  const ImageReader large(parts(), 1024, 9, folder_ / "quarantine");
+  const auto images = large(plan_of({0, 1}, {5, 6})).image;
+  for (int i = 0; i < 2; ++i) {
+    const int gray = images[i][0][0][0].item<int>();
+    EXPECT_TRUE(gray != 5 && gray != 6 && gray < 10) << gray;
+  }
+  large.write_quarantine();
+  EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"5.png", "6.png"}));
+}
+
 TEST_F(ImageReaderTest, MoreThanTheBudgetIsAnError) {
   sources_[0].quarantine_budget = 0.2;
   first_.damaged = {3, 4};

@@ -24,7 +24,8 @@ TEST(SelectDevice, AutoIsTheCpuWithoutADriver) {
   }
 }
 
-// A driver without a usable GPU: training of several ranks or in bfloat16 does not go on on the CPU by itself.
+// A driver without a usable GPU: training of several ranks or in bfloat16 does not go on on the CPU by
+// itself.
 TEST(SelectDevice, AutoSaysWhyItTakesTheCpu) {
   if (has_driver()) return;
   ::setenv("PIXART_DRIVER_FILE", "/dev/null", 1);

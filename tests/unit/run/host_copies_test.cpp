@@ -73,8 +73,9 @@ TEST(HostCopies, AreEqualAndStayWhenTheTensorsChange) {
 TEST(HostCopies, KeepTheirMemory) {
   HostCopies host;
   const Live live;
-  const void* before = host.copy(live.tensors())[1].const_data_ptr();
-  EXPECT_EQ(host.copy(live.tensors())[1].const_data_ptr(), before);
+  const auto tensors = live.tensors();
+  const void* before = host.copy(tensors)[1].const_data_ptr();
+  EXPECT_EQ(host.copy(tensors)[1].const_data_ptr(), before);
 }
 
 TEST(HostCopies, OfNothing) {

@@ -1,0 +1,33 @@
+// Faults of the machine while something is read: they are not the file's, and many are over in a moment.
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "pixart/base/error.h"
+
+namespace pixart {
+
+// Whether an error of the system concerns the machine: I/O errors (EIO, ESTALE), a file server that does not
+// answer, no memory, no file descriptors. All other errors (ENOENT, EACCES, ...) concern the file.
+bool is_machine_fault(int error_number);
+
+// A file could not be read, and the machine is at fault. code() is kStorage, or kDevice if memory is short.
+class MachineFault : public UserError {
+ public:
+  MachineFault(const std::filesystem::path& path, int error_number);
+  static MachineFault no_memory(const std::string& what);  // `what`: what was done, "read a.png"
+
+ private:
+  using UserError::UserError;
+};
+
+// Throws MachineFault if the machine is at fault; returns if the file is.
+void check_machine(const std::filesystem::path& path, int error_number);
+
+// Calls `work` again while it throws MachineFault or std::bad_alloc: five times within about four seconds,
+// with growing pauses. Then throws MachineFault. `what` says what `work` does: "read a.png". Other exceptions
+// pass. Within another call, only that other one tries again.
+void retry_machine_faults(const std::string& what, const std::function<void()>& work);
+
+}  // namespace pixart

@@ -1,0 +1,4 @@
+# breaks: an image_folder takes only the first line of each caption file
+# file: src/data/image_folder.cpp
+# tests: unit_data
+s/ \&\& lines == CaptionLines::kFirst\) break;/ \&\& (void(lines), true)) break;/
