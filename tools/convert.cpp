@@ -189,7 +189,7 @@ void add_convert(CLI::App& app) {
                       "T5 folder, for the pipeline and for the null caption of a diffusers model");
   command
       ->add_option("--tokenizer", arguments->write.tokenizer,
-                   "spiece.model or its folder, if it is not in the T5 folder")
+                   "spiece.model, tokenizer.json or their folder, if it is not in the T5 folder")
       ->needs(pipeline);
   command->add_option("--shard-bytes", arguments->write.shard_bytes, "largest file of a diffusers folder")
       ->check(CLI::Range(uint64_t{1} << 20, uint64_t{1} << 40))

@@ -23,10 +23,16 @@ void write_json(const fs::path& path, const ordered_json& json) {
   write_file_atomically(path, json.dump(2) + "\n");
 }
 
-fs::path spiece_of(const TargetOptions& options) {
+// The file of the tokenizer: spiece.model, or a tokenizer.json alone.
+fs::path tokenizer_of(const TargetOptions& options) {
   const fs::path base =
       options.tokenizer.empty() ? text::tokenizer_folder(options.text_encoder) : options.tokenizer;
-  return fs::is_directory(base) ? base / "spiece.model" : base;
+  return fs::is_directory(base) ? text::tokenizer_file(base).value_or(base / "spiece.model") : base;
+}
+
+// The class of transformers that reads this file.
+const char* tokenizer_class(const fs::path& tokenizer) {
+  return tokenizer.extension() == ".json" ? "T5TokenizerFast" : "T5Tokenizer";
 }
 
 // The defaults of the scheduler's class are those of the official conversion scripts.
@@ -61,11 +67,11 @@ void write_dit_scheduler(const fs::path& folder) {
 
 void copy_bytes(const fs::path& from, const fs::path& to) { write_file_atomically(to, read_file(from)); }
 
-// Copies the small files next to spiece.model, or writes them as transformers does for T5.
+// Copies the tokenizer and the small files next to it, or writes those as transformers does for T5.
 void write_tokenizer(const fs::path& folder, const TargetOptions& options, int64_t max_tokens) {
   create_folders(folder);
-  const fs::path spiece = spiece_of(options);
-  copy_bytes(spiece, folder / "spiece.model");
+  const fs::path tokenizer = tokenizer_of(options), source = tokenizer.parent_path();
+  copy_bytes(tokenizer, folder / (tokenizer.extension() == ".json" ? "tokenizer.json" : "spiece.model"));
   std::vector<std::string> sentinels;
   for (int i = 0; i < 100; ++i) sentinels.push_back(fmt::format("<extra_id_{}>", i));
   ordered_json special = {{"additional_special_tokens", sentinels},
@@ -76,16 +82,16 @@ void write_tokenizer(const fs::path& folder, const TargetOptions& options, int64
   config["extra_ids"] = 100;
   config["legacy"] = true;
   config["model_max_length"] = max_tokens;
-  config["tokenizer_class"] = "T5Tokenizer";
+  config["tokenizer_class"] = tokenizer_class(tokenizer);
   for (const auto& [name, json] :
        {std::pair{"tokenizer_config.json", &config}, std::pair{"special_tokens_map.json", &special}}) {
-    if (fs::exists(spiece.parent_path() / name))
-      copy_bytes(spiece.parent_path() / name, folder / name);
+    if (fs::exists(source / name))
+      copy_bytes(source / name, folder / name);
     else
       write_json(folder / name, *json);
   }
   const char* added = "added_tokens.json";
-  if (fs::exists(spiece.parent_path() / added)) copy_bytes(spiece.parent_path() / added, folder / added);
+  if (fs::exists(source / added)) copy_bytes(source / added, folder / added);
 }
 
 std::string license_or(const TargetOptions& options, const std::string& own) {
@@ -148,9 +154,10 @@ void check_pipeline_parts(const Architecture& architecture, const TargetOptions&
   if (std::holds_alternative<models::PixArtConfig>(architecture)) {
     if (options.text_encoder.empty())
       problems.add("the T5 folder is missing: --text-encoder FOLDER");
-    else if (!fs::exists(spiece_of(options)))
-      problems.add(fmt::format("{} does not exist: --tokenizer names spiece.model or its folder",
-                               spiece_of(options).string()));
+    else if (!fs::exists(tokenizer_of(options)))
+      problems.add(
+          fmt::format("{} does not exist: --tokenizer names spiece.model, tokenizer.json or their folder",
+                      tokenizer_of(options).string()));
   }
   problems.throw_if_any("a pipeline folder");
 }
@@ -187,13 +194,14 @@ void write_pipeline_parts(const fs::path& folder, const Architecture& architectu
     report.lines.push_back(write_text_encoder(folder / "text_encoder", options));
     write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);
     write_scheduler(folder / "scheduler");
-    write_json(folder / "model_index.json", {{"_class_name", "PixArtAlphaPipeline"},
-                                             {"_diffusers_version", "0.25.0"},
-                                             {"scheduler", {"diffusers", "DPMSolverMultistepScheduler"}},
-                                             {"text_encoder", {"transformers", "T5EncoderModel"}},
-                                             {"tokenizer", {"transformers", "T5Tokenizer"}},
-                                             {"transformer", {"diffusers", "PixArtTransformer2DModel"}},
-                                             {"vae", {"diffusers", "AutoencoderKL"}}});
+    write_json(folder / "model_index.json",
+               {{"_class_name", "PixArtAlphaPipeline"},
+                {"_diffusers_version", "0.25.0"},
+                {"scheduler", {"diffusers", "DPMSolverMultistepScheduler"}},
+                {"text_encoder", {"transformers", "T5EncoderModel"}},
+                {"tokenizer", {"transformers", tokenizer_class(tokenizer_of(options))}},
+                {"transformer", {"diffusers", "PixArtTransformer2DModel"}},
+                {"vae", {"diffusers", "AutoencoderKL"}}});
   } else {
     write_dit_scheduler(folder / "scheduler");
     write_json(folder / "model_index.json", {{"_class_name", "DiTPipeline"},

@@ -1,10 +1,12 @@
 #include "lora_config.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "pixart/base/file.h"
+#include "pixart/base/names.h"
 #include "provenance_keys.h"
 
 namespace pixart::convert {
@@ -12,6 +14,8 @@ namespace fs = std::filesystem;
 using json = nlohmann::ordered_json;
 
 namespace {
+
+constexpr std::array<std::string_view, 2> kUnset = {"", "none"};
 
 // The keys of a configuration. `prefix`: in diffusers' metadata they begin with the name of the model.
 struct PeftConfig {
@@ -27,7 +31,7 @@ struct PeftConfig {
   bool is_set(const char* name) const {
     const json value = key(name);
     if (value.is_boolean()) return value.get<bool>();
-    if (value.is_string()) return !value.get<std::string>().empty() && value != "none";
+    if (value.is_string()) return !contains(kUnset, value.get<std::string>());
     return !value.empty();
   }
   // `before` is a part of every pattern of `name`; the message is about `pattern` alone.

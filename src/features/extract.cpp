@@ -33,7 +33,7 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
     if (options.captions && stage.info().reads_captions) {
       const auto captions =
           caption_set(config, source, *part.dataset, *run.caption_encoder(), options.is_mended);
-      run.text_encoder.reset();  // before the autoencoder needs the memory
+      run.opened_encoder.reset();  // before the autoencoder needs the memory
       log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
                 caption_set_folder(config, source).string());
     }

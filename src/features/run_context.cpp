@@ -14,10 +14,10 @@ data::Dataset& RunContext::source(const std::string& name) {
 }
 
 std::shared_ptr<const CaptionEncoder> RunContext::caption_encoder() {
-  if (!text_encoder)
-    text_encoder = std::make_shared<const CaptionEncoder>(
+  if (!opened_encoder)
+    opened_encoder = std::make_shared<const CaptionEncoder>(
         open_caption_encoder(config, device, [this] { return all_captions(); }));
-  return text_encoder;
+  return opened_encoder;
 }
 
 StageParts RunContext::parts(const run::StageConfig& stage) {

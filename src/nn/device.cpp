@@ -166,9 +166,11 @@ void keep_freed_memory() {
 
 std::optional<std::string> pci_bus_id(c10::Device device) {
   if (!device.is_cuda()) return {};
-  // libtorch_cuda has loaded CUDA's run-time library, too.
+  // CUDA's run-time library is one of those that libtorch_cuda has loaded.
+  void* library = ::dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_NOLOAD);
+  if (library == nullptr) return {};
   using Function = int (*)(char* id, int size, int device);
-  const auto function = reinterpret_cast<Function>(::dlsym(RTLD_DEFAULT, "cudaDeviceGetPCIBusId"));
+  const auto function = reinterpret_cast<Function>(::dlsym(library, "cudaDeviceGetPCIBusId"));
   char id[32] = {};
   if (function == nullptr || function(id, int(sizeof id), device.index()) != 0) return {};
   return id;

@@ -75,7 +75,7 @@ StageModel make_ready(features::RunContext& run, const run::StageConfig& stage) 
   StageModel model;
   distributed::all_together(run.ranks, "making stage " + stage.name + " ready",
                             [&] { model = make_stage_model(run, stage); });
-  run.text_encoder.reset();  // training does not need it
+  run.opened_encoder.reset();  // training does not need it
   return model;
 }
 

@@ -258,7 +258,7 @@ TEST_F(Caption, AnswersAreCleanedAndCounted) {
   EXPECT_THAT(refused.output, HasSubstr("reasoning parser"));
   const auto unknown = run(server, "strict", {"--reasoning", "keep"});
   EXPECT_EQ(unknown.code, int(ExitCode::kBadInput));
-  EXPECT_THAT(unknown.output, HasSubstr("known: remove, reject"));
+  EXPECT_THAT(unknown.output, HasSubstr("known are remove, reject"));
 }
 
 TEST_F(Caption, UsedUpCreditsStopAndTheSameCommandContinues) {

@@ -13,8 +13,8 @@ from tiny_run import TestCase, main
 # wait keeps the host from running ahead of the GPU. Lower them when the program needs fewer.
 WAITS = {"class": (0, 1), "text": (0, 1)}
 WAITS_OF_A_SAVE = 2  # one look whether all is finite, one for the copies
-LAUNCHES = {("class", "float32"): (379, 8), ("text", "float32"): (420, 600),
-            ("class", "bfloat16"): (494, 8), ("text", "bfloat16"): (535, 600)}
+LAUNCHES = {("class", "float32"): (379, 8), ("text", "float32"): (432, 312),
+            ("class", "bfloat16"): (494, 8), ("text", "bfloat16"): (547, 312)}
 ATTENTION_SHAPES = 8  # of training, for one shape of images
 MAX_TOKENS = 120
 

@@ -90,7 +90,7 @@ class FailureOfNccl(TestCase):
             is_dead = how == "die" and rank == guilty
             self.assertEqual(process.returncode, -signal.SIGKILL if is_dead else DEVICE, output[-3000:])
             if not is_dead:
-                self.assertRegex(output, r'error .*rank \d.* "[^"]+"')
+                self.assertRegex(output, r'error (?=.*rank \d).*"[^"]+"')
                 self.assertNotIn("terminate called", output)
         self.assertLess(seconds, self.limit(how), outputs)
         if how != "hang" and how != "stall":
