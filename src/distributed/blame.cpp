@@ -49,6 +49,8 @@ Blame blame_failed(std::span<const RankEnd> ends, int rank) {
 Blame blame_accused(std::span<const RankEnd> ends, int accuser) {
   const int rank = ends[size_t(accuser)].accused;
   const RankEnd& end = ends[size_t(rank)];
+  // It failed by itself, but the one that noticed ended sooner.
+  if (is_failure(end) && end.signal == 0 && end.accused < 0) return blame_own_end(ends, rank);
   const std::string waited =
       fmt::format("while rank {} waited in \"{}\"", accuser, ends[size_t(accuser)].phase);
   if (!is_failure(end) && end.order < ends[size_t(accuser)].order)

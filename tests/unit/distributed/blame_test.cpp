@@ -45,6 +45,15 @@ TEST(Blame, TheOneThatFailedByItself) {
   EXPECT_THAT(guilty->message, HasSubstr("rank 1 of 3 ended with exit code 3. Its last phase: \"step 1\""));
 }
 
+TEST(Blame, TheOneThatFailedByItselfAndWasAskedToStopMeanwhile) {
+  std::vector ends{ended(76, 0, 1), ended(76, 1)};
+  ends[1].was_stopped = true;
+  const auto guilty = find_guilty(ends);
+  ASSERT_TRUE(guilty);
+  EXPECT_EQ(guilty->rank, 1);
+  EXPECT_THAT(guilty->message, HasSubstr("rank 1 of 2 ended with exit code 76"));
+}
+
 TEST(Blame, TheOneThatWasKilled) {
   const auto guilty = find_guilty(std::vector{ended(76, 0, 1), killed(SIGKILL, 1), killed(SIGTERM, 2, true)});
   ASSERT_TRUE(guilty);
