@@ -19,9 +19,9 @@ enum class ExitCode : int {
   kNumerics = 71,     // loss or gradient not finite beyond the allowed budget
   kBelowBar = 72,     // `pixart demo score`: a value did not reach the bar that the config sets
   kFolderOwned = 73,  // another process works in this run folder
-  kStorage = 74,      // disk full, I/O error
+  kStorage = 74,      // disk full, I/O error, too many open files
   kRequeue = 75,      // stopped on request after saving: start the same command again
-  kDevice = 76,       // a GPU is missing or broken, or another rank was lost
+  kDevice = 76,       // a GPU is missing or broken, memory is short, or another rank was lost
   kBadInput = 78,     // config, data or command line
 };
 
