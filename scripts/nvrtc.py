@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 ARCHITECTURES = ("sm_80", "sm_90")
-# NVRTC has no headers of the standard library; CUDA's own ones stand in. <algorithm> is in parts there.
+# NVRTC comes without the headers of the standard library; those of CUDA replace them. <algorithm> is in parts there.
 PARTS = {"algorithm": ("__algorithm/clamp.h", "__algorithm/max.h", "__algorithm/min.h")}
 # What cuda_runtime.h declares for the host only; the sources call it in functions of the host.
 HOST = """#include <cuda_runtime.h>

@@ -115,19 +115,7 @@ std::wstring to_wide(std::string_view utf8) {
 std::string to_utf8(std::wstring_view text) {
   std::string result;
   result.reserve(text.size());
-  for (const wchar_t wide : text) {
-    const auto code = uint32_t(wide);
-    const auto last = [&](int shift) { return char(0x80 | (code >> shift & 0x3F)); };
-    if (code < 0x80) {
-      result += char(code);
-    } else if (code < 0x800) {
-      result += {char(0xC0 | code >> 6), last(0)};
-    } else if (code < 0x10000) {
-      result += {char(0xE0 | code >> 12), last(6), last(0)};
-    } else {
-      result += {char(0xF0 | code >> 18), last(12), last(6), last(0)};
-    }
-  }
+  for (const wchar_t wide : text) append_utf8(result, char32_t(wide));
   return result;
 }
 

@@ -57,7 +57,7 @@ inline uint8_t from_ink(unsigned color, unsigned black) { return uint8_t((color 
 int orientation_of(std::string_view exif, std::string_view xmp);
 int orientation_of_exif(std::string_view exif);
 // The first value of a tag in the first directory of a TIFF block, 0 if it is not a whole number; nothing if
-// there is no such tag.
+// the directory has no such tag.
 std::optional<uint32_t> tiff_value(std::string_view tiff, uint32_t tag);
 int orientation_of_jpeg(std::string_view jpeg);
 int orientation_of_png(std::string_view png);

@@ -3,18 +3,13 @@
 #include <zlib.h>
 
 #include "image_codecs.h"
+#include "pixart/base/bytes.h"
 
 namespace pixart::formats {
 
 namespace {
 
 constexpr size_t kAround = 12;  // bytes around a chunk's data: length, type, checksum
-
-uint32_t number_at(std::string_view bytes, size_t at) {
-  uint32_t number = 0;
-  for (size_t i = 0; i < 4; ++i) number = number << 8 | uint8_t(bytes[at + i]);
-  return number;
-}
 
 // ImageMagick's form of binary data in a text: "\nexif\n     1234\n", then lines of hexadecimal digits.
 std::string from_raw_profile(std::string_view text) {
@@ -47,13 +42,13 @@ bool PngChunk::is_whole() const {
 
 bool take_png_chunk(std::string_view& bytes, PngChunk& chunk) {
   if (bytes.size() < kAround) return false;
-  const size_t length = number_at(bytes, 0);
+  const size_t length = from_big_endian(bytes, 0, 4);
   if (length > bytes.size() - kAround) return false;
   const std::string_view checked = bytes.substr(4, 4 + length);
   chunk.type = checked.substr(0, 4);
   chunk.data = checked.substr(4);
   chunk.checked = checked;
-  chunk.checksum = number_at(bytes, 8 + length);
+  chunk.checksum = uint32_t(from_big_endian(bytes, 8 + length, 4));
   bytes.remove_prefix(kAround + length);
   return true;
 }

@@ -1,7 +1,6 @@
 #include "host_copies.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <bit>
@@ -9,6 +8,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/nn/device.h"
 
 namespace pixart::run {
 
@@ -80,12 +80,6 @@ at::Tensor view(const at::Tensor& chunk, size_t begin, const at::Tensor& like, a
   return chunk.narrow(0, int64_t(begin), bytes).view(like.scalar_type()).view(sizes);
 }
 
-void wait_for(at::Device device) {
-  if (!device.is_cuda()) return;
-  c10::impl::VirtualGuardImpl streams(device.type());
-  streams.synchronizeStream(streams.getStream(device));
-}
-
 }  // namespace
 
 HostPlan plan_host_copies(const std::vector<at::Tensor>& tensors, size_t chunk_bytes) {
@@ -129,7 +123,7 @@ std::vector<at::Tensor> HostCopies::copy(const std::vector<at::Tensor>& tensors,
     view(chunks_[run.place.chunk], run.place.begin, first, {count})
         .copy_(first.as_strided({count}, {1}, first.storage_offset()), /*non_blocking=*/true);
   }
-  wait_for(device);
+  nn::wait_for(device);
   std::vector<at::Tensor> copies;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto [chunk, begin] = plan.places[i];

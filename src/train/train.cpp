@@ -12,6 +12,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/names.h"
 #include "pixart/base/random.h"
 #include "pixart/distributed/agreement.h"
 #include "pixart/nn/device.h"
@@ -27,10 +28,6 @@ namespace pixart::train {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool contains(const std::vector<std::string>& words, const std::string& word) {
-  return std::find(words.begin(), words.end(), word) != words.end();
-}
 
 void check_options(const run::RunConfig& config, const TrainOptions& options) {
   if (!options.only_stage.empty()) config.stage(options.only_stage);

@@ -56,7 +56,7 @@ std::string describe_cleaned(const CaptionReport& report);
 // them. A failed request rejects its image only if the endpoint answers others. Otherwise, after 3 requests
 // in a row without an answer, or 20 refused ones, the call throws UserError and the images stay open; the
 // code is kRequeue if the endpoint had answered before in this call, else kBadInput. The same for answers
-// that are reasoning alone, or say that there is no image. If the first 8 answers are one caption for
+// that are reasoning alone, or say that no image came. If the first 8 answers are one caption for
 // different images, it throws UserError and forgets them. Throws UserError that names the settings that
 // differ from earlier calls. One process at a time (kFolderOwned).
 //

@@ -35,7 +35,7 @@ struct Reply {
   long status = 0;
   long http_status = 0;    // as it was sent
   std::string body = {};   // at most 8 MiB
-  std::string fault = {};  // why there is no answer
+  std::string fault = {};  // why no answer came
   int64_t attempts = 0;
   // Another attempt may succeed: no answer, HTTP 408, 409, 423, 424 and 425 (not ready), 429, 498 (no
   // capacity), 499 and 5xx.
