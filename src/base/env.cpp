@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -86,7 +87,16 @@ int affinity_cores() {
 
 volatile std::sig_atomic_t stop_signal_seen = 0;
 
-void note_stop(int) { stop_signal_seen = 1; }
+void note_stop(int signal) { stop_signal_seen = signal; }
+
+constexpr int kStopSignals[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+struct sigaction actions_before[std::size(kStopSignals)] = {};
+bool are_caught = false;
+
+bool is_ignored_hang_up(int signal) {
+  struct sigaction now {};
+  return signal == SIGHUP && ::sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+}
 
 }  // namespace
 
@@ -102,17 +112,31 @@ uint64_t peak_memory_bytes() {
 }
 
 std::vector<int> stop_signals() {
-  std::vector<int> signals = {SIGTERM, SIGINT, SIGUSR1};
-  struct sigaction now {};
-  if (::sigaction(SIGHUP, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) signals.push_back(SIGHUP);
+  std::vector<int> signals;
+  for (const int signal : kStopSignals)
+    if (!is_ignored_hang_up(signal)) signals.push_back(signal);
   return signals;
 }
 
+// Allocates nothing: it may be called before the libraries are initialised.
 void catch_stop_signals() {
+  if (are_caught) return;
+  are_caught = true;
   struct sigaction action {};
   action.sa_handler = note_stop;
   action.sa_flags = SA_RESTART;
-  for (int signal : stop_signals()) ::sigaction(signal, &action, nullptr);
+  for (size_t i = 0; i < std::size(kStopSignals); ++i) {
+    const bool is_left = is_ignored_hang_up(kStopSignals[i]);
+    ::sigaction(kStopSignals[i], is_left ? nullptr : &action, &actions_before[i]);
+  }
+}
+
+void leave_stop_signals() {
+  if (!are_caught) return;
+  are_caught = false;
+  for (size_t i = 0; i < std::size(kStopSignals); ++i)
+    ::sigaction(kStopSignals[i], &actions_before[i], nullptr);
+  if (stop_signal_seen != 0) ::raise(stop_signal_seen);
 }
 
 bool stop_requested() { return stop_signal_seen != 0; }

@@ -14,6 +14,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/machine_fault.h"
 #include "temporary_name.h"
+#include "writer_lock.h"
 
 namespace pixart {
 namespace fs = std::filesystem;
@@ -27,6 +28,10 @@ namespace {
   if (error == EACCES || error == EPERM || error == EROFS) remedy = " Choose a folder that you may write to.";
   if (error == ENOENT) remedy = " The parent folder does not exist.";
   if (error == EIO) remedy = " The disk or its file server has a fault.";
+  if (is_shortage(error))
+    throw UserError(
+        fmt::format("cannot {} {}: {}. {}", what, path.string(), std::strerror(error), remedy_of(error)),
+        ExitCode::kDevice);
   throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), std::strerror(error), remedy),
                   ExitCode::kStorage);
 }
@@ -44,8 +49,8 @@ struct Descriptor {
   }
 };
 
-fs::path temporary_beside(const fs::path& path, std::string_view prefix = kTemporaryPrefix) {
-  return path.parent_path() / temporary_name(path.filename(), prefix);
+fs::path temporary_beside(const fs::path& path) {
+  return path.parent_path() / temporary_name(path.filename(), kTemporaryPrefix);
 }
 
 fs::path parent_of(const fs::path& path) {
@@ -65,13 +70,12 @@ void write_all(int descriptor, std::string_view bytes, const fs::path& path) {
 }
 
 // A rename replaces whatever has the name, even a pipe or /dev/null, so other kinds of files are refused.
-const fs::path& replaceable_by_file(const fs::path& path) {
+void require_replaceable_by_file(const fs::path& path) {
   std::error_code ignored;
   const auto status = fs::symlink_status(path, ignored);
   if (fs::is_other(status) && !fs::is_symlink(status))
     throw UserError(path.string() + " is not a regular file and is not replaced. Choose another name.",
                     ExitCode::kStorage);
-  return path;
 }
 
 void require_no_file(const fs::path& path) {
@@ -102,6 +106,8 @@ fs::path replace_folder(const fs::path& staged, const fs::path& target) {
   // File systems without exchange (NFS): for a moment neither folder has the name `target`. If the second
   // rename fails, the old folder gets its name back.
   const fs::path old = temporary_beside(target);
+  WriterLock lock;  // nobody takes it for a leftover
+  lock.take_folder(target);
   rename_or_throw(target, old);
   if (::rename(staged.c_str(), target.c_str()) == 0) return old;
   const int reason = errno;
@@ -141,6 +147,12 @@ std::string read_file(const fs::path& path, uint64_t limit_bytes) {
   }
 }
 
+void append_to_file(const fs::path& path, std::string_view bytes) {
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)};
+  if (file.value < 0) storage_error("open", path, errno);
+  write_all(file.value, bytes, path);
+}
+
 fs::path link_target(fs::path path) {
   constexpr int kMostLinks = 40;  // the same limit as Linux
   if (path.filename().empty() && path.has_parent_path()) path = path.parent_path();
@@ -163,7 +175,7 @@ void sync_path(const fs::path& path) {
 
 OutputFile::OutputFile(fs::path path, fs::path shown, Durability durability)
     : path_(std::move(path)), shown_(shown.empty() ? path_ : std::move(shown)), durability_(durability) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0) storage_error("create", shown_, errno);
 }
 
@@ -202,19 +214,24 @@ void OutputFile::close() {
 }
 
 AtomicFile::AtomicFile(fs::path path, Durability durability)
-    : path_(std::move(path)),
-      file_(temporary_beside(replaceable_by_file(path_)), path_, durability_of(path_, durability)) {}
+    : path_(std::move(path)), lock_(std::make_unique<WriterLock>()) {
+  require_replaceable_by_file(path_);
+  remove_lost_files(path_);
+  do file_.emplace(temporary_beside(path_), path_, durability_of(path_, durability));
+  while (!lock_->take_file(file_->path(), file_->descriptor()));
+}
 
 AtomicFile::~AtomicFile() {
-  if (!committed_) ::unlink(file_.path().c_str());
+  if (!committed_) delete_file(file_->path());
 }
 
 void AtomicFile::commit() {
-  const bool is_now = file_.durability() == Durability::kNow;
-  if (is_now) file_.sync();
-  file_.close();  // file servers report here the data that they could not store
-  rename_or_throw(file_.path(), path_);
+  const bool is_now = file_->durability() == Durability::kNow;
+  if (is_now) file_->sync();
+  file_->close();  // file servers report here the data that they could not store
+  rename_or_throw(file_->path(), path_);
   committed_ = true;
+  lock_.reset();
   if (is_now) sync_path(parent_of(path_));
 }
 
@@ -230,38 +247,62 @@ void create_folders(const fs::path& path) {
   if (error) storage_error("create folder", path, error.value());
 }
 
-StagedFolder::StagedFolder(fs::path final_path) : final_(std::move(final_path)) {
+namespace {
+
+constexpr size_t kLeastDigits = 4, kMostDigits = 9;
+
+int64_t highest_number(const fs::path& folder) {
+  int64_t highest = 0;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename();
+    const bool is_number = name.size() >= kLeastDigits && name.size() <= kMostDigits &&
+                           name.find_first_not_of("0123456789") == std::string::npos;
+    if (is_number) highest = std::max<int64_t>(highest, std::stoll(name));
+  }
+  if (error) storage_error("list", folder, error.value());
+  return highest;
+}
+
+}  // namespace
+
+fs::path create_numbered_folder(const fs::path& parent) {
+  create_folders(parent);
+  for (int64_t number = highest_number(parent) + 1;; ++number) {
+    const fs::path path = parent / fmt::format("{:0{}}", number, kLeastDigits);
+    if (::mkdir(path.c_str(), 0777) == 0) return path;
+    if (errno != EEXIST) storage_error("create folder", path, errno);
+  }
+}
+
+StagedFolder::StagedFolder(fs::path final_path, ForeignEntries foreign)
+    : final_(std::move(final_path)), lock_(std::make_unique<WriterLock>()), foreign_(std::move(foreign)) {
   if (final_.filename().empty()) final_ = final_.parent_path();
   PIXART_CHECK(!final_.empty());
   require_no_file(final_);
   create_folders(parent_of(final_));
-  temporary_ = temporary_beside(final_);
-  if (::mkdir(temporary_.c_str(), 0777) != 0) storage_error("create folder", temporary_, errno);
+  do {
+    temporary_ = temporary_beside(final_);
+    if (::mkdir(temporary_.c_str(), 0777) != 0) storage_error("create folder", temporary_, errno);
+  } while (!lock_->take_folder(temporary_));
 }
 
 StagedFolder::~StagedFolder() {
-  std::error_code ignored;
-  if (!committed_) fs::remove_all(temporary_, ignored);
+  if (!committed_) delete_tree(temporary_, [](const fs::path&) { return std::vector<std::string>(); });
 }
 
 void StagedFolder::commit(Durability durability) {
   PIXART_CHECK(!committed_);
   require_no_file(final_);
+  require_no_foreign(final_, foreign_);
   const bool is_now = durability_of(final_, durability) == Durability::kNow;
   if (is_now) sync_tree(temporary_);
   const fs::path old = replace_folder(temporary_, final_);
   committed_ = true;
+  lock_.reset();
   if (is_now) sync_path(parent_of(final_));
-  std::error_code ignored;  // a folder that cannot be deleted now is a leftover, see remove_leftovers()
-  if (!old.empty()) fs::remove_all(old, ignored);
-}
-
-void delete_folder(const fs::path& path) {
-  const fs::path doomed = temporary_beside(path, kDeletedPrefix);
-  rename_or_throw(path, doomed);
-  sync_path(parent_of(path));
-  std::error_code ignored;  // a folder that cannot be deleted now is a leftover
-  fs::remove_all(doomed, ignored);
+  if (!old.empty()) delete_tree(old, foreign_);  // what cannot be deleted now is a leftover
+  remove_lost_folders(final_, foreign_);         // not before: one may be the only one that was complete
 }
 
 }  // namespace pixart

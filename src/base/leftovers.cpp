@@ -6,6 +6,7 @@
 #include <random>
 #include <regex>
 
+#include "pixart/base/error.h"
 #include "temporary_name.h"
 
 namespace pixart {
@@ -20,6 +21,14 @@ bool matches(const std::vector<std::string>& patterns, const std::string& name) 
                      [&](const std::string& pattern) { return std::regex_match(name, std::regex(pattern)); });
 }
 
+bool holds_only_own(const fs::path& folder, const OwnNames& own) {
+  try {
+    return own.in_folders(folder).empty();
+  } catch (const UserError&) {  // it cannot be listed
+    return false;
+  }
+}
+
 // Only a path for which this returns true is deleted.
 bool is_leftover(const fs::path& path, const OwnNames& own) {
   const std::string name = path.filename(), made_for = own_name(name);
@@ -31,7 +40,7 @@ bool is_leftover(const fs::path& path, const OwnNames& own) {
     case fs::file_type::regular:
       return fits(own.files, own.passing_files);
     case fs::file_type::directory:
-      return fits(own.folders, own.passing_folders);
+      return fits(own.folders, own.passing_folders) && holds_only_own(path, own);
     case fs::file_type::symlink:
       return fits(own.files, own.passing_files) || fits(own.folders, own.passing_folders);
     default:
@@ -69,8 +78,7 @@ std::vector<fs::path> find_leftovers(const fs::path& folder, const OwnNames& own
 }
 
 void remove_leftovers(const fs::path& folder, const OwnNames& own) {
-  std::error_code ignored;  // a leftover that cannot be deleted does no harm
-  for (const auto& path : find_leftovers(folder, own)) fs::remove_all(path, ignored);
+  for (const auto& path : find_leftovers(folder, own)) delete_tree(path, own.in_folders);
 }
 
 }  // namespace pixart

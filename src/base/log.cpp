@@ -1,6 +1,7 @@
 #include "pixart/base/log.h"
 
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/details/null_mutex.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <atomic>
@@ -9,8 +10,10 @@
 #include <mutex>
 #include <utility>
 
+#include "log_file.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/print.h"
 #include "terminal.h"
 
 namespace pixart {
@@ -39,29 +42,51 @@ constexpr Style kStyles[] = {{"debug", "\033[2m", spdlog::level::debug},
                              {"warn", "\033[33m", spdlog::level::warn},
                              {"error", "\033[31m", spdlog::level::err}};
 
+// Called under terminal_mutex(). Prints one line when the file cannot be written: otherwise a full disk would
+// print one per log line.
+class FileSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  explicit FileSink(const std::filesystem::path& path) : path_(path), file_(path) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    const std::string reason = file_.write({line.data(), line.size()});
+    const bool fails = !reason.empty();
+    if (fails && !std::exchange(fails_, fails))
+      std::fprintf(stderr, "warn   the log file %s cannot be written: %s. Its lines wait in memory.\n",
+                   path_.c_str(), reason.c_str());
+    fails_ = fails;
+  }
+  void flush_() override {}
+
+  const std::filesystem::path path_;
+  LogFile file_;
+  bool fails_ = false;
+};
+
 std::atomic<Level> lowest_level = Level::kInfo, lowest_on_terminal = Level::kDebug;
 std::shared_ptr<spdlog::logger> file_logger;  // guarded by terminal_mutex()
 
-// Captions and file names may contain escape sequences, which would control the reader's terminal.
-std::string escaped(std::string_view message) {
-  std::string text;
-  text.reserve(message.size());
-  for (const char c : message) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool harmless = (byte >= 0x20 && byte != 0x7F) || c == '\n' || c == '\t';
-    if (harmless)
-      text += c;
-    else
-      text += fmt::format("\\x{:02x}", byte);
+// The lines after the first are indented, so that no text of a file can look like a line of the program.
+std::string as_lines(std::string_view message) {
+  constexpr std::string_view kIndent = "       ";
+  std::string lines;
+  bool at_start = false;
+  for (const char c : printable(message, LineBreaks::kKept)) {
+    if (at_start && c != ' ' && c != '\t' && c != '\n') lines += kIndent;
+    lines += c;
+    at_start = c == '\n';
   }
-  return text;
+  return lines;
 }
 
 }  // namespace
 
 void write(Level level, std::string_view message) {
   if (level < lowest_level.load()) return;
-  const std::string text = escaped(message);
+  const std::string text = as_lines(message);
   const Style& style = kStyles[size_t(level)];
   const std::scoped_lock lock(terminal_mutex());
   static const bool colors = stderr_is_terminal();
@@ -81,22 +106,9 @@ void set_level(Level level) { lowest_level = level; }
 void set_terminal_level(Level level) { lowest_on_terminal = level; }
 
 void add_file(const std::filesystem::path& path) {
-  std::shared_ptr<spdlog::logger> logger;
-  try {
-    logger = std::make_shared<spdlog::logger>(
-        "file", std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string()));
-  } catch (const spdlog::spdlog_ex& error) {
-    throw UserError(fmt::format("cannot write the log file {}: {}", path.string(), error.what()),
-                    ExitCode::kStorage);
-  }
+  auto logger = std::make_shared<spdlog::logger>("file", std::make_shared<FileSink>(path));
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-7l %v", spdlog::pattern_time_type::utc);
-  // Called under terminal_mutex(). Prints one line only: otherwise a full disk would print one per log line.
-  logger->set_error_handler([path, is_said = false](const std::string& reason) mutable {
-    if (!std::exchange(is_said, true))
-      std::fprintf(stderr, "warn   the log file %s cannot be written: %s\n", path.c_str(), reason.c_str());
-  });
   logger->set_level(spdlog::level::debug);
-  logger->flush_on(spdlog::level::debug);
   const std::scoped_lock lock(terminal_mutex());
   file_logger = std::move(logger);
 }

@@ -19,15 +19,20 @@ constexpr std::array<int, 19> kMachine = {EIO,          ESTALE,       ENOMEM,   
                                           EHOSTDOWN,    EHOSTUNREACH, ENETDOWN, ENETUNREACH, ECONNREFUSED,
                                           ECONNABORTED, EREMOTEIO,    ENOLINK,  ECOMM};
 
-bool is_memory(int error_number) { return error_number == ENOMEM || error_number == ENOBUFS; }
-
-const char* remedy_of(int error_number) {
-  if (error_number == EMFILE || error_number == ENFILE) return "Raise the limit (ulimit -n).";
-  if (is_memory(error_number)) return "The machine has too little memory; start fewer processes on it.";
-  return "The disk or its file server has a fault; start the same command again when it answers.";
-}
+bool is_of_files(int error_number) { return error_number == EMFILE || error_number == ENFILE; }
 
 }  // namespace
+
+bool is_shortage(int error_number) {
+  return error_number == ENOMEM || error_number == ENOBUFS || is_of_files(error_number);
+}
+
+const char* remedy_of(int error_number) {
+  if (is_of_files(error_number))
+    return "Raise the limit of open files (ulimit -n), or lower loader.threads and threads.";
+  if (is_shortage(error_number)) return "The machine has too little memory; start fewer processes on it.";
+  return "The disk or its file server has a fault; start the same command again when it answers.";
+}
 
 bool is_machine_fault(int error_number) {
   return std::find(kMachine.begin(), kMachine.end(), error_number) != kMachine.end();
@@ -36,7 +41,7 @@ bool is_machine_fault(int error_number) {
 MachineFault::MachineFault(const std::filesystem::path& path, int error_number)
     : UserError(fmt::format("cannot read {}: {}. {}", path.string(), std::strerror(error_number),
                             remedy_of(error_number)),
-                is_memory(error_number) ? ExitCode::kDevice : ExitCode::kStorage) {}
+                is_shortage(error_number) ? ExitCode::kDevice : ExitCode::kStorage) {}
 
 MachineFault MachineFault::no_memory(const std::string& what) {
   return MachineFault(fmt::format("cannot {}: {}. {}", what, std::strerror(ENOMEM), remedy_of(ENOMEM)),

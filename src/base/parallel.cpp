@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -10,6 +11,19 @@
 #include "pixart/base/env.h"
 
 namespace pixart {
+
+void require_threads(int count) {
+  std::promise<void> end;
+  const auto ended = end.get_future().share();
+  std::vector<std::jthread> threads;  // joined here, also if one of them cannot be started
+  try {
+    for (int t = 0; t < count; ++t) threads.emplace_back([ended] { ended.wait(); });
+  } catch (...) {
+    end.set_value();
+    throw;
+  }
+  end.set_value();
+}
 
 void for_each_in_parallel(int64_t n, const std::function<void(int64_t)>& work, int threads) {
   std::atomic<int64_t> next{0};
@@ -26,11 +40,17 @@ void for_each_in_parallel(int64_t n, const std::function<void(int64_t)>& work, i
       }
     }
   };
-  std::vector<std::thread> others;
-  for (int64_t t = 1; t < std::min<int64_t>(threads > 0 ? threads : physical_cores(), n); ++t)
-    others.emplace_back(loop);
-  loop();
-  for (auto& thread : others) thread.join();
+  {
+    std::vector<std::jthread> others;  // joined here, also if one of them cannot be started
+    try {
+      for (int64_t t = 1; t < std::min<int64_t>(threads > 0 ? threads : physical_cores(), n); ++t)
+        others.emplace_back(loop);
+    } catch (...) {
+      failed_at = 0;
+      throw;
+    }
+    loop();
+  }
   if (failure) std::rethrow_exception(failure);
 }
 

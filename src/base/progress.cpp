@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "pixart/base/env.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "terminal.h"
 
@@ -18,7 +19,7 @@ constexpr int kBarWidth = 24;
 
 Progress::Progress(std::string what, int64_t total, std::string unit, int64_t already_done,
                    double line_seconds)
-    : what_(std::move(what)),
+    : what_(printable(what)),
       unit_(std::move(unit)),
       total_(std::max<int64_t>(1, total)),
       done_(already_done),
@@ -35,7 +36,7 @@ Progress::~Progress() {
 
 void Progress::update(int64_t done, const std::string& note) {
   done_ = std::clamp<int64_t>(done, 0, total_);
-  if (!note.empty()) note_ = note;
+  if (!note.empty()) note_ = printable(note);
   const int tenth = int(10 * done_ / total_);
   const double silence = monotonic_seconds() - last_drawn_seconds_;
   const bool is_due =

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pixart/base/print.h"
+
 namespace pixart {
 
 namespace {
@@ -45,6 +47,11 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return nearest.empty() ? std::string() : fmt::format(" Did you mean '{}'?", nearest);
 }
 
+std::string FewHints::operator()(std::string_view word, const std::vector<std::string>& candidates) {
+  constexpr size_t kMostCandidates = 2000;
+  return left_-- > 0 && candidates.size() <= kMostCandidates ? did_you_mean(word, candidates) : std::string();
+}
+
 std::string trimmed(std::string_view text, std::string_view blanks) {
   const size_t first = std::min(text.find_first_not_of(blanks), text.size());
   return std::string(text.substr(first, text.find_last_not_of(blanks) + 1 - first));
@@ -81,8 +88,10 @@ std::string human_bytes(uint64_t bytes) {
 }
 
 std::string human_seconds(double seconds) {
+  constexpr double kSecondsOfAYear = 365.25 * 86400, kMostSeconds = 1000 * kSecondsOfAYear;
   if (!(seconds >= 0) || !std::isfinite(seconds)) return "?";
   if (seconds < 10) return fmt::format("{:.1f} s", seconds);
+  if (seconds > kMostSeconds) return fmt::format("{:.2g} years", seconds / kSecondsOfAYear);
   const int64_t whole = std::llround(seconds);
   if (whole < 60) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
@@ -99,8 +108,9 @@ std::string with_thousands(int64_t number) {
 
 std::string name_some(const std::vector<std::string>& names) {
   constexpr size_t kMost = 20;
-  if (names.size() <= kMost) return join(names, ", ");
-  const std::vector<std::string> first(names.begin(), names.begin() + kMost);
+  std::vector<std::string> first;
+  for (size_t i = 0; i < std::min(kMost, names.size()); ++i) first.push_back(printable(names[i]));
+  if (names.size() <= kMost) return join(first, ", ");
   return fmt::format("{} and {} more", join(first, ", "), names.size() - kMost);
 }
 

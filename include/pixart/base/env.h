@@ -23,8 +23,10 @@ uint64_t peak_memory_bytes();  // peak resident memory of this process
 // was closed). SIGHUP is left out if it was ignored when the process started, as nohup does.
 std::vector<int> stop_signals();
 // After catch_stop_signals(), stop_requested() is true once one of stop_signals() arrived; long work asks it
-// at safe points. Such a command calls catch_stop_signals() first; the signals end other commands.
+// at safe points. A process calls it first; a command that never asks calls leave_stop_signals(), and then the
+// signals do what they did before, the one that arrived meanwhile at once.
 void catch_stop_signals();
+void leave_stop_signals();
 bool stop_requested();
 
 }  // namespace pixart

@@ -1,7 +1,8 @@
 // Errors and exit codes.
 //
 // There are two kinds of errors. The user can repair a UserError: it says what is wrong, where, and what to
-// do. An InternalError is a bug of this program. Both are caught in tools/main.cpp only.
+// do. An InternalError is a bug of this program. Both are caught in tools/main.cpp only; failure.h explains
+// the exceptions of others.
 #pragma once
 #include <fmt/format.h>
 
@@ -19,9 +20,9 @@ enum class ExitCode : int {
   kNumerics = 71,     // loss or gradient not finite beyond the allowed budget
   kBelowBar = 72,     // `pixart demo score`: a value did not reach the bar that the config sets
   kFolderOwned = 73,  // another process works in this run folder
-  kStorage = 74,      // disk full, I/O error, too many open files
+  kStorage = 74,      // disk full, I/O error
   kRequeue = 75,      // stopped on request after saving: start the same command again
-  kDevice = 76,       // a GPU is missing or broken, memory is short, or another rank was lost
+  kDevice = 76,       // a GPU or another rank is lost; too little memory, too many threads or open files
   kBadInput = 78,     // config, data or command line
 };
 

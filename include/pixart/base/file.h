@@ -1,15 +1,26 @@
 // Files that are either complete or absent. Every error is a UserError with the path and the system's reason;
-// errors of writing (disk full, I/O) have ExitCode::kStorage.
+// errors of writing (disk full, I/O) have ExitCode::kStorage, a shortage (machine_fault.h) has kDevice. New
+// files and folders have the permissions that the umask leaves, so a group can share them.
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "pixart/base/deletion.h"
+
 namespace pixart {
+
+class WriterLock;
 
 // Reads the whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = uint64_t{1} << 32);
+
+// Appends to a file, which is created if it is missing, without fsync: for records of which a crash may lose
+// the last. Lines that several processes append do not mix.
+void append_to_file(const std::filesystem::path& path, std::string_view bytes);
 
 // When a file that gets its final name last is on the disk.
 enum class Durability {
@@ -38,6 +49,7 @@ class OutputFile {
   void close();
   const std::filesystem::path& path() const { return path_; }
   uint64_t size() const { return size_; }
+  int descriptor() const { return descriptor_; }
   Durability durability() const { return durability_; }
 
  private:
@@ -48,24 +60,31 @@ class OutputFile {
 };
 
 // write_file_atomically() in pieces: write(), then commit(). Without commit() the temporary file is removed.
+// Those that killed processes left when they wrote `path` are removed first; one that a process still writes is
+// known by its lock.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path, Durability durability = Durability::kNow);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
-  void write(std::string_view bytes) { file_.write(bytes); }
-  void rewrite(uint64_t offset, std::string_view bytes) { file_.rewrite(offset, bytes); }
-  uint64_t size() const { return file_.size(); }
+  void write(std::string_view bytes) { file_->write(bytes); }
+  void rewrite(uint64_t offset, std::string_view bytes) { file_->rewrite(offset, bytes); }
+  uint64_t size() const { return file_->size(); }
   void commit();
 
  private:
   std::filesystem::path path_;
-  OutputFile file_;
+  std::unique_ptr<WriterLock> lock_;
+  std::optional<OutputFile> file_;
   bool committed_ = false;
 };
 
 void create_folders(const std::filesystem::path& path);  // as mkdir -p
+
+// Makes <parent>/0001, or the folder whose number follows the highest one in `parent`, and returns its path.
+// Processes that call it at the same time get different folders.
+std::filesystem::path create_numbered_folder(const std::filesystem::path& parent);
 
 // The target of `path` if it is a symbolic link, whether the target exists or not; otherwise `path`. For
 // output that users name: their link stays a link, as with cp. UserError(kStorage) if links form a circle.
@@ -76,10 +95,13 @@ void sync_path(const std::filesystem::path& path);
 
 // A folder that gets its final name only when it is complete: fill `path()`, then commit(). Without commit()
 // the temporary folder is removed. commit() replaces an existing folder `final_path`, in one step where the
-// file system can exchange two names. If `final_path` is a file, it throws UserError(kStorage).
+// file system can exchange two names, if that has no `foreign` entries. Otherwise, or if `final_path` is a
+// file, it throws UserError(kStorage). commit() also removes what killed processes left when they made the
+// folder, if it has no `foreign` entries and no process still writes there.
 class StagedFolder {
  public:
-  explicit StagedFolder(std::filesystem::path final_path);  // creates <parent>/.tmp-<name>-<nonce>
+  // creates <parent>/.tmp-<name>-<nonce>
+  explicit StagedFolder(std::filesystem::path final_path, ForeignEntries foreign = all_entries);
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
@@ -89,11 +111,9 @@ class StagedFolder {
 
  private:
   std::filesystem::path final_, temporary_;
+  std::unique_ptr<WriterLock> lock_;
+  ForeignEntries foreign_;
   bool committed_ = false;
 };
-
-// Deletes a folder that must never be seen half-deleted: first renames it, durably, to .del-<name>-<nonce>.
-// Throws UserError(kStorage) if the folder still has its old name.
-void delete_folder(const std::filesystem::path& path);
 
 }  // namespace pixart

@@ -1,15 +1,21 @@
-// A lock between processes of this machine, and of other machines if the file system shares flock().
+// A lock between processes of this machine, and of other machines if the file system shares flock(). Where the
+// file system has no flock() (ENOLCK, ENOSYS, EOPNOTSUPP), a file in $PIXART_LOCK_FOLDER (/var/tmp/pixart-locks) is
+// locked instead, with one warning: that keeps apart the processes of machines that share this folder.
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 namespace pixart {
 
-// Held as long as the object exists. The system releases it when the process dies. The file is not deleted.
+// Held as long as the object exists. The system releases it when the process dies. The file is made if it does
+// not exist, and not deleted; a folder that exists is locked itself.
 class FileLock {
  public:
-  explicit FileLock(const std::filesystem::path& path);  // waits until the lock is free
+  // Waits until the lock is free, and calls `while_waiting` after each try; what that throws ends the wait.
+  // Throws UserError(kRequeue) if the process is asked to stop meanwhile.
+  explicit FileLock(const std::filesystem::path& path, const std::function<void()>& while_waiting = {});
   static std::optional<FileLock> try_lock(const std::filesystem::path& path);
   ~FileLock();
   FileLock(FileLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }

@@ -1,5 +1,7 @@
 // The common frame of the HTML pages that commands write: one self-contained file, light or dark like the
-// reader's system (light on paper), readable on a narrow screen and on paper, without scripts or network.
+// reader's system (light on paper), readable on a narrow screen and on paper, without scripts or network. Its
+// Content-Security-Policy says so to the browser: should a text ever get into the page as HTML, it runs nothing
+// and loads nothing from elsewhere. Images may be files next to the page; styles may be in the page.
 #pragma once
 #include <string>
 #include <string_view>

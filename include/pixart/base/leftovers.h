@@ -1,16 +1,19 @@
-// Files and folders that a killed process leaves. Nothing else is ever deleted: in the folders that users
-// name, they keep files of their own, and some of these names may begin like the program's.
+// Files and folders that a killed process leaves. Nothing else is deleted: in the folders that users name,
+// they keep files of their own, and some of these names may begin like the program's.
 #pragma once
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "pixart/base/deletion.h"
+
 namespace pixart {
 
 // The names that the program uses in a folder, as regular expressions (ECMAScript) that match the whole name.
 struct OwnNames {
-  std::vector<std::string> files = {};    // AtomicFile, write_file_atomically()
-  std::vector<std::string> folders = {};  // StagedFolder, delete_folder()
+  std::vector<std::string> files = {};      // AtomicFile, write_file_atomically()
+  std::vector<std::string> folders = {};    // StagedFolder, delete_folder()
+  ForeignEntries in_folders = all_entries;  // a folder with such entries is not deleted
   // Names that are leftovers without a prefix or digits, e.g. a lock.
   std::vector<std::string> passing_files = {}, passing_folders = {};
 };

@@ -13,7 +13,7 @@ enum class Level { kDebug, kInfo, kWarning, kError };
 void write(Level level, std::string_view message);
 void set_level(Level level);                       // default kInfo
 void set_terminal_level(Level level);              // of stderr only; the file gets the other lines too
-void add_file(const std::filesystem::path& path);  // appends to it; times in UTC, flushed after each line
+void add_file(const std::filesystem::path& path);  // appends to it; times in UTC
 
 template <class... Args>
 void debug(fmt::format_string<Args...> text, Args&&... args) {

@@ -12,7 +12,11 @@ namespace pixart {
 // answer, no memory, no file descriptors. All other errors (ENOENT, EACCES, ...) concern the file.
 bool is_machine_fault(int error_number);
 
-// A file could not be read, and the machine is at fault. code() is kStorage, or kDevice if memory is short.
+// Whether it is a shortage of this process: too little memory, too many open files.
+bool is_shortage(int error_number);
+const char* remedy_of(int error_number);  // a sentence for the user about a machine fault
+
+// A file could not be read, and the machine is at fault. code() is kStorage, or kDevice for a shortage.
 class MachineFault : public UserError {
  public:
   MachineFault(const std::filesystem::path& path, int error_number);

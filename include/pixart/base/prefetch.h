@@ -25,20 +25,19 @@ class Prefetch {
   using Work = std::function<Result(const Job&)>;
 
   // `depth`: the largest number of results that are finished or in work. With 0 threads next() does the work.
+  // Throws std::system_error if a thread cannot be started.
   Prefetch(int threads, int64_t depth, NextJob next_job, Work work)
       : depth_(std::max<int64_t>(depth, std::max(threads, 1))),
         next_job_(std::move(next_job)),
         work_(std::move(work)) {
-    for (int t = 0; t < threads; ++t) threads_.emplace_back([this] { loop(); });
-  }
-  ~Prefetch() {
-    {
-      const std::scoped_lock lock(mutex_);
-      stopped_ = true;
+    try {
+      for (int t = 0; t < threads; ++t) threads_.emplace_back([this] { loop(); });
+    } catch (...) {  // one of them cannot be started
+      end();
+      throw;
     }
-    changed_.notify_all();
-    for (auto& thread : threads_) thread.join();
   }
+  ~Prefetch() { end(); }
   Prefetch(const Prefetch&) = delete;
   Prefetch& operator=(const Prefetch&) = delete;
 
@@ -61,6 +60,15 @@ class Prefetch {
     bool is_done = false;
   };
 
+  void end() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    for (auto& thread : threads_) thread.join();
+  }
+
   void fill(Slot& slot, const Job& job) const {
     try {
       slot.result = work_(job);
@@ -80,6 +88,7 @@ class Prefetch {
   std::shared_ptr<Slot> take() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return slots_.empty() ? is_ended_ : slots_.front()->is_done; });
+    if (slots_.empty() && failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
     if (slots_.empty()) return nullptr;
     auto slot = std::move(slots_.front());
     slots_.pop_front();
@@ -92,23 +101,19 @@ class Prefetch {
     for (;;) {
       changed_.wait(lock, [this] { return stopped_ || is_ended_ || int64_t(slots_.size()) < depth_; });
       if (stopped_ || is_ended_) return;
-      auto slot = std::make_shared<Slot>();
+      std::shared_ptr<Slot> slot;
       std::optional<Job> job;
       try {
-        job = next_job_();
+        if ((job = next_job_())) slots_.push_back(slot = std::make_shared<Slot>());
       } catch (...) {  // next() throws it after the results before it, and ends there
-        slot->failure = std::current_exception();
-        slot->is_done = is_ended_ = true;
-        slots_.push_back(slot);
-        changed_.notify_all();
-        return;
+        failure_ = std::current_exception();
+        job.reset();
       }
       if (!job) {
         is_ended_ = true;
         changed_.notify_all();
         return;
       }
-      slots_.push_back(slot);
       lock.unlock();
       fill(*slot, *job);
       lock.lock();
@@ -123,6 +128,7 @@ class Prefetch {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Slot>> slots_;
+  std::exception_ptr failure_;  // of next_job_, or no memory for a slot
   bool is_ended_ = false, stopped_ = false;
   double waited_ = 0;
   std::vector<std::thread> threads_;

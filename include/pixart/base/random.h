@@ -26,6 +26,7 @@ enum class Purpose : uint32_t {
   kStandIn = 13,       // choice of the sample that replaces a rejected one
   kMixture = 14,       // order in which the sources of an epoch are mixed
   kValidation = 15,    // noise of held-out samples
+  kStrata = 16,        // order of a step's samples over the parts of stratified timesteps
   kTest = 99,
 };
 

@@ -21,8 +21,9 @@
 
 namespace pixart {
 
-// Whether a key may change when a run is resumed.
-enum class OnResume { kFixed, kNeedsPermission, kFree };
+// Whether a key may change in a run that has begun. kByContent: it says where something is, which may move, but
+// what is there must be the same.
+enum class OnResume { kFixed, kByContent, kNeedsPermission, kFree };
 
 struct Rule {
   std::optional<double> at_least, at_most, more_than, less_than;  // numbers (or each element of a list)
@@ -30,6 +31,7 @@ struct Rule {
   std::optional<size_t> length;                                   // exact length of a list
   bool is_required = false;                                       // no default
   OnResume on_resume = OnResume::kFixed;
+  std::string effect;  // what --allow-change does with this key: a clause, after a colon
 
   Rule required() const {
     Rule r = *this;
@@ -46,12 +48,27 @@ struct Rule {
     r.on_resume = OnResume::kFree;
     return r;
   }
-  Rule needs_permission() const {
+  // `effect`: what a permitted change does, e.g. "the next steps use it".
+  Rule needs_permission(std::string effect) const {
     Rule r = *this;
     r.on_resume = OnResume::kNeedsPermission;
+    r.effect = std::move(effect);
+    return r;
+  }
+  Rule by_content(std::string effect) const {
+    Rule r = *this;
+    r.on_resume = OnResume::kByContent;
+    r.effect = std::move(effect);
     return r;
   }
 };
+
+// Bounds of keys of one kind. They are far beyond what is useful, and keep every product of sizes below 2^63.
+inline constexpr double kMostSteps = 1e9;      // of a stage, and between two events
+inline constexpr double kMostOfAStep = 1e6;    // samples
+inline constexpr double kWidestLayer = 65536;  // channels
+inline constexpr double kMostLayers = 1024;
+inline constexpr double kLargestSide = 16384;  // of an image, in pixels
 
 inline Rule any() { return {}; }
 inline Rule required() { return Rule{}.required(); }
@@ -76,6 +93,11 @@ inline Rule in_range(double low, double high) {
   r.at_most = high;
   return r;
 }  // inclusive
+inline Rule positive_up_to(double high) {
+  Rule r = positive();
+  r.at_most = high;
+  return r;
+}
 inline Rule one_of(std::vector<std::string> words) {
   Rule r;
   r.words = std::move(words);

@@ -13,12 +13,22 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
 // " Did you mean 'x'?" or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+// The same for the names in a file, which may be a million: "" after the first fifty calls, and for more than
+// 2,000 candidates.
+class FewHints {
+ public:
+  std::string operator()(std::string_view word, const std::vector<std::string>& candidates);
+
+ private:
+  int left_ = 50;
+};
+
 constexpr std::string_view kBlanks = " \t\r\n\v\f";
 std::string trimmed(std::string_view text, std::string_view blanks = kBlanks);  // at both ends
 std::string ascii_lower(std::string text);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
-// "a, b, c and 17 more": names at most twenty.
+// "a, b, c and 17 more": names at most twenty, each made printable().
 std::string name_some(const std::vector<std::string>& names);
 
 std::string shape_text(const std::vector<int64_t>& sides);  // "[2, 3]"

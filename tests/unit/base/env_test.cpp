@@ -37,6 +37,26 @@ TEST(Env, Machine) {
   EXPECT_TRUE(std::regex_match(machine_id(), std::regex("[0-9a-f-]{36}")));
 }
 
+void raise_while_caught(int signal) {
+  catch_stop_signals();
+  std::raise(signal);
+  leave_stop_signals();
+  std::_Exit(0);
+}
+
+TEST(Env, ASignalThatWasCaughtEarlyIsNotLost) {
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP})
+    EXPECT_EXIT(raise_while_caught(signal), ::testing::KilledBySignal(signal), "");
+}
+
+TEST(Env, WhatWasIgnoredIsIgnoredAfterwards) {
+  const auto work = [] {
+    std::signal(SIGINT, SIG_IGN);
+    raise_while_caught(SIGINT);
+  };
+  EXPECT_EXIT(work(), ::testing::ExitedWithCode(0), "");
+}
+
 TEST(Env, AHangUpAsksToStopUnlessItIsIgnored) {
   const auto has_hangup = [] {
     const auto signals = stop_signals();

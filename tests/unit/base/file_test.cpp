@@ -4,19 +4,24 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <csignal>
 #include <fstream>
 #include <functional>
 #include <set>
+#include <tuple>
+#include <vector>
 
+#include "file_size_limit.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file_lock.h"
+#include "pixart/base/parallel.h"
 
 namespace pixart {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::AllOf;
+using testing::FileSizeLimit;
 using ::testing::HasSubstr;
 
 class File : public ::testing::Test {
@@ -48,25 +53,6 @@ UserError error_of(const std::function<void()>& work) {
   ADD_FAILURE() << "no error";
   return UserError("");
 }
-
-// Writes beyond `bytes` of a file fail with EFBIG in this scope: a full disk that needs no special file
-// system.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(uint64_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*handler_)(int);
-};
 
 TEST_F(File, WritesAndReadsBack) {
   const std::string bytes("a\0b\n", 4);
@@ -128,6 +114,68 @@ TEST_F(File, PiecesAppearTogether) {
   }
   EXPECT_EQ(read_file(folder_ / "f"), "abc");
   EXPECT_EQ(names(), Names{"f"});
+}
+
+// A folder is listed once in each process, so each test has one of its own.
+TEST_F(File, WhatAKilledWriterLeftGoesWithTheNextFileOfThisName) {
+  const fs::path here = folder_ / "after_a_kill";
+  fs::create_directories(here / ".tmp-report.html-00112233445566aa");
+  const std::vector<std::string> lost = {".tmp-report.html-0123456789abcdef",
+                                         ".tmp-report.html-fedcba9876543210"};
+  const std::vector<std::string> others = {".tmp-other.html-0123456789abcdef", ".tmp-report.html-mine",
+                                           ".del-report.html-0123456789abcdef",
+                                           "report.html-0123456789abcdef"};
+  for (const auto& name : lost) std::ofstream(here / name) << "half";
+  for (const auto& name : others) std::ofstream(here / name) << "thesis";
+  fs::create_symlink(here / others[0], here / ".tmp-report.html-aaaaaaaaaaaaaaaa");
+  write_file_atomically(here / "report.html", "whole");
+  EXPECT_EQ(read_file(here / "report.html"), "whole");
+  for (const auto& name : lost) EXPECT_FALSE(fs::exists(here / name)) << name;
+  for (const auto& name : others) EXPECT_EQ(read_file(here / name), "thesis") << name;
+  EXPECT_TRUE(fs::is_symlink(here / ".tmp-report.html-aaaaaaaaaaaaaaaa"));
+  EXPECT_TRUE(fs::exists(here / ".tmp-report.html-00112233445566aa"));
+}
+
+TEST_F(File, AFileThatIsBeingWrittenStays) {
+  const fs::path here = folder_ / "side_by_side";
+  fs::create_directories(here);
+  const std::string held = here / ".tmp-f-0123456789abcdef";
+  std::ofstream(held) << "half";
+  const FileLock writer(held);  // as another process holds it
+  AtomicFile first(here / "f");
+  first.write("first");
+  AtomicFile second(here / "f");
+  second.write("second");
+  second.commit();
+  first.commit();
+  EXPECT_EQ(read_file(here / "f"), "first");
+  EXPECT_EQ(read_file(held), "half");
+}
+
+TEST_F(File, WritersOfOneNameDoNotTakeEachOthersFiles) {
+  for_each_in_parallel(8, [&](int64_t writer) {
+    for (int i = 0; i < 50; ++i) write_file_atomically(folder_ / "shared", std::to_string(writer));
+  });
+  EXPECT_EQ(names(), Names({"shared"}));
+}
+
+TEST_F(File, WhatAKilledWriterOfAFolderLeftGoesWithTheNextOne) {
+  const auto own = all_but({"f"});
+  for (const char* name :
+       {".tmp-out-0123456789abcdef", ".tmp-out-aaaaaaaaaaaaaaaa", ".tmp-output-0123456789abcdef"}) {
+    fs::create_directories(folder_ / name);
+    std::ofstream(folder_ / name / "f") << "half";
+  }
+  std::ofstream(folder_ / ".tmp-out-aaaaaaaaaaaaaaaa/thesis.tex") << "thesis";
+  {
+    const StagedFolder other(folder_ / "out", own);  // is still being written
+    StagedFolder staged(folder_ / "out", own);
+    std::ofstream(staged.path() / "f") << "whole";
+    EXPECT_TRUE(fs::exists(folder_ / ".tmp-out-0123456789abcdef"));  // until the new one is complete
+    staged.commit();
+    EXPECT_TRUE(fs::exists(other.path()));
+  }
+  EXPECT_EQ(names(), Names({"out", ".tmp-out-aaaaaaaaaaaaaaaa", ".tmp-output-0123456789abcdef"}));
 }
 
 TEST_F(File, AFailedRenameLeavesNothing) {
@@ -203,12 +251,30 @@ TEST_F(File, AnOutputFileStandsUnderItsNameAtOnce) {
   EXPECT_THAT(error.what(), AllOf(HasSubstr((folder_ / "shown").string()), HasSubstr("File exists")));
 }
 
-TEST_F(File, AFolderIsDeletedWhole) {
-  fs::create_directories(folder_ / "old" / "inner");
-  write_file_atomically(folder_ / "old" / "f", "x");
-  delete_folder(folder_ / "old");
-  EXPECT_EQ(names(), Names{});
-  EXPECT_EQ(error_of([&] { delete_folder(folder_ / "old"); }).code(), ExitCode::kStorage);
+TEST_F(File, AFolderWithFilesOfOthersIsNotReplaced) {
+  fs::create_directories(folder_ / "step-1");
+  write_file_atomically(folder_ / "step-1" / "model", "old");
+  write_file_atomically(folder_ / "step-1" / "thesis.tex", "x");
+  const auto replace = [&](const ForeignEntries& foreign) {
+    StagedFolder staged(folder_ / "step-1", foreign);
+    write_file_atomically(staged.path() / "model", "new");
+    staged.commit();
+  };
+  const auto error = error_of([&] { replace(all_but({"model"})); });
+  EXPECT_EQ(error.code(), ExitCode::kStorage);
+  EXPECT_THAT(error.what(), HasSubstr("thesis.tex"));
+  EXPECT_EQ(error_of([&] { replace(all_entries); }).code(), ExitCode::kStorage);
+  EXPECT_EQ(read_file(folder_ / "step-1" / "model"), "old");
+  replace(all_but({"model", R"(thesis\.tex)"}));
+  EXPECT_EQ(read_file(folder_ / "step-1" / "model"), "new");
+  EXPECT_EQ(names(), Names{"step-1"});
+}
+
+TEST_F(File, LinesAreAppended) {
+  append_to_file(folder_ / "f", "a\n");
+  append_to_file(folder_ / "f", "b\n");
+  EXPECT_EQ(read_file(folder_ / "f"), "a\nb\n");
+  EXPECT_EQ(error_of([&] { append_to_file(folder_ / "no" / "f", "x"); }).code(), ExitCode::kStorage);
 }
 
 TEST_F(File, OnlyFilesAndLinksAreReplacedByFiles) {
@@ -245,6 +311,71 @@ TEST_F(File, LinksLeadSomewhere) {
   fs::create_symlink("two", folder_ / "one");
   fs::create_symlink("one", folder_ / "two");
   EXPECT_EQ(error_of([&] { link_target(folder_ / "one"); }).code(), ExitCode::kStorage);
+}
+
+TEST_F(File, NumberedFoldersAreNew) {
+  const fs::path parent = folder_ / "deep" / "parent";
+  EXPECT_EQ(create_numbered_folder(parent), parent / "0001");
+  EXPECT_EQ(create_numbered_folder(parent), parent / "0002");
+  fs::remove(parent / "0001");
+  EXPECT_EQ(create_numbered_folder(parent), parent / "0003") << "a gap is not filled";
+  for (const char* other : {"99", "00x7", "0007.png", "1234567890123456789012", "-0009"})
+    write_file_atomically(parent / other, "x");
+  EXPECT_EQ(create_numbered_folder(parent), parent / "0004");
+  write_file_atomically(parent / "0041", "a file");
+  EXPECT_EQ(create_numbered_folder(parent), parent / "0042");
+  fs::create_directory(parent / "9999");
+  EXPECT_EQ(create_numbered_folder(parent), parent / "10000");
+  EXPECT_EQ(error_of([&] { create_numbered_folder(parent / "0041"); }).code(), ExitCode::kStorage);
+}
+
+TEST_F(File, ANumberIsGivenToOneProcessOnly) {
+  std::vector<fs::path> made(32);
+  for_each_in_parallel(
+      int64_t(made.size()), [&](int64_t i) { made[size_t(i)] = create_numbered_folder(folder_ / "many"); },
+      8);
+  EXPECT_EQ(std::set<fs::path>(made.begin(), made.end()).size(), made.size());
+}
+
+mode_t mode_of(const fs::path& path) {
+  struct stat status {};
+  EXPECT_EQ(::stat(path.c_str(), &status), 0);
+  return status.st_mode & 0777;
+}
+
+TEST_F(File, PermissionsAreThoseThatTheUmaskLeaves) {
+  const std::vector<std::tuple<mode_t, mode_t, mode_t>> cases = {
+      {0002, 0664, 0775}, {0022, 0644, 0755}, {0077, 0600, 0700}};
+  for (const auto& [mask, file, folder] : cases) {
+    const mode_t before = ::umask(mask);
+    write_file_atomically(folder_ / "file", "a");
+    { const FileLock lock(folder_ / "lock"); }
+    StagedFolder staged(folder_ / "staged");
+    OutputFile(staged.path() / "inner").close();
+    staged.commit();
+    ::umask(before);
+    EXPECT_EQ(mode_of(folder_ / "file"), file);
+    EXPECT_EQ(mode_of(folder_ / "lock"), file);
+    EXPECT_EQ(mode_of(folder_ / "staged/inner"), file);
+    EXPECT_EQ(mode_of(folder_ / "staged"), folder);
+    fs::remove(folder_ / "lock");
+    fs::remove_all(folder_ / "staged");
+  }
+}
+
+TEST_F(File, TooManyOpenFilesIsAShortageWithItsRemedy) {
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  const auto writing = error_of([&] { OutputFile(folder_ / "file").close(); });
+  const auto reading = error_of([&] { read_file(folder_ / "file"); });
+  const auto locking = error_of([&] { FileLock::try_lock(folder_ / "lock"); });
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  for (const auto& error : {writing, reading, locking}) {
+    EXPECT_EQ(error.code(), ExitCode::kDevice) << error.what();
+    EXPECT_THAT(error.what(), AllOf(HasSubstr(folder_.string()), HasSubstr("ulimit -n")));
+  }
 }
 
 }  // namespace

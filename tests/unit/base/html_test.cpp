@@ -38,5 +38,18 @@ TEST(Html, APageIsWholeAndNeedsNothingElse) {
     EXPECT_THAT(page, HasSubstr(".series-" + std::to_string(i) + " {"));
 }
 
+TEST(Html, APageForbidsScriptsAndTheNetwork) {
+  const std::string page = html_page("title", "<p>hello</p>\n");
+  const size_t policy = page.find("<meta http-equiv=\"Content-Security-Policy\" content=\"");
+  ASSERT_NE(policy, std::string::npos);
+  EXPECT_LT(policy, page.find("<style>")) << "a policy does not count for what is before it";
+  const std::string rules = page.substr(policy, page.find("\">", policy) - policy);
+  for (const char* rule : {"default-src 'none'", "img-src 'self' file: data:", "style-src 'unsafe-inline'",
+                           "base-uri 'none'", "form-action 'none'"})
+    EXPECT_THAT(rules, HasSubstr(rule));
+  for (const char* too_much : {"script-src", "connect-src", "https:", "*"})
+    EXPECT_THAT(rules, Not(HasSubstr(too_much)));
+}
+
 }  // namespace
 }  // namespace pixart

@@ -41,6 +41,7 @@ class Leftovers : public ::testing::Test {
   fs::path folder_;
   OwnNames own_ = {.files = {R"(run\.yaml)"},
                    .folders = {"step-[0-9]{8}"},
+                   .in_folders = all_but({"f", "inner/f"}),
                    .passing_files = {R"(\.lock)"},
                    .passing_folders = {R"(\.tmp-share-[0-9]+)"}};
 };
@@ -82,6 +83,16 @@ TEST_F(Leftovers, WhatOthersCalledSoStays) {
   EXPECT_EQ(names(), before);
 }
 
+// The name alone proves nothing.
+TEST_F(Leftovers, WithAFileOfOthersInsideStay) {
+  file("here/.tmp-step-00000012" + kNonce + "/f");
+  file("here/.tmp-step-00000012" + kNonce + "/inner/thesis.tex");
+  file("here/.tmp-share-3/notes.txt");
+  const auto before = names();
+  remove();
+  EXPECT_EQ(names(), before);
+}
+
 TEST_F(Leftovers, OfTheOtherKindStay) {
   file("here/.tmp-run.yaml" + kNonce + "/f");  // ours is a file
   file("here/.tmp-step-00000012" + kNonce);    // ours is a folder
@@ -102,11 +113,12 @@ TEST_F(Leftovers, LinksAreNotFollowed) {
   EXPECT_EQ(read_file(folder_ / "elsewhere/thesis.tex"), "thesis");
 }
 
-TEST_F(Leftovers, OfALinkedFolderStayInsideIt) {
+TEST_F(Leftovers, OfALinkedFileStayInsideTheFolder) {
   file("elsewhere/thesis.tex");
   file("here/.tmp-step-00000012" + kNonce + "/f");
-  fs::create_directory_symlink(folder_ / "elsewhere",
-                               folder_ / ("here/.tmp-step-00000012" + kNonce + "/inner"));
+  fs::create_directories(folder_ / ("here/.tmp-step-00000012" + kNonce + "/inner"));
+  fs::create_symlink(folder_ / "elsewhere/thesis.tex",
+                     folder_ / ("here/.tmp-step-00000012" + kNonce + "/inner/f"));
   remove();
   EXPECT_THAT(names(), IsEmpty());
   EXPECT_EQ(read_file(folder_ / "elsewhere/thesis.tex"), "thesis");

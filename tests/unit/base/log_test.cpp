@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <string>
 
+#include "file_size_limit.h"
+#include "log_file.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "scratch_folder.h"
 
 namespace pixart {
 namespace {
@@ -44,6 +48,13 @@ TEST(Log, ControlCharactersAreEscaped) {
             "info   a\\x1b[2Jb\\x0dc\tä\n\n");
 }
 
+TEST(Log, NoTextCanForgeALine) {
+  EXPECT_EQ(stderr_of([] { log::error("cannot read {}: no.", "a\nerror  forged\u2028x\u202e"); }),
+            "error  cannot read a\n       error  forged\\u2028x\\u202e: no.\n");
+  EXPECT_EQ(stderr_of([] { log::error("run.yaml: 2 problems\n  - one\n  - two"); }),
+            "error  run.yaml: 2 problems\n  - one\n  - two\n");
+}
+
 TEST(Log, FileIsAppendedToAtEachLine) {
   const auto path = std::filesystem::path(::testing::TempDir()) /
                     ("pixart_log_test_" + std::to_string(process_id())) / "rank-0.log";
@@ -74,6 +85,41 @@ TEST(Log, AFullDiskIsSaidOnce) {
                                    "[^\n]*\ninfo   line 1\ninfo   line 2\n$"));
 }
 
+class LogFileTest : public testing::ScratchFolder {};
+
+TEST_F(LogFileTest, LinesThatMustWaitAreWrittenInOrder) {
+  const auto path = folder_ / "rank-0.log";
+  LogFile file(path);
+  std::string expected;
+  const auto add = [&](int number) {
+    expected += fmt::format("line {}\n", number);
+    return file.write(fmt::format("line {}\n", number));
+  };
+  EXPECT_EQ(add(0), "");
+  {
+    const testing::FileSizeLimit limit(10);  // in the middle of a line
+    for (int number = 1; number < 4; ++number) EXPECT_NE(add(number), "");
+  }
+  EXPECT_EQ(add(4), "");
+  EXPECT_EQ(read(path), expected);
+}
+
+TEST_F(LogFileTest, OfTooManyTheOldestAreCounted) {
+  const auto path = folder_ / "rank-0.log";
+  LogFile file(path, 200);
+  {
+    const testing::FileSizeLimit limit(3);
+    for (int number = 0; number < 100; ++number) file.write(fmt::format("line {:03}\n", number));
+  }
+  file.write("last\n");
+  const std::string text = read(path);
+  EXPECT_LT(text.size(), 400u);
+  EXPECT_TRUE(text.starts_with("line 000\n(")) << text;
+  EXPECT_THAT(text, AllOf(HasSubstr("lines could not be written)\n"), HasSubstr("\nline 099\nlast\n")));
+  const int64_t lost = std::stoll(text.substr(text.find('(') + 1));
+  EXPECT_EQ(lost + std::count(text.begin(), text.end(), '\n'), 100 + 2) << text;
+}
+
 TEST(Log, AQuietTerminalLeavesTheFileAlone) {
   const auto path = std::filesystem::path(::testing::TempDir()) /
                     ("pixart_log_test_" + std::to_string(process_id())) / "rank-1.log";
@@ -95,7 +141,7 @@ TEST(Log, UnwritableFileIsAUserError) {
     FAIL();
   } catch (const UserError& error) {
     EXPECT_EQ(error.code(), ExitCode::kStorage);
-    EXPECT_THAT(error.what(), HasSubstr("/proc/pixart/rank-0.log"));
+    EXPECT_THAT(error.what(), HasSubstr("/proc/pixart"));
   }
 }
 

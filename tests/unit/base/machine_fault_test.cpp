@@ -23,7 +23,7 @@ TEST(MachineFault, TellsTheMachineFromTheFile) {
 
 TEST(MachineFault, SaysWhatToDoAndHasTheExitCode) {
   EXPECT_EQ(MachineFault("a.png", EIO).code(), ExitCode::kStorage);
-  EXPECT_EQ(MachineFault("a.png", EMFILE).code(), ExitCode::kStorage);
+  EXPECT_EQ(MachineFault("a.png", EMFILE).code(), ExitCode::kDevice);
   EXPECT_EQ(MachineFault("a.png", ENOMEM).code(), ExitCode::kDevice);
   EXPECT_THAT(MachineFault("a.png", EMFILE).what(), AllOf(HasSubstr("a.png"), HasSubstr("ulimit -n")));
   EXPECT_THAT(MachineFault("a.png", ESTALE).what(), HasSubstr("file server"));

@@ -3,9 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
+
+#include "thread_limit.h"
 
 namespace pixart {
 namespace {
@@ -34,6 +39,33 @@ TEST(Parallel, TheFirstFailureByIndexIsThrown) {
       EXPECT_STREQ(error.what(), "3");
     }
   }
+}
+
+// 0: the system's refusal of a thread after `count` could be caught.
+int code_of(int count, const std::function<void()>& work) {
+  testing::refuse_threads_after(count);
+  try {
+    work();
+  } catch (const std::system_error& error) {
+    return error.code() == std::errc::resource_unavailable_try_again ? 0 : 1;
+  }
+  return 2;
+}
+
+TEST(Parallel, AThreadThatTheSystemRefusesIsAnErrorThatCanBeCaught) {
+  for (const int count : {0, 2}) {
+    EXPECT_EXIT(std::_Exit(code_of(count,
+                                   [] {
+                                     for_each_in_parallel(
+                                         100, [](int64_t) {}, 4);
+                                   })),
+                ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(std::_Exit(code_of(count, [] { require_threads(3); })), ::testing::ExitedWithCode(0), "");
+  }
+}
+
+TEST(Parallel, ThreadsThatAreRequiredHaveEndedAfterwards) {
+  for (const int count : {0, 1, 20}) EXPECT_NO_THROW(require_threads(count));
 }
 
 }  // namespace

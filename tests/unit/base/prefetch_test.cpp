@@ -3,7 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <new>
 #include <stdexcept>
+#include <system_error>
+
+#include "thread_limit.h"
 
 namespace pixart {
 namespace {
@@ -55,6 +60,37 @@ TEST(Prefetch, FailuresComeInTheirTurn) {
       2, 4, []() -> std::optional<int> { throw std::logic_error("no job"); }, [](int i) { return i; });
   EXPECT_THROW(broken.next(), std::logic_error);
   EXPECT_EQ(broken.next(), std::nullopt);
+}
+
+int code_of_refusal_after(int count) {
+  testing::refuse_threads_after(count);
+  try {
+    const Numbers numbers(3, 4, counting(10), [](int i) { return i; });
+  } catch (const std::system_error& error) {
+    return error.code() == std::errc::resource_unavailable_try_again ? 0 : 1;
+  }
+  return 2;
+}
+
+TEST(Prefetch, AThreadThatTheSystemRefusesIsAnErrorThatCanBeCaught) {
+  for (const int count : {0, 2})
+    EXPECT_EXIT(std::_Exit(code_of_refusal_after(count)), ::testing::ExitedWithCode(0), "");
+}
+
+TEST(Prefetch, NoMemoryForAJobIsThrownOnceAndEndsIt) {
+  for (const int threads : {0, 3}) {
+    int given = 0;
+    Numbers numbers(
+        threads, 4,
+        [&]() -> std::optional<int> {
+          if (given == 2) throw std::bad_alloc();
+          return given++;
+        },
+        [](int i) { return i; });
+    EXPECT_EQ(numbers.next(), 0);
+    EXPECT_EQ(numbers.next(), 1);
+    EXPECT_THROW(numbers.next(), std::bad_alloc);
+  }
 }
 
 TEST(Prefetch, MayBeLeftEarly) {

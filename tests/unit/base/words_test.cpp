@@ -21,6 +21,11 @@ TEST(Words, NearestWord) {
 TEST(Words, DidYouMean) {
   EXPECT_EQ(did_you_mean("seeed", {"seed"}), " Did you mean 'seed'?");
   EXPECT_EQ(did_you_mean("path", {"seed"}), "");
+  FewHints hint;
+  EXPECT_EQ(hint("seeed", std::vector<std::string>(2001, "seed")), "");
+  int num_hints = 0;
+  for (int i = 0; i < 1000; ++i) num_hints += hint("seeed", {"seed"}).empty() ? 0 : 1;
+  EXPECT_EQ(num_hints, 49);
 }
 
 TEST(Words, Join) {
@@ -40,6 +45,7 @@ TEST(Words, HumanBytes) {
 
 TEST(Words, HumanSeconds) {
   EXPECT_EQ(human_seconds(4.2), "4.2 s");
+  EXPECT_EQ(human_seconds(3.2e20), "1e+13 years");
   EXPECT_EQ(human_seconds(59.6), "1 min 00 s");
   EXPECT_EQ(human_seconds(192), "3 min 12 s");
   EXPECT_EQ(human_seconds(3720), "1 h 02 min");
