@@ -10,8 +10,10 @@ Run it on each machine, with the same arguments but for NODE_RANK. MASTER is the
 NODE_RANK 0, as the others see it; GPUS is the number of ranks on each machine; COMMAND goes to pixart. Two machines:
   scripts/launch/torchrun.sh gpu-a 2 0 8 train run.yaml    on gpu-a
   scripts/launch/torchrun.sh gpu-a 2 1 8 train run.yaml    on the other
-PORT (29500) and PIXART (pixart) are read from the environment. torchrun comes with LibTorch; without one on PATH, that
-of scripts/setup.sh is used. On one machine `pixart launch -n 8 -- train run.yaml` does the same without it.
+PORT (29500) and PIXART (pixart) are read from the environment, and PIXART_RUN_TOKEN: a secret of the ranks, the same on
+all machines, which keeps strangers on the network out. For one machine the script makes one. torchrun comes with
+LibTorch; without one on PATH, that of scripts/setup.sh is used. On one machine `pixart launch -n 8 -- train run.yaml`
+does the same without it.
 
 SIGTERM, SIGINT (Ctrl-C), SIGUSR1 and SIGHUP to this script stop the run: the ranks of all machines save, however long
 that takes, and the script ends with 75. The third signal kills the ranks of this machine. The exit code is that of the
@@ -57,6 +59,11 @@ for signal in "${signals[@]}"; do
   # shellcheck disable=SC2064 # the name of the signal is meant now
   trap "pass_on $signal" "$signal"
 done
+
+if ((kNodes == 1)) && [[ -z ${PIXART_RUN_TOKEN:-} ]]; then
+  PIXART_RUN_TOKEN=$(od -v -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+  export PIXART_RUN_TOKEN
+fi
 
 torchrun=(torchrun)
 if ! command -v torchrun > /dev/null; then # the script in .deps/venv/bin names the folder where pip wrote it

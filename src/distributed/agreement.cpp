@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pixart/base/claim.h"
+#include "pixart/base/failure.h"
 #include "pixart/distributed/phase.h"
 
 namespace pixart::distributed {
@@ -22,6 +24,15 @@ at::Tensor bytes_of(const std::string& text, int64_t length) {
   at::Tensor bytes = at::zeros({length}, at::kByte);
   if (!text.empty()) std::memcpy(bytes.data_ptr(), text.data(), text.size());
   return bytes;
+}
+
+// What the other ranks are told. A bug of this program, or the silence of another rank, which would not answer,
+// is thrown again: it ends this rank, and so the others.
+RankError error_of(const std::exception& thrown) {
+  if (dynamic_cast<const SilentHolder*>(&thrown) != nullptr) throw;
+  const auto failure = explain(thrown);
+  if (failure.code == ExitCode::kInternal) throw;
+  return {failure.message, failure.code};
 }
 
 }  // namespace
@@ -96,8 +107,8 @@ void all_together(Communicator& communicator, std::string_view phase, const std:
   std::optional<RankError> error;
   try {
     work();
-  } catch (const UserError& thrown) {
-    error = RankError{thrown.what(), thrown.code()};
+  } catch (const std::exception& thrown) {
+    error = error_of(thrown);
   }
   throw_together(communicator, error, phase);
 }
@@ -125,8 +136,8 @@ bool together_until(Communicator& communicator, std::string_view phase, const st
       if (!stop) vote(false);
       return stop;
     });
-  } catch (const UserError& thrown) {
-    error = RankError{thrown.what(), thrown.code()};
+  } catch (const std::exception& thrown) {
+    error = error_of(thrown);
   }
   while (!vote(true)) {
   }

@@ -61,6 +61,13 @@ Blame blame_accused(std::span<const RankEnd> ends, int accuser) {
           fmt::format("rank {} of {} hung, {}. {}", rank, ends.size(), waited, last_phase(end))};
 }
 
+Blame blame_outlasting(std::span<const RankEnd> ends, int rank) {
+  return {rank, int(ExitCode::kDevice),
+          fmt::format("rank {} of {} did not end on the request to stop, long after others had, and was "
+                      "killed. {}",
+                      rank, ends.size(), last_phase(ends[size_t(rank)]))};
+}
+
 // The first rank to end for which `is_wanted` is true, or -1.
 template <class Wanted>
 int first_of(std::span<const RankEnd> ends, const Wanted& is_wanted) {
@@ -91,6 +98,8 @@ std::optional<Blame> find_guilty(std::span<const RankEnd> ends) {
   };
   if (const int own = first_of(ends, fails_itself); own >= 0) return blame_failed(ends, own);
   if (const int accuser = first_of(ends, accuses); accuser >= 0) return blame_accused(ends, accuser);
+  const int outlasting = first_of(ends, [](const RankEnd& e) { return e.outlasted_stop; });
+  if (outlasting >= 0) return blame_outlasting(ends, outlasting);
   if (const int any = first_of(ends, is_failure); any >= 0) return blame_own_end(ends, any);
   return std::nullopt;
 }

@@ -8,13 +8,14 @@
 namespace pixart::distributed {
 
 struct RankEnd {
-  int exit_code = 0;         // meaningless when a signal ended it
-  int signal = 0;            // 0: ended by itself
-  int order = 0;             // it was the n-th to end
-  bool was_stopped = false;  // we had told it to stop because another rank had failed
-  int accused = -1;          // the rank that it blamed, which may be its own
-  std::string phase;         // its last phase
-  std::string problem = {};  // why it ended, as it said
+  int exit_code = 0;            // meaningless when a signal ended it
+  int signal = 0;               // 0: ended by itself
+  int order = 0;                // it was the n-th to end
+  bool was_stopped = false;     // we had told it to stop because another rank had failed
+  bool outlasted_stop = false;  // others had ended on request long before, so we killed it
+  int accused = -1;             // the rank that it blamed, which may be its own
+  std::string phase;            // its last phase
+  std::string problem = {};     // why it ended, as it said
 };
 
 struct Blame {
@@ -25,7 +26,7 @@ struct Blame {
 
 // `ends`: one per rank. The guilty rank is the first of: a rank killed by a signal that was not ours; one
 // that failed without blaming any; one that blamed itself and said why; one blamed by the first failed rank
-// (it hangs, or has left); any that failed. Nothing if no rank failed.
+// (it hangs, or has left); one that outlasted a request to stop; any that failed. Nothing if no rank failed.
 std::optional<Blame> find_guilty(std::span<const RankEnd> ends);
 
 // True if the rank is neither done nor stopped on request.

@@ -188,6 +188,13 @@ void Exchange::check_silence() {
 void Exchange::blame_ended(int rank) {
   mesh_.read_notices(kNoticeMilliseconds, rank);  // it may have sent the cause
   mesh_.throw_if_failed();
+  // Or it ended because of another rank, whose notice to this one is still on its way.
+  constexpr int kLooks = 20, kBetweenLooks = 10;  // milliseconds
+  for (int look = 0; look < kLooks; ++look) {
+    ::poll(nullptr, 0, kBetweenLooks);
+    mesh_.read_notices(0, -1);
+    mesh_.throw_if_failed();
+  }
   mesh_.give_up(
       fmt::format("rank {} has ended ({}), while rank {} waited for it in \"{}\". Its own log says why.",
                   rank, last_seen(rank), mesh_.rank_, call_.phase),

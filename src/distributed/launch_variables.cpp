@@ -5,6 +5,8 @@
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
+#include "rank_process.h"
+#include "run_token.h"
 
 namespace pixart::distributed {
 
@@ -38,12 +40,23 @@ class Variables {
     }
     return parsed;
   }
+  // Of at least `fewest` bytes; no message shows it. "": not set.
+  std::string secret(const char* name, size_t fewest) {
+    const std::string value = read_(name).value_or("");
+    if (!value.empty() && value.size() < fewest)
+      add(
+          fmt::format("{} has {} bytes, expected at least {}, for example those that `openssl rand -hex 32` "
+                      "prints",
+                      name, value.size(), fewest));
+    return value;
+  }
   int needed(const char* name, int64_t lowest = 0) {
     const size_t before = problems_.all().size();
     const auto value = number(name, lowest);
     if (!value && problems_.all().size() == before) add(fmt::format("{} is missing", name));
     return int(value.value_or(lowest));
   }
+  const ReadVariable& reader() const { return read_; }
   void add(std::string problem) { problems_.add(std::move(problem)); }
   void throw_if_any() const {
     problems_.throw_if_any(fmt::format("launch variables of {} ({})", how_, seen_));
@@ -64,8 +77,19 @@ bool any_set(const ReadVariable& read, std::initializer_list<const char*> names)
   return false;
 }
 
-// Reads the address where the ranks connect; `fallback` is the starter's own address ("" if none).
-void find_master(Variables& variables, const std::string& fallback, int fallback_port, Launch& launch) {
+using JobNames = std::initializer_list<const char*>;
+
+// Reads what only the ranks of this run know; `job` are the variables that name the job.
+void find_token(Variables& variables, JobNames job, Launch& launch) {
+  launch.token = variables.secret(kTokenVariable, kFewestTokenBytes);
+  launch.token_is_derived = launch.token.empty();
+  if (launch.token_is_derived) launch.token = derived_token(variables.reader(), job, launch.master_port);
+}
+
+// Reads the address where the ranks connect, and what they need to do so; `fallback` is the starter's own
+// address ("" if none).
+void find_master(Variables& variables, const std::string& fallback, int fallback_port, JobNames job,
+                 Launch& launch) {
   if (launch.world_size <= 1) return;
   const bool one_machine = launch.local_world_size == launch.world_size;
   launch.master_address =
@@ -73,6 +97,8 @@ void find_master(Variables& variables, const std::string& fallback, int fallback
   launch.master_port = int(variables.number("MASTER_PORT", 1, 65535).value_or(fallback_port));
   if (launch.master_address.empty())
     variables.add("MASTER_ADDR is missing: set it to the host name of rank 0's machine on all ranks");
+  launch.interface = variables.reader()("PIXART_SOCKET_IFNAME").value_or("");
+  find_token(variables, job, launch);
 }
 
 Launch started_by(const char* how) {
@@ -109,10 +135,11 @@ Launch from_torchrun(const ReadVariable& read) {
     launch.local_rank = variables.needed("LOCAL_RANK");
     launch.local_world_size = variables.needed("LOCAL_WORLD_SIZE", 1);
   }
-  find_master(variables, "", kDefaultPort, launch);
+  find_master(variables, "", kDefaultPort, {"TORCHELASTIC_RUN_ID"}, launch);
   launch.attempt = int(variables.number("TORCHELASTIC_RESTART_COUNT").value_or(0));
   const std::string served = variables.text("TORCHELASTIC_USE_AGENT_STORE").value_or("");
   launch.store_is_served = served == "True" || served == "true" || served == "1";
+  if (is_set(read, kDoorVariable)) launch.door = int(variables.number(kDoorVariable).value_or(-1));
   return finished(variables, launch);
 }
 
@@ -123,7 +150,7 @@ Launch from_open_mpi(const ReadVariable& read) {
   launch.world_size = variables.needed("OMPI_COMM_WORLD_SIZE", 1);
   launch.local_rank = variables.needed("OMPI_COMM_WORLD_LOCAL_RANK");
   launch.local_world_size = variables.needed("OMPI_COMM_WORLD_LOCAL_SIZE", 1);
-  find_master(variables, "", kDefaultPort, launch);
+  find_master(variables, "", kDefaultPort, {"PMIX_NAMESPACE"}, launch);
   return finished(variables, launch);
 }
 
@@ -171,7 +198,8 @@ Launch from_slurm(const ReadVariable& read) {
   const int64_t job = variables.number("SLURM_JOB_ID", 0, kHighest).value_or(0);
   const int64_t step = variables.number("SLURM_STEP_ID", 0, kHighest).value_or(0);
   // Below the ports that Linux assigns automatically (from 32768), and different for each step.
-  find_master(variables, host, int(20000 + (job + 997 * step) % 12000), launch);
+  find_master(variables, host, int(20000 + (job + 997 * step) % 12000), {"SLURM_JOB_ID", "SLURM_STEP_ID"},
+              launch);
   return finished(variables, launch);
 }
 

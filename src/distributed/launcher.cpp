@@ -1,6 +1,5 @@
 #include "pixart/distributed/launcher.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -9,23 +8,26 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <memory>
 #include <optional>
 
 #include "blame.h"
+#include "meeting.h"
 #include "phase_board.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/distributed/communicator.h"
 #include "rank_output.h"
 #include "rank_process.h"
-#include "store_server.h"
+#include "run_token.h"
 
 namespace pixart::distributed {
 
 namespace {
 
 constexpr double kGraceSeconds = 6;  // from SIGTERM to SIGKILL; all ranks have ended within 10 s
+// From the end of a rank on request, beyond the time-out, until the others are asked again.
+constexpr double kStopSeconds = 4;
 constexpr int kRequestsToKill = 3;
 
 // Reads the stop signals from a descriptor instead of by interruption; the destructor restores the former
@@ -59,7 +61,12 @@ class SignalDescriptor {
 class Launcher {
  public:
   explicit Launcher(const LauncherOptions& options)
-      : options_(options), board_(options.num_ranks), ends_(size_t(options.num_ranks)) {}
+      : options_(options),
+        board_(options.num_ranks),
+        ends_(size_t(options.num_ranks)),
+        timeout_seconds_(options.timeout_seconds > 0
+                             ? options.timeout_seconds
+                             : communicator_options_from_environment().timeout_seconds) {}
 
   void run() {
     start();
@@ -68,26 +75,30 @@ class Launcher {
       for (int number; (number = signals_.next()) != 0;)
         if (number != SIGCHLD) pass_on(number);
       reap();
+      if (ask_again_at_ && !kill_at_ && monotonic_seconds() > *ask_again_at_) end_the_others();
       if (kill_at_ && monotonic_seconds() > *kill_at_) signal_all(SIGKILL);
     }
     finish();
   }
 
  private:
-  RankCommand command(int rank, int port) const {
+  RankCommand command(int rank, int port, const Socket& door) const {
     const std::string number = std::to_string(rank), count = std::to_string(options_.num_ranks);
     RankCommand command;
     command.program = options_.program.empty() ? "/proc/self/exe" : options_.program;
     command.arguments = options_.arguments;
     command.has_terminal = rank == 0;
+    command.inherited = rank == 0 ? door.get() : -1;
     command.variables = {{"RANK", number},
                          {"WORLD_SIZE", count},
                          {"LOCAL_RANK", number},
                          {"LOCAL_WORLD_SIZE", count},
                          {"MASTER_ADDR", "127.0.0.1"},
                          {"MASTER_PORT", std::to_string(port)},
-                         {"TORCHELASTIC_USE_AGENT_STORE", "True"},
+                         {"TORCHELASTIC_USE_AGENT_STORE", "False"},
                          {"TORCHELASTIC_RESTART_COUNT", "0"},
+                         {kTokenVariable, token_},
+                         {kDoorVariable, rank == 0 ? std::to_string(door.get()) : ""},
                          {kBoardVariable, std::to_string(board_.descriptor())}};
     if (options_.timeout_seconds > 0)
       command.variables.emplace_back("PIXART_DIST_TIMEOUT", fmt::format("{}", options_.timeout_seconds));
@@ -96,22 +107,21 @@ class Launcher {
 
   void start() {
     if (stop_requested()) stop_before_the_ranks();  // requested before signals_ existed
-    // The port is reserved from here on, so no other program can take it. Its server needs a thread, so it is
-    // started last.
-    auto [listener, port] = listen_on("127.0.0.1", false);
+    // Nobody else can take the port from here on: rank 0 inherits the socket, and the others wait in its queue.
+    const auto [door, port] = listen_on("127.0.0.1");
     ranks_.reserve(ends_.size());
     for (int r = 0; r < options_.num_ranks; ++r) {
-      ranks_.emplace_back(command(r, port));
+      ranks_.emplace_back(command(r, port, door));
       outputs_.emplace_back(r);
     }
-    store_ = serve_store(::fcntl(listener.get(), F_DUPFD_CLOEXEC, 0), port);
   }
 
   void wait() {
     std::vector<pollfd> entries = {{signals_.get(), POLLIN, 0}};
     for (const auto& rank : ranks_)
       if (rank.output() >= 0) entries.push_back({rank.output(), POLLIN, 0});
-    const double left = kill_at_ ? std::max(0.0, *kill_at_ - monotonic_seconds()) : 3600;
+    const auto next = kill_at_ ? kill_at_ : ask_again_at_;
+    const double left = next ? std::max(0.0, *next - monotonic_seconds()) : 3600;
     ::poll(entries.data(), nfds_t(entries.size()), int(left * 1000) + 1);
     for (size_t r = 0; r < ranks_.size(); ++r) show(outputs_[r].add(ranks_[r].read_output()));
   }
@@ -145,7 +155,7 @@ class Launcher {
   }
 
   void reap() {
-    bool has_failed = false;
+    bool has_failed = false, has_stopped = false;
     for (size_t r = 0; r < ranks_.size(); ++r) {
       if (!ranks_[r].reap()) continue;
       const int status = ranks_[r].status();
@@ -154,15 +164,38 @@ class Launcher {
       end.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
       end.order = num_ended_++;
       end.was_stopped = kill_at_.has_value() || was_killed_;
+      end.outlasted_stop = have_outlasted_ && end.signal != 0 && !was_killed_;
       end.accused = board_.accused(int(r));
       end.phase = board_.phase(int(r));
       end.problem = board_.problem(int(r));
       stopped_early_ = stopped_early_ || (is_stopped_early(end) && !kill_at_);
       has_failed = has_failed || is_failure(end);
+      has_stopped = has_stopped || has_ended_on_request(end);
     }
+    if (has_stopped) stop_those_that_come_late();
+    if (has_stopped && !ask_again_at_) ask_again_at_ = monotonic_seconds() + timeout_seconds_ + kStopSeconds;
     if (!has_failed || kill_at_) return;
     kill_at_ = monotonic_seconds() + kGraceSeconds;
     signal_all(SIGTERM);
+  }
+
+  bool has_ended_on_request(const RankEnd& end) const {
+    const bool is_done = end.signal == 0 && end.exit_code == int(ExitCode::kDone);
+    return end.exit_code == int(ExitCode::kRequeue) || (requests_ > 0 && is_done);
+  }
+
+  // Those that answer stop now; one that hangs is killed.
+  void end_the_others() {
+    have_outlasted_ = true;
+    kill_at_ = monotonic_seconds() + kGraceSeconds;
+    signal_all(SIGTERM);
+  }
+
+  // The ranks that met have agreed to stop; the others would look for them in vain.
+  void stop_those_that_come_late() {
+    for (size_t r = 0; r < ranks_.size(); ++r)
+      if (const auto phase = board_.phase(int(r)); phase.empty() || phase == kMeetingPhase)
+        ranks_[r].signal(SIGTERM);
   }
 
   void finish() {
@@ -181,13 +214,14 @@ class Launcher {
   const LauncherOptions& options_;
   SignalDescriptor signals_;
   PhaseBoard board_;
+  const std::string token_ = new_run_token();
   std::vector<RankProcess> ranks_;
   std::vector<RankOutput> outputs_;
   std::vector<RankEnd> ends_;
-  std::shared_ptr<void> store_;
-  std::optional<double> kill_at_;
+  double timeout_seconds_;                        // of the ranks
+  std::optional<double> kill_at_, ask_again_at_;  // ask_again_at_: since a rank has ended on request
   int num_ended_ = 0, requests_ = 0;
-  bool was_killed_ = false, stopped_early_ = false;
+  bool was_killed_ = false, stopped_early_ = false, have_outlasted_ = false;
 };
 
 }  // namespace

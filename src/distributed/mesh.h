@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "handshake.h"
 #include "pixart/base/error.h"
 #include "socket.h"
 
@@ -81,9 +82,10 @@ class Mesh {
   bool told_ = false;  // this rank's notice is sent
 };
 
-// Connects to the ranks below this one and accepts those above; `token` identifies the ranks of this run.
-// Throws UserError(kDevice) that names the ranks that did not connect by the deadline.
-std::vector<Link> connect_all(int rank, const std::vector<Address>& addresses, uint64_t token,
-                              const Socket& listener, double deadline);
+// Connects to the ranks below this one and lets in those above, and nobody else (handshake.h). Throws
+// UserError(kDevice) that names the ranks that did not connect by the deadline. Adds to `strangers`.
+std::vector<Link> connect_all(const Launch& launch, const std::vector<Address>& addresses,
+                              const std::string& key, const Socket& listener, double deadline,
+                              Strangers& strangers);
 
 }  // namespace pixart::distributed

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "pixart/base/print.h"
+
 namespace pixart::distributed {
 
 namespace {
@@ -18,7 +20,7 @@ std::string RankOutput::take_line() {
   if (line.empty()) return {};
   const bool is_continued = line[0] == ' ' || line[0] == '\t';
   if (!is_continued) is_shown_ = line.starts_with("warn") || line.starts_with("error");
-  last_.push_back(fmt::format("[rank {}] {}\n", rank_, line));
+  last_.push_back(fmt::format("[rank {}] {}\n", rank_, printable(line)));
   if (last_.size() > kLastLines) last_.pop_front();
   return is_shown_ ? last_.back() : std::string();
 }

@@ -37,6 +37,7 @@ constexpr int kCannotStart = 127;  // as in shells
     ::dup2(output, STDOUT_FILENO);
     ::dup2(output, STDERR_FILENO);
   }
+  if (command.inherited >= 0) ::fcntl(command.inherited, F_SETFD, 0);
   for (const auto& [name, value] : command.variables) ::setenv(name.c_str(), value.c_str(), 1);
   std::vector<char*> argv = {const_cast<char*>(command.program.c_str())};
   for (const auto& argument : command.arguments) argv.push_back(const_cast<char*>(argument.c_str()));

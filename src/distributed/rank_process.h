@@ -11,10 +11,14 @@
 
 namespace pixart::distributed {
 
+// In this variable `pixart launch` tells rank 0 the number of the descriptor that it inherits (Launch::door).
+inline constexpr const char* kDoorVariable = "PIXART_RENDEZVOUS_SOCKET";
+
 struct RankCommand {
   std::string program;
   std::vector<std::string> arguments;
   std::vector<std::pair<std::string, std::string>> variables;  // added to its environment
+  int inherited = -1;                                          // a descriptor that it keeps
   bool has_terminal = false;  // keeps stdout and stderr; otherwise they go to a pipe
 };
 

@@ -1,4 +1,5 @@
-// Connects the ranks: each writes its address into a TCPStore at MASTER_ADDR:MASTER_PORT.
+// Connects the ranks of a run: they meet at rank 0, and then each pair connects. Afterwards no rank listens any
+// more.
 #pragma once
 #include <memory>
 

@@ -27,9 +27,9 @@ constexpr double kRetrySeconds = 0.05;
 using AddressList = std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)>;
 
 // Resolves a name; returns nothing and a reason if it is unknown.
-AddressList resolve(const Address& address, int socket_type, std::string& reason) {
+AddressList resolve(const Address& address, std::string& reason) {
   addrinfo hints{};
-  hints.ai_socktype = socket_type;
+  hints.ai_socktype = SOCK_STREAM;
   addrinfo* found = nullptr;
   const int code = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
   if (code != 0) reason = ::gai_strerror(code);
@@ -52,29 +52,41 @@ void prepare(int descriptor) {
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+// A port of the loopback where nobody listens may be given to the connecting socket itself.
+bool is_connected_to_itself(const Socket& socket) {
+  sockaddr_storage own{}, other{};
+  socklen_t own_size = sizeof own, other_size = sizeof other;
+  return ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&own), &own_size) == 0 &&
+         ::getpeername(socket.get(), reinterpret_cast<sockaddr*>(&other), &other_size) == 0 &&
+         own_size == other_size && std::memcmp(&own, &other, own_size) == 0;
+}
+
+// Until the connection is made or has failed; false after the deadline, or on a request to stop.
+bool wait_or_stop(int descriptor, double deadline) {
+  constexpr double kLookSeconds = 0.2;
+  for (;;) {
+    const double now = monotonic_seconds();
+    if (wait_for(descriptor, POLLOUT, std::min(deadline, now + kLookSeconds))) return true;
+    if (now >= deadline || stop_requested()) return false;
+  }
+}
+
 // Makes one attempt at one address; returns a closed socket, with errno set, if it fails.
 Socket try_connect(const addrinfo& to, double deadline) {
   Socket socket(::socket(to.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.is_open()) return {};
   if (::connect(socket.get(), to.ai_addr, to.ai_addrlen) != 0 && errno != EINPROGRESS) return {};
-  if (!wait_for(socket.get(), POLLOUT, std::min(deadline, monotonic_seconds() + 5))) {
+  if (!wait_or_stop(socket.get(), std::min(deadline, monotonic_seconds() + 5))) {
     errno = ETIMEDOUT;
     return {};
   }
   int problem = 0;
   socklen_t size = sizeof problem;
   ::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
-  errno = problem;
-  if (problem != 0) return {};
+  errno = problem != 0 ? problem : ECONNREFUSED;
+  if (problem != 0 || is_connected_to_itself(socket)) return {};
   prepare(socket.get());
   return socket;
-}
-
-std::string numeric(const sockaddr_storage& storage, socklen_t size) {
-  char host[NI_MAXHOST] = {};
-  ::getnameinfo(reinterpret_cast<const sockaddr*>(&storage), size, host, sizeof host, nullptr, 0,
-                NI_NUMERICHOST);
-  return host;
 }
 
 }  // namespace
@@ -85,53 +97,39 @@ Socket::~Socket() {
 
 std::string to_string(const Address& address) { return fmt::format("{}:{}", address.host, address.port); }
 
-std::string local_address_towards(const Address& target) {
-  std::string reason;
-  const auto list = resolve(target, SOCK_DGRAM, reason);
-  for (const addrinfo* at = list.get(); at != nullptr; at = at->ai_next) {
-    // "Connecting" a UDP socket sends nothing; it only chooses the route.
-    const Socket socket(::socket(at->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    sockaddr_storage own{};
-    socklen_t size = sizeof own;
-    if (socket.is_open() && ::connect(socket.get(), at->ai_addr, at->ai_addrlen) == 0 &&
-        ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&own), &size) == 0)
-      return numeric(own, size);
-    reason = std::strerror(errno);
-  }
-  fail(fmt::format("MASTER_ADDR '{}': {}", target.host, reason));
-}
-
 bool is_loopback(const std::string& numeric_address) {
   return numeric_address.starts_with("127.") || numeric_address == "::1";
 }
 
-std::pair<Socket, int> listen_on(const std::string& numeric_address, bool any) {
+int port_of(int descriptor) {
+  sockaddr_storage own{};
+  socklen_t size = sizeof own;
+  if (::getsockname(descriptor, reinterpret_cast<sockaddr*>(&own), &size) != 0) return 0;
+  if (own.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&own)->sin_port);
+  return own.ss_family == AF_INET6 ? ntohs(reinterpret_cast<const sockaddr_in6*>(&own)->sin6_port) : 0;
+}
+
+std::pair<Socket, int> listen_on(const std::string& numeric_address, int port) {
   std::string reason;
-  const auto list = resolve({numeric_address, 0}, SOCK_STREAM, reason);
-  if (list) {
-    if (any && list->ai_family == AF_INET)
-      reinterpret_cast<sockaddr_in*>(list->ai_addr)->sin_addr.s_addr = INADDR_ANY;
-    if (any && list->ai_family == AF_INET6)
-      reinterpret_cast<sockaddr_in6*>(list->ai_addr)->sin6_addr = in6addr_any;
+  if (const auto list = resolve({numeric_address, port}, reason)) {
     Socket socket(::socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    sockaddr_storage own{};
-    socklen_t size = sizeof own;
+    const int on = 1;  // connections of a run before this one may still be in the kernel's list
+    ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (socket.is_open() && ::bind(socket.get(), list->ai_addr, list->ai_addrlen) == 0 &&
-        ::listen(socket.get(), SOMAXCONN) == 0 &&
-        ::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&own), &size) == 0) {
-      const auto port = own.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&own)->sin_port
-                                                 : reinterpret_cast<sockaddr_in6*>(&own)->sin6_port;
-      return {std::move(socket), int(ntohs(port))};
+        ::listen(socket.get(), SOMAXCONN) == 0) {
+      const int found = port_of(socket.get());
+      return {std::move(socket), found};
     }
     reason = std::strerror(errno);
   }
-  fail(fmt::format("cannot listen on {}: {}", numeric_address, reason));
+  fail(fmt::format("cannot listen on {}: {}",
+                   port > 0 ? to_string(Address{numeric_address, port}) : numeric_address, reason));
 }
 
 Socket connect_until(const Address& address, double deadline, const std::string& what_for) {
   std::string reason;
   for (;;) {
-    const auto list = resolve(address, SOCK_STREAM, reason);
+    const auto list = resolve(address, reason);
     for (const addrinfo* at = list.get(); at != nullptr; at = at->ai_next) {
       if (auto socket = try_connect(*at, deadline); socket.is_open()) return socket;
       reason = std::strerror(errno);
@@ -144,15 +142,13 @@ Socket connect_until(const Address& address, double deadline, const std::string&
   }
 }
 
-Socket accept_until(const Socket& listener, double deadline) {
-  while (wait_for(listener.get(), POLLIN, deadline)) {
-    Socket socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!socket.is_open()) continue;
-    prepare(socket.get());
-    return socket;
-  }
-  return {};
+Socket accept_now(const Socket& listener) {
+  Socket socket(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (socket.is_open()) prepare(socket.get());
+  return socket;
 }
+
+bool wait_to_read(const Socket& socket, double deadline) { return wait_for(socket.get(), POLLIN, deadline); }
 
 namespace {
 

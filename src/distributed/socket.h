@@ -31,20 +31,21 @@ struct Address {
 
 std::string to_string(const Address& address);  // "10.0.0.1:29500"
 
-// This machine's own numeric address on the route to `target`.
-std::string local_address_towards(const Address& target);
 bool is_loopback(const std::string& numeric_address);
 
-// Listens on a port that the system chooses, on `numeric_address` only or (any = true) on all addresses of
-// its family.
-std::pair<Socket, int> listen_on(const std::string& numeric_address, bool any);
+// Listens on `numeric_address` only, and returns the port. 0: the system chooses it.
+std::pair<Socket, int> listen_on(const std::string& numeric_address, int port = 0);
+
+int port_of(int descriptor);  // where the socket listens; 0: it is not an internet socket
 
 // Connects, with repeated attempts until the deadline (monotonic_seconds). Throws UserError(kRequeue) when
 // asked to stop.
 Socket connect_until(const Address& address, double deadline, const std::string& what_for);
 
-// Waits for the next connection, or returns a closed socket at the deadline.
-Socket accept_until(const Socket& listener, double deadline);
+// The next connection that has arrived; a closed socket, with errno set, if there is none.
+Socket accept_now(const Socket& listener);
+
+bool wait_to_read(const Socket& socket, double deadline);  // true: data, or the end, can be read
 
 // Transfers all bytes by the deadline, with a non-blocking socket; false: the socket has ended or the time is
 // over.

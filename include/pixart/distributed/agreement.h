@@ -34,7 +34,7 @@ void throw_together(Communicator& communicator, const std::optional<RankError>& 
                     std::string_view phase);
 
 // Calls work() on each rank; if it throws a UserError, all ranks throw. `work` must not communicate with
-// other ranks.
+// other ranks. A SilentHolder (base/claim.h) ends this rank alone: the silent rank would not answer.
 void all_together(Communicator& communicator, std::string_view phase, const std::function<void()>& work);
 // The same, but calls work() on rank 0 only; the others wait.
 void on_first_rank(Communicator& communicator, std::string_view phase, const std::function<void()>& work);

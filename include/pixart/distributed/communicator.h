@@ -56,8 +56,8 @@ CommunicatorOptions communicator_options_from_environment();
 
 // Connects to the other ranks. On a CPU: sockets between all pairs of ranks. On a GPU: the same sockets for
 // CPU tensors, and NCCL for GPU tensors. With one rank every call returns at once. Throws UserError(kDevice)
-// that names the ranks that are missing, or that use the same GPU. The network is trusted, as with NCCL and
-// Gloo: nothing is encrypted.
+// that names the ranks that are missing, or that use the same GPU. Ranks prove to each other that they know
+// Launch::token; afterwards no rank listens, but for NCCL. Nothing is encrypted.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch, const at::Device& device,
                                                 const CommunicatorOptions& options);
 

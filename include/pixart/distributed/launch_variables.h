@@ -13,8 +13,16 @@ struct Launch {
   int local_rank = 0, local_world_size = 1;  // of those on this machine; the GPU's number is local_rank
   std::string master_address;                // where the ranks connect; empty with one rank
   int master_port = 0;
-  // true: the starter serves the store at master_address (torchrun, `pixart launch`); false: rank 0 does.
+  // true: torchrun serves its store there, where rank 0 leaves a note; false: rank 0 listens there.
   bool store_is_served = false;
+  // Descriptor of a socket that listens there, which rank 0 inherits from `pixart launch`; -1: none.
+  int door = -1;
+  // Interfaces on which the ranks of several machines listen ("ib0,eth0": the first one that has an address);
+  // "": the one over which this machine reaches master_address.
+  std::string interface;
+  // What only the ranks of this run know. They prove to each other that they know it, without sending it.
+  std::string token;
+  bool token_is_derived = false;          // from the job's id, which others may know
   int attempt = 0;                        // restarts by torchrun so far
   std::string how = "started by itself";  // for messages, e.g. "torchrun"
 };
@@ -27,7 +35,11 @@ struct Launch {
 //   script of sbatch have SLURM_NTASKS too, but are one rank.
 // MASTER_ADDR and MASTER_PORT give the address where the ranks connect. With SLURM, the default is the first
 // host of the step and a port computed from the job's number; ranks of one machine use the loopback. Without
-// such variables: one rank. Throws UserError with all variables and all problems if variables contradict one
+// such variables: one rank.
+//
+// PIXART_RUN_TOKEN is the token: the same secret text of at least 16 bytes on all ranks, which no message
+// shows. Without it, it follows from the id of the job (TORCHELASTIC_RUN_ID, PMIX_NAMESPACE, or SLURM_JOB_ID
+// and SLURM_STEP_ID) and the port. PIXART_SOCKET_IFNAME is the interface. Throws UserError with all variables and all problems if variables contradict one
 // another or are missing.
 Launch launch_from_environment();
 

@@ -2,12 +2,14 @@
 
 #include <gmock/gmock.h>
 
+#include "pixart/base/claim.h"
 #include "ranks.h"
 
 namespace pixart::distributed::testing {
 namespace {
 
 using ::testing::Each;
+using ::testing::HasSubstr;
 
 constexpr double kTimeout = 60;
 
@@ -61,6 +63,17 @@ TEST(Agreement, WorkIsDoneTogetherOrFailsTogether) {
   });
   EXPECT_EQ(done, (std::vector<int>{11, 1, 1}));
   EXPECT_THAT(errors, Each("rank 0: no space"));
+}
+
+// It would not answer either.
+TEST(Agreement, ARankThatFoundAnotherSilentDoesNotWaitForIt) {
+  const auto errors = with_ranks(2, kTimeout, [](Communicator& ranks) {
+    all_together(ranks, "working", [&] {
+      if (ranks.rank() == 0) throw SilentHolder("rank 1 is silent", 1);
+    });
+  });
+  EXPECT_EQ(errors[0], "rank 1 is silent");
+  EXPECT_THAT(errors[1], HasSubstr("rank 0"));
 }
 
 // Whichever rank is asked, and whenever: all learn it at the same time, also those that have finished.

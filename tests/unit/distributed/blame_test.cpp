@@ -54,6 +54,17 @@ TEST(Blame, TheOneThatFailedByItselfAndWasAskedToStopMeanwhile) {
   EXPECT_THAT(guilty->message, HasSubstr("rank 1 of 2 ended with exit code 76"));
 }
 
+TEST(Blame, TheOneThatOutlastedARequestToStop) {
+  std::vector ends{ended(75, 0), ended(75, 1), killed(SIGKILL, 2, true)};
+  ends[2].outlasted_stop = true;
+  const auto guilty = find_guilty(ends);
+  ASSERT_TRUE(guilty);
+  EXPECT_EQ(guilty->rank, 2);
+  EXPECT_EQ(guilty->code, 76);
+  EXPECT_THAT(guilty->message, HasSubstr("rank 2 of 3 did not end on the request to stop"));
+  EXPECT_THAT(guilty->message, HasSubstr("Its last phase: \"step 2\""));
+}
+
 TEST(Blame, TheOneThatWasKilled) {
   const auto guilty = find_guilty(std::vector{ended(76, 0, 1), killed(SIGKILL, 1), killed(SIGTERM, 2, true)});
   ASSERT_TRUE(guilty);

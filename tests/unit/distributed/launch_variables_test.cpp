@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Environment = std::map<std::string, std::string>;
 
 Launch launch_in(const Environment& environment) {
@@ -84,6 +85,52 @@ TEST(LaunchVariables, Torchrun) {
       with(kTorchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}, {"TORCHELASTIC_RESTART_COUNT", "2"}}));
   EXPECT_TRUE(served.store_is_served);
   EXPECT_EQ(served.attempt, 2);
+}
+
+TEST(LaunchVariables, TheTokenIsThatOfTheVariable) {
+  const std::string token = "0123456789abcdef";
+  for (const auto& starter : {kTorchrun, kOpenMpi, kSrun}) {
+    const auto launch = launch_in(with(starter, {{"MASTER_ADDR", "node-1"}, {"PIXART_RUN_TOKEN", token}}));
+    EXPECT_EQ(launch.token, token);
+    EXPECT_FALSE(launch.token_is_derived);
+  }
+}
+
+TEST(LaunchVariables, ATokenThatIsTooShortIsRefusedAndNotShown) {
+  const std::string problem = problem_in(with(kTorchrun, {{"PIXART_RUN_TOKEN", "0123456789abcde"}}));
+  EXPECT_THAT(problem, HasSubstr("PIXART_RUN_TOKEN has 15 bytes, expected at least 16"));
+  EXPECT_THAT(problem, Not(HasSubstr("0123456789")));
+  const std::string other =
+      problem_in(with(kTorchrun, {{"RANK", "9"}, {"PIXART_RUN_TOKEN", "0123456789abcdef"}}));
+  EXPECT_THAT(other, Not(HasSubstr("0123456789")));
+}
+
+// All ranks of a job derive the same token, other jobs another one.
+TEST(LaunchVariables, WithoutATokenTheJobGivesOne) {
+  const auto token_of = [](const Environment& environment) {
+    const auto launch = launch_in(environment);
+    EXPECT_TRUE(launch.token_is_derived);
+    EXPECT_FALSE(launch.token.empty());
+    return launch.token;
+  };
+  EXPECT_EQ(token_of(kSrun), token_of(with(kSrun, {{"SLURM_PROCID", "0"}, {"SLURM_LOCALID", "0"}})));
+  EXPECT_EQ(token_of(kTorchrun), token_of(with(kTorchrun, {{"RANK", "1"}})));
+  const std::pair<Environment, Environment> others[] = {
+      {kSrun, {{"SLURM_JOB_ID", "123457"}}},
+      {kSrun, {{"SLURM_STEP_ID", "1"}}},
+      {kTorchrun, {{"TORCHELASTIC_RUN_ID", "another"}}},
+      {kTorchrun, {{"MASTER_PORT", "29401"}}},
+      {with(kOpenMpi, {{"MASTER_ADDR", "a"}}), {{"PMIX_NAMESPACE", "another"}}}};
+  for (const auto& [job, other] : others)
+    EXPECT_NE(token_of(job), token_of(with(job, other))) << other.begin()->first;
+}
+
+TEST(LaunchVariables, DoorAndInterface) {
+  EXPECT_EQ(launch_in(kTorchrun).door, -1);
+  EXPECT_EQ(launch_in(with(kTorchrun, {{"PIXART_RENDEZVOUS_SOCKET", ""}})).door, -1);
+  EXPECT_EQ(launch_in(with(kTorchrun, {{"PIXART_RENDEZVOUS_SOCKET", "7"}})).door, 7);
+  EXPECT_EQ(launch_in(kTorchrun).interface, "");
+  EXPECT_EQ(launch_in(with(kSrun, {{"PIXART_SOCKET_IFNAME", "ib0,eth0"}})).interface, "ib0,eth0");
 }
 
 TEST(LaunchVariables, TorchrunWinsOverWhatItRunsIn) {

@@ -22,11 +22,12 @@ inline Launch launch_of(int rank, int world_size, int port) {
   launch.world_size = launch.local_world_size = world_size;
   launch.master_address = "127.0.0.1";
   launch.master_port = port;
+  launch.token = "what the ranks of a test know";
   return launch;
 }
 
 // A port that nobody listens on.
-inline int free_port() { return listen_on("127.0.0.1", false).second; }
+inline int free_port() { return listen_on("127.0.0.1").second; }
 
 // Calls work(rank) in a thread for each rank; returns what each threw ("" if nothing).
 inline std::vector<std::string> in_threads(int world_size, const std::function<void(int)>& work) {
@@ -46,19 +47,21 @@ inline std::vector<std::string> in_threads(int world_size, const std::function<v
   return errors;
 }
 
-// The same with a mesh for each. They know one another's addresses, so they need no rendezvous: LibTorch's
-// store asks the name server about each connection, which may take seconds.
+// The same with a mesh for each. They know one another's addresses, so they need no rendezvous.
 inline std::vector<std::string> with_meshes(int world_size, double timeout_seconds,
                                             const std::function<void(std::unique_ptr<Mesh>)>& work) {
   std::vector<Socket> listeners;
   std::vector<Address> addresses;
   for (int r = 0; r < world_size; ++r) {
-    auto [listener, port] = listen_on("127.0.0.1", false);
+    auto [listener, port] = listen_on("127.0.0.1");
     listeners.push_back(std::move(listener));
     addresses.push_back({"127.0.0.1", port});
   }
   return in_threads(world_size, [&](int rank) {
-    auto links = connect_all(rank, addresses, 42, listeners[size_t(rank)], monotonic_seconds() + 30);
+    const Launch launch = launch_of(rank, world_size, 0);
+    Strangers strangers;
+    auto links = connect_all(launch, addresses, session_key(launch), listeners[size_t(rank)],
+                             monotonic_seconds() + 30, strangers);
     work(std::make_unique<Mesh>(rank, std::move(links), timeout_seconds));
   });
 }
