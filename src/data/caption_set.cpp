@@ -8,6 +8,7 @@
 #include "feature_files.h"
 #include "feature_index.h"
 #include "feature_values.h"
+#include "pixart/base/claim.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/tensor_file.h"
@@ -123,6 +124,7 @@ void write_caption_index(const fs::path& folder, const std::vector<fs::path>& sh
   std::vector<at::Tensor> shard, begin, length, checksum, scale_checksum;
   int64_t num_cut = 0, channels = 0;
   for (size_t s = 0; s < shards.size(); ++s) {
+    give_sign_of_life();
     const auto weights = formats::open_safetensors(shards[s]);
     length.push_back(weights.read("length"));
     const at::Tensor last = length.back().cumsum(0);

@@ -52,7 +52,9 @@ std::unique_ptr<Dataset> open_class_folder(const SourceConfig& config) {
   require_folder(config);
   Problems problems;
   Listing listing{.type = "class_folder", .class_names = list_folders(config.path)};
-  const auto images = list_images(config.path, "", problems);
+  Links links(config, {config.path});
+  const auto images = list_images(config.path, "", links, problems);
+  links.add_to(problems);
   if (listing.class_names.empty())
     problems.add("there are no sub-folders; type: class_folder needs one per class");
   add_labelled(config.path, images, listing, problems);

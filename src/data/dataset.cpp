@@ -1,9 +1,12 @@
 #include "pixart/data/dataset.h"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 
+#include "pixart/base/failure.h"
 #include "pixart/base/machine_fault.h"
+#include "pixart/formats/crc32c.h"
 #include "pixart/formats/hash.h"
 
 namespace pixart::data {
@@ -50,6 +53,7 @@ void Dataset::on_sample(int64_t index, const std::function<void()>& work) const 
       if (error.code() != ExitCode::kBadInput) throw;  // the machine, or a request to stop
       reject(Reason::kDamagedImage, error.what());
     } catch (const std::exception& error) {
+      if (is_shortage(error)) throw MachineFault::no_memory("read " + key);
       reject(Reason::kDamagedImage, fmt::format("its decoder failed: {}", error.what()));
     }
   });
@@ -68,7 +72,10 @@ formats::ReducedImage Dataset::reduced_image(int64_t index, int least_side) cons
 }
 
 formats::ReducedImage Dataset::decode(int64_t index, int least_side) const {
-  return formats::decode_reduced(read_bytes_of(index), row(index).key, least_side);
+  const std::string bytes = read_bytes_of(index);
+  auto image = formats::decode_reduced(bytes, row(index).key, least_side);
+  image.checksum = std::max(formats::crc32c(bytes), 1u);
+  return image;
 }
 
 std::vector<bool> rows_without_captions(const Dataset& dataset) {
@@ -81,16 +88,30 @@ std::vector<bool> rows_without_captions(const Dataset& dataset) {
   return result;
 }
 
-std::string captions_fingerprint(const Dataset& dataset) {
+namespace {
+
+// `name_of`: what counts of the path of a caption file.
+std::string fingerprint_of_captions(const Dataset& dataset,
+                                    const std::function<std::string(const std::filesystem::path&)>& name_of) {
   formats::Sha256 hash;
   const auto lacks = rows_without_captions(dataset);
   for (int64_t index = 0; index < dataset.size(); ++index) {
     const Row row = dataset.row(index);
     hash.add(fmt::format("{}{}\n{}\n", row.captions.size(), lacks[size_t(index)] ? " none" : "",
-                         row.caption_file.string()));
+                         name_of(row.caption_file)));
     for (const auto& caption : row.captions) hash.add(fmt::format("{}={}\n", caption.name, caption.text));
   }
   return hash.hex();
+}
+
+}  // namespace
+
+std::string captions_fingerprint(const Dataset& dataset) {
+  return fingerprint_of_captions(dataset, [](const auto& file) { return file.filename().string(); });
+}
+
+std::string former_captions_fingerprint(const Dataset& dataset) {
+  return fingerprint_of_captions(dataset, [](const auto& file) { return file.string(); });
 }
 
 std::string Dataset::caption(int64_t index) const {

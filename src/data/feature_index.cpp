@@ -31,12 +31,22 @@ void warn_once(const std::filesystem::path& folder) {
       folder.string());
 }
 
+UserError damaged(const std::filesystem::path& path, const std::string& fault) {
+  return UserError(fmt::format("{} is damaged: {}. {}.", path.string(), fault, kHowToMend),
+                   ExitCode::kStorage);
+}
+
 // A file with the right hash is undamaged; no other rule needs checking then.
 formats::TensorFile load_index(const std::filesystem::path& path, const FeatureManifest& manifest) {
+  if (!std::filesystem::exists(path)) throw damaged(path, "it is missing");
   if (!manifest.index_sha256.empty() && formats::sha256_of_file(path) != manifest.index_sha256)
-    throw UserError(fmt::format("{} is damaged: its SHA-256 is not the one in {}. {}.", path.string(),
-                                kManifestFile, kHowToMend));
-  return formats::load_safetensors(path);
+    throw damaged(path, fmt::format("its SHA-256 is not the one in {}", kManifestFile));
+  try {
+    return formats::load_safetensors(path);
+  } catch (const UserError& error) {  // in a set of an older version, which has no hash
+    if (error.code() != ExitCode::kBadInput) throw;
+    throw damaged(path, error.what());
+  }
 }
 
 }  // namespace
@@ -51,12 +61,13 @@ FeatureIndex::FeatureIndex(const std::filesystem::path& folder, const FeatureMan
   if (has_checksums && !has_hash)
     throw UserError(
         fmt::format("{} is damaged: the hash of {} is missing. Remove the folder and extract again.",
-                    (folder / kManifestFile).string(), kIndexFile));
+                    (folder / kManifestFile).string(), kIndexFile),
+        ExitCode::kStorage);
   if (!has_checksums) warn_once(folder);
 }
 
 void FeatureIndex::require(bool holds, const std::string& what) const {
-  if (!holds) throw UserError(fmt::format("{} {}. {}.", path.string(), what, kHowToMend));
+  if (!holds) throw UserError(fmt::format("{} {}. {}.", path.string(), what, kHowToMend), ExitCode::kStorage);
 }
 
 at::Tensor FeatureIndex::checksums(const std::string& name, int64_t rows, int64_t columns) const {

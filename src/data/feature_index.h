@@ -1,4 +1,4 @@
-// Parts of a feature set's index. Each function throws UserError that names the file if the index is damaged.
+// Parts of a feature set's index. Each function throws UserError(kStorage) that names the file if the index is damaged.
 #pragma once
 #include <ATen/core/Tensor.h>
 

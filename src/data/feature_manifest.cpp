@@ -14,6 +14,11 @@ using nlohmann::ordered_json;
 
 namespace {
 
+// Files of a set are read and deleted by these names, so no path may be among them.
+bool is_file_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." && fs::path(name).filename() == name;
+}
+
 constexpr int kFormat = 1;
 constexpr uint64_t kLargestManifest = uint64_t{64} << 20;
 
@@ -68,14 +73,21 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                  .sha256 = shard.at("sha256"),
                                  .bytes = shard.at("bytes"),
                                  .items = shard.at("items")});
+    for (const auto& shard : manifest.shards)
+      if (!is_file_name(shard.file))
+        throw UserError(fmt::format("{} names the shard '{}', which is not a file in its folder.",
+                                    path.string(), shard.file),
+                        ExitCode::kStorage);
     if (json.contains("index")) manifest.index_sha256 = json.at("index").at("sha256");
     if (manifest.rows < 0 || manifest.rejected < 0 || manifest.rejected > manifest.rows)
       throw UserError(fmt::format("{}: {} of {} rows rejected. Remove the folder and extract again.",
-                                  path.string(), manifest.rejected, manifest.rows));
+                                  path.string(), manifest.rejected, manifest.rows),
+                      ExitCode::kStorage);
     return manifest;
   } catch (const nlohmann::json::exception& error) {
     throw UserError(fmt::format("{} is not a manifest of features: {}. Remove the folder and extract again.",
-                                path.string(), error.what()));
+                                path.string(), error.what()),
+                    ExitCode::kStorage);
   }
 }
 
@@ -91,7 +103,8 @@ std::vector<fs::path> shard_files(const fs::path& folder, const FeatureManifest&
     else if (bytes != shard.bytes)
       problems.add(fmt::format("{}: {} bytes, but {} in the manifest", shard.file, bytes, shard.bytes));
   }
-  problems.throw_if_any("features " + folder.string() + " are damaged (" + kHowToMend + ")");
+  problems.throw_if_any("features " + folder.string() + " are damaged (" + kHowToMend + ")",
+                        ExitCode::kStorage);
   return files;
 }
 

@@ -12,7 +12,6 @@
 #include "feature_files.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
-#include "pixart/base/file_lock.h"
 #include "pixart/base/leftovers.h"
 #include "pixart/formats/hash.h"
 
@@ -36,7 +35,9 @@ std::pair<int64_t, int64_t> range_of(const FeatureWork& work, int64_t shard) {
   return {first, std::min(first + work.items_per_shard, work.items)};
 }
 
-FileLock lock_folder(const FeatureWork& work) { return FileLock(work.folder / ".lock"); }
+Claim claim_all(const FeatureWork& work) {
+  return Claim::wait_for(work.folder / ".lock", work.folder / kIndexFile, work.shared);
+}
 
 // Removes locks, temporary files and inputs, which only unfinished sets need. This needs no lock: nobody
 // writes once there is a manifest, and a late process that locks again also calls this.
@@ -50,14 +51,15 @@ FeatureInputs read_inputs(const fs::path& path) {
   try {
     return parse_inputs(read_file(path));
   } catch (const nlohmann::json::exception& error) {
-    throw UserError(fmt::format("{} is damaged: {}. Remove the folder.", path.string(), error.what()));
+    throw UserError(fmt::format("{} is damaged: {}. Remove the folder.", path.string(), error.what()),
+                    ExitCode::kStorage);
   }
 }
 
 // The first process records the inputs of the set; the other processes must have equal inputs.
 void claim_folder(const FeatureWork& work) {
   create_folders(work.folder);
-  const FileLock lock = lock_folder(work);
+  const Claim claim = claim_all(work);
   if (has_feature_set(work.folder)) return;
   const fs::path path = work.folder / kInputsFile;
   const auto inputs = all_inputs(work.manifest.inputs, work.items_per_shard);
@@ -73,24 +75,35 @@ void claim_folder(const FeatureWork& work) {
   require_inputs(work.folder, begun, inputs);
 }
 
-// The lock, or nothing if another process holds it and `try_again` returns false.
-std::optional<FileLock> lock_while(const fs::path& path, const std::function<bool()>& try_again) {
+// The claim, or nothing if another process holds it and `try_again` returns false.
+std::optional<Claim> claim_while(const fs::path& lock, const fs::path& shard, const SharedWork& shared,
+                                 const std::function<bool()>& try_again) {
+  std::optional<HolderWatch> watch;
   for (;;) {
-    if (auto lock = FileLock::try_lock(path)) return lock;
+    if (auto claim = Claim::try_take(lock, shared)) return claim;
     if (!try_again()) return std::nullopt;
+    if (!watch) watch.emplace(lock, shard, shared);
+    watch->look();
     std::this_thread::sleep_for(kPoll);
   }
 }
 
-// Writes one shard in another thread, which keeps the shard's lock meanwhile.
+ShardWriter compute(const FeatureWork& work, int64_t shard, Claim& claim) {
+  const SignsOfLife signs(claim);
+  const auto [first, last] = range_of(work, shard);
+  return work.compute_shard(first, last);
+}
+
+// Writes one shard in another thread, which keeps the shard's claim meanwhile.
 class BackgroundWriter {
  public:
   // Waits for the shard before.
-  void start(ShardWriter write, fs::path file, FileLock lock) {
+  void start(ShardWriter write, fs::path file, Claim claim) {
+    while (writing_.valid() && writing_.wait_for(kPoll) != std::future_status::ready) claim.sign_of_life();
     finish();
     writing_ = std::async(std::launch::async, [write = std::move(write), file = std::move(file),
-                                               lock = std::move(lock)]() mutable {
-      const FileLock held = std::move(lock);
+                                               claim = std::move(claim)]() mutable {
+      const Claim held = std::move(claim);
       std::exchange(write, nullptr)(file);  // its memory is released first
     });
   }
@@ -109,25 +122,33 @@ void make_shard(const FeatureWork& work, int64_t shard, bool wait, BackgroundWri
   const fs::path path = shard_path(work, shard), lock_path = work.folder / fmt::format(".lock-{:05d}", shard);
   if (fs::exists(path)) return;
   const auto try_again = [&] { return wait && !work.stop() && !fs::exists(path); };
-  auto lock = lock_while(lock_path, try_again);
-  if (!lock || fs::exists(path)) return;
+  auto claim = claim_while(lock_path, path, work.shared, try_again);
+  if (!claim || fs::exists(path)) return;
   // Leftovers of a killed process: only the owner of the shard's lock writes the shard.
   remove_leftovers(work.folder, {.files = {fmt::format(R"(shard-{:05d}\.safetensors)", shard)}});
-  const auto [first, last] = range_of(work, shard);
-  writer.start(work.compute_shard(first, last), path, *std::move(lock));
+  ShardWriter write = compute(work, shard, *claim);
+  writer.start(std::move(write), path, *std::move(claim));
 }
 
+struct Stopped {};  // thrown by finish() after a request to stop
+
+// Reads all shards, which may take hours.
 void finish(const FeatureWork& work) {
-  const FileLock lock = lock_folder(work);
+  Claim claim = claim_all(work);
+  const SignsOfLife signs(claim);
   if (has_feature_set(work.folder)) return;  // another process was faster
   FeatureManifest manifest = work.manifest;
   keep_former(manifest.inputs, read_inputs(work.folder / kInputsFile));
   std::vector<fs::path> files;
+  const auto go_on = [&](uint64_t) {
+    if (work.stop()) throw Stopped();
+    give_sign_of_life();
+  };
   for (int64_t shard = 0; shard < num_shards(work); ++shard) {
     const auto [first, last] = range_of(work, shard);
     files.push_back(shard_path(work, shard));
     manifest.shards.push_back({.file = files.back().filename().string(),
-                               .sha256 = formats::sha256_of_file(files.back()),
+                               .sha256 = formats::sha256_of_file(files.back(), go_on),
                                .bytes = fs::file_size(files.back()),
                                .items = last - first});
   }
@@ -165,7 +186,11 @@ bool make_feature_set(const FeatureWork& work) {
     writer.finish();
   }
   if (work.stop() || num_missing_items(work) > 0) return false;
-  finish(work);
+  try {
+    finish(work);
+  } catch (const Stopped&) {
+    return false;
+  }
   tidy_up(work.folder);
   return true;
 }

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "links.h"
 #include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
@@ -174,6 +175,9 @@ std::vector<std::string> names_for(const fs::path& folder, size_t num_classes) {
 std::unique_ptr<Dataset> open_idx(const SourceConfig& config) {
   require_folder(config);
   const Pair paths = find_pair(config);
+  Links links(config, {config.path});
+  for (const auto& path : {paths.images, paths.labels}) links.admit(path);
+  links.throw_if_any();
   IdxFile images = read_idx(paths.images, 3), labels = read_idx(paths.labels, 1);
   if (images.sizes[0] != labels.sizes[0])
     throw UserError(

@@ -52,8 +52,9 @@ fs::path caption_file(const fs::path& image) {
   return fs::exists(upper, error) ? upper : path;
 }
 
-void add_caption(const fs::path& image, CaptionLines lines, Listing& listing) {
+void add_caption(const fs::path& image, CaptionLines lines, Links& links, Listing& listing) {
   const fs::path text = caption_file(image);
+  if (!links.admit(text)) return;
   try {
     std::string caption = caption_in(read_bytes(text, 0, 0), lines);
     if (!caption.empty())
@@ -67,8 +68,8 @@ void add_caption(const fs::path& image, CaptionLines lines, Listing& listing) {
 }
 
 // The images of all included sub-folders, or of the whole folder, each once, sorted.
-std::vector<ListedImage> list_included(const SourceConfig& config, Problems& problems) {
-  if (config.include.empty()) return list_images(config.path, "", problems);
+std::vector<ListedImage> list_included(const SourceConfig& config, Links& links, Problems& problems) {
+  if (config.include.empty()) return list_images(config.path, "", links, problems);
   std::vector<ListedImage> all;
   for (const auto& folder : config.include) {
     std::error_code error;
@@ -77,7 +78,7 @@ std::vector<ListedImage> list_included(const SourceConfig& config, Problems& pro
                                did_you_mean(folder, list_folders(config.path))));
       continue;
     }
-    const auto some = list_images(config.path, folder, problems);
+    const auto some = list_images(config.path, folder, links, problems);
     all.insert(all.end(), some.begin(), some.end());
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
@@ -91,15 +92,17 @@ std::vector<ListedImage> list_included(const SourceConfig& config, Problems& pro
 std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
   require_folder(config);
   Problems problems;
-  const auto images = list_included(config, problems);
-  if (images.empty() && problems.empty())
-    problems.add(fmt::format("no image ({}) was found", shown_image_endings()));
-  problems.throw_if_any(subject_of(config));
+  Links links(config, {config.path});
+  const auto images = list_included(config, links, problems);
   Listing listing{.type = "image_folder"};
   for (const auto& image : images) {
     add_image(config.path, image, listing);
-    add_caption(config.path / image.key, config.caption_lines, listing);
+    add_caption(config.path / image.key, config.caption_lines, links, listing);
   }
+  links.add_to(problems);
+  if (images.empty() && problems.empty())
+    problems.add(fmt::format("no image ({}) was found", shown_image_endings()));
+  problems.throw_if_any(subject_of(config));
   return make_dataset(config, std::move(listing));
 }
 

@@ -9,6 +9,7 @@
 #include "feature_files.h"
 #include "feature_index.h"
 #include "feature_values.h"
+#include "pixart/base/claim.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
@@ -23,6 +24,7 @@ namespace {
 // Columns of the table `item` in shards and index.
 enum Column { kChannels, kLatentHeight, kLatentWidth, kHeight, kWidth, kBucket, kVariants, kColumns };
 constexpr int64_t kMostVariants = 2;  // original, mirrored
+constexpr const char* kImages = "image";
 
 // Number of elements of one variant's mean and log-variance.
 int64_t variant_numel(const int32_t* item) {
@@ -52,7 +54,7 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
                         const std::vector<Rejection>& rejected, at::ScalarType dtype) {
   const auto count = int64_t(records.size());
   at::Tensor row = at::empty({count}, at::kLong), begin = at::empty({count}, at::kLong),
-             item = at::empty({count, kColumns}, at::kInt);
+             item = at::empty({count, kColumns}, at::kInt), image = at::empty({count, 1}, at::kInt);
   std::vector<at::Tensor> flat;
   int64_t total = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -60,6 +62,7 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
     const auto& moments = record.moments;
     PIXART_CHECK(moments.dim() == 5 && moments.size(1) == 2, "moments of {} dimensions", moments.dim());
     row.data_ptr<int64_t>()[i] = record.row;
+    image.data_ptr<int32_t>()[i] = int32_t(record.image);
     begin.data_ptr<int64_t>()[i] = total;
     const int64_t values[kColumns] = {moments.size(2), moments.size(3), moments.size(4), record.height,
                                       record.width,    record.bucket,   moments.size(0)};
@@ -79,6 +82,7 @@ void write_latent_shard(const fs::path& file, const std::vector<LatentRecord>& r
                              {"row", row},
                              {"begin", begin},
                              {"item", item},
+                             {kImages, image},
                              {kChecksums, checksums_of(all, begin, item)}},
                             {{"rejected", rejections_text(rejected)}});
 }
@@ -95,9 +99,10 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
   const int64_t rows = dataset.size();
   at::Tensor shard_of = at::full({rows}, -1, at::kInt), begin = at::zeros({rows}, at::kLong),
              item = at::zeros({rows, kColumns}, at::kInt),
-             checksums = at::zeros({rows, kMostVariants}, at::kInt);
+             checksums = at::zeros({rows, kMostVariants}, at::kInt), image = at::zeros({rows, 1}, at::kInt);
   std::vector<Rejection> rejected;
   for (size_t s = 0; s < shards.size(); ++s) {
+    give_sign_of_life();
     const auto weights = formats::open_safetensors(shards[s]);
     const at::Tensor row = weights.read("row"), first = weights.read("begin"), items = weights.read("item");
     shard_of.index_fill_(0, row, int64_t(s));
@@ -108,6 +113,7 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
                           weights.tensors.count(kChecksums) > 0
                               ? weights.read(kChecksums)
                               : checksums_of(weights.read("moments"), first, items));
+    if (weights.tensors.count(kImages) > 0) image.index_copy_(0, row, weights.read(kImages));
     const auto some = parse_rejections(weights.metadata.at("rejected"));
     rejected.insert(rejected.end(), some.begin(), some.end());
   }
@@ -117,15 +123,16 @@ int64_t write_latent_index(const fs::path& folder, const std::vector<fs::path>& 
   PIXART_CHECK(accepted == ledger.accepted(), "{} rows have latents, {} were accepted", accepted,
                ledger.accepted());
   write_quarantine(folder / kQuarantineFile, ledger);
-  formats::save_safetensors(folder / kIndexFile,
-                            {{"shard", shard_of}, {"begin", begin}, {"item", item}, {kChecksums, checksums}},
-                            {{"rejected", rejections_text(ledger.rejected)}});
+  formats::save_safetensors(
+      folder / kIndexFile,
+      {{"shard", shard_of}, {"begin", begin}, {"item", item}, {kImages, image}, {kChecksums, checksums}},
+      {{"rejected", rejections_text(ledger.rejected)}});
   return int64_t(ledger.rejected.size());
 }
 
 struct LatentSet::State {
   FeatureManifest manifest;
-  at::Tensor shard, begin, item, checksum;
+  at::Tensor shard, begin, item, checksum, image;
   const int32_t* checksums = nullptr;  // null for sets of older versions
   const int32_t* shards = nullptr;
   const int64_t* begins = nullptr;
@@ -183,6 +190,7 @@ LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
   s.begins = s.begin.const_data_ptr<int64_t>();
   s.items = s.item.const_data_ptr<int32_t>();
   s.checksum = index.checksums(kChecksums, rows, kMostVariants);
+  s.image = index.checksums(kImages, rows, 1);
   if (s.checksum.defined()) s.checksums = s.checksum.const_data_ptr<int32_t>();
   s.rejected = rejections_of(index);
   check_rows(index, s.manifest, s.shards, s.items, s.rejected);
@@ -211,6 +219,11 @@ LatentSet::Item LatentSet::item(int64_t row) const {
           .height = values[kHeight],
           .width = values[kWidth],
           .bucket = uint8_t(values[kBucket])};
+}
+
+uint32_t LatentSet::image_checksum(int64_t row) const {
+  const at::Tensor& image = state_->image;
+  return image.defined() ? uint32_t(image.const_data_ptr<int32_t>()[row]) : 0;
 }
 
 void LatentSet::read(int64_t row, bool mirrored, float* mean, float* log_var) const {

@@ -35,6 +35,7 @@ bool leads_back(const fs::path& path) {
 
 struct Walk {
   const fs::path& root;
+  Links& links;
   std::vector<ListedImage> found = {};
   std::vector<std::string> unlisted = {};  // folders
   std::vector<std::string> others = {};    // images of kinds that are not read
@@ -64,6 +65,8 @@ struct Walk {
       std::error_code no_status;
       const bool is_folder = at->is_directory(no_status);
       check_machine(at->path(), no_status.value());
+      const bool is_listed = is_folder || has_image_ending(at->path());
+      if (is_listed && at->is_symlink(no_status) && !links.admit(at->path())) continue;
       if (has_image_ending(at->path())) {
         take(*at);
       } else if (is_folder) {
@@ -80,9 +83,11 @@ struct Walk {
 
 }  // namespace
 
-std::vector<ListedImage> list_images(const fs::path& root, const std::string& below, Problems& problems) {
+std::vector<ListedImage> list_images(const fs::path& root, const std::string& below, Links& links,
+                                     Problems& problems) {
   const fs::path folder = below.empty() ? root : root / fs::path(below).lexically_normal();
-  Walk walk{root};
+  if (!below.empty() && !links.admit(folder)) return {};
+  Walk walk{root, links};
   retry_machine_faults("list " + folder.string(), [&] {
     walk.found.clear(), walk.unlisted.clear(), walk.others.clear();
     walk.enter(folder);

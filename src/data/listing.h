@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "links.h"
 #include "pixart/base/error.h"
 #include "read_bytes.h"
 #include "records.h"
@@ -19,11 +20,12 @@ struct ListedImage {
 };
 
 // All files in `root`/`below` and its sub-folders whose names have one of formats::image_endings(), sorted by
-// key. Skips names that start with a dot; follows links to folders, except back to a folder that holds them.
+// key. Skips names that start with a dot; follows links that `links` admits, except back to a folder that
+// holds them.
 // Folders that cannot be listed become one entry of `problems`. Images of other kinds (.heic, .psd, ...) are
 // counted and named in a warning.
 std::vector<ListedImage> list_images(const std::filesystem::path& root, const std::string& below,
-                                     Problems& problems);
+                                     Links& links, Problems& problems);
 
 std::string shown_image_endings();  // ".jpg .jpeg ...", for messages
 

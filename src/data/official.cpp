@@ -14,17 +14,14 @@
 // InternData they are called DIR_NAME (only the last '/' is replaced).
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <limits>
-#include <sstream>
 
 #include "pixart/base/file.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
-#include "pixart/data/python_json.h"
 #include "row_fields.h"
 #include "sources.h"
+#include "table_rows.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -112,68 +109,6 @@ std::string joined_name(const std::string& key) {
   return name;
 }
 
-constexpr int kDeepestEntry = 64;
-using TakeEntry = std::function<void(const nlohmann::json&, uint64_t)>;
-
-// How the text of a list was read.
-struct ListEnd {
-  bool is_other = false, too_deep = false, is_json = false;
-  uint64_t begin = 0;  // of the last entry
-};
-
-// Calls `take` with each entry of a JSON list and the offset of its text; holds one entry in memory.
-ListEnd parse_list(std::istream& stream, const TakeEntry& take) {
-  ListEnd end;
-  bool is_list = false;
-  using Event = nlohmann::json::parse_event_t;
-  const auto on_event = [&](int depth, Event event, nlohmann::json& value) {
-    if (depth == 0 && event == Event::array_start) is_list = true;
-    if (depth == 0 && !is_list) end.is_other = true;
-    if (depth > kDeepestEntry) end.too_deep = true;
-    if (!is_list || end.too_deep) return false;
-    const bool is_begin = event == Event::object_start || event == Event::array_start;
-    if (depth != 1 || event == Event::key) return true;
-    if (is_begin) {
-      end.begin = uint64_t(stream.tellg()) - 1;
-      return true;
-    }
-    if (event == Event::value) end.begin = uint64_t(stream.tellg());
-    take(value, end.begin);
-    return false;
-  };
-  end.is_json = !nlohmann::json::parse(stream, on_event, false).is_discarded();
-  return end;
-}
-
-// Reads a list with NaN, as Python writes it, beyond the `taken` entries that were read already.
-ListEnd parse_python_list(const fs::path& path, int64_t taken, const TakeEntry& take, const ListEnd& end) {
-  std::string text = read_file(path, std::numeric_limits<uint64_t>::max());
-  if (!blank_python_numbers(text)) return end;
-  std::istringstream stream(std::move(text));
-  int64_t number = 0;
-  return parse_list(stream, [&](const nlohmann::json& entry, uint64_t offset) {
-    if (number++ >= taken) take(entry, offset);
-  });
-}
-
-void read_list(const fs::path& path, const TakeEntry& take) {
-  std::ifstream file(path, std::ios::binary);
-  int64_t taken = 0;
-  ListEnd end = parse_list(file, [&](const nlohmann::json& entry, uint64_t offset) {
-    ++taken;
-    take(entry, offset);
-  });
-  if (!file.is_open() || file.bad()) throw UserError(fmt::format("cannot read {}.", path.string()));
-  if (!end.is_json && !end.too_deep && !end.is_other) end = parse_python_list(path, taken, take, end);
-  if (end.too_deep)
-    throw UserError(fmt::format("{}: entries are nested more than {} deep.", path.string(), kDeepestEntry));
-  if (end.is_other) throw UserError(fmt::format("{} is not a list of {{path, prompt}}.", path.string()));
-  if (!end.is_json)
-    throw UserError(
-        fmt::format("{} is not JSON or is cut off; the last entry that can be read begins at byte {}.",
-                    path.string(), end.begin));
-}
-
 std::vector<fs::path> lists_of(const fs::path& root) {
   for (const fs::path& folder : {root / "partition", root / "partition_filter", root})
     if (auto files = files_of(folder, "", ".json"); !files.empty()) return files;
@@ -186,16 +121,15 @@ void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists,
   if (config.captions.empty()) fields = {{"prompt", "prompt"}, {"sharegpt4v", "sharegpt4v"}};
   for (const auto& list : lists) {
     int64_t number = 0;
-    read_list(list, [&](const nlohmann::json& entry, uint64_t offset) {
+    read_json_list(list, [&](const TableRow& entry) {
       auto& record = rows.listing.records.emplace_back();
-      rows.offsets.push_back(offset);
+      rows.offsets.push_back(entry.offset);
       record.row.key = fmt::format("{} entry {}", list.filename().string(), ++number);
       std::optional<ReadFault> fault;
-      if (!entry.is_object())
-        fault = {Reason::kBadRow, fmt::format("expected a JSON object, got {}", entry.type_name())};
-      if (!fault) fault = path_in(entry, "path", images, record.row.key);
-      if (!fault) fault = add_captions(entry, fields, record.row.captions);
-      if (fault) return rows.listing.reject(fault->reason, fault->detail, offset);
+      if (!entry.fault.empty()) fault = {Reason::kBadRow, entry.fault};
+      if (!fault) fault = path_in(entry.fields, "path", images, record.row.key);
+      if (!fault) fault = add_captions(entry.fields, fields, record.row.captions);
+      if (fault) return rows.listing.reject(fault->reason, fault->detail, entry.offset);
       record.file = images / record.row.key;
     });
   }
@@ -206,7 +140,8 @@ void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists,
 
 // --- SAM
 
-void add_sam_sample(const fs::path& root, const std::string& name, Listing& listing, uint64_t offset) {
+void add_sam_sample(const fs::path& root, const std::string& name, Links& links, Listing& listing,
+                    uint64_t offset) {
   auto& record = listing.records.emplace_back();
   record.row.key = name;
   if (!is_utf8(name)) {
@@ -216,9 +151,10 @@ void add_sam_sample(const fs::path& root, const std::string& name, Listing& list
   if (auto fault = path_in({{"name", name}}, "name", root / "images", record.row.key))
     return listing.reject(fault->reason, fault->detail, offset);
   record.file = root / "images" / (record.row.key + ".jpg");
+  const fs::path text = root / "captions" / (record.row.key + ".txt");
+  if (!links.admit(text)) return;
   try {
-    record.row.captions.push_back(
-        {.name = "caption", .text = read_bytes(root / "captions" / (record.row.key + ".txt"), 0, 0)});
+    record.row.captions.push_back({.name = "caption", .text = read_bytes(text, 0, 0)});
   } catch (const ReadFault& fault) {
     if (fault.reason == Reason::kMissingFile || fault.reason == Reason::kEmptyFile) return;  // no caption
     const bool large = fault.reason == Reason::kImageTooLarge;
@@ -226,7 +162,8 @@ void add_sam_sample(const fs::path& root, const std::string& name, Listing& list
   }
 }
 
-void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, OfficialListing& rows) {
+void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, Links& links,
+              OfficialListing& rows) {
   for (const auto& part : parts) {
     const std::string text = read_file(part);
     for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
@@ -234,7 +171,7 @@ void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, Of
       std::string name = text.substr(begin, end - begin);
       name.erase(name.find_last_not_of(" \t\r") + 1);
       if (!name.empty()) {
-        add_sam_sample(config.path, name, rows.listing, begin);
+        add_sam_sample(config.path, name, links, rows.listing, begin);
         rows.offsets.push_back(begin);
       }
       begin = end + 1;
@@ -246,15 +183,22 @@ void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, Of
   find_features(rows, [](const std::string& key) { return key; });
 }
 
+const std::vector<fs::path>& admitted(const std::vector<fs::path>& files, Links& links) {
+  for (const auto& file : files) links.admit(file);
+  links.throw_if_any();
+  return files;
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_official(const SourceConfig& config) {
   require_folder(config);
   OfficialListing rows;
+  Links links(config, {config.path, images_of(config.path)});
   if (const auto parts = files_of(config.path / "partition", "part", ".txt"); !parts.empty()) {
-    list_sam(config, parts, rows);
+    list_sam(config, admitted(parts, links), links, rows);
   } else if (const auto lists = lists_of(config.path); !lists.empty()) {
-    list_intern(config, lists, rows);
+    list_intern(config, admitted(lists, links), rows);
   } else {
     throw UserError(
         fmt::format("{}: found neither partition/part*.txt (SAM) nor partition/*.json, "
@@ -262,9 +206,10 @@ std::unique_ptr<Dataset> open_official(const SourceConfig& config) {
                     "partition/.",
                     subject_of(config)));
   }
-  find_files(rows.listing, rows.offsets, [](const Record& record) {
+  find_files(rows.listing, rows.offsets, links, [](const Record& record) {
     return !record.row.latent_file.empty() && !record.row.caption_file.empty();
   });
+  links.throw_if_any();
   return make_dataset(config, std::move(rows.listing));
 }
 

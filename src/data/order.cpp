@@ -69,11 +69,34 @@ SampleOrder::Epoch SampleOrder::epoch(int64_t number) const {
   return oldest.second;
 }
 
+namespace {
+
+// The accepted row with the given number among the accepted ones.
+int64_t nth_accepted(const OrderPart& part, int64_t number) {
+  const auto& rejected = part.rejected;
+  int64_t low = 0, high = int64_t(rejected.size());  // how many rejected rows are before it
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    rejected[size_t(middle)] - middle > number ? high = middle : low = middle + 1;
+  }
+  return number + low;
+}
+
+}  // namespace
+
+// Draws from all rows, so that further rejections leave most replacements as they are. If few rows are left,
+// the last draw is from the accepted ones: the time does not grow with the rejected ones.
 int64_t SampleOrder::accepted_row(const OrderPart& part, int64_t row, int64_t position) const {
+  constexpr uint64_t kMostDraws = 64;
   const auto is_rejected = [&](int64_t candidate) {
     return std::binary_search(part.rejected.begin(), part.rejected.end(), candidate);
   };
-  for (uint64_t attempt = 0; is_rejected(row); ++attempt) row = stand_in(seed_, position, part.rows, attempt);
+  for (uint64_t attempt = 0; is_rejected(row); ++attempt) {
+    if (attempt == kMostDraws)
+      return nth_accepted(part,
+                          stand_in(seed_, position, part.rows - int64_t(part.rejected.size()), attempt));
+    row = stand_in(seed_, position, part.rows, attempt);
+  }
   return row;
 }
 

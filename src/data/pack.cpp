@@ -77,7 +77,7 @@ void keep_intact(const fs::path& folder, PackState& state) {
 
 OwnNames own_names(const PackState& state) {
   return {.files = {shard_stem(state.source) + R"(-[0-9]{6,}\.tar)", R"(classes\.txt)",
-                    R"(quarantine\.jsonl)", R"(\.?pack\.json)"}};
+                    R"(quarantine\.jsonl)", R"(\.?pack\.json)", R"(\.pack-rejected\.jsonl)"}};
 }
 
 bool holds_only(const fs::path& folder, const std::vector<fs::path>& known) {
@@ -170,7 +170,7 @@ class Shards {
     auto& last = state_.shards.back();  // the remaining rows were all rejected
     last.rejected.insert(last.rejected.end(), waiting_.begin(), waiting_.end());
     last.end = rows;
-    save_pack_state(folder_, state_);
+    save_last_shard(folder_, state_, waiting_);
   }
   const MemberSets& member_sets() const { return sets_; }
   int64_t next_row() const { return state_.shards.empty() ? 0 : state_.shards.back().end; }
@@ -188,7 +188,7 @@ class Shards {
     writer_.reset();
     sets_.end_shard();
     state_.shards.push_back(std::move(open_));
-    save_pack_state(folder_, state_);
+    save_last_shard(folder_, state_, state_.shards.back().rejected);
   }
 
   const fs::path& folder_;
@@ -198,6 +198,29 @@ class Shards {
   std::vector<Rejection> waiting_;  // rejections before the next shard is open
   MemberSets sets_;
 };
+
+// The folders of the source as absolute paths, the longest first.
+std::vector<std::string> places_of(const SourceConfig& config) {
+  std::vector<std::string> places;
+  for (const fs::path& path :
+       {config.path, config.images, config.path.parent_path(), config.images.parent_path()}) {
+    if (path.empty()) continue;
+    std::error_code error;
+    for (const fs::path& whole :
+         {fs::absolute(path, error).lexically_normal(), fs::weakly_canonical(path, error)})
+      if (whole.has_filename()) places.push_back(whole.string() + "/");
+  }
+  std::sort(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+  return places;
+}
+
+// A pack is for others, whom the folders of this machine do not concern.
+void leave_out_places(const std::vector<std::string>& places, std::vector<Rejection>& rejected) {
+  for (auto& rejection : rejected)
+    for (const auto& place : places)
+      for (size_t at; (at = rejection.detail.find(place)) != std::string::npos;)
+        rejection.detail.erase(at, place.size());
+}
 
 std::vector<bool> listed_as_bad(const Dataset& dataset) {
   std::vector<bool> is_bad(size_t(dataset.size()));
@@ -212,6 +235,7 @@ void write_shards(const SourceConfig& config, const Dataset& dataset, const fs::
   if (first >= rows) return;
   const Packer packer(config, dataset, state.options.verify);
   const auto is_bad = listed_as_bad(dataset);
+  const auto places = places_of(config);
   Progress progress("pack " + config.name, rows, "sample", first);
   for (int64_t begin = first; begin < rows; begin += kRowsAtOnce) {
     std::vector<PackedSample> samples(size_t(std::min(kRowsAtOnce, rows - begin)));
@@ -219,7 +243,11 @@ void write_shards(const SourceConfig& config, const Dataset& dataset, const fs::
       if (!is_bad[size_t(begin + i)]) samples[size_t(i)] = packer.pack(begin + i);
     });
     for (size_t i = 0; i < samples.size(); ++i) {
-      if (samples[i].rejection) shards.reject(*samples[i].rejection);
+      if (auto& rejection = samples[i].rejection) {
+        std::vector<Rejection> one = {std::move(*rejection)};
+        leave_out_places(places, one);
+        shards.reject(one.front());
+      }
       if (!samples[i].members.empty()) shards.add(begin + int64_t(i), samples[i].members);
     }
     progress.update(begin + int64_t(samples.size()));
@@ -264,6 +292,7 @@ PackReport pack(const SourceConfig& config, const Dataset& dataset, const fs::pa
     report.bytes += shard.bytes;
   }
   report.ledger = make_ledger(config.name, dataset, std::move(found));
+  leave_out_places(places_of(config), report.ledger.rejected);
   write_quarantine(out / "quarantine.jsonl", report.ledger);
   if (samples == 0)
     throw UserError("source " + config.name + ": no sample can be packed; see " +

@@ -1,7 +1,9 @@
 #include "pack_state.h"
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "pixart/base/deletion.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "rejection_json.h"
@@ -15,12 +17,26 @@ namespace {
 constexpr const char* kFormat = "pixart pack 1";
 constexpr const char* kState = ".pack.json";
 constexpr const char* kManifest = "pack.json";
+constexpr const char* kRejected = ".pack-rejected.jsonl";
+constexpr const char* kNumRejected = "num_rejected";
 
-json json_of(const PackedShard& shard) {
+json json_without_rejections(const PackedShard& shard) {
   json entry = {{"file", shard.file},       {"bytes", shard.bytes},     {"sha256", shard.sha256},
                 {"samples", shard.samples}, {"first_row", shard.begin}, {"end_row", shard.end}};
+  return entry;
+}
+
+json json_of(const PackedShard& shard) {
+  json entry = json_without_rejections(shard);
   if (!shard.rejected.empty()) entry["rejected"] = json::parse(rejections_text(shard.rejected));
   return entry;
+}
+
+// One line for each.
+std::string lines_of(const std::vector<Rejection>& rejected) {
+  std::string lines;
+  for (const auto& rejection : rejected) lines += rejections_text({rejection}) + "\n";
+  return lines;
 }
 
 json json_of(const PackState& state) {
@@ -55,7 +71,27 @@ PackedShard shard_of(const json& entry) {
   return shard;
 }
 
-PackState state_of(const json& all) {
+// Reads one line into `rejected`; false if it is missing or damaged.
+bool take_rejection(std::istream& lines, std::vector<Rejection>& rejected) {
+  std::string line;
+  if (!std::getline(lines, line) || lines.eof()) return false;
+  try {
+    rejected.push_back(parse_rejections(line).at(0));
+    return true;
+  } catch (const std::exception&) {  // of the JSON library, too
+    return false;
+  }
+}
+
+// Fills the shards from the lines of the file. Shards whose lines were lost, as in a power cut, are dropped.
+void take_rejections(const fs::path& file, const std::vector<size_t>& counts, PackState& state) {
+  std::ifstream lines(file);
+  for (size_t i = 0; i < counts.size(); ++i)
+    for (size_t k = 0; k < counts[i]; ++k)
+      if (!take_rejection(lines, state.shards[i].rejected)) return state.shards.resize(i);
+}
+
+PackState state_of(const json& all, const fs::path& folder) {
   if (all.at("format") != kFormat) throw UserError("it has another format");
   PackState state{.source = all.at("source"),
                   .type = all.at("type"),
@@ -64,7 +100,12 @@ PackState state_of(const json& all) {
                               .shard_samples = all.at("shard_samples"),
                               .verify = all.at("verified")},
                   .shards = {}};
-  for (const auto& entry : all.at("shards")) state.shards.push_back(shard_of(entry));
+  std::vector<size_t> counts;
+  for (const auto& entry : all.at("shards")) {
+    state.shards.push_back(shard_of(entry));
+    counts.push_back(entry.value(kNumRejected, size_t{0}));
+  }
+  take_rejections(folder / kRejected, counts, state);
   return state;
 }
 
@@ -76,7 +117,7 @@ std::optional<PackState> read_pack_state(const fs::path& folder) {
     std::error_code error;
     if (!fs::exists(path, error)) continue;
     try {
-      return state_of(json::parse(read_file(path)));
+      return state_of(json::parse(read_file(path)), folder);
     } catch (const std::exception& fault) {  // including those of the JSON library
       throw UserError(fmt::format("{} cannot be used: {}. Remove the folder, or choose another.",
                                   path.string(), fault.what()));
@@ -85,12 +126,35 @@ std::optional<PackState> read_pack_state(const fs::path& folder) {
   return std::nullopt;
 }
 
-void save_pack_state(const fs::path& folder, const PackState& state) {
+namespace {
+
+void write_state(const fs::path& folder, const PackState& state) {
   json all = json_of(state);
-  add_shards(all, state);
+  all["shards"] = json::array();
+  for (const auto& shard : state.shards) {
+    all["shards"].push_back(json_without_rejections(shard));
+    if (!shard.rejected.empty()) all["shards"].back()[kNumRejected] = shard.rejected.size();
+  }
   write(folder / kState, all);
-  std::error_code error;
-  fs::remove(folder / kManifest, error);  // left by a pack that was complete before
+  delete_file(folder / kManifest);  // left by a pack that was complete before
+}
+
+}  // namespace
+
+void save_pack_state(const fs::path& folder, const PackState& state) {
+  std::string lines;
+  for (const auto& shard : state.shards) lines += lines_of(shard.rejected);
+  write_file_atomically(folder / kRejected, lines);
+  write_state(folder, state);
+}
+
+// Without rejections nothing is appended, so that the file need not be written to the disk.
+void save_last_shard(const fs::path& folder, const PackState& state, const std::vector<Rejection>& added) {
+  if (!added.empty()) {
+    append_to_file(folder / kRejected, lines_of(added));
+    sync_path(folder / kRejected);
+  }
+  write_state(folder, state);
 }
 
 void save_pack_manifest(const fs::path& folder, const PackState& state, const Ledger& ledger) {
@@ -104,8 +168,8 @@ void save_pack_manifest(const fs::path& folder, const PackState& state, const Le
   all["bytes"] = bytes;
   add_shards(all, state);
   write(folder / kManifest, all);
-  std::error_code error;
-  fs::remove(folder / kState, error);
+  delete_file(folder / kState);
+  delete_file(folder / kRejected);
 }
 
 }  // namespace pixart::data

@@ -1,4 +1,6 @@
-// The complete shards of a pack: .pack.json while the pack is written, pack.json at the end.
+// The complete shards of a pack: .pack.json while the pack is written, pack.json at the end. Meanwhile the
+// rejected rows are in a file to which each shard appends its own, so that the work for a shard does not grow
+// with the rows rejected before.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -28,7 +30,11 @@ struct PackState {
 // The state of a complete or unfinished pack; nothing if there is none. Throws UserError for a damaged file.
 std::optional<PackState> read_pack_state(const std::filesystem::path& folder);
 
-void save_pack_state(const std::filesystem::path& folder, const PackState& state);  // .pack.json
+// Writes .pack.json and .pack-rejected.jsonl anew.
+void save_pack_state(const std::filesystem::path& folder, const PackState& state);
+// The same after `added` rejections became part of the last shard; everything else was saved before.
+void save_last_shard(const std::filesystem::path& folder, const PackState& state,
+                     const std::vector<Rejection>& added);
 void save_pack_manifest(const std::filesystem::path& folder, const PackState& state, const Ledger& ledger);
 
 }  // namespace pixart::data

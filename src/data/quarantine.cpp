@@ -6,6 +6,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 
 namespace pixart::data {
@@ -32,39 +33,53 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
   return ledger;
 }
 
-void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
-  std::string lines;
-  for (const auto& rejection : ledger.rejected) {
-    const nlohmann::ordered_json line = {{"source", ledger.source},
-                                         {"row", rejection.row},
-                                         {"key", rejection.key},
-                                         {"offset", rejection.offset},
-                                         {"reason", to_string(rejection.reason)},
-                                         {"detail", rejection.detail}};
-    lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  }
-  write_file_atomically(path, lines);
-}
-
 namespace {
 
-int64_t num_unusable(const Ledger& ledger) {
-  return std::count_if(ledger.rejected.begin(), ledger.rejected.end(),
-                       [](const auto& rejection) { return rejection.reason != Reason::kMissingCaption; });
+std::string line_of(const std::string& source, const Rejection& rejection) {
+  const nlohmann::ordered_json line = {{"source", source},
+                                       {"row", rejection.row},
+                                       {"key", rejection.key},
+                                       {"offset", rejection.offset},
+                                       {"reason", to_string(rejection.reason)},
+                                       {"detail", rejection.detail}};
+  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
-double unusable_share(const Ledger& ledger) {
-  return double(num_unusable(ledger)) / double(std::max<int64_t>(1, ledger.listed));
+double unusable_share(const RejectionCount& count) {
+  return double(count.unusable) / double(std::max<int64_t>(1, count.listed));
 }
 
 }  // namespace
 
-bool is_within_budget(const SourceConfig& config, const Ledger& ledger) {
-  return unusable_share(ledger) <= config.quarantine_budget && (ledger.listed == 0 || ledger.accepted() > 0);
+void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
+  std::string lines;
+  for (const auto& rejection : ledger.rejected) lines += line_of(ledger.source, rejection);
+  write_file_atomically(path, lines);
+}
+
+void append_quarantine(const std::filesystem::path& path, const std::string& source,
+                       const Rejection& rejection) {
+  append_to_file(path, line_of(source, rejection));
+}
+
+void RejectionCount::add(const Rejection& rejection) {
+  ++rejected;
+  if (rejection.reason != Reason::kMissingCaption) ++unusable;
+}
+
+bool RejectionCount::is_within_budget(const SourceConfig& config) const {
+  return unusable_share(*this) <= config.quarantine_budget && (listed == 0 || rejected < listed);
+}
+
+RejectionCount count_of(const Ledger& ledger) {
+  RejectionCount count{.listed = ledger.listed};
+  for (const auto& rejection : ledger.rejected) count.add(rejection);
+  return count;
 }
 
 void check_budget(const SourceConfig& config, const Ledger& ledger) {
-  if (is_within_budget(config, ledger)) return;
+  const RejectionCount count = count_of(ledger);
+  if (count.is_within_budget(config)) return;
   std::vector<std::string> unusable;
   for (const auto& rejection : ledger.rejected)
     if (rejection.reason != Reason::kMissingCaption)
@@ -75,7 +90,7 @@ void check_budget(const SourceConfig& config, const Ledger& ledger) {
   throw UserError(
       fmt::format("source {}: {} of {} samples cannot be used ({:.2f} %), more than quarantine_budget = {} "
                   "allows: {}. Repair or remove them (pixart data check lists all), or raise the budget.",
-                  config.name, unusable.size(), ledger.listed, 100 * unusable_share(ledger),
+                  config.name, unusable.size(), ledger.listed, 100 * unusable_share(count),
                   config.quarantine_budget, name_some(unusable)));
 }
 
@@ -89,16 +104,29 @@ std::string describe(const Ledger& ledger) {
 
 Quarantine::Quarantine(const SourceConfig& config, const Dataset& dataset)
     : config_(config), dataset_(dataset) {
-  check_budget(config_, ledger());
+  const auto listed = ledger();
+  check_budget(config_, listed);
+  count_ = count_of(listed);
+  for (const auto& rejection : listed.rejected) listed_.insert(rejection.row);
 }
 
+// Takes the same time however many rows were added before.
 void Quarantine::add(const Rejection& rejection) {
+  bool is_within = true;
   {
     const std::scoped_lock lock(mutex_);
     if (!found_.emplace(rejection.row, rejection).second) return;
+    if (listed_.count(rejection.row) == 0) count_.add(rejection);
+    is_within = count_.is_within_budget(config_);
   }
-  log::warning("source {}: {} is left out: {}", config_.name, rejection.key, rejection.detail);
-  check_budget(config_, ledger());
+  log::warning("source {}: {} is left out: {}", config_.name, printable(rejection.key),
+               printable(rejection.detail));
+  if (!is_within) check_budget(config_, ledger());
+}
+
+bool Quarantine::has(int64_t row) const {
+  const std::scoped_lock lock(mutex_);
+  return found_.count(row) > 0;
 }
 
 Ledger Quarantine::ledger() const {
@@ -108,6 +136,9 @@ Ledger Quarantine::ledger() const {
   return make_ledger(config_.name, dataset_, std::move(found));
 }
 
-int64_t Quarantine::size() const { return int64_t(ledger().rejected.size()); }
+int64_t Quarantine::size() const {
+  const std::scoped_lock lock(mutex_);
+  return count_.rejected;
+}
 
 }  // namespace pixart::data

@@ -159,6 +159,21 @@ bool are_splits(const std::vector<std::string>& names) {
   });
 }
 
+// The folders that look like splits: those of `folder`, or of the only folder with images that it has
+// ("data/train"). Empty if they do not.
+std::vector<fs::path> splits_of(fs::path folder, Below inner) {
+  while (inner.names.size() == 1 && !are_splits(inner.names)) {
+    folder /= inner.names.front();
+    const Content top = content_of(folder);
+    if (top.images > 0) return {};
+    inner = below(top);
+  }
+  std::vector<fs::path> splits;
+  for (const auto& name : inner.names)
+    if (are_splits(inner.names)) splits.push_back(folder / name);
+  return splits;
+}
+
 bool are_tables_below(const Content& top, const Below& inner) {
   if (inner.names.empty()) return top.images == 0 && inner.most >= Listed::kImages;
   return inner.least == Listed::kCaptions || (inner.least == Listed::kImages && are_splits(inner.names));
@@ -171,11 +186,14 @@ std::string type_by_folders(const fs::path& folder, const Content& top, Listed l
   if (are_tables_below(top, inner)) return "table";
   if (inner.all.is_captioned()) return "image_folder";
   if (inner.all.images <= top.images) return listed == Listed::kPerhaps ? "table" : "image_folder";
-  if (!are_splits(inner.names)) return "class_folder";
+  const auto splits = splits_of(folder, inner);
+  if (splits.empty()) return "class_folder";
+  std::vector<std::string> names;
+  for (const auto& split : splits) names.push_back(split.lexically_relative(folder).string());
   throw UserError(fmt::format(
       "{} holds no captions (.txt files or metadata.jsonl), and {} look like splits, not like classes. Give "
       "one of them, such as {}, or the type.",
-      folder.string(), join(inner.names, ", "), (folder / inner.names.front()).string()));
+      folder.string(), join(names, ", "), splits.front().string()));
 }
 
 std::string type_of_folder(const fs::path& folder) {

@@ -7,6 +7,7 @@
 
 #include "caption_text.h"
 #include "pixart/base/error.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 #include "read_bytes.h"
@@ -86,7 +87,8 @@ std::string why_no_caption(const CaptionConfig& wanted, const CaptionsByKey& joi
                       wanted.from.string());
   if (!listing.rejected.empty())
     why += fmt::format(" {} of {} samples cannot be used; the first is {}: {}.", listing.rejected.size(),
-                       listing.records.size(), listing.rejected.front().key, listing.rejected.front().detail);
+                       listing.records.size(), printable(listing.rejected.front().key),
+                       printable(listing.rejected.front().detail));
   return why;
 }
 
@@ -209,8 +211,8 @@ void require_usable(const SourceConfig& config, Listing& listing) {
   if (listing.rejected.size() < listing.records.size()) return;
   const auto& first = listing.rejected.front();
   throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.{}",
-                              subject_of(config), listing.records.size(), first.key, first.detail,
-                              reasons_of(listing.rejected)));
+                              subject_of(config), listing.records.size(), printable(first.key),
+                              printable(first.detail), reasons_of(listing.rejected)));
 }
 
 std::string fingerprint_of(const Listing& listing) {

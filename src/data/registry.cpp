@@ -22,14 +22,14 @@ const std::vector<SourceKind>& source_table() {
   static const std::vector<SourceKind> table = {
       {"image_folder",
        open_image_folder,
-       {"path", "captions", "caption_lines", "missing_caption", "include"}},
-      {"class_folder", open_class_folder, {"path", "captions"}},
-      {"idx", open_idx, {"path"}},
+       {"path", "captions", "caption_lines", "missing_caption", "follow_links", "include"}},
+      {"class_folder", open_class_folder, {"path", "captions", "follow_links"}},
+      {"idx", open_idx, {"path", "follow_links"}},
       {"table",
        open_table,
-       {"path", "captions", "missing_caption", "images", "image_column", "label_column"}},
-      {"pixart", open_official, {"path", "captions", "missing_caption"}},
-      {"webdataset", open_webdataset, {"path", "captions", "missing_caption"}},
+       {"path", "captions", "missing_caption", "follow_links", "images", "image_column", "label_column"}},
+      {"pixart", open_official, {"path", "captions", "missing_caption", "follow_links"}},
+      {"webdataset", open_webdataset, {"path", "captions", "missing_caption", "follow_links"}},
       {"scenes", open_scenes, {"count", "style", "seed"}, /*is_drawn=*/true}};
   return table;
 }

@@ -108,7 +108,7 @@ std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vect
   return std::nullopt;
 }
 
-void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
+void find_files(Listing& listing, const std::vector<uint64_t>& offsets, Links& links,
                 const std::function<bool(const Record&)>& may_lack_file) {
   constexpr size_t kBlock = 1 << 16;
   constexpr int kThreads = 16;  // because file servers are slow to answer
@@ -124,6 +124,7 @@ void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
           if (is_rejected[first + size_t(i)]) return;
           retry_machine_faults("read " + record.file.string(),
                                [&] { faults[size_t(i)] = find_file(record); });
+          if (!faults[size_t(i)]) links.admit(record.file);
         },
         kThreads);
     for (size_t i = 0; i < count; ++i) {

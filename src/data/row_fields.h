@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "links.h"
 #include "read_bytes.h"
 #include "records.h"
 
@@ -33,8 +34,8 @@ std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vect
 // Looks for the files of the records that are not rejected, on several threads: sets their sizes, and rejects
 // records whose file is missing, empty or not a regular file. A key with \ for / that names no file, as
 // Windows writes paths, becomes the one that does. Record i is listed at offsets[i]. Records for which
-// `may_lack_file` is true are not rejected.
-void find_files(Listing& listing, const std::vector<uint64_t>& offsets,
+// `may_lack_file` is true are not rejected. A file that `links` does not admit is not read.
+void find_files(Listing& listing, const std::vector<uint64_t>& offsets, Links& links,
                 const std::function<bool(const Record&)>& may_lack_file);
 
 }  // namespace pixart::data

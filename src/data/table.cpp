@@ -301,10 +301,23 @@ void read_table(const SourceConfig& config, const fs::path& table, const Columns
   });
 }
 
+// A table that the config names may be a link; one in its folder may not lead out of it.
+std::vector<fs::path> roots_of(const SourceConfig& config, const std::vector<fs::path>& tables) {
+  std::vector<fs::path> roots = {config.path};
+  std::error_code error;
+  if (!fs::is_directory(config.path, error))
+    for (const auto& table : tables) roots.insert(roots.end(), {table, table.parent_path()});
+  if (!config.images.empty()) roots.push_back(config.images);
+  return roots;
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_table(const SourceConfig& config) {
   const auto tables = find_tables(config);
+  Links links(config, roots_of(config, tables));
+  for (const auto& table : tables) links.admit(table);
+  links.throw_if_any();
   const TableStart start = start_of_all(tables);
   const Columns columns = choose_columns(config, start);
   TableListing rows{.known = start.columns};
@@ -313,7 +326,8 @@ std::unique_ptr<Dataset> open_table(const SourceConfig& config) {
   check_columns(config, columns, rows.known);
   if (!columns.label.empty()) set_labels(rows.listing, rows.labels, rows.offsets);
   first_samples(rows, config.max_samples);
-  find_files(rows.listing, rows.offsets, [](const Record&) { return false; });
+  find_files(rows.listing, rows.offsets, links, [](const Record&) { return false; });
+  links.throw_if_any();
   name_by_folder(config, rows);
   merge_rows(config, rows);
   return make_dataset(config, std::move(rows.listing));

@@ -97,6 +97,57 @@ void read_json_lines(Bytes& bytes, const std::function<bool(TableRow&)>& take) {
   }
 }
 
+// --- a JSON list
+
+// Reads the text of an entry up to the comma or bracket that ends it, which is returned; kEnd if the file ends.
+int read_entry(Bytes& bytes, std::string& text) {
+  bool is_text = false;
+  int depth = 0;
+  for (int byte = bytes.get(); byte != kEnd; byte = bytes.get()) {
+    if (!is_text && depth == 0 && (byte == ',' || byte == ']')) return byte;
+    if (text.size() <= kLargestRow) text += char(byte);
+    if (is_text && byte == '\\') {
+      const int escaped = bytes.get();
+      if (escaped != kEnd && text.size() <= kLargestRow) text += char(escaped);
+    }
+    if (byte == '"') is_text = !is_text;
+    if (!is_text && (byte == '[' || byte == '{')) ++depth;
+    if (!is_text && (byte == ']' || byte == '}') && depth > 0) --depth;
+  }
+  return kEnd;
+}
+
+int skip_blanks(Bytes& bytes) {
+  while (bytes.peek() == ' ' || bytes.peek() == '\t' || bytes.peek() == '\n' || bytes.peek() == '\r')
+    bytes.get();
+  return bytes.peek();
+}
+
+void read_list(Bytes& bytes, const fs::path& path, const std::function<void(TableRow&)>& take) {
+  const auto damaged = [&](uint64_t begin) {
+    return UserError(
+        fmt::format("{} is not JSON or is cut off; the last entry that can be read begins at byte {}.",
+                    path.string(), begin));
+  };
+  if (skip_blanks(bytes) == kEnd) throw damaged(0);
+  if (bytes.get() != '[')
+    throw UserError(fmt::format("{} is not a list of {{path, prompt}}.", path.string()));
+  if (skip_blanks(bytes) == ']') return;
+  for (int end = ','; end == ',';) {
+    skip_blanks(bytes);
+    TableRow row{.offset = bytes.at(), .line = bytes.line()};
+    std::string text;
+    end = read_entry(bytes, text);
+    if (end == kEnd) throw damaged(row.offset);
+    if (text.size() > kLargestRow)
+      row.fault = too_long();
+    else
+      parse_line(text, row);
+    take(row);
+  }
+  if (skip_blanks(bytes) != kEnd) throw damaged(bytes.at());
+}
+
 // --- CSV
 
 class Csv {
@@ -239,19 +290,34 @@ int nesting_of(std::string_view json) {
   return deepest;
 }
 
-void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take) {
+namespace {
+
+template <class Read>
+void read_bytes_of(const fs::path& path, Read read) {
   try {
     Bytes bytes(path);
-    const std::string ending = file_ending(path);
+    read(bytes);
+  } catch (const std::ios_base::failure& failure) {
+    check_machine(path, failure.code().value());
+    throw UserError(fmt::format("cannot read {}: {}.", path.string(), failure.code().message()));
+  }
+}
+
+}  // namespace
+
+void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take) {
+  const std::string ending = file_ending(path);
+  read_bytes_of(path, [&](Bytes& bytes) {
     if (ending == ".csv" || ending == ".tsv") {
       read_csv(bytes, path, ending == ".csv" ? ',' : '\t', take);
     } else {
       read_json_lines(bytes, take);
     }
-  } catch (const std::ios_base::failure& failure) {
-    check_machine(path, failure.code().value());
-    throw UserError(fmt::format("cannot read {}: {}.", path.string(), failure.code().message()));
-  }
+  });
+}
+
+void read_json_list(const fs::path& path, const std::function<void(TableRow&)>& take) {
+  read_bytes_of(path, [&](Bytes& bytes) { read_list(bytes, path, take); });
 }
 
 }  // namespace pixart::data

@@ -1,4 +1,4 @@
-// Reads the rows of .jsonl and .csv files one after the other; single rows may be faulty.
+// Reads the rows of .jsonl and .csv files and of JSON lists one after the other; single rows may be faulty.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -24,6 +24,11 @@ struct TableRow {
 // A row has at most 16 MiB and is UTF-8. Throws UserError if the file cannot be read, is UTF-16 or
 // has no usable header.
 void read_rows(const std::filesystem::path& path, const std::function<bool(TableRow&)>& take);
+
+// Calls `take` with each entry of a file that is one JSON list, as for a line of .jsonl. An entry that is not JSON is
+// a row with a fault, and the next one follows. Throws UserError if the file cannot be read, is UTF-16, is not
+// a list or is cut off. Memory holds one entry.
+void read_json_list(const std::filesystem::path& path, const std::function<void(TableRow&)>& take);
 
 // How deep the lists and objects of a JSON text are nested.
 int nesting_of(std::string_view json);

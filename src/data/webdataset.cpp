@@ -12,6 +12,7 @@
 #include <chrono>
 #include <mutex>
 
+#include "links.h"
 #include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -106,10 +107,22 @@ void append(Listing& all, Listing& part) {
   part = {};
 }
 
+// Shards that the config names, one by one or by a pattern, may be links; those in its folder may not lead out.
+void check_links(const SourceConfig& config, const std::vector<fs::path>& shards) {
+  std::error_code error;
+  const bool is_folder = fs::is_directory(config.path, error);
+  Links links(config, {is_folder ? config.path : shards.front().parent_path()});
+  if (is_folder)
+    for (const auto& shard : shards) links.admit(shard);
+  links.admit(shards.front().parent_path() / "classes.txt");
+  links.throw_if_any();
+}
+
 }  // namespace
 
 std::unique_ptr<Dataset> open_webdataset(const SourceConfig& config) {
   const auto shards = find_shards(config);
+  check_links(config, shards);
   Listing all{.type = "webdataset", .class_names = read_class_names(shards.front().parent_path())};
   ShardRules rules{.kinds = config.captions,
                    .num_classes = all.class_names.empty() ? kMostClasses : int64_t(all.class_names.size())};

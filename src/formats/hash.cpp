@@ -2,10 +2,13 @@
 
 #include <openssl/evp.h>
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <vector>
 
 #include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 
 namespace pixart::formats {
 
@@ -33,13 +36,19 @@ std::string sha256(std::string_view bytes) {
   return hash.hex();
 }
 
-std::string sha256_of_file(const std::filesystem::path& path) {
+std::string sha256_of_file(const std::filesystem::path& path,
+                           const std::function<void(uint64_t)>& after_piece) {
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw UserError(fmt::format("cannot read {}.", path.string()));
+  if (!stream) {
+    check_machine(path, errno);
+    throw UserError(fmt::format("cannot read {}: {}.", path.string(), std::strerror(errno)));
+  }
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
-  while (stream.read(buffer.data(), std::streamsize(buffer.size())) || stream.gcount() > 0)
+  while (stream.read(buffer.data(), std::streamsize(buffer.size())) || stream.gcount() > 0) {
     hash.add({buffer.data(), size_t(stream.gcount())});
+    if (after_piece) after_piece(uint64_t(stream.gcount()));
+  }
   if (stream.bad())
     throw UserError(fmt::format("cannot read {}: input error.", path.string()), ExitCode::kStorage);
   return hash.hex();

@@ -13,7 +13,7 @@ namespace {
 
 // Adds the folder and the remedy to the message.
 [[noreturn]] void refuse(const fs::path& folder, const UserError& error) {
-  if (error.code() == ExitCode::kStorage) throw error;
+  if (error.code() != ExitCode::kBadInput) throw error;  // the machine's fault, not the checkpoint's
   throw UserError(fmt::format("checkpoint {}: {}. It is not used; choose another checkpoint.",
                               folder.string(), error.what()),
                   error.code());

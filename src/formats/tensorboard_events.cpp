@@ -5,6 +5,7 @@
 
 #include "pixart/base/bytes.h"
 #include "pixart/base/clock.h"
+#include "pixart/base/deletion.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/crc32c.h"
@@ -81,7 +82,12 @@ fs::path new_file(const fs::path& folder) {
 }  // namespace
 
 TensorBoardEvents::TensorBoardEvents(const fs::path& folder) : file_(new_file(folder)) {
-  file_.write(record(event_of(0).bytes(event::kFileVersion, "brain.Event:2")));
+  try {
+    file_.write(record(event_of(0).bytes(event::kFileVersion, "brain.Event:2")));
+  } catch (const UserError&) {
+    delete_file(file_.path());  // without it the file is of no use
+    throw;
+  }
 }
 
 void TensorBoardEvents::restart_at(int64_t step) {

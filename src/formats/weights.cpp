@@ -106,9 +106,10 @@ bool is_pytorch(const fs::path& path) {
 
 Weights open_file(const fs::path& path, const std::string& which) {
   if (is_pytorch(path)) return open_pytorch(path, which);
-  if (which != "model") return choose_flat_set(open_safetensors(path), which, path.string());
   const auto saved = saved_record(path);
-  return saved ? compared(open_safetensors(path), path, *saved) : open_safetensors(path);
+  Weights weights = open_safetensors(path);
+  if (saved) weights = compared(std::move(weights), path, *saved);
+  return which == "model" ? weights : choose_flat_set(std::move(weights), which, path.string());
 }
 
 Weights open_shards(const fs::path& index, const std::string& which) {
@@ -221,6 +222,14 @@ std::map<std::string, at::Tensor> read_all(const Weights& weights) {
   std::map<std::string, at::Tensor> tensors;
   for (const auto& [name, info] : weights.tensors) tensors.emplace(name, weights.read(name));
   return tensors;
+}
+
+Weights shapes_only(Weights weights) {
+  weights.read = [tensors = weights.tensors](const std::string& name) {
+    const WeightInfo& info = tensors.at(name);
+    return at::empty(info.shape, at::TensorOptions().dtype(info.dtype).device(at::kMeta));
+  };
+  return weights;
 }
 
 TensorFile load_weights(const fs::path& path, const std::string& which) {

@@ -1,7 +1,9 @@
 #include "sentencepiece_model.h"
 
 #include <bit>
+#include <optional>
 
+#include "character_map.h"
 #include "pixart/base/bytes.h"
 #include "special_ids.h"
 
@@ -72,7 +74,57 @@ std::string normalizer_message(std::string_view character_map) {
   return message;
 }
 
+// A field of a message: of a number only the key is of use here.
+struct MessageField {
+  uint64_t number = 0;
+  std::string_view bytes = {};
+};
+
+// Takes a number from the front; nullopt at the end or if it has more than 64 bits.
+std::optional<uint64_t> take_varint(std::string_view& message) {
+  uint64_t value = 0;
+  for (int shift = 0; shift < 64 && !message.empty(); shift += 7) {
+    const auto byte = uint8_t(message.front());
+    message.remove_prefix(1);
+    value |= uint64_t(byte & 127) << shift;
+    if (byte < 128) return value;
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> size_of_field(uint64_t wire, std::string_view& message) {
+  constexpr uint64_t kNumber = 0, kEightBytes = 1, kBytes = 2, kFourBytes = 5;
+  if (wire == kNumber) return take_varint(message) ? std::optional<uint64_t>(0) : std::nullopt;
+  if (wire == kBytes) return take_varint(message);
+  if (wire == kEightBytes) return 8;
+  return wire == kFourBytes ? std::optional<uint64_t>(4) : std::nullopt;
+}
+
+// Takes a field from the front; nullopt at the end, and where the bytes are no field.
+std::optional<MessageField> take_field(std::string_view& message) {
+  const auto key = take_varint(message);
+  if (!key) return std::nullopt;
+  const auto size = size_of_field(*key & 7, message);
+  if (!size || *size > message.size()) return std::nullopt;
+  const MessageField field{*key >> 3, message.substr(0, size_t(*size))};
+  message.remove_prefix(size_t(*size));
+  return field;
+}
+
 }  // namespace
+
+std::string damage_of_character_maps(std::string_view model) {
+  constexpr uint64_t kNormalizer = 3, kDenormalizer = 5, kCharacterMap = 2;
+  while (const auto part = take_field(model)) {
+    if (part->number != kNormalizer && part->number != kDenormalizer) continue;
+    std::string_view rules = part->bytes;
+    while (const auto rule = take_field(rules)) {
+      if (rule->number != kCharacterMap || rule->bytes.empty()) continue;
+      if (auto damage = damage_of_character_map(rule->bytes); !damage.empty()) return damage;
+    }
+  }
+  return "";
+}
 
 std::string sentencepiece_model(const std::vector<UnigramSegmenter::Piece>& pieces,
                                 std::string_view character_map) {

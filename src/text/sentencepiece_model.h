@@ -15,4 +15,8 @@ namespace pixart::text {
 std::string sentencepiece_model(const std::vector<UnigramSegmenter::Piece>& pieces,
                                 std::string_view character_map);
 
+// What is wrong with the character maps of a spiece.model; "" if nothing is. SentencePiece follows the offsets
+// in a map without comparing them with its end. Bytes that are no message at all are left to SentencePiece.
+std::string damage_of_character_maps(std::string_view model);
+
 }  // namespace pixart::text

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
@@ -27,6 +28,8 @@ struct Part {
   bool eats_spaces = false;  // a sentinel removes the white space on both sides
 };
 
+constexpr uint64_t kMostExtraIds = 1'000'000, kLargestConfig = uint64_t{16} << 20;
+constexpr size_t kLongestShown = 100;
 constexpr const char* kSentencePieceName = "spiece.model";
 constexpr const char* kFileNames[] = {kSentencePieceName, "tokenizer.json"};  // the first one found is used
 
@@ -47,13 +50,15 @@ Files find_files(const fs::path& path, int64_t extra_ids) {
   Files files{*found, extra_ids};
   const fs::path config = path / "tokenizer_config.json";
   if (found->filename() != kSentencePieceName || !fs::exists(config)) return files;
-  const auto json = nlohmann::json::parse(read_file(config), nullptr, /*allow_exceptions=*/false);
+  const auto json =
+      nlohmann::json::parse(read_file(config, kLargestConfig), nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) throw UserError(fmt::format("{} is not a JSON object.", config.string()));
   const auto entry = json.find("extra_ids");
   if (entry == json.end() || entry->is_null()) return files;
-  if (!entry->is_number_unsigned())
-    throw UserError(
-        fmt::format("{}: extra_ids is {}, expected a whole number.", config.string(), entry->dump()));
+  if (!entry->is_number_unsigned() || entry->get<uint64_t>() > kMostExtraIds)
+    throw UserError(fmt::format(
+        "{}: extra_ids is {}, expected a whole number from 0 to {}.", config.string(),
+        entry->is_primitive() ? entry->dump().substr(0, kLongestShown) : entry->type_name(), kMostExtraIds));
   files.extra_ids = entry->get<int64_t>();
   return files;
 }
@@ -130,6 +135,9 @@ void Tokenizer::State::load(const fs::path& file) {
 }
 
 void Tokenizer::State::load_model(const std::string& bytes, const fs::path& file) {
+  if (const auto damage = damage_of_character_maps(bytes); !damage.empty())
+    throw UserError(fmt::format("{}: its character map is damaged: {}. Copy {} of the T5 model again.",
+                                file.string(), damage, file.filename().string()));
   const auto status = pieces.LoadFromSerializedProto(bytes);
   if (!status.ok() || bytes.empty())
     throw UserError(fmt::format("{} is not a SentencePiece model ({}). Copy {} of the T5 model again.",
@@ -145,6 +153,10 @@ void Tokenizer::State::load_model(const std::string& bytes, const fs::path& file
   for (int id = 0; id < pieces.GetPieceSize(); ++id)
     if (!pieces.IsControl(id) && !pieces.IsUnknown(id) && !pieces.IsUnused(id))
       normal.push_back({pieces.IdToPiece(id), pieces.GetScore(id), id});
+  for (const auto& piece : normal)
+    if (!std::isfinite(piece.score))
+      throw UserError(fmt::format("{}: piece {} has no finite score. Copy {} of the T5 model again.",
+                                  file.string(), piece.id, file.filename().string()));
   segmenter = UnigramSegmenter(normal, kUnknownId);
 }
 

@@ -63,6 +63,8 @@ class Dataset {
 
 // Changes when a caption changes, or when other rows have captions.
 std::string captions_fingerprint(const Dataset& dataset);
+// The earlier form, which also changes when files of caption features move.
+std::string former_captions_fingerprint(const Dataset& dataset);
 
 // One flag per row: true if the row is rejected for another reason than its image. All other rows have a
 // caption (perhaps an empty one), so that text features stay valid when images are repaired.
@@ -79,19 +81,19 @@ struct CaptionConfig {
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name of the kind, e.g. long.", required());
     v("weight", s.weight, "How often it is drawn, relative to the other kinds that a sample has.",
-      positive());
+      positive_up_to(1e6));
     v("column", s.column,
       "Where the text is: column of a table, field of a shard's .json, or txt. Empty: the name itself. A "
       "list of texts is several captions, which share the weight.",
       any());
     v("from", s.from,
       "JSONL file that pixart caption wrote (one {key, caption} per line); joined with the samples by key.",
-      any());
+      any().by_content(""));
   }
 };
 
-// What each kind of source reads from its path. Names that start with a dot are skipped, and links to folders
-// are followed.
+// What each kind of source reads from its path. Names that start with a dot are skipped. Symbolic links are
+// followed inside the source's folder; one that leads out of it is an error without follow_links.
 //   image_folder  every file whose name ends like an image's (formats::image_endings()), sorted by path; the
 //                 caption is the whole text of the .txt file of the same name, without Tux Paint's
 //                 translations (lines such as de.utf8=Ein Drache.)
@@ -128,7 +130,8 @@ struct SourceConfig : demo::SceneSourceConfig {
   MissingCaption missing_caption = MissingCaption::kError;
   double missing_caption_share = 0.01;
   double quarantine_budget = 0.001;
-  int64_t max_samples = 0;           // 0: all
+  int64_t max_samples = 0;  // 0: all
+  bool follow_links = false;
   std::vector<std::string> include;  // image_folder: sub-folders to take; empty: all
   std::filesystem::path images;      // table: folder of the images
   std::string image_column, label_column;
@@ -141,7 +144,8 @@ struct SourceConfig : demo::SceneSourceConfig {
       "files; table: JSONL or CSV; pixart: the official layouts; webdataset: tar shards; scenes: the "
       "built-in generator of captioned scenes.",
       one_of(source_types()).required());
-    v("path", s.path, "Folder, file or glob of the source (not for scenes).", any());
+    v("path", s.path, "Folder, file or glob of the source (not for scenes).",
+      any().by_content("stages that have not begun use what the source holds now"));
     v("captions", s.captions,
       "Kinds of captions to draw from, by weight; empty: the source's own. Not for idx and scenes.", any());
     v("caption_lines", s.caption_lines,
@@ -157,8 +161,13 @@ struct SourceConfig : demo::SceneSourceConfig {
       "limit.",
       in_range(0, 1).free());
     v("max_samples", s.max_samples, "Use only the first samples; 0 uses all.", not_negative());
+    v("follow_links", s.follow_links,
+      "Whether symbolic links may lead out of the source's folder, as in the cache of Hugging Face; otherwise "
+      "they are an error. The path itself may be a link.",
+      any().free());
     v("include", s.include, "image_folder: sub-folders to take; empty takes all.", any());
-    v("images", s.images, "table: folder that image paths are relative to; empty: the table's own.", any());
+    v("images", s.images, "table: folder that image paths are relative to; empty: the table's own.",
+      any().by_content(""));
     v("image_column", s.image_column, "table: column of the image's path; empty: image, path or file_name.",
       any());
     v("label_column", s.label_column, "table: column of the class name or number; empty: none.", any());

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/claim.h"
 #include "pixart/base/error.h"
 
 namespace pixart::data {
@@ -62,9 +63,11 @@ struct FeatureManifest {
 };
 
 bool has_feature_set(const std::filesystem::path& folder);  // whether the folder has a manifest
-FeatureManifest read_feature_manifest(const std::filesystem::path& folder);  // throws UserError
+// Throws UserError: kStorage if it is damaged, kBadInput if another version wrote it.
+FeatureManifest read_feature_manifest(const std::filesystem::path& folder);
 
-// The files of the shards. Throws one UserError that names all files that are missing or have another size.
+// The files of the shards. Throws one UserError(kStorage) that names all files that are missing or have another
+// size.
 std::vector<std::filesystem::path> shard_files(const std::filesystem::path& folder,
                                                const FeatureManifest& manifest);
 
@@ -87,12 +90,15 @@ struct FeatureWork {
   // number of rejected rows.
   std::function<int64_t(const std::vector<std::filesystem::path>& shards)> write_index;
   std::function<bool()> stop = [] { return false; };  // asked between shards
+  // How this process waits for others. compute_shard and write_index call give_sign_of_life() after each piece.
+  SharedWork shared = {};
 };
 
 // Makes the missing files of a set and returns whether the set is complete (false: stopped). Waits for shards
 // that other processes are making, and makes the shards that they abandon. Refuses a folder whose shards were
 // made from other inputs. If the set is complete already (items may be 0), only removes the leftovers of
-// killed processes. Throws what computing and writing throw, after the shards computed before are written.
+// killed processes. Throws what computing and writing throw, after the shards computed before are written, and
+// SilentHolder if a process that makes a part is silent for too long.
 bool make_feature_set(const FeatureWork& work);
 
 int64_t num_missing_items(const FeatureWork& work);  // items of shards that do not exist yet
@@ -104,7 +110,7 @@ struct FeatureCheck {
   bool has_checksums = false;  // the index is undamaged and has checksums of records
 };
 
-// Reads every byte of the set. Calls `report` after each file with the number of bytes read; `report` may
+// Reads every byte of the set. Calls `report` after each piece of a shard with the number of bytes read; `report` may
 // throw. Throws UserError if the disk fails or the manifest cannot be read.
 FeatureCheck check_feature_set(const std::filesystem::path& folder,
                                const std::function<void(uint64_t bytes)>& report);

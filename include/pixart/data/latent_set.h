@@ -24,6 +24,7 @@ struct LatentRecord {
   int64_t row = 0;
   int height = 0, width = 0;  // of the original image
   uint8_t bucket = 0;         // aspect bucket; 0 without buckets
+  uint32_t image = 0;         // checksum of the encoded image (formats::ReducedImage); 0: none was read
   at::Tensor moments;  // [V, 2, L, h, w] on the CPU: V variants (original, mirrored), mean and log-variance
 };
 
@@ -62,6 +63,9 @@ class LatentSet {
   const std::vector<Rejection>& rejected() const;  // rows without latents, in rising order
   bool has_mirrored() const;
   Item item(int64_t row) const;  // of a row that is not rejected
+  // Checksum of the encoded image that the latents were made from; 0 if none was read, or in a set of an older
+  // version.
+  uint32_t image_checksum(int64_t row) const;
 
   // Reads mean and log-variance, [L, h, w] each. May be called from several threads. Throws DamagedRecord.
   void read(int64_t row, bool mirrored, float* mean, float* log_var) const;

@@ -22,8 +22,8 @@ struct LoaderConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("threads", s.threads, "Threads that read samples; 0: the training thread reads them itself.",
-      not_negative().free());
-    v("depth", s.depth, "Number of micro-batches that are ready or being read.", positive().free());
+      in_range(0, 256).free());
+    v("depth", s.depth, "Number of micro-batches that are ready or being read.", in_range(1, 4096).free());
   }
 };
 

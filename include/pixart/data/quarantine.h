@@ -5,6 +5,8 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "pixart/data/dataset.h"
@@ -27,11 +29,21 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
 // also if empty.
 void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
 
-// True if at most `quarantine_budget` of the samples are unusable and at least one sample is left. Missing
-// captions do not count: they have a limit of their own.
-bool is_within_budget(const SourceConfig& config, const Ledger& ledger);
+// Appends one such line, so that many rejections take no more time each than few. The file is created.
+void append_quarantine(const std::filesystem::path& path, const std::string& source,
+                       const Rejection& rejection);
 
-// Throws UserError, with counts by reason and the first keys, unless is_within_budget().
+// What the budget needs to know of a ledger; a rejection more is add().
+struct RejectionCount {
+  int64_t listed = 0, rejected = 0;
+  int64_t unusable = 0;  // rejected for another reason than a missing caption, which has a limit of its own
+  void add(const Rejection& rejection);
+  // Whether at most `quarantine_budget` of the samples are unusable and at least one sample is left.
+  bool is_within_budget(const SourceConfig& config) const;
+};
+RejectionCount count_of(const Ledger& ledger);
+
+// Throws UserError, with counts by reason and the first keys, unless the ledger is within the budget.
 void check_budget(const SourceConfig& config, const Ledger& ledger);
 
 // "3,998 of 4,000 samples accepted; rejected: 1 damaged_picture, 1 empty_file".
@@ -42,14 +54,17 @@ class Quarantine {
  public:
   Quarantine(const SourceConfig& config, const Dataset& dataset);
   void add(const Rejection& rejection);  // the same row may be added again
+  bool has(int64_t row) const;           // whether the row was added
   Ledger ledger() const;
   int64_t size() const;
 
  private:
   const SourceConfig config_;
   const Dataset& dataset_;
+  std::unordered_set<int64_t> listed_;  // rows that the listing rejects
   mutable std::mutex mutex_;
-  std::map<int64_t, Rejection> found_;
+  std::unordered_map<int64_t, Rejection> found_;
+  RejectionCount count_;
 };
 
 }  // namespace pixart::data

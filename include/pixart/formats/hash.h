@@ -1,6 +1,8 @@
 // SHA-256 (OpenSSL) of bytes and files, as lower-case hex.
 #pragma once
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -21,5 +23,7 @@ class Sha256 {
 };
 
 std::string sha256(std::string_view bytes);
-std::string sha256_of_file(const std::filesystem::path& path);
+// `after_piece` is called after each piece of at most a mebibyte, with its size; it may throw.
+std::string sha256_of_file(const std::filesystem::path& path,
+                           const std::function<void(uint64_t bytes)>& after_piece = {});
 }  // namespace pixart::formats

@@ -96,6 +96,7 @@ struct ReducedImage {
   Image image;
   int full_height = 0, full_width = 0;  // of the full-size image, upright
   int reduction = 1;                    // 2: a pixel covers 2 x 2; the last may be half outside the image
+  uint32_t checksum = 0;                // CRC32C of the encoded image, at least 1; 0: it was drawn
 };
 ReducedImage whole(Image image);  // with reduction 1
 

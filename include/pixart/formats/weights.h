@@ -57,6 +57,10 @@ Weights part_below(Weights weights, const std::string& prefix);
 
 std::map<std::string, at::Tensor> read_all(const Weights& weights);
 
+// The same weights without values: read() returns tensors on the meta device, and no file is read. What is
+// done with them checks names and shapes only.
+Weights shapes_only(Weights weights);
+
 // Called after all tensors have been read. It may change values of the metadata, but not their lengths, e.g.
 // set the hash of a file that was computed during reading.
 using CompleteMetadata = std::function<void(Metadata&)>;

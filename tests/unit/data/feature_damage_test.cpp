@@ -80,6 +80,7 @@ class FeatureDamage : public Folder {
     try {
       read(kind);
     } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kStorage);
       return error.what();
     }
     ADD_FAILURE() << "not refused";
@@ -169,6 +170,22 @@ TEST_F(FeatureDamage, NoByteOfTheManifestChangesWhatIsRead) {
   json.erase("index");
   write("set/manifest.json", json.dump());
   EXPECT_THAT(this->refused("float16"), HasSubstr("manifest.json is damaged"));
+}
+
+// --mend deletes the damaged shards that a manifest names.
+TEST_F(FeatureDamage, AManifestNamesNoFileOutsideItsFolder) {
+  make("float16");
+  const std::string good = read_file(set() / kManifestFile);
+  write("thesis.tex", "thesis");
+  for (const auto& name :
+       std::vector<std::string>{"../thesis.tex", (folder_ / "thesis.tex").string(), "..", ".", "", "a/b"}) {
+    auto json = nlohmann::ordered_json::parse(good);
+    json.at("shards").at(1).at("file") = name;
+    write("set/manifest.json", json.dump());
+    EXPECT_THAT(refused("float16"), HasSubstr("not a file in its folder")) << name;
+    EXPECT_THROW(mend_feature_set(work("float16"), [](uint64_t) {}), UserError) << name;
+  }
+  EXPECT_EQ(read_file(folder_ / "thesis.tex"), "thesis");
 }
 
 TEST_F(FeatureDamage, AManifestsOtherEntriesAreThoseOfOlderVersions) {

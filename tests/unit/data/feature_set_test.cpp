@@ -12,6 +12,7 @@
 
 #include "feature_files.h"
 #include "folder.h"
+#include "pixart/base/env.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
 #include "pixart/formats/hash.h"
@@ -63,11 +64,11 @@ class FeatureSet : public Folder {
     EXPECT_TRUE(make_feature_set(work("whole")));
     return files("whole");
   }
-  std::string refused(const FeatureWork& wanted) const {
+  std::string refused(const FeatureWork& wanted, ExitCode code = ExitCode::kBadInput) const {
     try {
       make_feature_set(wanted);
     } catch (const UserError& error) {
-      EXPECT_EQ(error.code(), ExitCode::kBadInput);
+      EXPECT_EQ(error.code(), code);
       return error.what();
     }
     ADD_FAILURE() << "not refused";
@@ -131,6 +132,27 @@ TEST_F(FeatureSet, IsTheSameAfterAnInterruptionAnywhere) {
     EXPECT_EQ(files(name), expected) << "interrupted at " << at;
     for (const auto& count : calls_) EXPECT_EQ(count, 1) << "finished shards are kept";
   }
+}
+
+TEST_F(FeatureSet, ARequestToStopEndsTheHashingOfShards) {
+  const auto expected = whole();
+  auto stopped = work();
+  std::atomic<bool> is_asked = false;
+  stopped.compute_shard = [&, compute = stopped.compute_shard](int64_t first, int64_t last) {
+    const auto write = compute(first, last);
+    return ShardWriter([&, write, last](const fs::path& file) {
+      write(file);
+      if (last == kItems) is_asked = true;
+    });
+  };
+  // Five calls look whether all shards exist; the sixth follows a piece of the first hash.
+  int calls_after = 0;
+  stopped.stop = [&] { return is_asked && ++calls_after > 5; };
+  EXPECT_FALSE(make_feature_set(stopped));
+  EXPECT_FALSE(has_feature_set(folder_ / "set"));
+  EXPECT_EQ(num_missing_items(work()), 0) << "shards are kept";
+  ASSERT_TRUE(make_feature_set(work()));
+  EXPECT_EQ(files(), expected);
 }
 
 TEST_F(FeatureSet, AShardIsWrittenWhileTheNextOneIsComputed) {
@@ -207,6 +229,60 @@ TEST_F(FeatureSet, StopsWhileAnotherMakesAShard) {
   EXPECT_FALSE(make_feature_set(waiting));
   EXPECT_EQ(calls_[1], 0);
   EXPECT_EQ(calls_[3], 1);  // the rest is done meanwhile
+}
+
+// As a rank waits for another one that hangs with a shard, or while it completes the set.
+TEST_F(FeatureSet, ASilentHolderEndsTheWaitOfARank) {
+  fs::create_directories(folder_ / "set");
+  auto rank = work();
+  rank.shared = {.rank = 0, .patience_seconds = 0.3};
+  for (const std::string lock : {".lock-00002", ".lock"}) {
+    const auto held = Claim::try_take(folder_ / "set" / lock, {.rank = 1});
+    ASSERT_TRUE(held);
+    try {
+      make_feature_set(rank);
+      FAIL() << "did not end";
+    } catch (const SilentHolder& silent) {
+      EXPECT_EQ(silent.code(), ExitCode::kDevice);
+      EXPECT_EQ(silent.rank(), 1);
+      EXPECT_THAT(silent.what(), AllOf(HasSubstr(fmt::format("rank 1 (process {} on ", process_id())),
+                                       HasSubstr(lock == ".lock" ? "set/index.safetensors"
+                                                                 : "set/shard-00002.safetensors")));
+    }
+  }
+  EXPECT_EQ(calls_[3], 1);  // the rest was done meanwhile
+  EXPECT_TRUE(make_feature_set(rank));
+}
+
+// Neither while it computes nor while it writes.
+TEST_F(FeatureSet, ASlowHolderIsWaitedFor) {
+  const auto expected = whole();
+  const SharedWork shared = {.rank = 0, .patience_seconds = 2};
+  auto slow = work();
+  slow.shared = shared;
+  slow.compute_shard = [](int64_t first, int64_t last) -> ShardWriter {
+    const std::string text = fmt::format("items {} to {}", first, last);
+    const std::chrono::milliseconds pause(first == 0 ? 200 : 0);
+    for (size_t piece = 0; piece < text.size(); ++piece) {
+      std::this_thread::sleep_for(pause);
+      give_sign_of_life();
+    }
+    return [=](const fs::path& file) {
+      AtomicFile output(file);
+      for (const char letter : text) {
+        std::this_thread::sleep_for(pause);
+        output.write({&letter, 1});
+      }
+      output.commit();
+    };
+  };
+  auto other = std::async(std::launch::async, [&] { return make_feature_set(slow); });
+  while (!fs::exists(folder_ / "set/.lock-00000")) std::this_thread::yield();
+  auto waiting = work();
+  waiting.shared = shared;
+  EXPECT_TRUE(make_feature_set(waiting));
+  EXPECT_TRUE(other.get());
+  EXPECT_EQ(files(), expected);
 }
 
 TEST_F(FeatureSet, IsTheSameMadeByManyThreads) {
@@ -368,7 +444,9 @@ TEST_F(FeatureSet, OtherInputsAreRefusedWithEveryName) {
 TEST_F(FeatureSet, DamagedInputsAreRefused) {
   for (const char* text : {"", "{", "[1, 2]", R"({"pictures": 3})"}) {
     write("set/inputs.json", text);
-    EXPECT_THAT(refused(work()), AllOf(HasSubstr("inputs.json"), HasSubstr("Remove the folder"))) << text;
+    EXPECT_THAT(refused(work(), ExitCode::kStorage),
+                AllOf(HasSubstr("inputs.json"), HasSubstr("Remove the folder")))
+        << text;
   }
   fs::remove(folder_ / "set/inputs.json");
   write("set/shard-00000.safetensors", "of whom?");
@@ -385,12 +463,13 @@ TEST_F(FeatureSet, DamagedManifestsAreRefused) {
   for (const std::string& text :
        {std::string(), good.substr(0, good.size() / 2), std::string("[]"),
         changed("\"shards\"", "\"pieces\""), changed("\"rows\": 10", "\"rows\": \"ten\""),
-        changed("\"rows\": 10", "\"rows\": -1"), changed("\"rejected\": 2", "\"rejected\": 11"),
-        changed("\"format\": 1", "\"format\": 2")}) {
+        changed("\"rows\": 10", "\"rows\": -1"), changed("\"rejected\": 2", "\"rejected\": 11")}) {
     write("set/manifest.json", text);
     EXPECT_THAT(unreadable(folder_ / "set"), HasSubstr("manifest.json")) << text;
-    EXPECT_THAT(refused(work()), HasSubstr("manifest.json")) << text;
+    EXPECT_THAT(refused(work(), ExitCode::kStorage), HasSubstr("manifest.json")) << text;
   }
+  write("set/manifest.json", changed("\"format\": 1", "\"format\": 2"));  // of another version, not damaged
+  EXPECT_THAT(refused(work()), HasSubstr("this version reads format 1"));
 }
 
 TEST_F(FeatureSet, MissingAndShortShardsAreNamedAtOnce) {

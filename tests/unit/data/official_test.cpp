@@ -93,6 +93,35 @@ TEST_F(Official, BadEntriesStayAndSayWhy) {
   EXPECT_EQ(dataset->rejected()[1].offset, text.size());
 }
 
+// A list is one JSON text, but an entry that cannot be read does not end it.
+TEST_F(Official, EntriesThatAreNotJsonStayAndSayWhy) {
+  for (const char* name : {"1.png", "2.png"}) image(name);
+  const std::string first = R"([{"path": "1.png", "prompt": "\"]}[{", "score": NaN},)";
+  const std::string deep = std::string(5000, '[') + std::string(5000, ']');
+  const std::vector<std::string> bad = {R"({"path": "1.png", "prompt": "\ud800"})",
+                                        R"({"path": "1.png", "prompt": ")"
+                                        "\xFF"
+                                        R"("})",
+                                        R"({"path": "1.png", "prompt": 1e999})",
+                                        deep,
+                                        R"({"path": "1.png" "prompt": "x"})",
+                                        "",
+                                        R"({"a": ]})"};
+  std::string text = first;
+  for (const auto& entry : bad) text += " " + entry + ",\n";
+  write("partition/x.json", text + R"({"path": "2.png", "prompt": "x"} ])" + "\n");
+  const auto dataset = open_dataset(config());
+  ASSERT_EQ(dataset->size(), int64_t(bad.size()) + 2);
+  EXPECT_EQ(dataset->caption(0), "\"]}[{");
+  EXPECT_EQ(dataset->caption(int64_t(bad.size()) + 1), "x");
+  ASSERT_EQ(dataset->rejected().size(), bad.size());
+  for (const auto& rejection : dataset->rejected()) {
+    EXPECT_EQ(rejection.reason, Reason::kBadRow) << rejection.detail;
+    EXPECT_EQ(text.substr(rejection.offset, bad[size_t(rejection.row - 1)].size()),
+              bad[size_t(rejection.row - 1)]);
+  }
+}
+
 TEST_F(Official, ListsThatCannotBeReadAreErrors) {
   EXPECT_THAT(refusal(config()), AllOf(HasSubstr("partition/part*.txt"), HasSubstr("partition/*.json")));
   write("partition/x.json", R"([{"path": "1.png", "prompt": "x"}, {"path": )");
@@ -100,7 +129,9 @@ TEST_F(Official, ListsThatCannotBeReadAreErrors) {
   write("partition/x.json", R"({"path": "1.png"})");
   EXPECT_THAT(refusal(config()), HasSubstr("not a list"));
   write("partition/x.json", std::string(100'000, '['));
-  EXPECT_THAT(refusal(config()), HasSubstr("nested"));
+  EXPECT_THAT(refusal(config()), HasSubstr("cut off"));
+  write("partition/x.json", R"([{"path": "1.png", "prompt": "x"}] more)");
+  EXPECT_THAT(refusal(config()), HasSubstr("not JSON"));
   write("partition/x.json", "");
   EXPECT_THAT(refusal(config()), HasSubstr("not JSON"));
 }

@@ -43,6 +43,19 @@ TEST(Order, EveryEpochHoldsEveryRowOnceInAnotherOrder) {
   EXPECT_EQ(order.row(250000), SampleOrder(7, {{.rows = 1000}}).row(250000));  // no replay
 }
 
+// A draw that finds one of few good rows takes as many attempts as there are bad rows for each.
+TEST(Order, AFewGoodRowsAreFoundAmongManyBadOnes) {
+  constexpr int64_t kRows = 400000;
+  const std::vector<int64_t> good = {0, 1000, 1001, 250000, kRows - 1};
+  std::vector<int64_t> rejected = counting(kRows);
+  std::erase_if(rejected, [&](int64_t row) { return std::binary_search(good.begin(), good.end(), row); });
+  const SampleOrder order(3, {{.rows = kRows, .rejected = rejected}});
+  std::map<int64_t, int64_t> counts;
+  for (const int64_t row : rows_of(order, 0, kRows)) ++counts[row];
+  ASSERT_EQ(counts.size(), good.size());
+  for (const int64_t row : good) EXPECT_NEAR(double(counts[row]), kRows / 5.0, 2000) << row;  // 8 sigma
+}
+
 TEST(Order, RejectedRowsAreReplacedAndTheRestStays) {
   const std::vector<int64_t> rejected = {3, 4, 500, 999};
   const SampleOrder whole(1, {{.rows = 1000}}), spoiled(1, {{.rows = 1000, .rejected = rejected}});

@@ -83,6 +83,18 @@ TEST_F(Packed, ImageFolderComesBack) {
   expect_round_trip(config("in", "image_folder"), kThreeEach);
 }
 
+TEST_F(Packed, NoFolderOfThisMachineIsPublished) {
+  image("in/a.png", 1);
+  write("in/t.csv", "image,caption\na.png,x\ngone.png,y\n" + (folder_ / "in/lost.png").string() + ",z\n");
+  auto source = config("in", "table");
+  source.quarantine_budget = 1;
+  pack(source, *open_dataset(source), folder_ / "out", {});
+  EXPECT_THAT(read("out/quarantine.jsonl"), AllOf(HasSubstr("missing file gone.png"), HasSubstr("lost.png")));
+  for (const auto& entry : fs::directory_iterator(folder_ / "out"))
+    EXPECT_THAT(read("out/" + entry.path().filename().string()), Not(HasSubstr(folder_.string())))
+        << entry.path();
+}
+
 TEST_F(Packed, ClassFolderComesBackWithNames) {
   for (const char* name : {"red_fox/a.png", "red_fox/b.png", "cat/a.png"})
     image(std::string("in/") + name, uint8_t(name[0]));
@@ -295,6 +307,44 @@ TEST_F(Packed, GoesOnAfterAKillAtEachShard) {
     EXPECT_EQ(report.kept, int64_t(complete));
     EXPECT_EQ(report.ledger.accepted(), 8);
     EXPECT_EQ(files_of("out"), wanted) << complete;
+  }
+}
+
+// Meanwhile the rejected rows are lines of a file of their own; a power cut may lose the last of them.
+TEST_F(Packed, GoesOnFromRejectionsInTheirOwnFile) {
+  auto source = stamps();
+  source.quarantine_budget = 1;
+  for (const int row : {1, 2, 6}) write(fmt::format("in/p{}.png", row), "%PDF-1.7");
+  pack_to("whole", source, kThreeEach);
+  const auto wanted = files_of("whole");
+  auto state = nlohmann::ordered_json::parse(wanted.at("pack.json"));
+  std::string lines;
+  state["shards"].erase(state["shards"].size() - 1);
+  for (auto& shard : state["shards"]) {
+    if (!shard.contains("rejected")) continue;
+    for (const auto& one : shard["rejected"]) lines += nlohmann::ordered_json::array({one}).dump() + "\n";
+    shard["num_rejected"] = shard["rejected"].size();
+    shard.erase("rejected");
+  }
+  const auto all = int64_t(state["shards"].size());
+  ASSERT_GT(all, 1);
+  ASSERT_GT(std::count(lines.begin(), lines.end(), '\n'), 1);
+  const size_t last = lines.find_last_of('\n', lines.size() - 2) + 1;
+  for (const auto& [kept_lines, kept_shards] : std::vector<std::pair<std::string, int64_t>>{
+           {lines, all},
+           {lines + lines, all},  // a shard whose state was not written any more
+           {lines.substr(0, lines.size() - 1), all - 1},
+           {lines.substr(0, last) + "\n", all - 1},
+           {"", 0}}) {
+    fs::remove_all(folder_ / "out");
+    for (const auto& [name, bytes] : wanted)
+      if (name.ends_with(".tar")) write("out/" + name, bytes);
+    write("out/.pack.json", state.dump());
+    if (!kept_lines.empty()) write("out/.pack-rejected.jsonl", kept_lines);
+    const auto report = pack_to("out", source, kThreeEach);
+    EXPECT_LE(report.kept, kept_shards);
+    EXPECT_GE(report.kept, kept_lines == lines ? all : 0);
+    EXPECT_EQ(files_of("out"), wanted);
   }
 }
 

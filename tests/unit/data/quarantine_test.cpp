@@ -6,6 +6,7 @@
 
 #include "folder.h"
 #include "pixart/base/file.h"
+#include "pixart/base/log.h"
 
 namespace pixart::data {
 namespace {
@@ -60,6 +61,61 @@ TEST_F(Quarantined, FileHoldsALineForEach) {
   EXPECT_EQ(rows[1]["row"], 7);
   EXPECT_EQ(rows[1]["reason"], "damaged_picture");
   EXPECT_EQ(rows[1]["source"], "stamps");
+}
+
+TEST_F(Quarantined, LinesAreAppendedAsTheyAreWritten) {
+  const auto path = folder_ / "quarantine.jsonl", whole = folder_ / "whole.jsonl";
+  write_quarantine(path, make_ledger("stamps", *dataset_, {}));
+  append_quarantine(path, "stamps", rejection(7));
+  write_quarantine(whole, make_ledger("stamps", *dataset_, {rejection(7)}));
+  EXPECT_EQ(read_file(path), read_file(whole));
+  append_quarantine(folder_ / "new.jsonl", "stamps", rejection(7));
+  EXPECT_THAT(read_file(folder_ / "new.jsonl"), HasSubstr("damaged_picture"));
+  EXPECT_THROW(append_quarantine(folder_ / "no/such.jsonl", "stamps", rejection(7)), UserError);
+}
+
+TEST_F(Quarantined, ARowOfTheListingCountsOnce) {
+  Quarantine quarantine(config_, *dataset_);
+  EXPECT_EQ(quarantine.size(), 1);
+  quarantine.add(rejection(2));  // p12.png, which the listing rejects
+  EXPECT_EQ(quarantine.size(), 1);
+  EXPECT_TRUE(quarantine.has(2));
+  EXPECT_FALSE(quarantine.has(3));
+  quarantine.add({.row = 3, .key = "p13.png", .reason = Reason::kMissingCaption});
+  const auto count = count_of(quarantine.ledger());
+  EXPECT_EQ(count.rejected, 2);
+  EXPECT_EQ(count.unusable, 1);
+}
+
+class ManyRows : public Dataset {
+ public:
+  explicit ManyRows(int64_t rows) : rows_(rows) {}
+  int64_t size() const override { return rows_; }
+  Row row(int64_t index) const override { return {.key = std::to_string(index)}; }
+  const std::vector<std::string>& class_names() const override { return none_; }
+  const std::vector<Rejection>& rejected() const override { return nothing_; }
+  std::string fingerprint() const override { return "many"; }
+
+ private:
+  std::string read_bytes_of(int64_t) const override { return {}; }
+  int64_t rows_;
+  std::vector<std::string> none_;
+  std::vector<Rejection> nothing_;
+};
+
+// A ledger for each row would take hours.
+TEST_F(Quarantined, HundredThousandsOfRowsTakeSeconds) {
+  constexpr int64_t kRows = 300000;
+  const ManyRows many(kRows);
+  auto config = config_;
+  config.quarantine_budget = 1;
+  Quarantine quarantine(config, many);
+  log::set_level(log::Level::kError);
+  for (int64_t row = 1; row < kRows; ++row) quarantine.add({.row = row, .reason = Reason::kEmptyFile});
+  log::set_level(log::Level::kInfo);
+  EXPECT_EQ(quarantine.size(), kRows - 1);
+  EXPECT_THAT([&] { quarantine.add({.row = 0, .reason = Reason::kEmptyFile}); },
+              ThrowsMessage<UserError>(HasSubstr("none of 300000 samples can be used")));
 }
 
 TEST_F(Quarantined, BudgetStopsWithCountAndKeys) {

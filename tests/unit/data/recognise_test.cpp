@@ -183,6 +183,22 @@ TEST_F(Recognise, SplitsWithoutCaptionsAreNotClasses) {
   EXPECT_EQ(type("set"), "class_folder") << "train and owl";
 }
 
+TEST_F(Recognise, SplitsInTheOnlyFolderAreNotClasses) {
+  for (const char* split : {"train", "validation"}) classes(std::string("set/data/") + split);
+  try {
+    type("set");
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("data/train, data/validation look like splits"),
+                                    HasSubstr("set/data/train,")));
+  }
+  EXPECT_EQ(type("set/data/train"), "class_folder");
+  pictures("set/data", 1);
+  EXPECT_EQ(type("set"), "class_folder") << "data has images of its own";
+  classes("one/cat");
+  EXPECT_EQ(type("one"), "class_folder") << "one class, whose images are in folders of other names";
+}
+
 TEST_F(Recognise, WhatIsNoSourceIsRefused) {
   write("notes.md", "x");
   EXPECT_THROW(type("notes.md"), UserError);

@@ -1,5 +1,7 @@
 #include "pixart/formats/hash.h"
 
+#include <stdexcept>
+
 #include "folder.h"
 
 namespace pixart::formats {
@@ -23,6 +25,19 @@ TEST_F(Hash, OfFiles) {
   EXPECT_EQ(sha256_of_file(write("long", std::string(1'000'000, 'a'))), kMillionA);
   const std::string larger_than_a_piece(5'000'000, 'b');
   EXPECT_EQ(sha256_of_file(write("larger", larger_than_a_piece)), sha256(larger_than_a_piece));
+}
+
+TEST_F(Hash, ReadingAFileCanBeEndedBetweenItsPieces) {
+  const auto file = write("large", std::string(5'000'000, 'b'));
+  uint64_t bytes = 0;
+  sha256_of_file(file, [&](uint64_t piece) { bytes += piece; });
+  EXPECT_EQ(bytes, 5'000'000u);
+  int pieces = 0;
+  const auto stop = [&](uint64_t) {
+    if (++pieces == 2) throw std::runtime_error("stop");
+  };
+  EXPECT_THROW(sha256_of_file(file, stop), std::runtime_error);
+  EXPECT_EQ(pieces, 2);
 }
 
 TEST_F(Hash, NamesAFileThatIsNotThere) {

@@ -148,6 +148,23 @@ TEST_F(SavedWeights, EachTensorIsComparedWhenItIsRead) {
   }
 }
 
+TEST_F(SavedWeights, ASetOfAFileIsComparedLikeTheWholeFile) {
+  Weights named;
+  for (const char* name : {"ema.a", "ema.b"}) named.tensors.emplace(name, WeightInfo{at::kFloat, {4}});
+  named.read = weights().read;
+  write_safetensors(folder_ / "model.safetensors", named);
+  const std::string bytes = read(folder_ / "model.safetensors");
+  FileRecorder recorder;
+  recorder.add("", bytes.substr(0, bytes.size() - 32));
+  recorder.add("ema.a", bytes.substr(bytes.size() - 32, 16));
+  recorder.add("ema.b", bytes.substr(bytes.size() - 16));
+  write("manifest.json", manifest_text({.step = 3, .files = {{"model.safetensors", recorder.finish()}}}));
+  EXPECT_EQ(read_all(open_weights(folder_ / "model.safetensors", "ema")).size(), 2u);
+  flip("model.safetensors", 1);
+  EXPECT_THAT(refusal([&] { read_all(open_weights(folder_ / "model.safetensors", "ema")); }),
+              HasSubstr("tensor ema.b"));
+}
+
 TEST_F(SavedWeights, HeaderAndSizeAreComparedBeforeAnythingIsUsed) {
   flip("model.safetensors", 33);
   EXPECT_THAT(refusal([&] { open_weights(folder_); }), HasSubstr("differs: its header"));

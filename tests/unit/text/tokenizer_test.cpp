@@ -6,9 +6,12 @@
 #include <stdlib.h>
 
 #include <fstream>
+#include <limits>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "sentencepiece_model.h"
+#include "small_character_map.h"
 
 namespace pixart::text {
 namespace {
@@ -140,6 +143,11 @@ TEST_F(TokenizerTest, FolderAndItsConfig) {
   EXPECT_EQ(Tokenizer(folder_).vocab_size(), pieces + 7);
   write("tokenizer_config.json", R"({"extra_ids": "7"})");
   EXPECT_THAT([&] { Tokenizer t(folder_); }, ThrowsMessage<UserError>(HasSubstr("extra_ids is \"7\"")));
+  write("tokenizer_config.json", R"({"extra_ids": 9223372036854775808})");
+  EXPECT_THAT([&] { Tokenizer t(folder_); }, ThrowsMessage<UserError>(HasSubstr("from 0 to 1000000")));
+  write("tokenizer_config.json",
+        R"({"extra_ids": )" + std::string(400'000, '[') + std::string(400'000, ']') + "}");
+  EXPECT_THAT([&] { Tokenizer t(folder_); }, ThrowsMessage<UserError>(HasSubstr("extra_ids is array")));
   write("tokenizer_config.json", "[");
   EXPECT_THAT([&] { Tokenizer t(folder_); }, ThrowsMessage<UserError>(HasSubstr("tokenizer_config.json")));
 }
@@ -158,6 +166,24 @@ TEST_F(TokenizerTest, MissingAndBrokenFiles) {
     write("cut.model", whole.substr(0, part));
     EXPECT_THROW(Tokenizer t(folder_ / "cut.model"), UserError) << part;
   }
+}
+
+// SentencePiece would follow the offsets of such a map out of it.
+TEST_F(TokenizerTest, CharacterMapsOfModelsAreChecked) {
+  std::vector<UnigramSegmenter::Piece> pieces;
+  for (const char* text : {"<pad>", "</s>", "<unk>", "\u2581", "b"})
+    pieces.push_back({text, -float(pieces.size()), int64_t(pieces.size())});
+  testing::SmallCharacterMap map;
+  write("good.model", sentencepiece_model(pieces, map.bytes()));
+  EXPECT_EQ(Tokenizer(folder_ / "good.model").encode("A"), Tokenizer(folder_ / "good.model").encode("b"));
+  map.units[testing::SmallCharacterMap::kRoot] = 0x3FFFFF << 10;
+  write("bad.model", sentencepiece_model(pieces, map.bytes()));
+  EXPECT_THAT([&] { Tokenizer t(folder_ / "bad.model"); },
+              ThrowsMessage<UserError>(HasSubstr("its trie leads out of it")));
+  pieces[4].score = std::numeric_limits<float>::quiet_NaN();
+  write("nan.model", sentencepiece_model(pieces, ""));
+  EXPECT_THAT([&] { Tokenizer t(folder_ / "nan.model"); },
+              ThrowsMessage<UserError>(HasSubstr("piece 4 has no finite score")));
 }
 
 TEST_F(TokenizerTest, TrainingIsDeterministicAndTolerant) {
