@@ -10,7 +10,7 @@ at::Tensor evaluate(const Denoiser& denoiser, const at::Tensor& latent, double t
   return denoiser(latent, at::full({latent.size(0)}, timestep, latent.options().dtype(at::kFloat)));
 }
 
-at::Tensor predict_noise(const Denoiser& denoiser, const at::Tensor& latent, double timestep) {
+at::Tensor predict(const Denoiser& denoiser, const at::Tensor& latent, double timestep) {
   return evaluate(denoiser, latent, timestep).narrow(1, 0, latent.size(1));
 }
 

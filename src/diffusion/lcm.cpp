@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "estimate.h"
 #include "pixart/base/error.h"
 #include "pixart/diffusion/samplers.h"
 
@@ -37,9 +38,8 @@ at::Tensor sample_lcm(const Denoiser& denoiser, const NoiseSchedule& full, at::T
   for (int64_t k = 0; k < options.num_steps; ++k) {
     const auto t = size_t(timesteps[size_t(k)]);
     const double scaled = kTimestepScale * double(t), spread = scaled * scaled + kDataVariance;
-    const at::Tensor noise = predict_noise(denoiser, latent, double(t));
-    const at::Tensor xstart =
-        (latent - full.sqrt_one_minus_alphas_cumprod[t] * noise) / full.sqrt_alphas_cumprod[t];
+    const at::Tensor xstart = xstart_from(full.prediction, predict(denoiser, latent, double(t)), latent,
+                                          full.sqrt_alphas_cumprod[t], full.sqrt_one_minus_alphas_cumprod[t]);
     const at::Tensor denoised = (scaled / std::sqrt(spread)) * xstart + (kDataVariance / spread) * latent;
     if (options.denoised) options.denoised(k + 1, denoised);
     latent = denoised;

@@ -63,6 +63,21 @@ at::Tensor noise_from_xstart(const LossTables& tables, const at::Tensor& x_start
          tables.gather(&NoiseSchedule::sqrt_recipm1_alphas_cumprod, t);
 }
 
+at::Tensor v_of(const LossTables& tables, const at::Tensor& x_start, const at::Tensor& noise,
+                const at::Tensor& t) {
+  return tables.gather(&NoiseSchedule::sqrt_alphas_cumprod, t) * noise -
+         tables.gather(&NoiseSchedule::sqrt_one_minus_alphas_cumprod, t) * x_start;
+}
+
+at::Tensor xstart_from_prediction(const LossTables& tables, const at::Tensor& prediction,
+                                  const at::Tensor& x_t, const at::Tensor& t) {
+  if (tables.prediction() == Prediction::kXStart) return prediction;
+  if (tables.prediction() == Prediction::kEpsilon) return xstart_from_noise(tables, prediction, x_t, t);
+  PIXART_CHECK(tables.prediction() == Prediction::kV, "a loss for {}", word_of(tables.prediction()));
+  return tables.gather(&NoiseSchedule::sqrt_alphas_cumprod, t) * x_t -
+         tables.gather(&NoiseSchedule::sqrt_one_minus_alphas_cumprod, t) * prediction;
+}
+
 at::Tensor posterior_mean(const LossTables& tables, const at::Tensor& x_start, const at::Tensor& x_t,
                           const at::Tensor& t) {
   return tables.gather(&NoiseSchedule::posterior_mean_coef1, t) * x_start +
@@ -83,8 +98,7 @@ at::Tensor log_variance(const LossTables& tables, const LossConfig& config, cons
 
 MeanAndVariance p_from_split(const LossTables& tables, const LossConfig& config, const Output& output,
                              const at::Tensor& x_t, const at::Tensor& t) {
-  const at::Tensor pred_xstart =
-      config.predict_xstart ? output.prediction : xstart_from_noise(tables, output.prediction, x_t, t);
+  const at::Tensor pred_xstart = xstart_from_prediction(tables, output.prediction, x_t, t);
   return {.mean = posterior_mean(tables, pred_xstart, x_t, t),
           .log_variance = log_variance(tables, config, output.variance, x_t, t),
           .pred_xstart = pred_xstart};
@@ -128,11 +142,11 @@ struct Pair {
 Pair compared(const LossTables& tables, const LossConfig& config, const at::Tensor& prediction,
               const at::Tensor& x_start, const at::Tensor& x_t, const at::Tensor& noise,
               const at::Tensor& t) {
-  if (!config.snr) return {config.predict_xstart ? x_start : noise, prediction};
-  const at::Tensor predicted_noise =
-      config.predict_xstart ? noise_from_xstart(tables, prediction, x_t, t) : prediction;
-  const at::Tensor predicted_xstart =
-      config.predict_xstart ? prediction : xstart_from_noise(tables, prediction, x_t, t);
+  const bool is_xstart = tables.prediction() == Prediction::kXStart;
+  if (tables.prediction() == Prediction::kV) return {v_of(tables, x_start, noise, t), prediction};
+  if (!config.snr) return {is_xstart ? x_start : noise, prediction};
+  const at::Tensor predicted_noise = is_xstart ? noise_from_xstart(tables, prediction, x_t, t) : prediction;
+  const at::Tensor predicted_xstart = is_xstart ? prediction : xstart_from_noise(tables, prediction, x_t, t);
   const at::Tensor noisy = (t > kSnrNoiseAbove).view({-1, 1, 1, 1});
   return {at::where(noisy, noise, x_start), at::where(noisy, predicted_noise, predicted_xstart)};
 }

@@ -50,6 +50,20 @@ std::vector<double> full_betas(const std::string& name, int64_t steps) {
   return betas;
 }
 
+// Moves and stretches sqrt(alphas_cumprod) so that its last value is 0 and the first stays (Lin et al. 2024,
+// algorithm 1).
+std::vector<double> with_zero_terminal_snr(const std::vector<double>& betas) {
+  std::vector<double> roots;
+  double product = 1;
+  for (const double beta : betas) roots.push_back(std::sqrt(product *= 1 - beta));
+  const double first = roots.front(), last = roots.back();
+  for (double& root : roots) root = (root - last) * (first / (first - last));
+  std::vector<double> result = {1 - roots[0] * roots[0]};
+  for (size_t i = 1; i < roots.size(); ++i)
+    result.push_back(1 - roots[i] * roots[i] / (roots[i - 1] * roots[i - 1]));
+  return result;
+}
+
 [[noreturn]] void refuse_respacing(const std::string& respacing, const std::string& reason) {
   throw UserError(fmt::format(
       "The respacing '{}' is impossible: {}. Write \"\" for all steps, \"ddimN\" for a whole stride that "
@@ -163,27 +177,38 @@ void fill_posterior(NoiseSchedule& s) {
 
 }  // namespace
 
+double shifted(double sigma, double shift) { return shift * sigma / (1 + (shift - 1) * sigma); }
+
 NoiseSchedule make_noise_schedule(const std::string& name, int64_t num_train_steps,
                                   const std::string& respacing) {
-  const auto betas = full_betas(name, num_train_steps);
+  Process process;
+  process.schedule = name;
+  process.num_train_steps = num_train_steps;
+  return make_noise_schedule(process, respacing);
+}
+
+NoiseSchedule make_noise_schedule(const Process& process, const std::string& respacing) {
+  PIXART_CHECK(!process.is_flow(), "a schedule of betas for a straight path");
+  PIXART_CHECK(!process.zero_terminal_snr || process.prediction != Prediction::kEpsilon,
+               "a model that predicts the noise of pure noise");
+  auto betas = full_betas(process.schedule, process.num_train_steps);
+  if (process.zero_terminal_snr) betas = with_zero_terminal_snr(betas);
   NoiseSchedule schedule;
-  schedule.num_train_steps = num_train_steps;
-  schedule.timestep_map = kept_steps(respacing, num_train_steps);
+  schedule.num_train_steps = process.num_train_steps;
+  schedule.prediction = process.prediction;
+  schedule.timestep_map = kept_steps(respacing, process.num_train_steps);
   schedule.betas = respaced_betas(betas, schedule.timestep_map);
   fill_products(schedule);
   fill_posterior(schedule);
   return schedule;
 }
 
-NoiseSchedule make_noise_schedule(const Process& process, const std::string& respacing) {
-  return make_noise_schedule(process.schedule, process.num_train_steps, respacing);
-}
-
 ContinuousSchedule::ContinuousSchedule(const NoiseSchedule& full) : steps_(full.num_train_steps) {
   PIXART_CHECK(full.num_steps() == steps_, "the continuous schedule of {} kept steps of {}", full.num_steps(),
                steps_);
   PIXART_CHECK(steps_ > 1, "a continuous schedule through one point");
-  for (const double product : full.alphas_cumprod) log_alphas_.push_back(0.5 * std::log(product));
+  for (const double product : full.alphas_cumprod)
+    log_alphas_.push_back(0.5 * std::log(product > 0 ? product : kSmallestAlphasCumprod));
 }
 
 double ContinuousSchedule::log_alpha(double t) const {

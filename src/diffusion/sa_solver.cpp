@@ -76,18 +76,18 @@ at::Tensor sample_sa_solver(const Denoiser& denoiser, const NoiseSchedule& full,
                             const SaSolverOptions& options) {
   PIXART_CHECK(options.eta == 0 || options.noise, "SA-Solver with eta {} and no noise", options.eta);
   const auto grid = solver_grid(full, options.num_steps);
-  Node last{grid[0].lambda, predict_xstart(denoiser, latent, grid[0])};
+  Node last{grid[0].lambda, predict_xstart(denoiser, grid, grid[0], latent)};
   std::optional<Node> before;
   for (int64_t k = 1; k <= options.num_steps; ++k) {
-    const GridPoint& to = grid[size_t(k)];
+    const GridPoint& to = grid[k];
     const bool is_last = k == options.num_steps;
     const bool noisy = to.t >= kNoisyFrom && to.t <= kNoisyUntil && !is_last;
-    const Step step(grid[size_t(k - 1)], to, noisy ? options.eta : 0.0);
+    const Step step(grid[k - 1], to, noisy ? options.eta : 0.0);
     const at::Tensor z = step.draws_noise() ? options.noise(k - 1) : at::Tensor();
     at::Tensor next =
         before && !is_last ? step.predict(latent, last, *before, z) : step.first_order(latent, last, z);
     if (!is_last) {
-      const Node evaluated{to.lambda, predict_xstart(denoiser, next, to)};
+      const Node evaluated{to.lambda, predict_xstart(denoiser, grid, to, next)};
       next = step.correct(latent, evaluated, last, z);
       before = last;
       last = evaluated;

@@ -1,4 +1,4 @@
-#include "timestep_sampler.h"
+#include "pixart/diffusion/timestep_sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -41,7 +41,7 @@ std::vector<double> second_moment_timestep_weights(int64_t num_timesteps, int64_
   return weights;
 }
 
-TimestepDraw draw_timestep(std::span<const double> weights, double u) {
+WeightedTimestep draw_timestep(std::span<const double> weights, double u) {
   PIXART_CHECK(!weights.empty(), "no timestep to draw from");
   PIXART_CHECK(u >= 0 && u < 1, "a uniform draw of {}", u);
   const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
@@ -52,6 +52,24 @@ TimestepDraw draw_timestep(std::span<const double> weights, double u) {
     cumulative += weights[t + 1] / total;
   }
   return {.t = int64_t(t), .importance = float(1 / (double(weights.size()) * (weights[t] / total)))};
+}
+
+namespace {
+
+// A share that rounds to 1 belongs to the last timestep.
+int64_t timestep_at(double share, int64_t num_timesteps) {
+  return std::clamp(int64_t(std::floor(share * double(num_timesteps))), int64_t{0}, num_timesteps - 1);
+}
+
+}  // namespace
+
+int64_t logit_normal_timestep(double normal, double mean, double std, int64_t num_timesteps) {
+  return timestep_at(1 / (1 + std::exp(-(mean + std * normal))), num_timesteps);
+}
+
+int64_t stratified_timestep(int64_t stratum, int64_t num_strata, double u, int64_t num_timesteps) {
+  PIXART_CHECK(stratum >= 0 && stratum < num_strata, "part {} of {}", stratum, num_strata);
+  return timestep_at((double(stratum) + u) / double(num_strata), num_timesteps);
 }
 
 }  // namespace pixart::diffusion

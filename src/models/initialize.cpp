@@ -34,6 +34,7 @@ bool common_rule(const nn::Parameter& p, const TransformerInit& init) {
     return embedder(p.tensor, p.name, init), true;
   if (has(p.name, "final_layer.linear") || p.name.ends_with(".bias"))
     return at::Tensor(p.tensor).zero_(), true;
+  if (p.name.ends_with("_norm.weight")) return at::Tensor(p.tensor).fill_(1), true;
   if (p.tensor.dim() < 2 || has(p.name, "table")) return false;
   return xavier_uniform(p.tensor, p.name, init.seed), true;
 }

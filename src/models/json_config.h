@@ -12,6 +12,12 @@
 
 namespace pixart::models {
 
+// Bounds of what a config.json may say, before the weights confirm it: far above every known model, and
+// products of sizes stay below 2^63.
+inline constexpr int64_t kWidest = int64_t{1} << 16;    // layers' inputs and outputs
+inline constexpr int64_t kMostRows = int64_t{1} << 24;  // of tables: vocabularies, classes
+inline constexpr int64_t kMostBlocks = 1024, kLargestPatch = 256;
+
 class JsonConfig {
  public:
   // Throws UserError if the file cannot be read or is not a JSON object.
@@ -19,10 +25,10 @@ class JsonConfig {
 
   bool has(const std::string& key) const { return json_.contains(key) && !json_[key].is_null(); }
 
-  // A whole number >= 1, a positive number, a string, and lists. If the key is absent or null, they return
-  // the fallback; without a fallback this is a problem. After a problem they return a value that is safe to
-  // use.
-  int64_t count(const std::string& key, std::optional<int64_t> fallback = {});
+  // A whole number from 1 to `most`, a positive number, a string, and lists. If the key is absent or null,
+  // they return the fallback; without a fallback this is a problem. After a problem they return a value that
+  // is safe to use.
+  int64_t count(const std::string& key, std::optional<int64_t> fallback = {}, int64_t most = kWidest);
   double positive(const std::string& key, double fallback);
   std::string text(const std::string& key, const std::string& fallback);
   bool flag(const std::string& key, bool fallback);

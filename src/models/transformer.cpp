@@ -109,7 +109,8 @@ TransformerWork TransformerConfig::work() const {
           .cross_attention = caption_channels() > 0,
           .caption_tokens = max_tokens(),
           .caption_width = caption_channels(),
-          .micro_conditions = takes_any_size()};
+          .micro_conditions = takes_any_size(),
+          .qk_norm = s.qk_norm};
 }
 
 TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,

@@ -11,21 +11,25 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int64_t kLargestSide = 4096, kMostChannels = 1024;  // of a latent
 constexpr int64_t kSizeOfMicroConditions = 128;  // from this latent size on, diffusers uses micro-conditions
 
 // Heads, patches and channels, which both transformers write in the same way.
 void read_common(JsonConfig& json, TransformerShape& c) {
   c.num_heads = json.count("num_attention_heads");
   c.hidden_size = c.num_heads * json.count("attention_head_dim");
-  c.depth = json.count("num_layers");
-  c.input_size = json.count("sample_size");
-  c.patch_size = json.count("patch_size", 2);
-  c.in_channels = json.count("in_channels", 4);
-  const int64_t out_channels = json.count("out_channels", c.in_channels);
+  c.depth = json.count("num_layers", {}, kMostBlocks);
+  c.input_size = json.count("sample_size", {}, kLargestSide);
+  c.patch_size = json.count("patch_size", 2, kLargestPatch);
+  c.in_channels = json.count("in_channels", 4, kMostChannels);
+  const int64_t out_channels = json.count("out_channels", c.in_channels, 2 * kMostChannels);
   c.learn_sigma = out_channels == 2 * c.in_channels;
   if (!c.learn_sigma && out_channels != c.in_channels)
     json.problems().add(fmt::format("out_channels is {}; only {} or {} is supported.", out_channels,
                                     c.in_channels, 2 * c.in_channels));
+  if (c.hidden_size > kWidest)
+    json.problems().add(fmt::format("{} heads of {} channels: the width is at most {}.", c.num_heads,
+                                    c.hidden_size / c.num_heads, kWidest));
   if (c.hidden_size % 4 != 0)
     json.problems().add(fmt::format("{} heads of {} channels: the width must be a multiple of 4.",
                                     c.num_heads, c.hidden_size / c.num_heads));
@@ -91,7 +95,7 @@ DitConfig read_dit_config(const fs::path& config_json) {
   DitConfig c;
   read_common(json, c);
   json.only("norm_type", "ada_norm_zero");
-  c.num_classes = json.count("num_embeds_ada_norm", c.num_classes);
+  c.num_classes = json.count("num_embeds_ada_norm", c.num_classes, kMostRows);
   json.finish();
   return c;
 }

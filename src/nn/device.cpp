@@ -15,6 +15,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/gpu_driver.h"
 #include "pixart/base/log.h"
+#include "pixart/base/parallel.h"
 
 namespace pixart::nn {
 
@@ -155,7 +156,9 @@ at::Tensor on_device(const at::Tensor& tensor, c10::Device device) {
 }
 
 void set_num_threads(int64_t threads, int processes) {
-  at::set_num_threads(int(threads > 0 ? threads : std::max(1, physical_cores() / processes)));
+  const int count = int(threads > 0 ? threads : std::max(1, physical_cores() / processes));
+  require_threads(2 * count);  // LibTorch has two pools of that size
+  at::set_num_threads(count);
 }
 
 void keep_freed_memory() {

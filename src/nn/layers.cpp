@@ -14,7 +14,7 @@ namespace pixart::nn {
 namespace {
 
 constexpr int64_t kTimestepFeatures = 256;
-constexpr double kNormEps = 1e-6;
+constexpr double kNormEps = 1e-6, kAffineNormEps = 1e-5;
 constexpr int64_t kMostLengths = 6, kLengthMultiple = 8;  // of captions on a GPU
 
 int64_t rounded_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
@@ -70,13 +70,28 @@ at::Tensor Mlp::operator()(const at::Tensor& x) const {
   return fc2(has_fused_form(x) ? bias_gelu(fc1.product(x), fc1.bias) : at::gelu(fc1(x), "tanh"));
 }
 
-SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_count)
-    : qkv(scope / "qkv", width, 3 * width), proj(scope / "proj", width, width), num_heads(head_count) {}
+AffineNorm::AffineNorm(const Scope& scope, int64_t width)
+    : weight(scope.parameter("weight", {width})), bias(scope.parameter("bias", {width})) {}
+
+at::Tensor AffineNorm::operator()(const at::Tensor& x) const {
+  return at::layer_norm(at_least_float(x), {x.size(-1)}, at_least_float(weight), at_least_float(bias),
+                        kAffineNormEps)
+      .to(x.scalar_type());
+}
+
+SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_count, bool qk_norm)
+    : qkv(scope / "qkv", width, 3 * width), proj(scope / "proj", width, width), num_heads(head_count) {
+  if (!qk_norm) return;
+  q_norm = AffineNorm(scope / "q_norm", width);
+  k_norm = AffineNorm(scope / "k_norm", width);
+}
 
 at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
   const auto parts = qkv(x).chunk(3, -1);
-  const at::Tensor out = at::scaled_dot_product_attention(
-      heads(parts[0], num_heads), heads(parts[1], num_heads), heads(parts[2], num_heads));
+  const bool with_norm = q_norm.weight.defined();
+  const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0], k = with_norm ? k_norm(parts[1]) : parts[1];
+  const at::Tensor out =
+      at::scaled_dot_product_attention(heads(q, num_heads), heads(k, num_heads), heads(parts[2], num_heads));
   return proj(merge_heads(out));
 }
 

@@ -73,12 +73,13 @@ void check_state(const StateDict& state, const std::map<std::string, at::Tensor>
   for (const auto& [name, tensor] : tensors)
     if (!state.contains(name)) theirs.push_back(name);
   Problems problems;
+  FewHints hint;
   for (const auto& item : state.items()) {
     const auto found = tensors.find(item.name);
     if (found == tensors.end()) {
       if (!allowed(allowance.may_be_missing, item.name))
         problems.add(fmt::format("missing: {} {}{}", item.name, shape_text(item.tensor.sizes().vec()),
-                                 did_you_mean(item.name, theirs)));
+                                 hint(item.name, theirs)));
     } else if (found->second.sizes() != item.tensor.sizes()) {
       problems.add(fmt::format("shape: {} is {} in the file, {} in the model", item.name,
                                shape_text(found->second.sizes().vec()),
@@ -87,7 +88,7 @@ void check_state(const StateDict& state, const std::map<std::string, at::Tensor>
   }
   for (const auto& name : theirs)
     if (!allowed(allowance.may_be_unexpected, name))
-      problems.add(fmt::format("unexpected: {}{}", name, did_you_mean(name, ours)));
+      problems.add(fmt::format("unexpected: {}{}", name, hint(name, ours)));
   problems.throw_if_any(subject + " does not fit the model");
 }
 

@@ -27,6 +27,10 @@ PerSample per_sample(const models::TransformerWork& s, double product) {
   result.block = n * (6 * d * kFloat + (s.cross_attention ? 9 : 6) * d * product + 2 * inner * product);
   result.block += n * (4 + (s.cross_attention ? 2 : 1) * h) * kFloat + 8 * d * kFloat;
   if (s.cross_attention) result.block += 2 * t * d * product;
+  if (s.qk_norm) {  // normalised q and k, and in bfloat16 their inputs in float32; means and deviations
+    const double wide = product < kFloat ? kFloat : 0;
+    result.block += n * (2 * d * (product + wide) + 4 * kFloat);
+  }
   result.outer = n * double(s.patch_values) * product + (kTimestepFeatures + 5 * d) * product;
   if (s.cross_attention) result.outer += 6 * d * kFloat + t * (caption + 3 * d) * product;
   result.last = n * d * (2 * kFloat + product) + n * 2 * kFloat + 4 * d * kFloat;

@@ -74,6 +74,11 @@ Consumption consumption_of(const StagePlan& stage, const PlanOptions& options) {
   return result;
 }
 
+std::string bytes_text(double bytes) {
+  constexpr double kMost = 1e18;  // fits into 64 bits, and no machine has it
+  return human_bytes(uint64_t(std::min(bytes, kMost)));
+}
+
 std::string does_not_fit(const StagePlan& stage, const PlanOptions& options) {
   std::string remedy;
   if (stage.largest_micro_batch > 0)
@@ -83,8 +88,8 @@ std::string does_not_fit(const StagePlan& stage, const PlanOptions& options) {
         "even one sample does not fit: try optimizer sharding, activation_checkpointing: 1, or a larger GPU";
   return fmt::format(
       "stage {} does not fit: it needs {} per GPU with micro-batches of {}, but {} has {}; {}.", stage.name,
-      human_bytes(uint64_t(stage.memory.total())), stage.micro_batch, options.gpu.name,
-      human_bytes(uint64_t(options.gpu.memory_bytes)), remedy);
+      bytes_text(stage.memory.total()), stage.micro_batch, options.gpu.name,
+      bytes_text(options.gpu.memory_bytes), remedy);
 }
 
 StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,

@@ -1,4 +1,4 @@
-// Golden kinds noise_schedule, iddpm_loss, sampler, timestep_sampler.
+// Golden kinds noise_schedule, iddpm_loss, training_loss, sampler, timestep_sampler, timestep_density.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -7,7 +7,8 @@
 #include "pixart/base/error.h"
 #include "pixart/diffusion/loss.h"
 #include "pixart/diffusion/samplers.h"
-#include "timestep_sampler.h"
+#include "pixart/diffusion/timestep_sampler.h"
+#include "pixart/diffusion/training_loss.h"
 
 namespace pixart::diffusion {
 namespace {
@@ -16,9 +17,23 @@ using testing::expect_golden;
 using testing::golden_cases;
 using testing::GoldenCase;
 
+Prediction prediction_of(const nlohmann::json& config) {
+  if (config.value("predict_xstart", false)) return Prediction::kXStart;
+  return enum_of_word<Prediction>(config.value("prediction", "epsilon"), "prediction");
+}
+
+Process process_of(const nlohmann::json& config) {
+  Process process;
+  process.schedule = config.value("schedule", process.schedule);
+  process.num_train_steps = config.value("steps", process.num_train_steps);
+  process.prediction = prediction_of(config);
+  process.zero_terminal_snr = config.value("zero_terminal_snr", false);
+  process.shift = config.value("shift", 1.0);
+  return process;
+}
+
 NoiseSchedule schedule_of(const GoldenCase& c) {
-  const auto& config = c.config();
-  return make_noise_schedule(config.at("schedule"), config.at("steps"), config.value("respacing", ""));
+  return make_noise_schedule(process_of(c.config()), c.config().value("respacing", ""));
 }
 
 at::Tensor as_tensor(const std::vector<double>& values) { return at::tensor(values, at::kDouble); }
@@ -82,7 +97,6 @@ LossConfig loss_config_of(const nlohmann::json& config) {
   LossConfig result;
   result.learn_sigma = config.at("learn_sigma");
   result.sigma_small = config.value("sigma_small", false);
-  result.predict_xstart = config.value("predict_xstart", false);
   result.use_kl = config.value("use_kl", false);
   result.rescale_learned_sigmas = config.value("rescale_learned_sigmas", false);
   result.snr = config.value("snr", false);
@@ -127,11 +141,16 @@ TEST(Golden, IddpmLoss) {
 Denoiser stand_in(const GoldenCase& c, const at::Tensor& condition) {
   const double gain = c.config().at("model").at("gain"), slope = c.config().at("model").at("slope");
   const bool learn_sigma = c.config().at("learn_sigma");
+  const Prediction prediction = prediction_of(c.config());
   const at::Tensor y = condition.view({-1, 1, 1, 1});
   return [=](const at::Tensor& x, const at::Tensor& t) {
     const at::Tensor u = (t.view({-1, 1, 1, 1}) + 1) / 1000, q = 0.1 * u + 9.95 * u.square();
     const at::Tensor clean = gain * at::tanh(slope * x + y);
-    const at::Tensor noise = (x - at::exp(-q / 2) * clean) / at::sqrt(-at::expm1(-q));
+    if (prediction == Prediction::kXStart) return clean;
+    if (prediction == Prediction::kFlow) return (x - clean) / (t.view({-1, 1, 1, 1}) / 1000);
+    const at::Tensor alpha = at::exp(-q / 2), sigma = at::sqrt(-at::expm1(-q));
+    const at::Tensor noise = (x - alpha * clean) / sigma;
+    if (prediction == Prediction::kV) return alpha * noise - sigma * clean;
     return learn_sigma ? at::cat({noise, at::sin(3 * x + 4 * u + y)}, 1) : noise;
   };
 }
@@ -164,6 +183,14 @@ Trajectory run_sampler(const GoldenCase& c, const Denoiser& denoiser) {
     found.states.push_back(latent);
     EXPECT_EQ(size_t(step), found.states.size());
   };
+  const Process process = process_of(config);
+  if (process.is_flow() || name == "unipc") {
+    SamplerConfig choice;
+    choice.sampler = name;
+    choice.num_steps = num_steps;
+    found.result = sample(choice, denoiser, process, false, start, noise, record);
+    return found;
+  }
   const NoiseSchedule schedule = schedule_of(c);
   if (name == "dpm_solver_pp") {
     found.result = sample_dpm_solver_pp(denoiser, schedule, start, num_steps, record);
@@ -209,6 +236,55 @@ TEST(Golden, Sampler) {
   }
 }
 
+DiffusionConfig training_config(const nlohmann::json& j) {
+  DiffusionConfig config;
+  config.prediction = prediction_of(j);
+  config.zero_terminal_snr = j.value("zero_terminal_snr", false);
+  config.shift = j.value("shift", config.shift);
+  config.loss_weighting = enum_of_word<LossWeighting>(j.value("loss_weighting", "none"), "weighting");
+  config.min_snr_gamma = j.value("min_snr_gamma", config.min_snr_gamma);
+  config.p2_gamma = j.value("p2_gamma", config.p2_gamma);
+  config.variational_bound = trains_variance(config.prediction) ? BoundUse::kNone : BoundUse::kAdded;
+  return config;
+}
+
+TEST(Golden, TrainingLoss) {
+  for (const auto& c : golden_cases("training_loss")) {
+    SCOPED_TRACE(c.name);
+    const DiffusionConfig config = training_config(c.config());
+    std::vector<std::string> problems;
+    config.validate(problems);
+    EXPECT_TRUE(problems.empty());
+    const TrainingLoss loss(config, at::kCPU);
+    const at::Tensor output = c.tensor("in.model_output").clone().set_requires_grad(true);
+    // Other channels, those of the variance, are not in the loss.
+    const at::Tensor variance = at::full_like(output, 3.0).set_requires_grad(true);
+    const Denoiser model = [&](const at::Tensor& x, const at::Tensor& t) {
+      expect_golden(c, "out.x_t", x);
+      expect_golden(c, "out.model_t", t);
+      return at::cat({output, variance}, 1);
+    };
+    const at::Tensor losses =
+        loss.losses(model, c.tensor("in.x_start"), c.tensor("in.noise"), c.tensor("in.t"));
+    expect_golden(c, "out.loss", losses);
+    torch::autograd::backward({losses.mean()}, {});
+    expect_golden(c, "grad.model_output", output.grad());
+    EXPECT_EQ(variance.grad().abs().max().item<float>(), 0);
+  }
+}
+
+TEST(Golden, TimestepDensity) {
+  for (const auto& c : golden_cases("timestep_density")) {
+    SCOPED_TRACE(c.name);
+    const at::Tensor normal = c.tensor("in.normal");
+    std::vector<int64_t> t;
+    for (int64_t i = 0; i < normal.numel(); ++i)
+      t.push_back(logit_normal_timestep(normal[i].item<double>(), c.config().at("logit_mean"),
+                                        c.config().at("logit_std"), c.config().at("num_timesteps")));
+    expect_golden(c, "out.t", at::tensor(t, at::kLong));
+  }
+}
+
 std::vector<double> timestep_weights(const GoldenCase& c) {
   const auto& config = c.config();
   const std::string name = config.at("name");
@@ -230,7 +306,7 @@ TEST(Golden, TimestepSampler) {
     std::vector<int64_t> t;
     std::vector<float> importance;
     for (int64_t i = 0; i < u.numel(); ++i) {
-      const TimestepDraw draw = draw_timestep(weights, u[i].item<double>());
+      const WeightedTimestep draw = draw_timestep(weights, u[i].item<double>());
       t.push_back(draw.t);
       importance.push_back(draw.importance);
     }

@@ -20,7 +20,7 @@ struct SceneSourceConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("count", s.count, "scenes: number of drawn scenes.", positive());
+    v("count", s.count, "scenes: number of drawn scenes.", in_range(1, 1e8));
     v("style", s.style, "scenes: plain images, or shaded objects on graded backgrounds.", any());
     v("seed", s.seed, "scenes: seed of the generator.", not_negative());
   }

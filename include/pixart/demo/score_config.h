@@ -26,8 +26,9 @@ struct EvaluationConfig : diffusion::SamplerConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("seen", s.seen, "Images drawn from captions whose shape-colour pair was trained on.",
-      positive().free());
-    v("held_out", s.held_out, "Images drawn from captions with pairs never trained on.", positive().free());
+      in_range(1, 1e6).free());
+    v("held_out", s.held_out, "Images drawn from captions with pairs never trained on.",
+      in_range(1, 1e6).free());
     SamplerConfig::fields(s, v);
     v("bars", s.bars, "Values that must be reached; `pixart demo score` ends with exit code 72 otherwise.",
       any().free());

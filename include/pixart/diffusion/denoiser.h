@@ -7,15 +7,16 @@
 
 namespace pixart::diffusion {
 
-// latent [B, C, H, W], timestep [B] float32 (may be fractional) -> [B, C or 2C, H, W]: the noise prediction,
-// then, with learned variance, the variance parameter. The function already has its condition.
+// latent [B, C, H, W], timestep [B] float32 (may be fractional) -> [B, C or 2C, H, W]: the prediction (see
+// Prediction in noise_schedule.h), then, with learned variance, the variance parameter. The function already
+// has its condition.
 using Denoiser = std::function<at::Tensor(const at::Tensor& latent, const at::Tensor& timestep)>;
 
-// The whole output with one timestep for all samples, and only its noise prediction [B, C, H, W].
+// The whole output with one timestep for all samples, and only its prediction [B, C, H, W].
 at::Tensor evaluate(const Denoiser& denoiser, const at::Tensor& latent, double timestep);
-at::Tensor predict_noise(const Denoiser& denoiser, const at::Tensor& latent, double timestep);
+at::Tensor predict(const Denoiser& denoiser, const at::Tensor& latent, double timestep);
 
-// Classifier-free guidance: the first `guided_channels` channels of the noise prediction become null + scale
+// Classifier-free guidance: the first `guided_channels` channels of the prediction become null + scale
 // * (conditional - null); the other channels and the variance are the conditional ones. `pair` evaluates both
 // in one call: input and output are [2B], conditional half first. With scale 1, use the conditional denoiser.
 Denoiser guide(Denoiser pair, double scale, int64_t guided_channels);

@@ -10,10 +10,9 @@
 namespace pixart::diffusion {
 
 struct LossConfig {
-  bool learn_sigma = true;      // the output has 2C channels
-  bool sigma_small = false;     // which fixed variance is used if it is not learned
-  bool predict_xstart = false;  // the mean prediction is x_0, not the noise
-  bool use_kl = false;          // only the variational bound
+  bool learn_sigma = true;   // the output has 2C channels
+  bool sigma_small = false;  // which fixed variance is used if it is not learned
+  bool use_kl = false;       // only the variational bound
   bool rescale_learned_sigmas = false;
   bool snr = false;  // compare the noise above t = 249, x_0 below
 };
@@ -23,6 +22,8 @@ class LossTables {
  public:
   LossTables(const NoiseSchedule& schedule, at::Device device);
   const NoiseSchedule& schedule() const { return schedule_; }
+  Prediction prediction() const { return schedule_.prediction; }
+  at::Device device() const { return all_.device(); }
   // [B] int64 -> [B, 1, 1, 1] float32; `table` is a table of NoiseSchedule.
   at::Tensor gather(std::vector<double> NoiseSchedule::*table, const at::Tensor& t) const;
   // [B] int64 -> [B] float32: timestep_map[t].
@@ -53,8 +54,8 @@ MeanAndVariance q_posterior(const LossTables& tables, const at::Tensor& x_start,
 struct LossTerms {
   at::Tensor loss, mse, vb;  // [B]; mse, vb are undefined if the config does not use them
 };
-// loss = mse (of noise, or of x_0 with predict_xstart) + vb, the variational bound in bits. vb trains only
-// the variance: the mean prediction in it is detached. With use_kl the loss is only the bound, not detached,
+// loss = mse of what the schedule's model predicts + vb, the variational bound in bits. vb trains only the
+// variance: the mean prediction in it is detached. With use_kl the loss is only the bound, not detached,
 // times the number of kept steps.
 LossTerms iddpm_loss(const LossTables& tables, const LossConfig& config, const at::Tensor& model_output,
                      const at::Tensor& x_start, const at::Tensor& x_t, const at::Tensor& noise,

@@ -9,10 +9,30 @@
 
 namespace pixart::diffusion {
 
+// What a model predicts of a noisy latent x = alpha x_0 + sigma noise.
+enum class Prediction {
+  kEpsilon,  // the noise
+  kXStart,   // x_0
+  kV,        // alpha noise - sigma x_0 (Salimans & Ho 2022)
+  kFlow      // noise - x_0 on the straight path alpha = 1 - sigma (Lipman et al. 2023)
+};
+inline EnumWords<Prediction> enum_words(Prediction) {
+  return {{"epsilon", Prediction::kEpsilon},
+          {"x_start", Prediction::kXStart},
+          {"v", Prediction::kV},
+          {"flow", Prediction::kFlow}};
+}
+
+// Whether the bound, which trains the channels of the variance, exists with it (see loss.h).
+inline bool trains_variance(Prediction prediction) {
+  return prediction == Prediction::kEpsilon || prediction == Prediction::kXStart;
+}
+
 // All tables have one entry per kept step; index 0 has the least noise.
 struct NoiseSchedule {
   int64_t num_train_steps = 1000;
-  std::vector<int64_t> timestep_map;  // kept indices of the full process, increasing
+  Prediction prediction = Prediction::kEpsilon;  // of the model; not kFlow
+  std::vector<int64_t> timestep_map;             // kept indices of the full process, increasing
   std::vector<double> betas, alphas_cumprod, alphas_cumprod_prev, alphas_cumprod_next;
   std::vector<double> sqrt_alphas_cumprod, sqrt_one_minus_alphas_cumprod, log_one_minus_alphas_cumprod;
   std::vector<double> sqrt_recip_alphas_cumprod, sqrt_recipm1_alphas_cumprod;
@@ -23,25 +43,34 @@ struct NoiseSchedule {
   int64_t num_steps() const { return int64_t(betas.size()); }
 };
 
-// What a model predicts of a noisy latent.
-enum class Prediction { kEpsilon };
-inline EnumWords<Prediction> enum_words(Prediction) { return {{"epsilon", Prediction::kEpsilon}}; }
-
 // The diffusion process that a model is trained for; the defaults are those of DiT and PixArt-alpha.
 struct Process {
   std::string schedule = "linear";  // a name that make_noise_schedule() knows
   int64_t num_train_steps = 1000;
   Prediction prediction = Prediction::kEpsilon;
+  // The noisiest step is pure noise (Lin et al. 2024). Not with kEpsilon, whose x_0 is then unknown; kFlow has
+  // it anyway.
+  bool zero_terminal_snr = false;
+  double shift = 1;  // of kFlow: more than 1 moves training and sampling towards noise (see shifted())
+
+  bool is_flow() const { return prediction == Prediction::kFlow; }
 };
+
+// The noise level of a straight path: shift sigma / (1 + (shift - 1) sigma) (Esser et al. 2024, 5.3.2).
+double shifted(double sigma, double shift);
 
 // name: "linear" or "squaredcos_cap_v2". respacing: "" keeps all steps; "ddimN"; or "a,b,..." for sections.
 // Throws UserError for an unknown name or an impossible respacing.
 NoiseSchedule make_noise_schedule(const std::string& name, int64_t num_train_steps,
                                   const std::string& respacing = "");
+// Of a process that is not kFlow. With zero_terminal_snr the last alphas_cumprod is 0, and tables that divide
+// by it are infinite there.
 NoiseSchedule make_noise_schedule(const Process& process, const std::string& respacing = "");
 
 // The schedule in continuous time t in [1/steps, 1], for the DPM and SA solvers: log alpha is piecewise
-// linear through the points ((i+1)/steps, 1/2 log alphas_cumprod_i).
+// linear through the points ((i+1)/steps, 1/2 log alphas_cumprod_i). A last alphas_cumprod of 0 counts as
+// kSmallestAlphasCumprod.
+inline constexpr double kSmallestAlphasCumprod = 0x1p-24;  // as in diffusers: far below any trained level
 class ContinuousSchedule {
  public:
   explicit ContinuousSchedule(const NoiseSchedule& full);  // without respacing

@@ -1,6 +1,7 @@
 // Samplers: pure functions over a Denoiser. Latents are [B, C, H, W], from noise to the result; x_0 is never
-// clipped. Results match the official PixArt-alpha code
-// (diffusion/{iddpm,dpm_solver,sa_sampler,lcm_scheduler}.py).
+// clipped. What the model predicts is in the schedule or the process. Results match the official PixArt-alpha
+// code (diffusion/{iddpm,dpm_solver,sa_sampler,lcm_scheduler}.py); those of flow and UniPC match diffusers'
+// schedulers.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -24,6 +25,22 @@ using StepCallback = std::function<void(int64_t step, const at::Tensor& latent)>
 // DPM-Solver++ 2M, midpoint, uniform in time (Lu et al. 2022); for num_steps < 10 it ends with lower order.
 at::Tensor sample_dpm_solver_pp(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
                                 int64_t num_steps, const StepCallback& callback = {});
+
+// The same on the straight paths of a flow model (diffusers' DPMSolverMultistepScheduler with
+// use_flow_sigmas).
+at::Tensor sample_flow_dpm_solver_pp(const Denoiser& denoiser, const Process& flow, at::Tensor latent,
+                                     int64_t num_steps, const StepCallback& callback = {});
+
+// Euler's and Heun's method for a flow model. Heun evaluates the model twice a step, once in the last.
+at::Tensor sample_euler(const Denoiser& denoiser, const Process& flow, at::Tensor latent, int64_t num_steps,
+                        const StepCallback& callback = {});
+at::Tensor sample_heun(const Denoiser& denoiser, const Process& flow, at::Tensor latent, int64_t num_steps,
+                       const StepCallback& callback = {});
+
+// UniPC-2 with predictor and corrector, in the B2 form (Zhao et al. 2023), for a model of any kind; one
+// evaluation per step.
+at::Tensor sample_unipc(const Denoiser& denoiser, const Process& process, at::Tensor latent,
+                        int64_t num_steps, const StepCallback& callback = {});
 
 // Ancestral IDDPM on a respaced schedule; `config` tells whether the variance is learned.
 at::Tensor sample_iddpm(const Denoiser& denoiser, const NoiseSchedule& respaced, const LossConfig& config,
@@ -70,16 +87,21 @@ struct SamplerConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("sampler", s.sampler, "Name of the sampler.", one_of(sampler_names()).free());
-    v("num_steps", s.num_steps, "Sampling steps.", positive().free());
-    v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", at_least(1).free());
+    v("num_steps", s.num_steps, "Sampling steps.", in_range(1, 1000).free());
+    v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", in_range(1, 100).free());
   }
 };
 
 // The number of latent channels that official code guides: 3 with iddpm and ddim, otherwise all.
 int64_t guided_channels(const std::string& name, int64_t latent_channels);
 
+// Why this sampler cannot draw with a model that predicts this; "" if it can. Throws UserError for an unknown
+// name.
+std::string sampler_problem(const std::string& name, Prediction prediction);
+
 // Runs the sampler with that name, without guidance (see guide()). Throws UserError that lists the known
-// names. `train_steps`: number of steps of the linear schedule.
+// names, or the samplers that fit. `learn_sigma`: the model's variance is learned. A model that predicts v
+// does not have a trained one, whatever channels it has.
 at::Tensor sample(const SamplerConfig& config, const Denoiser& denoiser, const Process& process,
                   bool learn_sigma, at::Tensor latent, const NoiseSource& noise,
                   const StepCallback& callback = {});

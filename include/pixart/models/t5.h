@@ -22,10 +22,10 @@ struct T5Size {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("d_model", s.d_model, "Width of the random encoder.", positive());
-    v("num_layers", s.num_layers, "Layers of the random encoder.", positive());
-    v("num_heads", s.num_heads, "Heads of the random encoder.", positive());
-    v("d_ff", s.d_ff, "Feed-forward width of the random encoder.", positive());
+    v("d_model", s.d_model, "Width of the random encoder.", in_range(1, kWidestLayer));
+    v("num_layers", s.num_layers, "Layers of the random encoder.", in_range(1, kMostLayers));
+    v("num_heads", s.num_heads, "Heads of the random encoder.", in_range(1, 4096));
+    v("d_ff", s.d_ff, "Feed-forward width of the random encoder.", in_range(1, 1 << 20));
   }
 };
 

@@ -19,6 +19,7 @@ struct TransformerWork {
   bool cross_attention = false;  // to captions, in every block; false: each block has its own modulation
   int64_t caption_tokens = 0, caption_width = 0;
   bool micro_conditions = false;
+  bool qk_norm = false;
   int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
 };
 

@@ -20,6 +20,7 @@ struct TransformerShape {
   int64_t num_heads = 16;
   double mlp_ratio = 4.0;
   bool learn_sigma = true;  // the output has 2 * in_channels channels
+  bool qk_norm = false;     // queries and keys of self-attention are normalised (PixArt-Sigma's option)
   int64_t out_channels() const { return learn_sigma ? 2 * in_channels : in_channels; }
 };
 

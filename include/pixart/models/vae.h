@@ -23,12 +23,16 @@ struct VaeSize {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("block_out_channels", s.block_out_channels,
-      "Channels per level when it is trained here; each level but the first halves the side.", positive());
+      "Channels per level when it is trained here; each level but the first halves the side.",
+      in_range(1, kWidestLayer));
     v("layers_per_block", s.layers_per_block, "Residual blocks per level when it is trained here.",
-      positive());
-    v("norm_num_groups", s.norm_num_groups, "Groups of the group norms when it is trained here.", positive());
-    v("latent_channels", s.latent_channels, "Channels of the latent when it is trained here.", positive());
+      in_range(1, 64));
+    v("norm_num_groups", s.norm_num_groups, "Groups of the group norms when it is trained here.",
+      in_range(1, kWidestLayer));
+    v("latent_channels", s.latent_channels, "Channels of the latent when it is trained here.",
+      in_range(1, 1024));
   }
+  void validate(std::vector<std::string>& problems) const;  // number of levels, and groups that do not divide
 };
 
 struct VaeConfig : VaeSize {

@@ -44,12 +44,23 @@ struct Mlp {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Self-attention: the rows of qkv are q, k, v, each head-major; softmax scale 1/sqrt(D/h). x [B, N, D].
+// LayerNorm(x) * weight + bias in the type of x, computed at least in float32. The norm is over the last
+// dimension, eps 1e-5.
+struct AffineNorm {
+  at::Tensor weight, bias;  // [D]
+  AffineNorm() = default;
+  AffineNorm(const Scope& scope, int64_t width);
+  at::Tensor operator()(const at::Tensor& x) const;
+};
+
+// Self-attention: the rows of qkv are q, k, v, each head-major; softmax scale 1/sqrt(D/h). x [B, N, D]. With
+// QK-norm, q and k of all heads together are normalised before their product (PixArt-Sigma's qk_norm).
 struct SelfAttention {
   Linear qkv, proj;
   int64_t num_heads = 1;
+  AffineNorm q_norm, k_norm;  // undefined without QK-norm
   SelfAttention() = default;
-  SelfAttention(const Scope& scope, int64_t width, int64_t num_heads);
+  SelfAttention(const Scope& scope, int64_t width, int64_t num_heads, bool qk_norm = false);
   at::Tensor operator()(const at::Tensor& x) const;
 };
 

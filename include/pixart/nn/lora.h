@@ -22,8 +22,10 @@ struct LoraConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("rank", s.rank, "Rank of the adapters. 0: no adapters, the weights are trained.", not_negative());
-    v("alpha", s.alpha, "The output of an adapter is scaled by alpha / rank. Unset: rank.", positive());
+    v("rank", s.rank, "Rank of the adapters. 0: no adapters, the weights are trained.",
+      in_range(0, kWidestLayer));
+    v("alpha", s.alpha, "The output of an adapter is scaled by alpha / rank. Unset: rank.",
+      positive_up_to(1e6));
     v("targets", s.targets,
       "Names of the linear layers with an adapter, as patterns such as `blocks.*.attn.*` or `t_block.*`. "
       "Empty: attention, cross-attention and MLP of all blocks.",

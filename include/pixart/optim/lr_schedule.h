@@ -32,16 +32,16 @@ struct LrScheduleConfig {
   static void fields(Self& s, Visitor&& v) {
     v("schedule", s.schedule,
       "Shape after warm-up. linear keeps the peak until decay_from and then falls linearly to final_share.",
-      any().needs_permission());
+      any().needs_permission("the next steps follow the new schedule"));
     v("warmup_steps", s.warmup_steps, "Steps over which the rate rises from zero.",
-      not_negative().needs_permission());
+      in_range(0, kMostSteps).needs_permission("the next steps follow the new schedule"));
     v("batch_rule", s.batch_rule,
       "Scales lr by the global batch over 256: sqrt (the released code's rule), linear, or none.",
-      any().needs_permission());
+      any().needs_permission("the next steps use the new rate"));
     v("decay_from", s.decay_from, "linear: share of the steps after which the rate falls.",
-      in_range(0, 1).needs_permission());
+      in_range(0, 1).needs_permission("the next steps follow the new schedule"));
     v("final_share", s.final_share, "linear: rate at the end, as a share of the peak.",
-      in_range(0, 1).needs_permission());
+      in_range(0, 1).needs_permission("the next steps follow the new schedule"));
   }
 };
 

@@ -34,27 +34,28 @@ struct OptimizerConfig {
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "adamw (PixArt-alpha), or came (PixArt-sigma), whose state is about half as large.",
       any());
-    v("lr", s.lr, "Peak learning rate, reached after warm-up.", positive().needs_permission());
+    v("lr", s.lr, "Peak learning rate, reached after warm-up.",
+      positive_up_to(1000).needs_permission("the next steps use it"));
     v("betas", s.betas,
       "Decay rates of the moments: two for adamw, three for came. Empty: [0.9, 0.999]; for came [0.9, 0.999, "
       "0.9999].",
-      in_range(0, 1).needs_permission());
+      in_range(0, 1).needs_permission("the next steps use it; the moments go on"));
     v("eps", s.eps,
       "adamw: added to the root of the second moment (unset: 1e-10); came: to the squared gradient (1e-30).",
-      positive().needs_permission());
+      positive_up_to(1).needs_permission("the next steps use it"));
     v("weight_decay", s.weight_decay,
       "Decoupled weight decay of all parameters except those of no_decay. Unset: 0.03; for came 0.",
-      not_negative().needs_permission());
+      in_range(0, 1000).needs_permission("the next steps use it"));
     v("residual_eps", s.residual_eps,
       "came: added to the squared difference between an update and its moving mean (unset: 1e-16).",
-      positive().needs_permission());
+      positive_up_to(1).needs_permission("the next steps use it"));
     v("clip_threshold", s.clip_threshold,
       "came: largest root mean square of one tensor's update, before lr (unset: 1).",
-      positive().needs_permission());
+      positive_up_to(1e6).needs_permission("the next steps use it"));
     v("no_decay", s.no_decay,
       "Names of the parameters without weight decay, as patterns such as `*.bias` or `*norm*`. Empty, as in "
       "the released code: no parameters.",
-      any().needs_permission());
+      any().needs_permission("the next steps use it"));
     v("shard", s.shard,
       "Each rank keeps the optimizer's state and the EMA only for its share of the parameters (ZeRO-1). "
       "Results do not change.",

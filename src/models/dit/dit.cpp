@@ -18,7 +18,7 @@ struct Block {
   nn::Linear modulation;
 
   Block(const nn::Scope& scope, const DitConfig& c)
-      : attn(scope / "attn", c.hidden_size, c.num_heads),
+      : attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
 

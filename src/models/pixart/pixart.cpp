@@ -23,7 +23,7 @@ struct Block {
 
   Block(const nn::Scope& scope, const PixArtConfig& c)
       : table(scope.parameter("scale_shift_table", {6, c.hidden_size})),
-        attn(scope / "attn", c.hidden_size, c.num_heads),
+        attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 

@@ -6,6 +6,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
 #include "pixart/models/t5.h"
 #include "pixart/nn/dtype.h"
 
@@ -14,6 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr int64_t kWidestInside = int64_t{1} << 20;  // channels inside a layer
 constexpr const char* kEmbedding = "shared.weight";
 constexpr const char* kTiedEmbedding = "encoder.embed_tokens.weight";
 
@@ -43,12 +45,30 @@ void drop_tied_copy(std::map<std::string, at::Tensor>& tensors, const fs::path& 
   if (copy == tensors.end()) return;
   const auto [original, was_absent] = tensors.emplace(kEmbedding, copy->second);
   const at::Tensor &a = original->second, &b = copy->second;
-  if (!was_absent && (a.scalar_type() != b.scalar_type() || !at::equal(a, b))) {
+  const bool has_values = !a.is_meta();
+  if (!was_absent && (a.scalar_type() != b.scalar_type() || (has_values && !at::equal(a, b)))) {
     throw UserError(fmt::format(
         "{}: {} and {} differ; a T5 v1.1 encoder has one embedding. Is this another kind of model?",
         folder.string(), kEmbedding, kTiedEmbedding));
   }
   tensors.erase(copy);
+}
+
+// A whole T5 also has the decoder and its output layer.
+nn::LoadAllowance allowance() {
+  return {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}};
+}
+
+// Compares names and shapes before any memory is used.
+void check_fits(const T5Config& config, const formats::Weights& weights, const fs::path& folder) {
+  nn::StateDict state({.device = at::kMeta});
+  const T5Encoder encoder(nn::Scope(state), config);
+  auto tensors = formats::read_all(formats::shapes_only(weights));
+  if (const auto copy = tensors.find(kTiedEmbedding); copy != tensors.end()) {
+    tensors.emplace(kEmbedding, copy->second);
+    tensors.erase(kTiedEmbedding);
+  }
+  nn::check_state(state, tensors, folder.string(), allowance());
 }
 
 }  // namespace
@@ -57,17 +77,20 @@ T5Config read_t5_config(const fs::path& config_json) {
   JsonConfig json(config_json);
   check_kind(json);
   T5Config c;
-  c.vocab_size = json.count("vocab_size");
+  c.vocab_size = json.count("vocab_size", {}, kMostRows);
   c.d_model = json.count("d_model");
   c.d_kv = json.count("d_kv");
-  c.d_ff = json.count("d_ff");
-  c.num_layers = json.count("num_layers");
+  c.d_ff = json.count("d_ff", {}, kWidestInside);
+  c.num_layers = json.count("num_layers", {}, kMostBlocks);
   c.num_heads = json.count("num_heads");
   c.relative_attention_num_buckets =
       json.count("relative_attention_num_buckets", c.relative_attention_num_buckets);
   c.relative_attention_max_distance =
       json.count("relative_attention_max_distance", c.relative_attention_max_distance);
   check_buckets(json, c);
+  if (c.num_heads * c.d_kv > kWidestInside)
+    json.problems().add(fmt::format("{} heads of {} channels: the attention has at most {} channels.",
+                                    c.num_heads, c.d_kv, kWidestInside));
   c.layer_norm_epsilon = json.positive("layer_norm_epsilon", c.layer_norm_epsilon);
   const char* key = json.has("dtype") ? "dtype" : "torch_dtype";  // the current name and the older one
   c.dtype = json.text(key, c.dtype);
@@ -109,15 +132,16 @@ LoadedT5 load_t5(const fs::path& folder, at::Device device, std::optional<at::Sc
   if (!type)
     throw UserError(fmt::format("{}: T5 weights cannot be loaded as '{}'; possible: {}.", folder.string(),
                                 config.dtype, join(nn::dtype_names(), ", ")));
+  formats::Weights weights = formats::open_weights(folder);
+  if (device.is_meta()) weights = formats::shapes_only(std::move(weights));
+  check_fits(config, weights, folder);
   LoadedT5 loaded;
   loaded.state =
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = *type, .device = device, .zeros = false});
   loaded.encoder = std::make_unique<T5Encoder>(nn::Scope(*loaded.state), config);
-  auto tensors = formats::load_weights(folder).tensors;
+  auto tensors = formats::read_all(weights);
   drop_tied_copy(tensors, folder);
-  // A whole T5 also has the decoder and its output layer.
-  nn::adopt_state(*loaded.state, std::move(tensors), folder.string(),
-                  {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}});
+  nn::adopt_state(*loaded.state, std::move(tensors), folder.string(), allowance());
   return loaded;
 }
 

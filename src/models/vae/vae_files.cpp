@@ -6,6 +6,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
 #include "pixart/models/vae.h"
 #include "vae_rules.h"
 
@@ -15,6 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMostLevels = 8;
+constexpr int64_t kMostChannels = 1024, kMostBlocksOfALevel = 64;  // of images and latents
 
 std::vector<std::string> block_types(const VaeConfig& c, const char* type) {
   return std::vector<std::string>(c.block_out_channels.size(), type);
@@ -34,14 +36,20 @@ void check_kind(JsonConfig& json, const VaeConfig& c) {
 
 }  // namespace
 
+void VaeSize::validate(std::vector<std::string>& problems) const {
+  if (block_out_channels.empty() || block_out_channels.size() > kMostLevels)
+    problems.push_back(fmt::format("block_out_channels has {} entries; 1 to {} are supported",
+                                   block_out_channels.size(), kMostLevels));
+  for (const int64_t width : block_out_channels)
+    if (norm_num_groups < 1 || width < 1 || width % norm_num_groups != 0)
+      problems.push_back(
+          fmt::format("norm_num_groups {} does not divide {} of block_out_channels", norm_num_groups, width));
+}
+
 void add_problems(const VaeConfig& c, Problems& problems) {
-  if (c.block_out_channels.empty() || c.block_out_channels.size() > kMostLevels)
-    problems.add(fmt::format("block_out_channels has {} entries; 1 to {} are supported.",
-                             c.block_out_channels.size(), kMostLevels));
-  for (const int64_t width : c.block_out_channels)
-    if (c.norm_num_groups < 1 || width < 1 || width % c.norm_num_groups != 0)
-      problems.add(fmt::format("norm_num_groups {} does not divide {} of block_out_channels.",
-                               c.norm_num_groups, width));
+  std::vector<std::string> of_size;
+  c.validate(of_size);
+  for (const auto& problem : of_size) problems.add(problem + ".");
   for (const auto* list : {&c.latents_mean, &c.latents_std})
     if (!list->empty() && int64_t(list->size()) != c.latent_channels)
       problems.add(fmt::format("{} has {} entries for {} latent_channels.",
@@ -58,10 +66,10 @@ void add_problems(const VaeConfig& c, Problems& problems) {
 VaeConfig read_vae_config(const fs::path& config_json) {
   JsonConfig json(config_json);
   VaeConfig c;
-  c.in_channels = json.count("in_channels", c.in_channels);
-  c.latent_channels = json.count("latent_channels", c.latent_channels);
+  c.in_channels = json.count("in_channels", c.in_channels, kMostChannels);
+  c.latent_channels = json.count("latent_channels", c.latent_channels, kMostChannels);
   c.block_out_channels = json.counts("block_out_channels");
-  c.layers_per_block = json.count("layers_per_block", 1);
+  c.layers_per_block = json.count("layers_per_block", 1, kMostBlocksOfALevel);
   c.norm_num_groups = json.count("norm_num_groups", c.norm_num_groups);
   c.scaling_factor = json.positive("scaling_factor", c.scaling_factor);
   c.latents_mean = json.numbers("latents_mean");
@@ -95,13 +103,27 @@ void write_vae_config(const fs::path& config_json, const VaeConfig& c) {
   write_json(config_json, json);
 }
 
+namespace {
+
+// Compares names and shapes before any memory is used.
+void check_fits(const VaeConfig& config, const formats::Weights& weights, const fs::path& folder) {
+  nn::StateDict state({.device = at::kMeta});
+  const AutoencoderKl vae(nn::Scope(state), config);
+  nn::check_state(state, rename_vae_weights(formats::read_all(formats::shapes_only(weights)), config),
+                  folder.string());
+}
+
+}  // namespace
+
 LoadedVae load_vae(const fs::path& folder, at::Device device, at::ScalarType dtype) {
   const VaeConfig config = read_vae_config(folder / "config.json");
+  formats::Weights weights = formats::open_weights(folder);
+  if (device.is_meta()) weights = formats::shapes_only(std::move(weights));
+  check_fits(config, weights, folder);
   LoadedVae loaded;
   loaded.state = std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = dtype, .device = device});
   loaded.vae = std::make_unique<AutoencoderKl>(nn::Scope(*loaded.state), config);
-  nn::load_state(*loaded.state, rename_vae_weights(formats::load_weights(folder).tensors, config),
-                 folder.string());
+  nn::load_state(*loaded.state, rename_vae_weights(formats::read_all(weights), config), folder.string());
   return loaded;
 }
 

@@ -39,7 +39,7 @@ TEST(Evaluate, GivesEachSampleTheSameFloatTimestep) {
   };
   const at::Tensor latent = at::rand({3, 4, 2, 2});
   EXPECT_EQ(evaluate(denoiser, latent, 949.05).size(1), 8);
-  EXPECT_TRUE(at::equal(predict_noise(denoiser, latent, 949.05), latent));
+  EXPECT_TRUE(at::equal(predict(denoiser, latent, 949.05), latent));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "timestep_sampler.h"
+#include "pixart/diffusion/timestep_sampler.h"
 
 #include <gtest/gtest.h>
 
@@ -54,6 +54,21 @@ TEST(SecondMoment, LossesOfZeroStayUniform) {
   const std::vector<int64_t> t = {0, 1};
   const std::vector<double> loss = {0, 0};
   EXPECT_EQ(second_moment_timestep_weights(2, 1, 0.001, t, loss), uniform_timestep_weights(2));
+}
+
+TEST(LogitNormal, IsTheSigmoidOfANormalNumber) {
+  EXPECT_EQ(logit_normal_timestep(0, 0, 1, 1000), 500);
+  EXPECT_EQ(logit_normal_timestep(100, 0, 1, 1000), 999);
+  EXPECT_EQ(logit_normal_timestep(-100, 0, 1, 1000), 0);
+  EXPECT_EQ(logit_normal_timestep(2, 1, 0.5, 1000), int64_t(1000 / (1 + std::exp(-2.0))));
+}
+
+TEST(Stratified, EachPartHasItsOwnTimesteps) {
+  EXPECT_EQ(stratified_timestep(0, 4, 0.0, 1000), 0);
+  EXPECT_EQ(stratified_timestep(0, 4, 0.999, 1000), 249);
+  EXPECT_EQ(stratified_timestep(3, 4, 0.0, 1000), 750);
+  EXPECT_EQ(stratified_timestep(3, 4, std::nextafter(1.0, 0.0), 1000), 999);
+  EXPECT_THROW(stratified_timestep(4, 4, 0.0, 1000), InternalError);
 }
 
 }  // namespace

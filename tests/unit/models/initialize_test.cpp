@@ -107,6 +107,18 @@ TEST(Initialize, TheOutputStartsAtZero) {
       dit.model.forward(latent, timestep, {.label = at::tensor({1, 20})}).count_nonzero().item<int64_t>(), 0);
 }
 
+TEST(Initialize, NormsOfQueriesAndKeysStartAsPlainNorms) {
+  DitConfig config = dit_preset("DiT-S/8");
+  config.depth = 1, config.qk_norm = true;
+  nn::StateDict state;
+  const Dit dit(nn::Scope(state), config);
+  initialize(state, config, {});
+  for (const std::string name : {"blocks.0.attn.q_norm.", "blocks.0.attn.k_norm."}) {
+    EXPECT_TRUE(state.get(name + "weight").eq(1).all().item<bool>());
+    EXPECT_TRUE(state.get(name + "bias").eq(0).all().item<bool>());
+  }
+}
+
 TEST(Initialize, ADrawDependsOnItsNameAndTheSeedOnly) {
   const StartedPixArt two({.seed = 5, .embedder_std = {}}), three({.seed = 5, .embedder_std = {}}, 3),
       other({.seed = 6, .embedder_std = {}});

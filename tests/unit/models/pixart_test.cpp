@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "model_folder.h"
 #include "pixart/base/error.h"
 #include "transformer_checks.h"
 
@@ -226,6 +227,23 @@ TEST(PixArtPreset, AnUnknownNameListsTheKnownOnes) {
                 ::testing::AllOf(::testing::HasSubstr("PixArt-XL/2"), ::testing::HasSubstr("PixArt-MS-XL/2"),
                                  ::testing::HasSubstr("Did you mean 'PixArt-XL/2'?")));
   }
+}
+
+class PixArtFolderTest : public ModelFolderTest {};
+
+TEST_F(PixArtFolderTest, NumbersOfTheConfigHaveBounds) {
+  const auto refused = [&](const nlohmann::json& changes) {
+    write_pixart_config(config(), tiny_config());
+    edit_config(changes);
+    return message_of([&] { read_pixart_config(config()); });
+  };
+  for (const char* key : {"num_attention_heads", "attention_head_dim", "num_layers", "sample_size",
+                          "patch_size", "in_channels", "caption_channels"})
+    for (const nlohmann::json& value : {nlohmann::json(0), nlohmann::json(int64_t{1} << 31),
+                                        nlohmann::json(UINT64_MAX), nlohmann::json(1e308)})
+      EXPECT_THAT(refused({{key, value}}), ::testing::HasSubstr(std::string(key) + " is ")) << value;
+  EXPECT_THAT(refused({{"num_attention_heads", 65536}, {"attention_head_dim", 65536}}),
+              ::testing::HasSubstr("the width is at most 65536"));
 }
 
 }  // namespace

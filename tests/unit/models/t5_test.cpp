@@ -201,6 +201,38 @@ TEST_F(T5FolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
   EXPECT_THAT(message_of([&] { read_t5_config(config()); }), HasSubstr("not a JSON object"));
 }
 
+TEST_F(T5FolderTest, NumbersHaveBounds) {
+  const auto refused = [&](const nlohmann::json& changes) {
+    write_t5_config(config(), tiny());
+    edit_config(changes);
+    return message_of([&] { read_t5_config(config()); });
+  };
+  for (const char* key : {"vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_heads"})
+    for (const nlohmann::json& value : {nlohmann::json(-1), nlohmann::json(int64_t{1} << 31),
+                                        nlohmann::json(UINT64_MAX), nlohmann::json(1e308)})
+      EXPECT_THAT(refused({{key, value}}), HasSubstr(std::string(key) + " is ")) << value;
+  EXPECT_THAT(refused({{"num_layers", 1025}}), HasSubstr("from 1 to 1024"));
+  EXPECT_THAT(refused({{"num_heads", 65536}, {"d_kv", 65536}}), HasSubstr("the attention has at most"));
+  EXPECT_LT(refused({{"d_ff", std::string(100'000, 'x')}}).size(), 1000U);
+}
+
+TEST_F(T5FolderTest, DeepListsAreRefused) {
+  std::ofstream(config()) << R"({"d_model": )" << std::string(400'000, '[') << std::string(400'000, ']')
+                          << "}";
+  EXPECT_THAT(message_of([&] { read_t5_config(config()); }), HasSubstr("nested more than 32 deep"));
+}
+
+// The tensors of such a model would take terabytes, of which the file has nothing.
+TEST_F(T5FolderTest, SizesAreComparedWithTheWeightsBeforeMemoryIsUsed) {
+  Tiny model;
+  for (const auto& [key, value] : {std::pair{"vocab_size", 1 << 24}, std::pair{"d_model", 65536},
+                                   std::pair{"d_ff", 1 << 20}, std::pair{"num_layers", 1024}}) {
+    save_t5(folder_, model.encoder, model.state);
+    edit_config({{key, value}});
+    EXPECT_THAT(message_of([&] { load_t5(folder_, at::kCPU); }), HasSubstr("does not fit the model")) << key;
+  }
+}
+
 TEST_F(T5FolderTest, AcceptsWholeT5AndTiedCopies) {
   Tiny model;
   save_t5(folder_, model.encoder, model.state);

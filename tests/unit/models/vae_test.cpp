@@ -169,6 +169,26 @@ TEST_F(VaeFolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
   EXPECT_THAT(message_of([&] { read_vae_config(config()); }), HasSubstr("block_out_channels is [8,16.5,16]"));
 }
 
+TEST_F(VaeFolderTest, NumbersHaveBounds) {
+  const auto refused = [&](const nlohmann::json& changes) {
+    write_vae_config(config(), tiny());
+    edit_config(changes);
+    return message_of([&] { read_vae_config(config()); });
+  };
+  for (const char* key : {"in_channels", "latent_channels", "layers_per_block", "norm_num_groups"})
+    for (const nlohmann::json& value : {nlohmann::json(0), nlohmann::json(int64_t{1} << 31),
+                                        nlohmann::json(UINT64_MAX), nlohmann::json(1e308)})
+      EXPECT_THAT(refused({{key, value}}), HasSubstr(std::string(key) + " is ")) << value;
+  EXPECT_THAT(refused({{"block_out_channels", {8, 16, 1 << 17}}}), HasSubstr("from 1 to 65536"));
+}
+
+TEST_F(VaeFolderTest, SizesAreComparedWithTheWeightsBeforeMemoryIsUsed) {
+  Tiny model;
+  save_vae(folder_, tiny(), model.state);
+  edit_config({{"block_out_channels", {65536, 65536, 65536}}, {"layers_per_block", 64}});
+  EXPECT_THAT(message_of([&] { load_vae(folder_, at::kCPU); }), HasSubstr("does not fit the model"));
+}
+
 TEST_F(VaeFolderTest, ReportsMissingAndUnexpectedWeights) {
   Tiny model;
   save_vae(folder_, tiny(), model.state);

@@ -59,6 +59,36 @@ TEST(SelfAttention, RowsAreQueryKeyValueEachHeadMajor) {
   EXPECT_TRUE(near(layer(x)[0], at::linear(at::cat(heads, 1), layer.proj.weight, layer.proj.bias)));
 }
 
+TEST(AffineNorm, IsLayerNormWithWeightAndBias) {
+  StateDict state({.dtype = at::kDouble});
+  const AffineNorm norm(Scope(state), 8);
+  random_weights(state);
+  const at::Tensor x = at::randn({2, 3, 8}, at::kDouble), centred = x - x.mean(-1, true);
+  const at::Tensor normal = centred / (centred.square().mean(-1, true) + 1e-5).sqrt();
+  EXPECT_TRUE(near(norm(x), normal * norm.weight + norm.bias));
+}
+
+TEST(SelfAttention, QkNormIsOverAllHeadsTogether) {
+  StateDict state({.dtype = at::kDouble}), plain_state({.dtype = at::kDouble});
+  const SelfAttention layer(Scope(state), 6, 2, true), plain(Scope(plain_state), 6, 2);
+  EXPECT_EQ(state.items().size(), plain_state.items().size() + 4);
+  random_weights(state);
+  const at::Tensor x = at::randn({1, 5, 6}, at::kDouble);
+  const auto qkv = at::linear(x[0], layer.qkv.weight, layer.qkv.bias).chunk(3, 1);
+  const at::Tensor q = layer.q_norm(qkv[0]), k = layer.k_norm(qkv[1]);
+  std::vector<at::Tensor> heads;
+  for (int64_t h = 0; h < 2; ++h)
+    heads.push_back(
+        softmax_attention(q.narrow(1, 3 * h, 3), k.narrow(1, 3 * h, 3), qkv[2].narrow(1, 3 * h, 3)));
+  EXPECT_TRUE(near(layer(x)[0], at::linear(at::cat(heads, 1), layer.proj.weight, layer.proj.bias)));
+  // The scale of q does not matter then.
+  at::NoGradGuard no_grad;
+  const at::Tensor before = layer(x);
+  at::Tensor(layer.qkv.weight).narrow(0, 0, 6).mul_(1000);
+  at::Tensor(layer.qkv.bias).narrow(0, 0, 6).mul_(1000);
+  EXPECT_TRUE(near(layer(x), before, 1e-3));  // eps of 1e-5
+}
+
 TEST(PackText, GathersKeptTokensAlsoBehindHoles) {
   const at::Tensor text = at::arange(24, at::kDouble).view({2, 4, 3});
   const at::Tensor mask = at::tensor({1, 0, 1, 0, 0, 1, 0, 0}).view({2, 4});

@@ -24,6 +24,19 @@ TEST(MemoryPlan, BytesATokenAndChannel) {
   EXPECT_NEAR(activation_bytes(xl(), {.bfloat16 = false}).kept / unit, 92, 0.06 * 92);
 }
 
+// Normalised queries and keys, and in bfloat16 what they were made from in float32.
+TEST(MemoryPlan, QkNormKeepsQueriesAndKeys) {
+  auto with_norm = xl();
+  with_norm.qk_norm = true;
+  const double unit = 256.0 * 1152 * 28;
+  for (const bool bfloat16 : {false, true}) {
+    const double more = activation_bytes(with_norm, {.bfloat16 = bfloat16}).kept -
+                        activation_bytes(xl(), {.bfloat16 = bfloat16}).kept;
+    const double expected = bfloat16 ? 2 * (2 + 4) : 2 * 4;
+    EXPECT_NEAR(more / unit, expected, 0.02 * expected);
+  }
+}
+
 TEST(MemoryPlan, GrowsWithTheMicroBatchAndShrinksWithCheckpointing) {
   const auto one = activation_bytes(xl(), {.bfloat16 = true, .micro_batch = 1}),
              eight = activation_bytes(xl(), {.bfloat16 = true, .micro_batch = 8}),

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "pixart/base/error.h"
+#include "pixart/config/config.h"
 #include "pixart/plan/paper_stages.h"
 
 namespace pixart::plan {
@@ -233,6 +235,70 @@ TEST_F(Telemetry, TheCpuOfTheRunIsTheCpuOfThePlan) {
 {"kind":"interval","stage":"text","flops_per_second":64e9})");
   EXPECT_DOUBLE_EQ(measured_mfu(folder_, find_gpu("cpu", 2, 1e9), run::Precision::kFloat32).at("text"), 0.5);
   EXPECT_THROW(measured_mfu(folder_, find_gpu("h100"), run::Precision::kFloat32), UserError);
+}
+
+// The largest value that a key's rule allows; "" if it has no such value.
+std::string largest_of(const config::KeyInfo& key) {
+  for (const std::string mark : {" to ", "at most "})
+    if (const size_t at = key.rule.rfind(mark); at != std::string::npos)
+      return key.rule.substr(at + mark.size());
+  return "";
+}
+
+// The key as an override of `kSmall`, for each of its stages.
+std::vector<std::string> overrides_of(const config::KeyInfo& key) {
+  const std::string largest = largest_of(key);
+  const bool is_list = key.type.starts_with("list");
+  const std::string value = "=" + (is_list ? "[" + largest + "]" : largest);
+  if (!key.path.starts_with("stages[].")) return {key.path + value};
+  std::vector<std::string> result;
+  for (const char* stage : {"autoencoder", "class", "text"})
+    result.push_back("stages." + std::string(stage) + key.path.substr(8) + value);
+  return result;
+}
+
+constexpr const char* kSmall = R"(run: r
+autoencoder: {block_out_channels: [4, 4], layers_per_block: 1, norm_num_groups: 1}
+transformer: {patch_size: 1, hidden_size: 12, depth: 1, num_heads: 1}
+sources: [{name: a, type: scenes}]
+stages:
+  - {name: autoencoder, objective: autoencoder, source: a, resolution: 8, steps: 5, batch_size: 1}
+  - {name: class, objective: class_conditional, source: a, resolution: 8, steps: 5, batch_size: 1}
+  - {name: text, objective: text_conditional, source: a, resolution: 8, steps: 5, batch_size: 1, multi_scale: true}
+)";
+
+// Plans with these overrides; an error of the user's is an answer, too.
+void expect_plan_or_user_error(const std::vector<std::string>& overrides) {
+  try {
+    const auto config = config::read_text<run::RunConfig>(kSmall, "small", overrides);
+    const auto plan = plan_run(config, options("h100", 1 << 20));
+    for (const auto& stage : plan.stages) {
+      EXPECT_TRUE(std::isfinite(stage.memory.total()) && stage.memory.total() > 0) << stage.name;
+      EXPECT_TRUE(std::isfinite(stage.consumption.seconds)) << stage.name;
+      EXPECT_GT(stage.parameters, 0) << stage.name;
+    }
+  } catch (const UserError&) {
+  }
+}
+
+TEST(Plan, LargestValuesOfAllKeysCanBePlanned) {
+  for (const auto& key : config::keys<run::RunConfig>()) {
+    const bool is_below_lists = key.path.starts_with("sources") ||
+                                key.path.find("mix[]") != std::string::npos ||
+                                key.path.starts_with("evaluation");
+    if (largest_of(key).empty() || is_below_lists) continue;
+    SCOPED_TRACE(key.path);
+    for (const auto& one : overrides_of(key)) {
+      SCOPED_TRACE(one);
+      expect_plan_or_user_error({one});
+    }
+  }
+  expect_plan_or_user_error(
+      {"autoencoder.block_out_channels=[65536, 65536, 65536, 65536]", "autoencoder.layers_per_block=64",
+       "autoencoder.latent_channels=1024", "transformer.hidden_size=65532", "transformer.depth=1024",
+       "transformer.mlp_ratio=64", "text_encoder.d_model=65536", "text_encoder.max_tokens=8192",
+       "stages.autoencoder.resolution=16384", "stages.text.resolution=16384",
+       "stages.text.batch_size=1000000", "stages.text.steps=1000000000"});
 }
 
 }  // namespace

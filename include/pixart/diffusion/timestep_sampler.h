@@ -1,4 +1,4 @@
-// Draws timesteps for training (PixArt-alpha diffusion/model/timestep_sampler.py).
+// Draws timesteps for training (those with weights: PixArt-alpha diffusion/model/timestep_sampler.py).
 #pragma once
 #include <cstdint>
 #include <span>
@@ -6,7 +6,7 @@
 
 namespace pixart::diffusion {
 
-struct TimestepDraw {
+struct WeightedTimestep {
   int64_t t;
   float importance;  // loss weight 1 / (num_timesteps * p_t)
 };
@@ -21,6 +21,12 @@ std::vector<double> second_moment_timestep_weights(int64_t num_timesteps, int64_
                                                    std::span<const double> seen_loss);
 
 // t = the number of cumulative probabilities that are <= u, u in [0, 1).
-TimestepDraw draw_timestep(std::span<const double> weights, double u);
+WeightedTimestep draw_timestep(std::span<const double> weights, double u);
+
+// The timestep at the share sigmoid(mean + std normal) of all timesteps; `normal` is of N(0, 1).
+int64_t logit_normal_timestep(double normal, double mean, double std, int64_t num_timesteps);
+
+// The timestep at the share (stratum + u) / num_strata, u in [0, 1).
+int64_t stratified_timestep(int64_t stratum, int64_t num_strata, double u, int64_t num_timesteps);
 
 }  // namespace pixart::diffusion
