@@ -120,6 +120,9 @@ struct Found {
 
 std::string message_in(const json& value, int depth);
 
+// Lists and objects may be deep, and are only named.
+std::string shown(const json& value) { return value.is_primitive() ? value.dump() : value.type_name(); }
+
 // FastAPI: [{"loc": ["body", "model"], "msg": "field required"}], other lists.
 std::string message_of_list(const json& list, int depth) {
   for (const auto& entry : list) {
@@ -128,7 +131,7 @@ std::string message_of_list(const json& list, int depth) {
     const auto place = entry.is_object() ? entry.find("loc") : list.end();
     if (entry.is_object() && place != entry.end() && place->is_array() && !place->empty())
       message +=
-          " (" + (place->back().is_string() ? place->back().get<std::string>() : place->back().dump()) + ")";
+          " (" + (place->back().is_string() ? place->back().get<std::string>() : shown(place->back())) + ")";
     return message;
   }
   return {};

@@ -1,10 +1,13 @@
 #include "job_store.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "pixart/base/error.h"
+#include "pixart/base/words.h"
 
 namespace pixart::caption {
 namespace fs = std::filesystem;
@@ -20,6 +23,12 @@ constexpr const char* kVersion = "1";  // of the tables
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
     throw UserError(what + ". The file cannot be continued: choose another --out, or remove it.");
   throw UserError(what + ". Earlier results are kept; the same command continues.", ExitCode::kStorage);
+}
+
+// SQLite itself would keep it from the group, whatever the umask says. It reports a file that cannot be made.
+void create_for_the_group(const fs::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor >= 0) ::close(descriptor);
 }
 
 }  // namespace
@@ -109,6 +118,25 @@ void write_settings(sqlite3* database, const fs::path& file, const Settings& set
   for (const auto& [name, value] : settings) Use(database, file, statement).bind(name).bind(value).step();
 }
 
+// The folder may be that of another program, whose database happens to have the name.
+void require_own_tables(sqlite3* database, const fs::path& file) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(
+          database,
+          "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND "
+          "name NOT IN ('settings', 'results')",
+          -1, &statement, nullptr) != SQLITE_OK)
+    fail(database, file);
+  const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(statement, sqlite3_finalize);
+  std::vector<std::string> names;
+  for (Use row(database, file, statement); row.step();) names.push_back(row.text(0));
+  if (!names.empty())
+    throw UserError(
+        fmt::format("{} is a database of another program (its tables: {}) and is not changed. Choose "
+                    "another --out.",
+                    file.string(), name_some(names)));
+}
+
 void compare(const fs::path& file, const Settings& known, const Settings& wanted,
              const std::vector<std::string>& may_change) {
   Problems problems;
@@ -128,9 +156,11 @@ JobStore::JobStore(const fs::path& file, const Settings& settings, const std::ve
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.file = file;
+  create_for_the_group(file);
   s.check(sqlite3_open(file.c_str(), &s.database) == SQLITE_OK);
   constexpr int kBusyMilliseconds = 5000;  // another program may read the file
   sqlite3_busy_timeout(s.database, kBusyMilliseconds);
+  require_own_tables(s.database, file);
   // With WAL and FULL, a commit is an append and an fsync, and a stored result survives a power cut.
   s.run("PRAGMA journal_mode = WAL");
   s.run("PRAGMA synchronous = FULL");

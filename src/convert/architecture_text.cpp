@@ -14,6 +14,8 @@ constexpr int64_t kLargest = int64_t{1} << 24;
 // Visits the members, for both directions: `each(name, member)`.
 constexpr const char* kHasNullClass = "has_null_class";  // only written if it is false
 
+constexpr const char* kQkNorm = "qk_norm";  // only written if it is true
+
 template <class Config, class Each>
 void common_fields(Config& c, Each&& each) {
   each("input_size", c.input_size);
@@ -45,6 +47,7 @@ std::string text_of(const char* name, const Config& config) {
   fields(config, [&](const char* key, const auto& value) { result[key] = value; });
   if constexpr (requires { config.num_classes; })
     if (!config.has_null_class) result[kHasNullClass] = false;
+  if (config.qk_norm) result[kQkNorm] = true;
   return result.dump();
 }
 
@@ -68,6 +71,7 @@ Config parse(const json& source, const std::string& subject) {
   problems.throw_if_any(subject + ": its architecture");
   if constexpr (requires { config.num_classes; })
     config.has_null_class = !source.contains(kHasNullClass) || source[kHasNullClass] != false;
+  config.qk_norm = source.contains(kQkNorm) && source[kQkNorm] == true;
   return config;
 }
 

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,9 +10,13 @@
 #include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/log.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/inspect.h"
 #include "pixart/convert/lora.h"
+#include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/models/t5.h"
 #include "pixart/nn/dtype.h"
@@ -29,7 +34,10 @@ constexpr const char* kPositions = "pos_embed";
 // Refuses architectures that a file may state but that cannot be built or do not fit these weights.
 template <class Config>
 void check_sizes(const Config& c, const Weights& weights, const std::string& subject) {
-  constexpr int64_t kLargestSide = 4096, kLargestWidth = 65536, kMostTokens = 100'000;
+  constexpr int64_t kLargestSide = 4096, kLargestPatch = 256, kMostChannels = 1024, kLargestWidth = 65536,
+                    kMostTokens = 100'000;
+  constexpr int64_t kMostClasses = int64_t{1} << 24;
+  constexpr int64_t kLongestGrid = 512;  // for which positions are computed
   constexpr double kLargestRatio = 64;
   Problems problems;
   if (c.num_heads < 1)
@@ -40,10 +48,15 @@ void check_sizes(const Config& c, const Weights& weights, const std::string& sub
     problems.add(fmt::format("a width of {} is not a multiple of 4 up to {}", c.hidden_size, kLargestWidth));
   if (c.depth < 1 || uint64_t(c.depth) > weights.tensors.size())
     problems.add(fmt::format("{} blocks cannot be made from {} tensors", c.depth, weights.tensors.size()));
-  if (c.patch_size < 1 || c.input_size > kLargestSide || c.input_size % c.patch_size != 0)
+  if (c.patch_size < 1 || c.patch_size > kLargestPatch || c.input_size > kLargestSide ||
+      c.input_size % c.patch_size != 0)
     problems.add(fmt::format("a patch of {} does not divide a latent side of {} (at most {})", c.patch_size,
                              c.input_size, kLargestSide));
-  if (c.in_channels < 1) problems.add("the number of input channels is below 1");
+  else if (weights.tensors.count(kPositions) == 0 && c.input_size / c.patch_size > kLongestGrid)
+    problems.add(
+        fmt::format("a latent side of {} has more than {} patches in a row", c.input_size, kLongestGrid));
+  if (c.in_channels < 1 || c.in_channels > kMostChannels)
+    problems.add(fmt::format("{} input channels; 1 to {} are possible", c.in_channels, kMostChannels));
   if (!(c.mlp_ratio > 0 && c.mlp_ratio <= kLargestRatio))
     problems.add(fmt::format("the MLP cannot be {} times as wide as the model", c.mlp_ratio));
   if constexpr (requires { c.multi_scale; }) {
@@ -51,9 +64,10 @@ void check_sizes(const Config& c, const Weights& weights, const std::string& sub
       problems.add(fmt::format("micro-conditions need a width divisible by 3, not {}", c.hidden_size));
     if (c.max_tokens < 1 || c.max_tokens > kMostTokens)
       problems.add(fmt::format("captions cannot have {} tokens", c.max_tokens));
-    if (c.caption_channels < 1) problems.add("captions have no channels");
-  } else if (c.num_classes < 1) {
-    problems.add("the number of classes is below 1");
+    if (c.caption_channels < 1 || c.caption_channels > kLargestWidth)
+      problems.add(fmt::format("captions cannot have {} channels", c.caption_channels));
+  } else if (c.num_classes < 1 || c.num_classes > kMostClasses) {
+    problems.add(fmt::format("{} classes; 1 to {} are possible", c.num_classes, kMostClasses));
   }
   problems.throw_if_any(subject);
 }
@@ -94,6 +108,7 @@ void from_pixart(OfficialWeights& result, const std::string& subject, const fs::
     result.weights = apply(pixart_from_diffusers(config), std::move(result.weights), subject);
     result.notes.push_back("pos_embed computed for the model's grid; diffusers' layout has none");
   }
+  check_weights(result.weights, config, subject, {kNullCaption, kPositions});
   // Official loaders compute it, too, whatever the file has.
   if (result.weights.tensors.count(kPositions) == 0) add_positions(result.weights, config);
   if (result.weights.tensors.count(kNullCaption) == 0) {
@@ -114,6 +129,7 @@ void from_dit(OfficialWeights& result, const std::string& subject) {
   check_sizes(config, result.weights, subject);
   if (result.identity.layout == Layout::kDitDiffusers)
     result.weights = apply(dit_from_diffusers(config), std::move(result.weights), subject);
+  check_weights(result.weights, config, subject, {kPositions});
   if (result.weights.tensors.count(kPositions) == 0) {
     const int64_t side = config.input_size / config.patch_size;
     add_tensor(result.weights, kPositions,
@@ -130,10 +146,19 @@ TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
   return extension == ".safetensors" ? TargetKind::kSafetensors : TargetKind::kPth;
 }
 
+bool has_qk_norm(const Architecture& architecture) {
+  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) return pixart->qk_norm;
+  const auto* dit = std::get_if<models::DitConfig>(&architecture);
+  return dit != nullptr && dit->qk_norm;
+}
+
 // Weights in diffusers' names, in the folder of one model, with its config.json.
 Weights write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
                            const TargetOptions& options, const formats::CompleteMetadata& complete,
                            const std::string& subject) {
+  if (has_qk_norm(architecture))
+    throw UserError(subject +
+                    " has qk_norm, which diffusers' models do not have. Write a .safetensors or .pth.");
   create_folders(folder);
   const auto write = [&](const TensorMap& map) {
     Weights weights = apply(map, official, subject);
@@ -207,6 +232,33 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
   }
 }
 
+namespace {
+
+using NotFinite = std::shared_ptr<std::vector<std::string>>;
+
+// Puts the names of the read tensors with NaN or infinity into `found`.
+Weights noticing(Weights weights, const NotFinite& found) {
+  weights.read = [read = std::move(weights.read), found](const std::string& name) {
+    at::Tensor tensor = read(name);
+    if (!is_finite(tensor)) found->push_back(name);
+    return tensor;
+  };
+  return weights;
+}
+
+// Such files are converted all the same, for those who look for the cause.
+void warn_of(const NotFinite& found, const fs::path& target) {
+  std::sort(found->begin(), found->end());
+  found->erase(std::unique(found->begin(), found->end()), found->end());
+  if (!found->empty())
+    log::warning(
+        "{}: {} tensor(s) have values that are NaN or infinite, so a model with them draws nothing: {}. "
+        "`pixart inspect SOURCE --verify` says whether the source has them, too.",
+        target.string(), found->size(), name_some(*found));
+}
+
+}  // namespace
+
 ConvertReport write_transformer(const OfficialWeights& source, const fs::path& target,
                                 const std::string& conversion, const TargetOptions& options) {
   const TargetKind kind = kind_of(target, options);
@@ -214,13 +266,18 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   const auto& architecture = source.identity.architecture;
   if (options.pipeline) check_pipeline_parts(architecture, options);
   const std::string license = options.license.empty() ? source.license : options.license;
+  const std::string subject = source.weights.files.empty() ? "the weights" : source.weights.files[0].string();
+  auto process = options.process ? options.process : source.identity.process;
+  if (options.pipeline) process = known_process(options.process, source.identity.process, subject);
   const BackgroundProvenance provenance({.architecture = architecture,
                                          .conversion = conversion,
                                          .license = license,
-                                         .parents = source.weights.files});
+                                         .parents = source.weights.files,
+                                         .process = process_text(process)});
   Weights weights = options.dtype ? cast(source.weights, *options.dtype) : source.weights;
   weights.metadata = provenance.metadata();
-  const std::string subject = source.weights.files.empty() ? "the weights" : source.weights.files[0].string();
+  const auto not_finite = std::make_shared<std::vector<std::string>>();
+  weights = noticing(std::move(weights), not_finite);
   ConvertReport report;
   if (kind != TargetKind::kFolder) report.lines.push_back(count_line(weights, target));
   if (kind == TargetKind::kSafetensors) {
@@ -228,18 +285,19 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   } else if (kind == TargetKind::kPth) {
     formats::write_pth(place, weights, provenance.complete(), options.durability);
   } else {
-    StagedFolder staged(place);
+    StagedFolder staged(place, foreign_entries);
     const fs::path model = options.pipeline ? staged.path() / "transformer" : staged.path();
     const Weights written =
         write_model_folder(model, weights, architecture, options, provenance.complete(), subject);
     report.lines.push_back(count_line(written, options.pipeline ? target / "transformer" : target));
-    if (options.pipeline) write_pipeline_parts(staged.path(), architecture, options, report);
+    if (options.pipeline) write_pipeline_parts(staged.path(), architecture, *process, options, report);
     checked_target(target, kind, options.overwrite);  // conversion takes minutes
     staged.commit(options.durability);
     for (const char* name : {kPositions, kNullCaption})
       if (weights.tensors.count(name) > 0)
         report.lines.push_back(fmt::format("{} does not exist in diffusers' layout and is left out", name));
   }
+  warn_of(not_finite, target);
   report.lines.push_back("licence: " + license);
   if (options.pipeline) report.lines.push_back(python_line(target, weights));
   return report;
@@ -251,10 +309,14 @@ ConvertReport convert_vae(const Opened& source, const fs::path& target, const Ta
         fmt::format("an autoencoder is written to a folder; {} is a file name.", target.string()));
   const fs::path place = checked_target(target, TargetKind::kFolder, options.overwrite);
   ConvertReport report;
-  StagedFolder staged(place);
-  report.lines.push_back(write_vae_folder(staged.path(), source, options));
+  StagedFolder staged(place, foreign_entries);
+  const auto not_finite = std::make_shared<std::vector<std::string>>();
+  Opened watched = source;
+  watched.weights = noticing(std::move(watched.weights), not_finite);
+  report.lines.push_back(write_vae_folder(staged.path(), watched, options));
   checked_target(target, TargetKind::kFolder, options.overwrite);
   staged.commit(options.durability);
+  warn_of(not_finite, target);
   return report;
 }
 

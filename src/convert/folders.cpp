@@ -7,6 +7,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/diffusion/noise_schedule.h"
 #include "pixart/nn/dtype.h"
@@ -35,34 +36,47 @@ const char* tokenizer_class(const fs::path& tokenizer) {
   return tokenizer.extension() == ".json" ? "T5TokenizerFast" : "T5Tokenizer";
 }
 
-// The defaults of the scheduler's class are those of the official conversion scripts.
-void write_scheduler(const fs::path& folder) {
-  const diffusion::Process process;
-  create_folders(folder);
-  write_json(folder / "scheduler_config.json", {{"_class_name", "DPMSolverMultistepScheduler"},
-                                                {"_diffusers_version", "0.25.0"},
-                                                {"algorithm_type", "dpmsolver++"},
-                                                {"beta_end", 0.02},
-                                                {"beta_schedule", process.schedule},
-                                                {"beta_start", 0.0001},
-                                                {"num_train_timesteps", process.num_train_steps},
-                                                {"prediction_type", word_of(process.prediction)},
-                                                {"solver_order", 2},
-                                                {"solver_type", "midpoint"},
-                                                {"timestep_spacing", "linspace"}});
+// The scheduler's entries about what the model predicts. Flow is left to DPM-Solver++, because the pipelines
+// of PixArt and DiT do not work with diffusers' schedulers of flow matching.
+void add_process(nlohmann::json& scheduler, const diffusion::Process& process) {
+  scheduler["num_train_timesteps"] = process.num_train_steps;
+  scheduler["prediction_type"] = diffusers_word(process.prediction);
+  if (process.zero_terminal_snr) scheduler["rescale_betas_zero_snr"] = true;
+  if (!process.is_flow()) return;
+  scheduler["use_flow_sigmas"] = true;
+  scheduler["flow_shift"] = process.shift;
 }
 
-void write_dit_scheduler(const fs::path& folder) {
-  const diffusion::Process process;
+// The betas that a schedule has with this number of steps: of "linear", DiT's for 1000.
+nlohmann::json scheduler_of(const char* class_name, const diffusion::Process& process) {
+  const double scale = 1000.0 / double(process.num_train_steps);
+  return {{"_class_name", class_name},
+          {"_diffusers_version", "0.25.0"},
+          {"beta_end", 0.02 * scale},
+          {"beta_schedule", process.schedule},
+          {"beta_start", 0.0001 * scale}};
+}
+
+constexpr const char *kSolverClass = "DPMSolverMultistepScheduler", *kDdimClass = "DDIMScheduler";
+
+// The defaults of the scheduler's class are those of the official conversion scripts.
+void write_solver(const fs::path& folder, const diffusion::Process& process) {
+  nlohmann::json scheduler = scheduler_of(kSolverClass, process);
+  scheduler["algorithm_type"] = "dpmsolver++";
+  add_process(scheduler, process);
+  scheduler["solver_order"] = 2;
+  scheduler["solver_type"] = "midpoint";
+  scheduler["timestep_spacing"] = "linspace";
   create_folders(folder);
-  write_json(folder / "scheduler_config.json", {{"_class_name", "DDIMScheduler"},
-                                                {"_diffusers_version", "0.25.0"},
-                                                {"beta_end", 0.02},
-                                                {"beta_schedule", process.schedule},
-                                                {"beta_start", 0.0001},
-                                                {"clip_sample", false},
-                                                {"num_train_timesteps", process.num_train_steps},
-                                                {"prediction_type", word_of(process.prediction)}});
+  write_json(folder / "scheduler_config.json", ordered_json(scheduler));
+}
+
+void write_ddim(const fs::path& folder, const diffusion::Process& process) {
+  nlohmann::json scheduler = scheduler_of(kDdimClass, process);
+  scheduler["clip_sample"] = false;
+  add_process(scheduler, process);
+  create_folders(folder);
+  write_json(folder / "scheduler_config.json", ordered_json(scheduler));
 }
 
 void copy_bytes(const fs::path& from, const fs::path& to) { write_file_atomically(to, read_file(from)); }
@@ -185,7 +199,8 @@ std::string write_vae_folder(const fs::path& folder, const Opened& source, const
 }
 
 void write_pipeline_parts(const fs::path& folder, const Architecture& architecture,
-                          const TargetOptions& options, ConvertReport& report) {
+                          const diffusion::Process& process, const TargetOptions& options,
+                          ConvertReport& report) {
   TargetOptions parts = options;
   parts.license.clear();  // it is the license of the transformer
   create_folders(folder / "vae");
@@ -193,22 +208,26 @@ void write_pipeline_parts(const fs::path& folder, const Architecture& architectu
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
     report.lines.push_back(write_text_encoder(folder / "text_encoder", options));
     write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);
-    write_scheduler(folder / "scheduler");
+    write_solver(folder / "scheduler", process);
     write_json(folder / "model_index.json",
                {{"_class_name", "PixArtAlphaPipeline"},
                 {"_diffusers_version", "0.25.0"},
-                {"scheduler", {"diffusers", "DPMSolverMultistepScheduler"}},
+                {"scheduler", {"diffusers", kSolverClass}},
                 {"text_encoder", {"transformers", "T5EncoderModel"}},
                 {"tokenizer", {"transformers", tokenizer_class(tokenizer_of(options))}},
                 {"transformer", {"diffusers", "PixArtTransformer2DModel"}},
                 {"vae", {"diffusers", "AutoencoderKL"}}});
   } else {
-    write_dit_scheduler(folder / "scheduler");
-    write_json(folder / "model_index.json", {{"_class_name", "DiTPipeline"},
-                                             {"_diffusers_version", "0.25.0"},
-                                             {"scheduler", {"diffusers", "DDIMScheduler"}},
-                                             {"transformer", {"diffusers", "DiTTransformer2DModel"}},
-                                             {"vae", {"diffusers", "AutoencoderKL"}}});
+    if (process.is_flow())
+      write_solver(folder / "scheduler", process);
+    else
+      write_ddim(folder / "scheduler", process);
+    write_json(folder / "model_index.json",
+               {{"_class_name", "DiTPipeline"},
+                {"_diffusers_version", "0.25.0"},
+                {"scheduler", {"diffusers", process.is_flow() ? kSolverClass : kDdimClass}},
+                {"transformer", {"diffusers", "DiTTransformer2DModel"}},
+                {"vae", {"diffusers", "AutoencoderKL"}}});
   }
 }
 

@@ -19,7 +19,8 @@ void check_pipeline_parts(const Architecture& architecture, const TargetOptions&
 
 // Writes all parts except transformer/: model_index.json, scheduler/, vae/, text_encoder/, tokenizer/.
 void write_pipeline_parts(const std::filesystem::path& folder, const Architecture& architecture,
-                          const TargetOptions& options, ConvertReport& report);
+                          const diffusion::Process& process, const TargetOptions& options,
+                          ConvertReport& report);
 
 // Writes an autoencoder of any layout in diffusers' layout; returns a line for people.
 std::string write_vae_folder(const std::filesystem::path& folder, const Opened& source,

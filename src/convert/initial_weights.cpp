@@ -44,14 +44,25 @@ void copy_into(nn::StateDict& state, const models::TransformerConfig& target, co
              target.kind());
 }
 
-ReparameterizedInto reparameterize_into(nn::StateDict& state, const models::Transformer& target,
-                                        const OfficialWeights& source, const ReparameterizeOptions& options,
-                                        const std::string& subject) {
-  at::NoGradGuard no_grad;
+namespace {
+
+std::pair<const models::DitConfig*, const models::PixArt*> kinds_of(const models::Transformer& target,
+                                                                    const OfficialWeights& source,
+                                                                    const std::string& subject) {
   const auto* config = std::get_if<models::DitConfig>(&source.identity.architecture);
   const auto* pixart = std::get_if<models::PixArt>(&target.model());
   if (config == nullptr || pixart == nullptr)
     throw UserError(fmt::format("{} is not a DiT; only a DiT can be re-parameterised.", subject));
+  return {config, pixart};
+}
+
+}  // namespace
+
+ReparameterizedInto reparameterize_into(nn::StateDict& state, const models::Transformer& target,
+                                        const OfficialWeights& source, const ReparameterizeOptions& options,
+                                        const std::string& subject) {
+  at::NoGradGuard no_grad;
+  const auto [config, pixart] = kinds_of(target, source, subject);
   nn::StateDict source_state({.dtype = at::kFloat, .device = state.options().device});
   const models::Dit dit(nn::Scope(source_state), *config);
   nn::load_state(source_state, formats::read_all(source.weights), subject);
@@ -60,6 +71,17 @@ ReparameterizedInto reparameterize_into(nn::StateDict& state, const models::Tran
   result.proof = prove_reparameterization(dit, *pixart, state);
   require_proof(result.proof, subject);
   return result;
+}
+
+void check_reparameterize_into(const nn::StateDict& state, const models::Transformer& target,
+                               const OfficialWeights& source, const ReparameterizeOptions& options,
+                               const std::string& subject) {
+  at::NoGradGuard no_grad;
+  const auto [config, pixart] = kinds_of(target, source, subject);
+  nn::StateDict source_state({.dtype = at::kFloat, .device = at::kMeta});
+  const models::Dit dit(nn::Scope(source_state), *config);
+  nn::load_state(source_state, formats::read_all(formats::shapes_only(source.weights)), subject);
+  check_reparameterization(source_state, *config, state, pixart->config(), options);
 }
 
 }  // namespace pixart::convert

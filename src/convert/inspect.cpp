@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "pixart/base/error.h"
 #include "pixart/convert/provenance.h"
@@ -85,19 +86,32 @@ std::vector<WeightReport> inspect(const fs::path& path) {
   return reports;
 }
 
+namespace {
+
+int64_t count_not_finite(const at::Tensor& tensor) {
+  const at::Tensor values = tensor.element_size() == 1 ? tensor.to(at::kFloat) : tensor;
+  return at::isfinite(values).logical_not().sum().item<int64_t>();
+}
+
+}  // namespace
+
+// A sum is quick, and a value that is not finite makes it not finite.
+bool is_finite(const at::Tensor& tensor) {
+  if (!tensor.is_floating_point() || tensor.numel() == 0) return true;
+  const at::Tensor values = tensor.element_size() == 1 ? tensor.to(at::kFloat) : tensor;
+  const auto type = values.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return std::isfinite(values.sum(type).item<double>()) || count_not_finite(tensor) == 0;
+}
+
 std::vector<std::string> find_not_finite(const formats::Weights& weights,
                                          const std::function<void(uint64_t)>& done) {
   std::vector<std::string> lines;
   uint64_t bytes = 0;
   for (const auto& [name, info] : weights.tensors) {
     const at::Tensor tensor = weights.read(name);
-    if (tensor.is_floating_point() && tensor.numel() > 0) {
-      const int64_t count = tensor.element_size() == 1
-                                ? at::isfinite(tensor.to(at::kFloat)).logical_not().sum().item<int64_t>()
-                                : at::isfinite(tensor).logical_not().sum().item<int64_t>();
-      if (count > 0)
-        lines.push_back(fmt::format("{}: {} of {} values are NaN or infinite", name, count, info.numel()));
-    }
+    if (!is_finite(tensor))
+      lines.push_back(fmt::format("{}: {} of {} values are NaN or infinite", name, count_not_finite(tensor),
+                                  info.numel()));
     bytes += info.bytes();
     if (done) done(bytes);
   }

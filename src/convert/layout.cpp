@@ -8,6 +8,7 @@
 #include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/stated_process.h"
 #include "provenance_keys.h"
 #include "wrappers.h"
 
@@ -107,6 +108,7 @@ void read_shapes(const Weights& weights, const LayoutHints& hints, Identity& ide
     c.mlp_ratio = double(side(weights, "blocks.0.mlp.fc1.weight", 0)) / double(c.hidden_size);
   const int64_t per_patch = c.patch_size * c.patch_size * c.in_channels;
   c.learn_sigma = side(weights, "final_layer.linear.weight", 0) == 2 * per_patch;
+  c.qk_norm = has(weights, "blocks.0.attn.q_norm.weight");
   const int64_t tokens = side(weights, "pos_embed", 1);
   const int64_t grid = int64_t(std::llround(std::sqrt(double(tokens))));
   if (tokens > 0 && grid * grid == tokens) {
@@ -222,6 +224,11 @@ std::string described(const Architecture& architecture) {
   return "";
 }
 
+bool is_transformer(const Identity& identity) {
+  return std::holds_alternative<models::DitConfig>(identity.architecture) ||
+         std::holds_alternative<models::PixArtConfig>(identity.architecture);
+}
+
 // The architecture in the config.json next to the weights, if this layout has one.
 Architecture from_config_json(Layout layout, const fs::path& config_json) {
   switch (layout) {
@@ -284,6 +291,20 @@ std::string layout_name(Layout layout) {
   return "not recognised";
 }
 
+namespace {
+
+// A scheduler that this program does not have keeps nobody from the weights: --prediction may answer.
+void read_process(Opened& opened) {
+  try {
+    opened.identity.process = stated_process(opened.path, opened.weights.metadata);
+  } catch (const UserError& error) {
+    if (error.code() != ExitCode::kBadInput) throw;
+    opened.weights.notes.emplace_back(error.what());
+  }
+}
+
+}  // namespace
+
 Opened open_and_identify(const fs::path& path, const std::string& which, const LayoutHints& hints) {
   Opened opened{.path = path, .weights = recognisable(formats::open_weights(path, which), path.string())};
   Identity& identity = opened.identity;
@@ -298,6 +319,7 @@ Opened open_and_identify(const fs::path& path, const std::string& which, const L
   if (std::holds_alternative<std::monostate>(identity.architecture))
     identity.architecture = from_shapes(identity.layout, opened.weights, hints, identity);
   identity.summary = described(identity.architecture);
+  if (is_transformer(identity)) read_process(opened);
   if (holds_lora(opened.weights)) {
     const std::string lora = describe_lora(opened.weights);
     identity.summary = identity.summary.empty() ? lora : identity.summary + ", with " + lora;

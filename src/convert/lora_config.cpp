@@ -90,10 +90,12 @@ LoraStart read_start(const PeftConfig& config) {
   const json value = config.key("init_lora_weights");
   if (!value.is_string()) return LoraStart::kZero;
   const std::string how = value.get<std::string>();
-  static const std::set<std::string> unchanged = {"gaussian", "eva", "orthogonal", "true", "false", ""};
-  if (unchanged.count(how) > 0) return LoraStart::kZero;
-  if (how == "pissa") return LoraStart::kPissa;
-  if (how == "olora") return LoraStart::kOlora;
+  const std::string word = ascii_lower(how);  // PEFT takes "OLoRA" for "olora"
+  static const std::set<std::string> unchanged = {"gaussian", "eva", "orthogonal", "mica", "true",
+                                                  "false",    ""};
+  if (unchanged.count(word) > 0) return LoraStart::kZero;
+  if (word == "pissa") return LoraStart::kPissa;
+  if (word == "olora") return LoraStart::kOlora;
   config.problems.add(fmt::format(
       "init_lora_weights is \"{}\": the training replaced a part of the base weights that the adapters do "
       "not tell. Save them again with PEFT, save_pretrained(..., path_initial_model_for_weight_conversion="

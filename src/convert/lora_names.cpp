@@ -107,6 +107,11 @@ LoraLayer layer_of(const std::string& module, const Found& found, const Weights&
   return layer;
 }
 
+// VeLoRA's projection compresses the inputs that the backward pass needs.
+bool is_of_training_alone(const std::string& name) {
+  return name.find(".lora_velora_embed") != std::string::npos;
+}
+
 std::map<std::string, Found> find_parts(const Weights& weights, Problems& problems) {
   std::map<std::string, Found> found;
   for (const auto& [name, info] : weights.tensors) {
@@ -183,6 +188,7 @@ LoraAdapters take_lora(Weights& weights, const std::string& subject) {
     if (!rules.targets_layer(module)) untargeted.push_back(module);
     for (const auto& name : {parts.a, parts.b, parts.alpha}) weights.tensors.erase(name);
   }
+  std::erase_if(weights.tensors, [](const auto& item) { return is_of_training_alone(item.first); });
   if (!is_alpha_known)
     result.notes.emplace_back("assumed: alpha equals the rank, because the file does not state it");
   if (!untargeted.empty())

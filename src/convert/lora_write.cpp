@@ -93,7 +93,7 @@ void write_lora(const fs::path& folder, const formats::Weights& weights, const A
   for (const auto& [key, value] : config.items()) diffusers[kDiffusersPrefix + key] = value;
 
   require_model_folder(folder);
-  StagedFolder staged(folder);
+  StagedFolder staged(folder, foreign_entries);
   save(staged.path() / "adapter_model.safetensors", layers, kPeftPrefix, metadata);
   config["peft_type"] = "LORA";
   config["task_type"] = nullptr;

@@ -32,8 +32,10 @@ formats::Metadata metadata_of(const Provenance& provenance, const std::vector<st
                                 {kConversionKey, provenance.conversion},
                                 {kLicenseKey, provenance.license},
                                 {kParentsKey, parents_text(provenance.parents, hashes)}};
-  if (const std::string architecture = architecture_text(provenance.architecture); !architecture.empty())
+  if (const std::string architecture = architecture_text(provenance.architecture); !architecture.empty()) {
     metadata.emplace(kArchitectureKey, architecture);
+    metadata.emplace(kProcessKey, provenance.process);
+  }
   return metadata;
 }
 

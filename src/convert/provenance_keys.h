@@ -7,6 +7,7 @@ inline constexpr const char* kFormatVersionKey = "pixart.format_version";
 inline constexpr const char* kProducerKey = "pixart.producer";      // "pixart 0.1.0"
 inline constexpr const char* kParentsKey = "pixart.parents";        // JSON: [{"file", "sha256"}]
 inline constexpr const char* kConversionKey = "pixart.conversion";  // how the file was made from its parents
+inline constexpr const char* kProcessKey = "pixart.process";        // JSON, see process_text()
 inline constexpr const char* kLoraKey = "pixart.lora";              // JSON: {"rank", "alpha"}
 inline constexpr const char* kLicenseKey = "pixart.license";
 }  // namespace pixart::convert

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <optional>
 
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
@@ -121,11 +122,24 @@ struct SharedModulation {
   at::Tensor weight, bias;  // [6D, D], [6D] float64
 };
 
+// The block whose modulation is shared, or nothing for the mean of all.
+std::optional<int64_t> shared_block(const std::string& choice, int64_t depth) {
+  if (choice == "mean") return std::nullopt;
+  const std::string digits = choice.starts_with("block:") ? choice.substr(6) : "";
+  const bool is_number =
+      !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number || std::stoll(digits) >= depth)
+    throw UserError(fmt::format(
+        "shared modulation '{}' is unknown; use mean, or block:<i> with i from 0 to {}.", choice, depth - 1));
+  return std::stoll(digits);
+}
+
 SharedModulation shared_modulation(const nn::StateDict& dit, int64_t depth, const std::string& choice) {
   const auto name = [](int64_t block, const char* part) {
     return fmt::format("blocks.{}.adaLN_modulation.1.{}", block, part);
   };
-  if (choice == "mean") {
+  const auto block = shared_block(choice, depth);
+  if (!block) {
     SharedModulation sum{at::zeros_like(in_double(dit, name(0, "weight"))),
                          at::zeros_like(in_double(dit, name(0, "bias")))};
     for (int64_t i = 0; i < depth; ++i) {
@@ -134,14 +148,7 @@ SharedModulation shared_modulation(const nn::StateDict& dit, int64_t depth, cons
     }
     return {sum.weight / double(depth), sum.bias / double(depth)};
   }
-  const std::string digits = choice.starts_with("block:") ? choice.substr(6) : "";
-  const bool is_number =
-      !digits.empty() && digits.size() < 6 && digits.find_first_not_of("0123456789") == std::string::npos;
-  if (!is_number || std::stoll(digits) >= depth)
-    throw UserError(fmt::format(
-        "shared modulation '{}' is unknown; use mean, or block:<i> with i from 0 to {}.", choice, depth - 1));
-  return {in_double(dit, name(std::stoll(digits), "weight")),
-          in_double(dit, name(std::stoll(digits), "bias"))};
+  return {in_double(dit, name(*block, "weight")), in_double(dit, name(*block, "bias"))};
 }
 
 void derive(const nn::StateDict& dit, nn::StateDict& target, int64_t depth, int64_t width,
@@ -163,15 +170,24 @@ void derive(const nn::StateDict& dit, nn::StateDict& target, int64_t depth, int6
 
 }  // namespace
 
-std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models::DitConfig& dit_config,
-                                          nn::StateDict& target, const models::PixArtConfig& target_config,
-                                          const ReparameterizeOptions& options) {
-  at::NoGradGuard no_grad;
+std::vector<PlannedTensor> check_reparameterization(const nn::StateDict& dit,
+                                                    const models::DitConfig& dit_config,
+                                                    const nn::StateDict& target,
+                                                    const models::PixArtConfig& target_config,
+                                                    const ReparameterizeOptions& options) {
   if (dit_config.num_heads != target_config.num_heads)  // shapes do not depend on it
     throw UserError(
         fmt::format("the DiT does not fit the PixArt: it has {} heads, the PixArt {}; set num_heads to {}.",
                     dit_config.num_heads, target_config.num_heads, dit_config.num_heads));
-  const auto plan = plan_reparameterization(dit, target);
+  shared_block(options.shared_modulation, dit_config.depth);
+  return plan_reparameterization(dit, target);
+}
+
+std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models::DitConfig& dit_config,
+                                          nn::StateDict& target, const models::PixArtConfig& target_config,
+                                          const ReparameterizeOptions& options) {
+  at::NoGradGuard no_grad;
+  const auto plan = check_reparameterization(dit, dit_config, target, target_config, options);
   require_finite(dit, options.source);
   const auto shared = shared_modulation(dit, dit_config.depth, options.shared_modulation);
   models::initialize(target, target_config, options.init);  // sets new tensors and the positions

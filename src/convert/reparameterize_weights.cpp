@@ -59,7 +59,10 @@ Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeR
   result.proof = prove_reparameterization(models->dit, models->pixart, models->target);
   result.weights.weights = weights_of(models);
   result.weights.weights.files = dit.weights.files;
-  result.weights.identity = {.layout = Layout::kPixArt, .architecture = to, .assumed = {}, .summary = {}};
+  Identity& identity = result.weights.identity;
+  identity.layout = Layout::kPixArt;
+  identity.architecture = to;
+  identity.process = dit.identity.process;
   result.weights.license = dit.license;
   return result;
 }

@@ -64,6 +64,7 @@ WeightInfo result_of(const MapLine& line, const Weights& source, Problems& probl
 
 void account_for_all(const TensorMap& map, const Weights& source, Problems& problems) {
   std::vector<std::string> used = map.dropped, present;
+  FewHints hint;
   for (const auto& line : map.lines) {
     for (const auto& piece : line.pieces) used.push_back(piece.source);
     used.insert(used.end(), line.copies.begin(), line.copies.end());
@@ -71,11 +72,11 @@ void account_for_all(const TensorMap& map, const Weights& source, Problems& prob
   for (const auto& [name, info] : source.tensors) present.push_back(name);
   const std::set<std::string> known(used.begin(), used.end());
   for (const auto& name : present)
-    if (known.count(name) == 0) problems.add(fmt::format("unexpected: {}{}", name, did_you_mean(name, used)));
+    if (known.count(name) == 0) problems.add(fmt::format("unexpected: {}{}", name, hint(name, used)));
   for (const auto& name : known) {
     const bool may_be_absent = std::count(map.dropped.begin(), map.dropped.end(), name) > 0;
     if (source.tensors.count(name) == 0 && !may_be_absent)
-      problems.add(fmt::format("missing: {}{}", name, did_you_mean(name, present)));
+      problems.add(fmt::format("missing: {}{}", name, hint(name, present)));
   }
 }
 
@@ -101,10 +102,8 @@ void check_against(const Weights& weights, const Config& config, const std::stri
                    std::vector<std::string> may_be_missing) {
   nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta});
   const Model model(nn::Scope(state), config);
-  std::map<std::string, at::Tensor> described;
-  for (const auto& [name, info] : weights.tensors)
-    described.emplace(name, at::empty(info.shape, at::TensorOptions().device(at::kMeta)));
-  nn::check_state(state, described, subject, {std::move(may_be_missing), {}});
+  nn::check_state(state, formats::read_all(formats::shapes_only(weights)), subject,
+                  {std::move(may_be_missing), {}});
   Problems problems;
   for (const auto& [name, info] : weights.tensors)
     if (!c10::isFloatingType(info.dtype))

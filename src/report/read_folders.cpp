@@ -1,6 +1,7 @@
 // Reads samples/, checkpoints/, quarantine/ and features/.
 #include <algorithm>
 #include <regex>
+#include <set>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -99,7 +100,10 @@ void read_quarantine(RunRecord& run) {
   for (const auto& file : entries(run.folder / "quarantine")) {
     if (file.extension() != ".jsonl") continue;
     SourceRecord source{.name = file.stem().string()};
+    std::set<int64_t> rows;  // several ranks may find damage in one row
     const auto count = for_each_json_line(file, [&](const json& line) {
+      const auto row = line.find("row");
+      if (row != line.end() && row->is_number_integer() && !rows.insert(row->get<int64_t>()).second) return;
       const std::string reason = text_in(line, "reason");
       ++source.rejected[reason.empty() ? "no reason given" : reason];
       if (source.examples.size() < kMostExamples)

@@ -31,14 +31,20 @@ std::string foot(const std::string& made) {
   return made.empty() ? "" : "<footer>" + note(made) + "</footer>\n";
 }
 
-// Unique names of the runs.
+// With the folder above, not from the root on: a page is for others, too.
+std::string name_with_parent(const std::filesystem::path& folder) {
+  const auto whole = std::filesystem::absolute(folder / "").lexically_normal().parent_path();
+  return (whole.parent_path().filename() / whole.filename()).generic_string();
+}
+
+// Unique names of the runs, if the folders above them differ.
 std::vector<std::string> names_of(const std::vector<ReportedRun>& runs) {
   std::vector<std::string> names;
   for (size_t i = 0; i < runs.size(); ++i) {
     bool is_unique = true;
     for (size_t j = 0; j < runs.size(); ++j)
       is_unique = is_unique && (i == j || runs[i].record.name != runs[j].record.name);
-    names.push_back(is_unique ? runs[i].record.name : runs[i].record.folder.string());
+    names.push_back(is_unique ? runs[i].record.name : name_with_parent(runs[i].record.folder));
   }
   return names;
 }

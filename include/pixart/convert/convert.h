@@ -30,8 +30,10 @@ struct TargetOptions {
   uint64_t shard_bytes = uint64_t{5} << 30;
   std::string license = {};  // replaces the license of the source
   bool overwrite = false;
-  Durability durability = Durability::kLater;  // the target can be made again from its source
-  // Writes a pipeline folder; needs a T5 folder (with spiece.model, or `tokenizer`) and an autoencoder.
+  Durability durability = Durability::kLater;      // the target can be made again from its source
+  std::optional<diffusion::Process> process = {};  // what the model predicts; unset: as the source says
+  // Writes a pipeline folder; needs a T5 folder (with spiece.model, or `tokenizer`), an autoencoder, and to know
+  // what the model predicts.
   bool pipeline = false;
   std::filesystem::path text_encoder = {}, tokenizer = {}, vae = {};
 };

@@ -29,4 +29,10 @@ ReparameterizedInto reparameterize_into(nn::StateDict& state, const models::Tran
                                         const OfficialWeights& source, const ReparameterizeOptions& options,
                                         const std::string& subject);
 
+// Throws the errors of reparameterize_into() that names, shapes and options tell. `state` is on the meta device,
+// and so may the weights of `source` be (formats::shapes_only()).
+void check_reparameterize_into(const nn::StateDict& state, const models::Transformer& target,
+                               const OfficialWeights& source, const ReparameterizeOptions& options,
+                               const std::string& subject);
+
 }  // namespace pixart::convert

@@ -21,6 +21,9 @@ struct WeightReport {
 // optimizer) or a pipeline folder (each part with weights). Reads no values except position tables.
 std::vector<WeightReport> inspect(const std::filesystem::path& path);
 
+// Whether no value is NaN or infinite; true for types other than floating point.
+bool is_finite(const at::Tensor& tensor);
+
 // Reads everything (and checks the checksums of a PyTorch file) and lists floating-point tensors with NaN or
 // infinity, one line each. `done` is called with the number of bytes read so far.
 std::vector<std::string> find_not_finite(const formats::Weights& weights,

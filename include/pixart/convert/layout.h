@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "pixart/diffusion/noise_schedule.h"
 #include "pixart/formats/weights.h"
 #include "pixart/models/t5.h"
 #include "pixart/models/transformer.h"
@@ -41,6 +42,8 @@ struct Identity {
   Architecture architecture = {};
   std::vector<std::string> assumed = {};  // "16 heads, as published for a width of 1152"
   std::string summary = {};  // "PixArt-MS, depth 28, width 1152, 16 heads, patch 2, latent side 128"
+  // Of a transformer, as its files say (stated_process.h); unset where they say nothing that is known.
+  std::optional<diffusion::Process> process = {};
 };
 
 // Weights and their identity. A config.json next to them is used. No values are read except a position table.

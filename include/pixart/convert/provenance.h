@@ -1,6 +1,7 @@
 // The origin of a weight file: metadata in every file that this program writes.
 //   pixart.format_version, pixart.producer, pixart.architecture (one line of JSON), pixart.conversion,
 //   pixart.license, pixart.parents: [{"file": name, "sha256": hex}, ...] as JSON,
+//   of a transformer pixart.process: what it predicts (see process_text()),
 //   and with adapters pixart.lora: {"rank", "alpha"} as JSON
 #pragma once
 #include <filesystem>
@@ -18,6 +19,7 @@ struct Provenance {
   std::string conversion;                           // "official names to diffusers"
   std::string license;                              // see license_of()
   std::vector<std::filesystem::path> parents = {};  // files from which the weights were computed
+  std::string process = "null";                     // of a transformer: see process_text()
 };
 
 // Metadata with the parents' hashes computed now.

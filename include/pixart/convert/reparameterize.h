@@ -33,6 +33,14 @@ struct ReparameterizeOptions {
 // One line per tensor of either model. Throws UserError if a tensor of either model is unaccounted for.
 std::vector<PlannedTensor> plan_reparameterization(const nn::StateDict& dit, const nn::StateDict& pixart);
 
+// Throws UserError if reparameterize() cannot fill `target`, for another reason than values that are not finite.
+// Reads no values, so both states may be on the meta device.
+std::vector<PlannedTensor> check_reparameterization(const nn::StateDict& dit,
+                                                    const models::DitConfig& dit_config,
+                                                    const nn::StateDict& target,
+                                                    const models::PixArtConfig& target_config,
+                                                    const ReparameterizeOptions& options);
+
 // Fills `target` from the DiT. Both were built with their configs. Width, depth, heads and patch must be
 // equal, and the DiT's weights must be finite. Throws UserError before anything is written.
 std::vector<PlannedTensor> reparameterize(const nn::StateDict& dit, const models::DitConfig& dit_config,

@@ -38,6 +38,10 @@ TEST(ErrorBody, TheMessageIsFoundInEachForm) {
         "data: {\"error\": {\"message\": \"too large\"}}\n\n",
         R"("too large")"})
     EXPECT_EQ(error_of(body).message, "too large") << body;
+  EXPECT_EQ(error_of(R"({"detail": [{"loc": [)" + std::string(100'000, '[') + std::string(100'000, ']') +
+                     R"(], "msg": "field required"}]})")
+                .message,
+            "field required (array)");
   EXPECT_EQ(error_of(R"({"detail": [{"loc": ["body", "model"], "msg": "field required"}]})").message,
             "field required (model)");
 }

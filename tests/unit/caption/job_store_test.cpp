@@ -1,5 +1,7 @@
 #include "job_store.h"
 
+#include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +33,14 @@ class JobStoreTest : public pixart::testing::ScratchFolder {
   }
   const std::map<std::string, std::string> settings_ = {{"model", "m"}, {"prompt", "what?"}};
 };
+
+TEST_F(JobStoreTest, AGroupCanShareIt) {
+  const mode_t before = ::umask(0002);
+  { JobStore store(file(), settings_); }
+  ::umask(before);
+  EXPECT_EQ(std::filesystem::status(file()).permissions() & std::filesystem::perms::group_write,
+            std::filesystem::perms::group_write);
+}
 
 TEST_F(JobStoreTest, GivesBackWhatWasPut) {
   for (int round = 0; round < 2; ++round) {
@@ -108,6 +118,17 @@ TEST_F(JobStoreTest, OtherFilesAreRefused) {
 }
 
 // A process that dies in the moment after put() returns.
+TEST_F(JobStoreTest, ADatabaseOfAnotherProgramIsNotChanged) {
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "CREATE TABLE jobs (title TEXT)", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  const std::string before = read(file());
+  EXPECT_THAT(refusal([&] { JobStore(file(), settings_); }),
+              AllOf(HasSubstr("a database of another program"), HasSubstr("jobs")));
+  EXPECT_EQ(read(file()), before);
+}
+
 TEST_F(JobStoreTest, WhatWasPutSurvivesAKill) {
   constexpr int kResults = 50;
   for (int i = 0; i < kResults; ++i) {

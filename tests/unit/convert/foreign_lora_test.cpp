@@ -46,7 +46,7 @@ TEST_F(ForeignLora, WhatPissaAndOloraReplacedIsTakenAway) {
   constexpr double kScale = 2;
   const at::Tensor qkv = base().at("blocks.1.attn.qkv.weight"), key = qkv.narrow(0, 384, 384);
   const std::string layer = "base_model.model.transformer_blocks.1.attn1.to_k";
-  for (const std::string how : {"pissa", "olora"}) {
+  for (const std::string how : {"pissa", "olora", "OLoRA"}) {
     const Start start = how == "pissa" ? pissa_start(key, kScale) : olora_start(key);
     write_config("adapter_config.json",
                  R"({"peft_type": "LORA", "r": 3, "lora_alpha": 6, "init_lora_weights": ")" + how + "\"}");
@@ -77,7 +77,8 @@ TEST_F(ForeignLora, StartsThatNobodyCanRepeatAreRefusedWithTheRemedy) {
                 AllOf(HasSubstr(how), HasSubstr("path_initial_model_for_weight_conversion"),
                       HasSubstr("merge_and_unload")));
   }
-  for (const char* how : {"true", "false", "null", "\"gaussian\"", "\"eva\"", "\"orthogonal\""}) {
+  for (const char* how :
+       {"true", "false", "null", "\"gaussian\"", "\"Gaussian\"", "\"eva\"", "\"orthogonal\"", "\"mica\""}) {
     write_config("adapter_config.json", fmt::format(R"({{"lora_alpha": 2, "init_lora_weights": {}}})", how));
     EXPECT_NEAR(times(file), 1, 1e-4) << how;
   }
@@ -89,6 +90,16 @@ TEST_F(ForeignLora, StartsThatNobodyCanRepeatAreRefusedWithTheRemedy) {
     write_config("adapter_config.json", fmt::format(R"({{"lora_alpha": 2, {}}})", key));
     EXPECT_THAT(refusal([&] { read_lora(file); }), HasSubstr(name));
   }
+}
+
+TEST_F(ForeignLora, WhatOnlyTheBackwardPassOfVeloraNeedsIsLeftOut) {
+  const std::string layer = "base_model.model.transformer_blocks.0.attn1.to_out.0";
+  Tensors tensors = pair_of(layer + ".lora_A.weight", layer + ".lora_B.weight");
+  tensors[layer + ".lora_velora_embed"] = at::ones({96, 1});
+  EXPECT_NEAR(times(write("v.safetensors", tensors)), 1, 1e-4);
+  tensors[layer + ".lora_magnitude_vector"] = at::ones({384});
+  EXPECT_THAT(refusal([&] { read_lora(write("v.safetensors", tensors)); }),
+              AllOf(HasSubstr("DoRA"), Not(HasSubstr("velora"))));
 }
 
 // A convolution among the targets, a prefix around a prefix, alpha one folder above.

@@ -19,6 +19,35 @@ TEST_F(ModelFiles, ADitIsDeducedFromItsShapes) {
   EXPECT_THAT(identity.assumed, ElementsAre(HasSubstr("6 heads")));
 }
 
+TEST_F(ModelFiles, QkNormIsSeenAndWritten) {
+  auto config = small_dit();
+  EXPECT_THAT(architecture_text(config), ::testing::Not(HasSubstr("qk_norm")));
+  config.qk_norm = true;
+  const auto path = save<models::Dit>("dit.safetensors", config);
+  const auto identity = open_and_identify(path).identity;
+  EXPECT_TRUE(std::get<models::DitConfig>(identity.architecture).qk_norm);
+  const auto parsed = parse_architecture(architecture_text(config), "it");
+  EXPECT_TRUE(std::get<models::DitConfig>(parsed).qk_norm);
+  EXPECT_THAT(refusal([&] {
+                write_transformer(to_official(open_and_identify(path)), folder_ / "diffusers", "test", {});
+              }),
+              HasSubstr("qk_norm"));
+}
+
+TEST_F(ModelFiles, AnUnknownSchedulerKeepsNobodyFromTheWeights) {
+  std::filesystem::create_directories(folder_ / "scheduler");
+  const auto path = save<models::Dit>("dit.safetensors", small_dit());
+  const auto opened_with = [&](const std::string& scheduler) {
+    write("scheduler/scheduler_config.json", scheduler);
+    return open_and_identify(path);
+  };
+  EXPECT_EQ(opened_with(R"({"prediction_type": "v_prediction"})").identity.process->prediction,
+            diffusion::Prediction::kV);
+  const auto unknown = opened_with(R"({"beta_schedule": "scaled_linear"})");
+  EXPECT_FALSE(unknown.identity.process);
+  EXPECT_THAT(unknown.weights.notes, ::testing::Contains(HasSubstr("scaled_linear")));
+}
+
 TEST_F(ModelFiles, ADitWithoutNullClassKeepsItsClasses) {
   auto config = small_dit();
   config.num_classes = 10, config.has_null_class = false;

@@ -55,7 +55,7 @@ TEST(NounPage, ShowsTableChangesNotesAndNouns) {
       noun_page({row("short"), row("long")}, {.title = "My captions", .notes = {"So & so."}});
   for (const char* part :
        {"<h1>My captions</h1>", "paper: SAM-LLaVA", "123.6", "short → long: nouns per image", "So &amp; so.",
-        "<span>dog</span>", "<span>1,234</span>", "valid: more than 10 times"})
+        "<span>dog</span>", "<span>1,234</span>", "valid: more than 10 times", "Content-Security-Policy"})
     EXPECT_THAT(page, HasSubstr(part));
 }
 

@@ -53,6 +53,7 @@ TEST_F(Page, HoldsAllParts) {
     EXPECT_THAT(page, HasSubstr(part));
   for (const char* outside : {"http:", "https:", "url(", "@import", "<link"})
     EXPECT_THAT(page, Not(HasSubstr(outside)));
+  EXPECT_THAT(page, HasSubstr("Content-Security-Policy"));
 }
 
 TEST_F(Page, EscapesWhatComesFromTheRun) {

@@ -119,6 +119,14 @@ TEST_F(ReadRun, FoldersOfTheRun) {
   EXPECT_THAT(run.remarks, Contains(HasSubstr("quarantine/web.jsonl")));
 }
 
+TEST_F(ReadRun, ARowThatTwoRanksRejectCountsOnce) {
+  put("run.yaml", "");
+  put("quarantine/web.jsonl",
+      "{\"row\":3,\"key\":\"a\",\"reason\":\"bad_feature\"}\n{\"row\":5,\"key\":\"b\",\"reason\":\"bad_feature\"}\n"
+      "{\"row\":3,\"key\":\"a\",\"reason\":\"bad_feature\"}\n");
+  EXPECT_EQ(read_run(folder_).sources.at(0).num_rejected(), 2);
+}
+
 TEST_F(ReadRun, AnEmptyFolderSaysWhatIsMissing) {
   const RunRecord run = read_run(folder_);
   EXPECT_THAT(run.stages, IsEmpty());

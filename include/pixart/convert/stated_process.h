@@ -1,0 +1,32 @@
+// What a model predicts, as its files say it: a diffusers scheduler, or the metadata of this program.
+#pragma once
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "pixart/diffusion/noise_schedule.h"
+#include "pixart/formats/weights.h"
+
+namespace pixart::convert {
+
+// One line of JSON, as in the metadata of written files ("null": unknown), and back (throws UserError that
+// begins with `subject`). Only what differs from the published process is written, after the prediction.
+std::string process_text(const std::optional<diffusion::Process>& process);
+std::optional<diffusion::Process> parse_process(const std::string& text, const std::string& subject);
+
+// The word of diffusers' prediction_type.
+std::string diffusers_word(diffusion::Prediction prediction);
+
+// The process of diffusers' scheduler_config.json. Throws UserError for one that this program does not have.
+diffusion::Process read_scheduler(const std::filesystem::path& scheduler_config);
+
+// The process of the weights at `path`, a file or folder: from the scheduler of a pipeline folder around it,
+// else from the metadata. Files of this program without an entry are from versions that knew only kEpsilon.
+std::optional<diffusion::Process> stated_process(const std::filesystem::path& path,
+                                                 const formats::Metadata& metadata);
+
+// `chosen`, else `stated`. Throws UserError that asks for --prediction where neither says it.
+diffusion::Process known_process(const std::optional<diffusion::Process>& chosen,
+                                 const std::optional<diffusion::Process>& stated, const std::string& subject);
+
+}  // namespace pixart::convert
