@@ -70,7 +70,8 @@ class Comparison {
     else if (both_set && is_list_of_sections)
       list(field, was, is, path);
     else
-      changes_.push_back({path, flow_text(field.type, was), flow_text(field.type, is), field.rule.on_resume});
+      changes_.push_back({path, flow_text(field.type, was), flow_text(field.type, is), field.rule.on_resume,
+                          field.rule.effect});
   }
 
   void list(const Field& field, const Value& was, const Value& is, const std::string& path) {

@@ -34,6 +34,7 @@ KeyInfo key_info(const Field& field, const Value& fallback, const std::string& p
   info.rule = rule_text(field.rule);
   info.meaning = field.meaning;
   info.on_resume = field.rule.on_resume;
+  info.effect = field.rule.effect;
   info.required = field.rule.is_required;
   return info;
 }
@@ -70,12 +71,14 @@ std::string code(const std::string& text) {
   return text.empty() ? "" : "`" + result + "`";
 }
 
-std::string on_resume_text(OnResume on_resume) {
-  switch (on_resume) {
+std::string on_resume_text(const KeyInfo& key) {
+  switch (key.on_resume) {
     case OnResume::kFixed:
       return "fixed";
+    case OnResume::kByContent:
+      return key.effect.empty() ? "same content" : "same content; with permission: " + key.effect;
     case OnResume::kNeedsPermission:
-      return "needs permission";
+      return "with permission: " + key.effect;
     case OnResume::kFree:
       return "free";
   }
@@ -117,7 +120,7 @@ class Page {
     std::string type = info.type;
     if (section_of(field.type)) type = fmt::format("[{}](#{})", type, anchor(path_of(field.type, info.path)));
     const std::string default_text = info.required ? "required" : code(info.default_value);
-    const std::string resume = is_section && !field.type.is_optional ? "" : on_resume_text(info.on_resume);
+    const std::string resume = is_section && !field.type.is_optional ? "" : cell(on_resume_text(info));
     text_ += fmt::format("| `{}` | {} | {} | {} | {} | {} |\n", field.key, type, default_text,
                          cell(info.rule), resume, cell(info.meaning));
   }
@@ -137,9 +140,15 @@ std::string reference_markdown(const Type& type, const std::string& title, const
   Page page;
   page.section(type, type.fresh, prefix);
   return fmt::format(
-             "# {}\n\nAll keys. `[]` is any element of a list. *On resume*: in a run that has begun, a fixed "
-             "key cannot change,\na key that needs permission may change only if the command line allows "
-             "it, and a free key may change.\n",
+             "# {}\n\nAll keys. `[]` is any element of a list. *On resume*: whether a key may change once a stage "
+             "has begun that uses it.\n\n"
+             "- fixed: no. A new run may have another value.\n"
+             "- same content: it names a place. The place may change, and its content is compared with what "
+             "the stage began with.\n"
+             "- with permission: yes, with `--allow-change KEY`; the text says what follows.\n"
+             "- free: yes.\n\n"
+             "A key that only stages use which have not begun may always change, and stages and sources may "
+             "be added.\n",
              title) +
          page.take();
 }

@@ -82,11 +82,13 @@ std::string rule_text(const Rule& rule) {
   std::vector<std::string> parts;
   if (rule.at_least && rule.at_most) {
     parts.push_back(fmt::format("{} to {}", *rule.at_least, *rule.at_most));
+  } else if (rule.more_than && rule.at_most) {
+    parts.push_back(fmt::format("more than {}, at most {}", *rule.more_than, *rule.at_most));
   } else {
     if (rule.at_least) parts.push_back(fmt::format("at least {}", *rule.at_least));
     if (rule.at_most) parts.push_back(fmt::format("at most {}", *rule.at_most));
+    if (rule.more_than) parts.push_back(fmt::format("more than {}", *rule.more_than));
   }
-  if (rule.more_than) parts.push_back(fmt::format("more than {}", *rule.more_than));
   if (rule.less_than) parts.push_back(fmt::format("less than {}", *rule.less_than));
   if (!rule.words.empty()) parts.push_back("one of " + join(rule.words, ", "));
   if (rule.length)

@@ -3,10 +3,11 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "pixart/base/claim.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
-#include "pixart/base/file_lock.h"
 #include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
 #include "pixart/features/file_fingerprint.h"
@@ -14,6 +15,7 @@
 #include "pixart/nn/layers.h"
 #include "pixart/run/run_folder.h"
 #include "pixart/text/clean_caption.h"
+#include "shared_work.h"
 
 namespace pixart::features {
 namespace fs = std::filesystem;
@@ -105,8 +107,15 @@ CaptionEncoder open_caption_encoder(const run::RunConfig& config, at::Device dev
   const fs::path folder = settings.path ? *settings.path : run::RunFolder{config.run}.text_encoder();
   if (!settings.path && !fs::exists(folder / "config.json")) {
     create_folders(config.run);
-    const FileLock lock(config.run / ".text_encoder.lock");  // processes that extract together make only one
-    remove_leftovers(config.run, {.folders = {"text_encoder"}});
+    // Processes that extract together make only one.
+    std::optional<Claim> claim;
+    blame_silent_rank([&] {
+      claim.emplace(Claim::wait_for(config.run / ".text_encoder.lock", folder, shared_with_ranks()));
+    });
+    remove_leftovers(config.run, {.folders = {"text_encoder"},
+                                  .in_folders = all_but({R"(spiece\.(model|vocab))", R"(config\.json)",
+                                                         R"(model(-[0-9]+-of-[0-9]+)?\.safetensors)",
+                                                         R"(model\.safetensors\.index\.json)"})});
     if (!fs::exists(folder / "config.json")) make_random_encoder(config, captions());
   }
   run::TextEncoderConfig found = settings;
@@ -147,6 +156,10 @@ void CaptionEncoder::load() const {
   auto t5 = models::load_t5(folder, device_, scalar_type(config_.dtype));
   auto tokenizer =
       text::Tokenizer(tokenizer_folder_.empty() ? text::tokenizer_folder(folder) : tokenizer_folder_);
+  if (tokenizer.vocab_size() > t5.encoder->config().vocab_size)
+    throw UserError(
+        fmt::format("{}: its tokenizer has {} tokens, its embedding only {}. They are not of one model.",
+                    folder.string(), tokenizer.vocab_size(), t5.encoder->config().vocab_size));
   loaded_ = std::make_unique<const Loaded>(std::move(t5), std::move(tokenizer));
   log::info("text encoder: loaded {}", folder.string());
 }

@@ -1,10 +1,11 @@
 #include "pixart/features/damaged_features.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
-#include "pixart/base/words.h"
+#include "pixart/base/print.h"
 
 namespace pixart::features {
 
@@ -13,8 +14,10 @@ DamagedFeatures::DamagedFeatures(StageParts parts, std::vector<data::Ledger> led
     : parts_(std::move(parts)),
       ledgers_(std::move(ledgers)),
       quarantine_files_(std::move(quarantine_files)),
-      found_(parts_.size()) {
+      found_(parts_.size()),
+      waiting_(parts_.size()) {
   PIXART_CHECK(ledgers_.size() == parts_.size() && quarantine_files_.size() == parts_.size());
+  for (const auto& ledger : ledgers_) counts_.push_back(data::count_of(ledger));
 }
 
 bool DamagedFeatures::is_rejected(size_t part, int64_t row) const {
@@ -24,6 +27,7 @@ bool DamagedFeatures::is_rejected(size_t part, int64_t row) const {
   return found != rejected.end() && found->row == row;
 }
 
+// Takes the same time however many rows were added before.
 void DamagedFeatures::add(size_t part, int64_t row, const data::DamagedRecord& record) {
   const auto& [source, dataset] = std::pair{parts_[part].source, parts_[part].dataset};
   const std::scoped_lock lock(mutex_);
@@ -32,30 +36,54 @@ void DamagedFeatures::add(size_t part, int64_t row, const data::DamagedRecord& r
                                   .offset = record.offset(),
                                   .reason = data::Reason::kBadFeature,
                                   .detail = record.what()};
-  if (!found_[part].emplace(row, rejection).second) return;
-  log::error("source {}: row {} ({}) is left out: {}", source->name, row, rejection.key, rejection.detail);
-  std::vector<data::Rejection> all = ledgers_[part].rejected;
-  for (const auto& [number, one] : found_[part]) all.push_back(one);
-  const auto ledger = data::make_ledger(source->name, *dataset, std::move(all));
-  data::write_quarantine(quarantine_files_[part], ledger);
-  if (data::is_within_budget(*source, ledger)) return;
+  if (!found_[part].insert(row).second) return;
+  log::error("source {}: row {} ({}) is left out: {}", source->name, row, printable(rejection.key),
+             rejection.detail);
+  auto& count = counts_[part];
+  if (!is_rejected(part, row)) {
+    count.add(rejection);
+    waiting_[part].push_back(rejection);
+    append_waiting(part);
+  }
+  if (count.is_within_budget(*source)) return;
   throw UserError(
       fmt::format(
           "source {}: {} samples cannot be used, {} of them because their features are damaged. This is more "
           "than quarantine_budget = {} of {} allows. The last one is row {} ({}): {}",
-          source->name, ledger.rejected.size(), found_[part].size(), source->quarantine_budget, ledger.listed,
-          row, rejection.key, rejection.detail),
+          source->name, count.rejected, found_[part].size(), source->quarantine_budget, count.listed, row,
+          printable(rejection.key), rejection.detail),
       ExitCode::kStorage);
 }
 
-int64_t DamagedFeatures::stand_in(size_t part, int64_t row, int64_t position, uint64_t seed, int64_t attempt,
+// A file that cannot be written now is written with the next row.
+void DamagedFeatures::append_waiting(size_t part) {
+  auto& waiting = waiting_[part];
+  try {
+    while (!waiting.empty()) {
+      data::append_quarantine(quarantine_files_[part], parts_[part].source->name, waiting.front());
+      waiting.erase(waiting.begin());
+    }
+    has_failed_ = false;
+  } catch (const UserError& error) {
+    if (error.code() == ExitCode::kBadInput) throw;
+    if (!std::exchange(has_failed_, true))
+      log::warning("{} The log has its rows; they are written with the next one.", error.what());
+  }
+}
+
+bool DamagedFeatures::is_known(size_t part, int64_t row) const {
+  const std::scoped_lock lock(mutex_);
+  return found_[part].count(row) > 0;
+}
+
+int64_t DamagedFeatures::stand_in(size_t part, int64_t row, int64_t position, uint64_t seed, int64_t& passed,
                                   const std::function<bool(int64_t)>& fits) const {
   const int64_t rows = parts_[part].dataset->size();
   const int64_t start = data::stand_in(seed, position, rows, 0);
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t candidate = (start + i) % rows;
-    if (candidate == row || is_rejected(part, candidate) || !fits(candidate)) continue;
-    if (attempt-- == 0) return candidate;
+  while (passed < rows) {
+    const int64_t candidate = (start + passed++) % rows;
+    if (candidate != row && !is_rejected(part, candidate) && !is_known(part, candidate) && fits(candidate))
+      return candidate;
   }
   throw UserError(
       fmt::format("source {}: the features of row {} and of every other row of its shape are damaged. "

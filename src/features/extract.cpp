@@ -4,9 +4,14 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/distributed/launch_variables.h"
+#include "pixart/distributed/phase.h"
+#include "pixart/features/disk_space.h"
+#include "pixart/features/inputs.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_data.h"
 #include "pixart/nn/device.h"
+#include "pixart/run/stopped.h"
+#include "shared_work.h"
 
 namespace pixart::features {
 namespace fs = std::filesystem;
@@ -40,7 +45,27 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
   }
 }
 
+// Finds what is wrong with any stage before hours are spent on the first.
+void open_all(RunContext& run, const std::vector<run::StageConfig>& stages) {
+  Problems problems;
+  open_inputs(run, stages, problems);
+  DiskSpace space(run.config);
+  if (problems.empty())
+    for (const auto& stage : stages) space.add_features(run, stage);
+  space.add_problems(problems);
+  problems.throw_if_any("what the stages read is not ready, so no feature was computed");
+}
+
 }  // namespace
+
+void make(data::FeatureWork work) {
+  if (!data::has_feature_set(work.folder))
+    distributed::enter_phase("making the features " + work.folder.filename().string());
+  work.shared = shared_with_ranks();
+  blame_silent_rank([&] {
+    if (!data::make_feature_set(work)) throw run::stopped("extraction; finished shards are kept");
+  });
+}
 
 void extract(const run::RunConfig& config, const ExtractOptions& options) {
   const auto stages = stages_with_features(config, options);
@@ -50,6 +75,7 @@ void extract(const run::RunConfig& config, const ExtractOptions& options) {
   const auto alone =
       distributed::make_communicator({}, device, {});  // processes share the work through the folder
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
+  open_all(run, stages);
   for (const auto& stage : stages) extract_stage(run, stage, options);
 }
 

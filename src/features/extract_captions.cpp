@@ -5,6 +5,7 @@
 
 #include "encoded_batch.h"
 #include "extract_common.h"
+#include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -62,7 +63,9 @@ class CaptionExtraction {
  private:
   // Earlier versions took only the first line of a .txt file.
   data::FeatureInput captions_input() const {
-    data::FeatureInput input{.name = "captions", .value = data::captions_fingerprint(dataset_)};
+    data::FeatureInput input{.name = "captions",
+                             .value = data::captions_fingerprint(dataset_),
+                             .former = data::former_captions_fingerprint(dataset_)};
     if (run_.source(source_).type == "image_folder" && has_several_lines())
       input.hint = fmt::format(
           "Captions with several lines are taken whole; sources.{}.caption_lines: first takes their first "
@@ -146,6 +149,7 @@ class CaptionExtraction {
       Batch batch = start(first, begin, end, features);
       num_cut += finish(before, features);
       before = std::move(batch);
+      give_sign_of_life();
       done_ += end - begin;
       if (progress_) progress_->update(done_);
     }
@@ -179,7 +183,7 @@ data::CaptionSet caption_set(const run::RunConfig& run, const std::string& sourc
     work.items = extraction.list();
     extraction.show_progress(data::num_missing_items(work));
   }
-  if (!data::make_feature_set(work)) throw run::stopped("extraction; finished shards are kept");
+  make(work);
   data::CaptionSet set(work.folder);
   if (set.num_cut() > 0)
     log::warning("source {}: {} of {} captions are longer than text_encoder.max_tokens = {} and are cut",

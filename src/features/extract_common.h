@@ -24,6 +24,10 @@ class CheckProgress {
   Progress bar_;
 };
 
+// Makes the set of `work` unless it is complete, together with other processes. Throws UserError(kRequeue) on a
+// request to stop; finished shards are kept.
+void make(data::FeatureWork work);
+
 // Mends the set of `work` if it is complete, with a progress bar. Does so only once per set and process.
 void mend(const data::FeatureWork& work);
 

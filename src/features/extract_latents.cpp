@@ -4,6 +4,7 @@
 #include <map>
 
 #include "extract_common.h"
+#include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -27,6 +28,7 @@ struct Cut {
   int64_t row = 0;
   int height = 0, width = 0;  // of the source image
   uint8_t bucket = 0;
+  uint32_t checksum = 0;   // of the encoded image
   at::Tensor pixels = {};  // [3, h, w] uint8
   at::Tensor stored = {};  // or, from a file of the official tools: [1, 2, L, h, w]
   std::optional<data::Rejection> rejection = {};
@@ -102,6 +104,7 @@ class LatentExtraction {
       const int side = int(stage_.resolution);
       const auto image = dataset_.reduced_image(row, data::decode_side(side));
       result.height = image.full_height, result.width = image.full_width;
+      result.checksum = image.checksum;
       if (!buckets_.empty())
         result.bucket = uint8_t(data::nearest_bucket(buckets_, result.height, result.width));
       Image shaped;
@@ -166,6 +169,7 @@ class LatentExtraction {
                          .height = one.height,
                          .width = one.width,
                          .bucket = one.bucket,
+                         .image = one.checksum,
                          .moments = is_half() ? moments.to(at::kHalf) : moments.clone()});
     };
     const auto flush = [&](std::vector<Cut>& cuts) {
@@ -182,6 +186,7 @@ class LatentExtraction {
         [this](int64_t row) { return cut(row); });
     while (auto one = cuts.next()) {
       if (stop_requested()) throw run::stopped("extraction; finished shards are kept");
+      give_sign_of_life();
       if (progress_) progress_->update(++done_);
       if (one->rejection) {
         rejected.push_back(*one->rejection);
@@ -233,7 +238,7 @@ data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& st
   const auto work = extraction.work();
   if (is_mended) mend(work);
   if (!data::has_feature_set(work.folder)) extraction.show_progress(data::num_missing_items(work));
-  if (!data::make_feature_set(work)) throw run::stopped("extraction; finished shards are kept");
+  make(work);
   return data::LatentSet(work.folder);
 }
 

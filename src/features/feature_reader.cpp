@@ -105,7 +105,7 @@ void read_sample(const FeatureReader& reader, Place& place, int64_t i, data::Bat
                  CaptionBuffer& room) {
   const auto& part = reader.parts[place.part];
   const int64_t planned = place.row;
-  for (int64_t attempt = 0;; ++attempt) {
+  for (int64_t passed = 0;;) {
     try {
       read_latents(reader, place, i, batch);
       if (reader.with_captions) read_caption(reader, place, i, batch, room.used_tokens[size_t(i)]);
@@ -116,7 +116,7 @@ void read_sample(const FeatureReader& reader, Place& place, int64_t i, data::Bat
     }
     const auto item = part.latents->item(planned);
     place.row =
-        reader.damaged->stand_in(place.part, planned, place.position, reader.seed, attempt, [&](int64_t row) {
+        reader.damaged->stand_in(place.part, planned, place.position, reader.seed, passed, [&](int64_t row) {
           const auto other = part.latents->item(row);
           return is_same(other.latent, item.latent) && other.bucket == item.bucket;
         });

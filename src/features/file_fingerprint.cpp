@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "pixart/base/clock.h"
+#include "pixart/base/deletion.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -20,6 +21,7 @@
 #include "pixart/base/leftovers.h"
 #include "pixart/base/progress.h"
 #include "pixart/formats/hash.h"
+#include "pixart/formats/weights.h"
 #include "pixart/run/stopped.h"
 
 namespace pixart::features {
@@ -88,7 +90,7 @@ void make_room(const HashCache& cache) {
   if (entries.size() <= cache.most_files) return;
   std::sort(entries.begin(), entries.end());
   entries.resize(entries.size() - cache.most_files);
-  for (const auto& [written, path] : entries) fs::remove(path, error);
+  for (const auto& [written, path] : entries) delete_file(path);
   remove_leftovers(cache.folder, {.files = {kEntry}});
 }
 
@@ -122,8 +124,7 @@ class OneReader {
     }
   }
   ~OneReader() {
-    std::error_code ignored;
-    if (lock_) fs::remove(path_, ignored);  // waiting processes open it anew
+    if (lock_) delete_file(path_);  // waiting processes open it anew
   }
   OneReader(const OneReader&) = delete;
   OneReader& operator=(const OneReader&) = delete;
@@ -224,6 +225,13 @@ std::string folder_fingerprint(const fs::path& folder, const HashCache& cache) {
 
 std::string file_fingerprint(const fs::path& file, const HashCache& cache) {
   return hash_files({file}, file.string(), cache).front();
+}
+
+std::string weights_fingerprint(const fs::path& path, const HashCache& cache) {
+  std::string all;
+  for (const auto& hash : hash_files(formats::open_weights(path).files, path.string(), cache))
+    all += hash + "\n";
+  return "sha256:" + formats::sha256(all);
 }
 
 std::string former_folder_fingerprint(const fs::path& folder) {

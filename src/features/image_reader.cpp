@@ -3,14 +3,18 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <mutex>
 #include <numeric>
 
+#include "image_memory.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
+#include "pixart/base/words.h"
 #include "pixart/data/transform.h"
+#include "pixart/run/stopped.h"
 
 namespace pixart::features {
 namespace fs = std::filesystem;
@@ -28,8 +32,11 @@ struct ImageReader::State {
   uint64_t seed = 0;
   fs::path quarantine_folder;
   std::vector<std::unique_ptr<data::Quarantine>> quarantines;  // one per part
-  at::Tensor pixels;                                           // [rows, 3, R, R] uint8, if preloaded
-  std::vector<uint8_t> is_usable;                              // by row, if preloaded
+  std::vector<std::unique_ptr<ImageMemory>> memories;          // one per part, or none
+  mutable std::mutex mutex;
+  mutable std::vector<std::string> replaced;  // keys of images that are not what was read before
+  at::Tensor pixels;                          // [rows, 3, R, R] uint8, if preloaded
+  std::vector<uint8_t> is_usable;             // by row, if preloaded
 
   int64_t image_bytes() const { return 3 * resolution * resolution; }
 
@@ -41,8 +48,10 @@ struct ImageReader::State {
           std::lower_bound(listed.begin(), listed.end(), row,
                            [](const data::Rejection& r, int64_t value) { return r.row < value; });
       if (known != listed.end() && known->row == row && !data::concerns_caption(known->reason)) return false;
+      if (quarantines[part]->has(row)) return false;
       const int side = int(resolution);
       const auto image = parts[part].dataset->reduced_image(row, data::decode_side(side));
+      compare(part, row, image.checksum);
       Image cut;
       parts[part].dataset->on_sample(row, [&] { cut = data::cover_and_crop(image, side, side); });
       data::copy_planes(cut, out);
@@ -51,6 +60,21 @@ struct ImageReader::State {
       quarantines[part]->add(bad.rejection());
       return false;
     }
+  }
+
+  void compare(size_t part, int64_t row, uint32_t checksum) const {
+    if (memories.empty() || memories[part]->note(row, checksum)) return;
+    const std::lock_guard lock(mutex);
+    replaced.push_back(parts[part].source->name + ": " + parts[part].dataset->row(row).key);
+  }
+
+  void require_same_images() const {
+    const std::lock_guard lock(mutex);
+    if (replaced.empty()) return;
+    std::sort(replaced.begin(), replaced.end());
+    throw UserError(fmt::format(
+        "{} images are not those that this stage has read before: {}. Restore them, or start a new run.",
+        replaced.size(), name_some(replaced)));
   }
 
   bool take(int64_t row, size_t part, int64_t row_of_part, uint8_t* out) const {
@@ -69,7 +93,8 @@ struct ImageReader::State {
   }
 };
 
-ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed, fs::path quarantine_folder)
+ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed, fs::path quarantine_folder,
+                         const ImageMemoryPlace& memory)
     : state_(std::make_unique<State>()) {
   state_->parts = std::move(parts);
   state_->resolution = resolution;
@@ -78,6 +103,9 @@ ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed, fs
   for (const auto& part : state_->parts) {
     state_->rows += part.dataset->size();
     state_->quarantines.push_back(std::make_unique<data::Quarantine>(*part.source, *part.dataset));
+    if (!memory.folder.empty())
+      state_->memories.push_back(std::make_unique<ImageMemory>(
+          memory.folder, part.source->name, part.dataset->size(), memory.rank, memory.is_new));
   }
 }
 ImageReader::~ImageReader() = default;
@@ -98,9 +126,12 @@ void ImageReader::preload() {
           s.decode(part, row, pixels.data_ptr<uint8_t>() + (first + i) * s.image_bytes()) ? 1 : 0;
     });
     progress.update(first + count);
+    if (stop_requested()) throw run::stopped("while images were loaded");
   }
+  s.require_same_images();
   s.pixels = pixels;
   s.is_usable = std::move(is_usable);
+  save_checksums();
   write_quarantine();
 }
 
@@ -109,6 +140,10 @@ void ImageReader::write_quarantine() const {
   for (size_t i = 0; i < state_->parts.size(); ++i)
     data::write_quarantine(state_->quarantine_folder / (state_->parts[i].source->name + ".jsonl"),
                            state_->quarantines[i]->ledger());
+}
+
+void ImageReader::save_checksums() const {
+  for (const auto& memory : state_->memories) memory->save();
 }
 
 data::Batch ImageReader::operator()(const data::MicroBatch& plan) const {
@@ -123,6 +158,7 @@ data::Batch ImageReader::operator()(const data::MicroBatch& plan) const {
            batch.image.data_ptr<uint8_t>() + i * s.image_bytes());
     batch.read_seconds[part_of(s.parts, plan.rows[size_t(i)]).first] += monotonic_seconds() - begun;
   }
+  s.require_same_images();
   return batch;
 }
 

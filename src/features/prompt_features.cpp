@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <regex>
+#include <utility>
 
+#include "pixart/base/deletion.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -65,7 +67,7 @@ void remove_oldest(const PromptCache& cache) {
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.used < b.used; });
   for (const auto& file : files) {
     if (sum <= cache.most_bytes) return;
-    fs::remove(file.path, error);
+    delete_file(file.path);
     sum -= file.bytes;
   }
 }
@@ -85,9 +87,11 @@ fs::path PromptFeatures::file_of(const std::string& prompt) const {
 }
 
 EncodedText PromptFeatures::encode_one(const std::string& prompt) {
+  if (cache_.folder.empty()) return encoder_->encode({prompt});
   const fs::path file = file_of(prompt);
   try {
-    if (fs::exists(file)) {
+    std::error_code not_readable;  // then writing fails, too, and says so
+    if (fs::exists(file, not_readable)) {
       EncodedText kept = read_features(file, channels(), encoder_->max_tokens());
       std::error_code of_another_user;
       fs::last_write_time(file, fs::file_time_type::clock::now(), of_another_user);
@@ -100,21 +104,22 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
   try {
     create_folders(cache_.folder);
     write_features(file, text);
+    has_grown_ = true;
   } catch (const UserError& error) {
-    log::warning("the features of a prompt are not cached: {}", error.what());
+    if (!std::exchange(is_said_, true))
+      log::warning("the features of a prompt are not cached: {}", error.what());
   }
   return text;
 }
 
 EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
-  if (cache_.folder.empty()) return encoder_->encode(prompts);
   std::vector<at::Tensor> features, masks;
   for (const auto& prompt : prompts) {
     const EncodedText one = encode_one(prompt);
     features.push_back(one.features.to(encoder_->device()));
     masks.push_back(one.mask.to(encoder_->device()));
   }
-  if (has_loaded()) remove_oldest(cache_);  // otherwise no file was added
+  if (std::exchange(has_grown_, false)) remove_oldest(cache_);
   return {.features = at::cat(features), .mask = at::cat(masks)};
 }
 

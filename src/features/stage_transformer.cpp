@@ -31,6 +31,7 @@ int64_t latent_side(const run::StageConfig& stage, const models::VaeConfig& vae,
 models::TransformerConfig transformer_config(const run::RunConfig& run, const run::StageConfig& stage,
                                              const models::VaeConfig& vae, models::ConditionSizes sizes) {
   models::TransformerShape shape = shape_of(run.transformer);
+  shape.qk_norm = run.transformer.qk_norm;
   shape.input_size = latent_side(stage, vae, shape.patch_size);
   shape.in_channels = vae.latent_channels;
   sizes.text.max_tokens = run.text_encoder.max_tokens;

@@ -1,11 +1,17 @@
 // `pixart extract --verify`: checks whether the feature sets of a run are unchanged since they were written.
+#include <algorithm>
+#include <mutex>
 #include <set>
 
 #include "extract_common.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/parallel.h"
 #include "pixart/base/words.h"
+#include "pixart/features/inputs.h"
+#include "pixart/formats/crc32c.h"
+#include "shared_work.h"
 
 namespace pixart::features {
 namespace fs = std::filesystem;
@@ -57,10 +63,81 @@ void mend(const data::FeatureWork& work) {
   static std::set<fs::path> done;  // stages share sets
   if (!data::has_feature_set(work.folder) || !done.insert(work.folder).second) return;
   CheckProgress progress(work.folder);
-  data::mend_feature_set(work, std::ref(progress));
+  auto shared = work;
+  shared.shared = shared_with_ranks();
+  blame_silent_rank([&] { data::mend_feature_set(shared, std::ref(progress)); });
 }
 
-void verify_features(const run::RunConfig& config, const ExtractOptions& options) {
+namespace {
+
+// A set of latents and the source that it was made from.
+struct LatentPlace {
+  fs::path folder;
+  std::string source;
+  bool operator<(const LatentPlace& other) const { return folder < other.folder; }
+};
+
+std::set<LatentPlace> latent_places(const run::RunConfig& config, const ExtractOptions& options) {
+  std::set<LatentPlace> places;
+  for (const auto& stage : stages_with_features(config, options))
+    for (const auto& part : stage.parts())
+      if (const auto folder = latent_set_folder(config, stage, part.source);
+          options.latents && data::has_feature_set(folder))
+        places.insert({folder, part.source});
+  return places;
+}
+
+bool is_same_image(const data::Dataset& dataset, int64_t row, uint32_t checksum) {
+  try {
+    return std::max(formats::crc32c(dataset.bytes(row)), 1u) == checksum;
+  } catch (const data::BadSample&) {  // it could be read before
+    return false;
+  }
+}
+
+// The keys of images that are not those that the latents were made from.
+std::vector<std::string> replaced_images(const LatentPlace& place, const data::Dataset& dataset) {
+  const data::LatentSet latents(place.folder);
+  std::vector<std::string> replaced;
+  std::mutex mutex;
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; row < std::min(latents.rows(), dataset.size()); ++row)
+    if (latents.image_checksum(row) != 0) rows.push_back(row);
+  Progress progress("compare images of " + place.source, int64_t(rows.size()), "image");
+  constexpr int64_t kPiece = 1024;  // images between two updates of the progress bar
+  for (int64_t first = 0; first < int64_t(rows.size()); first += kPiece) {
+    const int64_t count = std::min(kPiece, int64_t(rows.size()) - first);
+    for_each_in_parallel(count, [&](int64_t i) {
+      const int64_t row = rows[size_t(first + i)];
+      if (is_same_image(dataset, row, latents.image_checksum(row))) return;
+      const std::lock_guard lock(mutex);
+      replaced.push_back(dataset.row(row).key);
+    });
+    progress.update(first + count);
+    if (stop_requested()) throw UserError("stopped on request: nothing was changed.", ExitCode::kRequeue);
+  }
+  std::sort(replaced.begin(), replaced.end());
+  return replaced;
+}
+
+void verify_images(const run::RunConfig& config, const ExtractOptions& options) {
+  Problems problems;
+  int64_t num_sources = 0;
+  for (const auto& place : latent_places(config, options)) {
+    collect(problems, [&] {
+      const auto dataset = data::open_dataset(config.source(place.source));
+      const auto replaced = replaced_images(place, *dataset);
+      ++num_sources;
+      if (!replaced.empty())
+        problems.add(fmt::format("source {}: {} images are not those that {} was made from: {}", place.source,
+                                 replaced.size(), place.folder.string(), name_some(replaced)));
+    });
+  }
+  problems.throw_if_any("images have changed (restore them, or remove the feature sets to make them again)");
+  log::info("the images of {} feature sets are those that they were made from", num_sources);
+}
+
+void verify_sets(const run::RunConfig& config, const ExtractOptions& options) {
   Problems problems;
   int64_t num_sets = 0, num_shards = 0;
   uint64_t bytes = 0;
@@ -89,6 +166,13 @@ void verify_features(const run::RunConfig& config, const ExtractOptions& options
                         ExitCode::kStorage);
   log::info("{} feature sets are unchanged since they were written: {} shards, {}", num_sets,
             with_thousands(num_shards), human_bytes(bytes));
+}
+
+}  // namespace
+
+void verify_features(const run::RunConfig& config, const ExtractOptions& options) {
+  verify_sets(config, options);
+  verify_images(config, options);
 }
 
 }  // namespace pixart::features

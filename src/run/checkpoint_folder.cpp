@@ -11,7 +11,9 @@
 #include "pixart/base/file.h"
 #include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/names.h"
+#include "pixart/base/words.h"
 #include "pixart/formats/manifest.h"
 #include "pixart/formats/weights.h"
 
@@ -60,13 +62,14 @@ Verification judge(const fs::path& folder, const std::string& only, bool with_ha
   try {
     check(folder, only, with_hashes, &result.unnamed);
   } catch (const UserError& error) {
-    result.verdict = error.code() == ExitCode::kStorage ? Verdict::kUnreadable : Verdict::kDamaged;
+    result.verdict = error.code() == ExitCode::kBadInput ? Verdict::kDamaged : Verdict::kUnreadable;
     result.text = error.what();
   }
   return result;
 }
 
 [[noreturn]] void cannot_list(const fs::path& folder, const std::error_code& error) {
+  check_machine(folder, error.value());
   throw UserError(fmt::format("cannot list {}: {}. Make it readable and start the same command again.",
                               folder.string(), error.message()),
                   ExitCode::kStorage);
@@ -128,12 +131,12 @@ std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder, c
   return find_checkpoint(stage_folder, only).newest;
 }
 
-fs::path set_aside(const fs::path& folder) {
+fs::path set_aside(const fs::path& folder, const std::string& prefix) {
   std::error_code error;
   fs::path target;
   int number = 0;
   do {
-    target = folder.parent_path() / fmt::format(".bad-{}-{}", folder.filename().string(), ++number);
+    target = folder.parent_path() / fmt::format(".{}-{}-{}", prefix, folder.filename().string(), ++number);
   } while (fs::exists(fs::symlink_status(target, error)));
   fs::rename(folder, target, error);
   if (error)
@@ -168,10 +171,15 @@ fs::path share_folder(const fs::path& stage_folder, int64_t step, int rank) {
 }
 constexpr const char* kFailedShare = "failed.txt";
 
+// All files that a save writes.
+ForeignEntries own_files() {
+  return all_but({R"([a-z][^/]*\.safetensors)", R"((state|manifest)\.json)", R"(failed\.txt)"});
+}
+
 void write_share(const fs::path& stage_folder, const CheckpointContent& content, int rank) {
   const fs::path folder = share_folder(stage_folder, content.step, rank);
   try {
-    StagedFolder staged(folder);
+    StagedFolder staged(folder, own_files());
     write_manifest(staged.path(), write_files(staged.path(), content));
     staged.commit();
   } catch (const UserError& error) {
@@ -188,7 +196,7 @@ void take_share(const fs::path& share, const fs::path& folder, Manifest& manifes
     fs::rename(share / name, folder / name);
     manifest.files[name] = std::move(record);
   }
-  delete_folder(share);
+  delete_folder(share, own_files());
 }
 
 void wait_for_share(const fs::path& share, int rank, double deadline) {
@@ -203,6 +211,17 @@ void wait_for_share(const fs::path& share, int rank, double deadline) {
   }
 }
 
+// Renames a checkpoint that is damaged, or has files that are not the program's, and returns true.
+bool keep_aside(const fs::path& folder, const Verification& found) {
+  if (found.is_good() && found.unnamed.empty()) return false;
+  const std::string why = found.is_good()
+                              ? "with files that its manifest does not name: " + name_some(found.unnamed)
+                              : found.text;
+  const fs::path kept = set_aside(folder, found.is_good() ? "kept" : "bad");
+  log::warning("renamed {} ({}) to {}", folder.string(), why, kept.string());
+  return true;
+}
+
 // The verdict about the folder that is replaced: good if there is none.
 Verification what_is_replaced(const fs::path& target) {
   std::error_code ignored;
@@ -213,7 +232,9 @@ Verification what_is_replaced(const fs::path& target) {
 
 void remove_checkpoint_leftovers(const fs::path& stage_folder) {
   const std::string share = R"(\.tmp-share-[0-9]{8,}-[0-9]+)";
-  remove_leftovers(stage_folder, {.folders = {"step-[0-9]{8,}", share}, .passing_folders = {share}});
+  remove_leftovers(
+      stage_folder,
+      {.folders = {"step-[0-9]{8,}", share}, .in_folders = own_files(), .passing_folders = {share}});
 }
 
 void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& content,
@@ -221,7 +242,7 @@ void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& con
   if (shares.rank > 0)
     return content.files.empty() ? void() : write_share(stage_folder, content, shares.rank);
   create_folders(stage_folder);
-  StagedFolder staged(stage_folder / folder_name(content.step));
+  StagedFolder staged(stage_folder / folder_name(content.step), own_files());
   Manifest manifest = write_files(staged.path(), content);
   const double deadline = monotonic_seconds() + shares.timeout_seconds;
   for (int rank = 1; rank < shares.count; ++rank) {
@@ -234,9 +255,9 @@ void write_checkpoint(const fs::path& stage_folder, const CheckpointContent& con
   write_manifest(staged.path(), manifest);
   const fs::path target = stage_folder / folder_name(content.step);
   const auto replaced = what_is_replaced(target);
+  if (!content.refusal.empty()) throw UserError(content.refusal, ExitCode::kStorage);
   shares.before_commit();
-  if (!replaced.is_good())
-    log::warning("renamed {} ({}) to {}", target.string(), replaced.text, set_aside(target).string());
+  keep_aside(target, replaced);
   staged.commit();
 }
 
@@ -253,18 +274,16 @@ Verification judge_old(const Checkpoint& checkpoint, std::set<int64_t>& known_go
   return found;
 }
 
-// Deletes only good checkpoints: a damaged one may hold something to rescue, and one that cannot be read may
-// be good.
+// Deletes only good checkpoints that hold nothing else: a damaged one may hold something to rescue, and one
+// that cannot be read may be good.
 void remove_old(const Checkpoint& old, std::set<int64_t>& known_good) {
   try {
     const auto found = judge_old(old, known_good);
     known_good.erase(old.step);
-    if (found.is_good())
-      delete_folder(old.folder);
-    else if (found.verdict == Verdict::kDamaged)
-      log::warning("renamed {} ({}) to {}", old.folder.string(), found.text, set_aside(old.folder).string());
-    else
+    if (found.verdict == Verdict::kUnreadable)
       log::warning("an old checkpoint is not deleted: {}", found.text);
+    else if (!keep_aside(old.folder, found))
+      delete_folder(old.folder, own_files());
   } catch (const UserError& error) {
     log::warning("an old checkpoint is not deleted: {}", error.what());
   }

@@ -7,6 +7,7 @@
 
 #include "host_copies.h"
 #include "pixart/base/error.h"
+#include "pixart/base/failure.h"
 #include "pixart/base/log.h"
 
 namespace pixart::run {
@@ -25,6 +26,10 @@ void copy(at::Tensor& host, const at::Tensor& live) {
     std::memcpy(host.mutable_data_ptr(), live.const_data_ptr(), live.nbytes());
   else
     host.copy_(live.detach());
+}
+
+bool is_of_path(const std::exception& error) {
+  return dynamic_cast<const std::filesystem::filesystem_error*>(&error) != nullptr;
 }
 
 std::string newest_step(const std::filesystem::path& stage_folder) {
@@ -69,18 +74,19 @@ void CheckpointWriter::check() {
 
 void CheckpointWriter::settle() {
   const auto failure = wait();
-  if (failure && on_error_ == OnSaveError::kStop) throw UserError(*failure, ExitCode::kStorage);
+  if (failure && on_error_ == OnSaveError::kStop) throw UserError(*failure, failure_code_);
 }
 
 void CheckpointWriter::finish() {
-  if (const auto failure = wait()) throw UserError(*failure, ExitCode::kStorage);
+  if (const auto failure = wait()) throw UserError(*failure, failure_code_);
 }
 
 std::optional<std::string> CheckpointWriter::wait() {
-  const auto failed = [&](const char* why) {
+  const auto failed = [&](const Failure& why) {
+    failure_code_ = why.code == ExitCode::kDevice ? ExitCode::kDevice : ExitCode::kStorage;
     failure_ =
         fmt::format("the checkpoint of step {} was not saved: {} Earlier checkpoints are unchanged; {}.",
-                    host_.step, why, newest_step(stage_folder_));
+                    host_.step, why.message, newest_step(stage_folder_));
     log::error("{}{}", failure_, on_error_ == OnSaveError::kContinue ? " The next save tries again." : "");
   };
   if (saving_.valid()) {
@@ -88,11 +94,10 @@ std::optional<std::string> CheckpointWriter::wait() {
     try {
       saving_.get();
       durable_ = host_.step;
-    } catch (const UserError& error) {
-      if (error.code() != ExitCode::kStorage) throw;
-      failed(error.what());
-    } catch (const std::filesystem::filesystem_error& error) {
-      failed(error.what());
+    } catch (const std::exception& error) {
+      const Failure why = explain(error);
+      if (why.code != ExitCode::kStorage && why.code != ExitCode::kDevice && !is_of_path(error)) throw;
+      failed(why);
     }
   }
   if (failure_.empty()) return std::nullopt;
@@ -103,6 +108,7 @@ void CheckpointWriter::copy_to_host(const CheckpointContent& live) {
   host_.step = live.step;
   host_.metadata = live.metadata;
   host_.state = live.state;
+  host_.refusal = live.refusal;
   host_.files.resize(live.files.size());
   std::vector<at::Tensor> on_gpu;
   std::vector<at::Tensor*> their_copies;

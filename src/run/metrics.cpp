@@ -1,8 +1,12 @@
 #include "pixart/run/metrics.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "line_file.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -17,26 +21,25 @@ namespace {
 
 constexpr std::string_view kValidation = "validation_";
 
-// Ends an incomplete last line after a crash, so that the next line stays separate.
-std::ofstream open_lines(const fs::path& file) {
-  std::ifstream old(file, std::ios::binary | std::ios::ate);
-  const bool torn = old && old.tellg() > 0 && old.seekg(-1, std::ios::end) && old.peek() != '\n';
-  std::ofstream stream(file, std::ios::app);
-  if (torn) stream << "\n" << std::flush;
-  return stream;
+std::string text_of(const ordered_json& line) {
+  return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-void append_line(std::ofstream& stream, const ordered_json& line, const fs::path& file) {
-  stream << line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n" << std::flush;
-  if (!stream) {
-    throw UserError(
-        "cannot "
-        "write " +
-            file.string() +
-            ". Is the disk full? Free space and start the same command again: it continues from the last "
-            "checkpoint.",
-        ExitCode::kStorage);
-  }
+std::string dropped_line(int64_t count) {
+  return text_of({{"time", utc_time_now()}, {"kind", "dropped"}, {"lines", count}});
+}
+
+constexpr const char* kEventBytesVariable = "PIXART_EVENT_BYTES";
+constexpr int64_t kEventBytes = int64_t{16} << 20;  // of some 150,000 steps
+constexpr int64_t kTelemetryBytes = int64_t{4} << 20;
+
+int64_t most_event_bytes() {
+  const auto text = environment_variable(kEventBytesVariable);
+  if (!text) return kEventBytes;
+  const auto bytes = std::atoll(text->c_str());
+  if (bytes <= 0)
+    throw UserError(fmt::format("{} is '{}', not a number of bytes above 0.", kEventBytesVariable, *text));
+  return bytes;
 }
 
 ordered_json json_of(const TelemetryLine& line) {
@@ -82,8 +85,8 @@ std::string machine_text(const TelemetryLine& line) {
 }  // namespace
 
 MetricSink::MetricSink(fs::path events, const fs::path& telemetry, const fs::path& tensorboard)
-    : events_(std::move(events)), stream_(open_lines(events_)), telemetry_(telemetry) {
-  if (!telemetry_.empty()) telemetry_stream_ = open_lines(telemetry_);
+    : events_(std::make_unique<LineFile>(std::move(events), most_event_bytes())) {
+  if (!telemetry.empty()) telemetry_ = std::make_unique<LineFile>(telemetry, kTelemetryBytes, dropped_line);
   if (!tensorboard.empty()) tensorboard_ = std::make_unique<TensorBoardFolder>(tensorboard);
 }
 
@@ -92,44 +95,48 @@ MetricSink::~MetricSink() = default;
 void MetricSink::write(const std::string& stage, int64_t step, const std::map<std::string, double>& values) {
   ordered_json line = {{"stage", stage}, {"step", step}};
   for (const auto& [name, value] : values) line[name] = value;
-  append_line(stream_, line, events_);
+  events_->append(text_of(line));
   if (!tensorboard_) return;
   std::map<std::string, double> by_tag;
   for (const auto& [name, value] : values) by_tag[tag_of(name)] = value;
-  tensorboard_->write(stage, [&](auto& file) { file.scalars(step, by_tag); });
+  tensorboard_->write(stage, [step, by_tag](auto& file) { file.scalars(step, by_tag); });
 }
 
 void MetricSink::report(const TelemetryLine& line) {
-  if (!telemetry_.empty()) append_line(telemetry_stream_, json_of(line), telemetry_);
+  if (telemetry_) telemetry_->append(text_of(json_of(line)));
   if (!tensorboard_ || line.stage.empty()) return;
   const int64_t step = line.step.value_or(0);
   if (line.kind == "stage" || line.kind == "stop")
     return text(line.stage, step, "machine/" + line.kind, machine_text(line));
   const auto numbers = machine_numbers(line);
-  if (!numbers.empty()) tensorboard_->write(line.stage, [&](auto& file) { file.scalars(step, numbers); });
+  if (!numbers.empty())
+    tensorboard_->write(line.stage, [step, numbers](auto& file) { file.scalars(step, numbers); });
 }
 
 void MetricSink::image(const std::string& stage, int64_t step, const std::string& tag, const fs::path& file) {
-  const std::string shown = file.lexically_relative(events_.parent_path()).generic_string();
+  const std::string shown = file.lexically_relative(events_->path().parent_path()).generic_string();
   report({.kind = "samples", .stage = stage, .step = step, .values = {{"file", shown}}});
   if (!tensorboard_) return;
-  tensorboard_->write(stage, [&](auto& events) { events.image(step, tag, read_file(file)); });
+  tensorboard_->write(stage, [=](auto& events) { events.image(step, tag, read_file(file)); });
 }
 
 void MetricSink::text(const std::string& stage, int64_t step, const std::string& tag,
                       const std::string& markdown) {
-  if (tensorboard_) tensorboard_->write(stage, [&](auto& file) { file.text(step, tag, markdown); });
+  if (tensorboard_) tensorboard_->write(stage, [=](auto& file) { file.text(step, tag, markdown); });
 }
 
-void MetricSink::sync() {
-  sync_path(events_);
-  if (!telemetry_.empty()) sync_path(telemetry_);
+std::string MetricSink::sync() {
+  if (telemetry_) (void)telemetry_->sync();  // its trouble ends nothing, and it says it itself
   if (tensorboard_) tensorboard_->sync();
+  return events_->sync();
 }
 
-StageLines MetricSink::lines_of(const std::string& stage) const {
+bool MetricSink::is_full() const { return events_->is_full(); }
+
+namespace {
+
+StageLines lines_in(std::istream& lines, const std::string& stage) {
   StageLines found;
-  std::ifstream lines(events_);
   for (std::string line; std::getline(lines, line);) {
     const auto event = ordered_json::parse(line, nullptr, false);
     if (!is_of_metrics(event) || event["stage"] != stage) continue;
@@ -140,26 +147,36 @@ StageLines MetricSink::lines_of(const std::string& stage) const {
   return found;
 }
 
+}  // namespace
+
+StageLines MetricSink::lines_of(const std::string& stage) const {
+  std::istringstream lines(events_->content());
+  return lines_in(lines, stage);
+}
+
+StageLines lines_of(const std::filesystem::path& events, const std::string& stage) {
+  std::ifstream lines(events);
+  return lines_in(lines, stage);
+}
+
 void MetricSink::rewind(const std::string& stage, int64_t step) {
-  stream_.close();
   std::string kept;
   int64_t number = 0;
-  std::ifstream lines(events_);
+  std::istringstream lines(events_->content());
   for (std::string line; std::getline(lines, line);) {
     const auto event = ordered_json::parse(line, nullptr, false);
     ++number;
     if (event.is_discarded()) continue;  // incomplete after a kill
     if (!is_of_metrics(event)) {
-      log::warning("{} line {} holds no metrics and is passed over: {:.80}", events_.string(), number, line);
+      log::warning("{} line {} holds no metrics and is passed over: {:.80}", events_->path().string(), number,
+                   line);
     } else if (event["stage"] == stage && event["step"].get<int64_t>() > step) {
       continue;
     }
     kept += line + "\n";
   }
-  lines.close();
-  write_file_atomically(events_, kept);
-  stream_.open(events_, std::ios::app);
-  if (tensorboard_) tensorboard_->write(stage, [&](auto& file) { file.restart_at(step + 1); });
+  events_->replace(kept);
+  if (tensorboard_) tensorboard_->write(stage, [step](auto& file) { file.restart_at(step + 1); });
 }
 
 }  // namespace pixart::run

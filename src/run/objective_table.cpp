@@ -2,8 +2,22 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
+#include "pixart/diffusion/diffusion_config.h"
 
 namespace pixart::run {
+
+namespace {
+
+// Keys of the objectives that train a transformer, and `others`.
+std::vector<std::string> transformer_keys(std::vector<std::string> others = {}) {
+  std::vector<std::string> keys = {"horizontal_flip", "precision", "activation_checkpointing",
+                                   "condition_dropout", "lora"};
+  for (auto& key : diffusion::diffusion_keys()) keys.push_back(std::move(key));
+  for (auto& key : others) keys.push_back(std::move(key));
+  return keys;
+}
+
+}  // namespace
 
 const std::vector<ObjectiveInfo>& objective_table() {
   static const std::vector<ObjectiveInfo> table = {
@@ -19,15 +33,14 @@ const std::vector<ObjectiveInfo>& objective_table() {
        .reads_labels = true,
        .adapter_targets = {"blocks.*.attn.*", "blocks.*.mlp.*"},
        .init = {InitHow::kRandom, InitHow::kCopy},
-       .keys = {"horizontal_flip", "precision", "activation_checkpointing", "condition_dropout", "lora"}},
+       .keys = transformer_keys()},
       {.name = "text_conditional",
        .meaning = "the text-to-image PixArt (stages 2 and 3)",
        .model = "PixArt",
        .reads_captions = true,
        .adapter_targets = {"blocks.*.attn.*", "blocks.*.mlp.*", "blocks.*.cross_attn.*"},
        .init = {InitHow::kRandom, InitHow::kCopy, InitHow::kReparameterize},
-       .keys = {"horizontal_flip", "precision", "activation_checkpointing", "condition_dropout", "lora",
-                "aspect_buckets", "multi_scale", "position_scale"}},
+       .keys = transformer_keys({"aspect_buckets", "multi_scale", "position_scale"})},
   };
   return table;
 }

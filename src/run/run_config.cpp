@@ -41,6 +41,16 @@ void check_names(const std::vector<Named>& items, const char* what, std::vector<
 
 }  // namespace
 
+void AutoencoderConfig::validate(std::vector<std::string>& problems) const {
+  if (!path) size.validate(problems);
+}
+
+void TextEncoderConfig::validate(std::vector<std::string>& problems) const {
+  if (!path && size.d_model < size.num_heads)
+    problems.push_back(
+        fmt::format("d_model {} leaves no channel for each of num_heads {}", size.d_model, size.num_heads));
+}
+
 void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
   const bool any_size = patch_size || hidden_size || depth || num_heads,
              all_sizes = patch_size && hidden_size && depth && num_heads;
@@ -54,6 +64,9 @@ void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
   if (all_sizes && *hidden_size % *num_heads != 0)
     problems.push_back(
         fmt::format("hidden_size {} is not a multiple of num_heads {}", *hidden_size, *num_heads));
+  if (all_sizes && double(*hidden_size) * mlp_ratio < 1)
+    problems.push_back(
+        fmt::format("mlp_ratio {} leaves no channel of hidden_size {}", mlp_ratio, *hidden_size));
   if (all_sizes && *hidden_size % 4 != 0)
     problems.push_back(fmt::format("hidden_size {} is not a multiple of 4 (position table)", *hidden_size));
 }
@@ -89,6 +102,14 @@ std::vector<std::string> keys_without_effect(const StageConfig& stage) {
   return result;
 }
 
+// The reader refuses unknown names.
+void add_sampler_problem(const std::string& key, const std::string& sampler, diffusion::Prediction prediction,
+                         std::vector<std::string>& problems) {
+  if (!contains(diffusion::sampler_names(), sampler)) return;
+  const auto problem = diffusion::sampler_problem(sampler, prediction);
+  if (!problem.empty()) problems.push_back(key + ": " + problem);
+}
+
 }  // namespace
 
 void StageConfig::validate(std::vector<std::string>& problems) const {
@@ -99,6 +120,10 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   for (const auto& key : idle)
     problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,
                                    join(objectives_with(key), " and ")));
+  if (!info().trains_autoencoder()) {
+    DiffusionConfig::validate(problems);
+    add_sampler_problem("samples.sampler", samples.sampler, prediction, problems);
+  }
   const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
   if (!contains(info().init, init.how))
     problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",
@@ -175,6 +200,9 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
         !this->stage(stage.init.from).info().reads_labels)
       problems.push_back(fmt::format("stage {}: init.from must be a class-conditional stage, not {} ({})",
                                      stage.name, stage.init.from, this->stage(stage.init.from).objective));
+    if (evaluation && stage.info().reads_captions)
+      add_sampler_problem(fmt::format("stage {}: evaluation.sampler", stage.name), evaluation->sampler,
+                          stage.prediction, problems);
     if (stage.multi_scale && transformer.hidden_size && *transformer.hidden_size % 3 != 0)
       problems.push_back(
           fmt::format("stage {}: multi_scale needs a hidden_size that is a multiple of 3, not {}", stage.name,

@@ -1,6 +1,7 @@
 #include "pixart/run/run_folder.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -8,6 +9,8 @@
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
 #include "pixart/config/config.h"
+#include "pixart/run/checkpoint_folder.h"
+#include "pixart/run/metrics.h"
 
 namespace pixart::run {
 namespace fs = std::filesystem;
@@ -29,44 +32,158 @@ void check_allowed(const RunConfig& was, const RunConfig& is, const std::vector<
   problems.throw_if_any("--allow-change");
 }
 
-void check_changes(const RunFolder& folder, const RunConfig& config,
-                   const std::vector<std::string>& allowed) {
-  const RunConfig was = read_run_config(folder.config());
+// What the stages that have begun use. The rest of a run file may change: nothing was computed from it.
+class Used {
+ public:
+  Used(const RunFolder& folder, const RunConfig& was) : folder_(folder), was_(was) {
+    for (const auto& stage : was.stages)
+      if (has_begun(folder, stage.name)) begun_.push_back(stage);
+  }
+
+  bool is_used(const config::Change& change, const RunConfig& is) const {
+    const auto [section, rest] = split(change.path);
+    if (section == "stages") return rest.empty() ? is_order_changed(is) : is_begun(split(rest).first);
+    if (section == "sources") return !rest.empty() && is_source_used(split(rest).first);
+    if (section == "text_encoder") return reads_captions() || has_random_encoder();
+    if (section == "transformer") return any([](const auto& stage) { return stage.info().reads_latents; });
+    if (section == "features") return !begun_.empty() || fs::exists(folder_.features());
+    return !begun_.empty() || has_random_encoder();
+  }
+
+ private:
+  static std::pair<std::string, std::string> split(const std::string& path) {
+    const size_t point = path.find('.');
+    return {path.substr(0, point), point == std::string::npos ? "" : path.substr(point + 1)};
+  }
+  bool any(const std::function<bool(const StageConfig&)>& condition) const {
+    return std::any_of(begun_.begin(), begun_.end(), condition);
+  }
+  bool is_begun(const std::string& name) const {
+    return any([&](const auto& stage) { return stage.name == name; });
+  }
+  bool is_order_changed(const RunConfig& is) const {
+    std::vector<std::string> order;
+    for (const auto& stage : is.stages)
+      if (is_begun(stage.name)) order.push_back(stage.name);
+    return order != names_of(begun_);
+  }
+  bool is_source_used(const std::string& name) const {
+    return any([&](const StageConfig& stage) {
+      const auto parts = stage.parts();
+      return stage.validation.source == name ||
+             std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part.source == name; });
+    });
+  }
+  bool reads_captions() const {
+    return any([](const auto& stage) { return stage.info().reads_captions; });
+  }
+  // Made from seed, captions and the keys of text_encoder, perhaps before a stage begins.
+  bool has_random_encoder() const {
+    return !was_.text_encoder.path && fs::exists(folder_.text_encoder() / "config.json");
+  }
+
+  const RunFolder& folder_;
+  const RunConfig& was_;
+  std::vector<StageConfig> begun_;
+};
+
+std::string refusal(const config::Change& change) {
+  const std::string what = fmt::format("{} was {}, is {}", change.path, change.was, change.is);
+  if (change.on_resume == OnResume::kNeedsPermission)
+    return fmt::format("{} (with --allow-change {}: {})", what, change.path, change.effect);
+  return what + " (cannot change: a stage that uses it has begun)";
+}
+
+std::vector<config::Change> check_changes(const RunFolder& folder, const RunConfig& was,
+                                          const RunConfig& config, const std::vector<std::string>& allowed) {
   check_allowed(was, config, allowed);
   Problems problems;
+  std::vector<config::Change> moved;
+  const Used used(folder, was);
   const auto changes = config::compare(was, config);
-  for (const auto& path : allowed)
-    if (std::none_of(changes.begin(), changes.end(), [&](const auto& change) { return change.path == path; }))
-      log::warning("--allow-change {}: this key has not changed", path);
   for (const auto& change : changes) {
-    if (change.on_resume == OnResume::kFree) continue;
-    const bool permitted = contains(allowed, change.path);
-    if (change.on_resume == OnResume::kNeedsPermission && permitted) {
-      log::warning("{} changes from {} to {} in a run that has begun", change.path, change.was, change.is);
-    } else if (change.on_resume == OnResume::kNeedsPermission) {
-      problems.add(fmt::format("{} was {}, is {} (to allow it, add --allow-change {})", change.path,
-                               change.was, change.is, change.path));
-    } else {
-      problems.add(fmt::format("{} was {}, is {} (cannot change in a run that has begun)", change.path,
-                               change.was, change.is));
-    }
+    if (change.on_resume == OnResume::kFree || !used.is_used(change, config)) continue;
+    if (change.on_resume == OnResume::kByContent)
+      moved.push_back(change);
+    else if (change.on_resume == OnResume::kNeedsPermission && contains(allowed, change.path))
+      log::warning("{} changes from {} to {}: {}", change.path, change.was, change.is, change.effect);
+    else
+      problems.add(refusal(change));
   }
   problems.throw_if_any(fmt::format(
       "{} holds a run with another configuration. Undo the change, or start a new run with --set run=FOLDER",
       folder.root.string()));
+  return moved;
+}
+
+// By-content keys may be allowed although they have not changed: their content has.
+void warn_of_unchanged(const RunConfig& was, const RunConfig& config,
+                       const std::vector<std::string>& allowed) {
+  const auto changes = config::compare(was, config);
+  std::vector<std::string> places;
+  for (const auto& key : config::keys<RunConfig>())
+    if (key.on_resume == OnResume::kByContent) places.push_back(key.path);
+  for (const auto& value : config::values(config)) {
+    const bool has_changed = std::any_of(changes.begin(), changes.end(),
+                                         [&](const auto& change) { return change.path == value.path; });
+    if (contains(allowed, value.path) && !has_changed && !contains(places, value.key))
+      log::warning("--allow-change {}: this key has not changed", value.path);
+  }
+}
+
+// A run that has begun wrote the file itself. Before that, it may be one that the user wrote (run: .).
+void require_own_config(const RunFolder& folder) {
+  if (fs::exists(folder.events())) return;
+  const std::string text = read_file(folder.config());
+  if (text == config::to_yaml(read_run_config(folder.config()))) return;
+  throw UserError(
+      fmt::format("{} was not written by pixart and is not replaced: each run writes its resolved "
+                  "configuration under this name. Choose another folder with --set run=FOLDER, or "
+                  "rename the file.",
+                  folder.config().string()));
+}
+
+// What a kill left of files that only the folder's owner writes. The text encoder has its own lock; other
+// processes write the features.
+void remove_own_leftovers(const RunFolder& folder, const RunConfig& config) {
+  remove_leftovers(folder.root,
+                   {.files = {R"(run\.yaml)", R"(events\.jsonl)", R"(\.owner)"},
+                    .folders = {"autoencoder"},
+                    .in_folders = all_but({R"(config\.json)", R"(diffusion_pytorch_model\.safetensors)"})});
+  remove_leftovers(folder.prompts(), {.files = {R"([0-9a-f]{64}\.safetensors)"}});
+  for (const auto& source : config.sources)
+    remove_leftovers(folder.quarantine(source.name).parent_path(), {.files = {source.name + R"(\.jsonl)"}});
+  for (const auto& stage : config.stages) {
+    remove_leftovers(folder.samples(stage.name), {.files = {R"(step-[0-9]{8,}\.png)"}});
+    remove_leftovers(folder.lora(stage.name).parent_path(),
+                     {.folders = {stage.name},
+                      .in_folders = all_but({R"(adapter_config\.json)", R"(adapter_model\.safetensors)",
+                                             R"(pytorch_lora_weights\.safetensors)"})});
+  }
 }
 
 }  // namespace
 
-void open_run_folder(const RunFolder& folder, const RunConfig& config,
-                     const std::vector<std::string>& allowed) {
-  if (fs::exists(folder.config()))
-    check_changes(folder, config, allowed);
-  else
+bool has_begun(const RunFolder& folder, const std::string& stage) {
+  return !list_checkpoints(folder.checkpoints(stage)).empty() ||
+         lines_of(folder.events(), stage).last_step >= 0;
+}
+
+std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& config,
+                                             const std::vector<std::string>& allowed) {
+  if (!fs::exists(folder.config())) {
     check_allowed(config, config, allowed);
-  // Only files of the folder's owner. The text encoder has its own lock; other processes write the rest.
-  remove_leftovers(folder.root,
-                   {.files = {R"(run\.yaml)", R"(events\.jsonl)", R"(\.owner)"}, .folders = {"autoencoder"}});
+    return {};
+  }
+  require_own_config(folder);
+  const RunConfig was = read_run_config(folder.config());
+  auto moved = check_changes(folder, was, config, allowed);
+  warn_of_unchanged(was, config, allowed);
+  return moved;
+}
+
+void open_run_folder(const RunFolder& folder, const RunConfig& config) {
+  remove_own_leftovers(folder, config);
   write_file_atomically(folder.config(), config::to_yaml(config));
 }
 

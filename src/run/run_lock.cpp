@@ -1,5 +1,6 @@
 #include "pixart/run/run_lock.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <random>
@@ -8,6 +9,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/run/stopped.h"
 
 namespace pixart::run {
 namespace fs = std::filesystem;
@@ -57,8 +59,11 @@ void wait_for_signs_of_life(const fs::path& folder, const Owner& owner, const Le
   log::info("run folder {} was last used by {}; waiting up to {:.0f} s for a sign of life", folder.string(),
             describe(owner), times.patience_seconds);
   const double deadline = monotonic_seconds() + times.patience_seconds;
+  constexpr double kLookSeconds = 0.2;  // also for a request to stop
   while (monotonic_seconds() < deadline) {
-    std::this_thread::sleep_for(std::chrono::duration<double>(times.beat_seconds / 10));
+    if (stop_requested()) throw stopped("no work had begun");
+    std::this_thread::sleep_for(
+        std::chrono::duration<double>(std::min(times.beat_seconds / 10, kLookSeconds)));
     const auto now = read_owner(folder);
     if (now && (now->beat != owner.beat || now->nonce != owner.nonce) && !now->released)
       throw in_use(folder, now);

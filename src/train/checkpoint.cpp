@@ -9,6 +9,7 @@
 #include "pixart/base/file.h"
 #include "pixart/formats/manifest.h"
 #include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
 
 namespace pixart::train {
 namespace fs = std::filesystem;
@@ -50,13 +51,27 @@ std::string optimizer_file(const Trainer& trainer) {
   return fmt::format("optimizer-{:05d}-of-{:05d}", trainer.ranks().rank() + 1, trainer.ranks().world_size());
 }
 
+// Each tensor is compared with the manifest when it is read: the file server of this rank may show other bytes
+// than that of the rank which verified the checkpoint.
+formats::Weights open_verified(const fs::path& file) {
+  formats::Weights weights = formats::open_weights(file);
+  weights.read = [read = std::move(weights.read)](const std::string& name) {
+    try {
+      return read(name);
+    } catch (const UserError& error) {
+      throw UserError(error.what(), ExitCode::kStorage);
+    }
+  };
+  return weights;
+}
+
 // Copies each tensor from the one of `files` that contains it into the tensor of the same name in `live`.
 void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs::path>& files,
              const std::string& subject) {
   std::vector<formats::Weights> opened;
   std::map<std::string, size_t> where;
   for (const auto& file : files) {
-    opened.push_back(formats::open_safetensors(file));
+    opened.push_back(open_verified(file));
     for (const auto& [name, info] : opened.back().tensors) where[name] = opened.size() - 1;
   }
   Problems problems;
@@ -73,7 +88,7 @@ void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs
   for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(opened[where.at(name)].read(name));
 }
 
-// Only the files in the manifest were verified, so no other file is read.
+// Nobody knows what other files than those in the manifest hold, so none of them is read.
 fs::path named_file(const fs::path& folder, const formats::Manifest& manifest, const std::string& name) {
   if (manifest.files.count(name) == 0)
     throw UserError(fmt::format("{} does not name {}", (folder / "manifest.json").string(), name));
@@ -87,6 +102,14 @@ std::vector<fs::path> optimizer_files(const fs::path& folder, const formats::Man
   return files;
 }
 
+CheckpointFacts facts_of(const json& saved) {
+  CheckpointFacts facts{.seconds = saved.at("seconds").get<double>(),
+                        .threads = saved.value("threads", int64_t{0})};
+  facts.data = saved.value("data", facts.data);
+  facts.inputs = saved.value("inputs", facts.inputs);
+  return facts;
+}
+
 void require_optimizer(const json& saved, const std::string& name, const fs::path& folder) {
   const std::string was = saved.value("optimizer", "adamw");
   if (was != name)
@@ -95,18 +118,32 @@ void require_optimizer(const json& saved, const std::string& name, const fs::pat
         folder.string(), was, name));
 }
 
-void require_same_data(const CheckpointFacts& saved, const std::map<std::string, std::string>& data,
-                       const fs::path& folder) {
-  if (saved.data.empty()) return;
-  Problems problems;
-  for (const auto& [source, fingerprint] : data) {
-    const auto was = saved.data.find(source);
-    if (was == saved.data.end())
+using Hashes = std::map<std::string, std::string>;
+
+void compare_data(const Hashes& saved, const Hashes& now, Problems& problems) {
+  if (saved.empty()) return;
+  for (const auto& [source, fingerprint] : now) {
+    const auto was = saved.find(source);
+    if (was == saved.end())
       problems.add(fmt::format("source {} is new", source));
     else if (was->second != fingerprint)
       problems.add(fmt::format("source {} has changed (fingerprint {} at the checkpoint, {} now)", source,
                                was->second, fingerprint));
   }
+}
+
+void compare_inputs(const Hashes& saved, const Hashes& now, Problems& problems) {
+  for (const auto& [name, hash] : now)
+    if (const auto was = saved.find(name); was != saved.end() && was->second != hash)
+      problems.add(
+          fmt::format("{} has changed (hash {} at the checkpoint, {} now)", name, was->second, hash));
+}
+
+void require_same(const CheckpointFacts& saved, const Hashes& data, const Hashes& inputs,
+                  const fs::path& folder) {
+  Problems problems;
+  compare_data(saved.data, data, problems);
+  compare_inputs(saved.inputs, inputs, problems);
   problems.throw_if_any(fmt::format(
       "{} was trained on other data, so this run cannot continue. Restore the data, or start a new run",
       folder.string()));
@@ -122,7 +159,9 @@ run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict&
                       {"optimizer_steps", state.optimizer->steps()},
                       {"skipped", *state.skipped},
                       {"seconds", facts.seconds},
-                      {"data", facts.data}};
+                      {"data", facts.data},
+                      {"inputs", facts.inputs},
+                      {"threads", facts.threads}};
   run::CheckpointContent content{
       .step = *state.step, .metadata = facts.metadata, .state = saved.dump(1) + "\n"};
   const at::Tensor ema = trainer.whole_ema();
@@ -143,19 +182,21 @@ void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::S
 }
 
 CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::StateDict& model,
-                                const std::map<std::string, std::string>& data) {
+                                const std::map<std::string, std::string>& data,
+                                const std::map<std::string, std::string>& inputs) {
   const auto state = trainer.state();
   const formats::Manifest manifest = formats::read_manifest(folder);
   const fs::path model_file = named_file(folder, manifest, "model.safetensors"),
                  ema_file = named_file(folder, manifest, "ema.safetensors");
-  const json saved = json::parse(read_file(named_file(folder, manifest, "state.json")));
+  const fs::path state_file = named_file(folder, manifest, "state.json");
+  formats::check_hashes(folder, manifest, "state.json");
+  const json saved = json::parse(read_file(state_file));
   require_optimizer(saved, word_of(state.optimizer->name()), folder);
-  CheckpointFacts facts{.seconds = saved.at("seconds").get<double>()};
-  facts.data = saved.value("data", facts.data);
-  require_same_data(facts, data, folder);
-  const auto weights = formats::load_safetensors(model_file);
+  CheckpointFacts facts = facts_of(saved);
+  require_same(facts, data, inputs, folder);
+  const auto weights = open_verified(model_file);
   facts.metadata = weights.metadata;
-  nn::load_state(model, weights.tensors, model_file.string());
+  nn::load_state(model, formats::read_all(weights), model_file.string());
   restore(ema_tensors(trainer, model), {ema_file}, ema_file.string());
   restore(optimizer_tensors(trainer, model), optimizer_files(folder, manifest),
           (folder / "optimizer").string());
@@ -163,6 +204,17 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
   *state.skipped = saved.at("skipped").get<int64_t>();
   state.optimizer->steps() = saved.at("optimizer_steps").get<int64_t>();
   return facts;
+}
+
+std::optional<CheckpointFacts> recorded_facts(const fs::path& stage_folder) {
+  const auto all = run::list_checkpoints(stage_folder);
+  if (all.empty()) return std::nullopt;
+  try {
+    return facts_of(json::parse(read_file(all.back().folder / "state.json")));
+  } catch (const UserError&) {  // the checkpoint is damaged; the stage says more when it continues
+  } catch (const json::exception&) {
+  }
+  return std::nullopt;
 }
 
 void require_finite(Trainer& trainer) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "pixart/nn/state_dict.h"
@@ -14,7 +15,9 @@ namespace pixart::train {
 // Facts about the run that a checkpoint holds in addition to the trainer's own state.
 struct CheckpointFacts {
   double seconds = 0;                                // of training so far
+  int64_t threads = 0;                               // of each rank; 0: unknown
   std::map<std::string, std::string> data = {};      // fingerprint of each source
+  std::map<std::string, std::string> inputs = {};    // hash of each encoder and of what it started from
   std::map<std::string, std::string> metadata = {};  // of the weight files (architecture, ...)
 };
 
@@ -28,9 +31,14 @@ void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer
                      const CheckpointFacts& facts);
 
 // Restores model, EMA, optimizer and step, on any number of ranks. Reads only files that the manifest names.
-// Throws UserError if the fingerprint of a source in `data` differs from the one in the checkpoint.
+// Throws UserError if the fingerprint of a source in `data`, or a hash in `inputs`, differs from the one in the
+// checkpoint. (Checkpoints of older versions have no hashes.)
 CheckpointFacts load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model,
-                                const std::map<std::string, std::string>& data = {});
+                                const std::map<std::string, std::string>& data = {},
+                                const std::map<std::string, std::string>& inputs = {});
+
+// The facts of the newest checkpoint of a stage, good or not, or nothing if there is none that says them.
+std::optional<CheckpointFacts> recorded_facts(const std::filesystem::path& stage_folder);
 
 // Throws UserError(kNumerics) if a value of the state is not finite: such a state must not be saved.
 void require_finite(Trainer& trainer);

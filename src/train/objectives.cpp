@@ -4,6 +4,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/diffusion/timestep_sampler.h"
 #include "pixart/features/image_reader.h"
 #include "pixart/nn/device.h"
 
@@ -37,7 +38,7 @@ at::Tensor draw_latents(const DiffusionSetting& setting, const data::Batch& batc
 
 DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& sample) {
   return held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
-                         setting.tables.schedule().num_steps());
+                         setting.loss.num_steps());
 }
 
 // The batch's conditions on the device, captions in float32.
@@ -97,6 +98,56 @@ DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dr
   };
 }
 
+namespace {
+
+at::Tensor logit_normal_timesteps(uint64_t seed, const std::vector<int64_t>& positions,
+                                  const diffusion::DiffusionConfig& config, int64_t num_steps) {
+  const at::Tensor normal = batch_normal(seed, positions, Purpose::kTimestep, {1});
+  std::vector<int64_t> timesteps;
+  for (int64_t i = 0; i < normal.numel(); ++i)
+    timesteps.push_back(diffusion::logit_normal_timestep(normal.const_data_ptr<float>()[i], config.logit_mean,
+                                                         config.logit_std, num_steps));
+  return at::tensor(timesteps, at::kLong);
+}
+
+// The parts of a step belong to its samples in a random order, because a step is ordered by buckets.
+at::Tensor stratified_timesteps(uint64_t seed, const data::MicroBatch& plan, int64_t batch_size,
+                                int64_t num_steps) {
+  const auto strata = permutation({seed, uint64_t(plan.step), Purpose::kStrata}, batch_size);
+  std::vector<int64_t> timesteps;
+  for (const int64_t position : plan.positions) {
+    const double u = uniform({seed, uint64_t(position), Purpose::kTimestep});
+    timesteps.push_back(
+        diffusion::stratified_timestep(strata[size_t(position % batch_size)], batch_size, u, num_steps));
+  }
+  return at::tensor(timesteps, at::kLong);
+}
+
+}  // namespace
+
+DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
+                           double condition_dropout) {
+  const int64_t num_steps = config.process().num_train_steps;
+  const DrawInputs uniformly = draws_by_sample(seed, num_steps, condition_dropout);
+  switch (config.timesteps) {
+    case diffusion::TimestepDraw::kUniform:
+      return uniformly;
+    case diffusion::TimestepDraw::kLogitNormal:
+      return [=](const data::Batch& batch) {
+        DiffusionDraw draw = uniformly(batch);
+        draw.t = logit_normal_timesteps(seed, batch.plan.positions, config, num_steps);
+        return draw;
+      };
+    case diffusion::TimestepDraw::kStratified:
+      return [=](const data::Batch& batch) {
+        DiffusionDraw draw = uniformly(batch);
+        draw.t = stratified_timesteps(seed, batch.plan, batch_size, num_steps);
+        return draw;
+      };
+  }
+  PIXART_CHECK(false, "timesteps {}", int(config.timesteps));
+}
+
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps) {
   std::vector<int64_t> keys, timesteps;
   for (int64_t k = 0; k < kHeldOutTimesteps; ++k) {
@@ -110,9 +161,7 @@ DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent
 
 at::Tensor diffusion_losses(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
                             const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t) {
-  const at::Tensor x_t = diffusion::add_noise(tables, x_start, noise, t);
-  const at::Tensor output = model(x_t, diffusion::model_timestep(tables, t)).to(x_start.scalar_type());
-  return diffusion::iddpm_loss(tables, {}, output, x_start, x_t, noise, t).loss;
+  return diffusion::published_losses(tables, model, x_start, noise, t);
 }
 
 at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::Denoiser& model,
@@ -136,15 +185,16 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
 }
 
 at::Tensor DiffusionObjective::loss(const data::Batch& batch) {
-  return losses(batch, inputs_in<DiffusionInputs>(batch)).mean();
+  return losses(batch, inputs_in<DiffusionInputs>(batch), true).mean();
 }
 
 at::Tensor DiffusionObjective::held_out_losses(const data::Batch& sample) {
   const data::Batch batch = repeated(sample);
-  return losses(batch, inputs_of(batch, held_out_draw(setting_, sample)));
+  return losses(batch, inputs_of(batch, held_out_draw(setting_, sample)), false);
 }
 
-at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionInputs& inputs) const {
+at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionInputs& inputs,
+                                      bool weighted) const {
   const auto device = setting_.device;
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device);
@@ -152,8 +202,9 @@ at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionI
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
-  return diffusion_losses(setting_.tables, model, x_start, nn::on_device(draw.noise, device),
-                          nn::on_device(draw.t, device));
+  const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
+  return weighted ? setting_.loss.losses(model, x_start, noise, t)
+                  : setting_.loss.unweighted_losses(model, x_start, noise, t);
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {

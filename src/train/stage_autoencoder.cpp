@@ -71,22 +71,35 @@ void measure_latents(const models::AutoencoderKl& vae, const features::ImageRead
   config.latents_std.assign(spread.data_ptr<double>(), spread.data_ptr<double>() + spread.numel());
 }
 
-HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, uint64_t seed) {
-  const auto images = std::make_shared<features::ImageReader>(run.parts(stage.held_out()), stage.resolution,
-                                                              seed, run.folder.root / "quarantine");
+std::shared_ptr<features::ImageReader> open_images(const features::RunContext& run,
+                                                   const run::StageConfig& stage, features::StageParts parts,
+                                                   uint64_t seed) {
+  const auto images = std::make_shared<features::ImageReader>(
+      std::move(parts), stage.resolution, seed, run.folder.root / "quarantine",
+      features::ImageMemoryPlace{.folder = run.folder.image_checksums(stage.name),
+                                 .rank = run.ranks.rank(),
+                                 .is_new = !run::has_begun(run.folder, stage.name)});
   images->preload();
+  return images;
+}
+
+HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, uint64_t seed) {
+  const auto images = open_images(run, stage, run.parts(stage.held_out()), seed);
   return {.read = [images](const data::MicroBatch& plan) { return (*images)(plan); },
           .rows = evenly_spread_rows(images->size(), {}, stage.validation.samples)};
 }
 
 }  // namespace
 
-StageModel make_autoencoder_stage(features::RunContext& run, const run::StageConfig& stage) {
-  const auto config = features::configured_vae(run.config.autoencoder);
-  if (stage.resolution % config.downscale() != 0) {
+void require_whole_latents(const run::StageConfig& stage, const models::VaeConfig& config) {
+  if (stage.resolution % config.downscale() != 0)
     throw UserError(fmt::format("stage {}: resolution {} is not a multiple of {}, the autoencoder's factor.",
                                 stage.name, stage.resolution, config.downscale()));
-  }
+}
+
+StageModel make_autoencoder_stage(features::RunContext& run, const run::StageConfig& stage) {
+  const auto config = features::configured_vae(run.config.autoencoder);
+  require_whole_latents(stage, config);
   convert::require_model_folder(
       run.folder.autoencoder());  // checked before hours of training; it is replaced at the end
   StageModel result;
@@ -101,9 +114,7 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   run::choose_trained(stage, *result.state);
   const auto parts = run.parts(stage);
   const uint64_t seed = run.stage_seed(stage);
-  const auto images =
-      std::make_shared<features::ImageReader>(parts, stage.resolution, seed, run.folder.root / "quarantine");
-  images->preload();
+  const auto images = open_images(run, stage, parts, seed);
 
   result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device);
   result.ema_objective = std::make_unique<AutoencoderObjective>(*ema, seed, stage.kl_weight, run.device);
@@ -121,12 +132,13 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   result.initialize = [&run, &stage, vae, state, config] {
     return initialize_vae(run, stage, config, *state);
   };
+  result.before_save = [images] { images->save_checksums(); };
   result.drawing = reconstructions(ema, images, run.device);
   result.finish = [ema, images, exported = models::VaeConfig(config), ema_state, &run]() mutable {
     images->write_quarantine();
     measure_latents(*ema, *images, run.device, exported);
     convert::require_model_folder(run.folder.autoencoder());
-    StagedFolder staged(run.folder.autoencoder());
+    StagedFolder staged(run.folder.autoencoder(), convert::foreign_entries);
     models::save_vae(staged.path(), exported, *ema_state);
     staged.commit();
   };

@@ -13,6 +13,7 @@
 #include "pixart/features/damaged_features.h"
 #include "pixart/features/extract.h"
 #include "pixart/features/feature_reader.h"
+#include "pixart/features/inputs.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/formats/tensor_file.h"
@@ -32,11 +33,10 @@ constexpr int64_t kDrawnTogether = 4;
 
 DiffusionSetting diffusion_setting(const features::RunContext& run, const run::StageConfig& stage,
                                    const features::LatentCodec& codec) {
-  const auto& process = stage.info().process;
   return {.codec = &codec,
-          .tables = diffusion::LossTables(diffusion::make_noise_schedule(process), run.device),
+          .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
-          .draw = draws_by_sample(run.stage_seed(stage), process.num_train_steps, stage.condition_dropout),
+          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
           .device = run.device};
 }
 
@@ -116,9 +116,7 @@ run::StageFacts facts_of(const run::StageConfig& stage, const run::ParameterCoun
 HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage,
                       const features::LatentCodec& codec, const features::CaptionEncoder* encoder) {
   const auto& dataset = run.source(stage.validation.source);
-  if (encoder == nullptr && dataset.class_names() != run.source(stage.parts().front().source).class_names())
-    throw UserError(fmt::format("stage {}: validation.source {} has other classes than the stage's source",
-                                stage.name, stage.validation.source));
+  require_held_out_classes(run, stage);
   auto opened = open_features(run, stage.held_out(), codec, encoder);
   std::vector<int64_t> rejected;
   for (const auto& rejection : opened.ledgers.front().rejected) rejected.push_back(rejection.row);
@@ -173,8 +171,8 @@ Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig&
                         std::shared_ptr<const features::LatentCodec> codec, models::Condition to_draw) {
   sample::GenerateOptions options{stage.samples};
   options.seed = uint64_t(run.config.seed);
-  return [=, device = run.device, process = stage.info().process](
-             int64_t first, int64_t count, const std::function<bool()>& asked_to_stop) {
+  return [=, device = run.device, process = stage.process()](int64_t first, int64_t count,
+                                                             const std::function<bool()>& asked_to_stop) {
     sample::GenerateOptions some = options;
     some.first_index = first;
     some.asked_to_stop = asked_to_stop;
@@ -210,6 +208,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, *codec));
   result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, *codec));
   const features::StageParts parts = open_data(run, stage, *codec, encoder, result);
+  result.inputs = features::input_hashes(*codec, encoder);
   models::TransformerWork work = config.work();
   if (encoder != nullptr) work.caption_tokens = mean_tokens(parts);
   result.facts = facts_of(stage, counts, work);

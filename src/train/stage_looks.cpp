@@ -81,17 +81,30 @@ bool StageRun::draw() {
 }
 
 void StageRun::save_images(const std::vector<Image>& images, const std::function<void()>& progress) {
-  const fs::path path = sample_file(run_.folder, stage_, trainer_.step());
   const int scale = std::max<int>(1, int(128 / std::max(1, images.front().width)));
-  try {
-    create_folders(path.parent_path());
-    const Image grid =
-        data::make_captioned_grid(images, model_.drawing.captions, int(stage_.samples.columns), scale);
-    formats::save_png(path, grid, {}, progress);
-    metrics_->image(stage_.name, trainer_.step(), "samples", path);
-  } catch (const UserError& error) {  // treated like a checkpoint that was not saved
-    if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == run::OnSaveError::kStop) throw;
-    log::error("the images of step {} were not saved: {}", trainer_.step(), error.what());
+  waiting_images_.emplace_back(
+      trainer_.step(),
+      data::make_captioned_grid(images, model_.drawing.captions, int(stage_.samples.columns), scale));
+  write_waiting_images(progress);
+}
+
+// Images that cannot be written wait for the next save, the newest few of them.
+void StageRun::write_waiting_images(const std::function<void()>& progress) {
+  constexpr size_t kMostWaiting = 8;
+  while (!waiting_images_.empty()) {
+    const auto& [step, grid] = waiting_images_.front();
+    const fs::path path = sample_file(run_.folder, stage_, step);
+    try {
+      create_folders(path.parent_path());
+      formats::save_png(path, grid, {}, progress);
+    } catch (const UserError& error) {  // treated like a checkpoint that was not saved
+      if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == run::OnSaveError::kStop) throw;
+      log::error("the images of step {} were not saved: {} They are written later.", step, error.what());
+      if (waiting_images_.size() > kMostWaiting) waiting_images_.pop_front();
+      return;
+    }
+    metrics_->image(stage_.name, step, "samples", path);
+    waiting_images_.pop_front();
   }
 }
 

@@ -42,14 +42,19 @@ struct StageModel {
   run::StageFacts facts = {};
   int64_t quarantined = 0;                                        // samples that are rejected at the start
   std::shared_ptr<const features::DamagedFeatures> damaged = {};  // and those found while features are read
-  std::map<std::string, std::string> data = {};  // fingerprint of each source, for checkpoints
+  std::map<std::string, std::string> data = {};    // fingerprint of each source, for checkpoints
+  std::map<std::string, std::string> inputs = {};  // hash of each encoder, for checkpoints
   std::function<formats::Metadata()>
       initialize;  // sets the weights of step 0; returns metadata about their origin
+  std::function<void()> before_save = [] {};  // on each rank
   Drawing drawing = {};
   std::function<void()> finish = [] {};  // after the last step; on one rank
 };
 
 StageModel make_stage_model(features::RunContext& run, const run::StageConfig& stage);
+
+// Throws UserError if the autoencoder of `config` cannot divide the stage's images.
+void require_whole_latents(const run::StageConfig& stage, const models::VaeConfig& config);
 
 // One function for each kind of model.
 StageModel make_autoencoder_stage(features::RunContext& run, const run::StageConfig& stage);

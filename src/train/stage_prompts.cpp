@@ -97,6 +97,21 @@ Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage) {
   return prompts;
 }
 
+void check_prompts(features::RunContext& run, const run::StageConfig& stage) {
+  Prompts prompts;
+  const std::string source = stage.parts().front().source;
+  if (stage.info().reads_labels) add_labels(run.source(source), stage, source, prompts);
+  if (stage.info().reads_captions) captions_to_draw(run, stage);
+  if (stage.validation.every > 0) require_held_out_classes(run, stage);
+}
+
+void require_held_out_classes(features::RunContext& run, const run::StageConfig& stage) {
+  const auto& source = run.source(stage.parts().front().source);
+  if (stage.info().reads_labels && run.source(stage.validation.source).class_names() != source.class_names())
+    throw UserError(fmt::format("stage {}: validation.source {} has other classes than the stage's source",
+                                stage.name, stage.validation.source));
+}
+
 void store_prompts(features::RunContext& run, const run::StageConfig& stage) {
   if (!stage.info().reads_captions) return;
   const std::string phase = "encoding the prompts of stage " + stage.name;

@@ -18,6 +18,13 @@ struct Prompts {
 // Reads the features of captions from <run>/prompts; those that are missing there it encodes.
 Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage);
 
+// Throws the errors of prompts_of() and of held-out samples that the sources and the run file tell, before
+// anything is encoded.
+void check_prompts(features::RunContext& run, const run::StageConfig& stage);
+
+// Throws UserError if the held-out samples of a stage that reads labels have other classes.
+void require_held_out_classes(features::RunContext& run, const run::StageConfig& stage);
+
 // Rank 0 encodes the prompts of a text stage that are not in <run>/prompts, so that the other ranks need no
 // text encoder for them. All ranks call it together. Throws UserError(kRequeue) if one was asked to stop.
 void store_prompts(features::RunContext& run, const run::StageConfig& stage);

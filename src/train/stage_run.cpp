@@ -1,11 +1,14 @@
 #include "stage_run.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "bad_step.h"
+#include "initial_weights.h"
+#include "pixart/base/deletion.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -149,12 +152,15 @@ void StageRun::begin() {
     start_at_zero();
   } else {
     distributed::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
-      facts_ = load_checkpoint(folder / newest, trainer_, *model_.state, model_.data);
+      facts_ = load_checkpoint(folder / newest, trainer_, *model_.state, model_.data, model_.inputs);
     });
     saved_step_ = trainer_.step();
     log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
+    warn_of_threads();
   }
   facts_.data = model_.data;
+  facts_.inputs.insert(model_.inputs.begin(), model_.inputs.end());
+  facts_.threads = at::get_num_threads();
   Looks missing;
   if (metrics_ != nullptr) {
     metrics_->rewind(stage_.name, trainer_.step());
@@ -163,6 +169,16 @@ void StageRun::begin() {
   }
   missing_ = share_looks(missing);
   trainer_.bind_ema(*model_.ema);
+}
+
+// LibTorch divides sums among its threads, and floating-point sums depend on their order.
+void StageRun::warn_of_threads() {
+  const int64_t now = at::get_num_threads(), before = facts_.threads;
+  if (!run_.device.is_cpu() || before == 0 || before == now) return;
+  log::warning(
+      "stage {}: the checkpoint of step {} was made with threads: {}; this process has {}. The run continues, "
+      "but not bit for bit as without the stop; threads: {} would do that.",
+      stage_.name, trainer_.step(), before, now, before);
 }
 
 // Never begins at step 0 if earlier training may be left in the folder: that decision is the user's.
@@ -197,12 +213,16 @@ Looks StageRun::share_looks(Looks looks) {
 }
 
 void StageRun::start_at_zero() {
-  distributed::all_together(run_.ranks, phase("initialising"),
-                            [this] { facts_.metadata = model_.initialize(); });
+  distributed::all_together(run_.ranks, phase("initialising"), [this] {
+    facts_.metadata = model_.initialize();
+    facts_.inputs = initial_hashes(run_, stage_);
+  });
   at::Tensor values = trainer_.state().values;
   run_.ranks.broadcast(values, 0, phase("weights of rank 0"));
   trainer_.state().ema.copy_(trainer_.share().values());
   facts_.data = model_.data;
+  facts_.inputs.insert(model_.inputs.begin(), model_.inputs.end());
+  facts_.threads = at::get_num_threads();
   save();  // proves that saving works before hours of training
   finish_save();
 }
@@ -211,7 +231,11 @@ bool StageRun::is_save_step(int64_t step) const {
   return step == stage_.steps || step % stage_.checkpoints.every == 0 || stage_.checkpoints.forever(step);
 }
 
-bool StageRun::is_asked_to_stop() const { return stop_requested() || trainer_.step() + 1 == stop_at_step_; }
+bool StageRun::is_asked_to_stop() const {
+  return stop_requested() || trainer_.step() + 1 == stop_at_step_ || metrics_are_full();
+}
+
+bool StageRun::metrics_are_full() const { return metrics_ != nullptr && metrics_->is_full(); }
 
 double StageRun::write_metrics() {
   if (lock_ != nullptr) lock_->check();
@@ -290,13 +314,13 @@ std::string StageRun::slowest_source(const data::DataWait& wait) const {
 void StageRun::save() {
   write_metrics();
   require_finite(trainer_);
-  if (metrics_ != nullptr) metrics_->sync();  // before the checkpoint that contains these steps
-  const auto content = checkpoint_content(trainer_, *model_.state, facts_);
+  model_.before_save();
+  auto content = checkpoint_content(trainer_, *model_.state, facts_);
+  if (metrics_ != nullptr) content.refusal = metrics_->sync();  // they hold the steps of the checkpoint
   // If the run continues at this step, an existing image of the step must come from these weights.
-  if (is_first() && planned_looks(stage_, trainer_.step()).images) {
-    std::error_code ignored;  // then the image is replaced later, or stays
-    fs::remove(sample_file(run_.folder, stage_, trainer_.step()), ignored);
-  }
+  if (is_first() && planned_looks(stage_, trainer_.step()).images)
+    delete_file(sample_file(run_.folder, stage_, trainer_.step()));
+  write_waiting_images([] {});
   const double begun = monotonic_seconds();
   writer_.start(content);
   saved_step_ = trainer_.step();
@@ -310,8 +334,14 @@ void StageRun::finish_save() {
 }
 
 void StageRun::end_on_request() {
+  const bool were_full = distributed::any_rank(run_.ranks, metrics_are_full(), phase("why to stop"));
   if (saved_step_ != trainer_.step()) save();
   finish_save();
+  if (were_full)
+    throw UserError(fmt::format("{} could not be written for too long. Stage {} was saved at step {}; start "
+                                "the same command again when its disk is well.",
+                                run_.folder.events().string(), stage_.name, trainer_.step()),
+                    ExitCode::kStorage);
   throw run::stopped(fmt::format("stage {} was saved at step {}", stage_.name, trainer_.step()));
 }
 

@@ -1,9 +1,11 @@
 // Runs one stage: trainer, metrics, sample images, checkpoints.
 #pragma once
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checkpoint.h"
@@ -43,9 +45,11 @@ class StageRun {
   void begin();
   std::string choose_checkpoint();  // the name of its folder, or "" for none; on rank 0
   void start_at_zero();
+  void warn_of_threads();          // of another number than that of the checkpoint
   Looks share_looks(Looks looks);  // rank 0's, on all ranks
   bool is_save_step(int64_t step) const;
   bool is_asked_to_stop() const;      // after the next step
+  bool metrics_are_full() const;      // on rank 0: too many lines wait for their disk
   double write_metrics();             // of the steps since the last call; returns their mean loss
   run::DeviceReading read_devices();  // of all ranks
   void report_interval(double data_wait_seconds);
@@ -59,6 +63,7 @@ class StageRun {
   bool validate();  // false: asked to stop meanwhile, so nothing was written
   bool draw();      // false: asked to stop meanwhile
   void save_images(const std::vector<Image>& images, const std::function<void()>& progress);
+  void write_waiting_images(const std::function<void()>& progress);
 
   features::RunContext& run_;
   const run::StageConfig& stage_;
@@ -79,6 +84,7 @@ class StageRun {
   run::IntervalMeter meter_;
   double interval_seconds_ = 0;  // of training since the last interval
   bool warned_of_wait_ = false;
+  std::deque<std::pair<int64_t, Image>> waiting_images_;  // by step; on rank 0
 };
 
 }  // namespace pixart::train

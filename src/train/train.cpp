@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "inputs.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
 #include "pixart/base/random.h"
+#include "pixart/base/words.h"
 #include "pixart/distributed/agreement.h"
 #include "pixart/nn/device.h"
 #include "pixart/optim/adamw.h"
@@ -133,6 +135,23 @@ std::unique_ptr<distributed::Communicator> connect(const distributed::Launch& la
 
 }  // namespace
 
+void check(const run::RunConfig& config, const TrainOptions& options) {
+  check_options(config, options);
+  const at::Device device = at::kCPU;
+  const auto alone = distributed::make_communicator({}, device, {});
+  features::RunContext run{
+      .config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
+  check_steps(run.folder, config);
+  const auto moved = run::check_run_folder(run.folder, config, options.allowed_changes);
+  const auto stages = stages_to_train(run.folder, config, options.only_stage);
+  open_stages(run, stages);
+  compare_contents(run, stages, moved, options.allowed_changes);
+  int64_t rows = 0;
+  for (const auto& [name, dataset] : run.sources) rows += dataset->size();
+  log::info("{} stages are ready to train: {} sources with {} samples were listed", stages.size(),
+            run.sources.size(), with_thousands(rows));
+}
+
 void train(const run::RunConfig& config, const TrainOptions& options) {
   check_options(config, options);
   const auto launch = distributed::launch_from_environment();
@@ -148,10 +167,17 @@ void train(const run::RunConfig& config, const TrainOptions& options) {
       .config = config, .folder = {config.run}, .device = device, .ranks = *ranks, .sources = {}};
   std::unique_ptr<run::RunLock> lock;  // on rank 0
   std::unique_ptr<run::MetricSink> metrics;
+  std::vector<config::Change> moved;
   distributed::on_first_rank(*ranks, "opening the run folder", [&] {
     lock = std::make_unique<run::RunLock>(run.folder.root);
     check_steps(run.folder, config);
-    run::open_run_folder(run.folder, config, options.allowed_changes);
+    moved = run::check_run_folder(run.folder, config, options.allowed_changes);
+  });
+  const auto stages = stages_to_train(run.folder, config, options.only_stage);
+  distributed::all_together(*ranks, "opening data and weights", [&] { open_stages(run, stages); });
+  distributed::on_first_rank(*ranks, "comparing data and weights", [&] {
+    compare_contents(run, stages, moved, options.allowed_changes);
+    run::open_run_folder(run.folder, config);
     metrics = std::make_unique<run::MetricSink>(run.folder.events(), run.folder.telemetry(),
                                                 run.folder.tensorboard());
   });
@@ -186,7 +212,10 @@ void train(const run::RunConfig& config, const TrainOptions& options) {
           current, step, error.code() == ExitCode::kRequeue ? "requested" : "error", error.what()));
     throw;
   }
-  if (metrics) metrics->report(run::stop_line(current, step, "done", ""));
+  if (!metrics) return;
+  if (const std::string problem = metrics->sync(); !problem.empty())
+    throw UserError(problem + " Free space and start the same command again.", ExitCode::kStorage);
+  metrics->report(run::stop_line(current, step, "done", ""));
 }
 
 }  // namespace pixart::train

@@ -66,6 +66,7 @@ struct KeyInfo {
   std::string rule;           // "more than 0"; "" if any value is allowed
   std::string meaning;
   OnResume on_resume = OnResume::kFixed;
+  std::string effect;  // what a permitted change does
   bool required = false;
 };
 
@@ -94,6 +95,7 @@ struct Change {
   std::string path;     // as for overrides
   std::string was, is;  // as YAML
   OnResume on_resume = OnResume::kFixed;
+  std::string effect = {};  // what a permitted change does
 };
 
 namespace internal {

@@ -2,11 +2,12 @@
 #pragma once
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <mutex>
+#include <unordered_set>
 #include <vector>
 
 #include "pixart/data/feature_set.h"
+#include "pixart/data/quarantine.h"
 #include "pixart/features/stage_data.h"
 
 namespace pixart::features {
@@ -17,27 +18,34 @@ class DamagedFeatures {
   DamagedFeatures(StageParts parts, std::vector<data::Ledger> ledgers,
                   std::vector<std::filesystem::path> quarantine_files);
 
-  // Logs the row once, and writes it to the quarantine file. Throws UserError(kStorage) if more rows of the
-  // source are unusable than its budget allows. Several threads may call it.
+  // Logs the row once, and appends it to the quarantine file, later if the disk is full; other ranks that read
+  // the row do so, too. Throws
+  // UserError(kStorage) if more rows of the source are unusable than its budget allows. Several threads may
+  // call it.
   void add(size_t part, int64_t row, const data::DamagedRecord& record);
 
   // The row of the part that replaces the damaged row of a position: starting at a row drawn from seed and
   // position, the first that `fits` and was not rejected. A damaged row is damaged at every reading, so the
-  // choice is the same on every rank and after a restart. `attempt` is the number of rows tried before.
-  // Throws UserError(kStorage) if no row is left.
-  int64_t stand_in(size_t part, int64_t row, int64_t position, uint64_t seed, int64_t attempt,
+  // choice is the same on every rank and after a restart. `passed`, first 0, is the number of rows that
+  // were looked at; the next call goes on from there. Throws UserError(kStorage) if no row is left.
+  int64_t stand_in(size_t part, int64_t row, int64_t position, uint64_t seed, int64_t& passed,
                    const std::function<bool(int64_t)>& fits) const;
 
   int64_t size() const;  // number of damaged rows so far
 
  private:
-  bool is_rejected(size_t part, int64_t row) const;
+  bool is_rejected(size_t part, int64_t row) const;  // at the start
+  bool is_known(size_t part, int64_t row) const;     // as damaged
+  void append_waiting(size_t part);                  // to the quarantine file
 
   StageParts parts_;
   std::vector<data::Ledger> ledgers_;
   std::vector<std::filesystem::path> quarantine_files_;
   mutable std::mutex mutex_;
-  std::vector<std::map<int64_t, data::Rejection>> found_;  // of each part
+  std::vector<std::unordered_set<int64_t>> found_;  // the damaged rows of each part
+  std::vector<data::RejectionCount> counts_;
+  std::vector<std::vector<data::Rejection>> waiting_;  // of each part: not in its quarantine file yet
+  bool has_failed_ = false;                            // the last append
 };
 
 }  // namespace pixart::features

@@ -39,8 +39,9 @@ struct ExtractOptions {
 // `pixart extract`: makes every set that the run's stages need. Several processes may share the work.
 void extract(const run::RunConfig& config, const ExtractOptions& options);
 
-// `pixart extract --verify`: compares every complete set with its manifest, and changes nothing. Throws one
-// UserError(kStorage) that names every damaged file.
+// `pixart extract --verify`: compares every complete set with its manifest, and then every image of the sources
+// with the one that its latents were made from. Changes nothing. Throws one UserError(kStorage) that names every
+// damaged file, or one UserError that names images that have changed.
 void verify_features(const run::RunConfig& config, const ExtractOptions& options);
 
 }  // namespace pixart::features

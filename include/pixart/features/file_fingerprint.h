@@ -35,6 +35,11 @@ std::string folder_fingerprint(const std::filesystem::path& folder,
                                const HashCache& cache = user_hash_cache());
 std::string file_fingerprint(const std::filesystem::path& file, const HashCache& cache = user_hash_cache());
 
+// Of the weights that formats::open_weights() finds at `path`: a hash of all bytes of their files, whatever their
+// names.
+std::string weights_fingerprint(const std::filesystem::path& path,
+                                const HashCache& cache = user_hash_cache());
+
 // As an input of feature sets that are made with what is in the folder.
 data::FeatureInput folder_input(const std::string& name, const std::filesystem::path& folder);
 

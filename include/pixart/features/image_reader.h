@@ -10,11 +10,20 @@
 
 namespace pixart::features {
 
+// Where checksums of the images are kept. An image that differs from the one that was read before ends the
+// stage with a UserError.
+struct ImageMemoryPlace {
+  std::filesystem::path folder = {};  // "": nowhere
+  int rank = 0;
+  bool is_new = true;  // what is in the folder belongs to another training
+};
+
 // The images of a source as [3, R, R] uint8: in memory if they fit, else decoded when they are needed. An
 // image that cannot be used goes into quarantine, and another image of the source replaces it.
 class ImageReader {
  public:
-  ImageReader(StageParts parts, int64_t resolution, uint64_t seed, std::filesystem::path quarantine_folder);
+  ImageReader(StageParts parts, int64_t resolution, uint64_t seed, std::filesystem::path quarantine_folder,
+              const ImageMemoryPlace& memory = {});
   ~ImageReader();
 
   void preload();  // with a progress bar
@@ -24,6 +33,7 @@ class ImageReader {
   at::Tensor range(int64_t first,
                    int64_t count) const;  // [count, 3, R, R] uint8, by row
   void write_quarantine() const;          // of the samples rejected so far
+  void save_checksums() const;            // of the images read so far
 
  private:
   struct State;

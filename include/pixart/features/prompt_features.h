@@ -21,12 +21,13 @@ class PromptFeatures {
   PromptFeatures(std::shared_ptr<const CaptionEncoder> encoder, PromptCache cache);
 
   // The key of a prompt in the cache is its text after cleaning, the hashes of encoder and tokenizer,
-  // max_tokens, types and the kind of device. With a cache each prompt is encoded alone, so that its features
-  // do not depend on the others. A damaged file is made again, with a warning; a file that cannot be written
+  // max_tokens, types and the kind of device. Each prompt is encoded alone, so that its features depend neither
+  // on the others nor on the cache. A damaged file is made again, with a warning; a file that cannot be written
   // is only a warning.
   EncodedText encode(const std::vector<std::string>& prompts);
 
   int64_t channels() const { return encoder_->channels(); }
+  const data::FeatureInputs& inputs() const { return encoder_->inputs(); }
   bool has_loaded() const { return encoder_->has_loaded(); }  // true once a prompt needed it
 
  private:
@@ -35,7 +36,9 @@ class PromptFeatures {
 
   std::shared_ptr<const CaptionEncoder> encoder_;
   PromptCache cache_;
+  bool is_said_ = false;  // that features cannot be cached
   std::string identity_ = {};
+  bool has_grown_ = false;  // since remove_oldest()
 };
 
 }  // namespace pixart::features

@@ -65,9 +65,9 @@ CheckpointSearch find_checkpoint(const std::filesystem::path& stage_folder, cons
 std::optional<Checkpoint> newest_good_checkpoint(const std::filesystem::path& stage_folder,
                                                  const std::string& only = "");
 
-// Renames a checkpoint to .bad-<name>-1 (or -2, ...) in the same folder, durably, and returns the new path.
-// No part of pixart reads or deletes it there. Throws UserError(kStorage).
-std::filesystem::path set_aside(const std::filesystem::path& folder);
+// Renames a checkpoint to .bad-<name>-1 (or -2, ..., or with another prefix) in the same folder, durably, and
+// returns the new path. No part of pixart reads or deletes it there. Throws UserError(kStorage).
+std::filesystem::path set_aside(const std::filesystem::path& folder, const std::string& prefix = "bad");
 
 struct CheckpointFile {
   std::string name;  // without folder and ".safetensors"
@@ -79,6 +79,7 @@ struct CheckpointContent {
   std::vector<CheckpointFile> files = {};
   std::map<std::string, std::string> metadata = {};  // of each file (architecture, ...)
   std::string state = {};                            // state.json
+  std::string refusal = {};  // why it must not be kept, e.g. metrics of its steps are not durable; ""
 };
 
 // For several ranks that write one checkpoint together, into one folder of a file system that they share.
@@ -111,10 +112,11 @@ struct CheckpointKeeping {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("keep_last", s.keep_last, "Number of newest checkpoints of the stage that are kept, at least two.",
-      at_least(2).free());
+      in_range(2, kMostSteps).free());
     v("keep_every", s.keep_every, "Save every N steps as well and never delete these checkpoints; 0: none.",
-      not_negative().free());
-    v("keep_steps", s.keep_steps, "Steps whose checkpoints are saved and never deleted.", positive().free());
+      in_range(0, kMostSteps).free());
+    v("keep_steps", s.keep_steps, "Steps whose checkpoints are saved and never deleted.",
+      in_range(1, kMostSteps).free());
   }
 };
 

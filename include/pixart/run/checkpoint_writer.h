@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 
+#include "pixart/base/error.h"
 #include "pixart/run/checkpoint_folder.h"
 
 namespace pixart::run {
@@ -25,13 +26,14 @@ class CheckpointWriter {
   // Waits for the previous save, copies the tensors of `live`, and returns: they may change from then on.
   void start(const CheckpointContent& live);
 
-  // Must be called often. Throws UserError(kStorage) if a save failed and `on_error` is kStop.
+  // Must be called often. Throws UserError (kStorage, or kDevice for a shortage of memory, threads or files)
+  // if a save failed and `on_error` is kStop.
   void check();
 
   // Waits, then does the same as check().
   void settle();
 
-  // Waits. Throws UserError(kStorage) if the last save failed, independent of `on_error`.
+  // Waits. Throws like check() if the last save failed, independent of `on_error`.
   void finish();
 
   std::optional<int64_t> last_durable_step() const { return durable_; }  // by this object
@@ -50,6 +52,7 @@ class CheckpointWriter {
   std::set<int64_t> good_;  // belongs to the writing thread
   std::optional<int64_t> durable_;
   std::string failure_;  // of the last save
+  ExitCode failure_code_ = ExitCode::kStorage;
   std::future<void> saving_;
 };
 

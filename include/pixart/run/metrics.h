@@ -3,7 +3,6 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <string>
@@ -17,17 +16,21 @@ struct StageLines {
   int64_t last_step = -1, last_validation = -1;
 };
 
+StageLines lines_of(const std::filesystem::path& events, const std::string& stage);
+
 // One thread of one process of the run may use it. TensorBoard has a run for each stage,
-// `tensorboard`/<stage>; an error while writing there is only a warning, an error in the other two files
-// throws UserError(kStorage).
+// `tensorboard`/<stage>. What cannot be written at the moment, for example because the disk is full, waits in
+// memory and is written later, with one warning. Of telemetry and TensorBoard the oldest parts are dropped when
+// too much waits; of events.jsonl nothing is dropped.
 class MetricSink {
  public:
-  // A file with an empty path is not written. Existing files are continued.
+  // A file with an empty path is not written. Existing files are continued. Throws UserError(kStorage) if
+  // events.jsonl cannot be opened.
   explicit MetricSink(std::filesystem::path events, const std::filesystem::path& telemetry = {},
                       const std::filesystem::path& tensorboard = {});
   ~MetricSink();
 
-  // Writes the line {"stage": "text", "step": 20, "loss": 0.31, ...} and flushes. TensorBoard gets
+  // Writes the line {"stage": "text", "step": 20, "loss": 0.31, ...}. TensorBoard gets
   // train/loss, or validation/... for names that begin with validation_, at this step.
   void write(const std::string& stage, int64_t step, const std::map<std::string, double>& values);
 
@@ -42,7 +45,13 @@ class MetricSink {
   // Writes Markdown to TensorBoard only.
   void text(const std::string& stage, int64_t step, const std::string& tag, const std::string& markdown);
 
-  void sync();  // then all lines so far survive a power cut
+  // Makes all lines so far durable: they survive a power cut. Returns "", or why that failed for events.jsonl;
+  // then a checkpoint of these steps must not be kept. Throws UserError(kStorage) if events.jsonl was removed
+  // or replaced.
+  std::string sync();
+
+  // More of events.jsonl waits than $PIXART_EVENT_BYTES (16 MiB): the run should save and end.
+  bool is_full() const;
 
   StageLines lines_of(const std::string& stage) const;  // in events.jsonl
 
@@ -51,10 +60,7 @@ class MetricSink {
   void rewind(const std::string& stage, int64_t step);
 
  private:
-  std::filesystem::path events_;
-  std::ofstream stream_;
-  std::filesystem::path telemetry_;
-  std::ofstream telemetry_stream_;
+  std::unique_ptr<class LineFile> events_, telemetry_;
   std::unique_ptr<class TensorBoardFolder> tensorboard_;
 };
 

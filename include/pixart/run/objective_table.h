@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "pixart/base/enum_words.h"
-#include "pixart/diffusion/noise_schedule.h"
 
 namespace pixart::run {
 
@@ -27,8 +26,6 @@ struct ObjectiveInfo {
   bool reads_latents = true;  // features of the images; else the images themselves
   bool reads_labels = false;
   bool reads_captions = false;
-
-  diffusion::Process process = {};  // of a transformer
 
   std::vector<std::string> adapter_targets = {};  // layers that get an adapter where lora.targets is empty
   std::vector<InitHow> init = {};                 // the allowed ones

@@ -11,6 +11,7 @@
 #include "pixart/data/latent_set.h"
 #include "pixart/data/loader.h"
 #include "pixart/demo/score_config.h"
+#include "pixart/diffusion/diffusion_config.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/models/t5.h"
 #include "pixart/models/vae.h"
@@ -32,9 +33,10 @@ struct AutoencoderConfig {
     v("path", s.path,
       "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
       "one.",
-      any());
+      any().by_content("stages that have not begun use the other autoencoder"));
     models::VaeSize::fields(s.size, v);
   }
+  void validate(std::vector<std::string>& problems) const;
 };
 
 // Where the text encoder comes from: a T5 folder in Hugging Face's layout, or a small one with fixed random
@@ -61,20 +63,21 @@ struct TextEncoderConfig {
     v("path", s.path,
       "Folder of a T5 v1.1 encoder with its tokenizer (spiece.model or tokenizer.json). Without it a small "
       "encoder with fixed random weights is made.",
-      any());
+      any().by_content("stages that have not begun use the other text encoder"));
     v("dtype", s.dtype, "Type in which the encoder runs; stored: the type of its file.", any());
     v("max_tokens", s.max_tokens, "Captions are cut to this number of tokens (PixArt-alpha: 120).",
-      positive());
+      in_range(1, 8192));
     v("clean_captions", s.clean_captions,
       "Apply the released caption cleaning (twice), else lower-case and strip.", any());
     models::T5Size::fields(s.size, v);
     v("position_bias_std", s.position_bias_std,
       "Standard deviation of the random encoder's position bias; with the usual 0.05 it ignores word order.",
-      positive());
+      positive_up_to(1000));
     v("vocabulary", s.vocabulary,
       "Largest number of pieces in the random encoder's tokenizer, which is trained on the run's captions.",
-      at_least(16));
+      in_range(16, 1e6));
   }
+  void validate(std::vector<std::string>& problems) const;
 };
 
 // Size of the transformer: a published size, or numbers. The class-conditional stage builds a DiT of this
@@ -83,15 +86,20 @@ struct TransformerSizeConfig {
   std::optional<std::string> preset;
   std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
   double mlp_ratio = 4.0;
+  bool qk_norm = false;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("preset", s.preset, "Published size: XL/2, or one of S, B, L, XL with patch 2, 4, 8.", any());
-    v("patch_size", s.patch_size, "Side of a patch, in latent pixels (without preset).", positive());
-    v("hidden_size", s.hidden_size, "Width (without preset).", positive());
-    v("depth", s.depth, "Number of blocks (without preset).", positive());
-    v("num_heads", s.num_heads, "Attention heads (without preset).", positive());
-    v("mlp_ratio", s.mlp_ratio, "Width of the MLP divided by hidden_size.", positive());
+    v("patch_size", s.patch_size, "Side of a patch, in latent pixels (without preset).", in_range(1, 256));
+    v("hidden_size", s.hidden_size, "Width (without preset).", in_range(1, kWidestLayer));
+    v("depth", s.depth, "Number of blocks (without preset).", in_range(1, kMostLayers));
+    v("num_heads", s.num_heads, "Attention heads (without preset).", in_range(1, 4096));
+    v("mlp_ratio", s.mlp_ratio, "Width of the MLP divided by hidden_size.", positive_up_to(64));
+    v("qk_norm", s.qk_norm,
+      "Normalise queries and keys of self-attention, so that long runs in bfloat16 stay stable. The published "
+      "models do not, and diffusers cannot.",
+      any());
   }
   void validate(std::vector<std::string>& problems) const;
 };
@@ -112,7 +120,7 @@ struct InitConfig {
     v("from", s.from,
       "Name of an earlier stage (its EMA weights), or a weight file or folder in any layout that pixart "
       "convert reads. Not with random.",
-      any());
+      any().by_content(""));
     v("set", s.set,
       "Which weights to take from a file with several sets: model, ema, or the key of the set in the file.",
       any());
@@ -121,7 +129,7 @@ struct InitConfig {
     v("embedder_std", s.embedder_std,
       "Standard deviation of new timestep and caption embedders. Unset: 0.02 as published; 0: "
       "1/sqrt(fan_in), which narrow models need.",
-      not_negative());
+      in_range(0, 1000));
   }
   void validate(std::vector<std::string>& problems) const;
 };
@@ -134,13 +142,13 @@ struct SamplesConfig : diffusion::SamplerConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("every", s.every, "Draw a sample grid every N steps and at the end; 0: only at the end.",
-      not_negative().free());
+      in_range(0, kMostSteps).free());
     v("prompts", s.prompts,
       "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
       "source.",
       any().free());
     SamplerConfig::fields(s, v);
-    v("columns", s.columns, "Images per row of the grid.", positive().free());
+    v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
   }
 };
 
@@ -152,10 +160,11 @@ struct ValidationConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("every", s.every, "Measure the loss on held-out samples every N steps and at the end; 0: never.",
-      not_negative().free());
+      in_range(0, kMostSteps).free());
     v("source", s.source, "Data source of the held-out samples; the stage must not train on it.",
       any().free());
-    v("samples", s.samples, "Number of samples, evenly spread over the source.", positive().free());
+    v("samples", s.samples, "Number of samples, evenly spread over the source.",
+      in_range(1, kMostOfAStep).free());
   }
   void validate(std::vector<std::string>& problems) const;
 };
@@ -166,7 +175,7 @@ struct CheckpointConfig : CheckpointKeeping {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("every", s.every, "Save every N steps and at the end of the stage.", positive().free());
+    v("every", s.every, "Save every N steps and at the end of the stage.", in_range(1, kMostSteps).free());
     CheckpointKeeping::fields(s, v);
     v("on_error", s.on_error,
       "If a save fails, for example on a full disk: continue logs an error and trains on until the next "
@@ -184,7 +193,8 @@ struct MixConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("source", s.source, "Name of the data source.", required());
-    v("passes", s.passes, "How often each of its samples occurs in an epoch, on average.", positive());
+    v("passes", s.passes, "How often each of its samples occurs in an epoch, on average.",
+      positive_up_to(10000));
   }
 };
 
@@ -194,7 +204,7 @@ inline EnumWords<Precision> enum_words(Precision) {
   return {{"float32", Precision::kFloat32}, {"tf32", Precision::kTf32}, {"bfloat16", Precision::kBFloat16}};
 }
 
-struct StageConfig : TrainerConfig {
+struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::string name, objective, source;
   std::vector<MixConfig> mix;
   int64_t resolution = 256;
@@ -224,7 +234,7 @@ struct StageConfig : TrainerConfig {
       one_of(objective_names()).required());
     v("source", s.source, "Name of the data source.", any());
     v("mix", s.mix, "Several sources in place of one.", any());
-    v("resolution", s.resolution, "Side of the training images in pixels.", positive());
+    v("resolution", s.resolution, "Side of the training images in pixels.", in_range(1, kLargestSide));
     v("aspect_buckets", s.aspect_buckets,
       "Cut images to the nearest of the forty official shapes of this resolution (256, 512, 1024) instead of "
       "a square; needs multi_scale.",
@@ -235,16 +245,17 @@ struct StageConfig : TrainerConfig {
     TrainerConfig::fields(s, v);
     v("micro_batch_size", s.micro_batch_size,
       "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
-      not_negative().needs_permission());
+      in_range(0, kMostOfAStep)
+          .needs_permission("the next steps add gradients in another order, which changes their last bits"));
     v("precision", s.precision,
       "Type of the transformer's matrix products, in training, validation and samples. tf32: float32 whose "
       "factors a GPU since Ampere rounds to 10 bits after the point; elsewhere the same as float32. bfloat16 "
       "keeps weights, gradients, moments, EMA, norms, modulation and loss in float32; slow on most CPUs.",
-      any().needs_permission());
+      any().needs_permission("the next steps compute in it"));
     v("activation_checkpointing", s.activation_checkpointing,
       "Recompute blocks in backward instead of keeping their activations: 0 none, 1 all, n every n-th. Saves "
       "memory and takes time; losses are the same to the bit.",
-      not_negative().free());
+      in_range(0, kMostLayers).free());
     v("init", s.init, "Where the weights start.", any());
     v("frozen", s.frozen,
       "Names of parameters that are not trained, for example `blocks.*.attn.*` or `*_embedder.*` (pixart "
@@ -256,13 +267,14 @@ struct StageConfig : TrainerConfig {
       any());
     v("condition_dropout", s.condition_dropout,
       "Share of samples whose class or caption is replaced by the null condition.",
-      in_range(0, 1).needs_permission());
+      in_range(0, 1).needs_permission("the next steps use it"));
+    DiffusionConfig::fields(s, v);
     v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).",
-      positive());
+      in_range(0.01, 1000));
     v("multi_scale", s.multi_scale, "text: PixArt-MS, with size and aspect-ratio conditions.", any());
     v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term, which is added to L1 + MSE.",
-      not_negative().needs_permission());
-    v("log_every", s.log_every, "Write metrics every N steps.", positive().free());
+      in_range(0, 1e6).needs_permission("the next steps use it"));
+    v("log_every", s.log_every, "Write metrics every N steps.", in_range(1, kMostSteps).free());
     v("samples", s.samples, "Sample images.", any());
     v("validation", s.validation,
       "Loss on held-out samples, with fixed noise at eight fixed timesteps, of the weights and of their EMA. "
@@ -292,7 +304,7 @@ struct FeaturesConfig {
       "Type of stored text features; float8_e4m3fn, with a scale per token, takes half the space of "
       "bfloat16.",
       any());
-    v("shard_megabytes", s.shard_megabytes, "Approximate size of a shard.", positive());
+    v("shard_megabytes", s.shard_megabytes, "Approximate size of a shard.", positive_up_to(1e6));
   }
 };
 
@@ -319,12 +331,12 @@ struct RunConfig {
     v("threads", s.threads,
       "CPU threads of each rank; 0: the machine's cores, divided among its ranks. Bit-exact resume needs the "
       "same number.",
-      not_negative().free());
+      in_range(0, 4096).free());
     v("numerics", s.numerics,
       "exact: compute samples one by one and add them in a fixed order, so that every number of ranks and "
       "every micro_batch_size gives the same bits (on one kind of machine, with the same threads). Slow; for "
       "proofs and for finding faults.",
-      any().needs_permission());
+      any().needs_permission("the next steps compute in this way, which changes their last bits"));
     v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
     v("text_encoder", s.text_encoder, "The text encoder.", any());
     v("transformer", s.transformer, "Size of the diffusion transformer.", any());

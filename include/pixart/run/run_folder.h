@@ -5,12 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "pixart/config/config.h"
 #include "pixart/run/run_config.h"
 
 namespace pixart::run {
 
 // run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
-// prompts/ (their features), lora/<stage>/, quarantine/, autoencoder/, text_encoder/, bad_steps/.
+// prompts/ (their features), lora/<stage>/, quarantine/, image_checksums/<stage>/, autoencoder/, text_encoder/, bad_steps/.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
@@ -29,14 +30,24 @@ struct RunFolder {
   std::filesystem::path quarantine(const std::string& source) const {
     return root / "quarantine" / (source + ".jsonl");
   }
+  std::filesystem::path image_checksums(const std::string& stage) const {
+    return root / "image_checksums" / stage;
+  }
   std::filesystem::path autoencoder() const { return root / "autoencoder"; }
   std::filesystem::path text_encoder() const { return root / "text_encoder"; }
 };
 
-// Makes the folder, or, if it already holds a run, checks that `config` may continue that run: a key that
-// differs is an error unless it is free, or needs permission and is in `allowed`. One error names all such
-// keys. Then writes the resolved run.yaml.
-void open_run_folder(const RunFolder& folder, const RunConfig& config,
-                     const std::vector<std::string>& allowed);
+// Whether training of the stage has begun: it has a checkpoint, or lines in events.jsonl.
+bool has_begun(const RunFolder& folder, const std::string& stage);
+
+// Checks that `config` may continue the run in the folder, if there is one. A changed key is an error if a
+// stage that has begun uses it, unless it is free, or needs permission and is in `allowed`. One error names all
+// such keys. Returns the keys that name another place now and must have the same content there. Changes
+// nothing.
+std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& config,
+                                             const std::vector<std::string>& allowed);
+
+// Makes the folder, removes the leftovers of its former owners, and writes the resolved run.yaml.
+void open_run_folder(const RunFolder& folder, const RunConfig& config);
 
 }  // namespace pixart::run

@@ -37,17 +37,24 @@ struct TrainerConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission());
-    v("batch_size", s.batch_size, "Global batch: samples per optimizer step.", positive().needs_permission());
+    v("steps", s.steps, "Optimizer steps.",
+      in_range(1, kMostSteps)
+          .required()
+          .needs_permission("the stage ends at this step, which a linear schedule follows"));
+    v("batch_size", s.batch_size, "Global batch: samples per optimizer step.",
+      in_range(1, kMostOfAStep)
+          .needs_permission(
+              "the next steps use it; the order of samples goes on at step times batch_size, so some samples are left out or come twice"));
     v("optimizer", s.optimizer, "The optimizer.", any());
     v("lr_schedule", s.lr_schedule, "Learning rate over the steps.", any());
     v("gradient_clip", s.gradient_clip,
       "Largest global gradient norm; 0: no clipping. The released configs use 0.01.",
-      not_negative().needs_permission());
-    v("ema_decay", s.ema_decay, "Decay of the EMA of the weights.", in_range(0, 1).needs_permission());
+      in_range(0, 1e9).needs_permission("the next steps use it"));
+    v("ema_decay", s.ema_decay, "Decay of the EMA of the weights.",
+      in_range(0, 1).needs_permission("the next steps use it"));
     v("ema_warmup", s.ema_warmup,
       "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs get a useful EMA too.",
-      any().needs_permission());
+      any().needs_permission("the next steps use it"));
   }
 };
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "pixart/diffusion/denoiser.h"
-#include "pixart/diffusion/loss.h"
+#include "pixart/diffusion/training_loss.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
@@ -18,9 +18,10 @@ namespace pixart::train {
 struct DiffusionDraw {
   at::Tensor noise;      // [B, C, h, w] float32
   at::Tensor posterior;  // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
-  at::Tensor t;          // [B] int64, uniform over num_steps
+  at::Tensor t;          // [B] int64, an index of the schedule
   at::Tensor drop;       // [B] int64: 1 = condition dropped
 };
+// Timesteps are uniform over num_steps.
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
                                     at::IntArrayRef latent_shape, int64_t num_steps,
                                     double condition_dropout);
@@ -34,6 +35,9 @@ using DrawInputs = std::function<DiffusionDraw(const data::Batch& batch)>;
 
 // Draws for the micro-batch's positions with draw_diffusion_inputs(), as training does.
 DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout);
+// The same with timesteps drawn as `config` says; a step has `batch_size` samples.
+DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
+                           double condition_dropout);
 
 // What the diffusion loss needs besides a batch's samples: Batch::inputs of a prepared batch.
 struct DiffusionInputs {
@@ -44,13 +48,13 @@ struct DiffusionInputs {
 // The inputs of the diffusion objective, in addition to the model.
 struct DiffusionSetting {
   const features::LatentCodec* codec;
-  diffusion::LossTables tables;
+  diffusion::TrainingLoss loss;
   uint64_t seed;    // for held-out samples
   DrawInputs draw;  // for training samples
   at::Device device;
 };
 
-// Stages 1 to 3, class or caption -> image: the IDDPM loss on the latent's noise.
+// Stages 1 to 3, class or caption -> image: the loss of what the model predicts of a noisy latent.
 class DiffusionObjective : public Objective {
  public:
   DiffusionObjective(const models::Transformer& model, DiffusionSetting setting)
@@ -61,7 +65,7 @@ class DiffusionObjective : public Objective {
 
  private:
   DiffusionInputs inputs_of(const data::Batch& batch, DiffusionDraw draw) const;
-  at::Tensor losses(const data::Batch& batch, const DiffusionInputs& inputs) const;
+  at::Tensor losses(const data::Batch& batch, const DiffusionInputs& inputs, bool weighted) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
 };

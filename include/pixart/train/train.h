@@ -17,6 +17,10 @@ struct TrainOptions {
   int64_t stop_at_step = 0;
 };
 
+// Opens everything that the stages with steps left would read, and compares it with what the run began with.
+// Trains nothing, writes nothing and needs no GPU. Throws one UserError with all problems.
+void check(const run::RunConfig& config, const TrainOptions& options = {});
+
 // Throws UserError, with ExitCode::kRequeue if a signal asked to stop (stop_signals()) and the state was
 // saved.
 void train(const run::RunConfig& config, const TrainOptions& options = {});

@@ -14,7 +14,7 @@ struct Optimizer {
   std::vector<double> betas = {0.9, 0.999};
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("lr", s.lr, "Peak learning rate.", positive().needs_permission());
+    v("lr", s.lr, "Peak learning rate.", positive().needs_permission("the next steps use it"));
     v("betas", s.betas, "Decay rates.", in_range(0, 1).count(2));
   }
 };
@@ -29,7 +29,7 @@ struct Stage {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name of the stage.", required());
-    v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission());
+    v("steps", s.steps, "Optimizer steps.", positive().required().needs_permission("it ends there"));
     v("schedule", s.schedule, "Learning rate over the steps.", one_of({"constant", "cosine"}));
     v("optimizer", s.optimizer, "The optimizer.", any());
     v("discriminator", s.discriminator, "A second optimizer.", any());

@@ -69,6 +69,17 @@ TEST_F(Prompts, KeptOnesNeedNoEncoder) {
   EXPECT_EQ(num_files(), 3);
 }
 
+// So an image does not depend on what else is drawn, nor on the cache.
+TEST_F(Prompts, FeaturesDependNeitherOnTheOthersNorOnTheCache) {
+  const std::vector<std::string> prompts = {"a red circle", "a blue star on a white background", "a cross"};
+  const auto together = features("").encode(prompts), kept = features("cache").encode(prompts);
+  expect_same(kept, together);
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto alone = features("").encode({prompts[i]});
+    EXPECT_TRUE(at::equal(alone.features[0], together.features[int64_t(i)])) << prompts[i];
+  }
+}
+
 TEST_F(Prompts, AnotherEncoderOrLengthIsAnotherPrompt) {
   features("cache").encode({"a red circle"});
   run_.text_encoder.max_tokens = 7;

@@ -30,6 +30,10 @@ class CheckpointFolder : public testing::ScratchFolder {
     write_checkpoint(folder_, content(step));
     return folder_ / fmt::format("step-{:08d}", step);
   }
+  void write(const std::string& name, const std::string& bytes) const {
+    fs::create_directories((folder_ / name).parent_path());
+    ScratchFolder::write(name, bytes);
+  }
   std::vector<int64_t> steps() const {
     std::vector<int64_t> steps;
     for (const auto& checkpoint : list_checkpoints(folder_)) steps.push_back(checkpoint.step);
@@ -198,6 +202,41 @@ TEST_F(CheckpointFolder, OnlyGoodOnesAreDeleted) {
   save(2);
   fs::remove(folder_ / "step-00000002" / "state.json");
   EXPECT_EQ(set_aside(folder_ / "step-00000002").filename(), ".bad-step-00000002-2");
+}
+
+// Notes of the user, a plot, a copy of an optimizer: no hash proves that they are ours.
+TEST_F(CheckpointFolder, FilesOfTheUserInAnOldOneAreKept) {
+  for (int64_t step = 1; step <= 4; ++step) save(step);
+  write("step-00000001/notes.txt", "thesis");
+  write("step-00000002/plots/loss.svg", "thesis");
+  std::set<int64_t> good = {1, 2, 3, 4};
+  for (int again = 0; again < 2; ++again) prune_checkpoints(folder_, {.keep_last = 2}, good);
+  EXPECT_THAT(entries(), ElementsAre(".kept-step-00000001-1", ".kept-step-00000002-1", "step-00000003",
+                                     "step-00000004"));
+  EXPECT_EQ(read_file(folder_ / ".kept-step-00000001-1/notes.txt"), "thesis");
+  write("step-00000004/notes.txt", "thesis");
+  save(4);  // again, as after a restart
+  EXPECT_EQ(read_file(folder_ / ".kept-step-00000004-1/notes.txt"), "thesis");
+  EXPECT_TRUE(verify_checkpoint(folder_ / "step-00000004").unnamed.empty());
+}
+
+TEST_F(CheckpointFolder, LeftoversGoAndLookAlikesStay) {
+  save(1);
+  const std::string nonce = "-0123456789abcdef";
+  for (const char* name : {".tmp-step-00000002", ".del-step-00000002", ".tmp-.tmp-share-00000002-1"})
+    write(name + nonce + "/model.safetensors", "cut");
+  write(".tmp-share-00000002-1/manifest.json", "{}");
+  write(".tmp-step-00000003" + nonce + "/.tmp-state.json" + nonce, "cut");
+  const std::vector<std::string> foreign = {".tmp-step-00000002-1123456789abcdef/thesis.tex",
+                                            ".del-step-00000002-1123456789abcdef/model.safetensors.d/x",
+                                            ".tmp-share-00000002-2/notes.txt",
+                                            ".tmp-step-2" + nonce + "/model.safetensors",
+                                            ".bad-step-00000001-1/model.safetensors",
+                                            ".tmp-work/model.safetensors"};
+  for (const auto& name : foreign) write(name, "thesis");
+  remove_checkpoint_leftovers(folder_);
+  EXPECT_EQ(entries().size(), foreign.size() + 1);
+  for (const auto& name : foreign) EXPECT_EQ(read_file(folder_ / name), "thesis") << name;
 }
 
 TEST_F(CheckpointFolder, PrunesAllButTheLastAndTheKept) {

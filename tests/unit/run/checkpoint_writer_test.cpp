@@ -1,6 +1,7 @@
 #include "pixart/run/checkpoint_writer.h"
 
 #include <ATen/ATen.h>
+#include <sys/resource.h>
 
 #include "pixart/formats/tensor_file.h"
 #include "scratch_folder.h"
@@ -78,6 +79,40 @@ TEST_F(CheckpointWriterTest, AnErrorIsHarmlessUnlessItMustBeSaved) {
   EXPECT_NO_THROW(writer.finish());
   EXPECT_EQ(writer.last_durable_step(), 4);
   EXPECT_EQ(list_checkpoints(folder_ / "stage").size(), 2u);
+}
+
+TEST_F(CheckpointWriterTest, WhatMustNotBeKeptIsAFailedSave) {
+  CheckpointWriter writer(folder_ / "stage", {}, OnSaveError::kContinue);
+  writer.start(live(1));
+  CheckpointContent refused = live(2);
+  refused.refusal = "events.jsonl cannot be written.";
+  writer.start(refused);
+  EXPECT_THAT(refusal([&] { writer.finish(); }), HasSubstr("step 2 was not saved: events.jsonl cannot be"));
+  EXPECT_EQ(list_checkpoints(folder_ / "stage").size(), 1u);
+  writer.start(live(3));
+  EXPECT_NO_THROW(writer.finish());
+  EXPECT_EQ(writer.last_durable_step(), 3);
+}
+
+TEST_F(CheckpointWriterTest, TooManyOpenFilesIsAFailedSaveWithItsCode) {
+  CheckpointWriter writer(folder_ / "stage", {}, OnSaveError::kContinue);
+  writer.start(live(1));
+  writer.finish();
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit none{0, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &none);
+  writer.start(live(2));
+  EXPECT_NO_THROW(writer.settle());
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  try {
+    writer.finish();
+    ADD_FAILURE() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kDevice);
+  }
+  writer.start(live(3));
+  EXPECT_NO_THROW(writer.finish());
 }
 
 TEST_F(CheckpointWriterTest, AnErrorStopsOnWish) {

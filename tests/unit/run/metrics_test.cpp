@@ -1,8 +1,10 @@
 #include "pixart/run/metrics.h"
 
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "event_reader.h"
+#include "file_size_limit.h"
 #include "pixart/formats/image_file.h"
 #include "scratch_folder.h"
 
@@ -216,12 +218,52 @@ TEST_F(Metrics, TextsGoToTensorBoard) {
   EXPECT_EQ(read(events()), "");
 }
 
-TEST_F(Metrics, SyncNeedsTheFiles) {
+TEST_F(Metrics, OnlyEventsMustBeThereAtASync) {
   MetricSink sink = this->sink();
   sink.write("text", 1, {{"loss", 1}});
-  sink.sync();
+  sink.report(save_line("text", 1, 0.5, 1000));
+  EXPECT_EQ(sink.sync(), "");
   fs::remove(telemetry());
-  EXPECT_THROW(sink.sync(), UserError);
+  EXPECT_EQ(sink.sync(), "");
+  sink.report(save_line("text", 2, 0.5, 1000));
+  EXPECT_EQ(telemetry_lines().at(0).at("step"), 2);
+  fs::remove(events());
+  EXPECT_THROW((void)sink.sync(), UserError);
+}
+
+TEST_F(Metrics, ADiskThatIsFullForSomeTimeLosesNothing) {
+  std::string expected;
+  for (const bool is_full : {false, true}) {
+    fs::remove(events());
+    MetricSink sink(events(), telemetry());
+    {
+      const testing::FileSizeLimit limit(uint64_t(is_full ? 60 : 1 << 20));
+      for (int64_t step = 1; step <= 5; ++step) sink.write("a", step, {{"loss", 0.5}});
+      sink.report(save_line("a", 5, 0.5, 1000));
+      EXPECT_EQ(sink.sync().empty(), !is_full);
+      EXPECT_EQ(sink.lines_of("a").last_step, 5);
+    }
+    EXPECT_EQ(sink.sync(), "");
+    if (!is_full) expected = read(events());
+    EXPECT_EQ(read(events()), expected);
+  }
+}
+
+TEST_F(Metrics, TooManyLinesThatWaitAreSaid) {
+  ::setenv("PIXART_EVENT_BYTES", "100", 1);
+  MetricSink sink(events());
+  ::setenv("PIXART_EVENT_BYTES", "many", 1);
+  EXPECT_THROW(MetricSink{events()}, UserError);
+  ::unsetenv("PIXART_EVENT_BYTES");
+  {
+    const testing::FileSizeLimit limit(0);
+    sink.write("a", 1, {{"loss", 0.5}});
+    EXPECT_FALSE(sink.is_full());
+    for (int64_t step = 2; step <= 5; ++step) sink.write("a", step, {{"loss", 0.5}});
+    EXPECT_TRUE(sink.is_full());
+  }
+  EXPECT_EQ(sink.sync(), "");
+  EXPECT_FALSE(sink.is_full());
 }
 
 }  // namespace

@@ -48,6 +48,30 @@ TEST(RunConfig, ReadsAndWritesBack) {
   EXPECT_THROW(config.stage("tow"), UserError);
 }
 
+// Without bounds a slip of the hand becomes an overflow, or a model that takes hours to build.
+TEST(RunConfig, EveryNumberHasALargestValue) {
+  const std::set<std::string> any = {"seed", "sources[].seed", "sources[].max_samples",
+                                     "evaluation.bars[].at_least"};
+  for (const auto& key : config::keys<RunConfig>()) {
+    const bool is_number =
+        key.type.find("integer") != std::string::npos || key.type.find("number") != std::string::npos;
+    if (!is_number || any.count(key.path) > 0) continue;
+    const bool has_largest =
+        key.rule.find(" to ") != std::string::npos || key.rule.find("at most ") != std::string::npos;
+    EXPECT_TRUE(has_largest) << key.path << ": " << key.rule;
+  }
+}
+
+TEST(RunConfig, SizesThatDoNotMakeAModelAreRefused) {
+  const auto error_with = [](const std::string& section) { return error_of(section + "\n" + kGood); };
+  EXPECT_THAT(error_with("autoencoder: {norm_num_groups: 3}"), HasSubstr("3 does not divide 128"));
+  EXPECT_THAT(error_with("autoencoder: {block_out_channels: []}"), HasSubstr("has 0 entries"));
+  EXPECT_EQ(error_with("autoencoder: {path: p, norm_num_groups: 3}"), "");
+  EXPECT_THAT(error_with("text_encoder: {d_model: 4, num_heads: 8}"), HasSubstr("num_heads 8"));
+  const std::string sizes = "{patch_size: 1, hidden_size: 4, depth: 1, num_heads: 1, mlp_ratio: 0.1}";
+  EXPECT_THAT(error_of(replace(kGood, "{preset: XL/2}", sizes)), HasSubstr("mlp_ratio 0.1"));
+}
+
 const std::string kWithOptimizer =
     replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, optimizer: {}}");
 
@@ -119,12 +143,57 @@ TEST(RunConfig, RefusesWhatDoesNotFit) {
               HasSubstr("activation_checkpointing has no effect"));
 }
 
+TEST(RunConfig, KeysOfTheLossFitEachOther) {
+  const auto error_with = [](const std::string& keys) {
+    return error_of(replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, " + keys + "}"));
+  };
+  for (const char* good :
+       {"prediction: v", "prediction: flow, shift: 3, timesteps: logit_normal, logit_mean: 0.5",
+        "prediction: v, zero_terminal_snr: true, loss_weighting: min_snr, min_snr_gamma: 3",
+        "loss_weighting: p2, p2_gamma: 0.5", "prediction: x_start, variational_bound: none",
+        "variational_bound: only", "prediction: flow, samples: {sampler: heun}",
+        "loss_weighting: released_snr", "timesteps: stratified"})
+    EXPECT_EQ(error_with(good), "") << good;
+  EXPECT_THAT(error_with("zero_terminal_snr: true"), HasSubstr("needs prediction: v"));
+  EXPECT_THAT(error_with("prediction: flow, zero_terminal_snr: true"), HasSubstr("no effect"));
+  EXPECT_THAT(error_with("prediction: v, shift: 3"),
+              HasSubstr("shift has no effect with prediction: v; it is a key of flow"));
+  EXPECT_THAT(error_with("logit_mean: 1"), HasSubstr("logit_mean has no effect with timesteps: uniform"));
+  EXPECT_THAT(error_with("min_snr_gamma: 1"), HasSubstr("no effect with loss_weighting: none"));
+  EXPECT_THAT(error_with("loss_weighting: min_snr, p2_gamma: 2"), HasSubstr("it is a key of p2"));
+  EXPECT_THAT(error_with("prediction: v, variational_bound: none"), HasSubstr("epsilon and x_start"));
+  EXPECT_THAT(error_with("prediction: flow, loss_weighting: released_snr"), HasSubstr("not flow"));
+  EXPECT_THAT(error_with("variational_bound: only, loss_weighting: p2"), HasSubstr("the whole loss"));
+  EXPECT_THAT(error_with("prediction: flow, samples: {sampler: ddim}"),
+              HasSubstr("samples.sampler: sampler ddim cannot draw with a model that predicts flow"));
+  EXPECT_THAT(error_with("samples: {sampler: euler}"), HasSubstr("predicts epsilon"));
+  const std::string scored = replace(kGood, "stages:", "evaluation: {sampler: iddpm}\nstages:");
+  EXPECT_EQ(error_of(scored), "");
+  EXPECT_THAT(error_of(replace(scored, "steps: 5, init", "steps: 5, prediction: flow, init")),
+              HasSubstr("stage two: evaluation.sampler"));
+}
+
 // Every key that a row of the table of objectives claims is refused by the rows that do not.
 TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
-  const std::map<std::string, std::string> values = {
-      {"horizontal_flip", "true"},  {"precision", "bfloat16"}, {"activation_checkpointing", "2"},
-      {"condition_dropout", "0.2"}, {"lora", "{rank: 4}"},     {"aspect_buckets", "true"},
-      {"multi_scale", "true"},      {"position_scale", "2"},   {"kl_weight", "0.5"}};
+  const std::map<std::string, std::string> values = {{"horizontal_flip", "true"},
+                                                     {"precision", "bfloat16"},
+                                                     {"activation_checkpointing", "2"},
+                                                     {"condition_dropout", "0.2"},
+                                                     {"lora", "{rank: 4}"},
+                                                     {"aspect_buckets", "true"},
+                                                     {"multi_scale", "true"},
+                                                     {"position_scale", "2"},
+                                                     {"kl_weight", "0.5"},
+                                                     {"prediction", "v"},
+                                                     {"shift", "3"},
+                                                     {"zero_terminal_snr", "true"},
+                                                     {"timesteps", "stratified"},
+                                                     {"logit_mean", "1"},
+                                                     {"logit_std", "2"},
+                                                     {"loss_weighting", "p2"},
+                                                     {"min_snr_gamma", "3"},
+                                                     {"p2_gamma", "2"},
+                                                     {"variational_bound", "none"}};
   std::set<std::string> claimed;
   for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
   ASSERT_EQ(claimed.size(), values.size());

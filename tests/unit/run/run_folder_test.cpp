@@ -12,6 +12,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class RunFolderTest : public testing::ScratchFolder {};
 
@@ -98,12 +99,21 @@ class ChangeOne {
 std::string refusal_of(const RunFolder& folder, const RunConfig& config,
                        const std::vector<std::string>& allowed) {
   try {
-    open_run_folder(folder, config, allowed);
+    check_run_folder(folder, config, allowed);
+    open_run_folder(folder, config);
     return "";
   } catch (const UserError& error) {
     EXPECT_EQ(error.code(), ExitCode::kBadInput);
     return error.what();
   }
+}
+
+void begin(const RunFolder& folder, const std::string& stage) {
+  std::filesystem::create_directories(folder.checkpoints(stage) / "step-00000001");
+}
+
+void begin_all(const RunFolder& folder, const RunConfig& config) {
+  for (const auto& stage : config.stages) begin(folder, stage.name);
 }
 
 TEST_F(RunFolderTest, OnlyItsOwnLeftoversAreDeleted) {
@@ -119,10 +129,52 @@ TEST_F(RunFolderTest, OnlyItsOwnLeftoversAreDeleted) {
                            ".tmp-.owner-0123456789abcdef"})
     write(name, "half");
   std::filesystem::create_directories(folder_ / ".tmp-autoencoder-0123456789abcdef" / "inner");
-  open_run_folder({folder_}, config, {});
+  open_run_folder({folder_}, config);
   for (const auto& name : foreign) EXPECT_EQ(read(folder_ / name), "thesis") << name;
   for (const char* name : {"run.yaml", "events.jsonl", ".owner", "autoencoder"})
     EXPECT_FALSE(std::filesystem::exists(folder_ / fmt::format(".tmp-{}-0123456789abcdef", name))) << name;
+}
+
+// With run: . the run file itself may have the name.
+TEST_F(RunFolderTest, AFileThatTheUserWroteIsNotReplaced) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const RunFolder folder{folder_};
+  write("run.yaml", std::string("# notes\n") + kRun);
+  EXPECT_THAT(refusal_of(folder, config, {}),
+              AllOf(HasSubstr(folder.config().string()), HasSubstr("not written by pixart"),
+                    HasSubstr("--set run=FOLDER")));
+  EXPECT_THAT(read(folder.config()), HasSubstr("# notes"));
+  write("run.yaml", config::to_yaml(config));
+  EXPECT_EQ(refusal_of(folder, config, {}), "");
+  write("run.yaml", std::string("# by an older version\n") + kRun);
+  write("events.jsonl", "");
+  EXPECT_EQ(refusal_of(folder, config, {}), "");
+  EXPECT_EQ(read(folder.config()), config::to_yaml(config));
+}
+
+TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const auto nonce = [](const std::string& own) { return ".tmp-" + own + "-0123456789abcdef"; };
+  const std::vector<std::string> own = {
+      "quarantine/" + nonce("scenes.jsonl"), "quarantine/" + nonce("more.jsonl"),
+      "prompts/" + nonce(std::string(64, 'a') + ".safetensors"), "samples/text/" + nonce("step-00000030.png"),
+      "lora/" + nonce("text") + "/adapter_config.json"};
+  const std::vector<std::string> foreign = {
+      "quarantine/" + nonce("thesis.jsonl"),
+      "quarantine/.tmp-scenes.jsonl",
+      "prompts/" + nonce("thesis"),
+      "samples/text/" + nonce("thesis.png"),
+      "samples/other/" + nonce("step-00000030.png"),
+      "lora/" + nonce("thesis") + "/half",
+      "features/scenes-latents-256/" + nonce("shard-00000.safetensors")};
+  for (const auto* names : {&own, &foreign})
+    for (const auto& name : *names) {
+      std::filesystem::create_directories((folder_ / name).parent_path());
+      write(name, "half");
+    }
+  open_run_folder({folder_}, config);
+  for (const auto& name : own) EXPECT_FALSE(std::filesystem::exists(folder_ / name)) << name;
+  for (const auto& name : foreign) EXPECT_EQ(read(folder_ / name), "half") << name;
 }
 
 // Every key, one after the other: fixed, with permission, or free, as its line in the struct says.
@@ -130,6 +182,7 @@ TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
   const RunConfig was = read_run_config(write("given.yaml", kRun));
   const std::string yaml = config::to_yaml(was);
   const RunFolder folder{folder_};
+  begin_all(folder, was);
   std::map<OnResume, int> count;
   for (int i = 0;; ++i) {
     RunConfig is = was;
@@ -151,12 +204,18 @@ TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
       case OnResume::kFree:
         EXPECT_EQ(plain, "");
         break;
+      case OnResume::kByContent:
+        EXPECT_EQ(plain, "");
+        write_file_atomically(folder.config(), yaml);
+        EXPECT_EQ(check_run_folder(folder, is, {}).at(0).path, path);
+        break;
       case OnResume::kNeedsPermission:
         EXPECT_THAT(plain, AllOf(HasSubstr(path), HasSubstr("--allow-change " + path)));
         EXPECT_EQ(permitted, "");
         break;
       case OnResume::kFixed:
-        EXPECT_THAT(plain, AllOf(HasSubstr(path), HasSubstr("cannot change in a run that has begun")));
+        EXPECT_THAT(plain,
+                    AllOf(HasSubstr(path), HasSubstr("cannot change: a stage that uses it has begun")));
         EXPECT_THAT(permitted, HasSubstr("cannot change"));
         EXPECT_EQ(read_file(folder.config()), yaml) << "a refused change was written";
         break;
@@ -165,12 +224,66 @@ TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
   EXPECT_GT(count[OnResume::kFixed], 40);
   EXPECT_GT(count[OnResume::kNeedsPermission], 15);
   EXPECT_GT(count[OnResume::kFree], 20);
+  EXPECT_GE(count[OnResume::kByContent], 4);
+}
+
+// The changes from `was` that are refused while only `begun` have checkpoints.
+TEST_F(RunFolderTest, WhatNoStageHasUsedMayChange) {
+  const char* const kTwo = R"(
+run: run
+transformer: {patch_size: 2, hidden_size: 32, depth: 2, num_heads: 2}
+sources: [{name: a, type: scenes, count: 48}, {name: b, type: scenes, count: 8}, {name: c, type: scenes, count: 8}]
+stages:
+  - {name: vae, objective: autoencoder, source: a, steps: 3, batch_size: 2}
+  - {name: class, objective: class_conditional, source: b, steps: 3, batch_size: 2}
+  - {name: text, objective: text_conditional, source: c, steps: 3, batch_size: 2}
+)";
+  const RunConfig was = read_run_config(write("given.yaml", kTwo));
+  const RunFolder folder{folder_};
+  const auto refused = [&](const std::vector<std::string>& overrides) {
+    write_file_atomically(folder.config(), config::to_yaml(was));
+    return refusal_of(folder, read_run_config(folder_ / "given.yaml", overrides), {});
+  };
+  EXPECT_EQ(refused({"seed=2", "stages.vae.batch_size=4", "sources.a.count=7"}), "") << "nothing has begun";
+  begin(folder, "vae");
+  EXPECT_THAT(refused({"seed=2"}), HasSubstr("seed was 0, is 2"));
+  EXPECT_THAT(refused({"sources.a.count=7"}), HasSubstr("sources.a.count"));
+  EXPECT_THAT(refused({"autoencoder.latent_channels=8"}), HasSubstr("autoencoder.latent_channels"));
+  EXPECT_EQ(refused({"sources.b.count=7", "stages.class.steps=9", "transformer.depth=3",
+                     "text_encoder.max_tokens=9", "stages.text.objective=class_conditional"}),
+            "");
+  begin(folder, "class");
+  EXPECT_THAT(
+      refused({"transformer.depth=3", "sources.b.count=7", "sources.c.count=7"}),
+      AllOf(HasSubstr("transformer.depth"), HasSubstr("sources.b.count"), Not(HasSubstr("sources.c"))));
+  EXPECT_EQ(refused({"text_encoder.max_tokens=9", "sources.c.count=7"}), "");
+  std::filesystem::create_directories(folder.text_encoder());
+  write("text_encoder/config.json", "{}");
+  EXPECT_THAT(refused({"text_encoder.max_tokens=9"}), HasSubstr("text_encoder.max_tokens"));
+}
+
+TEST_F(RunFolderTest, StagesAndSourcesAreAddedAndUnusedOnesRemoved) {
+  const RunConfig was = read_run_config(write("given.yaml", kRun));
+  const RunFolder folder{folder_};
+  RunConfig more = was;
+  more.sources.push_back(was.sources[0]), more.sources.back().name = "third";
+  more.stages.push_back(was.stages[0]), more.stages.back().name = "last";
+  write_file_atomically(folder.config(), config::to_yaml(was));
+  begin(folder, "text");
+  EXPECT_EQ(refusal_of(folder, more, {}), "");
+  EXPECT_EQ(refusal_of(folder, was, {}), "") << "the added stage has not begun";
+  EXPECT_EQ(refusal_of(folder, more, {}), "");
+  begin(folder, "last");
+  EXPECT_THAT(refusal_of(folder, was, {}), HasSubstr("stages.last was"));
+  std::swap(more.stages[0], more.stages[1]);
+  EXPECT_THAT(refusal_of(folder, more, {}), HasSubstr("stages was order text, last"));
 }
 
 TEST_F(RunFolderTest, ElementsOfAnotherNameAreReported) {
   const RunConfig was = read_run_config(write("given.yaml", kRun));
   const RunFolder folder{folder_};
   write_file_atomically(folder.config(), config::to_yaml(was));
+  begin_all(folder, was);
   RunConfig is = was;
   is.stages[0].name = "other";
   is.seed = 4;

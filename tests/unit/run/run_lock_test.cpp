@@ -1,8 +1,11 @@
 #include "pixart/run/run_lock.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -67,6 +70,22 @@ TEST_F(RunLockTest, AnOwnerOnAnotherMachineThatLivesKeepsTheFolder) {
                "process 4242 on node7 since 2026-01-31T12:00:00Z");
   stop = true;
   other.join();
+}
+
+TEST_F(RunLockTest, WaitingForSignsOfLifeEndsOnARequestToStop) {
+  write_file_atomically(folder_ / ".owner", elsewhere(0).dump());
+  const auto wait = [&] {
+    catch_stop_signals();
+    ::alarm(30);
+    std::raise(SIGTERM);
+    try {
+      RunLock lock(folder_, {.beat_seconds = 100, .patience_seconds = 1000});
+    } catch (const UserError& error) {
+      std::_Exit(int(error.code()));
+    }
+    std::_Exit(2);
+  };
+  EXPECT_EXIT(wait(), ::testing::ExitedWithCode(75), "");
 }
 
 TEST_F(RunLockTest, AnOwnerThatIsSilentLosesItAndIsTold) {

@@ -1,6 +1,7 @@
 #include "tensorboard_folder.h"
 
 #include "event_reader.h"
+#include "file_size_limit.h"
 #include "scratch_folder.h"
 
 namespace pixart::run {
@@ -41,6 +42,23 @@ TEST_F(TensorBoard, AfterAStorageErrorTheFileIsLeftAlone) {
   board.write("other", [&](auto&) { ++calls; });
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(event_files(folder_ / "text").size(), 1u);
+}
+
+TEST_F(TensorBoard, WhatHadToWaitIsInTheNextFileInOrder) {
+  TensorBoardFolder board(folder_, 0);
+  board.write("text", [](auto& file) { file.scalars(1, {{"loss", 1}}); });
+  {
+    const testing::FileSizeLimit limit(0);
+    for (int64_t step = 2; step <= 4; ++step)
+      board.write("text", [step](auto& file) { file.scalars(step, {{"loss", 1}}); });
+  }
+  board.write("text", [](auto& file) { file.scalars(5, {{"loss", 1}}); });
+  const auto files = event_files(folder_ / "text");
+  ASSERT_EQ(files.size(), 2u) << "files that could not be begun are removed";
+  std::vector<int64_t> steps;
+  for (const auto& event : read_events(files[1]))
+    if (event.file_version.empty()) steps.push_back(event.step);
+  EXPECT_EQ(steps, (std::vector<int64_t>{2, 3, 4, 5}));
 }
 
 TEST_F(TensorBoard, WrongDataIsLeftOut) {

@@ -26,7 +26,8 @@ class CheckpointTest : public ::testing::Test {
   ~CheckpointTest() override { fs::remove_all(folder_); }
   void save(Session& session) { save_checkpoint(folder_, session.trainer, session.state, facts()); }
   static CheckpointFacts facts() {
-    return {.seconds = 1.5, .data = {{"scenes", "abc"}}, .metadata = {{"architecture", "line"}}};
+    return {
+        .seconds = 1.5, .threads = 3, .data = {{"scenes", "abc"}}, .metadata = {{"architecture", "line"}}};
   }
   fs::path folder_;
 };
@@ -68,9 +69,10 @@ TEST_P(ResumeTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
   save(first);
   Session second = session();
   second.state.get("base").detach().zero_();  // comes from the file, frozen or not
-  EXPECT_EQ(
-      load_checkpoint(run::newest_good_checkpoint(folder_)->folder, second.trainer, second.state).seconds,
-      1.5);
+  const auto loaded =
+      load_checkpoint(run::newest_good_checkpoint(folder_)->folder, second.trainer, second.state);
+  EXPECT_EQ(loaded.seconds, 1.5);
+  EXPECT_EQ(loaded.threads, 3);
   EXPECT_EQ(second.trainer.step(), 7);
   EXPECT_EQ(second.trainer.state().optimizer->steps(), 7);
   for (int i = 7; i < 20; ++i) second.trainer.train_step();
@@ -128,6 +130,29 @@ TEST_F(CheckpointTest, FilesThatTheManifestDoesNotNameAreNotRead) {
   Session other;
   load_checkpoint(folder, other.trainer, other.state);
   EXPECT_TRUE(at::equal(optimizer_state(other.trainer), moments));
+}
+
+// What one rank has verified, another may read from a file server that shows other bytes.
+TEST_F(CheckpointTest, EachPartIsVerifiedWhereItIsRead) {
+  Session session;
+  session.trainer.train_step();
+  save(session);
+  const fs::path folder = run::newest_good_checkpoint(folder_)->folder;
+  for (const char* name : {"model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"}) {
+    std::string bytes = read_file(folder / name);
+    const std::string whole = bytes;
+    bytes[bytes.size() - 3] = char(bytes[bytes.size() - 3] ^ 1);
+    std::ofstream(folder / name, std::ios::binary) << bytes;
+    Session other;
+    try {
+      load_checkpoint(folder, other.trainer, other.state);
+      ADD_FAILURE() << name;
+    } catch (const UserError& error) {
+      EXPECT_THAT(error.what(),
+                  ::testing::AllOf(::testing::HasSubstr(name), ::testing::HasSubstr("SHA-256")));
+    }
+    std::ofstream(folder / name, std::ios::binary) << whole;
+  }
 }
 
 TEST_F(CheckpointTest, OtherDataIsRefusedAndNamed) {

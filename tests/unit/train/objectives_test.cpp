@@ -82,7 +82,7 @@ class Objectives : public ::testing::Test {
   }
   DiffusionSetting setting(const DiffusionDraw& draw = some_draw()) const {
     return {.codec = &codec_,
-            .tables = tables(),
+            .loss = tables(),
             .seed = 21,
             .draw = [draw](const data::Batch&) { return draw; },
             .device = at::kCPU};
@@ -205,6 +205,61 @@ TEST_F(Objectives, TrainingDrawsBySample) {
   EXPECT_EQ(loss_of(DiffusionObjective(pixart_, shipped), batch), text_loss(pixart_, batch, draw));
 }
 
+at::Tensor timesteps_of(const diffusion::DiffusionConfig& config, int64_t step, int64_t first, int64_t count,
+                        int64_t batch_size) {
+  data::Batch batch;
+  batch.plan.step = step;
+  for (int64_t i = 0; i < count; ++i) batch.plan.positions.push_back(step * batch_size + first + i);
+  batch.mean = at::zeros({count, 4, 2, 2});
+  return draws_by_sample(21, config, batch_size, 0.5)(batch).t;
+}
+
+TEST(TimestepDraws, UniformOnesAreThoseOfEveryEarlierRun) {
+  const auto before = draw_diffusion_inputs(21, {16, 17, 18, 19}, {4, 2, 2}, kSteps, 0.5);
+  EXPECT_TRUE(at::equal(timesteps_of({}, 2, 0, 4, 8), before.t));
+}
+
+TEST(TimestepDraws, AStepSeesEveryPartOnceHoweverItIsCut) {
+  diffusion::DiffusionConfig config;
+  config.timesteps = diffusion::TimestepDraw::kStratified;
+  const at::Tensor whole = timesteps_of(config, 3, 0, 8, 8);
+  const at::Tensor parts = at::cat({timesteps_of(config, 3, 0, 3, 8), timesteps_of(config, 3, 3, 5, 8)});
+  EXPECT_TRUE(at::equal(parts, whole));
+  const at::Tensor strata = std::get<0>(at::sort(at::floor_divide(whole, kSteps / 8)));
+  EXPECT_TRUE(at::equal(strata, at::arange(8)));
+  const at::Tensor other = timesteps_of(config, 4, 0, 8, 8);
+  EXPECT_FALSE(at::equal(at::floor_divide(other, kSteps / 8), at::floor_divide(whole, kSteps / 8)));
+}
+
+TEST(TimestepDraws, LogitNormalOnesAreInTheMiddleAndDependOnThePositionAlone) {
+  diffusion::DiffusionConfig config;
+  config.timesteps = diffusion::TimestepDraw::kLogitNormal;
+  const at::Tensor t = timesteps_of(config, 0, 0, 2000, 2000);
+  EXPECT_TRUE(at::equal(timesteps_of(config, 0, 500, 10, 2000), t.narrow(0, 500, 10)));
+  const double middle = at::logical_and(t >= 269, t < 731).to(at::kDouble).mean().item<double>();
+  EXPECT_NEAR(middle, 0.683, 0.03);  // one standard deviation; 0.462 if uniform
+  config.logit_mean = 1;
+  EXPECT_GT(timesteps_of(config, 0, 0, 2000, 2000).to(at::kDouble).mean().item<double>(), 650);
+}
+
+TEST_F(Objectives, TheLossIsThatOfWhatTheModelPredicts) {
+  diffusion::DiffusionConfig config;
+  config.prediction = diffusion::Prediction::kFlow;
+  config.loss_weighting = diffusion::LossWeighting::kMinSnr;
+  auto flow = setting();
+  flow.loss = diffusion::TrainingLoss(config, at::kCPU);
+  const data::Batch batch = some_batch();
+  const DiffusionDraw draw = some_draw();
+  const at::Tensor x_start = latents_of(batch, draw);
+  const auto labels = at::tensor({0, 5, 4}, at::kLong);  // 5: the null class of the dropped sample
+  const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
+    return dit_.forward(x, t, {.label = labels});
+  };
+  const double expected = flow.loss.losses(model, x_start, draw.noise, draw.t).mean().item<double>();
+  EXPECT_NEAR(loss_of(DiffusionObjective(dit_, flow), batch), expected, kRounding * expected);
+  EXPECT_NE(expected, class_loss(batch));
+}
+
 // What the loader's threads do once, no step does again: the loss uses the draws of the prepared batch.
 TEST_F(Objectives, DrawsAreMadeWhenABatchIsPrepared) {
   int draws = 0;
@@ -245,6 +300,20 @@ TEST_F(Objectives, HeldOutLossesDropNothingAndDrawNothing) {
     EXPECT_NEAR(classes[i].item<double>(), of_class, kRounding * of_class);
     EXPECT_NEAR(texts[i].item<double>(), of_text, kRounding * of_text);
   }
+}
+
+TEST_F(Objectives, HeldOutLossesHaveNoWeights) {
+  data::Batch one = some_batch();
+  for (at::Tensor* tensor :
+       {&one.mean, &one.log_var, &one.label, &one.caption, &one.mask, &one.image_size, &one.aspect_ratio})
+    *tensor = tensor->narrow(0, 1, 1);
+  one.plan.rows = {42};
+  diffusion::DiffusionConfig config;
+  config.loss_weighting = diffusion::LossWeighting::kMinSnr;
+  auto weighted = setting();
+  weighted.loss = diffusion::TrainingLoss(config, at::kCPU);
+  EXPECT_TRUE(at::equal(DiffusionObjective(dit_, weighted).held_out_losses(one),
+                        DiffusionObjective(dit_, setting()).held_out_losses(one)));
 }
 
 TEST(AutoencoderObjectives, LossIsReconstructionAndWeightedKl) {

@@ -1,0 +1,194 @@
+#include "inputs.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "checkpoint.h"
+#include "initial_weights.h"
+#include "pixart/base/error.h"
+#include "pixart/base/log.h"
+#include "pixart/base/names.h"
+#include "pixart/features/disk_space.h"
+#include "pixart/features/inputs.h"
+#include "pixart/features/stage_transformer.h"
+#include "pixart/run/trained_parameters.h"
+#include "stage_model.h"
+#include "stage_prompts.h"
+
+namespace pixart::train {
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_at_its_end(const run::RunFolder& folder, const run::StageConfig& stage) {
+  const auto all = run::list_checkpoints(folder.checkpoints(stage.name));
+  return !all.empty() && all.back().step == stage.steps;
+}
+
+// The stage's model without values, as far as the run file tells it.
+struct Outline {
+  nn::StateDict state{{.dtype = at::kFloat, .device = at::kMeta}};
+
+  int64_t elements() const {
+    int64_t sum = 0;
+    for (const auto& item : state.items()) sum += item.tensor.numel();
+    return sum;
+  }
+};
+
+void outline_autoencoder(features::RunContext& run, const run::StageConfig& stage, bool is_new,
+                         Outline& outline) {
+  const auto config = features::configured_vae(run.config.autoencoder);
+  require_whole_latents(stage, config);
+  const models::AutoencoderKl vae(nn::Scope(outline.state), config);
+  if (is_new && !starts_from_stage(run.config, stage)) check_initial_vae(run, stage, config, outline.state);
+  run::choose_trained(stage, outline.state);
+}
+
+void outline_transformer(features::RunContext& run, const run::StageConfig& stage, bool is_new,
+                         Outline& outline) {
+  const auto config = features::transformer_config(
+      run.config, stage, features::autoencoder_config(run.config), features::condition_sizes(run, stage));
+  const models::Transformer model(nn::Scope(outline.state), config);
+  run::add_adapters(stage, outline.state);
+  if (is_new && !starts_from_stage(run.config, stage))
+    check_initial_transformer(run, stage, model, outline.state);
+  run::choose_trained(stage, outline.state);
+}
+
+// A stage that starts from one that is not trained in this start must find it finished.
+void require_start(const features::RunContext& run, const run::StageConfig& stage,
+                   const std::vector<run::StageConfig>& stages) {
+  if (!starts_from_stage(run.config, stage) || contains(names_of(stages), stage.init.from)) return;
+  if (!is_at_its_end(run.folder, run.config.stage(stage.init.from)))
+    throw UserError(fmt::format(
+        "stage {} starts from stage {}, which is not finished. Train that stage first (pixart train without "
+        "--stage trains all stages).",
+        stage.name, stage.init.from));
+}
+
+}  // namespace
+
+std::vector<run::StageConfig> stages_to_train(const run::RunFolder& folder, const run::RunConfig& config,
+                                              const std::string& only) {
+  std::vector<run::StageConfig> result;
+  for (const auto& stage : config.stages)
+    if ((only.empty() || stage.name == only) && !is_at_its_end(folder, stage)) result.push_back(stage);
+  return result;
+}
+
+void open_stages(features::RunContext& run, const std::vector<run::StageConfig>& stages) {
+  Problems problems;
+  features::DiskSpace space(run.config);
+  features::open_inputs(run, stages, problems);
+  const bool all_open = problems.empty();
+  for (const auto& stage : stages) {
+    const bool is_new = !run::has_begun(run.folder, stage.name);
+    Outline outline;
+    features::collect(problems, [&] {
+      if (is_new) require_start(run, stage, stages);
+    });
+    if (stage.info().trains_autoencoder())
+      features::collect(problems, [&] { outline_autoencoder(run, stage, is_new, outline); });
+    // What a model takes is known from its sources and encoders only.
+    if (!all_open) continue;
+    if (!stage.info().trains_autoencoder()) {
+      features::collect(problems, [&] { check_prompts(run, stage); });
+      features::collect(problems, [&] { outline_transformer(run, stage, is_new, outline); });
+    }
+    space.add_checkpoints(stage, outline.elements(), outline.state.num_parameters());
+    space.add_features(run, stage);
+  }
+  space.add_problems(problems);
+  problems.throw_if_any("what the stages read and write is not ready, so nothing was begun");
+}
+
+namespace {
+
+// Of "<fingerprint>, N rows, M rejected"; more rejected samples may be found while features are made.
+std::string without_rejected(const std::string& fingerprint) {
+  return fingerprint.substr(0, fingerprint.rfind(','));
+}
+
+// What the stages to train read now.
+struct Contents {
+  std::map<std::string, std::string> inputs, sources;
+};
+
+Contents contents_of(features::RunContext& run, const std::vector<run::StageConfig>& stages) {
+  Contents now{.inputs = features::input_hashes(run.config, stages), .sources = {}};
+  for (const auto& [name, dataset] : run.sources)
+    if (dataset) now.sources[name] = fmt::format("{}, {} rows", dataset->fingerprint(), dataset->size());
+  return now;
+}
+
+class Comparison {
+ public:
+  Comparison(const std::vector<std::string>& allowed, Problems& problems)
+      : allowed_(allowed), problems_(problems) {}
+
+  // `key` names the place of what has changed.
+  void add(const std::string& what, const std::string& key, const std::string& stage, bool is_finished) {
+    const std::string fact =
+        fmt::format("{} is not what stage {} began with: its content differs", what, stage);
+    if (!is_finished)
+      problems_.add(
+          fmt::format("{}. The stage needs the same content; set {} back, or restore it", fact, key));
+    else if (!contains(allowed_, key))
+      problems_.add(
+          fmt::format("{}. If the stages that follow shall use it, add --allow-change {}", fact, key));
+    else
+      log::warning("{}; the stages that follow use it (--allow-change {})", fact, key);
+  }
+
+ private:
+  const std::vector<std::string>& allowed_;
+  Problems& problems_;
+};
+
+std::string key_of_input(const std::string& input) {
+  static const std::map<std::string, std::string> keys = {{"autoencoder", "autoencoder.path"},
+                                                          {"text_encoder", "text_encoder.path"},
+                                                          {"tokenizer", "text_encoder.path"}};
+  return keys.at(input);
+}
+
+// A stage that has begun does not read its initial weights again; only a changed key is looked at.
+void compare_start(features::RunContext& run, const run::StageConfig& stage, const CheckpointFacts& facts,
+                   Problems& problems) {
+  const auto was = facts.inputs.find("init.from");
+  const auto now = initial_hashes(run, stage);
+  if (was == facts.inputs.end() || now.empty() || now.begin()->second != was->second)
+    problems.add(
+        fmt::format("stages.{0}.init.from names other weights than those that stage {0} began with. "
+                    "Set it back; a new run may begin with others",
+                    stage.name));
+}
+
+}  // namespace
+
+void compare_contents(features::RunContext& run, const std::vector<run::StageConfig>& stages,
+                      const std::vector<config::Change>& moved, const std::vector<std::string>& allowed) {
+  Problems problems;
+  Comparison comparison(allowed, problems);
+  const Contents now = contents_of(run, stages);
+  for (const auto& stage : run.config.stages) {
+    const auto facts = recorded_facts(run.folder.checkpoints(stage.name));
+    if (!facts) continue;
+    const bool is_finished = is_at_its_end(run.folder, stage);
+    for (const auto& [name, hash] : now.inputs)
+      if (const auto was = facts->inputs.find(name); was != facts->inputs.end() && was->second != hash)
+        comparison.add("the " + name, key_of_input(name), stage.name, is_finished);
+    for (const auto& [name, fingerprint] : now.sources)
+      if (const auto was = facts->data.find(name);
+          was != facts->data.end() && without_rejected(was->second) != fingerprint)
+        comparison.add("source " + name, fmt::format("sources.{}.path", name), stage.name, is_finished);
+    const std::string start = fmt::format("stages.{}.init.from", stage.name);
+    if (std::any_of(moved.begin(), moved.end(), [&](const auto& change) { return change.path == start; }))
+      features::collect(problems, [&] { compare_start(run, stage, *facts, problems); });
+  }
+  problems.throw_if_any(run.folder.root.string() + " was begun with other data");
+}
+
+}  // namespace pixart::train
