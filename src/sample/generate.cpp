@@ -38,10 +38,14 @@ at::Tensor noise_of(const GenerateOptions& options, int64_t first, int64_t count
 // Thrown through a sampler to end it, and caught in this file.
 struct AskedToStop {};
 
-// Adds the images of each batch to `images`.
+using Take = std::function<void(Image)>;
+
+void decode_each(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
+                 const std::function<void()>& before_each, const Take& take);
+
 void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
                   const features::LatentCodec& codec, at::Device device, const GenerateOptions& options,
-                  std::vector<Image>& images) {
+                  const Take& take) {
   const bool guided = options.guidance != 1.0;
   const int64_t batch_size = options.one_by_one ? 1 : options.batch_size;
   const auto check = [&options] {
@@ -62,9 +66,7 @@ void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spe
     };
     at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
     latent = diffusion::sample(options, checked, spec.process, spec.learn_sigma, latent, noise);
-    for (auto& image : decode_images(codec, latent, options.decode_tile, check))
-      images.push_back(std::move(image));
-    if (options.progress) options.progress(int64_t(images.size()));
+    decode_each(codec, latent, options.decode_tile, check, take);
   }
 }
 
@@ -73,8 +75,15 @@ std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, con
                                     const GenerateOptions& options) {
   at::NoGradGuard no_grad;
   std::vector<Image> images;
+  int64_t num_taken = 0;
+  const Take take = [&](Image image) {
+    if (options.take)
+      options.take(num_taken++, image);
+    else
+      images.push_back(std::move(image));
+  };
   try {
-    draw_batches(make, total, spec, codec, device, options, images);
+    draw_batches(make, total, spec, codec, device, options, take);
   } catch (const AskedToStop&) {
   }
   return images;
@@ -118,22 +127,28 @@ at::Tensor decode_in_tiles(const features::LatentCodec& codec, const at::Tensor&
   return sum / weight;
 }
 
-}  // namespace
-
-std::vector<Image> decode_images(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
-                                 const std::function<void()>& before_each) {
+void decode_each(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
+                 const std::function<void()>& before_each, const Take& take) {
   at::NoGradGuard no_grad;
   const int64_t side = std::max(latents.size(2), latents.size(3)), scale = codec.config().downscale(),
                 pixels = latents.size(2) * latents.size(3) * scale * scale;
   const bool in_tiles = tile > 0 && side > tile;
   const int64_t at_once = in_tiles ? 1 : std::max<int64_t>(1, kPixelsAtOnce / pixels);
-  std::vector<Image> images;
   for (int64_t first = 0; first < latents.size(0); first += at_once) {
     before_each();
     const at::Tensor some = latents.narrow(0, first, std::min(at_once, latents.size(0) - first));
     const at::Tensor decoded = in_tiles ? decode_in_tiles(codec, some, tile) : codec.decode(some).cpu();
-    for (int64_t i = 0; i < decoded.size(0); ++i) images.push_back(data::to_image(decoded[i]));
+    for (int64_t i = 0; i < decoded.size(0); ++i) take(data::to_image(decoded[i]));
   }
+}
+
+}  // namespace
+
+std::vector<Image> decode_images(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
+                                 const std::function<void()>& before_each) {
+  std::vector<Image> images;
+  decode_each(codec, latents, tile, before_each,
+              [&images](Image image) { images.push_back(std::move(image)); });
   return images;
 }
 

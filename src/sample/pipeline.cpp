@@ -6,10 +6,11 @@
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/initial_weights.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/features/file_fingerprint.h"
 #include "pixart/features/stage_transformer.h"
-#include "pixart/formats/tensor_file.h"
+#include "pixart/formats/weights.h"
 #include "pixart/nn/device.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/run_folder.h"
@@ -101,7 +102,23 @@ Pipeline Pipeline::open(const PipelineRequest& request) {
     pipeline.open_weights(request);
   }
   pipeline.origin_.path = request.path;
+  pipeline.origin_.vae = request.vae;
+  pipeline.origin_.text_encoder = request.text_encoder;
+  pipeline.origin_.ema = request.ema;
+  pipeline.choose_process(request);
   return pipeline;
+}
+
+void Pipeline::choose_process(const PipelineRequest& request) {
+  const auto& chosen = request.process;
+  if (stage_ != nullptr) process_ = stage_->process();
+  if (stage_ != nullptr && chosen && chosen->prediction != process_.prediction)
+    throw UserError(fmt::format("stage {} was trained to predict {}, not {}.", stage_->name,
+                                word_of(process_.prediction), word_of(chosen->prediction)));
+  if (request.shift && !process_.is_flow())
+    throw UserError(fmt::format("a shift has no effect with a model that predicts {}; it is for flow.",
+                                word_of(process_.prediction)));
+  if (request.shift) process_.shift = *request.shift;
 }
 
 void Pipeline::begin_hash() const {
@@ -121,6 +138,12 @@ bool Pipeline::has_weights(const std::string& sha256) const {
       "the hash {}... is from an earlier version, which hashed only both ends of each file: {} matches it",
       sha256.substr(0, 12), origin_.weights.string());
   return true;
+}
+
+data::FeatureInputs Pipeline::inputs() const {
+  data::FeatureInputs inputs = {codec_->input()};
+  if (encoder_) inputs.insert(inputs.end(), encoder_->inputs().begin(), encoder_->inputs().end());
+  return inputs;
 }
 
 void Pipeline::make_model(const models::TransformerConfig& config) {
@@ -147,7 +170,7 @@ void Pipeline::open_run(const PipelineRequest& request) {
   origin_.step = checkpoint.step;
   origin_.weights = checkpoint.folder / (request.ema ? "ema.safetensors" : "model.safetensors");
   codec_ = std::make_unique<features::LatentCodec>(features::load_codec(run_, device_));
-  const auto weights = formats::load_safetensors(origin_.weights);
+  const auto weights = formats::open_weights(origin_.weights);  // compared with the checkpoint's manifest
   models::ConditionSizes sizes;
   if (stage_->info().reads_captions) {
     run::TextEncoderConfig found = run_.text_encoder;
@@ -161,7 +184,7 @@ void Pipeline::open_run(const PipelineRequest& request) {
   }
   make_model(features::transformer_config(run_, *stage_, codec_->config(), sizes));
   run::add_adapters(*stage_, *state_);
-  nn::load_state(*state_, weights.tensors, origin_.weights.string());
+  nn::load_state(*state_, formats::read_all(weights), origin_.weights.string());
 }
 
 namespace {
@@ -194,6 +217,7 @@ void Pipeline::open_weights(const PipelineRequest& request) {
   origin_.weights = files.transformer;
   codec_ = std::make_unique<features::LatentCodec>(models::load_vae(files.vae, device_), files.vae);
   const auto config = convert::transformer_of(opened.identity, files.transformer.string());
+  process_ = convert::known_process(request.process, opened.identity.process, files.transformer.string());
   if (config.caption_channels() > 0) {
     if (files.text_encoder.empty())
       throw UserError(fmt::format("{} is a {}: give the folder of its T5 encoder with --text-encoder.",
@@ -247,25 +271,34 @@ ToDraw Pipeline::what_to_draw(const DrawRequest& request) const {
   return what;
 }
 
-std::vector<Image> Pipeline::generate(const DrawRequest& request, const GenerateOptions& options) const {
-  const int64_t scale = codec_->config().downscale();
+ImageSize Pipeline::size_of(const DrawRequest& request) const {
   const int own = own_side();
-  const int height = request.height > 0 ? request.height : own,
-            width = request.width > 0 ? request.width : own;
-  const bool is_other = height != own || width != own;
-  if (is_other && !model_->config().takes_any_size())
+  const ImageSize size{request.height > 0 ? request.height : own, request.width > 0 ? request.width : own};
+  if ((size.height != own || size.width != own) && !model_->config().takes_any_size())
     throw UserError(fmt::format(
         "this model generates {0} x {0} pixels; other sizes need PixArt-MS (multi_scale: true).", own));
-  const int64_t unit = scale * model_->config().shape().patch_size;
-  if (height % unit != 0 || width % unit != 0)
-    throw UserError(
-        fmt::format("size {} x {}: height and width must be multiples of {}.", height, width, unit));
+  const int64_t unit = codec_->config().downscale() * model_->config().shape().patch_size;
+  if (size.height % unit != 0 || size.width % unit != 0)
+    throw UserError(fmt::format("size {} x {}: height and width must be multiples of {}.", size.height,
+                                size.width, unit));
+  return size;
+}
+
+void Pipeline::check(const DrawRequest& request) const {
+  if (!encoder_) labels_of(request.prompts);
+  size_of(request);
+}
+
+std::vector<Image> Pipeline::generate(const DrawRequest& request, const GenerateOptions& options) const {
+  const auto [height, width] = size_of(request);
+  const int own = own_side();
+  const int64_t scale = codec_->config().downscale();
   ToDraw what = what_to_draw(request);
-  if (stage_ != nullptr) what.process = stage_->info().process;
+  what.process = process_;
   what.latent_height = height / scale;
   what.latent_width = width / scale;
   what.aspect_ratio = double(height) / double(width);
-  if (is_other && data::has_aspect_buckets(own)) {
+  if ((height != own || width != own) && data::has_aspect_buckets(own)) {
     const auto& buckets = data::aspect_buckets(own);
     what.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;
   }

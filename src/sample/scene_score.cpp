@@ -155,7 +155,8 @@ Scores score_run(const fs::path& run, const std::string& device) {
   Progress progress("evaluate", int64_t(stages.size()), "stage");
   int64_t done = 0;
   for (const auto& [number, stage] : stages) {
-    const auto pipeline = Pipeline::open({.path = run, .stage = stage->name, .step = {}, .device = device});
+    const auto pipeline = Pipeline::open(
+        {.path = run, .stage = stage->name, .step = {}, .process = {}, .shift = {}, .device = device});
     if (done == 0) score_judge_and_codec(pipeline, scores);
     const std::string prefix = fmt::format("stage{}.", number);
     const Tally seen = score_split(pipeline, evaluation, false),
@@ -201,8 +202,12 @@ void score_checkpoints(const fs::path& run, const std::string& device) {
         log::warning("checkpoint {} is left out: {}", checkpoint.folder.string(), found.text);
         continue;
       }
-      const auto pipeline =
-          Pipeline::open({.path = run, .stage = stage->name, .step = checkpoint.step, .device = device});
+      const auto pipeline = Pipeline::open({.path = run,
+                                            .stage = stage->name,
+                                            .step = checkpoint.step,
+                                            .process = {},
+                                            .shift = {},
+                                            .device = device});
       const Tally seen = score_split(pipeline, evaluation, false),
                   held_out = score_split(pipeline, evaluation, true);
       points.push_back({{"step", checkpoint.step},

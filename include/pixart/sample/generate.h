@@ -22,7 +22,8 @@ struct GenerateOptions : diffusion::SamplerConfig {
   // Largest side, in latent pixels, that is decoded at once; larger images are decoded in tiles that
   // overlap by a quarter and are blended. 0: always at once.
   int64_t decode_tile = 128;
-  std::function<void(int64_t)> progress = {};  // called with the number of finished images
+  // Called with each image and its number, from 0, as soon as it is decoded; generate() then returns none.
+  std::function<void(int64_t, const Image&)> take = {};
   // Called before each model evaluation and each decoding; true ends generation with the finished images.
   std::function<bool()> asked_to_stop = [] { return false; };
 };

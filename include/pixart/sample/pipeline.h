@@ -22,6 +22,9 @@ struct PipelineRequest {
   std::string stage = {};  // of a run; "": the last text stage that has a checkpoint, else the class stage
   std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest good one
   bool ema = true;                   // use EMA weights, else the live ones
+  // What the model predicts, where its files do not say it; wins over them, but not over a run's stage.
+  std::optional<diffusion::Process> process = {};
+  std::optional<double> shift = {};  // of a model that predicts flow; unset: that of its training
   std::string device = "auto";
   std::optional<run::Precision> precision = {};  // unset: that of the run's stage; float32 outside a run
   std::filesystem::path prompt_cache = {};       // folder for PromptFeatures; "": none
@@ -29,8 +32,10 @@ struct PipelineRequest {
 
 // Where the model comes from, for messages and for the images' metadata.
 struct PipelineOrigin {
-  std::filesystem::path path, weights;  // the request's; the transformer's file or folder
-  std::string stage;                    // "" outside a run
+  std::filesystem::path path, vae, text_encoder;  // the request's
+  bool ema = true;                                // the request's
+  std::filesystem::path weights;                  // the transformer's file or folder
+  std::string stage;                              // "" outside a run
   int64_t step = 0;
 };
 
@@ -40,13 +45,20 @@ struct DrawRequest {
   int height = 0, width = 0;         // pixels; 0: the model's own
 };
 
+struct ImageSize {
+  int height, width;  // pixels
+};
+
 class Pipeline {
  public:
   // Throws UserError that says what is missing (run, stage, checkpoint or autoencoder).
   static Pipeline open(const PipelineRequest& request);
 
-  // Unknown classes and unsupported sizes are an error. Sizes other than the model's own need PixArt-MS,
-  // which gets the nearest official shape as its condition.
+  // Throws UserError for what generate() refuses: unknown classes and unsupported sizes.
+  void check(const DrawRequest& request) const;
+  ImageSize size_of(const DrawRequest& request) const;  // of its images; throws for unsupported sizes
+
+  // Sizes other than the model's own need PixArt-MS, which gets the nearest official shape as its condition.
   std::vector<Image> generate(const DrawRequest& request, const GenerateOptions& options) const;
 
   const run::RunConfig& run() const { return run_; }         // of a run; else without stages
@@ -55,11 +67,13 @@ class Pipeline {
   const PipelineOrigin& origin() const { return origin_; }
   at::Device device() const { return device_; }
   run::Precision precision() const { return precision_; }
+  const diffusion::Process& process() const { return process_; }
   void begin_hash() const;                    // of the weights, in the background
   const std::string& weights_sha256() const;  // begins the hash if needed, and waits
   // True for weights_sha256(), and with a warning for the hash that earlier versions wrote for the same
   // folder.
   bool has_weights(const std::string& sha256) const;
+  data::FeatureInputs inputs() const;  // autoencoder and text encoder, with hashes of their files
   bool has_text_encoder() const { return encoder_ != nullptr; }
   bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
   int own_side() const;  // default side of its images in pixels
@@ -68,6 +82,7 @@ class Pipeline {
   Pipeline() = default;
   void open_run(const PipelineRequest& request);
   void open_weights(const PipelineRequest& request);
+  void choose_process(const PipelineRequest& request);
   void make_model(const models::TransformerConfig& config);
   void open_encoder(const run::TextEncoderConfig& settings, const std::filesystem::path& tokenizer,
                     const std::filesystem::path& prompt_cache);
@@ -80,6 +95,7 @@ class Pipeline {
   PipelineOrigin origin_;
   at::Device device_ = at::kCPU;
   run::Precision precision_ = run::Precision::kFloat32;
+  diffusion::Process process_;
   std::unique_ptr<features::LatentCodec> codec_;
   std::unique_ptr<features::PromptFeatures> encoder_;
   mutable std::shared_future<std::string> hash_;

@@ -1,0 +1,266 @@
+#include "pixart/sample/image_folder.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "pixart/base/deletion.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/leftovers.h"
+#include "pixart/base/log.h"
+#include "pixart/base/names.h"
+#include "pixart/base/parallel.h"
+#include "pixart/base/words.h"
+
+namespace pixart::sample {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kDefaultParent = "samples";
+constexpr const char* kRecord = "sample.json";
+constexpr const char* kRecordKind = "pixart sample, 1";  // the number changes with the meaning of a setting
+constexpr const char* kGrid = "grid.png";
+constexpr const char* kPage = "index.html";
+
+std::string image_name(int64_t i, int64_t num_images) {
+  constexpr size_t kLeastDigits = 4;
+  const size_t digits = std::max(kLeastDigits, std::to_string(std::max<int64_t>(0, num_images - 1)).size());
+  return fmt::format("{:0{}}.png", i, digits);
+}
+
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    names.insert(at->path().filename());
+  if (error)
+    throw UserError(fmt::format("cannot list {}: {}.", folder.string(), error.message()), ExitCode::kStorage);
+  return names;
+}
+
+bool is_image_name(const std::string& name) {
+  const size_t dot = name.rfind('.');
+  return dot != std::string::npos && dot > 0 &&
+         contains(formats::image_endings(), ascii_lower(name.substr(dot + 1)));
+}
+
+// A gallery of pixart sample; of another page nothing is known.
+bool is_our_page(const fs::path& path) {
+  constexpr uint64_t kLargest = uint64_t{64} << 20;
+  if (!fs::is_regular_file(fs::symlink_status(path)) || fs::file_size(path) > kLargest) return false;
+  const std::string page = read_file(path, kLargest);
+  return page.find("<title>Images</title>") != std::string::npos &&
+         page.find("<div class=\"gallery\">") != std::string::npos;
+}
+
+// The names that will be written and that the folder has, images first. A gallery that is there is brought up
+// to date, so it counts even if none was asked for.
+std::vector<std::string> taken_names(const std::set<std::string>& names, const FolderRequest& request) {
+  std::vector<std::string> taken;
+  for (int64_t i = 0; i < request.num_images; ++i)
+    if (const auto name = image_name(i, request.num_images); names.count(name) > 0) taken.push_back(name);
+  for (const char* name : {kGrid, kRecord})
+    if (names.count(name) > 0) taken.push_back(name);
+  if (names.count(kPage) > 0 && (request.with_page || is_our_page(request.folder / kPage)))
+    taken.push_back(kPage);
+  return taken;
+}
+
+std::vector<std::string> other_images(const std::set<std::string>& names,
+                                      const std::vector<std::string>& taken) {
+  const std::set<std::string> known(taken.begin(), taken.end());
+  std::vector<std::string> others;
+  for (const auto& name : names)
+    if (is_image_name(name) && known.count(name) == 0) others.push_back(name);
+  return others;
+}
+
+std::optional<Settings> read_record(const fs::path& folder) {
+  constexpr uint64_t kLargest = uint64_t{1} << 20;
+  const fs::path path = folder / kRecord;
+  if (!fs::is_regular_file(fs::symlink_status(path))) return std::nullopt;
+  const auto record = ordered_json::parse(read_file(path, kLargest), nullptr, false);
+  if (!record.is_object() || record.value("kind", ordered_json()) != kRecordKind) return std::nullopt;
+  const auto found = record.find("settings");
+  if (found == record.end() || !found->is_object()) return std::nullopt;
+  Settings settings;
+  for (const auto& [name, value] : found->items()) {
+    if (!value.is_string()) return std::nullopt;
+    settings.emplace_back(name, value.get<std::string>());
+  }
+  return settings;
+}
+
+void write_record(const fs::path& folder, const Settings& settings) {
+  ordered_json values = ordered_json::object();
+  for (const auto& [name, value] : settings) values[name] = value;
+  write_file_atomically(folder / kRecord,
+                        ordered_json{{"kind", kRecordKind}, {"settings", values}}.dump(1) + "\n");
+}
+
+bool is_our_image(const fs::path& path) {
+  if (!fs::is_regular_file(fs::symlink_status(path))) return false;
+  try {
+    const PngText text = formats::read_png_text(path);
+    return std::ranges::all_of(std::vector{"prompt", "seed", "model_sha256", "software"},
+                               [&](const char* key) { return text.count(key) > 0; });
+  } catch (const UserError&) {  // not a PNG, or a damaged one
+    return false;
+  }
+}
+
+// Of the names that will be written, those of files that pixart sample did not write. Grid and record have no
+// mark of their own: every call writes them, so next to images of ours they are ours.
+std::vector<std::string> names_of_others(const fs::path& folder, const std::vector<std::string>& taken) {
+  std::vector<char> is_ours(taken.size());
+  for_each_in_parallel(int64_t(taken.size()), [&](int64_t i) {
+    const fs::path path = folder / taken[size_t(i)];
+    is_ours[size_t(i)] = is_our_image(path) || (path.filename() == kPage && is_our_page(path));
+  });
+  const bool is_our_folder = read_record(folder) || contains(is_ours, char(true));
+  std::vector<std::string> others;
+  for (size_t i = 0; i < taken.size(); ++i) {
+    const bool has_no_mark = taken[i] == kGrid || taken[i] == kRecord;
+    const bool is_file = fs::is_regular_file(fs::symlink_status(folder / taken[i]));
+    if (!is_ours[i] && !(has_no_mark && is_our_folder && is_file)) others.push_back(taken[i]);
+  }
+  return others;
+}
+
+void refuse_held(const FolderRequest& request, std::vector<std::string> taken,
+                 const std::vector<std::string>& others) {
+  taken.insert(taken.end(), others.begin(), others.end());
+  if (taken.empty()) return;
+  throw UserError(fmt::format(
+      "{} holds {}. --resume draws the images that are missing there, --overwrite replaces images "
+      "of the same names; or choose another --out.",
+      request.folder.string(), name_some(taken)));
+}
+
+void refuse_others(const fs::path& folder, const std::vector<std::string>& names) {
+  if (names.empty()) return;
+  throw UserError(
+      fmt::format("{} holds files that pixart sample did not write, and they are not replaced: {}. "
+                  "Choose another --out.",
+                  folder.string(), name_some(names)));
+}
+
+void check_folder(const FolderRequest& request, const std::set<std::string>& names) {
+  const auto taken = taken_names(names, request), others = other_images(names, taken);
+  if (request.existing == Existing::kRefuse) return refuse_held(request, taken, others);
+  if (request.existing == Existing::kReplace)
+    return refuse_others(request.folder, names_of_others(request.folder, taken));
+  if (contains(taken, std::string(kPage)) && !is_our_page(request.folder / kPage))
+    refuse_others(request.folder, {kPage});
+  if ((taken.empty() && others.empty()) || read_record(request.folder)) return;
+  throw UserError(fmt::format(
+      "{} holds images, but no {} of this version that says what they depend on, so they cannot be "
+      "continued. Choose another --out.",
+      request.folder.string(), kRecord));
+}
+
+void require_same_settings(const fs::path& folder, const Settings& found, const Settings& wanted) {
+  const auto value_in = [](const Settings& settings, const std::string& name) {
+    const auto at = std::ranges::find(settings, name, &Settings::value_type::first);
+    return at == settings.end() ? std::string("not set") : "'" + at->second + "'";
+  };
+  std::vector<std::string> names;
+  for (const auto* settings : {&wanted, &found})
+    for (const auto& [name, value] : *settings)
+      if (!contains(names, name)) names.push_back(name);
+  Problems problems;
+  for (const auto& name : names)
+    if (const auto was = value_in(found, name), is = value_in(wanted, name); was != is)
+      problems.add(fmt::format("{} was {}, is {}", name, was, is));
+  problems.throw_if_any(
+      folder.string() +
+      " holds images of other settings (give the same ones, choose another --out, or replace them with "
+      "--overwrite)");
+}
+
+OwnNames own_names() {
+  return {.files = {R"([0-9]{4,}\.png)", R"(grid\.png)", R"(index\.html)", R"(sample\.json)"}};
+}
+
+FileLock lock_of(const fs::path& folder) {
+  if (auto lock = FileLock::try_lock(folder)) return std::move(*lock);
+  throw UserError(folder.string() + ": another process draws into this folder.", ExitCode::kFolderOwned);
+}
+
+// What is wrong with the file of an image that a folder of the same settings holds; "" if nothing is.
+std::string fault_of(const fs::path& path, const PngText& text) {
+  try {
+    return formats::read_png_text(path) == text ? "" : path.string() + " is another image; move it away";
+  } catch (const UserError& error) {
+    if (error.code() != ExitCode::kBadInput) throw;
+    return fmt::format("{} Delete it, and it is drawn again", error.what());
+  }
+}
+
+}  // namespace
+
+void check_folder(const FolderRequest& request) {
+  if (request.folder.empty() || !fs::exists(request.folder)) return;
+  if (!fs::is_directory(request.folder))
+    throw UserError(fmt::format("--out {} is not a folder.", request.folder.string()));
+  check_folder(request, names_in(request.folder));
+}
+
+ImageFolder::ImageFolder(const FolderRequest& request, const Settings& settings,
+                         std::function<PngText(int64_t)> text_of)
+    : path_(request.folder), text_of_(std::move(text_of)), is_there_(size_t(request.num_images)) {
+  if (path_.empty())
+    path_ = create_numbered_folder(kDefaultParent);
+  else
+    create_folders(path_);
+  lock_.emplace(lock_of(path_));
+  if (!request.folder.empty()) check_folder(request);
+  wants_page_ = request.with_page || is_our_page(path_ / kPage);
+  const auto found = request.existing == Existing::kResume ? read_record(path_) : std::nullopt;
+  if (found) require_same_settings(path_, *found, settings);
+  remove_leftovers(path_, own_names());
+  if (found)
+    resume();
+  else
+    begin(request, settings);
+}
+
+// Removes what is replaced before the new settings are written: a later call takes each image that it finds for
+// one of these settings.
+void ImageFolder::begin(const FolderRequest& request, const Settings& settings) {
+  const auto names = names_in(path_);
+  const auto taken = taken_names(names, request), others = other_images(names, taken);
+  for (const auto& name : taken)
+    if (name != kRecord && !delete_file(path_ / name))
+      throw UserError(fmt::format("cannot delete {}.", (path_ / name).string()), ExitCode::kStorage);
+  if (!others.empty()) log::warning("{} keeps images of other names: {}", path_.string(), name_some(others));
+  write_record(path_, settings);
+}
+
+void ImageFolder::resume() {
+  const auto names = names_in(path_);
+  std::vector<std::string> faults(is_there_.size());
+  for_each_in_parallel(size(), [&](int64_t i) {
+    if (names.count(name(i)) == 0) return;
+    is_there_[size_t(i)] = true;
+    faults[size_t(i)] = fault_of(path_ / name(i), text_of_(i));
+  });
+  Problems problems;
+  for (const auto& fault : faults)
+    if (!fault.empty()) problems.add(fault);
+  problems.throw_if_any(path_.string() + " cannot be continued");
+  num_there_ = std::ranges::count(is_there_, char(true));
+}
+
+std::string ImageFolder::name(int64_t i) const { return image_name(i, size()); }
+
+void ImageFolder::save(int64_t i, const Image& image) {
+  formats::save_png(path_ / name(i), image, text_of_(i));
+  if (!is_there(i)) ++num_there_;
+  is_there_[size_t(i)] = true;
+}
+
+}  // namespace pixart::sample
