@@ -1,13 +1,12 @@
 // pixart caption: writes dense captions with a vision-language model.
 #include "pixart/caption/caption.h"
 
-#include <cstdio>
-
 #include "commands.h"
 #include "data_source.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 
 namespace pixart::tools {
@@ -42,15 +41,15 @@ void run(const SourceArguments& where, const CaptionArguments& arguments) {
   for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
     if (options.client.ca_file.empty()) options.client.ca_file = environment_variable(name).value_or("");
   const auto report = caption::caption(source, *data::open_dataset(source), options);
-  std::printf("%s\n", describe(report).c_str());
-  std::printf("tokens: %s read, %s written\n", with_thousands(report.prompt_tokens).c_str(),
-              with_thousands(report.completion_tokens).c_str());
-  if (!report.cleaned.empty()) std::printf("%s\n", describe_cleaned(report).c_str());
+  print_line("{}", describe(report));
+  print_line("tokens: {} read, {} written", with_thousands(report.prompt_tokens),
+             with_thousands(report.completion_tokens));
+  if (!report.cleaned.empty()) print_line("{}", describe_cleaned(report));
   if (report.rejected > 0)
-    std::printf("rejected images and the reasons: %s\n", (options.out / "rejected.jsonl").c_str());
+    print_line("rejected images and the reasons: {}", (options.out / "rejected.jsonl").string());
   if (report.captioned > 0)
-    std::printf("in a run file: captions: [{name: long, from: %s}]\n",
-                (options.out / "captions.jsonl").c_str());
+    print_line("in a run file: captions: [{{name: long, from: {}}}]",
+               (options.out / "captions.jsonl").string());
   if (report.is_stopped && report.open > 0)
     throw UserError("stopped on request; finished captions are kept, and the same command continues.",
                     ExitCode::kRequeue);
@@ -138,7 +137,6 @@ void add_caption(CLI::App& app) {
       "--with-caption\n"
       "Then compare: pixart data stats images --set \"captions=[{name: caption}, {name: long, from: "
       "images-captions/captions.jsonl}]\"");
-  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([where, arguments] { run(*where, *arguments); });
 }
 

@@ -1,10 +1,25 @@
 #include <algorithm>
 
 #include "commands.h"
+#include "pixart/base/env.h"
+#include "pixart/base/names.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
 
 namespace pixart::tools {
+
+namespace {
+
+// These end at a safe point when they are asked to stop. A signal ends all other commands at once.
+const std::vector<std::string> kStoppable = {"train", "launch", "extract", "caption"};
+
+void leave_signals_of_others(CLI::App& app) {
+  for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
+    if (!contains(kStoppable, command->get_name()))
+      command->preparse_callback([](size_t) { leave_stop_signals(); });
+}
+
+}  // namespace
 
 void run_command(int argc, char** argv, CLI::App& app) {
   app.name("pixart");
@@ -19,11 +34,12 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "Exit codes: 0 done, 70 internal error, 71 values not finite, 72 below a bar of the config, 73 run "
       "folder in use,\n"
       "74 storage error, 75 stopped on request after saving (the same command continues), 76 a device or\n"
-      "another rank is lost, 78 error in the config or input.");
+      "another rank is lost, or there is too little memory, 78 error in the config or input.");
   for (auto* add : {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_demo,
                     add_report, add_convert, add_inspect, add_doctor, add_plan, add_explain,
                     add_config_reference, add_completion, add_manual})
     add(app);
+  leave_signals_of_others(app);
   app.parse(argc, argv);
 }
 

@@ -1,8 +1,8 @@
-#include <cstdio>
 #include <memory>
 
 #include "command_tree.h"
 #include "commands.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/config/config.h"
 #include "pixart/run/run_config.h"
@@ -87,7 +87,7 @@ void add_completion(CLI::App& app) {
     const std::string script = *shell == "bash"  ? bash_script(tree)
                                : *shell == "zsh" ? zsh_script(tree)
                                                  : fish_script(tree);
-    std::printf("%s", script.c_str());
+    print_text(script);
   });
 }
 

@@ -1,6 +1,6 @@
-#include <cstdio>
 
 #include "commands.h"
+#include "pixart/base/print.h"
 #include "pixart/config/config.h"
 #include "pixart/run/run_config.h"
 
@@ -10,8 +10,7 @@ void add_config_reference(CLI::App& app) {
   auto* command = app.add_subcommand(
       "config-reference", "Print the reference of every config key as Markdown (configs/README.md).");
   command->footer("Example:\n  pixart config-reference > configs/README.md");
-  command->callback(
-      [] { std::printf("%s", config::reference_markdown<run::RunConfig>("Run files").c_str()); });
+  command->callback([] { print_text(config::reference_markdown<run::RunConfig>("Run files")); });
 }
 
 }  // namespace pixart::tools

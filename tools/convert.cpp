@@ -1,12 +1,13 @@
-#include <cstdio>
 #include <memory>
 
 #include "commands.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/convert.h"
 #include "pixart/convert/lora.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/nn/dtype.h"
 
@@ -29,6 +30,9 @@ struct Arguments {
   bool micro_conditions = false;
   std::string shared_modulation = "mean";
   uint64_t seed = 0;
+  std::optional<diffusion::Prediction> prediction;
+  bool zero_terminal_snr = false;
+  double shift = 1;
 };
 
 constexpr int64_t kPixelsPerLatent = 8;
@@ -39,14 +43,13 @@ void print_plan(const std::vector<convert::PlannedTensor>& plan) {
       {kCopied, "copied"}, {kDerived, "derived"}, {kNewInit, "new"}, {kDropped, "dropped"}};
   std::map<convert::Disposition, std::pair<int64_t, int64_t>> sums;
   for (const auto& tensor : plan) {
-    std::printf("%-8s %-44s %10s  %s\n", words.at(tensor.disposition), tensor.name.c_str(),
-                human_bytes(uint64_t(tensor.bytes)).c_str(), tensor.how.c_str());
+    print_line("{:<8} {:<44} {:>10}  {}", words.at(tensor.disposition), tensor.name,
+               human_bytes(uint64_t(tensor.bytes)), tensor.how);
     sums[tensor.disposition].first += 1;
     sums[tensor.disposition].second += tensor.bytes;
   }
   for (const auto& [disposition, sum] : sums)
-    std::printf("%-8s %lld tensors, %s\n", words.at(disposition), static_cast<long long>(sum.first),
-                human_bytes(uint64_t(sum.second)).c_str());
+    print_line("{:<8} {} tensors, {}", words.at(disposition), sum.first, human_bytes(uint64_t(sum.second)));
 }
 
 convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, const Arguments& arguments) {
@@ -61,8 +64,8 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
   request.options.source = arguments.source.string();
   auto result = convert::reparameterize(dit, request);
   print_plan(result.plan);
-  std::printf("proof: at t = 500 both models' outputs %s (random latents, float32)\n",
-              convert::describe(result.proof).c_str());
+  print_line("proof: at t = 500 both models' outputs {} (random latents, float32)",
+             convert::describe(result.proof));
   convert::require_proof(result.proof, arguments.source.string());
   return std::move(result.weights);
 }
@@ -76,7 +79,7 @@ convert::OfficialWeights with_lora(convert::OfficialWeights base, const Argument
       fmt::format("{} does not fit {}", arguments.lora.string(), arguments.source.string()));
   print_plan(merged.plan);
   for (const auto& note : adapters.notes) log::info("{}", note);
-  std::printf("licence of the adapters: %s\n", adapters.license.c_str());
+  print_line("licence of the adapters: {}", adapters.license);
   return std::move(merged.weights);
 }
 
@@ -97,7 +100,19 @@ convert::ConvertReport convert_transformer(convert::Opened opened, const Argumen
   return convert::write_transformer(official, arguments.target, conversion, arguments.write);
 }
 
+// Unset: as the source says.
+std::optional<diffusion::Process> chosen_process(const Arguments& arguments) {
+  if (!arguments.prediction) return std::nullopt;
+  diffusion::Process process;
+  process.prediction = *arguments.prediction;
+  process.zero_terminal_snr = arguments.zero_terminal_snr;
+  process.shift = arguments.shift;
+  // The text of a file that states it is checked in the same way.
+  return convert::parse_process(convert::process_text(process), "--prediction");
+}
+
 void run(Arguments& arguments) {
+  arguments.write.process = chosen_process(arguments);
   if (arguments.image_size % kPixelsPerLatent != 0)
     throw UserError(
         fmt::format("--image-size {} is not a multiple of {}.", arguments.image_size, kPixelsPerLatent));
@@ -117,7 +132,27 @@ void run(Arguments& arguments) {
                     " is an autoencoder: --reparameterize, --pipeline and --merge-lora do not work with it.");
   const auto report = is_vae ? convert::convert_vae(opened, arguments.target, arguments.write)
                              : convert_transformer(std::move(opened), arguments);
-  for (const auto& line : report.lines) std::printf("%s\n", line.c_str());
+  for (const auto& line : report.lines) print_line("{}", line);
+}
+
+void add_process_options(CLI::App& command, Arguments& arguments) {
+  auto* prediction =
+      command
+          .add_option_function<std::string>(
+              "--prediction",
+              [&arguments](const std::string& word) {
+                arguments.prediction = enum_of_word<diffusion::Prediction>(word, "prediction");
+              },
+              "what the model predicts, if its files do not say it; --pipeline needs it. The published "
+              "models: epsilon")
+          ->check(CLI::IsMember(words_of_enum<diffusion::Prediction>()));
+  command
+      .add_flag("--zero-terminal-snr", arguments.zero_terminal_snr,
+                "the model was trained with zero terminal SNR (v, x_start)")
+      ->needs(prediction);
+  command.add_option("--shift", arguments.shift, "shift of a flow model's noise levels")
+      ->check(CLI::Range(0.01, 100.0))
+      ->needs(prediction);
 }
 
 void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
@@ -209,6 +244,7 @@ void add_convert(CLI::App& app) {
       ->add_option("--position-scale", arguments->position_scale,
                    "positions are divided by it, if the weights do not tell")
       ->check(CLI::Range(0.01, 100.0));
+  add_process_options(*command, *arguments);
   auto* lora = command->add_option(
       "--merge-lora", arguments->lora,
       "add these LoRA adapters (of pixart train, diffusers, PEFT, kohya's scripts, OneTrainer; a file or its "

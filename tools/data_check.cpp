@@ -1,10 +1,10 @@
 // pixart data check: accounts for every sample.
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "data_source.h"
 #include "pixart/base/error.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/data/check.h"
 #include "pixart/text/tokenizer.h"
@@ -57,62 +57,53 @@ ordered_json json_of(const data::CheckReport& report) {
   return result;
 }
 
-std::string one_line(std::string text) {
-  for (char& c : text)
-    if (c == '\n' || c == '\r') c = ' ';
-  return text;
-}
-
 void print_captions(const data::CheckReport& report, const CheckArguments& arguments) {
   for (const auto& [name, kind] : report.captions) {
-    std::printf("  %-10s %s, %s distinct; characters %s", name.c_str(), with_thousands(kind.captions).c_str(),
-                with_thousands(kind.distinct).c_str(), text_of(kind.characters).c_str());
+    std::string tokens;
     if (!arguments.tokenizer.empty())
-      std::printf("; tokens %s; %.1f %% longer than %lld", text_of(kind.tokens).c_str(),
-                  100.0 * double(kind.cut) / double(kind.captions),
-                  static_cast<long long>(arguments.max_tokens));
-    std::printf("\n");
+      tokens = fmt::format("; tokens {}; {:.1f} % longer than {}", text_of(kind.tokens),
+                           100.0 * double(kind.cut) / double(kind.captions), arguments.max_tokens);
+    print_line("  {:<10} {}, {} distinct; characters {}{}", name, with_thousands(kind.captions),
+               with_thousands(kind.distinct), text_of(kind.characters), tokens);
   }
 }
 
 void print_aspects(const data::CheckReport& report) {
   int64_t most = 1;
   for (const auto& [key, count] : report.aspects) most = std::max(most, count);
-  std::printf("  height / width (nearest official bucket)\n");
+  print_line("  height / width (nearest official bucket)");
   for (const auto& [key, count] : report.aspects)
-    std::printf("  %6s %10s %s\n", key.c_str(), with_thousands(count).c_str(),
-                std::string(size_t(1 + 40 * count / most), '#').c_str());
+    print_line("  {:>6} {:>10} {}", key, with_thousands(count),
+               std::string(size_t(1 + 40 * count / most), '#'));
 }
 
 void print(const data::CheckReport& report, const data::Dataset& dataset, const CheckArguments& arguments) {
-  std::printf("%s: %s\n", report.ledger.source.c_str(), data::describe(report.ledger).c_str());
-  std::printf("  images   %s; width %s; height %s\n", human_bytes(report.bytes).c_str(),
-              text_of(report.width).c_str(), text_of(report.height).c_str());
+  print_line("{}: {}", report.ledger.source, data::describe(report.ledger));
+  print_line("  images   {}; width {}; height {}", human_bytes(report.bytes), text_of(report.width),
+             text_of(report.height));
   print_captions(report, arguments);
   if (!report.class_sizes.empty())
-    std::printf("  classes    %s (%s); samples of a class %s\n",
-                with_thousands(int64_t(report.class_sizes.size())).c_str(),
-                name_some(dataset.class_names()).c_str(),
-                text_of(data::spread_of(report.class_sizes)).c_str());
+    print_line("  classes    {} ({}); samples of a class {}",
+               with_thousands(int64_t(report.class_sizes.size())), name_some(dataset.class_names()),
+               text_of(data::spread_of(report.class_sizes)));
   print_aspects(report);
   std::vector<std::string> pairs;
   for (const auto& keys : report.duplicates) pairs.push_back(join(keys, " = "));
-  if (!pairs.empty()) std::printf("  same bytes  %zu time(s): %s\n", pairs.size(), name_some(pairs).c_str());
+  if (!pairs.empty()) print_line("  same bytes  {} time(s): {}", pairs.size(), name_some(pairs));
   if (!report.thin.empty())
-    std::printf("  thin       %zu image(s) are too narrow for a stage of %d pixels: %s\n", report.thin.size(),
-                data::kThinAt, name_some(report.thin).c_str());
+    print_line("  thin       {} image(s) are too narrow for a stage of {} pixels: {}", report.thin.size(),
+               data::kThinAt, name_some(report.thin));
   for (const auto& example : report.examples)
-    std::printf("  example    %s (%d x %d): %s\n", example.key.c_str(), example.width, example.height,
-                one_line(example.caption).c_str());
+    print_line("  example    {} ({} x {}): {}", example.key, example.width, example.height, example.caption);
   constexpr size_t kShown = 20;
   for (size_t i = 0; i < std::min(kShown, report.ledger.rejected.size()); ++i) {
     const auto& rejection = report.ledger.rejected[i];
-    std::printf("  rejected   %s: %s (%s)\n", rejection.key.c_str(), rejection.detail.c_str(),
-                std::string(data::to_string(rejection.reason)).c_str());
+    print_line("  rejected   {}: {} ({})", rejection.key, rejection.detail,
+               data::to_string(rejection.reason));
   }
   if (report.ledger.rejected.size() > kShown)
-    std::printf("  rejected   and %zu more; --quarantine FILE lists all\n",
-                report.ledger.rejected.size() - kShown);
+    print_line("  rejected   and {} more; --quarantine FILE lists all",
+               report.ledger.rejected.size() - kShown);
 }
 
 void run(const SourceArguments& where, const CheckArguments& arguments) {
@@ -142,8 +133,7 @@ void run(const SourceArguments& where, const CheckArguments& arguments) {
       problems.add(error.what());
     }
   }
-  if (arguments.json)
-    std::printf("%s\n", all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  if (arguments.json) print_json(all.dump(1, ' ', false, ordered_json::error_handler_t::replace));
   problems.throw_if_any("data check");
 }
 

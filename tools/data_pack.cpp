@@ -1,9 +1,9 @@
 // pixart data pack: writes any source as WebDataset shards.
-#include <cstdio>
 
 #include "commands.h"
 #include "data_source.h"
 #include "pixart/base/error.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/data/pack.h"
 
@@ -31,14 +31,14 @@ void run(const SourceArguments& where, PackArguments arguments) {
   arguments.options.verify = !arguments.no_verify;
   const auto source = chosen_source(where);
   const auto report = data::pack(source, *data::open_dataset(source), arguments.out, arguments.options);
-  std::printf("%s\n", data::describe(report.ledger).c_str());
+  print_line("{}", data::describe(report.ledger));
   if (!report.ledger.rejected.empty())
-    std::printf("samples that were left out and the reasons: %s\n",
-                (arguments.out / "quarantine.jsonl").c_str());
-  std::printf("%s shards, %s in %s%s\n", with_thousands(report.shards).c_str(),
-              human_bytes(report.bytes).c_str(), arguments.out.c_str(),
-              report.kept == 0 ? "" : fmt::format(" ({} were complete before)", report.kept).c_str());
-  std::printf("in a run file: %s\n", source_line(source, arguments.out).c_str());
+    print_line("samples that were left out and the reasons: {}",
+               (arguments.out / "quarantine.jsonl").string());
+  print_line("{} shards, {} in {}{}", with_thousands(report.shards), human_bytes(report.bytes),
+             arguments.out.string(),
+             report.kept == 0 ? "" : fmt::format(" ({} were complete before)", report.kept));
+  print_line("in a run file: {}", source_line(source, arguments.out));
 }
 
 }  // namespace

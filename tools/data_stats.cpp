@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -9,6 +8,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/print.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
 #include "pixart/report/noun_report.h"
@@ -144,22 +144,21 @@ void print_json(const std::vector<NounStatistics>& rows, const Counted& counted,
                                {"valid_share", row.valid_share},
                                {"total_nouns", row.total},
                                {"nouns_per_image", row.per_image}});
-  std::printf("%s\n", result.dump(2).c_str());
+  pixart::print_json(result.dump(2, ' ', false, ordered_json::error_handler_t::replace));
 }
 
 void print(const std::vector<NounStatistics>& rows, const std::vector<std::string>& notes, int64_t top) {
-  std::printf("%s", report::noun_table(rows).c_str());
-  for (const auto& sentence : report::noun_changes(rows, 0)) std::printf("%s\n", sentence.c_str());
+  print_text(report::noun_table(rows));
+  for (const auto& sentence : report::noun_changes(rows, 0)) print_line("{}", sentence);
   for (const auto& row : rows) {
     std::vector<std::string> nouns;
     for (const auto& [noun, count] : row.by_count) {
       if (int64_t(nouns.size()) == top) break;
       nouns.push_back(fmt::format("{} {}", noun, with_thousands(count)));
     }
-    if (!nouns.empty())
-      std::printf("%s: %s\n", report::row_label(row, rows).c_str(), join(nouns, ", ").c_str());
+    if (!nouns.empty()) print_line("{}: {}", report::row_label(row, rows), join(nouns, ", "));
   }
-  for (const auto& note : notes) std::printf("%s\n", note.c_str());
+  for (const auto& note : notes) print_line("{}", note);
 }
 
 void run(const Arguments& arguments) {

@@ -3,6 +3,7 @@
 
 #include "commands.h"
 #include "pixart/base/error.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/sample/scene_score.h"
 
@@ -28,7 +29,7 @@ void add_score(CLI::App& demo) {
   command->callback([arguments] {
     if (arguments->curve) return sample::score_checkpoints(arguments->run, arguments->device);
     const auto scores = sample::score_run(arguments->run, arguments->device);
-    for (const auto& [metric, value] : scores) std::printf("%-22s %7.1f\n", metric.c_str(), value);
+    for (const auto& [metric, value] : scores) print_line("{:<22} {:7.1f}", metric, value);
     std::fflush(stdout);
     const auto missed = sample::missed_bars(arguments->run, scores);
     if (!missed.empty())

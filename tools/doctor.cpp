@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <torch/headeronly/version.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/gpu_driver.h"
 #include "pixart/base/machine.h"
+#include "pixart/base/print.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
 #include "pixart/distributed/launch_variables.h"
@@ -160,12 +160,14 @@ std::vector<Finding> launch() {
                            "SLURM_NTASKS",
                            "SLURM_LOCALID",
                            "CUDA_VISIBLE_DEVICES",
+                           "PIXART_SOCKET_IFNAME",
                            "NCCL_SOCKET_IFNAME",
                            "NCCL_IB_HCA",
                            "NCCL_IB_DISABLE",
                            "NCCL_DEBUG",
                            "OMP_NUM_THREADS"})
     if (const auto value = environment_variable(name)) seen.push_back(std::string(name) + "=" + *value);
+  if (environment_variable("PIXART_RUN_TOKEN")) seen.push_back("PIXART_RUN_TOKEN=(secret)");
   std::vector<Finding> findings = {
       {"variables", seen.empty() ? "no launcher's variables are set" : join(seen, " ")}};
   try {
@@ -204,8 +206,8 @@ std::vector<Finding> findings() {
 
 void print(const std::vector<Finding>& all) {
   for (const auto& finding : all) {
-    std::printf("%-18s %s\n", finding.what.c_str(), finding.value.c_str());
-    if (!finding.remedy.empty()) std::printf("%-18s   to mend: %s\n", "", finding.remedy.c_str());
+    print_line("{:<18} {}", finding.what, finding.value);
+    if (!finding.remedy.empty()) print_line("{:<18}   to mend: {}", "", finding.remedy);
   }
 }
 
@@ -216,7 +218,7 @@ void print_json(const std::vector<Finding>& all) {
     if (!finding.remedy.empty()) entry["remedy"] = finding.remedy;
     result.push_back(std::move(entry));
   }
-  std::printf("%s\n", result.dump(1).c_str());
+  pixart::print_json(result.dump(1, ' ', false, ordered_json::error_handler_t::replace));
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
-#include <cstdio>
 #include <map>
 #include <memory>
 
 #include "commands.h"
 #include "pixart/base/error.h"
+#include "pixart/base/print.h"
 #include "pixart/config/config.h"
 #include "pixart/run/run_config.h"
 
@@ -16,14 +16,18 @@ struct Arguments {
   std::vector<std::string> overrides;
 };
 
-const char* words_of(OnResume on_resume) {
-  switch (on_resume) {
+std::string on_resume_text(const config::KeyInfo& key) {
+  const std::string permission =
+      key.effect.empty() ? "" : fmt::format("; with --allow-change: {}", key.effect);
+  switch (key.on_resume) {
     case OnResume::kFree:
-      return "may change";
+      return "may change in a run that has begun";
+    case OnResume::kByContent:
+      return "may name another place with the same content" + permission;
     case OnResume::kNeedsPermission:
-      return "may change with --allow-change";
+      return "may change in a run that has begun with --allow-change: " + key.effect;
     case OnResume::kFixed:
-      return "cannot change";
+      return "cannot change once a stage has begun that uses it";
   }
   return "";
 }
@@ -57,11 +61,12 @@ std::vector<config::KeyValue> values_of(const Arguments& arguments) {
 }
 
 void print_key(const config::KeyInfo& key) {
-  std::printf("%s\n  %s\n  type      %s%s\n", key.path.c_str(), key.meaning.c_str(), key.type.c_str(),
-              key.required ? ", required" : "");
-  if (!key.default_value.empty()) std::printf("  default   %s\n", key.default_value.c_str());
-  if (!key.rule.empty()) std::printf("  allowed   %s\n", key.rule.c_str());
-  std::printf("  resumed   %s in a run that has begun\n", words_of(key.on_resume));
+  print_line("{}", key.path);
+  print_line("  {}", key.meaning);
+  print_line("  type      {}{}", key.type, key.required ? ", required" : "");
+  if (!key.default_value.empty()) print_line("  default   {}", key.default_value);
+  if (!key.rule.empty()) print_line("  allowed   {}", key.rule);
+  print_line("  resumed   {}", on_resume_text(key));
 }
 
 std::string origin_of(const config::KeyValue& value, const std::string& file) {
@@ -77,8 +82,7 @@ void run(const Arguments& arguments) {
     for (const auto& value : values)
       if (value.key == key.path && (arguments.key.find('.') == std::string::npos ||
                                     value.path == arguments.key || key.path == arguments.key))
-        std::printf("  %s: %s   (%s)\n", value.path.c_str(), value.value.c_str(),
-                    origin_of(value, arguments.file).c_str());
+        print_line("  {}: {}   ({})", value.path, value.value, origin_of(value, arguments.file));
   }
 }
 

@@ -1,7 +1,6 @@
 #include <memory>
 
 #include "commands.h"
-#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/features/extract.h"
 
@@ -27,7 +26,8 @@ void add_extract(CLI::App& app) {
       ->capture_default_str();
   auto* verify = command->add_flag(
       "--verify", arguments->verify,
-      "only compare every byte of finished features with their manifests, and list damaged files");
+      "only compare every byte of finished features with their manifests, and every image with the one that "
+      "its latents were made from; list what differs");
   command
       ->add_flag("--mend", arguments->options.is_mended,
                  "verify first and make damaged features again; adds checksums to features of older versions")
@@ -39,7 +39,6 @@ void add_extract(CLI::App& app) {
       "Processes with the same run file share the work, shard by shard. If they are stopped or killed, the\n"
       "same command makes the missing shards. pixart train also makes missing features, and checks those that\n"
       "it reads; --verify reads all, about 1.5 GB per second on a fast disk.");
-  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([arguments] {
     const auto config = run::read_run_config(arguments->file, arguments->overrides);
     arguments->options.latents = arguments->what != "captions";

@@ -1,6 +1,5 @@
 #include <ATen/core/Tensor.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,9 +7,11 @@
 #include "commands.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
+#include "pixart/base/print.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/inspect.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/formats/hash.h"
 #include "pixart/run/checkpoint_folder.h"
 
@@ -45,6 +46,8 @@ ordered_json json_of(const convert::WeightReport& report, const Arguments& argum
                          {"metadata", weights.metadata}};
   const std::string architecture = convert::architecture_text(report.opened.identity.architecture);
   if (!architecture.empty()) result["architecture"] = ordered_json::parse(architecture);
+  if (const auto& process = report.opened.identity.process)
+    result["process"] = ordered_json::parse(convert::process_text(process));
   if (!arguments.tensors) return result;
   result["list"] = ordered_json::array();
   for (const auto& [name, info] : weights.tensors) {
@@ -60,12 +63,12 @@ ordered_json json_of(const convert::WeightReport& report, const Arguments& argum
 
 void print(const convert::WeightReport& report, bool with_tensors) {
   const auto& weights = report.opened.weights;
-  std::printf("%s: %s\n", report.opened.path.string().c_str(),
-              convert::layout_name(report.opened.identity.layout).c_str());
+  print_line("{}: {}", report.opened.path.string(), convert::layout_name(report.opened.identity.layout));
   const auto line = [](const char* what, const std::string& text) {
-    if (!text.empty()) std::printf("  %-12s %s\n", what, text.c_str());
+    if (!text.empty()) print_line("  {:<12} {}", what, text);
   };
   line("model", report.opened.identity.summary);
+  if (const auto& process = report.opened.identity.process) line("predicts", convert::process_text(process));
   for (const auto& note : weights.notes) line("note", note);
   for (const auto& assumption : report.opened.identity.assumed) line("assumed", assumption);
   line("file", fmt::format("{}, {} tensors, {} numbers, {}", weights.kind, weights.tensors.size(),
@@ -76,8 +79,7 @@ void print(const convert::WeightReport& report, bool with_tensors) {
   for (const auto& [key, value] : weights.metadata) line("metadata", key + ": " + value);
   if (!with_tensors) return;
   for (const auto& [name, info] : weights.tensors)
-    std::printf("  %-60s %-5s %s\n", name.c_str(), formats::dtype_text(info.dtype).c_str(),
-                shape_text(info.shape).c_str());
+    print_line("  {:<60} {:<5} {}", name, formats::dtype_text(info.dtype), shape_text(info.shape));
 }
 
 // Called before any content of the folder is used.
@@ -103,7 +105,7 @@ void verify_numbers(const fs::path& path, const std::vector<convert::WeightRepor
       problems.add(report.opened.path.filename().string() + ": " + line);
   }
   problems.throw_if_any(path.string());
-  if (!quiet) std::printf("verified: checksums agree, all values are finite\n");
+  if (!quiet) print_line("verified: checksums agree, all values are finite");
 }
 
 }  // namespace
@@ -135,7 +137,7 @@ void add_inspect(CLI::App& app) {
           print(report, arguments->tensors);
       if (arguments->verify) verify_numbers(path, reports, arguments->json);
     }
-    if (arguments->json) std::printf("%s\n", all.dump(1).c_str());
+    if (arguments->json) print_json(all.dump(1, ' ', false, ordered_json::error_handler_t::replace));
   });
 }
 

@@ -1,7 +1,6 @@
 #include <memory>
 
 #include "commands.h"
-#include "pixart/base/env.h"
 #include "pixart/distributed/launcher.h"
 
 namespace pixart::tools {
@@ -33,7 +32,6 @@ void add_launch(CLI::App& app) {
       "and the last message names the rank and its phase. Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP (the terminal\n"
       "was closed; ignored under nohup) are passed on to the ranks, which save and end (75); the third signal\n"
       "kills them, except SIGHUP. For several machines see scripts/launch/.");
-  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([options] {
     if (options->arguments.empty() && options->program.empty())
       throw CLI::RequiredError("the command after --, e.g. -- train run.yaml");

@@ -1,7 +1,7 @@
-#include <cstdio>
 
 #include "command_tree.h"
 #include "commands.h"
+#include "pixart/base/print.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
 
@@ -58,7 +58,7 @@ std::string page(const CLI::App& app) {
 void add_manual(CLI::App& app) {
   auto* command = app.add_subcommand("manual", "Print the manual page (troff).");
   command->footer("Example:\n  pixart manual > pixart.1 && man ./pixart.1");
-  command->callback([&app] { std::printf("%s", page(app).c_str()); });
+  command->callback([&app] { print_text(page(app)); });
 }
 
 }  // namespace pixart::tools

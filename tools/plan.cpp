@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -7,6 +8,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/machine.h"
+#include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/plan/paper_stages.h"
 #include "pixart/plan/plan.h"
@@ -33,10 +35,12 @@ double positive_number(const std::string& text) {
   } catch (const std::exception&) {
     used = 0;
   }
-  if (used == 0 || used != text.size() || !(value > 0))
-    throw UserError(fmt::format(
-        "--images-per-second: '{}' is not a positive number (expected a number, STAGE=number, or paper).",
-        text));
+  constexpr double kLeast = 1e-9, kMost = 1e12;
+  if (used == 0 || used != text.size() || !(value >= kLeast && value <= kMost))
+    throw UserError(
+        fmt::format("--images-per-second: '{}' is not a positive number from {} to {} (expected a number, "
+                    "STAGE=number, or paper).",
+                    text, kLeast, kMost));
   return value;
 }
 
@@ -172,22 +176,20 @@ ordered_json json_of(const plan::RunPlan& plan, const Arguments& arguments,
 
 std::string gigabytes(double bytes) { return fmt::format("{:.2f} GB", bytes / 1e9); }
 
-void line(const std::string& what, const std::string& value) {
-  std::printf("  %-22s %s\n", what.c_str(), value.c_str());
-}
+void line(const std::string& what, const std::string& value) { print_line("  {:<22} {}", what, value); }
 
 std::string needs_text(const plan::Consumption& c) {
   std::string text = fmt::format("{:.2f} days, {:.1f} GPU-days", c.seconds / 86400, c.gpu_days);
   if (c.seconds < 86400) text = fmt::format("{}, {:.3f} GPU-days", human_seconds(c.seconds), c.gpu_days);
-  if (c.cost > 0) text += fmt::format(", {} dollars", with_thousands(int64_t(c.cost + 0.5)));
+  if (c.cost > 0) text += fmt::format(", {} dollars", with_thousands(int64_t(std::min(c.cost + 0.5, 9e18))));
   if (c.kwh > 0) text += fmt::format(", {:.0f} kWh, {:.0f} kg CO2", c.kwh, c.kg_co2);
   return text;
 }
 
 void print(const plan::StagePlan& s) {
-  std::printf("\n%s: %s, %lld px, %s steps of %s samples, %s\n", s.name.c_str(), s.objective.c_str(),
-              static_cast<long long>(s.resolution), with_thousands(s.steps).c_str(),
-              with_thousands(s.batch_size).c_str(), s.precision.c_str());
+  print_line("");
+  print_line("{}: {}, {} px, {} steps of {} samples, {}", s.name, s.objective, s.resolution,
+             with_thousands(s.steps), with_thousands(s.batch_size), s.precision);
   line("parameters", with_thousands(s.parameters) +
                          (s.trained == s.parameters ? "" : ", trained " + with_thousands(s.trained)));
   line("FLOP", fmt::format("{:.4g} G per sample ({:.4g} G with recomputation), {:.4g} T per step",
@@ -211,27 +213,24 @@ void print(const plan::StagePlan& s) {
 }
 
 void print_papers(const plan::RunPlan& plan) {
-  std::printf("\ncompared with published models (A100 GPU-days as the PixArt-alpha paper counts them):\n");
+  print_text("\ncompared with published models (A100 GPU-days as the PixArt-alpha paper counts them):\n");
   for (const auto& cost : report::paper_costs()) {
     const std::string dollars =
         cost.dollars ? fmt::format(", {} dollars", with_thousands(int64_t(*cost.dollars))) : "";
-    std::printf(
-        "%s\n",
-        fmt::format("  {:<22} {:3.1f} B parameters, {:5.0f} M images, FID {:5.2f}, {:>7} GPU-days{} [{}]",
-                    cost.model, cost.parameters / 1e9, cost.images / 1e6, cost.fid,
-                    with_thousands(int64_t(cost.a100_days)), dollars, cost.source)
-            .c_str());
+    print_line("  {:<22} {:3.1f} B parameters, {:5.0f} M images, FID {:5.2f}, {:>7} GPU-days{} [{}]",
+               cost.model, cost.parameters / 1e9, cost.images / 1e6, cost.fid,
+               with_thousands(int64_t(cost.a100_days)), dollars, cost.source);
   }
-  std::printf("  %-22s %s\n", "this plan", needs_text(plan.sum).c_str());
+  line("this plan", needs_text(plan.sum));
 }
 
 void print(const plan::RunPlan& plan, const Arguments& arguments, const plan::PlanOptions& options) {
-  std::printf("%lld x %s (%s each)\n", static_cast<long long>(arguments.gpus), options.gpu.name.c_str(),
-              gigabytes(options.gpu.memory_bytes).c_str());
+  print_line("{} x {} ({} each)", arguments.gpus, options.gpu.name, gigabytes(options.gpu.memory_bytes));
   for (const auto& stage : plan.stages) print(stage);
-  std::printf("\nin total: %s\n", needs_text(plan.sum).c_str());
-  for (const auto& sentence : plan.assumptions) std::printf("assumed: %s\n", sentence.c_str());
-  std::printf(
+  print_line("");
+  print_line("in total: {}", needs_text(plan.sum));
+  for (const auto& sentence : plan.assumptions) print_line("assumed: {}", sentence);
+  print_text(
       "not counted: extracting features, sample images, saving, failures; energy is that of the boards at "
       "full load.\n");
   print_papers(plan);
@@ -242,7 +241,7 @@ void run(const Arguments& arguments) {
   const auto options = plan_options(arguments, config);
   const auto plan = plan::plan_run(config, options);
   if (arguments.json)
-    std::printf("%s\n", json_of(plan, arguments, options).dump(1).c_str());
+    print_json(json_of(plan, arguments, options).dump(1, ' ', false, ordered_json::error_handler_t::replace));
   else
     print(plan, arguments, options);
   std::fflush(stdout);  // before the warnings on stderr
@@ -285,21 +284,25 @@ void add_plan(CLI::App& app) {
   command
       ->add_option("--micro-batch-size", arguments->micro_batch_size,
                    "micro_batch_size of every transformer stage; 0: the whole batch")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, int(kMostOfAStep)));
   command
       ->add_option("--activation-checkpointing", arguments->activation_checkpointing,
                    "activation_checkpointing of every transformer stage")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, int(kMostLayers)));
   command->add_flag("--shard", arguments->shard, "divide moments and EMA among the GPUs");
   add_rates(*command, *arguments);
-  command->add_option("--price", arguments->price, "dollars per GPU and hour")->check(CLI::NonNegativeNumber);
+  command->add_option("--price", arguments->price, "dollars per GPU and hour")->check(CLI::Range(0.0, 1e6));
   command->add_option("--carbon", arguments->carbon, "kg of CO2 per kWh")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
-  command->add_option("--classes", arguments->classes,
-                      "number of classes of the class-conditional stages' source");
-  command->add_option("--caption-tokens", arguments->caption_tokens,
-                      "mean length of a caption (default: text_encoder.max_tokens)");
+  command
+      ->add_option("--classes", arguments->classes,
+                   "number of classes of the class-conditional stages' source")
+      ->check(CLI::Range(1, 1'000'000));
+  command
+      ->add_option("--caption-tokens", arguments->caption_tokens,
+                   "mean length of a caption (default: text_encoder.max_tokens)")
+      ->check(CLI::Range(1, 8192));
   command->add_flag("--json", arguments->json, "print JSON");
   command->add_flag("--check", arguments->check, "exit code 78 if a stage does not fit");
   command->footer(

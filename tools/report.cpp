@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -78,6 +79,13 @@ ConfigComparison with(const std::string& name, run::RunConfig other, const run::
   return result;
 }
 
+// Whether the loss is DiT's: of other predictions, timesteps and weights no usual values are known.
+bool has_published_loss(const run::StageConfig& stage) {
+  const diffusion::DiffusionConfig& chosen = stage;
+  const auto values = config::values(chosen);
+  return std::all_of(values.begin(), values.end(), [](const auto& value) { return value.is_default; });
+}
+
 // The usual loss of such a stage, if it is known, and a comparison with the run's own.
 report::UsualLoss usual_loss(const run::RunConfig& config, const run::StageConfig& stage,
                              const report::RunRecord& record) {
@@ -88,6 +96,7 @@ report::UsualLoss usual_loss(const run::RunConfig& config, const run::StageConfi
                                     .resolution = stage.resolution,
                                     .batch_size = stage.batch_size};
   report::UsualLoss usual;
+  if (!has_published_loss(stage)) return usual;
   for (const auto& band : report::loss_bands(setting)) {
     usual.bands.push_back({double(band.first_step), double(band.last_step), band.low, band.high});
     usual.source = band.source;

@@ -32,10 +32,12 @@ std::string figure(const GalleryImage& image) {
 
 }  // namespace
 
-std::string gallery_page(const std::vector<GalleryImage>& images) {
+std::string gallery_page(const std::vector<GalleryImage>& images, int64_t total) {
+  const auto shown = int64_t(images.size());
+  const std::string of_all = shown < total ? fmt::format("The first {} of ", with_thousands(shown)) : "";
   std::string body =
-      fmt::format("<p class=\"note\">{} images; a click opens one.</p>\n<div class=\"gallery\">\n",
-                  with_thousands(int64_t(images.size())));
+      fmt::format("<p class=\"note\">{}{} images; a click opens one.</p>\n<div class=\"gallery\">\n", of_all,
+                  with_thousands(total));
   for (const auto& image : images) body += figure(image);
   return html_page("Images", body + "</div>\n", kStyle);
 }

@@ -1,5 +1,6 @@
 // The gallery page index.html for the images of `pixart sample`.
 #pragma once
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@ struct GalleryImage {
   std::map<std::string, std::string> text;  // of the PNG
 };
 
-std::string gallery_page(const std::vector<GalleryImage>& images);
+// `images`: the first of `total` images.
+std::string gallery_page(const std::vector<GalleryImage>& images, int64_t total);
 
 }  // namespace pixart::tools

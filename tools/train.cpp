@@ -1,7 +1,6 @@
 #include <memory>
 
 #include "commands.h"
-#include "pixart/base/env.h"
 #include "pixart/base/log.h"
 #include "pixart/train/train.h"
 
@@ -12,7 +11,7 @@ void add_train(CLI::App& app) {
     std::string file;
     std::vector<std::string> overrides;
     train::TrainOptions options;
-    bool check = false;
+    bool check = false, file_only = false;
   };
   auto arguments = std::make_shared<Arguments>();
   auto* command =
@@ -37,17 +36,25 @@ void add_train(CLI::App& app) {
       ->add_option("--stop-at-step", arguments->options.stop_at_step,
                    "save and end with 75 when a stage has made this step; the same command then continues")
       ->check(CLI::PositiveNumber);
-  command->add_flag("--check", arguments->check, "only read and check the file");
+  auto* check = command->add_flag(
+      "--check", arguments->check,
+      "only check: read the run file, and open every source, encoder and weight file that its stages read");
+  command
+      ->add_flag("--file-only", arguments->file_only,
+                 "with --check: read the run file alone, on a machine without the data")
+      ->needs(check);
   command->footer(
-      "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --set run=runs/second "
+      "Examples:\n  pixart train configs/demo/scenes.yaml\n  pixart train my.yaml --check\n  pixart train my.yaml --set run=runs/second "
       "--set seed=1\n"
       "  pixart launch -n 8 -- train my.yaml     8 ranks, one for each GPU\n"
       "Stop with Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP (the terminal is closed): the state is saved, the exit\n"
       "code is 75, and the same command continues. Under nohup SIGHUP is ignored.");
-  command->preparse_callback([](size_t) { catch_stop_signals(); });
   command->callback([arguments] {
     const auto config = run::read_run_config(arguments->file, arguments->overrides);
-    if (arguments->check) return log::info("{} is a valid run file", arguments->file);
+    if (arguments->check) {
+      if (!arguments->file_only) train::check(config, arguments->options);
+      return log::info("{} is a valid run file", arguments->file);
+    }
     train::train(config, arguments->options);
   });
 }

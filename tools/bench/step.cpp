@@ -145,7 +145,7 @@ class StoredSamples {
     const data::BatchPlan plan{.batch_size = arguments_.batch_size,
                                .micro_batch_size = arguments_.micro_batch_size};
     train::DiffusionSetting setting{.codec = &codec_,
-                                    .tables = loss_tables(device_),
+                                    .loss = loss_tables(device_),
                                     .seed = kSeed,
                                     .draw = train::draws_by_sample(kSeed, kNoiseSteps, kDropout),
                                     .device = device_};
