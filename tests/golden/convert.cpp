@@ -1,5 +1,5 @@
 // Golden kinds `reparam`: a DiT turned into the start of a PixArt; `dit_diffusers` and `pixart_diffusers`:
-// official weights to diffusers' layout and back, bit for bit.
+// official weights to diffusers' layout and back, bit for bit; `lora`: adapters of PEFT, merged.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -9,6 +9,7 @@
 #include "golden_models.h"
 #include "pixart/base/env.h"
 #include "pixart/convert/convert.h"
+#include "pixart/convert/lora.h"
 #include "pixart/convert/reparameterize.h"
 #include "pixart/convert/tensor_map.h"
 
@@ -144,6 +145,28 @@ TEST_F(GoldenLayouts, Dit) {
     for (const fs::path& file :
          {c.folder / "transformer/config.json", folder_ / (c.kind + "_" + c.name) / "config.json"})
       EXPECT_EQ(architecture_text(models::read_dit_config(file)), architecture_text(config)) << file;
+  }
+}
+
+// The cases are in this project alone, wherever the others are.
+TEST(GoldenLora, MergedAsByPeft) {
+  const fs::path golden = fs::path(PIXART_SOURCE_DIR) / "tests/golden";
+  for (const auto& c : testing::golden_cases_in(golden, "lora")) {
+    SCOPED_TRACE(c.name);
+    const fs::path model = golden / c.config().at("base").get<std::string>();
+    const auto base = to_official(open_and_identify(model));
+    const auto map = pixart_to_diffusers(std::get<models::PixArtConfig>(base.identity.architecture));
+    const Weights before = apply(map, base.weights, c.name);
+    const Weights after =
+        apply(map, merge_lora(base, read_lora(c.folder), 1, c.name).weights.weights, c.name);
+    size_t changed = 0;
+    for (const auto& [name, info] : before.tensors) {
+      const bool is_target = c.has("out." + name);
+      if (is_target) expect_golden(c, "out." + name, after.read(name));
+      EXPECT_EQ(at::equal(before.read(name), after.read(name)), !is_target) << name;
+      changed += is_target ? 1 : 0;
+    }
+    EXPECT_EQ(changed, c.tensors.size());
   }
 }
 

@@ -44,7 +44,7 @@ class RecordedObjective : public Objective {
   RecordedObjective(const GoldenCase& c, nn::StateDict& state) : codec_(testing::plain_codec(kScaling)) {
     const DiffusionSetting setting{
         .codec = &codec_,
-        .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
+        .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
         .seed = 0,
         .draw =
             [&c](const data::Batch& batch) {
