@@ -4,7 +4,7 @@ names of other trainers and places of alpha. Run by hand where diffusers and pef
     python3 scripts/check_adapters.py build/release/bin
 
 A start that `convert` cannot repeat must be refused, and its adapters saved with path_initial_model_for_weight_conversion must
-be merged right.
+be merged right. All starts are made by PEFT except loftq, which needs bitsandbytes and a GPU: of it only the word is tried.
 """
 import json
 import pathlib
@@ -16,15 +16,19 @@ import tempfile
 import diffusers
 import peft
 import torch
+from peft import EvaConfig, LoraGAConfig, initialize_lora_eva_weights
+from peft.tuners.lora.config import CordaConfig, VeloraConfig
+from peft.tuners.lora.corda import preprocess_corda
+from peft.tuners.lora.loraga import preprocess_loraga
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.2"]
 ATOL = 2e-5  # weights are of the order of 0.3
 RANK, ALPHA = 4, 8
-PLAIN = [True, False, "gaussian", "orthogonal"]
-REPEATED = ["pissa", "olora"]  # computed again from the weights
-REFUSED = ["pissa_niter_4"]  # and, with data or a quantiser: corda, loftq, lora_ga
+PLAIN = [True, False, "gaussian", "Gaussian", "orthogonal", "eva", "mica", "MiCA"]
+REPEATED = ["pissa", "olora", "OLoRA"]  # computed again from the weights
+REFUSED = ["pissa_niter_4", "pissa_niter_16", "corda", "lora_ga"]
 PROBLEM = "path_initial_model_for_weight_conversion"
 
 
@@ -37,6 +41,14 @@ def base_model():
         for parameter in model.parameters():
             parameter.normal_(0, 0.05)
     return model.eval()
+
+
+def call(model, seed):
+    """With one sample, as CorDA demands."""
+    generator = torch.Generator().manual_seed(seed)
+    latent, caption = (torch.randn(*shape, generator=generator) for shape in ((1, 4, 8, 8), (1, 24, 32)))
+    return model(latent, encoder_hidden_states=caption, timestep=torch.tensor([500.0]),
+                 added_cond_kwargs={"resolution": None, "aspect_ratio": None}, return_dict=False)[0]
 
 
 def train(model):
@@ -74,9 +86,27 @@ class Check:
         print(f"{what}: refused")
 
 
+def untrained(how, **more):
+    """The starts that need data get some."""
+    config = peft.LoraConfig(**{"r": RANK, "lora_alpha": ALPHA, "target_modules": TARGETS, "init_lora_weights": how, **more})
+    model = base_model()
+    if how == "corda":
+        config.corda_config = CordaConfig(corda_method="kpm")
+        preprocess_corda(model, config, run_model=lambda: [call(model, seed) for seed in range(64)])
+    if how == "lora_ga":
+        config.lora_ga_config = LoraGAConfig()
+        preprocess_loraga(model, config, lambda: call(model, 1).square().mean().backward())
+    if how == "eva":
+        config.eva_config = config.eva_config or EvaConfig()
+    model = peft.get_peft_model(model, config)
+    if how == "eva":
+        initialize_lora_eva_weights(model, range(4), forward_fn=call, prepare_model_inputs_fn=None,
+                                    prepare_layer_inputs_fn=lambda inputs, *_: inputs[0].flatten(0, -2), show_progress_bar=False)
+    return model
+
+
 def trained(how, **more):
-    options = {"r": RANK, "lora_alpha": ALPHA, "target_modules": TARGETS, "init_lora_weights": how, **more}
-    model = peft.get_peft_model(base_model(), peft.LoraConfig(**options))
+    model = untrained(how, **more)
     train(model)
     return model.eval()
 
@@ -97,7 +127,7 @@ def base_file():
 
 def check_starts(check):
     for how in PLAIN + REPEATED:
-        for name, more in (("", {}), (", rank-stabilised", {"use_rslora": True})):
+        for name, more in (("", {}), (", rank-stabilised", {"use_rslora": True}), (", ranks by layer", {"rank_pattern": {"to_k": 6}})):
             model = trained(how, **more)
             model.save_pretrained(check.folder / "a")
             check.compare(f"init_lora_weights {how}{name}", "a", merged(model))
@@ -108,18 +138,20 @@ def check_starts(check):
     for how in REFUSED:
         trained(how).save_pretrained(check.folder / "a")
         check.refuses(f"init_lora_weights {how}", "a", PROBLEM)
+    model = trained("eva", eva_config=EvaConfig(rho=2.0))
+    print("  ranks that EVA chose:", sorted(set(model.peft_config["default"].rank_pattern.values())))
+    model.save_pretrained(check.folder / "a")
+    check.compare("init_lora_weights eva, other ranks than asked for", "a", merged(model))
     trained(True).save_pretrained(check.folder / "a")
-    for how in ("corda", "loftq", "lora_ga"):  # they need data or a quantiser; only the word counts
-        config = json.loads((check.folder / "a/adapter_config.json").read_text())
-        (check.folder / "a/adapter_config.json").write_text(json.dumps({**config, "init_lora_weights": how}))
-        check.refuses(f"init_lora_weights {how}", "a", PROBLEM)
+    config = json.loads((check.folder / "a/adapter_config.json").read_text())
+    (check.folder / "a/adapter_config.json").write_text(json.dumps({**config, "init_lora_weights": "loftq"}))
+    check.refuses("init_lora_weights loftq", "a", PROBLEM)
 
 
 def check_conversion(check):
     """The remedy: adapters that PEFT saves in relation to the first weights."""
     for how in REPEATED + REFUSED:
-        config = peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, init_lora_weights=how)
-        model = peft.get_peft_model(base_model(), config)
+        model = untrained(how)
         model.peft_config["default"].init_lora_weights = True
         model.save_pretrained(check.folder / "first")
         model.peft_config["default"].init_lora_weights = how
@@ -160,8 +192,19 @@ def check_names(check):
         check.compare(f"names of {what}", "e.safetensors", wanted)
 
 
+def check_kinds(check):
+    """What is more than W + scale B A is refused; VeLoRA changes only the backward pass."""
+    model = trained(True, velora_config=VeloraConfig(num_groups=4))
+    model.save_pretrained(check.folder / "f")
+    check.compare("VeLoRA", "f", merged(model))
+    for what, more, text in (("DoRA", {"use_dora": True}, "DoRA"), ("a bias of adapters", {"lora_bias": True}, "lora_B.bias"),
+                             ("whole layers", {"modules_to_save": ["proj_out"]}, "proj_out")):
+        trained(True, **more).save_pretrained(check.folder / "g")
+        check.refuses(what, "g", text)
+
+
 with tempfile.TemporaryDirectory() as temporary:
     print("diffusers", diffusers.__version__, "peft", peft.__version__, "torch", torch.__version__)
     CHECK = Check(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(temporary))
-    for part in (check_starts, check_conversion, check_patterns, check_names):
+    for part in (check_starts, check_conversion, check_patterns, check_names, check_kinds):
         part(CHECK)

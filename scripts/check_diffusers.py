@@ -90,7 +90,7 @@ def check_pixart(binaries, folder, micro):
     source, target = folder / f"{name}.pth", folder / f"{name}-pipeline"
     torch.save({"state_dict": pixart(micro), "epoch": 1}, source)
     print(run(binaries / "pixart", "convert", source, target, "--pipeline", "--vae", folder / "vae",
-              "--text-encoder", folder / "t5"), end="")
+              "--text-encoder", folder / "t5", "--prediction", "epsilon"), end="")
     pipe = diffusers.PixArtAlphaPipeline.from_pretrained(target)
     x, t = torch.randn(2, 4, side // 4, side // 2) if micro else torch.randn(2, 4, side, side), torch.tensor([500.0, 37.5])
     caption, mask = torch.randn(2, TOKENS, CAPTION), torch.zeros(2, TOKENS, dtype=torch.int64)
@@ -112,10 +112,26 @@ def check_pixart(binaries, folder, micro):
     print(f"{name}: the pipeline generates {image.shape}")
 
 
+def check_types(binaries, folder):
+    """The line of Python that `convert --pipeline` prints opens the pipeline with one type for all of its parts."""
+    source = folder / "PixArt.pth"
+    for name in ("float32", "float16", "bfloat16"):
+        target = folder / f"pipeline-{name}"
+        printed = run(binaries / "pixart", "convert", source, target, "--pipeline", "--vae", folder / "vae", "--text-encoder",
+                      folder / "t5", "--dtype", name, "--prediction", "epsilon")
+        line = next(line for line in printed.splitlines() if "in Python: " in line)
+        pipe = eval(line.split("in Python: ")[1].split("  (")[0], {"diffusers": diffusers, "torch": torch})
+        types = {part: str(getattr(pipe, part).dtype) for part in ("transformer", "text_encoder", "vae")}
+        image = pipe("a red circle", num_inference_steps=2, height=64, width=64, use_resolution_binning=False, output_type="np").images
+        print(f"--dtype {name}: the printed line gives {set(types.values())}; an image of {image.shape}, finite: {bool((image == image).all())}")
+        assert set(types.values()) == {f"torch.{name}"}, types
+
+
 def check_dit(binaries, folder):
     source, target = folder / "DiT.pt", folder / "DiT-pipeline"
     torch.save(dit(), source)
-    print(run(binaries / "pixart", "convert", source, target, "--pipeline", "--vae", folder / "vae"), end="")
+    print(run(binaries / "pixart", "convert", source, target, "--pipeline", "--vae", folder / "vae",
+              "--prediction", "epsilon"), end="")
     pipe = diffusers.DiTPipeline.from_pretrained(target)
     tensors = pipe.transformer.state_dict()
     back = folder / "DiT-back.pth"
@@ -141,6 +157,7 @@ def main(binaries):
         (folder / "t5/spiece.model").write_bytes(spiece.read_bytes())
         check_pixart(binaries, folder, micro=False)
         check_pixart(binaries, folder, micro=True)
+        check_types(binaries, folder)
         check_dit(binaries, folder)
 
 

@@ -1,12 +1,13 @@
-"""Compares the tokens of 10,000 captions with SentencePiece and transformers. Run by hand where transformers 5, tokenizers and
-sentencepiece are installed (check_weights.sh makes .deps/check), on a folder of a T5 model with spiece.model and tokenizer.json:
+"""Compares the tokens of 10,000 captions with SentencePiece and transformers. Run by hand where transformers 4 or 5, tokenizers
+and sentencepiece are installed (check_weights.sh makes .deps/check), on a folder of a T5 model with spiece.model and
+tokenizer.json:
 
     scripts/build.sh release pixart_tokens
     .deps/check/bin/python scripts/check_tokenizer.py build/release/bin T5_FOLDER
 
-SentencePiece is the reference: spiece.model, tokenizer.json alone and the file that transformers saves must give its tokens. A
-tokenizer.json without a character map must give those of the tokenizers library. How often that library differs from
-SentencePiece on the other files is printed, for information.
+SentencePiece is the reference: spiece.model, tokenizer.json alone and the files that transformers saves must give its tokens,
+and so must T5Tokenizer of transformers 4, which uses it. A tokenizer.json without a character map must give those of the
+tokenizers library. How often that library, which AutoTokenizer uses, differs from SentencePiece is printed, for information.
 """
 import json
 import pathlib
@@ -21,6 +22,7 @@ import tokenizers
 import transformers
 
 COUNT, END = 10000, 1
+IS_OLD = int(transformers.__version__.split(".")[0]) < 5
 NOUNS = "cat dog horse river mountain castle robot street window lantern forest painter bridge ocean cloud astronaut train teapot".split()
 LOOKS = "red small ancient foggy golden quiet broken glossy wooden crowded pale enormous striped neon misty marble frozen".split()
 STYLES = ["oil painting", "35mm photo", "watercolour", "low poly render", "4k, highly detailed", "f/1.8", "16:9", "(masterpiece)"]
@@ -70,6 +72,21 @@ def without_map(source, target):
     target.write_text(json.dumps(content))
 
 
+def saved_by_transformers(folder, temporary):
+    """Folders that it saves: of version 5 from tokenizer.json alone, which version 4 cannot open."""
+    alone = temporary / "alone"
+    alone.mkdir()
+    files = ["tokenizer.json", "tokenizer_config.json"] + (["spiece.model"] if IS_OLD else [])
+    for name in files:
+        shutil.copy(folder / name, alone)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(alone)
+    tokenizer.save_pretrained(temporary / "fast")
+    if not IS_OLD:
+        return tokenizer, [temporary / "fast"]
+    transformers.T5Tokenizer.from_pretrained(alone).save_pretrained(temporary / "slow")
+    return tokenizer, [temporary / "fast", temporary / "slow"]
+
+
 def main(binaries, folder):
     print("sentencepiece", sentencepiece.__version__, "transformers", transformers.__version__, "tokenizers", tokenizers.__version__)
     texts = list(captions(random.Random(0)))
@@ -79,13 +96,15 @@ def main(binaries, folder):
     must_agree("tokenizer.json, ours against SentencePiece", ours(binaries, folder / "tokenizer.json", texts), want, texts)
     num_different("tokenizer.json, tokenizers against SentencePiece", library(folder / "tokenizer.json", texts), want, texts)
     with tempfile.TemporaryDirectory() as temporary:
-        alone, saved, plain = (pathlib.Path(temporary) / name for name in ("alone", "saved", "plain.json"))
-        alone.mkdir()
-        for name in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(folder / name, alone)
-        transformers.AutoTokenizer.from_pretrained(alone).save_pretrained(saved)
-        print("transformers saves", sorted(path.name for path in saved.iterdir()))
-        must_agree("saved by transformers, ours against SentencePiece", ours(binaries, saved, texts), want, texts)
+        temporary = pathlib.Path(temporary)
+        automatic, folders = saved_by_transformers(folder, temporary)
+        num_different("AutoTokenizer against SentencePiece", automatic(texts)["input_ids"], want, texts)
+        if IS_OLD:
+            must_agree("T5Tokenizer against SentencePiece", transformers.T5Tokenizer.from_pretrained(folder)(texts)["input_ids"], want, texts)
+        for saved in folders:
+            print(f"transformers saves ({saved.name})", sorted(path.name for path in saved.iterdir()))
+            must_agree("saved by transformers, ours against SentencePiece", ours(binaries, saved, texts), want, texts)
+        plain = temporary / "plain.json"
         without_map(folder / "tokenizer.json", plain)
         wrong = num_different("no character map, ours against tokenizers", ours(binaries, plain, texts), library(plain, texts), texts)
         assert wrong <= COUNT // 1000  # sums of float, as in SentencePiece, and of double may order near ties differently

@@ -28,8 +28,8 @@ if ! .deps/check/bin/python -c "import importlib.util as u, sys; sys.exit(u.find
   python3 -m venv .deps/check
   # LibTorch's own wheel is used as torch.
   realpath "$torch_packages" > "$(echo .deps/check/lib/python3*/site-packages)/torch-of-deps.pth"
-  .deps/check/bin/pip install --quiet diffusers==0.39.0 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
-    accelerate beautifulsoup4 ftfy peft==0.21.2
+  .deps/check/bin/pip install --quiet diffusers==0.42.1 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
+    accelerate beautifulsoup4 ftfy peft==0.21.2 attrs
 fi
 for check in "${@:-packages diffusers lora adapters}"; do
   for name in $check; do

@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly kFolder=$PWD/build/fuzz
-readonly kTargets=(npy pickle safetensors_header tar tokenizer_json weight_index zip)
+readonly kTargets=(image model_config npy pickle safetensors_header spiece_model table_rows tar tokenizer_json
+  weight_index zip)
 readonly kClang=16 # Debian's default, 14, cannot capture structured bindings
 readonly kPackages=("clang-$kClang" "libclang-rt-$kClang-dev")
 readonly kLongestInput=65536  # bytes
@@ -16,7 +17,8 @@ usage() {
 Usage: scripts/fuzz.sh [SECONDS] [TARGET ...]
 
 Builds the fuzz targets of tests/fuzz with clang's libFuzzer, AddressSanitizer and UBSan into build/fuzz, seeds them with
-the small files of tests/golden/{safetensors,pth}, and runs each for SECONDS (default 60). Prints one line per target.
+the small files of tests/golden and what tests/fuzz/seed.py makes, and runs each for SECONDS (default 60). Prints one
+line per target. scripts/fuzz_samples.py feeds whole commands with damaged samples.
 Targets: ${kTargets[*]}; runs all if none is named.
 
 Useful inputs stay in build/fuzz/corpus/TARGET and are used the next time. An input that crashes a reader, takes more

@@ -37,6 +37,15 @@ inline std::filesystem::path file_of(const uint8_t* data, size_t size) {
   return "/proc/self/fd/" + std::to_string(descriptor);
 }
 
+// The same under a name with an ending, for readers that tell files by it.
+inline std::filesystem::path file_of(const uint8_t* data, size_t size, const std::string& ending) {
+  const auto name = "pixart-fuzz-" + std::to_string(::getpid()) + "." + ending;
+  const auto link = std::filesystem::temp_directory_path() / name;
+  std::filesystem::remove(link);  // of an earlier process
+  std::filesystem::create_symlink(file_of(data, size), link);
+  return link;
+}
+
 }  // namespace pixart::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);

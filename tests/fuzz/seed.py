@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes the first inputs of the fuzz targets: seed.py GOLDEN_DIR CORPUS_DIR makes CORPUS_DIR/<target>/*.
 
-The golden files, good and bad, as far as they are small; pickles are cut out of them; NumPy files, tar archives and
-weight indexes and small tokenizers, of which there are none, are written here."""
+The golden files, good and bad, as far as they are small; pickles are cut out of them; images are those of
+tests/support; NumPy files, tar archives, weight indexes, tables, configs and small tokenizers are written here."""
 import base64
 import io
 import json
@@ -12,6 +12,10 @@ import struct
 import sys
 import tarfile
 import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import mutated_samples  # noqa: E402
+import spoil_pictures  # noqa: E402
 
 LARGEST_BYTES = 32768
 
@@ -99,6 +103,62 @@ def tokenizers():
     return [json.dumps({**good, **change}).encode() for change in other]
 
 
+def varint(value):
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+def proto(field, value):
+    """A field of a protobuf message: a number, bytes, or a float."""
+    if isinstance(value, float):
+        return varint(field << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, int):
+        return varint(field << 3) + varint(value % (1 << 64))
+    return varint(field << 3 | 2) + varint(len(value)) + value
+
+
+def spiece_models():
+    pieces = ["<pad>", "</s>", "<unk>", "\u2581", "\u2581red", "castle", "a", "fi", "f", "\u00e9"]
+    kinds = {0: 3, 1: 3, 2: 2}
+    body = b"".join(proto(1, proto(1, piece.encode()) + proto(2, -0.5 * number) + proto(3, kinds.get(number, 1)))
+                    for number, piece in enumerate(pieces))
+    trainer = proto(2, proto(3, 1) + proto(40, 2) + proto(41, -1) + proto(42, 1) + proto(43, 0))
+    maps = (b"", character_map({"\u3000": " ", "\ufb01": "fi"}))
+    return [body + trainer + proto(3, proto(2, one) + proto(3, 1) + proto(4, 1) + proto(5, 1)) for one in maps]
+
+
+def images():
+    ways = [*spoil_pictures.IMAGE_WAYS.values(), *spoil_pictures.CONTROL_WAYS.values()]
+    good = [spoil_pictures.good_image(1, ending) for ending in (".png", ".jpg", ".webp", ".gif", ".bmp", ".tif")]
+    return good + [mutated_samples.AVIF] + [way[1](spoil_pictures.good_image(1, way[0])) for way in ways]
+
+
+def tables():
+    rows = [{"image": "a/1.png", "caption": "a red circle", "score": float("nan"), "more": [{"a": [1, None, "\u00e9\\\""]}]},
+            {"image": "2.png", "caption": ["one", "two"]}]
+    lines = "\n".join(json.dumps(row) for row in rows).encode()
+    return [lines, json.dumps(rows).encode(), b"\xef\xbb\xbf" + lines + b"\r\n\n", b"image,caption\n1.png,\"a \"\"b\"\"\nc\"\r\n2.png,x",
+            b"sep=;\nimage;caption\n1.png;a\n", b"image\tcaption\n1.png\ta\n", b"\xff\xfea\0", b"[", b"[7, [], \"]\", {]}]"]
+
+
+def model_configs():
+    vae = {"_class_name": "AutoencoderKL", "act_fn": "silu", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
+           "block_out_channels": [8, 16], "down_block_types": ["DownEncoderBlock2D"] * 2,
+           "up_block_types": ["UpDecoderBlock2D"] * 2, "layers_per_block": 1, "norm_num_groups": 4, "scaling_factor": 0.18,
+           "latents_mean": None, "latents_std": [1, 2, 3, 4]}
+    t5 = {"model_type": "t5", "vocab_size": 256, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4,
+          "relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6,
+          "feed_forward_proj": "gated-gelu", "dense_act_fn": "gelu_new", "is_gated_act": True, "torch_dtype": "float32"}
+    pixart = {"num_attention_heads": 4, "attention_head_dim": 6, "num_layers": 2, "sample_size": 8, "patch_size": 2,
+              "in_channels": 4, "out_channels": 8, "attention_bias": True, "activation_fn": "gelu-approximate",
+              "norm_elementwise_affine": False, "norm_type": "ada_norm_single", "caption_channels": 32}
+    dit = {**pixart, "norm_type": "ada_norm_zero", "num_embeds_ada_norm": 10}
+    large = {**t5, "vocab_size": 1 << 24, "d_model": 65536, "d_ff": 1 << 20}
+    return [json.dumps(config).encode() for config in (vae, t5, pixart, dit, large, {}, [])]
+
+
 def tars():
     out = []
     for layout in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
@@ -126,6 +186,10 @@ def main():
     zips = [content for content in small if content.startswith(b"PK")]
     archives = [content for content in numpy_files() if content.startswith(b"PK")]
     seeds = {
+        "image": images(),
+        "model_config": model_configs(),
+        "spiece_model": spiece_models(),
+        "table_rows": tables(),
         "safetensors_header": [content for content in small if content[8:9] == b"{" or len(content) < 16],
         "pickle": [piece for content in small for piece in pickles(content)],
         "zip": zips + archives,

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { kPath = 4096 };
-enum Mode { kOff, kCount, kRecord, kFail, kFailFrom, kShort, kKill, kFailReads };
+enum Mode { kOff, kCount, kRecord, kFail, kFailFrom, kShort, kKill, kFailReads, kStall, kStallReads };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static enum Mode mode = kOff;
@@ -26,9 +26,9 @@ static long wanted, seen, times;
 static int error_number, log_descriptor = -1;
 
 static enum Mode mode_of(const char* name) {
-  static const char* const names[] = {"off",       "count", "record", "fail",
-                                      "fail_from", "short", "kill",   "fail_reads"};
-  for (int i = 0; i <= kFailReads; ++i)
+  static const char* const names[] = {"off",   "count", "record",     "fail",  "fail_from",
+                                      "short", "kill",  "fail_reads", "stall", "stall_reads"};
+  for (int i = 0; i <= kStallReads; ++i)
     if (strcmp(name, names[i]) == 0) return (enum Mode)i;
   fprintf(stderr, "io_shim: unknown mode %s\n", name);
   abort();
@@ -134,19 +134,32 @@ static int descriptor_is_watched(int descriptor, char full[kPath]) {
   return is_below(full);
 }
 
+static void say_hit(const char* what, const char* path) {
+  char line[kPath + 100];
+  const int size = snprintf(line, sizeof line, "io_shim: %ld: %s %s\n", seen, what, path);
+  syscall(SYS_write, 2, line, size);
+}
+
+/* Under the mutex: all that follow wait too, as for a disk that does not answer. */
+static void stall(void) {
+  while (times == 0) pause();
+  for (unsigned left = (unsigned)times; left > 0;) left = sleep(left);
+}
+
 /* 0: go on; -1: fail, with errno set; 1: write less than asked. */
 static int gate(const char* what, const char* path) {
-  if (mode == kFailReads || strstr(path, match) == NULL) return 0;
+  if (mode == kFailReads || mode == kStallReads || strstr(path, match) == NULL) return 0;
   ++seen;
-  const int hit = mode == kFailFrom ? seen >= wanted : seen == wanted;
+  const int is_over = times > 0 && seen >= wanted + times;
+  const int hit = mode == kFailFrom ? seen >= wanted && !is_over : seen == wanted;
   if (!hit) return 0;
   /* Deleting is what a full disk allows. */
   const int is_full = error_number == ENOSPC || error_number == EDQUOT;
   if ((mode == kFail || mode == kFailFrom) && is_full && strcmp(what, "unlink") == 0) return 0;
   if (mode == kCount || mode == kRecord) return 0;
-  char line[kPath + 100];
-  const int size = snprintf(line, sizeof line, "io_shim: %ld: %s %s\n", seen, what, path);
-  syscall(SYS_write, 2, line, size);
+  say_hit(what, path);
+  if (mode == kStall) stall();
+  if (mode == kStall) return 0;
   if (mode == kKill) {
     syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
     for (;;) pause();
@@ -158,10 +171,15 @@ static int gate(const char* what, const char* path) {
 
 /* 0: go on; -1: fail, with errno set. */
 static int read_gate(const char* path) {
-  if (mode != kFailReads || strstr(path, match) == NULL) return 0;
+  if ((mode != kFailReads && mode != kStallReads) || strstr(path, match) == NULL) return 0;
   pthread_mutex_lock(&mutex);
   const long number = ++seen;
+  if (mode == kStallReads && number == wanted) {
+    say_hit("read", path);
+    stall();
+  }
   pthread_mutex_unlock(&mutex);
+  if (mode == kStallReads) return 0;
   if (number < wanted || (times > 0 && number >= wanted + times)) return 0;
   errno = error_number;
   return -1;
@@ -250,7 +268,8 @@ static ssize_t write_at(int descriptor, const void* bytes, size_t length, off_t 
 
 static int reading_fails(int descriptor) {
   char full[kPath];
-  return mode == kFailReads && descriptor_is_watched(descriptor, full) && read_gate(full) < 0;
+  return (mode == kFailReads || mode == kStallReads) && descriptor_is_watched(descriptor, full) &&
+         read_gate(full) < 0;
 }
 ssize_t read(int descriptor, void* bytes, size_t length) {
   return reading_fails(descriptor) ? -1 : syscall(SYS_read, descriptor, bytes, length);

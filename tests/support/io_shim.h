@@ -4,14 +4,16 @@
  *
  *   IO_SHIM_FOLDER  absolute path; operations elsewhere are left alone
  *   IO_SHIM_MATCH   only paths that contain this count (default: all)
- *   IO_SHIM_MODE    count, record, fail, fail_from (the n-th and all that follow), short, kill, fail_reads
+ *   IO_SHIM_MODE    count, record, fail, fail_from (the n-th and all that follow), short, kill, fail_reads,
+ *                   stall (the n-th waits, and all that come meanwhile wait for it), stall_reads
  *   IO_SHIM_AT      n, from 1
- *   IO_SHIM_TIMES   fail_reads: how many fail from the n-th on (default: all)
+ *   IO_SHIM_TIMES   fail_from, fail_reads: how many fail from the n-th on (default: all); stall, stall_reads: how many
+ *                   seconds it waits (default: for ever)
  *   IO_SHIM_ERROR   number of the error for fail and fail_from (28 ENOSPC, 5 EIO, 122 EDQUOT)
  *   IO_SHIM_LOG     file for record
  *
  * Counted are: opening for writing, write, pwrite, writev, fsync, fdatasync, rename, mkdir, unlink, rmdir and
- * ftruncate; with fail_reads instead: opening for reading, read and pread. A full disk (ENOSPC, EDQUOT) lets
+ * ftruncate; with fail_reads and stall_reads instead: opening for reading, read and pread. A full disk (ENOSPC, EDQUOT) lets
  * files be deleted. What is hit is said on stderr (not with fail_reads): "io_shim: <n>: <operation> <path>".
  * While the shim is active fsync does nothing: what it promises is for the reader
  * of the record. The record is a sequence of

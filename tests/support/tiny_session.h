@@ -45,7 +45,7 @@ class EightSamples : public train::Objective {
         captions_(normal({8, 6, 16}, 2)),
         shipped_(model,
                  {.codec = &codec_,
-                  .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
+                  .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
                   .seed = kSeed,
                   .draw = fixed_noise ? train::DrawInputs([](const data::Batch& batch) {
                     return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);

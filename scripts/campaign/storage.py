@@ -1,0 +1,50 @@
+"""Files outside of checkpoints that cannot be written or read: done, or 74 (76: too many open files), and the same command
+continues."""
+import errno
+
+from commands import make
+from drill import Outcome, finish, fresh, seeded
+
+WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ESTALE)
+MODES = ('fail', 'fail', 'fail_from', 'short')
+MIX = ['train'] * 4 + ['extract'] * 2 + ['data pack', 'convert', 'sample', 'caption', 'report']
+FAULTS_IN_A_HISTORY = 4
+
+
+def is_of_a_checkpoint(path):
+    return '/checkpoints/' in path
+
+
+def write_fault(rng, clean):
+    """Settings of the shim for an operation of an undisturbed run that is not of a checkpoint."""
+    path = rng.choice([path for path in clean.paths if not is_of_a_checkpoint(path)])
+    match = '/' + '/'.join(part for part in path.split('/')[:3] if not part.startswith('.tmp-'))
+    at = 1 + rng.randrange(sum(match in '/' + other for other in clean.paths))
+    return {'mode': rng.choice(MODES), 'match': match, 'at': at, 'error': rng.choice(WRITE_ERRORS)}
+
+
+def trial(bench, seed):
+    rng, outcome = seeded('storage', seed), Outcome()
+    command = make(rng.choice(MIX))
+    outcome.detail['command'] = command.name
+    clean = bench.clean(command)
+    folder = fresh(bench, command)
+    for _ in range(FAULTS_IN_A_HISTORY):
+        fault = write_fault(rng, clean)
+        code, output = bench.run(command, {'folder': folder, **fault}, restart=True)
+        hits = [line for line in output.splitlines() if line.startswith('io_shim: ')]
+        if hits and not is_of_a_checkpoint(hits[0]):
+            outcome.tried += 1
+            outcome.count(f'exit {code}')
+        stop = 76 if fault['error'] == errno.EMFILE else 74
+        outcome.demand(code in ((0, stop) if hits else (0,)), f'{fault} ends with {code}: {output[-1500:]}')
+        command.check_interrupted(bench, folder, outcome)
+        if code == 0:
+            # A run goes on without images that cannot be saved, and says so.
+            finish(bench, command, outcome, 'samples/' if 'were not saved' in output else None)
+            folder = fresh(bench, command)
+        if outcome.problems:
+            outcome.detail['fault'] = {**fault, 'hits': hits[:2]}
+            break
+    finish(bench, command, outcome)
+    return outcome
