@@ -1,4 +1,4 @@
 # breaks: SIGHUP ends a run without saving
 # file: src/base/env.cpp
 # tests: cli_stop cli_launch unit_base
-s/signals\.push_back\(SIGHUP\)/(void)0/
+s/SIGUSR1, SIGHUP\};/SIGUSR1};/

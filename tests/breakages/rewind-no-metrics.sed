@@ -1,4 +1,4 @@
 # breaks: a resumed run repeats lines of its metrics
 # file: src/run/metrics.cpp
 # tests: unit_run
-s/ > step\) continue;/ > step + 1000000) continue;/
+s/get<int64_t>\(\) > step\)/get<int64_t>() > step + 1000000)/

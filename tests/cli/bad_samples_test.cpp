@@ -64,7 +64,7 @@ class BadSamples : public ::testing::Test {
 TEST_F(BadSamples, AFaultOfTheMachineEndsTheCommandAndBlamesNoSample) {
   const std::tuple<int, int, const char*> cases[] = {{EIO, 74, "Input/output error"},
                                                      {ESTALE, 74, "Stale file handle"},
-                                                     {EMFILE, 74, "ulimit -n"},
+                                                     {EMFILE, 76, "ulimit -n"},
                                                      {ENOMEM, 76, "too little memory"}};
   for (const auto& [error, code, message] : cases) {
     const auto result = check_with_fault(error, 0);

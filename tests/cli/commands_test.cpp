@@ -3,13 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "finished_run.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
-#include "process.h"
 
 namespace pixart::testing {
 namespace {
@@ -18,44 +20,6 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 namespace fs = std::filesystem;
-
-// In folders that the run uses, called as if something of ours were unfinished.
-const std::vector<std::string> kOfOthers = {
-    "run/.tmp-work/thesis.tex",
-    "run/.del-old/letter.txt",
-    "run/.tmp-thesis.tex",
-    "run/checkpoints/text/.tmp-work/thesis.tex",
-    "run/features/.tmp-work/thesis.tex",
-    "run/features/scenes-captions/.tmp-thesis.tex",
-    "run/features/scenes-captions/.lock-mine",
-};
-
-// One finished run for all tests of this file.
-class FinishedRun : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    write_text(*folder_ / "run.yaml", tiny_run_yaml());
-    for (const auto& name : kOfOthers) {
-      fs::create_directories((*folder_ / name).parent_path());
-      write_text(*folder_ / name, "thesis");
-    }
-    result_ = run_pixart({"train", "run.yaml"}, folder_->path());
-  }
-  static void TearDownTestSuite() { delete folder_; }
-  static ProcessResult pixart(const std::vector<std::string>& arguments) {
-    return run_pixart(arguments, folder_->path());
-  }
-  static fs::path path(const std::string& name) { return *folder_ / name; }
-  static std::string text_of(const fs::path& file) {
-    std::ifstream stream(file);
-    return {std::istreambuf_iterator<char>(stream), {}};
-  }
-  static TemporaryFolder* folder_;
-  static ProcessResult result_;
-};
-TemporaryFolder* FinishedRun::folder_ = nullptr;
-ProcessResult FinishedRun::result_;
 
 TEST_F(FinishedRun, TrainsAllStages) {
   ASSERT_EQ(result_.code, 0) << result_.output;
@@ -69,7 +33,7 @@ TEST_F(FinishedRun, TrainsAllStages) {
 
 TEST_F(FinishedRun, DeletesNothingOfOthers) {
   ASSERT_EQ(result_.code, 0) << result_.output;
-  for (const auto& name : kOfOthers) EXPECT_EQ(text_of(path(name)), "thesis") << name;
+  for (const auto& name : names_of_others()) EXPECT_EQ(text_of(path(name)), "thesis") << name;
 }
 
 TEST_F(FinishedRun, WritesOneEventPerStep) {
@@ -110,8 +74,8 @@ TEST_F(FinishedRun, SamplesImagesAndAGrid) {
       pixart({"sample", "run", "a red circle on a white background", "a blue cross on a gray background",
               "--count", "2", "--steps", "3", "--out", "pictures"});
   ASSERT_EQ(result.code, 0) << result.output;
-  EXPECT_EQ(files_below(path("pictures")),
-            (std::vector<std::string>{"0000.png", "0001.png", "0002.png", "0003.png", "grid.png"}));
+  EXPECT_EQ(files_below(path("pictures")), (std::vector<std::string>{"0000.png", "0001.png", "0002.png",
+                                                                     "0003.png", "grid.png", "sample.json"}));
 }
 
 TEST_F(FinishedRun, PromptsOfAFile) {
@@ -144,8 +108,9 @@ TEST_F(FinishedRun, AnImageIsDrawnOnceMoreFromWhatItSays) {
   EXPECT_THAT(page, HasSubstr("a blue &lt;cross&gt;"));
   EXPECT_THAT(page, HasSubstr("0005.png"));
   EXPECT_THAT(page, HasSubstr("model_sha256"));
+  EXPECT_THAT(page, HasSubstr("Content-Security-Policy"));
   const auto other =
-      pixart({"sample", "run", "--from-image", "first/0004.png", "--stage", "text", "--out", "again"});
+      pixart({"sample", "run", "--from-image", "first/0004.png", "--stage", "text", "--out", "other"});
   EXPECT_EQ(other.code, 78) << other.output;
   EXPECT_THAT(other.output, HasSubstr("was made with other weights"));
   const auto nothing = pixart({"sample", "run", "--from-image", "run/samples/text/step-00000030.png"});
@@ -339,6 +304,58 @@ TEST_F(FinishedRun, OverwritingDeletesNoProject) {
   const auto again = pixart({"convert", weights, "link", "--overwrite"});
   EXPECT_EQ(again.code, 0) << again.output;
   EXPECT_TRUE(fs::is_symlink(path("link")));
+}
+
+// `bytes` of a file of weights, with NaN as its last number.
+std::string spoiled(std::string bytes) {
+  const float nan = std::nanf("");
+  std::memcpy(bytes.data() + bytes.size() - sizeof nan, &nan, sizeof nan);
+  return bytes;
+}
+
+TEST_F(FinishedRun, WeightsThatAreNotFiniteAreNamed) {
+  const fs::path stage = path("run/checkpoints/class/step-00000030/ema.safetensors");
+  write_text(path("nan.safetensors"), spoiled(text_of(stage)));
+  const auto converted = pixart({"convert", "nan.safetensors", "nan-copy.safetensors"});
+  EXPECT_EQ(converted.code, 0) << converted.output;
+  EXPECT_THAT(converted.output, AllOf(HasSubstr("1 tensor(s) have values that are NaN or infinite"),
+                                      HasSubstr("inspect SOURCE --verify")));
+  EXPECT_THAT(pixart({"convert", stage.string(), "copy.safetensors"}).output, Not(HasSubstr("NaN")));
+
+  write_text(path("nan-vae.safetensors"),
+             spoiled(text_of(path("run/checkpoints/autoencoder/step-00000008/ema.safetensors"))));
+  const auto trained = pixart({"train", "run.yaml", "--stage", "autoencoder", "--set", "run=second", "--set",
+                               "stages.autoencoder.init={how: copy, from: nan-vae.safetensors}"});
+  EXPECT_EQ(trained.code, 78) << trained.output;
+  EXPECT_THAT(trained.output, AllOf(HasSubstr("init.from nan-vae.safetensors"), HasSubstr("1 tensor(s)"),
+                                    HasSubstr("Nothing was trained"), Not(HasSubstr("memory"))));
+  EXPECT_FALSE(fs::exists(path("second/checkpoints/autoencoder/step-00000000")));
+}
+
+TEST_F(FinishedRun, NoMetadataControlsTheTerminal) {
+  std::string bytes = R"({"__metadata__":{"pixart.license":"MIT \u001b[31mRED\u001b]0;t\u0007\n fake: ok"},)"
+                      R"("\u009bname":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  const auto size = uint64_t(bytes.size());
+  bytes.insert(0, std::string(reinterpret_cast<const char*>(&size), sizeof size));
+  write_text(path("escapes.safetensors"), bytes + std::string(4, '\0'));
+  for (const char* how : {"--tensors", "--json"}) {
+    const auto result = pixart({"inspect", "escapes.safetensors", how});
+    EXPECT_THAT(result.output, AllOf(HasSubstr("fake: ok"), Not(HasSubstr("\n fake")), Not(HasSubstr("\x1b")),
+                                     Not(HasSubstr("\x07")), Not(HasSubstr("\u009b"))));
+  }
+}
+
+// A run file of the user with the name of the file that a run writes.
+TEST_F(FinishedRun, ARunInTheFolderOfItsRunFileIsRefused) {
+  fs::create_directories(path("here"));
+  const std::string written = "# my notes\n" + tiny_run_yaml();
+  write_text(path("here/run.yaml"), written);
+  const auto result =
+      run_pixart({"train", "run.yaml", "--set", "run=.", "--stage", "autoencoder"}, path("here"));
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("run.yaml was not written by pixart"), HasSubstr("--set run=FOLDER")));
+  EXPECT_EQ(text_of(path("here/run.yaml")), written);
 }
 
 TEST_F(FinishedRun, WritesPagesThroughLinks) {

@@ -58,7 +58,8 @@ TEST_F(DataCheck, CaptionsOfSeveralLinesAreWholeAndShownOnOneLine) {
   write_text(folder_ / "images/00.txt", "The picture shows a ball.\n\nThere is a hill.\n");
   auto result = check({"images"});
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("00.png (40 x 30): The picture shows a ball.  There is a hill.\n"));
+  EXPECT_THAT(result.output,
+              HasSubstr("00.png (40 x 30): The picture shows a ball.\\n\\nThere is a hill.\n"));
   result = check({"images", "--set", "caption_lines=first"});
   EXPECT_THAT(result.output, HasSubstr("00.png (40 x 30): The picture shows a ball.\n"));
 }
@@ -192,6 +193,40 @@ TEST_F(DataCheck, FoldersThatLinkToThemselvesAreNoEndlessSearch) {
   result = check({"images"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("20 of 20 samples accepted"));
+}
+
+// The names of files and their captions are what one does not trust yet.
+TEST_F(DataCheck, NoTextOfTheDataControlsTheTerminal) {
+  const std::string bad = "a\x1b[31mred\x1b]0;owned\x07\nforged: 9 of 9 samples accepted\u202e\x9b.png";
+  write_text(folder_ / "images" / bad, "no image");
+  write_text(folder_ / "images" / (bad.substr(0, bad.size() - 4) + ".txt"), "x");
+  formats::save_png(folder_ / "images/00b.png", Image(8, 8));
+  write_text(folder_ / "images/00b.txt", "two\nforged: lines\u2028and more");
+  for (const std::string json : {"", "--json"}) {
+    auto arguments = std::vector<std::string>{"images", "--examples", "30", "--set", "quarantine_budget=1"};
+    if (!json.empty()) arguments.push_back(json);
+    const auto result = check(arguments);
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output,
+                AllOf(HasSubstr("forged: "), Not(HasSubstr("\nforged")), Not(HasSubstr("\x1b"))));
+    for (const char* code : {"\x07", "\u202e", "\u2028", "\x9b"})
+      EXPECT_THAT(result.output, Not(HasSubstr(code)));
+  }
+}
+
+TEST_F(DataCheck, LinksThatLeadOutAreRefusedUntilTheyAreTrusted) {
+  write_text(folder_ / "secret", "the secret");
+  formats::save_png(folder_ / "images/link.png", Image(8, 8));
+  fs::create_symlink("../secret", folder_ / "images/link.txt");
+  auto result = check({"images"});
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("1 symbolic link(s)"), HasSubstr("link.txt -> "),
+                                   HasSubstr("--set follow_links=true"), Not(HasSubstr("the secret"))));
+  result = run_pixart({"data", "pack", "images", "shards"}, folder_.path());
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_FALSE(fs::exists(folder_ / "shards"));
+  result = check({"images", "--set", "follow_links=true"});
+  EXPECT_EQ(result.code, 0) << result.output;
 }
 
 TEST_F(DataCheck, SourcesOfARunFile) {

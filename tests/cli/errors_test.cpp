@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
@@ -255,7 +256,7 @@ TEST_F(Errors, ChangedConfigOfABegunRun) {
   const auto first = train("run: run", "run: run", {"--stage", "autoencoder"});
   ASSERT_EQ(first.code, 0) << first.output;
   const auto result =
-      train("run: run", "run: run", {"--set", "seed=4", "--set", "stages.class.batch_size=16"});
+      train("run: run", "run: run", {"--set", "seed=4", "--set", "stages.autoencoder.batch_size=16"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, AllOf(HasSubstr("seed was 3, is 4"), HasSubstr("--allow-change")));
   const auto free =
@@ -300,11 +301,92 @@ TEST_F(Errors, MissingDeviceIs76) {
   EXPECT_FALSE(run_folder_exists());
 }
 
+TEST_F(Errors, AModelWhoseCheckpointsFitOnNoDiskIsRefusedFirst) {
+  const auto result = train("[8, 8, 16]", "[65536, 65536, 65536]");
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("run has room for"), HasSubstr("for checkpoints"),
+                                   HasSubstr("checkpoints.keep_last")));
+}
+
+// LibTorch's pools would wait for ever, or end the process, for a thread that the system refuses.
+TEST_F(Errors, TooManyThreadsAre76) {
+  for (const std::string of : {"", "libgomp"}) {
+    const Environment environment({{"LD_PRELOAD", PIXART_PROCESS_SHIM},
+                                   {"ASAN_OPTIONS", "verify_asan_link_order=0"},
+                                   {"PROCESS_SHIM_NO_THREADS_OF", of}});
+    const auto result = train("run: run", "run: run", {"--stage", "autoencoder"});
+    EXPECT_EQ(result.code, 76) << result.output;
+    EXPECT_THAT(result.output, AllOf(HasSubstr("ulimit -u"), Not(HasSubstr("report it"))));
+  }
+}
+
+TEST_F(Errors, TooManyOpenFilesAre76) {
+  write_text(folder_ / "run.yaml", tiny_run_yaml());
+  Process process({"train", "run.yaml"}, folder_.path(), -1, [] {
+    for (int inherited = 3; inherited < 256; ++inherited) ::close(inherited);
+    const rlimit limit{5, 5};  // the libraries are loaded one by one
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  });
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("ulimit -n"));
+}
+
+// Links in a circle cannot be read by anybody, not even by root.
+TEST_F(Errors, FoldersThatCannotBeReadAreNamed) {
+  fs::create_symlink("b", folder_ / "a");
+  fs::create_symlink("a", folder_ / "b");
+  write_text(folder_ / "run.yaml", tiny_run_yaml());
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"inspect", "a"},
+                                             {"convert", "a/x.pth", "y.safetensors"},
+                                             {"report", "a"},
+                                             {"sample", "a", "a red circle"},
+                                             {"extract", "run.yaml", "--set", "run=a"}}) {
+    const auto result = run_pixart(command, folder_.path());
+    EXPECT_EQ(result.code, 78) << command.front();
+    EXPECT_THAT(result.output, AllOf(HasSubstr("Too many levels of symbolic links"),
+                                     HasSubstr("cannot use a"), Not(HasSubstr("report it"))))
+        << command.front();
+  }
+}
+
 TEST_F(Errors, InspectOfABrokenFile) {
   write_text(folder_ / "broken.safetensors", "12345678{}");
   const auto result = run_pixart({"inspect", "broken.safetensors"}, folder_.path());
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.output, HasSubstr("broken.safetensors"));
+}
+
+// Anyone may write the text of a PNG.
+TEST_F(Errors, NumbersInAnImageObeyTheLimitsOfTheOptions) {
+  const std::map<std::string, std::string> fine = {
+      {"prompt", "a cat"}, {"negative_prompt", ""}, {"height", "32"},    {"width", "32"}, {"seed", "1"},
+      {"index", "0"},      {"num_steps", "3"},      {"guidance", "2.5"}, {"stage", ""},   {"sampler", "dpm"}};
+  for (const auto& [key, value, message] : std::vector<std::array<std::string, 3>>{
+           {"height", "2000000000", "height is 2000000000; allowed is 8 to 16384"},
+           {"width", "-8", "width is -8"},
+           {"num_steps", "99999999999", "num_steps is 99999999999; allowed is 1 to 1000"},
+           {"num_steps", "99999999999999999999999", "is not such a number"},
+           {"num_steps", "3 or so", "'3 or so' is not such a number"},
+           {"guidance", "nan", "guidance is nan; allowed is 1 to 100"},
+           {"guidance", "1e300", "guidance is 1e300"},
+           {"index", "-1", "index is -1"},
+           {"seed", "-1", "seed '-1' is not such a number"},
+           {"process", R"({"prediction": "score"})", "unknown prediction 'score'"},
+           {"process", R"({"prediction": "flow", "shift": -1})", "a shift of -1"}}) {
+    auto text = fine;
+    text[key] = value;
+    formats::save_png(folder_ / "recipe.png", Image(8, 8), text);
+    const auto result = run_pixart({"sample", "nowhere", "--from-image", "recipe.png"}, folder_.path());
+    EXPECT_EQ(result.code, 78) << result.output;
+    EXPECT_THAT(result.output, AllOf(HasSubstr("recipe.png"), HasSubstr(message)));
+  }
+  auto text = fine;
+  text["height"] = text["width"] = "1";
+  formats::save_png(folder_ / "recipe.png", Image(8, 8), text);
+  EXPECT_THAT(run_pixart({"sample", "nowhere", "--from-image", "recipe.png"}, folder_.path()).output,
+              AllOf(HasSubstr("2 problems"), HasSubstr("height is 1"), HasSubstr("width is 1")));
 }
 
 }  // namespace

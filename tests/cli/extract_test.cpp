@@ -276,7 +276,8 @@ TEST_F(Extract, AnEncoderThatChangedInTheMiddleIsNoticed) {
   fresh_run("middle");
   ASSERT_EQ(train("middle", {}).code, 0);
   const std::vector<std::string> draw = {
-      "sample", "middle", "image 1 of noise", "--steps", "2", "--stage", "text", "--out", "drawn"};
+      "sample", "middle", "image 1 of noise", "--steps", "2", "--stage", "text",
+      "--out",  "drawn",  "--overwrite"};
   const auto sample = [&] { return run_pixart(draw, folder_->path()); };
   ASSERT_EQ(sample().code, 0);
   EXPECT_THAT(sample().output, HasSubstr("the text encoder was not needed"));
@@ -306,12 +307,12 @@ TEST_F(Extract, DamagedFeaturesAreRefused) {
   fs::resize_file(path("damaged-features/scenes-latents-32/shard-00003.safetensors"), 100);
   fs::remove(path("damaged-features/scenes-latents-32/shard-00004.safetensors"));
   auto result = train("damaged", {});
-  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_EQ(result.code, 74) << result.output;
   EXPECT_THAT(result.output, AllOf(HasSubstr("shard-00003.safetensors: 100 bytes"),
                                    HasSubstr("shard-00004.safetensors: No such file"), HasSubstr("remove")));
   write_text(path("damaged-features/scenes-latents-32/manifest.json"), "{");
   result = train("damaged", {});
-  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_EQ(result.code, 74) << result.output;
   EXPECT_THAT(result.output, HasSubstr("manifest.json is not a manifest of features"));
 }
 
@@ -367,7 +368,7 @@ TEST_F(Extract, DamageIsNamedAndMended) {
               AllOf(HasSubstr("quarantine_budget = 0.01"), HasSubstr("extract RUN.yaml --mend")));
   flip_bit(path(captions + "index.safetensors"), 200);
   result = train("mended", {kWholeEpoch});
-  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_EQ(result.code, 74) << result.output;
   EXPECT_THAT(result.output, HasSubstr("scenes-captions/index.safetensors is damaged"));
   const Files before = contents("mended-features");
   result = on_copy({"--verify"});

@@ -57,7 +57,7 @@ MADE = {
                 "runs/data/features/fashion-captions/manifest.json", "runs/data/quarantine/stamps.jsonl",
                 "runs/data/checkpoints/text/step-00000044/manifest.json"],
     "webdataset.md": ["packed/pack.json", "packed/my_images-000000.tar", "packed-mine/pack.json"],
-    "sampling.md": ["birds/index.html", "again/0000.png", "cats/0000.png"],
+    "sampling.md": ["samples/0001/grid.png", "birds/index.html", "again/0000.png", "cats/0000.png", "many/0005.png"],
     "fine-tuning.md": ["styled.safetensors", "styled/grid.png"],
     "weights.md": ["pixart-512-diffusers/config.json", "init-512.safetensors"],
     "many-gpus.md": ["runs/eight/checkpoints/text/step-00000002/manifest.json"],
@@ -114,7 +114,7 @@ def read_page(page, base):
             name = note.removeprefix("file: ")
             whole = "".join({**base, **sections(text)}.values())
             pathlib.Path(name).write_text(whole)
-            run(f"pixart train {name} --check")
+            run(f"pixart train {name} --check --file-only")
             pathlib.Path(name).write_text(replaced(whole, SMALLER_FILES))
             base = base or sections(text)
         elif note.startswith("run"):

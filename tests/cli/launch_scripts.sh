@@ -25,6 +25,7 @@ END
 stand_in srun << 'END'
 #!/usr/bin/env bash
 echo "$@" > srun.log
+echo "$PIXART_RUN_TOKEN" >> tokens.log
 [[ -n ${CODE:-} ]] && exit "$CODE"
 trap 'echo USR1 >> signals.log; sleep 0.3; exit ${CODE_AT_USR1:-75}' USR1
 trap 'echo TERM >> signals.log; sleep 0.3; exit 75' TERM
@@ -58,6 +59,7 @@ stand_in pixart << 'END'
 codes=($CODES)
 code=${codes[RANK]}
 [[ -e ranks.log ]] && echo "$@" >> ranks.log
+echo "${PIXART_RUN_TOKEN:-}" >> tokens.log
 ((code <= 128)) || { kill "-$((code - 128))" $$ && sleep 9; }
 exit "$code"
 END
@@ -103,6 +105,16 @@ for codes in 0:0 1:1 75:75 76:76 78:78 137:76 143:76; do
   ((got == ${codes#*:})) || fail "the run ended with ${codes%:*}, the script with $got"
 done
 [[ ! -e scontrol.log ]] || fail "requeued without a request"
+# Each start has a token of its own; one that is given is left alone.
+is_random_token() { [[ $(sort -u tokens.log) =~ ^[0-9a-f]{64}$ ]]; }
+rm tokens.log
+CODE=0 bash "$kScripts/slurm.sbatch" run.yaml
+is_random_token || fail "the ranks of SLURM got the token $(cat tokens.log)"
+CODE=0 bash "$kScripts/slurm.sbatch" run.yaml
+[[ $(sort -u tokens.log | wc -l) == 2 ]] || fail "two starts with one token: $(cat tokens.log)"
+rm tokens.log
+PIXART_RUN_TOKEN=given CODE=0 bash "$kScripts/slurm.sbatch" run.yaml
+[[ $(cat tokens.log) == given ]] || fail "a given token became $(cat tokens.log)"
 got=0
 bash "$kScripts/slurm.sbatch" 2> usage.log || got=$?
 ((got == 78)) && grep -q Usage usage.log || fail "no usage"
@@ -123,6 +135,14 @@ cp bin/pixart plain
 mv bin/torchrun copy/.deps/venv/bin/python
 check_torchrun "$folder/plain" copy/scripts/launch/torchrun.sh "-m torch.distributed.run "
 mv copy/.deps/venv/bin/python bin/torchrun
+
+# All ranks of one machine get one token. Several machines would make several, so none is made there.
+rm tokens.log
+CODES="0 0" "$kScripts/torchrun.sh" gpu-a 1 0 2 train
+is_random_token && [[ $(wc -l < tokens.log) == 2 ]] || fail "the ranks of one machine got the tokens $(cat tokens.log)"
+rm tokens.log
+CODES="0 0" "$kScripts/torchrun.sh" gpu-a 2 0 2 train
+[[ -z $(sort -u tokens.log) ]] || fail "the ranks of two machines got the tokens $(cat tokens.log)"
 
 # The codes of two ranks, and that of the script: a cause comes before its effects on the other ranks.
 rm ranks.log

@@ -5,10 +5,13 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "process.h"
+#include "strangers.h"
 
 namespace pixart::testing {
 namespace {
@@ -56,6 +59,11 @@ bool wait_until(const Condition& condition) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   return false;
+}
+
+pid_t pid_of(const fs::path& folder, int rank) {
+  const std::string text = text_of(folder / ("pid-" + std::to_string(rank)));
+  return text.empty() ? 0 : std::stoi(text);
 }
 
 struct Timed {
@@ -202,6 +210,30 @@ TEST(Launch, ARequestToOneRankStopsAll) {
   EXPECT_TRUE(all_gone(folder.path(), 3));
 }
 
+// The others have saved and ended. It does not keep the launcher for ever.
+TEST(Launch, ARankThatHangsAfterARequestIsNamedAndKilled) {
+  const TemporaryFolder folder;
+  Process process(launch(3, {"outlast", "1"}), folder.path());
+  ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-1"); }));
+  const auto begun = std::chrono::steady_clock::now();
+  process.kill(SIGTERM);
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("rank 1 of 3 did not end on the request to stop"));
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(), kSoon);
+  EXPECT_TRUE(all_gone(folder.path(), 3));
+}
+
+TEST(Launch, ARankThatGoesOnAfterARequestToAnotherIsAskedAgain) {
+  const TemporaryFolder folder;
+  Process process(launch(3, {"outlive", "1"}), folder.path());
+  ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-1"); }));
+  ::kill(pid_of(folder.path(), 0), SIGTERM);
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 75) << result.output;
+  EXPECT_TRUE(all_gone(folder.path(), 3));
+}
+
 // A rank cannot catch a signal before its libraries are loaded.
 TEST(Launch, ARequestWhileRanksStartIsOneToo) {
   for (int time = 0; time < 3; ++time) {
@@ -212,6 +244,66 @@ TEST(Launch, ARequestWhileRanksStartIsOneToo) {
     const auto result = process.wait();
     EXPECT_EQ(result.code, 75) << result.output;
   }
+}
+
+// One rank is asked while the ranks still wait for another one, which then does not look for them in vain.
+TEST(Launch, ARequestWhileRanksMeetStopsAll) {
+  for (const int asked : {0, 2}) {
+    const TemporaryFolder folder;
+    Process process(launch(3, {"late", "1"}), folder.path());
+    ASSERT_TRUE(wait_until([&] { return pid_of(folder.path(), asked) > 0 && pid_of(folder.path(), 1) > 0; }));
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));  // most likely it waits by then
+    const auto begun = std::chrono::steady_clock::now();
+    ::kill(pid_of(folder.path(), asked), SIGTERM);
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    write_text(folder / "go", "");
+    const auto result = process.wait();
+    EXPECT_EQ(result.code, 75) << result.output;
+    EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(), kSoon);
+  }
+}
+
+TEST(Launch, StrangersAreDroppedAndCountedAndDelayNobody) {
+  const TemporaryFolder folder;
+  Process process(launch(2, {"late", "1"}), folder.path());
+  ASSERT_TRUE(wait_until([&] { return pid_of(folder.path(), 0) > 0; }));
+  const pid_t first = pid_of(folder.path(), 0);
+  const int port = std::stoi(variable_of(first, "MASTER_PORT"));
+  const std::string token = variable_of(first, "PIXART_RUN_TOKEN");
+  EXPECT_GE(token.size(), 40u);
+  std::deque<Stranger> strangers;
+  const auto kinds = words_of_strangers();
+  for (size_t i = 0; i < 50 * kinds.size(); ++i) {
+    strangers.emplace_back(port, kinds[i % kinds.size()]);
+    ASSERT_TRUE(strangers.back().is_connected());
+    if (i % 5 == 0) strangers.back().hang_up();
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  write_text(folder / "go", "");
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(), 8);
+  EXPECT_THAT(result.output, HasSubstr("sum 1000"));
+  EXPECT_THAT(result.output,
+              HasSubstr("rank 0 dropped " + std::to_string(strangers.size()) + " connections of strangers"));
+  EXPECT_THAT(result.output, Not(HasSubstr(token)));
+  EXPECT_THAT(result.output, Not(HasSubstr("frame #")));  // no backtraces of a library
+}
+
+TEST(Launch, EachRunHasATokenOfItsOwn) {
+  std::set<std::string> tokens;
+  for (int run = 0; run < 2; ++run) {
+    const TemporaryFolder folder;
+    Process process(launch(2, {"request"}), folder.path(), -1,
+                    [] { ::setenv("PIXART_RUN_TOKEN", "of somebody else's run", 1); });
+    ASSERT_TRUE(wait_until([&] { return fs::exists(folder / "step-1"); }));
+    const std::string token = variable_of(pid_of(folder.path(), 0), "PIXART_RUN_TOKEN");
+    EXPECT_EQ(token, variable_of(pid_of(folder.path(), 1), "PIXART_RUN_TOKEN"));
+    EXPECT_TRUE(tokens.insert(token).second);
+    process.kill(SIGTERM);
+    EXPECT_EQ(process.wait().code, 75);
+  }
+  EXPECT_EQ(tokens.count("of somebody else's run"), 0u);
 }
 
 TEST(Launch, AKilledLauncherLeavesNobody) {

@@ -214,13 +214,14 @@ TEST_F(LoraRun, AnotherModelsAdaptersAreRefused) {
   EXPECT_FALSE(fs::exists(path("wrong.safetensors")));
   const auto changed = pixart({"train", "run.yaml", "--set", "stages.style.lora.rank=3"});
   EXPECT_EQ(changed.code, 78);
-  EXPECT_THAT(changed.output, HasSubstr("lora.rank was 2, is 3 (cannot change in a run that has begun)"));
+  EXPECT_THAT(changed.output,
+              HasSubstr("lora.rank was 2, is 3 (cannot change: a stage that uses it has begun)"));
 }
 
 TEST_F(LoraRun, SamplesWithAdapters) {
   const auto draw = [](const std::string& stage, const std::string& step) {
     const auto result = pixart({"sample", "run", "a red circle on a white background", "--stage", stage,
-                                "--step", step, "--steps", "2", "--out", stage + step});
+                                "--step", step, "--steps", "2", "--overwrite", "--out", stage + step});
     EXPECT_EQ(result.code, 0) << result.output;
     return formats::load_image(path(stage + step) / "0000.png").rgb;
   };

@@ -58,10 +58,11 @@ TEST_F(Trained, AnImageIsDrawnAgainInItsOwnPrecision) {
   EXPECT_EQ(sample("default"), drawn_in_training());
   sample("other", {"--precision", "bfloat16"});
   for (const std::string out : {"default", "other"}) {
-    const auto again = run_pixart(
-        {"sample", "--from-image", out + "/0000.png", "--device", "cpu", "--out", "again"}, folder_.path());
+    const auto again =
+        run_pixart({"sample", "--from-image", out + "/0000.png", "--device", "cpu", "--out", "again-" + out},
+                   folder_.path());
     ASSERT_EQ(again.code, 0) << again.output;
-    EXPECT_EQ(text_of(folder_ / out / "0000.png"), text_of(folder_ / "again/0000.png")) << out;
+    EXPECT_EQ(text_of(folder_ / out / "0000.png"), text_of(folder_ / ("again-" + out) / "0000.png")) << out;
   }
 }
 

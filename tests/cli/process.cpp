@@ -61,6 +61,13 @@ bool Process::has_ended() const {
   return ::waitid(P_PID, id_t(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid_;
 }
 
+std::string variable_of(pid_t pid, const std::string& name) {
+  std::ifstream stream("/proc/" + std::to_string(pid) + "/environ");
+  for (std::string entry; std::getline(stream, entry, '\0');)
+    if (entry.compare(0, name.size() + 1, name + "=") == 0) return entry.substr(name.size() + 1);
+  return "";
+}
+
 ProcessResult Process::wait() {
   int status = 0;
   ::waitpid(pid_, &status, 0);

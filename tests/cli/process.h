@@ -56,6 +56,9 @@ class Environment {
   std::vector<std::string> names_;
 };
 
+// The value of a variable in the environment of a process; "" if there is none.
+std::string variable_of(pid_t pid, const std::string& name);
+
 // For `before_start`: standard output and error go into a pipe that nobody reads, into a file on a full disk.
 void break_the_pipe();
 void fill_the_disk();

@@ -1,10 +1,14 @@
 // `pixart launch -n N -- train`: the same run on every number of ranks, stopped and hanging ranks.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <deque>
 #include <fstream>
 #include <map>
 #include <random>
@@ -12,6 +16,7 @@
 #include <thread>
 
 #include "process.h"
+#include "strangers.h"
 
 namespace pixart::testing {
 namespace {
@@ -125,6 +130,31 @@ TEST(Ranks, AStoppedRunOfFourRanksContinuesBitForBit) {
   for (const char* file : {"model.safetensors", "ema.safetensors"})
     EXPECT_TRUE(text_of(folder / "whole/checkpoints/larger/step-00000006" / file) ==
                 text_of(folder / "stopped/checkpoints/larger/step-00000006" / file));
+}
+
+// Strangers connect to the ranks from their first moment to their last.
+TEST(Ranks, StrangersChangeNoBit) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", exact_yaml());
+  const auto quiet = run_pixart(launch(2, {"run=quiet"}), folder.path());
+  ASSERT_EQ(quiet.code, 0) << quiet.output;
+  Process process(launch(2, {"run=visited"}), folder.path());
+  const auto kinds = words_of_strangers();
+  std::deque<Stranger> strangers;  // the last 200 stay
+  int port = 0, met = 0;
+  for (size_t i = 0; !process.has_ended(); ++i) {
+    const auto ranks = process.children();
+    const std::string text = ranks.empty() ? "" : variable_of(ranks[0], "MASTER_PORT");
+    if (!text.empty()) port = std::stoi(text);
+    if (port > 0) met += strangers.emplace_back(port, kinds[i % kinds.size()]).is_connected() ? 1 : 0;
+    if (strangers.size() > 200) strangers.pop_front();
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const auto visited = process.wait();
+  EXPECT_EQ(visited.code, 0) << visited.output;
+  EXPECT_GT(met, 0) << "no stranger came while the ranks met";
+  EXPECT_EQ(text_of(folder / "quiet/events.jsonl"), text_of(folder / "visited/events.jsonl"));
+  EXPECT_EQ(final_hashes(folder / "quiet"), final_hashes(folder / "visited"));
 }
 
 // A rank that stands still is named with what it did, and all are gone within the time-out and ten seconds.
@@ -279,6 +309,57 @@ TEST(Ranks, ARankThatStandsStillWhileItDrawsIsNamed) {
   EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), kTimeout + 10);
   EXPECT_EQ(result.code, 76) << result.output;
   EXPECT_THAT(result.output, AllOf(HasSubstr("rank 1 of 2 hung"), HasSubstr("step 5: drawing samples")));
+}
+
+struct StoppedHolder {
+  pid_t process = 0;
+  int rank = -1;
+};
+
+bool is_locked(const fs::path& file) {
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const bool is_free = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  ::close(descriptor);
+  return !is_free;
+}
+
+// Stops the process that holds the lock of a shard, as its first words say, unless it lets go meanwhile.
+StoppedHolder stop_holder(const fs::path& lock) {
+  StoppedHolder holder;
+  int64_t count = 0;
+  std::ifstream file(lock);
+  if (!(file >> count >> holder.process >> holder.rank) || ::kill(holder.process, SIGSTOP) != 0) return {};
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  if (is_locked(lock)) return holder;
+  ::kill(holder.process, SIGCONT);
+  return {};
+}
+
+StoppedHolder stop_a_holder(const fs::path& features) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(features, error), end; !error && at != end; at.increment(error))
+    if (at->path().filename().string().starts_with(".lock-"))
+      if (const auto holder = stop_holder(at->path()); holder.process > 0) return holder;
+  return {};
+}
+
+TEST(Ranks, ARankThatHangsWithAShardIsNamed) {
+  constexpr double kTimeout = 8;
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  Process process(launch(2, {"threads=1", "sources.scenes.count=20000"}, kTimeout), folder.path());
+  StoppedHolder holder;
+  while (holder.process == 0) {
+    ASSERT_FALSE(process.has_ended()) << process.wait().output;
+    holder = stop_a_holder(folder / "run/features");
+  }
+  const auto result = process.wait();
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr(fmt::format("rank {} of 2 hung", holder.rank)),
+                    HasSubstr(fmt::format("rank {} (process {} on ", holder.rank, holder.process)),
+                    HasSubstr("no sign of life")));
 }
 
 TEST(Ranks, ExactModeOnAWrongNumberOfRanksIsAnErrorOfTheConfig) {

@@ -151,6 +151,13 @@ def check_usual_losses(folder):
     make(run, '--steps', '400', '--dit', 'S/8')
     pixart(0, run)
     assert 'known only from step 5,000 to 400,000' in read(os.path.join(run, 'report.html')).text['curves']
+    config = os.path.join(run, 'run.yaml')
+    with open(config, encoding='utf-8') as file:
+        text = file.read()
+    with open(config, 'w', encoding='utf-8') as file:
+        file.write(text.replace('objective: class_conditional,', 'objective: class_conditional, prediction: v,'))
+    pixart(0, run)
+    assert 'No usual loss is known for the settings of stages class, text.' in read(os.path.join(run, 'report.html')).text['curves']
 
 
 def check_evil_run(folder):

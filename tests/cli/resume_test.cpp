@@ -172,6 +172,23 @@ TEST_F(FinishedStage, FewerStepsThanWereDoneAreRefused) {
 }
 
 // Images that take long and a loss on held-out samples, both at steps that are saved.
+TEST(Threads, AnotherNumberIsSaid) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const auto train = [&](const std::string& threads, const std::string& step) {
+    const auto result = run_pixart({"train", "run.yaml", "--stage", "autoencoder", "--set",
+                                    "threads=" + threads, "--stop-at-step", step},
+                                   folder.path());
+    EXPECT_EQ(result.code, 75) << result.output;
+    return result.output;
+  };
+  const std::string said = "was made with threads: ";
+  EXPECT_THAT(train("1", "2"), Not(HasSubstr(said)));
+  EXPECT_THAT(train("1", "4"), Not(HasSubstr(said)));
+  EXPECT_THAT(train("2", "6"), HasSubstr("step 4 " + said + "1; this process has 2"));
+  EXPECT_THAT(train("2", "7"), Not(HasSubstr(said)));
+}
+
 class Drawing : public ::testing::TestWithParam<int> {
  protected:
   Drawing() {

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +129,56 @@ TEST_F(WaitingForItsFile, TrainingCanBeStopped) {
     EXPECT_EQ(result.code, 75) << result.output;
     EXPECT_FALSE(std::filesystem::exists(folder_ / "run/checkpoints"));
   }
+}
+
+// A signal while LibTorch initialises itself, before main().
+TEST(Stop, InItsFirstMoment) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const Environment environment({{"LD_PRELOAD", PIXART_PROCESS_SHIM},
+                                 {"ASAN_OPTIONS", "verify_asan_link_order=0"},
+                                 {"PROCESS_SHIM_SIGNAL", std::to_string(SIGTERM)}});
+  const auto train = run_pixart({"train", "run.yaml"}, folder.path());
+  EXPECT_EQ(train.code, 75) << train.output;
+  EXPECT_FALSE(std::filesystem::exists(folder / "run/checkpoints"));
+  EXPECT_EQ(run_pixart({"plan", "run.yaml"}, folder.path()).code, 128 + SIGTERM) << "it does not ask";
+}
+
+// Waits until another process opens the file.
+void wait_for_opening(const std::filesystem::path& file, const Process& process) {
+  const int notices = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+  ASSERT_GE(::inotify_add_watch(notices, file.c_str(), IN_OPEN), 0);
+  char event[4096];
+  while (::read(notices, event, sizeof event) <= 0) {
+    ASSERT_FALSE(process.has_ended());
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  ::close(notices);
+}
+
+TEST(Stop, WhileAnotherProcessHoldsALock) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const auto trained = run_pixart({"train", "run.yaml", "--stage", "autoencoder"}, folder.path());
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const std::vector<std::string> extract = {"extract", "run.yaml", "--stage", "class"};
+  const auto features = folder / "run/features/scenes-latents-32";
+  std::filesystem::create_directories(features);
+  const int lock = ::open((features / ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
+  for (const int signal : {SIGTERM, SIGINT}) {
+    Process process(extract, folder.path());
+    wait_for_opening(features / ".lock", process);
+    const auto asked = std::chrono::steady_clock::now();
+    process.kill(signal);
+    const auto result = process.wait();
+    EXPECT_EQ(result.code, 75) << result.output;
+    EXPECT_NE(result.output.find(".lock"), std::string::npos) << result.output;
+    EXPECT_LT(std::chrono::steady_clock::now() - asked, std::chrono::seconds(3));
+  }
+  ::close(lock);
+  const auto made = run_pixart(extract, folder.path());
+  EXPECT_EQ(made.code, 0) << made.output;
 }
 
 // They do not ask whether they shall stop, so the signal ends them.

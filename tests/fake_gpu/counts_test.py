@@ -4,6 +4,7 @@ Usage: counts_test.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
 """
 
 import random
+import re
 import struct
 import zlib
 
@@ -34,21 +35,27 @@ stages:
 """ % MAX_TOKENS
 
 
-def png(side=32):
+# The same with two shapes of images, in the official shapes of 256 pixels.
+BUCKETS_YAML = (LENGTHS_YAML.replace("run: lengths", "run: buckets").replace("path: captioned", "path: shaped")
+                .replace("[8, 8, 16]", "[8, 8, 8, 16]").replace("resolution: 32", "resolution: 256")
+                .replace("batch_size: 2,", "batch_size: 2, aspect_buckets: true, multi_scale: true,"))
+
+
+def png(height=32, width=32):
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    rows = b"".join(b"\0" + bytes(3 * [row * 7 % 256] * side) for row in range(side))
-    head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + bytes(3 * [row * 7 % 256] * width) for row in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def make_captioned(folder):
-    """Images with captions of 1, 2, 3 ... words, each of which is a token or more."""
+def make_captioned(folder, sizes=((32, 32),)):
+    """Images with captions of 1, 2, 3 ... words, each of which is a token or more; their sizes take turns."""
     rng = random.Random(5)
     folder.mkdir()
     for count in range(1, MAX_TOKENS + 1):
-        (folder / f"{count:03d}.png").write_bytes(png())
+        (folder / f"{count:03d}.png").write_bytes(png(*sizes[count % len(sizes)]))
         words = [rng.choice("abcdefghijklmnop") for _ in range(count)]
         (folder / f"{count:03d}.txt").write_text(" ".join(words))
 
@@ -101,6 +108,21 @@ class Counts(TestCase):
         self.assertGreaterEqual(sum(shapes.values()), 400, "self-attention and cross-attention of each step")
         self.assertGreater(len(shapes), 2, "captions differ in length")
         self.assertLessEqual(len(shapes), ATTENTION_SHAPES)
+
+    def test_each_shape_of_images_has_few_attention_shapes(self):
+        make_captioned(self.program.folder / "shaped", sizes=((256, 256), (256, 512)))
+        (self.program.folder / "buckets.yaml").write_text(BUCKETS_YAML)
+        result = self.program.call(["train", "buckets.yaml"], "buckets")
+        self.assertEqual(result.code, 0, result.output[-3000:])
+        counts = {}
+        for shape in result.reports[0]["attention"]:
+            if query := re.match(r"query \[2, 2, \d\d\d, 18\]", shape):
+                counts[query[0]] = counts.get(query[0], 0) + 1
+        print(f"\nshapes of attention in training: {counts}", flush=True)
+        self.assertEqual(len(counts), 2, "two shapes of images")
+        for query, count in counts.items():
+            self.assertGreater(count, 2, "captions differ in length")
+            self.assertLessEqual(count, ATTENTION_SHAPES, query)
 
     def test_a_save_waits_seldom(self):
         steps = {"autoencoder": 1, "class": 4, "text": 4}

@@ -9,7 +9,7 @@ failures=0
 num_files=0
 while IFS= read -r -d '' file; do
   num_files=$((num_files + 1))
-  if ! output=$("$PIXART_BIN" train --check "$file" 2>&1); then
+  if ! output=$("$PIXART_BIN" train --check --file-only "$file" 2>&1); then
     echo "$file is not valid: $output"
     failures=$((failures + 1))
   fi

@@ -87,6 +87,44 @@ TEST(Leftovers, NoPathsOfSomebodysMachine) {
   });
 }
 
+// Users keep files of their own in the folders that they name: only one file decides what is deleted.
+TEST(Deleting, HappensInOnePlace) {
+  static const std::regex kDeleting(R"(\b(fs|filesystem|std)::remove(_all)?\(|\bunlink(at)?\(|\brmdir\()");
+  static const std::regex kAlgorithm(R"(std::remove\([^()]*\bbegin\(\))");
+  for (const char* folder : {"include", "src", "tools"}) {
+    for (const auto& file : files_under(folder)) {
+      if (!is_cpp_file(file) || file.starts_with("tools/bench/") || file == "src/base/deletion.cpp") continue;
+      for (const auto& line : read_lines(source_dir() / file))
+        EXPECT_TRUE(!std::regex_search(line, kDeleting) || std::regex_search(line, kAlgorithm))
+            << file << ": base/deletion.h deletes: " << line;
+    }
+  }
+}
+
+// Names and captions of files may hold escape sequences.
+TEST(Printing, HappensInOnePlace) {
+  static const std::regex kPrinting(R"(\b(printf|puts|putchar)\(|\bstd::cout\b|, stdout\))");
+  for (const char* folder : {"include", "src", "tools"}) {
+    for (const auto& file : files_under(folder)) {
+      if (!is_cpp_file(file) || file.starts_with("tools/bench/") || file == "src/base/print.cpp") continue;
+      for (const auto& line : read_lines(source_dir() / file))
+        EXPECT_FALSE(std::regex_search(line, kPrinting)) << file << ": base/print.h prints: " << line;
+    }
+  }
+}
+
+// So each page has the frame's Content-Security-Policy.
+TEST(Pages, HaveTheFrameOfOneFile) {
+  static const std::regex kFrame("<!doctype html>|<head>|<html[ >]", std::regex::icase);
+  std::set<std::string> with_a_frame;
+  for_each_line([&](const std::string& file, int, const std::string& line) {
+    const bool is_ours =
+        file.starts_with("src/") || file.starts_with("tools/") || file.starts_with("include/");
+    if (is_ours && is_cpp_file(file) && std::regex_search(line, kFrame)) with_a_frame.insert(file);
+  });
+  EXPECT_EQ(with_a_frame, std::set<std::string>{"src/base/html.cpp"});
+}
+
 TEST(Folders, EachModuleHasAReadme) {
   for (const auto& [module, used] : read_module_table(read_text(source_dir() / "src" / "README.md"))) {
     const fs::path readme = source_dir() / (module == "tools" ? "tools" : "src/" + module) / "README.md";

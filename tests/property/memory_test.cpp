@@ -79,7 +79,7 @@ int64_t measured_peak(const run::StageConfig& stage, const models::TransformerCo
   run::choose_trained(stage, state);
   DiffusionObjective objective(
       model, {.codec = &codec,
-              .tables = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
+              .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
               .seed = kSeed,
               .draw = draws_by_sample(kSeed, kSteps, stage.condition_dropout),
               .device = at::kCPU});

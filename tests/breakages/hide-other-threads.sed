@@ -1,0 +1,4 @@
+# breaks: nobody is told that another number of threads changes the bits
+# file: src/train/stage_run.cpp
+# tests: cli_resume
+s/before == 0 \|\| before == now/before >= 0/
