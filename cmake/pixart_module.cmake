@@ -8,17 +8,17 @@
 #   private headers (src/<module>/*.h) of the modules that it names
 
 # LibTorch's headers cost 20 s a file; every TORCH target shares this one precompiled header.
-add_library(pixart_torch_pch OBJECT "${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp")
-target_precompile_headers(pixart_torch_pch PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${PROJECT_SOURCE_DIR}/cmake/torch_pch.h>")
-target_link_libraries(pixart_torch_pch PRIVATE pixart_options LibTorch::torch)
-set_target_properties(pixart_torch_pch PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-target_compile_options(pixart_torch_pch PRIVATE -fPIC)
+function(_pixart_pch target)
+  add_library(${target} OBJECT ${ARGN} "${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp")
+  target_precompile_headers(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${PROJECT_SOURCE_DIR}/cmake/torch_pch.h>")
+  target_link_libraries(${target} PRIVATE pixart_options LibTorch::torch)
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${target} PRIVATE -fPIC)
+endfunction()
+_pixart_pch(pixart_torch_pch)
 # Tests are compiled without optimisation, which takes half the time, and need a precompiled header of their own for it.
-add_library(pixart_test_pch OBJECT EXCLUDE_FROM_ALL "${PROJECT_SOURCE_DIR}/cmake/torch_pch.cpp")
-target_precompile_headers(pixart_test_pch PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${PROJECT_SOURCE_DIR}/cmake/torch_pch.h>")
-target_link_libraries(pixart_test_pch PRIVATE pixart_options LibTorch::torch)
-set_target_properties(pixart_test_pch PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-target_compile_options(pixart_test_pch PRIVATE -fPIC $<$<CONFIG:Release>:-O0>)
+_pixart_pch(pixart_test_pch EXCLUDE_FROM_ALL)
+target_compile_options(pixart_test_pch PRIVATE $<$<CONFIG:Release>:-O0>)
 
 function(_pixart_target target)
   cmake_parse_arguments(ARG "TORCH;TEST" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES;LABELS" ${ARGN})

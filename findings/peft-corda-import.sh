@@ -3,6 +3,12 @@
 # It needs no file of this project. It takes some seconds after the installation.   findings/peft-corda-import.sh
 #   PYTHON=FILE  a Python with peft 0.21.2 and without attrs; without it, peft is installed from PyPI into a temporary folder (5 GB)
 # It prints what it saw, and ends with 1 if that differs from what findings/README.md says.
+# Output seen, on Debian 12 with Python 3.11:
+#   peft 0.21.2
+#   peft requires attrs: False
+#   import peft.tuners.lora.eva: works
+#   import peft.tuners.lora.loraga: works
+#   import peft.tuners.lora.corda: No module named 'attr'
 set -euo pipefail
 
 readonly kVersion=0.21.2
@@ -13,7 +19,7 @@ python=${PYTHON:-}
 if [ -z "$python" ]; then
   python3 -m venv "$folder/venv"
   python=$folder/venv/bin/python
-  "$python" -m pip install --progress-bar off torch==2.11.0 "peft==$kVersion"
+  "$python" -m pip install --progress-bar off torch==2.11.0 peft==0.21.2 transformers==5.24.0 accelerate==1.15.0
 fi
 cat > "$folder/see.py" << 'END'
 import importlib, importlib.metadata, importlib.util, sys

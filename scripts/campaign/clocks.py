@@ -1,8 +1,8 @@
 """A wall clock that lies, differently at each start, with kills between the starts."""
 import os
 
-from commands import make
-from drill import Outcome, finish, fresh, seeded
+from commands import begin_history
+from drill import finish, fresh
 
 DAY, YEAR = 86400, 365 * 86400
 LIES = (('offset', -DAY), ('offset', DAY), ('offset', 10 * YEAR), ('offset', -1e12), ('backwards', 0), ('frozen', 0), ('fast', 200),
@@ -19,11 +19,8 @@ def spoil_times(folder, rng):
 
 
 def trial(bench, seed):
-    rng, outcome = seeded('clocks', seed), Outcome()
-    command = make(rng.choice(('train', 'train', 'extract', 'data pack', 'caption')))
-    outcome.detail['command'] = command.name
-    clean = bench.clean(command)
-    folder = fresh(bench, command)
+    mix = ('train', 'train', 'extract', 'data pack', 'caption')
+    rng, outcome, command, clean, folder = begin_history(bench, 'clocks', seed, mix)
     for _ in range(STARTS):
         lie = rng.choice(LIES)
         shim = {'folder': folder, 'mode': 'kill', 'at': 1 + rng.randrange(len(clean.paths)), 'match': command.watched}

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import zlib
 
-from drill import FOREIGN, OWN_TEMPORARY, digest
+from drill import FOREIGN, OWN_TEMPORARY, Outcome, digest, fresh, seeded
 
 MODELS = """device: cpu
 threads: 1
@@ -313,3 +313,9 @@ def make(name):
     return ALL[name]()
 
 
+def begin_history(bench, drill, seed, names):
+    """A trial on one of the commands `names`: (random numbers, outcome, command, its undisturbed run, its folder)"""
+    rng, outcome = seeded(drill, seed), Outcome()
+    command = make(rng.choice(names))
+    outcome.detail['command'] = command.name
+    return rng, outcome, command, bench.clean(command), fresh(bench, command)

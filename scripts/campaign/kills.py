@@ -1,8 +1,8 @@
 """kill -9 at a random file operation or after a random part of the work, continued by the same command until it ends."""
 import signal
 
-from commands import make
-from drill import Outcome, finish, fresh, seeded, signal_one
+from commands import begin_history
+from drill import finish, fresh, signal_one
 
 KILLS_IN_A_HISTORY = 8
 MIX = ['train'] * 5 + ['ranks', 'extract', 'extract', 'data pack', 'convert', 'sample', 'caption', 'report']
@@ -35,11 +35,7 @@ def check_end(code, was_killed, process, outcome):
 
 
 def trial(bench, seed):
-    rng, outcome = seeded('kills', seed), Outcome()
-    command = make(rng.choice(MIX))
-    outcome.detail['command'] = command.name
-    clean = bench.clean(command)
-    folder = fresh(bench, command)
+    rng, outcome, command, clean, folder = begin_history(bench, 'kills', seed, MIX)
     starts = 0
     while outcome.tried < KILLS_IN_A_HISTORY and starts < 3 * KILLS_IN_A_HISTORY and not outcome.problems:
         starts += 1

@@ -1,8 +1,8 @@
 """Requests to stop at a random moment, to one process or to one of the ranks: saved with the documented exit code."""
 import signal
 
-from commands import make
-from drill import Outcome, finish, fresh, seeded, signal_one
+from commands import begin_history
+from drill import finish, fresh, signal_one
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 STOPS_IN_A_HISTORY = 4
@@ -29,11 +29,7 @@ def stop(bench, command, rng, clean, outcome):
 
 
 def trial(bench, seed):
-    rng, outcome = seeded('signals', seed), Outcome()
-    command = make(rng.choice(MIX))
-    outcome.detail['command'] = command.name
-    clean = bench.clean(command)
-    folder = fresh(bench, command)
+    rng, outcome, command, clean, folder = begin_history(bench, 'signals', seed, MIX)
     for _ in range(STOPS_IN_A_HISTORY):
         code, process = stop(bench, command, rng, clean, outcome)
         outcome.demand(code is not None or process.popen.returncode == 0, f'it ends by itself: {process.output()[-1500:]}')

@@ -2,8 +2,8 @@
 continues."""
 import errno
 
-from commands import make
-from drill import Outcome, finish, fresh, seeded
+from commands import begin_history
+from drill import finish, fresh
 
 WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ESTALE)
 MODES = ('fail', 'fail', 'fail_from', 'short')
@@ -24,11 +24,7 @@ def write_fault(rng, clean):
 
 
 def trial(bench, seed):
-    rng, outcome = seeded('storage', seed), Outcome()
-    command = make(rng.choice(MIX))
-    outcome.detail['command'] = command.name
-    clean = bench.clean(command)
-    folder = fresh(bench, command)
+    rng, outcome, command, clean, folder = begin_history(bench, 'storage', seed, MIX)
     for _ in range(FAULTS_IN_A_HISTORY):
         fault = write_fault(rng, clean)
         code, output = bench.run(command, {'folder': folder, **fault}, restart=True)

@@ -40,7 +40,7 @@ struct Columns {
 };
 
 std::string no_image_column(const TableStart& start) {
-  if (start.rows == 0) return "there are no rows.";
+  if (start.rows == 0) return "it has no rows.";
   std::string what;
   if (start.bad > 0)
     what = fmt::format("{} of {} rows cannot be read; the first is {}. ", start.bad, start.rows,

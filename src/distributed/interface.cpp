@@ -72,10 +72,11 @@ std::string address_for_others(const Launch& launch) {
   for (const char* nowhere : kNowhere)
     if (const auto own = find_local_address({nowhere, kAnyPort}, reason); !own.empty()) return own;
   throw UserError(
-      fmt::format("MASTER_ADDR '{}' is the loopback on this machine, which other machines cannot reach, and "
-                  "there is no default route. Set PIXART_SOCKET_IFNAME to the interface on which the ranks "
-                  "shall listen.",
-                  launch.master_address),
+      fmt::format(
+          "MASTER_ADDR '{}' is the loopback on this machine, which other machines cannot reach, and "
+          "this machine has no default route. Set PIXART_SOCKET_IFNAME to the interface on which the ranks "
+          "shall listen.",
+          launch.master_address),
       ExitCode::kDevice);
 }
 

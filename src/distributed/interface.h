@@ -7,7 +7,7 @@
 
 namespace pixart::distributed {
 
-// This machine's own numeric address on the route to `target`; one of the loopback only if there is no other.
+// This machine's own numeric address on the route to `target`; one of the loopback only without any other.
 // Tries to resolve the name until the deadline. Throws UserError(kDevice), and kRequeue when asked to stop.
 std::string local_address_towards(const Address& target, double deadline);
 

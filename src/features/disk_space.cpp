@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <unordered_set>
+#include <set>
 
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
@@ -39,24 +39,23 @@ double size_of(const fs::path& folder) {
   return bytes;
 }
 
-double latent_bytes(const run::RunConfig& config, const run::StageConfig& stage, int64_t rows) {
-  const auto vae = autoencoder_config(config);
-  const double side = double(stage.resolution / vae.downscale());
-  const double value = config.features.latent_dtype == data::LatentDtype::kFloat16 ? 2 : 4;
-  return double(rows) * 2 * double(vae.latent_channels) * side * side * value *
-         (stage.horizontal_flip ? 2 : 1);
+double caption_bytes(const run::RunConfig& config, const data::Dataset& dataset, int64_t channels) {
+  double tokens = 0;
+  for (const auto& [row, kind] : data::find_distinct_captions(dataset).first) {
+    const auto captions = dataset.row(row).captions;
+    const double length = kind < 0 || captions.empty() ? 0 : double(captions[size_t(kind)].text.size());
+    tokens += std::min(double(config.text_encoder.max_tokens), length / kBytesPerToken + 1);
+  }
+  return tokens * double(data::bytes_per_token(config.features.caption_dtype, channels));
 }
 
-double caption_bytes(const run::RunConfig& config, const data::Dataset& dataset, int64_t channels) {
-  std::unordered_set<size_t> seen;
-  double tokens = 0;
-  for (int64_t row = 0; row < dataset.size(); ++row)
-    for (const auto& caption : dataset.row(row).captions)
-      if (seen.insert(std::hash<std::string>()(caption.text)).second)
-        tokens += std::min(double(config.text_encoder.max_tokens),
-                           double(caption.text.size()) / kBytesPerToken + 1);
-  const bool is_bfloat16 = config.features.caption_dtype == data::CaptionDtype::kBFloat16;
-  return tokens * double(channels) * (is_bfloat16 ? 2 : 1);
+// Checkpoints after `step` that are never deleted.
+int64_t kept_for_ever(const run::StageConfig& stage, int64_t step) {
+  const auto& [every, steps] = std::pair(stage.checkpoints.keep_every, stage.checkpoints.keep_steps);
+  int64_t count = every > 0 ? stage.steps / every - step / every : 0;
+  for (const int64_t at : std::set(steps.begin(), steps.end()))
+    if (at > step && at <= stage.steps && (every == 0 || at % every != 0)) ++count;
+  return count;
 }
 
 }  // namespace
@@ -79,31 +78,31 @@ void DiskSpace::add_checkpoints(const run::StageConfig& stage, int64_t elements,
   const double one = kFloat * (2 * double(elements) + (is_adamw ? 2 : 1) * double(trained));
   const auto existing_ones = run::list_checkpoints(folder_.checkpoints(stage.name));
   const int64_t step = existing_ones.empty() ? 0 : existing_ones.back().step;
-  int64_t kept =
-      stage.checkpoints.keep_last + 1 - int64_t(existing_ones.size());  // one more while it is written
-  for (int64_t at = step + 1; stage.checkpoints.keep_every > 0 && at <= stage.steps; ++at)
-    kept += stage.checkpoints.forever(at) ? 1 : 0;
-  add(folder_.root, "checkpoints", double(std::max<int64_t>(kept, 0)) * one);
+  const int64_t newest =  // one more while it is written
+      stage.checkpoints.keep_last + 1 - int64_t(existing_ones.size());
+  add(folder_.root, "checkpoints", double(std::max<int64_t>(newest + kept_for_ever(stage, step), 0)) * one);
 }
 
 void DiskSpace::add_features(RunContext& run, const run::StageConfig& stage) {
   if (!stage.info().reads_latents) return;
   const auto add_set = [&](const fs::path& folder, const auto& estimate) {
-    if (data::has_feature_set(folder) || !feature_sets_.emplace(folder.string(), 0).second) return;
+    if (data::has_feature_set(folder) || !feature_sets_.insert(folder).second) return;
     add(folder, "features", estimate() - size_of(folder));
   };
-  std::vector<std::string> sources;
-  for (const auto& part : stage.parts()) sources.push_back(part.source);
-  if (!stage.validation.source.empty()) sources.push_back(stage.validation.source);
-  for (const auto& name : sources) {
-    const auto& dataset = run.source(name);
-    add_set(latent_set_folder(run.config, stage, name),
-            [&] { return latent_bytes(run.config, stage, dataset.size()); });
+  for (const auto& part : stage.parts()) {
+    const auto& dataset = run.source(part.source);
+    add_set(latent_set_folder(run.config, stage, part.source), [&] {
+      return double(dataset.size() * latent_record_bytes(run.config, stage, autoencoder_config(run.config)));
+    });
     if (!stage.info().reads_captions) continue;
     const int64_t channels = condition_sizes(run, stage).text.caption_channels;
-    add_set(caption_set_folder(run.config, name),
+    add_set(caption_set_folder(run.config, part.source),
             [&] { return caption_bytes(run.config, dataset, channels); });
   }
+  if (stage.validation.every == 0) return;
+  run::StageConfig held_out = stage.held_out();
+  held_out.validation.every = 0;
+  add_features(run, held_out);
 }
 
 void DiskSpace::add_problems(Problems& problems) const {

@@ -50,9 +50,7 @@ class LatentExtraction {
   }
 
   data::FeatureWork work() {
-    const int64_t side = stage_.resolution / codec_.config().downscale();
-    const int64_t record = 2 * codec_.config().latent_channels * side * side * (is_half() ? 2 : 4) *
-                           (stage_.horizontal_flip ? 2 : 1);
+    const int64_t record = latent_record_bytes(run_, stage_, codec_.config());
     data::FeatureWork result;
     result.folder = latent_set_folder(run_, stage_, source_.name);
     result.manifest = {.kind = "latents",
@@ -222,6 +220,13 @@ class LatentExtraction {
 };
 
 }  // namespace
+
+int64_t latent_record_bytes(const run::RunConfig& run, const run::StageConfig& stage,
+                            const models::VaeConfig& vae) {
+  const int64_t side = stage.resolution / vae.downscale();
+  const int64_t element = run.features.latent_dtype == data::LatentDtype::kFloat16 ? 2 : 4;
+  return 2 * vae.latent_channels * side * side * element * (stage.horizontal_flip ? 2 : 1);
+}
 
 fs::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source) {

@@ -1,7 +1,6 @@
 #include "pixart/features/inputs.h"
 
 #include <algorithm>
-#include <set>
 
 #include "pixart/base/names.h"
 #include "pixart/features/file_fingerprint.h"

@@ -160,7 +160,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view head, uint64_t file_
 
 namespace {
 
-// An error page or the pointer of git LFS is named as what it is; its first bytes are no length of a header.
+// An error page or the pointer of git LFS is named as what it is; its first bytes are not the length of a header.
 void check_content(const InputFile& file) {
   const std::string head = file.read(std::min<uint64_t>(file.bytes(), 512), 0);
   const bool may_be_header = head.size() > 8 && head[8] == '{';

@@ -135,7 +135,7 @@ void check_layout(const Layout& layout, const std::string& name) {
   if (!(bits == 1 || bits == 2 || bits == 4 || bits == 8 || (bits == 16 && !is_index)))
     refuse(fmt::format("{} bits a sample", bits));
   if (layout.format != SAMPLEFORMAT_UINT && layout.format != SAMPLEFORMAT_VOID)
-    refuse("samples that are no whole numbers from 0 on");
+    refuse("samples that are not whole numbers from 0 on");
   if (layout.samples < layout.num_colors || layout.samples > kMostSamples)
     refuse(fmt::format("{} samples a pixel", layout.samples));
   if (layout.packing == COMPRESSION_OJPEG) refuse("JPEG of the old form");

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "pixart/base/error.h"
+#include "pixart/base/log.h"
 #include "pixart/demo/scenes.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/stage_transformer.h"
@@ -80,7 +81,8 @@ bool is_recomputed(const std::string& name, int64_t every) {
 void count(const run::StageConfig& stage, nn::StateDict& state, StageCosts& costs) {
   costs.lora_rank = stage.lora.rank;
   run::add_adapters(stage, state);
-  run::choose_trained(stage, state);
+  if (const std::string frozen = run::choose_trained(stage, state); !frozen.empty())
+    log::info("stage {}: {}", stage.name, frozen);
   costs.trained = state.num_parameters();
   for (const auto& tensor : state.trainable()) costs.largest = std::max(costs.largest, tensor.numel());
   costs.optimizer_numbers = optimizer_numbers(stage.optimizer.name, state);

@@ -1,7 +1,6 @@
 #include "pixart/run/trained_parameters.h"
 
 #include "pixart/base/error.h"
-#include "pixart/base/log.h"
 #include "pixart/base/patterns.h"
 #include "pixart/base/words.h"
 #include "pixart/nn/lora.h"
@@ -20,7 +19,7 @@ void add_adapters(const StageConfig& stage, nn::StateDict& state) {
   problems.throw_if_any("stage " + stage.name);
 }
 
-void choose_trained(const StageConfig& stage, nn::StateDict& state) {
+std::string choose_trained(const StageConfig& stage, nn::StateDict& state) {
   const int64_t num_parameters = state.num_parameters();
   const auto names = nn::trainable_names(state);
   Problems problems;
@@ -34,10 +33,10 @@ void choose_trained(const StageConfig& stage, nn::StateDict& state) {
     matching_names(stage.optimizer.no_decay, trained, "optimizer.no_decay", "trained parameter", problems);
   }
   problems.throw_if_any("stage " + stage.name);
-  if (trained.size() < names.size())
-    log::info("stage {}: {} of {} tensors are frozen; {} of {} parameters are trained", stage.name,
-              names.size() - trained.size(), names.size(), with_thousands(state.num_parameters()),
-              with_thousands(num_parameters));
+  if (trained.size() == names.size()) return "";
+  return fmt::format("{} of {} tensors are frozen; {} of {} parameters are trained",
+                     names.size() - trained.size(), names.size(), with_thousands(state.num_parameters()),
+                     with_thousands(num_parameters));
 }
 
 }  // namespace pixart::run

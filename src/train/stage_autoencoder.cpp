@@ -111,7 +111,8 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   log::info("stage {}: autoencoder of {} parameters", stage.name,
             with_thousands(result.state->num_parameters()));
   const int64_t num_parameters = result.state->num_parameters();
-  run::choose_trained(stage, *result.state);
+  if (const std::string frozen = run::choose_trained(stage, *result.state); !frozen.empty())
+    log::info("stage {}: {}", stage.name, frozen);
   const auto parts = run.parts(stage);
   const uint64_t seed = run.stage_seed(stage);
   const auto images = open_images(run, stage, parts, seed);

@@ -158,7 +158,8 @@ run::ParameterCounts with_adapters(const features::RunContext& run, const run::S
   run::ParameterCounts counts{.model = result.state->num_parameters()};
   run::add_adapters(stage, *result.state);
   run::add_adapters(stage, *result.ema);
-  run::choose_trained(stage, *result.state);
+  if (const std::string frozen = run::choose_trained(stage, *result.state); !frozen.empty())
+    log::info("stage {}: {}", stage.name, frozen);
   counts.trained = result.state->num_parameters();
   counts.has_adapters = stage.lora.rank > 0;
   if (stage.lora.rank > 0) convert::require_model_folder(run.folder.lora(stage.name));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 #include "pixart/base/error.h"
@@ -31,8 +32,8 @@ class DiskSpace {
   void add(const std::filesystem::path& folder, const std::string& what, double bytes);
 
   run::RunFolder folder_;
-  std::map<uint64_t, Disk> disks_ = {};              // by device
-  std::map<std::string, double> feature_sets_ = {};  // that are counted already, by folder
+  std::map<uint64_t, Disk> disks_ = {};                // by device
+  std::set<std::filesystem::path> feature_sets_ = {};  // that are counted already
 };
 
 }  // namespace pixart::features

@@ -20,6 +20,10 @@ std::filesystem::path latent_set_folder(const run::RunConfig& run, const run::St
                                         const std::string& source);
 std::filesystem::path caption_set_folder(const run::RunConfig& run, const std::string& source);
 
+// The size of the latents of one image, with all variants; of another shape in aspect buckets about the same.
+int64_t latent_record_bytes(const run::RunConfig& run, const run::StageConfig& stage,
+                            const models::VaeConfig& vae);
+
 // Opens the set, and first makes it if it is missing, with a progress bar. Throws UserError if an existing
 // set was made from other inputs (names each one), and if more samples are unusable than the source's budget
 // allows. Throws UserError(kRequeue) if it was asked to stop; finished shards are kept. With `is_mended` it

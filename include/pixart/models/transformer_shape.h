@@ -27,7 +27,8 @@ struct TransformerShape {
 // Sizes of a class-conditional model's labels.
 struct LabelSizes {
   int64_t num_classes = 1000;
-  bool has_null_class = true;  // the label table has one more row at its end; without it there is no guidance
+  bool has_null_class =
+      true;  // the label table has one more row at its end; a model without it cannot be guided
   int64_t label_rows() const { return num_classes + (has_null_class ? 1 : 0); }
 };
 

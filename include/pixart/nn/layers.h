@@ -72,7 +72,7 @@ int64_t padded_length(int64_t longest, int64_t most);
 // Where the tokens of a batch's captions are. On the CPU, unless the mask is on a GPU.
 struct TextLayout {
   at::Tensor source;  // [S] int64: the row of the padded [B*T] from which a token came; S is the sum of the
-                      // lengths. Undefined if there is no layout
+                      // lengths. Undefined without a layout
   int64_t batch = 0, longest = 0;
   at::Tensor slot;  // [B * longest] int64: the token at each padded position; padding points to token 0.
                     // Undefined if nothing is padded

@@ -21,9 +21,9 @@ struct ParameterCounts {
 // patterns of lora.targets match no layer.
 void add_adapters(const StageConfig& stage, nn::StateDict& state);
 
-// Freezes the parameters that stage.frozen names, or with lora all except the adapters, and logs how many are
-// trained. Throws one UserError if patterns of frozen or optimizer.no_decay match no parameter, or if no
+// Freezes the parameters that stage.frozen names, or with lora all except the adapters. Returns, for people, how
+// many are trained; "" if all are. Throws one UserError if patterns of frozen or optimizer.no_decay match no parameter, or if no
 // parameter is left to train. Call it before anything costly.
-void choose_trained(const StageConfig& stage, nn::StateDict& state);
+std::string choose_trained(const StageConfig& stage, nn::StateDict& state);
 
 }  // namespace pixart::run

@@ -21,7 +21,7 @@ struct Tokens {
   std::vector<int64_t> uncut;  // [B] length without truncation; > T if the caption was cut
 };
 
-// The file that Tokenizer(folder) reads: spiece.model, or tokenizer.json if there is no spiece.model.
+// The file that Tokenizer(folder) reads: spiece.model, or tokenizer.json in a folder without it.
 std::optional<std::filesystem::path> tokenizer_file(const std::filesystem::path& folder);
 
 // The folder with the tokenizer of the text encoder in `text_encoder`: this folder, or its sister in a

@@ -328,8 +328,8 @@ TEST_F(TableLayouts, TheFirstReasonLeadsTheMessage) {
       {"t.jsonl", four("{\"file_name\": \"", ".png\", \"text\": 7}"),
        "'text': expected a text or a list of texts"},
       {"t.jsonl", four("{\"file_name\": \"", ".png\", \"text\": \"a\\u0001\"}"), "control character 0x01"},
-      {"t.jsonl", "\n\n", "there are no rows"},
-      {"t.csv", "", "there are no rows"}};
+      {"t.jsonl", "\n\n", "it has no rows"},
+      {"t.csv", "", "it has no rows"}};
   for (const auto& [name, text, reason] : cases) {
     write(name, text);
     EXPECT_THAT(refusal(table(name)), AllOf(HasSubstr(reason), Not(HasSubstr("one of: ."))));
