@@ -1,20 +1,8 @@
-// The one precompiled header, shared by every target that uses LibTorch.
+// The precompiled header of sources that use LibTorch. Every source instantiates again what the headers here leave
+// open, so the few that need torch/csrc/autograd/custom_function.h, which costs more than a second, name it themselves.
 #pragma once
 #include <ATen/ATen.h>
-#include <fmt/format.h>
 #include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <memory>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
+#include "plain_pch.h"

@@ -1,0 +1,1 @@
+// Exists to give each shared precompiled header a target of its own.

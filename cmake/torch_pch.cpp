@@ -1,1 +1,0 @@
-// Exists to give the shared precompiled header a target of its own.
