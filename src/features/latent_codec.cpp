@@ -15,8 +15,10 @@ LatentCodec::LatentCodec(models::LoadedVae loaded, fs::path folder)
   const auto options = at::TensorOptions().dtype(at::kFloat);
   const int64_t channels = config.latent_channels;
   const auto device = loaded_.state->options().device;
-  at::Tensor mean = at::zeros({channels}, options), spread = at::ones({channels}, options);
-  for (size_t i = 0; i < config.latents_mean.size(); ++i) mean[int64_t(i)] = config.latents_mean[i];
+  at::Tensor mean = at::full({channels}, config.shift_factor, options),
+             spread = at::ones({channels}, options);
+  for (size_t i = 0; i < config.latents_mean.size(); ++i)
+    mean[int64_t(i)] = config.latents_mean[i] + config.shift_factor;
   for (size_t i = 0; i < config.latents_std.size(); ++i) spread[int64_t(i)] = config.latents_std[i];
   mean_ = mean.view({1, channels, 1, 1}).to(device);
   scale_ = (config.scaling_factor / spread).view({1, channels, 1, 1}).to(device);
@@ -26,8 +28,12 @@ data::FeatureInput LatentCodec::input() const { return folder_input("autoencoder
 
 at::Tensor LatentCodec::normalize(const at::Tensor& sample) const { return (sample - mean_) * scale_; }
 at::Tensor LatentCodec::decode(const at::Tensor& latent) const {
-  return loaded_.vae->decode(latent / scale_ + mean_);
+  return loaded_.vae->decode(restored(latent));
 }
+at::Tensor LatentCodec::decode(const at::Tensor& latent, const models::Tiling& tiling) const {
+  return models::decode_tiled(*loaded_.vae, restored(latent), tiling);
+}
+at::Tensor LatentCodec::restored(const at::Tensor& latent) const { return latent / scale_ + mean_; }
 
 models::VaeConfig configured_vae(const run::AutoencoderConfig& config) { return {config.size}; }
 

@@ -1,4 +1,4 @@
-// Initial weights of DiT and PixArt, by parameter name (PixArt-alpha and DiT: initialize_weights()).
+// Initial weights of DiT and PixArt, by parameter name (PixArt-alpha, PixArt-Sigma and DiT: initialize_weights()).
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -74,6 +74,10 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
       nn::fill_normal_named(tensor, p.name, init.seed, table_spread);
     else if (has(p.name, "cross_attn.proj"))
       tensor.zero_();
+    else if (p.name.ends_with(".attn.sr.weight"))  // the mean of a square
+      tensor.fill_(1.0 / double(tensor.size(-1) * tensor.size(-2)));
+    else if (p.name.ends_with(".attn.norm.weight"))
+      tensor.fill_(1);
     else if (p.name ==
              "x_embedder.proj.bias") {  // the released code keeps PyTorch's default for convolutions here
       const double bound =

@@ -19,6 +19,10 @@ bool is_count_up_to(const json& value, int64_t most) {
 
 bool is_width(const json& value) { return is_count_up_to(value, kWidest); }
 
+bool is_index(const json& value) {
+  return value.is_number_integer() && value.get<double>() >= 0 && value.get<double>() < double(kMostBlocks);
+}
+
 bool is_finite(const json& value) { return value.is_number() && std::isfinite(value.get<double>()); }
 
 // The value as JSON, short enough for a message.
@@ -65,6 +69,13 @@ double JsonConfig::positive(const std::string& key, double fallback) {
   return fallback;
 }
 
+double JsonConfig::number(const std::string& key, double fallback) {
+  if (!has(key)) return fallback;
+  if (is_finite(json_[key])) return json_[key].get<double>();
+  problems_.add(fmt::format("{} is {}; expected a number.", key, shown(json_[key])));
+  return fallback;
+}
+
 std::string JsonConfig::text(const std::string& key, const std::string& fallback) {
   if (!has(key)) return fallback;
   if (json_[key].is_string()) return json_[key].get<std::string>();
@@ -86,11 +97,35 @@ std::vector<int64_t> JsonConfig::counts(const std::string& key) {
   return {};
 }
 
+std::vector<int64_t> JsonConfig::indexes(const std::string& key) {
+  if (!has(key)) return {};
+  if (is_list_of(json_[key], is_index)) return json_[key].get<std::vector<int64_t>>();
+  problems_.add(fmt::format("{} is {}; expected a list of whole numbers from 0 to {}.", key,
+                            shown(json_[key]), kMostBlocks - 1));
+  return {};
+}
+
 std::vector<double> JsonConfig::numbers(const std::string& key) {
   if (!has(key)) return {};
   if (is_list_of(json_[key], is_finite)) return json_[key].get<std::vector<double>>();
   problems_.add(fmt::format("{} is {}; expected a list of numbers.", key, shown(json_[key])));
   return {};
+}
+
+JsonConfig JsonConfig::section(const std::string& key, const std::string& overlay) {
+  json object = json::object();
+  for (const auto& name : {key, overlay}) {
+    if (name.empty() || !has(name)) continue;
+    if (json_[name].is_object())
+      object.update(json_[name]);
+    else
+      problems_.add(fmt::format("{} is {}; expected an object.", name, shown(json_[name])));
+  }
+  return {path_, std::move(object)};
+}
+
+void JsonConfig::take_problems(const std::string& key, const JsonConfig& section) {
+  for (const auto& problem : section.problems_.all()) problems_.add(key + ": " + problem);
 }
 
 void JsonConfig::only(const std::string& key, const json& supported, bool absent_is_fine) {

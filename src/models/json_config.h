@@ -25,15 +25,22 @@ class JsonConfig {
 
   bool has(const std::string& key) const { return json_.contains(key) && !json_[key].is_null(); }
 
-  // A whole number from 1 to `most`, a positive number, a string, and lists. If the key is absent or null,
+  // A whole number from 1 to `most`, a positive or any finite number, a string, and lists. If the key is absent or null,
   // they return the fallback; without a fallback this is a problem. After a problem they return a value that
   // is safe to use.
   int64_t count(const std::string& key, std::optional<int64_t> fallback = {}, int64_t most = kWidest);
   double positive(const std::string& key, double fallback);
+  double number(const std::string& key, double fallback);
   std::string text(const std::string& key, const std::string& fallback);
   bool flag(const std::string& key, bool fallback);
   std::vector<int64_t> counts(const std::string& key);
-  std::vector<double> numbers(const std::string& key);  // absent: empty
+  std::vector<int64_t> indexes(const std::string& key);  // of blocks, from 0; absent: empty
+  std::vector<double> numbers(const std::string& key);   // absent: empty
+
+  // The object at `key`, empty if it is absent, with the values of the object at `overlay` in place of its own;
+  // something else is a problem. Its problems become those of this file with take_problems().
+  JsonConfig section(const std::string& key, const std::string& overlay = {});
+  void take_problems(const std::string& key, const JsonConfig& section);
 
   // Adds a problem unless the value is `supported`; absent or null is allowed with `absent_is_fine`.
   void only(const std::string& key, const nlohmann::json& supported, bool absent_is_fine = true);
@@ -42,6 +49,8 @@ class JsonConfig {
   void finish() const;  // throws UserError if there was any problem
 
  private:
+  JsonConfig(std::filesystem::path path, nlohmann::json json)
+      : path_(std::move(path)), json_(std::move(json)) {}
   std::filesystem::path path_;
   nlohmann::json json_;
   Problems problems_;

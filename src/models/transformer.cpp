@@ -30,7 +30,10 @@ constexpr Kind kKinds[] = {
 };
 
 std::string name_of(const DitConfig&) { return "DiT"; }
-std::string name_of(const PixArtConfig& config) { return config.multi_scale ? "PixArt-MS" : "PixArt"; }
+std::string name_of(const PixArtConfig& config) {
+  if (is_sigma(config)) return "PixArt-Sigma";
+  return config.micro_conditions ? "PixArt-MS" : "PixArt";
+}
 
 const LabelSizes* labels_of(const DitConfig& config) { return &config; }
 const LabelSizes* labels_of(const PixArtConfig&) { return nullptr; }
@@ -96,6 +99,17 @@ bool TransformerConfig::takes_any_size() const {
   return text != nullptr && text->multi_scale;
 }
 
+bool TransformerConfig::has_micro_conditions() const {
+  const auto* text = std::visit([](const auto& config) { return text_of(config); }, kind_);
+  return text != nullptr && text->micro_conditions;
+}
+
+const KvCompression& TransformerConfig::kv_compression() const {
+  static const KvCompression none;
+  const auto* text = std::visit([](const auto& config) { return text_of(config); }, kind_);
+  return text == nullptr ? none : text->kv_compression;
+}
+
 TransformerWork TransformerConfig::work() const {
   const TransformerShape& s = shape();
   const int64_t side = s.input_size / s.patch_size, patch = s.patch_size * s.patch_size;
@@ -109,8 +123,10 @@ TransformerWork TransformerConfig::work() const {
           .cross_attention = caption_channels() > 0,
           .caption_tokens = max_tokens(),
           .caption_width = caption_channels(),
-          .micro_conditions = takes_any_size(),
-          .qk_norm = s.qk_norm};
+          .micro_conditions = has_micro_conditions(),
+          .qk_norm = s.qk_norm,
+          .kv_compression = kv_compression(),
+          .compressed_tokens = kv_compression().keys(side, side)};
 }
 
 TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,

@@ -2,6 +2,7 @@
 // Transformer2DModel).
 #include "json_config.h"
 #include "pixart/base/error.h"
+#include "pixart/base/names.h"
 #include "pixart/diffusion/noise_schedule.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
@@ -12,7 +13,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kLargestSide = 4096, kMostChannels = 1024;  // of a latent
-constexpr int64_t kSizeOfMicroConditions = 128;  // from this latent size on, diffusers uses micro-conditions
+constexpr int64_t kSizeOfMicroConditions =
+    128;  // of a latent: diffusers then uses micro-conditions by default
+constexpr int64_t kMostTokens = 8192;
+constexpr const char *kMultiScale = "multi_scale", *kMaxTokens = "max_tokens",
+                     *kCompression = "kv_compression";
 
 // Heads, patches and channels, which both transformers write in the same way.
 void read_common(JsonConfig& json, TransformerShape& c) {
@@ -59,6 +64,38 @@ nlohmann::ordered_json common_json(const char* class_name, const TransformerShap
           {"upcast_attention", false}};
 }
 
+// Every published model with fixed positions has a smaller latent.
+bool is_multi_scale_by_default(const PixArtConfig& c) {
+  return c.micro_conditions || c.input_size >= kSizeOfMicroConditions;
+}
+
+KvCompression read_compression(JsonConfig& json, int64_t depth) {
+  KvCompression result;
+  if (!json.has(kCompression)) return result;
+  JsonConfig section = json.section(kCompression);
+  const std::string word = section.text("sampling", word_of(result.sampling));
+  const auto words = words_of_enum<KvSampling>();
+  if (contains(words, word))
+    result.sampling = enum_of_word<KvSampling>(word, "sampling");
+  else
+    section.problems().add(unknown_name("sampling", word, words));
+  result.factor = section.count("factor", result.factor, int64_t(KvCompression::kLargestFactor));
+  result.layers = section.indexes("layers");
+  for (const auto& problem : result.problems(depth)) section.problems().add(problem + ".");
+  json.take_problems(kCompression, section);
+  return result;
+}
+
+// Keys that only this program's files have, where they differ from what their absence means.
+void write_own_keys(nlohmann::ordered_json& json, const PixArtConfig& c) {
+  if (c.multi_scale != is_multi_scale_by_default(c)) json[kMultiScale] = c.multi_scale;
+  if (c.max_tokens != PixArtConfig().max_tokens) json[kMaxTokens] = c.max_tokens;
+  if (!c.kv_compression.is_on()) return;
+  json[kCompression] = {{"sampling", word_of(c.kv_compression.sampling)},
+                        {"factor", c.kv_compression.factor},
+                        {"layers", c.kv_compression.layers}};
+}
+
 }  // namespace
 
 PixArtConfig read_pixart_config(const fs::path& config_json) {
@@ -70,8 +107,11 @@ PixArtConfig read_pixart_config(const fs::path& config_json) {
   json.only("cross_attention_dim", c.hidden_size);
   c.caption_channels = json.count("caption_channels");
   c.position_scale = json.positive("interpolation_scale", double(std::max<int64_t>(c.input_size / 64, 1)));
-  c.multi_scale = json.flag("use_additional_conditions", c.input_size == kSizeOfMicroConditions);
-  if (c.multi_scale && c.hidden_size % 3 != 0)
+  c.micro_conditions = json.flag("use_additional_conditions", c.input_size == kSizeOfMicroConditions);
+  c.multi_scale = json.flag(kMultiScale, is_multi_scale_by_default(c));
+  c.max_tokens = json.count(kMaxTokens, c.max_tokens, kMostTokens);
+  c.kv_compression = read_compression(json, c.depth);
+  if (c.micro_conditions && c.hidden_size % 3 != 0)
     json.problems().add(fmt::format("micro-conditions need a width divisible by 3, got {}.", c.hidden_size));
   json.finish();
   return c;
@@ -86,7 +126,8 @@ void write_pixart_config(const fs::path& config_json, const PixArtConfig& c) {
   json["norm_eps"] = 1e-6;
   json["norm_type"] = "ada_norm_single";
   json["num_embeds_ada_norm"] = diffusion::Process{}.num_train_steps;
-  json["use_additional_conditions"] = c.multi_scale;
+  json["use_additional_conditions"] = c.micro_conditions;
+  write_own_keys(json, c);
   write_json(config_json, json);
 }
 

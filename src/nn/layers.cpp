@@ -86,12 +86,14 @@ SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_cou
   k_norm = AffineNorm(scope / "k_norm", width);
 }
 
-at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
+at::Tensor SelfAttention::operator()(const at::Tensor& x, const FewerTokens& fewer) const {
   const auto parts = qkv(x).chunk(3, -1);
   const bool with_norm = q_norm.weight.defined();
-  const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0], k = with_norm ? k_norm(parts[1]) : parts[1];
+  const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0];
+  at::Tensor k = with_norm ? k_norm(parts[1]) : parts[1], v = parts[2];
+  if (fewer) k = fewer(k), v = fewer(v);
   const at::Tensor out =
-      at::scaled_dot_product_attention(heads(q, num_heads), heads(k, num_heads), heads(parts[2], num_heads));
+      at::scaled_dot_product_attention(heads(q, num_heads), heads(k, num_heads), heads(v, num_heads));
   return proj(merge_heads(out));
 }
 

@@ -88,5 +88,20 @@ TEST(GoldenVae, EncodeDecodeGradient) {
   }
 }
 
+TEST(GoldenVae, DecodeInTiles) {
+  for (const auto& c : testing::golden_cases("vae_tiled")) {
+    const auto loaded = load_vae(c.folder / c.config().at("vae").get<std::string>(), at::kCPU);
+    EXPECT_EQ(loaded.vae->config().shift_factor, 0.25);
+    for (const auto& tiles : c.config().at("cases")) {
+      const auto name = tiles.at("name").get<std::string>();
+      SCOPED_TRACE(name);
+      expect_golden(c, "out." + name,
+                    decode_tiled(*loaded.vae, c.tensor("in." + name),
+                                 {.tile = tiles.at("tile").get<int64_t>(),
+                                  .overlap = tiles.at("overlap").get<double>()}));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pixart::models

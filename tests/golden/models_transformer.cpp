@@ -1,4 +1,4 @@
-// Golden kinds `dit` and `pixart`: blocks, outputs, guidance and every gradient of the official models.
+// Golden kinds `dit`, `pixart` and `pixart_sigma`: blocks, outputs, guidance and every gradient of the official models.
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -86,9 +86,15 @@ Condition text_of(const GoldenCase& c, const char* caption) {
   return text;
 }
 
+std::vector<GoldenCase> pixart_cases() {
+  auto cases = testing::golden_cases("pixart");
+  for (auto& c : testing::golden_cases("pixart_sigma")) cases.push_back(std::move(c));
+  return cases;
+}
+
 TEST(GoldenPixArt, ForwardAndGradient) {
-  for (const auto& c : testing::golden_cases("pixart")) {
-    SCOPED_TRACE(c.name);
+  for (const auto& c : pixart_cases()) {
+    SCOPED_TRACE(c.kind + "/" + c.name);
     nn::StateDict state;
     const PixArt model(nn::Scope(state), pixart_config(c.config()));
     nn::load_state(state, c.weights, c.name);
@@ -105,8 +111,12 @@ TEST(GoldenPixArt, ForwardAndGradient) {
 
 TEST(GoldenPixArt, Guidance) {
   at::NoGradGuard no_grad;
-  for (const auto& c : testing::golden_cases("pixart")) {
-    SCOPED_TRACE(c.name);
+  int guided_sigmas = 0;
+  for (const auto& c : pixart_cases()) {
+    SCOPED_TRACE(c.kind + "/" + c.name);
+    const bool is_sigma = c.kind == "pixart_sigma";
+    if (is_sigma && !c.has("out.cfg")) continue;  // only some of them are
+    guided_sigmas += is_sigma ? 1 : 0;
     nn::StateDict state;
     const PixArt model(nn::Scope(state), pixart_config(c.config()));
     nn::load_state(state, c.weights, c.name);
@@ -116,11 +126,12 @@ TEST(GoldenPixArt, Guidance) {
                                          c.config().at("cfg_scale"));
     };
     expect_golden(c, "out.cfg", guided());
-    EXPECT_EQ(c.has("out.cfg_no_mask"), model.config().multi_scale);
+    EXPECT_EQ(c.has("out.cfg_no_mask"), model.config().micro_conditions);
     if (!c.has("out.cfg_no_mask")) continue;
     text.mask = at::Tensor();
     expect_golden(c, "out.cfg_no_mask", guided());
   }
+  EXPECT_GE(guided_sigmas, 2);
 }
 
 // Models of the diffusers library under official names: what the weights mean, and for PixArt, where both

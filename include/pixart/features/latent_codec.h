@@ -10,17 +10,19 @@
 
 namespace pixart::features {
 
-// An autoencoder with the scaling that gives its latents unit variance.
+// An autoencoder with the shift and the scaling that give its latents mean 0 and unit variance.
 class LatentCodec {
  public:
   LatentCodec(models::LoadedVae loaded, std::filesystem::path folder);  // `loaded` from `folder`
   models::Moments encode(const at::Tensor& image) const { return loaded_.vae->encode(image); }
   at::Tensor normalize(const at::Tensor& sample) const;  // latent of the autoencoder -> of the transformer
   at::Tensor decode(const at::Tensor& latent) const;     // from normalised latents to images in [-1, 1]
+  at::Tensor decode(const at::Tensor& latent, const models::Tiling& tiling) const;
   const models::VaeConfig& config() const { return loaded_.vae->config(); }
   data::FeatureInput input() const;  // the files that latents depend on; reads the folder
 
  private:
+  at::Tensor restored(const at::Tensor& latent) const;  // the inverse of normalize()
   models::LoadedVae loaded_;
   std::filesystem::path folder_;
   at::Tensor mean_, scale_;  // [1, L, 1, 1]

@@ -1,6 +1,7 @@
 // PixArt-alpha: DiT with cross-attention to text and adaLN-single (arXiv 2310.00426, section 2.3).
-// Results must match PixArt-alpha diffusion/model/nets/{PixArt,PixArtMS}.py; weight names are those of the
-// released files. One class does both: multi_scale adds the micro-conditions and recomputed positions.
+// PixArt-Sigma: the same with longer captions and compressed keys and values (arXiv 2403.04692). Results must
+// match diffusion/model/nets/{PixArt,PixArtMS}.py of both; weight names are those of the released files. One
+// class does all: multi_scale computes positions for any grid, micro_conditions adds PixArt-alpha's conditions.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -16,12 +17,20 @@ namespace pixart::models {
 
 struct PixArtConfig : TransformerShape, TextSizes {};
 
-// "PixArt-XL/2", "PixArt-MS-XL/2".
+inline constexpr int64_t kSigmaTokens = 300;  // of PixArt-Sigma's captions
+
+// Whether the model is of PixArt-Sigma's kind: any grid without micro-conditions, captions of 300 tokens, or
+// compressed keys.
+bool is_sigma(const TextSizes& sizes);
+
+// "PixArt-XL/2", "PixArt-MS-XL/2", "PixArt-Sigma-XL/2" (both of 1024 pixels).
 PixArtConfig pixart_preset(const std::string& name);
 std::vector<std::string> pixart_preset_names();
 
 // config.json of diffusers' PixArtTransformer2DModel or of the older Transformer2DModel. Reading throws
-// UserError that lists every wrong or unsupported value. The file does not have max_tokens, which stays 120.
+// UserError that lists every wrong or unsupported value. Keys that diffusers does not have (max_tokens,
+// multi_scale, kv_compression) are written where they differ from what their absence means: 120 tokens, any
+// grid with micro-conditions or from a latent of 128 on, all keys.
 PixArtConfig read_pixart_config(const std::filesystem::path& config_json);
 void write_pixart_config(const std::filesystem::path& config_json, const PixArtConfig& config);
 

@@ -20,6 +20,9 @@ struct TransformerWork {
   int64_t caption_tokens = 0, caption_width = 0;
   bool micro_conditions = false;
   bool qk_norm = false;
+  KvCompression kv_compression = {};
+  int64_t compressed_tokens = 0;  // keys of a block whose keys are compressed
+  int64_t keys(int64_t block) const { return kv_compression.in_layer(block) ? compressed_tokens : tokens; }
   int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
 };
 
@@ -32,11 +35,13 @@ class TransformerConfig {
   TransformerConfig(const PixArtConfig& config) : kind_(config) {}
 
   const TransformerShape& shape() const;
-  std::string kind_name() const;     // for people: "DiT", "PixArt", "PixArt-MS"
-  int64_t num_classes() const;       // 0: the model does not take labels
-  int64_t caption_channels() const;  // 0: the model does not take captions
-  int64_t max_tokens() const;        // of a caption; 0: the model does not take captions
-  bool takes_any_size() const;   // it computes positions for any grid, and its condition has the image's size
+  std::string kind_name() const;      // for people: "DiT", "PixArt", "PixArt-MS", "PixArt-Sigma"
+  int64_t num_classes() const;        // 0: the model does not take labels
+  int64_t caption_channels() const;   // 0: the model does not take captions
+  int64_t max_tokens() const;         // of a caption; 0: the model does not take captions
+  bool takes_any_size() const;        // it computes positions for any grid
+  bool has_micro_conditions() const;  // its condition has the image's size and aspect ratio
+  const KvCompression& kv_compression() const;
   TransformerWork work() const;  // with captions of max_tokens
 
   const Kinds& kind() const { return kind_; }  // for `models` and `convert`

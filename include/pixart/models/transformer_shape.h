@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
+#include "pixart/base/rule.h"
 #include "pixart/nn/layers.h"
 
 namespace pixart::models {
@@ -32,12 +34,61 @@ struct LabelSizes {
   int64_t label_rows() const { return num_classes + (has_null_class ? 1 : 0); }
 };
 
-// Sizes of a text-conditional model's captions, and its micro-conditions.
+// How keys and values become fewer (names of PixArt-Sigma's code): conv, a depth-wise convolution R x R with
+// stride R and a norm; uniform, the first token of each R x R square; average, the same token (the code's
+// "ave" takes the nearest token, not a mean); every, each R-th token of the sequence ("uniform_every").
+enum class KvSampling { kNone, kConv, kUniform, kAverage, kEvery };
+inline EnumWords<KvSampling> enum_words(KvSampling) {
+  return {{"none", KvSampling::kNone},
+          {"conv", KvSampling::kConv},
+          {"uniform", KvSampling::kUniform},
+          {"average", KvSampling::kAverage},
+          {"every", KvSampling::kEvery}};
+}
+
+// The self-attention of some blocks has fewer keys and values than queries (PixArt-Sigma, arXiv 2403.04692).
+struct KvCompression {
+  KvSampling sampling = KvSampling::kNone;
+  int64_t factor = 2;  // R
+  std::vector<int64_t> layers = {};
+  static constexpr double kLargestFactor = 32;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("sampling", s.sampling,
+      "How keys and values of self-attention become fewer. conv: a depth-wise convolution that begins as a mean "
+      "(the published way); uniform, average: one token of each square; every: each factor-th token.",
+      any());
+    v("factor", s.factor,
+      "Side of the square of tokens that becomes one key and one value (with every: number of tokens).",
+      in_range(1, kLargestFactor));
+    v("layers", s.layers,
+      "Blocks whose keys and values are compressed, counted from 0 (published: 14 to 27).",
+      in_range(0, kMostLayers));
+  }
+
+  friend bool operator==(const KvCompression&, const KvCompression&) = default;
+  bool is_on() const { return sampling != KvSampling::kNone && factor > 1 && !layers.empty(); }
+  bool in_layer(int64_t block) const;
+  bool has_weights() const { return is_on() && sampling == KvSampling::kConv; }
+  // Number of keys on a grid of rows x cols tokens. As in the released code, conv and average leave out the
+  // last rows and columns that fill no square.
+  int64_t keys(int64_t rows, int64_t cols) const;
+
+  // Contradictions of the three values in a model of `depth` blocks: clauses without a full stop.
+  std::vector<std::string> problems(int64_t depth) const;
+  // Why a grid of rows x cols tokens cannot be compressed, or "". The released code refuses the same grids.
+  std::string grid_problem(int64_t rows, int64_t cols) const;
+};
+
+// Sizes of a text-conditional model's captions, its micro-conditions and its keys.
 struct TextSizes {
   int64_t caption_channels = 4096;
-  int64_t max_tokens = 120;     // rows of the null caption, y_embedder.y_embedding
-  double position_scale = 1.0;  // "lewei_scale": positions are divided by it
-  bool multi_scale = false;     // PixArtMS: any grid, size and aspect-ratio conditions
+  int64_t max_tokens = 120;       // rows of the null caption, y_embedder.y_embedding (PixArt-Sigma: 300)
+  double position_scale = 1.0;    // "lewei_scale", "pe_interpolation": positions are divided by it
+  bool multi_scale = false;       // PixArtMS: any grid, whose positions are computed
+  bool micro_conditions = false;  // size and aspect-ratio conditions (PixArt-alpha's PixArtMS)
+  KvCompression kv_compression = {};
 };
 
 // The conditions of each image. A model reads the tensors that it uses and ignores the others, which may be
@@ -49,8 +100,8 @@ struct Condition {
   nn::TextLayout layout = {};  // of the mask, where it was made beforehand; otherwise the model makes it
   at::Tensor drop =
       {};  // [B], 1 = the null class, or the null caption's features under the caption's own mask
-  at::Tensor image_size = {};    // multi_scale: [B, 2] height, width in pixels
-  at::Tensor aspect_ratio = {};  // multi_scale: [B, 1]
+  at::Tensor image_size = {};    // micro_conditions: [B, 2] height, width in pixels
+  at::Tensor aspect_ratio = {};  // micro_conditions: [B, 1]
 };
 
 // How a transformer is computed; this is not part of the model. Attention, MLPs and embedders use `dtype`.

@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cmath>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -37,9 +38,14 @@ struct VaeSize {
 
 struct VaeConfig : VaeSize {
   int64_t in_channels = 3;
-  double scaling_factor = 0.18215;
-  // Per channel; empty: mean 0, std 1. latent = (sample - mean) * scaling_factor / std
-  std::vector<double> latents_mean = {}, latents_std = {};
+  // latent of the transformer = (sample - latents_mean - shift_factor) * scaling_factor / latents_std; only
+  // features::LatentCodec computes it
+  double scaling_factor = 0.18215, shift_factor = 0;
+  std::vector<double> latents_mean = {}, latents_std = {};  // per channel; empty: mean 0, std 1
+  // Only passed on, for diffusers: the side of its images (its tiles have it; 0: not known), and whether
+  // float16 is too narrow for the decoder.
+  int64_t sample_size = 0;
+  bool force_upcast = true;
   int64_t downscale() const { return int64_t{1} << (block_out_channels.size() - 1); }
 };
 
@@ -65,6 +71,21 @@ class AutoencoderKl {
   VaeConfig config_;
   std::shared_ptr<struct VaeLayers> layers_;
 };
+
+// How decode_tiled() cuts a latent.
+struct Tiling {
+  int64_t tile = 64;      // side of a tile in latent pixels
+  double overlap = 0.25;  // share of a side that neighbours have in common, 0 <= overlap < 1
+  // In latent pixels. The tiles fit each other only if this is whole: tile * overlap without a remainder.
+  int64_t shared() const { return std::llround(double(tile) * overlap); }
+  bool is_whole() const { return double(shared()) == double(tile) * overlap; }
+};
+
+// decode() in tiles that are blended where they overlap, so that the activations of one tile are the most
+// that is in memory; equal to diffusers' AutoencoderKL.tiled_decode. Norms and attention see one tile only,
+// so the image differs a little from that of decode(). A latent that fits into one tile is decoded at once.
+// Without gradients.
+at::Tensor decode_tiled(const AutoencoderKl& vae, const at::Tensor& latent, const Tiling& tiling);
 
 // Residual branches begin as the identity: conv weights N(0, 1/fan_in), biases 0; the last conv of every
 // residual block and the attention output are zero.

@@ -5,6 +5,7 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -53,15 +54,19 @@ struct AffineNorm {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
+// Makes M <= N tokens of N: [B, N, D] -> [B, M, D].
+using FewerTokens = std::function<at::Tensor(const at::Tensor&)>;
+
 // Self-attention: the rows of qkv are q, k, v, each head-major; softmax scale 1/sqrt(D/h). x [B, N, D]. With
-// QK-norm, q and k of all heads together are normalised before their product (PixArt-Sigma's qk_norm).
+// QK-norm, q and k of all heads together are normalised before their product (PixArt-Sigma's qk_norm). With
+// `fewer`, keys (after their norm) and values pass it; queries do not.
 struct SelfAttention {
   Linear qkv, proj;
   int64_t num_heads = 1;
   AffineNorm q_norm, k_norm;  // undefined without QK-norm
   SelfAttention() = default;
   SelfAttention(const Scope& scope, int64_t width, int64_t num_heads, bool qk_norm = false);
-  at::Tensor operator()(const at::Tensor& x) const;
+  at::Tensor operator()(const at::Tensor& x, const FewerTokens& fewer = {}) const;
 };
 
 // The number of positions to which captions of at most `longest` tokens are padded on a GPU, of texts of

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "../positions.h"
+#include "compressed_keys.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/nn/layers.h"
@@ -18,21 +19,25 @@ namespace {
 struct Block {
   at::Tensor table;  // scale_shift_table [6, D]
   nn::SelfAttention attn;
+  CompressedKeys keys;
   nn::CrossAttention cross_attn;
   nn::Mlp mlp;
 
-  Block(const nn::Scope& scope, const PixArtConfig& c)
+  Block(const nn::Scope& scope, const PixArtConfig& c, int64_t index)
       : table(scope.parameter("scale_shift_table", {6, c.hidden_size})),
         attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
+        keys(scope / "attn", c.hidden_size, c.kv_compression, index),
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [B, N, D], modulation [B, 6, D] of the timestep, text in the type of the matrix products.
+  // x [B, N, D] on `grid`, modulation [B, 6, D] of the timestep, text in the type of the matrix products.
   // Cross-attention has neither norm nor gate.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text) const {
+  at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text,
+                        const TokenGrid& grid) const {
     const auto dtype = text.tokens.scalar_type();
     const auto m = (nn::at_least_float(table).unsqueeze(0) + modulation).chunk(6, 1);
-    at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype)));
+    at::Tensor after =
+        nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype), keys.on(grid)));
     after = after + cross_attn(after.to(dtype), text);
     return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
   }
@@ -60,17 +65,17 @@ struct PixArtLayers {
     t_block = {scope / "t_block" / 1, c.hidden_size, 6 * c.hidden_size};
     null_caption = (scope / "y_embedder").buffer("y_embedding", {c.max_tokens, c.caption_channels});
     y_proj = {scope / "y_embedder" / "y_proj", c.caption_channels, c.hidden_size, c.hidden_size};
-    if (c.multi_scale) {
+    if (c.micro_conditions) {
       csize_embedder = {scope / "csize_embedder", c.hidden_size / 3};
       ar_embedder = {scope / "ar_embedder", c.hidden_size / 3};
     }
-    for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c);
+    for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c, i);
     final_table = (scope / "final_layer").parameter("scale_shift_table", {2, c.hidden_size});
     final_linear = {scope / "final_layer" / "linear", c.hidden_size,
                     c.patch_size * c.patch_size * c.out_channels()};
   }
 
-  // PixArt-MS computes positions for the latent's grid; the fixed model has a table.
+  // A multi-scale model computes positions for the latent's grid; the fixed model has a table.
   at::Tensor positions_for(const PixArtConfig& c, int64_t rows, int64_t cols) {
     if (!c.multi_scale) {
       const int64_t side = c.input_size / c.patch_size;
@@ -86,13 +91,13 @@ struct PixArtLayers {
     return table;
   }
 
-  // [B, D]: the timestep, and for PixArt-MS height, width and aspect ratio.
+  // [B, D]: the timestep, and with micro-conditions height, width and aspect ratio.
   at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const Condition& text,
                        at::ScalarType dtype) const {
     const at::Tensor time = t_embedder(timestep, dtype);
-    if (!c.multi_scale) return time;
+    if (!c.micro_conditions) return time;
     PIXART_CHECK(text.image_size.defined() && text.aspect_ratio.defined(),
-                 "PixArt-MS needs image sizes and aspect ratios");
+                 "micro-conditions need image sizes and aspect ratios");
     const int64_t batch = text.image_size.size(0);
     const at::Tensor size = csize_embedder(text.image_size.reshape({2 * batch}), dtype).view({batch, -1});
     const at::Tensor micro = at::cat({size, ar_embedder(text.aspect_ratio.reshape({batch}), dtype)}, 1);
@@ -122,8 +127,10 @@ PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config)
                    config.input_size % config.patch_size == 0,
                "width {}, {} heads, side {}, patch {}", config.hidden_size, config.num_heads,
                config.input_size, config.patch_size);
-  PIXART_CHECK(!config.multi_scale || config.hidden_size % 3 == 0,
-               "PixArt-MS needs a width divisible by 3, not {}", config.hidden_size);
+  PIXART_CHECK(!config.micro_conditions || config.hidden_size % 3 == 0,
+               "micro-conditions need a width divisible by 3, not {}", config.hidden_size);
+  const auto wrong = config.kv_compression.problems(config.depth);
+  PIXART_CHECK(wrong.empty(), "kv_compression: {}", join(wrong, "; "));
 }
 
 PixArt PixArt::with(const Execution& execution) const {
@@ -137,6 +144,7 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   auto& l = *layers_;
   const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
   const int64_t rows = latent.size(2) / config_.patch_size, cols = latent.size(3) / config_.patch_size;
+  const TokenGrid grid{rows, cols};
   at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype))) +
                  nn::at_least_float(l.positions_for(config_, rows, cols));
   const at::Tensor condition = l.condition(config_, timestep, text, dtype);
@@ -146,13 +154,13 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
     x = execution_.recomputes(i) ? nn::recompute_in_backward(
-                                       [&block, rest = packed](const auto& in) {
+                                       [&block, grid, rest = packed](const auto& in) {
                                          nn::PackedText text_of_block = rest;
                                          text_of_block.tokens = in[2];
-                                         return block(in[0], in[1], text_of_block);
+                                         return block(in[0], in[1], text_of_block, grid);
                                        },
                                        {x, modulation, packed.tokens})
-                                 : block(x, modulation, packed);
+                                 : block(x, modulation, packed, grid);
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
   const auto m = (nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1))
@@ -169,11 +177,21 @@ at::Tensor PixArt::forward_with_guidance(const at::Tensor& latent, const at::Ten
 
 at::Tensor PixArt::null_caption() const { return layers_->null_caption; }
 
-std::vector<std::string> pixart_preset_names() { return {"PixArt-XL/2", "PixArt-MS-XL/2"}; }
+bool is_sigma(const TextSizes& sizes) {
+  return (sizes.multi_scale && !sizes.micro_conditions) || sizes.max_tokens == kSigmaTokens ||
+         sizes.kv_compression.is_on();
+}
+
+std::vector<std::string> pixart_preset_names() {
+  return {"PixArt-XL/2", "PixArt-MS-XL/2", "PixArt-Sigma-XL/2"};
+}
 
 PixArtConfig pixart_preset(const std::string& name) {
   if (name == "PixArt-XL/2") return {};
-  if (name == "PixArt-MS-XL/2") return {{.input_size = 128}, {.position_scale = 2.0, .multi_scale = true}};
+  if (name == "PixArt-MS-XL/2")
+    return {{.input_size = 128}, {.position_scale = 2.0, .multi_scale = true, .micro_conditions = true}};
+  if (name == "PixArt-Sigma-XL/2")
+    return {{.input_size = 128}, {.max_tokens = kSigmaTokens, .position_scale = 2.0, .multi_scale = true}};
   throw UserError(unknown_name("PixArt", name, pixart_preset_names()));
 }
 

@@ -31,7 +31,6 @@ void check_kind(JsonConfig& json, const VaeConfig& c) {
   json.only("mid_block_add_attention", true);
   json.only("use_quant_conv", true);
   json.only("use_post_quant_conv", true);
-  json.only("shift_factor", nullptr);
 }
 
 }  // namespace
@@ -59,6 +58,7 @@ void add_problems(const VaeConfig& c, Problems& problems) {
     problems.add("latents_std must be positive.");
   if (!(c.scaling_factor > 0) || !std::isfinite(c.scaling_factor))
     problems.add("scaling_factor must be positive.");
+  if (!std::isfinite(c.shift_factor)) problems.add("shift_factor must be finite.");
   if (c.latent_channels < 1 || c.in_channels < 1 || c.layers_per_block < 1)
     problems.add("in_channels, latent_channels and layers_per_block must be at least 1.");
 }
@@ -72,8 +72,11 @@ VaeConfig read_vae_config(const fs::path& config_json) {
   c.layers_per_block = json.count("layers_per_block", 1, kMostBlocksOfALevel);
   c.norm_num_groups = json.count("norm_num_groups", c.norm_num_groups);
   c.scaling_factor = json.positive("scaling_factor", c.scaling_factor);
+  c.shift_factor = json.number("shift_factor", c.shift_factor);
   c.latents_mean = json.numbers("latents_mean");
   c.latents_std = json.numbers("latents_std");
+  c.sample_size = json.count("sample_size", 0);
+  c.force_upcast = json.flag("force_upcast", c.force_upcast);
   check_kind(json, c);
   add_problems(c, json.problems());
   json.finish();
@@ -84,22 +87,29 @@ void write_vae_config(const fs::path& config_json, const VaeConfig& c) {
   const auto list_or_null = [](const std::vector<double>& list) {
     return list.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(list);
   };
-  const nlohmann::ordered_json json = {{"_class_name", "AutoencoderKL"},
-                                       {"act_fn", "silu"},
-                                       {"in_channels", c.in_channels},
-                                       {"out_channels", c.in_channels},
-                                       {"latent_channels", c.latent_channels},
-                                       {"block_out_channels", c.block_out_channels},
-                                       {"down_block_types", block_types(c, "DownEncoderBlock2D")},
-                                       {"up_block_types", block_types(c, "UpDecoderBlock2D")},
-                                       {"layers_per_block", c.layers_per_block},
-                                       {"norm_num_groups", c.norm_num_groups},
-                                       {"scaling_factor", c.scaling_factor},
-                                       {"latents_mean", list_or_null(c.latents_mean)},
-                                       {"latents_std", list_or_null(c.latents_std)},
-                                       {"use_quant_conv", true},
-                                       {"use_post_quant_conv", true},
-                                       {"mid_block_add_attention", true}};
+  // As diffusers writes it where nothing is shifted.
+  const auto null_or = [](double shift) {
+    return shift == 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(shift);
+  };
+  nlohmann::ordered_json json = {{"_class_name", "AutoencoderKL"},
+                                 {"act_fn", "silu"},
+                                 {"in_channels", c.in_channels},
+                                 {"out_channels", c.in_channels},
+                                 {"latent_channels", c.latent_channels},
+                                 {"block_out_channels", c.block_out_channels},
+                                 {"down_block_types", block_types(c, "DownEncoderBlock2D")},
+                                 {"up_block_types", block_types(c, "UpDecoderBlock2D")},
+                                 {"layers_per_block", c.layers_per_block},
+                                 {"norm_num_groups", c.norm_num_groups},
+                                 {"scaling_factor", c.scaling_factor},
+                                 {"shift_factor", null_or(c.shift_factor)},
+                                 {"latents_mean", list_or_null(c.latents_mean)},
+                                 {"latents_std", list_or_null(c.latents_std)},
+                                 {"use_quant_conv", true},
+                                 {"use_post_quant_conv", true},
+                                 {"mid_block_add_attention", true},
+                                 {"force_upcast", c.force_upcast}};
+  if (c.sample_size > 0) json["sample_size"] = c.sample_size;
   write_json(config_json, json);
 }
 

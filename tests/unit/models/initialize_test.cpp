@@ -12,7 +12,7 @@ constexpr DitConfig kDit{{.input_size = 8, .hidden_size = 192, .depth = 2, .num_
 
 PixArtConfig pixart_config(int64_t depth = 2) {
   return {{.input_size = 8, .hidden_size = 192, .depth = depth, .num_heads = 3},
-          {.caption_channels = 64, .max_tokens = 30, .multi_scale = true}};
+          {.caption_channels = 64, .max_tokens = 30, .multi_scale = true, .micro_conditions = true}};
 }
 
 struct StartedDit {

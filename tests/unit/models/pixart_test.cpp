@@ -10,8 +10,9 @@ namespace pixart::models {
 namespace {
 
 PixArtConfig tiny_config(bool multi_scale = false) {
-  return {{.input_size = 4, .hidden_size = 12, .depth = 2, .num_heads = 2},
-          {.caption_channels = 5, .max_tokens = 4, .multi_scale = multi_scale}};
+  return {
+      {.input_size = 4, .hidden_size = 12, .depth = 2, .num_heads = 2},
+      {.caption_channels = 5, .max_tokens = 4, .multi_scale = multi_scale, .micro_conditions = multi_scale}};
 }
 
 // Three samples with one, two and four tokens; the second has its caption dropped.
@@ -126,6 +127,20 @@ TEST(PixArt, MultiScaleMakesPositionsForEachGrid) {
   EXPECT_TRUE(at::equal(tiny.forward(), first));
 }
 
+TEST(PixArt, AnyGridNeedsNoMicroConditions) {
+  PixArtConfig config = tiny_config(true);
+  config.micro_conditions = false;
+  nn::StateDict state;
+  const PixArt model(nn::Scope(state), config);
+  randomize(state);
+  EXPECT_FALSE(state.contains("csize_embedder.mlp.0.weight"));
+  const Tiny inputs(at::kFloat, true);
+  Condition without = inputs.text;
+  without.image_size = without.aspect_ratio = at::Tensor();
+  EXPECT_TRUE(at::equal(model.forward(inputs.latent, inputs.timestep, without),
+                        model.forward(inputs.latent, inputs.timestep, inputs.text)));
+}
+
 TEST(PixArt, WhatCannotFitIsOurBug) {
   const Tiny fixed, multi(at::kFloat, true);
   EXPECT_THROW(fixed.model.forward(at::zeros({3, 4, 2, 8}), fixed.timestep, fixed.text), InternalError);
@@ -209,7 +224,8 @@ struct Published {
 
 TEST(PixArtPreset, HasThePublishedSizes) {
   for (const auto& published :
-       {Published{"PixArt-XL/2", 610856096, 435}, Published{"PixArt-MS-XL/2", 611349152, 443}}) {
+       {Published{"PixArt-XL/2", 610856096, 435}, Published{"PixArt-MS-XL/2", 611349152, 443},
+        Published{"PixArt-Sigma-XL/2", 610856096, 435}}) {
     nn::StateDict state({.device = at::kMeta});
     const PixArt model(nn::Scope(state), pixart_preset(published.name));
     EXPECT_EQ(state.num_parameters(), published.numbers) << published.name;

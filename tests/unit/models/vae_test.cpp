@@ -92,6 +92,35 @@ TEST(Vae, RefusesGroupsThatDoNotDivideTheChannels) {
               AllOf(HasSubstr("autoencoder"), HasSubstr("norm_num_groups 6 does not divide 8")));
 }
 
+TEST(VaeTiles, OneTileIsTheWholeImageBitForBit) {
+  Tiny model;
+  at::NoGradGuard no_grad;
+  const at::Tensor latent = image(8, 6).repeat({2, 2, 1, 1}).narrow(1, 0, 4);
+  const at::Tensor whole = model.vae.decode(latent);
+  EXPECT_TRUE(at::equal(decode_tiled(model.vae, latent, {.tile = 8}), whole));
+  EXPECT_TRUE(at::equal(decode_tiled(model.vae, latent, {}), whole));
+  const at::Tensor tiled = decode_tiled(model.vae, latent, {.tile = 4});
+  EXPECT_EQ(tiled.sizes(), whole.sizes());
+  EXPECT_FALSE(at::allclose(tiled, whole));
+}
+
+TEST(VaeTiles, TilesWithoutOverlapAreDecodedAlone) {
+  Tiny model;
+  at::NoGradGuard no_grad;
+  const at::Tensor latent = image(7, 8).repeat({1, 2, 1, 1}).narrow(1, 0, 4),
+                   tiled = decode_tiled(model.vae, latent, {.tile = 4, .overlap = 0});
+  EXPECT_TRUE(at::equal(tiled.slice(2, 16, 28).slice(3, 0, 16),
+                        model.vae.decode(latent.slice(2, 4, 7).slice(3, 0, 4))));
+}
+
+TEST(VaeTiles, ThoseThatDoNotFitEachOtherAreABug) {
+  Tiny model;
+  const at::Tensor latent = at::zeros({1, 4, 12, 12});
+  for (const Tiling& tiling :
+       {Tiling{.tile = 6, .overlap = 0.25}, Tiling{.tile = 0}, Tiling{.tile = 4, .overlap = 1}})
+    EXPECT_THROW(decode_tiled(model.vae, latent, tiling), InternalError) << tiling.tile;
+}
+
 TEST(VaeInitialize, BranchesAreSilentAndConvolutionsKeepTheScale) {
   nn::StateDict state;
   const AutoencoderKl vae(nn::Scope(state), tiny());
@@ -128,7 +157,8 @@ class VaeFolderTest : public ModelFolderTest {};
 TEST_F(VaeFolderTest, ComesBackBitForBit) {
   Tiny model;
   VaeConfig config = tiny();
-  config.scaling_factor = 0.7;
+  config.scaling_factor = 0.7, config.shift_factor = -0.1159;
+  config.sample_size = 512, config.force_upcast = false;
   config.latents_mean = {0.1, -0.2, 0.3, 1.0 / 3};
   config.latents_std = {1, 2, 3, 4};
   save_vae(folder_, config, model.state);
@@ -139,8 +169,10 @@ TEST_F(VaeFolderTest, ComesBackBitForBit) {
                      back.norm_num_groups),
             std::tie(config.in_channels, config.latent_channels, config.block_out_channels,
                      config.layers_per_block, config.norm_num_groups));
-  EXPECT_EQ(std::tie(back.scaling_factor, back.latents_mean, back.latents_std),
-            std::tie(config.scaling_factor, config.latents_mean, config.latents_std));
+  EXPECT_EQ(std::tie(back.scaling_factor, back.shift_factor, back.latents_mean, back.latents_std),
+            std::tie(config.scaling_factor, config.shift_factor, config.latents_mean, config.latents_std));
+  EXPECT_EQ(back.sample_size, 512);
+  EXPECT_FALSE(back.force_upcast);
   EXPECT_TRUE(at::equal(model.vae.encode(image(16, 16)).mean, loaded.vae->encode(image(16, 16)).mean));
   EXPECT_EQ(load_vae(folder_, at::kCPU, at::kBFloat16).state->get("quant_conv.bias").scalar_type(),
             at::kBFloat16);
@@ -151,7 +183,9 @@ TEST_F(VaeFolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
   edit_config({{"down_block_types", {"DownEncoderBlock2D", "AttnDownEncoderBlock2D", "DownEncoderBlock2D"}},
                {"use_quant_conv", false},
                {"act_fn", "relu"},
-               {"shift_factor", 0.1},
+               {"shift_factor", "a little"},
+               {"mid_block_add_attention", false},
+               {"use_post_quant_conv", false},
                {"norm_num_groups", 3},
                {"latents_std", {1, 2}},
                {"layers_per_block", "two"}});
@@ -159,14 +193,41 @@ TEST_F(VaeFolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
   for (const char* part :
        {"config.json", "down_block_types is [\"DownEncoderBlock2D\",\"AttnDownEncoderBlock2D\"",
         "use_quant_conv is false; only true is supported", "act_fn is \"relu\"; only \"silu\"",
-        "shift_factor is 0.1", "norm_num_groups 3 does not divide 8", "latents_std has 2 entries for 4",
-        "layers_per_block is \"two\""})
+        "shift_factor is \"a little\"; expected a number", "mid_block_add_attention is false; only true",
+        "use_post_quant_conv is false; only true", "norm_num_groups 3 does not divide 8",
+        "latents_std has 2 entries for 4", "layers_per_block is \"two\""})
     EXPECT_THAT(message, HasSubstr(part));
   write_vae_config(config(), tiny());
   edit_config({{"force_upcast", true}, {"sample_size", 512}, {"scaling_factor", nullptr}});
   EXPECT_EQ(read_vae_config(config()).scaling_factor, 0.18215);
   edit_config({{"block_out_channels", {8, 16.5, 16}}});
   EXPECT_THAT(message_of([&] { read_vae_config(config()); }), HasSubstr("block_out_channels is [8,16.5,16]"));
+}
+
+// The file of the SDXL autoencoder, as diffusers writes it.
+TEST_F(VaeFolderTest, ReadsTheConfigOfTheSdxlAutoencoder) {
+  std::ofstream(config()) << R"({
+  "_class_name": "AutoencoderKL", "_diffusers_version": "0.42.1", "_name_or_path": "sdxl-vae", "act_fn": "silu",
+  "block_out_channels": [128, 256, 512, 512],
+  "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D", "DownEncoderBlock2D"],
+  "force_upcast": true, "in_channels": 3, "latent_channels": 4, "latents_mean": null, "latents_std": null,
+  "layers_per_block": 2, "mid_block_add_attention": true, "norm_num_groups": 32, "out_channels": 3,
+  "sample_size": 1024, "scaling_factor": 0.13025, "shift_factor": null,
+  "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D", "UpDecoderBlock2D"],
+  "use_post_quant_conv": true, "use_quant_conv": true})";
+  const VaeConfig read = read_vae_config(config()), preset = vae_preset("sdxl-vae");
+  const auto all = [](const VaeConfig& c) {
+    return std::tie(c.block_out_channels, c.layers_per_block, c.norm_num_groups, c.latent_channels,
+                    c.in_channels, c.scaling_factor, c.shift_factor, c.latents_mean, c.latents_std);
+  };
+  EXPECT_EQ(all(read), all(preset));
+  EXPECT_EQ(read.shift_factor, 0);
+  EXPECT_EQ(read.sample_size, 1024);
+  EXPECT_TRUE(read.force_upcast);
+  edit_config({{"shift_factor", 0.0609}});
+  EXPECT_EQ(read_vae_config(config()).shift_factor, 0.0609);
+  edit_config({{"shift_factor", nullptr}});  // removes it
+  EXPECT_EQ(read_vae_config(config()).shift_factor, 0);
 }
 
 TEST_F(VaeFolderTest, NumbersHaveBounds) {
