@@ -10,7 +10,8 @@ Usage: scripts/check_weights.sh [packages|diffusers|lora|adapters ...]
   packages   two weight files from Python packages (a .pth and a .safetensors), read by pixart and by torch or
              safetensors: names, types, shapes and every value are compared
   diffusers  folders that pixart convert writes, opened by diffusers: PixArt (plain and micro-conditioned, as a
-             whole pipeline that generates an image) and DiT, both forward passes compared with pixart's
+             whole pipeline that generates an image), PixArt-Sigma (the same; also as diffusers saves it, and by an
+             older diffusers) and DiT, all forward passes compared with pixart's
   lora       adapters that pixart train writes, opened by PEFT and diffusers, and adapters of these, merged by
              pixart convert
   adapters   adapters of PEFT with every init_lora_weights, and names of other trainers: merged weights are compared
@@ -31,8 +32,11 @@ if ! .deps/check/bin/python -c "import importlib.util as u, sys; sys.exit(u.find
   .deps/check/bin/pip install --quiet diffusers==0.42.1 transformers==5.24.0 safetensors==0.8.0 sentencepiece protobuf numpy \
     accelerate beautifulsoup4 ftfy peft==0.21.2 attrs
 fi
+readonly older=.deps/check-diffusers-0.39.0
+[[ -d $older ]] || .deps/check/bin/pip install --quiet --no-deps --target "$older" diffusers==0.39.0
 for check in "${@:-packages diffusers lora adapters}"; do
   for name in $check; do
     .deps/check/bin/python "scripts/check_$name.py" build/release/bin
+    [[ $name != diffusers ]] || PYTHONPATH=$older .deps/check/bin/python scripts/check_diffusers.py build/release/bin sigma
   done
 done

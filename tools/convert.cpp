@@ -7,9 +7,9 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/convert.h"
 #include "pixart/convert/lora.h"
-#include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/nn/dtype.h"
+#include "process_options.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -25,14 +25,12 @@ struct Arguments {
   double lora_scale = 1;
   int64_t num_heads = 0, num_classes = 0;
   // of the new text-to-image model
-  int64_t image_size = 0, max_tokens = 120, caption_channels = 4096;
+  int64_t image_size = 0, caption_channels = 4096;
+  std::optional<int64_t> max_tokens;
   double position_scale = 0;
   bool micro_conditions = false;
   std::string shared_modulation = "mean";
   uint64_t seed = 0;
-  std::optional<diffusion::Prediction> prediction;
-  bool zero_terminal_snr = false;
-  double shift = 1;
 };
 
 constexpr int64_t kPixelsPerLatent = 8;
@@ -56,9 +54,11 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
   convert::ReparameterizeRequest request;
   request.target.input_size = arguments.image_size / kPixelsPerLatent;
   request.target.position_scale = arguments.position_scale;
-  request.target.max_tokens = arguments.max_tokens;
+  request.target.max_tokens = arguments.max_tokens.value_or(request.target.max_tokens);
   request.target.caption_channels = arguments.caption_channels;
-  request.target.multi_scale = arguments.micro_conditions;
+  request.target.micro_conditions = arguments.micro_conditions;
+  request.target.multi_scale =
+      arguments.micro_conditions || request.target.max_tokens == models::kSigmaTokens;
   request.options.shared_modulation = arguments.shared_modulation;
   request.options.init.seed = arguments.seed;
   request.options.source = arguments.source.string();
@@ -72,6 +72,8 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
 
 convert::OfficialWeights with_lora(convert::OfficialWeights base, const Arguments& arguments) {
   const auto adapters = convert::read_lora(arguments.lora);
+  const std::string subject = fmt::format("{} and {}", arguments.lora.string(), arguments.source.string());
+  if (!arguments.write.process.prediction) convert::require_same_prediction(base, adapters, subject);
   // Values are rounded only once, when they are written.
   if (arguments.write.dtype) base.weights = convert::cast(std::move(base.weights), at::kFloat);
   auto merged = convert::merge_lora(
@@ -100,19 +102,7 @@ convert::ConvertReport convert_transformer(convert::Opened opened, const Argumen
   return convert::write_transformer(official, arguments.target, conversion, arguments.write);
 }
 
-// Unset: as the source says.
-std::optional<diffusion::Process> chosen_process(const Arguments& arguments) {
-  if (!arguments.prediction) return std::nullopt;
-  diffusion::Process process;
-  process.prediction = *arguments.prediction;
-  process.zero_terminal_snr = arguments.zero_terminal_snr;
-  process.shift = arguments.shift;
-  // The text of a file that states it is checked in the same way.
-  return convert::parse_process(convert::process_text(process), "--prediction");
-}
-
 void run(Arguments& arguments) {
-  arguments.write.process = chosen_process(arguments);
   if (arguments.image_size % kPixelsPerLatent != 0)
     throw UserError(
         fmt::format("--image-size {} is not a multiple of {}.", arguments.image_size, kPixelsPerLatent));
@@ -133,26 +123,6 @@ void run(Arguments& arguments) {
   const auto report = is_vae ? convert::convert_vae(opened, arguments.target, arguments.write)
                              : convert_transformer(std::move(opened), arguments);
   for (const auto& line : report.lines) print_line("{}", line);
-}
-
-void add_process_options(CLI::App& command, Arguments& arguments) {
-  auto* prediction =
-      command
-          .add_option_function<std::string>(
-              "--prediction",
-              [&arguments](const std::string& word) {
-                arguments.prediction = enum_of_word<diffusion::Prediction>(word, "prediction");
-              },
-              "what the model predicts, if its files do not say it; --pipeline needs it. The published "
-              "models: epsilon")
-          ->check(CLI::IsMember(words_of_enum<diffusion::Prediction>()));
-  command
-      .add_flag("--zero-terminal-snr", arguments.zero_terminal_snr,
-                "the model was trained with zero terminal SNR (v, x_start)")
-      ->needs(prediction);
-  command.add_option("--shift", arguments.shift, "shift of a flow model's noise levels")
-      ->check(CLI::Range(0.01, 100.0))
-      ->needs(prediction);
 }
 
 void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
@@ -237,14 +207,18 @@ void add_convert(CLI::App& app) {
       ->add_option("--num-classes", arguments->num_classes,
                    "classes of a DiT; a label table with as many rows has no null class")
       ->check(CLI::Range(1, 1 << 20));
-  command->add_option("--max-tokens", arguments->max_tokens, "caption length, if the weights do not tell")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
   command
-      ->add_option("--position-scale", arguments->position_scale,
-                   "positions are divided by it, if the weights do not tell")
+      ->add_option(
+          "--max-tokens", arguments->max_tokens,
+          "caption length, if the weights do not tell (PixArt-alpha: 120). 300 makes a model without "
+          "micro-conditions a PixArt-Sigma")
+      ->check(CLI::Range(1, 100000));
+  command
+      ->add_option(
+          "--position-scale", arguments->position_scale,
+          "positions are divided by it, if the weights do not tell (PixArt-Sigma: pixels of a side / 512)")
       ->check(CLI::Range(0.01, 100.0));
-  add_process_options(*command, *arguments);
+  add_process_options(*command, arguments->write.process, "; --pipeline needs it");
   auto* lora = command->add_option(
       "--merge-lora", arguments->lora,
       "add these LoRA adapters (of pixart train, diffusers, PEFT, kohya's scripts, OneTrainer; a file or its "
@@ -268,6 +242,8 @@ void add_convert(CLI::App& app) {
       "  pixart convert pixart-512.safetensors pixart-512-diffusers --dtype float16\n"
       "  pixart convert PixArt-XL-2-1024-MS.pth pipeline --pipeline --vae sd-vae-ft-ema --text-encoder "
       "t5-v1_1-xxl\n"
+      "  pixart convert PixArt-Sigma-XL-2-1024-MS.pth sigma --pipeline --vae sdxl-vae-fp16-fix --text-encoder t5-v1_1-xxl "
+      "--prediction epsilon\n"
       "  pixart convert DiT-XL-2-256x256.pt init-512.safetensors --reparameterize --image-size 512\n"
       "  pixart convert PixArt-XL-2-512x512.pth styled.safetensors --merge-lora runs/style/lora/style");
   command->callback([arguments] { run(*arguments); });

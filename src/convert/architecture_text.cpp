@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
@@ -15,6 +16,9 @@ constexpr int64_t kLargest = int64_t{1} << 24;
 constexpr const char* kHasNullClass = "has_null_class";  // only written if it is false
 
 constexpr const char* kQkNorm = "qk_norm";  // only written if it is true
+// Only written if it is not the value of multi_scale, and if there is a compression.
+constexpr const char *kMicroConditions = "micro_conditions", *kKvCompression = "kv_compression";
+constexpr const char *kSampling = "sampling", *kFactor = "factor", *kLayers = "layers";
 
 template <class Config, class Each>
 void common_fields(Config& c, Each&& each) {
@@ -41,12 +45,50 @@ void fields(Config& c, Each&& each) {
   }
 }
 
+void write_options(const models::PixArtConfig& c, ordered_json& target) {
+  if (c.micro_conditions != c.multi_scale) target[kMicroConditions] = c.micro_conditions;
+  const auto& kv = c.kv_compression;
+  if (!kv.is_on()) return;
+  target[kKvCompression] = {{kSampling, word_of(kv.sampling)}, {kFactor, kv.factor}, {kLayers, kv.layers}};
+}
+
+bool is_in(const json& value, int64_t first, int64_t last) {
+  return value.is_number_integer() && value.get<int64_t>() >= first && value.get<int64_t>() <= last;
+}
+
+bool are_blocks(const json& value) {
+  return value.is_array() &&
+         std::all_of(value.begin(), value.end(), [](const json& block) { return is_in(block, 0, kLargest); });
+}
+
+models::KvCompression parse_kv_compression(const json& source, const std::string& subject) {
+  const auto words = words_of_enum<models::KvSampling>();
+  const bool has_keys = source.is_object() && source.contains(kSampling) && source.contains(kFactor) &&
+                        source.contains(kLayers);
+  if (!has_keys || !source[kSampling].is_string() || !contains(words, source[kSampling].get<std::string>()) ||
+      !is_in(source[kFactor], 1, kLargest) || !are_blocks(source[kLayers]))
+    throw UserError(fmt::format(
+        "{}: its architecture: '{}' needs {} (one of {}), {} (a number from 1 on) and {} (blocks from 0 on).",
+        subject, kKvCompression, kSampling, join(words, ", "), kFactor, kLayers));
+  return {.sampling = enum_of_word<models::KvSampling>(source[kSampling].get<std::string>(), kSampling),
+          .factor = source[kFactor].get<int64_t>(),
+          .layers = source[kLayers].get<std::vector<int64_t>>()};
+}
+
+void parse_options(const json& source, const std::string& subject, models::PixArtConfig& c) {
+  c.micro_conditions = c.multi_scale;
+  if (source.contains(kMicroConditions)) c.micro_conditions = source[kMicroConditions] == true;
+  if (source.contains(kKvCompression))
+    c.kv_compression = parse_kv_compression(source[kKvCompression], subject);
+}
+
 template <class Config>
 std::string text_of(const char* name, const Config& config) {
   ordered_json result = {{"name", name}};
   fields(config, [&](const char* key, const auto& value) { result[key] = value; });
   if constexpr (requires { config.num_classes; })
     if (!config.has_null_class) result[kHasNullClass] = false;
+  if constexpr (requires { config.micro_conditions; }) write_options(config, result);
   if (config.qk_norm) result[kQkNorm] = true;
   return result.dump();
 }
@@ -71,6 +113,7 @@ Config parse(const json& source, const std::string& subject) {
   problems.throw_if_any(subject + ": its architecture");
   if constexpr (requires { config.num_classes; })
     config.has_null_class = !source.contains(kHasNullClass) || source[kHasNullClass] != false;
+  if constexpr (requires { config.micro_conditions; }) parse_options(source, subject, config);
   config.qk_norm = source.contains(kQkNorm) && source[kQkNorm] == true;
   return config;
 }

@@ -31,6 +31,15 @@ using formats::Weights;
 constexpr const char* kNullCaption = "y_embedder.y_embedding";
 constexpr const char* kPositions = "pos_embed";
 
+void check_kv_compression(const models::PixArtConfig& c, Problems& problems) {
+  const auto& kv = c.kv_compression;
+  constexpr auto kLargestFactor = int64_t(models::KvCompression::kLargestFactor);
+  if (kv.factor < 1 || kv.factor > kLargestFactor)
+    problems.add(
+        fmt::format("kv_compression: a factor of {}; 1 to {} are possible", kv.factor, kLargestFactor));
+  for (const auto& problem : kv.problems(c.depth)) problems.add("kv_compression: " + problem);
+}
+
 // Refuses architectures that a file may state but that cannot be built or do not fit these weights.
 template <class Config>
 void check_sizes(const Config& c, const Weights& weights, const std::string& subject) {
@@ -59,9 +68,10 @@ void check_sizes(const Config& c, const Weights& weights, const std::string& sub
     problems.add(fmt::format("{} input channels; 1 to {} are possible", c.in_channels, kMostChannels));
   if (!(c.mlp_ratio > 0 && c.mlp_ratio <= kLargestRatio))
     problems.add(fmt::format("the MLP cannot be {} times as wide as the model", c.mlp_ratio));
-  if constexpr (requires { c.multi_scale; }) {
-    if (c.multi_scale && c.hidden_size % 3 != 0)
+  if constexpr (requires { c.micro_conditions; }) {
+    if (c.micro_conditions && c.hidden_size % 3 != 0)
       problems.add(fmt::format("micro-conditions need a width divisible by 3, not {}", c.hidden_size));
+    check_kv_compression(c, problems);
     if (c.max_tokens < 1 || c.max_tokens > kMostTokens)
       problems.add(fmt::format("captions cannot have {} tokens", c.max_tokens));
     if (c.caption_channels < 1 || c.caption_channels > kLargestWidth)
@@ -146,19 +156,27 @@ TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
   return extension == ".safetensors" ? TargetKind::kSafetensors : TargetKind::kPth;
 }
 
-bool has_qk_norm(const Architecture& architecture) {
-  if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) return pixart->qk_norm;
+// Throws UserError if diffusers has no model that computes the same.
+void require_diffusers_model(const Architecture& architecture, const std::string& subject) {
+  const auto* pixart = std::get_if<models::PixArtConfig>(&architecture);
   const auto* dit = std::get_if<models::DitConfig>(&architecture);
-  return dit != nullptr && dit->qk_norm;
+  const char* write = "Write a .safetensors or .pth";
+  if ((pixart != nullptr && pixart->qk_norm) || (dit != nullptr && dit->qk_norm))
+    throw UserError(fmt::format("{} has qk_norm, which diffusers' models do not have. {}.", subject, write));
+  if (dit != nullptr && !dit->has_null_class)
+    throw UserError(fmt::format("{} has no null class, which diffusers' DiT needs. {}.", subject, write));
+  if (pixart != nullptr && pixart->kv_compression.is_on())
+    throw UserError(fmt::format(
+        "{} has KV compression, which diffusers' models do not have. {}, which keep it and which `pixart sample` "
+        "reads; or train a stage without kv_compression from these weights, and convert that.",
+        subject, write));
 }
 
 // Weights in diffusers' names, in the folder of one model, with its config.json.
 Weights write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
                            const TargetOptions& options, const formats::CompleteMetadata& complete,
                            const std::string& subject) {
-  if (has_qk_norm(architecture))
-    throw UserError(subject +
-                    " has qk_norm, which diffusers' models do not have. Write a .safetensors or .pth.");
+  require_diffusers_model(architecture, subject);
   create_folders(folder);
   const auto write = [&](const TensorMap& map) {
     Weights weights = apply(map, official, subject);
@@ -171,9 +189,6 @@ Weights write_model_folder(const fs::path& folder, const Weights& official, cons
     return write(pixart_to_diffusers(*pixart));
   }
   const auto& dit = std::get<models::DitConfig>(architecture);
-  if (!dit.has_null_class)
-    throw UserError(subject +
-                    " has no null class, which diffusers' DiT needs. Write a .safetensors or .pth.");
   models::write_dit_config(folder / "config.json", dit);
   return write(dit_to_diffusers(dit));
 }
@@ -267,8 +282,9 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   if (options.pipeline) check_pipeline_parts(architecture, options);
   const std::string license = options.license.empty() ? source.license : options.license;
   const std::string subject = source.weights.files.empty() ? "the weights" : source.weights.files[0].string();
-  auto process = options.process ? options.process : source.identity.process;
-  if (options.pipeline) process = known_process(options.process, source.identity.process, subject);
+  const auto& stated = source.identity.process;
+  const auto process = options.pipeline ? std::optional(known_process(options.process, stated, subject))
+                                        : process_with(options.process, stated, subject);
   const BackgroundProvenance provenance({.architecture = architecture,
                                          .conversion = conversion,
                                          .license = license,

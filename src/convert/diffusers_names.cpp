@@ -46,7 +46,7 @@ Pairs pixart_pairs(const models::PixArtConfig& config) {
   add_linear(pairs, "y_embedder.y_proj.fc1", {"caption_projection.linear_1"});
   add_linear(pairs, "y_embedder.y_proj.fc2", {"caption_projection.linear_2"});
   add_timestep_embedder(pairs, "t_embedder", embedders + "timestep_embedder");
-  if (config.multi_scale) {
+  if (config.micro_conditions) {
     add_timestep_embedder(pairs, "csize_embedder", embedders + "resolution_embedder");
     add_timestep_embedder(pairs, "ar_embedder", embedders + "aspect_ratio_embedder");
   }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "pipeline_folder.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
@@ -75,6 +76,8 @@ void write_ddim(const fs::path& folder, const diffusion::Process& process) {
   nlohmann::json scheduler = scheduler_of(kDdimClass, process);
   scheduler["clip_sample"] = false;
   add_process(scheduler, process);
+  // The usual spacing, leading, begins below the noisiest timestep, where the model saw pure noise.
+  if (process.zero_terminal_snr) scheduler["timestep_spacing"] = "trailing";
   create_folders(folder);
   write_json(folder / "scheduler_config.json", ordered_json(scheduler));
 }
@@ -106,6 +109,10 @@ void write_tokenizer(const fs::path& folder, const TargetOptions& options, int64
   }
   const char* added = "added_tokens.json";
   if (fs::exists(source / added)) copy_bytes(source / added, folder / added);
+}
+
+const char* pipeline_of(const models::PixArtConfig& config) {
+  return models::is_sigma(config) && !config.micro_conditions ? kSigmaPipeline : kAlphaPipeline;
 }
 
 std::string license_or(const TargetOptions& options, const std::string& own) {
@@ -209,8 +216,8 @@ void write_pipeline_parts(const fs::path& folder, const Architecture& architectu
     report.lines.push_back(write_text_encoder(folder / "text_encoder", options));
     write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);
     write_solver(folder / "scheduler", process);
-    write_json(folder / "model_index.json",
-               {{"_class_name", "PixArtAlphaPipeline"},
+    write_json(folder / kPipelineIndex,
+               {{"_class_name", pipeline_of(*pixart)},
                 {"_diffusers_version", "0.25.0"},
                 {"scheduler", {"diffusers", kSolverClass}},
                 {"text_encoder", {"transformers", "T5EncoderModel"}},
@@ -222,7 +229,7 @@ void write_pipeline_parts(const fs::path& folder, const Architecture& architectu
       write_solver(folder / "scheduler", process);
     else
       write_ddim(folder / "scheduler", process);
-    write_json(folder / "model_index.json",
+    write_json(folder / kPipelineIndex,
                {{"_class_name", "DiTPipeline"},
                 {"_diffusers_version", "0.25.0"},
                 {"scheduler", {"diffusers", process.is_flow() ? kSolverClass : kDdimClass}},

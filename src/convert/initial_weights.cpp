@@ -2,27 +2,107 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "pixart/base/error.h"
+#include "pixart/base/names.h"
+#include "pixart/base/words.h"
 #include "pixart/nn/lora.h"
 
 namespace pixart::convert {
 
 namespace {
 
-void copy(nn::StateDict& state, const models::DitConfig&, std::map<std::string, at::Tensor> weights,
-          const std::string& subject) {
-  nn::load_state(state, weights, subject, {.may_be_missing = nn::lora_names(state), .may_be_unexpected = {}});
+using Tensors = std::map<std::string, at::Tensor>;
+using Notes = std::vector<std::string>;
+
+constexpr const char* kNullCaption = "y_embedder.y_embedding";
+constexpr const char* kPositions = "pos_embed";
+constexpr const char* kMicroConditions[] = {"csize_embedder.", "ar_embedder."};
+
+// A longer null caption keeps its own rows after those of the source.
+void extend_null_caption(const nn::StateDict& state, Tensors& weights, Notes& notes) {
+  const auto found = weights.find(kNullCaption);
+  const at::Tensor own = state.get(kNullCaption);
+  if (found == weights.end() || found->second.dim() != 2 || found->second.size(1) != own.size(1)) return;
+  const int64_t rows = found->second.size(0), all = own.size(0);
+  if (rows >= all) return;
+  found->second = at::cat({found->second.to(own.options()), own.narrow(0, rows, all - rows)});
+  notes.push_back(fmt::format("{}: rows 0 to {} are copied, rows {} to {} are new", kNullCaption, rows - 1,
+                              rows, all - 1));
 }
 
-void copy(nn::StateDict& state, const models::PixArtConfig&, std::map<std::string, at::Tensor> weights,
-          const std::string& subject) {
-  weights.erase("pos_embed");
-  auto may_be_missing = nn::lora_names(state);
-  const bool with_adapters = !may_be_missing.empty();
-  for (const char* name : {"pos_embed", "y_embedder.y_embedding"}) may_be_missing.emplace_back(name);
-  if (!with_adapters)  // new tensors must be trained
-    for (const char* name : {"csize_embedder.*", "ar_embedder.*"}) may_be_missing.emplace_back(name);
+// PixArt-Sigma continues from PixArt-alpha without its conditions of size and aspect ratio.
+void leave_out_micro_conditions(const models::PixArtConfig& config, Tensors& weights, Notes& notes) {
+  if (config.micro_conditions || !models::is_sigma(config)) return;
+  const size_t left_out = std::erase_if(weights, [](const auto& item) {
+    return std::any_of(std::begin(kMicroConditions), std::end(kMicroConditions),
+                       [&](const char* prefix) { return item.first.starts_with(prefix); });
+  });
+  if (left_out > 0)
+    notes.push_back(
+        fmt::format("{} tensors of micro-conditions (csize_embedder, ar_embedder) are left out", left_out));
+}
+
+// The weights of compressed keys, of the blocks for which the source has none of them.
+std::vector<std::string> new_compression(const models::PixArtConfig& config, const Tensors& weights) {
+  std::vector<std::string> result;
+  if (!config.kv_compression.has_weights()) return result;
+  for (const int64_t layer : config.kv_compression.layers) {
+    std::vector<std::string> names;
+    for (const char* name : {"sr.weight", "sr.bias", "norm.weight", "norm.bias"})
+      names.push_back(fmt::format("blocks.{}.attn.{}", layer, name));
+    if (std::none_of(names.begin(), names.end(), [&](const auto& name) { return weights.contains(name); }))
+      result.insert(result.end(), names.begin(), names.end());
+  }
+  return result;
+}
+
+std::string text_of(const models::KvCompression& compression) {
+  if (!compression.is_on()) return "none";
+  std::vector<std::string> layers;
+  for (const int64_t layer : compression.layers) layers.push_back(std::to_string(layer));
+  return fmt::format("{}, factor {}, blocks {}", word_of(compression.sampling), compression.factor,
+                     join(layers, " "));
+}
+
+void note_compression(const models::PixArtConfig& config, const OfficialWeights& source, Notes& notes) {
+  const auto* from = std::get_if<models::PixArtConfig>(&source.identity.architecture);
+  if (from != nullptr && from->kv_compression != config.kv_compression)
+    notes.push_back(fmt::format("kv_compression: {} in place of {}", text_of(config.kv_compression),
+                                text_of(from->kv_compression)));
+}
+
+Notes copy(nn::StateDict& state, const models::DitConfig&, const OfficialWeights& source,
+           const std::string& subject) {
+  nn::load_state(state, formats::read_all(source.weights), subject,
+                 {.may_be_missing = nn::lora_names(state), .may_be_unexpected = {}});
+  return {};
+}
+
+Notes copy(nn::StateDict& state, const models::PixArtConfig& config, const OfficialWeights& source,
+           const std::string& subject) {
+  Notes notes;
+  Tensors weights = formats::read_all(source.weights);
+  weights.erase(kPositions);
+  note_compression(config, source, notes);
+  extend_null_caption(state, weights, notes);
+  leave_out_micro_conditions(config, weights, notes);
+  const auto adapters = nn::lora_names(state);
+  auto may_be_missing = adapters;
+  for (const char* name : {kPositions, kNullCaption}) may_be_missing.emplace_back(name);
+  if (adapters.empty()) {  // new tensors must be trained
+    for (const std::string prefix : kMicroConditions) may_be_missing.push_back(prefix + "*");
+    for (auto& name : new_compression(config, weights)) may_be_missing.push_back(std::move(name));
+  }
   nn::load_state(state, weights, subject, {.may_be_missing = may_be_missing, .may_be_unexpected = {}});
+  std::vector<std::string> fresh;
+  for (const auto& item : state.items())
+    if (item.name != kPositions && !weights.contains(item.name) && !contains(adapters, item.name))
+      fresh.push_back(item.name);
+  if (!fresh.empty()) notes.push_back(fmt::format("{} tensors are new: {}", fresh.size(), name_some(fresh)));
+  return notes;
 }
 
 }  // namespace
@@ -37,11 +117,10 @@ Architecture architecture_of(const models::TransformerConfig& config) {
   return std::visit([](const auto& kind) -> Architecture { return kind; }, config.kind());
 }
 
-void copy_into(nn::StateDict& state, const models::TransformerConfig& target, const OfficialWeights& source,
-               const std::string& subject) {
+std::vector<std::string> copy_into(nn::StateDict& state, const models::TransformerConfig& target,
+                                   const OfficialWeights& source, const std::string& subject) {
   at::NoGradGuard no_grad;
-  std::visit([&](const auto& config) { copy(state, config, formats::read_all(source.weights), subject); },
-             target.kind());
+  return std::visit([&](const auto& config) { return copy(state, config, source, subject); }, target.kind());
 }
 
 namespace {

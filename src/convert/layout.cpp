@@ -9,6 +9,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/stated_process.h"
+#include "pixart_layout.h"
 #include "provenance_keys.h"
 #include "wrappers.h"
 
@@ -152,18 +153,15 @@ models::DitConfig dit_of(const Weights& weights, const LayoutHints& hints, Ident
 
 models::PixArtConfig pixart_of(const Weights& weights, const LayoutHints& hints, Identity& identity) {
   models::PixArtConfig c;
-  c.multi_scale = has(weights, "csize_embedder.mlp.0.weight");
+  read_text_sizes(weights, count_blocks(weights, "blocks."), hints, c);
   if (c.multi_scale) c.input_size = 128;
+  if (models::is_sigma(c) && hints.position_scale) c.input_size = published_sigma_side(*hints.position_scale);
   read_shapes(weights, hints, identity, c);
   c.caption_channels = side(weights, "y_embedder.y_proj.fc1.weight", 1);
-  if (has(weights, "y_embedder.y_embedding"))
-    c.max_tokens = side(weights, "y_embedder.y_embedding", 0);
-  else if (hints.max_tokens)
-    c.max_tokens = *hints.max_tokens;
   if (const auto scale = hints.position_scale ? hints.position_scale : position_scale_of(weights)) {
     c.position_scale = *scale;
   } else {
-    c.position_scale = double(std::max<int64_t>(c.input_size / 64, 1));
+    c.position_scale = published_position_scale(c);
     identity.assumed.push_back(fmt::format("positions divided by {}", c.position_scale));
   }
   return c;
@@ -201,6 +199,12 @@ models::T5Config t5_of(const Weights& weights, Identity& identity) {
   return c;
 }
 
+std::string described(const models::KvCompression& kv) {
+  if (!kv.is_on()) return "";
+  return fmt::format(", KV compression ({}, factor {}) in {} blocks", word_of(kv.sampling), kv.factor,
+                     kv.layers.size());
+}
+
 std::string described(const Architecture& architecture) {
   if (const auto* c = std::get_if<models::DitConfig>(&architecture))
     return fmt::format("DiT, depth {}, width {}, {} heads, patch {}, latent side {}, {} classes{}", c->depth,
@@ -208,15 +212,15 @@ std::string described(const Architecture& architecture) {
                        c->has_null_class ? "" : ", no null class");
   if (const auto* c = std::get_if<models::PixArtConfig>(&architecture))
     return fmt::format(
-        "PixArt{}, depth {}, width {}, {} heads, patch {}, latent side {}, captions of {} x {}, positions / "
-        "{}",
-        c->multi_scale ? "-MS" : "", c->depth, c->hidden_size, c->num_heads, c->patch_size, c->input_size,
-        c->max_tokens, c->caption_channels, c->position_scale);
+        "{}, depth {}, width {}, {} heads, patch {}, latent side {}, captions of {} x {}, positions / {}{}",
+        models::TransformerConfig(*c).kind_name(), c->depth, c->hidden_size, c->num_heads, c->patch_size,
+        c->input_size, c->max_tokens, c->caption_channels, c->position_scale, described(c->kv_compression));
   if (const auto* c = std::get_if<models::VaeConfig>(&architecture)) {
     std::vector<std::string> widths;
     for (const int64_t width : c->block_out_channels) widths.push_back(std::to_string(width));
-    return fmt::format("autoencoder, widths {}, {} latent channels, scaling factor {}", join(widths, "-"),
-                       c->latent_channels, c->scaling_factor);
+    return fmt::format("autoencoder, widths {}, {} latent channels, scaling factor {}{}", join(widths, "-"),
+                       c->latent_channels, c->scaling_factor,
+                       c->shift_factor == 0 ? "" : fmt::format(", shift factor {}", c->shift_factor));
   }
   if (const auto* c = std::get_if<models::T5Config>(&architecture))
     return fmt::format("T5 encoder, {} layers, width {}, {} heads, vocabulary {}", c->num_layers, c->d_model,
@@ -312,14 +316,16 @@ Opened open_and_identify(const fs::path& path, const std::string& which, const L
   const fs::path config_json = (fs::is_directory(path) ? path : path.parent_path()) / "config.json";
   const auto own = opened.weights.metadata.find(kArchitectureKey);
   const bool has_official_names = identity.layout == Layout::kDit || identity.layout == Layout::kPixArt;
-  if (own != opened.weights.metadata.end() && has_official_names)
+  if (own != opened.weights.metadata.end() && has_official_names) {
     identity.architecture = parse_architecture(own->second, path.string());
-  else if (fs::exists(config_json))
+  } else if (fs::exists(config_json)) {
     identity.architecture = from_config_json(identity.layout, config_json);
+    complete_diffusers_config(opened, hints);
+  }
   if (std::holds_alternative<std::monostate>(identity.architecture))
     identity.architecture = from_shapes(identity.layout, opened.weights, hints, identity);
   identity.summary = described(identity.architecture);
-  if (is_transformer(identity)) read_process(opened);
+  if (is_transformer(identity) || identity.layout == Layout::kLora) read_process(opened);
   if (holds_lora(opened.weights)) {
     const std::string lora = describe_lora(opened.weights);
     identity.summary = identity.summary.empty() ? lora : identity.summary + ", with " + lora;

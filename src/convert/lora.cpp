@@ -246,14 +246,27 @@ MergedLora merge_lora(OfficialWeights base, const LoraAdapters& adapters, double
     const bool is_known = contains(weights.files, file);
     if (!is_known) weights.files.push_back(file);
   }
+  if (adapters.process) result.weights.identity.process = adapters.process;
   auto& notes = result.weights.notes;
   notes.insert(notes.end(), adapters.notes.begin(), adapters.notes.end());
   return result;
 }
 
+void require_same_prediction(const OfficialWeights& base, const LoraAdapters& adapters,
+                             const std::string& subject) {
+  const auto &stated = base.identity.process, &trained = adapters.process;
+  if (!stated || !trained || stated->prediction == trained->prediction) return;
+  const std::string word = word_of(trained->prediction);
+  throw UserError(fmt::format(
+      "{}: the adapters were trained in a model that predicts {}, and the weights predict {}. If that "
+      "training began with such weights, --prediction {} merges them.",
+      subject, word, word_of(stated->prediction), word));
+}
+
 void merge_own_lora(OfficialWeights& weights, const std::string& subject) {
   const std::string lora = describe_lora(weights.weights);
-  const auto adapters = take_lora(weights.weights, subject);
+  auto adapters = take_lora(weights.weights, subject);
+  adapters.process.reset();  // the identity of the whole file says it
   weights = merge_lora(std::move(weights), adapters, 1, subject).weights;
   weights.notes.push_back("merged into the weights: " + lora);
 }

@@ -180,6 +180,7 @@ LoraAdapters take_lora(Weights& weights, const std::string& subject) {
   const auto found = find_parts(weights, problems);
   const LoraRules rules = read_lora_rules(weights, problems);
   result.start = rules.start;
+  result.process = process_in(weights.metadata, subject);
   bool is_alpha_known = true;
   std::vector<std::string> untargeted;
   for (const auto& [module, parts] : found) {

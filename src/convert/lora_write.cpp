@@ -11,6 +11,7 @@
 #include "pixart/base/file.h"
 #include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/nn/lora.h"
@@ -75,7 +76,8 @@ void save(const fs::path& file, const std::map<std::string, LoraLayer>& layers, 
 
 void write_lora(const fs::path& folder, const formats::Weights& weights, const Architecture& architecture) {
   formats::Weights rest = weights;
-  const auto adapters = take_lora(rest, weights.files.empty() ? "the weights" : weights.files[0].string());
+  const std::string subject = weights.files.empty() ? "the weights" : weights.files[0].string();
+  const auto adapters = take_lora(rest, subject);
   PIXART_CHECK(!adapters.layers.empty(), "no adapters to write");
   const auto* pixart = std::get_if<models::PixArtConfig>(&architecture);
   const auto layers = in_diffusers_names(
@@ -87,7 +89,8 @@ void write_lora(const fs::path& folder, const formats::Weights& weights, const A
   auto metadata = provenance_metadata({.architecture = architecture,
                                        .conversion = "LoRA adapters of a checkpoint",
                                        .license = adapters.license,
-                                       .parents = weights.files});
+                                       .parents = weights.files,
+                                       .process = process_text(adapters.process)});
   metadata.merge(lora_metadata(rank, alpha));
   ordered_json config = peft_config(layers, rank, alpha), diffusers;
   for (const auto& [key, value] : config.items()) diffusers[kDiffusersPrefix + key] = value;

@@ -240,7 +240,7 @@ Proof prove_reparameterization(const models::Dit& dit, const models::PixArt& pix
   const at::Tensor t = at::full({kBatch}, kTimestep, options.dtype(at::kFloat));
   models::Condition text;
   text.caption = normal({kBatch, kTokens, config.caption_channels}, 2);
-  if (config.multi_scale) {
+  if (config.micro_conditions) {
     text.image_size = at::full({kBatch, 2}, 256.0, options);
     text.aspect_ratio = at::ones({kBatch, 1}, options);
   }

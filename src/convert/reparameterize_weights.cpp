@@ -5,6 +5,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/convert/convert.h"
+#include "pixart_layout.h"
 
 namespace pixart::convert {
 
@@ -43,8 +44,8 @@ Reparameterized reparameterize(const OfficialWeights& dit, const ReparameterizeR
   const int64_t input_size = to.input_size;
   static_cast<models::TransformerShape&>(to) = *from;
   if (input_size > 0) to.input_size = input_size;
-  if (to.position_scale == 0) to.position_scale = double(std::max<int64_t>(to.input_size / 64, 1));
-  if (to.multi_scale && to.hidden_size % 3 != 0)
+  if (to.position_scale == 0) to.position_scale = published_position_scale(to);
+  if (to.micro_conditions && to.hidden_size % 3 != 0)
     throw UserError(
         fmt::format("micro-conditions need a width divisible by 3, the DiT's is {}.", to.hidden_size));
   if (to.input_size % to.patch_size != 0)

@@ -1,7 +1,9 @@
 #include "pixart/convert/stated_process.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "pipeline_folder.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
@@ -73,20 +75,34 @@ Prediction prediction_of(const json& scheduler, const std::string& subject) {
 }
 
 // diffusers' solvers call the shift of a flow flow_shift.
-double shift_of(const json& scheduler) {
+double shift_of(const json& scheduler, const std::string& subject) {
+  if (boolean_at(scheduler, "use_dynamic_shifting"))
+    throw UserError(subject +
+                    ": use_dynamic_shifting, with which the shift depends on the size of the image, is not "
+                    "supported; --prediction flow --shift X says one.");
   return number_at(scheduler, "flow_shift", number_at(scheduler, "shift", 1));
+}
+
+// The name of the schedule. Its betas must be those of make_noise_schedule().
+std::string schedule_of(const json& scheduler, const Process& process, const std::string& subject) {
+  constexpr double kFirst = 0.0001, kLast = 0.02, kRounding = 1e-6;  // diffusers' defaults
+  const std::string name = text_at(scheduler, "beta_schedule", process.schedule);
+  const auto differs = [&](const char* key, double usual) {
+    const double expected = usual * 1000.0 / double(process.num_train_steps);
+    return std::abs(number_at(scheduler, key, usual) - expected) > kRounding * expected;
+  };
+  const bool has_own = scheduler.contains("trained_betas") && !scheduler["trained_betas"].is_null();
+  if (has_own || (name == process.schedule && (differs("beta_start", kFirst) || differs("beta_end", kLast))))
+    throw UserError(
+        subject +
+        ": other betas than those of DiT and PixArt (linear from 0.0001 to 0.02 for 1000 steps); such "
+        "a model cannot be trained or sampled here.");
+  return name;
 }
 
 // The scheduler of the pipeline folder that the weights belong to.
 std::optional<fs::path> scheduler_of(const fs::path& path) {
-  const fs::path place = fs::absolute(path), folder = fs::is_directory(place) ? place : place.parent_path();
-  const fs::path whole = folder.lexically_normal();
-  const fs::path named = whole.has_filename() ? whole : whole.parent_path();
-  for (const fs::path& base : {named, named.filename() == "transformer" ? named.parent_path() : fs::path{}}) {
-    const fs::path config = base / "scheduler" / "scheduler_config.json";
-    if (!base.empty() && fs::exists(config)) return config;
-  }
-  return std::nullopt;
+  return pipeline_file(path, fs::path("scheduler") / "scheduler_config.json");
 }
 
 }  // namespace
@@ -131,27 +147,52 @@ Process read_scheduler(const fs::path& scheduler_config) {
   process.prediction = prediction_of(source, subject);
   process.num_train_steps = count_at(source, "num_train_timesteps", process.num_train_steps);
   if (process.is_flow()) {
-    process.shift = shift_of(source);
+    process.shift = shift_of(source, subject);
   } else {
-    process.schedule = text_at(source, "beta_schedule", process.schedule);
+    process.schedule = schedule_of(source, process, subject);
     process.zero_terminal_snr = boolean_at(source, "rescale_betas_zero_snr");
   }
   check(process, subject);
   return process;
 }
 
-std::optional<Process> stated_process(const fs::path& path, const formats::Metadata& metadata) {
-  if (const auto config = scheduler_of(path)) return read_scheduler(*config);
+std::optional<Process> process_in(const formats::Metadata& metadata, const std::string& subject) {
   const auto own = metadata.find(kProcessKey);
-  if (own != metadata.end()) return parse_process(own->second, path.string() + ": " + kProcessKey);
+  if (own != metadata.end()) return parse_process(own->second, subject + ": " + kProcessKey);
   if (metadata.count(kFormatVersionKey) > 0) return Process{};
   return std::nullopt;
 }
 
-Process known_process(const std::optional<Process>& chosen, const std::optional<Process>& stated,
+std::optional<Process> stated_process(const fs::path& path, const formats::Metadata& metadata) {
+  if (const auto config = scheduler_of(path)) return read_scheduler(*config);
+  return process_in(metadata, path.string());
+}
+
+std::optional<Process> process_with(const ChosenProcess& chosen, const std::optional<Process>& stated,
+                                    const std::string& subject) {
+  if (!chosen.prediction && !stated) return std::nullopt;
+  Process process = stated.value_or(Process{});
+  if (chosen.prediction && (!stated || *chosen.prediction != stated->prediction)) {
+    process.prediction = *chosen.prediction;
+    process.zero_terminal_snr = false;
+    process.shift = Process{}.shift;
+  }
+  const std::string word = word_of(process.prediction);
+  if (chosen.zero_terminal_snr && (process.prediction == Prediction::kEpsilon || process.is_flow()))
+    throw UserError(fmt::format(
+        "{}: --zero-terminal-snr has no effect with a model that predicts {}; it is for v and x_start.",
+        subject, word));
+  if (chosen.shift && !process.is_flow())
+    throw UserError(fmt::format("{}: a shift has no effect with a model that predicts {}; it is for flow.",
+                                subject, word));
+  process.zero_terminal_snr = process.zero_terminal_snr || chosen.zero_terminal_snr;
+  process.shift = chosen.shift.value_or(process.shift);
+  return process;
+}
+
+Process known_process(const ChosenProcess& chosen, const std::optional<Process>& stated,
                       const std::string& subject) {
-  if (chosen) return *chosen;
-  if (stated) return *stated;
+  if (const auto process = process_with(chosen, stated, subject)) return *process;
   throw UserError(fmt::format(
       "{} does not say what the model predicts, and has no scheduler next to it that this program knows. Say it "
       "with --prediction {}; the published DiT and PixArt predict epsilon.",

@@ -63,7 +63,7 @@ TEST(GoldenReparam, WeightsPlanAndForward) {
     const int64_t batch = latent.size(0);
     models::Condition text;
     text.caption = at::randn({batch, 3, target_config.caption_channels});
-    if (target_config.multi_scale)
+    if (target_config.micro_conditions)
       text.image_size = at::full({batch, 2}, 64.0), text.aspect_ratio = at::ones({batch, 1});
     std::vector<at::Tensor> blocks;
     expect_golden(c, "out.output", pixart.forward(latent, at::full({batch}, 500.0), text, &blocks));
@@ -129,13 +129,34 @@ class GoldenLayouts : public ::testing::Test {
 
 TEST_F(GoldenLayouts, PixArt) {
   for (const auto& c : testing::golden_cases("pixart_diffusers")) {
-    auto config = pixart_config(c.config().at("official"));
+    const auto config = pixart_config(c.config().at("official"));
     check(c, config, pixart_to_diffusers(config), pixart_from_diffusers(config));
-    config.max_tokens = models::PixArtConfig().max_tokens;  // diffusers' config.json does not tell
-    for (const fs::path& file : {c.folder / "transformer/config.json", c.folder / "config.legacy.json",
-                                 folder_ / (c.kind + "_" + c.name) / "config.json"})
-      EXPECT_EQ(architecture_text(models::read_pixart_config(file)), architecture_text(config)) << file;
+    const fs::path written = folder_ / (c.kind + "_" + c.name);
+    EXPECT_EQ(architecture_text(open_and_identify(written).identity.architecture), architecture_text(config));
+    for (const fs::path& file :
+         {c.folder / "transformer/config.json", c.folder / "config.legacy.json", written / "config.json"}) {
+      auto found = models::read_pixart_config(file);
+      found.max_tokens = config.max_tokens;  // diffusers' config.json does not tell it and the next one
+      found.multi_scale = config.multi_scale;
+      EXPECT_EQ(architecture_text(found), architecture_text(config)) << file;
+    }
   }
+}
+
+// As PixArtSigmaPipeline.save_pretrained() writes it.
+TEST_F(GoldenLayouts, APixArtSigmaOfDiffusersIsRecognised) {
+  int found = 0;
+  for (const auto& c :
+       testing::golden_cases_in(fs::path(PIXART_SOURCE_DIR) / "tests/golden", "pixart_diffusers")) {
+    if (!fs::exists(c.folder / "model_index.json")) continue;
+    const auto identity = open_and_identify(c.folder / "transformer").identity;
+    EXPECT_EQ(architecture_text(identity.architecture),
+              architecture_text(pixart_config(c.config().at("official"))));
+    EXPECT_TRUE(identity.summary.starts_with("PixArt-Sigma, ")) << identity.summary;
+    EXPECT_TRUE(identity.assumed.empty());
+    ++found;
+  }
+  EXPECT_EQ(found, 1);
 }
 
 TEST_F(GoldenLayouts, Dit) {

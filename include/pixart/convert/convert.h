@@ -8,6 +8,7 @@
 #include "pixart/base/file.h"
 #include "pixart/convert/layout.h"
 #include "pixart/convert/reparameterize.h"
+#include "pixart/convert/stated_process.h"
 #include "pixart/formats/weights.h"
 
 namespace pixart::convert {
@@ -30,8 +31,8 @@ struct TargetOptions {
   uint64_t shard_bytes = uint64_t{5} << 30;
   std::string license = {};  // replaces the license of the source
   bool overwrite = false;
-  Durability durability = Durability::kLater;      // the target can be made again from its source
-  std::optional<diffusion::Process> process = {};  // what the model predicts; unset: as the source says
+  Durability durability = Durability::kLater;  // the target can be made again from its source
+  ChosenProcess process = {};                  // what the model predicts; unset: as the source says
   // Writes a pipeline folder; needs a T5 folder (with spiece.model, or `tokenizer`), an autoencoder, and to know
   // what the model predicts.
   bool pipeline = false;
@@ -56,7 +57,7 @@ ConvertReport convert_vae(const Opened& source, const std::filesystem::path& tar
 // The class-to-text re-parameterisation of a DiT file.
 struct ReparameterizeRequest {
   // Grid, captions, conditions; other values come from the DiT. input_size 0: that of the DiT; position_scale
-  // 0: the published one for that size (1 up to a side of 127, then side / 64).
+  // 0: the published one for that size (1 up to a side of 127, then side / 64; PixArt-Sigma: always side / 64).
   models::PixArtConfig target;
   ReparameterizeOptions options = {};
 };

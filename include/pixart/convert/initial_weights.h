@@ -13,11 +13,13 @@ models::TransformerConfig transformer_of(const Identity& identity, const std::st
 Architecture architecture_of(const models::TransformerConfig& config);
 
 // Copies the weights of a model of the same kind into `state`, which must be initialised. Adapters keep their
-// initial values. So do a text model's position table, which belongs to its own grid, and micro-condition
-// embedders that the source does not have. Throws one UserError about `subject` that lists all tensors that
-// do not fit.
-void copy_into(nn::StateDict& state, const models::TransformerConfig& target, const OfficialWeights& source,
-               const std::string& subject);
+// initial values. So do a text model's position table, which belongs to its own grid, and where the source
+// does not have them, micro-condition embedders, the weights of compressed keys, and the last rows of a longer
+// null caption. A PixArt-Sigma leaves out the micro-conditions of PixArt-alpha. Returns clauses for people
+// about all of this except adapters and positions. Throws one UserError about `subject` that lists all tensors
+// that do not fit.
+std::vector<std::string> copy_into(nn::StateDict& state, const models::TransformerConfig& target,
+                                   const OfficialWeights& source, const std::string& subject);
 
 // Derives the weights of the text-conditional `target`, which are in `state`, from the class-conditional
 // model `source`. Throws UserError if the models are of other kinds or if the proof does not hold.

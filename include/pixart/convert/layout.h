@@ -16,7 +16,7 @@ namespace pixart::convert {
 
 enum class Layout {
   kDit,              // facebookresearch/DiT's names, which this program uses
-  kPixArt,           // PixArt-alpha's names (PixArt and PixArtMS), which this program uses
+  kPixArt,           // names of PixArt-alpha and PixArt-Sigma (PixArt, PixArtMS), which this program uses
   kDitDiffusers,     // DiTTransformer2DModel
   kPixArtDiffusers,  // PixArtTransformer2DModel, Transformer2DModel
   kVae,              // diffusers' AutoencoderKL, with current or early names
@@ -41,8 +41,9 @@ struct Identity {
   Layout layout = Layout::kUnknown;
   Architecture architecture = {};
   std::vector<std::string> assumed = {};  // "16 heads, as published for a width of 1152"
-  std::string summary = {};  // "PixArt-MS, depth 28, width 1152, 16 heads, patch 2, latent side 128"
-  // Of a transformer, as its files say (stated_process.h); unset where they say nothing that is known.
+  std::string summary = {};  // "PixArt-Sigma, depth 28, width 1152, 16 heads, patch 2, latent side 128, ..."
+  // Of a transformer and of adapters, as their files say (stated_process.h); unset where they say nothing
+  // that is known.
   std::optional<diffusion::Process> process = {};
 };
 

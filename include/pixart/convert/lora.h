@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct LoraAdapters {
   std::vector<std::filesystem::path> files = {};
   std::string license = {};
   LoraStart start = LoraStart::kZero;
+  // What the model predicts that they were trained in; unset where the file does not say it.
+  std::optional<diffusion::Process> process = {};
   std::vector<std::string> notes = {};  // for people
 };
 
@@ -43,13 +46,18 @@ LoraAdapters read_lora(const std::filesystem::path& path);
 // computed in float32 and rounded to the type of each tensor when read. Layers have official names or
 // diffusers' (whose to_q, to_k, to_v are rows of one official weight), perhaps with '_' in place of '.'.
 // Throws one UserError about `subject` that lists every adapter without a layer in the model. The plan has
-// one line per tensor.
+// one line per tensor. The result predicts what the adapters were trained for, where their file says it.
 struct MergedLora {
   OfficialWeights weights;
   std::vector<PlannedTensor> plan;
 };
 MergedLora merge_lora(OfficialWeights base, const LoraAdapters& adapters, double strength,
                       const std::string& subject);
+
+// Throws UserError about `subject` if both files say what the model predicts, and differently: such adapters
+// are for other weights, unless their training began by changing what the model predicts.
+void require_same_prediction(const OfficialWeights& base, const LoraAdapters& adapters,
+                             const std::string& subject);
 
 // Writes the adapters of `weights` (official names, a checkpoint of a lora stage) to a folder that diffusers
 // and PEFT can read: pytorch_lora_weights.safetensors (load_lora_adapter), adapter_model.safetensors with

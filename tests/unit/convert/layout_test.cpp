@@ -77,7 +77,7 @@ TEST_F(ModelFiles, APixArtIsDeducedFromItsShapesAndPositions) {
   for (const double scale : {0.5, 1.0, 2.0, 4.0}) {
     for (const bool multi_scale : {false, true}) {
       auto config = small_pixart();
-      config.position_scale = scale, config.multi_scale = multi_scale;
+      config.position_scale = scale, config.multi_scale = config.micro_conditions = multi_scale;
       const auto path = save<models::PixArt>("p.safetensors", config);
       const Identity identity = open_and_identify(path).identity;
       EXPECT_EQ(identity.layout, Layout::kPixArt);

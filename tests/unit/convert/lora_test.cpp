@@ -135,6 +135,25 @@ TEST_F(LoraFiles, DitAdaptersGoThereAndBackToo) {
   for (const auto& [key, tensor] : want) EXPECT_TRUE(near(got.at(key), tensor)) << key;
 }
 
+// Convolution and norm of compressed keys get no adapters; the layers around them do.
+TEST_F(LoraFiles, AdaptersOfCompressedBlocksGoThereAndBackToo) {
+  const fs::path path = checkpoint<models::PixArt>(compressed_sigma(), kTargets);
+  const auto opened = open_and_identify(path);
+  for (const auto& [name, info] : opened.weights.tensors)
+    EXPECT_FALSE(nn::is_lora_name(name) &&
+                 (name.find(".sr.") != std::string::npos || name.find(".norm.") != std::string::npos))
+        << name;
+  write_lora(folder_ / "lora", opened.weights, opened.identity.architecture);
+  const auto written = formats::load_safetensors(folder_ / "lora/adapter_model.safetensors").tensors;
+  for (const char* layer : {"attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_k"})
+    EXPECT_TRUE(
+        written.contains(fmt::format("base_model.model.transformer_blocks.1.{}.lora_A.weight", layer)))
+        << layer;
+  const auto got = base_with(folder_ / "lora"), want = official(path);
+  ASSERT_EQ(got.size(), want.size());
+  for (const auto& [key, tensor] : want) EXPECT_TRUE(near(got.at(key), tensor)) << key;
+}
+
 TEST_F(LoraFiles, NamesOfOthersAreUnderstood) {
   save<models::PixArt>("base.safetensors", small_pixart());
   const std::string layer = "transformer_blocks.0.attn1.to_out.0";
@@ -243,6 +262,30 @@ TEST_F(LoraFiles, InspectTellsWhatTheyAre) {
     EXPECT_THAT(report.opened.identity.summary, HasSubstr("LoRA of rank 4, alpha 8, for 8 layers"));
     EXPECT_EQ(report.license, "mine");
   }
+}
+
+TEST_F(LoraFiles, TheySayWhatTheModelPredicts) {
+  const fs::path path = checkpoint<models::PixArt>(small_pixart(), {"blocks.0.attn.qkv"});
+  auto file = formats::load_safetensors(path);
+  file.metadata["pixart.process"] = R"({"prediction":"flow","shift":2.0})";
+  write("checkpoint.safetensors", file.tensors, file.metadata);
+  const auto opened = open_and_identify(path);
+  write_lora(folder_ / "lora", opened.weights, opened.identity.architecture);
+  const auto adapters = read_lora(folder_ / "lora");
+  ASSERT_TRUE(adapters.process);
+  EXPECT_EQ(process_text(adapters.process), file.metadata.at("pixart.process"));
+  for (const auto& report : inspect(folder_ / "lora"))
+    EXPECT_EQ(process_text(report.opened.identity.process), file.metadata.at("pixart.process"));
+
+  auto base = to_official(open_and_identify(folder_ / "base.safetensors"));
+  EXPECT_FALSE(base.identity.process);
+  require_same_prediction(base, adapters, "it");  // which the base does not say
+  EXPECT_EQ(process_text(merge_lora(base, adapters, 1, "it").weights.identity.process),
+            file.metadata.at("pixart.process"));
+  base.identity.process = diffusion::Process{};
+  EXPECT_THAT(refusal([&] { require_same_prediction(base, adapters, "it"); }),
+              AllOf(HasSubstr("it: the adapters were trained in a model that predicts flow"),
+                    HasSubstr("the weights predict epsilon"), HasSubstr("--prediction flow")));
 }
 
 TEST_F(LoraFiles, ThePlanNamesEveryTensor) {

@@ -40,5 +40,14 @@ inline models::PixArtConfig small_pixart() {
   return {{.input_size = 16, .hidden_size = 384, .depth = 2, .num_heads = 6},
           {.caption_channels = 12, .max_tokens = 7, .position_scale = 0.5}};
 }
+inline models::PixArtConfig small_sigma() {
+  return {{.input_size = 32, .hidden_size = 384, .depth = 2, .num_heads = 6},
+          {.caption_channels = 12, .max_tokens = 300, .position_scale = 0.5, .multi_scale = true}};
+}
+inline models::PixArtConfig compressed_sigma() {
+  auto config = small_sigma();
+  config.kv_compression = {.sampling = models::KvSampling::kConv, .factor = 2, .layers = {1}};
+  return config;
+}
 
 }  // namespace pixart::convert

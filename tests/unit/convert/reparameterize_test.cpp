@@ -275,7 +275,7 @@ TEST(Reparameterize, APixArtIsNoDit) {
 
 TEST(Reparameterize, MicroConditionsAreNew) {
   models::PixArtConfig multi_scale = target_config();
-  multi_scale.multi_scale = true;
+  multi_scale.multi_scale = multi_scale.micro_conditions = true;
   Pair pair(multi_scale);
   std::map<std::string, Disposition> plan;
   for (const auto& tensor : pair.run()) plan.emplace(tensor.name, tensor.disposition);

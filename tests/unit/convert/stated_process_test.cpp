@@ -71,6 +71,17 @@ TEST_F(StatedProcess, SchedulersOfDiffusers) {
   }
   EXPECT_THAT(refusal(R"({"prediction_type": "score"})"), HasSubstr("prediction_type score is unknown"));
   EXPECT_THAT(refusal(R"({"beta_schedule": "scaled_linear"})"), HasSubstr("scaled_linear"));
+  EXPECT_EQ(
+      scheduler(R"({"beta_start": 0.0002, "beta_end": 0.04, "num_train_timesteps": 500})").num_train_steps,
+      500);
+  for (const char* betas : {R"({"beta_end": 0.012})", R"({"beta_start": 0.00085})",
+                            R"({"num_train_timesteps": 500})", R"({"trained_betas": [0.1, 0.2]})"})
+    EXPECT_THAT(refusal(betas), HasSubstr("other betas")) << betas;
+  EXPECT_EQ(scheduler(R"({"trained_betas": null, "beta_schedule": "squaredcos_cap_v2", "beta_end": 0.012})")
+                .schedule,
+            "squaredcos_cap_v2");  // which has no ends
+  EXPECT_THAT(refusal(R"({"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": true})"),
+              HasSubstr("use_dynamic_shifting"));
   EXPECT_THAT(refusal("{"), HasSubstr("JSON object"));
 }
 
@@ -90,10 +101,8 @@ TEST_F(StatedProcess, TheSchedulerWinsOverMetadataAndTheAnswerOverBoth) {
       stated_process(folder_ / "alone", {{"pixart.process", "null"}, {"pixart.format_version", "1"}}));
   EXPECT_FALSE(stated_process(folder_ / "alone", {}));
 
-  Process answer;
-  answer.prediction = Prediction::kXStart;
   const auto stated = stated_process(folder_ / "alone", own);
-  EXPECT_EQ(known_process(answer, stated, "x").prediction, Prediction::kXStart);
+  EXPECT_EQ(known_process({.prediction = Prediction::kXStart}, stated, "x").prediction, Prediction::kXStart);
   EXPECT_EQ(known_process({}, stated, "x").prediction, Prediction::kV);
   try {
     known_process({}, {}, "model.pth");
@@ -101,6 +110,45 @@ TEST_F(StatedProcess, TheSchedulerWinsOverMetadataAndTheAnswerOverBoth) {
   } catch (const UserError& error) {
     EXPECT_THAT(error.what(), HasSubstr("model.pth does not say what the model predicts"));
   }
+}
+
+// An answer that repeats what the files say does not take away the rest of it.
+TEST_F(StatedProcess, TheAnswerChangesOnlyWhatItSays) {
+  Process flow;
+  flow.prediction = Prediction::kFlow;
+  flow.shift = 3;
+  flow.num_train_steps = 500;
+  EXPECT_EQ(process_text(process_with({.prediction = Prediction::kFlow}, flow, "x")), process_text(flow));
+  EXPECT_EQ(process_with({.shift = 1}, flow, "x")->shift, 1);
+  const auto v = process_with({.prediction = Prediction::kV}, flow, "x");
+  EXPECT_EQ(process_text(v), R"({"prediction":"v","num_train_steps":500})");
+  EXPECT_TRUE(process_with({.zero_terminal_snr = true}, v, "x")->zero_terminal_snr);
+  Process zero = *v;
+  zero.zero_terminal_snr = true;
+  EXPECT_TRUE(process_with({.prediction = Prediction::kV}, zero, "x")->zero_terminal_snr);
+  EXPECT_FALSE(process_with({.prediction = Prediction::kXStart}, zero, "x")->zero_terminal_snr);
+  EXPECT_FALSE(process_with({.zero_terminal_snr = true, .shift = 2}, {}, "x"));  // of what, nobody knows
+}
+
+TEST_F(StatedProcess, AChoiceWithoutEffectIsRefused) {
+  const auto refused = [](const ChosenProcess& chosen, Prediction stated) -> std::string {
+    Process process;
+    process.prediction = stated;
+    try {
+      known_process(chosen, process, "it");
+      return "";
+    } catch (const UserError& error) {
+      return error.what();
+    }
+  };
+  for (const auto prediction : {Prediction::kEpsilon, Prediction::kFlow})
+    EXPECT_THAT(
+        refused({.zero_terminal_snr = true}, prediction),
+        HasSubstr("it: --zero-terminal-snr has no effect with a model that predicts " + word_of(prediction)));
+  for (const auto prediction : {Prediction::kEpsilon, Prediction::kXStart, Prediction::kV})
+    EXPECT_THAT(refused({.shift = 2}, prediction), HasSubstr("it: a shift has no effect"))
+        << word_of(prediction);
+  EXPECT_EQ(refused({.prediction = Prediction::kFlow, .shift = 2}, Prediction::kV), "");
 }
 
 }  // namespace
