@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -28,6 +29,58 @@ double bicubic(double x) {
 
 double triangle(double x) { return std::max(0.0, 1.0 - std::abs(x)); }
 
+double sinc(double x) {
+  x *= std::numbers::pi;
+  return x == 0 ? 1 : std::sin(x) / x;
+}
+
+double lanczos(double x) { return std::abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0; }
+
+struct Kernel {
+  double (*weight)(double distance);
+  double support;  // the weight is 0 at this distance and beyond
+};
+
+Kernel kernel_of(Filter filter) {
+  switch (filter) {
+    case Filter::kBilinear:
+      return {triangle, 1};
+    case Filter::kBicubic:
+      return {bicubic, 2};
+    case Filter::kLanczos:
+      return {lanczos, 3};
+  }
+  return {};
+}
+
+// The weights of the input pixels of one output pixel; their sum is 1.
+struct Weights {
+  int first = 0;
+  std::vector<double> values;
+};
+
+// The weights of the pixels [begin, end) of `out` output pixels. The `in` input pixels cover `extent`.
+std::vector<Weights> make_weights(int in, double extent, int out, int begin, int end, Filter filter) {
+  const Kernel kernel = kernel_of(filter);
+  const double scale = extent / out, filter_scale = std::max(1.0, scale);
+  const double support = kernel.support * filter_scale;
+  std::vector<Weights> all(size_t(end - begin));
+  for (int i = begin; i < end; ++i) {
+    const double center = (i + 0.5) * scale;
+    const int first = std::max(0, int(center - support + 0.5)),
+              last = std::min(in, int(center + support + 0.5));
+    auto& [own_first, values] = all[size_t(i - begin)];
+    own_first = first;
+    double sum = 0;
+    for (int x = first; x < last; ++x) {
+      values.push_back(kernel.weight((x - center + 0.5) * (1.0 / filter_scale)));
+      sum += values.back();
+    }
+    for (double& value : values) value /= sum != 0 ? sum : 1;
+  }
+  return all;
+}
+
 // Taps of one output pixel: first input pixel and fixed-point weights.
 struct Taps {
   int first = 0;
@@ -35,29 +88,15 @@ struct Taps {
   int end() const { return first + int(weights.size()); }
 };
 
-// The taps of the pixels [begin, end) of `out` output pixels. The `in` input pixels cover `extent`.
 std::vector<Taps> make_taps(int in, double extent, int out, int begin, int end, Filter filter) {
-  const double scale = extent / out, filter_scale = std::max(1.0, scale);
-  const double support = (filter == Filter::kBicubic ? 2.0 : 1.0) * filter_scale;
-  std::vector<Taps> all(size_t(end - begin));
-  std::vector<double> weights;
-  for (int i = begin; i < end; ++i) {
-    const double center = (i + 0.5) * scale;
-    const int first = std::max(0, int(center - support + 0.5)),
-              last = std::min(in, int(center + support + 0.5));
-    weights.clear();
-    double sum = 0;
-    for (int x = first; x < last; ++x) {
-      const double at = (x - center + 0.5) * (1.0 / filter_scale);
-      weights.push_back(filter == Filter::kBicubic ? bicubic(at) : triangle(at));
-      sum += weights.back();
-    }
-    Taps& taps = all[size_t(i - begin)];
-    taps.first = first;
-    for (double weight : weights) {
-      const double fixed = weight / (sum != 0 ? sum : 1) * (1 << kPrecisionBits);
+  std::vector<Taps> all;
+  for (const auto& [first, values] : make_weights(in, extent, out, begin, end, filter)) {
+    Taps taps{.first = first, .weights = {}};
+    for (const double value : values) {
+      const double fixed = value * (1 << kPrecisionBits);
       taps.weights.push_back(int(fixed < 0 ? fixed - 0.5 : fixed + 0.5));
     }
+    all.push_back(std::move(taps));
   }
   return all;
 }
@@ -207,6 +246,45 @@ Image resample(const Image& image, const Extent& extent, int height, int width, 
   int end = first;
   for (const Taps& taps : rows) end = std::max(end, taps.end());
   return resample_columns(resample_rows(image, first, end, columns), first, rows);
+}
+
+namespace {
+
+// [3, rows of the image, weights.size()]: each row resized.
+std::vector<float> resize_rows(const Image& image, const std::vector<Weights>& weights) {
+  const size_t width = weights.size(), area = size_t(image.height) * width;
+  std::vector<float> planes(3 * area);
+  for (int y = 0; y < image.height; ++y) {
+    for (size_t x = 0; x < width; ++x) {
+      double sums[3] = {0, 0, 0};
+      const uint8_t* in = image.at(y, weights[x].first);
+      for (const double weight : weights[x].values)
+        for (double& sum : sums) sum += weight * *in++;
+      for (size_t c = 0; c < 3; ++c) planes[c * area + size_t(y) * width + x] = float(sums[c]);
+    }
+  }
+  return planes;
+}
+
+}  // namespace
+
+std::vector<float> resize_unrounded(const Image& image, int height, int width, Filter filter) {
+  PIXART_CHECK(height > 0 && width > 0 && image.height > 0 && image.width > 0);
+  const auto rows = resize_rows(image, make_weights(image.width, image.width, width, 0, width, filter));
+  const auto weights = make_weights(image.height, image.height, height, 0, height, filter);
+  std::vector<float> result(3 * size_t(height) * size_t(width));
+  std::vector<double> sums(static_cast<size_t>(width));
+  for (size_t c = 0; c < 3; ++c) {
+    for (size_t y = 0; y < size_t(height); ++y) {
+      std::fill(sums.begin(), sums.end(), 0.0);
+      const float* in = rows.data() + (c * size_t(image.height) + size_t(weights[y].first)) * size_t(width);
+      for (const double weight : weights[y].values)
+        for (double& sum : sums) sum += weight * double(*in++);
+      float* out = result.data() + (c * size_t(height) + y) * size_t(width);
+      std::transform(sums.begin(), sums.end(), out, [](double sum) { return float(sum); });
+    }
+  }
+  return result;
 }
 
 }  // namespace pixart::data

@@ -6,9 +6,12 @@ namespace {
 
 constexpr double kTimestepFeatures = 256;
 
-double block_flops(const models::TransformerWork& s) {
-  const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens);
-  const double self_attention = 8 * n * d * d + 4 * n * n * d;
+double block_flops(const models::TransformerWork& s, int64_t block) {
+  const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens),
+               keys = double(s.keys(block)), factor = double(s.kv_compression.factor);
+  double self_attention = 8 * n * d * d + 4 * n * keys * d;
+  if (s.kv_compression.in_layer(block) && s.kv_compression.has_weights())
+    self_attention += 4 * keys * factor * factor * d;
   const double mlp = 4 * n * d * double(s.mlp_width());
   if (!s.cross_attention) return self_attention + mlp + 12 * d * d;
   return self_attention + mlp + 4 * n * d * d + 4 * t * d * d + 4 * n * t * d;
@@ -56,13 +59,17 @@ struct Convolutions {
 
 Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_every,
                         const run::Trained& trained) {
-  const double block = block_flops(s), forward = block * double(s.depth) + outer_flops(s);
+  double forward = outer_flops(s), again = 0;
+  for (int64_t i = 0; i < s.depth; ++i) {
+    const double block = block_flops(s, i);
+    forward += block;
+    if (recompute_every > 0 && (i + 1) % recompute_every == 0) again += block;
+  }
   const double adapters = 2 * double(s.tokens) * double(trained.adapters);
   Flops flops;
   flops.forward = forward + adapters;
   flops.training = forward * (2 + trained.share) + 3 * adapters - first_layers(s);
-  const int64_t again = recompute_every > 0 ? s.depth / recompute_every : 0;
-  flops.executed = flops.training + block * double(again);
+  flops.executed = flops.training + again;
   return flops;
 }
 

@@ -13,11 +13,20 @@ constexpr double kLossLatents = 28, kKeptLossLatents = 18;
 
 struct PerSample {
   double block = 0, block_input = 0;  // kept by a block, and by a block that is recomputed
+  double compressed = 0;              // kept by a block with compressed keys in addition
   double outer = 0;                   // kept until the end of backward
   double last = 0;                    // last norm and output layer: freed before backward reaches the blocks
   double loss = 0, loss_kept = 0;
   double stream = 0, branch = 0, inner = 0;  // gradients of the stream, a branch, the MLP's inner layer
 };
+
+// Keys and values that are copies, and with a convolution the float32 input of their norm, its means and
+// deviations. The uncompressed ones are kept with the queries.
+double compressed_keys(const models::TransformerWork& s, double product) {
+  if (s.kv_compression.sampling == models::KvSampling::kEvery) return 0;  // a view
+  const double keys = double(s.compressed_tokens), copies = 2 * keys * double(s.width) * product;
+  return s.kv_compression.has_weights() ? copies + 2 * keys * double(s.width + 2) * kFloat : copies;
+}
 
 PerSample per_sample(const models::TransformerWork& s, double product) {
   const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens), h = double(s.heads),
@@ -31,6 +40,7 @@ PerSample per_sample(const models::TransformerWork& s, double product) {
     const double wide = product < kFloat ? kFloat : 0;
     result.block += n * (2 * d * (product + wide) + 4 * kFloat);
   }
+  result.compressed = compressed_keys(s, product);
   result.outer = n * double(s.patch_values) * product + (kTimestepFeatures + 5 * d) * product;
   if (s.cross_attention) result.outer += 6 * d * kFloat + t * (caption + 3 * d) * product;
   result.last = n * d * (2 * kFloat + product) + n * 2 * kFloat + 4 * d * kFloat;
@@ -95,8 +105,12 @@ ActivationBytes activation_bytes(const models::TransformerWork& shape, const Act
     const bool is_chosen = options.recompute_every > 0 && (block + 1) % options.recompute_every == 0;
     return is_chosen && !(lora && block == 0);
   };
+  const auto all_of = [&](int64_t block) {
+    return one.block + (shape.kv_compression.in_layer(block) ? one.compressed : 0);
+  };
+  const auto kept_by = [&](int64_t block) { return recomputed(block) ? one.block_input : all_of(block); };
   double kept = one.outer;
-  for (int64_t i = 0; i < shape.depth; ++i) kept += recomputed(i) ? one.block_input : one.block;
+  for (int64_t i = 0; i < shape.depth; ++i) kept += kept_by(i);
   double peak = kept + one.last + one.loss;
 
   // The gradient of one MLP weight, before it is added to the buffer.
@@ -107,9 +121,9 @@ ActivationBytes activation_bytes(const models::TransformerWork& shape, const Act
   for (int64_t i = shape.depth - 1; i >= 0; --i) {
     // The gradient of the stream uses the memory of the branch's output, which is freed by then.
     double here = running + one.branch + one.inner;
-    if (recomputed(i)) here += one.block - one.block_input + one.stream;
+    if (recomputed(i)) here += all_of(i) - one.block_input + one.stream;
     peak = std::max(peak, here + weight_gradient / batch);
-    running -= recomputed(i) ? one.block_input : one.block;
+    running -= kept_by(i);
   }
   return {.kept = (kept + one.last + one.loss_kept) * batch, .peak = peak * batch};
 }

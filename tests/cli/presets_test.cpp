@@ -1,11 +1,13 @@
-// The presets of the paper as they are, on stand-ins for their data and models: all stages, in bfloat16. Only
+// The presets of both papers as they are, on stand-ins for their data and models: all stages, in bfloat16. Only
 // what makes them large is replaced. The environment may name another device than the CPU
 // (PIXART_PRESETS_DEVICE), and with PIXART_BIN the program that has it: tests/fake_gpu.
+#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -13,6 +15,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/image_file.h"
+#include "pixart/formats/tensor_file.h"
 #include "pixart/models/t5.h"
 #include "pixart/models/vae.h"
 #include "pixart/text/tokenizer.h"
@@ -29,16 +32,23 @@ constexpr const char* kFirstStage = "pixel_dependency_256";
 
 std::string caption(int i) { return fmt::format("an image of number {} in two colours", i); }
 
-void save_image(const fs::path& path, int i) {
-  Image image(i % 2 == 0 ? 40 : 64, 40);
+// Of more than 120 tokens, which PixArt-alpha would cut.
+std::string long_caption(int i) {
+  std::string text = caption(i);
+  for (int k = 0; k < 15; ++k) text += fmt::format(", {}", caption(i + k));
+  return text;
+}
+
+void save_image(const fs::path& path, int i, int tall_height) {
+  Image image(i % 2 == 0 ? 40 : tall_height, 40);
   for (size_t k = 0; k < image.rgb.size(); ++k) image.rgb[k] = uint8_t(k * size_t(i + 3) % 251);
   fs::create_directories(path.parent_path());
   formats::save_png(path, image);
 }
 
-// Where the presets look for them, below `folder`.
+// Where the presets of PixArt-alpha look for them, below `folder`.
 void make_data(const fs::path& folder) {
-  constexpr int kImages = 4;
+  constexpr int kImages = 4, kTall = 64;
   for (const char* name : {"imagenet/train/heron", "imagenet/train/otter", "sam", "journeydb", "internal"}) {
     const fs::path source = folder / "data" / name;
     const bool has_captions = std::string(name).find('/') == std::string::npos,
@@ -47,7 +57,7 @@ void make_data(const fs::path& folder) {
     std::string part;
     for (int i = 0; i < kImages; ++i) {
       save_image(is_sam ? source / "images" / fmt::format("sa_{}.jpg", i) : source / fmt::format("{}.png", i),
-                 i);
+                 i, kTall);
       list.push_back({{"path", fmt::format("{}.png", i)}, {"prompt", caption(i)}});
       part += fmt::format("sa_{}\n", i);
       if (!is_sam) continue;
@@ -60,18 +70,41 @@ void make_data(const fs::path& folder) {
   }
 }
 
-// Random weights; the autoencoder's factor is 16, so that 1024 pixels are 1,024 tokens.
-void make_models(const fs::path& folder) {
-  const fs::path vae_folder = folder / "pretrained/sd-vae-ft-ema",
-                 t5_folder = folder / "pretrained/t5-v1_1-xxl";
-  fs::create_directories(vae_folder), fs::create_directories(t5_folder);
-  models::VaeConfig vae;
-  vae.block_out_channels = {4, 4, 4, 4, 4}, vae.layers_per_block = 1, vae.norm_num_groups = 2;
-  nn::StateDict vae_state;
-  const models::AutoencoderKl autoencoder(nn::Scope(vae_state), vae);
-  models::initialize(vae_state, vae, 1);
-  models::save_vae(vae_folder, vae, vae_state);
+// The same for PixArt-Sigma. The tall image has the proportions of the shape 4.0, whose sides are multiples of
+// the patches at every resolution.
+void make_sigma_data(const fs::path& folder) {
+  constexpr int kImages = 2, kTall = 160;
+  for (const char* name : {"sigma-internal", "sigma-aesthetic", "sigma-large"}) {
+    const fs::path source = folder / "data" / name;
+    nlohmann::json list = nlohmann::json::array();
+    for (int i = 0; i < kImages; ++i) {
+      save_image(source / fmt::format("{}.png", i), i, kTall);
+      list.push_back(
+          {{"path", fmt::format("{}.png", i)}, {"prompt", caption(i)}, {"sharegpt4v", long_caption(i)}});
+    }
+    fs::create_directories(source / "partition");
+    write_text(source / "partition/list.json", list.dump());
+  }
+}
 
+// With random weights and this number of levels, of which each but the first halves the side.
+void make_autoencoder(const fs::path& folder, size_t levels, double scaling_factor) {
+  fs::create_directories(folder);
+  models::VaeConfig config;
+  config.block_out_channels.assign(levels, 4);
+  config.layers_per_block = 1, config.norm_num_groups = 2, config.scaling_factor = scaling_factor;
+  nn::StateDict state;
+  const models::AutoencoderKl autoencoder(nn::Scope(state), config);
+  models::initialize(state, config, 1);
+  models::save_vae(folder, config, state);
+}
+
+// The factors of the autoencoders are 16 and 32, so that 1024 and 2048 pixels are 1,024 tokens.
+void make_models(const fs::path& folder) {
+  make_autoencoder(folder / "pretrained/sd-vae-ft-ema", 5, 0.18215);
+  make_autoencoder(folder / "pretrained/sdxl-vae-fp16-fix", 6, 0.13025);
+  const fs::path t5_folder = folder / "pretrained/t5-v1_1-xxl";
+  fs::create_directories(t5_folder);
   std::vector<std::string> captions;
   for (int i = 0; i < 10; ++i) captions.push_back(caption(i));
   text::train_tokenizer(captions, 100, t5_folder / "spiece.model");
@@ -84,7 +117,7 @@ void make_models(const fs::path& folder) {
   models::save_t5(t5_folder, encoder, t5_state);
 }
 
-fs::path folder_of_presets() { return fs::path(PIXART_SOURCE_DIR) / "configs/paper"; }
+fs::path file_of(const std::string& name) { return fs::path(PIXART_SOURCE_DIR) / "configs" / name; }
 
 std::vector<std::string> found_in(const std::string& text, const std::string& pattern) {
   const std::regex expression(pattern);
@@ -98,23 +131,24 @@ struct Preset {
   fs::path file;
   std::string run;                  // its folder
   std::vector<std::string> stages;  // in order
-  fs::path initial_weights;         // of another run; "" if there are none
+  std::string initial_weights;      // a file; "" if it has none
+  bool in_full_size = true;         // its images have the preset's resolution
 };
 
 Preset read_preset(const fs::path& file) {
   const std::string text = read_file(file);
-  const auto from = found_in(text, "\n +from: (runs/\\S+)");
+  const auto from = found_in(text, "\n +from: (\\S+/\\S+)");
   return {.file = file,
           .run = found_in(text, "\nrun: (\\S+)").at(0),
           .stages = found_in(text, "\n  - name: (\\w+)"),
           .initial_weights = from.empty() ? "" : from[0]};
 }
 
-// The presets of one stage.
-std::vector<Preset> single_presets() {
+// The presets of one stage, next to the file that has all stages.
+std::vector<Preset> presets_next_to(const fs::path& chain) {
   std::vector<Preset> result;
-  for (const auto& entry : fs::directory_iterator(folder_of_presets()))
-    if (entry.path().extension() == ".yaml" && entry.path().filename() != "alpha.yaml")
+  for (const auto& entry : fs::directory_iterator(chain.parent_path()))
+    if (entry.path().extension() == ".yaml" && entry.path() != chain)
       result.push_back(read_preset(entry.path()));
   return result;
 }
@@ -129,6 +163,7 @@ class Presets : public ::testing::Test {
   static void SetUpTestSuite() {
     folder_ = std::make_unique<TemporaryFolder>();
     make_data(folder_->path());
+    make_sigma_data(folder_->path());
     make_models(folder_->path());
   }
   static void TearDownTestSuite() { folder_.reset(); }
@@ -144,6 +179,8 @@ class Presets : public ::testing::Test {
       for (const char* setting : {"steps=2", "batch_size=4", "micro_batch_size=2", "samples.num_steps=2"})
         set(of_stage + setting);
       set(of_stage + "samples.prompts=[" + (stage == kFirstStage ? "heron" : caption(1)) + "]");
+      if (!preset.in_full_size) set(of_stage + "resolution=256");
+      if (stage.ends_with("_kv")) set(of_stage + "kv_compression.layers=[1]");
     }
     if (preset.stages[0] == kFirstStage) {  // far from its start, whose outputs are zero in every precision
       for (const char* setting : {"steps=20", "optimizer.lr=0.01", "lr_schedule.warmup_steps=0",
@@ -162,6 +199,42 @@ class Presets : public ::testing::Test {
       for (const char* file : {"model.safetensors", "ema.safetensors"})
         EXPECT_TRUE(fs::exists(last_checkpoint(preset, stage) / file)) << stage << ": " << file;
   }
+  // The stages of PixArt-alpha, which are trained once.
+  static const Preset& alpha() {
+    static const Preset preset = [] {
+      const Preset read = read_preset(file_of("paper/alpha.yaml"));
+      train(read);
+      return read;
+    }();
+    return preset;
+  }
+  // Trains the presets of one stage, each from what the stage before it in the chain has left.
+  static void train_each(const Preset& chain, const std::vector<Preset>& presets) {
+    ASSERT_EQ(presets.size(), chain.stages.size());
+    for (const auto& preset : presets) {
+      ASSERT_EQ(preset.stages.size(), 1) << preset.file;
+      ASSERT_EQ(preset.initial_weights.empty(), preset.stages[0] == kFirstStage);
+      const bool is_of_a_run = preset.initial_weights.starts_with("runs/");
+      const fs::path wanted = path(preset.initial_weights);  // .../<stage>/<step>/ema.safetensors
+      if (is_of_a_run) {
+        fs::create_directories(wanted.parent_path());
+        const std::string before = wanted.parent_path().parent_path().filename();
+        fs::copy(last_checkpoint(chain, before) / "ema.safetensors", wanted);
+      }
+      ASSERT_NO_FATAL_FAILURE(train(preset));
+      fs::remove_all(path(preset.run));
+      if (is_of_a_run) {  // the stand-in for another run
+        const fs::path weights = preset.initial_weights;
+        fs::remove_all(path(*weights.begin()) / *std::next(weights.begin()));
+      }
+    }
+  }
+  static std::map<std::string, at::Tensor> weights_of(const fs::path& file) {
+    return formats::load_safetensors(file).tensors;
+  }
+  static std::map<std::string, at::Tensor> weights_of(const Preset& preset, const std::string& stage) {
+    return weights_of(last_checkpoint(preset, stage) / "model.safetensors");
+  }
   static fs::path path(const std::string& name) { return *folder_ / name; }
   static fs::path last_checkpoint(const Preset& preset, const std::string& stage) {
     return path(preset.run) / "checkpoints" / stage /
@@ -172,31 +245,45 @@ class Presets : public ::testing::Test {
 std::unique_ptr<TemporaryFolder> Presets::folder_;
 
 TEST_F(Presets, RunAllTheirStagesInBfloat16) {
-  const Preset alpha = read_preset(folder_of_presets() / "alpha.yaml");
-  ASSERT_EQ(alpha.stages.size(), 5);
-  ASSERT_NO_FATAL_FAILURE(train(alpha));
-  const auto last = last_checkpoint(alpha, alpha.stages.back());
-  const auto shown = run_pixart({"inspect", last, "--verify"}, folder_->path());
+  ASSERT_EQ(alpha().stages.size(), 5);
+  ASSERT_FALSE(HasFatalFailure());
+  const auto shown =
+      run_pixart({"inspect", last_checkpoint(alpha(), "aesthetics_1024ms"), "--verify"}, folder_->path());
   EXPECT_EQ(shown.code, 0) << shown.output;
+  train_each(alpha(), presets_next_to(alpha().file));
+}
 
-  const auto presets = single_presets();
-  ASSERT_EQ(presets.size(), alpha.stages.size());
-  for (const auto& preset : presets) {
-    ASSERT_EQ(preset.stages.size(), 1) << preset.file;
-    ASSERT_EQ(preset.initial_weights.empty(), preset.stages[0] == kFirstStage);
-    if (!preset.initial_weights.empty()) {  // what the stage before left: .../<stage>/<step>/ema.safetensors
-      const fs::path wanted = path(preset.initial_weights);
-      fs::create_directories(wanted.parent_path());
-      const std::string before = wanted.parent_path().parent_path().filename();
-      fs::copy(last_checkpoint(alpha, before) / "ema.safetensors", wanted);
-    }
-    ASSERT_NO_FATAL_FAILURE(train(preset));
-    fs::remove_all(path(preset.run));
-    if (!preset.initial_weights.empty()) {
-      const auto parts = preset.initial_weights.begin();
-      fs::remove_all(path(*parts) / *std::next(parts));  // the stand-in for another run
-    }
+// On a GPU of the tests, and one by one, the stages have images of 256 pixels: all else is the preset's.
+TEST_F(Presets, OfSigmaGoFromAlphaToKvCompression) {
+  alpha();
+  ASSERT_FALSE(HasFatalFailure());
+  Preset sigma = read_preset(file_of("sigma/sigma.yaml"));
+  ASSERT_EQ(sigma.stages.size(), 6);
+  const auto start = last_checkpoint(alpha(), "aesthetics_256") / "ema.safetensors";
+  const auto converted = run_pixart({"convert", start, sigma.initial_weights}, folder_->path());
+  ASSERT_EQ(converted.code, 0) << converted.output;
+  sigma.in_full_size = device() == "cpu";
+  ASSERT_NO_FATAL_FAILURE(train(sigma));
+
+  const auto before = weights_of(start), first = weights_of(sigma, "sigma_256"),
+             plain = weights_of(sigma, "sigma_1024ms"), compressed = weights_of(sigma, "sigma_2k_kv");
+  const std::string null_caption = "y_embedder.y_embedding", convolution = "attn.sr.weight";
+  EXPECT_EQ(first.at(null_caption).size(0), 300);
+  EXPECT_TRUE(at::equal(first.at(null_caption).narrow(0, 0, 120), before.at(null_caption)));
+  EXPECT_TRUE(before.contains("blocks.0.attn.qkv.weight"));
+  for (const auto& [name, tensor] : plain) {
+    EXPECT_FALSE(name.starts_with("csize_embedder") || name.starts_with("ar_embedder")) << name;
+    EXPECT_FALSE(name.ends_with(convolution)) << name;
+    EXPECT_TRUE(compressed.contains(name)) << name;
   }
+  EXPECT_FALSE(compressed.contains("blocks.0." + convolution));
+  const at::Tensor means = compressed.at("blocks.1." + convolution);  // at first of four tokens
+  EXPECT_EQ(means.sizes(), (std::vector<int64_t>{36, 1, 2, 2}));
+  EXPECT_LT((means - 0.25).abs().max().item<double>(), 0.01);
+
+  auto singles = presets_next_to(sigma.file);
+  for (auto& preset : singles) preset.in_full_size = false;
+  train_each(sigma, singles);
 }
 
 }  // namespace

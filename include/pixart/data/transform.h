@@ -3,16 +3,21 @@
 #include <ATen/core/Tensor.h>
 
 #include <utility>
+#include <vector>
 
 #include "pixart/formats/image_file.h"
 
 namespace pixart::data {
 
-// Resizes with antialiasing in Pillow's fixed-point arithmetic, rows first (golden kind image_transform):
-// bicubic with a = -0.5, or bilinear. Throws ImageError(kTooThin) if the result would have more than 2^28
-// pixels.
-enum class Filter { kBilinear, kBicubic };
+// Resizes with antialiasing in the fixed-point arithmetic of Pillow up to 12 (findings/README.md), rows first
+// (golden kind image_transform): bicubic with a = -0.5, bilinear, or Lanczos with three lobes. Throws
+// ImageError(kTooThin) if the result would have more than 2^28 pixels.
+enum class Filter { kBilinear, kBicubic, kLanczos };
 Image resize(const Image& image, int height, int width, Filter filter = Filter::kBicubic);
+
+// The same filters without rounding, as Pillow resizes images of floats (mode F), rows first: planes
+// [3, height, width] of values that may be outside 0..255. The image must not be too thin for resize().
+std::vector<float> resize_unrounded(const Image& image, int height, int width, Filter filter);
 
 // Crops the centre of an image that is at least as large; half pixels round to even, as in torchvision's
 // CenterCrop.

@@ -9,6 +9,8 @@
 //   MLP      before and after GELU                                                 (2 r D)
 //   float32  mean and deviation of both norms (4), a log-sum of each attention and head (h, PixArt 2 h)
 //
+// A block with compressed self-attention (M keys for N tokens) keeps 2 M D of the products' type more, and with
+// a convolution 2 M D float32: its result before the norm.
 // Per sample and block: keys and values of the caption (2 T D, products' type), modulation (8 D float32). The
 // N x N attention matrix is never stored. A block that is recomputed keeps only its input (D float32 per
 // token). Once per sample: patches, timestep MLP, captions as input and in three steps of their projection,

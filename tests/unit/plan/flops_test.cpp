@@ -69,8 +69,23 @@ TEST(Flops, OfATinyPixArtByHand) {
   // Patches, timestep MLP, shared modulation [12] x [12, 72], caption MLP of 5 tokens, [16, 12] x [12, 16].
   const double rest = 3072 + 3072 + 144 + 864 + 5 * (240 + 144) + 3072;
   EXPECT_EQ(transformer_flops(work_of(config)).forward, 2 * (3 * block + rest));
-  config.multi_scale = true;
+  config.multi_scale = config.micro_conditions = true;
   EXPECT_EQ(transformer_flops(work_of(config)).forward, 2 * (3 * block + rest + 3 * (256 * 4 + 16)));
+}
+
+// Block 1 of the tiny PixArt has four keys in place of sixteen: products of 16 x 4 x 12 in place of 16 x 16 x 12,
+// and two convolutions with four outputs of 12 channels, each a sum of four.
+TEST(Flops, CompressedKeysSaveWork) {
+  models::PixArtConfig config{{.input_size = 8, .hidden_size = 12, .depth = 3, .num_heads = 2},
+                              {.caption_channels = 20, .max_tokens = 5, .multi_scale = true}};
+  const auto plain = transformer_flops(work_of(config), 1);
+  config.kv_compression = {.sampling = models::KvSampling::kAverage, .factor = 2, .layers = {1}};
+  const auto average = transformer_flops(work_of(config), 1);
+  const double saved = 2 * 2 * (3072 - 768);
+  EXPECT_EQ(plain.forward - average.forward, saved);
+  EXPECT_EQ(plain.executed - average.executed, 4 * saved);
+  config.kv_compression.sampling = models::KvSampling::kConv;
+  EXPECT_EQ(transformer_flops(work_of(config)).forward - average.forward, 2 * 2 * 4 * 4 * 12);
 }
 
 TEST(Flops, TrainingLeavesOutWhatNobodyNeeds) {

@@ -37,6 +37,24 @@ TEST(MemoryPlan, QkNormKeepsQueriesAndKeys) {
   }
 }
 
+// Half of the blocks keep a quarter of the keys and values once more, and the norm's input in float32.
+TEST(MemoryPlan, CompressedKeysAreCopies) {
+  models::PixArtConfig config = models::pixart_preset("PixArt-Sigma-XL/2");
+  const auto plain = models::TransformerConfig(config).work();
+  for (int64_t layer = 14; layer < 28; ++layer) config.kv_compression.layers.push_back(layer);
+  const auto more = [&](models::KvSampling sampling, bool bfloat16) {
+    config.kv_compression.sampling = sampling;
+    const ActivationOptions options{.bfloat16 = bfloat16};
+    return activation_bytes(models::TransformerConfig(config).work(), options).kept -
+           activation_bytes(plain, options).kept;
+  };
+  const double unit = 1024.0 * 1152 * 14;  // a quarter of 64 x 64 tokens
+  EXPECT_NEAR(more(models::KvSampling::kConv, false) / unit, 2 * (4 + 4), 0.1);
+  EXPECT_NEAR(more(models::KvSampling::kConv, true) / unit, 2 * (2 + 4), 0.1);
+  EXPECT_NEAR(more(models::KvSampling::kUniform, true) / unit, 2 * 2, 0.01);
+  EXPECT_EQ(more(models::KvSampling::kEvery, true), 0);
+}
+
 TEST(MemoryPlan, GrowsWithTheMicroBatchAndShrinksWithCheckpointing) {
   const auto one = activation_bytes(xl(), {.bfloat16 = true, .micro_batch = 1}),
              eight = activation_bytes(xl(), {.bfloat16 = true, .micro_batch = 8}),

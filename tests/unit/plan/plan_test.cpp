@@ -18,9 +18,10 @@ using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 namespace fs = std::filesystem;
 
-run::RunConfig paper() {
-  return run::read_run_config(fs::path(PIXART_SOURCE_DIR) / "configs/paper/alpha.yaml");
+run::RunConfig preset(const char* name) {
+  return run::read_run_config(fs::path(PIXART_SOURCE_DIR) / "configs" / name);
 }
+run::RunConfig paper() { return preset("paper/alpha.yaml"); }
 
 PlanOptions options(const char* gpu, int64_t gpus = 64) {
   PlanOptions result{.gpu = find_gpu(gpu)};
@@ -55,6 +56,26 @@ TEST(Plan, ParametersOfThePapersModel) {
   EXPECT_EQ(plan.stages[3].parameters, 611349152);  // PixArt-MS
   EXPECT_NEAR(plan.stages[1].flops.training, 893.2e9, 0.1e9);
   EXPECT_THAT(plan.assumptions, ::testing::Contains(HasSubstr("T5 v1.1 XXL")));
+}
+
+// PixArt-Sigma has PixArt-alpha's weights, no micro-conditions, and with KV compression in 14 blocks a
+// convolution of 2 x 2 and a norm.
+TEST(Plan, OfSigmaCountsTokensAndKvCompression) {
+  const auto plan = plan_run(preset("sigma/sigma.yaml"), options("a100-80"));
+  ASSERT_EQ(plan.stages.size(), 6u);
+  const int64_t plain = 610856096, compressed = plain + 14 * 1152 * (4 + 1 + 2);
+  const std::vector<int64_t> parameters = {plain, plain, plain, compressed, plain, compressed};
+  // By hand from flops.h, with 300 tokens; in a compressed block N tokens attend to N / 4. The convolution
+  // itself, a depth-wise one of keys and values, is less than a thousandth.
+  const std::vector<double> tera = {0.9961, 3.8632, 19.898, 17.463, 157.09, 118.13};
+  for (size_t i = 0; i < 6; ++i) {
+    EXPECT_EQ(plan.stages[i].parameters, parameters[i]) << plan.stages[i].name;
+    EXPECT_NEAR(plan.stages[i].flops.training, 1e12 * tera[i], 2e-3 * 1e12 * tera[i]) << plan.stages[i].name;
+  }
+  const double kept = plan.stages[2].memory.activations;
+  EXPECT_NEAR(plan.stages[3].memory.activations, kept, 0.1 * kept) << "the convolution keeps its input";
+  EXPECT_LT(plan.stages[5].step_seconds, 0.8 * plan.stages[4].step_seconds);
+  EXPECT_TRUE(plan.fits);
 }
 
 TEST(Plan, FixedMemoryIsTwentyBytesAParameter) {
@@ -157,16 +178,17 @@ bool fits_without_recomputing(run::RunConfig config, size_t stage, const char* g
 
 TEST(Plan, ThePapersStagesRecomputeOnlyWhatDoesNotFit) {
   size_t stages = 0, files = 0;
-  for (const auto& file : fs::directory_iterator(fs::path(PIXART_SOURCE_DIR) / "configs/paper")) {
-    const auto config = run::read_run_config(file.path());
-    ++files;
-    for (size_t i = 0; i < config.stages.size(); ++i, ++stages)
-      EXPECT_EQ(config.stages[i].activation_checkpointing == 0,
-                fits_without_recomputing(config, i, "a100-80"))
-          << file.path() << ": " << config.stages[i].name;
-  }
-  EXPECT_EQ(files, 6u);
-  EXPECT_EQ(stages, 10u);
+  for (const char* folder : {"configs/paper", "configs/sigma"})
+    for (const auto& file : fs::directory_iterator(fs::path(PIXART_SOURCE_DIR) / folder)) {
+      const auto config = run::read_run_config(file.path());
+      ++files;
+      for (size_t i = 0; i < config.stages.size(); ++i, ++stages)
+        EXPECT_EQ(config.stages[i].activation_checkpointing == 0,
+                  fits_without_recomputing(config, i, "a100-80"))
+            << file.path() << ": " << config.stages[i].name;
+    }
+  EXPECT_EQ(files, 6u + 7);
+  EXPECT_EQ(stages, 10u + 12);
   EXPECT_FALSE(fits_without_recomputing(paper(), 4, "a100-40")) << "1024 px";
   EXPECT_TRUE(fits_without_recomputing(paper(), 3, "a100-40")) << "512 px";
 }
