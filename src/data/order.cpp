@@ -42,8 +42,26 @@ int64_t stand_in(uint64_t seed, int64_t position, int64_t rows, uint64_t attempt
   return int64_t(uniform_below({seed, uint64_t(position), Purpose::kStandIn}, uint64_t(rows), attempt));
 }
 
-SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets)
-    : seed_(seed), parts_(std::move(parts)), buckets_(std::move(buckets)) {
+void ExcludedRows::add(int64_t row, int64_t from_position) {
+  const std::scoped_lock lock(mutex_);
+  const auto [known, is_new] = from_.emplace(row, from_position);
+  if (!is_new) known->second = std::min(known->second, from_position);
+}
+
+bool ExcludedRows::has(int64_t row, int64_t position) const {
+  const std::scoped_lock lock(mutex_);
+  const auto found = from_.find(row);
+  return found != from_.end() && position >= found->second;
+}
+
+int64_t ExcludedRows::size() const {
+  const std::scoped_lock lock(mutex_);
+  return int64_t(from_.size());
+}
+
+SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets,
+                         std::shared_ptr<const ExcludedRows> excluded)
+    : seed_(seed), parts_(std::move(parts)), buckets_(std::move(buckets)), excluded_(std::move(excluded)) {
   for (const auto& part : parts_) {
     PIXART_CHECK(part.rows > int64_t(part.rejected.size()) && part.passes > 0,
                  "{} rows, {} rejected, {} passes", part.rows, part.rejected.size(), part.passes);
@@ -57,7 +75,12 @@ SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBucke
 
 int64_t SampleOrder::row(int64_t position) const {
   PIXART_CHECK(position >= 0, "position {}", position);
-  return (*epoch(position / epoch_size_))[size_t(position % epoch_size_)];
+  const int64_t planned = (*epoch(position / epoch_size_))[size_t(position % epoch_size_)];
+  return is_excluded(planned, position) ? substitute(planned, position) : planned;
+}
+
+bool SampleOrder::is_excluded(int64_t row, int64_t position) const {
+  return excluded_ != nullptr && excluded_->has(row, position);
 }
 
 SampleOrder::Epoch SampleOrder::epoch(int64_t number) const {
@@ -70,6 +93,12 @@ SampleOrder::Epoch SampleOrder::epoch(int64_t number) const {
 }
 
 namespace {
+
+constexpr uint64_t kMostDraws = 64;
+
+bool is_rejected(const OrderPart& part, int64_t row) {
+  return std::binary_search(part.rejected.begin(), part.rejected.end(), row);
+}
 
 // The accepted row with the given number among the accepted ones.
 int64_t nth_accepted(const OrderPart& part, int64_t number) {
@@ -87,17 +116,36 @@ int64_t nth_accepted(const OrderPart& part, int64_t number) {
 // Draws from all rows, so that further rejections leave most replacements as they are. If few rows are left,
 // the last draw is from the accepted ones: the time does not grow with the rejected ones.
 int64_t SampleOrder::accepted_row(const OrderPart& part, int64_t row, int64_t position) const {
-  constexpr uint64_t kMostDraws = 64;
-  const auto is_rejected = [&](int64_t candidate) {
-    return std::binary_search(part.rejected.begin(), part.rejected.end(), candidate);
-  };
-  for (uint64_t attempt = 0; is_rejected(row); ++attempt) {
+  for (uint64_t attempt = 0; is_rejected(part, row); ++attempt) {
     if (attempt == kMostDraws)
       return nth_accepted(part,
                           stand_in(seed_, position, part.rows - int64_t(part.rejected.size()), attempt));
     row = stand_in(seed_, position, part.rows, attempt);
   }
   return row;
+}
+
+// The first row that fits in a fixed sequence: some draws, then the rows after the last one. So a further
+// exclusion changes only the places where its row would have been used.
+int64_t SampleOrder::substitute(int64_t row, int64_t position) const {
+  size_t k = 0;
+  int64_t first_row = 0;
+  for (; row >= first_row + parts_[k].rows; ++k) first_row += parts_[k].rows;
+  const OrderPart& part = parts_[k];
+  const auto fits = [&](int64_t own) {
+    return !is_rejected(part, own) && bucket(first_row + own) == bucket(row) &&
+           !is_excluded(first_row + own, position);
+  };
+  int64_t own = 0;
+  for (uint64_t attempt = 0; attempt < kMostDraws; ++attempt)
+    if (own = stand_in(seed_, position, part.rows, attempt); fits(own)) return first_row + own;
+  for (int64_t i = 1; i < part.rows; ++i)
+    if (const int64_t next = (own + i) % part.rows; fits(next)) return first_row + next;
+  throw UserError(
+      fmt::format("position {}: every sample that could be used here is left out, because its steps were bad "
+                  "or the stage's `exclude` names it. Lower optimizer.lr, or look at the data.",
+                  position),
+      ExitCode::kNumerics);
 }
 
 std::vector<int64_t> SampleOrder::make_epoch(int64_t number) const {

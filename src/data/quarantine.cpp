@@ -33,9 +33,7 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
   return ledger;
 }
 
-namespace {
-
-std::string line_of(const std::string& source, const Rejection& rejection) {
+std::string quarantine_line(const std::string& source, const Rejection& rejection) {
   const nlohmann::ordered_json line = {{"source", source},
                                        {"row", rejection.row},
                                        {"key", rejection.key},
@@ -45,6 +43,14 @@ std::string line_of(const std::string& source, const Rejection& rejection) {
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+std::string quarantine_text(const Ledger& ledger) {
+  std::string lines;
+  for (const auto& rejection : ledger.rejected) lines += quarantine_line(ledger.source, rejection);
+  return lines;
+}
+
+namespace {
+
 double unusable_share(const RejectionCount& count) {
   return double(count.unusable) / double(std::max<int64_t>(1, count.listed));
 }
@@ -52,14 +58,7 @@ double unusable_share(const RejectionCount& count) {
 }  // namespace
 
 void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
-  std::string lines;
-  for (const auto& rejection : ledger.rejected) lines += line_of(ledger.source, rejection);
-  write_file_atomically(path, lines);
-}
-
-void append_quarantine(const std::filesystem::path& path, const std::string& source,
-                       const Rejection& rejection) {
-  append_to_file(path, line_of(source, rejection));
+  write_file_atomically(path, quarantine_text(ledger));
 }
 
 void RejectionCount::add(const Rejection& rejection) {

@@ -10,12 +10,11 @@
 namespace pixart::features {
 
 DamagedFeatures::DamagedFeatures(StageParts parts, std::vector<data::Ledger> ledgers,
-                                 std::vector<std::filesystem::path> quarantine_files)
+                                 std::vector<std::shared_ptr<data::QuarantineFile>> quarantine_files)
     : parts_(std::move(parts)),
       ledgers_(std::move(ledgers)),
       quarantine_files_(std::move(quarantine_files)),
-      found_(parts_.size()),
-      waiting_(parts_.size()) {
+      found_(parts_.size()) {
   PIXART_CHECK(ledgers_.size() == parts_.size() && quarantine_files_.size() == parts_.size());
   for (const auto& ledger : ledgers_) counts_.push_back(data::count_of(ledger));
 }
@@ -42,8 +41,7 @@ void DamagedFeatures::add(size_t part, int64_t row, const data::DamagedRecord& r
   auto& count = counts_[part];
   if (!is_rejected(part, row)) {
     count.add(rejection);
-    waiting_[part].push_back(rejection);
-    append_waiting(part);
+    quarantine_files_[part]->append(source->name, rejection);
   }
   if (count.is_within_budget(*source)) return;
   throw UserError(
@@ -55,20 +53,8 @@ void DamagedFeatures::add(size_t part, int64_t row, const data::DamagedRecord& r
       ExitCode::kStorage);
 }
 
-// A file that cannot be written now is written with the next row.
-void DamagedFeatures::append_waiting(size_t part) {
-  auto& waiting = waiting_[part];
-  try {
-    while (!waiting.empty()) {
-      data::append_quarantine(quarantine_files_[part], parts_[part].source->name, waiting.front());
-      waiting.erase(waiting.begin());
-    }
-    has_failed_ = false;
-  } catch (const UserError& error) {
-    if (error.code() == ExitCode::kBadInput) throw;
-    if (!std::exchange(has_failed_, true))
-      log::warning("{} The log has its rows; they are written with the next one.", error.what());
-  }
+void DamagedFeatures::write_waiting() const {
+  for (const auto& file : quarantine_files_) file->write_waiting();
 }
 
 bool DamagedFeatures::is_known(size_t part, int64_t row) const {

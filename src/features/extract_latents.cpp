@@ -81,14 +81,17 @@ class LatentExtraction {
     return {{"pictures", dataset_.fingerprint()},
             codec_.input(),
             {"resolution", std::to_string(stage_.resolution)},
-            {"transform",
-             fmt::format("JPEG halved in decoding from a shorter side of {}; {}",
-                         2 * data::decode_side(int(stage_.resolution)),
-                         stage_.aspect_buckets ? "nearest aspect bucket: covering bicubic resize, centre crop"
-                                               : "shorter side: bicubic resize, centre crop")},
+            {"transform", fmt::format("JPEG halved in decoding from a shorter side of {}; {}, centre crop",
+                                      2 * data::decode_side(int(stage_.resolution)), resize_in_words())},
             {"mirrored", stage_.horizontal_flip ? "too" : "no"},
             {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
             {"dtype", word_of(run_.features.latent_dtype)}};
+  }
+
+  std::string resize_in_words() const {
+    if (buckets_.empty()) return "shorter side: bicubic resize";
+    return fmt::format("nearest aspect bucket: covering {} resize",
+                       buckets_.front().filter == data::Filter::kLanczos ? "Lanczos" : "bicubic");
   }
 
   Cut cut(int64_t row) const {

@@ -118,7 +118,9 @@ void read_sample(const FeatureReader& reader, Place& place, int64_t i, data::Bat
     place.row =
         reader.damaged->stand_in(place.part, planned, place.position, reader.seed, passed, [&](int64_t row) {
           const auto other = part.latents->item(row);
-          return is_same(other.latent, item.latent) && other.bucket == item.bucket;
+          const bool is_excluded =
+              reader.excluded && reader.excluded->has(part.first_row + row, place.position);
+          return is_same(other.latent, item.latent) && other.bucket == item.bucket && !is_excluded;
         });
   }
 }

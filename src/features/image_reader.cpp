@@ -9,10 +9,10 @@
 #include "image_memory.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
+#include "pixart/data/quarantine_file.h"
 #include "pixart/data/transform.h"
 #include "pixart/run/stopped.h"
 
@@ -30,13 +30,14 @@ struct ImageReader::State {
   StageParts parts;
   int64_t resolution = 0, rows = 0;
   uint64_t seed = 0;
-  fs::path quarantine_folder;
   std::vector<std::unique_ptr<data::Quarantine>> quarantines;  // one per part
+  std::vector<std::unique_ptr<data::QuarantineFile>> files;    // one per part
   std::vector<std::unique_ptr<ImageMemory>> memories;          // one per part, or none
   mutable std::mutex mutex;
   mutable std::vector<std::string> replaced;  // keys of images that are not what was read before
   at::Tensor pixels;                          // [rows, 3, R, R] uint8, if preloaded
   std::vector<uint8_t> is_usable;             // by row, if preloaded
+  std::shared_ptr<const data::ExcludedRows> excluded;
 
   int64_t image_bytes() const { return 3 * resolution * resolution; }
 
@@ -84,31 +85,52 @@ struct ImageReader::State {
     return true;
   }
 
-  // Reads the image, or the first usable replacement for this position.
-  void read(int64_t position, int64_t row, uint8_t* out) const {
+  // Reads the image, or the first usable replacement for this position. Returns the row that was read.
+  int64_t read(int64_t position, int64_t row, uint8_t* out) const {
     const auto [part, own] = part_of(parts, row);
+    const int64_t first = parts[part].first_row;
     int64_t candidate = own;
-    for (uint64_t attempt = 0; !take(parts[part].first_row + candidate, part, candidate, out); ++attempt)
-      candidate = data::stand_in(seed, position, parts[part].dataset->size(), attempt);
+    for (uint64_t attempt = 0; !take(first + candidate, part, candidate, out);)
+      candidate = replacement(part, position, attempt);
+    return first + candidate;
+  }
+
+  // The first row from draw `attempt` on that is not excluded; the next call goes on from there.
+  int64_t replacement(size_t part, int64_t position, uint64_t& attempt) const {
+    constexpr uint64_t kMostDrawsOfARow = 1000;
+    const int64_t rows = parts[part].dataset->size();
+    while (attempt < kMostDrawsOfARow * uint64_t(rows)) {
+      const int64_t row = data::stand_in(seed, position, rows, attempt++);
+      if (excluded == nullptr || !excluded->has(parts[part].first_row + row, position)) return row;
+    }
+    throw UserError(fmt::format("source {}: every image that can be used is left out, because its steps were "
+                                "bad or the stage's `exclude` names it. Look at the images.",
+                                parts[part].source->name),
+                    ExitCode::kNumerics);
   }
 };
 
-ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed, fs::path quarantine_folder,
-                         const ImageMemoryPlace& memory)
+ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed,
+                         const fs::path& quarantine_folder, const ImageMemoryPlace& memory)
     : state_(std::make_unique<State>()) {
   state_->parts = std::move(parts);
   state_->resolution = resolution;
   state_->seed = seed;
-  state_->quarantine_folder = std::move(quarantine_folder);
   for (const auto& part : state_->parts) {
     state_->rows += part.dataset->size();
     state_->quarantines.push_back(std::make_unique<data::Quarantine>(*part.source, *part.dataset));
+    state_->files.push_back(
+        std::make_unique<data::QuarantineFile>(quarantine_folder / (part.source->name + ".jsonl")));
     if (!memory.folder.empty())
       state_->memories.push_back(std::make_unique<ImageMemory>(
           memory.folder, part.source->name, part.dataset->size(), memory.rank, memory.is_new));
   }
 }
 ImageReader::~ImageReader() = default;
+
+void ImageReader::leave_out(std::shared_ptr<const data::ExcludedRows> excluded) {
+  state_->excluded = std::move(excluded);
+}
 
 int64_t ImageReader::size() const { return state_->rows; }
 
@@ -136,10 +158,12 @@ void ImageReader::preload() {
 }
 
 void ImageReader::write_quarantine() const {
-  create_folders(state_->quarantine_folder);
   for (size_t i = 0; i < state_->parts.size(); ++i)
-    data::write_quarantine(state_->quarantine_folder / (state_->parts[i].source->name + ".jsonl"),
-                           state_->quarantines[i]->ledger());
+    state_->files[i]->replace(state_->quarantines[i]->ledger());
+}
+
+void ImageReader::write_waiting() const {
+  for (const auto& file : state_->files) file->write_waiting();
 }
 
 void ImageReader::save_checksums() const {
@@ -154,8 +178,8 @@ data::Batch ImageReader::operator()(const data::MicroBatch& plan) const {
   batch.read_seconds.resize(s.parts.size());
   for (int64_t i = 0; i < count; ++i) {
     const double begun = monotonic_seconds();
-    s.read(plan.positions[size_t(i)], plan.rows[size_t(i)],
-           batch.image.data_ptr<uint8_t>() + i * s.image_bytes());
+    batch.plan.rows[size_t(i)] = s.read(plan.positions[size_t(i)], plan.rows[size_t(i)],
+                                        batch.image.data_ptr<uint8_t>() + i * s.image_bytes());
     batch.read_seconds[part_of(s.parts, plan.rows[size_t(i)]).first] += monotonic_seconds() - begun;
   }
   s.require_same_images();

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 
 namespace pixart::features {
 
@@ -18,7 +17,8 @@ std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row) {
 
 std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
                                                     const std::vector<data::Ledger>& ledgers,
-                                                    const run::StageConfig& stage, uint64_t seed) {
+                                                    const run::StageConfig& stage, uint64_t seed,
+                                                    std::shared_ptr<const data::ExcludedRows> excluded) {
   std::vector<data::OrderPart> result;
   data::OrderBuckets buckets{.bucket_of = {}, .run = stage.batch_size};
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -34,7 +34,8 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
     }
     result.push_back(std::move(part));
   }
-  return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets));
+  return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets),
+                                             std::move(excluded));
 }
 
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
@@ -46,11 +47,10 @@ std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
   return result;
 }
 
-data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file) {
+data::Ledger ledger_of(const StagePart& part, data::QuarantineFile& quarantine_file) {
   const auto found = part.latents ? part.latents->rejected() : std::vector<data::Rejection>();
   auto ledger = data::make_ledger(part.source->name, *part.dataset, found);
-  create_folders(quarantine_file.parent_path());
-  data::write_quarantine(quarantine_file, ledger);
+  quarantine_file.replace(ledger);
   data::check_budget(*part.source, ledger);
   return ledger;
 }

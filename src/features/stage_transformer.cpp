@@ -1,6 +1,8 @@
 #include "pixart/features/stage_transformer.h"
 
 #include "pixart/base/error.h"
+#include "pixart/base/names.h"
+#include "pixart/data/aspect_bucket.h"
 
 namespace pixart::features {
 
@@ -26,6 +28,41 @@ int64_t latent_side(const run::StageConfig& stage, const models::VaeConfig& vae,
   return stage.resolution / vae.downscale();
 }
 
+struct Grid {
+  int64_t rows, cols;
+  friend bool operator==(const Grid&, const Grid&) = default;
+};
+
+// The grids of tokens of the stage's aspect buckets; a token is a square of `unit` pixels.
+std::vector<Grid> bucket_grids(const run::StageConfig& stage, int64_t unit) {
+  std::vector<Grid> grids;
+  if (!stage.aspect_buckets) return grids;
+  for (const auto& bucket : data::aspect_buckets(int(stage.resolution))) {
+    const Grid grid{bucket.height / unit, bucket.width / unit};
+    if (!contains(grids, grid)) grids.push_back(grid);
+  }
+  return grids;
+}
+
+// The released code leaves out the border of a grid that the factor does not divide, or cannot compute such a
+// grid. A border of the stage's own square is a mistake; aspect buckets may have one where it can be computed.
+void require_divided_grids(const run::StageConfig& stage, int64_t unit) {
+  const auto& compression = stage.kv_compression;
+  if (!compression.is_on()) return;
+  const int64_t side = stage.resolution / unit;
+  Problems problems;
+  std::string own = compression.grid_problem(side, side);
+  if (own.empty() && compression.sampling != models::KvSampling::kEvery && side % compression.factor != 0)
+    own = fmt::format("kv_compression.factor {} does not divide {} x {} tokens", compression.factor, side,
+                      side);
+  if (!own.empty()) problems.add(fmt::format("{} (resolution {}).", own, stage.resolution));
+  for (const Grid& grid : bucket_grids(stage, unit)) {
+    const std::string problem = compression.grid_problem(grid.rows, grid.cols);
+    if (!problem.empty()) problems.add(problem + " (an aspect bucket).");
+  }
+  problems.throw_if_any("stage " + stage.name);
+}
+
 }  // namespace
 
 models::TransformerConfig transformer_config(const run::RunConfig& run, const run::StageConfig& stage,
@@ -37,6 +74,9 @@ models::TransformerConfig transformer_config(const run::RunConfig& run, const ru
   sizes.text.max_tokens = run.text_encoder.max_tokens;
   sizes.text.position_scale = stage.position_scale;
   sizes.text.multi_scale = stage.multi_scale;
+  sizes.text.micro_conditions = stage.has_micro_conditions();
+  sizes.text.kv_compression = stage.kv_compression;
+  require_divided_grids(stage, vae.downscale() * shape.patch_size);
   return models::transformer_config(stage.info().model, shape, sizes);
 }
 

@@ -102,11 +102,14 @@ Verification verify_checkpoint(const fs::path& folder, const std::string& only) 
   return judge(folder, only, true);
 }
 
-CheckpointSearch find_checkpoint(const fs::path& stage_folder, const std::string& only) {
+namespace {
+
+CheckpointSearch search_checkpoints(const fs::path& stage_folder,
+                                    const std::function<Verification(const fs::path&)>& verify) {
   const auto all = list_checkpoints(stage_folder);
   CheckpointSearch search;
   for (auto candidate = all.rbegin(); candidate != all.rend(); ++candidate) {
-    auto found = verify_checkpoint(candidate->folder, only);
+    auto found = verify(candidate->folder);
     if (found.is_good()) {
       search.newest = *candidate;
       search.unnamed = std::move(found.unnamed);
@@ -125,6 +128,17 @@ CheckpointSearch find_checkpoint(const fs::path& stage_folder, const std::string
     search.damaged.push_back(candidate->folder.filename().string() + ": " + found.text);
   }
   return search;
+}
+
+}  // namespace
+
+CheckpointSearch find_checkpoint(const fs::path& stage_folder, const std::string& only) {
+  return search_checkpoints(stage_folder,
+                            [&](const fs::path& folder) { return verify_checkpoint(folder, only); });
+}
+
+CheckpointSearch find_unread_checkpoint(const fs::path& stage_folder) {
+  return search_checkpoints(stage_folder, [](const fs::path& folder) { return judge(folder, "", false); });
 }
 
 std::optional<Checkpoint> newest_good_checkpoint(const fs::path& stage_folder, const std::string& only) {

@@ -71,6 +71,10 @@ void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
     problems.push_back(fmt::format("hidden_size {} is not a multiple of 4 (position table)", *hidden_size));
 }
 
+std::optional<int64_t> TransformerSizeConfig::num_blocks() const {
+  return preset ? models::transformer_preset(*preset).depth : depth;
+}
+
 void InitConfig::validate(std::vector<std::string>& problems) const {
   if (how == InitHow::kRandom && !from.empty())
     problems.push_back("from has no effect with how: random; remove it, or use copy or reparameterize");
@@ -128,14 +132,20 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (!contains(info().init, init.how))
     problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",
                                    word_of(init.how), objective, join(words_of(info().init), ", ")));
+  if (init.how == InitHow::kReparameterize && kv_compression.is_on())
+    problems.push_back(
+        "kv_compression changes what the re-parameterised model computes: train a stage without it, and copy "
+        "from that stage");
   if (source.empty() == mix.empty())
     problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
                                       : "source and mix exclude each other");
   if (aspect_buckets && !data::has_aspect_buckets(int(resolution)))
-    problems.push_back(
-        fmt::format("aspect_buckets exist for resolutions 256, 512 and 1024, not for {}", resolution));
+    problems.push_back(fmt::format("aspect_buckets exist for the resolutions {}, not for {}",
+                                   data::aspect_bucket_resolutions(), resolution));
   if (aspect_buckets && !multi_scale)
     problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
+  if (has_micro_conditions() && !multi_scale)
+    problems.push_back("micro_conditions needs multi_scale: true (only PixArt-MS has them)");
   if (with_lora) {
     if (init.how != InitHow::kCopy)
       problems.push_back("lora adapts trained weights: init.how must be copy, not " + word_of(init.how));
@@ -144,6 +154,13 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
           "frozen has no effect with lora, which freezes everything except the adapters; choose adapters "
           "with lora.targets");
   }
+}
+
+void BadStepConfig::validate(std::vector<std::string>& problems) const {
+  if (spike_factor > 0 && spike_factor <= 1)
+    problems.push_back(fmt::format(
+        "spike_factor {} calls every other step bad; it must be more than 1, for example 10", spike_factor));
+  if (spike_factor > 0 && !roll_back) problems.push_back("spike_factor has no effect with roll_back: false");
 }
 
 void ValidationConfig::validate(std::vector<std::string>& problems) const {
@@ -164,6 +181,24 @@ std::vector<MixConfig> StageConfig::parts() const {
   if (!mix.empty()) return mix;
   return {{.source = source, .passes = 1}};
 }
+
+namespace {
+
+// What does not fit the model's size.
+void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
+                              std::vector<std::string>& problems) {
+  const TransformerSizeConfig& size = run.transformer;
+  if (stage.has_micro_conditions() && size.hidden_size && *size.hidden_size % 3 != 0)
+    problems.push_back(fmt::format(
+        "stage {}: micro_conditions need a hidden_size that is a multiple of 3, not {}; choose another width, "
+        "or set micro_conditions: false",
+        stage.name, *size.hidden_size));
+  if (const auto depth = size.num_blocks())
+    for (const auto& problem : stage.kv_compression.problems(*depth))
+      problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
+}
+
+}  // namespace
 
 void RunConfig::validate(std::vector<std::string>& problems) const {
   if (stages.empty()) problems.push_back("stages is empty: nothing to do");
@@ -203,10 +238,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
     if (evaluation && stage.info().reads_captions)
       add_sampler_problem(fmt::format("stage {}: evaluation.sampler", stage.name), evaluation->sampler,
                           stage.prediction, problems);
-    if (stage.multi_scale && transformer.hidden_size && *transformer.hidden_size % 3 != 0)
-      problems.push_back(
-          fmt::format("stage {}: multi_scale needs a hidden_size that is a multiple of 3, not {}", stage.name,
-                      *transformer.hidden_size));
+    add_transformer_problems(*this, stage, problems);
     earlier.push_back(stage.name);
   }
 }

@@ -154,6 +154,7 @@ void remove_own_leftovers(const RunFolder& folder, const RunConfig& config) {
   for (const auto& source : config.sources)
     remove_leftovers(folder.quarantine(source.name).parent_path(), {.files = {source.name + R"(\.jsonl)"}});
   for (const auto& stage : config.stages) {
+    remove_leftovers(folder.excluded(stage.name).parent_path(), {.files = {stage.name + R"(\.jsonl)"}});
     remove_leftovers(folder.samples(stage.name), {.files = {R"(step-[0-9]{8,}\.png)"}});
     remove_leftovers(folder.lora(stage.name).parent_path(),
                      {.folders = {stage.name},

@@ -52,6 +52,17 @@ TelemetryLine validation_line(const std::string& stage, int64_t step, double sec
   return {.kind = "validation", .stage = stage, .step = step, .values = {{"seconds", seconds}}};
 }
 
+TelemetryLine roll_back_line(const std::string& stage, int64_t step, const RollBack& roll_back) {
+  return {.kind = "roll_back",
+          .stage = stage,
+          .step = step,
+          .values = {{"bad_step", roll_back.bad_step},
+                     {"fault", roll_back.fault},
+                     {"number", roll_back.number},
+                     {"samples", roll_back.samples},
+                     {"seconds", roll_back.seconds}}};
+}
+
 TelemetryLine stop_line(const std::string& stage, std::optional<int64_t> step, const std::string& reason,
                         const std::string& message) {
   return {.kind = "stop", .stage = stage, .step = step, .values = {{"reason", reason}, {"message", message}}};

@@ -32,6 +32,7 @@ ordered_json report(const BadStepPlace& place, const BadStep& bad, const nn::Sta
           {"step", bad.result.step},
           {"seed", place.seed},
           {"rank", place.rank},
+          {"fault", bad.result.fault},
           {"loss", number(bad.result.loss)},
           {"gradient_norm", number(bad.result.gradient_norm)},
           {"gradients_not_finite", gradients},

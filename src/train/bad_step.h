@@ -1,4 +1,4 @@
-// Saves the inputs of a step whose loss or gradient was not finite, so that the cause can be found.
+// Saves the inputs of a bad step, so that the cause can be found.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -51,23 +51,30 @@ std::string optimizer_file(const Trainer& trainer) {
   return fmt::format("optimizer-{:05d}-of-{:05d}", trainer.ranks().rank() + 1, trainer.ranks().world_size());
 }
 
+template <class Read>
+auto unless_damaged(const Read& read) {
+  try {
+    return read();
+  } catch (const UserError& error) {
+    if (error.code() == ExitCode::kBadInput) throw DamagedCheckpoint(error.what());
+    throw;
+  }
+}
+
 // Each tensor is compared with the manifest when it is read: the file server of this rank may show other bytes
 // than that of the rank which verified the checkpoint.
 formats::Weights open_verified(const fs::path& file) {
-  formats::Weights weights = formats::open_weights(file);
+  formats::Weights weights = unless_damaged([&] { return formats::open_weights(file); });
   weights.read = [read = std::move(weights.read)](const std::string& name) {
-    try {
-      return read(name);
-    } catch (const UserError& error) {
-      throw UserError(error.what(), ExitCode::kStorage);
-    }
+    return unless_damaged([&] { return read(name); });
   };
   return weights;
 }
 
 // Copies each tensor from the one of `files` that contains it into the tensor of the same name in `live`.
+// `reads_all`: the other tensors are read, too, and so compared with the manifest.
 void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs::path>& files,
-             const std::string& subject) {
+             const std::string& subject, bool reads_all) {
   std::vector<formats::Weights> opened;
   std::map<std::string, size_t> where;
   for (const auto& file : files) {
@@ -85,7 +92,12 @@ void restore(const std::vector<formats::NamedTensor>& live, const std::vector<fs
     }
   }
   problems.throw_if_any(subject + " does not fit the configured model");
-  for (const auto& [name, tensor] : live) at::Tensor(tensor).copy_(opened[where.at(name)].read(name));
+  for (const auto& [name, tensor] : live) {
+    at::Tensor(tensor).copy_(opened[where.at(name)].read(name));
+    where.erase(name);
+  }
+  for (const auto& [name, file] : where)
+    if (reads_all) (void)opened[file].read(name);
 }
 
 // Nobody knows what other files than those in the manifest hold, so none of them is read.
@@ -102,11 +114,26 @@ std::vector<fs::path> optimizer_files(const fs::path& folder, const formats::Man
   return files;
 }
 
+// The last good steps as [loss, gradient norm] each; doubles come back as they were.
+json recent_steps(const StepJudge& judge) {
+  json steps = json::array();
+  for (const auto& step : judge.recent()) steps.push_back({step.loss, step.gradient_norm});
+  return steps;
+}
+
+void restore_recent_steps(const json& saved, StepJudge& judge) {
+  std::deque<StepValues> steps;
+  for (const auto& step : saved.value("recent_steps", json::array()))
+    steps.push_back({step.at(0).get<double>(), step.at(1).get<double>()});
+  judge.set_recent(steps);
+}
+
 CheckpointFacts facts_of(const json& saved) {
   CheckpointFacts facts{.seconds = saved.at("seconds").get<double>(),
                         .threads = saved.value("threads", int64_t{0})};
   facts.data = saved.value("data", facts.data);
   facts.inputs = saved.value("inputs", facts.inputs);
+  facts.excluded = features::parse_excluded(saved.value("excluded", ""), "excluded in state.json");
   return facts;
 }
 
@@ -161,7 +188,9 @@ run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict&
                       {"seconds", facts.seconds},
                       {"data", facts.data},
                       {"inputs", facts.inputs},
-                      {"threads", facts.threads}};
+                      {"threads", facts.threads},
+                      {"recent_steps", recent_steps(*state.judge)},
+                      {"excluded", features::lines_of(facts.excluded)}};
   run::CheckpointContent content{
       .step = *state.step, .metadata = facts.metadata, .state = saved.dump(1) + "\n"};
   const at::Tensor ema = trainer.whole_ema();
@@ -185,11 +214,11 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
                                 const std::map<std::string, std::string>& data,
                                 const std::map<std::string, std::string>& inputs) {
   const auto state = trainer.state();
-  const formats::Manifest manifest = formats::read_manifest(folder);
+  const formats::Manifest manifest = unless_damaged([&] { return formats::read_manifest(folder); });
   const fs::path model_file = named_file(folder, manifest, "model.safetensors"),
                  ema_file = named_file(folder, manifest, "ema.safetensors");
   const fs::path state_file = named_file(folder, manifest, "state.json");
-  formats::check_hashes(folder, manifest, "state.json");
+  unless_damaged([&] { formats::check_hashes(folder, manifest, "state.json"); });
   const json saved = json::parse(read_file(state_file));
   require_optimizer(saved, word_of(state.optimizer->name()), folder);
   CheckpointFacts facts = facts_of(saved);
@@ -197,11 +226,13 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
   const auto weights = open_verified(model_file);
   facts.metadata = weights.metadata;
   nn::load_state(model, formats::read_all(weights), model_file.string());
-  restore(ema_tensors(trainer, model), {ema_file}, ema_file.string());
+  const bool is_first = trainer.ranks().rank() == 0;
+  restore(ema_tensors(trainer, model), {ema_file}, ema_file.string(), is_first);
   restore(optimizer_tensors(trainer, model), optimizer_files(folder, manifest),
-          (folder / "optimizer").string());
+          (folder / "optimizer").string(), is_first);
   *state.step = saved.at("step").get<int64_t>();
   *state.skipped = saved.at("skipped").get<int64_t>();
+  restore_recent_steps(saved, *state.judge);
   state.optimizer->steps() = saved.at("optimizer_steps").get<int64_t>();
   return facts;
 }

@@ -6,19 +6,28 @@
 #include <optional>
 #include <string>
 
+#include "pixart/base/error.h"
+#include "pixart/features/excluded_samples.h"
 #include "pixart/nn/state_dict.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/train/trainer.h"
 
 namespace pixart::train {
 
+// What a file of a checkpoint holds is not what was saved.
+class DamagedCheckpoint : public UserError {
+ public:
+  explicit DamagedCheckpoint(const std::string& problem) : UserError(problem, ExitCode::kStorage) {}
+};
+
 // Facts about the run that a checkpoint holds in addition to the trainer's own state.
 struct CheckpointFacts {
-  double seconds = 0;                                // of training so far
-  int64_t threads = 0;                               // of each rank; 0: unknown
-  std::map<std::string, std::string> data = {};      // fingerprint of each source
-  std::map<std::string, std::string> inputs = {};    // hash of each encoder and of what it started from
-  std::map<std::string, std::string> metadata = {};  // of the weight files (architecture, ...)
+  double seconds = 0;                                   // of training so far
+  int64_t threads = 0;                                  // of each rank; 0: unknown
+  std::map<std::string, std::string> data = {};         // fingerprint of each source
+  std::map<std::string, std::string> inputs = {};       // hash of each encoder and of what it started from
+  std::map<std::string, std::string> metadata = {};     // of the weight files (architecture, ...)
+  std::vector<features::ExcludedSample> excluded = {};  // by roll-backs before this step
 };
 
 // The live tensors that this rank writes. Rank 0 writes model, EMA and optimizer; with optimizer.shard, each
@@ -30,7 +39,9 @@ run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict&
 void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
                      const CheckpointFacts& facts);
 
-// Restores model, EMA, optimizer and step, on any number of ranks. Reads only files that the manifest names.
+// Restores model, EMA, optimizer and step, on any number of ranks. Reads only files that the manifest names, and
+// compares what it reads with the manifest; rank 0 reads all. Throws DamagedCheckpoint if they differ: then model and
+// trainer hold parts of it, and must be restored from another one.
 // Throws UserError if the fingerprint of a source in `data`, or a hash in `inputs`, differs from the one in the
 // checkpoint. (Checkpoints of older versions have no hashes.)
 CheckpointFacts load_checkpoint(const std::filesystem::path& folder, Trainer& trainer, nn::StateDict& model,

@@ -57,14 +57,16 @@ convert::OfficialWeights open_initial(const features::RunContext& run, const run
 }
 
 formats::Metadata metadata_of(const run::StageConfig& stage, const convert::Architecture& architecture,
-                              const std::string& license, const std::vector<fs::path>& parents) {
-  auto metadata =
-      convert::provenance_metadata({.architecture = architecture,
-                                    .conversion = fmt::format("trained: stage {} ({}), init: {}", stage.name,
-                                                              stage.objective, word_of(stage.init.how)),
-                                    .license = license,
-                                    .parents = parents,
-                                    .process = convert::process_text(stage.process())});
+                              const std::string& license, const std::vector<fs::path>& parents,
+                              const std::vector<std::string>& notes = {}) {
+  std::string conversion =
+      fmt::format("trained: stage {} ({}), init: {}", stage.name, stage.objective, word_of(stage.init.how));
+  if (!notes.empty()) conversion += fmt::format(" ({})", join(notes, "; "));
+  auto metadata = convert::provenance_metadata({.architecture = architecture,
+                                                .conversion = std::move(conversion),
+                                                .license = license,
+                                                .parents = parents,
+                                                .process = convert::process_text(stage.process())});
   if (const auto& lora = stage.lora; lora.rank > 0)
     metadata.merge(convert::lora_metadata(lora.rank, lora.effective_alpha()));
   return metadata;
@@ -135,15 +137,17 @@ formats::Metadata initialize_transformer(const features::RunContext& run, const 
   if (stage.init.how == run::InitHow::kRandom) return metadata_of(stage, architecture, kOwnLicense, {});
   const auto source = open_initial(run, stage, config.shape().num_heads, Reads::kValues);
   warn_of_other_prediction(stage, source.identity);
+  std::vector<std::string> notes;
   if (stage.init.how == run::InitHow::kReparameterize) {
     const auto made =
         convert::reparameterize_into(state, model, source, reparameterization(run, stage), subject_of(stage));
     log_plan(made.plan, made.proof, stage.name);
   } else {
-    convert::copy_into(state, config, source, stage.init.from);
+    notes = convert::copy_into(state, config, source, stage.init.from);
+    for (const auto& note : notes) log::info("stage {}: {}: {}", stage.name, stage.init.from, note);
   }
   require_finite_source(stage, state);
-  return metadata_of(stage, architecture, source.license, source.weights.files);
+  return metadata_of(stage, architecture, source.license, source.weights.files, notes);
 }
 
 void check_initial_vae(const features::RunContext& run, const run::StageConfig& stage,

@@ -10,6 +10,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
 #include "pixart/features/disk_space.h"
+#include "pixart/features/excluded_samples.h"
 #include "pixart/features/inputs.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/run/trained_parameters.h"
@@ -93,6 +94,7 @@ void open_stages(features::RunContext& run, const std::vector<run::StageConfig>&
       features::collect(problems, [&] { outline_autoencoder(run, stage, is_new, outline); });
     // What a model takes is known from its sources and encoders only.
     if (!all_open) continue;
+    features::collect(problems, [&] { features::ExcludedSamples(run.parts(stage), stage.exclude); });
     if (!stage.info().trains_autoencoder()) {
       features::collect(problems, [&] { check_prompts(run, stage); });
       features::collect(problems, [&] { outline_transformer(run, stage, is_new, outline); });
@@ -184,6 +186,11 @@ void compare_contents(features::RunContext& run, const std::vector<run::StageCon
       if (const auto was = facts->data.find(name);
           was != facts->data.end() && without_rejected(was->second) != fingerprint)
         comparison.add("source " + name, fmt::format("sources.{}.path", name), stage.name, is_finished);
+    if (const auto was = facts->inputs.find("exclude");
+        !is_finished && was != facts->inputs.end() &&
+        was->second != features::exclude_fingerprint(stage.exclude))
+      comparison.add("the file of excluded samples", fmt::format("stages.{}.exclude", stage.name), stage.name,
+                     is_finished);
     const std::string start = fmt::format("stages.{}.init.from", stage.name);
     if (std::any_of(moved.begin(), moved.end(), [&](const auto& change) { return change.path == start; }))
       features::collect(problems, [&] { compare_start(run, stage, *facts, problems); });

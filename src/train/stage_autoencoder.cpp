@@ -120,20 +120,26 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device);
   result.ema_objective = std::make_unique<AutoencoderObjective>(*ema, seed, stage.kl_weight, run.device);
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, seed);
+  result.excluded = std::make_shared<features::ExcludedSamples>(parts, stage.exclude);
+  images->leave_out(result.excluded->rows());
   // Captions do not matter here, and bad images are found when they are read.
   const std::vector<data::Ledger> nothing_rejected(parts.size());
   result.data = features::data_fingerprints(parts, nothing_rejected);
   result.facts = {.parameters = num_parameters,
                   .trained_parameters = result.state->num_parameters(),
                   .batch_size = stage.batch_size};
-  result.loader = make_loader(run, stage, parts, features::make_order(parts, nothing_rejected, stage, seed),
+  auto order = features::make_order(parts, nothing_rejected, stage, seed, result.excluded->rows());
+  result.loader = make_loader(run, stage, parts, std::move(order),
                               [images](const data::MicroBatch& plan) { return (*images)(plan); });
   nn::StateDict* state = result.state.get();
   nn::StateDict* ema_state = result.ema.get();
   result.initialize = [&run, &stage, vae, state, config] {
     return initialize_vae(run, stage, config, *state);
   };
-  result.before_save = [images] { images->save_checksums(); };
+  result.before_save = [images] {
+    images->save_checksums();
+    images->write_waiting();
+  };
   result.drawing = reconstructions(ema, images, run.device);
   result.finish = [ema, images, exported = models::VaeConfig(config), ema_state, &run]() mutable {
     images->write_quarantine();

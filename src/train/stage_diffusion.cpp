@@ -65,7 +65,7 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
                          const features::LatentCodec& codec, const features::CaptionEncoder* encoder) {
   features::StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
-  std::vector<std::filesystem::path> quarantine_files;
+  std::vector<std::shared_ptr<data::QuarantineFile>> quarantine_files;
   load_if_needed(run, parts, encoder);
   for (auto& part : parts) {
     const std::string& name = part.source->name;
@@ -74,8 +74,8 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
     if (encoder != nullptr)
       part.captions = std::make_shared<data::CaptionSet>(
           features::caption_set(run.config, name, *part.dataset, *encoder));
-    quarantine_files.push_back(run.folder.quarantine(name));
-    ledgers.push_back(features::ledger_of(part, quarantine_files.back()));
+    quarantine_files.push_back(std::make_shared<data::QuarantineFile>(run.folder.quarantine(name)));
+    ledgers.push_back(features::ledger_of(part, *quarantine_files.back()));
     if (!ledgers.back().rejected.empty()) log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
   auto damaged = std::make_shared<features::DamagedFeatures>(parts, ledgers, std::move(quarantine_files));
@@ -83,7 +83,7 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
                      .seed = run.stage_seed(stage),
                      .with_labels = encoder == nullptr,
                      .with_captions = encoder != nullptr,
-                     .with_sizes = stage.multi_scale,
+                     .with_sizes = stage.has_micro_conditions(),
                      .mirror = stage.horizontal_flip,
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
@@ -131,10 +131,14 @@ features::StageParts open_data(features::RunContext& run, const run::StageConfig
                                const features::LatentCodec& codec, const features::CaptionEncoder* encoder,
                                StageModel& result) {
   auto opened = open_features(run, stage, codec, encoder);
-  auto order = features::make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage));
+  result.excluded = std::make_shared<features::ExcludedSamples>(opened.reader.parts, stage.exclude);
+  opened.reader.excluded = result.excluded->rows();
+  auto order = features::make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage),
+                                    result.excluded->rows());
   result.data = features::data_fingerprints(opened.reader.parts, opened.ledgers);
   for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
   result.damaged = opened.reader.damaged;
+  result.before_save = [damaged = result.damaged] { damaged->write_waiting(); };
   const features::StageParts parts = opened.reader.parts;
   result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, codec, encoder);

@@ -19,8 +19,10 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
 }
 
 StageModel make_stage_model(features::RunContext& run, const run::StageConfig& stage) {
-  return stage.info().trains_autoencoder() ? make_autoencoder_stage(run, stage)
-                                           : make_diffusion_stage(run, stage);
+  StageModel model = stage.info().trains_autoencoder() ? make_autoencoder_stage(run, stage)
+                                                       : make_diffusion_stage(run, stage);
+  model.inputs["exclude"] = features::exclude_fingerprint(stage.exclude);
+  return model;
 }
 
 }  // namespace pixart::train

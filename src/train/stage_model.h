@@ -12,6 +12,7 @@
 #include "pixart/data/loader.h"
 #include "pixart/distributed/communicator.h"
 #include "pixart/features/damaged_features.h"
+#include "pixart/features/excluded_samples.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_data.h"
 #include "pixart/formats/weights.h"
@@ -42,8 +43,9 @@ struct StageModel {
   run::StageFacts facts = {};
   int64_t quarantined = 0;                                        // samples that are rejected at the start
   std::shared_ptr<const features::DamagedFeatures> damaged = {};  // and those found while features are read
+  std::shared_ptr<features::ExcludedSamples> excluded = {};       // by `exclude` and by roll-backs
   std::map<std::string, std::string> data = {};    // fingerprint of each source, for checkpoints
-  std::map<std::string, std::string> inputs = {};  // hash of each encoder, for checkpoints
+  std::map<std::string, std::string> inputs = {};  // hash of each encoder and of `exclude`, for checkpoints
   std::function<formats::Metadata()>
       initialize;  // sets the weights of step 0; returns metadata about their origin
   std::function<void()> before_save = [] {};  // on each rank

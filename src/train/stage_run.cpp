@@ -119,6 +119,12 @@ void StageRun::execute() {
     pending_.push_back(trainer_.train_step(is_asked_to_stop()));
     const bool stop = pending_.back().stop_requested;
     writer_.check();
+    if (pending_.back().skipped && stage_.bad_steps.roll_back) {
+      roll_back(pending_.back());
+      if (stop) end_on_request();
+      last = monotonic_seconds();
+      continue;
+    }
     const double now = monotonic_seconds();
     facts_.seconds += now - last;
     interval_seconds_ += now - last;
@@ -140,27 +146,14 @@ void StageRun::execute() {
 }
 
 void StageRun::begin() {
-  const fs::path folder = run_.folder.checkpoints(stage_.name);
-  std::string newest;  // name of the step folder
-  distributed::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
-    create_folders(folder);
-    newest = choose_checkpoint();
-    run::remove_checkpoint_leftovers(folder);
-  });
-  newest = distributed::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
-  if (newest.empty()) {
+  if (!load_newest()) {
     start_at_zero();
   } else {
-    distributed::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
-      facts_ = load_checkpoint(folder / newest, trainer_, *model_.state, model_.data, model_.inputs);
-    });
-    saved_step_ = trainer_.step();
     log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
     warn_of_threads();
   }
-  facts_.data = model_.data;
-  facts_.inputs.insert(model_.inputs.begin(), model_.inputs.end());
-  facts_.threads = at::get_num_threads();
+  restore_excluded();
+  renew_facts();
   Looks missing;
   if (metrics_ != nullptr) {
     metrics_->rewind(stage_.name, trainer_.step());
@@ -169,6 +162,61 @@ void StageRun::begin() {
   }
   missing_ = share_looks(missing);
   trainer_.bind_ema(*model_.ema);
+}
+
+// The ranks compare what they load with the manifest. Only if that fails are checkpoints read to find a good one;
+// and before a stage may begin again, because then nothing of a damaged one may be left in the trainer.
+bool StageRun::load_newest() {
+  const std::string newest = agree_on_checkpoint(may_restart_);
+  if (newest.empty()) return false;
+  if (!load(newest)) load_good(agree_on_checkpoint(true));
+  return true;
+}
+
+// The name of a step folder, or "".
+std::string StageRun::agree_on_checkpoint(bool reads_whole) {
+  const fs::path folder = run_.folder.checkpoints(stage_.name);
+  std::string newest;
+  distributed::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
+    create_folders(folder);
+    newest =
+        choose_checkpoint(reads_whole ? run::find_checkpoint(folder) : run::find_unread_checkpoint(folder));
+    run::remove_checkpoint_leftovers(folder);
+  });
+  return distributed::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
+}
+
+// False: it is damaged.
+bool StageRun::load(const std::string& checkpoint) {
+  const fs::path folder = run_.folder.checkpoints(stage_.name) / checkpoint;
+  bool is_damaged = false;
+  distributed::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
+    try {
+      facts_ = load_checkpoint(folder, trainer_, *model_.state, model_.data, model_.inputs);
+    } catch (const DamagedCheckpoint& error) {
+      is_damaged = true;
+      log::warning("{}", error.what());
+    }
+  });
+  saved_step_ = trainer_.step();
+  return !distributed::any_rank(run_.ranks, is_damaged, phase("whether the checkpoint is good"));
+}
+
+void StageRun::load_good(const std::string& checkpoint) {
+  if (load(checkpoint)) return;
+  throw UserError(
+      fmt::format(
+          "checkpoint {} is good when rank 0 reads it as a whole, and differs when it is loaded. Suspect the "
+          "disk, the file server or the memory of a machine; start the same command again.",
+          (run_.folder.checkpoints(stage_.name) / checkpoint).string()),
+      ExitCode::kStorage);
+}
+
+void StageRun::renew_facts() {
+  facts_.data = model_.data;
+  facts_.inputs.insert(model_.inputs.begin(), model_.inputs.end());
+  facts_.threads = at::get_num_threads();
+  facts_.excluded = model_.excluded->found();
 }
 
 // LibTorch divides sums among its threads, and floating-point sums depend on their order.
@@ -182,9 +230,8 @@ void StageRun::warn_of_threads() {
 }
 
 // Never begins at step 0 if earlier training may be left in the folder: that decision is the user's.
-std::string StageRun::choose_checkpoint() {
+std::string StageRun::choose_checkpoint(const run::CheckpointSearch& search) {
   const fs::path folder = run_.folder.checkpoints(stage_.name);
-  const auto search = run::find_checkpoint(folder);
   if (search.newest) {
     for (const auto& name : search.unnamed)
       log::warning("{} is not in the checkpoint's manifest.json and is not read",
@@ -220,9 +267,7 @@ void StageRun::start_at_zero() {
   at::Tensor values = trainer_.state().values;
   run_.ranks.broadcast(values, 0, phase("weights of rank 0"));
   trainer_.state().ema.copy_(trainer_.share().values());
-  facts_.data = model_.data;
-  facts_.inputs.insert(model_.inputs.begin(), model_.inputs.end());
-  facts_.threads = at::get_num_threads();
+  renew_facts();
   save();  // proves that saving works before hours of training
   finish_save();
 }
@@ -286,12 +331,13 @@ run::DeviceReading StageRun::read_devices() {
 void StageRun::report_interval(double data_wait_seconds) {
   const run::DeviceReading devices = read_devices();
   if (metrics_ == nullptr) return;
-  const int64_t damaged = model_.damaged ? model_.damaged->size() : 0;
+  const int64_t damaged = model_.damaged ? model_.damaged->size() : 0,
+                excluded = int64_t(model_.excluded->found().size());
   metrics_->report(meter_.take({.stage = stage_.name,
                                 .step = trainer_.step(),
                                 .data_wait_seconds = data_wait_seconds,
                                 .devices = devices,
-                                .quarantined = model_.quarantined + damaged}));
+                                .quarantined = model_.quarantined + damaged + excluded}));
 }
 
 void StageRun::warn_of_wait(double share, const data::DataWait& wait) {

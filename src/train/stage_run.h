@@ -43,7 +43,16 @@ class StageRun {
   bool is_first() const { return run_.ranks.rank() == 0; }
   std::string phase(const char* what) const;
   void begin();
-  std::string choose_checkpoint();  // the name of its folder, or "" for none; on rank 0
+  bool load_newest();
+  std::string agree_on_checkpoint(bool reads_whole);
+  std::string choose_checkpoint(const run::CheckpointSearch& search);  // its folder's name, or ""; on rank 0
+  bool load(const std::string& checkpoint);       // the name of its folder; false: it is damaged
+  void load_good(const std::string& checkpoint);  // one that was read as a whole; throws if it is damaged
+  void renew_facts();
+  void restore_excluded();  // by roll-backs so far
+  void record_excluded();
+  void roll_back(const StepResult& bad);  // throws UserError(kNumerics) where that cannot help
+  std::string newest_checkpoint(const StepResult& bad);
   void start_at_zero();
   void warn_of_threads();          // of another number than that of the checkpoint
   Looks share_looks(Looks looks);  // rank 0's, on all ranks

@@ -56,6 +56,8 @@ void check_steps(const run::RunFolder& folder, const run::RunConfig& config) {
 
 bool is_finished(const features::RunContext& run, const run::StageConfig& stage,
                  const run::MetricSink& metrics) {
+  const auto listed = run::list_checkpoints(run.folder.checkpoints(stage.name));
+  if (listed.empty() || listed.back().step < stage.steps) return false;  // nothing need be hashed
   const auto checkpoint = run::newest_good_checkpoint(run.folder.checkpoints(stage.name));
   const bool exported =
       (!stage.info().trains_autoencoder() || fs::exists(run.folder.autoencoder() / "config.json")) &&

@@ -38,6 +38,18 @@ std::vector<std::pair<int64_t, int64_t>> share_ranges(const optim::FlatParameter
   return flat.part_ranges(config.optimizer.shard ? ranks : 1);
 }
 
+// One sample of a batch, not prepared.
+data::Batch sample_of(const data::Batch& batch, size_t i) {
+  data::Batch one{.plan = batch.plan};
+  one.plan.positions = {batch.plan.positions.at(i)};
+  one.plan.rows = {batch.plan.rows.at(i)};
+  for (at::Tensor data::Batch::*tensor :
+       {&data::Batch::image, &data::Batch::mean, &data::Batch::log_var, &data::Batch::label,
+        &data::Batch::caption, &data::Batch::mask, &data::Batch::image_size, &data::Batch::aspect_ratio})
+    if ((batch.*tensor).defined()) one.*tensor = (batch.*tensor).narrow(0, int64_t(i), 1);
+  return one;
+}
+
 void check_ranks(const run::TrainerConfig& config, int ranks) {
   if (config.batch_size < ranks)
     throw UserError(fmt::format("batch_size {} is too small for {} ranks", config.batch_size, ranks));
@@ -60,7 +72,8 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
       ranges_(share_ranges(flat_, config_, ranks.world_size())),
       share_(flat_.part(ranges_.size() == 1 ? ranges_.front() : ranges_.at(size_t(ranks.rank())))),
       optimizer_(config_.optimizer, share_),
-      ema_(share_.values().clone()) {
+      ema_(share_.values().clone()),
+      judge_(config_.bad_steps) {
   PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",
                loader_.num_samples_per_step(), config_.batch_size);
   check_ranks(config_, ranks.world_size());
@@ -97,7 +110,8 @@ StepResult Trainer::train_step(bool stop_requested) {
 
   // Values that are not finite never reach the weights. Loss and gradients are sums over the ranks, so all
   // ranks see them.
-  result.skipped = !std::isfinite(result.gradient_norm) || !std::isfinite(result.loss);
+  result.fault = judge_.fault_of({result.loss, result.gradient_norm});
+  result.skipped = !result.fault.empty();
   if (result.skipped)
     skip(result, std::move(batches), numbers_of(losses));
   else
@@ -112,18 +126,26 @@ void Trainer::update(StepResult& result) {
   result.clipped = scale < 1;
   optimizer_.step(share_, result.lr, scale, ema_, ema_decay(config_, step_));
   spread_values();
+  judge_.add({result.loss, result.gradient_norm});
 }
 
 void Trainer::skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses) {
-  ++skipped_;
-  log::warning("step {}: {} is not finite; the weights are unchanged ({} of {} such steps allowed)", step_,
-               std::isfinite(result.loss) ? "the gradient" : "the loss", skipped_, config_.max_skipped);
   BadStep bad{
       .result = result, .batches = std::move(batches), .losses = std::move(losses), .bad_gradients = {}};
   const auto gradients = flat_.views(flat_.gradients());
   for (size_t i = 0; i < gradients.size(); ++i)
     if (!gradients[i].isfinite().all().item<bool>()) bad.bad_gradients.push_back(i);
   report_(bad);
+  if (config_.bad_steps.roll_back)
+    suspects_ = suspects_in(bad.batches, !std::isfinite(result.loss) || !std::isfinite(result.gradient_norm));
+  else
+    count_skipped(result);
+}
+
+void Trainer::count_skipped(const StepResult& result) {
+  ++skipped_;
+  log::warning("step {}: {}; the weights are unchanged ({} of {} such steps allowed)", step_, result.fault,
+               skipped_, config_.max_skipped);
   if (skipped_ <= config_.max_skipped) return;
   throw UserError(
       fmt::format(
@@ -132,6 +154,29 @@ void Trainer::skip(const StepResult& result, std::vector<data::Batch> batches, s
           "good.",
           skipped_, step_),
       ExitCode::kNumerics);
+}
+
+std::vector<Suspect> Trainer::suspects_in(const std::vector<data::Batch>& batches, bool is_tried) {
+  std::vector<Suspect> result;
+  for (const auto& batch : batches)
+    for (size_t i = 0; i < batch.plan.rows.size(); ++i)
+      result.push_back({.row = batch.plan.rows[i], .is_bad_alone = is_tried && !is_finite_alone(batch, i)});
+  return result;
+}
+
+// Uses the buffer of the gradients, which the next step clears.
+bool Trainer::is_finite_alone(const data::Batch& batch, size_t sample) {
+  data::Batch one = sample_of(batch, sample);
+  objective_.prepare(one);
+  flat_.zero_gradients();
+  const at::Tensor loss = objective_.loss(one);
+  torch::autograd::backward({loss}, {});
+  return std::isfinite(loss.item<double>()) && flat_.gradients().isfinite().all().item<bool>();
+}
+
+void Trainer::stop_loading() {
+  loader_.stop();
+  loaded_step_ = -1;
 }
 
 void Trainer::spread_values() {
@@ -169,6 +214,6 @@ void Trainer::bind_ema(nn::StateDict& other) {
   PIXART_CHECK(next == views.size(), "{} EMA tensors, {} bound", views.size(), next);
 }
 
-Trainer::State Trainer::state() { return {flat_.values(), ema_, &optimizer_, &step_, &skipped_}; }
+Trainer::State Trainer::state() { return {flat_.values(), ema_, &optimizer_, &step_, &skipped_, &judge_}; }
 
 }  // namespace pixart::train

@@ -46,8 +46,9 @@ class Loader {
   // Sets the function that completes each batch after it was read, in the same threads. For the next start().
   void prepare_with(Prepare prepare) { prepare_ = std::move(prepare); }
 
-  void start(int64_t step);     // next() then returns the first batch of this step
-  std::optional<Batch> next();  // of the current step; empty at its end, then of the next step
+  void stop() { prefetch_.reset(); }  // reading ahead; start() begins again
+  void start(int64_t step);           // next() then returns the first batch of this step
+  std::optional<Batch> next();        // of the current step; empty at its end, then of the next step
   int64_t num_samples_per_step() const { return plan_.batch_size; }
   int64_t epoch_size() const { return order_->epoch_size(); }
   DataWait take_wait();  // since the last call

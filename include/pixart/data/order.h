@@ -4,11 +4,13 @@
 //
 // An epoch holds every listed row of a source once (passes = 1), in an order that is drawn anew each time. A
 // rejected row keeps its position, where another row of the same source replaces it, so the rest of the order
-// is the same with and without the rejection.
+// is the same with and without the rejection. A row that was found bad during training is excluded from a
+// position on: each place where it would have been used gets a substitute, and the rest stays.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -28,18 +30,35 @@ struct OrderBuckets {
   int64_t run = 1;                      // the global batch
 };
 
+// Rows (of all parts) that are left out although they can be read. Several threads may use it.
+class ExcludedRows {
+ public:
+  // The row is left out from this position of the order on. Of several positions the first counts.
+  void add(int64_t row, int64_t from_position);
+  bool has(int64_t row, int64_t position) const;
+  int64_t size() const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<int64_t, int64_t> from_;
+};
+
 // The row that replaces a rejected row at a position, for attempt 0, 1, ... If this row is rejected too, the
 // next attempt counts.
 int64_t stand_in(uint64_t seed, int64_t position, int64_t rows, uint64_t attempt);
 
 class SampleOrder {
  public:
-  SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets = {});
+  // `excluded` may grow while no other thread reads the order; null: no row is excluded.
+  SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets = {},
+              std::shared_ptr<const ExcludedRows> excluded = nullptr);
 
   int64_t epoch_size() const { return epoch_size_; }
   int64_t num_rows() const { return num_rows_; }
 
-  // The row at a position >= 0. Keeps the last two epochs; may be called from several threads.
+  // The row at a position >= 0. Keeps the last two epochs; may be called from several threads. A row of the
+  // same part and bucket, drawn by seed and position, replaces an excluded one; throws UserError(kNumerics)
+  // if none is left.
   int64_t row(int64_t position) const;
   uint8_t bucket(int64_t row) const {
     return buckets_.bucket_of.empty() ? 0 : buckets_.bucket_of[size_t(row)];
@@ -50,10 +69,13 @@ class SampleOrder {
   Epoch epoch(int64_t number) const;
   std::vector<int64_t> make_epoch(int64_t number) const;
   int64_t accepted_row(const OrderPart& part, int64_t row, int64_t position) const;
+  bool is_excluded(int64_t row, int64_t position) const;
+  int64_t substitute(int64_t row, int64_t position) const;
 
   uint64_t seed_;
   std::vector<OrderPart> parts_;
   OrderBuckets buckets_;
+  std::shared_ptr<const ExcludedRows> excluded_;
   int64_t epoch_size_ = 0, num_rows_ = 0;
   mutable std::mutex mutex_;
   mutable std::pair<int64_t, Epoch> recent_[2] = {{-1, nullptr}, {-1, nullptr}};

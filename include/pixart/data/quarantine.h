@@ -25,13 +25,12 @@ struct Ledger {
 // listing counts. Checks that each rejection names a listed row.
 Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vector<Rejection> found);
 
-// Writes one {"source", "row", "key", "offset", "reason", "detail"} per line, ordered by row; atomically,
-// also if empty.
-void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
+// One {"source", "row", "key", "offset", "reason", "detail"}, with a line break at its end.
+std::string quarantine_line(const std::string& source, const Rejection& rejection);
+std::string quarantine_text(const Ledger& ledger);  // such lines, ordered by row
 
-// Appends one such line, so that many rejections take no more time each than few. The file is created.
-void append_quarantine(const std::filesystem::path& path, const std::string& source,
-                       const Rejection& rejection);
+// Writes the lines, atomically, also if there are none. Throws UserError(kStorage).
+void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
 
 // What the budget needs to know of a ledger; a rejection more is add().
 struct RejectionCount {

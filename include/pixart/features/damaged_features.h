@@ -1,13 +1,14 @@
 // Records rows whose features turn out damaged while a stage reads them, and chooses their replacements.
 #pragma once
-#include <filesystem>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <unordered_set>
 #include <vector>
 
 #include "pixart/data/feature_set.h"
 #include "pixart/data/quarantine.h"
+#include "pixart/data/quarantine_file.h"
 #include "pixart/features/stage_data.h"
 
 namespace pixart::features {
@@ -16,10 +17,9 @@ class DamagedFeatures {
  public:
   // A ledger and a quarantine file for each part.
   DamagedFeatures(StageParts parts, std::vector<data::Ledger> ledgers,
-                  std::vector<std::filesystem::path> quarantine_files);
+                  std::vector<std::shared_ptr<data::QuarantineFile>> quarantine_files);
 
-  // Logs the row once, and appends it to the quarantine file, later if the disk is full; other ranks that read
-  // the row do so, too. Throws
+  // Logs the row once, and appends it to the quarantine file; other ranks that read the row do so, too. Throws
   // UserError(kStorage) if more rows of the source are unusable than its budget allows. Several threads may
   // call it.
   void add(size_t part, int64_t row, const data::DamagedRecord& record);
@@ -33,19 +33,18 @@ class DamagedFeatures {
 
   int64_t size() const;  // number of damaged rows so far
 
+  void write_waiting() const;  // to the quarantine files
+
  private:
   bool is_rejected(size_t part, int64_t row) const;  // at the start
   bool is_known(size_t part, int64_t row) const;     // as damaged
-  void append_waiting(size_t part);                  // to the quarantine file
 
   StageParts parts_;
   std::vector<data::Ledger> ledgers_;
-  std::vector<std::filesystem::path> quarantine_files_;
+  std::vector<std::shared_ptr<data::QuarantineFile>> quarantine_files_;
   mutable std::mutex mutex_;
   std::vector<std::unordered_set<int64_t>> found_;  // the damaged rows of each part
   std::vector<data::RejectionCount> counts_;
-  std::vector<std::vector<data::Rejection>> waiting_;  // of each part: not in its quarantine file yet
-  bool has_failed_ = false;                            // the last append
 };
 
 }  // namespace pixart::features

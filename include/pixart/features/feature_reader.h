@@ -23,6 +23,7 @@ struct FeatureReader {
   int64_t max_tokens = 0;
   int64_t resolution = 0;  // of the aspect buckets; 0: squares
   std::shared_ptr<DamagedFeatures> damaged = {};
+  std::shared_ptr<const data::ExcludedRows> excluded = {};  // replace no damaged row; null: none
   std::shared_ptr<CaptionBuffers> caption_buffers = make_caption_buffers();  // of batches that are done
   data::Batch operator()(const data::MicroBatch& plan) const;
 };

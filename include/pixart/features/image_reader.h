@@ -22,17 +22,20 @@ struct ImageMemoryPlace {
 // image that cannot be used goes into quarantine, and another image of the source replaces it.
 class ImageReader {
  public:
-  ImageReader(StageParts parts, int64_t resolution, uint64_t seed, std::filesystem::path quarantine_folder,
-              const ImageMemoryPlace& memory = {});
+  ImageReader(StageParts parts, int64_t resolution, uint64_t seed,
+              const std::filesystem::path& quarantine_folder, const ImageMemoryPlace& memory = {});
   ~ImageReader();
 
+  // These rows replace no image that cannot be used.
+  void leave_out(std::shared_ptr<const data::ExcludedRows> excluded);
   void preload();  // with a progress bar
   int64_t size() const;
-  data::Batch operator()(const data::MicroBatch& plan) const;
+  data::Batch operator()(const data::MicroBatch& plan) const;  // its plan names the rows that were read
   at::Tensor first(int64_t count) const { return range(0, count); }
   at::Tensor range(int64_t first,
                    int64_t count) const;  // [count, 3, R, R] uint8, by row
   void write_quarantine() const;          // of the samples rejected so far
+  void write_waiting() const;             // what a disk did not take then
   void save_checksums() const;            // of the images read so far
 
  private:

@@ -10,6 +10,7 @@
 #include "pixart/data/latent_set.h"
 #include "pixart/data/order.h"
 #include "pixart/data/quarantine.h"
+#include "pixart/data/quarantine_file.h"
 #include "pixart/run/run_config.h"
 
 namespace pixart::features {
@@ -29,16 +30,17 @@ using StageParts = std::vector<StagePart>;
 // The index of the part that holds a row, and the row within that part.
 std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
 
-// The order of the stage's samples. Rows that `ledgers` (one per part) reject are replaced by others.
-std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
-                                                    const std::vector<data::Ledger>& ledgers,
-                                                    const run::StageConfig& stage, uint64_t seed);
+// The order of the stage's samples. Rows that `ledgers` (one per part) reject, and `excluded` ones, are replaced
+// by others.
+std::shared_ptr<const data::SampleOrder> make_order(
+    const StageParts& parts, const std::vector<data::Ledger>& ledgers, const run::StageConfig& stage,
+    uint64_t seed, std::shared_ptr<const data::ExcludedRows> excluded = nullptr);
 
 // A fingerprint of each source, for checkpoints: everything that the order of its samples depends on.
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
                                                      const std::vector<data::Ledger>& ledgers);
 
 // The ledger of a part whose features exist. Checks the budget and writes the quarantine file.
-data::Ledger ledger_of(const StagePart& part, const std::filesystem::path& quarantine_file);
+data::Ledger ledger_of(const StagePart& part, data::QuarantineFile& quarantine_file);
 
 }  // namespace pixart::features

@@ -61,6 +61,10 @@ struct CheckpointSearch {
 // Throws UserError(kStorage) at the first one that cannot be read, because it may be good.
 CheckpointSearch find_checkpoint(const std::filesystem::path& stage_folder, const std::string& only = "");
 
+// The same by manifests and sizes alone, for a caller that compares each tensor with the manifest when it reads
+// it: a checkpoint may be hundreds of gigabytes, and need not be hashed twice.
+CheckpointSearch find_unread_checkpoint(const std::filesystem::path& stage_folder);
+
 // The same for callers that do not need the damaged ones.
 std::optional<Checkpoint> newest_good_checkpoint(const std::filesystem::path& stage_folder,
                                                  const std::string& only = "");

@@ -14,6 +14,7 @@
 #include "pixart/diffusion/diffusion_config.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/models/t5.h"
+#include "pixart/models/transformer_shape.h"
 #include "pixart/models/vae.h"
 #include "pixart/nn/lora.h"
 #include "pixart/run/checkpoint_folder.h"
@@ -65,8 +66,8 @@ struct TextEncoderConfig {
       "encoder with fixed random weights is made.",
       any().by_content("stages that have not begun use the other text encoder"));
     v("dtype", s.dtype, "Type in which the encoder runs; stored: the type of its file.", any());
-    v("max_tokens", s.max_tokens, "Captions are cut to this number of tokens (PixArt-alpha: 120).",
-      in_range(1, 8192));
+    v("max_tokens", s.max_tokens,
+      "Captions are cut to this number of tokens (PixArt-alpha: 120, PixArt-Sigma: 300).", in_range(1, 8192));
     v("clean_captions", s.clean_captions,
       "Apply the released caption cleaning (twice), else lower-case and strip.", any());
     models::T5Size::fields(s.size, v);
@@ -102,6 +103,7 @@ struct TransformerSizeConfig {
       any());
   }
   void validate(std::vector<std::string>& problems) const;
+  std::optional<int64_t> num_blocks() const;  // unset: neither preset nor sizes are given
 };
 
 struct InitConfig {
@@ -207,6 +209,7 @@ inline EnumWords<Precision> enum_words(Precision) {
 struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::string name, objective, source;
   std::vector<MixConfig> mix;
+  std::filesystem::path exclude;
   int64_t resolution = 256;
   bool aspect_buckets = false;
   bool horizontal_flip = false;
@@ -219,6 +222,8 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   double condition_dropout = 0.1;
   double position_scale = 1.0;
   bool multi_scale = false;
+  std::optional<bool> micro_conditions;
+  models::KvCompression kv_compression;
   double kl_weight = 1e-6;
   int64_t log_every = 20;
   SamplesConfig samples;
@@ -234,10 +239,14 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       one_of(objective_names()).required());
     v("source", s.source, "Name of the data source.", any());
     v("mix", s.mix, "Several sources in place of one.", any());
+    v("exclude", s.exclude,
+      "JSONL file of samples that the stage leaves out, one {source, key} per line; a run writes such files in "
+      "<run>/excluded, whose from_position counts too.",
+      any().by_content(""));
     v("resolution", s.resolution, "Side of the training images in pixels.", in_range(1, kLargestSide));
     v("aspect_buckets", s.aspect_buckets,
-      "Cut images to the nearest of the forty official shapes of this resolution (256, 512, 1024) instead of "
-      "a square; needs multi_scale.",
+      "Cut images to the nearest of the forty official shapes of this resolution (256, 512, 1024, 2048) "
+      "instead of a square; needs multi_scale.",
       any());
     v("horizontal_flip", s.horizontal_flip,
       "Mirror half of the samples, drawn anew each time. Not for captions that speak of left and right.",
@@ -271,7 +280,14 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
     DiffusionConfig::fields(s, v);
     v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).",
       in_range(0.01, 1000));
-    v("multi_scale", s.multi_scale, "text: PixArt-MS, with size and aspect-ratio conditions.", any());
+    v("multi_scale", s.multi_scale, "text: PixArt-MS, whose positions are computed for images of any shape.",
+      any());
+    v("micro_conditions", s.micro_conditions,
+      "text: size and aspect-ratio conditions, which need multi_scale. Unset: as multi_scale (PixArt-alpha); "
+      "PixArt-Sigma has multi_scale without them.",
+      any());
+    v("kv_compression", s.kv_compression,
+      "text: fewer keys and values in self-attention (PixArt-Sigma), for large images.", any());
     v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term, which is added to L1 + MSE.",
       in_range(0, 1e6).needs_permission("the next steps use it"));
     v("log_every", s.log_every, "Write metrics every N steps.", in_range(1, kMostSteps).free());
@@ -283,6 +299,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
   }
   void validate(std::vector<std::string>& problems) const;
+  bool has_micro_conditions() const { return micro_conditions.value_or(multi_scale); }
   const ObjectiveInfo& info() const { return objective_info(objective); }
   std::vector<MixConfig> parts() const;  // the mix, or the one source
   StageConfig held_out() const;          // the stage on its validation source, without random changes

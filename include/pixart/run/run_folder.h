@@ -11,7 +11,8 @@
 namespace pixart::run {
 
 // run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
-// prompts/ (their features), lora/<stage>/, quarantine/, image_checksums/<stage>/, autoencoder/, text_encoder/, bad_steps/.
+// prompts/ (their features), lora/<stage>/, quarantine/, image_checksums/<stage>/, autoencoder/, text_encoder/, bad_steps/,
+// excluded/<stage>.jsonl.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }
@@ -22,6 +23,9 @@ struct RunFolder {
   std::filesystem::path telemetry() const { return root / "telemetry.jsonl"; }
   std::filesystem::path tensorboard() const { return root / "tensorboard"; }
   std::filesystem::path bad_steps() const { return root / "bad_steps"; }
+  std::filesystem::path excluded(const std::string& stage) const {
+    return root / "excluded" / (stage + ".jsonl");
+  }
   std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
   std::filesystem::path lora(const std::string& stage) const { return root / "lora" / stage; }

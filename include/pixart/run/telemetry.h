@@ -44,6 +44,16 @@ TelemetryLine stage_line(const std::string& stage, int64_t step, const StageFact
 TelemetryLine save_line(const std::string& stage, int64_t step, double seconds, int64_t bytes);
 TelemetryLine validation_line(const std::string& stage, int64_t step, double seconds);
 
+// A bad step was undone: the stage is at the step of a checkpoint again.
+struct RollBack {
+  int64_t bad_step = 0;    // counted from 0
+  std::string fault = {};  // of the step
+  int64_t number = 0;      // within the stage, from 1
+  int64_t samples = 0;     // that are left out from now on
+  double seconds = 0;      // until training can go on
+};
+TelemetryLine roll_back_line(const std::string& stage, int64_t step, const RollBack& roll_back);
+
 // "stop": `reason` is requested, error or done. `stage` is "" and `step` is empty if none had begun.
 TelemetryLine stop_line(const std::string& stage, std::optional<int64_t> step, const std::string& reason,
                         const std::string& message);

@@ -1,6 +1,8 @@
 // The keys of a stage that the Trainer uses.
 #pragma once
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
@@ -23,6 +25,33 @@ inline EnumWords<Numerics> enum_words(Numerics) {
 // Gradients are summed over the ranks in buckets of about this size.
 inline constexpr int64_t kGradientBucketBytes = 32 << 20;
 
+// Which steps are bad, and what follows. A bad step changes no weight.
+struct BadStepConfig {
+  bool roll_back = false;
+  double spike_factor = 0;
+  int64_t spike_window = 100;
+  int64_t most_roll_backs = 3;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("roll_back", s.roll_back,
+      "After a bad step return to the newest checkpoint and leave out the samples of the step from there on. "
+      "false: go on with the next step, ten times at most.",
+      any().needs_permission("the next bad step follows it"));
+    v("spike_factor", s.spike_factor,
+      "A step is also bad if its loss or gradient norm is more than this factor times the median of the good "
+      "steps before it; 0: only if one of the two is not finite.",
+      in_range(0, 1e6).needs_permission("the next steps are judged by it"));
+    v("spike_window", s.spike_window,
+      "Number of good steps of that median; before there are as many, no step is a spike.",
+      in_range(3, 10000).needs_permission("the next steps are judged by it"));
+    v("most_roll_backs", s.most_roll_backs,
+      "Roll-backs of the stage, over all starts; the next bad step ends the run with exit code 71.",
+      in_range(0, 1e6).free());
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
 struct TrainerConfig {
   int64_t steps = 0;         // of the whole stage; shapes the learning rate
   int64_t batch_size = 256;  // samples per optimizer step, over all ranks
@@ -31,9 +60,10 @@ struct TrainerConfig {
   double gradient_clip = 0.01;  // 0: no clipping
   double ema_decay = 0.9999;
   bool ema_warmup = false;  // min(ema_decay, (1 + n) / (10 + n))
+  BadStepConfig bad_steps;
   // Not keys of a stage:
   Numerics numerics = Numerics::kDefault;
-  int64_t max_skipped = 10;  // steps whose loss or gradient is not finite, before training gives up
+  int64_t max_skipped = 10;  // bad steps without roll_back, before training gives up
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -55,6 +85,7 @@ struct TrainerConfig {
     v("ema_warmup", s.ema_warmup,
       "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs get a useful EMA too.",
       any().needs_permission("the next steps use it"));
+    v("bad_steps", s.bad_steps, "Steps whose loss or gradient is not finite, and spikes.", any());
   }
 };
 

@@ -14,6 +14,7 @@
 #include "pixart/run/trainer_config.h"
 #include "pixart/train/gradient_sum.h"
 #include "pixart/train/objective.h"
+#include "pixart/train/step_judge.h"
 
 namespace pixart::train {
 
@@ -23,11 +24,18 @@ struct StepResult {
   double gradient_norm = 0;  // before clipping
   double lr = 0;
   bool clipped = false;
-  bool skipped = false;         // loss or gradient was not finite: weights unchanged
+  bool skipped = false;         // the step is bad: weights unchanged
   bool stop_requested = false;  // on any rank
+  std::string fault = {};       // why the step is bad
 };
 
-// A step whose loss or gradient is not finite, before anything was changed.
+// A sample of a bad step.
+struct Suspect {
+  int64_t row = 0;            // of all parts of the stage
+  bool is_bad_alone = false;  // its own loss or gradient is not finite
+};
+
+// A bad step (StepJudge), before anything was changed.
 struct BadStep {
   StepResult result;
   std::vector<data::Batch> batches = {};   // of this rank
@@ -43,12 +51,18 @@ class Trainer {
   Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& objective, data::Loader& loader,
           distributed::Communicator& ranks);
 
-  // Makes one optimizer step; all ranks call it together. `stop_requested` is this rank's. Throws
-  // UserError(kNumerics) after more skipped steps than allowed.
+  // Makes one optimizer step; all ranks call it together. `stop_requested` is this rank's. A bad step changes
+  // no weight. Without bad_steps.roll_back, throws UserError(kNumerics) after more of them than allowed.
   StepResult train_step(bool stop_requested = false);
 
   // Sets the function that is called for each skipped step, before any error is thrown.
   void on_bad_step(std::function<void(const BadStep&)> report) { report_ = std::move(report); }
+
+  // The samples of this rank in the last bad step, with bad_steps.roll_back. If the step was not finite, each
+  // was tried alone.
+  const std::vector<Suspect>& suspects() const { return suspects_; }
+  // Ends reading ahead: the order of the samples may change before the next step.
+  void stop_loading();
 
   // Makes the trained tensors of `other` (same architecture) views of the EMA weights. Its other tensors,
   // frozen ones and buffers, become the model's own.
@@ -68,6 +82,7 @@ class Trainer {
     optim::Optimizer* optimizer;
     int64_t* step;
     int64_t* skipped;
+    StepJudge* judge;
   };
   State state();
   std::vector<at::Tensor> views(const at::Tensor& flat) const {
@@ -80,6 +95,9 @@ class Trainer {
  private:
   void update(StepResult& result);
   void skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses);
+  void count_skipped(const StepResult& result);
+  std::vector<Suspect> suspects_in(const std::vector<data::Batch>& batches, bool is_tried);
+  bool is_finite_alone(const data::Batch& batch, size_t sample);
   void spread_values();  // sends each rank's share to all
 
   run::TrainerConfig config_;
@@ -96,6 +114,8 @@ class Trainer {
   at::Tensor gathered_ema_;  // of all parameters; undefined until it is needed
   std::unique_ptr<GradientSum> sum_;
   std::function<void(const BadStep&)> report_ = [](const BadStep&) {};
+  StepJudge judge_;
+  std::vector<Suspect> suspects_;
   int64_t step_ = 0, skipped_ = 0;
 };
 

@@ -79,6 +79,70 @@ TEST(Order, OnlyOneAcceptedRowStandsInForAll) {
   EXPECT_THROW(SampleOrder(1, {{.rows = 100, .rejected = counting(100)}}), InternalError);
 }
 
+std::vector<uint8_t> random_buckets(int64_t rows, uint64_t kinds) {
+  std::vector<uint8_t> result;
+  for (int64_t i = 0; i < rows; ++i)
+    result.push_back(uint8_t(uniform_below({3, uint64_t(i), Purpose::kTest}, kinds)));
+  return result;
+}
+
+std::shared_ptr<ExcludedRows> excluded_rows(const std::map<int64_t, int64_t>& from) {
+  const auto result = std::make_shared<ExcludedRows>();
+  for (const auto& [row, position] : from) result->add(row, position);
+  return result;
+}
+
+// Whether a row is known to be bad from the start or found later: only the places where it would be used change.
+TEST(Order, ExcludedRowsAreReplacedFromTheirPositionOn) {
+  const std::vector<OrderPart> parts = {{.rows = 100, .rejected = {3}}, {.rows = 60, .passes = 2}};
+  const auto bucket_of = random_buckets(160, 3);
+  for (const auto& buckets : {OrderBuckets{}, OrderBuckets{.bucket_of = bucket_of, .run = 8}}) {
+    const SampleOrder whole(1, parts, buckets);
+    const auto excluded = excluded_rows({{7, 0}, {120, 500}});
+    const SampleOrder order(1, parts, buckets, excluded);
+    int replaced = 0;
+    for (int64_t i = 0; i < 1000; ++i) {
+      const int64_t planned = whole.row(i), row = order.row(i);
+      if (planned != 7 && (planned != 120 || i < 500)) {
+        EXPECT_EQ(row, planned) << i;
+        continue;
+      }
+      ++replaced;
+      EXPECT_NE(row, planned);
+      EXPECT_NE(row, 3);
+      EXPECT_EQ(row < 100, planned < 100) << "of another source";
+      EXPECT_EQ(order.bucket(row), order.bucket(planned));
+    }
+    EXPECT_GT(replaced, 5);
+    // A further row changes only its own places, those where it is a substitute among them.
+    int64_t substitute = -1;
+    for (int64_t i = 0; i < 1000; ++i)
+      if (whole.row(i) == 7) substitute = order.row(i);
+    const auto before = rows_of(order, 0, 1000);
+    excluded->add(substitute, 300);
+    for (int64_t i = 0; i < 1000; ++i)
+      EXPECT_EQ(order.row(i) == before[size_t(i)], before[size_t(i)] != substitute || i < 300) << i;
+  }
+}
+
+TEST(Order, TheLastRowsStandInUntilNoneIsLeft) {
+  const auto excluded = std::make_shared<ExcludedRows>();
+  const SampleOrder order(1, {{.rows = 1000}}, {}, excluded);
+  for (int64_t row = 0; row < 1000; ++row)
+    if (row != 42) excluded->add(row, 0);
+  EXPECT_THAT(rows_of(order, 0, 1000), Each(42));
+  excluded->add(42, 10);
+  excluded->add(42, 900);  // the first position counts
+  EXPECT_EQ(excluded->size(), 1000);
+  EXPECT_EQ(order.row(9), 42);
+  try {
+    order.row(10);
+    FAIL() << "no error";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kNumerics);
+  }
+}
+
 TEST(Order, PartsAreMixedByPasses) {
   const SampleOrder order(5, {{.rows = 100}, {.rows = 40, .passes = 0.25}, {.rows = 10, .passes = 3}});
   ASSERT_EQ(order.epoch_size(), 140);
@@ -93,13 +157,6 @@ TEST(Order, PartsAreMixedByPasses) {
   for (int64_t row = 100; row < 140; ++row) EXPECT_EQ(seen[row], 1);  // four quarters
   const auto first = rows_of(order, 0, 140);
   EXPECT_FALSE(std::is_sorted(first.begin(), first.end(), [](auto a, auto b) { return a / 100 < b / 100; }));
-}
-
-std::vector<uint8_t> random_buckets(int64_t rows, uint64_t kinds) {
-  std::vector<uint8_t> result;
-  for (int64_t i = 0; i < rows; ++i)
-    result.push_back(uint8_t(uniform_below({3, uint64_t(i), Purpose::kTest}, kinds)));
-  return result;
 }
 
 TEST(Order, BucketsLoseNothingAndFillWholeBatches) {

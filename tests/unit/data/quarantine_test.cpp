@@ -1,12 +1,15 @@
 #include "pixart/data/quarantine.h"
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
+#include "file_size_limit.h"
 #include "folder.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/data/quarantine_file.h"
 
 namespace pixart::data {
 namespace {
@@ -65,13 +68,58 @@ TEST_F(Quarantined, FileHoldsALineForEach) {
 
 TEST_F(Quarantined, LinesAreAppendedAsTheyAreWritten) {
   const auto path = folder_ / "quarantine.jsonl", whole = folder_ / "whole.jsonl";
-  write_quarantine(path, make_ledger("stamps", *dataset_, {}));
-  append_quarantine(path, "stamps", rejection(7));
+  QuarantineFile file(path);
+  file.replace(make_ledger("stamps", *dataset_, {}));
+  file.append("stamps", rejection(7));
   write_quarantine(whole, make_ledger("stamps", *dataset_, {rejection(7)}));
   EXPECT_EQ(read_file(path), read_file(whole));
-  append_quarantine(folder_ / "new.jsonl", "stamps", rejection(7));
+  QuarantineFile(folder_ / "new.jsonl").append("stamps", rejection(7));
   EXPECT_THAT(read_file(folder_ / "new.jsonl"), HasSubstr("damaged_picture"));
-  EXPECT_THROW(append_quarantine(folder_ / "no/such.jsonl", "stamps", rejection(7)), UserError);
+}
+
+TEST_F(Quarantined, LinesWaitUntilTheFileCanBeWritten) {
+  const auto place = folder_ / "place", path = place / "quarantine.jsonl", whole = folder_ / "whole.jsonl";
+  std::ofstream(place) << "a file in the place of the folder";
+  QuarantineFile file(path);
+  file.replace(make_ledger("stamps", *dataset_, {rejection(5)}));
+  file.append("stamps", rejection(7));
+  std::filesystem::remove(place);
+  file.write_waiting();
+  write_quarantine(whole, make_ledger("stamps", *dataset_, {rejection(5), rejection(7)}));
+  EXPECT_EQ(read_file(path), read_file(whole));
+}
+
+// The limit cuts a line at every place in turn: the torn line stays separate, and the whole one comes after it.
+TEST_F(Quarantined, ALineThatTheDiskTookInPartIsWrittenAgain) {
+  const auto path = folder_ / "quarantine.jsonl";
+  const std::string line = quarantine_line("stamps", rejection(7));
+  for (size_t bytes = 0; bytes < line.size(); bytes += 7) {
+    std::filesystem::remove(path);
+    QuarantineFile file(path);
+    {
+      const testing::FileSizeLimit limit(bytes);
+      file.append("stamps", rejection(7));
+    }
+    file.append("stamps", rejection(8));
+    const std::string torn = bytes == 0 ? "" : line.substr(0, bytes) + "\n";
+    EXPECT_EQ(read_file(path), torn + line + quarantine_line("stamps", rejection(8)));
+  }
+}
+
+TEST_F(Quarantined, OfTooManyWaitingLinesTheOldestAreDropped) {
+  const auto place = folder_ / "place";
+  std::ofstream(place) << "a file in the place of the folder";
+  const size_t length = quarantine_line("stamps", rejection(7)).size();
+  QuarantineFile file(place / "quarantine.jsonl", int64_t(4 * length));
+  file.replace(make_ledger("stamps", *dataset_, {}));
+  for (int64_t row = 0; row < 10; ++row) file.append("stamps", rejection(row));
+  std::filesystem::remove(place);
+  ::testing::internal::CaptureStderr();
+  file.write_waiting();
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("older lines are lost"));
+  const std::string text = read_file(place / "quarantine.jsonl");
+  EXPECT_LE(text.size(), 4 * length);
+  EXPECT_THAT(text, ::testing::EndsWith(quarantine_line("stamps", rejection(9))));
 }
 
 TEST_F(Quarantined, ARowOfTheListingCountsOnce) {

@@ -179,10 +179,11 @@ class DamagedFeaturesTest : public StageDataTest {
   }
   FeatureReader reader(const StageParts& parts) const {
     std::vector<data::Ledger> ledgers;
-    std::vector<fs::path> files;
+    std::vector<std::shared_ptr<data::QuarantineFile>> files;
     for (const auto& part : parts) {
-      files.push_back(folder_ / "quarantine" / (part.source->name + ".jsonl"));
-      ledgers.push_back(ledger_of(part, files.back()));
+      files.push_back(
+          std::make_shared<data::QuarantineFile>(folder_ / "quarantine" / (part.source->name + ".jsonl")));
+      ledgers.push_back(ledger_of(part, *files.back()));
     }
     return {.parts = parts,
             .seed = 4,
@@ -225,6 +226,20 @@ TEST_F(DamagedFeaturesTest, AnotherRowIsReadTheSameOneHoweverItIsAsked) {
   EXPECT_EQ(reading.damaged->size(), 2);
   EXPECT_EQ(reading(plan).plan.rows, batch.plan.rows);
   EXPECT_EQ(reading.damaged->size(), 2);
+}
+
+TEST_F(DamagedFeaturesTest, AQuarantineThatCannotBeOpenedEndsNothing) {
+  first_.damaged = {7};
+  const auto all = featured();
+  damage(4);
+  std::ofstream(folder_ / "quarantine") << "a file in the place of the folder";
+  const auto reading = reader(all);
+  reading(counting(10, 7));
+  EXPECT_EQ(reading.damaged->size(), 1);
+  fs::remove(folder_ / "quarantine");
+  reading.damaged->write_waiting();
+  EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"7.png", "4.png"}));
+  EXPECT_TRUE(keys_in_quarantine("second").empty());
 }
 
 TEST_F(DamagedFeaturesTest, AStandInHasTheSameShape) {

@@ -47,8 +47,8 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   run::StageConfig stage;
   stage.aspect_buckets = true;
   stage.batch_size = 4;
-  const std::vector<data::Ledger> ledgers = {ledger_of(all[0], folder_ / "quarantine/first.jsonl"),
-                                             ledger_of(all[1], folder_ / "quarantine/second.jsonl")};
+  data::QuarantineFile first(folder_ / "quarantine/first.jsonl"), second(folder_ / "quarantine/second.jsonl");
+  const std::vector<data::Ledger> ledgers = {ledger_of(all[0], first), ledger_of(all[1], second)};
   EXPECT_EQ(ledgers[0].accepted(), 9);
   const auto order = make_order(all, ledgers, stage, 1);
   FeatureReader reader{.parts = all, .with_sizes = true, .resolution = 256};
@@ -74,11 +74,12 @@ TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {
   first_.reject(2, data::Reason::kMissingCaption);
   first_.damaged = {7};
   const auto all = featured();
-  const auto ledger = ledger_of(all[0], folder_ / "quarantine/first.jsonl");
+  data::QuarantineFile file(folder_ / "quarantine/first.jsonl");
+  const auto ledger = ledger_of(all[0], file);
   EXPECT_EQ(ledger.accepted(), 8);
   EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"2.png", "7.png"}));
   sources_[0].quarantine_budget = 0.05;
-  EXPECT_THROW(ledger_of(all[0], folder_ / "quarantine/first.jsonl"), UserError);
+  EXPECT_THROW(ledger_of(all[0], file), UserError);
   EXPECT_EQ(keys_in_quarantine("first").size(), 2);  // to look at
 }
 

@@ -175,6 +175,14 @@ TEST_F(CheckpointFolder, TheDamagedOnesAreSaid) {
   EXPECT_EQ(search.newest->step, 2);
   EXPECT_THAT(search.damaged, ElementsAre("step-00000003: state.json is missing"));
   EXPECT_EQ(newest_good_checkpoint(folder_, "model.safetensors")->step, 3) << "this file is good";
+  search = find_unread_checkpoint(folder_);
+  EXPECT_EQ(search.newest->step, 2);
+  EXPECT_THAT(search.damaged, ElementsAre("step-00000003: state.json is missing"));
+  std::string bytes = read_file(folder_ / "step-00000002/model.safetensors");
+  bytes.back() = char(bytes.back() ^ 4);
+  write("step-00000002/model.safetensors", bytes);
+  EXPECT_EQ(find_unread_checkpoint(folder_).newest->step, 2) << "whoever loads it compares its content";
+  EXPECT_FALSE(find_checkpoint(folder_).newest);
   fs::remove_all(folder_ / "step-00000002");
   fs::create_directory_symlink("moved", folder_ / "step-00000002");
   search = find_checkpoint(folder_);

@@ -48,6 +48,16 @@ TEST(RunConfig, ReadsAndWritesBack) {
   EXPECT_THROW(config.stage("tow"), UserError);
 }
 
+TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
+  const auto with = [](const std::string& keys) {
+    return error_of(
+        replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, bad_steps: {" + keys + "}}"));
+  };
+  EXPECT_EQ(with("roll_back: true, spike_factor: 10"), "");
+  EXPECT_THAT(with("spike_factor: 10"), HasSubstr("spike_factor has no effect with roll_back: false"));
+  EXPECT_THAT(with("roll_back: true, spike_factor: 0.5"), HasSubstr("it must be more than 1"));
+}
+
 // Without bounds a slip of the hand becomes an overflow, or a model that takes hours to build.
 TEST(RunConfig, EveryNumberHasALargestValue) {
   const std::set<std::string> any = {"seed", "sources[].seed", "sources[].max_samples",
@@ -182,6 +192,8 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"lora", "{rank: 4}"},
                                                      {"aspect_buckets", "true"},
                                                      {"multi_scale", "true"},
+                                                     {"micro_conditions", "true"},
+                                                     {"kv_compression", "{sampling: conv, layers: [1]}"},
                                                      {"position_scale", "2"},
                                                      {"kl_weight", "0.5"},
                                                      {"prediction", "v"},
@@ -226,6 +238,76 @@ TEST(RunConfig, SizesOfTheStages) {
   auto odd = config;
   odd.stages[0].resolution = 250;
   EXPECT_THROW(features::transformer_config(odd, odd.stages[0], vae, sizes), UserError);
+}
+
+TEST(RunConfig, CompressedKeysFitTheModel) {
+  const auto error_with = [](const std::string& keys) {
+    return error_of(replace(kGood, "init: {how: reparameterize, from: one}", keys));
+  };
+  EXPECT_EQ(error_with("kv_compression: {sampling: conv, layers: [14, 27]}"), "");
+  EXPECT_THAT(error_with("kv_compression: {sampling: conv, factor: 1, layers: [28, 5, 40, 5]}"),
+              ::testing::AllOf(HasSubstr("no effect with factor: 1"),
+                               HasSubstr("block 28; the model has blocks 0 to 27"), HasSubstr("block 40"),
+                               HasSubstr("block 5 twice")));
+  EXPECT_THAT(error_with("kv_compression: {sampling: every}"),
+              HasSubstr("stage two: kv_compression: sampling: "
+                        "every needs layers"));
+  EXPECT_THAT(error_with("kv_compression: {layers: [3]}"), HasSubstr("no effect with sampling: none"));
+  EXPECT_THAT(error_with("kv_compression: {sampling: ave, layers: [3]}"), HasSubstr("average"));
+  EXPECT_THAT(error_with("kv_compression: {sampling: conv, factor: 33, layers: [3]}"), HasSubstr("1 to 32"));
+  EXPECT_THAT(
+      error_of(replace(kGood, "from: one}", "from: one}, kv_compression: {sampling: conv, layers: [1]}")),
+      HasSubstr("copy from that stage"));
+}
+
+TEST(RunConfig, MicroConditionsFollowMultiScale) {
+  const auto with = [](const std::string& keys) {
+    return replace(kGood, "init: {how: reparameterize, from: one}", keys);
+  };
+  const auto has = [&](const std::string& keys) {
+    return config::read_text<RunConfig>(with(keys), "run.yaml").stage("two").has_micro_conditions();
+  };
+  EXPECT_FALSE(has("multi_scale: false"));
+  EXPECT_TRUE(has("multi_scale: true"));
+  EXPECT_FALSE(has("multi_scale: true, micro_conditions: false"));
+  EXPECT_THAT(error_of(with("micro_conditions: true")),
+              HasSubstr("micro_conditions needs multi_scale: true"));
+  const auto narrow = [&](const std::string& keys) {
+    return error_of(
+        replace(with(keys), "preset: XL/2", "patch_size: 2, hidden_size: 32, depth: 1, num_heads: 4"));
+  };
+  EXPECT_THAT(narrow("multi_scale: true"), HasSubstr("multiple of 3"));
+  EXPECT_EQ(narrow("multi_scale: true, micro_conditions: false"), "");
+}
+
+TEST(RunConfig, TheFactorDividesTheGridsOfAStage) {
+  const auto error_with = [](const std::string& keys) -> std::string {
+    const auto config = config::read_text<RunConfig>(
+        replace(kGood, "init: {how: reparameterize, from: one}", "multi_scale: true, " + keys), "run.yaml");
+    try {
+      const auto made = features::transformer_config(config, config.stage("two"), {}, {});
+      EXPECT_EQ(made.kv_compression(), config.stage("two").kv_compression);
+      EXPECT_TRUE(made.has_micro_conditions());
+      return "";
+    } catch (const UserError& error) {
+      return error.what();
+    }
+  };
+  const auto compressed = [](const std::string& how) {
+    return "kv_compression: {layers: [0], sampling: " + how + "}";
+  };
+  EXPECT_EQ(error_with(compressed("conv, factor: 4")), "");  // 16 x 16 tokens
+  EXPECT_EQ(error_with(compressed("every, factor: 32")), "");
+  for (const char* sampling : {"conv", "average", "uniform"})
+    EXPECT_THAT(error_with(compressed(std::string(sampling) + ", factor: 3")),
+                HasSubstr("stage two: kv_compression.factor 3 does not divide 16 x 16 tokens"));
+  EXPECT_THAT(error_with(compressed("every, factor: 3")), HasSubstr("16 x 16 = 256 tokens"));
+  EXPECT_THAT(error_with(compressed("conv, factor: 32")), HasSubstr("leaves no key of 16 x 16 tokens"));
+  const std::string buckets = "resolution: 512, aspect_buckets: true, ";
+  EXPECT_EQ(error_with(buckets + compressed("uniform, factor: 2")), "");
+  EXPECT_EQ(error_with(buckets + compressed("conv, factor: 4")), "");
+  EXPECT_THAT(error_with(buckets + compressed("uniform, factor: 4")),
+              ::testing::AllOf(HasSubstr("problems"), HasSubstr("(an aspect bucket)")));
 }
 
 TEST(RunConfig, LoraGoesWithWeightsThatAreTrainedAlready) {

@@ -155,10 +155,12 @@ TEST_F(RunFolderTest, AFileThatTheUserWroteIsNotReplaced) {
 TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
   const RunConfig config = read_run_config(write("given.yaml", kRun));
   const auto nonce = [](const std::string& own) { return ".tmp-" + own + "-0123456789abcdef"; };
-  const std::vector<std::string> own = {
-      "quarantine/" + nonce("scenes.jsonl"), "quarantine/" + nonce("more.jsonl"),
-      "prompts/" + nonce(std::string(64, 'a') + ".safetensors"), "samples/text/" + nonce("step-00000030.png"),
-      "lora/" + nonce("text") + "/adapter_config.json"};
+  const std::vector<std::string> own = {"quarantine/" + nonce("scenes.jsonl"),
+                                        "quarantine/" + nonce("more.jsonl"),
+                                        "prompts/" + nonce(std::string(64, 'a') + ".safetensors"),
+                                        "samples/text/" + nonce("step-00000030.png"),
+                                        "lora/" + nonce("text") + "/adapter_config.json",
+                                        "excluded/" + nonce("text.jsonl")};
   const std::vector<std::string> foreign = {
       "quarantine/" + nonce("thesis.jsonl"),
       "quarantine/.tmp-scenes.jsonl",
@@ -166,6 +168,7 @@ TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
       "samples/text/" + nonce("thesis.png"),
       "samples/other/" + nonce("step-00000030.png"),
       "lora/" + nonce("thesis") + "/half",
+      "excluded/" + nonce("thesis.jsonl"),
       "features/scenes-latents-256/" + nonce("shard-00000.safetensors")};
   for (const auto* names : {&own, &foreign})
     for (const auto& name : *names) {

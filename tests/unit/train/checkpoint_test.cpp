@@ -147,7 +147,8 @@ TEST_F(CheckpointTest, EachPartIsVerifiedWhereItIsRead) {
     try {
       load_checkpoint(folder, other.trainer, other.state);
       ADD_FAILURE() << name;
-    } catch (const UserError& error) {
+    } catch (const DamagedCheckpoint& error) {
+      EXPECT_EQ(error.code(), ExitCode::kStorage);
       EXPECT_THAT(error.what(),
                   ::testing::AllOf(::testing::HasSubstr(name), ::testing::HasSubstr("SHA-256")));
     }

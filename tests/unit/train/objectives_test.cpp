@@ -78,7 +78,10 @@ class Objectives : public ::testing::Test {
   }
   static models::PixArtConfig config(bool multi_scale) {
     return {{.input_size = 8, .hidden_size = 24, .depth = 1, .num_heads = 2},
-            {.caption_channels = kWidth, .max_tokens = kTokens, .multi_scale = multi_scale}};
+            {.caption_channels = kWidth,
+             .max_tokens = kTokens,
+             .multi_scale = multi_scale,
+             .micro_conditions = multi_scale}};
   }
   DiffusionSetting setting(const DiffusionDraw& draw = some_draw()) const {
     return {.codec = &codec_,
