@@ -17,18 +17,18 @@ CallWatch::CallWatch(int rank, const WatchLimits& limits, WatchedLibrary library
 
 CallWatch::~CallWatch() { stop(); }
 
-void CallWatch::call(std::string_view phase, const std::function<IsDone()>& start) {
+void CallWatch::call(std::string_view phase, const std::function<IsDone()>& start, IsDone is_reached) {
   const std::scoped_lock one_at_a_time(order_);
   begin_call({std::string(phase), monotonic_seconds(), limits_.call_seconds, true});
   IsDone is_done;
   try {
     is_done = start();
   } catch (...) {
-    end_call({}, "");
+    end_call();
     throw_failure();  // the library returned an error because of the abort or its cause
     throw;
   }
-  end_call(std::move(is_done), std::string(phase));
+  queue_call({0, std::move(is_done), std::move(is_reached), std::string(phase), monotonic_seconds()});
   throw_failure();
 }
 
@@ -38,22 +38,44 @@ void CallWatch::call_or_end(std::string_view phase, double seconds, const std::f
   try {
     start();
   } catch (...) {
-    end_call({}, "");
+    end_call();
     throw;
   }
-  end_call({}, "");
+  end_call();
 }
 
 void CallWatch::begin_call(OnHost call) {
   throw_failure();
   const std::scoped_lock lock(mutex_);
+  if (call.can_be_freed) ++begun_;
   on_host_ = std::move(call);
 }
 
-void CallWatch::end_call(IsDone is_done, const std::string& phase) {
+void CallWatch::end_call() {
   const std::scoped_lock lock(mutex_);
   on_host_.reset();
-  if (is_done) on_device_.push_back({std::move(is_done), phase, monotonic_seconds()});
+}
+
+void CallWatch::queue_call(OnDevice work) {
+  const std::scoped_lock lock(mutex_);
+  on_host_.reset();
+  work.number = ++returned_;
+  if (work.is_done) on_device_.push_back(std::move(work));
+}
+
+CallProgress CallWatch::progress() {
+  const std::scoped_lock lock(mutex_);
+  const int64_t done = on_device_.empty() ? returned_ : on_device_.front().number - 1;
+  CallProgress progress{.begun = begun_, .returned = returned_, .reached = done, .done = done};
+  try {
+    for (const auto& work : on_device_) {
+      if (work.is_reached && !work.is_reached()) break;
+      progress.reached = work.number;
+      if (progress.done == work.number - 1 && work.is_done()) progress.done = work.number;
+    }
+  } catch (const std::exception&) {  // the device has an error, which forget_done() reports
+  }
+  return progress;
 }
 
 void CallWatch::throw_failure() {
@@ -122,10 +144,11 @@ CallWatch::Problem CallWatch::find_problem() {
     if (!on_device_.empty()) device_since = on_device_.front().since;
     if (device_since || host) waits_in = device_since ? on_device_.front().phase : host->phase;
   }
+  const auto lost =
+      library_.lost_rank();  // asked also by a rank that waits for nobody: it answers the others
   if (!device_since && !host) return {};
   const double now = monotonic_seconds();
-  if (const auto lost = library_.lost_rank())
-    return {fmt::format("{}, while rank {} waited in \"{}\"", *lost, rank_, waits_in)};
+  if (lost) return {fmt::format("{}, while rank {} waited in \"{}\"", *lost, rank_, waits_in)};
   if (!host || host->can_be_freed)
     if (std::string error = library_.error(waits_in); !error.empty()) return {error, true};
   if (host && now - host->since > host->seconds)
@@ -147,11 +170,14 @@ void CallWatch::handle(const Problem& found) {
     failure_ = problem;
   }
   library_.tell_others(problem, found.is_own);
-  if (!can_be_freed) end_process(problem);
-  if (!returns_within(limits_.abort_seconds, library_.abort)) end_process(problem);
   problem = library_.lost_rank().value_or(problem);  // the other ranks have answered by now
+  if (!can_be_freed) end_process(problem);
+  {
+    const std::scoped_lock lock(mutex_);
+    failure_ = problem;  // callers that the abort frees throw it
+  }
+  if (!returns_within(limits_.abort_seconds, library_.abort)) end_process(problem);
   std::unique_lock lock(mutex_);
-  failure_ = problem;
   const auto limit = std::chrono::duration<double>(limits_.last_word_seconds);
   if (!changed_.wait_for(lock, limit, [this] { return stopped_ || told_; })) end_process(problem);
 }

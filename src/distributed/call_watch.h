@@ -11,6 +11,8 @@
 #include <string_view>
 #include <thread>
 
+#include "call_progress.h"
+
 namespace pixart::distributed {
 
 // The functions that the watching thread calls, without a lock. All except `abort` return soon.
@@ -43,9 +45,9 @@ class CallWatch {
   CallWatch& operator=(const CallWatch&) = delete;
 
   // Calls `start`, one caller at a time, and then watches until the returned function says that the device is
-  // done. Throws UserError(kDevice) if this call or an earlier one had a problem; otherwise passes on
+  // done; `is_reached` says whether the device has done what was queued before the call. Throws UserError(kDevice) if this call or an earlier one had a problem; otherwise passes on
   // exceptions of `start`.
-  void call(std::string_view phase, const std::function<IsDone()>& start);
+  void call(std::string_view phase, const std::function<IsDone()>& start, IsDone is_reached = {});
 
   // The same for a call that abort cannot free: after `seconds` the process ends with 76.
   void call_or_end(std::string_view phase, double seconds, const std::function<void()>& start);
@@ -54,6 +56,9 @@ class CallWatch {
   bool stop();
   bool has_failed();  // the library was aborted
 
+  // Of the calls of call().
+  CallProgress progress();
+
  private:
   struct OnHost {
     std::string phase;
@@ -61,7 +66,8 @@ class CallWatch {
     bool can_be_freed;
   };
   struct OnDevice {
-    IsDone is_done;
+    int64_t number;  // of the call
+    IsDone is_done, is_reached;
     std::string phase;
     double since;
   };
@@ -72,7 +78,8 @@ class CallWatch {
   };
 
   void begin_call(OnHost call);
-  void end_call(IsDone is_done, const std::string& phase);
+  void end_call();
+  void queue_call(OnDevice work);
   void throw_failure();
   void watch();
   Problem forget_done();
@@ -87,6 +94,7 @@ class CallWatch {
   std::condition_variable changed_;
   std::optional<OnHost> on_host_;
   std::deque<OnDevice> on_device_;
+  int64_t begun_ = 0, returned_ = 0;  // calls
   bool stopped_ = false, failed_ = false, told_ = false;
   std::string failure_;
   std::thread watcher_;

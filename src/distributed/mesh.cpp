@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "exchange.h"
@@ -16,13 +18,16 @@ namespace pixart::distributed {
 
 namespace {
 
-constexpr uint32_t kNoticeMagic = 0x50784e33;
+constexpr uint32_t kNoticeMagic = 0x50784e34;
 constexpr double kNoticeSeconds = 1;  // for the rest of a notice after its first byte
+constexpr double kAnswerSeconds = 2;  // time for the other ranks to answer
 
 struct Notice {
   uint32_t magic;
   int32_t accused, code;
-  char text[1012];
+  uint8_t is_wait, has_progress;
+  CallProgress progress;
+  char text[976];
 };
 
 }  // namespace
@@ -46,19 +51,47 @@ void Mesh::exchange(const Call& call, std::span<const Part> parts) {
 }
 
 void Mesh::throw_if_failed() {
+  bool must_ask = false;
+  {
+    const std::scoped_lock lock(control_mutex_);
+    must_ask = failure_ && failure_->is_wait;
+  }
+  if (must_ask) wait_for_answers();
   const std::scoped_lock lock(control_mutex_);
   if (failure_) throw UserError(failure_->message, failure_->code);
 }
 
 void Mesh::announce(const std::string& message, int accused, ExitCode code) {
   const std::scoped_lock lock(control_mutex_);
+  tell({message, code, accused, false});
+}
+
+void Mesh::announce_wait(const std::string& message) {
+  const std::scoped_lock lock(control_mutex_);
+  tell({message, ExitCode::kDevice, -1, true});
+}
+
+void Mesh::answer_with(std::function<CallProgress()> progress) {
+  const std::scoped_lock lock(control_mutex_);
+  progress_ = std::move(progress);
+}
+
+// The caller holds control_mutex_.
+void Mesh::tell(const Failure& failure) {
   if (!failure_) {
-    failure_ = Failure{message, code};
-    accuse_rank(accused, message);
+    failure_ = failure;
+    accuse_rank(failure.accused, failure.message);
   }
   if (std::exchange(told_, true)) return;
-  Notice notice{kNoticeMagic, accused, int32_t(code), {}};
-  std::memcpy(notice.text, message.data(), std::min(message.size(), sizeof notice.text - 1));
+  if (progress_) links_[size_t(rank_)].progress = progress_();
+  Notice notice{};
+  notice.magic = kNoticeMagic;
+  notice.accused = failure.accused;
+  notice.code = int32_t(failure.code);
+  notice.is_wait = failure.is_wait;
+  notice.has_progress = bool(progress_);
+  notice.progress = links_[size_t(rank_)].progress.value_or(CallProgress{});
+  std::memcpy(notice.text, failure.message.data(), std::min(failure.message.size(), sizeof notice.text - 1));
   // A notice fits into the empty buffer of the unused connection, so it is sent completely at once.
   for (const auto& link : links_)
     if (link.control.is_open())
@@ -81,12 +114,34 @@ void Mesh::read_notice(int from) {
     return;
   }
   link.has_told = true;
-  if (failure_) return;
-  const int last_code = int(ExitCode::kBadInput);
-  failure_ = Failure{std::string(notice.text, ::strnlen(notice.text, sizeof notice.text)),
-                     notice.code > 0 && notice.code <= last_code ? ExitCode(notice.code) : ExitCode::kDevice};
-  // A rank that others call lost does not know why.
-  accuse_rank(notice.accused, notice.accused == rank_ ? "" : failure_->message);
+  if (notice.has_progress != 0) link.progress = notice.progress;
+  if (!failure_) {
+    const int last_code = int(ExitCode::kBadInput);
+    failure_ =
+        Failure{std::string(notice.text, ::strnlen(notice.text, sizeof notice.text)),
+                notice.code > 0 && notice.code <= last_code ? ExitCode(notice.code) : ExitCode::kDevice,
+                notice.accused, notice.is_wait != 0};
+    // A rank that others call lost does not know why.
+    accuse_rank(notice.accused, notice.accused == rank_ ? "" : failure_->message);
+  }
+  if (progress_) tell(*failure_);
+  name_delayed();
+}
+
+// The caller holds control_mutex_. When all have answered, the first message becomes one that names those who
+// keep the others waiting.
+void Mesh::name_delayed() {
+  if (!failure_ || !failure_->is_wait) return;
+  std::vector<CallProgress> progress;
+  for (const Link& link : links_) {
+    if (!link.progress) return;
+    progress.push_back(*link.progress);
+  }
+  const Delay delay = find_delay(progress);
+  failure_->message = name_delay(delay, failure_->message);
+  failure_->is_wait = false;
+  failure_->accused = delay.ranks.empty() ? -1 : delay.ranks.front();
+  accuse_rank(failure_->accused, failure_->message);
 }
 
 // Reads the notices that have arrived. With a rank in `until_ended`, waits for its notice or its end, up to
@@ -127,6 +182,22 @@ std::vector<int> Mesh::silent_ranks() {
   std::vector<int> silent;
   for (int r = 0; r < world_size(); ++r)
     if (r != rank_ && !links_[size_t(r)].has_told) silent.push_back(r);
+  return silent;
+}
+
+std::vector<int> Mesh::wait_for_answers() {
+  const double deadline = monotonic_seconds() + kAnswerSeconds;
+  auto silent = silent_ranks();
+  while (!silent.empty() && monotonic_seconds() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    silent = silent_ranks();
+  }
+  const std::scoped_lock lock(control_mutex_);
+  if (!failure_) return silent;
+  failure_->is_wait = false;
+  if (silent.empty() || failure_->accused >= 0) return silent;
+  failure_->accused = silent.front();
+  accuse_rank(silent.front(), failure_->message);
   return silent;
 }
 

@@ -4,6 +4,7 @@
 // rank fails: then one notice, so that the others learn the cause and do not blame the rank that sent it.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "call_progress.h"
 #include "handshake.h"
 #include "pixart/base/error.h"
 #include "socket.h"
@@ -18,11 +20,12 @@
 namespace pixart::distributed {
 
 struct Link {
-  Socket data, control;    // both closed for this rank's own entry
-  std::string last_phase;  // of the last received frame
-  double last_seen = 0;    // when that frame was received
-  bool has_ended = false;  // the other side has closed `control`
-  bool has_told = false;   // a notice was received
+  Socket data, control;                  // both closed for this rank's own entry
+  std::string last_phase;                // of the last received frame
+  double last_seen = 0;                  // when that frame was received
+  bool has_ended = false;                // the other side has closed `control`
+  bool has_told = false;                 // a notice was received
+  std::optional<CallProgress> progress;  // from that notice
 };
 
 // The data sent to, and expected from, one rank. Both may be empty.
@@ -59,19 +62,30 @@ class Mesh {
   [[noreturn]] void give_up(const std::string& message, int accused, ExitCode code = ExitCode::kDevice);
   // The same without throwing; later calls throw.
   void announce(const std::string& message, int accused, ExitCode code = ExitCode::kDevice);
+  // The same for a rank that has no error itself, but waits for others in a call for too long.
+  void announce_wait(const std::string& message);
+  // `progress` is in each notice, and a failure of another rank is answered with one as soon as it is seen. So
+  // after announce_wait() all ranks learn who keeps the others waiting, and name these ranks. Called under a lock.
+  void answer_with(std::function<CallProgress()> progress);
   // After a failure: the ranks that have sent neither notice nor answer since. Reads all arrived notices.
   std::vector<int> silent_ranks();
+  // Waits a moment until nobody is silent, and accuses the first rank that stays so.
+  std::vector<int> wait_for_answers();
 
  private:
   friend class Exchange;
   struct Failure {
     std::string message;
     ExitCode code;
+    int accused;
+    bool is_wait;  // of announce_wait(): who is to blame is not known before all have answered
   };
 
   void throw_if_failed();
   void read_notices(int64_t wait_milliseconds, int until_ended);
   void read_notice(int from);
+  void tell(const Failure& failure);
+  void name_delayed();
 
   const int rank_;
   const double timeout_seconds_;
@@ -80,6 +94,7 @@ class Mesh {
   std::mutex control_mutex_;  // guards the control connections and failure_
   std::optional<Failure> failure_;
   bool told_ = false;  // this rank's notice is sent
+  std::function<CallProgress()> progress_;
 };
 
 // Connects to the ranks below this one and lets in those above, and nobody else (handshake.h). Throws

@@ -8,10 +8,8 @@
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <chrono>
 #include <cstring>
 #include <memory>
-#include <thread>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -22,8 +20,6 @@
 namespace pixart::distributed {
 
 namespace {
-
-constexpr double kAnswerSeconds = 2;  // time for the other ranks to answer
 
 int type_of(const at::Tensor& tensor) {
   switch (tensor.scalar_type()) {
@@ -51,6 +47,7 @@ class NcclCommunicator final : public Communicator {
         device_(device),
         limits_(limits),
         watch_(sockets_->rank(), limits, what_is_watched()) {
+    sockets_->mesh().answer_with([this] { return watch_.progress(); });
     at::Tensor bytes = at::zeros({int64_t(sizeof(NcclId))}, at::kByte);
     NcclId id{};
     if (rank() == 0) check(nccl_.get_unique_id(&id));
@@ -65,6 +62,7 @@ class NcclCommunicator final : public Communicator {
 
   ~NcclCommunicator() override {
     const bool is_idle = watch_.stop();
+    sockets_->mesh().answer_with({});
     if (watch_.has_failed()) return;  // NCCL was aborted
     const auto end = [this, is_idle] {
       choose_device();
@@ -151,13 +149,16 @@ class NcclCommunicator final : public Communicator {
     const c10::DeviceGuard guard(device_);
     const c10::impl::VirtualGuardImpl streams(device_.type());
     const c10::Stream stream = streams.getStream(device_);
-    watch_.call(phase, [&]() -> CallWatch::IsDone {
+    const auto reached = std::make_shared<c10::Event>(device_.type());
+    const auto enqueue_call = [&]() -> CallWatch::IsDone {
       enter_phase(phase);
+      reached->record(stream);
       check(start(streams.getStreamNativeHandle(stream)));
       const auto done = std::make_shared<c10::Event>(device_.type());
       done->record(stream);
       return [done] { return done->query(); };
-    });
+    };
+    watch_.call(phase, enqueue_call, [reached] { return reached->query(); });
   }
 
   // The error of NCCL; "" if there is none.
@@ -170,16 +171,13 @@ class NcclCommunicator final : public Communicator {
   // Each living rank answers; the others are lost.
   void tell_others(const std::string& problem, bool is_own) {
     Mesh& mesh = sockets_->mesh();
-    mesh.announce(problem + fmt::format(" (rank {} is in \"{}\")", rank(), current_phase()),
-                  is_own ? rank() : -1);
-    const double deadline = monotonic_seconds() + kAnswerSeconds;
-    auto silent = mesh.silent_ranks();
-    while (!silent.empty() && monotonic_seconds() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      silent = mesh.silent_ranks();
-    }
+    const std::string message = problem + fmt::format(" (rank {} is in \"{}\")", rank(), current_phase());
+    if (is_own)
+      mesh.announce(message, rank());
+    else
+      mesh.announce_wait(message);
+    const auto silent = mesh.wait_for_answers();
     if (silent.empty()) return;
-    accuse_rank(silent.front(), problem);
     std::vector<std::string> names;
     for (int r : silent) names.push_back(std::to_string(r));
     log::error("{}. No answer from rank {}.", problem, name_some(names));

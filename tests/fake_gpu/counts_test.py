@@ -17,7 +17,8 @@ WAITS_OF_A_SAVE = 2  # one look whether all is finite, one for the copies
 LAUNCHES = {("class", "float32"): (379, 8), ("text", "float32"): (432, 312),
             ("class", "bfloat16"): (494, 8), ("text", "bfloat16"): (547, 312)}
 ATTENTION_SHAPES = 8  # of training, for one shape of images
-MAX_TOKENS = 120
+MAX_TOKENS = 120  # of PixArt-alpha
+SIGMA_TOKENS = 300
 
 LENGTHS_YAML = """run: lengths
 seed: 3
@@ -50,11 +51,18 @@ def png(height=32, width=32):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def make_captioned(folder, sizes=((32, 32),)):
+# PixArt-Sigma: longer captions, and keys and values compressed in the second of two blocks.
+SIGMA_YAML = (LENGTHS_YAML.replace("run: lengths", "run: sigma").replace("path: captioned", "path: long")
+              .replace(f"max_tokens: {MAX_TOKENS}", f"max_tokens: {SIGMA_TOKENS}").replace("depth: 1", "depth: 2")
+              .replace("batch_size: 2,", "batch_size: 2, multi_scale: true, micro_conditions: false,\n"
+                       "     kv_compression: {sampling: conv, factor: 2, layers: [1]},"))
+
+
+def make_captioned(folder, sizes=((32, 32),), longest=MAX_TOKENS):
     """Images with captions of 1, 2, 3 ... words, each of which is a token or more; their sizes take turns."""
     rng = random.Random(5)
     folder.mkdir()
-    for count in range(1, MAX_TOKENS + 1):
+    for count in range(1, longest + 1):
         (folder / f"{count:03d}.png").write_bytes(png(*sizes[count % len(sizes)]))
         words = [rng.choice("abcdefghijklmnop") for _ in range(count)]
         (folder / f"{count:03d}.txt").write_text(" ".join(words))
@@ -107,6 +115,18 @@ class Counts(TestCase):
               sep="\n  ", flush=True)
         self.assertGreaterEqual(sum(shapes.values()), 400, "self-attention and cross-attention of each step")
         self.assertGreater(len(shapes), 2, "captions differ in length")
+        self.assertLessEqual(len(shapes), ATTENTION_SHAPES)
+
+    def test_captions_of_sigma_have_few_attention_shapes(self):
+        make_captioned(self.program.folder / "long", longest=SIGMA_TOKENS)
+        (self.program.folder / "sigma.yaml").write_text(SIGMA_YAML)
+        result = self.program.call(["train", "sigma.yaml"], "sigma")
+        self.assertEqual(result.code, 0, result.output[-3000:])
+        shapes = [shape for shape in result.reports[0]["attention"] if shape.startswith("query [2, 2, 16, 18]")]
+        print(f"\n{len(shapes)} shapes of attention in training:", *shapes, sep="\n  ", flush=True)
+        self.assertEqual(sum(" key [2, 2, 4, 18]" in shape for shape in shapes), 1, "the compressed keys of 16 tokens")
+        self.assertTrue(any(f" key [2, 2, {SIGMA_TOKENS}, 18]" in shape for shape in shapes), "the longest captions")
+        self.assertGreater(len(shapes), 4, "captions differ in length")
         self.assertLessEqual(len(shapes), ATTENTION_SHAPES)
 
     def test_each_shape_of_images_has_few_attention_shapes(self):

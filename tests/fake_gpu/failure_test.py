@@ -57,14 +57,14 @@ class FailureOfNccl(TestCase):
         return self.program.folder / f"{run}.report.fault"
 
     def limit(self, how):
-        return MOST_AFTER_TIMEOUT + (TIMEOUT if how in ("hang", "stall") else 0)
+        return MOST_AFTER_TIMEOUT + (TIMEOUT if how in ("hang", "stall", "stuck") else 0)
 
     def since_fault(self, run):
         return time.time() - self.fault_file(run).stat().st_mtime
 
-    def check_launched(self, how, call, rank, code, pattern):
-        run = f"launched-{how}-{call}"
-        result = self.program.train(run, ranks=2, timeout=TIMEOUT, stage="autoencoder", environment=fault(how, rank, call))
+    def check_launched(self, how, call, rank, code, pattern, ranks=2):
+        run = f"launched-{how}-{call}-{ranks}"
+        result = self.program.train(run, ranks=ranks, timeout=TIMEOUT, stage="autoencoder", environment=fault(how, rank, call))
         seconds = self.since_fault(run)
         self.assertEqual(result.code, code, result.output[-3000:])
         self.assertRegex(result.output, pattern)
@@ -73,11 +73,20 @@ class FailureOfNccl(TestCase):
 
     def test_the_launcher_names_the_rank_and_its_phase(self):
         error = "NCCL: internal error: this call was asked to fail in "
-        cases = [("hang", 0, 0, DEVICE, WAITED), ("stall", 3, 1, DEVICE, WAITED),
+        equal = WAITED + r". All ranks are equally far: "
+        cases = [("hang", 0, 0, DEVICE, equal + "call 1 of NCCL has not returned"),
+                 ("stall", 3, 1, DEVICE, equal + "the GPU has not finished call 4 of NCCL"),
                  ("fail", 0, 1, DEVICE, rf'rank 1 of 2 failed: {error}"[^"]+"\. Its last phase: "[^"]+"'),
                  ("fail", 3, 0, DEVICE, rf'rank 0 of 2 failed: {error}"[^"]+"\. Its last phase: "[^"]+"'),
                  ("async", 1, 1, DEVICE, r'rank 1 of 2 failed: NCCL: remote process exited [^"]*"[^"]+"'),
                  ("die", 3, 1, 128 + signal.SIGKILL, r'rank 1 of 2 was killed by signal 9 \(Killed\)\. Its last phase: "[^"]+"')]
+        self.check_all(self.check_launched, cases)
+
+    def test_the_launcher_names_the_rank_that_hangs(self):
+        """Whichever rank notices first."""
+        places = {"hang": "call {} of NCCL has not returned from the library", "stuck": "the GPU has not finished call {} of NCCL"}
+        cases = [(how, call, rank, DEVICE, rf"rank {rank} of {ranks} (failed: {places[how].format(call + 1)}; the other ranks are further|hung)", ranks)
+                 for how, call, rank, ranks in (("hang", 2, 1, 2), ("hang", 3, 0, 2), ("hang", 2, 2, 4), ("stuck", 2, 0, 2), ("stuck", 2, 3, 4))]
         self.check_all(self.check_launched, cases)
 
     def check_ranks(self, how, call, guilty):
@@ -93,8 +102,11 @@ class FailureOfNccl(TestCase):
                 self.assertRegex(output, r'error (?=.*rank \d).*"[^"]+"')
                 self.assertNotIn("terminate called", output)
         self.assertLess(seconds, self.limit(how), outputs)
-        if how != "hang" and how != "stall":
-            self.assertRegex("".join(outputs), f"rank {guilty}( has ended|: NCCL: )")
+        said = {"hang": f"rank {guilty}: call {call + 1} of NCCL has not returned", "stall": WAITED}
+        self.assertRegex("".join(outputs), said.get(how, f"rank {guilty}( has ended|: NCCL: )"))
+        if how == "hang":
+            for output in outputs:
+                self.assertRegex(output, said[how])
 
     def test_every_rank_of_four_ends(self):
         self.check_all(self.check_ranks, [("hang", 3, 2), ("stall", 0, 1), ("fail", 1, 3), ("async", 3, 0), ("die", 0, 1)])

@@ -81,6 +81,10 @@ def faulty(how):
     def run(rank):
         mine = array.array("f", [1])
         assert rank.call("ncclAllReduce", mine, mine, 1, FLOAT32, 0) == 0
+        if rank.rank != 1 and how in ("hang", "stall"):  # it waits for rank 1 on the GPU, and its host goes on
+            assert rank.call("ncclAllReduce", mine, mine, 1, FLOAT32, 0) == 0
+            assert rank.nccl.ncclCommAbort(rank.comm) == 0
+            return
         if rank.rank != 1:  # it waits for rank 1, and is freed by an abort
             started = time.monotonic()
             waiter = multiprocessing.pool.ThreadPool(1).apply_async(

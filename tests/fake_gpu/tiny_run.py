@@ -15,6 +15,15 @@ import unittest
 STAGES = ("autoencoder", "class", "text", "larger")
 # Few steps: with CAME (stage text) a difference by rounding grows tenfold in three steps.
 STEPS = {"autoencoder": 4, "class": 8, "text": 6, "larger": 3}
+# Operations of a step on CPU tensors. Any size: what a copy to the GPU begins with, and views. Small: what the masks of captions
+# say about lengths, the sums of loss and flags of the ranks, and the table of positions, made once for a size of images.
+HOST_MOVES = set("to _to_copy copy_ pin_memory _pin_memory is_pinned detach view reshape _reshape_alias flatten squeeze unsqueeze select slice narrow "
+                 "expand as_strided alias contiguous clone resize_ empty_like transpose permute t stack cat unbind split chunk result_type".split())
+HOST_NUMBERS = set("item _local_scalar_dense is_nonzero max min sum cumsum ne eq lt gt le ge nonzero arange repeat unfold index_select masked_fill "
+                   "masked_fill_ logical_not logical_not_ add add_ sub sub_ mul rsub fill_ zero_ ones_like zeros_like where any all amax amin "
+                   "sin cos pow reciprocal div".split())
+MOST_NUMBERS = 4096
+
 HELD_OUT = "  - {name: held_out, type: scenes, count: 8, seed: 77}\n"
 
 
@@ -29,6 +38,14 @@ def reports_of(folder, run):
     """Of the processes that used a GPU, by rank."""
     reports = [json.loads(path.read_text()) for path in folder.glob(f"{run}.report.*.json")]
     return sorted((report for report in reports if report["launches"] > 0), key=lambda report: report["rank"])
+
+
+def wrong_operations(report):
+    """What its steps computed on the host although they should not: sentences."""
+    found = {name.removeprefix("aten::"): operation for name, operation in report["operations_in_step"].items()}
+    unknown = [f"{name} in a step, on the host" for name in found if name not in HOST_MOVES | HOST_NUMBERS]
+    return unknown + [f"{name} of {operation['largest']} elements in a step, on the host" for name, operation in found.items()
+                      if name in HOST_NUMBERS and operation["largest"] > MOST_NUMBERS]
 
 
 def read_safetensors(path):
@@ -123,17 +140,29 @@ class Program:
 
 
 class TestCase(unittest.TestCase):
-    """Tests with one folder, where they run the program. Usage: TEST.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]"""
+    """Tests with one folder, where they run the program. Usage: TEST.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
+
+    After each test, whatever it ran is asked which operations its steps made on the host.
+    """
 
     @classmethod
     def setUpClass(cls):
         cls.temporary = tempfile.TemporaryDirectory()
         cls.program = Program(sys.argv[1], sys.argv[2], cls.temporary.name)
+        cls.seen = set()  # reports of earlier tests
+
+    def tearDown(self):
+        reports = [report for report in self.program.folder.glob("*.report.*.json") if report not in self.seen]
+        self.seen.update(reports)
+        for path in reports:
+            report = json.loads(path.read_text())
+            self.assertEqual(wrong_operations(report) if report["launches"] > 0 else [], [], path.name)
 
     @classmethod
     def tearDownClass(cls):
         cls.temporary.cleanup()
 
 
-def main():
-    unittest.main(argv=sys.argv[:1] + sys.argv[3:], verbosity=2)
+def main(more_arguments=0):
+    """The names of tests follow the folder, the program and `more_arguments`."""
+    unittest.main(argv=sys.argv[:1] + sys.argv[3 + more_arguments:], verbosity=2)

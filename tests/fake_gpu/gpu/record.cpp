@@ -179,8 +179,9 @@ int64_t launches_of_thread() { return t_launches; }
 void write_report() {
   if (settings().report.empty()) return;
   const std::scoped_lock lock(record().mutex);
-  std::ofstream(settings().report + "." + std::to_string(::getpid()) + ".json")
-      << to_json(record()).dump(1) << "\n";
+  const std::string path = settings().report + "." + std::to_string(::getpid()) + ".json";
+  std::ofstream(path + ".new") << to_json(record()).dump(1) << "\n";
+  std::rename((path + ".new").c_str(), path.c_str());  // the process may be killed meanwhile
 }
 
 }  // namespace fake_gpu

@@ -83,11 +83,14 @@ void note(const Call& call) {
   add_collective(text.c_str(), call.stream);
 }
 
-// What the environment asks to happen at this call: hang, stall, async, fail or die; empty: nothing.
+// What the environment asks to happen at this call: hang, stall, stuck, async, fail or die; empty: nothing. A rank
+// whose peer hangs or stalls waits on the GPU, as with NCCL; in the first call NCCL connects, and the host waits.
 std::string asked_fault(const Comm& comm) {
   static const auto asked = pairs_of("PIXART_FAKE_GPU_NCCL_FAULT");
-  if (asked.empty() || asked.at("rank") != std::to_string(comm.meeting->rank())) return "";
-  return asked.at("call") == std::to_string(comm.calls) ? asked.at("how") : "";
+  if (asked.empty() || asked.at("call") != std::to_string(comm.calls)) return "";
+  const std::string how = asked.at("how");
+  if (asked.at("rank") == std::to_string(comm.meeting->rank())) return how;
+  return comm.calls > 0 && (how == "hang" || how == "stall") ? "wait" : "";
 }
 
 // Tests wait for this file; its time is that of the fault.
@@ -130,6 +133,7 @@ int exchange(const Call& call, size_t total, const std::function<bool(size_t, si
   if (size_of(call.type) == 0) return refuse(kInvalidArgument, "type " + std::to_string(call.type));
   const std::string fault = asked_fault(*call.comm);
   ++call.comm->calls;
+  if (fault == "wait") return stall(*call.comm, call.stream, kSuccess);
   if (!fault.empty()) note_fault();
   if (fault == "die") ::raise(SIGKILL);
   while (fault == "hang") std::this_thread::sleep_for(std::chrono::seconds(1));
@@ -140,7 +144,7 @@ int exchange(const Call& call, size_t total, const std::function<bool(size_t, si
   if (const int result = check_same_call(call); result != kSuccess) return result;
   for (size_t at = 0; at < total; at += kRoom)
     if (!exchange_part(at, std::min(kRoom, total - at))) return kRemoteError;
-  return kSuccess;
+  return fault == "stuck" ? stall(*call.comm, call.stream, kSuccess) : int(kSuccess);
 }
 
 const char* part(const void* memory, size_t at) { return static_cast<const char*>(memory) + at; }

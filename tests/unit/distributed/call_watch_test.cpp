@@ -124,6 +124,37 @@ TEST_F(CallWatchTest, CallsThatAreDoneAreNoProblem) {
   EXPECT_EQ(waiting.aborts, 0);
 }
 
+TEST_F(CallWatchTest, ProgressIsCountedCallByCall) {
+  WatchLimits limits = kShort;
+  limits.call_seconds = 1000;
+  Waiting waiting;
+  CallWatch watch(0, limits, waiting.library());
+  std::atomic<bool> reached = false, done = false;
+  CallProgress inside;
+  watch.call("first", [&] {
+    inside = watch.progress();
+    return [] { return true; };
+  });
+  EXPECT_EQ(inside.begun, 1);
+  EXPECT_EQ(inside.returned, 0);
+  watch.call(
+      "second", [&] { return [&] { return done.load(); }; }, [&] { return reached.load(); });
+  const auto expect_device = [&](int64_t of_reached, int64_t of_done) {
+    const CallProgress now = watch.progress();
+    EXPECT_EQ(now.begun, 2);
+    EXPECT_EQ(now.returned, 2);
+    EXPECT_EQ(now.reached, of_reached);
+    EXPECT_EQ(now.done, of_done);
+  };
+  expect_device(1, 1);
+  reached = true;
+  expect_device(2, 1);
+  done = true;
+  expect_device(2, 2);
+  EXPECT_TRUE(watch.stop());
+  expect_device(2, 2);
+}
+
 TEST_F(CallWatchTest, OneCallerAtATime) {
   Waiting waiting;
   CallWatch watch(0, WatchLimits{}, waiting.library());

@@ -109,6 +109,49 @@ TEST(LostRank, AFailureOfOneReachesAll) {
   EXPECT_THAT(errors, Each("rank 0: the disk is full"));
 }
 
+// Two ranks of three wait in NCCL; rank 2 is in other work, in a call less, or its GPU is.
+TEST(LostRank, InAHangTheOneThatIsLeastFarIsNamedByAll) {
+  const CallProgress waits{.begun = 5, .returned = 5, .reached = 5, .done = 4};
+  const std::vector<std::pair<CallProgress, std::string>> cases = {
+      {{.begun = 4, .returned = 4, .reached = 4, .done = 4}, "call 5 of NCCL has not begun"},
+      {{.begun = 5, .returned = 4, .reached = 4, .done = 4},
+       "call 5 of NCCL has not returned from the library"},
+      {{.begun = 5, .returned = 5, .reached = 4, .done = 4}, "the GPU has not reached call 5 of NCCL"}};
+  for (const auto& [hanging, place] : cases) {
+    const auto errors = with_meshes(3, kLong, [&](std::unique_ptr<Mesh> mesh) {
+      mesh->answer_with([&, rank = mesh->rank()] { return rank == 2 ? hanging : waits; });
+      const std::vector<Part> nothing(3);
+      mesh->exchange({.name = "barrier", .bytes = 0, .detail = 0, .phase = "start"}, nothing);
+      if (mesh->rank() == 0) mesh->announce_wait("the sum is not done on rank 0");
+      mesh->exchange({.name = "barrier", .bytes = 0, .detail = 0, .phase = "end"}, nothing);
+    });
+    EXPECT_THAT(errors,
+                Each("rank 2: " + place + "; the other ranks are further. the sum is not done on rank 0"));
+  }
+}
+
+TEST(LostRank, InAHangOfAllNobodyIsNamed) {
+  const auto errors = with_meshes(2, kLong, [&](std::unique_ptr<Mesh> mesh) {
+    mesh->answer_with([] { return CallProgress{.begun = 1, .returned = 1, .reached = 1, .done = 0}; });
+    const std::vector<Part> nothing(2);
+    mesh->exchange({.name = "barrier", .bytes = 0, .detail = 0, .phase = "start"}, nothing);
+    if (mesh->rank() == 0) mesh->announce_wait("the sum is not done on rank 0");
+    mesh->exchange({.name = "barrier", .bytes = 0, .detail = 0, .phase = "end"}, nothing);
+  });
+  EXPECT_THAT(errors,
+              Each("the sum is not done on rank 0. All ranks are equally far: the GPU has not finished call "
+                   "1 of NCCL"));
+}
+
+TEST(LostRank, ASingleSlowestRankIsFoundWhereverTheOthersAre) {
+  const auto delay_of = [](std::vector<CallProgress> ranks) { return find_delay(ranks); };
+  EXPECT_THAT(delay_of({{9, 9, 8, 8}, {7, 7, 7, 6}, {9, 8, 8, 8}}).ranks, ::testing::ElementsAre(1));
+  EXPECT_EQ(delay_of({{9, 9, 8, 8}, {7, 7, 7, 6}}).call, 7);
+  EXPECT_THAT(delay_of({{3, 3, 3, 2}, {2, 2, 2, 2}, {3, 3, 3, 2}, {2, 2, 2, 2}}).ranks,
+              ::testing::ElementsAre(1, 3));
+  EXPECT_THAT(delay_of({}).ranks, ::testing::IsEmpty());
+}
+
 TEST(LostRank, AThreadThatWatchesSeesIt) {
   const auto errors = with_meshes(2, kLong, [&](std::unique_ptr<Mesh> mesh) {
     if (mesh->rank() == 1) return;
