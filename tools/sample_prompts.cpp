@@ -9,9 +9,9 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/home.h"
-#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/data/python_json.h"
+#include "pixart/sample/suite.h"
 
 namespace pixart::tools {
 
@@ -19,22 +19,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kLongestPrompt = 10000;
-
 std::string text_of_file(const std::string& path) {
   if (path != "-") return read_file(with_home(path), 16 << 20);
   return {std::istreambuf_iterator<char>(std::cin), {}};
-}
-
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(text.substr(begin, end - begin));
-    if (lines.back().ends_with('\r')) lines.back().pop_back();
-    begin = end + 1;
-  }
-  return lines;
 }
 
 bool is_blank(const std::string& line) { return line.find_first_not_of(kBlanks) == std::string::npos; }
@@ -76,21 +63,12 @@ Line read_object(const std::string& text) {
   return {.fault = "has none of the keys prompt, caption, text, only " + name_some(keys)};
 }
 
-// What is wrong with a prompt; "" if nothing is.
-std::string fault_of(const std::string& prompt) {
-  if (prompt.find('\0') != std::string::npos)
-    return "has a NUL byte; the file must be text with one prompt per line";
-  if (!is_utf8(prompt)) return "is not UTF-8; save the file as UTF-8";
-  if (prompt.size() > kLongestPrompt)
-    return fmt::format("has {} bytes; a prompt has at most {}", prompt.size(), kLongestPrompt);
-  return {};
-}
-
 Line read_line(const std::string& text, bool is_object) {
-  if (const auto fault = is_object ? std::string() : fault_of(text); !fault.empty()) return {.fault = fault};
+  if (const auto fault = is_object ? std::string() : sample::prompt_fault(text); !fault.empty())
+    return {.fault = fault};
   Line line = is_object ? read_object(text) : Line{.prompts = {text}};
   for (const auto& prompt : line.prompts)
-    if (line.fault.empty()) line.fault = fault_of(prompt);
+    if (line.fault.empty()) line.fault = sample::prompt_fault(prompt);
   return line;
 }
 

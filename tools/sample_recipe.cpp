@@ -52,6 +52,7 @@ void check_recipe(const std::map<std::string, std::string>& text, const std::fil
   numbers.in_range<int64_t>("index", 0, kMostIndex);
   numbers.in_range<int64_t>("num_steps", 1, kMostSteps);
   numbers.in_range<double>("guidance", kLeastGuidance, kMostGuidance);
+  numbers.in_range<int64_t>("tile_size", 0, kMostSide);
   if (numbers.has("stage")) numbers.in_range<int64_t>("step", 0, kMostIndex);
   numbers.problems().throw_if_any(image.string() + ": the PNG text");
 }

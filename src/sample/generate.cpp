@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "pixart/base/error.h"
 #include "pixart/base/random.h"
 #include "pixart/data/transform.h"
 #include "pixart/diffusion/samplers.h"
@@ -13,6 +14,9 @@ namespace pixart::sample {
 namespace {
 
 constexpr int64_t kPixelsAtOnce = 512 * 512;  // of images that are decoded together
+// Larger images are decoded in tiles of this side, which diffusers takes for the SDXL autoencoder.
+constexpr int64_t kMostPixelsWhole = 1536 * 1536, kTileSize = 1024;
+constexpr int64_t kSharesOfATile = 4;  // neighbours have one of them in common
 
 // Makes the denoiser of images first .. first + count - 1; a guided one gets both halves in one call.
 using MakeDenoiser = std::function<diffusion::Denoiser(int64_t first, int64_t count, bool guided)>;
@@ -28,9 +32,10 @@ at::Tensor noise_of(const GenerateOptions& options, int64_t first, int64_t count
   at::Tensor noise = at::empty({count, spec.channels, spec.height, spec.width}, at::kFloat);
   const size_t size = size_t(noise.numel() / count);
   for (int64_t i = 0; i < count; ++i) {
-    const uint64_t stream =
-        uint64_t(options.first_index + first + i) * (spec.process.num_train_steps + 1) + uint64_t(step + 1);
-    fill_normal({options.seed, stream, purpose}, {noise.data_ptr<float>() + size_t(i) * size, size});
+    const NoiseKey key = options.noise_key ? options.noise_key(first + i)
+                                           : NoiseKey{options.seed, options.first_index + first + i};
+    const uint64_t stream = uint64_t(key.index) * (spec.process.num_train_steps + 1) + uint64_t(step + 1);
+    fill_normal({key.seed, stream, purpose}, {noise.data_ptr<float>() + size_t(i) * size, size});
   }
   return noise;
 }
@@ -40,8 +45,9 @@ struct AskedToStop {};
 
 using Take = std::function<void(Image)>;
 
-void decode_each(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
-                 const std::function<void()>& before_each, const Take& take);
+void decode_each(const features::LatentCodec& codec, const at::Tensor& latents,
+                 std::optional<int64_t> tile_size, const std::function<void()>& before_each,
+                 const Take& take);
 
 void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spec,
                   const features::LatentCodec& codec, at::Device device, const GenerateOptions& options,
@@ -66,7 +72,7 @@ void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spe
     };
     at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
     latent = diffusion::sample(options, checked, spec.process, spec.learn_sigma, latent, noise);
-    decode_each(codec, latent, options.decode_tile, check, take);
+    decode_each(codec, latent, options.tile_size, check, take);
   }
 }
 
@@ -89,65 +95,41 @@ std::vector<Image> generate_batches(const MakeDenoiser& make, int64_t total, con
   return images;
 }
 
-// Weights [size] that fall towards a border of the tile over `ramp` elements, if another tile follows there.
-at::Tensor blend_weights(int64_t size, int64_t ramp, bool before, bool after) {
-  at::Tensor weights = at::ones({size});
-  const at::Tensor rising = (at::arange(ramp, at::kFloat) + 0.5) / double(ramp);
-  if (before) weights.narrow(0, 0, ramp).copy_(rising);
-  if (after) weights.narrow(0, size - ramp, ramp).mul_(rising.flip(0));
-  return weights;
-}
-
-// The starts of tiles of length `tile` that cover `size` and overlap by at least a quarter.
-std::vector<int64_t> tile_starts(int64_t size, int64_t tile) {
-  std::vector<int64_t> starts = {0};
-  while (starts.back() + tile < size)
-    starts.push_back(std::min(starts.back() + tile - tile / 4, size - tile));
-  return starts;
-}
-
-// latent [1, C, h, w]
-at::Tensor decode_in_tiles(const features::LatentCodec& codec, const at::Tensor& latent, int64_t tile) {
-  const int64_t scale = codec.config().downscale(), height = latent.size(2), width = latent.size(3),
-                rows = std::min(tile, height), cols = std::min(tile, width), ramp = tile / 4 * scale;
-  at::Tensor sum = at::zeros({1, 3, height * scale, width * scale}),
-             weight = at::zeros({height * scale, width * scale});
-  for (const int64_t y : tile_starts(height, rows)) {
-    for (const int64_t x : tile_starts(width, cols)) {
-      const at::Tensor decoded = codec.decode(latent.narrow(2, y, rows).narrow(3, x, cols)).cpu();
-      const at::Tensor weights = blend_weights(rows * scale, ramp, y > 0, y + rows < height).unsqueeze(1) *
-                                 blend_weights(cols * scale, ramp, x > 0, x + cols < width).unsqueeze(0);
-      const auto place = [&](const at::Tensor& whole) {
-        return whole.narrow(-2, y * scale, rows * scale).narrow(-1, x * scale, cols * scale);
-      };
-      place(sum).add_(decoded * weights);
-      place(weight).add_(weights);
-    }
-  }
-  return sum / weight;
-}
-
-void decode_each(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
-                 const std::function<void()>& before_each, const Take& take) {
+void decode_each(const features::LatentCodec& codec, const at::Tensor& latents,
+                 std::optional<int64_t> tile_size, const std::function<void()>& before_each,
+                 const Take& take) {
   at::NoGradGuard no_grad;
-  const int64_t side = std::max(latents.size(2), latents.size(3)), scale = codec.config().downscale(),
-                pixels = latents.size(2) * latents.size(3) * scale * scale;
-  const bool in_tiles = tile > 0 && side > tile;
-  const int64_t at_once = in_tiles ? 1 : std::max<int64_t>(1, kPixelsAtOnce / pixels);
+  const int64_t scale = codec.config().downscale(), height = latents.size(2) * scale,
+                width = latents.size(3) * scale,
+                tile = tile_size_of(tile_size, codec.config(), height, width),
+                at_once = tile > 0 ? 1 : std::max<int64_t>(1, kPixelsAtOnce / (height * width));
+  const models::Tiling tiling{.tile = tile / scale, .overlap = 1.0 / kSharesOfATile};
   for (int64_t first = 0; first < latents.size(0); first += at_once) {
     before_each();
     const at::Tensor some = latents.narrow(0, first, std::min(at_once, latents.size(0) - first));
-    const at::Tensor decoded = in_tiles ? decode_in_tiles(codec, some, tile) : codec.decode(some).cpu();
+    const at::Tensor decoded = (tile > 0 ? codec.decode(some, tiling) : codec.decode(some)).cpu();
     for (int64_t i = 0; i < decoded.size(0); ++i) take(data::to_image(decoded[i]));
   }
 }
 
 }  // namespace
 
-std::vector<Image> decode_images(const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile,
-                                 const std::function<void()>& before_each) {
+int64_t tile_size_of(std::optional<int64_t> wanted, const models::VaeConfig& vae, int64_t height,
+                     int64_t width) {
+  const int64_t tile = wanted.value_or(height * width > kMostPixelsWhole ? kTileSize : 0),
+                unit = kSharesOfATile * vae.downscale();
+  if (tile % unit != 0)
+    throw UserError(
+        fmt::format("tile size {}: this autoencoder decodes in tiles whose side is a multiple of {} pixels; "
+                    "give {}, or 0 for no tiles.",
+                    tile, unit, (tile / unit + 1) * unit));
+  return tile < std::max(height, width) ? tile : 0;
+}
+
+std::vector<Image> decode_images(const features::LatentCodec& codec, const at::Tensor& latents,
+                                 std::optional<int64_t> tile_size, const std::function<void()>& before_each) {
   std::vector<Image> images;
-  decode_each(codec, latents, tile, before_each,
+  decode_each(codec, latents, tile_size, before_each,
               [&images](Image image) { images.push_back(std::move(image)); });
   return images;
 }
@@ -170,7 +152,7 @@ struct LatentSide {
 models::Condition condition_of(const models::Transformer& model, const ToDraw& what, const LatentSide& pixels,
                                int64_t first, int64_t count, bool guided, at::Device device) {
   models::Condition condition = models::moved(models::rows_of(what.condition, first, count), device);
-  if (model.config().takes_any_size()) {
+  if (model.config().has_micro_conditions()) {
     const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
     condition.image_size =
         at::tensor({double(pixels.height), double(pixels.width)}, options).repeat({count, 1});

@@ -31,14 +31,25 @@ std::string image_name(int64_t i, int64_t num_images) {
   return fmt::format("{:0{}}.png", i, digits);
 }
 
-std::set<std::string> names_in(const fs::path& folder) {
-  std::set<std::string> names;
+std::string image_name(int64_t i, const FolderRequest& request) {
+  return request.name_of ? request.name_of(i) : image_name(i, request.num_images);
+}
+
+template <class Iterator>
+std::set<std::string> paths_below(const fs::path& folder) {
+  std::set<std::string> paths;
   std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
-    names.insert(at->path().filename());
+  for (Iterator at(folder, error), end; !error && at != end; at.increment(error))
+    paths.insert(at->path().lexically_relative(folder));
   if (error)
     throw UserError(fmt::format("cannot list {}: {}.", folder.string(), error.message()), ExitCode::kStorage);
-  return names;
+  return paths;
+}
+
+// Of a suite, whose images may be in folders, also what is in these.
+std::set<std::string> names_in(const FolderRequest& request, const fs::path& folder) {
+  return request.name_of ? paths_below<fs::recursive_directory_iterator>(folder)
+                         : paths_below<fs::directory_iterator>(folder);
 }
 
 bool is_image_name(const std::string& name) {
@@ -56,13 +67,20 @@ bool is_our_page(const fs::path& path) {
          page.find("<div class=\"gallery\">") != std::string::npos;
 }
 
+// Files that do not say themselves who wrote them.
+std::vector<std::string> names_without_mark(const FolderRequest& request) {
+  std::vector<std::string> names = {kGrid, kRecord};
+  names.insert(names.end(), request.side_files.begin(), request.side_files.end());
+  return names;
+}
+
 // The names that will be written and that the folder has, images first. A gallery that is there is brought up
 // to date, so it counts even if none was asked for.
 std::vector<std::string> taken_names(const std::set<std::string>& names, const FolderRequest& request) {
   std::vector<std::string> taken;
   for (int64_t i = 0; i < request.num_images; ++i)
-    if (const auto name = image_name(i, request.num_images); names.count(name) > 0) taken.push_back(name);
-  for (const char* name : {kGrid, kRecord})
+    if (const auto name = image_name(i, request); names.count(name) > 0) taken.push_back(name);
+  for (const auto& name : names_without_mark(request))
     if (names.count(name) > 0) taken.push_back(name);
   if (names.count(kPage) > 0 && (request.with_page || is_our_page(request.folder / kPage)))
     taken.push_back(kPage);
@@ -112,9 +130,12 @@ bool is_our_image(const fs::path& path) {
   }
 }
 
-// Of the names that will be written, those of files that pixart sample did not write. Grid and record have no
-// mark of their own: every call writes them, so next to images of ours they are ours.
-std::vector<std::string> names_of_others(const fs::path& folder, const std::vector<std::string>& taken) {
+// Of the names that will be written, those of files that pixart sample did not write. Grid, record and the side
+// files of suites have no mark of their own: every call writes them, so next to images of ours they are ours.
+std::vector<std::string> names_of_others(const FolderRequest& request,
+                                         const std::vector<std::string>& taken) {
+  const fs::path& folder = request.folder;
+  const auto without_mark = names_without_mark(request);
   std::vector<char> is_ours(taken.size());
   for_each_in_parallel(int64_t(taken.size()), [&](int64_t i) {
     const fs::path path = folder / taken[size_t(i)];
@@ -123,7 +144,7 @@ std::vector<std::string> names_of_others(const fs::path& folder, const std::vect
   const bool is_our_folder = read_record(folder) || contains(is_ours, char(true));
   std::vector<std::string> others;
   for (size_t i = 0; i < taken.size(); ++i) {
-    const bool has_no_mark = taken[i] == kGrid || taken[i] == kRecord;
+    const bool has_no_mark = contains(without_mark, taken[i]);
     const bool is_file = fs::is_regular_file(fs::symlink_status(folder / taken[i]));
     if (!is_ours[i] && !(has_no_mark && is_our_folder && is_file)) others.push_back(taken[i]);
   }
@@ -152,7 +173,7 @@ void check_folder(const FolderRequest& request, const std::set<std::string>& nam
   const auto taken = taken_names(names, request), others = other_images(names, taken);
   if (request.existing == Existing::kRefuse) return refuse_held(request, taken, others);
   if (request.existing == Existing::kReplace)
-    return refuse_others(request.folder, names_of_others(request.folder, taken));
+    return refuse_others(request.folder, names_of_others(request, taken));
   if (contains(taken, std::string(kPage)) && !is_our_page(request.folder / kPage))
     refuse_others(request.folder, {kPage});
   if ((taken.empty() && others.empty()) || read_record(request.folder)) return;
@@ -206,12 +227,16 @@ void check_folder(const FolderRequest& request) {
   if (request.folder.empty() || !fs::exists(request.folder)) return;
   if (!fs::is_directory(request.folder))
     throw UserError(fmt::format("--out {} is not a folder.", request.folder.string()));
-  check_folder(request, names_in(request.folder));
+  check_folder(request, names_in(request, request.folder));
 }
 
 ImageFolder::ImageFolder(const FolderRequest& request, const Settings& settings,
                          std::function<PngText(int64_t)> text_of)
-    : path_(request.folder), text_of_(std::move(text_of)), is_there_(size_t(request.num_images)) {
+    : path_(request.folder),
+      out_(request.out),
+      text_of_(std::move(text_of)),
+      name_of_(request.name_of),
+      is_there_(size_t(request.num_images)) {
   if (path_.empty())
     path_ = create_numbered_folder(kDefaultParent);
   else
@@ -223,15 +248,29 @@ ImageFolder::ImageFolder(const FolderRequest& request, const Settings& settings,
   if (found) require_same_settings(path_, *found, settings);
   remove_leftovers(path_, own_names());
   if (found)
-    resume();
+    resume(request);
   else
     begin(request, settings);
+}
+
+ImageFolder ImageFolder::of_another_rank(const FolderRequest& request, const std::string& there,
+                                         std::function<PngText(int64_t)> text_of) {
+  PIXART_CHECK(int64_t(there.size()) == request.num_images, "{} images, not {}", there.size(),
+               request.num_images);
+  ImageFolder folder;
+  folder.path_ = request.folder;
+  folder.out_ = request.out;
+  folder.text_of_ = std::move(text_of);
+  folder.name_of_ = request.name_of;
+  folder.is_there_.assign(there.begin(), there.end());
+  folder.num_there_ = std::ranges::count(folder.is_there_, char(true));
+  return folder;
 }
 
 // Removes what is replaced before the new settings are written: a later call takes each image that it finds for
 // one of these settings.
 void ImageFolder::begin(const FolderRequest& request, const Settings& settings) {
-  const auto names = names_in(path_);
+  const auto names = names_in(request, path_);
   const auto taken = taken_names(names, request), others = other_images(names, taken);
   for (const auto& name : taken)
     if (name != kRecord && !delete_file(path_ / name))
@@ -240,8 +279,8 @@ void ImageFolder::begin(const FolderRequest& request, const Settings& settings) 
   write_record(path_, settings);
 }
 
-void ImageFolder::resume() {
-  const auto names = names_in(path_);
+void ImageFolder::resume(const FolderRequest& request) {
+  const auto names = names_in(request, path_);
   std::vector<std::string> faults(is_there_.size());
   for_each_in_parallel(size(), [&](int64_t i) {
     if (names.count(name(i)) == 0) return;
@@ -255,9 +294,15 @@ void ImageFolder::resume() {
   num_there_ = std::ranges::count(is_there_, char(true));
 }
 
-std::string ImageFolder::name(int64_t i) const { return image_name(i, size()); }
+std::string ImageFolder::name(int64_t i) const { return name_of_ ? name_of_(i) : image_name(i, size()); }
+
+void ImageFolder::look_again() {
+  for (int64_t i = 0; i < size(); ++i) is_there_[size_t(i)] = fs::exists(path_ / name(i));
+  num_there_ = std::ranges::count(is_there_, char(true));
+}
 
 void ImageFolder::save(int64_t i, const Image& image) {
+  create_folders((path_ / name(i)).parent_path());
   formats::save_png(path_ / name(i), image, text_of_(i));
   if (!is_there(i)) ++num_there_;
   is_there_[size_t(i)] = true;

@@ -6,7 +6,6 @@
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/convert/initial_weights.h"
-#include "pixart/convert/stated_process.h"
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/features/file_fingerprint.h"
 #include "pixart/features/stage_transformer.h"
@@ -54,6 +53,18 @@ std::optional<PipelineRequest> as_checkpoint(const PipelineRequest& request) {
   return result;
 }
 
+// What the stage was trained for, with the chosen shift.
+diffusion::Process process_of(const run::StageConfig& stage, const convert::ChosenProcess& chosen) {
+  const diffusion::Process trained = stage.process();
+  if (chosen.prediction && *chosen.prediction != trained.prediction)
+    throw UserError(fmt::format("stage {} was trained to predict {}, not {}.", stage.name,
+                                word_of(trained.prediction), word_of(*chosen.prediction)));
+  if (chosen.zero_terminal_snr && !trained.zero_terminal_snr)
+    throw UserError(fmt::format(
+        "stage {} was trained without zero terminal SNR; draw without --zero-terminal-snr.", stage.name));
+  return convert::known_process(chosen, trained, "stage " + stage.name);
+}
+
 std::string hash_of(const fs::path& path) {
   return fs::is_directory(path) ? features::folder_fingerprint(path) : features::file_fingerprint(path);
 }
@@ -87,7 +98,8 @@ run::Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<in
 
 Pipeline Pipeline::open(const PipelineRequest& request) {
   Pipeline pipeline;
-  pipeline.device_ = nn::select_device(request.device);
+  pipeline.device_ = nn::select_device(request.device, request.local_rank,
+                                       /*needs_gpu=*/request.local_ranks > 1);
   pipeline.state_ =
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = at::kFloat, .device = pipeline.device_});
   if (const auto checkpoint = as_checkpoint(request)) {
@@ -105,20 +117,7 @@ Pipeline Pipeline::open(const PipelineRequest& request) {
   pipeline.origin_.vae = request.vae;
   pipeline.origin_.text_encoder = request.text_encoder;
   pipeline.origin_.ema = request.ema;
-  pipeline.choose_process(request);
   return pipeline;
-}
-
-void Pipeline::choose_process(const PipelineRequest& request) {
-  const auto& chosen = request.process;
-  if (stage_ != nullptr) process_ = stage_->process();
-  if (stage_ != nullptr && chosen && chosen->prediction != process_.prediction)
-    throw UserError(fmt::format("stage {} was trained to predict {}, not {}.", stage_->name,
-                                word_of(process_.prediction), word_of(chosen->prediction)));
-  if (request.shift && !process_.is_flow())
-    throw UserError(fmt::format("a shift has no effect with a model that predicts {}; it is for flow.",
-                                word_of(process_.prediction)));
-  if (request.shift) process_.shift = *request.shift;
 }
 
 void Pipeline::begin_hash() const {
@@ -163,8 +162,9 @@ void Pipeline::open_run(const PipelineRequest& request) {
   run_ = run::read_run_config(folder.config());
   run_.run = request.path;
   stage_ = &choose_stage(run_, folder, request.stage);
+  process_ = process_of(*stage_, request.chosen);
   precision_ = request.precision.value_or(stage_->precision);
-  nn::set_num_threads(run_.threads);
+  nn::set_num_threads(request.threads.value_or(run_.threads), request.local_ranks);
   const auto checkpoint = choose_checkpoint(folder.checkpoints(stage_->name), request.step);
   origin_.stage = stage_->name;
   origin_.step = checkpoint.step;
@@ -212,12 +212,16 @@ ModelFiles find_files(const PipelineRequest& request) {
 void Pipeline::open_weights(const PipelineRequest& request) {
   const ModelFiles files = find_files(request);
   auto opened = convert::to_official(convert::open_and_identify(files.transformer), files.text_encoder);
-  nn::set_num_threads(0);
+  for (const auto& assumption : opened.identity.assumed)
+    log::info("{}: assumed: {}", files.transformer.string(), assumption);
+  nn::set_num_threads(request.threads.value_or(0), request.local_ranks);
   precision_ = request.precision.value_or(run::Precision::kFloat32);
   origin_.weights = files.transformer;
   codec_ = std::make_unique<features::LatentCodec>(models::load_vae(files.vae, device_), files.vae);
   const auto config = convert::transformer_of(opened.identity, files.transformer.string());
-  process_ = convert::known_process(request.process, opened.identity.process, files.transformer.string());
+  process_ =
+      convert::known_process(request.chosen, request.process ? request.process : opened.identity.process,
+                             files.transformer.string());
   if (config.caption_channels() > 0) {
     if (files.text_encoder.empty())
       throw UserError(fmt::format("{} is a {}: give the folder of its T5 encoder with --text-encoder.",
@@ -281,6 +285,9 @@ ImageSize Pipeline::size_of(const DrawRequest& request) const {
   if (size.height % unit != 0 || size.width % unit != 0)
     throw UserError(fmt::format("size {} x {}: height and width must be multiples of {}.", size.height,
                                 size.width, unit));
+  const std::string problem =
+      model_->config().kv_compression().grid_problem(size.height / unit, size.width / unit);
+  if (!problem.empty()) throw UserError(fmt::format("size {} x {}: {}.", size.height, size.width, problem));
   return size;
 }
 

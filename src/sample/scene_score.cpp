@@ -156,7 +156,7 @@ Scores score_run(const fs::path& run, const std::string& device) {
   int64_t done = 0;
   for (const auto& [number, stage] : stages) {
     const auto pipeline = Pipeline::open(
-        {.path = run, .stage = stage->name, .step = {}, .process = {}, .shift = {}, .device = device});
+        {.path = run, .stage = stage->name, .step = {}, .process = {}, .chosen = {}, .device = device});
     if (done == 0) score_judge_and_codec(pipeline, scores);
     const std::string prefix = fmt::format("stage{}.", number);
     const Tally seen = score_split(pipeline, evaluation, false),
@@ -206,7 +206,7 @@ void score_checkpoints(const fs::path& run, const std::string& device) {
                                             .stage = stage->name,
                                             .step = checkpoint.step,
                                             .process = {},
-                                            .shift = {},
+                                            .chosen = {},
                                             .device = device});
       const Tally seen = score_split(pipeline, evaluation, false),
                   held_out = score_split(pipeline, evaluation, true);

@@ -208,6 +208,40 @@ TEST_F(Sampling, EndsOnRequestAndKeepsItsImages) {
   }
 }
 
+TEST_F(Sampling, LargeImagesAreDecodedInTilesAndSayIt) {
+  const auto draw = [](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"sample",  "run", kCaption, "--stage", "text",
+                                          "--steps", "2",   "--out",  out};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return pixart(arguments);
+  };
+  const auto pixels = [](const std::string& out) { return formats::load_image(path(out + "/0000.png")).rgb; };
+  const auto tile_of = [](const std::string& out) {
+    const auto text = formats::read_png_text(path(out + "/0000.png"));
+    return text.contains("tile_size") ? text.at("tile_size") : "none";
+  };
+  for (const auto& [out, size] : {std::pair{"tile-auto", ""}, std::pair{"tile-0", "0"},
+                                  std::pair{"tile-32", "32"}, std::pair{"tile-16", "16"}}) {
+    const std::string wanted = size;
+    const auto drawn = draw(
+        out, wanted.empty() ? std::vector<std::string>{} : std::vector{std::string("--tile-size"), wanted});
+    ASSERT_EQ(drawn.code, 0) << drawn.output;
+    const bool in_tiles = wanted == "16";  // the image has 32 x 32 pixels
+    EXPECT_EQ(tile_of(out), in_tiles ? "16" : "none") << out;
+    EXPECT_EQ(pixels(out) == pixels("tile-auto"), !in_tiles) << out;
+  }
+  const auto again = pixart({"sample", "--from-image", "tile-16/0000.png", "--out", "tile-again"});
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_EQ(pixels("tile-again"), pixels("tile-16"));
+  EXPECT_EQ(tile_of("tile-again"), "16");
+  const auto other = draw("tile-auto", {"--tile-size", "16", "--resume"});
+  EXPECT_EQ(other.code, 78) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("tile_size was '0', is '16'"));
+  const auto odd = draw("tile-odd", {"--tile-size", "20"});
+  EXPECT_EQ(odd.code, 78) << odd.output;
+  EXPECT_THAT(odd.output, AllOf(HasSubstr("tile size 20"), HasSubstr("a multiple of 16 pixels; give 32")));
+}
+
 TEST_F(Sampling, ImagesSayNothingOfTheMachine) {
   const auto made = pixart({"sample", path("run"), kCaption, "--stage", "text", "--steps", "2", "--html",
                             "--numerics", "exact", "--out", "named"});

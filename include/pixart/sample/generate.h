@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,17 +12,17 @@
 #include "pixart/features/latent_codec.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/models/transformer.h"
+#include "pixart/sample/noise_key.h"
 
 namespace pixart::sample {
 
 struct GenerateOptions : diffusion::SamplerConfig {
   uint64_t seed = 0;
   int64_t first_index = 0;  // image i gets the noise of (seed, first_index + i) in any batch
+  std::function<NoiseKey(int64_t)> noise_key = {};  // of image i, in place of these two
   int64_t batch_size = 32;
-  bool one_by_one = false;  // the same bits for every batch_size (numerics: exact)
-  // Largest side, in latent pixels, that is decoded at once; larger images are decoded in tiles that
-  // overlap by a quarter and are blended. 0: always at once.
-  int64_t decode_tile = 128;
+  bool one_by_one = false;                // the same bits for every batch_size (numerics: exact)
+  std::optional<int64_t> tile_size = {};  // see tile_size_of()
   // Called with each image and its number, from 0, as soon as it is decoded; generate() then returns none.
   std::function<void(int64_t, const Image&)> take = {};
   // Called before each model evaluation and each decoding; true ends generation with the finished images.
@@ -46,10 +47,17 @@ models::Condition condition_of(const std::vector<int64_t>& labels);
 std::vector<Image> generate(const models::Transformer& model, const features::LatentCodec& codec,
                             const ToDraw& what, at::Device device, const GenerateOptions& options);
 
+// Side in pixels of the tiles that an image of height x width pixels is decoded in (models::decode_tiled);
+// 0: it is decoded at once. `wanted` 0: never in tiles; unset: in tiles of 1024 pixels if the image has more
+// than 1536 x 1536. An image that fits into one tile is decoded at once. Throws UserError for a side that is
+// not a multiple of four latent pixels, which neighbours could not share a quarter of.
+int64_t tile_size_of(std::optional<int64_t> wanted, const models::VaeConfig& vae, int64_t height,
+                     int64_t width);
+
 // Decodes latents [B, C, h, w], a few images at a time because the decoder's activations take much memory,
 // and converts them to 8 bits. `before_each` is called before each such group and may throw.
 std::vector<Image> decode_images(
-    const features::LatentCodec& codec, const at::Tensor& latents, int64_t tile = 0,
+    const features::LatentCodec& codec, const at::Tensor& latents, std::optional<int64_t> tile_size = {},
     const std::function<void()>& before_each = [] {});
 
 }  // namespace pixart::sample

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/convert/stated_process.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/prompt_features.h"
@@ -22,10 +23,14 @@ struct PipelineRequest {
   std::string stage = {};  // of a run; "": the last text stage that has a checkpoint, else the class stage
   std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest good one
   bool ema = true;                   // use EMA weights, else the live ones
-  // What the model predicts, where its files do not say it; wins over them, but not over a run's stage.
+  // What the model predicts: in place of what its files say, and what the user says about it. A run's stage
+  // says it itself; of this, only the shift of a flow may differ.
   std::optional<diffusion::Process> process = {};
-  std::optional<double> shift = {};  // of a model that predicts flow; unset: that of its training
+  convert::ChosenProcess chosen = {};
   std::string device = "auto";
+  int local_rank = 0, local_ranks = 1;  // of the processes that draw together, those on this machine
+  std::optional<int64_t> threads =
+      {};  // on the CPU; unset: those of the run file, or else a share of the cores
   std::optional<run::Precision> precision = {};  // unset: that of the run's stage; float32 outside a run
   std::filesystem::path prompt_cache = {};       // folder for PromptFeatures; "": none
 };
@@ -76,13 +81,13 @@ class Pipeline {
   data::FeatureInputs inputs() const;  // autoencoder and text encoder, with hashes of their files
   bool has_text_encoder() const { return encoder_ != nullptr; }
   bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
+  const std::vector<std::string>& class_names() const { return class_names_; }  // of a class model
   int own_side() const;  // default side of its images in pixels
 
  private:
   Pipeline() = default;
   void open_run(const PipelineRequest& request);
   void open_weights(const PipelineRequest& request);
-  void choose_process(const PipelineRequest& request);
   void make_model(const models::TransformerConfig& config);
   void open_encoder(const run::TextEncoderConfig& settings, const std::filesystem::path& tokenizer,
                     const std::filesystem::path& prompt_cache);

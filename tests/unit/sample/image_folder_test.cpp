@@ -175,6 +175,39 @@ TEST_F(Folder, AGalleryIsBroughtUpToDate) {
   EXPECT_EQ(names(), Names{"sample.json"});
 }
 
+TEST_F(Folder, ASuiteNamesItsFiles) {
+  FolderRequest named = request(Existing::kRefuse);
+  named.name_of = [](int64_t i) { return fmt::format("{:05}/samples/0000.png", i); };
+  named.side_files = {"00000/metadata.jsonl"};
+  const auto refused_now = [&] { return testing::refusal([&] { ImageFolder(named, {}, text); }); };
+  {
+    ImageFolder folder(named, {{"seed", "0"}}, text);
+    EXPECT_EQ(folder.name(2), "00002/samples/0000.png");
+    folder.save(1, Image(4, 4, 7));
+    const auto other = ImageFolder::of_another_rank(named, folder.there(), text);
+    EXPECT_TRUE(other.is_there(1));
+    EXPECT_EQ(other.num_there(), 1);
+  }
+  EXPECT_THAT(refused_now(), HasSubstr("holds 00001/samples/0000.png, sample.json"));
+  fs::create_directories(path() / "00000");
+  write_file_atomically(path() / "00000/metadata.jsonl", "of the suite");
+  named.existing = Existing::kResume;
+  {
+    ImageFolder folder(named, {{"seed", "0"}}, text);
+    EXPECT_EQ(folder.num_there(), 1);
+    EXPECT_TRUE(fs::exists(path() / "00000/metadata.jsonl"));
+    fs::rename(path() / "00001", path() / "00002");
+    folder.look_again();
+    EXPECT_FALSE(folder.is_there(1));
+    EXPECT_TRUE(folder.is_there(2));
+    fs::rename(path() / "00002", path() / "00001");
+  }
+  named.existing = Existing::kReplace;
+  ImageFolder(named, {{"seed", "1"}}, text);
+  EXPECT_FALSE(fs::exists(path() / "00001/samples/0000.png"));
+  EXPECT_FALSE(fs::exists(path() / "00000/metadata.jsonl"));
+}
+
 TEST_F(Folder, OneProcessDrawsIntoIt) {
   const ImageFolder held = open(Existing::kResume);
   try {
