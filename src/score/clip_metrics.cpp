@@ -1,0 +1,111 @@
+#include "clip_metrics.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <map>
+
+#include "pixart/base/error.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/weights.h"
+
+namespace pixart::score {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int64_t kRows = 2048;  // of a block of the kernel
+constexpr double kSigma = 10, kScale = 1000;
+
+at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
+
+// The mean over all pairs, a row with itself included.
+double mean_kernel(const at::Tensor& x, const at::Tensor& y) {
+  double sum = 0;
+  for (const auto& part : x.split(kRows))
+    for (const auto& other : y.split(kRows)) {
+      const at::Tensor squares =
+          part.square().sum(1, true) + other.square().sum(1).unsqueeze(0) - 2 * at::matmul(part, other.t());
+      sum += at::exp(squares * (-1 / (2 * kSigma * kSigma))).sum().item<double>();
+    }
+  return sum / (double(x.size(0)) * double(y.size(0)));
+}
+
+}  // namespace
+
+at::Tensor normalized_rows(const at::Tensor& embeddings) {
+  const at::Tensor rows = embeddings.to(at::kFloat);
+  return (rows / rows.norm(2, {1}, /*keepdim=*/true)).cpu();
+}
+
+double cmmd(const at::Tensor& images, const at::Tensor& reference) {
+  const at::Tensor x = in_doubles(images), y = in_doubles(reference);
+  return kScale * (mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y));
+}
+
+ClipSimilarity clip_similarity(const at::Tensor& images, const at::Tensor& texts) {
+  PIXART_CHECK(images.sizes() == texts.sizes(), "{} images for {} texts", images.size(0), texts.size(0));
+  constexpr double kHundred = 100, kOfHessel = 2.5;
+  const at::Tensor cosines = (in_doubles(images) * in_doubles(texts)).sum(1);
+  const double mean = cosines.mean().item<double>();
+  return {.cosine = mean,
+          .x100 = std::max(0.0, kHundred * mean),
+          .x2_5 = kOfHessel * cosines.clamp_min(0).mean().item<double>()};
+}
+
+namespace {
+
+// The layers from the embedding to the score, by their numbers; a single layer has no number.
+std::map<int64_t, std::string> layers_of(const formats::Weights& weights, const fs::path& file) {
+  std::map<int64_t, std::string> layers;
+  for (const auto& [name, info] : weights.tensors) {
+    constexpr std::string_view kBefore = "layers.", kAfter = ".weight";
+    if (name == "weight") layers[0] = "";
+    const bool is_layer =
+        name.starts_with(kBefore) && name.ends_with(kAfter) && name.size() > kBefore.size() + kAfter.size();
+    if (!is_layer) continue;
+    const std::string digits = name.substr(kBefore.size(), name.size() - kBefore.size() - kAfter.size());
+    if (digits.size() < 4 && digits.find_first_not_of("0123456789") == std::string::npos)
+      layers[std::stoi(digits)] = "layers." + digits + ".";
+  }
+  if (layers.empty())
+    throw UserError(fmt::format(
+        "{}: it has neither weight nor layers.0.weight, as an aesthetic head of LAION has.", file.string()));
+  return layers;
+}
+
+}  // namespace
+
+AestheticHead::AestheticHead(const fs::path& file) {
+  if (ascii_lower(file.filename().string()).find("relu") != std::string::npos)
+    throw UserError(fmt::format(
+        "{}: heads with ReLU have the same tensors as those without, and are not supported. Give the head whose "
+        "name says linearMSE.",
+        file.string()));
+  const auto weights = formats::open_weights(file);
+  at::Tensor map, shift;  // of the layers so far: [out, width], [out]
+  for (const auto& [number, layer] : layers_of(weights, file)) {
+    const bool has_bias = weights.tensors.contains(layer + "bias");
+    const at::Tensor weight = weights.read(layer + "weight").to(at::kDouble);
+    const at::Tensor bias = has_bias ? weights.read(layer + "bias").to(at::kDouble) : at::Tensor();
+    const bool fits = weight.dim() == 2 && weight.numel() > 0 && has_bias &&
+                      bias.sizes() == at::IntArrayRef{weight.size(0)} &&
+                      (!map.defined() || weight.size(1) == map.size(0));
+    if (!fits)
+      throw UserError(
+          fmt::format("{}: {}weight is {} and does not follow the layer before it, or has no bias.",
+                      file.string(), layer, shape_text(weight.sizes().vec())));
+    shift = map.defined() ? at::mv(weight, shift) + bias : bias;
+    map = map.defined() ? at::matmul(weight, map) : weight;
+  }
+  if (map.size(0) != 1)
+    throw UserError(fmt::format("{}: its last layer gives {} values, not one.", file.string(), map.size(0)));
+  weight_ = map.select(0, 0).contiguous();
+  bias_ = shift.item<double>();
+}
+
+at::Tensor AestheticHead::operator()(const at::Tensor& images) const {
+  return at::mv(in_doubles(images), weight_) + bias_;
+}
+
+}  // namespace pixart::score

@@ -1,0 +1,211 @@
+#include "clip_scores.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "clip_metrics.h"
+#include "clip_pixels.h"
+#include "pixart/base/file.h"
+#include "pixart/base/names.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/hash.h"
+#include "pixart/models/clip.h"
+#include "pixart/text/clip_tokenizer.h"
+
+namespace pixart::score {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr uint64_t kLargestPrompts = uint64_t{1} << 28;
+
+bool wants(const ScoreRequest& request, Metric metric) { return contains(request.metrics, metric); }
+
+std::vector<std::string> lines_of(const fs::path& file) {
+  const std::string text = read_file(file, kLargestPrompts);
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(trimmed(text.substr(begin, end - begin), "\r"));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+// One for each image: of a file, or the captions of the images.
+std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest& request) {
+  std::vector<std::string> prompts;
+  if (!request.prompts.empty()) {
+    prompts = lines_of(request.prompts);
+    if (int64_t(prompts.size()) < images.size)
+      throw UserError(
+          fmt::format("{} has {} lines for {} images; each image needs its prompt, in the order of the "
+                      "images' names.",
+                      request.prompts.string(), prompts.size(), images.size));
+    prompts.resize(size_t(images.size));
+    return prompts;
+  }
+  Problems problems;
+  for (int64_t i = 0; i < images.size; ++i) {
+    prompts.push_back(images.prompt ? images.prompt(i) : "");
+    if (prompts.back().empty())
+      problems.add(fmt::format("image {} has no prompt: give a caption next to it, or --prompts", i));
+  }
+  problems.throw_if_any(images.name);
+  return prompts;
+}
+
+struct Network {
+  models::LoadedClip clip;
+  c10::Device device;
+  int64_t batch_size;
+  int side() const { return int(clip.model->config().image_size); }
+};
+
+struct Embedded {
+  at::Tensor rows = {};  // [N, D] normalised
+  std::string sha256 = {};
+};
+
+Embedded embed(const ImageList& images, ClipPixels rule, const Network& network) {
+  std::vector<at::Tensor> rows;
+  const int side = network.side();
+  const std::string hash = for_each_batch(
+      images, side, [&](const Image& image) { return clip_input(clip_pixels(image, rule, side)); },
+      network.batch_size,
+      [&](const at::Tensor& batch) {
+        rows.push_back(normalized_rows(network.clip.model->image_features(batch.to(network.device))));
+        if (!rows.back().isfinite().all().item<bool>())
+          throw UserError("CLIP's results are not finite: its weights are damaged, or others.",
+                          ExitCode::kNumerics);
+      });
+  return {.rows = at::cat(rows), .sha256 = hash};
+}
+
+at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokenizer& tokenizer,
+                 text::ClipCleaning cleaning, const Network& network, ClipScores& result) {
+  const auto& config = network.clip.model->config();
+  const auto tokens = tokenizer.encode_batch(prompts, config.max_tokens, cleaning);
+  const auto cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
+                                 [&](int64_t length) { return length > config.max_tokens; });
+  if (cut > 0)
+    result.notes.push_back(fmt::format("{} of {} prompts have more than {} tokens, and were cut.", cut,
+                                       prompts.size(), config.max_tokens));
+  std::vector<at::Tensor> rows;
+  for (const auto& ids : tokens.ids.split(network.batch_size))
+    rows.push_back(normalized_rows(network.clip.model->text_features(ids.to(network.device))));
+  return at::cat(rows);
+}
+
+void add_text_scores(const at::Tensor& images, const ImageList& list, const Network& network,
+                     const ScoreRequest& request, ClipScores& result) {
+  const auto prompts = prompts_of(list, request);
+  const text::ClipTokenizer tokenizer(
+      request.clip_tokenizer.empty() ? text::clip_tokenizer_folder(request.clip) : request.clip_tokenizer);
+  if (tokenizer.vocab_size() > network.clip.model->config().vocab_size)
+    throw UserError(
+        fmt::format("the tokenizer has {} tokens, and the model in {} only {}: they do not belong together.",
+                    tokenizer.vocab_size(), request.clip.string(), network.clip.model->config().vocab_size));
+  formats::Sha256 hash;
+  for (const auto& prompt : prompts) hash.add(prompt + "\n");
+  result.protocol["prompts_sha256"] = hash.hex();
+  if (wants(request, Metric::kClip)) {
+    const auto texts = embed(prompts, tokenizer, text::ClipCleaning::kOpenAi, network, result);
+    const auto similarity = clip_similarity(images, texts);
+    result.values.emplace_back("clip_cosine", similarity.cosine);
+    result.values.emplace_back("clip_x100", similarity.x100);
+    result.values.emplace_back("clip_x2.5", similarity.x2_5);
+  }
+  if (wants(request, Metric::kPickscore)) {
+    const auto texts = embed(prompts, tokenizer, text::ClipCleaning::kHuggingFace, network, result);
+    result.values.emplace_back("pickscore",
+                               network.clip.model->logit_scale() * clip_similarity(images, texts).cosine);
+  }
+}
+
+void add_aesthetic(const at::Tensor& images, const ScoreRequest& request, ClipScores& result) {
+  const AestheticHead head(request.aesthetic_head);
+  if (head.width() != images.size(1))
+    throw UserError(
+        fmt::format("{} is for embeddings of {} channels, and the model in {} gives {}. LAION's heads "
+                    "are for CLIP ViT-L/14.",
+                    request.aesthetic_head.string(), head.width(), request.clip.string(), images.size(1)));
+  const at::Tensor scores = head(images);
+  result.values.emplace_back("aesthetic", scores.mean().item<double>());
+  result.values.emplace_back("aesthetic_deviation", scores.std(/*unbiased=*/false).item<double>());
+  result.protocol["aesthetic_head_sha256"] = formats::sha256_of_file(request.aesthetic_head);
+}
+
+std::string hash_of_weights(const models::LoadedClip& clip) {
+  formats::Sha256 hash;
+  for (const auto& item : clip.state->items()) {
+    const at::Tensor tensor = item.tensor.cpu().contiguous();
+    hash.add(fmt::format("{} {}\n", item.name, shape_text(tensor.sizes().vec())));
+    hash.add({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
+  }
+  return hash.hex();
+}
+
+void add_cmmd(const ImageList& images, const ImageList& reference, const Network& network,
+              ClipScores& result) {
+  constexpr int kPublishedSide = 336;
+  const auto own = embed(images, ClipPixels::kSquare, network);
+  const auto other = embed(reference, ClipPixels::kSquare, network);
+  result.values.emplace_back("cmmd", cmmd(own.rows, other.rows));
+  result.images_sha256 = own.sha256, result.reference_sha256 = other.sha256;
+  result.protocol["cmmd_pixels"] = "centre square, bicubic";
+  if (network.side() != kPublishedSide)
+    result.notes.push_back(fmt::format(
+        "published CMMDs are of clip-vit-large-patch14-336; this model sees {} pixels", network.side()));
+}
+
+}  // namespace
+
+bool needs_prompts(Metric metric) { return metric == Metric::kClip || metric == Metric::kPickscore; }
+
+bool uses_clip(Metric metric) {
+  return needs_prompts(metric) || metric == Metric::kCmmd || metric == Metric::kAesthetic;
+}
+
+void check_clip(const std::optional<ImageList>& images, const std::optional<ImageList>& reference,
+                const ScoreRequest& request, Problems& problems) {
+  for (const Metric metric : request.metrics)
+    if (uses_clip(metric) && !images)
+      problems.add(fmt::format("{} has no images, which {} needs", request.images.string(), word_of(metric)));
+  const bool has_clip = std::any_of(request.metrics.begin(), request.metrics.end(), uses_clip);
+  if (has_clip && request.clip.empty())
+    problems.add("a CLIP model is missing (--clip): the folder of a published model with config.json");
+  if (wants(request, Metric::kAesthetic) && request.aesthetic_head.empty())
+    problems.add(
+        "the aesthetic head is missing (--aesthetic-head): sac+logos+ava1-l14-linearMSE.pth of LAION");
+  if (wants(request, Metric::kCmmd) && !request.reference.empty() && !reference)
+    problems.add(
+        fmt::format("{} has no images, which cmmd needs of the reference", request.reference.string()));
+}
+
+ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& reference,
+                       const ScoreRequest& request, c10::Device device) {
+  ClipScores result;
+  if (std::none_of(request.metrics.begin(), request.metrics.end(), uses_clip)) return result;
+  const at::NoGradGuard no_grad;
+  const Network network{models::load_clip(request.clip, device), device, request.batch_size};
+  const auto& config = network.clip.model->config();
+  result.protocol = {{"weights_sha256", hash_of_weights(network.clip)},
+                     {"side", config.image_size},
+                     {"patch", config.patch_size},
+                     {"embedding", config.embedding}};
+  if (wants(request, Metric::kCmmd)) add_cmmd(images, *reference, network, result);
+  const auto of_crop = [](Metric metric) { return uses_clip(metric) && metric != Metric::kCmmd; };
+  if (std::none_of(request.metrics.begin(), request.metrics.end(), of_crop)) return result;
+  const auto embedded = embed(images, ClipPixels::kCrop, network);
+  result.images_sha256 = embedded.sha256;
+  result.protocol["pixels"] = "bicubic short side, centre crop";
+  if (std::any_of(request.metrics.begin(), request.metrics.end(), needs_prompts))
+    add_text_scores(embedded.rows, images, network, request, result);
+  if (wants(request, Metric::kAesthetic)) add_aesthetic(embedded.rows, request, result);
+  return result;
+}
+
+}  // namespace pixart::score

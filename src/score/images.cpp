@@ -1,0 +1,189 @@
+#include "images.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "inception.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/base/machine_fault.h"
+#include "pixart/base/prefetch.h"
+#include "pixart/base/progress.h"
+#include "pixart/base/words.h"
+#include "pixart/data/dataset.h"
+#include "pixart/data/recognise.h"
+#include "pixart/formats/hash.h"
+#include "resize.h"
+
+namespace pixart::score {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kSampleRecord = "sample.json";  // of pixart sample
+constexpr const char* kGrid = "grid.png";
+
+std::unique_ptr<data::Dataset> open_source(const fs::path& path) {
+  const std::string recognised = data::recognised_type(path.string());
+  data::SourceConfig config;
+  config.name = "images";
+  // Without captions and classes a folder of folders is one set.
+  config.type = fs::is_directory(path) && recognised == "class_folder" ? "image_folder" : recognised;
+  config.path = path;
+  config.missing_caption = data::MissingCaption::kEmpty;
+  config.missing_caption_share = 1;
+  return data::open_dataset(config);
+}
+
+// Rows that the listing rejects for another reason than their captions.
+void require_good_listing(const data::Dataset& dataset, const fs::path& path) {
+  Problems problems;
+  for (const auto& rejection : dataset.rejected())
+    if (!data::concerns_caption(rejection.reason))
+      problems.add(fmt::format("{}: {}", rejection.key, rejection.detail));
+  problems.throw_if_any(path.string() + " has images that cannot be scored");
+}
+
+// How pixart sample drew the images of a folder, as far as it belongs to the protocol of a score: not which
+// model drew them.
+std::string sampling_of(const fs::path& folder) {
+  const fs::path record = folder / kSampleRecord;
+  if (!fs::is_regular_file(record)) return {};
+  const auto json = ordered_json::parse(read_file(record), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("settings") || !json["settings"].is_object()) return {};
+  ordered_json sampling = ordered_json::object();
+  for (const char* name : {"prompts_sha256", "prompts", "count", "negative_prompt", "seed", "sampler",
+                           "num_steps", "guidance", "height", "width", "weights", "precision"})
+    if (json["settings"].contains(name)) sampling[name] = json["settings"][name];
+  return sampling.dump();
+}
+
+// The prompt that pixart sample writes into its images.
+std::string drawn_prompt(const fs::path& image) {
+  if (image.extension() != ".png") return {};
+  const auto text = formats::read_png_text(image);
+  const auto found = text.find("prompt");
+  return found == text.end() ? std::string() : found->second;
+}
+
+}  // namespace
+
+ImageList open_images(const fs::path& path) {
+  const std::shared_ptr<const data::Dataset> dataset = open_source(path);
+  require_good_listing(*dataset, path);
+  ImageList list{.name = path.string(), .sampling = fs::is_directory(path) ? sampling_of(path) : ""};
+  auto rows = std::make_shared<std::vector<int64_t>>();
+  for (int64_t row = 0; row < dataset->size(); ++row)
+    if (list.sampling.empty() || dataset->row(row).key != kGrid) rows->push_back(row);
+  if (rows->empty()) throw UserError(fmt::format("{}: there are no images in it.", path.string()));
+  list.size = int64_t(rows->size());
+  list.read = [dataset, rows](int64_t i) { return dataset->image((*rows)[size_t(i)]); };
+  const bool is_drawn = !list.sampling.empty();
+  list.prompt = [dataset, rows, path, is_drawn](int64_t i) {
+    const auto row = dataset->row((*rows)[size_t(i)]);
+    if (!row.captions.empty() && !row.captions.front().text.empty()) return row.captions.front().text;
+    return is_drawn ? drawn_prompt(path / row.key) : std::string();
+  };
+  return list;
+}
+
+ImageList images_of(const at::Tensor& images, const std::string& name) {
+  PIXART_CHECK(images.dim() == 4 && images.size(3) == 3 && images.scalar_type() == at::kByte);
+  ImageList list{.name = name, .size = images.size(0)};
+  list.read = [images](int64_t i) {
+    Image image(int(images.size(1)), int(images.size(2)));
+    std::copy_n(images.const_data_ptr<uint8_t>() + size_t(i) * image.rgb.size(), image.rgb.size(),
+                image.rgb.data());
+    return image;
+  };
+  return list;
+}
+
+ImageList first_images(ImageList list, int64_t count) {
+  if (count > 0) list.size = std::min(list.size, count);
+  return list;
+}
+
+namespace {
+
+struct ReadImage {
+  std::vector<float> input = {};  // of the network; empty if the image is bad
+  std::string hash = {};
+  std::string problem = {};
+};
+
+std::string hash_of(const Image& image) {
+  formats::Sha256 hash;
+  hash.add(fmt::format("{} {}\n", image.height, image.width));
+  hash.add({reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()});
+  return hash.hex();
+}
+
+using Prepare = std::function<std::vector<float>(const Image&)>;
+
+ReadImage read(const ImageList& list, int64_t i, const Prepare& prepare) {
+  try {
+    const Image image = list.read(i);
+    return {.input = prepare(image), .hash = hash_of(image)};
+  } catch (const data::BadSample& bad) {
+    return {.problem = bad.what()};
+  }
+}
+
+at::Tensor stacked(const std::vector<std::vector<float>>& inputs, int64_t side) {
+  const int64_t count = int64_t(inputs.size());
+  at::Tensor batch = at::empty({count, 3, side, side}, at::kFloat);
+  auto* to = batch.data_ptr<float>();
+  for (const auto& input : inputs) to = std::copy(input.begin(), input.end(), to);
+  return batch;
+}
+
+std::string hash_of_set(std::vector<std::string> hashes) {
+  std::sort(hashes.begin(), hashes.end());
+  formats::Sha256 hash;
+  for (const auto& own : hashes) hash.add(own);
+  return hash.hex();
+}
+
+}  // namespace
+
+std::string for_each_batch(const ImageList& list, int side, const Prepare& prepare, int64_t batch_size,
+                           const std::function<void(const at::Tensor& batch)>& use) {
+  int64_t begun = 0;
+  Prefetch<int64_t, ReadImage> images(
+      physical_cores(), 2 * batch_size,
+      [&] { return begun < list.size ? std::optional<int64_t>(begun++) : std::nullopt; },
+      [&](const int64_t& i) { return read(list, i, prepare); });
+  Progress progress("score the images of " + list.name, list.size, "image");
+  Problems problems;
+  std::vector<std::string> hashes;
+  std::vector<std::vector<float>> inputs;
+  for (int64_t done = 1; auto image = images.next(); ++done) {
+    if (!image->problem.empty()) problems.add(image->problem);
+    hashes.push_back(std::move(image->hash));
+    inputs.push_back(std::move(image->input));
+    const bool is_full = int64_t(inputs.size()) == batch_size || done == list.size;
+    if (is_full && problems.empty()) use(stacked(inputs, side));  // after a bad image only to find the others
+    if (is_full) inputs.clear();
+    progress.update(done);
+  }
+  problems.throw_if_any(list.name + " has images that cannot be read");
+  return hash_of_set(std::move(hashes));
+}
+
+std::string for_each_batch(const ImageList& list, ResizeRule rule, int64_t batch_size,
+                           const std::function<void(const at::Tensor& batch)>& use) {
+  const auto prepare = [rule](const Image& image) {
+    auto input = resized(image, rule);
+    scale_for_network(input, rule);
+    return input;
+  };
+  return for_each_batch(list, kInceptionSide, prepare, batch_size, use);
+}
+
+}  // namespace pixart::score

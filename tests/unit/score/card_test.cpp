@@ -1,0 +1,87 @@
+// Cards of scores, and which of them compare.
+#include "card.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/score/score.h"
+#include "scratch_folder.h"
+
+namespace pixart::score {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+json card() {
+  return {{"kind", kCardKind},
+          {"scores", {{"fid", 12.5}}},
+          {"protocol",
+           {{"resize", "clean"},
+            {"num_images", 10},
+            {"reference", {{"sha256", "ab"}}},
+            {"settings", {{"kid", {{"seed", 0}}}}}}},
+          {"machine", {{"device", "cpu"}}}};
+}
+
+CardComparison compared(const json& first, const json& second) {
+  return compare_cards(first.dump(), "a.json", second.dump(), "b.json");
+}
+
+using Cards = testing::ScratchFolder;
+
+TEST_F(Cards, CompareWhatHasOneProtocol) {
+  json other = card();
+  other["scores"] = {{"fid", 11.25}, {"kid", 0.5}};
+  other["machine"]["device"] = "cuda";
+  const auto comparison = compared(card(), other);
+  EXPECT_TRUE(comparison.protocol.empty());
+  ASSERT_EQ(comparison.values.size(), 2u);
+  EXPECT_EQ(comparison.values[0].name, "fid");
+  EXPECT_EQ(comparison.values[0].second, "11.25");
+  EXPECT_EQ(comparison.values[1].first, "-");
+  ASSERT_EQ(comparison.machine.size(), 1u);
+  EXPECT_EQ(comparison.machine[0].name, "device");
+}
+
+TEST_F(Cards, NameEachDifferenceOfTheProtocol) {
+  json other = card();
+  other["protocol"]["resize"] = "pytorch";
+  other["protocol"]["reference"]["sha256"] = "cd";
+  other["protocol"]["sampling"] = {{"sampler", "ddim"}};
+  const auto protocol = compared(card(), other).protocol;
+  std::vector<std::string> names;
+  for (const auto& difference : protocol) names.push_back(difference.name);
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("resize", "reference/sha256", "sampling/sampler"));
+}
+
+// The seed of KID says nothing about FID.
+TEST_F(Cards, CompareSettingsOfSharedMetricsOnly) {
+  json other = card();
+  other["protocol"]["settings"] = {{"precision_recall", {{"neighbours", 3}}}};
+  EXPECT_TRUE(compared(card(), other).protocol.empty());
+  other["protocol"]["settings"]["kid"] = {{"seed", 1}};
+  ASSERT_EQ(compared(card(), other).protocol.size(), 1u);
+  EXPECT_EQ(compared(card(), other).protocol[0].name, "settings/kid/seed");
+}
+
+TEST_F(Cards, RefusesOtherFiles) {
+  EXPECT_THAT(testing::refusal([] { compare_cards("{}", "a.json", card().dump(), "b.json"); }),
+              HasSubstr("a.json is not a card"));
+}
+
+TEST_F(Cards, ReplaceOnlyCards) {
+  EXPECT_EQ(card_path(folder_), folder_ / "score.json");
+  EXPECT_EQ(card_path(folder_ / "mine.json"), folder_ / "mine.json");
+  write_file_atomically(folder_ / "score.json", card().dump());
+  EXPECT_EQ(card_path(folder_), folder_ / "score.json");
+  write_file_atomically(folder_ / "score.json", "{\"my\": \"notes\"}");
+  EXPECT_THROW(card_path(folder_), UserError);
+}
+
+}  // namespace
+}  // namespace pixart::score

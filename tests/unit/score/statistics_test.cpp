@@ -1,0 +1,75 @@
+// Files of statistics.
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "inception.h"
+#include "moments.h"
+#include "pixart/formats/npy.h"
+#include "scratch_folder.h"
+
+namespace pixart::score {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::string refused(const std::filesystem::path& file) {
+  return testing::refusal([&] { read_statistics(file); });
+}
+
+using StoredStatistics = testing::ScratchFolder;
+
+TEST_F(StoredStatistics, ReadsWhatItWrote) {
+  const auto file = folder_ / "real.npz";
+  const Statistics pool{.mean = at::arange(kFeatures, at::kDouble),
+                        .covariance = at::eye(kFeatures, at::kDouble) * 2,
+                        .count = 77};
+  save_statistics(file, {.features = pool, .protocol = "{\"resize\": \"clean\"}"});
+  const auto read = read_statistics(file);
+  ASSERT_TRUE(read.features);
+  EXPECT_TRUE(at::equal(read.features->mean, pool.mean));
+  EXPECT_TRUE(at::equal(read.features->covariance, pool.covariance));
+  EXPECT_EQ(read.features->count, 77);
+  EXPECT_EQ(read.protocol, "{\"resize\": \"clean\"}");
+  EXPECT_FALSE(read.spatial);
+}
+
+// Names and types as np.savez of pytorch-fid's and ADM's scripts gives them.
+TEST_F(StoredStatistics, HasTheNamesThatOthersRead) {
+  const auto file = folder_ / "real.npz";
+  const auto of = [](int64_t size) {
+    return Statistics{
+        .mean = at::ones({size}, at::kDouble), .covariance = at::eye(size, at::kDouble), .count = 5};
+  };
+  save_statistics(file, {.features = of(kFeatures), .spatial = of(kSpatialFeatures)});
+  const auto arrays = formats::load_npz(file);
+  for (const char* name : {"mu", "sigma", "mu_s", "sigma_s"})
+    EXPECT_EQ(arrays.at(name).scalar_type(), at::kDouble) << name;
+  EXPECT_EQ(arrays.at("num_images").item<int64_t>(), 5);
+}
+
+TEST_F(StoredStatistics, ReadsImagesAndFeaturesOfOthers) {
+  const auto file = folder_ / "other.npz";
+  formats::save_npz(file,
+                    {{"arr_0", at::ones({2, 4, 5, 3}, at::kByte)}, {"feats", at::ones({3, kFeatures})}});
+  const auto read = read_statistics(file);
+  EXPECT_EQ(read.images.sizes(), at::IntArrayRef({2, 4, 5, 3}));
+  EXPECT_EQ(read.rows.sizes(), at::IntArrayRef({3, kFeatures}));
+}
+
+TEST_F(StoredStatistics, NamesAllThatIsWrong) {
+  const auto file = folder_ / "bad.npz";
+  formats::save_npz(file, {{"mu", at::zeros({64}, at::kDouble)},
+                           {"sigma", at::full({kFeatures, kFeatures}, NAN, at::kDouble)},
+                           {"mu_s", at::zeros({kSpatialFeatures}, at::kDouble)},
+                           {"arr_0", at::zeros({2, 3, 8, 8}, at::kByte)}});
+  EXPECT_THAT(refused(file),
+              AllOf(HasSubstr("mu is [64]"), HasSubstr("sigma has values that are not finite"),
+                    HasSubstr("only one of mu_s and sigma_s"), HasSubstr("arr_0 is [2, 3, 8, 8]")));
+  formats::save_npz(file, {{"x", at::zeros({2})}});
+  EXPECT_THAT(refused(file), HasSubstr("neither statistics"));
+}
+
+}  // namespace
+}  // namespace pixart::score

@@ -1,0 +1,196 @@
+#include "pixart/score/score.h"
+
+#include <memory>
+
+#include "commands.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/home.h"
+#include "pixart/base/log.h"
+#include "pixart/base/names.h"
+#include "pixart/base/print.h"
+
+namespace pixart::tools {
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Arguments {
+  score::ScoreRequest request;
+  std::string images, reference, weights, clip, clip_tokenizer, aesthetic_head, prompts, save_statistics, out;
+  std::vector<std::string> metrics, compare;
+  bool json = false, different_protocols = false;
+};
+
+std::vector<std::string> lines_of(const std::vector<score::ScoreDifference>& differences) {
+  std::vector<std::string> lines;
+  for (const auto& [name, first, second] : differences)
+    lines.push_back(fmt::format("{}: {} and {}", name, first, second));
+  return lines;
+}
+
+void compare(const Arguments& arguments) {
+  const std::string &first = arguments.compare[0], &second = arguments.compare[1];
+  constexpr uint64_t kLargest = uint64_t{1} << 20;
+  const auto comparison = score::compare_cards(read_file(with_home(first), kLargest), first,
+                                               read_file(with_home(second), kLargest), second);
+  const auto lines = lines_of(comparison.protocol);
+  if (!lines.empty() && !arguments.different_protocols) {
+    Problems problems;
+    for (const auto& line : lines) problems.add(line);
+    problems.throw_if_any(fmt::format(
+        "{} and {} have different protocols, so their values do not compare (--different-protocols shows "
+        "them all the same)",
+        first, second));
+  }
+  for (const auto& line : lines) print_line("different protocol: {}", line);
+  for (const auto& line : lines_of(comparison.machine)) print_line("different machine: {}", line);
+  print_line("{:<28} {:>22} {:>22}", "", "first", "second");
+  for (const auto& [name, own, other] : comparison.values)
+    print_line("{:<28} {:>22} {:>22}", name, own, other);
+}
+
+void print(const score::ScoreResult& result) {
+  for (const auto& [name, value] : result.values) print_line("{:<28} {:.6f}", name, value);
+  for (const auto& note : result.notes) print_line("{}", note);
+}
+
+// The metrics that were named; by default fid where there is a reference.
+std::vector<score::Metric> chosen_metrics(const Arguments& arguments) {
+  std::vector<score::Metric> metrics;
+  for (const auto& word : arguments.metrics) {
+    const auto metric = enum_of_word<score::Metric>(word, "metric");
+    if (!contains(metrics, metric)) metrics.push_back(metric);
+  }
+  if (metrics.empty() && !arguments.reference.empty()) metrics.push_back(score::Metric::kFid);
+  return metrics;
+}
+
+void run(Arguments& arguments) {
+  if (!arguments.compare.empty()) return compare(arguments);
+  if (arguments.images.empty())
+    throw UserError("no images: give a folder of images (or --compare FIRST.json SECOND.json).");
+  auto& request = arguments.request;
+  request.metrics = chosen_metrics(arguments);
+  request.images = with_home(arguments.images);
+  request.reference = with_home(arguments.reference);
+  request.weights = with_home(arguments.weights);
+  request.clip = with_home(arguments.clip);
+  request.clip_tokenizer = with_home(arguments.clip_tokenizer);
+  request.aesthetic_head = with_home(arguments.aesthetic_head);
+  request.prompts = with_home(arguments.prompts);
+  request.save_statistics = with_home(arguments.save_statistics);
+  fs::path card;
+  if (!arguments.out.empty()) card = score::card_path(with_home(arguments.out));
+  const auto result = score::score(request);
+  if (!card.empty()) {
+    if (card.has_parent_path()) create_folders(card.parent_path());
+    write_file_atomically(link_target(card), result.card);
+  }
+  if (arguments.json)
+    print_json(result.card);
+  else
+    print(result);
+  if (!card.empty()) log::info("wrote {}", card.string());
+}
+
+void add_numbers(CLI::App& command, score::ScoreRequest& request) {
+  command.add_option("--num-images", request.num_images, "score the first images only; 0: all")
+      ->check(CLI::Range(0, 100'000'000))
+      ->capture_default_str();
+  command.add_option("--batch", request.batch_size, "images that the network sees at a time")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command.add_option("--kid-subsets", request.kid_subsets, "subsets of KID")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  command.add_option("--kid-subset-size", request.kid_subset_size, "images in a subset, at most a whole set")
+      ->check(CLI::Range(2, 100'000))
+      ->capture_default_str();
+  command.add_option("--neighbours", request.neighbours, "k of precision and recall")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--splits", request.splits, "parts of the inception score")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  command.add_option("--seed", request.seed, "seed of KID's subsets and of the splits")
+      ->capture_default_str();
+}
+
+void add_clip_options(CLI::App& command, Arguments& arguments) {
+  command.add_option(
+      "--clip", arguments.clip,
+      "folder of a CLIP model (Hugging Face, open_clip) for cmmd, clip, aesthetic and pickscore");
+  command.add_option("--clip-tokenizer", arguments.clip_tokenizer,
+                     "folder of its tokenizer, where that is not in the model's folder or next to it");
+  command.add_option("--aesthetic-head", arguments.aesthetic_head,
+                     "LAION's head for aesthetic, e.g. sac+logos+ava1-l14-linearMSE.pth");
+  command.add_option("--prompts", arguments.prompts,
+                     "text file for clip and pickscore: a line for each image, in the order of their names "
+                     "(default: the captions of the images, or the prompts that pixart sample stored)");
+}
+
+void add_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("IMAGES", arguments.images,
+                     "folder of images, shards, another source, or an .npz file with images (arr_0)");
+  command.add_option("--reference", arguments.reference,
+                     "the same of real images, or an .npz file with their statistics (mu, sigma)");
+  command.add_option("--weights", arguments.weights,
+                     "pt_inception-2015-12-05-6726825d.pth of pytorch-fid, or its tensors as .safetensors");
+  command
+      .add_option("--metrics", arguments.metrics,
+                  join(words_of_enum<score::Metric>(), ", ") + "; several with commas (default: fid)")
+      ->delimiter(',')
+      ->check(CLI::IsMember(words_of_enum<score::Metric>()));
+  command
+      .add_option_function<std::string>(
+          "--resize",
+          [&arguments](const std::string& word) {
+            arguments.request.resize = enum_of_word<score::ResizeRule>(word, "resize rule");
+          },
+          "how images become 299 x 299 pixels: clean as clean-fid (the default), pytorch as pytorch-fid, "
+          "tensorflow as ADM and torch-fidelity")
+      ->check(CLI::IsMember(words_of_enum<score::ResizeRule>()));
+  command.add_option("--out", arguments.out,
+                     "write the protocol card to this file (.json), or as score.json to this folder");
+  command.add_option("--save-statistics", arguments.save_statistics,
+                     "write the statistics of IMAGES to this .npz file, for later scores and other programs");
+  auto* compare = command
+                      .add_option("--compare", arguments.compare,
+                                  "compare the values of two cards, if their protocols are equal")
+                      ->expected(2);
+  command
+      .add_flag("--different-protocols", arguments.different_protocols,
+                "compare values of different protocols all the same")
+      ->needs(compare);
+  add_clip_options(command, arguments);
+  add_numbers(command, arguments.request);
+  command.add_option("--device", arguments.request.device, "auto, cpu, cuda, cuda:<i>")
+      ->capture_default_str();
+  command.add_flag("--json", arguments.json, "print the card");
+}
+
+}  // namespace
+
+void add_score(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  auto* command = app.add_subcommand(
+      "score",
+      "Score images: FID, sFID, inception score, precision and recall, KID, CMMD, CLIP score, aesthetics, "
+      "PickScore.");
+  add_options(*command, *arguments);
+  command->footer(
+      "Examples:\n"
+      "  pixart score images --reference real --weights pt_inception-2015-12-05-6726825d.pth --out images\n"
+      "  pixart score images --reference VIRTUAL_imagenet256_labeled.npz --resize tensorflow\n"
+      "    --metrics fid,sfid,inception-score --weights pt_inception-2015-12-05-6726825d.pth\n"
+      "  pixart score real --save-statistics real.npz --weights pt_inception-2015-12-05-6726825d.pth\n"
+      "  pixart score --compare a/score.json b/score.json\n\n"
+      "A score compares only with scores of the same protocol: resize rule, weights, reference, number of "
+      "images.\n"
+      "KID and precision and recall keep 8 KB for each image; the other metrics need the same memory for any\n"
+      "number of images.");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace pixart::tools
