@@ -148,7 +148,7 @@ std::string read_file(const fs::path& path, uint64_t limit_bytes) {
 }
 
 void append_to_file(const fs::path& path, std::string_view bytes) {
-  const Descriptor file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)};
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666)};
   if (file.value < 0) storage_error("open", path, errno);
   write_all(file.value, bytes, path);
 }

@@ -322,8 +322,10 @@ class Cleaner {
   }
 
   void take_from_json() {
-    if (!text_.starts_with(L"{") && !text_.starts_with(L"[{")) return;
+    if (!text_.starts_with(L"{") && !text_.starts_with(L"[{") && !text_.starts_with(L"[\"")) return;
     auto object = nlohmann::json::parse(to_utf8(text_), nullptr, false);
+    if (object.is_array() && object.size() == 1 && object.front().is_string())
+      return replace(to_wide(object.front().get<std::string>()), "fence");
     if (object.is_array() && !object.empty()) object = object.front();
     if (!object.is_object()) return;
     const nlohmann::json* found = object.size() == 1 ? &*object.begin() : nullptr;

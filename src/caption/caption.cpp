@@ -1,5 +1,6 @@
 #include "pixart/caption/caption.h"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
@@ -81,6 +82,9 @@ struct Prepared {
   std::string body;
   std::optional<data::Rejection> rejection = std::nullopt;
 };
+
+// Makes a request of another form, or nothing if it has that form already.
+using Change = std::optional<std::string> (*)(const std::string& body);
 
 class Captioning {
  public:
@@ -182,22 +186,27 @@ class Captioning {
 
   Request request_of(Prepared image) {
     pictures_[image.row] = std::hash<std::string>{}(image.body);
-    auto mended = wants_completion_tokens_ ? with_completion_tokens(image.body) : std::nullopt;
-    return {.number = image.row, .body = mended ? std::move(*mended) : std::move(image.body)};
+    for (const Change change : changes_)
+      if (auto changed = change(image.body)) image.body = std::move(*changed);
+    return {.number = image.row, .body = std::move(image.body)};
   }
 
-  // Newer interfaces call max_tokens by another name; all later requests use it too.
+  // Some interfaces call max_tokens by another name, only stream, or take no temperature. All later requests
+  // are changed too.
   std::optional<std::string> mend(const Request& request, const Reply& reply) {
     const auto error = error_of(reply.body);
-    if (wants_completion_tokens(error.words)) {
-      wants_completion_tokens_ = true;
-      return with_completion_tokens(request.body);
-    }
-    if (refuses_temperature(error.words))
+    const Change change = wants_completion_tokens(error.words) ? with_completion_tokens
+                          : wants_stream(error.words)          ? as_stream
+                          : refuses_temperature(error.words)   ? without_temperature
+                                                               : nullptr;
+    if (change == nullptr) return std::nullopt;
+    constexpr double kUsual = 1;  // what an endpoint takes if a request has no temperature
+    if (change == without_temperature && options_.temperature != kUsual)
       throw UserError(
           fmt::format("{} answers with HTTP {}, {}. Give the --temperature that it accepts, often 1.",
                       client_.url, reply.http_status, without_key(error.message, client_.key)));
-    return std::nullopt;
+    if (std::find(changes_.begin(), changes_.end(), change) == changes_.end()) changes_.push_back(change);
+    return change(request.body);
   }
 
   Answer answer_of(const Reply& reply) const {
@@ -291,7 +300,7 @@ class Captioning {
   std::map<int64_t, size_t> pictures_;  // in progress: a hash of the request, and so of the image
   std::set<size_t> different_;  // the hashes of the captioned ones, as long as all answers are the same
   SameAnswers same_;
-  bool wants_completion_tokens_ = false;
+  std::vector<Change> changes_ = {};  // of all requests
   Progress* progress_ = nullptr;
   int64_t done_ = 0, already_done_ = 0, tokens_ = 0;
   bool is_stopped_ = false;

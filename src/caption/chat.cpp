@@ -132,6 +132,20 @@ std::optional<std::string> with_completion_tokens(const std::string& body) {
   return std::string(kNew) + body.substr(kOld.size());
 }
 
+// No string of JSON has these texts in it: its quotes are escaped.
+std::optional<std::string> without_temperature(const std::string& body) {
+  const size_t at = body.rfind(",\"temperature\":");
+  if (at == std::string::npos) return std::nullopt;
+  return body.substr(0, at) + "}";  // the last member
+}
+
+std::optional<std::string> as_stream(const std::string& body) {
+  constexpr std::string_view kOld = ",\"stream\":false", kNew = ",\"stream\":true";
+  const size_t at = body.rfind(kOld);
+  if (at == std::string::npos) return std::nullopt;
+  return std::string(body).replace(at, kOld.size(), kNew);
+}
+
 std::string_view to_string(AnswerFault fault) {
   static constexpr std::array<std::string_view, 11> kNames = {"none",      "not_json", "empty", "truncated",
                                                               "refusal",   "bad_text", "error", "no_answer",

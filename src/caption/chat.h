@@ -22,6 +22,9 @@ std::string request_body(const ChatOptions& options, const std::string& prompt, 
 // The same request with the name max_completion_tokens, which newer interfaces have for max_tokens. Nothing
 // if it has that name already.
 std::optional<std::string> with_completion_tokens(const std::string& body);
+// The same request without a temperature, or for a stream of events. Nothing if it is so already.
+std::optional<std::string> without_temperature(const std::string& body);
+std::optional<std::string> as_stream(const std::string& body);
 
 // The image in the form that is sent: at most 400 pixels on the shorter side and 800 on the longer one (as in
 // the released captioning script), JPEG of quality 90.

@@ -39,6 +39,8 @@ constexpr StatusWords kStatusWords[] = {
     {"insufficient funds", 402, true},
     {"credit balance", 402, true},
     {"out of credit", 402, true},
+    {"credits exhausted", 402, true},
+    {"included credits", 402, true},
     {"never purchased credits", 402, true},
     {"billing", 402, true},
     {"payment required", 402, true},
@@ -272,6 +274,15 @@ bool refuses_temperature(const std::string& message) {
   const std::string text = lowered_text(message);
   return contains(text, "temperature") && (contains(text, "unsupported") || contains(text, "support") ||
                                            contains(text, "only") || contains(text, "deprecated"));
+}
+
+bool wants_stream(const std::string& message) {
+  const std::string text = lowered_text(message);
+  for (const char* words :
+       {"only support stream", "only supports stream", "stream must be true", "stream must be set to true",
+        "enable the stream", "requires stream", "stream=true"})
+    if (contains(text, words)) return true;
+  return false;
 }
 
 }  // namespace pixart::caption

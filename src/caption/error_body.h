@@ -23,5 +23,6 @@ long meant_status(long status, const std::string& body);
 
 bool wants_completion_tokens(const std::string& message);  // in place of max_tokens
 bool refuses_temperature(const std::string& message);
+bool wants_stream(const std::string& message);  // gives its answers as streams alone
 
 }  // namespace pixart::caption

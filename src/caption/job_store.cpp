@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/words.h"
 
 namespace pixart::caption {
@@ -22,7 +24,10 @@ constexpr const char* kVersion = "1";  // of the tables
   const int code = sqlite3_errcode(database) & 0xFF;
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
     throw UserError(what + ". The file cannot be continued: choose another --out, or remove it.");
-  throw UserError(what + ". Earlier results are kept; the same command continues.", ExitCode::kStorage);
+  const int system = database == nullptr ? ENOMEM : sqlite3_system_errno(database);
+  const std::string remedy = is_shortage(system) ? fmt::format(" {}", remedy_of(system)) : "";
+  throw UserError(what + "." + remedy + " Earlier results are kept; the same command continues.",
+                  is_shortage(system) ? ExitCode::kDevice : ExitCode::kStorage);
 }
 
 // SQLite itself would keep it from the group, whatever the umask says. It reports a file that cannot be made.

@@ -16,6 +16,43 @@ bool is_utf16(const std::string& text) {
   return text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
 }
 
+// Reads the text from the quote at `at` to the next one, and moves `at` past that. Nothing if the quote or
+// its end is missing, or for an escape that Python does not write into a usual text.
+std::optional<std::string> read_quoted(std::string_view text, size_t& at) {
+  const char quote = text[at];
+  if (quote != '\'' && quote != '"') return std::nullopt;
+  std::string inside;
+  for (++at; at < text.size(); ++at) {
+    if (text[at] == quote) return ++at, inside;
+    if (text[at] != '\\') {
+      inside += text[at];
+      continue;
+    }
+    constexpr std::string_view kEscapes = "nrt\\'\"", kMeanings = "\n\r\t\\'\"";
+    const size_t known = ++at < text.size() ? kEscapes.find(text[at]) : std::string_view::npos;
+    if (known == std::string_view::npos) return std::nullopt;
+    inside += kMeanings[known];
+  }
+  return std::nullopt;
+}
+
+// The texts of a list that was written as one text, as pandas writes it into CSV: ['one', "it's two"], or
+// without commas, as NumPy does. Nothing if it is another text.
+std::optional<std::vector<std::string>> written_list(std::string_view text) {
+  size_t at = text.find_first_not_of(kBlanks);
+  if (at == std::string_view::npos || text[at] != '[') return std::nullopt;
+  const size_t end = text.find_last_not_of(kBlanks);
+  if (text[end] != ']') return std::nullopt;
+  std::vector<std::string> items;
+  for (at = text.find_first_not_of(kBlanks, at + 1); at < end; at = text.find_first_not_of(kBlanks, at)) {
+    if (!items.empty() && text[at] == ',') at = text.find_first_not_of(kBlanks, at + 1);
+    auto item = read_quoted(text, at);
+    if (!item || at > end) return std::nullopt;
+    items.push_back(std::move(*item));
+  }
+  return items.empty() ? std::nullopt : std::optional(std::move(items));
+}
+
 }  // namespace
 
 std::optional<ReadFault> clean_caption_text(std::string& text) {
@@ -45,7 +82,15 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
 
 std::optional<std::vector<std::string>> texts_in(const nlohmann::json& field) {
   if (field.is_null()) return std::vector<std::string>();
-  if (field.is_string()) return std::vector{field.get<std::string>()};
+  if (field.is_string()) {
+    const auto& text = field.get_ref<const std::string&>();
+    if (text.starts_with("[\"")) {
+      const auto list = parse_json(text);
+      if (auto texts = list.is_array() && !list.empty() ? texts_in(list) : std::nullopt) return texts;
+    }
+    const auto items = written_list(text);
+    return items ? texts_in(nlohmann::json(*items)) : std::optional(std::vector{text});
+  }
   if (!field.is_array()) return std::nullopt;
   std::vector<std::string> texts;
   for (const auto& item : field) {

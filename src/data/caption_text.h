@@ -22,8 +22,8 @@ std::optional<ReadFault> clean_caption_text(std::string& text);
 std::unordered_map<std::string, std::vector<std::string>> read_caption_file(
     const std::filesystem::path& path);
 
-// The captions in a field: a text, or the texts of a list that are not blank; none for null. Nothing for
-// other values.
+// The captions in a field: a text, or the texts of a list that are not blank, also of one that pandas or
+// NumPy wrote as a text; none for null. Nothing for other values.
 std::optional<std::vector<std::string>> texts_in(const nlohmann::json& field);
 
 }  // namespace pixart::data

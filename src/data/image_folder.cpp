@@ -1,6 +1,8 @@
 // A source of images with a .txt caption next to each: the whole text, or its first line that is not empty.
 #include <algorithm>
+#include <set>
 
+#include "file_ending.h"
 #include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
@@ -67,6 +69,22 @@ void add_caption(const fs::path& image, CaptionLines lines, Links& links, Listin
   }
 }
 
+// Files of the folder that may hold the captions, but are not read.
+std::string hint_of_unread_files(const fs::path& folder) {
+  static const std::set<std::string> kEndings = {".json", ".jsonl",   ".ndjson", ".csv",    ".tsv",
+                                                 ".gz",   ".parquet", ".xlsx",   ".caption"};
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    if (kEndings.count(file_ending(at->path())) > 0) names.push_back(at->path().filename());
+  std::sort(names.begin(), names.end());
+  if (names.empty()) return {};
+  return fmt::format(
+      " These files are not read: {}. Captions come from .txt files, or from a table (.jsonl, .ndjson, .csv, "
+      ".tsv) in UTF-8 with an image and its caption in each row.",
+      name_some(names));
+}
+
 // The images of all included sub-folders, or of the whole folder, each once, sorted.
 std::vector<ListedImage> list_included(const SourceConfig& config, Links& links, Problems& problems) {
   if (config.include.empty()) return list_images(config.path, "", links, problems);
@@ -99,6 +117,9 @@ std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config) {
     add_image(config.path, image, listing);
     add_caption(config.path / image.key, config.caption_lines, links, listing);
   }
+  if (std::any_of(listing.records.begin(), listing.records.end(),
+                  [](const Record& record) { return record.row.captions.empty(); }))
+    listing.hint = hint_of_unread_files(config.path);
   links.add_to(problems);
   if (images.empty() && problems.empty())
     problems.add(fmt::format("no image ({}) was found", shown_image_endings()));

@@ -19,9 +19,9 @@
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
+#include "pixart/data/table_rows.h"
 #include "row_fields.h"
 #include "sources.h"
-#include "table_rows.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;

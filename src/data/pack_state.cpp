@@ -144,6 +144,8 @@ void write_state(const fs::path& folder, const PackState& state) {
 void save_pack_state(const fs::path& folder, const PackState& state) {
   std::string lines;
   for (const auto& shard : state.shards) lines += lines_of(shard.rejected);
+  // In a new folder the state comes first: it shows that the other file is ours.
+  if (!fs::exists(folder / kRejected)) write_state(folder, state);
   write_file_atomically(folder / kRejected, lines);
   write_state(folder, state);
 }

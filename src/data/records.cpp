@@ -174,8 +174,9 @@ void check_missing_captions(const SourceConfig& config, Listing& listing) {
   }
   if (missing.empty()) return;
   const double share = double(missing.size()) / double(listing.records.size());
-  const std::string what = fmt::format("{}: {} of {} samples have no caption: {}.", subject_of(config),
-                                       missing.size(), listing.records.size(), name_some(missing));
+  const std::string what =
+      fmt::format("{}: {} of {} samples have no caption: {}.{}", subject_of(config), missing.size(),
+                  listing.records.size(), name_some(missing), listing.hint);
   if (config.missing_caption == MissingCaption::kError)
     throw UserError(what +
                     " Give each one (image_folder: a .txt file of the same name with a line of text), or set "

@@ -25,6 +25,7 @@ struct Listing {
   std::vector<Rejection> rejected = {};  // in any order; only the first of each row counts
   std::vector<std::string> class_names = {};
   bool has_captions = true;  // false: samples of this source need no caption
+  std::string hint = {};     // a sentence for the message about missing captions
 
   void reject(Reason reason, std::string detail, uint64_t offset = 0);  // rejects the last record
 };

@@ -66,7 +66,7 @@ StoredLatent read_stored_latent(const fs::path& path) {
 
 StoredCaption read_stored_caption(const fs::path& path, int64_t max_tokens) {
   PIXART_CHECK(max_tokens > 0);
-  const auto arrays = read_or_refuse(path, formats::load_npz);
+  const auto arrays = read_or_refuse(path, [](const fs::path& file) { return formats::load_npz(file); });
   const auto features = arrays.find("caption_feature");
   if (features == arrays.end()) refuse(path, "the array caption_feature is missing");
   const at::Tensor& stored = features->second;

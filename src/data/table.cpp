@@ -9,10 +9,10 @@
 
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
+#include "pixart/data/table_rows.h"
 #include "row_fields.h"
 #include "sources.h"
 #include "table_files.h"
-#include "table_rows.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;

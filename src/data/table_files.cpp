@@ -8,8 +8,8 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
+#include "pixart/data/table_rows.h"
 #include "sources.h"
-#include "table_rows.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;

@@ -40,6 +40,7 @@ class GifReader {
       if (type == TERMINATE_RECORD_TYPE) throw damaged_image(name_, kKind, "it has no image");
     }
     check(DGifGetImageDesc(gif_));
+    end_blocks();
   }
 
   const GifImageDesc& frame() const { return gif_->Image; }
@@ -71,6 +72,16 @@ class GifReader {
     if (result == GIF_ERROR) fail(gif_->Error);
   }
 
+  // The pixels are blocks with their length in front, until a block of length 0. If only that one is missing,
+  // because the file ends with a whole block, it is added: Pillow takes such files, too.
+  void end_blocks() {
+    size_t at = 0;
+    while (at < left_.size() && left_[at] != '\0') at += 1 + size_t(uint8_t(left_[at]));
+    if (at != left_.size()) return;
+    ended_ = std::string(left_) + '\0';
+    left_ = ended_;
+  }
+
   void read_extension() {
     int code = 0;
     GifByteType* block = nullptr;
@@ -81,6 +92,7 @@ class GifReader {
   }
 
   std::string_view left_;
+  std::string ended_;
   const std::string& name_;
   GifFileType* gif_ = nullptr;
   std::optional<uint8_t> transparent_;

@@ -9,8 +9,10 @@
 #include "input_file.h"
 #include "npy_header.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "zip_archive.h"
 #include "zip_record.h"
+#include "zip_write.h"
 
 namespace pixart::formats {
 namespace fs = std::filesystem;
@@ -25,6 +27,14 @@ at::ScalarType scalar_type(const std::string& dtype) {
       {"c8", at::kComplexFloat}};
   const auto found = types.find(dtype);
   PIXART_CHECK(found != types.end(), "dtype {} passed the header check", dtype);
+  return found->second;
+}
+
+std::string npy_dtype(at::ScalarType type) {
+  static const std::map<at::ScalarType, std::string> types = {
+      {at::kByte, "|u1"}, {at::kInt, "<i4"}, {at::kLong, "<i8"}, {at::kFloat, "<f4"}, {at::kDouble, "<f8"}};
+  const auto found = types.find(type);
+  PIXART_CHECK(found != types.end(), "arrays of type {} are not written", c10::toString(type));
   return found->second;
 }
 
@@ -57,7 +67,7 @@ at::Tensor load_npy(const fs::path& path) {
       next, [] {}, file.bytes(), file.name());
 }
 
-std::map<std::string, at::Tensor> load_npz(const fs::path& path) {
+std::map<std::string, at::Tensor> load_npz(const fs::path& path, const IsWanted& is_wanted) {
   constexpr std::string_view kEnding = ".npy";
   const InputFile file(path);
   std::map<std::string, at::Tensor> arrays;
@@ -66,14 +76,43 @@ std::map<std::string, at::Tensor> load_npz(const fs::path& path) {
       throw UserError(fmt::format("{}: record {} is not an array; names by np.savez end in .npy.",
                                   file.name(), shown(name)));
     }
+    const std::string array = name.substr(0, name.size() - kEnding.size());
+    if (is_wanted && !is_wanted(array)) continue;
     RecordStream stream(file, record);
     const auto next = [&](void* to, uint64_t count) { stream.read(to, count); };
-    arrays.emplace(
-        name.substr(0, name.size() - kEnding.size()),
-        read_array(
-            next, [&] { stream.finish(); }, record.bytes, fmt::format("{}: {}", file.name(), shown(name))));
+    arrays.emplace(array, read_array(
+                              next, [&] { stream.finish(); }, record.bytes,
+                              fmt::format("{}: {}", file.name(), shown(name))));
   }
   return arrays;
+}
+
+void save_npz(const fs::path& path, const std::map<std::string, at::Tensor>& arrays) {
+  AtomicFile file(path);
+  ZipWriter zip(file, "");
+  for (const auto& [name, array] : arrays) {
+    const at::Tensor tensor = array.detach().cpu().contiguous();
+    const std::string header = npy_header(npy_dtype(tensor.scalar_type()), tensor.sizes().vec());
+    zip.add(name + ".npy", {header, {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()}});
+  }
+  zip.finish();
+  file.commit();
+}
+
+void save_npz_of_bytes(const fs::path& path, const std::vector<int64_t>& shape,
+                       const std::function<void(const TakeBytes&)>& produce) {
+  AtomicFile file(path);
+  ZipWriter zip(file, "");
+  const std::string header = npy_header(npy_dtype(at::kByte), shape);
+  uint64_t bytes = header.size();
+  bytes += std::accumulate(shape.begin(), shape.end(), uint64_t{1},
+                           [](uint64_t product, int64_t side) { return product * uint64_t(side); });
+  zip.add_pieces("arr_0.npy", bytes, [&](const ZipWriter::Take& take) {
+    take(header);
+    produce(take);
+  });
+  zip.finish();
+  file.commit();
 }
 
 }  // namespace pixart::formats

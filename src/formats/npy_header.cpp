@@ -150,4 +150,15 @@ NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::strin
   return result;
 }
 
+std::string npy_header(const std::string& dtype, const std::vector<int64_t>& shape) {
+  std::string sides;
+  for (const int64_t side : shape) sides += std::to_string(side) + (shape.size() == 1 ? "," : ", ");
+  if (shape.size() > 1) sides.resize(sides.size() - 2);
+  std::string text = "{'descr': '" + dtype + "', 'fortran_order': False, 'shape': (" + sides + "), }";
+  constexpr size_t kAlignment = 64, kLengthBytes = 2;
+  const size_t unpadded = kVersionEnd + kLengthBytes + text.size() + 1;
+  text += std::string((kAlignment - unpadded % kAlignment) % kAlignment, ' ') + "\n";
+  return std::string(kMagic) + std::string("\x01\0", 2) + little_endian(text.size(), 2) + text;
+}
+
 }  // namespace pixart::formats

@@ -20,4 +20,7 @@ struct NpyHeader {
 // Reads an array file of `bytes` bytes up to the data. Throws UserError about `name` with offset and reason.
 NpyHeader read_npy_header(const ReadNext& next, uint64_t bytes, const std::string& name);
 
+// The header of a row-major array as numpy writes it; `dtype` with its byte order, "<f4" or "|u1".
+std::string npy_header(const std::string& dtype, const std::vector<int64_t>& shape);
+
 }  // namespace pixart::formats

@@ -182,9 +182,24 @@ NodeId PickleBuilder::tensor(const Arguments& arguments, bool has_dtype) {
     if (dtype == nullptr || dtype->role != GlobalRole::kDtype) fail("a tensor of an unknown type");
     spec.dtype = dtype->dtype;
   }
+  require_plain_values(arguments, has_dtype ? 7 : 6);
   check_view(spec);
   graph_.tensors.push_back(std::move(spec));
   return add({.kind = Kind::kTensor, .integer = int64_t(graph_.tensors.size() - 1)});
+}
+
+// PyTorch negates or conjugates lazily: the storage holds other values, and a flag says so.
+void PickleBuilder::require_plain_values(const Arguments& arguments, size_t flags) {
+  if (flags >= arguments.size() || !has_kind(arguments[flags], Kind::kDict)) return;
+  const Arguments items = node(arguments[flags]).items;
+  for (size_t i = 0; i + 1 < items.size(); i += 2) {
+    const bool is_set = has_kind(items[i + 1], Kind::kBool) && node(items[i + 1]).integer != 0;
+    if (is_set && has_kind(items[i], Kind::kText))
+      fail(
+          fmt::format("a tensor with the flag {}, whose values are not those in its storage. Save "
+                      "tensor.resolve_neg().resolve_conj()",
+                      shown(node(items[i]).text)));
+  }
 }
 
 void PickleBuilder::check_view(const TensorSpec& tensor) {

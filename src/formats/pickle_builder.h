@@ -53,6 +53,7 @@ class PickleBuilder {
   NodeId sequence(const Arguments& arguments);
   NodeId tensor(const Arguments& arguments, bool has_dtype);
   NodeId from_type(const Arguments& arguments);
+  void require_plain_values(const Arguments& arguments, size_t flags);
   void check_view(const TensorSpec& tensor);
 
   const PickleBytes& bytes_;

@@ -9,6 +9,7 @@
 #include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "png_chunks.h"
 
 namespace pixart::formats {
 
@@ -17,25 +18,32 @@ namespace {
 constexpr int kRowsAtOnce = 128;  // written between two calls of `progress`
 
 // libpng reports errors by longjmp, which runs no destructors. So each function that calls setjmp has only
-// plain pointers and returns false after a jump; the message is kept for the exception that the caller
+// plain pointers and returns false after a jump; the first message is kept for the exception that the caller
 // throws.
 struct ErrorState {
   char message[200] = {};
+  int64_t rows = 0;  // of the file, decoded
+  bool is_about_pixels() const { return std::string_view(message).starts_with("IDAT"); }
 };
 
+ErrorState& state_of(png_structp png) { return *static_cast<ErrorState*>(png_get_error_ptr(png)); }
+
+void keep_first(ErrorState& state, png_const_charp message) {
+  if (state.message[0] == '\0') std::strncpy(state.message, message, sizeof state.message - 1);
+}
+
 void on_error(png_structp png, png_const_charp message) {
-  auto* state = static_cast<ErrorState*>(png_get_error_ptr(png));
-  std::strncpy(state->message, message, sizeof state->message - 1);
+  keep_first(state_of(png), message);
   png_longjmp(png, 1);
 }
 
 // Warnings about profiles, times and texts are common and harmless. Warnings about the pixel data, such as a
 // wrong checksum at its end, mean damage.
 void on_warning(png_structp png, png_const_charp message) {
-  auto* state = static_cast<ErrorState*>(png_get_error_ptr(png));
-  if (std::string_view(message).starts_with("IDAT"))
-    std::strncpy(state->message, message, sizeof state->message - 1);
+  if (std::string_view(message).starts_with("IDAT")) keep_first(state_of(png), message);
 }
+
+void count_row(png_structp png, png_row_infop, png_bytep) { ++state_of(png).rows; }
 
 struct Source {
   const char* at;
@@ -87,10 +95,26 @@ bool read_rows(png_structp png, png_infop info, png_bytep* rows) {
   png_set_gray_to_rgb(png);
   png_set_add_alpha(png, 0xFF, PNG_FILLER_AFTER);
   png_set_interlace_handling(png);
+  png_set_read_user_transform_fn(png, count_row);
   png_read_update_info(png, info);
   png_read_image(png, rows);
   png_read_end(png, info);
-  return static_cast<const ErrorState*>(png_get_error_ptr(png))->message[0] == '\0';
+  return state_of(png).message[0] == '\0';
+}
+
+int64_t num_stored_rows(png_structp png, png_infop info) {
+  const int64_t height = png_get_image_height(png, info), width = png_get_image_width(png, info);
+  if (png_get_interlace_type(png, info) == PNG_INTERLACE_NONE) return height;
+  int64_t rows = 0;
+  for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; ++pass)
+    if (PNG_PASS_COLS(width, pass) > 0) rows += PNG_PASS_ROWS(height, pass);
+  return rows;
+}
+
+// Every pixel was decoded, and what is missing or wrong comes after the pixels: checksums that are cut off, the
+// chunk IEND. Pillow takes such files, too. A checksum that contradicts the pixels is damage.
+bool has_all_pixels(const Reader& reader) {
+  return !reader.state.is_about_pixels() && reader.state.rows == num_stored_rows(reader.png, reader.info);
 }
 
 // Checks for sizes beyond the limits and for chunks of an animation, which libpng skips: libpng gives no
@@ -150,7 +174,9 @@ std::vector<png_text> text_chunks(const std::map<std::string, std::string>& text
 Image decode_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   check_chunks(bytes, name, limits);
   Reader reader;
-  Source source{bytes.data(), bytes.size()};
+  const std::string whole = with_whole_pixel_chunks(bytes);
+  const std::string_view readable = whole.empty() ? bytes : whole;
+  Source source{readable.data(), readable.size()};
   png_set_read_fn(reader.png, &source, read_bytes);
   const auto damaged = [&] {
     return ImageError(ImageFault::kDamaged, fmt::format("{}: damaged PNG: {}.", name, reader.state.message));
@@ -162,7 +188,7 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
   std::vector<uint8_t> rgba(size_t(width) * height * 4);
   std::vector<png_bytep> rows(height);
   for (size_t y = 0; y < height; ++y) rows[y] = rgba.data() + y * width * 4;
-  if (!read_rows(reader.png, reader.info, rows.data())) throw damaged();
+  if (!read_rows(reader.png, reader.info, rows.data()) && !has_all_pixels(reader)) throw damaged();
   return oriented(composite_on_white(rgba.data(), int(width), int(height)), orientation_of_png(bytes));
 }
 

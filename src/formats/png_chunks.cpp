@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+
 #include "image_codecs.h"
 #include "pixart/base/bytes.h"
 
@@ -51,6 +53,25 @@ bool take_png_chunk(std::string_view& bytes, PngChunk& chunk) {
   chunk.checksum = uint32_t(from_big_endian(bytes, 8 + length, 4));
   bytes.remove_prefix(kAround + length);
   return true;
+}
+
+std::string with_whole_pixel_chunks(std::string_view png) {
+  constexpr size_t kHead = 8;  // length and type; also the signature of the file
+  std::string_view rest = png.substr(std::min(png.size(), kHead));
+  PngChunk chunk;
+  while (take_png_chunk(rest, chunk)) {
+  }
+  if (rest.size() < kHead || rest.substr(4, 4) != "IDAT" ||
+      from_big_endian(rest, 0, 4) <= rest.size() - kHead)
+    return "";
+  const std::string_view checked = rest.substr(4);
+  const auto number = [](uint64_t value) {
+    const std::string bytes = little_endian(value, 4);
+    return std::string(bytes.rbegin(), bytes.rend());
+  };
+  return std::string(png.substr(0, png.size() - rest.size())) + number(rest.size() - kHead) +
+         std::string(checked) +
+         number(::crc32(0, reinterpret_cast<const Bytef*>(checked.data()), uInt(checked.size())));
 }
 
 std::string_view take_word(std::string_view& bytes) {

@@ -181,6 +181,12 @@ void Tokenizer::State::load_json(const std::string& bytes, const fs::path& file)
   extra_ids = int64_t(parsed.sentinels.size());
   sentinels = std::move(parsed.sentinels);
   only_marks_words = parsed.character_map.empty();
+  if (!parsed.marks_first_word)
+    log::warning(
+        "{}: its Metaspace leaves out the mark before the first word (prepend_scheme 'never'), as "
+        "transformers 4 writes it for some tokenizers of T5. Here the first word gets its mark, as from T5's "
+        "spiece.model.",
+        file.string());
   if (only_marks_words)
     return log::warning(
         "{} has no character map (the first versions of transformers 5 lose it): ligatures, full-width "

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <unordered_map>
 
 #include "character_map.h"
@@ -159,14 +160,24 @@ std::vector<int64_t> sentinel_ids(const Ids& sentinels, int64_t num_pieces) {
 struct WordRule {
   bool splits_at_white_space = false;  // and drops it
   bool cuts_at_marks = false;          // no piece reaches over a mark
+  bool marks_first_word = true;
 };
 
-void check_metaspace(const json& step) {
+constexpr const char* kNever = "never";  // no mark before the first word
+
+// T5 was trained with a mark before the first word, and transformers 5 puts it there whatever the file says.
+// transformers 4 writes "never" if it made the tokenizer of spiece.model without add_prefix_space, and
+// "first" if that was with legacy: false.
+void read_metaspace(const json& step, WordRule& rule) {
   if (text_of(step, "type") != "Metaspace") refuse("its pre-tokenizer {} is not supported", type_of(step));
   if (text_of(step, "replacement") != kMark)
     refuse("replacement of its Metaspace is {}, expected '{}'", shown(member(step, "replacement")), kMark);
   const json& scheme = member(step, "prepend_scheme");
-  if (scheme.is_null() ? !is_true(step, "add_prefix_space") : scheme != "always")
+  const std::set<std::string> of_transformers_4 = {kNever, "first"};
+  rule.marks_first_word = scheme != kNever;
+  const bool is_of_transformers_4 = !rule.splits_at_white_space && scheme.is_string() &&
+                                    of_transformers_4.contains(scheme.get<std::string>());
+  if (!is_of_transformers_4 && (scheme.is_null() ? !is_true(step, "add_prefix_space") : scheme != "always"))
     refuse("prepend_scheme of its Metaspace is {}, expected 'always'", shown(scheme));
 }
 
@@ -176,7 +187,7 @@ WordRule read_word_rule(const json& pre_tokenizer) {
   rule.splits_at_white_space = !steps.empty() && text_of(*steps[0], "type") == "WhitespaceSplit";
   if (rule.splits_at_white_space) steps.erase(steps.begin());
   if (steps.size() != 1) refuse("its pre-tokenizer has {} steps, expected one Metaspace", steps.size());
-  check_metaspace(*steps[0]);
+  read_metaspace(*steps[0], rule);
   const json& split = member(*steps[0], "split");
   if (!split.is_null() && !split.is_boolean()) refuse("split of its Metaspace is {}", shown(split));
   rule.cuts_at_marks = rule.splits_at_white_space || split.is_null() || split.get<bool>();
@@ -263,6 +274,7 @@ TokenizerJson parse(std::string_view bytes) {
   const WordRule words = read_word_rule(member(root, "pre_tokenizer"));
   if (words.cuts_at_marks) check_marks(result.pieces);
   result.character_map = read_normalizer(member(root, "normalizer"), words);
+  result.marks_first_word = words.marks_first_word;
   check_post_processor(member(root, "post_processor"));
   return result;
 }

@@ -14,6 +14,7 @@ struct TokenizerJson {
   // What SentencePiece's normaliser replaces. "": no character is replaced, and marked_words() takes the
   // place of the normaliser.
   std::string character_map;
+  bool marks_first_word = true;  // false: the file leaves out the mark that T5 has before the first word
 };
 
 // Throws UserError, which names `name`, if the file is damaged, or if its parts are not those that

@@ -27,6 +27,7 @@ enum class Purpose : uint32_t {
   kMixture = 14,       // order in which the sources of an epoch are mixed
   kValidation = 15,    // noise of held-out samples
   kStrata = 16,        // order of a step's samples over the parts of stratified timesteps
+  kSubset = 17,        // images of a part of a set that is scored
   kTest = 99,
 };
 

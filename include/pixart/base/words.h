@@ -26,6 +26,8 @@ class FewHints {
 constexpr std::string_view kBlanks = " \t\r\n\v\f";
 std::string trimmed(std::string_view text, std::string_view blanks = kBlanks);  // at both ends
 std::string ascii_lower(std::string text);
+// The lines of a file's text; a byte-order mark and the carriage returns at their ends are left out.
+std::vector<std::string> lines_of(std::string_view text);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 // "a, b, c and 17 more": names at most twenty, each made printable().

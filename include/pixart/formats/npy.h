@@ -1,11 +1,15 @@
 // NumPy arrays: .npy files, and .npz archives of np.savez and np.savez_compressed. PixArt-alpha stores
-// caption features in such archives (tools/extract_features.py of the official code). Nothing is unpickled.
+// caption features in such archives (tools/extract_features.py of the official code); programs that compute
+// FID store the statistics of a data set in them. Nothing is unpickled.
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace pixart::formats {
 
@@ -14,8 +18,19 @@ namespace pixart::formats {
 // position and reason. The size is checked against the file's size before memory is allocated.
 at::Tensor load_npy(const std::filesystem::path& path);
 
-// Every array of the archive by its name, without ".npy". Deflated data are inflated up to the size in the
-// archive's directory, which may be 1,100 times the size in the file.
-std::map<std::string, at::Tensor> load_npz(const std::filesystem::path& path);
+// Every array of the archive that is wanted (by default all), by its name without ".npy". Deflated data are
+// inflated up to the size in the archive's directory, which may be 1,100 times the size in the file.
+using IsWanted = std::function<bool(const std::string& name)>;
+std::map<std::string, at::Tensor> load_npz(const std::filesystem::path& path, const IsWanted& is_wanted = {});
+
+// Writes an archive like np.savez, atomically: bytes, signed integers of 4 and 8 bytes, floats of 4 and 8
+// bytes. Tensors are moved to the CPU and made contiguous.
+void save_npz(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& arrays);
+
+// Writes an archive with one array of bytes, as np.savez(path, array) does: its name is arr_0. `produce` gives
+// the bytes in row-major order to its argument, piece by piece; memory holds one piece.
+using TakeBytes = std::function<void(std::string_view bytes)>;
+void save_npz_of_bytes(const std::filesystem::path& path, const std::vector<int64_t>& shape,
+                       const std::function<void(const TakeBytes&)>& produce);
 
 }  // namespace pixart::formats

@@ -350,15 +350,18 @@ TEST_F(File, PermissionsAreThoseThatTheUmaskLeaves) {
     const mode_t before = ::umask(mask);
     write_file_atomically(folder_ / "file", "a");
     { const FileLock lock(folder_ / "lock"); }
+    append_to_file(folder_ / "lines", "a");
     StagedFolder staged(folder_ / "staged");
     OutputFile(staged.path() / "inner").close();
     staged.commit();
     ::umask(before);
     EXPECT_EQ(mode_of(folder_ / "file"), file);
     EXPECT_EQ(mode_of(folder_ / "lock"), file);
+    EXPECT_EQ(mode_of(folder_ / "lines"), file);
     EXPECT_EQ(mode_of(folder_ / "staged/inner"), file);
     EXPECT_EQ(mode_of(folder_ / "staged"), folder);
     fs::remove(folder_ / "lock");
+    fs::remove(folder_ / "lines");
     fs::remove_all(folder_ / "staged");
   }
 }

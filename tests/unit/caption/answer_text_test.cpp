@@ -184,6 +184,7 @@ TEST(CleanAnswer, WordsToTheUser) {
                              "## Image description\n",
                              "Okay, here's a breakdown of the photo: ",
                              "Based on the image, here is a description: ",
+                             "这张图片的详细描述如下：\n\n",
                              "Thank you for sharing this photo! "})
     expect_ball(std::string(before) + "{}", "preamble");
   for (const char* after : {"Let me know if you need more!",
@@ -226,6 +227,7 @@ TEST(CleanAnswer, FencesQuotesAndJson) {
                            "```json\n{\"caption\": \"{}\"}\n```",
                            "[{\"caption\": \"{}\"}]",
                            "{\"text\": \"{}\"}",
+                           "[\"{}\"]",
                            "{\"x\": \"{}\"}",
                            "Here is the caption:\n```\n{}\n```",
                            "Sure! \"{}\"",
@@ -234,6 +236,7 @@ TEST(CleanAnswer, FencesQuotesAndJson) {
                            "{\"response\": \"{}\", \"ok\": true}"})
     expect_ball(text, "fence");
   EXPECT_EQ(cleaned(R"({"tags": ["a"], "n": 1})").fault, AnswerFault::kBadText);
+  EXPECT_EQ(cleaned(R"(["STOP"] on a red sign)").text, R"(["STOP"] on a red sign)");
 }
 
 TEST(CleanAnswer, LoopsAreNoticed) {

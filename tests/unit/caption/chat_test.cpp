@@ -146,6 +146,19 @@ TEST(RequestBody, ChangesTheNameOfMaxTokensOnce) {
   EXPECT_FALSE(with_completion_tokens(*changed));
 }
 
+TEST(RequestBody, StreamsOrHasNoTemperatureOnce) {
+  const std::string body = request_body({.model = "m"}, R"(say ,"temperature":1,"stream":false)", "");
+  for (const auto change : {as_stream, without_temperature}) {
+    const auto changed = change(body);
+    ASSERT_TRUE(changed);
+    EXPECT_FALSE(change(*changed));
+    const auto was = nlohmann::json::parse(body), is = nlohmann::json::parse(*changed);
+    EXPECT_EQ(is["stream"], change == as_stream);
+    EXPECT_EQ(is.contains("temperature"), change == as_stream);
+    EXPECT_EQ(is["messages"], was["messages"]);
+  }
+}
+
 TEST(AnswerFault, EachHasItsName) {
   std::set<std::string_view> names;
   for (int i = 0; i <= int(AnswerFault::kLoop); ++i) names.insert(to_string(AnswerFault(i)));

@@ -111,6 +111,7 @@ TEST(MeantStatus, OfOtherStatuses) {
       {302, "billing", 302},
       {0, "", 0},
       {402, R"({"error": {"message": "Insufficient credits"}})", 402},
+      {200, R"({"error": "credits exhausted", "object": "error"})", 402},
   };
   for (const auto& [status, body, meant] : cases)
     EXPECT_EQ(meant_status(status, body), meant) << status << body;
@@ -126,6 +127,10 @@ TEST(ErrorBody, NamesOfParameters) {
   EXPECT_FALSE(wants_completion_tokens("image too large"));
   EXPECT_TRUE(refuses_temperature("Unsupported value: 'temperature' does not support 0.2 with this model."));
   EXPECT_FALSE(refuses_temperature("the temperature of the image is too low"));
+  EXPECT_TRUE(wants_stream("This model only support stream mode, please enable the stream parameter."));
+  EXPECT_TRUE(wants_stream("stream must be true"));
+  EXPECT_FALSE(wants_stream("streaming is not supported"));
+  EXPECT_FALSE(wants_stream("stream must be set to false"));
 }
 
 TEST(EventStream, IsJoined) {

@@ -155,6 +155,28 @@ TEST_F(ServerKinds, TheOtherNameOfMaxTokensIsUsed) {
   EXPECT_EQ(server.num_requests(), 6) << "asked for once";
 }
 
+TEST_F(ServerKinds, AModelThatOnlyStreamsAndTakesNoTemperature) {
+  images(5);
+  ChatServer server([](const ChatRequest& request) -> ChatReply {
+    const auto body = nlohmann::json::parse(request.body);
+    if (body.contains("temperature"))
+      return {.status = 400,
+              .body = R"({"error": {"message": "`temperature` is deprecated for this model."}})"};
+    if (body["stream"] == false)
+      return {.status = 400, .body = R"({"error": {"message": "This model only support stream mode"}})"};
+    return {.body = "data: {\"choices\": [{\"delta\": {\"content\": \"" + caption_of(request) +
+                    "\"}}]}\n\ndata: [DONE]\n\n"};
+  });
+  EXPECT_THAT(ends(options(server), ExitCode::kBadInput), HasSubstr("--temperature"));
+  auto once = options(server);
+  once.temperature = 1;
+  once.out = folder_ / "usual";
+  once.client.retries = 0;
+  const int before = server.num_requests();
+  EXPECT_EQ(run(once).captioned, 5);
+  EXPECT_EQ(server.num_requests() - before, 7) << "asked for each once";
+}
+
 TEST_F(ServerKinds, StreamsAndLeftoversBecomeCaptions) {
   images(4);
   std::atomic<int> seen = 0;

@@ -138,6 +138,19 @@ TEST_F(ImageFolder, CaptionFilesInUpperCase) {
   EXPECT_EQ(dataset->caption(1), "lower");
 }
 
+// A list of rows in one .json, captions of another trainer, a table that is UTF-16 without a mark.
+TEST_F(ImageFolder, MissingCaptionsNameTheFilesThatAreNotRead) {
+  image("b.png");
+  EXPECT_THAT(refusal(config()), ::testing::Not(HasSubstr("not read")));
+  for (const char* name : {"metadata.json", "b.caption", "METADATA.CSV", "b.png.gz"}) {
+    write(name, "x");
+    EXPECT_THAT(refusal(config()), AllOf(HasSubstr("1 of 1 samples have no caption: b.png"),
+                                         HasSubstr(fmt::format("These files are not read: {}.", name)),
+                                         HasSubstr("UTF-8"), HasSubstr("missing_caption")));
+    std::filesystem::remove(folder_ / name);
+  }
+}
+
 TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
   captioned("a", "A");
   image("b.png");

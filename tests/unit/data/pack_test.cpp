@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "io_shim.h"
 #include "pack_sample.h"
 #include "pixart/formats/hash.h"
 #include "shards.h"
@@ -407,6 +408,36 @@ TEST_F(Packed, LeftoversOfTheFirstMomentAreNoFiles) {
   write(std::string("out/") + kOurs, "half");
   EXPECT_EQ(pack_to("out", source).shards, 1);
   EXPECT_FALSE(fs::exists(folder_ / "out" / kOurs));
+}
+
+TEST_F(Packed, GoesOnAfterADiskThatFailedAtAnyOperation) {
+  const auto source = stamps();
+  pack_to("whole", source, kThreeEach);
+  const std::string out = (folder_ / "out").string();
+  bool is_done = false;
+  for (int at = 1; !is_done; ++at) {
+    ASSERT_LT(at, 1000);
+    SCOPED_TRACE(at);
+    fs::remove_all(out);
+    const IoShimSettings fault{.folder = out.c_str(),
+                               .match = nullptr,
+                               .mode = "fail_from",
+                               .at = at,
+                               .error = EIO,
+                               .log = nullptr,
+                               .times = 0};
+    io_shim_set(&fault);
+    try {
+      pack_to("out", source, kThreeEach);
+      is_done = true;
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kStorage) << error.what();
+    }
+    const IoShimSettings off{};
+    io_shim_set(&off);
+    pack_to("out", source, kThreeEach);
+    EXPECT_EQ(files_of("out"), files_of("whole"));
+  }
 }
 
 TEST_F(Packed, OnlyItsOwnLeftoversAreDeleted) {

@@ -154,7 +154,7 @@ TEST(Resize, ReducedImagesAreCutAtTheSamePlace) {
 
 // The shorter side of the resized image may be a little longer than the resolution.
 TEST(Resize, DecodeSideSufficesForEveryBucket) {
-  for (const int resolution : {256, 512, 1024}) {
+  for (const int resolution : {256, 512, 1024, 2048}) {
     const auto& buckets = aspect_buckets(resolution);
     for (int i = 0; i < 400; ++i) {
       const int width = 3000, height = int(std::lround(width * std::pow(2, (i - 200) / 80.0)));

@@ -126,6 +126,30 @@ TEST_F(TableLayouts, AListOfTextsIsSeveralCaptions) {
   }
 }
 
+// pandas writes a list into CSV as Python shows it, and NumPy's arrays without commas.
+TEST_F(TableLayouts, AListThatWasWrittenAsATextIsSeveralCaptions) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"("['one', ""it's two""]")", "caption=one caption=it's two"},
+      {R"("[""one"", ""two""]")", "caption=one caption=two"},
+      {R"("[""caf\u00e9"", ""two""]")", "caption=caf\u00e9 caption=two"},
+      {R"("['one' 'two']")", "caption=one caption=two"},
+      {R"(" ['one, two', ''] ")", "caption=one, two"},
+      {R"("['it\'s\none']")", "caption=it's\none"},
+      {R"("['one', 2]")", "caption=['one', 2]"},
+      {R"("['one',]")", "caption=['one',]"},
+      {R"("['one'] and ['two")", "caption=['one'] and ['two"},
+      {R"("['one]")", "caption=['one]"},
+      {R"("[one, two]")", "caption=[one, two]"},
+      {R"("[]")", "caption=[]"}};
+  std::string lines = "file_name,text\n";
+  for (size_t i = 0; i < cases.size(); ++i) lines += fmt::format("{}.png,{}\n", i, cases[i].first);
+  images(int(cases.size()));
+  write("t.csv", lines);
+  const auto dataset = open_dataset(table("t.csv"));
+  EXPECT_THAT(dataset->rejected(), IsEmpty());
+  for (size_t i = 0; i < cases.size(); ++i) EXPECT_EQ(captions_of(*dataset)[i], cases[i].second);
+}
+
 TEST_F(TableLayouts, ListsWithOtherValuesAreRejected) {
   const std::vector<std::string> bad = {"[1]", "[\"a\", 2]", "[[\"a\"]]", "[{\"a\": 1}]", "{\"a\": \"b\"}",
                                         "3",   "true",       "[false]"};

@@ -101,6 +101,19 @@ TEST(Gif, RowsMayBeInterlaced) {
             (Rgb{255, 10, 0, 255, 10, 10, 0, 255, 255}));
 }
 
+TEST(Gif, MarksAfterThePixelsMayBeMissing) {
+  const std::string good = gif_of({}, {0, 1, 2, 3, 1, 0});
+  for (const size_t missing : {1, 2})
+    EXPECT_EQ(decode_image(good.substr(0, good.size() - missing), "p").rgb, decode_image(good, "p").rgb)
+        << missing;
+  EXPECT_EQ(fault_of(good.substr(0, good.size() - 3)), ImageFault::kDamaged)
+      << "a part of the pixels' last block";
+  // Whole blocks, but too few pixels in them.
+  const std::string short_one = gif_of({}, {0, 1, 2});
+  EXPECT_EQ(fault_of(short_one), ImageFault::kDamaged);
+  EXPECT_EQ(fault_of(short_one.substr(0, short_one.size() - 2)), ImageFault::kDamaged);
+}
+
 TEST(Gif, DamageAndSizesAreRefused) {
   const std::string good = gif_of({}, {0, 1, 2, 3, 1, 0});
   for (size_t length = 6; length + 3 < good.size(); ++length)

@@ -135,12 +135,15 @@ TEST_F(ImageFile, HalvingFindsWhatIsDamaged) {
   EXPECT_THROW(decode_reduced(jpeg, "p", 8, {.pixels = 64 * 64 - 1}), ImageError);  // of the whole image
 }
 
-// A cut at any place is noticed, and no changed byte does harm.
+// A cut at any place in the pixels is noticed, and no changed byte does harm.
 TEST_F(ImageFile, DamageIsRefusedOrHarmless) {
   const std::vector<uint8_t> rgba(size_t(20 * 20 * 4), 200);
-  for (const std::string& bytes :
-       {jpeg_of(gradient(20, 20)), png_of(20, 20, gradient(20, 20).rgb, {}), webp_of(rgba, 20, 20)}) {
-    for (size_t count = 0; count + 2 < bytes.size(); count += 7)
+  const size_t png_end = 24;  // the chunk IEND, two checksums and the mark at the end of the pixels
+  const std::pair<std::string, size_t> files[] = {{jpeg_of(gradient(20, 20)), 2},
+                                                  {png_of(20, 20, gradient(20, 20).rgb, {}), png_end},
+                                                  {webp_of(rgba, 20, 20), 2}};
+  for (const auto& [bytes, end] : files) {
+    for (size_t count = 0; count + end < bytes.size(); count += 7)
       EXPECT_EQ(fault_of(bytes.substr(0, count)), count == 0 ? ImageFault::kEmpty : ImageFault::kDamaged)
           << count;
     for (size_t i = 0; i < bytes.size(); i += 3) {
@@ -223,6 +226,24 @@ TEST_F(ImageFile, FaultsOfPng) {
   EXPECT_EQ(sized(3, 0x80000000), ImageFault::kTooLarge);
   EXPECT_EQ(sized(40'000, 1), ImageFault::kTooLarge);
   EXPECT_EQ(sized(30'000, 30'000), ImageFault::kTooLarge);
+}
+
+// As for Pillow 13, which was asked: with all pixels, the checksums at their end and IEND may be missing.
+TEST_F(ImageFile, APngWithoutItsEndMarksIsWhole) {
+  constexpr size_t kEnd = 12, kChecksums = 8;  // IEND; of the zlib stream and of the chunk
+  for (const int interlace : {PNG_INTERLACE_NONE, PNG_INTERLACE_ADAM7}) {
+    const std::string png = png_of(3, 2, small().rgb, {.interlace = interlace});
+    for (size_t missing = 1; missing <= kEnd + kChecksums; ++missing)
+      EXPECT_EQ(decode_image(png.substr(0, png.size() - missing), "p").rgb, small().rgb) << missing;
+    for (size_t missing = kEnd + kChecksums + 3; missing + 8 <= png.size(); ++missing)
+      EXPECT_EQ(fault_of(png.substr(0, png.size() - missing)), ImageFault::kDamaged) << missing;
+    std::string changed = png;
+    changed.back() = char(changed.back() ^ 1);  // the checksum of IEND
+    EXPECT_EQ(decode_image(changed, "p").rgb, small().rgb);
+    changed[png.size() - kEnd - 1] = char(changed[png.size() - kEnd - 1] ^ 1);  // that of the pixels
+    EXPECT_EQ(fault_of(changed), ImageFault::kDamaged);
+    EXPECT_EQ(fault_of(changed.substr(0, png.size() - kEnd)), ImageFault::kDamaged);
+  }
 }
 
 TEST_F(ImageFile, FaultsOfJpeg) {

@@ -134,5 +134,22 @@ TEST_F(Npy, RefusesOtherFiles) {
   EXPECT_THAT(refusal([&] { load_npy(folder_ / "absent.npy"); }), HasSubstr("absent.npy"));
 }
 
+TEST_F(Npy, WritesBytesPieceByPiece) {
+  const auto path = folder_ / "images.npz";
+  const std::string pixels = "abcdefghijklmnopqrstuvwx";
+  save_npz_of_bytes(path, {2, 2, 2, 3}, [&](const TakeBytes& take) {
+    for (size_t at = 0; at < pixels.size(); at += 5) take(std::string_view(pixels).substr(at, 5));
+  });
+  const auto arrays = load_npz(path);  // compares the checksum, which was written last
+  ASSERT_EQ(arrays.size(), 1u);
+  const at::Tensor& images = arrays.at("arr_0");
+  EXPECT_EQ(images.scalar_type(), at::kByte);
+  EXPECT_EQ(images.sizes().vec(), (std::vector<int64_t>{2, 2, 2, 3}));
+  EXPECT_EQ(std::string(static_cast<const char*>(images.const_data_ptr()), images.nbytes()), pixels);
+  EXPECT_THROW(save_npz_of_bytes(folder_ / "short.npz", {2}, [](const TakeBytes& take) { take("a"); }),
+               InternalError);
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "short.npz"));
+}
+
 }  // namespace
 }  // namespace pixart::formats

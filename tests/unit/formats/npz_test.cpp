@@ -130,6 +130,14 @@ TEST_F(Npz, SurvivesEveryChangedByte) {
     EXPECT_THROW(arrays(bytes.substr(0, count)), UserError) << count;
 }
 
+TEST_F(Npz, AnEmptyArrayKeepsTheChecksumOfItsHeader) {
+  const auto file = folder_ / "empty.npz";
+  save_npz(file, {{"none", at::empty({0}, at::kByte)}, {"one", at::ones({1}, at::kByte)}});
+  const auto read = load_npz(file);
+  EXPECT_EQ(read.at("none").numel(), 0);
+  EXPECT_EQ(read.at("one").item<int>(), 1);
+}
+
 TEST_F(Npz, EmptyRecordsCanBeDeflated) {
   const InputFile file(write("a.npz", zip_of({{.name = "e", .data = std::string("\3\0", 2), .method = 8}})));
   ZipRecord record{.name = "e", .offset = 31, .stored_bytes = 2, .is_deflated = true};

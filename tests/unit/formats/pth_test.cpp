@@ -147,6 +147,19 @@ TEST_F(Pth, TensorsWithAttributesAreTensors) {
   EXPECT_EQ(tensors(pth_of(dict_pickle({{"w", ops}}), {{"0", kSix}})).at("w")[1][0].item<float>(), 3);
 }
 
+// torch._neg_view(): the storage holds 0 to 5, the tensor 0 to -5.
+TEST_F(Pth, AFlagThatChangesTheValuesIsRefused) {
+  const auto file_with = [&](const std::string& flags) {
+    const std::string ops = TensorOps{}.str();
+    return pth_of(dict_pickle({{"w", ops.substr(0, ops.size() - 2) + flags + "tR"}}), {{"0", kSix}});
+  };
+  EXPECT_EQ(tensors(file_with("}")).at("w")[1][2].item<float>(), 5);
+  EXPECT_EQ(tensors(file_with("}" + text_op("neg") + "\x89s")).at("w")[1][2].item<float>(), 5);
+  for (const char* flag : {"neg", "conj"})
+    EXPECT_THAT(refusal([&] { tensors(file_with("}" + text_op(flag) + "\x88s")); }),
+                ::testing::AllOf(HasSubstr(flag), HasSubstr("resolve_neg")));
+}
+
 TEST_F(Pth, OtherFilesAreNamedAsWhatTheyAre) {
   const std::pair<const char*, const char*> files[] = {
       {"<!DOCTYPE html><html>", "an HTML page"},

@@ -99,6 +99,19 @@ TEST_F(TokenizerJsonTest, OlderAndNewerLayoutsOfTheSame) {
   }
 }
 
+// transformers 4 writes both, for tokenizers made of spiece.model.
+TEST_F(TokenizerJsonTest, TheFirstWordGetsItsMarkWhateverTheFileSays) {
+  const Tokenizer want(kGolden);
+  for (const char* scheme : {"first", "never"}) {
+    file_["pre_tokenizer"]["prepend_scheme"] = scheme;
+    ::testing::internal::CaptureStderr();
+    const Tokenizer got = open(file_);
+    EXPECT_EQ(::testing::internal::GetCapturedStderr().find("prepend_scheme 'never'") != std::string::npos,
+              std::string_view(scheme) == "never");
+    expect_same(got, want);
+  }
+}
+
 TEST_F(TokenizerJsonTest, WithoutACharacterMapWordsAreOnlyMarked) {
   file_["normalizer"] = nullptr;
   file_["pre_tokenizer"] = {{"type", "Sequence"},
@@ -225,9 +238,16 @@ TEST_F(TokenizerJsonTest, OtherNormalizersAreRefused) {
 TEST_F(TokenizerJsonTest, OtherWordsAndEndsAreRefused) {
   EXPECT_THAT(refusal_with("/pre_tokenizer", nullptr), HasSubstr("has 0 steps"));
   EXPECT_THAT(refusal_with("/pre_tokenizer/type", "ByteLevel"), HasSubstr("'ByteLevel' is not supported"));
-  for (const json& scheme : {json("first"), json("never"), json()})
+  for (const json& scheme : {json("last"), json(), json(true)})
     EXPECT_THAT(refusal_with("/pre_tokenizer/prepend_scheme", scheme), HasSubstr("expected 'always'"))
         << scheme;
+  for (const char* scheme : {"first", "never"}) {  // only the first of all words would have a mark, or none
+    json mark = file_["pre_tokenizer"];
+    mark["prepend_scheme"] = scheme;
+    const json steps = json::array({{{"type", "WhitespaceSplit"}}, mark});
+    EXPECT_THAT(refusal_with("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", steps}}),
+                HasSubstr("expected 'always'"));
+  }
   EXPECT_THAT(refusal_with("/pre_tokenizer/replacement", "_"), HasSubstr("'_', expected '▁'"));
   EXPECT_THAT(refusal_with("/pre_tokenizer/split", 3), HasSubstr("split of its Metaspace is 3"));
   EXPECT_THAT(refusal_with("/post_processor", nullptr), HasSubstr("post-processor is missing"));
