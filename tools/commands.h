@@ -12,6 +12,7 @@ void add_data_stats(CLI::App& data);
 void add_data_pack(CLI::App& data);
 void add_caption(CLI::App& app);
 void add_sample(CLI::App& app);
+void add_score(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);

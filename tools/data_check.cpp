@@ -17,7 +17,7 @@ namespace {
 
 struct CheckArguments {
   std::string tokenizer, quarantine;
-  int64_t max_tokens = 120, examples = 5;
+  int64_t max_tokens = 0, examples = 5;  // 0: the run file's
   bool json = false;
 };
 
@@ -106,7 +106,8 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
                report.ledger.rejected.size() - kShown);
 }
 
-void run(const SourceArguments& where, const CheckArguments& arguments) {
+void run(const SourceArguments& where, CheckArguments arguments) {
+  if (arguments.max_tokens == 0) arguments.max_tokens = most_tokens(where);
   std::unique_ptr<text::Tokenizer> tokenizer;
   data::CheckOptions options{.examples = arguments.examples, .max_tokens = arguments.max_tokens};
   if (!arguments.tokenizer.empty()) {
@@ -149,9 +150,10 @@ void add_data_check(CLI::App& data) {
   add_source_options(*command, where);
   command->add_option("--tokenizer", arguments->tokenizer,
                       "spiece.model, tokenizer.json or their folder: count captions that will be cut");
-  command->add_option("--max-tokens", arguments->max_tokens, "largest number of tokens for the text encoder")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command
+      ->add_option("--max-tokens", arguments->max_tokens,
+                   "largest number of tokens for the text encoder (default: the run file's, otherwise 120)")
+      ->check(CLI::PositiveNumber);
   command->add_option("--examples", arguments->examples, "number of samples to show")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();

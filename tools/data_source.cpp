@@ -69,6 +69,11 @@ data::SourceConfig chosen_source(const SourceArguments& arguments) {
                               sources.size(), join(names_of(sources), ", ")));
 }
 
+int64_t most_tokens(const SourceArguments& arguments) {
+  if (!is_run_file(arguments.where)) return run::TextEncoderConfig{}.max_tokens;
+  return run::read_run_config(with_home(arguments.where), arguments.settings).text_encoder.max_tokens;
+}
+
 std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, const std::string& source) {
   if (!is_run_file(arguments.where)) return {};
   std::vector<data::CheckShape> shapes;

@@ -23,6 +23,9 @@ void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments);
 data::SourceConfig chosen_source(const SourceArguments& arguments);  // there must be exactly one
 
+// text_encoder.max_tokens of the run file; for a folder or file its default.
+int64_t most_tokens(const SourceArguments& arguments);
+
 // How the stages of the run file cut the images of a source; empty for a folder or file.
 std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, const std::string& source);
 

@@ -11,7 +11,7 @@ namespace pixart::tools {
 
 namespace {
 
-void add_score(CLI::App& demo) {
+void add_demo_score(CLI::App& demo) {
   struct Arguments {
     std::string run, device = "auto";
     bool curve = false;
@@ -42,7 +42,7 @@ void add_score(CLI::App& demo) {
 void add_demo(CLI::App& app) {
   auto* demo = app.add_subcommand("demo", "Work with runs on drawn scenes, as scripts/demo.sh trains one.");
   demo->require_subcommand(1);
-  add_score(*demo);
+  add_demo_score(*demo);
   demo->footer("Examples:\n  pixart demo score runs/demo\n  pixart demo score --help");
 }
 

@@ -117,16 +117,29 @@ report::UsualLoss usual_loss(const run::RunConfig& config, const run::StageConfi
   return usual;
 }
 
+// The prediction, and the other settings that are not the published ones.
+std::string loss_text(diffusion::DiffusionConfig config) {
+  std::string text = word_of(config.prediction);
+  config.prediction = diffusion::DiffusionConfig{}.prediction;
+  for (const auto& value : config::values(config))
+    if (!value.is_default) text += fmt::format(", {}: {}", value.key, value.value);
+  return text;
+}
+
 std::vector<report::StagePlan> plan_of(const run::RunConfig& config, const report::RunRecord& record) {
   std::vector<report::StagePlan> plan;
-  for (const auto& stage : config.stages)
+  for (const auto& stage : config.stages) {
+    const bool is_diffusion = !stage.info().trains_autoencoder();
     plan.push_back({.name = stage.name,
                     .objective = stage.objective,
                     .steps = stage.steps,
                     .batch_size = stage.batch_size,
                     .gradient_clip = stage.gradient_clip,
                     .prompts = stage.samples.prompts,
+                    .loss = is_diffusion ? loss_text(stage) : "",
+                    .validation_loss = is_diffusion ? loss_text(stage.held_out_loss()) : "",
                     .usual_loss = usual_loss(config, stage, record)});
+  }
   return plan;
 }
 

@@ -54,6 +54,15 @@ Process DiffusionConfig::process() const {
   return result;
 }
 
+DiffusionConfig DiffusionConfig::held_out_loss() const {
+  DiffusionConfig result;
+  result.prediction = prediction;
+  result.zero_terminal_snr = zero_terminal_snr;
+  result.shift = shift;
+  result.variational_bound = variational_bound;
+  return result;
+}
+
 std::vector<std::string> diffusion_keys() {
   std::vector<std::string> keys;
   DiffusionConfig config;

@@ -185,6 +185,24 @@ std::string curves_of(const ReportedRun& run) {
   return html.empty() ? paragraph("No step is recorded yet.") : html + unknown_losses(run);
 }
 
+std::string other_losses(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
+                         const std::string& stage) {
+  std::set<std::string> losses, validation;
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < runs.size(); ++i)
+    if (const StagePlan* plan = plan_of(runs[i], stage); plan != nullptr && !plan->loss.empty()) {
+      losses.insert(plan->loss);
+      validation.insert(plan->validation_loss);
+      lines.push_back(fmt::format("{}: {}", names[i], plan->loss));
+    }
+  if (losses.size() < 2) return "";
+  return note(fmt::format(
+      "The losses of these runs are of different kinds, and a lower one is not a better one ({}). {}",
+      join(lines, "; "),
+      validation.size() < 2 ? "Their validation losses are of one kind and can be compared."
+                            : "Compare images or scores; the validation losses differ in the same way."));
+}
+
 std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {
   std::vector<std::string> stages;
   for (const auto& run : runs)
@@ -193,7 +211,7 @@ std::string common_curves(const std::vector<ReportedRun>& runs, const std::vecto
         stages.push_back(stage.name);
   std::string html;
   for (const auto& stage : stages) {
-    html += "<h3>" + html_escaped(stage) + "</h3>\n";
+    html += "<h3>" + html_escaped(stage) + "</h3>\n" + other_losses(runs, names, stage);
     html += common_chart(runs, names, stage, {.key = "loss", .title = "Loss, smoothed", .wants_log = true});
     std::string small = common_chart(
         runs, names, stage,

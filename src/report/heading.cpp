@@ -74,10 +74,9 @@ std::string parameters_text(const std::optional<double>& all, const std::optiona
 }
 
 Cells stage_row_names() {
-  return {"stage",           "objective",          "steps",
-          "batch",           "images seen",        "parameters",
-          "loss (smoothed)", "validation loss",    "img/s (median)",
-          "MFU (median)",    "data wait (median)", "most memory"};
+  return {"stage",        "objective",          "predicts, loss",  "steps",           "batch",
+          "images seen",  "parameters",         "loss (smoothed)", "validation loss", "img/s (median)",
+          "MFU (median)", "data wait (median)", "most memory"};
 }
 
 Cells stage_row(const ReportedRun& run, const StageRecord& stage) {
@@ -92,6 +91,7 @@ Cells stage_row(const ReportedRun& run, const StageRecord& stage) {
   const auto memory = most(stage, "memory_bytes");
   return {stage.name,
           plan == nullptr ? "" : plan->objective,
+          plan == nullptr ? "" : plan->loss,
           steps,
           shown(batch, "{:.0f}"),
           batch ? number_text(*batch * stage.last_step) : "",
@@ -223,7 +223,8 @@ std::string compared_stages(const std::vector<ReportedRun>& runs, const std::vec
         table.rows.push_back(stage_row(runs[i], stage));
         table.rows.back().front() = names[i];
       }
-    html += "<h3>Stage " + html_escaped(name) + "</h3>\n" + table_html(turned(table));
+    html += "<h3>Stage " + html_escaped(name) + "</h3>\n" + table_html(turned(table)) +
+            other_losses(runs, names, name);
   }
   return html;
 }

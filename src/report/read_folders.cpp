@@ -1,4 +1,4 @@
-// Reads samples/, checkpoints/, quarantine/ and features/.
+// Reads samples/, checkpoints/, quarantine/, excluded/ and features/.
 #include <algorithm>
 #include <regex>
 #include <set>
@@ -113,6 +113,29 @@ void read_quarantine(RunRecord& run) {
       run.remarks.push_back(fmt::format("Some lines of quarantine/{} cannot be read and are left out.",
                                         file.filename().string()));
     run.sources.push_back(std::move(source));
+  }
+}
+
+// Samples that a stage left out after a bad step are rejected samples of their source, each once.
+void read_excluded(RunRecord& run) {
+  std::set<std::pair<std::string, std::string>> known;  // source, key
+  for (const auto& file : entries(run.folder / "excluded")) {
+    if (file.extension() != ".jsonl") continue;
+    const auto count = for_each_json_line(file, [&](const json& line) {
+      const std::string name = text_in(line, "source"), key = text_in(line, "key");
+      if (!known.emplace(name, key).second) return;
+      auto source = std::find_if(run.sources.begin(), run.sources.end(),
+                                 [&](const auto& one) { return one.name == name; });
+      if (source == run.sources.end()) source = run.sources.insert(source, {.name = name});
+      ++source->rejected["bad_step"];
+      if (source->examples.size() < kMostExamples)
+        source->examples.push_back(
+            {key, "bad_step",
+             fmt::format("step {}: {}", integer_in(line, "step", -1), text_in(line, "reason"))});
+    });
+    if (count.unreadable > 0 || count.is_cut)
+      run.remarks.push_back(fmt::format("Some lines of excluded/{} cannot be read and are left out.",
+                                        file.filename().string()));
   }
 }
 

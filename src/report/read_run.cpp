@@ -107,6 +107,7 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
   read_samples(run);
   read_checkpoints(run, options.hash_weights);
   read_quarantine(run);
+  read_excluded(run);
   read_features(run, options.features.empty() ? folder / "features" : options.features);
   read_scores(run);
   read_owner(run);

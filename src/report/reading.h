@@ -20,6 +20,7 @@ void read_telemetry(RunRecord& run);
 void read_samples(RunRecord& run);
 void read_checkpoints(RunRecord& run, bool hash_weights);
 void read_quarantine(RunRecord& run);
+void read_excluded(RunRecord& run);
 void read_features(RunRecord& run, const std::filesystem::path& folder);
 void read_scores(RunRecord& run);
 void read_owner(RunRecord& run);

@@ -27,6 +27,10 @@ std::string differences_html(const ConfigComparison& comparison, const std::stri
 
 // curves.cpp
 std::string curves_of(const ReportedRun& run);
+// Says which runs of a stage have other losses, so that their numbers must not be compared; "" if all have
+// the same one.
+std::string other_losses(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
+                         const std::string& stage);
 // Shows the same stage of several runs in the same charts.
 std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names);
 

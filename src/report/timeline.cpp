@@ -131,28 +131,37 @@ class Drawing {
     return svg + marks(lane, y);
   }
 
+  // The mark of an event; "" if it has none.
+  std::string mark(const TelemetryEvent& event, double at, double y) const {
+    if (event.kind == "samples")
+      return fmt::format("<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.2\"/>\n", at, y + kBar + 6);
+    if (event.kind == "save")
+      return fmt::format(
+          "<line class=\"save\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>\n", at, y - 2,
+          y + kBar + 2);
+    if (event.kind == "roll_back")
+      return fmt::format(
+          "<path class=\"dot\" d=\"M{:.1f} {:.1f}l7 -4v8z\"><title>back to step {}</title></path>\n", at - 7,
+          y - 9, event.step);
+    if (event.kind == "stop" && run_.processes[event.process].reason == "error")
+      return fmt::format("<text class=\"error\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">error</text>\n",
+                         at, y - 7);
+    return "";
+  }
+
   // Draws one mark of a kind per pixel, because long runs save thousands of times.
   std::string marks(size_t lane, double y) const {
     std::map<std::string, double> last;
     std::string svg;
     for (const auto& event : run_.events) {
-      const bool is_save = event.kind == "save", is_samples = event.kind == "samples";
-      const bool is_error = event.kind == "stop" && run_.processes[event.process].reason == "error";
-      if (event.stage != lanes_[lane] || !(is_save || is_samples || is_error)) continue;
+      if (event.stage != lanes_[lane]) continue;
       const double at = x(time_.share(event.process, event.time));
+      const std::string drawn = mark(event, at, y);
+      if (drawn.empty()) continue;
       const auto [known, is_new] = last.emplace(event.kind, at);
       if (!is_new && at - known->second < 1.5) continue;
       known->second = at;
-      if (is_samples)
-        svg +=
-            fmt::format("<circle class=\"dot\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.2\"/>\n", at, y + kBar + 6);
-      else if (is_save)
-        svg += fmt::format(
-            "<line class=\"save\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>\n", at, y - 2,
-            y + kBar + 2);
-      else
-        svg += fmt::format(
-            "<text class=\"error\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">error</text>\n", at, y - 7);
+      svg += drawn;
     }
     return svg;
   }
@@ -232,7 +241,7 @@ std::string timeline_html(const RunRecord& run) {
   std::string html = "<figure>\n<div class=\"wide\">" + Drawing(run, 940).svg() +
                      "</div>\n<div class=\"narrow\">" + Drawing(run, 380).svg() + "</div>\n</figure>\n";
   html += note(
-      "Bars: a stage in training; strokes: checkpoints; dots: sample images. The axis counts the time in "
+      "Bars: a stage in training; strokes: checkpoints; dots: sample images; triangles: the stage went back to a checkpoint after a bad step. The axis counts the time in "
       "which the run ran; dashed boxes are the times in which it did not, shown shortened.");
   return html + table(run);
 }

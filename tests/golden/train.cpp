@@ -1,10 +1,12 @@
-// Golden kind `training`: twenty whole optimizer steps of the official models, through our Trainer.
+// Golden kind `training`: twenty whole optimizer steps of the official models and of diffusers', through our
+// Trainer.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
 #include "golden.h"
 #include "golden_models.h"
+#include "golden_objectives.h"
 #include "one_rank.h"
 #include "pixart/base/error.h"
 #include "pixart/models/transformer.h"
@@ -38,23 +40,29 @@ data::Batch recorded_batch(const GoldenCase& c, const data::MicroBatch& plan) {
   return batch;
 }
 
+// The published loss, where the case does not name another one.
+diffusion::TrainingLoss loss_of(const nlohmann::json& config) {
+  return {config.contains("objective") ? testing::training_config(config.at("objective"))
+                                       : diffusion::DiffusionConfig{},
+          at::kCPU};
+}
+
 // The objective that training has, with the case's tensors in place of random numbers too.
 class RecordedObjective : public Objective {
  public:
   RecordedObjective(const GoldenCase& c, nn::StateDict& state) : codec_(testing::plain_codec(kScaling)) {
-    const DiffusionSetting setting{
-        .codec = &codec_,
-        .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", 1000), at::kCPU),
-        .seed = 0,
-        .draw =
-            [&c](const data::Batch& batch) {
-              const at::Tensor noise = recorded(c, batch.plan, "in.noise");
-              return DiffusionDraw{.noise = noise,
-                                   .posterior = at::zeros_like(noise),
-                                   .t = recorded(c, batch.plan, "in.t"),
-                                   .drop = recorded(c, batch.plan, "in.drop")};
-            },
-        .device = at::kCPU};
+    const DiffusionSetting setting{.codec = &codec_,
+                                   .loss = loss_of(c.config()),
+                                   .seed = 0,
+                                   .draw =
+                                       [&c](const data::Batch& batch) {
+                                         const at::Tensor noise = recorded(c, batch.plan, "in.noise");
+                                         return DiffusionDraw{.noise = noise,
+                                                              .posterior = at::zeros_like(noise),
+                                                              .t = recorded(c, batch.plan, "in.t"),
+                                                              .drop = recorded(c, batch.plan, "in.drop")};
+                                       },
+                                   .device = at::kCPU};
     const auto& j = c.config();
     const models::TransformerConfig config = j.at("architecture") == "DiT"
                                                  ? models::TransformerConfig(testing::dit_config(j))

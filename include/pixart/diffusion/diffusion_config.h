@@ -78,6 +78,9 @@ struct DiffusionConfig {
   }
   void validate(std::vector<std::string>& problems) const;  // keys that do not fit each other
   Process process() const;
+  // The settings on which validation losses depend, with the defaults for the others: they have no weights,
+  // and timesteps of their own.
+  DiffusionConfig held_out_loss() const;
 };
 
 // The names of the keys above.

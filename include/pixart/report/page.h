@@ -37,6 +37,9 @@ struct StagePlan {
   int64_t steps = 0, batch_size = 0;
   double gradient_clip = 0;
   std::vector<std::string> prompts = {};
+  // What a diffusion stage predicts, and the settings of its loss that are not the published ones: "flow,
+  // shift: 3". Losses can be compared only where these are equal, validation losses where the second are.
+  std::string loss = {}, validation_loss = {};
   UsualLoss usual_loss = {};
 };
 

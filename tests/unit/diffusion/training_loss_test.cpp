@@ -111,6 +111,25 @@ TEST(TrainingLoss, ValidationHasNoWeights) {
   }
 }
 
+TEST(TrainingLoss, ValidationDependsOnItsOwnSettingsOnly) {
+  const Samples s;
+  for (const auto prediction :
+       {Prediction::kEpsilon, Prediction::kXStart, Prediction::kV, Prediction::kFlow}) {
+    DiffusionConfig config = with(prediction, LossWeighting::kMinSnr);
+    config.min_snr_gamma = 2;
+    config.timesteps = TimestepDraw::kLogitNormal;
+    if (prediction == Prediction::kFlow) config.shift = 3;
+    if (prediction == Prediction::kV) config.zero_terminal_snr = true;
+    if (prediction == Prediction::kXStart) config.variational_bound = BoundUse::kNone;
+    const DiffusionConfig own = config.held_out_loss();
+    EXPECT_EQ(own.timesteps, TimestepDraw::kUniform);
+    EXPECT_EQ(own.loss_weighting, LossWeighting::kNone);
+    EXPECT_TRUE(at::equal(TrainingLoss(config, at::kCPU).unweighted_losses(half, s.x_start, s.noise, s.t),
+                          losses_of(own)))
+        << word_of(prediction);
+  }
+}
+
 TEST(TrainingLoss, TheReleasedLossesHaveKeys) {
   const Samples s;
   const LossTables tables(make_noise_schedule("linear", 1000), at::kCPU);

@@ -106,6 +106,23 @@ TEST_F(Page, ComparesRuns) {
                           HasSubstr("second: text, step 300"), HasSubstr("RAPHAEL")));
 }
 
+TEST_F(Page, SaysWhereLossesCannotBeCompared) {
+  put_run();
+  ReportedRun a = reported(), b = reported();
+  a.record.name = "a", b.record.name = "b";
+  a.plan.front().loss = a.plan.front().validation_loss = "epsilon";
+  b.plan.front().loss = b.plan.front().validation_loss = "flow, shift: 3";
+  EXPECT_THAT(run_page(b, {}), AllOf(HasSubstr("flow, shift: 3"), Not(HasSubstr("different kinds"))));
+  EXPECT_THAT(comparison_page({a, b}, {}),
+              AllOf(HasSubstr("different kinds"), HasSubstr("(a: epsilon; b: flow, shift: 3)"),
+                    HasSubstr("Compare images or scores")));
+  b.plan.front() = a.plan.front();
+  EXPECT_THAT(comparison_page({a, b}, {}), Not(HasSubstr("different kinds")));
+  b.plan.front().loss = "epsilon, loss_weighting: p2";
+  EXPECT_THAT(comparison_page({a, b}, {}),
+              AllOf(HasSubstr("different kinds"), HasSubstr("validation losses are of one kind")));
+}
+
 // Runs of the same name are told apart by their folders.
 TEST_F(Page, ComparesRunsOfTheSameName) {
   put("a/x/run.yaml", "");

@@ -127,6 +127,20 @@ TEST_F(ReadRun, ARowThatTwoRanksRejectCountsOnce) {
   EXPECT_EQ(read_run(folder_).sources.at(0).num_rejected(), 2);
 }
 
+TEST_F(ReadRun, SamplesLeftOutAfterBadStepsAreInTheLedger) {
+  put("run.yaml", "");
+  put("quarantine/web.jsonl", "{\"row\":3,\"key\":\"a\",\"reason\":\"bad_feature\"}\n");
+  const std::string line =
+      R"({"source":"web","key":"b","row":5,"step":12,"reason":"the loss is not finite"})";
+  put("excluded/text.jsonl", line + "\n" + R"({"source":"other","key":"c","step":12,"reason":"x"})" + "\n");
+  put("excluded/more.jsonl", line + "\n");
+  const auto run = read_run(folder_);
+  ASSERT_EQ(run.sources.size(), 2u);
+  EXPECT_EQ(run.sources[0].rejected, (std::map<std::string, int64_t>{{"bad_feature", 1}, {"bad_step", 1}}));
+  EXPECT_EQ(run.sources[0].examples.at(1).at(2), "step 12: the loss is not finite");
+  EXPECT_EQ(run.sources[1].name, "other");
+}
+
 TEST_F(ReadRun, AnEmptyFolderSaysWhatIsMissing) {
   const RunRecord run = read_run(folder_);
   EXPECT_THAT(run.stages, IsEmpty());

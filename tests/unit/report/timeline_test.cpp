@@ -35,6 +35,12 @@ TEST_F(Timeline, ThousandsOfSavesAreThinned) {
   EXPECT_LT(of(telemetry).size(), 150000u);
 }
 
+TEST_F(Timeline, ARollBackHasItsMark) {
+  const std::string line =
+      R"({"time":"2026-03-02T01:21:00Z","kind":"roll_back","stage":"text","step":40,"bad_step":57})";
+  EXPECT_THAT(of(process(1, 0, 100, "") + line + "\n"), HasSubstr("back to step 40"));
+}
+
 TEST_F(Timeline, WithoutTelemetryThereIsNone) { EXPECT_EQ(timeline_html(read_run(folder_)), ""); }
 
 TEST_F(Timeline, ClocksThatGoBackDoNoHarm) {
