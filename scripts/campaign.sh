@@ -20,7 +20,8 @@ file may be left, and no foreign file may be touched. Without --drill all drills
   clocks    a wall clock that jumps, runs backwards or not at all, and wrong times of files, with kills
   chaos     one run, and every ten seconds one fault of more than twenty kinds
   soak      20,000 steps in one process: memory, open files, threads and the folder must not grow
-  poison    feature sets with values that are not finite
+  poison    20 consecutive samples that are not finite: the run rolls back, leaves them out, and ends with the weights of a run
+            that was told of them; with kills, requests to stop, and two ranks
 Every trial is made by its seed. A trial that breaks a promise prints "LOST", the reason and the line that replays it; the
 exit code is then 1.
   --binary FILE    the program (default: build/release/bin/pixart)

@@ -26,8 +26,7 @@ import image_kinds
 SIZES = [(13, 9), (37, 24), (64, 48), (150, 101)]
 # Kinds that Pillow reads and we refuse, and why.
 REFUSED = {"animated": "we train on still images; of a GIF the first image is taken, as many GIF files are still images",
-           "other formats": "not a format of photographs on the web",
-           "cut": "Pillow reads PNG and GIF files of which only marks after the pixels are missing; we read no file that is cut off"}
+           "other formats": "not a format of photographs on the web"}
 LOSSY_MAX, LOSSY_MEAN = 3, 0.6
 
 

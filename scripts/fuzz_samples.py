@@ -44,8 +44,8 @@ IMAGE_REASONS = ("empty_file", "not_a_picture", "unsupported_picture", "damaged_
 
 # Rejections of content that a reference reader takes: reason, what the detail says, why it is meant.
 CHOICES = [
-    ("damaged_picture", "damaged PNG.*(CRC|checksum|ends early|IDAT|invalid chunk type|out of range)",
-     "Pillow compares no checksums of a PNG's pixels, and does not read what follows them"),
+    ("damaged_picture", "damaged PNG.*(CRC|checksum|IDAT|invalid chunk type|out of range)",
+     "Pillow compares no checksums of a PNG's pixels"),
     ("damaged_picture", "damaged GIF", "Pillow passes over bytes between the parts of a GIF and takes half of its pixels"),
     ("damaged_picture", "damaged TIFF", "Pillow ignores tags with values that libtiff finds wrong"),
     ("damaged_picture", "damaged JPEG", "Pillow ignores libjpeg's warnings about the pixels, which are then wrong"),

@@ -80,7 +80,7 @@ def run_trial(bench, drill, seed, options):
         print(f'LOST: {drill}, seed {seed}: ' + '\n  '.join(line['problems']) + f'\nreplay: {line["replay"]}\n'
               f'files: {keep_folder(bench)}', flush=True)
     for folder in bench.work.iterdir():
-        if folder.is_dir() and folder.name not in ('template', 'undamaged'):
+        if folder.is_dir() and folder.name not in ('template', 'undamaged', 'unpoisoned'):
             shutil.rmtree(folder, ignore_errors=True)
     if options.out:
         with open(options.out, 'a', encoding='utf-8') as file:

@@ -1,6 +1,7 @@
 """A long run of tiny steps: memory, open files, threads and the folder do not grow."""
 import os
 import pathlib
+import statistics
 import time
 
 import commands
@@ -41,11 +42,12 @@ def last_step(run):
 
 
 def grown(samples, key):
-    """How much the largest value of the last quarter of steps exceeds that of the second quarter, relative to it."""
+    """How much the median of the last quarter of steps exceeds that of the second quarter, relative to it. A save or a drawing has
+    more for a moment, which is not growth."""
     last = samples[-1]['step']
     early = [sample[key] for sample in samples if last / 4 <= sample['step'] < last / 2]
     late = [sample[key] for sample in samples if sample['step'] >= 3 * last / 4]
-    return max(late) / max(early) - 1 if early and late else None
+    return statistics.median(late) / statistics.median(early) - 1 if early and late else None
 
 
 def trial(bench, seed):
@@ -65,14 +67,13 @@ def trial(bench, seed):
     outcome.tried = last_step(folder / 'run')
     outcome.demand(outcome.tried == command.steps, f'it made {outcome.tried} of {command.steps} steps')
     samples = [sample for sample in samples if sample['step'] > 0]
-    # Files and folder have those of a save for a moment.
     for key in ('memory', 'files', 'threads', 'folder') if samples else ():
         growth = grown(samples, key)
         if growth is None:
             outcome.detail[key] = 'too few samples'
             continue
         outcome.detail[key] = round(growth, 4)
-        allowed = 0.5 if key in ('files', 'folder') else MOST_GROWTH if command.steps >= STEPS else MOST_OF_A_SHORT_RUN
+        allowed = MOST_GROWTH if command.steps >= STEPS else MOST_OF_A_SHORT_RUN
         outcome.demand(growth <= allowed, f'{key} grew by {100 * growth:.1f} %')
     outcome.demand(outcome.detail.get('memory') != 'too few samples' or command.steps < STEPS, 'too few samples')
     bench.nobody_is_left(outcome)

@@ -1,6 +1,7 @@
 """Files outside of checkpoints that cannot be written or read: done, or 74 (76: too many open files), and the same command
 continues."""
 import errno
+import itertools
 
 from commands import begin_history
 from drill import finish, fresh
@@ -18,7 +19,8 @@ def is_of_a_checkpoint(path):
 def write_fault(rng, clean):
     """Settings of the shim for an operation of an undisturbed run that is not of a checkpoint."""
     path = rng.choice([path for path in clean.paths if not is_of_a_checkpoint(path)])
-    match = '/' + '/'.join(part for part in path.split('/')[:3] if not part.startswith('.tmp-'))
+    named = itertools.takewhile(lambda part: not part.startswith('.tmp-'), path.split('/')[:3])  # the rest has another name each time
+    match = '/' + '/'.join(named)
     at = 1 + rng.randrange(sum(match in '/' + other for other in clean.paths))
     return {'mode': rng.choice(MODES), 'match': match, 'at': at, 'error': rng.choice(WRITE_ERRORS)}
 

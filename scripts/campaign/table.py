@@ -10,7 +10,7 @@ PROMISES = {
     'clocks': ('A clock that lies changes nothing', 'starts', 0),
     'chaos': ('A run under random faults gives the weights of the undisturbed one', 'faults', 300),
     'soak': ('Memory, files, threads and the folder do not grow', 'steps', 20000),
-    'poison': ('Values that are not finite never reach the weights', 'samples', 0),
+    'poison': ('Bad samples cost minutes: the weights are those of a run without them', 'samples', 0),
 }
 
 
