@@ -99,6 +99,41 @@ TEST_F(BadSamples, TrainingStopsOrGoesOnAsWell) {
   EXPECT_THAT(staying.output, AllOf(HasSubstr("5.png"), Not(HasSubstr("left out"))));
 }
 
+TEST_F(BadSamples, AStageLeavesOutWhatItsFileNamesFromFirstToLast) {
+  const auto leave_out = [&](const std::string& file, const std::string& key) {
+    write_text(folder_ / file, "{\"source\": \"scenes\", \"key\": \"" + key + "\"}\n");
+  };
+  const auto train = [&](const std::string& exclude, const std::string& steps,
+                         const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"train",       "run.yaml", "--stage",
+                                          "autoencoder", "--set",    "stages.autoencoder.steps=" + steps};
+    if (!exclude.empty())
+      arguments.insert(arguments.end(), {"--set", "stages.autoencoder.exclude=" + exclude});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_pixart(arguments, folder_.path());
+  };
+  leave_out("exclude.jsonl", "9.png");
+  auto result = train("exclude.jsonl", "4", {"--check"});
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("source scenes has no sample with the key 9.png"));
+
+  leave_out("exclude.jsonl", "5.png");
+  result = train("exclude.jsonl", "4");
+  ASSERT_EQ(result.code, 0) << result.output;
+  const std::string weights = "checkpoints/autoencoder/step-00000004/model.safetensors";
+  ASSERT_EQ(train("", "4", {"--set", "run=other"}).code, 0);
+  EXPECT_NE(text_of(folder_ / "run" / weights), text_of(folder_ / "other" / weights));
+
+  const std::vector<std::string> longer = {"--allow-change", "stages.autoencoder.steps"};
+  leave_out("exclude.jsonl", "6.png");
+  result = train("exclude.jsonl", "6", longer);
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("stages.autoencoder.exclude"));
+  leave_out("moved.jsonl", "5.png");
+  result = train("moved.jsonl", "6", longer);
+  EXPECT_EQ(result.code, 0) << result.output;
+}
+
 // A divider of a web page. At 128 pixels it would become four million pixels wide.
 TEST_F(BadSamples, AThinImageIsRejectedWithItsKey) {
   add("line", Image(1, 32'000, 90));

@@ -1,4 +1,4 @@
-"""scripts/campaign.sh: one trial of each drill; a program that breaks its promises is found and the trial can be replayed;
+"""scripts/campaign.sh: one trial of each drill, of some more; a program that breaks its promises is found and the trial can be replayed;
 known trials are not made again; the table has one commit only. Usage: campaign_test.py SOURCE_DIR PIXART"""
 import json
 import os
@@ -44,6 +44,12 @@ def check_drills(out):
     expect(0, campaign('--table', '--out', out), *(f'| `{drill}` | ' for drill in TRIALS))
 
 
+def check_poison_on_ranks():
+    """Two ranks that are killed after a roll-back; and roll-backs up to a limit, and none."""
+    for seed in ('1', '6'):
+        expect(0, campaign('--binary', PIXART, '--drill', 'poison', '--seed', seed), 'poison: ', ' 0 lost')
+
+
 def check_resume(out):
     known = len(lines_of(out))
     done = campaign('--binary', PIXART, '--drill', 'poison', '--count', '1', '--out', out)
@@ -86,4 +92,5 @@ with tempfile.TemporaryDirectory() as work:
     check_wrong_input()
     check_that_drills_notice()
     check_drills(results)
+    check_poison_on_ranks()
     check_resume(results)

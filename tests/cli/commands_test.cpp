@@ -204,7 +204,7 @@ TEST_F(FinishedRun, SamplesFromACheckpointAPipelineFolderAndPlainWeights) {
 
 TEST_F(FinishedRun, SamplesOtherSizesOfAMultiScaleModel) {
   const auto wide = pixart({"sample", "run", "a red circle on a white background", "--steps", "3", "--height",
-                            "32", "--width", "64", "--decode-tile", "8", "--out", "wide"});
+                            "32", "--width", "64", "--tile-size", "32", "--out", "wide"});
   ASSERT_EQ(wide.code, 0) << wide.output;
   const Image image = formats::load_image(path("wide/0000.png"));
   EXPECT_EQ(image.height, 32);
@@ -214,7 +214,8 @@ TEST_F(FinishedRun, SamplesOtherSizesOfAMultiScaleModel) {
   EXPECT_THAT(fixed.output, HasSubstr("other sizes need PixArt-MS"));
   const auto aspect = pixart({"sample", "run", "x", "--aspect", "16:9"});
   EXPECT_EQ(aspect.code, 78);
-  EXPECT_THAT(aspect.output, HasSubstr("--aspect needs a model of 256, 512 or 1024 pixels"));
+  EXPECT_THAT(aspect.output,
+              HasSubstr("--aspect needs a model of one of the resolutions 256, 512, 1024, 2048; this one"));
 }
 
 TEST_F(FinishedRun, SamplesClassesAndIddpm) {
@@ -398,6 +399,23 @@ TEST_F(FinishedRun, ConvertsAWholePipeline) {
   EXPECT_EQ(inspected.code, 0) << inspected.output;
   for (const char* text : {"PixArt (diffusers)", "AutoencoderKL (diffusers)", "T5 (Hugging Face)", "BF16"})
     EXPECT_THAT(inspected.output, HasSubstr(text));
+}
+
+TEST_F(FinishedRun, ConvertsAPixArtSigmaToItsOwnPipeline) {
+  const auto made = pixart({"convert", "run/checkpoints/class/step-00000030", "sigma.safetensors",
+                            "--reparameterize", "--caption-channels", "32", "--max-tokens", "300"});
+  ASSERT_EQ(made.code, 0) << made.output;
+  const auto pipeline = pixart({"convert", "sigma.safetensors", "sigma", "--pipeline", "--vae",
+                                "run/autoencoder", "--text-encoder", "run/text_encoder"});
+  ASSERT_EQ(pipeline.code, 0) << pipeline.output;
+  EXPECT_THAT(text_of(path("sigma/model_index.json")), HasSubstr("PixArtSigmaPipeline"));
+  for (const char* file : {"sigma.safetensors", "sigma/transformer"})
+    EXPECT_THAT(pixart({"inspect", file}).output,
+                AllOf(HasSubstr("PixArt-Sigma, depth 2"), HasSubstr("captions of 300 x 32")));
+  const auto tall = pixart({"sample", "sigma", "a red circle on a white background", "--steps", "1",
+                            "--height", "64", "--width", "32", "--out", "tall"});
+  ASSERT_EQ(tall.code, 0) << tall.output;
+  EXPECT_EQ(formats::load_image(path("tall/0000.png")).height, 64);
 }
 
 TEST_F(FinishedRun, ReparameterizesWithPlanAndProof) {

@@ -320,6 +320,17 @@ TEST_F(Errors, TooManyThreadsAre76) {
   }
 }
 
+TEST_F(Errors, TooLittleMemoryIs76) {
+  constexpr const char* kLess = "100000";  // than the 48 images of 3 x 32 x 32 bytes
+  const Environment environment({{"LD_PRELOAD", PIXART_PROCESS_SHIM},
+                                 {"ASAN_OPTIONS", "verify_asan_link_order=0"},
+                                 {"PROCESS_SHIM_MOST_BYTES", kLess}});
+  const auto result = train("run: run", "run: run", {"--stage", "autoencoder"});
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("there is too little memory: "), HasSubstr(" were asked for"),
+                                   HasSubstr("micro_batch_size"), Not(HasSubstr("report it"))));
+}
+
 TEST_F(Errors, TooManyOpenFilesAre76) {
   write_text(folder_ / "run.yaml", tiny_run_yaml());
   Process process({"train", "run.yaml"}, folder_.path(), -1, [] {
@@ -372,6 +383,7 @@ TEST_F(Errors, NumbersInAnImageObeyTheLimitsOfTheOptions) {
            {"guidance", "nan", "guidance is nan; allowed is 1 to 100"},
            {"guidance", "1e300", "guidance is 1e300"},
            {"index", "-1", "index is -1"},
+           {"tile_size", "-16", "tile_size is -16; allowed is 0 to 16384"},
            {"seed", "-1", "seed '-1' is not such a number"},
            {"process", R"({"prediction": "score"})", "unknown prediction 'score'"},
            {"process", R"({"prediction": "flow", "shift": -1})", "a shift of -1"}}) {
@@ -387,6 +399,37 @@ TEST_F(Errors, NumbersInAnImageObeyTheLimitsOfTheOptions) {
   formats::save_png(folder_ / "recipe.png", Image(8, 8), text);
   EXPECT_THAT(run_pixart({"sample", "nowhere", "--from-image", "recipe.png"}, folder_.path()).output,
               AllOf(HasSubstr("2 problems"), HasSubstr("height is 1"), HasSubstr("width is 1")));
+}
+
+TEST_F(Errors, ScoreNamesAllThatIsMissing) {
+  write_images(2);
+  const auto result = run_pixart({"score", "images", "--metrics", "fid,kid", "--save-statistics", "real.txt"},
+                                 folder_.path());
+  EXPECT_EQ(result.code, 78);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("a reference is missing"), HasSubstr("weights are missing"),
+                                   HasSubstr("real.txt: statistics are stored in .npz files")));
+  EXPECT_EQ(run_pixart({"score", "images", "--metrics", "fdi"}, folder_.path()).code, 78);
+}
+
+TEST_F(Errors, ScoresOfOtherProtocolsAreNotCompared) {
+  const std::string card =
+      R"({"kind": "pixart score, 1", "scores": {"fid": 12.5}, "protocol": {"resize": "clean"}, "machine": {}})";
+  write_text(folder_ / "a.json", card);
+  write_text(folder_ / "b.json", replaced(replaced(card, "clean", "pytorch"), "12.5", "11.25"));
+  write_text(folder_ / "c.json", replaced(card, "12.5", "13"));
+  const auto compare = [&](const std::string& other, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {"score", "--compare", "a.json", other};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_pixart(arguments, folder_.path());
+  };
+  const auto refused = compare("b.json"), shown = compare("b.json", {"--different-protocols"});
+  EXPECT_EQ(refused.code, 78);
+  EXPECT_THAT(refused.output, AllOf(HasSubstr("resize: clean and pytorch"), Not(HasSubstr("11.25"))));
+  EXPECT_EQ(shown.code, 0) << shown.output;
+  EXPECT_THAT(shown.output, AllOf(HasSubstr("different protocol: resize"), HasSubstr("11.25")));
+  const auto same = compare("c.json");
+  EXPECT_EQ(same.code, 0) << same.output;
+  EXPECT_THAT(same.output, AllOf(HasSubstr("12.5"), HasSubstr("13")));
 }
 
 }  // namespace

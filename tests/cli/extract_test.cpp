@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -15,6 +16,7 @@
 
 #include "feature_damage.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/formats/image_file.h"
 #include "process.h"
 
@@ -252,6 +254,19 @@ TEST_F(Extract, FeaturesOfAnotherKindAreRefusedByName) {
   expect_refused({"features.caption_dtype=float8_e4m3fn"}, {"dtype"});
   expect_refused({"text_encoder.max_tokens=12"}, {"max_tokens"});
   expect_refused({"sources.scenes.max_samples=100"}, {"pictures"});
+  // What normalises the latents is in the autoencoder's config.json.
+  const fs::path normalisation = path("other/autoencoder/config.json");
+  const std::string written = read_file(normalisation);
+  for (const auto& [from, to, shown] :
+       {std::array{R"("shift_factor": null)", R"("shift_factor": 0.125)", "shift factor 0.125"},
+        std::array{R"("scaling_factor": 1.0)", R"("scaling_factor": 0.5)", "scaling factor 0.5"}}) {
+    std::string changed = written;
+    ASSERT_NE(changed.find(from), std::string::npos) << changed;
+    write_text(normalisation, changed.replace(changed.find(from), std::string(from).size(), to));
+    EXPECT_THAT(run_pixart({"inspect", "other/autoencoder"}, folder_->path()).output, HasSubstr(shown));
+    expect_refused({}, {"autoencoder"});
+    write_text(normalisation, written);
+  }
   fs::remove_all(path("other/text_encoder"));
   expect_refused({"text_encoder.vocabulary=40"}, {"text_encoder", "tokenizer"});
   fs::remove_all(path("other"));

@@ -33,10 +33,12 @@ stages:
 PREPARE = """
 pixart train stand-ins.yaml
 ln -s stand-ins/autoencoder sd-vae-ft-ema
+ln -s stand-ins/autoencoder sdxl-vae-fp16-fix
 ln -s stand-ins/text_encoder t5-v1_1-xxl
 pixart convert stand-ins/checkpoints/class/step-00000001/ema.safetensors DiT-XL-2-256x256.pt
 pixart convert stand-ins/checkpoints/text/step-00000001/ema.safetensors PixArt-XL-2-256x256.pth
 pixart convert DiT-XL-2-256x256.pt PixArt-XL-2-512x512.pth --reparameterize --caption-channels 64 --image-size 512
+pixart convert DiT-XL-2-256x256.pt PixArt-Sigma-XL-2-256x256.pth --reparameterize --caption-channels 64 --max-tokens 300
 """
 SMALLER_FILES = [
     ("preset: XL/2", "patch_size: 2, hidden_size: 384, depth: 2, num_heads: 6"),
@@ -57,9 +59,10 @@ MADE = {
                 "runs/data/features/fashion-captions/manifest.json", "runs/data/quarantine/stamps.jsonl",
                 "runs/data/checkpoints/text/step-00000044/manifest.json"],
     "webdataset.md": ["packed/pack.json", "packed/my_images-000000.tar", "packed-mine/pack.json"],
-    "sampling.md": ["samples/0001/grid.png", "birds/index.html", "again/0000.png", "cats/0000.png", "many/0005.png"],
+    "sampling.md": ["samples/0001/grid.png", "birds/index.html", "again/0000.png", "cats/0000.png", "many/0005.png",
+                    "bird-suite/hen.png", "both/live/hen.png"],
     "fine-tuning.md": ["styled.safetensors", "styled/grid.png"],
-    "weights.md": ["pixart-512-diffusers/config.json", "init-512.safetensors"],
+    "weights.md": ["pixart-512-diffusers/config.json", "init-512.safetensors", "sigma-256/model_index.json"],
     "many-gpus.md": ["runs/eight/checkpoints/text/step-00000002/manifest.json"],
     "reports.md": ["runs/mine/report.html", "a-and-b.html"],
 }

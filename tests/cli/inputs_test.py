@@ -294,7 +294,8 @@ class PresetOfThePaper(unittest.TestCase):
                  "sources[].path": [[f"sources.{name}.path=nowhere"] for name in
                                     ["imagenet", "sam", "journeydb", "internal"]],
                  "sources[].images": [[*table, "sources.internal.images=nowhere"]],
-                 "sources[].captions[].from": [[*table, kind.replace("made.jsonl", "nowhere")]]}
+                 "sources[].captions[].from": [[*table, kind.replace("made.jsonl", "nowhere")]],
+                 "stages[].exclude": [[f"stages.{name}.exclude=nowhere"] for name in ["pixel_dependency_256", "aesthetics_1024ms"]]}
         self.assertEqual(paths - written, set(wrong))
         self.check(*table, kind)
         for settings in sum(wrong.values(), []):

@@ -218,6 +218,24 @@ TEST_F(LoraRun, AnotherModelsAdaptersAreRefused) {
               HasSubstr("lora.rank was 2, is 3 (cannot change: a stage that uses it has begun)"));
 }
 
+TEST_F(LoraRun, AdaptersOfAnotherPredictionAreRefused) {
+  ASSERT_EQ(
+      pixart({"convert", "run/checkpoints/text/step-00000030", "v.safetensors", "--ema", "--prediction", "v"})
+          .code,
+      0);
+  std::vector<std::string> merge = {"convert", "v.safetensors", "merged_v.safetensors", "--merge-lora",
+                                    "run/lora/style"};
+  const auto refused = pixart(merge);
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output,
+              HasSubstr("trained in a model that predicts epsilon, and the weights predict v"));
+  EXPECT_FALSE(fs::exists(path("merged_v.safetensors")));
+  merge.insert(merge.end(), {"--prediction", "epsilon"});
+  ASSERT_EQ(pixart(merge).code, 0);
+  EXPECT_THAT(pixart({"inspect", "merged_v.safetensors"}).output,
+              HasSubstr(R"(predicts     {"prediction":"epsilon"})"));
+}
+
 TEST_F(LoraRun, SamplesWithAdapters) {
   const auto draw = [](const std::string& stage, const std::string& step) {
     const auto result = pixart({"sample", "run", "a red circle on a white background", "--stage", stage,
@@ -234,6 +252,7 @@ TEST_F(LoraRun, InspectShowsAdapters) {
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("LoRA adapters"));
   EXPECT_THAT(result.output, HasSubstr("LoRA of rank 2, alpha 4, for 20 layers"));
+  EXPECT_THAT(result.output, HasSubstr(R"(predicts     {"prediction":"epsilon"})"));
 }
 
 }  // namespace

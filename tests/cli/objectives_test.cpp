@@ -71,10 +71,18 @@ TEST_F(Objectives, AFlowModelFromItsKeysToOtherPrograms) {
   const auto contradicted = sample({"run"}, "unfit", {"--prediction", "v"});
   EXPECT_EQ(contradicted.code, 78);
   EXPECT_THAT(contradicted.output, HasSubstr("was trained to predict flow, not v"));
+  const auto darker = sample({"run"}, "unfit", {"--zero-terminal-snr"});
+  EXPECT_EQ(darker.code, 78);
+  EXPECT_THAT(darker.output, HasSubstr("stage text was trained without zero terminal SNR"));
 
   // The metadata and the scheduler say it too.
   ASSERT_EQ(sample(alone(kModel), "weights").code, 0);
   EXPECT_EQ(image("weights"), image("own"));
+  ASSERT_EQ(sample(alone(kModel), "repeated", {"--prediction", "flow"}).code, 0);
+  EXPECT_EQ(image("repeated"), image("own"));  // an answer that says the same keeps the shift
+  const auto idle = sample(alone(kModel), "unfit", {"--zero-terminal-snr"});
+  EXPECT_EQ(idle.code, 78);
+  EXPECT_THAT(idle.output, HasSubstr("--zero-terminal-snr has no effect with a model that predicts flow"));
   const auto converted = pixart({"convert", kModel, "pipeline", "--pipeline", "--vae", "run/autoencoder",
                                  "--text-encoder", "run/text_encoder"});
   ASSERT_EQ(converted.code, 0) << converted.output;
@@ -101,7 +109,10 @@ TEST_F(Objectives, AModelOfVThatBeginsAtPureNoise) {
   const auto trained =
       train({"prediction=v", "zero_terminal_snr=true", "loss_weighting=min_snr", "timesteps=stratified"});
   ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_THAT(trained.output, HasSubstr("re-parameterised"));
   ASSERT_EQ(sample({"run"}, "own").code, 0);
+  ASSERT_EQ(sample({"run"}, "said", {"--prediction", "v", "--zero-terminal-snr"}).code, 0);
+  EXPECT_EQ(image("said"), image("own"));
   for (const char* sampler : {"iddpm", "ddim", "sa_solver", "lcm", "unipc"})
     EXPECT_EQ(sample({"run"}, sampler, {"--sampler", sampler}).code, 0) << sampler;
   const auto converted = pixart({"convert", kModel, "pipeline", "--pipeline", "--vae", "run/autoencoder",
@@ -111,6 +122,20 @@ TEST_F(Objectives, AModelOfVThatBeginsAtPureNoise) {
               AllOf(HasSubstr("v_prediction"), HasSubstr("\"rescale_betas_zero_snr\": true")));
   ASSERT_EQ(sample({"pipeline"}, "piped").code, 0);
   EXPECT_EQ(image("piped"), image("own"));
+
+  // A DiT's pipeline begins at the noisiest timestep, and a PixArt made from it predicts what the DiT does.
+  const std::string dit = "run/checkpoints/class/step-00000030/ema.safetensors";
+  const auto of_classes = pixart({"convert", dit, "classes", "--pipeline", "--vae", "run/autoencoder"});
+  ASSERT_EQ(of_classes.code, 0) << of_classes.output;
+  EXPECT_THAT(text_of("classes/scheduler/scheduler_config.json"),
+              AllOf(HasSubstr("DDIMScheduler"), HasSubstr("\"rescale_betas_zero_snr\": true"),
+                    HasSubstr("\"timestep_spacing\": \"trailing\"")));
+  const auto made =
+      pixart({"convert", dit, "start.safetensors", "--reparameterize", "--caption-channels", "32"});
+  ASSERT_EQ(made.code, 0) << made.output;
+  EXPECT_THAT(pixart({"inspect", "start.safetensors"}).output,
+              HasSubstr(R"(predicts     {"prediction":"v","zero_terminal_snr":true})"));
+
   const auto shifted = sample({"run"}, "unfit", {"--shift", "3"});
   EXPECT_EQ(shifted.code, 78);
   EXPECT_THAT(shifted.output, HasSubstr("a shift has no effect"));
@@ -138,6 +163,43 @@ TEST_F(Objectives, QkNormGoesWhereItIsKnown) {
   EXPECT_EQ(refused.code, 78);
   EXPECT_THAT(refused.output, HasSubstr("qk_norm, which diffusers' models do not have"));
   EXPECT_FALSE(fs::exists(folder_ / "diffusers"));
+}
+
+// A PixArt-Sigma from a PixArt-alpha: any size, without micro-conditions, with compressed keys.
+TEST_F(Objectives, ALargerStageMayCompressItsKeys) {
+  write_text(folder_ / "run.yaml", tiny_run_yaml());
+  const auto train_with = [&](const std::string& compression) {
+    return pixart({"train", "run.yaml", "--set", "stages.larger.micro_conditions=false", "--set",
+                   "stages.larger.kv_compression=" + compression});
+  };
+  const auto deep = train_with("{sampling: conv, layers: [1, 2]}");
+  EXPECT_EQ(deep.code, 78);
+  EXPECT_THAT(deep.output, HasSubstr("block 2; the model has blocks 0 to 1"));
+  const auto odd = train_with("{sampling: conv, factor: 5, layers: [1]}");
+  EXPECT_EQ(odd.code, 78);
+  EXPECT_THAT(odd.output, HasSubstr("does not divide 6 x 6 tokens (resolution 48)"));
+  EXPECT_FALSE(fs::exists(folder_ / "run/checkpoints/autoencoder"));
+  const auto trained = train_with("{sampling: conv, layers: [1]}");
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_THAT(trained.output,
+              AllOf(HasSubstr("stage larger: PixArt-Sigma of"),
+                    HasSubstr("stage larger: text: kv_compression: conv, factor 2, blocks 1"),
+                    HasSubstr("stage larger: text: 4 tensors are new: blocks.1.attn.sr.weight")));
+  const auto draw = [&](const std::vector<std::string>& model, const std::string& out,
+                        const std::string& height) {
+    std::vector<std::string> arguments = {"sample",   "--steps", "2",       "--out", out,
+                                          "--height", height,    "--width", "40"};
+    arguments.insert(arguments.end(), model.begin(), model.end());
+    arguments.push_back(kPrompt);
+    return pixart(arguments);
+  };
+  const auto wide = draw({"run", "--stage", "larger"}, "own", "24");
+  ASSERT_EQ(wide.code, 0) << wide.output;
+  ASSERT_EQ(draw(alone("run/checkpoints/larger/step-00000006/ema.safetensors"), "weights", "24").code, 0);
+  EXPECT_EQ(image("weights"), image("own"));
+  const auto narrow = draw({"run", "--stage", "larger"}, "narrow", "8");
+  EXPECT_EQ(narrow.code, 78);
+  EXPECT_THAT(narrow.output, HasSubstr("leaves no key of 1 x 5 tokens"));
 }
 
 // A file in official names without our metadata says nothing: the command asks, and takes the answer.

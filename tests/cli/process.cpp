@@ -70,11 +70,13 @@ std::string variable_of(pid_t pid, const std::string& name) {
 
 ProcessResult Process::wait() {
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  rusage used{};
+  ::wait4(pid_, &status, 0, &used);
   std::ifstream stream(output_);
   std::ostringstream text;
   text << stream.rdbuf();
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text.str()};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text.str(),
+          int64_t(used.ru_maxrss) << 10};
 }
 
 ProcessResult run_pixart(const std::vector<std::string>& arguments, const fs::path& folder,

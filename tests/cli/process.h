@@ -2,6 +2,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -14,8 +15,9 @@ namespace pixart::testing {
 std::filesystem::path pixart_binary();  // PIXART_BIN; throws if it is not set
 
 struct ProcessResult {
-  int code = -1;       // exit code, or 128 + signal
-  std::string output;  // stdout and stderr
+  int code = -1;           // exit code, or 128 + signal
+  std::string output;      // stdout and stderr
+  int64_t peak_bytes = 0;  // largest resident memory of the process
 };
 
 // A running `pixart ARGS...` in `folder`; its output goes to a file there.

@@ -206,13 +206,17 @@ def check_comparison(folder):
         text = file.read()
     assert text.count('lr: 2.0e-3') == 1
     with open(config, 'w', encoding='utf-8') as file:
-        file.write(text.replace('lr: 2.0e-3', 'lr: 1.0e-3'))
+        file.write(text.replace('lr: 2.0e-3', 'lr: 1.0e-3').replace('objective: class_conditional,', 'objective: class_conditional, prediction: v,')
+                   .replace('objective: text_conditional,', 'objective: text_conditional, timesteps: logit_normal,'))
     pixart(0, 'first', 'second', cwd=folder)
     page = read(os.path.join(folder, 'comparison.html'))
     assert [a['id'] for a in page.all('section')] == ['runs', 'configuration', 'curves', 'samples', 'cost']
     for name in ('first', 'second'):
         assert all(name in page.text[part] for part in ('runs', 'curves', 'samples', 'cost')), name
     assert page.text['configuration'].count('optimizer.lr') == 1
+    for part in ('runs', 'curves'):
+        assert '(first: epsilon; second: v). Compare images or scores' in page.text[part], page.text[part]
+        assert '(first: epsilon; second: epsilon, timesteps: logit_normal). Their validation losses are of one kind' in page.text[part]
     # The run file that a run came from.
     pixart(0, 'second', '--preset', 'first/run.yaml', '--out', 'preset.html', cwd=folder)
     page = read(os.path.join(folder, 'preset.html'))

@@ -139,6 +139,18 @@ TEST_F(FinishedStage, ADamagedOneIsKeptWhenItsStepIsSavedAgain) {
   EXPECT_TRUE(text_of(stage() / "step-00000008/ema.safetensors") == weights_);
 }
 
+// A start reads a checkpoint once, and compares it meanwhile.
+TEST_F(FinishedStage, DamageThatIsFoundWhileLoadingLeadsToTheOneBefore) {
+  flip_last_byte(stage() / "step-00000008/ema.safetensors");
+  const auto result =
+      train({"--set", "stages.autoencoder.steps=10", "--allow-change", "stages.autoencoder.steps"}, 2);
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("ema.safetensors was changed since it was saved"),
+                    HasSubstr("Falling back to the one before it"), HasSubstr("continues at step 6")));
+  EXPECT_TRUE(fs::exists(stage() / "step-00000010"));
+}
+
 TEST_F(FinishedStage, NothingIsTakenFromADamagedOne) {
   const fs::path step = stage() / "step-00000008";
   flip_last_byte(step / "model.safetensors");

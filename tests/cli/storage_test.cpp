@@ -111,6 +111,17 @@ TEST_F(Storage, WhatIsNoPartOfTheResultEndsNothing) {
   }
 }
 
+TEST_F(Storage, AQuarantineThatCannotBeOpenedAtStartIsWrittenLater) {
+  for (const int times : {1, 2, 0}) {
+    const auto result = train_under("/quarantine/", 1, times);
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("The lines of the quarantine wait in memory"));
+    EXPECT_EQ(fs::exists(folder_ / "run/quarantine/scenes.jsonl"), times > 0);
+    expect_undisturbed();
+    fs::remove_all(folder_ / "run");
+  }
+}
+
 TEST_F(Storage, LinesOfTheMachineAreWrittenLater) {
   const auto result = train_under("/telemetry.jsonl", 3, 5);
   EXPECT_EQ(result.code, 0) << result.output;

@@ -1,4 +1,4 @@
-#include "table_rows.h"
+#include "pixart/data/table_rows.h"
 
 #include "fuzz.h"
 

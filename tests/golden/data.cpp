@@ -19,6 +19,7 @@ using testing::GoldenCase;
 Filter filter_named(const std::string& name) {
   if (name == "bicubic") return Filter::kBicubic;
   if (name == "bilinear") return Filter::kBilinear;
+  if (name == "lanczos") return Filter::kLanczos;
   throw std::runtime_error("unknown interpolation " + name);
 }
 

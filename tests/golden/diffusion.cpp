@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "golden.h"
+#include "golden_objectives.h"
 #include "pixart/base/error.h"
 #include "pixart/diffusion/loss.h"
 #include "pixart/diffusion/samplers.h"
@@ -16,11 +17,7 @@ namespace {
 using testing::expect_golden;
 using testing::golden_cases;
 using testing::GoldenCase;
-
-Prediction prediction_of(const nlohmann::json& config) {
-  if (config.value("predict_xstart", false)) return Prediction::kXStart;
-  return enum_of_word<Prediction>(config.value("prediction", "epsilon"), "prediction");
-}
+using testing::prediction_of;
 
 Process process_of(const nlohmann::json& config) {
   Process process;
@@ -236,22 +233,10 @@ TEST(Golden, Sampler) {
   }
 }
 
-DiffusionConfig training_config(const nlohmann::json& j) {
-  DiffusionConfig config;
-  config.prediction = prediction_of(j);
-  config.zero_terminal_snr = j.value("zero_terminal_snr", false);
-  config.shift = j.value("shift", config.shift);
-  config.loss_weighting = enum_of_word<LossWeighting>(j.value("loss_weighting", "none"), "weighting");
-  config.min_snr_gamma = j.value("min_snr_gamma", config.min_snr_gamma);
-  config.p2_gamma = j.value("p2_gamma", config.p2_gamma);
-  config.variational_bound = trains_variance(config.prediction) ? BoundUse::kNone : BoundUse::kAdded;
-  return config;
-}
-
 TEST(Golden, TrainingLoss) {
   for (const auto& c : golden_cases("training_loss")) {
     SCOPED_TRACE(c.name);
-    const DiffusionConfig config = training_config(c.config());
+    const DiffusionConfig config = testing::training_config(c.config());
     std::vector<std::string> problems;
     config.validate(problems);
     EXPECT_TRUE(problems.empty());

@@ -1,4 +1,4 @@
-// Golden kinds tokenizer and clean_caption.
+// Golden kinds tokenizer, clip_tokenizer and clean_caption.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +7,7 @@
 
 #include "golden.h"
 #include "pixart/text/clean_caption.h"
+#include "pixart/text/clip_tokenizer.h"
 #include "pixart/text/tokenizer.h"
 #include "scratch_folder.h"
 #include "spiece_to_json.h"
@@ -91,6 +92,59 @@ TEST_F(GoldenTokenizerJson, TheRealVocabulary) {
     SCOPED_TRACE(c.name);
     check_tokenizer(c, spiece_of(c));
     check_tokenizer(c, real);
+  }
+}
+
+std::vector<int64_t> ids_of(const at::Tensor& row, int64_t length) {
+  const auto* begin = row.const_data_ptr<int64_t>();
+  return {begin, begin + length};
+}
+
+void check_clip_line(const ClipTokenizer& tokenizer, const json& line, ClipCleaning cleaning,
+                     const std::vector<int64_t>& want, int64_t uncut, int64_t max_length) {
+  const auto text = line.at("text").get<std::string>();
+  EXPECT_EQ(int64_t(tokenizer.encode(text, cleaning).size()), uncut) << line;
+  const Tokens tokens = tokenizer.encode_batch({text}, max_length, cleaning);
+  const int64_t length = tokens.mask.sum().item<int64_t>();
+  EXPECT_EQ(ids_of(tokens.ids.select(0, 0), length), want) << line;
+  EXPECT_EQ(tokens.ids.select(0, 0).slice(0, length).count_nonzero().item<int64_t>(), 0) << line;
+}
+
+// A line has other ids for transformers only where both differ.
+void check_clip_tokenizer(const GoldenCase& c, const fs::path& vocabulary) {
+  const ClipTokenizer tokenizer(vocabulary);
+  EXPECT_EQ(tokenizer.vocab_size(), c.config().at("vocab_size").get<int64_t>());
+  const auto max_length = c.config().at("max_length").get<int64_t>();
+  for (const json& line : lines_of(c)) {
+    const auto ids = line.at("ids").get<std::vector<int64_t>>();
+    const auto uncut = line.at("uncut").get<int64_t>();
+    check_clip_line(tokenizer, line, ClipCleaning::kOpenAi, ids, uncut, max_length);
+    check_clip_line(tokenizer, line, ClipCleaning::kHuggingFace, line.value("hf_ids", ids),
+                    line.value("hf_uncut", uncut), max_length);
+  }
+}
+
+TEST(GoldenClipTokenizer, BothCleaningsAndBothLayouts) {
+  int64_t num_checked = 0;
+  for (const auto& c : golden_cases("clip_tokenizer")) {
+    if (!c.config().contains("vocabulary")) continue;
+    SCOPED_TRACE(c.name);
+    check_clip_tokenizer(c, c.folder / c.config().at("vocabulary").get<std::string>());
+    check_clip_tokenizer(c, c.folder / c.config().at("fast").get<std::string>());
+    ++num_checked;
+  }
+  EXPECT_GT(num_checked, 0);
+}
+
+// The published vocabulary is not part of the project; its ids are.
+TEST(GoldenClipTokenizer, TheRealVocabulary) {
+  for (const auto& c : golden_cases("clip_tokenizer")) {
+    if (!c.config().contains("real")) continue;
+    const fs::path real =
+        fs::path(PIXART_SOURCE_DIR) / ".." / "shared" / "real" / c.config().at("real").get<std::string>();
+    if (!fs::exists(real))
+      GTEST_SKIP() << real << " is not on this machine: the real vocabulary is not checked";
+    check_clip_tokenizer(c, real);
   }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every run file of configs/ is valid, configs/README.md is the generated reference, and the paper's chained recipe says
+# Every run file of configs/ is valid, configs/README.md is the generated reference, and the chained recipe of each paper says
 # the same of each stage as the stage's own file.
 # Usage: configs.sh SOURCE_DIR, with the binary in PIXART_BIN
 set -euo pipefail
@@ -26,17 +26,19 @@ fi
 
 # A stage without what chaining changes: where its weights come from.
 stage_of() { awk -v name="$2" '/^  - name: /{on = $3 == name} /^stages:/{seen = 1} seen && on && NF' "$1" | grep -v '^      from: '; }
-num_stages=0
-for file in configs/paper/[0-9]*.yaml; do
-  name=$(awk '/^stages:/{seen = 1} seen && /^  - name: /{print $3}' "$file")
-  num_stages=$((num_stages + 1))
-  if ! difference=$(diff -u <(stage_of "$file" "$name") <(stage_of configs/paper/alpha.yaml "$name")); then
-    printf '%s\n' "stage $name of configs/paper/alpha.yaml is not that of $file" "$difference"
+for chain in configs/paper/alpha.yaml configs/sigma/sigma.yaml; do
+  num_stages=0
+  for file in "$(dirname "$chain")"/[0-9]*.yaml; do
+    name=$(awk '/^stages:/{seen = 1} seen && /^  - name: /{print $3}' "$file")
+    num_stages=$((num_stages + 1))
+    if ! difference=$(diff -u <(stage_of "$file" "$name") <(stage_of "$chain" "$name")); then
+      printf '%s\n' "stage $name of $chain is not that of $file" "$difference"
+      failures=$((failures + 1))
+    fi
+  done
+  if [ "$num_stages" -ne "$(awk '/^stages:/{seen = 1} seen && /^  - name: /' "$chain" | wc -l)" ]; then
+    echo "$chain has other stages than the $num_stages files next to it"
     failures=$((failures + 1))
   fi
 done
-if [ "$num_stages" -ne "$(awk '/^stages:/{seen = 1} seen && /^  - name: /' configs/paper/alpha.yaml | wc -l)" ]; then
-  echo "configs/paper/alpha.yaml has other stages than the $num_stages files beside it"
-  failures=$((failures + 1))
-fi
 [ "$failures" -eq 0 ]

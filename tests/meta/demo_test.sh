@@ -11,6 +11,11 @@ cat >pixart <<'END'
 echo "$*" >>calls
 case "$*" in
   train*) mkdir -p runs/demo/samples/text && touch runs/demo/samples/text/step-00000{200,600}.png ;;
+  *objectives*--curve)
+    mkdir -p "$3"
+    case "$3" in */flow) all=${FLOW:-60} ;; *) all=5$(basename "${3%/*}" | tr -dc 0-9) ;; esac
+    echo '{"stages": {"text": [{"step": 1000, "all": '"$all"'}]}}' >"$3/curve.json"
+    ;;
   *--curve)
     mkdir -p "$3"
     echo '{"stages": {"reparameterized": [{"step": 600, "all": 90}], "scratch": [{"step": 600, "all": '"${SCRATCH:-40}"'}]}}' >"$3/curve.json"
@@ -54,3 +59,18 @@ expect 78 "numbers separated by commas" scripts/demo.sh --compare-scratch --seed
 expect 78 "numbers separated by commas" scripts/demo.sh --compare-scratch --seeds
 expect 78 "numbers separated by commas" scripts/demo.sh --seeds 1
 expect 78 "unknown argument" scripts/demo.sh --wrong
+
+: >calls
+expect 0 "flow is not below epsilon" scripts/compare_objectives.sh --seeds 3,5 --set stages.text.steps=20
+[ "$(head -n 1 calls)" = "train configs/demo/scenes.yaml --stage autoencoder" ]
+[ "$(grep -c . calls)" -eq 9 ] # the autoencoder, then each objective of each seed twice
+grep -qx "train configs/demo/objectives.yaml --set seed=5 --set run=runs/objectives/seed-5/epsilon --set stages.text.steps=20" calls
+grep -q "run=runs/objectives/seed-5/flow --set stages.text.steps=20 --set stages.text.prediction=flow" calls
+[ -s runs/objectives/curves.svg ]
+mkdir -p runs/demo/autoencoder && touch runs/demo/autoencoder/config.json
+: >calls
+expect 1 "flow is below epsilon" env FLOW=40 scripts/compare_objectives.sh --seeds 3,5
+[[ "$(head -n 1 calls)" == "train configs/demo/objectives.yaml"* ]]
+expect 78 "two or more numbers" scripts/compare_objectives.sh --seeds 3
+expect 78 "two or more numbers" scripts/compare_objectives.sh --seeds
+expect 78 "unknown argument" scripts/compare_objectives.sh --wrong

@@ -42,7 +42,7 @@ class PlotCompare(unittest.TestCase):
         good = {"reparameterized": curve(50, 90), "scratch": curve(10, 40)}
         done = self.plot({"seed-0": good, "seed-1": good})
         self.assertEqual(done.returncode, 0, done.stderr)
-        for stage in ("reparameterized", "scratch"):
+        for stage in ("leader", "baseline"):
             self.assertEqual(len(self.lines("seed", stage)), 2)
             self.assertEqual(len(self.lines("mean", stage)), 1)
         self.assertIn("prefers-color-scheme: dark", self.svg.read_text())
@@ -50,8 +50,8 @@ class PlotCompare(unittest.TestCase):
     def test_mean_lies_between_the_seeds(self):
         self.plot({"seed-0": {"reparameterized": curve(100), "scratch": curve(0)},
                    "seed-1": {"reparameterized": curve(50), "scratch": curve(0)}})
-        height = {line.get("points").split(",")[1] for line in self.lines("seed", "reparameterized")}
-        mean = float(self.lines("mean", "reparameterized")[0].get("points").split(",")[1])
+        height = {line.get("points").split(",")[1] for line in self.lines("seed", "leader")}
+        mean = float(self.lines("mean", "leader")[0].get("points").split(",")[1])
         self.assertAlmostEqual(mean, sum(map(float, height)) / 2, delta=0.1)
 
     def test_lead_is_that_of_the_last_common_step(self):
@@ -69,6 +69,30 @@ class PlotCompare(unittest.TestCase):
 
     def test_margin_can_be_set(self):
         self.assertEqual(self.plot({"seed-0": {"reparameterized": curve(60), "scratch": curve(50)}}, "--margin", "5").returncode, 0)
+
+    def test_two_runs_of_a_seed_and_the_standard_error(self):
+        pair = ("--leader", "flow", "--baseline", "epsilon", "--title", "T & T", "--leader-label", "by flow", "--not-below")
+
+        def plot(*leads):
+            runs = []
+            for seed, lead in enumerate(leads):
+                for name, last in (("flow", 50 + lead), ("epsilon", 50)):
+                    run = self.folder / f"seed-{seed}" / name
+                    run.mkdir(parents=True, exist_ok=True)
+                    (run / "curve.json").write_text(json.dumps({"stages": {"text": curve(20, last)}}))
+                runs.append(run.parent)
+            return subprocess.run([sys.executable, SCRIPT, "--out", self.svg, *pair, *runs], capture_output=True, text=True, check=False)
+
+        done = plot(-1, 1, 6)  # mean 2, standard error 2.08
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("flow: mean 52.0, standard error 2.1 (3 seeds)", done.stdout)
+        self.assertIn("lead: mean 2.0, standard error 2.1 (3 seeds)", done.stdout)
+        self.assertIn("flow is not below epsilon", done.stdout)
+        self.assertIn("T &amp; T", self.svg.read_text())
+        self.assertIn("by flow, mean", self.svg.read_text())
+        self.assertEqual(plot(-4, 1, -3).returncode, 1)  # mean -2, standard error 1.5
+        self.assertEqual(plot(-5, 1, -1).returncode, 0)  # mean -1.7, standard error 1.8
+        self.assertEqual(plot(3).returncode, 78)
 
     def test_unusable_input_says_what_to_do(self):
         for name, stages, part in (("a", None, "pixart demo score"), ("b", {"scratch": curve(1)}, "reparameterized"),

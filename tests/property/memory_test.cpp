@@ -1,5 +1,5 @@
-// What plan_memory() says beforehand is what training takes: the peak of tensors, counted in LibTorch's
-// allocator.
+// What plan_memory() says beforehand is what training takes, and what tiles save: the peak of tensors, counted
+// in LibTorch's allocator.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -154,9 +154,40 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"text_lora_checkpointed", "patch_size: 2, hidden_size: 96, depth: 4, num_heads: 4",
                            "objective: text_conditional, batch_size: 64, lora: {rank: 4}, init: {how: copy, "
                            "from: nowhere.pth}, activation_checkpointing: 1"},
+                      Case{
+                          "text_compressed", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
+                          "objective: text_conditional, batch_size: 64, multi_scale: true, micro_conditions: "
+                          "false, kv_compression: {sampling: conv, layers: [0, 1, 2]}"},
                       Case{"text_bfloat16", "patch_size: 2, hidden_size: 96, depth: 3, num_heads: 4",
                            "objective: text_conditional, batch_size: 32, precision: bfloat16"}),
     [](const auto& info) { return std::string(info.param.name); });
+
+// The image, the edges that tiles share, and the activations of one tile are all that is in memory.
+TEST(DecodingInTiles, TakesTheMemoryOfOneTile) {
+  constexpr int64_t kTile = 16, kSide = 64;
+  models::VaeConfig config;
+  config.block_out_channels = {32, 32}, config.layers_per_block = 1, config.norm_num_groups = 4;
+  nn::StateDict state;
+  const models::AutoencoderKl vae(nn::Scope(state), config);
+  models::initialize(state, config, 5);
+  at::NoGradGuard no_grad;
+  auto& allocator = testing::CountingAllocator::instance();
+  const auto peak = [&](int64_t side, const models::Tiling& tiling) {
+    const at::Tensor latent = normal({1, 4, side, side}, 1);
+    allocator.forget_peak();
+    const int64_t before = allocator.live_bytes();
+    models::decode_tiled(vae, latent, tiling);
+    return allocator.peak_bytes() - before;
+  };
+  const int64_t one = peak(kTile, {.tile = kTile}), tiled = peak(kSide, {.tile = kTile}),
+                whole = peak(kSide, {.tile = kSide}), image = 3 * 4 * (2 * kSide) * (2 * kSide);
+  std::printf("one tile %.2f MB, in tiles %.2f MB, whole %.2f MB, image %.2f MB\n", double(one) / 1e6,
+              double(tiled) / 1e6, double(whole) / 1e6, double(image) / 1e6);
+  // The edges, a quarter of each tile in two rows of six, are a sixth of the image.
+  EXPECT_LT(tiled, one + image + image / 4);
+  EXPECT_GT(tiled, image);
+  EXPECT_GT(whole, 8 * one);
+}
 
 }  // namespace
 }  // namespace pixart::train

@@ -8,16 +8,22 @@
 
 namespace pixart::testing {
 
+// With initial weights and the config's own normalisation.
+inline features::LatentCodec small_codec(models::VaeConfig config) {
+  config.block_out_channels = {4, 4}, config.layers_per_block = 1, config.norm_num_groups = 2;
+  models::LoadedVae loaded{.state = std::make_unique<nn::StateDict>(), .vae = nullptr};
+  loaded.vae = std::make_unique<models::AutoencoderKl>(nn::Scope(*loaded.state), config);
+  models::initialize(*loaded.state, config, 1);
+  return {std::move(loaded), "plain"};
+}
+
 // normalize(x) = (x - mean) * scaling_factor / deviation; mean and deviation of each of the four channels.
 inline features::LatentCodec plain_codec(double scaling_factor = 1, std::vector<double> mean = {},
                                          std::vector<double> deviation = {}) {
   models::VaeConfig config;
-  config.block_out_channels = {4, 4}, config.layers_per_block = 1, config.norm_num_groups = 2;
   config.scaling_factor = scaling_factor;
   config.latents_mean = std::move(mean), config.latents_std = std::move(deviation);
-  models::LoadedVae loaded{.state = std::make_unique<nn::StateDict>(), .vae = nullptr};
-  loaded.vae = std::make_unique<models::AutoencoderKl>(nn::Scope(*loaded.state), config);
-  return {std::move(loaded), "plain"};
+  return small_codec(std::move(config));
 }
 
 }  // namespace pixart::testing

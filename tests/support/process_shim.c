@@ -2,7 +2,8 @@
  *
  *   PROCESS_SHIM_SIGNAL          raises the signal of this number while libraries are initialised, before main()
  *   PROCESS_SHIM_NO_THREADS_OF   refuses threads (EAGAIN) to libraries whose path contains this; "" to all
- *   PROCESS_SHIM_NO_LOCKS_IN     files whose path contains this cannot be locked (ENOSYS) */
+ *   PROCESS_SHIM_NO_LOCKS_IN     files whose path contains this cannot be locked (ENOSYS)
+ *   PROCESS_SHIM_MOST_BYTES      posix_memalign(), by which LibTorch makes tensors, gives no more at once (ENOMEM) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,6 +33,17 @@ int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*
   Create create;
   memcpy(&create, &next, sizeof create);
   return create(thread, attributes, run, argument);
+}
+
+typedef int (*Allocate)(void**, size_t, size_t);
+
+int posix_memalign(void** memory, size_t alignment, size_t size) {
+  const char* most = getenv("PROCESS_SHIM_MOST_BYTES");
+  if (most != NULL && size > strtoull(most, NULL, 10)) return ENOMEM;
+  void* next = dlsym(RTLD_NEXT, "posix_memalign");
+  Allocate allocate;
+  memcpy(&allocate, &next, sizeof allocate);
+  return allocate(memory, alignment, size);
 }
 
 int flock(int descriptor, int operation) {

@@ -199,7 +199,6 @@ IMAGE_WAYS = {
     'png cut in the signature': ('.png', lambda p: p[:5], 'damaged_picture'),
     'png cut in the header': ('.png', lambda p: p[:20], 'damaged_picture'),
     'png cut in the pixels': ('.png', lambda p: p[:len(p) * 2 // 3], 'damaged_picture'),
-    'png without end': ('.png', lambda p: p[:-12], 'damaged_picture'),
     'png sent as text': ('.png', lambda p: p.replace(b'\r\n', b'\n'), 'damaged_picture'),
     'png checksum of the header': ('.png', lambda p: flipped(p, 30), 'damaged_picture'),
     'png checksum of the pixels': ('.png', lambda p: flipped(p, len(p) - 13), 'damaged_picture'),
@@ -253,6 +252,10 @@ CONTROL_WAYS = {
     'png with one frame': ('.png', lambda p: before_pixels(p, animation(1))),
     'png grey of 16 bits': ('.png', lambda p: png(0, rows=b'\0\x12\x34\x56\x78' * 2, header=png_header(2, 2, 16, 0))),
     'png with more behind it': ('.png', lambda p: p + b'more'),
+    'png without end': ('.png', lambda p: p[:-12]),
+    'png without end and checksums': ('.png', lambda p: p[:-20]),
+    'png with a wrong checksum of its end': ('.png', lambda p: flipped(p, len(p) - 1)),
+    'gif without end': ('.gif', lambda p: p[:-2]),
     'webp lossless': ('.webp', other(LOSSLESS_WEBP)),
     'webp animated, one frame': ('.webp', one_frame_webp),
     'jpeg with bytes between its segments': (

@@ -18,7 +18,7 @@
 
 namespace pixart::testing {
 
-inline constexpr models::PixArtConfig kTiny{
+inline const models::PixArtConfig kTiny{
     {.input_size = 8,
      .patch_size = 2,
      .in_channels = 4,
