@@ -68,6 +68,14 @@ Blame blame_outlasting(std::span<const RankEnd> ends, int rank) {
                       rank, ends.size(), last_phase(ends[size_t(rank)]))};
 }
 
+Blame blame_idle(std::span<const RankEnd> ends, int rank) {
+  return {
+      rank, int(ExitCode::kDevice),
+      fmt::format("rank {} of {} did not end and used no processor time for as long as ranks wait for each "
+                  "other, after another one had ended. It was killed. {}",
+                  rank, ends.size(), last_phase(ends[size_t(rank)]))};
+}
+
 // The first rank to end for which `is_wanted` is true, or -1.
 template <class Wanted>
 int first_of(std::span<const RankEnd> ends, const Wanted& is_wanted) {
@@ -100,6 +108,8 @@ std::optional<Blame> find_guilty(std::span<const RankEnd> ends) {
   if (const int accuser = first_of(ends, accuses); accuser >= 0) return blame_accused(ends, accuser);
   const int outlasting = first_of(ends, [](const RankEnd& e) { return e.outlasted_stop; });
   if (outlasting >= 0) return blame_outlasting(ends, outlasting);
+  const int idle = first_of(ends, [](const RankEnd& e) { return e.stayed_idle; });
+  if (idle >= 0) return blame_idle(ends, idle);
   if (const int any = first_of(ends, is_failure); any >= 0) return blame_own_end(ends, any);
   return std::nullopt;
 }

@@ -13,6 +13,7 @@ struct RankEnd {
   int order = 0;                // it was the n-th to end
   bool was_stopped = false;     // we had told it to stop because another rank had failed
   bool outlasted_stop = false;  // others had ended on request long before, so we killed it
+  bool stayed_idle = false;     // it used no processor time after another one had ended, so we killed it
   int accused = -1;             // the rank that it blamed, which may be its own
   std::string phase;            // its last phase
   std::string problem = {};     // why it ended, as it said
@@ -26,7 +27,8 @@ struct Blame {
 
 // `ends`: one per rank. The guilty rank is the first of: a rank killed by a signal that was not ours; one
 // that failed without blaming any; one that blamed itself and said why; one blamed by the first failed rank
-// (it hangs, or has left); one that outlasted a request to stop; any that failed. Nothing if no rank failed.
+// (it hangs, or has left); one that outlasted a request to stop, or stayed idle; any that failed. Nothing if no
+// rank failed.
 std::optional<Blame> find_guilty(std::span<const RankEnd> ends);
 
 // True if the rank is neither done nor stopped on request.

@@ -45,8 +45,8 @@ class CallWatch {
   CallWatch& operator=(const CallWatch&) = delete;
 
   // Calls `start`, one caller at a time, and then watches until the returned function says that the device is
-  // done; `is_reached` says whether the device has done what was queued before the call. Throws UserError(kDevice) if this call or an earlier one had a problem; otherwise passes on
-  // exceptions of `start`.
+  // done; `is_reached` says whether the device has done what was queued before the call. Throws
+  // UserError(kDevice) if this call or an earlier one had a problem; otherwise passes on exceptions of `start`.
   void call(std::string_view phase, const std::function<IsDone()>& start, IsDone is_reached = {});
 
   // The same for a call that abort cannot free: after `seconds` the process ends with 76.

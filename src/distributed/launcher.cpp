@@ -28,6 +28,7 @@ namespace {
 constexpr double kGraceSeconds = 6;  // from SIGTERM to SIGKILL; all ranks have ended within 10 s
 // From the end of a rank on request, beyond the time-out, until the others are asked again.
 constexpr double kStopSeconds = 4;
+constexpr double kLookSeconds = 1;  // between looks at those that are left when a rank has ended
 constexpr int kRequestsToKill = 3;
 
 // Reads the stop signals from a descriptor instead of by interruption; the destructor restores the former
@@ -64,6 +65,7 @@ class Launcher {
       : options_(options),
         board_(options.num_ranks),
         ends_(size_t(options.num_ranks)),
+        activity_(size_t(options.num_ranks)),
         timeout_seconds_(options.timeout_seconds > 0
                              ? options.timeout_seconds
                              : communicator_options_from_environment().timeout_seconds) {}
@@ -75,6 +77,7 @@ class Launcher {
       for (int number; (number = signals_.next()) != 0;)
         if (number != SIGCHLD) pass_on(number);
       reap();
+      end_those_that_are_idle();
       if (ask_again_at_ && !kill_at_ && monotonic_seconds() > *ask_again_at_) end_the_others();
       if (kill_at_ && monotonic_seconds() > *kill_at_) signal_all(SIGKILL);
     }
@@ -121,7 +124,8 @@ class Launcher {
     for (const auto& rank : ranks_)
       if (rank.output() >= 0) entries.push_back({rank.output(), POLLIN, 0});
     const auto next = kill_at_ ? kill_at_ : ask_again_at_;
-    const double left = next ? std::max(0.0, *next - monotonic_seconds()) : 3600;
+    const double most = num_ended_ > 0 ? kLookSeconds : 3600;
+    const double left = next ? std::clamp(*next - monotonic_seconds(), 0.0, most) : most;
     ::poll(entries.data(), nfds_t(entries.size()), int(left * 1000) + 1);
     for (size_t r = 0; r < ranks_.size(); ++r) show(outputs_[r].add(ranks_[r].read_output()));
   }
@@ -165,6 +169,7 @@ class Launcher {
       end.order = num_ended_++;
       end.was_stopped = kill_at_.has_value() || was_killed_;
       end.outlasted_stop = have_outlasted_ && end.signal != 0 && !was_killed_;
+      end.stayed_idle = activity_[r].is_over && end.signal != 0 && !was_killed_;
       end.accused = board_.accused(int(r));
       end.phase = board_.phase(int(r));
       end.problem = board_.problem(int(r));
@@ -182,6 +187,25 @@ class Launcher {
   bool has_ended_on_request(const RankEnd& end) const {
     const bool is_done = end.signal == 0 && end.exit_code == int(ExitCode::kDone);
     return end.exit_code == int(ExitCode::kRequeue) || (requests_ > 0 && is_done);
+  }
+
+  // A rank that is stopped after its last wait for the others is missed by none of them.
+  void end_those_that_are_idle() {
+    if (num_ended_ == 0 || kill_at_ || ask_again_at_) return;
+    const double now = monotonic_seconds();
+    bool are_idle = false;
+    for (size_t r = 0; r < ranks_.size(); ++r) {
+      if (!ranks_[r].is_running()) continue;
+      Activity& activity = activity_[r];
+      const auto cpu_seconds = ranks_[r].cpu_seconds();  // a rank of which nothing is known is not idle
+      if (!cpu_seconds || cpu_seconds != activity.cpu_seconds)
+        activity = {.cpu_seconds = cpu_seconds, .seen_at = now};
+      activity.is_over = now - activity.seen_at > timeout_seconds_;
+      are_idle = are_idle || activity.is_over;
+    }
+    if (!are_idle) return;
+    kill_at_ = now + kGraceSeconds;
+    signal_all(SIGTERM);
   }
 
   // Those that answer stop now; one that hangs is killed.
@@ -211,6 +235,13 @@ class Launcher {
       if (end.exit_code != 0) throw UserError("the ranks have stopped on request", ExitCode(end.exit_code));
   }
 
+  // Of a rank, since another one has ended.
+  struct Activity {
+    std::optional<double> cpu_seconds = {};
+    double seen_at = 0;
+    bool is_over = false;  // for longer than the time-out
+  };
+
   const LauncherOptions& options_;
   SignalDescriptor signals_;
   PhaseBoard board_;
@@ -218,6 +249,7 @@ class Launcher {
   std::vector<RankProcess> ranks_;
   std::vector<RankOutput> outputs_;
   std::vector<RankEnd> ends_;
+  std::vector<Activity> activity_;
   double timeout_seconds_;                        // of the ranks
   std::optional<double> kill_at_, ask_again_at_;  // ask_again_at_: since a rank has ended on request
   int num_ended_ = 0, requests_ = 0;

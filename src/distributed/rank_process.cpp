@@ -9,6 +9,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -77,6 +80,21 @@ bool RankProcess::reap() {
   if (!is_running() || ::waitpid(pid_, &status, WNOHANG) != pid_) return false;
   status_ = status;
   return true;
+}
+
+std::optional<double> RankProcess::cpu_seconds() const {
+  if (!is_running()) return std::nullopt;
+  std::ifstream file(fmt::format("/proc/{}/stat", int(pid_)));
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const size_t name_end = text.rfind(')');  // the name may have spaces
+  if (name_end == std::string::npos) return std::nullopt;
+  std::istringstream fields(text.substr(name_end + 1));
+  constexpr int kFieldsBeforeTimes = 11;
+  std::string ignored;
+  for (int i = 0; i < kFieldsBeforeTimes; ++i) fields >> ignored;
+  double user = 0, system = 0;
+  if (!(fields >> user >> system)) return std::nullopt;
+  return (user + system) / double(::sysconf(_SC_CLK_TCK));
 }
 
 void RankProcess::signal(int number) {

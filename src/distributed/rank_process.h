@@ -32,7 +32,9 @@ class RankProcess {
   bool is_running() const { return pid_ > 0 && !status_; }
   int status() const { return *status_; }  // as from waitpid(), after it has ended
   bool reap();                             // true: it has ended since the last call
-  void signal(int number);                 // to it and its children
+  // That it has used; nothing if it has ended or /proc cannot be read.
+  std::optional<double> cpu_seconds() const;
+  void signal(int number);  // to it and its children
   int output() const { return output_.get(); }
   std::string read_output();  // the available output; closes the pipe at its end
   void close_output() { output_.close(); }

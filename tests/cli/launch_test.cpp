@@ -224,6 +224,17 @@ TEST(Launch, ARankThatHangsAfterARequestIsNamedAndKilled) {
   EXPECT_TRUE(all_gone(folder.path(), 3));
 }
 
+// The others are done and miss nobody.
+TEST(Launch, ARankThatHangsAtTheVeryEndIsNamedAndKilled) {
+  const TemporaryFolder folder;
+  const auto begun = std::chrono::steady_clock::now();
+  const auto result = run_pixart(launch(3, {"last", "1"}), folder.path());
+  EXPECT_EQ(result.code, 76) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("rank 1 of 3 did not end and used no processor time"));
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count(), kSoon);
+  EXPECT_TRUE(all_gone(folder.path(), 3));
+}
+
 TEST(Launch, ARankThatGoesOnAfterARequestToAnotherIsAskedAgain) {
   const TemporaryFolder folder;
   Process process(launch(3, {"outlive", "1"}), folder.path());

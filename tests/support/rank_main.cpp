@@ -1,7 +1,7 @@
 // A rank for tests of `pixart launch`: sums in a loop, and at step 5 one rank does what it was told to.
 //   pixart_rank WHAT [RANK]   WHAT: work, exit, kill, stop, hang, warn, network (warns with NCCL's
 //   variable), stubborn, request (runs until asked to stop), outlast (the same, but then that rank hangs),
-//   outlive (the same, but that rank goes on until it is asked itself), late (that rank comes when there is a
+//   outlive (the same, but that rank goes on until it is asked itself), last (that rank is stopped after its last step), late (that rank comes when there is a
 //   file "go")
 #include <ATen/ATen.h>
 #include <unistd.h>
@@ -56,7 +56,7 @@ void work(const std::string& what, int eventful_rank) {
   const bool is_endless = what == "request" || may_outlast;
   for (int step = 1; step <= kSteps || is_endless; ++step) {
     distributed::enter_phase(fmt::format("step {}: reading", step));
-    if (step == kEventfulStep && launch.rank == eventful_rank && !may_outlast) {
+    if (step == kEventfulStep && launch.rank == eventful_rank && !may_outlast && what != "last") {
       write_file_atomically("event", what);
       do_what(what == "stubborn" ? "exit" : what);
     }
@@ -68,6 +68,7 @@ void work(const std::string& what, int eventful_rank) {
     if (stops) throw UserError(fmt::format("stopped on request after step {}", step), ExitCode::kRequeue);
     if (is_endless) write_file_atomically("step-" + std::to_string(launch.rank), std::to_string(step));
   }
+  if (what == "last" && launch.rank == eventful_rank) ::raise(SIGSTOP);
   if (launch.rank == 0) std::printf("sum %g\n", sum.sum().item<double>());
 }
 

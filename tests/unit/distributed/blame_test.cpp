@@ -65,6 +65,16 @@ TEST(Blame, TheOneThatOutlastedARequestToStop) {
   EXPECT_THAT(guilty->message, HasSubstr("Its last phase: \"step 2\""));
 }
 
+TEST(Blame, TheOneThatStayedIdleAtTheEnd) {
+  std::vector ends{ended(0, 0), ended(0, 1), killed(SIGKILL, 2, true)};
+  ends[2].stayed_idle = true;
+  const auto guilty = find_guilty(ends);
+  ASSERT_TRUE(guilty);
+  EXPECT_EQ(guilty->rank, 2);
+  EXPECT_EQ(guilty->code, 76);
+  EXPECT_THAT(guilty->message, HasSubstr("rank 2 of 3 did not end and used no processor time"));
+}
+
 TEST(Blame, TheOneThatWasKilled) {
   const auto guilty = find_guilty(std::vector{ended(76, 0, 1), killed(SIGKILL, 1), killed(SIGTERM, 2, true)});
   ASSERT_TRUE(guilty);
