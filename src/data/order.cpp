@@ -54,11 +54,6 @@ bool ExcludedRows::has(int64_t row, int64_t position) const {
   return found != from_.end() && position >= found->second;
 }
 
-int64_t ExcludedRows::size() const {
-  const std::scoped_lock lock(mutex_);
-  return int64_t(from_.size());
-}
-
 SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets,
                          std::shared_ptr<const ExcludedRows> excluded)
     : seed_(seed), parts_(std::move(parts)), buckets_(std::move(buckets)), excluded_(std::move(excluded)) {

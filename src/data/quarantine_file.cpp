@@ -27,8 +27,14 @@ QuarantineFile::QuarantineFile(fs::path path, int64_t most_bytes)
     : path_(std::move(path)), most_bytes_(most_bytes) {}
 
 QuarantineFile::~QuarantineFile() {
-  write_waiting();
-  if (!waiting_.empty()) log::warning("the lines that wait for {} were never written", path_.string());
+  std::string reason;
+  try {
+    write_waiting();
+  } catch (const std::exception& error) {  // such as too little memory; a destructor must not throw
+    reason = fmt::format(": {}", error.what());
+  }
+  if (!waiting_.empty())
+    log::warning("the lines that wait for {} were never written{}", path_.string(), reason);
 }
 
 void QuarantineFile::replace(const Ledger& ledger) {

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/print.h"
+#include "pixart/base/words.h"
 #include "pixart/features/file_fingerprint.h"
 
 namespace pixart::features {
@@ -43,10 +43,23 @@ ExcludedSample sample_of(const std::string& text) {
   if (sample.source.empty() || sample.key.empty()) throw UserError("it lacks source or key");
   sample.row = value_in(line, "row", sample.row);
   sample.from_position = value_in(line, "from_position", sample.from_position);
+  if (sample.from_position < 0) throw UserError("from_position is negative or too large");
   sample.step = value_in(line, "step", sample.step);
   sample.roll_back = value_in(line, "roll_back", sample.roll_back);
   sample.reason = value_in(line, "reason", sample.reason);
   return sample;
+}
+
+// Every source must have a sample at the start.
+void require_samples(const StageParts& parts, const data::ExcludedRows& excluded, const fs::path& file) {
+  Problems problems;
+  for (const auto& part : parts) {
+    const int64_t rows = part.dataset->size();
+    int64_t row = 0;
+    while (row < rows && excluded.has(part.first_row + row, 0)) ++row;
+    if (row == rows) problems.add(fmt::format("source {} has no other samples", part.source->name));
+  }
+  problems.throw_if_any(file.string() + " (exclude) leaves nothing to train on");
 }
 
 }  // namespace
@@ -61,11 +74,10 @@ std::string lines_of(const std::vector<ExcludedSample>& samples) {
 std::vector<ExcludedSample> parse_excluded(const std::string& lines, const std::string& name) {
   std::vector<ExcludedSample> samples;
   Problems problems;
-  std::istringstream stream(lines);
   int64_t number = 0;
-  for (std::string line; std::getline(stream, line);) {
+  for (const auto& line : pixart::lines_of(lines)) {
     ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (trimmed(line).empty()) continue;
     try {
       samples.push_back(sample_of(line));
     } catch (const UserError& error) {
@@ -79,17 +91,26 @@ std::vector<ExcludedSample> parse_excluded(const std::string& lines, const std::
 ExcludedSamples::ExcludedSamples(StageParts parts, const fs::path& file)
     : parts_(std::move(parts)), rows_by_key_(parts_.size()) {
   if (file.empty()) return;
+  if (!fs::exists(file) || fs::is_directory(file))
+    throw UserError(fmt::format("{} (exclude) is not a file: give a JSONL file of samples.", file.string()));
   Problems problems;
   for (const auto& sample : parse_excluded(read_file(file), file.string())) leave_out(sample, problems);
   problems.throw_if_any(file.string() + " (exclude) names samples that the stage does not have");
+  require_samples(parts_, *rows_, file);
 }
 
 void ExcludedSamples::add(const std::vector<ExcludedSample>& found) {
   Problems problems;
   for (const auto& sample : found) {
-    if (!found_names_.insert(sample.source + "\n" + sample.key).second) continue;
+    const std::string name = fmt::format("{}\n{}\n{}", sample.source, sample.row, sample.key);
+    const auto [known, is_new] = found_places_.emplace(name, found_.size());
+    if (is_new)
+      found_.push_back(sample);
+    else if (auto& earlier = found_[known->second]; sample.from_position < earlier.from_position)
+      earlier = sample;
+    else
+      continue;
     leave_out(sample, problems);
-    found_.push_back(sample);
   }
   problems.throw_if_any("roll-backs left out samples that the stage does not have");
 }

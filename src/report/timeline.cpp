@@ -241,8 +241,8 @@ std::string timeline_html(const RunRecord& run) {
   std::string html = "<figure>\n<div class=\"wide\">" + Drawing(run, 940).svg() +
                      "</div>\n<div class=\"narrow\">" + Drawing(run, 380).svg() + "</div>\n</figure>\n";
   html += note(
-      "Bars: a stage in training; strokes: checkpoints; dots: sample images; triangles: the stage went back to a checkpoint after a bad step. The axis counts the time in "
-      "which the run ran; dashed boxes are the times in which it did not, shown shortened.");
+      "Bars: a stage in training; strokes: checkpoints; dots: sample images; triangles: the stage went back to "
+      "a checkpoint after a bad step. The axis counts the time in which the run ran; dashed boxes are the times in which it did not, shown shortened.");
   return html + table(run);
 }
 

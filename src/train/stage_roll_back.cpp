@@ -29,11 +29,11 @@ std::vector<Suspect> of_all_ranks(distributed::Communicator& ranks, const std::v
 
 }  // namespace
 
-std::string StageRun::newest_checkpoint(const StepResult& bad) {
+std::string StageRun::newest_checkpoint(const StepResult& bad, bool reads_whole) {
   std::string name;
   distributed::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
     const fs::path folder = run_.folder.checkpoints(stage_.name);
-    const auto search = run::find_checkpoint(folder);
+    const auto search = reads_whole ? run::find_checkpoint(folder) : run::find_unread_checkpoint(folder);
     if (!search.newest)
       throw UserError(
           fmt::format("stage {}, step {}: {}, and {} has no good checkpoint to roll back to. Restore one, or "
@@ -53,7 +53,8 @@ void StageRun::roll_back(const StepResult& result) {
       stage_, bad, of_all_ranks(run_.ranks, trainer_.suspects(), phase("the samples of a bad step")),
       *model_.excluded);
   distributed::all_together(run_.ranks, phase("saving"), [this] { writer_.settle(); });
-  load_good(newest_checkpoint(bad));
+  if (!load(newest_checkpoint(bad, /*reads_whole=*/false)))  // the order of load_newest()
+    load_good(newest_checkpoint(bad, /*reads_whole=*/true));
   for (auto& sample : blamed) sample.from_position = trainer_.step() * stage_.batch_size;
   model_.excluded->add(blamed);
   record_excluded();

@@ -52,7 +52,7 @@ class StageRun {
   void restore_excluded();  // by roll-backs so far
   void record_excluded();
   void roll_back(const StepResult& bad);  // throws UserError(kNumerics) where that cannot help
-  std::string newest_checkpoint(const StepResult& bad);
+  std::string newest_checkpoint(const StepResult& bad, bool reads_whole);
   void start_at_zero();
   void warn_of_threads();          // of another number than that of the checkpoint
   Looks share_looks(Looks looks);  // rank 0's, on all ranks

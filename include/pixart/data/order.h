@@ -36,7 +36,6 @@ class ExcludedRows {
   // The row is left out from this position of the order on. Of several positions the first counts.
   void add(int64_t row, int64_t from_position);
   bool has(int64_t row, int64_t position) const;
-  int64_t size() const;
 
  private:
   mutable std::mutex mutex_;

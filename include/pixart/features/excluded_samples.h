@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "pixart/base/error.h"
@@ -34,12 +33,16 @@ std::vector<ExcludedSample> parse_excluded(const std::string& lines, const std::
 
 class ExcludedSamples {
  public:
-  // Reads `file`, the stage's key ("": none). Throws UserError if it names a sample that the parts do not have.
+  // Reads `file`, the stage's key ("": none). Throws UserError if it names a sample that the parts do not
+  // have, or all samples of a part from the start.
   ExcludedSamples(StageParts parts, const std::filesystem::path& file);
 
-  // Leaves out samples that roll-backs found. Known ones stay as they are. Not while batches are read.
+  // Leaves out samples that roll-backs found; a known one only where it is left out from an earlier position on
+  // (after a roll-back to a checkpoint before it). Not while batches are read.
   void add(const std::vector<ExcludedSample>& found);
-  const std::vector<ExcludedSample>& found() const { return found_; }  // in the order of the roll-backs
+  const std::vector<ExcludedSample>& found() const {
+    return found_;
+  }  // in the order in which they were found
 
   ExcludedSample sample(int64_t row) const;  // source, key and row of a row of all parts
   std::shared_ptr<const data::ExcludedRows> rows() const { return rows_; }
@@ -51,7 +54,7 @@ class ExcludedSamples {
   StageParts parts_;
   std::shared_ptr<data::ExcludedRows> rows_ = std::make_shared<data::ExcludedRows>();
   std::vector<ExcludedSample> found_;
-  std::unordered_set<std::string> found_names_;  // source, line break, key
+  std::unordered_map<std::string, size_t> found_places_;  // in found_; by source, row and key
   std::vector<std::unordered_map<std::string, int64_t>>
       rows_by_key_;  // of each part; filled when it is needed
 };

@@ -11,8 +11,8 @@
 namespace pixart::run {
 
 // run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
-// prompts/ (their features), lora/<stage>/, quarantine/, image_checksums/<stage>/, autoencoder/, text_encoder/, bad_steps/,
-// excluded/<stage>.jsonl.
+// prompts/ (their features), lora/<stage>/, quarantine/, image_checksums/<stage>/, autoencoder/, text_encoder/,
+// bad_steps/, excluded/<stage>.jsonl.
 struct RunFolder {
   std::filesystem::path root;
   std::filesystem::path config() const { return root / "run.yaml"; }

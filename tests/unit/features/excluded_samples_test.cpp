@@ -22,7 +22,6 @@ TEST_F(ExcludedSamplesTest, AFileNamesSamplesByTheirKeys) {
   const auto samples = samples_of(
       "{\"source\": \"first\", \"key\": \"3.png\"}\n\n"
       "{\"source\": \"second\", \"key\": \"2.png\", \"row\": 5, \"from_position\": 40, \"note\": \"moved\"}\n");
-  EXPECT_EQ(samples.rows()->size(), 2);
   EXPECT_TRUE(samples.rows()->has(3, 0));
   EXPECT_FALSE(samples.rows()->has(12, 39));
   EXPECT_TRUE(samples.rows()->has(12, 40)) << "the key counts, not the row of another listing";
@@ -38,6 +37,22 @@ TEST_F(ExcludedSamplesTest, WhatAStageDoesNotHaveIsNamed) {
       refusal([&] { samples_of("{\"source\": \"first\"}\n[1]\n{\"source\": 3, \"key\": \"1.png\"}\n"); }),
       AllOf(HasSubstr("line 1: it lacks source or key"), HasSubstr("line 2: it is not a JSON object"),
             HasSubstr("line 3: source is 3, not a text")));
+  EXPECT_THAT(
+      refusal([&] { samples_of("{\"source\": \"first\", \"key\": \"1.png\", \"from_position\": -5}\n"); }),
+      HasSubstr("line 1: from_position is negative"));
+  EXPECT_THAT(refusal([&] { ExcludedSamples(parts(), folder_ / "nowhere.jsonl"); }),
+              HasSubstr("nowhere.jsonl (exclude) is not a file"));
+}
+
+TEST_F(ExcludedSamplesTest, ASourceOfWhichNothingIsLeftIsRefused) {
+  std::string later, all;
+  for (int i = 0; i < 10; ++i) {
+    const std::string key = "{\"source\": \"first\", \"key\": \"" + std::to_string(i) + ".png\"";
+    later += key + ", \"from_position\": 4}\n";
+    all += key + "}\n";
+  }
+  EXPECT_TRUE(samples_of(later).rows()->has(9, 4));
+  EXPECT_THAT(refusal([&] { samples_of(all); }), HasSubstr("source first has no other samples"));
 }
 
 TEST_F(ExcludedSamplesTest, RollBacksAreWrittenAndReadBack) {
@@ -62,6 +77,22 @@ TEST_F(ExcludedSamplesTest, RollBacksAreWrittenAndReadBack) {
   const auto other = samples_of(lines_of(samples.found()));
   EXPECT_FALSE(other.rows()->has(12, 7));
   EXPECT_TRUE(other.rows()->has(12, 8));
+}
+
+// After a second roll-back to an earlier checkpoint; otherwise the same sample would be used again for ever.
+TEST_F(ExcludedSamplesTest, AnEarlierPositionTakesThePlaceOfALaterOne) {
+  ExcludedSamples samples(parts(), "");
+  auto sample = samples.sample(12);
+  for (const int64_t position : {40, 24, 30}) {
+    sample.from_position = position;
+    ++sample.roll_back;
+    samples.add({sample});
+  }
+  ASSERT_EQ(samples.found().size(), 1u);
+  EXPECT_EQ(samples.found().front().from_position, 24);
+  EXPECT_EQ(samples.found().front().roll_back, 2);
+  EXPECT_FALSE(samples.rows()->has(12, 23));
+  EXPECT_TRUE(samples.rows()->has(12, 24));
 }
 
 TEST_F(ExcludedSamplesTest, TheFingerprintIsThatOfTheContent) {
