@@ -83,15 +83,14 @@ void run(Arguments& arguments) {
   fs::path card;
   if (!arguments.out.empty()) card = score::card_path(with_home(arguments.out));
   const auto result = score::score(request);
-  if (!card.empty()) {
-    if (card.has_parent_path()) create_folders(card.parent_path());
-    write_file_atomically(link_target(card), result.card);
-  }
   if (arguments.json)
     print_json(result.card);
   else
     print(result);
-  if (!card.empty()) log::info("wrote {}", card.string());
+  if (card.empty()) return;  // the values are printed, whether or not the card can be written
+  if (card.has_parent_path()) create_folders(card.parent_path());
+  write_file_atomically(link_target(card), result.card);
+  log::info("wrote {}", card.string());
 }
 
 void add_numbers(CLI::App& command, score::ScoreRequest& request) {

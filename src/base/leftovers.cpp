@@ -35,14 +35,17 @@ bool is_leftover(const fs::path& path, const OwnNames& own) {
   const auto fits = [&](const auto& patterns, const auto& passing) {
     return (!made_for.empty() && matches(patterns, made_for)) || matches(passing, name);
   };
+  const auto is_file = [&] {
+    return fits(own.files, own.passing_files) || (own.is_file && !made_for.empty() && own.is_file(made_for));
+  };
   std::error_code error;
   switch (fs::symlink_status(path, error).type()) {
     case fs::file_type::regular:
-      return fits(own.files, own.passing_files);
+      return is_file();
     case fs::file_type::directory:
       return fits(own.folders, own.passing_folders) && holds_only_own(path, own);
     case fs::file_type::symlink:
-      return fits(own.files, own.passing_files) || fits(own.folders, own.passing_folders);
+      return is_file() || fits(own.folders, own.passing_folders);
     default:
       return false;
   }

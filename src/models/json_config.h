@@ -25,9 +25,9 @@ class JsonConfig {
 
   bool has(const std::string& key) const { return json_.contains(key) && !json_[key].is_null(); }
 
-  // A whole number from 1 to `most`, a positive or any finite number, a string, and lists. If the key is absent or null,
-  // they return the fallback; without a fallback this is a problem. After a problem they return a value that
-  // is safe to use.
+  // A whole number from 1 to `most`, a positive or any finite number, a string, and lists. If the key is absent
+  // or null, they return the fallback; without a fallback this is a problem. After a problem they return a value
+  // that is safe to use.
   int64_t count(const std::string& key, std::optional<int64_t> fallback = {}, int64_t most = kWidest);
   double positive(const std::string& key, double fallback);
   double number(const std::string& key, double fallback);

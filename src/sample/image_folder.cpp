@@ -203,7 +203,21 @@ void require_same_settings(const fs::path& folder, const Settings& found, const 
 }
 
 OwnNames own_names() {
-  return {.files = {R"([0-9]{4,}\.png)", R"(grid\.png)", R"(index\.html)", R"(sample\.json)"}};
+  return {
+      .files = {R"([0-9]{4,}\.png)", R"(grid\.png)", R"(index\.html)", R"(sample\.json)", R"(samples\.npz)"}};
+}
+
+// What a killed call has left; of a suite also in the folders below, where names are made of ids.
+void remove_leftovers_of(const FolderRequest& request, const fs::path& folder) {
+  remove_leftovers(folder, own_names());
+  if (!request.name_of) return;
+  std::map<fs::path, std::set<std::string>> names;  // of files, by their folder
+  const auto add = [&](const fs::path& path) { names[path.parent_path()].insert(path.filename()); };
+  for (int64_t i = 0; i < request.num_images; ++i) add(image_name(i, request));
+  for (const auto& path : request.side_files) add(path);
+  for (const auto& [below, own] : names)
+    remove_leftovers(folder / below,
+                     {.is_file = [&files = own](const std::string& name) { return files.contains(name); }});
 }
 
 FileLock lock_of(const fs::path& folder) {
@@ -246,7 +260,7 @@ ImageFolder::ImageFolder(const FolderRequest& request, const Settings& settings,
   wants_page_ = request.with_page || is_our_page(path_ / kPage);
   const auto found = request.existing == Existing::kResume ? read_record(path_) : std::nullopt;
   if (found) require_same_settings(path_, *found, settings);
-  remove_leftovers(path_, own_names());
+  remove_leftovers_of(request, path_);
   if (found)
     resume(request);
   else
@@ -297,7 +311,8 @@ void ImageFolder::resume(const FolderRequest& request) {
 std::string ImageFolder::name(int64_t i) const { return name_of_ ? name_of_(i) : image_name(i, size()); }
 
 void ImageFolder::look_again() {
-  for (int64_t i = 0; i < size(); ++i) is_there_[size_t(i)] = fs::exists(path_ / name(i));
+  std::error_code error;  // an image that cannot be seen counts as missing
+  for (int64_t i = 0; i < size(); ++i) is_there_[size_t(i)] = fs::exists(path_ / name(i), error);
   num_there_ = std::ranges::count(is_there_, char(true));
 }
 

@@ -10,6 +10,7 @@
 #include "pixart/base/home.h"
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
+#include "pixart/base/utf8.h"
 #include "pixart/data/table_rows.h"
 #include "pixart/sample/suite.h"
 
@@ -52,9 +53,14 @@ std::string stem_fault(const std::string& name) {
 void take(Reading& reading, SuiteItem item, const std::optional<std::string>& name = {}) {
   std::string fault = item.prompt.empty() ? "has an empty prompt" : prompt_fault(item.prompt);
   if (fault.empty() && name) fault = stem_fault(*name);
+  if (fault.empty() && !is_utf8(item.id)) fault = "makes an id that is not UTF-8: rename the file";
   if (!fault.empty()) return reading.fault(item.place, fault);
   if (!reading.ids.insert(item.id).second)
-    return reading.fault(item.place, fmt::format("has the id '{}' of an earlier one", item.id));
+    return reading.fault(
+        item.place,
+        item.stem.empty()
+            ? fmt::format("has no id, but an earlier one has the id '{}'; give all an id, or none", item.id)
+            : fmt::format("has the id '{}' of an earlier one", item.id));
   reading.suite.items.push_back(std::move(item));
 }
 
@@ -252,7 +258,7 @@ void read_coco(Reading& reading, const fs::path& path) {
   };
   if (ending == ".json")
     read_annotations(reading, path);
-  else if (contains(std::vector<std::string>{".csv", ".tsv", ".jsonl"}, ending))
+  else if (contains(std::vector<std::string>{".csv", ".tsv", ".jsonl", ".ndjson"}, ending))
     data::read_rows(path, take_row);
   else
     read_caption_lines(reading, path);
@@ -278,7 +284,7 @@ void read_dpg(Reading& reading, const fs::path& folder) {
     SuiteItem item{.id = name,
                    .prompt = trimmed(read_file(file, kLargestText)),
                    .stem = "images/" + name,
-                   .place = file.filename()};
+                   .place = replace_invalid_utf8(file.filename().string())};
     if (name.find('.') != std::string::npos)
       reading.fault(item.place, "has a dot in its name, where the judge's program ends the name");
     take(reading, std::move(item), name);
@@ -289,17 +295,20 @@ void read_dpg(Reading& reading, const fs::path& folder) {
 void read_category(Reading& reading, const fs::path& file) {
   std::string category = file.stem();
   if (category.ends_with(kValidation)) category.resize(category.size() - std::string(kValidation).size());
+  if (const auto fault = stem_fault(category); !fault.empty())
+    return reading.fault(fmt::format("{}: the category '{}'", file.filename().string(), category), fault);
   const auto lines = lines_of(read_file(file, kLargestText));
   int64_t number = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string prompt = trimmed(lines[i].substr(0, lines[i].find('\t')));
     if (prompt.empty()) continue;
-    SuiteItem item{.id = fmt::format("{}/{}", category, number),
-                   .prompt = prompt,
-                   .stem = fmt::format("{}/samples/{}", category, prompt),
-                   .seed = kCompBenchSeed,
-                   .number = number,
-                   .place = fmt::format("{}, line {}", file.filename().string(), i + 1)};
+    SuiteItem item{
+        .id = fmt::format("{}/{}", category, number),
+        .prompt = prompt,
+        .stem = fmt::format("{}/samples/{}", category, prompt),
+        .seed = kCompBenchSeed,
+        .number = number,
+        .place = fmt::format("{}, line {}", replace_invalid_utf8(file.filename().string()), i + 1)};
     ++number;
     take(reading, std::move(item), prompt);
   }

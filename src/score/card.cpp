@@ -42,9 +42,10 @@ std::vector<ScoreDifference> compare(const ordered_json& first, const ordered_js
   std::vector<std::string> names;
   for (const auto* side : {&own, &other})
     for (const auto& [name, value] : side->items())
-      if (side == &own || !own.contains(name)) names.push_back(name);
+      if (!name.empty() && (side == &own || !own.contains(name))) names.push_back(name);  // "": of no value
   std::vector<ScoreDifference> result;
   for (const auto& name : names) {
+    if (name.empty()) continue;  // an empty object
     const auto value = [&](const ordered_json& side) {
       return side.contains(name) ? text_of(side[name]) : "-";
     };
@@ -78,6 +79,9 @@ CardComparison compare_cards(const std::string& first, const std::string& first_
 
 fs::path card_path(const fs::path& out) {
   const fs::path path = out.extension() == ".json" ? out : out / "score.json";
+  if (path != out && fs::exists(out) && !fs::is_directory(out))
+    throw UserError(
+        fmt::format("{} is a file: give a folder, or a name that ends in .json, as --out.", out.string()));
   if (!fs::exists(path)) return path;
   constexpr uint64_t kLargest = uint64_t{1} << 20;
   const bool is_ours = fs::is_regular_file(path) && fs::file_size(path) <= kLargest &&

@@ -12,33 +12,20 @@
 #include "pixart/formats/hash.h"
 #include "pixart/models/clip.h"
 #include "pixart/text/clip_tokenizer.h"
+#include "tensor_hash.h"
 
 namespace pixart::score {
-namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 namespace {
 
 constexpr uint64_t kLargestPrompts = uint64_t{1} << 28;
 
-bool wants(const ScoreRequest& request, Metric metric) { return contains(request.metrics, metric); }
-
-std::vector<std::string> lines_of(const fs::path& file) {
-  const std::string text = read_file(file, kLargestPrompts);
-  std::vector<std::string> lines;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    lines.push_back(trimmed(text.substr(begin, end - begin), "\r"));
-    begin = end + 1;
-  }
-  return lines;
-}
-
 // One for each image: of a file, or the captions of the images.
 std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest& request) {
   std::vector<std::string> prompts;
   if (!request.prompts.empty()) {
-    prompts = lines_of(request.prompts);
+    prompts = lines_of(read_file(request.prompts, kLargestPrompts));
     if (int64_t(prompts.size()) < images.size)
       throw UserError(
           fmt::format("{} has {} lines for {} images; each image needs its prompt, in the order of the "
@@ -140,11 +127,7 @@ void add_aesthetic(const at::Tensor& images, const ScoreRequest& request, ClipSc
 
 std::string hash_of_weights(const models::LoadedClip& clip) {
   formats::Sha256 hash;
-  for (const auto& item : clip.state->items()) {
-    const at::Tensor tensor = item.tensor.cpu().contiguous();
-    hash.add(fmt::format("{} {}\n", item.name, shape_text(tensor.sizes().vec())));
-    hash.add({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
-  }
+  for (const auto& item : clip.state->items()) add_tensor(hash, item.name, item.tensor);
   return hash.hex();
 }
 
@@ -162,6 +145,8 @@ void add_cmmd(const ImageList& images, const ImageList& reference, const Network
 }
 
 }  // namespace
+
+bool wants(const ScoreRequest& request, Metric metric) { return contains(request.metrics, metric); }
 
 bool needs_prompts(Metric metric) { return metric == Metric::kClip || metric == Metric::kPickscore; }
 

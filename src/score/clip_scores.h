@@ -14,6 +14,7 @@
 
 namespace pixart::score {
 
+bool wants(const ScoreRequest& request, Metric metric);
 bool uses_clip(Metric metric);
 bool needs_prompts(Metric metric);
 

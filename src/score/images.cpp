@@ -51,16 +51,17 @@ void require_good_listing(const data::Dataset& dataset, const fs::path& path) {
 
 // How pixart sample drew the images of a folder, as far as it belongs to the protocol of a score: not which
 // model drew them.
-std::string sampling_of(const fs::path& folder) {
+ordered_json sampling_of(const fs::path& folder) {
   const fs::path record = folder / kSampleRecord;
-  if (!fs::is_regular_file(record)) return {};
+  if (!fs::is_regular_file(record)) return nullptr;
   const auto json = ordered_json::parse(read_file(record), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("settings") || !json["settings"].is_object()) return {};
+  if (!json.is_object() || !json.contains("settings") || !json["settings"].is_object()) return nullptr;
   ordered_json sampling = ordered_json::object();
-  for (const char* name : {"prompts_sha256", "prompts", "count", "negative_prompt", "seed", "sampler",
-                           "num_steps", "guidance", "height", "width", "weights", "precision"})
+  for (const char* name :
+       {"prompts_sha256", "prompts", "count", "negative_prompt", "seed", "sampler", "num_steps", "guidance",
+        "height", "width", "weights", "precision", "tile_size", "suite", "process"})
     if (json["settings"].contains(name)) sampling[name] = json["settings"][name];
-  return sampling.dump();
+  return sampling;
 }
 
 // The prompt that pixart sample writes into its images.
@@ -76,14 +77,15 @@ std::string drawn_prompt(const fs::path& image) {
 ImageList open_images(const fs::path& path) {
   const std::shared_ptr<const data::Dataset> dataset = open_source(path);
   require_good_listing(*dataset, path);
-  ImageList list{.name = path.string(), .sampling = fs::is_directory(path) ? sampling_of(path) : ""};
+  const ordered_json sampling = fs::is_directory(path) ? sampling_of(path) : ordered_json();
+  const bool is_drawn = sampling.is_object(), has_grid = is_drawn && !sampling.contains("suite");
+  ImageList list{.name = path.string(), .sampling = is_drawn ? sampling.dump() : ""};
   auto rows = std::make_shared<std::vector<int64_t>>();
   for (int64_t row = 0; row < dataset->size(); ++row)
-    if (list.sampling.empty() || dataset->row(row).key != kGrid) rows->push_back(row);
+    if (!has_grid || dataset->row(row).key != kGrid) rows->push_back(row);
   if (rows->empty()) throw UserError(fmt::format("{}: there are no images in it.", path.string()));
   list.size = int64_t(rows->size());
   list.read = [dataset, rows](int64_t i) { return dataset->image((*rows)[size_t(i)]); };
-  const bool is_drawn = !list.sampling.empty();
   list.prompt = [dataset, rows, path, is_drawn](int64_t i) {
     const auto row = dataset->row((*rows)[size_t(i)]);
     if (!row.captions.empty() && !row.captions.front().text.empty()) return row.captions.front().text;

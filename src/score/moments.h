@@ -45,4 +45,7 @@ StatisticsFile read_statistics(const std::filesystem::path& file);
 // Writes mu, sigma, mu_s, sigma_s (if there are any), num_images and the protocol, as others read them.
 void save_statistics(const std::filesystem::path& file, const StatisticsFile& statistics);
 
+// True if the file exists and save_statistics() did not write it.
+bool is_file_of_others(const std::filesystem::path& file);
+
 }  // namespace pixart::score

@@ -6,9 +6,9 @@
 
 #include "inception.h"
 #include "pixart/base/error.h"
-#include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/weights.h"
+#include "tensor_hash.h"
 
 namespace pixart::score {
 namespace fs = std::filesystem;
@@ -52,10 +52,7 @@ void refuse_other_networks(const formats::Weights& weights, const fs::path& file
 
 std::string hash_of_tensors(const std::map<std::string, at::Tensor>& tensors) {
   formats::Sha256 hash;
-  for (const auto& [name, tensor] : tensors) {
-    hash.add(fmt::format("{} {}\n", name, shape_text(tensor.sizes().vec())));
-    hash.add({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()});
-  }
+  for (const auto& [name, tensor] : tensors) add_tensor(hash, name, tensor);
   return hash.hex();
 }
 

@@ -15,8 +15,8 @@
 #include "metrics.h"
 #include "moments.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/base/log.h"
-#include "pixart/base/names.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/random.h"
 #include "pixart/base/version.h"
@@ -69,8 +69,6 @@ struct Side {
   bool is_statistics = false;
 };
 
-bool wants(const ScoreRequest& request, Metric metric) { return contains(request.metrics, metric); }
-
 bool is_npz(const fs::path& path) { return ascii_lower(path.extension().string()) == ".npz"; }
 
 Input open_input(const fs::path& path, int64_t num_images) {
@@ -81,9 +79,11 @@ Input open_input(const fs::path& path, int64_t num_images) {
   } else {
     input.images = open_images(path);
   }
-  if (!input.images || num_images == 0) return input;
-  input.images = first_images(std::move(*input.images), num_images);
-  if (input.file) input.file->features = input.file->spatial = std::nullopt;  // they are of all images
+  if (!input.has_rows() || num_images == 0) return input;
+  if (input.images) input.images = first_images(std::move(*input.images), num_images);
+  if (!input.file) return input;
+  input.file->features = input.file->spatial = std::nullopt;  // they are of all images
+  if (input.file->rows.defined()) input.file->rows = input.file->rows.slice(0, 0, num_images);
   return input;
 }
 
@@ -135,6 +135,9 @@ void check_words(const ScoreRequest& request, Problems& problems) {
         "a reference is missing (--reference): a folder of images, shards, or an .npz file with statistics");
   if (!request.save_statistics.empty() && !is_npz(request.save_statistics))
     problems.add(fmt::format("{}: statistics are stored in .npz files", request.save_statistics.string()));
+  else if (is_file_of_others(request.save_statistics))
+    problems.add(fmt::format("{} is there and has no statistics of pixart score: give another file",
+                             request.save_statistics.string()));
 }
 
 void check_images(const Input& images, const ScoreRequest& request, Problems& problems) {
@@ -234,6 +237,7 @@ void save(const Side& images, const ScoreRequest& request, const std::string& we
                                  {kWeightsHash, weights_sha256},
                                  {kImagesHash, images.sha256},
                                  {"software", producer()}};
+  if (request.save_statistics.has_parent_path()) create_folders(request.save_statistics.parent_path());
   save_statistics(request.save_statistics,
                   {.features = images.features, .spatial = images.spatial, .protocol = protocol.dump()});
   log::info("wrote {}", request.save_statistics.string());
@@ -279,7 +283,10 @@ void add_kid_for_few(const Input& images, const Input& reference, ScoreRequest& 
       "FID is biased: it grows when images are fewer, and {} are few. Compare it only with FIDs of "
       "as many images. KID has no such bias.",
       fewest));
-  const bool can = images.has_rows() && reference.has_rows() && images.count() > 1 && reference.count() > 1;
+  const auto has_rows = [&](const Input& input) {  // stored, or the network can make them
+    return (input.file && input.file->rows.defined()) || (input.images && !request.weights.empty());
+  };
+  const bool can = has_rows(images) && has_rows(reference) && images.count() > 1 && reference.count() > 1;
   if (can && !wants(request, Metric::kKid)) request.metrics.push_back(Metric::kKid);
 }
 

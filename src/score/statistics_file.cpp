@@ -58,8 +58,11 @@ at::Tensor rows_in(const Arrays& arrays, Problems& problems) {
   const auto found = arrays.find("feats");
   if (found == arrays.end()) return {};
   const at::Tensor& rows = found->second;
-  if (rows.dim() == 2 && rows.size(1) == kFeatures && at::isFloatingType(rows.scalar_type()))
-    return rows.to(at::kFloat);
+  if (rows.dim() == 2 && rows.size(1) == kFeatures && at::isFloatingType(rows.scalar_type())) {
+    if (rows.isfinite().all().item<bool>()) return rows.to(at::kFloat);
+    problems.add("feats has values that are not finite");
+    return {};
+  }
   problems.add(fmt::format("feats is {}, not rows of {} floats", shape_text(rows.sizes().vec()), kFeatures));
   return {};
 }
@@ -97,6 +100,15 @@ StatisticsFile read_statistics(const fs::path& file) {
     throw UserError(fmt::format(
         "{}: it has neither statistics (mu, sigma) nor features (feats) nor images (arr_0).", file.string()));
   return result;
+}
+
+bool is_file_of_others(const fs::path& file) {
+  if (!fs::exists(file)) return false;
+  try {
+    return formats::load_npz(file, [](const std::string& name) { return name == kProtocol; }).empty();
+  } catch (const UserError&) {  // not an archive, or a damaged one
+    return true;
+  }
 }
 
 void save_statistics(const fs::path& file, const StatisticsFile& statistics) {

@@ -5,6 +5,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/words.h"
 
 namespace pixart::text {
 namespace fs = std::filesystem;
@@ -50,14 +51,10 @@ void add_merge(const std::string& line, const fs::path& file, ClipVocabulary& vo
 }
 
 void read_merges(const fs::path& file, ClipVocabulary& vocabulary) {
-  const std::string text = read_file(file, kLargestFile);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    std::string line = text.substr(begin, end - begin);
-    const bool is_heading = begin == 0 && line.starts_with("#version");
-    begin = end + 1;
-    if (line.ends_with('\r')) line.pop_back();
-    if (!line.empty() && !is_heading) add_merge(line, file, vocabulary);
+  const auto lines = lines_of(read_file(file, kLargestFile));
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const bool is_heading = i == 0 && lines[i].starts_with("#version");
+    if (!lines[i].empty() && !is_heading) add_merge(lines[i], file, vocabulary);
   }
 }
 

@@ -2,6 +2,7 @@
 // they keep files of their own, and some of these names may begin like the program's.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,11 @@ struct OwnNames {
   ForeignEntries in_folders = all_entries;  // a folder with such entries is not deleted
   // Names that are leftovers without a prefix or digits, e.g. a lock.
   std::vector<std::string> passing_files = {}, passing_folders = {};
+  std::function<bool(const std::string& name)> is_file = {};  // true for further names of `files`
 };
 
 // The leftovers directly inside `folder`: .tmp-<own name>-<16 hex digits> and .del-<own name>-<16 hex digits>
-// (files for `files`, folders for `folders`), and the passing files and folders. A symbolic link with such a
+// (files for `files` and `is_file`, folders for `folders`), and the passing files and folders. A symbolic link with such a
 // name is a leftover, too. Sorted; empty if the folder cannot be read.
 std::vector<std::filesystem::path> find_leftovers(const std::filesystem::path& folder, const OwnNames& own);
 

@@ -12,7 +12,7 @@ namespace pixart::sample {
 
 enum class SuiteKind {
   kJsonl,      // one object per line: prompt, and if wanted id, seed, size
-  kCoco,       // one caption per line; .csv or .tsv with columns; COCO's annotations (.json)
+  kCoco,       // one caption per line; rows with caption and image_id (.csv, .tsv, .jsonl); COCO's .json
   kGenEval,    // GenEval's evaluation_metadata.jsonl
   kDpg,        // DPG-Bench: a folder with one text file per prompt
   kCompBench,  // T2I-CompBench: a folder of *_val.txt, or one such file

@@ -1,5 +1,5 @@
-// Scores of a set of images: FID, sFID, inception score, precision and recall, KID, each with the protocol that
-// it depends on.
+// Scores of a set of images: FID, sFID, inception score, precision and recall, KID, and those of CLIP's
+// embeddings, each with the protocol that it depends on.
 #pragma once
 #include <cstdint>
 #include <filesystem>

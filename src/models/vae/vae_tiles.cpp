@@ -1,5 +1,8 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "pixart/base/error.h"
 #include "pixart/models/vae.h"
 

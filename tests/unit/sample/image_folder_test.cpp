@@ -192,8 +192,15 @@ TEST_F(Folder, ASuiteNamesItsFiles) {
   fs::create_directories(path() / "00000");
   write_file_atomically(path() / "00000/metadata.jsonl", "of the suite");
   named.existing = Existing::kResume;
+  const auto of_image = path() / "00001/samples/.tmp-0000.png-0123456789abcdef",
+             of_side_file = path() / "00000/.tmp-metadata.jsonl-0123456789abcdef",
+             of_others = path() / "00000/.tmp-notes.png-0123456789abcdef";
+  for (const auto& file : {of_image, of_side_file, of_others}) write_file_atomically(file, "left by a kill");
   {
     ImageFolder folder(named, {{"seed", "0"}}, text);
+    EXPECT_FALSE(fs::exists(of_image));
+    EXPECT_FALSE(fs::exists(of_side_file));
+    EXPECT_TRUE(fs::exists(of_others));
     EXPECT_EQ(folder.num_there(), 1);
     EXPECT_TRUE(fs::exists(path() / "00000/metadata.jsonl"));
     fs::rename(path() / "00001", path() / "00002");
@@ -201,6 +208,11 @@ TEST_F(Folder, ASuiteNamesItsFiles) {
     EXPECT_FALSE(folder.is_there(1));
     EXPECT_TRUE(folder.is_there(2));
     fs::rename(path() / "00002", path() / "00001");
+    fs::create_directory_symlink("00002", path() / "00002");  // to itself
+    EXPECT_NO_THROW(folder.look_again());
+    EXPECT_TRUE(folder.is_there(1));
+    EXPECT_FALSE(folder.is_there(2));
+    fs::remove(path() / "00002");
   }
   named.existing = Existing::kReplace;
   ImageFolder(named, {{"seed", "1"}}, text);

@@ -100,6 +100,8 @@ TEST_F(Suites, EachLineThatCannotBeUsedIsNamed) {
                   HasSubstr("line 10 has only one of the keys height and width"),
                   HasSubstr("line 11 has a prompt that is not a text"), HasSubstr("line 12 has 10001 bytes"),
                   HasSubstr("line 13 has no id, but line 1 has one"))));
+  EXPECT_THAT(refused("b.jsonl", "{\"prompt\": \"a hen\", \"id\": 1}\n{\"prompt\": \"a cat\"}\n"),
+              HasSubstr("line 2 has no id, but an earlier one has the id '1'"));
 }
 
 TEST_F(Suites, CocoIsAListATableOrAnnotations) {
@@ -162,8 +164,10 @@ TEST_F(Suites, DpgHasAGridForEachFile) {
   EXPECT_THAT(testing::refusal([&] { read_of(folder_ / "prompts", 3); }), HasSubstr("give 1 or 4"));
   write("prompts/c.d.txt", "cut off at the dot");
   write("prompts/e.txt", " ");
+  write("prompts/f\xFF.txt", "a prompt");
   EXPECT_THAT(testing::refusal([&] { read_of(folder_ / "prompts"); }),
-              AllOf(HasSubstr("c.d.txt has a dot in its name"), HasSubstr("e.txt has an empty prompt")));
+              AllOf(HasSubstr("c.d.txt has a dot in its name"), HasSubstr("e.txt has an empty prompt"),
+                    HasSubstr(".txt makes an id that is not UTF-8")));
 }
 
 TEST_F(Suites, CompBenchIsNumberedThroughEachCategory) {
@@ -189,6 +193,19 @@ TEST_F(Suites, CompBenchIsNumberedThroughEachCategory) {
       testing::refusal([&] { read_of(folder_ / "dataset/shape_val.txt"); }),
       AllOf(HasSubstr("shape_val.txt, line 2 has a slash"),
             HasSubstr("shape_val.txt, line 3 makes a file name of 201 bytes"), Not(HasSubstr("line 1"))));
+}
+
+// A category is the name of a folder: "" and ".." would be folders outside of that of the images.
+TEST_F(Suites, CompBenchHasNoCategoryThatLeadsOut) {
+  fs::create_directories(folder_ / "dataset");
+  for (const auto& [name, reason] : {std::pair("_val.txt", "'' has an empty id"),
+                                     std::pair(".._val.txt", "'..' has an id that begins with a dot")})
+    EXPECT_THAT(testing::refusal([&, name = name] {
+                  read_of("compbench:" + write(std::string("dataset/") + name, "a hen\n").string());
+                }),
+                HasSubstr(std::string("the category ") + reason));
+  EXPECT_THAT(testing::refusal([&] { read_of("compbench:" + (folder_ / "dataset").string()); }),
+              HasSubstr("2 problems"));
 }
 
 TEST_F(Suites, ClassesGetTheSameNumberOfImages) {

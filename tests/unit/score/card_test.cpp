@@ -59,6 +59,15 @@ TEST_F(Cards, NameEachDifferenceOfTheProtocol) {
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("resize", "reference/sha256", "sampling/sampler"));
 }
 
+// A card of --save-statistics alone has no values.
+TEST_F(Cards, CompareWithoutValues) {
+  json none = card();
+  none["scores"] = json::object();
+  EXPECT_TRUE(compared(none, none).values.empty());
+  ASSERT_EQ(compared(none, card()).values.size(), 1u);
+  EXPECT_EQ(compared(none, card()).values[0].first, "-");
+}
+
 // The seed of KID says nothing about FID.
 TEST_F(Cards, CompareSettingsOfSharedMetricsOnly) {
   json other = card();
@@ -77,6 +86,8 @@ TEST_F(Cards, RefusesOtherFiles) {
 TEST_F(Cards, ReplaceOnlyCards) {
   EXPECT_EQ(card_path(folder_), folder_ / "score.json");
   EXPECT_EQ(card_path(folder_ / "mine.json"), folder_ / "mine.json");
+  write_file_atomically(folder_ / "picture.png", "no folder");
+  EXPECT_THAT(testing::refusal([&] { card_path(folder_ / "picture.png"); }), HasSubstr("give a folder"));
   write_file_atomically(folder_ / "score.json", card().dump());
   EXPECT_EQ(card_path(folder_), folder_ / "score.json");
   write_file_atomically(folder_ / "score.json", "{\"my\": \"notes\"}");

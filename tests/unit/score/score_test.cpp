@@ -105,6 +105,19 @@ TEST_F(Scoring, GivesTheValuesOfTheFeatures) {
   EXPECT_EQ(card["scores"]["fid"], values.at("fid"));
 }
 
+// An id may be "grid", and a suite has no grid of all images.
+TEST_F(Scoring, AllImagesOfASuiteCount) {
+  const auto list_of = [&](const char* settings) {
+    write("images/sample.json", fmt::format(R"({{"kind": "pixart sample, 1", "settings": {}}})", settings));
+    return open_images(folder_ / "images");
+  };
+  formats::save_png(folder_ / "images/grid.png", testing::formula_image("grid", 9, 9));
+  const auto list = list_of(R"({"suite": "jsonl", "tile_size": "64", "process": "flow", "model": "m"})");
+  EXPECT_EQ(list.size, 6);
+  EXPECT_EQ(json::parse(list.sampling), json({{"suite", "jsonl"}, {"tile_size", "64"}, {"process", "flow"}}));
+  EXPECT_EQ(list_of(R"({"model": "m"})").size, 5);
+}
+
 TEST_F(Scoring, StoredStatisticsGiveTheSame) {
   const auto file = folder_ / "real.npz";
   auto saving = request({});

@@ -33,6 +33,8 @@ TEST_F(StoredStatistics, ReadsWhatItWrote) {
   EXPECT_EQ(read.features->count, 77);
   EXPECT_EQ(read.protocol, "{\"resize\": \"clean\"}");
   EXPECT_FALSE(read.spatial);
+  EXPECT_FALSE(is_file_of_others(file));
+  EXPECT_FALSE(is_file_of_others(folder_ / "none.npz"));
 }
 
 // Names and types as np.savez of pytorch-fid's and ADM's scripts gives them.
@@ -56,6 +58,7 @@ TEST_F(StoredStatistics, ReadsImagesAndFeaturesOfOthers) {
   const auto read = read_statistics(file);
   EXPECT_EQ(read.images.sizes(), at::IntArrayRef({2, 4, 5, 3}));
   EXPECT_EQ(read.rows.sizes(), at::IntArrayRef({3, kFeatures}));
+  EXPECT_TRUE(is_file_of_others(file));
 }
 
 TEST_F(StoredStatistics, NamesAllThatIsWrong) {
@@ -67,6 +70,8 @@ TEST_F(StoredStatistics, NamesAllThatIsWrong) {
   EXPECT_THAT(refused(file),
               AllOf(HasSubstr("mu is [64]"), HasSubstr("sigma has values that are not finite"),
                     HasSubstr("only one of mu_s and sigma_s"), HasSubstr("arr_0 is [2, 3, 8, 8]")));
+  formats::save_npz(file, {{"feats", at::full({2, kFeatures}, NAN)}});
+  EXPECT_THAT(refused(file), HasSubstr("feats has values that are not finite"));
   formats::save_npz(file, {{"x", at::zeros({2})}});
   EXPECT_THAT(refused(file), HasSubstr("neither statistics"));
 }
