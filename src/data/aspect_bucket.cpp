@@ -76,8 +76,8 @@ const std::vector<AspectBucket>& aspect_buckets(int resolution) {
   }();
   const auto found = tables.find(resolution);
   if (found == tables.end())
-    throw UserError(fmt::format("there are no aspect buckets for resolution {}; expected one of {}.",
-                                resolution, aspect_bucket_resolutions()));
+    throw UserError(fmt::format("resolution {} has no aspect buckets; expected one of {}.", resolution,
+                                aspect_bucket_resolutions()));
   return found->second;
 }
 

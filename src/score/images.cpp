@@ -83,7 +83,7 @@ ImageList open_images(const fs::path& path) {
   auto rows = std::make_shared<std::vector<int64_t>>();
   for (int64_t row = 0; row < dataset->size(); ++row)
     if (!has_grid || dataset->row(row).key != kGrid) rows->push_back(row);
-  if (rows->empty()) throw UserError(fmt::format("{}: there are no images in it.", path.string()));
+  if (rows->empty()) throw UserError(fmt::format("{} holds no images.", path.string()));
   list.size = int64_t(rows->size());
   list.read = [dataset, rows](int64_t i) { return dataset->image((*rows)[size_t(i)]); };
   list.prompt = [dataset, rows, path, is_drawn](int64_t i) {

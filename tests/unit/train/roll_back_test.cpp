@@ -108,7 +108,7 @@ TEST_F(BlameTest, AStepThatIsBadAgainWithOtherSamplesEndsTheRun) {
       }),
       AllOf(HasSubstr("the data are not the cause"), HasSubstr("mine: 3.png"), HasSubstr("optimizer.lr")));
   EXPECT_THAT(refusal([&] { blamed(4, {{3, true}, {5, true}}); }), HasSubstr("the data are not the cause"));
-  // A substitute that is bad by itself is no proof of that.
+  // A substitute that is bad by itself does not prove that.
   EXPECT_EQ(blamed(4, {{3, true}, {5, false}}), std::vector<std::string>{"3.png"});
 }
 
