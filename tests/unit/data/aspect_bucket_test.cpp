@@ -26,7 +26,8 @@ TEST(AspectBucket, TablesHaveFortyShapesOfAboutTheSameArea) {
   }
   EXPECT_FALSE(has_aspect_buckets(64));
   EXPECT_THAT([] { aspect_buckets(300); },
-              ThrowsMessage<UserError>(HasSubstr("resolution 300; expected one of 256, 512, 1024, 2048")));
+              ThrowsMessage<UserError>(
+                  HasSubstr("resolution 300 has no aspect buckets; expected one of 256, 512, 1024, 2048")));
 }
 
 // PixArt-Sigma's loader takes Lanczos at 2048 pixels, which is sharper at an edge and overshoots.
