@@ -9,6 +9,7 @@
 #include "endpoint.h"
 #include "error_body.h"
 #include "job_store.h"
+#include "message_text.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -121,7 +122,7 @@ class Captioning {
 
   void list_open() {
     for (int64_t row = 0; row < dataset_.size(); ++row) {
-      if (unusable_.count(row) > 0) continue;
+      if (unusable_.count(row) > 0 || dataset_.is_left_out(row)) continue;
       if (store_.find(key_of(row)))
         ++done_;
       else if (options_.limit == 0 || int64_t(open_.size()) < options_.limit)
@@ -149,8 +150,8 @@ class Captioning {
               .stop = stop_requested});
     is_stopped_ = stop_requested();
     if (same_.is_all() && !options_.accept_same)
-      log::warning("all {} answers of this call are the same: '{}'. Does the model see the images?",
-                   same_.keys().size(), shortened(same_.caption()));
+      log::warning("all {} answers of this call are the same: {}", same_.keys().size(),
+                   followed_by("'" + shortened(same_.caption()) + "'", "Does the model see the images?"));
     if (is_stopped_) return;  // the last failed requests stay open
     for (const auto& result : suspects_.finish()) store_.put(result);
   }
@@ -202,9 +203,9 @@ class Captioning {
     if (change == nullptr) return std::nullopt;
     constexpr double kUsual = 1;  // what an endpoint takes if a request has no temperature
     if (change == without_temperature && options_.temperature != kUsual)
-      throw UserError(
-          fmt::format("{} answers with HTTP {}, {}. Give the --temperature that it accepts, often 1.",
-                      client_.url, reply.http_status, without_key(error.message, client_.key)));
+      throw UserError(followed_by(fmt::format("{} answers with {}, {}", client_.url, status_text(reply),
+                                              without_key(error.message, client_.key)),
+                                  "Give the --temperature that it accepts, often 1."));
     if (std::find(changes_.begin(), changes_.end(), change) == changes_.end()) changes_.push_back(change);
     return change(request.body);
   }
@@ -218,7 +219,7 @@ class Captioning {
       answer.fault = reply.is_temporary()               ? AnswerFault::kNoAnswer
                      : reply.status == kRefusedByFilter ? AnswerFault::kRefusal
                                                         : AnswerFault::kError;
-      answer.detail = reply.status == 0 ? reply.fault : fmt::format("HTTP {}", reply.http_status);
+      answer.detail = reply.status == 0 ? reply.fault : status_text(reply);
       const std::string message = reply.status == 0 ? "" : error_of(reply.body).message;
       if (!message.empty()) answer.detail += ", " + message;
     }
@@ -235,11 +236,11 @@ class Captioning {
       return;
     if (!same_.add(result.key, result.caption)) return;
     for (const auto& key : same_.keys()) store_.forget(key);
-    throw UserError(fmt::format(
-        "{} gives the same caption to {} different images: '{}'. The model seems to see no image: start "
-        "llama-server with --mmproj, or choose a model that accepts images. These captions are not kept. If "
-        "they are right, give --accept-same.",
-        client_.url, same_.keys().size(), shortened(same_.caption())));
+    throw UserError(followed_by(
+        fmt::format("{} gives the same caption to {} different images: '{}'", client_.url,
+                    same_.keys().size(), shortened(same_.caption())),
+        "The model seems to see no image: start llama-server with --mmproj, or choose a model that accepts "
+        "images. These captions are not kept. If they are right, give --accept-same."));
   }
 
   // True: the request is sent again.
@@ -262,7 +263,7 @@ class Captioning {
     const bool is_first = reply.status == 200 && asked_again_.insert(row).second;
     if (is_accident && is_first && reply.attempts <= client_.retries) return true;
     if (may_be_the_endpoints(answer.fault)) {
-      suspects_.add(std::move(result), answer.fault);
+      suspects_.add(std::move(result), answer.fault, reply.status);
     } else {
       for (const auto& suspect : suspects_.acquit_endpoint()) store_.put(suspect);
       store_.put(result);

@@ -11,6 +11,7 @@
 
 #include "endpoint.h"
 #include "error_body.h"
+#include "message_text.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -59,27 +60,21 @@ const char* advice_for(long status) {
   switch (status) {
     case 401:
     case 403:
-      return "check the key; --key-env names the environment variable that holds it";
+      return "Check the key; --key-env names the environment variable that holds it.";
     case 402:
-      return "the credits of the account are used up. All captions so far are kept; after topping up, the "
-             "same command continues";
+      return "The credits of the account are used up. All captions so far are kept; after topping up, the "
+             "same command continues.";
     case 404:
     case 405:
     case 410:
-      return "check --endpoint (up to /v1) and --model";
+      return "Check --endpoint (up to /v1) and --model.";
     case 407:
-      return "the proxy demands a login; the environment variables https_proxy and http_proxy name the proxy";
+      return "The proxy demands a login; the environment variables https_proxy and http_proxy name the proxy.";
     default:
       return status >= 300 && status < 400
-                 ? "redirects are not followed, because of the key; give the final address"
+                 ? "Redirects are not followed, because of the key; give the final address."
                  : nullptr;
   }
-}
-
-std::string status_text(const Reply& reply) {
-  if (reply.status == reply.http_status || reply.http_status == 0)
-    return fmt::format("HTTP {}", reply.status);
-  return fmt::format("HTTP {} (meaning {})", reply.http_status, reply.status);
 }
 
 // Faults of TLS that every attempt would meet.
@@ -199,10 +194,9 @@ class Client {
     curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
     if (proxy_status == kProxyLogin) refuse_for_all({.status = kProxyLogin, .http_status = kProxyLogin});
     if (!is_distrust(code)) return;
-    throw UserError(
-        fmt::format("{}: {}. --ca-file names a PEM file of certificates to trust, such as those of a "
-                    "private authority.",
-                    options_.url, curl_easy_strerror(code)));
+    throw UserError(followed_by(fmt::format("{}: {}", options_.url, curl_easy_strerror(code)),
+                                "--ca-file names a PEM file of certificates to trust, such as those of a "
+                                "private authority."));
   }
 
   void finish(Transfer& transfer, const Reply& reply) {
@@ -225,9 +219,7 @@ class Client {
   void refuse_for_all(const Reply& reply) const {
     const char* advice = advice_for(reply.status);
     if (advice == nullptr) return;
-    const std::string message = message_of(reply);
-    throw UserError(fmt::format("{} answers with {}{}: {}.", options_.url, status_text(reply),
-                                message.empty() ? "" : ", " + message, advice));
+    throw UserError(followed_by(fmt::format("{} answers with {}", options_.url, said_by(reply)), advice));
   }
 
   std::optional<std::string> mended(const Request& request, const Reply& reply) const {
@@ -237,8 +229,11 @@ class Client {
     return is_refused ? calls_.mend(request, reply) : std::nullopt;
   }
 
-  std::string message_of(const Reply& reply) const {
-    return reply.http_status == 0 ? "" : without_key(error_of(reply.body).message, options_.key);
+  // The status, and the endpoint's own words; or why no answer came.
+  std::string said_by(const Reply& reply) const {
+    if (reply.status == 0) return reply.fault;
+    const std::string message = reply.http_status == 0 ? "" : error_of(reply.body).message;
+    return status_text(reply) + (message.empty() ? "" : ", " + without_key(message, options_.key));
   }
 
   // Pauses all requests for the time of Retry-After; returns that time.
@@ -271,9 +266,7 @@ class Client {
     const double now = monotonic_seconds();
     if (now < warn_at_) return;
     warn_at_ = now + kBetweenSeconds;
-    const std::string message = message_of(reply);
-    log::warning("{}: {}{}; trying again", options_.url, reply.status == 0 ? reply.fault : status_text(reply),
-                 message.empty() ? "" : ", " + message);
+    log::warning("{}: {}", options_.url, followed_by(said_by(reply), "Trying again."));
   }
 
   const ClientOptions& options_;
@@ -297,6 +290,12 @@ time_t unix_time_now() {
 }
 
 }  // namespace
+
+std::string status_text(const Reply& reply) {
+  if (reply.status == reply.http_status || reply.http_status == 0)
+    return fmt::format("HTTP {}", reply.status);
+  return fmt::format("HTTP {} (meaning {})", reply.http_status, reply.status);
+}
 
 void send_all(const ClientOptions& options, const ClientCalls& calls) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);

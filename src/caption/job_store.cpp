@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "message_text.h"
 #include "pixart/base/error.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/words.h"
@@ -23,10 +24,10 @@ constexpr const char* kVersion = "1";  // of the tables
       fmt::format("{}: {}", file.string(), database == nullptr ? "out of memory" : sqlite3_errmsg(database));
   const int code = sqlite3_errcode(database) & 0xFF;
   if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT)
-    throw UserError(what + ". The file cannot be continued: choose another --out, or remove it.");
+    throw UserError(followed_by(what, "The file cannot be continued: choose another --out, or remove it."));
   const int system = database == nullptr ? ENOMEM : sqlite3_system_errno(database);
-  const std::string remedy = is_shortage(system) ? fmt::format(" {}", remedy_of(system)) : "";
-  throw UserError(what + "." + remedy + " Earlier results are kept; the same command continues.",
+  const std::string remedy = is_shortage(system) ? std::string(remedy_of(system)) + " " : "";
+  throw UserError(followed_by(what, remedy + "Earlier results are kept; the same command continues."),
                   is_shortage(system) ? ExitCode::kDevice : ExitCode::kStorage);
 }
 

@@ -47,6 +47,10 @@ CaptionReport write_results(const std::filesystem::path& folder, const data::Dat
       reject(known->second.key, to_string(known->second.reason), known->second.detail, 0);
       continue;
     }
+    if (const auto left_out = dataset.left_out(row)) {
+      reject(left_out->key, to_string(left_out->reason), left_out->detail, 0);
+      continue;
+    }
     const auto result = store.find(dataset.row(row).key);
     if (!result) {
       ++report.open;

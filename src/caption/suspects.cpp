@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "message_text.h"
+
 namespace pixart::caption {
 
 namespace {
@@ -10,19 +12,24 @@ constexpr size_t kMostRefused = 20;
 }  // namespace
 
 void Suspects::blame_endpoint(const std::string& what) const {
-  const std::string detail = results_.empty() ? "" : results_.back().detail;
-  if (has_answered_)
-    throw UserError(fmt::format("{} {}: {}. All captions so far are kept; the same command continues.", url_,
-                                what, detail),
+  constexpr long kRateLimit = 429;
+  const bool is_limit = status_ == kRateLimit;
+  std::string message = fmt::format("{} {}: {}", url_, what, results_.empty() ? "" : results_.back().detail);
+  if (is_limit)
+    message = followed_by(message,
+                          "The endpoint limits the number of requests: give a smaller --in-flight, more "
+                          "--retries or a longer --first-pause, or wait.");
+  if (is_limit || has_answered_)
+    throw UserError(followed_by(message, "All captions so far are kept; the same command continues."),
                     ExitCode::kRequeue);
-  throw UserError(
-      fmt::format("{} {}: {}. Is the server running, with a model that accepts images? Are --endpoint and "
-                  "--model right?",
-                  url_, what, detail));
+  throw UserError(followed_by(message,
+                              "Is the server running, with a model that accepts images? Are --endpoint and "
+                              "--model right?"));
 }
 
-void Suspects::add(Result result, AnswerFault fault) {
+void Suspects::add(Result result, AnswerFault fault, long status) {
   silent_ = fault == AnswerFault::kNoAnswer ? silent_ + 1 : 0;
+  status_ = status;
   results_.push_back(std::move(result));
   if (silent_ >= kMostSilent) blame_endpoint(fmt::format("gave no answer to {} requests in a row", silent_));
   if (results_.size() >= kMostRefused)

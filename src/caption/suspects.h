@@ -19,8 +19,8 @@ class Suspects {
   explicit Suspects(std::string url, bool has_answered_before)
       : url_(std::move(url)), has_answered_before_(has_answered_before) {}
 
-  // Throws UserError after too many failed requests in a row.
-  void add(Result result, AnswerFault fault);
+  // Throws UserError after too many failed requests in a row. `status`: of the reply, as client.h means it.
+  void add(Result result, AnswerFault fault, long status = 0);
   // Called when the endpoint answers: the images of the earlier failed requests are at fault. Returns their
   // results.
   std::vector<Result> acquit_endpoint();
@@ -31,7 +31,8 @@ class Suspects {
   [[noreturn]] void blame_endpoint(const std::string& what) const;
   std::string url_;
   bool has_answered_before_, has_answered_ = false;
-  int silent_ = 0;  // requests without answer in a row
+  int silent_ = 0;   // requests without answer in a row
+  long status_ = 0;  // of the last one
   std::vector<Result> results_;
 };
 

@@ -152,12 +152,21 @@ CrossAttention::CrossAttention(const Scope& scope, int64_t width, int64_t head_c
       num_heads(head_count) {}
 
 at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& text) const {
+  return attend(x, keys_and_values(text), text.mask);
+}
+
+at::Tensor CrossAttention::keys_and_values(const PackedText& text) const {
   at::Tensor kv = kv_linear(text.tokens);  // [S, 2D]
   if (text.slot.defined()) kv = kv.index_select(0, text.slot);
-  const auto parts = kv.view({text.batch, text.longest, kv.size(1)}).chunk(2, -1);
-  const auto mask = text.mask.defined() ? std::optional<at::Tensor>(text.mask) : std::nullopt;
+  return kv.view({text.batch, text.longest, kv.size(1)});
+}
+
+at::Tensor CrossAttention::attend(const at::Tensor& x, const at::Tensor& keys_and_values,
+                                  const at::Tensor& mask) const {
+  const auto parts = keys_and_values.chunk(2, -1);
   const at::Tensor out = at::scaled_dot_product_attention(
-      heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads), mask);
+      heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads),
+      mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt);
   return proj(merge_heads(out));
 }
 

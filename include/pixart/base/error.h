@@ -16,9 +16,11 @@ namespace pixart {
 // Exit codes of the process; the README documents them, and each has a test.
 enum class ExitCode : int {
   kDone = 0,
-  kInternal = 70,     // a bug of this program
-  kNumerics = 71,     // loss or gradient not finite beyond the allowed budget
-  kBelowBar = 72,     // `pixart demo score`: a value did not reach the bar that the config sets
+  kInternal = 70,  // a bug of this program
+  kNumerics = 71,  // loss or gradient not finite beyond the allowed budget
+  // `pixart demo score`: a value did not reach the bar that the config sets; `pixart score --calibrate`: a value
+  // is not the published one
+  kBelowBar = 72,
   kFolderOwned = 73,  // another process works in this run folder
   kStorage = 74,      // disk full, I/O error
   kRequeue = 75,      // stopped on request after saving: start the same command again

@@ -55,10 +55,10 @@ std::string describe_cleaned(const CaptionReport& report);
 // src/caption/answer_rules.cpp; refusals in many languages and answers without an image are recognised by
 // them. A failed request rejects its image only if the endpoint answers others. Otherwise, after 3 requests
 // in a row without an answer, or 20 refused ones, the call throws UserError and the images stay open; the
-// code is kRequeue if the endpoint had answered before in this call, else kBadInput. The same for answers
-// that are reasoning alone, or say that no image came. If the first 8 answers are one caption for
-// different images, it throws UserError and forgets them. Throws UserError that names the settings that
-// differ from earlier calls. One process at a time (kFolderOwned).
+// code is kRequeue if the endpoint had answered before in this call or limits the number of requests (429),
+// else kBadInput. The same for answers that are reasoning alone, or say that no image came. If the first 8
+// answers are one caption for different images, it throws UserError and forgets them. Throws UserError that
+// names the settings that differ from earlier calls. One process at a time (kFolderOwned).
 //
 // Tested with the tests' own servers, over HTTP and TLS; not with hosted endpoints.
 CaptionReport caption(const data::SourceConfig& source, const data::Dataset& dataset,

@@ -45,6 +45,9 @@ struct Reply {
   }
 };
 
+// "HTTP 429", or "HTTP 200 (meaning 429)" where the body means another status.
+std::string status_text(const Reply& reply);
+
 struct ClientCalls {
   std::function<std::optional<Request>()> next;  // nothing after the last request
   // Returns true to send the request once more, which needs a remaining attempt.

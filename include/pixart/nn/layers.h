@@ -104,12 +104,16 @@ PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
 // sample attends only to its own tokens. Only packed tokens are projected. A variable-length kernel could use
 // these tensors directly: queries as [B*N, h, d], the packed keys and values, and the running sums of both
 // lengths; it would replace slot and mask.
+//
+// A text that meets several x gives the same keys and values each time: compute them once, and call attend().
 struct CrossAttention {
   Linear q_linear, kv_linear, proj;
   int64_t num_heads = 1;
   CrossAttention() = default;
   CrossAttention(const Scope& scope, int64_t width, int64_t num_heads);
   at::Tensor operator()(const at::Tensor& x, const PackedText& text) const;
+  at::Tensor keys_and_values(const PackedText& text) const;  // [B, longest, 2D]
+  at::Tensor attend(const at::Tensor& x, const at::Tensor& keys_and_values, const at::Tensor& mask) const;
 };
 
 // Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), computed in float32, then

@@ -57,6 +57,7 @@ class ServerKinds : public pixart::testing::ScratchFolder {
       run(options);
     } catch (const UserError& error) {
       EXPECT_EQ(error.code(), code) << error.what();
+      EXPECT_THAT(error.what(), Not(::testing::ContainsRegex("[.?!][.]( |$)"))) << "a sentence ends once";
       return error.what();
     }
     ADD_FAILURE() << "not ended";
@@ -82,8 +83,8 @@ TEST_F(ServerKinds, WhatConcernsAllRequestsBlamesNoImage) {
       {{.status = 407, .body = ""}, "proxy"},
       {{.status = 410, .body = R"({"message": "gone"})"}, "gone"},
       {{.status = 400, .body = R"({"error": {"message": "model eyes does not exist"}})"}, "does not exist"},
-      {{.status = 400, .body = R"({"error": {"message": "temperature: only 1 is supported"}})"},
-       "--temperature"}};
+      {{.status = 400, .body = R"({"error": {"message": "temperature: only 1 is supported."}})"},
+       "supported. Give the --temperature"}};
   for (const auto& [fault, text] : faults) {
     std::filesystem::remove_all(folder_ / "out");
     images(6);
@@ -114,6 +115,28 @@ TEST_F(ServerKinds, WhatPassesIsTriedAgain) {
         [&](const ChatRequest& request) { return request.attempt == 1 ? fault : good(request); });
     EXPECT_EQ(run(options(server)).captioned, 4) << fault.status << fault.body;
   }
+}
+
+TEST_F(ServerKinds, ALimitOfAllRequestsEndsTheCallUntilLater) {
+  images(6);
+  for (const auto& [fault, said] : std::initializer_list<std::pair<ChatReply, const char*>>{
+           {{.body = R"({"error": {"message": "Rate limit exceeded.", "code": 429}})"},
+            "HTTP 200 (meaning 429), Rate limit exceeded. The endpoint limits"},
+           {{.status = 429, .body = R"({"error": {"message": "slow down"}})"},
+            "HTTP 429, slow down. The endpoint limits"}}) {
+    ChatServer server([&, fault = fault](const ChatRequest&) { return fault; });
+    EXPECT_THAT(ends(options(server), ExitCode::kRequeue),
+                AllOf(HasSubstr(said), HasSubstr("--in-flight"), Not(HasSubstr("Is the server running"))));
+    EXPECT_EQ(server.num_requests(), 9);
+    EXPECT_TRUE(lines("rejected.jsonl").empty());
+  }
+  ChatServer other([](const ChatRequest&) {
+    return ChatReply{.body = R"({"error": {"message": "Provider returned error", "code": 502}})"};
+  });
+  EXPECT_THAT(ends(options(other), ExitCode::kBadInput),
+              AllOf(HasSubstr("HTTP 200 (meaning 502), Provider returned error. Is the server")));
+  ChatServer mended(good);
+  EXPECT_EQ(run(options(mended)).captioned, 6);
 }
 
 TEST_F(ServerKinds, AFilterRefusesOneImage) {

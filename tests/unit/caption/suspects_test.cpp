@@ -50,6 +50,28 @@ TEST(Suspects, AfterAnswersItMayBeStartedAgain) {
   EXPECT_THAT(message, HasSubstr("same command continues"));
 }
 
+TEST(Suspects, ARateLimitIsNoFaultOfTheSetup) {
+  for (const bool has_answered : {false, true}) {
+    Suspects suspects("http://here", false);
+    if (has_answered) suspects.acquit_endpoint();
+    Result limited = failed("a");
+    limited.detail = "HTTP 200 (meaning 429), Slow down.";
+    suspects.add(limited, AnswerFault::kNoAnswer, 429);
+    suspects.add(limited, AnswerFault::kNoAnswer, 429);
+    try {
+      suspects.add(limited, AnswerFault::kNoAnswer, 429);
+      ADD_FAILURE() << "not ended";
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kRequeue);
+      EXPECT_STREQ(
+          error.what(),
+          "http://here gave no answer to 3 requests in a row: HTTP 200 (meaning 429), Slow down. The "
+          "endpoint limits the number of requests: give a smaller --in-flight, more --retries or a "
+          "longer --first-pause, or wait. All captions so far are kept; the same command continues.");
+    }
+  }
+}
+
 TEST(Suspects, AnAnswerBlamesTheImages) {
   Suspects suspects("http://here", false);
   for (int round = 0; round < 10; ++round) {
