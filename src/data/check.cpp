@@ -71,6 +71,7 @@ int64_t length_of(const std::string& text) {
 struct Kind {
   std::unordered_set<std::string> distinct;
   std::vector<int64_t> characters, tokens;
+  OpeningCounter openings;
 };
 
 class Summary {
@@ -97,6 +98,7 @@ class Summary {
       auto& kind = kinds_[caption.name];
       kind.distinct.insert(caption.text);
       kind.characters.push_back(length_of(caption.text));
+      kind.openings.add(caption.text, look.known.key);
       if (i < look.tokens.size()) kind.tokens.push_back(look.tokens[i]);
     }
     const bool is_due = look.row >= int64_t(report_.examples.size()) * stride_;
@@ -120,6 +122,7 @@ class Summary {
       out.distinct = int64_t(kind.distinct.size());
       out.cut = std::count_if(kind.tokens.begin(), kind.tokens.end(),
                               [this](int64_t tokens) { return tokens > options_.max_tokens; });
+      out.openings = kind.openings.shared();
       out.characters = spread_of(std::move(kind.characters));
       out.tokens = spread_of(std::move(kind.tokens));
     }
@@ -148,8 +151,9 @@ Spread spread_of(std::vector<int64_t> values) {
 }
 
 CheckReport check(const SourceConfig& config, const Dataset& dataset, const CheckOptions& options) {
-  std::set<int64_t> known;
-  for (const auto& rejection : dataset.rejected()) known.insert(rejection.row);
+  std::set<int64_t> listed;
+  for (const auto& rejection : dataset.rejected()) listed.insert(rejection.row);
+  const auto is_known = [&](int64_t row) { return listed.count(row) > 0 || dataset.is_left_out(row); };
   std::vector<Rejection> found;
   Summary summary(dataset, options);
   Progress progress("check " + config.name, dataset.size(), "sample");
@@ -159,10 +163,10 @@ CheckReport check(const SourceConfig& config, const Dataset& dataset, const Chec
       [&]() -> std::optional<int64_t> {
         return next_row < dataset.size() ? std::optional(next_row++) : std::nullopt;
       },
-      [&](int64_t row) { return known.count(row) > 0 ? Look{.row = row} : look_at(dataset, options, row); });
+      [&](int64_t row) { return is_known(row) ? Look{.row = row} : look_at(dataset, options, row); });
   for (int64_t row = 0; auto look = looks.next(); ++row) {
     progress.update(row + 1);
-    if (known.count(row) > 0) continue;
+    if (is_known(row)) continue;
     if (look->rejection)
       found.push_back(*look->rejection);
     else

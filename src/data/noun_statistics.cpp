@@ -40,12 +40,13 @@ NounCounter::Kind& NounCounter::kind_of(const std::string& name) {
   return kinds_.emplace_back(Kind{name});
 }
 
-void NounCounter::add(const std::vector<Caption>& captions) {
+void NounCounter::add(const std::vector<Caption>& captions, const std::string& key) {
   for (size_t i = 0; i < captions.size(); ++i) {
     Kind& kind = kind_of(captions[i].name);
     const auto begin = captions.begin(), end = begin + int64_t(i);
     if (std::none_of(begin, end, [&](const Caption& other) { return other.name == kind.name; }))
       ++kind.images;
+    kind.openings.add(captions[i].text, key);
     finder_.find(captions[i].text, found_);
     ++kind.lengths[found_.words];
     count_all(found_.nouns, kind.nouns);
@@ -59,6 +60,7 @@ NounStatistics NounCounter::statistics_of(const Kind& kind) const {
     result.captions += count;
     result.words += words * count;
   }
+  result.openings = kind.openings.shared();
   result.words_5 = length_at(kind.lengths, result.captions, 0.05);
   result.words_median = length_at(kind.lengths, result.captions, 0.5);
   result.words_95 = length_at(kind.lengths, result.captions, 0.95);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/data/openings.h"
 #include "pixart/data/quarantine.h"
 
 namespace pixart::data {
@@ -18,7 +19,8 @@ Spread spread_of(std::vector<int64_t> values);
 
 struct CaptionKindReport {
   int64_t captions = 0, distinct = 0, cut = 0;
-  Spread characters, tokens;  // tokens: only with a tokenizer
+  Spread characters, tokens;      // tokens: only with a tokenizer
+  std::vector<Opening> openings;  // that many of them share
 };
 
 struct CheckReport {

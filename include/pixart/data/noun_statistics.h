@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "pixart/data/openings.h"
 #include "pixart/text/nouns.h"
 
 namespace pixart::data {
@@ -25,6 +26,7 @@ struct NounStatistics {
           unknown_total = 0;  // words that WordNet does not have: names, misspellings
   int64_t words_5 = 0, words_median = 0, words_95 = 0;         // words of a caption: percentiles
   std::vector<std::pair<std::string, int64_t>> by_count = {};  // nouns; most frequent first, then by name
+  std::vector<Opening> openings = {};                          // first words that many captions share
 
   double per_image() const { return images > 0 ? double(total) / double(images) : 0; }
   double valid_share() const { return distinct > 0 ? double(valid) / double(distinct) : 0; }
@@ -44,7 +46,8 @@ class NounCounter {
   NounCounter(text::NounFinder& finder, std::string source, bool with_unknown = false)
       : finder_(finder), source_(std::move(source)), with_unknown_(with_unknown) {}
 
-  void add(const std::vector<Caption>& captions);  // of one image; several of a kind belong to one image
+  // Of one image, which `key` names; several captions of a kind belong to one image.
+  void add(const std::vector<Caption>& captions, const std::string& key = "");
   std::vector<NounStatistics> statistics() const;  // one entry for each kind, in order of first occurrence
 
  private:
@@ -53,6 +56,7 @@ class NounCounter {
     int64_t images = 0;
     std::map<int64_t, int64_t> lengths = {};        // words -> captions
     std::vector<int64_t> nouns = {}, unknown = {};  // by the finder's number
+    OpeningCounter openings = {};
   };
   Kind& kind_of(const std::string& name);
   NounStatistics statistics_of(const Kind& kind) const;

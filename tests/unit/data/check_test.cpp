@@ -94,6 +94,21 @@ TEST(Check, CountsCaptionsByKind) {
   EXPECT_EQ(detailed.cut, 1);
 }
 
+TEST(Check, NamesOpeningsOfEachKindThatManyCaptionsShare) {
+  PlainDataset dataset(40);
+  dataset.damaged = {0};
+  for (int64_t row = 0; row < 40; ++row)
+    dataset.rows[size_t(row)].captions = {{"short", fmt::format("thing {0} near {0}", row)},
+                                          {"long", fmt::format("Here is a caption: thing {}", row)}};
+  const auto report = check(source(), dataset, {});
+  EXPECT_THAT(report.captions.at("short").openings, IsEmpty());
+  const auto& openings = report.captions.at("long").openings;
+  ASSERT_EQ(openings.size(), 1);
+  EXPECT_EQ(openings[0].text, "Here is a caption:");
+  EXPECT_EQ(openings[0].captions, 39) << "of accepted samples";
+  EXPECT_EQ(openings[0].example, "1.png");
+}
+
 TEST(Check, FindsImagesWithTheSameBytes) {
   PlainDataset dataset(600);  // grays repeat every 256 rows, shapes every 3: the same after 768
   EXPECT_THAT(check(source(), dataset, {}).duplicates, IsEmpty());

@@ -88,6 +88,17 @@ TEST(NounStatistics, UnknownWordsApartOrAsNouns) {
   EXPECT_EQ(together.statistics().front().unknown_total, 0);
 }
 
+TEST(NounStatistics, OpeningsOfEachKind) {
+  NounCounter counter(finder(), "");
+  for (int i = 0; i < 6; ++i)
+    counter.add({{"short", "a dog"}, {"long", "Caption: a dog"}}, std::to_string(i) + ".png");
+  const auto rows = counter.statistics();
+  EXPECT_THAT(rows.at(0).openings, IsEmpty());
+  ASSERT_EQ(rows.at(1).openings.size(), 1u);
+  EXPECT_EQ(rows[1].openings[0].text, "Caption:");
+  EXPECT_EQ(rows[1].openings[0].example, "0.png");
+}
+
 TEST(NounStatistics, OfNothing) {
   EXPECT_THAT(NounCounter(finder(), "").statistics(), IsEmpty());
   EXPECT_EQ(NounStatistics().per_image(), 0);
