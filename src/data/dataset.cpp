@@ -78,6 +78,12 @@ formats::ReducedImage Dataset::decode(int64_t index, int least_side) const {
   return image;
 }
 
+std::optional<Rejection> Dataset::left_out(int64_t index) const {
+  const Verdict* verdict = selection_ ? selection_->verdict(index) : nullptr;
+  if (verdict == nullptr) return std::nullopt;
+  return Rejection{.row = index, .key = row(index).key, .reason = verdict->reason, .detail = verdict->detail};
+}
+
 std::vector<bool> rows_without_captions(const Dataset& dataset) {
   std::vector<bool> result(static_cast<size_t>(dataset.size()));
   for (const auto& rejection : dataset.rejected()) {

@@ -12,7 +12,7 @@ namespace pixart::data {
 namespace {
 
 int64_t samples_per_epoch(const OrderPart& part) {
-  return std::max<int64_t>(1, std::llround(part.passes * double(part.rows)));
+  return std::max<int64_t>(1, std::llround(part.passes * double(part.per_pass())));
 }
 
 // Forms runs of one bucket: the bucket whose queue is full first goes first. The first run fills up the batch
@@ -60,6 +60,8 @@ SampleOrder::SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBucke
   for (const auto& part : parts_) {
     PIXART_CHECK(part.rows > int64_t(part.rejected.size()) && part.passes > 0,
                  "{} rows, {} rejected, {} passes", part.rows, part.rejected.size(), part.passes);
+    PIXART_CHECK(!part.drawn || (int64_t(part.drawn->up_to.size()) == part.rows && part.per_pass() > 0),
+                 "weights of other rows");
     num_rows_ += part.rows;
     epoch_size_ += samples_per_epoch(part);
   }
@@ -95,6 +97,17 @@ bool is_rejected(const OrderPart& part, int64_t row) {
   return std::binary_search(part.rejected.begin(), part.rejected.end(), row);
 }
 
+bool is_drawn(const OrderPart& part, int64_t row) { return !part.drawn || part.drawn->has(row); }
+
+// The first accepted row with a weight, from `row` on.
+int64_t next_accepted(const OrderPart& part, int64_t row) {
+  for (int64_t i = 1; i <= part.rows; ++i)
+    if (const int64_t next = (row + i) % part.rows; is_drawn(part, next) && !is_rejected(part, next))
+      return next;
+  throw UserError(
+      "none of the rows that the scores of a source keep can be used; pixart data check lists why.");
+}
+
 // The accepted row with the given number among the accepted ones.
 int64_t nth_accepted(const OrderPart& part, int64_t number) {
   const auto& rejected = part.rejected;
@@ -108,14 +121,21 @@ int64_t nth_accepted(const OrderPart& part, int64_t number) {
 
 }  // namespace
 
+// Row for attempt 0, 1, ... to take the place of another one.
+int64_t SampleOrder::draw(const OrderPart& part, int64_t position, uint64_t attempt) const {
+  if (!part.drawn) return stand_in(seed_, position, part.rows, attempt);
+  return part.drawn->at(uint64_t(stand_in(seed_, position, int64_t(part.drawn->total()), attempt)));
+}
+
 // Draws from all rows, so that further rejections leave most replacements as they are. If few rows are left,
 // the last draw is from the accepted ones: the time does not grow with the rejected ones.
 int64_t SampleOrder::accepted_row(const OrderPart& part, int64_t row, int64_t position) const {
   for (uint64_t attempt = 0; is_rejected(part, row); ++attempt) {
+    if (attempt == kMostDraws && part.drawn) return next_accepted(part, row);
     if (attempt == kMostDraws)
       return nth_accepted(part,
                           stand_in(seed_, position, part.rows - int64_t(part.rejected.size()), attempt));
-    row = stand_in(seed_, position, part.rows, attempt);
+    row = draw(part, position, attempt);
   }
   return row;
 }
@@ -128,12 +148,12 @@ int64_t SampleOrder::substitute(int64_t row, int64_t position) const {
   for (; row >= first_row + parts_[k].rows; ++k) first_row += parts_[k].rows;
   const OrderPart& part = parts_[k];
   const auto fits = [&](int64_t own) {
-    return !is_rejected(part, own) && bucket(first_row + own) == bucket(row) &&
+    return is_drawn(part, own) && !is_rejected(part, own) && bucket(first_row + own) == bucket(row) &&
            !is_excluded(first_row + own, position);
   };
   int64_t own = 0;
   for (uint64_t attempt = 0; attempt < kMostDraws; ++attempt)
-    if (own = stand_in(seed_, position, part.rows, attempt); fits(own)) return first_row + own;
+    if (own = draw(part, position, attempt); fits(own)) return first_row + own;
   for (int64_t i = 1; i < part.rows; ++i)
     if (const int64_t next = (own + i) % part.rows; fits(next)) return first_row + next;
   throw UserError(
@@ -143,23 +163,34 @@ int64_t SampleOrder::substitute(int64_t row, int64_t position) const {
       ExitCode::kNumerics);
 }
 
+// One of the endless stream of permutations of a part.
+std::vector<int64_t> SampleOrder::pass_of(size_t k, int64_t number) const {
+  const OrderPart& part = parts_[k];
+  const uint64_t seed = seed_ ^ uint64_t(k) << 48;
+  auto order = permutation({seed, uint64_t(number), Purpose::kOrder}, part.per_pass());
+  if (!part.drawn) return order;
+  const auto rows = rows_of_pass(*part.drawn, {seed, uint64_t(number), Purpose::kWeightedPass});
+  for (auto& row : order) row = rows[size_t(row)];
+  return order;
+}
+
 std::vector<int64_t> SampleOrder::make_epoch(int64_t number) const {
   std::vector<int64_t> rows;
   rows.reserve(size_t(epoch_size_));
   int64_t first_row = 0;
   for (size_t k = 0; k < parts_.size(); ++k) {
     const auto& part = parts_[k];
-    // Sample i of the part's stream is element i % rows of permutation i / rows.
-    const int64_t count = samples_per_epoch(part);
+    // Sample i of the part's stream is element i % length of permutation i / length.
+    const int64_t count = samples_per_epoch(part), length = part.per_pass();
     int64_t pass = -1;
     std::vector<int64_t> order;
     for (int64_t i = number * count; i < (number + 1) * count; ++i) {
-      if (i / part.rows != pass) {
-        pass = i / part.rows;
-        order = permutation({seed_ ^ uint64_t(k) << 48, uint64_t(pass), Purpose::kOrder}, part.rows);
+      if (i / length != pass) {
+        pass = i / length;
+        order = pass_of(k, pass);
       }
       const int64_t position = number * epoch_size_ + int64_t(rows.size());
-      rows.push_back(first_row + accepted_row(part, order[size_t(i % part.rows)], position));
+      rows.push_back(first_row + accepted_row(part, order[size_t(i % length)], position));
     }
     first_row += part.rows;
   }

@@ -222,9 +222,18 @@ void leave_out_places(const std::vector<std::string>& places, std::vector<Reject
         rejection.detail.erase(at, place.size());
 }
 
+// Limits count here, too, not only the file of scores.
+std::string selection_fingerprint(const Dataset& dataset) {
+  if (!dataset.selection()) return {};
+  const auto& verdicts = dataset.selection()->verdict_of;
+  return formats::sha256({reinterpret_cast<const char*>(verdicts.data()), verdicts.size()});
+}
+
 std::vector<bool> listed_as_bad(const Dataset& dataset) {
   std::vector<bool> is_bad(size_t(dataset.size()));
   for (const auto& rejection : dataset.rejected()) is_bad[size_t(rejection.row)] = true;
+  for (int64_t row = 0; row < dataset.size(); ++row)
+    if (dataset.is_left_out(row)) is_bad[size_t(row)] = true;
   return is_bad;
 }
 
@@ -274,7 +283,8 @@ PackReport pack(const SourceConfig& config, const Dataset& dataset, const fs::pa
   PackState state =
       begin({.source = config.name,
              .type = config.type,
-             .fingerprint = formats::sha256(dataset.fingerprint() + captions_fingerprint(dataset)),
+             .fingerprint = formats::sha256(dataset.fingerprint() + captions_fingerprint(dataset) +
+                                            selection_fingerprint(dataset)),
              .options = options,
              .shards = {}},
             out);

@@ -74,7 +74,7 @@ MemberKeys::MemberKeys(const Dataset& dataset) {
   const auto& rejected = dataset.rejected();
   for (int64_t i = 0; i < dataset.size(); ++i) {
     while (next < rejected.size() && rejected[next].row < i) ++next;
-    if (next < rejected.size() && rejected[next].row == i) continue;
+    if ((next < rejected.size() && rejected[next].row == i) || dataset.is_left_out(i)) continue;
     std::string key = dataset.row(i).key;
     ++stems_[std::string(stem_of(key))];
     keys_.insert(std::move(key));

@@ -13,9 +13,56 @@ namespace pixart::data {
 
 std::map<std::string, int64_t> Ledger::by_reason() const {
   std::map<std::string, int64_t> counts;
+  size_t next = 0;
+  for (int64_t row = 0; left_out > 0 && row < listed; ++row) {
+    if (next < rejected.size() && rejected[next].row == row)
+      ++next;
+    else if (const Verdict* verdict = scored->selection()->verdict(row))
+      ++counts[std::string(to_string(verdict->reason))];
+  }
   for (const auto& rejection : rejected) ++counts[std::string(to_string(rejection.reason))];
   return counts;
 }
+
+void Ledger::for_each(const std::function<void(const Rejection&)>& use) const {
+  size_t next = 0;
+  for (int64_t row = 0; left_out > 0 && row < listed; ++row) {
+    if (next < rejected.size() && rejected[next].row == row)
+      use(rejected[next++]);
+    else if (const auto other = scored->left_out(row))
+      use(*other);
+  }
+  for (; next < rejected.size(); ++next) use(rejected[next]);
+}
+
+std::vector<int64_t> Ledger::unused_rows() const {
+  std::vector<int64_t> rows;
+  size_t next = 0;
+  for (int64_t row = 0; scored != nullptr && row < listed; ++row) {
+    const bool is_rejected = next < rejected.size() && rejected[next].row == row;
+    next += is_rejected ? 1 : 0;
+    if (is_rejected || !scored->selection()->drawn.has(row)) rows.push_back(row);
+  }
+  for (; next < rejected.size(); ++next) rows.push_back(rejected[next].row);
+  return rows;
+}
+
+namespace {
+
+// Nothing that is found about rows which the scores leave out counts, as nobody wants them.
+void add_scores(const Dataset& dataset, Ledger& ledger) {
+  if (!dataset.selection()) return;
+  ledger.scored = &dataset;
+  std::vector<bool> is_listed(size_t(ledger.listed));
+  for (const auto& rejection : dataset.rejected()) is_listed[size_t(rejection.row)] = true;
+  std::erase_if(ledger.rejected, [&](const Rejection& rejection) {
+    return dataset.is_left_out(rejection.row) && !is_listed[size_t(rejection.row)];
+  });
+  for (int64_t row = 0; row < ledger.listed; ++row)
+    ledger.left_out += dataset.is_left_out(row) && !is_listed[size_t(row)] ? 1 : 0;
+}
+
+}  // namespace
 
 Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vector<Rejection> found) {
   Ledger ledger{.source = source, .listed = dataset.size(), .rejected = dataset.rejected()};
@@ -29,7 +76,8 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
   for (const auto& rejection : rejected)
     PIXART_CHECK(rejection.row >= 0 && rejection.row < ledger.listed, "row {} of {}", rejection.row,
                  ledger.listed);
-  PIXART_CHECK(ledger.accepted() + int64_t(rejected.size()) == ledger.listed && ledger.accepted() >= 0);
+  add_scores(dataset, ledger);
+  PIXART_CHECK(ledger.accepted() >= 0, "{} of {} rows", ledger.accepted(), ledger.listed);
   return ledger;
 }
 
@@ -45,7 +93,7 @@ std::string quarantine_line(const std::string& source, const Rejection& rejectio
 
 std::string quarantine_text(const Ledger& ledger) {
   std::string lines;
-  for (const auto& rejection : ledger.rejected) lines += quarantine_line(ledger.source, rejection);
+  ledger.for_each([&](const Rejection& rejection) { lines += quarantine_line(ledger.source, rejection); });
   return lines;
 }
 
@@ -58,7 +106,17 @@ double unusable_share(const RejectionCount& count) {
 }  // namespace
 
 void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
-  write_file_atomically(path, quarantine_text(ledger));
+  constexpr size_t kPiece = size_t{1} << 20;
+  AtomicFile file(path);
+  std::string lines;
+  ledger.for_each([&](const Rejection& rejection) {
+    lines += quarantine_line(ledger.source, rejection);
+    if (lines.size() < kPiece) return;
+    file.write(lines);
+    lines.clear();
+  });
+  file.write(lines);
+  file.commit();
 }
 
 void RejectionCount::add(const Rejection& rejection) {
@@ -71,7 +129,7 @@ bool RejectionCount::is_within_budget(const SourceConfig& config) const {
 }
 
 RejectionCount count_of(const Ledger& ledger) {
-  RejectionCount count{.listed = ledger.listed};
+  RejectionCount count{.listed = ledger.listed - ledger.left_out};
   for (const auto& rejection : ledger.rejected) count.add(rejection);
   return count;
 }
@@ -89,7 +147,7 @@ void check_budget(const SourceConfig& config, const Ledger& ledger) {
   throw UserError(
       fmt::format("source {}: {} of {} samples cannot be used ({:.2f} %), more than quarantine_budget = {} "
                   "allows: {}. Repair or remove them (pixart data check lists all), or raise the budget.",
-                  config.name, unusable.size(), ledger.listed, 100 * unusable_share(count),
+                  config.name, unusable.size(), count.listed, 100 * unusable_share(count),
                   config.quarantine_budget, name_some(unusable)));
 }
 
@@ -115,7 +173,7 @@ void Quarantine::add(const Rejection& rejection) {
   {
     const std::scoped_lock lock(mutex_);
     if (!found_.emplace(rejection.row, rejection).second) return;
-    if (listed_.count(rejection.row) == 0) count_.add(rejection);
+    if (listed_.count(rejection.row) == 0 && !dataset_.is_left_out(rejection.row)) count_.add(rejection);
     is_within = count_.is_within_budget(config_);
   }
   log::warning("source {}: {} is left out: {}", config_.name, printable(rejection.key),

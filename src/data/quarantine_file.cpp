@@ -39,9 +39,24 @@ QuarantineFile::~QuarantineFile() {
 
 void QuarantineFile::replace(const Ledger& ledger) {
   const std::scoped_lock lock(mutex_);
+  if (ledger.left_out > 0 && write_in_pieces(ledger)) return;
   waiting_ = quarantine_text(ledger);
   replaces_ = true;
   flush();
+}
+
+// Scores may leave out millions of rows.
+bool QuarantineFile::write_in_pieces(const Ledger& ledger) {
+  try {
+    create_folders(path_.parent_path());
+    write_quarantine(path_, ledger);
+  } catch (const UserError&) {
+    return false;
+  }
+  waiting_.clear();
+  replaces_ = has_failed_ = false;
+  dropped_ = 0;
+  return true;
 }
 
 void QuarantineFile::append(const std::string& source, const Rejection& rejection) {

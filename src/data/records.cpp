@@ -206,14 +206,23 @@ std::string reasons_of(const std::vector<Rejection>& rejected) {
   return parts.size() > 1 ? " (" + join(parts, ", ") + ")" : "";
 }
 
+// " 4 of 4 samples have this reason.", or "" if it is that of the first one alone.
+std::string number_with(const std::string& detail, const Listing& listing) {
+  const auto count = std::count_if(listing.rejected.begin(), listing.rejected.end(),
+                                   [&](const Rejection& rejection) { return rejection.detail == detail; });
+  if (count < 2) return "";
+  return fmt::format(" {} of {} samples have this reason.", count, listing.records.size());
+}
+
 // If no sample is left, the message begins with the reason of the first one.
 void require_usable(const SourceConfig& config, Listing& listing) {
   sort_rejected(listing);
   if (listing.rejected.size() < listing.records.size()) return;
   const auto& first = listing.rejected.front();
-  throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.{}",
+  throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.{}{}",
                               subject_of(config), listing.records.size(), printable(first.key),
-                              printable(first.detail), reasons_of(listing.rejected)));
+                              printable(first.detail), number_with(first.detail, listing),
+                              reasons_of(listing.rejected)));
 }
 
 std::string fingerprint_of(const Listing& listing) {

@@ -3,6 +3,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/config/config.h"
+#include "scores.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -56,7 +57,9 @@ std::unique_ptr<Dataset> open_dataset(const SourceConfig& config) {
   if (kind == nullptr)
     throw UserError(
         fmt::format("source {}: {}", config.name, unknown_name("type", config.type, source_types())));
-  return kind->open(config);
+  auto dataset = kind->open(config);
+  if (!config.scores.file.empty()) dataset->select(read_scores(config, *dataset));
+  return dataset;
 }
 
 bool SourceConfig::draws_scenes() const {

@@ -13,7 +13,7 @@ struct Name {
   std::string_view text;
 };
 
-constexpr std::array<Name, 18> kNames = {{{Reason::kMissingFile, "missing_file"},
+constexpr std::array<Name, 21> kNames = {{{Reason::kMissingFile, "missing_file"},
                                           {Reason::kUnreadableFile, "unreadable_file"},
                                           {Reason::kEmptyFile, "empty_file"},
                                           {Reason::kNotAnImage, "not_a_picture"},
@@ -30,7 +30,10 @@ constexpr std::array<Name, 18> kNames = {{{Reason::kMissingFile, "missing_file"}
                                           {Reason::kBadLabel, "bad_label"},
                                           {Reason::kDamagedArchive, "damaged_archive"},
                                           {Reason::kBadFeature, "bad_feature"},
-                                          {Reason::kImageTooThin, "picture_too_thin"}}};
+                                          {Reason::kImageTooThin, "picture_too_thin"},
+                                          {Reason::kScoreTooLow, "score_too_low"},
+                                          {Reason::kScoreTooHigh, "score_too_high"},
+                                          {Reason::kScoreMissing, "score_missing"}}};
 
 }  // namespace
 
@@ -43,6 +46,10 @@ std::string_view to_string(Reason reason) {
 bool concerns_caption(Reason reason) {
   return reason == Reason::kMissingCaption || reason == Reason::kBadCaptionText ||
          reason == Reason::kCaptionTooLong;
+}
+
+bool concerns_scores(Reason reason) {
+  return reason == Reason::kScoreTooLow || reason == Reason::kScoreTooHigh || reason == Reason::kScoreMissing;
 }
 
 const std::vector<Reason>& all_reasons() {

@@ -68,7 +68,8 @@ int64_t DamagedFeatures::stand_in(size_t part, int64_t row, int64_t position, ui
   const int64_t start = data::stand_in(seed, position, rows, 0);
   while (passed < rows) {
     const int64_t candidate = (start + passed++) % rows;
-    if (candidate != row && !is_rejected(part, candidate) && !is_known(part, candidate) && fits(candidate))
+    if (candidate != row && uses_row(parts_[part], candidate) && !is_rejected(part, candidate) &&
+        !is_known(part, candidate) && fits(candidate))
       return candidate;
   }
   throw UserError(

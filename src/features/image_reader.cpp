@@ -43,6 +43,7 @@ struct ImageReader::State {
 
   // Decodes an image into `out`. Returns false if it cannot be used.
   bool decode(size_t part, int64_t row, uint8_t* out) const {
+    if (!uses_row(parts[part], row)) return false;
     try {
       const auto& listed = parts[part].dataset->rejected();
       const auto known =

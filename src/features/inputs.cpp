@@ -25,6 +25,7 @@ std::vector<std::string> sources_of(const std::vector<run::StageConfig>& stages)
   for (const auto& stage : stages) {
     for (const auto& part : stage.parts()) add(part.source);
     add(stage.validation.source);
+    if (stage.metrics.every > 0) add(stage.metrics.source);
   }
   return names;
 }

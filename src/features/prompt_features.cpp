@@ -28,8 +28,11 @@ std::string hash_of(const at::Tensor& features) {
 // Writes the features without the padding, which is zero.
 void write_features(const fs::path& file, const EncodedText& text) {
   const at::Tensor features = text.features[0].narrow(0, 0, text.mask[0].sum().item<int64_t>());
-  formats::save_safetensors(file, {{"features", features}, {"mask", text.mask[0]}},
-                            {{kHash, hash_of(features)}});
+  // Not durable at once: a file that a power cut has damaged is made again.
+  formats::write_safetensors(
+      file,
+      formats::weights_of({{"features", features}, {"mask", text.mask[0]}}, {{kHash, hash_of(features)}}), {},
+      Durability::kLater);
 }
 
 EncodedText read_features(const fs::path& file, int64_t channels, int64_t max_tokens) {
@@ -105,11 +108,21 @@ EncodedText PromptFeatures::encode_one(const std::string& prompt) {
     create_folders(cache_.folder);
     write_features(file, text);
     has_grown_ = true;
+    grown_bytes_ += text.features.nbytes();
   } catch (const UserError& error) {
     if (!std::exchange(is_said_, true))
       log::warning("the features of a prompt are not cached: {}", error.what());
   }
   return text;
+}
+
+// Listing a folder of thousands of files takes as long as drawing a small image.
+void PromptFeatures::make_room() {
+  constexpr uint64_t kShares = 64;
+  if (!std::exchange(has_grown_, false)) return;
+  if (std::exchange(has_listed_, true) && grown_bytes_ < cache_.most_bytes / kShares) return;
+  grown_bytes_ = 0;
+  remove_oldest(cache_);
 }
 
 EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
@@ -119,7 +132,7 @@ EncodedText PromptFeatures::encode(const std::vector<std::string>& prompts) {
     features.push_back(one.features.to(encoder_->device()));
     masks.push_back(one.mask.to(encoder_->device()));
   }
-  if (std::exchange(has_grown_, false)) remove_oldest(cache_);
+  make_room();
   return {.features = at::cat(features), .mask = at::cat(masks)};
 }
 

@@ -15,6 +15,11 @@ std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row) {
   return {size_t(part - parts.begin()), row - part->first_row};
 }
 
+bool uses_row(const StagePart& part, int64_t row) {
+  const auto& selection = part.dataset->selection();
+  return !selection || selection->drawn.has(row);
+}
+
 std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
                                                     const std::vector<data::Ledger>& ledgers,
                                                     const run::StageConfig& stage, uint64_t seed,
@@ -25,10 +30,12 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
     const int64_t rows = parts[i].dataset->size();
     data::OrderPart part{.rows = rows, .passes = parts[i].passes};
     for (const auto& rejection : ledgers[i].rejected) part.rejected.push_back(rejection.row);
+    const auto& selection = parts[i].dataset->selection();
+    if (selection) part.drawn = {selection, &selection->drawn};
     if (stage.aspect_buckets) {
       std::vector<uint8_t> own(static_cast<size_t>(rows));
       for (int64_t row = 0; row < rows; ++row)
-        if (!std::binary_search(part.rejected.begin(), part.rejected.end(), row))
+        if (uses_row(parts[i], row) && !std::binary_search(part.rejected.begin(), part.rejected.end(), row))
           own[size_t(row)] = parts[i].latents->item(row).bucket;
       buckets.bucket_of.insert(buckets.bucket_of.end(), own.begin(), own.end());
     }
@@ -44,6 +51,14 @@ std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
   for (size_t i = 0; i < parts.size(); ++i)
     result[parts[i].source->name] = fmt::format("{}, {} rows, {} rejected", parts[i].dataset->fingerprint(),
                                                 parts[i].dataset->size(), ledgers[i].rejected.size());
+  return result;
+}
+
+std::map<std::string, std::string> score_fingerprints(const StageParts& parts) {
+  std::map<std::string, std::string> result;
+  for (const auto& part : parts)
+    if (const auto& selection = part.dataset->selection())
+      result["scores of " + part.source->name] = selection->sha256;
   return result;
 }
 

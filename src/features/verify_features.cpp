@@ -125,7 +125,9 @@ void verify_images(const run::RunConfig& config, const ExtractOptions& options) 
   int64_t num_sources = 0;
   for (const auto& place : latent_places(config, options)) {
     collect(problems, [&] {
-      const auto dataset = data::open_dataset(config.source(place.source));
+      auto source = config.source(place.source);
+      source.scores = {};  // features are of all rows
+      const auto dataset = data::open_dataset(source);
       const auto replaced = replaced_images(place, *dataset);
       ++num_sources;
       if (!replaced.empty())

@@ -28,6 +28,7 @@ enum class Purpose : uint32_t {
   kValidation = 15,    // noise of held-out samples
   kStrata = 16,        // order of a step's samples over the parts of stratified timesteps
   kSubset = 17,        // images of a part of a set that is scored
+  kWeightedPass = 18,  // which rows of a weighted source occur once more in a pass
   kTest = 99,
 };
 

@@ -4,12 +4,16 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
 #include "pixart/data/rejection.h"
+#include "pixart/data/row_selection.h"
+#include "pixart/data/scores_config.h"
 #include "pixart/demo/scene_source_config.h"
 #include "pixart/formats/image_file.h"
 
@@ -56,9 +60,18 @@ class Dataset {
   std::string caption(int64_t index) const;  // the first caption; "" if there is none
   int64_t label(int64_t index) const { return row(index).label; }
 
+  // What the scores of the source say (SourceConfig::scores); null: every row is used, equally often. open_dataset()
+  // sets it. The features of rows that are left out are made all the same, so that limits may change.
+  const std::shared_ptr<const RowSelection>& selection() const { return selection_; }
+  void select(std::shared_ptr<const RowSelection> selection) { selection_ = std::move(selection); }
+  bool is_left_out(int64_t index) const { return selection_ && !selection_->keeps(index); }
+  std::optional<Rejection> left_out(int64_t index) const;  // why; nothing for a row that is kept
+
  private:
   virtual std::string read_bytes_of(int64_t index) const = 0;
   virtual formats::ReducedImage decode(int64_t index, int least_side) const;  // by default of the bytes
+
+  std::shared_ptr<const RowSelection> selection_;
 };
 
 // Changes when a caption changes, or when other rows have captions.
@@ -130,6 +143,7 @@ struct SourceConfig : demo::SceneSourceConfig {
   MissingCaption missing_caption = MissingCaption::kError;
   double missing_caption_share = 0.01;
   double quarantine_budget = 0.001;
+  ScoresConfig scores;
   int64_t max_samples = 0;  // 0: all
   bool follow_links = false;
   std::vector<std::string> include;  // image_folder: sub-folders to take; empty: all
@@ -160,6 +174,7 @@ struct SourceConfig : demo::SceneSourceConfig {
       "Largest share of samples that may be unusable; more is an error. Missing captions have their own "
       "limit.",
       in_range(0, 1).free());
+    v("scores", s.scores, "Scores of the rows: which are kept, and how often each is drawn.", any());
     v("max_samples", s.max_samples, "Use only the first samples; 0 uses all.", not_negative());
     v("follow_links", s.follow_links,
       "Whether symbolic links may lead out of the source's folder, as in the cache of Hugging Face; otherwise "
@@ -178,7 +193,7 @@ struct SourceConfig : demo::SceneSourceConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-// Opens the source and lists it fully. Throws one UserError with every problem that concerns the source as a
+// Opens the source, lists it fully and reads its scores. Throws one UserError with every problem that concerns the source as a
 // whole, each with up to twenty paths; faults of single samples are in rejected().
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config);
 

@@ -6,6 +6,9 @@
 // rejected row keeps its position, where another row of the same source replaces it, so the rest of the order
 // is the same with and without the rejection. A row that was found bad during training is excluded from a
 // position on: each place where it would have been used gets a substitute, and the rest stays.
+//
+// Where a source is filtered or weighted by scores (drawn_rows.h), its passes hold the rows that are kept, each as
+// often as its weight says. All rows that take the place of others are drawn by weight, too.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -14,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "pixart/data/drawn_rows.h"
+
 namespace pixart::data {
 
 // One of the sources that a stage mixes. Its row numbers follow those of the parts before it.
@@ -21,7 +26,10 @@ struct OrderPart {
   int64_t rows = 0;
   double passes = 1;  // how often a row occurs in an epoch, on average; an epoch takes round(passes * rows)
                       // of an endless stream of permutations
-  std::vector<int64_t> rejected = {};  // rising; fewer than `rows`
+  std::vector<int64_t> rejected = {};           // rising; fewer than `rows`
+  std::shared_ptr<const DrawnRows> drawn = {};  // null: each row once in a pass
+
+  int64_t per_pass() const { return drawn ? drawn->per_pass : rows; }
 };
 
 // The aspect bucket of each row (of all parts), and how many consecutive samples should share a bucket.
@@ -67,6 +75,8 @@ class SampleOrder {
   using Epoch = std::shared_ptr<const std::vector<int64_t>>;
   Epoch epoch(int64_t number) const;
   std::vector<int64_t> make_epoch(int64_t number) const;
+  std::vector<int64_t> pass_of(size_t part, int64_t number) const;
+  int64_t draw(const OrderPart& part, int64_t position, uint64_t attempt) const;
   int64_t accepted_row(const OrderPart& part, int64_t row, int64_t position) const;
   bool is_excluded(int64_t row, int64_t position) const;
   int64_t substitute(int64_t row, int64_t position) const;

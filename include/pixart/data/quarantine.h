@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -17,12 +18,19 @@ struct Ledger {
   std::string source;
   int64_t listed = 0;
   std::vector<Rejection> rejected = {};  // ordered by row, one per row
-  int64_t accepted() const { return listed - int64_t(rejected.size()); }
+  // Rejected by the scores of the source, and not in `rejected`. There may be millions, so they are made when they
+  // are asked for, of the data set, which must still exist then.
+  int64_t left_out = 0;
+  const Dataset* scored = nullptr;  // null: the source has no scores
+
+  int64_t accepted() const { return listed - int64_t(rejected.size()) - left_out; }
   std::map<std::string, int64_t> by_reason() const;
+  void for_each(const std::function<void(const Rejection&)>& use) const;  // all of both, ordered by row
+  std::vector<int64_t> unused_rows() const;  // of both, and those whose weight is 0; rising
 };
 
 // Joins the rejections of the listing with those found when images were opened, one per row: the first of the
-// listing counts. Checks that each rejection names a listed row.
+// listing counts, then the scores. Checks that each rejection names a listed row.
 Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vector<Rejection> found);
 
 // One {"source", "row", "key", "offset", "reason", "detail"}, with a line break at its end.
@@ -34,7 +42,7 @@ void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
 
 // What the budget needs to know of a ledger; a rejection more is add().
 struct RejectionCount {
-  int64_t listed = 0, rejected = 0;
+  int64_t listed = 0, rejected = 0;  // without rows that scores leave out
   int64_t unusable = 0;  // rejected for another reason than a missing caption, which has a limit of its own
   void add(const Rejection& rejection);
   // Whether at most `quarantine_budget` of the samples are unusable and at least one sample is left.

@@ -24,6 +24,7 @@ class QuarantineFile {
   void write_waiting();  // if there is something
 
  private:
+  bool write_in_pieces(const Ledger& ledger);  // false: the disk refuses
   void flush();
   void keep(const std::string& problem);
 

@@ -30,10 +30,14 @@ enum class Reason {
   kDamagedArchive,    // the part of a tar file that holds the sample is damaged or cut off
   kBadFeature,        // a stored feature file that is damaged, has another shape, or is not finite
   kImageTooThin,      // too long and narrow to be resized to the resolution of a stage
+  kScoreTooLow,       // below a limit of the source's scores
+  kScoreTooHigh,      // above one
+  kScoreMissing,      // the file of scores says nothing about the sample
 };
 std::string_view to_string(Reason reason);  // "missing_file", ...
 const std::vector<Reason>& all_reasons();
 bool concerns_caption(Reason reason);  // and not the image
+bool concerns_scores(Reason reason);   // nothing is wrong with the sample
 
 struct Rejection {
   int64_t row = 0;

@@ -10,7 +10,8 @@
 
 namespace pixart::features {
 
-// A folder of feature files. When they exceed `most_bytes`, the least recently used ones are deleted.
+// A folder of feature files. When they exceed `most_bytes`, the least recently used ones are deleted; a process
+// looks after its first file, and after each 64th of these bytes that it adds.
 struct PromptCache {
   std::filesystem::path folder = {};  // "": nothing is kept
   uint64_t most_bytes = uint64_t{1} << 30;
@@ -33,12 +34,15 @@ class PromptFeatures {
  private:
   EncodedText encode_one(const std::string& prompt);
   std::filesystem::path file_of(const std::string& prompt) const;
+  void make_room();
 
   std::shared_ptr<const CaptionEncoder> encoder_;
   PromptCache cache_;
   bool is_said_ = false;  // that features cannot be cached
   std::string identity_ = {};
-  bool has_grown_ = false;  // since remove_oldest()
+  bool has_grown_ = false;  // since make_room()
+  bool has_listed_ = false;
+  uint64_t grown_bytes_ = 0;  // since the folder was listed
 };
 
 }  // namespace pixart::features

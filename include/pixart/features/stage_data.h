@@ -30,6 +30,9 @@ using StageParts = std::vector<StagePart>;
 // The index of the part that holds a row, and the row within that part.
 std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
 
+// Whether the scores of the part's source leave the row in the order.
+bool uses_row(const StagePart& part, int64_t row);
+
 // The order of the stage's samples. Rows that `ledgers` (one per part) reject, and `excluded` ones, are replaced
 // by others.
 std::shared_ptr<const data::SampleOrder> make_order(
@@ -39,6 +42,9 @@ std::shared_ptr<const data::SampleOrder> make_order(
 // A fingerprint of each source, for checkpoints: everything that the order of its samples depends on.
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
                                                      const std::vector<data::Ledger>& ledgers);
+
+// The hash of the file of scores of each source that has one: "scores of NAME", for checkpoints.
+std::map<std::string, std::string> score_fingerprints(const StageParts& parts);
 
 // The ledger of a part whose features exist. Checks the budget and writes the quarantine file.
 data::Ledger ledger_of(const StagePart& part, data::QuarantineFile& quarantine_file);

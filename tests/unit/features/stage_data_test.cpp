@@ -39,6 +39,45 @@ TEST_F(StageDataTest, TheOrderLeavesOutWhatLedgersReject) {
   EXPECT_GT(differ, 100);
 }
 
+std::shared_ptr<const data::RowSelection> selection_of(const std::vector<double>& weights) {
+  data::RowSelection result{
+      .verdicts = {{data::Reason::kScoreTooLow, "low"}}, .drawn = data::drawn_rows(weights), .sha256 = "abc"};
+  for (const double weight : weights) result.verdict_of.push_back(weight > 0 ? 0 : 1);
+  return std::make_shared<const data::RowSelection>(std::move(result));
+}
+
+TEST_F(StageDataTest, ScoresFilterAndWeightAPartAndAreNamedForCheckpoints) {
+  first_.select(selection_of({0, 0, 0, 0, 0, 0, 0, 1, 0, 3}));
+  const auto all = parts();
+  const auto order = make_order(all, std::vector<data::Ledger>(2), run::StageConfig{}, 1);
+  EXPECT_EQ(order->epoch_size(), 2 + 6);
+  std::map<int64_t, int64_t> counts;
+  for (int64_t position = 0; position < 800; ++position) ++counts[order->row(position)];
+  EXPECT_NEAR(double(counts[7]), 50, 25);  // 5 deviations
+  EXPECT_EQ(counts[7] + counts[9], 200);
+  EXPECT_EQ(counts.size(), 8u) << "the other source is whole";
+  EXPECT_EQ(score_fingerprints(all), (std::map<std::string, std::string>{{"scores of first", "abc"}}));
+  EXPECT_TRUE(uses_row(all[0], 9) && uses_row(all[1], 0));
+  EXPECT_FALSE(uses_row(all[0], 8));
+}
+
+// Rows that scores leave out have features, but take nobody's place.
+TEST_F(StageDataTest, DamagedFeaturesAreReplacedByWhatTheScoresKeep) {
+  first_.select(selection_of({0, 0, 1, 0, 0, 1, 0, 0, 0, 0}));
+  const auto all = parts();
+  const std::vector<data::Ledger> ledgers = {data::make_ledger("first", first_, {}),
+                                             data::make_ledger("second", second_, {})};
+  EXPECT_EQ(ledgers[0].accepted(), 2);
+  std::vector<std::shared_ptr<data::QuarantineFile>> files;
+  for (const auto& part : all)
+    files.push_back(std::make_shared<data::QuarantineFile>(folder_ / (part.source->name + ".jsonl")));
+  const DamagedFeatures damaged(all, ledgers, files);
+  for (int64_t position = 0; position < 40; ++position) {
+    int64_t passed = 0;
+    EXPECT_EQ(damaged.stand_in(0, 2, position, 1, passed, [](int64_t) { return true; }), 5);
+  }
+}
+
 TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   first_.damaged = {4};
   const auto all = featured({.shape = [](int64_t row) {
