@@ -171,7 +171,7 @@ std::vector<png_text> text_chunks(const std::map<std::string, std::string>& text
 
 }  // namespace
 
-Image decode_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+RgbaImage decode_png_with_alpha(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   check_chunks(bytes, name, limits);
   Reader reader;
   const std::string whole = with_whole_pixel_chunks(bytes);
@@ -185,11 +185,17 @@ Image decode_png(std::string_view bytes, const std::string& name, const DecodeLi
   const auto width = png_get_image_width(reader.png, reader.info),
              height = png_get_image_height(reader.png, reader.info);
   check_size(width, height, name, limits);
-  std::vector<uint8_t> rgba(size_t(width) * height * 4);
+  RgbaImage image{.height = int(height), .width = int(width)};
+  image.rgba.resize(size_t(width) * height * 4);
   std::vector<png_bytep> rows(height);
-  for (size_t y = 0; y < height; ++y) rows[y] = rgba.data() + y * width * 4;
+  for (size_t y = 0; y < height; ++y) rows[y] = image.rgba.data() + y * width * 4;
   if (!read_rows(reader.png, reader.info, rows.data()) && !has_all_pixels(reader)) throw damaged();
-  return oriented(composite_on_white(rgba.data(), int(width), int(height)), orientation_of_png(bytes));
+  return image;
+}
+
+Image decode_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  const auto [height, width, rgba] = decode_png_with_alpha(bytes, name, limits);
+  return oriented(composite_on_white(rgba.data(), width, height), orientation_of_png(bytes));
 }
 
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text,

@@ -22,7 +22,10 @@ constexpr std::string_view kStart = "<|startoftext|>", kEnd = "<|endoftext|>";
 const std::string kWhite =
     "\\x09-\\x0d\\x20\\x85\\xa0\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 const std::string kSpecials = "<\\|startoftext\\|>|<\\|endoftext\\|>";
-const std::string kWords = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^" + kWhite + "\\p{L}\\p{N}]+";
+const std::string kWords = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^" + kWhite + "\\p{L}\\p{N}";
+// Python's module regex, without case: a mark whose capital is a letter counts neither as one nor as another
+// character. It is the only one.
+const std::string kWordsOfRegex = kWords + "\\x{345}]+", kWordsOfHuggingFace = kWords + "]+";
 
 void join_white_space(std::string& text) {
   static const Regex kRun("[" + kWhite + "]+");
@@ -103,13 +106,13 @@ struct ClipTokenizer::State {
 
   // openai/CLIP finds special tokens where a word may begin.
   void add_as_openai(const std::string& text, std::vector<int64_t>& ids) const {
-    static const Regex kParts("(?i)" + kSpecials + "|" + kWords);
+    static const Regex kParts("(?i)" + kSpecials + "|" + kWordsOfRegex);
     for_each_match(kParts, text, [&](const Regex::Match& found) { add_word(found.of(text), ids); });
   }
 
   // CLIPTokenizerFast cuts the text at special tokens first.
   void add_as_hugging_face(const std::string& text, std::vector<int64_t>& ids) const {
-    static const Regex kSpecial(kSpecials), kParts(kWords);
+    static const Regex kSpecial(kSpecials), kParts(kWordsOfHuggingFace);
     const auto add_words = [&](std::string_view part) {
       for_each_match(kParts, part, [&](const Regex::Match& found) { pairs.encode(found.of(part), ids); });
     };

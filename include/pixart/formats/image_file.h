@@ -84,6 +84,16 @@ struct DecodeLimits {
 // std::bad_alloc.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 
+// 8-bit RGBA, row-major [height, width, 4]; colours are not multiplied by alpha.
+struct RgbaImage {
+  int height = 0, width = 0;
+  std::vector<uint8_t> rgba = {};
+};
+// A PNG with its alpha (255 where it has none), not turned as EXIF demands: for comparisons with programs that
+// have another rule for transparent pixels. Throws ImageError, also for other formats.
+RgbaImage decode_png_with_alpha(std::string_view bytes, const std::string& name,
+                                const DecodeLimits& limits = {});
+
 // The endings of the names of such files, in lower case without the dot; of several images of a sample in a
 // tar file the one whose ending is first counts.
 std::span<const std::string_view> image_endings();
