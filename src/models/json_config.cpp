@@ -36,20 +36,27 @@ bool is_list_of(const json& value, bool (*good)(const json&)) {
   return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), good);
 }
 
-}  // namespace
-
-JsonConfig::JsonConfig(fs::path path) : path_(std::move(path)) {
+json object_of(const std::string& text, const std::string& subject, const char* expected) {
   bool is_deep = false;  // the library writes and compares values by recursion
   const auto within_depth = [&](int depth, json::parse_event_t, json&) {
     is_deep = is_deep || depth > kDeepest;
     return !is_deep;
   };
-  json_ = json::parse(read_file(path_, kLimitBytes), within_depth, /*allow_exceptions=*/false);
+  json object = json::parse(text, within_depth, /*allow_exceptions=*/false);
   if (is_deep)
-    throw UserError(
-        fmt::format("{}: lists or objects are nested more than {} deep.", path_.string(), kDeepest));
-  if (!json_.is_object())
-    throw UserError(fmt::format("{} is not a JSON object; expected a model's config.json.", path_.string()));
+    throw UserError(fmt::format("{}: lists or objects are nested more than {} deep.", subject, kDeepest));
+  if (!object.is_object()) throw UserError(fmt::format("{} is not a JSON object{}.", subject, expected));
+  return object;
+}
+
+}  // namespace
+
+JsonConfig::JsonConfig(fs::path path)
+    : path_(std::move(path)),
+      json_(object_of(read_file(path_, kLimitBytes), path_.string(), "; expected a model's config.json")) {}
+
+JsonConfig JsonConfig::of_text(const std::string& text, const std::string& subject) {
+  return {subject, object_of(text, subject, "")};
 }
 
 int64_t JsonConfig::count(const std::string& key, std::optional<int64_t> fallback, int64_t most) {

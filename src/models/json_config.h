@@ -22,6 +22,8 @@ class JsonConfig {
  public:
   // Throws UserError if the file cannot be read or is not a JSON object.
   explicit JsonConfig(std::filesystem::path path);
+  // The same for a text that is not a file; `subject` names it in messages.
+  static JsonConfig of_text(const std::string& text, const std::string& subject);
 
   bool has(const std::string& key) const { return json_.contains(key) && !json_[key].is_null(); }
 

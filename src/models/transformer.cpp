@@ -40,6 +40,9 @@ const LabelSizes* labels_of(const PixArtConfig&) { return nullptr; }
 const TextSizes* text_of(const DitConfig&) { return nullptr; }
 const TextSizes* text_of(const PixArtConfig& config) { return &config; }
 
+Condition prepared_by(const Dit&, const Condition& condition) { return condition; }
+Condition prepared_by(const PixArt& model, const Condition& condition) { return model.prepared(condition); }
+
 void null_into(const Dit& model, Condition& condition) {
   if (!model.config().has_null_class)
     throw UserError(
@@ -148,8 +151,13 @@ at::Tensor Transformer::forward(const at::Tensor& latent, const at::Tensor& time
   return std::visit([&](const auto& model) { return model.forward(latent, timestep, condition); }, model_);
 }
 
+Condition Transformer::prepared(const Condition& condition) const {
+  return std::visit([&](const auto& model) { return prepared_by(model, condition); }, model_);
+}
+
 Condition Transformer::null_of(const Condition& condition) const {
   Condition result = condition;
+  result.prepared = {};
   std::visit([&](const auto& model) { null_into(model, result); }, model_);
   return result;
 }
@@ -165,6 +173,7 @@ void initialize(nn::StateDict& state, const TransformerConfig& config, const Tra
 Condition joined(const Condition& first, const Condition& second) {
   Condition result = first;
   result.layout = {};
+  result.prepared = {};
   for_each_tensor(result, second, [](at::Tensor& a, const at::Tensor& b) {
     PIXART_CHECK(a.defined() == b.defined(), "two conditions with different tensors");
     if (a.defined()) a = at::cat({a, b});
@@ -174,6 +183,7 @@ Condition joined(const Condition& first, const Condition& second) {
 
 Condition moved(const Condition& condition, at::Device device) {
   Condition result = condition;
+  result.prepared = {};
   for_each_tensor(result, condition, [&](at::Tensor& to, const at::Tensor& from) {
     if (from.defined() && &from != &condition.mask) to = nn::on_device(from, device);
   });
@@ -183,6 +193,7 @@ Condition moved(const Condition& condition, at::Device device) {
 Condition rows_of(const Condition& condition, int64_t first, int64_t count) {
   Condition result = condition;
   result.layout = {};
+  result.prepared = {};
   for_each_tensor(result, condition, [&](at::Tensor& rows, const at::Tensor& all) {
     if (all.defined()) rows = all.narrow(0, first, count);
   });

@@ -1,6 +1,7 @@
 // The config.json of diffusers' transformers (DiTTransformer2DModel, PixArtTransformer2DModel and the older
 // Transformer2DModel).
 #include "json_config.h"
+#include "kv_compression_json.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/diffusion/noise_schedule.h"
@@ -70,17 +71,9 @@ bool is_multi_scale_by_default(const PixArtConfig& c) {
 }
 
 KvCompression read_compression(JsonConfig& json, int64_t depth) {
-  KvCompression result;
-  if (!json.has(kCompression)) return result;
+  if (!json.has(kCompression)) return {};
   JsonConfig section = json.section(kCompression);
-  const std::string word = section.text("sampling", word_of(result.sampling));
-  const auto words = words_of_enum<KvSampling>();
-  if (contains(words, word))
-    result.sampling = enum_of_word<KvSampling>(word, "sampling");
-  else
-    section.problems().add(unknown_name("sampling", word, words));
-  result.factor = section.count("factor", result.factor, int64_t(KvCompression::kLargestFactor));
-  result.layers = section.indexes("layers");
+  KvCompression result = read_kv_compression(section);
   for (const auto& problem : result.problems(depth)) section.problems().add(problem + ".");
   json.take_problems(kCompression, section);
   return result;
@@ -91,9 +84,7 @@ void write_own_keys(nlohmann::ordered_json& json, const PixArtConfig& c) {
   if (c.multi_scale != is_multi_scale_by_default(c)) json[kMultiScale] = c.multi_scale;
   if (c.max_tokens != PixArtConfig().max_tokens) json[kMaxTokens] = c.max_tokens;
   if (!c.kv_compression.is_on()) return;
-  json[kCompression] = {{"sampling", word_of(c.kv_compression.sampling)},
-                        {"factor", c.kv_compression.factor},
-                        {"layers", c.kv_compression.layers}};
+  json[kCompression] = nlohmann::ordered_json::parse(kv_compression_text(c.kv_compression));
 }
 
 }  // namespace

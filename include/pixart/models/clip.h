@@ -62,6 +62,10 @@ class ClipModel {
   std::shared_ptr<struct ClipLayers> layers_;
 };
 
+// The config of a folder that load_clip() can load: names and shapes of the weights fit it. No weight is read.
+// Throws UserError.
+ClipConfig check_clip_folder(const std::filesystem::path& folder);
+
 struct LoadedClip {
   std::unique_ptr<nn::StateDict> state;
   std::unique_ptr<ClipModel> model;
@@ -69,7 +73,8 @@ struct LoadedClip {
 };
 // Loads a folder with config.json or open_clip_config.json and weights: the usual names,
 // open_clip_model.safetensors, open_clip_pytorch_model.bin, or the only .pt file. Only the config knows the
-// activation and the heads, so weights alone are refused. Throws UserError.
+// activation and the heads, so weights alone are refused. On the meta device it checks names and shapes and reads
+// no value. Throws UserError.
 LoadedClip load_clip(const std::filesystem::path& folder, at::Device device,
                      at::ScalarType dtype = at::kFloat);
 

@@ -34,6 +34,13 @@ std::vector<std::string> pixart_preset_names();
 PixArtConfig read_pixart_config(const std::filesystem::path& config_json);
 void write_pixart_config(const std::filesystem::path& config_json, const PixArtConfig& config);
 
+// What a PixArt computes from captions alone, the same at every timestep. Samplers ask a model about the same
+// captions again and again.
+struct PreparedCaption {
+  nn::PackedText text;                      // projected
+  std::vector<at::Tensor> keys_and_values;  // of the first blocks, [B, longest, 2D]
+};
+
 class PixArt {
  public:
   PixArt(const nn::Scope& scope, const PixArtConfig& config);
@@ -46,6 +53,10 @@ class PixArt {
   // `text.mask` has B rows, which are repeated for the null half, or is undefined.
   at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
                                    const Condition& text, double scale) const;
+
+  // The condition with what these weights make of its captions, for many calls of forward() without gradients,
+  // which return the same bits. Keys and values are kept of as many blocks as `most_bytes` hold.
+  Condition prepared(const Condition& text, int64_t most_bytes = int64_t{1} << 30) const;
 
   at::Tensor null_caption() const;  // [T, caption_channels]: y_embedder.y_embedding
   const PixArtConfig& config() const { return config_; }

@@ -71,6 +71,10 @@ class Transformer {
   // latent [B, C, H, W], timestep [B] float (may be fractional) -> [B, O, H, W].
   at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& condition) const;
 
+  // For many calls of forward() without gradients and with these weights: the same bits in less time
+  // (PixArt::prepared). joined(), moved(), rows_of() and null_of() forget it.
+  Condition prepared(const Condition& condition) const;
+
   // The same images with the null condition: the null class, or the null caption under each caption's own
   // mask (as in the released code).
   Condition null_of(const Condition& condition) const;

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -81,6 +82,11 @@ struct KvCompression {
   std::string grid_problem(int64_t rows, int64_t cols) const;
 };
 
+// As files have it: {"sampling": "conv", "factor": 2, "layers": [14, 15]}. parse throws UserError that begins
+// with `subject` and names each problem.
+std::string kv_compression_text(const KvCompression& kv);
+KvCompression parse_kv_compression(const std::string& text, const std::string& subject);
+
 // Sizes of a text-conditional model's captions, its micro-conditions and its keys.
 struct TextSizes {
   int64_t caption_channels = 4096;
@@ -102,6 +108,8 @@ struct Condition {
       {};  // [B], 1 = the null class, or the null caption's features under the caption's own mask
   at::Tensor image_size = {};    // micro_conditions: [B, 2] height, width in pixels
   at::Tensor aspect_ratio = {};  // micro_conditions: [B, 1]
+  // What a model made of caption, mask and drop, which it then does not read (Transformer::prepared).
+  std::shared_ptr<const struct PreparedCaption> prepared = {};
 };
 
 // How a transformer is computed; this is not part of the model. Attention, MLPs and embedders use `dtype`.

@@ -166,20 +166,39 @@ ClipConfig read_clip_config(const fs::path& config_json) {
   return c;
 }
 
-LoadedClip load_clip(const fs::path& folder, at::Device device, at::ScalarType dtype) {
+namespace {
+
+struct OpenedFolder {
+  ClipConfig config;
+  fs::path file;  // or the folder with shards
+  formats::Weights weights;
+};
+
+OpenedFolder open_folder(const fs::path& folder) {
   if (!fs::is_directory(folder))
     throw UserError(
         fmt::format("{} is not a folder; expected one with config.json and the weights of a CLIP model.",
                     folder.string()));
   const ClipConfig config = read_clip_config(config_in(folder));
-  LoadedClip loaded{.state = {}, .model = {}, .weights = weights_in(folder)};
-  const std::string subject = loaded.weights.string();
-  const auto weights = formats::open_weights(loaded.weights);
-  check_fits(config, weights, subject);
+  const fs::path file = weights_in(folder);
+  OpenedFolder opened{.config = config, .file = file, .weights = formats::open_weights(file)};
+  check_fits(config, opened.weights, file.string());
+  return opened;
+}
+
+}  // namespace
+
+ClipConfig check_clip_folder(const fs::path& folder) { return open_folder(folder).config; }
+
+LoadedClip load_clip(const fs::path& folder, at::Device device, at::ScalarType dtype) {
+  OpenedFolder opened = open_folder(folder);
+  if (device.is_meta()) opened.weights = formats::shapes_only(std::move(opened.weights));
+  const std::string subject = opened.file.string();
+  LoadedClip loaded{.state = {}, .model = {}, .weights = opened.file};
   loaded.state =
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = dtype, .device = device, .zeros = false});
-  loaded.model = std::make_unique<ClipModel>(nn::Scope(*loaded.state), config);
-  nn::adopt_state(*loaded.state, rename_clip_weights(formats::read_all(weights), subject), subject,
+  loaded.model = std::make_unique<ClipModel>(nn::Scope(*loaded.state), opened.config);
+  nn::adopt_state(*loaded.state, rename_clip_weights(formats::read_all(opened.weights), subject), subject,
                   allowance());
   return loaded;
 }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -30,15 +31,16 @@ struct Block {
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [B, N, D] on `grid`, modulation [B, 6, D] of the timestep, text in the type of the matrix products.
-  // Cross-attention has neither norm nor gate.
+  // x [B, N, D] on `grid`, modulation [B, 6, D] of the timestep, text in the type of the matrix products, with
+  // its keys and values if they are kept. Cross-attention has neither norm nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text,
-                        const TokenGrid& grid) const {
+                        const TokenGrid& grid, const at::Tensor& kept = {}) const {
     const auto dtype = text.tokens.scalar_type();
     const auto m = (nn::at_least_float(table).unsqueeze(0) + modulation).chunk(6, 1);
     at::Tensor after =
         nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype), keys.on(grid)));
-    after = after + cross_attn(after.to(dtype), text);
+    const at::Tensor tokens = after.to(dtype);
+    after = after + (kept.defined() ? cross_attn.attend(tokens, kept, text.mask) : cross_attn(tokens, text));
     return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
   }
 };
@@ -139,6 +141,29 @@ PixArt PixArt::with(const Execution& execution) const {
   return result;
 }
 
+Condition PixArt::prepared(const Condition& text, int64_t most_bytes) const {
+  const auto& l = *layers_;
+  auto prepared = std::make_shared<PreparedCaption>();
+  prepared->text = l.caption(text, execution_.dtype.value_or(l.x_embedder.weight.scalar_type()));
+  const auto& packed = prepared->text;
+  const int64_t of_a_block =
+      packed.batch * packed.longest * 2 * config_.hidden_size * int64_t(packed.tokens.element_size());
+  const auto count = size_t(std::min(config_.depth, most_bytes / std::max<int64_t>(1, of_a_block)));
+  for (size_t i = 0; i < count; ++i)
+    prepared->keys_and_values.push_back(l.blocks[i].cross_attn.keys_and_values(packed));
+  Condition result = text;
+  result.prepared = std::move(prepared);
+  return result;
+}
+
+namespace {
+
+at::Tensor kept_of(const PreparedCaption& caption, size_t block) {
+  return block < caption.keys_and_values.size() ? caption.keys_and_values[block] : at::Tensor();
+}
+
+}  // namespace
+
 at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& text,
                            std::vector<at::Tensor>* block_outputs) const {
   auto& l = *layers_;
@@ -150,7 +175,9 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   const at::Tensor condition = l.condition(config_, timestep, text, dtype);
   const at::Tensor modulation =
       nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
-  const nn::PackedText packed = l.caption(text, dtype);
+  const PreparedCaption caption =
+      text.prepared ? *text.prepared : PreparedCaption{.text = l.caption(text, dtype), .keys_and_values = {}};
+  const nn::PackedText& packed = caption.text;
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
     x = execution_.recomputes(i) ? nn::recompute_in_backward(
@@ -160,7 +187,7 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
                                          return block(in[0], in[1], text_of_block, grid);
                                        },
                                        {x, modulation, packed.tokens})
-                                 : block(x, modulation, packed, grid);
+                                 : block(x, modulation, packed, grid, kept_of(caption, i));
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
   const auto m = (nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1))

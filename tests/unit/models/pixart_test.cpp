@@ -76,6 +76,27 @@ TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
             1e-4);
 }
 
+// As samplers use it: at every timestep the bits of forward(), whether all blocks' keys are kept, one, or none.
+TEST(PixArt, PreparedCaptionsGiveTheSameBitsAtEveryTimestep) {
+  constexpr int64_t kAll = int64_t{1} << 30;
+  for (const bool narrow : {false, true}) {
+    const Tiny tiny(at::kFloat, true);
+    const PixArt model = narrow ? tiny.model.with({.dtype = at::kBFloat16}) : tiny.model;
+    const int64_t of_a_block = 3 * 4 * 2 * 12 * (narrow ? 2 : 4);
+    for (const auto& [most_bytes, blocks] : {std::pair{kAll, 2}, {of_a_block, 1}, {of_a_block - 1, 0}}) {
+      Condition prepared = model.prepared(tiny.text, most_bytes);
+      EXPECT_EQ(prepared.prepared->keys_and_values.size(), size_t(blocks));
+      prepared.caption = at::Tensor();  // not read any more
+      for (const double time : {0.0, 333.25, 999.0}) {
+        const at::Tensor timestep = at::full({3}, time);
+        EXPECT_TRUE(at::equal(model.forward(tiny.latent, timestep, prepared),
+                              model.forward(tiny.latent, timestep, tiny.text)))
+            << most_bytes << " bytes, timestep " << time;
+      }
+    }
+  }
+}
+
 TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {
   const Tiny tiny;
   Condition text = tiny.text;
