@@ -20,8 +20,16 @@ bool is_card(const ordered_json& json) {
   return true;
 }
 
+// Discarded if it is not JSON, or deeper than a card: the library goes down by recursion.
 ordered_json parse(const std::string& text) {
-  return ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  constexpr int kDeepest = 32;
+  bool is_deep = false;
+  const auto is_card_deep = [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+    is_deep = is_deep || depth > kDeepest;
+    return !is_deep;
+  };
+  auto json = ordered_json::parse(text, is_card_deep, /*allow_exceptions=*/false);
+  return is_deep ? ordered_json() : json;
 }
 
 ordered_json read_card(const std::string& text, const std::string& name) {
@@ -55,13 +63,18 @@ std::vector<ScoreDifference> compare(const ordered_json& first, const ordered_js
   return result;
 }
 
-// The protocol with the settings of those metrics only that both cards have.
-ordered_json without_other_settings(ordered_json protocol, const ordered_json& other) {
-  ordered_json shared = ordered_json::object();
-  const auto settings = protocol.value("settings", ordered_json::object());
-  for (const auto& [metric, values] : settings.items())
-    if (other.contains("settings") && other["settings"].contains(metric)) shared[metric] = values;
-  protocol["settings"] = std::move(shared);
+// The protocol without what belongs to metrics that only this card has: the whole of a network, the reference, and
+// what single metrics add to the parts of their network and to the settings.
+ordered_json of_shared_metrics(ordered_json protocol, const ordered_json& other) {
+  for (const char* name : {"reference", "network", "weights_sha256", "resize", "side"})
+    if (!other.contains(name)) protocol.erase(name);
+  for (const char* name : {"settings", "clip", "efficientnet_lite0"}) {
+    if (!protocol.contains(name) || !protocol[name].is_object()) continue;
+    ordered_json shared = ordered_json::object();
+    for (const auto& [key, value] : protocol[name].items())
+      if (other.contains(name) && other[name].contains(key)) shared[key] = value;
+    protocol[name] = std::move(shared);
+  }
   return protocol;
 }
 
@@ -72,8 +85,8 @@ CardComparison compare_cards(const std::string& first, const std::string& first_
   const auto one = read_card(first, first_name), two = read_card(second, second_name);
   const auto &protocol = one["protocol"], &other = two["protocol"];
   return {.values = compare(one["scores"], two["scores"], /*only_different=*/false),
-          .protocol = compare(without_other_settings(protocol, other),
-                              without_other_settings(other, protocol), /*only_different=*/true),
+          .protocol = compare(of_shared_metrics(protocol, other), of_shared_metrics(other, protocol),
+                              /*only_different=*/true),
           .machine = compare(one["machine"], two["machine"], /*only_different=*/true)};
 }
 

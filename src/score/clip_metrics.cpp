@@ -19,11 +19,13 @@ constexpr double kSigma = 10, kScale = 1000;
 
 at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
 
-// The mean over all pairs, a row with itself included.
-double mean_kernel(const at::Tensor& x, const at::Tensor& y) {
+double mean_kernel_of(const at::Tensor& x, const at::Tensor& y, const std::function<void()>& progress) {
   double sum = 0;
+  bool is_first = true;
   for (const auto& part : x.split(kRows))
     for (const auto& other : y.split(kRows)) {
+      if (!is_first && progress) progress();
+      is_first = false;
       const at::Tensor squares =
           part.square().sum(1, true) + other.square().sum(1).unsqueeze(0) - 2 * at::matmul(part, other.t());
       sum += at::exp(squares * (-1 / (2 * kSigma * kSigma))).sum().item<double>();
@@ -38,9 +40,16 @@ at::Tensor normalized_rows(const at::Tensor& embeddings) {
   return (rows / rows.norm(2, {1}, /*keepdim=*/true)).cpu();
 }
 
-double cmmd(const at::Tensor& images, const at::Tensor& reference) {
+double mean_kernel(const at::Tensor& rows, const std::function<void()>& progress) {
+  const at::Tensor all = in_doubles(rows);
+  return mean_kernel_of(all, all, progress);
+}
+
+double cmmd(const at::Tensor& images, const at::Tensor& reference, std::optional<double> of_reference,
+            const std::function<void()>& progress) {
   const at::Tensor x = in_doubles(images), y = in_doubles(reference);
-  return kScale * (mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y));
+  const double within = of_reference ? *of_reference : mean_kernel_of(y, y, progress);
+  return kScale * (mean_kernel_of(x, x, progress) + within - 2 * mean_kernel_of(x, y, progress));
 }
 
 ClipSimilarity clip_similarity(const at::Tensor& images, const at::Tensor& texts) {

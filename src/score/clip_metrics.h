@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 
 namespace pixart::score {
@@ -11,8 +13,14 @@ namespace pixart::score {
 at::Tensor normalized_rows(const at::Tensor& embeddings);
 
 // CMMD (Jayasumana et al. 2024): the biased squared MMD with the kernel exp(-|x - y|^2 / 200), times 1000, in
-// float64 and in blocks. The reference computes it in float32, which is exact to about 0.001.
-double cmmd(const at::Tensor& images, const at::Tensor& reference);
+// float64 and in blocks. The reference computes it in float32, which is exact to about 0.001. `of_reference`:
+// mean_kernel() of the reference, if it is known already. `progress` is called between blocks.
+double cmmd(const at::Tensor& images, const at::Tensor& reference, std::optional<double> of_reference = {},
+            const std::function<void()>& progress = {});
+
+// The mean of this kernel over all pairs of rows, a row with itself included. The work grows with the square of
+// their number.
+double mean_kernel(const at::Tensor& rows, const std::function<void()>& progress = {});
 
 // The similarity of each image to its text; both [N, D].
 struct ClipSimilarity {

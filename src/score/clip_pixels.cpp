@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/data/transform.h"
 
 namespace pixart::score {
@@ -26,6 +27,41 @@ Image clip_pixels(const Image& image, ClipPixels rule, int side) {
   PIXART_CHECK(image.height > 0 && image.width > 0 && side > 0);
   if (rule == ClipPixels::kSquare) return data::resize(centre_square(image), side, side);
   return data::center_crop(data::resize_short_side(image, side), side, side);
+}
+
+namespace {
+
+// a * b / 255, rounded, in Pillow's integers.
+uint8_t product(unsigned a, unsigned b) {
+  const unsigned c = a * b + 128;
+  return uint8_t(((c >> 8) + c) >> 8);
+}
+
+}  // namespace
+
+Image clip_crop(const formats::RgbaImage& image, int side) {
+  PIXART_CHECK(image.height > 0 && image.width > 0 && side > 0);
+  const bool is_resized = std::min(image.height, image.width) != side;
+  Image color(image.height, image.width), alpha(image.height, image.width);
+  for (size_t i = 0; i < color.rgb.size(); ++i) {
+    const uint8_t* pixel = image.rgba.data() + 4 * (i / 3);
+    alpha.rgb[i] = pixel[3];
+    color.rgb[i] = is_resized ? product(pixel[i % 3], pixel[3]) : pixel[i % 3];
+  }
+  if (!is_resized) return data::center_crop(color, side, side);
+  color = data::resize_short_side(color, side);
+  alpha = data::resize_short_side(alpha, side);
+  for (size_t i = 0; i < color.rgb.size(); ++i)
+    if (const unsigned opaque = alpha.rgb[i]; opaque != 0)
+      color.rgb[i] = uint8_t(std::min(255U, 255U * color.rgb[i] / opaque));
+  return data::center_crop(color, side, side);
+}
+
+Image clip_crop(const std::filesystem::path& file, int side) {
+  const std::string bytes = read_file(file, formats::DecodeLimits{}.file_bytes);
+  if (formats::image_ending(bytes) == "png")
+    return clip_crop(formats::decode_png_with_alpha(bytes, file.string()), side);
+  return clip_pixels(formats::decode_image(bytes, file.string()), ClipPixels::kCrop, side);
 }
 
 std::vector<float> clip_input(const Image& pixels) {

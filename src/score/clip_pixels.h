@@ -1,5 +1,6 @@
 // What CLIP sees of an image.
 #pragma once
+#include <filesystem>
 #include <vector>
 
 #include "pixart/formats/image_file.h"
@@ -12,6 +13,14 @@ namespace pixart::score {
 enum class ClipPixels { kCrop, kSquare };
 
 Image clip_pixels(const Image& image, ClipPixels rule, int side);
+
+// The same crop as openai/CLIP's transform makes it of an image with alpha, which keeps the colours of transparent
+// pixels: it resizes colours times alpha, divides them by alpha, and drops alpha. So fully transparent pixels
+// are black, unless the image has the size already.
+Image clip_crop(const formats::RgbaImage& image, int side);
+
+// The crop of a file as openai/CLIP makes it; throws ImageError.
+Image clip_crop(const std::filesystem::path& file, int side);
 
 // Planes [3, height, width] of (v / 255 - mean) / deviation, with the constants of all published models.
 std::vector<float> clip_input(const Image& pixels);

@@ -4,17 +4,16 @@
 
 #include <algorithm>
 
-#include "clip_metrics.h"
+#include "attempt.h"
 #include "clip_pixels.h"
 #include "pixart/base/file.h"
 #include "pixart/base/names.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
-#include "pixart/models/clip.h"
-#include "pixart/text/clip_tokenizer.h"
 #include "tensor_hash.h"
 
 namespace pixart::score {
+namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 namespace {
@@ -22,25 +21,31 @@ namespace {
 constexpr uint64_t kLargestPrompts = uint64_t{1} << 28;
 
 // One for each image: of a file, or the captions of the images.
-std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest& request) {
+std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest& request,
+                                    Problems& problems) {
   std::vector<std::string> prompts;
   if (!request.prompts.empty()) {
     prompts = lines_of(read_file(request.prompts, kLargestPrompts));
-    if (int64_t(prompts.size()) < images.size)
-      throw UserError(
+    while (!prompts.empty() && prompts.back().empty()) prompts.pop_back();
+    // The first images have the first lines; for all images a line too many shifts prompts as one too few does.
+    const int64_t lines = int64_t(prompts.size());
+    if (lines < images.size || (lines > images.size && request.num_images == 0))
+      problems.add(
           fmt::format("{} has {} lines for {} images; each image needs its prompt, in the order of the "
-                      "images' names.",
-                      request.prompts.string(), prompts.size(), images.size));
+                      "images' names",
+                      request.prompts.string(), lines, images.size));
+    for (int64_t i = 0; i < std::min(lines, images.size); ++i)
+      if (prompts[size_t(i)].empty())
+        problems.add(fmt::format("{} line {} is empty", request.prompts.string(), i + 1));
     prompts.resize(size_t(images.size));
     return prompts;
   }
-  Problems problems;
   for (int64_t i = 0; i < images.size; ++i) {
     prompts.push_back(images.prompt ? images.prompt(i) : "");
     if (prompts.back().empty())
-      problems.add(fmt::format("image {} has no prompt: give a caption next to it, or --prompts", i));
+      problems.add(
+          fmt::format("{}: image {} has no prompt: give a caption next to it, or --prompts", images.name, i));
   }
-  problems.throw_if_any(images.name);
   return prompts;
 }
 
@@ -86,15 +91,10 @@ at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokeni
   return at::cat(rows);
 }
 
-void add_text_scores(const at::Tensor& images, const ImageList& list, const Network& network,
+void add_text_scores(const at::Tensor& images, const ClipInputs& inputs, const Network& network,
                      const ScoreRequest& request, ClipScores& result) {
-  const auto prompts = prompts_of(list, request);
-  const text::ClipTokenizer tokenizer(
-      request.clip_tokenizer.empty() ? text::clip_tokenizer_folder(request.clip) : request.clip_tokenizer);
-  if (tokenizer.vocab_size() > network.clip.model->config().vocab_size)
-    throw UserError(
-        fmt::format("the tokenizer has {} tokens, and the model in {} only {}: they do not belong together.",
-                    tokenizer.vocab_size(), request.clip.string(), network.clip.model->config().vocab_size));
+  const auto& prompts = inputs.prompts;
+  const auto& tokenizer = *inputs.tokenizer;
   formats::Sha256 hash;
   for (const auto& prompt : prompts) hash.add(prompt + "\n");
   result.protocol["prompts_sha256"] = hash.hex();
@@ -112,13 +112,8 @@ void add_text_scores(const at::Tensor& images, const ImageList& list, const Netw
   }
 }
 
-void add_aesthetic(const at::Tensor& images, const ScoreRequest& request, ClipScores& result) {
-  const AestheticHead head(request.aesthetic_head);
-  if (head.width() != images.size(1))
-    throw UserError(
-        fmt::format("{} is for embeddings of {} channels, and the model in {} gives {}. LAION's heads "
-                    "are for CLIP ViT-L/14.",
-                    request.aesthetic_head.string(), head.width(), request.clip.string(), images.size(1)));
+void add_aesthetic(const at::Tensor& images, const AestheticHead& head, const ScoreRequest& request,
+                   ClipScores& result) {
   const at::Tensor scores = head(images);
   result.values.emplace_back("aesthetic", scores.mean().item<double>());
   result.values.emplace_back("aesthetic_deviation", scores.std(/*unbiased=*/false).item<double>());
@@ -154,24 +149,60 @@ bool uses_clip(Metric metric) {
   return needs_prompts(metric) || metric == Metric::kCmmd || metric == Metric::kAesthetic;
 }
 
-void check_clip(const std::optional<ImageList>& images, const std::optional<ImageList>& reference,
-                const ScoreRequest& request, Problems& problems) {
-  for (const Metric metric : request.metrics)
-    if (uses_clip(metric) && !images)
-      problems.add(fmt::format("{} has no images, which {} needs", request.images.string(), word_of(metric)));
+fs::path tokenizer_folder(const ScoreRequest& request) {
+  return request.clip_tokenizer.empty() ? text::clip_tokenizer_folder(request.clip) : request.clip_tokenizer;
+}
+
+namespace {
+
+// What the options lack.
+void check_options(const ScoreRequest& request, Problems& problems) {
   const bool has_clip = std::any_of(request.metrics.begin(), request.metrics.end(), uses_clip);
   if (has_clip && request.clip.empty())
     problems.add("a CLIP model is missing (--clip): the folder of a published model with config.json");
   if (wants(request, Metric::kAesthetic) && request.aesthetic_head.empty())
     problems.add(
         "the aesthetic head is missing (--aesthetic-head): sac+logos+ava1-l14-linearMSE.pth of LAION");
-  if (wants(request, Metric::kCmmd) && !request.reference.empty() && !reference)
+}
+
+void check_together(const ClipInputs& inputs, const ScoreRequest& request, Problems& problems) {
+  if (!inputs.config) return;
+  if (inputs.tokenizer && inputs.tokenizer->vocab_size() > inputs.config->vocab_size)
+    problems.add(fmt::format(
+        "the tokenizer in {} has {} tokens, and the model in {} only {}: they do not belong together",
+        tokenizer_folder(request).string(), inputs.tokenizer->vocab_size(), request.clip.string(),
+        inputs.config->vocab_size));
+  if (inputs.head && inputs.head->width() != inputs.config->embedding)
     problems.add(
-        fmt::format("{} has no images, which cmmd needs of the reference", request.reference.string()));
+        fmt::format("{} is for embeddings of {} channels, and the model in {} gives {}. LAION's heads "
+                    "are for CLIP ViT-L/14",
+                    request.aesthetic_head.string(), inputs.head->width(), request.clip.string(),
+                    inputs.config->embedding));
+}
+
+}  // namespace
+
+ClipInputs open_clip(const std::optional<ImageList>& images, const ScoreRequest& request,
+                     Problems& problems) {
+  ClipInputs inputs;
+  if (std::none_of(request.metrics.begin(), request.metrics.end(), uses_clip)) return inputs;
+  check_options(request, problems);
+  const bool has_folder = !request.clip.empty();
+  if (has_folder) attempt(problems, [&] { inputs.config = models::check_clip_folder(request.clip); });
+  if (std::any_of(request.metrics.begin(), request.metrics.end(), needs_prompts)) {
+    std::error_code error;  // a model's folder that is not there is one problem, and no second one
+    if (!request.clip_tokenizer.empty() || fs::is_directory(request.clip, error))
+      attempt(problems, [&] { inputs.tokenizer.emplace(tokenizer_folder(request)); });
+    if (images) attempt(problems, [&] { inputs.prompts = prompts_of(*images, request, problems); });
+  }
+  if (wants(request, Metric::kAesthetic) && !request.aesthetic_head.empty())
+    attempt(problems, [&] { inputs.head.emplace(request.aesthetic_head); });
+  check_together(inputs, request, problems);
+  return inputs;
 }
 
 ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& reference,
-                       const ScoreRequest& request, c10::Device device) {
+                       const ClipInputs& inputs, const ScoreRequest& request, c10::Device device) {
   ClipScores result;
   if (std::none_of(request.metrics.begin(), request.metrics.end(), uses_clip)) return result;
   const at::NoGradGuard no_grad;
@@ -188,8 +219,8 @@ ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& 
   result.images_sha256 = embedded.sha256;
   result.protocol["pixels"] = "bicubic short side, centre crop";
   if (std::any_of(request.metrics.begin(), request.metrics.end(), needs_prompts))
-    add_text_scores(embedded.rows, images, network, request, result);
-  if (wants(request, Metric::kAesthetic)) add_aesthetic(embedded.rows, request, result);
+    add_text_scores(embedded.rows, inputs, network, request, result);
+  if (inputs.head) add_aesthetic(embedded.rows, *inputs.head, request, result);
   return result;
 }
 

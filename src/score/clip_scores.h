@@ -8,9 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "clip_metrics.h"
 #include "images.h"
 #include "pixart/base/error.h"
+#include "pixart/models/clip.h"
 #include "pixart/score/score.h"
+#include "pixart/text/clip_tokenizer.h"
 
 namespace pixart::score {
 
@@ -18,9 +21,20 @@ bool wants(const ScoreRequest& request, Metric metric);
 bool uses_clip(Metric metric);
 bool needs_prompts(Metric metric);
 
-// What a request lacks for its metrics of this kind. `reference`: without images unless they are given.
-void check_clip(const std::optional<ImageList>& images, const std::optional<ImageList>& reference,
-                const ScoreRequest& request, Problems& problems);
+// What the metrics of CLIP's embeddings need besides images; parts that no metric needs are not there.
+struct ClipInputs {
+  std::optional<models::ClipConfig> config = {};  // of the model, whose weights are not read yet
+  std::optional<text::ClipTokenizer> tokenizer = {};
+  std::vector<std::string> prompts = {};  // one for each image
+  std::optional<AestheticHead> head = {};
+};
+
+// Opens all that the request's metrics of this kind need, before any image is read, and adds what is missing or
+// does not fit. `images`: those that need prompts; none if they could not be opened.
+ClipInputs open_clip(const std::optional<ImageList>& images, const ScoreRequest& request, Problems& problems);
+
+// The folder of the tokenizer that goes with request.clip.
+std::filesystem::path tokenizer_folder(const ScoreRequest& request);
 
 struct ClipScores {
   std::vector<std::pair<std::string, double>> values = {};
@@ -29,6 +43,6 @@ struct ClipScores {
   std::string images_sha256 = {}, reference_sha256 = {};
 };
 ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& reference,
-                       const ScoreRequest& request, c10::Device device);
+                       const ClipInputs& inputs, const ScoreRequest& request, c10::Device device);
 
 }  // namespace pixart::score

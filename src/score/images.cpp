@@ -85,6 +85,7 @@ ImageList open_images(const fs::path& path) {
     if (!has_grid || dataset->row(row).key != kGrid) rows->push_back(row);
   if (rows->empty()) throw UserError(fmt::format("{} holds no images.", path.string()));
   list.size = int64_t(rows->size());
+  list.fingerprint = dataset->fingerprint();
   list.read = [dataset, rows](int64_t i) { return dataset->image((*rows)[size_t(i)]); };
   list.prompt = [dataset, rows, path, is_drawn](int64_t i) {
     const auto row = dataset->row((*rows)[size_t(i)]);
@@ -106,6 +107,20 @@ ImageList images_of(const at::Tensor& images, const std::string& name) {
   return list;
 }
 
+std::string image_hash(const Image& image) {
+  formats::Sha256 hash;
+  hash.add(fmt::format("{} {}\n", image.height, image.width));
+  hash.add({reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()});
+  return hash.hex();
+}
+
+std::string hash_of_set(std::vector<std::string> hashes) {
+  std::sort(hashes.begin(), hashes.end());
+  formats::Sha256 hash;
+  for (const auto& own : hashes) hash.add(own);
+  return hash.hex();
+}
+
 ImageList first_images(ImageList list, int64_t count) {
   if (count > 0) list.size = std::min(list.size, count);
   return list;
@@ -119,19 +134,12 @@ struct ReadImage {
   std::string problem = {};
 };
 
-std::string hash_of(const Image& image) {
-  formats::Sha256 hash;
-  hash.add(fmt::format("{} {}\n", image.height, image.width));
-  hash.add({reinterpret_cast<const char*>(image.rgb.data()), image.rgb.size()});
-  return hash.hex();
-}
-
 using Prepare = std::function<std::vector<float>(const Image&)>;
 
 ReadImage read(const ImageList& list, int64_t i, const Prepare& prepare) {
   try {
     const Image image = list.read(i);
-    return {.input = prepare(image), .hash = hash_of(image)};
+    return {.input = prepare(image), .hash = image_hash(image)};
   } catch (const data::BadSample& bad) {
     return {.problem = bad.what()};
   }
@@ -143,13 +151,6 @@ at::Tensor stacked(const std::vector<std::vector<float>>& inputs, int64_t side) 
   auto* to = batch.data_ptr<float>();
   for (const auto& input : inputs) to = std::copy(input.begin(), input.end(), to);
   return batch;
-}
-
-std::string hash_of_set(std::vector<std::string> hashes) {
-  std::sort(hashes.begin(), hashes.end());
-  formats::Sha256 hash;
-  for (const auto& own : hashes) hash.add(own);
-  return hash.hex();
 }
 
 }  // namespace

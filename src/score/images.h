@@ -20,7 +20,13 @@ struct ImageList {
   std::function<std::string(int64_t)> prompt =
       {};                     // what an image should show; "" if nothing says it; may be empty
   std::string sampling = {};  // JSON object: how pixart sample drew them; "" for other images
+  // Changes when other images are listed, or files of other sizes; "" of an array.
+  std::string fingerprint = {};
 };
+
+// SHA-256 of the size and the pixels of an image, and of a set of such hashes in any order.
+std::string image_hash(const Image& image);
+std::string hash_of_set(std::vector<std::string> hashes);
 
 // A folder (with its sub-folders), shards, MNIST-style files, a table. Of a folder of pixart sample grid.png is
 // left out. Throws UserError that lists every image that the listing rejects.

@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "batch_norm.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
 
@@ -26,30 +27,19 @@ Kernel column(int64_t length) { return {.height = length, .pad_y = length / 2}; 
 
 // Convolution without bias, batch norm with stored statistics, ReLU.
 struct ConvNorm {
-  at::Tensor weight, scale, shift, mean, variance;  // as stored
-  at::Tensor folded_weight, folded_bias;            // norm and convolution in one: set by fold()
+  at::Tensor weight;  // as stored
+  BatchNorm norm;
+  FoldedConv conv;  // set by fold()
   Kernel kernel;
 
   ConvNorm(const nn::Scope& scope, int64_t in, int64_t out, const Kernel& own)
       : weight((scope / "conv").parameter("weight", {out, in, own.height, own.width})),
-        scale((scope / "bn").parameter("weight", {out})),
-        shift((scope / "bn").parameter("bias", {out})),
-        mean((scope / "bn").buffer("running_mean", {out})),
-        variance((scope / "bn").buffer("running_var", {out})),
+        norm(scope / "bn", out),
         kernel(own) {}
 
-  void fold(c10::Device device) {
-    const at::Tensor factor = scale.to(at::kDouble) / (variance.to(at::kDouble) + kNormEps).sqrt();
-    const at::Tensor bias = shift.to(at::kDouble) - mean.to(at::kDouble) * factor;
-    folded_weight = (weight.to(at::kDouble) * factor.view({-1, 1, 1, 1}))
-                        .to(at::kFloat)
-                        .to(device)
-                        .contiguous(at::MemoryFormat::ChannelsLast);
-    folded_bias = bias.to(at::kFloat).to(device);
-  }
+  void fold(c10::Device device) { conv = folded(weight, norm, kNormEps, device); }
   at::Tensor operator()(const at::Tensor& x) const {
-    return at::conv2d(x, folded_weight, folded_bias, {kernel.stride, kernel.stride},
-                      {kernel.pad_y, kernel.pad_x})
+    return at::conv2d(x, conv.weight, conv.bias, {kernel.stride, kernel.stride}, {kernel.pad_y, kernel.pad_x})
         .relu_();
   }
 };

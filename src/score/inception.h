@@ -54,6 +54,9 @@ struct OpenedInception {
 // and if the file's name holds another hash than its content has.
 OpenedInception open_inception(const std::filesystem::path& file, c10::Device device);
 
+// Throws what open_inception() throws for this file, except for values. Makes no network.
+void check_inception(const std::filesystem::path& file);
+
 // Names and shapes of the tensors of a published file, without num_batches_tracked.
 std::map<std::string, std::vector<int64_t>> inception_shapes();
 

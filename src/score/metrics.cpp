@@ -12,7 +12,8 @@ namespace pixart::score {
 
 namespace {
 
-constexpr int64_t kRows = 2048;  // of a block of a kernel or of distances
+constexpr int64_t kRows = 2048;                       // of a block of a kernel
+constexpr int64_t kBytesOfBlock = int64_t{64} << 20;  // of distances; there are three at a time
 
 at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
 
@@ -21,10 +22,13 @@ MeanAndDeviation mean_and_deviation(const std::vector<double>& values) {
   return {.mean = all.mean().item<double>(), .deviation = all.std(/*unbiased=*/false).item<double>()};
 }
 
-// Calls use(begin, end) for ranges of at most kRows rows.
+// Calls use(begin, end) for ranges of at most `at_once` rows, and `progress` between them.
 template <class Use>
-void for_blocks(int64_t rows, const Use& use) {
-  for (int64_t begin = 0; begin < rows; begin += kRows) use(begin, std::min(rows, begin + kRows));
+void for_blocks(int64_t rows, int64_t at_once, const Use& use, const std::function<void()>& progress = {}) {
+  for (int64_t begin = 0; begin < rows; begin += at_once) {
+    if (begin > 0 && progress) progress();
+    use(begin, std::min(rows, begin + at_once));
+  }
 }
 
 at::Tensor kernel(const at::Tensor& x, const at::Tensor& y) {
@@ -34,8 +38,8 @@ at::Tensor kernel(const at::Tensor& x, const at::Tensor& y) {
 
 double kernel_sum(const at::Tensor& x, const at::Tensor& y) {
   double sum = 0;
-  for_blocks(x.size(0), [&](int64_t x_begin, int64_t x_end) {
-    for_blocks(y.size(0), [&](int64_t y_begin, int64_t y_end) {
+  for_blocks(x.size(0), kRows, [&](int64_t x_begin, int64_t x_end) {
+    for_blocks(y.size(0), kRows, [&](int64_t y_begin, int64_t y_end) {
       sum += kernel(x.slice(0, x_begin, x_end), y.slice(0, y_begin, y_end)).sum().item<double>();
     });
   });
@@ -82,41 +86,51 @@ double kernel_distance_of_all(const at::Tensor& first, const at::Tensor& second)
   return unbiased_mmd(in_doubles(first), in_doubles(second));
 }
 
+int64_t rows_in_block(int64_t columns) {
+  PIXART_CHECK(columns >= 1);
+  return std::clamp<int64_t>(kBytesOfBlock / (columns * int64_t(sizeof(double))), 1, kRows);
+}
+
 namespace {
 
 at::Tensor squared_distances(const at::Tensor& x, const at::Tensor& y) {
   const at::Tensor x_norms = x.square().sum(1, /*keepdim=*/true), y_norms = y.square().sum(1);
-  return (x_norms + y_norms - 2 * at::matmul(x, y.t())).clamp_min(0);
-}
-
-// The squared distance of each row to its k-th neighbour.
-at::Tensor squared_radii(const at::Tensor& rows, int64_t neighbours) {
-  at::Tensor radii = at::empty({rows.size(0)}, at::kDouble);
-  for_blocks(rows.size(0), [&](int64_t begin, int64_t end) {
-    const auto [distances, places] =
-        at::kthvalue(squared_distances(rows.slice(0, begin, end), rows), neighbours + 1, 1);  // with itself
-    radii.slice(0, begin, end).copy_(distances);
-  });
-  return radii;
+  return (x_norms + y_norms).sub_(at::matmul(x, y.t()), 2).clamp_min_(0);
 }
 
 // The share of `rows` that are in a ball around one of `centres`.
-double share_inside(const at::Tensor& rows, const at::Tensor& centres, const at::Tensor& radii) {
+double share_inside(const at::Tensor& rows, const at::Tensor& centres, const at::Tensor& radii,
+                    const std::function<void()>& progress) {
   int64_t inside = 0;
-  for_blocks(rows.size(0), [&](int64_t begin, int64_t end) {
+  const auto count = [&](int64_t begin, int64_t end) {
     const at::Tensor distances = squared_distances(rows.slice(0, begin, end), centres);
     inside += (distances <= radii).any(1).sum().item<int64_t>();
-  });
+  };
+  for_blocks(rows.size(0), rows_in_block(centres.size(0)), count, progress);
   return double(inside) / double(rows.size(0));
 }
 
 }  // namespace
 
-PrecisionRecall precision_recall(const at::Tensor& images, const at::Tensor& reference, int64_t neighbours) {
+at::Tensor squared_radii(const at::Tensor& rows, int64_t neighbours, const std::function<void()>& progress) {
+  const at::Tensor all = in_doubles(rows);
+  at::Tensor radii = at::empty({all.size(0)}, at::kDouble);
+  const auto fill = [&](int64_t begin, int64_t end) {
+    const auto [distances, places] =
+        at::kthvalue(squared_distances(all.slice(0, begin, end), all), neighbours + 1, 1);  // with itself
+    radii.slice(0, begin, end).copy_(distances);
+  };
+  for_blocks(all.size(0), rows_in_block(all.size(0)), fill, progress);
+  return radii;
+}
+
+PrecisionRecall precision_recall(const at::Tensor& images, const at::Tensor& reference, int64_t neighbours,
+                                 const at::Tensor& radii, const std::function<void()>& progress) {
   PIXART_CHECK(neighbours >= 1 && std::min(images.size(0), reference.size(0)) > neighbours);
   const at::Tensor own = in_doubles(images), others = in_doubles(reference);
-  return {.precision = share_inside(own, others, squared_radii(others, neighbours)),
-          .recall = share_inside(others, own, squared_radii(own, neighbours))};
+  const at::Tensor of_others = radii.defined() ? radii : squared_radii(others, neighbours, progress);
+  return {.precision = share_inside(own, others, of_others, progress),
+          .recall = share_inside(others, own, squared_radii(own, neighbours, progress), progress)};
 }
 
 InceptionScore::InceptionScore(std::vector<int64_t> order, int64_t splits)

@@ -32,7 +32,16 @@ struct PrecisionRecall {
   double precision = 0;  // of `images`, in balls of `reference`
   double recall = 0;     // of `reference`, in balls of `images`
 };
-PrecisionRecall precision_recall(const at::Tensor& images, const at::Tensor& reference, int64_t neighbours);
+// `radii`: squared_radii() of the reference; undefined: they are computed here. `progress` is called between blocks.
+PrecisionRecall precision_recall(const at::Tensor& images, const at::Tensor& reference, int64_t neighbours,
+                                 const at::Tensor& radii = {}, const std::function<void()>& progress = {});
+
+// The squared distance of each row to its k-th neighbour: [N] float64. The work grows with the square of N.
+at::Tensor squared_radii(const at::Tensor& rows, int64_t neighbours,
+                         const std::function<void()>& progress = {});
+
+// Rows of a block of distances to `columns` rows: at most 2,048, and at most 64 MiB of doubles.
+int64_t rows_in_block(int64_t columns);
 
 // exp of the mean divergence between the classes of an image and those of its part of the set. It holds one sum
 // for each part and class, however many images there are.

@@ -8,8 +8,10 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "attempt.h"
 #include "card.h"
 #include "clip_scores.h"
+#include "efficientnet_scores.h"
 #include "images.h"
 #include "inception.h"
 #include "metrics.h"
@@ -89,13 +91,9 @@ Input open_input(const fs::path& path, int64_t num_images) {
 
 // The input, or nothing and its problem.
 std::optional<Input> try_to_open(const fs::path& path, int64_t num_images, Problems& problems) {
-  try {
-    return open_input(path, num_images);
-  } catch (const UserError& failure) {
-    if (failure.code() != ExitCode::kBadInput) throw;
-    problems.add(failure.what());
-    return std::nullopt;
-  }
+  std::optional<Input> input;
+  attempt(problems, [&] { input = open_input(path, num_images); });
+  return input;
 }
 
 // What a metric needs of an input that this input does not have.
@@ -109,6 +107,8 @@ void check_input(const Input& input, const ScoreRequest& request, Problems& prob
   need(Metric::kSfid, input.has_spatial(), "mu_s and sigma_s");
   need(Metric::kKid, input.has_rows(), "features of each image");
   need(Metric::kPrecisionRecall, input.has_rows(), "features of each image");
+  for (const Metric metric : {Metric::kCmmd, Metric::kFdEfficientnetLite0, Metric::kKdEfficientnetLite0})
+    need(metric, input.images.has_value(), "images");
   if (!input.has_rows()) return;
   const auto at_least = [&](Metric metric, int64_t count) {
     if (wants(request, metric) && input.count() < count)
@@ -118,6 +118,8 @@ void check_input(const Input& input, const ScoreRequest& request, Problems& prob
   at_least(Metric::kFid, 2);
   at_least(Metric::kSfid, 2);
   at_least(Metric::kKid, 2);
+  at_least(Metric::kFdEfficientnetLite0, 2);
+  at_least(Metric::kKdEfficientnetLite0, 2);
   at_least(Metric::kPrecisionRecall, request.neighbours + 1);
 }
 
@@ -142,8 +144,10 @@ void check_words(const ScoreRequest& request, Problems& problems) {
 
 void check_images(const Input& images, const ScoreRequest& request, Problems& problems) {
   check_input(images, request, problems);
-  if (wants(request, Metric::kInceptionScore) && !images.images)
-    problems.add(fmt::format("{} has no images, which inception-score needs", images.path.string()));
+  for (const Metric metric : request.metrics)
+    if ((metric == Metric::kInceptionScore || (uses_clip(metric) && metric != Metric::kCmmd)) &&
+        !images.images)
+      problems.add(fmt::format("{} has no images, which {} needs", images.path.string(), word_of(metric)));
   if (wants(request, Metric::kInceptionScore) && images.images && images.count() < request.splits)
     problems.add(fmt::format("{} has {} images, fewer than the {} parts of the inception score",
                              images.path.string(), images.count(), request.splits));
@@ -320,7 +324,9 @@ ordered_json protocol_of(const Input& images, const Side& own, const std::option
                          const Network& network, const ScoreRequest& request) {
   ordered_json protocol = {
       {"pixels", "8 bit RGB as decoded"}, {"dtype", "float32, distances float64"}, {"num_images", own.count}};
-  const bool has_inception = !std::all_of(request.metrics.begin(), request.metrics.end(), uses_clip);
+  const bool has_inception = std::any_of(request.metrics.begin(), request.metrics.end(), [](Metric metric) {
+    return !uses_clip(metric) && !uses_efficientnet(metric);
+  });
   if (has_inception || request.metrics.empty())
     protocol.update({{"network", "Inception v3 of 2015-12-05"},
                      {kWeightsHash, network.inception ? network.inception->tensors_sha256 : ""},
@@ -358,8 +364,33 @@ std::string card_of(const ScoreResult& result, const ordered_json& protocol, con
   return card.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
+struct Inputs {
+  Input images;
+  std::optional<Input> reference;
+  ClipInputs clip;
+  std::optional<OpenedEfficientnet> efficientnet;
+  Network network;
+};
+
+// The device, and the network of the weights if there are any.
+Network open_network(const ScoreRequest& request, Problems& problems) {
+  Network network;
+  nn::set_num_threads(0);
+  nn::keep_freed_memory();
+  at::globalContext().setAllowTF32CuDNN(false);  // convolutions in float32
+  attempt(problems, [&] { network.device = nn::select_device(request.device); });
+  attempt(problems, [&] {
+    if (!request.weights.empty()) network.inception.emplace(open_inception(request.weights, network.device));
+  });
+  if (network.inception && !network.inception->is_published)
+    log::warning(
+        "{} is not the published file (SHA-256 {}): scores compare only with those of the same weights",
+        request.weights.string(), network.inception->file_sha256.substr(0, 12));
+  return network;
+}
+
 // Opens all inputs, or throws one UserError with all problems.
-std::pair<Input, std::optional<Input>> open_inputs(const ScoreRequest& request) {
+Inputs open_inputs(const ScoreRequest& request) {
   Problems problems;
   check_words(request, problems);
   auto images = try_to_open(request.images, request.num_images, problems);
@@ -368,42 +399,32 @@ std::pair<Input, std::optional<Input>> open_inputs(const ScoreRequest& request) 
     reference = try_to_open(request.reference, 0, problems);
   if (images) check_images(*images, request, problems);
   if (reference) check_input(*reference, request, problems);
-  if (images) check_clip(images->images, reference ? reference->images : std::nullopt, request, problems);
+  auto clip = open_clip(images ? images->images : std::nullopt, request, problems);
   for (const auto* input : {&images, &reference})
     if (*input) check_protocol(**input, request, "", problems);
-  std::error_code error;
   const auto needs_network = [&](const std::optional<Input>& input, bool is_reference) {
     return input && input->images && wanted_of(*input, request, is_reference).any();
   };
   const bool has_work = needs_network(images, false) || needs_network(reference, true);
   if (has_work && request.weights.empty())
     problems.add("weights are missing (--weights): pt_inception-2015-12-05-6726825d.pth");
-  else if (!request.weights.empty() && !fs::exists(request.weights, error))
-    problems.add(fmt::format("{} does not exist", request.weights.string()));
+  auto network = open_network(request, problems);
+  auto efficientnet = open_efficientnet(request, network.device, problems);
   problems.throw_if_any("this score cannot be computed");
-  return {std::move(*images), std::move(reference)};
+  return {.images = std::move(*images),
+          .reference = std::move(reference),
+          .clip = std::move(clip),
+          .efficientnet = std::move(efficientnet),
+          .network = std::move(network)};
 }
 
-Network open_network(const ScoreRequest& request) {
-  Network network{.device = nn::select_device(request.device)};
-  nn::set_num_threads(0);
-  nn::keep_freed_memory();
-  at::globalContext().setAllowTF32CuDNN(false);  // convolutions in float32
-  if (request.weights.empty()) return network;
-  network.inception = open_inception(request.weights, network.device);
-  if (!network.inception->is_published)
-    log::warning(
-        "{} is not the published file (SHA-256 {}): scores compare only with those of the same weights",
-        request.weights.string(), network.inception->file_sha256.substr(0, 12));
-  return network;
-}
-
-// Adds the scores of CLIP's embeddings; returns what they depend on.
-ordered_json add_clip(const Input& images, const std::optional<Input>& reference, const ScoreRequest& request,
-                      const Network& network, Side& own, std::optional<Side>& other, ScoreResult& result) {
+// Adds the scores that `compute` gives of images and reference; returns what they depend on.
+template <class Compute>
+ordered_json add_scores(const Compute& compute, const Inputs& inputs, Side& own, std::optional<Side>& other,
+                        ScoreResult& result) {
+  const auto& [images, reference, clip, efficientnet, network] = inputs;
   if (!images.images) return {};
-  auto scores =
-      clip_scores(*images.images, reference ? reference->images : std::nullopt, request, network.device);
+  auto scores = compute(*images.images, reference ? reference->images : std::nullopt);
   result.values.insert(result.values.end(), scores.values.begin(), scores.values.end());
   result.notes.insert(result.notes.end(), scores.notes.begin(), scores.notes.end());
   if (own.sha256.empty()) own.sha256 = scores.images_sha256;
@@ -416,12 +437,12 @@ ordered_json add_clip(const Input& images, const std::optional<Input>& reference
 ScoreResult score(const ScoreRequest& given) {
   ScoreRequest request = given;
   ScoreResult result;
-  const auto [images, reference] = open_inputs(request);
+  const Inputs inputs = open_inputs(request);
+  const auto& [images, reference, opened_clip, opened_efficientnet, network] = inputs;
   if (reference) {
     add_kid_for_few(images, *reference, request, result);
     note_unknown_rule(*reference, request, result);
   }
-  const Network network = open_network(request);
   const nn::FullFloat32 full_float32;
   const std::string weights = network.inception ? network.inception->tensors_sha256 : "";
   Problems problems;
@@ -438,9 +459,17 @@ ScoreResult score(const ScoreRequest& given) {
   if (reference) other = side_of(*reference, true);
   if (!request.save_statistics.empty()) save(own, request, weights);
   add_values(own, other.value_or(Side{}), request, result);
-  const ordered_json clip = add_clip(images, reference, request, network, own, other, result);
+  const auto clip_values = [&](const ImageList& list, const std::optional<ImageList>& real) {
+    return clip_scores(list, real, inputs.clip, request, network.device);
+  };
+  const auto efficientnet_values = [&](const ImageList& list, const std::optional<ImageList>& real) {
+    return efficientnet_scores(list, real, inputs.efficientnet, request);
+  };
+  const ordered_json clip = add_scores(clip_values, inputs, own, other, result),
+                     efficientnet = add_scores(efficientnet_values, inputs, own, other, result);
   ordered_json protocol = protocol_of(images, own, other, network, request);
   if (!clip.is_null()) protocol["clip"] = clip;
+  if (!efficientnet.is_null()) protocol["efficientnet_lite0"] = efficientnet;
   result.card = card_of(result, protocol, images, own, network, request);
   return result;
 }

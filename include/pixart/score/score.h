@@ -1,5 +1,5 @@
-// Scores of a set of images: FID, sFID, inception score, precision and recall, KID, and those of CLIP's
-// embeddings, each with the protocol that it depends on.
+// Scores of a set of images: FID, sFID, inception score, precision and recall, KID, those of CLIP's embeddings, and
+// distances of EfficientNet-Lite0's features, each with the protocol that it depends on.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -20,7 +20,9 @@ enum class Metric {
   kCmmd,
   kClip,
   kAesthetic,
-  kPickscore
+  kPickscore,
+  kFdEfficientnetLite0,
+  kKdEfficientnetLite0
 };
 inline EnumWords<Metric> enum_words(Metric) {
   return {{"fid", Metric::kFid},
@@ -31,7 +33,9 @@ inline EnumWords<Metric> enum_words(Metric) {
           {"cmmd", Metric::kCmmd},
           {"clip", Metric::kClip},
           {"aesthetic", Metric::kAesthetic},
-          {"pickscore", Metric::kPickscore}};
+          {"pickscore", Metric::kPickscore},
+          {"fd-efficientnet-lite0", Metric::kFdEfficientnetLite0},
+          {"kd-efficientnet-lite0", Metric::kKdEfficientnetLite0}};
 }
 
 // How images are resized to 299 x 299 pixels: as clean-fid, as pytorch-fid, as TensorFlow 1 (ADM,
@@ -57,6 +61,9 @@ struct ScoreRequest {
   // Of clip and pickscore: a text file with a line for each image, in the order of the images' names; "": the
   // captions of the images, or the prompts that pixart sample wrote into them.
   std::filesystem::path prompts = {};
+  // Of fd-efficientnet-lite0 and kd-efficientnet-lite0: efficientnet-lite0-57934424.pth, or the same as
+  // .safetensors.
+  std::filesystem::path efficientnet_weights = {};
   int64_t num_images = 0;  // of `images` the first ones; 0: all
   int64_t batch_size = 32;
   int64_t kid_subsets = 100, kid_subset_size = 1000;  // smaller sets: subsets of their size

@@ -78,9 +78,29 @@ TEST_F(Cards, CompareSettingsOfSharedMetricsOnly) {
   EXPECT_EQ(compared(card(), other).protocol[0].name, "settings/kid/seed");
 }
 
+// The similarity of one card compares with that of another, which also has a CMMD and a distance.
+TEST_F(Cards, ComparePartsOfNetworksThatBothHave) {
+  json one = card(), other = card();
+  one["protocol"].erase("reference");
+  one["protocol"].erase("resize");
+  one["protocol"]["clip"] = {{"weights_sha256", "aa"}, {"prompts_sha256", "bb"}};
+  other["protocol"]["clip"] = one["protocol"]["clip"];
+  other["protocol"]["clip"]["cmmd_pixels"] = "centre square";
+  other["protocol"]["efficientnet_lite0"] = {{"side", 224}};
+  EXPECT_TRUE(compared(one, other).protocol.empty());
+  EXPECT_TRUE(compared(other, one).protocol.empty());
+  other["protocol"]["clip"]["prompts_sha256"] = "cc";
+  ASSERT_EQ(compared(one, other).protocol.size(), 1u);
+  EXPECT_EQ(compared(one, other).protocol[0].name, "clip/prompts_sha256");
+}
+
 TEST_F(Cards, RefusesOtherFiles) {
   EXPECT_THAT(testing::refusal([] { compare_cards("{}", "a.json", card().dump(), "b.json"); }),
               HasSubstr("a.json is not a card"));
+  const std::string deep = R"({"kind": "pixart score, 1", "scores": {}, "machine": {}, "protocol": {"a": )" +
+                           std::string(250'000, '[') + std::string(250'000, ']') + "}}";
+  EXPECT_THAT(testing::refusal([&] { compare_cards(card().dump(), "a.json", deep, "b.json"); }),
+              HasSubstr("b.json is not a card"));
 }
 
 TEST_F(Cards, ReplaceOnlyCards) {

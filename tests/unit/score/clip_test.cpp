@@ -1,4 +1,4 @@
-// Golden kinds clip_pixels and clip_scores, and heads that are refused.
+// Golden kinds clip_pixels, clip_alpha and clip_scores, and heads that are refused.
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -37,6 +37,16 @@ TEST(Golden, ClipPixels) {
       expect_golden(c, "out.normalized", at::from_blob(planes.data(), {3, side, side}, at::kFloat).clone());
     }
   }
+}
+
+TEST(Golden, ClipAlpha) {
+  for (const auto& c : golden_cases("clip_alpha"))
+    for (const std::string name : {"odd", "tall", "same"}) {
+      const at::Tensor in = c.tensor("in." + name).contiguous();
+      formats::RgbaImage image{.height = int(in.size(0)), .width = int(in.size(1))};
+      image.rgba.assign(in.data_ptr<uint8_t>(), in.data_ptr<uint8_t>() + in.numel());
+      expect_golden(c, "out." + name, bytes_of(clip_crop(image, c.config().at("side"))));
+    }
 }
 
 at::Tensor embeddings(const std::string& name, int64_t count, int64_t size, double shift = 0) {
@@ -81,6 +91,15 @@ TEST(Cmmd, IsZeroOfTheSameAndKnownOfTwoPoints) {
   EXPECT_NEAR(cmmd(x, x), 0, 1e-9);
   const auto one = at::eye(2).slice(0, 0, 1), other = at::eye(2).slice(0, 1, 2);
   EXPECT_NEAR(cmmd(one, other), 1000 * (2 - 2 * std::exp(-0.01)), 1e-9);
+}
+
+TEST(Cmmd, TakesTheMeanOfItsReferenceWhenItIsKnown) {
+  const auto x = embeddings("images", 30, 12), y = embeddings("reference", 2100, 12);
+  int blocks = 0;
+  const double within = mean_kernel(y, [&blocks] { ++blocks; });
+  EXPECT_EQ(blocks, 3) << "between two times two blocks";
+  EXPECT_EQ(cmmd(x, y, within), cmmd(x, y));
+  EXPECT_NEAR(cmmd(x, y, within + 1) - cmmd(x, y), 1000, 1e-6) << "the given mean";
 }
 
 TEST(ClipSimilarity, CutsNegativeCosinesByRule) {

@@ -107,6 +107,43 @@ TEST(PrecisionRecall, TellsSetsApart) {
   EXPECT_EQ(apart.recall, 0);
 }
 
+// The shares are those of all distances at once, however the rows are divided.
+TEST(PrecisionRecall, OfManyBlocksIsThatOfSingleRows) {
+  constexpr int64_t kMany = 4500, kNeighbours = 3;
+  ASSERT_LT(rows_in_block(kMany), 2048);  // three blocks, the last one smaller
+  const auto x = formula_features("x", kMany, 3).to(at::kDouble), y = formula_features("y", 700, 3, 1.1, 0.2);
+  const auto others = y.to(at::kDouble);
+  const auto radius_of = [&](const at::Tensor& rows, int64_t i) {
+    return std::get<0>(at::kthvalue((rows - rows[i]).square().sum(1), kNeighbours + 1, 0)).item<double>();
+  };
+  at::Tensor is_inside = at::zeros({kMany}, at::kBool);
+  for (int64_t i = 0; i < others.size(0); ++i)
+    is_inside.logical_or_((x - others[i]).square().sum(1) <= radius_of(others, i) * (1 + 1e-9));
+  at::Tensor is_reached = at::zeros({others.size(0)}, at::kBool);
+  for (int64_t i = 0; i < kMany; ++i)
+    is_reached.logical_or_((others - x[i]).square().sum(1) <= radius_of(x, i) * (1 + 1e-9));
+  const auto both = precision_recall(x, y, kNeighbours);
+  EXPECT_GT(both.precision, 0.05);
+  EXPECT_LT(both.precision, 1);
+  EXPECT_NEAR(both.precision, is_inside.sum().item<double>() / double(kMany), 1.5 / double(kMany));
+  EXPECT_NEAR(both.recall, is_reached.sum().item<double>() / double(others.size(0)), 1.5 / 700);
+  int blocks = 0;
+  const at::Tensor radii = squared_radii(x, kNeighbours, [&blocks] { ++blocks; });
+  EXPECT_EQ(blocks, 2) << "between three blocks";
+  const auto known = precision_recall(y, x, kNeighbours, radii),
+             computed = precision_recall(y, x, kNeighbours);
+  EXPECT_EQ(known.precision, computed.precision);
+  EXPECT_EQ(known.recall, computed.recall);
+  EXPECT_EQ(precision_recall(y, x, kNeighbours, at::zeros_like(radii)).precision, 0) << "the given radii";
+}
+
+TEST(PrecisionRecall, BlocksAreBoundedByBytes) {
+  EXPECT_EQ(rows_in_block(1), 2048);
+  EXPECT_EQ(rows_in_block(4096), 2048);
+  EXPECT_EQ(rows_in_block(30000), (int64_t{64} << 20) / 240000);
+  EXPECT_EQ(rows_in_block(int64_t{1} << 40), 1);
+}
+
 TEST(InceptionScore, IsTheNumberOfClassesOfSureImages) {
   InceptionScore score(in_order(40), 2);
   score.add(at::eye(4).repeat({10, 1}) * 100);
