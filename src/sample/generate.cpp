@@ -184,7 +184,8 @@ std::vector<Image> generate(const models::Transformer& model, const features::La
   const int64_t scale = codec.config().downscale();
   const LatentSide pixels{spec.height * scale, spec.width * scale};
   const MakeDenoiser make = [&](int64_t first, int64_t count, bool guided) -> diffusion::Denoiser {
-    const models::Condition condition = condition_of(model, what, pixels, first, count, guided, device);
+    const models::Condition condition =
+        model.prepared(condition_of(model, what, pixels, first, count, guided, device));
     return [&model, condition](const at::Tensor& x, const at::Tensor& t) {
       return model.forward(x, t, condition);
     };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "image_writer.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -33,17 +34,6 @@ std::string shareable(const fs::path& path) {
   const fs::path own = without_last_slash(path);
   const bool is_inside = own.is_relative() && own != "." && *own.begin() != "..";
   return is_inside ? own.string() : without_last_slash(fs::absolute(path)).filename().string();
-}
-
-// A prompt may contain any character, so its length is hashed, too.
-std::string hash_of_prompts(const ImageSet& set) {
-  if (set.suite) return set.suite->sha256();
-  formats::Sha256 hash;
-  for (const auto& prompt : set.draw.prompts) {
-    hash.add(std::to_string(prompt.size()) + "\n");
-    hash.add(prompt);
-  }
-  return hash.hex();
 }
 
 // How many images are drawn together.
@@ -81,9 +71,18 @@ PngText common_text(const Pipeline& pipeline, const ImageSet& set, const DrawReq
 
 }  // namespace
 
+std::string hash_of_prompts(const std::vector<std::string>& prompts) {
+  formats::Sha256 hash;
+  for (const auto& prompt : prompts) {
+    hash.add(std::to_string(prompt.size()) + "\n");
+    hash.add(prompt);
+  }
+  return hash.hex();
+}
+
 Settings settings_of(const Pipeline& pipeline, const ImageSet& set) {
   Settings settings = {
-      {"prompts_sha256", hash_of_prompts(set)},
+      {"prompts_sha256", set.suite ? set.suite->sha256() : hash_of_prompts(set.draw.prompts)},
       {"prompts", std::to_string(set.suite ? set.suite->items.size() : set.draw.prompts.size())},
       {"count", std::to_string(set.suite ? set.suite->count : set.count)},
       {"first_index", std::to_string(set.options.first_index)},
@@ -195,17 +194,20 @@ bool draw_together(const Pipeline& pipeline, const ImageSet& set, ImageFolder& f
   }
   Progress progress(is_alone ? "draw" : fmt::format("draw, rank {} of {}", ranks.rank(), ranks.world_size()),
                     total, "image", done);
-  const auto save = [&](int64_t i, const Image& image) {
-    if (folder.is_there(i)) return;
+  ImageWriter writer([&](int64_t i, const Image& image) {
     folder.save(i, image);
     progress.update(++done);
+  });
+  const auto save = [&](int64_t i, Image image) {
+    if (!folder.is_there(i)) writer.add(i, std::move(image));
   };
   return distributed::together_until(ranks, "drawing images", stop_requested,
                                      [&](const std::function<bool()>& asked) {
                                        for (const auto& group : groups) {
-                                         if (asked()) return;
+                                         if (asked()) break;
                                          draw_group(pipeline, set, group, asked, save);
                                        }
+                                       writer.finish();
                                      });
 }
 

@@ -179,7 +179,9 @@ void Pipeline::open_run(const PipelineRequest& request) {
     sizes.text.caption_channels = encoder_->channels();
   }
   if (stage_->info().reads_labels) {
-    class_names_ = data::open_dataset(run_.source(stage_->parts().front().source))->class_names();
+    auto source = run_.source(stage_->parts().front().source);
+    source.scores = {};  // they do not change the classes
+    class_names_ = data::open_dataset(source)->class_names();
     sizes.labels.num_classes = int64_t(class_names_.size());
   }
   make_model(features::transformer_config(run_, *stage_, codec_->config(), sizes));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pixart/base/utf8.h"
+#include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 
 namespace pixart::sample {
@@ -84,6 +85,11 @@ std::string prompt_fault(const std::string& prompt) {
   if (prompt.size() > kLongestPrompt)
     return fmt::format("has {} bytes; a prompt has at most {}", prompt.size(), kLongestPrompt);
   return {};
+}
+
+std::string lacks_prompt(const std::vector<std::string>& keys) {
+  return fmt::format("has none of the keys {}, only {}", join({kPromptKeys.begin(), kPromptKeys.end()}, ", "),
+                     name_some(keys));
 }
 
 }  // namespace pixart::sample

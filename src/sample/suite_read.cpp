@@ -78,17 +78,13 @@ const json* find_first(const json& fields, const std::array<const char*, count>&
   return nullptr;
 }
 
-constexpr std::array<const char*, 3> kPrompts = {"prompt", "caption", "text"};
-
 // The prompt of a row; notes a fault if it has none.
 std::optional<std::string> prompt_of(Reading& reading, const json& fields, const std::string& place) {
-  const json* found = find_first(fields, kPrompts);
+  const json* found = find_first(fields, kPromptKeys);
   if (found != nullptr && found->is_string()) return trimmed(found->get<std::string>());
   std::vector<std::string> keys;
   for (const auto& [key, value] : fields.items()) keys.push_back(key);
-  reading.fault(place, found != nullptr
-                           ? "has a prompt that is not a text"
-                           : "has none of the keys prompt, caption, text, only " + name_some(keys));
+  reading.fault(place, found != nullptr ? "has a prompt that is not a text" : lacks_prompt(keys));
   return std::nullopt;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "pixart/distributed/communicator.h"
 #include "pixart/sample/image_folder.h"
@@ -29,6 +30,10 @@ void check(const Pipeline& pipeline, const ImageSet& set);
 
 // What the files depend on: the content of all inputs, and the settings. It waits for the hash of the weights.
 Settings settings_of(const Pipeline& pipeline, const ImageSet& set);
+
+// What settings_of() says of prompts that are not a suite. A prompt may contain any character, so its length is
+// hashed, too.
+std::string hash_of_prompts(const std::vector<std::string>& prompts);
 
 // How file i is made, for its PNG: everything that draws it once more with its model. Of paths it holds what
 // was given inside the working directory, or the last name, so that it says nothing of the machine.

@@ -1,5 +1,6 @@
 // Suites: the prompts that published evaluations draw, and the file names that their programs read.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -81,5 +82,10 @@ void set_classes(Suite& suite, const std::vector<std::string>& names);  // of kC
 
 // What is wrong with a prompt; "" if nothing is.
 std::string prompt_fault(const std::string& prompt);
+
+// The keys of the prompt in a row; the first one that the row has counts.
+inline constexpr std::array<const char*, 3> kPromptKeys = {"prompt", "caption", "text"};
+// "has none of the keys prompt, caption, text, only title": of a row with these keys.
+std::string lacks_prompt(const std::vector<std::string>& keys);
 
 }  // namespace pixart::sample
