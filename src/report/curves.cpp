@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "chart.h"
@@ -107,6 +108,43 @@ std::string bins_chart(const StageRecord& stage) {
              : chart_html({.title = "Validation loss by timestep", .lines = lines, .wants_log = true});
 }
 
+constexpr std::string_view kMetric = "metric_";  // keys of the scores of drawn images
+constexpr const char* kMetricImages = "metric_images";
+
+// "FID (500 images)"; a score without a title here has its name.
+std::string score_title(const StageRecord& stage, const std::string& key) {
+  static const std::map<std::string, std::string> titles = {{"fid", "FID"},
+                                                            {"kid", "KID"},
+                                                            {"precision", "Precision"},
+                                                            {"recall", "Recall"},
+                                                            {"cmmd", "CMMD"},
+                                                            {"clip_cosine", "CLIP score, cosine"},
+                                                            {"aesthetic", "Aesthetic score"},
+                                                            {"pickscore", "PickScore"}};
+  const std::string name = key.substr(kMetric.size());
+  const auto title = titles.find(name);
+  const Series* images = find(stage, kMetricImages);
+  const auto count = images == nullptr ? std::nullopt : last_of(*images);
+  return (title == titles.end() ? name : title->second) +
+         (count ? fmt::format(" ({:.0f} images)", *count) : "");
+}
+
+bool is_score(const std::string& key) { return key.starts_with(kMetric) && key != kMetricImages; }
+
+// Scores of drawn images, and what they depend on.
+std::string score_charts(const ReportedRun& run, const StageRecord& stage) {
+  std::string html;
+  for (const auto& [key, series] : stage.metrics)
+    if (is_score(key) && !series.empty())
+      html += chart_html({.title = score_title(stage, key),
+                          .lines = {{.label = "EMA weights", .points = series, .style = "series-0"}}});
+  if (html.empty()) return "";
+  const StagePlan* plan = plan_of(run, stage.name);
+  const std::string settings =
+      plan == nullptr || plan->metrics.empty() ? "" : paragraph("Scores: " + plan->metrics + ".");
+  return settings + "<div class=\"charts\">\n" + html + "</div>\n";
+}
+
 std::string small_chart(const ReportedRun& run, const StageRecord& stage, const Curve& curve) {
   const Series* series = find(stage, curve.key, curve.is_machine);
   if (series == nullptr) return "";
@@ -130,7 +168,8 @@ std::string other_charts(const StageRecord& stage) {
   for (int bin = 0; bin < kNumBins; ++bin) shown.insert(bin_key(bin));
   std::string html;
   for (const auto& [key, series] : stage.metrics)
-    if (shown.count(key) == 0) html += chart_html({.title = key, .lines = {{key, series, "series-0"}}});
+    if (shown.count(key) == 0 && !key.starts_with(kMetric))
+      html += chart_html({.title = key, .lines = {{key, series, "series-0"}}});
   return html.empty() ? "" : details("Other metrics", "<div class=\"charts\">\n" + html + "</div>\n");
 }
 
@@ -138,7 +177,7 @@ std::string stage_curves(const ReportedRun& run, const StageRecord& stage) {
   std::string small = validation_chart(stage) + bins_chart(stage);
   for (const auto& curve : small_curves()) small += small_chart(run, stage, curve);
   return "<h3>" + html_escaped(stage.name) + "</h3>\n" + loss_chart(run, stage) + "<div class=\"charts\">\n" +
-         small + "</div>\n" + other_charts(stage);
+         small + "</div>\n" + score_charts(run, stage) + other_charts(stage);
 }
 
 bool has_curves(const StageRecord& stage) { return !stage.metrics.empty() || !stage.machine.empty(); }
@@ -203,6 +242,37 @@ std::string other_losses(const std::vector<ReportedRun>& runs, const std::vector
                             : "Compare images or scores; the validation losses differ in the same way."));
 }
 
+namespace {
+
+// The scores of a stage that any of the runs has, and which runs computed them in another way.
+std::string common_scores(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names,
+                          const std::string& stage_name) {
+  std::set<std::string> keys, settings;
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    for (const auto& stage : runs[i].record.stages)
+      for (const auto& [key, series] : stage.metrics)
+        if (stage.name == stage_name && is_score(key)) keys.insert(key);
+    const StagePlan* plan = plan_of(runs[i], stage_name);
+    if (plan == nullptr || plan->metrics.empty()) continue;
+    settings.insert(plan->metrics);
+    lines.push_back(names[i] + ": " + plan->metrics);
+  }
+  std::string html;
+  for (const auto& key : keys)
+    html += common_chart(runs, names, stage_name,
+                         {.key = key, .title = score_title({}, key), .from_zero = false});
+  if (settings.size() > 1)
+    html =
+        note(fmt::format("The scores of these runs were computed in different ways, and cannot be compared "
+                         "({}).",
+                         join(lines, "; "))) +
+        html;
+  return html;
+}
+
+}  // namespace
+
 std::string common_curves(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names) {
   std::vector<std::string> stages;
   for (const auto& run : runs)
@@ -217,6 +287,7 @@ std::string common_curves(const std::vector<ReportedRun>& runs, const std::vecto
         runs, names, stage,
         {.key = "validation_loss_ema", .title = "Validation loss, EMA weights", .from_zero = false});
     for (const auto& curve : small_curves()) small += common_chart(runs, names, stage, curve);
+    small += common_scores(runs, names, stage);
     html += "<div class=\"charts\">\n" + small + "</div>\n";
   }
   return html.empty() ? paragraph("No step of any run is recorded yet.") : html;

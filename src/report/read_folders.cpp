@@ -67,7 +67,8 @@ FeatureRecord read_feature_set(const fs::path& folder) {
                        .rejected = integer_in(manifest, "rejected", 0)};
   for (const auto& shard : manifest.at("shards")) record.bytes += shard.at("bytes").get<uint64_t>();
   for (const auto& [name, value] : manifest.at("inputs").items())
-    record.inputs.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
+    if (value.is_primitive())  // others are of another program, and may be deep
+      record.inputs.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
   return record;
 }
 

@@ -65,7 +65,8 @@ class TelemetryReader {
                               .torch = text_in(line, "torch"),
                               .ranks = std::max<int64_t>(1, integer_in(line, "processes", 1)),
                               .devices = std::max<int64_t>(1, integer_in(line, "devices", 1)),
-                              .threads = integer_in(line, "threads", 0)});
+                              .threads = integer_in(line, "threads", 0),
+                              .pid = integer_in(line, "pid", 0)});
   }
 
   static void in_stage(const json& line, const TelemetryEvent& event, StageRecord& stage) {

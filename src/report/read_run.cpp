@@ -102,14 +102,17 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
   RunRecord run{.folder = folder, .name = whole.filename().string()};
   for (const auto& name : options.stages) stage_of(run, name);
   run.yaml = small_file(run, "run.yaml");
-  read_events(run);
-  read_telemetry(run);
+  if (options.curves) {
+    read_events(run);
+    read_telemetry(run);
+  }
   read_samples(run);
   read_checkpoints(run, options.hash_weights);
   read_quarantine(run);
   read_excluded(run);
   read_features(run, options.features.empty() ? folder / "features" : options.features);
   read_scores(run);
+  read_score_cards(run);
   read_owner(run);
   return run;
 }

@@ -23,6 +23,11 @@ void read_quarantine(RunRecord& run);
 void read_excluded(RunRecord& run);
 void read_features(RunRecord& run, const std::filesystem::path& folder);
 void read_scores(RunRecord& run);
+void read_score_cards(RunRecord& run);
 void read_owner(RunRecord& run);
+
+// Cards that compare with one another, each group in the given order; the groups in the order of their first cards.
+using CardGroups = std::vector<std::vector<const ScoreCard*>>;
+CardGroups by_protocol(const std::vector<const ScoreCard*>& cards);
 
 }  // namespace pixart::report

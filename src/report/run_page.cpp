@@ -74,7 +74,7 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
       {"stages", "Stages", stages_of(run)},
       {"samples", "Sample images", samples_of(run, options.image_bytes)},
       {"curves", "Curves", curves_of(run)},
-      {"scores", "Scores", scores_of(record)},
+      {"scores", "Scores", scores_of(record) + cards_of({run}, {record.name}) + score_curves_of(record)},
       {"timeline", "Time line", timeline.empty() ? paragraph("telemetry.jsonl is missing.") : timeline},
       {"cost", "Cost", cost_html({cost}, options.rates)},
       {"data", "Data ledger", ledger_of(record)},
@@ -96,6 +96,7 @@ std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOpti
       {"runs", "Runs", runs_heading(runs, names)},
       {"configuration", "Configuration", runs_differences(runs, names)},
       {"curves", "Curves", common_curves(runs, names)},
+      {"scores", "Scores", cards_of(runs, names)},
       {"samples", "Last sample images", last_samples(runs, names, options.image_bytes)},
       {"cost", "Cost", cost_html(costs, options.rates)},
   };

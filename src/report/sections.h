@@ -44,4 +44,13 @@ std::string last_samples(const std::vector<ReportedRun>& runs, const std::vector
 std::string ledger_of(const RunRecord& run);
 std::string scores_of(const RunRecord& run);
 
+// scores.cpp
+// The cards of the runs as one table, with a letter for each protocol; "" if there are none.
+std::string cards_of(const std::vector<ReportedRun>& runs, const std::vector<std::string>& names);
+
+std::string protocol_letter(size_t group);  // of a group of by_protocol()
+
+// score_curves.cpp
+std::string score_curves_of(const RunRecord& run);  // "": no stage has a score at two steps
+
 }  // namespace pixart::report

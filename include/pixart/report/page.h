@@ -41,6 +41,8 @@ struct StagePlan {
   // shift: 3". Losses can be compared only where these are equal, validation losses where the second are.
   std::string loss = {}, validation_loss = {};
   UsualLoss usual_loss = {};
+  // What the scores of drawn images depend on: "clean resize, dpm_solver_pp, 20 steps, guidance 4.5".
+  std::string metrics = {};
 };
 
 // A run, with the facts that only a reader of run files knows.

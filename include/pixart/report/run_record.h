@@ -49,7 +49,7 @@ struct StageRecord {
 struct ProcessRecord {
   double begin = 0, end = 0;  // end: the time of its last line
   std::string host = {}, device = {}, version = {}, torch = {};
-  int64_t ranks = 1, devices = 1, threads = 0;
+  int64_t ranks = 1, devices = 1, threads = 0, pid = 0;
   std::string reason = {}, message = {};  // of its "stop"; empty: it was killed, or is running
   double training_seconds = 0;            // sum over its intervals
   std::optional<double> energy_joules = {};
@@ -76,6 +76,23 @@ struct FeatureRecord {
   std::vector<std::pair<std::string, std::string>> inputs = {};
 };
 
+// A card of `pixart score` in the run folder.
+struct ScoreCard {
+  std::string file;                                         // relative to the run folder
+  std::string stage = {};                                   // "": not known
+  int64_t step = -1;                                        // -1: not known
+  std::vector<std::pair<std::string, double>> values = {};  // by name, in their order
+  // What the values depend on, by path ("reference/sha256"), as text. `settings` is of single metrics:
+  // "kid/seed".
+  std::map<std::string, std::string> protocol = {}, settings = {};
+};
+
+// The card in `text`, its values and its protocol; nothing if it is not a card.
+std::optional<ScoreCard> parse_score_card(const std::string& text);
+
+// The names of what differs in the protocols of two cards; of settings only those of metrics that both have.
+std::vector<std::string> protocol_differences(const ScoreCard& a, const ScoreCard& b);
+
 struct RunRecord {
   std::filesystem::path folder;
   std::string name;
@@ -86,6 +103,7 @@ struct RunRecord {
   std::vector<SourceRecord> sources = {};
   std::vector<FeatureRecord> features = {};
   std::map<std::string, double> scores = {};  // score.json, "stage2.all"
+  std::vector<ScoreCard> cards = {};          // below metrics/ and scores/
   std::string owner = {};                     // the process that works in the folder now
   std::vector<std::string> remarks = {};      // sentences
 };
@@ -94,6 +112,7 @@ struct ReadOptions {
   std::vector<std::string> stages = {};  // names in order; other stages follow
   std::filesystem::path features = {};   // folder of feature sets; empty: the one in the run folder
   bool hash_weights = false;             // reads the newest weights of each stage completely
+  bool curves = true;                    // false: events.jsonl and telemetry.jsonl are not read
 };
 
 // Throws UserError if `folder` is not a folder.

@@ -123,6 +123,25 @@ TEST_F(Page, SaysWhereLossesCannotBeCompared) {
               AllOf(HasSubstr("different kinds"), HasSubstr("validation losses are of one kind")));
 }
 
+// Scores have their number of images in the title, and runs whose scores were computed in another way are not compared.
+TEST_F(Page, ShowsScoresWithWhatTheyDependOn) {
+  put_run();
+  put("events.jsonl", event("text", 1, 1) +
+                          R"({"stage":"text","step":1,"metric_fid":40.5,"metric_images":500})"
+                          "\n"
+                          R"({"stage":"text","step":2,"metric_fid":30.5,"metric_images":500})"
+                          "\n");
+  ReportedRun a = reported(), b = reported();
+  a.record.name = "a", b.record.name = "b";
+  a.plan.front().metrics = b.plan.front().metrics = "clean resize, ddim, 20 steps, guidance 4.5";
+  EXPECT_THAT(run_page(a, {}), AllOf(HasSubstr("FID (500 images)"), HasSubstr("clean resize, ddim, 20 steps"),
+                                     Not(HasSubstr("metric_fid")), Not(HasSubstr("metric_images"))));
+  EXPECT_THAT(comparison_page({a, b}, {}), AllOf(HasSubstr("FID"), Not(HasSubstr("in different ways"))));
+  b.plan.front().metrics = "pytorch resize, ddim, 20 steps, guidance 4.5";
+  EXPECT_THAT(comparison_page({a, b}, {}),
+              AllOf(HasSubstr("in different ways"), HasSubstr("b: pytorch resize")));
+}
+
 // Runs of the same name are told apart by their folders.
 TEST_F(Page, ComparesRunsOfTheSameName) {
   put("a/x/run.yaml", "");

@@ -1,0 +1,78 @@
+#include <fstream>
+
+#include "event_rows.h"
+#include "export_parts.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/report/export.h"
+
+namespace pixart::report {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kFirstColumn = "step";
+
+// As RFC 4180 says; and no spreadsheet takes a name for a formula.
+std::string cell(std::string text) {
+  if (!text.empty() && std::string_view("=+-@\t\r").find(text.front()) != std::string_view::npos)
+    text.insert(text.begin(), '\'');
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
+
+std::string value_text(const EventRow& row, const std::string& key) {
+  const auto found = row.find(key);
+  if (found == row.end()) return "";
+  return found->second.is_null() ? "nan" : found->second.dump();
+}
+
+// A table begins with its first column, whatever the others are.
+bool is_own_table(const fs::path& file) {
+  std::error_code error;
+  if (!fs::is_regular_file(fs::symlink_status(file, error))) return false;
+  std::string head(kFirstColumn.size() + 1, '\0');
+  std::ifstream stream(file, std::ios::binary);
+  stream.read(head.data(), std::streamsize(head.size()));
+  return head.starts_with(kFirstColumn) && (head.back() == ',' || head.back() == '\n');
+}
+
+void write_table(const fs::path& path, const EventIndex& index, const EventStage& stage) {
+  AtomicFile file(path);
+  std::string waiting(kFirstColumn);
+  for (const auto& key : stage.keys) waiting += "," + cell(key);
+  waiting += "\n";
+  for_each_row(index, stage, [&](int64_t step, const EventRow& row) {
+    waiting += std::to_string(step);
+    for (const auto& key : stage.keys) waiting += "," + value_text(row, key);
+    waiting += "\n";
+    constexpr size_t kMostWaiting = size_t{1} << 20;
+    if (waiting.size() < kMostWaiting) return;
+    file.write(waiting);
+    waiting.clear();
+  });
+  file.write(waiting);
+  file.commit();
+}
+
+}  // namespace
+
+Exported export_csv(const fs::path& run, const fs::path& out) {
+  const EventIndex index = events_to_export(run);
+  Exported exported{.remarks = remarks_on(index)};
+  Problems problems;
+  for (const auto& name : file_names(index)) {
+    exported.files.push_back(out / (name + ".csv"));
+    std::error_code error;
+    if (fs::exists(fs::symlink_status(exported.files.back(), error)) && !is_own_table(exported.files.back()))
+      problems.add(exported.files.back().string() + " exists and is not a table of a stage");
+  }
+  problems.throw_if_any("these files are not replaced; choose another folder");
+  create_folders(out);
+  for (size_t i = 0; i < index.stages.size(); ++i) write_table(exported.files[i], index, index.stages[i]);
+  return exported;
+}
+
+}  // namespace pixart::report

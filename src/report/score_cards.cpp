@@ -1,0 +1,181 @@
+// Reads the cards of `pixart score` in a run folder, and compares what their values depend on.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <regex>
+
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/words.h"
+#include "reading.h"
+
+namespace pixart::report {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr std::string_view kKind = "pixart score, 1";  // another number: values of another meaning
+constexpr const char* kSettings = "settings";
+constexpr size_t kMostCards = 10'000;
+constexpr int kDeepest = 32;
+
+std::string text_of(const ordered_json& value) {
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+// The values of an object by their paths, without the first slash.
+std::map<std::string, std::string> by_path(const ordered_json& object) {
+  std::map<std::string, std::string> result;
+  const auto flat = object.flatten();
+  for (const auto& [path, value] : flat.items())
+    if (!path.empty()) result[path.substr(1)] = text_of(value);
+  return result;
+}
+
+std::string metric_of(const std::string& path) { return path.substr(0, path.find('/')); }
+
+bool has_settings_of(const ScoreCard& card, const std::string& metric) {
+  const auto next = card.settings.lower_bound(metric + "/");
+  return card.settings.count(metric) > 0 || (next != card.settings.end() && metric_of(next->first) == metric);
+}
+
+// Adds the names whose values differ, in both directions.
+void add_different(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b,
+                   const std::function<bool(const std::string&)>& counts, std::vector<std::string>& found) {
+  for (const auto* side : {&a, &b})
+    for (const auto& [name, value] : *side) {
+      const auto& other = side == &a ? b : a;
+      const auto same = other.find(name);
+      const bool differs = same == other.end() || same->second != value;
+      if (differs && counts(name) && std::find(found.begin(), found.end(), name) == found.end())
+        found.push_back(name);
+    }
+}
+
+// Discarded if it is not JSON, or deeper than a card: the library goes down by recursion.
+ordered_json parsed(const std::string& text) {
+  bool is_deep = false;
+  auto json = ordered_json::parse(
+      text,
+      [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+        is_deep = is_deep || depth > kDeepest;
+        return !is_deep;
+      },
+      /*allow_exceptions=*/false);
+  return is_deep ? ordered_json() : json;
+}
+
+// The card in a file; a remark if there is another content.
+std::optional<ScoreCard> read_card(RunRecord& run, const fs::path& file) {
+  constexpr uint64_t kLargest = uint64_t{1} << 20;
+  const std::string name = file.lexically_relative(run.folder).generic_string();
+  try {
+    auto card = parse_score_card(read_file(file, kLargest));
+    if (!card) run.remarks.push_back(name + " is not a card of pixart score.");
+    if (card) card->file = name;
+    return card;
+  } catch (const UserError& error) {
+    run.remarks.push_back(error.what());
+    return std::nullopt;
+  }
+}
+
+bool is_plain_file(const fs::directory_entry& entry) {
+  std::error_code error;
+  return fs::is_regular_file(entry.symlink_status(error));
+}
+
+// The wanted files below a folder, sorted; links are not followed. Images of the scores may be there, too.
+std::vector<fs::path> files_below(RunRecord& run, const char* name, const std::regex& wanted) {
+  const fs::path folder = run.folder / name;
+  std::vector<fs::path> files;
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return files;
+  fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
+  for (const fs::recursive_directory_iterator end; !error && at != end && files.size() < kMostCards;
+       at.increment(error))
+    if (std::regex_match(at->path().lexically_relative(folder).generic_string(), wanted) &&
+        is_plain_file(*at))
+      files.push_back(at->path());
+  if (error) run.remarks.push_back(fmt::format("{} cannot be listed whole: {}.", name, error.message()));
+  if (files.size() == kMostCards)
+    run.remarks.push_back(
+        fmt::format("Of the cards in {} only {} are read.", name, with_thousands(kMostCards)));
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+void add_card(RunRecord& run, const fs::path& file, const std::string& stage, int64_t step) {
+  auto card = read_card(run, file);
+  if (!card) return;
+  card->stage = stage, card->step = step;
+  run.cards.push_back(std::move(*card));
+}
+
+}  // namespace
+
+std::optional<ScoreCard> parse_score_card(const std::string& text) {
+  const auto json = parsed(text);
+  if (!json.is_object() || json.value("kind", ordered_json()) != kKind) return std::nullopt;
+  for (const char* part : {"scores", "protocol"})
+    if (!json.contains(part) || !json[part].is_object()) return std::nullopt;
+  ScoreCard card;
+  for (const auto& [name, value] : json["scores"].items())
+    if (value.is_number()) card.values.emplace_back(name, value.get<double>());
+  auto protocol = json["protocol"];
+  if (protocol.contains(kSettings)) card.settings = by_path(protocol[kSettings]);
+  protocol.erase(kSettings);
+  card.protocol = by_path(protocol);
+  return card;
+}
+
+std::vector<std::string> protocol_differences(const ScoreCard& a, const ScoreCard& b) {
+  std::vector<std::string> found;
+  add_different(
+      a.protocol, b.protocol, [](const auto&) { return true; }, found);
+  add_different(
+      a.settings, b.settings,
+      [&](const auto& path) {
+        return has_settings_of(a, metric_of(path)) && has_settings_of(b, metric_of(path));
+      },
+      found);
+  return found;
+}
+
+CardGroups by_protocol(const std::vector<const ScoreCard*>& cards) {
+  CardGroups groups, kinds;  // of each group: one card of each of its protocols, which are few
+  for (const ScoreCard* card : cards) {
+    const auto is_same = [&](const ScoreCard* other) {
+      return other->protocol == card->protocol && other->settings == card->settings;
+    };
+    const auto takes = [&](const auto& kind) {
+      return std::any_of(kind.begin(), kind.end(), is_same) ||
+             std::all_of(kind.begin(), kind.end(),
+                         [&](const auto* other) { return protocol_differences(*card, *other).empty(); });
+    };
+    const size_t place = size_t(std::find_if(kinds.begin(), kinds.end(), takes) - kinds.begin());
+    groups.resize(std::max(groups.size(), place + 1)), kinds.resize(groups.size());
+    groups[place].push_back(card);
+    if (std::none_of(kinds[place].begin(), kinds[place].end(), is_same)) kinds[place].push_back(card);
+  }
+  return groups;
+}
+
+void read_score_cards(RunRecord& run) {
+  static const std::regex wanted("((.*/)?([^/]+)/step-([0-9]{1,15})\\.json)|((.*/)?score\\.json)");
+  constexpr size_t kStage = 3, kStep = 4;
+  for (const char* folder : {"metrics", "scores"})
+    for (const auto& file : files_below(run, folder, wanted)) {
+      const std::string name = file.lexically_relative(run.folder / folder).generic_string();
+      std::smatch match;
+      std::regex_match(name, match, wanted);
+      if (match[kStep].matched)
+        add_card(run, file, match[kStage], std::stoll(match[kStep]));
+      else
+        add_card(run, file, "", -1);
+    }
+}
+
+}  // namespace pixart::report
