@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
@@ -18,7 +17,6 @@ constexpr const char* kHasNullClass = "has_null_class";  // only written if it i
 constexpr const char* kQkNorm = "qk_norm";  // only written if it is true
 // Only written if it is not the value of multi_scale, and if there is a compression.
 constexpr const char *kMicroConditions = "micro_conditions", *kKvCompression = "kv_compression";
-constexpr const char *kSampling = "sampling", *kFactor = "factor", *kLayers = "layers";
 
 template <class Config, class Each>
 void common_fields(Config& c, Each&& each) {
@@ -47,39 +45,16 @@ void fields(Config& c, Each&& each) {
 
 void write_options(const models::PixArtConfig& c, ordered_json& target) {
   if (c.micro_conditions != c.multi_scale) target[kMicroConditions] = c.micro_conditions;
-  const auto& kv = c.kv_compression;
-  if (!kv.is_on()) return;
-  target[kKvCompression] = {{kSampling, word_of(kv.sampling)}, {kFactor, kv.factor}, {kLayers, kv.layers}};
-}
-
-bool is_in(const json& value, int64_t first, int64_t last) {
-  return value.is_number_integer() && value.get<int64_t>() >= first && value.get<int64_t>() <= last;
-}
-
-bool are_blocks(const json& value) {
-  return value.is_array() &&
-         std::all_of(value.begin(), value.end(), [](const json& block) { return is_in(block, 0, kLargest); });
-}
-
-models::KvCompression parse_kv_compression(const json& source, const std::string& subject) {
-  const auto words = words_of_enum<models::KvSampling>();
-  const bool has_keys = source.is_object() && source.contains(kSampling) && source.contains(kFactor) &&
-                        source.contains(kLayers);
-  if (!has_keys || !source[kSampling].is_string() || !contains(words, source[kSampling].get<std::string>()) ||
-      !is_in(source[kFactor], 1, kLargest) || !are_blocks(source[kLayers]))
-    throw UserError(fmt::format(
-        "{}: its architecture: '{}' needs {} (one of {}), {} (a number from 1 on) and {} (blocks from 0 on).",
-        subject, kKvCompression, kSampling, join(words, ", "), kFactor, kLayers));
-  return {.sampling = enum_of_word<models::KvSampling>(source[kSampling].get<std::string>(), kSampling),
-          .factor = source[kFactor].get<int64_t>(),
-          .layers = source[kLayers].get<std::vector<int64_t>>()};
+  if (c.kv_compression.is_on())
+    target[kKvCompression] = ordered_json::parse(models::kv_compression_text(c.kv_compression));
 }
 
 void parse_options(const json& source, const std::string& subject, models::PixArtConfig& c) {
   c.micro_conditions = c.multi_scale;
   if (source.contains(kMicroConditions)) c.micro_conditions = source[kMicroConditions] == true;
   if (source.contains(kKvCompression))
-    c.kv_compression = parse_kv_compression(source[kKvCompression], subject);
+    c.kv_compression = models::parse_kv_compression(
+        source[kKvCompression].dump(), fmt::format("{}: its architecture: {}", subject, kKvCompression));
 }
 
 template <class Config>

@@ -193,15 +193,39 @@ Weights write_model_folder(const fs::path& folder, const Weights& official, cons
   return write(dit_to_diffusers(dit));
 }
 
+bool is_text_to_image(const Architecture& architecture) {
+  return std::holds_alternative<models::PixArtConfig>(architecture);
+}
+
+// The type of the stored weights where torch computes in it.
+std::string usual_dtype(const Weights& transformer) {
+  const at::ScalarType stored = transformer.tensors.at("x_embedder.proj.weight").dtype;
+  const bool is_usual = stored == at::kHalf || stored == at::kBFloat16;
+  return nn::dtype_name(is_usual ? stored : at::kFloat);
+}
+
+const char* class_of(const Architecture& architecture, bool is_pipeline) {
+  if (is_pipeline) return pipeline_class(architecture);
+  return is_text_to_image(architecture) ? "PixArtTransformer2DModel" : "DiTTransformer2DModel";
+}
+
+CardModel card_of(const OfficialWeights& source, const TargetOptions& options, const Weights& written) {
+  const auto& architecture = source.identity.architecture;
+  return {.subject = options.pipeline ? CardSubject::kPipeline : CardSubject::kTransformer,
+          .summary = source.identity.summary,
+          .python_class = class_of(architecture, options.pipeline),
+          .dtype = usual_dtype(written),
+          .draws_captions = is_text_to_image(architecture),
+          .of_source = source.weights.metadata};
+}
+
 // Without a type, diffusers and transformers choose types of their own for the parts, and the first call
 // fails.
 std::string python_line(const fs::path& target, const Weights& transformer) {
-  const at::ScalarType stored = transformer.tensors.at("x_embedder.proj.weight").dtype;
-  const bool is_usual = stored == at::kHalf || stored == at::kBFloat16;
   return fmt::format(
       "in Python: diffusers.DiffusionPipeline.from_pretrained({}, dtype=torch.{})  (older "
       "diffusers: torch_dtype=)",
-      nlohmann::json(target.string()).dump(), nn::dtype_name(is_usual ? stored : at::kFloat));
+      nlohmann::json(target.string()).dump(), usual_dtype(transformer));
 }
 
 std::string count_line(const Weights& weights, const fs::path& target) {
@@ -306,7 +330,11 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
     const Weights written =
         write_model_folder(model, weights, architecture, options, provenance.complete(), subject);
     report.lines.push_back(count_line(written, options.pipeline ? target / "transformer" : target));
-    if (options.pipeline) write_pipeline_parts(staged.path(), architecture, *process, options, report);
+    CardModel card = card_of(source, options, weights);
+    card.metadata = provenance.finished();
+    if (options.pipeline)
+      card.parts = write_pipeline_parts(staged.path(), architecture, *process, options, report);
+    write_model_card(staged.path(), card, options.card);
     checked_target(target, kind, options.overwrite);  // conversion takes minutes
     staged.commit(options.durability);
     for (const char* name : {kPositions, kNullCaption})
@@ -329,7 +357,15 @@ ConvertReport convert_vae(const Opened& source, const fs::path& target, const Ta
   const auto not_finite = std::make_shared<std::vector<std::string>>();
   Opened watched = source;
   watched.weights = noticing(std::move(watched.weights), not_finite);
-  report.lines.push_back(write_vae_folder(staged.path(), watched, options));
+  const WrittenPart written = write_vae_folder(staged.path(), watched, options);
+  report.lines.push_back(written.line);
+  write_model_card(staged.path(),
+                   {.subject = CardSubject::kAutoencoder,
+                    .summary = source.identity.summary,
+                    .python_class = "AutoencoderKL",
+                    .metadata = written.metadata,
+                    .of_source = source.weights.metadata},
+                   options.card);
   checked_target(target, TargetKind::kFolder, options.overwrite);
   staged.commit(options.durability);
   warn_of(not_finite, target);

@@ -120,7 +120,7 @@ std::string license_or(const TargetOptions& options, const std::string& own) {
 }
 
 // Leaves out the decoder of a whole T5 and the tied copy of the embedding.
-std::string write_text_encoder(const fs::path& folder, const TargetOptions& options) {
+WrittenPart write_text_encoder(const fs::path& folder, const TargetOptions& options) {
   create_folders(folder);
   Weights weights = formats::open_weights(options.text_encoder);
   const bool has_both =
@@ -149,7 +149,9 @@ std::string write_text_encoder(const fs::path& folder, const TargetOptions& opti
   formats::write_safetensors_shards(folder, "model", mapped, options.shard_bytes, provenance.complete(),
                                     options.durability);
   models::write_t5_config(folder / "config.json", config);
-  return fmt::format("text_encoder: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
+  return {
+      .line = fmt::format("text_encoder: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes())),
+      .metadata = provenance.finished()};
 }
 
 }  // namespace
@@ -183,7 +185,7 @@ void check_pipeline_parts(const Architecture& architecture, const TargetOptions&
   problems.throw_if_any("a pipeline folder");
 }
 
-std::string write_vae_folder(const fs::path& folder, const Opened& source, const TargetOptions& options) {
+WrittenPart write_vae_folder(const fs::path& folder, const Opened& source, const TargetOptions& options) {
   const auto& [path, weights, identity] = source;
   const auto* config = std::get_if<models::VaeConfig>(&identity.architecture);
   if (config == nullptr)
@@ -202,18 +204,30 @@ std::string write_vae_folder(const fs::path& folder, const Opened& source, const
   models::write_vae_config(folder / "config.json", *config);
   std::string line = fmt::format("vae: {} tensors, {}", mapped.tensors.size(), human_bytes(mapped.bytes()));
   for (const auto& assumption : identity.assumed) line += "; assumed: " + assumption;
-  return line;
+  return {.line = line, .metadata = provenance.finished()};
 }
 
-void write_pipeline_parts(const fs::path& folder, const Architecture& architecture,
-                          const diffusion::Process& process, const TargetOptions& options,
-                          ConvertReport& report) {
+const char* pipeline_class(const Architecture& architecture) {
+  const auto* pixart = std::get_if<models::PixArtConfig>(&architecture);
+  return pixart != nullptr ? pipeline_of(*pixart) : "DiTPipeline";
+}
+
+std::vector<std::pair<std::string, CardMetadata>> write_pipeline_parts(const fs::path& folder,
+                                                                       const Architecture& architecture,
+                                                                       const diffusion::Process& process,
+                                                                       const TargetOptions& options,
+                                                                       ConvertReport& report) {
   TargetOptions parts = options;
   parts.license.clear();  // it is the license of the transformer
   create_folders(folder / "vae");
-  report.lines.push_back(write_vae_folder(folder / "vae", open_and_identify(options.vae), parts));
+  std::vector<std::pair<std::string, CardMetadata>> written;
+  const auto add = [&](const char* name, WrittenPart part) {
+    report.lines.push_back(std::move(part.line));
+    written.emplace_back(name, std::move(part.metadata));
+  };
+  add("vae", write_vae_folder(folder / "vae", open_and_identify(options.vae), parts));
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
-    report.lines.push_back(write_text_encoder(folder / "text_encoder", options));
+    add("text_encoder", write_text_encoder(folder / "text_encoder", options));
     write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);
     write_solver(folder / "scheduler", process);
     write_json(folder / kPipelineIndex,
@@ -230,12 +244,13 @@ void write_pipeline_parts(const fs::path& folder, const Architecture& architectu
     else
       write_ddim(folder / "scheduler", process);
     write_json(folder / kPipelineIndex,
-               {{"_class_name", "DiTPipeline"},
+               {{"_class_name", pipeline_class(architecture)},
                 {"_diffusers_version", "0.25.0"},
                 {"scheduler", {"diffusers", process.is_flow() ? kSolverClass : kDdimClass}},
                 {"transformer", {"diffusers", "DiTTransformer2DModel"}},
                 {"vae", {"diffusers", "AutoencoderKL"}}});
   }
+  return written;
 }
 
 }  // namespace pixart::convert

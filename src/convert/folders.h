@@ -2,8 +2,11 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "pixart/convert/convert.h"
+#include "pixart/convert/model_card.h"
 
 namespace pixart::convert {
 
@@ -17,13 +20,25 @@ std::filesystem::path checked_target(const std::filesystem::path& target, Target
 // Throws one UserError that lists the missing parts of a pipeline, before anything is written.
 void check_pipeline_parts(const Architecture& architecture, const TargetOptions& options);
 
-// Writes all parts except transformer/: model_index.json, scheduler/, vae/, text_encoder/, tokenizer/.
-void write_pipeline_parts(const std::filesystem::path& folder, const Architecture& architecture,
-                          const diffusion::Process& process, const TargetOptions& options,
-                          ConvertReport& report);
+// A part of a pipeline that was written: a line for people, and the metadata of its weights.
+struct WrittenPart {
+  std::string line = {};
+  formats::Metadata metadata = {};
+};
 
-// Writes an autoencoder of any layout in diffusers' layout; returns a line for people.
-std::string write_vae_folder(const std::filesystem::path& folder, const Opened& source,
+// Writes all parts except transformer/: model_index.json, scheduler/, vae/, text_encoder/, tokenizer/. Returns the
+// metadata of those with weights, by the name of the part.
+std::vector<std::pair<std::string, CardMetadata>> write_pipeline_parts(const std::filesystem::path& folder,
+                                                                       const Architecture& architecture,
+                                                                       const diffusion::Process& process,
+                                                                       const TargetOptions& options,
+                                                                       ConvertReport& report);
+
+// Writes an autoencoder of any layout in diffusers' layout.
+WrittenPart write_vae_folder(const std::filesystem::path& folder, const Opened& source,
                              const TargetOptions& options);
+
+// The class of a transformer's pipeline in diffusers.
+const char* pipeline_class(const Architecture& architecture);
 
 }  // namespace pixart::convert

@@ -205,16 +205,22 @@ std::string described(const models::KvCompression& kv) {
                      kv.layers.size());
 }
 
+// Shapes do not tell the heads of an unpublished width.
+std::string heads_text(int64_t heads) {
+  return heads > 0 ? fmt::format("{} heads", heads) : "heads not known";
+}
+
 std::string described(const Architecture& architecture) {
   if (const auto* c = std::get_if<models::DitConfig>(&architecture))
-    return fmt::format("DiT, depth {}, width {}, {} heads, patch {}, latent side {}, {} classes{}", c->depth,
-                       c->hidden_size, c->num_heads, c->patch_size, c->input_size, c->num_classes,
+    return fmt::format("DiT, depth {}, width {}, {}, patch {}, latent side {}, {} classes{}", c->depth,
+                       c->hidden_size, heads_text(c->num_heads), c->patch_size, c->input_size, c->num_classes,
                        c->has_null_class ? "" : ", no null class");
   if (const auto* c = std::get_if<models::PixArtConfig>(&architecture))
     return fmt::format(
-        "{}, depth {}, width {}, {} heads, patch {}, latent side {}, captions of {} x {}, positions / {}{}",
-        models::TransformerConfig(*c).kind_name(), c->depth, c->hidden_size, c->num_heads, c->patch_size,
-        c->input_size, c->max_tokens, c->caption_channels, c->position_scale, described(c->kv_compression));
+        "{}, depth {}, width {}, {}, patch {}, latent side {}, captions of {} x {}, positions / {}{}",
+        models::TransformerConfig(*c).kind_name(), c->depth, c->hidden_size, heads_text(c->num_heads),
+        c->patch_size, c->input_size, c->max_tokens, c->caption_channels, c->position_scale,
+        described(c->kv_compression));
   if (const auto* c = std::get_if<models::VaeConfig>(&architecture)) {
     std::vector<std::string> widths;
     for (const int64_t width : c->block_out_channels) widths.push_back(std::to_string(width));

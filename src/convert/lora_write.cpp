@@ -9,6 +9,7 @@
 #include "lora_names.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/convert/model_card.h"
 #include "pixart/convert/model_folder.h"
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/stated_process.h"
@@ -74,7 +75,8 @@ void save(const fs::path& file, const std::map<std::string, LoraLayer>& layers, 
 
 }  // namespace
 
-void write_lora(const fs::path& folder, const formats::Weights& weights, const Architecture& architecture) {
+void write_lora(const fs::path& folder, const formats::Weights& weights, const Architecture& architecture,
+                const CardFacts& card) {
   formats::Weights rest = weights;
   const std::string subject = weights.files.empty() ? "the weights" : weights.files[0].string();
   const auto adapters = take_lora(rest, subject);
@@ -97,6 +99,13 @@ void write_lora(const fs::path& folder, const formats::Weights& weights, const A
 
   require_model_folder(folder);
   StagedFolder staged(folder, foreign_entries);
+  write_model_card(staged.path(),
+                   {.subject = CardSubject::kAdapters,
+                    .summary = fmt::format("rank {}, alpha {}", rank, alpha),
+                    .draws_captions = pixart != nullptr,
+                    .metadata = metadata,
+                    .of_source = weights.metadata},
+                   card);
   save(staged.path() / "adapter_model.safetensors", layers, kPeftPrefix, metadata);
   config["peft_type"] = "LORA";
   config["task_type"] = nullptr;

@@ -8,6 +8,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
+#include "pixart/convert/model_card.h"
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
@@ -16,7 +17,9 @@ namespace {
 
 constexpr uint64_t kLargestConfig = uint64_t{16} << 20;
 
-const std::set<std::string> kParts = {"transformer", "vae", "text_encoder", "tokenizer", "scheduler"};
+constexpr const char* kSamples = "samples";
+const std::set<std::string> kParts = {"transformer", "vae",       "text_encoder",
+                                      "tokenizer",   "scheduler", kSamples};
 const std::set<std::string> kTokenizerFiles = {"spiece.model", "tokenizer.json", "tokenizer_config.json",
                                                "special_tokens_map.json", "added_tokens.json"};
 
@@ -39,12 +42,23 @@ bool says_a_model(const fs::path& config) {
   }
 }
 
+// A user may have changed it since; then it is the user's.
+bool is_card(const fs::path& file) {
+  try {
+    return is_own_card(read_file(file, kLargestConfig));
+  } catch (const UserError&) {
+    return false;
+  }
+}
+
 bool is_of_a_model(const fs::directory_entry& entry) {
   const std::string name = entry.path().filename();
   if (entry.is_symlink() || !entry.is_regular_file()) return false;
   if (name == "config.json" || name == "model_index.json" || name == "scheduler_config.json" ||
       name == "adapter_config.json")
     return says_a_model(entry.path());
+  if (name == "README.md") return is_card(entry.path());
+  if (entry.path().parent_path().filename() == kSamples) return is_own_sample(entry.path());
   return is_weights(name) || kTokenizerFiles.count(name) > 0;
 }
 

@@ -55,6 +55,8 @@ formats::Metadata BackgroundProvenance::metadata() const {
                      std::vector<std::string>(provenance_.parents.size(), std::string(kHexOfSha256, '0')));
 }
 
+formats::Metadata BackgroundProvenance::finished() const { return metadata_of(provenance_, hashes_.get()); }
+
 formats::CompleteMetadata BackgroundProvenance::complete() const {
   return [hashes = hashes_, files = provenance_.parents](formats::Metadata& metadata) {
     metadata[kParentsKey] = parents_text(files, hashes.get());

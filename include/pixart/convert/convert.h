@@ -7,6 +7,7 @@
 
 #include "pixart/base/file.h"
 #include "pixart/convert/layout.h"
+#include "pixart/convert/model_card.h"
 #include "pixart/convert/reparameterize.h"
 #include "pixart/convert/stated_process.h"
 #include "pixart/formats/weights.h"
@@ -37,6 +38,7 @@ struct TargetOptions {
   // what the model predicts.
   bool pipeline = false;
   std::filesystem::path text_encoder = {}, tokenizer = {}, vae = {};
+  CardFacts card = {};  // for the README.md of a folder
 };
 
 // Describes the written files, for people.
@@ -46,7 +48,7 @@ struct ConvertReport {
 
 // Writes a DiT or PixArt to `target`: *.safetensors (official names), *.pth (like the official trainers), or
 // a folder (diffusers' model, or with `pipeline` a folder for DiffusionPipeline.from_pretrained).
-// `conversion` is stored in the metadata.
+// `conversion` is stored in the metadata. A folder gets a model card.
 ConvertReport write_transformer(const OfficialWeights& source, const std::filesystem::path& target,
                                 const std::string& conversion, const TargetOptions& options);
 

@@ -62,9 +62,9 @@ void require_same_prediction(const OfficialWeights& base, const LoraAdapters& ad
 // Writes the adapters of `weights` (official names, a checkpoint of a lora stage) to a folder that diffusers
 // and PEFT can read: pytorch_lora_weights.safetensors (load_lora_adapter), adapter_model.safetensors with
 // adapter_config.json (PeftModel.from_pretrained). A joined projection is split into its parts, which share
-// A. Replaces the folder; throws UserError if the folder has files that do not belong to a model.
+// A. `card` is for its model card. Replaces the folder; throws UserError if the folder has files that do not belong to a model.
 void write_lora(const std::filesystem::path& folder, const formats::Weights& weights,
-                const Architecture& architecture);
+                const Architecture& architecture, const CardFacts& card = {});
 
 // The metadata of a checkpoint with adapters that describe them.
 formats::Metadata lora_metadata(int64_t rank, double alpha);

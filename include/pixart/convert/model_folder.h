@@ -8,9 +8,9 @@ namespace pixart::convert {
 
 // The entries of `folder` that do not belong to a model, adapters or a pipeline: paths below `folder`,
 // sorted. These names belong: those that diffusers, transformers and PEFT give to weights (model,
-// diffusion_pytorch_model, pytorch_model ...), configurations and tokenizers, and a pipeline's folders
-// (transformer, vae, text_encoder, tokenizer, scheduler) with such files. These do not: other names
-// (README.md, too), symbolic links, deeper folders, and a config.json or model_index.json that does not
+// diffusion_pytorch_model, pytorch_model ...), configurations and tokenizers, a pipeline's folders (transformer,
+// vae, text_encoder, tokenizer, scheduler) with such files, and a model card with its sample images that nobody has
+// changed since (model_card.h). These do not: other names (another README.md, too), symbolic links, deeper folders, and a config.json or model_index.json that does not
 // describe a model.
 std::vector<std::string> foreign_entries(const std::filesystem::path& folder);
 

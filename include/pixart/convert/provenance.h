@@ -32,6 +32,7 @@ class BackgroundProvenance {
   explicit BackgroundProvenance(Provenance provenance);
   formats::Metadata metadata() const;
   formats::CompleteMetadata complete() const;
+  formats::Metadata finished() const;  // waits for the hashes
 
  private:
   Provenance provenance_;

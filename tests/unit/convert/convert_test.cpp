@@ -176,7 +176,8 @@ TEST_F(Overwriting, AModelAndAPipelineAreReplaced) {
            {"transformer/config.json", vae}})
     put("out/" + name, text);
   convert(folder_ / "out");
-  EXPECT_THAT(names_in("out"), UnorderedElementsAre("config.json", "diffusion_pytorch_model.safetensors"));
+  EXPECT_THAT(names_in("out"),
+              UnorderedElementsAre("README.md", "config.json", "diffusion_pytorch_model.safetensors"));
 }
 
 TEST_F(Overwriting, LinksAreWrittenThrough) {
@@ -191,11 +192,11 @@ TEST_F(Overwriting, LinksAreWrittenThrough) {
   fs::create_directory_symlink("real", folder_ / "link");
   convert(folder_ / "link/");
   EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
-  EXPECT_EQ(names_in("real").size(), 2u);
+  EXPECT_EQ(names_in("real").size(), 3u);
   fs::create_symlink("later", folder_ / "dangling");
   convert(folder_ / "dangling");
   EXPECT_TRUE(fs::is_symlink(folder_ / "dangling"));
-  EXPECT_EQ(names_in("later").size(), 2u);
+  EXPECT_EQ(names_in("later").size(), 3u);
   put("real/thesis.tex");
   EXPECT_THAT(refusal([&] { convert(folder_ / "link"); }), HasSubstr("thesis.tex"));
 }
@@ -216,7 +217,7 @@ TEST_F(Overwriting, AFileAndAFolderDoNotReplaceEachOther) {
   write_transformer(official(dit_), folder_ / "out", "", {});
   fs::rename(folder_ / "out", folder_ / "out.safetensors");
   EXPECT_THAT(refusal([&] { convert(folder_ / "out.safetensors"); }), HasSubstr("not a file"));
-  EXPECT_EQ(names_in("out.safetensors").size(), 2u);
+  EXPECT_EQ(names_in("out.safetensors").size(), 3u);
 }
 
 TEST_F(ModelFiles, OtherModelsAreNoTransformers) {

@@ -34,6 +34,20 @@ TEST_F(ModelFiles, QkNormIsSeenAndWritten) {
               HasSubstr("qk_norm"));
 }
 
+TEST_F(ModelFiles, HeadsOfAnUnpublishedWidthAreNotKnownUntilTheyAreGiven) {
+  auto dit = small_dit();
+  dit.hidden_size = 48, dit.num_heads = 3;
+  auto pixart = small_pixart();
+  pixart.hidden_size = 48, pixart.num_heads = 3;
+  for (const auto& path :
+       {save<models::Dit>("dit.safetensors", dit), save<models::PixArt>("p.safetensors", pixart)}) {
+    EXPECT_THAT(open_and_identify(path).identity.summary, HasSubstr("width 48, heads not known, patch 2"));
+    EXPECT_THAT(open_and_identify(path, "model", {.num_heads = 3}).identity.summary,
+                HasSubstr("width 48, 3 heads, patch 2"));
+    EXPECT_THAT(refusal([&] { to_official(open_and_identify(path)); }), HasSubstr("--num-heads"));
+  }
+}
+
 TEST_F(ModelFiles, AnUnknownSchedulerKeepsNobodyFromTheWeights) {
   std::filesystem::create_directories(folder_ / "scheduler");
   const auto path = save<models::Dit>("dit.safetensors", small_dit());

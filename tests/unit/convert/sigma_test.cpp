@@ -162,9 +162,13 @@ TEST_F(SigmaFiles, WrongWordsAboutCompressionAreRefused) {
   };
   EXPECT_THAT(claim("\"conv\"", "\"mean\""), AllOf(HasSubstr("s.safetensors"), HasSubstr("conv, uniform")));
   EXPECT_THAT(claim("\"factor\":2", "\"factor\":0"), HasSubstr("kv_compression"));
-  EXPECT_THAT(claim("\"factor\":2", "\"factor\":1000000"), HasSubstr("factor of 1000000"));
+  EXPECT_THAT(claim("\"factor\":2", "\"factor\":1000000"),
+              HasSubstr("factor is 1000000; expected a whole number from 1 to 32"));
   EXPECT_THAT(claim("\"layers\":[1]", "\"layers\":[9]"), HasSubstr("block 9"));
   EXPECT_THAT(claim("\"layers\":[1]", "\"layers\":1"), HasSubstr("kv_compression"));
+  EXPECT_THAT(claim("\"layers\":[1]", "\"layer\":[1]"), HasSubstr("needs layers"));
+  EXPECT_THAT(claim("\"kv_compression\":{", "\"kv_compression\":7,\"x\":{"),
+              HasSubstr("is not a JSON object"));
 }
 
 TEST_F(SigmaFiles, OfficialFilesComeBackBitForBit) {
