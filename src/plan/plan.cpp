@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "metrics_costs.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "stage_costs.h"
@@ -63,9 +64,18 @@ void set_time(StagePlan& stage, const StageCosts& costs, const PlanOptions& opti
   stage.images_per_second = double(stage.batch_size) / stage.step_seconds;
 }
 
+// Images are drawn at the rate at which a GPU trains.
+void set_metrics(StagePlan& plan, const run::StageConfig& stage, const StageCosts& costs,
+                 const PlanOptions& options) {
+  std::vector<std::string> said_already;
+  const double gpu_samples = double(plan.samples_per_gpu) / plan.step_seconds;
+  plan.metrics = metrics_plan(stage, metrics_costs(stage, costs, said_already),
+                              gpu_samples * plan.flops.executed, options);
+}
+
 Consumption consumption_of(const StagePlan& stage, const PlanOptions& options) {
   Consumption result;
-  result.seconds = double(stage.steps) * stage.step_seconds;
+  result.seconds = double(stage.steps) * stage.step_seconds + stage.metrics.seconds();
   const double gpu_hours = result.seconds / kSecondsPerHour * double(options.gpus);
   result.gpu_days = result.seconds / kSecondsPerDay * double(options.gpus);
   result.cost = gpu_hours * options.price_per_gpu_hour;
@@ -113,6 +123,7 @@ StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage
   plan.bytes_sharded = memory_of(costs, layout).total();
   plan.fits = plan.memory.total() <= options.gpu.memory_bytes;
   set_time(plan, costs, options);
+  set_metrics(plan, stage, costs, options);
   plan.consumption = consumption_of(plan, options);
 
   if (!plan.fits) run.warnings.push_back(does_not_fit(plan, options));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "metrics_costs.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/demo/scenes.h"
@@ -138,6 +139,7 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   const run::ParameterCounts counts{
       .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
   costs.flops = transformer_flops(worked, costs.recompute_every, counts.trained_part());
+  costs.metrics_bytes = metrics_costs(stage, costs, assumptions).bytes;
   return costs;
 }
 
@@ -165,7 +167,7 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
                                           .fused_norms = layout.is_cpu});
   parts.activations = std::min(activations.kept, activations.peak);
   parts.workspace = activations.peak - parts.activations;
-  parts.buffers = costs.buffer_bytes;
+  parts.buffers = costs.buffer_bytes + costs.metrics_bytes;
   parts.reserve = layout.reserve;
   return parts;
 }

@@ -18,6 +18,7 @@ struct StageCosts {
   double product_parameters = 0;        // those that matrix products copy to bfloat16 and keep
   double optimizer_numbers = 0;
   double buffer_bytes = 0;
+  double metrics_bytes = 0;  // of the networks that look at drawn images
   Flops flops;
   models::TransformerWork work;  // of a transformer
   AutoencoderCost autoencoder;   // of an autoencoder, with `vae` and `resolution`

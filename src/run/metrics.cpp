@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr std::string_view kValidation = "validation_";
+constexpr std::string_view kValidation = "validation_", kMetric = "metric_";
 
 std::string text_of(const ordered_json& line) {
   return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
@@ -58,7 +58,8 @@ bool is_of_metrics(const ordered_json& event) {
 }
 
 std::string tag_of(const std::string& name) {
-  return name.starts_with(kValidation) ? "validation/" + name.substr(kValidation.size()) : "train/" + name;
+  if (name.starts_with(kValidation)) return "validation/" + name.substr(kValidation.size());
+  return name.starts_with(kMetric) ? "metrics/" + name.substr(kMetric.size()) : "train/" + name;
 }
 
 // For example machine/images_per_second for kind "interval" and machine/save_seconds for "save".
@@ -142,6 +143,7 @@ StageLines lines_in(std::istream& lines, const std::string& stage) {
     if (!is_of_metrics(event) || event["stage"] != stage) continue;
     const auto step = event["step"].get<int64_t>();
     found.last_step = std::max(found.last_step, step);
+    if (event.contains(kMetricImages)) found.last_metrics = std::max(found.last_metrics, step);
     if (event.contains("validation_loss")) found.last_validation = std::max(found.last_validation, step);
   }
   return found;

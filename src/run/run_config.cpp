@@ -114,6 +114,22 @@ void add_sampler_problem(const std::string& key, const std::string& sampler, dif
   if (!problem.empty()) problems.push_back(key + ": " + problem);
 }
 
+// Where the prompts of metrics come from.
+void add_prompt_problems(const ObjectiveInfo& objective, const MetricsConfig& metrics,
+                         std::vector<std::string>& problems) {
+  const bool is_named = !metrics.suite.empty() || !metrics.source.empty();
+  if (objective.reads_captions && metrics.suite.empty() == metrics.source.empty())
+    problems.push_back(is_named ? "metrics.suite and metrics.source exclude each other"
+                                : "metrics needs prompts: suite, or a source of held-out captions");
+  if (!objective.reads_captions && is_named)
+    problems.push_back(
+        "metrics.suite and metrics.source have no effect with an objective that draws from classes");
+  if (!objective.reads_captions && metrics.reads_prompts())
+    problems.push_back(
+        "metrics.scores: clip and pickscore compare images with captions, which this objective "
+        "does not read");
+}
+
 }  // namespace
 
 void StageConfig::validate(std::vector<std::string>& problems) const {
@@ -127,6 +143,9 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (!info().trains_autoencoder()) {
     DiffusionConfig::validate(problems);
     add_sampler_problem("samples.sampler", samples.sampler, prediction, problems);
+    if (metrics.sampler) add_sampler_problem("metrics.sampler", *metrics.sampler, prediction, problems);
+    if (metrics.every > 0 && !contains(idle, std::string("metrics")))
+      add_prompt_problems(info(), metrics, problems);
   }
   const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
   if (!contains(info().init, init.how))
@@ -169,6 +188,25 @@ void ValidationConfig::validate(std::vector<std::string>& problems) const {
   if (every == 0 && !source.empty()) problems.push_back("validation.source has no effect with every: 0");
 }
 
+void MetricsConfig::validate(std::vector<std::string>& problems) const {
+  if (every == 0) {
+    if (!scores.empty()) problems.push_back("scores has no effect with every: 0");
+    return;
+  }
+  if (scores.empty())
+    problems.push_back("scores is missing: one or more of " + join(score::drawn_score_names(), ", "));
+  if (wants(score::Metric::kPrecisionRecall) && images < least_images())
+    problems.push_back(
+        fmt::format("images is {}; precision-recall needs at least {}", images, least_images()));
+  DrawnScoresConfig::validate(problems);
+}
+
+diffusion::SamplerConfig StageConfig::metrics_sampler() const {
+  return {.sampler = metrics.sampler.value_or(samples.sampler),
+          .num_steps = metrics.num_steps.value_or(samples.num_steps),
+          .guidance = metrics.guidance.value_or(samples.guidance)};
+}
+
 StageConfig StageConfig::held_out() const {
   StageConfig result = *this;
   result.source = validation.source;
@@ -198,6 +236,20 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
 }
 
+// Sources of samples and captions that the stage must not train on.
+void add_held_out_problems(const StageConfig& stage, const std::vector<std::string>& used,
+                           const std::vector<std::string>& source_names, std::vector<std::string>& problems) {
+  for (const auto& [key, source] : {std::pair{"validation.source", stage.validation.source},
+                                    std::pair{"metrics.source", stage.metrics.source}}) {
+    if (!source.empty() && !contains(source_names, source))
+      problems.push_back(
+          fmt::format("stage {}: {}: {}", stage.name, key, unknown_name("source", source, source_names)));
+    if (contains(used, source))
+      problems.push_back(fmt::format("stage {}: {} {} is also trained on; use a source that is not",
+                                     stage.name, key, source));
+  }
+}
+
 }  // namespace
 
 void RunConfig::validate(std::vector<std::string>& problems) const {
@@ -216,14 +268,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
         problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
       used.push_back(part.source);
     }
-    const std::string& held_out = stage.validation.source;
-    if (!held_out.empty() && !contains(source_names, held_out))
-      problems.push_back(fmt::format("stage {}: validation.source: {}", stage.name,
-                                     unknown_name("source", held_out, source_names)));
-    if (contains(used, held_out))
-      problems.push_back(
-          fmt::format("stage {}: validation.source {} is also trained on; use a source that is not",
-                      stage.name, held_out));
+    add_held_out_problems(stage, used, source_names, problems);
     if (stage.info().trains_autoencoder() && autoencoder.path)
       problems.push_back(
           fmt::format("stage {}: autoencoder.path names a trained autoencoder, so this stage has no effect; "

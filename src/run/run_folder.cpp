@@ -150,12 +150,15 @@ void remove_own_leftovers(const RunFolder& folder, const RunConfig& config) {
                    {.files = {R"(run\.yaml)", R"(events\.jsonl)", R"(\.owner)"},
                     .folders = {"autoencoder"},
                     .in_folders = all_but({R"(config\.json)", R"(diffusion_pytorch_model\.safetensors)"})});
-  remove_leftovers(folder.prompts(), {.files = {R"([0-9a-f]{64}\.safetensors)"}});
+  for (const auto& features :
+       {folder.prompts(), folder.metric_features() / "prompts", folder.metric_features() / "references"})
+    remove_leftovers(features, {.files = {R"([0-9a-f]{64}\.safetensors)"}});
   for (const auto& source : config.sources)
     remove_leftovers(folder.quarantine(source.name).parent_path(), {.files = {source.name + R"(\.jsonl)"}});
   for (const auto& stage : config.stages) {
     remove_leftovers(folder.excluded(stage.name).parent_path(), {.files = {stage.name + R"(\.jsonl)"}});
     remove_leftovers(folder.samples(stage.name), {.files = {R"(step-[0-9]{8,}\.png)"}});
+    remove_leftovers(folder.metrics(stage.name), {.files = {R"(step-[0-9]{8,}\.json)"}});
     remove_leftovers(folder.lora(stage.name).parent_path(),
                      {.folders = {stage.name},
                       .in_folders = all_but({R"(adapter_config\.json)", R"(adapter_model\.safetensors)",

@@ -52,6 +52,11 @@ TelemetryLine validation_line(const std::string& stage, int64_t step, double sec
   return {.kind = "validation", .stage = stage, .step = step, .values = {{"seconds", seconds}}};
 }
 
+TelemetryLine metrics_line(const std::string& stage, int64_t step, double seconds, int64_t images) {
+  return {
+      .kind = "metrics", .stage = stage, .step = step, .values = {{"seconds", seconds}, {"images", images}}};
+}
+
 TelemetryLine roll_back_line(const std::string& stage, int64_t step, const RollBack& roll_back) {
   return {.kind = "roll_back",
           .stage = stage,

@@ -6,6 +6,7 @@
 
 #include "checkpoint.h"
 #include "initial_weights.h"
+#include "metric_prompts.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
@@ -97,6 +98,7 @@ void open_stages(features::RunContext& run, const std::vector<run::StageConfig>&
     features::collect(problems, [&] { features::ExcludedSamples(run.parts(stage), stage.exclude); });
     if (!stage.info().trains_autoencoder()) {
       features::collect(problems, [&] { check_prompts(run, stage); });
+      features::collect(problems, [&] { check_metrics(run, stage); });
       features::collect(problems, [&] { outline_transformer(run, stage, is_new, outline); });
     }
     space.add_checkpoints(stage, outline.elements(), outline.state.num_parameters());
@@ -113,15 +115,20 @@ std::string without_rejected(const std::string& fingerprint) {
   return fingerprint.substr(0, fingerprint.rfind(','));
 }
 
+constexpr const char* kNoScores = "none";
+
 // What the stages to train read now.
 struct Contents {
-  std::map<std::string, std::string> inputs, sources;
+  std::map<std::string, std::string> inputs, sources, scores;
 };
 
 Contents contents_of(features::RunContext& run, const std::vector<run::StageConfig>& stages) {
-  Contents now{.inputs = features::input_hashes(run.config, stages), .sources = {}};
-  for (const auto& [name, dataset] : run.sources)
-    if (dataset) now.sources[name] = fmt::format("{}, {} rows", dataset->fingerprint(), dataset->size());
+  Contents now{.inputs = features::input_hashes(run.config, stages), .sources = {}, .scores = {}};
+  for (const auto& [name, dataset] : run.sources) {
+    if (!dataset) continue;
+    now.sources[name] = fmt::format("{}, {} rows", dataset->fingerprint(), dataset->size());
+    now.scores[name] = dataset->selection() ? dataset->selection()->sha256 : kNoScores;
+  }
   return now;
 }
 
@@ -168,6 +175,19 @@ void compare_start(features::RunContext& run, const run::StageConfig& stage, con
                     stage.name));
 }
 
+// A stage that recorded none for a source had none.
+void compare_scores(const Contents& now, const run::StageConfig& stage, const CheckpointFacts& facts,
+                    bool is_finished, Comparison& comparison) {
+  for (const auto& part : stage.parts()) {
+    const auto own = now.scores.find(part.source);
+    if (own == now.scores.end()) continue;
+    const auto was = facts.inputs.find("scores of " + part.source);
+    if (own->second != (was == facts.inputs.end() ? kNoScores : was->second))
+      comparison.add("the file of scores of source " + part.source,
+                     fmt::format("sources.{}.scores.file", part.source), stage.name, is_finished);
+  }
+}
+
 }  // namespace
 
 void compare_contents(features::RunContext& run, const std::vector<run::StageConfig>& stages,
@@ -186,6 +206,7 @@ void compare_contents(features::RunContext& run, const std::vector<run::StageCon
       if (const auto was = facts->data.find(name);
           was != facts->data.end() && without_rejected(was->second) != fingerprint)
         comparison.add("source " + name, fmt::format("sources.{}.path", name), stage.name, is_finished);
+    compare_scores(now, stage, *facts, is_finished, comparison);
     if (const auto was = facts->inputs.find("exclude");
         !is_finished && was != facts->inputs.end() &&
         was->second != features::exclude_fingerprint(stage.exclude))

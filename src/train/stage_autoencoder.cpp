@@ -83,10 +83,21 @@ std::shared_ptr<features::ImageReader> open_images(const features::RunContext& r
   return images;
 }
 
+// Others would be read in their place, some of them twice.
+std::vector<int64_t> rows_that_scores_leave_out(const features::StageParts& parts) {
+  std::vector<int64_t> rows;
+  for (const auto& part : parts)
+    for (int64_t row = 0; row < part.dataset->size(); ++row)
+      if (!features::uses_row(part, row)) rows.push_back(part.first_row + row);
+  return rows;
+}
+
 HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, uint64_t seed) {
-  const auto images = open_images(run, stage, run.parts(stage.held_out()), seed);
+  auto parts = run.parts(stage.held_out());
+  const auto left_out = rows_that_scores_leave_out(parts);
+  const auto images = open_images(run, stage, std::move(parts), seed);
   return {.read = [images](const data::MicroBatch& plan) { return (*images)(plan); },
-          .rows = evenly_spread_rows(images->size(), {}, stage.validation.samples)};
+          .rows = evenly_spread_rows(images->size(), left_out, stage.validation.samples)};
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "pixart/run/trained_parameters.h"
 #include "pixart/sample/generate.h"
 #include "pixart/train/objectives.h"
+#include "pixart/train/run_card.h"
 #include "stage_model.h"
 #include "stage_prompts.h"
 
@@ -76,7 +77,8 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
           features::caption_set(run.config, name, *part.dataset, *encoder));
     quarantine_files.push_back(std::make_shared<data::QuarantineFile>(run.folder.quarantine(name)));
     ledgers.push_back(features::ledger_of(part, *quarantine_files.back()));
-    if (!ledgers.back().rejected.empty()) log::info("source {}: {}", name, data::describe(ledgers.back()));
+    if (ledgers.back().accepted() < ledgers.back().listed)
+      log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
   auto damaged = std::make_shared<features::DamagedFeatures>(parts, ledgers, std::move(quarantine_files));
   return {.reader = {.parts = std::move(parts),
@@ -118,9 +120,8 @@ HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage,
   const auto& dataset = run.source(stage.validation.source);
   require_held_out_classes(run, stage);
   auto opened = open_features(run, stage.held_out(), codec, encoder);
-  std::vector<int64_t> rejected;
-  for (const auto& rejection : opened.ledgers.front().rejected) rejected.push_back(rejection.row);
-  auto rows = evenly_spread_rows(dataset.size(), rejected, stage.validation.samples);
+  auto rows =
+      evenly_spread_rows(dataset.size(), opened.ledgers.front().unused_rows(), stage.validation.samples);
   if (rows.empty())
     throw UserError(fmt::format("stage {}: validation.source {} has no usable samples", stage.name,
                                 stage.validation.source));
@@ -152,7 +153,10 @@ void export_lora(const features::RunContext& run, const run::StageConfig& stage)
   const auto opened = convert::open_and_identify(last->folder / "ema.safetensors");
   const auto folder = run.folder.lora(stage.name);
   create_folders(folder.parent_path());
-  convert::write_lora(folder, opened.weights, opened.identity.architecture);
+  convert::write_lora(
+      folder, opened.weights, opened.identity.architecture,
+      card_of({.run = run.folder.root, .stage = stage.name, .step = stage.steps, .is_ema = true},
+              run.config));
   log::info("stage {}: adapters for diffusers and PEFT in {}", stage.name, folder.string());
 }
 
@@ -224,6 +228,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   result.drawing = {.captions = prompts.texts,
                     .group = kDrawnTogether,
                     .draw = draw_with(run, stage, ema, codec, prompts.to_draw)};
+  if (stage.metrics.every > 0) result.metrics = std::make_unique<StageMetrics>(run, stage, ema, codec);
   return result;
 }
 

@@ -6,6 +6,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/words.h"
 #include "pixart/data/transform.h"
 #include "pixart/distributed/agreement.h"
 #include "pixart/distributed/phase.h"
@@ -18,13 +19,16 @@ Looks planned_looks(const run::StageConfig& stage, int64_t step) {
   const auto is_due = [&](int64_t every) { return every > 0 && (step % every == 0 || step == stage.steps); };
   if (step == 0) return {};
   return {.validation = is_due(stage.validation.every),
-          .images = step == stage.steps || is_due(stage.samples.every)};
+          .images = step == stage.steps || is_due(stage.samples.every),
+          .metrics = is_due(stage.metrics.every)};
 }
 
 Looks missing_looks(const run::RunFolder& folder, const run::StageConfig& stage, int64_t step,
                     const run::MetricSink& metrics) {
   Looks looks = planned_looks(stage, step);
-  looks.validation = looks.validation && metrics.lines_of(stage.name).last_validation != step;
+  const run::StageLines lines = metrics.lines_of(stage.name);
+  looks.validation = looks.validation && lines.last_validation != step;
+  looks.metrics = looks.metrics && lines.last_metrics != step;
   std::error_code ignored;
   looks.images = looks.images && !fs::exists(sample_file(folder, stage, step), ignored);
   return looks;
@@ -34,13 +38,19 @@ fs::path sample_file(const run::RunFolder& folder, const run::StageConfig& stage
   return folder.samples(stage.name) / fmt::format("step-{:08d}.png", step);
 }
 
-// Both may take more memory and time than a step, so the step's checkpoint is on disk before. Otherwise a
+fs::path card_file(const run::RunFolder& folder, const run::StageConfig& stage, int64_t step) {
+  return folder.metrics(stage.name) / fmt::format("step-{:08d}.json", step);
+}
+
+// All may take more memory and time than a step, so the step's checkpoint is on disk before. Otherwise a
 // crash here would lose earlier steps too, and come back at every restart.
 void StageRun::look(const Looks& looks) {
   if (!looks.any()) return;
   if (saved_step_ == trainer_.step())
     distributed::all_together(run_.ranks, phase("saving"), [this] { writer_.settle(); });
-  if ((looks.validation && !validate()) || (looks.images && !draw())) end_on_request();
+  const bool all_done =
+      (!looks.validation || validate()) && (!looks.images || draw()) && (!looks.metrics || measure());
+  if (!all_done) end_on_request();
 }
 
 bool StageRun::validate() {
@@ -78,6 +88,51 @@ bool StageRun::draw() {
     if (is_first()) save_images(*images, [&] { sign_of_life(); });
   });
   return true;
+}
+
+bool StageRun::measure() {
+  trainer_.gather_ema();
+  const double begun = monotonic_seconds();
+  const auto asked_to_stop = [this] {
+    nn::wait_for(run_.device);
+    return stop_requested();
+  };
+  const auto rows = model_.metrics->draw(run_.ranks, phase("drawing images for metrics"), asked_to_stop);
+  if (!rows) return false;
+  score::DrawnValues values;
+  const auto never = [] { return false; };
+  distributed::together_until(run_.ranks, phase("computing metrics"), never, [&](const auto& sign_of_life) {
+    if (!is_first()) return;
+    values = model_.metrics->values(*rows, [&] { sign_of_life(); });
+    save_card(values, *rows);
+  });
+  write_metrics();
+  if (metrics_ != nullptr) write_scores(values, monotonic_seconds() - begun);
+  return true;
+}
+
+// The values are in events.jsonl, too, so a card that cannot be written ends no run.
+void StageRun::save_card(const score::DrawnValues& values, const score::DrawnRows& rows) {
+  const fs::path card = card_file(run_.folder, stage_, trainer_.step());
+  try {
+    create_folders(card.parent_path());
+    write_file_atomically(card, model_.metrics->card(values, rows, trainer_.step()));
+  } catch (const UserError& error) {
+    if (error.code() != ExitCode::kStorage || stage_.checkpoints.on_error == run::OnSaveError::kStop) throw;
+    log::error("the card of the metrics of step {} was not saved: {}", trainer_.step(), error.what());
+  }
+}
+
+void StageRun::write_scores(const score::DrawnValues& values, double seconds) {
+  const int64_t step = trainer_.step(), images = model_.metrics->images();
+  const auto line = metric_events(values, images);
+  std::string text;
+  for (const auto& [name, value] : line)
+    if (name != run::kMetricImages)
+      text += fmt::format("{} {:.5g}, ", name.substr(std::string_view("metric_").size()), value);
+  log::info("stage {}, step {}: {}{} images in {}", stage_.name, step, text, images, human_seconds(seconds));
+  metrics_->write(stage_.name, step, line);
+  metrics_->report(run::metrics_line(stage_.name, step, seconds, images));
 }
 
 void StageRun::save_images(const std::vector<Image>& images, const std::function<void()>& progress) {

@@ -1,4 +1,4 @@
-// Validation and sample images of a step. They are made after the step was saved, so a run that continues at
+// Validation, sample images and metrics of a step. They are made after the step was saved, so a run that continues at
 // this step makes the missing ones.
 #pragma once
 #include "pixart/run/metrics.h"
@@ -8,8 +8,8 @@
 namespace pixart::train {
 
 struct Looks {
-  bool validation = false, images = false;
-  bool any() const { return validation || images; }
+  bool validation = false, images = false, metrics = false;
+  bool any() const { return validation || images || metrics; }
 };
 
 // The looks that the config plans after `step` steps.
@@ -20,5 +20,7 @@ Looks missing_looks(const run::RunFolder& folder, const run::StageConfig& stage,
                     const run::MetricSink& metrics);
 
 std::filesystem::path sample_file(const run::RunFolder& folder, const run::StageConfig& stage, int64_t step);
+// The card of the scores.
+std::filesystem::path card_file(const run::RunFolder& folder, const run::StageConfig& stage, int64_t step);
 
 }  // namespace pixart::train

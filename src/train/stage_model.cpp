@@ -22,6 +22,7 @@ StageModel make_stage_model(features::RunContext& run, const run::StageConfig& s
   StageModel model = stage.info().trains_autoencoder() ? make_autoencoder_stage(run, stage)
                                                        : make_diffusion_stage(run, stage);
   model.inputs["exclude"] = features::exclude_fingerprint(stage.exclude);
+  model.inputs.merge(features::score_fingerprints(run.parts(stage)));
   return model;
 }
 

@@ -23,6 +23,7 @@
 #include "pixart/run/run_folder.h"
 #include "pixart/run/telemetry.h"
 #include "pixart/train/objective.h"
+#include "stage_metrics.h"
 #include "validation.h"
 
 namespace pixart::train {
@@ -50,7 +51,8 @@ struct StageModel {
       initialize;  // sets the weights of step 0; returns metadata about their origin
   std::function<void()> before_save = [] {};  // on each rank
   Drawing drawing = {};
-  std::function<void()> finish = [] {};  // after the last step; on one rank
+  std::unique_ptr<StageMetrics> metrics = {};  // null: the stage has none
+  std::function<void()> finish = [] {};        // after the last step; on one rank
 };
 
 StageModel make_stage_model(features::RunContext& run, const run::StageConfig& stage);

@@ -75,10 +75,12 @@ UserError none_usable(const fs::path& folder, const std::string& stage, const ru
 // All ranks make missing features together. If one rank is asked to stop meanwhile, all stop.
 StageModel make_ready(features::RunContext& run, const run::StageConfig& stage) {
   store_prompts(run, stage);
+  store_metric_prompts(run, stage);
   StageModel model;
   distributed::all_together(run.ranks, "making stage " + stage.name + " ready",
                             [&] { model = make_stage_model(run, stage); });
   run.opened_encoder.reset();  // training does not need it
+  if (model.metrics) model.metrics->prepare(run.ranks);
   return model;
 }
 
@@ -155,11 +157,12 @@ void StageRun::begin() {
   restore_excluded();
   renew_facts();
   Looks missing;
-  if (metrics_ != nullptr) {
+  distributed::on_first_rank(run_.ranks, phase("continuing the metrics"), [&] {
+    if (metrics_ == nullptr) return;
     metrics_->rewind(stage_.name, trainer_.step());
     metrics_->report(run::stage_line(stage_.name, trainer_.step(), model_.facts));
     missing = missing_looks(run_.folder, stage_, trainer_.step(), *metrics_);
-  }
+  });
   missing_ = share_looks(missing);
   trainer_.bind_ema(*model_.ema);
 }
@@ -256,6 +259,7 @@ Looks StageRun::share_looks(Looks looks) {
   const std::string what = phase("what to look at");
   looks.validation = distributed::any_rank(run_.ranks, looks.validation, what);
   looks.images = distributed::any_rank(run_.ranks, looks.images, what);
+  looks.metrics = distributed::any_rank(run_.ranks, looks.metrics, what);
   return looks;
 }
 

@@ -71,6 +71,9 @@ class StageRun {
   void look(const Looks& looks);
   bool validate();  // false: asked to stop meanwhile, so nothing was written
   bool draw();      // false: asked to stop meanwhile
+  bool measure();   // the metrics; false: asked to stop meanwhile, so nothing was written
+  void save_card(const score::DrawnValues& values, const score::DrawnRows& rows);
+  void write_scores(const score::DrawnValues& values, double seconds);
   void save_images(const std::vector<Image>& images, const std::function<void()>& progress);
   void write_waiting_images(const std::function<void()>& progress);
 

@@ -37,8 +37,9 @@ struct MemoryParts {  // bytes, of one rank
   double communication = 0;  // with several ranks
   double activations = 0;    // kept for backward by one micro-batch
   double workspace = 0;      // in addition to them at the peak
-  double buffers = 0;        // position tables, null caption, an autoencoder that is not trained
-  double reserve = 0;        // device context, libraries, fragmentation; 0 on a CPU
+  double buffers =
+      0;  // position tables, null caption, an autoencoder that is not trained, networks of metrics
+  double reserve = 0;  // device context, libraries, fragmentation; 0 on a CPU
   double total() const;
   std::vector<std::pair<std::string, double>> named() const;  // in this order, for tables and JSON
 };

@@ -33,6 +33,14 @@ struct Consumption {
   void operator+=(const Consumption& other);
 };
 
+// The metrics of a stage (stages[].metrics), without the features of their reference, which are made once.
+struct MetricsPlan {
+  int64_t looks = 0;  // 0: the stage has none
+  int64_t images = 0;
+  double seconds_each = 0;
+  double seconds() const { return double(looks) * seconds_each; }
+};
+
 struct StagePlan {
   std::string name = {}, objective = {}, precision = {};
   int64_t resolution = 0, steps = 0, batch_size = 0;
@@ -46,7 +54,8 @@ struct StagePlan {
   std::string rate = {};  // the basis of the time, for messages
   double mfu = 0;
   double images_per_second = 0, step_seconds = 0;  // of all GPUs
-  Consumption consumption = {};
+  MetricsPlan metrics = {};
+  Consumption consumption = {};  // of the steps and the metrics
 };
 
 struct RunPlan {

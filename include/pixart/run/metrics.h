@@ -11,9 +11,12 @@
 
 namespace pixart::run {
 
-// The last step of a stage with a line of any kind, and with a line of validation; -1: none.
+// In every line of scores of drawn images: their number.
+inline constexpr const char* kMetricImages = "metric_images";
+
+// The last step of a stage with a line of any kind, with a line of validation, and with one of scores; -1: none.
 struct StageLines {
-  int64_t last_step = -1, last_validation = -1;
+  int64_t last_step = -1, last_validation = -1, last_metrics = -1;
 };
 
 StageLines lines_of(const std::filesystem::path& events, const std::string& stage);
@@ -31,7 +34,8 @@ class MetricSink {
   ~MetricSink();
 
   // Writes the line {"stage": "text", "step": 20, "loss": 0.31, ...}. TensorBoard gets
-  // train/loss, or validation/... for names that begin with validation_, at this step.
+  // train/loss, or validation/... for names that begin with validation_, and metrics/... for those with metric_,
+  // at this step.
   void write(const std::string& stage, int64_t step, const std::map<std::string, double>& values);
 
   // Writes a line of telemetry.jsonl and flushes. TensorBoard gets the values of "interval" as machine/...,

@@ -20,6 +20,7 @@
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/objective_table.h"
 #include "pixart/run/trainer_config.h"
+#include "pixart/score/drawn_scores_config.h"
 
 namespace pixart::run {
 
@@ -171,6 +172,38 @@ struct ValidationConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
+// Scores of images that are drawn during training.
+struct MetricsConfig : score::DrawnScoresConfig {
+  int64_t every = 0;
+  std::string suite, source;
+  int64_t images = 500;
+  std::optional<std::string> sampler;
+  std::optional<int64_t> num_steps;
+  std::optional<double> guidance;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("every", s.every, "Draw images and score them every N steps and at the end; 0: never.",
+      in_range(0, kMostSteps).free());
+    v("suite", s.suite,
+      "text: the prompts to draw, as pixart sample --suite takes them (PATH or KIND:PATH), one image for each.",
+      any().free());
+    v("source", s.source,
+      "text: data source whose captions are drawn, in place of a suite; the stage must not train on it.",
+      any().free());
+    v("images", s.images,
+      "Number of images: of prompts evenly spread over the suite or the source, or of all classes in turn.",
+      in_range(2, kMostOfAStep).free());
+    v("sampler", s.sampler, "Name of the sampler; unset: that of samples.",
+      one_of(diffusion::sampler_names()).free());
+    v("num_steps", s.num_steps, "Sampling steps; unset: as many as samples.", in_range(1, 1000).free());
+    v("guidance", s.guidance, "Classifier-free guidance scale; unset: that of samples.",
+      in_range(1, 100).free());
+    DrawnScoresConfig::fields(s, v);
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
 struct CheckpointConfig : CheckpointKeeping {
   int64_t every = 1000;
   OnSaveError on_error = OnSaveError::kContinue;
@@ -228,6 +261,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   int64_t log_every = 20;
   SamplesConfig samples;
   ValidationConfig validation;
+  MetricsConfig metrics;
   CheckpointConfig checkpoints;
 
   template <class Self, class Visitor>
@@ -296,13 +330,16 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       "Loss on held-out samples, with fixed noise at eight fixed timesteps, of the weights and of their EMA. "
       "It never changes the training.",
       any());
+    v("metrics", s.metrics,
+      "Scores of images that the EMA weights draw, such as FID. They never change the training.", any());
     v("checkpoints", s.checkpoints, "Checkpoints.", any());
   }
   void validate(std::vector<std::string>& problems) const;
   bool has_micro_conditions() const { return micro_conditions.value_or(multi_scale); }
   const ObjectiveInfo& info() const { return objective_info(objective); }
-  std::vector<MixConfig> parts() const;  // the mix, or the one source
-  StageConfig held_out() const;          // the stage on its validation source, without random changes
+  std::vector<MixConfig> parts() const;              // the mix, or the one source
+  diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset
+  StageConfig held_out() const;  // the stage on its validation source, without random changes
 };
 
 // Features of images and captions, computed before a stage trains on them.

@@ -10,7 +10,8 @@
 
 namespace pixart::run {
 
-// run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png, features/,
+// run.yaml, events.jsonl, logs/rank-N.log, checkpoints/<stage>/step-*, samples/<stage>/step-*.png,
+// metrics/<stage>/step-*.json (cards of scores), metric_features/ (of their reference and prompts), features/,
 // prompts/ (their features), lora/<stage>/, quarantine/, image_checksums/<stage>/, autoencoder/, text_encoder/,
 // bad_steps/, excluded/<stage>.jsonl.
 struct RunFolder {
@@ -28,6 +29,8 @@ struct RunFolder {
   }
   std::filesystem::path checkpoints(const std::string& stage) const { return root / "checkpoints" / stage; }
   std::filesystem::path samples(const std::string& stage) const { return root / "samples" / stage; }
+  std::filesystem::path metrics(const std::string& stage) const { return root / "metrics" / stage; }
+  std::filesystem::path metric_features() const { return root / "metric_features"; }
   std::filesystem::path lora(const std::string& stage) const { return root / "lora" / stage; }
   std::filesystem::path features() const { return root / "features"; }
   std::filesystem::path prompts() const { return root / "prompts"; }

@@ -43,6 +43,7 @@ TelemetryLine stage_line(const std::string& stage, int64_t step, const StageFact
 
 TelemetryLine save_line(const std::string& stage, int64_t step, double seconds, int64_t bytes);
 TelemetryLine validation_line(const std::string& stage, int64_t step, double seconds);
+TelemetryLine metrics_line(const std::string& stage, int64_t step, double seconds, int64_t images);
 
 // A bad step was undone: the stage is at the step of a checkpoint again.
 struct RollBack {

@@ -50,6 +50,34 @@ TEST(Plan, PapersRatesGiveThePapersDays) {
   EXPECT_NEAR(a100.sum.gpu_days, kPaperA100Days, 0.5);  // the paper rounds
 }
 
+// Twenty steps with guidance are forty evaluations, each a third of a training step without its backward pass.
+TEST(Plan, TellsTheSecondsAndTheMemoryOfMetrics) {
+  auto config = paper();
+  const auto before = plan_run(config, options("a100-80", 8)).stages[1];
+  EXPECT_EQ(before.metrics.looks, 0);
+  auto& stage = config.stages[1];
+  stage.metrics.every = stage.steps / 4 + 1;
+  stage.metrics.images = 801;
+  stage.metrics.scores = {"fid", "cmmd"};
+  stage.metrics.clip = "no-such-folder";
+  const auto plan = plan_run(config, options("a100-80", 8));
+  const auto& after = plan.stages[1];
+  EXPECT_EQ(after.metrics.looks, 4);
+  const double gpu_flops = after.images_per_second / 8 * after.flops.executed;
+  const double drawing = 101 * 40 * after.flops.forward / gpu_flops;
+  EXPECT_GT(after.metrics.seconds_each, drawing);
+  const auto& vae = autoencoder_cost(models::vae_preset("sd-vae"), stage.resolution);
+  const double float32 = 0.35 * find_gpu("a100-80").peak(run::Precision::kFloat32);
+  EXPECT_LT(after.metrics.seconds_each, drawing + 101 * (vae.decode + 500e9) / float32);
+  EXPECT_DOUBLE_EQ(after.consumption.seconds, before.consumption.seconds + 4 * after.metrics.seconds_each);
+  // Inception has 23.9 million weights, CLIP ViT-L/14 428 million.
+  EXPECT_NEAR(after.memory.buffers - before.memory.buffers, 4 * (23.9e6 + 428e6), 4 * 3e6);
+  EXPECT_THAT(plan.assumptions, ::testing::Contains(HasSubstr("CLIP ViT-L/14")));
+  stage.metrics.guidance = 1;
+  const double unguided = plan_run(config, options("a100-80", 8)).stages[1].metrics.seconds_each;
+  EXPECT_NEAR(unguided, after.metrics.seconds_each - drawing / 2, 1e-6 * drawing);
+}
+
 TEST(Plan, ParametersOfThePapersModel) {
   const auto plan = plan_run(paper(), options("a100-80"));
   EXPECT_EQ(plan.stages[1].parameters, 610856096);  // PixArt

@@ -113,6 +113,18 @@ TEST_F(Metrics, LastLinesOfAStage) {
   std::ofstream(events(), std::ios::app) << "[1]\n{\"stage\": \"a\", \"step\": \"9\"}\n{\"stage\":\"a\",\"st";
   EXPECT_EQ(sink.lines_of("a").last_step, 3);
   EXPECT_EQ(sink.lines_of("a").last_validation, 2);
+  EXPECT_EQ(sink.lines_of("a").last_metrics, -1);
+}
+
+TEST_F(Metrics, ScoresHaveLinesAndCurvesOfTheirOwn) {
+  MetricSink sink = this->sink();
+  sink.write("text", 20, {{"metric_fid", 31.5}, {kMetricImages, 500}});
+  sink.write("text", 30, {{"loss", 0.5}});
+  EXPECT_EQ(sink.lines_of("text").last_metrics, 20);
+  EXPECT_THAT(shown("text").at(0).scalars,
+              UnorderedElementsAre(Pair("metrics/fid", 31.5f), Pair("metrics/images", 500.0f)));
+  sink.rewind("text", 19);
+  EXPECT_EQ(sink.lines_of("text").last_metrics, -1);
 }
 
 TEST_F(Metrics, NumbersGoToTensorBoardToo) {

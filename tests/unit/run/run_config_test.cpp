@@ -14,6 +14,7 @@
 namespace pixart::run {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 const std::string kGood = R"(run: r
@@ -58,10 +59,66 @@ TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
   EXPECT_THAT(with("roll_back: true, spike_factor: 0.5"), HasSubstr("it must be more than 1"));
 }
 
+TEST(RunConfig, MetricsNeedWhatTheirScoresRead) {
+  const auto with = [](const std::string& keys) {
+    std::string yaml = replace(kGood, "sources: [{name: a, type: scenes}]",
+                               "sources: [{name: a, type: scenes}, {name: b, type: scenes}]");
+    return error_of(replace(yaml, "from: one}}", "from: one}, metrics: {" + keys + "}}"));
+  };
+  EXPECT_EQ(with("every: 2, source: b, scores: [fid], weights: w.pth, reference: r"), "");
+  EXPECT_EQ(with("every: 2, suite: coco.txt, scores: [clip], clip: c"), "");
+  EXPECT_EQ(with("every: 0, images: 100"), "");
+  EXPECT_THAT(with("every: 2, source: b, scores: [fid, cmmd]"),
+              AllOf(HasSubstr("reference is missing"), HasSubstr("weights is missing"),
+                    HasSubstr("clip is missing")));
+  EXPECT_THAT(with("every: 2, source: b, scores: [aesthetic], clip: c, aesthetic_head: h, reference: r"),
+              HasSubstr("reference has no effect"));
+  EXPECT_THAT(with("every: 2, source: b"), HasSubstr("scores is missing"));
+  EXPECT_THAT(with("every: 2, source: b, scores: [clp], clip: c"), HasSubstr("Did you mean 'clip'?"));
+  EXPECT_THAT(with("scores: [clip], clip: c"), HasSubstr("scores has no effect with every: 0"));
+  EXPECT_THAT(with("every: 2, scores: [clip], clip: c"), HasSubstr("metrics needs prompts"));
+  EXPECT_THAT(with("every: 2, source: b, suite: s, scores: [clip], clip: c"),
+              HasSubstr("metrics.suite and metrics.source exclude each other"));
+  EXPECT_THAT(with("every: 2, source: a, scores: [clip], clip: c"),
+              HasSubstr("metrics.source a is also trained on"));
+  EXPECT_THAT(with("every: 2, source: c, scores: [clip], clip: c"), HasSubstr("metrics.source"));
+  EXPECT_THAT(with("every: 2, source: b, images: 3, scores: [precision-recall], weights: w, reference: r"),
+              HasSubstr("precision-recall needs at least 4"));
+  EXPECT_THAT(with("every: 2, source: b, sampler: euler, scores: [clip], clip: c"),
+              HasSubstr("metrics.sampler: "));
+}
+
+TEST(RunConfig, MetricsOfClassesHaveNoPrompts) {
+  const auto with = [](const std::string& keys) {
+    return error_of(replace(kGood, "objective: class_conditional, source: a, steps: 5}",
+                            "objective: class_conditional, source: a, steps: 5, metrics: {" + keys + "}}"));
+  };
+  EXPECT_EQ(with("every: 2, scores: [fid], weights: w.pth, reference: r"), "");
+  EXPECT_THAT(with("every: 2, suite: s, scores: [fid], weights: w.pth, reference: r"),
+              HasSubstr("have no effect with an objective that draws from classes"));
+  EXPECT_THAT(with("every: 2, scores: [clip], clip: c"), HasSubstr("which this objective does not read"));
+}
+
+TEST(RunConfig, MetricsDrawAsSamplesUnlessTheySayOtherwise) {
+  StageConfig stage;
+  stage.samples.num_steps = 7;
+  stage.samples.guidance = 3;
+  EXPECT_EQ(stage.metrics_sampler().num_steps, 7);
+  stage.metrics.guidance = 1.5;
+  stage.metrics.sampler = "ddim";
+  EXPECT_EQ(stage.metrics_sampler().guidance, 1.5);
+  EXPECT_EQ(stage.metrics_sampler().sampler, "ddim");
+  EXPECT_EQ(stage.metrics_sampler().num_steps, 7);
+}
+
 // Without bounds a slip of the hand becomes an overflow, or a model that takes hours to build.
 TEST(RunConfig, EveryNumberHasALargestValue) {
-  const std::set<std::string> any = {"seed", "sources[].seed", "sources[].max_samples",
-                                     "evaluation.bars[].at_least"};
+  const std::set<std::string> any = {"seed",
+                                     "sources[].seed",
+                                     "sources[].max_samples",
+                                     "evaluation.bars[].at_least",
+                                     "sources[].scores.limits[].at_least",
+                                     "sources[].scores.limits[].at_most"};
   for (const auto& key : config::keys<RunConfig>()) {
     const bool is_number =
         key.type.find("integer") != std::string::npos || key.type.find("number") != std::string::npos;
@@ -205,7 +262,8 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"loss_weighting", "p2"},
                                                      {"min_snr_gamma", "3"},
                                                      {"p2_gamma", "2"},
-                                                     {"variational_bound", "none"}};
+                                                     {"variational_bound", "none"},
+                                                     {"metrics", "{every: 5}"}};
   std::set<std::string> claimed;
   for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
   ASSERT_EQ(claimed.size(), values.size());

@@ -155,17 +155,22 @@ TEST_F(RunFolderTest, AFileThatTheUserWroteIsNotReplaced) {
 TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
   const RunConfig config = read_run_config(write("given.yaml", kRun));
   const auto nonce = [](const std::string& own) { return ".tmp-" + own + "-0123456789abcdef"; };
-  const std::vector<std::string> own = {"quarantine/" + nonce("scenes.jsonl"),
-                                        "quarantine/" + nonce("more.jsonl"),
-                                        "prompts/" + nonce(std::string(64, 'a') + ".safetensors"),
-                                        "samples/text/" + nonce("step-00000030.png"),
-                                        "lora/" + nonce("text") + "/adapter_config.json",
-                                        "excluded/" + nonce("text.jsonl")};
+  const std::vector<std::string> own = {
+      "quarantine/" + nonce("scenes.jsonl"),
+      "quarantine/" + nonce("more.jsonl"),
+      "prompts/" + nonce(std::string(64, 'a') + ".safetensors"),
+      "samples/text/" + nonce("step-00000030.png"),
+      "metrics/text/" + nonce("step-00000030.json"),
+      "metric_features/prompts/" + nonce(std::string(64, 'a') + ".safetensors"),
+      "metric_features/references/" + nonce(std::string(64, 'b') + ".safetensors"),
+      "lora/" + nonce("text") + "/adapter_config.json",
+      "excluded/" + nonce("text.jsonl")};
   const std::vector<std::string> foreign = {
       "quarantine/" + nonce("thesis.jsonl"),
       "quarantine/.tmp-scenes.jsonl",
       "prompts/" + nonce("thesis"),
       "samples/text/" + nonce("thesis.png"),
+      "metrics/text/" + nonce("thesis.json"),
       "samples/other/" + nonce("step-00000030.png"),
       "lora/" + nonce("thesis") + "/half",
       "excluded/" + nonce("thesis.jsonl"),

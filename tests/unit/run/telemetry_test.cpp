@@ -113,6 +113,7 @@ TEST(TelemetryLines, HaveTheKeysOfTheirKind) {
   EXPECT_THAT(keys(stage_line("vae", 0, {})), ::testing::Not(::testing::Contains("flops_per_sample")));
   EXPECT_EQ(integer(save_line("text", 5, 0.5, 1000), "bytes"), 1000);
   EXPECT_EQ(real(validation_line("text", 5, 0.5), "seconds"), 0.5);
+  EXPECT_EQ(real(metrics_line("text", 5, 2.5, 500), "seconds"), 2.5);
   const auto back = roll_back_line("text", 10, {.bad_step = 12, .fault = "why", .number = 2, .samples = 3});
   EXPECT_EQ(back.kind, "roll_back");
   EXPECT_EQ(back.step, 10);
