@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
 
 #include "commands.h"
 #include "pixart/base/env.h"
@@ -17,6 +20,37 @@ void leave_signals_of_others(CLI::App& app) {
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
     if (!contains(kStoppable, command->get_name()))
       command->preparse_callback([](size_t) { leave_stop_signals(); });
+}
+
+// What CLI11 does not say of a number: it takes the largest one for a larger one, and 2^64 - 1 for -1.
+std::string problem_of_number(const std::string& text, bool is_unsigned) {
+  const size_t first = text.find_first_not_of(" \t\n\v\f\r");  // strtoull passes over these
+  if (is_unsigned && first != std::string::npos && text[first] == '-') return text + " is negative";
+  errno = 0;
+  if (is_unsigned)
+    (void)std::strtoull(text.c_str(), nullptr, 0);
+  else
+    (void)std::strtoll(text.c_str(), nullptr, 0);
+  return errno == ERANGE ? text + " does not fit into 64 bits" : "";
+}
+
+// A range of CLI11 has "nan" in it.
+std::string problem_of_fraction(const std::string& text) {
+  return std::isfinite(std::strtod(text.c_str(), nullptr)) ? "" : text + " is not a finite number";
+}
+
+// For the numbers of all options of all commands, before a unit (4G) becomes a factor.
+void refuse_wrong_numbers(CLI::App& app) {
+  for (auto* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    const bool is_unsigned = type.starts_with("UINT");
+    if (type.starts_with("FLOAT"))
+      option->transform(CLI::Validator(problem_of_fraction, ""));
+    else if (is_unsigned || type.starts_with("INT"))
+      option->transform(
+          CLI::Validator([=](const std::string& text) { return problem_of_number(text, is_unsigned); }, ""));
+  }
+  for (auto* command : app.get_subcommands([](CLI::App*) { return true; })) refuse_wrong_numbers(*command);
 }
 
 }  // namespace
@@ -40,6 +74,7 @@ void run_command(int argc, char** argv, CLI::App& app) {
                     add_config_reference, add_completion, add_manual})
     add(app);
   leave_signals_of_others(app);
+  refuse_wrong_numbers(app);
   app.parse(argc, argv);
 }
 

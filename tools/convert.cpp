@@ -1,6 +1,7 @@
 #include <memory>
 
 #include "commands.h"
+#include "convert_card.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/print.h"
@@ -19,6 +20,7 @@ namespace {
 struct Arguments {
   fs::path source, target;
   convert::TargetOptions write;
+  CardRequest card;
   std::string set = "model", dtype;
   bool ema = false, reparameterize = false;
   fs::path lora;
@@ -113,6 +115,9 @@ void run(Arguments& arguments) {
     hints.max_tokens = arguments.max_tokens;
     if (arguments.position_scale > 0) hints.position_scale = arguments.position_scale;
   }
+  arguments.write.card = card_facts(arguments.card, arguments.source, arguments.target,
+                                    {.is_ema = arguments.ema || arguments.set == "ema",
+                                     .is_changed = arguments.reparameterize || !arguments.lora.empty()});
   if (!arguments.dtype.empty()) arguments.write.dtype = nn::dtype_called(arguments.dtype);
   auto opened = convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
   const auto layout = opened.identity.layout;
@@ -235,6 +240,7 @@ void add_convert(CLI::App& app) {
       "--sync", [arguments] { arguments->write.durability = Durability::kNow; },
       "wait until everything is on the disk; otherwise, as with cp, the system writes it within half a "
       "minute");
+  add_card_options(*command, arguments->card);
   add_reparameterize_options(*command, *arguments);
   command->footer(
       "Examples:\n"

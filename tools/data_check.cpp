@@ -47,7 +47,8 @@ ordered_json json_of(const data::CheckReport& report) {
                                 {"distinct", kind.distinct},
                                 {"characters", json_of(kind.characters)},
                                 {"tokens", json_of(kind.tokens)},
-                                {"cut", kind.cut}};
+                                {"cut", kind.cut},
+                                {"openings", json_of_openings(kind.openings)}};
   for (const auto& [key, count] : report.aspects) result["aspects"][key] = count;
   for (const auto& example : report.examples)
     result["examples"].push_back({{"key", example.key},
@@ -65,6 +66,9 @@ void print_captions(const data::CheckReport& report, const CheckArguments& argum
                            100.0 * double(kind.cut) / double(kind.captions), arguments.max_tokens);
     print_line("  {:<10} {}, {} distinct; characters {}{}", name, with_thousands(kind.captions),
                with_thousands(kind.distinct), text_of(kind.characters), tokens);
+    for (const auto& opening : kind.openings)
+      print_line("  {:<10} {}: {}", opening.is_warning() ? "warning" : "opening", name,
+                 data::describe(opening));
   }
 }
 

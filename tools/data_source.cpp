@@ -1,6 +1,7 @@
 #include "data_source.h"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
 #include "pixart/base/home.h"
@@ -82,6 +83,18 @@ std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, con
       if (part.source == source)
         shapes.push_back({.resolution = stage.resolution, .aspect_buckets = stage.aspect_buckets});
   return shapes;
+}
+
+nlohmann::ordered_json json_of_openings(const std::vector<data::Opening>& openings) {
+  auto result = nlohmann::ordered_json::array();
+  for (const auto& opening : openings)
+    result.push_back({{"opening", opening.text},
+                      {"captions", opening.captions},
+                      {"share", opening.share()},
+                      {"example", opening.example},
+                      {"lead_in", opening.is_lead_in},
+                      {"warning", opening.is_warning()}});
+  return result;
 }
 
 }  // namespace pixart::tools

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -28,5 +29,8 @@ int64_t most_tokens(const SourceArguments& arguments);
 
 // How the stages of the run file cut the images of a source; empty for a folder or file.
 std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, const std::string& source);
+
+// [{"opening", "captions", "share", "example", "lead_in", "warning"}] of the first words that captions share.
+nlohmann::ordered_json json_of_openings(const std::vector<data::Opening>& openings);
 
 }  // namespace pixart::tools

@@ -43,8 +43,11 @@ void count_source(const data::SourceConfig& config, text::NounFinder& finder, bo
     if (bad != dataset->rejected().end() && bad->row == i) {
       ++counted.not_counted[std::string(data::to_string(bad->reason))];
       ++bad;
+    } else if (const auto left_out = dataset->left_out(i)) {
+      ++counted.not_counted[std::string(data::to_string(left_out->reason))];
     } else {
-      counter.add(dataset->row(i).captions);
+      const auto row = dataset->row(i);
+      counter.add(row.captions, row.key);
     }
     progress.update(i + 1);
   }
@@ -101,6 +104,10 @@ std::vector<std::string> notes_on(const Counted& counted, const Arguments& argum
                       "do not count as nouns here (with --with-unknown they do).",
                       report::row_label(row, counted.rows), with_thousands(row.unknown_total),
                       with_thousands(row.unknown_distinct)));
+  for (const auto& row : counted.rows)
+    for (const auto& opening : row.openings)
+      notes.push_back(fmt::format("{}{}: {}", opening.is_warning() ? "Warning: " : "",
+                                  report::row_label(row, counted.rows), data::describe(opening)));
   notes.push_back(fmt::format(
       "Valid nouns occur more than {} times. Nouns are told by WordNet's dictionary, the paper's by NLTK's "
       "tagger, which {}.",
@@ -130,6 +137,7 @@ ordered_json json_of(const NounStatistics& row, int64_t top) {
           {"unknown_distinct", row.unknown_distinct},
           {"unknown_total", row.unknown_total},
           {"caption_words", {{"p5", row.words_5}, {"median", row.words_median}, {"p95", row.words_95}}},
+          {"openings", json_of_openings(row.openings)},
           {"top", nouns}};
 }
 

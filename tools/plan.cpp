@@ -121,6 +121,12 @@ ordered_json json_of(const plan::Consumption& c) {
           {"kg_co2", c.kg_co2}};
 }
 
+ordered_json json_of(const plan::MetricsPlan& m) {
+  if (m.looks == 0) return nullptr;
+  return {
+      {"times", m.looks}, {"images", m.images}, {"seconds_each", m.seconds_each}, {"seconds", m.seconds()}};
+}
+
 ordered_json json_of(const plan::StagePlan& s) {
   ordered_json memory;
   for (const auto& [name, bytes] : s.memory.named()) memory[name] = bytes;
@@ -148,6 +154,7 @@ ordered_json json_of(const plan::StagePlan& s) {
           {"mfu", s.mfu},
           {"step_seconds", s.step_seconds},
           {"images_per_second", s.images_per_second},
+          {"metrics", json_of(s.metrics)},
           {"needs", json_of(s.consumption)}};
 }
 
@@ -209,6 +216,11 @@ void print(const plan::StagePlan& s) {
            : fmt::format("{} of {} samples per GPU", s.largest_micro_batch, s.samples_per_gpu));
   line("rate", fmt::format("{} (MFU {:.1f} %)", s.rate, 100 * s.mfu));
   line("time", fmt::format("{:.3g} s per step, {:.4g} images/s", s.step_seconds, s.images_per_second));
+  if (s.metrics.looks > 0)
+    line("metrics",
+         fmt::format("{} times {} images, {} each: {:.3g} % of the time", with_thousands(s.metrics.looks),
+                     with_thousands(s.metrics.images), human_seconds(s.metrics.seconds_each),
+                     100 * s.metrics.seconds() / s.consumption.seconds));
   line("needs", needs_text(s.consumption));
 }
 
@@ -231,8 +243,8 @@ void print(const plan::RunPlan& plan, const Arguments& arguments, const plan::Pl
   print_line("in total: {}", needs_text(plan.sum));
   for (const auto& sentence : plan.assumptions) print_line("assumed: {}", sentence);
   print_text(
-      "not counted: extracting features, sample images, saving, failures; energy is that of the boards at "
-      "full load.\n");
+      "not counted: extracting features, sample images, distances of metrics, saving, failures; energy is that "
+      "of the boards at full load.\n");
   print_papers(plan);
 }
 

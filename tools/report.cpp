@@ -14,6 +14,7 @@
 #include "pixart/report/loss_bands.h"
 #include "pixart/report/page.h"
 #include "pixart/run/run_config.h"
+#include "report_export.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -25,6 +26,7 @@ namespace {
 struct Arguments {
   std::vector<std::string> runs;
   std::string out, preset;
+  ExportRequest exports;
   bool hash_weights = false;
   report::CostRates rates;
 };
@@ -126,6 +128,25 @@ std::string loss_text(diffusion::DiffusionConfig config) {
   return text;
 }
 
+// What the scores depend on besides the model. Files by their names: a page says nothing of the machine.
+std::string metrics_text(const run::StageConfig& stage) {
+  const auto& metrics = stage.metrics;
+  if (metrics.every == 0) return "";
+  const auto name_of = [](const std::filesystem::path& path) {
+    const auto normal = path.lexically_normal();
+    return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
+  };
+  std::string text = fmt::format("{} images", with_thousands(metrics.images));
+  if (stage.info().reads_captions)
+    text += " of " + (metrics.suite.empty() ? metrics.source : name_of(metrics.suite));
+  if (metrics.compares()) text += ", reference " + name_of(metrics.reference);
+  if (metrics.uses_inception()) text += ", " + word_of(metrics.resize) + " resize";
+  if (metrics.uses_clip()) text += ", CLIP " + name_of(metrics.clip);
+  const auto sampler = stage.metrics_sampler();
+  return fmt::format("{}, {}, {} steps, guidance {:g}", text, sampler.sampler, sampler.num_steps,
+                     sampler.guidance);
+}
+
 std::vector<report::StagePlan> plan_of(const run::RunConfig& config, const report::RunRecord& record) {
   std::vector<report::StagePlan> plan;
   for (const auto& stage : config.stages) {
@@ -138,7 +159,8 @@ std::vector<report::StagePlan> plan_of(const run::RunConfig& config, const repor
                     .prompts = stage.samples.prompts,
                     .loss = is_diffusion ? loss_text(stage) : "",
                     .validation_loss = is_diffusion ? loss_text(stage.held_out_loss()) : "",
-                    .usual_loss = usual_loss(config, stage, record)});
+                    .usual_loss = usual_loss(config, stage, record),
+                    .metrics = metrics_text(stage)});
   }
   return plan;
 }
@@ -197,6 +219,7 @@ std::string page_of_several(std::vector<OpenedRun>& opened, const report::PageOp
 }
 
 void run(const Arguments& arguments) {
+  if (arguments.exports.format) return export_runs(arguments.exports, arguments.runs, arguments.out);
   if (arguments.runs.size() > 1 && !arguments.preset.empty())
     throw UserError("--preset needs a single run. Several runs are compared with the first of them.");
   std::vector<OpenedRun> opened;
@@ -222,8 +245,9 @@ void add_report(CLI::App& app) {
       "report", "Write a page about a run, finished or not, or a comparison of several runs.");
   command->add_option("RUN", arguments->runs, "run folders; the others are compared with the first")
       ->required();
-  command->add_option("--out", arguments->out,
-                      "file to write (default: RUN/report.html; comparison.html for several runs)");
+  command->add_option(
+      "--out", arguments->out,
+      "file to write (default: RUN/report.html; comparison.html for several runs); of an export the folder");
   command->add_option("--preset", arguments->preset,
                       "run file to compare the run with, e.g. the preset it started from");
   command->add_option("--price", arguments->rates.price_per_hour, "price per device and hour")
@@ -234,11 +258,14 @@ void add_report(CLI::App& app) {
       ->check(CLI::NonNegativeNumber);
   command->add_flag("--hash-weights", arguments->hash_weights,
                     "add the SHA-256 of each stage's newest weight files (reads all their bytes)");
+  add_export_options(*command, arguments->exports);
   command->footer(
       "Examples:\n"
       "  pixart report runs/demo\n"
       "  pixart report runs/alpha --preset configs/paper/alpha.yaml --price 1.6 --carbon 0.4\n"
-      "  pixart report runs/a runs/b --out a-and-b.html\n\n"
+      "  pixart report runs/a runs/b --out a-and-b.html\n"
+      "  pixart report runs/demo --export csv --out tables\n"
+      "  pixart report runs/demo --export wandb-offline --out wandb && wandb sync wandb/offline-run-*\n\n"
       "The page needs no network and no server. Missing files of a run folder are listed on the page; they\n"
       "are not an error.");
   command->callback([arguments] { run(*arguments); });

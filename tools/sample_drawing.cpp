@@ -118,7 +118,7 @@ sample::Pipeline prepare(Arguments& arguments) {
   choose_size(arguments, pipeline);
   auto& set = arguments.set;
   if (arguments.exact || pipeline.run().numerics == run::Numerics::kExact) set.options.one_by_one = true;
-  if (set.suite) {
+  if (set.suite && set.suite->kind == sample::SuiteKind::kClasses) {
     auto suite = std::make_shared<sample::Suite>(*set.suite);
     sample::set_classes(*suite, pipeline.class_names());
     set.suite = suite;

@@ -56,11 +56,11 @@ Line read_object(const std::string& text) {
     object = json::parse(plain, nullptr, false);
   if (object.is_discarded()) return {.fault = "is not JSON"};
   if (!object.is_object()) return {.fault = "is not a JSON object with a prompt"};
-  for (const char* key : {"prompt", "caption", "text"})
+  for (const char* key : sample::kPromptKeys)
     if (const auto found = object.find(key); found != object.end()) return texts_of(*found);
   std::vector<std::string> keys;
   for (const auto& [key, value] : object.items()) keys.push_back(key);
-  return {.fault = "has none of the keys prompt, caption, text, only " + name_some(keys)};
+  return {.fault = sample::lacks_prompt(keys)};
 }
 
 Line read_line(const std::string& text, bool is_object) {

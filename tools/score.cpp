@@ -9,6 +9,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
 #include "pixart/base/print.h"
+#include "pixart/score/calibrate.h"
 
 namespace pixart::tools {
 namespace fs = std::filesystem;
@@ -17,7 +18,8 @@ namespace {
 
 struct Arguments {
   score::ScoreRequest request;
-  std::string images, reference, weights, clip, clip_tokenizer, aesthetic_head, prompts, save_statistics, out;
+  std::string images, reference, weights, clip, clip_tokenizer, aesthetic_head, prompts, efficientnet_weights,
+      save_statistics, out, calibrate;
   std::vector<std::string> metrics, compare;
   bool json = false, different_protocols = false;
 };
@@ -45,13 +47,45 @@ void compare(const Arguments& arguments) {
   }
   for (const auto& line : lines) print_line("different protocol: {}", line);
   for (const auto& line : lines_of(comparison.machine)) print_line("different machine: {}", line);
-  print_line("{:<28} {:>22} {:>22}", "", "first", "second");
+  print_line("{:<31} {:>22} {:>22}", "", "first", "second");
   for (const auto& [name, own, other] : comparison.values)
-    print_line("{:<28} {:>22} {:>22}", name, own, other);
+    print_line("{:<31} {:>22} {:>22}", name, own, other);
+}
+
+void print(const score::Calibration& result) {
+  for (const auto& part : result.cases) {
+    for (const auto& missing : part.missing) print_line("{} is skipped: {}", part.name, missing);
+    if (!part.problem.empty()) print_line("{} is not computed: {}", part.name, part.problem);
+    for (const auto& value : part.values) print_line("{}: {}", part.name, value.text());
+  }
+}
+
+void calibrate(const Arguments& arguments) {
+  const fs::path path = with_home(arguments.calibrate);
+  if (!fs::exists(path))
+    throw UserError(fmt::format(
+        "{} does not exist: give a folder with the files of the published values, or a calibration file.",
+        path.string()));
+  const auto cases =
+      fs::is_directory(path) ? score::published_calibration(path) : score::read_calibration(path);
+  const auto result = score::calibrate(cases, arguments.request.device, arguments.request.batch_size);
+  if (arguments.json)
+    print_json(result.json);
+  else
+    print(result);
+  if (const int64_t failed = result.num_failed(); failed > 0)
+    throw UserError(
+        fmt::format("{} of the {} cases cannot be computed (see above).", failed, result.cases.size()));
+  if (result.num_computed() == 0)
+    throw UserError("no value was computed, because each of them needs files that are missing.");
+  if (const int64_t different = result.num_different(); different > 0)
+    throw UserError(fmt::format("{} of the values {} not equal to what was published.", different,
+                                different == 1 ? "is" : "are"),
+                    ExitCode::kBelowBar);
 }
 
 void print(const score::ScoreResult& result) {
-  for (const auto& [name, value] : result.values) print_line("{:<28} {:.6f}", name, value);
+  for (const auto& [name, value] : result.values) print_line("{:<31} {:.6f}", name, value);
   for (const auto& note : result.notes) print_line("{}", note);
 }
 
@@ -66,10 +100,28 @@ std::vector<score::Metric> chosen_metrics(const Arguments& arguments) {
   return metrics;
 }
 
-void run(Arguments& arguments) {
-  if (!arguments.compare.empty()) return compare(arguments);
+// Options that this way of use does not read.
+void refuse_others(const CLI::App& command, const std::vector<std::string>& read) {
+  std::vector<std::string> others;
+  for (const auto* option : command.get_options([](const CLI::Option* one) { return one->count() > 0; }))
+    if (!contains(read, option->get_name())) others.push_back(option->get_name());
+  if (!others.empty())
+    throw UserError(fmt::format("{} does not use {}: leave {} out.", read.front(), join(others, ", "),
+                                others.size() == 1 ? "it" : "them"));
+}
+
+void run(Arguments& arguments, const CLI::App& command) {
+  if (!arguments.compare.empty()) {
+    refuse_others(command, {"--compare", "--different-protocols"});
+    return compare(arguments);
+  }
+  if (!arguments.calibrate.empty()) {
+    refuse_others(command, {"--calibrate", "--batch", "--device", "--json"});
+    return calibrate(arguments);
+  }
   if (arguments.images.empty())
-    throw UserError("no images: give a folder of images (or --compare FIRST.json SECOND.json).");
+    throw UserError(
+        "no images: give a folder of images (or --compare FIRST.json SECOND.json, or --calibrate).");
   auto& request = arguments.request;
   request.metrics = chosen_metrics(arguments);
   request.images = with_home(arguments.images);
@@ -79,6 +131,7 @@ void run(Arguments& arguments) {
   request.clip_tokenizer = with_home(arguments.clip_tokenizer);
   request.aesthetic_head = with_home(arguments.aesthetic_head);
   request.prompts = with_home(arguments.prompts);
+  request.efficientnet_weights = with_home(arguments.efficientnet_weights);
   request.save_statistics = with_home(arguments.save_statistics);
   fs::path card;
   if (!arguments.out.empty()) card = score::card_path(with_home(arguments.out));
@@ -116,7 +169,7 @@ void add_numbers(CLI::App& command, score::ScoreRequest& request) {
       ->capture_default_str();
 }
 
-void add_clip_options(CLI::App& command, Arguments& arguments) {
+void add_other_networks(CLI::App& command, Arguments& arguments) {
   command.add_option(
       "--clip", arguments.clip,
       "folder of a CLIP model (Hugging Face, open_clip) for cmmd, clip, aesthetic and pickscore");
@@ -127,6 +180,8 @@ void add_clip_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--prompts", arguments.prompts,
                      "text file for clip and pickscore: a line for each image, in the order of their names "
                      "(default: the captions of the images, or the prompts that pixart sample stored)");
+  command.add_option("--efficientnet-weights", arguments.efficientnet_weights,
+                     "efficientnet-lite0-57934424.pth, for fd-efficientnet-lite0 and kd-efficientnet-lite0");
 }
 
 void add_options(CLI::App& command, Arguments& arguments) {
@@ -162,7 +217,12 @@ void add_options(CLI::App& command, Arguments& arguments) {
       .add_flag("--different-protocols", arguments.different_protocols,
                 "compare values of different protocols all the same")
       ->needs(compare);
-  add_clip_options(command, arguments);
+  command
+      .add_option(
+          "--calibrate", arguments.calibrate,
+          "compute published values again: of the files in this folder, or of a calibration file (.json)")
+      ->excludes(compare);
+  add_other_networks(command, arguments);
   add_numbers(command, arguments.request);
   command.add_option("--device", arguments.request.device, "auto, cpu, cuda, cuda:<i>")
       ->capture_default_str();
@@ -176,7 +236,7 @@ void add_score(CLI::App& app) {
   auto* command = app.add_subcommand(
       "score",
       "Score images: FID, sFID, inception score, precision and recall, KID, CMMD, CLIP score, aesthetics, "
-      "PickScore.");
+      "PickScore, distances of EfficientNet-Lite0's features.");
   add_options(*command, *arguments);
   command->footer(
       "Examples:\n"
@@ -184,12 +244,13 @@ void add_score(CLI::App& app) {
       "  pixart score images --reference VIRTUAL_imagenet256_labeled.npz --resize tensorflow\n"
       "    --metrics fid,sfid,inception-score --weights pt_inception-2015-12-05-6726825d.pth\n"
       "  pixart score real --save-statistics real.npz --weights pt_inception-2015-12-05-6726825d.pth\n"
-      "  pixart score --compare a/score.json b/score.json\n\n"
+      "  pixart score --compare a/score.json b/score.json\n"
+      "  pixart score --calibrate published\n\n"
       "A score compares only with scores of the same protocol: resize rule, weights, reference, number of "
       "images.\n"
-      "KID and precision and recall keep 8 KB for each image; the other metrics need the same memory for any\n"
-      "number of images.");
-  command->callback([arguments] { run(*arguments); });
+      "KID and precision and recall keep 8 KB for each image, EfficientNet-Lite0's features 5 KB, CLIP's\n"
+      "embeddings up to 4 KB; the other metrics need the same memory for any number of images.");
+  command->callback([arguments, command] { run(*arguments, *command); });
 }
 
 }  // namespace pixart::tools
