@@ -221,7 +221,7 @@ TEST_F(Caption, TheKeyAppearsNowhere) {
   });
   const auto result = run(server, "out", {"--limit", "5"});
   ASSERT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("HTTP 500, no Bearer [key]; trying again"));
+  EXPECT_THAT(result.output, HasSubstr("HTTP 500, no Bearer [key]. Trying again."));
   ChatServer refusing(
       [](const ChatRequest& request) { return ChatReply{.status = 401, .body = request.authorization}; });
   const auto refused = run(refusing, "out");

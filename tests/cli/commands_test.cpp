@@ -17,7 +17,9 @@ namespace pixart::testing {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 using ::testing::Not;
 namespace fs = std::filesystem;
 
@@ -373,13 +375,13 @@ TEST_F(FinishedRun, ConvertsAWholePipeline) {
       pixart({"convert", "run/checkpoints/text/step-00000030", "pipeline", "--pipeline", "--vae",
               "run/autoencoder", "--text-encoder", "run/text_encoder", "--dtype", "bfloat16"});
   ASSERT_EQ(result.code, 0) << result.output;
-  EXPECT_EQ(files_below(path("pipeline")),
-            (std::vector<std::string>{"model_index.json", "scheduler/scheduler_config.json",
-                                      "text_encoder/config.json", "text_encoder/model.safetensors",
-                                      "tokenizer/special_tokens_map.json", "tokenizer/spiece.model",
-                                      "tokenizer/tokenizer_config.json", "transformer/config.json",
-                                      "transformer/diffusion_pytorch_model.safetensors", "vae/config.json",
-                                      "vae/diffusion_pytorch_model.safetensors"}));
+  EXPECT_THAT(files_below(path("pipeline")),
+              ElementsAre("README.md", "model_index.json", MatchesRegex("samples/sample-[0-9a-f]{16}\\.png"),
+                          "scheduler/scheduler_config.json", "text_encoder/config.json",
+                          "text_encoder/model.safetensors", "tokenizer/special_tokens_map.json",
+                          "tokenizer/spiece.model", "tokenizer/tokenizer_config.json",
+                          "transformer/config.json", "transformer/diffusion_pytorch_model.safetensors",
+                          "vae/config.json", "vae/diffusion_pytorch_model.safetensors"));
   EXPECT_THAT(result.output,
               HasSubstr(R"(DiffusionPipeline.from_pretrained("pipeline", dtype=torch.bfloat16))"));
   const auto again = pixart({"convert", "run/checkpoints/text/step-00000030", "second-pipeline", "--pipeline",
@@ -399,6 +401,44 @@ TEST_F(FinishedRun, ConvertsAWholePipeline) {
   EXPECT_EQ(inspected.code, 0) << inspected.output;
   for (const char* text : {"PixArt (diffusers)", "AutoencoderKL (diffusers)", "T5 (Hugging Face)", "BF16"})
     EXPECT_THAT(inspected.output, HasSubstr(text));
+}
+
+TEST_F(FinishedRun, AModelCardSaysWhatTheRunSays) {
+  const std::vector<std::string> command = {"convert", "run/checkpoints/text/step-00000030/ema.safetensors",
+                                            "carded"};
+  const std::string score =
+      R"({"kind":"pixart score, 1","scores":{"fid":12.5},"protocol":{"resize":"<b>|x"},"machine":{}})";
+  write_text(path("score.json"), score);
+  auto whole = command;
+  whole.insert(whole.end(),
+               {"--score", "score.json", "--base-model", "someone/a-model", "--license", "Apache-2.0"});
+  const auto result = pixart(whole);
+  ASSERT_EQ(result.code, 0) << result.output;
+  const std::string card = text_of(path("carded/README.md"));
+  for (const char* text :
+       {"license: apache-2.0\n", "library_name: diffusers\n", "pipeline_tag: text-to-image\n",
+        "base_model: \"someone/a-model\"\n", "# run, stage text", "### Stage text", "| resolution | 32 |",
+        "| steps | 30 |", "| fid | 12.5 |", "&lt;b&gt;\\|x", "PixArtTransformer2DModel.from_pretrained",
+        "![sample image 1](samples/sample-", "ema.safetensors"})
+    EXPECT_THAT(card, HasSubstr(text));
+  EXPECT_EQ(pixart({command[0], command[1], command[2], "--overwrite"}).code, 0)
+      << "its own card is replaced";
+  write_text(path("carded/README.md"), card + "my words\n");
+  const auto kept = pixart({command[0], command[1], command[2], "--overwrite"});
+  EXPECT_EQ(kept.code, 78) << kept.output;
+  EXPECT_THAT(kept.output, HasSubstr("README.md"));
+  EXPECT_EQ(text_of(path("carded/README.md")), card + "my words\n");
+  const auto changed = pixart({"convert", "run/checkpoints/class/step-00000030", "changed",
+                               "--reparameterize", "--caption-channels", "32"});
+  ASSERT_EQ(changed.code, 0) << changed.output;
+  EXPECT_FALSE(fs::exists(path("changed/samples"))) << "images of another model";
+  write_text(path("words.jpg"), "words");
+  const auto words = pixart({command[0], command[1], "worded", "--card-image", "words.jpg"});
+  EXPECT_EQ(words.code, 78) << words.output;
+  EXPECT_THAT(words.output, HasSubstr("words.jpg is not a PNG, JPEG or WebP image"));
+  const auto file = pixart({command[0], command[1], "x.safetensors", "--score", "score.json"});
+  EXPECT_EQ(file.code, 78) << file.output;
+  EXPECT_THAT(file.output, HasSubstr("for the model card of a folder"));
 }
 
 TEST_F(FinishedRun, ConvertsAPixArtSigmaToItsOwnPipeline) {

@@ -64,6 +64,34 @@ TEST_F(DataCheck, CaptionsOfSeveralLinesAreWholeAndShownOnOneLine) {
   EXPECT_THAT(result.output, HasSubstr("00.png (40 x 30): The picture shows a ball.\n"));
 }
 
+TEST_F(DataCheck, OpeningsThatManyCaptionsShareAreNamed) {
+  std::string lines;
+  for (int i = 0; i < 20; ++i)
+    lines += fmt::format(R"({{"key": "{0:02}.png", "caption": "{1}thing {0} on a lawn"}})"
+                         "\n",
+                         i, i < 15 ? "Here is a description of the image:\\n\\n" : "");
+  write_text(folder_ / "long.jsonl", lines);
+  const auto set = std::vector<std::string>{"images", "--set",
+                                            "captions=[{name: caption}, {name: long, from: long.jsonl}]"};
+  auto result = check(set);
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(
+      result.output,
+      AllOf(HasSubstr("  warning    long: 15 of 20 captions (75.0 %) begin with \"Here is a description of "
+                      "the image:\", as 00.png does. They look left over"),
+            HasSubstr("  warning    caption: 20 of 20 captions (100.0 %) begin with \"a gray image,")));
+  auto arguments = set;
+  arguments.push_back("--json");
+  result = check(arguments);
+  const auto report = json_of(result).at(0);
+  const auto& openings = report["captions"]["long"]["openings"];
+  ASSERT_EQ(openings.size(), 1u) << result.output;
+  EXPECT_EQ(openings[0]["opening"], "Here is a description of the image:");
+  EXPECT_EQ(openings[0]["captions"], 15);
+  EXPECT_EQ(openings[0]["share"], 0.75);
+  EXPECT_EQ(openings[0]["warning"], true);
+}
+
 TEST_F(DataCheck, FoldersWithSplitsAreTables) {
   for (const std::string split : {"test", "train"}) {
     fs::create_directories(folder_ / "set" / split);

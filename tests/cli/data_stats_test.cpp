@@ -87,6 +87,31 @@ TEST_F(DataStats, BeforeAndAfterCaptioning) {
   EXPECT_THAT(stats(arguments).output, Not(HasSubstr("->")));
 }
 
+TEST_F(DataStats, OpeningsThatManyCaptionsShareAreNamed) {
+  fs::create_directory(folder_ / "images");
+  for (int i = 0; i < 12; ++i) {
+    const std::string stem = folder_ / ("images/" + std::to_string(i));
+    fs::copy_file(kStamps + "/seasonal/halloween/spider.png", stem + ".png");
+    write_text(stem + ".txt", (i < 3   ? "no opening"
+                               : i < 6 ? "Here is the caption: a spider "
+                                       : "a photo of a cat") +
+                                  std::to_string(i) + "\n");
+  }
+  const auto result = stats({"images", "--html", "page.html"});
+  ASSERT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("Warning: caption: 6 of 12 captions (50.0 %) begin with \"a photo of"),
+                    Not(HasSubstr("Here is the caption"))));
+  std::ifstream stream(folder_ / "page.html");
+  EXPECT_THAT(std::string(std::istreambuf_iterator<char>(stream), {}), HasSubstr("a photo of"));
+  const auto json = stats({"images", "--json"});
+  const auto parsed = nlohmann::json::parse(json.output.substr(json.output.find("{\n")));
+  const auto& openings = parsed.at("rows").at(0).at("openings");
+  ASSERT_EQ(openings.size(), 1u);
+  EXPECT_EQ(openings[0].at("captions"), 6);
+  EXPECT_EQ(openings[0].at("lead_in"), false);
+}
+
 TEST_F(DataStats, UnknownKindIsRefusedWithThoseThatThereAre) {
   write_images();
   auto arguments = two_kinds();

@@ -295,7 +295,13 @@ class PresetOfThePaper(unittest.TestCase):
                                     ["imagenet", "sam", "journeydb", "internal"]],
                  "sources[].images": [[*table, "sources.internal.images=nowhere"]],
                  "sources[].captions[].from": [[*table, kind.replace("made.jsonl", "nowhere")]],
-                 "stages[].exclude": [[f"stages.{name}.exclude=nowhere"] for name in ["pixel_dependency_256", "aesthetics_1024ms"]]}
+                 "stages[].exclude": [[f"stages.{name}.exclude=nowhere"] for name in ["pixel_dependency_256", "aesthetics_1024ms"]],
+                 "sources[].scores.file": [["sources.internal.scores.file=nowhere"]]}
+        # Of metrics no path is there: each is named.
+        scores = "stages.pixel_dependency_256.metrics={every: 5, images: 4, scores: [fid, aesthetic], reference: missing, weights: missing, " \
+                 "clip: missing, clip_tokenizer: missing, aesthetic_head: missing}"
+        for key in "reference", "weights", "clip", "clip_tokenizer", "aesthetic_head":
+            wrong[f"stages[].metrics.{key}"] = [[scores.replace(f"{key}: missing", f"{key}: nowhere")]]
         self.assertEqual(paths - written, set(wrong))
         self.check(*table, kind)
         for settings in sum(wrong.values(), []):

@@ -20,7 +20,9 @@
 namespace pixart::testing {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 namespace fs = std::filesystem;
 
 std::string run_yaml() {
@@ -116,9 +118,15 @@ TEST_F(LoraRun, TrainsAdaptersAndLeavesTheWeightsAlone) {
     EXPECT_EQ(adapters, 2u * 2 * 7);  // blocks, A and B, layers
   }
   EXPECT_THAT(result_.output, HasSubstr("stage style: adapters for diffusers and PEFT in run/lora/style"));
-  EXPECT_EQ(files_below(path("run/lora/style")),
-            (std::vector<std::string>{"adapter_config.json", "adapter_model.safetensors",
-                                      "pytorch_lora_weights.safetensors"}));
+  EXPECT_THAT(
+      files_below(path("run/lora/style")),
+      ElementsAre("README.md", "adapter_config.json", "adapter_model.safetensors",
+                  "pytorch_lora_weights.safetensors", MatchesRegex("samples/sample-[0-9a-f]{16}\\.png")));
+  const std::string card = read_file(path("run/lora/style/README.md"));
+  for (const char* text :
+       {"- lora", "# run, stage style", "### Stage class", "### Stage text", "### Stage style",
+        "| lora.rank | 2 |", "not stated\\: trained from random weights"})
+    EXPECT_THAT(card, HasSubstr(text));
 }
 
 TEST_F(LoraRun, TelemetryCountsTheAdapters) {

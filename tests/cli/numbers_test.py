@@ -18,6 +18,7 @@ AT_ONCE = 40  # wrong keys; the program names at most fifty
 # Where a key of a section is set; %s is "KEY: VALUE" or, without braces, KEY=VALUE.
 SECTIONS = {"": "%s", "sources[]": "sources.scenes.%s", "stages[]": "stages.text.%s",
             "sources[].captions[]": "sources.scenes.captions=[{name: a, %s}]",
+            "sources[].scores.limits[]": "sources.scenes.scores={file: scores.jsonl, limits: [{name: a, %s}]}",
             "stages[].mix[]": "stages.text.mix=[{source: scenes, %s}]",
             "evaluation.bars[]": "evaluation={bars: [{metric: stage2.all, %s}]}"}
 # Commands with what they need before their options. The weights are not there, which is said after wrong options.
@@ -67,6 +68,21 @@ def number_options(help_text):
     """(option, integer or number, the lowest and highest value of its range, if help says them)"""
     for option, kind, low, high in re.findall(r"^  (?:-\w,)?(--[\w-]+) (U?INT|FLOAT)(?::\w+ in \[(\S+) - ([^\s\]]+)\])?", help_text, re.M):
         yield option, "number" if kind == "FLOAT" else "integer", (float(low), float(high)) if low else None
+
+
+def commands(*parents):
+    """Every command, as the words that name it."""
+    code, text = pixart(*parents, "--help")
+    assert code == DONE, text
+    for name in re.findall(r"^  ([a-z][a-z-]*)  ", text.partition("Subcommands:")[2], re.M):
+        yield (*parents, name)
+        yield from commands(*parents, name)
+
+
+def whole_numbers(help_text):
+    """(option, whether it is unsigned)"""
+    for option, kind in re.findall(r"^  (?:-\w,)?(--[\w-]+) (U?INT)\b", help_text, re.M):
+        yield option, kind == "UINT"
 
 
 class Numbers(unittest.TestCase):
@@ -139,6 +155,32 @@ class Numbers(unittest.TestCase):
             cases += [(command, option, value, limits) for option, kind, limits in options for value in VALUES[kind]]
         self.assertGreater(len(cases), 100)
         self.all_of(self.check_option, cases)
+
+    def check_64_bits(self, command, option, value):
+        code, output = pixart(*self.in_place(command), f"{option}={value}")
+        return "" if code == BAD_INPUT and option in output else f"{command} {option}={value}: {code}: {output}"
+
+    def test_numbers_that_are_not_finite_are_refused(self):
+        """In every command; "nan" is in each range."""
+        cases = []
+        for command in commands():
+            for option, kind, _ in number_options(pixart(*command, "--help")[1]):
+                if kind == "number":
+                    cases += [(command, option, value) for value in ("nan", "inf", "1e999")]
+        self.assertGreater(len(cases), 30)
+        self.all_of(self.check_64_bits, cases)
+
+    def test_numbers_beyond_64_bits_are_refused(self):
+        """In every command; a parser that gives the largest number instead would change the seed without a word."""
+        cases, unsigned = [], 0
+        for command in commands():
+            for option, is_unsigned in whole_numbers(pixart(*command, "--help")[1]):
+                cases.append((command, option, "99999999999999999999999"))
+                unsigned += is_unsigned
+                if is_unsigned:
+                    cases += [(command, option, "-1"), (command, option, " -1")]
+        self.assertGreater(unsigned, 2)
+        self.all_of(self.check_64_bits, cases)
 
 
 if __name__ == "__main__":

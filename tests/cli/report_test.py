@@ -1,14 +1,17 @@
 """`pixart report` on made run folders (tests/support/make_run.py), its pages read by an HTML parser: the parts are there,
 what a run says stays text, nothing is fetched from elsewhere, and damaged folders make pages too.
 Usage: report_test.py SOURCE_DIR PIXART"""
+import csv
 import hashlib
 import html.parser
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 SOURCE_DIR, PIXART = sys.argv[1:]
 VOID = {'meta', 'img', 'br', 'input', 'link', 'hr'}
@@ -117,6 +120,9 @@ def check_whole_run(folder):
         for name in ('ema', 'model'):
             with open(os.path.join(folder, f'checkpoints/{stage}/step-{step:08d}/{name}.safetensors'), 'rb') as file:
                 assert ', SHA-256 ' + hashlib.sha256(file.read()).hexdigest() in page.text['weights'], (stage, name)
+    for text in ('fd_efficientnet_lite0', '310.5', '128.12'):
+        assert text in page.text['scores'], text
+    assert page.text['scores'].count('Values: fd_efficientnet_lite0') == 1  # a curve of the stage with two steps
     assert 'transformer.hidden_size' in page.text['configuration']
     assert 'stages.text.batch_size' in page.text['configuration']
 
@@ -210,7 +216,7 @@ def check_comparison(folder):
                    .replace('objective: text_conditional,', 'objective: text_conditional, timesteps: logit_normal,'))
     pixart(0, 'first', 'second', cwd=folder)
     page = read(os.path.join(folder, 'comparison.html'))
-    assert [a['id'] for a in page.all('section')] == ['runs', 'configuration', 'curves', 'samples', 'cost']
+    assert [a['id'] for a in page.all('section')] == ['runs', 'configuration', 'curves', 'scores', 'samples', 'cost']
     for name in ('first', 'second'):
         assert all(name in page.text[part] for part in ('runs', 'curves', 'samples', 'cost')), name
     assert page.text['configuration'].count('optimizer.lr') == 1
@@ -224,6 +230,86 @@ def check_comparison(folder):
     assert 'stages.class.optimizer.lr' in page.text['configuration']
 
 
+def check_scores(folder):
+    for name, resize in (('first', 'clean'), ('second', 'clean'), ('third', 'tensorflow')):
+        make(os.path.join(folder, name), '--steps', '400')
+        for stage, step in (('class', 200), ('text', 400)):
+            path = os.path.join(folder, name, f'metrics/{stage}/step-{step:08d}.json')
+            os.makedirs(os.path.dirname(path))
+            with open(path, 'w', encoding='utf-8') as file:
+                json.dump({'kind': 'pixart score, 1', 'scores': {'fid': step / 16}, 'protocol': {'resize': resize, EVIL: EVIL}, 'machine': {}}, file)
+    pixart(0, 'first', 'second', cwd=folder)
+    page = read(os.path.join(folder, 'comparison.html'))
+    assert page.text['scores'].count('text, step 400') == 2 and '12.5' in page.text['scores']
+    assert 'do not compare' not in page.text['scores']
+    pixart(0, 'first', 'third', cwd=folder)
+    page = read(os.path.join(folder, 'comparison.html'))
+    assert 'Scores of different protocols do not compare' in page.text['scores'] and 'tensorflow' in page.text['scores']
+    pixart(0, 'first', cwd=folder)
+    assert 'class, step 200' in read(os.path.join(folder, 'first/report.html')).text['scores']
+
+
+def events_in(run):
+    """{stage: {step: {key: value}}}"""
+    stages = {}
+    with open(os.path.join(run, 'events.jsonl'), encoding='utf-8') as file:
+        for line in file:
+            event = json.loads(line)
+            stages.setdefault(event.pop('stage'), {}).setdefault(event.pop('step'), {}).update(event)
+    return stages
+
+
+def wandb_records(path):
+    """The records of LevelDB's log with the checksum of zlib."""
+    with open(path, 'rb') as file:
+        data = file.read()
+    assert data[:7] == b':W&B\xe1\xbe\0'
+    at, records, partial = 7, [], b''
+    while at < len(data):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        checksum, size, kind = struct.unpack_from('<IHB', data, at)
+        content = data[at + 7:at + 7 + size]
+        assert checksum == zlib.crc32(bytes([kind]) + content) and len(content) == size
+        at, partial = at + 7 + size, partial + content
+        if kind in (1, 4):
+            records.append(partial)
+            partial = b''
+    assert not partial
+    return records
+
+
+def check_exports(folder):
+    run = os.path.join(folder, 'run')
+    make(run)
+    events = events_in(run)
+    pixart(0, run, '--export', 'csv', '--out', os.path.join(folder, 'tables'))
+    for stage, steps in events.items():
+        with open(os.path.join(folder, f'tables/{stage}.csv'), encoding='utf-8', newline='') as file:
+            rows = {int(row.pop('step')): {k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)}
+        assert rows == steps, stage
+    made = []
+    for name in ('a', 'b'):
+        pixart(0, run, '--export', 'wandb-offline', '--project', 'mine', '--out', os.path.join(folder, name))
+        (export,) = os.listdir(os.path.join(folder, name))
+        assert export.startswith('offline-run-20260302_081500-'), export
+        with open(os.path.join(folder, name, export, f'run-{export[-8:]}.wandb'), 'rb') as file:
+            made.append(file.read())
+    assert made[0] == made[1], 'the same run makes other bytes'
+    records = wandb_records(os.path.join(folder, 'a', export, f'run-{export[-8:]}.wandb'))
+    assert len(records) == 2 + 1 + 2 + sum(len(steps) for steps in events.values()) + 2, len(records)
+    assert b'mine' in records[1] and b'hidden_size' in records[1]
+    for value in events['text'][2000].values():  # the last step
+        assert str(value).encode() in records[-3], value
+    assert 'two runs are called run' in pixart(78, run, run, '--export', 'csv', '--out', os.path.join(folder, 'x'))
+    assert '--out' in pixart(78, run, '--export', 'csv')
+    assert 'nothing to export' in pixart(78, folder, '--export', 'csv', '--out', os.path.join(folder, 'x'))
+    with open(os.path.join(folder, 'tables/text.csv'), 'w', encoding='utf-8') as file:
+        file.write('notes\n')
+    assert 'not a table of a stage' in pixart(78, run, '--export', 'csv', '--out', os.path.join(folder, 'tables'))
+
+
 def check_refusals(folder):
     assert 'is not a run folder' in pixart(78, os.path.join(folder, 'gone'))
     run = os.path.join(folder, 'first')
@@ -235,7 +321,7 @@ def check_refusals(folder):
 
 with tempfile.TemporaryDirectory() as temporary:
     check_whole_run(os.path.join(temporary, 'run'))
-    for check in (check_states, check_usual_losses, check_evil_run, check_damaged_runs, check_comparison):
+    for check in (check_states, check_usual_losses, check_evil_run, check_damaged_runs, check_comparison, check_scores, check_exports):
         os.mkdir(os.path.join(temporary, check.__name__))
         check(os.path.join(temporary, check.__name__))
     check_refusals(os.path.join(temporary, 'check_comparison'))

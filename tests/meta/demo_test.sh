@@ -10,7 +10,16 @@ cat >pixart <<'END'
 #!/usr/bin/env bash
 echo "$*" >>calls
 case "$*" in
-  train*) mkdir -p runs/demo/samples/text && touch runs/demo/samples/text/step-00000{200,600}.png ;;
+  train*)
+    mkdir -p runs/demo/samples/text runs/demo/checkpoints/{class/step-00000500,text/step-00000{200,600}} && touch runs/demo/samples/text/step-00000{200,600}.png
+    mkdir -p runs/compare/seed-3/checkpoints/{reparameterized,scratch}/step-00000{200,600}
+    ;;
+  sample*) [ -z "${NO_SAMPLE:-}" ] || exit 70 ;;
+  score*)
+    card=${!#}
+    mkdir -p "${card%/*}"
+    echo '{"scores": {"fd_efficientnet_lite0": 123.5, "kd_efficientnet_lite0": 0.25, "kd_efficientnet_lite0_deviation": 0.01}}' >"$card"
+    ;;
   *objectives*--curve)
     mkdir -p "$3"
     case "$3" in */flow) all=${FLOW:-60} ;; *) all=5$(basename "${3%/*}" | tr -dc 0-9) ;; esac
@@ -43,6 +52,29 @@ expect() {
 expect 0 "step-00000600.png" scripts/demo.sh
 [ "$(cat calls)" = $'train configs/demo/scenes.yaml\ndemo score runs/demo' ]
 expect 0 "88.8" scripts/demo.sh
+expect 0 "no distances: .deps/efficientnet-lite0-57934424.pth is not here" scripts/demo.sh
+expect 0 "which is not a file" env PIXART_EFFICIENTNET=none scripts/demo.sh
+
+# With the network, the last checkpoint of each stage is scored against the same scenes.
+touch net.pth
+: >calls
+expect 0 "123.5" env PIXART_EFFICIENTNET=net.pth scripts/demo.sh
+expect 0 "the distances took" env PIXART_EFFICIENTNET=net.pth scripts/demo.sh
+: >calls
+expect 0 "shows all of it" env PIXART_EFFICIENTNET=net.pth scripts/demo.sh
+[ "$(find runs/demo/scores -type f | sort | paste -sd' ')" = "runs/demo/scores/class/step-00000500.json runs/demo/scores/text/step-00000600.json" ]
+grep -q "^data pack scenes runs/demo/reference/scenes-shaded-seed-20231 --type scenes --set count=390 --set seed=20231 --set style=shaded$" calls
+grep -q "^sample runs/demo --stage class --step 500 --suite classes:234 " calls
+grep -q "^sample runs/demo --stage text --step 600 --prompts .* --count 6 " calls
+[ "$(grep -c -- "--reference runs/demo/reference/scenes-shaded-seed-20231 --metrics fd-efficientnet-lite0 --efficientnet-weights net.pth" calls)" -eq 2 ]
+# A card of the user stays.
+mkdir -p runs/demo/scores/mine && echo '{"scores": {"fid": 1}}' >runs/demo/scores/mine/step-1.json
+expect 0 "shows all of it" env PIXART_EFFICIENTNET=net.pth scripts/demo.sh
+[ "$(find runs/demo/scores -type f | wc -l)" -eq 3 ]
+rm -r runs/demo/scores/mine
+# The demo goes on without the distances, and those of an earlier model go away.
+expect 0 "no distance of stage text at step 00000600" env PIXART_EFFICIENTNET=net.pth NO_SAMPLE=1 scripts/demo.sh
+[ ! -e runs/demo/scores ]
 expect 72 "88.8" env STATUS=72 scripts/demo.sh
 # The score of an earlier run must not be shown for one that failed.
 expect 70 "exit code 70" env STATUS=70 NO_SCORE=1 scripts/demo.sh
@@ -54,6 +86,8 @@ expect 0 "+50.0" scripts/demo.sh --compare-scratch --seeds 3,5
 [ "$(head -n 1 calls)" = "train configs/demo/scenes.yaml" ]
 grep -qx "train configs/demo/compare.yaml --set seed=5 --set run=runs/compare/seed-5" calls
 [ -s runs/compare/curves.svg ]
+expect 0 "scratch" env PIXART_EFFICIENTNET=net.pth scripts/demo.sh --compare-scratch --seeds 3
+[ "$(find runs/compare/seed-3/scores -type f | wc -l)" -eq 4 ] # two checkpoints of each of two stages
 expect 1 "below 15" env SCRATCH=80 scripts/demo.sh --compare-scratch --seeds=0
 expect 78 "numbers separated by commas" scripts/demo.sh --compare-scratch --seeds 1,x
 expect 78 "numbers separated by commas" scripts/demo.sh --compare-scratch --seeds

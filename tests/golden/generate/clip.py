@@ -1,4 +1,4 @@
-"""Golden cases of kinds clip_model, clip_pixels and clip_scores: tiny CLIP models of transformers and open_clip in their own layouts, the pixels that
+"""Golden cases of kinds clip_model, clip_pixels, clip_alpha and clip_scores: tiny CLIP models of transformers and open_clip in their own layouts, the pixels that
 they see, and scores of embeddings.
 
 Made with transformers 4.57.6, open-clip-torch 3.3.0, torchvision 0.26.0, torch 2.11.0, pillow 13.0.0, numpy 2.4.6.
@@ -142,6 +142,21 @@ def make_pixels(root):
                provenance=provenance(0, *PACKAGES), why="What CLIP sees of an image: short side and centre crop, or CMMD's centre square. Bytes are equal.")
 
 
+def make_alpha(root):
+    """Images with alpha: Pillow resizes colours times alpha, and the transform drops alpha afterwards."""
+    openai = Compose([Resize(PIXEL_SIDE, interpolation=InterpolationMode.BICUBIC), CenterCrop(PIXEL_SIDE)])
+    tensors = {}
+    for name in ("odd", "tall", "same"):
+        height, width = PIXEL_SIZES[name]
+        alpha = image(name + ".alpha", height, width)[..., 0]
+        alpha = np.where(alpha < 90, 0, np.where(alpha > 150, 255, alpha)).astype(np.uint8)
+        picture = Image.fromarray(np.dstack([image(name, height, width), alpha]), "RGBA")
+        tensors[f"in.{name}"] = torch.from_numpy(np.asarray(picture).copy())
+        tensors[f"out.{name}"] = torch.from_numpy(np.asarray(openai(picture).convert("RGB")).copy())
+    write_case(fresh_folder(root, "clip_alpha", "formula"), config={"side": PIXEL_SIDE}, tolerance={"exact": True}, tensors=tensors, provenance=provenance(0, *PACKAGES),
+               why="What openai/CLIP's transform makes of images with alpha. Bytes are equal.")
+
+
 def embeddings(name, count, size, **moved):
     x = features(name, count, size, **moved).double()
     return (x / x.norm(dim=1, keepdim=True)).float()
@@ -194,4 +209,5 @@ if __name__ == "__main__":
     make_open_clip(args.out, "open_clip", args.seed + 20, False, False, "open_clip's names and config.")
     make_open_clip(args.out, "openai_names", args.seed + 30, True, True, "A state dict as OpenAI's, in float16, with the sizes that it also holds.")
     make_pixels(args.out)
+    make_alpha(args.out)
     make_scores(args.out, args.head)
