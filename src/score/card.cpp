@@ -73,7 +73,10 @@ ordered_json of_shared_metrics(ordered_json protocol, const ordered_json& other)
     ordered_json shared = ordered_json::object();
     for (const auto& [key, value] : protocol[name].items())
       if (other.contains(name) && other[name].contains(key)) shared[key] = value;
-    protocol[name] = std::move(shared);
+    if (shared.empty())
+      protocol.erase(name);
+    else
+      protocol[name] = std::move(shared);
   }
   return protocol;
 }

@@ -134,7 +134,8 @@ TEST(PrecisionRecall, OfManyBlocksIsThatOfSingleRows) {
              computed = precision_recall(y, x, kNeighbours);
   EXPECT_EQ(known.precision, computed.precision);
   EXPECT_EQ(known.recall, computed.recall);
-  EXPECT_EQ(precision_recall(y, x, kNeighbours, at::zeros_like(radii)).precision, 0) << "the given radii";
+  EXPECT_EQ(precision_recall(y, x, kNeighbours, at::full_like(radii, -1)).precision, 0)
+      << "no point is inside the given radii";
 }
 
 TEST(PrecisionRecall, BlocksAreBoundedByBytes) {
