@@ -233,6 +233,7 @@ def check_comparison(folder):
 def check_scores(folder):
     for name, resize in (('first', 'clean'), ('second', 'clean'), ('third', 'tensorflow')):
         make(os.path.join(folder, name), '--steps', '400')
+        shutil.rmtree(os.path.join(folder, name, 'scores'))  # of another protocol
         for stage, step in (('class', 200), ('text', 400)):
             path = os.path.join(folder, name, f'metrics/{stage}/step-{step:08d}.json')
             os.makedirs(os.path.dirname(path))
