@@ -132,9 +132,9 @@ TEST_F(MetricsInTraining, CompareWithImagesOfSample) {
   write_text(folder_ / "suite.txt", "a red circle\na blue square\na green circle\n");
   write_text(folder_ / "suite.yaml", replaced(with_metrics(), "source: held_out, ", "suite: suite.txt, "));
   ASSERT_EQ(train("suite.yaml", {}).code, 0);
-  const auto drawn =
-      run_pixart({"sample", "run", "--suite", "suite.txt", "--steps", "2", "--seed", "3", "--out", "drawn"},
-                 folder_.path());
+  const auto drawn = run_pixart({"sample", "run", "--stage", "text", "--suite", "suite.txt", "--steps", "2",
+                                 "--seed", "3", "--out", "drawn"},
+                                folder_.path());
   ASSERT_EQ(drawn.code, 0) << drawn.output;
   const auto scored =
       run_pixart({"score", "drawn", "--reference", "real", "--metrics", "cmmd,clip,aesthetic", "--clip",
