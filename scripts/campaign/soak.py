@@ -8,6 +8,7 @@ from drill import Outcome
 
 STEPS = 20000
 MOST_GROWTH, MOST_OF_A_SHORT_RUN = 0.01, 0.1
+PAUSE = 0.2  # seconds between two samples; in a short run less, or each of the few may fall into a save
 STAGE = """  - {{name: class, objective: class_conditional, source: s, resolution: 16, steps: {steps}, batch_size: 2, log_every: 10,
      samples: {{every: {every}, num_steps: 1, prompts: [red circle]}}, checkpoints: {{every: {save}}}}}
 """
@@ -61,7 +62,7 @@ def trial(bench, seed):
             samples.append(measure(process, folder / 'run'))
         except (OSError, KeyError):
             pass  # a checkpoint was deleted meanwhile, or the process has just ended
-        time.sleep(0.2)
+        time.sleep(max(PAUSE * min(command.steps / STEPS, 1), 0.01))
     outcome.demand(process.wait() == 0, f'it ends with {process.popen.returncode}: {process.output()[-1500:]}')
     outcome.tried = last_step(folder / 'run')
     outcome.demand(outcome.tried == command.steps, f'it made {outcome.tried} of {command.steps} steps')
