@@ -176,6 +176,12 @@ void read_score_cards(RunRecord& run) {
       else
         add_card(run, file, "", -1);
     }
+  const auto place = [&](const ScoreCard& card) {
+    const auto is_its = [&](const StageRecord& stage) { return stage.name == card.stage; };
+    return std::find_if(run.stages.begin(), run.stages.end(), is_its) - run.stages.begin();
+  };
+  std::stable_sort(run.cards.begin(), run.cards.end(),
+                   [&](const auto& a, const auto& b) { return place(a) < place(b); });
 }
 
 }  // namespace pixart::report

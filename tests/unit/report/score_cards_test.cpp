@@ -39,6 +39,16 @@ TEST_F(ScoreCards, AreReadWithStageAndStep) {
   EXPECT_EQ(record.cards[1].settings.at("kid/seed"), "3");
 }
 
+TEST_F(ScoreCards, FollowTheOrderOfTheStages) {
+  put("a/scores/score.json", card(1));
+  for (const char* stage : {"aesthetic", "class", "text"})
+    put(fmt::format("a/scores/{}/step-00000010.json", stage), card(2));
+  const RunRecord record = read_run(folder_ / "a", {.stages = {"class", "text", "aesthetic"}});
+  std::vector<std::string> stages;
+  for (const auto& one : record.cards) stages.push_back(one.stage);
+  EXPECT_THAT(stages, ElementsAre("class", "text", "aesthetic", ""));
+}
+
 TEST_F(ScoreCards, WhatIsNotACardIsARemark) {
   for (const char* text : {"", "[]", "{\"kind\":\"pixart score, 2\",\"scores\":{},\"protocol\":{}}",
                            "{\"kind\":\"pixart score, 1\",\"scores\":3,\"protocol\":{}}"}) {
