@@ -47,7 +47,7 @@ class Model:
     batch: int
     steps: int
     counts: tuple  # of images, smaller and larger
-    bar: float     # pixart must be so many times as fast
+    bar: float     # pixart must be at least this many times as fast
 
 
 def models(depth):

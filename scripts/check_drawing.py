@@ -119,7 +119,7 @@ class Studio:
         return Process(self.words(drawing, out, ranks), self.folder, self.environment | {MARK: mark}), mark
 
     def wait_for_moment(self, process, out, images):
-        """Until there are so many images, and a little longer; or a moment of the start. Returns whether it still runs."""
+        """Waits for a number of images and a little longer, or a moment of the start. Returns whether it still runs."""
         if self.rng.random() < 0.2:
             time.sleep(self.rng.random() * 1.5)
             return not process.ended()

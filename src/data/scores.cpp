@@ -49,7 +49,7 @@ class RowsByKey {
   std::vector<std::pair<size_t, int64_t>> rows_;
 };
 
-// A number, or all of a text (a table's values are texts). null and a missing field are no value; anything else
+// A number, or a text that is a number (tables hold texts). null and a missing field do not count as a value; others
 // throws.
 std::optional<double> value_of(const json& fields, const std::string& name) {
   const auto found = fields.find(name);

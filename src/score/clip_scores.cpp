@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "attempt.h"
+#include "card_parts.h"
 #include "clip_pixels.h"
 #include "pixart/base/file.h"
 #include "pixart/base/names.h"
@@ -133,7 +134,7 @@ void add_cmmd(const ImageList& images, const ImageList& reference, const Network
   const auto other = embed(reference, ClipPixels::kSquare, network);
   result.values.emplace_back("cmmd", cmmd(own.rows, other.rows));
   result.images_sha256 = own.sha256, result.reference_sha256 = other.sha256;
-  result.protocol["cmmd_pixels"] = "centre square, bicubic";
+  result.protocol["cmmd_pixels"] = kCmmdPixels;
   if (network.side() != kPublishedSide)
     result.notes.push_back(fmt::format(
         "published CMMDs are of clip-vit-large-patch14-336; this model sees {} pixels", network.side()));
@@ -207,17 +208,13 @@ ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& 
   if (std::none_of(request.metrics.begin(), request.metrics.end(), uses_clip)) return result;
   const at::NoGradGuard no_grad;
   const Network network{models::load_clip(request.clip, device), device, request.batch_size};
-  const auto& config = network.clip.model->config();
-  result.protocol = {{"weights_sha256", hash_of_weights(network.clip)},
-                     {"side", config.image_size},
-                     {"patch", config.patch_size},
-                     {"embedding", config.embedding}};
+  result.protocol = protocol_of_clip(hash_of_weights(network.clip), network.clip.model->config());
   if (wants(request, Metric::kCmmd)) add_cmmd(images, *reference, network, result);
   const auto of_crop = [](Metric metric) { return uses_clip(metric) && metric != Metric::kCmmd; };
   if (std::none_of(request.metrics.begin(), request.metrics.end(), of_crop)) return result;
   const auto embedded = embed(images, ClipPixels::kCrop, network);
   result.images_sha256 = embedded.sha256;
-  result.protocol["pixels"] = "bicubic short side, centre crop";
+  result.protocol["pixels"] = kCropPixels;
   if (std::any_of(request.metrics.begin(), request.metrics.end(), needs_prompts))
     add_text_scores(embedded.rows, inputs, network, request, result);
   if (inputs.head) add_aesthetic(embedded.rows, *inputs.head, request, result);

@@ -133,7 +133,7 @@ void keep(const fs::path& file, const ReferenceFeatures& features, const Missing
   }
 }
 
-// False: there is no such file, or it is damaged.
+// False: the file is missing or damaged.
 bool read_kept(const fs::path& file, const Missing& missing, ReferenceFeatures& features) {
   std::error_code not_readable;
   if (!fs::exists(file, not_readable)) return false;

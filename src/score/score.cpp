@@ -1,15 +1,13 @@
 #include "pixart/score/score.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <torch/headeronly/version.h>
 
 #include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "attempt.h"
-#include "card.h"
+#include "card_parts.h"
 #include "clip_scores.h"
 #include "efficientnet_scores.h"
 #include "images.h"
@@ -38,7 +36,7 @@ constexpr int64_t kFewImages = kFeatures;
 constexpr int64_t kMostForAllPairs = 10000;
 
 // Names in cards and in the protocol of stored statistics.
-constexpr const char *kResize = "resize", *kWeightsHash = "weights_sha256", *kImagesHash = "images_sha256";
+constexpr const char* kImagesHash = "images_sha256";
 
 // The images, or the reference.
 struct Input {
@@ -322,46 +320,20 @@ struct Network {
 
 ordered_json protocol_of(const Input& images, const Side& own, const std::optional<Side>& reference,
                          const Network& network, const ScoreRequest& request) {
-  ordered_json protocol = {
-      {"pixels", "8 bit RGB as decoded"}, {"dtype", "float32, distances float64"}, {"num_images", own.count}};
+  ordered_json protocol = protocol_of_images(own.count);
   const bool has_inception = std::any_of(request.metrics.begin(), request.metrics.end(), [](Metric metric) {
     return !uses_clip(metric) && !uses_efficientnet(metric);
   });
   if (has_inception || request.metrics.empty())
-    protocol.update({{"network", "Inception v3 of 2015-12-05"},
-                     {kWeightsHash, network.inception ? network.inception->tensors_sha256 : ""},
-                     {kResize, word_of(request.resize)},
-                     {"side", kInceptionSide}});
+    protocol.update(
+        protocol_of_inception(network.inception ? network.inception->tensors_sha256 : "", request.resize));
   if (reference)
-    protocol["reference"] = {{"kind", reference->is_statistics ? "statistics" : "images"},
-                             {"sha256", reference->sha256},
-                             {"num_images", reference->count}};
+    protocol["reference"] =
+        protocol_of_reference(reference->is_statistics, reference->sha256, reference->count);
   if (images.images && !images.images->sampling.empty())
     protocol["sampling"] = ordered_json::parse(images.images->sampling);
   protocol["settings"] = settings_of(request);
   return protocol;
-}
-
-std::string card_of(const ScoreResult& result, const ordered_json& protocol, const Input& images,
-                    const Side& own, const Network& network, const ScoreRequest& request) {
-  const auto name_of = [](const fs::path& path) {  // says nothing of the machine
-    const fs::path normal = path.lexically_normal();
-    return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
-  };
-  ordered_json card = {{"kind", kCardKind}, {"scores", ordered_json::object()}, {"protocol", protocol}};
-  for (const auto& [name, value] : result.values) card["scores"][name] = value;
-  card["images"] = {{"name", name_of(images.path)}, {"sha256", own.sha256}};
-  card["reference_name"] = name_of(request.reference);
-  if (network.inception)
-    card["weights"] = {{"name", name_of(request.weights)},
-                       {"sha256", network.inception->file_sha256},
-                       {"published", network.inception->is_published}};
-  card["machine"] = {{"software", producer()},
-                     {"libtorch", TORCH_VERSION},
-                     {"device", at::DeviceTypeName(network.device.type(), /*lower_case=*/true)},
-                     {"threads", at::get_num_threads()}};
-  card["notes"] = result.notes;
-  return card.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 struct Inputs {
@@ -470,7 +442,15 @@ ScoreResult score(const ScoreRequest& given) {
   ordered_json protocol = protocol_of(images, own, other, network, request);
   if (!clip.is_null()) protocol["clip"] = clip;
   if (!efficientnet.is_null()) protocol["efficientnet_lite0"] = efficientnet;
-  result.card = card_of(result, protocol, images, own, network, request);
+  result.card = card_text({.values = result.values,
+                           .notes = result.notes,
+                           .protocol = std::move(protocol),
+                           .images_name = name_of(images.path),
+                           .images_sha256 = own.sha256,
+                           .reference = request.reference,
+                           .weights = request.weights,
+                           .inception = network.inception ? &*network.inception : nullptr,
+                           .device = network.device});
   return result;
 }
 

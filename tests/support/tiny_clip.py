@@ -15,7 +15,7 @@ MERGES = ["r e", "re d</w>", "d i", "s c</w>", "di sc</w>", "c a", "ca t</w>"]
 
 
 def symbols():
-    """The character that stands for each byte in files of byte-level vocabularies."""
+    """The character that represents each byte in files of byte-level vocabularies."""
     shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return [*map(chr, shown), *(chr(0x100 + i) for i in range(len(hidden)))]

@@ -59,8 +59,9 @@ struct CalibratedValue {
 
 struct CalibratedCase {
   std::string name = {}, source = {};
-  std::vector<std::string> missing = {};  // sentences: which file, from where; then there are no values
-  std::string problem = {};               // why the values cannot be computed of the files; "": they can
+  std::vector<std::string> missing =
+      {};                    // sentences that name a file and where to get it; then there are no values
+  std::string problem = {};  // why the values cannot be computed of the files; "": they can
   std::vector<CalibratedValue> values = {};
 };
 
