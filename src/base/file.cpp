@@ -241,6 +241,36 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
   file.commit();
 }
 
+namespace {
+
+// File systems without hard links (some of FUSE, object stores).
+bool lacks_links(int error) {
+  return error == EPERM || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
+}
+
+}  // namespace
+
+bool publish_file(const fs::path& made, const fs::path& path) {
+  const int error = ::link(made.c_str(), path.c_str()) == 0 ? 0 : errno;
+  if (error != 0 && error != EEXIST && !lacks_links(error)) storage_error("rename to", path, error);
+  std::error_code ignored;
+  const bool is_first = error == 0 || (error != EEXIST && !fs::exists(path, ignored));
+  if (is_first && error != 0)
+    rename_or_throw(made, path);
+  else if (!delete_file(made))
+    storage_error("delete", made, errno);
+  sync_path(parent_of(path));
+  return is_first;
+}
+
+bool replace_by_link(const fs::path& file, const fs::path& same) {
+  const fs::path linked = temporary_beside(file);
+  if (::link(same.c_str(), linked.c_str()) != 0) return false;
+  if (::rename(linked.c_str(), file.c_str()) == 0) return true;
+  delete_file(linked);
+  return false;
+}
+
 void create_folders(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);

@@ -83,8 +83,7 @@ void warn_once(const fs::path& path, int error) {
 }
 
 // The descriptor that holds the lock; -1: another process has it.
-int try_take_substitute(const fs::path& path, int reason) {
-  warn_once(path, reason);
+int try_take_substitute(const fs::path& path) {
   const fs::path file = substitute(path);
   const int descriptor = open_substitute(file);
   const int error = error_of_locking(descriptor);
@@ -95,17 +94,39 @@ int try_take_substitute(const fs::path& path, int reason) {
          fmt::format(" Set {} to a folder whose file system has locks.", kFolderVariable));
 }
 
+// Locks what is open as `descriptor`, which is closed unless it is returned.
+int try_take_open(const fs::path& path, int descriptor, bool warns) {
+  const int error = error_of_locking(descriptor);
+  if (error == 0) return descriptor;
+  ::close(descriptor);
+  if (error == EWOULDBLOCK) return -1;
+  if (!lacks_locks(error)) cannot("lock", path, error);
+  if (warns) warn_once(path, error);
+  return try_take_substitute(path);
+}
+
 int try_take(const fs::path& path) {
   int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0 && errno == EISDIR)
     descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) cannot("open", path, errno);
-  const int error = error_of_locking(descriptor);
-  if (error == 0) return descriptor;
-  ::close(descriptor);
-  if (error == EWOULDBLOCK) return -1;
-  if (lacks_locks(error)) return try_take_substitute(path, error);
-  cannot("lock", path, error);
+  return try_take_open(path, descriptor, true);
+}
+
+struct FileIdentity {
+  dev_t device = 0;
+  ino_t inode = 0;
+  bool operator==(const FileIdentity&) const = default;
+};
+
+FileIdentity identity_of(int descriptor) {
+  struct stat status {};
+  return ::fstat(descriptor, &status) == 0 ? FileIdentity{status.st_dev, status.st_ino} : FileIdentity{};
+}
+
+bool is_at(const fs::path& path, const FileIdentity& file) {
+  struct stat status {};
+  return ::stat(path.c_str(), &status) == 0 && FileIdentity{status.st_dev, status.st_ino} == file;
 }
 
 bool is_locked_file(const fs::path& path, int64_t process) {
@@ -142,6 +163,19 @@ FileLock::FileLock(const fs::path& path, const std::function<void()>& while_wait
 std::optional<FileLock> FileLock::try_lock(const fs::path& path) {
   FileLock lock(try_take(path));
   if (lock.descriptor_ < 0) return std::nullopt;
+  return lock;
+}
+
+std::optional<FileLock> FileLock::try_claim(const fs::path& path, bool& is_new) {
+  int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  is_new = descriptor >= 0;
+  if (!is_new && errno != EEXIST) cannot("open", path, errno);
+  if (!is_new) descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (descriptor < 0 && errno == ENOENT) return std::nullopt;  // its holder has just deleted it
+  if (descriptor < 0) cannot("open", path, errno);
+  const FileIdentity file = identity_of(descriptor);
+  FileLock lock(try_take_open(path, descriptor, false));
+  if (lock.descriptor_ < 0 || !is_at(path, file)) return std::nullopt;
   return lock;
 }
 

@@ -48,6 +48,12 @@ MachineFault MachineFault::no_memory(const std::string& what) {
                       ExitCode::kDevice);
 }
 
+MachineFault MachineFault::lasting(const std::string& message, ExitCode code) {
+  MachineFault fault(message, code);
+  fault.is_lasting_ = true;
+  return fault;
+}
+
 void check_machine(const std::filesystem::path& path, int error_number) {
   if (is_machine_fault(error_number)) throw MachineFault(path, error_number);
 }
@@ -65,7 +71,7 @@ void retry_machine_faults(const std::string& what, const std::function<void()>& 
     try {
       return work();
     } catch (const MachineFault& fault) {
-      if (attempt == kTries) throw;
+      if (attempt == kTries || fault.is_lasting()) throw;
       if (attempt == 1) log::warning("{} It is tried again.", fault.what());
     } catch (const std::bad_alloc&) {
       if (attempt == kTries) throw MachineFault::no_memory(what);

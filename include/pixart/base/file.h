@@ -80,7 +80,15 @@ class AtomicFile {
   bool committed_ = false;
 };
 
+// Makes `file` a hard link to `same`, which has the same bytes. Returns whether it is one; where that is not
+// possible, nothing changes.
+bool replace_by_link(const std::filesystem::path& file, const std::filesystem::path& same);
+
 void create_folders(const std::filesystem::path& path);  // as mkdir -p
+
+// Gives the complete file `made` the name `path`, durably, unless a file has it: of several processes that make
+// the same file the first one wins. `made` has no other name after this. Returns whether it was the first.
+bool publish_file(const std::filesystem::path& made, const std::filesystem::path& path);
 
 // Makes <parent>/0001, or the folder whose number follows the highest one in `parent`, and returns its path.
 // Processes that call it at the same time get different folders.

@@ -17,6 +17,10 @@ class FileLock {
   // Throws UserError(kRequeue) if the process is asked to stop meanwhile.
   explicit FileLock(const std::filesystem::path& path, const std::function<void()>& while_waiting = {});
   static std::optional<FileLock> try_lock(const std::filesystem::path& path);
+  // For claims (claim.h), whose file may be deleted by the holder: a lock on a file that has another name by now
+  // counts for nothing. Sets `is_new` if this call made the file, which only one process of all machines does.
+  // Gives no warning where only the processes of this machine are kept apart.
+  static std::optional<FileLock> try_claim(const std::filesystem::path& path, bool& is_new);
   ~FileLock();
   FileLock(FileLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
   FileLock& operator=(FileLock&&) = delete;

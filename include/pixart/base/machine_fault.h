@@ -21,9 +21,13 @@ class MachineFault : public UserError {
  public:
   MachineFault(const std::filesystem::path& path, int error_number);
   static MachineFault no_memory(const std::string& what);  // `what`: what was done, "read a.png"
+  // Of something that has had its tries already, as a server: retry_machine_faults() throws it at once.
+  static MachineFault lasting(const std::string& message, ExitCode code = ExitCode::kStorage);
+  bool is_lasting() const { return is_lasting_; }
 
  private:
   using UserError::UserError;
+  bool is_lasting_ = false;
 };
 
 // Throws MachineFault if the machine is at fault; returns if the file is.

@@ -29,6 +29,11 @@ enum class Purpose : uint32_t {
   kStrata = 16,        // order of a step's samples over the parts of stratified timesteps
   kSubset = 17,        // images of a part of a set that is scored
   kWeightedPass = 18,  // which rows of a weighted source occur once more in a pass
+  // The order of samples that is computed (data::OrderVersion::kComputed):
+  kPassOrder = 19,   // order of the samples of a pass
+  kEpochOrder = 20,  // order in which the sources of an epoch are mixed
+  kRunOrder = 21,    // order of the buckets' runs in an epoch
+  kFirstRun = 22,    // the bucket that fills up the batch of the epoch before
   kTest = 99,
 };
 

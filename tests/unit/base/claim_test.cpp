@@ -99,5 +99,79 @@ TEST_F(Claims, TheNextOneTakesWhatIsGivenUp) {
   EXPECT_FALSE(Claim::try_take(lock(), {}));
 }
 
+// What a process of another machine, whose lock this one does not see, has written.
+std::string lease_of(const std::string& host, const std::string& token) {
+  return fmt::format("{:020}\n4711 -1 {} {}\n", 7, host, token);
+}
+const SharedWork kShortLease = {.lease_seconds = 0.4};
+
+TEST_F(Claims, AreDeletedWhenTheyAreGivenUp) {
+  auto claim = Claim::try_take(lock(), {});
+  EXPECT_THAT(read(lock()), HasSubstr(claim->token()));
+  EXPECT_EQ(claim->token().size(), 16);
+  claim.reset();
+  EXPECT_FALSE(fs::exists(lock()));
+}
+
+TEST_F(Claims, OfADeadProcessOfThisMachineAreFreeAtOnce) {
+  for (const std::string& left :
+       {std::string(), std::string("7\n4711 -1 elsewhere\n"),  // an earlier version's
+        lease_of(host_name(), "0123456789abcdef")}) {
+    write(".lock", left);
+    EXPECT_TRUE(Claim::try_take(lock(), {})) << left;
+  }
+}
+
+TEST_F(Claims, OfADeadProcessOfAnotherMachineAreFreeAfterItsSilence) {
+  write(".lock", lease_of("elsewhere", "0123456789abcdef"));
+  EXPECT_FALSE(Claim::try_take(lock(), kShortLease));
+  HolderWatch holder(lock(), made(), kShortLease);
+  EXPECT_FALSE(Claim::try_take(lock(), kShortLease, &holder));
+  const double start = monotonic_seconds();
+  ::testing::internal::CaptureStderr();
+  const Claim claim = Claim::wait_for(lock(), made(), kShortLease);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr("process 4711 on elsewhere"), HasSubstr("This process takes over")));
+  EXPECT_GE(monotonic_seconds() - start, 0.4);
+  EXPECT_THAT(read(lock()), HasSubstr(claim.token()));
+}
+
+TEST_F(Claims, OfALivingProcessOfAnotherMachineAreNotFree) {
+  write(".lock", lease_of("elsewhere", "0123456789abcdef"));
+  HolderWatch holder(lock(), made(), kShortLease);
+  int count = 100;
+  watch(holder, 1.2, [&] { write(".lock", fmt::format("{:020}\n4711 -1 elsewhere f00\n", ++count)); });
+  EXPECT_FALSE(Claim::try_take(lock(), kShortLease, &holder));
+  EXPECT_GT(holder.held_seconds(), 1);
+  write(".lock", lease_of("elsewhere", "another"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  holder.look();
+  EXPECT_LT(holder.held_seconds(), 0.2) << "another holder";
+}
+
+TEST_F(Claims, ALostOneIsNoticedAndTheNewHoldersFileStays) {
+  auto claim = Claim::try_take(lock(), kShortLease);
+  const std::string others = lease_of("elsewhere", "0123456789abcdef");
+  {
+    const SignsOfLife signs(*claim, made());
+    EXPECT_NO_THROW(give_sign_of_life());
+    write(".lock", others);
+    EXPECT_TRUE(claim->is_lost());
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+    EXPECT_THROW(give_sign_of_life(), Overtaken);
+  }
+  claim.reset();
+  EXPECT_EQ(read(lock()), others);
+}
+
+TEST_F(Claims, WorkEndsWhenAnotherProcessHasDoneIt) {
+  auto claim = Claim::try_take(lock(), {});
+  const SignsOfLife without(*claim);
+  write("made", "by another process");
+  EXPECT_NO_THROW(give_sign_of_life());
+  const SignsOfLife signs(*claim, made());
+  EXPECT_THROW(give_sign_of_life(), Overtaken);
+}
+
 }  // namespace
 }  // namespace pixart

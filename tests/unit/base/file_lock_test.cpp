@@ -72,6 +72,24 @@ TEST(FileLock, AFolderIsLockedWithoutAFile) {
   std::filesystem::remove(path);
 }
 
+TEST(FileLock, AClaimIsNewForOneAndNeverHeldOnADeletedFile) {
+  const auto path =
+      std::filesystem::path(::testing::TempDir()) / fmt::format("pixart_claim_{}", process_id());
+  bool is_new = false;
+  auto held = FileLock::try_claim(path, is_new);
+  ASSERT_TRUE(held.has_value());
+  EXPECT_TRUE(is_new);
+  EXPECT_FALSE(FileLock::try_claim(path, is_new).has_value());
+  EXPECT_FALSE(is_new);
+  std::filesystem::remove(path);  // as its holder does at the end
+  EXPECT_TRUE(FileLock::try_claim(path, is_new).has_value()) << "the next one makes a new file";
+  EXPECT_TRUE(is_new);
+  held.reset();
+  EXPECT_TRUE(FileLock::try_claim(path, is_new).has_value()) << "left by a process that was killed";
+  EXPECT_FALSE(is_new);
+  std::filesystem::remove(path);
+}
+
 TEST(FileLock, IsSeenWithoutBeingTaken) {
   if (!std::filesystem::exists("/proc/locks")) GTEST_SKIP() << "this system does not list its locks";
   const auto path = std::filesystem::path(::testing::TempDir()) / fmt::format("pixart_seen_{}", process_id());
@@ -131,6 +149,17 @@ TEST_F(WithoutLocks, AnotherFolderKeepsTheProcessesApart) {
     }
     EXPECT_TRUE(FileLock::try_lock(path).has_value());
   }
+}
+
+// Signs of life do the rest.
+TEST_F(WithoutLocks, AClaimGivesNoWarning) {
+  error_without_locks = ENOLCK;
+  bool is_new = false;
+  ::testing::internal::CaptureStderr();
+  const auto held = FileLock::try_claim(folder_ / "run/.claim", is_new);
+  EXPECT_TRUE(held.has_value());
+  EXPECT_FALSE(FileLock::try_claim(folder_ / "run/.claim", is_new).has_value());
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
 TEST_F(WithoutLocks, WhereThatFolderHasNoneEitherTheRemedyIsSaid) {

@@ -381,5 +381,25 @@ TEST_F(File, TooManyOpenFilesIsAShortageWithItsRemedy) {
   }
 }
 
+TEST_F(File, OfSeveralProcessesTheFirstOnePublishes) {
+  for (const char* name : {"a", "b"}) write_file_atomically(folder_ / name, name);
+  EXPECT_TRUE(publish_file(folder_ / "a", folder_ / "file"));
+  EXPECT_FALSE(publish_file(folder_ / "b", folder_ / "file"));
+  EXPECT_EQ(read_file(folder_ / "file"), "a");
+  EXPECT_EQ(names(), Names{"file"});
+  const auto missing = error_of([&] { publish_file(folder_ / "a", folder_ / "other"); });
+  EXPECT_EQ(missing.code(), ExitCode::kStorage);
+  EXPECT_EQ(names(), Names{"file"});
+}
+
+TEST_F(File, EqualFilesBecomeOne) {
+  for (const char* name : {"a", "b"}) write_file_atomically(folder_ / name, "same");
+  EXPECT_TRUE(replace_by_link(folder_ / "a", folder_ / "b"));
+  EXPECT_TRUE(fs::equivalent(folder_ / "a", folder_ / "b"));
+  EXPECT_FALSE(replace_by_link(folder_ / "a", folder_ / "missing"));
+  EXPECT_EQ(read_file(folder_ / "a"), "same");
+  EXPECT_EQ(names(), (Names{"a", "b"}));
+}
+
 }  // namespace
 }  // namespace pixart
