@@ -88,7 +88,8 @@ Image decode_avif(std::string_view bytes, const std::string& name, const DecodeL
   decoder->strictFlags &= avifStrictFlags(~(AVIF_STRICT_CLAP_VALID | AVIF_STRICT_PIXI_REQUIRED));
   check(avifDecoderSetIOMemory(decoder.get(), data_of(bytes).data, bytes.size()), decoder, name);
   check(avifDecoderParse(decoder.get()), decoder, name);
-  if (decoder->imageCount != 1)
+  const bool takes_first = limits.damaged == DamagedImages::kRead;
+  if (decoder->imageCount != 1 && !takes_first)
     throw unsupported_image(
         name, kKind, fmt::format("animated, {} frames; expected one still image", decoder->imageCount));
   check_size(decoder->image->width, decoder->image->height, name, limits);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "image_codecs.h"
+#include "mended_image.h"
 #include "pixart/base/error.h"
 
 namespace pixart::formats {
@@ -111,7 +112,8 @@ std::vector<int> row_order(int height, bool interlaced) {
 }  // namespace
 
 Image decode_gif(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
-  GifReader reader(bytes, name);
+  const std::string mended = limits.damaged == DamagedImages::kRead ? mended_gif(bytes) : "";
+  GifReader reader(mended.empty() ? bytes : mended, name);
   reader.go_to_image();
   check_size(reader.width(), reader.height(), name, limits);
   const GifImageDesc& frame = reader.frame();

@@ -24,6 +24,9 @@ Image decode_bmp(std::string_view bytes, const std::string& name, const DecodeLi
 Image decode_tiff(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
 Image decode_avif(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
 
+ImageSize size_of_jpeg(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
+ImageSize size_of_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits);
+
 bool is_bmp(std::string_view bytes);
 bool is_avif(std::string_view bytes);
 

@@ -102,8 +102,38 @@ std::string_view image_ending(std::string_view bytes) {
   return kind == nullptr ? std::string_view() : kind->ending;
 }
 
-ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int least_side,
-                            const DecodeLimits& limits) {
+DecodeLimits limits_of(DamagedImages damaged) {
+  constexpr int kPillowsPixels = 2 * 89'478'485;  // more is its DecompressionBombError
+  DecodeLimits limits{.damaged = damaged};
+  if (damaged == DamagedImages::kRead) limits.side = kPillowsPixels, limits.pixels = kPillowsPixels;
+  return limits;
+}
+
+namespace {
+
+ReducedImage decode_as(const Kind& kind, std::string_view bytes, const std::string& name, int least_side,
+                       const DecodeLimits& limits) {
+  return kind.decode == nullptr ? decode_jpeg(bytes, name, least_side, limits)
+                                : whole(kind.decode(bytes, name, limits));
+}
+
+// What can be read in the usual way is read so, whatever is done with damaged images.
+ReducedImage decode_known(const Kind& kind, std::string_view bytes, const std::string& name, int least_side,
+                          DecodeLimits limits) {
+  if (limits.damaged == DamagedImages::kRead) {
+    limits.damaged = DamagedImages::kReject;
+    try {
+      return decode_as(kind, bytes, name, least_side, limits);
+    } catch (const ImageError& error) {
+      if (error.fault() != ImageFault::kDamaged && error.fault() != ImageFault::kUnsupported) throw;
+      limits.damaged = DamagedImages::kRead;
+    }
+  }
+  return decode_as(kind, bytes, name, least_side, limits);
+}
+
+// The kind of the image; throws ImageError if it is none of them, or too large.
+const Kind& known_kind_of(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   if (bytes.empty())
     throw ImageError(ImageFault::kEmpty,
                      fmt::format("{}: the file is empty. Remove the file, or convert it.", name));
@@ -111,9 +141,7 @@ ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int
     throw ImageError(ImageFault::kTooLarge, fmt::format("{}: {} bytes are over the limit of {} for an image.",
                                                         name, bytes.size(), limits.file_bytes));
   }
-  if (const Kind* kind = kind_of(bytes); kind != nullptr)
-    return kind->decode == nullptr ? decode_jpeg(bytes, name, least_side, limits)
-                                   : whole(kind->decode(bytes, name, limits));
+  if (const Kind* kind = kind_of(bytes); kind != nullptr) return *kind;
   if (kPng.starts_with(bytes) || kJpeg.starts_with(bytes) || (bytes.size() < 12 && bytes.starts_with(kRiff)))
     throw ImageError(ImageFault::kDamaged,
                      fmt::format("{}: damaged image: the file ends after {} bytes.", name, bytes.size()));
@@ -123,6 +151,23 @@ ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int
       fmt::format("{}: not a JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP image{}{}. Remove the file, or "
                   "convert it.",
                   name, content.empty() ? "" : "; it seems to be ", content));
+}
+
+}  // namespace
+
+ReducedImage decode_reduced(std::string_view bytes, const std::string& name, int least_side,
+                            const DecodeLimits& limits) {
+  return decode_known(known_kind_of(bytes, name, limits), bytes, name, least_side, limits);
+}
+
+ImageSize size_of_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  const Kind& kind = known_kind_of(bytes, name, limits);
+  const bool reads_damaged =
+      limits.damaged == DamagedImages::kRead;  // what is usable is known after decoding
+  if (!reads_damaged && kind.decode == nullptr) return size_of_jpeg(bytes, name, limits);
+  if (!reads_damaged && kind.decode == decode_png) return size_of_png(bytes, name, limits);
+  const Image image = decode_known(kind, bytes, name, 0, limits).image;
+  return {.height = image.height, .width = image.width};
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeLimits& limits) {

@@ -26,11 +26,17 @@ InputFile::InputFile(std::filesystem::path path)
   bytes_ = uint64_t(info.st_size);
 }
 
-InputFile::~InputFile() { ::close(descriptor_); }
+InputFile::InputFile(std::filesystem::path name, uint64_t bytes, ReadAt read)
+    : path_(std::move(name)), bytes_(bytes), read_(std::move(read)) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
 
 void InputFile::read(void* to, uint64_t count, uint64_t offset) const {
   constexpr uint64_t kLargestPiece = uint64_t{1} << 30;
   auto* out = static_cast<char*>(to);
+  if (read_) return read_(out, count, offset);
   while (count > 0) {
     const ssize_t got = ::pread(descriptor_, out, std::min(count, kLargestPiece), off_t(offset));
     if (got < 0 && errno == EINTR) continue;

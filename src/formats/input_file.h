@@ -1,16 +1,19 @@
-// A file that is read at given offsets with pread. It is never mapped: if a mapped file shrinks, the process
-// is killed.
+// A file that is read at given offsets, with pread or by the function of its owner. It is never mapped: if a
+// mapped file shrinks, the process is killed.
 #pragma once
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
 
+#include "pixart/formats/read_at.h"
+
 namespace pixart::formats {
 
 class InputFile {
  public:
   explicit InputFile(std::filesystem::path path);  // UserError if it is not a readable regular file
+  InputFile(std::filesystem::path name, uint64_t bytes, ReadAt read);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
@@ -25,6 +28,7 @@ class InputFile {
   std::filesystem::path path_;
   int descriptor_ = -1;
   uint64_t bytes_ = 0;
+  ReadAt read_;  // of a file that is not opened here
 };
 
 // The name of a file without a folder.

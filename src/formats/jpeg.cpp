@@ -50,6 +50,7 @@ struct Decoder {
   std::jmp_buf jump{};
   const unsigned char* data = nullptr;
   int code = 0, most_scans = 0;  // `code`: of the error; 0 for too many scans
+  bool reads_damaged = false, has_all_rows = false;
   char message[JMSG_LENGTH_MAX] = {};
   std::array<JSAMPROW, 16> rows{};
 
@@ -84,11 +85,17 @@ bool is_harmless_extra(const Decoder& decoder) {
   return std::all_of(end - count, end, [](JOCTET byte) { return byte == 0x00 || byte == 0xFF; });
 }
 
+// The end of the file counts before the last row only.
+bool is_read_all_the_same(const Decoder& decoder, int code) {
+  return decoder.reads_damaged && (code != JWRN_JPEG_EOF || decoder.has_all_rows);
+}
+
 void take_message(j_common_ptr jpeg, int level) {
   const int code = jpeg->err->msg_code;
   const bool is_warning = level < 0;
-  if (!is_warning || is_harmless(code)) return;
-  if (code == JWRN_EXTRANEOUS_DATA && is_harmless_extra(decoder_of(jpeg))) return;
+  const Decoder& decoder = decoder_of(jpeg);
+  if (!is_warning || is_harmless(code) || is_read_all_the_same(decoder, code)) return;
+  if (code == JWRN_EXTRANEOUS_DATA && is_harmless_extra(decoder)) return;
   fail(jpeg);
 }
 
@@ -101,14 +108,15 @@ void check_progress(j_common_ptr jpeg) {
   std::longjmp(decoder.jump, 1);
 }
 
-bool read_header(Decoder& decoder, const unsigned char* data, size_t bytes, int most_scans) {
+bool read_header(Decoder& decoder, const unsigned char* data, size_t bytes, const DecodeLimits& limits) {
   decoder.jpeg.err = jpeg_std_error(&decoder.errors);
   decoder.errors.error_exit = fail;
   decoder.errors.emit_message = take_message;
   decoder.errors.output_message = print_nothing;
   decoder.jpeg.client_data = &decoder;
   decoder.data = data;
-  decoder.most_scans = most_scans;
+  decoder.most_scans = limits.scans;
+  decoder.reads_damaged = limits.damaged == DamagedImages::kRead;
   if (setjmp(decoder.jump)) return false;
   jpeg_create_decompress(&decoder.jpeg);
   decoder.progress.progress_monitor = check_progress;
@@ -137,6 +145,7 @@ bool read_rows(Decoder& decoder, int reduction, uint8_t* out, size_t row_bytes) 
           std::min<size_t>(decoder.jpeg.output_scanline + i, decoder.jpeg.output_height - 1) * row_bytes;
     jpeg_read_scanlines(&decoder.jpeg, decoder.rows.data(), JDIMENSION(decoder.rows.size()));
   }
+  decoder.has_all_rows = true;
   jpeg_finish_decompress(&decoder.jpeg);
   return true;
 }
@@ -213,23 +222,43 @@ Image decode_stored(Decoder& decoder, std::string_view bytes, int reduction, con
 
 }  // namespace
 
-ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int least_side,
-                         const DecodeLimits& limits) {
-  Decoder decoder;
-  if (!read_header(decoder, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), limits.scans))
+namespace {
+
+// Reads the header and compares it with the limits.
+void open(Decoder& decoder, std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  if (!read_header(decoder, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), limits))
     refuse(decoder, bytes, name, limits);
   check_size(decoder.jpeg.image_width, decoder.jpeg.image_height, name, limits);
   check_scans(bytes, decoder, name, limits);
+}
+
+ImageSize upright(int width, int height, int orientation) {
+  const bool is_turned = orientation > 4;  // rows become columns
+  return {.height = is_turned ? width : height, .width = is_turned ? height : width};
+}
+
+}  // namespace
+
+ImageSize size_of_jpeg(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  Decoder decoder;
+  open(decoder, bytes, name, limits);
+  return upright(int(decoder.jpeg.image_width), int(decoder.jpeg.image_height), orientation_of_jpeg(bytes));
+}
+
+ReducedImage decode_jpeg(std::string_view bytes, const std::string& name, int least_side,
+                         const DecodeLimits& limits) {
+  Decoder decoder;
+  open(decoder, bytes, name, limits);
   const int width = int(decoder.jpeg.image_width), height = int(decoder.jpeg.image_height);
   const int reduction = least_side > 0 && std::min(width, height) / 2 >= least_side ? 2 : 1;
   // Half of an odd size rounds up, as in the library.
   const Size size{(width + reduction - 1) / reduction, (height + reduction - 1) / reduction};
   Image stored = decode_stored(decoder, bytes, reduction, size, name, limits);
   const int orientation = orientation_of_jpeg(bytes);
-  const bool is_turned = orientation > 4;  // rows become columns
+  const ImageSize full = upright(width, height, orientation);
   return {.image = oriented(std::move(stored), orientation),
-          .full_height = is_turned ? width : height,
-          .full_width = is_turned ? height : width,
+          .full_height = full.height,
+          .full_width = full.width,
           .reduction = reduction};
 }
 

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "image_codecs.h"
+#include "mended_image.h"
 #include "pixart/base/bytes.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -117,6 +118,20 @@ bool has_all_pixels(const Reader& reader) {
   return !reader.state.is_about_pixels() && reader.state.rows == num_stored_rows(reader.png, reader.info);
 }
 
+// For DamagedImages::kRead.
+void ignore_warning(png_structp, png_const_charp) {}
+
+void pass_over_damage(Reader& reader) {
+  png_set_error_fn(reader.png, &reader.state, on_error, ignore_warning);
+  png_set_option(reader.png, PNG_MAXIMUM_INFLATE_WINDOW, PNG_OPTION_ON);
+  png_set_user_limits(reader.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_size() has the limits
+}
+
+bool is_usable(const Reader& reader, bool reads_damaged) {
+  return reads_damaged ? reader.state.rows == num_stored_rows(reader.png, reader.info)
+                       : has_all_pixels(reader);
+}
+
 // Checks for sizes beyond the limits and for chunks of an animation, which libpng skips: libpng gives no
 // reason of its own for either.
 void check_chunks(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
@@ -172,9 +187,11 @@ std::vector<png_text> text_chunks(const std::map<std::string, std::string>& text
 }  // namespace
 
 RgbaImage decode_png_with_alpha(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
-  check_chunks(bytes, name, limits);
+  const bool reads_damaged = limits.damaged == DamagedImages::kRead;
+  if (!reads_damaged) check_chunks(bytes, name, limits);
   Reader reader;
-  const std::string whole = with_whole_pixel_chunks(bytes);
+  if (reads_damaged) pass_over_damage(reader);
+  const std::string whole = reads_damaged ? mended_png(bytes) : with_whole_pixel_chunks(bytes);
   const std::string_view readable = whole.empty() ? bytes : whole;
   Source source{readable.data(), readable.size()};
   png_set_read_fn(reader.png, &source, read_bytes);
@@ -189,13 +206,27 @@ RgbaImage decode_png_with_alpha(std::string_view bytes, const std::string& name,
   image.rgba.resize(size_t(width) * height * 4);
   std::vector<png_bytep> rows(height);
   for (size_t y = 0; y < height; ++y) rows[y] = image.rgba.data() + y * width * 4;
-  if (!read_rows(reader.png, reader.info, rows.data()) && !has_all_pixels(reader)) throw damaged();
+  if (!read_rows(reader.png, reader.info, rows.data()) && !is_usable(reader, reads_damaged)) throw damaged();
   return image;
 }
 
 Image decode_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   const auto [height, width, rgba] = decode_png_with_alpha(bytes, name, limits);
   return oriented(composite_on_white(rgba.data(), width, height), orientation_of_png(bytes));
+}
+
+ImageSize size_of_png(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
+  check_chunks(bytes, name, limits);
+  Reader reader;
+  Source source{bytes.data(), bytes.size()};
+  png_set_read_fn(reader.png, &source, read_bytes);
+  if (!read_header(reader.png, reader.info))
+    throw ImageError(ImageFault::kDamaged, fmt::format("{}: damaged PNG: {}.", name, reader.state.message));
+  ImageSize size{.height = int(png_get_image_height(reader.png, reader.info)),
+                 .width = int(png_get_image_width(reader.png, reader.info))};
+  check_size(size.width, size.height, name, limits);
+  if (orientation_of_png(bytes) > 4) std::swap(size.height, size.width);  // rows become columns
+  return size;
 }
 
 std::string encode_png(const Image& image, const std::map<std::string, std::string>& text,

@@ -55,6 +55,16 @@ bool take_png_chunk(std::string_view& bytes, PngChunk& chunk) {
   return true;
 }
 
+std::string png_chunk(std::string_view type, std::string_view data) {
+  const auto number = [](uint64_t value) {
+    const std::string bytes = little_endian(value, 4);
+    return std::string(bytes.rbegin(), bytes.rend());
+  };
+  const std::string checked = std::string(type) + std::string(data);
+  return number(data.size()) + checked +
+         number(::crc32(0, reinterpret_cast<const Bytef*>(checked.data()), uInt(checked.size())));
+}
+
 std::string with_whole_pixel_chunks(std::string_view png) {
   constexpr size_t kHead = 8;  // length and type; also the signature of the file
   std::string_view rest = png.substr(std::min(png.size(), kHead));
@@ -64,14 +74,7 @@ std::string with_whole_pixel_chunks(std::string_view png) {
   if (rest.size() < kHead || rest.substr(4, 4) != "IDAT" ||
       from_big_endian(rest, 0, 4) <= rest.size() - kHead)
     return "";
-  const std::string_view checked = rest.substr(4);
-  const auto number = [](uint64_t value) {
-    const std::string bytes = little_endian(value, 4);
-    return std::string(bytes.rbegin(), bytes.rend());
-  };
-  return std::string(png.substr(0, png.size() - rest.size())) + number(rest.size() - kHead) +
-         std::string(checked) +
-         number(::crc32(0, reinterpret_cast<const Bytef*>(checked.data()), uInt(checked.size())));
+  return std::string(png.substr(0, png.size() - rest.size())) + png_chunk("IDAT", rest.substr(kHead));
 }
 
 std::string_view take_word(std::string_view& bytes) {

@@ -18,6 +18,9 @@ struct PngChunk {
 // Removes the next chunk from `bytes`, which begin at one; false if they do not hold a whole one.
 bool take_png_chunk(std::string_view& bytes, PngChunk& chunk);
 
+// A chunk as it is stored, with its length and checksum.
+std::string png_chunk(std::string_view type, std::string_view data);
+
 // If the file ends inside the data of IDAT: the file with what is left of them as a whole chunk, as libpng asks for
 // all bytes of a chunk at once. Otherwise "".
 std::string with_whole_pixel_chunks(std::string_view png);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kLargestExtension = uint64_t{64} << 10;  // bytes of a long name or a pax header
 constexpr size_t kMostMembers = 10'000'000;
+constexpr uint64_t kMostKept = uint64_t{256} << 20;    // bytes of the members that are kept
 constexpr uint64_t kZerosChecked = uint64_t{1} << 20;  // after the end mark
 
 bool is_zero(std::string_view bytes) { return bytes.find_first_not_of('\0') == std::string_view::npos; }
@@ -66,7 +67,8 @@ std::string_view refused_kind(char type) {
 
 class Reader {
  public:
-  explicit Reader(const InputFile& file) : file_(file), blocks_(file) {}
+  Reader(const InputFile& file, const std::function<bool(const TarEntry&)>& keeps)
+      : file_(file), keeps_(keeps), blocks_(file) {}
 
   TarIndex read() {
     while (!is_done_) {
@@ -84,6 +86,7 @@ class Reader {
     }
     return std::move(index_);
   }
+  KeptMembers take_kept() { return std::move(kept_); }
 
  private:
   // Reads one header and its content.
@@ -119,6 +122,7 @@ class Reader {
     if (is_file && !is_folder && !is_sparse) {
       if (name_.empty()) throw UserError("a member without a name");
       index_.entries.push_back({name_, content, bytes});
+      keep(index_.entries.back());
     } else if (!is_folder && header.type != 'D' && header.type != 'V') {  // lists of folders, a volume's name
       fault(begin, next,
             fmt::format("{} is not supported", is_sparse ? "a sparse file" : refused_kind(header.type)),
@@ -128,6 +132,12 @@ class Reader {
     if (index_.entries.size() + index_.faults.size() < kMostMembers) return;
     fault(at_, file_.bytes(), fmt::format("more than {} members", kMostMembers));
     is_done_ = true;
+  }
+
+  void keep(const TarEntry& entry) {
+    if (!keeps_ || kept_bytes_ + entry.bytes > kMostKept || !keeps_(entry)) return;
+    kept_bytes_ += entry.bytes;
+    kept_[entry.offset] = file_.read(entry.bytes, entry.offset);
   }
 
   // Reads an extension header, which describes the next member.
@@ -220,8 +230,11 @@ class Reader {
   }
 
   const InputFile& file_;
+  const std::function<bool(const TarEntry&)>& keeps_;
   Blocks blocks_;
   TarIndex index_;
+  KeptMembers kept_;
+  uint64_t kept_bytes_ = 0;
   uint64_t at_ = 0;
   bool is_done_ = false;
   Extension extension_;
@@ -249,9 +262,21 @@ void refuse_compressed(const InputFile& file, std::string_view start) {
 }  // namespace
 
 TarFile::TarFile(std::filesystem::path path) : file_(std::make_unique<InputFile>(std::move(path))) {
+  list({});
+}
+
+TarFile::TarFile(std::filesystem::path name, uint64_t bytes, ReadAt read,
+                 const std::function<bool(const TarEntry&)>& keeps)
+    : file_(std::make_unique<InputFile>(std::move(name), bytes, std::move(read))) {
+  list(keeps);
+}
+
+void TarFile::list(const std::function<bool(const TarEntry&)>& keeps) {
   const std::string start = file_->read(std::min(file_->bytes(), kTarBlock), 0);
   refuse_compressed(*file_, start);
-  index_ = Reader(*file_).read();
+  Reader reader(*file_, keeps);
+  index_ = reader.read();
+  kept_ = reader.take_kept();
   const bool is_header = start.size() == kTarBlock && (is_zero(start) || is_tar_header(start, false));
   if (index_.entries.empty() && !is_header)
     throw UserError(fmt::format("{} is not a tar archive: {}.", file_->name(),
@@ -263,6 +288,7 @@ TarFile::TarFile(TarFile&&) noexcept = default;
 uint64_t TarFile::bytes() const { return file_->bytes(); }
 
 std::string TarFile::read(const TarEntry& entry, uint64_t most) const {
+  if (const auto kept = kept_.find(entry.offset); kept != kept_.end()) return kept->second.substr(0, most);
   return file_->read(std::min(entry.bytes, most), entry.offset);
 }
 

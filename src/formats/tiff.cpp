@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "image_codecs.h"
+#include "mended_image.h"
 #include "pixart/base/error.h"
 
 namespace pixart::formats {
@@ -307,10 +308,11 @@ Image read_image(TIFF* tiff, const Layout& layout, const Source& source, const s
 
 Image decode_tiff(std::string_view bytes, const std::string& name, const DecodeLimits& limits) {
   const uint64_t most_bytes = uint64_t(limits.pixels) * kMostSamples;
-  Source source{.bytes = bytes};
+  const std::string mended = limits.damaged == DamagedImages::kRead ? mended_tiff(bytes) : "";
+  Source source{.bytes = mended.empty() ? bytes : mended};
   const Tiff tiff = open_tiff(source, tmsize_t(most_bytes));
   if (!tiff) throw damaged_image(name, kKind, source.message);
-  const Layout layout = layout_of(tiff.get(), bytes);
+  const Layout layout = layout_of(tiff.get(), source.bytes);
   check_size(layout.width, layout.height, name, limits);
   const int orientation = orientation_of_tiff(tiff.get(), layout);
   return oriented(read_image(tiff.get(), layout, source, name, most_bytes), orientation);

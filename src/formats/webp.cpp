@@ -29,12 +29,13 @@ int orientation_of_webp(std::string_view webp) {
 }
 
 // An animation of one frame, which some programs write for a still image: the frame may be smaller than the
-// canvas.
-Image decode_single_frame(std::string_view bytes, const std::string& name, int width, int height) {
+// canvas. With `takes_first` one of several frames.
+Image decode_first_frame(std::string_view bytes, const std::string& name, int width, int height,
+                         bool takes_first) {
   const WebPData data{reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()};
   const std::unique_ptr<WebPDemuxer, void (*)(WebPDemuxer*)> demuxer(WebPDemux(&data), WebPDemuxDelete);
   if (!demuxer) throw damaged_image(name, kKind, "it may be cut off");
-  if (const uint32_t frames = WebPDemuxGetI(demuxer.get(), WEBP_FF_FRAME_COUNT); frames != 1)
+  if (const uint32_t frames = WebPDemuxGetI(demuxer.get(), WEBP_FF_FRAME_COUNT); frames != 1 && !takes_first)
     throw unsupported_image(name, kKind,
                             fmt::format("animated, {} frames; expected one still image", frames));
   WebPAnimDecoderOptions options;
@@ -76,8 +77,10 @@ Image decode_webp(std::string_view bytes, const std::string& name, const DecodeL
     throw unsupported_image(name, kKind, "it uses a feature that libwebp does not have");
   if (status != VP8_STATUS_OK) throw damaged_image(name, kKind, "its header is damaged or cut off");
   check_size(features.width, features.height, name, limits);
-  Image image = features.has_animation ? decode_single_frame(bytes, name, features.width, features.height)
-                                       : decode_still(bytes, name, features);
+  const bool takes_first = limits.damaged == DamagedImages::kRead;
+  Image image = features.has_animation
+                    ? decode_first_frame(bytes, name, features.width, features.height, takes_first)
+                    : decode_still(bytes, name, features);
   return oriented(std::move(image), orientation_of_webp(bytes));
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/base/error.h"
 
 namespace pixart {
@@ -64,6 +65,15 @@ class ImageError : public UserError {
   ImageFault fault_;
 };
 
+// What becomes of an image whose content is damaged although pixels can be read, and of animations.
+enum class DamagedImages {
+  kReject,  // an error
+  kRead,    // read where Pillow reads it, wrong pixels included; of an animation the first image
+};
+inline EnumWords<DamagedImages> enum_words(DamagedImages) {
+  return {{"reject", DamagedImages::kReject}, {"read", DamagedImages::kRead}};
+}
+
 // Limits that are checked before memory is allocated and before pixels are decoded. Every scan of a JPEG
 // passes over all pixels again, so a few kilobytes could take minutes. Cameras and encoders write about ten
 // scans.
@@ -73,7 +83,11 @@ struct DecodeLimits {
   int64_t pixels = 100'000'000;
   int scans = 500;
   int64_t scanned_pixels = 2'000'000'000;  // pixels times scans
+  DamagedImages damaged = DamagedImages::kReject;
 };
+// With kRead, images of as many pixels as Pillow takes, whatever their sides. Such an image takes 1.3 GB while
+// it is decoded, in each thread that reads images; the usual limit is lower for that reason.
+DecodeLimits limits_of(DamagedImages damaged);
 
 // Decodes JPEG, PNG, WebP, AVIF, TIFF, GIF or BMP (recognised by content) to RGB: grey is copied to three
 // channels, palettes and CMYK are converted, 16 bit reduced to the high byte, alpha composited on white, and
@@ -82,6 +96,12 @@ struct DecodeLimits {
 // animations of the other formats are errors. So are warnings of libjpeg about the pixels (a file that ends
 // early), but not those about odd headers. Throws ImageError naming `name` and the reason, and
 // std::bad_alloc.
+// With DamagedImages::kRead, an image that is an error for its content is tried again as Pillow reads it. Passed over
+// are warnings of libjpeg, wrong checksums of a PNG's pixels, bytes between the parts of a GIF, wrong tags of a TIFF
+// file, and the frames after the first. A file that ends before its last pixel stays an error, as in Pillow; so does a
+// PNG whose compressed data are complete, but too short, which Pillow takes. The pixels are Pillow's, but other
+// versions of libjpeg fill the gaps of progressive files in another way, and some wrong codes of a GIF, which Pillow
+// refuses, give wrong pixels.
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 
 // 8-bit RGBA, row-major [height, width, 4]; colours are not multiplied by alpha.
@@ -100,6 +120,14 @@ std::span<const std::string_view> image_endings();
 
 // The ending for a name, by content: "jpg", "png", ...; "" for other content.
 std::string_view image_ending(std::string_view bytes);
+
+// The size of the image that decode_image() returns. Of a JPEG or PNG it is read from the header, so damage of the
+// pixels is not found. Throws ImageError.
+struct ImageSize {
+  int height = 0, width = 0;
+  bool operator==(const ImageSize&) const = default;
+};
+ImageSize size_of_image(std::string_view bytes, const std::string& name, const DecodeLimits& limits = {});
 
 // An image that may have been decoded at half its size, because it will be made smaller anyway.
 struct ReducedImage {

@@ -6,13 +6,16 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "pixart/base/file.h"
 #include "pixart/formats/hash.h"
+#include "pixart/formats/read_at.h"
 
 namespace pixart::formats {
 
@@ -38,6 +41,9 @@ struct TarIndex {
   bool has_end_mark = true;
 };
 
+// Contents that are kept in memory while the members are listed, by the offset of the member.
+using KeptMembers = std::unordered_map<uint64_t, std::string>;
+
 // An archive in ustar, GNU or pax format: prefix field, long names, pax path and size, base-256 sizes.
 // Strict: a header must have its checksum, a member must be inside the file, and nothing may follow the end
 // mark, two zero blocks. A missing end mark alone is not damage. After damage, reading continues at the next
@@ -49,6 +55,10 @@ class TarFile {
   // Throws UserError if the file cannot be read, is compressed (members need offsets), or does not begin like
   // a tar archive.
   explicit TarFile(std::filesystem::path path);
+  // An archive of `bytes` bytes that is read front to back while it is listed, for servers. What `keeps` chooses
+  // is read on the way and kept, at most 256 MiB, so that read() of it does not go back.
+  TarFile(std::filesystem::path name, uint64_t bytes, ReadAt read,
+          const std::function<bool(const TarEntry&)>& keeps);
   ~TarFile();
   TarFile(TarFile&&) noexcept;
   const TarIndex& index() const { return index_; }
@@ -57,8 +67,10 @@ class TarFile {
   std::string read(const TarEntry& entry, uint64_t most = UINT64_MAX) const;
 
  private:
+  void list(const std::function<bool(const TarEntry&)>& keeps);
   std::unique_ptr<class InputFile> file_;
   TarIndex index_;
+  KeptMembers kept_;
 };
 
 // Writes a ustar archive whose bytes depend only on names and contents (no times, no owners, mode 0644).

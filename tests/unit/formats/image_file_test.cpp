@@ -117,6 +117,31 @@ TEST_F(ImageFile, HalvedJpegIsTurned) {
   EXPECT_GT(half.image.at(30, 19)[0], 240);  // the right upper one
 }
 
+TEST_F(ImageFile, SizesAreThoseOfTheDecodedImage) {
+  const std::vector<uint8_t> rgba(size_t(40 * 62 * 4), 200);
+  for (const std::string& bytes :
+       {jpeg_of(gradient(40, 62)), jpeg_with_exif(gradient(40, 62), exif_of(6, true)),
+        jpeg_with_exif(gradient(40, 62), exif_of(3, true)), png_of(62, 40, gradient(40, 62).rgb, {}),
+        webp_of(rgba, 62, 40)}) {
+    const Image image = decode_image(bytes, "p");
+    EXPECT_EQ(size_of_image(bytes, "p"), (ImageSize{image.height, image.width}));
+  }
+  EXPECT_EQ(size_of_image(jpeg_with_exif(gradient(40, 62), exif_of(6, true)), "p"), (ImageSize{62, 40}));
+}
+
+TEST_F(ImageFile, SizesNeedAHeaderWithinTheLimits) {
+  for (const std::string& bytes : {jpeg_of(gradient(40, 62)), png_of(62, 40, gradient(40, 62).rgb, {})}) {
+    EXPECT_THROW(size_of_image(bytes.substr(0, 20), "p"), ImageError);
+    EXPECT_THROW(size_of_image(bytes, "p", {.side = 61}), ImageError);
+    EXPECT_THROW(size_of_image(bytes, "p", {.pixels = 40 * 62 - 1}), ImageError);
+    const std::string cut = bytes.substr(0, bytes.size() - bytes.size() / 4);  // pixels are missing
+    EXPECT_THROW(decode_image(cut, "p"), ImageError);
+    EXPECT_EQ(size_of_image(cut, "p"), (ImageSize{40, 62}));
+  }
+  EXPECT_THROW(size_of_image("", "p"), ImageError);
+  EXPECT_THROW(size_of_image("%PDF-1.7", "p"), ImageError);
+}
+
 TEST_F(ImageFile, OnlyJpegIsHalved) {
   const Image image = gradient(40, 60);
   const std::vector<uint8_t> rgba(size_t(40 * 60 * 4), 200);
