@@ -47,4 +47,25 @@ std::vector<int64_t> rows_of_pass(const DrawnRows& drawn, const RandomKey& key) 
   return rows;
 }
 
+namespace {
+
+using Wide = unsigned __int128;
+
+// On a line where a row takes as much room as its weight times N, sample k is at offset + k * total.
+Wide offset_of(const DrawnRows& drawn, const RandomKey& key) { return uniform_below(key, drawn.total()); }
+
+}  // namespace
+
+int64_t row_of_pass(const DrawnRows& drawn, const RandomKey& key, int64_t sample) {
+  PIXART_CHECK(sample >= 0 && sample < drawn.per_pass, "sample {} of {}", sample, drawn.per_pass);
+  const Wide place = offset_of(drawn, key) + Wide(sample) * drawn.total();
+  return drawn.at(uint64_t(place / Wide(drawn.per_pass)));
+}
+
+int64_t samples_before(const DrawnRows& drawn, const RandomKey& key, int64_t row) {
+  const Wide begin = row == 0 ? 0 : Wide(drawn.up_to[size_t(row) - 1]) * Wide(drawn.per_pass),
+             offset = offset_of(drawn, key);
+  return begin <= offset ? 0 : int64_t((begin - offset + drawn.total() - 1) / drawn.total());
+}
+
 }  // namespace pixart::data

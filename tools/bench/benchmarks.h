@@ -9,8 +9,10 @@ void add_checkpoint(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_features(CLI::App& app);
+void add_remote(CLI::App& app);
 void add_startup(CLI::App& app);
 void add_step(CLI::App& app);
 void add_optimizer(CLI::App& app);
+void add_order(CLI::App& app);
 
 }  // namespace pixart::bench

@@ -10,9 +10,11 @@ int main(int argc, char** argv) {
   pixart::bench::add_convert(app);
   pixart::bench::add_decode(app);
   pixart::bench::add_features(app);
+  pixart::bench::add_remote(app);
   pixart::bench::add_startup(app);
   pixart::bench::add_step(app);
   pixart::bench::add_optimizer(app);
+  pixart::bench::add_order(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -31,4 +31,10 @@ DrawnRows drawn_rows(const std::vector<double>& weights);
 // The rows of one pass, in rising order, each as often as it occurs.
 std::vector<int64_t> rows_of_pass(const DrawnRows& drawn, const RandomKey& key);
 
+// Element `sample` of rows_of_pass(), without the list.
+int64_t row_of_pass(const DrawnRows& drawn, const RandomKey& key, int64_t sample);
+
+// How many samples of a pass are of rows before `row`, which may be the number of rows.
+int64_t samples_before(const DrawnRows& drawn, const RandomKey& key, int64_t row);
+
 }  // namespace pixart::data

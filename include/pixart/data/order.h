@@ -9,17 +9,26 @@
 //
 // Where a source is filtered or weighted by scores (drawn_rows.h), its passes hold the rows that are kept, each as
 // often as its weight says. All rows that take the place of others are drawn by weight, too.
+//
+// There are two versions of the order, each for ever. The first lists the rows of an epoch in memory, the second
+// computes each row alone. Both give what is said here; the sequences differ.
 #pragma once
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
-#include <utility>
 #include <vector>
 
 #include "pixart/data/drawn_rows.h"
 
 namespace pixart::data {
+
+// How positions become rows. The values are part of the run format (key sample_order): only append.
+enum class OrderVersion {
+  kListed = 1,    // 8 bytes for each sample of an epoch, of two epochs; as many again while one is made
+  kComputed = 2,  // nothing for a row; in aspect buckets 4 bytes, 12 with weights
+};
+inline constexpr OrderVersion kNewestOrder = OrderVersion::kComputed;
 
 // One of the sources that a stage mixes. Its row numbers follow those of the parts before it.
 struct OrderPart {
@@ -31,6 +40,9 @@ struct OrderPart {
 
   int64_t per_pass() const { return drawn ? drawn->per_pass : rows; }
 };
+
+// The bucket of a rejected row whose shape nobody knows.
+inline constexpr uint8_t kUnknownBucket = 255;
 
 // The aspect bucket of each row (of all parts), and how many consecutive samples should share a bucket.
 struct OrderBuckets {
@@ -53,41 +65,28 @@ class ExcludedRows {
 // The row that replaces a rejected row at a position, for attempt 0, 1, ... If this row is rejected too, the
 // next attempt counts.
 int64_t stand_in(uint64_t seed, int64_t position, int64_t rows, uint64_t attempt);
+// The same, drawn by weight where there are weights (not null).
+int64_t stand_in(uint64_t seed, int64_t position, int64_t rows, const DrawnRows* drawn, uint64_t attempt);
 
 class SampleOrder {
  public:
   // `excluded` may grow while no other thread reads the order; null: no row is excluded.
   SampleOrder(uint64_t seed, std::vector<OrderPart> parts, OrderBuckets buckets = {},
-              std::shared_ptr<const ExcludedRows> excluded = nullptr);
+              std::shared_ptr<const ExcludedRows> excluded = nullptr,
+              OrderVersion version = OrderVersion::kListed);
+  ~SampleOrder();
 
-  int64_t epoch_size() const { return epoch_size_; }
-  int64_t num_rows() const { return num_rows_; }
+  int64_t epoch_size() const;
+  int64_t num_rows() const;
 
-  // The row at a position >= 0. Keeps the last two epochs; may be called from several threads. A row of the
-  // same part and bucket, drawn by seed and position, replaces an excluded one; throws UserError(kNumerics)
-  // if none is left.
+  // The row at a position >= 0; may be called from several threads. A row of the same part and bucket, drawn by
+  // seed and position, replaces an excluded one; throws UserError(kNumerics) if none is left.
   int64_t row(int64_t position) const;
-  uint8_t bucket(int64_t row) const {
-    return buckets_.bucket_of.empty() ? 0 : buckets_.bucket_of[size_t(row)];
-  }
+  uint8_t bucket(int64_t row) const;
 
  private:
-  using Epoch = std::shared_ptr<const std::vector<int64_t>>;
-  Epoch epoch(int64_t number) const;
-  std::vector<int64_t> make_epoch(int64_t number) const;
-  std::vector<int64_t> pass_of(size_t part, int64_t number) const;
-  int64_t draw(const OrderPart& part, int64_t position, uint64_t attempt) const;
-  int64_t accepted_row(const OrderPart& part, int64_t row, int64_t position) const;
-  bool is_excluded(int64_t row, int64_t position) const;
-  int64_t substitute(int64_t row, int64_t position) const;
-
-  uint64_t seed_;
-  std::vector<OrderPart> parts_;
-  OrderBuckets buckets_;
-  std::shared_ptr<const ExcludedRows> excluded_;
-  int64_t epoch_size_ = 0, num_rows_ = 0;
-  mutable std::mutex mutex_;
-  mutable std::pair<int64_t, Epoch> recent_[2] = {{-1, nullptr}, {-1, nullptr}};
+  struct State;
+  std::unique_ptr<const State> state_;
 };
 
 // The samples of one forward and backward pass of one process; all are of one bucket.

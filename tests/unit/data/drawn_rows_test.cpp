@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <map>
 
 #include "pixart/base/error.h"
@@ -57,6 +58,21 @@ TEST(DrawnRows, APassDependsOnItsKeyOnly) {
   EXPECT_NE(pass(drawn, 3), pass(drawn, 4));
 }
 
+TEST(DrawnRows, AnElementOfAPassIsFoundWithoutTheList) {
+  std::vector<double> weights;
+  for (int64_t i = 0; i < 300; ++i) weights.push_back(double(i * 7 % 13) * 0.3);
+  const auto drawn = drawn_rows(weights);
+  for (uint64_t number = 0; number < 20; ++number) {
+    const RandomKey key{7, number, Purpose::kWeightedPass};
+    const auto rows = rows_of_pass(drawn, key);
+    for (int64_t i = 0; i < drawn.per_pass; ++i) EXPECT_EQ(row_of_pass(drawn, key, i), rows[size_t(i)]);
+    for (int64_t row = 0; row <= 300; ++row)
+      EXPECT_EQ(samples_before(drawn, key, row),
+                std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
+    EXPECT_THROW(row_of_pass(drawn, key, drawn.per_pass), InternalError);
+  }
+}
+
 TEST(DrawnRows, EveryPlaceBelongsToARowWithAWeight) {
   const auto drawn = drawn_rows({0, 1, 0, 3, 0});
   std::map<int64_t, int64_t> seen;
@@ -79,8 +95,21 @@ std::vector<int64_t> rows_of(const SampleOrder& order, int64_t first, int64_t co
   return rows;
 }
 
-TEST(WeightedOrder, APartIsAPermutationOfWhatIsKept) {
-  const SampleOrder order(5, {{.rows = 6, .drawn = shared({1, 0, 1, 1, 0, 1})}});
+// What holds for each version of the order.
+class WeightedOrder : public ::testing::TestWithParam<OrderVersion> {
+ protected:
+  static SampleOrder order_of(uint64_t seed, std::vector<OrderPart> parts,
+                              std::shared_ptr<const ExcludedRows> excluded = nullptr) {
+    return SampleOrder(seed, std::move(parts), {}, std::move(excluded), GetParam());
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Versions, WeightedOrder,
+                         ::testing::Values(OrderVersion::kListed, OrderVersion::kComputed),
+                         [](const auto& version) { return std::to_string(int(version.param)); });
+
+TEST_P(WeightedOrder, APartIsAPermutationOfWhatIsKept) {
+  const auto order = order_of(5, {{.rows = 6, .drawn = shared({1, 0, 1, 1, 0, 1})}});
   EXPECT_EQ(order.epoch_size(), 4);
   for (int64_t epoch = 0; epoch < 20; ++epoch) {
     auto rows = rows_of(order, epoch * 4, 4);
@@ -89,24 +118,24 @@ TEST(WeightedOrder, APartIsAPermutationOfWhatIsKept) {
   }
 }
 
-TEST(WeightedOrder, SharesFollowWeightsAndAResumeChangesNothing) {
+TEST_P(WeightedOrder, SharesFollowWeightsAndAResumeChangesNothing) {
   std::vector<double> weights;
   for (int64_t i = 0; i < 100; ++i) weights.push_back(i < 50 ? 1 : 4);
   const std::vector<OrderPart> parts = {{.rows = 100, .passes = 1.5, .drawn = shared(weights)}, {.rows = 30}};
-  const SampleOrder order(9, parts);
+  const auto order = order_of(9, parts);
   EXPECT_EQ(order.epoch_size(), 180);
   auto counts = counts_of(rows_of(order, 0, 180 * 100));
   int64_t light = 0, heavy = 0, other = 0;
   for (const auto& [row, count] : counts) (row < 50 ? light : row < 100 ? heavy : other) += count;
   EXPECT_NEAR(double(heavy) / double(light), 4, 0.1);
   EXPECT_EQ(other, 3000);
-  EXPECT_EQ(rows_of(SampleOrder(9, parts), 12345, 200), rows_of(order, 12345, 200));
-  EXPECT_NE(rows_of(SampleOrder(10, parts), 0, 180), rows_of(order, 0, 180));
+  EXPECT_EQ(rows_of(order_of(9, parts), 12345, 200), rows_of(order, 12345, 200));
+  EXPECT_NE(rows_of(order_of(10, parts), 0, 180), rows_of(order, 0, 180));
 }
 
 // All ranks together have what one has, in order.
-TEST(WeightedOrder, DoesNotDependOnRanks) {
-  const SampleOrder order(2, {{.rows = 5, .drawn = shared({0.5, 2, 0, 1, 7})}});
+TEST_P(WeightedOrder, DoesNotDependOnRanks) {
+  const auto order = order_of(2, {{.rows = 5, .drawn = shared({0.5, 2, 0, 1, 7})}});
   for (int64_t step = 0; step < 30; ++step) {
     std::vector<int64_t> whole, together;
     for (const auto& batch : plan_step(order, {.batch_size = 6}, step))
@@ -119,12 +148,12 @@ TEST(WeightedOrder, DoesNotDependOnRanks) {
 }
 
 // A row that turns out bad is replaced by weight, and the rest stays.
-TEST(WeightedOrder, RejectedAndExcludedRowsAreReplacedByRowsWithAWeight) {
+TEST_P(WeightedOrder, RejectedAndExcludedRowsAreReplacedByRowsWithAWeight) {
   const auto drawn = shared({1, 0, 1, 1, 0, 8});
-  const SampleOrder whole(3, {{.rows = 6, .drawn = drawn}});
+  const auto whole = order_of(3, {{.rows = 6, .drawn = drawn}});
   const auto excluded = std::make_shared<ExcludedRows>();
   excluded->add(3, 400);
-  const SampleOrder order(3, {{.rows = 6, .rejected = {2}, .drawn = drawn}}, {}, excluded);
+  const auto order = order_of(3, {{.rows = 6, .rejected = {2}, .drawn = drawn}}, excluded);
   std::map<int64_t, int64_t> in_place;
   for (int64_t i = 0; i < 4000; ++i) {
     const int64_t planned = whole.row(i), row = order.row(i);
@@ -138,8 +167,8 @@ TEST(WeightedOrder, RejectedAndExcludedRowsAreReplacedByRowsWithAWeight) {
   EXPECT_GT(in_place[5], 4 * in_place[0]);  // eight times the weight
 }
 
-TEST(WeightedOrder, WhereNothingThatIsKeptCanBeUsedItSaysSo) {
-  const SampleOrder order(3, {{.rows = 3, .rejected = {1}, .drawn = shared({0, 1, 0})}});
+TEST_P(WeightedOrder, WhereNothingThatIsKeptCanBeUsedItSaysSo) {
+  const auto order = order_of(3, {{.rows = 3, .rejected = {1}, .drawn = shared({0, 1, 0})}});
   EXPECT_THROW(order.row(0), UserError);
 }
 
