@@ -118,7 +118,7 @@ class Captioning {
   }
 
  private:
-  std::string key_of(int64_t row) const { return dataset_.row(row).key; }
+  std::string key_of(int64_t row) const { return dataset_.key(row); }
 
   void list_open() {
     for (int64_t row = 0; row < dataset_.size(); ++row) {

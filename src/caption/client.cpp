@@ -3,9 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
-#include <ctime>
 #include <list>
 #include <random>
 
@@ -17,6 +15,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "pixart/data/retry_after.h"
 #include "secret.h"
 
 namespace pixart::caption {
@@ -239,7 +238,7 @@ class Client {
   // Pauses all requests for the time of Retry-After; returns that time.
   double keep_retry_after(const Transfer& transfer, const Reply& reply) {
     if (!reply.is_temporary() || reply.status == 0) return 0;
-    const auto asked = retry_after_seconds(transfer.retry_after, transfer.date);
+    const auto asked = data::retry_after_seconds(transfer.retry_after, transfer.date);
     if (!asked) return 0;
     if (*asked > options_.longest_wait_seconds)
       throw UserError(
@@ -281,14 +280,6 @@ class Client {
   std::minstd_rand jitter_;
 };
 
-// The time of this machine's clock.
-time_t unix_time_now() {
-  std::tm time{};
-  const std::string text = utc_time_now();
-  PIXART_CHECK(strptime(text.c_str(), "%Y-%m-%dT%H:%M:%SZ", &time) != nullptr, "{}", text);
-  return timegm(&time);
-}
-
 }  // namespace
 
 std::string status_text(const Reply& reply) {
@@ -301,19 +292,6 @@ void send_all(const ClientOptions& options, const ClientCalls& calls) {
   static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
   PIXART_CHECK(ready == CURLE_OK, "curl_global_init");
   Client(options, calls).run();
-}
-
-std::optional<double> retry_after_seconds(const std::string& header, const std::string& date) {
-  const std::string text = trimmed(header);
-  const char* end_of_text = text.data() + text.size();
-  double seconds = 0;  // some endpoints give fractions
-  const auto [end, error] = std::from_chars(text.data(), end_of_text, seconds);
-  if (!text.empty() && error == std::errc() && end == end_of_text)
-    return std::isfinite(seconds) && seconds >= 0 ? std::optional(seconds) : std::nullopt;
-  const time_t until = text.empty() ? -1 : curl_getdate(text.c_str(), nullptr);
-  if (until < 0) return std::nullopt;
-  const time_t theirs = curl_getdate(date.c_str(), nullptr);
-  return std::max(0.0, double(until - (theirs < 0 ? unix_time_now() : theirs)));
 }
 
 }  // namespace pixart::caption

@@ -51,7 +51,7 @@ CaptionReport write_results(const std::filesystem::path& folder, const data::Dat
       reject(left_out->key, to_string(left_out->reason), left_out->detail, 0);
       continue;
     }
-    const auto result = store.find(dataset.row(row).key);
+    const auto result = store.find(dataset.key(row));
     if (!result) {
       ++report.open;
       continue;
