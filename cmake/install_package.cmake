@@ -27,5 +27,7 @@ install(FILES "${PROJECT_BINARY_DIR}/pixartConfig.cmake" "${PROJECT_BINARY_DIR}/
 
 # The installed command finds LibTorch where the build found it (INSTALL_RPATH_USE_LINK_PATH would leave out .deps/,
 # which lies inside the project).
-set_target_properties(pixart PROPERTIES INSTALL_RPATH "${LibTorch_ROOT}/lib")
+file(RELATIVE_PATH _to_libraries "${CMAKE_INSTALL_FULL_BINDIR}" "${CMAKE_INSTALL_FULL_LIBDIR}")
+# It finds the plugin for Parquet files in the folder of libraries.
+set_target_properties(pixart PROPERTIES INSTALL_RPATH "${LibTorch_ROOT}/lib;$ORIGIN/${_to_libraries}")
 install(TARGETS pixart RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")

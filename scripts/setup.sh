@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly kOldestTorch=2.11 # FindLibTorch.cmake demands the same
 readonly kTorch=${PIXART_TORCH_VERSION:-2.11.0}
 readonly kIndex=${PIXART_TORCH_INDEX:-}
+readonly kArrow=26.0.1 # FindArrow.cmake accepts 25 and newer
 readonly kVenv=.deps/venv
 readonly kNeededGigabytes=8 # 4.6 installed, 2.5 downloaded
 readonly kExitBadInput=78   # as in pixart itself: an error that the user can mend
@@ -37,7 +38,9 @@ Installs the packages that pixart needs to build, and prints a line about each s
   1. Debian packages that are missing (as root or with sudo; otherwise it prints the command);
   2. LibTorch $kOldestTorch or newer: the one that Torch_DIR names, or the one in .deps/; if both are
      missing, torch==$kTorch from pip into $kVenv (4.6 GB);
-  3. it compares LibTorch's CUDA version with NVIDIA's driver and with nvcc, and says what to do if they do not fit.
+  3. pyarrow==$kArrow from pip into the same environment (55 MB downloaded, 170 MB installed), with Arrow's libraries for
+     sources of type parquet; Debian 12 has none. Without it everything else works;
+  4. it compares LibTorch's CUDA version with NVIDIA's driver and with nvcc, and says what to do if they do not fit.
 It does not change installed packages, so a second run takes about a second. A LibTorch in .deps/ is replaced only if
 it is incomplete, or if PIXART_TORCH_VERSION or PIXART_TORCH_INDEX asks for another one.
 
@@ -46,6 +49,8 @@ Environment:
   PIXART_TORCH_VERSION   the version to install (default: 2.11.0; the oldest: $kOldestTorch)
   PIXART_TORCH_INDEX     URL of the pip index to install it from, e.g. PyTorch's index for CUDA 12.6, for drivers older than 580
                          (default: pip's own settings, which give a LibTorch for CUDA 13)
+
+  PIXART_ARROW           the folder pyarrow of an installed package, e.g. for machines without network
 
 Examples:
   PIXART_TORCH_VERSION=2.15.0 scripts/setup.sh
@@ -258,6 +263,41 @@ find_or_install_torch() {
   check_cuda "$(torch_cuda "$(torch_in_venv "$kVenv")")"
 }
 
+# --- Arrow, for Parquet files ------------------------------------------------------------------------------------
+
+arrow_in_venv() { # prints <venv>/lib/python3.x/site-packages/pyarrow
+  local folder
+  for folder in "$kVenv"/lib/python3*/site-packages/pyarrow; do
+    if [ -e "$folder/include/parquet/column_reader.h" ] && compgen -G "$folder/libparquet.so.*" >/dev/null; then
+      echo "$folder"
+      return
+    fi
+  done
+  return 1
+}
+
+# Into the environment of LibTorch, if setup.sh has made it. A failure leaves out one type
+# of source, so it is told and not an error.
+find_or_install_arrow() {
+  local found
+  if [ -n "${PIXART_ARROW:-}" ]; then
+    say "Arrow: PIXART_ARROW names $PIXART_ARROW."
+    return
+  fi
+  if found=$(arrow_in_venv); then
+    say "Arrow: $found."
+    return
+  fi
+  if [ -n "${Torch_DIR:-}" ]; then
+    say "Arrow: not installed, because Torch_DIR names LibTorch and .deps/ is not used; sources of type parquet need it:" \
+      "set PIXART_ARROW to the folder of an installed pyarrow."
+    return
+  fi
+  say "Arrow: installing pyarrow==$kArrow with pip into $kVenv (170 MB), whose libraries read Parquet files."
+  "$kVenv/bin/python" -m pip install --disable-pip-version-check --progress-bar off --no-deps "pyarrow==$kArrow" ||
+    say "Arrow: pip could not install pyarrow==$kArrow (its own messages are above); sources of type parquet cannot be read."
+}
+
 # --- CUDA: the driver, LibTorch and nvcc -------------------------------------------------------------------------
 
 driver_version() { # of NVIDIA's driver, e.g. 535.129.03; nothing if there is none
@@ -319,6 +359,7 @@ main() {
   check_settings
   install_packages
   find_or_install_torch
+  find_or_install_arrow
   say "ready; next: scripts/build.sh"
 }
 

@@ -7,7 +7,7 @@ trap 'rm -rf "$folder"' EXIT
 mkdir "$folder/scripts" "$folder/bin"
 cp "$1/scripts/setup.sh" "$folder/scripts/"
 cd "$folder"
-unset Torch_DIR PIXART_TORCH_VERSION PIXART_TORCH_INDEX CUDACXX
+unset Torch_DIR PIXART_TORCH_VERSION PIXART_TORCH_INDEX PIXART_ARROW CUDACXX
 export PIXART_DRIVER_VERSION_FILE=$folder/driver # no driver
 export PATH=$folder/bin:$PATH
 
@@ -71,6 +71,11 @@ done
 pretend python3 <<'END'
 case "$*" in
   *"-m venv"*) mkdir -p "$3/bin" "$3/lib/python3.11/site-packages" && cp "$0" "$3/bin/python" ;;
+  *"pip install"*pyarrow*)
+    [ "${ARROW_RESULT:-}" = works ] || exit 1
+    arrow=$(dirname "$0")/../lib/python3.11/site-packages/pyarrow
+    mkdir -p "$arrow/include/parquet" && touch "$arrow/include/parquet/column_reader.h" "$arrow/libparquet.so.2600"
+    ;;
   *"pip install"*)
     packages=$(dirname "$0")/../lib/python3.11/site-packages
     mkdir -p "$packages"
@@ -93,6 +98,12 @@ expect 78 "no complete LibTorch" env PIP_RESULT=half scripts/setup.sh
 expect 0 "installed in" env PIP_RESULT=works scripts/setup.sh
 [ ! -e .deps/venv.partial ]
 expect 0 "2.11.1 in .deps/venv" env PIP_RESULT=fails scripts/setup.sh
+# Arrow is told of, but its absence is not an error.
+expect 0 "Arrow: pip could not install pyarrow==" env PIP_RESULT=fails scripts/setup.sh
+expect 0 "sources of type parquet need it" env Torch_DIR="$folder/good/share/cmake/Torch" scripts/setup.sh
+expect 0 "PIXART_ARROW names /some/pyarrow" env PIP_RESULT=fails PIXART_ARROW=/some/pyarrow scripts/setup.sh
+expect 0 "installing pyarrow==" env PIP_RESULT=fails ARROW_RESULT=works scripts/setup.sh
+expect 0 "Arrow: .deps/venv/lib/python3.11/site-packages/pyarrow." env PIP_RESULT=fails scripts/setup.sh
 # One that was interrupted, long ago and by hand, is not believed.
 rm .deps/venv/lib/python3.11/site-packages/torch/lib/libtorch_cpu.so
 expect 0 "will be replaced" env PIP_RESULT=works scripts/setup.sh

@@ -1,0 +1,338 @@
+// A source of the rows of .parquet files. A row has its image in itself (a binary column, or the structure {bytes, path}
+// of Hugging Face) or names its file. Captions are texts or lists of texts, labels are names or numbers; the names of
+// Hugging Face's ClassLabel are those of the classes.
+// A sample's key is the value of key_column, or else the path of its image; of an image in the row, the column `key` as
+// img2dataset writes it, or otherwise <file>#<row>, because Hugging Face's paths are names without folders, which repeat. Files are sorted by
+// path; rows keep their order.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "caption_text.h"
+#include "json_text.h"
+#include "links.h"
+#include "parquet_table.h"
+#include "pixart/base/error.h"
+#include "pixart/base/machine_fault.h"
+#include "pixart/base/words.h"
+#include "pixart/formats/image_file.h"
+#include "placed_rows.h"
+#include "row_fields.h"
+#include "sources.h"
+#include "splits.h"
+#include "table_files.h"
+
+namespace pixart::data {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::array<const char*, 4> kEncodedColumns = {"jpg", "jpeg", "png",
+                                                        "webp"};  // as img2dataset names them
+constexpr const char* kKeyColumn = "key";
+
+// The columns of an image; empty if there is none.
+struct ImageColumns {
+  std::string bytes = {}, path = {};
+  bool exist() const { return !bytes.empty() || !path.empty(); }
+};
+
+ImageColumns image_columns(const ParquetTable& table, const std::set<std::string>& columns,
+                           const std::string& name) {
+  const auto text = [&](const std::string& column) {
+    return columns.count(column) > 0 && table.kind_of(column) == ParquetKind::kBytes &&
+           !table.is_list(column);
+  };
+  if (text(name + ".bytes")) return {name + ".bytes", text(name + ".path") ? name + ".path" : ""};
+  if (!text(name)) return {};
+  return table.type_of(name) == "string" ? ImageColumns{"", name} : ImageColumns{name, ""};
+}
+
+ImageColumns default_image(const ParquetTable& table, const std::set<std::string>& columns) {
+  for (const char* name : kImageColumns)
+    if (auto image = image_columns(table, columns, name); image.exist()) return image;
+  for (const char* name : kEncodedColumns)
+    if (auto image = image_columns(table, columns, name); !image.bytes.empty()) return image;
+  return {};
+}
+
+std::vector<std::string> shown_columns(const ParquetTable& table, const std::set<std::string>& columns) {
+  std::vector<std::string> shown;
+  for (const auto& name : columns) shown.push_back(fmt::format("{} ({})", name, table.type_of(name)));
+  return shown;
+}
+
+std::string no_image_column(const ParquetTable& table, const std::set<std::string>& columns) {
+  std::string what = fmt::format(
+      "no column holds images or their paths under a usual name ({}). Set image_column to one of: {}.",
+      join({kImageColumns.begin(), kImageColumns.end()}, ", "), name_some(shown_columns(table, columns)));
+  if (columns.count(kKeyColumn) > 0)
+    what +=
+        " If the images are in .tar files next to it, as img2dataset writes them, use type: webdataset; the .json "
+        "files in these have the same columns.";
+  return what;
+}
+
+// What the config says about columns, checked against the files.
+struct Choice {
+  ImageColumns image = {};
+  std::vector<CaptionField> captions = {};
+};
+
+Choice choose_columns(const SourceConfig& config, const ParquetTable& table) {
+  const auto columns = table.columns();
+  const std::vector<std::string> names(columns.begin(), columns.end());
+  std::vector<std::string> known = names;  // and the structures that hold images
+  for (const auto& name : names)
+    if (const size_t end = name.rfind(".bytes"); end != std::string::npos)
+      known.push_back(name.substr(0, end));
+  Problems problems;
+  const auto check = [&](const std::string& key, const std::string& column, bool may_be_number,
+                         bool may_be_list) {
+    const auto kind = table.kind_of(column);
+    if (columns.count(column) == 0)
+      problems.add(fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, column,
+                               name_some(names), did_you_mean(column, known)));
+    else if ((kind != ParquetKind::kBytes && !(may_be_number && kind == ParquetKind::kInteger)) ||
+             (!may_be_list && table.is_list(column)))
+      problems.add(fmt::format("{}: the column '{}' holds {}; expected {}", key, column,
+                               table.type_of(column), may_be_number ? "names or whole numbers" : "texts"));
+  };
+  Choice choice{.image = default_image(table, columns), .captions = configured_captions(config)};
+  if (!config.image_column.empty()) {
+    choice.image = image_columns(table, columns, config.image_column);
+    if (!choice.image.exist()) check("image_column", config.image_column, false, false);
+  }
+  const std::string image = choice.image.bytes.empty() ? choice.image.path : choice.image.bytes;
+  if (const auto types = table.types_of(image); types.size() > 1 && types.count("string") > 0)
+    problems.add(
+        fmt::format("the column '{}' holds paths in some files and images in others ({}). Set path to a glob "
+                    "of one kind",
+                    image, join({types.begin(), types.end()}, ", ")));
+  if (!choice.image.exist() && problems.empty()) problems.add(no_image_column(table, columns));
+  const std::string caption = first_of(kCaptionColumns, columns);
+  if (config.captions.empty() && !caption.empty()) choice.captions = {{"caption", caption}};
+  for (const auto& one : choice.captions) check("captions: " + one.kind, one.field, false, true);
+  if (!config.key_column.empty()) check("key_column", config.key_column, true, false);
+  if (!config.label_column.empty()) check("label_column", config.label_column, true, false);
+  problems.throw_if_any(subject_of(config));
+  return choice;
+}
+
+// The names of a ClassLabel of the `datasets` package; empty if the column is not one.
+std::vector<std::string> class_names_in(const std::string& huggingface, const std::string& column) {
+  const auto json = parse_json(huggingface);
+  std::vector<std::string> names;
+  const auto feature = nlohmann::json::json_pointer("/info/features");
+  if (!json.is_object() || !json.contains(feature)) return names;
+  const auto& features = json[feature];
+  const auto found = features.is_object() ? features.find(column) : features.end();
+  if (found == features.end() || !found->is_object() || !found->contains("names")) return names;
+  for (const auto& name : (*found)["names"])
+    if (name.is_string()) names.push_back(name.get<std::string>());
+  return names.size() == (*found)["names"].size() ? names : std::vector<std::string>();
+}
+
+// The folder that holds all of the files.
+fs::path common_folder(const std::vector<fs::path>& files) {
+  fs::path common = files.front().parent_path();
+  for (const auto& file : files) {
+    const fs::path folder = file.parent_path();
+    const auto end = std::mismatch(common.begin(), common.end(), folder.begin(), folder.end()).first;
+    fs::path shared;
+    for (auto part = common.begin(); part != end; ++part) shared /= *part;
+    common = shared;
+  }
+  return common;
+}
+
+class ParquetRows {
+ public:
+  ParquetRows(const SourceConfig& config, std::vector<fs::path> files)
+      : table_(subject_of(config), std::move(files)),
+        links_(config, roots_of(config, table_.files())),
+        images_(config.images) {
+    for (const auto& file : table_.files()) links_.admit(file);
+    links_.throw_if_any();
+    std::error_code error;
+    base_ = fs::is_directory(config.path, error) ? config.path : common_folder(table_.files());
+    choose(config);
+  }
+
+  PlacedRows rows(const std::shared_ptr<ParquetRows>& self, const SourceConfig& config) const {
+    PlacedRows rows{.type = "parquet", .size = table_.rows()};
+    rows.has_captions = !captions_.empty() || config.label_column.empty() || !config.captions.empty();
+    rows.has_unique_keys = bytes_.has_value() && !key_;
+    rows.class_names = class_names_;
+    if (bytes_) rows.sizes = table_.sizes(*bytes_);
+    rows.read = [self](int64_t row) { return self->read(row); };
+    rows.image = [self](int64_t row) { return self->image(row); };
+    if (label_) rows.label = [self](int64_t row) { return self->label(row); };
+    if (!bytes_)
+      rows.image_size = [self](int64_t row) {
+        return self->file_size(self->file_of(self->path_key(row, "")));
+      };
+    return rows;
+  }
+
+  void check_links() const { links_.throw_if_any(); }
+
+ private:
+  // A file that the config names may be a link; one in its folder may not lead out of it.
+  static std::vector<fs::path> roots_of(const SourceConfig& config, const std::vector<fs::path>& files) {
+    std::vector<fs::path> roots = {config.path};
+    std::error_code error;
+    if (!fs::is_directory(config.path, error))
+      for (const auto& file : files) roots.insert(roots.end(), {file, file.parent_path()});
+    if (!config.images.empty()) roots.push_back(config.images);
+    return roots;
+  }
+
+  void choose(const SourceConfig& config) {
+    const Choice choice = choose_columns(config, table_);
+    const auto columns = table_.columns();
+    if (!choice.image.bytes.empty()) bytes_ = table_.choose(choice.image.bytes);
+    if (!choice.image.path.empty()) path_ = table_.choose(choice.image.path);
+    for (const auto& [kind, field] : choice.captions) captions_.emplace_back(kind, table_.choose(field));
+    const bool has_key = columns.count(kKeyColumn) > 0 && table_.type_of(kKeyColumn) == "string";
+    if (!config.key_column.empty())
+      key_ = table_.choose(config.key_column);
+    else if (bytes_ && has_key)
+      key_ = table_.choose(kKeyColumn);
+    if (!config.label_column.empty()) {
+      label_ = table_.choose(config.label_column);
+      class_names_ = class_names_in(table_.huggingface(), config.label_column);
+    }
+    table_.forget_others();
+  }
+
+  PlacedRow read(int64_t row) const {
+    PlacedRow result{.key = place_name(row)};
+    try {
+      if (!bytes_) result.key = path_key(row, result.key);
+      if (key_) result.key = key_in(row);
+      for (const auto& [kind, column] : captions_) add_captions(row, kind, column, result.captions);
+    } catch (const ReadFault& fault) {
+      result.fault = fault;
+      result.captions.clear();
+    }
+    return result;
+  }
+
+  std::string place_name(int64_t row) const {
+    const auto [file, number] = table_.place_of(row);
+    return fmt::format("{}#{}", table_.files()[file].lexically_relative(base_).generic_string(), number);
+  }
+
+  std::string key_in(int64_t row) const {
+    const auto cell = table_.cell(row, *key_);
+    std::string key = cell.numbers.empty() ? text_in(row, *key_, "the key")
+                                           : table_.number_text(*key_, cell.numbers.front());
+    if (auto fault = clean_caption_text(key)) throw ReadFault{Reason::kBadRow, "its key: " + fault->detail};
+    return key;
+  }
+
+  std::string text_in(int64_t row, size_t column, const char* what) const {
+    auto cell = table_.cell(row, column);
+    if (cell.texts.empty() || cell.texts.front().empty())
+      throw ReadFault{Reason::kMissingField, fmt::format("{} is missing", what)};
+    return std::move(cell.texts.front());
+  }
+
+  // The path below `images`, or below the folder of all files.
+  std::string path_key(int64_t row, const std::string& name) const {
+    constexpr const char* kField = "path";
+    const fs::path folder =
+        images_.empty() ? table_.files()[table_.place_of(row).file].parent_path() : images_;
+    const nlohmann::json field = {{kField, text_in(row, *path_, "the path of the image")}};
+    std::string key = name;
+    if (auto fault = path_in(field, kField, folder, key)) throw ReadFault(*fault);
+    std::error_code error;
+    if (key.find('\\') != std::string::npos && !fs::exists(folder / key, error))  // as Windows writes paths
+      std::replace(key.begin(), key.end(), '\\', '/');
+    const std::string below =
+        images_.empty() ? (folder / key).lexically_relative(base_).generic_string() : key;
+    const bool is_inside = !below.empty() && !below.starts_with("../");
+    if (!is_inside)
+      throw ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", key, folder.string())};
+    return below;
+  }
+
+  fs::path file_of(const std::string& key) const { return (images_.empty() ? base_ : images_) / key; }
+
+  uint64_t file_size(const fs::path& file) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+      check_machine(file, errno);
+      if (errno == ENOENT || errno == ENOTDIR)
+        throw ReadFault{Reason::kMissingFile, "missing file " + file.string()};
+      throw ReadFault{Reason::kUnreadableFile, std::strerror(errno)};
+    }
+    if (!S_ISREG(status.st_mode)) throw ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
+    if (status.st_size == 0) throw ReadFault{Reason::kEmptyFile, "the file is empty"};
+    links_.admit(file);
+    return uint64_t(status.st_size);
+  }
+
+  void add_captions(int64_t row, const std::string& kind, size_t column,
+                    std::vector<Caption>& captions) const {
+    for (const auto& cell : table_.cell(row, column).texts) {
+      const auto texts = texts_in(nlohmann::json(cell));
+      for (const auto& text : texts.value_or(std::vector<std::string>()))
+        captions.push_back({.name = kind, .text = text});
+    }
+  }
+
+  std::string label(int64_t row) const {
+    const auto cell = table_.cell(row, *label_);
+    if (!cell.numbers.empty()) return table_.number_text(*label_, cell.numbers.front());
+    return cell.texts.empty() ? "" : cell.texts.front();
+  }
+
+  std::string image(int64_t row) {
+    if (!bytes_) return read_bytes(file_of(path_key(row, "")), 0, 0);
+    auto cell = table_.cell(row, *bytes_);
+    if (cell.texts.empty() && path_) return file_in_row(row);
+    if (cell.texts.empty()) throw ReadFault{Reason::kMissingField, "the row has no image"};
+    const uint64_t bytes = cell.texts.front().size(), limit = formats::DecodeLimits().file_bytes;
+    if (bytes == 0) throw ReadFault{Reason::kEmptyFile, "the image is empty"};
+    if (bytes > limit)
+      throw ReadFault{Reason::kImageTooLarge,
+                      fmt::format("{} bytes are more than the limit of {} for an image", bytes, limit)};
+    return std::move(cell.texts.front());
+  }
+
+  // Of Hugging Face's structure {bytes, path}, bytes may be null and path the name of a file.
+  std::string file_in_row(int64_t row) {
+    const fs::path file = file_of(path_key(row, ""));
+    if (!links_.admit(file))
+      throw ReadFault{Reason::kPathOutside, file.string() + " is a link that leads out of the source"};
+    return read_bytes(file, 0, 0);
+  }
+
+  ParquetTable table_;
+  Links links_;
+  fs::path images_, base_;
+  std::optional<size_t> bytes_, path_, key_, label_;  // numbers of chosen columns
+  std::vector<std::pair<std::string, size_t>> captions_;
+  std::vector<std::string> class_names_;
+};
+
+}  // namespace
+
+std::unique_ptr<Dataset> open_parquet(const SourceConfig& config) {
+  auto files = find_parquet(config.path);
+  if (files.empty())
+    throw UserError(
+        fmt::format("{}: found no .parquet file of that name or in that folder.", subject_of(config)));
+  std::error_code error;
+  if (fs::is_directory(config.path, error)) require_one_whole_split(subject_of(config), config.path, files);
+  const auto rows = std::make_shared<ParquetRows>(config, std::move(files));
+  auto dataset = make_placed_dataset(config, rows->rows(rows, config));
+  rows->check_links();
+  return dataset;
+}
+
+}  // namespace pixart::data
