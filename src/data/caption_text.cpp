@@ -1,6 +1,7 @@
 #include "caption_text.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 
 #include "json_text.h"
@@ -101,27 +102,36 @@ std::optional<std::vector<std::string>> texts_in(const nlohmann::json& field) {
   return texts;
 }
 
-std::unordered_map<std::string, std::vector<std::string>> read_caption_file(
-    const std::filesystem::path& path) {
+void read_caption_file(const std::filesystem::path& path, const std::function<bool(CaptionLine&)>& take) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UserError(fmt::format("captions: cannot read {}.", path.string()));
-  std::unordered_map<std::string, std::vector<std::string>> result;
+  std::array<char, 4> start{};
+  if (file.read(start.data(), start.size()) && std::string_view(start.data(), start.size()) == "PAR1")
+    throw UserError(
+        fmt::format("captions: {} is a Parquet file, of which no captions are joined. Write its keys and "
+                    "captions as lines of JSON: {{\"key\": ..., \"caption\": ...}}.",
+                    path.string()));
+  file.clear(), file.seekg(0);
   Problems problems;
   std::string line;
+  uint64_t offset = 0;
   for (int64_t number = 1; std::getline(file, line); ++number) {
+    CaptionLine found{.offset = offset, .bytes = line.size()};
+    offset += line.size() + 1;
     if (line.find_first_not_of(kBlanks) == std::string::npos) continue;
     const auto row = parse_json(line);
     const bool has_both = row.is_object() && row.contains("key") && row["key"].is_string() &&
                           row.contains("caption") && !row["caption"].is_null();
     auto texts = has_both ? texts_in(row["caption"]) : std::nullopt;
-    if (!texts)
+    if (!texts) {
       problems.add(fmt::format("line {}: expected an object with the texts key and caption", number));
-    else if (!result.emplace(row["key"].get<std::string>(), std::move(*texts)).second)
-      problems.add(fmt::format("line {}: a second caption of {}", number, row["key"].get<std::string>()));
+      continue;
+    }
+    found.key = row["key"].get<std::string>(), found.texts = std::move(*texts);
+    if (!take(found)) problems.add(fmt::format("line {}: a second caption of {}", number, found.key));
   }
   if (file.bad()) problems.add("cannot read it to its end");  // a folder, a failing disk
   problems.throw_if_any("captions " + path.string());
-  return result;
 }
 
 }  // namespace pixart::data

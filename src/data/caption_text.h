@@ -1,10 +1,10 @@
 // Validation of caption texts, and files of captions that are joined by key.
 #pragma once
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "read_bytes.h"
@@ -17,10 +17,15 @@ inline constexpr uint64_t kLargestCaption = uint64_t{1} << 20;
 // characters other than white space, more than 1 MiB; `text` is empty then.
 std::optional<ReadFault> clean_caption_text(std::string& text);
 
-// Reads one {"key": ..., "caption": a text or a list of texts} per line. Throws UserError that names the
-// lines of another form.
-std::unordered_map<std::string, std::vector<std::string>> read_caption_file(
-    const std::filesystem::path& path);
+// A line {"key": ..., "caption": a text or a list of texts} of a file.
+struct CaptionLine {
+  std::string key = {};
+  std::vector<std::string> texts = {};
+  uint64_t offset = 0, bytes = 0;
+};
+// Calls `take` with each line; it returns false for a key that it has seen. Throws UserError that names these
+// lines and those of another form.
+void read_caption_file(const std::filesystem::path& path, const std::function<bool(CaptionLine&)>& take);
 
 // The captions in a field: a text, or the texts of a list that are not blank, also of one that pandas or
 // NumPy wrote as a text; none for null. Nothing for other values.

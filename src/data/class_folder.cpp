@@ -18,6 +18,12 @@ namespace {
 void add_labelled(const fs::path& root, const std::vector<ListedImage>& images, Listing& listing,
                   Problems& problems) {
   const auto& classes = listing.class_names;
+  const uint32_t file = listing.file({.path = root, .form = FilePattern::kByKey});
+  std::vector<ListedText> captions;
+  for (std::string caption : classes) {
+    std::replace(caption.begin(), caption.end(), '_', ' ');
+    captions.push_back(listing.stored("caption", std::move(caption)));
+  }
   std::vector<std::string> stray, empty;
   std::set<int64_t> filled;
   for (const auto& image : images) {
@@ -27,13 +33,9 @@ void add_labelled(const fs::path& root, const std::vector<ListedImage>& images, 
       continue;
     }
     const auto found = std::lower_bound(classes.begin(), classes.end(), image.key.substr(0, slash));
-    std::string caption = *found;
-    std::replace(caption.begin(), caption.end(), '_', ' ');
-    add_image(root, image, listing);
-    Row& row = listing.records.back().row;
-    row.label = found - classes.begin();
-    row.captions.push_back({.name = "caption", .text = std::move(caption)});
-    filled.insert(row.label);
+    const int64_t label = found - classes.begin();
+    add_image(file, image, listing, {captions[size_t(label)]}, label);
+    filled.insert(label);
   }
   for (size_t label = 0; label < classes.size(); ++label)
     if (filled.count(int64_t(label)) == 0) empty.push_back(classes[label]);
@@ -48,18 +50,20 @@ void add_labelled(const fs::path& root, const std::vector<ListedImage>& images, 
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_class_folder(const SourceConfig& config) {
+Listing list_class_folder(const SourceConfig& config, ListingWatch& watch) {
   require_folder(config);
   Problems problems;
-  Listing listing{.type = "class_folder", .class_names = list_folders(config.path)};
+  watch.reads(config.path);
+  Listing listing;
+  listing.type = "class_folder", listing.class_names = list_folders(config.path);
   Links links(config, {config.path});
-  const auto images = list_images(config.path, "", links, problems);
+  const auto images = list_images(config.path, "", links, watch, problems);
   links.add_to(problems);
   if (listing.class_names.empty())
     problems.add("there are no sub-folders; type: class_folder needs one per class");
   add_labelled(config.path, images, listing, problems);
   problems.throw_if_any(subject_of(config));
-  return make_dataset(config, std::move(listing));
+  return listing;
 }
 
 }  // namespace pixart::data

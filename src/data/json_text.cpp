@@ -1,6 +1,8 @@
 #include "json_text.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 
 #include "pixart/data/python_json.h"
@@ -15,6 +17,40 @@ size_t python_number_at(std::string_view json, size_t at) {
   for (const auto number : kNumbers)
     if (json.substr(at, number.size()) == number) return number.size();
   return 0;
+}
+
+// The value of an escape \uXXXX at `at`; 0 if there is none.
+unsigned escape_at(std::string_view json, size_t at) {
+  constexpr size_t kDigits = 4;
+  const std::string_view text = json.substr(std::min(at, json.size()), 2 + kDigits);
+  unsigned value = 0;
+  if (text.size() < 2 + kDigits || !text.starts_with("\\u")) return 0;
+  const auto result = std::from_chars(text.data() + 2, text.data() + text.size(), value, 16);
+  return result.ptr == text.data() + text.size() ? value : 0;
+}
+
+bool is_first_half(unsigned value) { return value >= 0xD800 && value <= 0xDBFF; }
+bool is_second_half(unsigned value) { return value >= 0xDC00 && value <= 0xDFFF; }
+
+// Writes \u0000 in place of each escape that is one half of a character without the other, which Python's json takes.
+// As a control character it is refused in captions and paths, and no other field matters.
+bool blank_lone_halves(std::string& json) {
+  constexpr size_t kEscape = 6;
+  bool found = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    if (json[i] != '\\') continue;
+    const unsigned value = escape_at(json, i);
+    if (is_first_half(value) && is_second_half(escape_at(json, i + kEscape))) {
+      i += 2 * kEscape - 1;
+    } else if (is_first_half(value) || is_second_half(value)) {
+      json.replace(i + 2, kEscape - 2, "0000");
+      i += kEscape - 1;
+      found = true;
+    } else {
+      ++i;
+    }
+  }
+  return found;
 }
 
 }  // namespace
@@ -40,7 +76,8 @@ nlohmann::json parse_json(const std::string& text) {
   auto value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!value.is_discarded()) return value;
   std::string changed = text;
-  return blank_python_numbers(changed) ? nlohmann::json::parse(changed, nullptr, false) : value;
+  const bool has_numbers = blank_python_numbers(changed), has_halves = blank_lone_halves(changed);
+  return has_numbers || has_halves ? nlohmann::json::parse(changed, nullptr, false) : value;
 }
 
 }  // namespace pixart::data

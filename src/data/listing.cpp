@@ -36,6 +36,7 @@ bool leads_back(const fs::path& path) {
 struct Walk {
   const fs::path& root;
   Links& links;
+  ListingWatch& watch;
   std::vector<ListedImage> found = {};
   std::vector<std::string> unlisted = {};  // folders
   std::vector<std::string> others = {};    // images of kinds that are not read
@@ -56,9 +57,11 @@ struct Walk {
       if (!error && image.bytes == 0) image.fault = {Reason::kEmptyFile, "the file is empty"};
     }
     found.push_back(std::move(image));
+    watch.found();
   }
 
   void enter(const fs::path& folder) {
+    watch.reads(folder);
     std::error_code error;
     for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
       if (is_hidden(at->path())) continue;
@@ -84,10 +87,10 @@ struct Walk {
 }  // namespace
 
 std::vector<ListedImage> list_images(const fs::path& root, const std::string& below, Links& links,
-                                     Problems& problems) {
+                                     ListingWatch& watch, Problems& problems) {
   const fs::path folder = below.empty() ? root : root / fs::path(below).lexically_normal();
   if (!below.empty() && !links.admit(folder)) return {};
-  Walk walk{root, links};
+  Walk walk{root, links, watch};
   retry_machine_faults("list " + folder.string(), [&] {
     walk.found.clear(), walk.unlisted.clear(), walk.others.clear();
     walk.enter(folder);
@@ -110,8 +113,13 @@ std::string shown_image_endings() {
   return join(names, " ");
 }
 
-void add_image(const fs::path& root, const ListedImage& image, Listing& listing) {
-  listing.records.push_back({.row = {.key = image.key}, .file = root / image.key, .bytes = image.bytes});
+void add_image(uint32_t file, const ListedImage& image, Listing& listing, std::vector<ListedText> captions,
+               int64_t label) {
+  listing.add({.key = image.key,
+               .captions = std::move(captions),
+               .label = label,
+               .file = file,
+               .bytes = image.bytes});
   if (image.fault) listing.reject(image.fault->reason, image.fault->detail);
 }
 

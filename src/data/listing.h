@@ -25,12 +25,14 @@ struct ListedImage {
 // Folders that cannot be listed become one entry of `problems`. Images of other kinds (.heic, .psd, ...) are
 // counted and named in a warning.
 std::vector<ListedImage> list_images(const std::filesystem::path& root, const std::string& below,
-                                     Links& links, Problems& problems);
+                                     Links& links, ListingWatch& watch, Problems& problems);
 
 std::string shown_image_endings();  // ".jpg .jpeg ...", for messages
 
-// Appends the image as a record; the record is rejected if the image has a fault.
-void add_image(const std::filesystem::path& root, const ListedImage& image, Listing& listing);
+// Appends the image in the folder that the pattern `file` names as a record; it is rejected if the image has a
+// fault.
+void add_image(uint32_t file, const ListedImage& image, Listing& listing,
+               std::vector<ListedText> captions = {}, int64_t label = -1);
 
 // Names of the folders directly inside `folder`, sorted, without those that start with a dot.
 std::vector<std::string> list_folders(const std::filesystem::path& folder);

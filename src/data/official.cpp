@@ -53,26 +53,34 @@ bool is_file(const fs::path& path) {
 }
 
 struct OfficialListing {
-  Listing listing{.type = "pixart"};
+  Listing listing = {};
   std::vector<uint64_t> offsets = {};
   fs::path texts = {}, latents = {};  // folders of features; empty if there are none
 };
 
-// Feature files have the image's name with another extension; `name` gives their path below the folders.
-void find_features(OfficialListing& rows, const std::function<std::string(const std::string& key)>& name) {
-  if (rows.texts.empty() && rows.latents.empty()) return;
-  auto& records = rows.listing.records;
+// Feature files have the image's name with another extension.
+void find_features(OfficialListing& rows, FilePattern::Form form, ListingWatch& watch) {
+  auto& listing = rows.listing;
+  const auto exists = [&](uint32_t file, int64_t row) {
+    return file > 0 && is_file(path_of(listing.pattern(file), listing.key(row)));
+  };
+  if (!rows.texts.empty()) listing.features = listing.file({rows.texts, form, ".npz"});
+  if (!rows.latents.empty()) listing.latents = listing.file({rows.latents, form, ".npy"});
+  if (listing.features == 0 && listing.latents == 0) return;
+  for (const uint32_t file : {listing.features, listing.latents}) {
+    fs::path folder;
+    for (int64_t i = 0; file > 0 && i < listing.size(); ++i)
+      if (auto own = path_of(listing.pattern(file), listing.key(i)).parent_path(); own != folder)
+        watch.reads(folder = std::move(own));
+  }
   constexpr int kThreads = 16;
   for_each_in_parallel(
-      int64_t(records.size()),
+      listing.size(),
       [&](int64_t i) {
-        auto& record = records[size_t(i)];
-        if (record.file.empty()) return;  // rejected
-        const std::string stem = name(record.row.key);
-        if (!rows.texts.empty() && is_file(rows.texts / (stem + ".npz")))
-          record.row.caption_file = rows.texts / (stem + ".npz");
-        if (!rows.latents.empty() && is_file(rows.latents / (stem + ".npy")))
-          record.row.latent_file = rows.latents / (stem + ".npy");
+        auto& row = listing.row(i);
+        if (row.file == 0) return;  // rejected
+        row.has_features = exists(listing.features, i);
+        row.has_latents = exists(listing.latents, i);
       },
       kThreads);
 }
@@ -102,77 +110,87 @@ fs::path latents_of(const fs::path& root) {
   return best;
 }
 
-// a/b/c.png -> a/b_c, as the official data set joins the last two parts.
-std::string joined_name(const std::string& key) {
-  std::string name = fs::path(key).replace_extension().generic_string();
-  if (const size_t slash = name.rfind('/'); slash != std::string::npos) name[slash] = '_';
-  return name;
-}
-
 std::vector<fs::path> lists_of(const fs::path& root) {
   for (const fs::path& folder : {root / "partition", root / "partition_filter", root})
     if (auto files = files_of(folder, "", ".json"); !files.empty()) return files;
   return {};
 }
 
-void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists, OfficialListing& rows) {
+void list_intern(const SourceConfig& config, const std::vector<fs::path>& lists, ListingWatch& watch,
+                 OfficialListing& rows) {
   const fs::path images = images_of(config.path);
+  const uint32_t images_file = rows.listing.file({.path = images, .form = FilePattern::kByKey});
   std::vector<CaptionField> fields = configured_captions(config);
   if (config.captions.empty()) fields = {{"prompt", "prompt"}, {"sharegpt4v", "sharegpt4v"}};
   for (const auto& list : lists) {
     int64_t number = 0;
+    watch.reads(list);
+    const uint32_t list_file = rows.listing.file({.path = list});
     read_json_list(list, [&](const TableRow& entry) {
-      auto& record = rows.listing.records.emplace_back();
+      Record record{.key = fmt::format("{} entry {}", list.filename().string(), ++number)};
       rows.offsets.push_back(entry.offset);
-      record.row.key = fmt::format("{} entry {}", list.filename().string(), ++number);
       std::optional<ReadFault> fault;
       if (!entry.fault.empty()) fault = {Reason::kBadRow, entry.fault};
-      if (!fault) fault = path_in(entry.fields, "path", images, record.row.key);
-      if (!fault) fault = add_captions(entry.fields, fields, record.row.captions);
-      if (fault) return rows.listing.reject(fault->reason, fault->detail, entry.offset);
-      record.file = images / record.row.key;
+      if (!fault) fault = path_in(entry.fields, "path", images, record.key);
+      if (!fault) fault = add_captions(entry, fields, list_file, record.captions);
+      if (!fault) record.file = images_file;
+      rows.listing.add(std::move(record));
+      watch.found();
+      if (fault) rows.listing.reject(fault->reason, fault->detail, entry.offset);
     });
   }
   if (is_folder(config.path / kTextFeatures)) rows.texts = config.path / kTextFeatures;
   rows.latents = latents_of(config.path);
-  find_features(rows, joined_name);
+  find_features(rows, FilePattern::kJoined, watch);
 }
 
 // --- SAM
 
-void add_sam_sample(const fs::path& root, const std::string& name, Links& links, Listing& listing,
-                    uint64_t offset) {
-  auto& record = listing.records.emplace_back();
-  record.row.key = name;
+struct SamFiles {
+  uint32_t images = 0, captions = 0;  // patterns
+};
+
+std::optional<ReadFault> fill_sam_record(const fs::path& root, const std::string& name, const SamFiles& files,
+                                         uint64_t offset, Links& links, Record& record) {
   if (!is_utf8(name)) {
-    record.row.key = fmt::format("byte {} of a part file", offset);
-    return listing.reject(Reason::kBadRow, "the name is not UTF-8", offset);
+    record.key = fmt::format("byte {} of a part file", offset);
+    return ReadFault{Reason::kBadRow, "the name is not UTF-8"};
   }
-  if (auto fault = path_in({{"name", name}}, "name", root / "images", record.row.key))
-    return listing.reject(fault->reason, fault->detail, offset);
-  record.file = root / "images" / (record.row.key + ".jpg");
-  const fs::path text = root / "captions" / (record.row.key + ".txt");
-  if (!links.admit(text)) return;
+  if (auto fault = path_in({{"name", name}}, "name", root / "images", record.key)) return fault;
+  record.file = files.images;
+  const fs::path text = root / "captions" / (record.key + ".txt");
+  if (!links.admit(text)) return std::nullopt;
   try {
-    record.row.captions.push_back({.name = "caption", .text = read_bytes(text, 0, 0)});
+    record.captions.push_back(
+        {.text = read_bytes(text, 0, 0), .way = {.as = ReadAs::kText, .file = files.captions}});
   } catch (const ReadFault& fault) {
-    if (fault.reason == Reason::kMissingFile || fault.reason == Reason::kEmptyFile) return;  // no caption
     const bool large = fault.reason == Reason::kImageTooLarge;
-    listing.reject(large ? Reason::kCaptionTooLong : fault.reason, "its caption: " + fault.detail, offset);
+    if (fault.reason != Reason::kMissingFile && fault.reason != Reason::kEmptyFile)
+      return ReadFault{large ? Reason::kCaptionTooLong : fault.reason, "its caption: " + fault.detail};
   }
+  return std::nullopt;
 }
 
 void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, Links& links,
-              OfficialListing& rows) {
+              ListingWatch& watch, OfficialListing& rows) {
+  const SamFiles files{
+      .images = rows.listing.file({config.path / "images", FilePattern::kByKey, ".jpg"}),
+      .captions = rows.listing.file({config.path / "captions", FilePattern::kByKey, ".txt"})};
+  watch.reads(config.path / "captions");
   for (const auto& part : parts) {
+    watch.reads(part);
     const std::string text = read_file(part);
     for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
       const size_t end = std::min(text.find('\n', begin), text.size());
       std::string name = text.substr(begin, end - begin);
       name.erase(name.find_last_not_of(" \t\r") + 1);
       if (!name.empty()) {
-        add_sam_sample(config.path, name, links, rows.listing, begin);
+        Record record{.key = name};
+        const auto fault = fill_sam_record(config.path, name, files, begin, links, record);
+        rows.listing.add(std::move(record));
+        if (fault) rows.listing.reject(fault->reason, fault->detail, begin);
         rows.offsets.push_back(begin);
+        watch.found();
       }
       begin = end + 1;
     }
@@ -180,7 +198,7 @@ void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, Li
   if (is_folder(config.path / kTextFeatures)) rows.texts = config.path / kTextFeatures;
   const fs::path latents = config.path / "img_vae_feature" / "train_vae_256" / "noflip";
   if (is_folder(latents)) rows.latents = latents;
-  find_features(rows, [](const std::string& key) { return key; });
+  find_features(rows, FilePattern::kByKey, watch);
 }
 
 const std::vector<fs::path>& admitted(const std::vector<fs::path>& files, Links& links) {
@@ -191,14 +209,17 @@ const std::vector<fs::path>& admitted(const std::vector<fs::path>& files, Links&
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_official(const SourceConfig& config) {
+Listing list_official(const SourceConfig& config, ListingWatch& watch) {
   require_folder(config);
+  for (const fs::path& folder : {config.path, config.path / "partition", config.path / "partition_filter"})
+    watch.reads(folder);
   OfficialListing rows;
+  rows.listing.type = "pixart";
   Links links(config, {config.path, images_of(config.path)});
   if (const auto parts = files_of(config.path / "partition", "part", ".txt"); !parts.empty()) {
-    list_sam(config, admitted(parts, links), links, rows);
+    list_sam(config, admitted(parts, links), links, watch, rows);
   } else if (const auto lists = lists_of(config.path); !lists.empty()) {
-    list_intern(config, admitted(lists, links), rows);
+    list_intern(config, admitted(lists, links), watch, rows);
   } else {
     throw UserError(
         fmt::format("{}: found neither partition/part*.txt (SAM) nor partition/*.json, "
@@ -206,11 +227,9 @@ std::unique_ptr<Dataset> open_official(const SourceConfig& config) {
                     "partition/.",
                     subject_of(config)));
   }
-  find_files(rows.listing, rows.offsets, links, [](const Record& record) {
-    return !record.row.latent_file.empty() && !record.row.caption_file.empty();
-  });
+  find_files(config, rows.listing, rows.offsets, links, watch);
   links.throw_if_any();
-  return make_dataset(config, std::move(rows.listing));
+  return std::move(rows.listing);
 }
 
 }  // namespace pixart::data

@@ -6,8 +6,13 @@
 #include <vector>
 
 #include "file_ending.h"
+#include "mds_shard.h"
+#include "parquet_table.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/data/web_address.h"
+#include "remote_shards.h"
+#include "splits.h"
 #include "table_files.h"
 
 namespace pixart::data {
@@ -17,6 +22,8 @@ namespace {
 
 std::string type_of_file(const fs::path& path) {
   if (file_ending(path) == ".tar") return "webdataset";
+  if (is_parquet_name(path)) return "parquet";
+  if (file_ending(path) == ".mds") return "mds";
   return is_table_name(path) ? "table" : "";
 }
 
@@ -26,15 +33,16 @@ constexpr size_t kMostFolders = 16;      // sub-folders that are looked into
 // What a folder holds, or its sub-folders too.
 struct Content {
   int64_t images = 0, looked_at = 0, pairs = 0;  // pairs: images with a .txt of their name
-  uint64_t image_bytes = 0, shard_bytes = 0;     // of those looked at, and of all .tar files
-  bool has_idx = false;
+  // Of those looked at; of all .tar and .parquet files.
+  uint64_t image_bytes = 0, shard_bytes = 0, parquet_bytes = 0;
+  bool has_idx = false, has_parquet = false, has_mds = false;
   std::vector<fs::path> tables = {}, folders = {};
 
   // Some images have captions: a stray .txt file does not count.
   bool is_captioned() const { return pairs > 0 && pairs * 10 >= looked_at; }
   void add(const Content& other) {
     images += other.images, looked_at += other.looked_at, pairs += other.pairs;
-    image_bytes += other.image_bytes;
+    image_bytes += other.image_bytes, parquet_bytes += other.parquet_bytes;
     tables.insert(tables.end(), other.tables.begin(), other.tables.end());
   }
 };
@@ -56,6 +64,8 @@ void add_file(const fs::path& path, Content& content) {
   const std::string type = type_of_file(path);
   if (type == "table") content.tables.push_back(path);
   if (type == "webdataset") content.shard_bytes += size_of(path);
+  if (type == "parquet") content.parquet_bytes += size_of(path), content.has_parquet = true;
+  if (type == "mds") content.has_mds = true;
   if (!has_image_ending(path) || ++content.images > kMostLookedAt) return;
   ++content.looked_at;
   content.image_bytes += size_of(path);
@@ -126,6 +136,7 @@ struct Below {
   Content all = {};
   Listed least = Listed::kCaptions;     // of the tables in each sub-folder with images
   Listed most = Listed::kNo;            // of the tables in any sub-folder
+  uint64_t parquet_bytes = 0;           // in any sub-folder
   std::vector<std::string> names = {};  // of those with images
 };
 
@@ -136,6 +147,7 @@ Below below(const Content& top) {
     look_into(folder, 1, sum);
     const Listed listed = listed_in(sum.tables);
     result.most = std::max(result.most, listed);
+    result.parquet_bytes += sum.parquet_bytes;
     if (sum.images == 0) continue;
     result.all.add(sum);
     result.least = std::min(result.least, listed);
@@ -152,11 +164,7 @@ bool is_official(const fs::path& folder) {
 
 // A folder of classes with such names would have the captions "train" and "test".
 bool are_splits(const std::vector<std::string>& names) {
-  static const std::set<std::string> kSplits = {"train", "training",   "test", "testing", "val",
-                                                "valid", "validation", "dev",  "eval"};
-  return !names.empty() && std::all_of(names.begin(), names.end(), [](const std::string& name) {
-    return kSplits.count(ascii_lower(name)) > 0;
-  });
+  return !names.empty() && std::all_of(names.begin(), names.end(), is_split_name);
 }
 
 // The folders that look like splits: those of `folder`, or of the only folder with images that it has
@@ -183,6 +191,10 @@ bool are_tables_below(const Content& top, const Below& inner) {
 std::string type_by_folders(const fs::path& folder, const Content& top, Listed listed) {
   const Below inner = below(top);
   if (top.shard_bytes > top.image_bytes + inner.all.image_bytes) return "webdataset";
+  // img2dataset's .parquet files lie next to its .tar files, which decide.
+  if (top.parquet_bytes + inner.parquet_bytes > top.image_bytes + inner.all.image_bytes) return "parquet";
+  if (top.has_parquet && inner.all.images == 0)
+    return "parquet";  // it lists the images next to it, or is empty
   if (are_tables_below(top, inner)) return "table";
   if (inner.all.is_captioned()) return "image_folder";
   if (inner.all.images <= top.images) return listed == Listed::kPerhaps ? "table" : "image_folder";
@@ -199,6 +211,7 @@ std::string type_by_folders(const fs::path& folder, const Content& top, Listed l
 std::string type_of_folder(const fs::path& folder) {
   const Content top = content_of(folder);
   if (top.has_idx) return "idx";
+  if (is_mds_folder(folder) || (top.has_mds && top.images == 0)) return "mds";
   if (is_official(folder)) return "pixart";
   const Listed listed = listed_in(top.tables);
   if (listed == Listed::kCaptions || (listed == Listed::kImages && !top.is_captioned())) return "table";
@@ -209,6 +222,10 @@ std::string type_of_folder(const fs::path& folder) {
 
 std::string recognised_type(const std::string& path) {
   if (path == "scenes") return "scenes";
+  const std::string name = path.substr(0, path.find('?'));
+  if (is_address(path) && is_parquet_name(name))
+    throw UserError(shown_address(path) + ": Parquet files are not read from servers; fetch them first.");
+  if (names_addresses(path)) return "webdataset";
   std::error_code error;
   if (fs::is_directory(path, error)) return type_of_folder(path);
   if (const std::string type = type_of_file(path); !type.empty()) return type;  // also of a glob

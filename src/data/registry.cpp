@@ -3,8 +3,11 @@
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/config/config.h"
+#include "pixart/data/web_address.h"
 #include "scores.h"
+#include "shard_paths.h"
 #include "sources.h"
+#include "table_files.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -14,23 +17,49 @@ namespace {
 // A kind of source. `keys`: the keys that have an effect for this kind, but not for all kinds.
 struct SourceKind {
   std::string name;
-  std::unique_ptr<Dataset> (*open)(const SourceConfig&);
+  std::unique_ptr<Dataset> (*open)(const SourceConfig&);  // nullptr: it is listed
   std::vector<std::string> keys;
   bool is_drawn = false;  // drawn from the seed; otherwise it has a path
+  ListedSource listed = {};
 };
 
 const std::vector<SourceKind>& source_table() {
   static const std::vector<SourceKind> table = {
       {"image_folder",
-       open_image_folder,
-       {"path", "captions", "caption_lines", "missing_caption", "follow_links", "include"}},
-      {"class_folder", open_class_folder, {"path", "captions", "follow_links"}},
+       nullptr,
+       {"path", "captions", "caption_lines", "missing_caption", "damaged_images", "follow_links", "include"},
+       false,
+       {list_image_folder}},
+      {"class_folder",
+       nullptr,
+       {"path", "captions", "damaged_images", "follow_links"},
+       false,
+       {list_class_folder}},
       {"idx", open_idx, {"path", "follow_links"}},
       {"table",
-       open_table,
-       {"path", "captions", "missing_caption", "follow_links", "images", "image_column", "label_column"}},
-      {"pixart", open_official, {"path", "captions", "missing_caption", "follow_links"}},
-      {"webdataset", open_webdataset, {"path", "captions", "missing_caption", "follow_links"}},
+       nullptr,
+       {"path", "captions", "missing_caption", "damaged_images", "follow_links", "images", "image_column",
+        "label_column"},
+       false,
+       {list_table, find_tables}},
+      {"pixart",
+       nullptr,
+       {"path", "captions", "missing_caption", "damaged_images", "follow_links"},
+       false,
+       {list_official}},
+      {"webdataset",
+       nullptr,
+       {"path", "captions", "missing_caption", "damaged_images", "follow_links", "cache_gb", "cache_folder"},
+       false,
+       {list_webdataset, find_shards}},
+      {"parquet",
+       open_parquet,
+       {"path", "captions", "missing_caption", "damaged_images", "follow_links", "images", "image_column",
+        "label_column", "key_column"}},
+      {"mds",
+       open_mds,
+       {"path", "captions", "missing_caption", "damaged_images", "follow_links", "image_column",
+        "label_column", "key_column"}},
       {"scenes", open_scenes, {"count", "style", "seed"}, /*is_drawn=*/true}};
   return table;
 }
@@ -52,14 +81,20 @@ bool is_sub_folder(const std::string& folder) {
 
 std::vector<std::string> source_types() { return names_of(source_table()); }
 
-std::unique_ptr<Dataset> open_dataset(const SourceConfig& config) {
+std::unique_ptr<Dataset> open_dataset(const SourceConfig& config, const IndexPlace& index) {
   const auto* kind = find_named(source_table(), config.type);
   if (kind == nullptr)
     throw UserError(
         fmt::format("source {}: {}", config.name, unknown_name("type", config.type, source_types())));
-  auto dataset = kind->open(config);
+  auto dataset = kind->open != nullptr ? kind->open(config) : open_listed(config, kind->listed, index);
+  dataset->treat_damaged_images(config.damaged_images);
   if (!config.scores.file.empty()) dataset->select(read_scores(config, *dataset));
   return dataset;
+}
+
+const ListedSource* listed_source(const SourceConfig& config) {
+  const auto* kind = find_named(source_table(), config.type);
+  return kind != nullptr && kind->open == nullptr ? &kind->listed : nullptr;
 }
 
 bool SourceConfig::draws_scenes() const {
@@ -86,6 +121,9 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
       problems.push_back(
           fmt::format("captions: {} comes from a file or from a column, not from both", caption.name));
   }
+  if (is_address(path.native()) && !contains(own->keys, std::string("cache_gb")))
+    problems.push_back(fmt::format("path is an address; shards on servers are read by type: {}",
+                                   join(types_with("cache_gb"), ", ")));
   if (!own->is_drawn && path.empty()) problems.push_back("path is missing: the folder of the source");
   for (const auto& folder : include)
     if (!is_sub_folder(folder))
@@ -102,7 +140,7 @@ void require_folder(const SourceConfig& config) {
 }
 
 std::string subject_of(const SourceConfig& config) {
-  return fmt::format("source {} ({})", config.name, config.path.string());
+  return fmt::format("source {} ({})", config.name, shown_address(config.path.string()));
 }
 
 }  // namespace pixart::data

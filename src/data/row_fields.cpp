@@ -5,6 +5,7 @@
 #include "caption_text.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/parallel.h"
+#include "slow_progress.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -31,36 +32,52 @@ fs::path below(const fs::path& root, const fs::path& path) {
   return path.is_absolute() ? below_links(root, path) : fs::path();
 }
 
-// Takes a key with \ for /, as Windows writes paths, if that names a file.
-bool find_with_slashes(Record& record) {
-  std::string key = record.row.key;
-  const std::string file = record.file.string();
-  if (key.find('\\') == std::string::npos || !file.ends_with(key)) return false;
+// The key with / for \, as Windows writes paths, if that names a file; otherwise "".
+std::string key_with_slashes(const fs::path& file, std::string key) {
+  const std::string name = file.string();
+  if (key.find('\\') == std::string::npos || !name.ends_with(key)) return {};
+  const std::string folder = name.substr(0, name.size() - key.size());
   std::replace(key.begin(), key.end(), '\\', '/');
   const fs::path path = fs::path(key).lexically_normal();
-  const fs::path found = fs::path(file.substr(0, file.size() - key.size())) / path;
   std::error_code error;
-  if (path.is_absolute() || !is_inside(path) || !fs::exists(found, error)) return false;
-  record.row.key = path.generic_string();
-  record.file = found;
-  return true;
+  if (path.is_absolute() || !is_inside(path) || !fs::exists(fs::path(folder) / path, error)) return {};
+  return path.generic_string();
 }
 
-std::optional<ReadFault> find_file(Record& record) {
+// What is found for a record.
+struct FoundFile {
+  fs::path file = {};
+  std::string key = {};  // the new one; "" if it stays
+  uint64_t bytes = 0;
+  std::optional<ReadFault> fault = {};
+};
+
+FoundFile find_file(const Listing& listing, int64_t row) {
+  FoundFile found{.file = listing.image_file(row)};
   std::error_code error;
-  const fs::file_status status = fs::status(record.file, error);
-  check_machine(record.file, error.value());
-  if (status.type() == fs::file_type::not_found && find_with_slashes(record)) return find_file(record);
+  fs::file_status status = fs::status(found.file, error);
+  check_machine(found.file, error.value());
+  const std::string key(listing.key(row));
+  if (status.type() == fs::file_type::not_found && !(found.key = key_with_slashes(found.file, key)).empty()) {
+    const std::string name = found.file.string();
+    found.file = fs::path(name.substr(0, name.size() - key.size())) / found.key;
+    status = fs::status(found.file, error);
+    check_machine(found.file, error.value());
+  }
   if (status.type() == fs::file_type::not_found)
-    return ReadFault{Reason::kMissingFile, "missing file " + record.file.string()};
-  if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
-  if (status.type() != fs::file_type::regular)
-    return ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
-  record.bytes = uint64_t(fs::file_size(record.file, error));
-  check_machine(record.file, error.value());
-  if (error) return ReadFault{Reason::kUnreadableFile, error.message()};
-  if (record.bytes == 0) return ReadFault{Reason::kEmptyFile, "the file is empty"};
-  return std::nullopt;
+    found.fault = {Reason::kMissingFile, "missing file " + found.file.string()};
+  else if (error)
+    found.fault = {Reason::kUnreadableFile, error.message()};
+  else if (status.type() != fs::file_type::regular)
+    found.fault = {Reason::kUnreadableFile, "it is not a regular file"};
+  if (found.fault) return found;
+  found.bytes = uint64_t(fs::file_size(found.file, error));
+  check_machine(found.file, error.value());
+  if (error)
+    found.fault = {Reason::kUnreadableFile, error.message()};
+  else if (found.bytes == 0)
+    found.fault = {Reason::kEmptyFile, "the file is empty"};
+  return found;
 }
 
 }  // namespace
@@ -93,49 +110,65 @@ std::vector<CaptionField> configured_captions(const SourceConfig& config) {
   return fields;
 }
 
-std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vector<CaptionField>& fields,
-                                      std::vector<Caption>& captions) {
+std::optional<ReadFault> add_captions(const TableRow& row, const std::vector<CaptionField>& fields,
+                                      uint32_t file, std::vector<ListedText>& captions) {
   for (const auto& [kind, field] : fields) {
-    const auto found = row.find(field);
-    if (found == row.end()) continue;
+    const auto found = row.fields.find(field);
+    if (found == row.fields.end()) continue;
     auto texts = texts_in(*found);
     if (!texts)
       return ReadFault{Reason::kBadRow,
                        fmt::format("'{}': expected a text or a list of texts, got {}", field,
                                    found->is_array() ? "a list with other values" : found->type_name())};
-    for (auto& text : *texts) captions.push_back({.name = kind, .text = std::move(text)});
+    CaptionWay way{.as = ReadAs::kJson, .file = file, .field = field};
+    if (row.columns != nullptr) {
+      const auto column = std::find(row.columns->begin(), row.columns->end(), field) - row.columns->begin();
+      way = {.as = ReadAs::kCsv, .file = file, .field = fmt::format("{}{}", row.separator, column)};
+    }
+    for (size_t item = 0; item < texts->size(); ++item)
+      captions.push_back({.kind = kind,
+                          .text = std::move((*texts)[item]),
+                          .way = way,
+                          .offset = row.offset,
+                          .bytes = row.bytes,
+                          .item = item});
   }
   return std::nullopt;
 }
 
-void find_files(Listing& listing, const std::vector<uint64_t>& offsets, Links& links,
-                const std::function<bool(const Record&)>& may_lack_file) {
-  constexpr size_t kBlock = 1 << 16;
+void find_files(const SourceConfig& config, Listing& listing, const std::vector<uint64_t>& offsets,
+                Links& links, ListingWatch& watch) {
+  constexpr int64_t kBlock = 1 << 16;
   constexpr int kThreads = 16;  // because file servers are slow to answer
-  std::vector<bool> is_rejected(listing.records.size());
-  for (const auto& rejection : listing.rejected) is_rejected[size_t(rejection.row)] = true;
-  for (size_t first = 0; first < listing.records.size(); first += kBlock) {
-    const size_t count = std::min(kBlock, listing.records.size() - first);
-    std::vector<std::optional<ReadFault>> faults(count);
-    for_each_in_parallel(
-        int64_t(count),
-        [&](int64_t i) {
-          Record& record = listing.records[first + size_t(i)];
-          if (is_rejected[first + size_t(i)]) return;
-          retry_machine_faults("read " + record.file.string(),
-                               [&] { faults[size_t(i)] = find_file(record); });
-          if (!faults[size_t(i)]) links.admit(record.file);
-        },
-        kThreads);
-    for (size_t i = 0; i < count; ++i) {
-      const Record& record = listing.records[first + i];
-      if (!faults[i] || may_lack_file(record)) continue;
-      listing.rejected.push_back({.row = int64_t(first + i),
-                                  .key = record.row.key,
-                                  .offset = offsets[first + i],
-                                  .reason = faults[i]->reason,
-                                  .detail = faults[i]->detail});
+  const std::vector<bool> is_rejected = listing.rejected_rows();
+  SlowProgress progress("find the images of " + config.name, listing.size(), "image");
+  for (int64_t first = 0; first < listing.size(); first += kBlock) {
+    std::vector<FoundFile> found(size_t(std::min(kBlock, listing.size() - first)));
+    const auto find_one = [&](int64_t i) {
+      if (is_rejected[size_t(first + i)]) return;
+      auto& one = found[size_t(i)];
+      retry_machine_faults("read " + std::string(listing.key(first + i)),
+                           [&] { one = find_file(listing, first + i); });
+      if (!one.fault) links.admit(one.file);
+    };
+    for_each_in_parallel(int64_t(found.size()), find_one, kThreads);
+    fs::path folder;  // of the file before
+    for (int64_t i = 0; i < int64_t(found.size()); ++i) {
+      if (is_rejected[size_t(first + i)]) continue;
+      auto& one = found[size_t(i)];
+      auto& row = listing.row(first + i);
+      if (auto own = one.file.parent_path(); own != folder) watch.reads(folder = std::move(own));
+      if (!one.key.empty()) listing.set_key(first + i, one.key);
+      row.bytes = one.bytes;
+      if (!one.fault || (row.has_latents != 0 && row.has_features != 0)) continue;
+      listing.rejected.push_back({.row = first + i,
+                                  .key = std::string(listing.key(first + i)),
+                                  .offset = offsets[size_t(first + i)],
+                                  .reason = one.fault->reason,
+                                  .detail = one.fault->detail});
     }
+    watch.found(0);
+    progress.advance(int64_t(found.size()));
   }
 }
 

@@ -1,13 +1,13 @@
 // Reads the fields of rows of listings (tables, the official lists).
 #pragma once
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "links.h"
+#include "pixart/data/table_rows.h"
 #include "read_bytes.h"
 #include "records.h"
 
@@ -26,16 +26,16 @@ struct CaptionField {
 // The `captions` of the config, without those from files of `pixart caption`.
 std::vector<CaptionField> configured_captions(const SourceConfig& config);
 
-// Appends the captions that the row has, or returns what is wrong: a value that is neither a text nor a list
-// of texts. The texts of a list are captions of one kind.
-std::optional<ReadFault> add_captions(const nlohmann::json& row, const std::vector<CaptionField>& fields,
-                                      std::vector<Caption>& captions);
+// Appends the captions that the row of file number `file` has, or returns what is wrong: a value that is neither
+// a text nor a list of texts. The texts of a list are captions of one kind.
+std::optional<ReadFault> add_captions(const TableRow& row, const std::vector<CaptionField>& fields,
+                                      uint32_t file, std::vector<ListedText>& captions);
 
-// Looks for the files of the records that are not rejected, on several threads: sets their sizes, and rejects
+// Looks for the files of the records that are not rejected, on several threads, with a progress bar: sets their sizes, and rejects
 // records whose file is missing, empty or not a regular file. A key with \ for / that names no file, as
-// Windows writes paths, becomes the one that does. Record i is listed at offsets[i]. Records for which
-// `may_lack_file` is true are not rejected. A file that `links` does not admit is not read.
-void find_files(Listing& listing, const std::vector<uint64_t>& offsets, Links& links,
-                const std::function<bool(const Record&)>& may_lack_file);
+// Windows writes paths, becomes the one that does. Record i is listed at offsets[i]. Records with latents and
+// features are not rejected. A file that `links` does not admit is not read.
+void find_files(const SourceConfig& config, Listing& listing, const std::vector<uint64_t>& offsets,
+                Links& links, ListingWatch& watch);
 
 }  // namespace pixart::data

@@ -32,7 +32,7 @@ class RowsByKey {
   explicit RowsByKey(const Dataset& dataset) : dataset_(dataset) {
     rows_.reserve(size_t(dataset.size()));
     for (int64_t row = 0; row < dataset.size(); ++row)
-      rows_.emplace_back(std::hash<std::string>{}(dataset.row(row).key), row);
+      rows_.emplace_back(std::hash<std::string>{}(dataset.key(row)), row);
     std::sort(rows_.begin(), rows_.end());
   }
   // The first row with the key; -1: none.
@@ -40,7 +40,7 @@ class RowsByKey {
     const size_t hash = std::hash<std::string>{}(key);
     auto at = std::lower_bound(rows_.begin(), rows_.end(), std::pair<size_t, int64_t>(hash, 0));
     for (; at != rows_.end() && at->first == hash; ++at)
-      if (dataset_.row(at->second).key == key) return at->second;
+      if (dataset_.key(at->second) == key) return at->second;
     return -1;
   }
 
@@ -234,7 +234,7 @@ class Reading {
     std::vector<std::string> missing;
     for (size_t row = 0; row < weights_.size(); ++row)
       if (is_forgotten(row))
-        missing.push_back(missing.size() < kMostProblems ? dataset_.row(int64_t(row)).key : std::string());
+        missing.push_back(missing.size() < kMostProblems ? dataset_.key(int64_t(row)) : std::string());
     if (missing.empty()) return;
     throw UserError(fmt::format(
         "source {}: {} has no value for {} of {} rows: {}. Score them (pixart data score), or set scores.missing "
@@ -262,7 +262,7 @@ class Reading {
         "source {}: no line of {} names a row of the source. The first key there is {}, and the first "
         "of the source is {}.",
         source_.name, config_.file.string(), strangers_ == 0 ? "missing" : printable(stranger_),
-        printable(dataset_.row(0).key));
+        printable(dataset_.key(0)));
   }
 
   const SourceConfig& source_;

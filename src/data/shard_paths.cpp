@@ -9,6 +9,7 @@
 #include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "remote_shards.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -88,6 +89,7 @@ std::vector<std::string> expand_ranges(const std::string& text) {
 }
 
 std::vector<fs::path> find_shards(const SourceConfig& config) {
+  if (names_addresses(config.path)) return find_remote_shards(config);
   std::error_code error;
   const std::string what = subject_of(config);
   if (fs::is_directory(config.path, error)) {

@@ -14,7 +14,8 @@ namespace pixart::data {
 std::vector<std::string> expand_ranges(const std::string& text);
 
 // The file, the .tar files of the folder (not of its sub-folders), or the files that ranges and globs match;
-// sorted. Throws one UserError that names every file that does not exist.
+// sorted. Throws one UserError that names every file that does not exist. Of shards on servers, the paths under
+// which they are read (remote_shards.h); whether they exist is seen when they are opened.
 std::vector<std::filesystem::path> find_shards(const SourceConfig& config);
 
 }  // namespace pixart::data

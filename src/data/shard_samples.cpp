@@ -15,6 +15,7 @@
 #include "pixart/base/words.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/tar.h"
+#include "remote_file.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -47,20 +48,19 @@ struct SampleFault {
 
 class Sample {
  public:
-  Sample(const TarFile& file, const Group& group, const ShardRules& rules)
-      : file_(file), group_(group), rules_(rules) {}
+  Sample(const TarFile& file, uint32_t number, const Group& group, const ShardRules& rules)
+      : file_(file), number_(number), group_(group), rules_(rules) {}
 
   void fill(Record& record) {
     check_group();
     const TarEntry& image = find_image();
     record.offset = image.offset, record.bytes = image.bytes;
-    if (!is_utf8(record.row.key)) throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
-    if (is_packed()) record.row.key = source_key();
-    if (const auto* entry = member("cls")) record.row.label = label_of(*entry);
+    if (!is_utf8(record.key)) throw SampleFault{Reason::kBadRow, "its name is not UTF-8", group_.offset};
+    if (is_packed()) record.key = source_key();
+    if (const auto* entry = member("cls")) record.label = label_of(*entry);
     for (const auto& kind : rules_.kinds)
       for (auto& text : captions_of(kind))
-        if (!text.empty())
-          record.row.captions.push_back({.name = kind.name, .text = std::move(text), .weight = kind.weight});
+        if (!text.text.empty()) record.captions.push_back(std::move(text));
   }
 
  private:
@@ -139,7 +139,16 @@ class Sample {
     return key->get<std::string>();
   }
 
-  std::vector<std::string> texts_of(const std::string& name) {
+  ListedText text_at(const TarEntry& entry, const std::string& kind, CaptionWay way, std::string text) const {
+    way.file = number_;
+    return {.kind = kind,
+            .text = std::move(text),
+            .way = std::move(way),
+            .offset = entry.offset,
+            .bytes = entry.bytes};
+  }
+
+  std::vector<ListedText> texts_of(const std::string& kind, const std::string& name) {
     const auto found = json_of().find(name);
     if (found == json_.end()) return {};
     auto texts = texts_in(*found);
@@ -147,18 +156,26 @@ class Sample {
       throw SampleFault{Reason::kBadRow,
                         fmt::format("{} in its .json is not a text or a list of texts", name),
                         member("json")->offset};
-    return std::move(*texts);
+    std::vector<ListedText> listed;
+    for (auto& text : *texts) {
+      listed.push_back(text_at(*member("json"), kind, {.as = ReadAs::kJson, .field = name}, std::move(text)));
+      listed.back().item = listed.size() - 1;
+    }
+    return listed;
   }
 
-  std::vector<std::string> captions_of(const CaptionConfig& kind) {
+  std::vector<ListedText> captions_of(const CaptionConfig& kind) {
     const std::string column = kind.column.empty() ? kind.name : kind.column;
     const bool is_own = kind.column.empty() && kind.name == "caption";  // WebDataset's own place for captions
     const auto* entry = member(is_own ? "txt" : column);
-    if (entry && column != "json") return {read(*entry, kLargestCaption, Reason::kCaptionTooLong)};
-    return member("json") ? texts_of(column) : std::vector<std::string>();
+    if (entry && column != "json")
+      return {text_at(*entry, kind.name, {.as = ReadAs::kText},
+                      read(*entry, kLargestCaption, Reason::kCaptionTooLong))};
+    return member("json") ? texts_of(kind.name, column) : std::vector<ListedText>();
   }
 
   const TarFile& file_;
+  uint32_t number_;  // of the shard
   const Group& group_;
   const ShardRules& rules_;
   json json_;
@@ -168,7 +185,7 @@ class Sample {
 class Grouper {
  public:
   Grouper(const fs::path& shard, const TarFile& file, const ShardRules& rules)
-      : shard_(shard), file_(file), rules_(rules) {}
+      : shard_(shard), file_(file), rules_(rules), number_(listing_.file({.path = shard})) {}
 
   void take(const TarEntry& entry) {
     auto name = split_member_name(entry.name);
@@ -231,19 +248,21 @@ class Grouper {
 
   void finish() {
     if (!group_) return;
-    listing_.records.push_back({.row = {.key = group_->key}, .file = shard_, .offset = group_->offset});
-    const auto reject = [&](Reason reason, const std::string& detail, uint64_t offset) {
-      listing_.reject(reason, fmt::format("{}: {}", shard_.filename().string(), detail), offset);
-    };
+    Record record{.key = group_->key, .file = number_, .offset = group_->offset};
+    std::optional<SampleFault> fault;
     try {
-      Sample(file_, *group_, rules_).fill(listing_.records.back());
-    } catch (const SampleFault& fault) {
-      reject(fault.reason, fault.detail, fault.offset);
+      Sample(file_, number_, *group_, rules_).fill(record);
+    } catch (const SampleFault& found) {
+      fault = found;
     } catch (const MachineFault&) {
       throw;
     } catch (const UserError& error) {
-      reject(Reason::kUnreadableFile, error.what(), group_->offset);
+      fault = {Reason::kUnreadableFile, error.what(), group_->offset};
     }
+    listing_.add(std::move(record));
+    if (fault)
+      listing_.reject(fault->reason, fmt::format("{}: {}", shard_.filename().string(), fault->detail),
+                      fault->offset);
     before_.clear();
     for (const auto& [extension, entry] : group_->members) before_.push_back(extension);
     group_.reset();
@@ -253,6 +272,7 @@ class Grouper {
   const TarFile& file_;
   const ShardRules& rules_;
   Listing listing_;
+  uint32_t number_;
   std::optional<Group> group_;
   std::vector<std::string> before_;  // extensions of the group before
   std::string damage_before_;        // before the next group
@@ -276,7 +296,7 @@ std::optional<MemberName> split_member_name(std::string_view name) {
 }
 
 Listing list_shard(const fs::path& shard, const ShardRules& rules) {
-  const TarFile file(shard);
+  const TarFile file = open_archive(shard);
   const auto& [entries, faults, has_end_mark] = file.index();
   if (!has_end_mark)
     log::warning("{}: its end mark is missing, as if its writer had been stopped; its {} members are whole.",

@@ -1,18 +1,32 @@
-// One function per kind of source; see registry.cpp.
+// One function per kind of source, which opens or lists it; see registry.cpp.
 #pragma once
 #include <memory>
 
 #include "pixart/data/dataset.h"
+#include "records.h"
 
 namespace pixart::data {
 
-std::unique_ptr<Dataset> open_image_folder(const SourceConfig& config);
-std::unique_ptr<Dataset> open_class_folder(const SourceConfig& config);
 std::unique_ptr<Dataset> open_idx(const SourceConfig& config);
-std::unique_ptr<Dataset> open_official(const SourceConfig& config);
-std::unique_ptr<Dataset> open_table(const SourceConfig& config);
-std::unique_ptr<Dataset> open_webdataset(const SourceConfig& config);
 std::unique_ptr<Dataset> open_scenes(const SourceConfig& config);
+std::unique_ptr<Dataset> open_parquet(const SourceConfig& config);
+std::unique_ptr<Dataset> open_mds(const SourceConfig& config);
+Listing list_image_folder(const SourceConfig& config, ListingWatch& watch);
+Listing list_class_folder(const SourceConfig& config, ListingWatch& watch);
+Listing list_official(const SourceConfig& config, ListingWatch& watch);
+Listing list_table(const SourceConfig& config, ListingWatch& watch);
+Listing list_webdataset(const SourceConfig& config, ListingWatch& watch);
+
+// A source that a function lists: its index, or the list in memory. `files`: those that a glob names, if the
+// path may be one.
+struct ListedSource {
+  Listing (*list)(const SourceConfig&, ListingWatch&) = nullptr;
+  std::vector<std::filesystem::path> (*files)(const SourceConfig&) = nullptr;
+};
+// How the source is listed; nullptr: it is opened in another way.
+const ListedSource* listed_source(const SourceConfig& config);
+std::unique_ptr<Dataset> open_listed(const SourceConfig& config, const ListedSource& source,
+                                     const IndexPlace& place);
 
 // Throws UserError unless the source's path is a folder.
 void require_folder(const SourceConfig& config);

@@ -3,6 +3,9 @@
 // rows keep their order. Rows of one image are one sample, at the place of the first of them.
 #include <algorithm>
 #include <charconv>
+#include <map>
+#include <numeric>
+#include <optional>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
@@ -11,6 +14,7 @@
 #include "pixart/base/words.h"
 #include "pixart/data/table_rows.h"
 #include "row_fields.h"
+#include "slow_progress.h"
 #include "sources.h"
 #include "table_files.h"
 
@@ -96,76 +100,103 @@ std::optional<int64_t> whole_number(const std::string& text) {
   return value;
 }
 
-// Labels are numbers if most of them are; otherwise names, numbered in sorted order. `texts` is empty for
-// rows without a label.
-void set_labels(Listing& listing, const std::vector<std::string>& texts,
+// The labels of rows, each text once.
+class LabelTexts {
+ public:
+  static constexpr uint32_t kNone = 0;
+  uint32_t number(const std::string& text) {
+    return text.empty() ? kNone : numbers_.try_emplace(text, uint32_t(numbers_.size()) + 1).first->second;
+  }
+  // By number; the first is empty.
+  std::vector<std::string> texts() const {
+    std::vector<std::string> all(numbers_.size() + 1);
+    for (const auto& [text, number] : numbers_) all[number] = text;
+    return all;
+  }
+
+ private:
+  std::unordered_map<std::string, uint32_t> numbers_;
+};
+
+// Labels are numbers if most of them are; otherwise names, numbered in sorted order. `numbers`: of the text of each
+// row; kNone for rows without a label.
+void set_labels(Listing& listing, const std::vector<std::string>& texts, const std::vector<uint32_t>& numbers,
                 const std::vector<uint64_t>& offsets) {
   int64_t num_numbers = 0, num_labels = 0, largest = -1;
-  std::set<std::string> names;
-  for (const auto& text : texts) {
-    num_labels += text.empty() ? 0 : 1;
-    num_numbers += whole_number(text) ? 1 : 0;
-    if (!text.empty()) names.insert(text);
+  std::vector<std::optional<int64_t>> values;
+  for (const auto& text : texts) values.push_back(whole_number(text));
+  for (const uint32_t number : numbers) {
+    num_labels += number == LabelTexts::kNone ? 0 : 1;
+    num_numbers += values[number] ? 1 : 0;
   }
   const bool are_numbers = 2 * num_numbers > num_labels;
-  if (!are_numbers) listing.class_names.assign(names.begin(), names.end());
-  for (size_t i = 0; i < texts.size(); ++i) {
-    if (texts[i].empty()) continue;
-    auto& row = listing.records[i].row;
-    if (!are_numbers) {
-      row.label =
-          std::distance(listing.class_names.begin(),
-                        std::lower_bound(listing.class_names.begin(), listing.class_names.end(), texts[i]));
-      continue;
-    }
-    const auto number = whole_number(texts[i]);
-    if (number && *number >= 0 && *number < kMostClasses) {
-      row.label = *number;
-      largest = std::max(largest, *number);
+  auto& names = listing.class_names;
+  if (!are_numbers) {
+    names.assign(texts.begin() + 1, texts.end());
+    std::sort(names.begin(), names.end());
+    for (size_t i = 1; i < texts.size(); ++i)
+      values[i] = std::lower_bound(names.begin(), names.end(), texts[i]) - names.begin();
+  }
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (numbers[i] == LabelTexts::kNone) continue;
+    const auto value = values[numbers[i]];
+    if (!are_numbers || (value && *value >= 0 && *value < kMostClasses)) {
+      listing.row(int64_t(i)).label = int32_t(*value);
+      largest = std::max(largest, *value);
       continue;
     }
     listing.rejected.push_back(
         {.row = int64_t(i),
-         .key = row.key,
+         .key = std::string(listing.key(int64_t(i))),
          .offset = offsets[i],
          .reason = Reason::kBadLabel,
-         .detail = fmt::format("label {} is not a number from 0 to {}, as most labels are", texts[i],
+         .detail = fmt::format("label {} is not a number from 0 to {}, as most labels are", texts[numbers[i]],
                                kMostClasses - 1)});
   }
-  for (int64_t i = 0; are_numbers && i <= largest; ++i) listing.class_names.push_back(std::to_string(i));
+  for (int64_t i = 0; are_numbers && i <= largest; ++i) names.push_back(std::to_string(i));
 }
 
 // Rows as they are in the tables: record i of the listing is row i of the lists.
 struct TableListing {
-  Listing listing{.type = "table"};
-  std::vector<uint64_t> offsets = {};    // of the rows
-  std::vector<std::string> labels = {};  // as written in the table
-  std::vector<size_t> roots = {};        // the folder, of `folders`, that the row's path is relative to
-  std::vector<fs::path> folders = {};
-  std::set<std::string> known = {};  // names of columns
+  Listing listing = {};
+  std::vector<uint64_t> offsets = {};  // of the rows
+  std::vector<uint32_t> labels = {};   // as written in the table
+  std::vector<bool> has_path = {};     // the row names an image below its folder
+  LabelTexts texts = {};
+  std::vector<uint32_t> images = {};  // of each table, the pattern of the images that it names
+  std::set<std::string> known = {};   // names of columns
 
-  void add(TableRow& row, const fs::path& table, const Columns& columns) {
-    auto& record = listing.records.emplace_back();
-    const fs::path& images = folders.back();
-    offsets.push_back(row.offset);
-    labels.emplace_back();
-    roots.push_back(folders.size() - 1);
+  // `file`: the pattern of the table, which is the last one.
+  void add(TableRow& row, const fs::path& table, const Columns& columns, uint32_t file) {
+    Record record{.key = fmt::format("{} line {}", table.filename().string(), row.line),
+                  .file = images.back()};
     for (const auto& [name, value] : row.fields.items())
       if (known.count(name) == 0) known.insert(name);
-    record.row.key = fmt::format("{} line {}", table.filename().string(), row.line);
     std::optional<ReadFault> fault;
+    std::string label;
     if (!row.fault.empty()) fault = {Reason::kBadRow, row.fault};
-    if (!fault) fault = path_in(row.fields, columns.image, images, record.row.key);
-    if (!fault) record.file = images / record.row.key;
-    if (!fault) fault = add_captions(row.fields, columns.captions, record.row.captions);
-    if (!fault && !columns.label.empty()) fault = label_in(row.fields, columns.label, labels.back());
+    if (!fault) fault = path_in(row.fields, columns.image, listing.pattern(images.back()).path, record.key);
+    has_path.push_back(!fault);
+    if (!fault) fault = add_captions(row, columns.captions, file, record.captions);
+    if (!fault && !columns.label.empty()) fault = label_in(row.fields, columns.label, label);
+    offsets.push_back(row.offset);
+    labels.push_back(texts.number(label));
+    listing.add(std::move(record));
     if (fault) listing.reject(fault->reason, fault->detail, row.offset);
   }
   void remove_last() {
-    listing.records.pop_back();
-    if (!listing.rejected.empty() && listing.rejected.back().row == int64_t(listing.records.size()))
-      listing.rejected.pop_back();
-    offsets.pop_back(), labels.pop_back(), roots.pop_back();
+    listing.remove_last();
+    offsets.pop_back(), labels.pop_back(), has_path.pop_back();
+  }
+  void keep(const std::vector<bool>& is_kept) {
+    size_t count = 0;
+    for (size_t i = 0; i < is_kept.size(); ++i) {
+      if (!is_kept[i]) continue;
+      offsets[count] = offsets[i], labels[count] = labels[i], has_path[count] = has_path[i];
+      ++count;
+    }
+    offsets.resize(count), labels.resize(count), has_path.resize(count);
+    listing.keep(is_kept);
   }
 };
 
@@ -173,12 +204,14 @@ struct TableListing {
 class SampleCount {
  public:
   explicit SampleCount(int64_t most) : most_(most) {}
-  // Whether the record is of the first `most` samples.
-  bool takes(const Record& record) {
+  // Whether row `row` is of the first `most` samples.
+  bool takes(const TableListing& rows, int64_t row) {
     if (most_ == 0) return true;
-    if (record.file.empty()) return num_bad_ + int64_t(files_.size()) < most_ && ++num_bad_ > 0;
-    if (num_bad_ + int64_t(files_.size()) < most_) files_.insert(record.file.string());
-    return files_.count(record.file.string()) > 0;
+    const bool has_place = num_bad_ + int64_t(files_.size()) < most_;
+    if (!rows.has_path[size_t(row)]) return has_place && ++num_bad_ > 0;
+    const auto file = rows.listing.image_file(row).string();
+    if (has_place) files_.insert(file);
+    return files_.count(file) > 0;
   }
 
  private:
@@ -186,41 +219,24 @@ class SampleCount {
   std::unordered_set<std::string> files_;
 };
 
-// Keeps the rows for which `is_kept` is true.
-void keep_rows(TableListing& rows, const std::vector<bool>& is_kept) {
-  auto& records = rows.listing.records;
-  std::vector<int64_t> place(records.size());
-  size_t count = 0;
-  for (size_t i = 0; i < records.size(); ++i) {
-    place[i] = int64_t(count);
-    if (!is_kept[i]) continue;
-    if (count != i) {
-      records[count] = std::move(records[i]);
-      rows.offsets[count] = rows.offsets[i];
-      rows.roots[count] = rows.roots[i];
-    }
-    ++count;
-  }
-  records.resize(count);
-  std::erase_if(rows.listing.rejected, [&](const auto& one) { return !is_kept[size_t(one.row)]; });
-  for (auto& rejection : rows.listing.rejected) rejection.row = place[size_t(rejection.row)];
-}
-
 void first_samples(TableListing& rows, int64_t most) {
   if (most == 0) return;
   SampleCount count(most);
   std::vector<bool> is_kept;
-  for (const auto& record : rows.listing.records) is_kept.push_back(count.takes(record));
-  keep_rows(rows, is_kept);
+  for (int64_t row = 0; row < rows.listing.size(); ++row) is_kept.push_back(count.takes(rows, row));
+  rows.keep(is_kept);
 }
 
 // Whether a path of two tables in different folders names two images.
 bool same_path_of_two(const TableListing& rows) {
-  std::unordered_map<std::string_view, size_t> root_of;
-  for (size_t i = 0; i < rows.roots.size(); ++i) {
-    const auto& record = rows.listing.records[i];
-    if (record.file.empty()) continue;
-    if (root_of.try_emplace(record.row.key, rows.roots[i]).first->second != rows.roots[i]) return true;
+  std::vector<bool> lacks_path = rows.has_path;
+  lacks_path.flip();
+  const auto sorted = rows.listing.by_key(lacks_path);
+  for (size_t i = 1; i < sorted.size(); ++i) {
+    const int64_t row = sorted[i].row, before = sorted[i - 1].row;
+    if (rows.listing.key(row) == rows.listing.key(before) &&
+        rows.listing.row(row).file != rows.listing.row(before).file)
+      return true;
   }
   return false;
 }
@@ -246,59 +262,72 @@ void name_by_folder(const SourceConfig& config, TableListing& rows) {
   const bool is_folder = fs::is_directory(config.path, error);
   if (!config.images.empty() || (!is_folder && !same_path_of_two(rows))) return;
   std::vector<fs::path> folders;
-  for (const auto& folder : rows.folders) folders.push_back(as_folder(folder));
+  for (const uint32_t file : rows.images) folders.push_back(as_folder(rows.listing.pattern(file).path));
   const fs::path base = as_folder(is_folder ? config.path : common_folder(folders));
-  std::vector<std::string> prefixes;
-  for (const auto& folder : folders)
-    prefixes.push_back(folder == base ? "" : folder.lexically_relative(base).generic_string());
-  for (size_t i = 0; i < rows.roots.size(); ++i)
-    rows.listing.records[i].row.key.insert(0, prefixes[rows.roots[i]]);
-  for (auto& rejection : rows.listing.rejected)
-    rejection.key = rows.listing.records[size_t(rejection.row)].row.key;
-}
-
-// Appends the captions of `from` that `to` does not have.
-void add_new_captions(std::vector<Caption>& to, std::vector<Caption>& from) {
-  for (auto& caption : from) {
-    const auto same = [&](const Caption& other) {
-      return other.name == caption.name && other.text == caption.text;
-    };
-    if (std::none_of(to.begin(), to.end(), same)) to.push_back(std::move(caption));
+  std::map<uint32_t, std::string> prefixes;  // by pattern
+  for (size_t i = 0; i < folders.size(); ++i) {
+    const std::string prefix = folders[i] == base ? "" : folders[i].lexically_relative(base).generic_string();
+    prefixes[rows.images[i]] = prefix;
+    rows.listing.pattern(rows.images[i]).skip = prefix.size();
   }
+  rows.listing.prefix_keys([&](const IndexedRow& row) { return prefixes[row.file]; });
 }
 
 // Rows with captions that name one image, with one label, become one sample, as in COCO, which has five
 // captions for each image.
-void merge_rows(const SourceConfig& config, TableListing& rows) {
-  auto& records = rows.listing.records;
-  std::vector<bool> is_kept(records.size(), true), is_rejected(records.size());
-  for (const auto& rejection : rows.listing.rejected) is_rejected[size_t(rejection.row)] = true;
-  std::unordered_map<std::string_view, size_t> first;
-  int64_t num_merged = 0;
-  for (size_t i = 0; i < records.size(); ++i) {
-    if (is_rejected[i]) continue;
-    const size_t other = first.try_emplace(records[i].row.key, i).first->second;
-    if (other == i || records[i].row.captions.empty() || records[i].row.label != records[other].row.label)
-      continue;
-    add_new_captions(records[other].row.captions, records[i].row.captions);
-    is_kept[i] = false;
-    ++num_merged;
+void merge_rows(const SourceConfig& config, Listing& listing) {
+  std::vector<std::pair<int64_t, int64_t>> merged;  // a row, and the one that gets its captions
+  const auto sorted = listing.by_key(listing.rejected_rows());
+  for (size_t first = 0, i = 1; i < sorted.size(); ++i) {
+    const int64_t row = sorted[i].row, other = sorted[first].row;
+    if (listing.key(row) != listing.key(other))
+      first = i;
+    else if (listing.has_texts(row) && listing.row(row).label == listing.row(other).label)
+      merged.emplace_back(row, other);
   }
-  if (num_merged == 0) return;
+  if (merged.empty()) return;
+  std::vector<bool> is_kept(size_t(listing.size()), true);
+  std::vector<int64_t> owner(size_t(listing.size()));
+  std::iota(owner.begin(), owner.end(), 0);
+  for (const auto& [row, other] : merged) owner[size_t(row)] = other, is_kept[size_t(row)] = false;
   log::info("{}: {} rows name an image of an earlier row; their captions are drawn like that row's",
-            subject_of(config), num_merged);
-  keep_rows(rows, is_kept);
+            subject_of(config), merged.size());
+  listing.move_captions(owner);
+  listing.keep(is_kept);
+}
+
+constexpr uint64_t kMegabyte = 1'000'000;
+
+int64_t megabytes_of(const std::vector<fs::path>& tables) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (const auto& table : tables)
+    if (const uint64_t size = fs::file_size(table, error); !error) bytes += size;
+  return int64_t(bytes / kMegabyte);
 }
 
 void read_table(const SourceConfig& config, const fs::path& table, const Columns& columns, SampleCount& count,
-                TableListing& rows) {
-  rows.folders.push_back(config.images.empty() ? table.parent_path() : config.images);
+                ListingWatch& watch, SlowProgress& progress, TableListing& rows) {
+  const auto folder = config.images.empty() ? table.parent_path() : config.images;
+  rows.images.push_back(rows.listing.new_file({.path = folder, .form = FilePattern::kByKey}));
+  const uint32_t file = rows.listing.file({.path = table});
   const bool needs_all = !columns.label.empty();  // the classes are those of all rows
+  uint64_t end = 0;
   read_rows(table, [&](TableRow& row) {
-    rows.add(row, table, columns);
-    if (!needs_all && !count.takes(rows.listing.records.back())) rows.remove_last();
+    progress.advance(int64_t(row.offset / kMegabyte - end / kMegabyte));
+    end = row.offset;
+    rows.add(row, table, columns, file);
+    if (!needs_all && !count.takes(rows, rows.listing.size() - 1)) rows.remove_last();
+    watch.found();
     return true;
   });
+}
+
+void read_tables(const SourceConfig& config, const std::vector<fs::path>& tables, const Columns& columns,
+                 ListingWatch& watch, TableListing& rows) {
+  SampleCount count(config.max_samples);
+  SlowProgress progress("read the rows of " + config.name, megabytes_of(tables), "megabyte");
+  for (const auto& table : tables) read_table(config, table, columns, count, watch, progress, rows);
 }
 
 // A table that the config names may be a link; one in its folder may not lead out of it.
@@ -313,24 +342,30 @@ std::vector<fs::path> roots_of(const SourceConfig& config, const std::vector<fs:
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_table(const SourceConfig& config) {
+Listing list_table(const SourceConfig& config, ListingWatch& watch) {
+  watch.reads(config.path);
   const auto tables = find_tables(config);
   Links links(config, roots_of(config, tables));
-  for (const auto& table : tables) links.admit(table);
+  for (const auto& table : tables) {
+    links.admit(table);
+    watch.reads(table);
+    watch.reads(table.parent_path());
+  }
   links.throw_if_any();
   const TableStart start = start_of_all(tables);
   const Columns columns = choose_columns(config, start);
   TableListing rows{.known = start.columns};
-  SampleCount count(config.max_samples);
-  for (const auto& table : tables) read_table(config, table, columns, count, rows);
+  rows.listing.type = "table";
+  read_tables(config, tables, columns, watch, rows);
   check_columns(config, columns, rows.known);
-  if (!columns.label.empty()) set_labels(rows.listing, rows.labels, rows.offsets);
+  if (!columns.label.empty()) set_labels(rows.listing, rows.texts.texts(), rows.labels, rows.offsets);
   first_samples(rows, config.max_samples);
-  find_files(rows.listing, rows.offsets, links, [](const Record&) { return false; });
+  find_files(config, rows.listing, rows.offsets, links, watch);
   links.throw_if_any();
+  rows.offsets = {}, rows.labels = {};
   name_by_folder(config, rows);
-  merge_rows(config, rows);
-  return make_dataset(config, std::move(rows.listing));
+  merge_rows(config, rows.listing);
+  return std::move(rows.listing);
 }
 
 }  // namespace pixart::data

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <set>
+#include <sstream>
 
 #include "file_ending.h"
 #include "json_text.h"
 #include "pixart/base/error.h"
 #include "pixart/base/machine_fault.h"
+#include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 
@@ -20,19 +23,21 @@ namespace {
 constexpr uint64_t kLargestRow = uint64_t{16} << 20;
 constexpr int kEnd = std::char_traits<char>::eof();
 
-// Reads the bytes of a file and counts them.
+// Reads the bytes of a file or a text and counts them.
 class Bytes {
  public:
-  explicit Bytes(const fs::path& path) {
-    if (buffer_.open(path, std::ios::in | std::ios::binary) == nullptr)
-      throw UserError(fmt::format("cannot read {}.", path.string()));
+  explicit Bytes(const fs::path& path) : buffer_(open(path)) {
     if (begins_with({0xFF, 0xFE}) || begins_with({0xFE, 0xFF}))
       throw UserError(fmt::format("{} is UTF-16. Save it as UTF-8.", path.string()));
     begins_with({0xEF, 0xBB, 0xBF});  // passes over a byte-order mark
   }
-  int peek() { return buffer_.sgetc(); }
+  struct Text {
+    const std::string& text;
+  };
+  explicit Bytes(Text text) : buffer_(std::make_unique<std::stringbuf>(text.text, std::ios::in)) {}
+  int peek() { return buffer_->sgetc(); }
   int get() {
-    const int byte = buffer_.sbumpc();
+    const int byte = buffer_->sbumpc();
     if (byte == kEnd) return byte;
     ++at_;
     if (byte == '\n') ++line_;
@@ -46,7 +51,7 @@ class Bytes {
     return false;
   }
   void go_to(uint64_t at, int64_t line) {
-    buffer_.pubseekpos(std::streamoff(at));
+    buffer_->pubseekpos(std::streamoff(at));
     at_ = at;
     line_ = line;
   }
@@ -57,7 +62,13 @@ class Bytes {
   int64_t line() const { return line_; }
 
  private:
-  std::filebuf buffer_;
+  static std::unique_ptr<std::streambuf> open(const fs::path& path) {
+    auto buffer = std::make_unique<std::filebuf>();
+    if (buffer->open(path, std::ios::in | std::ios::binary) == nullptr)
+      throw UserError(fmt::format("cannot read {}.", path.string()));
+    return buffer;
+  }
+  std::unique_ptr<std::streambuf> buffer_;
   uint64_t at_ = 0;
   int64_t line_ = 1;
 };
@@ -80,20 +91,43 @@ void parse_line(const std::string& line, TableRow& row) {
   if (!row.fault.empty()) row.fields = nlohmann::json::object();
 }
 
-void read_json_lines(Bytes& bytes, const std::function<bool(TableRow&)>& take) {
-  while (bytes.peek() != kEnd) {
-    TableRow row{.offset = bytes.at(), .line = bytes.line()};
-    std::string line;
+struct Line {
+  TableRow row = {};
+  std::string text = {};
+};
+
+// The next lines that are not blank: at most `most`, of about four mebibytes.
+std::vector<Line> next_lines(Bytes& bytes, size_t most) {
+  constexpr uint64_t kMostBytes = uint64_t{4} << 20;
+  std::vector<Line> lines;
+  const uint64_t begin = bytes.at();
+  while (bytes.peek() != kEnd && lines.size() < most && bytes.at() - begin < kMostBytes) {
+    Line line{.row = {.offset = bytes.at(), .line = bytes.line()}};
     int byte = bytes.get();
-    for (; byte != '\n' && byte != kEnd && line.size() <= kLargestRow; byte = bytes.get()) line += char(byte);
-    if (line.size() > kLargestRow) {
-      row.fault = too_long();
+    for (; byte != '\n' && byte != kEnd && line.text.size() <= kLargestRow; byte = bytes.get())
+      line.text += char(byte);
+    line.row.bytes = line.text.size();
+    if (line.text.size() > kLargestRow) {
+      line.row.fault = too_long();
       if (byte != '\n') bytes.skip_line();
-    } else {
-      if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-      parse_line(line, row);
     }
-    if (!take(row)) return;
+    if (line.text.find_first_not_of(" \t\r") != std::string::npos) lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+// Lines are parsed on several threads and taken in their order.
+void read_json_lines(Bytes& bytes, const std::function<bool(TableRow&)>& take) {
+  constexpr size_t kLines = 256, kMostLines = 16 * kLines;
+  for (size_t most = kLines; bytes.peek() != kEnd; most = std::min(2 * most, kMostLines)) {
+    auto lines = next_lines(bytes, most);
+    for_each_in_parallel(int64_t((lines.size() + kLines - 1) / kLines), [&](int64_t block) {
+      const size_t end = std::min((size_t(block) + 1) * kLines, lines.size());
+      for (size_t i = size_t(block) * kLines; i < end; ++i)
+        if (lines[i].row.fault.empty()) parse_line(lines[i].text, lines[i].row);
+    });
+    for (auto& line : lines)
+      if (!take(line.row)) return;
   }
 }
 
@@ -139,6 +173,7 @@ void read_list(Bytes& bytes, const fs::path& path, const std::function<void(Tabl
     std::string text;
     end = read_entry(bytes, text);
     if (end == kEnd) throw damaged(row.offset);
+    row.bytes = bytes.at() - row.offset - 1;
     if (text.size() > kLargestRow)
       row.fault = too_long();
     else
@@ -162,6 +197,7 @@ class Csv {
     row.line = bytes_.line();
     fields.clear();
     row.fault = read(row.offset, fields);
+    row.bytes = bytes_.at() - row.offset;
     if (row.fault.empty()) return true;
     bytes_.go_to(row.offset, row.line);
     bytes_.skip_line();
@@ -256,13 +292,15 @@ void check_header(const std::vector<std::string>& names, std::string fault, cons
 
 void read_csv(Bytes& bytes, const fs::path& path, char separator,
               const std::function<bool(TableRow&)>& take) {
-  Csv csv(bytes, separator_of(bytes, separator));
+  separator = separator_of(bytes, separator);
+  Csv csv(bytes, separator);
   TableRow header;
   std::vector<std::string> names, fields;
   if (!csv.next(header, names)) return;
   for (auto& name : names) name = trimmed(name, " \t");
   check_header(names, header.fault, path);
   for (TableRow row; csv.next(row, fields); row = {}) {
+    row.separator = separator, row.columns = &names;
     row.fields = nlohmann::json::object();
     if (row.fault.empty() && fields.size() != names.size())
       row.fault =
@@ -276,6 +314,14 @@ void read_csv(Bytes& bytes, const fs::path& path, char separator,
 }
 
 }  // namespace
+
+std::vector<std::string> csv_fields(const std::string& row, char separator) {
+  Bytes bytes(Bytes::Text{row});
+  TableRow ignored;
+  std::vector<std::string> fields;
+  Csv(bytes, separator).next(ignored, fields);
+  return fields;
+}
 
 int nesting_of(std::string_view json) {
   int depth = 0, deepest = 0;

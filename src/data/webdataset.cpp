@@ -8,9 +8,6 @@
 // Damage in a shard rejects the samples that it touches and the undamaged samples on both sides of it, which
 // may have lost members. Each rejection names the byte in the shard.
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <mutex>
 
 #include "links.h"
 #include "listing.h"
@@ -18,10 +15,11 @@
 #include "pixart/base/file.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/parallel.h"
-#include "pixart/base/progress.h"
 #include "records.h"
+#include "remote_shards.h"
 #include "shard_paths.h"
 #include "shard_samples.h"
+#include "slow_progress.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -32,13 +30,17 @@ namespace {
 constexpr int64_t kMostClasses = 1'000'000;
 constexpr int kMostThreads = 16;  // more do not help a disk
 
-// Reads classes.txt next to the shards, one name per line; nothing if there is no such file.
-std::vector<std::string> read_class_names(const fs::path& folder) {
-  const fs::path path = folder / "classes.txt";
+// The text of classes.txt next to the shards; "" if there is no such file.
+std::string class_names_text(const SourceConfig& config, const fs::path& shard) {
+  if (is_remote(shard)) return read_next_to(config, shard, "classes.txt").value_or("");
+  const fs::path path = shard.parent_path() / "classes.txt";
   std::error_code error;
-  if (!fs::exists(path, error)) return {};
+  return fs::exists(path, error) ? read_file(path, uint64_t{64} << 20) : "";
+}
+
+// One name per line.
+std::vector<std::string> class_names_in(const std::string& text) {
   std::vector<std::string> names;
-  const std::string text = read_file(path, uint64_t{64} << 20);
   for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     std::string name = text.substr(begin, end - begin);
@@ -49,41 +51,22 @@ std::vector<std::string> read_class_names(const fs::path& folder) {
   return names;
 }
 
-// A progress bar for work that takes more than some seconds; several threads move it.
-class SlowProgress {
- public:
-  SlowProgress(std::string what, int64_t total, std::string unit)
-      : what_(std::move(what)), unit_(std::move(unit)), total_(total) {}
-  void advance() {
-    constexpr std::chrono::seconds kPatience{3};
-    const std::scoped_lock lock(mutex_);
-    ++done_;
-    if (!bar_ && done_ < total_ && std::chrono::steady_clock::now() - start_ > kPatience)
-      bar_ = std::make_unique<Progress>(what_, total_, unit_, done_);
-    if (bar_) bar_->update(done_);
-  }
-
- private:
-  std::mutex mutex_;
-  std::string what_, unit_;
-  int64_t total_, done_ = 0;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::unique_ptr<Progress> bar_;
-};
-
 std::vector<Listing> list_shards(const SourceConfig& config, const std::vector<fs::path>& shards,
-                                 const ShardRules& rules) {
+                                 const ShardRules& rules, ListingWatch& watch) {
   std::vector<Listing> parts(shards.size());
   std::vector<std::string> faults(shards.size());
   SlowProgress progress("source " + config.name, int64_t(shards.size()), "shard");
   const auto list_one = [&](int64_t i) {
     try {
+      watch.reads(shards[size_t(i)]);  // asks the server of a shard for its size
       retry_machine_faults("read " + shards[size_t(i)].string(),
                            [&] { parts[size_t(i)] = list_shard(shards[size_t(i)], rules); });
+      watch.found(parts[size_t(i)].size());
     } catch (const MachineFault&) {
       throw;
-    } catch (const UserError& error) {  // reported together with the others
-      faults[size_t(i)] = error.what();
+    } catch (const UserError& error) {
+      if (error.code() != ExitCode::kBadInput) throw;  // a server that does not answer
+      faults[size_t(i)] = error.what();                // reported together with the others
     }
     progress.advance();
   };
@@ -97,18 +80,9 @@ std::vector<Listing> list_shards(const SourceConfig& config, const std::vector<f
   return parts;
 }
 
-void append(Listing& all, Listing& part) {
-  const auto first = int64_t(all.records.size());
-  for (auto& rejection : part.rejected) {
-    rejection.row += first;
-    all.rejected.push_back(std::move(rejection));
-  }
-  std::move(part.records.begin(), part.records.end(), std::back_inserter(all.records));
-  part = {};
-}
-
 // Shards that the config names, one by one or by a pattern, may be links; those in its folder may not lead out.
 void check_links(const SourceConfig& config, const std::vector<fs::path>& shards) {
+  if (is_remote(shards.front())) return;
   std::error_code error;
   const bool is_folder = fs::is_directory(config.path, error);
   Links links(config, {is_folder ? config.path : shards.front().parent_path()});
@@ -120,27 +94,32 @@ void check_links(const SourceConfig& config, const std::vector<fs::path>& shards
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_webdataset(const SourceConfig& config) {
+Listing list_webdataset(const SourceConfig& config, ListingWatch& watch) {
+  // An address may be signed, and a list of addresses changes with their signatures; both are compared otherwise.
+  if (!names_addresses(config.path)) watch.reads(config.path);
   const auto shards = find_shards(config);
   check_links(config, shards);
-  Listing all{.type = "webdataset", .class_names = read_class_names(shards.front().parent_path())};
+  Listing all;
+  all.type = "webdataset";
+  if (!is_remote(shards.front())) watch.reads(shards.front().parent_path() / "classes.txt");
+  all.class_names = class_names_in(class_names_text(config, shards.front()));
   ShardRules rules{.kinds = config.captions,
                    .num_classes = all.class_names.empty() ? kMostClasses : int64_t(all.class_names.size())};
   std::erase_if(rules.kinds, [](const CaptionConfig& kind) { return !kind.from.empty(); });
   if (config.captions.empty()) rules.kinds = {{.name = "caption", .column = {}, .from = {}}};
-  for (auto& part : list_shards(config, shards, rules)) append(all, part);
+  for (auto& part : list_shards(config, shards, rules, watch)) all.append(std::move(part));
 
   int64_t largest = -1;
   bool has_captions = false;
-  for (const auto& record : all.records) {
-    largest = std::max(largest, record.row.label);
-    has_captions = has_captions || !record.row.captions.empty();
+  for (int64_t row = 0; row < all.size(); ++row) {
+    largest = std::max<int64_t>(largest, all.row(row).label);
+    has_captions = has_captions || all.has_texts(row);
   }
   if (largest < 0) all.class_names.clear();
   if (largest >= 0 && all.class_names.empty())
     for (int64_t i = 0; i <= largest; ++i) all.class_names.push_back(std::to_string(i));
   all.has_captions = has_captions || largest < 0 || !config.captions.empty();
-  return make_dataset(config, std::move(all));
+  return all;
 }
 
 }  // namespace pixart::data

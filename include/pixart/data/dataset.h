@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "pixart/base/claim.h"
 #include "pixart/base/enum_words.h"
 #include "pixart/base/rule.h"
 #include "pixart/data/rejection.h"
@@ -34,22 +35,35 @@ struct Row {
                         caption_file = {};  // features that come with the source; mostly empty
 };
 
+struct CaptionFingerprints {
+  std::string now = {}, former = {};  // as captions_fingerprint() and former_captions_fingerprint() return
+  bool has_lines = false;             // the first caption of a row has several lines
+};
+
 // A finite, indexable source. All functions may be called from several threads; 0 <= index < size().
 class Dataset {
  public:
   virtual ~Dataset() = default;
   virtual int64_t size() const = 0;  // listed rows, including rejected ones
+  // Reads the captions; UserError if they have changed since the source was listed.
   virtual Row row(int64_t index) const = 0;
+  virtual Row outline(int64_t index) const { return row(index); }  // the texts of captions may be empty
+  virtual std::string key(int64_t index) const { return outline(index).key; }
+  virtual int64_t label(int64_t index) const { return outline(index).label; }
   virtual const std::vector<std::string>& class_names() const = 0;  // empty if the source has no classes
   virtual const std::vector<Rejection>& rejected() const = 0;       // known from the listing; ordered by row
   // Changes when the listed images change (names, sizes, classes; not captions, times or pixels).
   virtual std::string fingerprint() const = 0;
+  virtual CaptionFingerprints caption_fingerprints() const;
 
   std::string bytes(int64_t index) const;  // the encoded image; throws BadSample
   // The decoded image. If `least_side` is not 0, perhaps at half the size: see formats::decode_reduced().
   // Throws BadSample.
   formats::ReducedImage reduced_image(int64_t index, int least_side) const;
   Image image(int64_t index) const { return reduced_image(index, 0).image; }  // full size; throws BadSample
+
+  // The size of image(), perhaps without decoding it: damage of its pixels may not be found. Throws BadSample.
+  formats::ImageSize image_size(int64_t index) const;
 
   // Calls `work`, which uses the content of a sample. Whatever it throws because of this content, be it an
   // error of ours or an exception of a library, becomes BadSample with the sample's key. Faults of the
@@ -58,7 +72,6 @@ class Dataset {
   void on_sample(int64_t index, const std::function<void()>& work) const;
 
   std::string caption(int64_t index) const;  // the first caption; "" if there is none
-  int64_t label(int64_t index) const { return row(index).label; }
 
   // What the scores of the source say (SourceConfig::scores); null: every row is used, equally often. open_dataset()
   // sets it. The features of rows that are left out are made all the same, so that limits may change.
@@ -67,17 +80,24 @@ class Dataset {
   bool is_left_out(int64_t index) const { return selection_ && !selection_->keeps(index); }
   std::optional<Rejection> left_out(int64_t index) const;  // why; nothing for a row that is kept
 
+  // SourceConfig::damaged_images; open_dataset() sets it.
+  void treat_damaged_images(formats::DamagedImages how) { damaged_images_ = how; }
+
  private:
   virtual std::string read_bytes_of(int64_t index) const = 0;
   virtual formats::ReducedImage decode(int64_t index, int least_side) const;  // by default of the bytes
 
   std::shared_ptr<const RowSelection> selection_;
+  formats::DamagedImages damaged_images_ = formats::DamagedImages::kReject;
 };
 
 // Changes when a caption changes, or when other rows have captions.
 std::string captions_fingerprint(const Dataset& dataset);
 // The earlier form, which also changes when files of caption features move.
 std::string former_captions_fingerprint(const Dataset& dataset);
+
+// Reads all captions, on several threads.
+CaptionFingerprints hash_captions(const Dataset& dataset);
 
 // One flag per row: true if the row is rejected for another reason than its image. All other rows have a
 // caption (perhaps an empty one), so that text features stay valid when images are repaired.
@@ -118,7 +138,9 @@ struct CaptionConfig {
 //   table         .jsonl, .csv or .tsv files (path: a file, a folder or a glob); a row names its image; rows
 //                 of one image are captions of one sample
 //   pixart        the official layouts: InternData JSON lists, SAM part files, with features if there are any
-//   webdataset    tar shards (path: a file, a folder or a glob)
+//   webdataset    tar shards (path: a file, a folder, a glob; an address of a server, or a .txt file of them)
+//   parquet       .parquet files (path: a file, a folder or a glob); a row holds its image or names its file
+//   mds           MosaicML's shards: a folder with index.json, or sub-folders with one each
 //   scenes        drawn by the program: demo/scenes.h
 enum class MissingCaption { kError, kSkip, kEmpty };
 inline EnumWords<MissingCaption> enum_words(MissingCaption) {
@@ -143,22 +165,25 @@ struct SourceConfig : demo::SceneSourceConfig {
   MissingCaption missing_caption = MissingCaption::kError;
   double missing_caption_share = 0.01;
   double quarantine_budget = 0.001;
+  formats::DamagedImages damaged_images = formats::DamagedImages::kReject;
   ScoresConfig scores;
   int64_t max_samples = 0;  // 0: all
   bool follow_links = false;
   std::vector<std::string> include;  // image_folder: sub-folders to take; empty: all
   std::filesystem::path images;      // table: folder of the images
-  std::string image_column, label_column;
+  std::string image_column, label_column, key_column;
+  double cache_gb = 20;                // webdataset: of shards on servers
+  std::filesystem::path cache_folder;  // empty: in the user's cache folder
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name that stages refer to.", required());
     v("type", s.type,
       "image_folder: images with .txt captions; class_folder: one sub-folder per class; idx: MNIST-style "
-      "files; table: JSONL or CSV; pixart: the official layouts; webdataset: tar shards; scenes: the "
-      "built-in generator of captioned scenes.",
+      "files; table: JSONL or CSV; parquet: Parquet files; pixart: the official layouts; webdataset: tar "
+      "shards; mds: MosaicML's shards; scenes: the built-in generator of captioned scenes.",
       one_of(source_types()).required());
-    v("path", s.path, "Folder, file or glob of the source (not for scenes).",
+    v("path", s.path, "Folder, file, glob or address (https://, s3://) of the source (not for scenes).",
       any().by_content("stages that have not begun use what the source holds now"));
     v("captions", s.captions,
       "Kinds of captions to draw from, by weight; empty: the source's own. Not for idx and scenes.", any());
@@ -174,6 +199,10 @@ struct SourceConfig : demo::SceneSourceConfig {
       "Largest share of samples that may be unusable; more is an error. Missing captions have their own "
       "limit.",
       in_range(0, 1).free());
+    v("damaged_images", s.damaged_images,
+      "Damaged images and animations of which Pillow reads pixels: reject them, or read them as Pillow does, "
+      "with the wrong pixels of the former and the first image of the latter. Not for idx and scenes.",
+      any());
     v("scores", s.scores, "Scores of the rows: which are kept, and how often each is drawn.", any());
     v("max_samples", s.max_samples, "Use only the first samples; 0 uses all.", not_negative());
     v("follow_links", s.follow_links,
@@ -181,11 +210,24 @@ struct SourceConfig : demo::SceneSourceConfig {
       "they are an error. The path itself may be a link.",
       any().free());
     v("include", s.include, "image_folder: sub-folders to take; empty takes all.", any());
-    v("images", s.images, "table: folder that image paths are relative to; empty: the table's own.",
+    v("images", s.images, "table, parquet: folder that image paths are relative to; empty: the table's own.",
       any().by_content(""));
-    v("image_column", s.image_column, "table: column of the image's path; empty: image, path or file_name.",
+    v("image_column", s.image_column,
+      "table, parquet: column of the image's path; parquet, mds: of the image. Empty: image, path or "
+      "file_name.",
       any());
-    v("label_column", s.label_column, "table: column of the class name or number; empty: none.", any());
+    v("label_column", s.label_column, "table, parquet, mds: column of the class name or number; empty: none.",
+      any());
+    v("key_column", s.key_column,
+      "parquet, mds: column of the sample's key; empty: the image's path, or file and number of the row.",
+      any());
+    v("cache_gb", s.cache_gb,
+      "webdataset: gigabytes (of 10^9 bytes) of the disk cache of shards on servers; 0 stores nothing.",
+      in_range(0, 1e6).free());
+    v("cache_folder", s.cache_folder,
+      "webdataset: folder of this cache, which runs and ranks share; empty: pixart/shards in the user's cache "
+      "folder.",
+      any().free());
     SceneSourceConfig::fields(s, v);
   }
   bool draws_scenes() const;  // the demo's scenes, whose captions describe the images
@@ -193,8 +235,18 @@ struct SourceConfig : demo::SceneSourceConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-// Opens the source, lists it fully and reads its scores. Throws one UserError with every problem that concerns the source as a
+// Where the indexes of sources are. An index holds what the listing of a source found, so that later starts
+// and other processes map it instead. It is made anew when the listing's files or folders or the config have
+// changed.
+struct IndexPlace {
+  std::filesystem::path folder = {};  // empty: no index is used
+  int64_t least_rows = 10'000;        // smaller sources are listed at each start
+  SharedWork shared = {};
+  bool lists_anew = false;  // whatever the index says: files that were replaced in place change no folder
+};
+
+// Opens the source, lists it fully or takes its index, and reads its scores. Throws one UserError with every problem that concerns the source as a
 // whole, each with up to twenty paths; faults of single samples are in rejected().
-std::unique_ptr<Dataset> open_dataset(const SourceConfig& config);
+std::unique_ptr<Dataset> open_dataset(const SourceConfig& config, const IndexPlace& index = {});
 
 }  // namespace pixart::data

@@ -5,14 +5,18 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 namespace pixart::data {
 
 struct TableRow {
   uint64_t offset = 0;         // of the row's first byte in the file
+  uint64_t bytes = 0;          // of the row; read alone, they give the same fields
   int64_t line = 0;            // from 1
   nlohmann::json fields = {};  // an object; all values of a CSV row are texts, or null if the row has a fault
   std::string fault = {};      // why there are no fields; "" if there are
+  char separator = 0;          // of CSV; 0: the row is JSON
+  const std::vector<std::string>* columns = nullptr;  // of CSV: their names, in order
 };
 
 // Calls `take` with each row until it returns false; skips empty lines and a byte-order mark.
@@ -30,8 +34,12 @@ void read_rows(const std::filesystem::path& path, const std::function<bool(Table
 // a list or is cut off. Memory holds one entry.
 void read_json_list(const std::filesystem::path& path, const std::function<void(TableRow&)>& take);
 
-// How deep the lists and objects of a JSON text are nested.
+// The fields of one row of CSV.
+std::vector<std::string> csv_fields(const std::string& row, char separator);
+
+// How deep the lists and objects of a JSON text are nested. Rows may be nested as deep as Python's json can read them with
+// its usual limit of recursion; copies and destructors of deeper values could use up the stack.
 int nesting_of(std::string_view json);
-inline constexpr int kDeepestNesting = 32;
+inline constexpr int kDeepestNesting = 1000;
 
 }  // namespace pixart::data

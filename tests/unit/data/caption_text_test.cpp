@@ -1,5 +1,7 @@
 #include "caption_text.h"
 
+#include <map>
+
 #include "folder.h"
 
 namespace pixart::data {
@@ -10,12 +12,20 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+using CaptionsByKey = std::map<std::string, std::vector<std::string>>;
+
+CaptionsByKey captions_in(const std::filesystem::path& path) {
+  CaptionsByKey captions;
+  read_caption_file(path, [&](CaptionLine& line) { return captions.emplace(line.key, line.texts).second; });
+  return captions;
+}
+
 class CaptionText : public Folder {
  protected:
   std::string refused(const std::string& text) const {
     write("captions.jsonl", text);
     try {
-      read_caption_file(folder_ / "captions.jsonl");
+      captions_in(folder_ / "captions.jsonl");
     } catch (const UserError& error) {
       return error.what();
     }
@@ -65,13 +75,13 @@ TEST_F(CaptionText, FilesAreJoinedByKey) {
   write("captions.jsonl",
         "{\"key\": \"a/b.png\", \"caption\": \"a dog\", \"model\": \"x\"}\n\n"
         "{\"caption\": \"\", \"key\": \"c\"}");
-  const auto captions = read_caption_file(folder_ / "captions.jsonl");
+  const auto captions = captions_in(folder_ / "captions.jsonl");
   EXPECT_EQ(captions.size(), 2);
   EXPECT_THAT(captions.at("a/b.png"), ElementsAre("a dog"));
   EXPECT_THAT(captions.at("c"), ElementsAre(""));
   write("captions.jsonl", "");
-  EXPECT_TRUE(read_caption_file(folder_ / "captions.jsonl").empty());
-  EXPECT_THROW(read_caption_file(folder_ / "none.jsonl"), UserError);
+  EXPECT_TRUE(captions_in(folder_ / "captions.jsonl").empty());
+  EXPECT_THROW(captions_in(folder_ / "none.jsonl"), UserError);
 }
 
 TEST_F(CaptionText, FilesOfPythonAndWindowsAreRead) {
@@ -82,7 +92,7 @@ TEST_F(CaptionText, FilesOfPythonAndWindowsAreRead) {
               fmt::format("{0}{{\"key\": \"a\", \"caption\": \"one\"{1}}}{2}{{\"key\": \"b\", "
                           "\"caption\": [\"two\", \"three\"]{1}}}{2}",
                           mark, more, end));
-        const auto captions = read_caption_file(folder_ / "captions.jsonl");
+        const auto captions = captions_in(folder_ / "captions.jsonl");
         EXPECT_EQ(captions.size(), 2u);
         EXPECT_THAT(captions.at("a"), ElementsAre("one"));
         EXPECT_THAT(captions.at("b"), ElementsAre("two", "three"));
@@ -105,7 +115,11 @@ TEST_F(CaptionText, EveryBadLineIsNamed) {
                     Not(HasSubstr("line 8:")), HasSubstr("line 9:")));
 }
 
-TEST_F(CaptionText, AFolderIsNoFile) { EXPECT_THROW(read_caption_file(folder_), UserError); }
+TEST_F(CaptionText, AFolderIsNoFile) { EXPECT_THROW(captions_in(folder_), UserError); }
+
+TEST_F(CaptionText, AParquetFileIsNamedAsSuch) {
+  EXPECT_THAT(refused("PAR1\nx\nPAR1"), HasSubstr("is a Parquet file"));
+}
 
 }  // namespace
 }  // namespace pixart::data

@@ -38,6 +38,22 @@ SourceConfig folder_of(const std::filesystem::path& path) {
   return config;
 }
 
+TEST_F(DatasetTest, DamagedImagesAreRejectedUnlessTheyAreToBeRead) {
+  const std::string jpeg = gray_jpeg(60, 90);
+  write("in/cut.jpg", jpeg.substr(0, jpeg.size() - 20));
+  write("in/gap.jpg", jpeg.substr(0, jpeg.size() - 20) + "\xff\xd9");
+  auto config = folder_of(folder_ / "in");
+  const auto strict = open_dataset(config);
+  EXPECT_THROW(strict->image(0), BadSample);
+  EXPECT_THROW(strict->image(1), BadSample);
+  config.damaged_images = formats::DamagedImages::kRead;
+  const auto lenient = open_dataset(config);
+  EXPECT_THROW(lenient->image(0), BadSample);
+  EXPECT_EQ(lenient->image(1).height, 60);
+  EXPECT_EQ(lenient->reduced_image(1, 30).image.height, 30);
+  EXPECT_EQ(lenient->fingerprint(), strict->fingerprint());
+}
+
 TEST_F(DatasetTest, ImagesMayBeReducedAndTellTheirSize) {
   const std::string jpeg = gray_jpeg(60, 90);
   write("in/a.jpg", jpeg);

@@ -98,8 +98,7 @@ TEST_F(Official, EntriesThatAreNotJsonStayAndSayWhy) {
   for (const char* name : {"1.png", "2.png"}) image(name);
   const std::string first = R"([{"path": "1.png", "prompt": "\"]}[{", "score": NaN},)";
   const std::string deep = std::string(5000, '[') + std::string(5000, ']');
-  const std::vector<std::string> bad = {R"({"path": "1.png", "prompt": "\ud800"})",
-                                        R"({"path": "1.png", "prompt": ")"
+  const std::vector<std::string> bad = {R"({"path": "1.png", "prompt": ")"
                                         "\xFF"
                                         R"("})",
                                         R"({"path": "1.png", "prompt": 1e999})",
@@ -120,6 +119,16 @@ TEST_F(Official, EntriesThatAreNotJsonStayAndSayWhy) {
     EXPECT_EQ(text.substr(rejection.offset, bad[size_t(rejection.row - 1)].size()),
               bad[size_t(rejection.row - 1)]);
   }
+}
+
+// JSON takes half of a surrogate pair, but no text holds one.
+TEST_F(Official, AHalfOfASurrogatePairIsABadCaption) {
+  for (const char* name : {"1.png", "2.png"}) image(name);
+  write("partition/x.json", R"([{"path": "1.png", "prompt": "\ud800"}, {"path": "2.png", "prompt": "x"}])");
+  const auto dataset = open_dataset(config());
+  ASSERT_EQ(dataset->rejected().size(), 1);
+  EXPECT_EQ(dataset->rejected()[0].row, 0);
+  EXPECT_EQ(dataset->rejected()[0].reason, Reason::kBadCaptionText);
 }
 
 TEST_F(Official, ListsThatCannotBeReadAreErrors) {

@@ -8,6 +8,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class Recognise : public ShardFolder {
  protected:
@@ -72,6 +73,8 @@ TEST_F(Recognise, EachLayoutByItself) {
                                                         {"*/metadata.jsonl", "table"}})
     EXPECT_EQ(type(name), wanted) << name;
   EXPECT_EQ(recognised_type("scenes"), "scenes");
+  EXPECT_EQ(recognised_type("https://host/a.tar?sig=b"), "webdataset");
+  EXPECT_EQ(recognised_type("s3://bucket/{0..9}"), "webdataset");
 }
 
 // Every stray file with every layout.
@@ -203,6 +206,14 @@ TEST_F(Recognise, WhatIsNoSourceIsRefused) {
   write("notes.md", "x");
   EXPECT_THROW(type("notes.md"), UserError);
   EXPECT_THROW(type("absent"), UserError);
+  EXPECT_EQ(recognised_type("https://host/a.tar?signature=a.parquet"), "webdataset");
+  try {
+    recognised_type("https://host/a.parquet?signature=secret");
+    ADD_FAILURE();
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("https://host/a.parquet"), HasSubstr("not read from servers"),
+                                    Not(HasSubstr("secret"))));
+  }
 }
 
 }  // namespace

@@ -47,6 +47,20 @@ TEST(Registry, KeysWithoutEffectAreProblems) {
   classes.missing_caption = MissingCaption::kSkip;
   classes.include = {"a"};
   EXPECT_THAT(problems_of(classes), ElementsAre(HasSubstr("missing_caption"), HasSubstr("include")));
+  auto digits = source("idx", "x");
+  digits.damaged_images = formats::DamagedImages::kRead;
+  EXPECT_THAT(problems_of(digits), ElementsAre(HasSubstr("damaged_images has no effect")));
+  digits.type = "webdataset";
+  EXPECT_THAT(problems_of(digits), IsEmpty());
+}
+
+TEST(Registry, OnlyShardsAreReadFromServers) {
+  EXPECT_THAT(problems_of(source("webdataset", "https://host/a.tar")), IsEmpty());
+  for (const char* type : {"image_folder", "table", "idx"})
+    EXPECT_THAT(problems_of(source(type, "https://host/a")), ElementsAre(HasSubstr("by type: webdataset")));
+  auto folder = source("image_folder", "x");
+  folder.cache_gb = 5;
+  EXPECT_THAT(problems_of(folder), ElementsAre(HasSubstr("cache_gb has no effect")));
 }
 
 TEST(Registry, IncludeStaysBelowThePath) {

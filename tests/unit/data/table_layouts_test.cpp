@@ -449,6 +449,21 @@ TEST_F(TableLayouts, AbsolutePathsMayGoThroughALink) {
     }
 }
 
+// Two tables of one folder count as two, and a table without rows has a folder, too.
+TEST_F(TableLayouts, KeysOfAGlobNameTheFolderAlsoForTwoTablesOfOneFolder) {
+  images(2, "in/a/");
+  images(1, "in/b/");
+  write("in/a/t1.csv", "image,caption\n0.png,x\n");
+  write("in/a/t2.csv", "image,caption\n0.png,y\n1.png,z\n");
+  write("in/b/t1.csv", "image,caption\n0.png,x\n");
+  EXPECT_THAT(keys_of(*open_dataset(table("in/a/*.csv"))), ElementsAre("0.png", "1.png"));
+  fs::rename(folder_ / "in/b/0.png", folder_ / "in/b/2.png");
+  write("in/b/t1.csv", "image,caption\n2.png,x\n");
+  EXPECT_THAT(keys_of(*open_dataset(table("in/*/*.csv"))), ElementsAre("a/0.png", "a/1.png", "b/2.png"));
+  write("in/b/t1.csv", "image,caption\n");
+  EXPECT_THAT(keys_of(*open_dataset(table("in/*/*.csv"))), ElementsAre("a/0.png", "a/1.png"));
+}
+
 // As in the cache of Hugging Face, where all files are links.
 TEST_F(TableLayouts, TablesAndImagesMayBeLinks) {
   images(1, "blobs/");

@@ -71,13 +71,32 @@ TEST_F(TableRows, CsvNeedsAHeader) {
 TEST_F(TableRows, JsonLines) {
   EXPECT_THAT(rows("t.jsonl", "\xEF\xBB\xBF{\"a\": 1}\r\n\n  \n{\"b\": [\"\\u00e9\"]}"),
               ElementsAre(R"(3 1: {"a":1})", "17 4: {\"b\":[\"\u00e9\"]}"));
-  const std::string deep(33, '[');
-  EXPECT_THAT(rows("t.jsonl", "{\"a\": \n[1]\n\"x\"\n{\"a\": \"\xff\"}\n{\"a\": \"\\ud800\"}\n{\"a\": " +
-                                  deep + std::string(33, ']') + "}\n{} {}\n{}\n"),
+  EXPECT_THAT(rows("t.jsonl", "{\"a\": \n[1]\n\"x\"\n{\"a\": \"\xff\"}\n{\"a\": \"\\udX00\"}\n{} {}\n{}\n"),
               ElementsAre("0 1! the row is not JSON", "7 2! expected a JSON object, got array",
                           "11 3! expected a JSON object, got string", "15 4! the row is not UTF-8",
-                          "26 5! the row is not JSON", "42 6! lists or objects are nested more than 32 deep",
-                          "116 7! the row is not JSON", "122 8: {}"));
+                          "26 5! the row is not JSON", "42 6! the row is not JSON", "48 7: {}"));
+}
+
+TEST_F(TableRows, JsonLinesAreNestedAsDeepAsPythonReadsThem) {
+  const auto nested = [](size_t depth) {
+    return "{\"a\": " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}\n";
+  };
+  const auto lines = rows("t.jsonl", nested(1000) + nested(1001) + "{}\n");
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_THAT(lines[0], HasSubstr("0 1: {\"a\":[[["));
+  EXPECT_THAT(lines[1], HasSubstr("2! lists or objects are nested more than 1000 deep"));
+  EXPECT_THAT(lines[2], HasSubstr("3: {}"));
+}
+
+// Python's json takes them; no tokenizer does, so that they count as control characters where they matter.
+TEST_F(TableRows, HalvesOfCharactersAreControlCharacters) {
+  EXPECT_THAT(
+      rows("t.jsonl", R"({"a": "\ud800"}
+{"a": "x\udc00\ud83d\ude00", "b": "\\ud800"}
+{"a": "\ud83d", "b": NaN}
+)"),
+      ElementsAre(R"(0 1: {"a":"\u0000"})", "16 2: {\"a\":\"x\\u0000\U0001F600\",\"b\":\"\\\\ud800\"}",
+                  R"(61 3: {"a":"\u0000","b":""})"));
 }
 
 TEST_F(TableRows, LongRowsArePassedOver) {
