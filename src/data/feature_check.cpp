@@ -53,6 +53,9 @@ FeatureCheck check_feature_set(const fs::path& folder, const std::function<void(
   if (!fault.empty()) check.problems.push_back(index.string() + ": " + fault);
   if (fault.empty() && !manifest.index_sha256.empty())
     check.has_checksums = formats::read_safetensors_header(index).tensors.count(kChecksums) > 0;
+  fault = manifest.keys_sha256.empty() ? "" : fault_of(folder / kKeysFile, manifest.keys_sha256);
+  if (!fault.empty()) check.problems.push_back((folder / kKeysFile).string() + ": " + fault);
+  check.has_keys = fault.empty() && !manifest.keys_sha256.empty();
   for (size_t i = 0; i < manifest.shards.size(); ++i) {
     const auto& shard = manifest.shards[i];
     fault = fault_of(folder / shard.file, shard.sha256, report);
@@ -81,7 +84,7 @@ void mend_feature_set(const FeatureWork& work, const std::function<void(uint64_t
     report(bytes);
   });
   for (const auto& problem : check.problems) log::warning("{}. It is made again.", problem);
-  if (check.problems.empty() && check.has_checksums) return;
+  if (check.problems.empty() && check.has_checksums && (check.has_keys || !work.writes_keys)) return;
   // In this order, the same command mends or continues the set after an interruption.
   write_file_atomically(work.folder / kInputsFile, inputs_text(wanted));
   for (const size_t shard : check.damaged_shards) require_deleted(work.folder / manifest.shards[shard].file);

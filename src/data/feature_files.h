@@ -9,6 +9,7 @@ namespace pixart::data {
 inline constexpr const char* kManifestFile = "manifest.json";
 inline constexpr const char* kInputsFile = "inputs.json";  // while the set is being made
 inline constexpr const char* kIndexFile = "index.safetensors";
+inline constexpr const char* kKeysFile = "keys.safetensors";
 inline constexpr const char* kQuarantineFile = "quarantine.jsonl";
 
 // Tensors of checksums in shards and index; kScaleChecksums is for captions in fp8.

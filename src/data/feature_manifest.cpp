@@ -79,6 +79,7 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                     path.string(), shard.file),
                         ExitCode::kStorage);
     if (json.contains("index")) manifest.index_sha256 = json.at("index").at("sha256");
+    if (json.contains("keys")) manifest.keys_sha256 = json.at("keys").at("sha256");
     if (manifest.rows < 0 || manifest.rejected < 0 || manifest.rejected > manifest.rows)
       throw UserError(fmt::format("{}: {} of {} rows rejected. Remove the folder and extract again.",
                                   path.string(), manifest.rejected, manifest.rows),
@@ -128,6 +129,7 @@ void write_feature_manifest(const fs::path& folder, const FeatureManifest& manif
         {{"file", shard.file}, {"items", shard.items}, {"bytes", shard.bytes}, {"sha256", shard.sha256}});
   if (!manifest.index_sha256.empty())
     json["index"] = {{"file", kIndexFile}, {"sha256", manifest.index_sha256}};
+  if (!manifest.keys_sha256.empty()) json["keys"] = {{"file", kKeysFile}, {"sha256", manifest.keys_sha256}};
   write_file_atomically(folder / kManifestFile, json.dump(1) + "\n");
 }
 

@@ -89,8 +89,9 @@ struct Shard {
     }
   }
 
-  void open(const std::map<std::string, std::string>& tensors) {
-    if (descriptor < 0) descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  void open(int folder, const std::map<std::string, std::string>& tensors) {
+    const fs::path place = folder < 0 ? path : path.filename();
+    if (descriptor < 0) descriptor = ::openat(folder, place.c_str(), O_RDONLY | O_CLOEXEC);
     if (descriptor < 0) fail(path, errno);
     const auto found_header = header();
     for (const auto& [name, dtype] : tensors) {
@@ -113,11 +114,21 @@ DamagedRecord::DamagedRecord(fs::path shard, uint64_t offset, const std::string&
 struct ShardReader::State {
   std::vector<std::unique_ptr<Shard>> shards;
   std::map<std::string, std::string> tensors;
+  int folder = AT_FDCWD;  // or that of the shards
+
+  ~State() {
+    if (folder >= 0) ::close(folder);
+  }
 };
 
 ShardReader::ShardReader(std::vector<fs::path> files, std::map<std::string, std::string> tensors)
     : state_(std::make_unique<State>()) {
   state_->tensors = std::move(tensors);
+  if (!files.empty()) {
+    const fs::path folder = files.front().parent_path();
+    const int opened = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (opened >= 0) state_->folder = opened;
+  }
   for (auto& file : files) {
     state_->shards.push_back(std::make_unique<Shard>());
     state_->shards.back()->path = std::move(file);
@@ -135,7 +146,7 @@ void ShardReader::read_once(size_t number, const std::string& tensor, uint64_t b
                             void* out, std::optional<uint32_t> checksum) const {
   PIXART_CHECK(number < state_->shards.size(), "shard {} of {}", number, state_->shards.size());
   Shard& shard = *state_->shards[number];
-  std::call_once(shard.opened, [&] { shard.open(state_->tensors); });
+  std::call_once(shard.opened, [&] { shard.open(state_->folder, state_->tensors); });
   const Part& part = shard.parts.at(tensor);
   const uint64_t offset = part.offset + begin;
   if (begin > part.bytes || bytes > part.bytes - begin)

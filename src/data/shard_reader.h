@@ -1,5 +1,6 @@
 // Reads records of tensors in many safetensors files by offset and checks them. Opens a file when it is first
-// needed and keeps it open.
+// needed and keeps it open. Keeps their folder open, too, so that it reads the same files when the folder has
+// another name (feature_update.h).
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -13,7 +14,7 @@ namespace pixart::data {
 
 class ShardReader {
  public:
-  // Each file must have the named tensors with the given dtypes (safetensors names).
+  // The files are in one folder. Each must have the named tensors with the given dtypes (safetensors names).
   ShardReader(std::vector<std::filesystem::path> files, std::map<std::string, std::string> tensors);
   ~ShardReader();
   ShardReader(ShardReader&&) noexcept;

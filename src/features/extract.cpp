@@ -4,13 +4,11 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/distributed/launch_variables.h"
-#include "pixart/distributed/phase.h"
 #include "pixart/features/disk_space.h"
 #include "pixart/features/inputs.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_data.h"
 #include "pixart/nn/device.h"
-#include "pixart/run/stopped.h"
 #include "shared_work.h"
 
 namespace pixart::features {
@@ -20,24 +18,40 @@ fs::path features_folder(const run::RunConfig& run) {
   return run.features.path ? *run.features.path : run::RunFolder{run.run}.features();
 }
 
+data::IndexPlace index_place(const run::RunConfig& run) {
+  return {.folder = features_folder(run) / "index",
+          .least_rows = run.features.index_rows,
+          .shared = shared_with_ranks()};
+}
+
 namespace {
+
+void say_what_is_not_stored(const run::StageConfig& stage, const ExtractOptions& options) {
+  if (options.latents && !stage.reads_stored_latents())
+    log::info("stage {}: no latents are made, because it encodes images in its steps (encode.latents)",
+              stage.name);
+  if (options.captions && stage.info().reads_captions && !stage.reads_stored_captions())
+    log::info(
+        "stage {}: no features of captions are made, because it encodes them in its steps "
+        "(encode.captions)",
+        stage.name);
+}
 
 void extract_stage(RunContext& run, const run::StageConfig& stage, const ExtractOptions& options) {
   const run::RunConfig& config = run.config;
+  say_what_is_not_stored(stage, options);
   for (const auto& part : run.parts(stage)) {
     const std::string& source = part.source->name;
-    if (options.latents) {
+    if (options.latents && stage.reads_stored_latents()) {
       const LatentCodec codec = load_codec(config, run.device);
-      const auto latents =
-          latent_set(config, stage, source, *part.dataset, codec, run.device, options.is_mended);
+      const auto latents = latent_set(config, stage, source, *part.dataset, codec, run.device, options.sets);
       const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
       data::check_budget(*part.source, ledger);
       log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
                 latent_set_folder(config, stage, source).string());
     }
-    if (options.captions && stage.info().reads_captions) {
-      const auto captions =
-          caption_set(config, source, *part.dataset, *run.caption_encoder(), options.is_mended);
+    if (options.captions && stage.reads_stored_captions()) {
+      const auto captions = caption_set(config, source, *part.dataset, *run.caption_encoder(), options.sets);
       run.opened_encoder.reset();  // before the autoencoder needs the memory
       log::info("stage {}: {} distinct captions; features in {}", stage.name, captions.num_distinct(),
                 caption_set_folder(config, source).string());
@@ -58,15 +72,6 @@ void open_all(RunContext& run, const std::vector<run::StageConfig>& stages) {
 
 }  // namespace
 
-void make(data::FeatureWork work) {
-  if (!data::has_feature_set(work.folder))
-    distributed::enter_phase("making the features " + work.folder.filename().string());
-  work.shared = shared_with_ranks();
-  blame_silent_rank([&] {
-    if (!data::make_feature_set(work)) throw run::stopped("extraction; finished shards are kept");
-  });
-}
-
 void extract(const run::RunConfig& config, const ExtractOptions& options) {
   const auto stages = stages_with_features(config, options);
   const auto launch = distributed::launch_from_environment();  // each process of a machine takes its own GPU
@@ -75,6 +80,7 @@ void extract(const run::RunConfig& config, const ExtractOptions& options) {
   const auto alone =
       distributed::make_communicator({}, device, {});  // processes share the work through the folder
   RunContext run{.config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
+  run.lists_anew = options.sets.is_updated;
   open_all(run, stages);
   for (const auto& stage : stages) extract_stage(run, stage, options);
 }

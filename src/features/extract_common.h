@@ -24,9 +24,12 @@ class CheckProgress {
   Progress bar_;
 };
 
-// Makes the set of `work` unless it is complete, together with other processes. Throws UserError(kRequeue) on a
-// request to stop; finished shards are kept.
-void make(data::FeatureWork work);
+// Whether an image has this checksum (LatentSet::image_checksum()). False for one that cannot be used.
+bool is_same_image(const data::Dataset& dataset, int64_t row, uint32_t checksum);
+
+// The advice where the samples of a set differ.
+inline constexpr const char* kHowToUpdate =
+    "`pixart extract RUN.yaml --update` makes the set anew and takes over the features of unchanged samples";
 
 // Mends the set of `work` if it is complete, with a progress bar. Does so only once per set and process.
 void mend(const data::FeatureWork& work);

@@ -2,19 +2,23 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "extract_common.h"
+#include "former_latents.h"
+#include "image_cut.h"
+#include "make_set.h"
 #include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/prefetch.h"
-#include "pixart/base/progress.h"
-#include "pixart/data/aspect_bucket.h"
+#include "pixart/data/feature_update.h"
 #include "pixart/data/stored_features.h"
 #include "pixart/data/transform.h"
 #include "pixart/features/extract.h"
 #include "pixart/run/stopped.h"
+#include "set_progress.h"
 
 namespace pixart::features {
 namespace fs = std::filesystem;
@@ -31,6 +35,8 @@ struct Cut {
   uint32_t checksum = 0;   // of the encoded image
   at::Tensor pixels = {};  // [3, h, w] uint8
   at::Tensor stored = {};  // or, from a file of the official tools: [1, 2, L, h, w]
+  at::Tensor former = {};  // or, from the former set: [V, 2, L, h, w]
+  int64_t former_batch = 0;
   std::optional<data::Rejection> rejection = {};
 };
 
@@ -44,15 +50,20 @@ class LatentExtraction {
  public:
   LatentExtraction(const run::RunConfig& run, const run::StageConfig& stage, const data::SourceConfig& source,
                    const data::Dataset& dataset, const LatentCodec& codec, at::Device device)
-      : run_(run), stage_(stage), source_(source), dataset_(dataset), codec_(codec), device_(device) {
-    if (stage.aspect_buckets) buckets_ = data::aspect_buckets(int(stage.resolution));
+      : run_(run),
+        stage_(stage),
+        source_(source),
+        dataset_(dataset),
+        codec_(codec),
+        device_(device),
+        cutter_(stage) {
     for (const auto& rejection : data::rejected_images(dataset)) known_[rejection.row] = rejection;
   }
 
-  data::FeatureWork work() {
+  data::FeatureWork work(const fs::path& folder) {
     const int64_t record = latent_record_bytes(run_, stage_, codec_.config());
     data::FeatureWork result;
-    result.folder = latent_set_folder(run_, stage_, source_.name);
+    result.folder = folder;
     result.manifest = {.kind = "latents",
                        .source = source_.name,
                        .rows = dataset_.size(),
@@ -63,67 +74,82 @@ class LatentExtraction {
     result.items_per_shard =
         std::max<int64_t>(1, int64_t(run_.features.shard_megabytes * double(1 << 20)) / record);
     result.compute_shard = [this](int64_t first, int64_t last) { return compute_shard(first, last); };
-    result.write_index = [this, folder = result.folder](const std::vector<fs::path>& shards) {
+    result.write_index = [this, folder](const std::vector<fs::path>& shards) {
+      data::write_row_keys(folder, dataset_);
       return data::write_latent_index(folder, shards, source_.name, dataset_);
     };
+    result.writes_keys = true;
     result.stop = stop_requested;
     return result;
   }
 
-  void show_progress(int64_t missing) {
-    progress_ = std::make_unique<Progress>("encode images of " + source_.name, missing, "image");
+  void show_progress(const data::FeatureWork& work) {
+    progress_.emplace("encode images of " + source_.name, "image", work);
   }
+  void end_progress() {
+    if (progress_) progress_->finish();
+    progress_.reset();
+    if (former_)
+      log::info("source {}: this process took over the latents of {} images from the former set",
+                source_.name, num_taken_);
+    former_.reset();
+  }
+  void take_from(const fs::path& folder) { former_.emplace(folder, kEncodeBatch); }
 
  private:
   bool is_half() const { return run_.features.latent_dtype == data::LatentDtype::kFloat16; }
 
   data::FeatureInputs inputs() const {
-    return {{"pictures", dataset_.fingerprint()},
-            codec_.input(),
-            {"resolution", std::to_string(stage_.resolution)},
-            {"transform", fmt::format("JPEG halved in decoding from a shorter side of {}; {}, centre crop",
-                                      2 * data::decode_side(int(stage_.resolution)), resize_in_words())},
-            {"mirrored", stage_.horizontal_flip ? "too" : "no"},
-            {"stored_latents", has_stored() ? "taken where the source has some of this shape" : "none"},
-            {"dtype", word_of(run_.features.latent_dtype)}};
+    data::FeatureInputs inputs = {
+        {.name = "pictures",
+         .value = dataset_.fingerprint(),
+         .hint = std::string(kHowToUpdate),
+         .of_samples = true},
+        codec_.input(),
+        {"resolution", std::to_string(stage_.resolution)},
+        {"transform", fmt::format("JPEG halved in decoding from a shorter side of {}; {}, centre crop",
+                                  2 * data::decode_side(int(stage_.resolution)), resize_in_words())},
+        {"mirrored", stage_.horizontal_flip ? "too" : "no"},
+        {.name = "stored_latents",
+         .value = has_stored() ? "taken where the source has some of this shape" : "none",
+         .of_samples = true},
+        {"dtype", word_of(run_.features.latent_dtype)}};
+    if (source_.damaged_images != formats::DamagedImages::kReject)  // older sets do not have it
+      inputs.push_back({"damaged_images", word_of(source_.damaged_images)});
+    return inputs;
   }
 
   std::string resize_in_words() const {
-    if (buckets_.empty()) return "shorter side: bicubic resize";
+    if (cutter_.buckets.empty()) return "shorter side: bicubic resize";
     return fmt::format("nearest aspect bucket: covering {} resize",
-                       buckets_.front().filter == data::Filter::kLanczos ? "Lanczos" : "bicubic");
+                       cutter_.buckets.front().filter == data::Filter::kLanczos ? "Lanczos" : "bicubic");
   }
 
-  Cut cut(int64_t row) const {
+  Cut cut(int64_t row, bool takes_former = true) const {
     Cut result{.row = row};
     if (const auto known = known_.find(row); known != known_.end()) {
       result.rejection = known->second;
       return result;
     }
     try {
-      if (read_stored(result)) return result;
-      const int side = int(stage_.resolution);
-      const auto image = dataset_.reduced_image(row, data::decode_side(side));
-      result.height = image.full_height, result.width = image.full_width;
-      result.checksum = image.checksum;
-      if (!buckets_.empty())
-        result.bucket = uint8_t(data::nearest_bucket(buckets_, result.height, result.width));
-      Image shaped;
-      dataset_.on_sample(row, [&] {
-        shaped = buckets_.empty() ? data::cover_and_crop(image, side, side)
-                                  : data::resize_to_bucket(image, buckets_[result.bucket]);
-      });
-      result.pixels = planes_of(shaped);
+      if (!read_stored(result) && !(takes_former && take_former(result))) cut_image(result);
     } catch (const data::BadSample& bad) {
       result.rejection = bad.rejection();
     }
     return result;
   }
 
+  void cut_image(Cut& result) const {
+    const CutImage cut = cutter_.cut(dataset_, result.row);
+    result.height = cut.height, result.width = cut.width;
+    result.bucket = cut.bucket, result.checksum = cut.checksum;
+    result.pixels = planes_of(cut.image);
+  }
+
   // Takes the latent that the source itself holds, if it has the stage's shape. The image is not opened, so
   // its size is taken to be the stage's.
   bool read_stored(Cut& result) const {
-    const auto file = dataset_.row(result.row).latent_file;
+    const auto file = dataset_.outline(result.row).latent_file;
     if (file.empty() || stage_.horizontal_flip || stage_.aspect_buckets) return false;
     data::StoredLatent latent;
     try {
@@ -131,7 +157,7 @@ class LatentExtraction {
     } catch (const data::BadSample& bad) {
       auto rejection = bad.rejection();
       rejection.row = result.row;
-      rejection.key = dataset_.row(result.row).key;
+      rejection.key = dataset_.key(result.row);
       throw data::BadSample(std::move(rejection));
     }
     const int64_t side = stage_.resolution / codec_.config().downscale();
@@ -141,17 +167,27 @@ class LatentExtraction {
     return true;
   }
 
+  bool take_former(Cut& result) const {
+    auto found = former_ ? former_->find(dataset_, result.row) : std::nullopt;
+    if (!found) return false;
+    result.height = int(found->item.height), result.width = int(found->item.width);
+    result.bucket = found->item.bucket, result.checksum = found->checksum;
+    result.former = std::move(found->moments), result.former_batch = found->batch;
+    return true;
+  }
+
   bool has_stored() const {
     for (int64_t row = 0; row < dataset_.size(); ++row)
-      if (!dataset_.row(row).latent_file.empty()) return true;
+      if (!dataset_.outline(row).latent_file.empty()) return true;
     return false;
   }
 
-  // [V, 2, L, h, w] for each image; all images have the same shape.
-  std::vector<at::Tensor> encode(const std::vector<Cut>& cuts) const {
+  // [V, 2, L, h, w] for each image, in a batch of `size` images; all have the same shape.
+  std::vector<at::Tensor> encode(const std::vector<Cut>& cuts, size_t size) const {
     at::NoGradGuard no_grad;
     std::vector<at::Tensor> pixels;
     for (const auto& one : cuts) pixels.push_back(one.pixels);
+    pixels.resize(size, pixels.front());  // results of copies are dropped
     const at::Tensor image = at::stack(pixels).to(device_).to(at::kFloat).div_(127.5).sub_(1.0);
     std::vector<at::Tensor> variants;
     for (int variant = 0; variant < (stage_.horizontal_flip ? 2 : 1); ++variant) {
@@ -161,23 +197,72 @@ class LatentExtraction {
     return at::stack(variants, 1).cpu().unbind(0);
   }
 
+  // A shard that is made. Each image is encoded in a batch of the size that it has in a set without a former one,
+  // and is taken over if that was the size then: the last bits of its latents may depend on it.
+  struct Shard {
+    std::vector<data::LatentRecord> records = {};
+    std::vector<data::Rejection> rejected = {};
+    std::map<uint8_t, std::vector<Cut>> waiting = {};                      // by shape, until a batch is full
+    std::map<std::pair<uint8_t, size_t>, std::vector<Cut>> encoding = {};  // by shape and size of the batch
+  };
+
+  void keep(Shard& shard, const Cut& one, const at::Tensor& moments) const {
+    shard.records.push_back({.row = one.row,
+                             .height = one.height,
+                             .width = one.width,
+                             .bucket = one.bucket,
+                             .image = one.checksum,
+                             .moments = is_half() ? moments.to(at::kHalf) : moments.clone()});
+  }
+
+  void encode_and_keep(Shard& shard, std::vector<Cut>& cuts, size_t size) const {
+    const auto moments = encode(cuts, size);
+    for (size_t i = 0; i < cuts.size(); ++i) keep(shard, cuts[i], moments[i]);
+    cuts.clear();
+  }
+
+  // A batch of the set: takes over what it can, and encodes the rest once there are as many images.
+  void settle(Shard& shard, std::vector<Cut>& batch) {
+    const size_t size = batch.size();
+    for (auto& one : batch) {
+      if (one.former.defined() && one.former_batch == int64_t(size)) {
+        keep(shard, one, one.former);
+        ++num_taken_;
+        continue;
+      }
+      if (one.former.defined()) one = cut(one.row, /*takes_former=*/false);
+      if (one.rejection) {  // the image has changed just now
+        shard.rejected.push_back(*one.rejection);
+        continue;
+      }
+      auto& cuts = shard.encoding[{one.bucket, size}];
+      cuts.push_back(std::move(one));
+      if (cuts.size() == size) encode_and_keep(shard, cuts, size);
+    }
+    batch.clear();
+  }
+
+  void add(Shard& shard, Cut one) {
+    if (one.rejection) {
+      shard.rejected.push_back(*one.rejection);
+      return;
+    }
+    if (one.stored.defined()) return keep(shard, one, one.stored);
+    auto& batch = shard.waiting[one.bucket];
+    batch.push_back(std::move(one));
+    if (int64_t(batch.size()) == kEncodeBatch) settle(shard, batch);
+  }
+
+  void finish(Shard& shard) {
+    for (auto& [bucket, batch] : shard.waiting) settle(shard, batch);
+    for (auto& [shape, cuts] : shard.encoding)
+      if (!cuts.empty()) encode_and_keep(shard, cuts, shape.second);
+    std::sort(shard.records.begin(), shard.records.end(),
+              [](const auto& a, const auto& b) { return a.row < b.row; });
+  }
+
   data::ShardWriter compute_shard(int64_t first, int64_t last) {
-    std::vector<data::LatentRecord> records;
-    std::vector<data::Rejection> rejected;
-    std::map<uint8_t, std::vector<Cut>> waiting;  // by shape, until a batch is full
-    const auto keep = [&](const Cut& one, const at::Tensor& moments) {
-      records.push_back({.row = one.row,
-                         .height = one.height,
-                         .width = one.width,
-                         .bucket = one.bucket,
-                         .image = one.checksum,
-                         .moments = is_half() ? moments.to(at::kHalf) : moments.clone()});
-    };
-    const auto flush = [&](std::vector<Cut>& cuts) {
-      const auto moments = encode(cuts);
-      for (size_t i = 0; i < cuts.size(); ++i) keep(cuts[i], moments[i]);
-      cuts.clear();
-    };
+    Shard shard;
     int64_t next_row = first;
     Prefetch<int64_t, Cut> cuts(
         physical_cores(), 2 * kEncodeBatch,
@@ -188,23 +273,11 @@ class LatentExtraction {
     while (auto one = cuts.next()) {
       if (stop_requested()) throw run::stopped("extraction; finished shards are kept");
       give_sign_of_life();
-      if (progress_) progress_->update(++done_);
-      if (one->rejection) {
-        rejected.push_back(*one->rejection);
-        continue;
-      }
-      if (one->stored.defined()) {
-        keep(*one, one->stored);
-        continue;
-      }
-      auto& batch = waiting[one->bucket];
-      batch.push_back(std::move(*one));
-      if (int64_t(batch.size()) == kEncodeBatch) flush(batch);
+      if (progress_) progress_->add(1);
+      add(shard, *std::move(one));
     }
-    for (auto& [bucket, batch] : waiting)
-      if (!batch.empty()) flush(batch);
-    std::sort(records.begin(), records.end(), [](const auto& a, const auto& b) { return a.row < b.row; });
-    return [records = std::move(records), rejected = std::move(rejected),
+    finish(shard);
+    return [records = std::move(shard.records), rejected = std::move(shard.rejected),
             type = is_half() ? at::kHalf : at::kFloat](const fs::path& file) {
       data::write_latent_shard(file, records, rejected, type);
     };
@@ -216,10 +289,11 @@ class LatentExtraction {
   const data::Dataset& dataset_;
   const LatentCodec& codec_;
   at::Device device_;
-  std::vector<data::AspectBucket> buckets_;
+  const ImageCutter cutter_;
   std::map<int64_t, data::Rejection> known_;  // rejected when the source was listed
-  std::unique_ptr<Progress> progress_;
-  int64_t done_ = 0;
+  std::optional<FormerLatents> former_;       // what is taken over when the source has changed
+  int64_t num_taken_ = 0;
+  std::optional<SetProgress> progress_;
 };
 
 }  // namespace
@@ -240,14 +314,17 @@ fs::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& st
 
 data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
-                           at::Device device, bool is_mended) {
+                           at::Device device, const SetOptions& options) {
   const auto& source_config = run.source(source);
   LatentExtraction extraction(run, stage, source_config, dataset, codec, device);
-  const auto work = extraction.work();
-  if (is_mended) mend(work);
-  if (!data::has_feature_set(work.folder)) extraction.show_progress(data::num_missing_items(work));
-  make(work);
-  return data::LatentSet(work.folder);
+  const fs::path folder = latent_set_folder(run, stage, source);
+  make_set(run, folder,
+           {.work = [&](const fs::path& place) { return extraction.work(place); },
+            .begin = [&](data::FeatureWork& work) { extraction.show_progress(work); },
+            .end = [&] { extraction.end_progress(); },
+            .take_from = [&](const fs::path& former) { extraction.take_from(former); }},
+           options);
+  return data::LatentSet(folder);
 }
 
 }  // namespace pixart::features

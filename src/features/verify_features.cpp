@@ -21,8 +21,9 @@ namespace {
 void add_sets(const run::RunConfig& config, const run::StageConfig& stage, const ExtractOptions& options,
               std::set<fs::path>& folders) {
   for (const auto& part : stage.parts()) {
-    if (options.latents) folders.insert(latent_set_folder(config, stage, part.source));
-    if (options.captions && stage.info().reads_captions)
+    if (options.latents && stage.reads_stored_latents())
+      folders.insert(latent_set_folder(config, stage, part.source));
+    if (options.captions && stage.reads_stored_captions())
       folders.insert(caption_set_folder(config, part.source));
   }
 }
@@ -82,10 +83,12 @@ std::set<LatentPlace> latent_places(const run::RunConfig& config, const ExtractO
   for (const auto& stage : stages_with_features(config, options))
     for (const auto& part : stage.parts())
       if (const auto folder = latent_set_folder(config, stage, part.source);
-          options.latents && data::has_feature_set(folder))
+          options.latents && stage.reads_stored_latents() && data::has_feature_set(folder))
         places.insert({folder, part.source});
   return places;
 }
+
+}  // namespace
 
 bool is_same_image(const data::Dataset& dataset, int64_t row, uint32_t checksum) {
   try {
@@ -94,6 +97,8 @@ bool is_same_image(const data::Dataset& dataset, int64_t row, uint32_t checksum)
     return false;
   }
 }
+
+namespace {
 
 // The keys of images that are not those that the latents were made from.
 std::vector<std::string> replaced_images(const LatentPlace& place, const data::Dataset& dataset) {
@@ -111,7 +116,7 @@ std::vector<std::string> replaced_images(const LatentPlace& place, const data::D
       const int64_t row = rows[size_t(first + i)];
       if (is_same_image(dataset, row, latents.image_checksum(row))) return;
       const std::lock_guard lock(mutex);
-      replaced.push_back(dataset.row(row).key);
+      replaced.push_back(dataset.key(row));
     });
     progress.update(first + count);
     if (stop_requested()) throw UserError("stopped on request: nothing was changed.", ExitCode::kRequeue);
@@ -127,7 +132,9 @@ void verify_images(const run::RunConfig& config, const ExtractOptions& options) 
     collect(problems, [&] {
       auto source = config.source(place.source);
       source.scores = {};  // features are of all rows
-      const auto dataset = data::open_dataset(source);
+      auto index = index_place(config);
+      index.lists_anew = true;
+      const auto dataset = data::open_dataset(source, index);
       const auto replaced = replaced_images(place, *dataset);
       ++num_sources;
       if (!replaced.empty())
@@ -159,6 +166,9 @@ void verify_sets(const run::RunConfig& config, const ExtractOptions& options) {
       if (check.problems.empty() && !check.has_checksums)
         log::warning("{} has no checksums of its records: `pixart extract RUN.yaml --mend` adds them",
                      folder.string());
+      if (check.problems.empty() && !check.has_keys)
+        log::info("{} has no keys of its samples: `pixart extract RUN.yaml --mend` adds them, for --update",
+                  folder.string());
     } catch (const UserError& error) {
       if (error.code() == ExitCode::kRequeue) throw;
       problems.add(error.what());

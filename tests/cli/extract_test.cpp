@@ -141,8 +141,9 @@ TEST_F(Extract, MakesShardsIndexAndManifestOnly) {
   std::vector<std::string> names;
   for (const auto& [name, bytes] : contents("whole"))
     if (name.find("/shard-") == std::string::npos) names.push_back(name);
-  EXPECT_THAT(names, ElementsAre("scenes-captions/index.safetensors", "scenes-captions/manifest.json",
-                                 "scenes-latents-32/index.safetensors", "scenes-latents-32/manifest.json",
+  EXPECT_THAT(names, ElementsAre("scenes-captions/index.safetensors", "scenes-captions/keys.safetensors",
+                                 "scenes-captions/manifest.json", "scenes-latents-32/index.safetensors",
+                                 "scenes-latents-32/keys.safetensors", "scenes-latents-32/manifest.json",
                                  "scenes-latents-32/quarantine.jsonl"));
   const auto whole = contents("whole");
   EXPECT_GT(whole.size(), 50);
@@ -196,6 +197,43 @@ TEST_F(Extract, ProcessesShareTheWorkAndOneIsKilled) {
     }
     expect_whole(name);
   }
+}
+
+// Whether the process holds a shard of the features.
+bool holds_a_shard(const fs::path& features, pid_t process) {
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(features, error), end; !error && at != end; at.increment(error)) {
+    if (!at->path().filename().string().starts_with(".lock-")) continue;
+    std::ifstream file(at->path());
+    int64_t count = 0, holder = 0;
+    if (file >> count >> holder && holder == process) return true;
+  }
+  return false;
+}
+
+// The others make its shard, too. Later it notices that everything is done.
+TEST_F(Extract, AStoppedProcessHoldsNobodyUp) {
+  std::vector<Process> processes;
+  for (int i = 0; i < 4; ++i) {
+    fs::create_directories(path("stopped" + std::to_string(i)));
+    processes.emplace_back(arguments(extract_to("held")), path("stopped" + std::to_string(i)));
+  }
+  for (bool holds = false; !holds; holds = holds_a_shard(path("held"), processes[0].id())) {
+    processes[0].kill(SIGCONT);
+    wait_for([&] { return processes[0].has_ended() || holds_a_shard(path("held"), processes[0].id()); });
+    ASSERT_FALSE(processes[0].has_ended());
+    processes[0].kill(SIGSTOP);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  for (size_t i = 1; i < 4; ++i) {
+    const auto result = processes[i].wait();
+    EXPECT_EQ(result.code, 0) << result.output;
+  }
+  expect_whole("held");
+  processes[0].kill(SIGCONT);
+  const auto result = processes[0].wait();
+  EXPECT_EQ(result.code, 0) << result.output;
+  expect_whole("held");
 }
 
 TEST_F(Extract, AStopRequestKeepsFinishedShards) {
@@ -254,6 +292,9 @@ TEST_F(Extract, FeaturesOfAnotherKindAreRefusedByName) {
   expect_refused({"features.caption_dtype=float8_e4m3fn"}, {"dtype"});
   expect_refused({"text_encoder.max_tokens=12"}, {"max_tokens"});
   expect_refused({"sources.scenes.max_samples=100"}, {"pictures"});
+  fs::remove(path("other/run.yaml"));
+  EXPECT_THAT(train("other", {"sources.scenes.damaged_images=read"}).output,
+              HasSubstr("damaged_images: the features were made with none, this run has 'read'"));
   // What normalises the latents is in the autoencoder's config.json.
   const fs::path normalisation = path("other/autoencoder/config.json");
   const std::string written = read_file(normalisation);

@@ -3,12 +3,15 @@
 //   shard-00000.safetensors ...   written one by one, each whole or absent
 //   index.safetensors             where each row is, and its checksum; small enough to be kept in memory
 //   quarantine.jsonl              rows without features, and why (latents)
+//   keys.safetensors              which sample or caption each feature is of; only for updates
 //   manifest.json                 inputs of the features, and the hashes of shards and index; written
 //                                 last
 //
 // A shard holds a fixed range of items, so the bytes of the set do not depend on which processes made it, in
-// which order, or how often they were interrupted. Several processes may make one set together: each claims a
-// shard with a lock.
+// which order, or how often they were interrupted. Several processes, also of several machines that share the
+// folder, may make one set together: each claims a shard (base/claim.h). A process that finds no free shard
+// makes one that a slow or silent process has claimed, too; the first of both to publish it wins. Whole shards
+// are made twice, not shared in pieces: a record may depend in its last bits on those that are encoded with it.
 //
 // The index is checked by its SHA-256 when a set is opened, and each record of a shard by its CRC32C when it
 // is read; check_feature_set() checks a whole set. Sets of older versions have neither hash nor checksums;
@@ -31,7 +34,8 @@ struct FeatureInput {
   // The value that earlier versions wrote for the same input, if it was another one: accepted, with a
   // warning.
   std::string former = {};
-  std::string hint = {};  // a sentence for the error when features were made with another value
+  std::string hint = {};    // a sentence for the error when features were made with another value
+  bool of_samples = false;  // another value concerns some samples only (feature_update.h)
   bool operator==(const FeatureInput&) const = default;
 };
 using FeatureInputs = std::vector<FeatureInput>;  // in the order in which differences are reported
@@ -60,7 +64,12 @@ struct FeatureManifest {
   FeatureInputs inputs = {};
   std::vector<FeatureShard> shards = {};
   std::string index_sha256 = {};  // empty: made by a version that wrote no hash
+  std::string keys_sha256 = {};   // empty: made by a version that wrote no keys
 };
+
+// After the name of a set's folder: the set that will take its place, and the one that had it (feature_update.h).
+inline constexpr const char* kUpdateEnding = ".update";
+inline constexpr const char* kFormerEnding = ".former";
 
 bool has_feature_set(const std::filesystem::path& folder);  // whether the folder has a manifest
 // Throws UserError: kStorage if it is damaged, kBadInput if another version wrote it.
@@ -83,15 +92,21 @@ struct FeatureWork {
   std::filesystem::path folder;
   FeatureManifest manifest;  // without shards
   int64_t items = 0, items_per_shard = 1;
-  // Computes items [first, last) and returns the function that writes them to the file of the shard,
-  // completely or not at all. Another thread calls that function, while the next shard is computed.
+  // Computes items [first, last) and returns the function that writes them to a file, which becomes the shard's,
+  // completely or not at all. Another thread calls that function, while the next shard is computed. It passes on
+  // what give_sign_of_life() throws (Overtaken).
   std::function<ShardWriter(int64_t first, int64_t last)> compute_shard;
   // Reads the shards and writes the index (and the other files of the set) into the folder. Returns the
   // number of rejected rows.
   std::function<int64_t(const std::vector<std::filesystem::path>& shards)> write_index;
+  bool writes_keys = false;                           // write_index() writes keys, too (feature_update.h)
   std::function<bool()> stop = [] { return false; };  // asked between shards
   // How this process waits for others. compute_shard and write_index call give_sign_of_life() after each piece.
   SharedWork shared = {};
+  // When no shard is free, this process makes a shard that another one has held for so long, and twice as long
+  // as its own slowest shard took; if it has made none, 60 times as long. Also one whose holder is silent for
+  // shared.lease_seconds. 0: it only waits.
+  double help_after_seconds = 0;
 };
 
 // Makes the missing files of a set and returns whether the set is complete (false: stopped). Waits for shards
@@ -108,6 +123,7 @@ struct FeatureCheck {
   std::vector<std::string> problems = {};  // one for each damaged file, ordered by name
   std::vector<size_t> damaged_shards = {};
   bool has_checksums = false;  // the index is undamaged and has checksums of records
+  bool has_keys = false;       // undamaged ones
 };
 
 // Reads every byte of the set. Calls `report` after each piece of a shard with the number of bytes read; `report` may
@@ -117,7 +133,7 @@ FeatureCheck check_feature_set(const std::filesystem::path& folder,
 uint64_t feature_bytes(const FeatureManifest& manifest);  // size of its shards
 
 // Checks a complete set and removes its damaged files, so that make_feature_set() makes them again. A set
-// without checksums becomes unfinished too; completing it only reads its shards. Leaves an unfinished set, or
+// without checksums or keys becomes unfinished too; completing it only reads its shards. Leaves an unfinished set, or
 // a folder without a set, alone. Throws UserError, before anything is removed, if the set was made from other
 // inputs.
 void mend_feature_set(const FeatureWork& work, const std::function<void(uint64_t bytes)>& report);

@@ -145,9 +145,9 @@ TEST_F(FeatureSet, ARequestToStopEndsTheHashingOfShards) {
       if (last == kItems) is_asked = true;
     });
   };
-  // Five calls look whether all shards exist; the sixth follows a piece of the first hash.
+  // Two calls look whether all shards exist; the third follows a piece of a hash.
   int calls_after = 0;
-  stopped.stop = [&] { return is_asked && ++calls_after > 5; };
+  stopped.stop = [&] { return is_asked && ++calls_after > 2; };
   EXPECT_FALSE(make_feature_set(stopped));
   EXPECT_FALSE(has_feature_set(folder_ / "set"));
   EXPECT_EQ(num_missing_items(work()), 0) << "shards are kept";
@@ -225,7 +225,7 @@ TEST_F(FeatureSet, StopsWhileAnotherMakesAShard) {
   const FileLock lock(folder_ / "set/.lock-00001");
   auto waiting = work();
   int asked = 0;
-  waiting.stop = [&] { return ++asked > 20; };
+  waiting.stop = [&] { return ++asked > 8; };
   EXPECT_FALSE(make_feature_set(waiting));
   EXPECT_EQ(calls_[1], 0);
   EXPECT_EQ(calls_[3], 1);  // the rest is done meanwhile
