@@ -16,8 +16,9 @@ Builds pixart_bench, prepares the benchmarks in $kFolder (a Python environment w
 
   pixart_bench decode     JPEG to training tensor, against PIL and torchvision
   pixart_bench features   precomputed features, against the official .npz layout
+  pixart_bench remote     images in shards of a server on this machine, against the same shards on the disk
 
-Each prints JSON. Both sides run on one processor, in turn; run it on an idle machine.
+Each prints JSON. Both sides run in turn, the first two on one processor; run it on an idle machine.
 
   --setup      only prepares the benchmarks
   --rounds N   number of measured rounds of each (5)
@@ -66,3 +67,4 @@ setup
 scripts/build.sh release pixart_bench >/dev/null
 build/release/bin/pixart_bench decode --rounds "$rounds"
 build/release/bin/pixart_bench features --rounds "$rounds" --dir build
+build/release/bin/pixart_bench remote --rounds "$rounds" --dir build

@@ -1,5 +1,6 @@
 // pixart data check: accounts for every sample.
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "commands.h"
 #include "data_source.h"
@@ -99,15 +100,12 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
                data::kThinAt, name_some(report.thin));
   for (const auto& example : report.examples)
     print_line("  example    {} ({} x {}): {}", example.key, example.width, example.height, example.caption);
-  constexpr size_t kShown = 20;
-  for (size_t i = 0; i < std::min(kShown, report.ledger.rejected.size()); ++i) {
-    const auto& rejection = report.ledger.rejected[i];
+  const auto& ledger = report.ledger;
+  for (const auto& rejection : ledger.first)
     print_line("  rejected   {}: {} ({})", rejection.key, rejection.detail,
                data::to_string(rejection.reason));
-  }
-  if (report.ledger.rejected.size() > kShown)
-    print_line("  rejected   and {} more; --quarantine FILE lists all",
-               report.ledger.rejected.size() - kShown);
+  if (const int64_t more = ledger.count.rejected - int64_t(ledger.first.size()); more > 0)
+    print_line("  rejected   and {} more; --quarantine FILE lists all", more);
 }
 
 void run(const SourceArguments& where, CheckArguments arguments) {
@@ -124,10 +122,14 @@ void run(const SourceArguments& where, CheckArguments arguments) {
     throw UserError("--quarantine takes one source; choose it with --source.");
   Problems problems;
   for (const auto& source : sources) {
-    const auto dataset = data::open_dataset(source);
+    const auto dataset = data::open_dataset(source, index_place(where));
     options.shapes = stage_shapes(where, source.name);
+    std::optional<data::QuarantineWriter> quarantine;
+    if (!arguments.quarantine.empty()) quarantine.emplace(arguments.quarantine, source.name);
+    if (quarantine)
+      options.on_rejection = [&](const data::Rejection& rejection) { quarantine->add(rejection); };
     const auto report = data::check(source, *dataset, options);
-    if (!arguments.quarantine.empty()) data::write_quarantine(arguments.quarantine, report.ledger);
+    if (quarantine) quarantine->commit();
     if (arguments.json)
       all.push_back(json_of(report));
     else

@@ -30,7 +30,7 @@ std::string source_line(const data::SourceConfig& source, const fs::path& out) {
 void run(const SourceArguments& where, PackArguments arguments) {
   arguments.options.verify = !arguments.no_verify;
   const auto source = chosen_source(where);
-  const auto dataset = data::open_dataset(source);
+  const auto dataset = data::open_dataset(source, index_place(where));
   const auto report = data::pack(source, *dataset, arguments.out, arguments.options);
   print_line("{}", data::describe(report.ledger));
   if (!report.ledger.rejected.empty())

@@ -78,7 +78,7 @@ void run(const SourceArguments& where, ScoreArguments arguments) {
     source.missing_caption = data::MissingCaption::kEmpty;
     source.missing_caption_share = 1;
   }
-  print(score::score_rows(source, *data::open_dataset(source), request), request);
+  print(score::score_rows(source, *data::open_dataset(source, index_place(where)), request), request);
 }
 
 }  // namespace

@@ -3,11 +3,15 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "pixart/base/cache_folder.h"
 #include "pixart/base/error.h"
 #include "pixart/base/home.h"
 #include "pixart/base/names.h"
 #include "pixart/config/config.h"
 #include "pixart/data/recognise.h"
+#include "pixart/data/web_address.h"
+#include "pixart/features/extract.h"
+#include "pixart/formats/hash.h"
 #include "pixart/run/run_config.h"
 
 namespace pixart::tools {
@@ -33,8 +37,9 @@ std::string name_of(const std::string& where) {
 
 void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments>& arguments) {
   command
-      .add_option("WHERE", arguments->where,
-                  "run file (.yaml), or a folder, file or glob of images, tables or shards")
+      .add_option(
+          "WHERE", arguments->where,
+          "run file (.yaml), or a folder, file, glob or address (https://, s3://) of images, tables or shards")
       ->required();
   command.add_option("--source", arguments->source, "only this source of a run file");
   command.add_option("--type", arguments->type,
@@ -57,10 +62,10 @@ std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments)
     throw UserError("--source is only for run files (.yaml): it chooses one of their sources.");
   const std::string where = with_home(arguments.where);
   const std::string type = arguments.type.empty() ? data::recognised_type(where) : arguments.type;
-  std::vector<std::string> settings = {"name=" + name_of(where), "type=" + type};
+  std::vector<std::string> settings = {"name=" + name_of(data::shown_address(where)), "type=" + type};
   if (type != "scenes") settings.push_back("path=" + where);
   settings.insert(settings.end(), arguments.settings.begin(), arguments.settings.end());
-  return {config::read_text<data::SourceConfig>("{}", arguments.where, settings)};
+  return {config::read_text<data::SourceConfig>("{}", data::shown_address(arguments.where), settings)};
 }
 
 data::SourceConfig chosen_source(const SourceArguments& arguments) {
@@ -68,6 +73,19 @@ data::SourceConfig chosen_source(const SourceArguments& arguments) {
   if (sources.size() == 1) return std::move(sources.front());
   throw UserError(fmt::format("{} has {} sources; choose one with --source: {}.", arguments.where,
                               sources.size(), join(names_of(sources), ", ")));
+}
+
+data::IndexPlace index_place(const SourceArguments& arguments) {
+  std::error_code error;
+  data::IndexPlace place;
+  if (is_run_file(arguments.where)) {
+    place = features::index_place(run::read_run_config(with_home(arguments.where), arguments.settings));
+    if (fs::is_directory(place.folder.parent_path(), error)) return place;
+  }
+  const fs::path where = fs::absolute(with_home(arguments.where), error).lexically_normal();
+  const fs::path cache = user_cache_folder();
+  if (!cache.empty()) place.folder = cache / "index" / formats::sha256(where.string()).substr(0, 16);
+  return place;
 }
 
 int64_t most_tokens(const SourceArguments& arguments) {

@@ -24,6 +24,9 @@ void add_source_options(CLI::App& command, const std::shared_ptr<SourceArguments
 std::vector<data::SourceConfig> chosen_sources(const SourceArguments& arguments);
 data::SourceConfig chosen_source(const SourceArguments& arguments);  // there must be exactly one
 
+// The indexes of a run file are in its features folder if there is one, others in the cache folder of the user.
+data::IndexPlace index_place(const SourceArguments& arguments);
+
 // text_encoder.max_tokens of the run file; for a folder or file its default.
 int64_t most_tokens(const SourceArguments& arguments);
 

@@ -9,8 +9,8 @@
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/print.h"
-#include "pixart/base/progress.h"
 #include "pixart/base/words.h"
+#include "pixart/data/web_address.h"
 #include "pixart/report/noun_report.h"
 
 namespace pixart::tools {
@@ -33,26 +33,13 @@ struct Counted {
   int64_t images = 0;                          // listed
 };
 
-void count_source(const data::SourceConfig& config, text::NounFinder& finder, bool with_unknown,
-                  Counted& counted) {
-  const auto dataset = data::open_dataset(config);
-  data::NounCounter counter(finder, config.name, with_unknown);
-  Progress progress("count the nouns of " + config.name, dataset->size(), "image");
-  auto bad = dataset->rejected().begin();
-  for (int64_t i = 0; i < dataset->size(); ++i) {
-    if (bad != dataset->rejected().end() && bad->row == i) {
-      ++counted.not_counted[std::string(data::to_string(bad->reason))];
-      ++bad;
-    } else if (const auto left_out = dataset->left_out(i)) {
-      ++counted.not_counted[std::string(data::to_string(left_out->reason))];
-    } else {
-      const auto row = dataset->row(i);
-      counter.add(row.captions, row.key);
-    }
-    progress.update(i + 1);
-  }
+void count_source(const data::SourceConfig& config, const data::IndexPlace& place, text::NounFinder& finder,
+                  bool with_unknown, Counted& counted) {
+  const auto dataset = data::open_dataset(config, place);
+  auto found = data::count_nouns(*dataset, finder, config.name, with_unknown);
+  for (const auto& [reason, count] : found.not_counted) counted.not_counted[reason] += count;
   counted.images += dataset->size();
-  for (auto& row : counter.statistics()) counted.rows.push_back(std::move(row));
+  for (auto& row : found.kinds) counted.rows.push_back(std::move(row));
 }
 
 // The requested rows; the first one is the one to compare with.
@@ -174,10 +161,12 @@ void run(const Arguments& arguments) {
   text::NounFinder finder(arguments.wordnet.empty() ? text::wordnet_folder()
                                                     : std::filesystem::path(arguments.wordnet));
   Counted counted;
-  for (const auto& source : sources) count_source(source, finder, arguments.with_unknown, counted);
+  for (const auto& source : sources)
+    count_source(source, index_place(*arguments.source), finder, arguments.with_unknown, counted);
   if (counted.rows.empty())
     throw UserError(fmt::format("{}: none of the {} images has a caption; `pixart caption` can write some.",
-                                arguments.source->where, with_thousands(counted.images)));
+                                data::shown_address(arguments.source->where),
+                                with_thousands(counted.images)));
   const auto rows = selected(counted.rows, arguments);
   counted.rows = rows;
   const auto notes = notes_on(counted, arguments);
@@ -186,11 +175,12 @@ void run(const Arguments& arguments) {
   else
     print(rows, notes, arguments.top);
   if (arguments.html.empty()) return;
-  write_file_atomically(link_target(arguments.html),
-                        report::noun_page(rows, {.title = "Captions of " + arguments.source->where,
-                                                 .notes = notes,
-                                                 .before = 0,
-                                                 .top = size_t(arguments.top)}));
+  write_file_atomically(
+      link_target(arguments.html),
+      report::noun_page(rows, {.title = "Captions of " + data::shown_address(arguments.source->where),
+                               .notes = notes,
+                               .before = 0,
+                               .top = size_t(arguments.top)}));
   log::info("wrote {}", arguments.html);
 }
 

@@ -98,8 +98,9 @@ size_t nearest_bucket(const std::vector<AspectBucket>& buckets, int height, int 
   return size_t(nearest - buckets.begin());
 }
 
-Image resize_to_bucket(const formats::ReducedImage& image, const AspectBucket& bucket) {
-  return cover_and_crop(image, bucket.height, bucket.width, bucket.filter);
+Image resize_to_bucket(const formats::ReducedImage& image, const AspectBucket& bucket,
+                       const std::optional<CropPlace>& place) {
+  return cover_and_crop(image, bucket.height, bucket.width, bucket.filter, place);
 }
 
 }  // namespace pixart::data

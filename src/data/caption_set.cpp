@@ -60,7 +60,24 @@ at::Tensor checksums_of(const formats::Weights& shard, const char* checksums, co
                                             : checksums_of(shard.read(tensor), lengths);
 }
 
+// Features [..., T, C] in the type in which they are stored. float8 has a scale for each token, else it is
+// undefined; it is rounded first, so that division here and multiplication later use the same value.
+CaptionRecord stored_tokens(const at::Tensor& features, CaptionDtype dtype) {
+  if (dtype != CaptionDtype::kFloat8) return {features.to(scalar_type(dtype)), {}};
+  const at::Tensor scale =
+      (features.abs().amax(-1) / kLargestFloat8).clamp(kSmallestScale, kLargestScale).to(at::kHalf);
+  const at::Tensor divided =
+      (features / scale.to(at::kFloat).unsqueeze(-1)).clamp(-kLargestFloat8, kLargestFloat8);
+  return {divided.to(scalar_type(dtype)), scale};
+}
+
 }  // namespace
+
+at::Tensor as_stored(const at::Tensor& features, CaptionDtype dtype) {
+  const auto [values, scale] = stored_tokens(features, dtype);
+  if (!scale.defined()) return values;
+  return (values.to(at::kFloat) * scale.to(at::kFloat).unsqueeze(-1)).to(at::kBFloat16);
+}
 
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels) {
   return channels * element_bytes(dtype) + (dtype == CaptionDtype::kFloat8 ? 2 : 0);
@@ -93,27 +110,46 @@ DistinctCaptions find_distinct_captions(const Dataset& dataset) {
   return result;
 }
 
-void write_caption_shard(const fs::path& file, const std::vector<at::Tensor>& features, int64_t num_cut,
-                         CaptionDtype dtype) {
-  std::vector<int64_t> lengths;
-  for (const auto& caption : features) lengths.push_back(caption.size(0));
-  at::Tensor all = at::cat(features).to(at::kFloat);
+namespace {
+
+CaptionRecord record_of(const at::Tensor& features, CaptionDtype dtype, const fs::path& file) {
+  const at::Tensor all = features.to(at::kFloat);
   if (!at::isfinite(all).all().item<bool>())
     throw UserError(fmt::format("{}: the text encoder's features are not finite. Use another type "
                                 "(text_encoder.dtype), or check its weights.",
                                 file.string()),
                     ExitCode::kNumerics);
-  const at::Tensor length = at::tensor(lengths, at::kLong);
+  return stored_tokens(all, dtype);
+}
+
+// Joined as bytes: not every function of LibTorch knows fp8.
+at::Tensor joined(const std::vector<at::Tensor>& parts, CaptionDtype dtype) {
+  std::vector<at::Tensor> bytes;
+  for (const auto& part : parts) bytes.push_back(part.contiguous().view(at::kByte));
+  return at::cat(bytes).view(scalar_type(dtype));
+}
+
+}  // namespace
+
+void write_caption_shard(const fs::path& file, const std::vector<at::Tensor>& features, int64_t num_cut,
+                         CaptionDtype dtype, const std::map<size_t, CaptionRecord>& records) {
+  std::vector<int64_t> lengths;
+  std::vector<at::Tensor> tokens, scales;
+  for (size_t i = 0; i < features.size(); ++i) {
+    const auto stored = records.find(i);
+    const CaptionRecord record =
+        stored == records.end() ? record_of(features[i], dtype, file) : stored->second;
+    lengths.push_back(record.features.size(0));
+    tokens.push_back(record.features);
+    if (dtype == CaptionDtype::kFloat8) scales.push_back(record.scale);
+  }
+  const at::Tensor length = at::tensor(lengths, at::kLong), all = joined(tokens, dtype);
   std::vector<formats::NamedTensor> tensors = {{"length", length}};
-  if (dtype == CaptionDtype::kFloat8) {
-    // The scale is rounded first, so that division here and multiplication later use the same value.
-    const at::Tensor scale =
-        (all.abs().amax(1) / kLargestFloat8).clamp(kSmallestScale, kLargestScale).to(at::kHalf);
-    all = (all / scale.to(at::kFloat).unsqueeze(1)).clamp(-kLargestFloat8, kLargestFloat8);
+  if (!scales.empty()) {
+    const at::Tensor scale = at::cat(scales);
     tensors.push_back({"scale", scale});
     tensors.push_back({kScaleChecksums, checksums_of(scale, length)});
   }
-  all = all.to(scalar_type(dtype));
   tensors.push_back({kChecksums, checksums_of(all, length)});
   tensors.push_back({"features", all});
   formats::save_safetensors(file, tensors, {{"num_cut", std::to_string(num_cut)}});
@@ -161,6 +197,8 @@ struct CaptionSet::State {
   std::unique_ptr<ShardReader> reader;
 
   void check(int64_t num_ids) const;
+  // Reads one caption of a tensor with rows of `row_bytes`.
+  void read(int32_t id, const char* tensor, int64_t row_bytes, void* out) const;
 };
 
 // Checks that every index is in range.
@@ -175,6 +213,14 @@ void CaptionSet::State::check(int64_t num_ids) const {
                  "does not hold every row's captions");
   for (int64_t i = 0; i < num_ids; ++i)
     index->require(ids[i] >= 0 && ids[i] < num_distinct, fmt::format("names caption {}", ids[i]));
+}
+
+void CaptionSet::State::read(int32_t id, const char* tensor, int64_t row_bytes, void* out) const {
+  const at::Tensor& own = tensor == std::string_view("scale") ? scale_checksums : checksums;
+  std::optional<uint32_t> checksum;
+  if (own.defined()) checksum = uint32_t(own.const_data_ptr<int32_t>()[id]);
+  reader->read(size_t(shard[id]), tensor, uint64_t(begin[id] * row_bytes), uint64_t(length[id] * row_bytes),
+               out, checksum);
 }
 
 CaptionSet::CaptionSet(fs::path folder) : state_(std::make_unique<State>()) {
@@ -226,22 +272,27 @@ int64_t CaptionSet::num_tokens(int32_t id) const {
   return state_->length[id];
 }
 
+CaptionRecord CaptionSet::record(int32_t id) const {
+  const State& s = *state_;
+  const int64_t tokens = num_tokens(id);
+  CaptionRecord record{.features = at::empty({tokens, s.channels}, scalar_type(s.dtype))};
+  s.read(id, "features", s.channels * element_bytes(s.dtype), record.features.data_ptr());
+  if (s.dtype != CaptionDtype::kFloat8) return record;
+  record.scale = at::empty({tokens}, at::kHalf);
+  s.read(id, "scale", 2, record.scale.data_ptr());
+  return record;
+}
+
 void CaptionSet::read(int32_t id, void* out) const {
   const State& s = *state_;
   const int64_t tokens = num_tokens(id), channels = s.channels;
-  const auto record = [&](const char* tensor, const at::Tensor& checksums, int64_t row_bytes, void* to) {
-    std::optional<uint32_t> checksum;
-    if (checksums.defined()) checksum = uint32_t(checksums.const_data_ptr<int32_t>()[id]);
-    s.reader->read(size_t(s.shard[id]), tensor, uint64_t(s.begin[id] * row_bytes),
-                   uint64_t(tokens * row_bytes), to, checksum);
-  };
   const int64_t row_bytes = channels * element_bytes(s.dtype);
-  if (s.dtype != CaptionDtype::kFloat8) return record("features", s.checksums, row_bytes, out);
+  if (s.dtype != CaptionDtype::kFloat8) return s.read(id, "features", row_bytes, out);
 
   const auto bytes = std::make_unique_for_overwrite<uint8_t[]>(size_t(tokens * channels));
   std::vector<c10::Half> scales(static_cast<size_t>(tokens));
-  record("features", s.checksums, row_bytes, bytes.get());
-  record("scale", s.scale_checksums, 2, scales.data());
+  s.read(id, "features", row_bytes, bytes.get());
+  s.read(id, "scale", 2, scales.data());
   for (int64_t token = 0; token < tokens; ++token)
     scaled_float8_to_bfloat16(bytes.get() + token * channels, channels, float(scales[size_t(token)]),
                               static_cast<uint16_t*>(out) + token * channels);

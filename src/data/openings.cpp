@@ -11,6 +11,9 @@ namespace pixart::data {
 
 namespace {
 
+constexpr size_t kLeadIns = 0;                          // the table of OpeningCounter
+constexpr std::array<size_t, 4> kWords = {0, 3, 5, 8};  // of the openings in each table
+
 struct Word {
   size_t begin = 0, end = 0;  // bytes of the caption
   bool ends_line = false;     // another word follows on a later line
@@ -25,16 +28,20 @@ bool is_word_by_itself(std::string_view character) {
                                    (character >= "\uF900" && character <= "\uFAFF"));
 }
 
+// One of kBlanks.
+bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
 // The complete words at the beginning of a caption, at most 24 of 1 KiB together.
 std::vector<Word> first_words(std::string_view caption) {
   constexpr size_t kMostWords = 24, kMostBytes = 1024;
   const std::string_view text = caption.substr(0, kMostBytes);
   std::vector<Word> words;
+  words.reserve(kMostWords + 1);
   bool is_open = false, is_new_line = false;
   for (size_t at = 0, length; at < text.size() && words.size() <= kMostWords; at += length) {
-    length = std::max<size_t>(1, utf8_sequence(text, at));
+    length = uint8_t(text[at]) < 0x80 ? 1 : std::max<size_t>(1, utf8_sequence(text, at));
     const auto character = text.substr(at, length);
-    if (kBlanks.find(character) != std::string_view::npos) {
+    if (is_blank(text[at])) {
       is_open = false;
       is_new_line = is_new_line || character == "\n";
       continue;
@@ -57,25 +64,6 @@ bool ends_lead_in(std::string_view caption, const Word& word) {
   while (!text.empty() && std::string_view("*_\"'").find(text.back()) != std::string_view::npos)
     text.remove_suffix(1);
   return word.ends_line || text.ends_with(':') || text.ends_with("\uFF1A");
-}
-
-// The words with single blanks, in lower case, and where each of them ends in that text.
-struct Names {
-  std::string text = {};
-  std::vector<size_t> ends = {};
-
-  std::string_view of(size_t count) const { return std::string_view(text).substr(0, ends[count - 1]); }
-};
-
-Names names_of(std::string_view caption, const std::vector<Word>& words) {
-  Names names;
-  for (const auto& word : words) {
-    if (!names.ends.empty()) names.text += ' ';
-    names.text += caption.substr(word.begin, word.end - word.begin);
-    names.ends.push_back(names.text.size());
-  }
-  names.text = ascii_lower(std::move(names.text));
-  return names;
 }
 
 struct Candidate {
@@ -113,48 +101,102 @@ std::string describe(const Opening& opening) {
                      opening.text, opening.example, meaning);
 }
 
-void OpeningCounter::count(Table& table, std::string_view name, std::string_view text,
-                           const std::string& key) {
-  if (const auto found = table.find(name); found != table.end()) {
-    ++found->second.captions;
-  } else if (table.size() < kMost) {
-    table.emplace(name, Entry{std::string(text), key, 1});
-  } else {
-    for (auto& [other, entry] : table) entry.captions -= 1;
-    std::erase_if(table, [](const auto& entry) { return entry.second.captions == 0; });
-  }
-}
-
-void OpeningCounter::add(std::string_view caption, const std::string& key) {
+void OpeningBlock::add(std::string_view caption, std::string_view key) {
   ++captions_;
   caption.remove_prefix(std::min(caption.find_first_not_of(kBlanks), caption.size()));
   const auto words = first_words(caption);
-  const auto names = names_of(caption, words);
-  const auto count_first = [&](Table& table, size_t number) {
-    count(table, names.of(number), caption.substr(0, words[number - 1].end), key);
-  };
-  for (size_t i = 0; i < kWords.size(); ++i)
-    if (words.size() >= kWords[i]) count_first(openings_[i], kWords[i]);
-  const auto last =
+  const auto lead_in =
       std::find_if(words.begin(), words.end(), [&](const Word& word) { return ends_lead_in(caption, word); });
-  if (last != words.end()) count_first(lead_ins_, size_t(last - words.begin()) + 1);
+  const auto with_lead_in = lead_in == words.end() ? 0 : size_t(lead_in - words.begin()) + 1;
+  const size_t most = std::max(with_lead_in, std::min(kWords.back(), words.size()));
+  if (most < kWords[1] && with_lead_in == 0) return;
+  const auto append = [this](std::string_view piece) {
+    bytes_ += piece;
+    return Piece{bytes_.size() - piece.size(), piece.size()};
+  };
+  const Piece known = append(key), text = append(caption.substr(0, words[most - 1].end));
+  const size_t begin = bytes_.size();
+  for (size_t number = 1; number <= most; ++number) {
+    const Word& word = words[number - 1];
+    const Piece piece = append(caption.substr(word.begin, word.end - word.begin));
+    for (size_t i = piece.begin; i < bytes_.size(); ++i)
+      if (bytes_[i] >= 'A' && bytes_[i] <= 'Z') bytes_[i] = char(bytes_[i] + 32);
+    const Piece name = {begin, piece.begin + piece.bytes - begin};
+    const auto find = [&](size_t table) {
+      found_.push_back({table, std::hash<std::string_view>()(of(name)), name, {text.begin, word.end}, known});
+    };
+    for (size_t table = 1; table < kWords.size(); ++table)
+      if (number == kWords[table]) find(table);
+    if (number == with_lead_in) find(kLeadIns);
+    bytes_ += ' ';
+  }
+}
+
+// The place of the name's entry, or the free one that it would get.
+size_t OpeningCounter::Table::place_of(std::string_view name, size_t hash) const {
+  const auto is_other = [&](uint16_t number) {
+    return number > 0 && (entries_[number - 1u].hash != hash || entries_[number - 1u].name != name);
+  };
+  size_t place = hash % places_.size();
+  while (is_other(places_[place])) place = (place + 1) % places_.size();
+  return place;
+}
+
+void OpeningCounter::Table::count(const OpeningBlock& block, const OpeningBlock::Found& found) {
+  if (places_.empty()) places_.resize(2 * kMost);
+  const auto name = block.of(found.name);
+  uint16_t& number = places_[place_of(name, found.hash)];
+  if (number > 0) {
+    ++entries_[number - 1u].captions;
+    return;
+  }
+  if (size_ == kMost) return lower_all();
+  if (size_ == entries_.size()) entries_.emplace_back();
+  Entry& entry = entries_[size_++];
+  entry.hash = found.hash;
+  entry.name = name;
+  entry.text = block.of(found.text);
+  entry.example = block.of(found.key);
+  entry.captions = 1;
+  number = uint16_t(size_);
+}
+
+// Takes a caption from each entry, and removes those without any.
+void OpeningCounter::Table::lower_all() {
+  for (auto& entry : entries_) entry.captions -= 1;
+  const auto kept =
+      std::partition(entries_.begin(), entries_.end(), [](const Entry& entry) { return entry.captions > 0; });
+  size_ = size_t(kept - entries_.begin());
+  std::fill(places_.begin(), places_.end(), uint16_t{0});
+  for (size_t i = 0; i < size_; ++i) places_[place_of(entries_[i].name, entries_[i].hash)] = uint16_t(i + 1);
+}
+
+void OpeningCounter::add_block(const OpeningBlock& block) {
+  captions_ += block.captions_;
+  for (const auto& found : block.found_) tables_[found.table].count(block, found);
+}
+
+void OpeningCounter::add(std::string_view caption, std::string_view key) {
+  OpeningBlock block;
+  block.add(caption, key);
+  add_block(block);
 }
 
 std::vector<Opening> OpeningCounter::shared() const {
   std::vector<Candidate> kept;
   const auto take = [&](const Table& table, bool are_lead_ins) {
     std::vector<Candidate> found;
-    for (const auto& [name, entry] : table) {
+    for (const auto& entry : table) {
       const Opening opening{entry.text, entry.example, entry.captions, captions_, are_lead_ins};
       if (opening.captions >= kFewestWithOpening &&
           opening.share() >= (are_lead_ins ? kLeadInShare : kOpeningShare))
-        found.push_back({name, opening});
+        found.push_back({entry.name, opening});
     }
     std::erase_if(found, [&](const Candidate& candidate) { return is_said(candidate, kept); });
     kept.insert(kept.end(), found.begin(), found.end());
   };
-  take(lead_ins_, true);
-  for (size_t i = kWords.size(); i-- > 0;) take(openings_[i], false);
+  take(tables_[kLeadIns], true);
+  for (size_t i = kWords.size(); i-- > kLeadIns + 1;) take(tables_[i], false);
   std::sort(kept.begin(), kept.end(), [](const Candidate& a, const Candidate& b) {
     return a.opening.captions != b.opening.captions ? a.opening.captions > b.opening.captions
                                                     : a.name < b.name;
@@ -166,8 +208,8 @@ std::vector<Opening> OpeningCounter::shared() const {
 }
 
 size_t OpeningCounter::num_counted() const {
-  size_t sum = lead_ins_.size();
-  for (const auto& table : openings_) sum += table.size();
+  size_t sum = 0;
+  for (const auto& table : tables_) sum += table.size();
   return sum;
 }
 

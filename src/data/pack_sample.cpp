@@ -1,7 +1,9 @@
 #include "pack_sample.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "hashed_rows.h"
 #include "listing.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
@@ -69,24 +71,35 @@ std::string encode_member_key(std::string_view key) {
   }
 }
 
+namespace {
+
+size_t hash_of(std::string_view key) { return std::hash<std::string_view>()(key); }
+
+}  // namespace
+
 MemberKeys::MemberKeys(const Dataset& dataset) {
-  size_t next = 0;
-  const auto& rejected = dataset.rejected();
+  HashedRows names;  // of row i as 2 i its stem, and as 2 i + 1 its whole key
+  auto bad = dataset.rejected().begin();
+  const auto end = dataset.rejected().end();
   for (int64_t i = 0; i < dataset.size(); ++i) {
-    while (next < rejected.size() && rejected[next].row < i) ++next;
-    if ((next < rejected.size() && rejected[next].row == i) || dataset.is_left_out(i)) continue;
-    std::string key = dataset.row(i).key;
-    ++stems_[std::string(stem_of(key))];
-    keys_.insert(std::move(key));
+    while (bad != end && bad->row < i) ++bad;
+    if ((bad != end && bad->row == i) || dataset.is_left_out(i)) continue;
+    const std::string key = dataset.key(i);
+    const auto stem = stem_of(key);
+    names.add(hash_of(stem), 2 * i);
+    if (stem != key) names.add(hash_of(key), 2 * i + 1);
   }
+  // A stem that is another row's stem or whole key.
+  names.for_each_hash([&](const std::vector<int64_t>& same) {
+    if (same.size() < 2) return;
+    const auto stem = std::find_if(same.begin(), same.end(), [](int64_t name) { return name % 2 == 0; });
+    if (stem != same.end()) shared_.insert(hash_of(stem_of(dataset.key(*stem / 2))));
+  });
 }
 
 std::string MemberKeys::of(const std::string& key) const {
-  const std::string stem(stem_of(key));
-  const auto found = stems_.find(stem);
-  const bool is_unique =
-      found != stems_.end() && found->second == 1 && (stem == key || keys_.count(stem) == 0);
-  return encode_member_key(is_unique ? stem : key);
+  const auto stem = stem_of(key);
+  return encode_member_key(shared_.count(hash_of(stem)) == 0 ? stem : key);
 }
 
 Packer::Packer(const SourceConfig& config, const Dataset& dataset, bool verify)

@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -17,15 +16,15 @@ namespace pixart::data {
 // that have a meaning in paths.
 std::string encode_member_key(std::string_view key);
 
-// The distinct member keys of a whole source.
+// The distinct member keys of a whole source. Memory does not grow with the rows, but with the keys that need their
+// extension to be distinct.
 class MemberKeys {
  public:
   explicit MemberKeys(const Dataset& dataset);  // for the rows that the listing does not reject
   std::string of(const std::string& key) const;
 
  private:
-  std::unordered_set<std::string> keys_;
-  std::unordered_map<std::string, int64_t> stems_;
+  std::unordered_set<size_t> shared_;  // hashes of keys without extension that several rows would have
 };
 
 using Members = std::vector<std::pair<std::string, std::string>>;  // name, content

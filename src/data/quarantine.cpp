@@ -105,18 +105,26 @@ double unusable_share(const RejectionCount& count) {
 
 }  // namespace
 
-void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
+QuarantineWriter::QuarantineWriter(const std::filesystem::path& path, std::string source)
+    : file_(path), source_(std::move(source)) {}
+
+void QuarantineWriter::add(const Rejection& rejection) {
   constexpr size_t kPiece = size_t{1} << 20;
-  AtomicFile file(path);
-  std::string lines;
-  ledger.for_each([&](const Rejection& rejection) {
-    lines += quarantine_line(ledger.source, rejection);
-    if (lines.size() < kPiece) return;
-    file.write(lines);
-    lines.clear();
-  });
-  file.write(lines);
-  file.commit();
+  lines_ += quarantine_line(source_, rejection);
+  if (lines_.size() < kPiece) return;
+  file_.write(lines_);
+  lines_.clear();
+}
+
+void QuarantineWriter::commit() {
+  file_.write(lines_);
+  file_.commit();
+}
+
+void write_quarantine(const std::filesystem::path& path, const Ledger& ledger) {
+  QuarantineWriter writer(path, ledger.source);
+  ledger.for_each([&](const Rejection& rejection) { writer.add(rejection); });
+  writer.commit();
 }
 
 void RejectionCount::add(const Rejection& rejection) {
@@ -134,30 +142,66 @@ RejectionCount count_of(const Ledger& ledger) {
   return count;
 }
 
-void check_budget(const SourceConfig& config, const Ledger& ledger) {
-  const RejectionCount count = count_of(ledger);
+LedgerSummary::LedgerSummary(std::string source_name, int64_t num_listed)
+    : source(std::move(source_name)), listed(num_listed), count{.listed = num_listed} {}
+
+void LedgerSummary::add(const Rejection& rejection) {
+  ++reasons[std::string(to_string(rejection.reason))];
+  if (concerns_scores(rejection.reason)) {
+    --count.listed;
+    return;
+  }
+  count.add(rejection);
+  if (first.size() < kMostKept) first.push_back(rejection);
+  if (rejection.reason != Reason::kMissingCaption && first_unusable.size() < kMostKept)
+    first_unusable.push_back(fmt::format("{} ({})", rejection.key, to_string(rejection.reason)));
+}
+
+int64_t LedgerSummary::accepted() const { return count.listed - count.rejected; }
+
+LedgerSummary summary_of(const Ledger& ledger) {
+  LedgerSummary summary(ledger.source, ledger.listed);
+  for (const auto& rejection : ledger.rejected) summary.add(rejection);
+  summary.reasons = ledger.by_reason();
+  summary.count.listed -= ledger.left_out;
+  return summary;
+}
+
+namespace {
+
+// As name_some() of all would be.
+std::string unusable_names(const LedgerSummary& ledger) {
+  const int64_t more = ledger.count.unusable - int64_t(ledger.first_unusable.size());
+  return name_some(ledger.first_unusable) + (more > 0 ? fmt::format(" and {} more", more) : "");
+}
+
+}  // namespace
+
+void check_budget(const SourceConfig& config, const LedgerSummary& ledger) {
+  const RejectionCount& count = ledger.count;
   if (count.is_within_budget(config)) return;
-  std::vector<std::string> unusable;
-  for (const auto& rejection : ledger.rejected)
-    if (rejection.reason != Reason::kMissingCaption)
-      unusable.push_back(fmt::format("{} ({})", rejection.key, to_string(rejection.reason)));
   if (ledger.listed > 0 && ledger.accepted() == 0)
     throw UserError(fmt::format("source {}: none of {} samples can be used: {}.", config.name, ledger.listed,
-                                name_some(unusable)));
+                                unusable_names(ledger)));
   throw UserError(
       fmt::format("source {}: {} of {} samples cannot be used ({:.2f} %), more than quarantine_budget = {} "
                   "allows: {}. Repair or remove them (pixart data check lists all), or raise the budget.",
-                  config.name, unusable.size(), count.listed, 100 * unusable_share(count),
-                  config.quarantine_budget, name_some(unusable)));
+                  config.name, count.unusable, count.listed, 100 * unusable_share(count),
+                  config.quarantine_budget, unusable_names(ledger)));
 }
 
-std::string describe(const Ledger& ledger) {
+void check_budget(const SourceConfig& config, const Ledger& ledger) {
+  if (!count_of(ledger).is_within_budget(config)) check_budget(config, summary_of(ledger));
+}
+
+std::string describe(const LedgerSummary& ledger) {
   std::vector<std::string> parts;
-  for (const auto& [reason, count] : ledger.by_reason())
-    parts.push_back(with_thousands(count) + " " + reason);
+  for (const auto& [reason, count] : ledger.reasons) parts.push_back(with_thousands(count) + " " + reason);
   return fmt::format("{} of {} samples accepted{}{}", with_thousands(ledger.accepted()),
                      with_thousands(ledger.listed), parts.empty() ? "" : "; rejected: ", join(parts, ", "));
 }
+
+std::string describe(const Ledger& ledger) { return describe(summary_of(ledger)); }
 
 Quarantine::Quarantine(const SourceConfig& config, const Dataset& dataset)
     : config_(config), dataset_(dataset) {

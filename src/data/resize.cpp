@@ -41,6 +41,22 @@ Window center_window(int own_height, int own_width, int height, int width) {
           .width = width};
 }
 
+// The places 0, 1 ... of a crop of `side` are equally likely if `share` is uniform.
+int crop_begin(int own_side, int side, double share) {
+  const int places = own_side - side + 1;
+  return std::min(int(share * places), places - 1);
+}
+
+Window window_at(const CropPlace& place, int own_height, int own_width, int height, int width) {
+  PIXART_CHECK(height > 0 && width > 0 && height <= own_height && width <= own_width && place.top >= 0 &&
+                   place.left >= 0,
+               "crop {} x {} of {} x {}", width, height, own_width, own_height);
+  return {.top = crop_begin(own_height, height, place.top),
+          .left = crop_begin(own_width, width, place.left),
+          .height = height,
+          .width = width};
+}
+
 Extent extent_of(const Image& image) { return {double(image.height), double(image.width)}; }
 
 }  // namespace
@@ -80,13 +96,15 @@ Image resize_to_cover(const Image& image, int height, int width, Filter filter) 
   return resize(image, cover_height, cover_width, filter);
 }
 
-Image cover_and_crop(const formats::ReducedImage& image, int height, int width, Filter filter) {
+Image cover_and_crop(const formats::ReducedImage& image, int height, int width, Filter filter,
+                     const std::optional<CropPlace>& place) {
   // Uses the full size, so that a partly covered last pixel does not move the crop.
   const auto [cover_height, cover_width] = cover_size(image.full_height, image.full_width, height, width);
   const Extent extent = {double(image.full_height) / image.reduction,
                          double(image.full_width) / image.reduction};
-  return resize_window(image.image, extent, cover_height, cover_width,
-                       center_window(cover_height, cover_width, height, width), filter);
+  const Window window = place ? window_at(*place, cover_height, cover_width, height, width)
+                              : center_window(cover_height, cover_width, height, width);
+  return resize_window(image.image, extent, cover_height, cover_width, window, filter);
 }
 
 int decode_side(int size) { return size * 5 / 2; }

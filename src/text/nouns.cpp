@@ -83,11 +83,52 @@ bool is_participle(const std::vector<BaseForm>& verbs) {
 
 constexpr uint32_t kNone = UINT32_MAX;
 
-// The cached result for a word.
+// What is known about a word.
 struct Word {
   uint32_t alone = kNone, in_phrase = kNone;  // number of its noun, if it counts as one
-  uint32_t unknown = kNone;
-  bool opens_phrase = false, may_precede_noun = false;
+  bool is_unknown = false, opens_phrase = false, may_precede_noun = false;
+};
+
+// Words in a table that is half empty, their letters one after the other.
+class WordCache {
+ public:
+  const Word* find(std::string_view text, size_t hash) const {
+    if (slots_.empty()) return nullptr;
+    const Slot& slot = slots_[place_of(text, hash)];
+    return slot.is_used() ? &slot.word : nullptr;
+  }
+  void add(std::string_view text, size_t hash, const Word& word) {
+    if (size_ == NounFinder::kMostCached || letters_.size() + text.size() > kMostLetters) return;
+    if (slots_.empty()) slots_.resize(kSlots);
+    slots_[place_of(text, hash)] = {hash, uint32_t(letters_.size()), uint32_t(text.size()), word};
+    letters_ += text;
+    ++size_;
+  }
+  size_t size() const { return size_; }
+
+ private:
+  static constexpr size_t kSlots = 2 * NounFinder::kMostCached;
+  static constexpr size_t kMostLetters = 16 * NounFinder::kMostCached;
+  struct Slot {
+    size_t hash = 0;
+    uint32_t begin = 0, bytes = 0;
+    Word word = {};
+    bool is_used() const { return bytes > 0; }
+  };
+
+  // The slot of the word, or the free one that it would get.
+  size_t place_of(std::string_view text, size_t hash) const {
+    size_t i = hash % kSlots;
+    while (slots_[i].is_used() && !is_of(slots_[i], text, hash)) i = (i + 1) % kSlots;
+    return i;
+  }
+  bool is_of(const Slot& slot, std::string_view text, size_t hash) const {
+    return slot.hash == hash && std::string_view(letters_).substr(slot.begin, slot.bytes) == text;
+  }
+
+  std::vector<Slot> slots_;
+  std::string letters_;
+  size_t size_ = 0;
 };
 
 bool is_letter_or_number(std::string_view text) {
@@ -102,61 +143,72 @@ std::filesystem::path wordnet_folder() {
   return environment_variable("WNSEARCHDIR").value_or("/usr/share/wordnet");
 }
 
+namespace {
+
+Word analysed(const WordNet& wordnet, std::string_view text) {
+  Word word{.opens_phrase = opens_noun_phrase(text)};
+  if (is_function_word(text) || is_letter_or_number(text)) return word;
+  const Evidence evidence = evidence_with_hyphens(wordnet, text);
+  const auto number_of = [&](const std::string* noun) {
+    return noun == nullptr ? kNone : wordnet.lemmas.find(*noun)->second.noun;
+  };
+  word.alone = number_of(noun_of(evidence, false));
+  word.in_phrase = number_of(noun_of(evidence, true));
+  // "isn't" and "well-lit" are compounds of words: neither nouns nor names.
+  const bool is_known = evidence.known();
+  word.is_unknown = !is_known && text.find_first_of("'-") == std::string_view::npos;
+  word.may_precede_noun = !is_known || is_participle(evidence.bases[kVerb]) ||
+                          !evidence.bases[kAdjective].empty() || !evidence.bases[kAdverb].empty();
+  return word;
+}
+
+}  // namespace
+
 struct NounFinder::State {
-  WordNet wordnet;
-  StringMap<Word> words = {};
-  StringMap<uint32_t> numbers = {};
-  std::vector<const std::string*> names = {};  // keys of `numbers`, whose addresses are stable
-  std::vector<CaptionWord> caption = {};       // reused memory for the words of a caption
+  std::shared_ptr<const WordNet> wordnet;
+  WordCache cache = {};
+  CaptionWords caption = {};
 
-  uint32_t number_of(std::string name) {
-    std::replace(name.begin(), name.end(), '_', ' ');
-    const auto [entry, is_new] = numbers.emplace(std::move(name), uint32_t(names.size()));
-    if (is_new) names.push_back(&entry->first);
-    return entry->second;
-  }
-
-  const Word& look_up(std::string_view text) {
-    if (const auto found = words.find(text); found != words.end()) return found->second;
-    Word& word = words[std::string(text)];
-    word.opens_phrase = opens_noun_phrase(text);
-    if (is_function_word(text) || is_letter_or_number(text)) return word;
-    const Evidence evidence = evidence_with_hyphens(wordnet, text);
-    if (const auto* noun = noun_of(evidence, false)) word.alone = number_of(*noun);
-    if (const auto* noun = noun_of(evidence, true)) word.in_phrase = number_of(*noun);
-    // "isn't" and "well-lit" are compounds of words: neither nouns nor names.
-    const bool unknown = !evidence.known();
-    if (unknown && text.find_first_of("'-") == std::string_view::npos)
-      word.unknown = number_of(std::string(text));
-    word.may_precede_noun = unknown || is_participle(evidence.bases[kVerb]) ||
-                            !evidence.bases[kAdjective].empty() || !evidence.bases[kAdverb].empty();
+  Word look_up(std::string_view text) {
+    const size_t hash = std::hash<std::string_view>()(text);
+    if (const Word* word = cache.find(text, hash)) return *word;
+    const Word word = analysed(*wordnet, text);
+    cache.add(text, hash, word);
     return word;
   }
 };
 
 NounFinder::NounFinder(const std::filesystem::path& folder)
-    : state_(std::make_unique<State>(State{read_wordnet(folder)})) {}
+    : state_(std::make_unique<State>(State{std::make_shared<const WordNet>(read_wordnet(folder))})) {}
+NounFinder::NounFinder(const NounFinder& other)
+    : state_(std::make_unique<State>(State{other.state_->wordnet})) {}
 NounFinder::~NounFinder() = default;
 
-const std::string& NounFinder::name(uint32_t number) const { return *state_->names[number]; }
+std::string NounFinder::name(uint32_t number) const {
+  std::string name = *state_->wordnet->nouns[number];
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
+size_t NounFinder::num_cached() const { return state_->cache.size(); }
 
 void NounFinder::find(std::string_view caption, CaptionNouns& found) {
-  const size_t count = split_words(caption, state_->caption);
-  found.words = int64_t(count);
+  CaptionWords& words = state_->caption;
+  words.split(caption);
+  found.words = int64_t(words.size());
   found.nouns.clear();
   found.unknown.clear();
   bool in_phrase = false;
-  for (size_t i = 0; i < count; ++i) {
-    std::string_view text = state_->caption[i].text;
+  for (size_t i = 0; i < words.size(); ++i) {
+    std::string_view text = words.text(i);
     const bool possessive = text.ends_with("'s") && text.size() > 2;
     if (possessive) text.remove_suffix(2);
-    if (state_->caption[i].ends_phrase) in_phrase = false;
-    const Word& word = state_->look_up(text);
+    if (words.ends_phrase(i)) in_phrase = false;
+    const Word word = state_->look_up(text);
     const uint32_t noun = in_phrase ? word.in_phrase : word.alone;
     if (noun != kNone) found.nouns.push_back(noun);
-    if (word.unknown != kNone) found.unknown.push_back(word.unknown);
-    const bool names_something = noun != kNone || word.unknown != kNone;
-    in_phrase = word.opens_phrase || (possessive && names_something) ||
+    if (word.is_unknown) found.unknown.emplace_back(text);
+    in_phrase = word.opens_phrase || (possessive && (noun != kNone || word.is_unknown)) ||
                 (in_phrase && noun == kNone && word.may_precede_noun);
   }
 }

@@ -39,9 +39,15 @@ void for_each_line(const fs::path& file, Visit visit) {
   }
 }
 
-Lemma& entry(WordNet& wordnet, std::string_view lemma) {
-  const auto found = wordnet.lemmas.find(lemma);
-  return found != wordnet.lemmas.end() ? found->second : wordnet.lemmas[std::string(lemma)];
+void add_lemma(WordNet& wordnet, std::string_view text, PartOfSpeech part) {
+  auto found = wordnet.lemmas.find(text);
+  if (found == wordnet.lemmas.end()) found = wordnet.lemmas.emplace(text, Lemma()).first;
+  Lemma& lemma = found->second;
+  if (part == kNoun && !lemma.listed[kNoun]) {
+    lemma.noun = uint32_t(wordnet.nouns.size());
+    wordnet.nouns.push_back(&found->first);
+  }
+  lemma.listed[part] = true;
 }
 
 // "dog n 7 5 @ ~ ..."; lines of the licence begin with a blank.
@@ -52,7 +58,7 @@ void read_index(WordNet& wordnet, const fs::path& file, PartOfSpeech part) {
     const std::string_view lemma = next_field(line), type = next_field(line);
     if (type.size() != 1 || type.front() != "nvar"[part])
       refuse(file, number, "expected a lemma and the letter of its part of speech");
-    entry(wordnet, lemma).listed[part] = true;
+    add_lemma(wordnet, lemma, part);
     ++num_lemmas;
   });
   if (num_lemmas == 0) refuse(file, 1, "the file lists no word");

@@ -17,6 +17,7 @@ enum PartOfSpeech { kNoun, kVerb, kAdjective, kAdverb, kNumPartsOfSpeech };
 struct Lemma {
   std::array<bool, kNumPartsOfSpeech> listed = {};
   std::array<uint32_t, kNumPartsOfSpeech> uses = {};  // number of tagged uses
+  uint32_t noun = 0;                                  // its place in WordNet::nouns, if it is listed there
 };
 
 enum class Form {
@@ -40,7 +41,8 @@ template <class Value>
 using StringMap = std::unordered_map<std::string, Value, StringHash, std::equal_to<>>;
 
 struct WordNet {
-  StringMap<Lemma> lemmas;  // lower-case, with _ for a blank
+  StringMap<Lemma> lemmas;                // lower-case, with _ for a blank
+  std::vector<const std::string*> nouns;  // keys of `lemmas`, whose addresses are stable; in the file's order
   std::array<StringMap<std::vector<std::string>>, kNumPartsOfSpeech> exceptions;
 };
 

@@ -24,7 +24,7 @@ struct CaptionKindReport {
 };
 
 struct CheckReport {
-  Ledger ledger;
+  LedgerSummary ledger;
   uint64_t bytes = 0;  // size of the encoded images
   Spread width, height;
   std::map<std::string, CaptionKindReport> captions;
@@ -53,9 +53,12 @@ struct CheckOptions {
   int64_t max_tokens = 120;                                      // longer captions are cut
   std::function<int64_t(const std::string&)> count_tokens = {};  // empty: tokens are not counted
   std::vector<CheckShape> shapes = {};                           // an image must fit all of them
+  std::function<void(const Rejection&)> on_rejection = {};       // called for each, in the order of the rows
 };
 
 // Shows a progress bar and uses several threads. A bad sample is recorded in the ledger; it is not an error.
+// Memory does not grow with the rows, except for `duplicates` and `thin`. Captions, and images, with the same
+// hash of 8 bytes count as equal; two of ten million different ones have it in about one of 400,000 sources.
 CheckReport check(const SourceConfig& config, const Dataset& dataset, const CheckOptions& options);
 
 }  // namespace pixart::data

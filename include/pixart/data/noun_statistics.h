@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -14,6 +16,7 @@
 namespace pixart::data {
 
 struct Caption;  // dataset.h
+class Dataset;
 
 constexpr int64_t kValidAbove = 10;  // a noun is valid if it occurs more often
 
@@ -38,34 +41,68 @@ struct PaperNouns {
 };
 const std::vector<PaperNouns>& paper_nouns();
 
-// Counts the captions of one source, image by image. `finder` must outlive the counter; several counters may
-// share one.
+// What was found in the captions of some images of one source. Any thread may make it, with a finder of its own.
+class NounBlock {
+ public:
+  // Of one image, which `key` names; several captions of a kind belong to one image.
+  void add(text::NounFinder& finder, const std::vector<Caption>& captions, const std::string& key = "");
+
+ private:
+  friend class NounCounter;
+  struct Kind {
+    std::string name;
+    int64_t images = 0;
+    std::vector<int64_t> lengths = {};  // words of each caption
+    std::vector<uint32_t> nouns = {};   // by the finder's number
+    std::vector<std::string> unknown = {};
+    OpeningBlock openings = {};
+  };
+  std::vector<Kind> kinds_;  // in order of first occurrence
+  text::CaptionNouns found_;
+};
+
+// Adds up the captions of one source, image by image. Memory grows with the number of different words, not of
+// captions: a number for each noun, and a hash of 8 bytes for each unknown word (the word itself
+// `with_unknown`). Two of ten million unknown words have the same hash, and count as one, in about one of
+// 400,000 such sources.
 class NounCounter {
  public:
-  // `with_unknown` counts unknown words as nouns too, as a tagger mostly does.
+  // `with_unknown` counts unknown words as nouns too, as a tagger mostly does. `finder` must outlive the counter,
+  // and be, or have the same origin as, the finders of all blocks.
   NounCounter(text::NounFinder& finder, std::string source, bool with_unknown = false)
       : finder_(finder), source_(std::move(source)), with_unknown_(with_unknown) {}
 
-  // Of one image, which `key` names; several captions of a kind belong to one image.
   void add(const std::vector<Caption>& captions, const std::string& key = "");
+  void add_block(const NounBlock& block);          // the same as its images one by one
   std::vector<NounStatistics> statistics() const;  // one entry for each kind, in order of first occurrence
 
  private:
   struct Kind {
     std::string name;
     int64_t images = 0;
-    std::map<int64_t, int64_t> lengths = {};        // words -> captions
-    std::vector<int64_t> nouns = {}, unknown = {};  // by the finder's number
+    std::map<int64_t, int64_t> lengths = {};  // words -> captions
+    std::vector<int64_t> nouns = {};          // by the finder's number
+    std::unordered_map<std::string, int64_t> unknown_nouns = {};
+    std::unordered_set<size_t> unknown = {};  // hashes
+    int64_t unknown_total = 0;
     OpeningCounter openings = {};
   };
-  Kind& kind_of(const std::string& name);
   NounStatistics statistics_of(const Kind& kind) const;
 
   text::NounFinder& finder_;
   std::string source_;
   bool with_unknown_;
   std::vector<Kind> kinds_;
-  text::CaptionNouns found_;
 };
+
+struct CountedNouns {
+  std::vector<NounStatistics> kinds = {};
+  std::map<std::string, int64_t> not_counted = {};  // rows by the reason why they are not used
+};
+
+// Counts the captions of a source on several threads (0: as many as physical cores), with a progress bar. The
+// result does not depend on their number, and memory not on that of the rows.
+CountedNouns count_nouns(const Dataset& dataset, text::NounFinder& finder, const std::string& source,
+                         bool with_unknown, int threads = 0);
 
 }  // namespace pixart::data

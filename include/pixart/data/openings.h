@@ -4,10 +4,8 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace pixart::data {
@@ -30,6 +28,29 @@ struct Opening {
 // '6 of 6 captions (100.0 %) begin with "Here is the caption:", as 000.png does. ...'
 std::string describe(const Opening& opening);
 
+// The openings of some captions of one kind, in their order: what any thread may find, for OpeningCounter.
+class OpeningBlock {
+ public:
+  void add(std::string_view caption, std::string_view key);
+
+ private:
+  friend class OpeningCounter;
+  struct Piece {
+    size_t begin = 0, bytes = 0;  // in bytes_
+  };
+  struct Found {
+    size_t table = 0, hash = 0;  // hash: of the name
+    Piece name, text, key;
+  };
+  std::string_view of(const Piece& piece) const {
+    return std::string_view(bytes_).substr(piece.begin, piece.bytes);
+  }
+
+  std::string bytes_;
+  std::vector<Found> found_;
+  int64_t captions_ = 0;
+};
+
 // Counts the openings of captions of one kind, caption by caption. Letters of ASCII count as lower case, and
 // ideographs and kana as words. Memory is bounded (kMost openings of each length, of at most 1 KiB each),
 // however many captions there are: counts are exact up to kMost different openings, and after that too low by
@@ -38,7 +59,8 @@ class OpeningCounter {
  public:
   static constexpr size_t kMost = 4096;
 
-  void add(std::string_view caption, const std::string& key);
+  void add(std::string_view caption, std::string_view key);
+  void add_block(const OpeningBlock& block);  // the same as its captions one by one
   // At most five, the most frequent first. Of openings that begin alike, the longest that nearly all of their
   // captions share, and of those with a lead-in only that.
   std::vector<Opening> shared() const;
@@ -46,20 +68,28 @@ class OpeningCounter {
 
  private:
   struct Entry {
-    std::string text, example;
+    size_t hash = 0;
+    std::string name, text, example;  // name: the opening with single blanks, in lower case
     int64_t captions = 0;
   };
-  struct Hash {
-    using is_transparent = void;
-    size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
-  };
-  // By the opening with single blanks, in lower case.
-  using Table = std::unordered_map<std::string, Entry, Hash, std::equal_to<>>;
-  static void count(Table& table, std::string_view name, std::string_view text, const std::string& key);
+  // Entries by their name.
+  class Table {
+   public:
+    void count(const OpeningBlock& block, const OpeningBlock::Found& found);
+    size_t size() const { return size_; }
+    std::vector<Entry>::const_iterator begin() const { return entries_.begin(); }
+    std::vector<Entry>::const_iterator end() const { return entries_.begin() + ptrdiff_t(size_); }
 
-  static constexpr std::array<size_t, 3> kWords = {3, 5, 8};
-  Table lead_ins_;
-  std::array<Table, kWords.size()> openings_;
+   private:
+    size_t place_of(std::string_view name, size_t hash) const;
+    void lower_all();
+
+    std::vector<Entry> entries_;  // those after size_ keep their memory for later ones
+    std::vector<uint16_t> places_;
+    size_t size_ = 0;
+  };
+  // The first table has lead-ins, the others openings of 3, 5 and 8 words.
+  std::array<Table, 4> tables_;
   int64_t captions_ = 0;
 };
 

@@ -10,6 +10,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "pixart/base/file.h"
 #include "pixart/data/dataset.h"
 
 namespace pixart::data {
@@ -37,7 +38,17 @@ Ledger make_ledger(const std::string& source, const Dataset& dataset, std::vecto
 std::string quarantine_line(const std::string& source, const Rejection& rejection);
 std::string quarantine_text(const Ledger& ledger);  // such lines, ordered by row
 
-// Writes the lines, atomically, also if there are none. Throws UserError(kStorage).
+// Writes such lines as they come, atomically; add() in the order of the rows. Throws UserError(kStorage).
+class QuarantineWriter {
+ public:
+  QuarantineWriter(const std::filesystem::path& path, std::string source);
+  void add(const Rejection& rejection);
+  void commit();  // also if there are no lines
+
+ private:
+  AtomicFile file_;
+  std::string source_, lines_;
+};
 void write_quarantine(const std::filesystem::path& path, const Ledger& ledger);
 
 // What the budget needs to know of a ledger; a rejection more is add().
@@ -50,10 +61,31 @@ struct RejectionCount {
 };
 RejectionCount count_of(const Ledger& ledger);
 
+// What there is to say about a ledger, however many samples it rejects.
+struct LedgerSummary {
+  std::string source;
+  int64_t listed = 0;
+  std::map<std::string, int64_t> reasons = {};  // rejected samples by reason
+  RejectionCount count = {};
+  std::vector<Rejection> first = {};             // rejections without those by scores
+  std::vector<std::string> first_unusable = {};  // "key (reason)"
+
+  static constexpr size_t kMostKept = 20;
+
+  LedgerSummary() = default;
+  LedgerSummary(std::string source_name, int64_t num_listed);
+  void add(const Rejection& rejection);  // once for each row, in their order
+  int64_t accepted() const;
+  const std::map<std::string, int64_t>& by_reason() const { return reasons; }
+};
+LedgerSummary summary_of(const Ledger& ledger);
+
 // Throws UserError, with counts by reason and the first keys, unless the ledger is within the budget.
+void check_budget(const SourceConfig& config, const LedgerSummary& ledger);
 void check_budget(const SourceConfig& config, const Ledger& ledger);
 
 // "3,998 of 4,000 samples accepted; rejected: 1 damaged_picture, 1 empty_file".
+std::string describe(const LedgerSummary& ledger);
 std::string describe(const Ledger& ledger);
 
 // Collects rejections while samples are read, from several threads. The budget is checked with each new one.

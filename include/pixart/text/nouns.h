@@ -39,22 +39,27 @@ std::filesystem::path wordnet_folder();
 
 struct CaptionNouns {
   int64_t words = 0;
-  std::vector<uint32_t> nouns, unknown;  // numbers for NounFinder::name(), in the caption's order
+  std::vector<uint32_t> nouns;       // numbers for NounFinder::name(), in the caption's order
+  std::vector<std::string> unknown;  // words that WordNet does not have, lower-case, in the caption's order
 };
 
-// Caches each word that it has seen; for one thread only.
+// Caches the first kMostCached different words that it sees; for one thread only.
 class NounFinder {
  public:
   // Reads index.{noun,verb,adj,adv}, {noun,verb,adj}.exc and cntlist.rev; takes about 0.1 s. Throws UserError
   // that names the missing files and their package, or the line that cannot be read.
   explicit NounFinder(const std::filesystem::path& folder = wordnet_folder());
+  // A copy is for another thread. It shares the dictionary, and numbers are the same in both.
+  NounFinder(const NounFinder& other);
   ~NounFinder();
-  NounFinder(const NounFinder&) = delete;
   NounFinder& operator=(const NounFinder&) = delete;
 
   // Finds the nouns of UTF-8 text; invalid bytes separate words. Overwrites `found`.
   void find(std::string_view caption, CaptionNouns& found);
-  const std::string& name(uint32_t number) const;  // the base form: "light", "ice cream"
+  std::string name(uint32_t number) const;  // the base form: "light", "ice cream"
+  size_t num_cached() const;
+
+  static constexpr size_t kMostCached = size_t{1} << 16;
 
  private:
   struct State;

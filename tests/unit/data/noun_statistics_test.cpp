@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <random>
+
 #include "pixart/data/dataset.h"
 
 namespace pixart::data {
@@ -99,7 +104,77 @@ TEST(NounStatistics, OpeningsOfEachKind) {
   EXPECT_EQ(rows[1].openings[0].example, "0.png");
 }
 
+// A source of captions without images.
+class Captions : public Dataset {
+ public:
+  int64_t size() const override { return int64_t(rows.size()); }
+  Row row(int64_t index) const override { return rows.at(size_t(index)); }
+  const std::vector<std::string>& class_names() const override { return classes; }
+  const std::vector<Rejection>& rejected() const override { return listed; }
+  std::string fingerprint() const override { return "captions"; }
+
+  std::vector<Row> rows;
+  std::vector<Rejection> listed;
+  std::vector<std::string> classes;
+
+ private:
+  std::string read_bytes_of(int64_t) const override { return {}; }
+};
+
+// Of two kinds, with more openings than are counted, names, and rows that are not used.
+Captions many_captions(int64_t count) {
+  const std::vector<std::string> words = {"dog",    "dogs",    "running", "a",   "the", "bear", "Zendaya",
+                                          "bicyle", "glasses", "red",     "and", "of",  "in",   "ice-cream"};
+  std::mt19937 random(7);
+  Captions captions;
+  for (int64_t i = 0; i < count; ++i) {
+    std::string text = i % 3 == 0 ? "A photo of" : i % 7 == 0 ? "Caption:" : fmt::format("Name{}", i);
+    for (int k = 0; k < 20; ++k) text += " " + words[random() % words.size()];
+    Row row{.key = fmt::format("{}.png", i), .captions = {{.name = "long", .text = text}}};
+    if (i % 5 == 0) row.captions.push_back({.name = "long", .text = "two " + text});
+    if (i > 600 && i % 2 == 0) row.captions.push_back({.name = "short", .text = "a zebra"});
+    if (i % 100 == 13) captions.listed.push_back({.row = i, .key = row.key, .reason = Reason::kMissingFile});
+    captions.rows.push_back(std::move(row));
+  }
+  return captions;
+}
+
+std::string text_of(const std::vector<NounStatistics>& all) {
+  std::string text;
+  for (const auto& row : all) {
+    text +=
+        fmt::format("{} {}: {} {} {} | {} {} {} | {} {} | {} {} {} | {}\n", row.source, row.kind, row.images,
+                    row.captions, row.words, row.distinct, row.valid, row.total, row.unknown_distinct,
+                    row.unknown_total, row.words_5, row.words_median, row.words_95, row.by_count);
+    for (const auto& opening : row.openings) text += describe(opening) + "\n";
+  }
+  return text;
+}
+
+TEST(NounStatistics, AnyNumberOfThreadsCountsTheSameAsOneImageAfterTheOther) {
+  Captions captions = many_captions(6000);
+  auto selection = std::make_shared<RowSelection>();
+  selection->verdict_of.resize(captions.rows.size());
+  for (size_t i = 0; i < captions.rows.size(); i += 1000) selection->verdict_of[i] = 1;
+  selection->verdicts = {{Reason::kScoreTooLow, "too low"}};
+  captions.select(selection);
+  for (const bool with_unknown : {false, true}) {
+    NounCounter counter(finder(), "mine", with_unknown);
+    for (int64_t i = 0; i < captions.size(); ++i)
+      if (i % 100 != 13 && !captions.is_left_out(i))
+        counter.add(captions.rows[size_t(i)].captions, captions.rows[size_t(i)].key);
+    const std::string expected = text_of(counter.statistics());
+    EXPECT_THAT(expected, ::testing::HasSubstr("A photo of"));
+    for (const int threads : {0, 1, 2, 7}) {
+      const auto counted = count_nouns(captions, finder(), "mine", with_unknown, threads);
+      EXPECT_EQ(text_of(counted.kinds), expected) << threads;
+      EXPECT_THAT(counted.not_counted, ElementsAre(Pair("missing_file", 60), Pair("score_too_low", 6)));
+    }
+  }
+}
+
 TEST(NounStatistics, OfNothing) {
+  EXPECT_THAT(count_nouns(Captions(), finder(), "", false).kinds, IsEmpty());
   EXPECT_THAT(NounCounter(finder(), "").statistics(), IsEmpty());
   EXPECT_EQ(NounStatistics().per_image(), 0);
   EXPECT_EQ(NounStatistics().valid_share(), 0);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 namespace pixart::data {
 namespace {
 using ::testing::ElementsAre;
@@ -132,6 +134,47 @@ TEST(Openings, MemoryIsBoundedAndNoCommonOpeningIsLost) {
               ::testing::AllOf(::testing::Ge(kCaptions / 5 - kLost), ::testing::Le(kCaptions / 5)));
   EXPECT_THAT(found[1].captions,
               ::testing::AllOf(::testing::Ge(kCaptions / 50 - kLost), ::testing::Le(kCaptions / 50)));
+}
+
+// The table agrees with the plain form of the summary, however often entries leave it and come back.
+TEST(Openings, CountsAreThoseOfTheSummary) {
+  OpeningCounter counter;
+  std::map<std::string, int64_t> plain;
+  for (int64_t i = 0; i < 60'000; ++i) {
+    const int64_t word = i % 4 == 0 ? -1 : i * i % 9973;
+    const std::string name = fmt::format("see {} here", word);
+    counter.add(name, "");
+    if (plain.count(name) > 0 || plain.size() < OpeningCounter::kMost) {
+      ++plain[name];
+    } else {
+      for (auto& [other, captions] : plain) --captions;
+      std::erase_if(plain, [](const auto& entry) { return entry.second == 0; });
+    }
+  }
+  EXPECT_LT(plain.at("see -1 here"), 15'000) << "some entries left";
+  EXPECT_EQ(counter.num_counted(), plain.size());
+  ASSERT_EQ(texts(counter.shared()), std::vector<std::string>{"see -1 here"});
+  EXPECT_EQ(counter.shared()[0].captions, plain.at("see -1 here"));
+}
+
+TEST(Openings, BlocksAreTheSameAsCaptionsOneByOne) {
+  OpeningCounter whole, in_blocks;
+  OpeningBlock block;
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string caption = i % 3 == 0    ? "  A  photo of " + other(i)
+                                : i % 11 == 0 ? "Here is it:\n" + other(i % 1000)
+                                              : other(i % 7000);
+    whole.add(caption, std::to_string(i));
+    block.add(caption, std::to_string(i));
+    if (i % 300 != 0 && i != 19'999) continue;
+    in_blocks.add_block(block);
+    block = {};
+  }
+  EXPECT_EQ(in_blocks.num_counted(), whole.num_counted());
+  const auto a = whole.shared(), b = in_blocks.shared();
+  ASSERT_EQ(a.size(), 2u);
+  ASSERT_EQ(b.size(), 2u);
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(describe(a[i]), describe(b[i]));
 }
 
 }  // namespace

@@ -202,6 +202,24 @@ TEST_F(Packed, MemberKeysAreValidAndNoTwoAlike) {
   EXPECT_THAT(all, ElementsAre("a", "b", "c%2Epng%2Ejpg", "c%2Epng", "c%2Ejpg", "d", "e%2Etar"));
 }
 
+TEST_F(Packed, AMemberKeyWithoutExtensionIsNeitherAnotherStemNorAnotherKey) {
+  const auto names_of = [&](const std::string& name, const std::vector<std::string>& keys) {
+    ShardFolder::Members named;
+    for (size_t i = 0; i < keys.size(); ++i) {
+      named.emplace_back(fmt::format("{}.png", i), png());
+      named.emplace_back(fmt::format("{}.json", i), nlohmann::ordered_json{{"source_key", keys[i]}}.dump());
+    }
+    shard(name + "/a.tar", named);
+    const auto dataset = open_dataset(config(name));
+    const MemberKeys names(*dataset);
+    std::vector<std::string> all;
+    for (const auto& key : keys) all.push_back(names.of(key));
+    return all;
+  };
+  EXPECT_THAT(names_of("key", {"x.png.jpg", "x.png"}), ElementsAre("x%2Epng%2Ejpg", "x"));
+  EXPECT_THAT(names_of("stem", {"y", "y.png", "z.webp"}), ElementsAre("y", "y%2Epng", "z"));
+}
+
 // --- accounting
 
 TEST_F(Packed, EveryBadSampleIsInTheQuarantineFile) {

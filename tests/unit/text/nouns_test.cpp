@@ -39,7 +39,7 @@ Strings nouns(const std::string& caption) {
 Strings unknown(const std::string& caption) {
   CaptionNouns found;
   finder().find(caption, found);
-  return names(found.unknown);
+  return found.unknown;
 }
 
 TEST(Nouns, BaseFormsByEndings) {
@@ -117,11 +117,12 @@ TEST(Nouns, FindOverwrites) {
 }
 
 TEST(CaptionWords, Split) {
-  std::vector<CaptionWord> words;
+  CaptionWords words;
   const auto split = [&](const std::string& caption) {
-    const size_t count = split_words(caption, words);
+    words.split(caption);
     Strings result;
-    for (size_t i = 0; i < count; ++i) result.push_back((words[i].ends_phrase ? "|" : "") + words[i].text);
+    for (size_t i = 0; i < words.size(); ++i)
+      result.push_back((words.ends_phrase(i) ? "|" : "") + std::string(words.text(i)));
     return result;
   };
   EXPECT_THAT(split("A \"Sierra Beauty\" apple - it’s RED, 'big', and well-lit--bright. ÉTÉ"),
@@ -129,6 +130,40 @@ TEST(CaptionWords, Split) {
                           "|bright", "|été"));
   EXPECT_THAT(split("-- ' - "), IsEmpty());
   EXPECT_THAT(split("o'clock"), ElementsAre("o'clock"));
+  EXPECT_THAT(split("DÉJÀ-vu2 aé’B Zé"), ElementsAre("déjà-vu2", "aé'b", "zé"))
+      << "bytes of both kinds in a word";
+  EXPECT_THAT(split("A\xFFZ"), ElementsAre("a", "|z"));
+}
+
+TEST(Nouns, ACopyIsTheSameForAnotherThread) {
+  NounFinder first, second(first);
+  CaptionNouns a, b;
+  first.find("a glass, then a dog, then a house of Zendaya", a);
+  second.find("the house", b);
+  ASSERT_EQ(a.nouns.size(), 3u);
+  ASSERT_EQ(b.nouns.size(), 1u);
+  EXPECT_EQ(a.nouns.back(), b.nouns.front());
+  EXPECT_EQ(second.name(a.nouns.front()), "glass");
+}
+
+// What was found does not depend on what is cached, and the cache does not grow for ever.
+TEST(Nouns, WordsThatAreNotCachedAreFoundTheSame) {
+  NounFinder full;
+  CaptionNouns found;
+  for (size_t i = 0; i < NounFinder::kMostCached + 1000; ++i) {
+    std::string word = "a";
+    for (size_t rest = i; rest > 0; rest /= 26) word += char('a' + rest % 26);
+    full.find(word + "q", found);
+  }
+  EXPECT_LE(full.num_cached(), NounFinder::kMostCached);
+  for (const char* caption : {"two zebras and a Zendaya's well-lit ice-cream", "they bear; a running bear"}) {
+    CaptionNouns expected;
+    finder().find(caption, expected);
+    full.find(caption, found);
+    EXPECT_EQ(found.nouns, expected.nouns);
+    EXPECT_EQ(found.unknown, expected.unknown);
+    EXPECT_EQ(found.words, expected.words);
+  }
 }
 
 // --- Agreement with captions that were marked by hand: "A brown dog* runs".
@@ -154,7 +189,7 @@ Agreement agreement_on(const std::string& file) {
       }
       const size_t start = caption.find_last_of(" \"") + 1;
       CaptionNouns found;
-      finder().find("the " + caption.substr(start), found);  // behind "the" nearly every noun counts
+      finder().find("the " + caption.substr(start), found);  // after "the" nearly every noun counts
       marked.insert(found.nouns.size() == 1 ? finder().name(found.nouns.front()) : caption.substr(start));
     }
     for (const auto& noun : nouns(caption)) {
@@ -214,8 +249,7 @@ TEST_F(WordNetFolder, IsReadWithoutEverythingElse) {
   Strings result;
   for (uint32_t number : found.nouns) result.push_back(small.name(number));
   EXPECT_THAT(result, ElementsAre("dog", "run", "dog"));
-  ASSERT_EQ(found.unknown.size(), 1u);
-  EXPECT_EQ(small.name(found.unknown.front()), "cats");
+  EXPECT_THAT(found.unknown, ElementsAre("cats"));
 }
 
 TEST_F(WordNetFolder, CountsOfAllSenses) {
