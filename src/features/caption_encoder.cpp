@@ -40,6 +40,10 @@ const data::FeatureInputs& CaptionEncoder::inputs() const {
 
 namespace {
 
+int64_t count_longer(const std::vector<int64_t>& lengths, int64_t most) {
+  return std::count_if(lengths.begin(), lengths.end(), [most](int64_t own) { return own > most; });
+}
+
 std::vector<int64_t> lengths_of(const at::Tensor& mask) {  // [B, T] on the CPU
   const at::Tensor sums = mask.sum(1);
   const auto* first = sums.const_data_ptr<int64_t>();
@@ -48,22 +52,44 @@ std::vector<int64_t> lengths_of(const at::Tensor& mask) {  // [B, T] on the CPU
 
 }  // namespace
 
-EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions, Padding padding) const {
+TokenizedText CaptionEncoder::tokenize(const std::vector<std::string>& captions) const {
+  load();
+  const auto tokens = tokenizer().encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
+  return {.ids = tokens.ids,
+          .mask = tokens.mask,
+          .lengths = lengths_of(tokens.mask),
+          .num_cut = count_longer(tokens.uncut, max_tokens())};
+}
+
+int64_t CaptionEncoder::padded_length(int64_t longest, Padding padding) const {
+  const bool is_short = padding == Padding::kShortOnGpu && !device_.is_cpu();
+  return is_short ? nn::padded_length(longest, max_tokens()) : max_tokens();
+}
+
+at::Tensor CaptionEncoder::encode(const at::Tensor& ids, const at::Tensor& mask) const {
   at::NoGradGuard no_grad;
   load();
-  const auto tokens =
-      loaded_->tokenizer.encode_batch(cleaned(captions, config_.clean_captions), max_tokens());
-  EncodedText text;
-  text.lengths = lengths_of(tokens.mask);
-  const bool is_short = padding == Padding::kShortOnGpu && !device_.is_cpu();
-  const int64_t longest = text.lengths.empty() ? 1 : std::ranges::max(text.lengths);
-  const int64_t length = is_short ? nn::padded_length(longest, max_tokens()) : max_tokens();
-  const at::Tensor ids = nn::on_device(tokens.ids.narrow(1, 0, length).contiguous(), device_);
-  text.mask = nn::on_device(tokens.mask.narrow(1, 0, length).contiguous(), device_);
-  text.features = loaded_->t5.encoder->forward(ids, text.mask).to(at::kFloat) * text.mask.unsqueeze(-1);
-  text.num_cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
-                               [this](int64_t own) { return own > max_tokens(); });
+  return loaded_->encoder->forward(ids, mask).to(at::kFloat) * mask.unsqueeze(-1);
+}
+
+EncodedText CaptionEncoder::encode(const std::vector<std::string>& captions, Padding padding) const {
+  TokenizedText tokens = tokenize(captions);
+  const int64_t longest = tokens.lengths.empty() ? 1 : std::ranges::max(tokens.lengths),
+                length = padded_length(longest, padding);
+  const auto cut = [&](const at::Tensor& tensor) {
+    return nn::on_device(tensor.narrow(1, 0, length).contiguous(), device_);
+  };
+  EncodedText text{.features = {},
+                   .mask = cut(tokens.mask),
+                   .num_cut = tokens.num_cut,
+                   .lengths = std::move(tokens.lengths)};
+  text.features = encode(cut(tokens.ids), text.mask);
   return text;
+}
+
+int64_t CaptionEncoder::num_cut(const std::vector<std::string>& captions) const {
+  const auto texts = cleaned(captions, config_.clean_captions);
+  return count_longer(tokenizer().encode_batch(texts, max_tokens()).uncut, max_tokens());
 }
 
 namespace {
@@ -150,23 +176,29 @@ data::FeatureInputs caption_encoder_inputs(const run::TextEncoderConfig& setting
       {"encoder_dtype", word_of(settings.dtype)}};
 }
 
+const text::Tokenizer& CaptionEncoder::tokenizer() const {
+  if (!tokenizer_)
+    tokenizer_ = std::make_unique<const text::Tokenizer>(
+        tokenizer_folder_.empty() ? text::tokenizer_folder(*config_.path) : tokenizer_folder_);
+  return *tokenizer_;
+}
+
 void CaptionEncoder::load() const {
   if (has_loaded()) return;
   const fs::path folder = *config_.path;
   auto t5 = models::load_t5(folder, device_, scalar_type(config_.dtype));
-  auto tokenizer =
-      text::Tokenizer(tokenizer_folder_.empty() ? text::tokenizer_folder(folder) : tokenizer_folder_);
-  if (tokenizer.vocab_size() > t5.encoder->config().vocab_size)
+  if (tokenizer().vocab_size() > t5.encoder->config().vocab_size)
     throw UserError(
         fmt::format("{}: its tokenizer has {} tokens, its embedding only {}. They are not of one model.",
-                    folder.string(), tokenizer.vocab_size(), t5.encoder->config().vocab_size));
-  loaded_ = std::make_unique<const Loaded>(std::move(t5), std::move(tokenizer));
+                    folder.string(), tokenizer().vocab_size(), t5.encoder->config().vocab_size));
+  t5.encoder->prepare(max_tokens());
+  loaded_ = std::make_unique<const models::LoadedT5>(std::move(t5));
   log::info("text encoder: loaded {}", folder.string());
 }
 
 at::ScalarType CaptionEncoder::dtype() const {
   load();
-  return loaded_->t5.state->options().dtype;
+  return loaded_->state->options().dtype;
 }
 
 }  // namespace pixart::features

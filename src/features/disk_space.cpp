@@ -91,10 +91,12 @@ void DiskSpace::add_features(RunContext& run, const run::StageConfig& stage) {
   };
   for (const auto& part : stage.parts()) {
     const auto& dataset = run.source(part.source);
-    add_set(latent_set_folder(run.config, stage, part.source), [&] {
-      return double(dataset.size() * latent_record_bytes(run.config, stage, autoencoder_config(run.config)));
-    });
-    if (!stage.info().reads_captions) continue;
+    if (stage.reads_stored_latents())
+      add_set(latent_set_folder(run.config, stage, part.source), [&] {
+        return double(dataset.size() *
+                      latent_record_bytes(run.config, stage, autoencoder_config(run.config)));
+      });
+    if (!stage.reads_stored_captions()) continue;
     const int64_t channels = condition_sizes(run, stage).text.caption_channels;
     add_set(caption_set_folder(run.config, part.source),
             [&] { return caption_bytes(run.config, dataset, channels); });

@@ -133,18 +133,18 @@ void ExcludedSamples::leave_out(const ExcludedSample& sample, Problems& problems
 
 int64_t ExcludedSamples::row_of(size_t part, const ExcludedSample& sample) {
   const data::Dataset& dataset = *parts_[part].dataset;
-  if (sample.row >= 0 && sample.row < dataset.size() && dataset.row(sample.row).key == sample.key)
+  if (sample.row >= 0 && sample.row < dataset.size() && dataset.key(sample.row) == sample.key)
     return sample.row;
   auto& known = rows_by_key_[part];
   if (known.empty())
-    for (int64_t row = 0; row < dataset.size(); ++row) known.emplace(dataset.row(row).key, row);
+    for (int64_t row = 0; row < dataset.size(); ++row) known.emplace(dataset.key(row), row);
   const auto found = known.find(sample.key);
   return found == known.end() ? -1 : found->second;
 }
 
 ExcludedSample ExcludedSamples::sample(int64_t row) const {
   const auto [part, own] = part_of(parts_, row);
-  return {.source = parts_[part].source->name, .key = parts_[part].dataset->row(own).key, .row = own};
+  return {.source = parts_[part].source->name, .key = parts_[part].dataset->key(own), .row = own};
 }
 
 std::string exclude_fingerprint(const fs::path& file) {

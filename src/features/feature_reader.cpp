@@ -10,7 +10,9 @@
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
 #include "pixart/data/aspect_bucket.h"
+#include "pixart/features/caption_encoder.h"
 #include "pixart/features/damaged_features.h"
+#include "pixart/features/stage_images.h"
 
 namespace pixart::features {
 
@@ -32,35 +34,61 @@ at::Tensor buffer(at::IntArrayRef shape, at::ScalarType dtype, bool pinned) {
   return at::empty(shape, at::TensorOptions().dtype(dtype).pinned_memory(pinned));
 }
 
+// A sample of the batch: what is read, and the size of its source image.
 struct Place {
   size_t part;
   int64_t row;
   int64_t position;
+  int64_t height = 0, width = 0;
 };
 
 bool is_same(const data::LatentSet::Shape& a, const data::LatentSet::Shape& b) {
   return a.channels == b.channels && a.height == b.height && a.width == b.width;
 }
 
-// Allocates the batch's tensors in the shape of its first sample.
-CaptionBuffer make_room(const FeatureReader& reader, const std::vector<Place>& places, data::Batch& batch) {
-  const auto count = int64_t(places.size());
-  const auto& part = reader.parts[places[0].part];
-  const auto [channels, height, width] = part.latents->item(places[0].row).latent;
+// Allocates the batch's tensors of images, in the shape of its first sample.
+void make_room_for_images(const FeatureReader& reader, const Place& first, int64_t count,
+                          data::Batch& batch) {
+  if (reader.images) {
+    const auto [height, width] = reader.images->size(batch.plan.bucket);
+    batch.image = buffer({count, 3, height, width}, at::kByte, reader.pinned);
+    batch.latent_shape = reader.images->latent_shape(batch.plan.bucket);
+    return;
+  }
+  const auto [channels, height, width] = reader.parts[first.part].latents->item(first.row).latent;
   batch.mean = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
   batch.log_var = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+}
+
+// And of captions.
+CaptionBuffer make_room_for_captions(const FeatureReader& reader, const Place& first, int64_t count,
+                                     data::Batch& batch) {
   if (!reader.with_captions) return {};
-  const auto& captions = *part.captions;
+  batch.mask = buffer({count, reader.max_tokens}, at::kLong, reader.pinned);
+  if (reader.tokenizer) {
+    batch.tokens = buffer({count, reader.max_tokens}, at::kLong, reader.pinned);
+    return {};
+  }
+  const auto& captions = *reader.parts[first.part].captions;
   auto room = reader.caption_buffers->take(count, reader.max_tokens, captions.channels(),
                                            captions.read_dtype(), reader.pinned);
   batch.caption = room.tensor;
-  batch.mask = buffer({count, reader.max_tokens}, at::kLong, reader.pinned);
   return room;
 }
 
-void read_latents(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch) {
+void read_image(const FeatureReader& reader, Place& place, int64_t i, data::Batch& batch) {
+  const int64_t bytes = batch.image.numel() / batch.image.size(0);
+  const auto [height, width] = reader.images->read(place.part, place.row, place.position, batch.plan.bucket,
+                                                   batch.image.data_ptr<uint8_t>() + i * bytes);
+  place.height = height, place.width = width;
+}
+
+void read_latents(const FeatureReader& reader, Place& place, int64_t i, data::Batch& batch) {
+  if (reader.images) return read_image(reader, place, i, batch);
   const auto& part = reader.parts[place.part];
-  const auto [channels, height, width] = part.latents->item(place.row).latent;
+  const auto item = part.latents->item(place.row);
+  const auto [channels, height, width] = item.latent;
+  place.height = item.height, place.width = item.width;
   if (!is_same({batch.mean.size(1), batch.mean.size(2), batch.mean.size(3)}, {channels, height, width}))
     throw UserError(fmt::format(
         "source {}: row {} has latents of another shape ({} x {} x {}) than the rest of its batch: the "
@@ -74,16 +102,35 @@ void read_latents(const FeatureReader& reader, const Place& place, int64_t i, da
                      batch.log_var.data_ptr<float>() + i * size);
 }
 
+// The text of the caption that is drawn for the place.
+std::string drawn_text(const FeatureReader& reader, const Place& place) {
+  const auto& part = reader.parts[place.part];
+  const auto row = part.dataset->row(place.row);
+  if (row.captions.empty() && !row.caption_file.empty())
+    throw UserError(
+        fmt::format("source {}: {} has features of a caption ({}), but no text. Its stage needs "
+                    "encode.captions: stored.",
+                    part.source->name, row.key, row.caption_file.string()));
+  if (row.captions.empty()) return {};  // missing_caption: empty
+  return row.captions[draw_caption(row.captions, reader.seed, place.position)].text;
+}
+
+void read_tokens(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch) {
+  const auto text = reader.tokenizer->tokenize({drawn_text(reader, place)});
+  batch.tokens[i].copy_(text.ids[0]);
+  batch.mask[i].copy_(text.mask[0]);
+}
+
 // `used_tokens`: how many of the place's tokens may be other than zero, before and after.
-void read_caption(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch,
-                  int64_t& used_tokens) {
+void read_features(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch,
+                   int64_t& used_tokens) {
   const auto& part = reader.parts[place.part];
   const int64_t tokens = reader.max_tokens, channels = batch.caption.size(2);
   const auto token_bytes = size_t(channels) * batch.caption.element_size();
   const auto [ids, num_ids] = part.captions->ids(place.row);
   PIXART_CHECK(num_ids > 0, "row {} has no caption", place.row);
   const size_t chosen =
-      num_ids == 1 ? 0 : draw_caption(part.dataset->row(place.row).captions, reader.seed, place.position);
+      num_ids == 1 ? 0 : draw_caption(part.dataset->outline(place.row).captions, reader.seed, place.position);
   PIXART_CHECK(int64_t(chosen) < num_ids, "caption {} of {}", chosen, num_ids);
   const int32_t id = ids[chosen];
   const int64_t length = part.captions->num_tokens(id);
@@ -100,28 +147,43 @@ void read_caption(const FeatureReader& reader, const Place& place, int64_t i, da
   for (int64_t t = 0; t < tokens; ++t) mask[t] = t < length ? 1 : 0;
 }
 
+void read_caption(const FeatureReader& reader, const Place& place, int64_t i, data::Batch& batch,
+                  CaptionBuffer& room) {
+  if (reader.tokenizer) return read_tokens(reader, place, i, batch);
+  read_features(reader, place, i, batch, room.used_tokens[size_t(i)]);
+}
+
+// Whether `row` may be read where `planned` was: it has the same shape. (Both are rows of a part.)
+bool is_of_shape(const FeatureReader& reader, const StagePart& part, int64_t planned, int64_t row) {
+  if (reader.images) return bucket_of(part, planned) == bucket_of(part, row);
+  const auto item = part.latents->item(planned), other = part.latents->item(row);
+  return is_same(other.latent, item.latent) && other.bucket == item.bucket;
+}
+
+int64_t stand_in(const FeatureReader& reader, const Place& place, int64_t planned, int64_t& passed) {
+  const auto& part = reader.parts[place.part];
+  return reader.damaged->stand_in(place.part, planned, place.position, reader.seed, passed, [&](int64_t row) {
+    const bool is_excluded = reader.excluded && reader.excluded->has(part.first_row + row, place.position);
+    return is_of_shape(reader, part, planned, row) && !is_excluded;
+  });
+}
+
 // Reads sample i of the batch. If its row is damaged, `place` gets the row that replaces it.
 void read_sample(const FeatureReader& reader, Place& place, int64_t i, data::Batch& batch,
                  CaptionBuffer& room) {
-  const auto& part = reader.parts[place.part];
   const int64_t planned = place.row;
-  for (int64_t passed = 0;;) {
+  for (int64_t passed = 0;; place.row = stand_in(reader, place, planned, passed)) {
     try {
       read_latents(reader, place, i, batch);
-      if (reader.with_captions) read_caption(reader, place, i, batch, room.used_tokens[size_t(i)]);
+      if (reader.with_captions) read_caption(reader, place, i, batch, room);
       return;
     } catch (const data::DamagedRecord& record) {
       if (!reader.damaged) throw;
       reader.damaged->add(place.part, place.row, record);
+    } catch (const data::BadSample& bad) {
+      if (!reader.damaged) throw;
+      reader.damaged->add(place.part, bad.rejection());
     }
-    const auto item = part.latents->item(planned);
-    place.row =
-        reader.damaged->stand_in(place.part, planned, place.position, reader.seed, passed, [&](int64_t row) {
-          const auto other = part.latents->item(row);
-          const bool is_excluded =
-              reader.excluded && reader.excluded->has(part.first_row + row, place.position);
-          return is_same(other.latent, item.latent) && other.bucket == item.bucket && !is_excluded;
-        });
   }
 }
 
@@ -133,10 +195,11 @@ data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
   std::vector<Place> places;
   for (size_t i = 0; i < plan.rows.size(); ++i) {
     const auto [part, row] = part_of(parts, plan.rows[i]);
-    places.push_back({part, row, plan.positions[i]});
+    places.push_back({.part = part, .row = row, .position = plan.positions[i]});
   }
   const auto count = int64_t(places.size());
-  CaptionBuffer room = make_room(*this, places, batch);
+  make_room_for_images(*this, places.front(), count, batch);
+  CaptionBuffer room = make_room_for_captions(*this, places.front(), count, batch);
   for (int64_t i = 0; i < count; ++i) {
     auto& place = places[size_t(i)];
     const double begun = monotonic_seconds();
@@ -144,7 +207,8 @@ data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
     batch.read_seconds[place.part] += monotonic_seconds() - begun;
     batch.plan.rows[size_t(i)] = parts[place.part].first_row + place.row;
   }
-  if (with_captions) caption_buffers->put_back(std::move(room));
+  if (images) images->require_same();
+  if (batch.caption.defined()) caption_buffers->put_back(std::move(room));
   if (with_labels) {
     batch.label = buffer({count}, at::kLong, pinned);
     for (int64_t i = 0; i < count; ++i)
@@ -156,9 +220,8 @@ data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
     batch.aspect_ratio = buffer({count, 1}, at::kFloat, pinned);
     const double ratio = resolution > 0 ? data::aspect_buckets(int(resolution))[plan.bucket].ratio : 1.0;
     for (int64_t i = 0; i < count; ++i) {
-      const auto item = parts[places[size_t(i)].part].latents->item(places[size_t(i)].row);
-      batch.image_size.data_ptr<float>()[2 * i] = float(item.height);
-      batch.image_size.data_ptr<float>()[2 * i + 1] = float(item.width);
+      batch.image_size.data_ptr<float>()[2 * i] = float(places[size_t(i)].height);
+      batch.image_size.data_ptr<float>()[2 * i + 1] = float(places[size_t(i)].width);
       batch.aspect_ratio.data_ptr<float>()[i] = float(ratio);
     }
   }

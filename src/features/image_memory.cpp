@@ -2,9 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/words.h"
 #include "pixart/formats/tensor_file.h"
 
 namespace pixart::features {
@@ -56,6 +59,33 @@ void ImageMemory::save() {
     is_changed_ = true;
     log::warning("checksums of images were not saved: {}", error.what());
   }
+}
+
+ImageMemories::ImageMemories(const StageParts& parts, const ImageMemoryPlace& place) : parts_(parts) {
+  if (place.folder.empty()) return;
+  for (const auto& part : parts)
+    memories_.push_back(std::make_unique<ImageMemory>(place.folder, part.source->name, part.dataset->size(),
+                                                      place.rank, place.is_new));
+}
+
+void ImageMemories::note(size_t part, int64_t row, uint32_t checksum) {
+  if (memories_.empty() || memories_[part]->note(row, checksum)) return;
+  const std::lock_guard lock(mutex_);
+  replaced_.push_back(parts_[part].source->name + ": " + parts_[part].dataset->key(row));
+}
+
+void ImageMemories::require_same() const {
+  const std::lock_guard lock(mutex_);
+  if (replaced_.empty()) return;
+  auto names = replaced_;
+  std::sort(names.begin(), names.end());
+  throw UserError(fmt::format(
+      "{} images are not those that this stage has read before: {}. Restore them, or start a new run.",
+      names.size(), name_some(names)));
+}
+
+void ImageMemories::save() {
+  for (const auto& memory : memories_) memory->save();
 }
 
 }  // namespace pixart::features

@@ -4,7 +4,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
+
+#include "pixart/features/image_reader.h"
+#include "pixart/features/stage_data.h"
 
 namespace pixart::features {
 
@@ -25,6 +30,21 @@ class ImageMemory {
   int64_t rows_;
   std::unique_ptr<std::atomic<uint32_t>[]> checksums_;  // by row; 0: not read yet
   std::atomic<bool> is_changed_ = false;
+};
+
+// Those of all parts of a stage. Several threads may use it.
+class ImageMemories {
+ public:
+  ImageMemories(const StageParts& parts, const ImageMemoryPlace& place);  // "" as folder: it notes nothing
+  void note(size_t part, int64_t row, uint32_t checksum);
+  void require_same() const;  // UserError that names the images that are not those of before
+  void save();
+
+ private:
+  StageParts parts_;
+  std::vector<std::unique_ptr<ImageMemory>> memories_;  // one per part, or none
+  mutable std::mutex mutex_;
+  std::vector<std::string> replaced_;  // "source: key"
 };
 
 }  // namespace pixart::features

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <mutex>
 #include <numeric>
 
 #include "image_memory.h"
@@ -11,7 +10,6 @@
 #include "pixart/base/error.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
-#include "pixart/base/words.h"
 #include "pixart/data/quarantine_file.h"
 #include "pixart/data/transform.h"
 #include "pixart/run/stopped.h"
@@ -30,13 +28,12 @@ struct ImageReader::State {
   StageParts parts;
   int64_t resolution = 0, rows = 0;
   uint64_t seed = 0;
+  bool writes_quarantine = true;
   std::vector<std::unique_ptr<data::Quarantine>> quarantines;  // one per part
   std::vector<std::unique_ptr<data::QuarantineFile>> files;    // one per part
-  std::vector<std::unique_ptr<ImageMemory>> memories;          // one per part, or none
-  mutable std::mutex mutex;
-  mutable std::vector<std::string> replaced;  // keys of images that are not what was read before
-  at::Tensor pixels;                          // [rows, 3, R, R] uint8, if preloaded
-  std::vector<uint8_t> is_usable;             // by row, if preloaded
+  std::unique_ptr<ImageMemories> memories;
+  at::Tensor pixels;               // [rows, 3, R, R] uint8, if preloaded
+  std::vector<uint8_t> is_usable;  // by row, if preloaded
   std::shared_ptr<const data::ExcludedRows> excluded;
 
   int64_t image_bytes() const { return 3 * resolution * resolution; }
@@ -53,7 +50,7 @@ struct ImageReader::State {
       if (quarantines[part]->has(row)) return false;
       const int side = int(resolution);
       const auto image = parts[part].dataset->reduced_image(row, data::decode_side(side));
-      compare(part, row, image.checksum);
+      memories->note(part, row, image.checksum);
       Image cut;
       parts[part].dataset->on_sample(row, [&] { cut = data::cover_and_crop(image, side, side); });
       data::copy_planes(cut, out);
@@ -62,21 +59,6 @@ struct ImageReader::State {
       quarantines[part]->add(bad.rejection());
       return false;
     }
-  }
-
-  void compare(size_t part, int64_t row, uint32_t checksum) const {
-    if (memories.empty() || memories[part]->note(row, checksum)) return;
-    const std::lock_guard lock(mutex);
-    replaced.push_back(parts[part].source->name + ": " + parts[part].dataset->row(row).key);
-  }
-
-  void require_same_images() const {
-    const std::lock_guard lock(mutex);
-    if (replaced.empty()) return;
-    std::sort(replaced.begin(), replaced.end());
-    throw UserError(fmt::format(
-        "{} images are not those that this stage has read before: {}. Restore them, or start a new run.",
-        replaced.size(), name_some(replaced)));
   }
 
   bool take(int64_t row, size_t part, int64_t row_of_part, uint8_t* out) const {
@@ -100,8 +82,10 @@ struct ImageReader::State {
   int64_t replacement(size_t part, int64_t position, uint64_t& attempt) const {
     constexpr uint64_t kMostDrawsOfARow = 1000;
     const int64_t rows = parts[part].dataset->size();
+    const auto& selection = parts[part].dataset->selection();
     while (attempt < kMostDrawsOfARow * uint64_t(rows)) {
-      const int64_t row = data::stand_in(seed, position, rows, attempt++);
+      const int64_t row =
+          data::stand_in(seed, position, rows, selection ? &selection->drawn : nullptr, attempt++);
       if (excluded == nullptr || !excluded->has(parts[part].first_row + row, position)) return row;
     }
     throw UserError(fmt::format("source {}: every image that can be used is left out, because its steps were "
@@ -117,15 +101,14 @@ ImageReader::ImageReader(StageParts parts, int64_t resolution, uint64_t seed,
   state_->parts = std::move(parts);
   state_->resolution = resolution;
   state_->seed = seed;
+  state_->writes_quarantine = memory.rank == 0;
   for (const auto& part : state_->parts) {
     state_->rows += part.dataset->size();
     state_->quarantines.push_back(std::make_unique<data::Quarantine>(*part.source, *part.dataset));
     state_->files.push_back(
         std::make_unique<data::QuarantineFile>(quarantine_folder / (part.source->name + ".jsonl")));
-    if (!memory.folder.empty())
-      state_->memories.push_back(std::make_unique<ImageMemory>(
-          memory.folder, part.source->name, part.dataset->size(), memory.rank, memory.is_new));
   }
+  state_->memories = std::make_unique<ImageMemories>(state_->parts, memory);
 }
 ImageReader::~ImageReader() = default;
 
@@ -151,7 +134,7 @@ void ImageReader::preload() {
     progress.update(first + count);
     if (stop_requested()) throw run::stopped("while images were loaded");
   }
-  s.require_same_images();
+  s.memories->require_same();
   s.pixels = pixels;
   s.is_usable = std::move(is_usable);
   save_checksums();
@@ -159,6 +142,7 @@ void ImageReader::preload() {
 }
 
 void ImageReader::write_quarantine() const {
+  if (!state_->writes_quarantine) return;
   for (size_t i = 0; i < state_->parts.size(); ++i)
     state_->files[i]->replace(state_->quarantines[i]->ledger());
 }
@@ -167,9 +151,7 @@ void ImageReader::write_waiting() const {
   for (const auto& file : state_->files) file->write_waiting();
 }
 
-void ImageReader::save_checksums() const {
-  for (const auto& memory : state_->memories) memory->save();
-}
+void ImageReader::save_checksums() const { state_->memories->save(); }
 
 data::Batch ImageReader::operator()(const data::MicroBatch& plan) const {
   const State& s = *state_;
@@ -183,7 +165,7 @@ data::Batch ImageReader::operator()(const data::MicroBatch& plan) const {
                                         batch.image.data_ptr<uint8_t>() + i * s.image_bytes());
     batch.read_seconds[part_of(s.parts, plan.rows[size_t(i)]).first] += monotonic_seconds() - begun;
   }
-  s.require_same_images();
+  s.memories->require_same();
   return batch;
 }
 

@@ -4,12 +4,16 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/features/extract.h"
+#include "shared_work.h"
 
 namespace pixart::features {
 
 data::Dataset& RunContext::source(const std::string& name) {
   auto& dataset = sources[name];
-  if (!dataset) dataset = data::open_dataset(config.source(name));
+  auto place = index_place(config);
+  place.lists_anew = lists_anew;
+  if (!dataset) blame_silent_rank([&] { dataset = data::open_dataset(config.source(name), place); });
   return *dataset;
 }
 

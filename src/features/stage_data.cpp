@@ -15,34 +15,48 @@ std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row) {
   return {size_t(part - parts.begin()), row - part->first_row};
 }
 
+uint8_t bucket_of(const StagePart& part, int64_t row) {
+  if (part.latents) return part.latents->item(row).bucket;
+  return part.shapes ? part.shapes->buckets.at(size_t(row)) : 0;
+}
+
 bool uses_row(const StagePart& part, int64_t row) {
   const auto& selection = part.dataset->selection();
   return !selection || selection->drawn.has(row);
 }
 
+namespace {
+
+// The buckets of the images whose shape is known, also of those that are rejected for another reason.
+void add_buckets(const StagePart& part, std::vector<uint8_t>& buckets) {
+  const auto& rejected = part.latents ? part.latents->rejected() : part.shapes->rejected;
+  auto next = rejected.begin();
+  for (int64_t row = 0; row < part.dataset->size(); ++row) {
+    const bool is_known = next == rejected.end() || next->row != row;
+    buckets.push_back(is_known ? bucket_of(part, row) : data::kUnknownBucket);
+    if (!is_known) ++next;
+  }
+}
+
+}  // namespace
+
 std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
                                                     const std::vector<data::Ledger>& ledgers,
                                                     const run::StageConfig& stage, uint64_t seed,
-                                                    std::shared_ptr<const data::ExcludedRows> excluded) {
+                                                    std::shared_ptr<const data::ExcludedRows> excluded,
+                                                    data::OrderVersion version) {
   std::vector<data::OrderPart> result;
   data::OrderBuckets buckets{.bucket_of = {}, .run = stage.batch_size};
   for (size_t i = 0; i < parts.size(); ++i) {
-    const int64_t rows = parts[i].dataset->size();
-    data::OrderPart part{.rows = rows, .passes = parts[i].passes};
+    data::OrderPart part{.rows = parts[i].dataset->size(), .passes = parts[i].passes};
     for (const auto& rejection : ledgers[i].rejected) part.rejected.push_back(rejection.row);
     const auto& selection = parts[i].dataset->selection();
     if (selection) part.drawn = {selection, &selection->drawn};
-    if (stage.aspect_buckets) {
-      std::vector<uint8_t> own(static_cast<size_t>(rows));
-      for (int64_t row = 0; row < rows; ++row)
-        if (uses_row(parts[i], row) && !std::binary_search(part.rejected.begin(), part.rejected.end(), row))
-          own[size_t(row)] = parts[i].latents->item(row).bucket;
-      buckets.bucket_of.insert(buckets.bucket_of.end(), own.begin(), own.end());
-    }
+    if (stage.aspect_buckets) add_buckets(parts[i], buckets.bucket_of);
     result.push_back(std::move(part));
   }
-  return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets),
-                                             std::move(excluded));
+  return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets), std::move(excluded),
+                                             version);
 }
 
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
@@ -62,10 +76,12 @@ std::map<std::string, std::string> score_fingerprints(const StageParts& parts) {
   return result;
 }
 
-data::Ledger ledger_of(const StagePart& part, data::QuarantineFile& quarantine_file) {
-  const auto found = part.latents ? part.latents->rejected() : std::vector<data::Rejection>();
+data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_file) {
+  const auto found = part.latents  ? part.latents->rejected()
+                     : part.shapes ? part.shapes->rejected
+                                   : std::vector<data::Rejection>();
   auto ledger = data::make_ledger(part.source->name, *part.dataset, found);
-  quarantine_file.replace(ledger);
+  if (quarantine_file != nullptr) quarantine_file->replace(ledger);
   data::check_budget(*part.source, ledger);
   return ledger;
 }

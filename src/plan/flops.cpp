@@ -108,4 +108,10 @@ AutoencoderCost autoencoder_cost(const models::VaeConfig& c, int64_t side) {
   return {.encode = encoder.flops, .decode = decoder.flops, .saved_numbers = encoder.saved + decoder.saved};
 }
 
+double text_encoder_flops(const models::T5Config& config, int64_t tokens) {
+  const double t = double(tokens), d = double(config.d_model), inner = double(config.num_heads * config.d_kv);
+  const double layer = 8 * t * d * inner + 4 * t * t * inner + 6 * t * d * double(config.d_ff);
+  return double(config.num_layers) * layer;
+}
+
 }  // namespace pixart::plan

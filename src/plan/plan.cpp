@@ -55,7 +55,9 @@ void set_time(StagePlan& stage, const StageCosts& costs, const PlanOptions& opti
     per_gpu = *mfu * peak / stage.flops.training;
     stage.rate = fmt::format("MFU {:.1f} %, {}", 100 * *mfu, options.measured_from);
   } else {
-    per_gpu = options.efficiency * peak / stage.flops.executed;
+    stage.encoding.seconds = costs.encoding.seconds(options.gpu, options.efficiency);
+    const double trained_only = options.efficiency * peak / stage.flops.executed;
+    per_gpu = trained_only / (1 + trained_only * stage.encoding.seconds);
     stage.rate = fmt::format("assumed: {:.0f} % of {:.4g} TFLOP/s", 100 * options.efficiency, peak / 1e12);
   }
   stage.mfu = per_gpu * stage.flops.training / peak;
@@ -68,7 +70,8 @@ void set_time(StagePlan& stage, const StageCosts& costs, const PlanOptions& opti
 void set_metrics(StagePlan& plan, const run::StageConfig& stage, const StageCosts& costs,
                  const PlanOptions& options) {
   std::vector<std::string> said_already;
-  const double gpu_samples = double(plan.samples_per_gpu) / plan.step_seconds;
+  const double samples = double(plan.samples_per_gpu),
+               gpu_samples = samples / (plan.step_seconds - samples * plan.encoding.seconds);
   plan.metrics = metrics_plan(stage, metrics_costs(stage, costs, said_already),
                               gpu_samples * plan.flops.executed, options);
 }
@@ -115,6 +118,7 @@ StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage
   plan.parameters = costs.parameters;
   plan.trained = costs.trained;
   plan.flops = costs.flops;
+  plan.encoding.flops = costs.encoding.flops();
   plan.memory = memory_of(costs, layout);
   plan.largest_micro_batch = largest_micro_batch(costs, plan.samples_per_gpu, layout, options.gpu);
   layout.shard = false;

@@ -40,13 +40,19 @@ models::VaeConfig vae_of(const run::RunConfig& config, std::vector<std::string>&
   return models::vae_preset("sd-vae");
 }
 
-int64_t caption_channels(const run::RunConfig& config, std::vector<std::string>& assumptions) {
-  if (!config.text_encoder.path) return config.text_encoder.size.d_model;
-  const fs::path file = *config.text_encoder.path / "config.json";
-  if (fs::exists(file)) return models::read_t5_config(file).d_model;
+models::T5Config text_encoder_of(const run::RunConfig& config, std::vector<std::string>& assumptions) {
+  const auto& settings = config.text_encoder;
+  if (!settings.path) {
+    models::T5Config made{settings.size};
+    made.vocab_size = settings.vocabulary;
+    made.d_kv = std::max<int64_t>(1, made.d_model / made.num_heads);
+    return made;
+  }
+  const fs::path file = *settings.path / "config.json";
+  if (fs::exists(file)) return models::read_t5_config(file);
   assume(assumptions, fmt::format("{} is missing: the text encoder T5 v1.1 XXL is assumed (4096 channels).",
                                   file.string()));
-  return models::t5_preset("t5-v1_1-xxl").d_model;
+  return models::t5_preset("t5-v1_1-xxl");
 }
 
 int64_t num_classes(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,
@@ -128,7 +134,10 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   costs.buffer_bytes += kFloat * double(autoencoder.num_parameters());
   models::ConditionSizes sizes;
   if (stage.info().reads_labels) sizes.labels.num_classes = num_classes(config, stage, options, assumptions);
-  if (stage.info().reads_captions) sizes.text.caption_channels = caption_channels(config, assumptions);
+  models::T5Config text_encoder;
+  if (stage.info().reads_captions) text_encoder = text_encoder_of(config, assumptions);
+  if (stage.info().reads_captions) sizes.text.caption_channels = text_encoder.d_model;
+  costs.encoding = encoding_costs(config, stage, costs.vae, text_encoder);
   const auto transformer = features::transformer_config(config, stage, costs.vae, sizes);
   const models::Transformer model(nn::Scope(state), transformer);
   costs.work = transformer.work();
@@ -165,9 +174,11 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
                                           .micro_batch = layout.micro_batch,
                                           .lora_rank = costs.lora_rank,
                                           .fused_norms = layout.is_cpu});
+  // Encoders have done their work before the transformer begins.
+  const double peak = std::max(activations.peak, costs.encoding.workspace(layout.micro_batch));
   parts.activations = std::min(activations.kept, activations.peak);
-  parts.workspace = activations.peak - parts.activations;
-  parts.buffers = costs.buffer_bytes + costs.metrics_bytes;
+  parts.workspace = peak - parts.activations;
+  parts.buffers = costs.buffer_bytes + costs.metrics_bytes + costs.encoding.bytes;
   parts.reserve = layout.reserve;
   return parts;
 }

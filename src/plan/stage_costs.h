@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "encoding_costs.h"
 #include "pixart/plan/flops.h"
 #include "pixart/plan/plan.h"
 
@@ -19,6 +20,7 @@ struct StageCosts {
   double optimizer_numbers = 0;
   double buffer_bytes = 0;
   double metrics_bytes = 0;  // of the networks that look at drawn images
+  EncodingCosts encoding;
   Flops flops;
   models::TransformerWork work;  // of a transformer
   AutoencoderCost autoencoder;   // of an autoencoder, with `vae` and `resolution`

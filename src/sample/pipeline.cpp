@@ -7,6 +7,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/initial_weights.h"
 #include "pixart/data/aspect_bucket.h"
+#include "pixart/features/extract.h"
 #include "pixart/features/file_fingerprint.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/formats/weights.h"
@@ -181,7 +182,7 @@ void Pipeline::open_run(const PipelineRequest& request) {
   if (stage_->info().reads_labels) {
     auto source = run_.source(stage_->parts().front().source);
     source.scores = {};  // they do not change the classes
-    class_names_ = data::open_dataset(source)->class_names();
+    class_names_ = data::open_dataset(source, features::index_place(run_))->class_names();
     sizes.labels.num_classes = int64_t(class_names_.size());
   }
   make_model(features::transformer_config(run_, *stage_, codec_->config(), sizes));

@@ -46,7 +46,8 @@ std::vector<formats::NamedTensor> tensors_of(const std::vector<data::Batch>& bat
     for (const auto& [name, tensor] :
          {std::pair{"image", batch.image}, std::pair{"mean", batch.mean}, std::pair{"log_var", batch.log_var},
           std::pair{"label", batch.label}, std::pair{"caption", batch.caption}, std::pair{"mask", batch.mask},
-          std::pair{"image_size", batch.image_size}, std::pair{"aspect_ratio", batch.aspect_ratio}})
+          std::pair{"tokens", batch.tokens}, std::pair{"image_size", batch.image_size},
+          std::pair{"aspect_ratio", batch.aspect_ratio}})
       if (tensor.defined()) tensors.push_back({fmt::format("{}.{}", i, name), tensor});
   }
   return tensors;

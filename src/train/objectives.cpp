@@ -36,6 +36,11 @@ at::Tensor draw_latents(const DiffusionSetting& setting, const data::Batch& batc
   return setting.codec->normalize(sample);
 }
 
+// Of one sample of the batch.
+at::IntArrayRef latent_shape_of(const data::Batch& batch) {
+  return batch.mean.defined() ? batch.mean.sizes().slice(1) : at::IntArrayRef(batch.latent_shape);
+}
+
 DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& sample) {
   return held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
                          setting.loss.num_steps());
@@ -93,7 +98,7 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 
 DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout) {
   return [=](const data::Batch& batch) {
-    return draw_diffusion_inputs(seed, batch.plan.positions, batch.mean.sizes().slice(1), num_steps,
+    return draw_diffusion_inputs(seed, batch.plan.positions, latent_shape_of(batch), num_steps,
                                  condition_dropout);
   };
 }
@@ -193,9 +198,10 @@ at::Tensor DiffusionObjective::held_out_losses(const data::Batch& sample) {
   return losses(batch, inputs_of(batch, held_out_draw(setting_, sample)), false);
 }
 
-at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionInputs& inputs,
+at::Tensor DiffusionObjective::losses(const data::Batch& samples, const DiffusionInputs& inputs,
                                       bool weighted) const {
   const auto device = setting_.device;
+  const data::Batch batch = setting_.encode(samples);
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);

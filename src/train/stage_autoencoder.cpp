@@ -139,7 +139,8 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   result.facts = {.parameters = num_parameters,
                   .trained_parameters = result.state->num_parameters(),
                   .batch_size = stage.batch_size};
-  auto order = features::make_order(parts, nothing_rejected, stage, seed, result.excluded->rows());
+  auto order = features::make_order(parts, nothing_rejected, stage, seed, result.excluded->rows(),
+                                    run.config.order_version());
   result.loader = make_loader(run, stage, parts, std::move(order),
                               [images](const data::MicroBatch& plan) { return (*images)(plan); });
   nn::StateDict* state = result.state.get();

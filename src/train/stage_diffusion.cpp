@@ -9,12 +9,14 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/lora.h"
 #include "pixart/convert/model_folder.h"
+#include "pixart/features/batch_encoder.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/damaged_features.h"
 #include "pixart/features/extract.h"
 #include "pixart/features/feature_reader.h"
 #include "pixart/features/inputs.h"
 #include "pixart/features/latent_codec.h"
+#include "pixart/features/stage_images.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/plan/flops.h"
@@ -32,13 +34,30 @@ namespace {
 // Images drawn together: few enough that several ranks share the usual sixteen, enough to keep a GPU busy.
 constexpr int64_t kDrawnTogether = 4;
 
+// The encoders of a run, as its stages use them.
+struct Encoders {
+  std::shared_ptr<const features::LatentCodec> codec;
+  std::shared_ptr<const features::CaptionEncoder> captions;  // null: the stage reads none
+};
+
+// What the steps of the stage encode.
+features::BatchEncoder batch_encoder(const features::RunContext& run, const run::StageConfig& stage,
+                                     const Encoders& encoders) {
+  features::BatchEncoder result{.latent_dtype = run.config.features.latent_dtype,
+                                .caption_dtype = run.config.features.caption_dtype};
+  if (!stage.reads_stored_latents()) result.codec = encoders.codec;
+  if (!stage.reads_stored_captions()) result.captions = encoders.captions;
+  return result;
+}
+
 DiffusionSetting diffusion_setting(const features::RunContext& run, const run::StageConfig& stage,
-                                   const features::LatentCodec& codec) {
-  return {.codec = &codec,
+                                   const Encoders& encoders) {
+  return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
           .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
-          .device = run.device};
+          .device = run.device,
+          .encode = batch_encoder(run, stage, encoders)};
 }
 
 models::Execution execution(const run::StageConfig& stage) {
@@ -53,34 +72,61 @@ struct OpenedData {
   std::vector<data::Ledger> ledgers;
 };
 
-// Damaged weights of the text encoder are found now, not after hours of encoding images.
-void load_if_needed(const features::RunContext& run, const features::StageParts& parts,
-                    const features::CaptionEncoder* encoder) {
+// Damaged weights of the text encoder are found now, not after hours of encoding images. The loader's threads need
+// its tokenizer.
+void load_if_needed(const features::RunContext& run, const run::StageConfig& stage,
+                    const features::StageParts& parts, const features::CaptionEncoder* encoder) {
+  if (encoder == nullptr) return;
   for (const auto& part : parts)
-    if (encoder != nullptr &&
+    if (!stage.reads_stored_captions() ||
         !data::has_feature_set(features::caption_set_folder(run.config, part.source->name)))
       encoder->load();
 }
 
-OpenedData open_features(features::RunContext& run, const run::StageConfig& stage,
-                         const features::LatentCodec& codec, const features::CaptionEncoder* encoder) {
+// Opens the part's feature sets, or what takes their place.
+void open_part(const features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders,
+               features::StagePart& part) {
+  const std::string& name = part.source->name;
+  if (stage.reads_stored_latents())
+    part.latents = std::make_shared<data::LatentSet>(
+        features::latent_set(run.config, stage, name, *part.dataset, *encoders.codec, run.device));
+  else if (stage.aspect_buckets)
+    part.shapes = std::make_shared<features::ImageShapes>(
+        features::image_shapes(run.config, stage, *part.source, *part.dataset));
+  if (stage.reads_stored_captions())
+    part.captions = std::make_shared<data::CaptionSet>(
+        features::caption_set(run.config, name, *part.dataset, *encoders.captions));
+}
+
+std::shared_ptr<const features::StageImages> stage_images(const features::RunContext& run,
+                                                          const run::StageConfig& stage,
+                                                          const features::StageParts& parts,
+                                                          const features::LatentCodec& codec) {
+  if (stage.reads_stored_latents()) return nullptr;
+  return std::make_shared<const features::StageImages>(
+      parts, stage, codec.config(), run.stage_seed(stage),
+      features::ImageMemoryPlace{.folder = run.folder.image_checksums(stage.name),
+                                 .rank = run.ranks.rank(),
+                                 .is_new = !run::has_begun(run.folder, stage.name)});
+}
+
+OpenedData open_features(features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders) {
   features::StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
   std::vector<std::shared_ptr<data::QuarantineFile>> quarantine_files;
-  load_if_needed(run, parts, encoder);
+  const auto* encoder = encoders.captions.get();
+  load_if_needed(run, stage, parts, encoder);
   for (auto& part : parts) {
+    open_part(run, stage, encoders, part);
     const std::string& name = part.source->name;
-    part.latents = std::make_shared<data::LatentSet>(
-        features::latent_set(run.config, stage, name, *part.dataset, codec, run.device));
-    if (encoder != nullptr)
-      part.captions = std::make_shared<data::CaptionSet>(
-          features::caption_set(run.config, name, *part.dataset, *encoder));
     quarantine_files.push_back(std::make_shared<data::QuarantineFile>(run.folder.quarantine(name)));
-    ledgers.push_back(features::ledger_of(part, *quarantine_files.back()));
+    const bool writes = run.ranks.rank() == 0;
+    ledgers.push_back(features::ledger_of(part, writes ? quarantine_files.back().get() : nullptr));
     if (ledgers.back().accepted() < ledgers.back().listed)
       log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
   auto damaged = std::make_shared<features::DamagedFeatures>(parts, ledgers, std::move(quarantine_files));
+  auto images = stage_images(run, stage, parts, *encoders.codec);
   return {.reader = {.parts = std::move(parts),
                      .seed = run.stage_seed(stage),
                      .with_labels = encoder == nullptr,
@@ -90,20 +136,37 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
                      .resolution = stage.aspect_buckets ? stage.resolution : 0,
-                     .damaged = std::move(damaged)},
+                     .damaged = std::move(damaged),
+                     .images = std::move(images),
+                     .tokenizer = stage.reads_stored_captions() ? nullptr : encoders.captions},
           .ledgers = std::move(ledgers)};
 }
 
 // The mean length of some captions: cross-attention computes only with real tokens.
-int64_t mean_tokens(const features::StageParts& parts) {
-  constexpr int64_t kMost = 1000;
-  int64_t sum = 0, count = 0;
-  for (const auto& part : parts) {
-    const int64_t total = part.captions->num_distinct(), some = std::min(total, kMost);
-    for (int64_t i = 0; i < some; ++i) sum += part.captions->num_tokens(int32_t(i * total / some));
-    count += some;
+class MeanTokens {
+ public:
+  void add(const data::CaptionSet& captions) {
+    const int64_t total = captions.num_distinct(), some = std::min(total, kMost);
+    for (int64_t i = 0; i < some; ++i) add(captions.num_tokens(int32_t(i * total / some)));
   }
-  return count == 0 ? 0 : (sum + count / 2) / count;
+  void add(const data::Dataset& dataset, const features::CaptionEncoder& encoder) {
+    const int64_t total = dataset.size(), some = std::min(total, kMost);
+    for (int64_t i = 0; i < some; ++i)
+      for (const int64_t length : encoder.tokenize({dataset.caption(i * total / some)}).lengths) add(length);
+  }
+  int64_t mean() const { return count_ == 0 ? 0 : (sum_ + count_ / 2) / count_; }
+
+ private:
+  static constexpr int64_t kMost = 1000;  // of a part
+  void add(int64_t tokens) { sum_ += tokens, ++count_; }
+  int64_t sum_ = 0, count_ = 0;
+};
+
+int64_t mean_tokens(const features::StageParts& parts, const features::CaptionEncoder& encoder) {
+  MeanTokens tokens;
+  for (const auto& part : parts)
+    part.captions ? tokens.add(*part.captions) : tokens.add(*part.dataset, encoder);
+  return tokens.mean();
 }
 
 run::StageFacts facts_of(const run::StageConfig& stage, const run::ParameterCounts& counts,
@@ -115,11 +178,10 @@ run::StageFacts facts_of(const run::StageConfig& stage, const run::ParameterCoun
           .batch_size = stage.batch_size};
 }
 
-HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage,
-                      const features::LatentCodec& codec, const features::CaptionEncoder* encoder) {
+HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders) {
   const auto& dataset = run.source(stage.validation.source);
   require_held_out_classes(run, stage);
-  auto opened = open_features(run, stage.held_out(), codec, encoder);
+  auto opened = open_features(run, stage.held_out(), encoders);
   auto rows =
       evenly_spread_rows(dataset.size(), opened.ledgers.front().unused_rows(), stage.validation.samples);
   if (rows.empty())
@@ -129,20 +191,22 @@ HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage,
 }
 
 features::StageParts open_data(features::RunContext& run, const run::StageConfig& stage,
-                               const features::LatentCodec& codec, const features::CaptionEncoder* encoder,
-                               StageModel& result) {
-  auto opened = open_features(run, stage, codec, encoder);
+                               const Encoders& encoders, StageModel& result) {
+  auto opened = open_features(run, stage, encoders);
   result.excluded = std::make_shared<features::ExcludedSamples>(opened.reader.parts, stage.exclude);
   opened.reader.excluded = result.excluded->rows();
   auto order = features::make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage),
-                                    result.excluded->rows());
+                                    result.excluded->rows(), run.config.order_version());
   result.data = features::data_fingerprints(opened.reader.parts, opened.ledgers);
   for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
   result.damaged = opened.reader.damaged;
-  result.before_save = [damaged = result.damaged] { damaged->write_waiting(); };
+  result.before_save = [damaged = result.damaged, images = opened.reader.images] {
+    damaged->write_waiting();
+    if (images) images->save_checksums();
+  };
   const features::StageParts parts = opened.reader.parts;
   result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
-  if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, codec, encoder);
+  if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, encoders);
   return parts;
 }
 
@@ -200,7 +264,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   const Prompts prompts = prompts_of(run, stage);
   const std::shared_ptr<const features::CaptionEncoder> text_encoder =
       stage.info().reads_captions ? run.caption_encoder() : nullptr;
-  const features::CaptionEncoder* encoder = text_encoder.get();
+  const Encoders encoders{codec, text_encoder};
   const auto config = features::transformer_config(run.config, stage, codec->config(), prompts.sizes);
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
@@ -214,12 +278,12 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
             with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
 
-  result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, *codec));
-  result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, *codec));
-  const features::StageParts parts = open_data(run, stage, *codec, encoder, result);
-  result.inputs = features::input_hashes(*codec, encoder);
+  result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, encoders));
+  result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, encoders));
+  const features::StageParts parts = open_data(run, stage, encoders, result);
+  result.inputs = features::input_hashes(*codec, text_encoder.get());
   models::TransformerWork work = config.work();
-  if (encoder != nullptr) work.caption_tokens = mean_tokens(parts);
+  if (text_encoder) work.caption_tokens = mean_tokens(parts, *text_encoder);
   result.facts = facts_of(stage, counts, work);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] {

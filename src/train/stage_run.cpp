@@ -79,7 +79,7 @@ StageModel make_ready(features::RunContext& run, const run::StageConfig& stage) 
   StageModel model;
   distributed::all_together(run.ranks, "making stage " + stage.name + " ready",
                             [&] { model = make_stage_model(run, stage); });
-  run.opened_encoder.reset();  // training does not need it
+  run.opened_encoder.reset();  // training needs it only where it encodes captions, and then holds it
   if (model.metrics) model.metrics->prepare(run.ranks);
   return model;
 }

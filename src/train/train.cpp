@@ -111,6 +111,15 @@ void run_stage(features::RunContext& run, const run::StageConfig& stage, const R
   step = stage_run.step();
 }
 
+// Rank 0 reads the run folder, so that all ranks have the same order.
+int64_t agree_on_sample_order(distributed::Communicator& ranks, const run::RunFolder& folder,
+                              const run::RunConfig& config) {
+  constexpr const char* kPhase = "reading the order of samples";
+  int64_t order = 0;
+  distributed::on_first_rank(ranks, kPhase, [&] { order = run::sample_order_of(folder, config); });
+  return distributed::sum_over_ranks(ranks, order, kPhase);
+}
+
 // Several ranks and bfloat16 are for GPUs.
 bool needs_gpu(const run::RunConfig& config, int world_size) {
   const auto& stages = config.stages;
@@ -154,8 +163,9 @@ void check(const run::RunConfig& config, const TrainOptions& options) {
             run.sources.size(), with_thousands(rows));
 }
 
-void train(const run::RunConfig& config, const TrainOptions& options) {
-  check_options(config, options);
+void train(const run::RunConfig& given, const TrainOptions& options) {
+  check_options(given, options);
+  run::RunConfig config = given;
   const auto launch = distributed::launch_from_environment();
   // Several ranks agree on a stop later, when they communicate.
   if (launch.world_size == 1 && stop_requested()) throw run::stopped("no work had begun");
@@ -175,6 +185,7 @@ void train(const run::RunConfig& config, const TrainOptions& options) {
     check_steps(run.folder, config);
     moved = run::check_run_folder(run.folder, config, options.allowed_changes);
   });
+  config.sample_order = agree_on_sample_order(*ranks, run.folder, config);
   const auto stages = stages_to_train(run.folder, config, options.only_stage);
   distributed::all_together(*ranks, "opening data and weights", [&] { open_stages(run, stages); });
   distributed::on_first_rank(*ranks, "comparing data and weights", [&] {

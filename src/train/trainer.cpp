@@ -40,12 +40,13 @@ std::vector<std::pair<int64_t, int64_t>> share_ranges(const optim::FlatParameter
 
 // One sample of a batch, not prepared.
 data::Batch sample_of(const data::Batch& batch, size_t i) {
-  data::Batch one{.plan = batch.plan};
+  data::Batch one{.plan = batch.plan, .latent_shape = batch.latent_shape};
   one.plan.positions = {batch.plan.positions.at(i)};
   one.plan.rows = {batch.plan.rows.at(i)};
   for (at::Tensor data::Batch::*tensor :
        {&data::Batch::image, &data::Batch::mean, &data::Batch::log_var, &data::Batch::label,
-        &data::Batch::caption, &data::Batch::mask, &data::Batch::image_size, &data::Batch::aspect_ratio})
+        &data::Batch::caption, &data::Batch::mask, &data::Batch::image_size, &data::Batch::aspect_ratio,
+        &data::Batch::tokens})
     if ((batch.*tensor).defined()) one.*tensor = (batch.*tensor).narrow(0, int64_t(i), 1);
   return one;
 }

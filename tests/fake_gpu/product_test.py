@@ -12,6 +12,9 @@ FLOAT32 = 1e-6
 # The transformer's output is nearly zero in its first steps, so that rounding it shows little. Found: 2e-6.
 BFLOAT16 = 1e-4
 
+# Values of features that are rounded to another float16 or bfloat16, because an encoder adds in another order.
+ON_THE_FLY = 1e-5
+
 WATCHING = [f"stages.{stage}.{setting}" for stage in STAGES
             for setting in ("validation.every=2", "validation.source=held_out", "validation.samples=5", "samples.every=3")]
 
@@ -117,6 +120,16 @@ class Product(TestCase):
             result = self.trained(f"compressed_{precision}", settings + transformers(f"precision={precision}"))
             self.check_reports(result)
             self.compare(result, expected, tolerance)
+
+    def test_encoding_in_the_steps(self):
+        settings = [f"stages.{stage}.encode.latents=on_the_fly" for stage in STAGES[1:]]
+        settings += [f"stages.{stage}.encode.captions=on_the_fly" for stage in STAGES[2:]]
+        expected = self.trained("fly_cpu", settings, device="cpu")
+        for ranks in (1, 2):
+            result = self.trained(f"fly_{ranks}", settings, ranks=ranks)
+            self.check_reports(result, ranks)
+            self.compare(result, expected, ON_THE_FLY)
+        self.compare(expected, self.on_cpu, ON_THE_FLY)
 
     def test_sample(self):
         self.trained("drawn", steps={"text": 2, "larger": 1})

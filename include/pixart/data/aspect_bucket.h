@@ -26,7 +26,8 @@ std::string aspect_bucket_resolutions();  // "256, 512, 1024, 2048", for message
 // The bucket with the nearest ratio; the first in the table's order on a tie (golden kind aspect_bucket).
 size_t nearest_bucket(const std::vector<AspectBucket>& buckets, int height, int width);
 
-// Cover resize with the bucket's filter, then centre crop.
-Image resize_to_bucket(const formats::ReducedImage& image, const AspectBucket& bucket);
+// Cover resize with the bucket's filter, then a crop: of the centre, or at `place`.
+Image resize_to_bucket(const formats::ReducedImage& image, const AspectBucket& bucket,
+                       const std::optional<CropPlace>& place = {});
 
 }  // namespace pixart::data

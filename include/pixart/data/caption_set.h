@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +25,10 @@ inline EnumWords<CaptionDtype> enum_words(CaptionDtype) {
 }
 int64_t bytes_per_token(CaptionDtype dtype, int64_t channels);
 
+// Features [..., T, C] float32 as a set of this type gives them back: rounded, and in the type of
+// CaptionSet::read(). On the device where they are.
+at::Tensor as_stored(const at::Tensor& features, CaptionDtype dtype);
+
 // The distinct captions of a source, in the order of their first occurrence, and the captions of each row.
 struct DistinctCaptions {
   struct Place {
@@ -37,9 +42,16 @@ struct DistinctCaptions {
 };
 DistinctCaptions find_distinct_captions(const Dataset& dataset);
 
-// Writes a shard. `features`: [T_i, C] float32 of each caption, without padding.
+// The features of a caption as they are stored.
+struct CaptionRecord {
+  at::Tensor features;    // [T, C] in the type of the set
+  at::Tensor scale = {};  // [T] float16, with fp8
+};
+
+// Writes a shard. `features`: [T_i, C] float32 of each caption, without padding; undefined for places in `records`.
 void write_caption_shard(const std::filesystem::path& file, const std::vector<at::Tensor>& features,
-                         int64_t num_cut, CaptionDtype dtype);
+                         int64_t num_cut, CaptionDtype dtype,
+                         const std::map<size_t, CaptionRecord>& records = {});
 void write_caption_index(const std::filesystem::path& folder,
                          const std::vector<std::filesystem::path>& shards, const DistinctCaptions& captions);
 
@@ -60,6 +72,7 @@ class CaptionSet {
 
   // Reads [num_tokens, C] in read_dtype(). May be called from several threads. Throws DamagedRecord.
   void read(int32_t id, void* out) const;
+  CaptionRecord record(int32_t id) const;  // the stored bytes; throws DamagedRecord
 
  private:
   struct State;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "pixart/base/error.h"
+
 namespace pixart::data {
 
 // Why a sample is not used. Quarantine files contain the names of to_string(): append, never rename.
@@ -45,6 +47,12 @@ struct Rejection {
   uint64_t offset = 0;   // byte in the file that lists or holds the sample; 0 if it is a file of its own
   Reason reason{};
   std::string detail = {};  // a sentence
+};
+
+// The source is not what was listed. Its rows are not bad: the next start lists it anew.
+class SourceChanged : public UserError {
+ public:
+  using UserError::UserError;
 };
 
 // Thrown by Dataset::bytes(), image() and on_sample() if one sample is bad and the others are not.

@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -35,10 +36,16 @@ Image resize_to_cover(const Image& image, int height, int width, Filter filter =
 // it.
 void check_cover(int own_height, int own_width, int height, int width);
 
+// Where a crop begins, as a share of the rows and columns that are left over: 0 is the first place, 1 (which is
+// not reached) the end of the last one.
+struct CropPlace {
+  double top = 0, left = 0;
+};
+
 // Gives the same as resize_to_cover() of the whole image, then center_crop() to height x width, but computes
-// only the pixels that are kept.
+// only the pixels that are kept. With `place` the crop is there, and not in the centre.
 Image cover_and_crop(const formats::ReducedImage& image, int height, int width,
-                     Filter filter = Filter::kBicubic);
+                     Filter filter = Filter::kBicubic, const std::optional<CropPlace>& place = {});
 
 // The least shorter side at which an image may be decoded (formats::decode_reduced) that is then resized to
 // `size`: 2.5 times `size`. For 13 photos of 2250 x 1500 pixels, decoding at half size with this margin

@@ -23,6 +23,13 @@ struct EncodedText {
   std::vector<int64_t> lengths = {};  // [B] tokens of each caption
 };
 
+// Captions as the text encoder takes them, on the CPU.
+struct TokenizedText {
+  at::Tensor ids, mask;          // [B, max_tokens] int64
+  std::vector<int64_t> lengths;  // [B] tokens of each caption
+  int64_t num_cut = 0;
+};
+
 // T of EncodedText: max_tokens; or, on a GPU, as few as the longest caption needs, rounded up so that there
 // are few shapes. On the CPU T changes the last bits of features, so it is always max_tokens there.
 enum class Padding { kMaxTokens, kShortOnGpu };
@@ -35,7 +42,14 @@ class CaptionEncoder {
   void load() const;  // reads weights and tokenizer, once; the first encode() does so by itself
   bool has_loaded() const { return loaded_ != nullptr; }
   EncodedText encode(const std::vector<std::string>& captions, Padding padding = Padding::kMaxTokens) const;
-  at::ScalarType dtype() const;  // of the weights; loads them
+  // The two halves of encode(). Several threads may tokenize, after load().
+  TokenizedText tokenize(const std::vector<std::string>& captions) const;
+  // T for captions of which the longest has this many tokens.
+  int64_t padded_length(int64_t longest, Padding padding) const;
+  // Ids and mask [B, T] on the encoder's device -> [B, T, C] float32, zero where masked.
+  at::Tensor encode(const at::Tensor& ids, const at::Tensor& mask) const;
+  int64_t num_cut(const std::vector<std::string>& captions) const;  // of encode(); needs no weights
+  at::ScalarType dtype() const;                                     // of the weights; loads them
   int64_t channels() const { return channels_; }
   int64_t max_tokens() const { return config_.max_tokens; }
   bool cleans_by_released_rules() const { return config_.clean_captions; }
@@ -43,16 +57,14 @@ class CaptionEncoder {
   const data::FeatureInputs& inputs() const;  // the files that its features depend on; reads the folder once
 
  private:
-  struct Loaded {
-    models::LoadedT5 t5;
-    text::Tokenizer tokenizer;
-  };
+  const text::Tokenizer& tokenizer() const;  // read when it is first needed
 
   run::TextEncoderConfig config_;
   std::filesystem::path tokenizer_folder_;
   at::Device device_;
   int64_t channels_;
-  mutable std::unique_ptr<const Loaded> loaded_ = {};
+  mutable std::unique_ptr<const models::LoadedT5> loaded_ = {};
+  mutable std::unique_ptr<const text::Tokenizer> tokenizer_ = {};
   mutable data::FeatureInputs inputs_ = {};
 };
 

@@ -1,4 +1,5 @@
-// Records rows whose features turn out damaged while a stage reads them, and chooses their replacements.
+// Records rows whose features, or images in their place, turn out damaged while a stage reads them, and chooses
+// their replacements.
 #pragma once
 #include <functional>
 #include <memory>
@@ -6,6 +7,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "pixart/base/error.h"
 #include "pixart/data/feature_set.h"
 #include "pixart/data/quarantine.h"
 #include "pixart/data/quarantine_file.h"
@@ -23,9 +25,10 @@ class DamagedFeatures {
   // UserError(kStorage) if more rows of the source are unusable than its budget allows. Several threads may
   // call it.
   void add(size_t part, int64_t row, const data::DamagedRecord& record);
+  void add(size_t part, const data::Rejection& rejection);  // of an image; the error is UserError(kBadInput)
 
   // The row of the part that replaces the damaged row of a position: starting at a row drawn from seed and
-  // position, the first that `fits` and was not rejected. A damaged row is damaged at every reading, so the
+  // position (for images: in a sequence that begins with drawn ones), the first that `fits` and was not rejected. A damaged row is damaged at every reading, so the
   // choice is the same on every rank and after a restart. `passed`, first 0, is the number of rows that
   // were looked at; the next call goes on from there. Throws UserError(kStorage) if no row is left.
   int64_t stand_in(size_t part, int64_t row, int64_t position, uint64_t seed, int64_t& passed,
@@ -36,6 +39,8 @@ class DamagedFeatures {
   void write_waiting() const;  // to the quarantine files
 
  private:
+  bool is_new(size_t part, const data::Rejection& rejection);
+  void check_budget(size_t part, const data::Rejection& last, const char* what, ExitCode code) const;
   bool is_rejected(size_t part, int64_t row) const;  // at the start
   bool is_known(size_t part, int64_t row) const;     // as damaged
 

@@ -20,6 +20,8 @@ class DiskSpace {
   // A stage's model of `elements` values, `trained` of which are trained.
   void add_checkpoints(const run::StageConfig& stage, int64_t elements, int64_t trained);
   void add_features(RunContext& run, const run::StageConfig& stage);  // that do not exist yet
+  // `bytes` that are still to be written below `folder`, for `what`.
+  void add(const std::filesystem::path& folder, const std::string& what, double bytes);
   // One problem for each file system with too little room; a warning if it is only just enough.
   void add_problems(Problems& problems) const;
 
@@ -29,7 +31,6 @@ class DiskSpace {
     double needed = 0, available = 0;
     std::map<std::string, double> parts = {};  // bytes by purpose
   };
-  void add(const std::filesystem::path& folder, const std::string& what, double bytes);
 
   run::RunFolder folder_;
   std::map<uint64_t, Disk> disks_ = {};                // by device

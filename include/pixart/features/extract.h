@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pixart/data/caption_set.h"
+#include "pixart/data/dataset.h"
 #include "pixart/data/latent_set.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/latent_codec.h"
@@ -16,6 +17,8 @@ namespace pixart::features {
 // The folders of the sets: <features>/<source>-latents-<resolution>[-aspect][-mirrored] and
 // <features>/<source>-captions.
 std::filesystem::path features_folder(const run::RunConfig& run);
+// <features>/index: the indexes of the run's sources.
+data::IndexPlace index_place(const run::RunConfig& run);
 std::filesystem::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
                                         const std::string& source);
 std::filesystem::path caption_set_folder(const run::RunConfig& run, const std::string& source);
@@ -24,23 +27,33 @@ std::filesystem::path caption_set_folder(const run::RunConfig& run, const std::s
 int64_t latent_record_bytes(const run::RunConfig& run, const run::StageConfig& stage,
                             const models::VaeConfig& vae);
 
+// What is done with sets that exist, and with the work of other processes.
+struct SetOptions {
+  // Check every byte of a complete set first and make damaged files again. Adds what sets of earlier versions lack.
+  bool is_mended = false;
+  // Make a complete set anew if its source has changed; features of unchanged samples are taken over.
+  bool is_updated = false;
+  // Make the shards of slow processes, too. Not in training, which needs each rank again in its first step.
+  bool helps = false;
+};
+
 // Opens the set, and first makes it if it is missing, with a progress bar. Throws UserError if an existing
 // set was made from other inputs (names each one), and if more samples are unusable than the source's budget
-// allows. Throws UserError(kRequeue) if it was asked to stop; finished shards are kept. With `is_mended` it
-// first checks every byte of a complete set and makes damaged shards again.
+// allows. Throws UserError(kRequeue) if it was asked to stop; finished shards are kept.
 data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
-                           at::Device device, bool is_mended = false);
+                           at::Device device, const SetOptions& options = {});
 data::CaptionSet caption_set(const run::RunConfig& run, const std::string& source,
                              const data::Dataset& dataset, const CaptionEncoder& encoder,
-                             bool is_mended = false);
+                             const SetOptions& options = {});
 
 struct ExtractOptions {
   std::string only_stage;  // empty: all stages
-  bool latents = true, captions = true, is_mended = false;
+  bool latents = true, captions = true;
+  SetOptions sets = {.helps = true};
 };
 
-// `pixart extract`: makes every set that the run's stages need. Several processes may share the work.
+// `pixart extract`: makes every set that the run's stages need, and says what they encode in their steps instead. Several processes may share the work.
 void extract(const run::RunConfig& config, const ExtractOptions& options);
 
 // `pixart extract --verify`: compares every complete set with its manifest, and then every image of the sources

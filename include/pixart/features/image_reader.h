@@ -34,7 +34,7 @@ class ImageReader {
   at::Tensor first(int64_t count) const { return range(0, count); }
   at::Tensor range(int64_t first,
                    int64_t count) const;  // [count, 3, R, R] uint8, by row
-  void write_quarantine() const;          // of the samples rejected so far
+  void write_quarantine() const;          // of the samples rejected so far; rank 0 only
   void write_waiting() const;             // what a disk did not take then
   void save_checksums() const;            // of the images read so far
 

@@ -18,6 +18,7 @@ class LatentCodec {
   at::Tensor normalize(const at::Tensor& sample) const;  // latent of the autoencoder -> of the transformer
   at::Tensor decode(const at::Tensor& latent) const;     // from normalised latents to images in [-1, 1]
   at::Tensor decode(const at::Tensor& latent, const models::Tiling& tiling) const;
+  at::Device device() const { return mean_.device(); }
   const models::VaeConfig& config() const { return loaded_.vae->config(); }
   data::FeatureInput input() const;  // the files that latents depend on; reads the folder
 

@@ -22,9 +22,10 @@ struct RunContext {
   distributed::Communicator& ranks;
   std::map<std::string, std::unique_ptr<data::Dataset>> sources;
   std::shared_ptr<const CaptionEncoder> opened_encoder = {};  // of the stage that is made ready
+  bool lists_anew = false;                                    // sources, also those that have an index
 
   data::Dataset& source(const std::string& name);
-  // Opened when it is first used. A stage frees it (opened_encoder.reset()) when its features are made.
+  // Opened when it is first used. A stage lets go of it (opened_encoder.reset()) when it is ready.
   std::shared_ptr<const CaptionEncoder> caption_encoder();
   StageParts parts(const run::StageConfig& stage);           // opens its sources
   uint64_t stage_seed(const run::StageConfig& stage) const;  // differs between stages

@@ -11,6 +11,7 @@
 #include "pixart/data/order.h"
 #include "pixart/data/quarantine.h"
 #include "pixart/data/quarantine_file.h"
+#include "pixart/features/image_shapes.h"
 #include "pixart/run/run_config.h"
 
 namespace pixart::features {
@@ -21,14 +22,18 @@ struct StagePart {
   const data::Dataset* dataset = nullptr;
   double passes = 1;
   int64_t first_row = 0;
-  std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages
-  std::shared_ptr<const data::CaptionSet> captions = {};  // text stages
+  std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages with stored latents
+  std::shared_ptr<const ImageShapes> shapes = {};         // or aspect buckets of images that it encodes
+  std::shared_ptr<const data::CaptionSet> captions = {};  // text stages with stored features of captions
 };
 
 using StageParts = std::vector<StagePart>;
 
 // The index of the part that holds a row, and the row within that part.
 std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
+
+// The aspect bucket of a row that is not rejected; 0 in a stage without buckets.
+uint8_t bucket_of(const StagePart& part, int64_t row);
 
 // Whether the scores of the part's source leave the row in the order.
 bool uses_row(const StagePart& part, int64_t row);
@@ -37,7 +42,8 @@ bool uses_row(const StagePart& part, int64_t row);
 // by others.
 std::shared_ptr<const data::SampleOrder> make_order(
     const StageParts& parts, const std::vector<data::Ledger>& ledgers, const run::StageConfig& stage,
-    uint64_t seed, std::shared_ptr<const data::ExcludedRows> excluded = nullptr);
+    uint64_t seed, std::shared_ptr<const data::ExcludedRows> excluded = nullptr,
+    data::OrderVersion version = data::OrderVersion::kListed);
 
 // A fingerprint of each source, for checkpoints: everything that the order of its samples depends on.
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
@@ -46,7 +52,8 @@ std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
 // The hash of the file of scores of each source that has one: "scores of NAME", for checkpoints.
 std::map<std::string, std::string> score_fingerprints(const StageParts& parts);
 
-// The ledger of a part whose features exist. Checks the budget and writes the quarantine file.
-data::Ledger ledger_of(const StagePart& part, data::QuarantineFile& quarantine_file);
+// The ledger of a part whose features (or shapes) exist. Checks the budget and writes the quarantine file (null: another
+// process does, as one file is enough for all ranks).
+data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_file);
 
 }  // namespace pixart::features

@@ -51,6 +51,9 @@ class T5Encoder {
   // ids [B, T] int64, mask [B, T] -> [B, T, d_model]. Appends embeddings and block outputs to `hidden`.
   at::Tensor forward(const at::Tensor& ids, const at::Tensor& mask,
                      std::vector<at::Tensor>* hidden = nullptr) const;
+  // Makes what depends on the length of texts only, for up to this length, so that forward() computes nothing on the
+  // host of a GPU.
+  void prepare(int64_t length) const;
   const T5Config& config() const { return config_; }
 
  private:

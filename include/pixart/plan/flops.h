@@ -11,6 +11,7 @@
 #pragma once
 #include <cstdint>
 
+#include "pixart/models/t5.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/run/trained_parameters.h"
@@ -36,5 +37,9 @@ struct AutoencoderCost {
   double saved_numbers = 0;       // elements that both keep for backward
 };
 AutoencoderCost autoencoder_cost(const models::VaeConfig& config, int64_t side);
+
+// FLOPs of a T5 encoder on a caption of T tokens, with h heads of width k and L layers:
+// L (8 T D h k + 4 T^2 h k + 6 T D D_ff).
+double text_encoder_flops(const models::T5Config& config, int64_t tokens);
 
 }  // namespace pixart::plan

@@ -21,7 +21,8 @@
 // Several ranks sum gradients in place, in buckets; a CPU needs one more bucket for receiving. NCCL's own
 // buffers are part of the reserve. With sharding each rank also holds the gathered EMA.
 // The peak is the larger of two: the end of forward, and the start of a block's backward, where the gradients
-// of the stream, a branch, the MLP's inner layer and one MLP weight come on top of the kept activations.
+// of the stream, a branch, the MLP's inner layer and one MLP weight come on top of the kept activations. A stage that
+// encodes images or captions in its steps does so before: its peak is at least what the encoder needs meanwhile.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -37,8 +38,7 @@ struct MemoryParts {  // bytes, of one rank
   double communication = 0;  // with several ranks
   double activations = 0;    // kept for backward by one micro-batch
   double workspace = 0;      // in addition to them at the peak
-  double buffers =
-      0;  // position tables, null caption, an autoencoder that is not trained, networks of metrics
+  double buffers = 0;  // position tables, null caption, encoders that are not trained, networks of metrics
   double reserve = 0;  // device context, libraries, fragmentation; 0 on a CPU
   double total() const;
   std::vector<std::pair<std::string, double>> named() const;  // in this order, for tables and JSON

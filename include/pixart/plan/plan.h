@@ -41,6 +41,12 @@ struct MetricsPlan {
   double seconds() const { return double(looks) * seconds_each; }
 };
 
+// Images and captions that a stage encodes in its steps (stages[].encode), for one sample on one GPU.
+struct EncodingPlan {
+  double flops = 0;    // 0: the features are stored
+  double seconds = 0;  // 0 with a measured rate, which has it
+};
+
 struct StagePlan {
   std::string name = {}, objective = {}, precision = {};
   int64_t resolution = 0, steps = 0, batch_size = 0;
@@ -54,6 +60,7 @@ struct StagePlan {
   std::string rate = {};  // the basis of the time, for messages
   double mfu = 0;
   double images_per_second = 0, step_seconds = 0;  // of all GPUs
+  EncodingPlan encoding = {};
   MetricsPlan metrics = {};
   Consumption consumption = {};  // of the steps and the metrics
 };

@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
 
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
@@ -102,6 +104,8 @@ struct T5Layers {
   at::Tensor embedding, bias_table;
   std::vector<Block> blocks;
   RmsNorm final_norm;
+  mutable std::mutex mutex;
+  mutable at::Tensor buckets;
 
   T5Layers(const nn::Scope& scope, const T5Config& c) {
     const nn::Scope encoder = scope / "encoder", block = encoder / "block";
@@ -112,14 +116,21 @@ struct T5Layers {
     final_norm = {encoder / "final_layer_norm", c};
   }
 
+  // relative_buckets() on the device of the weights: the middle of those of the longest text so far.
+  at::Tensor buckets_for(int64_t length, const T5Config& c) const {
+    const std::scoped_lock lock(mutex);
+    const int64_t known = buckets.defined() ? (buckets.size(0) + 1) / 2 : 0;
+    if (known < length) buckets = nn::on_device(relative_buckets(length, c), bias_table.device());
+    return buckets.narrow(0, std::max<int64_t>(known - length, 0), 2 * length - 1);
+  }
+
   // The sum of the terms added to each block's scores: position bias, and the lowest number for masked keys.
   at::Tensor score_bias(const at::Tensor& mask, const T5Config& c) const {  // [B, T] -> [B, h, T, T]
     const int64_t length = mask.size(1);
     const auto type = bias_table.scalar_type();
-    const at::Tensor place = at::arange(length, at::kLong);
+    const at::Tensor place = at::arange(length, at::TensorOptions().dtype(at::kLong).device(mask.device()));
     const at::Tensor offset = place.unsqueeze(0) - place.unsqueeze(1) + (length - 1);  // key - query, from 0
-    const at::Tensor bucket =
-        nn::on_device(relative_buckets(length, c).index_select(0, offset.flatten()), mask.device());
+    const at::Tensor bucket = buckets_for(length, c).index_select(0, offset.flatten());
     const at::Tensor bias =
         at::embedding(bias_table, bucket).view({1, length, length, -1}).permute({0, 3, 1, 2});
     return bias + (1 - mask.to(type)).mul(lowest(type)).unsqueeze(1).unsqueeze(1);
@@ -144,6 +155,8 @@ at::Tensor T5Encoder::forward(const at::Tensor& ids, const at::Tensor& mask,
   }
   return l.final_norm(x);
 }
+
+void T5Encoder::prepare(int64_t length) const { layers_->buckets_for(length, config_); }
 
 at::Tensor relative_buckets(int64_t length, const T5Config& config) {
   const int64_t half = config.relative_attention_num_buckets / 2;  // one half for keys before, one for after

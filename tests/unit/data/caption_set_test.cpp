@@ -109,6 +109,22 @@ TEST_F(CaptionSetTest, BFloat16IsRoundedOnce) {
   }
 }
 
+TEST_F(CaptionSetTest, FeaturesOnTheFlyAreThoseThatAreReadBack) {
+  at::Tensor features = pixart::testing::waves({2, 6, kChannels}, 1);
+  for (int64_t token = 0; token < 6; ++token)
+    features.select(1, token) *= std::pow(2.0, double(3 * token - 9));
+  features[0][5].zero_();  // padding
+  for (const auto dtype : {CaptionDtype::kFloat32, CaptionDtype::kBFloat16, CaptionDtype::kFloat8}) {
+    fs::remove_all(set());
+    make_of({features[0], features[1]}, word_of(dtype));
+    const CaptionSet captions(set());
+    const at::Tensor got = as_stored(features, dtype);
+    EXPECT_EQ(got.scalar_type(), captions.read_dtype());
+    for (int32_t id = 0; id < 2; ++id)
+      EXPECT_TRUE(at::equal(got[id].to(at::kFloat), read(captions, id))) << word_of(dtype) << " " << id;
+  }
+}
+
 // Of e4m3 half a unit in the last place is 1/16 of a number, below its smallest normal number 2^-10; the
 // scale is rounded to float16 (2^-11, of the largest number of the token), the result to bfloat16 (2^-8).
 TEST_F(CaptionSetTest, Float8IsWithinItsBoundInEveryToken) {

@@ -152,6 +152,27 @@ TEST(Resize, ReducedImagesAreCutAtTheSamePlace) {
   }
 }
 
+TEST(Resize, CropsAtAPlaceAreWindowsOfTheWholeImage) {
+  const Image image = waves(100, 157);
+  const auto whole = formats::whole(image);
+  const Image covered = resize_to_cover(image, 64, 64);  // 64 x 100: 37 places
+  ASSERT_EQ(size_of(covered), std::pair(64, 100));
+  const auto window = [&](int left) {
+    Image cut(64, 64);
+    for (int y = 0; y < 64; ++y) std::copy_n(covered.at(y, left), 3 * 64, cut.at(y, 0));
+    return cut.rgb;
+  };
+  const auto cut_at = [&](double left) {
+    return cover_and_crop(whole, 64, 64, Filter::kBicubic, CropPlace{.top = 0.5, .left = left}).rgb;
+  };
+  EXPECT_EQ(cut_at(0), window(0));
+  EXPECT_EQ(cut_at(0.999 / 37), window(0));
+  EXPECT_EQ(cut_at(1.001 / 37), window(1));
+  EXPECT_EQ(cut_at(18.5 / 37), cover_and_crop(whole, 64, 64).rgb);  // the middle one
+  EXPECT_EQ(cut_at(0.9999), window(36));
+  EXPECT_EQ(cut_at(1), window(36));
+}
+
 // The shorter side of the resized image may be a little longer than the resolution.
 TEST(Resize, DecodeSideSufficesForEveryBucket) {
   for (const int resolution : {256, 512, 1024, 2048}) {

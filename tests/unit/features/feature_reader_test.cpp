@@ -183,7 +183,7 @@ class DamagedFeaturesTest : public StageDataTest {
     for (const auto& part : parts) {
       files.push_back(
           std::make_shared<data::QuarantineFile>(folder_ / "quarantine" / (part.source->name + ".jsonl")));
-      ledgers.push_back(ledger_of(part, *files.back()));
+      ledgers.push_back(ledger_of(part, files.back().get()));
     }
     return {.parts = parts,
             .seed = 4,

@@ -65,6 +65,26 @@ TEST_F(ImageReaderTest, QuarantineFilesNameWhatWasFound) {
   EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"1.png", "5.png"}));
 }
 
+TEST_F(ImageReaderTest, OneRankWritesTheQuarantine) {
+  first_.reject(1, data::Reason::kEmptyFile);
+  const ImageReader other(parts(), 4, 9, folder_ / "quarantine", {.rank = 1});
+  other.write_quarantine();
+  EXPECT_FALSE(fs::exists(folder_ / "quarantine"));
+}
+
+TEST_F(ImageReaderTest, StandInsAreDrawnByTheWeightsOfScores) {
+  data::RowSelection selection{.drawn = data::drawn_rows({1, 1, 1, 1, 1, 1, 1, 1, 92, 1})};
+  selection.verdict_of.resize(10);
+  first_.select(std::make_shared<const data::RowSelection>(std::move(selection)));
+  first_.damaged = {5};
+  const auto images = reader();
+  int64_t heaviest = 0;
+  for (int64_t position = 0; position < 200; ++position)
+    heaviest += images(plan_of({position}, {5})).image[0][0][0][0].item<int>() == 8 ? 1 : 0;
+  EXPECT_GT(heaviest, 160);  // 186 on average
+  EXPECT_LT(heaviest, 200);
+}
+
 TEST_F(ImageReaderTest, AnySampleWithAFaultIsReplacedAndNamed) {
   first_.odd = {5};
   first_.thin = {6};

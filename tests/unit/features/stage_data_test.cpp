@@ -78,6 +78,23 @@ TEST_F(StageDataTest, DamagedFeaturesAreReplacedByWhatTheScoresKeep) {
   }
 }
 
+TEST_F(StageDataTest, DamagedFeaturesAreReplacedByWeight) {
+  first_.select(selection_of({1, 0, 1, 0, 0, 97, 0, 0, 0, 1}));
+  const auto all = parts();
+  std::vector<data::Ledger> ledgers = {data::make_ledger("first", first_, {}),
+                                       data::make_ledger("second", second_, {})};
+  std::vector<std::shared_ptr<data::QuarantineFile>> files(
+      2, std::make_shared<data::QuarantineFile>(folder_ / "q.jsonl"));
+  const DamagedFeatures damaged(all, ledgers, files);
+  std::map<int64_t, int64_t> counts;
+  for (int64_t position = 0; position < 400; ++position) {
+    int64_t passed = 0;
+    ++counts[damaged.stand_in(0, 0, position, 1, passed, [](int64_t) { return true; })];
+  }
+  EXPECT_GT(counts[5], 360);  // 388 on average
+  EXPECT_EQ(counts.size(), 3u);
+}
+
 TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   first_.damaged = {4};
   const auto all = featured({.shape = [](int64_t row) {
@@ -87,26 +104,28 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   stage.aspect_buckets = true;
   stage.batch_size = 4;
   data::QuarantineFile first(folder_ / "quarantine/first.jsonl"), second(folder_ / "quarantine/second.jsonl");
-  const std::vector<data::Ledger> ledgers = {ledger_of(all[0], first), ledger_of(all[1], second)};
+  const std::vector<data::Ledger> ledgers = {ledger_of(all[0], &first), ledger_of(all[1], &second)};
   EXPECT_EQ(ledgers[0].accepted(), 9);
-  const auto order = make_order(all, ledgers, stage, 1);
-  FeatureReader reader{.parts = all, .with_sizes = true, .resolution = 256};
-  std::set<int64_t> seen;
-  int64_t whole = 0;
-  for (int64_t step = 0; step < 40; ++step) {
-    const auto batches = data::plan_step(*order, {.batch_size = 4}, step);
-    whole += batches.size() == 1 ? 1 : 0;
-    for (const auto& plan : batches) {
-      const auto batch = reader(plan);  // stops where two shapes meet
-      EXPECT_EQ(batch.mean.size(2), plan.bucket);
-      EXPECT_EQ(batch.mean.size(0), int64_t(plan.rows.size()));
-      const double ratio = data::aspect_buckets(256)[plan.bucket].ratio;
-      EXPECT_FLOAT_EQ(batch.aspect_ratio[0][0].item<float>(), float(ratio));
-      seen.insert(plan.rows.begin(), plan.rows.end());
+  for (const auto version : {data::OrderVersion::kListed, data::OrderVersion::kComputed}) {
+    const auto order = make_order(all, ledgers, stage, 1, nullptr, version);
+    FeatureReader reader{.parts = all, .with_sizes = true, .resolution = 256};
+    std::set<int64_t> seen;
+    int64_t whole = 0;
+    for (int64_t step = 0; step < 40; ++step) {
+      const auto batches = data::plan_step(*order, {.batch_size = 4}, step);
+      whole += batches.size() == 1 ? 1 : 0;
+      for (const auto& plan : batches) {
+        const auto batch = reader(plan);  // stops where two shapes meet
+        EXPECT_EQ(batch.mean.size(2), plan.bucket);
+        EXPECT_EQ(batch.mean.size(0), int64_t(plan.rows.size()));
+        const double ratio = data::aspect_buckets(256)[plan.bucket].ratio;
+        EXPECT_FLOAT_EQ(batch.aspect_ratio[0][0].item<float>(), float(ratio));
+        seen.insert(plan.rows.begin(), plan.rows.end());
+      }
     }
+    EXPECT_EQ(seen.size(), 15);
+    EXPECT_GE(whole, 20);
   }
-  EXPECT_EQ(seen.size(), 15);
-  EXPECT_GE(whole, 20);
 }
 
 TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {
@@ -114,12 +133,16 @@ TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {
   first_.damaged = {7};
   const auto all = featured();
   data::QuarantineFile file(folder_ / "quarantine/first.jsonl");
-  const auto ledger = ledger_of(all[0], file);
+  const auto ledger = ledger_of(all[0], &file);
   EXPECT_EQ(ledger.accepted(), 8);
   EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"2.png", "7.png"}));
   sources_[0].quarantine_budget = 0.05;
-  EXPECT_THROW(ledger_of(all[0], file), UserError);
+  EXPECT_THROW(ledger_of(all[0], &file), UserError);
   EXPECT_EQ(keys_in_quarantine("first").size(), 2);  // to look at
+  fs::remove_all(folder_ / "quarantine");
+  sources_[0].quarantine_budget = 1;
+  EXPECT_EQ(ledger_of(all[0], nullptr).accepted(), 8);
+  EXPECT_FALSE(fs::exists(folder_ / "quarantine"));
 }
 
 }  // namespace

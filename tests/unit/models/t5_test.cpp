@@ -78,6 +78,15 @@ TEST(T5Forward, PaddingChangesNothing) {
   EXPECT_TRUE(at::allclose(alone[0], padded, 1e-5, 1e-5));
 }
 
+TEST(T5Forward, ALongerTextBeforeChangesNoBit) {
+  Tiny fresh, prepared, grown;
+  prepared.encoder.prepare(200);
+  grown.encoder.forward(kIds.slice(1, 0, 2), kMask.slice(1, 0, 2));
+  const at::Tensor expected = fresh.encoder.forward(kIds, kMask);
+  EXPECT_TRUE(at::equal(prepared.encoder.forward(kIds, kMask), expected));
+  EXPECT_TRUE(at::equal(grown.encoder.forward(kIds, kMask), expected));
+}
+
 TEST(T5Forward, HiddenStatesAreEmbeddingsAndOnePerBlock) {
   Tiny model;
   std::vector<at::Tensor> hidden;

@@ -236,6 +236,39 @@ TEST(Plan, TimeFollowsFromWhatIsExecuted) {
   EXPECT_NEAR(plan_run(config, gpu).stages[1].step_seconds, plain.step_seconds * 0.35 / 0.5, 1e-9);
 }
 
+TEST(Plan, CountsWhatIsEncodedInTheSteps) {
+  auto config = paper();
+  config.stages.resize(2);
+  config.text_encoder.dtype = run::EncoderDtype::kBFloat16;
+  const auto gpu = options("a100-80");
+  const auto stored = plan_run(config, gpu).stages[1];
+  EXPECT_EQ(stored.encoding.flops, 0);
+  auto& encode = config.stages[1].encode;
+  encode.latents = run::Encoding::kOnTheFly;
+  const auto images = plan_run(config, gpu).stages[1];
+  const double vae = autoencoder_cost(models::vae_preset("sd-vae"), 256).encode;
+  EXPECT_DOUBLE_EQ(images.encoding.flops, vae);
+  const double float32 = 0.35 * find_gpu("a100-80").peak(run::Precision::kFloat32);
+  EXPECT_NEAR(images.step_seconds, stored.step_seconds + 178 * vae / float32, 1e-9);
+  EXPECT_LT(images.mfu, stored.mfu);
+  EXPECT_EQ(images.memory.buffers, stored.memory.buffers);  // the autoencoder is there to draw samples
+  encode.captions = run::Encoding::kOnTheFly;
+  const auto both = plan_run(config, gpu).stages[1];
+  const double t5 = text_encoder_flops(models::t5_preset("t5-v1_1-xxl"), 120);
+  EXPECT_DOUBLE_EQ(both.encoding.flops, vae + t5);
+  // 4.76 billion weights, of which 0.13 are the embedding.
+  EXPECT_NEAR(both.memory.buffers - stored.memory.buffers, 2 * 4.762e9, 2e7);
+  EXPECT_NEAR(t5, 120 * 2 * (4.762e9 - 0.13e9), 0.01 * t5);
+  config.stages[1].micro_batch_size = 1;
+  config.stages[1].activation_checkpointing = 1;
+  const auto memory = plan_run(config, gpu).stages[1].memory;
+  EXPECT_NEAR(memory.activations + memory.workspace, 3 * 128 * 256 * 256 * 4, 1);
+  auto measured = gpu;
+  measured.images_per_second[""] = 100;
+  EXPECT_EQ(plan_run(config, measured).stages[1].encoding.seconds, 0);
+  EXPECT_NEAR(plan_run(config, measured).stages[1].step_seconds, 1.78, 1e-9);
+}
+
 TEST(Plan, MoneyAndEnergy) {
   auto gpu = options("a100-80", 8);
   gpu.price_per_gpu_hour = 2;

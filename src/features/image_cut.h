@@ -1,0 +1,33 @@
+// An image of a source, cut to the shape that a stage trains on: for latents that are stored and for those that are
+// made in the step.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "pixart/data/aspect_bucket.h"
+#include "pixart/data/dataset.h"
+#include "pixart/data/transform.h"
+#include "pixart/run/run_config.h"
+
+namespace pixart::features {
+
+struct CutImage {
+  Image image;
+  int height = 0, width = 0;  // of the source image
+  uint8_t bucket = 0;         // 0 without aspect buckets
+  uint32_t checksum = 0;      // of the encoded image (formats::ReducedImage)
+};
+
+struct ImageCutter {
+  explicit ImageCutter(const run::StageConfig& stage);
+
+  // Reads a row's image. Without `place` the crop is of the centre. Throws data::BadSample.
+  CutImage cut(const data::Dataset& dataset, int64_t row,
+               const std::optional<data::CropPlace>& place = {}) const;
+
+  int side;                                 // of a square
+  std::vector<data::AspectBucket> buckets;  // or the shapes; empty: squares
+};
+
+}  // namespace pixart::features
