@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "lora_names.h"
 #include "pixart/base/file.h"
 #include "pixart/base/names.h"
 #include "provenance_keys.h"
@@ -169,7 +170,7 @@ LoraRules read_lora_rules(const formats::Weights& weights, Problems& problems) {
       return {.source = source, .alpha = {.usual = json::parse(own->second).at("alpha").get<double>()}};
     if (const auto diffusers = weights.metadata.find(kLoraMetadataKey); diffusers != weights.metadata.end()) {
       const json config = json::parse(diffusers->second);
-      for (const char* prefix : {kDiffusersPrefix, "unet.", ""})
+      for (const char* prefix : {kDiffusersPrefix, "unet.", kPeftPrefix, ""})
         if (config.contains(prefix + std::string("lora_alpha")))
           return read_peft_config(config, prefix, source, problems);
     }

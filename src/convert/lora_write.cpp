@@ -63,8 +63,13 @@ ordered_json peft_config(const std::map<std::string, LoraLayer>& layers, int64_t
   return config;
 }
 
+// With the configuration in the place where diffusers looks for it, as it does not read PEFT's file: under the prefix of
+// the tensors, which is the `prefix` of its load_lora_adapter().
 void save(const fs::path& file, const std::map<std::string, LoraLayer>& layers, const std::string& prefix,
-          const formats::Metadata& metadata) {
+          const ordered_json& config, formats::Metadata metadata) {
+  ordered_json prefixed;
+  for (const auto& [key, value] : config.items()) prefixed[prefix + key] = value;
+  metadata[kLoraMetadataKey] = prefixed.dump(2);
   std::vector<formats::NamedTensor> tensors;
   for (const auto& [name, layer] : layers) {
     tensors.push_back({prefix + name + nn::kLoraA, layer.a});
@@ -94,8 +99,7 @@ void write_lora(const fs::path& folder, const formats::Weights& weights, const A
                                        .parents = weights.files,
                                        .process = process_text(adapters.process)});
   metadata.merge(lora_metadata(rank, alpha));
-  ordered_json config = peft_config(layers, rank, alpha), diffusers;
-  for (const auto& [key, value] : config.items()) diffusers[kDiffusersPrefix + key] = value;
+  ordered_json config = peft_config(layers, rank, alpha);
 
   require_model_folder(folder);
   StagedFolder staged(folder, foreign_entries);
@@ -106,14 +110,13 @@ void write_lora(const fs::path& folder, const formats::Weights& weights, const A
                     .metadata = metadata,
                     .of_source = weights.metadata},
                    card);
-  save(staged.path() / "adapter_model.safetensors", layers, kPeftPrefix, metadata);
+  save(staged.path() / "adapter_model.safetensors", layers, kPeftPrefix, config, metadata);
+  save(staged.path() / "pytorch_lora_weights.safetensors", layers, kDiffusersPrefix, config, metadata);
   config["peft_type"] = "LORA";
   config["task_type"] = nullptr;
   config["inference_mode"] = true;
   config["base_model_name_or_path"] = nullptr;
   write_file_atomically(staged.path() / kPeftConfigName, config.dump(2) + "\n");
-  metadata[kLoraMetadataKey] = diffusers.dump(2);
-  save(staged.path() / "pytorch_lora_weights.safetensors", layers, kDiffusersPrefix, metadata);
   staged.commit();
 }
 

@@ -115,6 +115,12 @@ TEST_F(LoraFiles, WrittenForDiffusersTheySayTheSame) {
   const auto config = nlohmann::json::parse(written.metadata.at("lora_adapter_metadata"));
   EXPECT_EQ(config.at("transformer.lora_alpha"), 8);
   EXPECT_EQ(config.at("transformer.r"), 4);
+  const auto for_peft = formats::load_safetensors(folder_ / "lora/adapter_model.safetensors").metadata;
+  const auto same_config = nlohmann::json::parse(for_peft.at("lora_adapter_metadata"));
+  ASSERT_EQ(same_config.size(), config.size());
+  for (const auto& [key, value] : config.items())
+    EXPECT_EQ(same_config.at("base_model.model." + key.substr(std::string("transformer.").size())), value)
+        << key;
   EXPECT_EQ(written.metadata.at("pixart.license"), "mine");
   EXPECT_THAT(written.metadata.at("pixart.parents"), HasSubstr(formats::sha256_of_file(path)));
 
