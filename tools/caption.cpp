@@ -40,7 +40,7 @@ void run(const SourceArguments& where, const CaptionArguments& arguments) {
   options.reasoning = enum_of_word<caption::Reasoning>(arguments.reasoning, "--reasoning");
   for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
     if (options.client.ca_file.empty()) options.client.ca_file = environment_variable(name).value_or("");
-  const auto report = caption::caption(source, *data::open_dataset(source), options);
+  const auto report = caption::caption(source, *data::open_dataset(source, index_place(where)), options);
   print_line("{}", describe(report));
   print_line("tokens: {} read, {} written", with_thousands(report.prompt_tokens),
              with_thousands(report.completion_tokens));

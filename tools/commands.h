@@ -9,6 +9,7 @@ void add_extract(CLI::App& app);
 void add_data(CLI::App& app);
 void add_data_check(CLI::App& data);
 void add_data_stats(CLI::App& data);
+void add_data_index(CLI::App& data);
 void add_data_pack(CLI::App& data);
 void add_data_score(CLI::App& data);
 void add_caption(CLI::App& app);

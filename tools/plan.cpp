@@ -127,6 +127,11 @@ ordered_json json_of(const plan::MetricsPlan& m) {
       {"times", m.looks}, {"images", m.images}, {"seconds_each", m.seconds_each}, {"seconds", m.seconds()}};
 }
 
+ordered_json json_of(const plan::EncodingPlan& e) {
+  if (e.flops == 0) return nullptr;
+  return {{"flops_per_sample", e.flops}, {"seconds_per_sample", e.seconds}};
+}
+
 ordered_json json_of(const plan::StagePlan& s) {
   ordered_json memory;
   for (const auto& [name, bytes] : s.memory.named()) memory[name] = bytes;
@@ -154,6 +159,7 @@ ordered_json json_of(const plan::StagePlan& s) {
           {"mfu", s.mfu},
           {"step_seconds", s.step_seconds},
           {"images_per_second", s.images_per_second},
+          {"encoding", json_of(s.encoding)},
           {"metrics", json_of(s.metrics)},
           {"needs", json_of(s.consumption)}};
 }
@@ -216,6 +222,13 @@ void print(const plan::StagePlan& s) {
            : fmt::format("{} of {} samples per GPU", s.largest_micro_batch, s.samples_per_gpu));
   line("rate", fmt::format("{} (MFU {:.1f} %)", s.rate, 100 * s.mfu));
   line("time", fmt::format("{:.3g} s per step, {:.4g} images/s", s.step_seconds, s.images_per_second));
+  if (s.encoding.flops > 0)
+    line("encoding",
+         fmt::format("{:.4g} G more FLOP per sample{}", s.encoding.flops / 1e9,
+                     s.encoding.seconds == 0 ? ""
+                                             : fmt::format(", {:.3g} % of a step",
+                                                           100 * s.encoding.seconds *
+                                                               double(s.samples_per_gpu) / s.step_seconds)));
   if (s.metrics.looks > 0)
     line("metrics",
          fmt::format("{} times {} images, {} each: {:.3g} % of the time", with_thousands(s.metrics.looks),

@@ -49,11 +49,17 @@ void add_defaults(const T& fresh, const T& is, const std::string& prefix,
   }
 }
 
+// A config that names no order of samples has this one.
+void name_order(run::RunConfig& config, data::OrderVersion order) {
+  if (!config.sample_order) config.sample_order = int64_t(order);
+}
+
 // Stages and sources are compared with a fresh stage and a fresh source.
 ConfigComparison with_defaults(const run::RunConfig& run) {
   ConfigComparison result{.with = "the defaults"};
   run::RunConfig fresh;
   fresh.run = run.run;
+  name_order(fresh, data::kNewestOrder);
   fresh.sources = run.sources;
   fresh.stages = run.stages;
   add_defaults(fresh, run, "", result.differences);
@@ -77,6 +83,7 @@ ConfigComparison with_defaults(const run::RunConfig& run) {
 ConfigComparison with(const std::string& name, run::RunConfig other, const run::RunConfig& run) {
   ConfigComparison result{.with = name};
   other.run = run.run;  // another run folder is not a difference in training
+  name_order(other, data::kNewestOrder);
   add_changes(config::compare(other, run), "", result.differences);
   return result;
 }
@@ -176,8 +183,10 @@ OpenedRun open_run(const std::string& folder, bool hash_weights) {
   report::ReadOptions options{.stages = {}, .features = {}, .hash_weights = hash_weights};
   std::string problem;
   try {
-    if (fs::exists(fs::path(folder) / "run.yaml"))
+    if (fs::exists(fs::path(folder) / "run.yaml")) {
       opened.config = run::read_run_config(fs::path(folder) / "run.yaml");
+      name_order(*opened.config, data::OrderVersion::kListed);  // of a program that knew no other
+    }
   } catch (const UserError& error) {
     problem = fmt::format("this version cannot read run.yaml: {}", error.what());
   }

@@ -147,6 +147,10 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
     if (metrics.every > 0 && !contains(idle, std::string("metrics")))
       add_prompt_problems(info(), metrics, problems);
   }
+  if (!info().reads_captions && encode.captions == Encoding::kOnTheFly &&
+      !contains(idle, std::string("encode")))
+    problems.push_back("encode.captions has no effect with objective " + objective +
+                       ", which reads no captions");
   const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
   if (!contains(info().init, init.how))
     problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",
@@ -173,6 +177,12 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
           "frozen has no effect with lora, which freezes everything except the adapters; choose adapters "
           "with lora.targets");
   }
+}
+
+void EncodeConfig::validate(std::vector<std::string>& problems) const {
+  if (random_crop && latents == Encoding::kStored)
+    problems.push_back(
+        "random_crop needs latents: on_the_fly (stored latents are of one crop of each image)");
 }
 
 void BadStepConfig::validate(std::vector<std::string>& problems) const {
@@ -212,6 +222,7 @@ StageConfig StageConfig::held_out() const {
   result.source = validation.source;
   result.mix.clear();
   result.horizontal_flip = false;
+  result.encode = {};
   return result;
 }
 

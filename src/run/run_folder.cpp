@@ -47,6 +47,7 @@ class Used {
     if (section == "text_encoder") return reads_captions() || has_random_encoder();
     if (section == "transformer") return any([](const auto& stage) { return stage.info().reads_latents; });
     if (section == "features") return !begun_.empty() || fs::exists(folder_.features());
+    if (section == "sample_order") return !begun_.empty();
     return !begun_.empty() || has_random_encoder();
   }
 
@@ -131,6 +132,18 @@ void warn_of_unchanged(const RunConfig& was, const RunConfig& config,
   }
 }
 
+// The config of the run in the folder, which names the order of its samples.
+RunConfig recorded(const RunFolder& folder) {
+  RunConfig was = read_run_config(folder.config());
+  if (!was.sample_order) was.sample_order = int64_t(data::OrderVersion::kListed);
+  return was;
+}
+
+RunConfig with_sample_order(const RunFolder& folder, RunConfig config) {
+  config.sample_order = sample_order_of(folder, config);
+  return config;
+}
+
 // A run that has begun wrote the file itself. Before that, it may be one that the user wrote (run: .).
 void require_own_config(const RunFolder& folder) {
   if (fs::exists(folder.events())) return;
@@ -173,14 +186,19 @@ bool has_begun(const RunFolder& folder, const std::string& stage) {
          lines_of(folder.events(), stage).last_step >= 0;
 }
 
-std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& config,
+int64_t sample_order_of(const RunFolder& folder, const RunConfig& config) {
+  if (config.sample_order) return *config.sample_order;
+  return fs::exists(folder.config()) ? *recorded(folder).sample_order : int64_t(data::kNewestOrder);
+}
+
+std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& given,
                                              const std::vector<std::string>& allowed) {
   if (!fs::exists(folder.config())) {
-    check_allowed(config, config, allowed);
+    check_allowed(given, given, allowed);
     return {};
   }
   require_own_config(folder);
-  const RunConfig was = read_run_config(folder.config());
+  const RunConfig was = recorded(folder), config = with_sample_order(folder, given);
   auto moved = check_changes(folder, was, config, allowed);
   warn_of_unchanged(was, config, allowed);
   return moved;
@@ -188,7 +206,7 @@ std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunC
 
 void open_run_folder(const RunFolder& folder, const RunConfig& config) {
   remove_own_leftovers(folder, config);
-  write_file_atomically(folder.config(), config::to_yaml(config));
+  write_file_atomically(folder.config(), config::to_yaml(with_sample_order(folder, config)));
 }
 
 }  // namespace pixart::run

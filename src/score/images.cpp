@@ -82,7 +82,7 @@ ImageList open_images(const fs::path& path) {
   ImageList list{.name = path.string(), .sampling = is_drawn ? sampling.dump() : ""};
   auto rows = std::make_shared<std::vector<int64_t>>();
   for (int64_t row = 0; row < dataset->size(); ++row)
-    if (!has_grid || dataset->row(row).key != kGrid) rows->push_back(row);
+    if (!has_grid || dataset->key(row) != kGrid) rows->push_back(row);
   if (rows->empty()) throw UserError(fmt::format("{} holds no images.", path.string()));
   list.size = int64_t(rows->size());
   list.fingerprint = dataset->fingerprint();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 
 #include "pixart/base/deletion.h"
@@ -214,6 +215,20 @@ bool join_parts(const Files& files) {
   return true;
 }
 
+// Part files of other commands, such as those of another number of parts. Nothing reads them when the whole is there.
+// One that another process makes stays.
+void delete_part_files(const Files& files) {
+  const std::string begin = files.out.filename().string() + ".";
+  const std::regex part("(\\d+-of-\\d+(\\.partial)?|partial)");
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(fs::absolute(files.out).parent_path(), error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(begin) || !std::regex_match(name.substr(begin.size()), part)) continue;
+    const auto lock = FileLock::try_lock(entry.path());
+    if (lock) delete_file(entry.path());
+  }
+}
+
 void make_part(const Files& files, const Job& job) {
   std::error_code error;
   if (fs::exists(files.done, error)) return;
@@ -274,7 +289,7 @@ void require_all_rows(const Files& files, const data::Dataset& dataset, std::vec
   if (lacking == 0) return;
   const auto first = std::find(has_line.begin(), has_line.end(), false) - has_line.begin();
   throw damaged(files, fmt::format("{} of {} rows have no line, the first of them {}", lacking,
-                                   dataset.size(), printable(dataset.row(first).key)));
+                                   dataset.size(), printable(dataset.key(first))));
 }
 
 RowScoreReport read_back(const Files& files, const data::SourceConfig& source, const data::Dataset& dataset) {
@@ -324,6 +339,7 @@ RowScoreReport score_rows(const data::SourceConfig& source, const data::Dataset&
     make_part(files, Job(source, dataset, scorer, range_of(request, dataset.size())));
     if (files.parts > 1 && !join_parts(files)) return {};
   }
+  delete_part_files(files);
   return read_back(files, source, dataset);
 }
 

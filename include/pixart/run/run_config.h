@@ -10,6 +10,7 @@
 #include "pixart/data/caption_set.h"
 #include "pixart/data/latent_set.h"
 #include "pixart/data/loader.h"
+#include "pixart/data/order.h"
 #include "pixart/demo/score_config.h"
 #include "pixart/diffusion/diffusion_config.h"
 #include "pixart/diffusion/samplers.h"
@@ -239,6 +240,33 @@ inline EnumWords<Precision> enum_words(Precision) {
   return {{"float32", Precision::kFloat32}, {"tf32", Precision::kTf32}, {"bfloat16", Precision::kBFloat16}};
 }
 
+// Where the features of a stage's samples come from.
+enum class Encoding { kStored, kOnTheFly };
+inline EnumWords<Encoding> enum_words(Encoding) {
+  return {{"stored", Encoding::kStored}, {"on_the_fly", Encoding::kOnTheFly}};
+}
+
+struct EncodeConfig {
+  Encoding latents = Encoding::kStored, captions = Encoding::kStored;
+  bool random_crop = false;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("latents", s.latents,
+      "stored: the latents of all images are computed once and kept on the disk. on_the_fly: each step encodes "
+      "its images, which takes no disk space, and time in each epoch.",
+      any().needs_permission("the next steps read them so, which changes the last bits of losses"));
+    v("captions", s.captions,
+      "text: the same for the features of captions. on_the_fly keeps the text encoder in the memory of each "
+      "rank's device.",
+      any().needs_permission("the next steps read them so, which changes the last bits of losses"));
+    v("random_crop", s.random_crop,
+      "Cut images at a place that is drawn anew each time, not in the centre; needs latents: on_the_fly.",
+      any().needs_permission("the next steps use it"));
+  }
+  void validate(std::vector<std::string>& problems) const;
+};
+
 struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::string name, objective, source;
   std::vector<MixConfig> mix;
@@ -263,6 +291,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   ValidationConfig validation;
   MetricsConfig metrics;
   CheckpointConfig checkpoints;
+  EncodeConfig encode;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -285,6 +314,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
     v("horizontal_flip", s.horizontal_flip,
       "Mirror half of the samples, drawn anew each time. Not for captions that speak of left and right.",
       any());
+    v("encode", s.encode, "Whether features are computed once before the stage, or in its steps.", any());
     TrainerConfig::fields(s, v);
     v("micro_batch_size", s.micro_batch_size,
       "Samples per forward and backward pass; gradients accumulate. 0: the whole batch.",
@@ -337,17 +367,21 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   void validate(std::vector<std::string>& problems) const;
   bool has_micro_conditions() const { return micro_conditions.value_or(multi_scale); }
   const ObjectiveInfo& info() const { return objective_info(objective); }
+  bool reads_stored_latents() const { return info().reads_latents && encode.latents == Encoding::kStored; }
+  bool reads_stored_captions() const { return info().reads_captions && encode.captions == Encoding::kStored; }
   std::vector<MixConfig> parts() const;              // the mix, or the one source
   diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset
-  StageConfig held_out() const;  // the stage on its validation source, without random changes
+  // The stage on its validation source, without random changes and with stored features.
+  StageConfig held_out() const;
 };
 
-// Features of images and captions, computed before a stage trains on them.
+// Features of images and captions that are computed before a stage trains on them.
 struct FeaturesConfig {
   std::optional<std::filesystem::path> path;
   data::LatentDtype latent_dtype = data::LatentDtype::kFloat16;
   data::CaptionDtype caption_dtype = data::CaptionDtype::kBFloat16;
   double shard_megabytes = 512;
+  int64_t index_rows = 10'000;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -359,6 +393,10 @@ struct FeaturesConfig {
       "bfloat16.",
       any());
     v("shard_megabytes", s.shard_megabytes, "Approximate size of a shard.", positive_up_to(1e6));
+    v("index_rows", s.index_rows,
+      "Sources of files with at least this number of rows have an index in the folder, which later starts and "
+      "all ranks share; smaller ones are listed at each start.",
+      in_range(1, 1e12).free());
   }
 };
 
@@ -368,6 +406,7 @@ struct RunConfig {
   std::string device = "auto";
   int64_t threads = 0;
   Numerics numerics = Numerics::kDefault;
+  std::optional<int64_t> sample_order;
   AutoencoderConfig autoencoder;
   TextEncoderConfig text_encoder;
   TransformerSizeConfig transformer;
@@ -391,6 +430,11 @@ struct RunConfig {
       "every micro_batch_size gives the same bits (on one kind of machine, with the same threads). Slow; for "
       "proofs and for finding faults.",
       any().needs_permission("the next steps compute in this way, which changes their last bits"));
+    v("sample_order", s.sample_order,
+      "Version of the order of samples. 1: an epoch's rows are listed in memory; 2: each row is computed alone, "
+      "which takes no memory for them. Unset: that of the run in the run folder, which is 1 if its run.yaml names "
+      "none; 2 in a new run.",
+      in_range(1, int64_t(data::kNewestOrder)));
     v("autoencoder", s.autoencoder, "The autoencoder that makes the latents.", any());
     v("text_encoder", s.text_encoder, "The text encoder.", any());
     v("transformer", s.transformer, "Size of the diffusion transformer.", any());
@@ -403,6 +447,9 @@ struct RunConfig {
   }
   void validate(std::vector<std::string>& problems) const;
 
+  data::OrderVersion order_version() const {
+    return data::OrderVersion(sample_order.value_or(int64_t(data::kNewestOrder)));
+  }
   const StageConfig& stage(const std::string& name) const;  // UserError lists the known ones
   const data::SourceConfig& source(const std::string& name) const;
 };

@@ -47,6 +47,10 @@ struct RunFolder {
 // Whether training of the stage has begun: it has a checkpoint, or lines in events.jsonl.
 bool has_begun(const RunFolder& folder, const std::string& stage);
 
+// The version of the order of samples with which the run goes on: that of `config`; if it names none, that of the run
+// in the folder, or the newest if there is none. A run.yaml without one is of a program that had only the first.
+int64_t sample_order_of(const RunFolder& folder, const RunConfig& config);
+
 // Checks that `config` may continue the run in the folder, if there is one. A changed key is an error if a
 // stage that has begun uses it, unless it is free, or needs permission and is in `allowed`. One error names all
 // such keys. Returns the keys that name another place now and must have the same content there. Changes
@@ -54,7 +58,8 @@ bool has_begun(const RunFolder& folder, const std::string& stage);
 std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& config,
                                              const std::vector<std::string>& allowed);
 
-// Makes the folder, removes the leftovers of its former owners, and writes the resolved run.yaml.
+// Makes the folder, removes the leftovers of its former owners, and writes the resolved run.yaml, which always names
+// the order of samples.
 void open_run_folder(const RunFolder& folder, const RunConfig& config);
 
 }  // namespace pixart::run

@@ -263,6 +263,7 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"min_snr_gamma", "3"},
                                                      {"p2_gamma", "2"},
                                                      {"variational_bound", "none"},
+                                                     {"encode", "{latents: on_the_fly}"},
                                                      {"metrics", "{every: 5}"}};
   std::set<std::string> claimed;
   for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
@@ -388,6 +389,34 @@ TEST(RunConfig, LoraGoesWithWeightsThatAreTrainedAlready) {
   const std::string autoencoder = replace(kGood, "objective: class_conditional, source: a, steps: 5",
                                           "objective: autoencoder, source: a, steps: 5, lora: {rank: 4}");
   EXPECT_THAT(error_of(autoencoder), HasSubstr("lora has no effect with objective autoencoder"));
+}
+
+TEST(RunConfig, WhatIsEncodedInTheSteps) {
+  const auto problem_of = [](const std::string& stage, const std::string& keys) {
+    return error_of(replace(kGood, stage + ", source: a, steps: 5",
+                            stage + ", source: a, steps: 5, encode: {" + keys + "}"));
+  };
+  EXPECT_EQ(problem_of("text_conditional", "latents: on_the_fly, captions: on_the_fly, random_crop: true"),
+            "");
+  EXPECT_EQ(problem_of("class_conditional", "latents: on_the_fly"), "");
+  EXPECT_THAT(problem_of("text_conditional", "captions: on_the_fly, random_crop: true"),
+              HasSubstr("random_crop needs latents: on_the_fly"));
+  EXPECT_THAT(problem_of("class_conditional", "captions: on_the_fly"),
+              HasSubstr("encode.captions has no effect with objective class_conditional"));
+  EXPECT_THAT(problem_of("text_conditional", "latents: sometimes"),
+              AllOf(HasSubstr("stored"), HasSubstr("on_the_fly")));
+  EXPECT_THAT(error_of(replace(kGood, "class_conditional, source: a, steps: 5",
+                               "autoencoder, source: a, steps: 5, encode: {latents: on_the_fly}")),
+              HasSubstr("encode has no effect with objective autoencoder"));
+  const auto config = config::read_text<RunConfig>(
+      replace(kGood, "text_conditional, source: a, steps: 5",
+              "text_conditional, source: a, steps: 5, encode: {latents: on_the_fly, captions: on_the_fly}"),
+      "run.yaml");
+  const StageConfig &one = config.stage("one"), &two = config.stage("two");
+  EXPECT_TRUE(one.reads_stored_latents());
+  EXPECT_FALSE(one.reads_stored_captions());  // it reads none
+  EXPECT_FALSE(two.reads_stored_latents() || two.reads_stored_captions());
+  EXPECT_TRUE(two.held_out().reads_stored_latents() && two.held_out().reads_stored_captions());
 }
 
 TEST(RunConfig, LoraCannotChangeOnResume) {

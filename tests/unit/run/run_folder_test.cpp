@@ -149,7 +149,39 @@ TEST_F(RunFolderTest, AFileThatTheUserWroteIsNotReplaced) {
   write("run.yaml", std::string("# by an older version\n") + kRun);
   write("events.jsonl", "");
   EXPECT_EQ(refusal_of(folder, config, {}), "");
-  EXPECT_EQ(read(folder.config()), config::to_yaml(config));
+  RunConfig resolved = config;
+  resolved.sample_order = 1;
+  EXPECT_EQ(read(folder.config()), config::to_yaml(resolved));
+}
+
+// Programs before the key existed had only the first order.
+TEST_F(RunFolderTest, ARunKeepsItsOrderOfSamples) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun));
+  const auto with = [&](int64_t version) {
+    return read_run_config(folder_ / "given.yaml", {fmt::format("sample_order={}", version)});
+  };
+  const RunFolder fresh{folder_ / "fresh"}, old{folder_ / "old"};
+  for (const RunFolder* folder : {&fresh, &old}) std::filesystem::create_directories(folder->root);
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_EQ(sample_order_of(fresh, config), 2);
+    EXPECT_EQ(refusal_of(fresh, config, {}), "");
+    EXPECT_EQ(read_run_config(fresh.config()).sample_order, 2);
+  }
+  EXPECT_EQ(refusal_of(fresh, with(1), {}), "") << "nothing has begun";
+  EXPECT_EQ(sample_order_of(fresh, config), 1);
+  write("old/run.yaml", kRun);
+  write("old/events.jsonl", "");
+  begin(old, "text");
+  EXPECT_THAT(refusal_of(old, with(2), {"sample_order"}),
+              HasSubstr("sample_order was 1, is 2 (cannot change: a stage that uses it has begun)"));
+  EXPECT_EQ(read(old.config()), kRun);
+  for (int start = 0; start < 2; ++start) {
+    EXPECT_EQ(sample_order_of(old, config), 1);
+    EXPECT_EQ(refusal_of(old, config, {}), "");
+    EXPECT_EQ(read_run_config(old.config()).sample_order, 1);
+    EXPECT_EQ(refusal_of(old, with(1), {}), "");
+  }
+  EXPECT_THAT(refusal_of(old, with(2), {}), HasSubstr("cannot change"));
 }
 
 TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
@@ -187,7 +219,7 @@ TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
 
 // Every key, one after the other: fixed, with permission, or free, as its line in the struct says.
 TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
-  const RunConfig was = read_run_config(write("given.yaml", kRun));
+  const RunConfig was = read_run_config(write("given.yaml", kRun), {"sample_order=1"});
   const std::string yaml = config::to_yaml(was);
   const RunFolder folder{folder_};
   begin_all(folder, was);

@@ -166,6 +166,28 @@ TEST_F(RowScores, PartsInAnyOrderGiveTheSameBytes) {
   }
 }
 
+TEST_F(RowScores, PartsOfAnotherNumberAreDeletedWhenTheWholeIsThere) {
+  request_.parts = 3, request_.part = 1;
+  score();
+  const std::string other = request_.out.string();
+  write("out/scores.jsonl.1-of-3.partial", "half a line");
+  write("out/scores.jsonl.2-of-3.notes", "mine");
+  ASSERT_TRUE(fs::exists(other + ".2-of-3"));
+  request_.parts = 1, request_.part = 0;
+  EXPECT_TRUE(score().is_complete);
+  EXPECT_FALSE(fs::exists(other + ".2-of-3"));
+  EXPECT_FALSE(fs::exists(other + ".1-of-3.partial"));
+  EXPECT_TRUE(fs::exists(other + ".2-of-3.notes"));
+  write("out/scores.jsonl.4-of-9", "of another process");
+  {
+    const FileLock lock(other + ".4-of-9");
+    score();
+    EXPECT_TRUE(fs::exists(other + ".4-of-9"));
+  }
+  score();
+  EXPECT_FALSE(fs::exists(other + ".4-of-9"));
+}
+
 TEST_F(RowScores, ABadImageEndsNothing) {
   write("images/03.png", "no image");
   source_.quarantine_budget = 1;
