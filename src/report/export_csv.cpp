@@ -4,6 +4,7 @@
 #include "export_parts.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/base/print.h"
 #include "pixart/report/export.h"
 
 namespace pixart::report {
@@ -29,21 +30,24 @@ std::string value_text(const EventRow& row, const std::string& key) {
   return found->second.is_null() ? "nan" : found->second.dump();
 }
 
-// A table begins with its first column, whatever the others are.
-bool is_own_table(const fs::path& file) {
+std::string header_of(const EventStage& stage) {
+  std::string header(kFirstColumn);
+  for (const auto& key : stage.keys) header += "," + cell(key);
+  return header;
+}
+
+// An earlier table of the stage has its first columns; new ones come after them.
+bool is_table_of(const EventStage& stage, const fs::path& file) {
   std::error_code error;
   if (!fs::is_regular_file(fs::symlink_status(file, error))) return false;
-  std::string head(kFirstColumn.size() + 1, '\0');
+  std::string head;
   std::ifstream stream(file, std::ios::binary);
-  stream.read(head.data(), std::streamsize(head.size()));
-  return head.starts_with(kFirstColumn) && (head.back() == ',' || head.back() == '\n');
+  return std::getline(stream, head) && !stream.eof() && (header_of(stage) + ",").starts_with(head + ",");
 }
 
 void write_table(const fs::path& path, const EventIndex& index, const EventStage& stage) {
   AtomicFile file(path);
-  std::string waiting(kFirstColumn);
-  for (const auto& key : stage.keys) waiting += "," + cell(key);
-  waiting += "\n";
+  std::string waiting = header_of(stage) + "\n";
   for_each_row(index, stage, [&](int64_t step, const EventRow& row) {
     waiting += std::to_string(step);
     for (const auto& key : stage.keys) waiting += "," + value_text(row, key);
@@ -64,12 +68,14 @@ Exported export_csv(const fs::path& run, const fs::path& out) {
   Exported exported{.remarks = remarks_on(index)};
   Problems problems;
   for (const auto& name : file_names(index)) {
-    exported.files.push_back(out / (name + ".csv"));
+    const EventStage& stage = index.stages[exported.files.size()];
+    const fs::path& file = exported.files.emplace_back(out / (name + ".csv"));
     std::error_code error;
-    if (fs::exists(fs::symlink_status(exported.files.back(), error)) && !is_own_table(exported.files.back()))
-      problems.add(exported.files.back().string() + " exists and is not a table of a stage");
+    if (fs::exists(fs::symlink_status(file, error)) && !is_table_of(stage, file))
+      problems.add(fmt::format("{} exists and is not a table of the stage {}: it has other columns",
+                               file.string(), printable(stage.name)));
   }
-  problems.throw_if_any("these files are not replaced; choose another folder");
+  problems.throw_if_any("these files are not replaced; choose another --out, or move them away");
   create_folders(out);
   for (size_t i = 0; i < index.stages.size(); ++i) write_table(exported.files[i], index, index.stages[i]);
   return exported;

@@ -5,6 +5,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/data/feature_set.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/safetensors.h"
 #include "reading.h"
@@ -143,7 +144,8 @@ void read_excluded(RunRecord& run) {
 void read_features(RunRecord& run, const fs::path& folder) {
   for (const auto& set : entries(folder)) {
     std::error_code error;
-    if (!fs::exists(set / "manifest.json", error)) continue;
+    const bool is_in_use = set.extension() != data::kUpdateEnding && set.extension() != data::kFormerEnding;
+    if (!is_in_use || !fs::exists(set / "manifest.json", error)) continue;
     try {
       run.features.push_back(read_feature_set(set));
     } catch (const json::exception&) {

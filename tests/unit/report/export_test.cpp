@@ -58,9 +58,17 @@ TEST_F(Export, ATableIsReplacedAndAnotherFileIsNot) {
   put_events("{\"stage\":\"text\",\"step\":1,\"loss\":1}\n");
   csv();
   csv();
-  put("out/text.csv", "my,notes\n");
-  EXPECT_THAT(testing::refusal([&] { csv(); }), HasSubstr("text.csv exists and is not a table"));
-  EXPECT_EQ(table("text"), "my,notes\n");
+  for (const std::string own :
+       {"my,notes\n", "step,my notes\n1,2\n", "step,loss,mine\n", "step,losses\n", "step,loss"}) {
+    put("out/text.csv", own);
+    EXPECT_THAT(testing::refusal([&] { csv(); }),
+                HasSubstr("text.csv exists and is not a table of the stage text"));
+    EXPECT_EQ(table("text"), own);
+  }
+  put("out/text.csv", "step,loss\n");
+  put_events("{\"stage\":\"text\",\"step\":1,\"loss\":1,\"more\":2}\n");
+  csv();  // values that are new since
+  EXPECT_EQ(table("text"), "step,loss,more\n1,1,2\n");
   EXPECT_THAT(testing::refusal([&] { export_csv(folder_ / "gone", folder_ / "out"); }),
               HasSubstr("is not a run folder"));
   put_events("");
