@@ -283,7 +283,7 @@ class PresetOfThePaper(unittest.TestCase):
         for name, section in keys.items():
             prefix = "" if name.startswith("#") else name.strip("`") + "."
             paths |= {prefix + key for key in re.findall(r"^\| `(\w+)` \| path", section, re.M)}
-        written = {"run", "features.path"}  # made by the run
+        written = {"run", "features.path", "sources[].cache_folder"}  # made by the run
         table = "sources.internal.type=table", "sources.internal.path=data/internal/rows.jsonl"
         write(self.folder / "data/internal/rows.jsonl",
               "".join(json.dumps({"path": f"{i}.png", "caption": f"image {i}"}) + "\n" for i in range(2)))

@@ -27,6 +27,7 @@ class Process {
   Process(const std::vector<std::string>& arguments, const std::filesystem::path& folder,
           int64_t file_size_limit = -1, const std::function<void()>& before_start = {});
   void kill(int signal);
+  pid_t id() const { return pid_; }
   std::vector<pid_t> children() const;
   bool has_ended() const;
   ProcessResult wait();

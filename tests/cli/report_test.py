@@ -308,7 +308,7 @@ def check_exports(folder):
     assert 'nothing to export' in pixart(78, folder, '--export', 'csv', '--out', os.path.join(folder, 'x'))
     with open(os.path.join(folder, 'tables/text.csv'), 'w', encoding='utf-8') as file:
         file.write('notes\n')
-    assert 'not a table of a stage' in pixart(78, run, '--export', 'csv', '--out', os.path.join(folder, 'tables'))
+    assert 'not a table of the stage' in pixart(78, run, '--export', 'csv', '--out', os.path.join(folder, 'tables'))
 
 
 def check_refusals(folder):

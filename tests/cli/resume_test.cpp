@@ -274,5 +274,41 @@ TEST_P(Drawing, ComesAfterTheSaveAndIsMadeUpForWhenItWasCutShort) {
 
 INSTANTIATE_TEST_SUITE_P(Ranks, Drawing, ::testing::Values(1, 2));
 
+// A run.yaml of a program that knew one order only does not name it.
+TEST(SampleOrder, IsKeptByARunWhateverTheDefaultIs) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const auto train = [&](const std::string& run, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments = {
+        "train",     "run.yaml", "--stage",    "autoencoder", "--set",
+        "threads=1", "--set",    "run=" + run, "--set",       "stages.autoencoder.log_every=1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_pixart(arguments, folder.path());
+  };
+  const auto events = [&](const std::string& run) { return text_of(folder / run / "events.jsonl"); };
+  const auto config = [&](const std::string& run) { return text_of(folder / run / "run.yaml"); };
+  const std::string first = "sample_order: 1\n", second = "sample_order: 2\n";
+  ASSERT_EQ(train("first", {"--set", "sample_order=1"}).code, 0);
+  ASSERT_EQ(train("second").code, 0);
+  EXPECT_THAT(config("second"), HasSubstr(second));
+  EXPECT_NE(events("first"), events("second"));
+
+  ASSERT_EQ(train("old", {"--set", "sample_order=1", "--stop-at-step", "5"}).code, 75);
+  std::string text = config("old");
+  ASSERT_THAT(text, HasSubstr(first));
+  write_text(folder / "old/run.yaml", text.erase(text.find(first), first.size()));
+  for (const std::vector<std::string>& more : {std::vector<std::string>{"--check"}, {}}) {
+    auto arguments = more;
+    arguments.insert(arguments.end(), {"--set", "sample_order=2", "--allow-change", "sample_order"});
+    const auto refused = train("old", arguments);
+    EXPECT_EQ(refused.code, 78) << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr("sample_order was 1, is 2 (cannot change"));
+  }
+  const auto continued = train("old");
+  EXPECT_EQ(continued.code, 0) << continued.output;
+  EXPECT_EQ(events("old"), events("first"));
+  EXPECT_THAT(config("old"), HasSubstr(first));
+}
+
 }  // namespace
 }  // namespace pixart::testing

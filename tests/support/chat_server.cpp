@@ -141,7 +141,8 @@ bool ChatServer::serve_one(int connection, std::string& received) {
   const size_t path = head.find(' ') + 1;
   ChatRequest request{.path = head.substr(path, head.find(' ', path) - path),
                       .authorization = header_of(head, "authorization"),
-                      .body = received.substr(end + 4, size - end - 4)};
+                      .body = received.substr(end + 4, size - end - 4),
+                      .range = header_of(head, "range")};
   received.erase(0, size);
   {
     const std::scoped_lock lock(mutex_);

@@ -13,7 +13,8 @@ namespace pixart::testing {
 
 struct ChatRequest {
   std::string path, authorization, body;
-  int attempt = 1;  // how often this body has come
+  int attempt = 1;         // how often this body has come
+  std::string range = {};  // "bytes=0-99"
 };
 
 struct ChatReply {
