@@ -65,8 +65,4 @@ struct ClientCalls {
 // this machine. All functions are called from the calling thread.
 void send_all(const ClientOptions& options, const ClientCalls& calls);
 
-// The seconds of a Retry-After header: a number, or an HTTP date that is compared with `date`, the reply's
-// own Date header (or, without it, with this machine's clock). Nothing for another text.
-std::optional<double> retry_after_seconds(const std::string& header, const std::string& date);
-
 }  // namespace pixart::caption

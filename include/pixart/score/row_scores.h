@@ -2,7 +2,8 @@
 //
 //   OUT                   JSON lines in the order of the rows, when all are scored
 //   OUT.protocol.json     what the scores depend on, as the first thing that is written
-//   OUT.partial           the lines so far; with several parts OUT.3-of-8.partial, and OUT.3-of-8 when that is done
+//   OUT.partial           the lines so far; with several parts OUT.3-of-8.partial, and OUT.3-of-8 when that is done. They
+//                         are deleted when OUT is there, also those of another number of parts
 //   OUT.quarantine.jsonl  the rows that have no scores, and why, when all are scored
 //
 // A killed process continues after the last whole batch. A batch is a fixed range of rows, so the bytes of OUT

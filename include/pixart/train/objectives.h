@@ -7,6 +7,7 @@
 
 #include "pixart/diffusion/denoiser.h"
 #include "pixart/diffusion/training_loss.h"
+#include "pixart/features/batch_encoder.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
@@ -52,6 +53,7 @@ struct DiffusionSetting {
   uint64_t seed;    // for held-out samples
   DrawInputs draw;  // for training samples
   at::Device device;
+  features::BatchEncoder encode = {};  // for batches of images and token ids
 };
 
 // Stages 1 to 3, class or caption -> image: the loss of what the model predicts of a noisy latent.
@@ -65,7 +67,7 @@ class DiffusionObjective : public Objective {
 
  private:
   DiffusionInputs inputs_of(const data::Batch& batch, DiffusionDraw draw) const;
-  at::Tensor losses(const data::Batch& batch, const DiffusionInputs& inputs, bool weighted) const;
+  at::Tensor losses(const data::Batch& samples, const DiffusionInputs& inputs, bool weighted) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
 };
