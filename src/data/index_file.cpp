@@ -18,6 +18,7 @@
 #include "pixart/base/log.h"
 #include "pixart/formats/crc32c.h"
 #include "pixart/formats/hash.h"
+#include "rejection_json.h"
 #include "remote_file.h"
 
 namespace pixart::data {
@@ -76,29 +77,21 @@ uint32_t checksum_of(const Head& head) {
 // --- tables
 
 json json_of(const IndexTables& tables) {
-  json files = json::array(), ways = json::array(), kinds = json::array(), rejected = json::array();
+  json files = json::array(), ways = json::array(), kinds = json::array();
   for (const auto& file : tables.files)
     files.push_back({file.path.string(), uint8_t(file.form), file.ending, file.skip});
   for (const auto& way : tables.ways) ways.push_back({uint8_t(way.as), way.file, way.kind, way.field});
   for (const auto& kind : tables.kinds) kinds.push_back({kind.name, kind.weight});
-  for (const auto& one : tables.rejected)
-    rejected.push_back({one.row, one.key, one.offset, std::string(to_string(one.reason)), one.detail});
   return {{"type", tables.type},
           {"files", files},
           {"ways", ways},
           {"kinds", kinds},
-          {"rejected", rejected},
+          {"rejected", json::parse(rejections_text(tables.rejected))},
           {"shares_weight", tables.shares_weight},
           {"latents", tables.latents},
           {"features", tables.features},
           {"classes", tables.class_names},
           {"fingerprint", tables.fingerprint}};
-}
-
-Reason reason_named(const std::string& name) {
-  for (const Reason reason : all_reasons())
-    if (to_string(reason) == name) return reason;
-  throw UserError(fmt::format("unknown reason {}", name));
 }
 
 IndexTables tables_of(const json& value) {
@@ -117,12 +110,7 @@ IndexTables tables_of(const json& value) {
     tables.ways.push_back(
         {.as = ReadAs(way.at(0).get<uint8_t>()), .file = way.at(1), .kind = way.at(2), .field = way.at(3)});
   for (const auto& kind : value.at("kinds")) tables.kinds.push_back({kind.at(0), kind.at(1)});
-  for (const auto& one : value.at("rejected"))
-    tables.rejected.push_back({.row = one.at(0),
-                               .key = one.at(1),
-                               .offset = one.at(2),
-                               .reason = reason_named(one.at(3)),
-                               .detail = one.at(4)});
+  tables.rejected = parse_rejections(value.at("rejected").dump());
   return tables;
 }
 

@@ -131,8 +131,7 @@ class Chooser {
     Chosen chosen{.name = name};
     const auto* column = find_named(columns_, name);
     if (column == nullptr) {
-      problems_.add(fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, name,
-                                name_some(shown()), did_you_mean(name, names_of(columns_))));
+      problems_.add(no_such_column(key, name, shown(), names_of(columns_)));
       return chosen;
     }
     for (const auto& shard : shards_) {

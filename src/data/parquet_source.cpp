@@ -93,8 +93,7 @@ Choice choose_columns(const SourceConfig& config, const ParquetTable& table) {
                          bool may_be_list) {
     const auto kind = table.kind_of(column);
     if (columns.count(column) == 0)
-      problems.add(fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, column,
-                               name_some(names), did_you_mean(column, known)));
+      problems.add(no_such_column(key, column, names, known));
     else if ((kind != ParquetKind::kBytes && !(may_be_number && kind == ParquetKind::kInteger)) ||
              (!may_be_list && table.is_list(column)))
       problems.add(fmt::format("{}: the column '{}' holds {}; expected {}", key, column,

@@ -184,7 +184,7 @@ bool RemoteCache::read(const CachedShard& shard, uint64_t piece, uint64_t offset
   return state == PieceState::kRead;
 }
 
-// Counts the bytes of a piece that will be written; false: there is no room, or the piece is there.
+// Counts the bytes of a piece that will be written; false: the cache is full, or has the piece.
 bool RemoteCache::reserve(const fs::path& piece, uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
   const FileLock file_lock(folder_ / "lock");

@@ -49,7 +49,7 @@ class RemoteCache {
   // ones that were used longest ago first.
   void keep(const CachedShard& shard, uint64_t piece, std::string_view content);
 
-  // Whether a piece would be stored. Once there is no room it stays false.
+  // Whether a piece would be stored. Once the cache is full it stays false.
   bool has_room() const { return has_room_; }
 
   // Held while a piece is fetched, so that two threads do not fetch the same one.

@@ -21,7 +21,7 @@ class RemoteFile {
   const std::string& name() const { return request_.shown; }
   const WebRequest& request() const { return request_; }
 
-  // What the server said first, in this process. Throws UserError if there is no such file or the server refuses
+  // What the server said first, in this process. Throws UserError if the server has no such file or refuses
   // it, and MachineFault if the server does not answer.
   const FileIdentity& identity() const;
 

@@ -5,6 +5,7 @@
 #include "caption_text.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/parallel.h"
+#include "pixart/base/words.h"
 #include "slow_progress.h"
 
 namespace pixart::data {
@@ -100,6 +101,12 @@ std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& f
     return ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", text, root.string())};
   key = path.generic_string();
   return std::nullopt;
+}
+
+std::string no_such_column(const std::string& key, const std::string& column,
+                           const std::vector<std::string>& shown, const std::vector<std::string>& known) {
+  return fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, column, name_some(shown),
+                     did_you_mean(column, known));
 }
 
 std::vector<CaptionField> configured_captions(const SourceConfig& config) {

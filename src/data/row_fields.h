@@ -26,6 +26,11 @@ struct CaptionField {
 // The `captions` of the config, without those from files of `pixart caption`.
 std::vector<CaptionField> configured_captions(const SourceConfig& config);
 
+// The problem of a key that names a column which does not exist: `shown` lists the columns, and the nearest of `known`
+// is proposed.
+std::string no_such_column(const std::string& key, const std::string& column,
+                           const std::vector<std::string>& shown, const std::vector<std::string>& known);
+
 // Appends the captions that the row of file number `file` has, or returns what is wrong: a value that is neither
 // a text nor a list of texts. The texts of a list are captions of one kind.
 std::optional<ReadFault> add_captions(const TableRow& row, const std::vector<CaptionField>& fields,

@@ -72,8 +72,7 @@ void check_columns(const SourceConfig& config, const Columns& columns, const std
   const std::vector<std::string> names(known.begin(), known.end());
   const auto check = [&](const std::string& key, const std::string& column) {
     if (column.empty() || known.empty() || known.count(column) > 0) return;
-    problems.add(fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, column,
-                             name_some(names), did_you_mean(column, names)));
+    problems.add(no_such_column(key, column, names, names));
   };
   check("image_column", columns.image);
   check("label_column", columns.label);

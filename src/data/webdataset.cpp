@@ -30,7 +30,7 @@ namespace {
 constexpr int64_t kMostClasses = 1'000'000;
 constexpr int kMostThreads = 16;  // more do not help a disk
 
-// The text of classes.txt next to the shards; "" if there is no such file.
+// The text of classes.txt next to the shards; "" if it does not exist.
 std::string class_names_text(const SourceConfig& config, const fs::path& shard) {
   if (is_remote(shard)) return read_next_to(config, shard, "classes.txt").value_or("");
   const fs::path path = shard.parent_path() / "classes.txt";
