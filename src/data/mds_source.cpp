@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // What values of an encoding can be.
-enum class Kind { kImage, kBytes, kText, kJson, kNumber, kOther };
+enum class ColumnKind { kImage, kBytes, kText, kJson, kNumber, kOther };
 
 constexpr std::array<std::pair<const char*, int>, 8> kNumbers = {{{"int8", 1},
                                                                   {"int16", 2},
@@ -44,17 +44,17 @@ int bytes_of_number(const std::string& encoding) {
   return 0;
 }
 
-Kind kind_of(const std::string& encoding) {
-  if (encoding == "jpeg" || encoding == "png" || encoding == "pil") return Kind::kImage;
-  if (encoding == "bytes") return Kind::kBytes;
-  if (encoding == "str" || encoding == "str_int") return Kind::kText;
-  if (encoding == "json") return Kind::kJson;
-  return bytes_of_number(encoding) > 0 ? Kind::kNumber : Kind::kOther;
+ColumnKind kind_of(const std::string& encoding) {
+  if (encoding == "jpeg" || encoding == "png" || encoding == "pil") return ColumnKind::kImage;
+  if (encoding == "bytes") return ColumnKind::kBytes;
+  if (encoding == "str" || encoding == "str_int") return ColumnKind::kText;
+  if (encoding == "json") return ColumnKind::kJson;
+  return bytes_of_number(encoding) > 0 ? ColumnKind::kNumber : ColumnKind::kOther;
 }
 
-bool is_image(Kind kind) { return kind == Kind::kImage || kind == Kind::kBytes; }
-bool is_caption(Kind kind) { return kind == Kind::kText || kind == Kind::kJson; }
-bool is_label(Kind kind) { return kind == Kind::kText || kind == Kind::kNumber; }
+bool is_image(ColumnKind kind) { return kind == ColumnKind::kImage || kind == ColumnKind::kBytes; }
+bool is_caption(ColumnKind kind) { return kind == ColumnKind::kText || kind == ColumnKind::kJson; }
+bool is_label(ColumnKind kind) { return kind == ColumnKind::kText || kind == ColumnKind::kNumber; }
 
 // Little-endian, with two's complement.
 std::string number_text(const std::string& bytes, const std::string& encoding) {
@@ -104,7 +104,7 @@ std::string default_image(const std::vector<MdsColumn>& columns) {
       return name;
   std::vector<std::string> images;
   for (const auto& column : columns)
-    if (kind_of(column.encoding) == Kind::kImage) images.push_back(column.name);
+    if (kind_of(column.encoding) == ColumnKind::kImage) images.push_back(column.name);
   return images.size() == 1 ? images.front() : "";
 }
 
@@ -127,7 +127,8 @@ class Chooser {
   explicit Chooser(const std::vector<MdsShard>& shards) : shards_(shards), columns_(columns_of(shards)) {}
   const std::vector<MdsColumn>& columns() const { return columns_; }
 
-  Chosen choose(const std::string& key, const std::string& name, bool (*fits)(Kind), const char* expected) {
+  Chosen choose(const std::string& key, const std::string& name, bool (*fits)(ColumnKind),
+                const char* expected) {
     Chosen chosen{.name = name};
     const auto* column = find_named(columns_, name);
     if (column == nullptr) {

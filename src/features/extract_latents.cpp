@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kEncodeBatch = 32;  // images per call of the autoencoder
+constexpr int64_t kImageBatch = 32;  // images per call of the autoencoder
 
 // An image cut to its shape, or the reason why it is rejected.
 struct Cut {
@@ -94,7 +94,7 @@ class LatentExtraction {
                 source_.name, num_taken_);
     former_.reset();
   }
-  void take_from(const fs::path& folder) { former_.emplace(folder, kEncodeBatch); }
+  void take_from(const fs::path& folder) { former_.emplace(folder, kImageBatch); }
 
  private:
   bool is_half() const { return run_.features.latent_dtype == data::LatentDtype::kFloat16; }
@@ -250,7 +250,7 @@ class LatentExtraction {
     if (one.stored.defined()) return keep(shard, one, one.stored);
     auto& batch = shard.waiting[one.bucket];
     batch.push_back(std::move(one));
-    if (int64_t(batch.size()) == kEncodeBatch) settle(shard, batch);
+    if (int64_t(batch.size()) == kImageBatch) settle(shard, batch);
   }
 
   void finish(Shard& shard) {
@@ -265,7 +265,7 @@ class LatentExtraction {
     Shard shard;
     int64_t next_row = first;
     Prefetch<int64_t, Cut> cuts(
-        physical_cores(), 2 * kEncodeBatch,
+        physical_cores(), 2 * kImageBatch,
         [&]() -> std::optional<int64_t> {
           return next_row < last ? std::optional(next_row++) : std::nullopt;
         },

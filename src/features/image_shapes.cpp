@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char *kSizes = "sizes", *kPictures = "pictures";  // [rows, 2] int32; the source's fingerprint
-constexpr int64_t kPiece = 1024;                                  // images between two signs of life
+constexpr int64_t kImagesAtOnce = 1024;                           // images between two signs of life
 
 fs::path file_of(const run::RunConfig& run, const std::string& source) {
   return features_folder(run) / (source + "-sizes.safetensors");
@@ -52,8 +52,8 @@ at::Tensor read_sizes(const std::string& source, const data::Dataset& dataset) {
   const int64_t rows = dataset.size();
   at::Tensor sizes = at::zeros({rows, 2}, at::kInt);
   Progress progress("read sizes of images of " + source, rows, "image");
-  for (int64_t first = 0; first < rows; first += kPiece) {
-    const int64_t count = std::min(kPiece, rows - first);
+  for (int64_t first = 0; first < rows; first += kImagesAtOnce) {
+    const int64_t count = std::min(kImagesAtOnce, rows - first);
     for_each_in_parallel(count, [&](int64_t i) {
       try {
         const auto [height, width] = dataset.image_size(first + i);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "metrics.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/weights.h"
@@ -16,8 +17,6 @@ namespace {
 
 constexpr int64_t kRows = 2048;  // of a block of the kernel
 constexpr double kSigma = 10, kScale = 1000;
-
-at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
 
 double mean_kernel_of(const at::Tensor& x, const at::Tensor& y, const std::function<void()>& progress) {
   double sum = 0;

@@ -10,8 +10,8 @@ namespace pixart::score {
 
 namespace {
 
-constexpr float kMean[] = {0.48145466F, 0.4578275F, 0.40821073F};
-constexpr float kDeviation[] = {0.26862954F, 0.26130258F, 0.27577711F};
+constexpr float kClipMean[] = {0.48145466F, 0.4578275F, 0.40821073F};
+constexpr float kClipDeviation[] = {0.26862954F, 0.26130258F, 0.27577711F};
 
 Image centre_square(const Image& image) {
   const int side = std::min(image.height, image.width);
@@ -69,7 +69,7 @@ std::vector<float> clip_input(const Image& pixels) {
   std::vector<float> planes(3 * area);
   for (size_t i = 0; i < area; ++i)
     for (size_t c = 0; c < 3; ++c)
-      planes[c * area + i] = (float(pixels.rgb[3 * i + c]) / 255.0F - kMean[c]) / kDeviation[c];
+      planes[c * area + i] = (float(pixels.rgb[3 * i + c]) / 255.0F - kClipMean[c]) / kClipDeviation[c];
   return planes;
 }
 

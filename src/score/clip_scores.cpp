@@ -50,7 +50,7 @@ std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest&
   return prompts;
 }
 
-struct Network {
+struct ClipNetwork {
   models::LoadedClip clip;
   c10::Device device;
   int64_t batch_size;
@@ -62,7 +62,7 @@ struct Embedded {
   std::string sha256 = {};
 };
 
-Embedded embed(const ImageList& images, ClipPixels rule, const Network& network) {
+Embedded embed(const ImageList& images, ClipPixels rule, const ClipNetwork& network) {
   std::vector<at::Tensor> rows;
   const int side = network.side();
   const std::string hash = for_each_batch(
@@ -78,7 +78,7 @@ Embedded embed(const ImageList& images, ClipPixels rule, const Network& network)
 }
 
 at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokenizer& tokenizer,
-                 text::ClipCleaning cleaning, const Network& network, ClipScores& result) {
+                 text::ClipCleaning cleaning, const ClipNetwork& network, ClipScores& result) {
   const auto& config = network.clip.model->config();
   const auto tokens = tokenizer.encode_batch(prompts, config.max_tokens, cleaning);
   const auto cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
@@ -92,7 +92,7 @@ at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokeni
   return at::cat(rows);
 }
 
-void add_text_scores(const at::Tensor& images, const ClipInputs& inputs, const Network& network,
+void add_text_scores(const at::Tensor& images, const ClipInputs& inputs, const ClipNetwork& network,
                      const ScoreRequest& request, ClipScores& result) {
   const auto& prompts = inputs.prompts;
   const auto& tokenizer = *inputs.tokenizer;
@@ -127,7 +127,7 @@ std::string hash_of_weights(const models::LoadedClip& clip) {
   return hash.hex();
 }
 
-void add_cmmd(const ImageList& images, const ImageList& reference, const Network& network,
+void add_cmmd(const ImageList& images, const ImageList& reference, const ClipNetwork& network,
               ClipScores& result) {
   constexpr int kPublishedSide = 336;
   const auto own = embed(images, ClipPixels::kSquare, network);
@@ -207,7 +207,7 @@ ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& 
   ClipScores result;
   if (std::none_of(request.metrics.begin(), request.metrics.end(), uses_clip)) return result;
   const at::NoGradGuard no_grad;
-  const Network network{models::load_clip(request.clip, device), device, request.batch_size};
+  const ClipNetwork network{models::load_clip(request.clip, device), device, request.batch_size};
   result.protocol = protocol_of_clip(hash_of_weights(network.clip), network.clip.model->config());
   if (wants(request, Metric::kCmmd)) add_cmmd(images, *reference, network, result);
   const auto of_crop = [](Metric metric) { return uses_clip(metric) && metric != Metric::kCmmd; };

@@ -30,13 +30,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// Below it a covariance of 2048 features is singular, and FID is mostly bias.
-constexpr int64_t kFewImages = kFeatures;
 // Above it the distance over all pairs takes longer than the one over subsets.
 constexpr int64_t kMostForAllPairs = 10000;
-
-// Names in cards and in the protocol of stored statistics.
-constexpr const char* kImagesHash = "images_sha256";
 
 // The images, or the reference.
 struct Input {
@@ -162,13 +157,6 @@ Wanted wanted_of(const Input& input, const ScoreRequest& request, bool is_refere
                 !(input.file && input.file->rows.defined());
   wanted.classes = !is_reference && wants(request, Metric::kInceptionScore);
   return wanted;
-}
-
-// A text of the protocol that this program stores with statistics; "" in files of others.
-std::string stored_text(const StatisticsFile& file, const char* name) {
-  const auto json = ordered_json::parse(file.protocol, nullptr, /*allow_exceptions=*/false);
-  const bool is_there = json.is_object() && json.contains(name) && json[name].is_string();
-  return is_there ? json[name].get<std::string>() : "";
 }
 
 // The side as the file has it.

@@ -12,12 +12,12 @@ namespace pixart::models {
 
 namespace {
 
-struct Block {
+struct DitBlock {
   nn::SelfAttention attn;
   nn::Mlp mlp;
   nn::Linear modulation;
 
-  Block(const nn::Scope& scope, const DitConfig& c)
+  DitBlock(const nn::Scope& scope, const DitConfig& c)
       : attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
@@ -38,7 +38,7 @@ struct DitLayers {
   nn::PatchEmbed x_embedder;
   nn::TimestepEmbedder t_embedder;
   at::Tensor label_table;
-  std::vector<Block> blocks;
+  std::vector<DitBlock> blocks;
   nn::Linear final_linear, final_modulation;
 
   DitLayers(const nn::Scope& scope, const DitConfig& c) {

@@ -17,14 +17,14 @@ namespace pixart::models {
 
 namespace {
 
-struct Block {
+struct PixArtBlock {
   at::Tensor table;  // scale_shift_table [6, D]
   nn::SelfAttention attn;
   CompressedKeys keys;
   nn::CrossAttention cross_attn;
   nn::Mlp mlp;
 
-  Block(const nn::Scope& scope, const PixArtConfig& c, int64_t index)
+  PixArtBlock(const nn::Scope& scope, const PixArtConfig& c, int64_t index)
       : table(scope.parameter("scale_shift_table", {6, c.hidden_size})),
         attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
         keys(scope / "attn", c.hidden_size, c.kv_compression, index),
@@ -53,7 +53,7 @@ struct PixArtLayers {
   nn::TimestepEmbedder t_embedder, csize_embedder, ar_embedder;
   nn::Linear t_block;
   nn::Mlp y_proj;
-  std::vector<Block> blocks;
+  std::vector<PixArtBlock> blocks;
   at::Tensor final_table;  // [2, D]: shift, scale
   nn::Linear final_linear;
   std::map<std::pair<int64_t, int64_t>, at::Tensor> grids;  // positions computed for other grids

@@ -229,19 +229,20 @@ void initialize(nn::StateDict& state, const VaeConfig&, uint64_t seed) {
 
 namespace {
 
-struct Preset {
+struct VaePreset {
   const char* name;
   double scaling_factor;
 };
-constexpr Preset kPresets[] = {{"sd-vae", 0.18215}, {"sdxl-vae", 0.13025}};  // otherwise only weights differ
+constexpr VaePreset kVaePresets[] = {{"sd-vae", 0.18215},
+                                     {"sdxl-vae", 0.13025}};  // otherwise only weights differ
 
 }  // namespace
 
-std::vector<std::string> vae_preset_names() { return names_of(kPresets); }
+std::vector<std::string> vae_preset_names() { return names_of(kVaePresets); }
 
 VaeConfig vae_preset(const std::string& name) {
   VaeConfig config;
-  config.scaling_factor = row_named(kPresets, name, "autoencoder").scaling_factor;
+  config.scaling_factor = row_named(kVaePresets, name, "autoencoder").scaling_factor;
   return config;
 }
 
