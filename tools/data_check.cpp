@@ -108,7 +108,7 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
     print_line("  rejected   and {} more; --quarantine FILE lists all", more);
 }
 
-void run(const SourceArguments& where, CheckArguments arguments) {
+void run_data_check(const SourceArguments& where, CheckArguments arguments) {
   if (arguments.max_tokens == 0) arguments.max_tokens = most_tokens(where);
   std::unique_ptr<text::Tokenizer> tokenizer;
   data::CheckOptions options{.examples = arguments.examples, .max_tokens = arguments.max_tokens};
@@ -171,7 +171,7 @@ void add_data_check(CLI::App& data) {
       "  pixart data check configs/demo/stamps.yaml --source stamps\n"
       "  pixart data check 'shards/sam-*.tar' --quarantine bad.jsonl\n"
       "Exit code 78 if more samples are unusable than the source's quarantine_budget allows.");
-  command->callback([where, arguments] { run(*where, *arguments); });
+  command->callback([where, arguments] { run_data_check(*where, *arguments); });
 }
 
 }  // namespace pixart::tools

@@ -29,7 +29,7 @@ namespace pixart::bench {
 
 namespace {
 
-struct Arguments {
+struct StepArguments {
   models::TransformerShape shape{.input_size = 32, .hidden_size = 256, .depth = 8, .num_heads = 4};
   models::TextSizes text{.caption_channels = 128, .max_tokens = 32};
   int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
@@ -63,7 +63,7 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t stream, at::Device device) {
 
 class RandomSamples : public train::Objective {
  public:
-  RandomSamples(const models::Transformer& model, const Arguments& arguments, at::Device device)
+  RandomSamples(const models::Transformer& model, const StepArguments& arguments, at::Device device)
       : model_(model),
         device_(device),
         lengths_(arguments.lengths()),
@@ -100,7 +100,7 @@ class RandomSamples : public train::Objective {
   at::Tensor latents_, captions_;
 };
 
-run::TrainerConfig trainer_config(const Arguments& arguments) {
+run::TrainerConfig trainer_config(const StepArguments& arguments) {
   run::TrainerConfig config;
   config.steps = arguments.steps + arguments.warmup_steps;
   config.batch_size = arguments.batch_size;
@@ -115,7 +115,7 @@ struct Work {
   std::unique_ptr<data::Loader> loader;
 };
 
-Work work_in_memory(const Arguments& arguments, const models::Transformer& model, at::Device device) {
+Work work_in_memory(const StepArguments& arguments, const models::Transformer& model, at::Device device) {
   auto order =
       std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = arguments.batch_size}});
   const data::BatchPlan plan{.batch_size = arguments.batch_size,
@@ -128,7 +128,7 @@ Work work_in_memory(const Arguments& arguments, const models::Transformer& model
 // Feature sets on a disk, and what reads them. Of the codec only the scaling of latents is used.
 class StoredSamples {
  public:
-  StoredSamples(const Arguments& arguments, at::Device device)
+  StoredSamples(const StepArguments& arguments, at::Device device)
       : arguments_(arguments),
         device_(device),
         scratch_(arguments.folder / fmt::format("pixart-bench-step-{}", process_id())),
@@ -173,7 +173,7 @@ class StoredSamples {
             .max_tokens = arguments_.text.max_tokens};
   }
 
-  Arguments arguments_;
+  StepArguments arguments_;
   at::Device device_;
   Scratch scratch_;
   Samples dataset_;
@@ -209,7 +209,7 @@ double sum_of(const std::vector<double>& values) {
 }
 
 // The same step in another process, which waits while this process works.
-std::unique_ptr<Rival> start_rival(const Arguments& a) {
+std::unique_ptr<Rival> start_rival(const StepArguments& a) {
   if (a.rival.empty()) return nullptr;
   require_files({a.script});
   std::vector<std::string> command = {a.rival,     a.script,   "--serve", "--precision",
@@ -243,7 +243,7 @@ nlohmann::ordered_json against(const Times& ours, const Times& rival, const nloh
             {"of_cpu_time", median(rival.cpu_ms) / median(ours.cpu_ms)}}}};
 }
 
-void bench(const Arguments& arguments) {
+void bench_step(const StepArguments& arguments) {
   const at::Device device = nn::select_device(arguments.device);
   nn::set_num_threads(arguments.threads);
   nn::keep_freed_memory();
@@ -308,7 +308,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_step(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StepArguments>();
   auto* command =
       app.add_subcommand("step", "A training step of PixArt: forward, loss, backward, clip, AdamW, EMA.");
   const auto number = [&](const char* name, int64_t& value, const char* meaning, int64_t least = 1) {
@@ -350,7 +350,7 @@ void add_step(CLI::App& app) {
       "Examples:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"
       "  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --rival .deps/venv/bin/python\n"
       "  pixart_bench step --hidden-size 256 --depth 8 --captions 16-32 --loader --dir build --json");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_step(*arguments); });
 }
 
 }  // namespace pixart::bench

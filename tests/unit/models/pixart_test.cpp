@@ -16,13 +16,13 @@ PixArtConfig tiny_config(bool multi_scale = false) {
 }
 
 // Three samples with one, two and four tokens; the second has its caption dropped.
-struct Tiny {
+struct TinyPixart {
   nn::StateDict state;
   PixArt model;
   at::Tensor latent, timestep;
   Condition text;
 
-  explicit Tiny(at::ScalarType dtype = at::kFloat, bool multi_scale = false)
+  explicit TinyPixart(at::ScalarType dtype = at::kFloat, bool multi_scale = false)
       : state({.dtype = dtype}),
         model(nn::Scope(state), tiny_config(multi_scale)),
         latent(at::randn({3, 4, multi_scale ? 2 : 4, multi_scale ? 6 : 4}, dtype)),
@@ -41,14 +41,14 @@ struct Tiny {
 TEST(PixArt, AnalyticGradientsAreTheNumericOnes) {
   for (const bool multi_scale : {false, true}) {
     SCOPED_TRACE(multi_scale);
-    const Tiny tiny(at::kDouble, multi_scale);
+    const TinyPixart tiny(at::kDouble, multi_scale);
     check_gradients(tiny.state, [&] { return tiny.forward(); });
   }
 }
 
 // Neither another sample's longer caption nor what stands behind the mask may be felt.
 TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
-  const Tiny tiny(at::kDouble, true);
+  const TinyPixart tiny(at::kDouble, true);
   const at::Tensor together = tiny.forward();
   for (int64_t i = 0; i < 3; ++i) {
     const auto one = [&](const at::Tensor& tensor) { return tensor.narrow(0, i, 1); };
@@ -65,7 +65,7 @@ TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
 }
 
 TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
-  const Tiny tiny(at::kDouble);
+  const TinyPixart tiny(at::kDouble);
   Condition replaced = tiny.text;
   replaced.drop = at::Tensor();
   replaced.caption = tiny.text.caption.clone();
@@ -80,7 +80,7 @@ TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
 TEST(PixArt, PreparedCaptionsGiveTheSameBitsAtEveryTimestep) {
   constexpr int64_t kAll = int64_t{1} << 30;
   for (const bool narrow : {false, true}) {
-    const Tiny tiny(at::kFloat, true);
+    const TinyPixart tiny(at::kFloat, true);
     const PixArt model = narrow ? tiny.model.with({.dtype = at::kBFloat16}) : tiny.model;
     const int64_t of_a_block = 3 * 4 * 2 * 12 * (narrow ? 2 : 4);
     for (const auto& [most_bytes, blocks] : {std::pair{kAll, 2}, {of_a_block, 1}, {of_a_block - 1, 0}}) {
@@ -98,14 +98,14 @@ TEST(PixArt, PreparedCaptionsGiveTheSameBitsAtEveryTimestep) {
 }
 
 TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {
-  const Tiny tiny;
+  const TinyPixart tiny;
   Condition text = tiny.text;
   text.caption = text.caption.unsqueeze(1);
   EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, text), tiny.forward()));
 }
 
 TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
-  const Tiny tiny;
+  const TinyPixart tiny;
   Condition other = tiny.text;
   other.caption = at::randn({3, 2, 5});
   other.mask = other.drop = at::Tensor();
@@ -116,7 +116,7 @@ TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
 }
 
 TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
-  const Tiny tiny(at::kDouble);
+  const TinyPixart tiny(at::kDouble);
   const at::Tensor timestep = tiny.timestep.repeat({2}), null = tiny.model.null_caption().expand({3, 4, 5});
   Condition both = tiny.text;
   both.drop = at::Tensor();
@@ -138,7 +138,7 @@ TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
 }
 
 TEST(PixArt, MultiScaleMakesPositionsForEachGrid) {
-  const Tiny tiny(at::kDouble, true);
+  const TinyPixart tiny(at::kDouble, true);
   const at::Tensor first = tiny.forward();
   Condition text = tiny.text;
   const at::Tensor tall = tiny.model.forward(tiny.latent.transpose(2, 3), tiny.timestep, text);
@@ -155,7 +155,7 @@ TEST(PixArt, AnyGridNeedsNoMicroConditions) {
   const PixArt model(nn::Scope(state), config);
   randomize(state);
   EXPECT_FALSE(state.contains("csize_embedder.mlp.0.weight"));
-  const Tiny inputs(at::kFloat, true);
+  const TinyPixart inputs(at::kFloat, true);
   Condition without = inputs.text;
   without.image_size = without.aspect_ratio = at::Tensor();
   EXPECT_TRUE(at::equal(model.forward(inputs.latent, inputs.timestep, without),
@@ -163,7 +163,7 @@ TEST(PixArt, AnyGridNeedsNoMicroConditions) {
 }
 
 TEST(PixArt, WhatCannotFitIsOurBug) {
-  const Tiny fixed, multi(at::kFloat, true);
+  const TinyPixart fixed, multi(at::kFloat, true);
   EXPECT_THROW(fixed.model.forward(at::zeros({3, 4, 2, 8}), fixed.timestep, fixed.text), InternalError);
   EXPECT_THROW(multi.model.forward(multi.latent, multi.timestep, fixed.text), InternalError);
   Condition shorter = fixed.text;
@@ -182,7 +182,7 @@ TEST(PixArt, RunsInBfloat16) {
     const PixArt wide(nn::Scope(wide_state), config), model(nn::Scope(state), config);
     randomize(state, 0.1);
     nn::copy_state(wide_state, state);
-    const Tiny inputs(at::kBFloat16, multi_scale);
+    const TinyPixart inputs(at::kBFloat16, multi_scale);
     Condition text = inputs.text;
     text.caption = text.caption.to(at::kFloat);
     EXPECT_LT(bfloat16_distance(model.forward(inputs.latent, inputs.timestep, inputs.text),
@@ -199,7 +199,7 @@ TEST(PixArt, RecomputedBlocksChangeNoBit) {
       nn::StateDict state;
       const PixArt first(nn::Scope(state), config);
       randomize(state);
-      const Tiny inputs(at::kFloat, multi_scale);
+      const TinyPixart inputs(at::kFloat, multi_scale);
       const int64_t size = 3 / micro_batches;
       check_recompute(
           state,
@@ -225,7 +225,7 @@ TEST(PixArt, FloatWeightsRunInBfloat16) {
     nn::StateDict state;
     const PixArt wide(nn::Scope(state), config), narrow = wide.with({.dtype = at::kBFloat16});
     randomize(state, 0.1);
-    const Tiny inputs(at::kFloat, multi_scale);
+    const TinyPixart inputs(at::kFloat, multi_scale);
     std::vector<at::Tensor> blocks;
     EXPECT_LT(bfloat16_distance(narrow.forward(inputs.latent, inputs.timestep, inputs.text, &blocks),
                                 wide.forward(inputs.latent, inputs.timestep, inputs.text)),
