@@ -211,7 +211,7 @@ void print(const std::vector<Finding>& all) {
   }
 }
 
-void print_json(const std::vector<Finding>& all) {
+void print_findings_json(const std::vector<Finding>& all) {
   ordered_json result = ordered_json::array();
   for (const auto& finding : all) {
     ordered_json entry = {{"what", finding.what}, {"value", finding.value}, {"is_there", finding.is_there}};
@@ -229,7 +229,7 @@ void add_doctor(CLI::App& app) {
       "doctor", "Show what this machine has, what is missing, and the commands that mend it.");
   command->add_flag("--json", *json, "print JSON");
   command->footer("Examples:\n  pixart doctor\n  pixart doctor --json");
-  command->callback([json] { *json ? print_json(findings()) : print(findings()); });
+  command->callback([json] { *json ? print_findings_json(findings()) : print(findings()); });
 }
 
 }  // namespace pixart::tools
