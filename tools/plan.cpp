@@ -94,7 +94,7 @@ run::RunConfig run_config(const PlanArguments& arguments) {
 
 plan::PlanOptions plan_options(const PlanArguments& arguments, const run::RunConfig& config) {
   plan::PlanOptions options{
-      .gpu = plan::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()))};
+      .gpu = plan::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()), cpu_bfloat16())};
   options.gpus = arguments.gpus;
   options.shard_optimizer = arguments.shard;
   if (arguments.efficiency > 0) options.efficiency = arguments.efficiency;

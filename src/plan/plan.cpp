@@ -138,9 +138,11 @@ StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage
   if (costs.bfloat16() && !options.gpu.has_bfloat16)
     run.warnings.push_back(fmt::format("stage {}: {} has no bfloat16; its float16 rate is used for the time.",
                                        stage.name, options.gpu.name));
-  if (costs.bfloat16() && options.gpu.is_cpu)
+  if (costs.bfloat16() && options.gpu.is_cpu && options.gpu.half < options.gpu.single)
     run.warnings.push_back(
-        fmt::format("stage {}: bfloat16 is slower than float32 on a CPU without AMX.", stage.name));
+        fmt::format("stage {}: bfloat16 is slower than float32 on this processor, which has neither AMX nor "
+                    "AVX512-BF16.",
+                    stage.name));
   return plan;
 }
 

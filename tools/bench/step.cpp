@@ -39,6 +39,7 @@ struct StepArguments {
   bool loader = false;
   std::filesystem::path folder = ".";                         // of the feature sets
   std::string rival, script = "scripts/bench_step.py", form;  // the Python that runs it; empty: no rival
+  bool compiled = false;                                      // torch.compile is a second rival
   bool json = false;
 
   CaptionLengths lengths() const {
@@ -208,10 +209,15 @@ double sum_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-// The same step in another process, which waits while this process works.
-std::unique_ptr<Rival> start_rival(const StepArguments& a) {
-  if (a.rival.empty()) return nullptr;
-  require_files({a.script});
+// A form of PyTorch in another process, which makes the same step and waits while the others work.
+struct Contender {
+  const char* key;  // of its results
+  std::unique_ptr<Rival> process;
+  nlohmann::json answer = {};  // the last one
+  Times times = {};
+};
+
+std::unique_ptr<Rival> start_rival(const StepArguments& a, bool compiled) {
   std::vector<std::string> command = {a.rival,     a.script,   "--serve", "--precision",
                                       a.precision, "--device", a.device};
   const std::pair<const char*, int64_t> numbers[] = {{"--hidden-size", a.shape.hidden_size},
@@ -225,7 +231,17 @@ std::unique_ptr<Rival> start_rival(const StepArguments& a) {
   for (const auto& [name, value] : numbers) command.insert(command.end(), {name, std::to_string(value)});
   if (!a.captions.empty()) command.insert(command.end(), {"--captions", a.captions});
   if (!a.form.empty()) command.insert(command.end(), {"--form", a.form});
+  if (compiled) command.emplace_back("--compile");
   return std::make_unique<Rival>(command);
+}
+
+std::vector<Contender> start_rivals(const StepArguments& a) {
+  std::vector<Contender> rivals;
+  if (a.rival.empty()) return rivals;
+  require_files({a.script});
+  rivals.push_back({.key = "against", .process = start_rival(a, false)});
+  if (a.compiled) rivals.push_back({.key = "against_compiled", .process = start_rival(a, true)});
+  return rivals;
 }
 
 nlohmann::ordered_json against(const Times& ours, const Times& rival, const nlohmann::json& answer) {
@@ -257,22 +273,22 @@ void bench_step(const StepArguments& arguments) {
   const Work work = stored ? stored->work(model) : work_in_memory(arguments, model, device);
   const auto alone = distributed::make_communicator({}, device, {});
   train::Trainer trainer(trainer_config(arguments), state, *work.objective, *work.loader, *alone);
-  const auto rival = start_rival(arguments);
+  auto rivals = start_rivals(arguments);
 
-  Times times, rival_times;
-  nlohmann::json answer;
+  Times times;
   double loss = 0;
   for (int64_t step = -arguments.warmup_steps; step < arguments.steps; ++step) {
-    if (rival) answer = rival->ask("step");
+    for (auto& rival : rivals) rival.answer = rival.process->ask("step");
     if (step == 0) work.loader->take_wait();  // that of the measured steps is wanted
     const double start = monotonic_seconds(), cpu_start = cpu_seconds();
     loss = trainer.train_step().loss;
     if (step < 0) continue;
     times.ms.push_back(1e3 * (monotonic_seconds() - start));
     times.cpu_ms.push_back(1e3 * (cpu_seconds() - cpu_start));
-    if (!rival) continue;
-    rival_times.ms.push_back(answer.at("ms"));
-    rival_times.cpu_ms.push_back(answer.at("cpu_ms"));
+    for (auto& rival : rivals) {
+      rival.times.ms.push_back(rival.answer.at("ms"));
+      rival.times.cpu_ms.push_back(rival.answer.at("cpu_ms"));
+    }
   }
   nlohmann::ordered_json result = {
       {"benchmark", "step"},
@@ -292,7 +308,7 @@ void bench_step(const StepArguments& arguments) {
     result["loader"] = {{"samples", arguments.samples},
                         {"threads", data::LoaderConfig{}.threads},
                         {"data_wait", work.loader->take_wait().seconds / (1e-3 * sum_of(times.ms))}};
-  if (rival) result["against"] = against(times, rival_times, answer);
+  for (const auto& rival : rivals) result[rival.key] = against(times, rival.times, rival.answer);
   if (arguments.json) {
     std::printf("%s\n", result.dump(1).c_str());
     return;
@@ -300,9 +316,10 @@ void bench_step(const StepArguments& arguments) {
   std::printf("%.1f ms per step (%.1f .. %.1f), %.2f images per second, %.0f MB at most\n", median(times.ms),
               result["step_ms"]["min"].get<double>(), result["step_ms"]["max"].get<double>(),
               result["images_per_second"].get<double>(), double(result["peak_bytes"].get<int64_t>()) / 1e6);
-  if (rival)
-    std::printf("%.2f times as fast as %s (%s)\n", result["against"]["ratio"]["of_medians"].get<double>(),
-                answer.at("rival").get<std::string>().c_str(), answer.at("form").get<std::string>().c_str());
+  for (const auto& rival : rivals)
+    std::printf("%.2f times as fast as %s (%s)\n", result[rival.key]["ratio"]["of_medians"].get<double>(),
+                rival.answer.at("rival").get<std::string>().c_str(),
+                rival.answer.at("form").get<std::string>().c_str());
 }
 
 }  // namespace
@@ -342,6 +359,8 @@ void add_step(CLI::App& app) {
   command->add_option("--device", arguments->device, "cpu, cuda or auto")->capture_default_str();
   command->add_option("--rival", arguments->rival,
                       "a Python with torch: PyTorch eager makes each step too, in turn with pixart");
+  command->add_flag("--compiled", arguments->compiled,
+                    "with --rival: torch.compile makes each step, too; it needs a C++ compiler");
   command->add_option("--script", arguments->script, "script of the rival")->capture_default_str();
   command->add_option("--form", arguments->form,
                       "form of the rival (default: the fastest, which is measured first)");

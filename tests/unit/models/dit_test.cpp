@@ -107,6 +107,18 @@ TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
   }
 }
 
+TEST(Dit, ALatentMeetsSeveralLabels) {
+  const Tiny tiny(at::kDouble);
+  const at::Tensor label = at::tensor({0, 3, 1, 2, 2, 3}), twice = tiny.latent.repeat({2, 1, 1, 1});
+  const at::Tensor got = tiny.model.forward(tiny.latent, tiny.timestep, {.label = label});
+  EXPECT_LT(relative_distance(got, tiny.model.forward(twice, tiny.timestep.repeat({2}), {.label = label})),
+            1e-12);
+  const at::Tensor one = at::full({1}, 20.5);
+  EXPECT_LT(relative_distance(tiny.model.forward(tiny.latent, one.expand(3), {.label = label}),
+                              tiny.model.forward(twice, one.repeat({6}), {.label = label})),
+            1e-12);
+}
+
 TEST(Dit, AnotherGridNeedsOtherPositions) {
   const TinyDit tiny;
   const at::Tensor latent = at::randn({3, 4, 2, 8});

@@ -1,6 +1,9 @@
 #include "pixart/models/pixart.h"
 
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
+
+#include <functional>
 
 #include "model_folder.h"
 #include "pixart/base/error.h"
@@ -95,6 +98,66 @@ TEST(PixArt, PreparedCaptionsGiveTheSameBitsAtEveryTimestep) {
       }
     }
   }
+}
+
+// Two captions for each latent, and one timestep for all.
+struct Pairs {
+  Condition text;
+  at::Tensor twice, time, times;  // latents [2B]; the timestep expanded, and written out
+
+  explicit Pairs(const Tiny& tiny)
+      : text(tiny.text),
+        twice(tiny.latent.repeat({2, 1, 1, 1})),
+        time(at::full({1}, 333.25).expand(3)),
+        times(at::full({6}, 333.25)) {
+    text.drop = at::Tensor();
+    for (at::Tensor* tensor : {&text.mask, &text.image_size, &text.aspect_ratio})
+      if (tensor->defined()) *tensor = at::cat({*tensor, *tensor});
+    text.caption = at::cat({text.caption, at::randn_like(text.caption)});
+  }
+};
+
+TEST(PixArt, ALatentMeetsSeveralCaptions) {
+  for (const bool multi_scale : {false, true}) {
+    const Tiny tiny(at::kDouble, multi_scale);
+    const Pairs pairs(tiny);
+    const at::Tensor got = tiny.model.forward(tiny.latent, pairs.time, pairs.text);
+    EXPECT_EQ(got.size(0), 6);
+    EXPECT_LT(relative_distance(got, tiny.model.forward(pairs.twice, pairs.times, pairs.text)), 1e-12);
+    const at::Tensor own = at::tensor({0.0, 333.25, 999.0});
+    EXPECT_LT(relative_distance(tiny.model.forward(tiny.latent, own, pairs.text),
+                                tiny.model.forward(pairs.twice, own.repeat({2}), pairs.text)),
+              1e-12);
+  }
+}
+
+// Rows that pass through linear layers with this number of outputs.
+int64_t rows_through(int64_t outputs, const std::function<void()>& work) {
+  static int64_t wanted, rows;
+  wanted = outputs, rows = 0;
+  const auto callback = at::addThreadLocalCallback(
+      at::RecordFunctionCallback([](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
+        if (call.name() != std::string("aten::linear")) return nullptr;
+        const auto& x = call.inputs()[0].toTensor();
+        if (call.inputs()[1].toTensor().size(0) == wanted) rows += x.numel() / x.size(-1);
+        return nullptr;
+      }).needsInputs(true));
+  work();
+  at::removeCallback(callback);
+  return rows;
+}
+
+// The queries, keys and values (36) of the first of two blocks, and the modulation (72) of all.
+TEST(PixArt, WhatCaptionsDoNotChangeIsComputedOnceForEachLatent) {
+  const Tiny tiny;
+  const Pairs pairs(tiny);
+  const auto shared = [&] { tiny.model.forward(tiny.latent, pairs.time, pairs.text); };
+  const auto apart = [&] { tiny.model.forward(pairs.twice, pairs.times, pairs.text); };
+  constexpr int64_t kTokens = 4;
+  EXPECT_EQ(rows_through(36, shared), 3 * kTokens + 6 * kTokens);
+  EXPECT_EQ(rows_through(36, apart), 2 * 6 * kTokens);
+  EXPECT_EQ(rows_through(72, shared), 1);
+  EXPECT_EQ(rows_through(72, apart), 6);
 }
 
 TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {

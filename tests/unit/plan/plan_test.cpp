@@ -179,6 +179,16 @@ TEST(Plan, SeveralRanksNeedRoomToTalk) {
   EXPECT_LT(bucket, 0.05 * trained);
 }
 
+TEST(Plan, SaysWhereAProcessorIsSlowInBfloat16) {
+  auto config = paper();
+  config.stages[1].precision = run::Precision::kBFloat16;
+  const auto warnings = [&](CpuBfloat16 kind) {
+    return plan_run(config, {.gpu = find_gpu("cpu", 2, 1e12, kind)}).warnings;
+  };
+  EXPECT_THAT(warnings(CpuBfloat16::kNone), ::testing::Contains(HasSubstr("neither AMX nor AVX512-BF16")));
+  EXPECT_THAT(warnings(CpuBfloat16::kAvx512), ::testing::Not(::testing::Contains(HasSubstr("AVX512"))));
+}
+
 TEST(Plan, TheLargestMicroBatchFitsAndTheNextDoesNot) {
   auto config = paper();
   config.stages.resize(2);
