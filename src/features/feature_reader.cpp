@@ -9,7 +9,6 @@
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
-#include "pixart/data/aspect_bucket.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/damaged_features.h"
 #include "pixart/features/stage_images.h"
@@ -218,7 +217,7 @@ data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
   if (with_sizes) {
     batch.image_size = buffer({count, 2}, at::kFloat, pinned);
     batch.aspect_ratio = buffer({count, 1}, at::kFloat, pinned);
-    const double ratio = resolution > 0 ? data::aspect_buckets(int(resolution))[plan.bucket].ratio : 1.0;
+    const double ratio = shapes ? shapes->at(plan.bucket).ratio : 1.0;
     for (int64_t i = 0; i < count; ++i) {
       batch.image_size.data_ptr<float>()[2 * i] = float(places[size_t(i)].height);
       batch.image_size.data_ptr<float>()[2 * i + 1] = float(places[size_t(i)].width);

@@ -52,7 +52,7 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
     for (const auto& rejection : ledgers[i].rejected) part.rejected.push_back(rejection.row);
     const auto& selection = parts[i].dataset->selection();
     if (selection) part.drawn = {selection, &selection->drawn};
-    if (stage.aspect_buckets) add_buckets(parts[i], buckets.bucket_of);
+    if (stage.has_buckets()) add_buckets(parts[i], buckets.bucket_of);
     result.push_back(std::move(part));
   }
   return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets), std::move(excluded),

@@ -31,9 +31,8 @@ StageImages::StageImages(StageParts parts, const run::StageConfig& stage, const 
 StageImages::~StageImages() = default;
 
 StageImages::Size StageImages::size(uint8_t bucket) const {
-  const ImageCutter& cutter = state_->cutter;
-  if (cutter.buckets.empty()) return {cutter.side, cutter.side};
-  return {cutter.buckets.at(bucket).height, cutter.buckets.at(bucket).width};
+  const auto& shape = state_->cutter.shapes.at(bucket);
+  return {shape.height, shape.width};
 }
 
 std::vector<int64_t> StageImages::latent_shape(uint8_t bucket) const {

@@ -90,7 +90,7 @@ void open_part(const features::RunContext& run, const run::StageConfig& stage, c
   if (stage.reads_stored_latents())
     part.latents = std::make_shared<data::LatentSet>(
         features::latent_set(run.config, stage, name, *part.dataset, *encoders.codec, run.device));
-  else if (stage.aspect_buckets)
+  else if (stage.has_buckets())
     part.shapes = std::make_shared<features::ImageShapes>(
         features::image_shapes(run.config, stage, *part.source, *part.dataset));
   if (stage.reads_stored_captions())
@@ -135,7 +135,7 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
                      .mirror = stage.horizontal_flip,
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
-                     .resolution = stage.aspect_buckets ? stage.resolution : 0,
+                     .shapes = std::make_shared<data::TrainingShapes>(stage.shapes()),
                      .damaged = std::move(damaged),
                      .images = std::move(images),
                      .tokenizer = stage.reads_stored_captions() ? nullptr : encoders.captions},

@@ -12,6 +12,7 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
       std::move(order),
       data::BatchPlan{.batch_size = stage.batch_size,
                       .micro_batch_size = stage.micro_batch_size,
+                      .micro_batch_sizes = stage.micro_batch_sizes(),
                       .rank = run.ranks.rank(),
                       .world_size = run.ranks.world_size(),
                       .one_by_one = run.config.numerics == run::Numerics::kExact},

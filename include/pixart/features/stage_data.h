@@ -23,7 +23,7 @@ struct StagePart {
   double passes = 1;
   int64_t first_row = 0;
   std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages with stored latents
-  std::shared_ptr<const ImageShapes> shapes = {};         // or aspect buckets of images that it encodes
+  std::shared_ptr<const ImageShapes> shapes = {};         // or the shapes of images that it encodes
   std::shared_ptr<const data::CaptionSet> captions = {};  // text stages with stored features of captions
 };
 
@@ -32,7 +32,7 @@ using StageParts = std::vector<StagePart>;
 // The index of the part that holds a row, and the row within that part.
 std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
 
-// The aspect bucket of a row that is not rejected; 0 in a stage without buckets.
+// The bucket of a row that is not rejected: the number of its shape (data::TrainingShapes); 0 in a stage with one shape.
 uint8_t bucket_of(const StagePart& part, int64_t row);
 
 // Whether the scores of the part's source leave the row in the order.
