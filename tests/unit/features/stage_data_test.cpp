@@ -108,7 +108,8 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   EXPECT_EQ(ledgers[0].accepted(), 9);
   for (const auto version : {data::OrderVersion::kListed, data::OrderVersion::kComputed}) {
     const auto order = make_order(all, ledgers, stage, 1, nullptr, version);
-    FeatureReader reader{.parts = all, .with_sizes = true, .resolution = 256};
+    const FeatureReader reader{
+        .parts = all, .with_sizes = true, .shapes = std::make_shared<data::TrainingShapes>(stage.shapes())};
     std::set<int64_t> seen;
     int64_t whole = 0;
     for (int64_t step = 0; step < 40; ++step) {
