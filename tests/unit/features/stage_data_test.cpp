@@ -126,6 +126,9 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
     }
     EXPECT_EQ(seen.size(), 15);
     EXPECT_GE(whole, 20);
+    // Held-out samples are read without a bucket.
+    const auto alone = reader(plan_of({1}, {1}));
+    EXPECT_FLOAT_EQ(alone.aspect_ratio[0][0].item<float>(), float(data::aspect_buckets(256)[3].ratio));
   }
 }
 
