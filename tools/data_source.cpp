@@ -98,7 +98,8 @@ std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, con
   std::vector<data::CheckShape> shapes;
   for (const auto& stage : run::read_run_config(with_home(arguments.where), arguments.settings).stages)
     for (const auto& part : stage.parts())
-      if (part.source == source) shapes.push_back({.stage = stage.name, .shapes = stage.shapes()});
+      if (part.source == source)
+        shapes.push_back({.stage = stage.name, .shapes = stage.at(part.resolution).shapes()});
   return shapes;
 }
 

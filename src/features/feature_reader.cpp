@@ -218,10 +218,10 @@ data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
     batch.image_size = buffer({count, 2}, at::kFloat, pinned);
     batch.aspect_ratio = buffer({count, 1}, at::kFloat, pinned);
     for (int64_t i = 0; i < count; ++i) {
-      const auto& [part, row] = std::pair{places[size_t(i)].part, places[size_t(i)].row};
-      const double ratio = shapes ? shapes->at(bucket_of(parts[part], row)).ratio : 1.0;
-      batch.image_size.data_ptr<float>()[2 * i] = float(places[size_t(i)].height);
-      batch.image_size.data_ptr<float>()[2 * i + 1] = float(places[size_t(i)].width);
+      const Place& place = places[size_t(i)];
+      const double ratio = shapes ? shapes->at(bucket_of(parts[place.part], place.row)).ratio : 1.0;
+      batch.image_size.data_ptr<float>()[2 * i] = float(place.height);
+      batch.image_size.data_ptr<float>()[2 * i + 1] = float(place.width);
       batch.aspect_ratio.data_ptr<float>()[i] = float(ratio);
     }
   }

@@ -16,8 +16,13 @@ std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row) {
 }
 
 uint8_t bucket_of(const StagePart& part, int64_t row) {
-  if (part.latents) return part.latents->item(row).bucket;
-  return part.shapes ? part.shapes->buckets.at(size_t(row)) : 0;
+  if (part.latents) return uint8_t(part.first_bucket + part.latents->item(row).bucket);
+  return uint8_t(part.first_bucket + (part.shapes ? part.shapes->buckets.at(size_t(row)) : 0));
+}
+
+bool is_repeated(const StageParts& parts, size_t part) {
+  return std::any_of(parts.begin(), parts.begin() + int64_t(part),
+                     [&](const StagePart& earlier) { return earlier.source == parts[part].source; });
 }
 
 bool uses_row(const StagePart& part, int64_t row) {
@@ -29,7 +34,8 @@ namespace {
 
 // The buckets of the images whose shape is known, also of those that are rejected for another reason.
 void add_buckets(const StagePart& part, std::vector<uint8_t>& buckets) {
-  const auto& rejected = part.latents ? part.latents->rejected() : part.shapes->rejected;
+  static const std::vector<data::Rejection> none;  // a part whose images have one shape
+  const auto& rejected = part.latents ? part.latents->rejected() : part.shapes ? part.shapes->rejected : none;
   auto next = rejected.begin();
   for (int64_t row = 0; row < part.dataset->size(); ++row) {
     const bool is_known = next == rejected.end() || next->row != row;

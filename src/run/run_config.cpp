@@ -130,8 +130,19 @@ void add_prompt_problems(const ObjectiveInfo& objective, const MetricsConfig& me
         "does not read");
 }
 
+void add_mix_problems(const StageConfig& stage, const std::vector<std::string>& sides,
+                      std::vector<std::string>& problems) {
+  for (const auto& part : stage.mix)
+    if (part.resolution && !contains(sides, std::to_string(*part.resolution)))
+      problems.push_back(fmt::format("mix: resolution {} of source {} is not one of resolutions ({})",
+                                     *part.resolution, part.source, join(sides, ", ")));
+}
+
 void add_resolution_problems(const StageConfig& stage, std::vector<std::string>& problems) {
   const auto& all = stage.resolutions;
+  std::vector<std::string> sides;
+  for (const auto& one : all) sides.push_back(std::to_string(one.side));
+  add_mix_problems(stage, sides, problems);
   if (all.empty()) {
     if (stage.resolution_rule != data::ResolutionRule::kLargest)
       problems.push_back("resolution_rule has no effect without resolutions");
@@ -145,8 +156,6 @@ void add_resolution_problems(const StageConfig& stage, std::vector<std::string>&
     if (all[i].side <= all[i - 1].side)
       problems.push_back(
           fmt::format("resolutions must rise, but side {} comes after {}", all[i].side, all[i - 1].side));
-  std::vector<std::string> sides;
-  for (const auto& one : all) sides.push_back(std::to_string(one.side));
   if (!contains(sides, std::to_string(stage.resolution)))
     problems.push_back(
         fmt::format("resolution {} is not one of resolutions ({})", stage.resolution, join(sides, ", ")));
@@ -287,6 +296,12 @@ std::vector<StageConfig> StageConfig::at_each_resolution() const {
   return result;
 }
 
+StageConfig StageConfig::at(const std::optional<int64_t>& only) const {
+  for (auto& alone : at_each_resolution())
+    if (only == alone.resolution) return alone;
+  return *this;
+}
+
 std::vector<int64_t> StageConfig::micro_batch_sizes() const {
   if (resolutions.empty()) return {};
   const auto each = at_each_resolution();
@@ -318,6 +333,14 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
 }
 
+// Whether the mix names the source with a resolution each time, and with each at most once.
+bool comes_at_each_resolution(const StageConfig& stage, const std::string& source) {
+  std::set<int64_t> seen;
+  for (const auto& part : stage.mix)
+    if (part.source == source && (!part.resolution || !seen.insert(*part.resolution).second)) return false;
+  return true;
+}
+
 // Sources of samples and captions that the stage must not train on.
 void add_held_out_problems(const StageConfig& stage, const std::vector<std::string>& used,
                            const std::vector<std::string>& source_names, std::vector<std::string>& problems) {
@@ -346,7 +369,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
       if (!part.source.empty() && !contains(source_names, part.source))
         problems.push_back(
             fmt::format("stage {}: {}", stage.name, unknown_name("source", part.source, source_names)));
-      if (contains(used, part.source))
+      if (contains(used, part.source) && !comes_at_each_resolution(stage, part.source))
         problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
       used.push_back(part.source);
     }

@@ -87,12 +87,13 @@ void load_if_needed(const features::RunContext& run, const run::StageConfig& sta
 void open_part(const features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders,
                features::StagePart& part) {
   const std::string& name = part.source->name;
+  const run::StageConfig cut = stage.at(part.resolution);
   if (stage.reads_stored_latents())
     part.latents = std::make_shared<data::LatentSet>(
-        features::latent_set(run.config, stage, name, *part.dataset, *encoders.codec, run.device));
-  else if (stage.has_buckets())
+        features::latent_set(run.config, cut, name, *part.dataset, *encoders.codec, run.device));
+  else if (cut.has_buckets())
     part.shapes = std::make_shared<features::ImageShapes>(
-        features::image_shapes(run.config, stage, *part.source, *part.dataset));
+        features::image_shapes(run.config, cut, *part.source, *part.dataset));
   if (stage.reads_stored_captions())
     part.captions = std::make_shared<data::CaptionSet>(
         features::caption_set(run.config, name, *part.dataset, *encoders.captions));
@@ -110,6 +111,16 @@ std::shared_ptr<const features::StageImages> stage_images(const features::RunCon
                                  .is_new = !run::has_begun(run.folder, stage.name)});
 }
 
+// That of the next part. A source has one, also if it comes at several resolutions.
+std::shared_ptr<data::QuarantineFile> quarantine_file_of(
+    const features::RunContext& run, const features::StageParts& parts,
+    const std::vector<std::shared_ptr<data::QuarantineFile>>& earlier) {
+  const auto& source = parts[earlier.size()].source;
+  for (size_t i = 0; i < earlier.size(); ++i)
+    if (parts[i].source == source) return earlier[i];
+  return std::make_shared<data::QuarantineFile>(run.folder.quarantine(source->name));
+}
+
 OpenedData open_features(features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders) {
   features::StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
@@ -119,8 +130,8 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
   for (auto& part : parts) {
     open_part(run, stage, encoders, part);
     const std::string& name = part.source->name;
-    quarantine_files.push_back(std::make_shared<data::QuarantineFile>(run.folder.quarantine(name)));
-    const bool writes = run.ranks.rank() == 0;
+    quarantine_files.push_back(quarantine_file_of(run, parts, quarantine_files));
+    const bool writes = run.ranks.rank() == 0 && !features::is_repeated(parts, ledgers.size());
     ledgers.push_back(features::ledger_of(part, writes ? quarantine_files.back().get() : nullptr));
     if (ledgers.back().accepted() < ledgers.back().listed)
       log::info("source {}: {}", name, data::describe(ledgers.back()));
@@ -264,7 +275,9 @@ features::StageParts open_data(features::RunContext& run, const run::StageConfig
   auto order = features::make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage),
                                     result.excluded->rows(), run.config.order_version());
   result.data = features::data_fingerprints(opened.reader.parts, opened.ledgers);
-  for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
+  for (size_t i = 0; i < opened.ledgers.size(); ++i)
+    if (!features::is_repeated(opened.reader.parts, i))
+      result.quarantined += int64_t(opened.ledgers[i].rejected.size());
   result.damaged = opened.reader.damaged;
   result.before_save = [damaged = result.damaged, images = opened.reader.images] {
     damaged->write_waiting();

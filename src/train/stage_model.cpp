@@ -1,5 +1,7 @@
 #include "stage_model.h"
 
+#include "pixart/base/error.h"
+
 namespace pixart::train {
 
 std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const run::StageConfig& stage,
@@ -7,7 +9,9 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
                                           std::shared_ptr<const data::SampleOrder> order,
                                           data::Loader::Read read) {
   std::vector<std::string> names;
-  for (const auto& part : parts) names.push_back(part.source->name);
+  for (const auto& part : parts)
+    names.push_back(part.source->name +
+                    (part.resolution ? fmt::format(" at {} pixels", *part.resolution) : ""));
   return std::make_unique<data::Loader>(
       std::move(order),
       data::BatchPlan{.batch_size = stage.batch_size,

@@ -123,28 +123,29 @@ class OnTheFly : public ::testing::Test {
                     .caption_dtype = config_.features.caption_dtype};
     auto own = run.parts(stage());
     auto& reader = parts.reader;
-    if (stage().reads_stored_latents()) {
-      own[0].latents = std::make_shared<data::LatentSet>(
-          features::latent_set(config_, stage(), "noise", *own[0].dataset, *parts.codec, at::kCPU));
-    } else {
+    const auto quarantine = std::make_shared<data::QuarantineFile>(folder_ / "quarantine.jsonl");
+    for (auto& part : own) {
+      const run::StageConfig cut = stage().at(part.resolution);
+      if (stage().reads_stored_latents())
+        part.latents = std::make_shared<data::LatentSet>(
+            features::latent_set(config_, cut, "noise", *part.dataset, *parts.codec, at::kCPU));
+      else if (cut.has_buckets())
+        part.shapes = std::make_shared<features::ImageShapes>(
+            features::image_shapes(config_, cut, config_.sources[0], *part.dataset));
+      if (stage().reads_stored_captions())
+        part.captions = std::make_shared<data::CaptionSet>(
+            features::caption_set(config_, "noise", *part.dataset, *parts.captions));
+      parts.ledgers.push_back(features::ledger_of(part, quarantine.get()));
+    }
+    if (!stage().reads_stored_latents()) {
       const features::ImageMemoryPlace memory{.folder = folder_ / "checksums", .is_new = is_new};
-      if (stage().has_buckets())
-        own[0].shapes = std::make_shared<features::ImageShapes>(
-            features::image_shapes(config_, stage(), config_.sources[0], *own[0].dataset));
       reader.images =
           std::make_shared<features::StageImages>(own, stage(), parts.codec->config(), kSeed, memory);
       parts.encode.codec = parts.codec;
     }
-    if (stage().reads_stored_captions()) {
-      own[0].captions = std::make_shared<data::CaptionSet>(
-          features::caption_set(config_, "noise", *own[0].dataset, *parts.captions));
-    } else {
-      reader.tokenizer = parts.encode.captions = parts.captions;
-    }
-    const auto quarantine = std::make_shared<data::QuarantineFile>(folder_ / "quarantine.jsonl");
-    parts.ledgers = {features::ledger_of(own[0], quarantine.get())};
+    if (!stage().reads_stored_captions()) reader.tokenizer = parts.encode.captions = parts.captions;
     reader.damaged = std::make_shared<features::DamagedFeatures>(
-        own, parts.ledgers, std::vector<std::shared_ptr<data::QuarantineFile>>{quarantine});
+        own, parts.ledgers, std::vector<std::shared_ptr<data::QuarantineFile>>(own.size(), quarantine));
     reader.parts = std::move(own);
     reader.seed = kSeed, reader.with_captions = true, reader.mirror = true, reader.max_tokens = kMaxTokens;
     reader.shapes = std::make_shared<data::TrainingShapes>(stage().shapes());
@@ -386,6 +387,38 @@ TEST_F(SeveralResolutions, NeitherRanksNorAStopNorEncodingInTheStepsChangeTheTra
   expect_same_on_two_ranks(6);
   encode(Encoding::kOnTheFly, Encoding::kStored);
   expect_close(train(10), stored);
+  expect_to_continue(3, 8);
+  expect_same_on_two_ranks(6);
+}
+
+// A source may come at each resolution, with the feature sets of stages that have one.
+TEST_F(SeveralResolutions, ASourceMayComeAtEach) {
+  stage().source.clear();
+  stage().mix = {{.source = "noise", .resolution = 16}, {.source = "noise", .passes = 0.5, .resolution = 32}};
+  for (const auto encoding : {Encoding::kStored, Encoding::kOnTheFly}) {
+    encode(encoding, Encoding::kStored);
+    const auto parts = open();
+    for (const auto version : {data::OrderVersion::kListed, data::OrderVersion::kComputed}) {
+      const auto order =
+          features::make_order(parts.reader.parts, parts.ledgers, stage(), kSeed, nullptr, version);
+      ASSERT_EQ(order->epoch_size(), 30);
+      std::map<int64_t, std::set<int64_t>> seen;  // by side
+      for (int64_t position = 0; position < 30; ++position) {
+        const int64_t row = order->row(position);
+        const data::Batch batch =
+            parts.reader({.positions = {position}, .rows = {row}, .bucket = order->bucket(row)});
+        const int64_t side = batch.mean.defined() ? 4 * batch.mean.size(2) : batch.image.size(2);
+        EXPECT_EQ(side, row < 20 ? 16 : 32);
+        seen[side].insert(row % 20);
+      }
+      if (encoding == Encoding::kOnTheFly) continue;  // the damaged image is found when it is read
+      EXPECT_EQ(seen[16].size(), 19u);
+      EXPECT_GE(seen[32].size(), 9u);
+    }
+  }
+  for (const char* set : {"noise-latents-16-mirrored", "noise-latents-32-mirrored"})
+    EXPECT_TRUE(fs::exists(folder_ / "features" / set / "manifest.json")) << set;
+  encode(Encoding::kStored, Encoding::kStored);
   expect_to_continue(3, 8);
   expect_same_on_two_ranks(6);
 }

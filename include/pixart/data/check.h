@@ -24,6 +24,14 @@ struct CaptionKindReport {
   std::vector<Opening> openings;  // that many of them share
 };
 
+// How many images have a shape of a stage with several.
+struct BucketCount {
+  std::string stage = {};
+  int resolution = 0;
+  AspectBucket shape = {};
+  int64_t images = 0;
+};
+
 struct CheckReport {
   LedgerSummary ledger;
   uint64_t bytes = 0;  // size of the encoded images
@@ -48,14 +56,6 @@ inline constexpr int kThinAt = 1024;
 struct CheckShape {
   std::string stage = {};
   TrainingShapes shapes;
-};
-
-// How many images have a shape of a stage with several.
-struct BucketCount {
-  std::string stage = {};
-  int resolution = 0;
-  AspectBucket shape = {};
-  int64_t images = 0;
 };
 
 struct CheckOptions {

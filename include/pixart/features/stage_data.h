@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,8 @@
 
 namespace pixart::features {
 
-// One source of a stage's mix; its rows are numbered from `first_row` on.
+// One source of a stage's mix; its rows are numbered from `first_row` on. A source that comes at several resolutions is
+// a part for each.
 struct StagePart {
   const data::SourceConfig* source = nullptr;
   const data::Dataset* dataset = nullptr;
@@ -25,6 +27,8 @@ struct StagePart {
   std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages with stored latents
   std::shared_ptr<const ImageShapes> shapes = {};         // or the shapes of images that it encodes
   std::shared_ptr<const data::CaptionSet> captions = {};  // text stages with stored features of captions
+  std::optional<int64_t> resolution = {};  // that all its images have, of several (stages[].mix[].resolution)
+  uint8_t first_bucket = 0;                // the stage's number of the part's first shape
 };
 
 using StageParts = std::vector<StagePart>;
@@ -51,6 +55,9 @@ std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
 
 // The hash of the file of scores of each source that has one: "scores of NAME", for checkpoints.
 std::map<std::string, std::string> score_fingerprints(const StageParts& parts);
+
+// Whether the source has an earlier part.
+bool is_repeated(const StageParts& parts, size_t part);
 
 // The ledger of a part whose features (or shapes) exist. Checks the budget and writes the quarantine file (null: another
 // process does, as one file is enough for all ranks).

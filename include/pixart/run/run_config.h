@@ -227,12 +227,17 @@ struct CheckpointConfig : CheckpointKeeping {
 struct MixConfig {
   std::string source;
   double passes = 1;
+  std::optional<int64_t> resolution;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("source", s.source, "Name of the data source.", required());
     v("passes", s.passes, "How often each of its samples occurs in an epoch, on average.",
       positive_up_to(10000));
+    v("resolution", s.resolution,
+      "All images of the source have this one of the stage's resolutions, whatever their size. A source may come "
+      "once with each. Unset: resolution_rule says.",
+      in_range(1, kLargestSide));
   }
 };
 
@@ -390,6 +395,8 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   data::TrainingShapes shapes() const;
   // The stage at one of its resolutions alone; of a stage without `resolutions` the only element is the stage itself.
   std::vector<StageConfig> at_each_resolution() const;
+  // How the stage cuts the images of a part of its mix, which may have one resolution: that alone, or the stage itself.
+  StageConfig at(const std::optional<int64_t>& resolution) const;
   // The largest number of samples of a micro-batch for each bucket (0: no limit); empty: micro_batch_size for all.
   std::vector<int64_t> micro_batch_sizes() const;
   diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset

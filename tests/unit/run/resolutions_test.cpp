@@ -10,18 +10,22 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What is wrong with a text stage that has these keys; "": nothing.
-std::string text_error(const std::string& keys) {
-  const std::string run =
-      "run: r\ntransformer: {preset: XL/2}\nsources: [{name: a, type: scenes}]\nstages:\n"
-      "  - {name: text, objective: text_conditional, source: a, steps: 5, " +
-      keys + "}\n";
+std::string error_of_file(const std::string& run) {
   try {
     config::read_text<RunConfig>(run, "run.yaml");
     return "";
   } catch (const UserError& error) {
     return error.what();
   }
+}
+
+// What is wrong with a text stage that has these keys; "": nothing.
+std::string text_error(const std::string& keys) {
+  const std::string run =
+      "run: r\ntransformer: {preset: XL/2}\nsources: [{name: a, type: scenes}]\nstages:\n"
+      "  - {name: text, objective: text_conditional, source: a, steps: 5, " +
+      keys + "}\n";
+  return error_of_file(run);
 }
 
 TEST(Resolutions, SeveralResolutionsMustFitTogether) {
@@ -51,6 +55,30 @@ TEST(Resolutions, SeveralResolutionsMustFitTogether) {
                  "5}, {side: 6}, {side: 7}]"),
       HasSubstr("resolutions has 7 elements; at most 6"));
   EXPECT_THAT(text_error("multi_scale: true, resolutions: [256, 512]"), HasSubstr("resolutions"));
+}
+
+TEST(Resolutions, ASourceMayComeOnceWithEach) {
+  const auto error_with = [](const std::string& mix) {
+    const std::string run =
+        "run: r\ntransformer: {preset: XL/2}\nsources: [{name: a, type: scenes}]\nstages:\n"
+        "  - {name: text, objective: text_conditional, steps: 5, multi_scale: true, resolutions: [{side: 256}, "
+        "{side: 512}], mix: [" +
+        mix + "]}\n";
+    return error_of_file(run);
+  };
+  EXPECT_EQ(error_with("{source: a, resolution: 256}, {source: a, resolution: 512, passes: 0.5}"), "");
+  EXPECT_EQ(error_with("{source: a, resolution: 256}"), "");
+  EXPECT_THAT(error_with("{source: a, resolution: 256}, {source: a, resolution: 256}"),
+              HasSubstr("mix names source a twice"));
+  EXPECT_THAT(error_with("{source: a}, {source: a, resolution: 256}"), HasSubstr("mix names source a twice"));
+  EXPECT_THAT(error_with("{source: a, resolution: 300}"),
+              HasSubstr("resolution 300 of source a is not one of resolutions (256, 512)"));
+  StageConfig stage;
+  stage.resolution = 512;
+  stage.resolutions = {{.side = 256}, {.side = 512}};
+  EXPECT_EQ(stage.at(256).resolution, 256);
+  EXPECT_TRUE(stage.at(256).resolutions.empty());
+  EXPECT_EQ(stage.at({}).resolutions.size(), 2u);
 }
 
 TEST(Resolutions, MicroBatchesOfEachResolution) {
