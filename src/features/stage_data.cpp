@@ -1,6 +1,7 @@
 #include "pixart/features/stage_data.h"
 
 #include <algorithm>
+#include <set>
 
 #include "pixart/base/error.h"
 
@@ -90,6 +91,17 @@ data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_f
   if (quarantine_file != nullptr) quarantine_file->replace(ledger);
   data::check_budget(*part.source, ledger);
   return ledger;
+}
+
+void append_new(const StageParts& parts, const std::vector<data::Ledger>& ledgers,
+                data::QuarantineFile& quarantine_file) {
+  const size_t last = ledgers.size() - 1;
+  std::set<int64_t> known;
+  for (size_t i = 0; i < last; ++i)
+    if (parts[i].source == parts[last].source)
+      for (const auto& rejection : ledgers[i].rejected) known.insert(rejection.row);
+  for (const auto& rejection : ledgers[last].rejected)
+    if (!known.contains(rejection.row)) quarantine_file.append(parts[last].source->name, rejection);
 }
 
 }  // namespace pixart::features

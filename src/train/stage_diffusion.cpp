@@ -131,8 +131,10 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
     open_part(run, stage, encoders, part);
     const std::string& name = part.source->name;
     quarantine_files.push_back(quarantine_file_of(run, parts, quarantine_files));
-    const bool writes = run.ranks.rank() == 0 && !features::is_repeated(parts, ledgers.size());
-    ledgers.push_back(features::ledger_of(part, writes ? quarantine_files.back().get() : nullptr));
+    const bool writes = run.ranks.rank() == 0, is_repeated = features::is_repeated(parts, ledgers.size());
+    ledgers.push_back(
+        features::ledger_of(part, writes && !is_repeated ? quarantine_files.back().get() : nullptr));
+    if (writes && is_repeated) features::append_new(parts, ledgers, *quarantine_files.back());
     if (ledgers.back().accepted() < ledgers.back().listed)
       log::info("source {}: {}", name, data::describe(ledgers.back()));
   }

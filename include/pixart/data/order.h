@@ -44,7 +44,8 @@ struct OrderPart {
 // The bucket of a rejected row whose shape nobody knows.
 inline constexpr uint8_t kUnknownBucket = 255;
 
-// The bucket of each row (of all parts), which is the number of its image's shape, and how many consecutive samples should share a bucket.
+// The bucket of each row (of all parts), which is the number of its image's shape, and how many consecutive samples
+// should share a bucket.
 struct OrderBuckets {
   std::vector<uint8_t> bucket_of = {};  // empty: no buckets
   int64_t run = 1;                      // the global batch

@@ -1,5 +1,5 @@
-// The shapes to which a stage cuts its images: squares or aspect buckets, of one resolution or of several. The number of
-// a shape is the bucket of a row in feature sets, in the order of samples and in batches.
+// The shapes to which a stage cuts its images: squares or aspect buckets, of one resolution or several. The number of a
+// shape is the bucket of a row in feature sets, in the order of samples and in batches.
 #pragma once
 #include <cstdint>
 #include <string>

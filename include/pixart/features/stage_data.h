@@ -36,7 +36,8 @@ using StageParts = std::vector<StagePart>;
 // The index of the part that holds a row, and the row within that part.
 std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
 
-// The bucket of a row that is not rejected: the number of its shape (data::TrainingShapes); 0 in a stage with one shape.
+// The bucket of a row that is not rejected: the number of its shape among those of the stage (data::TrainingShapes), 0 in
+// a stage with one.
 uint8_t bucket_of(const StagePart& part, int64_t row);
 
 // Whether the scores of the part's source leave the row in the order.
@@ -62,5 +63,8 @@ bool is_repeated(const StageParts& parts, size_t part);
 // The ledger of a part whose features (or shapes) exist. Checks the budget and writes the quarantine file (null: another
 // process does, as one file is enough for all ranks).
 data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_file);
+// Appends what the last ledger rejects, but not that of an earlier part of its source, whose file this is.
+void append_new(const StageParts& parts, const std::vector<data::Ledger>& ledgers,
+                data::QuarantineFile& quarantine_file);
 
 }  // namespace pixart::features

@@ -132,6 +132,28 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   }
 }
 
+// At each of its resolutions another image may be unusable; the file of the source has all of them once.
+TEST_F(StageDataTest, ASourceOfSeveralPartsHasOneQuarantineFile) {
+  StageParts all = {featured()[0], {}};
+  all[1] = all[0];
+  all[1].first_row = 10, all[1].first_bucket = 40;
+  EXPECT_FALSE(is_repeated(all, 0));
+  EXPECT_TRUE(is_repeated(all, 1));
+  EXPECT_EQ(bucket_of(all[1], 3), bucket_of(all[0], 3) + 40);
+  std::vector<data::Ledger> ledgers(2);
+  const auto rejection = [](int64_t row) {
+    return data::Rejection{.row = row, .key = fmt::format("{}.png", row)};
+  };
+  ledgers[0].rejected = {rejection(2), rejection(4)};
+  ledgers[1].rejected = {rejection(1), rejection(4)};
+  {
+    data::QuarantineFile file(folder_ / "quarantine/first.jsonl");
+    file.replace(ledgers[0]);
+    append_new(all, ledgers, file);
+  }
+  EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"2.png", "4.png", "1.png"}));
+}
+
 TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {
   first_.reject(2, data::Reason::kMissingCaption);
   first_.damaged = {7};
