@@ -28,8 +28,8 @@ struct ResolutionShare {
 class TrainingShapes {
  public:
   struct Config {
-    std::vector<ResolutionShare> resolutions;  // one or more, rising
-    bool aspect_buckets = false;               // their tables exist (has_aspect_buckets)
+    std::vector<ResolutionShare> resolutions = {};  // one or more, rising
+    bool aspect_buckets = false;                    // their tables exist (has_aspect_buckets)
     ResolutionRule rule = ResolutionRule::kLargest;
   };
   explicit TrainingShapes(Config config);

@@ -11,7 +11,7 @@ namespace pixart::run {
 struct ResolutionConfig {
   int64_t side = 0;
   double share = 1;
-  std::optional<int64_t> micro_batch_size;
+  std::optional<int64_t> micro_batch_size = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {

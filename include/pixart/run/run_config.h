@@ -227,7 +227,7 @@ struct CheckpointConfig : CheckpointKeeping {
 struct MixConfig {
   std::string source;
   double passes = 1;
-  std::optional<int64_t> resolution;
+  std::optional<int64_t> resolution = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
