@@ -54,11 +54,10 @@ TEST(TrainingShapes, BucketsOfEachResolutionAndRatio) {
     const auto& shape = all.at(bucket);
     EXPECT_EQ(shape.key, aspect_buckets(256)[nearest_bucket(aspect_buckets(256), height, width)].key);
     EXPECT_EQ(all.side(bucket), 256 << level);
-    if (level > 0) EXPECT_TRUE(shape.height <= height && shape.width <= width);
-    if (level < 2) {
-      const auto& larger = all.at(bucket + 40);
-      EXPECT_TRUE(larger.height > height || larger.width > width) << height << " " << width;
-    }
+    EXPECT_TRUE(level == 0 || (shape.height <= height && shape.width <= width)) << height << " " << width;
+    if (level == 2) continue;
+    const auto& larger = all.at(bucket + 40);
+    EXPECT_TRUE(larger.height > height || larger.width > width) << height << " " << width;
   }
 }
 
