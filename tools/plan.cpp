@@ -133,6 +133,21 @@ ordered_json json_of(const plan::EncodingPlan& e) {
   return {{"flops_per_sample", e.flops}, {"seconds_per_sample", e.seconds}};
 }
 
+ordered_json json_of(const std::vector<plan::ResolutionPlan>& resolutions) {
+  if (resolutions.empty()) return nullptr;
+  auto all = ordered_json::array();
+  for (const auto& one : resolutions)
+    all.push_back({{"side", one.side},
+                   {"share", one.share},
+                   {"micro_batch_size", one.micro_batch},
+                   {"largest_micro_batch_size", one.largest_micro_batch},
+                   {"flops_per_sample", one.flops},
+                   {"memory_bytes", one.bytes},
+                   {"fits", one.fits},
+                   {"images_per_second", one.images_per_second}});
+  return all;
+}
+
 ordered_json json_of(const plan::StagePlan& s) {
   ordered_json memory;
   for (const auto& [name, bytes] : s.memory.named()) memory[name] = bytes;
@@ -160,6 +175,7 @@ ordered_json json_of(const plan::StagePlan& s) {
           {"mfu", s.mfu},
           {"step_seconds", s.step_seconds},
           {"images_per_second", s.images_per_second},
+          {"resolutions", json_of(s.resolutions)},
           {"encoding", json_of(s.encoding)},
           {"metrics", json_of(s.metrics)},
           {"needs", json_of(s.consumption)}};
@@ -221,6 +237,13 @@ void print(const plan::StagePlan& s) {
        s.largest_micro_batch == 0
            ? "none fits"
            : fmt::format("{} of {} samples per GPU", s.largest_micro_batch, s.samples_per_gpu));
+  for (const auto& one : s.resolutions)
+    line(fmt::format("at {} px", one.side),
+         fmt::format(
+             "{:.0f} % of the samples, micro-batches of {} (largest {}): {}, {:.4g} G FLOP per sample, "
+             "{:.4g} images/s",
+             100 * one.share, one.micro_batch, one.largest_micro_batch, gigabytes(one.bytes), one.flops / 1e9,
+             one.images_per_second));
   line("rate", fmt::format("{} (MFU {:.1f} %)", s.rate, 100 * s.mfu));
   line("time", fmt::format("{:.3g} s per step, {:.4g} images/s", s.step_seconds, s.images_per_second));
   if (s.encoding.flops > 0)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "image_cut.h"
 #include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/file.h"
@@ -12,7 +13,6 @@
 #include "pixart/base/log.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
-#include "pixart/data/aspect_bucket.h"
 #include "pixart/data/latent_set.h"
 #include "pixart/features/extract.h"
 #include "pixart/formats/tensor_file.h"
@@ -92,7 +92,7 @@ at::Tensor sizes_of(const run::RunConfig& run, const std::string& source, const 
 
 ImageShapes image_shapes(const run::RunConfig& run, const run::StageConfig& stage,
                          const data::SourceConfig& source, const data::Dataset& dataset) {
-  const auto& table = data::aspect_buckets(int(stage.resolution));
+  const data::TrainingShapes shapes = stage.shapes();
   const at::Tensor sizes = sizes_of(run, source.name, dataset);
   ImageShapes result{.buckets = std::vector<uint8_t>(size_t(dataset.size())),
                      .rejected = data::rejected_images(dataset)};
@@ -104,7 +104,7 @@ ImageShapes image_shapes(const run::RunConfig& run, const run::StageConfig& stag
     formats::ImageSize known{.height = size[0], .width = size[1]};
     try {
       if (known.height == 0) known = dataset.image_size(row);  // the file does not tell why
-      result.buckets[size_t(row)] = uint8_t(data::nearest_bucket(table, known.height, known.width));
+      result.buckets[size_t(row)] = bucket_of(shapes, dataset, row, known.height, known.width);
     } catch (const data::BadSample& bad) {
       result.rejected.push_back(bad.rejection());
     }
