@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cctype>
 
+#include "caption_table.h"
 #include "index_file.h"
+#include "parquet_table.h"
 #include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -38,7 +40,8 @@ std::string config_text(const SourceConfig& config) {
 // process; otherwise "".
 std::string named_files(const SourceConfig& config, const ListedSource& source) {
   std::error_code error;
-  if (source.files == nullptr || (fs::exists(config.path, error) && !names_addresses(config.path))) return {};
+  const bool is_named = fs::exists(config.path, error) && !names_addresses(config.path);
+  if (source.files == nullptr || (is_named && !source.compares_names)) return {};
   std::string names;
   for (const auto& path : source.files(config)) names += path.string() + "\n";
   return formats::sha256(names);
@@ -61,8 +64,18 @@ std::string changed_input(const std::vector<InputStamp>& inputs) {
   return first == changed.end() ? std::string() : *first;
 }
 
-// Another process lists the source.
-struct MadeElsewhere {};
+// Thrown when a source turns out to be so large that it gets an index.
+struct IsLarge {};
+
+// The files and folders of captions that are joined.
+void read_caption_inputs(const SourceConfig& config, ListingWatch& watch) {
+  for (const auto& [name, weight, column, from] : config.captions) {
+    if (from.empty()) continue;
+    watch.reads(from);
+    if (!is_caption_table(from)) continue;
+    for (const auto& file : find_parquet(from)) watch.reads(file), watch.reads(file.parent_path());
+  }
+}
 
 class Opening {
  public:
@@ -78,13 +91,10 @@ class Opening {
     if (!place_.lists_anew)
       if (auto found = load_or_claim()) return found;
     try {
-      return list();
-    } catch (const MadeElsewhere&) {
-      log::info("source {}: another process makes {}", config_.name, file_.string());
+      return list_alone(place_.least_rows);
+    } catch (const IsLarge&) {
+      return list_shared();
     }
-    if (take_claim(/*waits=*/true))
-      if (auto found = load()) return found;
-    return list();
   }
 
  private:
@@ -102,7 +112,7 @@ class Opening {
     if (!found) return nullptr;
     IndexNotes notes{.index = file_, .id = found->id, .shared = place_.shared};
     why_ = why_stale(found->identity, notes);
-    return why_.empty() ? make_dataset(std::move(found->index), std::move(notes)) : nullptr;
+    return why_.empty() ? make_dataset(std::move(found->index), std::move(notes), source_.rows) : nullptr;
   }
 
   std::string why_stale(const IndexIdentity& identity, const IndexNotes& notes) const {
@@ -122,37 +132,87 @@ class Opening {
       if (auto claim = Claim::try_take(lock_, place_.shared)) claim_.emplace(std::move(*claim));
     } catch (const UserError& error) {
       if (error.code() == ExitCode::kRequeue) throw;
-      log::warning("source {}: its index is not kept: {}", config_.name, error.what());
-      return can_write_ = false;
+      say_not_kept(error);
+      return false;
     }
     if (!claim_ && waits) claim_.emplace(Claim::wait_for(lock_, file_, place_.shared));
     return claim_.has_value();
   }
 
-  std::unique_ptr<Dataset> list() {
-    const double begin = monotonic_seconds();
-    ListingWatch watch(place_.least_rows, [this] {
-      if (!take_claim(/*waits=*/false) && can_write_) throw MadeElsewhere();
-    });
-    watch.after_many = [this] {
-      if (claim_) claim_->sign_of_life();
-    };
-    for (const auto& caption : config_.captions)
-      if (!caption.from.empty()) watch.reads(caption.from);
-    IndexIdentity identity{.config = text_, .files = named_files(config_, source_)};
+  // Without an index. Throws IsLarge as soon as `many` rows were found; 0: never.
+  std::unique_ptr<Dataset> list_alone(int64_t many) {
+    ListingWatch watch(many, [] { throw IsLarge(); });
     auto index = make_index(config_, source_.list(config_, watch));
-    if (index.size() < place_.least_rows || !take_claim(/*waits=*/false))
-      return make_dataset(std::move(index), {});
-    identity.inputs = watch.inputs();
+    if (many > 0 && index.size() >= many) throw IsLarge();
+    return make_dataset(std::move(index), {}, source_.rows);
+  }
+
+  // This process makes the index, together with others, or helps the one that makes it and then waits.
+  std::unique_ptr<Dataset> list_shared() {
+    while (can_write_) {
+      const bool makes_index = take_claim(/*waits=*/false);
+      if (!can_write_) break;
+      if (makes_index && !place_.lists_anew)
+        if (auto found = load()) return found;  // another process was faster
+      try {
+        if (auto made = list_with_others(makes_index)) return made;
+      } catch (const UserError& error) {
+        if (error.code() != ExitCode::kStorage) throw;
+        say_not_kept(error);
+        break;
+      }
+      log::info("source {}: another process makes {}", config_.name, file_.string());
+      if (take_claim(/*waits=*/true))
+        if (auto found = load()) return found;
+    }
+    claim_.reset();
+    return list_alone(/*many=*/0);
+  }
+
+  // Nothing if another process makes the index.
+  std::unique_ptr<Dataset> list_with_others(bool makes_index) {
+    const double begin = monotonic_seconds();
+    const SharedListing shared{.folder = file_.string() + ".parts",
+                               .config = text_,
+                               .shared = place_.shared,
+                               .makes_index = makes_index,
+                               .help_after_seconds = place_.help_after_seconds};
+    ListingWatch watch;
+    watch.shared = &shared;
+    if (makes_index && place_.lists_anew) delete_parts(shared.folder);  // made from the files as they were
+    if (makes_index) watch.after_many = [this] { claim_->sign_of_life(); };
+    read_caption_inputs(config_, watch);
+    IndexIdentity identity{.config = text_, .files = named_files(config_, source_)};
+    try {
+      auto index = make_index(config_, source_.list(config_, watch));
+      if (!makes_index) return nullptr;
+      identity.inputs = watch.inputs();
+      return publish(std::move(index), identity, shared.folder, begin);
+    } catch (const MadeElsewhere&) {
+      return nullptr;
+    }
+  }
+
+  std::unique_ptr<Dataset> publish(SourceIndex index, const IndexIdentity& identity, const fs::path& parts,
+                                   double begin) {
     const int64_t rows = index.size();
-    if (!write(index, identity)) return make_dataset(std::move(index), {});
+    const bool is_written = write(index, identity);
+    delete_parts(parts);
+    if (!is_written) return make_dataset(std::move(index), {}, source_.rows);
     index = {};  // the file is mapped instead
     log::info("source {}: made {} ({} rows in {})", config_.name, file_.string(), with_thousands(rows),
               human_seconds(monotonic_seconds() - begin));
     auto found = map_index(file_, why_);  // if inputs changed meanwhile, the next start makes it anew
     if (!found)
       throw UserError(fmt::format("{} cannot be read: {}.", file_.string(), why_), ExitCode::kStorage);
-    return make_dataset(std::move(found->index), {.index = file_, .id = found->id, .shared = place_.shared});
+    claim_.reset();
+    return make_dataset(std::move(found->index), {.index = file_, .id = found->id, .shared = place_.shared},
+                        source_.rows);
+  }
+
+  void say_not_kept(const UserError& error) {
+    can_write_ = false;
+    log::warning("source {}: its index is not kept: {}", config_.name, error.what());
   }
 
   bool write(const SourceIndex& index, const IndexIdentity& identity) {
@@ -161,7 +221,7 @@ class Opening {
       write_index(file_, index, identity);
       return true;
     } catch (const UserError& error) {
-      log::warning("source {}: its index is not kept: {}", config_.name, error.what());
+      say_not_kept(error);
       return false;
     }
   }
@@ -187,7 +247,7 @@ std::unique_ptr<Dataset> open_listed(const SourceConfig& config, const ListedSou
                                      const IndexPlace& place) {
   if (!place.folder.empty()) return Opening(config, source, place).open();
   ListingWatch watch;
-  return make_dataset(config, source.list(config, watch));
+  return make_dataset(make_index(config, source.list(config, watch)), {}, source.rows);
 }
 
 }  // namespace pixart::data
