@@ -9,6 +9,7 @@
 #include "caption_places.h"
 #include "caption_table.h"
 #include "caption_text.h"
+#include "pixart/base/claim.h"
 #include "pixart/base/error.h"
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
@@ -45,6 +46,7 @@ class CaptionChoice {
       const Text* own = listing_.texts_.data() + record.first_caption;
       const uint32_t count = listing_.num_texts_[size_t(row)];
       begin(row);
+      give_sign_of_life();
       kinds_.empty() ? take_first_kind(own, count) : take_kinds(own, count);
       listing_.num_texts_[size_t(row)] = uint32_t(checksums_.size());
       record.checksum = checksums_.empty() ? 0 : checksum_of(checksums_);

@@ -30,6 +30,11 @@ bool is_caption_table(const fs::path& path) {
   return is_parquet_name(path) || (fs::is_directory(path, error) && !find_parquet(path).empty());
 }
 
+bool may_have_columns(const fs::path& path) {
+  std::error_code error;
+  return is_parquet_name(path) || !path.has_extension() || fs::is_directory(path, error);
+}
+
 CaptionTable::CaptionTable(const fs::path& path, const std::string& column)
     : table_(std::make_unique<ParquetTable>("captions " + path.string(), caption_files(path))),
       column_(column) {

@@ -17,6 +17,8 @@ class ParquetTable;
 
 // A .parquet file, a glob of them, or a folder with at least one.
 bool is_caption_table(const std::filesystem::path& path);
+// By its name, or because it is a folder.
+bool may_have_columns(const std::filesystem::path& path);
 
 class CaptionTable {
  public:

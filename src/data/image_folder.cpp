@@ -167,8 +167,10 @@ Listing list_image_folder(const SourceConfig& config, ListingWatch& watch) {
   for (int64_t row = 0; row < listing.size(); ++row) lacks = lacks || !listing.has_texts(row);
   if (lacks) listing.hint = hint_of_unread_files(config.path);
   links.add_to(problems);
-  if (is_empty && problems.empty())
-    problems.add(fmt::format("no image ({}) was found", shown_image_endings()));
+  if (is_empty && problems.empty()) {
+    const auto hint = hint_of_saved_dataset(config.path);
+    problems.add(hint.empty() ? fmt::format("no image ({}) was found", shown_image_endings()) : hint);
+  }
   problems.throw_if_any(subject_of(config));
   return listing;
 }

@@ -64,6 +64,25 @@ std::string changed_input(const std::vector<InputStamp>& inputs) {
   return first == changed.end() ? std::string() : *first;
 }
 
+// The path of an image that has another size than in the index; "" if none of those looked at has. A start looks at some
+// of them, from the first row to the last: an edited file is noticed when it is read, a whole set that was made anew at once.
+std::string changed_image(const SourceIndex& index) {
+  constexpr int64_t kLooks = 256;
+  constexpr int kThreads = 16;
+  const int64_t step = index.size() / kLooks + 1, looks = (index.size() + step - 1) / step;
+  std::vector<std::string> changed(static_cast<size_t>(looks));
+  const auto look = [&](int64_t i) {
+    const auto& row = index.row(i * step);
+    if (row.bytes == 0 || index.tables.files[row.file].form == FilePattern::kOne) return;
+    const auto file = index.image_file(i * step);
+    if (stamp_of(file).bytes != int64_t(row.bytes)) changed[size_t(i)] = file.string();
+  };
+  for_each_in_parallel(looks, look, kThreads);
+  const auto first =
+      std::find_if(changed.begin(), changed.end(), [](const auto& path) { return !path.empty(); });
+  return first == changed.end() ? std::string() : *first;
+}
+
 // Thrown when a source turns out to be so large that it gets an index.
 struct IsLarge {};
 
@@ -88,8 +107,14 @@ class Opening {
         text_(config_text(config)) {}
 
   std::unique_ptr<Dataset> open() {
-    if (!place_.lists_anew)
-      if (auto found = load_or_claim()) return found;
+    std::error_code error;
+    if (!place_.lists_anew) {
+      if (auto found = load()) return found;
+      if (fs::exists(file_, error)) {
+        log::info("source {}: {} is made anew: {}", config_.name, file_.string(), why_);
+        return list_shared();
+      }
+    }
     try {
       return list_alone(place_.least_rows);
     } catch (const IsLarge&) {
@@ -98,28 +123,21 @@ class Opening {
   }
 
  private:
-  // What the index has; if it is stale, this process makes it anew, or waits for one that does.
-  std::unique_ptr<Dataset> load_or_claim() {
-    std::error_code error;
-    if (auto found = load()) return found;
-    if (!fs::exists(file_, error)) return nullptr;
-    log::info("source {}: {} is made anew: {}", config_.name, file_.string(), why_);
-    return take_claim(/*waits=*/true) ? load() : nullptr;
-  }
-
   std::unique_ptr<Dataset> load() {
     auto found = map_index(file_, why_);
     if (!found) return nullptr;
     IndexNotes notes{.index = file_, .id = found->id, .shared = place_.shared};
-    why_ = why_stale(found->identity, notes);
+    why_ = why_stale(*found, notes);
     return why_.empty() ? make_dataset(std::move(found->index), std::move(notes), source_.rows) : nullptr;
   }
 
-  std::string why_stale(const IndexIdentity& identity, const IndexNotes& notes) const {
+  std::string why_stale(const IndexFile& file, const IndexNotes& notes) const {
+    const IndexIdentity& identity = file.identity;
     if (identity.config != text_) return "the config of the source has changed";
     if (notes.is_changed()) return "captions or images have changed since it was made";
     if (identity.files != named_files(config_, source_)) return "the path names other files";
-    const auto path = changed_input(identity.inputs);
+    auto path = changed_input(identity.inputs);
+    if (path.empty()) path = changed_image(file.index);
     return path.empty() ? "" : path + " has changed";
   }
 
@@ -184,8 +202,14 @@ class Opening {
     read_caption_inputs(config_, watch);
     IndexIdentity identity{.config = text_, .files = named_files(config_, source_)};
     try {
-      auto index = make_index(config_, source_.list(config_, watch));
+      auto listing = source_.list(config_, watch);
       if (!makes_index) return nullptr;
+      const SignsOfLife signs(*claim_);
+      auto index = make_index(config_, std::move(listing));
+      if (index.size() < place_.least_rows) {  // as one that had more when its index was made
+        delete_parts(shared.folder);
+        return make_dataset(std::move(index), {}, source_.rows);
+      }
       identity.inputs = watch.inputs();
       return publish(std::move(index), identity, shared.folder, begin);
     } catch (const MadeElsewhere&) {
@@ -205,7 +229,6 @@ class Opening {
     auto found = map_index(file_, why_);  // if inputs changed meanwhile, the next start makes it anew
     if (!found)
       throw UserError(fmt::format("{} cannot be read: {}.", file_.string(), why_), ExitCode::kStorage);
-    claim_.reset();
     return make_dataset(std::move(found->index), {.index = file_, .id = found->id, .shared = place_.shared},
                         source_.rows);
   }
@@ -240,7 +263,10 @@ class Opening {
 fs::path index_file(const SourceConfig& config, const IndexPlace& place) {
   std::string name;
   for (const char c : config.name) name += std::isalnum(uint8_t(c)) != 0 || c == '-' || c == '_' ? c : '_';
-  return place.folder / (name + ".index");
+  const fs::path usual = place.folder / (name + ".index");
+  const std::string text = config_text(config);
+  if (const auto other = config_of_index(usual); !other || *other == text) return usual;
+  return place.folder / fmt::format("{}-{}.index", name, formats::sha256(text).substr(0, 8));
 }
 
 std::unique_ptr<Dataset> open_listed(const SourceConfig& config, const ListedSource& source,

@@ -161,6 +161,31 @@ void ListedImages::remove_repeated() {
   images_.resize(count);
 }
 
+namespace {
+
+// The result of a part: what is in a folder and its sub-folders.
+std::string listed_folder(const fs::path& root, const fs::path& folder, Links& links, ListingWatch& watch,
+                          ListingWatch& own) {
+  Walk walk{root, links, watch, own};
+  retry_machine_faults("list " + folder.string(), [&] { walk.clear(), walk.enter_all(folder); });
+  PartWriter writer;
+  for (const auto* texts : {&walk.found, &walk.unlisted, &walk.others, &walk.refused})
+    write_texts(*texts, writer);
+  return writer.take();
+}
+
+void report_walk(const fs::path& folder, Walk& walk, Problems& problems) {
+  if (!walk.unlisted.empty())
+    problems.add(fmt::format("cannot list {} folder(s): {}", walk.unlisted.size(), name_some(walk.unlisted)));
+  if (walk.others.empty()) return;
+  std::sort(walk.others.begin(), walk.others.end());
+  log::warning(
+      "{}: {} file(s) of other kinds of images are not listed: {}. To use them, convert them to one of {}.",
+      folder.string(), walk.others.size(), name_some(walk.others), shown_image_endings());
+}
+
+}  // namespace
+
 ListedImages list_images(const SourceConfig& config, const std::string& below, const std::string& step,
                          Links& links, ListingWatch& watch, Problems& problems) {
   const fs::path& root = config.path;
@@ -176,13 +201,7 @@ ListedImages list_images(const SourceConfig& config, const std::string& below, c
   for (const auto& key : top.found) images.add(key);
   top.found = {};
   const auto make = [&](int64_t i, ListingWatch& own) {
-    Walk walk{root, links, watch, own};
-    retry_machine_faults("list " + folders[size_t(i)].string(),
-                         [&] { walk.clear(), walk.enter_all(folders[size_t(i)]); });
-    PartWriter writer;
-    for (const auto* texts : {&walk.found, &walk.unlisted, &walk.others, &walk.refused})
-      write_texts(*texts, writer);
-    return writer.take();
+    return listed_folder(root, folders[size_t(i)], links, watch, own);
   };
   const auto take = [&](int64_t, std::string_view result) {
     PartReader reader(result);
@@ -199,14 +218,7 @@ ListedImages list_images(const SourceConfig& config, const std::string& below, c
             .take = take},
            watch);
   images.sort();
-  if (!top.unlisted.empty())
-    problems.add(fmt::format("cannot list {} folder(s): {}", top.unlisted.size(), name_some(top.unlisted)));
-  if (!top.others.empty()) {
-    std::sort(top.others.begin(), top.others.end());
-    log::warning(
-        "{}: {} file(s) of other kinds of images are not listed: {}. To use them, convert them to one of {}.",
-        folder.string(), top.others.size(), name_some(top.others), shown_image_endings());
-  }
+  report_walk(folder, top, problems);
   return images;
 }
 
@@ -269,6 +281,19 @@ void add_image(uint32_t file, const ListedImages& images, int64_t i, Listing& li
                .file = file,
                .bytes = images.bytes(i)});
   if (const auto* fault = images.fault(i)) listing.reject(fault->reason, fault->detail);
+}
+
+std::string hint_of_saved_dataset(const fs::path& folder) {
+  std::error_code error;
+  const bool has_splits = fs::exists(folder / "dataset_dict.json", error);
+  bool has_arrow = false;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    has_arrow = has_arrow || file_ending(at->path()) == ".arrow";
+  if (!has_arrow && !has_splits) return {};
+  return fmt::format(
+      "{} holds .arrow files of the datasets package, which are not read. Write them as Parquet and use type: "
+      "parquet: python3 -c 'import datasets; datasets.load_from_disk(\"{}\"){}.to_parquet(\"images.parquet\")'",
+      folder.string(), folder.string(), has_splits ? "[\"train\"]" : "");
 }
 
 std::vector<std::string> list_folders(const fs::path& folder) {

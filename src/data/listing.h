@@ -57,6 +57,9 @@ std::string shown_image_endings();  // ".jpg .jpeg ...", for messages
 void add_image(uint32_t file, const ListedImages& images, int64_t i, Listing& listing,
                std::vector<ListedText> captions = {}, int64_t label = -1);
 
+// What to do with a folder of .arrow files, as save_to_disk() of the `datasets` package writes it; "" for others.
+std::string hint_of_saved_dataset(const std::filesystem::path& folder);
+
 // Names of the folders directly inside `folder`, sorted, without those that start with a dot.
 std::vector<std::string> list_folders(const std::filesystem::path& folder);
 

@@ -42,7 +42,7 @@ void ListingWatch::found(int64_t rows) {
   if (now < many_ || (many_ == 0 && !after_many)) return;
   if (rows > 0 && before >= many_ && before / kOften == now / kOften) return;
   const std::scoped_lock lock(mutex_);
-  if (const auto once = std::exchange(on_many_, {})) once();
+  if (on_many_) on_many_();
   if (after_many) after_many();
 }
 

@@ -39,7 +39,7 @@ struct MadeElsewhere {};  // thrown where only the process that makes the index 
 // Several threads may call its functions.
 class ListingWatch {
  public:
-  // `on_many` is called once when `many` rows were found, and may throw; 0: never.
+  // `on_many` is called again and again when `many` rows were found, and may throw; 0: never.
   explicit ListingWatch(int64_t many = 0, std::function<void()> on_many = {})
       : many_(many), on_many_(std::move(on_many)) {}
   void reads(const std::filesystem::path& path);  // called before the file or folder is read

@@ -128,7 +128,7 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
   for (const auto& caption : captions) {
     if (!kinds.insert(caption.name).second)
       problems.push_back(fmt::format("captions: the kind {} is named twice", caption.name));
-    if (!caption.from.empty() && !caption.column.empty() && !is_caption_table(caption.from))
+    if (!caption.from.empty() && !caption.column.empty() && !may_have_columns(caption.from))
       problems.push_back(
           fmt::format("captions: {} comes from a file or from a column, not from both; only .parquet files "
                       "have columns",

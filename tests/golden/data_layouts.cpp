@@ -30,6 +30,7 @@ SourceConfig config_of(const GoldenCase& c) {
     CaptionConfig caption{
         .name = kind.at("name"), .weight = kind.value("weight", 1.0), .column = {}, .from = {}};
     caption.column = kind.value("column", "");
+    if (kind.contains("from")) caption.from = c.folder / kind["from"].get<std::string>();
     config.captions.push_back(caption);
   }
   return config;
@@ -75,6 +76,20 @@ void expect_rows(const Dataset& dataset, const json& rows) {
     EXPECT_EQ(describe(dataset, i, rows[size_t(i)]), rows[size_t(i)]);
 }
 
+// The index is made, and mapped by the next start.
+void expect_same_by_index(const SourceConfig& config, const Dataset& listed, const json& rows) {
+  const auto folder =
+      std::filesystem::path(::testing::TempDir()) / fmt::format("pixart_index_{}", process_id());
+  for (int start = 0; start < 2; ++start) {
+    const auto dataset = open_dataset(config, {.folder = folder, .least_rows = 1, .shared = {}});
+    EXPECT_EQ(dataset->fingerprint(), listed.fingerprint());
+    EXPECT_EQ(captions_fingerprint(*dataset), captions_fingerprint(listed));
+    expect_rows(*dataset, rows);
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder / (config.name + ".index")));
+  std::filesystem::remove_all(folder);
+}
+
 bool has_parquet() {
   try {
     return parquet_plugin().version == kParquetPluginVersion;
@@ -95,6 +110,7 @@ TEST(Golden, SourceLayouts) {
       EXPECT_FALSE(about.contains("error")) << "not refused";
       EXPECT_EQ(json(dataset->class_names()), about.at("class_names"));
       expect_rows(*dataset, about.at("rows"));
+      expect_same_by_index(config, *dataset, about.at("rows"));
     } catch (const UserError& error) {
       EXPECT_THAT(error.what(), ::testing::HasSubstr(about.value("error", "no error")));
     }

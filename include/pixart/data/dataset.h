@@ -243,8 +243,8 @@ struct IndexPlace {
   std::filesystem::path folder = {};  // empty: no index is used
   int64_t least_rows = 10'000;        // smaller sources are listed at each start
   SharedWork shared = {};
-  double help_after_seconds = 30;  // until this process makes a part of a listing that a slow one has claimed
   bool lists_anew = false;  // whatever the index says: files that were replaced in place change no folder
+  double help_after_seconds = 30;  // until this process makes a part of a listing that a slow one has claimed
 };
 
 // Opens the source, lists it fully or takes its index, and reads its scores. Throws one UserError with every problem that concerns the source as a

@@ -111,7 +111,7 @@ TEST_F(ListingParts, AloneTheyAreTakenInOrder) {
 
 // One of four processes is killed within a part, and another one takes long for one.
 TEST_F(ListingParts, FourProcessesOfWhichOneIsKilledAndOneIsSlow) {
-  constexpr std::chrono::seconds kSlow{20};
+  static constexpr std::chrono::seconds kSlow{20};
   std::vector<pid_t> children;
   for (int i = 0; i < 3; ++i) {
     const pid_t child = ::fork();
