@@ -118,6 +118,29 @@ TEST_F(SourceIndexTest, TablesOfAllFormats) {
   expect_same(labelled);
 }
 
+// With max_samples rows are read in order, otherwise in parts of 4 MiB, which count their lines by themselves.
+TEST_F(SourceIndexTest, LargeTablesAreTheSameInPartsAndInOrder) {
+  images(5);
+  std::string lines = "\xEF\xBB\xBF";
+  for (int i = 0; lines.size() < size_t{9} << 20; ++i) {
+    const std::string text(size_t(7000 + 37 * (i % 50)), char('a' + i % 26));
+    lines += i % 101 == 7 ? "no json\r\n\n"
+             : i % 89 == 3
+                 ? "{\"caption\": \"names no image\"}\n"
+                 : fmt::format("{{\"image\": \"{}.png\", \"caption\": \"{} {}\", \"label\": \"l{}\"}}\n",
+                               i % 5, i, text, i % 5);
+  }
+  write("t.jsonl", lines), write("u.csv", "image,caption,label\n0.png,of the second table,l9\n3.png,x,l3\n");
+  auto source = config("{t.jsonl,u.csv}", "table");
+  source.label_column = "label";
+  const std::string in_parts = content_of(*open_dataset(source));
+  expect_same(source);
+  source.max_samples = 1 << 30;
+  EXPECT_EQ(content_of(*open_dataset(source)), in_parts);
+  EXPECT_THAT(in_parts,
+              AllOf(HasSubstr("t.jsonl line 8 "), HasSubstr("bad_row"), HasSubstr("missing_field")));
+}
+
 TEST_F(SourceIndexTest, TablesOfSubFoldersAndJoinedCaptions) {
   for (const std::string split : {"test/", "train/"}) {
     images(2, "set/" + split);
