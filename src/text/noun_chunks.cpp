@@ -91,7 +91,7 @@ class ChunkFinder {
     }
     const bool ends =
         at + 1 >= units_.size() || is(at + 1, WordClass::kOther) || is(at + 1, WordClass::kVerb);
-    const bool is_definite = units_[first].lower != "a" && units_[first].lower != "an";
+    const bool is_definite = units_[first].lower == "the";
     if (at > first && is_definite && is(first, WordClass::kDeterminer) && is(at, WordClass::kAdjective) &&
         ends)
       visit(first, at);

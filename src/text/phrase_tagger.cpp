@@ -141,7 +141,8 @@ class Tagger {
     const bool has_determined_object =
         is_closed_as(i + 1, WordClass::kDeterminer) || is_closed_as(i + 1, WordClass::kPronoun);
     if (has_determined_object) return evidence(i).third > 0 ? 0.1 : 0.4;
-    if (is_coordinated_ && evidence(i).base > 0 && is_closed_as(i + 1, WordClass::kPreposition))
+    if (is_coordinated_ && evidence(i).base > 0 && evidence(i).past == 0 &&
+        is_closed_as(i + 1, WordClass::kPreposition))
       return evidence(i - 1).is_plural ? 0.3 : 1e9;
     if (is_closed_as(i + 1, WordClass::kPreposition) || is_closed_as(i + 1, WordClass::kAdverb))
       return evidence(i).third > 0 ? 0.5 : 1;
@@ -180,6 +181,7 @@ class Tagger {
       case WordClass::kPronoun:
         return e.base + e.third + e.past > others / 2;
       case WordClass::kVerb:
+        if (is_modal(units_[i - 1].lower) && e.base > 0) return true;
         if (is_auxiliary(units_[i - 1].lower)) return e.past > e.adjective && !may_continue(i + 1);
         return e.past > 0 && others == 0;
       case WordClass::kConjunction:
@@ -199,8 +201,7 @@ class Tagger {
     static const std::vector<std::string_view> words = {"can", "will", "might", "past", "must"};
     if (std::find(words.begin(), words.end(), units_[i].lower) == words.end()) return false;
     const WordClass previous = before(i);
-    return previous == WordClass::kDeterminer || previous == WordClass::kAdjective ||
-           (previous == WordClass::kNoun && evidence(i - 1).ing > 0);
+    return previous == WordClass::kDeterminer || previous == WordClass::kAdjective;
   }
 
   WordClass decide(size_t i) const {
@@ -230,7 +231,7 @@ class Tagger {
       return e.adverb > 0 ? WordClass::kAdverb : WordClass::kVerb;
     }
     if (has_noun_ && before(i) == WordClass::kNoun && e.adjective > 3 * e.noun) return WordClass::kAdjective;
-    if (!is_determined_ && e.adjective > 3 * e.noun && before(i) != WordClass::kPreposition && i > 0)
+    if (!is_determined_ && e.adjective > 4 * e.noun && before(i) != WordClass::kPreposition && i > 0)
       return WordClass::kAdjective;
     // Without an article before it an adjective stays one: "sits empty in", "hung low on".
     if (!is_determined_ && !has_adjective_ && std::max(e.adjective, e.adverb) > e.noun &&

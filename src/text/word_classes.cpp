@@ -77,6 +77,10 @@ const Set& conjunctions() {
 }  // namespace
 
 bool is_auxiliary(std::string_view word) { return auxiliaries().contains(word); }
+bool is_modal(std::string_view word) {
+  static const Set words{"can", "could", "may", "might", "must", "shall", "should", "will", "would"};
+  return words.contains(word);
+}
 bool is_particle(std::string_view word) { return particles().contains(word); }
 bool begins_clause(std::string_view word) {
   static const Set words{"while", "whilst", "as",      "which",    "that",   "who", "when",

@@ -12,6 +12,7 @@ namespace pixart::text {
 // The class of a word of a closed class, in lower case.
 std::optional<WordClass> closed_class(std::string_view word);
 bool is_auxiliary(std::string_view word);  // a form of be, have or do, or a modal verb
+bool is_modal(std::string_view word);      // after which a verb has its base form
 bool is_particle(
     std::string_view word);  // a preposition that may follow a verb without a noun: "up", "below"
 bool begins_clause(std::string_view word);  // "while", "as", "which"
