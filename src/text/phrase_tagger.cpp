@@ -53,9 +53,19 @@ class Tagger {
   }
   bool is_link(size_t i) const { return is_closed_as(i, WordClass::kConjunction) || is_text(i, ","); }
 
+  // "a copper and ivory jug": one article for two words in front of one noun.
+  bool shares_article(size_t i) const {
+    if (i == 0 || !(is_text(i - 1, "a") || is_text(i - 1, "an")) || !is_text(i + 1, "and")) return false;
+    if (!is_open(i + 2) || !is_open(i + 3) || evidence(i + 3).noun == 0) return false;
+    const auto& other = evidence(i + 2);
+    const bool is_next_adjective = other.adjective >= other.noun;
+    return other.noun > 0 && (evidence(i).adjective > 0 || !is_next_adjective);
+  }
+
   // "black and white cat", "tall, slender tree": adjectives of one noun, of which i is not the last.
   bool is_linked_adjective(size_t i) const {
     const auto& e = evidence(i);
+    if (shares_article(i)) return true;
     if (e.adjective == 0 && e.past == 0 && e.ing == 0) return false;
     if (has_adjective_ && e.noun > e.adjective) return false;
     size_t next = i + 1;
