@@ -146,8 +146,8 @@ QuestionSet compbench_questions(const JudgeOptions& options, const JudgedImages&
   set.has_scores = true;
   set.attribute_scale = kAttributeScale;
   set.scale = kScale;
-  set.wording = options.benchmark.empty() ? "pixart: a description, then a score"
-                                          : std::string("the benchmark's copy of ") + kProgram;
+  set.wording = "pixart: a description, then a score";
+  if (!options.benchmark.empty()) set.wording = fmt::format("the benchmark's copy of {}", kProgram);
   return set;
 }
 

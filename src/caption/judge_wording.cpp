@@ -1,5 +1,6 @@
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "judge_compbench.h"
@@ -119,15 +120,17 @@ std::string as_template(std::string text) {
 }  // namespace
 
 CompBenchWording own_wording(CompBenchPart part) {
-  if (has_attributes(part))
+  if (has_attributes(part)) {
+    std::string query =
+        "Look at the image and at your answer. How well does the image show \"{phrase}\"? Rate it:\n"
+        "4: there is {noun}, and its {category} is {attribute}\n"
+        "3: there is {noun}, and its {category} is mostly {attribute}\n"
+        "2: there is {noun}, but its {category} is not {attribute}\n"
+        "1: there is not a {noun}";
+    query += kAnswerAsJson;
     return {"Which objects does the image show, and what {category} has each? Answer in at most 50 words.",
-            std::string(
-                "Look at the image and at your answer. How well does the image show \"{phrase}\"? Rate it:\n"
-                "4: there is {noun}, and its {category} is {attribute}\n"
-                "3: there is {noun}, and its {category} is mostly {attribute}\n"
-                "2: there is {noun}, but its {category} is not {attribute}\n"
-                "1: there is not a {noun}") +
-                kAnswerAsJson};
+            std::move(query)};
+  }
   for (const auto& own : kOwnWords)
     if (own.part == part)
       return {
