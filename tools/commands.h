@@ -13,6 +13,7 @@ void add_data_index(CLI::App& data);
 void add_data_pack(CLI::App& data);
 void add_data_score(CLI::App& data);
 void add_caption(CLI::App& app);
+void add_judge(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_score(CLI::App& app);
 void add_compbench(CLI::App& app);
