@@ -15,6 +15,7 @@ void add_data_score(CLI::App& data);
 void add_caption(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_score(CLI::App& app);
+void add_study(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
