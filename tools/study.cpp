@@ -255,7 +255,7 @@ void add_scoring(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0));
   command
       ->add_option("--most-contradictions", options.most_contradictions,
-                   "largest share of repeated screens with the opposite answer (default: 0.7)")
+                   "largest share of repeated screens with the opposite answer (default: 0.85)")
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--replicates", options.replicates, "of the bootstrap (default: 1000)")
       ->check(CLI::Range(100, 100'000));
