@@ -17,6 +17,7 @@ void add_judge(CLI::App& app);
 void add_sample(CLI::App& app);
 void add_score(CLI::App& app);
 void add_compbench(CLI::App& app);
+void add_study(CLI::App& app);
 void add_demo(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_inspect(CLI::App& app);
