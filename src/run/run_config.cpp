@@ -136,6 +136,9 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
     problems.push_back(
         fmt::format("batch_size {} is not a multiple of micro_batch_size {}", batch_size, micro_batch_size));
+  if (info().trains_autoencoder() && samples.preview_decoder)
+    problems.push_back(
+        "samples.preview_decoder has no effect with an objective that shows its own reconstructions");
   const auto idle = keys_without_effect(*this);
   for (const auto& key : idle)
     problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,

@@ -25,7 +25,7 @@
 
 namespace pixart::run {
 
-// Where the autoencoder comes from: a diffusers folder, or a stage of this run that trains one of the given
+// Where the autoencoder comes from: a folder, or a stage of this run that trains one of the given
 // size.
 struct AutoencoderConfig {
   std::optional<std::filesystem::path> path;
@@ -34,8 +34,8 @@ struct AutoencoderConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("path", s.path,
-      "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
-      "one.",
+      "Folder of a trained autoencoder: AutoencoderKL or AutoencoderTiny (diffusers), or the two files of a TAESD. "
+      "Without it a stage with objective autoencoder trains one.",
       any().by_content("stages that have not begun use the other autoencoder"));
     models::VaeSize::fields(s.size, v);
   }
@@ -142,6 +142,7 @@ struct SamplesConfig : diffusion::SamplerConfig {
   int64_t every = 0;
   std::vector<std::string> prompts;
   int64_t columns = 8;
+  std::optional<std::filesystem::path> preview_decoder;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -153,6 +154,10 @@ struct SamplesConfig : diffusion::SamplerConfig {
       any().free());
     SamplerConfig::fields(s, v);
     v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
+    v("preview_decoder", s.preview_decoder,
+      "Tiny autoencoder (a folder, or the file of its decoder) that decodes the grid in place of the "
+      "autoencoder: quick, and less exact.",
+      any().free());
   }
 };
 
