@@ -47,6 +47,8 @@ void open_autoencoder(const run::RunConfig& config, Problems& problems) {
 }
 
 void open_text_encoder(const run::RunConfig& config, Problems& problems) {
+  const auto& named = config.text_encoder.tokenizer;
+  if (named) collect(problems, [&] { text::Tokenizer tokenizer(*named); });
   if (!config.text_encoder.path) return;  // made from the captions
   const fs::path& folder = *config.text_encoder.path;
   collect(problems, [&] { models::load_t5(folder, at::kMeta); });

@@ -46,6 +46,8 @@ void AutoencoderConfig::validate(std::vector<std::string>& problems) const {
 }
 
 void TextEncoderConfig::validate(std::vector<std::string>& problems) const {
+  if (path && tokenizer)
+    problems.push_back("tokenizer has no effect with path, whose folder has one; remove one of the two");
   if (!path && size.d_model < size.num_heads)
     problems.push_back(
         fmt::format("d_model {} leaves no channel for each of num_heads {}", size.d_model, size.num_heads));

@@ -60,6 +60,7 @@ struct TextEncoderConfig {
   models::T5Size size = {.d_model = 128, .num_layers = 2, .num_heads = 8, .d_ff = 256};
   double position_bias_std = 3.0;
   int64_t vocabulary = 400;
+  std::optional<std::filesystem::path> tokenizer = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -79,6 +80,10 @@ struct TextEncoderConfig {
     v("vocabulary", s.vocabulary,
       "Largest number of pieces in the random encoder's tokenizer, which is trained on the run's captions.",
       in_range(16, 1e6));
+    v("tokenizer", s.tokenizer,
+      "A tokenizer for the random encoder, such as T5's own: spiece.model, tokenizer.json or a folder with one of them. "
+      "Unset: it is trained.",
+      any());
   }
   void validate(std::vector<std::string>& problems) const;
 };
