@@ -122,6 +122,11 @@ void run_convert(ConvertArguments& arguments) {
   if (!arguments.dtype.empty()) arguments.write.dtype = nn::dtype_called(arguments.dtype);
   auto opened = convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
   const auto layout = opened.identity.layout;
+  if (layout == convert::Layout::kTinyVae || layout == convert::Layout::kTinyVaePart)
+    throw UserError(
+        arguments.source.string() +
+        " is a tiny autoencoder, which is used as it is: as autoencoder.path, samples.preview_decoder, or with "
+        "`pixart sample --preview-decoder`.");
   const bool is_vae = layout == convert::Layout::kVae || layout == convert::Layout::kVaeLdm;
   if (is_vae && (arguments.reparameterize || arguments.write.pipeline || !arguments.lora.empty()))
     throw UserError(arguments.source.string() +

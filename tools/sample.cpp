@@ -44,6 +44,8 @@ void read_model(const Text& text, SampleArguments& arguments) {
          fmt::format("give MODEL (SHA-256 of its weights: {})", value("model_sha256")));
   choose(arguments.request.vae, "vae", "give --vae");
   choose(arguments.request.text_encoder, "text_encoder", "give --text-encoder");
+  if (text.contains("preview_decoder"))
+    choose(arguments.request.preview_decoder, "preview_decoder", "give --preview-decoder");
   missing.throw_if_any(arguments.from_image.string());
   arguments.request.stage = value("stage");
   if (!arguments.request.stage.empty()) arguments.step = std::stoll(value("step"));
@@ -201,6 +203,10 @@ void add_options(CLI::App& command, SampleArguments& arguments) {
   command.add_option("--step", arguments.step, "checkpoint of this step (default: the newest)");
   command.add_option("--vae", arguments.request.vae,
                      "folder of the autoencoder, if MODEL has only transformer weights");
+  command.add_option(
+      "--preview-decoder", arguments.request.preview_decoder,
+      "decode with this tiny autoencoder in place of the model's own: quick, and less exact (a "
+      "TAESD's folder, or the file of its decoder)");
   command.add_option("--text-encoder", arguments.request.text_encoder,
                      "folder of the T5 encoder, if MODEL has only transformer weights");
   add_process_options(command, arguments.request.chosen, "");

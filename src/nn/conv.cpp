@@ -90,7 +90,7 @@ bool has_fused_norm(const at::Tensor& x, const GroupNorm& norm) {
 
 Conv2d::Conv2d(const Scope& scope, const ConvShape& shape)
     : weight(scope.parameter("weight", {shape.out, shape.in, shape.kernel, shape.kernel})),
-      bias(scope.parameter("bias", {shape.out})),
+      bias(shape.bias ? scope.parameter("bias", {shape.out}) : at::Tensor()),
       stride(shape.stride),
       padding(shape.padding) {}
 

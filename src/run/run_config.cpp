@@ -46,6 +46,8 @@ void AutoencoderConfig::validate(std::vector<std::string>& problems) const {
 }
 
 void TextEncoderConfig::validate(std::vector<std::string>& problems) const {
+  if (path && tokenizer)
+    problems.push_back("tokenizer has no effect with path, whose folder has one; remove one of the two");
   if (!path && size.d_model < size.num_heads)
     problems.push_back(
         fmt::format("d_model {} leaves no channel for each of num_heads {}", size.d_model, size.num_heads));
@@ -184,6 +186,9 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
     problems.push_back(
         fmt::format("batch_size {} is not a multiple of micro_batch_size {}", batch_size, micro_batch_size));
+  if (info().trains_autoencoder() && samples.preview_decoder)
+    problems.push_back(
+        "samples.preview_decoder has no effect with an objective that shows its own reconstructions");
   const auto idle = keys_without_effect(*this);
   for (const auto& key : idle)
     problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,

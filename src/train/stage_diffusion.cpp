@@ -321,6 +321,15 @@ run::ParameterCounts with_adapters(const features::RunContext& run, const run::S
   return counts;
 }
 
+// Metrics keep the autoencoder: a preview would change them.
+std::shared_ptr<const features::LatentCodec> grid_decoder(
+    const features::RunContext& run, const run::StageConfig& stage,
+    std::shared_ptr<const features::LatentCodec> codec) {
+  if (!stage.samples.preview_decoder) return codec;
+  return std::make_shared<features::LatentCodec>(
+      features::load_preview_decoder(*stage.samples.preview_decoder, codec->config(), run.device));
+}
+
 Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig& stage,
                         std::shared_ptr<const models::Transformer> ema,
                         std::shared_ptr<const features::LatentCodec> codec, models::Condition to_draw) {
@@ -373,7 +382,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   };
   result.drawing = {.captions = prompts.texts,
                     .group = kDrawnTogether,
-                    .draw = draw_with(run, stage, ema, codec, prompts.to_draw)};
+                    .draw = draw_with(run, stage, ema, grid_decoder(run, stage, codec), prompts.to_draw)};
   if (stage.metrics.every > 0) result.metrics = std::make_unique<StageMetrics>(run, stage, ema, codec);
   return result;
 }

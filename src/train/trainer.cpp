@@ -22,6 +22,14 @@ optim::FlatParameters flat_parameters(nn::StateDict& model, const optim::Optimiz
   return optim::FlatParameters(std::move(tensors), std::move(without_decay));
 }
 
+// How Muon cuts the trained parameters.
+std::vector<int64_t> matrices_of(const nn::StateDict& model) {
+  std::vector<int64_t> matrices;
+  for (const auto& item : model.items())
+    if (item.trainable) matrices.push_back(optim::matrices_in(item.name, item.tensor.sizes()));
+  return matrices;
+}
+
 std::vector<double> numbers_of(const std::vector<at::Tensor>& scalars) {
   std::vector<double> numbers;
   for (const auto& scalar : scalars) numbers.push_back(scalar.item<double>());
@@ -72,7 +80,7 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
       flat_(flat_parameters(model, config_.optimizer)),
       ranges_(share_ranges(flat_, config_, ranks.world_size())),
       share_(flat_.part(ranges_.size() == 1 ? ranges_.front() : ranges_.at(size_t(ranks.rank())))),
-      optimizer_(config_.optimizer, share_),
+      optimizer_(config_.optimizer, share_, matrices_of(model)),
       ema_(share_.values().clone()),
       judge_(config_.bad_steps) {
   PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",

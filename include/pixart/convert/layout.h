@@ -21,6 +21,8 @@ enum class Layout {
   kPixArtDiffusers,  // PixArtTransformer2DModel, Transformer2DModel
   kVae,              // diffusers' AutoencoderKL, with current or early names
   kVaeLdm,           // latent diffusion's names, perhaps in a whole checkpoint
+  kTinyVae,          // diffusers' AutoencoderTiny
+  kTinyVaePart,      // the encoder or the decoder of a TAESD in a file of its own
   kT5,               // Hugging Face's T5, with or without decoder
   kLora,             // only adapters, in any naming
   kOptimizer,        // moments of AdamW in a checkpoint of this program

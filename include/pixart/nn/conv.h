@@ -12,11 +12,12 @@ namespace pixart::nn {
 struct ConvShape {
   int64_t in = 0, out = 0;
   int64_t kernel = 3, stride = 1, padding = 1;
+  bool bias = true;
 };
 
-// Square convolution with bias: [B, in, H, W] -> [B, out, H', W'].
+// Square convolution: [B, in, H, W] -> [B, out, H', W'].
 struct Conv2d {
-  at::Tensor weight, bias;  // [out, in, kernel, kernel], [out]
+  at::Tensor weight, bias;  // [out, in, kernel, kernel], [out]; an undefined bias: none
   int64_t stride = 1, padding = 1;
   Conv2d() = default;
   Conv2d(const Scope& scope, const ConvShape& shape);

@@ -27,7 +27,7 @@
 
 namespace pixart::run {
 
-// Where the autoencoder comes from: a diffusers folder, or a stage of this run that trains one of the given
+// Where the autoencoder comes from: a folder, or a stage of this run that trains one of the given
 // size.
 struct AutoencoderConfig {
   std::optional<std::filesystem::path> path;
@@ -36,8 +36,8 @@ struct AutoencoderConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("path", s.path,
-      "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
-      "one.",
+      "Folder of a trained autoencoder: AutoencoderKL or AutoencoderTiny (diffusers), or the two files of a TAESD. "
+      "Without it a stage with objective autoencoder trains one.",
       any().by_content("stages that have not begun use the other autoencoder"));
     models::VaeSize::fields(s.size, v);
   }
@@ -62,6 +62,7 @@ struct TextEncoderConfig {
   models::T5Size size = {.d_model = 128, .num_layers = 2, .num_heads = 8, .d_ff = 256};
   double position_bias_std = 3.0;
   int64_t vocabulary = 400;
+  std::optional<std::filesystem::path> tokenizer = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -81,6 +82,10 @@ struct TextEncoderConfig {
     v("vocabulary", s.vocabulary,
       "Largest number of pieces in the random encoder's tokenizer, which is trained on the run's captions.",
       in_range(16, 1e6));
+    v("tokenizer", s.tokenizer,
+      "A tokenizer for the random encoder, such as T5's own: spiece.model, tokenizer.json or a folder with one of them. "
+      "Unset: it is trained.",
+      any());
   }
   void validate(std::vector<std::string>& problems) const;
 };
@@ -144,6 +149,7 @@ struct SamplesConfig : diffusion::SamplerConfig {
   int64_t every = 0;
   std::vector<std::string> prompts;
   int64_t columns = 8;
+  std::optional<std::filesystem::path> preview_decoder;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -155,6 +161,10 @@ struct SamplesConfig : diffusion::SamplerConfig {
       any().free());
     SamplerConfig::fields(s, v);
     v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
+    v("preview_decoder", s.preview_decoder,
+      "Tiny autoencoder (a folder, or the file of its decoder) that decodes the grid in place of the "
+      "autoencoder: quick, and less exact.",
+      any().free());
   }
 };
 

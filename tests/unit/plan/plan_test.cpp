@@ -137,6 +137,14 @@ TEST(Plan, CameKeepsOneMomentAndMeans) {
   EXPECT_LT(parts.optimizer, 1.02 * parts.weights);
 }
 
+TEST(Plan, MuonKeepsOneMomentOfMatrices) {
+  auto config = paper();
+  config.stages[1].optimizer.name = optim::OptimizerName::kMuon;
+  const auto parts = plan_memory(config, config.stages[1], options("a100-80"));
+  EXPECT_GT(parts.optimizer, parts.weights);
+  EXPECT_LT(parts.optimizer, 1.03 * parts.weights);
+}
+
 TEST(Plan, FrozenParametersNeedNoStateAndNoGradient) {
   auto config = paper();
   config.stages[1].frozen = {"blocks.*"};

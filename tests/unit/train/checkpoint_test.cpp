@@ -57,6 +57,7 @@ class ResumeTest : public CheckpointTest, public ::testing::WithParamInterface<V
 INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest,
                          ::testing::Values(Variant{optim::OptimizerName::kAdamW, {}, {}},
                                            Variant{optim::OptimizerName::kCame, {}, {}},
+                                           Variant{optim::OptimizerName::kMuon, {"bias"}, {"base"}},
                                            Variant{optim::OptimizerName::kAdamW, {"b*"}, {}},
                                            Variant{optim::OptimizerName::kCame, {"bias"}, {"base"}},
                                            Variant{optim::OptimizerName::kAdamW, {"weight"}, {"base"}}));
