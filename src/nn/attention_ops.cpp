@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
 #include <vector>
 
 #include "fused_ops.h"
@@ -88,11 +89,13 @@ Attended attend(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& sta
 }
 
 struct Attention : torch::autograd::Function<Attention> {
-  // kv, starts: undefined for self-attention, whose q has all three.
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& q, const at::Tensor& kv,
-                            const at::Tensor& starts, int64_t num_heads) {
-    const Attended result = attend(q, kv.defined() ? kv : q, starts, num_heads);
-    context->save_for_backward({q, kv, starts, result.out, result.softmax});
+  // Without kv and starts: self-attention, whose q has all three.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& q,
+                            const std::optional<at::Tensor>& kv, const std::optional<at::Tensor>& starts,
+                            int64_t num_heads) {
+    const at::Tensor text = kv.value_or(at::Tensor()), places = starts.value_or(at::Tensor());
+    const Attended result = attend(q, kv ? text : q, places, num_heads);
+    context->save_for_backward({q, text, places, result.out, result.softmax});
     context->saved_data["num_heads"] = num_heads;
     return result.out;
   }
@@ -127,7 +130,7 @@ bool has_fused_attention(const at::Tensor& x) { return has_fused_form(x); }
 at::Tensor self_attention(const at::Tensor& qkv, int64_t num_heads) {
   const at::Tensor rows = qkv.contiguous();
   if (!needs_gradient({rows})) return attend(rows, rows, {}, num_heads).out;
-  return Attention::apply(rows, at::Tensor(), at::Tensor(), num_heads);
+  return Attention::apply(rows, std::optional<at::Tensor>(), std::optional<at::Tensor>(), num_heads);
 }
 
 at::Tensor text_attention(const at::Tensor& q, const at::Tensor& kv, const at::Tensor& starts,
@@ -135,7 +138,7 @@ at::Tensor text_attention(const at::Tensor& q, const at::Tensor& kv, const at::T
   PIXART_CHECK(starts.numel() == q.size(0) + 1, "{} texts for {} samples", starts.numel() - 1, q.size(0));
   const at::Tensor queries = q.contiguous(), rows = kv.contiguous();
   if (!needs_gradient({queries, rows})) return attend(queries, rows, starts, num_heads).out;
-  return Attention::apply(queries, rows, starts, num_heads);
+  return Attention::apply(queries, std::optional(rows), std::optional(starts), num_heads);
 }
 
 }  // namespace pixart::nn
