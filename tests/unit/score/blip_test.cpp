@@ -144,7 +144,7 @@ TEST_F(Reward, IsThatOfTheReference) {
 
 TEST_F(Reward, NamesAllThatIsMissing) {
   auto wrong = request();
-  wrong.image_reward = {}, wrong.prompts = {};
+  wrong.image_reward.clear(), wrong.prompts.clear();
   const std::string why = testing::refusal([&] { score(wrong); });
   EXPECT_THAT(why, HasSubstr("--image-reward"));
   EXPECT_THAT(why, HasSubstr("image 0 has no prompt"));
