@@ -113,7 +113,9 @@ def forward(model, seed):
         with torch.no_grad():
             states = model.vision_model(images.to(next(model.parameters()).dtype)).last_hidden_state
             texts = model.text_encoder(ids, attention_mask=mask, encoder_hidden_states=states).last_hidden_state
-            return {"out.image_states": states, "out.text_states": texts * mask[:, :, None], "out.logits": model.text_decoder(given, encoder_hidden_states=texts, encoder_attention_mask=mask).logits}
+            # transformers 5.24.0 passes over the mask of a cross-attention, which BLIP's own code applies: without padding both agree.
+            logits = [model.text_decoder(given[i : i + 1], encoder_hidden_states=texts[i : i + 1, : int(mask[i].sum())]).logits for i in range(3)]
+            return {"out.image_states": states, "out.text_states": texts * mask[:, :, None], "out.logits": torch.cat(logits)}
 
     outputs = run(model)
     torch.set_default_dtype(torch.float64)
