@@ -44,7 +44,8 @@ TEST_F(BertFiles, OfWindowsAreRead) {
   EXPECT_THAT(tokenizer.encode("A Cat"), ElementsAre(2, 1, 4, 3));
   EXPECT_THAT(tokenizer.encode("cat cat cat", 3), ElementsAre(2, 4, 3));
   EXPECT_EQ(tokenizer.id_of("dog"), std::nullopt);
-  EXPECT_THAT(tokenizer.encode("cat\xFF [MASK]"), ElementsAre(2, 4, 1, 1, 1, 3)) << "this vocabulary lacks [MASK]";
+  EXPECT_THAT(tokenizer.encode("cat\xFF [MASK]"), ElementsAre(2, 4, 1, 1, 1, 3))
+      << "this vocabulary lacks [MASK]";
 }
 
 }  // namespace
