@@ -2,7 +2,7 @@
 """Compares a full-size BLIP-VQA model with transformers' BlipForQuestionAnswering: the probability of yes of each question.
 
 Usage: check_blip.py BINARIES VOCABULARY [--images 2] [--work FOLDER] [--layouts own,hugging-face]
-       (pip install transformers==5.24.0 pillow; run by hand, some minutes and 6 GB of memory)
+       (pip install transformers==5.24.0 "pillow<13"; run by hand, some minutes and 6 GB of memory)
 
     scripts/build.sh release pixart_vqa
     python3 scripts/check_blip.py build/release/bin bert-base-uncased

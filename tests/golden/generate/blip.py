@@ -1,7 +1,7 @@
 """Golden cases of kinds blip_vqa, image_reward, hpsv2_pixels and bert_tokenizer: tiny BLIP models of transformers and with BLIP's own names, their answers and
 rewards of images by a formula, the pixels that HPSv2's package sees, and BERT's ids of awkward strings.
 
-Made with transformers 5.24.0, torch 2.11.0, pillow 13.0.0, numpy 2.4.6.
+Made with transformers 5.24.0, torch 2.11.0, pillow 12.3.0 (13.0.0 resizes in another way in some shapes: findings/README.md), numpy 2.4.6.
 Run:  python blip.py OUT [--seed N]
 """
 import argparse
