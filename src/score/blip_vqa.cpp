@@ -212,6 +212,8 @@ void check_blip_vqa(const BlipVqaOptions& options) { open_vqa(options); }
 YesProbability load_blip_vqa(const BlipVqaOptions& options, std::string* protocol) {
   OpenedVqa opened = open_vqa(options);
   const c10::Device device = nn::select_device(options.device);
+  nn::set_num_threads(0);
+  nn::keep_freed_memory();
   at::globalContext().setAllowTF32CuDNN(false);  // convolutions in float32
   const auto answerer = std::make_shared<const Answerer>(std::move(opened), options, device);
   if (protocol != nullptr) *protocol = protocol_of(answerer->blip());
