@@ -90,6 +90,10 @@ TEST_F(Blip, WhatCannotBeUsedIsRefusedAtOnce) {
   write("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\nno\n");
   options.tokenizer = folder_.string();
   EXPECT_THAT(testing::refusal([&] { check_blip_vqa(options); }), HasSubstr("no token yes"));
+  std::string many = "[PAD]\n[UNK]\n[CLS]\n[SEP]\nno\nyes\n";
+  for (int i = 0; i < 100; ++i) many += fmt::format("{}\n", i);
+  write("vocab.txt", many);
+  EXPECT_THAT(testing::refusal([&] { check_blip_vqa(options); }), HasSubstr("do not belong together"));
 }
 
 TEST_F(Blip, EveryImageThatCannotBeReadIsNamed) {
