@@ -65,7 +65,8 @@ void check_together(const OpenedVqa& opened, const BlipVqaOptions& options, Prob
         "{} sees {} x {} pixels, and B-VQA is published for the {} of model_base_vqa_capfilt_large.pth: its values "
         "would not compare. Give that file, or allow the other size",
         options.path, vision.image_size, vision.image_size, kPublishedSide));
-  const int64_t largest = std::max(opened.tokens.ask, opened.tokens.answer);
+  int64_t largest = std::max(opened.tokens.ask, opened.tokens.answer);
+  if (opened.tokenizer) largest = std::max(largest, opened.tokenizer->vocab_size() - 1);
   if (opened.tokenizer && largest >= words.vocab_size)
     problems.add(fmt::format(
         "the tokenizer in {} needs {} tokens, and the model in {} has {}: they do not belong together",
@@ -212,6 +213,8 @@ void check_blip_vqa(const BlipVqaOptions& options) { open_vqa(options); }
 YesProbability load_blip_vqa(const BlipVqaOptions& options, std::string* protocol) {
   OpenedVqa opened = open_vqa(options);
   const c10::Device device = nn::select_device(options.device);
+  nn::set_num_threads(0);
+  nn::keep_freed_memory();
   at::globalContext().setAllowTF32CuDNN(false);  // convolutions in float32
   const auto answerer = std::make_shared<const Answerer>(std::move(opened), options, device);
   if (protocol != nullptr) *protocol = protocol_of(answerer->blip());

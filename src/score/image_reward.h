@@ -26,8 +26,8 @@ struct ImageRewardInputs {
   std::vector<std::string> prompts = {};  // one for each image
 };
 
-// Opens all of it if the request has the metric, and adds what is missing or does not fit. `prompts`: those of other
-// metrics of the request, if they read them.
+// Opens all of it if the request has the metric, and adds what is missing or does not fit. `prompts`: those
+// of other metrics of the request, if they read them.
 ImageRewardInputs open_image_reward(const std::optional<ImageList>& images, const ScoreRequest& request,
                                     const std::vector<std::string>& prompts, Problems& problems);
 

@@ -58,15 +58,15 @@ struct ScoreRequest {
   std::filesystem::path images = {}, reference = {};
   std::filesystem::path weights = {};  // pt_inception-2015-12-05-6726825d.pth, or the same as .safetensors
   ResizeRule resize = ResizeRule::kClean;
-  // Of cmmd, clip, aesthetic, pickscore, hpsv2: the folder of a CLIP model in the layout of Hugging Face or open_clip. The
-  // tokenizer is in it, or in the folder tokenizer next to it, unless its folder is given.
+  // Of cmmd, clip, aesthetic, pickscore, hpsv2: the folder of a CLIP model in the layout of Hugging Face or
+  // open_clip. The tokenizer is in it, or in the folder tokenizer next to it, unless its folder is given.
   std::filesystem::path clip = {}, clip_tokenizer = {};
   std::filesystem::path aesthetic_head = {};  // LAION's, for CLIP ViT-L/14
-  // Of clip, pickscore, hpsv2 and image-reward: a text file with a line for each image, in the order of the images' names; "": the
-  // captions of the images, or the prompts that pixart sample wrote into them.
+  // Of clip, pickscore, hpsv2 and image-reward: a text file with a line for each image, in the order of the
+  // images' names; "": the captions of the images, or the prompts that pixart sample wrote into them.
   std::filesystem::path prompts = {};
-  // Of image-reward: ImageReward.pt, and the folder with vocab.txt or tokenizer.json of bert-base-uncased; "": it is
-  // in the folder of the weights.
+  // Of image-reward: ImageReward.pt, and the folder with vocab.txt or tokenizer.json of bert-base-uncased;
+  // "": it is in the folder of the weights.
   std::filesystem::path image_reward = {}, image_reward_tokenizer = {};
   // Of fd-efficientnet-lite0 and kd-efficientnet-lite0: efficientnet-lite0-57934424.pth, or the same as
   // .safetensors.
