@@ -31,23 +31,22 @@ constexpr int64_t kOfficialImages = 10;  // of each prompt
 
 // --- questions
 
-// Asks what the ledger does not have, in parts, and returns all answers.
+// Asks what the ledger does not have, and returns all answers. Groups are the same after an interruption, because the last digits
+// of an answer depend on the others of its batch.
 template <class Ask>
 std::vector<double> answered(const std::vector<AskedImage>& asked, AnswerLedger& ledger,
                              const std::string& what, const Ask& ask) {
-  std::vector<size_t> open;
-  for (size_t i = 0; i < asked.size(); ++i)
-    if (ledger.find(asked[i]) == nullptr) open.push_back(i);
-  Progress progress(what, int64_t(asked.size()), "question", int64_t(asked.size() - open.size()));
-  for (size_t at = 0; at < open.size(); at += kAskedAtOnce) {
-    const size_t end = std::min(at + kAskedAtOnce, open.size());
-    std::vector<AskedImage> part;
-    for (size_t i = at; i < end; ++i) part.push_back(asked[open[i]]);
-    ledger.add(part, ask(part));
-    progress.update(int64_t(asked.size() - open.size() + end));
-  }
+  Progress progress(what, int64_t(asked.size()), "question");
   std::vector<double> answers;
-  for (const auto& one : asked) answers.push_back(*ledger.find(one));
+  for (size_t at = 0; at < asked.size(); at += kAskedAtOnce) {
+    const auto begin = asked.begin() + std::ptrdiff_t(at);
+    const std::vector<AskedImage> group(begin,
+                                        begin + std::ptrdiff_t(std::min(kAskedAtOnce, asked.size() - at)));
+    const auto is_known = [&](const AskedImage& one) { return ledger.find(one) != nullptr; };
+    if (!std::all_of(group.begin(), group.end(), is_known)) ledger.add(group, ask(group));
+    for (const auto& one : group) answers.push_back(*ledger.find(one));
+    progress.update(int64_t(answers.size()));
+  }
   return answers;
 }
 

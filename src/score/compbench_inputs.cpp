@@ -160,7 +160,9 @@ void find_images(const fs::path& folder, int64_t images_per_prompt, CategoryProm
   add_names(fmt::format("{} has {} images without a number below {} ({} prompts, {} images of each)", at,
                         strangers.size(), wanted, prompts.prompts.size(), images_per_prompt),
             strangers, problems);
-  add_names(fmt::format("{} has {} images with another prompt", at, others.size()), others, problems);
+  add_names(fmt::format("{} has {} images with another prompt ({} of each are expected)", at, others.size(),
+                        images_per_prompt),
+            others, problems);
   add_names(fmt::format("{} has {} images with a number that another one has", at, doubled.size()), doubled,
             problems);
   if (others.empty())

@@ -79,6 +79,7 @@ void AnswerLedger::add(const std::vector<AskedImage>& asked, const std::vector<d
   PIXART_CHECK(asked.size() == answers.size());
   std::string lines;
   for (size_t i = 0; i < asked.size(); ++i) {
+    if (find(asked[i]) != nullptr) continue;
     lines += line_of({{"image", asked[i].image},
                       {"sha256", asked[i].image_sha256},
                       {"question", asked[i].question},

@@ -23,7 +23,8 @@ class AnswerLedger {
 
   const double* find(
       const AskedImage& asked) const;  // null: not answered, or of another content of the image
-  void add(const std::vector<AskedImage>& asked, const std::vector<double>& answers);  // durable in the file
+  // Keeps the answers to what was not answered, and adds them to the file.
+  void add(const std::vector<AskedImage>& asked, const std::vector<double>& answers);
   size_t size() const { return answers_.size(); }
 
  private:

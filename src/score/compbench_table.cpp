@@ -58,7 +58,7 @@ std::vector<std::string> compbench_table(const std::vector<std::pair<std::string
 std::vector<std::string> notes_on_published_rows(bool has_official_questions) {
   std::vector<std::string> notes = {
       "The benchmark's authors say (issues 21 and 40 of its repository) that PixArt-alpha's row is of a checkpoint which "
-      "PixArt's authors fine-tuned for the benchmark (GORS) and never released; released weights score lower.",
+      "PixArt's authors fine-tuned for the benchmark (GORS) and never released; users found lower values with released weights.",
       "The benchmark fixes seeds and the number of images, but neither size, sampler nor guidance; all of them move the "
       "values."};
   if (!has_official_questions)

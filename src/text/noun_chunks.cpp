@@ -120,9 +120,12 @@ NounChunker::NounChunker(NounChunker&&) noexcept = default;
 
 std::vector<PromptWord> NounChunker::words(std::string_view prompt) const {
   auto words = split_prompt(prompt);
-  for (const auto& unit : state_->tagged(words))
+  for (const auto& unit : state_->tagged(words)) {
+    const bool is_participle =
+        unit.word_class == WordClass::kAdjective && unit.evidence.ing > 4 * unit.evidence.adjective;
     for (size_t i = unit.first; i <= unit.last; ++i)
-      if (!is_hyphen(words[i])) words[i].word_class = unit.word_class;
+      if (!is_hyphen(words[i])) words[i].word_class = is_participle ? WordClass::kVerb : unit.word_class;
+  }
   return words;
 }
 

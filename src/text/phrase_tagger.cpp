@@ -218,6 +218,7 @@ class Tagger {
     const auto& unit = units_[i];
     if (unit.lower == "both" && i > 0 && units_[i - 1].word_class == WordClass::kVerb)
       return WordClass::kAdverb;
+    if (unit.lower == "next" && i > 0 && is_auxiliary(units_[i - 1].lower)) return WordClass::kAdjective;
     if (unit.closed) return is_noun_here(i) ? WordClass::kNoun : *unit.closed;
     const auto& e = unit.evidence;
     if (is_verb(i)) return WordClass::kVerb;

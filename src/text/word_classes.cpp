@@ -126,6 +126,7 @@ WordEvidence guessed(std::string_view word) {
     evidence.adverb = 1;
   else
     evidence.noun = 1;
+  if (word.ends_with("y")) evidence.adjective = 2;
   evidence.is_plural = word.ends_with("s") && !word.ends_with("ss");
   return evidence;
 }

@@ -19,7 +19,7 @@ enum class WordClass {
   kOther,       // punctuation, symbols
   kDeterminer,  // also possessives
   kNumber,
-  kAdjective,  // also participles in front of a noun
+  kAdjective,  // also participles that WordNet lists as adjectives
   kNoun,
   kPronoun,
   kVerb,
