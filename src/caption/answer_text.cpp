@@ -69,8 +69,10 @@ std::vector<Token> tokens_of(const std::wstring& text) {
 
 class Cleaner {
  public:
-  Cleaner(const std::string& text, Reasoning reasoning)
-      : text_(wide_trimmed(to_wide(text))), refuses_reasoning_(reasoning == Reasoning::kReject) {}
+  Cleaner(const std::string& text, Reasoning reasoning, Wrappings wrappings)
+      : text_(wide_trimmed(to_wide(text))),
+        refuses_reasoning_(reasoning == Reasoning::kReject),
+        keeps_wrappings_(wrappings == Wrappings::kKept) {}
 
   CleanText run() {
     remove_channels();
@@ -81,9 +83,11 @@ class Cleaner {
     cut_next_turn();
     look_for_untagged_thoughts();
     look_for_refusals();
-    remove_wrappings();
-    look_for_refusals();
-    remove_closing();
+    if (!keeps_wrappings_) {
+      remove_wrappings();
+      look_for_refusals();
+      remove_closing();
+    }
     if (is_good() && text_.empty())
       fail(AnswerFault::kEmpty, "the answer has no text but that of its template");
     if (is_good() && is_loop(to_utf8(text_))) fail(AnswerFault::kLoop, "the answer repeats itself");
@@ -370,14 +374,14 @@ class Cleaner {
   }
 
   std::wstring text_;
-  const bool refuses_reasoning_;
+  const bool refuses_reasoning_, keeps_wrappings_;
   CleanText result_;
 };
 
 }  // namespace
 
-CleanText clean_answer(const std::string& text, Reasoning reasoning) {
-  return Cleaner(text, reasoning).run();
+CleanText clean_answer(const std::string& text, Reasoning reasoning, Wrappings wrappings) {
+  return Cleaner(text, reasoning, wrappings).run();
 }
 
 }  // namespace pixart::caption

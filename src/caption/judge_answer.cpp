@@ -302,7 +302,9 @@ Answer read_judgement(AnswerForm form, const std::string& body, const Scale& sca
     if (first.fault != AnswerFault::kNone) return finish(first.fault, first.detail);
   } else {
     // The rules that keep thoughts and refusals out of captions.
-    const CleanText clean = clean_answer(record.text, Reasoning::kRemove);
+    const CleanText clean =
+        clean_answer(record.text, Reasoning::kRemove,
+                     form == AnswerForm::kDescription ? Wrappings::kRemoved : Wrappings::kKept);
     if (clean.fault != AnswerFault::kNone) return finish(clean.fault, shortened(clean.detail));
     if (clean.text != record.text) record.raw = std::exchange(record.text, clean.text);
     answer.cleaned = clean.cleaned;

@@ -135,7 +135,7 @@ class Judge : public ::testing::Test {
                                        "--out",         out,
                                        "--in-flight",   "4",
                                        "--first-pause", "0.01",
-                                       "--timeout",     "0.3"};
+                                       "--timeout",     "1"};
     result.insert(result.end(), more.begin(), more.end());
     return result;
   }

@@ -14,24 +14,28 @@ namespace {
 using nlohmann::json;
 using ::testing::HasSubstr;
 
-// A reply with the probabilities of its places: [[token, [[token, logprob], ...]], ...].
-std::string reply(const std::string& text, const json& places, const std::string& finish = "stop") {
+using Top = std::vector<std::pair<std::string, json>>;  // token, logprob
+
+// A reply with the probabilities of its places: the chosen token, and the most probable ones.
+std::string reply(const std::string& text, const std::vector<std::pair<std::string, Top>>& places,
+                  const std::string& finish = "stop") {
   json content = json::array();
-  for (const auto& place : places) {
-    json top = json::array();
-    for (const auto& other : place[1]) top.push_back({{"token", other[0]}, {"logprob", other[1]}});
-    content.push_back({{"token", place[0]},
-                       {"logprob", place[1].empty() ? json() : place[1][0][1]},
-                       {"top_logprobs", top}});
+  for (const auto& [chosen, top] : places) {
+    json place = {{"token", chosen}, {"logprob", top.front().second}, {"top_logprobs", json::array()}};
+    for (const auto& [token, logprob] : top)
+      place["top_logprobs"].push_back({{"token", token}, {"logprob", logprob}});
+    content.push_back(place);
   }
-  return json{
-      {"model", "eyes-1"},
-      {"choices",
-       {{{"message", {{"content", text}}}, {"finish_reason", finish}, {"logprobs", {{"content", content}}}}}}}
-      .dump();
+  json choice = {{"message", {{"content", text}}}, {"finish_reason", finish}};
+  choice["logprobs"]["content"] = content;
+  json result = {{"model", "eyes-1"}};
+  result["choices"].push_back(choice);
+  return result.dump();
 }
 
-json place(const json& token, const json& top) { return json::array({json::array({token, top})}); }
+std::string reply(const std::string& text, const Top& top, const std::string& finish = "stop") {
+  return reply(text, std::vector<std::pair<std::string, Top>>{{text, top}}, finish);
+}
 
 TEST(YesNoChance, SumsOverSpellings) {
   const auto chance = yes_no_chance({{"Yes", std::log(0.5)},
@@ -47,25 +51,21 @@ TEST(YesNoChance, SumsOverSpellings) {
 }
 
 TEST(FirstToken, SkipsPlacesWithoutLetters) {
-  const auto body =
-      reply("\n **Yes", {{"\n", {{"\n", -0.1}}}, {" **", {{" **", -0.2}}}, {"Yes", {{"Yes", -0.3}}}});
+  const auto body = reply(
+      "\n **Yes", std::vector<std::pair<std::string, Top>>{
+                      {"\n", Top{{"\n", -0.1}}}, {" **", Top{{" **", -0.2}}}, {"Yes", Top{{"Yes", -0.3}}}});
   const auto first = first_token(body);
   ASSERT_EQ(first.chances.size(), 1u);
   EXPECT_EQ(first.chances[0].token, "Yes");
 }
 
 TEST(FirstToken, TheChosenTokenCountsOnce) {
-  const auto listed =
-      first_token(reply("Yes", place("Yes", {{"Yes", std::log(0.7)}, {"No", std::log(0.3)}})));
+  const auto listed = first_token(reply("Yes", Top{{"Yes", std::log(0.7)}, {"No", std::log(0.3)}}));
   ASSERT_EQ(listed.chances.size(), 2u);
-  const json unlisted = {{"choices",
-                          {{{"message", {{"content", "Yes"}}},
-                            {"logprobs",
-                             {{"content",
-                               {{{"token", "Yes"},
-                                 {"logprob", std::log(0.2)},
-                                 {"top_logprobs", {{{"token", "No"}, {"logprob", std::log(0.6)}}}}}}}}}}}}};
-  EXPECT_NEAR(yes_no_chance(first_token(unlisted.dump()).chances).yes, 0.2, 1e-9);
+  const std::string unlisted =
+      R"({"choices": [{"message": {"content": "Yes"}, "logprobs": {"content": [{"token": "Yes", "logprob": -1.5,
+          "top_logprobs": [{"token": "No", "logprob": -0.5}]}]}}]})";
+  EXPECT_NEAR(yes_no_chance(first_token(unlisted).chances).yes, std::exp(-1.5), 1e-9);
 }
 
 TEST(FirstToken, ReadsTheOlderFormAndStreams) {
@@ -87,11 +87,11 @@ TEST(FirstToken, WhatAreNoProbabilitiesIsNamed) {
   EXPECT_EQ(fault(R"({"choices": [{"message": {"content": "Yes"}}]})"), AnswerFault::kNoProbabilities);
   EXPECT_EQ(fault(R"({"choices": [{"message": {"content": "Yes"}, "logprobs": null}]})"),
             AnswerFault::kNoProbabilities);
-  EXPECT_EQ(fault(reply("Yes", place("Yes", {{"Yes", 0.7}}))), AnswerFault::kBadProbabilities);
-  EXPECT_EQ(fault(reply("Yes", place("Yes", {{"Yes", "-0.1"}}))), AnswerFault::kBadProbabilities);
-  EXPECT_EQ(fault(reply("Yes", place("Yes", {{"Yes", -0.1}, {"No", -0.1}}))), AnswerFault::kBadProbabilities)
+  EXPECT_EQ(fault(reply("Yes", Top{{"Yes", 0.7}})), AnswerFault::kBadProbabilities);
+  EXPECT_EQ(fault(reply("Yes", Top{{"Yes", "-0.1"}})), AnswerFault::kBadProbabilities);
+  EXPECT_EQ(fault(reply("Yes", Top{{"Yes", -0.1}, {"No", -0.1}})), AnswerFault::kBadProbabilities)
       << "more than 1 in all";
-  EXPECT_EQ(fault(reply("Yes", place("Yes", {{"Yes", -0.1}, {"No", nullptr}}))), AnswerFault::kNone);
+  EXPECT_EQ(fault(reply("Yes", Top{{"Yes", -0.1}, {"No", nullptr}})), AnswerFault::kNone);
   EXPECT_EQ(fault(std::string(200'000, '[')), AnswerFault::kNoProbabilities);
   std::string deep = R"({"choices": [{"logprobs": {"content": )" + std::string(100'000, '[');
   EXPECT_EQ(fault(deep + std::string(100'000, ']') + "}}]}"), AnswerFault::kNoProbabilities);
@@ -99,19 +99,17 @@ TEST(FirstToken, WhatAreNoProbabilitiesIsNamed) {
 
 TEST(ReadJudgement, AYesOrNoByProbability) {
   const auto read = [](const std::string& body) { return read_judgement(AnswerForm::kProbability, body); };
-  const auto cut =
-      read(reply("Yes", place("Yes", {{"Yes", std::log(0.9)}, {"No", std::log(0.05)}}), "length"));
+  const auto cut = read(reply("Yes", Top{{"Yes", std::log(0.9)}, {"No", std::log(0.05)}}, "length"));
   EXPECT_EQ(cut.fault, AnswerFault::kNone) << "one token was asked for: " << cut.detail;
   EXPECT_EQ(cut.model, "eyes-1");
   const auto own = judged(AnswerForm::kProbability, answer_record(cut.text));
   EXPECT_EQ(own.label, "yes");
   EXPECT_NEAR(own.value, 0.9 / 0.95, 1e-9);
   EXPECT_NEAR(own.mass, 0.95, 1e-9);
-  const auto unclear =
-      read(reply("Perhaps", place("Perhaps", {{"Perhaps", std::log(0.9)}, {"No", std::log(0.05)}})));
+  const auto unclear = read(reply("Perhaps", Top{{"Perhaps", std::log(0.9)}, {"No", std::log(0.05)}}));
   EXPECT_EQ(unclear.fault, AnswerFault::kNotYesNo);
   EXPECT_EQ(answer_record(unclear.text).text, "Perhaps") << "what came is on record";
-  EXPECT_EQ(read(reply("No", place("No", {{"No", std::log(0.1)}, {"Yes", std::log(0.8)}}))).fault,
+  EXPECT_EQ(read(reply("No", Top{{"No", std::log(0.1)}, {"Yes", std::log(0.8)}})).fault,
             AnswerFault::kBadProbabilities)
       << "the text and the probabilities differ";
 }
