@@ -83,7 +83,7 @@ SamePosition same_position(const std::map<int64_t, Answer>& answers) {
 }
 
 constexpr double kMostAtOnePosition = 0.95;
-constexpr int64_t kLeastForPosition = 12, kLeastRepeats = 3;
+constexpr int64_t kLeastForPosition = 12, kLeastRepeats = 5;
 
 }  // namespace
 
