@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct ConvertArguments {
   fs::path source, target;
   convert::TargetOptions write;
   CardRequest card;
@@ -54,7 +54,8 @@ void print_plan(const std::vector<convert::PlannedTensor>& plan) {
     print_line("{:<8} {} tensors, {}", words.at(disposition), sum.first, human_bytes(uint64_t(sum.second)));
 }
 
-convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, const Arguments& arguments) {
+convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit,
+                                         const ConvertArguments& arguments) {
   convert::ReparameterizeRequest request;
   request.target.input_size = arguments.image_size / kPixelsPerLatent;
   request.target.position_scale = arguments.position_scale;
@@ -74,7 +75,7 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
   return std::move(result.weights);
 }
 
-convert::OfficialWeights with_lora(convert::OfficialWeights base, const Arguments& arguments) {
+convert::OfficialWeights with_lora(convert::OfficialWeights base, const ConvertArguments& arguments) {
   const auto adapters = convert::read_lora(arguments.lora);
   const std::string subject = fmt::format("{} and {}", arguments.lora.string(), arguments.source.string());
   if (!arguments.write.process.prediction) convert::require_same_prediction(base, adapters, subject);
@@ -89,7 +90,7 @@ convert::OfficialWeights with_lora(convert::OfficialWeights base, const Argument
   return std::move(merged.weights);
 }
 
-convert::ConvertReport convert_transformer(convert::Opened opened, const Arguments& arguments) {
+convert::ConvertReport convert_transformer(convert::Opened opened, const ConvertArguments& arguments) {
   std::string conversion = "from " + convert::layout_name(opened.identity.layout);
   auto official = convert::to_official(std::move(opened), arguments.write.text_encoder);
   for (const auto& note : official.notes) log::info("{}", note);
@@ -106,7 +107,7 @@ convert::ConvertReport convert_transformer(convert::Opened opened, const Argumen
   return convert::write_transformer(official, arguments.target, conversion, arguments.write);
 }
 
-void run(Arguments& arguments) {
+void run_convert(ConvertArguments& arguments) {
   if (arguments.image_size % kPixelsPerLatent != 0)
     throw UserError(
         fmt::format("--image-size {} is not a multiple of {}.", arguments.image_size, kPixelsPerLatent));
@@ -142,7 +143,7 @@ void run(Arguments& arguments) {
   for (const auto& line : report.lines) print_line("{}", line);
 }
 
-void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
+void add_reparameterize_options(CLI::App& command, ConvertArguments& arguments) {
   const auto group = "Re-parameterisation (a DiT becomes the start of a PixArt)";
   auto* reparameterize = command
                              .add_flag("--reparameterize", arguments.reparameterize,
@@ -184,7 +185,7 @@ void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
 }  // namespace
 
 void add_convert(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ConvertArguments>();
   auto* command = app.add_subcommand(
       "convert", "Convert weights between layouts, or a DiT into the start of a text-to-image model.");
   command
@@ -273,7 +274,7 @@ void add_convert(CLI::App& app) {
       "--prediction epsilon\n"
       "  pixart convert DiT-XL-2-256x256.pt init-512.safetensors --reparameterize --image-size 512\n"
       "  pixart convert PixArt-XL-2-512x512.pth styled.safetensors --merge-lora runs/style/lora/style");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_convert(*arguments); });
 }
 
 }  // namespace pixart::tools

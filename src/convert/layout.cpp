@@ -53,7 +53,7 @@ bool ends_in(const Weights& weights, const std::string& end) {
 }
 
 // Tensors by which layouts are recognised; those of transformers first.
-constexpr std::pair<const char*, Layout> kMarks[] = {
+constexpr std::pair<const char*, Layout> kLayoutMarks[] = {
     {"y_embedder.embedding_table.weight", Layout::kDit},
     {"t_block.1.weight", Layout::kPixArt},
     {"adaln_single.linear.weight", Layout::kPixArtDiffusers},
@@ -64,7 +64,7 @@ constexpr std::pair<const char*, Layout> kMarks[] = {
 constexpr size_t kTransformerMarks = 4;
 
 Layout layout_of(const Weights& weights) {
-  for (const auto& [name, layout] : kMarks)
+  for (const auto& [name, layout] : kLayoutMarks)
     if (has(weights, name)) return layout;
   if (ends_in(weights, "encoder.down.0.block.0.conv1.weight")) return Layout::kVaeLdm;
   if (models::tiny_part_of(weights) != models::TinyPart::kNone) return Layout::kTinyVaePart;
@@ -81,7 +81,7 @@ Weights recognisable(Weights weights, const std::string& subject) {
   const Layout layout = layout_of(weights);
   if (layout != Layout::kUnknown && layout != Layout::kVaeLdm) return weights;
   std::vector<std::string> marks;
-  for (const auto& [name, mark] : kMarks)
+  for (const auto& [name, mark] : kLayoutMarks)
     if (layout == Layout::kUnknown || marks.size() < kTransformerMarks) marks.emplace_back(name);
   return unwrapped(std::move(weights), marks, subject);
 }

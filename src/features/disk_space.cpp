@@ -97,10 +97,10 @@ void DiskSpace::add_features(RunContext& run, const run::StageConfig& stage) {
   };
   for (const auto& part : stage.parts()) {
     const auto& dataset = run.source(part.source);
+    const run::StageConfig cut = stage.at(part.resolution);
     if (stage.reads_stored_latents())
-      add_set(latent_set_folder(run.config, stage, part.source), [&] {
-        return double(dataset.size() *
-                      latent_record_bytes(run.config, stage, autoencoder_config(run.config)));
+      add_set(latent_set_folder(run.config, cut, part.source), [&] {
+        return double(dataset.size() * latent_record_bytes(run.config, cut, autoencoder_config(run.config)));
       });
     if (!stage.reads_stored_captions()) continue;
     const int64_t channels = condition_sizes(run, stage).text.caption_channels;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "element_sizes.h"
 #include "metrics_costs.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -22,7 +23,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kImageNetClasses = 1000;
-constexpr double kFloat = 4, kBfloat16 = 2;
 
 void assume(std::vector<std::string>& assumptions, std::string sentence) {
   if (std::find(assumptions.begin(), assumptions.end(), sentence) == assumptions.end())

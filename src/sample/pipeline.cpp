@@ -98,6 +98,7 @@ run::Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<in
 }  // namespace
 
 Pipeline Pipeline::open(const PipelineRequest& request) {
+  nn::keep_freed_memory();
   Pipeline pipeline;
   pipeline.device_ = nn::select_device(request.device, request.local_rank,
                                        /*needs_gpu=*/request.local_ranks > 1);

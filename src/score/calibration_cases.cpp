@@ -44,7 +44,7 @@ struct Published {
 
 // The tolerances: the probabilities are of float32 on another machine. The reference computes CMMD in float32, with
 // convolutions that GPUs round to TF32. Pixels are integers until the last step, which is the same.
-constexpr std::array kPublished = {
+constexpr std::array kPublishedValues = {
     Published{
         .name = "CLIP ViT-B/32",
         .source = "README of openai/CLIP, commit d05afc4",
@@ -103,7 +103,7 @@ CalibrationCase case_of(const Published& row, const fs::path& folder) {
 
 std::vector<CalibrationCase> published_calibration(const fs::path& folder) {
   std::vector<CalibrationCase> cases;
-  for (const auto& row : kPublished) cases.push_back(case_of(row, folder));
+  for (const auto& row : kPublishedValues) cases.push_back(case_of(row, folder));
   return cases;
 }
 

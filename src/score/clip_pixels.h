@@ -25,4 +25,8 @@ Image clip_crop(const std::filesystem::path& file, int side);
 // Planes [3, height, width] of (v / 255 - mean) / deviation, with the constants of all published models.
 std::vector<float> clip_input(const Image& pixels);
 
+// The same of what HPSv2's package sees of an image: the longer side is `side`, bicubic with antialiasing and without
+// rounding, and zeros (before the constants) fill the square. Half pixels of the shorter side round to even.
+std::vector<float> hpsv2_input(const Image& image, int side);
+
 }  // namespace pixart::score

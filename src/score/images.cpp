@@ -8,7 +8,6 @@
 #include "inception.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/prefetch.h"
@@ -18,6 +17,7 @@
 #include "pixart/data/recognise.h"
 #include "pixart/formats/hash.h"
 #include "resize.h"
+#include "sampling.h"
 
 namespace pixart::score {
 namespace fs = std::filesystem;
@@ -25,7 +25,6 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kSampleRecord = "sample.json";  // of pixart sample
 constexpr const char* kGrid = "grid.png";
 
 std::unique_ptr<data::Dataset> open_source(const fs::path& path) {
@@ -47,21 +46,6 @@ void require_good_listing(const data::Dataset& dataset, const fs::path& path) {
     if (!data::concerns_caption(rejection.reason))
       problems.add(fmt::format("{}: {}", rejection.key, rejection.detail));
   problems.throw_if_any(path.string() + " has images that cannot be scored");
-}
-
-// How pixart sample drew the images of a folder, as far as it belongs to the protocol of a score: not which
-// model drew them.
-ordered_json sampling_of(const fs::path& folder) {
-  const fs::path record = folder / kSampleRecord;
-  if (!fs::is_regular_file(record)) return nullptr;
-  const auto json = ordered_json::parse(read_file(record), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("settings") || !json["settings"].is_object()) return nullptr;
-  ordered_json sampling = ordered_json::object();
-  for (const char* name :
-       {"prompts_sha256", "prompts", "count", "negative_prompt", "seed", "sampler", "num_steps", "guidance",
-        "height", "width", "weights", "precision", "tile_size", "suite", "process"})
-    if (json["settings"].contains(name)) sampling[name] = json["settings"][name];
-  return sampling;
 }
 
 // The prompt that pixart sample writes into its images.

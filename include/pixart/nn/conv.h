@@ -25,7 +25,8 @@ struct Conv2d {
 };
 
 // Normalises over all positions and each group of C / num_groups neighbouring channels, then scales and
-// shifts each channel. [B, C, ...] -> the same shape.
+// shifts each channel. [B, C, ...] -> the same shape. On the CPU in float32, with the channels last and without
+// gradients, it passes over memory twice, with the SiLU or without; otherwise it calls LibTorch's operations.
 struct GroupNorm {
   at::Tensor weight, bias;  // [C], [C]
   int64_t num_groups = 1;
@@ -33,6 +34,7 @@ struct GroupNorm {
   GroupNorm() = default;
   GroupNorm(const Scope& scope, int64_t channels, int64_t num_groups, double eps = 1e-6);
   at::Tensor operator()(const at::Tensor& x) const;
+  at::Tensor then_silu(const at::Tensor& x) const;
 };
 
 }  // namespace pixart::nn

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMostLevels = 8;
-constexpr int64_t kMostChannels = 1024, kMostBlocksOfALevel = 64;  // of images and latents
+constexpr int64_t kMostVaeChannels = 1024, kMostBlocksOfALevel = 64;  // of images and latents
 
 std::vector<std::string> block_types(const VaeConfig& c, const char* type) {
   return std::vector<std::string>(c.block_out_channels.size(), type);
@@ -88,8 +88,8 @@ namespace {
 
 VaeConfig read_kl_config(JsonConfig& json) {
   VaeConfig c;
-  c.in_channels = json.count("in_channels", c.in_channels, kMostChannels);
-  c.latent_channels = json.count("latent_channels", c.latent_channels, kMostChannels);
+  c.in_channels = json.count("in_channels", c.in_channels, kMostVaeChannels);
+  c.latent_channels = json.count("latent_channels", c.latent_channels, kMostVaeChannels);
   c.block_out_channels = json.counts("block_out_channels");
   c.layers_per_block = json.count("layers_per_block", 1, kMostBlocksOfALevel);
   c.norm_num_groups = json.count("norm_num_groups", c.norm_num_groups);

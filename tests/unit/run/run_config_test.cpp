@@ -248,6 +248,8 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"condition_dropout", "0.2"},
                                                      {"lora", "{rank: 4}"},
                                                      {"aspect_buckets", "true"},
+                                                     {"resolutions", "[{side: 256}, {side: 512}]"},
+                                                     {"resolution_rule", "share"},
                                                      {"multi_scale", "true"},
                                                      {"micro_conditions", "true"},
                                                      {"kv_compression", "{sampling: conv, layers: [1]}"},
@@ -297,6 +299,13 @@ TEST(RunConfig, SizesOfTheStages) {
   auto odd = config;
   odd.stages[0].resolution = 250;
   EXPECT_THROW(features::transformer_config(odd, odd.stages[0], vae, sizes), UserError);
+  auto several = config;
+  StageConfig& two = several.stages[1];
+  two.multi_scale = true, two.resolution = 512;
+  two.resolutions = {{.side = 256}, {.side = 512}};
+  EXPECT_EQ(features::transformer_config(several, two, vae, sizes).shape().input_size, 64);
+  two.resolutions[0].side = 250;
+  EXPECT_THROW(features::transformer_config(several, two, vae, sizes), UserError);
 }
 
 TEST(RunConfig, CompressedKeysFitTheModel) {
