@@ -104,18 +104,22 @@ std::vector<fs::path> folders_for_parts(const fs::path& top, Walk& walk) {
   return folders;
 }
 
-// The size of an image, or what is wrong with it.
+// The size of an image; 0, and what is wrong with it, if it cannot be read.
 uint64_t look_at(const fs::path& path, std::optional<ReadFault>& fault) {
+  const auto is_at_fault = [&](Reason reason, std::string detail) {
+    fault.emplace(ReadFault{.reason = reason, .detail = std::move(detail)});
+    return uint64_t{0};
+  };
   std::error_code error;
   const auto status = fs::status(path, error);
   check_machine(path, error.value());
-  if (status.type() == fs::file_type::not_found) return fault = {Reason::kMissingFile, "a broken link"}, 0;
+  if (status.type() == fs::file_type::not_found) return is_at_fault(Reason::kMissingFile, "a broken link");
   if (status.type() != fs::file_type::regular)
-    return fault = {Reason::kUnreadableFile, "it is not a regular file"}, 0;
+    return is_at_fault(Reason::kUnreadableFile, "it is not a regular file");
   const auto bytes = fs::file_size(path, error);
   check_machine(path, error.value());
-  if (error) return fault = {Reason::kUnreadableFile, error.message()}, 0;
-  if (bytes == 0) fault = {Reason::kEmptyFile, "the file is empty"};
+  if (error) return is_at_fault(Reason::kUnreadableFile, error.message());
+  if (bytes == 0) return is_at_fault(Reason::kEmptyFile, "the file is empty");
   return uint64_t(bytes);
 }
 

@@ -15,22 +15,23 @@ namespace pixart::nn {
 
 namespace {
 
-constexpr int64_t kTaskRows = 256;  // positions; fixed, so that sums do not depend on the number of threads
+constexpr int64_t kTaskPositions =
+    256;  // positions; fixed, so that sums do not depend on the number of threads
 
 // Scale and shift of each channel of one image [P, C], so that x * scale + shift is its group norm.
 struct ChannelScales {
   std::vector<float> scale, shift;
 
   ChannelScales(const float* image, int64_t positions, const GroupNorm& norm) {
-    const int64_t channels = norm.weight.numel(), tasks = (positions + kTaskRows - 1) / kTaskRows;
+    const int64_t channels = norm.weight.numel(), tasks = (positions + kTaskPositions - 1) / kTaskPositions;
     scale.resize(size_t(channels)), shift.resize(size_t(channels));
     std::vector<double> sums(size_t(2 * tasks * channels));
     at::parallel_for(0, tasks, 1, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         double* const own = sums.data() + 2 * task * channels;
-        const int64_t first = task * kTaskRows;
+        const int64_t first = task * kTaskPositions;
         kernels::channel_sums(image + first * channels, image, own, own + channels,
-                              {.count = std::min(kTaskRows, positions - first), .width = channels});
+                              {.count = std::min(kTaskPositions, positions - first), .width = channels});
       }
     });
     for (int64_t task = 1; task < tasks; ++task)
@@ -71,11 +72,12 @@ at::Tensor normalized(const at::Tensor& x, const GroupNorm& norm, bool with_silu
     float* const to = out.mutable_data_ptr<float>() + b * positions * channels;
     const ChannelScales scales(from, positions, norm);
     const auto apply = with_silu ? kernels::scale_channels_silu : kernels::scale_channels;
-    at::parallel_for(0, (positions + kTaskRows - 1) / kTaskRows, 1, [&](int64_t begin, int64_t end) {
-      const int64_t first = begin * kTaskRows, last = std::min(end * kTaskRows, positions);
-      apply(from + first * channels, scales.scale.data(), scales.shift.data(), to + first * channels,
-            {.count = last - first, .width = channels});
-    });
+    at::parallel_for(
+        0, (positions + kTaskPositions - 1) / kTaskPositions, 1, [&](int64_t begin, int64_t end) {
+          const int64_t first = begin * kTaskPositions, last = std::min(end * kTaskPositions, positions);
+          apply(from + first * channels, scales.scale.data(), scales.shift.data(), to + first * channels,
+                {.count = last - first, .width = channels});
+        });
   }
   return out;
 }

@@ -45,7 +45,7 @@ std::string row_label(const data::NounStatistics& row, const std::vector<data::N
 
 std::string noun_table(const std::vector<data::NounStatistics>& rows) {
   std::vector<TextLine> lines = {{"captions", "images", "valid / distinct nouns", "total nouns",
-                              "nouns per image", "words (5 %, 95 %)"}};
+                                  "nouns per image", "words (5 %, 95 %)"}};
   for (const auto& row : rows)
     lines.push_back({row_label(row, rows), with_thousands(row.images),
                      fmt::format("{} / {} = {:.1f} %", with_thousands(row.valid),

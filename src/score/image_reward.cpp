@@ -40,7 +40,7 @@ BlipTokens blip_tokens(const text::BertTokenizer& tokenizer, const std::vector<s
 namespace {
 
 // Of ImageReward's scores before the normalisation, as its package has them.
-constexpr double kMean = 0.16717362830052426, kDeviation = 1.0333394966054072;
+constexpr double kRewardMean = 0.16717362830052426, kRewardDeviation = 1.0333394966054072;
 
 std::string tokenizer_of(const ScoreRequest& request) {
   return (request.image_reward_tokenizer.empty() ? request.image_reward.parent_path() / ""
@@ -103,7 +103,7 @@ ImageRewardScores image_reward_scores(const ImageList& images, const ImageReward
     done += batch.size(0), num_cut += tokens.num_cut;
     const at::Tensor states = blip.model->text_states(tokens.ids.to(device), tokens.mask.to(device),
                                                       blip.model->image_states(batch.to(device)));
-    rows.push_back(((*inputs.head)(states.select(1, 0)) - kMean) / kDeviation);
+    rows.push_back(((*inputs.head)(states.select(1, 0)) - kRewardMean) / kRewardDeviation);
     if (!rows.back().isfinite().all().item<bool>())
       throw UserError("ImageReward's results are not finite: its weights are damaged, or others.",
                       ExitCode::kNumerics);

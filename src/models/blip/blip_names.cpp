@@ -19,7 +19,7 @@ using Names = std::pair<std::string_view, std::string_view>;
 
 constexpr std::string_view kOwnVision = "visual_encoder.", kOwnBlocks = "visual_encoder.blocks.";
 
-constexpr std::array<Names, 5> kBeginnings = {{
+constexpr std::array<Names, 5> kBlipBeginnings = {{
     {"visual_encoder.cls_token", "vision_model.embeddings.class_embedding"},
     {"visual_encoder.pos_embed", "vision_model.embeddings.position_embedding"},
     {"visual_encoder.patch_embed.proj.", "vision_model.embeddings.patch_embedding."},
@@ -27,22 +27,22 @@ constexpr std::array<Names, 5> kBeginnings = {{
     {kOwnBlocks, "vision_model.encoder.layers."},
 }};
 
-constexpr std::array<Names, 4> kInsideBlocks = {{
+constexpr std::array<Names, 4> kInsideBlipBlocks = {{
     {".attn.qkv.", ".self_attn.qkv."},
     {".attn.proj.", ".self_attn.projection."},
     {".norm1.", ".layer_norm1."},
     {".norm2.", ".layer_norm2."},
 }};
 
-std::string renamed(const std::string& name) {
+std::string blip_renamed(const std::string& name) {
   std::string result = name;
   if (!name.starts_with(kOwnVision)) return result;
-  for (const auto& [from, to] : kBeginnings) {
+  for (const auto& [from, to] : kBlipBeginnings) {
     if (!name.starts_with(from)) continue;
     result.replace(0, from.size(), to);
     break;
   }
-  for (const auto& [from, to] : kInsideBlocks) {
+  for (const auto& [from, to] : kInsideBlipBlocks) {
     const size_t at = result.find(from);
     if (at != std::string::npos) result.replace(at, from.size(), to);
   }
@@ -60,7 +60,7 @@ void take_twin(Tensors& tensors, const std::string& name, const std::string& twi
 Tensors rename_blip_weights(Tensors tensors) {
   Tensors result;
   for (const auto& [name, tensor] : tensors)
-    if (!name.ends_with(".position_ids")) result.emplace(renamed(name), tensor);
+    if (!name.ends_with(".position_ids")) result.emplace(blip_renamed(name), tensor);
   const std::string head = "text_decoder.cls.predictions.";
   take_twin(result, head + "decoder.weight", "text_decoder.bert.embeddings.word_embeddings.weight");
   take_twin(result, head + "bias", head + "decoder.bias");
