@@ -8,8 +8,10 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/convert.h"
 #include "pixart/convert/lora.h"
+#include "pixart/convert/power_ema.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/nn/dtype.h"
+#include "pixart/optim/power_ema.h"
 #include "process_options.h"
 
 namespace pixart::tools {
@@ -24,7 +26,7 @@ struct ConvertArguments {
   std::string set = "model", dtype;
   bool ema = false, reparameterize = false;
   fs::path lora;
-  double lora_scale = 1;
+  double lora_scale = 1, ema_length = 0;
   int64_t num_heads = 0, num_classes = 0;
   // of the new text-to-image model
   int64_t image_size = 0, caption_channels = 4096;
@@ -116,11 +118,16 @@ void run_convert(ConvertArguments& arguments) {
     hints.max_tokens = arguments.max_tokens;
     if (arguments.position_scale > 0) hints.position_scale = arguments.position_scale;
   }
-  arguments.write.card = card_facts(arguments.card, arguments.source, arguments.target,
-                                    {.is_ema = arguments.ema || arguments.set == "ema",
-                                     .is_changed = arguments.reparameterize || !arguments.lora.empty()});
+  arguments.write.card =
+      card_facts(arguments.card, arguments.source, arguments.target,
+                 {.is_ema = arguments.ema || arguments.set == "ema" || arguments.ema_length > 0,
+                  .is_changed = arguments.reparameterize || !arguments.lora.empty()});
   if (!arguments.dtype.empty()) arguments.write.dtype = nn::dtype_called(arguments.dtype);
-  auto opened = convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
+  auto opened =
+      arguments.ema_length > 0
+          ? convert::identified(arguments.source,
+                                convert::power_ema_weights(arguments.source, arguments.ema_length), hints)
+          : convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
   const auto layout = opened.identity.layout;
   if (layout == convert::Layout::kTinyVae || layout == convert::Layout::kTinyVaePart)
     throw UserError(
@@ -194,8 +201,17 @@ void add_convert(CLI::App& app) {
       ->check(CLI::IsMember(nn::dtype_names()));
   auto* ema =
       command->add_flag("--ema", arguments->ema, "take the EMA (state_dict_ema, ema) of a training file");
-  command->add_option("--set", arguments->set, "take the weights under this key of a training file")
-      ->excludes(ema);
+  auto* set =
+      command->add_option("--set", arguments->set, "take the weights under this key of a training file")
+          ->excludes(ema);
+  command
+      ->add_option(
+          "--ema-length", arguments->ema_length,
+          "SOURCE is <run>/power_ema/STAGE: make the EMA of this length, a share of the training, from the "
+          "stored ones")
+      ->check(CLI::Range(optim::kShortestEma, optim::kLongestEma))
+      ->excludes(ema)
+      ->excludes(set);
   auto* pipeline =
       command->add_flag("--pipeline", arguments->write.pipeline,
                         "write a whole pipeline folder; needs --vae, and for PixArt --text-encoder");

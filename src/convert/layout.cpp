@@ -340,7 +340,11 @@ void read_process(Opened& opened) {
 }  // namespace
 
 Opened open_and_identify(const fs::path& path, const std::string& which, const LayoutHints& hints) {
-  Opened opened{.path = path, .weights = recognisable(formats::open_weights(path, which), path.string())};
+  return identified(path, formats::open_weights(path, which), hints);
+}
+
+Opened identified(const fs::path& path, Weights weights, const LayoutHints& hints) {
+  Opened opened{.path = path, .weights = recognisable(std::move(weights), path.string())};
   Identity& identity = opened.identity;
   identity.layout = layout_of(opened.weights);
   const fs::path config_json = (fs::is_directory(path) ? path : path.parent_path()) / "config.json";

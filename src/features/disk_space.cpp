@@ -75,9 +75,15 @@ void DiskSpace::add(const fs::path& folder, const std::string& what, double byte
 
 void DiskSpace::add_checkpoints(const run::StageConfig& stage, int64_t elements, int64_t trained) {
   const bool is_adamw = stage.optimizer.name == optim::OptimizerName::kAdamW;
-  const double one = kFloat * (2 * double(elements) + (is_adamw ? 2 : 1) * double(trained));
+  const double emas = stage.power_ema.every > 0
+                          ? kFloat * double(stage.power_ema.lengths.size() * size_t(elements))
+                          : 0,
+               one = kFloat * (2 * double(elements) + (is_adamw ? 2 : 1) * double(trained)) + emas;
   const auto existing_ones = run::list_checkpoints(folder_.checkpoints(stage.name));
   const int64_t step = existing_ones.empty() ? 0 : existing_ones.back().step;
+  if (emas > 0)
+    add(folder_.root, "power EMAs",
+        emas * double(stage.steps / stage.power_ema.every - step / stage.power_ema.every + 1));
   const int64_t newest =  // one more while it is written
       stage.checkpoints.keep_last + 1 - int64_t(existing_ones.size());
   add(folder_.root, "checkpoints", double(std::max<int64_t>(newest + kept_for_ever(stage, step), 0)) * one);

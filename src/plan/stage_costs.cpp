@@ -125,6 +125,7 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   costs.recompute_every = stage.activation_checkpointing;
   costs.resolution = stage.resolution;
   costs.vae = vae_of(config, assumptions);
+  if (stage.power_ema.every > 0) costs.emas += double(stage.power_ema.lengths.size());
   nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta});
   if (costs.is_autoencoder) {
     const models::AutoencoderKl model(nn::Scope(state), costs.vae);
@@ -164,7 +165,7 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
   parts.low_precision_copies = costs.bfloat16() ? kBfloat16 * costs.product_parameters : 0;
   parts.gradients = trained;
   parts.optimizer = kFloat * costs.optimizer_numbers / shards;
-  parts.ema = trained / shards;
+  parts.ema = costs.emas * trained / shards;
   if (layout.ranks > 1 && layout.shard) parts.communication += trained;
   if (layout.ranks > 1 && layout.is_cpu) {
     const double bucket = double(run::kGradientBucketBytes) + kFloat * double(costs.largest);

@@ -134,6 +134,8 @@ void StageRun::execute() {
     const int64_t step = trainer_.step();
     if (progress_) progress_->update(step);
     if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
+    if (stage_.power_ema.stores(step, stage_.steps))
+      store_power_emas(run_.folder.power_ema(stage_.name), trainer_, *model_.state, facts_);
     if (is_save_step(step)) save();
     if (stop) end_on_request();
     if (step == stage_.steps) finish_save();

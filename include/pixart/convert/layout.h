@@ -59,6 +59,8 @@ struct Opened {
 };
 Opened open_and_identify(const std::filesystem::path& path, const std::string& which = "model",
                          const LayoutHints& hints = {});
+// The same for weights that were opened in another way; a config.json next to `path` is used.
+Opened identified(const std::filesystem::path& path, formats::Weights weights, const LayoutHints& hints = {});
 
 // The architecture as one line of JSON, as in the metadata of written files, and back (throws UserError).
 std::string architecture_text(const Architecture& architecture);

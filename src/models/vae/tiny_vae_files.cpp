@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kMostLayers = 600;  // of eight levels with 64 blocks each, and what is between them
+constexpr int64_t kMostChainLayers = 600;  // of eight levels with 64 blocks each, and what is between them
 constexpr std::string_view kEncoder = "encoder.layers.", kDecoder = "decoder.layers.";
 
 // A chain of layers by what their numbers tell.
@@ -25,7 +25,9 @@ struct Chain {
   bool normed = false;
 };
 
-bool has(const formats::Weights& weights, const std::string& name) { return weights.tensors.count(name) > 0; }
+bool holds(const formats::Weights& weights, const std::string& name) {
+  return weights.tensors.count(name) > 0;
+}
 
 bool is_convolution(const formats::Weights& weights, const std::string& name) {
   const auto found = weights.tensors.find(name);
@@ -35,11 +37,11 @@ bool is_convolution(const formats::Weights& weights, const std::string& name) {
 Chain chain_of(const formats::Weights& weights, const std::string_view prefix, const std::string& subject) {
   Chain chain;
   int64_t waiting = 0, convolutions = 0;
-  for (int64_t i = 0; i < kMostLayers; ++i) {
+  for (int64_t i = 0; i < kMostChainLayers; ++i) {
     const std::string layer = fmt::format("{}{}", prefix, i);
     if (is_convolution(weights, layer + ".conv.0.weight")) {
       ++waiting;
-      chain.normed = chain.normed || has(weights, layer + ".pool.0.weight");
+      chain.normed = chain.normed || holds(weights, layer + ".pool.0.weight");
     } else if (is_convolution(weights, layer + ".weight")) {
       const auto& shape = weights.tensors.at(layer + ".weight").shape;
       if (convolutions++ == 0)

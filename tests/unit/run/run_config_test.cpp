@@ -167,6 +167,21 @@ TEST_F(RunConfigFile, OptimizersHaveTheirPublishedValues) {
   EXPECT_EQ(changes.front().on_resume, OnResume::kFixed);
 }
 
+TEST(RunConfig, KeysOfRealPartsWithoutEffectAreRefused) {
+  EXPECT_EQ(error_of("text_encoder: {tokenizer: spiece.model}\n" + kGood), "");
+  EXPECT_THAT(error_of("text_encoder: {path: t5, tokenizer: spiece.model}\n" + kGood),
+              HasSubstr("tokenizer has no effect with path"));
+  const auto error_with = [](const std::string& keys) {
+    return error_of(replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, " + keys + "}"));
+  };
+  EXPECT_EQ(error_with("samples: {preview_decoder: taesd}, power_ema: {every: 5, lengths: [0.05, 0.2]}"), "");
+  EXPECT_THAT(error_with("power_ema: {every: 5, lengths: [0.05]}"), HasSubstr("two different numbers"));
+  const std::string first = replace(kGood, "objective: class_conditional", "objective: autoencoder");
+  EXPECT_THAT(error_of(replace(first, "source: a, steps: 5}",
+                               "source: a, steps: 5, samples: {preview_decoder: taesd}}")),
+              HasSubstr("samples.preview_decoder has no effect"));
+}
+
 TEST(RunConfig, OptimizerKeysWithoutEffectAreRefused) {
   const auto error_with = [](const std::string& optimizer) {
     return error_of(replace(kWithOptimizer, "optimizer: {}", "optimizer: " + optimizer));
