@@ -49,7 +49,7 @@ std::vector<double> solved(Matrix a, std::vector<double> b) {
 
 void PowerEmaConfig::validate(std::vector<std::string>& problems) const {
   if (lengths.size() != 2 || lengths.front() == lengths.back())
-    problems.push_back("lengths must be two different numbers");
+    problems.emplace_back("lengths must be two different numbers");
 }
 
 double power_of_length(double length) {
