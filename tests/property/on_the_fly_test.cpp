@@ -364,7 +364,7 @@ TEST_F(SeveralResolutions, AnEpochHasEachSampleOnceAtItsResolution) {
             const data::Batch batch = parts.reader(plan);
             const int64_t side = batch.mean.defined() ? 4 * batch.mean.size(2) : batch.image.size(2);
             shapes.insert({side, plan.rows.size()});
-            for (const int64_t row : plan.rows) {
+            for (const int64_t row : batch.plan.rows) {
               ++seen[row];
               EXPECT_EQ(side, row % 3 == 0 ? 16 : 32) << row;
             }
