@@ -104,6 +104,7 @@ class Opening {
         place_(place),
         file_(index_file(config, place)),
         lock_(file_.string() + ".lock"),
+        parts_(file_.string() + ".parts"),
         text_(config_text(config)) {}
 
   std::unique_ptr<Dataset> open() {
@@ -171,7 +172,7 @@ class Opening {
       const bool makes_index = take_claim(/*waits=*/false);
       if (!can_write_) break;
       if (makes_index && !place_.lists_anew)
-        if (auto found = load()) return found;  // another process was faster
+        if (auto found = load_made()) return found;  // another process was faster
       try {
         if (auto made = list_with_others(makes_index)) return made;
       } catch (const UserError& error) {
@@ -181,23 +182,31 @@ class Opening {
       }
       log::info("source {}: another process makes {}", config_.name, file_.string());
       if (take_claim(/*waits=*/true))
-        if (auto found = load()) return found;
+        if (auto found = load_made()) return found;
     }
     claim_.reset();
     return list_alone(/*many=*/0);
   }
 
+  // With the claim; a process that was late may have made parts after the index was complete.
+  std::unique_ptr<Dataset> load_made() {
+    auto found = load();
+    if (found) delete_parts(parts_);
+    return found;
+  }
+
   // Nothing if another process makes the index.
   std::unique_ptr<Dataset> list_with_others(bool makes_index) {
     const double begin = monotonic_seconds();
-    const SharedListing shared{.folder = file_.string() + ".parts",
+    const SharedListing shared{.folder = parts_,
                                .config = text_,
                                .shared = place_.shared,
                                .makes_index = makes_index,
+                               .index_claim = lock_,
                                .help_after_seconds = place_.help_after_seconds};
     ListingWatch watch;
     watch.shared = &shared;
-    if (makes_index && place_.lists_anew) delete_parts(shared.folder);  // made from the files as they were
+    if (makes_index && place_.lists_anew) delete_parts(parts_);  // made from the files as they were
     if (makes_index) watch.after_many = [this] { claim_->sign_of_life(); };
     read_caption_inputs(config_, watch);
     IndexIdentity identity{.config = text_, .files = named_files(config_, source_)};
@@ -207,21 +216,20 @@ class Opening {
       const SignsOfLife signs(*claim_);
       auto index = make_index(config_, std::move(listing));
       if (index.size() < place_.least_rows) {  // as one that had more when its index was made
-        delete_parts(shared.folder);
+        delete_parts(parts_);
         return make_dataset(std::move(index), {}, source_.rows);
       }
       identity.inputs = watch.inputs();
-      return publish(std::move(index), identity, shared.folder, begin);
+      return publish(std::move(index), identity, begin);
     } catch (const MadeElsewhere&) {
       return nullptr;
     }
   }
 
-  std::unique_ptr<Dataset> publish(SourceIndex index, const IndexIdentity& identity, const fs::path& parts,
-                                   double begin) {
+  std::unique_ptr<Dataset> publish(SourceIndex index, const IndexIdentity& identity, double begin) {
     const int64_t rows = index.size();
     const bool is_written = write(index, identity);
-    delete_parts(parts);
+    delete_parts(parts_);
     if (!is_written) return make_dataset(std::move(index), {}, source_.rows);
     index = {};  // the file is mapped instead
     log::info("source {}: made {} ({} rows in {})", config_.name, file_.string(), with_thousands(rows),
@@ -252,7 +260,7 @@ class Opening {
   const SourceConfig& config_;
   const ListedSource& source_;
   const IndexPlace& place_;
-  fs::path file_, lock_;
+  fs::path file_, lock_, parts_;
   std::string text_, why_;
   std::optional<Claim> claim_;
   bool can_write_ = true;

@@ -39,10 +39,10 @@ struct Walk {
   Links& links;
   ListingWatch& watch;      // counts
   ListingWatch& own_watch;  // has what is read
-  std::vector<std::string> found = {}, unlisted = {},
-                           others = {};   // others: images of kinds that are not read
-  std::vector<std::string> refused = {};  // links
-  std::vector<fs::path> folders = {};     // directly in it
+  ListedImages found = {};
+  std::vector<std::string> unlisted = {}, others = {};  // folders; images of kinds that are not read
+  std::vector<std::string> refused = {};                // links
+  std::vector<fs::path> folders = {};                   // directly in it
 
   std::string key_of(const fs::path& path) const { return path.lexically_relative(root).generic_string(); }
 
@@ -55,7 +55,7 @@ struct Walk {
     if ((is_folder || is_image) && entry.is_symlink(no_status) && !links.admit(path)) {
       refused.push_back(path.string());
     } else if (is_image) {
-      found.push_back(key_of(path));
+      found.add(key_of(path));
       watch.found();
     } else if (is_folder) {
       if (!leads_back(path)) folders.push_back(path);
@@ -77,7 +77,7 @@ struct Walk {
     const auto inner = std::exchange(folders, {});
     for (const auto& one : inner) enter_all(one);
   }
-  void clear() { found.clear(), unlisted.clear(), others.clear(), refused.clear(), folders.clear(); }
+  void clear() { found = {}, unlisted.clear(), others.clear(), refused.clear(), folders.clear(); }
 };
 
 void write_texts(const std::vector<std::string>& texts, PartWriter& writer) {
@@ -173,8 +173,9 @@ std::string listed_folder(const fs::path& root, const fs::path& folder, Links& l
   Walk walk{root, links, watch, own};
   retry_machine_faults("list " + folder.string(), [&] { walk.clear(), walk.enter_all(folder); });
   PartWriter writer;
-  for (const auto* texts : {&walk.found, &walk.unlisted, &walk.others, &walk.refused})
-    write_texts(*texts, writer);
+  writer.number(uint64_t(walk.found.size()));
+  for (int64_t i = 0; i < walk.found.size(); ++i) writer.text(walk.found.key(i));
+  for (const auto* texts : {&walk.unlisted, &walk.others, &walk.refused}) write_texts(*texts, writer);
   return writer.take();
 }
 
@@ -202,8 +203,7 @@ ListedImages list_images(const SourceConfig& config, const std::string& below, c
     top.clear();
     folders = folders_for_parts(folder, top);
   });
-  for (const auto& key : top.found) images.add(key);
-  top.found = {};
+  images = std::exchange(top.found, {});
   const auto make = [&](int64_t i, ListingWatch& own) {
     return listed_folder(root, folders[size_t(i)], links, watch, own);
   };

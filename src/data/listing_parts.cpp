@@ -203,15 +203,17 @@ class SharedStep {
       throw UserError(fmt::format("stopped on request while {} was made. The same command continues.",
                                   shared_.folder.string()),
                       ExitCode::kRequeue);
+    std::error_code error;
+    if (!shared_.makes_index && !fs::exists(shared_.index_claim, error)) throw MadeElsewhere();  // it is made
     watch_.found(0);
   }
 
   void make_if_free(int64_t part, bool is_old) {
+    give_signs();
     if (is_old && !read_part(file_of(part))) delete_file(file_of(part));
     if (!exists(part))
       if (auto claim = Claim::try_take(lock_of(part), shared_.shared)) make(part, *claim);
     if (exists(part)) progress_.advance(units_of(step_, part));
-    give_signs();
   }
 
   void make(int64_t part, Claim& claim) {
@@ -311,6 +313,8 @@ void run_step(const ListingStep& step, ListingWatch& watch) {
 }
 
 void delete_parts(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::exists(folder, error)) return;
   const std::string part = "[a-z0-9]+-[0-9a-f]{16}-[0-9]{6,}";
   delete_tree(folder, all_but({part + R"(\.part)", R"(\.lock-)" + part + "(-help)?"}));
 }

@@ -31,7 +31,8 @@ struct SharedListing {
   std::string config = {};            // what they depend on
   SharedWork shared = {};
   bool makes_index = false;
-  double help_after_seconds = 0;  // as FeatureWork (feature_set.h)
+  std::filesystem::path index_claim = {};  // of the process that makes the index, which deletes it at the end
+  double help_after_seconds = 0;           // as FeatureWork (feature_set.h)
 };
 
 struct MadeElsewhere {};  // thrown where only the process that makes the index goes on

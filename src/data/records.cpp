@@ -36,21 +36,26 @@ void check_keys(Listing& listing) {
 
 void check_missing_captions(const SourceConfig& config, Listing& listing) {
   const auto is_rejected = listing.rejected_rows();
-  std::vector<std::string> missing;
+  constexpr size_t kMostNamed = 20;
+  std::vector<std::string> names;
+  int64_t missing = 0;
   for (int64_t row = 0; row < listing.size(); ++row) {
     if (is_rejected[size_t(row)] || listing.has_texts(row) || listing.row(row).has_features != 0) continue;
-    missing.emplace_back(listing.key(row));
+    ++missing;
+    if (names.size() < kMostNamed) names.emplace_back(listing.key(row));
     if (config.missing_caption == MissingCaption::kEmpty) continue;
     listing.rejected.push_back({.row = row,
-                                .key = missing.back(),
+                                .key = std::string(listing.key(row)),
                                 .offset = listing.row(row).offset,
                                 .reason = Reason::kMissingCaption,
                                 .detail = "the sample has no caption"});
   }
-  if (missing.empty()) return;
-  const double share = double(missing.size()) / double(listing.size());
-  const std::string what = fmt::format("{}: {} of {} samples have no caption: {}.{}", subject_of(config),
-                                       missing.size(), listing.size(), name_some(missing), listing.hint);
+  if (missing == 0) return;
+  const double share = double(missing) / double(listing.size());
+  const int64_t more = missing - int64_t(names.size());
+  const std::string what = fmt::format("{}: {} of {} samples have no caption: {}{}.{}", subject_of(config),
+                                       missing, listing.size(), name_some(names),
+                                       more > 0 ? fmt::format(" and {} more", more) : "", listing.hint);
   if (config.missing_caption == MissingCaption::kError)
     throw UserError(what +
                     (listing.placed_sizes

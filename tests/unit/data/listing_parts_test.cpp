@@ -141,7 +141,8 @@ TEST_F(ListingParts, FourProcessesOfWhichOneIsKilledAndOneIsSlow) {
 
 TEST_F(ListingParts, OthersStopWhereTheIndexIsMade) {
   auto helper = shared();
-  helper.makes_index = false;
+  helper.makes_index = false, helper.index_claim = folder_ / "claim";
+  write("claim", "");
   EXPECT_EQ(run(helper), all()) << "a later step needs them";
   ListingWatch watch;
   watch.shared = &helper;
@@ -150,6 +151,11 @@ TEST_F(ListingParts, OthersStopWhereTheIndexIsMade) {
   last.is_last = true;
   EXPECT_THROW(run_step(last, watch), MadeElsewhere);
   EXPECT_EQ(taken, "");
+  delete_parts(folder_ / "parts");
+  fs::remove(folder_ / "claim");
+  const int64_t before = num_made();
+  EXPECT_THROW(run_step(last, watch), MadeElsewhere);
+  EXPECT_EQ(num_made(), before) << "the index is complete";
 }
 
 TEST_F(ListingParts, AreMadeAgainIfTheirFilesChangeOrTheyAreDamaged) {
