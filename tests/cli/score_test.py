@@ -94,7 +94,7 @@ class Scores(Clip):
         self.assertGreater(scores["aesthetic_deviation"], 0)
 
     def test_hpsv2_and_image_reward(self):
-        tiny = SOURCE / "tests/golden/image_reward/tiny"
+        tiny = SOURCE.resolve() / "tests/golden/image_reward/tiny"
         scores = self.scores("images", "--metrics", "hpsv2,image-reward", "--clip", "clip", "--image-reward", str(tiny / "ImageReward.pt"), "--prompts", "prompts.txt")
         self.assertEqual(sorted(scores), ["hpsv2", "image_reward", "image_reward_deviation"])
         self.assertLess(abs(scores["hpsv2"]), 100)
