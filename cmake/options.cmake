@@ -22,8 +22,9 @@ endif()
 add_library(pixart_options INTERFACE)
 # -Wrestrict reports std::string operations that are fine (GCC bug 105651, in 12.2); with a precompiled header, which hides
 # that the code is the library's, -Warray-bounds and -Wstringop-overflow do so, too.
+# -Wsubobject-linkage reports types of anonymous namespaces where sources are compiled together.
 target_compile_options(pixart_options INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-array-bounds -Wno-stringop-overflow> $<$<BOOL:${PIXART_WERROR}>:-Werror>>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-subobject-linkage -Wno-array-bounds -Wno-stringop-overflow> $<$<BOOL:${PIXART_WERROR}>:-Werror>>)
 # LibTorch's headers bring an fmt of their own that has no library. The system's, which has one, is found first:
 # header-only, fmt costs 5 s a file.
 find_path(PIXART_FMT_INCLUDE_DIR fmt/format.h REQUIRED)

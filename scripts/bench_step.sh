@@ -8,8 +8,9 @@ if [[ " $* " == *" --help "* ]]; then
 Usage: scripts/bench_step.sh [options of pixart_bench step]
 
 Runs pixart_bench step and scripts/bench_step.py (PyTorch eager in its fastest form), which make their steps in turn, so
-that a busy machine slows both equally. Prints JSON with the ratio of their step times: of the medians, the median over
-pairs of steps, of the fastest steps, and of the CPU time. If the ratio is above 1, pixart is faster.
+that a busy machine slows both equally. With --compiled, torch.compile takes turns with them. Prints JSON with the ratio
+of their step times: of the medians, the median over pairs of steps, of the fastest steps, and of the CPU time. If the
+ratio is above 1, pixart is faster.
 PYTHON names the Python with torch (default: the one that scripts/setup.sh installed).
 END
   exit 0

@@ -19,8 +19,8 @@ readonly kPackages=(
   libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libspdlog-dev libfmt-dev zlib1g-dev libssl-dev
   # text
   libsentencepiece-dev libpcre2-dev libutf8proc-dev wordnet-base
-  # captions from a vision-language model
-  libcurl4-openssl-dev libsqlite3-dev
+  # captions from a vision-language model; the server of user studies
+  libcurl4-openssl-dev libsqlite3-dev libcpp-httplib-dev
   # images
   libopencv-imgproc-dev libturbojpeg0-dev libjpeg62-turbo-dev libpng-dev libwebp-dev libtiff-dev libgif-dev libavif-dev
   libdeflate-dev

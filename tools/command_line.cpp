@@ -14,7 +14,7 @@ namespace pixart::tools {
 namespace {
 
 // These end at a safe point when they are asked to stop. A signal ends all other commands at once.
-const std::vector<std::string> kStoppable = {"train", "launch", "extract", "caption"};
+const std::vector<std::string> kStoppable = {"train", "launch", "extract", "caption", "judge"};
 
 void leave_signals_of_others(CLI::App& app) {
   for (auto* command : app.get_subcommands([](CLI::App*) { return true; }))
@@ -69,9 +69,10 @@ void run_command(int argc, char** argv, CLI::App& app) {
       "folder in use,\n"
       "74 storage error, 75 stopped on request after saving (the same command continues), 76 a device or\n"
       "another rank is lost, or there is too little memory, 78 error in the config or input.");
-  for (auto* add : {add_train, add_launch, add_extract, add_data, add_caption, add_sample, add_score,
-                    add_compbench, add_demo, add_report, add_convert, add_inspect, add_doctor, add_plan,
-                    add_explain, add_config_reference, add_completion, add_manual})
+  for (auto* add : {add_train,  add_launch,  add_extract,          add_data,       add_caption,
+                    add_sample, add_score,   add_compbench,        add_judge,      add_study,
+                    add_demo,   add_report,  add_convert,          add_inspect,    add_doctor,
+                    add_plan,   add_explain, add_config_reference, add_completion, add_manual})
     add(app);
   leave_signals_of_others(app);
   refuse_wrong_numbers(app);

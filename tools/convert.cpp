@@ -8,8 +8,10 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/convert.h"
 #include "pixart/convert/lora.h"
+#include "pixart/convert/power_ema.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/nn/dtype.h"
+#include "pixart/optim/power_ema.h"
 #include "process_options.h"
 
 namespace pixart::tools {
@@ -17,14 +19,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct ConvertArguments {
   fs::path source, target;
   convert::TargetOptions write;
   CardRequest card;
   std::string set = "model", dtype;
   bool ema = false, reparameterize = false;
   fs::path lora;
-  double lora_scale = 1;
+  double lora_scale = 1, ema_length = 0;
   int64_t num_heads = 0, num_classes = 0;
   // of the new text-to-image model
   int64_t image_size = 0, caption_channels = 4096;
@@ -52,7 +54,8 @@ void print_plan(const std::vector<convert::PlannedTensor>& plan) {
     print_line("{:<8} {} tensors, {}", words.at(disposition), sum.first, human_bytes(uint64_t(sum.second)));
 }
 
-convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, const Arguments& arguments) {
+convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit,
+                                         const ConvertArguments& arguments) {
   convert::ReparameterizeRequest request;
   request.target.input_size = arguments.image_size / kPixelsPerLatent;
   request.target.position_scale = arguments.position_scale;
@@ -72,7 +75,7 @@ convert::OfficialWeights reparameterized(const convert::OfficialWeights& dit, co
   return std::move(result.weights);
 }
 
-convert::OfficialWeights with_lora(convert::OfficialWeights base, const Arguments& arguments) {
+convert::OfficialWeights with_lora(convert::OfficialWeights base, const ConvertArguments& arguments) {
   const auto adapters = convert::read_lora(arguments.lora);
   const std::string subject = fmt::format("{} and {}", arguments.lora.string(), arguments.source.string());
   if (!arguments.write.process.prediction) convert::require_same_prediction(base, adapters, subject);
@@ -87,7 +90,7 @@ convert::OfficialWeights with_lora(convert::OfficialWeights base, const Argument
   return std::move(merged.weights);
 }
 
-convert::ConvertReport convert_transformer(convert::Opened opened, const Arguments& arguments) {
+convert::ConvertReport convert_transformer(convert::Opened opened, const ConvertArguments& arguments) {
   std::string conversion = "from " + convert::layout_name(opened.identity.layout);
   auto official = convert::to_official(std::move(opened), arguments.write.text_encoder);
   for (const auto& note : official.notes) log::info("{}", note);
@@ -104,7 +107,7 @@ convert::ConvertReport convert_transformer(convert::Opened opened, const Argumen
   return convert::write_transformer(official, arguments.target, conversion, arguments.write);
 }
 
-void run(Arguments& arguments) {
+void run_convert(ConvertArguments& arguments) {
   if (arguments.image_size % kPixelsPerLatent != 0)
     throw UserError(
         fmt::format("--image-size {} is not a multiple of {}.", arguments.image_size, kPixelsPerLatent));
@@ -115,12 +118,22 @@ void run(Arguments& arguments) {
     hints.max_tokens = arguments.max_tokens;
     if (arguments.position_scale > 0) hints.position_scale = arguments.position_scale;
   }
-  arguments.write.card = card_facts(arguments.card, arguments.source, arguments.target,
-                                    {.is_ema = arguments.ema || arguments.set == "ema",
-                                     .is_changed = arguments.reparameterize || !arguments.lora.empty()});
+  arguments.write.card =
+      card_facts(arguments.card, arguments.source, arguments.target,
+                 {.is_ema = arguments.ema || arguments.set == "ema" || arguments.ema_length > 0,
+                  .is_changed = arguments.reparameterize || !arguments.lora.empty()});
   if (!arguments.dtype.empty()) arguments.write.dtype = nn::dtype_called(arguments.dtype);
-  auto opened = convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
+  auto opened =
+      arguments.ema_length > 0
+          ? convert::identified(arguments.source,
+                                convert::power_ema_weights(arguments.source, arguments.ema_length), hints)
+          : convert::open_and_identify(arguments.source, arguments.ema ? "ema" : arguments.set, hints);
   const auto layout = opened.identity.layout;
+  if (layout == convert::Layout::kTinyVae || layout == convert::Layout::kTinyVaePart)
+    throw UserError(
+        arguments.source.string() +
+        " is a tiny autoencoder, which is used as it is: as autoencoder.path, samples.preview_decoder, or with "
+        "`pixart sample --preview-decoder`.");
   const bool is_vae = layout == convert::Layout::kVae || layout == convert::Layout::kVaeLdm;
   if (is_vae && (arguments.reparameterize || arguments.write.pipeline || !arguments.lora.empty()))
     throw UserError(arguments.source.string() +
@@ -130,7 +143,7 @@ void run(Arguments& arguments) {
   for (const auto& line : report.lines) print_line("{}", line);
 }
 
-void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
+void add_reparameterize_options(CLI::App& command, ConvertArguments& arguments) {
   const auto group = "Re-parameterisation (a DiT becomes the start of a PixArt)";
   auto* reparameterize = command
                              .add_flag("--reparameterize", arguments.reparameterize,
@@ -172,7 +185,7 @@ void add_reparameterize_options(CLI::App& command, Arguments& arguments) {
 }  // namespace
 
 void add_convert(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ConvertArguments>();
   auto* command = app.add_subcommand(
       "convert", "Convert weights between layouts, or a DiT into the start of a text-to-image model.");
   command
@@ -188,8 +201,17 @@ void add_convert(CLI::App& app) {
       ->check(CLI::IsMember(nn::dtype_names()));
   auto* ema =
       command->add_flag("--ema", arguments->ema, "take the EMA (state_dict_ema, ema) of a training file");
-  command->add_option("--set", arguments->set, "take the weights under this key of a training file")
-      ->excludes(ema);
+  auto* set =
+      command->add_option("--set", arguments->set, "take the weights under this key of a training file")
+          ->excludes(ema);
+  command
+      ->add_option(
+          "--ema-length", arguments->ema_length,
+          "SOURCE is <run>/power_ema/STAGE: make the EMA of this length, a share of the training, from the "
+          "stored ones")
+      ->check(CLI::Range(optim::kShortestEma, optim::kLongestEma))
+      ->excludes(ema)
+      ->excludes(set);
   auto* pipeline =
       command->add_flag("--pipeline", arguments->write.pipeline,
                         "write a whole pipeline folder; needs --vae, and for PixArt --text-encoder");
@@ -252,7 +274,7 @@ void add_convert(CLI::App& app) {
       "--prediction epsilon\n"
       "  pixart convert DiT-XL-2-256x256.pt init-512.safetensors --reparameterize --image-size 512\n"
       "  pixart convert PixArt-XL-2-512x512.pth styled.safetensors --merge-lora runs/style/lora/style");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_convert(*arguments); });
 }
 
 }  // namespace pixart::tools

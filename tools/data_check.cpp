@@ -40,6 +40,7 @@ ordered_json json_of(const data::CheckReport& report) {
                          {"captions", ordered_json::object()},
                          {"class_sizes", report.class_sizes},
                          {"aspects", ordered_json::object()},
+                         {"buckets", ordered_json::array()},
                          {"duplicates", report.duplicates},
                          {fmt::format("too_thin_for_{}", data::kThinAt), report.thin},
                          {"examples", ordered_json::array()}};
@@ -51,6 +52,13 @@ ordered_json json_of(const data::CheckReport& report) {
                                 {"cut", kind.cut},
                                 {"openings", json_of_openings(kind.openings)}};
   for (const auto& [key, count] : report.aspects) result["aspects"][key] = count;
+  for (const auto& bucket : report.buckets)
+    result["buckets"].push_back({{"stage", bucket.stage},
+                                 {"resolution", bucket.resolution},
+                                 {"ratio", bucket.shape.key},
+                                 {"height", bucket.shape.height},
+                                 {"width", bucket.shape.width},
+                                 {"images", bucket.images}});
   for (const auto& example : report.examples)
     result["examples"].push_back({{"key", example.key},
                                   {"width", example.width},
@@ -82,6 +90,18 @@ void print_aspects(const data::CheckReport& report) {
                std::string(size_t(1 + 40 * count / most), '#'));
 }
 
+// Of stages with several shapes: a step has as many samples of one bucket as there are, so small buckets make small
+// micro-batches.
+void print_buckets(const data::CheckReport& report) {
+  for (size_t i = 0; i < report.buckets.size(); ++i) {
+    const auto& bucket = report.buckets[i];
+    if (i == 0 || report.buckets[i - 1].stage != bucket.stage)
+      print_line("  buckets of stage {} (height x width)", bucket.stage);
+    print_line("  {:>6} {:>10}  {} x {}, ratio {}", bucket.resolution, with_thousands(bucket.images),
+               bucket.shape.height, bucket.shape.width, bucket.shape.key);
+  }
+}
+
 void print(const data::CheckReport& report, const data::Dataset& dataset, const CheckArguments& arguments) {
   print_line("{}: {}", report.ledger.source, data::describe(report.ledger));
   print_line("  images   {}; width {}; height {}", human_bytes(report.bytes), text_of(report.width),
@@ -92,6 +112,7 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
                with_thousands(int64_t(report.class_sizes.size())), name_some(dataset.class_names()),
                text_of(data::spread_of(report.class_sizes)));
   print_aspects(report);
+  print_buckets(report);
   std::vector<std::string> pairs;
   for (const auto& keys : report.duplicates) pairs.push_back(join(keys, " = "));
   if (!pairs.empty()) print_line("  same bytes  {} time(s): {}", pairs.size(), name_some(pairs));
@@ -108,7 +129,7 @@ void print(const data::CheckReport& report, const data::Dataset& dataset, const 
     print_line("  rejected   and {} more; --quarantine FILE lists all", more);
 }
 
-void run(const SourceArguments& where, CheckArguments arguments) {
+void run_data_check(const SourceArguments& where, CheckArguments arguments) {
   if (arguments.max_tokens == 0) arguments.max_tokens = most_tokens(where);
   std::unique_ptr<text::Tokenizer> tokenizer;
   data::CheckOptions options{.examples = arguments.examples, .max_tokens = arguments.max_tokens};
@@ -171,7 +192,7 @@ void add_data_check(CLI::App& data) {
       "  pixart data check configs/demo/stamps.yaml --source stamps\n"
       "  pixart data check 'shards/sam-*.tar' --quarantine bad.jsonl\n"
       "Exit code 78 if more samples are unusable than the source's quarantine_budget allows.");
-  command->callback([where, arguments] { run(*where, *arguments); });
+  command->callback([where, arguments] { run_data_check(*where, *arguments); });
 }
 
 }  // namespace pixart::tools

@@ -33,7 +33,7 @@ ordered_json json_of(const std::string& source, const data::IndexReport& report)
           {"seconds", report.seconds}, {"difference", report.difference}};
 }
 
-void run(const SourceArguments& where, const IndexArguments& arguments) {
+void run_data_index(const SourceArguments& where, const IndexArguments& arguments) {
   Problems problems;
   ordered_json all = ordered_json::array();
   for (const auto& source : chosen_sources(where)) {
@@ -69,7 +69,7 @@ void add_data_index(CLI::App& data) {
       "  pixart data index 'shards/sam-*.tar'\n"
       "Indexes of a run file are in its features folder (<features>/index), others in the cache folder of the "
       "user.\nExit code 78 if an index differs from its source.");
-  command->callback([where, arguments] { run(*where, *arguments); });
+  command->callback([where, arguments] { run_data_index(*where, *arguments); });
 }
 
 }  // namespace pixart::tools

@@ -59,7 +59,7 @@ void print(const score::RowScoreReport& report, const score::RowScoreRequest& re
              request.out.string(), report.fields.empty() ? "FIELD" : report.fields.front().name);
 }
 
-void run(const SourceArguments& where, ScoreArguments arguments) {
+void run_data_score(const SourceArguments& where, ScoreArguments arguments) {
   catch_stop_signals();
   auto& request = arguments.request;
   if (!arguments.metrics.empty()) request.metrics.clear();
@@ -119,7 +119,7 @@ void add_data_score(CLI::App& data) {
       "If it is stopped or killed, the same command continues; the file is the same to the byte. OUT.quarantine.jsonl "
       "lists\n"
       "what could not be scored.");
-  command->callback([where, arguments] { run(*where, *arguments); });
+  command->callback([where, arguments] { run_data_score(*where, *arguments); });
 }
 
 }  // namespace pixart::tools

@@ -99,7 +99,7 @@ std::vector<data::CheckShape> stage_shapes(const SourceArguments& arguments, con
   for (const auto& stage : run::read_run_config(with_home(arguments.where), arguments.settings).stages)
     for (const auto& part : stage.parts())
       if (part.source == source)
-        shapes.push_back({.resolution = stage.resolution, .aspect_buckets = stage.aspect_buckets});
+        shapes.push_back({.stage = stage.name, .shapes = stage.at(part.resolution).shapes()});
   return shapes;
 }
 

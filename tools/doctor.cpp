@@ -181,6 +181,18 @@ std::vector<Finding> launch() {
   return findings;
 }
 
+std::string precision() {
+  switch (cpu_bfloat16()) {
+    case CpuBfloat16::kAmx:
+      return "fp32; this processor multiplies bf16 faster (AMX)";
+    case CpuBfloat16::kAvx512:
+      return "fp32; this processor multiplies bf16 about twice as fast (AVX512-BF16)";
+    case CpuBfloat16::kNone:
+      break;
+  }
+  return "fp32; bf16 is about three times slower: this processor has neither AMX nor AVX512-BF16";
+}
+
 std::vector<Finding> findings() {
   std::vector<Finding> all = {{"pixart", version()}, libtorch()};
   all.push_back({"CPU", fmt::format("{} cores usable, {} threads, kernels {}", physical_cores(),
@@ -188,7 +200,7 @@ std::vector<Finding> findings() {
   all.push_back({"memory", fmt::format("{}, {} of it free", human_bytes(total_memory_bytes()),
                                        human_bytes(available_memory_bytes()))});
   all.push_back(disk());
-  all.push_back({"precision", "fp32; bf16 on a CPU without AMX is about three times slower than fp32"});
+  all.push_back({"precision", precision()});
   all.push_back(driver());
   std::optional<c10::Device> device;
   all.push_back(gpu(device));
@@ -211,7 +223,7 @@ void print(const std::vector<Finding>& all) {
   }
 }
 
-void print_json(const std::vector<Finding>& all) {
+void print_findings_json(const std::vector<Finding>& all) {
   ordered_json result = ordered_json::array();
   for (const auto& finding : all) {
     ordered_json entry = {{"what", finding.what}, {"value", finding.value}, {"is_there", finding.is_there}};
@@ -229,7 +241,7 @@ void add_doctor(CLI::App& app) {
       "doctor", "Show what this machine has, what is missing, and the commands that mend it.");
   command->add_flag("--json", *json, "print JSON");
   command->footer("Examples:\n  pixart doctor\n  pixart doctor --json");
-  command->callback([json] { *json ? print_json(findings()) : print(findings()); });
+  command->callback([json] { *json ? print_findings_json(findings()) : print(findings()); });
 }
 
 }  // namespace pixart::tools

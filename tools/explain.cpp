@@ -11,7 +11,7 @@ namespace pixart::tools {
 
 namespace {
 
-struct Arguments {
+struct ExplainArguments {
   std::string key, file;
   std::vector<std::string> overrides;
 };
@@ -46,7 +46,7 @@ std::vector<config::KeyInfo> find_keys(const std::string& asked,
 }
 
 // The values with which the run would be trained, with their lines in the file.
-std::vector<config::KeyValue> values_of(const Arguments& arguments) {
+std::vector<config::KeyValue> values_of(const ExplainArguments& arguments) {
   auto values = config::values(run::read_run_config(arguments.file, arguments.overrides));
   std::map<std::string, config::KeyValue> written;
   for (auto& value : config::values_of_file<run::RunConfig>(arguments.file, arguments.overrides))
@@ -74,7 +74,7 @@ std::string origin_of(const config::KeyValue& value, const std::string& file) {
   return value.line > 0 ? fmt::format("{}:{}", file, value.line) : "the default";
 }
 
-void run(const Arguments& arguments) {
+void run_explain(const ExplainArguments& arguments) {
   std::vector<config::KeyValue> values;
   if (!arguments.file.empty()) values = values_of(arguments);
   for (const auto& key : find_keys(arguments.key, values)) {
@@ -89,7 +89,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_explain(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ExplainArguments>();
   auto* command = app.add_subcommand(
       "explain", "Explain a config key: its meaning, the allowed values, and its value in a run file.");
   command->add_option("KEY", arguments->key, "path of the key, or its last word")->required();
@@ -98,7 +98,7 @@ void add_explain(CLI::App& app) {
   command->footer(
       "Examples:\n  pixart explain gradient_clip\n  pixart explain stages[].optimizer.lr\n"
       "  pixart explain stages.stage2.steps configs/demo/scenes.yaml --set stages.stage2.steps=10");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_explain(*arguments); });
 }
 
 }  // namespace pixart::tools

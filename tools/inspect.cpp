@@ -21,12 +21,12 @@ using nlohmann::ordered_json;
 
 namespace {
 
-struct Arguments {
+struct InspectArguments {
   std::vector<std::string> paths;
   bool tensors = false, digests = false, json = false, verify = false;
 };
 
-ordered_json json_of(const convert::WeightReport& report, const Arguments& arguments) {
+ordered_json json_of(const convert::WeightReport& report, const InspectArguments& arguments) {
   const auto& weights = report.opened.weights;
   ordered_json files = ordered_json::array();
   for (const auto& file : weights.files) files.push_back(file.string());
@@ -111,7 +111,7 @@ void verify_numbers(const fs::path& path, const std::vector<convert::WeightRepor
 }  // namespace
 
 void add_inspect(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<InspectArguments>();
   auto* command = app.add_subcommand(
       "inspect", "Show the content of a weight file, a model folder, a pipeline folder or a checkpoint.");
   command->add_option("PATH", arguments->paths, "files or folders")->required();

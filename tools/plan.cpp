@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-struct Arguments {
+struct PlanArguments {
   std::string file, gpu = "a100-80", precision, calibrate;
   std::vector<std::string> overrides, images_per_second;
   int64_t gpus = 1, micro_batch_size = -1, activation_checkpointing = -1, classes = 0, caption_tokens = 0;
@@ -63,7 +63,8 @@ void use_paper_rates(const run::RunConfig& config, plan::PlanOptions& options) {
   options.measured_from = is_a100 ? "2.2 x the paper's V100 (table 4)" : "the paper's V100 (table 4)";
 }
 
-void use_given_rates(const Arguments& arguments, const run::RunConfig& config, plan::PlanOptions& options) {
+void use_given_rates(const PlanArguments& arguments, const run::RunConfig& config,
+                     plan::PlanOptions& options) {
   options.measured_from = "as given";
   for (const auto& text : arguments.images_per_second) {
     if (text == "paper") {
@@ -78,7 +79,7 @@ void use_given_rates(const Arguments& arguments, const run::RunConfig& config, p
   }
 }
 
-run::RunConfig run_config(const Arguments& arguments) {
+run::RunConfig run_config(const PlanArguments& arguments) {
   auto config = run::read_run_config(arguments.file, arguments.overrides);
   for (auto& stage : config.stages) {
     if (stage.info().trains_autoencoder()) continue;
@@ -91,9 +92,9 @@ run::RunConfig run_config(const Arguments& arguments) {
   return config;
 }
 
-plan::PlanOptions plan_options(const Arguments& arguments, const run::RunConfig& config) {
+plan::PlanOptions plan_options(const PlanArguments& arguments, const run::RunConfig& config) {
   plan::PlanOptions options{
-      .gpu = plan::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()))};
+      .gpu = plan::find_gpu(arguments.gpu, physical_cores(), double(total_memory_bytes()), cpu_bfloat16())};
   options.gpus = arguments.gpus;
   options.shard_optimizer = arguments.shard;
   if (arguments.efficiency > 0) options.efficiency = arguments.efficiency;
@@ -132,6 +133,21 @@ ordered_json json_of(const plan::EncodingPlan& e) {
   return {{"flops_per_sample", e.flops}, {"seconds_per_sample", e.seconds}};
 }
 
+ordered_json json_of(const std::vector<plan::ResolutionPlan>& resolutions) {
+  if (resolutions.empty()) return nullptr;
+  auto all = ordered_json::array();
+  for (const auto& one : resolutions)
+    all.push_back({{"side", one.side},
+                   {"share", one.share},
+                   {"micro_batch_size", one.micro_batch},
+                   {"largest_micro_batch_size", one.largest_micro_batch},
+                   {"flops_per_sample", one.flops},
+                   {"memory_bytes", one.bytes},
+                   {"fits", one.fits},
+                   {"images_per_second", one.images_per_second}});
+  return all;
+}
+
 ordered_json json_of(const plan::StagePlan& s) {
   ordered_json memory;
   for (const auto& [name, bytes] : s.memory.named()) memory[name] = bytes;
@@ -159,12 +175,13 @@ ordered_json json_of(const plan::StagePlan& s) {
           {"mfu", s.mfu},
           {"step_seconds", s.step_seconds},
           {"images_per_second", s.images_per_second},
+          {"resolutions", json_of(s.resolutions)},
           {"encoding", json_of(s.encoding)},
           {"metrics", json_of(s.metrics)},
           {"needs", json_of(s.consumption)}};
 }
 
-ordered_json json_of(const plan::RunPlan& plan, const Arguments& arguments,
+ordered_json json_of(const plan::RunPlan& plan, const PlanArguments& arguments,
                      const plan::PlanOptions& options) {
   ordered_json result = {{"gpu", options.gpu.name}, {"gpus", arguments.gpus}, {"fits", plan.fits}};
   result["stages"] = ordered_json::array();
@@ -220,6 +237,13 @@ void print(const plan::StagePlan& s) {
        s.largest_micro_batch == 0
            ? "none fits"
            : fmt::format("{} of {} samples per GPU", s.largest_micro_batch, s.samples_per_gpu));
+  for (const auto& one : s.resolutions)
+    line(fmt::format("at {} px", one.side),
+         fmt::format(
+             "{:.0f} % of the samples, micro-batches of {} (largest {}): {}, {:.4g} G FLOP per sample, "
+             "{:.4g} images/s",
+             100 * one.share, one.micro_batch, one.largest_micro_batch, gigabytes(one.bytes), one.flops / 1e9,
+             one.images_per_second));
   line("rate", fmt::format("{} (MFU {:.1f} %)", s.rate, 100 * s.mfu));
   line("time", fmt::format("{:.3g} s per step, {:.4g} images/s", s.step_seconds, s.images_per_second));
   if (s.encoding.flops > 0)
@@ -249,7 +273,7 @@ void print_papers(const plan::RunPlan& plan) {
   line("this plan", needs_text(plan.sum));
 }
 
-void print(const plan::RunPlan& plan, const Arguments& arguments, const plan::PlanOptions& options) {
+void print(const plan::RunPlan& plan, const PlanArguments& arguments, const plan::PlanOptions& options) {
   print_line("{} x {} ({} each)", arguments.gpus, options.gpu.name, gigabytes(options.gpu.memory_bytes));
   for (const auto& stage : plan.stages) print(stage);
   print_line("");
@@ -261,7 +285,7 @@ void print(const plan::RunPlan& plan, const Arguments& arguments, const plan::Pl
   print_papers(plan);
 }
 
-void run(const Arguments& arguments) {
+void run_plan(const PlanArguments& arguments) {
   const auto config = run_config(arguments);
   const auto options = plan_options(arguments, config);
   const auto plan = plan::plan_run(config, options);
@@ -274,7 +298,7 @@ void run(const Arguments& arguments) {
   if (arguments.check && !plan.fits) throw UserError("the run does not fit; see the warnings.");
 }
 
-void add_rates(CLI::App& command, Arguments& arguments) {
+void add_rates(CLI::App& command, PlanArguments& arguments) {
   auto* efficiency = command.add_option("--efficiency", arguments.efficiency,
                                         "share of the peak rate that the executed operations reach (0.35)");
   auto* mfu = command.add_option("--mfu", arguments.mfu, "model FLOPs utilisation; replaces --efficiency");
@@ -293,7 +317,7 @@ void add_rates(CLI::App& command, Arguments& arguments) {
 }  // namespace
 
 void add_plan(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PlanArguments>();
   auto* command = app.add_subcommand(
       "plan",
       "Estimate what a run needs before it starts: memory, time, money, energy. Reads only the run "
@@ -334,7 +358,7 @@ void add_plan(CLI::App& app) {
       "Examples:\n  pixart plan configs/paper/alpha.yaml --gpu a100-80 --gpus 64 --price 1.6\n"
       "  pixart plan configs/paper/alpha.yaml --gpu v100 --gpus 64 --images-per-second paper\n"
       "  pixart plan my.yaml --gpu rtx4090 --check");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_plan(*arguments); });
 }
 
 }  // namespace pixart::tools

@@ -23,7 +23,7 @@ using report::ConfigDifference;
 
 namespace {
 
-struct Arguments {
+struct ReportArguments {
   std::vector<std::string> runs;
   std::string out, preset;
   ExportRequest exports;
@@ -203,7 +203,8 @@ OpenedRun open_run(const std::string& folder, bool hash_weights) {
   return opened;
 }
 
-std::string page_of_one(OpenedRun& opened, const Arguments& arguments, const report::PageOptions& options) {
+std::string page_of_one(OpenedRun& opened, const ReportArguments& arguments,
+                        const report::PageOptions& options) {
   auto& comparisons = opened.run.comparisons;
   if (opened.config && !arguments.preset.empty())
     comparisons.push_back(with(arguments.preset, run::read_run_config(arguments.preset), *opened.config));
@@ -227,7 +228,7 @@ std::string page_of_several(std::vector<OpenedRun>& opened, const report::PageOp
   return report::comparison_page(runs, options);
 }
 
-void run(const Arguments& arguments) {
+void run_report(const ReportArguments& arguments) {
   if (arguments.exports.format) return export_runs(arguments.exports, arguments.runs, arguments.out);
   if (arguments.runs.size() > 1 && !arguments.preset.empty())
     throw UserError("--preset needs a single run. Several runs are compared with the first of them.");
@@ -249,7 +250,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_report(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ReportArguments>();
   auto* command = app.add_subcommand(
       "report", "Write a page about a run, finished or not, or a comparison of several runs.");
   command->add_option("RUN", arguments->runs, "run folders; the others are compared with the first")
@@ -277,7 +278,7 @@ void add_report(CLI::App& app) {
       "  pixart report runs/demo --export wandb-offline --out wandb && wandb sync wandb/offline-run-*\n\n"
       "The page needs no network and no server. Missing files of a run folder are listed on the page; they\n"
       "are not an error.");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_report(*arguments); });
 }
 
 }  // namespace pixart::tools

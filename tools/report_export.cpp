@@ -61,20 +61,20 @@ std::vector<std::pair<std::string, std::string>> config_of(const fs::path& run) 
   return result;
 }
 
-std::string name_of(const std::string& run) { return fs::weakly_canonical(run).filename().string(); }
+std::string export_name_of(const std::string& run) { return fs::weakly_canonical(run).filename().string(); }
 
 report::Exported export_one(const ExportRequest& request, const std::string& run, const fs::path& out,
                             bool is_only) {
   if (*request.format == ExportFormat::kWandbOffline)
     return report::export_wandb(run, out, {.project = request.project, .config = config_of(run)});
-  return report::export_csv(run, is_only ? out : out / name_of(run));
+  return report::export_csv(run, is_only ? out : out / export_name_of(run));
 }
 
 void require_different_names(const std::vector<std::string>& runs) {
   std::set<std::string> names;
   for (const auto& run : runs)
-    if (!names.insert(name_of(run)).second)
-      throw UserError(fmt::format("two runs are called {}: export them one by one.", name_of(run)));
+    if (!names.insert(export_name_of(run)).second)
+      throw UserError(fmt::format("two runs are called {}: export them one by one.", export_name_of(run)));
 }
 
 }  // namespace

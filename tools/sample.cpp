@@ -19,8 +19,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Arguments = SampleArguments;
-
 using Text = sample::PngText;
 
 const std::string& value_of(const Text& text, const char* key, const fs::path& image) {
@@ -34,7 +32,7 @@ const std::string& value_of(const Text& text, const char* key, const fs::path& i
 
 // Takes the model of the image. An image names it by the path that was given, if this was inside the working
 // directory, or by its last name; images of earlier versions, by the whole path.
-void read_model(const Text& text, Arguments& arguments) {
+void read_model(const Text& text, SampleArguments& arguments) {
   const auto value = [&](const char* key) { return value_of(text, key, arguments.from_image); };
   Problems missing;
   const auto choose = [&](fs::path& path, const char* key, const std::string& remedy) {
@@ -46,6 +44,8 @@ void read_model(const Text& text, Arguments& arguments) {
          fmt::format("give MODEL (SHA-256 of its weights: {})", value("model_sha256")));
   choose(arguments.request.vae, "vae", "give --vae");
   choose(arguments.request.text_encoder, "text_encoder", "give --text-encoder");
+  if (text.contains("preview_decoder"))
+    choose(arguments.request.preview_decoder, "preview_decoder", "give --preview-decoder");
   missing.throw_if_any(arguments.from_image.string());
   arguments.request.stage = value("stage");
   if (!arguments.request.stage.empty()) arguments.step = std::stoll(value("step"));
@@ -53,7 +53,7 @@ void read_model(const Text& text, Arguments& arguments) {
 }
 
 // Images without it are of the published process. A run's stage says what it predicts itself. Options win.
-void read_process(const Text& text, Arguments& arguments) {
+void read_process(const Text& text, SampleArguments& arguments) {
   const auto found = text.find("process");
   const auto stated = found == text.end()
                           ? std::nullopt
@@ -67,7 +67,7 @@ void read_process(const Text& text, Arguments& arguments) {
 }
 
 // Reads how the image was made from the text in its PNG.
-void read_recipe(Arguments& arguments) {
+void read_recipe(SampleArguments& arguments) {
   const auto text = formats::read_png_text(arguments.from_image);
   const auto value = [&](const char* key) { return value_of(text, key, arguments.from_image); };
   auto& draw = arguments.set.draw;
@@ -92,7 +92,7 @@ void read_recipe(Arguments& arguments) {
   if (arguments.request.path.empty()) read_model(text, arguments);
 }
 
-void repeat(Arguments& arguments) {
+void repeat(SampleArguments& arguments) {
   const auto text = formats::read_png_text(arguments.from_image);
   check_recipe(text, arguments.from_image);
   if (text.contains("images"))
@@ -113,7 +113,7 @@ void require_text(const sample::DrawRequest& draw) {
 }
 
 // The prompts of the command line, of a file, or of a suite.
-void read_all_prompts(Arguments& arguments) {
+void read_all_prompts(SampleArguments& arguments) {
   auto& set = arguments.set;
   if (!arguments.suite.empty()) {
     set.suite = std::make_shared<const sample::Suite>(
@@ -130,7 +130,7 @@ void read_all_prompts(Arguments& arguments) {
         "--suite.");
 }
 
-void check_combinations(const Arguments& arguments) {
+void check_combinations(const SampleArguments& arguments) {
   const bool has_prompts = !arguments.set.draw.prompts.empty() || !arguments.prompt_file.empty();
   if (!arguments.suite.empty() && has_prompts)
     throw UserError("--suite has its own prompts: leave PROMPT, --prompts and --from-image out.");
@@ -138,7 +138,7 @@ void check_combinations(const Arguments& arguments) {
     throw UserError("--weights both draws into two folders, ema and live: name their folder with --out.");
 }
 
-void check(Arguments& arguments) {
+void check(SampleArguments& arguments) {
   if (arguments.live_weights) arguments.weights = Weights::kLive;
   arguments.set.count = arguments.count.value_or(1);
   arguments.set.options.seed = arguments.seed.value_or(0);
@@ -160,13 +160,13 @@ void check(Arguments& arguments) {
   if (arguments.resume) arguments.folder.existing = sample::Existing::kResume;
 }
 
-void run(Arguments& arguments) {
+void run_sample(SampleArguments& arguments) {
   check(arguments);
   catch_stop_signals();  // not earlier: prompts may come from a terminal
   draw(arguments);
 }
 
-void add_options(CLI::App& command, Arguments& arguments) {
+void add_options(CLI::App& command, SampleArguments& arguments) {
   command.add_option("MODEL", arguments.request.path,
                      "run folder, checkpoint folder, pipeline folder of diffusers, or weights in any layout");
   command.add_option("PROMPT", arguments.set.draw.prompts,
@@ -203,6 +203,10 @@ void add_options(CLI::App& command, Arguments& arguments) {
   command.add_option("--step", arguments.step, "checkpoint of this step (default: the newest)");
   command.add_option("--vae", arguments.request.vae,
                      "folder of the autoencoder, if MODEL has only transformer weights");
+  command.add_option(
+      "--preview-decoder", arguments.request.preview_decoder,
+      "decode with this tiny autoencoder in place of the model's own: quick, and less exact (a "
+      "TAESD's folder, or the file of its decoder)");
   command.add_option("--text-encoder", arguments.request.text_encoder,
                      "folder of the T5 encoder, if MODEL has only transformer weights");
   add_process_options(command, arguments.request.chosen, "");
@@ -281,7 +285,7 @@ void add_options(CLI::App& command, Arguments& arguments) {
 }  // namespace
 
 void add_sample(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SampleArguments>();
   auto* command = app.add_subcommand("sample", "Generate images with a trained model.");
   add_options(*command, *arguments);
   command->footer(
@@ -295,7 +299,7 @@ void add_sample(CLI::App& app) {
       "  pixart sample runs/fashion --stage class --suite classes:50000 --guidance 1.5 --npz --out fid\n\n"
       "Each image is written when it is decoded. After a stop (exit code 75) or a kill, the same command with\n"
       "--out FOLDER --resume gives the same files.");
-  command->callback([arguments] { run(*arguments); });
+  command->callback([arguments] { run_sample(*arguments); });
 }
 
 }  // namespace pixart::tools

@@ -33,9 +33,7 @@ double aspect_of(const std::string& text) {
 
 namespace {
 
-using Arguments = SampleArguments;
-
-void choose_size(Arguments& arguments, const sample::Pipeline& pipeline) {
+void choose_size(SampleArguments& arguments, const sample::Pipeline& pipeline) {
   if (arguments.aspect.empty()) return;
   const int own = pipeline.own_side();
   if (!data::has_aspect_buckets(own))
@@ -51,7 +49,7 @@ void choose_size(Arguments& arguments, const sample::Pipeline& pipeline) {
 }
 
 // Throws unless the repeated image was made with these weights.
-void require_same_model(const Arguments& arguments, const sample::Pipeline& pipeline) {
+void require_same_model(const SampleArguments& arguments, const sample::Pipeline& pipeline) {
   if (arguments.from_image.empty()) return;
   const auto text = formats::read_png_text(arguments.from_image);
   const auto hash = text.find("model_sha256");
@@ -61,7 +59,7 @@ void require_same_model(const Arguments& arguments, const sample::Pipeline& pipe
                                 hash->second.substr(0, 19), pipeline.weights_sha256().substr(0, 19)));
 }
 
-void require_fitting_sampler(const Arguments& arguments, const sample::Pipeline& pipeline) {
+void require_fitting_sampler(const SampleArguments& arguments, const sample::Pipeline& pipeline) {
   const auto problem =
       diffusion::sampler_problem(arguments.set.options.sampler, pipeline.process().prediction);
   if (!problem.empty()) throw UserError(problem + ".");
@@ -73,7 +71,7 @@ fs::path prompt_cache() {
   return base.empty() ? base : base / "prompts";
 }
 
-sample::Pipeline open_pipeline(Arguments& arguments) {
+sample::Pipeline open_pipeline(SampleArguments& arguments) {
   if (arguments.step >= 0) arguments.request.step = arguments.step;
   if (!arguments.no_cache) arguments.request.prompt_cache = prompt_cache();
   auto pipeline = sample::Pipeline::open(arguments.request);
@@ -90,7 +88,8 @@ void write_gallery(const sample::ImageFolder& folder) {
 }
 
 // Writes what shows all images, and says what there is. Suites have the files that their programs read.
-void finish(const sample::Pipeline& pipeline, const Arguments& arguments, const sample::ImageFolder& folder) {
+void finish(const sample::Pipeline& pipeline, const SampleArguments& arguments,
+            const sample::ImageFolder& folder) {
   const bool has_grid = !arguments.set.suite;
   const int64_t shown = has_grid ? sample::write_grid(folder, arguments.set, int(arguments.columns)) : 0;
   if (folder.wants_page()) write_gallery(folder);
@@ -111,7 +110,7 @@ void finish(const sample::Pipeline& pipeline, const Arguments& arguments, const 
 }
 
 // Opens the model and completes and checks what it draws.
-sample::Pipeline prepare(Arguments& arguments) {
+sample::Pipeline prepare(SampleArguments& arguments) {
   auto pipeline = open_pipeline(arguments);
   require_same_model(arguments, pipeline);
   require_fitting_sampler(arguments, pipeline);
@@ -139,7 +138,7 @@ void write_side_files(const sample::ImageFolder& folder, const sample::ImageSet&
 }
 
 // Rank 0 opens the folder for all ranks.
-sample::ImageFolder open_folder(const sample::Pipeline& pipeline, const Arguments& arguments,
+sample::ImageFolder open_folder(const sample::Pipeline& pipeline, const SampleArguments& arguments,
                                 distributed::Communicator& ranks) {
   const char* phase = "opening the folder of images";
   const auto& set = arguments.set;
@@ -157,7 +156,7 @@ sample::ImageFolder open_folder(const sample::Pipeline& pipeline, const Argument
   return sample::ImageFolder::of_another_rank(request, there, text_of);
 }
 
-void draw_all(Arguments& arguments, distributed::Communicator& ranks) {
+void draw_all(SampleArguments& arguments, distributed::Communicator& ranks) {
   std::unique_ptr<const sample::Pipeline> pipeline;
   distributed::all_together(ranks, "opening the model", [&] {
     pipeline = std::make_unique<const sample::Pipeline>(prepare(arguments));
@@ -171,11 +170,11 @@ void draw_all(Arguments& arguments, distributed::Communicator& ranks) {
 }
 
 // The arguments for each kind of weights: of both, each has a folder of its own.
-std::vector<Arguments> for_each_weights(const Arguments& arguments) {
-  std::vector<Arguments> all;
+std::vector<SampleArguments> for_each_weights(const SampleArguments& arguments) {
+  std::vector<SampleArguments> all;
   for (const Weights weights : {Weights::kEma, Weights::kLive}) {
     if (arguments.weights != weights && arguments.weights != Weights::kBoth) continue;
-    Arguments own = arguments;
+    SampleArguments own = arguments;
     own.request.ema = weights == Weights::kEma;
     if (arguments.weights == Weights::kBoth) {
       own.folder.out = own.folder.folder;

@@ -18,8 +18,8 @@ namespace {
 
 struct Arguments {
   score::ScoreRequest request;
-  std::string images, reference, weights, clip, clip_tokenizer, aesthetic_head, prompts, efficientnet_weights,
-      save_statistics, out, calibrate;
+  std::string images, reference, weights, clip, clip_tokenizer, aesthetic_head, prompts, image_reward,
+      image_reward_tokenizer, efficientnet_weights, save_statistics, out, calibrate;
   std::vector<std::string> metrics, compare;
   bool json = false, different_protocols = false;
 };
@@ -131,6 +131,8 @@ void run(Arguments& arguments, const CLI::App& command) {
   request.clip_tokenizer = with_home(arguments.clip_tokenizer);
   request.aesthetic_head = with_home(arguments.aesthetic_head);
   request.prompts = with_home(arguments.prompts);
+  request.image_reward = with_home(arguments.image_reward);
+  request.image_reward_tokenizer = with_home(arguments.image_reward_tokenizer);
   request.efficientnet_weights = with_home(arguments.efficientnet_weights);
   request.save_statistics = with_home(arguments.save_statistics);
   fs::path card;
@@ -172,14 +174,18 @@ void add_numbers(CLI::App& command, score::ScoreRequest& request) {
 void add_other_networks(CLI::App& command, Arguments& arguments) {
   command.add_option(
       "--clip", arguments.clip,
-      "folder of a CLIP model (Hugging Face, open_clip) for cmmd, clip, aesthetic and pickscore");
+      "folder of a CLIP model (Hugging Face, open_clip) for cmmd, clip, aesthetic, pickscore and hpsv2");
   command.add_option("--clip-tokenizer", arguments.clip_tokenizer,
                      "folder of its tokenizer, where that is not in the model's folder or next to it");
   command.add_option("--aesthetic-head", arguments.aesthetic_head,
                      "LAION's head for aesthetic, e.g. sac+logos+ava1-l14-linearMSE.pth");
-  command.add_option("--prompts", arguments.prompts,
-                     "text file for clip and pickscore: a line for each image, in the order of their names "
-                     "(default: the captions of the images, or the prompts that pixart sample stored)");
+  command.add_option(
+      "--prompts", arguments.prompts,
+      "text file for clip, pickscore, hpsv2 and image-reward: a line for each image, in the order of their names "
+      "(default: the captions of the images, or the prompts that pixart sample stored)");
+  command.add_option("--image-reward", arguments.image_reward, "ImageReward.pt of ImageReward-v1.0");
+  command.add_option("--image-reward-tokenizer", arguments.image_reward_tokenizer,
+                     "folder with vocab.txt of bert-base-uncased, where that is not next to ImageReward.pt");
   command.add_option("--efficientnet-weights", arguments.efficientnet_weights,
                      "efficientnet-lite0-57934424.pth, for fd-efficientnet-lite0 and kd-efficientnet-lite0");
 }
@@ -236,7 +242,7 @@ void add_score(CLI::App& app) {
   auto* command = app.add_subcommand(
       "score",
       "Score images: FID, sFID, inception score, precision and recall, KID, CMMD, CLIP score, aesthetics, "
-      "PickScore, distances of EfficientNet-Lite0's features.");
+      "PickScore, HPSv2, ImageReward, distances of EfficientNet-Lite0's features.");
   add_options(*command, *arguments);
   command->footer(
       "Examples:\n"

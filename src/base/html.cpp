@@ -1,6 +1,11 @@
 #include "pixart/base/html.h"
 
+#include <openssl/sha.h>
+
+#include <algorithm>
+
 #include "pixart/base/base64.h"
+#include "pixart/base/error.h"
 
 namespace pixart {
 namespace {
@@ -52,6 +57,37 @@ constexpr std::string_view kContentPolicy =
     "default-src 'none'; img-src 'self' file: data:; style-src 'unsafe-inline'; "
     "base-uri 'none'; form-action 'none'";
 
+std::string page_of(std::string_view policy, std::string_view title, std::string_view body,
+                    std::string_view style) {
+  std::string page =
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"";
+  page.append(policy).append(
+      "\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+  page.append(html_escaped(title)).append("</title>\n<style>").append(kStyle).append(style);
+  page.append("</style>\n</head>\n<body>\n").append(body).append("</body>\n</html>\n");
+  return page;
+}
+
+std::string script_hash(std::string_view script) {
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(script.data()), script.size(), digest);
+  return to_base64({reinterpret_cast<const char*>(digest), sizeof digest});
+}
+
+// A policy is a list with blanks, commas and semicolons, in an attribute with double quotes.
+void require_address(const std::string& address) {
+  const bool is_web = address.starts_with("http://") || address.starts_with("https://");
+  const auto is_plain = [](char c) {
+    return c > 0x20 && c < 0x7F && std::string_view(";,\"'<>*\\").find(c) == std::string_view::npos;
+  };
+  if (is_web && std::ranges::all_of(address, is_plain)) return;
+  throw UserError(fmt::format(
+      "the address '{}' cannot be named in the policy of a page; it begins with http:// or https:// and has none "
+      "of the characters blank ; , \" ' < > * \\",
+      address));
+}
+
 }  // namespace
 
 std::string html_escaped(std::string_view text) {
@@ -79,14 +115,29 @@ std::string data_url(std::string_view media_type, std::string_view bytes) {
 }
 
 std::string html_page(std::string_view title, std::string_view body, std::string_view style) {
-  std::string page =
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"";
-  page.append(kContentPolicy)
-      .append("\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-  page.append(html_escaped(title)).append("</title>\n<style>").append(kStyle).append(style);
-  page.append("</style>\n</head>\n<body>\n").append(body).append("</body>\n</html>\n");
-  return page;
+  return page_of(kContentPolicy, title, body, style);
+}
+
+std::string content_policy(const PageScript& script) {
+  std::string policy =
+      std::string(kContentPolicy) + "; script-src 'sha256-" + script_hash(script.script) + "'";
+  if (!script.connect_to.empty()) require_address(script.connect_to);
+  if (script.connects_home || !script.connect_to.empty()) policy += "; connect-src";
+  if (script.connects_home) policy += " 'self'";
+  return script.connect_to.empty() ? policy : policy + " " + script.connect_to;
+}
+
+std::string html_page(std::string_view title, std::string_view body, std::string_view style,
+                      const PageScript& script) {
+  std::string whole(body);
+  whole.append("<script>").append(script.script).append("</script>\n");
+  return page_of(content_policy(script), title, whole, style);
+}
+
+std::string json_for_html(std::string_view json) {
+  std::string result;
+  for (const char c : json) result += c == '<' ? std::string("\\u003c") : std::string(1, c);
+  return result;
 }
 
 }  // namespace pixart

@@ -81,7 +81,7 @@ class FormerFiles {
   std::map<fs::path, PathsByTarget> folders_;
 };
 
-fs::path parent_of(const fs::path& path) {
+fs::path folder_of(const fs::path& path) {
   std::error_code error;
   const fs::path whole = fs::absolute(path, error);
   return error ? path.parent_path() : whole.parent_path();
@@ -113,14 +113,14 @@ bool WriterLock::keep(const fs::path& path, int descriptor) {
 
 void remove_lost_files(const fs::path& target) {
   static FormerFiles former;
-  const fs::path folder = parent_of(target);
+  const fs::path folder = folder_of(target);
   if (!own_name(folder.filename()).empty()) return;  // new, and this process's alone
   for (const auto& path : former.take(folder, target.filename()))
     if_lost(open_file(path), [&] { delete_file(path); });
 }
 
 void remove_lost_folders(const fs::path& target, const ForeignEntries& foreign) {
-  const auto found = find_temporaries(parent_of(target), fs::file_type::directory);
+  const auto found = find_temporaries(folder_of(target), fs::file_type::directory);
   const auto [first, last] = found.equal_range(target.filename());
   for (auto entry = first; entry != last; ++entry)
     if_lost(open_folder(entry->second), [&] { delete_tree(entry->second, foreign); });

@@ -13,7 +13,7 @@ namespace {
 constexpr const char* kReasoningAdvice =
     "start the server with its reasoning parser, switch the thinking off, or use an instruct model";
 
-std::wstring trimmed(std::wstring_view text) {
+std::wstring wide_trimmed(std::wstring_view text) {
   while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
   while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
   return std::wstring(text);
@@ -42,7 +42,7 @@ std::optional<Token> token_at(const std::wstring& text, size_t at) {
     const std::wstring window = text.substr(begin, kLongestToken);
     const size_t length = window.find(close);
     if (length == std::wstring::npos || window.find(L'\n') < length) continue;
-    const std::wstring inside = trimmed(std::wstring_view(window).substr(0, length));
+    const std::wstring inside = wide_trimmed(std::wstring_view(window).substr(0, length));
     if (open == L"[" && inside.size() < 3) continue;  // a letter in brackets is text
     const bool is_close = inside.find(L'/') < 2 || inside.find(L"end") < 3 || inside == L"unused95";
     for (const auto kind :
@@ -69,8 +69,10 @@ std::vector<Token> tokens_of(const std::wstring& text) {
 
 class Cleaner {
  public:
-  Cleaner(const std::string& text, Reasoning reasoning)
-      : text_(trimmed(to_wide(text))), refuses_reasoning_(reasoning == Reasoning::kReject) {}
+  Cleaner(const std::string& text, Reasoning reasoning, Wrappings wrappings)
+      : text_(wide_trimmed(to_wide(text))),
+        refuses_reasoning_(reasoning == Reasoning::kReject),
+        keeps_wrappings_(wrappings == Wrappings::kKept) {}
 
   CleanText run() {
     remove_channels();
@@ -81,9 +83,11 @@ class Cleaner {
     cut_next_turn();
     look_for_untagged_thoughts();
     look_for_refusals();
-    remove_wrappings();
-    look_for_refusals();
-    remove_closing();
+    if (!keeps_wrappings_) {
+      remove_wrappings();
+      look_for_refusals();
+      remove_closing();
+    }
     if (is_good() && text_.empty())
       fail(AnswerFault::kEmpty, "the answer has no text but that of its template");
     if (is_good() && is_loop(to_utf8(text_))) fail(AnswerFault::kLoop, "the answer repeats itself");
@@ -106,7 +110,7 @@ class Cleaner {
   }
 
   void replace(std::wstring_view text, std::string_view what) {
-    std::wstring left = trimmed(text);
+    std::wstring left = wide_trimmed(text);
     if (left == text_) return;
     text_ = std::move(left);
     note(what);
@@ -119,7 +123,7 @@ class Cleaner {
   // The answer without its thoughts.
   void keep_reasoned(std::wstring_view text) {
     if (refuses_reasoning_) return fail_reasoning("reasoning in the answer");
-    if (trimmed(text).empty()) return fail_reasoning("the answer is reasoning alone");
+    if (wide_trimmed(text).empty()) return fail_reasoning("the answer is reasoning alone");
     replace(text, "reasoning");
   }
 
@@ -178,7 +182,7 @@ class Cleaner {
       }
     }
     if (begin == std::wstring::npos) return;
-    const std::wstring inside = trimmed(std::wstring_view(text_).substr(begin, end - begin));
+    const std::wstring inside = wide_trimmed(std::wstring_view(text_).substr(begin, end - begin));
     if (!inside.empty()) replace(inside, "answer_tag");
   }
 
@@ -207,7 +211,7 @@ class Cleaner {
   // Between tokens, the name of a speaker and the numbers of a box are not text.
   static void append(Kept& kept, const std::wstring& piece, bool is_between) {
     constexpr size_t kShortestBox = 5;
-    const std::wstring inside = lowered(trimmed(piece));
+    const std::wstring inside = lowered(wide_trimmed(piece));
     const bool may_be_name = is_between && !kept.has_text;
     const bool is_name =
         may_be_name && inside.size() < kLongestToken && match_whole(RuleKind::kTurnToken, inside);
@@ -223,7 +227,7 @@ class Cleaner {
     const std::wstring head = lowered(piece.substr(0, kLongestToken));
     const size_t line = head.find(L'\n');
     const bool is_name =
-        line != std::wstring::npos && match_whole(RuleKind::kTurnToken, trimmed(head.substr(0, line)));
+        line != std::wstring::npos && match_whole(RuleKind::kTurnToken, wide_trimmed(head.substr(0, line)));
     return is_name ? line : 0;
   }
 
@@ -370,14 +374,14 @@ class Cleaner {
   }
 
   std::wstring text_;
-  const bool refuses_reasoning_;
+  const bool refuses_reasoning_, keeps_wrappings_;
   CleanText result_;
 };
 
 }  // namespace
 
-CleanText clean_answer(const std::string& text, Reasoning reasoning) {
-  return Cleaner(text, reasoning).run();
+CleanText clean_answer(const std::string& text, Reasoning reasoning, Wrappings wrappings) {
+  return Cleaner(text, reasoning, wrappings).run();
 }
 
 }  // namespace pixart::caption

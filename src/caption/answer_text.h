@@ -15,8 +15,12 @@ struct CleanText {
   std::vector<std::string> cleaned;  // what was removed: names of RuleKind, "fence"; each once
 };
 
-// `text` is UTF-8 without control characters. Reasoning is removed, or a fault.
-CleanText clean_answer(const std::string& text, Reasoning reasoning);
+enum class Wrappings { kRemoved, kKept };
+
+// `text` is UTF-8 without control characters. Reasoning is removed, or a fault. Wrappings: words to the user, fences,
+// quotes and JSON around a caption.
+CleanText clean_answer(const std::string& text, Reasoning reasoning,
+                       Wrappings wrappings = Wrappings::kRemoved);
 
 // Whether a text repeats itself without end: its tail, a sentence, or hardly any different words.
 bool is_loop(const std::string& text);

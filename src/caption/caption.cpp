@@ -6,15 +6,13 @@
 #include <set>
 
 #include "chat.h"
-#include "endpoint.h"
-#include "error_body.h"
+#include "exchange.h"
+#include "job_folder.h"
 #include "job_store.h"
 #include "message_text.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
-#include "pixart/base/leftovers.h"
 #include "pixart/base/log.h"
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
@@ -23,45 +21,16 @@
 #include "prompt.h"
 #include "result_files.h"
 #include "same_answers.h"
-#include "secret.h"
-#include "suspects.h"
 
 namespace pixart::caption {
-namespace fs = std::filesystem;
 
 namespace {
-
-FileLock locked_folder(const fs::path& folder) {
-  create_folders(folder);
-  auto lock = FileLock::try_lock(folder / ".lock");
-  if (!lock)
-    throw UserError(fmt::format("another process writes captions into {}.", folder.string()),
-                    ExitCode::kFolderOwned);
-  if (!fs::exists(folder / kJobs))
-    for (const char* name : {kCaptions, kRejected})
-      if (fs::exists(folder / name))
-        throw UserError(
-            fmt::format("{} was not written by `pixart caption` ({} is missing next to it) and is not "
-                        "replaced. Remove it, or choose another --out.",
-                        (folder / name).string(), kJobs));
-  remove_leftovers(folder, {.files = {R"(captions\.jsonl)", R"(rejected\.jsonl)"}});
-  return std::move(*lock);
-}
 
 std::string prompt_of(const CaptionOptions& options) {
   if (!options.prompt.empty() && options.with_caption)
     throw UserError("--with-caption selects the paper's prompt; in your own prompt write {caption}.");
   if (!options.prompt.empty()) return options.prompt;
   return options.with_caption ? paper_prompt_with_caption() : paper_prompt();
-}
-
-ClientOptions client_of(const CaptionOptions& options) {
-  ClientOptions client = options.client;
-  client.url = request_url(options.endpoint);
-  check_key(client.key, client.url, options.insecure);
-  if (!client.ca_file.empty() && !fs::is_regular_file(client.ca_file))
-    throw UserError(fmt::format("--ca-file: {} is not a file.", client.ca_file));
-  return client;
 }
 
 const char* const kSource = "source (its list of images, as a hash)";
@@ -84,9 +53,6 @@ struct Prepared {
   std::optional<data::Rejection> rejection = std::nullopt;
 };
 
-// Makes a request of another form, or nothing if it has that form already.
-using Change = std::optional<std::string> (*)(const std::string& body);
-
 class Captioning {
  public:
   Captioning(const data::SourceConfig& source, const data::Dataset& dataset, const CaptionOptions& options)
@@ -94,11 +60,11 @@ class Captioning {
         options_(options),
         name_(source.name),
         prompt_(prompt_of(options)),
-        client_(client_of(options)),
-        lock_(locked_folder(options.out)),
+        client_(client_of(options.client, options.endpoint, options.insecure)),
+        lock_(lock_job_folder(options.out, {kCaptions, kRejected}, "caption")),
         store_(options.out / kJobs, settings_of(options, prompt_, dataset),
                options.changed_source ? std::vector<std::string>{kSource} : std::vector<std::string>{}),
-        suspects_(client_.url, store_.has_captions()) {
+        exchange_(client_, options.model, options.temperature, store_) {
     for (const auto& rejection : dataset.rejected())
       if (!data::concerns_caption(rejection.reason)) unusable_.emplace(rejection.row, rejection);
     if (options.retry_rejected) store_.forget_rejected();
@@ -143,17 +109,16 @@ class Captioning {
           return next < open_.size() ? std::optional(open_[next++]) : std::nullopt;
         },
         [this](int64_t row) { return prepare(row); });
-    send_all(client_,
-             {.next = [&] { return next_request(images); },
-              .done = [this](int64_t row, const Reply& reply) { return take(row, reply); },
-              .mend = [this](const Request& request, const Reply& reply) { return mend(request, reply); },
-              .stop = stop_requested});
+    exchange_.send(
+        {.next = [&] { return next_request(images); },
+         .key = [this](int64_t row) { return key_of(row); },
+         .read = [this](int64_t, const std::string& body) { return parse_answer(body, options_.reasoning); },
+         .finished = [this](int64_t row, const Result& result,
+                            bool is_kept) { finish(row, result, is_kept); }});
     is_stopped_ = stop_requested();
     if (same_.is_all() && !options_.accept_same)
       log::warning("all {} answers of this call are the same: {}", same_.keys().size(),
                    followed_by("'" + shortened(same_.caption()) + "'", "Does the model see the images?"));
-    if (is_stopped_) return;  // the last failed requests stay open
-    for (const auto& result : suspects_.finish()) store_.put(result);
   }
 
   // Called from several threads.
@@ -176,7 +141,7 @@ class Captioning {
       if (!image) break;
       if (!image->rejection) return request_of(std::move(*image));
       store_.put({.key = key_of(image->row),
-                  .caption = {},
+                  .text = {},
                   .reason = std::string(to_string(image->rejection->reason)),
                   .detail = image->rejection->detail,
                   .model = {}});
@@ -187,54 +152,15 @@ class Captioning {
 
   Request request_of(Prepared image) {
     pictures_[image.row] = std::hash<std::string>{}(image.body);
-    for (const Change change : changes_)
-      if (auto changed = change(image.body)) image.body = std::move(*changed);
     return {.number = image.row, .body = std::move(image.body)};
-  }
-
-  // Some interfaces call max_tokens by another name, only stream, or take no temperature. All later requests
-  // are changed too.
-  std::optional<std::string> mend(const Request& request, const Reply& reply) {
-    const auto error = error_of(reply.body);
-    const Change change = wants_completion_tokens(error.words) ? with_completion_tokens
-                          : wants_stream(error.words)          ? as_stream
-                          : refuses_temperature(error.words)   ? without_temperature
-                                                               : nullptr;
-    if (change == nullptr) return std::nullopt;
-    constexpr double kUsual = 1;  // what an endpoint takes if a request has no temperature
-    if (change == without_temperature && options_.temperature != kUsual)
-      throw UserError(followed_by(fmt::format("{} answers with {}, {}", client_.url, status_text(reply),
-                                              without_key(error.message, client_.key)),
-                                  "Give the --temperature that it accepts, often 1."));
-    if (std::find(changes_.begin(), changes_.end(), change) == changes_.end()) changes_.push_back(change);
-    return change(request.body);
-  }
-
-  Answer answer_of(const Reply& reply) const {
-    constexpr long kRefusedByFilter = 451;
-    Answer answer;
-    if (reply.status == 200) {
-      answer = parse_answer(reply.body, options_.reasoning);
-    } else {
-      answer.fault = reply.is_temporary()               ? AnswerFault::kNoAnswer
-                     : reply.status == kRefusedByFilter ? AnswerFault::kRefusal
-                                                        : AnswerFault::kError;
-      answer.detail = reply.status == 0 ? reply.fault : status_text(reply);
-      const std::string message = reply.status == 0 ? "" : error_of(reply.body).message;
-      if (!message.empty()) answer.detail += ", " + message;
-    }
-    for (std::string* text : {&answer.caption, &answer.detail, &answer.model})
-      *text = without_key(*text, client_.key);
-    return answer;
   }
 
   // Throws if the first answers show that the model sees no image.
   void look_for_sameness(int64_t row, const Result& result) {
     const size_t picture = pictures_[row];
-    if (options_.accept_same || same_.is_over() || result.caption.empty() ||
-        !different_.insert(picture).second)
+    if (options_.accept_same || same_.is_over() || result.text.empty() || !different_.insert(picture).second)
       return;
-    if (!same_.add(result.key, result.caption)) return;
+    if (!same_.add(result.key, result.text)) return;
     for (const auto& key : same_.keys()) store_.forget(key);
     throw UserError(followed_by(
         fmt::format("{} gives the same caption to {} different images: '{}'", client_.url,
@@ -243,43 +169,18 @@ class Captioning {
         "images. These captions are not kept. If they are right, give --accept-same."));
   }
 
-  // True: the request is sent again.
-  bool take(int64_t row, const Reply& reply) {
-    const Answer answer = answer_of(reply);
-    Result& result = results_[row];
-    result.key = key_of(row);
-    result.model = answer.model.empty() ? options_.model : answer.model;
-    result.prompt_tokens += answer.prompt_tokens;
-    result.completion_tokens += answer.completion_tokens;
-    result.attempts = reply.attempts;
-    result.caption = answer.caption;
-    result.reason = answer.fault == AnswerFault::kNone ? "" : to_string(answer.fault);
-    result.detail = answer.fault == AnswerFault::kNone ? join(answer.cleaned, ",") : answer.detail;
-    tokens_ += answer.completion_tokens;
-    // A second attempt may repair an accidental fault. A model that refuses, or writes too much, would do so
-    // again, and cost money.
-    const bool is_accident = answer.fault == AnswerFault::kNotJson || answer.fault == AnswerFault::kEmpty ||
-                             answer.fault == AnswerFault::kBadText;
-    const bool is_first = reply.status == 200 && asked_again_.insert(row).second;
-    if (is_accident && is_first && reply.attempts <= client_.retries) return true;
-    if (may_be_the_endpoints(answer.fault)) {
-      suspects_.add(std::move(result), answer.fault, reply.status);
-    } else {
-      for (const auto& suspect : suspects_.acquit_endpoint()) store_.put(suspect);
-      store_.put(result);
-      look_for_sameness(row, result);
-    }
-    results_.erase(row);
+  void finish(int64_t row, const Result& result, bool is_kept) {
+    if (is_kept) look_for_sameness(row, result);
     pictures_.erase(row);
-    asked_again_.erase(row);
     advance();
-    return false;
   }
 
   void advance() {
     ++done_;
     const double seconds = monotonic_seconds() - begun_;
-    progress_->update(done_, seconds > 0 ? fmt::format("{:.0f} tokens/s", double(tokens_) / seconds) : "");
+    progress_->update(
+        done_,
+        seconds > 0 ? fmt::format("{:.0f} tokens/s", double(exchange_.written_tokens()) / seconds) : "");
   }
 
   CaptionReport write() {
@@ -292,18 +193,15 @@ class Captioning {
   const ClientOptions client_;
   FileLock lock_;
   JobStore store_;
-  Suspects suspects_;
+  Exchange exchange_;
   std::map<int64_t, data::Rejection>
       unusable_;  // rejected by the listing; a duplicate has the key of a good sample
   std::vector<int64_t> open_;
-  std::map<int64_t, Result> results_;  // in progress
-  std::set<int64_t> asked_again_;
   std::map<int64_t, size_t> pictures_;  // in progress: a hash of the request, and so of the image
   std::set<size_t> different_;  // the hashes of the captioned ones, as long as all answers are the same
   SameAnswers same_;
-  std::vector<Change> changes_ = {};  // of all requests
   Progress* progress_ = nullptr;
-  int64_t done_ = 0, already_done_ = 0, tokens_ = 0;
+  int64_t done_ = 0, already_done_ = 0;
   bool is_stopped_ = false;
   const double begun_ = monotonic_seconds();
 };

@@ -27,7 +27,7 @@ bool is_clean(const std::string& text) {
 Answer faulty(Answer answer, AnswerFault fault, std::string detail) {
   answer.fault = fault;
   answer.detail = std::move(detail);
-  answer.caption.clear();
+  answer.text.clear();
   return answer;
 }
 
@@ -101,6 +101,13 @@ std::pair<AnswerFault, std::string> named_fault(const json& choice, const json& 
   return {AnswerFault::kNone, {}};
 }
 
+// The body with one part replaced, where it has it.
+std::optional<std::string> with_member(const std::string& body, std::string_view old, std::string_view now) {
+  const size_t at = body.rfind(old);
+  if (at == std::string::npos) return std::nullopt;
+  return std::string(body).replace(at, old.size(), now);
+}
+
 }  // namespace
 
 std::string shortened(const std::string& text) {
@@ -114,46 +121,64 @@ std::string shortened(const std::string& text) {
   return trimmed(result);
 }
 
-std::string request_body(const ChatOptions& options, const std::string& prompt, std::string_view jpeg) {
-  const json image = {{"type", "image_url"}, {"image_url", {{"url", data_url("image/jpeg", jpeg)}}}};
-  const json text = {{"type", "text"}, {"text", prompt}};
-  const json body = {
-      {"model", options.model},
-      {"max_tokens", options.max_tokens},
-      {"stream", false},
-      {"temperature", options.temperature},
-      {"messages", json::array({{{"role", "user"}, {"content", json::array({image, text})}}})}};
+std::string request_body(const ChatOptions& options, const std::vector<std::string>& turns,
+                         std::string_view jpeg) {
+  json messages = json::array();
+  for (size_t i = 0; i < turns.size(); ++i) {
+    json content = turns[i];
+    if (i == 0)
+      content = json::array({{{"type", "image_url"}, {"image_url", {{"url", data_url("image/jpeg", jpeg)}}}},
+                             {{"type", "text"}, {"text", turns[i]}}});
+    messages.push_back({{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", std::move(content)}});
+  }
+  json body = {{"model", options.model},
+               {"max_tokens", options.max_tokens},
+               {"stream", false},
+               {"temperature", options.temperature},
+               {"messages", std::move(messages)}};
+  if (options.top_p) body["top_p"] = *options.top_p;
+  if (options.seed) body["seed"] = *options.seed;
+  if (options.top_logprobs > 0) body["logprobs"] = true;
+  if (options.top_logprobs > 0) body["top_logprobs"] = options.top_logprobs;
   return body.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::optional<std::string> with_completion_tokens(const std::string& body) {
-  constexpr std::string_view kOld = "{\"max_tokens\":", kNew = "{\"max_completion_tokens\":";
-  if (!body.starts_with(kOld)) return std::nullopt;
-  return std::string(kNew) + body.substr(kOld.size());
+std::string request_body(const ChatOptions& options, const std::string& prompt, std::string_view jpeg) {
+  return request_body(options, std::vector<std::string>{prompt}, jpeg);
 }
 
-// No string of JSON has these texts in it: its quotes are escaped.
+// No string of JSON has the texts of these members in it: its quotes are escaped.
+std::optional<std::string> with_completion_tokens(const std::string& body) {
+  return with_member(body, "\"max_tokens\":", "\"max_completion_tokens\":");
+}
+
 std::optional<std::string> without_temperature(const std::string& body) {
   const size_t at = body.rfind(",\"temperature\":");
   if (at == std::string::npos) return std::nullopt;
-  return body.substr(0, at) + "}";  // the last member
+  return body.substr(0, at) + body.substr(std::min(body.find_first_of(",}", at + 1), body.size()));
 }
 
 std::optional<std::string> as_stream(const std::string& body) {
-  constexpr std::string_view kOld = ",\"stream\":false", kNew = ",\"stream\":true";
-  const size_t at = body.rfind(kOld);
+  return with_member(body, ",\"stream\":false", ",\"stream\":true");
+}
+
+std::optional<std::string> with_few_logprobs(const std::string& body) {
+  constexpr const char* kFew = ",\"top_logprobs\":5";
+  if (body.rfind(kFew) != std::string::npos) return std::nullopt;
+  const size_t at = body.rfind(",\"top_logprobs\":");
   if (at == std::string::npos) return std::nullopt;
-  return std::string(body).replace(at, kOld.size(), kNew);
+  return body.substr(0, at) + kFew + body.substr(std::min(body.find_first_of(",}", at + 1), body.size()));
 }
 
 std::string_view to_string(AnswerFault fault) {
-  static constexpr std::array<std::string_view, 11> kNames = {"none",      "not_json", "empty", "truncated",
-                                                              "refusal",   "bad_text", "error", "no_answer",
-                                                              "reasoning", "no_image", "loop"};
+  static constexpr std::array<std::string_view, 15> kNames = {
+      "none",     "not_json",   "empty",     "truncated",        "refusal",
+      "bad_text", "error",      "no_answer", "reasoning",        "no_image",
+      "loop",     "not_yes_no", "no_score",  "no_probabilities", "bad_probabilities"};
   return kNames.at(size_t(fault));
 }
 
-Answer parse_answer(const std::string& body, Reasoning reasoning) {
+Answer parse_message(const std::string& body, bool may_be_cut) {
   Answer answer;
   const bool is_stream = is_event_stream(body);
   const json reply = json::parse(is_stream ? answer_of_stream(body) : body, nullptr, false);
@@ -173,15 +198,22 @@ Answer parse_answer(const std::string& body, Reasoning reasoning) {
   const auto message = choice.is_object() ? choice.find("message") : choice.end();
   if (message == choice.end() || !message->is_object())
     return faulty(answer, AnswerFault::kNotJson, "the answer's choice has no message");
-  if (auto [fault, detail] = named_fault(choice, *message); fault != AnswerFault::kNone)
+  const auto [fault, detail] = named_fault(choice, *message);
+  if (fault != AnswerFault::kNone && !(may_be_cut && fault == AnswerFault::kTruncated))
     return faulty(answer, fault, detail);
-  answer.caption = trimmed(content_of(*message));
-  if (answer.caption.empty()) return without_text(answer, *message);
-  if (!is_clean(answer.caption))
+  answer.text = trimmed(content_of(*message));
+  if (answer.text.empty()) return without_text(answer, *message);
+  if (!is_clean(answer.text))
     return faulty(answer, AnswerFault::kBadText, "control characters, or more than 1 MiB");
-  CleanText clean = clean_answer(answer.caption, reasoning);
+  return answer;
+}
+
+Answer parse_answer(const std::string& body, Reasoning reasoning) {
+  Answer answer = parse_message(body);
+  if (answer.fault != AnswerFault::kNone) return answer;
+  CleanText clean = clean_answer(answer.text, reasoning);
   if (clean.fault != AnswerFault::kNone) return faulty(answer, clean.fault, shortened(clean.detail));
-  answer.caption = std::move(clean.text);
+  answer.text = std::move(clean.text);
   answer.cleaned = std::move(clean.cleaned);
   return answer;
 }

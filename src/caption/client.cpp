@@ -61,7 +61,7 @@ const char* advice_for(long status) {
     case 403:
       return "Check the key; --key-env names the environment variable that holds it.";
     case 402:
-      return "The credits of the account are used up. All captions so far are kept; after topping up, the "
+      return "The credits of the account are used up. All answers so far are kept; after topping up, the "
              "same command continues.";
     case 404:
     case 405:
@@ -242,7 +242,7 @@ class Client {
     if (!asked) return 0;
     if (*asked > options_.longest_wait_seconds)
       throw UserError(
-          fmt::format("{} answers with {} and asks to wait for {}. All captions so far are kept; the same "
+          fmt::format("{} answers with {} and asks to wait for {}. All answers so far are kept; the same "
                       "command continues.",
                       options_.url, status_text(reply), human_seconds(*asked)),
           ExitCode::kRequeue);

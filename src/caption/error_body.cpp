@@ -276,6 +276,18 @@ bool refuses_temperature(const std::string& message) {
                                            contains(text, "only") || contains(text, "deprecated"));
 }
 
+bool wants_few_logprobs(const std::string& message) {
+  const std::string text = lowered_text(message);
+  if (!contains(text, "top_logprobs") && !contains(text, "top logprobs")) return false;
+  for (const char* words : {"less than", "at most", "greater than", "maximum", "exceed", "between", "range"})
+    if (contains(text, words)) return true;
+  return false;
+}
+
+bool refuses_logprobs(const std::string& message) {
+  return contains(lowered_text(message), "logprob") && !wants_few_logprobs(message);
+}
+
 bool wants_stream(const std::string& message) {
   const std::string text = lowered_text(message);
   for (const char* words :

@@ -23,6 +23,8 @@ long meant_status(long status, const std::string& body);
 
 bool wants_completion_tokens(const std::string& message);  // in place of max_tokens
 bool refuses_temperature(const std::string& message);
-bool wants_stream(const std::string& message);  // gives its answers as streams alone
+bool wants_stream(const std::string& message);        // gives its answers as streams alone
+bool wants_few_logprobs(const std::string& message);  // fewer tokens at each place
+bool refuses_logprobs(const std::string& message);    // gives no probabilities of tokens
 
 }  // namespace pixart::caption

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
+#include "pixart/data/table_rows.h"
+
 namespace pixart::caption {
 using nlohmann::json;
 
@@ -12,7 +14,7 @@ namespace {
 // One answer, piece by piece.
 struct Joined {
   std::string content, reasoning, refusal;
-  json reply = json::object(), finish = nullptr;
+  json reply = json::object(), finish = nullptr, tokens = json::array();
   bool is_done = false;
 };
 
@@ -35,6 +37,10 @@ void add_choice(const json& choice, Joined& joined) {
     add_text(*piece, "reasoning", joined.reasoning);
     add_text(*piece, "refusal", joined.refusal);
   }
+  const auto chances = choice.find("logprobs");
+  if (chances != choice.end() && chances->is_object() && chances->contains("content") &&
+      (*chances)["content"].is_array())
+    for (const auto& token : (*chances)["content"]) joined.tokens.push_back(token);
   const auto finish = choice.find("finish_reason");
   if (finish != choice.end() && finish->is_string()) joined.finish = *finish;
 }
@@ -75,7 +81,8 @@ std::string answer_of_stream(const std::string& body) {
     while (line.starts_with(' ')) line.remove_prefix(1);
     if (line == "[DONE]")
       joined.is_done = true;
-    else
+    else if (constexpr int kDeepest = 100;
+             data::nesting_of(line) <= kDeepest)  // deeper ones are copied by recursion
       add_event(json::parse(line, nullptr, false), joined);
   }
   const bool has_error = joined.reply.contains("error");
@@ -86,6 +93,8 @@ std::string answer_of_stream(const std::string& body) {
                                               {"reasoning_content", joined.reasoning},
                                               {"refusal", joined.refusal}}},
                                             {"finish_reason", joined.finish}}});
+  if (!joined.tokens.empty() && joined.reply.contains("choices"))
+    joined.reply["choices"][0]["logprobs"] = {{"content", joined.tokens}};
   if (has_error && !joined.content.empty()) joined.reply["choices"][0]["error"] = joined.reply["error"];
   return joined.reply.dump(-1, ' ', false, json::error_handler_t::replace);
 }

@@ -152,8 +152,8 @@ void compare(const fs::path& file, const Settings& known, const Settings& wanted
     if (before == value || std::count(may_change.begin(), may_change.end(), name) > 0) continue;
     problems.add(fmt::format("{} was '{}' and is '{}' now", name, before, value));
   }
-  problems.throw_if_any(
-      file.string() + " was made with other settings; give the same ones, or another --out for new captions");
+  problems.throw_if_any(file.string() +
+                        " was made with other settings; give the same ones, or another --out");
 }
 
 }  // namespace
@@ -190,10 +190,10 @@ JobStore::JobStore(const fs::path& file, const Settings& settings, const std::ve
 JobStore::~JobStore() = default;
 
 void JobStore::put(const Result& result) {
-  PIXART_CHECK(result.caption.empty() != result.reason.empty(), "{}: captioned or rejected", result.key);
+  PIXART_CHECK(!result.text.empty() || !result.reason.empty(), "{}: answered or rejected", result.key);
   Use(state_->database, state_->file, state_->put)
       .bind(result.key)
-      .bind(result.caption)
+      .bind(result.text)
       .bind(result.reason)
       .bind(result.detail)
       .bind(result.model)
@@ -207,7 +207,7 @@ std::optional<Result> JobStore::find(const std::string& key) const {
   Use row(state_->database, state_->file, state_->find);
   if (!row.bind(key).step()) return std::nullopt;
   return Result{.key = key,
-                .caption = row.text(0),
+                .text = row.text(0),
                 .reason = row.text(1),
                 .detail = row.text(2),
                 .model = row.text(3),
@@ -216,7 +216,7 @@ std::optional<Result> JobStore::find(const std::string& key) const {
                 .attempts = row.number(6)};
 }
 
-bool JobStore::has_captions() const {
+bool JobStore::has_answers() const {
   sqlite3_stmt* statement = nullptr;
   state_->prepare(statement, "SELECT 1 FROM results WHERE reason = '' LIMIT 1");
   const std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> owner(statement, sqlite3_finalize);

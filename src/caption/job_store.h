@@ -10,10 +10,11 @@
 
 namespace pixart::caption {
 
-// The final result of a sample.
+// The final result of a sample, or of a question about it.
 struct Result {
   std::string key;
-  std::string caption;  // "" if it was rejected
+  // The caption, "" if it was rejected; of a question the record of what came (judge_answer.h), also with a fault.
+  std::string text;
   // For a rejection: a name of AnswerFault or data::Reason, and a sentence. For a caption: `detail` names
   // what was removed from the answer, with commas.
   std::string reason, detail;
@@ -35,7 +36,7 @@ class JobStore {
 
   void put(const Result& result);  // replaces an earlier result with the same key
   std::optional<Result> find(const std::string& key) const;
-  bool has_captions() const;
+  bool has_answers() const;
   void forget(const std::string& key);
   void forget_rejected();
 

@@ -64,7 +64,7 @@ CaptionReport write_results(const std::filesystem::path& folder, const data::Dat
     }
     ++report.captioned;
     ordered_json line = {{"key", result->key},
-                         {"caption", result->caption},
+                         {"caption", result->text},
                          {"model", result->model},
                          {"prompt_sha256", prompt_sha256},
                          {"prompt_tokens", result->prompt_tokens},

@@ -8,7 +8,6 @@
 
 namespace pixart::caption {
 
-inline constexpr const char* kJobs = "jobs.sqlite";
 inline constexpr const char* kCaptions = "captions.jsonl";
 inline constexpr const char* kRejected = "rejected.jsonl";
 

@@ -20,7 +20,7 @@ void Suspects::blame_endpoint(const std::string& what) const {
                           "The endpoint limits the number of requests: give a smaller --in-flight, more "
                           "--retries or a longer --first-pause, or wait.");
   if (is_limit || has_answered_)
-    throw UserError(followed_by(message, "All captions so far are kept; the same command continues."),
+    throw UserError(followed_by(message, "All answers so far are kept; the same command continues."),
                     ExitCode::kRequeue);
   throw UserError(followed_by(message,
                               "Is the server running, with a model that accepts images? Are --endpoint and "

@@ -11,7 +11,14 @@ namespace pixart::caption {
 
 constexpr bool may_be_the_endpoints(AnswerFault fault) {
   return fault == AnswerFault::kNoAnswer || fault == AnswerFault::kError || fault == AnswerFault::kNotJson ||
-         fault == AnswerFault::kReasoning || fault == AnswerFault::kNoImage;
+         fault == AnswerFault::kReasoning || fault == AnswerFault::kNoImage ||
+         fault == AnswerFault::kNoProbabilities;
+}
+
+// Faults that a second attempt may repair.
+constexpr bool is_accident(AnswerFault fault) {
+  return fault == AnswerFault::kNotJson || fault == AnswerFault::kEmpty || fault == AnswerFault::kBadText ||
+         fault == AnswerFault::kNoProbabilities || fault == AnswerFault::kBadProbabilities;
 }
 
 class Suspects {

@@ -191,6 +191,11 @@ WrittenPart write_vae_folder(const fs::path& folder, const Opened& source, const
   if (config == nullptr)
     throw UserError(
         fmt::format("{} is not an autoencoder ({}).", path.string(), layout_name(identity.layout)));
+  if (config->tiny)
+    throw UserError(
+        fmt::format("{} is a tiny autoencoder: a pipeline needs an AutoencoderKL. diffusers reads a tiny one "
+                    "from its own folder (AutoencoderTiny).",
+                    path.string()));
   const BackgroundProvenance provenance({.architecture = {},
                                          .conversion = layout_name(identity.layout) + " to diffusers",
                                          .license = license_or(options, license_of(weights, identity.layout)),

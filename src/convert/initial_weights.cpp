@@ -17,27 +17,27 @@ namespace {
 using Tensors = std::map<std::string, at::Tensor>;
 using Notes = std::vector<std::string>;
 
-constexpr const char* kNullCaption = "y_embedder.y_embedding";
-constexpr const char* kPositions = "pos_embed";
-constexpr const char* kMicroConditions[] = {"csize_embedder.", "ar_embedder."};
+constexpr const char* kInitialNullCaption = "y_embedder.y_embedding";
+constexpr const char* kInitialPositions = "pos_embed";
+constexpr const char* kMicroConditionNames[] = {"csize_embedder.", "ar_embedder."};
 
 // A longer null caption keeps its own rows after those of the source.
 void extend_null_caption(const nn::StateDict& state, Tensors& weights, Notes& notes) {
-  const auto found = weights.find(kNullCaption);
-  const at::Tensor own = state.get(kNullCaption);
+  const auto found = weights.find(kInitialNullCaption);
+  const at::Tensor own = state.get(kInitialNullCaption);
   if (found == weights.end() || found->second.dim() != 2 || found->second.size(1) != own.size(1)) return;
   const int64_t rows = found->second.size(0), all = own.size(0);
   if (rows >= all) return;
   found->second = at::cat({found->second.to(own.options()), own.narrow(0, rows, all - rows)});
-  notes.push_back(fmt::format("{}: rows 0 to {} are copied, rows {} to {} are new", kNullCaption, rows - 1,
-                              rows, all - 1));
+  notes.push_back(fmt::format("{}: rows 0 to {} are copied, rows {} to {} are new", kInitialNullCaption,
+                              rows - 1, rows, all - 1));
 }
 
 // PixArt-Sigma continues from PixArt-alpha without its conditions of size and aspect ratio.
 void leave_out_micro_conditions(const models::PixArtConfig& config, Tensors& weights, Notes& notes) {
   if (config.micro_conditions || !models::is_sigma(config)) return;
   const size_t left_out = std::erase_if(weights, [](const auto& item) {
-    return std::any_of(std::begin(kMicroConditions), std::end(kMicroConditions),
+    return std::any_of(std::begin(kMicroConditionNames), std::end(kMicroConditionNames),
                        [&](const char* prefix) { return item.first.starts_with(prefix); });
   });
   if (left_out > 0)
@@ -85,21 +85,21 @@ Notes copy(nn::StateDict& state, const models::PixArtConfig& config, const Offic
            const std::string& subject) {
   Notes notes;
   Tensors weights = formats::read_all(source.weights);
-  weights.erase(kPositions);
+  weights.erase(kInitialPositions);
   note_compression(config, source, notes);
   extend_null_caption(state, weights, notes);
   leave_out_micro_conditions(config, weights, notes);
   const auto adapters = nn::lora_names(state);
   auto may_be_missing = adapters;
-  for (const char* name : {kPositions, kNullCaption}) may_be_missing.emplace_back(name);
+  for (const char* name : {kInitialPositions, kInitialNullCaption}) may_be_missing.emplace_back(name);
   if (adapters.empty()) {  // new tensors must be trained
-    for (const std::string prefix : kMicroConditions) may_be_missing.push_back(prefix + "*");
+    for (const std::string prefix : kMicroConditionNames) may_be_missing.push_back(prefix + "*");
     for (auto& name : new_compression(config, weights)) may_be_missing.push_back(std::move(name));
   }
   nn::load_state(state, weights, subject, {.may_be_missing = may_be_missing, .may_be_unexpected = {}});
   std::vector<std::string> fresh;
   for (const auto& item : state.items())
-    if (item.name != kPositions && !weights.contains(item.name) && !contains(adapters, item.name))
+    if (item.name != kInitialPositions && !weights.contains(item.name) && !contains(adapters, item.name))
       fresh.push_back(item.name);
   if (!fresh.empty()) notes.push_back(fmt::format("{} tensors are new: {}", fresh.size(), name_some(fresh)));
   return notes;

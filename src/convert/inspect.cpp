@@ -29,7 +29,8 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename();
     const bool is_adapter = name == "adapter_model.bin" || name == "pytorch_lora_weights.bin";
-    if (entry.path().extension() == ".safetensors" || is_adapter) files.push_back(entry.path());
+    const auto ending = entry.path().extension();
+    if (ending == ".safetensors" || ending == ".pth" || is_adapter) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -53,19 +53,21 @@ bool ends_in(const Weights& weights, const std::string& end) {
 }
 
 // Tensors by which layouts are recognised; those of transformers first.
-constexpr std::pair<const char*, Layout> kMarks[] = {
+constexpr std::pair<const char*, Layout> kLayoutMarks[] = {
     {"y_embedder.embedding_table.weight", Layout::kDit},
     {"t_block.1.weight", Layout::kPixArt},
     {"adaln_single.linear.weight", Layout::kPixArtDiffusers},
     {"transformer_blocks.0.norm1.emb.class_embedder.embedding_table.weight", Layout::kDitDiffusers},
     {"encoder.block.0.layer.0.SelfAttention.q.weight", Layout::kT5},
-    {"encoder.down_blocks.0.resnets.0.conv1.weight", Layout::kVae}};
+    {"encoder.down_blocks.0.resnets.0.conv1.weight", Layout::kVae},
+    {"encoder.layers.1.conv.0.weight", Layout::kTinyVae}};
 constexpr size_t kTransformerMarks = 4;
 
 Layout layout_of(const Weights& weights) {
-  for (const auto& [name, layout] : kMarks)
+  for (const auto& [name, layout] : kLayoutMarks)
     if (has(weights, name)) return layout;
   if (ends_in(weights, "encoder.down.0.block.0.conv1.weight")) return Layout::kVaeLdm;
+  if (models::tiny_part_of(weights) != models::TinyPart::kNone) return Layout::kTinyVaePart;
   if (!weights.tensors.empty() && weights.tensors.begin()->first.starts_with("exp_avg."))
     return Layout::kOptimizer;
   if (holds_lora(weights)) return Layout::kLora;
@@ -79,7 +81,7 @@ Weights recognisable(Weights weights, const std::string& subject) {
   const Layout layout = layout_of(weights);
   if (layout != Layout::kUnknown && layout != Layout::kVaeLdm) return weights;
   std::vector<std::string> marks;
-  for (const auto& [name, mark] : kMarks)
+  for (const auto& [name, mark] : kLayoutMarks)
     if (layout == Layout::kUnknown || marks.size() < kTransformerMarks) marks.emplace_back(name);
   return unwrapped(std::move(weights), marks, subject);
 }
@@ -210,6 +212,18 @@ std::string heads_text(int64_t heads) {
   return heads > 0 ? fmt::format("{} heads", heads) : "heads not known";
 }
 
+std::string described_tiny(const models::VaeConfig& c) {
+  const auto blocks = [](const char* part, const std::vector<int64_t>& counts) {
+    std::vector<std::string> texts;
+    for (const int64_t count : counts) texts.push_back(std::to_string(count));
+    return counts.empty() ? std::string() : fmt::format(", {} blocks {}", part, join(texts, "-"));
+  };
+  return fmt::format("tiny autoencoder, width {}{}{}{}, {} latent channels, factor {}, scaling factor {}",
+                     c.block_out_channels.front(), blocks("encoder", c.tiny->encoder),
+                     blocks("decoder", c.tiny->decoder), c.tiny->normed ? " with norms" : "",
+                     c.latent_channels, c.downscale(), c.scaling_factor);
+}
+
 std::string described(const Architecture& architecture) {
   if (const auto* c = std::get_if<models::DitConfig>(&architecture))
     return fmt::format("DiT, depth {}, width {}, {}, patch {}, latent side {}, {} classes{}", c->depth,
@@ -221,6 +235,7 @@ std::string described(const Architecture& architecture) {
         models::TransformerConfig(*c).kind_name(), c->depth, c->hidden_size, heads_text(c->num_heads),
         c->patch_size, c->input_size, c->max_tokens, c->caption_channels, c->position_scale,
         described(c->kv_compression));
+  if (const auto* c = std::get_if<models::VaeConfig>(&architecture); c && c->tiny) return described_tiny(*c);
   if (const auto* c = std::get_if<models::VaeConfig>(&architecture)) {
     std::vector<std::string> widths;
     for (const int64_t width : c->block_out_channels) widths.push_back(std::to_string(width));
@@ -248,6 +263,7 @@ Architecture from_config_json(Layout layout, const fs::path& config_json) {
       return models::read_pixart_config(config_json);
     case Layout::kVae:
     case Layout::kVaeLdm:
+    case Layout::kTinyVae:
       return models::read_vae_config(config_json);
     case Layout::kT5:
       return models::read_t5_config(config_json);
@@ -257,7 +273,7 @@ Architecture from_config_json(Layout layout, const fs::path& config_json) {
 }
 
 Architecture from_shapes(Layout layout, const Weights& weights, const LayoutHints& hints,
-                         Identity& identity) {
+                         const std::string& subject, Identity& identity) {
   switch (layout) {
     case Layout::kDit:
       return dit_of(weights, hints, identity);
@@ -266,6 +282,10 @@ Architecture from_shapes(Layout layout, const Weights& weights, const LayoutHint
     case Layout::kVae:
     case Layout::kVaeLdm:
       return vae_of(weights, layout, identity);
+    case Layout::kTinyVae:
+    case Layout::kTinyVaePart:
+      return models::tiny_vae_config(models::with_tiny_names(weights, models::tiny_part_of(weights)),
+                                     subject);
     case Layout::kT5:
       return t5_of(weights, identity);
     default:
@@ -289,6 +309,10 @@ std::string layout_name(Layout layout) {
       return "AutoencoderKL (diffusers)";
     case Layout::kVaeLdm:
       return "AutoencoderKL (LDM names)";
+    case Layout::kTinyVae:
+      return "AutoencoderTiny (diffusers)";
+    case Layout::kTinyVaePart:
+      return "TAESD (encoder or decoder)";
     case Layout::kT5:
       return "T5 (Hugging Face)";
     case Layout::kLora:
@@ -316,7 +340,11 @@ void read_process(Opened& opened) {
 }  // namespace
 
 Opened open_and_identify(const fs::path& path, const std::string& which, const LayoutHints& hints) {
-  Opened opened{.path = path, .weights = recognisable(formats::open_weights(path, which), path.string())};
+  return identified(path, formats::open_weights(path, which), hints);
+}
+
+Opened identified(const fs::path& path, Weights weights, const LayoutHints& hints) {
+  Opened opened{.path = path, .weights = recognisable(std::move(weights), path.string())};
   Identity& identity = opened.identity;
   identity.layout = layout_of(opened.weights);
   const fs::path config_json = (fs::is_directory(path) ? path : path.parent_path()) / "config.json";
@@ -329,7 +357,7 @@ Opened open_and_identify(const fs::path& path, const std::string& which, const L
     complete_diffusers_config(opened, hints);
   }
   if (std::holds_alternative<std::monostate>(identity.architecture))
-    identity.architecture = from_shapes(identity.layout, opened.weights, hints, identity);
+    identity.architecture = from_shapes(identity.layout, opened.weights, hints, path.string(), identity);
   identity.summary = described(identity.architecture);
   if (is_transformer(identity) || identity.layout == Layout::kLora) read_process(opened);
   if (holds_lora(opened.weights)) {

@@ -12,7 +12,7 @@
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 namespace {
 
@@ -20,17 +20,17 @@ constexpr std::array<std::string_view, 2> kUnset = {"", "none"};
 
 // The keys of a configuration. `prefix`: in diffusers' metadata they begin with the name of the model.
 struct PeftConfig {
-  const json& all;
+  const ordered_json& all;
   std::string prefix, source;
   Problems& problems;
 
-  json key(const char* name) const {
+  ordered_json key(const char* name) const {
     const auto found = all.find(prefix + name);
-    return found != all.end() ? *found : json();
+    return found != all.end() ? *found : ordered_json();
   }
   // Neither absent nor null, false, empty or "none".
   bool is_set(const char* name) const {
-    const json value = key(name);
+    const ordered_json value = key(name);
     if (value.is_boolean()) return value.get<bool>();
     if (value.is_string()) return !contains(kUnset, value.get<std::string>());
     return !value.empty();
@@ -53,7 +53,7 @@ constexpr const char* kAnyBegin = "(?:.*\\.)?";  // PEFT compares patterns with 
 NumberOfLayers read_numbers(const PeftConfig& config, const char* usual, const char* patterns) {
   NumberOfLayers numbers;
   if (config.key(usual).is_number()) numbers.usual = config.key(usual).get<double>();
-  const json by_name = config.key(patterns);
+  const ordered_json by_name = config.key(patterns);
   if (!by_name.is_object()) return numbers;
   for (const auto& [pattern, value] : by_name.items()) {
     if (!value.is_number()) {
@@ -75,7 +75,7 @@ std::string quoted(const std::string& name) {
 // A regular expression, or a list of names and ends of names.
 std::vector<text::NamePattern> read_targets(const PeftConfig& config) {
   std::vector<text::NamePattern> targets;
-  const json value = config.key("target_modules");
+  const ordered_json value = config.key("target_modules");
   const auto add = [&](const std::string& text, const char* before) {
     if (auto pattern = config.compiled("target_modules", text, before))
       targets.push_back(std::move(*pattern));
@@ -88,7 +88,7 @@ std::vector<text::NamePattern> read_targets(const PeftConfig& config) {
 }
 
 LoraStart read_start(const PeftConfig& config) {
-  const json value = config.key("init_lora_weights");
+  const ordered_json value = config.key("init_lora_weights");
   if (!value.is_string()) return LoraStart::kZero;
   const std::string how = value.get<std::string>();
   const std::string word = ascii_lower(how);  // PEFT takes "OLoRA" for "olora"
@@ -121,7 +121,7 @@ void refuse_other_kinds(const PeftConfig& config) {
     if (config.is_set(key))
       config.problems.add(
           fmt::format("{} ({}) is not supported; merge it with PEFT, merge_and_unload()", name, key));
-  const json type = config.key("peft_type");
+  const ordered_json type = config.key("peft_type");
   if (type.is_string() && type != "LORA")
     config.problems.add(
         fmt::format("peft_type is {}; only LORA is supported. Merge it with PEFT, "
@@ -129,7 +129,7 @@ void refuse_other_kinds(const PeftConfig& config) {
                     type.get<std::string>()));
 }
 
-LoraRules read_peft_config(const json& all, const std::string& prefix, const std::string& source,
+LoraRules read_peft_config(const ordered_json& all, const std::string& prefix, const std::string& source,
                            Problems& problems) {
   const PeftConfig config{all, prefix, source, problems};
   refuse_other_kinds(config);
@@ -167,18 +167,19 @@ LoraRules read_lora_rules(const formats::Weights& weights, Problems& problems) {
   std::string source = "its metadata";
   try {
     if (const auto own = weights.metadata.find(kLoraKey); own != weights.metadata.end())
-      return {.source = source, .alpha = {.usual = json::parse(own->second).at("alpha").get<double>()}};
+      return {.source = source,
+              .alpha = {.usual = ordered_json::parse(own->second).at("alpha").get<double>()}};
     if (const auto diffusers = weights.metadata.find(kLoraMetadataKey); diffusers != weights.metadata.end()) {
-      const json config = json::parse(diffusers->second);
+      const ordered_json config = ordered_json::parse(diffusers->second);
       for (const char* prefix : {kDiffusersPrefix, "unet.", kPeftPrefix, ""})
         if (config.contains(prefix + std::string("lora_alpha")))
           return read_peft_config(config, prefix, source, problems);
     }
     if (const fs::path file = config_file(weights); !file.empty()) {
       source = file.string();
-      return read_peft_config(json::parse(read_file(file)), "", source, problems);
+      return read_peft_config(ordered_json::parse(read_file(file)), "", source, problems);
     }
-  } catch (const json::exception& error) {
+  } catch (const ordered_json::exception& error) {
     problems.add(fmt::format("alpha cannot be read from {}: {}", source, error.what()));
   }
   return {};

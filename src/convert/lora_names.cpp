@@ -23,16 +23,16 @@ struct Mark {
   std::string_view text;
   LoraPart part;
 };
-constexpr Mark kMarks[] = {{".lora_A.", LoraPart::kA},
-                           {".lora_B.", LoraPart::kB},
-                           {".lora.down.", LoraPart::kA},
-                           {".lora.up.", LoraPart::kB},
-                           {".lora_down.", LoraPart::kA},
-                           {".lora_up.", LoraPart::kB},
-                           {"_lora.down.", LoraPart::kA},
-                           {"_lora.up.", LoraPart::kB},
-                           {".lora_linear_layer.down.", LoraPart::kA},
-                           {".lora_linear_layer.up.", LoraPart::kB}};
+constexpr Mark kPartMarks[] = {{".lora_A.", LoraPart::kA},
+                               {".lora_B.", LoraPart::kB},
+                               {".lora.down.", LoraPart::kA},
+                               {".lora.up.", LoraPart::kB},
+                               {".lora_down.", LoraPart::kA},
+                               {".lora_up.", LoraPart::kB},
+                               {"_lora.down.", LoraPart::kA},
+                               {"_lora.up.", LoraPart::kB},
+                               {".lora_linear_layer.down.", LoraPart::kA},
+                               {".lora_linear_layer.up.", LoraPart::kB}};
 
 void replace(std::string& text, std::string_view from, std::string_view to) {
   if (const size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
@@ -133,7 +133,7 @@ std::optional<LoraName> parse_lora_name(const std::string& name) {
   constexpr std::string_view kAlpha = ".alpha", kWeight = "weight";
   if (name.ends_with(kAlpha))
     return LoraName{without_prefixes(name.substr(0, name.size() - kAlpha.size())), LoraPart::kAlpha};
-  for (const auto& mark : kMarks) {
+  for (const auto& mark : kPartMarks) {
     const size_t at = name.rfind(mark.text);
     if (at == std::string::npos) continue;
     std::string_view rest = std::string_view(name).substr(at + mark.text.size());

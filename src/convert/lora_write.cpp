@@ -24,7 +24,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kWeightEnd = ".weight";
 
 // The adapters by diffusers' names of the layers.
 std::map<std::string, LoraLayer> in_diffusers_names(const LoraAdapters& adapters, const TensorMap& map) {
@@ -32,14 +32,14 @@ std::map<std::string, LoraLayer> in_diffusers_names(const LoraAdapters& adapters
   std::set<std::string> placed;
   for (const auto& line : map.lines) {
     const Piece& piece = line.pieces.front();
-    if (!line.target.ends_with(kWeight) || !piece.source.ends_with(kWeight)) continue;
-    const auto found = adapters.layers.find(piece.source.substr(0, piece.source.size() - kWeight.size()));
+    if (!line.target.ends_with(kWeightEnd) || !piece.source.ends_with(kWeightEnd)) continue;
+    const auto found = adapters.layers.find(piece.source.substr(0, piece.source.size() - kWeightEnd.size()));
     if (found == adapters.layers.end()) continue;
     placed.insert(found->first);
     LoraLayer layer = found->second;
     const int64_t rows = layer.b.size(0) / piece.count;
     layer.b = layer.b.narrow(0, piece.index * rows, rows);
-    result.emplace(line.target.substr(0, line.target.size() - kWeight.size()), std::move(layer));
+    result.emplace(line.target.substr(0, line.target.size() - kWeightEnd.size()), std::move(layer));
   }
   PIXART_CHECK(placed.size() == adapters.layers.size(), "{} of {} adapters exist in diffusers' layout",
                placed.size(), adapters.layers.size());

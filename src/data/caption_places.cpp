@@ -6,6 +6,7 @@
 #include <charconv>
 #include <optional>
 
+#include "caption_table.h"
 #include "caption_text.h"
 #include "json_text.h"
 #include "pixart/base/error.h"
@@ -13,6 +14,7 @@
 #include "pixart/base/words.h"
 #include "pixart/data/table_rows.h"
 #include "pixart/formats/crc32c.h"
+#include "placed_rows.h"
 #include "read_bytes.h"
 
 namespace pixart::data {
@@ -86,6 +88,8 @@ class OpenFiles {
 
 thread_local OpenFiles open_files;
 
+bool is_in_row(const CaptionWay& way) { return way.as == ReadAs::kPlaced || way.as == ReadAs::kParquet; }
+
 // The value of the place in the bytes there.
 nlohmann::json value_in(const CaptionWay& way, const std::string& bytes) {
   if (way.as == ReadAs::kCsv) {
@@ -137,13 +141,35 @@ uint32_t checksum_of(const std::vector<uint32_t>& captions) {
       {reinterpret_cast<const char*>(captions.data()), captions.size() * sizeof(uint32_t)});
 }
 
-CaptionTexts::CaptionTexts(const SourceIndex& index) : index_(index) {
+CaptionTexts::CaptionTexts(const SourceIndex& index, const PlacedRows* rows) : index_(index), rows_(rows) {
   static std::atomic<uint64_t> count{0};
   number_ = ++count;
 }
 
+CaptionTexts::~CaptionTexts() = default;
+
+const CaptionTable& CaptionTexts::table_of(const CaptionWay& way) const {
+  const std::scoped_lock lock(mutex_);
+  auto& table = tables_[{way.file, way.field}];
+  if (!table) table = std::make_unique<CaptionTable>(index_.tables.files[way.file].path, way.field);
+  return *table;
+}
+
+std::string CaptionTexts::text_in_row(const CaptionPlace& place) const {
+  const CaptionWay& way = index_.tables.ways[place.way];
+  const auto row = int64_t(place.offset);
+  std::vector<std::string> texts;
+  if (way.as == ReadAs::kPlaced) {
+    if (rows_ != nullptr) texts = rows_->texts(row, way.field);
+  } else if (const auto& table = table_of(way); row < table.rows()) {
+    texts = table.texts(row);
+  }
+  return place.item < texts.size() ? texts[place.item] : std::string();
+}
+
 std::string CaptionTexts::bytes_at(const CaptionPlace& place, std::string_view key) const {
   const CaptionWay& way = index_.tables.ways[place.way];
+  if (is_in_row(way)) return text_in_row(place);
   if (way.as == ReadAs::kStored) return std::string(index_.texts.substr(place.offset, place.bytes));
   const FilePattern& file = index_.tables.files[way.file];
   if (file.form != FilePattern::kOne) return read_bytes(path_of(file, key), place.offset, place.bytes);
@@ -167,7 +193,8 @@ std::vector<std::string> CaptionTexts::of(int64_t row) const {
     if (next.is_blank != 0) continue;
     const bool is_read = place != nullptr && place->offset == next.offset && place->bytes == next.bytes &&
                          index_.tables.ways[place->way].file == index_.tables.ways[next.way].file &&
-                         index_.tables.ways[next.way].as != ReadAs::kStored;
+                         index_.tables.ways[next.way].as != ReadAs::kStored &&
+                         !is_in_row(index_.tables.ways[next.way]);
     place = &next;
     try {
       if (!is_read) bytes = bytes_at(next, key);

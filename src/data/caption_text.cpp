@@ -107,10 +107,8 @@ void read_caption_file(const std::filesystem::path& path, const std::function<bo
   if (!file) throw UserError(fmt::format("captions: cannot read {}.", path.string()));
   std::array<char, 4> start{};
   if (file.read(start.data(), start.size()) && std::string_view(start.data(), start.size()) == "PAR1")
-    throw UserError(
-        fmt::format("captions: {} is a Parquet file, of which no captions are joined. Write its keys and "
-                    "captions as lines of JSON: {{\"key\": ..., \"caption\": ...}}.",
-                    path.string()));
+    throw UserError(fmt::format(
+        "captions: {} is a Parquet file whose name does not end in .parquet. Rename it.", path.string()));
   file.clear(), file.seekg(0);
   Problems problems;
   std::string line;

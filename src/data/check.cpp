@@ -26,10 +26,8 @@ struct Look {
   std::optional<Rejection> rejection = {};
 };
 
-void check_shape(const CheckShape& shape, int height, int width) {
-  if (!shape.aspect_buckets) return check_cover(height, width, int(shape.resolution), int(shape.resolution));
-  const auto& buckets = aspect_buckets(int(shape.resolution));
-  const auto& bucket = buckets[nearest_bucket(buckets, height, width)];
+void check_shape(const TrainingShapes& shapes, int height, int width, const std::string& key) {
+  const AspectBucket& bucket = shapes.at(shapes.bucket_of(height, width, key));
   check_cover(height, width, bucket.height, bucket.width);
 }
 
@@ -64,7 +62,8 @@ Look look_at(const Dataset& dataset, const CheckOptions& options, int64_t row) {
     const Image image = dataset.image(row);
     look.width = image.width, look.height = image.height;
     dataset.on_sample(row, [&] {
-      for (const auto& shape : options.shapes) check_shape(shape, image.height, image.width);
+      for (const auto& shape : options.shapes)
+        check_shape(shape.shapes, image.height, image.width, look.known.key);
     });
     const std::string bytes = dataset.bytes(row);
     look.bytes = bytes.size();
@@ -121,6 +120,7 @@ class Summary {
       : dataset_(dataset), options_(options), buckets_(aspect_buckets(1024)), in_bucket_(buckets_.size()) {
     report_.class_sizes.resize(dataset.class_names().size());
     // The examples are spread over the source.
+    for (const auto& shape : options.shapes) in_shape_.emplace_back(shape.shapes.size());
     stride_ = std::max<int64_t>(1, dataset.size() / std::max<int64_t>(1, options.examples));
   }
 
@@ -131,6 +131,8 @@ class Summary {
     width_.add(look.width);
     height_.add(look.height);
     ++in_bucket_[nearest_bucket(buckets_, look.height, look.width)];
+    for (size_t i = 0; i < options_.shapes.size(); ++i)
+      ++in_shape_[i][options_.shapes[i].shapes.bucket_of(look.height, look.width, look.known.key)];
     contents_.add(look.content, look.row);
     if (look.known.label >= 0 && size_t(look.known.label) < report_.class_sizes.size())
       ++report_.class_sizes[size_t(look.known.label)];
@@ -157,6 +159,7 @@ class Summary {
     report_.height = height_.spread();
     for (size_t i = 0; i < buckets_.size(); ++i)
       if (in_bucket_[i] > 0) report_.aspects.emplace_back(buckets_[i].key, in_bucket_[i]);
+    for (size_t i = 0; i < options_.shapes.size(); ++i) add_buckets(options_.shapes[i], in_shape_[i]);
     for (const auto& [name, kind] : kinds_)
       report_.captions[name] = {.captions = kind.characters.total(),
                                 .distinct = kind.texts.num_hashes(),
@@ -174,10 +177,21 @@ class Summary {
   }
 
  private:
+  void add_buckets(const CheckShape& shape, const std::vector<int64_t>& images) {
+    if (images.size() == 1) return;
+    for (size_t bucket = 0; bucket < images.size(); ++bucket)
+      if (images[bucket] > 0)
+        report_.buckets.push_back({.stage = shape.stage,
+                                   .resolution = shape.shapes.side(bucket),
+                                   .shape = shape.shapes.at(bucket),
+                                   .images = images[bucket]});
+  }
+
   const Dataset& dataset_;
   const CheckOptions& options_;
   const std::vector<AspectBucket>& buckets_;
   std::vector<int64_t> in_bucket_;
+  std::vector<std::vector<int64_t>> in_shape_;  // of each stage
   Histogram width_, height_;
   HashedRows contents_;
   std::map<std::string, Kind> kinds_;

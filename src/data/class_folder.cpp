@@ -15,8 +15,7 @@ namespace {
 
 // Takes labels from the first folder of each key. Images outside class folders and classes without images are
 // problems.
-void add_labelled(const fs::path& root, const std::vector<ListedImage>& images, Listing& listing,
-                  Problems& problems) {
+void add_labelled(const fs::path& root, const ListedImages& images, Listing& listing, Problems& problems) {
   const auto& classes = listing.class_names;
   const uint32_t file = listing.file({.path = root, .form = FilePattern::kByKey});
   std::vector<ListedText> captions;
@@ -26,15 +25,16 @@ void add_labelled(const fs::path& root, const std::vector<ListedImage>& images, 
   }
   std::vector<std::string> stray, empty;
   std::set<int64_t> filled;
-  for (const auto& image : images) {
-    const size_t slash = image.key.find('/');
+  for (int64_t i = 0; i < images.size(); ++i) {
+    const auto key = images.key(i);
+    const size_t slash = key.find('/');
     if (slash == std::string::npos) {
-      stray.push_back(image.key);
+      stray.emplace_back(key);
       continue;
     }
-    const auto found = std::lower_bound(classes.begin(), classes.end(), image.key.substr(0, slash));
+    const auto found = std::lower_bound(classes.begin(), classes.end(), key.substr(0, slash));
     const int64_t label = found - classes.begin();
-    add_image(file, image, listing, {captions[size_t(label)]}, label);
+    add_image(file, images, i, listing, {captions[size_t(label)]}, label);
     filled.insert(label);
   }
   for (size_t label = 0; label < classes.size(); ++label)
@@ -57,7 +57,8 @@ Listing list_class_folder(const SourceConfig& config, ListingWatch& watch) {
   Listing listing;
   listing.type = "class_folder", listing.class_names = list_folders(config.path);
   Links links(config, {config.path});
-  const auto images = list_images(config.path, "", links, watch, problems);
+  auto images = list_images(config, "", "folders", links, watch, problems);
+  look_at_images(config, /*is_last=*/true, watch, images);
   links.add_to(problems);
   if (listing.class_names.empty())
     problems.add("there are no sub-folders; type: class_folder needs one per class");

@@ -108,7 +108,7 @@ std::vector<bool> rows_without_captions(const Dataset& dataset) {
 namespace {
 
 // What counts of rows for the two fingerprints.
-struct HashedRows {
+struct FingerprintBlock {
   std::string now = {}, former = {};
   bool has_lines = false;
 
@@ -133,7 +133,7 @@ CaptionFingerprints hash_captions(const Dataset& dataset) {
   const auto lacks = rows_without_captions(dataset);
   for (int64_t first = 0; first < dataset.size(); first += kRows * kBlocks) {
     const int64_t rows = std::min(kRows * kBlocks, dataset.size() - first);
-    std::vector<HashedRows> blocks(size_t((rows + kRows - 1) / kRows));
+    std::vector<FingerprintBlock> blocks(size_t((rows + kRows - 1) / kRows));
     for_each_in_parallel(int64_t(blocks.size()), [&](int64_t block) {
       const int64_t end = std::min(first + (block + 1) * kRows, dataset.size());
       for (int64_t row = first + block * kRows; row < end; ++row)

@@ -1,27 +1,18 @@
 #include "hashed_rows.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <tuple>
 
 #include "pixart/base/error.h"
 #include "pixart/base/machine_fault.h"
+#include "spilled_vector.h"
 
 namespace pixart::data {
-namespace fs = std::filesystem;
 
 namespace {
-
-// A file that nobody else sees; -1 if there cannot be one.
-int open_nameless_file() {
-  std::error_code error;
-  const fs::path folder = fs::temp_directory_path(error);
-  return error ? -1 : ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
-}
 
 bool write_all(int descriptor, const char* bytes, size_t count, uint64_t offset) {
   while (count > 0) {

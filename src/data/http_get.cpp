@@ -20,7 +20,7 @@ namespace pixart::data {
 
 namespace {
 
-using Kind = HttpFault::Kind;
+using FaultKind = HttpFault::Kind;
 
 constexpr double kGrace = 5;     // seconds of a request that fails, after which a request to stop ends it
 constexpr int kMostMisfits = 3;  // answers that do not fit, until the server is not believed any more
@@ -75,7 +75,7 @@ class Conversation {
   }
 
  private:
-  [[noreturn]] void fail(Kind kind, const std::string& what, const std::string& advice) const {
+  [[noreturn]] void fail(FaultKind kind, const std::string& what, const std::string& advice) const {
     throw HttpFault(kind, fmt::format("{}: {}. {}", request_.shown, what, advice));
   }
 
@@ -85,15 +85,15 @@ class Conversation {
     constexpr long kWhole = 200, kPartial = 206, kBeyond = 416;
     if (is_final(code)) refuse_connection(code);
     if (status == kWhole)
-      fail(Kind::kUnusable, "the server sends the whole file where a part is asked for",
+      fail(FaultKind::kUnusable, "the server sends the whole file where a part is asked for",
            "pixart reads shards from servers that support range requests (Accept-Ranges: bytes).");
     if (status == kPartial) return judge_part(code, transfer);
     if (status == kBeyond && known_ == nullptr && transfer.head.content_range == "bytes */0")
       return FileIdentity{.bytes = 0, .validator = transfer.head.validator()};
     if (status == kBeyond && known_ != nullptr) fail_changed("it has become shorter");
-    if (status == 404 || status == 410) fail(Kind::kMissing, said_by(transfer), "Check the address.");
+    if (status == 404 || status == 410) fail(FaultKind::kMissing, said_by(transfer), "Check the address.");
     if (status >= 300 && !is_temporary(status) && (code == CURLE_OK || status >= 400))
-      fail(Kind::kRefused, said_by(transfer), advice_for(request_, status));
+      fail(FaultKind::kRefused, said_by(transfer), advice_for(request_, status));
     what_ = status >= 400         ? said_by(transfer)
             : transfer.is_stalled ? "the transfer stalls"
             : code == CURLE_OK    ? fmt::format("an answer that is not understood (HTTP {})", status)
@@ -107,7 +107,8 @@ class Conversation {
     if (transfer.is_misfit || !range || is_encoded || (!range->total && known_ == nullptr)) {
       what_ = is_encoded ? "the answer is compressed" : "the answer is not the part that was asked for";
       if (++misfits_ >= kMostMisfits)
-        fail(Kind::kUnusable, what_, "Is a proxy between this machine and the server that changes answers?");
+        fail(FaultKind::kUnusable, what_,
+             "Is a proxy between this machine and the server that changes answers?");
       return std::nullopt;
     }
     const FileIdentity identity{.bytes = range->total ? *range->total : known_->bytes,
@@ -123,14 +124,14 @@ class Conversation {
   }
 
   [[noreturn]] void fail_changed(const std::string& how) const {
-    fail(Kind::kChanged, "the file was changed while it was in use: " + how,
+    fail(FaultKind::kChanged, "the file was changed while it was in use: " + how,
          "Data that changes cannot be read again as it was; put the old file back, or start a new run.");
   }
 
   [[noreturn]] void refuse_connection(CURLcode code) const {
     const bool is_certificate =
         code != CURLE_UNSUPPORTED_PROTOCOL && code != CURLE_URL_MALFORMAT && code != CURLE_TOO_MANY_REDIRECTS;
-    fail(Kind::kRefused, curl_easy_strerror(code),
+    fail(FaultKind::kRefused, curl_easy_strerror(code),
          is_certificate
              ? "CURL_CA_BUNDLE names a PEM file of certificates to trust, such as those of a private "
                "authority."
@@ -144,7 +145,7 @@ class Conversation {
     const auto asked = retry_after_seconds(transfer.head.retry_after, transfer.head.date);
     const bool may_ask = transfer.head.status >= 400;
     if (may_ask && asked && *asked > limits_.patience_seconds)
-      fail(Kind::kComeLater, what_ + ", and the server asks to wait for " + human_seconds(*asked),
+      fail(FaultKind::kComeLater, what_ + ", and the server asks to wait for " + human_seconds(*asked),
            "Start the same command again then, or raise PIXART_HTTP_PATIENCE.");
     const double pause =
         std::min(limits_.longest_pause_seconds, limits_.first_pause_seconds * std::exp2(double(attempt - 1)));
@@ -152,10 +153,10 @@ class Conversation {
     const double seconds =
         (may_ask ? asked.value_or(0) : 0) + pause * std::uniform_real_distribution<double>(0.5, 1.5)(jitter);
     if (stop_requested() && waited >= kGrace)
-      fail(Kind::kStopped, "stopped on request while the server did not answer (" + what_ + ")",
+      fail(FaultKind::kStopped, "stopped on request while the server did not answer (" + what_ + ")",
            "The same command continues.");
     if (waited >= limits_.patience_seconds)
-      fail(Kind::kNoAnswer, fmt::format("{} ({} attempts in {})", what_, attempt, human_seconds(waited)),
+      fail(FaultKind::kNoAnswer, fmt::format("{} ({} attempts in {})", what_, attempt, human_seconds(waited)),
            "Start the same command again when the server answers.");
     warn();
     sleep(seconds);

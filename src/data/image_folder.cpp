@@ -8,11 +8,10 @@
 #include "file_ending.h"
 #include "listing.h"
 #include "pixart/base/error.h"
-#include "pixart/base/parallel.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/hash.h"
 #include "read_bytes.h"
 #include "records.h"
-#include "slow_progress.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -33,13 +32,14 @@ fs::path caption_file(const fs::path& image) {
 struct FoundCaption {
   std::vector<ListedText> texts = {};
   std::optional<ReadFault> fault = {};
+  std::optional<fs::path> refused = {};  // a link that leads out of the source
 };
 
 FoundCaption find_caption(const fs::path& image, CaptionLines lines, const std::array<uint32_t, 2>& files,
                           Links& links) {
   const fs::path file = caption_file(image);
   const bool first_line = lines == CaptionLines::kFirst;
-  if (!links.admit(file)) return {};
+  if (!links.admit(file)) return {.refused = file};
   try {
     ListedText text{.text = text_of_caption_file(read_bytes(file, 0, 0), first_line),
                     .way = {.as = first_line ? ReadAs::kFolderLine : ReadAs::kFolderText,
@@ -53,30 +53,65 @@ FoundCaption find_caption(const fs::path& image, CaptionLines lines, const std::
   }
 }
 
-// On several threads, a block of images at a time.
-void add_captioned(const SourceConfig& config, std::vector<ListedImage> images, Links& links,
-                   ListingWatch& watch, Listing& listing) {
-  constexpr size_t kBlock = 4096;
-  const uint32_t file = listing.file({.path = config.path, .form = FilePattern::kByKey});
-  std::array<uint32_t, 2> texts{};
-  for (size_t i = 0; i < texts.size(); ++i)
-    texts[i] = listing.file(
-        {.path = config.path, .form = FilePattern::kNewEnding, .ending = i == 0 ? ".txt" : ".TXT"});
-  SlowProgress progress("read the captions of " + config.name, int64_t(images.size()), "caption");
-  for (size_t first = 0; first < images.size(); first += kBlock) {
-    std::vector<FoundCaption> found(std::min(kBlock, images.size() - first));
-    for_each_in_parallel(int64_t(found.size()), [&](int64_t i) {
-      const auto path = config.path / images[first + size_t(i)].key;
-      found[size_t(i)] = find_caption(path, config.caption_lines, texts, links);
-    });
-    for (size_t i = 0; i < found.size(); ++i) {
-      add_image(file, images[first + i], listing, std::move(found[i].texts));
-      if (found[i].fault) listing.reject(found[i].fault->reason, found[i].fault->detail);
-      images[first + i] = {};  // millions of them would not fit into memory twice
-    }
-    watch.found(0);
-    progress.advance(int64_t(found.size()));
+// A part of the captions: those of the images, and links that are not followed.
+class CaptionPart {
+ public:
+  CaptionPart(const SourceConfig& config, Links& links) : config_(config), links_(links) {
+    file_ = listing_.file({.path = config.path, .form = FilePattern::kByKey});
+    for (size_t i = 0; i < texts_.size(); ++i)
+      texts_[i] = listing_.file(
+          {.path = config.path, .form = FilePattern::kNewEnding, .ending = i == 0 ? ".txt" : ".TXT"});
   }
+  void add(const ListedImages& images, int64_t i) {
+    const fs::path path = config_.path / images.key(i);
+    auto found = find_caption(path, config_.caption_lines, texts_, links_);
+    add_image(file_, images, i, listing_, std::move(found.texts));
+    if (found.fault) listing_.reject(found.fault->reason, found.fault->detail);
+    if (found.refused) refused_.push_back(found.refused->string());
+  }
+  std::string bytes() const {
+    PartWriter writer;
+    writer.number(refused_.size());
+    for (const auto& path : refused_) writer.text(path);
+    listing_.write(writer);
+    return writer.take();
+  }
+
+ private:
+  const SourceConfig& config_;
+  Links& links_;
+  Listing listing_;
+  uint32_t file_ = 0;
+  std::array<uint32_t, 2> texts_{};
+  std::vector<std::string> refused_;
+};
+
+void add_captioned(const SourceConfig& config, const ListedImages& images, Links& links, ListingWatch& watch,
+                   Listing& listing) {
+  const int64_t rows = rows_of_part(images.size());
+  const auto make = [&](int64_t part, ListingWatch&) {
+    CaptionPart made(config, links);
+    for (int64_t i = part * rows; i < std::min((part + 1) * rows, images.size()); ++i) {
+      made.add(images, i);
+      watch.found(0);
+    }
+    return made.bytes();
+  };
+  const auto take = [&](int64_t, std::string_view result) {
+    PartReader reader(result);
+    for (size_t count = reader.count(sizeof(uint64_t)); count > 0; --count)
+      links.admit(fs::path(reader.text()));
+    listing.append(Listing::read(reader), Listing::Files::kSame);
+  };
+  run_step({.name = "captions",
+            .what = "read the captions of " + config.name,
+            .unit = "caption",
+            .parts = (images.size() + rows - 1) / rows,
+            .units = images.size(),
+            .is_last = true,
+            .make = make,
+            .take = take},
+           watch);
 }
 
 // Files of the folder that may hold the captions, but are not read.
@@ -96,10 +131,10 @@ std::string hint_of_unread_files(const fs::path& folder) {
 }
 
 // The images of all included sub-folders, or of the whole folder, each once, sorted.
-std::vector<ListedImage> list_included(const SourceConfig& config, Links& links, ListingWatch& watch,
-                                       Problems& problems) {
-  if (config.include.empty()) return list_images(config.path, "", links, watch, problems);
-  std::vector<ListedImage> all;
+ListedImages list_included(const SourceConfig& config, Links& links, ListingWatch& watch,
+                           Problems& problems) {
+  if (config.include.empty()) return list_images(config, "", "folders", links, watch, problems);
+  ListedImages all;
   for (const auto& folder : config.include) {
     std::error_code error;
     if (!fs::is_directory(config.path / folder, error)) {
@@ -107,12 +142,11 @@ std::vector<ListedImage> list_included(const SourceConfig& config, Links& links,
                                did_you_mean(folder, list_folders(config.path))));
       continue;
     }
-    const auto some = list_images(config.path, folder, links, watch, problems);
-    all.insert(all.end(), some.begin(), some.end());
+    const std::string step = "folders" + formats::sha256(folder).substr(0, 16);
+    all.append(list_images(config, folder, step, links, watch, problems));
   }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
-  all.erase(std::unique(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.key == b.key; }),
-            all.end());
+  all.sort();
+  all.remove_repeated();
   return all;
 }
 
@@ -124,16 +158,19 @@ Listing list_image_folder(const SourceConfig& config, ListingWatch& watch) {
   Problems problems;
   Links links(config, {config.path});
   auto images = list_included(config, links, watch, problems);
-  const bool is_empty = images.empty();
+  const bool is_empty = images.size() == 0;
+  look_at_images(config, /*is_last=*/false, watch, images);
   Listing listing;
   listing.type = "image_folder";
-  add_captioned(config, std::move(images), links, watch, listing);
+  add_captioned(config, images, links, watch, listing);
   bool lacks = false;
   for (int64_t row = 0; row < listing.size(); ++row) lacks = lacks || !listing.has_texts(row);
   if (lacks) listing.hint = hint_of_unread_files(config.path);
   links.add_to(problems);
-  if (is_empty && problems.empty())
-    problems.add(fmt::format("no image ({}) was found", shown_image_endings()));
+  if (is_empty && problems.empty()) {
+    const auto hint = hint_of_saved_dataset(config.path);
+    problems.add(hint.empty() ? fmt::format("no image ({}) was found", shown_image_endings()) : hint);
+  }
   problems.throw_if_any(subject_of(config));
   return listing;
 }

@@ -170,8 +170,8 @@ std::string_view take_bytes(std::string_view& bytes, uint64_t count) {
   return taken;
 }
 
-// Why the bytes are not an index; "" if they are.
-std::string fault_of(std::string_view bytes, Head& head) {
+// Why the bytes are not an index; "" if they are, but for their checksum.
+std::string fault_of_form(std::string_view bytes, Head& head) {
   if (bytes.empty()) return "it does not exist";
   if (bytes.size() < sizeof head) return "it is damaged";
   std::memcpy(&head, bytes.data(), sizeof head);
@@ -180,10 +180,13 @@ std::string fault_of(std::string_view bytes, Head& head) {
   if (head.version != kVersion) return "it is of another version of pixart";
   const uint64_t body = head.rows * sizeof(IndexedRow) + head.captions * sizeof(CaptionPlace) + head.keys +
                         head.texts + head.tables;
-  bytes.remove_prefix(sizeof head);
-  if (head.rows == 0 || bytes.size() != body || formats::crc32c(bytes) != head.body_checksum)
-    return "it is damaged";
-  return "";
+  return head.rows == 0 || bytes.size() - sizeof head != body ? "it is damaged" : "";
+}
+
+std::string fault_of(std::string_view bytes, Head& head) {
+  const std::string fault = fault_of_form(bytes, head);
+  if (!fault.empty()) return fault;
+  return formats::crc32c(bytes.substr(sizeof head)) == head.body_checksum ? "" : "it is damaged";
 }
 
 }  // namespace
@@ -212,6 +215,17 @@ void write_index(const fs::path& path, const SourceIndex& index, const IndexIden
       give_sign_of_life();
     }
   file.commit();
+}
+
+std::optional<std::string> config_of_index(const fs::path& path) {
+  const Mapping mapping(path);
+  Head head;
+  if (!fault_of_form(mapping.bytes(), head).empty()) return std::nullopt;
+  const auto tables =
+      json::from_cbor(mapping.bytes().substr(mapping.bytes().size() - head.tables), true, false);
+  const auto config = json::json_pointer("/identity/config");
+  if (!tables.is_object() || !tables.contains(config) || !tables[config].is_string()) return std::nullopt;
+  return tables[config].get<std::string>();
 }
 
 std::optional<IndexFile> map_index(const fs::path& path, std::string& why) {

@@ -33,10 +33,14 @@ struct IndexFile {
   std::string id;  // changes when other content is written
 };
 
-// The file of the source in the folder of the indexes.
+// The file of the source in the folder of the indexes: NAME.index, or NAME-HASH.index where that is the index of a source of
+// this name with other keys, which another run in the same folder of features may have.
 std::filesystem::path index_file(const SourceConfig& config, const IndexPlace& place);
 
 void write_index(const std::filesystem::path& path, const SourceIndex& index, const IndexIdentity& identity);
+
+// The keys that the index was made with; nothing if it cannot be read. Does not check all of its bytes.
+std::optional<std::string> config_of_index(const std::filesystem::path& path);
 
 // Maps the file. Nothing, and the reason in `why`, if it does not exist, is damaged or is of another version.
 std::optional<IndexFile> map_index(const std::filesystem::path& path, std::string& why);

@@ -30,11 +30,11 @@ IndexReport index_source(SourceConfig config, IndexPlace place, bool verify) {
   const double begin = monotonic_seconds();
   place.least_rows = 1;
   config.scores = {};  // an index has all rows
-  const ListedSource* source = listed_source(config);
-  const fs::path path = source != nullptr ? index_file(config, place) : fs::path();
+  const auto source = listed_source(config);
+  const fs::path path = source ? index_file(config, place) : fs::path();
   const std::string before = id_of(path);
   IndexReport report{.file = path, .rows = open_dataset(config, place)->size()};
-  if (source == nullptr) return report;
+  if (!source) return report;
   std::string why;
   const auto file = map_index(path, why);
   if (!file) throw UserError(fmt::format("{}: {}.", path.string(), why), ExitCode::kStorage);

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cctype>
 
+#include "caption_table.h"
 #include "index_file.h"
+#include "parquet_table.h"
 #include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
@@ -38,7 +40,8 @@ std::string config_text(const SourceConfig& config) {
 // process; otherwise "".
 std::string named_files(const SourceConfig& config, const ListedSource& source) {
   std::error_code error;
-  if (source.files == nullptr || (fs::exists(config.path, error) && !names_addresses(config.path))) return {};
+  const bool is_named = fs::exists(config.path, error) && !names_addresses(config.path);
+  if (source.files == nullptr || (is_named && !source.compares_names)) return {};
   std::string names;
   for (const auto& path : source.files(config)) names += path.string() + "\n";
   return formats::sha256(names);
@@ -61,8 +64,37 @@ std::string changed_input(const std::vector<InputStamp>& inputs) {
   return first == changed.end() ? std::string() : *first;
 }
 
-// Another process lists the source.
-struct MadeElsewhere {};
+// The path of an image that has another size than in the index; "" if none of those looked at has. A start looks at some
+// of them, from the first row to the last: an edited file is noticed when it is read, a whole set that was made anew at once.
+std::string changed_image(const SourceIndex& index) {
+  constexpr int64_t kLooks = 256;
+  constexpr int kThreads = 16;
+  const int64_t step = index.size() / kLooks + 1, looks = (index.size() + step - 1) / step;
+  std::vector<std::string> changed(static_cast<size_t>(looks));
+  const auto look = [&](int64_t i) {
+    const auto& row = index.row(i * step);
+    if (row.bytes == 0 || index.tables.files[row.file].form == FilePattern::kOne) return;
+    const auto file = index.image_file(i * step);
+    if (stamp_of(file).bytes != int64_t(row.bytes)) changed[size_t(i)] = file.string();
+  };
+  for_each_in_parallel(looks, look, kThreads);
+  const auto first =
+      std::find_if(changed.begin(), changed.end(), [](const auto& path) { return !path.empty(); });
+  return first == changed.end() ? std::string() : *first;
+}
+
+// Thrown when a source turns out to be so large that it gets an index.
+struct IsLarge {};
+
+// The files and folders of captions that are joined.
+void read_caption_inputs(const SourceConfig& config, ListingWatch& watch) {
+  for (const auto& [name, weight, column, from] : config.captions) {
+    if (from.empty()) continue;
+    watch.reads(from);
+    if (!is_caption_table(from)) continue;
+    for (const auto& file : find_parquet(from)) watch.reads(file), watch.reads(file.parent_path());
+  }
+}
 
 class Opening {
  public:
@@ -75,41 +107,37 @@ class Opening {
         text_(config_text(config)) {}
 
   std::unique_ptr<Dataset> open() {
-    if (!place_.lists_anew)
-      if (auto found = load_or_claim()) return found;
-    try {
-      return list();
-    } catch (const MadeElsewhere&) {
-      log::info("source {}: another process makes {}", config_.name, file_.string());
-    }
-    if (take_claim(/*waits=*/true))
+    std::error_code error;
+    if (!place_.lists_anew) {
       if (auto found = load()) return found;
-    return list();
+      if (fs::exists(file_, error)) {
+        log::info("source {}: {} is made anew: {}", config_.name, file_.string(), why_);
+        return list_shared();
+      }
+    }
+    try {
+      return list_alone(place_.least_rows);
+    } catch (const IsLarge&) {
+      return list_shared();
+    }
   }
 
  private:
-  // What the index has; if it is stale, this process makes it anew, or waits for one that does.
-  std::unique_ptr<Dataset> load_or_claim() {
-    std::error_code error;
-    if (auto found = load()) return found;
-    if (!fs::exists(file_, error)) return nullptr;
-    log::info("source {}: {} is made anew: {}", config_.name, file_.string(), why_);
-    return take_claim(/*waits=*/true) ? load() : nullptr;
-  }
-
   std::unique_ptr<Dataset> load() {
     auto found = map_index(file_, why_);
     if (!found) return nullptr;
     IndexNotes notes{.index = file_, .id = found->id, .shared = place_.shared};
-    why_ = why_stale(found->identity, notes);
-    return why_.empty() ? make_dataset(std::move(found->index), std::move(notes)) : nullptr;
+    why_ = why_stale(*found, notes);
+    return why_.empty() ? make_dataset(std::move(found->index), std::move(notes), source_.rows) : nullptr;
   }
 
-  std::string why_stale(const IndexIdentity& identity, const IndexNotes& notes) const {
+  std::string why_stale(const IndexFile& file, const IndexNotes& notes) const {
+    const IndexIdentity& identity = file.identity;
     if (identity.config != text_) return "the config of the source has changed";
     if (notes.is_changed()) return "captions or images have changed since it was made";
     if (identity.files != named_files(config_, source_)) return "the path names other files";
-    const auto path = changed_input(identity.inputs);
+    auto path = changed_input(identity.inputs);
+    if (path.empty()) path = changed_image(file.index);
     return path.empty() ? "" : path + " has changed";
   }
 
@@ -122,37 +150,92 @@ class Opening {
       if (auto claim = Claim::try_take(lock_, place_.shared)) claim_.emplace(std::move(*claim));
     } catch (const UserError& error) {
       if (error.code() == ExitCode::kRequeue) throw;
-      log::warning("source {}: its index is not kept: {}", config_.name, error.what());
-      return can_write_ = false;
+      say_not_kept(error);
+      return false;
     }
     if (!claim_ && waits) claim_.emplace(Claim::wait_for(lock_, file_, place_.shared));
     return claim_.has_value();
   }
 
-  std::unique_ptr<Dataset> list() {
-    const double begin = monotonic_seconds();
-    ListingWatch watch(place_.least_rows, [this] {
-      if (!take_claim(/*waits=*/false) && can_write_) throw MadeElsewhere();
-    });
-    watch.after_many = [this] {
-      if (claim_) claim_->sign_of_life();
-    };
-    for (const auto& caption : config_.captions)
-      if (!caption.from.empty()) watch.reads(caption.from);
-    IndexIdentity identity{.config = text_, .files = named_files(config_, source_)};
+  // Without an index. Throws IsLarge as soon as `many` rows were found; 0: never.
+  std::unique_ptr<Dataset> list_alone(int64_t many) {
+    ListingWatch watch(many, [] { throw IsLarge(); });
     auto index = make_index(config_, source_.list(config_, watch));
-    if (index.size() < place_.least_rows || !take_claim(/*waits=*/false))
-      return make_dataset(std::move(index), {});
-    identity.inputs = watch.inputs();
+    if (many > 0 && index.size() >= many) throw IsLarge();
+    return make_dataset(std::move(index), {}, source_.rows);
+  }
+
+  // This process makes the index, together with others, or helps the one that makes it and then waits.
+  std::unique_ptr<Dataset> list_shared() {
+    while (can_write_) {
+      const bool makes_index = take_claim(/*waits=*/false);
+      if (!can_write_) break;
+      if (makes_index && !place_.lists_anew)
+        if (auto found = load()) return found;  // another process was faster
+      try {
+        if (auto made = list_with_others(makes_index)) return made;
+      } catch (const UserError& error) {
+        if (error.code() != ExitCode::kStorage) throw;
+        say_not_kept(error);
+        break;
+      }
+      log::info("source {}: another process makes {}", config_.name, file_.string());
+      if (take_claim(/*waits=*/true))
+        if (auto found = load()) return found;
+    }
+    claim_.reset();
+    return list_alone(/*many=*/0);
+  }
+
+  // Nothing if another process makes the index.
+  std::unique_ptr<Dataset> list_with_others(bool makes_index) {
+    const double begin = monotonic_seconds();
+    const SharedListing shared{.folder = file_.string() + ".parts",
+                               .config = text_,
+                               .shared = place_.shared,
+                               .makes_index = makes_index,
+                               .help_after_seconds = place_.help_after_seconds};
+    ListingWatch watch;
+    watch.shared = &shared;
+    if (makes_index && place_.lists_anew) delete_parts(shared.folder);  // made from the files as they were
+    if (makes_index) watch.after_many = [this] { claim_->sign_of_life(); };
+    read_caption_inputs(config_, watch);
+    IndexIdentity identity{.config = text_, .files = named_files(config_, source_)};
+    try {
+      auto listing = source_.list(config_, watch);
+      if (!makes_index) return nullptr;
+      const SignsOfLife signs(*claim_);
+      auto index = make_index(config_, std::move(listing));
+      if (index.size() < place_.least_rows) {  // as one that had more when its index was made
+        delete_parts(shared.folder);
+        return make_dataset(std::move(index), {}, source_.rows);
+      }
+      identity.inputs = watch.inputs();
+      return publish(std::move(index), identity, shared.folder, begin);
+    } catch (const MadeElsewhere&) {
+      return nullptr;
+    }
+  }
+
+  std::unique_ptr<Dataset> publish(SourceIndex index, const IndexIdentity& identity, const fs::path& parts,
+                                   double begin) {
     const int64_t rows = index.size();
-    if (!write(index, identity)) return make_dataset(std::move(index), {});
+    const bool is_written = write(index, identity);
+    delete_parts(parts);
+    if (!is_written) return make_dataset(std::move(index), {}, source_.rows);
     index = {};  // the file is mapped instead
     log::info("source {}: made {} ({} rows in {})", config_.name, file_.string(), with_thousands(rows),
               human_seconds(monotonic_seconds() - begin));
     auto found = map_index(file_, why_);  // if inputs changed meanwhile, the next start makes it anew
     if (!found)
       throw UserError(fmt::format("{} cannot be read: {}.", file_.string(), why_), ExitCode::kStorage);
-    return make_dataset(std::move(found->index), {.index = file_, .id = found->id, .shared = place_.shared});
+    return make_dataset(std::move(found->index), {.index = file_, .id = found->id, .shared = place_.shared},
+                        source_.rows);
+  }
+
+  void say_not_kept(const UserError& error) {
+    can_write_ = false;
+    log::warning("source {}: its index is not kept: {}", config_.name, error.what());
   }
 
   bool write(const SourceIndex& index, const IndexIdentity& identity) {
@@ -161,7 +244,7 @@ class Opening {
       write_index(file_, index, identity);
       return true;
     } catch (const UserError& error) {
-      log::warning("source {}: its index is not kept: {}", config_.name, error.what());
+      say_not_kept(error);
       return false;
     }
   }
@@ -180,14 +263,17 @@ class Opening {
 fs::path index_file(const SourceConfig& config, const IndexPlace& place) {
   std::string name;
   for (const char c : config.name) name += std::isalnum(uint8_t(c)) != 0 || c == '-' || c == '_' ? c : '_';
-  return place.folder / (name + ".index");
+  const fs::path usual = place.folder / (name + ".index");
+  const std::string text = config_text(config);
+  if (const auto other = config_of_index(usual); !other || *other == text) return usual;
+  return place.folder / fmt::format("{}-{}.index", name, formats::sha256(text).substr(0, 8));
 }
 
 std::unique_ptr<Dataset> open_listed(const SourceConfig& config, const ListedSource& source,
                                      const IndexPlace& place) {
   if (!place.folder.empty()) return Opening(config, source, place).open();
   ListingWatch watch;
-  return make_dataset(config, source.list(config, watch));
+  return make_dataset(make_index(config, source.list(config, watch)), {}, source.rows);
 }
 
 }  // namespace pixart::data

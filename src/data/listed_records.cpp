@@ -1,5 +1,6 @@
 // What records.h keeps while a source is listed.
 #include <algorithm>
+#include <numeric>
 
 #include "caption_places.h"
 #include "caption_text.h"
@@ -9,29 +10,6 @@
 
 namespace pixart::data {
 namespace fs = std::filesystem;
-
-void ListingWatch::reads(const fs::path& path) {
-  const auto stamp = stamp_of(path);
-  const std::scoped_lock lock(mutex_);
-  inputs_.try_emplace(stamp.path, stamp);  // the first one: what is read later may be newer
-}
-
-void ListingWatch::found(int64_t rows) {
-  constexpr int64_t kOften = 1024;
-  const int64_t before = found_.fetch_add(rows), now = before + rows;
-  if (many_ == 0 || now < many_) return;
-  if (rows > 0 && before >= many_ && before / kOften == now / kOften) return;
-  const std::scoped_lock lock(mutex_);
-  if (const auto once = std::exchange(on_many_, {})) once();
-  if (after_many) after_many();
-}
-
-std::vector<InputStamp> ListingWatch::inputs() const {
-  const std::scoped_lock lock(mutex_);
-  std::vector<InputStamp> all;
-  for (const auto& [path, stamp] : inputs_) all.push_back(stamp);
-  return all;
-}
 
 uint32_t Listing::file(FilePattern pattern) {
   const auto known = std::find(files_.rbegin(), files_.rend(), pattern);
@@ -48,15 +26,15 @@ ListedText Listing::stored(std::string kind, std::string text) {
   clean_caption_text(clean);
   ListedText result{.kind = std::move(kind), .text = std::move(text), .way = {}};
   result.offset = stored_.size(), result.bytes = clean.size();
-  stored_ += clean;
+  stored_.append(clean);
   return result;
 }
 
-uint32_t Listing::way(CaptionWay way, const std::string& kind) {
+uint32_t Listing::way(CaptionWay way, const std::string& kind, bool is_new) {
   const auto named = [&](const CaptionKind& one) { return one.name == kind; };
   way.kind = uint32_t(std::find_if(kinds_.begin(), kinds_.end(), named) - kinds_.begin());
   if (way.kind == kinds_.size()) kinds_.push_back({kind});
-  const auto known = std::find(ways_.rbegin(), ways_.rend(), way);
+  const auto known = is_new ? ways_.rend() : std::find(ways_.rbegin(), ways_.rend(), way);
   if (known != ways_.rend()) return uint32_t(ways_.rend() - known - 1);
   ways_.push_back(std::move(way));
   return uint32_t(ways_.size() - 1);
@@ -94,7 +72,7 @@ void Listing::add(Record record) {
                    .first_caption = uint32_t(texts_.size()),
                    .file = record.file,
                    .label = int32_t(record.label)});
-  keys_ += record.key;
+  keys_.append(record.key);
   num_texts_.push_back(uint32_t(record.captions.size()));
   for (auto& text : record.captions) texts_.push_back(checked(text));
   PIXART_CHECK(texts_.size() <= UINT32_MAX, "{} captions", texts_.size());
@@ -112,54 +90,104 @@ void Listing::reject(Reason reason, std::string detail, uint64_t offset) {
 void Listing::remove_last() {
   texts_.resize(rows_.back().first_caption);
   keys_.resize(rows_.back().key_begin);
-  rows_.pop_back(), num_texts_.pop_back();
+  rows_.resize(rows_.size() - 1), num_texts_.resize(rows_.size());
   if (!rejected.empty() && rejected.back().row == size()) rejected.pop_back();
 }
 
-// The parts of a listing have files, and so ways, of their own.
-void Listing::append(Listing&& part) {
+void Listing::append(Listing&& part, Files files) {
+  std::vector<uint32_t> numbers(part.files_.size());
+  for (size_t i = 1; i < numbers.size(); ++i)
+    numbers[i] = files == Files::kSame ? file(part.files_[i]) : new_file(part.files_[i]);
+  append(std::move(part), numbers, files == Files::kOwn);
+}
+
+void Listing::append(Listing&& part, const std::vector<uint32_t>& files) {
+  append(std::move(part), files, /*has_own_files=*/false);
+}
+
+// A part with files of its own has ways of its own.
+void Listing::append(Listing&& part, const std::vector<uint32_t>& files, bool has_own_files) {
   const auto first_row = size();
-  const auto first_file = uint32_t(files_.size()) - 1, first_way = uint32_t(ways_.size());
   const auto first_text = uint32_t(texts_.size()), first_fault = uint32_t(faults_.size());
+  std::vector<uint32_t> ways;
+  for (auto& one : part.ways_) {
+    one.file = files[one.file];
+    const std::string& kind = part.kinds_[one.kind].name;
+    ways.push_back(way(one, kind, has_own_files));
+  }
   for (auto& rejection : part.rejected) rejection.row += first_row;
   for (auto row : part.rows_) {
     row.key_begin += keys_.size();
     row.first_caption += first_text;
-    if (row.file > 0) row.file += first_file;
+    row.file = files[row.file];
     rows_.push_back(row);
   }
   for (auto text : part.texts_) {
     if (part.ways_[text.place.way].as == ReadAs::kStored) text.place.offset += stored_.size();
-    text.place.way += first_way;
+    text.place.way = ways[text.place.way];
     if (text.fault > 0) text.fault += first_fault;
     texts_.push_back(text);
   }
-  for (auto& one : part.ways_) {
-    if (one.file > 0) one.file += first_file;
-    const std::string& kind = part.kinds_[one.kind].name;
-    const auto named = [&](const CaptionKind& known) { return known.name == kind; };
-    const auto known = std::find_if(kinds_.begin(), kinds_.end(), named);
-    one.kind = uint32_t(known - kinds_.begin());
-    if (known == kinds_.end()) kinds_.push_back({kind});
-    ways_.push_back(std::move(one));
-  }
-  std::move(part.files_.begin() + 1, part.files_.end(), std::back_inserter(files_));
+  PIXART_CHECK(texts_.size() <= UINT32_MAX, "{} captions", texts_.size());
   std::move(part.rejected.begin(), part.rejected.end(), std::back_inserter(rejected));
   std::move(part.faults_.begin(), part.faults_.end(), std::back_inserter(faults_));
-  num_texts_.insert(num_texts_.end(), part.num_texts_.begin(), part.num_texts_.end());
-  keys_ += part.keys_, stored_ += part.stored_;
+  num_texts_.append(part.num_texts_);
+  keys_.append(part.keys_), stored_.append(part.stored_);
   part = {};
+}
+
+void Listing::write(PartWriter& writer) const {
+  writer.text(type);
+  writer.values(std::span<const IndexedRow>(rows_));
+  writer.values(std::span<const uint32_t>(num_texts_));
+  writer.values(std::span<const Text>(texts_));
+  writer.text(keys_.view()), writer.text(stored_.view());
+  writer.number(files_.size()), writer.number(ways_.size()), writer.number(kinds_.size());
+  for (const auto& [path, form, ending, skip] : files_)
+    writer.text(path.native()), writer.number(form), writer.text(ending), writer.number(skip);
+  for (const auto& [as, file, kind, field] : ways_)
+    writer.number(uint64_t(as)), writer.number(file), writer.number(kind), writer.text(field);
+  for (const auto& kind : kinds_) writer.text(kind.name);
+  writer.number(faults_.size()), writer.number(rejected.size());
+  for (const auto& [reason, detail] : faults_) writer.number(uint64_t(reason)), writer.text(detail);
+  for (const auto& [row, key, offset, reason, detail] : rejected)
+    writer.number(uint64_t(row)), writer.text(key), writer.number(offset), writer.number(uint64_t(reason)),
+        writer.text(detail);
+}
+
+// The bytes have a checksum, and whoever wrote them is a process of this program.
+Listing Listing::read(PartReader& reader) {
+  Listing part;
+  part.type = reader.text();
+  reader.values<IndexedRow>(part.rows_);
+  reader.values<uint32_t>(part.num_texts_);
+  reader.values<Text>(part.texts_);
+  reader.values<char>(part.keys_), reader.values<char>(part.stored_);
+  part.files_.resize(reader.count()), part.ways_.resize(reader.count()), part.kinds_.resize(reader.count());
+  for (auto& [path, form, ending, skip] : part.files_)
+    path = reader.text(), form = FilePattern::Form(reader.number()), ending = reader.text(),
+    skip = reader.number();
+  for (auto& [as, file, kind, field] : part.ways_)
+    as = ReadAs(reader.number()), file = uint32_t(reader.number()), kind = uint32_t(reader.number()),
+    field = reader.text();
+  for (auto& kind : part.kinds_) kind.name = reader.text();
+  part.faults_.resize(reader.count()), part.rejected.resize(reader.count());
+  for (auto& [reason, detail] : part.faults_) reason = Reason(reader.number()), detail = reader.text();
+  for (auto& [row, key, offset, reason, detail] : part.rejected)
+    row = int64_t(reader.number()), key = reader.text(), offset = reader.number(),
+    reason = Reason(reader.number()), detail = reader.text();
+  return part;
 }
 
 std::string_view Listing::key(int64_t row) const {
   const auto& record = rows_[size_t(row)];
-  return std::string_view(keys_).substr(record.key_begin, record.key_bytes);
+  return keys_.view().substr(record.key_begin, record.key_bytes);
 }
 
 void Listing::set_key(int64_t row, std::string_view key) {
   rows_[size_t(row)].key_begin = keys_.size();
   rows_[size_t(row)].key_bytes = key.size();
-  keys_ += key;
+  keys_.append(key);
 }
 
 std::vector<bool> Listing::rejected_rows() const {
@@ -168,8 +196,8 @@ std::vector<bool> Listing::rejected_rows() const {
   return result;
 }
 
-std::vector<Listing::KeyedRow> Listing::by_key(const std::vector<bool>& is_left_out) const {
-  std::vector<KeyedRow> rows;
+SpilledVector<Listing::KeyedRow> Listing::by_key(const std::vector<bool>& is_left_out) const {
+  SpilledVector<KeyedRow> rows;
   rows.reserve(rows_.size());
   for (int64_t row = 0; row < size(); ++row)
     if (!is_left_out[size_t(row)]) rows.push_back({std::hash<std::string_view>{}(key(row)), row});
@@ -182,19 +210,19 @@ std::vector<Listing::KeyedRow> Listing::by_key(const std::vector<bool>& is_left_
 }
 
 void Listing::prefix_keys(const std::function<std::string(const IndexedRow&)>& prefix) {
-  std::string keys;
+  SpilledVector<char> keys;
   keys.reserve(keys_.size());
   for (int64_t i = 0; i < size(); ++i) {
     const std::string name = prefix(row(i)) + std::string(key(i));
     row(i).key_begin = keys.size(), row(i).key_bytes = name.size();
-    keys += name;
+    keys.append(name);
   }
   keys_ = std::move(keys);
   for (auto& rejection : rejected) rejection.key = key(rejection.row);
 }
 
 void Listing::keep(const std::vector<bool>& is_kept) {
-  std::vector<int64_t> place(rows_.size());
+  SpilledVector<int64_t> place(rows_.size());
   size_t count = 0, num_texts = 0;
   for (size_t i = 0; i < rows_.size(); ++i) {
     place[i] = int64_t(count);
@@ -209,12 +237,12 @@ void Listing::keep(const std::vector<bool>& is_kept) {
   for (auto& rejection : rejected) rejection.row = place[size_t(rejection.row)];
 }
 
-void Listing::move_captions(const std::vector<int64_t>& owner) {
-  std::vector<uint32_t> count(rows_.size());
+void Listing::move_captions(const SpilledVector<int64_t>& owner) {
+  SpilledVector<uint32_t> count(rows_.size());
   for (size_t i = 0; i < rows_.size(); ++i) count[size_t(owner[i])] += num_texts_[i];
-  std::vector<uint32_t> first(rows_.size());
+  SpilledVector<uint32_t> first(rows_.size());
   for (size_t i = 1; i < rows_.size(); ++i) first[i] = first[i - 1] + count[i - 1];
-  std::vector<Text> texts(texts_.size());
+  SpilledVector<Text> texts(texts_.size());
   std::fill(count.begin(), count.end(), 0);
   for (size_t i = 0; i < rows_.size(); ++i) {
     const auto to = size_t(owner[i]);
@@ -231,6 +259,31 @@ void Listing::move_captions(const std::vector<int64_t>& owner) {
   }
   texts_ = std::move(texts);
   for (size_t i = 0; i < rows_.size(); ++i) rows_[i].first_caption = first[i], num_texts_[i] = count[i];
+}
+
+int64_t Listing::merge_rows() {
+  SpilledVector<int64_t> owner;  // of each row, the one that gets its captions
+  int64_t merged = 0;
+  const auto sorted = by_key(rejected_rows());
+  for (size_t first = 0, i = 1; i < sorted.size(); ++i) {
+    const int64_t own = sorted[i].row, other = sorted[first].row;
+    if (key(own) != key(other)) {
+      first = i;
+    } else if (has_texts(own) && row(own).label == row(other).label) {
+      if (owner.empty()) {
+        owner.resize(rows_.size());
+        std::iota(owner.begin(), owner.end(), 0);
+      }
+      owner[size_t(own)] = other;
+      ++merged;
+    }
+  }
+  if (merged == 0) return 0;
+  std::vector<bool> is_kept(rows_.size());
+  for (size_t i = 0; i < is_kept.size(); ++i) is_kept[i] = owner[i] == int64_t(i);
+  move_captions(owner);
+  keep(is_kept);
+  return merged;
 }
 
 }  // namespace pixart::data

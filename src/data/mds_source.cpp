@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // What values of an encoding can be.
-enum class Kind { kImage, kBytes, kText, kJson, kNumber, kOther };
+enum class ColumnKind { kImage, kBytes, kText, kJson, kNumber, kOther };
 
 constexpr std::array<std::pair<const char*, int>, 8> kNumbers = {{{"int8", 1},
                                                                   {"int16", 2},
@@ -44,17 +44,17 @@ int bytes_of_number(const std::string& encoding) {
   return 0;
 }
 
-Kind kind_of(const std::string& encoding) {
-  if (encoding == "jpeg" || encoding == "png" || encoding == "pil") return Kind::kImage;
-  if (encoding == "bytes") return Kind::kBytes;
-  if (encoding == "str" || encoding == "str_int") return Kind::kText;
-  if (encoding == "json") return Kind::kJson;
-  return bytes_of_number(encoding) > 0 ? Kind::kNumber : Kind::kOther;
+ColumnKind kind_of(const std::string& encoding) {
+  if (encoding == "jpeg" || encoding == "png" || encoding == "pil") return ColumnKind::kImage;
+  if (encoding == "bytes") return ColumnKind::kBytes;
+  if (encoding == "str" || encoding == "str_int") return ColumnKind::kText;
+  if (encoding == "json") return ColumnKind::kJson;
+  return bytes_of_number(encoding) > 0 ? ColumnKind::kNumber : ColumnKind::kOther;
 }
 
-bool is_image(Kind kind) { return kind == Kind::kImage || kind == Kind::kBytes; }
-bool is_caption(Kind kind) { return kind == Kind::kText || kind == Kind::kJson; }
-bool is_label(Kind kind) { return kind == Kind::kText || kind == Kind::kNumber; }
+bool is_image(ColumnKind kind) { return kind == ColumnKind::kImage || kind == ColumnKind::kBytes; }
+bool is_caption(ColumnKind kind) { return kind == ColumnKind::kText || kind == ColumnKind::kJson; }
+bool is_label(ColumnKind kind) { return kind == ColumnKind::kText || kind == ColumnKind::kNumber; }
 
 // Little-endian, with two's complement.
 std::string number_text(const std::string& bytes, const std::string& encoding) {
@@ -104,7 +104,7 @@ std::string default_image(const std::vector<MdsColumn>& columns) {
       return name;
   std::vector<std::string> images;
   for (const auto& column : columns)
-    if (kind_of(column.encoding) == Kind::kImage) images.push_back(column.name);
+    if (kind_of(column.encoding) == ColumnKind::kImage) images.push_back(column.name);
   return images.size() == 1 ? images.front() : "";
 }
 
@@ -127,7 +127,8 @@ class Chooser {
   explicit Chooser(const std::vector<MdsShard>& shards) : shards_(shards), columns_(columns_of(shards)) {}
   const std::vector<MdsColumn>& columns() const { return columns_; }
 
-  Chosen choose(const std::string& key, const std::string& name, bool (*fits)(Kind), const char* expected) {
+  Chosen choose(const std::string& key, const std::string& name, bool (*fits)(ColumnKind),
+                const char* expected) {
     Chosen chosen{.name = name};
     const auto* column = find_named(columns_, name);
     if (column == nullptr) {
@@ -173,13 +174,20 @@ class MdsRows {
     if (size_ > 0) choose(config);  // the index of no shards names no columns
   }
 
-  PlacedRows rows(const std::shared_ptr<MdsRows>& self, const SourceConfig& config) const {
-    PlacedRows rows{.type = "mds", .size = size_, .has_unique_keys = !key_};
+  static PlacedRows rows(const std::shared_ptr<MdsRows>& self) {
+    return {.texts = [self](int64_t row, const std::string& column) { return self->texts(row, column); },
+            .image = [self](int64_t row) { return self->image(row); }};
+  }
+
+  Listing list(const SourceConfig& config, ListingWatch& watch) const {
+    for (const auto& shard : shards_)
+      watch.reads(shard.file), watch.reads(shard.file.parent_path() / "index.json");
+    watch.reads(config.path), watch.reads(config.path / "index.json");
+    PlacedListing rows{.type = "mds", .size = size_};
     rows.has_captions = !captions_.empty() || !label_ || !config.captions.empty();
-    rows.read = [self](int64_t row) { return self->read(row); };
-    rows.image = [self](int64_t row) { return self->image(row); };
-    if (label_) rows.label = [self](int64_t row) { return self->label(row); };
-    return rows;
+    rows.read = [this](int64_t row) { return read(row); };
+    if (label_) rows.label = [this](int64_t row) { return label(row); };
+    return list_placed(config, rows, watch);
   }
 
  private:
@@ -232,7 +240,8 @@ class MdsRows {
 
   PlacedRow read(int64_t row) const {
     const Sample at = sample(row);
-    PlacedRow result{.key = fmt::format("{}#{}", at.shard.name, at.index)};
+    const FilePattern file{.path = at.shard.file};
+    PlacedRow result{.key = fmt::format("{}#{}", at.shard.name, at.index), .file = file, .image_file = file};
     try {
       const auto places = at.shard.places_of(at.index);
       const MdsPlace& image = places[image_.places[at.number]];
@@ -254,17 +263,31 @@ class MdsRows {
   }
 
   static void add_captions(const Sample& at, const std::vector<MdsPlace>& places, const std::string& kind,
-                           const Chosen& column, std::vector<Caption>& captions) {
-    if (places[column.places[at.number]].bytes > kLargestCaption)
+                           const Chosen& column, std::vector<PlacedText>& captions) {
+    const uint64_t bytes = places[column.places[at.number]].bytes;
+    if (bytes > kLargestCaption)
       throw ReadFault{Reason::kCaptionTooLong,
-                      fmt::format("{}: {} bytes, more than {}", kind, places[column.places[at.number]].bytes,
-                                  kLargestCaption)};
+                      fmt::format("{}: {} bytes, more than {}", kind, bytes, kLargestCaption)};
+    const auto texts = texts_at(at, places, column);
+    for (size_t item = 0; item < texts.size(); ++item)
+      captions.push_back({kind, column.name, texts[item], item});
+  }
+
+  static std::vector<std::string> texts_at(const Sample& at, const std::vector<MdsPlace>& places,
+                                           const Chosen& column) {
     const std::string value = text(at, places, column);
     const bool is_json = at.shard.columns[column.places[at.number]].encoding == "json";
-    const auto texts = texts_in(is_json ? parse_json(value) : nlohmann::json(value));
+    auto texts = texts_in(is_json ? parse_json(value) : nlohmann::json(value));
     if (!texts)
       throw ReadFault{Reason::kBadRow, fmt::format("'{}': expected a text or a list of texts", column.name)};
-    for (const auto& one : *texts) captions.push_back({.name = kind, .text = one});
+    return *std::move(texts);
+  }
+
+  std::vector<std::string> texts(int64_t row, const std::string& name) const {
+    const Sample at = sample(row);
+    for (const auto& [kind, column] : captions_)
+      if (column.name == name) return texts_at(at, at.shard.places_of(at.index), column);
+    return {};
   }
 
   std::string label(int64_t row) const {
@@ -290,10 +313,11 @@ class MdsRows {
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_mds(const SourceConfig& config) {
+ListedSource listed_mds(const SourceConfig& config) {
   require_folder(config);
   const auto rows = std::make_shared<MdsRows>(config);
-  return make_placed_dataset(config, rows->rows(rows, config));
+  return {.list = [rows](const SourceConfig& own, ListingWatch& watch) { return rows->list(own, watch); },
+          .rows = std::make_shared<const PlacedRows>(MdsRows::rows(rows))};
 }
 
 }  // namespace pixart::data

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "listing.h"
 #include "pixart/base/file.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
@@ -54,7 +55,7 @@ bool is_file(const fs::path& path) {
 
 struct OfficialListing {
   Listing listing = {};
-  std::vector<uint64_t> offsets = {};
+  SpilledVector<uint64_t> offsets = {};
   fs::path texts = {}, latents = {};  // folders of features; empty if there are none
 };
 
@@ -151,7 +152,8 @@ struct SamFiles {
 };
 
 std::optional<ReadFault> fill_sam_record(const fs::path& root, const std::string& name, const SamFiles& files,
-                                         uint64_t offset, Links& links, Record& record) {
+                                         uint64_t offset, Links& links, Record& record,
+                                         std::vector<std::string>& refused) {
   if (!is_utf8(name)) {
     record.key = fmt::format("byte {} of a part file", offset);
     return ReadFault{Reason::kBadRow, "the name is not UTF-8"};
@@ -159,7 +161,7 @@ std::optional<ReadFault> fill_sam_record(const fs::path& root, const std::string
   if (auto fault = path_in({{"name", name}}, "name", root / "images", record.key)) return fault;
   record.file = files.images;
   const fs::path text = root / "captions" / (record.key + ".txt");
-  if (!links.admit(text)) return std::nullopt;
+  if (!links.admit(text)) return refused.push_back(text.string()), std::nullopt;
   try {
     record.captions.push_back(
         {.text = read_bytes(text, 0, 0), .way = {.as = ReadAs::kText, .file = files.captions}});
@@ -171,30 +173,71 @@ std::optional<ReadFault> fill_sam_record(const fs::path& root, const std::string
   return std::nullopt;
 }
 
+// The names in a part file, with their places in it.
+void read_names(const fs::path& file, ListedImages& names) {
+  const std::string text = read_file(file);
+  for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string name = text.substr(begin, end - begin);
+    name.erase(name.find_last_not_of(" \t\r") + 1);
+    if (!name.empty()) {
+      names.add(name);
+      names.set(names.size() - 1, begin, {});
+    }
+    begin = end + 1;
+  }
+}
+
+// The result of a part: the records of some names, and captions that are links out of the source.
+std::string sam_records(const fs::path& root, const ListedImages& names, int64_t first, int64_t last,
+                        Links& links, ListingWatch& watch) {
+  Listing part;
+  const SamFiles files{.images = part.file({root / "images", FilePattern::kByKey, ".jpg"}),
+                       .captions = part.file({root / "captions", FilePattern::kByKey, ".txt"})};
+  std::vector<std::string> refused;
+  for (int64_t i = first; i < last; ++i) {
+    const std::string name(names.key(i));
+    Record record{.key = name};
+    const auto fault = fill_sam_record(root, name, files, names.bytes(i), links, record, refused);
+    part.add(std::move(record));
+    if (fault) part.reject(fault->reason, fault->detail, names.bytes(i));
+    watch.found();
+  }
+  PartWriter writer;
+  writer.number(refused.size());
+  for (const auto& path : refused) writer.text(path);
+  part.write(writer);
+  return writer.take();
+}
+
 void list_sam(const SourceConfig& config, const std::vector<fs::path>& parts, Links& links,
               ListingWatch& watch, OfficialListing& rows) {
-  const SamFiles files{
-      .images = rows.listing.file({config.path / "images", FilePattern::kByKey, ".jpg"}),
-      .captions = rows.listing.file({config.path / "captions", FilePattern::kByKey, ".txt"})};
   watch.reads(config.path / "captions");
+  ListedImages names;
   for (const auto& part : parts) {
     watch.reads(part);
-    const std::string text = read_file(part);
-    for (size_t begin = text.starts_with("\xEF\xBB\xBF") ? 3 : 0; begin < text.size();) {
-      const size_t end = std::min(text.find('\n', begin), text.size());
-      std::string name = text.substr(begin, end - begin);
-      name.erase(name.find_last_not_of(" \t\r") + 1);
-      if (!name.empty()) {
-        Record record{.key = name};
-        const auto fault = fill_sam_record(config.path, name, files, begin, links, record);
-        rows.listing.add(std::move(record));
-        if (fault) rows.listing.reject(fault->reason, fault->detail, begin);
-        rows.offsets.push_back(begin);
-        watch.found();
-      }
-      begin = end + 1;
-    }
+    read_names(part, names);
   }
+  const int64_t size = rows_of_part(names.size());
+  const auto take = [&](int64_t, std::string_view result) {
+    PartReader reader(result);
+    for (size_t count = reader.count(sizeof(uint64_t)); count > 0; --count)
+      links.admit(fs::path(reader.text()));
+    rows.listing.append(Listing::read(reader), Listing::Files::kSame);
+  };
+  run_step({.name = "captions",
+            .what = "read the captions of " + config.name,
+            .unit = "caption",
+            .parts = (names.size() + size - 1) / size,
+            .units = names.size(),
+            .make =
+                [&](int64_t part, ListingWatch&) {
+                  const int64_t last = std::min((part + 1) * size, names.size());
+                  return sam_records(config.path, names, part * size, last, links, watch);
+                },
+            .take = take},
+           watch);
+  for (int64_t i = 0; i < names.size(); ++i) rows.offsets.push_back(names.bytes(i));
   if (is_folder(config.path / kTextFeatures)) rows.texts = config.path / kTextFeatures;
   const fs::path latents = config.path / "img_vae_feature" / "train_vae_256" / "noflip";
   if (is_folder(latents)) rows.latents = latents;

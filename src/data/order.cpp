@@ -125,7 +125,7 @@ void add_by_bucket(const SampleOrder& order, const BatchPlan& plan, int64_t step
     while (last < end && order.bucket(order.row(last)) == bucket) ++last;
     const int64_t length = last - first, begin = first + length * plan.rank / plan.world_size,
                   stop = first + length * (plan.rank + 1) / plan.world_size;
-    const int64_t most = plan.micro_batch_size > 0 ? plan.micro_batch_size : length;
+    const int64_t limit = plan.most_of(bucket), most = limit > 0 ? limit : length;
     for (int64_t at = begin; at < stop; at += most)
       result.push_back(micro_batch(order, plan, at, std::min(at + most, stop)));
     first = last;

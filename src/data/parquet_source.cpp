@@ -160,23 +160,30 @@ class ParquetRows {
     choose(config);
   }
 
-  PlacedRows rows(const std::shared_ptr<ParquetRows>& self, const SourceConfig& config) const {
-    PlacedRows rows{.type = "parquet", .size = table_.rows()};
-    rows.has_captions = !captions_.empty() || config.label_column.empty() || !config.captions.empty();
-    rows.has_unique_keys = bytes_.has_value() && !key_;
-    rows.class_names = class_names_;
-    if (bytes_) rows.sizes = table_.sizes(*bytes_);
-    rows.read = [self](int64_t row) { return self->read(row); };
-    rows.image = [self](int64_t row) { return self->image(row); };
-    if (label_) rows.label = [self](int64_t row) { return self->label(row); };
-    if (!bytes_)
-      rows.image_size = [self](int64_t row) {
-        return self->file_size(self->file_of(self->path_key(row, "")));
-      };
+  static PlacedRows rows(const std::shared_ptr<ParquetRows>& self) {
+    PlacedRows rows;
+    rows.texts = [self](int64_t row, const std::string& column) {
+      return self->texts_of(row, self->table_.choose(column));
+    };
+    if (self->bytes_ || self->key_) rows.image = [self](int64_t row) { return self->image(row); };
     return rows;
   }
 
-  void check_links() const { links_.throw_if_any(); }
+  Listing list(const SourceConfig& config, ListingWatch& watch) {
+    watch.reads(config.path);
+    for (const auto& file : table_.files()) watch.reads(file), watch.reads(file.parent_path());
+    PlacedListing rows{.type = "parquet", .size = table_.rows(), .class_names = class_names_};
+    rows.has_captions = !captions_.empty() || config.label_column.empty() || !config.captions.empty();
+    rows.merges_rows = !bytes_ && !key_;
+    if (bytes_) rows.sizes = table_.sizes(*bytes_);
+    rows.read = [this](int64_t row) { return read(row); };
+    if (label_) rows.label = [this](int64_t row) { return label(row); };
+    if (!bytes_) rows.look_at_image = [this](PlacedRow& row) { look_at_image(row); };
+    rows.refuse = [this](const fs::path& link) { links_.admit(link); };
+    auto listing = list_placed(config, rows, watch);
+    links_.throw_if_any();
+    return listing;
+  }
 
  private:
   // A file that the config names may be a link; one in its folder may not lead out of it.
@@ -208,11 +215,21 @@ class ParquetRows {
   }
 
   PlacedRow read(int64_t row) const {
-    PlacedRow result{.key = place_name(row)};
+    const FilePattern own{.path = table_.files()[table_.place_of(row).file]};
+    PlacedRow result{.key = place_name(row), .file = own, .image_file = own};
     try {
-      if (!bytes_) result.key = path_key(row, result.key);
+      if (!bytes_) {
+        result.key = path_key(row, result.key);
+        result.image_path = file_of(result.key);
+        if (!key_)
+          result.image_file = {.path = images_.empty() ? base_ : images_, .form = FilePattern::kByKey};
+      }
       if (key_) result.key = key_in(row);
-      for (const auto& [kind, column] : captions_) add_captions(row, kind, column, result.captions);
+      for (const auto& [kind, column] : captions_) {
+        const auto texts = texts_of(row, column);
+        for (size_t item = 0; item < texts.size(); ++item)
+          result.captions.push_back({kind, table_.name_of(column), texts[item], item});
+      }
     } catch (const ReadFault& fault) {
       result.fault = fault;
       result.captions.clear();
@@ -261,27 +278,32 @@ class ParquetRows {
 
   fs::path file_of(const std::string& key) const { return (images_.empty() ? base_ : images_) / key; }
 
-  uint64_t file_size(const fs::path& file) {
+  void look_at_image(PlacedRow& row) {
     struct stat status {};
+    const fs::path& file = row.image_path;
     if (::stat(file.c_str(), &status) != 0) {
       check_machine(file, errno);
       if (errno == ENOENT || errno == ENOTDIR)
-        throw ReadFault{Reason::kMissingFile, "missing file " + file.string()};
-      throw ReadFault{Reason::kUnreadableFile, std::strerror(errno)};
+        row.fault = {Reason::kMissingFile, "missing file " + file.string()};
+      else
+        row.fault = {Reason::kUnreadableFile, std::strerror(errno)};
+    } else if (!S_ISREG(status.st_mode)) {
+      row.fault = {Reason::kUnreadableFile, "it is not a regular file"};
+    } else if (status.st_size == 0) {
+      row.fault = {Reason::kEmptyFile, "the file is empty"};
+    } else {
+      if (!links_.admit(file)) row.refused = file;
+      row.image_bytes = uint64_t(status.st_size);
     }
-    if (!S_ISREG(status.st_mode)) throw ReadFault{Reason::kUnreadableFile, "it is not a regular file"};
-    if (status.st_size == 0) throw ReadFault{Reason::kEmptyFile, "the file is empty"};
-    links_.admit(file);
-    return uint64_t(status.st_size);
   }
 
-  void add_captions(int64_t row, const std::string& kind, size_t column,
-                    std::vector<Caption>& captions) const {
+  std::vector<std::string> texts_of(int64_t row, size_t column) const {
+    std::vector<std::string> all;
     for (const auto& cell : table_.cell(row, column).texts) {
-      const auto texts = texts_in(nlohmann::json(cell));
-      for (const auto& text : texts.value_or(std::vector<std::string>()))
-        captions.push_back({.name = kind, .text = text});
+      auto texts = texts_in(nlohmann::json(cell));
+      if (texts) std::move(texts->begin(), texts->end(), std::back_inserter(all));
     }
+    return all;
   }
 
   std::string label(int64_t row) const {
@@ -321,17 +343,22 @@ class ParquetRows {
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_parquet(const SourceConfig& config) {
+std::vector<fs::path> parquet_files(const SourceConfig& config) {
   auto files = find_parquet(config.path);
   if (files.empty())
     throw UserError(
         fmt::format("{}: found no .parquet file of that name or in that folder.", subject_of(config)));
   std::error_code error;
   if (fs::is_directory(config.path, error)) require_one_whole_split(subject_of(config), config.path, files);
-  const auto rows = std::make_shared<ParquetRows>(config, std::move(files));
-  auto dataset = make_placed_dataset(config, rows->rows(rows, config));
-  rows->check_links();
-  return dataset;
+  return files;
+}
+
+ListedSource listed_parquet(const SourceConfig& config) {
+  const auto rows = std::make_shared<ParquetRows>(config, parquet_files(config));
+  return {.list = [rows](const SourceConfig& own, ListingWatch& watch) { return rows->list(own, watch); },
+          .files = parquet_files,
+          .compares_names = true,
+          .rows = std::make_shared<const PlacedRows>(ParquetRows::rows(rows))};
 }
 
 }  // namespace pixart::data

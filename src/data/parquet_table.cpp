@@ -289,6 +289,8 @@ size_t ParquetTable::choose(const std::string& column) {
   return chosen.size() - 1;
 }
 
+const std::string& ParquetTable::name_of(size_t chosen) const { return state_->chosen[chosen]; }
+
 void ParquetTable::forget_others() {
   auto& places = state_->places;
   for (size_t f = 0; f < state_->files.size(); ++f) {

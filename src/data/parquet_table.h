@@ -55,9 +55,11 @@ class ParquetTable {
   bool is_list(const std::string& column) const;
   const std::string& huggingface() const;  // of the first file that has such metadata
 
-  // The number by which cells of this column are read. Throws UserError if files lack it or have other types in it.
+  // The number by which cells of this column are read; several threads may ask again for one that is chosen. Throws
+  // UserError if files lack it or have other types in it.
   size_t choose(const std::string& column);
   void forget_others();  // the places of columns that were not chosen
+  const std::string& name_of(size_t chosen) const;
 
   // Throws ReadFault if the file is damaged there, and MachineFault. Several threads may call it.
   ParquetCell cell(int64_t row, size_t chosen) const;

@@ -1,5 +1,5 @@
-// The base of sources whose rows stay in their files (Parquet, MDS): keys, captions and images are read by place
-// whenever they are asked for. Memory holds a label for each row and whether it is rejected.
+// Sources whose rows stay in their files (Parquet, MDS): keys, labels and places are listed as for other sources
+// (records.h); captions and images are read by the number of the row whenever they are asked for.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -10,36 +10,54 @@
 
 #include "pixart/data/dataset.h"
 #include "read_bytes.h"
+#include "records.h"
 
 namespace pixart::data {
 
-struct PlacedRow {
-  std::string key = {};                // also of a row with a fault
-  std::vector<Caption> captions = {};  // as written; without weights
-  std::optional<ReadFault> fault = {};
-  uint64_t offset = 0;       // for rejections
-  uint64_t image_bytes = 0;  // if reading the row tells it
+// How an open source reads a row. Both functions are called by several threads and throw ReadFault.
+struct PlacedRows {
+  std::function<std::vector<std::string>(int64_t row, const std::string& column)> texts = {};
+  std::function<std::string(int64_t row)> image = {};  // empty: images are files of their own
 };
 
-struct PlacedRows {
+// A text in a column of a row.
+struct PlacedText {
+  std::string kind = {}, column = {}, text = {};
+  uint64_t item = 0;  // of those in the column
+};
+
+struct PlacedRow {
+  std::string key = {};                   // also of a row with a fault
+  std::vector<PlacedText> captions = {};  // as written; none of a row with a fault
+  std::optional<ReadFault> fault = {};
+  uint64_t offset = 0;                                // for rejections
+  uint64_t image_bytes = 0;                           // if reading the row tells it
+  FilePattern file = {}, image_file = {};             // that hold the row, and its image
+  std::filesystem::path image_path = {};              // for look_at_image
+  std::optional<std::filesystem::path> refused = {};  // a link that leads out of the source
+};
+
+// How the rows are listed. The functions are called by several threads.
+struct PlacedListing {
   std::string type = {};
   int64_t size = 0;
-  bool has_labels = false, has_captions = true;
-  bool has_unique_keys = false;  // by their form
+  bool has_captions = true;
+  bool merges_rows = false;  // rows with one key are captions of one image
   std::vector<std::string> class_names =
       {};                  // of labels that are numbers; empty: names are those of all labels
   std::string sizes = {};  // changes when images of other sizes are in the files
-  // All are called by several threads. `read` reports a fault in the row; `image` throws ReadFault.
-  std::function<PlacedRow(int64_t row)> read = {};
-  std::function<std::string(int64_t row)> image = {};
+  std::function<PlacedRow(int64_t row)> read = {};  // reports a fault in the row
   // The label, a number or a name; "" if the row has none. Throws ReadFault. Empty: the source has no classes.
   std::function<std::string(int64_t row)> label = {};
-  // Called once for each row that is listed: the size of its image. Throws ReadFault. It may be empty.
-  std::function<uint64_t(int64_t row)> image_size = {};
+  // Sets the size of the image, and a fault or link if there is one. Empty: reading the row tells it.
+  std::function<void(PlacedRow& row)> look_at_image = {};
+  std::function<void(const std::filesystem::path& link)> refuse = {};  // a link that leads out of the source
 };
 
-// Applies the rules that all sources share, as make_dataset() does (records.h). Reads all rows once, on several
-// threads.
-std::unique_ptr<Dataset> make_placed_dataset(const SourceConfig& config, PlacedRows rows);
+// Reads all rows once, in parts (listing_parts.h).
+Listing list_placed(const SourceConfig& config, const PlacedListing& rows, ListingWatch& watch);
+
+// The fingerprint of such a source.
+std::string placed_fingerprint_of(const SourceIndex& index, const std::string& sizes);
 
 }  // namespace pixart::data

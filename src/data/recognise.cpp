@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "file_ending.h"
+#include "listing.h"
 #include "mds_shard.h"
 #include "parquet_table.h"
 #include "pixart/base/error.h"
@@ -210,6 +211,8 @@ std::string type_by_folders(const fs::path& folder, const Content& top, Listed l
 
 std::string type_of_folder(const fs::path& folder) {
   const Content top = content_of(folder);
+  if (top.images == 0 && !top.has_parquet)
+    if (const auto hint = hint_of_saved_dataset(folder); !hint.empty()) throw UserError(hint + ".");
   if (top.has_idx) return "idx";
   if (is_mds_folder(folder) || (top.has_mds && top.images == 0)) return "mds";
   if (is_official(folder)) return "pixart";

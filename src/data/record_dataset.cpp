@@ -4,6 +4,7 @@
 
 #include "caption_places.h"
 #include "pixart/base/error.h"
+#include "placed_rows.h"
 #include "read_bytes.h"
 #include "records.h"
 
@@ -13,8 +14,11 @@ namespace {
 
 class RecordDataset : public Dataset {
  public:
-  RecordDataset(SourceIndex index, IndexNotes notes)
-      : index_(std::move(index)), texts_(index_), notes_(std::move(notes)) {}
+  RecordDataset(SourceIndex index, IndexNotes notes, std::shared_ptr<const PlacedRows> rows)
+      : index_(std::move(index)),
+        rows_(std::move(rows)),
+        texts_(index_, rows_.get()),
+        notes_(std::move(notes)) {}
   int64_t size() const override { return index_.size(); }
   Row row(int64_t index) const override {
     Row result = outline(index);
@@ -42,6 +46,7 @@ class RecordDataset : public Dataset {
     const auto file = index_.image_file(index);
     const bool is_whole = has_indexed_size(record);
     try {
+      if (rows_ && rows_->image) return rows_->image(index);
       auto bytes = read_bytes(file, record.offset, is_whole ? 0 : record.bytes);
       if (is_whole && bytes.size() != record.bytes) refuse_changed(file);
       return bytes;
@@ -80,6 +85,7 @@ class RecordDataset : public Dataset {
   }
 
   const SourceIndex index_;
+  const std::shared_ptr<const PlacedRows> rows_;  // null: all is in files
   const CaptionTexts texts_;
   const IndexNotes notes_;
   mutable std::mutex mutex_;
@@ -88,12 +94,9 @@ class RecordDataset : public Dataset {
 
 }  // namespace
 
-std::unique_ptr<Dataset> make_dataset(const SourceConfig& config, Listing listing) {
-  return make_dataset(make_index(config, std::move(listing)), {});
-}
-
-std::unique_ptr<Dataset> make_dataset(SourceIndex index, IndexNotes notes) {
-  return std::make_unique<RecordDataset>(std::move(index), std::move(notes));
+std::unique_ptr<Dataset> make_dataset(SourceIndex index, IndexNotes notes,
+                                      std::shared_ptr<const PlacedRows> rows) {
+  return std::make_unique<RecordDataset>(std::move(index), std::move(notes), std::move(rows));
 }
 
 }  // namespace pixart::data

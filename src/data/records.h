@@ -2,20 +2,21 @@
 // A source is a function that lists records. A listing keeps of each only what an index holds: texts of
 // captions are checked, hashed and dropped at once.
 #pragma once
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "index_file.h"
+#include "listing_parts.h"
+#include "part_bytes.h"
 #include "pixart/data/dataset.h"
 #include "read_bytes.h"
 #include "source_index.h"
+#include "spilled_vector.h"
 
 namespace pixart::data {
 
@@ -35,26 +36,8 @@ struct Record {
   uint64_t offset = 0, bytes = 0;  // position and size of the image in the file
 };
 
-// What is known while a source is listed. Several threads may call its functions.
-class ListingWatch {
- public:
-  // `on_many` is called once when `many` rows were found, and may throw; 0: never.
-  explicit ListingWatch(int64_t many = 0, std::function<void()> on_many = {})
-      : many_(many), on_many_(std::move(on_many)) {}
-  void reads(const std::filesystem::path& path);  // called before the file or folder is read
-  void found(int64_t rows = 1);                   // 0: the work goes on
-  std::vector<InputStamp> inputs() const;         // sorted
-  std::function<void()> after_many = {};          // called from time to time while more is found
-
- private:
-  int64_t many_;
-  std::function<void()> on_many_;
-  std::atomic<int64_t> found_{0};
-  mutable std::mutex mutex_;
-  std::map<std::string, InputStamp> inputs_;
-};
-
-// Listed records in the source's order, and the faults of single records. A rejected record stays in the list.
+// Listed records in the source's order, and the faults of single records. A rejected record stays in the list. Its memory
+// does not grow with the records but for some bits of each (spilled_vector.h).
 class Listing {
  public:
   std::string type = {};                 // part of the fingerprint
@@ -62,6 +45,8 @@ class Listing {
   std::vector<std::string> class_names = {};
   bool has_captions = true;  // false: samples of this source need no caption
   std::string hint = {};     // a sentence for the message about missing captions
+  // Of sources whose rows are read by place (placed_rows.h): changes when images of other sizes are in the files.
+  std::optional<std::string> placed_sizes = {};
 
   uint32_t file(FilePattern pattern);                     // its number; 0 is none
   uint32_t new_file(FilePattern pattern);                 // another number than that of an equal one
@@ -69,7 +54,16 @@ class Listing {
   void add(Record record);
   void reject(Reason reason, std::string detail, uint64_t offset = 0);  // rejects the last record
   void remove_last();
-  void append(Listing&& part);
+  // What the numbers of the part's files are.
+  enum class Files {
+    kOwn,   // of files of its own
+    kSame,  // the same ones as here, or those of files that are not here yet
+  };
+  void append(Listing&& part, Files files = Files::kOwn);
+  // `files`: for each file of the part its number here.
+  void append(Listing&& part, const std::vector<uint32_t>& files);
+  void write(PartWriter& writer) const;  // all but `hint`, `has_captions` and `placed_sizes`
+  static Listing read(PartReader& reader);
 
   int64_t size() const { return int64_t(rows_.size()); }
   std::string_view key(int64_t row) const;
@@ -90,14 +84,17 @@ class Listing {
     int64_t row;
   };
   // The rows that are not left out; those with one key are next to each other and in their order.
-  std::vector<KeyedRow> by_key(const std::vector<bool>& is_left_out) const;
+  SpilledVector<KeyedRow> by_key(const std::vector<bool>& is_left_out) const;
   void prefix_keys(const std::function<std::string(const IndexedRow&)>& prefix);
   void keep(const std::vector<bool>& is_kept);
   // The captions of row i go to row owner[i] <= i, except those that it has already.
-  void move_captions(const std::vector<int64_t>& owner);
+  void move_captions(const SpilledVector<int64_t>& owner);
+  // Rows with captions that name one image, with one label, become one sample, as in COCO, which has five captions for
+  // each image. Returns how many were added to an earlier one.
+  int64_t merge_rows();
 
  private:
-  friend class CaptionChoice;  // records.cpp
+  friend class CaptionChoice;  // caption_choice.cpp
   friend SourceIndex make_index(const SourceConfig& config, Listing listing);
   // A text before captions are chosen.
   struct Text {
@@ -108,13 +105,14 @@ class Listing {
     uint32_t is_empty : 1 = 0;  // as written
   };
   static_assert(sizeof(Text) == 32);
-  uint32_t way(CaptionWay way, const std::string& kind);
+  uint32_t way(CaptionWay way, const std::string& kind, bool is_new = false);
+  void append(Listing&& part, const std::vector<uint32_t>& files, bool has_own_files);
   Text checked(ListedText& text);
 
-  std::vector<IndexedRow> rows_;     // first_caption: in texts_
-  std::vector<uint32_t> num_texts_;  // of each row
-  std::vector<Text> texts_;
-  std::string keys_, stored_;
+  SpilledVector<IndexedRow> rows_;     // first_caption: in texts_
+  SpilledVector<uint32_t> num_texts_;  // of each row
+  SpilledVector<Text> texts_;
+  SpilledVector<char> keys_, stored_;
   std::vector<FilePattern> files_ = {{}};
   std::vector<CaptionWay> ways_;
   std::vector<CaptionKind> kinds_;
@@ -127,8 +125,10 @@ class Listing {
 // left.
 SourceIndex make_index(const SourceConfig& config, Listing listing);
 
-std::unique_ptr<Dataset> make_dataset(const SourceConfig& config, Listing listing);  // in memory
-// Of an index file, which is mapped.
-std::unique_ptr<Dataset> make_dataset(SourceIndex index, IndexNotes notes);
+struct PlacedRows;  // placed_rows.h
+
+// Of an index, in memory or mapped. `rows`: of a source whose rows are read by place.
+std::unique_ptr<Dataset> make_dataset(SourceIndex index, IndexNotes notes,
+                                      std::shared_ptr<const PlacedRows> rows = {});
 
 }  // namespace pixart::data

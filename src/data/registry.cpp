@@ -1,5 +1,6 @@
 #include <set>
 
+#include "caption_table.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/config/config.h"
@@ -20,8 +21,13 @@ struct SourceKind {
   std::unique_ptr<Dataset> (*open)(const SourceConfig&);  // nullptr: it is listed
   std::vector<std::string> keys;
   bool is_drawn = false;  // drawn from the seed; otherwise it has a path
-  ListedSource listed = {};
+  ListedSource (*listed)(const SourceConfig&) = nullptr;
 };
+
+template <auto list, std::vector<fs::path> (*files)(const SourceConfig&) = nullptr>
+ListedSource listed_by(const SourceConfig&) {
+  return {.list = list, .files = files};
+}
 
 const std::vector<SourceKind>& source_table() {
   static const std::vector<SourceKind> table = {
@@ -29,37 +35,41 @@ const std::vector<SourceKind>& source_table() {
        nullptr,
        {"path", "captions", "caption_lines", "missing_caption", "damaged_images", "follow_links", "include"},
        false,
-       {list_image_folder}},
+       listed_by<list_image_folder>},
       {"class_folder",
        nullptr,
        {"path", "captions", "damaged_images", "follow_links"},
        false,
-       {list_class_folder}},
+       listed_by<list_class_folder>},
       {"idx", open_idx, {"path", "follow_links"}},
       {"table",
        nullptr,
        {"path", "captions", "missing_caption", "damaged_images", "follow_links", "images", "image_column",
         "label_column"},
        false,
-       {list_table, find_tables}},
+       listed_by<list_table, find_tables>},
       {"pixart",
        nullptr,
        {"path", "captions", "missing_caption", "damaged_images", "follow_links"},
        false,
-       {list_official}},
+       listed_by<list_official>},
       {"webdataset",
        nullptr,
        {"path", "captions", "missing_caption", "damaged_images", "follow_links", "cache_gb", "cache_folder"},
        false,
-       {list_webdataset, find_shards}},
+       listed_by<list_webdataset, find_shards>},
       {"parquet",
-       open_parquet,
+       nullptr,
        {"path", "captions", "missing_caption", "damaged_images", "follow_links", "images", "image_column",
-        "label_column", "key_column"}},
+        "label_column", "key_column"},
+       false,
+       listed_parquet},
       {"mds",
-       open_mds,
+       nullptr,
        {"path", "captions", "missing_caption", "damaged_images", "follow_links", "image_column",
-        "label_column", "key_column"}},
+        "label_column", "key_column"},
+       false,
+       listed_mds},
       {"scenes", open_scenes, {"count", "style", "seed"}, /*is_drawn=*/true}};
   return table;
 }
@@ -86,15 +96,16 @@ std::unique_ptr<Dataset> open_dataset(const SourceConfig& config, const IndexPla
   if (kind == nullptr)
     throw UserError(
         fmt::format("source {}: {}", config.name, unknown_name("type", config.type, source_types())));
-  auto dataset = kind->open != nullptr ? kind->open(config) : open_listed(config, kind->listed, index);
+  auto dataset =
+      kind->open != nullptr ? kind->open(config) : open_listed(config, kind->listed(config), index);
   dataset->treat_damaged_images(config.damaged_images);
   if (!config.scores.file.empty()) dataset->select(read_scores(config, *dataset));
   return dataset;
 }
 
-const ListedSource* listed_source(const SourceConfig& config) {
+std::optional<ListedSource> listed_source(const SourceConfig& config) {
   const auto* kind = find_named(source_table(), config.type);
-  return kind != nullptr && kind->open == nullptr ? &kind->listed : nullptr;
+  return kind != nullptr && kind->listed != nullptr ? std::optional(kind->listed(config)) : std::nullopt;
 }
 
 bool SourceConfig::draws_scenes() const {
@@ -117,9 +128,11 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
   for (const auto& caption : captions) {
     if (!kinds.insert(caption.name).second)
       problems.push_back(fmt::format("captions: the kind {} is named twice", caption.name));
-    if (!caption.from.empty() && !caption.column.empty())
+    if (!caption.from.empty() && !caption.column.empty() && !may_have_columns(caption.from))
       problems.push_back(
-          fmt::format("captions: {} comes from a file or from a column, not from both", caption.name));
+          fmt::format("captions: {} comes from a file or from a column, not from both; only .parquet files "
+                      "have columns",
+                      caption.name));
   }
   if (is_address(path.native()) && !contains(own->keys, std::string("cache_gb")))
     problems.push_back(fmt::format("path is an address; shards on servers are read by type: {}",

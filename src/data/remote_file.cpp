@@ -16,20 +16,21 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using Kind = HttpFault::Kind;
+using FaultKind = HttpFault::Kind;
 
 // A server that cannot be reached at the start may have a wrong address: this is said soon.
 constexpr double kFirstPatience = 30;
 constexpr uint64_t kLargestKept = 64 << 10;  // a caption or label that is read on the way through a shard
 
 ExitCode code_of(const HttpFault& fault) {
-  const bool may_go_on = fault.kind() == Kind::kStopped || fault.kind() == Kind::kComeLater;
+  const bool may_go_on = fault.kind() == FaultKind::kStopped || fault.kind() == FaultKind::kComeLater;
   return may_go_on ? ExitCode::kRequeue : ExitCode::kStorage;
 }
 
 // Whether the config names a file that cannot be used, and not the server is at fault.
 bool is_of_config(const HttpFault& fault) {
-  return fault.kind() == Kind::kMissing || fault.kind() == Kind::kRefused || fault.kind() == Kind::kUnusable;
+  return fault.kind() == FaultKind::kMissing || fault.kind() == FaultKind::kRefused ||
+         fault.kind() == FaultKind::kUnusable;
 }
 
 [[noreturn]] void throw_as_machine_fault(const HttpFault& fault) {
@@ -125,7 +126,7 @@ void RemoteFile::compare_with_earlier(uint64_t piece, const std::string& content
   const std::scoped_lock lock(mutex_);
   if (sums_[piece] && *sums_[piece] != sum)
     throw HttpFault(
-        Kind::kChanged,
+        FaultKind::kChanged,
         fmt::format("{}: the file was changed while it was in use: the bytes from {} on differ from those "
                     "that were read before. Data that changes cannot be read again as it was; put the old "
                     "file back, or start a new run.",

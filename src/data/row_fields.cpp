@@ -3,10 +3,9 @@
 #include <algorithm>
 
 #include "caption_text.h"
+#include "listing.h"
 #include "pixart/base/machine_fault.h"
-#include "pixart/base/parallel.h"
 #include "pixart/base/words.h"
-#include "slow_progress.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -143,39 +142,83 @@ std::optional<ReadFault> add_captions(const TableRow& row, const std::vector<Cap
   return std::nullopt;
 }
 
-void find_files(const SourceConfig& config, Listing& listing, const std::vector<uint64_t>& offsets,
+namespace {
+
+// The result of a part: sizes of all its rows, folders in which they are, and what is special about some rows.
+std::string found_files(const Listing& listing, const std::vector<bool>& is_left_out, int64_t begin,
+                        int64_t end, Links& links, ListingWatch& own, ListingWatch& watch) {
+  PartWriter sizes, special;
+  fs::path folder;  // of the file before
+  for (int64_t row = begin; row < end; ++row) {
+    FoundFile found;
+    if (!is_left_out[size_t(row)]) {
+      retry_machine_faults("read " + std::string(listing.key(row)), [&] { found = find_file(listing, row); });
+      if (auto here = found.file.parent_path(); here != folder) own.reads(folder = std::move(here));
+    }
+    const bool is_refused = !is_left_out[size_t(row)] && !found.fault && !links.admit(found.file);
+    sizes.number(found.bytes);
+    watch.found(0);
+    if (!found.fault && found.key.empty() && !is_refused) continue;
+    special.number(uint64_t(row)), special.text(found.key);
+    special.text(is_refused ? found.file.string() : ""), special.number(found.fault ? 1 : 0);
+    if (found.fault) special.number(uint64_t(found.fault->reason)), special.text(found.fault->detail);
+  }
+  return sizes.take() + special.take();
+}
+
+// A row that is special, in the result of a part.
+struct SpecialRow {
+  explicit SpecialRow(PartReader& reader)
+      : row(int64_t(reader.number())), key(reader.text()), refused(reader.text()) {
+    if (reader.number() == 0) return;
+    const auto reason = Reason(reader.number());
+    fault = ReadFault{reason, std::string(reader.text())};
+  }
+  int64_t row;
+  std::string key, refused;  // "": none
+  std::optional<ReadFault> fault = {};
+};
+
+}  // namespace
+
+void find_files(const SourceConfig& config, Listing& listing, const SpilledVector<uint64_t>& offsets,
                 Links& links, ListingWatch& watch) {
-  constexpr int64_t kBlock = 1 << 16;
   constexpr int kThreads = 16;  // because file servers are slow to answer
   const std::vector<bool> is_rejected = listing.rejected_rows();
-  SlowProgress progress("find the images of " + config.name, listing.size(), "image");
-  for (int64_t first = 0; first < listing.size(); first += kBlock) {
-    std::vector<FoundFile> found(size_t(std::min(kBlock, listing.size() - first)));
-    const auto find_one = [&](int64_t i) {
-      if (is_rejected[size_t(first + i)]) return;
-      auto& one = found[size_t(i)];
-      retry_machine_faults("read " + std::string(listing.key(first + i)),
-                           [&] { one = find_file(listing, first + i); });
-      if (!one.fault) links.admit(one.file);
-    };
-    for_each_in_parallel(int64_t(found.size()), find_one, kThreads);
-    fs::path folder;  // of the file before
-    for (int64_t i = 0; i < int64_t(found.size()); ++i) {
-      if (is_rejected[size_t(first + i)]) continue;
-      auto& one = found[size_t(i)];
-      auto& row = listing.row(first + i);
-      if (auto own = one.file.parent_path(); own != folder) watch.reads(folder = std::move(own));
-      if (!one.key.empty()) listing.set_key(first + i, one.key);
-      row.bytes = one.bytes;
-      if (!one.fault || (row.has_latents != 0 && row.has_features != 0)) continue;
-      listing.rejected.push_back({.row = first + i,
-                                  .key = std::string(listing.key(first + i)),
-                                  .offset = offsets[size_t(first + i)],
-                                  .reason = one.fault->reason,
-                                  .detail = one.fault->detail});
+  const int64_t rows = rows_of_part(listing.size());
+  const auto end_of = [&](int64_t part) { return std::min((part + 1) * rows, listing.size()); };
+  std::vector<SpecialRow> special;  // applied at the end, as other threads read the keys
+  const auto make = [&](int64_t part, ListingWatch& own) {
+    return found_files(listing, is_rejected, part * rows, end_of(part), links, own, watch);
+  };
+  const auto take = [&](int64_t part, std::string_view result) {
+    PartReader reader(result);
+    for (int64_t row = part * rows; row < end_of(part); ++row) {
+      const uint64_t bytes = reader.number();
+      if (!is_rejected[size_t(row)]) listing.row(row).bytes = bytes;
     }
-    watch.found(0);
-    progress.advance(int64_t(found.size()));
+    while (!reader.is_at_end()) special.emplace_back(reader);
+  };
+  run_step({.name = "files",
+            .what = "find the images of " + config.name,
+            .unit = "image",
+            .parts = (listing.size() + rows - 1) / rows,
+            .units = listing.size(),
+            .threads = kThreads,
+            .is_last = true,
+            .make = make,
+            .take = take},
+           watch);
+  for (auto& [row, key, refused, fault] : special) {
+    const auto& record = listing.row(row);
+    if (!key.empty()) listing.set_key(row, key);
+    if (!refused.empty()) links.admit(refused);
+    if (!fault || (record.has_latents != 0 && record.has_features != 0)) continue;
+    listing.rejected.push_back({.row = row,
+                                .key = std::string(listing.key(row)),
+                                .offset = offsets[size_t(row)],
+                                .reason = fault->reason,
+                                .detail = fault->detail});
   }
 }
 

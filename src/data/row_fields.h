@@ -36,11 +36,11 @@ std::string no_such_column(const std::string& key, const std::string& column,
 std::optional<ReadFault> add_captions(const TableRow& row, const std::vector<CaptionField>& fields,
                                       uint32_t file, std::vector<ListedText>& captions);
 
-// Looks for the files of the records that are not rejected, on several threads, with a progress bar: sets their sizes, and rejects
-// records whose file is missing, empty or not a regular file. A key with \ for / that names no file, as
-// Windows writes paths, becomes the one that does. Record i is listed at offsets[i]. Records with latents and
+// Looks for the files of the records that are not rejected, in parts (listing_parts.h), of which this is the last step: sets
+// their sizes, and rejects records whose file is missing, empty or not a regular file. A key with \ for / that names no
+// file, as Windows writes paths, becomes the one that does. Record i is listed at offsets[i]. Records with latents and
 // features are not rejected. A file that `links` does not admit is not read.
-void find_files(const SourceConfig& config, Listing& listing, const std::vector<uint64_t>& offsets,
+void find_files(const SourceConfig& config, Listing& listing, const SpilledVector<uint64_t>& offsets,
                 Links& links, ListingWatch& watch);
 
 }  // namespace pixart::data

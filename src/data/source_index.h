@@ -60,6 +60,8 @@ enum class ReadAs : uint8_t {
   kFolderLine,  // its first line with text
   kJson,        // the bytes are a JSON object; `field` is a text or a list of texts
   kCsv,         // a row of CSV; `field` is its separator and the number of the column
+  kPlaced,      // column `field` of row `offset` of the source (placed_rows.h)
+  kParquet,  // column `field` of row `offset` of the Parquet files that the file's path names (caption_table.h)
 };
 struct CaptionWay {
   ReadAs as = ReadAs::kStored;

@@ -4,19 +4,15 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
-#include <numeric>
 #include <optional>
-#include <set>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
 #include "pixart/data/table_rows.h"
 #include "row_fields.h"
-#include "slow_progress.h"
 #include "sources.h"
 #include "table_files.h"
+#include "table_listing.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -38,11 +34,6 @@ TableStart start_of_all(const std::vector<fs::path>& tables) {
   return all;
 }
 
-struct Columns {
-  std::string image, label;
-  std::vector<CaptionField> captions;
-};
-
 std::string no_image_column(const TableStart& start) {
   if (start.rows == 0) return "it has no rows.";
   std::string what;
@@ -55,8 +46,8 @@ std::string no_image_column(const TableStart& start) {
                             name_some({start.columns.begin(), start.columns.end()}));
 }
 
-Columns choose_columns(const SourceConfig& config, const TableStart& start) {
-  Columns columns{
+TableColumns choose_columns(const SourceConfig& config, const TableStart& start) {
+  TableColumns columns{
       .image = config.image_column, .label = config.label_column, .captions = configured_captions(config)};
   if (columns.image.empty()) columns.image = first_of(kImageColumns, start.columns);
   if (columns.image.empty())
@@ -67,7 +58,8 @@ Columns choose_columns(const SourceConfig& config, const TableStart& start) {
 }
 
 // Every requested column must occur in some row.
-void check_columns(const SourceConfig& config, const Columns& columns, const std::set<std::string>& known) {
+void check_columns(const SourceConfig& config, const TableColumns& columns,
+                   const std::set<std::string>& known) {
   Problems problems;
   const std::vector<std::string> names(known.begin(), known.end());
   const auto check = [&](const std::string& key, const std::string& column) {
@@ -80,18 +72,6 @@ void check_columns(const SourceConfig& config, const Columns& columns, const std
   problems.throw_if_any(subject_of(config));
 }
 
-// The value of the label column: the digits of a number, or a name.
-std::optional<ReadFault> label_in(const nlohmann::json& row, const std::string& column, std::string& label) {
-  const auto found = row.find(column);
-  if (found == row.end() || found->is_null() || *found == "")
-    return ReadFault{Reason::kMissingField, fmt::format("'{}', the label, is missing", column)};
-  if (!found->is_string() && !found->is_number_integer())
-    return ReadFault{Reason::kBadLabel, fmt::format("'{}': expected a name or a whole number, got {}", column,
-                                                    found->type_name())};
-  label = found->is_string() ? found->get<std::string>() : std::to_string(found->get<int64_t>());
-  return std::nullopt;
-}
-
 std::optional<int64_t> whole_number(const std::string& text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -99,28 +79,10 @@ std::optional<int64_t> whole_number(const std::string& text) {
   return value;
 }
 
-// The labels of rows, each text once.
-class LabelTexts {
- public:
-  static constexpr uint32_t kNone = 0;
-  uint32_t number(const std::string& text) {
-    return text.empty() ? kNone : numbers_.try_emplace(text, uint32_t(numbers_.size()) + 1).first->second;
-  }
-  // By number; the first is empty.
-  std::vector<std::string> texts() const {
-    std::vector<std::string> all(numbers_.size() + 1);
-    for (const auto& [text, number] : numbers_) all[number] = text;
-    return all;
-  }
-
- private:
-  std::unordered_map<std::string, uint32_t> numbers_;
-};
-
 // Labels are numbers if most of them are; otherwise names, numbered in sorted order. `numbers`: of the text of each
 // row; kNone for rows without a label.
-void set_labels(Listing& listing, const std::vector<std::string>& texts, const std::vector<uint32_t>& numbers,
-                const std::vector<uint64_t>& offsets) {
+void set_labels(Listing& listing, const std::vector<std::string>& texts,
+                const SpilledVector<uint32_t>& numbers, const SpilledVector<uint64_t>& offsets) {
   int64_t num_numbers = 0, num_labels = 0, largest = -1;
   std::vector<std::optional<int64_t>> values;
   for (const auto& text : texts) values.push_back(whole_number(text));
@@ -154,69 +116,6 @@ void set_labels(Listing& listing, const std::vector<std::string>& texts, const s
   }
   for (int64_t i = 0; are_numbers && i <= largest; ++i) names.push_back(std::to_string(i));
 }
-
-// Rows as they are in the tables: record i of the listing is row i of the lists.
-struct TableListing {
-  Listing listing = {};
-  std::vector<uint64_t> offsets = {};  // of the rows
-  std::vector<uint32_t> labels = {};   // as written in the table
-  std::vector<bool> has_path = {};     // the row names an image below its folder
-  LabelTexts texts = {};
-  std::vector<uint32_t> images = {};  // of each table, the pattern of the images that it names
-  std::set<std::string> known = {};   // names of columns
-
-  // `file`: the pattern of the table, which is the last one.
-  void add(TableRow& row, const fs::path& table, const Columns& columns, uint32_t file) {
-    Record record{.key = fmt::format("{} line {}", table.filename().string(), row.line),
-                  .file = images.back()};
-    for (const auto& [name, value] : row.fields.items())
-      if (known.count(name) == 0) known.insert(name);
-    std::optional<ReadFault> fault;
-    std::string label;
-    if (!row.fault.empty()) fault = {Reason::kBadRow, row.fault};
-    if (!fault) fault = path_in(row.fields, columns.image, listing.pattern(images.back()).path, record.key);
-    has_path.push_back(!fault);
-    if (!fault) fault = add_captions(row, columns.captions, file, record.captions);
-    if (!fault && !columns.label.empty()) fault = label_in(row.fields, columns.label, label);
-    offsets.push_back(row.offset);
-    labels.push_back(texts.number(label));
-    listing.add(std::move(record));
-    if (fault) listing.reject(fault->reason, fault->detail, row.offset);
-  }
-  void remove_last() {
-    listing.remove_last();
-    offsets.pop_back(), labels.pop_back(), has_path.pop_back();
-  }
-  void keep(const std::vector<bool>& is_kept) {
-    size_t count = 0;
-    for (size_t i = 0; i < is_kept.size(); ++i) {
-      if (!is_kept[i]) continue;
-      offsets[count] = offsets[i], labels[count] = labels[i], has_path[count] = has_path[i];
-      ++count;
-    }
-    offsets.resize(count), labels.resize(count), has_path.resize(count);
-    listing.keep(is_kept);
-  }
-};
-
-// Counts samples: rows of one image are one.
-class SampleCount {
- public:
-  explicit SampleCount(int64_t most) : most_(most) {}
-  // Whether row `row` is of the first `most` samples.
-  bool takes(const TableListing& rows, int64_t row) {
-    if (most_ == 0) return true;
-    const bool has_place = num_bad_ + int64_t(files_.size()) < most_;
-    if (!rows.has_path[size_t(row)]) return has_place && ++num_bad_ > 0;
-    const auto file = rows.listing.image_file(row).string();
-    if (has_place) files_.insert(file);
-    return files_.count(file) > 0;
-  }
-
- private:
-  int64_t most_, num_bad_ = 0;
-  std::unordered_set<std::string> files_;
-};
 
 void first_samples(TableListing& rows, int64_t most) {
   if (most == 0) return;
@@ -272,63 +171,6 @@ void name_by_folder(const SourceConfig& config, TableListing& rows) {
   rows.listing.prefix_keys([&](const IndexedRow& row) { return prefixes[row.file]; });
 }
 
-// Rows with captions that name one image, with one label, become one sample, as in COCO, which has five
-// captions for each image.
-void merge_rows(const SourceConfig& config, Listing& listing) {
-  std::vector<std::pair<int64_t, int64_t>> merged;  // a row, and the one that gets its captions
-  const auto sorted = listing.by_key(listing.rejected_rows());
-  for (size_t first = 0, i = 1; i < sorted.size(); ++i) {
-    const int64_t row = sorted[i].row, other = sorted[first].row;
-    if (listing.key(row) != listing.key(other))
-      first = i;
-    else if (listing.has_texts(row) && listing.row(row).label == listing.row(other).label)
-      merged.emplace_back(row, other);
-  }
-  if (merged.empty()) return;
-  std::vector<bool> is_kept(size_t(listing.size()), true);
-  std::vector<int64_t> owner(size_t(listing.size()));
-  std::iota(owner.begin(), owner.end(), 0);
-  for (const auto& [row, other] : merged) owner[size_t(row)] = other, is_kept[size_t(row)] = false;
-  log::info("{}: {} rows name an image of an earlier row; their captions are drawn like that row's",
-            subject_of(config), merged.size());
-  listing.move_captions(owner);
-  listing.keep(is_kept);
-}
-
-constexpr uint64_t kMegabyte = 1'000'000;
-
-int64_t megabytes_of(const std::vector<fs::path>& tables) {
-  uint64_t bytes = 0;
-  std::error_code error;
-  for (const auto& table : tables)
-    if (const uint64_t size = fs::file_size(table, error); !error) bytes += size;
-  return int64_t(bytes / kMegabyte);
-}
-
-void read_table(const SourceConfig& config, const fs::path& table, const Columns& columns, SampleCount& count,
-                ListingWatch& watch, SlowProgress& progress, TableListing& rows) {
-  const auto folder = config.images.empty() ? table.parent_path() : config.images;
-  rows.images.push_back(rows.listing.new_file({.path = folder, .form = FilePattern::kByKey}));
-  const uint32_t file = rows.listing.file({.path = table});
-  const bool needs_all = !columns.label.empty();  // the classes are those of all rows
-  uint64_t end = 0;
-  read_rows(table, [&](TableRow& row) {
-    progress.advance(int64_t(row.offset / kMegabyte - end / kMegabyte));
-    end = row.offset;
-    rows.add(row, table, columns, file);
-    if (!needs_all && !count.takes(rows, rows.listing.size() - 1)) rows.remove_last();
-    watch.found();
-    return true;
-  });
-}
-
-void read_tables(const SourceConfig& config, const std::vector<fs::path>& tables, const Columns& columns,
-                 ListingWatch& watch, TableListing& rows) {
-  SampleCount count(config.max_samples);
-  SlowProgress progress("read the rows of " + config.name, megabytes_of(tables), "megabyte");
-  for (const auto& table : tables) read_table(config, table, columns, count, watch, progress, rows);
-}
-
 // A table that the config names may be a link; one in its folder may not lead out of it.
 std::vector<fs::path> roots_of(const SourceConfig& config, const std::vector<fs::path>& tables) {
   std::vector<fs::path> roots = {config.path};
@@ -352,7 +194,7 @@ Listing list_table(const SourceConfig& config, ListingWatch& watch) {
   }
   links.throw_if_any();
   const TableStart start = start_of_all(tables);
-  const Columns columns = choose_columns(config, start);
+  const TableColumns columns = choose_columns(config, start);
   TableListing rows{.known = start.columns};
   rows.listing.type = "table";
   read_tables(config, tables, columns, watch, rows);
@@ -363,7 +205,9 @@ Listing list_table(const SourceConfig& config, ListingWatch& watch) {
   links.throw_if_any();
   rows.offsets = {}, rows.labels = {};
   name_by_folder(config, rows);
-  merge_rows(config, rows.listing);
+  if (const int64_t merged = rows.listing.merge_rows(); merged > 0)
+    log::info("{}: {} rows name an image of an earlier row; their captions are drawn like that row's",
+              subject_of(config), merged);
   return std::move(rows.listing);
 }
 

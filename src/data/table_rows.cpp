@@ -96,12 +96,12 @@ struct Line {
   std::string text = {};
 };
 
-// The next lines that are not blank: at most `most`, of about four mebibytes.
-std::vector<Line> next_lines(Bytes& bytes, size_t most) {
+// The next lines that are not blank and begin before `end`: at most `most`, of about four mebibytes.
+std::vector<Line> next_lines(Bytes& bytes, size_t most, uint64_t end = UINT64_MAX) {
   constexpr uint64_t kMostBytes = uint64_t{4} << 20;
   std::vector<Line> lines;
   const uint64_t begin = bytes.at();
-  while (bytes.peek() != kEnd && lines.size() < most && bytes.at() - begin < kMostBytes) {
+  while (bytes.peek() != kEnd && bytes.at() < end && lines.size() < most && bytes.at() - begin < kMostBytes) {
     Line line{.row = {.offset = bytes.at(), .line = bytes.line()}};
     int byte = bytes.get();
     for (; byte != '\n' && byte != kEnd && line.text.size() <= kLargestRow; byte = bytes.get())
@@ -351,15 +351,35 @@ void read_bytes_of(const fs::path& path, Read read) {
 
 }  // namespace
 
-void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take) {
+bool has_json_lines(const fs::path& path) {
   const std::string ending = file_ending(path);
+  return ending != ".csv" && ending != ".tsv";
+}
+
+void read_rows(const fs::path& path, const std::function<bool(TableRow&)>& take) {
   read_bytes_of(path, [&](Bytes& bytes) {
-    if (ending == ".csv" || ending == ".tsv") {
-      read_csv(bytes, path, ending == ".csv" ? ',' : '\t', take);
-    } else {
-      read_json_lines(bytes, take);
-    }
+    if (has_json_lines(path)) return read_json_lines(bytes, take);
+    read_csv(bytes, path, file_ending(path) == ".csv" ? ',' : '\t', take);
   });
+}
+
+int64_t read_lines(const fs::path& path, uint64_t begin, uint64_t end,
+                   const std::function<void(TableRow&)>& take) {
+  constexpr size_t kLines = 256;
+  int64_t line_ends = 0;
+  read_bytes_of(path, [&](Bytes& bytes) {
+    if (begin > 0) {  // a line that goes on here belongs to the part before
+      bytes.go_to(begin - 1, 0);
+      bytes.skip_line();
+    }
+    while (bytes.peek() != kEnd && bytes.at() < end)
+      for (auto& line : next_lines(bytes, kLines, end)) {
+        if (line.row.fault.empty()) parse_line(line.text, line.row);
+        take(line.row);
+      }
+    line_ends = std::max<int64_t>(bytes.line() - 1, 0);
+  });
+  return line_ends;
 }
 
 void read_json_list(const fs::path& path, const std::function<void(TableRow&)>& take) {

@@ -14,12 +14,10 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/machine_fault.h"
-#include "pixart/base/parallel.h"
 #include "records.h"
 #include "remote_shards.h"
 #include "shard_paths.h"
 #include "shard_samples.h"
-#include "slow_progress.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -51,33 +49,53 @@ std::vector<std::string> class_names_in(const std::string& text) {
   return names;
 }
 
-std::vector<Listing> list_shards(const SourceConfig& config, const std::vector<fs::path>& shards,
-                                 const ShardRules& rules, ListingWatch& watch) {
-  std::vector<Listing> parts(shards.size());
-  std::vector<std::string> faults(shards.size());
-  SlowProgress progress("source " + config.name, int64_t(shards.size()), "shard");
-  const auto list_one = [&](int64_t i) {
-    try {
-      watch.reads(shards[size_t(i)]);  // asks the server of a shard for its size
-      retry_machine_faults("read " + shards[size_t(i)].string(),
-                           [&] { parts[size_t(i)] = list_shard(shards[size_t(i)], rules); });
-      watch.found(parts[size_t(i)].size());
-    } catch (const MachineFault&) {
-      throw;
-    } catch (const UserError& error) {
-      if (error.code() != ExitCode::kBadInput) throw;  // a server that does not answer
-      faults[size_t(i)] = error.what();                // reported together with the others
-    }
-    progress.advance();
+// The result of a part: what is wrong with the shard, or its samples.
+std::string listed_shard(const fs::path& shard, const ShardRules& rules, ListingWatch& own,
+                         ListingWatch& watch) {
+  PartWriter writer;
+  try {
+    own.reads(shard);  // asks the server of a shard for its size
+    Listing part;
+    retry_machine_faults("read " + shard.string(), [&] { part = list_shard(shard, rules); });
+    watch.found(part.size());
+    writer.text("");
+    part.write(writer);
+  } catch (const MachineFault&) {
+    throw;
+  } catch (const UserError& error) {
+    if (error.code() != ExitCode::kBadInput) throw;  // a server that does not answer
+    writer.text(error.what());                       // reported together with the others
+  }
+  return writer.take();
+}
+
+void list_shards(const SourceConfig& config, const std::vector<fs::path>& shards, const ShardRules& rules,
+                 ListingWatch& watch, Listing& all) {
+  std::vector<std::string> faults;
+  const auto make = [&](int64_t i, ListingWatch& own) {
+    return listed_shard(shards[size_t(i)], rules, own, watch);
   };
-  for_each_in_parallel(int64_t(shards.size()), list_one, kMostThreads);
+  const auto take = [&](int64_t, std::string_view result) {
+    PartReader reader(result);
+    if (const auto fault = reader.text(); !fault.empty())
+      faults.emplace_back(fault);
+    else
+      all.append(Listing::read(reader));
+  };
+  run_step({.name = "shards",
+            .what = "source " + config.name,
+            .unit = "shard",
+            .parts = int64_t(shards.size()),
+            .threads = kMostThreads,
+            .is_last = true,
+            .make = make,
+            .take = take},
+           watch);
   constexpr size_t kMostNamed = 20;
   Problems problems;
-  std::erase(faults, "");
   for (size_t i = 0; i < std::min(faults.size(), kMostNamed); ++i) problems.add(faults[i]);
   if (faults.size() > kMostNamed) problems.add(fmt::format("{} more shards", faults.size() - kMostNamed));
   problems.throw_if_any(subject_of(config));
-  return parts;
 }
 
 // Shards that the config names, one by one or by a pattern, may be links; those in its folder may not lead out.
@@ -107,7 +125,7 @@ Listing list_webdataset(const SourceConfig& config, ListingWatch& watch) {
                    .num_classes = all.class_names.empty() ? kMostClasses : int64_t(all.class_names.size())};
   std::erase_if(rules.kinds, [](const CaptionConfig& kind) { return !kind.from.empty(); });
   if (config.captions.empty()) rules.kinds = {{.name = "caption", .column = {}, .from = {}}};
-  for (auto& part : list_shards(config, shards, rules, watch)) all.append(std::move(part));
+  list_shards(config, shards, rules, watch, all);
 
   int64_t largest = -1;
   bool has_captions = false;

@@ -7,7 +7,7 @@
 namespace pixart::diffusion {
 
 at::Tensor evaluate(const Denoiser& denoiser, const at::Tensor& latent, double timestep) {
-  return denoiser(latent, at::full({latent.size(0)}, timestep, latent.options().dtype(at::kFloat)));
+  return denoiser(latent, at::full({1}, timestep, latent.options().dtype(at::kFloat)).expand(latent.size(0)));
 }
 
 at::Tensor predict(const Denoiser& denoiser, const at::Tensor& latent, double timestep) {
@@ -18,7 +18,7 @@ Denoiser guide(Denoiser pair, double scale, int64_t guided_channels) {
   PIXART_CHECK(guided_channels > 0, "{} guided channels", guided_channels);
   return [pair = std::move(pair), scale, guided_channels](const at::Tensor& latent,
                                                           const at::Tensor& timestep) {
-    const at::Tensor output = pair(at::cat({latent, latent}), at::cat({timestep, timestep}));
+    const at::Tensor output = pair(latent, timestep);
     const int64_t batch = latent.size(0), others = output.size(1) - guided_channels;
     PIXART_CHECK(output.size(0) == 2 * batch, "a guided call of {} gave {} outputs", 2 * batch,
                  output.size(0));

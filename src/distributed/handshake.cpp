@@ -14,7 +14,7 @@ namespace pixart::distributed {
 
 namespace {
 
-constexpr double kRetrySeconds = 0.05;
+constexpr double kNextTrySeconds = 0.05;
 constexpr double kLookSeconds = 0.2, kStopSeconds = 10;
 constexpr double kRefusedSeconds = 10;  // for another run that is about to leave the port
 
@@ -45,7 +45,7 @@ Reception introduce(const Socket& socket, Introduction& own, const std::string& 
   return is_welcome ? Reception::kWelcome : Reception::kRefused;
 }
 
-[[noreturn]] void fail(const Introduction& own, int to, const Address& address, bool is_refused) {
+[[noreturn]] void throw_unanswered(const Introduction& own, int to, const Address& address, bool is_refused) {
   const std::string who = fmt::format("rank {} at {}", to, to_string(address));
   if (!is_refused)
     throw UserError(fmt::format("{} does not answer as a rank does. Is something else listening there?", who),
@@ -64,7 +64,7 @@ Socket connect_again(const Introduction& own, int to, const Address& address, do
     return connect_until(address, deadline, fmt::format("rank {}", to));
   } catch (const UserError& error) {
     if (!is_refused || error.code() == ExitCode::kRequeue) throw;
-    fail(own, to, address, is_refused);
+    throw_unanswered(own, to, address, is_refused);
   }
 }
 
@@ -106,10 +106,10 @@ Socket connect_as(Introduction own, int to, const Address& address, const std::s
     if (reception == Reception::kWelcome) return socket;
     if (reception == Reception::kRefused && !std::exchange(is_refused, true))
       deadline = std::min(deadline, monotonic_seconds() + kRefusedSeconds);
-    if (monotonic_seconds() >= deadline) fail(own, to, address, is_refused);
+    if (monotonic_seconds() >= deadline) throw_unanswered(own, to, address, is_refused);
     if (stop_requested() && own.purpose == Purpose::kMeeting)
       throw UserError(fmt::format("stopped on request while connecting to rank {}", to), ExitCode::kRequeue);
-    ::poll(nullptr, 0, int(kRetrySeconds * 1000));
+    ::poll(nullptr, 0, int(kNextTrySeconds * 1000));
   }
 }
 

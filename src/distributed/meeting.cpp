@@ -16,9 +16,9 @@ namespace pixart::distributed {
 
 namespace {
 
-constexpr double kLookSeconds = 0.1;
-constexpr double kTellSeconds = 2;    // to hand the outcome to a rank
-constexpr double kAnswerSeconds = 5;  // for rank 0 to answer a rank that has waited long enough
+constexpr double kTurnSeconds = 0.1;
+constexpr double kTellSeconds = 2;        // to hand the outcome to a rank
+constexpr double kLateAnswerSeconds = 5;  // for rank 0 to answer a rank that has waited long enough
 constexpr uint32_t kOutcomeMagic = 0x50784d31;
 constexpr uint32_t kMostBytes = 64 << 20;
 
@@ -43,7 +43,7 @@ void tell(const Socket& guest, const Outcome& outcome) {
 }
 
 std::optional<Outcome> hear_outcome(const Socket& host) {
-  const double deadline = monotonic_seconds() + kTellSeconds + kAnswerSeconds;
+  const double deadline = monotonic_seconds() + kTellSeconds + kLateAnswerSeconds;
   OutcomeHeader header{};
   if (!read_until(host, &header, sizeof header, deadline) || header.magic != kOutcomeMagic ||
       header.code > uint32_t(ExitCode::kBadInput) || header.bytes > kMostBytes)
@@ -82,7 +82,7 @@ class Meeting {
 
   std::vector<Address> run(Strangers& strangers) {
     while (!missing().empty()) {
-      const double look = std::min(deadline_, monotonic_seconds() + kLookSeconds);
+      const double look = std::min(deadline_, monotonic_seconds() + kTurnSeconds);
       std::vector<Visitor> visitors = gate_.wait(look);
       hear_guests();
       for (auto& visitor : visitors) receive(std::move(visitor));
@@ -194,10 +194,10 @@ class Request {
 
 void wait_for_outcome(const Socket& host, double deadline) {
   Request stop(host, kStopIsRequested), end(host, kTimeIsOver);
-  while (!wait_to_read(host, monotonic_seconds() + kLookSeconds)) {
+  while (!wait_to_read(host, monotonic_seconds() + kTurnSeconds)) {
     if (stop_requested()) stop.say();
     if (monotonic_seconds() > deadline) end.say();
-    if (monotonic_seconds() > deadline + kAnswerSeconds)
+    if (monotonic_seconds() > deadline + kLateAnswerSeconds)
       fail_because_of_host("rank 0 does not answer while the ranks meet");
   }
 }

@@ -8,7 +8,7 @@ namespace pixart::distributed {
 
 namespace {
 
-[[noreturn]] void fail(const std::string& what) {
+[[noreturn]] void throw_unusable(const std::string& what) {
   throw UserError(
       fmt::format(
           "cannot use NCCL: {}. NCCL comes with the CUDA build of LibTorch (scripts/setup.sh); device: cpu "
@@ -21,11 +21,11 @@ NcclLibrary load() {
   void* handle = ::dlopen("libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
     const char* reason = ::dlerror();
-    fail(reason != nullptr ? reason : "libnccl.so.2 is missing");
+    throw_unusable(reason != nullptr ? reason : "libnccl.so.2 is missing");
   }
   const auto find = [&](auto& function, const char* name) {
     void* symbol = ::dlsym(handle, name);
-    if (symbol == nullptr) fail(fmt::format("libnccl.so.2 has no {}", name));
+    if (symbol == nullptr) throw_unusable(fmt::format("libnccl.so.2 has no {}", name));
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(symbol);
   };
   NcclLibrary library{};

@@ -94,6 +94,19 @@ int64_t CaptionEncoder::num_cut(const std::vector<std::string>& captions) const 
 
 namespace {
 
+// Makes the tokenizer of a random encoder in its folder: a copy of the named one, or one of the captions' pieces.
+void add_tokenizer(const run::TextEncoderConfig& settings, const std::vector<std::string>& texts,
+                   const fs::path& folder) {
+  constexpr uint64_t kLargestTokenizer = uint64_t{64} << 20;
+  if (!settings.tokenizer) return text::train_tokenizer(texts, settings.vocabulary, folder / "spiece.model");
+  const fs::path& named = *settings.tokenizer;
+  const text::Tokenizer readable(named);
+  const fs::path file = fs::is_directory(named) ? *text::tokenizer_file(named) : named;
+  const bool is_json = file.extension() == ".json";
+  write_file_atomically(folder / (is_json ? "tokenizer.json" : "spiece.model"),
+                        read_file(file, kLargestTokenizer));
+}
+
 void make_random_encoder(const run::RunConfig& config, const std::vector<std::string>& captions) {
   const auto& settings = config.text_encoder;
   const fs::path folder = run::RunFolder{config.run}.text_encoder();
@@ -107,9 +120,9 @@ void make_random_encoder(const run::RunConfig& config, const std::vector<std::st
                     "set text_encoder.path.",
                     folder.string()));
   StagedFolder staged(folder);
-  text::train_tokenizer(texts, settings.vocabulary, staged.path() / "spiece.model");
+  add_tokenizer(settings, texts, staged.path());
   models::T5Config t5{settings.size};
-  t5.vocab_size = text::Tokenizer(staged.path() / "spiece.model").vocab_size();
+  t5.vocab_size = text::Tokenizer(staged.path()).vocab_size();
   t5.d_kv = t5.d_model / t5.num_heads;
   nn::StateDict state;
   models::T5Encoder encoder(nn::Scope(state), t5);
@@ -138,10 +151,11 @@ CaptionEncoder open_caption_encoder(const run::RunConfig& config, at::Device dev
     blame_silent_rank([&] {
       claim.emplace(Claim::wait_for(config.run / ".text_encoder.lock", folder, shared_with_ranks()));
     });
-    remove_leftovers(config.run, {.folders = {"text_encoder"},
-                                  .in_folders = all_but({R"(spiece\.(model|vocab))", R"(config\.json)",
-                                                         R"(model(-[0-9]+-of-[0-9]+)?\.safetensors)",
-                                                         R"(model\.safetensors\.index\.json)"})});
+    remove_leftovers(config.run,
+                     {.folders = {"text_encoder"},
+                      .in_folders = all_but({R"(spiece\.(model|vocab))", R"(tokenizer\.json)",
+                                             R"(config\.json)", R"(model(-[0-9]+-of-[0-9]+)?\.safetensors)",
+                                             R"(model\.safetensors\.index\.json)"})});
     if (!fs::exists(folder / "config.json")) make_random_encoder(config, captions());
   }
   run::TextEncoderConfig found = settings;

@@ -75,9 +75,15 @@ void DiskSpace::add(const fs::path& folder, const std::string& what, double byte
 
 void DiskSpace::add_checkpoints(const run::StageConfig& stage, int64_t elements, int64_t trained) {
   const bool is_adamw = stage.optimizer.name == optim::OptimizerName::kAdamW;
-  const double one = kFloat * (2 * double(elements) + (is_adamw ? 2 : 1) * double(trained));
+  const double emas = stage.power_ema.every > 0
+                          ? kFloat * double(stage.power_ema.lengths.size() * size_t(elements))
+                          : 0,
+               one = kFloat * (2 * double(elements) + (is_adamw ? 2 : 1) * double(trained)) + emas;
   const auto existing_ones = run::list_checkpoints(folder_.checkpoints(stage.name));
   const int64_t step = existing_ones.empty() ? 0 : existing_ones.back().step;
+  if (emas > 0)
+    add(folder_.root, "power EMAs",
+        emas * double(stage.steps / stage.power_ema.every - step / stage.power_ema.every + 1));
   const int64_t newest =  // one more while it is written
       stage.checkpoints.keep_last + 1 - int64_t(existing_ones.size());
   add(folder_.root, "checkpoints", double(std::max<int64_t>(newest + kept_for_ever(stage, step), 0)) * one);
@@ -91,10 +97,10 @@ void DiskSpace::add_features(RunContext& run, const run::StageConfig& stage) {
   };
   for (const auto& part : stage.parts()) {
     const auto& dataset = run.source(part.source);
+    const run::StageConfig cut = stage.at(part.resolution);
     if (stage.reads_stored_latents())
-      add_set(latent_set_folder(run.config, stage, part.source), [&] {
-        return double(dataset.size() *
-                      latent_record_bytes(run.config, stage, autoencoder_config(run.config)));
+      add_set(latent_set_folder(run.config, cut, part.source), [&] {
+        return double(dataset.size() * latent_record_bytes(run.config, cut, autoencoder_config(run.config)));
       });
     if (!stage.reads_stored_captions()) continue;
     const int64_t channels = condition_sizes(run, stage).text.caption_channels;

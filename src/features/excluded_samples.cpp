@@ -116,19 +116,20 @@ void ExcludedSamples::add(const std::vector<ExcludedSample>& found) {
 }
 
 void ExcludedSamples::leave_out(const ExcludedSample& sample, Problems& problems) {
-  const auto part = std::find_if(parts_.begin(), parts_.end(),
-                                 [&](const StagePart& one) { return one.source->name == sample.source; });
-  if (part == parts_.end()) {
+  const auto is_of = [&](const StagePart& part) { return part.source->name == sample.source; };
+  const auto first = std::find_if(parts_.begin(), parts_.end(), is_of);
+  if (first == parts_.end()) {
     problems.add(fmt::format("{} of source {}, which the stage does not read", printable(sample.key),
                              printable(sample.source)));
     return;
   }
-  const int64_t row = row_of(size_t(part - parts_.begin()), sample);
+  const int64_t row = row_of(size_t(first - parts_.begin()), sample);
   if (row < 0)
     problems.add(
         fmt::format("source {} has no sample with the key {}", sample.source, printable(sample.key)));
-  else
-    rows_->add(part->first_row + row, sample.from_position);
+  else  // at each of its resolutions
+    for (const auto& part : parts_)
+      if (is_of(part)) rows_->add(part.first_row + row, sample.from_position);
 }
 
 int64_t ExcludedSamples::row_of(size_t part, const ExcludedSample& sample) {

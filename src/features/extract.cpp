@@ -41,14 +41,15 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
   const run::RunConfig& config = run.config;
   say_what_is_not_stored(stage, options);
   for (const auto& part : run.parts(stage)) {
+    const run::StageConfig cut = stage.at(part.resolution);
     const std::string& source = part.source->name;
     if (options.latents && stage.reads_stored_latents()) {
       const LatentCodec codec = load_codec(config, run.device);
-      const auto latents = latent_set(config, stage, source, *part.dataset, codec, run.device, options.sets);
+      const auto latents = latent_set(config, cut, source, *part.dataset, codec, run.device, options.sets);
       const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
       data::check_budget(*part.source, ledger);
       log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
-                latent_set_folder(config, stage, source).string());
+                latent_set_folder(config, cut, source).string());
     }
     if (options.captions && stage.reads_stored_captions()) {
       const auto captions = caption_set(config, source, *part.dataset, *run.caption_encoder(), options.sets);

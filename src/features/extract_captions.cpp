@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kEncodeBatch = 64;
+constexpr int64_t kCaptionBatch = 64;
 
 class CaptionExtraction {
  public:
@@ -163,8 +163,8 @@ class CaptionExtraction {
   int64_t start(int64_t begin, Shard& shard, Batch& batch) {
     std::vector<std::string> texts;
     int64_t id = begin;
-    for (; id < shard.last && int64_t(texts.size()) < kEncodeBatch; ++id) {
-      if (!former_ && id == begin + kEncodeBatch) break;
+    for (; id < shard.last && int64_t(texts.size()) < kCaptionBatch; ++id) {
+      if (!former_ && id == begin + kCaptionBatch) break;
       const auto place = size_t(id - shard.first);
       shard.features[place] = stored(id);
       if (shard.features[place].defined()) continue;

@@ -13,6 +13,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/prefetch.h"
+#include "pixart/base/words.h"
 #include "pixart/data/feature_update.h"
 #include "pixart/data/stored_features.h"
 #include "pixart/data/transform.h"
@@ -25,7 +26,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kEncodeBatch = 32;  // images per call of the autoencoder
+constexpr int64_t kImageBatch = 32;  // images per call of the autoencoder
 
 // An image cut to its shape, or the reason why it is rejected.
 struct Cut {
@@ -94,7 +95,7 @@ class LatentExtraction {
                 source_.name, num_taken_);
     former_.reset();
   }
-  void take_from(const fs::path& folder) { former_.emplace(folder, kEncodeBatch); }
+  void take_from(const fs::path& folder) { former_.emplace(folder, kImageBatch); }
 
  private:
   bool is_half() const { return run_.features.latent_dtype == data::LatentDtype::kFloat16; }
@@ -106,9 +107,9 @@ class LatentExtraction {
          .hint = std::string(kHowToUpdate),
          .of_samples = true},
         codec_.input(),
-        {"resolution", std::to_string(stage_.resolution)},
+        {"resolution", resolutions_in_words()},
         {"transform", fmt::format("JPEG halved in decoding from a shorter side of {}; {}, centre crop",
-                                  2 * data::decode_side(int(stage_.resolution)), resize_in_words())},
+                                  decode_sides_in_words(), resize_in_words())},
         {"mirrored", stage_.horizontal_flip ? "too" : "no"},
         {.name = "stored_latents",
          .value = has_stored() ? "taken where the source has some of this shape" : "none",
@@ -119,10 +120,33 @@ class LatentExtraction {
     return inputs;
   }
 
+  // With several resolutions also what decides which of them an image has.
+  std::string resolutions_in_words() const {
+    if (stage_.resolutions.empty()) return std::to_string(stage_.resolution);
+    const bool reads_shares = stage_.resolution_rule == data::ResolutionRule::kShare;
+    std::vector<std::string> words;
+    for (const auto& one : stage_.resolutions)
+      words.push_back(reads_shares ? fmt::format("{} (share {})", one.side, one.share)
+                                   : std::to_string(one.side));
+    return fmt::format("{}; rule: {}", join(words, ", "), word_of(stage_.resolution_rule));
+  }
+
+  std::string decode_sides_in_words() const {
+    std::vector<std::string> words;
+    for (const auto& one : cutter_.shapes.config().resolutions)
+      words.push_back(std::to_string(2 * data::decode_side(one.side)));
+    return join(words, ", ");
+  }
+
   std::string resize_in_words() const {
-    if (cutter_.buckets.empty()) return "shorter side: bicubic resize";
-    return fmt::format("nearest aspect bucket: covering {} resize",
-                       cutter_.buckets.front().filter == data::Filter::kLanczos ? "Lanczos" : "bicubic");
+    if (!stage_.aspect_buckets) return "shorter side: bicubic resize";
+    std::vector<std::string> words;
+    for (size_t bucket = 0; bucket < cutter_.shapes.size(); ++bucket) {
+      const bool is_lanczos = cutter_.shapes.at(bucket).filter == data::Filter::kLanczos;
+      if (const char* word = is_lanczos ? "Lanczos" : "bicubic"; words.empty() || words.back() != word)
+        words.push_back(word);
+    }
+    return fmt::format("nearest aspect bucket: covering {} resize", join(words, ", "));
   }
 
   Cut cut(int64_t row, bool takes_former = true) const {
@@ -150,7 +174,7 @@ class LatentExtraction {
   // its size is taken to be the stage's.
   bool read_stored(Cut& result) const {
     const auto file = dataset_.outline(result.row).latent_file;
-    if (file.empty() || stage_.horizontal_flip || stage_.aspect_buckets) return false;
+    if (file.empty() || stage_.horizontal_flip || stage_.has_buckets()) return false;
     data::StoredLatent latent;
     try {
       latent = data::read_stored_latent(file);
@@ -250,7 +274,7 @@ class LatentExtraction {
     if (one.stored.defined()) return keep(shard, one, one.stored);
     auto& batch = shard.waiting[one.bucket];
     batch.push_back(std::move(one));
-    if (int64_t(batch.size()) == kEncodeBatch) settle(shard, batch);
+    if (int64_t(batch.size()) == kImageBatch) settle(shard, batch);
   }
 
   void finish(Shard& shard) {
@@ -265,7 +289,7 @@ class LatentExtraction {
     Shard shard;
     int64_t next_row = first;
     Prefetch<int64_t, Cut> cuts(
-        physical_cores(), 2 * kEncodeBatch,
+        physical_cores(), 2 * kImageBatch,
         [&]() -> std::optional<int64_t> {
           return next_row < last ? std::optional(next_row++) : std::nullopt;
         },
@@ -300,14 +324,30 @@ class LatentExtraction {
 
 int64_t latent_record_bytes(const run::RunConfig& run, const run::StageConfig& stage,
                             const models::VaeConfig& vae) {
-  const int64_t side = stage.resolution / vae.downscale();
   const int64_t element = run.features.latent_dtype == data::LatentDtype::kFloat16 ? 2 : 4;
-  return 2 * vae.latent_channels * side * side * element * (stage.horizontal_flip ? 2 : 1);
+  int64_t pixels = 0;
+  const auto each = stage.at_each_resolution();
+  for (const auto& one : each) {
+    const int64_t side = one.resolution / vae.downscale();
+    pixels += side * side;
+  }
+  return 2 * vae.latent_channels * pixels * element * (stage.horizontal_flip ? 2 : 1) / int64_t(each.size());
 }
+
+namespace {
+
+std::string resolutions_in_name(const run::StageConfig& stage) {
+  std::vector<std::string> words;
+  for (const auto& one : stage.at_each_resolution()) words.push_back(std::to_string(one.resolution));
+  const bool reads_shares = stage.resolution_rule == data::ResolutionRule::kShare;
+  return join(words, "-") + (reads_shares ? "-shared" : "");
+}
+
+}  // namespace
 
 fs::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source) {
-  return features_folder(run) / fmt::format("{}-latents-{}{}{}", source, stage.resolution,
+  return features_folder(run) / fmt::format("{}-latents-{}{}{}", source, resolutions_in_name(stage),
                                             stage.aspect_buckets ? "-aspect" : "",
                                             stage.horizontal_flip ? "-mirrored" : "");
 }

@@ -9,7 +9,6 @@
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
-#include "pixart/data/aspect_bucket.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/damaged_features.h"
 #include "pixart/features/stage_images.h"
@@ -218,10 +217,11 @@ data::Batch FeatureReader::operator()(const data::MicroBatch& plan) const {
   if (with_sizes) {
     batch.image_size = buffer({count, 2}, at::kFloat, pinned);
     batch.aspect_ratio = buffer({count, 1}, at::kFloat, pinned);
-    const double ratio = resolution > 0 ? data::aspect_buckets(int(resolution))[plan.bucket].ratio : 1.0;
     for (int64_t i = 0; i < count; ++i) {
-      batch.image_size.data_ptr<float>()[2 * i] = float(places[size_t(i)].height);
-      batch.image_size.data_ptr<float>()[2 * i + 1] = float(places[size_t(i)].width);
+      const Place& place = places[size_t(i)];
+      const double ratio = shapes ? shapes->at(bucket_of(parts[place.part], place.row)).ratio : 1.0;
+      batch.image_size.data_ptr<float>()[2 * i] = float(place.height);
+      batch.image_size.data_ptr<float>()[2 * i + 1] = float(place.width);
       batch.aspect_ratio.data_ptr<float>()[i] = float(ratio);
     }
   }

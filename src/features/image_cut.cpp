@@ -2,24 +2,35 @@
 
 namespace pixart::features {
 
-ImageCutter::ImageCutter(const run::StageConfig& stage) : side(int(stage.resolution)) {
-  if (stage.aspect_buckets) buckets = data::aspect_buckets(side);
+ImageCutter::ImageCutter(const run::StageConfig& stage) : shapes(stage.shapes()) {}
+
+namespace {
+
+// How large an image must be decoded. Where it has one of several resolutions, its header says which.
+int side_of(const data::TrainingShapes& shapes, const data::Dataset& dataset, int64_t row) {
+  if (shapes.config().resolutions.size() == 1) return shapes.side(0);
+  const auto size = dataset.image_size(row);
+  return shapes.side(bucket_of(shapes, dataset, row, size.height, size.width));
 }
+
+}  // namespace
 
 CutImage ImageCutter::cut(const data::Dataset& dataset, int64_t row,
                           const std::optional<data::CropPlace>& place) const {
-  const auto image = dataset.reduced_image(row, data::decode_side(side));
+  const auto image = dataset.reduced_image(row, data::decode_side(side_of(shapes, dataset, row)));
   CutImage result{.image = {},
                   .height = image.full_height,
                   .width = image.full_width,
-                  .bucket = 0,
+                  .bucket = bucket_of(shapes, dataset, row, image.full_height, image.full_width),
                   .checksum = image.checksum};
-  if (!buckets.empty()) result.bucket = uint8_t(data::nearest_bucket(buckets, result.height, result.width));
-  dataset.on_sample(row, [&] {
-    result.image = buckets.empty() ? data::cover_and_crop(image, side, side, data::Filter::kBicubic, place)
-                                   : data::resize_to_bucket(image, buckets[result.bucket], place);
-  });
+  dataset.on_sample(row,
+                    [&] { result.image = data::resize_to_bucket(image, shapes.at(result.bucket), place); });
   return result;
+}
+
+uint8_t bucket_of(const data::TrainingShapes& shapes, const data::Dataset& dataset, int64_t row, int height,
+                  int width) {
+  return shapes.bucket_of(height, width, shapes.reads_keys() ? dataset.key(row) : std::string());
 }
 
 }  // namespace pixart::features

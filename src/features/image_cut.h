@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "pixart/data/aspect_bucket.h"
 #include "pixart/data/dataset.h"
+#include "pixart/data/training_shapes.h"
 #include "pixart/data/transform.h"
 #include "pixart/run/run_config.h"
 
@@ -15,7 +15,7 @@ namespace pixart::features {
 struct CutImage {
   Image image;
   int height = 0, width = 0;  // of the source image
-  uint8_t bucket = 0;         // 0 without aspect buckets
+  uint8_t bucket = 0;         // among the stage's shapes
   uint32_t checksum = 0;      // of the encoded image (formats::ReducedImage)
 };
 
@@ -26,8 +26,11 @@ struct ImageCutter {
   CutImage cut(const data::Dataset& dataset, int64_t row,
                const std::optional<data::CropPlace>& place = {}) const;
 
-  int side;                                 // of a square
-  std::vector<data::AspectBucket> buckets;  // or the shapes; empty: squares
+  data::TrainingShapes shapes;
 };
+
+// The shape of a row's image of this size.
+uint8_t bucket_of(const data::TrainingShapes& shapes, const data::Dataset& dataset, int64_t row, int height,
+                  int width);
 
 }  // namespace pixart::features

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -63,9 +64,14 @@ void ImageMemory::save() {
 
 ImageMemories::ImageMemories(const StageParts& parts, const ImageMemoryPlace& place) : parts_(parts) {
   if (place.folder.empty()) return;
-  for (const auto& part : parts)
-    memories_.push_back(std::make_unique<ImageMemory>(place.folder, part.source->name, part.dataset->size(),
-                                                      place.rank, place.is_new));
+  std::map<std::string, std::shared_ptr<ImageMemory>> of;
+  for (const auto& part : parts) {
+    auto& memory = of[part.source->name];
+    if (!memory)
+      memory = std::make_shared<ImageMemory>(place.folder, part.source->name, part.dataset->size(),
+                                             place.rank, place.is_new);
+    memories_.push_back(memory);
+  }
 }
 
 void ImageMemories::note(size_t part, int64_t row, uint32_t checksum) {

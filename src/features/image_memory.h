@@ -42,7 +42,7 @@ class ImageMemories {
 
  private:
   StageParts parts_;
-  std::vector<std::unique_ptr<ImageMemory>> memories_;  // one per part, or none
+  std::vector<std::shared_ptr<ImageMemory>> memories_;  // one per source, for each of its parts; or none
   mutable std::mutex mutex_;
   std::vector<std::string> replaced_;  // "source: key"
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "image_cut.h"
 #include "pixart/base/claim.h"
 #include "pixart/base/env.h"
 #include "pixart/base/file.h"
@@ -12,7 +13,6 @@
 #include "pixart/base/log.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/progress.h"
-#include "pixart/data/aspect_bucket.h"
 #include "pixart/data/latent_set.h"
 #include "pixart/features/extract.h"
 #include "pixart/formats/tensor_file.h"
@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char *kSizes = "sizes", *kPictures = "pictures";  // [rows, 2] int32; the source's fingerprint
-constexpr int64_t kPiece = 1024;                                  // images between two signs of life
+constexpr int64_t kImagesAtOnce = 1024;                           // images between two signs of life
 
 fs::path file_of(const run::RunConfig& run, const std::string& source) {
   return features_folder(run) / (source + "-sizes.safetensors");
@@ -52,8 +52,8 @@ at::Tensor read_sizes(const std::string& source, const data::Dataset& dataset) {
   const int64_t rows = dataset.size();
   at::Tensor sizes = at::zeros({rows, 2}, at::kInt);
   Progress progress("read sizes of images of " + source, rows, "image");
-  for (int64_t first = 0; first < rows; first += kPiece) {
-    const int64_t count = std::min(kPiece, rows - first);
+  for (int64_t first = 0; first < rows; first += kImagesAtOnce) {
+    const int64_t count = std::min(kImagesAtOnce, rows - first);
     for_each_in_parallel(count, [&](int64_t i) {
       try {
         const auto [height, width] = dataset.image_size(first + i);
@@ -92,7 +92,7 @@ at::Tensor sizes_of(const run::RunConfig& run, const std::string& source, const 
 
 ImageShapes image_shapes(const run::RunConfig& run, const run::StageConfig& stage,
                          const data::SourceConfig& source, const data::Dataset& dataset) {
-  const auto& table = data::aspect_buckets(int(stage.resolution));
+  const data::TrainingShapes shapes = stage.shapes();
   const at::Tensor sizes = sizes_of(run, source.name, dataset);
   ImageShapes result{.buckets = std::vector<uint8_t>(size_t(dataset.size())),
                      .rejected = data::rejected_images(dataset)};
@@ -104,7 +104,7 @@ ImageShapes image_shapes(const run::RunConfig& run, const run::StageConfig& stag
     formats::ImageSize known{.height = size[0], .width = size[1]};
     try {
       if (known.height == 0) known = dataset.image_size(row);  // the file does not tell why
-      result.buckets[size_t(row)] = uint8_t(data::nearest_bucket(table, known.height, known.width));
+      result.buckets[size_t(row)] = bucket_of(shapes, dataset, row, known.height, known.width);
     } catch (const data::BadSample& bad) {
       result.rejected.push_back(bad.rejection());
     }

@@ -47,6 +47,8 @@ void open_autoencoder(const run::RunConfig& config, Problems& problems) {
 }
 
 void open_text_encoder(const run::RunConfig& config, Problems& problems) {
+  const auto& named = config.text_encoder.tokenizer;
+  if (named) collect(problems, [&] { text::Tokenizer tokenizer(*named); });
   if (!config.text_encoder.path) return;  // made from the captions
   const fs::path& folder = *config.text_encoder.path;
   collect(problems, [&] { models::load_t5(folder, at::kMeta); });
@@ -73,9 +75,8 @@ void open_inputs(RunContext& run, const std::vector<run::StageConfig>& stages, P
 }
 
 models::VaeConfig autoencoder_config(const run::RunConfig& config) {
-  const fs::path file = autoencoder_folder(config) / "config.json";
-  std::error_code error;
-  if (config.autoencoder.path || fs::exists(file, error)) return models::read_vae_config(file);
+  const fs::path folder = autoencoder_folder(config);
+  if (config.autoencoder.path || models::holds_vae(folder)) return models::vae_config_of(folder);
   return configured_vae(config.autoencoder);
 }
 
@@ -111,7 +112,7 @@ std::map<std::string, std::string> input_hashes(const run::RunConfig& config,
                                                 const std::vector<run::StageConfig>& stages) {
   std::map<std::string, std::string> hashes;
   const fs::path autoencoder = autoencoder_folder(config);
-  if (any_stage(stages, &run::ObjectiveInfo::reads_latents) && fs::exists(autoencoder / "config.json"))
+  if (any_stage(stages, &run::ObjectiveInfo::reads_latents) && models::holds_vae(autoencoder))
     hashes["autoencoder"] = folder_fingerprint(autoencoder);
   run::TextEncoderConfig encoder = config.text_encoder;
   if (!encoder.path) encoder.path = run::RunFolder{config.run}.text_encoder();

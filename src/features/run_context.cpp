@@ -24,6 +24,18 @@ std::shared_ptr<const CaptionEncoder> RunContext::caption_encoder() {
   return opened_encoder;
 }
 
+namespace {
+
+uint8_t first_bucket(const run::StageConfig& stage, const run::MixConfig& part) {
+  if (!part.resolution) return 0;
+  const auto shapes = stage.shapes();
+  uint8_t bucket = 0;
+  while (shapes.side(bucket) != *part.resolution) ++bucket;
+  return bucket;
+}
+
+}  // namespace
+
 StageParts RunContext::parts(const run::StageConfig& stage) {
   StageParts result;
   int64_t first_row = 0;
@@ -32,7 +44,9 @@ StageParts RunContext::parts(const run::StageConfig& stage) {
     result.push_back({.source = &config.source(part.source),
                       .dataset = &dataset,
                       .passes = part.passes,
-                      .first_row = first_row});
+                      .first_row = first_row,
+                      .resolution = part.resolution,
+                      .first_bucket = first_bucket(stage, part)});
     first_row += dataset.size();
     const bool same = dataset.class_names() == result.front().dataset->class_names();
     if (stage.info().reads_labels && !same)

@@ -1,6 +1,7 @@
 #include "pixart/features/stage_data.h"
 
 #include <algorithm>
+#include <set>
 
 #include "pixart/base/error.h"
 
@@ -16,8 +17,13 @@ std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row) {
 }
 
 uint8_t bucket_of(const StagePart& part, int64_t row) {
-  if (part.latents) return part.latents->item(row).bucket;
-  return part.shapes ? part.shapes->buckets.at(size_t(row)) : 0;
+  if (part.latents) return uint8_t(part.first_bucket + part.latents->item(row).bucket);
+  return uint8_t(part.first_bucket + (part.shapes ? part.shapes->buckets.at(size_t(row)) : 0));
+}
+
+bool is_repeated(const StageParts& parts, size_t part) {
+  return std::any_of(parts.begin(), parts.begin() + int64_t(part),
+                     [&](const StagePart& earlier) { return earlier.source == parts[part].source; });
 }
 
 bool uses_row(const StagePart& part, int64_t row) {
@@ -29,7 +35,8 @@ namespace {
 
 // The buckets of the images whose shape is known, also of those that are rejected for another reason.
 void add_buckets(const StagePart& part, std::vector<uint8_t>& buckets) {
-  const auto& rejected = part.latents ? part.latents->rejected() : part.shapes->rejected;
+  static const std::vector<data::Rejection> none;  // a part whose images have one shape
+  const auto& rejected = part.latents ? part.latents->rejected() : part.shapes ? part.shapes->rejected : none;
   auto next = rejected.begin();
   for (int64_t row = 0; row < part.dataset->size(); ++row) {
     const bool is_known = next == rejected.end() || next->row != row;
@@ -52,7 +59,7 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
     for (const auto& rejection : ledgers[i].rejected) part.rejected.push_back(rejection.row);
     const auto& selection = parts[i].dataset->selection();
     if (selection) part.drawn = {selection, &selection->drawn};
-    if (stage.aspect_buckets) add_buckets(parts[i], buckets.bucket_of);
+    if (stage.has_buckets()) add_buckets(parts[i], buckets.bucket_of);
     result.push_back(std::move(part));
   }
   return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets), std::move(excluded),
@@ -84,6 +91,17 @@ data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_f
   if (quarantine_file != nullptr) quarantine_file->replace(ledger);
   data::check_budget(*part.source, ledger);
   return ledger;
+}
+
+void append_new(const StageParts& parts, const std::vector<data::Ledger>& ledgers,
+                data::QuarantineFile& quarantine_file) {
+  const size_t last = ledgers.size() - 1;
+  std::set<int64_t> known;
+  for (size_t i = 0; i < last; ++i)
+    if (parts[i].source == parts[last].source)
+      for (const auto& rejection : ledgers[i].rejected) known.insert(rejection.row);
+  for (const auto& rejection : ledgers[last].rejected)
+    if (!known.contains(rejection.row)) quarantine_file.append(parts[last].source->name, rejection);
 }
 
 }  // namespace pixart::features

@@ -11,7 +11,8 @@ namespace pixart::features {
 
 struct StageImages::State {
   StageParts parts;
-  ImageCutter cutter;
+  data::TrainingShapes shapes;       // of the stage
+  std::vector<ImageCutter> cutters;  // of each part
   ImageMemories memories;
   uint64_t seed;
   bool mirror, random_crop;
@@ -21,19 +22,21 @@ struct StageImages::State {
 StageImages::StageImages(StageParts parts, const run::StageConfig& stage, const models::VaeConfig& vae,
                          uint64_t seed, const ImageMemoryPlace& memory)
     : state_(new State{.parts = parts,
-                       .cutter = ImageCutter(stage),
+                       .shapes = stage.shapes(),
+                       .cutters = {},
                        .memories = {parts, memory},
                        .seed = seed,
                        .mirror = stage.horizontal_flip,
                        .random_crop = stage.encode.random_crop,
                        .latent_channels = vae.latent_channels,
-                       .downscale = vae.downscale()}) {}
+                       .downscale = vae.downscale()}) {
+  for (const auto& part : parts) state_->cutters.emplace_back(stage.at(part.resolution));
+}
 StageImages::~StageImages() = default;
 
 StageImages::Size StageImages::size(uint8_t bucket) const {
-  const ImageCutter& cutter = state_->cutter;
-  if (cutter.buckets.empty()) return {cutter.side, cutter.side};
-  return {cutter.buckets.at(bucket).height, cutter.buckets.at(bucket).width};
+  const auto& shape = state_->shapes.at(bucket);
+  return {shape.height, shape.width};
 }
 
 std::vector<int64_t> StageImages::latent_shape(uint8_t bucket) const {
@@ -61,9 +64,9 @@ StageImages::Size StageImages::read(size_t part, int64_t row, int64_t position, 
                                     uint8_t* planes) const {
   State& s = *state_;
   const auto& [source, dataset] = std::pair{s.parts[part].source, s.parts[part].dataset};
-  const CutImage cut = s.cutter.cut(*dataset, row, drawn_place(s.random_crop, s.seed, position));
+  const CutImage cut = s.cutters[part].cut(*dataset, row, drawn_place(s.random_crop, s.seed, position));
   s.memories.note(part, row, cut.checksum);
-  if (cut.bucket != bucket)
+  if (s.parts[part].first_bucket + cut.bucket != bucket)
     throw UserError(
         fmt::format("source {}: {} has another size than when the sizes of its images were listed. "
                     "Restore it, or start a new run.",

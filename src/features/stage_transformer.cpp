@@ -19,12 +19,12 @@ models::TransformerShape shape_of(const run::TransformerSizeConfig& config) {
 
 int64_t latent_side(const run::StageConfig& stage, const models::VaeConfig& vae, int64_t patch_size) {
   const int64_t unit = vae.downscale() * patch_size;
-  if (stage.resolution % unit != 0) {
-    throw UserError(fmt::format(
-        "stage {}: resolution {} is not a multiple of {} (the autoencoder's factor {} times the patch size "
-        "{}).",
-        stage.name, stage.resolution, unit, vae.downscale(), patch_size));
-  }
+  for (const auto& one : stage.at_each_resolution())
+    if (one.resolution % unit != 0)
+      throw UserError(fmt::format(
+          "stage {}: resolution {} is not a multiple of {} (the autoencoder's factor {} times the patch size "
+          "{}).",
+          stage.name, one.resolution, unit, vae.downscale(), patch_size));
   return stage.resolution / vae.downscale();
 }
 
@@ -46,11 +46,9 @@ std::vector<Grid> bucket_grids(const run::StageConfig& stage, int64_t unit) {
 
 // The released code leaves out the border of a grid that the factor does not divide, or cannot compute such a
 // grid. A border of the stage's own square is a mistake; aspect buckets may have one where it can be computed.
-void require_divided_grids(const run::StageConfig& stage, int64_t unit) {
+void add_grid_problems(const run::StageConfig& stage, int64_t unit, Problems& problems) {
   const auto& compression = stage.kv_compression;
-  if (!compression.is_on()) return;
   const int64_t side = stage.resolution / unit;
-  Problems problems;
   std::string own = compression.grid_problem(side, side);
   if (own.empty() && compression.sampling != models::KvSampling::kEvery && side % compression.factor != 0)
     own = fmt::format("kv_compression.factor {} does not divide {} x {} tokens", compression.factor, side,
@@ -60,6 +58,12 @@ void require_divided_grids(const run::StageConfig& stage, int64_t unit) {
     const std::string problem = compression.grid_problem(grid.rows, grid.cols);
     if (!problem.empty()) problems.add(problem + " (an aspect bucket).");
   }
+}
+
+void require_divided_grids(const run::StageConfig& stage, int64_t unit) {
+  if (!stage.kv_compression.is_on()) return;
+  Problems problems;
+  for (const auto& one : stage.at_each_resolution()) add_grid_problems(one, unit, problems);
   problems.throw_if_any("stage " + stage.name);
 }
 

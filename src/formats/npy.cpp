@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-at::ScalarType scalar_type(const std::string& dtype) {
+at::ScalarType npy_scalar_type(const std::string& dtype) {
   static const std::map<std::string, at::ScalarType> types = {
       {"b1", at::kBool},        {"i1", at::kChar}, {"i2", at::kShort},  {"i4", at::kInt},
       {"i8", at::kLong},        {"u1", at::kByte}, {"u2", at::kUInt16}, {"u4", at::kUInt32},
@@ -43,7 +43,7 @@ at::Tensor read_array(const ReadNext& next, const std::function<void()>& finish,
                       const std::string& name) {
   NpyHeader header = read_npy_header(next, bytes, name);
   if (header.is_fortran) std::reverse(header.shape.begin(), header.shape.end());
-  at::Tensor tensor = at::empty(header.shape, at::TensorOptions().dtype(scalar_type(header.dtype)));
+  at::Tensor tensor = at::empty(header.shape, at::TensorOptions().dtype(npy_scalar_type(header.dtype)));
   if (header.data_bytes > 0) next(tensor.mutable_data_ptr(), header.data_bytes);
   finish();
   if (header.dtype == "b1" && !all_bools(tensor.const_data_ptr(), header.data_bytes))

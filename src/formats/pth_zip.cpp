@@ -11,7 +11,7 @@ namespace pixart::formats {
 
 namespace {
 
-[[noreturn]] void refuse(const InputFile& file, const std::string& reason) {
+[[noreturn]] void refuse_zip(const InputFile& file, const std::string& reason) {
   throw UserError(fmt::format("{}: {}.", file.name(), reason));
 }
 
@@ -19,7 +19,7 @@ namespace {
 void check_names(const InputFile& file, const ZipRecords& records) {
   for (const auto& [name, record] : records) {
     if (name == "constants.pkl" || name.starts_with("code/")) {
-      refuse(
+      refuse_zip(
           file,
           "a TorchScript archive holds code, not weights; save torch.save(model.state_dict(), ...) instead");
     }
@@ -27,7 +27,7 @@ void check_names(const InputFile& file, const ZipRecords& records) {
   for (const auto& [name, record] : records) {
     const bool is_expected = name == "data.pkl" || name == "byteorder" || name == "version" ||
                              name.starts_with("data/") || name.starts_with(".");
-    if (!is_expected) refuse(file, fmt::format("record {} is not written by torch.save", shown(name)));
+    if (!is_expected) refuse_zip(file, fmt::format("record {} is not written by torch.save", shown(name)));
   }
 }
 
@@ -45,8 +45,8 @@ void check_checksums(const InputFile& file, ZipRecords& records) {
 
 std::string read_text(const InputFile& file, const ZipRecord& record) {
   if (record.bytes > kLargestPickle)
-    refuse(file, fmt::format("record {} of {} bytes is over the limit of {}", record.name, record.bytes,
-                             kLargestPickle));
+    refuse_zip(file, fmt::format("record {} of {} bytes is over the limit of {}", record.name, record.bytes,
+                                 kLargestPickle));
   std::string text(size_t(record.bytes), '\0');
   read_record(file, record, text.data());
   return text;
@@ -57,10 +57,10 @@ std::vector<ZipRecord> places_of(const InputFile& file, const ZipRecords& record
   std::vector<ZipRecord> places;
   for (const auto& storage : storages) {
     const auto found = records.find("data/" + storage.key);
-    if (found == records.end()) refuse(file, fmt::format("storage {} is missing", shown(storage.key)));
+    if (found == records.end()) refuse_zip(file, fmt::format("storage {} is missing", shown(storage.key)));
     if (found->second.bytes != storage.bytes) {
-      refuse(file, fmt::format("storage {} has {} bytes, its tensors need {}", shown(storage.key),
-                               found->second.bytes, storage.bytes));
+      refuse_zip(file, fmt::format("storage {} has {} bytes, its tensors need {}", shown(storage.key),
+                                   found->second.bytes, storage.bytes));
     }
     places.push_back(found->second);
   }
@@ -73,15 +73,15 @@ PthLayout read_zip_layout(const InputFile& file) {
   ZipRecords records = read_zip_directory(file, kTorchZip);
   check_names(file, records);
   check_checksums(file, records);
-  if (records.count("data.pkl") == 0) refuse(file, "the archive has no data.pkl");
+  if (records.count("data.pkl") == 0) refuse_zip(file, "the archive has no data.pkl");
   if (records.count("byteorder") != 0 && read_text(file, records.at("byteorder")) != "little") {
-    refuse(file, "written on a big-endian machine; save it again on a little-endian machine");
+    refuse_zip(file, "written on a big-endian machine; save it again on a little-endian machine");
   }
   const ZipRecord& pickle = records.at("data.pkl");
   read_text(file, pickle);  // checks its CRC
   PickleBytes bytes(file, pickle.offset, pickle.offset + pickle.bytes);
   PickleGraph graph = read_pickle(bytes, /*with_storages=*/true);
-  if (bytes.left() != 0) refuse(file, "data.pkl continues after the end of the pickle");
+  if (bytes.left() != 0) refuse_zip(file, "data.pkl continues after the end of the pickle");
   auto places = places_of(file, records, graph.storages);
   return {std::move(graph), [&file, places = std::move(places)](size_t storage, void* to) {
             read_record(file, places[storage], to);

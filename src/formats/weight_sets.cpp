@@ -33,11 +33,6 @@ bool is_of(const std::string& group, const std::string& name) {
   return name == group || (found != sets_of_names().end() && contains(found->second, name));
 }
 
-const PickleDict* as_dict(const PickleValue& value) {
-  const auto* dict = std::get_if<std::shared_ptr<PickleDict>>(&value.value);
-  return dict != nullptr ? dict->get() : nullptr;
-}
-
 // The entries of a dictionary that may be sets of weights.
 struct Entries {
   Names names = {};
@@ -84,6 +79,11 @@ WeightSet choose(const PickleValue& root, const std::string& which, const std::s
 }
 
 }  // namespace
+
+const PickleDict* as_dict(const PickleValue& value) {
+  const auto* dict = std::get_if<std::shared_ptr<PickleDict>>(&value.value);
+  return dict != nullptr ? dict->get() : nullptr;
+}
 
 void refuse_choice(const std::string& file, const std::string& which, const Names& sets) {
   if (sets.empty()) {

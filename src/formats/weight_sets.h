@@ -9,6 +9,8 @@
 
 namespace pixart::formats {
 
+const PickleDict* as_dict(const PickleValue& value);  // null if it is something else
+
 struct WeightSet {
   const PickleValue* value = nullptr;
   std::vector<std::string> others = {};  // sets that were not chosen

@@ -22,11 +22,6 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-const PickleDict* as_dict(const PickleValue& value) {
-  const auto* dict = std::get_if<std::shared_ptr<PickleDict>>(&value.value);
-  return dict != nullptr ? dict->get() : nullptr;
-}
-
 // Text that write_pth() and other programs save next to the weights.
 Metadata metadata_of(const PickleValue& root) {
   Metadata metadata;

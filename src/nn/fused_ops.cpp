@@ -56,17 +56,21 @@ at::Tensor rows_contiguous(const at::Tensor& per_sample) {
   return per_sample.stride(-1) == 1 ? per_sample : per_sample.contiguous();
 }
 
+at::Tensor compute_bias_gelu(const at::Tensor& x, const at::Tensor& bias) {
+  const at::Tensor out = at::empty_like(x);
+  const auto *from = x.const_data_ptr<float>(), *with = bias.const_data_ptr<float>();
+  auto* to = out.mutable_data_ptr<float>();
+  Tasks(x).run([&](int64_t, int64_t, int64_t first, kernels::Rows rows) {
+    const int64_t at = first * rows.width;
+    kernels::bias_gelu(from + at, with, to + at, rows);
+  });
+  return out;
+}
+
 struct BiasGelu : torch::autograd::Function<BiasGelu> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& bias) {
     context->save_for_backward({x, bias});
-    const at::Tensor out = at::empty_like(x);
-    const auto *from = x.const_data_ptr<float>(), *with = bias.const_data_ptr<float>();
-    auto* to = out.mutable_data_ptr<float>();
-    Tasks(x).run([&](int64_t, int64_t, int64_t first, kernels::Rows rows) {
-      const int64_t at = first * rows.width;
-      kernels::bias_gelu(from + at, with, to + at, rows);
-    });
-    return out;
+    return compute_bias_gelu(x, bias);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -85,23 +89,32 @@ struct BiasGelu : torch::autograd::Function<BiasGelu> {
   }
 };
 
+struct Normed {
+  at::Tensor out, mean, rstd;  // mean and rstd of each row
+};
+
+Normed compute_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale, double eps) {
+  const Tasks tasks(x);
+  const at::Tensor out = at::empty_like(x), mean = at::empty({tasks.batch * tasks.tokens}, x.options()),
+                   rstd = at::empty_like(mean);
+  const PerSample shifts(shift), scales(scale);
+  const auto* from = x.const_data_ptr<float>();
+  auto *to = out.mutable_data_ptr<float>(), *means = mean.mutable_data_ptr<float>(),
+       *rstds = rstd.mutable_data_ptr<float>();
+  tasks.run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
+    const int64_t at = first * rows.width;
+    kernels::modulated_norm(from + at, shifts.of(sample), scales.of(sample), float(eps), to + at,
+                            means + first, rstds + first, rows);
+  });
+  return {out, mean, rstd};
+}
+
 struct NormThenModulate : torch::autograd::Function<NormThenModulate> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& shift,
                             const at::Tensor& scale, double eps) {
-    const Tasks tasks(x);
-    const at::Tensor out = at::empty_like(x), mean = at::empty({tasks.batch * tasks.tokens}, x.options()),
-                     rstd = at::empty_like(mean);
-    const PerSample shifts(shift), scales(scale);
-    const auto* from = x.const_data_ptr<float>();
-    auto *to = out.mutable_data_ptr<float>(), *means = mean.mutable_data_ptr<float>(),
-         *rstds = rstd.mutable_data_ptr<float>();
-    tasks.run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
-      const int64_t at = first * rows.width;
-      kernels::modulated_norm(from + at, shifts.of(sample), scales.of(sample), float(eps), to + at,
-                              means + first, rstds + first, rows);
-    });
-    context->save_for_backward({x, scale, mean, rstd});
-    return out;
+    const Normed normed = compute_norm(x, shift, scale, eps);
+    context->save_for_backward({x, scale, normed.mean, normed.rstd});
+    return normed.out;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -124,20 +137,24 @@ struct NormThenModulate : torch::autograd::Function<NormThenModulate> {
   }
 };
 
+at::Tensor compute_sum(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
+  const at::Tensor out = at::empty_like(x);
+  const PerSample gates(gate);
+  const auto *from = x.const_data_ptr<float>(), *with = branch.const_data_ptr<float>();
+  auto* to = out.mutable_data_ptr<float>();
+  Tasks(x).run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
+    const int64_t at = first * rows.width;
+    kernels::gated_residual(from + at, gates.of(sample), with + at, to + at, rows);
+  });
+  return out;
+}
+
 struct AddGated : torch::autograd::Function<AddGated> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate,
                             const at::Tensor& branch) {
     // The gradient of the gate needs the branch; a frozen gate needs no gradient.
     context->save_for_backward({gate, gate.requires_grad() ? branch : at::Tensor()});
-    const at::Tensor out = at::empty_like(x);
-    const PerSample gates(gate);
-    const auto *from = x.const_data_ptr<float>(), *with = branch.const_data_ptr<float>();
-    auto* to = out.mutable_data_ptr<float>();
-    Tasks(x).run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
-      const int64_t at = first * rows.width;
-      kernels::gated_residual(from + at, gates.of(sample), with + at, to + at, rows);
-    });
-    return out;
+    return compute_sum(x, gate, branch);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -168,21 +185,31 @@ bool one_per_sample(const at::Tensor& x, const at::Tensor& other) {
 
 bool has_fused_form(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
 
+bool needs_gradient(std::initializer_list<at::Tensor> inputs) {
+  return at::GradMode::is_enabled() &&
+         std::ranges::any_of(inputs, [](const at::Tensor& input) { return input.requires_grad(); });
+}
+
 at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias) {
-  const at::Tensor rows = x.contiguous().view({1, -1, x.size(-1)});
-  return BiasGelu::apply(rows, bias.contiguous()).view(x.sizes());
+  const at::Tensor rows = x.contiguous().view({1, -1, x.size(-1)}), with = bias.contiguous();
+  return (needs_gradient({x, bias}) ? BiasGelu::apply(rows, with) : compute_bias_gelu(rows, with))
+      .view(x.sizes());
 }
 
 at::Tensor norm_then_modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
                               double eps) {
   if (!has_fused_form(x) || !one_per_sample(x, shift) || !one_per_sample(x, scale))
     return at::addcmul(shift, at::layer_norm(x, {x.size(-1)}, {}, {}, eps), scale + 1);
-  return NormThenModulate::apply(x.contiguous(), rows_contiguous(shift), rows_contiguous(scale), eps);
+  const at::Tensor rows = x.contiguous(), shifts = rows_contiguous(shift), scales = rows_contiguous(scale);
+  return needs_gradient({x, shift, scale}) ? NormThenModulate::apply(rows, shifts, scales, eps)
+                                           : compute_norm(rows, shifts, scales, eps).out;
 }
 
 at::Tensor add_gated(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
   if (!has_fused_form(x) || !one_per_sample(x, gate)) return at::addcmul(x, gate, branch);
-  return AddGated::apply(x.contiguous(), rows_contiguous(gate), branch.contiguous());
+  const at::Tensor rows = x.contiguous(), gates = rows_contiguous(gate), branches = branch.contiguous();
+  return needs_gradient({x, gate, branch}) ? AddGated::apply(rows, gates, branches)
+                                           : compute_sum(rows, gates, branches);
 }
 
 }  // namespace pixart::nn

@@ -4,9 +4,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <initializer_list>
+
 namespace pixart::nn {
 
 bool has_fused_form(const at::Tensor& x);
+
+// Whether autograd records operations on one of these; otherwise they keep nothing for a backward pass.
+bool needs_gradient(std::initializer_list<at::Tensor> inputs);
 
 // gelu(x + bias), the tanh form; x [..., D], bias [D]; only if x has a fused form.
 at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias);

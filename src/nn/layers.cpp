@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attention_ops.h"
 #include "fused_ops.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
@@ -87,8 +88,10 @@ SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_cou
 }
 
 at::Tensor SelfAttention::operator()(const at::Tensor& x, const FewerTokens& fewer) const {
-  const auto parts = qkv(x).chunk(3, -1);
+  const at::Tensor all = qkv(x);
   const bool with_norm = q_norm.weight.defined();
+  if (!with_norm && !fewer && has_fused_attention(all)) return proj(self_attention(all, num_heads));
+  const auto parts = all.chunk(3, -1);
   const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0];
   at::Tensor k = with_norm ? k_norm(parts[1]) : parts[1], v = parts[2];
   if (fewer) k = fewer(k), v = fewer(v);
@@ -110,7 +113,10 @@ TextLayout text_layout(const at::Tensor& mask, int64_t batch, c10::Device device
   const int64_t shortest = lengths_on_host.min().item<int64_t>();
   PIXART_CHECK(shortest > 0, "a caption has no token");
   const int64_t longest = lengths_on_host.max().item<int64_t>();
+  at::Tensor starts = at::zeros({batch + 1}, at::kLong);
+  starts.narrow(0, 1, batch).copy_(lengths_on_host.cumsum(0));
   TextLayout layout{.source = keep.flatten().nonzero().squeeze(1),
+                    .starts = starts,
                     .batch = batch,
                     .longest = device.is_cuda() ? padded_length(longest, length) : longest,
                     .slot = {},
@@ -142,7 +148,9 @@ PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
     return pack_text_by(text_layout(mask, batch, text.device()), text);
   }
   const at::Tensor source = at::arange(batch * length, text.options().dtype(at::kLong));
-  return {{.source = source, .batch = batch, .longest = length, .slot = {}, .mask = {}}, text.flatten(0, 1)};
+  const at::Tensor starts = at::arange(batch + 1, at::kLong) * length;
+  return {{.source = source, .starts = starts, .batch = batch, .longest = length, .slot = {}, .mask = {}},
+          text.flatten(0, 1)};
 }
 
 CrossAttention::CrossAttention(const Scope& scope, int64_t width, int64_t head_count)
@@ -152,21 +160,24 @@ CrossAttention::CrossAttention(const Scope& scope, int64_t width, int64_t head_c
       num_heads(head_count) {}
 
 at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& text) const {
-  return attend(x, keys_and_values(text), text.mask);
+  return attend(x, keys_and_values(text), text);
 }
 
 at::Tensor CrossAttention::keys_and_values(const PackedText& text) const {
   at::Tensor kv = kv_linear(text.tokens);  // [S, 2D]
+  if (has_fused_attention(kv)) return kv;
   if (text.slot.defined()) kv = kv.index_select(0, text.slot);
   return kv.view({text.batch, text.longest, kv.size(1)});
 }
 
 at::Tensor CrossAttention::attend(const at::Tensor& x, const at::Tensor& keys_and_values,
-                                  const at::Tensor& mask) const {
+                                  const TextLayout& text) const {
+  if (keys_and_values.dim() == 2)
+    return proj(text_attention(q_linear(x), keys_and_values, text.starts, num_heads));
   const auto parts = keys_and_values.chunk(2, -1);
   const at::Tensor out = at::scaled_dot_product_attention(
       heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads),
-      mask.defined() ? std::optional<at::Tensor>(mask) : std::nullopt);
+      text.mask.defined() ? std::optional<at::Tensor>(text.mask) : std::nullopt);
   return proj(merge_heads(out));
 }
 

@@ -18,11 +18,42 @@ CameConfig came_config(const OptimizerConfig& config) {
           .weight_decay = *config.weight_decay};
 }
 
+MuonConfig muon_config(const OptimizerConfig& config) {
+  return {.momentum = config.betas[0],
+          .others = {.betas = {config.betas[1], config.betas[2]},
+                     .eps = *config.eps,
+                     .weight_decay = *config.weight_decay}};
+}
+
+// `all`: of the model's parameters, of which `parameters` may be a part.
+std::vector<int64_t> matrices_of(const FlatParameters& parameters, const std::vector<int64_t>& all) {
+  std::vector<int64_t> result;
+  for (const size_t i : parameters.indices()) result.push_back(all.empty() ? 0 : all.at(i));
+  return result;
+}
+
+// The published values of an optimizer.
+struct Published {
+  std::vector<double> betas;
+  double eps, weight_decay;
+};
+
+Published published(OptimizerName name) {
+  const MuonConfig muon;
+  const auto& others = muon.others;
+  const CameConfig came;
+  const AdamWConfig adamw;
+  if (name == OptimizerName::kCame) return {came.betas, came.eps, came.weight_decay};
+  if (name == OptimizerName::kMuon)
+    return {{muon.momentum, others.betas[0], others.betas[1]}, others.eps, others.weight_decay};
+  return {adamw.betas, adamw.eps, adamw.weight_decay};
+}
+
 }  // namespace
 
 void OptimizerConfig::validate(std::vector<std::string>& problems) const {
   const bool is_came = name == OptimizerName::kCame;
-  const size_t num_betas = is_came ? 3 : 2;
+  const size_t num_betas = name == OptimizerName::kAdamW ? 2 : 3;
   if (!betas.empty() && betas.size() != num_betas)
     problems.push_back(
         fmt::format("betas has {} elements, but {} takes {}", betas.size(), word_of(name), num_betas));
@@ -36,20 +67,21 @@ void OptimizerConfig::validate(std::vector<std::string>& problems) const {
 }
 
 OptimizerConfig resolved(OptimizerConfig config) {
-  const AdamWConfig adamw;
-  const CameConfig came;
-  const bool is_came = config.name == OptimizerName::kCame;
-  if (config.betas.empty()) config.betas = is_came ? came.betas : adamw.betas;
-  config.eps = config.eps.value_or(is_came ? came.eps : adamw.eps);
-  config.weight_decay = config.weight_decay.value_or(is_came ? came.weight_decay : adamw.weight_decay);
-  if (is_came) {
+  const Published unset = published(config.name);
+  if (config.betas.empty()) config.betas = unset.betas;
+  config.eps = config.eps.value_or(unset.eps);
+  config.weight_decay = config.weight_decay.value_or(unset.weight_decay);
+  if (config.name == OptimizerName::kCame) {
+    const CameConfig came;
     config.residual_eps = config.residual_eps.value_or(came.residual_eps);
     config.clip_threshold = config.clip_threshold.value_or(came.clip_threshold);
   }
   return config;
 }
 
-Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parameters) : name_(config.name) {
+Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parameters,
+                     const std::vector<int64_t>& matrices)
+    : name_(config.name) {
   const OptimizerConfig full = resolved(config);
   switch (name_) {
     case OptimizerName::kAdamW:
@@ -58,6 +90,12 @@ Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parame
     case OptimizerName::kCame:
       method_ = Came{came_config(full), make_came_state(parameters)};
       break;
+    case OptimizerName::kMuon: {
+      auto own = matrices_of(parameters, matrices);
+      MuonState state = make_muon_state(parameters, own);
+      method_ = Muon{muon_config(full), std::move(own), std::move(state)};
+      break;
+    }
   }
 }
 
@@ -65,6 +103,10 @@ void Optimizer::step(const FlatParameters& parameters, double lr, double gradien
                      const at::Tensor& ema, double ema_decay) {
   if (auto* came = std::get_if<Came>(&method_)) {
     came_step(parameters, came->state, came->config, lr, gradient_scale, ema, ema_decay);
+    return;
+  }
+  if (auto* muon = std::get_if<Muon>(&method_)) {
+    muon_step(parameters, muon->matrices, muon->state, muon->config, lr, gradient_scale, ema, ema_decay);
     return;
   }
   auto& adamw = std::get<AdamW>(method_);
@@ -86,6 +128,13 @@ std::vector<StateTensor> Optimizer::state(const FlatParameters& parameters) cons
   if (const auto* adamw = std::get_if<AdamW>(&method_)) {
     add_flat("exp_avg", adamw->state.exp_avg);
     add_flat("exp_avg_sq", adamw->state.exp_avg_sq);
+    return result;
+  }
+  if (const auto* muon = std::get_if<Muon>(&method_)) {
+    add_flat("exp_avg", muon->state.exp_avg);
+    for (size_t i = 0; i < muon->state.exp_avg_sq.size(); ++i)
+      if (const auto& moment = muon->state.exp_avg_sq[i]; moment.defined())
+        result.push_back({"exp_avg_sq", parameters.indices()[i], moment});
     return result;
   }
   const auto& came = std::get<Came>(method_).state;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "element_sizes.h"
 #include "pixart/features/batch_encoder.h"
 #include "pixart/nn/dtype.h"
 #include "pixart/nn/state_dict.h"
@@ -13,7 +14,6 @@ namespace pixart::plan {
 
 namespace {
 
-constexpr double kFloat = 4, kBfloat16 = 2;
 // Tensors of the size of the first layer's output while an autoencoder encodes.
 constexpr double kWidestTensors = 3;
 // Of a text encoder, for each token: the stream and its copies, and the three inner tensors of the MLP.

@@ -73,7 +73,36 @@ Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_ever
   return flops;
 }
 
+namespace {
+
+// Blocks of three convolutions, and two of one pixel each where they have norms. It is not trained here, so nothing is
+// saved.
+AutoencoderCost tiny_cost(const models::VaeConfig& c, int64_t side) {
+  const double width = double(c.block_out_channels.front()), latent = double(c.latent_channels),
+               image = double(c.in_channels);
+  const auto chain = [&](const std::vector<int64_t>& blocks, double pixels, bool narrows) {
+    Convolutions cost;
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const bool is_lowest = narrows ? i + 1 == blocks.size() : i == 0;
+      if (i > 0) pixels *= narrows ? 0.25 : 4;
+      if (i > 0) cost.convolve(width, width, pixels);
+      for (int64_t j = 0; j < 3 * blocks[i]; ++j) cost.convolve(width, width, pixels);
+      if (is_lowest) cost.convolve(latent, width, pixels);
+      if (is_lowest && c.tiny->normed) cost.convolve(width, 8 * width * double(blocks[i]), pixels, 1);
+    }
+    return cost.flops;
+  };
+  const double pixels = double(side) * double(side), few = pixels / double(c.downscale() * c.downscale());
+  Convolutions ends;
+  ends.convolve(image, width, pixels);
+  return {.encode = ends.flops + chain(c.tiny->encoder, pixels, true),
+          .decode = ends.flops + chain(c.tiny->decoder, few, false)};
+}
+
+}  // namespace
+
 AutoencoderCost autoencoder_cost(const models::VaeConfig& c, int64_t side) {
+  if (c.tiny) return tiny_cost(c, side);
   const auto& widths = c.block_out_channels;
   const double latent = double(c.latent_channels);
   Convolutions encoder, decoder;

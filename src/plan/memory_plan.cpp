@@ -2,12 +2,13 @@
 
 #include <algorithm>
 
+#include "element_sizes.h"
+
 namespace pixart::plan {
 
 namespace {
 
-constexpr double kFloat = 4;
-constexpr double kTimestepFeatures = 256;
+constexpr double kTimestepValues = 256;
 // Tensors of the latent's size while the loss is computed, and the number of them kept for its backward.
 constexpr double kLossLatents = 28, kKeptLossLatents = 18;
 
@@ -41,7 +42,7 @@ PerSample per_sample(const models::TransformerWork& s, double product) {
     result.block += n * (2 * d * (product + wide) + 4 * kFloat);
   }
   result.compressed = compressed_keys(s, product);
-  result.outer = n * double(s.patch_values) * product + (kTimestepFeatures + 5 * d) * product;
+  result.outer = n * double(s.patch_values) * product + (kTimestepValues + 5 * d) * product;
   if (s.cross_attention) result.outer += 6 * d * kFloat + t * (caption + 3 * d) * product;
   result.last = n * d * (2 * kFloat + product) + n * 2 * kFloat + 4 * d * kFloat;
   const double latent = n * double(s.patch_values) * kFloat;

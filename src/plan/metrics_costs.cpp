@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "element_sizes.h"
 #include "pixart/base/error.h"
 #include "pixart/models/clip.h"
 
@@ -10,7 +11,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kFloat = 4, kChannels = 3;
+constexpr double kChannels = 3;
 // FID's network at 299 x 299 pixels, and its weights.
 constexpr double kInceptionFlops = 11.4e9, kInceptionWeights = 23.9e6;
 

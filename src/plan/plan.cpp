@@ -92,7 +92,8 @@ std::string bytes_text(double bytes) {
   return human_bytes(uint64_t(std::min(bytes, kMost)));
 }
 
-std::string does_not_fit(const StagePlan& stage, const PlanOptions& options) {
+// `place`: "", or the resolution and where its keys are.
+std::string does_not_fit(const StagePlan& stage, const PlanOptions& options, const std::string& place) {
   std::string remedy;
   if (stage.largest_micro_batch > 0)
     remedy = fmt::format("set micro_batch_size: {} or less", stage.largest_micro_batch);
@@ -100,12 +101,13 @@ std::string does_not_fit(const StagePlan& stage, const PlanOptions& options) {
     remedy =
         "even one sample does not fit: try optimizer sharding, activation_checkpointing: 1, or a larger GPU";
   return fmt::format(
-      "stage {} does not fit: it needs {} per GPU with micro-batches of {}, but {} has {}; {}.", stage.name,
-      bytes_text(stage.memory.total()), stage.micro_batch, options.gpu.name,
+      "stage {}{} does not fit: it needs {} per GPU with micro-batches of {}, but {} has {}; {}.", stage.name,
+      place, bytes_text(stage.memory.total()), stage.micro_batch, options.gpu.name,
       bytes_text(options.gpu.memory_bytes), remedy);
 }
 
-StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,
+// A stage of one resolution.
+StagePlan plan_alone(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,
                      RunPlan& run) {
   const StageCosts costs = stage_costs(config, stage, options, run.assumptions);
   StagePlan plan{.name = stage.name, .objective = stage.objective, .precision = word_of(stage.precision)};
@@ -129,18 +131,102 @@ StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage
   set_time(plan, costs, options);
   set_metrics(plan, stage, costs, options);
   plan.consumption = consumption_of(plan, options);
+  return plan;
+}
 
-  if (!plan.fits) run.warnings.push_back(does_not_fit(plan, options));
+void add_warnings(const run::StageConfig& stage, const PlanOptions& options, RunPlan& run) {
+  const bool is_bfloat16 = stage.precision == run::Precision::kBFloat16;
   if (stage.batch_size % options.gpus != 0)
     run.warnings.push_back(
         fmt::format("stage {}: batch_size {} is not a multiple of {} GPUs; some GPUs wait for the others.",
                     stage.name, stage.batch_size, options.gpus));
-  if (costs.bfloat16() && !options.gpu.has_bfloat16)
+  if (is_bfloat16 && !options.gpu.has_bfloat16)
     run.warnings.push_back(fmt::format("stage {}: {} has no bfloat16; its float16 rate is used for the time.",
                                        stage.name, options.gpu.name));
-  if (costs.bfloat16() && options.gpu.is_cpu)
+  if (is_bfloat16 && options.gpu.is_cpu && options.gpu.half < options.gpu.single)
     run.warnings.push_back(
-        fmt::format("stage {}: bfloat16 is slower than float32 on a CPU without AMX.", stage.name));
+        fmt::format("stage {}: bfloat16 is slower than float32 on this processor, which has neither AMX nor "
+                    "AVX512-BF16.",
+                    stage.name));
+}
+
+// The share of the samples that each resolution has. Which images there are is not known here.
+std::vector<double> assumed_shares(const run::StageConfig& stage, RunPlan& run) {
+  const bool reads_shares = stage.resolution_rule == data::ResolutionRule::kShare;
+  double sum = 0;
+  for (const auto& one : stage.resolutions) sum += one.share;
+  std::vector<double> shares;
+  std::vector<std::string> words;
+  for (const auto& one : stage.resolutions) {
+    shares.push_back(one.share / sum);
+    words.push_back(fmt::format("{:.0f} % have {} pixels", 100 * shares.back(), one.side));
+  }
+  run.assumptions.push_back(fmt::format(
+      "of the samples of stage {} {}{}; the log of the stage says what they have.", stage.name,
+      join(words, ", "),
+      reads_shares ? ", as if each image filled all resolutions" : ", as many of each resolution"));
+  return shares;
+}
+
+// Adds the means over the samples to `plan`, that of the stage's own resolution.
+void set_means(const std::vector<StagePlan>& alone, const std::vector<double>& shares,
+               const PlanOptions& options, StagePlan& plan) {
+  plan.flops = {}, plan.encoding = {};
+  plan.step_seconds = 0;
+  double mfu_seconds = 0;
+  for (size_t i = 0; i < alone.size(); ++i) {
+    const StagePlan& one = alone[i];
+    plan.flops.forward += shares[i] * one.flops.forward;
+    plan.flops.training += shares[i] * one.flops.training;
+    plan.flops.executed += shares[i] * one.flops.executed;
+    plan.encoding.flops += shares[i] * one.encoding.flops;
+    plan.encoding.seconds += shares[i] * one.encoding.seconds;
+    plan.step_seconds += shares[i] * one.step_seconds;
+    mfu_seconds += shares[i] * one.step_seconds * one.mfu;
+    if (one.memory.total() > plan.memory.total()) plan.memory = one.memory;
+    plan.bytes_plain = std::max(plan.bytes_plain, one.bytes_plain);
+    plan.bytes_sharded = std::max(plan.bytes_sharded, one.bytes_sharded);
+    plan.fits = plan.fits && one.fits;
+  }
+  plan.mfu = mfu_seconds / plan.step_seconds;
+  plan.images_per_second = double(plan.batch_size) / plan.step_seconds;
+  plan.consumption = consumption_of(plan, options);
+}
+
+// A step has mostly one resolution, so its time is that of the resolution; the plan has the mean.
+StagePlan plan_resolutions(const run::RunConfig& config, const run::StageConfig& stage,
+                           const PlanOptions& options, RunPlan& run) {
+  std::vector<StagePlan> alone;
+  for (const auto& one : stage.at_each_resolution()) alone.push_back(plan_alone(config, one, options, run));
+  const auto shares = assumed_shares(stage, run);
+  StagePlan plan;
+  for (const auto& one : alone)
+    if (one.resolution == stage.resolution) plan = one;
+  for (size_t i = 0; i < alone.size(); ++i) {
+    const StagePlan& one = alone[i];
+    plan.resolutions.push_back({.side = one.resolution,
+                                .share = shares[i],
+                                .micro_batch = one.micro_batch,
+                                .largest_micro_batch = one.largest_micro_batch,
+                                .flops = one.flops.training,
+                                .bytes = one.memory.total(),
+                                .fits = one.fits,
+                                .images_per_second = one.images_per_second});
+    if (!one.fits)
+      run.warnings.push_back(
+          does_not_fit(one, options, fmt::format(" at {} pixels (resolutions)", one.resolution)));
+  }
+  set_means(alone, shares, options, plan);
+  return plan;
+}
+
+StagePlan plan_stage(const run::RunConfig& config, const run::StageConfig& stage, const PlanOptions& options,
+                     RunPlan& run) {
+  const bool is_alone = stage.resolutions.empty();
+  StagePlan plan =
+      is_alone ? plan_alone(config, stage, options, run) : plan_resolutions(config, stage, options, run);
+  if (is_alone && !plan.fits) run.warnings.push_back(does_not_fit(plan, options, ""));
+  add_warnings(stage, options, run);
   return plan;
 }
 
@@ -169,8 +255,13 @@ RunPlan plan_run(const run::RunConfig& config, const PlanOptions& options) {
 MemoryParts plan_memory(const run::RunConfig& config, const run::StageConfig& stage,
                         const PlanOptions& options) {
   std::vector<std::string> assumptions;
-  const StageCosts costs = stage_costs(config, stage, options, assumptions);
-  return memory_of(costs, layout_of(stage, options));
+  MemoryParts most;
+  for (const auto& one : stage.at_each_resolution()) {
+    const MemoryParts parts =
+        memory_of(stage_costs(config, one, options, assumptions), layout_of(one, options));
+    if (parts.total() > most.total()) most = parts;
+  }
+  return most;
 }
 
 }  // namespace pixart::plan

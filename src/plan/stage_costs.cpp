@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "element_sizes.h"
 #include "metrics_costs.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -22,7 +23,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kImageNetClasses = 1000;
-constexpr double kFloat = 4, kBfloat16 = 2;
 
 void assume(std::vector<std::string>& assumptions, std::string sentence) {
   if (std::find(assumptions.begin(), assumptions.end(), sentence) == assumptions.end())
@@ -31,12 +31,12 @@ void assume(std::vector<std::string>& assumptions, std::string sentence) {
 
 models::VaeConfig vae_of(const run::RunConfig& config, std::vector<std::string>& assumptions) {
   if (!config.autoencoder.path) return features::configured_vae(config.autoencoder);
-  const fs::path file = *config.autoencoder.path / "config.json";
-  if (fs::exists(file)) return models::read_vae_config(file);
+  const fs::path& folder = *config.autoencoder.path;
+  if (models::holds_vae(folder)) return models::vae_config_of(folder);
   assume(
       assumptions,
       fmt::format("{} is missing: Stable Diffusion's autoencoder is assumed (8 x smaller sides, 4 channels).",
-                  file.string()));
+                  (folder / "config.json").string()));
   return models::vae_preset("sd-vae");
 }
 
@@ -65,13 +65,17 @@ int64_t num_classes(const run::RunConfig& config, const run::StageConfig& stage,
   return kImageNetClasses;
 }
 
-// AdamW has two moments. CAME has one, and two pairs of row and column means for matrices.
+// AdamW has two moments. CAME has one, and two pairs of row and column means for matrices; Muon has one for matrices.
 double optimizer_numbers(optim::OptimizerName name, const nn::StateDict& state) {
   if (name == optim::OptimizerName::kAdamW) return 2 * double(state.num_parameters());
   double numbers = double(state.num_parameters());
-  for (const auto& tensor : state.trainable()) {
+  for (const auto& item : state.items()) {
+    if (!item.trainable) continue;
+    const at::Tensor& tensor = item.tensor;
     const double all = double(tensor.numel());
-    if (tensor.dim() < 2)
+    if (name == optim::OptimizerName::kMuon)
+      numbers += optim::matrices_in(item.name, tensor.sizes()) > 0 ? 0 : all;
+    else if (tensor.dim() < 2)
       numbers += all;
     else
       numbers += 2 * (all / double(tensor.size(-1)) + all / double(tensor.size(-2)));
@@ -121,7 +125,8 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   costs.recompute_every = stage.activation_checkpointing;
   costs.resolution = stage.resolution;
   costs.vae = vae_of(config, assumptions);
-  nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta}), autoencoder({.device = at::kMeta});
+  if (stage.power_ema.every > 0) costs.emas += double(stage.power_ema.lengths.size());
+  nn::StateDict state({.dtype = at::kFloat, .device = at::kMeta});
   if (costs.is_autoencoder) {
     const models::AutoencoderKl model(nn::Scope(state), costs.vae);
     count(stage, state, costs);
@@ -130,8 +135,8 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
     costs.flops.training = costs.flops.executed = 3 * costs.flops.forward;
     return costs;
   }
-  const models::AutoencoderKl used(nn::Scope(autoencoder), costs.vae);
-  costs.buffer_bytes += kFloat * double(autoencoder.num_parameters());
+  const auto used = models::make_vae(costs.vae, {.device = at::kMeta});
+  costs.buffer_bytes += kFloat * double(used.state->num_parameters());
   models::ConditionSizes sizes;
   if (stage.info().reads_labels) sizes.labels.num_classes = num_classes(config, stage, options, assumptions);
   models::T5Config text_encoder;
@@ -160,7 +165,7 @@ MemoryParts memory_of(const StageCosts& costs, const RankLayout& layout) {
   parts.low_precision_copies = costs.bfloat16() ? kBfloat16 * costs.product_parameters : 0;
   parts.gradients = trained;
   parts.optimizer = kFloat * costs.optimizer_numbers / shards;
-  parts.ema = trained / shards;
+  parts.ema = costs.emas * trained / shards;
   if (layout.ranks > 1 && layout.shard) parts.communication += trained;
   if (layout.ranks > 1 && layout.is_cpu) {
     const double bucket = double(run::kGradientBucketBytes) + kFloat * double(costs.largest);

@@ -24,6 +24,7 @@ struct StageCosts {
   Flops flops;
   models::TransformerWork work;  // of a transformer
   AutoencoderCost autoencoder;   // of an autoencoder, with `vae` and `resolution`
+  double emas = 1;               // of the weights that are kept
   models::VaeConfig vae;
   int64_t resolution = 0;
 };

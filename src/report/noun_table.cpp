@@ -9,11 +9,11 @@
 namespace pixart::report {
 namespace {
 
-using Line = std::array<std::string, 6>;
+using TextLine = std::array<std::string, 6>;
 
 // Columns are as wide as their longest cell; all but the first are right-aligned.
-std::string aligned(const std::vector<Line>& lines) {
-  std::array<size_t, std::tuple_size_v<Line>> widths{};
+std::string aligned(const std::vector<TextLine>& lines) {
+  std::array<size_t, std::tuple_size_v<TextLine>> widths{};
   for (const auto& line : lines)
     for (size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
   std::string text;
@@ -44,8 +44,8 @@ std::string row_label(const data::NounStatistics& row, const std::vector<data::N
 }
 
 std::string noun_table(const std::vector<data::NounStatistics>& rows) {
-  std::vector<Line> lines = {{"captions", "images", "valid / distinct nouns", "total nouns",
-                              "nouns per image", "words (5 %, 95 %)"}};
+  std::vector<TextLine> lines = {{"captions", "images", "valid / distinct nouns", "total nouns",
+                                  "nouns per image", "words (5 %, 95 %)"}};
   for (const auto& row : rows)
     lines.push_back({row_label(row, rows), with_thousands(row.images),
                      fmt::format("{} / {} = {:.1f} %", with_thousands(row.valid),

@@ -41,8 +41,7 @@ pre { overflow: auto; max-height: 34rem; background: var(--stripe); padding: .8r
 )css";
 
 // Shows one grid at a time, chosen by a slider. Without scripts all grids are shown in order.
-inline constexpr std::string_view kPageScript = R"js(<script>
-for (const box of document.querySelectorAll('.grids')) {
+inline constexpr std::string_view kPageScript = R"js(for (const box of document.querySelectorAll('.grids')) {
   const grids = [...box.children];
   if (grids.length < 2) continue;
   const label = document.createElement('label'), slider = document.createElement('input'), text = document.createElement('output');
@@ -60,7 +59,6 @@ for (const box of document.querySelectorAll('.grids')) {
   box.classList.add('one');
   show();
 }
-</script>
 )js";
 
 }  // namespace pixart::report

@@ -113,6 +113,7 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
   read_features(run, options.features.empty() ? folder / "features" : options.features);
   read_scores(run);
   read_score_cards(run);
+  read_studies(run);
   read_owner(run);
   return run;
 }

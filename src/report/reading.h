@@ -24,6 +24,7 @@ void read_excluded(RunRecord& run);
 void read_features(RunRecord& run, const std::filesystem::path& folder);
 void read_scores(RunRecord& run);
 void read_score_cards(RunRecord& run);
+void read_studies(RunRecord& run);
 void read_owner(RunRecord& run);
 
 // Cards that compare with one another, each group in the given order; the groups in the order of their first cards.

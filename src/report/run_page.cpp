@@ -74,7 +74,8 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
       {"stages", "Stages", stages_of(run)},
       {"samples", "Sample images", samples_of(run, options.image_bytes)},
       {"curves", "Curves", curves_of(run)},
-      {"scores", "Scores", scores_of(record) + cards_of({run}, {record.name}) + score_curves_of(record)},
+      {"scores", "Scores",
+       scores_of(record) + cards_of({run}, {record.name}) + score_curves_of(record) + studies_of(record)},
       {"timeline", "Time line", timeline.empty() ? paragraph("telemetry.jsonl is missing.") : timeline},
       {"cost", "Cost", cost_html({cost}, options.rates)},
       {"data", "Data ledger", ledger_of(record)},
@@ -83,8 +84,8 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
   };
   const std::string body = "<header>\n<h1>" + html_escaped(record.name) + "</h1>\n" + facts_of(run) +
                            remarks_of(record) + "</header>\n<main>\n" + assembled(parts) + "</main>\n" +
-                           foot(options.made) + std::string(kPageScript);
-  return replace_invalid_utf8(html_page(record.name, body, kPageStyle));
+                           foot(options.made);
+  return replace_invalid_utf8(html_page(record.name, body, kPageStyle, {.script = kPageScript}));
 }
 
 std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOptions& options) {

@@ -184,4 +184,20 @@ void read_score_cards(RunRecord& run) {
                    [&](const auto& a, const auto& b) { return place(a) < place(b); });
 }
 
+// What `pixart study score` wrote.
+void read_studies(RunRecord& run) {
+  static const std::regex wanted("(.*/)?study\\.json");
+  constexpr uint64_t kLargest = uint64_t{8} << 20;
+  for (const auto& file : files_below(run, "scores", wanted)) {
+    const std::string name = file.lexically_relative(run.folder).generic_string();
+    try {
+      auto study = parse_study_scores(read_file(file, kLargest));
+      if (!study) run.remarks.push_back(name + " is not a file of pixart study score.");
+      if (study) study->file = name, run.studies.push_back(std::move(*study));
+    } catch (const UserError& error) {
+      run.remarks.push_back(error.what());
+    }
+  }
+}
+
 }  // namespace pixart::report

@@ -50,6 +50,9 @@ std::string cards_of(const std::vector<ReportedRun>& runs, const std::vector<std
 
 std::string protocol_letter(size_t group);  // of a group of by_protocol()
 
+// study_page.cpp
+std::string studies_of(const RunRecord& run);  // "": none was found
+
 // score_curves.cpp
 std::string score_curves_of(const RunRecord& run);  // "": no stage has a score at two steps
 

@@ -15,7 +15,7 @@
 namespace pixart::report {
 namespace {
 
-constexpr double kTop = 24, kLane = 46, kBar = 10, kAxis = 30, kEdge = 4;
+constexpr double kTimelineTop = 24, kLane = 46, kBar = 10, kTimelineAxis = 30, kEdge = 4;
 
 // A round time of which about `count` fit into `seconds`.
 double round_time(double seconds, int count) {
@@ -64,7 +64,7 @@ class Drawing {
 
   std::string svg() const {
     std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Time line of {}\">\n",
-                                  width_, bottom() + kAxis, html_escaped(run_.name));
+                                  width_, bottom() + kTimelineAxis, html_escaped(run_.name));
     svg += axis();
     for (size_t process = 1; process < run_.processes.size(); ++process) svg += gap(process);
     for (size_t lane = 0; lane < lanes_.size(); ++lane) svg += stage(lane);
@@ -72,7 +72,7 @@ class Drawing {
   }
 
  private:
-  double bottom() const { return kTop + kLane * double(std::max<size_t>(1, lanes_.size())); }
+  double bottom() const { return kTimelineTop + kLane * double(std::max<size_t>(1, lanes_.size())); }
   double x(double share) const { return kEdge + share * (width_ - 2 * kEdge); }
 
   std::string axis() const {
@@ -97,7 +97,7 @@ class Drawing {
     const double from = x(time_.share(process - 1, before.end)),
                  to = x(time_.share(process, run_.processes[process].begin));
     return fmt::format("<rect class=\"gap\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>\n",
-                       from, kTop, std::max(1.0, to - from), bottom() - kTop);
+                       from, kTimelineTop, std::max(1.0, to - from), bottom() - kTimelineTop);
   }
 
   std::string labels_of_gaps() const {
@@ -110,13 +110,13 @@ class Drawing {
       last = at;
       svg +=
           fmt::format("<text class=\"soft\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{} off</text>\n",
-                      at, kTop - 8, human_seconds(time_.gap_seconds(process)));
+                      at, kTimelineTop - 8, human_seconds(time_.gap_seconds(process)));
     }
     return svg;
   }
 
   std::string stage(size_t lane) const {
-    const double y = kTop + kLane * double(lane) + 24;
+    const double y = kTimelineTop + kLane * double(lane) + 24;
     std::string svg = fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", x(0) + 2, y - 7,
                                   html_escaped(lanes_[lane]));
     for (const auto& [process, span] : spans_of(run_, lanes_[lane])) {

@@ -46,6 +46,8 @@ void AutoencoderConfig::validate(std::vector<std::string>& problems) const {
 }
 
 void TextEncoderConfig::validate(std::vector<std::string>& problems) const {
+  if (path && tokenizer)
+    problems.push_back("tokenizer has no effect with path, whose folder has one; remove one of the two");
   if (!path && size.d_model < size.num_heads)
     problems.push_back(
         fmt::format("d_model {} leaves no channel for each of num_heads {}", size.d_model, size.num_heads));
@@ -130,12 +132,63 @@ void add_prompt_problems(const ObjectiveInfo& objective, const MetricsConfig& me
         "does not read");
 }
 
+void add_mix_problems(const StageConfig& stage, const std::vector<std::string>& sides,
+                      std::vector<std::string>& problems) {
+  for (const auto& part : stage.mix)
+    if (part.resolution && !contains(sides, std::to_string(*part.resolution)))
+      problems.push_back(fmt::format("mix: resolution {} of source {} is not one of resolutions ({})",
+                                     *part.resolution, part.source, join(sides, ", ")));
+}
+
+void add_resolution_problems(const StageConfig& stage, std::vector<std::string>& problems) {
+  const auto& all = stage.resolutions;
+  std::vector<std::string> sides;
+  for (const auto& one : all) sides.push_back(std::to_string(one.side));
+  add_mix_problems(stage, sides, problems);
+  if (all.empty()) {
+    if (stage.resolution_rule != data::ResolutionRule::kLargest)
+      problems.push_back("resolution_rule has no effect without resolutions");
+    return;
+  }
+  if (all.size() == 1) problems.push_back("resolutions has one element: use resolution");
+  if (all.size() > data::kMostResolutions)
+    problems.push_back(
+        fmt::format("resolutions has {} elements; at most {}", all.size(), data::kMostResolutions));
+  for (size_t i = 1; i < all.size(); ++i)
+    if (all[i].side <= all[i - 1].side)
+      problems.push_back(
+          fmt::format("resolutions must rise, but side {} comes after {}", all[i].side, all[i - 1].side));
+  if (!contains(sides, std::to_string(stage.resolution)))
+    problems.push_back(
+        fmt::format("resolution {} is not one of resolutions ({})", stage.resolution, join(sides, ", ")));
+  if (!stage.multi_scale)
+    problems.push_back("resolutions needs multi_scale: true (PixArt-MS takes any shape)");
+  for (const auto& one : all)
+    if (one.share != 1 && stage.resolution_rule != data::ResolutionRule::kShare) {
+      problems.push_back("resolutions[].share has no effect without resolution_rule: share");
+      break;
+    }
+}
+
+void add_aspect_problems(const StageConfig& stage, std::vector<std::string>& problems) {
+  if (!stage.aspect_buckets) return;
+  for (const auto& one : stage.at_each_resolution())
+    if (!data::has_aspect_buckets(int(one.resolution)))
+      problems.push_back(fmt::format("aspect_buckets exist for the resolutions {}, not for {}",
+                                     data::aspect_bucket_resolutions(), one.resolution));
+  if (!stage.multi_scale)
+    problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
+}
+
 }  // namespace
 
 void StageConfig::validate(std::vector<std::string>& problems) const {
   if (micro_batch_size > 0 && batch_size % micro_batch_size != 0)
     problems.push_back(
         fmt::format("batch_size {} is not a multiple of micro_batch_size {}", batch_size, micro_batch_size));
+  if (info().trains_autoencoder() && samples.preview_decoder)
+    problems.push_back(
+        "samples.preview_decoder has no effect with an objective that shows its own reconstructions");
   const auto idle = keys_without_effect(*this);
   for (const auto& key : idle)
     problems.push_back(fmt::format("{} has no effect with objective {}; it is a key of {}", key, objective,
@@ -162,11 +215,8 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (source.empty() == mix.empty())
     problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
                                       : "source and mix exclude each other");
-  if (aspect_buckets && !data::has_aspect_buckets(int(resolution)))
-    problems.push_back(fmt::format("aspect_buckets exist for the resolutions {}, not for {}",
-                                   data::aspect_bucket_resolutions(), resolution));
-  if (aspect_buckets && !multi_scale)
-    problems.push_back("aspect_buckets needs multi_scale: true (PixArt-MS takes any shape)");
+  add_aspect_problems(*this, problems);
+  if (!contains(idle, std::string("resolutions"))) add_resolution_problems(*this, problems);
   if (has_micro_conditions() && !multi_scale)
     problems.push_back("micro_conditions needs multi_scale: true (only PixArt-MS has them)");
   if (with_lora) {
@@ -226,6 +276,47 @@ StageConfig StageConfig::held_out() const {
   return result;
 }
 
+data::TrainingShapes StageConfig::shapes() const {
+  data::TrainingShapes::Config config{
+      .resolutions = {}, .aspect_buckets = aspect_buckets, .rule = resolution_rule};
+  for (const auto& one : resolutions)
+    config.resolutions.push_back({.side = int(one.side), .share = one.share});
+  if (resolutions.empty()) config.resolutions.push_back({.side = int(resolution)});
+  return data::TrainingShapes(std::move(config));
+}
+
+std::vector<StageConfig> StageConfig::at_each_resolution() const {
+  if (resolutions.empty()) return {*this};
+  std::vector<StageConfig> result;
+  for (const auto& one : resolutions) {
+    StageConfig& alone = result.emplace_back(*this);
+    alone.resolution = one.side;
+    alone.resolutions.clear();
+    alone.resolution_rule = {};
+    // Tokens grow with the square of the side.
+    const int64_t same_tokens = micro_batch_size * resolution * resolution / (one.side * one.side);
+    alone.micro_batch_size =
+        one.micro_batch_size.value_or(micro_batch_size == 0 ? 0 : std::max<int64_t>(1, same_tokens));
+  }
+  return result;
+}
+
+StageConfig StageConfig::at(const std::optional<int64_t>& only) const {
+  for (auto& alone : at_each_resolution())
+    if (only == alone.resolution) return alone;
+  return *this;
+}
+
+std::vector<int64_t> StageConfig::micro_batch_sizes() const {
+  if (resolutions.empty()) return {};
+  const auto each = at_each_resolution();
+  const auto all = shapes();
+  std::vector<int64_t> result;
+  for (size_t bucket = 0; bucket < all.size(); ++bucket)
+    result.push_back(each[all.level(bucket)].micro_batch_size);
+  return result;
+}
+
 std::vector<MixConfig> StageConfig::parts() const {
   if (!mix.empty()) return mix;
   return {{.source = source, .passes = 1}};
@@ -245,6 +336,14 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
   if (const auto depth = size.num_blocks())
     for (const auto& problem : stage.kv_compression.problems(*depth))
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
+}
+
+// Whether the mix names the source with a resolution each time, and with each at most once.
+bool comes_at_each_resolution(const StageConfig& stage, const std::string& source) {
+  std::set<int64_t> seen;
+  for (const auto& part : stage.mix)
+    if (part.source == source && (!part.resolution || !seen.insert(*part.resolution).second)) return false;
+  return true;
 }
 
 // Sources of samples and captions that the stage must not train on.
@@ -275,7 +374,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
       if (!part.source.empty() && !contains(source_names, part.source))
         problems.push_back(
             fmt::format("stage {}: {}", stage.name, unknown_name("source", part.source, source_names)));
-      if (contains(used, part.source))
+      if (contains(used, part.source) && !comes_at_each_resolution(stage, part.source))
         problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
       used.push_back(part.source);
     }

@@ -171,6 +171,7 @@ void remove_own_leftovers(const RunFolder& folder, const RunConfig& config) {
   for (const auto& stage : config.stages) {
     remove_leftovers(folder.excluded(stage.name).parent_path(), {.files = {stage.name + R"(\.jsonl)"}});
     remove_leftovers(folder.samples(stage.name), {.files = {R"(step-[0-9]{8,}\.png)"}});
+    remove_leftovers(folder.power_ema(stage.name), {.files = {R"(step-[0-9]{8,}\.safetensors)"}});
     remove_leftovers(folder.metrics(stage.name), {.files = {R"(step-[0-9]{8,}\.json)"}});
     remove_leftovers(folder.lora(stage.name).parent_path(),
                      {.folders = {stage.name},

@@ -83,6 +83,7 @@ void IntervalMeter::add(const MeasuredStep& step) {
   seconds_ += step.seconds;
   samples_ += step.samples;
   tokens_ += step.tokens;
+  flops_ += step.flops.value_or(double(step.samples) * facts_.flops_per_sample);
   clipped_ += step.clipped ? 1 : 0;
   ++steps_;
 }
@@ -92,7 +93,7 @@ TelemetryLine IntervalMeter::take(const Moment& moment) {
   const auto put = [&](const char* name, TelemetryValue value) { line.values.emplace_back(name, value); };
   put("seconds", seconds_);
   if (seconds_ > 0) {
-    const double images = double(samples_) / seconds_, flops = images * facts_.flops_per_sample;
+    const double images = double(samples_) / seconds_, flops = flops_ / seconds_;
     put("images_per_second", images);
     if (tokens_ > 0) put("tokens_per_second", double(tokens_) / seconds_);
     if (flops > 0) put("flops_per_second", flops);
@@ -104,7 +105,7 @@ TelemetryLine IntervalMeter::take(const Moment& moment) {
   if (moment.devices.power_watts) put("power_watts", *moment.devices.power_watts);
   if (moment.devices.energy_joules) put("energy_joules", *moment.devices.energy_joules);
   if (moment.quarantined) put("quarantined", *moment.quarantined);
-  seconds_ = 0;
+  seconds_ = flops_ = 0;
   steps_ = samples_ = tokens_ = clipped_ = 0;
   return line;
 }

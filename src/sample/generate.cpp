@@ -18,7 +18,7 @@ constexpr int64_t kPixelsAtOnce = 512 * 512;  // of images that are decoded toge
 constexpr int64_t kMostPixelsWhole = 1536 * 1536, kTileSize = 1024;
 constexpr int64_t kSharesOfATile = 4;  // neighbours have one of them in common
 
-// Makes the denoiser of images first .. first + count - 1; a guided one gets both halves in one call.
+// Makes the denoiser of images first .. first + count - 1; a guided one answers for both conditions of each.
 using MakeDenoiser = std::function<diffusion::Denoiser(int64_t first, int64_t count, bool guided)>;
 
 struct LatentSpec {

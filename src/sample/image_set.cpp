@@ -66,6 +66,7 @@ PngText common_text(const Pipeline& pipeline, const ImageSet& set, const DrawReq
   // Images without it are of the published process.
   const std::string process = convert::process_text(pipeline.process());
   if (process != convert::process_text(diffusion::Process{})) text["process"] = process;
+  if (!origin.preview_decoder.empty()) text["preview_decoder"] = shareable(origin.preview_decoder);
   return text;
 }
 

@@ -98,6 +98,7 @@ run::Checkpoint choose_checkpoint(const fs::path& stage_folder, std::optional<in
 }  // namespace
 
 Pipeline Pipeline::open(const PipelineRequest& request) {
+  nn::keep_freed_memory();
   Pipeline pipeline;
   pipeline.device_ = nn::select_device(request.device, request.local_rank,
                                        /*needs_gpu=*/request.local_ranks > 1);
@@ -117,6 +118,7 @@ Pipeline Pipeline::open(const PipelineRequest& request) {
   pipeline.origin_.path = request.path;
   pipeline.origin_.vae = request.vae;
   pipeline.origin_.text_encoder = request.text_encoder;
+  pipeline.origin_.preview_decoder = request.preview_decoder;
   pipeline.origin_.ema = request.ema;
   return pipeline;
 }
@@ -142,11 +144,26 @@ bool Pipeline::has_weights(const std::string& sha256) const {
 
 data::FeatureInputs Pipeline::inputs() const {
   data::FeatureInputs inputs = {codec_->input()};
+  if (!origin_.preview_decoder.empty()) inputs.front().name = "preview_decoder";
   if (encoder_) inputs.insert(inputs.end(), encoder_->inputs().begin(), encoder_->inputs().end());
   return inputs;
 }
 
+// Of the autoencoder itself a preview needs only the config.
+void Pipeline::open_codec(const PipelineRequest& request, const fs::path& autoencoder) {
+  codec_ = std::make_unique<features::LatentCodec>(
+      request.preview_decoder.empty()
+          ? features::LatentCodec(models::load_vae(autoencoder, device_), autoencoder)
+          : features::load_preview_decoder(request.preview_decoder, models::vae_config_of(autoencoder),
+                                           device_));
+}
+
 void Pipeline::make_model(const models::TransformerConfig& config) {
+  if (config.shape().in_channels != codec_->config().latent_channels)
+    throw UserError(
+        fmt::format("the autoencoder has latents of {} channels, and the transformer draws {}: give the "
+                    "autoencoder that it was trained with.",
+                    codec_->config().latent_channels, config.shape().in_channels));
   model_ = std::make_unique<models::Transformer>(
       models::Transformer(nn::Scope(*state_), config).with(features::execution_in(precision_)));
 }
@@ -170,7 +187,10 @@ void Pipeline::open_run(const PipelineRequest& request) {
   origin_.stage = stage_->name;
   origin_.step = checkpoint.step;
   origin_.weights = checkpoint.folder / (request.ema ? "ema.safetensors" : "model.safetensors");
-  codec_ = std::make_unique<features::LatentCodec>(features::load_codec(run_, device_));
+  if (request.preview_decoder.empty())
+    codec_ = std::make_unique<features::LatentCodec>(features::load_codec(run_, device_));
+  else
+    open_codec(request, features::autoencoder_folder(run_));
   const auto weights = formats::open_weights(origin_.weights);  // compared with the checkpoint's manifest
   models::ConditionSizes sizes;
   if (stage_->info().reads_captions) {
@@ -204,6 +224,7 @@ ModelFiles find_files(const PipelineRequest& request) {
     if (files.text_encoder.empty()) files.text_encoder = request.path / "text_encoder";
     files.tokenizer = request.path / "tokenizer";
   }
+  if (files.vae.empty()) files.vae = request.preview_decoder;
   if (files.vae.empty())
     throw UserError(fmt::format("{} has only a transformer: give the folder of an autoencoder with --vae.",
                                 request.path.string()));
@@ -220,7 +241,7 @@ void Pipeline::open_weights(const PipelineRequest& request) {
   nn::set_num_threads(request.threads.value_or(0), request.local_ranks);
   precision_ = request.precision.value_or(run::Precision::kFloat32);
   origin_.weights = files.transformer;
-  codec_ = std::make_unique<features::LatentCodec>(models::load_vae(files.vae, device_), files.vae);
+  open_codec(request, files.vae);
   const auto config = convert::transformer_of(opened.identity, files.transformer.string());
   process_ =
       convert::known_process(request.chosen, request.process ? request.process : opened.identity.process,

@@ -44,7 +44,7 @@ struct Published {
 
 // The tolerances: the probabilities are of float32 on another machine. The reference computes CMMD in float32, with
 // convolutions that GPUs round to TF32. Pixels are integers until the last step, which is the same.
-constexpr std::array kPublished = {
+constexpr std::array kPublishedValues = {
     Published{
         .name = "CLIP ViT-B/32",
         .source = "README of openai/CLIP, commit d05afc4",
@@ -103,7 +103,7 @@ CalibrationCase case_of(const Published& row, const fs::path& folder) {
 
 std::vector<CalibrationCase> published_calibration(const fs::path& folder) {
   std::vector<CalibrationCase> cases;
-  for (const auto& row : kPublished) cases.push_back(case_of(row, folder));
+  for (const auto& row : kPublishedValues) cases.push_back(case_of(row, folder));
   return cases;
 }
 
@@ -189,6 +189,8 @@ void read_request(const json& object, const std::string& where, const fs::path& 
   request.clip_tokenizer = path_of(reader, "clip_tokenizer", folder);
   request.aesthetic_head = path_of(reader, "aesthetic_head", folder);
   request.prompts = path_of(reader, "prompts", folder);
+  request.image_reward = path_of(reader, "image_reward", folder);
+  request.image_reward_tokenizer = path_of(reader, "image_reward_tokenizer", folder);
   request.efficientnet_weights = path_of(reader, "efficientnet_weights", folder);
   result.pixels = path_of(reader, "pixels", folder);
   reader.word("resize", request.resize);
@@ -248,7 +250,8 @@ void check_parts(const std::string& where, Problems& problems, CalibrationCase& 
   need(result.kind != CalibrationKind::kClipPixels || !result.pixels.empty(), "pixels");
   for (const auto& path :
        {request.images, request.reference, request.weights, request.clip, request.clip_tokenizer,
-        request.aesthetic_head, request.prompts, request.efficientnet_weights, result.pixels}) {
+        request.aesthetic_head, request.prompts, request.image_reward, request.image_reward_tokenizer,
+        request.efficientnet_weights, result.pixels}) {
     const bool is_listed = std::any_of(result.files.begin(), result.files.end(),
                                        [&](const auto& file) { return file.path == path; });
     if (!path.empty() && !is_listed) result.files.push_back({.path = path});

@@ -68,7 +68,7 @@ std::vector<ScoreDifference> compare(const ordered_json& first, const ordered_js
 ordered_json of_shared_metrics(ordered_json protocol, const ordered_json& other) {
   for (const char* name : {"reference", "network", "weights_sha256", "resize", "side"})
     if (!other.contains(name)) protocol.erase(name);
-  for (const char* name : {"settings", "clip", "efficientnet_lite0"}) {
+  for (const char* name : {"settings", "clip", "image_reward", "efficientnet_lite0"}) {
     if (!protocol.contains(name) || !protocol[name].is_object()) continue;
     ordered_json shared = ordered_json::object();
     for (const auto& [key, value] : protocol[name].items())

@@ -10,6 +10,12 @@
 namespace pixart::score {
 using nlohmann::ordered_json;
 
+std::string stored_text(const StatisticsFile& file, const char* name) {
+  const auto json = ordered_json::parse(file.protocol, nullptr, /*allow_exceptions=*/false);
+  const bool is_there = json.is_object() && json.contains(name) && json[name].is_string();
+  return is_there ? json[name].get<std::string>() : "";
+}
+
 ordered_json protocol_of_images(int64_t count) {
   return {{"pixels", "8 bit RGB as decoded"}, {"dtype", "float32, distances float64"}, {"num_images", count}};
 }

@@ -10,13 +10,20 @@
 #include <vector>
 
 #include "inception.h"
+#include "moments.h"
 #include "pixart/models/clip.h"
 #include "pixart/score/score.h"
 
 namespace pixart::score {
 
 // Names in cards and in the protocol of stored statistics.
-inline constexpr const char *kResize = "resize", *kWeightsHash = "weights_sha256";
+inline constexpr const char *kResize = "resize", *kWeightsHash = "weights_sha256",
+                            *kImagesHash = "images_sha256";
+// A text of the protocol that this program stores with statistics; "" in files of others.
+std::string stored_text(const StatisticsFile& file, const char* name);
+
+// Below it a covariance of 2048 features is singular, and FID is mostly bias.
+inline constexpr int64_t kFewImages = kFeatures;
 
 // Parts of a protocol.
 nlohmann::ordered_json protocol_of_images(int64_t count);

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <map>
 
+#include "metrics.h"
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/weights.h"
+#include "tensor_hash.h"
 
 namespace pixart::score {
 namespace fs = std::filesystem;
@@ -16,8 +18,6 @@ namespace {
 
 constexpr int64_t kRows = 2048;  // of a block of the kernel
 constexpr double kSigma = 10, kScale = 1000;
-
-at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
 
 double mean_kernel_of(const at::Tensor& x, const at::Tensor& y, const std::function<void()>& progress) {
   double sum = 0;
@@ -65,7 +65,7 @@ ClipSimilarity clip_similarity(const at::Tensor& images, const at::Tensor& texts
 namespace {
 
 // The layers from the embedding to the score, by their numbers; a single layer has no number.
-std::map<int64_t, std::string> layers_of(const formats::Weights& weights, const fs::path& file) {
+std::map<int64_t, std::string> layers_of(const formats::Weights& weights, const std::string& subject) {
   std::map<int64_t, std::string> layers;
   for (const auto& [name, info] : weights.tensors) {
     constexpr std::string_view kBefore = "layers.", kAfter = ".weight";
@@ -79,21 +79,27 @@ std::map<int64_t, std::string> layers_of(const formats::Weights& weights, const 
   }
   if (layers.empty())
     throw UserError(fmt::format(
-        "{}: it has neither weight nor layers.0.weight, as an aesthetic head of LAION has.", file.string()));
+        "{}: it has neither weight nor layers.0.weight, as an aesthetic head of LAION has.", subject));
   return layers;
 }
 
-}  // namespace
-
-AestheticHead::AestheticHead(const fs::path& file) {
+const fs::path& without_activations(const fs::path& file) {
   if (ascii_lower(file.filename().string()).find("relu") != std::string::npos)
     throw UserError(fmt::format(
         "{}: heads with ReLU have the same tensors as those without, and are not supported. Give the head whose "
         "name says linearMSE.",
         file.string()));
-  const auto weights = formats::open_weights(file);
+  return file;
+}
+
+}  // namespace
+
+AestheticHead::AestheticHead(const fs::path& file)
+    : AestheticHead(formats::open_weights(without_activations(file)), file.string()) {}
+
+AestheticHead::AestheticHead(const formats::Weights& weights, const std::string& subject) {
   at::Tensor map, shift;  // of the layers so far: [out, width], [out]
-  for (const auto& [number, layer] : layers_of(weights, file)) {
+  for (const auto& [number, layer] : layers_of(weights, subject)) {
     const bool has_bias = weights.tensors.contains(layer + "bias");
     const at::Tensor weight = weights.read(layer + "weight").to(at::kDouble);
     const at::Tensor bias = has_bias ? weights.read(layer + "bias").to(at::kDouble) : at::Tensor();
@@ -102,19 +108,26 @@ AestheticHead::AestheticHead(const fs::path& file) {
                       (!map.defined() || weight.size(1) == map.size(0));
     if (!fits)
       throw UserError(
-          fmt::format("{}: {}weight is {} and does not follow the layer before it, or has no bias.",
-                      file.string(), layer, shape_text(weight.sizes().vec())));
+          fmt::format("{}: {}weight is {} and does not follow the layer before it, or has no bias.", subject,
+                      layer, shape_text(weight.sizes().vec())));
     shift = map.defined() ? at::mv(weight, shift) + bias : bias;
     map = map.defined() ? at::matmul(weight, map) : weight;
   }
   if (map.size(0) != 1)
-    throw UserError(fmt::format("{}: its last layer gives {} values, not one.", file.string(), map.size(0)));
+    throw UserError(fmt::format("{}: its last layer gives {} values, not one.", subject, map.size(0)));
   weight_ = map.select(0, 0).contiguous();
   bias_ = shift.item<double>();
 }
 
 at::Tensor AestheticHead::operator()(const at::Tensor& images) const {
   return at::mv(in_doubles(images), weight_) + bias_;
+}
+
+std::string AestheticHead::sha256() const {
+  formats::Sha256 hash;
+  add_tensor(hash, "weight", weight_);
+  add_tensor(hash, "bias", at::full({1}, bias_, at::kDouble));
+  return hash.hex();
 }
 
 }  // namespace pixart::score

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "pixart/formats/weights.h"
+
 namespace pixart::score {
 
 // x / |x| of each row, float32 on the CPU.
@@ -36,8 +38,11 @@ class AestheticHead {
   // A linear layer (weight, bias), or the improved predictor (layers.0.weight, ...). Throws UserError that says
   // what is wrong; a file that says relu in its name belongs to a predictor with activations.
   explicit AestheticHead(const std::filesystem::path& file);
+  // The same of weights that were opened from `subject`.
+  AestheticHead(const formats::Weights& weights, const std::string& subject);
   at::Tensor operator()(const at::Tensor& images) const;  // [N, width()] -> [N] float64
   int64_t width() const { return weight_.size(0); }
+  std::string sha256() const;  // of the linear map
 
  private:
   at::Tensor weight_;  // [width]

@@ -1,6 +1,7 @@
 #include "clip_pixels.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -10,8 +11,8 @@ namespace pixart::score {
 
 namespace {
 
-constexpr float kMean[] = {0.48145466F, 0.4578275F, 0.40821073F};
-constexpr float kDeviation[] = {0.26862954F, 0.26130258F, 0.27577711F};
+constexpr float kClipMean[] = {0.48145466F, 0.4578275F, 0.40821073F};
+constexpr float kClipDeviation[] = {0.26862954F, 0.26130258F, 0.27577711F};
 
 Image centre_square(const Image& image) {
   const int side = std::min(image.height, image.width);
@@ -64,12 +65,39 @@ Image clip_crop(const std::filesystem::path& file, int side) {
   return clip_pixels(formats::decode_image(bytes, file.string()), ClipPixels::kCrop, side);
 }
 
+namespace {
+
+float normalized(float value, size_t channel) {
+  return (value - kClipMean[channel]) / kClipDeviation[channel];
+}
+
+}  // namespace
+
 std::vector<float> clip_input(const Image& pixels) {
   const size_t area = size_t(pixels.height) * size_t(pixels.width);
   std::vector<float> planes(3 * area);
   for (size_t i = 0; i < area; ++i)
     for (size_t c = 0; c < 3; ++c)
-      planes[c * area + i] = (float(pixels.rgb[3 * i + c]) / 255.0F - kMean[c]) / kDeviation[c];
+      planes[c * area + i] = normalized(float(pixels.rgb[3 * i + c]) / 255.0F, c);
+  return planes;
+}
+
+std::vector<float> hpsv2_input(const Image& image, int side) {
+  PIXART_CHECK(image.height > 0 && image.width > 0 && side > 0);
+  const double scale = double(side) / std::max(image.height, image.width);
+  const auto scaled = [&](int own) { return std::max(1, int(std::nearbyint(own * scale))); };
+  const int height = scaled(image.height), width = scaled(image.width);
+  const auto values = data::resize_unrounded(image, height, width, data::Filter::kBicubic);
+  const int top = (side - height) / 2, left = (side - width) / 2;
+  std::vector<float> planes;
+  planes.reserve(size_t(3) * size_t(side) * size_t(side));
+  for (size_t c = 0; c < 3; ++c)
+    for (int y = -top; y < side - top; ++y)
+      for (int x = -left; x < side - left; ++x) {
+        const bool is_inside = y >= 0 && y < height && x >= 0 && x < width;
+        const size_t place = (c * size_t(height) + size_t(y)) * size_t(width) + size_t(x);
+        planes.push_back(normalized(is_inside ? values[place] / 255.0F : 0.0F, c));
+      }
   return planes;
 }
 

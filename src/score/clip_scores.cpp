@@ -21,7 +21,8 @@ namespace {
 
 constexpr uint64_t kLargestPrompts = uint64_t{1} << 28;
 
-// One for each image: of a file, or the captions of the images.
+}  // namespace
+
 std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest& request,
                                     Problems& problems) {
   std::vector<std::string> prompts;
@@ -50,7 +51,15 @@ std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest&
   return prompts;
 }
 
-struct Network {
+std::string hash_of_prompts(const std::vector<std::string>& prompts) {
+  formats::Sha256 hash;
+  for (const auto& prompt : prompts) hash.add(prompt + "\n");
+  return hash.hex();
+}
+
+namespace {
+
+struct ClipNetwork {
   models::LoadedClip clip;
   c10::Device device;
   int64_t batch_size;
@@ -62,13 +71,11 @@ struct Embedded {
   std::string sha256 = {};
 };
 
-Embedded embed(const ImageList& images, ClipPixels rule, const Network& network) {
+Embedded embed(const ImageList& images, const std::function<std::vector<float>(const Image&)>& prepare,
+               const ClipNetwork& network) {
   std::vector<at::Tensor> rows;
-  const int side = network.side();
-  const std::string hash = for_each_batch(
-      images, side, [&](const Image& image) { return clip_input(clip_pixels(image, rule, side)); },
-      network.batch_size,
-      [&](const at::Tensor& batch) {
+  const std::string hash =
+      for_each_batch(images, network.side(), prepare, network.batch_size, [&](const at::Tensor& batch) {
         rows.push_back(normalized_rows(network.clip.model->image_features(batch.to(network.device))));
         if (!rows.back().isfinite().all().item<bool>())
           throw UserError("CLIP's results are not finite: its weights are damaged, or others.",
@@ -77,8 +84,14 @@ Embedded embed(const ImageList& images, ClipPixels rule, const Network& network)
   return {.rows = at::cat(rows), .sha256 = hash};
 }
 
+Embedded embed(const ImageList& images, ClipPixels rule, const ClipNetwork& network) {
+  const int side = network.side();
+  return embed(
+      images, [&](const Image& image) { return clip_input(clip_pixels(image, rule, side)); }, network);
+}
+
 at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokenizer& tokenizer,
-                 text::ClipCleaning cleaning, const Network& network, ClipScores& result) {
+                 text::ClipCleaning cleaning, const ClipNetwork& network, ClipScores& result) {
   const auto& config = network.clip.model->config();
   const auto tokens = tokenizer.encode_batch(prompts, config.max_tokens, cleaning);
   const auto cut = std::count_if(tokens.uncut.begin(), tokens.uncut.end(),
@@ -92,25 +105,34 @@ at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokeni
   return at::cat(rows);
 }
 
-void add_text_scores(const at::Tensor& images, const ClipInputs& inputs, const Network& network,
-                     const ScoreRequest& request, ClipScores& result) {
-  const auto& prompts = inputs.prompts;
-  const auto& tokenizer = *inputs.tokenizer;
-  formats::Sha256 hash;
-  for (const auto& prompt : prompts) hash.add(prompt + "\n");
-  result.protocol["prompts_sha256"] = hash.hex();
+// `texts`: embeddings of the prompts as openai/CLIP cleans them.
+void add_text_scores(const at::Tensor& images, const at::Tensor& texts, const ClipInputs& inputs,
+                     const ClipNetwork& network, const ScoreRequest& request, ClipScores& result) {
   if (wants(request, Metric::kClip)) {
-    const auto texts = embed(prompts, tokenizer, text::ClipCleaning::kOpenAi, network, result);
     const auto similarity = clip_similarity(images, texts);
     result.values.emplace_back("clip_cosine", similarity.cosine);
     result.values.emplace_back("clip_x100", similarity.x100);
     result.values.emplace_back("clip_x2.5", similarity.x2_5);
   }
   if (wants(request, Metric::kPickscore)) {
-    const auto texts = embed(prompts, tokenizer, text::ClipCleaning::kHuggingFace, network, result);
-    result.values.emplace_back("pickscore",
-                               network.clip.model->logit_scale() * clip_similarity(images, texts).cosine);
+    const auto of_pickscore =
+        embed(inputs.prompts, *inputs.tokenizer, text::ClipCleaning::kHuggingFace, network, result);
+    result.values.emplace_back(
+        "pickscore", network.clip.model->logit_scale() * clip_similarity(images, of_pickscore).cosine);
   }
+}
+
+void add_hpsv2(const ImageList& images, const at::Tensor& texts, const ClipNetwork& network,
+               ClipScores& result) {
+  constexpr int64_t kPublishedEmbedding = 1024;
+  const int side = network.side();
+  const auto embedded = embed(
+      images, [&](const Image& image) { return hpsv2_input(image, side); }, network);
+  result.values.emplace_back("hpsv2", 100 * clip_similarity(embedded.rows, texts).cosine);
+  result.images_sha256 = embedded.sha256;
+  result.protocol["hpsv2_pixels"] = "longer side bicubic with antialiasing, zeros around";
+  if (network.clip.model->config().embedding != kPublishedEmbedding)
+    result.notes.push_back("published HPSv2 are of a CLIP ViT-H/14; this model is another one");
 }
 
 void add_aesthetic(const at::Tensor& images, const AestheticHead& head, const ScoreRequest& request,
@@ -121,13 +143,7 @@ void add_aesthetic(const at::Tensor& images, const AestheticHead& head, const Sc
   result.protocol["aesthetic_head_sha256"] = formats::sha256_of_file(request.aesthetic_head);
 }
 
-std::string hash_of_weights(const models::LoadedClip& clip) {
-  formats::Sha256 hash;
-  for (const auto& item : clip.state->items()) add_tensor(hash, item.name, item.tensor);
-  return hash.hex();
-}
-
-void add_cmmd(const ImageList& images, const ImageList& reference, const Network& network,
+void add_cmmd(const ImageList& images, const ImageList& reference, const ClipNetwork& network,
               ClipScores& result) {
   constexpr int kPublishedSide = 336;
   const auto own = embed(images, ClipPixels::kSquare, network);
@@ -144,7 +160,9 @@ void add_cmmd(const ImageList& images, const ImageList& reference, const Network
 
 bool wants(const ScoreRequest& request, Metric metric) { return contains(request.metrics, metric); }
 
-bool needs_prompts(Metric metric) { return metric == Metric::kClip || metric == Metric::kPickscore; }
+bool needs_prompts(Metric metric) {
+  return metric == Metric::kClip || metric == Metric::kPickscore || metric == Metric::kHpsv2;
+}
 
 bool uses_clip(Metric metric) {
   return needs_prompts(metric) || metric == Metric::kCmmd || metric == Metric::kAesthetic;
@@ -207,16 +225,24 @@ ClipScores clip_scores(const ImageList& images, const std::optional<ImageList>& 
   ClipScores result;
   if (std::none_of(request.metrics.begin(), request.metrics.end(), uses_clip)) return result;
   const at::NoGradGuard no_grad;
-  const Network network{models::load_clip(request.clip, device), device, request.batch_size};
-  result.protocol = protocol_of_clip(hash_of_weights(network.clip), network.clip.model->config());
+  const ClipNetwork network{models::load_clip(request.clip, device), device, request.batch_size};
+  result.protocol = protocol_of_clip(hash_of_state(*network.clip.state), network.clip.model->config());
   if (wants(request, Metric::kCmmd)) add_cmmd(images, *reference, network, result);
-  const auto of_crop = [](Metric metric) { return uses_clip(metric) && metric != Metric::kCmmd; };
+  at::Tensor texts;
+  if (std::any_of(request.metrics.begin(), request.metrics.end(), needs_prompts)) {
+    result.protocol["prompts_sha256"] = hash_of_prompts(inputs.prompts);
+    if (wants(request, Metric::kClip) || wants(request, Metric::kHpsv2))
+      texts = embed(inputs.prompts, *inputs.tokenizer, text::ClipCleaning::kOpenAi, network, result);
+  }
+  if (wants(request, Metric::kHpsv2)) add_hpsv2(images, texts, network, result);
+  const auto of_crop = [](Metric metric) {
+    return uses_clip(metric) && metric != Metric::kCmmd && metric != Metric::kHpsv2;
+  };
   if (std::none_of(request.metrics.begin(), request.metrics.end(), of_crop)) return result;
   const auto embedded = embed(images, ClipPixels::kCrop, network);
   result.images_sha256 = embedded.sha256;
   result.protocol["pixels"] = kCropPixels;
-  if (std::any_of(request.metrics.begin(), request.metrics.end(), needs_prompts))
-    add_text_scores(embedded.rows, inputs, network, request, result);
+  add_text_scores(embedded.rows, texts, inputs, network, request, result);
   if (inputs.head) add_aesthetic(embedded.rows, *inputs.head, request, result);
   return result;
 }

@@ -19,7 +19,11 @@ namespace pixart::score {
 
 bool wants(const ScoreRequest& request, Metric metric);
 bool uses_clip(Metric metric);
-bool needs_prompts(Metric metric);
+bool needs_prompts(Metric metric);  // of those of CLIP
+
+// One for each image: of request.prompts, or the captions of the images. Adds what is missing.
+std::vector<std::string> prompts_of(const ImageList& images, const ScoreRequest& request, Problems& problems);
+std::string hash_of_prompts(const std::vector<std::string>& prompts);
 
 // What the metrics of CLIP's embeddings need besides images; parts that no metric needs are not there.
 struct ClipInputs {

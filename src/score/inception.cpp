@@ -13,7 +13,7 @@ namespace pixart::score {
 
 namespace {
 
-constexpr double kNormEps = 0.001;
+constexpr double kInceptionEps = 0.001;
 
 struct Kernel {
   int64_t height = 1, width = 1, stride = 1, pad_y = 0, pad_x = 0;
@@ -26,18 +26,18 @@ Kernel row(int64_t length) { return {.width = length, .pad_x = length / 2}; }   
 Kernel column(int64_t length) { return {.height = length, .pad_y = length / 2}; }  // length x 1
 
 // Convolution without bias, batch norm with stored statistics, ReLU.
-struct ConvNorm {
+struct InceptionConv {
   at::Tensor weight;  // as stored
   BatchNorm norm;
   FoldedConv conv;  // set by fold()
   Kernel kernel;
 
-  ConvNorm(const nn::Scope& scope, int64_t in, int64_t out, const Kernel& own)
+  InceptionConv(const nn::Scope& scope, int64_t in, int64_t out, const Kernel& own)
       : weight((scope / "conv").parameter("weight", {out, in, own.height, own.width})),
         norm(scope / "bn", out),
         kernel(own) {}
 
-  void fold(c10::Device device) { conv = folded(weight, norm, kNormEps, device); }
+  void fold(c10::Device device) { conv = folded(weight, norm, kInceptionEps, device); }
   at::Tensor operator()(const at::Tensor& x) const {
     return at::conv2d(x, conv.weight, conv.bias, {kernel.stride, kernel.stride}, {kernel.pad_y, kernel.pad_x})
         .relu_();
@@ -50,7 +50,7 @@ struct Step {
   int64_t out;
   Kernel kernel;
 };
-using Chain = std::vector<ConvNorm>;
+using Chain = std::vector<InceptionConv>;
 
 Chain make_chain(const nn::Scope& scope, int64_t in, const std::vector<Step>& steps) {
   Chain chain;
@@ -77,7 +77,7 @@ at::Tensor pooled(Pool pool, const at::Tensor& x) {
 }
 
 // A block: the outputs of all branches, then of the pool's branch, one after the other in the channels.
-struct Block {
+struct InceptionBlock {
   struct Branch {
     Chain chain;
     Chain ends;  // layers that all take the chain's output; empty: the output itself
@@ -86,8 +86,8 @@ struct Block {
   Pool pool = Pool::kAverage;
   Chain pool_branch;  // kMaxAlone has none
 
-  std::vector<ConvNorm*> layers() {
-    std::vector<ConvNorm*> all;
+  std::vector<InceptionConv*> layers() {
+    std::vector<InceptionConv*> all;
     const auto add = [&](Chain& chain) {
       for (auto& layer : chain) all.push_back(&layer);
     };
@@ -107,8 +107,8 @@ struct Block {
   }
 };
 
-Block block_a(const nn::Scope& scope, int64_t in, int64_t pool_features) {
-  Block block;
+InceptionBlock block_a(const nn::Scope& scope, int64_t in, int64_t pool_features) {
+  InceptionBlock block;
   block.branches.push_back({make_chain(scope, in, {{"branch1x1", 64, square(1)}}), {}});
   block.branches.push_back(
       {make_chain(scope, in, {{"branch5x5_1", 48, square(1)}, {"branch5x5_2", 64, square(5, 1, 2)}}), {}});
@@ -121,8 +121,8 @@ Block block_a(const nn::Scope& scope, int64_t in, int64_t pool_features) {
   return block;
 }
 
-Block block_b(const nn::Scope& scope, int64_t in) {
-  Block block;
+InceptionBlock block_b(const nn::Scope& scope, int64_t in) {
+  InceptionBlock block;
   block.branches.push_back({make_chain(scope, in, {{"branch3x3", 384, square(3, 2)}}), {}});
   block.branches.push_back({make_chain(scope, in,
                                        {{"branch3x3dbl_1", 64, square(1)},
@@ -133,8 +133,8 @@ Block block_b(const nn::Scope& scope, int64_t in) {
   return block;
 }
 
-Block block_c(const nn::Scope& scope, int64_t in, int64_t inner) {
-  Block block;
+InceptionBlock block_c(const nn::Scope& scope, int64_t in, int64_t inner) {
+  InceptionBlock block;
   block.branches.push_back({make_chain(scope, in, {{"branch1x1", 192, square(1)}}), {}});
   block.branches.push_back({make_chain(scope, in,
                                        {{"branch7x7_1", inner, square(1)},
@@ -152,8 +152,8 @@ Block block_c(const nn::Scope& scope, int64_t in, int64_t inner) {
   return block;
 }
 
-Block block_d(const nn::Scope& scope, int64_t in) {
-  Block block;
+InceptionBlock block_d(const nn::Scope& scope, int64_t in) {
+  InceptionBlock block;
   block.branches.push_back(
       {make_chain(scope, in, {{"branch3x3_1", 192, square(1)}, {"branch3x3_2", 320, square(3, 2)}}), {}});
   block.branches.push_back({make_chain(scope, in,
@@ -174,8 +174,8 @@ Chain fork(const nn::Scope& scope, const char* first, const char* second) {
   return ends;
 }
 
-Block block_e(const nn::Scope& scope, int64_t in, Pool pool) {
-  Block block;
+InceptionBlock block_e(const nn::Scope& scope, int64_t in, Pool pool) {
+  InceptionBlock block;
   block.branches.push_back({make_chain(scope, in, {{"branch1x1", 320, square(1)}}), {}});
   block.branches.push_back({make_chain(scope, in, {{"branch3x3_1", 384, square(1)}}),
                             fork(scope, "branch3x3_2a", "branch3x3_2b")});
@@ -192,7 +192,7 @@ Block block_e(const nn::Scope& scope, int64_t in, Pool pool) {
 struct InceptionLayers {
   nn::StateDict state;
   Chain stem_1, stem_2;  // each before a max pool
-  std::vector<Block> mixed;
+  std::vector<InceptionBlock> mixed;
   at::Tensor classes, class_bias;  // [1008, 2048], [1008]; the bias is read and not used
   c10::Device device = at::kCPU;
 
@@ -222,7 +222,7 @@ struct InceptionLayers {
 
   void fold(c10::Device to) {
     device = to;
-    std::vector<ConvNorm*> all;
+    std::vector<InceptionConv*> all;
     for (auto* chain : {&stem_1, &stem_2})
       for (auto& layer : *chain) all.push_back(&layer);
     for (auto& block : mixed)

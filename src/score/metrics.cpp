@@ -12,10 +12,8 @@ namespace pixart::score {
 
 namespace {
 
-constexpr int64_t kRows = 2048;                       // of a block of a kernel
+constexpr int64_t kKernelRows = 2048;                 // of a block of a kernel
 constexpr int64_t kBytesOfBlock = int64_t{64} << 20;  // of distances; there are three at a time
-
-at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
 
 MeanAndDeviation mean_and_deviation(const std::vector<double>& values) {
   const at::Tensor all = at::tensor(values, at::kDouble);
@@ -38,8 +36,8 @@ at::Tensor kernel(const at::Tensor& x, const at::Tensor& y) {
 
 double kernel_sum(const at::Tensor& x, const at::Tensor& y) {
   double sum = 0;
-  for_blocks(x.size(0), kRows, [&](int64_t x_begin, int64_t x_end) {
-    for_blocks(y.size(0), kRows, [&](int64_t y_begin, int64_t y_end) {
+  for_blocks(x.size(0), kKernelRows, [&](int64_t x_begin, int64_t x_end) {
+    for_blocks(y.size(0), kKernelRows, [&](int64_t y_begin, int64_t y_end) {
       sum += kernel(x.slice(0, x_begin, x_end), y.slice(0, y_begin, y_end)).sum().item<double>();
     });
   });
@@ -88,7 +86,7 @@ double kernel_distance_of_all(const at::Tensor& first, const at::Tensor& second)
 
 int64_t rows_in_block(int64_t columns) {
   PIXART_CHECK(columns >= 1);
-  return std::clamp<int64_t>(kBytesOfBlock / (columns * int64_t(sizeof(double))), 1, kRows);
+  return std::clamp<int64_t>(kBytesOfBlock / (columns * int64_t(sizeof(double))), 1, kKernelRows);
 }
 
 namespace {

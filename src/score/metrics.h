@@ -9,6 +9,8 @@
 
 namespace pixart::score {
 
+inline at::Tensor in_doubles(const at::Tensor& rows) { return rows.cpu().to(at::kDouble); }
+
 struct MeanAndDeviation {
   double mean = 0, deviation = 0;  // the deviation divides by the number of parts
 };

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kPublished = "6726825d";  // the SHA-256 of the published file begins so
+constexpr const char* kPublishedInception = "6726825d";  // the SHA-256 of the published file begins so
 constexpr const char* kWhereToGet =
     "FID needs pt_inception-2015-12-05-6726825d.pth from the releases of github.com/mseitzer/pytorch-fid "
     "(torch-fidelity's weights-inception-2015-12-05-6726825d.pth is the same)";
@@ -67,7 +67,7 @@ OpenedInception open_inception(const fs::path& file, c10::Device device) {
   return {.network = Inception(read.tensors, file.string(), device),
           .file_sha256 = read.file_sha256,
           .tensors_sha256 = read.tensors_sha256,
-          .is_published = read.file_sha256.starts_with(kPublished)};
+          .is_published = read.file_sha256.starts_with(kPublishedInception)};
 }
 
 }  // namespace pixart::score

@@ -10,6 +10,7 @@
 #include "card_parts.h"
 #include "clip_scores.h"
 #include "efficientnet_scores.h"
+#include "image_reward.h"
 #include "images.h"
 #include "inception.h"
 #include "metrics.h"
@@ -30,13 +31,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-// Below it a covariance of 2048 features is singular, and FID is mostly bias.
-constexpr int64_t kFewImages = kFeatures;
 // Above it the distance over all pairs takes longer than the one over subsets.
 constexpr int64_t kMostForAllPairs = 10000;
-
-// Names in cards and in the protocol of stored statistics.
-constexpr const char* kImagesHash = "images_sha256";
 
 // The images, or the reference.
 struct Input {
@@ -121,10 +117,14 @@ void check_input(const Input& input, const ScoreRequest& request, Problems& prob
   at_least(Metric::kPrecisionRecall, request.neighbours + 1);
 }
 
+// Metrics of the images alone, which need the images themselves.
+bool is_of_images(Metric metric) {
+  return metric == Metric::kInceptionScore || metric == Metric::kImageReward ||
+         (uses_clip(metric) && metric != Metric::kCmmd);
+}
+
 bool needs_reference(const ScoreRequest& request) {
-  return std::any_of(request.metrics.begin(), request.metrics.end(), [](Metric metric) {
-    return metric == Metric::kCmmd || (metric != Metric::kInceptionScore && !uses_clip(metric));
-  });
+  return !std::all_of(request.metrics.begin(), request.metrics.end(), is_of_images);
 }
 
 void check_words(const ScoreRequest& request, Problems& problems) {
@@ -143,8 +143,7 @@ void check_words(const ScoreRequest& request, Problems& problems) {
 void check_images(const Input& images, const ScoreRequest& request, Problems& problems) {
   check_input(images, request, problems);
   for (const Metric metric : request.metrics)
-    if ((metric == Metric::kInceptionScore || (uses_clip(metric) && metric != Metric::kCmmd)) &&
-        !images.images)
+    if (is_of_images(metric) && !images.images)
       problems.add(fmt::format("{} has no images, which {} needs", images.path.string(), word_of(metric)));
   if (wants(request, Metric::kInceptionScore) && images.images && images.count() < request.splits)
     problems.add(fmt::format("{} has {} images, fewer than the {} parts of the inception score",
@@ -162,13 +161,6 @@ Wanted wanted_of(const Input& input, const ScoreRequest& request, bool is_refere
                 !(input.file && input.file->rows.defined());
   wanted.classes = !is_reference && wants(request, Metric::kInceptionScore);
   return wanted;
-}
-
-// A text of the protocol that this program stores with statistics; "" in files of others.
-std::string stored_text(const StatisticsFile& file, const char* name) {
-  const auto json = ordered_json::parse(file.protocol, nullptr, /*allow_exceptions=*/false);
-  const bool is_there = json.is_object() && json.contains(name) && json[name].is_string();
-  return is_there ? json[name].get<std::string>() : "";
 }
 
 // The side as the file has it.
@@ -322,7 +314,7 @@ ordered_json protocol_of(const Input& images, const Side& own, const std::option
                          const Network& network, const ScoreRequest& request) {
   ordered_json protocol = protocol_of_images(own.count);
   const bool has_inception = std::any_of(request.metrics.begin(), request.metrics.end(), [](Metric metric) {
-    return !uses_clip(metric) && !uses_efficientnet(metric);
+    return !uses_clip(metric) && !uses_efficientnet(metric) && metric != Metric::kImageReward;
   });
   if (has_inception || request.metrics.empty())
     protocol.update(
@@ -340,6 +332,7 @@ struct Inputs {
   Input images;
   std::optional<Input> reference;
   ClipInputs clip;
+  ImageRewardInputs image_reward;
   std::optional<OpenedEfficientnet> efficientnet;
   Network network;
 };
@@ -372,6 +365,8 @@ Inputs open_inputs(const ScoreRequest& request) {
   if (images) check_images(*images, request, problems);
   if (reference) check_input(*reference, request, problems);
   auto clip = open_clip(images ? images->images : std::nullopt, request, problems);
+  auto image_reward =
+      open_image_reward(images ? images->images : std::nullopt, request, clip.prompts, problems);
   for (const auto* input : {&images, &reference})
     if (*input) check_protocol(**input, request, "", problems);
   const auto needs_network = [&](const std::optional<Input>& input, bool is_reference) {
@@ -386,6 +381,7 @@ Inputs open_inputs(const ScoreRequest& request) {
   return {.images = std::move(*images),
           .reference = std::move(reference),
           .clip = std::move(clip),
+          .image_reward = std::move(image_reward),
           .efficientnet = std::move(efficientnet),
           .network = std::move(network)};
 }
@@ -394,9 +390,8 @@ Inputs open_inputs(const ScoreRequest& request) {
 template <class Compute>
 ordered_json add_scores(const Compute& compute, const Inputs& inputs, Side& own, std::optional<Side>& other,
                         ScoreResult& result) {
-  const auto& [images, reference, clip, efficientnet, network] = inputs;
-  if (!images.images) return {};
-  auto scores = compute(*images.images, reference ? reference->images : std::nullopt);
+  if (!inputs.images.images) return {};
+  auto scores = compute(*inputs.images.images, inputs.reference ? inputs.reference->images : std::nullopt);
   result.values.insert(result.values.end(), scores.values.begin(), scores.values.end());
   result.notes.insert(result.notes.end(), scores.notes.begin(), scores.notes.end());
   if (own.sha256.empty()) own.sha256 = scores.images_sha256;
@@ -410,7 +405,9 @@ ScoreResult score(const ScoreRequest& given) {
   ScoreRequest request = given;
   ScoreResult result;
   const Inputs inputs = open_inputs(request);
-  const auto& [images, reference, opened_clip, opened_efficientnet, network] = inputs;
+  const Input& images = inputs.images;
+  const Network& network = inputs.network;
+  const auto& reference = inputs.reference;
   if (reference) {
     add_kid_for_few(images, *reference, request, result);
     note_unknown_rule(*reference, request, result);
@@ -437,10 +434,15 @@ ScoreResult score(const ScoreRequest& given) {
   const auto efficientnet_values = [&](const ImageList& list, const std::optional<ImageList>& real) {
     return efficientnet_scores(list, real, inputs.efficientnet, request);
   };
+  const auto reward_values = [&](const ImageList& list, const std::optional<ImageList>&) {
+    return image_reward_scores(list, inputs.image_reward, request, network.device);
+  };
   const ordered_json clip = add_scores(clip_values, inputs, own, other, result),
+                     reward = add_scores(reward_values, inputs, own, other, result),
                      efficientnet = add_scores(efficientnet_values, inputs, own, other, result);
   ordered_json protocol = protocol_of(images, own, other, network, request);
   if (!clip.is_null()) protocol["clip"] = clip;
+  if (!reward.is_null()) protocol["image_reward"] = reward;
   if (!efficientnet.is_null()) protocol["efficientnet_lite0"] = efficientnet;
   result.card = card_text({.values = result.values,
                            .notes = result.notes,

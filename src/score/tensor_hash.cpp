@@ -13,4 +13,10 @@ void add_tensor(formats::Sha256& hash, const std::string& name, const at::Tensor
   hash.add({static_cast<const char*>(values.const_data_ptr()), values.nbytes()});
 }
 
+std::string hash_of_state(const nn::StateDict& state) {
+  formats::Sha256 hash;
+  for (const auto& item : state.items()) add_tensor(hash, item.name, item.tensor);
+  return hash.hex();
+}
+
 }  // namespace pixart::score

@@ -16,7 +16,7 @@ constexpr HtmlEntity kEntities[] = {
 #include "html_entities.inc"
 };
 constexpr size_t kLongestLegacyName = 6;
-constexpr char32_t kReplacement = 0xFFFD, kLastCodePoint = 0x10FFFF;
+constexpr char32_t kReplacementCharacter = 0xFFFD, kLastCodePoint = 0x10FFFF;
 
 // Parses "65" or "x41", saturating just above the last code point.
 char32_t parse_number(std::string_view digits) {
@@ -42,7 +42,7 @@ std::string utf8(char32_t c) {
 // A numeric reference as html.unescape() resolves it: without control characters and noncharacters.
 std::string unescape_number(std::string_view digits) {
   const char32_t c = parse_number(digits);
-  if (c == 0 || !is_scalar(c)) return utf8(kReplacement);
+  if (c == 0 || !is_scalar(c)) return utf8(kReplacementCharacter);
   if (c >= 0x80 && c <= 0x9F) return utf8(windows_1252().high[c - 0x80]);
   const bool control = c < 0x9 || c == 0xB || (c >= 0xE && c < 0x20) || c == 0x7F;
   return control || is_noncharacter(c) ? std::string() : utf8(c);
@@ -135,7 +135,7 @@ std::string unescape_html_strictly(std::string_view text) {
 
 std::string numeric_reference(std::string_view digits) {
   const char32_t c = parse_number(digits);
-  if (c == 0 || !is_scalar(c)) return utf8(kReplacement);
+  if (c == 0 || !is_scalar(c)) return utf8(kReplacementCharacter);
   return utf8(c >= 0x80 && c <= 0x9F ? char32_t(windows_1252().high[c - 0x80]) : c);
 }
 

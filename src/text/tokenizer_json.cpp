@@ -20,10 +20,10 @@ namespace {
 using nlohmann::json;
 using Pieces = std::vector<UnigramSegmenter::Piece>;
 
-constexpr size_t kLargestFile = size_t{32} << 20;  // that of mT5, with 250,000 pieces, has 16 MB
-constexpr size_t kLongestPiece = 1024;             // bytes; T5's longest has 20
-constexpr double kLargestScore = 1e6;              // logarithms of probabilities
-constexpr std::string_view kMark = "\u2581";       // ▁
+constexpr size_t kLargestTokenizerFile = size_t{32} << 20;  // that of mT5, with 250,000 pieces, has 16 MB
+constexpr size_t kLongestPiece = 1024;                      // bytes; T5's longest has 20
+constexpr double kLargestScore = 1e6;                       // logarithms of probabilities
+constexpr std::string_view kMark = "\u2581";                // ▁
 constexpr char32_t kMarkCodePoint = U'\u2581';
 
 // What is wrong, without the name of the file.
@@ -257,8 +257,8 @@ void check_post_processor(const json& processor) {
 }
 
 TokenizerJson parse(std::string_view bytes) {
-  if (bytes.size() > kLargestFile)
-    refuse("it has {}, at most {} are read", human_bytes(bytes.size()), human_bytes(kLargestFile));
+  if (bytes.size() > kLargestTokenizerFile)
+    refuse("it has {}, at most {} are read", human_bytes(bytes.size()), human_bytes(kLargestTokenizerFile));
   const json root = json::parse(bytes, nullptr, /*allow_exceptions=*/false);
   if (!root.is_object()) refuse("it is not a JSON object, or is cut or damaged");
   const json& model = member(root, "model");

@@ -20,7 +20,7 @@ std::string normalized(std::string_view text, int options) {
   utf8proc_uint8_t* result = nullptr;
   const auto length =
       utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), utf8proc_ssize_t(text.size()),
-                   &result, utf8proc_option_t(options | UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+                   &result, utf8proc_option_t(options | UTF8PROC_STABLE));
   PIXART_CHECK(length >= 0, "utf8proc: {}", utf8proc_errmsg(length));
   std::string copy(reinterpret_cast<char*>(result), size_t(length));
   std::free(result);
@@ -124,7 +124,10 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-std::string nfc(std::string_view text) { return normalized_in_parts(text, 0); }
-std::string nfkc(std::string_view text) { return normalized_in_parts(text, UTF8PROC_COMPAT); }
+std::string nfc(std::string_view text) { return normalized_in_parts(text, UTF8PROC_COMPOSE); }
+std::string nfkc(std::string_view text) {
+  return normalized_in_parts(text, UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
+}
+std::string nfd(std::string_view text) { return normalized_in_parts(text, UTF8PROC_DECOMPOSE); }
 
 }  // namespace pixart::text

@@ -20,5 +20,6 @@ std::string_view strip_right(std::string_view text);
 std::string lower(std::string_view text);  // str.lower(), with the final sigma and U+0130
 std::string nfc(std::string_view text);
 std::string nfkc(std::string_view text);
+std::string nfd(std::string_view text);
 
 }  // namespace pixart::text

@@ -11,7 +11,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::array<const char*, kNumPartsOfSpeech> kNames = {"noun", "verb", "adj", "adv"};
-constexpr uint64_t kLargestFile = 256ULL << 20;
+constexpr uint64_t kLargestWordnetFile = 256ULL << 20;
 
 [[noreturn]] void refuse(const fs::path& file, int64_t line, const std::string& what) {
   throw UserError(fmt::format("{}:{}: {}; the file is not of WordNet 3.x", file.string(), line, what));
@@ -28,7 +28,7 @@ std::string_view next_field(std::string_view& line) {
 // visit(line number, line)
 template <class Visit>
 void for_each_line(const fs::path& file, Visit visit) {
-  const std::string bytes = read_file(file, kLargestFile);
+  const std::string bytes = read_file(file, kLargestWordnetFile);
   int64_t number = 0;
   for (size_t at = 0; at < bytes.size();) {
     const size_t end = std::min(bytes.find('\n', at), bytes.size());

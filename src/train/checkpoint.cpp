@@ -7,6 +7,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/distributed/agreement.h"
 #include "pixart/formats/manifest.h"
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
@@ -43,6 +44,31 @@ std::vector<formats::NamedTensor> ema_tensors(Trainer& trainer, const nn::StateD
   std::vector<formats::NamedTensor> result;
   for (size_t i = 0; i < views.size(); ++i)
     result.push_back({names.at(trainer.share().indices()[i]), views[i]});
+  return result;
+}
+
+// "0.<name>", "1.<name>": of both power EMAs, whole ones or this rank's shares.
+std::string power_ema_name(size_t index, const std::string& name) {
+  return fmt::format("{}.{}", index, name);
+}
+
+std::vector<formats::NamedTensor> whole_power_emas(Trainer& trainer, const nn::StateDict& model) {
+  std::vector<formats::NamedTensor> result;
+  const auto whole = trainer.whole_power_emas();
+  for (size_t i = 0; i < whole.size(); ++i)
+    for (const auto& [name, tensor] : named_views(model, trainer.views(whole[i])))
+      result.push_back({power_ema_name(i, name), tensor});
+  return result;
+}
+
+std::vector<formats::NamedTensor> own_power_emas(const Trainer& trainer, const nn::StateDict& model) {
+  const auto names = nn::trainable_names(model);
+  std::vector<formats::NamedTensor> result;
+  for (size_t i = 0; i < trainer.power_emas().size(); ++i) {
+    const auto views = trainer.share().views(trainer.power_emas()[i]);
+    for (size_t j = 0; j < views.size(); ++j)
+      result.push_back({power_ema_name(i, names.at(trainer.share().indices()[j])), views[j]});
+  }
   return result;
 }
 
@@ -199,9 +225,30 @@ run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict&
     content.files.push_back({"model", named_views(model, trainer.views(state.values))});
     content.files.push_back({"ema", named_views(model, trainer.views(ema))});
   }
+  if (!trainer.power_emas().empty()) {
+    auto emas = whole_power_emas(trainer, model);
+    if (is_first) content.files.push_back({"power_ema", std::move(emas)});
+  }
   if (is_first || trainer.is_sharded())
     content.files.push_back({optimizer_file(trainer), optimizer_tensors(trainer, model)});
   return content;
+}
+
+void store_power_emas(const fs::path& folder, Trainer& trainer, const nn::StateDict& model,
+                      const CheckpointFacts& facts) {
+  const auto state = trainer.state();
+  const auto emas = whole_power_emas(trainer, model);
+  const int64_t updates = state.optimizer->steps();
+  distributed::on_first_rank(
+      trainer.ranks(), fmt::format("step {}: storing the power EMAs", *state.step), [&] {
+        if (updates == 0) return;  // all steps were bad
+        auto metadata = facts.metadata;
+        metadata[optim::kPowerEmaKey] =
+            optim::text_of({.updates = updates, .lengths = trainer.config().power_ema.lengths});
+        create_folders(folder);
+        formats::save_safetensors(folder / fmt::format("step-{:08d}.safetensors", *state.step), emas,
+                                  metadata);
+      });
 }
 
 void save_checkpoint(const fs::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
@@ -228,6 +275,10 @@ CheckpointFacts load_checkpoint(const fs::path& folder, Trainer& trainer, nn::St
   nn::load_state(model, formats::read_all(weights), model_file.string());
   const bool is_first = trainer.ranks().rank() == 0;
   restore(ema_tensors(trainer, model), {ema_file}, ema_file.string(), is_first);
+  if (!trainer.power_emas().empty()) {
+    const fs::path file = named_file(folder, manifest, "power_ema.safetensors");
+    restore(own_power_emas(trainer, model), {file}, file.string(), is_first);
+  }
   restore(optimizer_tensors(trainer, model), optimizer_files(folder, manifest),
           (folder / "optimizer").string(), is_first);
   *state.step = saved.at("step").get<int64_t>();
@@ -259,6 +310,7 @@ void require_finite(Trainer& trainer) {
   };
   add("a weight", state.values);
   add("the EMA", state.ema);
+  for (const auto& ema : trainer.power_emas()) add("a power EMA", ema);
   for (const auto& item : trainer.optimizer_state()) add("the optimizer's " + item.key, item.tensor);
   // The largest absolute value of each; NaN if there is one in it. The host waits once.
   const at::Tensor largest = at::stack(at::_foreach_norm(tensors, INFINITY)).cpu();

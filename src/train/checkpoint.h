@@ -35,6 +35,10 @@ struct CheckpointFacts {
 run::CheckpointContent checkpoint_content(Trainer& trainer, const nn::StateDict& model,
                                           const CheckpointFacts& facts);
 
+// Stores the power EMAs of this step in `folder`, durably, for `pixart convert --ema-length`. All ranks call it together.
+void store_power_emas(const std::filesystem::path& folder, Trainer& trainer, const nn::StateDict& model,
+                      const CheckpointFacts& facts);
+
 // Writes a checkpoint before it returns, and replaces an existing one of the same step. For one rank only.
 void save_checkpoint(const std::filesystem::path& stage_folder, Trainer& trainer, const nn::StateDict& model,
                      const CheckpointFacts& facts);

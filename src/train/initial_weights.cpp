@@ -154,6 +154,12 @@ void check_initial_vae(const features::RunContext& run, const run::StageConfig& 
                        const models::VaeConfig& config, nn::StateDict& state) {
   if (stage.init.how != run::InitHow::kCopy) return;
   const auto weights = formats::shapes_only(formats::open_weights(initial_path(run, stage), stage.init.set));
+  if (weights.tensors.contains("encoder.layers.1.conv.0.weight") ||
+      models::tiny_part_of(weights) != models::TinyPart::kNone)
+    throw UserError(
+        fmt::format("stage {}: init.from {} is a tiny autoencoder, which no stage trains: use it as "
+                    "autoencoder.path, without this stage.",
+                    stage.name, stage.init.from));
   nn::load_state(state, models::rename_vae_weights(formats::read_all(weights), config), stage.init.from);
 }
 

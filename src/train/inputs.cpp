@@ -59,6 +59,12 @@ void outline_transformer(features::RunContext& run, const run::StageConfig& stag
   run::choose_trained(stage, outline.state);
 }
 
+void check_preview(const run::RunConfig& config, const run::StageConfig& stage) {
+  if (stage.samples.preview_decoder)
+    features::load_preview_decoder(*stage.samples.preview_decoder, features::autoencoder_config(config),
+                                   at::kMeta);
+}
+
 // A stage that starts from one that is not trained in this start must find it finished.
 void require_start(const features::RunContext& run, const run::StageConfig& stage,
                    const std::vector<run::StageConfig>& stages) {
@@ -99,6 +105,7 @@ void open_stages(features::RunContext& run, const std::vector<run::StageConfig>&
     if (!stage.info().trains_autoencoder()) {
       features::collect(problems, [&] { check_prompts(run, stage); });
       features::collect(problems, [&] { check_metrics(run, stage); });
+      features::collect(problems, [&] { check_preview(run.config, stage); });
       features::collect(problems, [&] { outline_transformer(run, stage, is_new, outline); });
     }
     space.add_checkpoints(stage, outline.elements(), outline.state.num_parameters());

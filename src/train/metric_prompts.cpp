@@ -90,7 +90,7 @@ MetricPrompts of_classes(const std::vector<std::string>& names, int64_t images, 
 }
 
 // Apart from the prompts of samples, whose cache is small and forgets the oldest.
-features::PromptFeatures prompt_features(features::RunContext& run) {
+features::PromptFeatures metric_prompt_features(features::RunContext& run) {
   return {run.caption_encoder(),
           {.folder = run.folder.metric_features() / "prompts",
            .most_bytes = std::numeric_limits<uint64_t>::max()}};
@@ -131,7 +131,7 @@ void store_metric_prompts(features::RunContext& run, const run::StageConfig& sta
     prompts = metric_prompts(run, stage);
   });
   const auto encode = [&](const std::function<bool()>& asked_to_stop) {
-    auto features = prompt_features(run);
+    auto features = metric_prompt_features(run);
     for (const auto& text : prompts.texts)
       if (!asked_to_stop()) features.encode({text});
   };
@@ -144,7 +144,7 @@ void store_metric_prompts(features::RunContext& run, const run::StageConfig& sta
 std::vector<PromptRow> stored_prompts(features::RunContext& run, const MetricPrompts& prompts,
                                       const std::vector<int64_t>& numbers) {
   std::vector<PromptRow> rows;
-  auto features = prompt_features(run);
+  auto features = metric_prompt_features(run);
   for (const int64_t number : numbers) {
     const auto text = features.encode({prompts.texts[size_t(number)]});
     const at::Tensor mask = text.mask[0].cpu();

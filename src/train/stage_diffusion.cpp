@@ -87,12 +87,13 @@ void load_if_needed(const features::RunContext& run, const run::StageConfig& sta
 void open_part(const features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders,
                features::StagePart& part) {
   const std::string& name = part.source->name;
+  const run::StageConfig cut = stage.at(part.resolution);
   if (stage.reads_stored_latents())
     part.latents = std::make_shared<data::LatentSet>(
-        features::latent_set(run.config, stage, name, *part.dataset, *encoders.codec, run.device));
-  else if (stage.aspect_buckets)
+        features::latent_set(run.config, cut, name, *part.dataset, *encoders.codec, run.device));
+  else if (cut.has_buckets())
     part.shapes = std::make_shared<features::ImageShapes>(
-        features::image_shapes(run.config, stage, *part.source, *part.dataset));
+        features::image_shapes(run.config, cut, *part.source, *part.dataset));
   if (stage.reads_stored_captions())
     part.captions = std::make_shared<data::CaptionSet>(
         features::caption_set(run.config, name, *part.dataset, *encoders.captions));
@@ -110,6 +111,16 @@ std::shared_ptr<const features::StageImages> stage_images(const features::RunCon
                                  .is_new = !run::has_begun(run.folder, stage.name)});
 }
 
+// That of the next part. A source has one, also if it comes at several resolutions.
+std::shared_ptr<data::QuarantineFile> quarantine_file_of(
+    const features::RunContext& run, const features::StageParts& parts,
+    const std::vector<std::shared_ptr<data::QuarantineFile>>& earlier) {
+  const auto& source = parts[earlier.size()].source;
+  for (size_t i = 0; i < earlier.size(); ++i)
+    if (parts[i].source == source) return earlier[i];
+  return std::make_shared<data::QuarantineFile>(run.folder.quarantine(source->name));
+}
+
 OpenedData open_features(features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders) {
   features::StageParts parts = run.parts(stage);
   std::vector<data::Ledger> ledgers;
@@ -119,9 +130,11 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
   for (auto& part : parts) {
     open_part(run, stage, encoders, part);
     const std::string& name = part.source->name;
-    quarantine_files.push_back(std::make_shared<data::QuarantineFile>(run.folder.quarantine(name)));
-    const bool writes = run.ranks.rank() == 0;
-    ledgers.push_back(features::ledger_of(part, writes ? quarantine_files.back().get() : nullptr));
+    quarantine_files.push_back(quarantine_file_of(run, parts, quarantine_files));
+    const bool writes = run.ranks.rank() == 0, is_repeated = features::is_repeated(parts, ledgers.size());
+    ledgers.push_back(
+        features::ledger_of(part, writes && !is_repeated ? quarantine_files.back().get() : nullptr));
+    if (writes && is_repeated) features::append_new(parts, ledgers, *quarantine_files.back());
     if (ledgers.back().accepted() < ledgers.back().listed)
       log::info("source {}: {}", name, data::describe(ledgers.back()));
   }
@@ -135,7 +148,7 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
                      .mirror = stage.horizontal_flip,
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
-                     .resolution = stage.aspect_buckets ? stage.resolution : 0,
+                     .shapes = std::make_shared<data::TrainingShapes>(stage.shapes()),
                      .damaged = std::move(damaged),
                      .images = std::move(images),
                      .tokenizer = stage.reads_stored_captions() ? nullptr : encoders.captions},
@@ -169,13 +182,79 @@ int64_t mean_tokens(const features::StageParts& parts, const features::CaptionEn
   return tokens.mean();
 }
 
+// What a sample costs, at each of the stage's resolutions.
+struct WorkOfSamples {
+  std::vector<run::StepWork> at = {};
+  std::vector<double> samples = {};  // of an epoch, about
+};
+
+WorkOfSamples work_of_samples(const features::RunContext& run, const run::StageConfig& stage,
+                              const models::VaeConfig& vae, const models::ConditionSizes& sizes,
+                              const run::ParameterCounts& counts, int64_t caption_tokens) {
+  WorkOfSamples result;
+  for (const auto& alone : stage.at_each_resolution()) {
+    models::TransformerWork work = features::transformer_config(run.config, alone, vae, sizes).work();
+    if (stage.info().reads_captions) work.caption_tokens = caption_tokens;
+    result.at.push_back(
+        {.tokens = work.tokens, .flops = plan::transformer_flops(work, 0, counts.trained_part()).training});
+  }
+  result.samples.resize(result.at.size());
+  return result;
+}
+
+void count_samples(const features::StageParts& parts, const data::SampleOrder& order,
+                   const data::TrainingShapes& shapes, WorkOfSamples& work) {
+  for (const auto& part : parts)
+    for (int64_t row = 0; row < part.dataset->size(); ++row) {
+      const uint8_t bucket = order.bucket(part.first_row + row);
+      if (bucket < shapes.size() && features::uses_row(part, row))
+        work.samples[shapes.level(bucket)] += part.passes;
+    }
+}
+
 run::StageFacts facts_of(const run::StageConfig& stage, const run::ParameterCounts& counts,
-                         const models::TransformerWork& work) {
-  return {.parameters = counts.model,
-          .trained_parameters = counts.trained,
-          .tokens_per_sample = work.tokens,
-          .flops_per_sample = plan::transformer_flops(work, 0, counts.trained_part()).training,
-          .batch_size = stage.batch_size};
+                         const WorkOfSamples& work) {
+  run::StageFacts facts{.parameters = counts.model,
+                        .trained_parameters = counts.trained,
+                        .tokens_per_sample = work.at.front().tokens,
+                        .flops_per_sample = work.at.front().flops,
+                        .batch_size = stage.batch_size};
+  if (work.at.size() == 1) return facts;
+  double samples = 0, tokens = 0, flops = 0;
+  std::vector<std::string> parts;
+  for (size_t level = 0; level < work.at.size(); ++level) {
+    samples += work.samples[level];
+    tokens += work.samples[level] * double(work.at[level].tokens);
+    flops += work.samples[level] * work.at[level].flops;
+    parts.push_back(fmt::format("{} of {} pixels", with_thousands(int64_t(work.samples[level])),
+                                stage.resolutions[level].side));
+  }
+  log::info("stage {}: an epoch has {} samples", stage.name, join(parts, ", "));
+  facts.tokens_per_sample = int64_t(tokens / samples), facts.flops_per_sample = flops / samples;
+  return facts;
+}
+
+// The work of a step, of which most or all samples have one resolution.
+run::StepWork work_of_step(const data::SampleOrder& order, const data::TrainingShapes& shapes,
+                           const WorkOfSamples& work, int64_t first, int64_t count) {
+  run::StepWork sum;
+  for (int64_t position = first; position < first + count; ++position) {
+    const run::StepWork& one = work.at[shapes.level(order.bucket(order.row(position)))];
+    sum.tokens += one.tokens, sum.flops += one.flops;
+  }
+  return sum;
+}
+
+// Adds to `result` what its samples cost.
+void count_work(const run::StageConfig& stage, const run::ParameterCounts& counts,
+                const features::StageParts& parts, WorkOfSamples work, StageModel& result) {
+  const auto shapes = std::make_shared<const data::TrainingShapes>(stage.shapes());
+  if (!stage.resolutions.empty()) count_samples(parts, *result.order, *shapes, work);
+  result.facts = facts_of(stage, counts, work);
+  if (stage.resolutions.empty()) return;
+  result.work_of = [work, shapes, order = result.order, batch = stage.batch_size](int64_t step) {
+    return work_of_step(*order, *shapes, work, step * batch, batch);
+  };
 }
 
 HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders) {
@@ -198,13 +277,16 @@ features::StageParts open_data(features::RunContext& run, const run::StageConfig
   auto order = features::make_order(opened.reader.parts, opened.ledgers, stage, run.stage_seed(stage),
                                     result.excluded->rows(), run.config.order_version());
   result.data = features::data_fingerprints(opened.reader.parts, opened.ledgers);
-  for (const auto& ledger : opened.ledgers) result.quarantined += int64_t(ledger.rejected.size());
+  for (size_t i = 0; i < opened.ledgers.size(); ++i)
+    if (!features::is_repeated(opened.reader.parts, i))
+      result.quarantined += int64_t(opened.ledgers[i].rejected.size());
   result.damaged = opened.reader.damaged;
   result.before_save = [damaged = result.damaged, images = opened.reader.images] {
     damaged->write_waiting();
     if (images) images->save_checksums();
   };
   const features::StageParts parts = opened.reader.parts;
+  result.order = order;
   result.loader = make_loader(run, stage, parts, std::move(order), std::move(opened.reader));
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, encoders);
   return parts;
@@ -237,6 +319,15 @@ run::ParameterCounts with_adapters(const features::RunContext& run, const run::S
   if (stage.lora.rank > 0) convert::require_model_folder(run.folder.lora(stage.name));
   if (stage.lora.rank > 0) result.finish = [&run, &stage] { export_lora(run, stage); };
   return counts;
+}
+
+// Metrics keep the autoencoder: a preview would change them.
+std::shared_ptr<const features::LatentCodec> grid_decoder(
+    const features::RunContext& run, const run::StageConfig& stage,
+    std::shared_ptr<const features::LatentCodec> codec) {
+  if (!stage.samples.preview_decoder) return codec;
+  return std::make_shared<features::LatentCodec>(
+      features::load_preview_decoder(*stage.samples.preview_decoder, codec->config(), run.device));
 }
 
 Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig& stage,
@@ -282,16 +373,16 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, encoders));
   const features::StageParts parts = open_data(run, stage, encoders, result);
   result.inputs = features::input_hashes(*codec, text_encoder.get());
-  models::TransformerWork work = config.work();
-  if (text_encoder) work.caption_tokens = mean_tokens(parts, *text_encoder);
-  result.facts = facts_of(stage, counts, work);
+  const int64_t caption_tokens = text_encoder ? mean_tokens(parts, *text_encoder) : 0;
+  count_work(stage, counts, parts,
+             work_of_samples(run, stage, codec->config(), prompts.sizes, counts, caption_tokens), result);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] {
     return initialize_transformer(run, stage, *model, *state);
   };
   result.drawing = {.captions = prompts.texts,
                     .group = kDrawnTogether,
-                    .draw = draw_with(run, stage, ema, codec, prompts.to_draw)};
+                    .draw = draw_with(run, stage, ema, grid_decoder(run, stage, codec), prompts.to_draw)};
   if (stage.metrics.every > 0) result.metrics = std::make_unique<StageMetrics>(run, stage, ema, codec);
   return result;
 }

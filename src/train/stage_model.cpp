@@ -1,5 +1,7 @@
 #include "stage_model.h"
 
+#include "pixart/base/error.h"
+
 namespace pixart::train {
 
 std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const run::StageConfig& stage,
@@ -7,11 +9,14 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
                                           std::shared_ptr<const data::SampleOrder> order,
                                           data::Loader::Read read) {
   std::vector<std::string> names;
-  for (const auto& part : parts) names.push_back(part.source->name);
+  for (const auto& part : parts)
+    names.push_back(part.source->name +
+                    (part.resolution ? fmt::format(" at {} pixels", *part.resolution) : ""));
   return std::make_unique<data::Loader>(
       std::move(order),
       data::BatchPlan{.batch_size = stage.batch_size,
                       .micro_batch_size = stage.micro_batch_size,
+                      .micro_batch_sizes = stage.micro_batch_sizes(),
                       .rank = run.ranks.rank(),
                       .world_size = run.ranks.world_size(),
                       .one_by_one = run.config.numerics == run::Numerics::kExact},

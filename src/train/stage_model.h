@@ -40,8 +40,10 @@ struct StageModel {
   std::unique_ptr<Objective> objective;
   std::unique_ptr<Objective> ema_objective;  // with the EMA weights, for held-out samples
   std::unique_ptr<data::Loader> loader;
+  std::shared_ptr<const data::SampleOrder> order = {};  // of the loader; set by stages of several resolutions
   std::optional<HeldOut> held_out = {};
   run::StageFacts facts = {};
+  std::function<run::StepWork(int64_t step)> work_of = {};        // empty: each step has that of the facts
   int64_t quarantined = 0;                                        // samples that are rejected at the start
   std::shared_ptr<const features::DamagedFeatures> damaged = {};  // and those found while features are read
   std::shared_ptr<features::ExcludedSamples> excluded = {};       // by `exclude` and by roll-backs

@@ -130,13 +130,12 @@ void StageRun::execute() {
     const double now = monotonic_seconds();
     facts_.seconds += now - last;
     interval_seconds_ += now - last;
-    meter_.add({.seconds = now - last,
-                .samples = stage_.batch_size,
-                .tokens = stage_.batch_size * model_.facts.tokens_per_sample,
-                .clipped = pending_.back().clipped});
+    measure(now - last);
     const int64_t step = trainer_.step();
     if (progress_) progress_->update(step);
     if (step % stage_.log_every == 0 || step == stage_.steps) show_progress(step);
+    if (stage_.power_ema.stores(step, stage_.steps))
+      store_power_emas(run_.folder.power_ema(stage_.name), trainer_, *model_.state, facts_);
     if (is_save_step(step)) save();
     if (stop) end_on_request();
     if (step == stage_.steps) finish_save();
@@ -145,6 +144,19 @@ void StageRun::execute() {
   }
   distributed::on_first_rank(run_.ranks, phase("what comes after the last step"),
                              [this] { model_.finish(); });
+}
+
+// The step that was made last, which took this time.
+void StageRun::measure(double seconds) {
+  run::MeasuredStep step{.seconds = seconds,
+                         .samples = stage_.batch_size,
+                         .tokens = stage_.batch_size * model_.facts.tokens_per_sample,
+                         .clipped = pending_.back().clipped};
+  if (model_.work_of) {
+    const run::StepWork work = model_.work_of(pending_.back().step);
+    step.tokens = work.tokens, step.flops = work.flops;
+  }
+  meter_.add(step);
 }
 
 void StageRun::begin() {

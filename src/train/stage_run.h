@@ -43,6 +43,7 @@ class StageRun {
   bool is_first() const { return run_.ranks.rank() == 0; }
   std::string phase(const char* what) const;
   void begin();
+  void measure(double seconds);
   bool load_newest();
   std::string agree_on_checkpoint(bool reads_whole);
   std::string choose_checkpoint(const run::CheckpointSearch& search);  // its folder's name, or ""; on rank 0

@@ -22,6 +22,22 @@ optim::FlatParameters flat_parameters(nn::StateDict& model, const optim::Optimiz
   return optim::FlatParameters(std::move(tensors), std::move(without_decay));
 }
 
+// How Muon cuts the trained parameters.
+std::vector<int64_t> matrices_of(const nn::StateDict& model) {
+  std::vector<int64_t> matrices;
+  for (const auto& item : model.items())
+    if (item.trainable) matrices.push_back(optim::matrices_in(item.name, item.tensor.sizes()));
+  return matrices;
+}
+
+std::vector<at::Tensor> power_ema_copies(const run::TrainerConfig& config,
+                                         const optim::FlatParameters& share) {
+  std::vector<at::Tensor> result;
+  if (config.power_ema.every > 0)
+    for (size_t i = 0; i < config.power_ema.lengths.size(); ++i) result.push_back(share.values().clone());
+  return result;
+}
+
 std::vector<double> numbers_of(const std::vector<at::Tensor>& scalars) {
   std::vector<double> numbers;
   for (const auto& scalar : scalars) numbers.push_back(scalar.item<double>());
@@ -72,8 +88,9 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
       flat_(flat_parameters(model, config_.optimizer)),
       ranges_(share_ranges(flat_, config_, ranks.world_size())),
       share_(flat_.part(ranges_.size() == 1 ? ranges_.front() : ranges_.at(size_t(ranks.rank())))),
-      optimizer_(config_.optimizer, share_),
+      optimizer_(config_.optimizer, share_, matrices_of(model)),
       ema_(share_.values().clone()),
+      power_emas_(power_ema_copies(config_, share_)),
       judge_(config_.bad_steps) {
   PIXART_CHECK(loader_.num_samples_per_step() == config_.batch_size, "a loader of {} samples, batch {}",
                loader_.num_samples_per_step(), config_.batch_size);
@@ -126,6 +143,10 @@ void Trainer::update(StepResult& result) {
       config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
   result.clipped = scale < 1;
   optimizer_.step(share_, result.lr, scale, ema_, ema_decay(config_, step_));
+  for (size_t i = 0; i < power_emas_.size(); ++i)
+    optim::ema_update(
+        power_emas_[i], share_.values(),
+        optim::power_decay(optim::power_of_length(config_.power_ema.lengths[i]), optimizer_.steps()));
   spread_values();
   judge_.add({result.loss, result.gradient_norm});
 }
@@ -193,14 +214,25 @@ void Trainer::spread_values() {
 at::Tensor Trainer::whole_ema() {
   if (!is_sharded()) return ema_;
   if (!gathered_ema_.defined()) gathered_ema_ = at::empty_like(flat_.values());
+  return gathered(ema_, gathered_ema_);
+}
+
+at::Tensor Trainer::gathered(const at::Tensor& share, at::Tensor whole) {
   for (size_t r = 0; r < ranges_.size(); ++r) {
     const auto [begin, end] = ranges_[r];
     if (begin == end) continue;
-    at::Tensor part = gathered_ema_.narrow(0, begin, end - begin);
-    if (int(r) == ranks_.rank()) part.copy_(ema_);
+    at::Tensor part = whole.narrow(0, begin, end - begin);
+    if (int(r) == ranks_.rank()) part.copy_(share);
     ranks_.broadcast(part, int(r), fmt::format("step {}: EMA", step_));
   }
-  return gathered_ema_;
+  return whole;
+}
+
+std::vector<at::Tensor> Trainer::whole_power_emas() {
+  if (!is_sharded()) return power_emas_;
+  std::vector<at::Tensor> result;
+  for (const auto& share : power_emas_) result.push_back(gathered(share, at::empty_like(flat_.values())));
+  return result;
 }
 
 void Trainer::gather_ema() { whole_ema(); }

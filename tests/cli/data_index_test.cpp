@@ -61,12 +61,15 @@ TEST_F(DataIndex, IsMadeOnceAndCompared) {
 }
 
 TEST_F(DataIndex, VerifyFindsWhatAStartDoesNotLookAt) {
+  fs::remove(data_ / "7.png");
+  formats::save_png(data_ / "7.png", Image(3, 4, 9));
   report();
-  fs::resize_file(data_ / "7.png", fs::file_size(data_ / "7.png") + 1);  // in place; all are one file
+  fs::resize_file(data_ / "7.png",
+                  fs::file_size(data_ / "7.png") + 1);  // in place; a start looks at every other image
   EXPECT_FALSE(report()["is_new"]);
   const auto result = index({"--verify"});
   EXPECT_EQ(result.code, int(ExitCode::kBadInput)) << result.output;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("row 0 (0.png)"), HasSubstr("makes it anew")));
+  EXPECT_THAT(result.output, AllOf(HasSubstr("row 7 (7.png)"), HasSubstr("makes it anew")));
   EXPECT_TRUE(report()["is_new"]);
   EXPECT_EQ(index({"--verify"}).code, 0);
 }

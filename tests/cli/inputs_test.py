@@ -291,10 +291,12 @@ class PresetOfThePaper(unittest.TestCase):
         write(self.folder / "made.jsonl", "".join(json.dumps({"key": f"{i}.png", "caption": "x"}) + "\n" for i in range(2)))
         wrong = {"autoencoder.path": [["autoencoder.path=nowhere"]],
                  "text_encoder.path": [["text_encoder.path=nowhere"]],
+                 "text_encoder.tokenizer": [["text_encoder={tokenizer: nowhere}"]],
                  "sources[].path": [[f"sources.{name}.path=nowhere"] for name in
                                     ["imagenet", "sam", "journeydb", "internal"]],
                  "sources[].images": [[*table, "sources.internal.images=nowhere"]],
                  "sources[].captions[].from": [[*table, kind.replace("made.jsonl", "nowhere")]],
+                 "stages[].samples.preview_decoder": [["stages.aesthetics_1024ms.samples.preview_decoder=nowhere"]],
                  "stages[].exclude": [[f"stages.{name}.exclude=nowhere"] for name in ["pixel_dependency_256", "aesthetics_1024ms"]],
                  "sources[].scores.file": [["sources.internal.scores.file=nowhere"]]}
         # Of metrics no path is there: each is named.
@@ -338,6 +340,71 @@ class PresetOfThePaper(unittest.TestCase):
         empty.mkdir()
         pixart("train", self.folder / "alpha.yaml", "--check", "--file-only", folder=empty)
         pixart("train", self.folder / "alpha.yaml", "--check", folder=empty, code=BAD_INPUT)
+
+
+TINY = SOURCE / "tests/golden/tiny_vae/taesd"
+
+
+class TinyAutoencoder(unittest.TestCase):
+    """Runs with a TAESD as trained autoencoder, and as decoder of previews."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.scratch = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.scratch.name)
+        shutil.copytree(TINY / "files", cls.folder / "taesd")
+        shutil.copytree(TINY / "vae", cls.folder / "diffusers")
+        shutil.copytree(SOURCE / "tests/golden/tiny_vae/normed/files", cls.folder / "other")
+        write(cls.folder / "run.yaml", HEAD + """autoencoder: {path: taesd}
+sources: [{name: scenes, type: scenes, count: 8}]
+stages:
+  - {name: class, objective: class_conditional, source: scenes, resolution: 32, steps: 1, batch_size: 4,
+     samples: {num_steps: 1, preview_decoder: taesd/tiny_decoder.safetensors}}
+""")
+        pixart("train", "run.yaml", folder=cls.folder)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.scratch.cleanup()
+
+    def sample(self, out, *more, code=0):
+        return pixart("sample", "run", "red circle", "--steps", 1, "--out", out, *more, folder=self.folder, code=code)
+
+    def test_previews_are_what_the_decoder_makes(self):
+        self.sample("whole")
+        for i, decoder in enumerate(["taesd", "diffusers", "taesd/tiny_decoder.safetensors"]):
+            self.sample(f"preview{i}", "--preview-decoder", decoder)
+            self.assertIn(decoder.encode(), (self.folder / f"preview{i}/0000.png").read_bytes())
+        again = pixart("sample", "--from-image", "preview0/0000.png", "--out", "again", folder=self.folder)
+        self.assertIn("images", again)
+        pixels = pixart("inspect", "taesd", "diffusers", folder=self.folder)
+        for text in "TAESD (encoder or decoder)", "AutoencoderTiny (diffusers)", "encoder blocks 1-2-2, decoder blocks 2-1-1, 4 latent":
+            self.assertIn(text, pixels)
+
+    def test_other_latents_are_refused(self):
+        self.assertIn("takes latents of 6 channels at 1/4", self.sample("none", "--preview-decoder", "other", code=BAD_INPUT))
+        setting = "stages.class.samples.preview_decoder=other"
+        self.assertIn("latents of 6 channels", pixart("train", "run.yaml", "--check", "--set", "run=next", "--set", setting,
+                                                      folder=self.folder, code=BAD_INPUT))
+        pixart("train", "run.yaml", "--check", "--set", "run=next", "--set", "autoencoder.path=other", "--set",
+               "stages.class.samples.preview_decoder=other", folder=self.folder)
+
+    def test_it_is_neither_trained_nor_converted(self):
+        stage = "stages=[{name: first, objective: autoencoder, source: scenes, resolution: 32, steps: 1, batch_size: 4, init: {how: copy, from: %s}}]"
+        sizes = "autoencoder={block_out_channels: [8, 8, 8], norm_num_groups: 4}"
+        for path in "diffusers", "taesd/tiny_encoder.pth":
+            output = pixart("train", "run.yaml", "--check", "--set", "run=next", "--set", stage % path, "--set", sizes, folder=self.folder, code=BAD_INPUT)
+            self.assertIn("which no stage trains", output)
+        for path in "diffusers", "taesd/tiny_encoder.pth":
+            self.assertIn("is a tiny autoencoder", pixart("convert", path, "out", folder=self.folder, code=BAD_INPUT))
+
+    @unittest.skipUnless((SOURCE / "../shared/real").exists() and os.path.exists("/usr/share/tuxpaint/stamps"), "the real files are not here")
+    def test_the_real_preset_is_ready(self):
+        real = (SOURCE / "../shared/real").resolve()
+        for tokenizer in "spiece.model", "tokenizer.json", "":
+            output = pixart("train", SOURCE / "configs/real/stamps.yaml", "--check", "--set", f"autoencoder.path={real / 'taef2'}",
+                            "--set", f"text_encoder.tokenizer={real / 't5_v1_1_tokenizer' / tokenizer}", folder=self.folder)
+            self.assertIn("1 stages are ready to train", output)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ SECTIONS = {"": "%s", "sources[]": "sources.scenes.%s", "stages[]": "stages.text
             "sources[].captions[]": "sources.scenes.captions=[{name: a, %s}]",
             "sources[].scores.limits[]": "sources.scenes.scores={file: scores.jsonl, limits: [{name: a, %s}]}",
             "stages[].mix[]": "stages.text.mix=[{source: scenes, %s}]",
+            "stages[].resolutions[]": "stages.text.resolutions=[{%s}]",
             "evaluation.bars[]": "evaluation={bars: [{metric: stage2.all, %s}]}"}
 # Commands with what they need before their options. The weights are not there, which is said after wrong options.
 COMMANDS = (("plan", "run.yaml"), ("train", "run.yaml", "--check", "--file-only"), ("sample", "nowhere", "a"), ("convert", "nowhere", "out"),

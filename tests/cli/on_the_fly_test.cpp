@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -44,6 +45,8 @@ class OnTheFly : public ::testing::Test {
     for (int i = 0; i < kImages; ++i) add_image("images", i, 40 + i % 5);
     for (int i = 0; i < 4; ++i) add_image("held_out", 100 + i, 40);
     fs::resize_file(path("images/05.png"), 1000);
+    fs::create_directories(path("sizes"));  // 60 x 40 pixels, or 30 x 20
+    for (int i = 0; i < 12; ++i) add_image("sizes", i, i % 3 == 0 ? 30 : 60, i % 3 == 0 ? 20 : 40);
     std::string text = replaced(tiny_run_yaml(), "threads: 2", "threads: 1");
     text = replaced(text, "{name: scenes, type: scenes, count: 48}",
                     "{name: scenes, type: image_folder, path: images, quarantine_budget: 0.1}\n"
@@ -203,6 +206,70 @@ TEST_F(OnTheFly, AspectBucketsHaveTheLossesOfStoredFeatures) {
   expect_close("buckets", "buckets-fly", 4);
   EXPECT_TRUE(fs::exists(path("buckets-fly/features/scenes-sizes.safetensors")));
   EXPECT_FALSE(fs::exists(path("buckets-fly/features/scenes-latents-256-aspect-mirrored")));
+}
+
+// Eight images fill squares of 32 pixels, and four only squares of 16.
+const Strings kTwoResolutions = {"sources.scenes.path=sizes",
+                                 "stages.text.multi_scale=true",
+                                 "stages.text.resolutions=[{side: 16}, {side: 32}]",
+                                 "stages.text.micro_batch_size=1",
+                                 "stages.text.batch_size=4",
+                                 "stages.text.steps=8"};
+
+TEST_F(OnTheFly, SeveralResolutionsTrainTogetherContinueAndAreDrawn) {
+  const std::string log = train("sizes-whole", kTwoResolutions);
+  EXPECT_THAT(log, HasSubstr("an epoch has 4 of 16 pixels, 8 of 32 pixels"));
+  EXPECT_TRUE(fs::exists(path("sizes-whole/features/scenes-latents-16-32-mirrored/manifest.json")));
+  fresh_run("sizes-parts");
+  EXPECT_EQ(pixart(command("sizes-parts", kTwoResolutions, {"--stop-at-step", "3"})).code, 75);
+  EXPECT_EQ(pixart(command("sizes-parts", kTwoResolutions)).code, 0);
+  EXPECT_EQ(losses("sizes-parts"), losses("sizes-whole"));
+  const std::string step = "step-00000008";
+  EXPECT_TRUE(weights("sizes-parts", step) == weights("sizes-whole", step));
+  train("sizes-fly", joined(kTwoResolutions, kImagesOnTheFly));
+  expect_close("sizes-whole", "sizes-fly", 8);
+  for (const char* side : {"16", "32"}) {
+    const auto drawn =
+        pixart({"sample", "sizes-whole", "an image", "--height", side, "--width", side, "--out", side});
+    ASSERT_EQ(drawn.code, 0) << drawn.output;
+    EXPECT_EQ(formats::load_image(path(side) / "0000.png").height, std::stoi(side));
+  }
+}
+
+TEST_F(OnTheFly, SeveralResolutionsHaveTheSameBitsOnTwoRanks) {
+  const Strings exact =
+      joined(kTwoResolutions, {"numerics=exact", "stages.text.steps=5", "stages.text.resolution_rule=share"});
+  train("sizes-one", exact);
+  train("sizes-two", exact, 2);
+  EXPECT_TRUE(fs::exists(path("sizes-one/features/scenes-latents-16-32-shared-mirrored/manifest.json")));
+  EXPECT_EQ(losses("sizes-two"), losses("sizes-one"));
+  EXPECT_TRUE(weights("sizes-two", "step-00000005") == weights("sizes-one", "step-00000005"));
+}
+
+TEST_F(OnTheFly, CommandsTellOfResolutionsAndRefuseWrongOnes) {
+  const auto run = [&](Strings arguments) {
+    for (const auto& setting : kTwoResolutions) arguments.insert(arguments.end(), {"--set", setting});
+    return pixart(arguments);
+  };
+  EXPECT_THAT(run({"data", "check", "run.yaml", "--source", "scenes"}).output,
+              AllOf(HasSubstr("buckets of stage text"), HasSubstr("    32          8  32 x 32, ratio 1.0")));
+  EXPECT_THAT(run({"plan", "run.yaml", "--gpu", "cpu"}).output,
+              AllOf(HasSubstr("at 16 px"), HasSubstr("micro-batches of 4 (largest"), HasSubstr("at 32 px"),
+                    HasSubstr("50 % have 16 pixels, 50 % have 32 pixels")));
+  fresh_run("sizes-check");
+  for (const auto& [setting, message] : std::map<std::string, std::string>{
+           {"stages.text.resolutions=[{side: 20}, {side: 32}]", "resolution 20 is not a multiple of 8"},
+           {"stages.text.resolutions=[{side: 16}, {side: 24}]",
+            "resolution 32 is not one of resolutions (16, 24)"},
+           {"stages.text.resolutions=[{side: 32}, {side: 16}]", "resolutions must rise"},
+           {"stages.text.resolutions=[{size: 32}]", "side"},
+           {"stages.text.resolution_rule=smallest", "largest"},
+           {"stages.text.multi_scale=false", "resolutions needs multi_scale: true"},
+           {"stages.text.aspect_buckets=true", "aspect_buckets exist for the resolutions"}}) {
+    const auto refused = pixart(command("sizes-check", joined(kTwoResolutions, {setting}), {"--check"}));
+    EXPECT_EQ(refused.code, 78) << setting << refused.output;
+    EXPECT_THAT(refused.output, HasSubstr(message)) << setting;
+  }
 }
 
 TEST_F(OnTheFly, CommandsSayWhatIsNotStored) {

@@ -93,6 +93,15 @@ class Scores(Clip):
         self.assertGreater(scores["cmmd"], 0)
         self.assertGreater(scores["aesthetic_deviation"], 0)
 
+    def test_hpsv2_and_image_reward(self):
+        tiny = SOURCE / "tests/golden/image_reward/tiny"
+        scores = self.scores("images", "--metrics", "hpsv2,image-reward", "--clip", "clip", "--image-reward", str(tiny / "ImageReward.pt"), "--prompts", "prompts.txt")
+        self.assertEqual(sorted(scores), ["hpsv2", "image_reward", "image_reward_deviation"])
+        self.assertLess(abs(scores["hpsv2"]), 100)
+        output = self.refusal("images", "--metrics", "image-reward", "--image-reward", "clip/model.safetensors", "--prompts", "prompts.txt")
+        for text in "no tensor visual_encoder.cls_token", "neither vocab.txt nor tokenizer.json":
+            self.assertIn(text, output)
+
     def test_cmmd_of_the_same_images_is_0_and_symmetric(self):
         asked = ["--clip", "clip", "--metrics", "cmmd", "--reference"]
         self.assertLess(abs(self.scores("images", *asked, "images")["cmmd"]), 1e-6)

@@ -140,7 +140,9 @@ Denoiser stand_in(const GoldenCase& c, const at::Tensor& condition) {
   const bool learn_sigma = c.config().at("learn_sigma");
   const Prediction prediction = prediction_of(c.config());
   const at::Tensor y = condition.view({-1, 1, 1, 1});
-  return [=](const at::Tensor& x, const at::Tensor& t) {
+  return [=](const at::Tensor& latent, const at::Tensor& timestep) {
+    const int64_t times = y.size(0) / latent.size(0);  // two with guidance
+    const at::Tensor x = latent.repeat({times, 1, 1, 1}), t = timestep.repeat({times});
     const at::Tensor u = (t.view({-1, 1, 1, 1}) + 1) / 1000, q = 0.1 * u + 9.95 * u.square();
     const at::Tensor clean = gain * at::tanh(slope * x + y);
     if (prediction == Prediction::kXStart) return clean;

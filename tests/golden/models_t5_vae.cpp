@@ -1,4 +1,4 @@
-// Golden kinds `t5_encoder` and `vae`: folders as they are published, read and run.
+// Golden kinds `t5_encoder`, `vae` and `tiny_vae`: folders as they are published, read and run.
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -101,6 +101,42 @@ TEST(GoldenVae, DecodeInTiles) {
                                   .overlap = tiles.at("overlap").get<double>()}));
     }
   }
+}
+
+void check_tiny(const GoldenCase& c, const std::filesystem::path& path) {
+  SCOPED_TRACE(path);
+  const auto loaded = load_vae(path, at::kCPU);
+  ASSERT_TRUE(loaded.tiny);
+  const auto moments = loaded.encode(c.tensor("in.image"));
+  expect_golden(c, "out.latent", moments.mean);
+  EXPECT_TRUE(at::equal(moments.log_var, at::full_like(moments.mean, -30)));
+  const at::Tensor image = loaded.decode(c.tensor("out.latent"));
+  expect_golden(c, "out.image", image);
+  EXPECT_LE((image - c.tensor("out.image")).abs().max().item<double>(),
+            2.0 / 255);  // [-1, 1]: one level of 8 bits
+}
+
+TEST(GoldenTinyVae, EncodeAndDecode) {
+  at::NoGradGuard no_grad;
+  int64_t checked = 0;
+  for (const auto& c : testing::golden_cases("tiny_vae")) {
+    SCOPED_TRACE(c.name);
+    for (const char* key : {"taesd", "vae"})
+      if (c.config().contains(key))
+        check_tiny(c, c.folder / c.config().at(key).get<std::string>()), ++checked;
+  }
+  EXPECT_EQ(checked, 3);
+}
+
+// Its weights are not part of the project.
+TEST(GoldenTinyVae, TheRealTaef2) {
+  at::NoGradGuard no_grad;
+  const auto real = std::filesystem::path(PIXART_SOURCE_DIR) / ".." / "shared" / "real" / "taef2";
+  if (!std::filesystem::exists(real)) GTEST_SKIP() << real << " is not on this machine";
+  for (const auto& c : testing::golden_cases("tiny_vae"))
+    if (c.config().contains("real")) check_tiny(c, real);
+  EXPECT_EQ(vae_config_of(real).latent_channels, 32);
+  EXPECT_EQ(vae_config_of(real).downscale(), 8);
 }
 
 }  // namespace

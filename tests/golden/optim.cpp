@@ -7,6 +7,7 @@
 #include "pixart/optim/came.h"
 #include "pixart/optim/flat_parameters.h"
 #include "pixart/optim/lr_schedule.h"
+#include "pixart/optim/muon.h"
 
 namespace pixart::optim {
 namespace {
@@ -129,6 +130,30 @@ void check_came(const GoldenCase& c) {
   }
 }
 
+void check_muon(const GoldenCase& c) {
+  const auto& config = c.config();
+  const std::vector<double> betas = config.at("betas");
+  const MuonConfig muon{.momentum = betas.at(0),
+                        .others = {.betas = {betas.at(1), betas.at(2)},
+                                   .eps = config.at("eps"),
+                                   .weight_decay = config.at("weight_decay")}};
+  const auto names = names_under(c, "in.param.");
+  FlatParameters flat = flat_copy(c, "in.param.", names);
+  std::vector<int64_t> matrices;
+  for (const auto& name : names) matrices.push_back(config.at("matrices").value(name, 0));
+  MuonState state = make_muon_state(flat, matrices);
+  check_steps(c, names, flat,
+              [&](double lr, double scale) { muon_step(flat, matrices, state, muon, lr, scale); });
+  const auto values = flat.views(flat.values()), exp_avg = flat.views(state.exp_avg);
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string prefix = "out.state." + names[i] + ".";
+    expect_golden(c, prefix + "exp_avg", exp_avg[i]);
+    EXPECT_EQ(state.exp_avg_sq[i].defined(), matrices[i] == 0) << names[i];
+    if (matrices[i] == 0) expect_golden(c, prefix + "exp_avg_sq", state.exp_avg_sq[i]);
+    if (matrices[i] > 0) expect_golden(c, "out.bfloat16." + names[i], values[i]);
+  }
+}
+
 void check_ema(const GoldenCase& c) {
   const auto names = names_under(c, "in.ema.");
   FlatParameters flat = flat_copy(c, "in.ema.", names);
@@ -144,7 +169,7 @@ void check_ema(const GoldenCase& c) {
 
 TEST(Golden, Optimizer) {
   const std::map<std::string, void (*)(const GoldenCase&)> checks = {
-      {"adamw", check_adamw}, {"came", check_came}, {"ema", check_ema}};
+      {"adamw", check_adamw}, {"came", check_came}, {"ema", check_ema}, {"muon", check_muon}};
   std::map<std::string, int> seen;
   for (const auto& c : golden_cases("optimizer")) {
     SCOPED_TRACE(c.name);

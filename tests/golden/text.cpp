@@ -1,4 +1,4 @@
-// Golden kinds tokenizer, clip_tokenizer and clean_caption.
+// Golden kinds tokenizer, clip_tokenizer, bert_tokenizer and clean_caption.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "golden.h"
+#include "pixart/text/bert_tokenizer.h"
 #include "pixart/text/clean_caption.h"
 #include "pixart/text/clip_tokenizer.h"
 #include "pixart/text/tokenizer.h"
@@ -146,6 +147,21 @@ TEST(GoldenClipTokenizer, TheRealVocabulary) {
       GTEST_SKIP() << real << " is not on this machine: the real vocabulary is not checked";
     check_clip_tokenizer(c, real);
   }
+}
+
+TEST(GoldenBertTokenizer, OfBothFiles) {
+  for (const auto& c : golden_cases("bert_tokenizer"))
+    for (const char* key : {"vocabulary", "fast"}) {
+      const BertTokenizer tokenizer(c.folder / c.config().at(key).get<std::string>());
+      EXPECT_EQ(tokenizer.vocab_size(), c.config().at("vocab_size").get<int64_t>());
+      for (const json& line : lines_of(c)) {
+        const auto text = line.at("text").get<std::string>();
+        const auto ids = line.at("ids").get<std::vector<int64_t>>();
+        EXPECT_EQ(tokenizer.encode(text), ids) << line;
+        EXPECT_EQ(tokenizer.encode(text, c.config().at("max_length").get<int64_t>()), line.value("cut", ids))
+            << line;
+      }
+    }
 }
 
 // Lines that need the repair of wrongly decoded text count like all others: every line has to agree.

@@ -30,8 +30,9 @@ using ::testing::HasSubstr;
 constexpr int64_t kSide = 32, kMaxTokens = 12, kBatch = 4;
 constexpr uint64_t kSeed = 7;
 
-models::PixArtConfig transformer_of(int64_t caption_channels) {
+models::PixArtConfig transformer_of(const run::StageConfig& stage, int64_t caption_channels) {
   models::PixArtConfig config = testing::kTiny;
+  config.multi_scale = stage.multi_scale, config.micro_conditions = stage.has_micro_conditions();
   config.depth = 2;
   config.caption_channels = caption_channels, config.max_tokens = kMaxTokens;
   return config;
@@ -41,6 +42,17 @@ struct Outcome {
   std::vector<double> losses;
   at::Tensor values;
 };
+
+void expect_close(const Outcome& a, const Outcome& b) {
+  ASSERT_EQ(a.losses.size(), b.losses.size());
+  for (size_t step = 0; step < a.losses.size(); ++step)
+    EXPECT_NEAR(a.losses[step], b.losses[step], 1e-5) << "step " << step;
+}
+
+void expect_same_bits(const Outcome& a, const Outcome& b) {
+  EXPECT_EQ(a.losses, b.losses);
+  EXPECT_TRUE(at::equal(a.values, b.values));
+}
 
 // A run with an autoencoder and a text encoder of random weights, and one source of images of noise.
 class OnTheFly : public ::testing::Test {
@@ -67,10 +79,10 @@ class OnTheFly : public ::testing::Test {
 
   run::StageConfig& stage() { return config_.stages[0]; }
 
-  // Of the size 36 x 40, or wider.
-  void write_image(int number, uint64_t seed, int more = 0) const {
+  // Of the size 36 x 40, or wider, or less high.
+  void write_image(int number, uint64_t seed, int more = 0, int height = 36) const {
     const fs::path stem = folder_ / "images" / fmt::format("{:02}", number);
-    Image image(36, 40 + more);
+    Image image(height, 40 + more);
     for (size_t i = 0; i < image.rgb.size(); ++i)
       image.rgb[i] = uint8_t(uniform_below({.seed = seed, .stream = 1}, 256, i));
     formats::save_png(stem.string() + ".png", image);
@@ -111,27 +123,32 @@ class OnTheFly : public ::testing::Test {
                     .caption_dtype = config_.features.caption_dtype};
     auto own = run.parts(stage());
     auto& reader = parts.reader;
-    if (stage().reads_stored_latents()) {
-      own[0].latents = std::make_shared<data::LatentSet>(
-          features::latent_set(config_, stage(), "noise", *own[0].dataset, *parts.codec, at::kCPU));
-    } else {
+    const auto quarantine = std::make_shared<data::QuarantineFile>(folder_ / "quarantine.jsonl");
+    for (auto& part : own) {
+      const run::StageConfig cut = stage().at(part.resolution);
+      if (stage().reads_stored_latents())
+        part.latents = std::make_shared<data::LatentSet>(
+            features::latent_set(config_, cut, "noise", *part.dataset, *parts.codec, at::kCPU));
+      else if (cut.has_buckets())
+        part.shapes = std::make_shared<features::ImageShapes>(
+            features::image_shapes(config_, cut, config_.sources[0], *part.dataset));
+      if (stage().reads_stored_captions())
+        part.captions = std::make_shared<data::CaptionSet>(
+            features::caption_set(config_, "noise", *part.dataset, *parts.captions));
+      parts.ledgers.push_back(features::ledger_of(part, quarantine.get()));
+    }
+    if (!stage().reads_stored_latents()) {
       const features::ImageMemoryPlace memory{.folder = folder_ / "checksums", .is_new = is_new};
       reader.images =
           std::make_shared<features::StageImages>(own, stage(), parts.codec->config(), kSeed, memory);
       parts.encode.codec = parts.codec;
     }
-    if (stage().reads_stored_captions()) {
-      own[0].captions = std::make_shared<data::CaptionSet>(
-          features::caption_set(config_, "noise", *own[0].dataset, *parts.captions));
-    } else {
-      reader.tokenizer = parts.encode.captions = parts.captions;
-    }
-    const auto quarantine = std::make_shared<data::QuarantineFile>(folder_ / "quarantine.jsonl");
-    parts.ledgers = {features::ledger_of(own[0], quarantine.get())};
+    if (!stage().reads_stored_captions()) reader.tokenizer = parts.encode.captions = parts.captions;
     reader.damaged = std::make_shared<features::DamagedFeatures>(
-        own, parts.ledgers, std::vector<std::shared_ptr<data::QuarantineFile>>{quarantine});
+        own, parts.ledgers, std::vector<std::shared_ptr<data::QuarantineFile>>(own.size(), quarantine));
     reader.parts = std::move(own);
     reader.seed = kSeed, reader.with_captions = true, reader.mirror = true, reader.max_tokens = kMaxTokens;
+    reader.shapes = std::make_shared<data::TrainingShapes>(stage().shapes());
     return parts;
   }
 
@@ -139,7 +156,7 @@ class OnTheFly : public ::testing::Test {
   struct Training {
     Training(OnTheFly& test, int64_t threads, run::Numerics numerics, distributed::Communicator& ranks)
         : parts(test.open()),
-          config(transformer_of(parts.captions->channels())),
+          config(transformer_of(test.stage(), parts.captions->channels())),
           model(nn::Scope(state), config),
           objective(model, {.codec = parts.codec.get(),
                             .loss = diffusion::TrainingLoss(test.stage(), at::kCPU),
@@ -150,6 +167,7 @@ class OnTheFly : public ::testing::Test {
           loader(features::make_order(parts.reader.parts, parts.ledgers, test.stage(), kSeed, nullptr,
                                       test.config_.order_version()),
                  {.batch_size = kBatch,
+                  .micro_batch_sizes = test.stage().micro_batch_sizes(),
                   .rank = ranks.rank(),
                   .world_size = ranks.world_size(),
                   .one_by_one = numerics == run::Numerics::kExact},
@@ -176,22 +194,40 @@ class OnTheFly : public ::testing::Test {
     outcome.values = training.trainer->state().values.clone();
     return outcome;
   }
+  void expect_same_on_two_ranks(int64_t steps) {
+    open();  // makes the text encoder and what is stored
+    const auto train_on = [&](int world) {
+      std::vector<Outcome> outcomes(static_cast<size_t>(world));
+      const auto errors = distributed::testing::with_ranks(world, 60, [&](distributed::Communicator& ranks) {
+        outcomes[size_t(ranks.rank())] = train(steps, 1, run::Numerics::kExact, ranks);
+      });
+      EXPECT_THAT(errors, Each(""));
+      return outcomes;
+    };
+    const Outcome one = train_on(1).front();
+    for (const auto& outcome : train_on(2)) expect_same_bits(outcome, one);
+  }
+  void expect_to_continue(int64_t stop, int64_t steps) {
+    const Outcome whole = train(steps);
+    Training first(*this, 2, run::Numerics::kDefault, testing::one_rank()),
+        second(*this, 2, run::Numerics::kDefault, testing::one_rank());
+    while (first.trainer->step() < stop) first.trainer->train_step();
+    const auto from = first.trainer->state(), to = second.trainer->state();
+    to.values.copy_(from.values);  // what a checkpoint holds
+    to.ema.copy_(from.ema);
+    const auto moments = first.trainer->optimizer_state(), copies = second.trainer->optimizer_state();
+    for (size_t i = 0; i < moments.size(); ++i) at::Tensor(copies.at(i).tensor).copy_(moments[i].tensor);
+    to.optimizer->steps() = from.optimizer->steps();
+    *to.step = *from.step;
+    for (int64_t step = stop; step < steps; ++step)
+      EXPECT_EQ(second.trainer->train_step().loss, whole.losses[size_t(step)]) << step;
+    EXPECT_TRUE(at::equal(to.values, whole.values));
+  }
   void encode(Encoding latents, Encoding captions) { stage().encode = {latents, captions, false}; }
 
   fs::path folder_;
   run::RunConfig config_;
 };
-
-void expect_close(const Outcome& a, const Outcome& b) {
-  ASSERT_EQ(a.losses.size(), b.losses.size());
-  for (size_t step = 0; step < a.losses.size(); ++step)
-    EXPECT_NEAR(a.losses[step], b.losses[step], 1e-5) << "step " << step;
-}
-
-void expect_same_bits(const Outcome& a, const Outcome& b) {
-  EXPECT_EQ(a.losses, b.losses);
-  EXPECT_TRUE(at::equal(a.values, b.values));
-}
 
 // An autoencoder adds float32 numbers in another order in another batch; a value may then be rounded to the next
 // float16. Losses of all steps show it in the seventh digit.
@@ -232,36 +268,13 @@ TEST_F(OnTheFly, ThreadsThatReadChangeNoBit) {
 
 TEST_F(OnTheFly, ExactNumericsGiveTheSameBitsOnTwoRanks) {
   encode(Encoding::kOnTheFly, Encoding::kOnTheFly);
-  open();  // makes the text encoder
-  const auto train_on = [&](int world) {
-    std::vector<Outcome> outcomes(static_cast<size_t>(world));
-    const auto errors = distributed::testing::with_ranks(world, 60, [&](distributed::Communicator& ranks) {
-      outcomes[size_t(ranks.rank())] = train(8, 1, run::Numerics::kExact, ranks);
-    });
-    EXPECT_THAT(errors, Each(""));
-    return outcomes;
-  };
-  const Outcome one = train_on(1).front();
-  for (const auto& outcome : train_on(2)) expect_same_bits(outcome, one);
+  expect_same_on_two_ranks(8);
 }
 
 TEST_F(OnTheFly, AStageContinuesBitForBit) {
   encode(Encoding::kOnTheFly, Encoding::kOnTheFly);
   stage().encode.random_crop = true;
-  const Outcome whole = train(8);
-  Training first(*this, 2, run::Numerics::kDefault, testing::one_rank()),
-      second(*this, 2, run::Numerics::kDefault, testing::one_rank());
-  while (first.trainer->step() < 3) first.trainer->train_step();
-  const auto from = first.trainer->state(), to = second.trainer->state();
-  to.values.copy_(from.values);  // what a checkpoint holds
-  to.ema.copy_(from.ema);
-  const auto moments = first.trainer->optimizer_state(), copies = second.trainer->optimizer_state();
-  for (size_t i = 0; i < moments.size(); ++i) at::Tensor(copies.at(i).tensor).copy_(moments[i].tensor);
-  to.optimizer->steps() = from.optimizer->steps();
-  *to.step = *from.step;
-  for (int64_t step = 3; step < 8; ++step)
-    EXPECT_EQ(second.trainer->train_step().loss, whole.losses[size_t(step)]) << step;
-  EXPECT_TRUE(at::equal(to.values, whole.values));
+  expect_to_continue(3, 8);
 }
 
 TEST_F(OnTheFly, ADamagedImageIsReplacedAsAmongStoredFeatures) {
@@ -316,6 +329,116 @@ TEST_F(OnTheFly, RandomCropsAreDrawnForEachPosition) {
   EXPECT_GT(crops.size(), 12u);
   EXPECT_LE(crops.size(), 18u);
   EXPECT_TRUE(at::equal(read(3), opened.reader({.positions = {3}, .rows = {0}}).image[0]));
+}
+
+// Squares of 32 pixels, and of 16 for the seven images that are less high than 32. One image is damaged.
+class SeveralResolutions : public OnTheFly {
+ protected:
+  SeveralResolutions() {
+    for (int i = 0; i < 20; i += 3) write_image(i, uint64_t(i), 0, /*height=*/20);
+    fs::resize_file(folder_ / "images/07.png", 1000);
+    stage().multi_scale = true, stage().micro_conditions = false;
+    stage().resolutions = {{.side = 16}, {.side = kSide}};
+    stage().micro_batch_size = 1;  // and four of the smaller ones
+  }
+};
+
+// Each sample comes once in an epoch, in micro-batches of one shape and with no more tokens than one of the large ones.
+TEST_F(SeveralResolutions, AnEpochHasEachSampleOnceAtItsResolution) {
+  for (const auto encoding : {Encoding::kStored, Encoding::kOnTheFly}) {
+    encode(encoding, Encoding::kStored);
+    const auto parts = open();
+    for (const auto version : {data::OrderVersion::kListed, data::OrderVersion::kComputed}) {
+      const auto order =
+          features::make_order(parts.reader.parts, parts.ledgers, stage(), kSeed, nullptr, version);
+      std::map<int64_t, int> seen;
+      std::set<std::pair<int64_t, size_t>> shapes;  // side, and samples of a micro-batch
+      for (int64_t step = 0; step < 5; ++step)
+        for (int64_t rank = 0; rank < 2; ++rank)
+          for (const auto& plan : data::plan_step(*order,
+                                                  {.batch_size = kBatch,
+                                                  .micro_batch_sizes = stage().micro_batch_sizes(),
+                                                  .rank = rank,
+                                                  .world_size = 2},
+                                                  step)) {
+            const data::Batch batch = parts.reader(plan);
+            const int64_t side = batch.mean.defined() ? 4 * batch.mean.size(2) : batch.image.size(2);
+            shapes.insert({side, plan.rows.size()});
+            for (const int64_t row : plan.rows) {
+              ++seen[row];
+              EXPECT_EQ(side, row % 3 == 0 ? 16 : 32) << row;
+            }
+          }
+      EXPECT_EQ(seen.size(), 19u);
+      EXPECT_EQ(seen.count(7), 0u);
+      int twice = 0;
+      for (const auto& [row, times] : seen) twice += times - 1;
+      EXPECT_EQ(twice, 1) << "in the place of the damaged one";
+      for (const auto& [side, samples] : shapes) EXPECT_TRUE(side == 16 ? samples <= 4 : samples == 1);
+      EXPECT_TRUE(std::any_of(shapes.begin(), shapes.end(), [](const auto& one) { return one.second > 1; }));
+    }
+  }
+}
+
+TEST_F(SeveralResolutions, NeitherRanksNorAStopNorEncodingInTheStepsChangeTheTraining) {
+  const Outcome stored = train(10);
+  EXPECT_LT(stored.losses.back(), stored.losses.front());
+  expect_to_continue(3, 8);
+  expect_same_on_two_ranks(6);
+  encode(Encoding::kOnTheFly, Encoding::kStored);
+  expect_close(train(10), stored);
+  expect_to_continue(3, 8);
+  expect_same_on_two_ranks(6);
+}
+
+// A source may come at each resolution, with the feature sets of stages that have one.
+TEST_F(SeveralResolutions, ASourceMayComeAtEach) {
+  stage().source.clear();
+  stage().mix = {{.source = "noise", .resolution = 16}, {.source = "noise", .passes = 0.5, .resolution = 32}};
+  for (const auto encoding : {Encoding::kStored, Encoding::kOnTheFly}) {
+    encode(encoding, Encoding::kStored);
+    const auto parts = open();
+    for (const auto version : {data::OrderVersion::kListed, data::OrderVersion::kComputed}) {
+      const auto order =
+          features::make_order(parts.reader.parts, parts.ledgers, stage(), kSeed, nullptr, version);
+      ASSERT_EQ(order->epoch_size(), 30);
+      std::map<int64_t, std::set<int64_t>> seen;  // by side
+      for (int64_t position = 0; position < 30; ++position) {
+        const int64_t row = order->row(position);
+        const data::Batch batch =
+            parts.reader({.positions = {position}, .rows = {row}, .bucket = order->bucket(row)});
+        const int64_t side = batch.mean.defined() ? 4 * batch.mean.size(2) : batch.image.size(2);
+        EXPECT_EQ(side, row < 20 ? 16 : 32);
+        seen[side].insert(row % 20);
+      }
+      if (encoding == Encoding::kOnTheFly) continue;  // the damaged image is found when it is read
+      EXPECT_EQ(seen[16].size(), 19u);
+      EXPECT_GE(seen[32].size(), 9u);
+    }
+  }
+  for (const char* set : {"noise-latents-16-mirrored", "noise-latents-32-mirrored"})
+    EXPECT_TRUE(fs::exists(folder_ / "features" / set / "manifest.json")) << set;
+  encode(Encoding::kStored, Encoding::kStored);
+  expect_to_continue(3, 8);
+  expect_same_on_two_ranks(6);
+}
+
+// A resolution has the latents that a stage of this resolution alone has.
+TEST_F(SeveralResolutions, LatentsAreThoseOfTheirResolution) {
+  constexpr double kRounding = 2e-3;  // to float16: an autoencoder adds in another order in another batch
+  const auto latents_of = [&](int64_t row) {
+    auto parts = open();
+    parts.reader.with_sizes = true;
+    return parts.reader(
+        {.positions = {row}, .rows = {row}, .bucket = features::bucket_of(parts.reader.parts[0], row)});
+  };
+  const data::Batch small = latents_of(3), large = latents_of(4);
+  EXPECT_TRUE(fs::exists(folder_ / "features/noise-latents-16-32-mirrored/manifest.json"));
+  stage().resolutions.clear();
+  EXPECT_TRUE(at::allclose(latents_of(4).mean, large.mean, kRounding, kRounding));
+  stage().resolution = 16;
+  EXPECT_TRUE(at::allclose(latents_of(3).mean, small.mean, kRounding, kRounding));
+  EXPECT_EQ(small.image_size[0][0].item<float>(), 20) << "the condition is the size of the image";
 }
 
 }  // namespace

@@ -116,7 +116,8 @@ TEST(Ranks, DefaultModeIsTheSameWithinRounding) {
 }
 
 TEST(Ranks, ShardsOfTheOptimizerChangeNoBit) {
-  for (const auto name : {optim::OptimizerName::kAdamW, optim::OptimizerName::kCame}) {
+  for (const auto name :
+       {optim::OptimizerName::kAdamW, optim::OptimizerName::kCame, optim::OptimizerName::kMuon}) {
     for (const int world : {2, 4}) {
       SCOPED_TRACE(word_of(name) + ", " + std::to_string(world) + " ranks");
       auto options = options_of(10, 8, run::Numerics::kDefault);
@@ -126,6 +127,8 @@ TEST(Ranks, ShardsOfTheOptimizerChangeNoBit) {
       if (name == optim::OptimizerName::kCame) {
         options.config.optimizer.betas = {0.9, 0.99, 0.999};
         options.config.optimizer.eps = 1e-30;
+      } else if (name == optim::OptimizerName::kMuon) {
+        options.config.optimizer.betas = {0.95, 0.9, 0.99};
       }
       const Outcome whole = run(world, 10, options);
       options.config.optimizer.shard = true;

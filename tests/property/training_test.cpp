@@ -20,12 +20,15 @@ class EachOptimizer : public ::testing::TestWithParam<optim::OptimizerName> {
     if (config.optimizer.name == optim::OptimizerName::kCame) {
       config.optimizer.betas = {0.9, 0.99, 0.999};
       config.optimizer.eps = 1e-30;
+    } else if (config.optimizer.name == optim::OptimizerName::kMuon) {
+      config.optimizer.betas = {0.95, 0.9, 0.99};
     }
     return config;
   }
 };
 INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer,
-                         ::testing::Values(optim::OptimizerName::kAdamW, optim::OptimizerName::kCame),
+                         ::testing::Values(optim::OptimizerName::kAdamW, optim::OptimizerName::kCame,
+                                           optim::OptimizerName::kMuon),
                          [](const auto& info) { return word_of(info.param); });
 
 TEST_P(EachOptimizer, OverfitsOneBatchOfEight) {

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct CheckpointArguments {
   fs::path folder = ".";
   int64_t parameters = 50'000'000;
   int rounds = 3;
@@ -32,7 +32,7 @@ struct Arguments {
 };
 
 // Model, EMA and both moments, in tensors of the usual size.
-run::CheckpointContent state_of(const Arguments& arguments) {
+run::CheckpointContent state_of(const CheckpointArguments& arguments) {
   constexpr int64_t kTensor = 1152 * 1152;
   run::CheckpointContent content{.files = {{"model", {}}, {"ema", {}}, {"optimizer", {}}}, .state = "{}\n"};
   const auto options = at::TensorOptions().dtype(at::kFloat).device(nn::select_device(arguments.device));
@@ -70,7 +70,7 @@ uint64_t bytes_below(const fs::path& folder) {
 }
 
 // Runs `rounds` of each in turn, so that a busy disk slows all equally.
-void bench(const Arguments& arguments) {
+void bench_checkpoint(const CheckpointArguments& arguments) {
   const fs::path work = arguments.folder / fmt::format("pixart-bench-checkpoint-{}", process_id());
   create_folders(work);
   auto content = state_of(arguments);
@@ -122,7 +122,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_checkpoint(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CheckpointArguments>();
   auto* command = app.add_subcommand(
       "checkpoint",
       "An asynchronous save: how long training waits, GB/s until durable, against cp and sync.");
@@ -140,7 +140,7 @@ void add_checkpoint(CLI::App& app) {
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 100))->capture_default_str();
   command->add_flag("--json", arguments->json, "print JSON (as always)");
   command->footer("Example:\n  pixart_bench checkpoint --parameters 50000000 --json");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_checkpoint(*arguments); });
 }
 
 }  // namespace pixart::bench

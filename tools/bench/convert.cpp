@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct ConvertArguments {
   fs::path folder = ".";
   std::string model = "PixArt-XL/2";
   int rounds = 3;
@@ -81,7 +81,7 @@ void leave_cache(const fs::path& path) {
   ::close(descriptor);
 }
 
-double median(std::vector<double> all) {
+double median_of(std::vector<double> all) {
   std::sort(all.begin(), all.end());
   return all[all.size() / 2];
 }
@@ -113,7 +113,7 @@ nlohmann::ordered_json compare(const Commands& commands, int rounds, bool cached
   }
   nlohmann::ordered_json result;
   for (const auto& [name, all] : seconds) {
-    result["seconds"][name] = {{"median", median(all)},
+    result["seconds"][name] = {{"median", median_of(all)},
                                {"min", *std::min_element(all.begin(), all.end())},
                                {"max", *std::max_element(all.begin(), all.end())}};
   }
@@ -121,14 +121,14 @@ nlohmann::ordered_json compare(const Commands& commands, int rounds, bool cached
   for (const std::string name : {"to_safetensors", "to_diffusers"}) {
     const std::string synced = name + "_and_sync";
     result["ratio"][name] = {
-        {"speed_of_cp", median(seconds.at("cp")) / median(seconds.at(name))},
-        {"synced_speed_of_cp_and_sync", median(seconds.at("cp_and_sync")) / median(seconds.at(synced))},
+        {"speed_of_cp", median_of(seconds.at("cp")) / median_of(seconds.at(name))},
+        {"synced_speed_of_cp_and_sync", median_of(seconds.at("cp_and_sync")) / median_of(seconds.at(synced))},
         {"peak_memory_of_file", double(std::max(peaks.at(name), peaks.at(synced))) / bytes}};
   }
   return result;
 }
 
-void bench(const Arguments& arguments) {
+void bench_convert(const ConvertArguments& arguments) {
   const fs::path work = arguments.folder / "pixart-bench-convert";
   create_folders(work);
   const std::string pixart = (fs::read_symlink("/proc/self/exe").parent_path() / "pixart").string();
@@ -155,7 +155,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_convert(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ConvertArguments>();
   auto* command = app.add_subcommand(
       "convert",
       "pixart convert of an official .pth to safetensors and to a diffusers folder, against cp; with --sync, "
@@ -167,7 +167,7 @@ void add_convert(CLI::App& app) {
   command->add_option("--model", arguments->model, "PixArt-XL/2 or PixArt-MS-XL/2")->capture_default_str();
   command->add_option("--rounds", arguments->rounds)->check(CLI::Range(1, 100))->capture_default_str();
   command->footer("Example:\n  pixart_bench convert --dir build");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_convert(*arguments); });
 }
 
 }  // namespace pixart::bench

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct DecodeArguments {
   fs::path images = ".deps/bench/pictures", python = ".deps/bench/venv/bin/python",
            script = "scripts/bench_decode.py";
   int size = 256;
@@ -79,7 +79,7 @@ nlohmann::ordered_json difference(const std::vector<at::Tensor>& a, const std::v
   return {{"mean", sum / double(a.size())}, {"worst_picture", worst}};
 }
 
-void bench(const Arguments& arguments) {
+void bench_decode(const DecodeArguments& arguments) {
   require_files({arguments.python, arguments.script});
   use_one_core();
   const auto images = read_images(arguments.images);
@@ -123,7 +123,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_decode(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<DecodeArguments>();
   auto* command = app.add_subcommand(
       "decode", "JPEG to training tensor, against PIL and torchvision; one core, images per second.");
   command->add_option("--pictures", arguments->images, "folder of .jpg files")->capture_default_str();
@@ -135,7 +135,7 @@ void add_decode(CLI::App& app) {
   command->footer(
       "scripts/bench_data.sh makes the images and the Python environment, and runs this.\n"
       "Example:\n  pixart_bench decode --rounds 9");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_decode(*arguments); });
 }
 
 }  // namespace pixart::bench

@@ -24,7 +24,7 @@ constexpr int64_t kChannels = 4096, kLatentSide = 32, kMicroBatch = 32;
 constexpr CaptionLengths kLengths{.least = 60, .most = 120};
 constexpr const char* kUnchecked = " without checksums";
 
-struct Arguments {
+struct FeaturesArguments {
   fs::path folder = ".", python = ".deps/bench/venv/bin/python", script = "scripts/bench_features.py";
   int64_t samples = 2000, rival_samples = 320;
   int rounds = 5;
@@ -62,7 +62,7 @@ double read_epoch(const features::FeatureReader& reader, const data::SampleOrder
   return double(steps * kMicroBatch) / (monotonic_seconds() - begun);
 }
 
-void bench(const Arguments& arguments) {
+void bench_features(const FeaturesArguments& arguments) {
   require_files({arguments.python, arguments.script});
   use_one_core();
   const Scratch scratch(arguments.folder / fmt::format("pixart-bench-features-{}", process_id()));
@@ -124,7 +124,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_features(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<FeaturesArguments>();
   auto* command = app.add_subcommand("features",
                                      "Precomputed features from the page cache, against the official .npz "
                                      "layout and against reading without checksums; one core, samples per "
@@ -145,7 +145,7 @@ void add_features(CLI::App& app) {
   command->footer(
       "scripts/bench_data.sh makes the Python environment and runs this.\n"
       "Example:\n  pixart_bench features --dir build");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_features(*arguments); });
 }
 
 }  // namespace pixart::bench

@@ -22,7 +22,7 @@ namespace {
 constexpr double kLr = 2e-5, kEmaDecay = 0.9999, kMaxNorm = 0.01;
 constexpr int64_t kWidth = 1152;  // of the XL models
 
-struct Arguments {
+struct OptimizerArguments {
   int64_t parameters = 100'000'000;
   int rounds = 5, threads = 0;
   bool json = false;
@@ -147,7 +147,7 @@ double largest_difference(const std::vector<at::Tensor>& a, const std::vector<at
 
 // Runs rounds in turn, so that a busy machine slows all equally. The first round, which touches fresh memory,
 // does not count.
-nlohmann::ordered_json measure(const Arguments& arguments) {
+nlohmann::ordered_json measure(const OptimizerArguments& arguments) {
   const at::NoGradGuard no_grad;
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
   at::manual_seed(1);
@@ -188,7 +188,7 @@ nlohmann::ordered_json measure(const Arguments& arguments) {
   return result;
 }
 
-void bench(const Arguments& arguments) {
+void bench_optimizer(const OptimizerArguments& arguments) {
   const auto result = measure(arguments);
   if (arguments.json) {
     std::printf("%s\n", result.dump(1).c_str());
@@ -204,7 +204,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_optimizer(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<OptimizerArguments>();
   auto* command = app.add_subcommand("optimizer",
                                      "Gradient norm, clipping, AdamW and EMA on the CPU in one pass, "
                                      "against separate LibTorch calls.");
@@ -219,7 +219,7 @@ void add_optimizer(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "Print one JSON object.");
   command->footer("Example:\n  pixart_bench optimizer --parameters 100000000 --rounds 10 --json");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_optimizer(*arguments); });
 }
 
 }  // namespace pixart::bench

@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kSide = 512;
 
-struct Arguments {
+struct RemoteArguments {
   fs::path folder = ".";
   std::string python = "python3", script = "tests/support/file_server.py";
   int64_t shards = 4, samples = 250;  // of each shard
@@ -40,7 +40,7 @@ std::string made_jpeg(int64_t seed) {
   return formats::encode_jpeg(image, kQuality);
 }
 
-void make_shards(const fs::path& folder, const Arguments& arguments) {
+void make_shards(const fs::path& folder, const RemoteArguments& arguments) {
   create_folders(folder);
   std::vector<std::string> images;
   for (int64_t i = 0; i < 16; ++i) images.push_back(made_jpeg(i));
@@ -94,7 +94,7 @@ nlohmann::ordered_json result_of(const Side& side, const Side& local) {
           {"ratio_to_local", spread(ratios)}};
 }
 
-void run(const Arguments& arguments) {
+void run_remote(const RemoteArguments& arguments) {
   const fs::path folder = arguments.folder / "bench-remote";
   fs::remove_all(folder);
   make_shards(folder / "shards", arguments);
@@ -124,7 +124,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_remote(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<RemoteArguments>();
   auto& command =
       *app.add_subcommand("remote", "images in shards of a server on this machine, against the disk");
   command.add_option("--dir", arguments->folder, "folder for the shards, which are deleted at the end")
@@ -143,7 +143,7 @@ void add_remote(CLI::App& app) {
   command.add_option("--rounds", arguments->rounds, "measured rounds")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
-  command.callback([arguments] { run(*arguments); });
+  command.callback([arguments] { run_remote(*arguments); });
 }
 
 }  // namespace pixart::bench

@@ -29,7 +29,7 @@ namespace pixart::bench {
 
 namespace {
 
-struct Arguments {
+struct StepArguments {
   models::TransformerShape shape{.input_size = 32, .hidden_size = 256, .depth = 8, .num_heads = 4};
   models::TextSizes text{.caption_channels = 128, .max_tokens = 32};
   int64_t batch_size = 4, micro_batch_size = 0, steps = 20, warmup_steps = 3, threads = 0,
@@ -39,6 +39,7 @@ struct Arguments {
   bool loader = false;
   std::filesystem::path folder = ".";                         // of the feature sets
   std::string rival, script = "scripts/bench_step.py", form;  // the Python that runs it; empty: no rival
+  bool compiled = false;                                      // torch.compile is a second rival
   bool json = false;
 
   CaptionLengths lengths() const {
@@ -63,7 +64,7 @@ at::Tensor normal(at::IntArrayRef shape, uint64_t stream, at::Device device) {
 
 class RandomSamples : public train::Objective {
  public:
-  RandomSamples(const models::Transformer& model, const Arguments& arguments, at::Device device)
+  RandomSamples(const models::Transformer& model, const StepArguments& arguments, at::Device device)
       : model_(model),
         device_(device),
         lengths_(arguments.lengths()),
@@ -100,7 +101,7 @@ class RandomSamples : public train::Objective {
   at::Tensor latents_, captions_;
 };
 
-run::TrainerConfig trainer_config(const Arguments& arguments) {
+run::TrainerConfig trainer_config(const StepArguments& arguments) {
   run::TrainerConfig config;
   config.steps = arguments.steps + arguments.warmup_steps;
   config.batch_size = arguments.batch_size;
@@ -115,7 +116,7 @@ struct Work {
   std::unique_ptr<data::Loader> loader;
 };
 
-Work work_in_memory(const Arguments& arguments, const models::Transformer& model, at::Device device) {
+Work work_in_memory(const StepArguments& arguments, const models::Transformer& model, at::Device device) {
   auto order =
       std::make_shared<data::SampleOrder>(0, std::vector<data::OrderPart>{{.rows = arguments.batch_size}});
   const data::BatchPlan plan{.batch_size = arguments.batch_size,
@@ -128,7 +129,7 @@ Work work_in_memory(const Arguments& arguments, const models::Transformer& model
 // Feature sets on a disk, and what reads them. Of the codec only the scaling of latents is used.
 class StoredSamples {
  public:
-  StoredSamples(const Arguments& arguments, at::Device device)
+  StoredSamples(const StepArguments& arguments, at::Device device)
       : arguments_(arguments),
         device_(device),
         scratch_(arguments.folder / fmt::format("pixart-bench-step-{}", process_id())),
@@ -173,7 +174,7 @@ class StoredSamples {
             .max_tokens = arguments_.text.max_tokens};
   }
 
-  Arguments arguments_;
+  StepArguments arguments_;
   at::Device device_;
   Scratch scratch_;
   Samples dataset_;
@@ -208,10 +209,15 @@ double sum_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
-// The same step in another process, which waits while this process works.
-std::unique_ptr<Rival> start_rival(const Arguments& a) {
-  if (a.rival.empty()) return nullptr;
-  require_files({a.script});
+// A form of PyTorch in another process, which makes the same step and waits while the others work.
+struct Contender {
+  const char* key;  // of its results
+  std::unique_ptr<Rival> process;
+  nlohmann::json answer = {};  // the last one
+  Times times = {};
+};
+
+std::unique_ptr<Rival> start_rival(const StepArguments& a, bool compiled) {
   std::vector<std::string> command = {a.rival,     a.script,   "--serve", "--precision",
                                       a.precision, "--device", a.device};
   const std::pair<const char*, int64_t> numbers[] = {{"--hidden-size", a.shape.hidden_size},
@@ -225,7 +231,17 @@ std::unique_ptr<Rival> start_rival(const Arguments& a) {
   for (const auto& [name, value] : numbers) command.insert(command.end(), {name, std::to_string(value)});
   if (!a.captions.empty()) command.insert(command.end(), {"--captions", a.captions});
   if (!a.form.empty()) command.insert(command.end(), {"--form", a.form});
+  if (compiled) command.emplace_back("--compile");
   return std::make_unique<Rival>(command);
+}
+
+std::vector<Contender> start_rivals(const StepArguments& a) {
+  std::vector<Contender> rivals;
+  if (a.rival.empty()) return rivals;
+  require_files({a.script});
+  rivals.push_back({.key = "against", .process = start_rival(a, false)});
+  if (a.compiled) rivals.push_back({.key = "against_compiled", .process = start_rival(a, true)});
+  return rivals;
 }
 
 nlohmann::ordered_json against(const Times& ours, const Times& rival, const nlohmann::json& answer) {
@@ -243,7 +259,7 @@ nlohmann::ordered_json against(const Times& ours, const Times& rival, const nloh
             {"of_cpu_time", median(rival.cpu_ms) / median(ours.cpu_ms)}}}};
 }
 
-void bench(const Arguments& arguments) {
+void bench_step(const StepArguments& arguments) {
   const at::Device device = nn::select_device(arguments.device);
   nn::set_num_threads(arguments.threads);
   nn::keep_freed_memory();
@@ -257,22 +273,22 @@ void bench(const Arguments& arguments) {
   const Work work = stored ? stored->work(model) : work_in_memory(arguments, model, device);
   const auto alone = distributed::make_communicator({}, device, {});
   train::Trainer trainer(trainer_config(arguments), state, *work.objective, *work.loader, *alone);
-  const auto rival = start_rival(arguments);
+  auto rivals = start_rivals(arguments);
 
-  Times times, rival_times;
-  nlohmann::json answer;
+  Times times;
   double loss = 0;
   for (int64_t step = -arguments.warmup_steps; step < arguments.steps; ++step) {
-    if (rival) answer = rival->ask("step");
+    for (auto& rival : rivals) rival.answer = rival.process->ask("step");
     if (step == 0) work.loader->take_wait();  // that of the measured steps is wanted
     const double start = monotonic_seconds(), cpu_start = cpu_seconds();
     loss = trainer.train_step().loss;
     if (step < 0) continue;
     times.ms.push_back(1e3 * (monotonic_seconds() - start));
     times.cpu_ms.push_back(1e3 * (cpu_seconds() - cpu_start));
-    if (!rival) continue;
-    rival_times.ms.push_back(answer.at("ms"));
-    rival_times.cpu_ms.push_back(answer.at("cpu_ms"));
+    for (auto& rival : rivals) {
+      rival.times.ms.push_back(rival.answer.at("ms"));
+      rival.times.cpu_ms.push_back(rival.answer.at("cpu_ms"));
+    }
   }
   nlohmann::ordered_json result = {
       {"benchmark", "step"},
@@ -292,7 +308,7 @@ void bench(const Arguments& arguments) {
     result["loader"] = {{"samples", arguments.samples},
                         {"threads", data::LoaderConfig{}.threads},
                         {"data_wait", work.loader->take_wait().seconds / (1e-3 * sum_of(times.ms))}};
-  if (rival) result["against"] = against(times, rival_times, answer);
+  for (const auto& rival : rivals) result[rival.key] = against(times, rival.times, rival.answer);
   if (arguments.json) {
     std::printf("%s\n", result.dump(1).c_str());
     return;
@@ -300,15 +316,16 @@ void bench(const Arguments& arguments) {
   std::printf("%.1f ms per step (%.1f .. %.1f), %.2f images per second, %.0f MB at most\n", median(times.ms),
               result["step_ms"]["min"].get<double>(), result["step_ms"]["max"].get<double>(),
               result["images_per_second"].get<double>(), double(result["peak_bytes"].get<int64_t>()) / 1e6);
-  if (rival)
-    std::printf("%.2f times as fast as %s (%s)\n", result["against"]["ratio"]["of_medians"].get<double>(),
-                answer.at("rival").get<std::string>().c_str(), answer.at("form").get<std::string>().c_str());
+  for (const auto& rival : rivals)
+    std::printf("%.2f times as fast as %s (%s)\n", result[rival.key]["ratio"]["of_medians"].get<double>(),
+                rival.answer.at("rival").get<std::string>().c_str(),
+                rival.answer.at("form").get<std::string>().c_str());
 }
 
 }  // namespace
 
 void add_step(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StepArguments>();
   auto* command =
       app.add_subcommand("step", "A training step of PixArt: forward, loss, backward, clip, AdamW, EMA.");
   const auto number = [&](const char* name, int64_t& value, const char* meaning, int64_t least = 1) {
@@ -342,6 +359,8 @@ void add_step(CLI::App& app) {
   command->add_option("--device", arguments->device, "cpu, cuda or auto")->capture_default_str();
   command->add_option("--rival", arguments->rival,
                       "a Python with torch: PyTorch eager makes each step too, in turn with pixart");
+  command->add_flag("--compiled", arguments->compiled,
+                    "with --rival: torch.compile makes each step, too; it needs a C++ compiler");
   command->add_option("--script", arguments->script, "script of the rival")->capture_default_str();
   command->add_option("--form", arguments->form,
                       "form of the rival (default: the fastest, which is measured first)");
@@ -350,7 +369,7 @@ void add_step(CLI::App& app) {
       "Examples:\n  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --json\n"
       "  pixart_bench step --hidden-size 256 --depth 8 --steps 20 --rival .deps/venv/bin/python\n"
       "  pixart_bench step --hidden-size 256 --depth 8 --captions 16-32 --loader --dir build --json");
-  command->callback([arguments] { bench(*arguments); });
+  command->callback([arguments] { bench_step(*arguments); });
 }
 
 }  // namespace pixart::bench

@@ -21,6 +21,8 @@ enum class Layout {
   kPixArtDiffusers,  // PixArtTransformer2DModel, Transformer2DModel
   kVae,              // diffusers' AutoencoderKL, with current or early names
   kVaeLdm,           // latent diffusion's names, perhaps in a whole checkpoint
+  kTinyVae,          // diffusers' AutoencoderTiny
+  kTinyVaePart,      // the encoder or the decoder of a TAESD in a file of its own
   kT5,               // Hugging Face's T5, with or without decoder
   kLora,             // only adapters, in any naming
   kOptimizer,        // moments of AdamW in a checkpoint of this program
@@ -57,6 +59,8 @@ struct Opened {
 };
 Opened open_and_identify(const std::filesystem::path& path, const std::string& which = "model",
                          const LayoutHints& hints = {});
+// The same for weights that were opened in another way; a config.json next to `path` is used.
+Opened identified(const std::filesystem::path& path, formats::Weights weights, const LayoutHints& hints = {});
 
 // The architecture as one line of JSON, as in the metadata of written files, and back (throws UserError).
 std::string architecture_text(const Architecture& architecture);

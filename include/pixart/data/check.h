@@ -8,6 +8,7 @@
 
 #include "pixart/data/openings.h"
 #include "pixart/data/quarantine.h"
+#include "pixart/data/training_shapes.h"
 
 namespace pixart::data {
 
@@ -23,6 +24,14 @@ struct CaptionKindReport {
   std::vector<Opening> openings;  // that many of them share
 };
 
+// How many images have a shape of a stage with several.
+struct BucketCount {
+  std::string stage = {};
+  int resolution = 0;
+  AspectBucket shape = {};
+  int64_t images = 0;
+};
+
 struct CheckReport {
   LedgerSummary ledger;
   uint64_t bytes = 0;  // size of the encoded images
@@ -30,7 +39,8 @@ struct CheckReport {
   std::map<std::string, CaptionKindReport> captions;
   std::vector<int64_t> class_sizes;  // number of samples of each class
   std::vector<std::pair<std::string, int64_t>>
-      aspects;  // key of the nearest official bucket -> images; table order
+      aspects;                       // key of the nearest official bucket -> images; table order
+  std::vector<BucketCount> buckets;  // that have images; in the order of the stages and of their shapes
   std::vector<std::vector<std::string>> duplicates;  // keys of images with equal bytes, two or more each
   std::vector<std::string> thin;  // "key (width x height)" of images that a stage of kThinAt pixels rejects
   struct Example {
@@ -44,8 +54,8 @@ inline constexpr int kThinAt = 1024;
 
 // How a stage cuts the images.
 struct CheckShape {
-  int64_t resolution = 0;
-  bool aspect_buckets = false;
+  std::string stage = {};
+  TrainingShapes shapes;
 };
 
 struct CheckOptions {

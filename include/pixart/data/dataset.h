@@ -116,11 +116,12 @@ struct CaptionConfig {
     v("weight", s.weight, "How often it is drawn, relative to the other kinds that a sample has.",
       positive_up_to(1e6));
     v("column", s.column,
-      "Where the text is: column of a table, field of a shard's .json, or txt. Empty: the name itself. A "
-      "list of texts is several captions, which share the weight.",
+      "Where the text is: column of a table, field of a shard's .json, or txt. Empty: the name itself (of `from`: "
+      "caption, text or prompt). A list of texts is several captions, which share the weight.",
       any());
     v("from", s.from,
-      "JSONL file that pixart caption wrote (one {key, caption} per line); joined with the samples by key.",
+      "Captions that are joined with the samples by key: a JSONL file that pixart caption wrote (one {key, "
+      "caption} per line), or a .parquet file, a folder or a glob of them with the columns key and `column`.",
       any().by_content(""));
   }
 };
@@ -243,6 +244,7 @@ struct IndexPlace {
   int64_t least_rows = 10'000;        // smaller sources are listed at each start
   SharedWork shared = {};
   bool lists_anew = false;  // whatever the index says: files that were replaced in place change no folder
+  double help_after_seconds = 30;  // until this process makes a part of a listing that a slow one has claimed
 };
 
 // Opens the source, lists it fully or takes its index, and reads its scores. Throws one UserError with every problem that concerns the source as a

@@ -44,7 +44,8 @@ struct OrderPart {
 // The bucket of a rejected row whose shape nobody knows.
 inline constexpr uint8_t kUnknownBucket = 255;
 
-// The aspect bucket of each row (of all parts), and how many consecutive samples should share a bucket.
+// The bucket of each row (of all parts), which is the number of its image's shape, and how many consecutive samples
+// should share a bucket.
 struct OrderBuckets {
   std::vector<uint8_t> bucket_of = {};  // empty: no buckets
   int64_t run = 1;                      // the global batch
@@ -100,13 +101,19 @@ struct MicroBatch {
 
 // How the samples of a step are distributed.
 struct BatchPlan {
-  int64_t batch_size = 1;        // samples of an optimizer step, over all ranks
-  int64_t micro_batch_size = 0;  // largest number of samples of a micro-batch; 0: no limit
+  int64_t batch_size = 1;                       // samples of an optimizer step, over all ranks
+  int64_t micro_batch_size = 0;                 // largest number of samples of a micro-batch; 0: no limit
+  std::vector<int64_t> micro_batch_sizes = {};  // the same for each bucket; empty: one for all
   int64_t rank = 0, world_size = 1;
   // Each sample is a micro-batch of its own, and each rank gets an equal share of the positions, so that
   // results do not depend on the number of ranks or the micro-batch size. The batch size must be a multiple
   // of the number of ranks.
   bool one_by_one = false;
+
+  // The largest number of samples of a micro-batch of the bucket; 0: no limit.
+  int64_t most_of(uint8_t bucket) const {
+    return micro_batch_sizes.empty() ? micro_batch_size : micro_batch_sizes.at(bucket);
+  }
 };
 
 // The micro-batches of one step on one rank. The micro-batches of all ranks together hold each sample of the

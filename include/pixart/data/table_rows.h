@@ -29,6 +29,14 @@ struct TableRow {
 // has no usable header.
 void read_rows(const std::filesystem::path& path, const std::function<bool(TableRow&)>& take);
 
+// Whether read_rows() reads the file as lines of JSON.
+bool has_json_lines(const std::filesystem::path& path);
+
+// Calls `take` with each of these lines that begins in bytes [begin, end), counted from 1. Returns how many lines end
+// there, so that parts of a file may be read at the same time.
+int64_t read_lines(const std::filesystem::path& path, uint64_t begin, uint64_t end,
+                   const std::function<void(TableRow&)>& take);
+
 // Calls `take` with each entry of a file that is one JSON list, as for a line of .jsonl. An entry that is not JSON is
 // a row with a fault, and the next one follows. Throws UserError if the file cannot be read, is UTF-16, is not
 // a list or is cut off. Memory holds one entry.

@@ -15,7 +15,7 @@
 namespace pixart::features {
 
 // The folders of the sets: <features>/<source>-latents-<resolution>[-aspect][-mirrored] and
-// <features>/<source>-captions.
+// <features>/<source>-captions. Several resolutions are joined by "-", and "-shared" follows with their rule.
 std::filesystem::path features_folder(const run::RunConfig& run);
 // <features>/index: the indexes of the run's sources.
 data::IndexPlace index_place(const run::RunConfig& run);
@@ -23,7 +23,8 @@ std::filesystem::path latent_set_folder(const run::RunConfig& run, const run::St
                                         const std::string& source);
 std::filesystem::path caption_set_folder(const run::RunConfig& run, const std::string& source);
 
-// The size of the latents of one image, with all variants; of another shape in aspect buckets about the same.
+// The size of the latents of one image, with all variants; of another shape in aspect buckets about the same. The mean
+// of several resolutions.
 int64_t latent_record_bytes(const run::RunConfig& run, const run::StageConfig& stage,
                             const models::VaeConfig& vae);
 

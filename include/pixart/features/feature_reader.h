@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pixart/data/batch.h"
+#include "pixart/data/training_shapes.h"
 #include "pixart/features/stage_data.h"
 
 namespace pixart::features {
@@ -24,7 +25,7 @@ struct FeatureReader {
   uint64_t seed = 0;
   bool with_labels = false, with_captions = false, with_sizes = false, mirror = false, pinned = false;
   int64_t max_tokens = 0;
-  int64_t resolution = 0;  // of the aspect buckets; 0: squares
+  std::shared_ptr<const data::TrainingShapes> shapes = {};  // of the stage; null: squares
   std::shared_ptr<DamagedFeatures> damaged = {};
   std::shared_ptr<const data::ExcludedRows> excluded = {};  // replace no damaged row; null: none
   std::shared_ptr<CaptionBuffers> caption_buffers = make_caption_buffers();  // of batches that are done

@@ -1,5 +1,5 @@
-// The aspect buckets of a source's images, for a stage that encodes them in its steps: the order of its samples depends
-// on them.
+// The shapes of a source's images, for a stage with several that encodes them in its steps: the order of its samples
+// depends on them.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,15 +17,18 @@
 
 namespace pixart::features {
 
-// One source of a stage's mix; its rows are numbered from `first_row` on.
+// One source of a stage's mix; its rows are numbered from `first_row` on. A source that comes at several resolutions is
+// a part for each.
 struct StagePart {
   const data::SourceConfig* source = nullptr;
   const data::Dataset* dataset = nullptr;
   double passes = 1;
   int64_t first_row = 0;
   std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages with stored latents
-  std::shared_ptr<const ImageShapes> shapes = {};         // or aspect buckets of images that it encodes
+  std::shared_ptr<const ImageShapes> shapes = {};         // or the shapes of images that it encodes
   std::shared_ptr<const data::CaptionSet> captions = {};  // text stages with stored features of captions
+  std::optional<int64_t> resolution = {};  // that all its images have, of several (stages[].mix[].resolution)
+  uint8_t first_bucket = 0;                // the stage's number of the part's first shape
 };
 
 using StageParts = std::vector<StagePart>;
@@ -32,7 +36,8 @@ using StageParts = std::vector<StagePart>;
 // The index of the part that holds a row, and the row within that part.
 std::pair<size_t, int64_t> part_of(const StageParts& parts, int64_t row);
 
-// The aspect bucket of a row that is not rejected; 0 in a stage without buckets.
+// The bucket of a row that is not rejected: the number of its shape among those of the stage (data::TrainingShapes), 0 in
+// a stage with one.
 uint8_t bucket_of(const StagePart& part, int64_t row);
 
 // Whether the scores of the part's source leave the row in the order.
@@ -52,8 +57,14 @@ std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
 // The hash of the file of scores of each source that has one: "scores of NAME", for checkpoints.
 std::map<std::string, std::string> score_fingerprints(const StageParts& parts);
 
+// Whether the source has an earlier part.
+bool is_repeated(const StageParts& parts, size_t part);
+
 // The ledger of a part whose features (or shapes) exist. Checks the budget and writes the quarantine file (null: another
 // process does, as one file is enough for all ranks).
 data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_file);
+// Appends what the last ledger rejects, but not that of an earlier part of its source, whose file this is.
+void append_new(const StageParts& parts, const std::vector<data::Ledger>& ledgers,
+                data::QuarantineFile& quarantine_file);
 
 }  // namespace pixart::features

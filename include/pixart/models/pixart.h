@@ -38,14 +38,16 @@ void write_pixart_config(const std::filesystem::path& config_json, const PixArtC
 // captions again and again.
 struct PreparedCaption {
   nn::PackedText text;                      // projected
-  std::vector<at::Tensor> keys_and_values;  // of the first blocks, [B, longest, 2D]
+  std::vector<at::Tensor> keys_and_values;  // of the first blocks (nn::CrossAttention)
 };
 
 class PixArt {
  public:
   PixArt(const nn::Scope& scope, const PixArtConfig& config);
 
-  // latent [B, C, H, W], timestep [B] float -> [B, O, H, W].
+  // latent [R, C, H, W], timestep [R] float -> [B, O, H, W] for B captions; R divides B, and caption i meets
+  // latent i mod R. What does not depend on captions is computed for the R latents alone: the first block until
+  // its cross-attention.
   at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& text,
                      std::vector<at::Tensor>* block_outputs = nullptr) const;
 

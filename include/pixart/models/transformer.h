@@ -68,7 +68,8 @@ class Transformer {
   // Registers its weights in `scope` under the published names.
   Transformer(const nn::Scope& scope, const TransformerConfig& config);
 
-  // latent [B, C, H, W], timestep [B] float (may be fractional) -> [B, O, H, W].
+  // latent [R, C, H, W], timestep [R] float (may be fractional) -> [B, O, H, W] for B conditions; R divides B,
+  // and condition i meets latent i mod R. A timestep that is one number, expanded, is embedded once.
   at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& condition) const;
 
   // For many calls of forward() without gradients and with these weights: the same bits in less time

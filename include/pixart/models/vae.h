@@ -1,4 +1,5 @@
-// AutoencoderKL (the Stable Diffusion autoencoder). Results and weight names are those of diffusers.
+// AutoencoderKL (the Stable Diffusion autoencoder), and AutoencoderTiny (TAESD and its relatives) in place of one.
+// Results and weight names are those of diffusers.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -6,10 +7,12 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pixart/base/rule.h"
+#include "pixart/formats/weights.h"
 #include "pixart/nn/state_dict.h"
 
 namespace pixart::models {
@@ -36,6 +39,14 @@ struct VaeSize {
   void validate(std::vector<std::string>& problems) const;  // number of levels, and groups that do not divide
 };
 
+// The residual blocks of an AutoencoderTiny at each resolution, in the order of their use. A decoder for previews has
+// no encoder: its list is empty.
+struct TinyBlocks {
+  std::vector<int64_t> encoder = {1, 3, 3, 3}, decoder = {3, 3, 3, 1};
+  bool normed =
+      false;  // blocks at the lowest resolution have a branch with a norm over the whole image, as in TAEF2
+};
+
 struct VaeConfig : VaeSize {
   int64_t in_channels = 3;
   // latent of the transformer = (sample - latents_mean - shift_factor) * scaling_factor / latents_std; only
@@ -46,14 +57,17 @@ struct VaeConfig : VaeSize {
   // float16 is too narrow for the decoder.
   int64_t sample_size = 0;
   bool force_upcast = true;
+  // Of an AutoencoderTiny, whose block_out_channels are equal; unset: this is an AutoencoderKL.
+  std::optional<TinyBlocks> tiny = {};
   int64_t downscale() const { return int64_t{1} << (block_out_channels.size() - 1); }
 };
 
 VaeConfig vae_preset(const std::string& name);  // "sd-vae", "sdxl-vae"
 std::vector<std::string> vae_preset_names();
-// diffusers' config.json. Throws UserError that lists every wrong or unsupported value.
+// diffusers' config.json, of either kind. Throws UserError that lists every wrong or unsupported value.
 VaeConfig read_vae_config(const std::filesystem::path& config_json);
-void write_vae_config(const std::filesystem::path& config_json, const VaeConfig& config);
+void write_vae_config(const std::filesystem::path& config_json,
+                      const VaeConfig& config);  // of an AutoencoderKL
 
 struct Moments {
   at::Tensor mean;     // [B, L, H/f, W/f]
@@ -91,12 +105,43 @@ at::Tensor decode_tiled(const AutoencoderKl& vae, const at::Tensor& latent, cons
 // residual block and the attention output are zero.
 void initialize(nn::StateDict& state, const VaeConfig& config, uint64_t seed);
 
+// Deterministic, and without a scale of its own: its latents have about unit variance.
+class AutoencoderTiny {
+ public:
+  AutoencoderTiny(const nn::Scope& scope, const VaeConfig& config);
+  at::Tensor encode(const at::Tensor& image) const;   // image [B, 3, H, W] in [-1, 1] -> [B, L, H/f, W/f]
+  at::Tensor decode(const at::Tensor& latent) const;  // -> [B, 3, H, W], not clamped
+  const VaeConfig& config() const { return config_; }
+
+ private:
+  VaeConfig config_;
+  std::shared_ptr<struct TinyLayers> layers_;
+};
+
+// One of the two kinds.
 struct LoadedVae {
   std::unique_ptr<nn::StateDict> state;
   std::unique_ptr<AutoencoderKl> vae;
+  std::unique_ptr<AutoencoderTiny> tiny = {};
+
+  const VaeConfig& config() const { return tiny ? tiny->config() : vae->config(); }
+  Moments encode(const at::Tensor& image) const;  // a tiny one's latent gets the smallest variance
+  at::Tensor decode(const at::Tensor& latent) const {
+    return tiny ? tiny->decode(latent) : vae->decode(latent);
+  }
 };
-// Loads a diffusers folder (also with old attention names), with float32 weights unless `dtype` is given.
-LoadedVae load_vae(const std::filesystem::path& folder, at::Device device, at::ScalarType dtype = at::kFloat);
+// The layers of the config's kind, with zeros or without storage as `options` say.
+LoadedVae make_vae(const VaeConfig& config, const nn::StateDictOptions& options);
+at::Tensor decode_tiled(const LoadedVae& loaded, const at::Tensor& latent, const Tiling& tiling);
+
+// Whether load_vae() may find an autoencoder there: config.json, or the two files of a TAESD
+// (*encoder.safetensors or .pth, and *decoder).
+bool holds_vae(const std::filesystem::path& folder);
+// From its config.json, or from the shapes of a TAESD's weights. Throws UserError.
+VaeConfig vae_config_of(const std::filesystem::path& path);
+// Loads a diffusers folder (also with old attention names), or a TAESD (a folder with its two files, or the file of
+// its decoder), with float32 weights unless `dtype` is given.
+LoadedVae load_vae(const std::filesystem::path& path, at::Device device, at::ScalarType dtype = at::kFloat);
 void save_vae(const std::filesystem::path& folder, const VaeConfig& config, const nn::StateDict& state);
 
 // Old names -> current names: those of LDM ("encoder.down.0.block.0...", after a prefix such as
@@ -110,5 +155,14 @@ bool is_vae_attention_convolution(const std::string& todays_name, at::IntArrayRe
 // Applies both functions to tensors.
 std::map<std::string, at::Tensor> rename_vae_weights(const std::map<std::string, at::Tensor>& tensors,
                                                      const VaeConfig& config);
+
+// Which part of an AutoencoderTiny the weights are under the names of TAESD's files, where layers have only numbers.
+enum class TinyPart { kNone, kEncoder, kDecoder };
+TinyPart tiny_part_of(const formats::Weights& weights);
+// The same weights under diffusers' names.
+formats::Weights with_tiny_names(formats::Weights weights, TinyPart part);
+// The config that the shapes of an AutoencoderTiny's weights tell, under diffusers' names. Throws UserError about
+// `subject`.
+VaeConfig tiny_vae_config(const formats::Weights& weights, const std::string& subject);
 
 }  // namespace pixart::models

@@ -74,10 +74,12 @@ struct SelfAttention {
 // of memory are by shape, and the longest caption differs from micro-batch to micro-batch.
 int64_t padded_length(int64_t longest, int64_t most);
 
-// Where the tokens of a batch's captions are. On the CPU, unless the mask is on a GPU.
+// Where the tokens of a batch's captions are. On the CPU, unless the mask is on a GPU. In float32 on the CPU
+// only `starts` is used: attention reads the packed tokens, and nothing is padded.
 struct TextLayout {
   at::Tensor source;  // [S] int64: the row of the padded [B*T] from which a token came; S is the sum of the
                       // lengths. Undefined without a layout
+  at::Tensor starts;  // [B + 1] int64, always on the CPU: where each text begins among the S tokens, and S
   int64_t batch = 0, longest = 0;
   at::Tensor slot;  // [B * longest] int64: the token at each padded position; padding points to token 0.
                     // Undefined if nothing is padded
@@ -101,9 +103,9 @@ PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text);
 PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
 
 // Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each
-// sample attends only to its own tokens. Only packed tokens are projected. A variable-length kernel could use
-// these tensors directly: queries as [B*N, h, d], the packed keys and values, and the running sums of both
-// lengths; it would replace slot and mask.
+// sample attends only to its own tokens. Only packed tokens are projected. In float32 on the CPU they are also
+// attended to where they are. A variable-length kernel of a GPU could do the same with `starts`, in place of
+// slot and mask.
 //
 // A text that meets several x gives the same keys and values each time: compute them once, and call attend().
 struct CrossAttention {
@@ -112,8 +114,9 @@ struct CrossAttention {
   CrossAttention() = default;
   CrossAttention(const Scope& scope, int64_t width, int64_t num_heads);
   at::Tensor operator()(const at::Tensor& x, const PackedText& text) const;
-  at::Tensor keys_and_values(const PackedText& text) const;  // [B, longest, 2D]
-  at::Tensor attend(const at::Tensor& x, const at::Tensor& keys_and_values, const at::Tensor& mask) const;
+  // [S, 2D] in float32 on the CPU, otherwise [B, longest, 2D].
+  at::Tensor keys_and_values(const PackedText& text) const;
+  at::Tensor attend(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
 };
 
 // Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), computed in float32, then

@@ -12,12 +12,13 @@
 #include "pixart/optim/adamw.h"
 #include "pixart/optim/came.h"
 #include "pixart/optim/flat_parameters.h"
+#include "pixart/optim/muon.h"
 
 namespace pixart::optim {
 
-enum class OptimizerName { kAdamW, kCame };
+enum class OptimizerName { kAdamW, kCame, kMuon };
 inline EnumWords<OptimizerName> enum_words(OptimizerName) {
-  return {{"adamw", OptimizerName::kAdamW}, {"came", OptimizerName::kCame}};
+  return {{"adamw", OptimizerName::kAdamW}, {"came", OptimizerName::kCame}, {"muon", OptimizerName::kMuon}};
 }
 
 struct OptimizerConfig {
@@ -32,19 +33,21 @@ struct OptimizerConfig {
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
-    v("name", s.name, "adamw (PixArt-alpha), or came (PixArt-sigma), whose state is about half as large.",
+    v("name", s.name,
+      "adamw (PixArt-alpha); came (PixArt-sigma), whose state is about half as large; or muon, which makes the updates of "
+      "matrices orthogonal and leaves the other parameters to adamw.",
       any());
     v("lr", s.lr, "Peak learning rate, reached after warm-up.",
       positive_up_to(1000).needs_permission("the next steps use it"));
     v("betas", s.betas,
-      "Decay rates of the moments: two for adamw, three for came. Empty: [0.9, 0.999]; for came [0.9, 0.999, "
-      "0.9999].",
+      "Decay rates of the moments: two for adamw, three for came, and for muon that of the matrices before adamw's "
+      "two. Empty: [0.9, 0.999]; for came [0.9, 0.999, 0.9999]; for muon [0.95, 0.9, 0.999].",
       in_range(0, 1).needs_permission("the next steps use it; the moments go on"));
     v("eps", s.eps,
-      "adamw: added to the root of the second moment (unset: 1e-10); came: to the squared gradient (1e-30).",
+      "adamw and muon: added to the root of the second moment (unset: 1e-10); came: to the squared gradient (1e-30).",
       positive_up_to(1).needs_permission("the next steps use it"));
     v("weight_decay", s.weight_decay,
-      "Decoupled weight decay of all parameters except those of no_decay. Unset: 0.03; for came 0.",
+      "Decoupled weight decay of all parameters except those of no_decay. Unset: 0.03; for came 0; for muon 0.1.",
       in_range(0, 1000).needs_permission("the next steps use it"));
     v("residual_eps", s.residual_eps,
       "came: added to the squared difference between an update and its moving mean (unset: 1e-16).",
@@ -76,10 +79,12 @@ struct StateTensor {
 
 class Optimizer {
  public:
-  // Every later call must pass the same `parameters`.
-  Optimizer(const OptimizerConfig& config, const FlatParameters& parameters);
+  // Every later call must pass the same `parameters`. `matrices`: of muon only, matrices_in() of each parameter of the
+  // model (also of those that a part leaves out); empty: there are none.
+  Optimizer(const OptimizerConfig& config, const FlatParameters& parameters,
+            const std::vector<int64_t>& matrices = {});
 
-  // One update, including clipping by gradient_scale and the EMA; see adamw.h and came.h.
+  // One update, including clipping by gradient_scale and the EMA; see adamw.h, came.h and muon.h.
   void step(const FlatParameters& parameters, double lr, double gradient_scale, const at::Tensor& ema,
             double ema_decay);
 
@@ -96,8 +101,13 @@ class Optimizer {
     CameConfig config;
     CameState state;
   };
+  struct Muon {
+    MuonConfig config;
+    std::vector<int64_t> matrices;  // of the parameters
+    MuonState state;
+  };
   OptimizerName name_;
-  std::variant<AdamW, Came> method_;
+  std::variant<AdamW, Came, Muon> method_;
 };
 
 }  // namespace pixart::optim

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/machine.h"
 #include "pixart/run/run_config.h"
 
 namespace pixart::plan {
@@ -27,8 +28,10 @@ struct Gpu {
 const std::vector<Gpu>& gpus();
 std::vector<std::string> gpu_names();
 
-// Throws UserError that suggests the nearest name. "cpu" is this machine, with `cores` and `memory_bytes`.
-Gpu find_gpu(const std::string& name, int64_t cores = 1, double memory_bytes = 0);
+// Throws UserError that suggests the nearest name. "cpu" is this machine, with `cores`, `memory_bytes` and
+// `bfloat16`.
+Gpu find_gpu(const std::string& name, int64_t cores = 1, double memory_bytes = 0,
+             CpuBfloat16 bfloat16 = CpuBfloat16::kNone);
 
 // The GPU with this name in NVML or CUDA, or nullptr if it is not known: no figure is better than a wrong
 // one. Slices of a GPU (MIG) and laptop GPUs, which are other chips with the same number, are not known.

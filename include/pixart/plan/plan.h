@@ -47,6 +47,17 @@ struct EncodingPlan {
   double seconds = 0;  // 0 with a measured rate, which has it
 };
 
+// One of several resolutions of a stage (stages[].resolutions).
+struct ResolutionPlan {
+  int64_t side = 0;
+  double share = 0;  // of the samples, as it is assumed
+  int64_t micro_batch = 0, largest_micro_batch = 0;
+  double flops = 0;  // of training, for one sample
+  double bytes = 0;  // of one rank, in total
+  bool fits = false;
+  double images_per_second = 0;  // of all GPUs, if all samples had this resolution
+};
+
 struct StagePlan {
   std::string name = {}, objective = {}, precision = {};
   int64_t resolution = 0, steps = 0, batch_size = 0;
@@ -63,6 +74,9 @@ struct StagePlan {
   EncodingPlan encoding = {};
   MetricsPlan metrics = {};
   Consumption consumption = {};  // of the steps and the metrics
+  // Empty: one resolution. Otherwise FLOPs and times above are means over the samples, the memory is that of the
+  // resolution that needs most, and micro-batches are those of `resolution`.
+  std::vector<ResolutionPlan> resolutions = {};
 };
 
 struct RunPlan {

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "pixart/report/study_scores.h"
+
 namespace pixart::report {
 
 struct Point {
@@ -104,6 +106,7 @@ struct RunRecord {
   std::vector<FeatureRecord> features = {};
   std::map<std::string, double> scores = {};  // score.json, "stage2.all"
   std::vector<ScoreCard> cards = {};          // below metrics/ and scores/
+  std::vector<StudyScores> studies = {};      // below scores/
   std::string owner = {};                     // the process that works in the folder now
   std::vector<std::string> remarks = {};      // sentences
 };

@@ -11,6 +11,7 @@
 #include "pixart/data/latent_set.h"
 #include "pixart/data/loader.h"
 #include "pixart/data/order.h"
+#include "pixart/data/training_shapes.h"
 #include "pixart/demo/score_config.h"
 #include "pixart/diffusion/diffusion_config.h"
 #include "pixart/diffusion/samplers.h"
@@ -20,12 +21,13 @@
 #include "pixart/nn/lora.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/objective_table.h"
+#include "pixart/run/resolution_config.h"
 #include "pixart/run/trainer_config.h"
 #include "pixart/score/drawn_scores_config.h"
 
 namespace pixart::run {
 
-// Where the autoencoder comes from: a diffusers folder, or a stage of this run that trains one of the given
+// Where the autoencoder comes from: a folder, or a stage of this run that trains one of the given
 // size.
 struct AutoencoderConfig {
   std::optional<std::filesystem::path> path;
@@ -34,8 +36,8 @@ struct AutoencoderConfig {
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("path", s.path,
-      "diffusers folder of a trained AutoencoderKL. Without it a stage with objective autoencoder trains "
-      "one.",
+      "Folder of a trained autoencoder: AutoencoderKL or AutoencoderTiny (diffusers), or the two files of a TAESD. "
+      "Without it a stage with objective autoencoder trains one.",
       any().by_content("stages that have not begun use the other autoencoder"));
     models::VaeSize::fields(s.size, v);
   }
@@ -60,6 +62,7 @@ struct TextEncoderConfig {
   models::T5Size size = {.d_model = 128, .num_layers = 2, .num_heads = 8, .d_ff = 256};
   double position_bias_std = 3.0;
   int64_t vocabulary = 400;
+  std::optional<std::filesystem::path> tokenizer = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -79,6 +82,10 @@ struct TextEncoderConfig {
     v("vocabulary", s.vocabulary,
       "Largest number of pieces in the random encoder's tokenizer, which is trained on the run's captions.",
       in_range(16, 1e6));
+    v("tokenizer", s.tokenizer,
+      "A tokenizer for the random encoder, such as T5's own: spiece.model, tokenizer.json or a folder with one of them. "
+      "Unset: it is trained.",
+      any());
   }
   void validate(std::vector<std::string>& problems) const;
 };
@@ -142,6 +149,7 @@ struct SamplesConfig : diffusion::SamplerConfig {
   int64_t every = 0;
   std::vector<std::string> prompts;
   int64_t columns = 8;
+  std::optional<std::filesystem::path> preview_decoder;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -153,6 +161,10 @@ struct SamplesConfig : diffusion::SamplerConfig {
       any().free());
     SamplerConfig::fields(s, v);
     v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
+    v("preview_decoder", s.preview_decoder,
+      "Tiny autoencoder (a folder, or the file of its decoder) that decodes the grid in place of the "
+      "autoencoder: quick, and less exact.",
+      any().free());
   }
 };
 
@@ -225,12 +237,17 @@ struct CheckpointConfig : CheckpointKeeping {
 struct MixConfig {
   std::string source;
   double passes = 1;
+  std::optional<int64_t> resolution = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
     v("source", s.source, "Name of the data source.", required());
     v("passes", s.passes, "How often each of its samples occurs in an epoch, on average.",
       positive_up_to(10000));
+    v("resolution", s.resolution,
+      "All images of the source have this one of the stage's resolutions, whatever their size. A source may come "
+      "once with each. Unset: resolution_rule says.",
+      in_range(1, kLargestSide));
   }
 };
 
@@ -272,6 +289,8 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::vector<MixConfig> mix;
   std::filesystem::path exclude;
   int64_t resolution = 256;
+  std::vector<ResolutionConfig> resolutions;
+  data::ResolutionRule resolution_rule = data::ResolutionRule::kLargest;
   bool aspect_buckets = false;
   bool horizontal_flip = false;
   int64_t micro_batch_size = 0;
@@ -306,7 +325,18 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       "JSONL file of samples that the stage leaves out, one {source, key} per line; a run writes such files in "
       "<run>/excluded, whose from_position counts too.",
       any().by_content(""));
-    v("resolution", s.resolution, "Side of the training images in pixels.", in_range(1, kLargestSide));
+    v("resolution", s.resolution,
+      "Side of the training images in pixels. With resolutions: the one of them that positions, samples, metrics "
+      "and micro_batch_size refer to.",
+      in_range(1, kLargestSide));
+    v("resolutions", s.resolutions,
+      "text: several resolutions in one stage, smallest first; each image has one of them, and each step mostly "
+      "one, too. Needs multi_scale.",
+      any());
+    v("resolution_rule", s.resolution_rule,
+      "Which of resolutions an image has. largest: the largest that it fills without being enlarged; share: one "
+      "of those that it fills, by their shares. One that fills none has the smallest.",
+      any());
     v("aspect_buckets", s.aspect_buckets,
       "Cut images to the nearest of the forty official shapes of this resolution (256, 512, 1024, 2048) "
       "instead of a square; needs multi_scale.",
@@ -369,7 +399,16 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   const ObjectiveInfo& info() const { return objective_info(objective); }
   bool reads_stored_latents() const { return info().reads_latents && encode.latents == Encoding::kStored; }
   bool reads_stored_captions() const { return info().reads_captions && encode.captions == Encoding::kStored; }
-  std::vector<MixConfig> parts() const;              // the mix, or the one source
+  std::vector<MixConfig> parts() const;  // the mix, or the one source
+  // Images of different shapes, of which the order of samples makes batches.
+  bool has_buckets() const { return aspect_buckets || !resolutions.empty(); }
+  data::TrainingShapes shapes() const;
+  // The stage at one of its resolutions alone; of a stage without `resolutions` the only element is the stage itself.
+  std::vector<StageConfig> at_each_resolution() const;
+  // How the stage cuts the images of a part of its mix, which may have one resolution: that alone, or the stage itself.
+  StageConfig at(const std::optional<int64_t>& resolution) const;
+  // The largest number of samples of a micro-batch for each bucket (0: no limit); empty: micro_batch_size for all.
+  std::vector<int64_t> micro_batch_sizes() const;
   diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset
   // The stage on its validation source, without random changes and with stored features.
   StageConfig held_out() const;

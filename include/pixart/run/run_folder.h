@@ -33,6 +33,7 @@ struct RunFolder {
   std::filesystem::path metric_features() const { return root / "metric_features"; }
   std::filesystem::path lora(const std::string& stage) const { return root / "lora" / stage; }
   std::filesystem::path features() const { return root / "features"; }
+  std::filesystem::path power_ema(const std::string& stage) const { return root / "power_ema" / stage; }
   std::filesystem::path prompts() const { return root / "prompts"; }
   std::filesystem::path quarantine(const std::string& source) const {
     return root / "quarantine" / (source + ".jsonl");

@@ -66,10 +66,17 @@ struct DeviceReading {
 };
 DeviceReading together(const DeviceReading& a, const DeviceReading& b);
 
+// What the samples of a step cost where they have several resolutions.
+struct StepWork {
+  int64_t tokens = 0;
+  double flops = 0;
+};
+
 struct MeasuredStep {
   double seconds = 0;
-  int64_t samples = 0;  // of all ranks
-  int64_t tokens = 0;   // of their images
+  int64_t samples = 0;               // of all ranks
+  int64_t tokens = 0;                // of their images
+  std::optional<double> flops = {};  // for all samples; unset: those of the facts for each
   bool clipped = false;
 };
 
@@ -95,7 +102,7 @@ class IntervalMeter {
  private:
   StageFacts facts_;
   std::optional<double> peak_;
-  double seconds_ = 0;
+  double seconds_ = 0, flops_ = 0;
   int64_t steps_ = 0, samples_ = 0, tokens_ = 0, clipped_ = 0;
 };
 

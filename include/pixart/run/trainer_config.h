@@ -8,6 +8,7 @@
 #include "pixart/base/rule.h"
 #include "pixart/optim/lr_schedule.h"
 #include "pixart/optim/optimizer.h"
+#include "pixart/optim/power_ema.h"
 
 namespace pixart::run {
 
@@ -60,6 +61,7 @@ struct TrainerConfig {
   double gradient_clip = 0.01;  // 0: no clipping
   double ema_decay = 0.9999;
   bool ema_warmup = false;  // min(ema_decay, (1 + n) / (10 + n))
+  optim::PowerEmaConfig power_ema;
   BadStepConfig bad_steps;
   // Not keys of a stage:
   Numerics numerics = Numerics::kDefault;
@@ -85,6 +87,7 @@ struct TrainerConfig {
     v("ema_warmup", s.ema_warmup,
       "Use min(ema_decay, (1+n)/(10+n)) at step n, so that short runs get a useful EMA too.",
       any().needs_permission("the next steps use it"));
+    v("power_ema", s.power_ema, "EMAs of other lengths, to be chosen after training.", any());
     v("bad_steps", s.bad_steps, "Steps whose loss or gradient is not finite, and spikes.", any());
   }
 };

@@ -20,6 +20,9 @@ struct PipelineRequest {
   // PixArt needs `text_encoder`.
   std::filesystem::path path;
   std::filesystem::path vae = {}, text_encoder = {};  // folders in Hugging Face's layout
+  // Decodes the images in place of the autoencoder, quickly and less exactly; see features::load_preview_decoder().
+  // Weights without an autoencoder then need no `vae`.
+  std::filesystem::path preview_decoder = {};
   std::string stage = {};  // of a run; "": the last text stage that has a checkpoint, else the class stage
   std::optional<int64_t> step = {};  // of its checkpoint; unset: the newest good one
   bool ema = true;                   // use EMA weights, else the live ones
@@ -37,10 +40,10 @@ struct PipelineRequest {
 
 // Where the model comes from, for messages and for the images' metadata.
 struct PipelineOrigin {
-  std::filesystem::path path, vae, text_encoder;  // the request's
-  bool ema = true;                                // the request's
-  std::filesystem::path weights;                  // the transformer's file or folder
-  std::string stage;                              // "" outside a run
+  std::filesystem::path path, vae, text_encoder, preview_decoder;  // the request's
+  bool ema = true;                                                 // the request's
+  std::filesystem::path weights;                                   // the transformer's file or folder
+  std::string stage;                                               // "" outside a run
   int64_t step = 0;
 };
 
@@ -78,7 +81,7 @@ class Pipeline {
   // True for weights_sha256(), and with a warning for the hash that earlier versions wrote for the same
   // folder.
   bool has_weights(const std::string& sha256) const;
-  data::FeatureInputs inputs() const;  // autoencoder and text encoder, with hashes of their files
+  data::FeatureInputs inputs() const;  // what decodes, and the text encoder, with hashes of their files
   bool has_text_encoder() const { return encoder_ != nullptr; }
   bool loaded_text_encoder() const { return encoder_ && encoder_->has_loaded(); }
   const std::vector<std::string>& class_names() const { return class_names_; }  // of a class model
@@ -88,6 +91,7 @@ class Pipeline {
   Pipeline() = default;
   void open_run(const PipelineRequest& request);
   void open_weights(const PipelineRequest& request);
+  void open_codec(const PipelineRequest& request, const std::filesystem::path& autoencoder);
   void make_model(const models::TransformerConfig& config);
   void open_encoder(const run::TextEncoderConfig& settings, const std::filesystem::path& tokenizer,
                     const std::filesystem::path& prompt_cache);

@@ -1,5 +1,5 @@
-// Scores of a set of images: FID, sFID, inception score, precision and recall, KID, those of CLIP's embeddings, and
-// distances of EfficientNet-Lite0's features, each with the protocol that it depends on.
+// Scores of a set of images: FID, sFID, inception score, precision and recall, KID, those of CLIP's embeddings,
+// ImageReward, and distances of EfficientNet-Lite0's features, each with the protocol that it depends on.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -21,6 +21,8 @@ enum class Metric {
   kClip,
   kAesthetic,
   kPickscore,
+  kHpsv2,
+  kImageReward,
   kFdEfficientnetLite0,
   kKdEfficientnetLite0
 };
@@ -34,6 +36,8 @@ inline EnumWords<Metric> enum_words(Metric) {
           {"clip", Metric::kClip},
           {"aesthetic", Metric::kAesthetic},
           {"pickscore", Metric::kPickscore},
+          {"hpsv2", Metric::kHpsv2},
+          {"image-reward", Metric::kImageReward},
           {"fd-efficientnet-lite0", Metric::kFdEfficientnetLite0},
           {"kd-efficientnet-lite0", Metric::kKdEfficientnetLite0}};
 }
@@ -54,13 +58,16 @@ struct ScoreRequest {
   std::filesystem::path images = {}, reference = {};
   std::filesystem::path weights = {};  // pt_inception-2015-12-05-6726825d.pth, or the same as .safetensors
   ResizeRule resize = ResizeRule::kClean;
-  // Of cmmd, clip, aesthetic, pickscore: the folder of a CLIP model in the layout of Hugging Face or open_clip. The
-  // tokenizer is in it, or in the folder tokenizer next to it, unless its folder is given.
+  // Of cmmd, clip, aesthetic, pickscore, hpsv2: the folder of a CLIP model in the layout of Hugging Face or
+  // open_clip. The tokenizer is in it, or in the folder tokenizer next to it, unless its folder is given.
   std::filesystem::path clip = {}, clip_tokenizer = {};
   std::filesystem::path aesthetic_head = {};  // LAION's, for CLIP ViT-L/14
-  // Of clip and pickscore: a text file with a line for each image, in the order of the images' names; "": the
-  // captions of the images, or the prompts that pixart sample wrote into them.
+  // Of clip, pickscore, hpsv2 and image-reward: a text file with a line for each image, in the order of the
+  // images' names; "": the captions of the images, or the prompts that pixart sample wrote into them.
   std::filesystem::path prompts = {};
+  // Of image-reward: ImageReward.pt, and the folder with vocab.txt or tokenizer.json of bert-base-uncased;
+  // "": it is in the folder of the weights.
+  std::filesystem::path image_reward = {}, image_reward_tokenizer = {};
   // Of fd-efficientnet-lite0 and kd-efficientnet-lite0: efficientnet-lite0-57934424.pth, or the same as
   // .safetensors.
   std::filesystem::path efficientnet_weights = {};

@@ -12,9 +12,10 @@ struct VisualQuestion {
   std::string question;
 };
 
-// The probability of the answer yes against no, p(yes) / (p(yes) + p(no)) of the first answer token, not rounded, in
-// the order of the questions. An image that questions name one after the other is read and encoded once. Throws one
-// UserError that lists every image that cannot be read, and UserError(kNumerics) if a result is not finite.
+// The probability of the answer yes against no, p(yes) / (p(yes) + p(no)) of the first answer token, not
+// rounded, in the order of the questions. An image that questions name one after the other is read and
+// encoded once. Throws one UserError that lists every image that cannot be read, and UserError(kNumerics) if
+// a result is not finite.
 using YesProbability = std::function<std::vector<double>(const std::vector<VisualQuestion>&)>;
 
 struct BlipVqaOptions {
@@ -27,12 +28,12 @@ struct BlipVqaOptions {
   int64_t batch_size = 16;      // questions that the network sees at a time
 };
 
-// Throws UserError with every problem of the options and files; names and shapes of the weights are compared, and no
-// weight is read.
+// Throws UserError with every problem of the options and files; names and shapes of the weights are compared,
+// and no weight is read.
 void check_blip_vqa(const BlipVqaOptions& options);
 
-// Reads the model. `protocol` gets what the answers depend on: a JSON object with the hash of the weights, the size of
-// the images and the rule of the pixels, for cards. Throws UserError as check_blip_vqa().
+// Reads the model. `protocol` gets what the answers depend on: a JSON object with the hash of the weights,
+// the size of the images and the rule of the pixels, for cards. Throws UserError as check_blip_vqa().
 YesProbability load_blip_vqa(const BlipVqaOptions& options, std::string* protocol = nullptr);
 
 }  // namespace pixart::score

@@ -91,6 +91,9 @@ class Trainer {
   const optim::FlatParameters& share() const { return share_; }  // of this rank
   std::vector<optim::StateTensor> optimizer_state() const { return optimizer_.state(share_); }
   at::Tensor whole_ema();  // flat, a copy if it is spread; all ranks call it together
+  // Those of config.power_ema: of this rank's share (live references), and of all parameters as whole_ema() is.
+  const std::vector<at::Tensor>& power_emas() const { return power_emas_; }
+  std::vector<at::Tensor> whole_power_emas();
 
  private:
   void update(StepResult& result);
@@ -99,6 +102,7 @@ class Trainer {
   std::vector<Suspect> suspects_in(const std::vector<data::Batch>& batches, bool is_tried);
   bool is_finite_alone(const data::Batch& batch, size_t sample);
   void spread_values();  // sends each rank's share to all
+  at::Tensor gathered(const at::Tensor& share, at::Tensor whole);
 
   run::TrainerConfig config_;
   nn::StateDict& model_;
@@ -112,6 +116,7 @@ class Trainer {
   optim::Optimizer optimizer_;
   at::Tensor ema_;
   at::Tensor gathered_ema_;  // of all parameters; undefined until it is needed
+  std::vector<at::Tensor> power_emas_;
   std::unique_ptr<GradientSum> sum_;
   std::function<void(const BadStep&)> report_ = [](const BadStep&) {};
   StepJudge judge_;

@@ -140,7 +140,7 @@ fs::path weights_in(const fs::path& folder) {
 }
 
 // Buffers of older files, which count the positions.
-nn::LoadAllowance allowance() {
+nn::LoadAllowance clip_allowance() {
   return {
       .may_be_missing = {},
       .may_be_unexpected = {"text_model.embeddings.position_ids", "vision_model.embeddings.position_ids"}};
@@ -151,7 +151,7 @@ void check_fits(const ClipConfig& config, const formats::Weights& weights, const
   nn::StateDict state({.device = at::kMeta});
   const ClipModel model(nn::Scope(state), config);
   nn::check_state(state, rename_clip_weights(formats::read_all(formats::shapes_only(weights)), subject),
-                  subject, allowance());
+                  subject, clip_allowance());
 }
 
 }  // namespace
@@ -199,7 +199,7 @@ LoadedClip load_clip(const fs::path& folder, at::Device device, at::ScalarType d
       std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = dtype, .device = device, .zeros = false});
   loaded.model = std::make_unique<ClipModel>(nn::Scope(*loaded.state), opened.config);
   nn::adopt_state(*loaded.state, rename_clip_weights(formats::read_all(opened.weights), subject), subject,
-                  allowance());
+                  clip_allowance());
   return loaded;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "../positions.h"
+#include "../shared_rows.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/nn/layers.h"
@@ -12,12 +13,12 @@ namespace pixart::models {
 
 namespace {
 
-struct Block {
+struct DitBlock {
   nn::SelfAttention attn;
   nn::Mlp mlp;
   nn::Linear modulation;
 
-  Block(const nn::Scope& scope, const DitConfig& c)
+  DitBlock(const nn::Scope& scope, const DitConfig& c)
       : attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
@@ -38,7 +39,7 @@ struct DitLayers {
   nn::PatchEmbed x_embedder;
   nn::TimestepEmbedder t_embedder;
   at::Tensor label_table;
-  std::vector<Block> blocks;
+  std::vector<DitBlock> blocks;
   nn::Linear final_linear, final_modulation;
 
   DitLayers(const nn::Scope& scope, const DitConfig& c) {
@@ -79,7 +80,8 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
       config_.input_size);
   at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype)));
   x = x + (positions.defined() ? positions : l.positions).to(x.scalar_type());
-  at::Tensor condition = l.t_embedder(timestep, dtype);
+  x = for_rows(x, told.label.defined() ? told.label.size(0) : x.size(0));
+  at::Tensor condition = for_rows(l.t_embedder(distinct_timesteps(timestep), dtype), x.size(0));
   PIXART_CHECK(!told.drop.defined() || config_.has_null_class, "labels are dropped without a null class");
   if (told.label.defined()) {
     const at::Tensor label = told.drop.defined()

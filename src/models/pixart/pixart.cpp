@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "../positions.h"
+#include "../shared_rows.h"
 #include "compressed_keys.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
@@ -17,30 +18,36 @@ namespace pixart::models {
 
 namespace {
 
-struct Block {
+struct PixArtBlock {
   at::Tensor table;  // scale_shift_table [6, D]
   nn::SelfAttention attn;
   CompressedKeys keys;
   nn::CrossAttention cross_attn;
   nn::Mlp mlp;
 
-  Block(const nn::Scope& scope, const PixArtConfig& c, int64_t index)
+  PixArtBlock(const nn::Scope& scope, const PixArtConfig& c, int64_t index)
       : table(scope.parameter("scale_shift_table", {6, c.hidden_size})),
         attn(scope / "attn", c.hidden_size, c.num_heads, c.qk_norm),
         keys(scope / "attn", c.hidden_size, c.kv_compression, index),
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [B, N, D] on `grid`, modulation [B, 6, D] of the timestep, text in the type of the matrix products, with
-  // its keys and values if they are kept. Cross-attention has neither norm nor gate.
+  // x [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products, with
+  // its keys and values if they are kept -> [B, N, D] for the B texts, which divide by R, and R by M. Texts meet
+  // in cross-attention first, so until then the R rows are those that differ. It has neither norm nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text,
                         const TokenGrid& grid, const at::Tensor& kept = {}) const {
     const auto dtype = text.tokens.scalar_type();
-    const auto m = (nn::at_least_float(table).unsqueeze(0) + modulation).chunk(6, 1);
+    const at::Tensor modulations = nn::at_least_float(table).unsqueeze(0) + modulation;
+    auto m = for_rows(modulations, x.size(0)).chunk(6, 1);
     at::Tensor after =
         nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype), keys.on(grid)));
+    if (x.size(0) < text.batch) {
+      after = for_rows(after, text.batch);
+      m = for_rows(modulations, text.batch).chunk(6, 1);
+    }
     const at::Tensor tokens = after.to(dtype);
-    after = after + (kept.defined() ? cross_attn.attend(tokens, kept, text.mask) : cross_attn(tokens, text));
+    after = after + (kept.defined() ? cross_attn.attend(tokens, kept, text) : cross_attn(tokens, text));
     return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
   }
 };
@@ -53,7 +60,7 @@ struct PixArtLayers {
   nn::TimestepEmbedder t_embedder, csize_embedder, ar_embedder;
   nn::Linear t_block;
   nn::Mlp y_proj;
-  std::vector<Block> blocks;
+  std::vector<PixArtBlock> blocks;
   at::Tensor final_table;  // [2, D]: shift, scale
   nn::Linear final_linear;
   std::map<std::pair<int64_t, int64_t>, at::Tensor> grids;  // positions computed for other grids
@@ -93,7 +100,7 @@ struct PixArtLayers {
     return table;
   }
 
-  // [B, D]: the timestep, and with micro-conditions height, width and aspect ratio.
+  // [M, D] of M timesteps; with micro-conditions, of height, width and aspect ratio too, [B, D] of B images.
   at::Tensor condition(const PixArtConfig& c, const at::Tensor& timestep, const Condition& text,
                        at::ScalarType dtype) const {
     const at::Tensor time = t_embedder(timestep, dtype);
@@ -103,7 +110,8 @@ struct PixArtLayers {
     const int64_t batch = text.image_size.size(0);
     const at::Tensor size = csize_embedder(text.image_size.reshape({2 * batch}), dtype).view({batch, -1});
     const at::Tensor micro = at::cat({size, ar_embedder(text.aspect_ratio.reshape({batch}), dtype)}, 1);
-    return time + (micro.size(0) == time.size(0) ? micro : micro.repeat({time.size(0) / micro.size(0), 1}));
+    const int64_t rows = std::max(time.size(0), micro.size(0));
+    return for_rows(time, rows) + for_rows(micro, rows);
   }
 
   // The caption tokens after token drop and projection, without padding.
@@ -170,14 +178,15 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
   const int64_t rows = latent.size(2) / config_.patch_size, cols = latent.size(3) / config_.patch_size;
   const TokenGrid grid{rows, cols};
-  at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype))) +
-                 nn::at_least_float(l.positions_for(config_, rows, cols));
-  const at::Tensor condition = l.condition(config_, timestep, text, dtype);
-  const at::Tensor modulation =
-      nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
   const PreparedCaption caption =
       text.prepared ? *text.prepared : PreparedCaption{.text = l.caption(text, dtype), .keys_and_values = {}};
   const nn::PackedText& packed = caption.text;
+  at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype))) +
+                 nn::at_least_float(l.positions_for(config_, rows, cols));
+  if (config_.micro_conditions) x = for_rows(x, packed.batch);  // they may differ from the first block on
+  const at::Tensor condition = l.condition(config_, distinct_timesteps(timestep), text, dtype);
+  const at::Tensor modulation =
+      nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
     x = execution_.recomputes(i) ? nn::recompute_in_backward(
@@ -190,8 +199,9 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
                                  : block(x, modulation, packed, grid, kept_of(caption, i));
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
-  const auto m = (nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1))
-                     .chunk(2, 1);
+  const at::Tensor final =
+      nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1);
+  const auto m = for_rows(final, x.size(0)).chunk(2, 1);
   x = l.final_linear(nn::modulated_norm(x, m[0], m[1]).to(dtype));
   return nn::unpatchify(x, rows, cols, config_.patch_size);
 }

@@ -69,13 +69,13 @@ struct GatedMlp {
   }
 };
 
-struct Block {
+struct T5Block {
   SelfAttention attention;
   RmsNorm attention_norm;
   GatedMlp mlp;
   RmsNorm mlp_norm;
 
-  Block(const nn::Scope& scope, const T5Config& c)
+  T5Block(const nn::Scope& scope, const T5Config& c)
       : attention(scope / "layer" / 0 / "SelfAttention", c),
         attention_norm(scope / "layer" / 0 / "layer_norm", c),
         mlp(scope / "layer" / 1 / "DenseReluDense", c),
@@ -102,7 +102,7 @@ double lowest(at::ScalarType type) {
 
 struct T5Layers {
   at::Tensor embedding, bias_table;
-  std::vector<Block> blocks;
+  std::vector<T5Block> blocks;
   RmsNorm final_norm;
   mutable std::mutex mutex;
   mutable at::Tensor buckets;

@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kWidestInside = int64_t{1} << 20;  // channels inside a layer
+constexpr int64_t kWidestLayer = int64_t{1} << 20;  // channels inside a layer
 constexpr const char* kEmbedding = "shared.weight";
 constexpr const char* kTiedEmbedding = "encoder.embed_tokens.weight";
 
@@ -55,7 +55,7 @@ void drop_tied_copy(std::map<std::string, at::Tensor>& tensors, const fs::path& 
 }
 
 // A whole T5 also has the decoder and its output layer.
-nn::LoadAllowance allowance() {
+nn::LoadAllowance t5_allowance() {
   return {.may_be_missing = {}, .may_be_unexpected = {"decoder.*", "lm_head.weight"}};
 }
 
@@ -68,7 +68,7 @@ void check_fits(const T5Config& config, const formats::Weights& weights, const f
     tensors.emplace(kEmbedding, copy->second);
     tensors.erase(kTiedEmbedding);
   }
-  nn::check_state(state, tensors, folder.string(), allowance());
+  nn::check_state(state, tensors, folder.string(), t5_allowance());
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ T5Config read_t5_config(const fs::path& config_json) {
   c.vocab_size = json.count("vocab_size", {}, kMostRows);
   c.d_model = json.count("d_model");
   c.d_kv = json.count("d_kv");
-  c.d_ff = json.count("d_ff", {}, kWidestInside);
+  c.d_ff = json.count("d_ff", {}, kWidestLayer);
   c.num_layers = json.count("num_layers", {}, kMostBlocks);
   c.num_heads = json.count("num_heads");
   c.relative_attention_num_buckets =
@@ -88,9 +88,9 @@ T5Config read_t5_config(const fs::path& config_json) {
   c.relative_attention_max_distance =
       json.count("relative_attention_max_distance", c.relative_attention_max_distance);
   check_buckets(json, c);
-  if (c.num_heads * c.d_kv > kWidestInside)
+  if (c.num_heads * c.d_kv > kWidestLayer)
     json.problems().add(fmt::format("{} heads of {} channels: the attention has at most {} channels.",
-                                    c.num_heads, c.d_kv, kWidestInside));
+                                    c.num_heads, c.d_kv, kWidestLayer));
   c.layer_norm_epsilon = json.positive("layer_norm_epsilon", c.layer_norm_epsilon);
   const char* key = json.has("dtype") ? "dtype" : "torch_dtype";  // the current name and the older one
   c.dtype = json.text(key, c.dtype);
@@ -141,7 +141,7 @@ LoadedT5 load_t5(const fs::path& folder, at::Device device, std::optional<at::Sc
   loaded.encoder = std::make_unique<T5Encoder>(nn::Scope(*loaded.state), config);
   auto tensors = formats::read_all(weights);
   drop_tied_copy(tensors, folder);
-  nn::adopt_state(*loaded.state, std::move(tensors), folder.string(), allowance());
+  nn::adopt_state(*loaded.state, std::move(tensors), folder.string(), t5_allowance());
   return loaded;
 }
 

@@ -8,6 +8,7 @@
 #include "pixart/formats/tensor_file.h"
 #include "pixart/formats/weights.h"
 #include "pixart/models/vae.h"
+#include "tiny_vae_files.h"
 #include "vae_rules.h"
 
 namespace pixart::models {
@@ -16,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMostLevels = 8;
-constexpr int64_t kMostChannels = 1024, kMostBlocksOfALevel = 64;  // of images and latents
+constexpr int64_t kMostVaeChannels = 1024, kMostBlocksOfALevel = 64;  // of images and latents
 
 std::vector<std::string> block_types(const VaeConfig& c, const char* type) {
   return std::vector<std::string>(c.block_out_channels.size(), type);
@@ -45,6 +46,25 @@ void VaeSize::validate(std::vector<std::string>& problems) const {
           fmt::format("norm_num_groups {} does not divide {} of block_out_channels", norm_num_groups, width));
 }
 
+namespace {
+
+void add_tiny_problems(const VaeConfig& c, Problems& problems) {
+  const auto& widths = c.block_out_channels;
+  if (std::any_of(widths.begin(), widths.end(), [&](int64_t width) { return width != widths.front(); }))
+    problems.add("a tiny autoencoder has the same width at every level.");
+  for (const auto* blocks : {&c.tiny->encoder, &c.tiny->decoder}) {
+    if (!blocks->empty() && blocks->size() != widths.size())
+      problems.add(fmt::format("{} has {} levels of blocks for {} widths.",
+                               blocks == &c.tiny->encoder ? "encoder" : "decoder", blocks->size(),
+                               widths.size()));
+    if (std::any_of(blocks->begin(), blocks->end(),
+                    [](int64_t n) { return n < 1 || n > kMostBlocksOfALevel; }))
+      problems.add(fmt::format("a level must have 1 to {} blocks.", kMostBlocksOfALevel));
+  }
+}
+
+}  // namespace
+
 void add_problems(const VaeConfig& c, Problems& problems) {
   std::vector<std::string> of_size;
   c.validate(of_size);
@@ -61,13 +81,15 @@ void add_problems(const VaeConfig& c, Problems& problems) {
   if (!std::isfinite(c.shift_factor)) problems.add("shift_factor must be finite.");
   if (c.latent_channels < 1 || c.in_channels < 1 || c.layers_per_block < 1)
     problems.add("in_channels, latent_channels and layers_per_block must be at least 1.");
+  if (c.tiny) add_tiny_problems(c, problems);
 }
 
-VaeConfig read_vae_config(const fs::path& config_json) {
-  JsonConfig json(config_json);
+namespace {
+
+VaeConfig read_kl_config(JsonConfig& json) {
   VaeConfig c;
-  c.in_channels = json.count("in_channels", c.in_channels, kMostChannels);
-  c.latent_channels = json.count("latent_channels", c.latent_channels, kMostChannels);
+  c.in_channels = json.count("in_channels", c.in_channels, kMostVaeChannels);
+  c.latent_channels = json.count("latent_channels", c.latent_channels, kMostVaeChannels);
   c.block_out_channels = json.counts("block_out_channels");
   c.layers_per_block = json.count("layers_per_block", 1, kMostBlocksOfALevel);
   c.norm_num_groups = json.count("norm_num_groups", c.norm_num_groups);
@@ -78,12 +100,22 @@ VaeConfig read_vae_config(const fs::path& config_json) {
   c.sample_size = json.count("sample_size", 0);
   c.force_upcast = json.flag("force_upcast", c.force_upcast);
   check_kind(json, c);
+  return c;
+}
+
+}  // namespace
+
+VaeConfig read_vae_config(const fs::path& config_json) {
+  JsonConfig json(config_json);
+  const bool is_tiny = json.text("_class_name", "") == "AutoencoderTiny";
+  const VaeConfig c = is_tiny ? read_tiny_vae_config(json) : read_kl_config(json);
   add_problems(c, json.problems());
   json.finish();
   return c;
 }
 
 void write_vae_config(const fs::path& config_json, const VaeConfig& c) {
+  PIXART_CHECK(!c.tiny, "nothing writes tiny autoencoders");
   const auto list_or_null = [](const std::vector<double>& list) {
     return list.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(list);
   };
@@ -115,25 +147,52 @@ void write_vae_config(const fs::path& config_json, const VaeConfig& c) {
 
 namespace {
 
-// Compares names and shapes before any memory is used.
-void check_fits(const VaeConfig& config, const formats::Weights& weights, const fs::path& folder) {
-  nn::StateDict state({.device = at::kMeta});
-  const AutoencoderKl vae(nn::Scope(state), config);
-  nn::check_state(state, rename_vae_weights(formats::read_all(formats::shapes_only(weights)), config),
-                  folder.string());
+// The weights under today's names, and their config.
+struct Source {
+  VaeConfig config;
+  formats::Weights weights;
+};
+
+Source open_source(const fs::path& path) {
+  if (auto taesd = open_taesd(path)) {
+    VaeConfig config = tiny_vae_config(*taesd, path.string());
+    return {.config = std::move(config), .weights = std::move(*taesd)};
+  }
+  const fs::path folder = fs::is_directory(path) ? path : path.parent_path();
+  return {.config = read_vae_config(folder / "config.json"), .weights = formats::open_weights(path)};
+}
+
+std::map<std::string, at::Tensor> named(const Source& source) {
+  auto tensors = formats::read_all(source.weights);
+  return source.config.tiny ? tensors : rename_vae_weights(tensors, source.config);
 }
 
 }  // namespace
 
-LoadedVae load_vae(const fs::path& folder, at::Device device, at::ScalarType dtype) {
-  const VaeConfig config = read_vae_config(folder / "config.json");
-  formats::Weights weights = formats::open_weights(folder);
-  if (device.is_meta()) weights = formats::shapes_only(std::move(weights));
-  check_fits(config, weights, folder);
+LoadedVae make_vae(const VaeConfig& config, const nn::StateDictOptions& options) {
   LoadedVae loaded;
-  loaded.state = std::make_unique<nn::StateDict>(nn::StateDictOptions{.dtype = dtype, .device = device});
-  loaded.vae = std::make_unique<AutoencoderKl>(nn::Scope(*loaded.state), config);
-  nn::load_state(*loaded.state, rename_vae_weights(formats::read_all(weights), config), folder.string());
+  loaded.state = std::make_unique<nn::StateDict>(options);
+  const nn::Scope scope(*loaded.state);
+  if (config.tiny)
+    loaded.tiny = std::make_unique<AutoencoderTiny>(scope, config);
+  else
+    loaded.vae = std::make_unique<AutoencoderKl>(scope, config);
+  return loaded;
+}
+
+VaeConfig vae_config_of(const fs::path& path) {
+  const fs::path config_json = path / "config.json";
+  return fs::exists(config_json) ? read_vae_config(config_json) : open_source(path).config;
+}
+
+LoadedVae load_vae(const fs::path& path, at::Device device, at::ScalarType dtype) {
+  Source source = open_source(path);
+  // Names and shapes are compared before any memory is used.
+  const Source shapes{.config = source.config, .weights = formats::shapes_only(source.weights)};
+  nn::check_state(*make_vae(source.config, {.device = at::kMeta}).state, named(shapes), path.string());
+  if (device.is_meta()) source = shapes;
+  LoadedVae loaded = make_vae(source.config, {.dtype = dtype, .device = device});
+  nn::load_state(*loaded.state, named(source), path.string());
   return loaded;
 }
 

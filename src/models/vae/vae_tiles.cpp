@@ -29,9 +29,9 @@ at::Tensor last_lines(const at::Tensor& tile, int64_t dim, int64_t count) {
   return tile.narrow(dim, tile.size(dim) - count, count).clone();
 }
 
-}  // namespace
-
-at::Tensor decode_tiled(const AutoencoderKl& vae, const at::Tensor& latent, const Tiling& tiling) {
+// Of AutoencoderKl, or of any loaded autoencoder.
+template <class Vae>
+at::Tensor tiled(const Vae& vae, const at::Tensor& latent, const Tiling& tiling) {
   PIXART_CHECK(tiling.tile >= 1 && tiling.overlap >= 0 && tiling.overlap < 1 && tiling.is_whole(),
                "tiles of {} with an overlap of {}", tiling.tile, tiling.overlap);
   at::NoGradGuard no_grad;
@@ -61,6 +61,16 @@ at::Tensor decode_tiled(const AutoencoderKl& vae, const at::Tensor& latent, cons
     row.clear();
   }
   return image;
+}
+
+}  // namespace
+
+at::Tensor decode_tiled(const AutoencoderKl& vae, const at::Tensor& latent, const Tiling& tiling) {
+  return tiled(vae, latent, tiling);
+}
+
+at::Tensor decode_tiled(const LoadedVae& loaded, const at::Tensor& latent, const Tiling& tiling) {
+  return tiled(loaded, latent, tiling);
 }
 
 }  // namespace pixart::models

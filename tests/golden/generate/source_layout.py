@@ -87,6 +87,45 @@ def parquet_paths(root):
                 row("list.parquet#4", reason="path_outside", label=1), row("list.parquet#5", reason="missing_field", label=1)], ["cat", "dog"])
 
 
+def parquet_merged(root):
+    case = Case(root, "parquet_merged", {"type": "parquet", "path": "data", "label_column": "kind"},
+                "Rows that name one image, with one label, are captions of one sample; without a caption, or with another label, they are repeated keys.")
+    images = case.folder / "data"
+    images.mkdir()
+    for i in range(2):
+        (images / f"{i}.png").write_bytes(encoded(picture(i)))
+    write_parquet(images / "list.parquet", {"image": ["0.png", "1.png", "0.png", "0.png", "1.png", "1.png"],
+                                            "caption": ["first", "of the other", "second", "first", None, "third"],
+                                            "kind": pyarrow.array([0, 1, 0, 0, 1, 0], pyarrow.int32())}, row_group_size=4)
+    case.write([row("0.png", picture(0), ["caption: first", "caption: second"], 0), row("1.png", picture(1), ["caption: of the other"], 1),
+                row("1.png", reason="duplicate_key", label=1), row("1.png", reason="duplicate_key")], ["0", "1"])
+
+
+def parquet_joined(root):
+    case = Case(root, "parquet_joined", {"type": "parquet", "path": "rows.parquet", "image_column": "jpg", "captions": [
+        {"name": "caption"}, {"name": "alt", "from": "more", "column": "alt"}, {"name": "lists", "from": "more/*.parquet", "column": "many"}]},
+        "Captions that are joined by key from columns of other .parquet files: texts, nulls, lists, and lists that img2dataset writes as JSON.")
+    write_parquet(case.folder / "rows.parquet", {"key": [f"{i:05}" for i in range(4)], "jpg": [encoded(picture(i), "JPEG") for i in range(4)],
+                                                 "caption": [f"own {i}" for i in range(4)]})
+    write_parquet(case.folder / "more/00000.parquet", {"key": ["00002", "00000", "00009"], "alt": ["alt 2", " alt 0\n", "of no row"],
+                                                       "many": ['["a", "b"]', "[\"\u00e9\"]", "x"], "status": ["success"] * 3})
+    write_parquet(case.folder / "more/00001.parquet", {"key": ["00003", "00001"], "alt": ["alt 3", None], "many": [None, '["c", " "]'], "status": ["success"] * 2})
+    image = [Image.open(io.BytesIO(encoded(picture(i), "JPEG"))) for i in range(4)]
+    case.write([row("00000", image[0], ["caption: own 0", "alt: alt 0", "lists: \u00e9"]), row("00001", image[1], ["caption: own 1", "lists: c"]),
+                row("00002", image[2], ["caption: own 2", "alt: alt 2", "lists: a", "lists: b"]), row("00003", image[3], ["caption: own 3", "alt: alt 3"])])
+
+    case = Case(root, "parquet_joined_twice", {"type": "parquet", "path": "rows.parquet", "image_column": "jpg",
+                                               "captions": [{"name": "alt", "from": "more.parquet"}]}, "A key has two captions.")
+    write_parquet(case.folder / "rows.parquet", {"key": ["a"], "jpg": [encoded(picture(0))]})
+    write_parquet(case.folder / "more.parquet", {"key": ["a", "b", "a"], "caption": ["1", "2", "3"]})
+    case.write(error="1 rows are second captions of a key: a")
+
+    case = Case(root, "parquet_joined_no_column", {"type": "parquet", "path": "rows.parquet", "image_column": "jpg",
+                                                   "captions": [{"name": "alt", "from": "rows.parquet", "column": "captoin"}]}, "A column that does not exist.")
+    write_parquet(case.folder / "rows.parquet", {"key": ["a"], "jpg": [encoded(picture(0))], "caption": ["x"]})
+    case.write(error="there is no column 'captoin'; the columns are caption, jpg, key. Did you mean 'caption'?")
+
+
 def parquet_huggingface(root):
     case = Case(root, "parquet_huggingface", {"type": "parquet", "path": ".", "label_column": "label"},
                 "datasets.Dataset.to_parquet with Image and ClassLabel features, in two files with several row groups.")
@@ -214,7 +253,7 @@ def mds(root):
 def main():
     if len(sys.argv) != 2 or sys.argv[1] in ("-h", "--help"):
         sys.exit(__doc__)
-    for make in (parquet_paths, parquet_huggingface, parquet_pages, parquet_types, parquet_damaged, mds):
+    for make in (parquet_paths, parquet_merged, parquet_joined, parquet_huggingface, parquet_pages, parquet_types, parquet_damaged, mds):
         make(sys.argv[1])
     for path in (pathlib.Path(sys.argv[1]) / KIND).rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -42,7 +42,7 @@ TEST(RequestBody, TakesAnyText) {
 TEST(ParseAnswer, TakesCaptionModelAndTokens) {
   const auto answer = parse_answer(testing::chat_answer("  A red \\u00e9toile.\\n "));
   EXPECT_EQ(answer.fault, AnswerFault::kNone);
-  EXPECT_EQ(answer.caption, "A red \xC3\xA9toile.");
+  EXPECT_EQ(answer.text, "A red \xC3\xA9toile.");
   EXPECT_EQ(answer.model, "eyes-1");
   EXPECT_EQ(answer.prompt_tokens, 7);
   EXPECT_EQ(answer.completion_tokens, 11);
@@ -57,7 +57,7 @@ TEST(ParseAnswer, OptionalPartsMayBeAbsentOrNull) {
        R"({"usage": {"prompt_tokens": null}, "choices": [{"message": {"content": "a cat", "refusal": ""}}]})",
        R"({"choices": [{"message": {"content": [{"type": "text", "text": "a "}, {"type": "image"},
             {"type": "text", "text": "cat"}]}}]})"})
-    EXPECT_EQ(parse_answer(body).caption, "a cat") << body << parse_answer(body).detail;
+    EXPECT_EQ(parse_answer(body).text, "a cat") << body << parse_answer(body).detail;
 }
 
 TEST(ParseAnswer, WhatIsNoAnswer) {
@@ -87,7 +87,7 @@ TEST(ParseAnswer, WhatIsNoCaption) {
             AnswerFault::kBadText);
   const auto refusal = parse_answer(with_message(R"({"content": "I\u2019m sorry, but I can't."})"));
   EXPECT_EQ(refusal.fault, AnswerFault::kRefusal);
-  EXPECT_EQ(refusal.caption, "");
+  EXPECT_EQ(refusal.text, "");
   EXPECT_EQ(refusal.detail, "I\xE2\x80\x99m sorry, but I can't.");
 }
 
@@ -108,7 +108,7 @@ TEST(ParseAnswer, ReasonsToFinish) {
   for (const char* broken : {"error", "network_error", "abort"})
     EXPECT_EQ(fault_of(with_message(R"({"content": "a cat"})", broken)), AnswerFault::kNotJson) << broken;
   for (const char* good : {"stop", "STOP", "eos", "end_turn", ""})
-    EXPECT_EQ(parse_answer(with_message(R"({"content": "a cat"})", good)).caption, "a cat") << good;
+    EXPECT_EQ(parse_answer(with_message(R"({"content": "a cat"})", good)).text, "a cat") << good;
 }
 
 TEST(ParseAnswer, ThoughtsInTheirOwnField) {
@@ -119,7 +119,7 @@ TEST(ParseAnswer, ThoughtsInTheirOwnField) {
                         {"type": "text", "text": "a cat"}]})",
         R"({"content": [{"type": "reasoning", "text": "I see"}, {"type": "output_text", "text": "a cat"}]})",
         R"({"content": ["a ", "cat"]})", R"({"content": {"type": "text", "text": "a cat"}})"})
-    EXPECT_EQ(parse_answer(with_message(message)).caption, "a cat") << message;
+    EXPECT_EQ(parse_answer(with_message(message)).text, "a cat") << message;
   for (const char* message :
        {R"({"content": "", "reasoning_content": "I see"})", R"({"content": null, "reasoning": "I see"})",
         R"({"content": [{"type": "thinking", "thinking": "I see"}]})"}) {
@@ -131,7 +131,7 @@ TEST(ParseAnswer, ThoughtsInTheirOwnField) {
 TEST(ParseAnswer, SaysWhatItRemoved) {
   const auto answer =
       parse_answer(with_message(R"({"content": "<think>I see</think>\n\nSure! a cat<|im_end|>"})"));
-  EXPECT_EQ(answer.caption, "A cat");
+  EXPECT_EQ(answer.text, "A cat");
   EXPECT_THAT(answer.cleaned, ::testing::ElementsAre("reasoning", "token", "preamble"));
 }
 

@@ -146,7 +146,7 @@ TEST(EventStream, IsJoined) {
       "\n\n";
   for (const char* end : {"", "data: [DONE]\n\n", "data: [DONE]"}) {
     const auto answer = parse_answer(events + end);
-    EXPECT_EQ(answer.caption, "A red ball") << answer.detail;
+    EXPECT_EQ(answer.text, "A red ball") << answer.detail;
     EXPECT_EQ(answer.model, "m");
     EXPECT_EQ(answer.prompt_tokens, 3);
     EXPECT_EQ(answer.completion_tokens, 4);

@@ -10,7 +10,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 Result failed(const std::string& key) {
-  return {.key = key, .caption = {}, .reason = "error", .detail = "HTTP 400, no images", .model = {}};
+  return {.key = key, .text = {}, .reason = "error", .detail = "HTTP 400, no images", .model = {}};
 }
 
 // Adds until it throws; how many that took.
@@ -67,7 +67,7 @@ TEST(Suspects, ARateLimitIsNoFaultOfTheSetup) {
           error.what(),
           "http://here gave no answer to 3 requests in a row: HTTP 200 (meaning 429), Slow down. The "
           "endpoint limits the number of requests: give a smaller --in-flight, more --retries or a "
-          "longer --first-pause, or wait. All captions so far are kept; the same command continues.");
+          "longer --first-pause, or wait. All answers so far are kept; the same command continues.");
     }
   }
 }

@@ -56,7 +56,7 @@ class ConversionCrash : public ModelFiles {
   OfficialWeights source_;
 };
 
-const char* const kTargets[] = {"m.safetensors", "m.pth", "folder"};
+const char* const kCrashTargets[] = {"m.safetensors", "m.pth", "folder"};
 
 TEST_F(ConversionCrash, ANewTargetIsLeftToTheSystemAndWholeOrAbsent) {
   for (const std::string target : {"m.safetensors", "m.pth"}) {
@@ -75,7 +75,7 @@ TEST_F(ConversionCrash, ANewTargetIsLeftToTheSystemAndWholeOrAbsent) {
 }
 
 TEST_F(ConversionCrash, OnWishItIsOnTheDiskAtTheEnd) {
-  for (const std::string target : kTargets) {
+  for (const std::string target : kCrashTargets) {
     start_record();
     const std::string written = convert(target, "once", {.durability = Durability::kNow});
     io_shim_mark("done");
@@ -92,7 +92,7 @@ TEST_F(ConversionCrash, OnWishItIsOnTheDiskAtTheEnd) {
 }
 
 TEST_F(ConversionCrash, WhatIsReplacedIsNotLost) {
-  for (const std::string target : kTargets) {
+  for (const std::string target : kCrashTargets) {
     start_record();
     const std::string old = convert(target, "once", {.durability = Durability::kNow});
     io_shim_mark("old");

@@ -16,7 +16,7 @@ using ::testing::Not;
 
 constexpr const char* kProj = "blocks.0.attn.proj.weight";
 
-bool near(const at::Tensor& a, const at::Tensor& b) { return at::allclose(a, b, 1e-4, 2e-5); }
+bool is_near(const at::Tensor& a, const at::Tensor& b) { return at::allclose(a, b, 1e-4, 2e-5); }
 
 Tensors pair_of(const std::string& a, const std::string& b) {
   return {{a, at::ones({2, 384})}, {b, at::ones({384, 2})}};
@@ -120,7 +120,7 @@ TEST_F(ForeignLora, AdaptersOfPixArtsOwnScript) {
   for (const char* path : {"out", "out/transformer_lora"}) {
     EXPECT_NEAR(times(folder_ / path), 4, 1e-3) << path;
     const at::Tensor wanted = 2 * b.flatten(1).mm(a.flatten(1)).view({384, 4, 2, 2});
-    EXPECT_TRUE(near(change(folder_ / path, "x_embedder.proj.weight"), wanted)) << path;
+    EXPECT_TRUE(is_near(change(folder_ / path, "x_embedder.proj.weight"), wanted)) << path;
     EXPECT_THAT(read_lora(folder_ / path).notes, Each(Not(HasSubstr("assumed")))) << path;
   }
   fs::remove(folder_ / "out/adapter_model.safetensors");

@@ -67,11 +67,11 @@ class LoraFiles : public ModelFiles {
   }
 };
 
-const std::vector<std::string> kTargets = {"blocks.*.attn.*", "blocks.*.cross_attn.*", "blocks.*.mlp.*",
+const std::vector<std::string> kAdapted = {"blocks.*.attn.*", "blocks.*.cross_attn.*", "blocks.*.mlp.*",
                                            "t_block.1"};
 
 TEST_F(LoraFiles, ACheckpointIsMergedWhenItIsOpened) {
-  const fs::path path = checkpoint<models::PixArt>(small_pixart(), kTargets);
+  const fs::path path = checkpoint<models::PixArt>(small_pixart(), kAdapted);
   const auto file = formats::load_safetensors(path).tensors;
   const auto merged = official(path);
   int changed = 0;
@@ -90,7 +90,7 @@ TEST_F(LoraFiles, ACheckpointIsMergedWhenItIsOpened) {
 }
 
 TEST_F(LoraFiles, WrittenForDiffusersTheySayTheSame) {
-  const fs::path path = checkpoint<models::PixArt>(small_pixart(), kTargets);
+  const fs::path path = checkpoint<models::PixArt>(small_pixart(), kAdapted);
   const auto opened = open_and_identify(path);
   write_lora(folder_ / "lora", opened.weights, opened.identity.architecture);
   const auto file = formats::load_safetensors(path).tensors;
@@ -143,7 +143,7 @@ TEST_F(LoraFiles, DitAdaptersGoThereAndBackToo) {
 
 // Convolution and norm of compressed keys get no adapters; the layers around them do.
 TEST_F(LoraFiles, AdaptersOfCompressedBlocksGoThereAndBackToo) {
-  const fs::path path = checkpoint<models::PixArt>(compressed_sigma(), kTargets);
+  const fs::path path = checkpoint<models::PixArt>(compressed_sigma(), kAdapted);
   const auto opened = open_and_identify(path);
   for (const auto& [name, info] : opened.weights.tensors)
     EXPECT_FALSE(nn::is_lora_name(name) &&

@@ -20,6 +20,12 @@ SourceConfig source() {
   return result;
 }
 
+TrainingShapes squares(const std::vector<int>& sides) {
+  TrainingShapes::Config config;
+  for (const int side : sides) config.resolutions.push_back({.side = side});
+  return TrainingShapes(config);
+}
+
 TEST(Check, SpreadsAreLeastMedianMost) {
   const auto spread = spread_of({5, 1, 9, 3, 7});
   EXPECT_EQ(spread.least, 1);
@@ -85,14 +91,30 @@ TEST(Check, ThinImagesAreToldOrRejectedWhereTheResolutionIsKnown) {
   const auto unknown = check(source(), dataset, {});
   EXPECT_THAT(unknown.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1)));
   EXPECT_THAT(unknown.thin, ElementsAre("2.png (1000 x 3)", "4.png (1000 x 3)"));
-  const auto small = check(source(), dataset, {.shapes = {{.resolution = 256}}});
+  const auto small = check(source(), dataset, {.shapes = {{.shapes = squares({256})}}});
   EXPECT_THAT(small.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1)));
-  const auto large = check(source(), dataset, {.shapes = {{.resolution = 256}, {.resolution = 1024}}});
+  const auto large =
+      check(source(), dataset, {.shapes = {{.shapes = squares({256})}, {.shapes = squares({1024})}}});
   EXPECT_THAT(large.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1), Pair("picture_too_thin", 2)));
   EXPECT_THAT(large.thin, IsEmpty());
   dataset.thin = {2};
-  const auto buckets = check(source(), dataset, {.shapes = {{.resolution = 1024, .aspect_buckets = true}}});
+  const TrainingShapes shapes({.resolutions = {{.side = 1024}}, .aspect_buckets = true});
+  const auto buckets = check(source(), dataset, {.shapes = {{.shapes = shapes}}});
   EXPECT_THAT(buckets.ledger.by_reason(), ElementsAre(Pair("damaged_picture", 1)));
+}
+
+TEST(Check, CountsTheShapesOfStagesWithSeveral) {
+  PlainDataset dataset(9);  // 4, 5 or 6 rows of 5 pixels
+  dataset.damaged = {0};
+  const auto report = check(
+      source(), dataset,
+      {.shapes = {{.stage = "one", .shapes = squares({4})}, {.stage = "two", .shapes = squares({3, 4, 5})}}});
+  ASSERT_EQ(report.buckets.size(), 2);
+  EXPECT_EQ(report.buckets[0].stage, "two");
+  EXPECT_EQ(report.buckets[0].resolution, 4);
+  EXPECT_EQ(report.buckets[0].images, 2);
+  EXPECT_EQ(report.buckets[1].shape.height, 5);
+  EXPECT_EQ(report.buckets[1].images, 6);
 }
 
 TEST(Check, CountsCaptionsByKind) {

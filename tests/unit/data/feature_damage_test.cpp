@@ -16,7 +16,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr int64_t kRows = 7, kChannels = 5;
+constexpr int64_t kRows = 7, kDamagedChannels = 5;
 const std::vector<std::string> kKinds = {"float16", "float32", "captions float32", "captions bfloat16",
                                          "captions float8_e4m3fn"};
 
@@ -63,7 +63,8 @@ class FeatureDamage : public Folder {
   fs::path set() const { return folder_ / set_; }
   fs::path shard(int number) const { return set() / fmt::format("shard-{:05d}.safetensors", number); }
   FeatureWork work(const std::string& kind) {
-    if (kind.starts_with("captions ")) return plain_caption_work(set(), dataset_, kind.substr(9), kChannels);
+    if (kind.starts_with("captions "))
+      return plain_caption_work(set(), dataset_, kind.substr(9), kDamagedChannels);
     return plain_latent_work(set(), dataset_,
                              {.dtype = kind == "float16" ? at::kHalf : at::kFloat, .variants = 2});
   }

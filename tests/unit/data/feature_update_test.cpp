@@ -23,7 +23,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int64_t kChannels = 24;
+constexpr int64_t kUpdatedChannels = 24;
 
 class FeatureUpdate : public Folder {
  protected:
@@ -200,13 +200,13 @@ TEST_F(FeatureUpdate, UnchangedShardsAreLinksToUndamagedOnes) {
 TEST_F(FeatureUpdate, StoredCaptionsAreWrittenAgainToTheByte) {
   for (const std::string dtype : {"float32", "bfloat16", "float8_e4m3fn"}) {
     const fs::path folder = folder_ / dtype, file = folder_ / (dtype + ".safetensors");
-    ASSERT_TRUE(make_feature_set(plain_caption_work(folder, dataset_, dtype, kChannels, 10)));
+    ASSERT_TRUE(make_feature_set(plain_caption_work(folder, dataset_, dtype, kUpdatedChannels, 10)));
     const CaptionSet captions(folder);
     std::vector<at::Tensor> features(static_cast<size_t>(captions.num_distinct()));
     std::map<size_t, CaptionRecord> records;
     for (size_t id = 0; id < features.size(); ++id) {
       if (id % 3 == 0)  // next to new ones
-        features[id] = plain_features(dataset_.row(int64_t(id)).captions.at(0).text, kChannels);
+        features[id] = plain_features(dataset_.row(int64_t(id)).captions.at(0).text, kUpdatedChannels);
       else
         records[id] = captions.record(int32_t(id));
     }

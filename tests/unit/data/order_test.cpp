@@ -246,6 +246,42 @@ TEST_P(Order, MicroBatchesAreNoLargerThanAsked) {
   EXPECT_DOUBLE_EQ(batches[0].share, 0.4);
 }
 
+// Two resolutions, of which the larger one has smaller micro-batches: each sample of a step once, on every number of
+// ranks, with shares that add up.
+TEST_P(Order, EachBucketHasItsOwnMicroBatches) {
+  constexpr int64_t kRows = 1000, kBatch = 24;
+  const auto order = order_of(5, {{.rows = kRows}}, {.bucket_of = random_buckets(kRows, 2), .run = kBatch});
+  std::vector<int64_t> sizes[2];
+  for (const int64_t ranks : {1, 2, 5}) {
+    for (int64_t step = 0; step < 2 * kRows / kBatch; ++step) {
+      std::vector<int64_t> positions;
+      double share = 0;
+      for (int64_t rank = 0; rank < ranks; ++rank)
+        for (const auto& batch : plan_step(order,
+                                           {.batch_size = kBatch,
+                                           .micro_batch_size = 1,  // of stages with one bucket
+                                            .micro_batch_sizes = {8, 3},
+                                           .rank = rank,
+                                           .world_size = ranks},
+                                           step)) {
+          for (const int64_t row : batch.rows) EXPECT_EQ(order.bucket(row), batch.bucket);
+          EXPECT_LE(batch.rows.size(), batch.bucket == 0 ? 8u : 3u);
+          sizes[batch.bucket].push_back(int64_t(batch.rows.size()));
+          positions.insert(positions.end(), batch.positions.begin(), batch.positions.end());
+          share += batch.share;
+        }
+      std::sort(positions.begin(), positions.end());
+      ASSERT_EQ(int64_t(positions.size()), kBatch);
+      for (int64_t i = 0; i < kBatch; ++i) EXPECT_EQ(positions[size_t(i)], step * kBatch + i);
+      EXPECT_NEAR(share, 1, 1e-12);
+    }
+  }
+  EXPECT_EQ(*std::max_element(sizes[0].begin(), sizes[0].end()), 8);
+  EXPECT_EQ(*std::max_element(sizes[1].begin(), sizes[1].end()), 3);
+  const auto whole = plan_step(order, {.batch_size = kBatch, .micro_batch_sizes = {0, 0}}, 0);
+  EXPECT_EQ(whole.size(), 1) << "0: no limit";
+}
+
 TEST_P(Order, TheLastMicroBatchIsMarked) {
   const auto order = order_of(1, {{.rows = 50}});
   for (const int64_t micro : {0, 1, 3}) {

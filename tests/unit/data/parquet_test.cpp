@@ -90,6 +90,19 @@ TEST_F(Parquet, FoldersWithEmptyFilesOrImagesAreRecognised) {
   EXPECT_EQ(recognised_type((folder_ / "classes").string()), "class_folder");
 }
 
+TEST_F(Parquet, FoldersOfArrowFilesAreNamed) {
+  write("saved/data-00000-of-00001.arrow", "x");
+  write("saved/state.json", "{}");
+  write("splits/dataset_dict.json", "{}");
+  SourceConfig config;
+  config.name = "s";
+  for (const std::string folder : {"saved", "splits"}) {
+    config.path = folder_ / folder;
+    EXPECT_THAT(refusal(config), HasSubstr("use type: parquet: python3 -c"));
+    EXPECT_THAT([&] { recognised_type(config.path.string()); }, ::testing::Throws<UserError>());
+  }
+}
+
 TEST_F(Parquet, AFolderWithSeveralSplitsIsRefused) {
   write("data/train-00000-of-00001.parquet", "x");
   write("data/test-00000-of-00001.parquet", "x");

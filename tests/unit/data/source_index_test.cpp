@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "index_file.h"
 #include "pixart/base/file.h"
 #include "shards.h"
@@ -114,6 +116,29 @@ TEST_F(SourceIndexTest, TablesOfAllFormats) {
   auto labelled = config("t.csv", "table");
   labelled.label_column = "label";
   expect_same(labelled);
+}
+
+// With max_samples rows are read in order, otherwise in parts of 4 MiB, which count their lines by themselves.
+TEST_F(SourceIndexTest, LargeTablesAreTheSameInPartsAndInOrder) {
+  images(5);
+  std::string lines = "\xEF\xBB\xBF";
+  for (int i = 0; lines.size() < size_t{9} << 20; ++i) {
+    const std::string text(size_t(7000 + 37 * (i % 50)), char('a' + i % 26));
+    lines += i % 101 == 7 ? "no json\r\n\n"
+             : i % 89 == 3
+                 ? "{\"caption\": \"names no image\"}\n"
+                 : fmt::format("{{\"image\": \"{}.png\", \"caption\": \"{} {}\", \"label\": \"l{}\"}}\n",
+                               i % 5, i, text, i % 5);
+  }
+  write("t.jsonl", lines), write("u.csv", "image,caption,label\n0.png,of the second table,l9\n3.png,x,l3\n");
+  auto source = config("{t.jsonl,u.csv}", "table");
+  source.label_column = "label";
+  const std::string in_parts = content_of(*open_dataset(source));
+  expect_same(source);
+  source.max_samples = 1 << 30;
+  EXPECT_EQ(content_of(*open_dataset(source)), in_parts);
+  EXPECT_THAT(in_parts,
+              AllOf(HasSubstr("t.jsonl line 8 "), HasSubstr("bad_row"), HasSubstr("missing_field")));
 }
 
 TEST_F(SourceIndexTest, TablesOfSubFoldersAndJoinedCaptions) {
@@ -258,16 +283,40 @@ TEST_F(SourceIndexTest, AnImageOfAnotherSizeIsAnErrorAndTheNextStartListsAnew) {
 }
 
 TEST_F(SourceIndexTest, ASourceMayBeListedAnewWhateverItsIndexSays) {
+  constexpr int kImages = 300;
   images(2, "in/");
+  for (int i = 2; i < kImages; ++i)
+    fs::create_hard_link(folder_ / "in/0.png", folder_ / fmt::format("in/{}.png", i));
   const auto source = config("in", "image_folder");
   const std::string before = open_dataset(source, place())->fingerprint();
   write("in/1.png", read_file(folder_ / "in/1.png") + "more");  // in place: the folder does not change
-  EXPECT_EQ(open_dataset(source, place())->fingerprint(), before);
+  EXPECT_EQ(open_dataset(source, place())->fingerprint(), before) << "a start looks at every other image";
   auto anew = place();
   anew.lists_anew = true;
   const std::string after = open_dataset(source, anew)->fingerprint();
   EXPECT_NE(after, before);
   EXPECT_EQ(open_dataset(source, place())->fingerprint(), after) << "the index has it, too";
+}
+
+TEST_F(SourceIndexTest, AStartNoticesImagesThatWereAllReplacedInPlace) {
+  images(3, "in/");
+  const auto source = config("in", "image_folder");
+  EXPECT_TRUE(is_made_again(source));
+  EXPECT_FALSE(is_made_again(source));
+  for (int i = 0; i < 3; ++i) write(fmt::format("in/{}.png", i), png(uint8_t(i)) + "more");
+  EXPECT_TRUE(is_made_again(source));
+}
+
+// Two runs that share a folder of features may call different sources by one name.
+TEST_F(SourceIndexTest, SourcesOfOneNameWithOtherKeysHaveAnIndexEach) {
+  images(2, "a/"), images(3, "b/");
+  const auto first = config("a", "image_folder"), second = config("b", "image_folder");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(is_made_again(first), i == 0);
+    EXPECT_EQ(is_made_again(second), i == 0);
+  }
+  EXPECT_NE(file(first), file(second));
+  EXPECT_EQ(file(first).filename(), "shards.index");
 }
 
 TEST_F(SourceIndexTest, ADamagedOrForeignFileIsNotUsed) {
@@ -327,6 +376,39 @@ TEST_F(SourceIndexTest, SmallSourcesAndFoldersWithoutPermissionHaveNone) {
   write("file", "x");
   refused.folder = folder_ / "file/index";
   EXPECT_EQ(open_dataset(source, refused)->size(), 1);
+}
+
+// Four processes list shards together, of which one is killed; the index is to the byte the one that a single process makes.
+TEST_F(SourceIndexTest, SeveralProcessesMakeTheSameIndex) {
+  for (int i = 0; i < 40; ++i) {
+    Members members;
+    for (int k = 0; k < 50; ++k) {
+      members.emplace_back(fmt::format("{}-{}.png", i, k), png(uint8_t(k)));
+      members.emplace_back(fmt::format("{}-{}.txt", i, k), fmt::format("caption {} {}", i, k));
+    }
+    shard(fmt::format("in/{:03}.tar", i), members);
+  }
+  const auto source = config("in");
+  auto alone = place();
+  alone.folder = folder_ / "alone";
+  open_dataset(source, alone);
+  std::vector<pid_t> children;
+  for (int i = 0; i < 4; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(open_dataset(source, place())->size() == 2000 ? 0 : 1);
+    children.push_back(child);
+  }
+  ::usleep(30'000);
+  ::kill(children[0], SIGKILL);
+  for (size_t i = 0; i < children.size(); ++i) {
+    int status = -1;
+    ASSERT_EQ(::waitpid(children[i], &status, 0), children[i]);
+    if (i > 0) {
+      EXPECT_EQ(status, 0);
+    }
+  }
+  EXPECT_EQ(read_file(index_file(source, place())), read_file(index_file(source, alone)));
+  EXPECT_FALSE(fs::exists(index_file(source, place()).string() + ".parts"));
 }
 
 TEST_F(SourceIndexTest, ProcessesShareOneIndex) {

@@ -14,7 +14,7 @@ namespace {
 using ::testing::Each;
 using ::testing::HasSubstr;
 
-constexpr double kTimeout = 60;
+constexpr double kCallTimeout = 60;
 
 // Values whose sum depends on the order: many magnitudes, both signs. A function of rank and place.
 at::Tensor values_of(int rank, int64_t count, at::ScalarType type) {
@@ -39,7 +39,7 @@ TEST_P(WorldSizes, SumsAreThoseOfTheOrderOfRanks) {
     // 8192 floats are the last that go in one round, the next are shared out unevenly.
     for (const int64_t count : {0, 1, 1000, 8193, 1'000'000}) {
       const at::Tensor expected = ordered_sum(world_size, count, type);
-      const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+      const auto errors = with_ranks(world_size, kCallTimeout, [&](Communicator& ranks) {
         at::Tensor tensor = values_of(ranks.rank(), count, type);
         ranks.all_reduce_sum(tensor, "sum");
         if (!at::equal(tensor, expected)) throw InternalError("another sum");
@@ -59,7 +59,7 @@ TEST_P(WorldSizes, ReduceScatterAndGatherMakeTheSum) {
   const int world_size = GetParam();
   for (const int64_t part : {1, 1000, 100'000}) {
     const at::Tensor expected = ordered_sum(world_size, part * world_size, at::kFloat);
-    const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+    const auto errors = with_ranks(world_size, kCallTimeout, [&](Communicator& ranks) {
       const at::Tensor mine = values_of(ranks.rank(), part * world_size, at::kFloat);
       at::Tensor own = at::empty({part}), whole = at::empty({part * world_size});
       ranks.reduce_scatter(mine, own, "scatter");
@@ -78,7 +78,7 @@ TEST_P(WorldSizes, ReduceScatterAndGatherMakeTheSum) {
 
 TEST_P(WorldSizes, BroadcastGivesEachRootsBytes) {
   const int world_size = GetParam();
-  const auto errors = with_ranks(world_size, kTimeout, [&](Communicator& ranks) {
+  const auto errors = with_ranks(world_size, kCallTimeout, [&](Communicator& ranks) {
     for (int root = 0; root < world_size; ++root) {
       at::Tensor tensor = values_of(ranks.rank(), 300'000, at::kDouble).to(at::kHalf);
       ranks.broadcast(tensor, root, "broadcast");
@@ -91,7 +91,7 @@ TEST_P(WorldSizes, BroadcastGivesEachRootsBytes) {
 }
 
 TEST(Communicator, RanksThatDoDifferentThingsAreToldBoth) {
-  const auto errors = with_ranks(2, kTimeout, [](Communicator& ranks) {
+  const auto errors = with_ranks(2, kCallTimeout, [](Communicator& ranks) {
     at::Tensor tensor = at::zeros({ranks.rank() == 0 ? 10 : 11});
     ranks.all_reduce_sum(tensor, "step 4");
   });
@@ -99,7 +99,7 @@ TEST(Communicator, RanksThatDoDifferentThingsAreToldBoth) {
     EXPECT_THAT(error, AllOf(HasSubstr("do not make the same calls"), HasSubstr("of 40 bytes"),
                              HasSubstr("of 44 bytes")));
   const auto phases = with_ranks(
-      2, kTimeout, [](Communicator& ranks) { ranks.barrier(ranks.rank() == 0 ? "step 4" : "step 5"); });
+      2, kCallTimeout, [](Communicator& ranks) { ranks.barrier(ranks.rank() == 0 ? "step 4" : "step 5"); });
   for (const auto& error : phases)
     EXPECT_THAT(error, AllOf(HasSubstr("\"step 4\""), HasSubstr("\"step 5\"")));
 }
@@ -107,7 +107,7 @@ TEST(Communicator, RanksThatDoDifferentThingsAreToldBoth) {
 TEST(Communicator, MisuseIsABugOfTheCaller) {
   const auto check = [](const std::function<void(Communicator&)>& misuse) {
     const auto errors =
-        with_ranks(2, kTimeout, [&](Communicator& ranks) { EXPECT_THROW(misuse(ranks), InternalError); });
+        with_ranks(2, kCallTimeout, [&](Communicator& ranks) { EXPECT_THROW(misuse(ranks), InternalError); });
     EXPECT_THAT(errors, Each(""));
   };
   at::Tensor half = at::zeros({2}, at::kHalf), part = at::zeros({2}), whole = at::zeros({5});

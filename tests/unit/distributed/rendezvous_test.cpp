@@ -21,14 +21,14 @@ using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr double kPatience = 2, kLong = 30;
+constexpr double kPatience = 2, kLongWait = 30;
 constexpr double kSoon = 8;  // less than a gate gives a stranger to prove itself
 
 TEST(Rendezvous, RanksThatDoNotComeAreNamed) {
   const int port = free_port();
   const double begun = monotonic_seconds();
   const auto errors = in_threads(2, [&](int rank) {
-    meet(launch_of(rank, 4, port), {.timeout_seconds = kLong, .rendezvous_seconds = kPatience});
+    meet(launch_of(rank, 4, port), {.timeout_seconds = kLongWait, .rendezvous_seconds = kPatience});
   });
   EXPECT_LT(monotonic_seconds() - begun, 2 * kPatience);
   EXPECT_THAT(errors, Each(HasSubstr("2 of 4 ranks did not come")));
@@ -38,7 +38,7 @@ TEST(Rendezvous, RanksThatDoNotComeAreNamed) {
 TEST(Rendezvous, ARankZeroThatDoesNotComeIsNamed) {
   const int port = free_port();
   try {
-    meet(launch_of(1, 2, port), {.timeout_seconds = kLong, .rendezvous_seconds = 0.3});
+    meet(launch_of(1, 2, port), {.timeout_seconds = kLongWait, .rendezvous_seconds = 0.3});
     FAIL() << "rank 0 was not there";
   } catch (const UserError& error) {
     EXPECT_EQ(error.code(), ExitCode::kDevice);
@@ -52,7 +52,7 @@ TEST(Rendezvous, ALateRankZeroIsWaitedFor) {
   const auto errors = in_threads(2, [&](int rank) {
     if (rank == 0)
       std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the others have tried in vain by then
-    meet(launch_of(rank, 2, port), {.timeout_seconds = kLong, .rendezvous_seconds = kLong});
+    meet(launch_of(rank, 2, port), {.timeout_seconds = kLongWait, .rendezvous_seconds = kLongWait});
   });
   EXPECT_THAT(errors, Each(""));
 }
@@ -61,7 +61,7 @@ TEST(Rendezvous, TwoOfTheSameRankAreRefused) {
   const int port = free_port();
   const auto errors = in_threads(3, [&](int thread) {
     meet(launch_of(thread == 0 ? 0 : 1, 3, port),
-         {.timeout_seconds = kLong, .rendezvous_seconds = kPatience});
+         {.timeout_seconds = kLongWait, .rendezvous_seconds = kPatience});
   });
   EXPECT_THAT(errors, ::testing::Contains(HasSubstr("two processes say that they are rank 1")));
 }
@@ -70,7 +70,7 @@ TEST(Rendezvous, AnotherWorldSizeIsRefused) {
   const int port = free_port();
   const auto errors = in_threads(2, [&](int rank) {
     meet(launch_of(rank, rank == 0 ? 2 : 3, port),
-         {.timeout_seconds = kLong, .rendezvous_seconds = kPatience});
+         {.timeout_seconds = kLongWait, .rendezvous_seconds = kPatience});
   });
   EXPECT_THAT(errors, Each(HasSubstr("rank 1 counts 3 ranks, rank 0 counts 2")));
 }
@@ -80,7 +80,7 @@ TEST(Rendezvous, AnUnknownHostIsNamed) {
   launch.local_world_size = 1;
   launch.master_address = "no-such-host.invalid";
   try {
-    meet(launch, {.timeout_seconds = kLong, .rendezvous_seconds = 0.2});
+    meet(launch, {.timeout_seconds = kLongWait, .rendezvous_seconds = 0.2});
     FAIL() << "there is no such host";
   } catch (const UserError& error) {
     EXPECT_THAT(error.what(), HasSubstr("no-such-host.invalid:29500"));
@@ -98,7 +98,7 @@ TEST(Rendezvous, AStrangerIsHungUpOn) {
     const Launch launch = launch_of(rank, 2, 0);
     const auto links =
         connect_all(launch, addresses, session_key(launch), rank == 0 ? open_listener : nowhere,
-                    monotonic_seconds() + kLong, counted[rank]);
+                    monotonic_seconds() + kLongWait, counted[rank]);
     EXPECT_TRUE(links[size_t(1 - rank)].data.is_open() && links[size_t(1 - rank)].control.is_open());
   });
   EXPECT_THAT(errors, Each(""));
@@ -114,12 +114,13 @@ TEST(Rendezvous, StrangersDelayNoMeeting) {
   const auto errors = in_threads(3, [&](int rank) {
     if (rank == 1) {
       // Rank 0 listens by then, and the others wait.
-      connect_until({"127.0.0.1", port}, monotonic_seconds() + kLong, "rank 0");
+      connect_until({"127.0.0.1", port}, monotonic_seconds() + kLongWait, "rank 0");
       for (int i = 0; i < 25; ++i)
         for (const auto& words : words_of_strangers()) strangers.emplace_back(port, words);
       begun = monotonic_seconds();
     }
-    const auto mesh = meet(launch_of(rank, 3, port), {.timeout_seconds = kLong, .rendezvous_seconds = kLong});
+    const auto mesh =
+        meet(launch_of(rank, 3, port), {.timeout_seconds = kLongWait, .rendezvous_seconds = kLongWait});
     EXPECT_EQ(mesh->world_size(), 3);
   });
   EXPECT_THAT(errors, Each(""));
@@ -130,7 +131,8 @@ TEST(Rendezvous, StrangersDelayNoMeeting) {
 TEST(Rendezvous, NobodyListensAfterwards) {
   const int port = free_port();
   const auto errors = in_threads(2, [&](int rank) {
-    const auto mesh = meet(launch_of(rank, 2, port), {.timeout_seconds = kLong, .rendezvous_seconds = kLong});
+    const auto mesh =
+        meet(launch_of(rank, 2, port), {.timeout_seconds = kLongWait, .rendezvous_seconds = kLongWait});
     EXPECT_FALSE(Stranger(port).is_connected());
   });
   EXPECT_THAT(errors, Each(""));
@@ -141,7 +143,7 @@ TEST(Rendezvous, ARankWithAnotherTokenIsNotLetIn) {
   const auto errors = in_threads(2, [&](int rank) {
     Launch launch = launch_of(rank, 2, port);
     if (rank == 1) launch.token = "what somebody else knows";
-    meet(launch, {.timeout_seconds = kLong, .rendezvous_seconds = kPatience});
+    meet(launch, {.timeout_seconds = kLongWait, .rendezvous_seconds = kPatience});
   });
   EXPECT_THAT(errors[0], AllOf(HasSubstr("1 of 2 ranks did not come"),
                                HasSubstr("did not know the run token"), Not(HasSubstr(" 0 did not know"))));
@@ -151,7 +153,7 @@ TEST(Rendezvous, ARankWithAnotherTokenIsNotLetIn) {
 TEST(Rendezvous, APortThatIsTakenIsSaid) {
   const auto [listener, port] = listen_on("127.0.0.1");
   try {
-    meet(launch_of(0, 2, port), {.timeout_seconds = kLong, .rendezvous_seconds = kPatience});
+    meet(launch_of(0, 2, port), {.timeout_seconds = kLongWait, .rendezvous_seconds = kPatience});
     FAIL() << "the port is taken";
   } catch (const UserError& error) {
     EXPECT_EQ(error.code(), ExitCode::kDevice);
@@ -171,7 +173,7 @@ TEST(Rendezvous, AnInheritedSocketIsTaken) {
       launch.door = door;
       std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the other one is in the queue by then
     }
-    meet(launch, {.timeout_seconds = kLong, .rendezvous_seconds = kLong});
+    meet(launch, {.timeout_seconds = kLongWait, .rendezvous_seconds = kLongWait});
   });
   EXPECT_THAT(errors, Each(""));
   EXPECT_LT(::fcntl(door, F_GETFD), 0) << "it is still open";
@@ -184,7 +186,7 @@ TEST(Rendezvous, AStaleDescriptorIsNotTaken) {
   const auto errors = in_threads(2, [&](int rank) {
     Launch launch = launch_of(rank, 2, port);
     if (rank == 0) launch.door = descriptor;  // listens, but elsewhere
-    meet(launch, {.timeout_seconds = kLong, .rendezvous_seconds = kLong});
+    meet(launch, {.timeout_seconds = kLongWait, .rendezvous_seconds = kLongWait});
   });
   EXPECT_THAT(errors, Each(""));
   EXPECT_GE(::fcntl(descriptor, F_GETFD), 0) << "it was closed";
@@ -194,7 +196,7 @@ TEST(Rendezvous, ACommunicatorIsMade) {
   const int port = free_port();
   const auto errors = in_threads(3, [&](int rank) {
     CommunicatorOptions options;
-    options.timeout_seconds = options.rendezvous_seconds = kLong;
+    options.timeout_seconds = options.rendezvous_seconds = kLongWait;
     const auto ranks = make_communicator(launch_of(rank, 3, port), at::kCPU, options);
     EXPECT_EQ(ranks->rank(), rank);
     EXPECT_EQ(ranks->world_size(), 3);

@@ -112,6 +112,19 @@ TEST_F(Prompts, EitherFileOfATokenizerGivesTheSameFeatures) {
   EXPECT_EQ(tokenizer_input(), "none");
 }
 
+TEST_F(Prompts, ANamedTokenizerIsNotTrained) {
+  const auto named = write("mine.model", read(run_.run / "text_encoder/spiece.model"));
+  run::RunConfig other = run_;
+  other.run = folder_ / "other";
+  other.text_encoder.path = std::nullopt;
+  other.text_encoder.tokenizer = named;
+  const auto encoder =
+      open_caption_encoder(other, at::kCPU, [] { return std::vector<std::string>{"nothing of this"}; });
+  EXPECT_EQ(read(other.run / "text_encoder/spiece.model"), read(named));
+  const auto first = CaptionEncoder(run_.text_encoder, {}, at::kCPU).tokenize({"a red circle"});
+  EXPECT_TRUE(at::equal(encoder.tokenize({"a red circle"}).ids, first.ids));
+}
+
 TEST_F(Prompts, ThoseLongestUnusedMakeRoom) {
   features("cache").encode({"a red circle"});
   const uint64_t bytes =

@@ -108,7 +108,8 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
   EXPECT_EQ(ledgers[0].accepted(), 9);
   for (const auto version : {data::OrderVersion::kListed, data::OrderVersion::kComputed}) {
     const auto order = make_order(all, ledgers, stage, 1, nullptr, version);
-    FeatureReader reader{.parts = all, .with_sizes = true, .resolution = 256};
+    const FeatureReader reader{
+        .parts = all, .with_sizes = true, .shapes = std::make_shared<data::TrainingShapes>(stage.shapes())};
     std::set<int64_t> seen;
     int64_t whole = 0;
     for (int64_t step = 0; step < 40; ++step) {
@@ -125,7 +126,32 @@ TEST_F(StageDataTest, BucketsOfBothPartsFillBatches) {
     }
     EXPECT_EQ(seen.size(), 15);
     EXPECT_GE(whole, 20);
+    // Held-out samples are read without a bucket.
+    const auto alone = reader(plan_of({1}, {1}));
+    EXPECT_FLOAT_EQ(alone.aspect_ratio[0][0].item<float>(), float(data::aspect_buckets(256)[3].ratio));
   }
+}
+
+// At each of its resolutions another image may be unusable; the file of the source has all of them once.
+TEST_F(StageDataTest, ASourceOfSeveralPartsHasOneQuarantineFile) {
+  StageParts all = {featured()[0], {}};
+  all[1] = all[0];
+  all[1].first_row = 10, all[1].first_bucket = 40;
+  EXPECT_FALSE(is_repeated(all, 0));
+  EXPECT_TRUE(is_repeated(all, 1));
+  EXPECT_EQ(bucket_of(all[1], 3), bucket_of(all[0], 3) + 40);
+  std::vector<data::Ledger> ledgers(2);
+  const auto rejection = [](int64_t row) {
+    return data::Rejection{.row = row, .key = fmt::format("{}.png", row)};
+  };
+  ledgers[0].rejected = {rejection(2), rejection(4)};
+  ledgers[1].rejected = {rejection(1), rejection(4)};
+  {
+    data::QuarantineFile file(folder_ / "quarantine/first.jsonl");
+    file.replace(ledgers[0]);
+    append_new(all, ledgers, file);
+  }
+  EXPECT_EQ(keys_in_quarantine("first"), (std::vector<std::string>{"2.png", "4.png", "1.png"}));
 }
 
 TEST_F(StageDataTest, ALedgerIsWrittenAndItsBudgetChecked) {

@@ -148,7 +148,7 @@ TEST_F(ImageShapesTest, BucketsAreThoseOfTheImages) {
   const ImageCutter cutter(stage_);
   for (const int64_t row : {0, 1, 2, 3, 5, 6, 7, 9}) {
     const Image image = first_.image(row);
-    EXPECT_EQ(found.buckets[size_t(row)], data::nearest_bucket(cutter.buckets, image.height, image.width));
+    EXPECT_EQ(found.buckets[size_t(row)], cutter.shapes.bucket_of(image.height, image.width));
   }
   EXPECT_NE(found.buckets[0], found.buckets[1]);
   std::vector<int64_t> rejected;  // in rising order
@@ -159,6 +159,25 @@ TEST_F(ImageShapesTest, BucketsAreThoseOfTheImages) {
   data::QuarantineFile quarantine(folder_ / "quarantine/first.jsonl");
   EXPECT_EQ(ledger_of(part, &quarantine).rejected.size(), 2);
   EXPECT_EQ(bucket_of(part, 6), found.buckets[6]);
+}
+
+// 4, 5 or 6 rows of 5 pixels.
+TEST_F(ImageShapesTest, EachImageHasOneOfSeveralResolutions) {
+  stage_.resolution = 4, stage_.aspect_buckets = false;
+  stage_.resolutions = {{.side = 4}, {.side = 5}};
+  const auto found = shapes();
+  for (int64_t row = 0; row < 10; ++row) EXPECT_EQ(found.buckets[size_t(row)], row % 3 == 0 ? 0 : 1);
+  const StageImages images(parts(), stage_, vae_, 4);
+  EXPECT_EQ(images.latent_shape(0), (std::vector<int64_t>{4, 2, 2}));
+  std::vector<uint8_t> planes(75);
+  for (const uint8_t bucket : {0, 1}) {
+    EXPECT_EQ(images.size(bucket).height, 4 + bucket);
+    EXPECT_EQ(images.read(0, bucket, 0, bucket, planes.data()).width, 5);
+  }
+  stage_.resolution_rule = data::ResolutionRule::kShare;
+  const auto shared = shapes();
+  EXPECT_NE(shared.buckets, found.buckets);
+  for (const int64_t row : {0, 3, 6, 9}) EXPECT_EQ(shared.buckets[size_t(row)], 0);
 }
 
 TEST_F(ImageShapesTest, SizesAreReadOnce) {

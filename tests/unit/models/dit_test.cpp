@@ -11,11 +11,11 @@ namespace {
 constexpr DitConfig kTiny{{.input_size = 4, .in_channels = 4, .hidden_size = 8, .depth = 2, .num_heads = 2},
                           {.num_classes = 3}};
 
-struct Tiny {
+struct TinyDit {
   nn::StateDict state;
   Dit model;
   at::Tensor latent, timestep, label = at::tensor({0, 3, 1});
-  explicit Tiny(at::ScalarType dtype = at::kFloat)
+  explicit TinyDit(at::ScalarType dtype = at::kFloat)
       : state({.dtype = dtype}),
         model(nn::Scope(state), kTiny),
         latent(at::randn({3, 4, 4, 4}, dtype)),
@@ -25,7 +25,7 @@ struct Tiny {
 };
 
 TEST(Dit, AnalyticGradientsAreTheNumericOnes) {
-  const Tiny tiny(at::kDouble);
+  const TinyDit tiny(at::kDouble);
   // The null class and class 2 must not be mixed up with the labels in use, so every row is used but one.
   const at::Tensor label = at::tensor({0, 3, 1, 2}), latent = at::randn({4, 4, 4, 4}, at::kDouble);
   const at::Tensor timestep = at::tensor({0.0, 333.25, 999.0, 20.0}, at::kFloat);
@@ -33,7 +33,7 @@ TEST(Dit, AnalyticGradientsAreTheNumericOnes) {
 }
 
 TEST(Dit, SamplesDoNotSeeEachOther) {
-  const Tiny tiny(at::kDouble);
+  const TinyDit tiny(at::kDouble);
   const at::Tensor together = tiny.model.forward(tiny.latent, tiny.timestep, {.label = tiny.label});
   for (int64_t i = 0; i < 3; ++i) {
     const at::Tensor alone = tiny.model.forward(tiny.latent.narrow(0, i, 1), tiny.timestep.narrow(0, i, 1),
@@ -43,7 +43,7 @@ TEST(Dit, SamplesDoNotSeeEachOther) {
 }
 
 TEST(Dit, GivesOneOutputPerBlock) {
-  const Tiny tiny;
+  const TinyDit tiny;
   std::vector<at::Tensor> blocks;
   tiny.model.forward(tiny.latent, tiny.timestep, {.label = tiny.label}, &blocks);
   ASSERT_EQ(blocks.size(), 2u);
@@ -57,7 +57,7 @@ TEST(Dit, RecomputedBlocksChangeNoBit) {
     nn::StateDict state;
     const Dit first(nn::Scope(state), config);
     randomize(state);
-    const Tiny inputs;
+    const TinyDit inputs;
     const int64_t size = 3 / micro_batches;
     check_recompute(
         state,
@@ -76,7 +76,7 @@ TEST(Dit, FloatWeightsRunInBfloat16) {
   nn::StateDict state;
   const Dit wide(nn::Scope(state), config);
   randomize(state, 0.1);
-  const Tiny inputs;
+  const TinyDit inputs;
   const Dit narrow = wide.with({.dtype = at::kBFloat16});
   std::vector<at::Tensor> blocks;
   EXPECT_LT(
@@ -91,7 +91,7 @@ TEST(Dit, FloatWeightsRunInBfloat16) {
 }
 
 TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
-  const Tiny tiny(at::kDouble);
+  const TinyDit tiny(at::kDouble);
   const at::Tensor latent = tiny.latent.narrow(0, 0, 1), timestep = at::full({2}, 41.0),
                    label = at::tensor({1, 3});
   const auto plain = tiny.model.forward(latent.repeat({2, 1, 1, 1}), timestep, {.label = label});
@@ -107,8 +107,20 @@ TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
   }
 }
 
+TEST(Dit, ALatentMeetsSeveralLabels) {
+  const Tiny tiny(at::kDouble);
+  const at::Tensor label = at::tensor({0, 3, 1, 2, 2, 3}), twice = tiny.latent.repeat({2, 1, 1, 1});
+  const at::Tensor got = tiny.model.forward(tiny.latent, tiny.timestep, {.label = label});
+  EXPECT_LT(relative_distance(got, tiny.model.forward(twice, tiny.timestep.repeat({2}), {.label = label})),
+            1e-12);
+  const at::Tensor one = at::full({1}, 20.5);
+  EXPECT_LT(relative_distance(tiny.model.forward(tiny.latent, one.expand(3), {.label = label}),
+                              tiny.model.forward(twice, one.repeat({6}), {.label = label})),
+            1e-12);
+}
+
 TEST(Dit, AnotherGridNeedsOtherPositions) {
-  const Tiny tiny;
+  const TinyDit tiny;
   const at::Tensor latent = at::randn({3, 4, 2, 8});
   EXPECT_THROW(tiny.model.forward(latent, tiny.timestep, {.label = tiny.label}), InternalError);
   const at::Tensor positions = at::randn({1, 4, 8});

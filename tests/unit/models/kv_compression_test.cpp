@@ -25,14 +25,14 @@ PixArtConfig compressed(KvSampling sampling, int64_t factor = 2, std::vector<int
 }
 
 // Two samples on a grid of rows x cols tokens.
-struct Tiny {
+struct TinyKvCompression {
   nn::StateDict state;
   PixArt model;
   at::Tensor latent, timestep;
   Condition text;
 
-  explicit Tiny(const PixArtConfig& config, at::ScalarType dtype = at::kFloat, int64_t rows = 2,
-                int64_t cols = 4)
+  explicit TinyKvCompression(const PixArtConfig& config, at::ScalarType dtype = at::kFloat, int64_t rows = 2,
+                             int64_t cols = 4)
       : state({.dtype = dtype}),
         model(nn::Scope(state), config),
         latent(at::randn({2, 4, 2 * rows, 2 * cols}, dtype)),
@@ -47,11 +47,13 @@ struct Tiny {
 };
 
 TEST(KvCompression, AnalyticGradientsAreTheNumericOnes) {
-  const Tiny whole(compressed(kConv), at::kDouble), border(compressed(kConv, 2, {0, 1}), at::kDouble, 3, 5);
-  for (const Tiny* tiny : {&whole, &border}) check_gradients(tiny->state, [&] { return tiny->forward(); });
+  const TinyKvCompression whole(compressed(kConv), at::kDouble),
+      border(compressed(kConv, 2, {0, 1}), at::kDouble, 3, 5);
+  for (const TinyKvCompression* tiny : {&whole, &border})
+    check_gradients(tiny->state, [&] { return tiny->forward(); });
   for (const KvSampling sampling : {kUniform, kAverage, kEvery}) {
     SCOPED_TRACE(word_of(sampling));
-    const Tiny tiny(compressed(sampling), at::kDouble);
+    const TinyKvCompression tiny(compressed(sampling), at::kDouble);
     check_gradients(
         tiny.state, [&] { return tiny.forward(); }, 1);
   }
@@ -60,7 +62,7 @@ TEST(KvCompression, AnalyticGradientsAreTheNumericOnes) {
 TEST(KvCompression, RecomputedBlocksChangeNoBit) {
   for (const KvSampling sampling : kAll) {
     SCOPED_TRACE(word_of(sampling));
-    const Tiny tiny(compressed(sampling, 2, {0, 1}));
+    const TinyKvCompression tiny(compressed(sampling, 2, {0, 1}));
     check_recompute(
         tiny.state, [&](const Execution& execution, int64_t) { return tiny.forward(execution); }, 1);
   }
@@ -69,7 +71,7 @@ TEST(KvCompression, RecomputedBlocksChangeNoBit) {
 TEST(KvCompression, FloatWeightsRunInBfloat16) {
   PixArtConfig config = compressed(kConv, 2, {0, 1});
   config.hidden_size = 60;
-  Tiny tiny(config);
+  TinyKvCompression tiny(config);
   randomize(tiny.state, 0.1);
   EXPECT_LT(bfloat16_distance(tiny.forward({.dtype = at::kBFloat16}), tiny.forward()), kBfloat16Distance);
   const auto results = loss_and_gradients(
@@ -79,16 +81,16 @@ TEST(KvCompression, FloatWeightsRunInBfloat16) {
 
 TEST(KvCompression, OnlyAConvolutionHasWeightsAndOnlyInItsLayers) {
   std::vector<std::string> names;
-  const Tiny conv(compressed(kConv, 3));
+  const TinyKvCompression conv(compressed(kConv, 3));
   for (const auto& item : conv.state.items())
     if (item.name.find(".sr.") != std::string::npos || item.name.find(".norm.") != std::string::npos)
       names.push_back(item.name);
   EXPECT_THAT(names, ElementsAre("blocks.1.attn.sr.weight", "blocks.1.attn.sr.bias",
                                  "blocks.1.attn.norm.weight", "blocks.1.attn.norm.bias"));
   EXPECT_EQ(conv.state.get("blocks.1.attn.sr.weight").sizes(), at::IntArrayRef({12, 1, 3, 3}));
-  const Tiny none(compressed(kNone, 2, {}));
+  const TinyKvCompression none(compressed(kNone, 2, {}));
   for (const KvSampling sampling : {kUniform, kAverage, kEvery})
-    EXPECT_EQ(Tiny(compressed(sampling)).state.items().size(), none.state.items().size());
+    EXPECT_EQ(TinyKvCompression(compressed(sampling)).state.items().size(), none.state.items().size());
 }
 
 TEST(KvCompression, StartsAsTheMeanOfASquare) {
@@ -108,7 +110,7 @@ TEST(KvCompression, StartsAsTheMeanOfASquare) {
 
 // The released code's `ave` interpolates to the nearest token.
 TEST(KvCompression, AverageTakesTheTokensOfUniform) {
-  const Tiny uniform(compressed(kUniform));
+  const TinyKvCompression uniform(compressed(kUniform));
   nn::StateDict state;
   const PixArt average(nn::Scope(state), compressed(kAverage));
   nn::copy_state(state, uniform.state);
@@ -133,8 +135,9 @@ TEST(KvCompression, GridsThatTheFactorDoesNotDivide) {
   EXPECT_EQ(problem(kEvery, 5, 3, 5), "");
   EXPECT_THAT(problem(kConv, 4, 3, 5), HasSubstr("leaves no key"));
   for (const KvSampling sampling : {kConv, kAverage})
-    EXPECT_EQ(Tiny(compressed(sampling), at::kFloat, 3, 5).forward().sizes(), at::IntArrayRef({2, 8, 6, 10}));
-  EXPECT_THROW(Tiny(compressed(kUniform), at::kFloat, 3, 5).forward(), InternalError);
+    EXPECT_EQ(TinyKvCompression(compressed(sampling), at::kFloat, 3, 5).forward().sizes(),
+              at::IntArrayRef({2, 8, 6, 10}));
+  EXPECT_THROW(TinyKvCompression(compressed(kUniform), at::kFloat, 3, 5).forward(), InternalError);
   EXPECT_EQ(compressed(kConv).kv_compression.keys(5, 7), 6);
   EXPECT_EQ(compressed(kEvery, 5).kv_compression.keys(5, 7), 7);
   EXPECT_EQ(compressed(kNone, 2, {}).kv_compression.keys(5, 7), 35);

@@ -1,6 +1,9 @@
 #include "pixart/models/pixart.h"
 
+#include <ATen/record_function.h>
 #include <gmock/gmock.h>
+
+#include <functional>
 
 #include "model_folder.h"
 #include "pixart/base/error.h"
@@ -16,13 +19,13 @@ PixArtConfig tiny_config(bool multi_scale = false) {
 }
 
 // Three samples with one, two and four tokens; the second has its caption dropped.
-struct Tiny {
+struct TinyPixart {
   nn::StateDict state;
   PixArt model;
   at::Tensor latent, timestep;
   Condition text;
 
-  explicit Tiny(at::ScalarType dtype = at::kFloat, bool multi_scale = false)
+  explicit TinyPixart(at::ScalarType dtype = at::kFloat, bool multi_scale = false)
       : state({.dtype = dtype}),
         model(nn::Scope(state), tiny_config(multi_scale)),
         latent(at::randn({3, 4, multi_scale ? 2 : 4, multi_scale ? 6 : 4}, dtype)),
@@ -41,14 +44,14 @@ struct Tiny {
 TEST(PixArt, AnalyticGradientsAreTheNumericOnes) {
   for (const bool multi_scale : {false, true}) {
     SCOPED_TRACE(multi_scale);
-    const Tiny tiny(at::kDouble, multi_scale);
+    const TinyPixart tiny(at::kDouble, multi_scale);
     check_gradients(tiny.state, [&] { return tiny.forward(); });
   }
 }
 
 // Neither another sample's longer caption nor what stands behind the mask may be felt.
 TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
-  const Tiny tiny(at::kDouble, true);
+  const TinyPixart tiny(at::kDouble, true);
   const at::Tensor together = tiny.forward();
   for (int64_t i = 0; i < 3; ++i) {
     const auto one = [&](const at::Tensor& tensor) { return tensor.narrow(0, i, 1); };
@@ -65,7 +68,7 @@ TEST(PixArt, SamplesDoNotSeeEachOtherOrPadding) {
 }
 
 TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
-  const Tiny tiny(at::kDouble);
+  const TinyPixart tiny(at::kDouble);
   Condition replaced = tiny.text;
   replaced.drop = at::Tensor();
   replaced.caption = tiny.text.caption.clone();
@@ -80,7 +83,7 @@ TEST(PixArt, DropReplacesTheFeaturesAndKeepsTheMask) {
 TEST(PixArt, PreparedCaptionsGiveTheSameBitsAtEveryTimestep) {
   constexpr int64_t kAll = int64_t{1} << 30;
   for (const bool narrow : {false, true}) {
-    const Tiny tiny(at::kFloat, true);
+    const TinyPixart tiny(at::kFloat, true);
     const PixArt model = narrow ? tiny.model.with({.dtype = at::kBFloat16}) : tiny.model;
     const int64_t of_a_block = 3 * 4 * 2 * 12 * (narrow ? 2 : 4);
     for (const auto& [most_bytes, blocks] : {std::pair{kAll, 2}, {of_a_block, 1}, {of_a_block - 1, 0}}) {
@@ -97,15 +100,75 @@ TEST(PixArt, PreparedCaptionsGiveTheSameBitsAtEveryTimestep) {
   }
 }
 
-TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {
+// Two captions for each latent, and one timestep for all.
+struct Pairs {
+  Condition text;
+  at::Tensor twice, time, times;  // latents [2B]; the timestep expanded, and written out
+
+  explicit Pairs(const Tiny& tiny)
+      : text(tiny.text),
+        twice(tiny.latent.repeat({2, 1, 1, 1})),
+        time(at::full({1}, 333.25).expand(3)),
+        times(at::full({6}, 333.25)) {
+    text.drop = at::Tensor();
+    for (at::Tensor* tensor : {&text.mask, &text.image_size, &text.aspect_ratio})
+      if (tensor->defined()) *tensor = at::cat({*tensor, *tensor});
+    text.caption = at::cat({text.caption, at::randn_like(text.caption)});
+  }
+};
+
+TEST(PixArt, ALatentMeetsSeveralCaptions) {
+  for (const bool multi_scale : {false, true}) {
+    const Tiny tiny(at::kDouble, multi_scale);
+    const Pairs pairs(tiny);
+    const at::Tensor got = tiny.model.forward(tiny.latent, pairs.time, pairs.text);
+    EXPECT_EQ(got.size(0), 6);
+    EXPECT_LT(relative_distance(got, tiny.model.forward(pairs.twice, pairs.times, pairs.text)), 1e-12);
+    const at::Tensor own = at::tensor({0.0, 333.25, 999.0});
+    EXPECT_LT(relative_distance(tiny.model.forward(tiny.latent, own, pairs.text),
+                                tiny.model.forward(pairs.twice, own.repeat({2}), pairs.text)),
+              1e-12);
+  }
+}
+
+// Rows that pass through linear layers with this number of outputs.
+int64_t rows_through(int64_t outputs, const std::function<void()>& work) {
+  static int64_t wanted, rows;
+  wanted = outputs, rows = 0;
+  const auto callback = at::addThreadLocalCallback(
+      at::RecordFunctionCallback([](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
+        if (call.name() != std::string("aten::linear")) return nullptr;
+        const auto& x = call.inputs()[0].toTensor();
+        if (call.inputs()[1].toTensor().size(0) == wanted) rows += x.numel() / x.size(-1);
+        return nullptr;
+      }).needsInputs(true));
+  work();
+  at::removeCallback(callback);
+  return rows;
+}
+
+// The queries, keys and values (36) of the first of two blocks, and the modulation (72) of all.
+TEST(PixArt, WhatCaptionsDoNotChangeIsComputedOnceForEachLatent) {
   const Tiny tiny;
+  const Pairs pairs(tiny);
+  const auto shared = [&] { tiny.model.forward(tiny.latent, pairs.time, pairs.text); };
+  const auto apart = [&] { tiny.model.forward(pairs.twice, pairs.times, pairs.text); };
+  constexpr int64_t kTokens = 4;
+  EXPECT_EQ(rows_through(36, shared), 3 * kTokens + 6 * kTokens);
+  EXPECT_EQ(rows_through(36, apart), 2 * 6 * kTokens);
+  EXPECT_EQ(rows_through(72, shared), 1);
+  EXPECT_EQ(rows_through(72, apart), 6);
+}
+
+TEST(PixArt, TheOfficialCaptionShapeIsTakenToo) {
+  const TinyPixart tiny;
   Condition text = tiny.text;
   text.caption = text.caption.unsqueeze(1);
   EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, text), tiny.forward()));
 }
 
 TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
-  const Tiny tiny;
+  const TinyPixart tiny;
   Condition other = tiny.text;
   other.caption = at::randn({3, 2, 5});
   other.mask = other.drop = at::Tensor();
@@ -116,7 +179,7 @@ TEST(PixArt, WithoutCrossAttentionOutputTextHasNoInfluence) {
 }
 
 TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
-  const Tiny tiny(at::kDouble);
+  const TinyPixart tiny(at::kDouble);
   const at::Tensor timestep = tiny.timestep.repeat({2}), null = tiny.model.null_caption().expand({3, 4, 5});
   Condition both = tiny.text;
   both.drop = at::Tensor();
@@ -138,7 +201,7 @@ TEST(PixArt, GuidanceMixesThreeChannelsAndRepeatsTheMask) {
 }
 
 TEST(PixArt, MultiScaleMakesPositionsForEachGrid) {
-  const Tiny tiny(at::kDouble, true);
+  const TinyPixart tiny(at::kDouble, true);
   const at::Tensor first = tiny.forward();
   Condition text = tiny.text;
   const at::Tensor tall = tiny.model.forward(tiny.latent.transpose(2, 3), tiny.timestep, text);
@@ -155,7 +218,7 @@ TEST(PixArt, AnyGridNeedsNoMicroConditions) {
   const PixArt model(nn::Scope(state), config);
   randomize(state);
   EXPECT_FALSE(state.contains("csize_embedder.mlp.0.weight"));
-  const Tiny inputs(at::kFloat, true);
+  const TinyPixart inputs(at::kFloat, true);
   Condition without = inputs.text;
   without.image_size = without.aspect_ratio = at::Tensor();
   EXPECT_TRUE(at::equal(model.forward(inputs.latent, inputs.timestep, without),
@@ -163,7 +226,7 @@ TEST(PixArt, AnyGridNeedsNoMicroConditions) {
 }
 
 TEST(PixArt, WhatCannotFitIsOurBug) {
-  const Tiny fixed, multi(at::kFloat, true);
+  const TinyPixart fixed, multi(at::kFloat, true);
   EXPECT_THROW(fixed.model.forward(at::zeros({3, 4, 2, 8}), fixed.timestep, fixed.text), InternalError);
   EXPECT_THROW(multi.model.forward(multi.latent, multi.timestep, fixed.text), InternalError);
   Condition shorter = fixed.text;
@@ -182,7 +245,7 @@ TEST(PixArt, RunsInBfloat16) {
     const PixArt wide(nn::Scope(wide_state), config), model(nn::Scope(state), config);
     randomize(state, 0.1);
     nn::copy_state(wide_state, state);
-    const Tiny inputs(at::kBFloat16, multi_scale);
+    const TinyPixart inputs(at::kBFloat16, multi_scale);
     Condition text = inputs.text;
     text.caption = text.caption.to(at::kFloat);
     EXPECT_LT(bfloat16_distance(model.forward(inputs.latent, inputs.timestep, inputs.text),
@@ -199,7 +262,7 @@ TEST(PixArt, RecomputedBlocksChangeNoBit) {
       nn::StateDict state;
       const PixArt first(nn::Scope(state), config);
       randomize(state);
-      const Tiny inputs(at::kFloat, multi_scale);
+      const TinyPixart inputs(at::kFloat, multi_scale);
       const int64_t size = 3 / micro_batches;
       check_recompute(
           state,
@@ -225,7 +288,7 @@ TEST(PixArt, FloatWeightsRunInBfloat16) {
     nn::StateDict state;
     const PixArt wide(nn::Scope(state), config), narrow = wide.with({.dtype = at::kBFloat16});
     randomize(state, 0.1);
-    const Tiny inputs(at::kFloat, multi_scale);
+    const TinyPixart inputs(at::kFloat, multi_scale);
     std::vector<at::Tensor> blocks;
     EXPECT_LT(bfloat16_distance(narrow.forward(inputs.latent, inputs.timestep, inputs.text, &blocks),
                                 wide.forward(inputs.latent, inputs.timestep, inputs.text)),

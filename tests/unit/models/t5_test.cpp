@@ -9,17 +9,17 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-T5Config tiny() {
+T5Config tiny_t5() {
   T5Config config;
   config.vocab_size = 50, config.d_model = 16, config.d_kv = 6, config.d_ff = 24;
   config.num_layers = 2, config.num_heads = 3;
   return config;
 }
 
-struct Tiny {
-  explicit Tiny(at::ScalarType dtype = at::kFloat, uint64_t seed = 7)
-      : state({.dtype = dtype}), encoder(nn::Scope(state), tiny()) {
-    initialize(state, tiny(), seed, 3.0);
+struct TinyT5 {
+  explicit TinyT5(at::ScalarType dtype = at::kFloat, uint64_t seed = 7)
+      : state({.dtype = dtype}), encoder(nn::Scope(state), tiny_t5()) {
+    initialize(state, tiny_t5(), seed, 3.0);
   }
   nn::StateDict state;
   T5Encoder encoder;
@@ -61,7 +61,7 @@ TEST(T5Buckets, AreSymmetricBetweenTheHalvesAndEndInTheLastBucket) {
 }
 
 TEST(T5Forward, MaskedTokensDoNotReachTheOthers) {
-  Tiny model;
+  TinyT5 model;
   const at::Tensor changed = at::where(kMask == 1, kIds, at::full_like(kIds, 33));
   const at::Tensor a = model.encoder.forward(kIds, kMask), b = model.encoder.forward(changed, kMask);
   EXPECT_TRUE(
@@ -71,7 +71,7 @@ TEST(T5Forward, MaskedTokensDoNotReachTheOthers) {
 }
 
 TEST(T5Forward, PaddingChangesNothing) {
-  Tiny model;
+  TinyT5 model;
   const at::Tensor ids = kIds.slice(0, 1, 2).slice(1, 0, 2), mask = at::ones_like(ids);
   const at::Tensor alone = model.encoder.forward(ids, mask),
                    padded = model.encoder.forward(kIds, kMask)[1].slice(0, 0, 2);
@@ -79,7 +79,7 @@ TEST(T5Forward, PaddingChangesNothing) {
 }
 
 TEST(T5Forward, ALongerTextBeforeChangesNoBit) {
-  Tiny fresh, prepared, grown;
+  TinyT5 fresh, prepared, grown;
   prepared.encoder.prepare(200);
   grown.encoder.forward(kIds.slice(1, 0, 2), kMask.slice(1, 0, 2));
   const at::Tensor expected = fresh.encoder.forward(kIds, kMask);
@@ -88,7 +88,7 @@ TEST(T5Forward, ALongerTextBeforeChangesNoBit) {
 }
 
 TEST(T5Forward, HiddenStatesAreEmbeddingsAndOnePerBlock) {
-  Tiny model;
+  TinyT5 model;
   std::vector<at::Tensor> hidden;
   model.encoder.forward(kIds, kMask, &hidden);
   ASSERT_EQ(hidden.size(), 3u);
@@ -96,7 +96,7 @@ TEST(T5Forward, HiddenStatesAreEmbeddingsAndOnePerBlock) {
 }
 
 TEST(T5Forward, Float16SurvivesActivationsBeyondItsRange) {
-  Tiny half(at::kHalf), full;
+  TinyT5 half(at::kHalf), full;
   // The weights are the same numbers in both, so only the arithmetic differs.
   nn::copy_state(full.state, half.state);
   for (auto* model : {&half, &full})
@@ -111,7 +111,7 @@ TEST(T5Forward, Float16SurvivesActivationsBeyondItsRange) {
 }
 
 TEST(T5Initialize, DependsOnSeedAndNameOnly) {
-  Tiny a, b, other(at::kFloat, 8);
+  TinyT5 a, b, other(at::kFloat, 8);
   expect_same(a.state, b.state);
   const std::string q = "encoder.block.0.layer.0.SelfAttention.q.weight",
                     next = "encoder.block.1.layer.0.SelfAttention.q.weight";
@@ -147,7 +147,7 @@ class T5FolderTest : public ModelFolderTest {};
 TEST_F(T5FolderTest, ComesBackBitForBitInEveryType) {
   for (const auto& [type, name] : {std::pair{at::kFloat, "float32"}, std::pair{at::kBFloat16, "bfloat16"},
                                    std::pair{at::kHalf, "float16"}}) {
-    Tiny model(type);
+    TinyT5 model(type);
     save_t5(folder_, model.encoder, model.state);
     const auto loaded = load_t5(folder_, at::kCPU);
     EXPECT_EQ(loaded.state->options().dtype, type);
@@ -159,7 +159,7 @@ TEST_F(T5FolderTest, ComesBackBitForBitInEveryType) {
 }
 
 TEST_F(T5FolderTest, LoadsInAnotherType) {
-  Tiny model;
+  TinyT5 model;
   save_t5(folder_, model.encoder, model.state);
   const auto loaded = load_t5(folder_, at::kCPU, at::kBFloat16);
   for (const auto& item : loaded.state->items())
@@ -167,7 +167,7 @@ TEST_F(T5FolderTest, LoadsInAnotherType) {
 }
 
 TEST_F(T5FolderTest, ConfigKeepsEveryValue) {
-  T5Config config = tiny();
+  T5Config config = tiny_t5();
   config.relative_attention_num_buckets = 18, config.relative_attention_max_distance = 77;
   config.layer_norm_epsilon = 1e-5, config.dtype = "bfloat16";
   write_t5_config(this->config(), config);
@@ -187,7 +187,7 @@ TEST_F(T5FolderTest, ConfigKeepsEveryValue) {
 }
 
 TEST_F(T5FolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
-  write_t5_config(config(), tiny());
+  write_t5_config(config(), tiny_t5());
   edit_config({{"feed_forward_proj", "relu"},
                {"model_type", "umt5"},
                {"dense_act_fn", "gelu"},
@@ -203,7 +203,7 @@ TEST_F(T5FolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
         "num_heads is 0", "d_ff is missing", "torch_dtype is \"int8\"; supported: float32, bfloat16, float16",
         "relative_attention_num_buckets is 7"})
     EXPECT_THAT(message, HasSubstr(part));
-  write_t5_config(config(), tiny());
+  write_t5_config(config(), tiny_t5());
   edit_config({{"feed_forward_proj", nullptr}});  // transformers' default is relu
   EXPECT_THAT(message_of([&] { read_t5_config(config()); }), HasSubstr("feed_forward_proj is missing"));
   std::ofstream(config()) << "[1, 2]";
@@ -212,7 +212,7 @@ TEST_F(T5FolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
 
 TEST_F(T5FolderTest, NumbersHaveBounds) {
   const auto refused = [&](const nlohmann::json& changes) {
-    write_t5_config(config(), tiny());
+    write_t5_config(config(), tiny_t5());
     edit_config(changes);
     return message_of([&] { read_t5_config(config()); });
   };
@@ -233,7 +233,7 @@ TEST_F(T5FolderTest, DeepListsAreRefused) {
 
 // The tensors of such a model would take terabytes, of which the file has nothing.
 TEST_F(T5FolderTest, SizesAreComparedWithTheWeightsBeforeMemoryIsUsed) {
-  Tiny model;
+  TinyT5 model;
   for (const auto& [key, value] : {std::pair{"vocab_size", 1 << 24}, std::pair{"d_model", 65536},
                                    std::pair{"d_ff", 1 << 20}, std::pair{"num_layers", 1024}}) {
     save_t5(folder_, model.encoder, model.state);
@@ -243,7 +243,7 @@ TEST_F(T5FolderTest, SizesAreComparedWithTheWeightsBeforeMemoryIsUsed) {
 }
 
 TEST_F(T5FolderTest, AcceptsWholeT5AndTiedCopies) {
-  Tiny model;
+  TinyT5 model;
   save_t5(folder_, model.encoder, model.state);
   auto tensors = tensors_of(model.state);
   tensors["encoder.embed_tokens.weight"] = tensors.at("shared.weight").clone();
@@ -264,7 +264,7 @@ TEST_F(T5FolderTest, AcceptsWholeT5AndTiedCopies) {
 }
 
 TEST_F(T5FolderTest, ReportsMissingUnexpectedAndMisshapenWeights) {
-  Tiny model;
+  TinyT5 model;
   save_t5(folder_, model.encoder, model.state);
   auto tensors = tensors_of(model.state);
   tensors.erase("encoder.final_layer_norm.weight");

@@ -8,7 +8,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-VaeConfig tiny() {
+VaeConfig tiny_vae() {
   VaeConfig config;
   config.block_out_channels = {8, 16, 16};
   config.layers_per_block = 1;
@@ -16,9 +16,9 @@ VaeConfig tiny() {
   return config;
 }
 
-struct Tiny {
-  Tiny() : vae(nn::Scope(state), tiny()) {
-    initialize(state, tiny(), 5);
+struct TinyVae {
+  TinyVae() : vae(nn::Scope(state), tiny_vae()) {
+    initialize(state, tiny_vae(), 5);
     int64_t number = 0;  // no part may be silent: the initial weights have zeros
     for (const auto& item : state.items())
       at::Tensor(item.tensor)
@@ -51,7 +51,7 @@ TEST(VaePreset, StableDiffusionAutoencoderHasItsParameterCount) {
 }
 
 TEST(Vae, ShapesOfAnySize) {
-  Tiny model;
+  TinyVae model;
   at::NoGradGuard no_grad;
   const auto moments = model.vae.encode(image(22, 30));
   EXPECT_EQ(moments.mean.sizes(), at::IntArrayRef({1, 4, 5, 7}));
@@ -62,7 +62,7 @@ TEST(Vae, ShapesOfAnySize) {
 }
 
 TEST(Vae, LogVarianceIsClamped) {
-  Tiny model;
+  TinyVae model;
   model.state.get("quant_conv.bias")[4] = -1000.0;
   model.state.get("quant_conv.bias")[5] = 1000.0;
   const at::Tensor log_var = model.vae.encode(image(8, 8)).log_var;
@@ -71,7 +71,7 @@ TEST(Vae, LogVarianceIsClamped) {
 }
 
 TEST(Vae, WithAndWithoutGraphAreTheSame) {
-  Tiny model;
+  TinyVae model;
   at::Tensor with_graph;
   {
     for (auto& tensor : model.state.trainable()) tensor.set_requires_grad(true);
@@ -85,7 +85,7 @@ TEST(Vae, WithAndWithoutGraphAreTheSame) {
 }
 
 TEST(Vae, RefusesGroupsThatDoNotDivideTheChannels) {
-  VaeConfig config = tiny();
+  VaeConfig config = tiny_vae();
   config.norm_num_groups = 6;
   nn::StateDict state;
   EXPECT_THAT(message_of([&] { AutoencoderKl(nn::Scope(state), config); }),
@@ -93,7 +93,7 @@ TEST(Vae, RefusesGroupsThatDoNotDivideTheChannels) {
 }
 
 TEST(VaeTiles, OneTileIsTheWholeImageBitForBit) {
-  Tiny model;
+  TinyVae model;
   at::NoGradGuard no_grad;
   const at::Tensor latent = image(8, 6).repeat({2, 2, 1, 1}).narrow(1, 0, 4);
   const at::Tensor whole = model.vae.decode(latent);
@@ -105,7 +105,7 @@ TEST(VaeTiles, OneTileIsTheWholeImageBitForBit) {
 }
 
 TEST(VaeTiles, TilesWithoutOverlapAreDecodedAlone) {
-  Tiny model;
+  TinyVae model;
   at::NoGradGuard no_grad;
   const at::Tensor latent = image(7, 8).repeat({1, 2, 1, 1}).narrow(1, 0, 4),
                    tiled = decode_tiled(model.vae, latent, {.tile = 4, .overlap = 0});
@@ -114,7 +114,7 @@ TEST(VaeTiles, TilesWithoutOverlapAreDecodedAlone) {
 }
 
 TEST(VaeTiles, ThoseThatDoNotFitEachOtherAreABug) {
-  Tiny model;
+  TinyVae model;
   const at::Tensor latent = at::zeros({1, 4, 12, 12});
   for (const Tiling& tiling :
        {Tiling{.tile = 6, .overlap = 0.25}, Tiling{.tile = 0}, Tiling{.tile = 4, .overlap = 1}})
@@ -123,8 +123,8 @@ TEST(VaeTiles, ThoseThatDoNotFitEachOtherAreABug) {
 
 TEST(VaeInitialize, BranchesAreSilentAndConvolutionsKeepTheScale) {
   nn::StateDict state;
-  const AutoencoderKl vae(nn::Scope(state), tiny());
-  initialize(state, tiny(), 1);
+  const AutoencoderKl vae(nn::Scope(state), tiny_vae());
+  initialize(state, tiny_vae(), 1);
   int silent = 0;
   for (const auto& item : state.items()) {
     const bool is_zero = item.tensor.eq(0).all().item<bool>(), is_one = item.tensor.eq(1).all().item<bool>();
@@ -140,23 +140,23 @@ TEST(VaeInitialize, BranchesAreSilentAndConvolutionsKeepTheScale) {
   }
   EXPECT_EQ(silent, 3 + 2 + 1 + 6 + 2 + 1);  // resnets and attention of encoder and decoder
   nn::StateDict again;
-  const AutoencoderKl second(nn::Scope(again), tiny());
-  initialize(again, tiny(), 1);
+  const AutoencoderKl second(nn::Scope(again), tiny_vae());
+  initialize(again, tiny_vae(), 1);
   expect_same(state, again);
 }
 
 TEST(VaeInitialize, WorksOnParametersThatAreTrained) {
   nn::StateDict state;
-  const AutoencoderKl vae(nn::Scope(state), tiny());
+  const AutoencoderKl vae(nn::Scope(state), tiny_vae());
   for (auto& tensor : state.trainable()) tensor.set_requires_grad(true);
-  EXPECT_NO_THROW(initialize(state, tiny(), 1));
+  EXPECT_NO_THROW(initialize(state, tiny_vae(), 1));
 }
 
 class VaeFolderTest : public ModelFolderTest {};
 
 TEST_F(VaeFolderTest, ComesBackBitForBit) {
-  Tiny model;
-  VaeConfig config = tiny();
+  TinyVae model;
+  VaeConfig config = tiny_vae();
   config.scaling_factor = 0.7, config.shift_factor = -0.1159;
   config.sample_size = 512, config.force_upcast = false;
   config.latents_mean = {0.1, -0.2, 0.3, 1.0 / 3};
@@ -179,7 +179,7 @@ TEST_F(VaeFolderTest, ComesBackBitForBit) {
 }
 
 TEST_F(VaeFolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
-  write_vae_config(config(), tiny());
+  write_vae_config(config(), tiny_vae());
   edit_config({{"down_block_types", {"DownEncoderBlock2D", "AttnDownEncoderBlock2D", "DownEncoderBlock2D"}},
                {"use_quant_conv", false},
                {"act_fn", "relu"},
@@ -197,7 +197,7 @@ TEST_F(VaeFolderTest, RefusesWhatIsNotSupportedAllAtOnce) {
         "use_post_quant_conv is false; only true", "norm_num_groups 3 does not divide 8",
         "latents_std has 2 entries for 4", "layers_per_block is \"two\""})
     EXPECT_THAT(message, HasSubstr(part));
-  write_vae_config(config(), tiny());
+  write_vae_config(config(), tiny_vae());
   edit_config({{"force_upcast", true}, {"sample_size", 512}, {"scaling_factor", nullptr}});
   EXPECT_EQ(read_vae_config(config()).scaling_factor, 0.18215);
   edit_config({{"block_out_channels", {8, 16.5, 16}}});
@@ -232,7 +232,7 @@ TEST_F(VaeFolderTest, ReadsTheConfigOfTheSdxlAutoencoder) {
 
 TEST_F(VaeFolderTest, NumbersHaveBounds) {
   const auto refused = [&](const nlohmann::json& changes) {
-    write_vae_config(config(), tiny());
+    write_vae_config(config(), tiny_vae());
     edit_config(changes);
     return message_of([&] { read_vae_config(config()); });
   };
@@ -244,15 +244,15 @@ TEST_F(VaeFolderTest, NumbersHaveBounds) {
 }
 
 TEST_F(VaeFolderTest, SizesAreComparedWithTheWeightsBeforeMemoryIsUsed) {
-  Tiny model;
-  save_vae(folder_, tiny(), model.state);
+  TinyVae model;
+  save_vae(folder_, tiny_vae(), model.state);
   edit_config({{"block_out_channels", {65536, 65536, 65536}}, {"layers_per_block", 64}});
   EXPECT_THAT(message_of([&] { load_vae(folder_, at::kCPU); }), HasSubstr("does not fit the model"));
 }
 
 TEST_F(VaeFolderTest, ReportsMissingAndUnexpectedWeights) {
-  Tiny model;
-  save_vae(folder_, tiny(), model.state);
+  TinyVae model;
+  save_vae(folder_, tiny_vae(), model.state);
   auto tensors = tensors_of(model.state);
   tensors.erase("decoder.conv_in.weight");
   tensors["decoder.conv_inn.weight"] = at::ones({16, 4, 3, 3});
@@ -273,7 +273,7 @@ TEST(VaeNames, WholeCheckpointIsReducedToTheAutoencoder) {
                           {"first_stage_model.decoder.up.2.upsample.conv.bias", one},
                           {"first_stage_model.loss.logvar", one},
                           {"model.diffusion_model.out.0.bias", one}},
-                         tiny());
+                         tiny_vae());
   const std::vector<std::string> expected = {"decoder.up_blocks.0.upsamplers.0.conv.bias",
                                              "decoder.up_blocks.2.resnets.1.conv2.bias",
                                              "encoder.conv_in.weight",
@@ -288,19 +288,19 @@ TEST(VaeNames, WholeCheckpointIsReducedToTheAutoencoder) {
 }
 
 TEST(VaeNames, TodaysNamesStayAndTwiceTheSameIsRefused) {
-  Tiny model;
+  TinyVae model;
   const auto tensors = tensors_of(model.state);
-  const auto renamed = rename_vae_weights(tensors, tiny());
+  const auto renamed = rename_vae_weights(tensors, tiny_vae());
   ASSERT_EQ(renamed.size(), tensors.size());
   for (const auto& [name, tensor] : tensors) EXPECT_TRUE(renamed.at(name).is_same(tensor)) << name;
   auto twice = tensors;
   twice["decoder.mid_block.attentions.0.query.bias"] = at::zeros({16});
-  EXPECT_THAT(message_of([&] { rename_vae_weights(twice, tiny()); }),
+  EXPECT_THAT(message_of([&] { rename_vae_weights(twice, tiny_vae()); }),
               HasSubstr("decoder.mid_block.attentions.0.to_q.bias twice"));
   EXPECT_THAT(message_of([] {
                 rename_vae_weights({{"a.encoder.conv_in.weight", at::ones({1})},
                                     {"b.encoder.conv_in.weight", at::ones({1})}},
-                                   tiny());
+                                   tiny_vae());
               }),
               HasSubstr("2 autoencoders"));
 }

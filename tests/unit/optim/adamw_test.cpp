@@ -22,7 +22,7 @@ at::Tensor wave(double frequency, at::ScalarType type) {
   return at::sin(at::arange(kSize).to(at::kDouble) * frequency).to(type);
 }
 
-AdamWConfig some_config() {
+AdamWConfig some_adamw_config() {
   AdamWConfig config;
   config.betas = {0.8, 0.95};
   config.eps = 1e-8;
@@ -43,8 +43,8 @@ Result run(at::ScalarType type, c10::Device device, bool with_ema, int64_t num_d
   at::Tensor values = wave(0.5, type).to(device), ema = with_ema ? wave(0.7, type).to(device) : at::Tensor();
   AdamWState state = make_adamw_state(values);
   for (int step = 0; step < kSteps; ++step) {
-    adamw_step(values, gradient_of(step, type).to(device), state, some_config(), lr_of(step), scale_of(step),
-               ema, kEmaDecay, num_decayed);
+    adamw_step(values, gradient_of(step, type).to(device), state, some_adamw_config(), lr_of(step),
+               scale_of(step), ema, kEmaDecay, num_decayed);
   }
   EXPECT_EQ(state.steps, kSteps);
   return {values, state.exp_avg, state.exp_avg_sq, ema};
@@ -52,7 +52,7 @@ Result run(at::ScalarType type, c10::Device device, bool with_ema, int64_t num_d
 
 // The published formulas, tensor by tensor, in double.
 Result oracle() {
-  const AdamWConfig config = some_config();
+  const AdamWConfig config = some_adamw_config();
   const double beta1 = config.betas[0], beta2 = config.betas[1];
   at::Tensor p = wave(0.5, at::kDouble), ema = wave(0.7, at::kDouble), m = at::zeros_like(p),
              v = at::zeros_like(p);
@@ -104,7 +104,7 @@ TEST(AdamW, DoesNotDependOnThreadsOrOnTheAverage) {
 TEST(AdamW, TheFoldedAverageEqualsTheSeparateOne) {
   at::Tensor values = wave(0.5, at::kFloat), folded = wave(0.7, at::kFloat), separate = folded.clone();
   AdamWState state = make_adamw_state(values);
-  adamw_step(values, gradient_of(0, at::kFloat), state, some_config(), 1e-3, 1.0, folded, kEmaDecay);
+  adamw_step(values, gradient_of(0, at::kFloat), state, some_adamw_config(), 1e-3, 1.0, folded, kEmaDecay);
   ema_update(separate, values, kEmaDecay);
   EXPECT_TRUE(at::equal(folded, separate));
 }
@@ -113,7 +113,7 @@ TEST(AdamW, DecayEndsWhereItIsTold) {
   const auto values_of = [](double weight_decay, int64_t num_decayed) {
     at::Tensor values = wave(0.5, at::kFloat), ema = values.clone();
     AdamWState state = make_adamw_state(values);
-    AdamWConfig config = some_config();
+    AdamWConfig config = some_adamw_config();
     config.weight_decay = weight_decay;
     for (int step = 0; step < kSteps; ++step)
       adamw_step(values, gradient_of(step, at::kFloat), state, config, lr_of(step), 1.0, ema, kEmaDecay,
@@ -134,7 +134,7 @@ TEST(AdamW, ARateOfZeroFillsTheMomentsOnly) {
   at::Tensor values = wave(0.5, at::kFloat);
   const at::Tensor before = values.clone();
   AdamWState state = make_adamw_state(values);
-  adamw_step(values, gradient_of(1, at::kFloat), state, some_config(), 0.0);
+  adamw_step(values, gradient_of(1, at::kFloat), state, some_adamw_config(), 0.0);
   EXPECT_TRUE(at::equal(values, before));
   EXPECT_GT(state.exp_avg.abs().max().item<float>(), 0);
 }

@@ -11,8 +11,8 @@
 namespace pixart::optim {
 namespace {
 
-constexpr int kSteps = 5;
-constexpr double kLr = 1e-2, kScale = 0.25, kEmaDecay = 0.9;
+constexpr int kCameSteps = 5;
+constexpr double kLr = 1e-2, kScale = 0.25, kCameEmaDecay = 0.9;
 
 at::Tensor wave(at::IntArrayRef shape, double frequency, at::ScalarType type) {
   return at::sin(at::arange(c10::multiply_integers(shape)).to(at::kDouble) * frequency + 0.3)
@@ -22,7 +22,7 @@ at::Tensor wave(at::IntArrayRef shape, double frequency, at::ScalarType type) {
 
 const std::vector<std::vector<int64_t>> kShapes = {{5, 7}, {3}, {2, 3, 4}, {}};
 
-CameConfig some_config() {
+CameConfig some_came_config() {
   return {.betas = {0.8, 0.95, 0.99},
           .eps = 1e-12,
           .residual_eps = 1e-8,
@@ -43,11 +43,11 @@ void load_gradients(const FlatParameters& flat, int step) {
 
 std::vector<at::Tensor> run(FlatParameters flat, const CameConfig& config, const at::Tensor& ema = {}) {
   CameState state = make_came_state(flat);
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kCameSteps; ++step) {
     load_gradients(flat, step);
-    came_step(flat, state, config, kLr, kScale, ema, kEmaDecay);
+    came_step(flat, state, config, kLr, kScale, ema, kCameEmaDecay);
   }
-  EXPECT_EQ(state.steps, kSteps);
+  EXPECT_EQ(state.steps, kCameSteps);
   return flat.views(flat.values());
 }
 
@@ -67,7 +67,7 @@ at::Tensor oracle(const std::vector<int64_t>& shape, const CameConfig& config, d
   const auto mix = [](const at::Tensor& old, const at::Tensor& now, double beta) {
     return beta * old + (1 - beta) * now;
   };
-  for (int step = 0; step < kSteps; ++step) {
+  for (int step = 0; step < kCameSteps; ++step) {
     const at::Tensor g = wave(shape, 0.2 + 0.3 * step, at::kDouble) * (step + 1) * kScale;
     const at::Tensor square = g * g + config.eps;
     if (factored) {
@@ -92,7 +92,7 @@ at::Tensor oracle(const std::vector<int64_t>& shape, const CameConfig& config, d
 }
 
 TEST(Came, EqualsThePlainFormulas) {
-  const auto config = some_config();
+  const auto config = some_came_config();
   // In float32: a few roundings of 6e-8 of values of size 1, in five steps.
   for (const auto& [type, tolerance] : {std::pair{at::kDouble, 1e-13}, std::pair{at::kFloat, 2e-6}}) {
     const auto got = run(some_parameters(type), config);
@@ -104,11 +104,11 @@ TEST(Came, EqualsThePlainFormulas) {
 }
 
 TEST(Came, ParametersWithoutDecayAreThoseOfADecayOfZero) {
-  auto none = some_config();
+  auto none = some_came_config();
   none.weight_decay = 0;
-  const auto with = run(some_parameters(at::kFloat), some_config());
+  const auto with = run(some_parameters(at::kFloat), some_came_config());
   const auto without = run(some_parameters(at::kFloat), none);
-  const auto mixed = run(some_parameters(at::kFloat, {true, false, false, true}), some_config());
+  const auto mixed = run(some_parameters(at::kFloat, {true, false, false, true}), some_came_config());
   EXPECT_TRUE(at::equal(mixed[0], without[0]));
   EXPECT_TRUE(at::equal(mixed[1], with[1]));
   EXPECT_TRUE(at::equal(mixed[2], with[2]));
@@ -122,8 +122,8 @@ TEST(Came, TheAverageFollowsEachStep) {
   at::Tensor folded = at::zeros_like(flat.values()), separate = folded.clone();
   for (int step = 0; step < 2; ++step) {
     load_gradients(flat, step);
-    came_step(flat, state, some_config(), kLr, 1.0, folded, kEmaDecay);
-    ema_update(separate, flat.values(), kEmaDecay);
+    came_step(flat, state, some_came_config(), kLr, 1.0, folded, kCameEmaDecay);
+    ema_update(separate, flat.values(), kCameEmaDecay);
   }
   EXPECT_TRUE(at::equal(folded, separate));
 }
@@ -154,7 +154,7 @@ TEST(Came, UnfitArgumentsAreOurBug) {
   CameState state = make_came_state(flat);
   EXPECT_THROW(came_step(flat, state, {.betas = {0.9, 0.999}}, kLr), InternalError);
   state.moments.pop_back();
-  EXPECT_THROW(came_step(flat, state, some_config(), kLr), InternalError);
+  EXPECT_THROW(came_step(flat, state, some_came_config(), kLr), InternalError);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 namespace pixart::optim {
 namespace {
 
-std::vector<at::Tensor> some_parameters() {
+std::vector<at::Tensor> some_tensors() {
   return {at::full({2, 3}, 1.0).set_requires_grad(true), at::full({}, 2.0).set_requires_grad(true),
           at::full({3}, 3.0).set_requires_grad(true)};
 }
@@ -23,7 +23,7 @@ at::Tensor loss_of(const std::vector<at::Tensor>& p) {
 
 // Gradients that tensors on their own get from one backward pass.
 at::Tensor plain_gradients() {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   torch::autograd::backward({loss_of(parameters)}, {});
   std::vector<at::Tensor> flat;
   for (const auto& p : parameters) flat.push_back(p.grad().reshape(-1));
@@ -40,7 +40,7 @@ void expect_views(const std::vector<at::Tensor>& parameters, const FlatParameter
 }
 
 TEST(FlatParameters, KeepTheValuesInOrder) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   const FlatParameters flat(parameters);
   EXPECT_EQ(flat.size(), 10);
   EXPECT_TRUE(at::equal(flat.values(), at::tensor({1, 1, 1, 1, 1, 1, 2, 3, 3, 3}, at::kFloat)));
@@ -49,7 +49,7 @@ TEST(FlatParameters, KeepTheValuesInOrder) {
 }
 
 TEST(FlatParameters, StayViewsThroughBackwardAndAccumulate) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   FlatParameters flat(parameters);
   const at::Tensor once = plain_gradients();
   for (int pass = 1; pass <= 3; ++pass) {
@@ -64,7 +64,7 @@ TEST(FlatParameters, StayViewsThroughBackwardAndAccumulate) {
 }
 
 TEST(FlatParameters, ExpectedGradientsReplaceWhatWasThereAndThenAddUp) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   FlatParameters flat(parameters);
   const at::Tensor once = plain_gradients();
   for (int step = 0; step < 2; ++step) {
@@ -80,7 +80,7 @@ TEST(FlatParameters, ExpectedGradientsReplaceWhatWasThereAndThenAddUp) {
 }
 
 TEST(FlatParameters, ExpectedGradientsThatNeverCameAreZero) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   FlatParameters flat(parameters);
   flat.gradients().fill_(7);
   flat.expect_gradients();
@@ -95,7 +95,7 @@ TEST(FlatParameters, ExpectedGradientsThatNeverCameAreZero) {
 }
 
 TEST(FlatParameters, TellWhenAGradientIsThere) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   FlatParameters flat(parameters);
   std::vector<size_t> told;
   flat.on_gradient([&](size_t parameter) {
@@ -114,7 +114,7 @@ TEST(FlatParameters, TellWhenAGradientIsThere) {
 }
 
 TEST(FlatParameters, AnUpdateOfTheBufferIsSeenByTheModel) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   const FlatParameters flat(parameters);
   flat.values().mul_(2);
   EXPECT_EQ(parameters[1].item<float>(), 4);
@@ -124,7 +124,7 @@ TEST(FlatParameters, AnUpdateOfTheBufferIsSeenByTheModel) {
 }
 
 TEST(FlatParameters, AParameterWithoutGradientReadsZero) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   const FlatParameters flat(parameters);
   torch::autograd::backward({parameters[1].square()}, {});
   expect_views(parameters, flat);
@@ -132,7 +132,7 @@ TEST(FlatParameters, AParameterWithoutGradientReadsZero) {
 }
 
 TEST(FlatParameters, ViewsOfAnotherBufferHaveTheParametersShapes) {
-  const FlatParameters flat(some_parameters());
+  const FlatParameters flat(some_tensors());
   const at::Tensor other = at::arange(10).to(at::kFloat);
   const auto views = flat.views(other);
   EXPECT_EQ(views[0].sizes(), at::IntArrayRef({2, 3}));
@@ -142,7 +142,7 @@ TEST(FlatParameters, ViewsOfAnotherBufferHaveTheParametersShapes) {
 }
 
 TEST(FlatParameters, ThoseWithoutDecayLieBehindTheOthers) {
-  const auto parameters = some_parameters();
+  const auto parameters = some_tensors();
   const FlatParameters flat(parameters, {true, false, true});
   EXPECT_EQ(flat.num_decayed(), 1);
   EXPECT_TRUE(at::equal(flat.values(), at::tensor({2, 1, 1, 1, 1, 1, 1, 3, 3, 3}, at::kFloat)));
@@ -157,12 +157,12 @@ TEST(FlatParameters, ThoseWithoutDecayLieBehindTheOthers) {
   std::vector<at::Tensor> in_order;
   for (const auto& gradient : gradients) in_order.push_back(gradient.reshape(-1));
   EXPECT_TRUE(at::equal(at::cat(in_order), plain_gradients()));
-  EXPECT_EQ(FlatParameters(some_parameters()).num_decayed(), 10);
-  EXPECT_EQ(FlatParameters(some_parameters(), {true, true, true}).num_decayed(), 0);
+  EXPECT_EQ(FlatParameters(some_tensors()).num_decayed(), 10);
+  EXPECT_EQ(FlatParameters(some_tensors(), {true, true, true}).num_decayed(), 0);
 }
 
 TEST(FlatParameters, PartsAreWholeParametersAndCoverAll) {
-  const FlatParameters flat(some_parameters(), {true, false, true});  // 1, then 6 and 3 elements
+  const FlatParameters flat(some_tensors(), {true, false, true});  // 1, then 6 and 3 elements
   for (int64_t count = 1; count <= 5; ++count) {
     const auto ranges = flat.part_ranges(count);
     ASSERT_EQ(int64_t(ranges.size()), count);

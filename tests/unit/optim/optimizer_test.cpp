@@ -34,6 +34,10 @@ TEST(OptimizerConfig, UnsetKeysHaveThePublishedValues) {
   EXPECT_EQ(came.residual_eps, 1e-16);
   EXPECT_EQ(came.clip_threshold, 1.0);
   EXPECT_EQ(came.weight_decay, 0.0);
+  const auto muon = resolved({.name = OptimizerName::kMuon});
+  EXPECT_THAT(muon.betas, ElementsAre(0.95, 0.9, 0.999));
+  EXPECT_EQ(muon.weight_decay, 0.1);
+  EXPECT_TRUE(problems_of(muon).empty());
   EXPECT_EQ(resolved({.eps = 1e-8}).eps, 1e-8);
   EXPECT_TRUE(problems_of(adamw).empty());
   EXPECT_TRUE(problems_of(came).empty());
@@ -43,6 +47,8 @@ TEST(OptimizerConfig, KeysWithoutEffectAreRefused) {
   EXPECT_THAT(problems_of({.betas = {0.9, 0.99, 0.999}}), ElementsAre(HasSubstr("adamw takes 2")));
   EXPECT_THAT(problems_of({.name = OptimizerName::kCame, .betas = {0.9, 0.99}}),
               ElementsAre(HasSubstr("came takes 3")));
+  EXPECT_THAT(problems_of({.name = OptimizerName::kMuon, .betas = {0.9, 0.99}, .clip_threshold = 1}),
+              ElementsAre(HasSubstr("muon takes 3"), HasSubstr("clip_threshold has an effect")));
   EXPECT_THAT(
       problems_of({.residual_eps = 1e-16, .clip_threshold = 1}),
       ElementsAre(HasSubstr("residual_eps has an effect"), HasSubstr("clip_threshold has an effect")));
@@ -51,6 +57,9 @@ TEST(OptimizerConfig, KeysWithoutEffectAreRefused) {
   EXPECT_THAT(problems_of({.weight_decay = 0, .no_decay = {"*.bias"}}), ElementsAre(HasSubstr("no_decay")));
   EXPECT_TRUE(problems_of({.no_decay = {"*.bias"}}).empty());
 }
+
+// Of some_parameters(): the first one is Muon's.
+const std::vector<int64_t> kMatrices = {1, 0, 0};
 
 FlatParameters some_parameters(std::vector<bool> without_decay = {}) {
   return FlatParameters(
@@ -61,7 +70,7 @@ FlatParameters some_parameters(std::vector<bool> without_decay = {}) {
 
 std::vector<at::Tensor> after_steps(const OptimizerConfig& config, std::vector<bool> without_decay) {
   const FlatParameters flat = some_parameters(std::move(without_decay));
-  Optimizer optimizer(config, flat);
+  Optimizer optimizer(config, flat, kMatrices);
   for (int step = 0; step < 3; ++step) {
     for (const auto& view : flat.views(flat.gradients()))
       view.copy_(at::sin(at::arange(view.numel()) * 0.3 + step).view(view.sizes()));
@@ -72,7 +81,8 @@ std::vector<at::Tensor> after_steps(const OptimizerConfig& config, std::vector<b
 }
 
 class EachOptimizer : public ::testing::TestWithParam<OptimizerName> {};
-INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer, ::testing::Values(OptimizerName::kAdamW, OptimizerName::kCame),
+INSTANTIATE_TEST_SUITE_P(Names, EachOptimizer,
+                         ::testing::Values(OptimizerName::kAdamW, OptimizerName::kCame, OptimizerName::kMuon),
                          [](const auto& info) { return word_of(info.param); });
 
 TEST_P(EachOptimizer, DecayIsAMatterOfTheParameter) {
@@ -91,7 +101,7 @@ TEST_P(EachOptimizer, DecayIsAMatterOfTheParameter) {
 TEST_P(EachOptimizer, AllOfTheStateIsNamedAndLive) {
   const OptimizerConfig config{.name = GetParam()};
   const FlatParameters flat = some_parameters(), copy = some_parameters();
-  Optimizer optimizer(config, flat), other(config, copy);
+  Optimizer optimizer(config, flat, kMatrices), other(config, copy, kMatrices);
   const auto step = [](Optimizer& stepped, const FlatParameters& parameters, double gradient) {
     for (const auto& view : parameters.views(parameters.gradients()))
       view.copy_(at::cos(at::arange(view.numel()) * gradient).view(view.sizes()));
@@ -116,9 +126,12 @@ TEST(Optimizer, TheKeysOfItsStateAreThoseOfTheReference) {
   const FlatParameters flat = some_parameters();
   const auto keys = [&](OptimizerName name) {
     std::set<std::string> result;
-    for (const auto& tensor : Optimizer({.name = name}, flat).state(flat)) result.insert(tensor.key);
+    for (const auto& tensor : Optimizer({.name = name}, flat, kMatrices).state(flat))
+      result.insert(tensor.key);
     return result;
   };
+  EXPECT_THAT(keys(OptimizerName::kMuon), UnorderedElementsAre("exp_avg", "exp_avg_sq"));
+  EXPECT_EQ(Optimizer({.name = OptimizerName::kMuon}, flat, kMatrices).state(flat).size(), 5u);
   EXPECT_THAT(keys(OptimizerName::kAdamW), UnorderedElementsAre("exp_avg", "exp_avg_sq"));
   EXPECT_THAT(keys(OptimizerName::kCame),
               UnorderedElementsAre("exp_avg", "exp_avg_sq", "exp_avg_sq_row", "exp_avg_sq_col",
@@ -130,7 +143,7 @@ TEST(Optimizer, AnUnknownNameListsTheKnownOnes) {
     enum_of_word<OptimizerName>("adam", "optimizer");
     FAIL() << "no error";
   } catch (const UserError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("'adam'; known are adamw, came. Did you mean 'adamw'?"));
+    EXPECT_THAT(error.what(), HasSubstr("'adam'; known are adamw, came, muon. Did you mean 'adamw'?"));
   }
 }
 

@@ -123,6 +123,17 @@ TEST(Flops, OfTheAutoencoder) {
   EXPECT_NEAR(autoencoder_cost(config, 256).encode, 272.7e9, 0.03 * 272.7e9);
   EXPECT_NEAR(autoencoder_cost(config, 512).encode, 1116.7e9, 0.03 * 1116.7e9);
   EXPECT_GT(autoencoder_cost(config, 256).decode, autoencoder_cost(config, 256).encode);
+  // TAESD: a convolution of 64 channels costs 2 * 9 * 64 * 64 a pixel; three for each block, and the ends.
+  config.block_out_channels = {64, 64, 64, 64};
+  config.tiny = models::TinyBlocks{};
+  const double unit = 2.0 * 9 * 64 * 64 * 256 * 256, ends = unit * (3 + 4.0 / 64) / 64;
+  EXPECT_NEAR(autoencoder_cost(config, 256).encode, unit * (3 + 10 * (1.0 / 4 + 1.0 / 16 + 1.0 / 64)) + ends,
+              1);
+  EXPECT_NEAR(autoencoder_cost(config, 256).decode, unit * (4 + 10 * (1.0 / 4 + 1.0 / 16) + 9.0 / 64) + ends,
+              1);
+  const double plain = autoencoder_cost(config, 256).encode;
+  config.tiny->normed = true;
+  EXPECT_NEAR(autoencoder_cost(config, 256).encode - plain, 3 * 2.0 * 8 * 64 * 64 * 32 * 32, 1);
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ TEST(Gpus, TheCpuIsThisMachine) {
   const Gpu two = find_gpu("cpu", 2, 1e9), one = find_gpu("cpu", 1, 1e9);
   EXPECT_EQ(two.single, 2 * one.single);
   EXPECT_EQ(two.memory_bytes, 1e9);
+  EXPECT_LT(one.half, one.single) << "without instructions for bfloat16";
+  EXPECT_EQ(find_gpu("cpu", 2, 1e9, CpuBfloat16::kAvx512).half, 2 * two.single);
 }
 
 TEST(Gpus, RecognizesDriverNames) {

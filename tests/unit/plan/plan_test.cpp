@@ -137,6 +137,14 @@ TEST(Plan, CameKeepsOneMomentAndMeans) {
   EXPECT_LT(parts.optimizer, 1.02 * parts.weights);
 }
 
+TEST(Plan, MuonKeepsOneMomentOfMatrices) {
+  auto config = paper();
+  config.stages[1].optimizer.name = optim::OptimizerName::kMuon;
+  const auto parts = plan_memory(config, config.stages[1], options("a100-80"));
+  EXPECT_GT(parts.optimizer, parts.weights);
+  EXPECT_LT(parts.optimizer, 1.03 * parts.weights);
+}
+
 TEST(Plan, FrozenParametersNeedNoStateAndNoGradient) {
   auto config = paper();
   config.stages[1].frozen = {"blocks.*"};
@@ -177,6 +185,55 @@ TEST(Plan, SeveralRanksNeedRoomToTalk) {
   const double bucket = plan_memory(config, stage, cpu).communication;
   EXPECT_GE(bucket, 32 << 20);
   EXPECT_LT(bucket, 0.05 * trained);
+}
+
+TEST(Plan, SaysWhereAProcessorIsSlowInBfloat16) {
+  auto config = paper();
+  config.stages[1].precision = run::Precision::kBFloat16;
+  const auto warnings = [&](CpuBfloat16 kind) {
+    return plan_run(config, {.gpu = find_gpu("cpu", 2, 1e12, kind)}).warnings;
+  };
+  EXPECT_THAT(warnings(CpuBfloat16::kNone), ::testing::Contains(HasSubstr("neither AMX nor AVX512-BF16")));
+  EXPECT_THAT(warnings(CpuBfloat16::kAvx512), ::testing::Not(::testing::Contains(HasSubstr("AVX512"))));
+}
+
+// A stage of two resolutions needs the memory of the larger plan of both, and has the mean time of a sample.
+TEST(Plan, SeveralResolutionsArePlannedEach) {
+  auto config = paper();
+  config.stages = {config.stages.at(3)};
+  auto& stage = config.stages[0];
+  stage.multi_scale = true, stage.aspect_buckets = false;
+  stage.resolution = 512, stage.micro_batch_size = 4, stage.batch_size = 256;
+  stage.activation_checkpointing = 0;
+  const auto gpu = options("a100-80", 1);
+  const auto alone = [&](int64_t side, int64_t micro) {
+    auto one = config;
+    one.stages[0].resolutions.clear();
+    one.stages[0].resolution = side, one.stages[0].micro_batch_size = micro;
+    return plan_run(one, gpu).stages[0];
+  };
+  const auto small = alone(256, 16), large = alone(512, 4);
+  stage.resolutions = {{.side = 256}, {.side = 512}};
+  const auto run = plan_run(config, gpu);
+  const auto& plan = run.stages[0];
+  ASSERT_EQ(plan.resolutions.size(), 2u);
+  EXPECT_EQ(plan.resolutions[0].micro_batch, 16) << "as many tokens";
+  EXPECT_EQ(plan.resolutions[1].micro_batch, 4);
+  EXPECT_EQ(plan.resolutions[0].bytes, small.memory.total());
+  EXPECT_EQ(plan.resolutions[1].largest_micro_batch, large.largest_micro_batch);
+  EXPECT_LT(plan.resolutions[0].bytes, 1.1 * plan.resolutions[1].bytes);
+  EXPECT_EQ(plan.memory.total(), std::max(small.memory.total(), large.memory.total()));
+  EXPECT_EQ(plan_memory(config, stage, gpu).total(), plan.memory.total());
+  EXPECT_DOUBLE_EQ(plan.step_seconds, (small.step_seconds + large.step_seconds) / 2);
+  EXPECT_DOUBLE_EQ(plan.flops.training, (small.flops.training + large.flops.training) / 2);
+  EXPECT_THAT(run.assumptions, ::testing::Contains(HasSubstr("50 % have 256 pixels, 50 % have 512 pixels")));
+  stage.resolution_rule = data::ResolutionRule::kShare;
+  stage.resolutions[0].share = 3;
+  stage.resolutions[1].micro_batch_size = 1000;
+  const auto other = plan_run(config, gpu);
+  EXPECT_DOUBLE_EQ(other.stages[0].resolutions[0].share, 0.75);
+  EXPECT_FALSE(other.fits);
+  EXPECT_THAT(other.warnings, ::testing::Contains(HasSubstr("at 512 pixels (resolutions) does not fit")));
 }
 
 TEST(Plan, TheLargestMicroBatchFitsAndTheNextDoesNot) {

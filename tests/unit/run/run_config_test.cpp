@@ -167,6 +167,21 @@ TEST_F(RunConfigFile, OptimizersHaveTheirPublishedValues) {
   EXPECT_EQ(changes.front().on_resume, OnResume::kFixed);
 }
 
+TEST(RunConfig, KeysOfRealPartsWithoutEffectAreRefused) {
+  EXPECT_EQ(error_of("text_encoder: {tokenizer: spiece.model}\n" + kGood), "");
+  EXPECT_THAT(error_of("text_encoder: {path: t5, tokenizer: spiece.model}\n" + kGood),
+              HasSubstr("tokenizer has no effect with path"));
+  const auto error_with = [](const std::string& keys) {
+    return error_of(replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, " + keys + "}"));
+  };
+  EXPECT_EQ(error_with("samples: {preview_decoder: taesd}, power_ema: {every: 5, lengths: [0.05, 0.2]}"), "");
+  EXPECT_THAT(error_with("power_ema: {every: 5, lengths: [0.05]}"), HasSubstr("two different numbers"));
+  const std::string first = replace(kGood, "objective: class_conditional", "objective: autoencoder");
+  EXPECT_THAT(error_of(replace(first, "source: a, steps: 5}",
+                               "source: a, steps: 5, samples: {preview_decoder: taesd}}")),
+              HasSubstr("samples.preview_decoder has no effect"));
+}
+
 TEST(RunConfig, OptimizerKeysWithoutEffectAreRefused) {
   const auto error_with = [](const std::string& optimizer) {
     return error_of(replace(kWithOptimizer, "optimizer: {}", "optimizer: " + optimizer));
@@ -248,6 +263,8 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"condition_dropout", "0.2"},
                                                      {"lora", "{rank: 4}"},
                                                      {"aspect_buckets", "true"},
+                                                     {"resolutions", "[{side: 256}, {side: 512}]"},
+                                                     {"resolution_rule", "share"},
                                                      {"multi_scale", "true"},
                                                      {"micro_conditions", "true"},
                                                      {"kv_compression", "{sampling: conv, layers: [1]}"},
@@ -297,6 +314,13 @@ TEST(RunConfig, SizesOfTheStages) {
   auto odd = config;
   odd.stages[0].resolution = 250;
   EXPECT_THROW(features::transformer_config(odd, odd.stages[0], vae, sizes), UserError);
+  auto several = config;
+  StageConfig& two = several.stages[1];
+  two.multi_scale = true, two.resolution = 512;
+  two.resolutions = {{.side = 256}, {.side = 512}};
+  EXPECT_EQ(features::transformer_config(several, two, vae, sizes).shape().input_size, 64);
+  two.resolutions[0].side = 250;
+  EXPECT_THROW(features::transformer_config(several, two, vae, sizes), UserError);
 }
 
 TEST(RunConfig, CompressedKeysFitTheModel) {

@@ -40,6 +40,16 @@ TEST(IntervalMeter, GivesRatesOfItsSteps) {
   EXPECT_DOUBLE_EQ(real(line, "clip_share").value(), 0.5);
 }
 
+// Of several resolutions.
+TEST(IntervalMeter, StepsMayHaveFlopsOfTheirOwn) {
+  IntervalMeter meter(kFacts, 100e9);
+  meter.add({.seconds = 1, .samples = 8, .tokens = 128, .flops = 100e9});
+  meter.add({.seconds = 1, .samples = 8, .tokens = 32, .flops = 20e9});
+  const auto line = meter.take({.stage = "text", .step = 2});
+  EXPECT_DOUBLE_EQ(real(line, "flops_per_second").value(), 60e9);
+  EXPECT_DOUBLE_EQ(real(line, "mfu").value(), 0.6);
+}
+
 TEST(IntervalMeter, BeginsAnewAfterEachLine) {
   IntervalMeter meter(kFacts, {});
   meter.add({.seconds = 1, .samples = 8, .tokens = 128, .clipped = true});

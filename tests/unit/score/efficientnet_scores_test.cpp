@@ -57,7 +57,7 @@ class EfficientnetScores : public testing::ScratchFolder {
   }
 };
 
-Statistics statistics_of(const at::Tensor& rows) {
+Statistics whole_statistics_of(const at::Tensor& rows) {
   Moments moments;
   moments.add(rows);
   return moments.statistics();
@@ -68,7 +68,7 @@ TEST_F(EfficientnetScores, AreDistancesOfItsFeatures) {
   const at::Tensor x = features_of("images"), y = features_of("real");
   const auto result = score(request({Metric::kFdEfficientnetLite0}));
   const std::map<std::string, double> values(result.values.begin(), result.values.end());
-  const double distance = frechet_distance(statistics_of(x), statistics_of(y));
+  const double distance = frechet_distance(whole_statistics_of(x), whole_statistics_of(y));
   EXPECT_GT(distance, 0);
   EXPECT_NEAR(values.at("fd_efficientnet_lite0"), distance, 1e-4 * distance);
   const auto kernel = kernel_distance(x, y, {.subsets = 4, .subset_size = 3, .seed = 0});

@@ -1,4 +1,4 @@
-// Golden kinds score_resize and score_network, and weights that are refused.
+// Golden kinds score_resize and score_network, and weights that are refused_inception.
 #include "inception.h"
 
 #include <ATen/ATen.h>
@@ -69,7 +69,7 @@ TEST(Golden, ScoreNetwork) {
     }
 }
 
-std::string refused(const std::filesystem::path& file) {
+std::string refused_inception(const std::filesystem::path& file) {
   return testing::refusal([&] { open_inception(file, at::kCPU); });
 }
 
@@ -78,22 +78,22 @@ using OpenInception = testing::ScratchFolder;
 TEST_F(OpenInception, RefusesTorchvisionsWeightsByName) {
   const auto file = folder_ / "inception_v3_google-0cc3c7bd.safetensors";
   formats::save_safetensors(file, {{"fc.weight", at::zeros({1000, 2048})}, {"fc.bias", at::zeros({1000})}});
-  EXPECT_THAT(refused(file), HasSubstr("torchvision's weights"));
-  EXPECT_THAT(refused(file), HasSubstr("pt_inception-2015-12-05-6726825d.pth"));
+  EXPECT_THAT(refused_inception(file), HasSubstr("torchvision's weights"));
+  EXPECT_THAT(refused_inception(file), HasSubstr("pt_inception-2015-12-05-6726825d.pth"));
 }
 
 TEST_F(OpenInception, SaysWhatIsMissing) {
   const auto file = folder_ / "part.safetensors";
   formats::save_safetensors(file, {{"Conv2d_1a_3x3.conv.weight", at::zeros({32, 3, 3, 3})}});
-  EXPECT_THAT(refused(file), HasSubstr("missing: Mixed_7c.branch_pool.bn.running_var"));
-  EXPECT_THAT(refused(folder_ / "none.pth"), HasSubstr("pt_inception-2015-12-05"));
+  EXPECT_THAT(refused_inception(file), HasSubstr("missing: Mixed_7c.branch_pool.bn.running_var"));
+  EXPECT_THAT(refused_inception(folder_ / "none.pth"), HasSubstr("pt_inception-2015-12-05"));
 }
 
 // The name of a published file holds its hash: a download that was cut off is found.
 TEST_F(OpenInception, ComparesTheHashInTheName) {
   const auto file = folder_ / "pt_inception-2015-12-05-6726825d.pth";
   formats::write_pth(file, formats::weights_of({{"Conv2d_1a_3x3.conv.weight", at::zeros({32, 3, 3, 3})}}));
-  EXPECT_THAT(refused(file), HasSubstr("not with the 6726825d of its name"));
+  EXPECT_THAT(refused_inception(file), HasSubstr("not with the 6726825d of its name"));
 }
 
 }  // namespace

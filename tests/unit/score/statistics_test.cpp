@@ -14,7 +14,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-std::string refused(const std::filesystem::path& file) {
+std::string refused_statistics(const std::filesystem::path& file) {
   return testing::refusal([&] { read_statistics(file); });
 }
 
@@ -67,13 +67,13 @@ TEST_F(StoredStatistics, NamesAllThatIsWrong) {
                            {"sigma", at::full({kFeatures, kFeatures}, NAN, at::kDouble)},
                            {"mu_s", at::zeros({kSpatialFeatures}, at::kDouble)},
                            {"arr_0", at::zeros({2, 3, 8, 8}, at::kByte)}});
-  EXPECT_THAT(refused(file),
+  EXPECT_THAT(refused_statistics(file),
               AllOf(HasSubstr("mu is [64]"), HasSubstr("sigma has values that are not finite"),
                     HasSubstr("only one of mu_s and sigma_s"), HasSubstr("arr_0 is [2, 3, 8, 8]")));
   formats::save_npz(file, {{"feats", at::full({2, kFeatures}, NAN)}});
-  EXPECT_THAT(refused(file), HasSubstr("feats has values that are not finite"));
+  EXPECT_THAT(refused_statistics(file), HasSubstr("feats has values that are not finite"));
   formats::save_npz(file, {{"x", at::zeros({2})}});
-  EXPECT_THAT(refused(file), HasSubstr("neither statistics"));
+  EXPECT_THAT(refused_statistics(file), HasSubstr("neither statistics"));
 }
 
 }  // namespace

@@ -57,6 +57,7 @@ class ResumeTest : public CheckpointTest, public ::testing::WithParamInterface<V
 INSTANTIATE_TEST_SUITE_P(Variants, ResumeTest,
                          ::testing::Values(Variant{optim::OptimizerName::kAdamW, {}, {}},
                                            Variant{optim::OptimizerName::kCame, {}, {}},
+                                           Variant{optim::OptimizerName::kMuon, {"bias"}, {"base"}},
                                            Variant{optim::OptimizerName::kAdamW, {"b*"}, {}},
                                            Variant{optim::OptimizerName::kCame, {"bias"}, {"base"}},
                                            Variant{optim::OptimizerName::kAdamW, {"weight"}, {"base"}}));
@@ -81,6 +82,31 @@ TEST_P(ResumeTest, ResumedTrainingIsTheUninterruptedOneBitForBit) {
   EXPECT_TRUE(at::equal(optimizer_state(whole.trainer), optimizer_state(second.trainer)));
   for (const auto& parameter : whole.state.items())
     EXPECT_TRUE(at::equal(parameter.tensor, second.state.get(parameter.name))) << parameter.name;
+}
+
+TEST_F(CheckpointTest, PowerEmasContinueAndAreStored) {
+  auto config = Session::config();
+  config.power_ema.every = 5;
+  const auto store = [&](Session& session, const char* name) {
+    store_power_emas(folder_ / name, session.trainer, session.state, {});
+  };
+  Session whole(config);
+  for (int i = 0; i < 20; ++i) whole.trainer.train_step();
+  store(whole, "whole");
+  Session first(config);
+  for (int i = 0; i < 7; ++i) first.trainer.train_step();
+  save(first);
+  Session second(config);
+  load_checkpoint(run::newest_good_checkpoint(folder_)->folder, second.trainer, second.state);
+  for (int i = 7; i < 20; ++i) second.trainer.train_step();
+  store(second, "second");
+  const auto a = formats::load_safetensors(folder_ / "whole/step-00000020.safetensors"),
+             b = formats::load_safetensors(folder_ / "second/step-00000020.safetensors");
+  EXPECT_EQ(a.tensors.size(), 8u);
+  for (const auto& [name, tensor] : a.tensors) EXPECT_TRUE(at::equal(tensor, b.tensors.at(name))) << name;
+  EXPECT_FALSE(at::equal(a.tensors.at("0.weight"), a.tensors.at("1.weight")));
+  EXPECT_EQ(a.metadata, b.metadata);
+  EXPECT_EQ(optim::parse_stored_emas(a.metadata.at(optim::kPowerEmaKey), "it").updates, 20);
 }
 
 TEST_F(CheckpointTest, FrozenParametersAreSavedAsTheyAre) {

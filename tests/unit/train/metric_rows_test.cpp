@@ -15,15 +15,15 @@ using distributed::Communicator;
 using distributed::testing::with_ranks;
 using ::testing::Each;
 
-constexpr double kPatience = 60;
-constexpr int64_t kWidth = 3;
-const auto kNever = [] { return false; };
+constexpr double kRowPatience = 60;
+constexpr int64_t kRowWidth = 3;
+const auto kNeverStops = [] { return false; };
 
 std::string hash_of(int64_t image) { return fmt::format("{:064}", image); }
 
 // A row tells its image, and with which others it was made.
 score::DrawnRows named(int64_t first, int64_t count) {
-  score::DrawnRows made{.rows = at::empty({count, kWidth})};
+  score::DrawnRows made{.rows = at::empty({count, kRowWidth})};
   for (int64_t i = 0; i < count; ++i) {
     made.rows[i].copy_(at::tensor({float(first + i), float(first), float(count)}));
     made.hashes.push_back(hash_of(first + i));
@@ -37,13 +37,13 @@ TEST(MetricRows, AreTheSameOnEveryNumberOfRanksAndEachGroupIsMadeOnce) {
     for (const int world : {1, 2, 4, 7}) {
       std::multiset<int64_t> made;
       std::mutex mutex;
-      const auto errors = with_ranks(world, kPatience, [&](Communicator& ranks) {
+      const auto errors = with_ranks(world, kRowPatience, [&](Communicator& ranks) {
         const MakeRows make = [&](int64_t first, int64_t count, const auto&) {
           const std::scoped_lock lock(mutex);
           made.insert(first);
           return named(first, count);
         };
-        const auto all = rows_together(groups, kWidth, make, ranks, "metrics", kNever).value();
+        const auto all = rows_together(groups, kRowWidth, make, ranks, "metrics", kNeverStops).value();
         ASSERT_EQ(all.rows.size(0), images);
         for (int64_t i = 0; i < images; ++i) {
           const int64_t first = i / 2 * 2;
@@ -60,14 +60,15 @@ TEST(MetricRows, AreTheSameOnEveryNumberOfRanksAndEachGroupIsMadeOnce) {
 }
 
 TEST(MetricRows, EndOnAllRanksWhenOneIsAsked) {
-  const auto errors = with_ranks(3, kPatience, [&](Communicator& ranks) {
+  const auto errors = with_ranks(3, kRowPatience, [&](Communicator& ranks) {
     int polls = 0, made = 0;
     const auto stop = [&] { return ++polls == 3 && ranks.rank() == 1; };
     const MakeRows make = [&](int64_t first, int64_t count, const std::function<bool()>& asked) {
       ++made;
       return asked() ? score::DrawnRows{} : named(first, count);
     };
-    EXPECT_FALSE(rows_together({.images = 30, .size = 2}, kWidth, make, ranks, "metrics", stop).has_value());
+    EXPECT_FALSE(
+        rows_together({.images = 30, .size = 2}, kRowWidth, make, ranks, "metrics", stop).has_value());
     EXPECT_LT(made, 5);
   });
   EXPECT_THAT(errors, Each(""));

@@ -16,9 +16,9 @@ using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
 // Losses that name the sample and the timestep, or no timestep.
-class Named : public Objective {
+class NamedObjective : public Objective {
  public:
-  explicit Named(int64_t timesteps) : timesteps_(timesteps) {}
+  explicit NamedObjective(int64_t timesteps) : timesteps_(timesteps) {}
   at::Tensor loss(const data::Batch&) override { return at::zeros({}); }
   at::Tensor held_out_losses(const data::Batch& sample) override {
     EXPECT_FALSE(at::GradMode::is_enabled());
@@ -45,7 +45,7 @@ TEST(Validation, MeansOverSamplesOnEveryNumberOfRanks) {
   for (const int world : {1, 2, 3, 7}) {
     std::vector<std::vector<double>> means(static_cast<size_t>(world));
     const auto errors = distributed::testing::with_ranks(world, 60, [&](distributed::Communicator& ranks) {
-      Named objective(3);
+      NamedObjective objective(3);
       means[size_t(ranks.rank())] = held_out_losses(objective, rows_of({0, 1, 2, 3, 9}), ranks, "held out");
     });
     EXPECT_THAT(errors, Each(""));
@@ -56,7 +56,7 @@ TEST(Validation, MeansOverSamplesOnEveryNumberOfRanks) {
 TEST(Validation, EndsOnAllRanksBeforeTheNextTurn) {
   std::vector<int> turns(2);
   const auto errors = distributed::testing::with_ranks(2, 60, [&](distributed::Communicator& ranks) {
-    Named objective(1);
+    NamedObjective objective(1);
     const auto stop = [&] { return ++turns[size_t(ranks.rank())] == 3; };
     EXPECT_TRUE(
         held_out_losses(objective, rows_of({0, 1, 2, 3, 4, 5, 6, 7}), ranks, "held out", stop).empty());

@@ -1,0 +1,276 @@
+#include "pixart/study/serve.h"
+
+#include <httplib.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <set>
+
+#include "page.h"
+#include "pixart/base/env.h"
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
+#include "pixart/base/log.h"
+#include "pixart/base/print.h"
+#include "pixart/base/words.h"
+#include "store.h"
+
+namespace pixart::study {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr size_t kLargestBody = size_t{256} << 10;
+constexpr size_t kMostLines = 1000;
+constexpr int kSecondsToRead = 5, kSecondsToWrite = 20;
+enum Status {
+  kOk = 200,
+  kMoved = 301,
+  kBad = 400,
+  kNotFound = 404,
+  kNoMethod = 405,
+  kNoLength = 411,
+  kTooLarge = 413,
+  kTooMany = 429,
+  kNotStored = 507
+};
+
+struct Served {
+  PublicPlan plan;
+  std::set<std::string> images = {};
+  std::string page = {};
+  fs::path folder = {};
+  std::string collect = {};
+};
+
+void reply(httplib::Response& response, int status, const std::string& text,
+           const char* type = "text/plain") {
+  response.status = status;
+  response.set_content(text, type);
+}
+
+// For every answer of the server. A page that was opened from a disk has the origin null.
+void add_headers(httplib::Response& response) {
+  response.set_header("X-Content-Type-Options", "nosniff");
+  response.set_header("Referrer-Policy", "no-referrer");  // the address holds the secret word
+  response.set_header("X-Frame-Options", "DENY");
+  response.set_header("Cache-Control", "no-store");
+}
+void allow_other_origins(httplib::Response& response) {
+  response.set_header("Access-Control-Allow-Origin", "*");
+  response.set_header("Access-Control-Allow-Methods", "POST");
+  response.set_header("Access-Control-Allow-Headers", "Content-Type");
+}
+
+// "/s/<word>/<rest>"; the word is "" for any other path.
+struct Place {
+  std::string word, rest;
+  bool has_slash = false;
+};
+Place place_of(const std::string& path) {
+  constexpr std::string_view kStart = "/s/";
+  if (!path.starts_with(kStart)) return {};
+  const size_t end = path.find('/', kStart.size());
+  if (end == std::string::npos) return {path.substr(kStart.size()), "", false};
+  return {path.substr(kStart.size(), end - kStart.size()), path.substr(end + 1), true};
+}
+
+// What the library would read without a limit is refused before it is read.
+std::optional<std::pair<int, std::string>> refusal(const httplib::Request& request) {
+  if (!std::ranges::count(std::vector<std::string>{"GET", "HEAD", "POST", "OPTIONS"}, request.method))
+    return std::pair{kNoMethod, "no such method"};
+  for (const char* header : {"Transfer-Encoding", "Content-Encoding"})
+    if (request.has_header(header)) return std::pair{kBad, std::string(header) + " is not taken"};
+  const auto lengths = request.get_header_value_count("Content-Length");
+  if (lengths > 1) return std::pair{kBad, "several lengths"};
+  if (request.method != "POST") return std::nullopt;
+  const std::string length = request.get_header_value("Content-Length");
+  const bool is_number = !length.empty() && length.find_first_not_of("0123456789") == std::string::npos;
+  if (!is_number) return std::pair{kNoLength, "the length is missing"};
+  if (length.size() > 9 || std::stoul(length) > kLargestBody) return std::pair{kTooLarge, "too large"};
+  return std::nullopt;
+}
+
+ordered_json session_of(Store& store, const std::string& person) {
+  std::map<int64_t, ordered_json> newest;
+  store.each(person, [&](const std::string&, int64_t trial, const std::string& text) {
+    auto answer = ordered_json::parse(text);
+    auto& known = newest[trial];
+    if (known.is_null() || known.at("seq") <= answer.at("seq")) known = std::move(answer);
+  });
+  ordered_json answers = ordered_json::array();
+  for (const auto& [trial, answer] : newest) answers.push_back({{"trial", trial}, {"answer", answer}});
+  return {{"person", person}, {"answers", answers}};
+}
+
+void get(const Served& served, Store& store, const httplib::Request& request, httplib::Response& response) {
+  const Place place = place_of(request.path);
+  const auto person = store.people().find(place.word);
+  if (person == store.people().end()) return reply(response, kNotFound, "not found");
+  if (!place.has_slash) return response.set_redirect("/s/" + place.word + "/", kMoved);
+  constexpr std::string_view kImages = "images/";
+  if (place.rest.empty() || place.rest == "index.html") return reply(response, kOk, served.page, "text/html");
+  if (place.rest == "session")
+    return reply(response, kOk, session_of(store, person->second).dump(), "application/json");
+  const std::string image = place.rest.starts_with(kImages) ? place.rest.substr(kImages.size()) : "";
+  if (!served.images.contains(image)) return reply(response, kNotFound, "not found");
+  reply(response, kOk, read_file(served.folder / "images" / image),
+        image.ends_with(".jpg") ? "image/jpeg" : "image/png");
+}
+
+// The answers in a body, or what is wrong with the first line that is not one. `person`: the only one who may answer; "":
+// anybody.
+std::string read_lines(const Served& served, const std::string& body, const std::string& person,
+                       std::vector<Answer>& answers) {
+  const auto lines = lines_of(body);
+  if (lines.size() > kMostLines) return fmt::format("more than {} lines", kMostLines);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (trimmed(lines[i]).empty()) continue;
+    auto [answer, fault] = read_answer(lines[i], served.plan.shape);
+    if (fault.empty() && !person.empty() && answer.person != person) fault = "it is of another person";
+    if (!fault.empty()) return fmt::format("line {}: {}", i + 1, fault);
+    answers.push_back(std::move(answer));
+  }
+  return answers.empty() ? "no answers" : "";
+}
+
+void post(const Served& served, Store& store, const httplib::Request& request, httplib::Response& response,
+          const std::string& person) {
+  allow_other_origins(response);
+  std::vector<Answer> answers;
+  const auto fault = read_lines(served, request.body, person, answers);
+  if (!fault.empty()) return reply(response, kBad, fault);
+  try {
+    if (!store.put(answers, served.plan.shape)) return reply(response, kTooMany, "too many answers");
+    reply(response, kOk, fmt::format("{{\"stored\":{}}}", answers.size()), "application/json");
+  } catch (const UserError& error) {
+    log::error("answers of {} are not stored: {}", answers.front().person, error.what());
+    reply(response, kNotStored, "not stored; try again later");
+  }
+}
+
+Served read_study(const ServeOptions& options) {
+  Served served{
+      .plan = read_plan(options.study / "plan.json"), .folder = options.study, .collect = options.collect};
+  served.page = read_file(options.study / "index.html", kLargestPlan);
+  const auto is_plain = [](char c) { return std::isalnum(uint8_t(c)) != 0 || c == '.'; };
+  Problems problems;
+  std::error_code error;
+  for (const auto& image : served.plan.images) {
+    if (image.starts_with('.') || !std::ranges::all_of(image, is_plain))
+      problems.add(
+          fmt::format("the plan names an image '{}', which is not a name of `pixart study make`", image));
+    else if (!fs::is_regular_file(fs::symlink_status(options.study / "images" / image, error)))
+      problems.add(fmt::format("images/{} is missing", image));
+  }
+  const bool is_word =
+      std::ranges::all_of(options.collect, [](char c) { return std::isalnum(uint8_t(c)) != 0; });
+  constexpr size_t kShortest = 8, kLongest = 64;
+  if (!options.collect.empty() &&
+      (!is_word || options.collect.size() < kShortest || options.collect.size() > kLongest))
+    problems.add(fmt::format("--collect: a word of {} to {} letters and digits", kShortest, kLongest));
+  problems.throw_if_any(options.study.string());
+  served.images.insert(served.plan.images.begin(), served.plan.images.end());
+  return served;
+}
+
+void add_routes(httplib::Server& server, const Served& served, Store& store) {
+  using Handled = httplib::Server::HandlerResponse;
+  server.set_pre_routing_handler([&](const httplib::Request& request, httplib::Response& response) {
+    add_headers(response);
+    if (const auto refused = refusal(request)) {
+      reply(response, refused->first, refused->second);
+      return Handled::Handled;
+    }
+    if (request.method == "POST") return Handled::Unhandled;
+    if (request.method == "OPTIONS") {
+      allow_other_origins(response);
+      reply(response, kOk, "");
+    } else {
+      get(served, store, request, response);
+    }
+    return Handled::Handled;
+  });
+  server.Post(R"(/s/[A-Za-z0-9_-]{22}/answers)",
+              [&](const httplib::Request& request, httplib::Response& response) {
+                const auto person = store.people().find(place_of(request.path).word);
+                if (person == store.people().end()) return reply(response, kNotFound, "not found");
+                post(served, store, request, response, person->second);
+              });
+  if (!served.collect.empty())
+    server.Post("/collect/" + served.collect,
+                [&](const httplib::Request& request, httplib::Response& response) {
+                  post(served, store, request, response, "");
+                });
+  server.set_error_handler([](const httplib::Request&, httplib::Response& response) {
+    if (response.body.empty())
+      reply(response, response.status == kBad ? kNotFound : response.status, "not found");
+  });
+  server.set_exception_handler([](const httplib::Request&, httplib::Response& response, std::exception_ptr) {
+    reply(response, 500, "error");
+  });
+}
+
+void limit(httplib::Server& server) {
+  server.set_payload_max_length(kLargestBody);
+  server.set_read_timeout(kSecondsToRead);
+  server.set_write_timeout(kSecondsToWrite);
+  server.set_tcp_nodelay(true);
+  // The library's own choice would let two servers share a port, and each would get some of the answers.
+  server.set_socket_options([](auto socket) {
+    const int yes = 1;
+    setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  });
+}
+
+void print_links(const Store& store, const std::string& address) {
+  std::map<std::string, std::string> words;
+  for (const auto& [word, person] : store.people()) words[person] = word;
+  for (const auto& [person, word] : words) print_line("{} {}/s/{}/", person, address, word);
+}
+
+}  // namespace
+
+void serve_study(const ServeOptions& options) {
+  const Served served = read_study(options);
+  Store store(options.database, served.plan.shape);
+  httplib::Server server;
+  limit(server);
+  add_routes(server, served, store);
+  int port = options.port;
+  if (port == 0)
+    port = server.bind_to_any_port(options.host);
+  else if (!server.bind_to_port(options.host, port))
+    port = -1;
+  if (port <= 0)
+    throw UserError(
+        fmt::format("cannot serve at {} port {}: the port is in use or not allowed, or the host is not an "
+                    "address of this machine. Give another --port or --host.",
+                    options.host, options.port));
+  const std::string host = options.host == "0.0.0.0" ? host_name() : options.host;
+  const std::string address =
+      options.address.empty() ? fmt::format("http://{}:{}", host, port) : options.address;
+  print_links(store, address);
+  if (!served.collect.empty())
+    print_line("pages that were opened from a disk send to {}/collect/{}", address, served.collect);
+  log::info("serving {} at {}:{}; answers go to {}; Ctrl-C ends it", options.study.string(), options.host,
+            port, options.database.string());
+  server.listen_after_bind();
+}
+
+int64_t export_answers(const fs::path& database, const fs::path& out) {
+  Store store(database);
+  AtomicFile file(out);
+  int64_t count = 0;
+  store.each("", [&](const std::string& person, int64_t trial, const std::string& text) {
+    ordered_json line = {{"study", store.study()}, {"person", person}, {"trial", trial}};
+    line.update(ordered_json::parse(text));
+    file.write(line.dump() + "\n");
+    ++count;
+  });
+  file.commit();
+  return count;
+}
+
+}  // namespace pixart::study
