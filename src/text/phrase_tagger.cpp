@@ -67,7 +67,9 @@ class Tagger {
     const auto& e = evidence(i);
     if (shares_article(i)) return true;
     if (e.adjective == 0 && e.past == 0 && e.ing == 0) return false;
-    if (has_adjective_ && e.noun > e.adjective) return false;
+    // "a metallic key and fluffy clouds": spaCy takes a noun that is often an adjective for one.
+    const bool is_before_plural = is_open(i + 3) && evidence(i + 3).is_plural;
+    if (has_adjective_ && e.noun > (is_before_plural ? 3 : 1) * e.adjective) return false;
     size_t next = i + 1;
     if (is_text(next, ",") && is_closed_as(next + 1, WordClass::kConjunction)) ++next;
     if (is_link(next) && is_open(next + 1) && is_plain_adverb(next + 1)) ++next;

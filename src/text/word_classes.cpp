@@ -131,11 +131,13 @@ WordEvidence guessed(std::string_view word) {
   return evidence;
 }
 
-// Irregular pasts that are nouns too, and which spaCy's small English model takes for verbs even in "a red rose"; its
-// other ones ("saw", "shot", "wound") it takes for nouns there. Found with all that WordNet lists.
+// Nouns that look like participles, and which spaCy's small English model takes for verbs even in "a red rose"; others ("saw",
+// "shot", "bed") it takes for nouns there. Found by asking it about all nouns of WordNet that end like an irregular past.
 bool is_only_past(std::string_view word) {
-  static const Set words{"bound", "fell", "felt", "found", "lit",  "lost",
-                         "rose",  "sat",  "sent", "shook", "spoke"};
+  static const Set words{"acorn",   "blackthorn", "bobsled",   "bound",     "cowshed",  "daybed",
+                         "dogsled", "fell",       "felt",      "flowerbed", "found",    "lit",
+                         "lost",    "purebred",   "quadruped", "rose",      "sat",      "seedbed",
+                         "sent",    "shook",      "spoke",     "tricorn",   "woodshed", "worsted"};
   return words.contains(word);
 }
 
@@ -158,7 +160,7 @@ WordEvidence evidence_of(const WordNet& wordnet, std::string_view word) {
   }
   for (const auto& base : base_forms(wordnet, word, kVerb)) add(use_of(evidence, base.form), base.uses);
   if (is_own_past(word)) evidence.past = evidence.base;
-  if (is_only_past(word)) evidence.noun = 0;
+  if (is_only_past(word)) evidence.noun = 0, evidence.past = std::max(evidence.past, 0.5);
   for (const auto& base : base_forms(wordnet, word, kAdjective)) add(evidence.adjective, base.uses);
   for (const auto& base : base_forms(wordnet, word, kAdverb)) add(evidence.adverb, base.uses);
   if (evidence.noun + evidence.verb() + evidence.adjective + evidence.adverb == 0) return guessed(word);

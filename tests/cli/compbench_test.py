@@ -25,6 +25,7 @@ PROMPTS = {
 }
 HOSTILE = ["a cat $(touch ran) `touch ran`; touch ran", "a cat\" & 'a dog' | <b>&lt;", "-rf a cat", "a cat \\ %s %n {} {{0}}"]
 OFFICIAL_IMAGES = 10
+KNOWN_QUESTIONS = {}
 
 
 def png(file, seed):
@@ -65,7 +66,11 @@ class CompBench(unittest.TestCase):
         return json.loads(output) if "--json" in more and code == DONE else output
 
     def questions(self):
-        return [json.loads(line) for line in self.pixart("compbench", "questions", "--prompts", "dataset").splitlines()]
+        """Each set of prompts is asked once for all tests: the command reads WordNet."""
+        prompts = tuple(file.read_text() for file in sorted((self.folder / "dataset").glob("*.txt")))
+        if prompts not in KNOWN_QUESTIONS:
+            KNOWN_QUESTIONS[prompts] = [json.loads(line) for line in self.pixart("compbench", "questions", "--prompts", "dataset").splitlines()]
+        return KNOWN_QUESTIONS[prompts]
 
     def write_answers(self, value=lambda number, place: 0.9 - 0.1 * place - 0.01 * number):
         rows = []
