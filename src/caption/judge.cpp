@@ -291,7 +291,7 @@ class Judging {
       auto& answers = judged.answers.emplace_back();
       judged.verdicts.push_back(verdict_of(i, answers));
       for (const auto& answer : answers)
-        if (!answer.model.empty()) models.insert(answer.model);
+        if (answer.reason.empty()) models.insert(answer.model);
     }
     judged.models.assign(models.begin(), models.end());
     judged.questions_sha256 = questions_sha256_;
