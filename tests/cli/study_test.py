@@ -35,8 +35,8 @@ def pixart(*arguments, folder, code=DONE):
     return result.stdout if code == DONE else result.stdout + result.stderr
 
 
-def make(folder, *options, models=MODELS, out="study", code=DONE):
-    return pixart("study", "make", *(f"{m}={m}" for m in models), "--prompts", "prompts.txt", "--people", "6", "--seen", "3", "--seed", "7", "--out", out,
+def make(folder, *options, models=MODELS, out="study", seed=7, code=DONE):
+    return pixart("study", "make", *(f"{m}={m}" for m in models), "--prompts", "prompts.txt", "--people", "6", "--seen", "3", "--seed", seed, "--out", out,
                   *options, folder=folder, code=code)
 
 
@@ -155,7 +155,7 @@ class Make(Scratch):
         make(self.folder, out="again")
         for name in "plan.json", "index.html":
             self.assertEqual((self.folder / "again" / name).read_bytes(), (self.folder / "study" / name).read_bytes())
-        make(self.folder, "--seed", "8", out="else")
+        make(self.folder, seed=8, out="else")
         self.assertFalse(set(self.plan["images"]) & set(json.loads((self.folder / "else/plan.json").read_text())["images"]))
 
 
@@ -362,7 +362,7 @@ class Serve(Scratch):
         output = pixart("study", "serve", "study", "--port", self.port, folder=self.folder, code=BAD_INPUT)
         self.assertIn("in use", output)
         if not (self.folder / "second").exists():
-            make(self.folder, "--seed", "9", out="second")
+            make(self.folder, seed=9, out="second")
         self.assertIn("another study", pixart("study", "serve", "second", "--answers", "study.answers.sqlite", "--port", "0", folder=self.folder, code=BAD_INPUT))
         plan = json.loads((self.folder / "second/plan.json").read_text())
         plan["images"][0] = "../../study.key.json"
