@@ -208,7 +208,7 @@ function ask(number) {
   const narrow = matchMedia('(max-width: 640px)').matches, columns = few ? (narrow ? 1 : 2) : narrow ? 2 : Math.ceil(own.images.length / (own.images.length > 3 ? 2 : 1));
   box.style.setProperty('--columns', columns);
   const rows = Math.ceil(own.images.length / columns);
-  box.style.setProperty('--tall', (narrow ? (few ? 30 : 24) : Math.floor(64 / rows)) + 'vh');
+  box.style.setProperty('--tall', (narrow ? (few ? 30 : 24) : Math.floor((rows > 1 ? 54 : 64) / rows)) + 'vh');
   if (few) box.setAttribute('data-few', '');
   own.images.forEach((image, i) => {
     const shown = el('img', {src: address(image), alt: 'Image ' + (i + 1) + ' of ' + own.images.length, draggable: false});

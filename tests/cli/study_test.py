@@ -36,7 +36,8 @@ def pixart(*arguments, folder, code=DONE):
 
 
 def make(folder, *options, models=MODELS, out="study", seed=7, code=DONE):
-    return pixart("study", "make", *(f"{m}={m}" for m in models), "--prompts", "prompts.txt", "--people", "6", "--seen", "3", "--seed", seed, "--out", out,
+    return pixart("study", "make", *(f"{m}={m}" for m in models), "--prompts", "prompts.txt", "--people", "6",
+                  *([] if "--seen" in options else ["--seen", "3"]), "--seed", seed, "--out", out,
                   *options, folder=folder, code=code)
 
 
