@@ -64,6 +64,8 @@ std::string printable(std::string_view text, LineBreaks breaks) {
 
 void print_text(std::string_view text) { write(printable(text, LineBreaks::kKept)); }
 
+void flush_printed() { std::fflush(stdout); }
+
 void print_json(std::string_view json) {
   write(replaced(
             json, [](uint32_t code) { return code == '\n' || code == '\t'; },

@@ -20,12 +20,13 @@ h2 { margin: .9rem 0 .4rem; font-size: 1.25rem; } h2:focus { outline: none; }
 .images[data-few] .pick img { height: var(--tall); width: auto; aspect-ratio: auto; }
 .pick:hover { border-color: var(--soft); } .pick[aria-pressed=true] { border-color: var(--s0); }
 .badge { position: absolute; top: .6rem; left: .6rem; min-width: 2rem; padding: 0 .4rem; line-height: 2rem; border-radius: 1rem; background: var(--s0); color: var(--ground); font-weight: 700; font-size: 1rem; }
-.badge:empty { display: none; } figcaption { display: flex; align-items: center; gap: .6rem; color: var(--soft); font-size: .875rem; }
+.badge:empty { display: none; } figcaption { margin-top: .25rem; display: flex; align-items: center; gap: .6rem; color: var(--soft); font-size: .875rem; }
 .row { display: flex; flex-wrap: wrap; gap: .6rem; margin: .9rem 0 .3rem; justify-content: center; } .row.start { justify-content: flex-start; }
 button, select, .file { font: inherit; min-height: 2.75rem; padding: .3rem 1rem; border: 1px solid var(--soft); border-radius: .5rem; background: var(--stripe); color: var(--text); cursor: pointer; }
 button.small { min-height: 2.75rem; padding: .1rem .7rem; border-color: var(--line); } button.main { background: var(--s0); color: var(--ground); border-color: var(--s0); font-weight: 600; }
 button.act[aria-pressed=true] { background: var(--s0); color: var(--ground); } button:disabled { opacity: .5; cursor: default; }
 :focus-visible { outline: 3px solid var(--s1); outline-offset: 2px; } kbd { border: 1px solid var(--soft); border-radius: .25rem; padding: 0 .35rem; font: inherit; font-size: .8125rem; }
+.acts { position: sticky; bottom: 0; background: var(--ground); padding: .3rem 0; margin-bottom: 0; } html { scroll-padding: 1rem 0 5rem; }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); } .warn { color: var(--s1); font-weight: 600; }
 dialog { border: 0; padding: 0; width: 100vw; height: 100vh; max-width: none; max-height: none; background: var(--ground); color: var(--text); }
 dialog[open] { display: flex; flex-direction: column; } dialog .bar { display: flex; flex-wrap: wrap; gap: .6rem; align-items: center; padding: .5rem 1rem; }
@@ -139,6 +140,7 @@ const warning = () => stored ? null : el('p', {className: 'warn', textContent: '
 
 function choosePerson(name) {
   person = name;
+  if (base === null) location.hash = name;  // a reload knows the person
   load();
   start();
 }
@@ -201,12 +203,12 @@ function ask(number) {
   const word = asks[own.question][ranks ? 1 : 0];
   const box = el('div', {className: 'images'});
   const few = own.images.length === 2;
-  show(heading(word), own.prompt === undefined ? null : el('p', {className: 'prompt', textContent: own.prompt}), box, el('div', {className: 'row'}));
+  show(heading(word), own.prompt === undefined ? null : el('p', {className: 'prompt', textContent: own.prompt}), box, el('div', {className: 'row acts'}));
   screen = {number, own, order: known && known.order ? known.order.map(group => [...group]) : [], equal: false, since: 0, spent: 0, picks: []};
   const narrow = matchMedia('(max-width: 640px)').matches, columns = few ? (narrow ? 1 : 2) : narrow ? 2 : Math.ceil(own.images.length / (own.images.length > 3 ? 2 : 1));
   box.style.setProperty('--columns', columns);
   const rows = Math.ceil(own.images.length / columns);
-  box.style.setProperty('--tall', (narrow ? (few ? 30 : 24) : Math.floor(64 / rows)) + 'vh');
+  box.style.setProperty('--tall', (narrow ? (few ? 30 : 24) : Math.floor((rows > 1 ? 54 : 64) / rows)) + 'vh');
   if (few) box.setAttribute('data-few', '');
   own.images.forEach((image, i) => {
     const shown = el('img', {src: address(image), alt: 'Image ' + (i + 1) + ' of ' + own.images.length, draggable: false});

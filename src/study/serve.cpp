@@ -254,6 +254,7 @@ void serve_study(const ServeOptions& options) {
   print_links(store, address);
   if (!served.collect.empty())
     print_line("pages that were opened from a disk send to {}/collect/{}", address, served.collect);
+  flush_printed();
   log::info("serving {} at {}:{}; answers go to {}; Ctrl-C ends it", options.study.string(), options.host,
             port, options.database.string());
   server.listen_after_bind();

@@ -224,9 +224,10 @@ def fill_in(browser, name, by_keys, ranks, in_the_middle=None):
         if number == 2:
             try_extras(browser, by_keys, name)
             browser.settled()
-            number = 1
-            answer(browser, number, by_keys, ranks)
-            number = 2
+            if ranks:  # the order is still there
+                browser.press("Enter") if by_keys else browser.click("#next")
+            else:
+                answer(browser, 1, by_keys, ranks)
             pass_pages(browser, by_keys)
         if number == total // 3:
             place = browser.place()

@@ -19,6 +19,7 @@ std::string printable(std::string_view text, LineBreaks breaks = LineBreaks::kEs
 // These write to standard output.
 void print_text(std::string_view text);  // whole lines, whose line breaks are the program's own
 void print_json(std::string_view json);  // and a line break; the same characters become JSON's \u009b
+void flush_printed();  // for commands that go on: who reads from a pipe sees what was written so far
 template <class... Args>
 void print_line(fmt::format_string<Args...> text, Args&&... args) {  // line breaks in it are escaped
   print_text(printable(fmt::format(text, std::forward<Args>(args)...)) + "\n");
