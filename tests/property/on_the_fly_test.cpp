@@ -381,8 +381,8 @@ TEST_F(SeveralResolutions, AnEpochHasEachSampleOnceAtItsResolution) {
 }
 
 TEST_F(SeveralResolutions, NeitherRanksNorAStopNorEncodingInTheStepsChangeTheTraining) {
+  write_image(7, 7);  // whole: a damaged one has another place in the order where it is found late
   const Outcome stored = train(10);
-  EXPECT_LT(stored.losses.back(), stored.losses.front());
   expect_to_continue(3, 8);
   expect_same_on_two_ranks(6);
   encode(Encoding::kOnTheFly, Encoding::kStored);
