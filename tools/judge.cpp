@@ -14,7 +14,7 @@ namespace {
 
 struct JudgeArguments {
   caption::JudgeOptions options;
-  std::string protocol = word_of(caption::JudgeProtocol::kPrompt), category;
+  std::string protocol = word_of(caption::JudgeProtocol::kPrompt);
   std::string key_env = "OPENAI_API_KEY";
   double temperature = -1;  // below 0: the protocol's
   std::vector<fs::path> agreement;
@@ -28,8 +28,6 @@ void run(const JudgeArguments& arguments) {
   if (!arguments.agreement.empty()) return compare(arguments);
   auto options = arguments.options;
   options.protocol = enum_of_word<caption::JudgeProtocol>(arguments.protocol, "--protocol");
-  if (!arguments.category.empty())
-    options.category = enum_of_word<caption::CompBenchPart>(arguments.category, "--category");
   if (arguments.temperature >= 0) options.temperature = arguments.temperature;
   options.client.key = environment_variable(arguments.key_env.c_str()).value_or("");
   for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"})
@@ -56,17 +54,18 @@ void add_questions(CLI::App& command, JudgeArguments& arguments) {
   command.add_option("--parts", options.parts,
                      "images that a file shows in two columns, 1 or 4 (dpg: required, otherwise 1)");
   command.add_option(
-      "--category", arguments.category,
-      "compbench: the part of the benchmark, where the images are not in a folder of its name: " +
-          join(words_of_enum<caption::CompBenchPart>(), ", "));
+      "--category", options.category,
+      "compbench: the part of the benchmark, where the images are not in a folder of its name: "
+      "color, shape, texture, spatial, 3d_spatial, non_spatial, complex or numeracy");
   command.add_option("--phrases", options.phrases,
                      "compbench: JSONL with prompt and chunks, its noun phrases (color, shape, texture)");
   command.add_option("--benchmark", options.benchmark,
                      "compbench: folder of the benchmark, whose own wording is used (default: pixart's)");
   command
-      .add_option("--instruction", options.instruction,
-                  "what is sent for a yes-or-no question; {question} is the question, with --protocol prompt "
-                  "also {prompt}")
+      .add_option(
+          "--instruction", options.instruction,
+          "what is sent for a yes-or-no question; {question} is the question, with --protocol prompts "
+          "also {prompt}")
       ->capture_default_str();
 }
 

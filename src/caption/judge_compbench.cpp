@@ -66,12 +66,13 @@ std::string without_article(const std::string& phrase) {
 class Making {
  public:
   Making(const JudgeOptions& options, Problems& problems) : options_(options), problems_(problems) {
+    if (!options.category.empty()) part_ = enum_of_word<CompBenchPart>(options.category, "--category");
     if (!options.phrases.empty()) phrases_ = read_phrases(options.phrases, problems);
     if (!options.benchmark.empty()) program_ = read_file(options.benchmark / kProgram, kLargestProgram);
   }
 
   void add(const JudgedImage& image) {
-    const auto part = options_.category ? options_.category : part_of_folder(image.key);
+    const auto part = part_ ? part_ : part_of_folder(image.key);
     const std::string prompt = prompt_of_name(image.key);
     if (!part)
       return problems_.add(image.key +
@@ -131,6 +132,7 @@ class Making {
 
   const JudgeOptions& options_;
   Problems& problems_;
+  std::optional<CompBenchPart> part_ = std::nullopt;  // of all images
   Phrases phrases_;
   std::string program_;
   std::map<CompBenchPart, CompBenchWording> wordings_;

@@ -4,9 +4,19 @@
 #include <map>
 #include <string>
 
+#include "pixart/base/enum_words.h"
 #include "pixart/caption/judge.h"
 
 namespace pixart::caption {
+
+// The parts of T2I-CompBench. Its program calls non_spatial "action".
+enum class CompBenchPart { kColor, kShape, kTexture, kSpatial, kSpatial3d, kNonSpatial, kComplex, kNumeracy };
+inline EnumWords<CompBenchPart> enum_words(CompBenchPart) {
+  return {{"color", CompBenchPart::kColor},          {"shape", CompBenchPart::kShape},
+          {"texture", CompBenchPart::kTexture},      {"spatial", CompBenchPart::kSpatial},
+          {"3d_spatial", CompBenchPart::kSpatial3d}, {"non_spatial", CompBenchPart::kNonSpatial},
+          {"complex", CompBenchPart::kComplex},      {"numeracy", CompBenchPart::kNumeracy}};
+}
 
 // The two turns for a part of the benchmark. They hold {phrase}, {noun} and {attribute} of the three parts with
 // attributes, {prompt} of the others, and {category}.

@@ -55,14 +55,14 @@ JudgeOptions checked(JudgeOptions options) {
   require(needs_file || options.questions.empty(), "--questions has no effect with this --protocol");
   require(options.protocol != JudgeProtocol::kDpg || options.parts != 0,
           "--parts is missing: 4 where a file shows four images, as DPG-Bench wants them, otherwise 1");
-  require(is_compbench || (options.phrases.empty() && options.benchmark.empty() && !options.category),
+  require(is_compbench || (options.phrases.empty() && options.benchmark.empty() && options.category.empty()),
           "--phrases, --benchmark and --category need --protocol compbench");
   require(!is_compbench || options.samples == 0, "--samples has no effect with --protocol compbench");
   require(options.parts == 0 || options.parts == 1 || options.parts == 4, "--parts must be 1 or 4");
   require(is_compbench || options.instruction.find("{question}") != std::string::npos ||
               (options.protocol == JudgeProtocol::kPrompt &&
                options.instruction.find("{prompt}") != std::string::npos),
-          "--instruction must hold {question} (or {prompt} with --protocol prompt)");
+          "--instruction must hold {question} (or {prompt} with --protocol prompts)");
   problems.throw_if_any("pixart judge");
   options.parts = std::max(1, options.parts);
   if (options.out.empty())

@@ -22,29 +22,20 @@ enum class JudgeProtocol {
   kCompBench,  // a description and a score in two turns, as T2I-CompBench's evaluation with language models
 };
 inline EnumWords<JudgeProtocol> enum_words(JudgeProtocol) {
-  return {{"prompt", JudgeProtocol::kPrompt},
+  return {{"prompts", JudgeProtocol::kPrompt},
           {"questions", JudgeProtocol::kQuestions},
           {"geneval", JudgeProtocol::kGenEval},
           {"dpg", JudgeProtocol::kDpg},
           {"compbench", JudgeProtocol::kCompBench}};
 }
 
-// The parts of T2I-CompBench. Its program calls non_spatial "action".
-enum class CompBenchPart { kColor, kShape, kTexture, kSpatial, kSpatial3d, kNonSpatial, kComplex, kNumeracy };
-inline EnumWords<CompBenchPart> enum_words(CompBenchPart) {
-  return {{"color", CompBenchPart::kColor},          {"shape", CompBenchPart::kShape},
-          {"texture", CompBenchPart::kTexture},      {"spatial", CompBenchPart::kSpatial},
-          {"3d_spatial", CompBenchPart::kSpatial3d}, {"non_spatial", CompBenchPart::kNonSpatial},
-          {"complex", CompBenchPart::kComplex},      {"numeracy", CompBenchPart::kNumeracy}};
-}
-
 struct JudgeOptions {
   std::filesystem::path images;  // folder or another source
   JudgeProtocol protocol = JudgeProtocol::kPrompt;
-  std::filesystem::path questions;        // of kQuestions (JSONL or CSV) and kDpg (its CSV)
-  std::optional<CompBenchPart> category;  // of images that are not in a folder with its name
-  std::filesystem::path phrases;          // kCompBench: JSONL {"prompt", "chunks"}
-  std::filesystem::path benchmark;        // kCompBench: the benchmark's folder, whose wording is used
+  std::filesystem::path questions;  // of kQuestions (JSONL or CSV) and kDpg (its CSV)
+  std::string category;             // kCompBench: of images that are not in a folder with its name
+  std::filesystem::path phrases;    // kCompBench: JSONL {"prompt", "chunks"}
+  std::filesystem::path benchmark;  // kCompBench: the benchmark's folder, whose wording is used
   std::string instruction = "{question} Answer with Yes or No.";  // also {prompt} with kPrompt
   std::string endpoint, model;
   std::filesystem::path out;
