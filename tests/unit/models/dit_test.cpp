@@ -108,7 +108,7 @@ TEST(Dit, GuidanceMixesThreeChannelsAndPassesTheOthers) {
 }
 
 TEST(Dit, ALatentMeetsSeveralLabels) {
-  const Tiny tiny(at::kDouble);
+  const TinyDit tiny(at::kDouble);
   const at::Tensor label = at::tensor({0, 3, 1, 2, 2, 3}), twice = tiny.latent.repeat({2, 1, 1, 1});
   const at::Tensor got = tiny.model.forward(tiny.latent, tiny.timestep, {.label = label});
   EXPECT_LT(relative_distance(got, tiny.model.forward(twice, tiny.timestep.repeat({2}), {.label = label})),

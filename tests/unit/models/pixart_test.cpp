@@ -105,7 +105,7 @@ struct Pairs {
   Condition text;
   at::Tensor twice, time, times;  // latents [2B]; the timestep expanded, and written out
 
-  explicit Pairs(const Tiny& tiny)
+  explicit Pairs(const TinyPixart& tiny)
       : text(tiny.text),
         twice(tiny.latent.repeat({2, 1, 1, 1})),
         time(at::full({1}, 333.25).expand(3)),
@@ -119,7 +119,7 @@ struct Pairs {
 
 TEST(PixArt, ALatentMeetsSeveralCaptions) {
   for (const bool multi_scale : {false, true}) {
-    const Tiny tiny(at::kDouble, multi_scale);
+    const TinyPixart tiny(at::kDouble, multi_scale);
     const Pairs pairs(tiny);
     const at::Tensor got = tiny.model.forward(tiny.latent, pairs.time, pairs.text);
     EXPECT_EQ(got.size(0), 6);
@@ -149,7 +149,7 @@ int64_t rows_through(int64_t outputs, const std::function<void()>& work) {
 
 // The queries, keys and values (36) of the first of two blocks, and the modulation (72) of all.
 TEST(PixArt, WhatCaptionsDoNotChangeIsComputedOnceForEachLatent) {
-  const Tiny tiny;
+  const TinyPixart tiny;
   const Pairs pairs(tiny);
   const auto shared = [&] { tiny.model.forward(tiny.latent, pairs.time, pairs.text); };
   const auto apart = [&] { tiny.model.forward(pairs.twice, pairs.times, pairs.text); };
