@@ -80,8 +80,7 @@ TEST_F(JobStoreTest, RejectedOnesCanBeForgottenAndReplaced) {
 
 TEST_F(JobStoreTest, AResultIsAnsweredOrRejectedOrBoth) {
   JobStore store(file(), settings_);
-  EXPECT_THROW(store.put({.key = "a", .text = {}, .reason = {}, .detail = {}, .model = {}}),
-               InternalError);
+  EXPECT_THROW(store.put({.key = "a", .text = {}, .reason = {}, .detail = {}, .model = {}}), InternalError);
   auto both = captioned("a");
   both.reason = "refusal";
   store.put(both);  // a judge keeps what came
