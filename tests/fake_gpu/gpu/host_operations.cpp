@@ -50,12 +50,12 @@ std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& function) {
   return nullptr;
 }
 
-struct Start {
-  Start() {
+struct HostStart {
+  HostStart() {
     at::addGlobalCallback(
         at::RecordFunctionCallback(&begin).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
   }
-} g_start;
+} g_host_start;
 
 }  // namespace
 

@@ -10,7 +10,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-VaeConfig tiny_config() {
+VaeConfig tiny_vae_config() {
   VaeConfig config;
   config.block_out_channels = {8, 8, 8};
   config.layers_per_block = config.norm_num_groups = 1;
@@ -48,7 +48,7 @@ class TinyVaeTest : public ModelFolderTest {
     std::ofstream(config()) << json.dump();
   }
 
-  LoadedVae made_ = make_vae(tiny_config(), {});
+  LoadedVae made_ = make_vae(tiny_vae_config(), {});
 };
 
 TEST_F(TinyVaeTest, TheShapesOfATaesdTellItsConfig) {
@@ -90,7 +90,7 @@ TEST_F(TinyVaeTest, AFolderWithSeveralPairsIsRefused) {
 }
 
 TEST_F(TinyVaeTest, PartsThatDoNotFitEachOtherAreRefused) {
-  VaeConfig other = tiny_config();
+  VaeConfig other = tiny_vae_config();
   other.latent_channels = 4;
   other.tiny->normed = false;
   write_taesd();
