@@ -87,9 +87,9 @@ TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("_scaled_dot_product_fused_attention_overrideable_backward", &attention_backward);
 }
 
-struct Start {
-  Start() { at::native::_fused_sdp_choice_stub.set_cuda_dispatch_ptr(&choose_back_end); }
-} g_start;
+struct AttentionStart {
+  AttentionStart() { at::native::_fused_sdp_choice_stub.set_cuda_dispatch_ptr(&choose_back_end); }
+} g_attention_start;
 
 }  // namespace
 
