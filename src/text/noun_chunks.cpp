@@ -61,7 +61,8 @@ class ChunkFinder {
     if (is(i, WordClass::kAdverb)) return i + 1;
     if (is(i, WordClass::kNoun)) {
       if (i + 1 < units_.size() && units_[i + 1].lower == "'s" && is_modifier(i + 2)) return i + 1;
-      if (is(i + 1, WordClass::kNoun)) return i + 1;
+      // "a diamond bookshelf" is two phrases, as "the diamond itself" is.
+      if (is(i + 1, WordClass::kNoun)) return is_like_pronoun(units_[i + 1].lower) ? i : i + 1;
       return is(i + 1, WordClass::kAdjective) && is_modifier(i + 2) ? i + 1 : i;
     }
     if (i < units_.size() && units_[i].lower == "'s") return i + 1;
