@@ -83,10 +83,13 @@ bool is_modal(std::string_view word) {
 }
 bool is_particle(std::string_view word) { return particles().contains(word); }
 bool is_like_adjective(std::string_view word) {
-  static const Set words{"acoustic", "croissant",  "cynic",       "decal",     "decimal",
-                         "emigrant", "locomotive", "mammal",      "mosaic",    "numeral",
-                         "pendant",  "petal",      "photomosaic", "pollutant", "purgative",
-                         "stoic",    "urinal",     "vestal",      "victual"};
+  static const Set words{"acoustic",   "croissant", "cynic",   "decal",   "decimal",     "emigrant",
+                         "locomotive", "mammal",    "numeral", "pendant", "photomosaic", "pollutant",
+                         "purgative",  "stoic",     "urinal",  "vestal",  "victual"};
+  return words.contains(word);
+}
+bool is_like_past_at_end(std::string_view word) {
+  static const Set words{"deathbed", "featherbed", "flatbed", "hotbed", "sled"};
   return words.contains(word);
 }
 bool is_like_pronoun(std::string_view word) { return word.ends_with("elf") && word != "shelf"; }
@@ -148,11 +151,10 @@ WordEvidence guessed(std::string_view word) {
 // Nouns that look like participles, and which spaCy's small English model takes for verbs even in "a red rose"; others ("saw",
 // "shot", "bed") it takes for nouns there. Found by asking it about all nouns of WordNet that end like an irregular past.
 bool is_only_past(std::string_view word) {
-  static const Set words{"acorn",     "blackthorn", "bobsled",    "bound",   "cowshed",  "daybed",
-                         "deathbed",  "dogsled",    "featherbed", "fell",    "felt",     "flatbed",
-                         "flowerbed", "found",      "hotbed",     "lit",     "lost",     "moped",
-                         "purebred",  "quadruped",  "rose",       "sat",     "seedbed",  "sent",
-                         "shook",     "sled",       "spoke",      "tricorn", "woodshed", "worsted"};
+  static const Set words{"acorn",    "blackthorn", "bobsled",   "bound",  "cowshed", "daybed", "dogsled",
+                         "fell",     "felt",       "flowerbed", "found",  "lit",     "lost",   "moped",
+                         "purebred", "quadruped",  "rose",      "sat",    "seedbed", "sent",   "shook",
+                         "spoke",    "tricorn",    "woodshed",  "worsted"};
   return words.contains(word);
 }
 
