@@ -254,6 +254,9 @@ class Tagger {
       if (e.adjective > 0 || is_participle) return WordClass::kAdjective;
       return e.adverb > 0 ? WordClass::kAdverb : WordClass::kVerb;
     }
+    // "her beloved".
+    if (i > 0 && is_possessive(units_[i - 1].lower) && unit.lower.ends_with("ed") && e.adjective > e.noun)
+      return WordClass::kAdjective;
     if (is_taken_for_adjective(i)) return WordClass::kAdjective;
     if (has_noun_ && before(i) == WordClass::kNoun && e.adjective > 3 * e.noun) return WordClass::kAdjective;
     if (!is_determined_ && e.adjective > 4 * e.noun && before(i) != WordClass::kPreposition && i > 0)

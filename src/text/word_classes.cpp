@@ -81,6 +81,10 @@ bool is_modal(std::string_view word) {
   static const Set words{"can", "could", "may", "might", "must", "shall", "should", "will", "would"};
   return words.contains(word);
 }
+bool is_possessive(std::string_view word) {
+  static const Set words{"my", "your", "his", "her", "its", "our", "their", "whose", "'s"};
+  return words.contains(word);
+}
 bool is_particle(std::string_view word) { return particles().contains(word); }
 bool is_like_adjective(std::string_view word) {
   static const Set words{"acoustic",   "croissant", "cynic",   "decal",   "decimal",     "emigrant",

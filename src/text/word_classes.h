@@ -13,6 +13,7 @@ namespace pixart::text {
 std::optional<WordClass> closed_class(std::string_view word);
 bool is_auxiliary(std::string_view word);  // a form of be, have or do, or a modal verb
 bool is_modal(std::string_view word);      // after which a verb has its base form
+bool is_possessive(std::string_view word);
 bool is_particle(
     std::string_view word);  // a preposition that may follow a verb without a noun: "up", "below"
 // What spaCy's small English model mistakes by their endings; found by asking it about such words of WordNet.
