@@ -218,6 +218,7 @@ class Tagger {
 
   // "a round pendant", "a diamond pendant": of nouns that end like adjectives. A rare word before one keeps it a noun.
   bool is_taken_for_adjective(size_t i) const {
+    if (before(i) == WordClass::kNoun && is_like_past_after_noun(units_[i].lower)) return !is_verb_next(i);
     if (i == 0 || !is_like_adjective(units_[i].lower)) return false;
     if (before(i) == WordClass::kNoun) return evidence(i - 1).noun > 0.5;
     size_t first = i;

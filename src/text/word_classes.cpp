@@ -92,6 +92,10 @@ bool is_like_adjective(std::string_view word) {
                          "purgative",  "stoic",     "urinal",  "vestal",  "victual"};
   return words.contains(word);
 }
+bool is_like_past_after_noun(std::string_view word) {
+  static const Set words{"blowgun", "dreadnought", "heathen", "oven", "token"};
+  return words.contains(word);
+}
 bool is_like_past_at_end(std::string_view word) {
   static const Set words{"deathbed", "featherbed", "flatbed", "hotbed", "sled"};
   return words.contains(word);

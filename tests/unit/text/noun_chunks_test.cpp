@@ -55,6 +55,7 @@ TEST(NounChunks, WordsThatEndLikePronounsBeginAPhraseAfterNouns) {
               ElementsAre("a stone", "bookshelf", "a triangular", "elf"));
   EXPECT_THAT(chunks("a wooden bookshelf and a stone shelf"),
               ElementsAre("a wooden bookshelf", "a stone shelf"));
+  EXPECT_THAT(chunks("A brick oven stands in the yard."), ElementsAre("A brick", "oven", "the yard"));
 }
 
 TEST(NounChunks, NounsThatEndLikeAdjectivesAreLeftOut) {
@@ -63,6 +64,8 @@ TEST(NounChunks, NounsThatEndLikeAdjectivesAreLeftOut) {
   EXPECT_THAT(chunks("The red locomotive passed the old bench."),
               ElementsAre("The red locomotive", "the old bench"));
   EXPECT_THAT(chunks("a teardrop pendant"), ElementsAre("a teardrop pendant"));
+  EXPECT_THAT(chunks("a green bench and a metal token"), ElementsAre("a green bench", "a metal"));
+  EXPECT_THAT(chunks("The gift came from her beloved."), ElementsAre("The gift"));
 }
 
 TEST(NounChunks, SomeNounsLookLikeParticiplesWhereThePromptEnds) {
