@@ -53,6 +53,11 @@ class ChunkFinder {
   bool is_link(size_t i) const {
     return is(i, WordClass::kConjunction) || (i < units_.size() && units_[i].lower == ",");
   }
+  // "a diamond bookshelf" is two phrases, as "the diamond itself" is; "a steel oven sits" too.
+  bool begins_own_phrase(size_t i) const {
+    const auto& noun = units_[i].lower;
+    return !is(i + 1, WordClass::kNoun) && (is_like_pronoun(noun) || is_like_past_after_noun(noun));
+  }
   // Where the phrase goes on after unit i; i if it ends there.
   size_t next_of(size_t i, bool has_noun) const {
     if (is(i, WordClass::kDeterminer) && (is(i + 1, WordClass::kDeterminer) || is_modifier(i + 1)))
@@ -61,7 +66,7 @@ class ChunkFinder {
     if (is(i, WordClass::kAdverb)) return i + 1;
     if (is(i, WordClass::kNoun)) {
       if (i + 1 < units_.size() && units_[i + 1].lower == "'s" && is_modifier(i + 2)) return i + 1;
-      if (is(i + 1, WordClass::kNoun)) return i + 1;
+      if (is(i + 1, WordClass::kNoun)) return begins_own_phrase(i + 1) ? i : i + 1;
       return is(i + 1, WordClass::kAdjective) && is_modifier(i + 2) ? i + 1 : i;
     }
     if (i < units_.size() && units_[i].lower == "'s") return i + 1;

@@ -216,6 +216,16 @@ class Tagger {
     return previous == WordClass::kDeterminer || previous == WordClass::kAdjective;
   }
 
+  // "a round pendant", "a diamond pendant": of nouns that end like adjectives. A rare word before one keeps it a noun.
+  bool is_taken_for_adjective(size_t i) const {
+    if (before(i) == WordClass::kNoun && is_like_past_after_noun(units_[i].lower)) return !is_verb_next(i);
+    if (i == 0 || !is_like_adjective(units_[i].lower)) return false;
+    if (before(i) == WordClass::kNoun) return evidence(i - 1).noun > 0.5;
+    size_t first = i;
+    while (first > 0 && units_[first - 1].word_class == WordClass::kAdjective) --first;
+    return first < i && first > 0 && (is_text(first - 1, "a") || is_text(first - 1, "an"));
+  }
+
   WordClass decide(size_t i) const {
     const auto& unit = units_[i];
     if (unit.lower == "both" && i > 0 && units_[i - 1].word_class == WordClass::kVerb)
@@ -223,6 +233,8 @@ class Tagger {
     if (unit.lower == "next" && i > 0 && is_auxiliary(units_[i - 1].lower)) return WordClass::kAdjective;
     if (unit.closed) return is_noun_here(i) ? WordClass::kNoun : *unit.closed;
     const auto& e = unit.evidence;
+    if (is_shape_like_noun(unit.lower) && has(i + 1) && is_like_pronoun(units_[i + 1].lower))
+      return WordClass::kNoun;
     if (is_verb(i)) return WordClass::kVerb;
     if (is_plain_adverb(i)) return WordClass::kAdverb;
     const bool is_participle = e.past > 0 || e.ing > 0;
@@ -243,6 +255,10 @@ class Tagger {
       if (e.adjective > 0 || is_participle) return WordClass::kAdjective;
       return e.adverb > 0 ? WordClass::kAdverb : WordClass::kVerb;
     }
+    // "her beloved".
+    if (i > 0 && is_possessive(units_[i - 1].lower) && unit.lower.ends_with("ed") && e.adjective > e.noun)
+      return WordClass::kAdjective;
+    if (is_taken_for_adjective(i)) return WordClass::kAdjective;
     if (has_noun_ && before(i) == WordClass::kNoun && e.adjective > 3 * e.noun) return WordClass::kAdjective;
     if (!is_determined_ && e.adjective > 4 * e.noun && before(i) != WordClass::kPreposition && i > 0)
       return WordClass::kAdjective;

@@ -84,6 +84,8 @@ std::vector<Unit> units_of(const WordNet& wordnet, const std::vector<PromptWord>
     if (is_hyphen(words[i]) && !units.empty() && begins_with_mid(units.back().lower))
       unit.closed = WordClass::kPronoun;
     if (!unit.closed && unit.last == unit.first) unit.evidence = evidence_of(wordnet, unit.lower);
+    if (i + 1 == words.size() && is_like_past_at_end(unit.lower))
+      unit.evidence.noun = 0, unit.evidence.past = 0.5;
     units.push_back(std::move(unit));
   }
   return units;

@@ -81,7 +81,32 @@ bool is_modal(std::string_view word) {
   static const Set words{"can", "could", "may", "might", "must", "shall", "should", "will", "would"};
   return words.contains(word);
 }
+bool is_possessive(std::string_view word) {
+  static const Set words{"my", "your", "his", "her", "its", "our", "their", "whose", "'s"};
+  return words.contains(word);
+}
 bool is_particle(std::string_view word) { return particles().contains(word); }
+bool is_like_adjective(std::string_view word) {
+  static const Set words{"acoustic",   "croissant", "cynic",   "decal",   "decimal",     "emigrant",
+                         "locomotive", "mammal",    "numeral", "pendant", "photomosaic", "pollutant",
+                         "purgative",  "stoic",     "urinal",  "vestal",  "victual"};
+  return words.contains(word);
+}
+bool is_like_past_after_noun(std::string_view word) {
+  static const Set words{"blowgun", "dreadnought", "heathen", "oven", "token"};
+  return words.contains(word);
+}
+bool is_like_past_at_end(std::string_view word) {
+  static const Set words{"deathbed", "featherbed", "flatbed", "hotbed", "sled"};
+  return words.contains(word);
+}
+bool is_like_pronoun(std::string_view word) { return word.ends_with("elf") && word != "shelf"; }
+bool is_shape_like_noun(std::string_view word) {
+  static const Set words{"biconvex", "concave", "convex",     "crescent",  "cuboidal",      "decagonal",
+                         "globular", "oblate",  "ovoid",      "pyramidal", "quadrilateral", "rhomboidal",
+                         "ringlike", "rotund",  "spheroidal", "square",    "trapezoidal",   "triangular"};
+  return words.contains(word);
+}
 bool begins_clause(std::string_view word) {
   static const Set words{"while", "whilst", "as",      "which",    "that",   "who", "when",
                          "where", "if",     "because", "although", "though", "but", "so"};
@@ -134,10 +159,10 @@ WordEvidence guessed(std::string_view word) {
 // Nouns that look like participles, and which spaCy's small English model takes for verbs even in "a red rose"; others ("saw",
 // "shot", "bed") it takes for nouns there. Found by asking it about all nouns of WordNet that end like an irregular past.
 bool is_only_past(std::string_view word) {
-  static const Set words{"acorn",   "blackthorn", "bobsled",   "bound",     "cowshed",  "daybed",
-                         "dogsled", "fell",       "felt",      "flowerbed", "found",    "lit",
-                         "lost",    "purebred",   "quadruped", "rose",      "sat",      "seedbed",
-                         "sent",    "shook",      "spoke",     "tricorn",   "woodshed", "worsted"};
+  static const Set words{"acorn",    "blackthorn", "bobsled",   "bound",  "cowshed", "daybed", "dogsled",
+                         "fell",     "felt",       "flowerbed", "found",  "lit",     "lost",   "moped",
+                         "purebred", "quadruped",  "rose",      "sat",    "seedbed", "sent",   "shook",
+                         "spoke",    "tricorn",    "woodshed",  "worsted"};
   return words.contains(word);
 }
 

@@ -50,6 +50,29 @@ TEST(NounChunks, VerbsEndPhrases) {
               ElementsAre("The soft snow", "the roof", "a quiet scene", "they"));
 }
 
+TEST(NounChunks, WordsThatEndLikePronounsBeginAPhraseAfterNouns) {
+  EXPECT_THAT(chunks("a stone bookshelf and a triangular elf"),
+              ElementsAre("a stone", "bookshelf", "a triangular", "elf"));
+  EXPECT_THAT(chunks("a wooden bookshelf and a stone shelf"),
+              ElementsAre("a wooden bookshelf", "a stone shelf"));
+  EXPECT_THAT(chunks("A brick oven stands in the yard."), ElementsAre("A brick", "oven", "the yard"));
+}
+
+TEST(NounChunks, NounsThatEndLikeAdjectivesAreLeftOut) {
+  EXPECT_THAT(chunks("a stone decal and a green bench"), ElementsAre("a stone", "a green bench"));
+  EXPECT_THAT(chunks("a green bench and a round decal"), ElementsAre("a green bench"));
+  EXPECT_THAT(chunks("The red locomotive passed the old bench."),
+              ElementsAre("The red locomotive", "the old bench"));
+  EXPECT_THAT(chunks("a teardrop pendant"), ElementsAre("a teardrop pendant"));
+  EXPECT_THAT(chunks("a green bench and a metal token"), ElementsAre("a green bench", "a metal"));
+  EXPECT_THAT(chunks("The gift came from her beloved."), ElementsAre("The gift"));
+}
+
+TEST(NounChunks, SomeNounsLookLikeParticiplesWhereThePromptEnds) {
+  EXPECT_THAT(chunks("a green bench and a small flatbed"), ElementsAre("a green bench"));
+  EXPECT_THAT(chunks("a blue sled and a green bench"), ElementsAre("a blue sled", "a green bench"));
+}
+
 TEST(NounChunks, OddTextsHaveNoSurprises) {
   EXPECT_THAT(chunks(""), IsEmpty());
   EXPECT_THAT(chunks("  ,, -- ''' ... "), IsEmpty());
