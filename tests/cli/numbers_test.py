@@ -86,6 +86,19 @@ def whole_numbers(help_text):
         yield option, kind == "UINT"
 
 
+def in_groups(settings):
+    """At most AT_ONCE settings, each of another key: of two of one key the last would count."""
+    groups = []
+    for changed in settings:
+        key = changed.partition("=")[0]
+        fitting = (group for group in groups if len(group) < AT_ONCE and all(other.partition("=")[0] != key for other in group))
+        group = next(fitting, None)
+        if group is None:
+            groups.append(group := [])
+        group.append(changed)
+    return groups
+
+
 class Numbers(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -130,8 +143,7 @@ class Numbers(unittest.TestCase):
                 else:
                     others.append((changed, key))
         self.assertGreater(sum(map(len, refused.values())), 120)
-        groups = [values[at:at + AT_ONCE] for values in refused.values() for at in range(0, len(values), AT_ONCE)]
-        for group in groups:
+        for group in (group for values in refused.values() for group in in_groups(values)):
             code, output = pixart("train", str(self.file), "--check", "--file-only", *(part for changed in group for part in ("--set", changed)))
             self.assertEqual(code, BAD_INPUT, output)
             self.assertEqual([changed for changed in group if f"--set {changed}: " not in output], [], output)
