@@ -369,6 +369,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
             with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
 
+  result.codec = codec;
   result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, encoders));
   result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, encoders));
   const features::StageParts parts = open_data(run, stage, encoders, result);

@@ -13,6 +13,7 @@
 #include "pixart/distributed/communicator.h"
 #include "pixart/features/damaged_features.h"
 #include "pixart/features/excluded_samples.h"
+#include "pixart/features/latent_codec.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_data.h"
 #include "pixart/formats/weights.h"
@@ -37,8 +38,9 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
 struct StageModel {
   std::unique_ptr<nn::StateDict> state;  // trained weights
   std::unique_ptr<nn::StateDict> ema;    // same architecture; the trainer binds it to the EMA weights
-  std::unique_ptr<Objective> objective;
-  std::unique_ptr<Objective> ema_objective;  // with the EMA weights, for held-out samples
+  std::shared_ptr<const features::LatentCodec> codec = {};  // of diffusion stages; both objectives use it
+  std::unique_ptr<Objective> objective = {};
+  std::unique_ptr<Objective> ema_objective = {};  // with the EMA weights, for held-out samples
   std::unique_ptr<data::Loader> loader;
   std::shared_ptr<const data::SampleOrder> order = {};  // of the loader; set by stages of several resolutions
   std::optional<HeldOut> held_out = {};
