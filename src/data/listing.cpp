@@ -113,7 +113,7 @@ uint64_t look_at(const fs::path& path, std::optional<ReadFault>& fault) {
   std::error_code error;
   const auto status = fs::status(path, error);
   check_machine(path, error.value());
-  if (status.type() == fs::file_type::not_found) return is_at_fault(Reason::kMissingFile, "a broken link");
+  if (!fs::exists(status)) return is_at_fault(Reason::kMissingFile, "a broken link");
   if (status.type() != fs::file_type::regular)
     return is_at_fault(Reason::kUnreadableFile, "it is not a regular file");
   const auto bytes = fs::file_size(path, error);
