@@ -325,11 +325,13 @@ def from_server(driver, folder):
         nonlocal server
         server.send_signal(signal.SIGKILL)
         server.wait()
+        place = browser.place()
+        browser.press("b")
+        wait_for("the screen before", lambda: browser.place() != place)
         answer(browser, 2, True, False)  # while there is no server
         pass_pages(browser, True)
         server, again = start_server(folder, "pairs", port=port)
         assert again == links, "a link changed"
-        browser.press("b")
 
     try:
         browser.go(links["p02"])
