@@ -34,7 +34,7 @@ enum class Purpose : uint32_t {
   kEpochOrder = 20,  // order in which the sources of an epoch are mixed
   kRunOrder = 21,    // order of the buckets' runs in an epoch
   kFirstRun = 22,    // the bucket that fills up the batch of the epoch before
-  kStudy = 30,     // what people see in a study, and the resampling of their answers
+  kStudy = 30,       // what people see in a study, and the resampling of their answers
   kTest = 99,
 };
 
