@@ -104,7 +104,7 @@ def check_options(page, text):
         words = line.partition(" #")[0].split()
         if words[:1] != ["pixart"]:
             continue
-        command = words[1:3] if words[1] == "data" else words[1:2]
+        command = words[1:3] if words[1] in ("data", "study") else words[1:2]
         help_text = run(f"pixart {' '.join(command)} --help")
         for option in re.findall(r" (--[a-z-]+)", " ".join(words[1:])):
             if help_text and not re.search(rf"(^|[\s,]){option}\b", help_text):
