@@ -26,6 +26,7 @@ constexpr size_t kMostLines = 1000;
 constexpr int kSecondsToRead = 5, kSecondsToWrite = 20;
 enum Status {
   kOk = 200,
+  kEmpty = 204,
   kMoved = 301,
   kBad = 400,
   kNotFound = 404,
@@ -105,6 +106,7 @@ ordered_json session_of(Store& store, const std::string& person) {
 }
 
 void get(const Served& served, Store& store, const httplib::Request& request, httplib::Response& response) {
+  if (request.path == "/favicon.ico") return reply(response, kEmpty, "");  // browsers ask by themselves
   const Place place = place_of(request.path);
   const auto person = store.people().find(place.word);
   if (person == store.people().end()) return reply(response, kNotFound, "not found");
