@@ -61,7 +61,7 @@ class PartReader {
   template <class Value>
   void copy(Value* values, size_t count) {
     if (rest_.size() < count * sizeof(Value)) throw DamagedPart();
-    std::memcpy(static_cast<void*>(values), rest_.data(), count * sizeof(Value));
+    if (count > 0) std::memcpy(static_cast<void*>(values), rest_.data(), count * sizeof(Value));
     rest_.remove_prefix(count * sizeof(Value));
   }
   std::string_view rest_;
