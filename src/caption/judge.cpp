@@ -151,7 +151,7 @@ class Judging {
     send_asks("judge", asks);
   }
 
-  // What the model wrote about the image of a question; nothing if there is no such answer.
+  // What the model wrote about the image of a question; empty without such an answer.
   std::optional<std::string> description_of(const Ask& ask) const {
     const auto found = store_.find(key_of({ask.question, 0, true}));
     if (!found || !found->reason.empty()) return std::nullopt;
@@ -258,7 +258,7 @@ class Judging {
     return joined(answers, scale_of(own));
   }
 
-  // Unclear samples count neither as yes nor as no; all unclear are no answer.
+  // Unclear samples count neither as yes nor as no; if all are unclear, the question is unanswered.
   Verdict joined(const std::vector<Result>& answers, const Scale& scale) const {
     Verdict verdict{.state = VerdictState::kUnanswered};
     double sum = 0;

@@ -114,7 +114,7 @@ QuestionSet questions_for(const JudgeOptions& options, const data::Dataset& data
   }
   problems.throw_if_any("the questions cannot be asked");
   if (set.questions.empty())
-    throw UserError("there is no question about an image of " + options.images.string() + ".");
+    throw UserError("none of the questions is about an image of " + options.images.string() + ".");
   return set;
 }
 

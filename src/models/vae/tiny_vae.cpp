@@ -15,7 +15,7 @@ constexpr double kLargestLatent = 3;  // the decoder squashes its input between 
 
 struct TinyBlock {
   nn::Conv2d first, second, third;
-  nn::Conv2d widen, narrow;  // undefined weights: there is no branch with a norm
+  nn::Conv2d widen, narrow;  // undefined without a branch that has a norm
   nn::GroupNorm norm;
 
   TinyBlock(const nn::Scope& scope, int64_t width, bool normed)
@@ -142,7 +142,7 @@ at::Tensor AutoencoderTiny::encode(const at::Tensor& image) const {
 }
 
 at::Tensor AutoencoderTiny::decode(const at::Tensor& latent) const {
-  PIXART_CHECK(layers_->decoder, "there is no decoder");
+  PIXART_CHECK(layers_->decoder, "this autoencoder has only an encoder");
   PIXART_CHECK(latent.dim() == 4 && latent.size(1) == config_.latent_channels, "latent must be [B, {}, h, w]",
                config_.latent_channels);
   const auto& decoder = *layers_->decoder;
