@@ -39,9 +39,8 @@ struct NamedFolder {
   fs::path folder;
 };
 
-std::vector<NamedFolder> named_folders(const std::vector<std::string>& arguments) {
+std::vector<NamedFolder> named_folders(const std::vector<std::string>& arguments, Problems& problems) {
   std::vector<NamedFolder> folders;
-  Problems problems;
   for (const auto& argument : arguments) {
     const size_t equals = argument.find('=');
     if (equals == std::string::npos || equals == 0) {
@@ -52,7 +51,6 @@ std::vector<NamedFolder> named_folders(const std::vector<std::string>& arguments
     if (!fs::is_directory(folder)) problems.add(folder.string() + " is not a folder");
     folders.push_back({argument.substr(0, equals), folder});
   }
-  problems.throw_if_any("study make");
   return folders;
 }
 
@@ -90,8 +88,15 @@ uint64_t seed_of(const MakeArguments& arguments) {
 
 void make(MakeArguments arguments) {
   auto& request = arguments.request;
-  const auto folders = named_folders(arguments.models);
-  const auto suite = suite_of(arguments);
+  Problems problems;
+  const auto folders = named_folders(arguments.models, problems);
+  sample::Suite suite;
+  try {
+    suite = suite_of(arguments);
+  } catch (const UserError& error) {
+    problems.add(error.what());
+  }
+  problems.throw_if_any("study make");
   for (const auto& item : suite.items) request.prompts.push_back(item.prompt);
   const int64_t image = suite.files_per_item() > 1 ? arguments.image : 0;
   for (const auto& [name, folder] : folders) {

@@ -16,6 +16,7 @@
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
 #include "pixart/data/dataset.h"
+#include "pixart/data/recognise.h"
 
 namespace pixart::caption {
 using nlohmann::json;
@@ -43,7 +44,7 @@ class Judging {
   explicit Judging(JudgeOptions options)
       : options_(checked(std::move(options))),
         client_(client_of(options_.client, options_.endpoint, options_.insecure)),
-        dataset_(open_judged(options_.images)),
+        dataset_(data::open_image_set(options_.images)),
         keys_(keys_of(*dataset_)),
         set_(questions_for(options_, *dataset_)),
         form_(set_.has_scores         ? AnswerForm::kScore

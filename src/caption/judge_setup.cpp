@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
-#include "pixart/data/recognise.h"
 #include "pixart/formats/hash.h"
 
 namespace pixart::caption {
@@ -68,19 +67,6 @@ JudgeOptions checked(JudgeOptions options) {
   if (options.out.empty())
     options.out = fs::path(options.images).lexically_normal().filename().string() + "-judged";
   return options;
-}
-
-std::unique_ptr<data::Dataset> open_judged(const fs::path& path) {
-  const std::string recognised = data::recognised_type(path.string());
-  data::SourceConfig config;
-  config.name = "images";
-  // Folders are prompts or parts of a benchmark, not classes.
-  config.type = fs::is_directory(path) && recognised == "class_folder" ? "image_folder" : recognised;
-  config.path = path;
-  config.missing_caption = data::MissingCaption::kEmpty;
-  config.missing_caption_share = 1;
-  config.quarantine_budget = 1;  // they are counted as unanswered
-  return data::open_dataset(config);
 }
 
 std::vector<std::string> keys_of(const data::Dataset& dataset) {

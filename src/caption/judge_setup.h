@@ -13,7 +13,6 @@ namespace pixart::caption {
 // With defaults filled in. Throws UserError with all problems.
 JudgeOptions checked(JudgeOptions options);
 
-std::unique_ptr<data::Dataset> open_judged(const std::filesystem::path& path);
 std::vector<std::string> keys_of(const data::Dataset& dataset);
 
 // Throws UserError with all problems of the questions, and if there are none.

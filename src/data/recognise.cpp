@@ -237,4 +237,16 @@ std::string recognised_type(const std::string& path) {
                   fs::exists(path, error) ? "is not a data source" : "does not exist"));
 }
 
+std::unique_ptr<Dataset> open_image_set(const fs::path& path) {
+  SourceConfig config;
+  config.name = "images";
+  config.type = recognised_type(path.string());
+  if (config.type == "class_folder") config.type = "image_folder";
+  config.path = path;
+  config.missing_caption = MissingCaption::kEmpty;
+  config.missing_caption_share = 1;
+  config.quarantine_budget = 1;
+  return open_dataset(config);
+}
+
 }  // namespace pixart::data

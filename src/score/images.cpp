@@ -13,7 +13,6 @@
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
-#include "pixart/data/dataset.h"
 #include "pixart/data/recognise.h"
 #include "pixart/formats/hash.h"
 #include "resize.h"
@@ -26,18 +25,6 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr const char* kGrid = "grid.png";
-
-std::unique_ptr<data::Dataset> open_source(const fs::path& path) {
-  const std::string recognised = data::recognised_type(path.string());
-  data::SourceConfig config;
-  config.name = "images";
-  // Without captions and classes a folder of folders is one set.
-  config.type = fs::is_directory(path) && recognised == "class_folder" ? "image_folder" : recognised;
-  config.path = path;
-  config.missing_caption = data::MissingCaption::kEmpty;
-  config.missing_caption_share = 1;
-  return data::open_dataset(config);
-}
 
 // Rows that the listing rejects for another reason than their captions.
 void require_good_listing(const data::Dataset& dataset, const fs::path& path) {
@@ -59,7 +46,7 @@ std::string drawn_prompt(const fs::path& image) {
 }  // namespace
 
 ImageList open_images(const fs::path& path) {
-  const std::shared_ptr<const data::Dataset> dataset = open_source(path);
+  const std::shared_ptr<const data::Dataset> dataset = data::open_image_set(path);
   require_good_listing(*dataset, path);
   const ordered_json sampling = fs::is_directory(path) ? sampling_of(path) : ordered_json();
   const bool is_drawn = sampling.is_object(), has_grid = is_drawn && !sampling.contains("suite");

@@ -150,7 +150,9 @@ class Make(Scratch):
                               (("--questions", "beauty"), "unknown question 'beauty'"), (("--key", "new/key.json"), "outside of it"), ((), "a new folder")):
             out = "study" if not options else "new"
             self.assertIn(text, make(self.folder, *options, out=out, code=BAD_INPUT), options)
-        self.assertIn("NAME=FOLDER", pixart("study", "make", "a", "b=b", "--prompts", "prompts.txt", "--out", "x", folder=self.folder, code=BAD_INPUT))
+        output = pixart("study", "make", "a", "b=missing", "--prompts", "no-prompts.txt", "--out", "x", folder=self.folder, code=BAD_INPUT)
+        for text in "NAME=FOLDER", "missing is not a folder", "no-prompts.txt":  # all at once
+            self.assertIn(text, output)
 
     def test_the_same_seed_gives_the_same_study(self):
         make(self.folder, out="again")
