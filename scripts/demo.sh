@@ -14,7 +14,7 @@ readonly kReferenceScenes=390 kReferenceSeed=20231 # no stage draws scenes with 
 
 usage() {
   cat <<END
-Usage: scripts/demo.sh [--compare-scratch [--seeds 0,1,2]]
+Usage: scripts/demo.sh [--compare-scratch [--seeds 0,1,2] | --study]
 
 Installs what is missing, builds pixart, trains the paper's three stages on drawn scenes (configs/demo/scenes.yaml) and
 scores the images. Takes minutes on two processors; an interrupted demo is continued, a finished one is only
@@ -25,8 +25,12 @@ scored again. The run folder is runs/demo. The exit code is that of \`pixart dem
                       The demo is trained first if needed, because its autoencoder is used.
                       The exit code is 1 if a seed's re-parameterised start is less than $kMargin points ahead at the end.
   --seeds 0,1,2       the seeds of the comparison
+  --study             instead compares the stages class, text and aesthetic of the demo, and the text stage from the
+                      re-parameterised model and from scratch (seed 0 of the comparison), which are trained first if needed:
+                      by a user study with simulated people and by pixart judge, both with the eyes of the scene judge
+                      (scripts/demo_study.py). \`pixart report runs/demo\` has both on one page.
 
-Both also compute distances of images to a fixed set of $kReferenceScenes drawn scenes by the features of a small network
+The demo and the comparison also compute distances of images to a fixed set of $kReferenceScenes drawn scenes by the features of a small network
 (fd-efficientnet-lite0, which is not an FID) and write their cards to scores/STAGE in the run folder. They need a Python
 package of 17 MB; without it, or without network, the scripts say so and go on.
 
@@ -220,12 +224,41 @@ run_comparison() {
   python3 scripts/plot_compare.py --margin "$kMargin" --out runs/compare/curves.svg "${runs[@]}"
 }
 
+# draw_for_study RUN STAGE PROMPTS FOLDER
+draw_for_study() {
+  "$PIXART_BIN" sample "$1" --stage "$2" --suite "$3" --steps 16 --guidance 2.5 --seed "$kReferenceSeed" --batch 64 --out "$4"
+}
+
+run_study() {
+  local run=runs/demo compared=runs/compare/seed-0 folder stage models=() status=0
+  "$PIXART_BIN" train configs/demo/scenes.yaml
+  "$PIXART_BIN" train configs/demo/compare.yaml
+  folder=$(mktemp -d)
+  # The class-conditional model is told only shape and colour.
+  captions | sed -E 's/.*/{"prompt": "&"}/' | awk '{ sub(/{/, sprintf("{\"id\": \"%04d\", ", NR)); print }' >"$folder/captions.jsonl"
+  sed -E 's/"a (\w+ \w+) on a \w+ background"/"\1"/' "$folder/captions.jsonl" >"$folder/classes.jsonl"
+  for stage in class text aesthetic; do
+    draw_for_study "$run" "$stage" "$folder/$([ "$stage" = class ] && echo classes || echo captions).jsonl" "$folder/$stage"
+    models+=("$stage=$folder/$stage")
+  done
+  for stage in reparameterized scratch; do
+    draw_for_study "$compared" "$stage" "$folder/captions.jsonl" "$folder/$stage"
+    models+=("$stage=$folder/$stage")
+  done
+  rm -rf "$run/scores/comparison" # of earlier models
+  python3 scripts/demo_study.py "$PIXART_BIN" --prompts "$folder/captions.jsonl" --out "$run/scores/comparison" "${models[@]}" || status=$?
+  rm -rf "$folder"
+  [ "$status" -ne 0 ] || "$PIXART_BIN" report "$run"
+  return "$status"
+}
+
 main() {
-  local compare=no seeds=
+  local task=demo seeds=
   while [ $# -gt 0 ]; do
     case "$1" in
       -h | --help) usage && return ;;
-      --compare-scratch) compare=yes ;;
+      --compare-scratch) task=comparison ;;
+      --study) task=study ;;
       --seeds)
         seeds=${2:-none}
         [ $# -eq 1 ] || shift
@@ -235,18 +268,19 @@ main() {
     esac
     shift
   done
-  if [ -n "$seeds" ] && { [ "$compare" = no ] || ! [[ $seeds =~ ^[0-9]+(,[0-9]+)*$ ]]; }; then
+  if [ -n "$seeds" ] && { [ "$task" != comparison ] || ! [[ $seeds =~ ^[0-9]+(,[0-9]+)*$ ]]; }; then
     echo "demo: --seeds takes numbers separated by commas, together with --compare-scratch; got '$seeds'." >&2
     return "$kExitBadInput"
   fi
   prepare
-  if [ "$compare" = yes ]; then
-    local list
-    IFS=, read -ra list <<<"${seeds:-0,1,2}"
-    run_comparison "${list[@]}"
-  else
-    run_demo
-  fi
+  case "$task" in
+    comparison)
+      local list
+      IFS=, read -ra list <<<"${seeds:-0,1,2}"
+      run_comparison "${list[@]}"
+      ;;
+    *) "run_$task" ;;
+  esac
 }
 
 main "$@"

@@ -1,10 +1,16 @@
 #include <cstdio>
+#include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "commands.h"
 #include "pixart/base/error.h"
+#include "pixart/base/home.h"
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
+#include "pixart/data/dataset.h"
+#include "pixart/data/recognise.h"
+#include "pixart/demo/scenes.h"
 #include "pixart/sample/scene_score.h"
 
 namespace pixart::tools {
@@ -37,13 +43,53 @@ void add_demo_score(CLI::App& demo) {
   });
 }
 
+// The word of a property, or null where the scene judge does not recognise it.
+nlohmann::ordered_json word_at(const std::vector<std::string>& words, int index) {
+  return index < 0 ? nlohmann::ordered_json() : nlohmann::ordered_json(words.at(size_t(index)));
+}
+
+nlohmann::ordered_json scene_in(const Image& image) {
+  const auto seen = demo::judge_scene(image);
+  return {{"shape", word_at(demo::scene_shapes(), seen.shape)},
+          {"color", word_at(demo::scene_colors(), seen.color)},
+          {"background", word_at(demo::scene_backgrounds(), seen.background)}};
+}
+
+// All damaged images are named at once; the others are printed first.
+void read_scenes(const std::filesystem::path& path) {
+  const auto images = data::open_image_set(path);
+  Problems problems;
+  for (int64_t row = 0; row < images->size(); ++row) {
+    nlohmann::ordered_json line = {{"image", images->key(row)}};
+    try {
+      line.update(scene_in(images->image(row)));
+      print_line("{}", line.dump());
+    } catch (const data::BadSample& bad) {
+      problems.add(bad.what());
+    }
+  }
+  std::fflush(stdout);
+  problems.throw_if_any(path.string());
+}
+
+void add_demo_read(CLI::App& demo) {
+  auto path = std::make_shared<std::string>();
+  auto* command =
+      demo.add_subcommand("read", "Print what the scene judge sees in images, one JSON line each");
+  command->add_option("IMAGES", *path, "folder, shards or table of images")->required();
+  command->footer(
+      "null means that the judge does not recognise this property.\nExample:\n  pixart demo read images/mine");
+  command->callback([path] { read_scenes(with_home(*path)); });
+}
+
 }  // namespace
 
 void add_demo(CLI::App& app) {
   auto* demo = app.add_subcommand("demo", "Work with runs on drawn scenes, as scripts/demo.sh trains one.");
   demo->require_subcommand(1);
   add_demo_score(*demo);
-  demo->footer("Examples:\n  pixart demo score runs/demo\n  pixart demo score --help");
+  add_demo_read(*demo);
+  demo->footer("Examples:\n  pixart demo score runs/demo\n  pixart demo read images/mine");
 }
 
 }  // namespace pixart::tools

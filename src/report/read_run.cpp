@@ -114,6 +114,7 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
   read_scores(run);
   read_score_cards(run);
   read_studies(run);
+  read_judgements(run);
   read_owner(run);
   return run;
 }

@@ -1,6 +1,11 @@
 // The parts of read_run(): each adds the contents of its files, and remarks about missing or damaged parts.
 #pragma once
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <regex>
 #include <string>
+#include <vector>
 
 #include "json_lines.h"
 #include "pixart/report/run_record.h"
@@ -25,7 +30,17 @@ void read_features(RunRecord& run, const std::filesystem::path& folder);
 void read_scores(RunRecord& run);
 void read_score_cards(RunRecord& run);
 void read_studies(RunRecord& run);
+void read_judgements(RunRecord& run);  // judgements.cpp
 void read_owner(RunRecord& run);
+
+// score_cards.cpp, also for other files below scores/
+// The files whose path below RUN/`name` matches, sorted; links are not followed. Images of the scores may be
+// there, too.
+std::vector<std::filesystem::path> files_below(RunRecord& run, const char* name, const std::regex& wanted);
+// Null if it is not JSON, or deeper than a card: the library goes down by recursion.
+nlohmann::ordered_json shallow_json(const std::string& text);
+// The values of an object by their paths, without the first slash, as text.
+std::map<std::string, std::string> by_path(const nlohmann::ordered_json& object);
 
 // Cards that compare with one another, each group in the given order; the groups in the order of their first cards.
 using CardGroups = std::vector<std::vector<const ScoreCard*>>;

@@ -75,7 +75,8 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
       {"samples", "Sample images", samples_of(run, options.image_bytes)},
       {"curves", "Curves", curves_of(run)},
       {"scores", "Scores",
-       scores_of(record) + cards_of({run}, {record.name}) + score_curves_of(record) + studies_of(record)},
+       scores_of(record) + cards_of({run}, {record.name}) + score_curves_of(record) + studies_of(record) +
+           judgements_of(record)},
       {"timeline", "Time line", timeline.empty() ? paragraph("telemetry.jsonl is missing.") : timeline},
       {"cost", "Cost", cost_html({cost}, options.rates)},
       {"data", "Data ledger", ledger_of(record)},

@@ -25,7 +25,13 @@ std::string text_of(const ordered_json& value) {
                            : value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-// The values of an object by their paths, without the first slash.
+bool is_plain_file(const fs::directory_entry& entry) {
+  std::error_code error;
+  return fs::is_regular_file(entry.symlink_status(error));
+}
+
+}  // namespace
+
 std::map<std::string, std::string> by_path(const ordered_json& object) {
   std::map<std::string, std::string> result;
   const auto flat = object.flatten();
@@ -33,6 +39,39 @@ std::map<std::string, std::string> by_path(const ordered_json& object) {
     if (!path.empty()) result[path.substr(1)] = text_of(value);
   return result;
 }
+
+ordered_json shallow_json(const std::string& text) {
+  bool is_deep = false;
+  auto json = ordered_json::parse(
+      text,
+      [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+        is_deep = is_deep || depth > kDeepest;
+        return !is_deep;
+      },
+      /*allow_exceptions=*/false);
+  return is_deep ? ordered_json() : json;
+}
+
+std::vector<fs::path> files_below(RunRecord& run, const char* name, const std::regex& wanted) {
+  const fs::path folder = run.folder / name;
+  std::vector<fs::path> files;
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return files;
+  fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
+  for (const fs::recursive_directory_iterator end; !error && at != end && files.size() < kMostCards;
+       at.increment(error))
+    if (std::regex_match(at->path().lexically_relative(folder).generic_string(), wanted) &&
+        is_plain_file(*at))
+      files.push_back(at->path());
+  if (error) run.remarks.push_back(fmt::format("{} cannot be listed whole: {}.", name, error.message()));
+  if (files.size() == kMostCards)
+    run.remarks.push_back(
+        fmt::format("Of the cards in {} only {} are read.", name, with_thousands(kMostCards)));
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+namespace {
 
 std::string metric_of(const std::string& path) { return path.substr(0, path.find('/')); }
 
@@ -54,19 +93,6 @@ void add_different(const std::map<std::string, std::string>& a, const std::map<s
     }
 }
 
-// Discarded if it is not JSON, or deeper than a card: the library goes down by recursion.
-ordered_json parsed(const std::string& text) {
-  bool is_deep = false;
-  auto json = ordered_json::parse(
-      text,
-      [&](int depth, ordered_json::parse_event_t, ordered_json&) {
-        is_deep = is_deep || depth > kDeepest;
-        return !is_deep;
-      },
-      /*allow_exceptions=*/false);
-  return is_deep ? ordered_json() : json;
-}
-
 // The card in a file; a remark if there is another content.
 std::optional<ScoreCard> read_card(RunRecord& run, const fs::path& file) {
   constexpr uint64_t kLargest = uint64_t{1} << 20;
@@ -82,31 +108,6 @@ std::optional<ScoreCard> read_card(RunRecord& run, const fs::path& file) {
   }
 }
 
-bool is_plain_file(const fs::directory_entry& entry) {
-  std::error_code error;
-  return fs::is_regular_file(entry.symlink_status(error));
-}
-
-// The wanted files below a folder, sorted; links are not followed. Images of the scores may be there, too.
-std::vector<fs::path> files_below(RunRecord& run, const char* name, const std::regex& wanted) {
-  const fs::path folder = run.folder / name;
-  std::vector<fs::path> files;
-  std::error_code error;
-  if (!fs::is_directory(folder, error)) return files;
-  fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
-  for (const fs::recursive_directory_iterator end; !error && at != end && files.size() < kMostCards;
-       at.increment(error))
-    if (std::regex_match(at->path().lexically_relative(folder).generic_string(), wanted) &&
-        is_plain_file(*at))
-      files.push_back(at->path());
-  if (error) run.remarks.push_back(fmt::format("{} cannot be listed whole: {}.", name, error.message()));
-  if (files.size() == kMostCards)
-    run.remarks.push_back(
-        fmt::format("Of the cards in {} only {} are read.", name, with_thousands(kMostCards)));
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 void add_card(RunRecord& run, const fs::path& file, const std::string& stage, int64_t step) {
   auto card = read_card(run, file);
   if (!card) return;
@@ -117,7 +118,7 @@ void add_card(RunRecord& run, const fs::path& file, const std::string& stage, in
 }  // namespace
 
 std::optional<ScoreCard> parse_score_card(const std::string& text) {
-  const auto json = parsed(text);
+  const auto json = shallow_json(text);
   if (!json.is_object() || json.value("kind", ordered_json()) != kKind) return std::nullopt;
   for (const char* part : {"scores", "protocol"})
     if (!json.contains(part) || !json[part].is_object()) return std::nullopt;

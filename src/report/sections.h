@@ -53,6 +53,10 @@ std::string protocol_letter(size_t group);  // of a group of by_protocol()
 // study_page.cpp
 std::string studies_of(const RunRecord& run);  // "": none was found
 
+// judgements.cpp
+// One table for each protocol; "": none was found.
+std::string judgements_of(const RunRecord& run);
+
 // score_curves.cpp
 std::string score_curves_of(const RunRecord& run);  // "": no stage has a score at two steps
 

@@ -95,6 +95,22 @@ std::optional<ScoreCard> parse_score_card(const std::string& text);
 // The names of what differs in the protocols of two cards; of settings only those of metrics that both have.
 std::vector<std::string> protocol_differences(const ScoreCard& a, const ScoreCard& b);
 
+// The summary that `pixart judge` wrote: what a vision-language model answered about a set of images.
+struct JudgeSummary {
+  struct Value {
+    std::string name;
+    double percent = 0;
+    std::optional<double> margin = {};  // half of the 95 % interval
+  };
+  std::string file = {}, name = {};  // its path in the run folder; of the protocol and the model
+  std::vector<Value> values = {};
+  int64_t images = 0, questions = 0, unanswered = 0;
+  std::map<std::string, std::string> protocol = {};  // as text, without the images themselves
+};
+
+// The summary in `text`; nothing if it is not one.
+std::optional<JudgeSummary> parse_judge_summary(const std::string& text);
+
 struct RunRecord {
   std::filesystem::path folder;
   std::string name;
@@ -107,6 +123,7 @@ struct RunRecord {
   std::map<std::string, double> scores = {};  // score.json, "stage2.all"
   std::vector<ScoreCard> cards = {};          // below metrics/ and scores/
   std::vector<StudyScores> studies = {};      // below scores/
+  std::vector<JudgeSummary> judgements = {};  // below scores/
   std::string owner = {};                     // the process that works in the folder now
   std::vector<std::string> remarks = {};      // sentences
 };
