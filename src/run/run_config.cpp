@@ -132,6 +132,16 @@ void add_prompt_problems(const ObjectiveInfo& objective, const MetricsConfig& me
         "does not read");
 }
 
+void add_prior_problems(const StageConfig& stage, std::vector<std::string>& problems) {
+  const auto is_prior = [](const MixConfig& part) { return part.prior_weight.has_value(); };
+  if (std::none_of(stage.mix.begin(), stage.mix.end(), is_prior)) return;
+  if (stage.info().trains_autoencoder())
+    problems.push_back("mix[].prior_weight has no effect with objective " + stage.objective);
+  if (std::all_of(stage.mix.begin(), stage.mix.end(), is_prior))
+    problems.push_back(
+        "every source of mix has a prior_weight; the images of the instance need one without it");
+}
+
 void add_mix_problems(const StageConfig& stage, const std::vector<std::string>& sides,
                       std::vector<std::string>& problems) {
   for (const auto& part : stage.mix)
@@ -215,6 +225,7 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (source.empty() == mix.empty())
     problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
                                       : "source and mix exclude each other");
+  add_prior_problems(*this, problems);
   add_aspect_problems(*this, problems);
   if (!contains(idle, std::string("resolutions"))) add_resolution_problems(*this, problems);
   if (has_micro_conditions() && !multi_scale)
@@ -346,6 +357,24 @@ bool comes_at_each_resolution(const StageConfig& stage, const std::string& sourc
   return true;
 }
 
+// Images of sources that the weights of the stage's start draw.
+void add_drawn_problems(const RunConfig& run, const StageConfig& stage, std::vector<std::string>& problems) {
+  for (const auto& part : stage.parts()) {
+    const auto* source = find_named(run.sources, part.source);
+    if (source == nullptr || source->draw == 0) continue;
+    if (!stage.info().reads_captions)
+      problems.push_back(
+          fmt::format("stage {}: the images of source {} are drawn from a prompt, which objective {} "
+                      "does not read; remove draw, or fill the folder with another stage",
+                      stage.name, source->name, stage.objective));
+    else if (stage.init.how != InitHow::kCopy)
+      problems.push_back(
+          fmt::format("stage {}: the images of source {} are drawn with the weights that the stage "
+                      "starts from: init.how must be copy, not {}",
+                      stage.name, source->name, word_of(stage.init.how)));
+  }
+}
+
 // Sources of samples and captions that the stage must not train on.
 void add_held_out_problems(const StageConfig& stage, const std::vector<std::string>& used,
                            const std::vector<std::string>& source_names, std::vector<std::string>& problems) {
@@ -379,6 +408,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
       used.push_back(part.source);
     }
     add_held_out_problems(stage, used, source_names, problems);
+    add_drawn_problems(*this, stage, problems);
     if (stage.info().trains_autoencoder() && autoencoder.path)
       problems.push_back(
           fmt::format("stage {}: autoencoder.path names a trained autoencoder, so this stage has no effect; "

@@ -174,17 +174,28 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
   return diffusion_losses(tables, model, x_start, noise, t).mean();
 }
 
+WeighSamples weights_by_part(const features::StageParts& parts, const std::vector<double>& weights) {
+  if (weights.empty()) return {};
+  return [parts, weights](const data::Batch& batch) {
+    std::vector<float> result;
+    for (const int64_t row : batch.plan.rows)
+      result.push_back(float(weights[features::part_of(parts, row).first]));
+    return at::tensor(result);
+  };
+}
+
 DiffusionInputs DiffusionObjective::inputs_of(const data::Batch& batch, DiffusionDraw draw) const {
-  DiffusionInputs inputs{std::move(draw), {}};
+  DiffusionInputs inputs{.draw = std::move(draw), .layout = {}};
   if (batch.mask.defined()) inputs.layout = nn::text_layout(batch.mask, batch.mask.size(0), setting_.device);
   return inputs;
 }
 
 void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
-  auto& [draw, layout] = inputs;
-  for (at::Tensor* tensor :
-       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot, &layout.mask})
+  if (setting_.weigh) inputs.weights = setting_.weigh(batch);
+  auto& [draw, layout, weights] = inputs;
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot,
+                             &layout.mask, &weights})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -209,8 +220,9 @@ at::Tensor DiffusionObjective::losses(const data::Batch& samples, const Diffusio
     return model_.forward(x, t, condition);
   };
   const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
-  return weighted ? setting_.loss.losses(model, x_start, noise, t)
-                  : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  const at::Tensor each = weighted ? setting_.loss.losses(model, x_start, noise, t)
+                                   : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  return inputs.weights.defined() ? each * nn::on_device(inputs.weights, device) : each;
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {

@@ -50,14 +50,16 @@ features::BatchEncoder batch_encoder(const features::RunContext& run, const run:
   return result;
 }
 
-DiffusionSetting diffusion_setting(const features::RunContext& run, const run::StageConfig& stage,
+DiffusionSetting diffusion_setting(features::RunContext& run, const run::StageConfig& stage,
                                    const Encoders& encoders) {
+  const auto parts = run.parts(stage);
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
           .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
           .device = run.device,
-          .encode = batch_encoder(run, stage, encoders)};
+          .encode = batch_encoder(run, stage, encoders),
+          .weigh = weights_by_part(parts, features::loss_weights(parts, stage))};
 }
 
 models::Execution execution(const run::StageConfig& stage) {

@@ -63,10 +63,6 @@ void add_labels(const data::Dataset& dataset, const run::StageConfig& stage, con
   prompts.to_draw.label = sample::condition_of(classes).label;
 }
 
-features::PromptFeatures prompt_features(features::RunContext& run) {
-  return {run.caption_encoder(), {.folder = run.folder.prompts()}};
-}
-
 std::vector<std::string> captions_to_draw(features::RunContext& run, const run::StageConfig& stage) {
   if (!stage.samples.prompts.empty()) return stage.samples.prompts;
   const std::string source = stage.parts().front().source;
@@ -87,6 +83,10 @@ void add_captions(features::RunContext& run, const run::StageConfig& stage, Prom
 }
 
 }  // namespace
+
+features::PromptFeatures prompt_features(features::RunContext& run) {
+  return {run.caption_encoder(), {.folder = run.folder.prompts()}};
+}
 
 Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage) {
   const std::string source = stage.parts().front().source;
@@ -119,6 +119,9 @@ void store_prompts(features::RunContext& run, const run::StageConfig& stage) {
   distributed::all_together(run.ranks, phase, [&] {
     run.caption_encoder();  // all ranks wait for one that makes it
     texts = captions_to_draw(run, stage);
+    for (const auto& part : stage.parts())
+      if (const auto& source = run.config.source(part.source); source.draw > 0)
+        texts.push_back(source.prompt);
   });
   const auto encode = [&](const std::function<bool()>& asked_to_stop) {
     auto features = prompt_features(run);

@@ -50,6 +50,10 @@ std::shared_ptr<const data::SampleOrder> make_order(
     uint64_t seed, std::shared_ptr<const data::ExcludedRows> excluded = nullptr,
     data::OrderVersion version = data::OrderVersion::kListed);
 
+// For each part the factor of its samples' losses, of which the mean over an epoch is then that over the ordinary parts
+// plus prior_weight times that over the prior parts (DreamBooth, arXiv 2208.12242, equation 2). Empty: no part is a prior.
+std::vector<double> loss_weights(const StageParts& parts, const run::StageConfig& stage);
+
 // A fingerprint of each source, for checkpoints: everything that the order of its samples depends on.
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,
                                                      const std::vector<data::Ledger>& ledgers);

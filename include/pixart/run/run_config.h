@@ -238,6 +238,7 @@ struct MixConfig {
   std::string source;
   double passes = 1;
   std::optional<int64_t> resolution = {};
+  std::optional<double> prior_weight = {};
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -248,6 +249,10 @@ struct MixConfig {
       "All images of the source have this one of the stage's resolutions, whatever their size. A source may come "
       "once with each. Unset: resolution_rule says.",
       in_range(1, kLargestSide));
+    v("prior_weight", s.prior_weight,
+      "DreamBooth: these are images of the class, which keep the model from forgetting it. The loss is the mean over "
+      "the other sources plus this weight times the mean over these. Unset: an ordinary source.",
+      in_range(0, 1000).needs_permission("the next steps use it"));
   }
 };
 

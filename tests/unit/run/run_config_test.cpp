@@ -49,6 +49,39 @@ TEST(RunConfig, ReadsAndWritesBack) {
   EXPECT_THROW(config.stage("tow"), UserError);
 }
 
+const std::string kDog = R"(run: r
+transformer: {preset: XL/2}
+sources:
+  - {name: dog, type: image_folder, path: dog, prompt: a photo of sks dog}
+  - {name: dogs, type: image_folder, path: dogs, prompt: a photo of a dog, draw: 200}
+stages:
+  - name: one
+    objective: text_conditional
+    mix: [{source: dog, passes: 40}, {source: dogs, prior_weight: 1}]
+    steps: 5
+    init: {how: copy, from: pixart.pth}
+)";
+
+TEST(RunConfig, ImagesOfTheClassNeedImagesOfTheInstance) {
+  EXPECT_EQ(error_of(kDog), "");
+  EXPECT_THAT(error_of(replace(kDog, "passes: 40", "prior_weight: 1")),
+              HasSubstr("every source of mix has a prior_weight"));
+  EXPECT_THAT(error_of(replace(kDog, "prior_weight: 1", "prior_weight: -1")), HasSubstr("prior_weight"));
+  EXPECT_THAT(error_of(replace(kDog, "objective: text_conditional", "objective: autoencoder")),
+              HasSubstr("prior_weight has no effect with objective autoencoder"));
+}
+
+TEST(RunConfig, ImagesAreDrawnWithAPromptByWeightsThatExist) {
+  EXPECT_THAT(error_of(replace(kDog, "{how: copy, from: pixart.pth}", "{how: random}")),
+              HasSubstr("init.how must be copy, not random"));
+  EXPECT_THAT(error_of(replace(kDog, "prompt: a photo of a dog, ", "")), HasSubstr("draw needs prompt"));
+  EXPECT_THAT(error_of(replace(kDog, "draw: 200", "draw: 200, include: [a]")), HasSubstr("excludes include"));
+  EXPECT_THAT(error_of(replace(kDog, "draw: 200", "caption_lines: first")),
+              HasSubstr("no effect with prompt"));
+  EXPECT_THAT(error_of(replace(kDog, "objective: text_conditional", "objective: class_conditional")),
+              HasSubstr("which objective class_conditional does not read"));
+}
+
 TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
   const auto with = [](const std::string& keys) {
     return error_of(
