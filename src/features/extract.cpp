@@ -57,11 +57,14 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
     if (waits_for_images(stage, *part.source)) continue;
     if (options.latents && stage.reads_stored_latents()) {
       const LatentCodec codec = load_codec(config, run.device);
-      const auto latents = latent_set(config, cut, source, *part.dataset, codec, run.device, options.sets);
-      const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
-      data::check_budget(*part.source, ledger);
-      log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
-                latent_set_folder(config, cut, source).string());
+      for (const auto& encoded : cut.encoded()) {
+        const auto latents =
+            latent_set(config, encoded, source, *part.dataset, codec, run.device, options.sets);
+        const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
+        data::check_budget(*part.source, ledger);
+        log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
+                  latent_set_folder(config, encoded, source).string());
+      }
     }
     if (options.captions && stage.reads_stored_captions()) {
       const auto captions = caption_set(config, source, *part.dataset, *run.caption_encoder(), options.sets);

@@ -47,7 +47,8 @@ DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& 
 }
 
 // The batch's conditions on the device, captions in float32.
-models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& inputs, at::Device device) {
+models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& inputs, at::Device device,
+                               const features::LatentCodec& codec) {
   const DiffusionDraw& draw = inputs.draw;
   models::Condition condition = models::moved({.label = batch.label,
                                                .caption = batch.caption,
@@ -58,6 +59,7 @@ models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& 
                                                .aspect_ratio = batch.aspect_ratio},
                                               device);
   if (condition.caption.defined()) condition.caption = condition.caption.to(at::kFloat);
+  if (batch.control.defined()) condition.control = codec.normalize(nn::on_device(batch.control, device));
   return condition;
 }
 
@@ -72,7 +74,7 @@ const Inputs& inputs_in(const data::Batch& batch) {
 // Repeats the only sample of a batch for each held-out timestep.
 data::Batch repeated(data::Batch batch) {
   for (at::Tensor* tensor : {&batch.mean, &batch.log_var, &batch.label, &batch.caption, &batch.mask,
-                             &batch.image_size, &batch.aspect_ratio})
+                             &batch.image_size, &batch.aspect_ratio, &batch.control})
     if (tensor->defined()) *tensor = tensor->repeat_interleave(kHeldOutTimesteps, 0);
   return batch;
 }
@@ -214,7 +216,7 @@ at::Tensor DiffusionObjective::losses(const data::Batch& samples, const Diffusio
   const auto device = setting_.device;
   const data::Batch batch = setting_.encode(samples);
   const DiffusionDraw& draw = inputs.draw;
-  const models::Condition condition = condition_of(batch, inputs, device);
+  const models::Condition condition = condition_of(batch, inputs, device, *setting_.codec);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);

@@ -14,6 +14,7 @@ struct Prompts {
   models::ConditionSizes sizes = {};
   models::Condition to_draw = {};
   std::vector<std::string> texts = {};  // one for each image
+  std::vector<int64_t> rows = {};       // of the first source, that the texts are captions of; empty: of none
 };
 
 // Keeps the features of captions in <run>/prompts.

@@ -82,6 +82,25 @@ TEST(RunConfig, ImagesAreDrawnWithAPromptByWeightsThatExist) {
               HasSubstr("which objective class_conditional does not read"));
 }
 
+TEST(RunConfig, ControlTrainsCopiesOfTrainedBlocks) {
+  const auto with = [](const std::string& keys) {
+    return error_of(replace(kDog, "    steps: 5\n", "    steps: 5\n" + keys));
+  };
+  const std::string control = "    control: {condition: canny}\n";
+  EXPECT_EQ(with(control), "");
+  EXPECT_THAT(error_of(replace(replace(kDog, "    steps: 5\n", "    steps: 5\n" + control),
+                               "{how: copy, from: pixart.pth}", "{how: random}")),
+              HasSubstr("control trains copies of trained blocks: init.how must be copy, not random"));
+  EXPECT_THAT(with(control + "    lora: {rank: 4}\n"),
+              HasSubstr("lora has no place in a stage with control"));
+  EXPECT_THAT(with(control + "    encode: {latents: on_the_fly}\n"),
+              HasSubstr("control needs encode.latents: stored"));
+  EXPECT_THAT(with("    control: {condition: canny, blocks: 28}\n"), HasSubstr("at most 27 can be copied"));
+  EXPECT_THAT(with("    control: {condition: canny, low: 300}\n"), HasSubstr("low 300 is above high 200"));
+  EXPECT_THAT(with("    control: {low: 50}\n"), HasSubstr("no effect without condition: canny"));
+  EXPECT_THAT(with("    control: {condition: hed}\n"), HasSubstr("condition"));
+}
+
 TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
   const auto with = [](const std::string& keys) {
     return error_of(
