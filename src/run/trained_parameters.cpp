@@ -3,7 +3,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/patterns.h"
 #include "pixart/base/words.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/transformer.h"
 #include "pixart/nn/lora.h"
 
 namespace pixart::run {

@@ -119,7 +119,8 @@ TEST(PixArtControl, RecomputedBlocksChangeNoGradient) {
   std::vector<at::Tensor> plain;
   for (const int64_t every : {0, 1, 2}) {
     std::vector<at::Tensor> gradients;
-    for (auto& tensor : tiny.state.trainable()) tensor.set_requires_grad(true), tensor.mutable_grad() = at::Tensor();
+    for (auto& tensor : tiny.state.trainable())
+      tensor.set_requires_grad(true), tensor.mutable_grad() = at::Tensor();
     const at::Tensor output =
         tiny.model.with({.recompute_every = every}).forward(tiny.latent, tiny.timestep, tiny.text);
     torch::autograd::backward({output.square().mean()}, {});
