@@ -62,6 +62,15 @@ def positions(width, rows, cols, base):
     return torch.cat(parts, 1)[None]
 
 
+def timestep_feature(t, dtype):
+    """[B, FEATURES]. Most of the distance between float32 and float64 comes from here: t times the frequency is rounded."""
+    if dtype == torch.float64:
+        return sinusoid64(t, FEATURES, flip_sin_to_cos=True, downscale_freq_shift=0)
+    half = FEATURES // 2
+    angle = t.float()[:, None] * torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32) / half)
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
 def attend(q, k, v, heads):
     split = lambda x: x.unflatten(-1, (heads, -1)).transpose(0, 1)
     scores = split(q) @ split(k).transpose(1, 2) / math.sqrt(q.shape[-1] // heads)
@@ -105,8 +114,7 @@ class Model:
 
     def __call__(self, latent, t, caption, mask, control=None, strength=1.0):
         w, patch = self.w, self.c["patch_size"]
-        feature = sinusoid64(t, FEATURES, flip_sin_to_cos=True, downscale_freq_shift=0).to(latent.dtype)
-        time = self.linear("t_embedder.mlp.2", F.silu(self.linear("t_embedder.mlp.0", feature)))
+        time = self.linear("t_embedder.mlp.2", F.silu(self.linear("t_embedder.mlp.0", timestep_feature(t, latent.dtype))))
         modulation = self.linear("t_block.1", F.silu(time)).unflatten(1, (6, -1))
         text = self.mlp("y_embedder.y_proj", caption)
         texts = [text[b][mask[b] == 1] for b in range(text.shape[0])]
