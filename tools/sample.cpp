@@ -8,6 +8,7 @@
 #include "pixart/base/utf8.h"
 #include "pixart/convert/stated_process.h"
 #include "pixart/diffusion/samplers.h"
+#include "pixart/formats/hash.h"
 #include "pixart/sample/suite.h"
 #include "process_options.h"
 #include "sample_drawing.h"
@@ -66,6 +67,20 @@ void read_process(const Text& text, SampleArguments& arguments) {
     request.chosen.shift = process.shift;
 }
 
+// Takes the control image, which must be the same one. An option names it where it is now.
+void read_control(const Text& text, SampleArguments& arguments) {
+  if (!text.contains("control")) return;
+  const auto value = [&](const char* key) { return value_of(text, key, arguments.from_image); };
+  auto& control = arguments.set.draw.control;
+  if (control.image.empty()) control.image = value("control");
+  if (!fs::exists(control.image) || formats::sha256_of_file(control.image) != value("control_sha256"))
+    throw UserError(fmt::format("{}: its control image is not {}: give --control (SHA-256: {}).",
+                                arguments.from_image.string(), control.image.string(),
+                                value("control_sha256")));
+  control.strength = std::stod(value("control_strength"));
+  if (value("control_image") == data::ControlImage().name()) control.how = data::ControlImage();
+}
+
 // Reads how the image was made from the text in its PNG.
 void read_recipe(SampleArguments& arguments) {
   const auto text = formats::read_png_text(arguments.from_image);
@@ -89,6 +104,7 @@ void read_recipe(SampleArguments& arguments) {
   const auto tile_size = text.find("tile_size");
   options.tile_size = tile_size == text.end() ? 0 : std::stoll(tile_size->second);
   read_process(text, arguments);
+  read_control(text, arguments);
   if (arguments.request.path.empty()) read_model(text, arguments);
 }
 
@@ -182,6 +198,20 @@ void add_options(CLI::App& command, SampleArguments& arguments) {
           join(words_of_enum<sample::SuiteKind>(), ", "));
   command.add_option("--negative", arguments.set.draw.negative_prompt,
                      "caption to steer away from (default: the model's null caption)");
+  auto* control = command.add_option(
+      "--control", arguments.set.draw.control.image,
+      "image that a ControlNet follows; what it was trained on, such as edges, is made of the image");
+  command
+      .add_option("--control-strength", arguments.set.draw.control.strength,
+                  "factor of what the ControlNet adds; 0 is the model without it")
+      ->check(CLI::Range(0.0, 10.0))
+      ->capture_default_str()
+      ->needs(control);
+  command
+      .add_flag_callback(
+          "--control-as-is", [&arguments] { arguments.set.draw.control.how = data::ControlImage{}; },
+          "the image of --control is the control image itself, for example the answer of another program's edge detector")
+      ->needs(control);
   command.add_option("--from-image", arguments.from_image, "generate this image of pixart sample again");
   auto* out = command.add_option("--out", arguments.folder.folder,
                                  "folder for 0000.png, ... and grid.png (default: a new folder, "

@@ -17,6 +17,7 @@ constexpr const char* kHasNullClass = "has_null_class";  // only written if it i
 constexpr const char* kQkNorm = "qk_norm";  // only written if it is true
 // Only written if it is not the value of multi_scale, and if there is a compression.
 constexpr const char *kMicroConditions = "micro_conditions", *kKvCompression = "kv_compression";
+constexpr const char* kControlBlocks = "control_blocks";  // only written if there are some
 
 template <class Config, class Each>
 void common_fields(Config& c, Each&& each) {
@@ -47,6 +48,7 @@ void write_options(const models::PixArtConfig& c, ordered_json& target) {
   if (c.micro_conditions != c.multi_scale) target[kMicroConditions] = c.micro_conditions;
   if (c.kv_compression.is_on())
     target[kKvCompression] = ordered_json::parse(models::kv_compression_text(c.kv_compression));
+  if (c.control_blocks > 0) target[kControlBlocks] = c.control_blocks;
 }
 
 void parse_options(const json& source, const std::string& subject, models::PixArtConfig& c) {
@@ -55,6 +57,12 @@ void parse_options(const json& source, const std::string& subject, models::PixAr
   if (source.contains(kKvCompression))
     c.kv_compression = models::parse_kv_compression(
         source[kKvCompression].dump(), fmt::format("{}: its architecture: {}", subject, kKvCompression));
+  if (!source.contains(kControlBlocks)) return;
+  const auto& blocks = source[kControlBlocks];
+  if (!blocks.is_number_integer() || blocks.get<int64_t>() < 0 || blocks.get<int64_t>() > kLargest)
+    throw UserError(
+        fmt::format("{}: its architecture: '{}' is not a number of blocks.", subject, kControlBlocks));
+  c.control_blocks = blocks.get<int64_t>();
 }
 
 template <class Config>

@@ -20,6 +20,7 @@
 #include "pixart/convert/tensor_map.h"
 #include "pixart/models/t5.h"
 #include "pixart/nn/dtype.h"
+#include "wrappers.h"
 
 namespace pixart::convert {
 namespace fs = std::filesystem;
@@ -72,6 +73,8 @@ void check_sizes(const Config& c, const Weights& weights, const std::string& sub
     if (c.micro_conditions && c.hidden_size % 3 != 0)
       problems.add(fmt::format("micro-conditions need a width divisible by 3, not {}", c.hidden_size));
     check_kv_compression(c, problems);
+    if (c.control_blocks < 0 || c.control_blocks >= c.depth)
+      problems.add(fmt::format("a ControlNet of {} blocks for a model of {}", c.control_blocks, c.depth));
     if (c.max_tokens < 1 || c.max_tokens > kMostTokens)
       problems.add(fmt::format("captions cannot have {} tokens", c.max_tokens));
     if (c.caption_channels < 1 || c.caption_channels > kLargestWidth)
@@ -157,12 +160,18 @@ TargetKind kind_of(const fs::path& target, const TargetOptions& options) {
 }
 
 // Throws UserError if diffusers has no model that computes the same.
-void require_diffusers_model(const Architecture& architecture, const std::string& subject) {
+void require_diffusers_model(const Architecture& architecture, const TargetOptions& options,
+                             const std::string& subject) {
   const auto* pixart = std::get_if<models::PixArtConfig>(&architecture);
   const auto* dit = std::get_if<models::DitConfig>(&architecture);
   const char* write = "Write a .safetensors or .pth";
   if ((pixart != nullptr && pixart->qk_norm) || (dit != nullptr && dit->qk_norm))
     throw UserError(fmt::format("{} has qk_norm, which diffusers' models do not have. {}.", subject, write));
+  if (pixart != nullptr && pixart->control_blocks > 0 && options.pipeline)
+    throw UserError(fmt::format(
+        "{} has a ControlNet, which diffusers' pipelines do not have. {}, or a folder without --pipeline, which "
+        "holds the ControlNet alone; the model that it controls is that of the stage's init.from.",
+        subject, write));
   if (dit != nullptr && !dit->has_null_class)
     throw UserError(fmt::format("{} has no null class, which diffusers' DiT needs. {}.", subject, write));
   if (pixart != nullptr && pixart->kv_compression.is_on())
@@ -176,7 +185,7 @@ void require_diffusers_model(const Architecture& architecture, const std::string
 Weights write_model_folder(const fs::path& folder, const Weights& official, const Architecture& architecture,
                            const TargetOptions& options, const formats::CompleteMetadata& complete,
                            const std::string& subject) {
-  require_diffusers_model(architecture, subject);
+  require_diffusers_model(architecture, options, subject);
   create_folders(folder);
   const auto write = [&](const TensorMap& map) {
     Weights weights = apply(map, official, subject);
@@ -185,6 +194,10 @@ Weights write_model_folder(const fs::path& folder, const Weights& official, cons
     return weights;
   };
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
+    if (pixart->control_blocks > 0) {
+      models::write_control_config(folder / "config.json", *pixart);
+      return write(control_to_diffusers(*pixart));
+    }
     models::write_pixart_config(folder / "config.json", *pixart);
     return write(pixart_to_diffusers(*pixart));
   }
@@ -197,6 +210,11 @@ bool is_text_to_image(const Architecture& architecture) {
   return std::holds_alternative<models::PixArtConfig>(architecture);
 }
 
+bool controls(const Architecture& architecture) {
+  const auto* pixart = std::get_if<models::PixArtConfig>(&architecture);
+  return pixart != nullptr && pixart->control_blocks > 0;
+}
+
 // The type of the stored weights where torch computes in it.
 std::string usual_dtype(const Weights& transformer) {
   const at::ScalarType stored = transformer.tensors.at("x_embedder.proj.weight").dtype;
@@ -206,6 +224,7 @@ std::string usual_dtype(const Weights& transformer) {
 
 const char* class_of(const Architecture& architecture, bool is_pipeline) {
   if (is_pipeline) return pipeline_class(architecture);
+  if (controls(architecture)) return "PixArtControlNetAdapterModel";
   return is_text_to_image(architecture) ? "PixArtTransformer2DModel" : "DiTTransformer2DModel";
 }
 
@@ -323,7 +342,8 @@ ConvertReport write_transformer(const OfficialWeights& source, const fs::path& t
   if (kind == TargetKind::kSafetensors) {
     formats::write_safetensors(place, weights, provenance.complete(), options.durability);
   } else if (kind == TargetKind::kPth) {
-    formats::write_pth(place, weights, provenance.complete(), options.durability);
+    formats::write_pth(place, controls(architecture) ? with_controlled_part(weights) : weights,
+                       provenance.complete(), options.durability);
   } else {
     StagedFolder staged(place, foreign_entries);
     const fs::path model = options.pipeline ? staged.path() / "transformer" : staged.path();

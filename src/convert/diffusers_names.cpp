@@ -39,6 +39,28 @@ void add_block(Pairs& pairs, const std::string& official, const std::string& dif
 std::string official_block(int64_t i) { return fmt::format("blocks.{}", i); }
 std::string diffusers_block(int64_t i) { return fmt::format("transformer_blocks.{}", i); }
 
+void add_pixart_block(Pairs& pairs, const std::string& official, const std::string& diffusers) {
+  pairs.push_back({official + ".scale_shift_table", {diffusers + ".scale_shift_table"}});
+  add_block(pairs, official, diffusers);
+  add_linear(pairs, official + ".cross_attn.q_linear", {diffusers + ".attn2.to_q"});
+  add_linear(pairs, official + ".cross_attn.kv_linear",
+             {diffusers + ".attn2.to_k", diffusers + ".attn2.to_v"});
+  add_linear(pairs, official + ".cross_attn.proj", {diffusers + ".attn2.to_out.0"});
+}
+
+// As PixArtControlNetAdapterModel of diffusers' research_projects/pixart has them.
+Pairs control_pairs(const models::PixArtConfig& config) {
+  Pairs pairs;
+  for (int64_t i = 0; i < config.control_blocks; ++i) {
+    const std::string official = fmt::format("{}{}", models::kControlPrefix, i),
+                      diffusers = fmt::format("controlnet_blocks.{}", i);
+    if (i == 0) add_linear(pairs, official + ".before_proj", {diffusers + ".before_proj"});
+    add_pixart_block(pairs, official + ".copied_block", diffusers + ".transformer_block");
+    add_linear(pairs, official + ".after_proj", {diffusers + ".after_proj"});
+  }
+  return pairs;
+}
+
 Pairs pixart_pairs(const models::PixArtConfig& config) {
   Pairs pairs;
   const std::string embedders = "adaln_single.emb.";
@@ -51,15 +73,7 @@ Pairs pixart_pairs(const models::PixArtConfig& config) {
     add_timestep_embedder(pairs, "ar_embedder", embedders + "aspect_ratio_embedder");
   }
   add_linear(pairs, "t_block.1", {"adaln_single.linear"});
-  for (int64_t i = 0; i < config.depth; ++i) {
-    const std::string official = official_block(i), diffusers = diffusers_block(i);
-    pairs.push_back({official + ".scale_shift_table", {diffusers + ".scale_shift_table"}});
-    add_block(pairs, official, diffusers);
-    add_linear(pairs, official + ".cross_attn.q_linear", {diffusers + ".attn2.to_q"});
-    add_linear(pairs, official + ".cross_attn.kv_linear",
-               {diffusers + ".attn2.to_k", diffusers + ".attn2.to_v"});
-    add_linear(pairs, official + ".cross_attn.proj", {diffusers + ".attn2.to_out.0"});
-  }
+  for (int64_t i = 0; i < config.depth; ++i) add_pixart_block(pairs, official_block(i), diffusers_block(i));
   pairs.push_back({"final_layer.scale_shift_table", {"scale_shift_table"}});
   add_linear(pairs, "final_layer.linear", {"proj_out"});
   return pairs;
@@ -106,6 +120,13 @@ void add_from_diffusers(TensorMap& map, const Pairs& pairs) {
 TensorMap pixart_to_diffusers(const models::PixArtConfig& config) {
   TensorMap map{{}, {"pos_embed", "y_embedder.y_embedding"}};
   add_to_diffusers(map, pixart_pairs(config));
+  return map;
+}
+
+TensorMap control_to_diffusers(const models::PixArtConfig& config) {
+  TensorMap map{{}, {"pos_embed", "y_embedder.y_embedding"}};
+  for (const auto& pair : pixart_pairs(config)) map.dropped.push_back(pair.official);
+  add_to_diffusers(map, control_pairs(config));
   return map;
 }
 

@@ -74,6 +74,43 @@ void note_compression(const models::PixArtConfig& config, const OfficialWeights&
                                 text_of(from->kv_compression)));
 }
 
+// The names of control blocks of which the source has nothing.
+std::vector<std::string> new_control(const models::PixArtConfig& config, const nn::StateDict& state,
+                                     const Tensors& weights) {
+  std::vector<std::string> result;
+  for (int64_t i = 0; i < config.control_blocks; ++i) {
+    const std::string prefix = fmt::format("{}{}.", models::kControlPrefix, i);
+    const auto next = weights.lower_bound(prefix);
+    if (next != weights.end() && next->first.starts_with(prefix)) continue;
+    for (const auto& item : state.items())
+      if (item.name.starts_with(prefix)) result.push_back(item.name);
+  }
+  return result;
+}
+
+// New control blocks begin as the blocks that they copy, and their linear layers as zero. A model without control leaves
+// those of the source out.
+void begin_control(const nn::StateDict& state, const models::PixArtConfig& config, Tensors& weights,
+                   Notes& notes) {
+  if (config.control_blocks == 0) {
+    const size_t left_out =
+        std::erase_if(weights, [](const auto& item) { return models::is_control_name(item.first); });
+    if (left_out > 0) notes.push_back(fmt::format("{} tensors of a ControlNet are left out", left_out));
+    return;
+  }
+  const auto begun = new_control(config, state, weights);
+  for (const auto& name : begun) {
+    const std::string source = models::copied_from(name);
+    if (source.empty())
+      weights[name] = at::zeros_like(state.get(name));
+    else if (const auto found = weights.find(source); found != weights.end())
+      weights[name] = found->second;
+  }
+  if (!begun.empty())
+    notes.push_back(
+        fmt::format("{} tensors of the ControlNet begin as copies of the blocks, or as zero", begun.size()));
+}
+
 Notes copy(nn::StateDict& state, const models::DitConfig&, const OfficialWeights& source,
            const std::string& subject) {
   nn::load_state(state, formats::read_all(source.weights), subject,
@@ -89,6 +126,7 @@ Notes copy(nn::StateDict& state, const models::PixArtConfig& config, const Offic
   note_compression(config, source, notes);
   extend_null_caption(state, weights, notes);
   leave_out_micro_conditions(config, weights, notes);
+  begin_control(state, config, weights, notes);
   const auto adapters = nn::lora_names(state);
   auto may_be_missing = adapters;
   for (const char* name : {kInitialPositions, kInitialNullCaption}) may_be_missing.emplace_back(name);

@@ -77,7 +77,7 @@ Layout layout_of(const Weights& weights) {
 // Weights that are recognised without their wrappers. An autoencoder in LDM's names is found below any
 // prefix, so such a file is searched for a transformer only.
 Weights recognisable(Weights weights, const std::string& subject) {
-  weights = without_inner_parts(std::move(weights));
+  weights = without_controlled_part(without_inner_parts(std::move(weights)));
   const Layout layout = layout_of(weights);
   if (layout != Layout::kUnknown && layout != Layout::kVaeLdm) return weights;
   std::vector<std::string> marks;
@@ -156,6 +156,7 @@ models::DitConfig dit_of(const Weights& weights, const LayoutHints& hints, Ident
 models::PixArtConfig pixart_of(const Weights& weights, const LayoutHints& hints, Identity& identity) {
   models::PixArtConfig c;
   read_text_sizes(weights, count_blocks(weights, "blocks."), hints, c);
+  c.control_blocks = count_blocks(weights, models::kControlPrefix);
   if (c.multi_scale) c.input_size = 128;
   if (models::is_sigma(c) && hints.position_scale) c.input_size = published_sigma_side(*hints.position_scale);
   read_shapes(weights, hints, identity, c);
@@ -201,6 +202,10 @@ models::T5Config t5_of(const Weights& weights, Identity& identity) {
   return c;
 }
 
+std::string described_control(int64_t blocks) {
+  return blocks > 0 ? fmt::format(", ControlNet of {} blocks", blocks) : "";
+}
+
 std::string described(const models::KvCompression& kv) {
   if (!kv.is_on()) return "";
   return fmt::format(", KV compression ({}, factor {}) in {} blocks", word_of(kv.sampling), kv.factor,
@@ -231,10 +236,10 @@ std::string described(const Architecture& architecture) {
                        c->has_null_class ? "" : ", no null class");
   if (const auto* c = std::get_if<models::PixArtConfig>(&architecture))
     return fmt::format(
-        "{}, depth {}, width {}, {}, patch {}, latent side {}, captions of {} x {}, positions / {}{}",
+        "{}, depth {}, width {}, {}, patch {}, latent side {}, captions of {} x {}, positions / {}{}{}",
         models::TransformerConfig(*c).kind_name(), c->depth, c->hidden_size, heads_text(c->num_heads),
         c->patch_size, c->input_size, c->max_tokens, c->caption_channels, c->position_scale,
-        described(c->kv_compression));
+        described(c->kv_compression), described_control(c->control_blocks));
   if (const auto* c = std::get_if<models::VaeConfig>(&architecture); c && c->tiny) return described_tiny(*c);
   if (const auto* c = std::get_if<models::VaeConfig>(&architecture)) {
     std::vector<std::string> widths;

@@ -1,11 +1,13 @@
 #include "wrappers.h"
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <set>
 
 #include "pixart/base/error.h"
 #include "pixart/base/words.h"
+#include "pixart/models/pixart.h"
 
 namespace pixart::convert {
 
@@ -55,23 +57,51 @@ Weights below(Weights weights, const std::string& prefix) {
 
 }  // namespace
 
-Weights without_inner_parts(Weights weights) {
+namespace {
+
+// With other names. False, and nothing is changed, if none differs or two would be the same.
+bool rename(Weights& weights, const std::function<std::string(const std::string&)>& renamed) {
   const auto names = std::make_shared<std::map<std::string, std::string>>();  // new name -> old name
   std::map<std::string, formats::WeightInfo> tensors;
   for (const auto& [name, info] : weights.tensors) {
-    const std::string shorter = shortened(name);
-    names->emplace(shorter, name);
-    tensors.emplace(shorter, info);
+    const std::string other = renamed(name);
+    names->emplace(other, name);
+    tensors.emplace(other, info);
   }
   const bool is_same =
       std::all_of(names->begin(), names->end(), [](const auto& pair) { return pair.first == pair.second; });
   const bool is_clash = tensors.size() < weights.tensors.size();
-  if (is_same || is_clash) return weights;
+  if (is_same || is_clash) return false;
   weights.tensors = std::move(tensors);
   weights.read = [read = std::move(weights.read), names](const std::string& name) {
     return read(names->at(name));
   };
-  weights.notes.emplace_back("names of wrapped layers (_orig_mod, _fsdp_wrapped_module, ...) were shortened");
+  return true;
+}
+
+}  // namespace
+
+Weights without_inner_parts(Weights weights) {
+  if (rename(weights, shortened))
+    weights.notes.emplace_back(
+        "names of wrapped layers (_orig_mod, _fsdp_wrapped_module, ...) were shortened");
+  return weights;
+}
+
+Weights without_controlled_part(Weights weights) {
+  const std::string prefix = kControlledPrefix;
+  if (!weights.tensors.contains(prefix + "t_block.1.weight")) return weights;
+  if (rename(weights, [&](const std::string& name) {
+        return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+      }))
+    weights.notes.push_back(fmt::format("'{}' was removed from the names of the controlled model", prefix));
+  return weights;
+}
+
+Weights with_controlled_part(Weights weights) {
+  rename(weights, [](const std::string& name) {
+    return models::is_control_name(name) ? name : kControlledPrefix + name;
+  });
   return weights;
 }
 

@@ -11,6 +11,12 @@ namespace pixart::convert {
 // Names without what PyTorch's wrappers of single layers add anywhere (_orig_mod, _fsdp_wrapped_module, ...).
 formats::Weights without_inner_parts(formats::Weights weights);
 
+// PixArt-delta's files of a ControlNet have the controlled model below this prefix, next to controlnet.*; this program does
+// not. The first removes it from files that have it.
+inline constexpr const char* kControlledPrefix = "base_model.";
+formats::Weights without_controlled_part(formats::Weights weights);
+formats::Weights with_controlled_part(formats::Weights weights);
+
 // The same weights without a wrapper before all their names, with a note for people. `marks`: names by which
 // layouts are recognised, the most wanted first; the tensors below the prefix of the first that is found are
 // kept. Without such a prefix the weights are returned as they are. Throws UserError about `subject` if there

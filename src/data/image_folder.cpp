@@ -1,4 +1,5 @@
-// A source of images with a .txt caption next to each: the whole text, or its first line that is not empty.
+// A source of images with a .txt caption next to each: the whole text, or its first line that is not empty; or with one
+// prompt for all.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -114,6 +115,13 @@ void add_captioned(const SourceConfig& config, const ListedImages& images, Links
            watch);
 }
 
+// One caption for all images.
+void add_prompted(const SourceConfig& config, const ListedImages& images, Listing& listing) {
+  const uint32_t file = listing.file({.path = config.path, .form = FilePattern::kByKey});
+  const ListedText prompt = listing.stored("caption", config.prompt);
+  for (int64_t i = 0; i < images.size(); ++i) add_image(file, images, i, listing, {prompt});
+}
+
 // Files of the folder that may hold the captions, but are not read.
 std::string hint_of_unread_files(const fs::path& folder) {
   static const std::set<std::string> kEndings = {".json", ".jsonl",   ".ndjson", ".csv",    ".tsv",
@@ -159,10 +167,13 @@ Listing list_image_folder(const SourceConfig& config, ListingWatch& watch) {
   Links links(config, {config.path});
   auto images = list_included(config, links, watch, problems);
   const bool is_empty = images.size() == 0;
-  look_at_images(config, /*is_last=*/false, watch, images);
+  look_at_images(config, /*is_last=*/!config.prompt.empty(), watch, images);
   Listing listing;
   listing.type = "image_folder";
-  add_captioned(config, images, links, watch, listing);
+  if (config.prompt.empty())
+    add_captioned(config, images, links, watch, listing);
+  else
+    add_prompted(config, images, listing);
   bool lacks = false;
   for (int64_t row = 0; row < listing.size(); ++row) lacks = lacks || !listing.has_texts(row);
   if (lacks) listing.hint = hint_of_unread_files(config.path);

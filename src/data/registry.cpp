@@ -33,7 +33,8 @@ const std::vector<SourceKind>& source_table() {
   static const std::vector<SourceKind> table = {
       {"image_folder",
        nullptr,
-       {"path", "captions", "caption_lines", "missing_caption", "damaged_images", "follow_links", "include"},
+       {"path", "captions", "caption_lines", "missing_caption", "damaged_images", "follow_links", "include",
+        "prompt", "draw"},
        false,
        listed_by<list_image_folder>},
       {"class_folder",
@@ -96,8 +97,9 @@ std::unique_ptr<Dataset> open_dataset(const SourceConfig& config, const IndexPla
   if (kind == nullptr)
     throw UserError(
         fmt::format("source {}: {}", config.name, unknown_name("type", config.type, source_types())));
-  auto dataset =
-      kind->open != nullptr ? kind->open(config) : open_listed(config, kind->listed(config), index);
+  auto dataset = planned_images(config);
+  if (!dataset)
+    dataset = kind->open != nullptr ? kind->open(config) : open_listed(config, kind->listed(config), index);
   dataset->treat_damaged_images(config.damaged_images);
   if (!config.scores.file.empty()) dataset->select(read_scores(config, *dataset));
   return dataset;
@@ -112,6 +114,22 @@ bool SourceConfig::draws_scenes() const {
   const auto* kind = find_named(source_table(), type);
   return kind != nullptr && kind->is_drawn;
 }
+
+namespace {
+
+void add_prompt_problems(const SourceConfig& source, std::vector<std::string>& problems) {
+  if (source.draw > 0 && source.prompt.empty())
+    problems.push_back("draw needs prompt: the caption that the images are drawn with");
+  if (source.draw > 0 && !source.include.empty())
+    problems.push_back("draw puts images into the folder itself, so it excludes include");
+  if (source.draw > 0 && !source.scores.file.empty())
+    problems.push_back("scores has no effect on images that must still be drawn; remove draw or scores");
+  if (!source.prompt.empty() && (!source.captions.empty() || source.caption_lines != CaptionLines::kAll))
+    problems.push_back(
+        "captions and caption_lines have no effect with prompt, which is the caption of all images");
+}
+
+}  // namespace
 
 void SourceConfig::validate(std::vector<std::string>& problems) const {
   const SourceKind* own = find_named(source_table(), type);
@@ -138,6 +156,7 @@ void SourceConfig::validate(std::vector<std::string>& problems) const {
     problems.push_back(fmt::format("path is an address; shards on servers are read by type: {}",
                                    join(types_with("cache_gb"), ", ")));
   if (!own->is_drawn && path.empty()) problems.push_back("path is missing: the folder of the source");
+  add_prompt_problems(*this, problems);
   for (const auto& folder : include)
     if (!is_sub_folder(folder))
       problems.push_back(

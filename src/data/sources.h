@@ -34,6 +34,9 @@ std::optional<ListedSource> listed_source(const SourceConfig& config);
 std::unique_ptr<Dataset> open_listed(const SourceConfig& config, const ListedSource& source,
                                      const IndexPlace& place);
 
+// The source while images of it must still be drawn; otherwise null.
+std::unique_ptr<Dataset> planned_images(const SourceConfig& config);
+
 // Throws UserError unless the source's path is a folder.
 void require_folder(const SourceConfig& config);
 

@@ -98,8 +98,8 @@ void DiskSpace::add_features(RunContext& run, const run::StageConfig& stage) {
   for (const auto& part : stage.parts()) {
     const auto& dataset = run.source(part.source);
     const run::StageConfig cut = stage.at(part.resolution);
-    if (stage.reads_stored_latents())
-      add_set(latent_set_folder(run.config, cut, part.source), [&] {
+    for (const auto& encoded : cut.encoded())
+      add_set(latent_set_folder(run.config, encoded, part.source), [&] {
         return double(dataset.size() * latent_record_bytes(run.config, cut, autoencoder_config(run.config)));
       });
     if (!stage.reads_stored_captions()) continue;

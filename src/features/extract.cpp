@@ -37,19 +37,34 @@ void say_what_is_not_stored(const run::StageConfig& stage, const ExtractOptions&
         stage.name);
 }
 
+// The images of a source that the program itself draws, when its stage begins.
+bool waits_for_images(const run::StageConfig& stage, const data::SourceConfig& source) {
+  const size_t missing = data::images_to_draw(source).size();
+  if (missing > 0)
+    log::info(
+        "stage {}: no features of source {} are made, because {} of its images must still be drawn; pixart "
+        "train does that when the stage begins",
+        stage.name, source.name, missing);
+  return missing > 0;
+}
+
 void extract_stage(RunContext& run, const run::StageConfig& stage, const ExtractOptions& options) {
   const run::RunConfig& config = run.config;
   say_what_is_not_stored(stage, options);
   for (const auto& part : run.parts(stage)) {
     const run::StageConfig cut = stage.at(part.resolution);
     const std::string& source = part.source->name;
+    if (waits_for_images(stage, *part.source)) continue;
     if (options.latents && stage.reads_stored_latents()) {
       const LatentCodec codec = load_codec(config, run.device);
-      const auto latents = latent_set(config, cut, source, *part.dataset, codec, run.device, options.sets);
-      const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
-      data::check_budget(*part.source, ledger);
-      log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
-                latent_set_folder(config, cut, source).string());
+      for (const auto& encoded : cut.encoded()) {
+        const auto latents =
+            latent_set(config, encoded, source, *part.dataset, codec, run.device, options.sets);
+        const auto ledger = data::make_ledger(source, *part.dataset, latents.rejected());
+        data::check_budget(*part.source, ledger);
+        log::info("stage {}: {}; latents in {}", stage.name, data::describe(ledger),
+                  latent_set_folder(config, encoded, source).string());
+      }
     }
     if (options.captions && stage.reads_stored_captions()) {
       const auto captions = caption_set(config, source, *part.dataset, *run.caption_encoder(), options.sets);

@@ -117,6 +117,7 @@ class LatentExtraction {
         {"dtype", word_of(run_.features.latent_dtype)}};
     if (source_.damaged_images != formats::DamagedImages::kReject)  // older sets do not have it
       inputs.push_back({"damaged_images", word_of(source_.damaged_images)});
+    if (stage_.encoded_control.is_on()) inputs.push_back({"control", stage_.encoded_control.name()});
     return inputs;
   }
 
@@ -174,7 +175,8 @@ class LatentExtraction {
   // its size is taken to be the stage's.
   bool read_stored(Cut& result) const {
     const auto file = dataset_.outline(result.row).latent_file;
-    if (file.empty() || stage_.horizontal_flip || stage_.has_buckets()) return false;
+    if (file.empty() || stage_.horizontal_flip || stage_.has_buckets() || stage_.encoded_control.is_on())
+      return false;
     data::StoredLatent latent;
     try {
       latent = data::read_stored_latent(file);
@@ -201,6 +203,7 @@ class LatentExtraction {
   }
 
   bool has_stored() const {
+    if (stage_.encoded_control.is_on()) return false;
     for (int64_t row = 0; row < dataset_.size(); ++row)
       if (!dataset_.outline(row).latent_file.empty()) return true;
     return false;
@@ -347,7 +350,8 @@ std::string resolutions_in_name(const run::StageConfig& stage) {
 
 fs::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source) {
-  return features_folder(run) / fmt::format("{}-latents-{}{}{}", source, resolutions_in_name(stage),
+  const std::string what = stage.encoded_control.is_on() ? stage.encoded_control.name() : "latents";
+  return features_folder(run) / fmt::format("{}-{}-{}{}{}", source, what, resolutions_in_name(stage),
                                             stage.aspect_buckets ? "-aspect" : "",
                                             stage.horizontal_flip ? "-mirrored" : "");
 }

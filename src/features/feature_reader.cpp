@@ -57,6 +57,8 @@ void make_room_for_images(const FeatureReader& reader, const Place& first, int64
   const auto [channels, height, width] = reader.parts[first.part].latents->item(first.row).latent;
   batch.mean = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
   batch.log_var = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  if (reader.parts[first.part].control)
+    batch.control = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
 }
 
 // And of captions.
@@ -99,6 +101,9 @@ void read_latents(const FeatureReader& reader, Place& place, int64_t i, data::Ba
   const int64_t size = channels * height * width;
   part.latents->read(place.row, mirrored, batch.mean.data_ptr<float>() + i * size,
                      batch.log_var.data_ptr<float>() + i * size);
+  if (!part.control) return;
+  std::vector<float> unused(static_cast<size_t>(size));  // the control is the mean
+  part.control->read(place.row, mirrored, batch.control.data_ptr<float>() + i * size, unused.data());
 }
 
 // The text of the caption that is drawn for the place.

@@ -2,7 +2,8 @@
 
 namespace pixart::features {
 
-ImageCutter::ImageCutter(const run::StageConfig& stage) : shapes(stage.shapes()) {}
+ImageCutter::ImageCutter(const run::StageConfig& stage)
+    : shapes(stage.shapes()), control(stage.encoded_control) {}
 
 namespace {
 
@@ -23,8 +24,10 @@ CutImage ImageCutter::cut(const data::Dataset& dataset, int64_t row,
                   .width = image.full_width,
                   .bucket = bucket_of(shapes, dataset, row, image.full_height, image.full_width),
                   .checksum = image.checksum};
-  dataset.on_sample(row,
-                    [&] { result.image = data::resize_to_bucket(image, shapes.at(result.bucket), place); });
+  dataset.on_sample(row, [&] {
+    result.image =
+        data::control_image(data::resize_to_bucket(image, shapes.at(result.bucket), place), control);
+  });
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "pixart/data/control_image.h"
 #include "pixart/data/dataset.h"
 #include "pixart/data/training_shapes.h"
 #include "pixart/data/transform.h"
@@ -27,6 +28,7 @@ struct ImageCutter {
                const std::optional<data::CropPlace>& place = {}) const;
 
   data::TrainingShapes shapes;
+  data::ControlImage control = {};  // made of the image in its place
 };
 
 // The shape of a row's image of this size.

@@ -1,6 +1,7 @@
 #include "pixart/features/stage_data.h"
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "pixart/base/error.h"
@@ -64,6 +65,22 @@ std::shared_ptr<const data::SampleOrder> make_order(const StageParts& parts,
   }
   return std::make_shared<data::SampleOrder>(seed, std::move(result), std::move(buckets), std::move(excluded),
                                              version);
+}
+
+std::vector<double> loss_weights(const StageParts& parts, const run::StageConfig& stage) {
+  const auto mix = stage.parts();
+  double own = 0, prior = 0;
+  const auto samples = [&](size_t i) {
+    const auto& selection = parts[i].dataset->selection();
+    return std::round(parts[i].passes *
+                      double(selection ? selection->drawn.per_pass : parts[i].dataset->size()));
+  };
+  for (size_t i = 0; i < parts.size(); ++i) (mix[i].prior_weight ? prior : own) += samples(i);
+  if (prior == 0) return {};
+  std::vector<double> result;
+  for (const auto& part : mix)
+    result.push_back(part.prior_weight ? *part.prior_weight * (own + prior) / prior : (own + prior) / own);
+  return result;
 }
 
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,

@@ -80,6 +80,7 @@ models::TransformerConfig transformer_config(const run::RunConfig& run, const ru
   sizes.text.multi_scale = stage.multi_scale;
   sizes.text.micro_conditions = stage.has_micro_conditions();
   sizes.text.kv_compression = stage.kv_compression;
+  sizes.text.control_blocks = stage.control.is_on() ? stage.control.blocks : 0;
   require_divided_grids(stage, vae.downscale() * shape.patch_size);
   return models::transformer_config(stage.info().model, shape, sizes);
 }

@@ -21,8 +21,9 @@ namespace {
 void add_sets(const run::RunConfig& config, const run::StageConfig& stage, const ExtractOptions& options,
               std::set<fs::path>& folders) {
   for (const auto& part : stage.parts()) {
-    if (options.latents && stage.reads_stored_latents())
-      folders.insert(latent_set_folder(config, stage.at(part.resolution), part.source));
+    if (options.latents)
+      for (const auto& encoded : stage.at(part.resolution).encoded())
+        folders.insert(latent_set_folder(config, encoded, part.source));
     if (options.captions && stage.reads_stored_captions())
       folders.insert(caption_set_folder(config, part.source));
   }
@@ -82,9 +83,10 @@ std::set<LatentPlace> latent_places(const run::RunConfig& config, const ExtractO
   std::set<LatentPlace> places;
   for (const auto& stage : stages_with_features(config, options))
     for (const auto& part : stage.parts())
-      if (const auto folder = latent_set_folder(config, stage.at(part.resolution), part.source);
-          options.latents && stage.reads_stored_latents() && data::has_feature_set(folder))
-        places.insert({folder, part.source});
+      for (const auto& encoded : stage.at(part.resolution).encoded())
+        if (const auto folder = latent_set_folder(config, encoded, part.source);
+            options.latents && data::has_feature_set(folder))
+          places.insert({folder, part.source});
   return places;
 }
 

@@ -66,6 +66,7 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
     if (nn::initialize_lora(p, init.seed)) continue;
     at::Tensor tensor = p.tensor;
     const bool is_weight = p.name.ends_with(".weight");
+    if (is_control_name(p.name)) continue;  // begins as the model below
     if (p.name == "pos_embed")
       tensor.copy_(sincos_positions(config.hidden_size, side, side, side, config.position_scale));
     else if (p.name == "y_embedder.y_embedding")
@@ -91,6 +92,19 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
     else
       PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
   }
+  for (const auto& p : state.items()) {
+    if (!is_control_name(p.name) || nn::is_lora_name(p.name)) continue;
+    const std::string source = copied_from(p.name);
+    at::Tensor tensor = p.tensor;
+    source.empty() ? tensor.zero_() : tensor.copy_(state.get(source));
+  }
+}
+
+std::string copied_from(const std::string& name) {
+  constexpr std::string_view kCopy = ".copied_block.";
+  const size_t at = name.find(kCopy), number = std::string_view(kControlPrefix).size();
+  if (!is_control_name(name) || at == std::string::npos) return "";
+  return "blocks." + name.substr(number, at - number) + "." + name.substr(at + kCopy.size());
 }
 
 }  // namespace pixart::models

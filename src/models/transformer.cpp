@@ -70,6 +70,7 @@ void for_each_tensor(First& first, const Condition& second, Each each) {
   each(first.drop, second.drop);
   each(first.image_size, second.image_size);
   each(first.aspect_ratio, second.aspect_ratio);
+  each(first.control, second.control);
 }
 
 }  // namespace
@@ -113,6 +114,11 @@ const KvCompression& TransformerConfig::kv_compression() const {
   return text == nullptr ? none : text->kv_compression;
 }
 
+int64_t TransformerConfig::control_blocks() const {
+  const auto* text = std::visit([](const auto& config) { return text_of(config); }, kind_);
+  return text == nullptr ? 0 : text->control_blocks;
+}
+
 TransformerWork TransformerConfig::work() const {
   const TransformerShape& s = shape();
   const int64_t side = s.input_size / s.patch_size, patch = s.patch_size * s.patch_size;
@@ -129,7 +135,8 @@ TransformerWork TransformerConfig::work() const {
           .micro_conditions = has_micro_conditions(),
           .qk_norm = s.qk_norm,
           .kv_compression = kv_compression(),
-          .compressed_tokens = kv_compression().keys(side, side)};
+          .compressed_tokens = kv_compression().keys(side, side),
+          .control_blocks = control_blocks()};
 }
 
 TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,

@@ -122,6 +122,12 @@ void write_pixart_config(const fs::path& config_json, const PixArtConfig& c) {
   write_json(config_json, json);
 }
 
+void write_control_config(const fs::path& config_json, const PixArtConfig& c) {
+  write_json(config_json, {{"_class_name", "PixArtControlNetAdapterModel"},
+                           {"_diffusers_version", "0.32.0"},
+                           {"num_layers", c.control_blocks}});
+}
+
 DitConfig read_dit_config(const fs::path& config_json) {
   JsonConfig json(config_json);
   DitConfig c;

@@ -65,6 +65,15 @@ Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_ever
     forward += block;
     if (recompute_every > 0 && (i + 1) % recompute_every == 0) again += block;
   }
+  // The control's patches, its copies of the first blocks, and a linear layer after each and before the first.
+  const double linear = 2 * double(s.tokens) * double(s.width) * double(s.width);
+  if (s.control_blocks > 0)
+    forward += linear + 2 * double(s.tokens) * double(s.width) * double(s.patch_values);
+  for (int64_t i = 0; i < s.control_blocks; ++i) {
+    const double block = block_flops(s, i);
+    forward += block + linear;
+    if (recompute_every > 0 && (i + 1) % recompute_every == 0) again += block;
+  }
   const double adapters = 2 * double(s.tokens) * double(trained.adapters);
   Flops flops;
   flops.forward = forward + adapters;

@@ -112,6 +112,9 @@ ActivationBytes activation_bytes(const models::TransformerWork& shape, const Act
   const auto kept_by = [&](int64_t block) { return recomputed(block) ? one.block_input : all_of(block); };
   double kept = one.outer;
   for (int64_t i = 0; i < shape.depth; ++i) kept += kept_by(i);
+  // Copies keep what their blocks keep, and the input of the linear layer after each.
+  const double linear_input = double(shape.tokens) * double(shape.width) * product;
+  for (int64_t i = 0; i < shape.control_blocks; ++i) kept += kept_by(i) + linear_input;
   double peak = kept + one.last + one.loss;
 
   // The gradient of one MLP weight, before it is added to the buffer.

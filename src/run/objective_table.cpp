@@ -40,8 +40,8 @@ const std::vector<ObjectiveInfo>& objective_table() {
        .reads_captions = true,
        .adapter_targets = {"blocks.*.attn.*", "blocks.*.mlp.*", "blocks.*.cross_attn.*"},
        .init = {InitHow::kRandom, InitHow::kCopy, InitHow::kReparameterize},
-       .keys = transformer_keys({"aspect_buckets", "kv_compression", "micro_conditions", "multi_scale",
-                                 "position_scale", "resolution_rule", "resolutions"})},
+       .keys = transformer_keys({"aspect_buckets", "control", "kv_compression", "micro_conditions",
+                                 "multi_scale", "position_scale", "resolution_rule", "resolutions"})},
   };
   return table;
 }

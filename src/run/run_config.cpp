@@ -132,6 +132,36 @@ void add_prompt_problems(const ObjectiveInfo& objective, const MetricsConfig& me
         "does not read");
 }
 
+void add_prior_problems(const StageConfig& stage, std::vector<std::string>& problems) {
+  const auto is_prior = [](const MixConfig& part) { return part.prior_weight.has_value(); };
+  if (std::none_of(stage.mix.begin(), stage.mix.end(), is_prior)) return;
+  if (stage.info().trains_autoencoder())
+    problems.push_back("mix[].prior_weight has no effect with objective " + stage.objective);
+  if (std::all_of(stage.mix.begin(), stage.mix.end(), is_prior))
+    problems.push_back(
+        "every source of mix has a prior_weight; the images of the instance need one without it");
+}
+
+void add_control_problems(const StageConfig& stage, std::vector<std::string>& problems) {
+  if (!stage.control.is_on()) {
+    if (stage.control.blocks != ControlConfig().blocks)
+      problems.push_back("control.blocks has no effect without control.condition");
+    return;
+  }
+  if (stage.init.how != InitHow::kCopy)
+    problems.push_back("control trains copies of trained blocks: init.how must be copy, not " +
+                       word_of(stage.init.how));
+  if (stage.lora.rank > 0)
+    problems.push_back(
+        "lora has no place in a stage with control, which trains the copied blocks alone: merge adapters into the "
+        "weights of init.from first, or train them in a stage without control");
+  if (stage.encode.latents == Encoding::kOnTheFly)
+    problems.push_back(
+        "control needs encode.latents: stored, because the latents of the control images are computed once");
+  if (stage.metrics.every > 0)
+    problems.push_back("metrics has no effect with control: prompts alone have no control images");
+}
+
 void add_mix_problems(const StageConfig& stage, const std::vector<std::string>& sides,
                       std::vector<std::string>& problems) {
   for (const auto& part : stage.mix)
@@ -215,6 +245,8 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (source.empty() == mix.empty())
     problems.push_back(source.empty() ? "source is missing: the name of a data source (or mix, for several)"
                                       : "source and mix exclude each other");
+  add_prior_problems(*this, problems);
+  if (!contains(idle, std::string("control"))) add_control_problems(*this, problems);
   add_aspect_problems(*this, problems);
   if (!contains(idle, std::string("resolutions"))) add_resolution_problems(*this, problems);
   if (has_micro_conditions() && !multi_scale)
@@ -274,6 +306,17 @@ StageConfig StageConfig::held_out() const {
   result.horizontal_flip = false;
   result.encode = {};
   return result;
+}
+
+StageConfig StageConfig::for_control() const {
+  StageConfig result = *this;
+  result.encoded_control = control;
+  return result;
+}
+
+std::vector<StageConfig> StageConfig::encoded() const {
+  if (!reads_stored_latents()) return {};
+  return control.is_on() ? std::vector<StageConfig>{*this, for_control()} : std::vector<StageConfig>{*this};
 }
 
 data::TrainingShapes StageConfig::shapes() const {
@@ -336,6 +379,11 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
   if (const auto depth = size.num_blocks())
     for (const auto& problem : stage.kv_compression.problems(*depth))
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
+  if (const auto depth = size.num_blocks(); depth && stage.control.is_on() && stage.control.blocks >= *depth)
+    problems.push_back(fmt::format(
+        "stage {}: control.blocks is {}, and the model has {} blocks: at most {} can be copied, because each copy "
+        "adds to the block after its own",
+        stage.name, stage.control.blocks, *depth, *depth - 1));
 }
 
 // Whether the mix names the source with a resolution each time, and with each at most once.
@@ -344,6 +392,24 @@ bool comes_at_each_resolution(const StageConfig& stage, const std::string& sourc
   for (const auto& part : stage.mix)
     if (part.source == source && (!part.resolution || !seen.insert(*part.resolution).second)) return false;
   return true;
+}
+
+// Images of sources that the weights of the stage's start draw.
+void add_drawn_problems(const RunConfig& run, const StageConfig& stage, std::vector<std::string>& problems) {
+  for (const auto& part : stage.parts()) {
+    const auto* source = find_named(run.sources, part.source);
+    if (source == nullptr || source->draw == 0) continue;
+    if (!stage.info().reads_captions)
+      problems.push_back(
+          fmt::format("stage {}: the images of source {} are drawn from a prompt, which objective {} "
+                      "does not read; remove draw, or fill the folder with another stage",
+                      stage.name, source->name, stage.objective));
+    else if (stage.init.how != InitHow::kCopy)
+      problems.push_back(
+          fmt::format("stage {}: the images of source {} are drawn with the weights that the stage "
+                      "starts from: init.how must be copy, not {}",
+                      stage.name, source->name, word_of(stage.init.how)));
+  }
 }
 
 // Sources of samples and captions that the stage must not train on.
@@ -379,6 +445,7 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
       used.push_back(part.source);
     }
     add_held_out_problems(stage, used, source_names, problems);
+    add_drawn_problems(*this, stage, problems);
     if (stage.info().trains_autoencoder() && autoencoder.path)
       problems.push_back(
           fmt::format("stage {}: autoencoder.path names a trained autoencoder, so this stage has no effect; "

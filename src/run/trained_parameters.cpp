@@ -3,6 +3,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/patterns.h"
 #include "pixart/base/words.h"
+#include "pixart/models/transformer.h"
 #include "pixart/nn/lora.h"
 
 namespace pixart::run {
@@ -25,7 +26,9 @@ std::string choose_trained(const StageConfig& stage, nn::StateDict& state) {
   Problems problems;
   const auto frozen = matching_names(stage.frozen, names, "frozen", "parameter", problems);
   for (size_t i = 0; i < names.size(); ++i)
-    if (frozen[i] || (stage.lora.rank > 0 && !nn::is_lora_name(names[i]))) state.freeze(names[i]);
+    if (frozen[i] || (stage.lora.rank > 0 && !nn::is_lora_name(names[i])) ||
+        (stage.control.is_on() && !models::is_control_name(names[i])))
+      state.freeze(names[i]);
   const auto trained = nn::trainable_names(state);
   if (trained.empty()) {
     problems.add(fmt::format("frozen: none of {} tensors is left to train", names.size()));

@@ -67,6 +67,12 @@ PngText common_text(const Pipeline& pipeline, const ImageSet& set, const DrawReq
   const std::string process = convert::process_text(pipeline.process());
   if (process != convert::process_text(diffusion::Process{})) text["process"] = process;
   if (!origin.preview_decoder.empty()) text["preview_decoder"] = shareable(origin.preview_decoder);
+  if (const auto& control = set.draw.control; !control.image.empty()) {
+    text["control"] = shareable(control.image);
+    text["control_sha256"] = formats::sha256_of_file(control.image);
+    text["control_strength"] = fmt::format("{}", control.strength);
+    text["control_image"] = pipeline.control_image_of(control).name();
+  }
   return text;
 }
 
@@ -226,8 +232,8 @@ NoiseKey ImageSet::noise_key(int64_t i, int64_t k) const {
 }
 
 DrawRequest ImageSet::size_of(int64_t i) const {
-  DrawRequest request{
-      .prompts = {}, .negative_prompt = draw.negative_prompt, .height = draw.height, .width = draw.width};
+  DrawRequest request = draw;
+  request.prompts.clear();
   if (!suite || suite->item(i).height == 0) return request;
   request.height = suite->item(i).height;
   request.width = suite->item(i).width;

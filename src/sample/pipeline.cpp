@@ -315,9 +315,40 @@ ImageSize Pipeline::size_of(const DrawRequest& request) const {
   return size;
 }
 
+data::ControlImage Pipeline::control_image_of(const ControlRequest& control) const {
+  if (control.how) return *control.how;
+  return stage_ != nullptr ? stage_->control
+                           : data::ControlImage{.condition = data::ControlCondition::kCanny};
+}
+
+// [1, L, h, w] on the device: the image is resized to cover the size, cut in the centre, and encoded.
+at::Tensor Pipeline::control_of(const ControlRequest& control, ImageSize size) const {
+  const formats::ReducedImage image = formats::whole(formats::load_image(control.image));
+  const Image cut =
+      data::control_image(data::cover_and_crop(image, size.height, size.width), control_image_of(control));
+  const at::Tensor pixels = data::to_tensor(cut).unsqueeze(0).to(device_);
+  at::NoGradGuard no_grad;
+  return codec_->normalize(codec_->encode(pixels).mean);
+}
+
+void Pipeline::check_control(const ControlRequest& control) const {
+  const bool takes_one = model_->config().control_blocks() > 0;
+  if (!control.image.empty() && !takes_one)
+    throw UserError(fmt::format(
+        "{} has no ControlNet: draw without --control, or with the weights of a stage that has the key control.",
+        origin_.weights.string()));
+  if (control.image.empty() && takes_one)
+    log::info("{} has a ControlNet, and is used without it: --control IMAGE gives it an image",
+              origin_.weights.string());
+  if (!control.image.empty() && !origin_.preview_decoder.empty())
+    throw UserError("a control image is encoded by the autoencoder itself: draw without --preview-decoder.");
+  if (!control.image.empty()) formats::load_image(control.image);
+}
+
 void Pipeline::check(const DrawRequest& request) const {
   if (!encoder_) labels_of(request.prompts);
   size_of(request);
+  check_control(request.control);
 }
 
 std::vector<Image> Pipeline::generate(const DrawRequest& request, const GenerateOptions& options) const {
@@ -329,6 +360,11 @@ std::vector<Image> Pipeline::generate(const DrawRequest& request, const Generate
   what.latent_height = height / scale;
   what.latent_width = width / scale;
   what.aspect_ratio = double(height) / double(width);
+  if (!request.control.image.empty()) {
+    what.condition.control =
+        control_of(request.control, {height, width}).repeat({int64_t(request.prompts.size()), 1, 1, 1});
+    what.condition.control_strength = request.control.strength;
+  }
   if ((height != own || width != own) && data::has_aspect_buckets(own)) {
     const auto& buckets = data::aspect_buckets(own);
     what.aspect_ratio = buckets[data::nearest_bucket(buckets, height, width)].ratio;

@@ -47,7 +47,7 @@ std::vector<formats::NamedTensor> tensors_of(const std::vector<data::Batch>& bat
          {std::pair{"image", batch.image}, std::pair{"mean", batch.mean}, std::pair{"log_var", batch.log_var},
           std::pair{"label", batch.label}, std::pair{"caption", batch.caption}, std::pair{"mask", batch.mask},
           std::pair{"tokens", batch.tokens}, std::pair{"image_size", batch.image_size},
-          std::pair{"aspect_ratio", batch.aspect_ratio}})
+          std::pair{"control", batch.control}, std::pair{"aspect_ratio", batch.aspect_ratio}})
       if (tensor.defined()) tensors.push_back({fmt::format("{}.{}", i, name), tensor});
   }
   return tensors;

@@ -47,7 +47,8 @@ DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& 
 }
 
 // The batch's conditions on the device, captions in float32.
-models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& inputs, at::Device device) {
+models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& inputs, at::Device device,
+                               const features::LatentCodec& codec) {
   const DiffusionDraw& draw = inputs.draw;
   models::Condition condition = models::moved({.label = batch.label,
                                                .caption = batch.caption,
@@ -58,6 +59,7 @@ models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& 
                                                .aspect_ratio = batch.aspect_ratio},
                                               device);
   if (condition.caption.defined()) condition.caption = condition.caption.to(at::kFloat);
+  if (batch.control.defined()) condition.control = codec.normalize(nn::on_device(batch.control, device));
   return condition;
 }
 
@@ -72,7 +74,7 @@ const Inputs& inputs_in(const data::Batch& batch) {
 // Repeats the only sample of a batch for each held-out timestep.
 data::Batch repeated(data::Batch batch) {
   for (at::Tensor* tensor : {&batch.mean, &batch.log_var, &batch.label, &batch.caption, &batch.mask,
-                             &batch.image_size, &batch.aspect_ratio})
+                             &batch.image_size, &batch.aspect_ratio, &batch.control})
     if (tensor->defined()) *tensor = tensor->repeat_interleave(kHeldOutTimesteps, 0);
   return batch;
 }
@@ -174,17 +176,28 @@ at::Tensor diffusion_loss(const diffusion::LossTables& tables, const diffusion::
   return diffusion_losses(tables, model, x_start, noise, t).mean();
 }
 
+WeighSamples weights_by_part(const features::StageParts& parts, const std::vector<double>& weights) {
+  if (weights.empty()) return {};
+  return [parts, weights](const data::Batch& batch) {
+    std::vector<float> result;
+    for (const int64_t row : batch.plan.rows)
+      result.push_back(float(weights[features::part_of(parts, row).first]));
+    return at::tensor(result);
+  };
+}
+
 DiffusionInputs DiffusionObjective::inputs_of(const data::Batch& batch, DiffusionDraw draw) const {
-  DiffusionInputs inputs{std::move(draw), {}};
+  DiffusionInputs inputs{.draw = std::move(draw), .layout = {}};
   if (batch.mask.defined()) inputs.layout = nn::text_layout(batch.mask, batch.mask.size(0), setting_.device);
   return inputs;
 }
 
 void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
-  auto& [draw, layout] = inputs;
-  for (at::Tensor* tensor :
-       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot, &layout.mask})
+  if (setting_.weigh) inputs.weights = setting_.weigh(batch);
+  auto& [draw, layout, weights] = inputs;
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot,
+                             &layout.mask, &weights})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -203,14 +216,15 @@ at::Tensor DiffusionObjective::losses(const data::Batch& samples, const Diffusio
   const auto device = setting_.device;
   const data::Batch batch = setting_.encode(samples);
   const DiffusionDraw& draw = inputs.draw;
-  const models::Condition condition = condition_of(batch, inputs, device);
+  const models::Condition condition = condition_of(batch, inputs, device, *setting_.codec);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
   const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
-  return weighted ? setting_.loss.losses(model, x_start, noise, t)
-                  : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  const at::Tensor each = weighted ? setting_.loss.losses(model, x_start, noise, t)
+                                   : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  return inputs.weights.defined() ? each * nn::on_device(inputs.weights, device) : each;
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {

@@ -25,6 +25,7 @@
 #include "pixart/sample/generate.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/run_card.h"
+#include "stage_control.h"
 #include "stage_model.h"
 #include "stage_prompts.h"
 
@@ -50,14 +51,16 @@ features::BatchEncoder batch_encoder(const features::RunContext& run, const run:
   return result;
 }
 
-DiffusionSetting diffusion_setting(const features::RunContext& run, const run::StageConfig& stage,
+DiffusionSetting diffusion_setting(features::RunContext& run, const run::StageConfig& stage,
                                    const Encoders& encoders) {
+  const auto parts = run.parts(stage);
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
           .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
           .device = run.device,
-          .encode = batch_encoder(run, stage, encoders)};
+          .encode = batch_encoder(run, stage, encoders),
+          .weigh = weights_by_part(parts, features::loss_weights(parts, stage))};
 }
 
 models::Execution execution(const run::StageConfig& stage) {
@@ -88,9 +91,13 @@ void open_part(const features::RunContext& run, const run::StageConfig& stage, c
                features::StagePart& part) {
   const std::string& name = part.source->name;
   const run::StageConfig cut = stage.at(part.resolution);
+  const auto set_of = [&](const run::StageConfig& encoded) {
+    return std::make_shared<data::LatentSet>(
+        features::latent_set(run.config, encoded, name, *part.dataset, *encoders.codec, run.device));
+  };
+  if (stage.control.is_on()) part.control = set_of(cut.for_control());
   if (stage.reads_stored_latents())
-    part.latents = std::make_shared<data::LatentSet>(
-        features::latent_set(run.config, cut, name, *part.dataset, *encoders.codec, run.device));
+    part.latents = set_of(cut);
   else if (cut.has_buckets())
     part.shapes = std::make_shared<features::ImageShapes>(
         features::image_shapes(run.config, cut, *part.source, *part.dataset));
@@ -352,7 +359,7 @@ Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig&
 
 StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfig& stage) {
   const auto codec = std::make_shared<features::LatentCodec>(features::load_codec(run.config, run.device));
-  const Prompts prompts = prompts_of(run, stage);
+  Prompts prompts = prompts_of(run, stage);
   const std::shared_ptr<const features::CaptionEncoder> text_encoder =
       stage.info().reads_captions ? run.caption_encoder() : nullptr;
   const Encoders encoders{codec, text_encoder};
@@ -373,6 +380,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, encoders));
   result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, encoders));
   const features::StageParts parts = open_data(run, stage, encoders, result);
+  prompts.to_draw.control = control_to_draw(parts.front(), *codec, prompts, config.shape().input_size);
   result.inputs = features::input_hashes(*codec, text_encoder.get());
   const int64_t caption_tokens = text_encoder ? mean_tokens(parts, *text_encoder) : 0;
   count_work(stage, counts, parts,

@@ -16,14 +16,20 @@ namespace {
 
 constexpr size_t kMostPrompts = 16;
 
+// Captions and the rows that they are of.
+struct CaptionsToDraw {
+  std::vector<std::string> texts = {};
+  std::vector<int64_t> rows = {};
+};
+
 // The captions to draw if the config has none: distinct ones, evenly spread over the source.
-std::vector<std::string> some_captions(const data::Dataset& dataset) {
+CaptionsToDraw some_captions(const data::Dataset& dataset) {
   std::unordered_set<std::string> seen;
-  std::vector<std::string> result;
+  CaptionsToDraw result;
   const int64_t stride = std::max<int64_t>(1, dataset.size() / int64_t(4 * kMostPrompts));
-  for (int64_t row = 0; row < dataset.size() && result.size() < kMostPrompts; row += stride)
+  for (int64_t row = 0; row < dataset.size() && result.texts.size() < kMostPrompts; row += stride)
     if (const auto caption = dataset.caption(row); !caption.empty() && seen.insert(caption).second)
-      result.push_back(caption);
+      result.texts.push_back(caption), result.rows.push_back(row);
   return result;
 }
 
@@ -63,15 +69,11 @@ void add_labels(const data::Dataset& dataset, const run::StageConfig& stage, con
   prompts.to_draw.label = sample::condition_of(classes).label;
 }
 
-features::PromptFeatures prompt_features(features::RunContext& run) {
-  return {run.caption_encoder(), {.folder = run.folder.prompts()}};
-}
-
-std::vector<std::string> captions_to_draw(features::RunContext& run, const run::StageConfig& stage) {
-  if (!stage.samples.prompts.empty()) return stage.samples.prompts;
+CaptionsToDraw captions_to_draw(features::RunContext& run, const run::StageConfig& stage) {
+  if (!stage.samples.prompts.empty()) return {.texts = stage.samples.prompts};
   const std::string source = stage.parts().front().source;
   auto captions = some_captions(run.source(source));
-  if (captions.empty())
+  if (captions.texts.empty())
     throw UserError(
         fmt::format("stage {}: none of the rows of source {} that were looked at has a caption to "
                     "draw. Set samples.prompts.",
@@ -82,11 +84,16 @@ std::vector<std::string> captions_to_draw(features::RunContext& run, const run::
 void add_captions(features::RunContext& run, const run::StageConfig& stage, Prompts& prompts) {
   auto features = prompt_features(run);
   prompts.sizes.text.caption_channels = features.channels();
-  prompts.texts = captions_to_draw(run, stage);
+  auto captions = captions_to_draw(run, stage);
+  prompts.texts = std::move(captions.texts), prompts.rows = std::move(captions.rows);
   prompts.to_draw = sample::condition_of(features.encode(prompts.texts));
 }
 
 }  // namespace
+
+features::PromptFeatures prompt_features(features::RunContext& run) {
+  return {run.caption_encoder(), {.folder = run.folder.prompts()}};
+}
 
 Prompts prompts_of(features::RunContext& run, const run::StageConfig& stage) {
   const std::string source = stage.parts().front().source;
@@ -118,7 +125,10 @@ void store_prompts(features::RunContext& run, const run::StageConfig& stage) {
   std::vector<std::string> texts;
   distributed::all_together(run.ranks, phase, [&] {
     run.caption_encoder();  // all ranks wait for one that makes it
-    texts = captions_to_draw(run, stage);
+    texts = captions_to_draw(run, stage).texts;
+    for (const auto& part : stage.parts())
+      if (const auto& source = run.config.source(part.source); source.draw > 0)
+        texts.push_back(source.prompt);
   });
   const auto encode = [&](const std::function<bool()>& asked_to_stop) {
     auto features = prompt_features(run);

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "bad_step.h"
+#include "drawn_images.h"
 #include "initial_weights.h"
 #include "pixart/base/deletion.h"
 #include "pixart/base/env.h"
@@ -75,6 +76,7 @@ UserError none_usable(const fs::path& folder, const std::string& stage, const ru
 // All ranks make missing features together. If one rank is asked to stop meanwhile, all stop.
 StageModel make_ready(features::RunContext& run, const run::StageConfig& stage) {
   store_prompts(run, stage);
+  draw_missing_images(run, stage);
   store_metric_prompts(run, stage);
   StageModel model;
   distributed::all_together(run.ranks, "making stage " + stage.name + " ready",

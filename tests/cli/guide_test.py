@@ -46,10 +46,13 @@ SMALLER_FILES = [
     (r"\bsteps: \d+", "steps: 2"),
     (r"\bbatch_size: \d+", "batch_size: 8"),
     (r"micro_batch_size: \d+", "micro_batch_size: 4"),
+    (r"\bdraw: \d+", "draw: 5"),
+    (r"\bblocks: \d+", "blocks: 1"),
 ]
 SMALLER_COMMANDS = [
     (r"(--reparameterize.*)", r"\1 --caption-channels 64"),
     (r"launch -n 8", "launch -n 2"),
+    (r"step-00002000", "step-00000002"),
 ]
 # What the commands are known to make, by page.
 MADE = {
@@ -62,6 +65,8 @@ MADE = {
     "sampling.md": ["samples/0001/grid.png", "birds/index.html", "again/0000.png", "cats/0000.png", "many/0005.png",
                     "bird-suite/hen.png", "both/live/hen.png"],
     "fine-tuning.md": ["styled.safetensors", "styled/grid.png"],
+    "control.md": ["followed/grid.png", "half-followed/0000.png", "edges.pth", "runs/edges/features/mine-canny-100-200-64/manifest.json"],
+    "dreambooth.md": ["class-images/drawn-00004.png", "my-dog/grid.png", "runs/dog/checkpoints/dreambooth/step-00000002/manifest.json"],
     "weights.md": ["pixart-512-diffusers/config.json", "pixart-512-diffusers/README.md", "mine-256/README.md", "init-512.safetensors", "sigma-256/model_index.json"],
     "many-gpus.md": ["runs/eight/checkpoints/text/step-00000002/manifest.json"],
     "reports.md": ["runs/mine/report.html", "a-and-b.html", "tables/text.csv"],

@@ -1,4 +1,5 @@
-// Golden kinds `dit`, `pixart` and `pixart_sigma`: blocks, outputs, guidance and every gradient of the official models.
+// Golden kinds `dit`, `pixart` and `pixart_sigma`: blocks, outputs, guidance and every gradient of the official models; and
+// `control`: blocks, output and gradients of a ControlNet on a PixArt.
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -132,6 +133,30 @@ TEST(GoldenPixArt, Guidance) {
     expect_golden(c, "out.cfg_no_mask", guided());
   }
   EXPECT_GE(guided_sigmas, 2);
+}
+
+TEST(GoldenControl, ForwardAndGradient) {
+  for (const auto& c : testing::golden_cases("control")) {
+    SCOPED_TRACE(c.name);
+    nn::StateDict state;
+    const PixArt model(nn::Scope(state), pixart_config(c.config()));
+    nn::load_state(state, c.weights, c.name);
+    for (const auto& item : state.items())  // the model that is controlled is frozen
+      if (item.trainable) at::Tensor(item.tensor).set_requires_grad(is_control_name(item.name));
+    for (const int64_t recompute_every : {0, 1}) {
+      for (const auto& item : state.items()) at::Tensor(item.tensor).mutable_grad() = at::Tensor();
+      std::vector<at::Tensor> blocks;
+      Condition text = text_of(c, "in.y");
+      text.control = c.tensor("in.control"), text.control_strength = c.config().at("strength");
+      const at::Tensor output = model.with({.recompute_every = recompute_every})
+                                    .forward(c.tensor("in.x"), c.tensor("in.t"), text, &blocks);
+      check_blocks(c, blocks);
+      expect_golden(c, "out.output", output);
+      check_gradients(c, state, output);
+    }
+    at::NoGradGuard no_grad;
+    expect_golden(c, "out.base", model.forward(c.tensor("in.x"), c.tensor("in.t"), text_of(c, "in.y")));
+  }
 }
 
 // Models of the diffusers library under official names: what the weights mean, and for PixArt, where both

@@ -1,6 +1,7 @@
-// Golden kind `training`: twenty whole optimizer steps of the official models and of diffusers', through our
-// Trainer.
+// Golden kinds `training`: twenty whole optimizer steps of the official models and of diffusers', through our
+// Trainer; and `dreambooth`: the loss of instance images and class images, through the objective that training has.
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -13,6 +14,7 @@
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
 #include "plain_codec.h"
+#include "plain_data.h"
 #include "plain_loader.h"
 
 namespace pixart::train {
@@ -132,6 +134,67 @@ TEST(GoldenTraining, TwentyWholeSteps) {
       testing::expect_golden(c, "out.param." + parameter.name, parameter.tensor);
       testing::expect_golden(c, "out.ema." + parameter.name, ema[next++]);
     }
+  }
+}
+
+// A tensor of the instance images, then of the class images.
+at::Tensor both(const GoldenCase& c, const std::string& name) {
+  return at::cat({c.tensor("in.instance." + name), c.tensor("in.prior." + name)});
+}
+
+// The images of both groups in turn, as rows of a mix of two sources.
+data::Batch mixed_batch(const GoldenCase& c, const at::Tensor& order) {
+  data::Batch batch;
+  batch.mean = both(c, "x_start").index_select(0, order) / kScaling;
+  batch.log_var = at::zeros_like(batch.mean);
+  batch.caption = both(c, "y").index_select(0, order);
+  batch.mask = both(c, "mask").index_select(0, order);
+  for (int64_t i = 0; i < order.numel(); ++i) batch.plan.rows.push_back(order[i].item<int64_t>());
+  batch.plan.positions = batch.plan.rows;
+  return batch;
+}
+
+WeighSamples weights_of(const GoldenCase& c, const testing::PlainDataset& instance,
+                        const testing::PlainDataset& prior) {
+  run::StageConfig stage;
+  stage.mix = {{.source = "dog"}, {.source = "dogs", .prior_weight = c.config().at("prior_weight")}};
+  const features::StageParts parts = {{.dataset = &instance, .first_row = 0},
+                                      {.dataset = &prior, .first_row = instance.size()}};
+  return weights_by_part(parts, features::loss_weights(parts, stage));
+}
+
+TEST(GoldenDreambooth, LossAndGradient) {
+  for (const auto& c : testing::golden_cases("dreambooth")) {
+    SCOPED_TRACE(c.name);
+    nn::StateDict state;
+    const models::Transformer model(nn::Scope(state), testing::pixart_config(c.config()));
+    nn::load_state(state, c.weights, c.name);
+    for (auto& tensor : state.trainable()) tensor.set_requires_grad(true);
+    const testing::PlainDataset instance(c.tensor("in.instance.t").size(0)),
+        prior(c.tensor("in.prior.t").size(0));
+    const at::Tensor order = at::arange(instance.size() + prior.size() - 1, -1, -1, at::kLong);
+    const auto codec = testing::plain_codec(kScaling);
+    DiffusionObjective objective(model,
+                                 {.codec = &codec,
+                                  .loss = loss_of(c.config()),
+                                  .seed = 0,
+                                  .draw =
+                                      [&](const data::Batch&) {
+                                        const at::Tensor noise = both(c, "noise").index_select(0, order);
+                                        return DiffusionDraw{.noise = noise,
+                                                             .posterior = at::zeros_like(noise),
+                                                             .t = both(c, "t").index_select(0, order),
+                                                             .drop = at::zeros({order.numel()}, at::kLong)};
+                                      },
+                                  .device = at::kCPU,
+                                  .weigh = weights_of(c, instance, prior)});
+    data::Batch batch = mixed_batch(c, order);
+    objective.prepare(batch);
+    const at::Tensor loss = objective.loss(batch);
+    testing::expect_golden(c, "out.loss", loss.detach().view({1}));
+    torch::autograd::backward({loss}, {});
+    for (const auto& parameter : state.items())
+      if (parameter.trainable) testing::expect_golden(c, "grad." + parameter.name, parameter.tensor.grad());
   }
 }
 

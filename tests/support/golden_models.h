@@ -43,6 +43,7 @@ inline models::PixArtConfig pixart_config(const nlohmann::json& j) {
                                .position_scale = j.at("lewei_scale"),
                                .multi_scale = multi_scale,
                                .micro_conditions = j.value("micro_condition", multi_scale)}};
+  config.control_blocks = j.value("control_blocks", config.control_blocks);
   if (j.contains("kv_compress_config")) config.kv_compression = kv_compression(j.at("kv_compress_config"));
   return config;
 }

@@ -36,6 +36,10 @@ struct TensorMap {
 TensorMap pixart_to_diffusers(const models::PixArtConfig& config);
 TensorMap pixart_from_diffusers(const models::PixArtConfig& config);
 
+// The ControlNet alone -> PixArtControlNetAdapterModel (diffusers' research_projects/pixart); the model that it controls is
+// not in its folder.
+TensorMap control_to_diffusers(const models::PixArtConfig& config);
+
 // The same for DiTTransformer2DModel, which has the timestep and label embedders in every block.
 TensorMap dit_to_diffusers(const models::DitConfig& config);
 TensorMap dit_from_diffusers(const models::DitConfig& config);

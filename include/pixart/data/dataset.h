@@ -163,6 +163,8 @@ struct SourceConfig : demo::SceneSourceConfig {
   std::filesystem::path path;
   std::vector<CaptionConfig> captions;
   CaptionLines caption_lines = CaptionLines::kAll;
+  std::string prompt;  // image_folder: the caption of every image; "": the .txt files
+  int64_t draw = 0;    // image_folder: number of images that the folder is to hold
   MissingCaption missing_caption = MissingCaption::kError;
   double missing_caption_share = 0.01;
   double quarantine_budget = 0.001;
@@ -192,6 +194,13 @@ struct SourceConfig : demo::SceneSourceConfig {
       "image_folder: whether a caption is its whole file or only the first line with text. It may change, "
       "but features of other captions are refused.",
       any().free());
+    v("prompt", s.prompt,
+      "image_folder: the caption of every image, in place of the .txt files, for example `a photo of sks dog`.",
+      any().by_content("stages that have not begun use the other caption"));
+    v("draw", s.draw,
+      "image_folder: number of images that the folder is to hold. Those that it lacks are drawn with `prompt` by "
+      "the weights that a stage starts from, before the stage begins, and stay there as drawn-NNNNN.png.",
+      in_range(0, 1e6).by_content("stages that have not begun use the images that are there now"));
     v("missing_caption", s.missing_caption,
       "What to do with a sample without caption: stop, leave it out, or take an empty one.", any());
     v("missing_caption_share", s.missing_caption_share,
@@ -247,8 +256,14 @@ struct IndexPlace {
   double help_after_seconds = 30;  // until this process makes a part of a listing that a slow one has claimed
 };
 
+// The images that the program draws for a source (SourceConfig::draw): the file of image i, and the numbers of those that
+// the folder lacks. With N other images in it, images 0 to draw - N - 1 are needed. A folder that does not exist has none.
+std::filesystem::path drawn_image(const SourceConfig& config, int64_t i);
+std::vector<int64_t> images_to_draw(const SourceConfig& config);
+
 // Opens the source, lists it fully or takes its index, and reads its scores. Throws one UserError with every problem that concerns the source as a
 // whole, each with up to twenty paths; faults of single samples are in rejected().
+// While images of the source must still be drawn, its rows are known, but none can be read.
 std::unique_ptr<Dataset> open_dataset(const SourceConfig& config, const IndexPlace& index = {});
 
 }  // namespace pixart::data

@@ -15,7 +15,8 @@
 namespace pixart::features {
 
 // The folders of the sets: <features>/<source>-latents-<resolution>[-aspect][-mirrored] and
-// <features>/<source>-captions. Several resolutions are joined by "-", and "-shared" follows with their rule.
+// <features>/<source>-captions; of control images (StageConfig::for_control()) <source>-canny-100-200-<resolution> and so
+// on. Several resolutions are joined by "-", and "-shared" follows with their rule.
 std::filesystem::path features_folder(const run::RunConfig& run);
 // <features>/index: the indexes of the run's sources.
 data::IndexPlace index_place(const run::RunConfig& run);

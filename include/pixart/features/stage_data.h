@@ -25,6 +25,7 @@ struct StagePart {
   double passes = 1;
   int64_t first_row = 0;
   std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages with stored latents
+  std::shared_ptr<const data::LatentSet> control = {};    // and with control those of the control images
   std::shared_ptr<const ImageShapes> shapes = {};         // or the shapes of images that it encodes
   std::shared_ptr<const data::CaptionSet> captions = {};  // text stages with stored features of captions
   std::optional<int64_t> resolution = {};  // that all its images have, of several (stages[].mix[].resolution)
@@ -49,6 +50,10 @@ std::shared_ptr<const data::SampleOrder> make_order(
     const StageParts& parts, const std::vector<data::Ledger>& ledgers, const run::StageConfig& stage,
     uint64_t seed, std::shared_ptr<const data::ExcludedRows> excluded = nullptr,
     data::OrderVersion version = data::OrderVersion::kListed);
+
+// For each part the factor of its samples' losses, of which the mean over an epoch is then that over the ordinary parts
+// plus prior_weight times that over the prior parts (DreamBooth, arXiv 2208.12242, equation 2). Empty: no part is a prior.
+std::vector<double> loss_weights(const StageParts& parts, const run::StageConfig& stage);
 
 // A fingerprint of each source, for checkpoints: everything that the order of its samples depends on.
 std::map<std::string, std::string> data_fingerprints(const StageParts& parts,

@@ -2,6 +2,10 @@
 // PixArt-Sigma: the same with longer captions and compressed keys and values (arXiv 2403.04692). Results must
 // match diffusion/model/nets/{PixArt,PixArtMS}.py of both; weight names are those of the released files. One
 // class does all: multi_scale computes positions for any grid, micro_conditions adds PixArt-alpha's conditions.
+// With control_blocks N > 0 it has a ControlNet-Transformer (PixArt-delta, arXiv 2401.05252, section 4): controlnet.i is a
+// trained copy of block i < N with a linear layer after it, and one before the first. Block i + 1 gets the output of copy i
+// added to its input; the first copy reads the control image's patches and what block 0 made of the latent, each other copy
+// reads the one before it. While the linear layers are zero, the model computes what it does without control.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -33,6 +37,8 @@ std::vector<std::string> pixart_preset_names();
 // grid with micro-conditions or from a latent of 128 on, all keys.
 PixArtConfig read_pixart_config(const std::filesystem::path& config_json);
 void write_pixart_config(const std::filesystem::path& config_json, const PixArtConfig& config);
+// Of the ControlNet alone: PixArtControlNetAdapterModel of diffusers' research_projects/pixart.
+void write_control_config(const std::filesystem::path& config_json, const PixArtConfig& config);
 
 // What a PixArt computes from captions alone, the same at every timestep. Samplers ask a model about the same
 // captions again and again.
@@ -71,5 +77,12 @@ class PixArt {
 };
 
 void initialize(nn::StateDict& state, const PixArtConfig& config, const TransformerInit& init);
+
+// The weights of a ControlNet-Transformer; all others are those of the model that it controls.
+inline constexpr const char* kControlPrefix = "controlnet.";
+inline bool is_control_name(const std::string& name) { return name.starts_with(kControlPrefix); }
+// The weight of the controlled model that control weight `name` begins as: blocks.3.attn.qkv.weight of
+// controlnet.3.copied_block.attn.qkv.weight; "" for the linear layers, which begin at zero.
+std::string copied_from(const std::string& name);
 
 }  // namespace pixart::models

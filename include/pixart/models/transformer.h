@@ -22,6 +22,7 @@ struct TransformerWork {
   bool qk_norm = false;
   KvCompression kv_compression = {};
   int64_t compressed_tokens = 0;  // keys of a block whose keys are compressed
+  int64_t control_blocks = 0;     // copies of the first blocks (ControlNet)
   int64_t keys(int64_t block) const { return kv_compression.in_layer(block) ? compressed_tokens : tokens; }
   int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
 };
@@ -42,7 +43,8 @@ class TransformerConfig {
   bool takes_any_size() const;        // it computes positions for any grid
   bool has_micro_conditions() const;  // its condition has the image's size and aspect ratio
   const KvCompression& kv_compression() const;
-  TransformerWork work() const;  // with captions of max_tokens
+  int64_t control_blocks() const;  // 0: the model does not take control images
+  TransformerWork work() const;    // with captions of max_tokens
 
   const Kinds& kind() const { return kind_; }  // for `models` and `convert`
 

@@ -95,6 +95,7 @@ struct TextSizes {
   bool multi_scale = false;       // PixArtMS: any grid, whose positions are computed
   bool micro_conditions = false;  // size and aspect-ratio conditions (PixArt-alpha's PixArtMS)
   KvCompression kv_compression = {};
+  int64_t control_blocks = 0;  // copies of the first blocks, which read a control image (control.h); 0: none
 };
 
 // The conditions of each image. A model reads the tensors that it uses and ignores the others, which may be
@@ -108,6 +109,8 @@ struct Condition {
       {};  // [B], 1 = the null class, or the null caption's features under the caption's own mask
   at::Tensor image_size = {};    // micro_conditions: [B, 2] height, width in pixels
   at::Tensor aspect_ratio = {};  // micro_conditions: [B, 1]
+  at::Tensor control = {};       // control_blocks: [B, C, H, W], latent of the control image; undefined: none
+  double control_strength = 1;   // factor of what the control adds
   // What a model made of caption, mask and drop, which it then does not read (Transformer::prepared).
   std::shared_ptr<const struct PreparedCaption> prepared = {};
 };

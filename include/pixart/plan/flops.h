@@ -4,6 +4,7 @@
 //   PixArt: cross-attention queries and output 4 N D^2, keys and values 4 T D^2, scores and values 4 N T D
 //   DiT: modulation 12 D^2
 //   compressed keys, M for N tokens: scores and values 4 N M D, convolutions R x R of keys and values 4 R^2 M D
+//   ControlNet: a block more for each copy and 2 N D^2 for each of its linear layers, and the patches once more
 // Outside the blocks: patches 2 N D p^2 C, output 2 N D p^2 O, timestep 2 D (256 + D), modulation 12 D^2
 // (PixArt) or 4 D^2 (DiT's last), caption projection 2 T D (C_text + D), micro-conditions three times 2 D/3
 // (256 + D/3). LoRA: 2 N for each adapter parameter. Element-wise work is not counted. The "Gflops" of the

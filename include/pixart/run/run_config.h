@@ -20,6 +20,8 @@
 #include "pixart/models/vae.h"
 #include "pixart/nn/lora.h"
 #include "pixart/run/checkpoint_folder.h"
+#include "pixart/run/control_config.h"
+#include "pixart/run/mix_config.h"
 #include "pixart/run/objective_table.h"
 #include "pixart/run/resolution_config.h"
 #include "pixart/run/trainer_config.h"
@@ -233,24 +235,6 @@ struct CheckpointConfig : CheckpointKeeping {
   }
 };
 
-// One of several sources that a stage mixes.
-struct MixConfig {
-  std::string source;
-  double passes = 1;
-  std::optional<int64_t> resolution = {};
-
-  template <class Self, class Visitor>
-  static void fields(Self& s, Visitor&& v) {
-    v("source", s.source, "Name of the data source.", required());
-    v("passes", s.passes, "How often each of its samples occurs in an epoch, on average.",
-      positive_up_to(10000));
-    v("resolution", s.resolution,
-      "All images of the source have this one of the stage's resolutions, whatever their size. A source may come "
-      "once with each. Unset: resolution_rule says.",
-      in_range(1, kLargestSide));
-  }
-};
-
 // Type of the transformer's matrix products.
 enum class Precision { kFloat32, kTf32, kBFloat16 };
 inline EnumWords<Precision> enum_words(Precision) {
@@ -304,6 +288,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   bool multi_scale = false;
   std::optional<bool> micro_conditions;
   models::KvCompression kv_compression;
+  ControlConfig control;
   double kl_weight = 1e-6;
   int64_t log_every = 20;
   SamplesConfig samples;
@@ -311,6 +296,8 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   MetricsConfig metrics;
   CheckpointConfig checkpoints;
   EncodeConfig encode;
+  // Not a key of a stage: what is encoded in place of the images (for_control()).
+  data::ControlImage encoded_control;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -382,6 +369,10 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       any());
     v("kv_compression", s.kv_compression,
       "text: fewer keys and values in self-attention (PixArt-Sigma), for large images.", any());
+    v("control", s.control,
+      "text: a ControlNet (PixArt-delta): copies of the first blocks learn to follow a control image, and all other "
+      "weights stay as init.from loads them.",
+      any());
     v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term, which is added to L1 + MSE.",
       in_range(0, 1e6).needs_permission("the next steps use it"));
     v("log_every", s.log_every, "Write metrics every N steps.", in_range(1, kMostSteps).free());
@@ -410,6 +401,10 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   // The largest number of samples of a micro-batch for each bucket (0: no limit); empty: micro_batch_size for all.
   std::vector<int64_t> micro_batch_sizes() const;
   diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset
+  // The same stage, whose latents are those of the control images; and the stages of which latents are stored: with
+  // control both.
+  StageConfig for_control() const;
+  std::vector<StageConfig> encoded() const;
   // The stage on its validation source, without random changes and with stored features.
   StageConfig held_out() const;
 };

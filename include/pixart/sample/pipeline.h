@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "pixart/convert/stated_process.h"
+#include "pixart/data/control_image.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/prompt_features.h"
@@ -47,10 +48,19 @@ struct PipelineOrigin {
   int64_t step = 0;
 };
 
+// An image that a ControlNet follows.
+struct ControlRequest {
+  std::filesystem::path image = {};  // "": none
+  double strength = 1;
+  // What is made of the image; unset: as the run's stage was trained, and outside a run its edges.
+  std::optional<data::ControlImage> how = {};
+};
+
 struct DrawRequest {
   std::vector<std::string> prompts;  // one for each image: captions, or class names of a class stage
   std::string negative_prompt = {};  // "": the model's own null caption
   int height = 0, width = 0;         // pixels; 0: the model's own
+  ControlRequest control = {};       // of all images
 };
 
 struct ImageSize {
@@ -65,6 +75,7 @@ class Pipeline {
   // Throws UserError for what generate() refuses: unknown classes and unsupported sizes.
   void check(const DrawRequest& request) const;
   ImageSize size_of(const DrawRequest& request) const;  // of its images; throws for unsupported sizes
+  data::ControlImage control_image_of(const ControlRequest& control) const;  // what is made of its image
 
   // Sizes other than the model's own need PixArt-MS, which gets the nearest official shape as its condition.
   std::vector<Image> generate(const DrawRequest& request, const GenerateOptions& options) const;
@@ -98,6 +109,8 @@ class Pipeline {
   std::vector<int64_t> labels_of(const std::vector<std::string>& prompts) const;
   models::Condition captions_of(const std::vector<std::string>& prompts) const;
   ToDraw what_to_draw(const DrawRequest& request) const;
+  void check_control(const ControlRequest& control) const;
+  at::Tensor control_of(const ControlRequest& control, ImageSize size) const;
 
   run::RunConfig run_;
   const run::StageConfig* stage_ = nullptr;

@@ -9,6 +9,7 @@
 #include "pixart/diffusion/training_loss.h"
 #include "pixart/features/batch_encoder.h"
 #include "pixart/features/latent_codec.h"
+#include "pixart/features/stage_data.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/train/objective.h"
@@ -40,10 +41,17 @@ DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dr
 DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
                            double condition_dropout);
 
+// The factor of each sample's loss, [B] float32; several threads call it at a time.
+using WeighSamples = std::function<at::Tensor(const data::Batch& batch)>;
+
+// By the part of the mix that holds the row (features::loss_weights); empty without weights.
+WeighSamples weights_by_part(const features::StageParts& parts, const std::vector<double>& weights);
+
 // What the diffusion loss needs besides a batch's samples: Batch::inputs of a prepared batch.
 struct DiffusionInputs {
   DiffusionDraw draw;
-  nn::TextLayout layout;  // of the captions' mask, if there are captions
+  nn::TextLayout layout;    // of the captions' mask, if there are captions
+  at::Tensor weights = {};  // [B] float32: factors of the samples' losses; undefined: 1
 };
 
 // The inputs of the diffusion objective, in addition to the model.
@@ -54,6 +62,7 @@ struct DiffusionSetting {
   DrawInputs draw;  // for training samples
   at::Device device;
   features::BatchEncoder encode = {};  // for batches of images and token ids
+  WeighSamples weigh = {};             // training samples; empty: all have the same weight
 };
 
 // Stages 1 to 3, class or caption -> image: the loss of what the model predicts of a noisy latent.

@@ -52,6 +52,19 @@ struct PixArtBlock {
   }
 };
 
+// A trained copy of a block between linear layers.
+struct ControlBlock {
+  nn::Linear before;  // of the first copy only
+  PixArtBlock copy;
+  nn::Linear after;
+
+  ControlBlock(const nn::Scope& scope, const PixArtConfig& c, int64_t index)
+      : copy(scope / "copied_block", c, index) {
+    if (index == 0) before = {scope / "before_proj", c.hidden_size, c.hidden_size};
+    after = {scope / "after_proj", c.hidden_size, c.hidden_size};
+  }
+};
+
 }  // namespace
 
 struct PixArtLayers {
@@ -61,6 +74,7 @@ struct PixArtLayers {
   nn::Linear t_block;
   nn::Mlp y_proj;
   std::vector<PixArtBlock> blocks;
+  std::vector<ControlBlock> control;
   at::Tensor final_table;  // [2, D]: shift, scale
   nn::Linear final_linear;
   std::map<std::pair<int64_t, int64_t>, at::Tensor> grids;  // positions computed for other grids
@@ -79,6 +93,7 @@ struct PixArtLayers {
       ar_embedder = {scope / "ar_embedder", c.hidden_size / 3};
     }
     for (int64_t i = 0; i < c.depth; ++i) blocks.emplace_back(scope / "blocks" / i, c, i);
+    for (int64_t i = 0; i < c.control_blocks; ++i) control.emplace_back(scope / "controlnet" / i, c, i);
     final_table = (scope / "final_layer").parameter("scale_shift_table", {2, c.hidden_size});
     final_linear = {scope / "final_layer" / "linear", c.hidden_size,
                     c.patch_size * c.patch_size * c.out_channels()};
@@ -98,6 +113,12 @@ struct PixArtLayers {
       table = sincos_positions(c.hidden_size, rows, cols, c.input_size / c.patch_size, c.position_scale)
                   .to(positions.options());
     return table;
+  }
+
+  // The tokens of a latent, [R, N, D].
+  at::Tensor patches(const PixArtConfig& c, const at::Tensor& latent, at::ScalarType dtype) {
+    return nn::at_least_float(x_embedder(latent.to(dtype))) +
+           nn::at_least_float(positions_for(c, latent.size(2) / c.patch_size, latent.size(3) / c.patch_size));
   }
 
   // [M, D] of M timesteps; with micro-conditions, of height, width and aspect ratio too, [B, D] of B images.
@@ -139,6 +160,8 @@ PixArt::PixArt(const nn::Scope& scope, const PixArtConfig& config)
                config.input_size, config.patch_size);
   PIXART_CHECK(!config.micro_conditions || config.hidden_size % 3 == 0,
                "micro-conditions need a width divisible by 3, not {}", config.hidden_size);
+  PIXART_CHECK(config.control_blocks >= 0 && config.control_blocks < config.depth,
+               "{} control blocks of a model with {} blocks", config.control_blocks, config.depth);
   const auto wrong = config.kv_compression.problems(config.depth);
   PIXART_CHECK(wrong.empty(), "kv_compression: {}", join(wrong, "; "));
 }
@@ -181,22 +204,29 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   const PreparedCaption caption =
       text.prepared ? *text.prepared : PreparedCaption{.text = l.caption(text, dtype), .keys_and_values = {}};
   const nn::PackedText& packed = caption.text;
-  at::Tensor x = nn::at_least_float(l.x_embedder(latent.to(dtype))) +
-                 nn::at_least_float(l.positions_for(config_, rows, cols));
+  at::Tensor x = l.patches(config_, latent, dtype);
   if (config_.micro_conditions) x = for_rows(x, packed.batch);  // they may differ from the first block on
   const at::Tensor condition = l.condition(config_, distinct_timesteps(timestep), text, dtype);
   const at::Tensor modulation =
       nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
+  const auto run = [&](const PixArtBlock& block, size_t i, const at::Tensor& input, const at::Tensor& kept) {
+    return execution_.recomputes(i) ? nn::recompute_in_backward(
+                                          [&block, grid, rest = packed](const auto& in) {
+                                            nn::PackedText text_of_block = rest;
+                                            text_of_block.tokens = in[2];
+                                            return block(in[0], in[1], text_of_block, grid);
+                                          },
+                                          {input, modulation, packed.tokens})
+                                    : block(input, modulation, packed, grid, kept);
+  };
+  at::Tensor c = text.control.defined() ? l.patches(config_, text.control, dtype) : at::Tensor();
   for (size_t i = 0; i < l.blocks.size(); ++i) {
-    const auto& block = l.blocks[i];
-    x = execution_.recomputes(i) ? nn::recompute_in_backward(
-                                       [&block, grid, rest = packed](const auto& in) {
-                                         nn::PackedText text_of_block = rest;
-                                         text_of_block.tokens = in[2];
-                                         return block(in[0], in[1], text_of_block, grid);
-                                       },
-                                       {x, modulation, packed.tokens})
-                                 : block(x, modulation, packed, grid, kept_of(caption, i));
+    if (c.defined() && i >= 1 && i <= l.control.size()) {
+      const ControlBlock& control = l.control[i - 1];
+      c = run(control.copy, i - 1, i == 1 ? x + control.before(c.to(dtype)) : c, {});
+      x = x + text.control_strength * control.after(c.to(dtype));
+    }
+    x = run(l.blocks[i], i, x, kept_of(caption, i));
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
   const at::Tensor final =

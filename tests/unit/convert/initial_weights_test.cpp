@@ -109,6 +109,45 @@ TEST(CopyInto, NothingElseIsLeftOutOrMadeUp) {
   EXPECT_THAT(refusal_of(fixed_alpha, weights_of(Built(alpha()))), HasSubstr("unexpected: ar_embedder"));
 }
 
+models::PixArtConfig controlled(int64_t blocks = 2) {
+  models::PixArtConfig config = sigma();
+  config.depth = 3, config.control_blocks = blocks;
+  return config;
+}
+
+TEST(CopyInto, AControlNetBeginsAsTheBlocksThatItCopies) {
+  models::PixArtConfig plain = controlled(0);
+  const Built source(plain, 7);
+  Built target(controlled());
+  EXPECT_THAT(copied(target, weights_of(source)),
+              ElementsAre(HasSubstr("tensors of the ControlNet begin as copies of the blocks, or as zero")));
+  size_t linears = 0;
+  for (const auto& item : target.state.items()) {
+    if (!models::is_control_name(item.name)) continue;
+    const std::string block = models::copied_from(item.name);
+    linears += block.empty();
+    EXPECT_TRUE(at::equal(item.tensor, block.empty() ? at::zeros_like(item.tensor) : source.state.get(block)))
+        << item.name;
+  }
+  EXPECT_EQ(linears, 2u * 3) << "weight and bias before the first copy, and after each";
+}
+
+TEST(CopyInto, AControlNetGoesOnAndIsLeftOut) {
+  const Built source(controlled(), 7);
+  at::Tensor after = source.state.get("controlnet.1.after_proj.weight");
+  {
+    at::NoGradGuard no_grad;
+    after.fill_(0.25);
+  }
+  Built same(controlled()), plain(controlled(0));
+  EXPECT_THAT(copied(same, weights_of(source)), IsEmpty());
+  EXPECT_TRUE(at::equal(same.state.get("controlnet.1.after_proj.weight"), after));
+  EXPECT_THAT(copied(plain, weights_of(source)),
+              ElementsAre(HasSubstr("tensors of a ControlNet are left out")));
+  EXPECT_THAT(refusal_of(same, weights_of(source, {"controlnet.1.copied_block.attn.qkv.bias"})),
+              HasSubstr("missing: controlnet.1.copied_block.attn.qkv.bias"));
+}
+
 // Adapters train no new weights, so the keys must be compressed already.
 TEST(CopyInto, AdaptersNeedCompressedWeights) {
   Built target(compressed());

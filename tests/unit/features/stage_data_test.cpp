@@ -39,6 +39,19 @@ TEST_F(StageDataTest, TheOrderLeavesOutWhatLedgersReject) {
   EXPECT_GT(differ, 100);
 }
 
+TEST_F(StageDataTest, PriorsWeighTheirMeanAndNotTheirShare) {
+  auto all = parts();  // 10 and 6 rows
+  run::StageConfig stage;
+  stage.mix = {{.source = "first"}, {.source = "second"}};
+  EXPECT_TRUE(loss_weights(all, stage).empty());
+  stage.mix[1].prior_weight = 0.5;
+  EXPECT_EQ(loss_weights(all, stage), (std::vector<double>{1.6, 0.5 * 16 / 6}));
+  all[0].passes = 3;
+  EXPECT_EQ(loss_weights(all, stage), (std::vector<double>{1.2, 0.5 * 6}));
+  stage.mix[1].prior_weight = 0;
+  EXPECT_EQ(loss_weights(all, stage), (std::vector<double>{1.2, 0})) << "they are drawn, and have no effect";
+}
+
 std::shared_ptr<const data::RowSelection> selection_of(const std::vector<double>& weights) {
   data::RowSelection result{
       .verdicts = {{data::Reason::kScoreTooLow, "low"}}, .drawn = data::drawn_rows(weights), .sha256 = "abc"};

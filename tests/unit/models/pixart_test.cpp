@@ -2,11 +2,13 @@
 
 #include <ATen/record_function.h>
 #include <gmock/gmock.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
 
 #include "model_folder.h"
 #include "pixart/base/error.h"
+#include "pixart/models/transformer.h"
 #include "transformer_checks.h"
 
 namespace pixart::models {
@@ -46,6 +48,85 @@ TEST(PixArt, AnalyticGradientsAreTheNumericOnes) {
     SCOPED_TRACE(multi_scale);
     const TinyPixart tiny(at::kDouble, multi_scale);
     check_gradients(tiny.state, [&] { return tiny.forward(); });
+  }
+}
+
+// A model with a ControlNet, and the model that it controls.
+struct Controlled {
+  static PixArtConfig config(int64_t control_blocks) {
+    PixArtConfig result = tiny_config();
+    result.depth = 3, result.control_blocks = control_blocks;
+    return result;
+  }
+  nn::StateDict state, base_state;
+  PixArt model, base;
+  at::Tensor latent = at::randn({3, 4, 4, 4}), timestep = at::tensor({0.0, 333.25, 999.0}, at::kFloat);
+  Condition text{.caption = at::randn({3, 4, 5}), .control = at::randn({3, 4, 4, 4})};
+
+  Controlled() : model(nn::Scope(state), config(2)), base(nn::Scope(base_state), config(0)) {
+    randomize(base_state);
+    at::NoGradGuard no_grad;
+    for (const auto& item : state.items()) {
+      const std::string source = is_control_name(item.name) ? copied_from(item.name) : item.name;
+      if (source.empty())
+        at::Tensor(item.tensor).zero_();
+      else
+        at::Tensor(item.tensor).copy_(base_state.get(source));
+    }
+  }
+};
+
+TEST(PixArtControl, AtStepZeroItIsTheModelThatItControls) {
+  const Controlled tiny;
+  EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, tiny.text),
+                        tiny.base.forward(tiny.latent, tiny.timestep, tiny.text)));
+}
+
+TEST(PixArtControl, WithoutControlOrStrengthItIsTheModelThatItControls) {
+  Controlled tiny;
+  randomize(tiny.state);
+  at::NoGradGuard no_grad;
+  for (const auto& item : tiny.base_state.items()) at::Tensor(item.tensor).copy_(tiny.state.get(item.name));
+  const at::Tensor base = tiny.base.forward(tiny.latent, tiny.timestep, tiny.text),
+                   controlled = tiny.model.forward(tiny.latent, tiny.timestep, tiny.text);
+  EXPECT_GT(relative_distance(controlled, base), 1e-3);
+  tiny.text.control_strength = 0;
+  EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, tiny.text), base));
+  tiny.text.control = {};
+  EXPECT_TRUE(at::equal(tiny.model.forward(tiny.latent, tiny.timestep, tiny.text), base));
+}
+
+// What a sampler asks: one latent for a caption and its null, prepared for many timesteps.
+TEST(PixArtControl, GuidedCallsGiveTheSame) {
+  Controlled tiny;
+  randomize(tiny.state);
+  at::NoGradGuard no_grad;
+  const Transformer model = [&] {
+    nn::StateDict unused;
+    return Transformer(nn::Scope(unused), Controlled::config(2));
+  }();
+  const Condition both = joined(tiny.text, tiny.text), prepared = tiny.model.prepared(both);
+  const at::Tensor twice = tiny.model.forward(tiny.latent, tiny.timestep, prepared);
+  const at::Tensor once = tiny.model.forward(tiny.latent, tiny.timestep, tiny.text);
+  EXPECT_LT(relative_distance(twice.narrow(0, 0, 3), once), 1e-5);  // float32: other shapes of products
+  EXPECT_LT(relative_distance(twice.narrow(0, 3, 3), once), 1e-5);
+  EXPECT_EQ(model.config().control_blocks(), 2);
+}
+
+TEST(PixArtControl, RecomputedBlocksChangeNoGradient) {
+  Controlled tiny;
+  randomize(tiny.state);
+  std::vector<at::Tensor> plain;
+  for (const int64_t every : {0, 1, 2}) {
+    std::vector<at::Tensor> gradients;
+    for (auto& tensor : tiny.state.trainable())
+      tensor.set_requires_grad(true), tensor.mutable_grad() = at::Tensor();
+    const at::Tensor output =
+        tiny.model.with({.recompute_every = every}).forward(tiny.latent, tiny.timestep, tiny.text);
+    torch::autograd::backward({output.square().mean()}, {});
+    for (const auto& tensor : tiny.state.trainable()) gradients.push_back(tensor.grad().clone());
+    if (every == 0) plain = gradients;
+    for (size_t i = 0; i < plain.size(); ++i) EXPECT_TRUE(at::equal(gradients[i], plain[i])) << i;
   }
 }
 

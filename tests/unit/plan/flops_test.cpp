@@ -35,6 +35,18 @@ TEST(Flops, OfDitsAgreeWithThePaper) {
   EXPECT_NEAR(giga("DiT-XL/2", 64), 524.60, 0.1);
 }
 
+// A control of all blocks but the last costs as many blocks more, linear layers, and the patches once more.
+TEST(Flops, OfAControlNet) {
+  auto config = pixart(32);
+  const double plain = transformer_flops(work_of(config)).forward;
+  config.control_blocks = 13;
+  const double n = 256, d = 1152, t = 120;
+  const double block =
+      8 * n * d * d + 4 * n * n * d + 16 * n * d * d + 4 * n * d * d + 4 * t * d * d + 4 * n * t * d;
+  EXPECT_NEAR(transformer_flops(work_of(config)).forward - plain,
+              13 * block + 14 * 2 * n * d * d + 2 * n * d * 16, 1);
+}
+
 TEST(Flops, OfATinyDitByHand) {
   const models::DitConfig config{{.input_size = 8,
                                   .patch_size = 2,

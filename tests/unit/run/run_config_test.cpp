@@ -49,6 +49,58 @@ TEST(RunConfig, ReadsAndWritesBack) {
   EXPECT_THROW(config.stage("tow"), UserError);
 }
 
+const std::string kDog = R"(run: r
+transformer: {preset: XL/2}
+sources:
+  - {name: dog, type: image_folder, path: dog, prompt: a photo of sks dog}
+  - {name: dogs, type: image_folder, path: dogs, prompt: a photo of a dog, draw: 200}
+stages:
+  - name: one
+    objective: text_conditional
+    mix: [{source: dog, passes: 40}, {source: dogs, prior_weight: 1}]
+    steps: 5
+    init: {how: copy, from: pixart.pth}
+)";
+
+TEST(RunConfig, ImagesOfTheClassNeedImagesOfTheInstance) {
+  EXPECT_EQ(error_of(kDog), "");
+  EXPECT_THAT(error_of(replace(kDog, "passes: 40", "prior_weight: 1")),
+              HasSubstr("every source of mix has a prior_weight"));
+  EXPECT_THAT(error_of(replace(kDog, "prior_weight: 1", "prior_weight: -1")), HasSubstr("prior_weight"));
+  EXPECT_THAT(error_of(replace(kDog, "objective: text_conditional", "objective: autoencoder")),
+              HasSubstr("prior_weight has no effect with objective autoencoder"));
+}
+
+TEST(RunConfig, ImagesAreDrawnWithAPromptByWeightsThatExist) {
+  EXPECT_THAT(error_of(replace(kDog, "{how: copy, from: pixart.pth}", "{how: random}")),
+              HasSubstr("init.how must be copy, not random"));
+  EXPECT_THAT(error_of(replace(kDog, "prompt: a photo of a dog, ", "")), HasSubstr("draw needs prompt"));
+  EXPECT_THAT(error_of(replace(kDog, "draw: 200", "draw: 200, include: [a]")), HasSubstr("excludes include"));
+  EXPECT_THAT(error_of(replace(kDog, "draw: 200", "caption_lines: first")),
+              HasSubstr("no effect with prompt"));
+  EXPECT_THAT(error_of(replace(kDog, "objective: text_conditional", "objective: class_conditional")),
+              HasSubstr("which objective class_conditional does not read"));
+}
+
+TEST(RunConfig, ControlTrainsCopiesOfTrainedBlocks) {
+  const auto with = [](const std::string& keys) {
+    return error_of(replace(kDog, "    steps: 5\n", "    steps: 5\n" + keys));
+  };
+  const std::string control = "    control: {condition: canny}\n";
+  EXPECT_EQ(with(control), "");
+  EXPECT_THAT(error_of(replace(replace(kDog, "    steps: 5\n", "    steps: 5\n" + control),
+                               "{how: copy, from: pixart.pth}", "{how: random}")),
+              HasSubstr("control trains copies of trained blocks: init.how must be copy, not random"));
+  EXPECT_THAT(with(control + "    lora: {rank: 4}\n"),
+              HasSubstr("lora has no place in a stage with control"));
+  EXPECT_THAT(with(control + "    encode: {latents: on_the_fly}\n"),
+              HasSubstr("control needs encode.latents: stored"));
+  EXPECT_THAT(with("    control: {condition: canny, blocks: 28}\n"), HasSubstr("at most 27 can be copied"));
+  EXPECT_THAT(with("    control: {condition: canny, low: 300}\n"), HasSubstr("low 300 is above high 200"));
+  EXPECT_THAT(with("    control: {low: 50}\n"), HasSubstr("no effect without condition: canny"));
+  EXPECT_THAT(with("    control: {condition: hed}\n"), HasSubstr("condition"));
+}
+
 TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
   const auto with = [](const std::string& keys) {
     return error_of(
