@@ -57,6 +57,11 @@ void make_room_for_images(const FeatureReader& reader, const Place& first, int64
   const auto [channels, height, width] = reader.parts[first.part].latents->item(first.row).latent;
   batch.mean = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
   batch.log_var = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  if (const auto& teacher = reader.parts[first.part].teacher;
+      teacher && reader.alignment.at_step(batch.plan.step)) {
+    const auto [half, rows, columns] = teacher->item(first.row).latent;
+    batch.teacher = buffer({count, 2 * half, rows, columns}, at::kFloat, reader.pinned);
+  }
 }
 
 // And of captions.
@@ -99,6 +104,11 @@ void read_latents(const FeatureReader& reader, Place& place, int64_t i, data::Ba
   const int64_t size = channels * height * width;
   part.latents->read(place.row, mirrored, batch.mean.data_ptr<float>() + i * size,
                      batch.log_var.data_ptr<float>() + i * size);
+  if (batch.teacher.defined()) {
+    const int64_t half = batch.teacher.numel() / batch.teacher.size(0) / 2;
+    float* features = batch.teacher.data_ptr<float>() + 2 * i * half;
+    part.teacher->read(place.row, mirrored, features, features + half);
+  }
 }
 
 // The text of the caption that is drawn for the place.

@@ -23,6 +23,8 @@ void add_sets(const run::RunConfig& config, const run::StageConfig& stage, const
   for (const auto& part : stage.parts()) {
     if (options.latents && stage.reads_stored_latents())
       folders.insert(latent_set_folder(config, stage.at(part.resolution), part.source));
+    if (options.latents && stage.reads_stored_teacher())
+      folders.insert(teacher_set_folder(config, stage.at(part.resolution), part.source));
     if (options.captions && stage.reads_stored_captions())
       folders.insert(caption_set_folder(config, part.source));
   }

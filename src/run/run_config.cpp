@@ -220,6 +220,8 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (has_micro_conditions() && !multi_scale)
     problems.push_back("micro_conditions needs multi_scale: true (only PixArt-MS has them)");
   if (with_lora) {
+    if (alignment.is_on())
+      problems.push_back("alignment is not possible with lora, which trains adapters only");
     if (init.how != InitHow::kCopy)
       problems.push_back("lora adapts trained weights: init.how must be copy, not " + word_of(init.how));
     if (!frozen.empty())
@@ -273,6 +275,7 @@ StageConfig StageConfig::held_out() const {
   result.mix.clear();
   result.horizontal_flip = false;
   result.encode = {};
+  result.alignment = {};
   return result;
 }
 
@@ -336,6 +339,14 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
   if (const auto depth = size.num_blocks())
     for (const auto& problem : stage.kv_compression.problems(*depth))
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
+  if (const auto depth = size.num_blocks(); depth && !stage.info().trains_autoencoder())
+    for (const auto& problem : skipping_problems(
+             stage.routing, stage.masking, stage.steps,
+             {*depth, stage.kv_compression.is_on() ? stage.kv_compression.layers : std::vector<int64_t>{}}))
+      problems.push_back(fmt::format("stage {}: {}", stage.name, problem));
+  if (const auto depth = size.num_blocks(); depth && !stage.info().trains_autoencoder())
+    for (const auto& problem : stage.alignment.problems(stage.steps, *depth))
+      problems.push_back(fmt::format("stage {}: {}", stage.name, problem));
 }
 
 // Whether the mix names the source with a resolution each time, and with each at most once.

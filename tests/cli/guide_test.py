@@ -46,6 +46,8 @@ SMALLER_FILES = [
     (r"\bsteps: \d+", "steps: 2"),
     (r"\bbatch_size: \d+", "batch_size: 8"),
     (r"micro_batch_size: \d+", "micro_batch_size: 4"),
+    (r"from: 2, to: 24", "from: 1, to: 2"),
+    (r"until: \d+", "until: 1"),
 ]
 SMALLER_COMMANDS = [
     (r"(--reparameterize.*)", r"\1 --caption-channels 64"),

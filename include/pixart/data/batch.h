@@ -18,6 +18,7 @@ struct Batch {
   at::Tensor caption = {}, mask = {};  // [B, T, C] float32 or bfloat16, zero where masked; [B, T] int64
   at::Tensor image_size = {};          // [B, 2] float32: height, width of the source images
   at::Tensor aspect_ratio = {};        // [B, 1] float32: height / width of the bucket
+  at::Tensor teacher = {};             // [B, C, P, P] float32: what the stage's teacher sees in the images
   // Of a batch that is encoded in the step: an image in place of its latents, token ids in place of a caption.
   at::Tensor tokens = {};                  // [B, T] int64; `mask` says which are real
   std::vector<int64_t> latent_shape = {};  // L, h, w of the latents to come

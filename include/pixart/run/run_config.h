@@ -19,9 +19,11 @@
 #include "pixart/models/transformer_shape.h"
 #include "pixart/models/vae.h"
 #include "pixart/nn/lora.h"
+#include "pixart/run/alignment_config.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/objective_table.h"
 #include "pixart/run/resolution_config.h"
+#include "pixart/run/skipped_tokens.h"
 #include "pixart/run/trainer_config.h"
 #include "pixart/score/drawn_scores_config.h"
 
@@ -304,6 +306,9 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   bool multi_scale = false;
   std::optional<bool> micro_conditions;
   models::KvCompression kv_compression;
+  RoutingConfig routing;
+  MaskingConfig masking;
+  AlignmentConfig alignment;
   double kl_weight = 1e-6;
   int64_t log_every = 20;
   SamplesConfig samples;
@@ -382,6 +387,12 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       any());
     v("kv_compression", s.kv_compression,
       "text: fewer keys and values in self-attention (PixArt-Sigma), for large images.", any());
+    v("routing", s.routing, "Image tokens that skip some blocks in training (TREAD), for cheaper steps.",
+      any());
+    v("masking", s.masking, "Image tokens that are left out in training (MaskDiT), for cheaper steps.",
+      any());
+    v("alignment", s.alignment,
+      "Alignment of a block with a teacher that sees the images (REPA), for fewer steps.", any());
     v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term, which is added to L1 + MSE.",
       in_range(0, 1e6).needs_permission("the next steps use it"));
     v("log_every", s.log_every, "Write metrics every N steps.", in_range(1, kMostSteps).free());
@@ -396,8 +407,11 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   }
   void validate(std::vector<std::string>& problems) const;
   bool has_micro_conditions() const { return micro_conditions.value_or(multi_scale); }
+  SkippedTokens skipped_tokens(int64_t depth) const { return run::skipped_tokens(routing, masking, depth); }
   const ObjectiveInfo& info() const { return objective_info(objective); }
   bool reads_stored_latents() const { return info().reads_latents && encode.latents == Encoding::kStored; }
+  // What its teacher sees is stored where the latents are, or computed with them.
+  bool reads_stored_teacher() const { return alignment.is_on() && reads_stored_latents(); }
   bool reads_stored_captions() const { return info().reads_captions && encode.captions == Encoding::kStored; }
   std::vector<MixConfig> parts() const;  // the mix, or the one source
   // Images of different shapes, of which the order of samples makes batches.

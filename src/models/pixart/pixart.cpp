@@ -8,6 +8,7 @@
 
 #include "../positions.h"
 #include "../shared_rows.h"
+#include "../token_detour.h"
 #include "compressed_keys.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
@@ -187,8 +188,10 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   const at::Tensor condition = l.condition(config_, distinct_timesteps(timestep), text, dtype);
   const at::Tensor modulation =
       nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
+  TokenDetour detour(execution_.route);
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
+    x = detour.before(i, x);
     x = execution_.recomputes(i) ? nn::recompute_in_backward(
                                        [&block, grid, rest = packed](const auto& in) {
                                          nn::PackedText text_of_block = rest;
@@ -199,6 +202,7 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
                                  : block(x, modulation, packed, grid, kept_of(caption, i));
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
+  x = detour.before(l.blocks.size(), x);
   const at::Tensor final =
       nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1);
   const auto m = for_rows(final, x.size(0)).chunk(2, 1);
