@@ -361,7 +361,7 @@ fs::path image_set_folder(const run::RunConfig& run, const run::StageConfig& sta
                                             stage.horizontal_flip ? "-mirrored" : "");
 }
 
-ImageEncoding latents_of(const run::RunConfig& run, const run::StageConfig& stage, const LatentCodec& codec) {
+ImageEncoding latent_encoding(const run::RunConfig& run, const run::StageConfig& stage, const LatentCodec& codec) {
   const int64_t side = stage.resolution / codec.config().downscale();
   return {.kind = data::kLatentKind,
           .what = "latents",
@@ -375,7 +375,7 @@ ImageEncoding latents_of(const run::RunConfig& run, const run::StageConfig& stag
           }};
 }
 
-ImageEncoding features_of(const run::StageConfig& stage, const Teacher& teacher) {
+ImageEncoding teacher_encoding(const run::StageConfig& stage, const Teacher& teacher) {
   return {.kind = data::kTeacherKind,
           .what = "a teacher's features",
           .inputs = teacher.inputs(),
@@ -417,7 +417,7 @@ fs::path teacher_set_folder(const run::RunConfig& run, const run::StageConfig& s
 data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
                            at::Device device, const SetOptions& options) {
-  LatentExtraction extraction(run, stage, run.source(source), dataset, latents_of(run, stage, codec), device);
+  LatentExtraction extraction(run, stage, run.source(source), dataset, latent_encoding(run, stage, codec), device);
   const fs::path folder = latent_set_folder(run, stage, source);
   make_image_set(run, folder, extraction, options);
   return data::LatentSet(folder);
@@ -426,7 +426,7 @@ data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& st
 data::LatentSet teacher_set(const run::RunConfig& run, const run::StageConfig& stage,
                             const std::string& source, const data::Dataset& dataset, const Teacher& teacher,
                             const SetOptions& options) {
-  LatentExtraction extraction(run, stage, run.source(source), dataset, features_of(stage, teacher),
+  LatentExtraction extraction(run, stage, run.source(source), dataset, teacher_encoding(stage, teacher),
                               teacher.device());
   const fs::path folder = teacher_set_folder(run, stage, source);
   make_image_set(run, folder, extraction, options);

@@ -10,7 +10,7 @@ namespace pixart::features {
 
 namespace {
 
-TeacherSizes sizes_of(const models::ClipConfig& config) {
+TeacherSizes clip_grid_of(const models::ClipConfig& config) {
   return {.channels = config.vision.width, .side = config.image_size / config.patch_size};
 }
 
@@ -27,13 +27,13 @@ at::Tensor clip_normalized(const at::Tensor& image) {
 }  // namespace
 
 TeacherSizes teacher_sizes(const std::filesystem::path& folder) {
-  return sizes_of(models::check_clip_folder(folder));
+  return clip_grid_of(models::check_clip_folder(folder));
 }
 
 Teacher::Teacher(const std::filesystem::path& folder, at::Device device)
     : folder_(folder), clip_(models::load_clip(folder, device)) {}
 
-TeacherSizes Teacher::sizes() const { return sizes_of(clip_.model->config()); }
+TeacherSizes Teacher::sizes() const { return clip_grid_of(clip_.model->config()); }
 
 at::Tensor Teacher::features(const at::Tensor& image) const {
   const at::NoGradGuard no_grad;

@@ -198,7 +198,7 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
   batch.inputs = std::move(inputs);
 }
 
-std::vector<std::string> DiffusionObjective::recorded() const {
+std::vector<std::string> DiffusionObjective::recorded_names() const {
   if (setting_.alignment.projection == nullptr) return {};
   return {"alignment_loss"};
 }
@@ -211,7 +211,8 @@ at::Tensor DiffusionObjective::loss(const data::Batch& samples) {
   const bool aligns = alignment.at_step(batch.plan.step);
   const at::Tensor loss = losses(batch, inputs, true, aligns ? &blocks : nullptr).mean();
   if (alignment.projection != nullptr)
-    recorded_ = at::full({1}, std::numeric_limits<double>::quiet_NaN(), at::kDouble).to(setting_.device);
+    recorded_ = at::full({1}, std::numeric_limits<double>::quiet_NaN(),
+                         at::TensorOptions(at::kDouble).device(setting_.device));
   if (!aligns) return loss;
   const at::Tensor own = alignment_loss(batch, inputs.draw, blocks);
   recorded_ = own.detach().to(at::kDouble).view({1});

@@ -306,7 +306,7 @@ double StageRun::write_metrics() {
     if (metrics_ == nullptr) continue;
     std::map<std::string, double> values = {
         {"loss", result.loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}};
-    const auto names = model_.objective->recorded();
+    const auto names = model_.objective->recorded_names();
     for (size_t i = 0; i < names.size(); ++i)
       if (!std::isnan(result.recorded[i])) values[names[i]] = result.recorded[i];
     metrics_->write(stage_.name, result.step + 1, values);

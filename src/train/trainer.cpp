@@ -99,7 +99,7 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
   sum_ = make_gradient_sum(flat_, ranks,
                            {.numerics = config_.numerics,
                             .batch_size = config_.batch_size,
-                            .num_recorded = int64_t(objective.recorded().size())});
+                            .num_recorded = int64_t(objective.recorded_names().size())});
 }
 
 StepResult Trainer::train_step(bool stop_requested) {

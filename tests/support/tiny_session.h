@@ -73,7 +73,7 @@ class EightSamples : public train::Objective {
     const at::Tensor loss = shipped_.loss(std::any_cast<const data::Batch&>(batch.inputs));
     return batch.plan.step == poison_step ? loss * std::numeric_limits<float>::quiet_NaN() : loss;
   }
-  std::vector<std::string> recorded() const override { return shipped_.recorded(); }
+  std::vector<std::string> recorded_names() const override { return shipped_.recorded_names(); }
   at::Tensor recorded_values() const override { return shipped_.recorded_values(); }
   std::vector<int64_t> seen;
   int64_t poison_step = -1;

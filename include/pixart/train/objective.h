@@ -21,8 +21,8 @@ class Objective {
   // `batch` was prepared.
   virtual at::Tensor loss(const data::Batch& batch) = 0;  // scalar: mean over the micro-batch, with graph
   // Names of what is recorded besides the loss, such as "alignment_loss", and the values of the last loss(): means over
-  // its micro-batch, [names], float64, without graph. NaN: it was not computed in this step.
-  virtual std::vector<std::string> recorded() const { return {}; }
+  // its micro-batch, [recorded_names()], float64, without graph. NaN: it was not computed in this step.
+  virtual std::vector<std::string> recorded_names() const { return {}; }
   virtual at::Tensor recorded_values() const { return {}; }
   // [T]: losses of a held-out sample (a batch of one) at fixed timesteps, with noise that depends only on
   // seed and row. T is kHeldOutTimesteps for diffusion, else 1. Undefined if the objective has none.

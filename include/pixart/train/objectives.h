@@ -87,7 +87,7 @@ class DiffusionObjective : public Objective {
       : model_(model), setting_(std::move(setting)) {}
   void prepare(data::Batch& batch) const override;
   at::Tensor loss(const data::Batch& batch) override;
-  std::vector<std::string> recorded() const override;  // "alignment_loss" with a teacher
+  std::vector<std::string> recorded_names() const override;  // "alignment_loss" with a teacher
   at::Tensor recorded_values() const override { return recorded_; }
   at::Tensor held_out_losses(const data::Batch& sample) override;
 

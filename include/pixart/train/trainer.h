@@ -27,7 +27,7 @@ struct StepResult {
   bool skipped = false;               // the step is bad: weights unchanged
   bool stop_requested = false;        // on any rank
   std::string fault = {};             // why the step is bad
-  std::vector<double> recorded = {};  // what Objective::recorded() names, as `loss`
+  std::vector<double> recorded = {};  // what Objective::recorded_names() names, as `loss`
 };
 
 // A sample of a bad step.

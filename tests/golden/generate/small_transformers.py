@@ -38,8 +38,9 @@ def cross_attention(w, name, x, text, mask, heads):
 
 
 def time_embedding(w, t, dtype):
-    angle = t.double()[:, None] * torch.exp(-math.log(10000) * torch.arange(128, dtype=torch.float64) / 128)
-    return linear(w, "t_embedder.mlp.2", F.silu(linear(w, "t_embedder.mlp.0", torch.cat([angle.cos(), angle.sin()], 1).to(dtype))))
+    """In float32 the angles are as coarse as those of the released code."""
+    angle = t.to(dtype)[:, None] * torch.exp(-math.log(10000) * torch.arange(128, dtype=dtype) / 128)
+    return linear(w, "t_embedder.mlp.2", F.silu(linear(w, "t_embedder.mlp.0", torch.cat([angle.cos(), angle.sin()], 1))))
 
 
 def patches(w, x, p):
