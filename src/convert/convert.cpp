@@ -18,6 +18,7 @@
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
+#include "pixart/models/alignment.h"
 #include "pixart/models/t5.h"
 #include "pixart/nn/dtype.h"
 #include "wrappers.h"
@@ -256,6 +257,18 @@ std::string count_line(const Weights& weights, const fs::path& target) {
 
 }  // namespace
 
+namespace {
+
+// The projection of a stage with alignment serves training alone.
+void leave_out_projection(OfficialWeights& result) {
+  const size_t count = std::erase_if(result.weights.tensors,
+                                     [](const auto& item) { return models::is_alignment_name(item.first); });
+  if (count > 0)
+    result.notes.push_back(fmt::format("{} tensors of the alignment's projection are left out", count));
+}
+
+}  // namespace
+
 OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
   const std::string subject = opened.path.string();
   OfficialWeights result{.weights = std::move(opened.weights), .identity = std::move(opened.identity)};
@@ -273,6 +286,7 @@ OfficialWeights to_official(Opened opened, const fs::path& text_encoder) {
       [[fallthrough]];
     case Layout::kPixArt:
     case Layout::kDit:
+      leave_out_projection(result);
       if (holds_lora(result.weights)) merge_own_lora(result, subject);
       if (std::holds_alternative<models::PixArtConfig>(result.identity.architecture))
         from_pixart(result, subject, text_encoder);

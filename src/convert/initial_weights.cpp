@@ -8,6 +8,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/base/words.h"
+#include "pixart/models/alignment.h"
 #include "pixart/nn/lora.h"
 
 namespace pixart::convert {
@@ -111,10 +112,18 @@ void begin_control(const nn::StateDict& state, const models::PixArtConfig& confi
         fmt::format("{} tensors of the ControlNet begin as copies of the blocks, or as zero", begun.size()));
 }
 
+// The tensors that are trained in addition to a model: no source has them.
+std::vector<std::string> additional_names(const nn::StateDict& state) {
+  auto names = nn::lora_names(state);
+  for (const auto& item : state.items())
+    if (models::is_alignment_name(item.name)) names.push_back(item.name);
+  return names;
+}
+
 Notes copy(nn::StateDict& state, const models::DitConfig&, const OfficialWeights& source,
            const std::string& subject) {
   nn::load_state(state, formats::read_all(source.weights), subject,
-                 {.may_be_missing = nn::lora_names(state), .may_be_unexpected = {}});
+                 {.may_be_missing = additional_names(state), .may_be_unexpected = {}});
   return {};
 }
 
@@ -127,8 +136,8 @@ Notes copy(nn::StateDict& state, const models::PixArtConfig& config, const Offic
   extend_null_caption(state, weights, notes);
   leave_out_micro_conditions(config, weights, notes);
   begin_control(state, config, weights, notes);
-  const auto adapters = nn::lora_names(state);
-  auto may_be_missing = adapters;
+  const auto adapters = nn::lora_names(state), additional = additional_names(state);
+  auto may_be_missing = additional;
   for (const char* name : {kInitialPositions, kInitialNullCaption}) may_be_missing.emplace_back(name);
   if (adapters.empty()) {  // new tensors must be trained
     for (const std::string prefix : kMicroConditionNames) may_be_missing.push_back(prefix + "*");
@@ -137,7 +146,7 @@ Notes copy(nn::StateDict& state, const models::PixArtConfig& config, const Offic
   nn::load_state(state, weights, subject, {.may_be_missing = may_be_missing, .may_be_unexpected = {}});
   std::vector<std::string> fresh;
   for (const auto& item : state.items())
-    if (item.name != kInitialPositions && !weights.contains(item.name) && !contains(adapters, item.name))
+    if (item.name != kInitialPositions && !weights.contains(item.name) && !contains(additional, item.name))
       fresh.push_back(item.name);
   if (!fresh.empty()) notes.push_back(fmt::format("{} tensors are new: {}", fresh.size(), name_some(fresh)));
   return notes;

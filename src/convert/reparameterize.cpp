@@ -7,6 +7,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/models/alignment.h"
 #include "pixart/nn/device.h"
 #include "pixart/nn/layers.h"
 
@@ -26,6 +27,7 @@ std::string new_init_rule(const std::string& name) {
   if (name.starts_with("y_embedder.y_proj.") || name.starts_with("csize_embedder.") ||
       name.starts_with("ar_embedder."))
     return name.ends_with(".bias") ? "zero" : "normal";
+  if (models::is_alignment_name(name)) return name.ends_with(".bias") ? "zero" : "xavier-uniform";
   return {};
 }
 

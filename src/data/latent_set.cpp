@@ -176,11 +176,11 @@ void check_rows(const FeatureIndex& index, const FeatureManifest& manifest, cons
 
 }  // namespace
 
-LatentSet::LatentSet(fs::path folder) : state_(std::make_unique<State>()) {
+LatentSet::LatentSet(fs::path folder, const std::string& kind) : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.manifest = read_feature_manifest(folder);
-  if (s.manifest.kind != "latents")
-    throw UserError(fmt::format("{} holds {}, expected latents.", folder.string(), s.manifest.kind));
+  if (s.manifest.kind != kind)
+    throw UserError(fmt::format("{} holds {}, expected {}.", folder.string(), s.manifest.kind, kind));
   const FeatureIndex index(folder, s.manifest);
   const int64_t rows = s.manifest.rows;
   s.shard = index.tensor("shard", at::kInt, rows);

@@ -29,6 +29,13 @@ at::Tensor moments_of(const LatentCodec& codec, const at::Tensor& images, at::De
   });
 }
 
+at::Tensor seen_by(const Teacher& teacher, const at::Tensor& images) {
+  return in_pieces(images.size(0), kImagesTogether, [&](int64_t first, int64_t count) {
+    const at::Tensor some = nn::on_device(images.narrow(0, first, count), teacher.device());
+    return teacher.features(to_unit_range(some)).to(at::kHalf).to(at::kFloat);
+  });
+}
+
 // [B, max_tokens, C]. The mask is in the memory of the host, so that nobody waits for its lengths.
 at::Tensor features_of(const CaptionEncoder& encoder, const at::Tensor& ids, const at::Tensor& mask,
                        data::CaptionDtype dtype) {
@@ -55,6 +62,8 @@ data::Batch BatchEncoder::operator()(data::Batch batch) const {
     const at::Tensor rounded = moments.to(stored).to(at::kFloat);
     batch.mean = rounded.select(1, 0), batch.log_var = rounded.select(1, 1);
   }
+  if (teacher && batch.image.defined() && alignment.at_step(batch.plan.step))
+    batch.teacher = seen_by(*teacher, batch.image);
   if (captions && batch.tokens.defined())
     batch.caption = features_of(*captions, batch.tokens, batch.mask, caption_dtype);
   return batch;

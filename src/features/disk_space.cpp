@@ -102,6 +102,10 @@ void DiskSpace::add_features(RunContext& run, const run::StageConfig& stage) {
       add_set(latent_set_folder(run.config, encoded, part.source), [&] {
         return double(dataset.size() * latent_record_bytes(run.config, cut, autoencoder_config(run.config)));
       });
+    if (stage.reads_stored_teacher())
+      add_set(teacher_set_folder(run.config, cut, part.source), [&] {
+        return double(dataset.size() * teacher_record_bytes(cut, teacher_sizes(*stage.alignment.teacher)));
+      });
     if (!stage.reads_stored_captions()) continue;
     const int64_t channels = condition_sizes(run, stage).text.caption_channels;
     add_set(caption_set_folder(run.config, part.source),

@@ -66,6 +66,12 @@ void extract_stage(RunContext& run, const run::StageConfig& stage, const Extract
                   latent_set_folder(config, encoded, source).string());
       }
     }
+    if (options.latents && stage.reads_stored_teacher()) {
+      const Teacher teacher(*stage.alignment.teacher, run.device);
+      teacher_set(config, cut, source, *part.dataset, teacher, options.sets);
+      log::info("stage {}: what the teacher sees is in {}", stage.name,
+                teacher_set_folder(config, cut, source).string());
+    }
     if (options.captions && stage.reads_stored_captions()) {
       const auto captions = caption_set(config, source, *part.dataset, *run.caption_encoder(), options.sets);
       run.opened_encoder.reset();  // before the autoencoder needs the memory

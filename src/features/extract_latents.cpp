@@ -18,6 +18,7 @@
 #include "pixart/data/stored_features.h"
 #include "pixart/data/transform.h"
 #include "pixart/features/extract.h"
+#include "pixart/features/teacher.h"
 #include "pixart/run/stopped.h"
 #include "set_progress.h"
 
@@ -47,33 +48,43 @@ at::Tensor planes_of(const Image& image) {
   return planes;
 }
 
+// What is computed of images: latents, or what a teacher sees.
+struct ImageEncoding {
+  std::string kind, what;      // in the manifest, and for people
+  data::FeatureInputs inputs;  // what it depends on besides the images
+  data::LatentDtype dtype;
+  int64_t record_bytes = 0;
+  std::optional<data::LatentSet::Shape> stored =
+      {};  // of what a source may hold itself, for one shape of images
+  std::function<at::Tensor(const at::Tensor&)> compute;  // [B, 3, h, w] in [-1, 1] -> [B, 2, L, h', w']
+};
+
 class LatentExtraction {
  public:
   LatentExtraction(const run::RunConfig& run, const run::StageConfig& stage, const data::SourceConfig& source,
-                   const data::Dataset& dataset, const LatentCodec& codec, at::Device device)
+                   const data::Dataset& dataset, ImageEncoding encoding, at::Device device)
       : run_(run),
         stage_(stage),
         source_(source),
         dataset_(dataset),
-        codec_(codec),
+        encoding_(std::move(encoding)),
         device_(device),
         cutter_(stage) {
     for (const auto& rejection : data::rejected_images(dataset)) known_[rejection.row] = rejection;
   }
 
   data::FeatureWork work(const fs::path& folder) {
-    const int64_t record = latent_record_bytes(run_, stage_, codec_.config());
     data::FeatureWork result;
     result.folder = folder;
-    result.manifest = {.kind = "latents",
+    result.manifest = {.kind = encoding_.kind,
                        .source = source_.name,
                        .rows = dataset_.size(),
                        .rejected = 0,
                        .inputs = inputs(),
                        .shards = {}};
     result.items = dataset_.size();
-    result.items_per_shard =
-        std::max<int64_t>(1, int64_t(run_.features.shard_megabytes * double(1 << 20)) / record);
+    result.items_per_shard = std::max<int64_t>(
+        1, int64_t(run_.features.shard_megabytes * double(1 << 20)) / encoding_.record_bytes);
     result.compute_shard = [this](int64_t first, int64_t last) { return compute_shard(first, last); };
     result.write_index = [this, folder](const std::vector<fs::path>& shards) {
       data::write_row_keys(folder, dataset_);
@@ -85,28 +96,28 @@ class LatentExtraction {
   }
 
   void show_progress(const data::FeatureWork& work) {
-    progress_.emplace("encode images of " + source_.name, "image", work);
+    progress_.emplace(fmt::format("{} of images of {}", encoding_.what, source_.name), "image", work);
   }
   void end_progress() {
     if (progress_) progress_->finish();
     progress_.reset();
     if (former_)
-      log::info("source {}: this process took over the latents of {} images from the former set",
-                source_.name, num_taken_);
+      log::info("source {}: this process took over the {} of {} images from the former set", source_.name,
+                encoding_.what, num_taken_);
     former_.reset();
   }
-  void take_from(const fs::path& folder) { former_.emplace(folder, kImageBatch); }
+  void take_from(const fs::path& folder) { former_.emplace(folder, encoding_.kind, kImageBatch); }
 
  private:
-  bool is_half() const { return run_.features.latent_dtype == data::LatentDtype::kFloat16; }
+  bool is_half() const { return encoding_.dtype == data::LatentDtype::kFloat16; }
 
   data::FeatureInputs inputs() const {
-    data::FeatureInputs inputs = {
-        {.name = "pictures",
-         .value = dataset_.fingerprint(),
-         .hint = std::string(kHowToUpdate),
-         .of_samples = true},
-        codec_.input(),
+    data::FeatureInputs inputs = {{.name = "pictures",
+                                   .value = dataset_.fingerprint(),
+                                   .hint = std::string(kHowToUpdate),
+                                   .of_samples = true}};
+    inputs.insert(inputs.end(), encoding_.inputs.begin(), encoding_.inputs.end());
+    const data::FeatureInputs others = {
         {"resolution", resolutions_in_words()},
         {"transform", fmt::format("JPEG halved in decoding from a shorter side of {}; {}, centre crop",
                                   decode_sides_in_words(), resize_in_words())},
@@ -114,7 +125,8 @@ class LatentExtraction {
         {.name = "stored_latents",
          .value = has_stored() ? "taken where the source has some of this shape" : "none",
          .of_samples = true},
-        {"dtype", word_of(run_.features.latent_dtype)}};
+        {"dtype", word_of(encoding_.dtype)}};
+    inputs.insert(inputs.end(), others.begin(), others.end());
     if (source_.damaged_images != formats::DamagedImages::kReject)  // older sets do not have it
       inputs.push_back({"damaged_images", word_of(source_.damaged_images)});
     if (stage_.encoded_control.is_on()) inputs.push_back({"control", stage_.encoded_control.name()});
@@ -175,7 +187,8 @@ class LatentExtraction {
   // its size is taken to be the stage's.
   bool read_stored(Cut& result) const {
     const auto file = dataset_.outline(result.row).latent_file;
-    if (file.empty() || stage_.horizontal_flip || stage_.has_buckets() || stage_.encoded_control.is_on())
+    if (file.empty() || !encoding_.stored || stage_.horizontal_flip || stage_.has_buckets() ||
+        stage_.encoded_control.is_on())
       return false;
     data::StoredLatent latent;
     try {
@@ -186,8 +199,8 @@ class LatentExtraction {
       rejection.key = dataset_.key(result.row);
       throw data::BadSample(std::move(rejection));
     }
-    const int64_t side = stage_.resolution / codec_.config().downscale();
-    if (latent.mean.sizes() != at::IntArrayRef({codec_.config().latent_channels, side, side})) return false;
+    const auto& [channels, height, width] = *encoding_.stored;
+    if (latent.mean.sizes() != at::IntArrayRef({channels, height, width})) return false;
     result.height = result.width = int(stage_.resolution);
     result.stored = at::stack({latent.mean, latent.log_var}).unsqueeze(0);
     return true;
@@ -204,6 +217,7 @@ class LatentExtraction {
 
   bool has_stored() const {
     if (stage_.encoded_control.is_on()) return false;
+    if (!encoding_.stored) return false;
     for (int64_t row = 0; row < dataset_.size(); ++row)
       if (!dataset_.outline(row).latent_file.empty()) return true;
     return false;
@@ -217,10 +231,8 @@ class LatentExtraction {
     pixels.resize(size, pixels.front());  // results of copies are dropped
     const at::Tensor image = at::stack(pixels).to(device_).to(at::kFloat).div_(127.5).sub_(1.0);
     std::vector<at::Tensor> variants;
-    for (int variant = 0; variant < (stage_.horizontal_flip ? 2 : 1); ++variant) {
-      const auto moments = codec_.encode(variant == 0 ? image : image.flip({3}));
-      variants.push_back(at::stack({moments.mean, moments.log_var}, 1));
-    }
+    for (int variant = 0; variant < (stage_.horizontal_flip ? 2 : 1); ++variant)
+      variants.push_back(encoding_.compute(variant == 0 ? image : image.flip({3})));
     return at::stack(variants, 1).cpu().unbind(0);
   }
 
@@ -314,7 +326,7 @@ class LatentExtraction {
   const run::StageConfig& stage_;
   const data::SourceConfig& source_;
   const data::Dataset& dataset_;
-  const LatentCodec& codec_;
+  const ImageEncoding encoding_;
   at::Device device_;
   const ImageCutter cutter_;
   std::map<int64_t, data::Rejection> known_;  // rejected when the source was listed
@@ -346,29 +358,84 @@ std::string resolutions_in_name(const run::StageConfig& stage) {
   return join(words, "-") + (reads_shares ? "-shared" : "");
 }
 
-}  // namespace
-
-fs::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
-                           const std::string& source) {
-  const std::string what = stage.encoded_control.is_on() ? stage.encoded_control.name() : "latents";
-  return features_folder(run) / fmt::format("{}-{}-{}{}{}", source, what, resolutions_in_name(stage),
+fs::path image_set_folder(const run::RunConfig& run, const run::StageConfig& stage, const std::string& source,
+                          const std::string& kind) {
+  return features_folder(run) / fmt::format("{}-{}-{}{}{}", source, kind, resolutions_in_name(stage),
                                             stage.aspect_buckets ? "-aspect" : "",
                                             stage.horizontal_flip ? "-mirrored" : "");
 }
 
-data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
-                           const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
-                           at::Device device, const SetOptions& options) {
-  const auto& source_config = run.source(source);
-  LatentExtraction extraction(run, stage, source_config, dataset, codec, device);
-  const fs::path folder = latent_set_folder(run, stage, source);
+ImageEncoding latent_encoding(const run::RunConfig& run, const run::StageConfig& stage, const LatentCodec& codec) {
+  const int64_t side = stage.resolution / codec.config().downscale();
+  return {.kind = data::kLatentKind,
+          .what = "latents",
+          .inputs = {codec.input()},
+          .dtype = run.features.latent_dtype,
+          .record_bytes = latent_record_bytes(run, stage, codec.config()),
+          .stored = data::LatentSet::Shape{codec.config().latent_channels, side, side},
+          .compute = [&codec](const at::Tensor& image) {
+            const auto moments = codec.encode(image);
+            return at::stack({moments.mean, moments.log_var}, 1);
+          }};
+}
+
+ImageEncoding teacher_encoding(const run::StageConfig& stage, const Teacher& teacher) {
+  return {.kind = data::kTeacherKind,
+          .what = "a teacher's features",
+          .inputs = teacher.inputs(),
+          .dtype = data::LatentDtype::kFloat16,
+          .record_bytes = teacher_record_bytes(stage, teacher.sizes()),
+          .compute = [&teacher](const at::Tensor& image) {
+            return teacher.features(image).unflatten(1, {2, -1});
+          }};
+}
+
+void make_image_set(const run::RunConfig& run, const fs::path& folder, LatentExtraction& extraction,
+                    const SetOptions& options) {
   make_set(run, folder,
            {.work = [&](const fs::path& place) { return extraction.work(place); },
             .begin = [&](data::FeatureWork& work) { extraction.show_progress(work); },
             .end = [&] { extraction.end_progress(); },
             .take_from = [&](const fs::path& former) { extraction.take_from(former); }},
            options);
+}
+
+}  // namespace
+
+int64_t teacher_record_bytes(const run::StageConfig& stage, const TeacherSizes& sizes) {
+  constexpr int64_t kHalfBytes = 2;
+  return sizes.channels * sizes.side * sizes.side * kHalfBytes * (stage.horizontal_flip ? 2 : 1);
+}
+
+fs::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
+                           const std::string& source) {
+  return image_set_folder(run, stage, source,
+                          stage.encoded_control.is_on() ? stage.encoded_control.name() : "latents");
+}
+
+fs::path teacher_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
+                            const std::string& source) {
+  const fs::path teacher = fs::weakly_canonical(*stage.alignment.teacher);
+  return image_set_folder(run, stage, source, "teacher-" + teacher.filename().string());
+}
+
+data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
+                           const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
+                           at::Device device, const SetOptions& options) {
+  LatentExtraction extraction(run, stage, run.source(source), dataset, latent_encoding(run, stage, codec), device);
+  const fs::path folder = latent_set_folder(run, stage, source);
+  make_image_set(run, folder, extraction, options);
   return data::LatentSet(folder);
+}
+
+data::LatentSet teacher_set(const run::RunConfig& run, const run::StageConfig& stage,
+                            const std::string& source, const data::Dataset& dataset, const Teacher& teacher,
+                            const SetOptions& options) {
+  LatentExtraction extraction(run, stage, run.source(source), dataset, teacher_encoding(stage, teacher),
+                              teacher.device());
+  const fs::path folder = teacher_set_folder(run, stage, source);
+  make_image_set(run, folder, extraction, options);
+  return data::LatentSet(folder, data::kTeacherKind);
 }
 
 }  // namespace pixart::features

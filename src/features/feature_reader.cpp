@@ -59,6 +59,11 @@ void make_room_for_images(const FeatureReader& reader, const Place& first, int64
   batch.log_var = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
   if (reader.parts[first.part].control)
     batch.control = buffer({count, channels, height, width}, at::kFloat, reader.pinned);
+  if (const auto& teacher = reader.parts[first.part].teacher;
+      teacher && reader.alignment.at_step(batch.plan.step)) {
+    const auto [half, rows, columns] = teacher->item(first.row).latent;
+    batch.teacher = buffer({count, 2 * half, rows, columns}, at::kFloat, reader.pinned);
+  }
 }
 
 // And of captions.
@@ -104,6 +109,11 @@ void read_latents(const FeatureReader& reader, Place& place, int64_t i, data::Ba
   if (!part.control) return;
   std::vector<float> unused(static_cast<size_t>(size));  // the control is the mean
   part.control->read(place.row, mirrored, batch.control.data_ptr<float>() + i * size, unused.data());
+  if (batch.teacher.defined()) {
+    const int64_t half = batch.teacher.numel() / batch.teacher.size(0) / 2;
+    float* features = batch.teacher.data_ptr<float>() + 2 * i * half;
+    part.teacher->read(place.row, mirrored, features, features + half);
+  }
 }
 
 // The text of the caption that is drawn for the place.

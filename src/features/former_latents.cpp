@@ -32,8 +32,8 @@ std::vector<uint8_t> batches_of(const data::LatentSet& set, int64_t batch) {
 
 }  // namespace
 
-FormerLatents::FormerLatents(const std::filesystem::path& folder, int64_t batch)
-    : set_(folder), keys_(folder), batches_(batches_of(set_, batch)) {}
+FormerLatents::FormerLatents(const std::filesystem::path& folder, const std::string& kind, int64_t batch)
+    : set_(folder, kind), keys_(folder), batches_(batches_of(set_, batch)) {}
 
 std::optional<FormerLatent> FormerLatents::find(const data::Dataset& dataset, int64_t row) const {
   const auto own = keys_.find(data::feature_key(dataset.key(row)));

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "pixart/data/feature_update.h"
@@ -22,7 +23,7 @@ struct FormerLatent {
 class FormerLatents {
  public:
   // Of a complete set. `batch`: the largest batch that the autoencoder got.
-  FormerLatents(const std::filesystem::path& folder, int64_t batch);
+  FormerLatents(const std::filesystem::path& folder, const std::string& kind, int64_t batch);
   // The latent of a sample if it was made from the image that the source has now. Warns about a damaged one.
   // Throws MachineFault. May be called from several threads.
   std::optional<FormerLatent> find(const data::Dataset& dataset, int64_t row) const;

@@ -4,6 +4,7 @@
 
 #include "pixart/base/names.h"
 #include "pixart/features/file_fingerprint.h"
+#include "pixart/features/teacher.h"
 #include "pixart/run/run_folder.h"
 #include "pixart/text/tokenizer.h"
 
@@ -72,6 +73,8 @@ void open_inputs(RunContext& run, const std::vector<run::StageConfig>& stages, P
     if (is_open(run, stage)) collect(problems, [&] { run.parts(stage); });
   if (any_stage(stages, &run::ObjectiveInfo::reads_latents)) open_autoencoder(run.config, problems);
   if (any_stage(stages, &run::ObjectiveInfo::reads_captions)) open_text_encoder(run.config, problems);
+  for (const auto& stage : stages)
+    if (stage.alignment.is_on()) collect(problems, [&] { teacher_sizes(*stage.alignment.teacher); });
 }
 
 models::VaeConfig autoencoder_config(const run::RunConfig& config) {

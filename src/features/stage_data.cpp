@@ -101,9 +101,11 @@ std::map<std::string, std::string> score_fingerprints(const StageParts& parts) {
 }
 
 data::Ledger ledger_of(const StagePart& part, data::QuarantineFile* quarantine_file) {
-  const auto found = part.latents  ? part.latents->rejected()
-                     : part.shapes ? part.shapes->rejected
-                                   : std::vector<data::Rejection>();
+  auto found = part.latents  ? part.latents->rejected()
+               : part.shapes ? part.shapes->rejected
+                             : std::vector<data::Rejection>();
+  if (part.teacher)
+    found.insert(found.end(), part.teacher->rejected().begin(), part.teacher->rejected().end());
   auto ledger = data::make_ledger(part.source->name, *part.dataset, found);
   if (quarantine_file != nullptr) quarantine_file->replace(ledger);
   data::check_budget(*part.source, ledger);

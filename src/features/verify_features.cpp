@@ -24,6 +24,8 @@ void add_sets(const run::RunConfig& config, const run::StageConfig& stage, const
     if (options.latents)
       for (const auto& encoded : stage.at(part.resolution).encoded())
         folders.insert(latent_set_folder(config, encoded, part.source));
+    if (options.latents && stage.reads_stored_teacher())
+      folders.insert(teacher_set_folder(config, stage.at(part.resolution), part.source));
     if (options.captions && stage.reads_stored_captions())
       folders.insert(caption_set_folder(config, part.source));
   }

@@ -139,6 +139,13 @@ TransformerWork TransformerConfig::work() const {
           .control_blocks = control_blocks()};
 }
 
+TransformerWork TransformerWork::skipping(double rate, int64_t first, int64_t last) const {
+  TransformerWork result = *this;
+  if (rate == 0) return result;
+  result.kept = TokenRoute::num_kept(tokens, rate), result.from = first, result.to = last;
+  return result;
+}
+
 TransformerConfig transformer_config(const std::string& kind, const TransformerShape& shape,
                                      const ConditionSizes& sizes) {
   return row_named(kKinds, kind, "transformer").config(shape, sizes);
@@ -154,8 +161,9 @@ Transformer::Transformer(const nn::Scope& scope, const TransformerConfig& config
       model_(std::visit([&](const auto& kind) { return build(scope, kind); }, config.kind())) {}
 
 at::Tensor Transformer::forward(const at::Tensor& latent, const at::Tensor& timestep,
-                                const Condition& condition) const {
-  return std::visit([&](const auto& model) { return model.forward(latent, timestep, condition); }, model_);
+                                const Condition& condition, std::vector<at::Tensor>* block_outputs) const {
+  return std::visit(
+      [&](const auto& model) { return model.forward(latent, timestep, condition, block_outputs); }, model_);
 }
 
 Condition Transformer::prepared(const Condition& condition) const {
@@ -171,6 +179,15 @@ Condition Transformer::null_of(const Condition& condition) const {
 
 Transformer Transformer::with(const Execution& execution) const {
   return std::visit([&](const auto& model) { return Transformer(config_, model.with(execution)); }, model_);
+}
+
+Transformer Transformer::along(const TokenRoute& route) const {
+  const auto on_route = [&](const auto& model) {
+    Execution execution = model.execution();
+    execution.route = route;
+    return Transformer(config_, model.with(execution));
+  };
+  return std::visit(on_route, model_);
 }
 
 void initialize(nn::StateDict& state, const TransformerConfig& config, const TransformerInit& init) {

@@ -7,7 +7,7 @@ namespace {
 constexpr double kTimestepFeatures = 256;
 
 double block_flops(const models::TransformerWork& s, int64_t block) {
-  const double n = double(s.tokens), d = double(s.width), t = double(s.caption_tokens),
+  const double n = double(s.tokens_in(block)), d = double(s.width), t = double(s.caption_tokens),
                keys = double(s.keys(block)), factor = double(s.kv_compression.factor);
   double self_attention = 8 * n * d * d + 4 * n * keys * d;
   if (s.kv_compression.in_layer(block) && s.kv_compression.has_weights())
@@ -59,10 +59,11 @@ struct Convolutions {
 
 Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_every,
                         const run::Trained& trained) {
-  double forward = outer_flops(s), again = 0;
+  double forward = outer_flops(s), again = 0, tokens = 0;
   for (int64_t i = 0; i < s.depth; ++i) {
     const double block = block_flops(s, i);
     forward += block;
+    tokens += double(s.tokens_in(i)) / double(s.depth);
     if (recompute_every > 0 && (i + 1) % recompute_every == 0) again += block;
   }
   // The control's patches, its copies of the first blocks, and a linear layer after each and before the first.
@@ -74,12 +75,18 @@ Flops transformer_flops(const models::TransformerWork& s, int64_t recompute_ever
     forward += block + linear;
     if (recompute_every > 0 && (i + 1) % recompute_every == 0) again += block;
   }
-  const double adapters = 2 * double(s.tokens) * double(trained.adapters);
+  const double adapters = 2 * tokens * double(trained.adapters);
   Flops flops;
   flops.forward = forward + adapters;
   flops.training = forward * (2 + trained.share) + 3 * adapters - first_layers(s);
   flops.executed = flops.training + again;
   return flops;
+}
+
+Flops mixed(const Flops& few, const Flops& all, double share) {
+  return {.forward = all.forward,
+          .training = share * few.training + (1 - share) * all.training,
+          .executed = share * few.executed + (1 - share) * all.executed};
 }
 
 namespace {

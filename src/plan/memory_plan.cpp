@@ -97,19 +97,25 @@ std::vector<std::pair<std::string, double>> MemoryParts::named() const {
 ActivationBytes activation_bytes(const models::TransformerWork& shape, const ActivationOptions& options) {
   const double product = options.bfloat16 ? 2 : kFloat, batch = double(options.micro_batch);
   const bool lora = options.lora_rank > 0;
-  PerSample one = per_sample(shape, product);
-  if (lora)
-    one = with_adapters(one, shape, product, options.lora_rank);
-  else if (options.fused_norms)
-    one = without_normals(one);
+  const auto of_tokens = [&](int64_t tokens) {
+    models::TransformerWork work = shape;
+    work.tokens = tokens;
+    PerSample one = per_sample(work, product);
+    if (lora) return with_adapters(one, work, product, options.lora_rank);
+    return options.fused_norms ? without_normals(one) : one;
+  };
+  const PerSample one = of_tokens(shape.tokens), few = of_tokens(shape.kept);
+  const auto in = [&](int64_t block) { return shape.from <= block && block < shape.to ? few : one; };
   const auto recomputed = [&](int64_t block) {
     const bool is_chosen = options.recompute_every > 0 && (block + 1) % options.recompute_every == 0;
     return is_chosen && !(lora && block == 0);
   };
   const auto all_of = [&](int64_t block) {
-    return one.block + (shape.kv_compression.in_layer(block) ? one.compressed : 0);
+    return in(block).block + (shape.kv_compression.in_layer(block) ? one.compressed : 0);
   };
-  const auto kept_by = [&](int64_t block) { return recomputed(block) ? one.block_input : all_of(block); };
+  const auto kept_by = [&](int64_t block) {
+    return recomputed(block) ? in(block).block_input : all_of(block);
+  };
   double kept = one.outer;
   for (int64_t i = 0; i < shape.depth; ++i) kept += kept_by(i);
   // Copies keep what their blocks keep, and the input of the linear layer after each.
@@ -124,8 +130,9 @@ ActivationBytes activation_bytes(const models::TransformerWork& shape, const Act
   double running = kept;
   for (int64_t i = shape.depth - 1; i >= 0; --i) {
     // The gradient of the stream uses the memory of the branch's output, which is freed by then.
-    double here = running + one.branch + one.inner;
-    if (recomputed(i)) here += all_of(i) - one.block_input + one.stream;
+    const PerSample block = in(i);
+    double here = running + block.branch + block.inner;
+    if (recomputed(i)) here += all_of(i) - block.block_input + block.stream;
     peak = std::max(peak, here + weight_gradient / batch);
     running -= kept_by(i);
   }

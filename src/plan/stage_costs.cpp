@@ -12,6 +12,7 @@
 #include "pixart/demo/scenes.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/stage_transformer.h"
+#include "pixart/features/teacher.h"
 #include "pixart/models/t5.h"
 #include "pixart/nn/lora.h"
 #include "pixart/nn/state_dict.h"
@@ -115,6 +116,31 @@ void count(const run::StageConfig& stage, nn::StateDict& state, StageCosts& cost
   costs.product_parameters += live_block;
 }
 
+// Of a stage with alignment.
+void add_projection(const run::StageConfig& stage, int64_t width, nn::StateDict& state,
+                    std::vector<std::string>& assumptions) {
+  constexpr int64_t kUsualChannels = 768;
+  if (!stage.alignment.is_on()) return;
+  const fs::path& teacher = *stage.alignment.teacher;
+  models::AlignmentSizes sizes{
+      .width = width, .hidden = stage.alignment.hidden_size, .channels = kUsualChannels};
+  if (fs::exists(teacher))
+    sizes.channels = features::teacher_sizes(teacher).channels;
+  else
+    assume(assumptions, fmt::format("{} is missing: a teacher of {} channels is assumed.", teacher.string(),
+                                    kUsualChannels));
+  const models::AlignmentProjection projection(nn::Scope(state), sizes);
+  assume(assumptions, "the FLOPs of teachers, which are computed once for stored features, are not counted.");
+}
+
+// Of the projection, for a sample: forward, and backward twice.
+double projection_flops(const nn::StateDict& state, int64_t tokens) {
+  double numbers = 0;
+  for (const auto& item : state.items())
+    if (models::is_alignment_name(item.name)) numbers += double(item.tensor.numel());
+  return 6 * numbers * double(tokens);
+}
+
 }  // namespace
 
 StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& stage,
@@ -146,13 +172,23 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   const auto transformer = features::transformer_config(config, stage, costs.vae, sizes);
   const models::Transformer model(nn::Scope(state), transformer);
   costs.work = transformer.work();
+  add_projection(stage, costs.work.width, state, assumptions);
   count(stage, state, costs);
   models::TransformerWork worked = costs.work;  // memory counts the longest caption, time the mean one
   if (options.caption_tokens && worked.cross_attention)
     worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
   const run::ParameterCounts counts{
       .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
-  costs.flops = transformer_flops(worked, costs.recompute_every, counts.trained_part());
+  const run::SkippedTokens skipped = stage.skipped_tokens(worked.depth);
+  const auto flops = [&](const models::TransformerWork& work) {
+    return transformer_flops(work, costs.recompute_every, counts.trained_part());
+  };
+  const double share = skipped.share_of(stage.steps);
+  costs.flops = mixed(flops(worked.skipping(skipped.rate, skipped.from, skipped.to)), flops(worked), share);
+  const double aligned = stage.alignment.share_of(stage.steps) *
+                         projection_flops(state, worked.tokens_in(stage.alignment.block));
+  costs.flops.training += aligned, costs.flops.executed += aligned;
+  if (share == 1) costs.work = costs.work.skipping(skipped.rate, skipped.from, skipped.to);
   costs.metrics_bytes = metrics_costs(stage, costs, assumptions).bytes;
   return costs;
 }

@@ -10,8 +10,9 @@ namespace {
 
 // Keys of the objectives that train a transformer, and `others`.
 std::vector<std::string> transformer_keys(std::vector<std::string> others = {}) {
-  std::vector<std::string> keys = {"horizontal_flip",   "encode", "precision", "activation_checkpointing",
-                                   "condition_dropout", "lora",   "metrics"};
+  std::vector<std::string> keys = {"horizontal_flip",   "encode",   "precision", "activation_checkpointing",
+                                   "condition_dropout", "lora",     "metrics",   "routing",
+                                   "masking",           "alignment"};
   for (auto& key : diffusion::diffusion_keys()) keys.push_back(std::move(key));
   for (auto& key : others) keys.push_back(std::move(key));
   return keys;

@@ -158,6 +158,9 @@ void add_control_problems(const StageConfig& stage, std::vector<std::string>& pr
   if (stage.encode.latents == Encoding::kOnTheFly)
     problems.push_back(
         "control needs encode.latents: stored, because the latents of the control images are computed once");
+  if (stage.routing.rate > 0 || stage.masking.rate > 0 || stage.alignment.is_on())
+    problems.push_back(
+        "routing, masking and alignment have no place in a stage with control, whose blocks see all tokens");
   if (stage.metrics.every > 0)
     problems.push_back("metrics has no effect with control: prompts alone have no control images");
 }
@@ -252,6 +255,8 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
   if (has_micro_conditions() && !multi_scale)
     problems.push_back("micro_conditions needs multi_scale: true (only PixArt-MS has them)");
   if (with_lora) {
+    if (alignment.is_on())
+      problems.push_back("alignment is not possible with lora, which trains adapters only");
     if (init.how != InitHow::kCopy)
       problems.push_back("lora adapts trained weights: init.how must be copy, not " + word_of(init.how));
     if (!frozen.empty())
@@ -305,6 +310,7 @@ StageConfig StageConfig::held_out() const {
   result.mix.clear();
   result.horizontal_flip = false;
   result.encode = {};
+  result.alignment = {};
   return result;
 }
 
@@ -384,6 +390,14 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
         "stage {}: control.blocks is {}, and the model has {} blocks: at most {} can be copied, because each copy "
         "adds to the block after its own",
         stage.name, stage.control.blocks, *depth, *depth - 1));
+  if (const auto depth = size.num_blocks(); depth && !stage.info().trains_autoencoder())
+    for (const auto& problem : skipping_problems(
+             stage.routing, stage.masking, stage.steps,
+             {*depth, stage.kv_compression.is_on() ? stage.kv_compression.layers : std::vector<int64_t>{}}))
+      problems.push_back(fmt::format("stage {}: {}", stage.name, problem));
+  if (const auto depth = size.num_blocks(); depth && !stage.info().trains_autoencoder())
+    for (const auto& problem : stage.alignment.problems(stage.steps, *depth))
+      problems.push_back(fmt::format("stage {}: {}", stage.name, problem));
 }
 
 // Whether the mix names the source with a resolution each time, and with each at most once.

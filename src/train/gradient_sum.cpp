@@ -24,34 +24,43 @@ void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
   parts[first].add_(parts[first + left]);
 }
 
-// The loss of this rank, a scalar, or undefined without samples; and the norm of the gradients.
+// The losses of this rank, or undefined without samples; and the norm of the gradients.
 struct OwnTotals {
-  double loss, gradient_norm;
+  at::Tensor losses;  // [1 + recorded], float64, on the CPU
+  double gradient_norm;
 };
-OwnTotals read_totals(const at::Tensor& loss, const at::Tensor& gradients) {
+OwnTotals read_totals(const at::Tensor& losses, int64_t count, const at::Tensor& gradients) {
   const at::Tensor squared_norm = optim::squared_gradient_norm(gradients);
-  const at::Tensor own = loss.defined() ? loss.to(at::kDouble) : at::zeros_like(squared_norm);
-  const at::Tensor totals = at::stack({own, squared_norm}).cpu();
-  return {totals.const_data_ptr<double>()[0], std::sqrt(totals.const_data_ptr<double>()[1])};
+  const at::Tensor own =
+      losses.defined() ? losses.to(at::kDouble).view({count}) : at::zeros({count}, squared_norm.options());
+  const at::Tensor totals = at::cat({own, squared_norm.view({1})}).cpu();
+  return {totals.narrow(0, 0, count), std::sqrt(totals[count].item<double>())};
 }
 
-// Gathers loss and flag from all ranks.
+// Gathers losses and flag from all ranks.
 StepTotals gather_totals(distributed::Communicator& ranks, const OwnTotals& totals, bool flag, int64_t step) {
-  const at::Tensor own = at::tensor({totals.loss, flag ? 1.0 : 0.0}, at::kDouble);
-  at::Tensor all = at::empty({2 * ranks.world_size()}, at::kDouble);
+  const int64_t count = totals.losses.numel();
+  const at::Tensor own = at::cat({totals.losses, at::full({1}, flag ? 1.0 : 0.0, at::kDouble)});
+  at::Tensor all = at::empty({(count + 1) * ranks.world_size()}, at::kDouble);
   ranks.all_gather(own, all, fmt::format("step {}: loss", step));
-  at::Tensor parts = all.view({ranks.world_size(), 2});
-  const bool any = parts.select(1, 1).max().item<double>() > 0;
+  at::Tensor parts = all.view({ranks.world_size(), count + 1});
+  const bool any = parts.select(1, count).max().item<double>() > 0;
   sum_tree(parts, 0, ranks.world_size());
-  return {.loss = parts[0][0].item<double>(), .gradient_norm = totals.gradient_norm, .flag = any};
+  const double* sums = parts.const_data_ptr<double>();
+  return {.loss = sums[0],
+          .recorded = std::vector<double>(sums + 1, sums + count),
+          .gradient_norm = totals.gradient_norm,
+          .flag = any};
 }
 
 // Default mode: backward itself adds up the gradients of the micro-batches.
 class InOrder final : public GradientSum {
  public:
-  InOrder(const optim::FlatParameters& parameters, distributed::Communicator& ranks, int64_t bucket_bytes)
-      : gradients_(parameters.gradients()), ranks_(ranks) {
-    if (ranks.world_size() > 1) buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, bucket_bytes);
+  InOrder(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
+          const GradientSumOptions& options)
+      : gradients_(parameters.gradients()), ranks_(ranks), num_losses_(1 + options.num_recorded) {
+    if (ranks.world_size() > 1)
+      buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, options.bucket_bytes);
   }
   void before_backward(const data::MicroBatch& batch) override {
     if (buckets_ && batch.is_last) buckets_->arm(batch.step);
@@ -61,26 +70,29 @@ class InOrder final : public GradientSum {
   }
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
-    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), gradients_);
+    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), num_losses_, gradients_);
     return gather_totals(ranks_, totals, flag, step);
   }
 
  private:
   at::Tensor gradients_;
   distributed::Communicator& ranks_;
+  int64_t num_losses_;
   std::unique_ptr<GradientBuckets> buckets_;
   at::Tensor loss_;  // of the step, on this rank
 };
 
 class Exact final : public GradientSum {
  public:
-  Exact(const optim::FlatParameters& parameters, distributed::Communicator& ranks, int64_t batch_size)
+  Exact(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
+        const GradientSumOptions& options)
       : gradients_(parameters.gradients()),
         ranks_(ranks),
-        batch_size_(batch_size),
-        lane_length_(batch_size / exact_lanes(batch_size)) {
-    PIXART_CHECK(exact_lanes(batch_size) % ranks.world_size() == 0, "{} ranks for a batch of {}",
-                 ranks.world_size(), batch_size);
+        num_losses_(1 + options.num_recorded),
+        batch_size_(options.batch_size),
+        lane_length_(batch_size_ / exact_lanes(batch_size_)) {
+    PIXART_CHECK(exact_lanes(batch_size_) % ranks.world_size() == 0, "{} ranks for a batch of {}",
+                 ranks.world_size(), batch_size_);
   }
   void before_backward(const data::MicroBatch& batch) override {
     PIXART_CHECK(batch.positions.size() == 1, "{} samples at a time", batch.positions.size());
@@ -96,13 +108,13 @@ class Exact final : public GradientSum {
   StepTotals finish(bool flag, int64_t step) override {
     gradients_.copy_(sum_.take());
     tree_sum_over_ranks(ranks_, gradients_, fmt::format("step {}: gradients", step));
-    return gather_totals(ranks_, read_totals(loss_sum_.take(), gradients_), flag, step);
+    return gather_totals(ranks_, read_totals(loss_sum_.take(), num_losses_, gradients_), flag, step);
   }
 
  private:
   at::Tensor gradients_;
   distributed::Communicator& ranks_;
-  int64_t batch_size_, lane_length_;
+  int64_t num_losses_, batch_size_, lane_length_;
   TreeSum sum_, loss_sum_;
   at::Tensor loss_;  // of the lane, float64
 };
@@ -161,9 +173,8 @@ int64_t exact_lanes(int64_t batch_size) { return batch_size & -batch_size; }
 std::unique_ptr<GradientSum> make_gradient_sum(const optim::FlatParameters& parameters,
                                                distributed::Communicator& ranks,
                                                const GradientSumOptions& options) {
-  if (options.numerics == run::Numerics::kExact)
-    return std::make_unique<Exact>(parameters, ranks, options.batch_size);
-  return std::make_unique<InOrder>(parameters, ranks, options.bucket_bytes);
+  if (options.numerics == run::Numerics::kExact) return std::make_unique<Exact>(parameters, ranks, options);
+  return std::make_unique<InOrder>(parameters, ranks, options);
 }
 
 }  // namespace pixart::train

@@ -14,6 +14,7 @@
 #include "pixart/features/excluded_samples.h"
 #include "pixart/features/inputs.h"
 #include "pixart/features/stage_transformer.h"
+#include "pixart/features/teacher.h"
 #include "pixart/run/trained_parameters.h"
 #include "stage_model.h"
 #include "stage_prompts.h"
@@ -57,6 +58,7 @@ void outline_transformer(features::RunContext& run, const run::StageConfig& stag
   if (is_new && !starts_from_stage(run.config, stage))
     check_initial_transformer(run, stage, model, outline.state);
   run::choose_trained(stage, outline.state);
+  features::add_projection(stage, config.shape().hidden_size, outline.state);
 }
 
 void check_preview(const run::RunConfig& config, const run::StageConfig& stage) {

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <limits>
+
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
 #include "pixart/diffusion/timestep_sampler.h"
@@ -61,6 +63,13 @@ models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& 
   if (condition.caption.defined()) condition.caption = condition.caption.to(at::kFloat);
   if (batch.control.defined()) condition.control = codec.normalize(nn::on_device(batch.control, device));
   return condition;
+}
+
+// [B, C, H, W] -> [B, C, K, p * p]: the patches of these tokens.
+at::Tensor patches_of(const at::Tensor& latent, const at::Tensor& kept, int64_t patch) {
+  const at::Tensor all =
+      latent.unflatten(3, {-1, patch}).unflatten(2, {-1, patch}).transpose(3, 4).flatten(4, 5).flatten(2, 3);
+  return all.gather(2, kept.unsqueeze(1).unsqueeze(3).expand({-1, all.size(1), -1, all.size(3)}));
 }
 
 // What prepare() added to the batch.
@@ -196,35 +205,91 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   if (setting_.weigh) inputs.weights = setting_.weigh(batch);
   auto& [draw, layout, weights] = inputs;
-  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot,
-                             &layout.mask, &weights})
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.kept, &layout.source,
+                             &layout.slot, &layout.mask, &weights})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
 
-at::Tensor DiffusionObjective::loss(const data::Batch& batch) {
-  return losses(batch, inputs_in<DiffusionInputs>(batch), true).mean();
+std::vector<std::string> DiffusionObjective::recorded_names() const {
+  if (setting_.alignment.projection == nullptr) return {};
+  return {"alignment_loss"};
+}
+
+at::Tensor DiffusionObjective::loss(const data::Batch& samples) {
+  const auto& inputs = inputs_in<DiffusionInputs>(samples);
+  const data::Batch batch = setting_.encode(samples);
+  const auto& alignment = setting_.alignment;
+  Blocks blocks;
+  const bool aligns = alignment.at_step(batch.plan.step);
+  const at::Tensor loss = losses(batch, inputs, true, aligns ? &blocks : nullptr).mean();
+  if (alignment.projection != nullptr)
+    recorded_ = at::full({1}, std::numeric_limits<double>::quiet_NaN(),
+                         at::TensorOptions(at::kDouble).device(setting_.device));
+  if (!aligns) return loss;
+  const at::Tensor own = alignment_loss(batch, inputs.draw, blocks);
+  recorded_ = own.detach().to(at::kDouble).view({1});
+  return loss + alignment.config.weight * own;
+}
+
+at::Tensor DiffusionObjective::alignment_loss(const data::Batch& batch, const DiffusionDraw& draw,
+                                              const Blocks& blocks) const {
+  const auto& [config, projection, dtype] = setting_.alignment;
+  const auto latent = batch.mean.sizes();
+  const int64_t patch = model_.config().shape().patch_size;
+  PIXART_CHECK(batch.teacher.defined(), "step {}: no features of the teacher", batch.plan.step);
+  at::Tensor features = models::features_on_grid(nn::on_device(batch.teacher, setting_.device),
+                                                 latent[2] / patch, latent[3] / patch);
+  const at::Tensor& tokens = blocks.at(size_t(config.block));
+  if (tokens.size(1) < features.size(1)) {  // some skip the block
+    const at::Tensor kept = nn::on_device(draw.kept, setting_.device).unsqueeze(2);
+    features = features.gather(1, kept.expand({-1, -1, features.size(2)}));
+  }
+  const at::Tensor projected = (*projection)(tokens.to(dtype.value_or(at::kFloat)));
+  return models::alignment_losses(projected, features).mean();
 }
 
 at::Tensor DiffusionObjective::held_out_losses(const data::Batch& sample) {
   const data::Batch batch = repeated(sample);
-  return losses(batch, inputs_of(batch, held_out_draw(setting_, sample)), false);
+  return losses(setting_.encode(batch), inputs_of(batch, held_out_draw(setting_, sample)), false);
 }
 
-at::Tensor DiffusionObjective::losses(const data::Batch& samples, const DiffusionInputs& inputs,
-                                      bool weighted) const {
+at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionInputs& inputs, bool weighted,
+                                      Blocks* blocks) const {
   const auto device = setting_.device;
-  const data::Batch batch = setting_.encode(samples);
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device, *setting_.codec);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
+  if (draw.kept.defined()) return losses_of_kept(condition, x_start, draw, blocks);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
-    return model_.forward(x, t, condition);
+    return model_.forward(x, t, condition, blocks);
   };
   const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
   const at::Tensor each = weighted ? setting_.loss.losses(model, x_start, noise, t)
                                    : setting_.loss.unweighted_losses(model, x_start, noise, t);
   return inputs.weights.defined() ? each * nn::on_device(inputs.weights, device) : each;
+}
+
+// Of a step in which image tokens skip blocks.
+at::Tensor DiffusionObjective::losses_of_kept(const models::Condition& condition, const at::Tensor& x_start,
+                                              const DiffusionDraw& draw, Blocks* blocks) const {
+  const auto& skipped = setting_.skipped;
+  const auto device = setting_.device;
+  const at::Tensor kept = nn::on_device(draw.kept, device), noise = nn::on_device(draw.noise, device),
+                   t = nn::on_device(draw.t, device);
+  const models::Transformer model = model_.along({.kept = kept, .from = skipped.from, .to = skipped.to});
+  const auto whole = [&](const at::Tensor& x, const at::Tensor& time) {
+    return model.forward(x, time, condition, blocks);
+  };
+  if (!skipped.loss_of_kept) return setting_.loss.losses(whole, x_start, noise, t);
+  // The loss sees the patches of the kept tokens alone; the model sees the whole noisy latent.
+  const at::Tensor x_t = setting_.loss.noisy(x_start, noise, t);
+  const auto part = [&](const at::Tensor& latent) {
+    return patches_of(latent, kept, model_.config().shape().patch_size);
+  };
+  return setting_.loss.losses(
+      [&](const at::Tensor&, const at::Tensor& time) { return part(whole(x_t, time)); }, part(x_start),
+      part(noise), t);
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {

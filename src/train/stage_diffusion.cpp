@@ -18,8 +18,8 @@
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/stage_images.h"
 #include "pixart/features/stage_transformer.h"
+#include "pixart/features/teacher.h"
 #include "pixart/formats/tensor_file.h"
-#include "pixart/plan/flops.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/trained_parameters.h"
 #include "pixart/sample/generate.h"
@@ -28,6 +28,7 @@
 #include "stage_control.h"
 #include "stage_model.h"
 #include "stage_prompts.h"
+#include "stage_work.h"
 
 namespace pixart::train {
 namespace {
@@ -35,10 +36,17 @@ namespace {
 // Images drawn together: few enough that several ranks share the usual sixteen, enough to keep a GPU busy.
 constexpr int64_t kDrawnTogether = 4;
 
+std::shared_ptr<const features::Teacher> teacher_of(const features::RunContext& run,
+                                                    const run::StageConfig& stage) {
+  if (!stage.alignment.is_on()) return nullptr;
+  return std::make_shared<const features::Teacher>(*stage.alignment.teacher, run.device);
+}
+
 // The encoders of a run, as its stages use them.
 struct Encoders {
   std::shared_ptr<const features::LatentCodec> codec;
   std::shared_ptr<const features::CaptionEncoder> captions;  // null: the stage reads none
+  std::shared_ptr<const features::Teacher> teacher = {};     // null: the stage has none
 };
 
 // What the steps of the stage encode.
@@ -46,21 +54,26 @@ features::BatchEncoder batch_encoder(const features::RunContext& run, const run:
                                      const Encoders& encoders) {
   features::BatchEncoder result{.latent_dtype = run.config.features.latent_dtype,
                                 .caption_dtype = run.config.features.caption_dtype};
-  if (!stage.reads_stored_latents()) result.codec = encoders.codec;
+  if (!stage.reads_stored_latents()) result.codec = encoders.codec, result.teacher = encoders.teacher;
+  result.alignment = stage.alignment;
   if (!stage.reads_stored_captions()) result.captions = encoders.captions;
   return result;
 }
 
 DiffusionSetting diffusion_setting(features::RunContext& run, const run::StageConfig& stage,
-                                   const Encoders& encoders) {
+                                   const Encoders& encoders, const models::TransformerShape& shape) {
   const auto parts = run.parts(stage);
+  const uint64_t seed = run.stage_seed(stage);
+  const run::SkippedTokens skipped = stage.skipped_tokens(shape.depth);
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
-          .seed = run.stage_seed(stage),
-          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
+          .seed = seed,
+          .draw = with_kept_tokens(draws_by_sample(seed, stage, stage.batch_size, stage.condition_dropout),
+                                   seed, skipped, shape.patch_size),
           .device = run.device,
           .encode = batch_encoder(run, stage, encoders),
-          .weigh = weights_by_part(parts, features::loss_weights(parts, stage))};
+          .weigh = weights_by_part(parts, features::loss_weights(parts, stage)),
+          .skipped = skipped};
 }
 
 models::Execution execution(const run::StageConfig& stage) {
@@ -101,6 +114,9 @@ void open_part(const features::RunContext& run, const run::StageConfig& stage, c
   else if (cut.has_buckets())
     part.shapes = std::make_shared<features::ImageShapes>(
         features::image_shapes(run.config, cut, *part.source, *part.dataset));
+  if (stage.reads_stored_teacher())
+    part.teacher = std::make_shared<data::LatentSet>(
+        features::teacher_set(run.config, cut, name, *part.dataset, *encoders.teacher));
   if (stage.reads_stored_captions())
     part.captions = std::make_shared<data::CaptionSet>(
         features::caption_set(run.config, name, *part.dataset, *encoders.captions));
@@ -155,6 +171,7 @@ OpenedData open_features(features::RunContext& run, const run::StageConfig& stag
                      .mirror = stage.horizontal_flip,
                      .pinned = run.device.is_cuda(),
                      .max_tokens = encoder == nullptr ? 0 : encoder->max_tokens(),
+                     .alignment = stage.alignment,
                      .shapes = std::make_shared<data::TrainingShapes>(stage.shapes()),
                      .damaged = std::move(damaged),
                      .images = std::move(images),
@@ -187,81 +204,6 @@ int64_t mean_tokens(const features::StageParts& parts, const features::CaptionEn
   for (const auto& part : parts)
     part.captions ? tokens.add(*part.captions) : tokens.add(*part.dataset, encoder);
   return tokens.mean();
-}
-
-// What a sample costs, at each of the stage's resolutions.
-struct WorkOfSamples {
-  std::vector<run::StepWork> at = {};
-  std::vector<double> samples = {};  // of an epoch, about
-};
-
-WorkOfSamples work_of_samples(const features::RunContext& run, const run::StageConfig& stage,
-                              const models::VaeConfig& vae, const models::ConditionSizes& sizes,
-                              const run::ParameterCounts& counts, int64_t caption_tokens) {
-  WorkOfSamples result;
-  for (const auto& alone : stage.at_each_resolution()) {
-    models::TransformerWork work = features::transformer_config(run.config, alone, vae, sizes).work();
-    if (stage.info().reads_captions) work.caption_tokens = caption_tokens;
-    result.at.push_back(
-        {.tokens = work.tokens, .flops = plan::transformer_flops(work, 0, counts.trained_part()).training});
-  }
-  result.samples.resize(result.at.size());
-  return result;
-}
-
-void count_samples(const features::StageParts& parts, const data::SampleOrder& order,
-                   const data::TrainingShapes& shapes, WorkOfSamples& work) {
-  for (const auto& part : parts)
-    for (int64_t row = 0; row < part.dataset->size(); ++row) {
-      const uint8_t bucket = order.bucket(part.first_row + row);
-      if (bucket < shapes.size() && features::uses_row(part, row))
-        work.samples[shapes.level(bucket)] += part.passes;
-    }
-}
-
-run::StageFacts facts_of(const run::StageConfig& stage, const run::ParameterCounts& counts,
-                         const WorkOfSamples& work) {
-  run::StageFacts facts{.parameters = counts.model,
-                        .trained_parameters = counts.trained,
-                        .tokens_per_sample = work.at.front().tokens,
-                        .flops_per_sample = work.at.front().flops,
-                        .batch_size = stage.batch_size};
-  if (work.at.size() == 1) return facts;
-  double samples = 0, tokens = 0, flops = 0;
-  std::vector<std::string> parts;
-  for (size_t level = 0; level < work.at.size(); ++level) {
-    samples += work.samples[level];
-    tokens += work.samples[level] * double(work.at[level].tokens);
-    flops += work.samples[level] * work.at[level].flops;
-    parts.push_back(fmt::format("{} of {} pixels", with_thousands(int64_t(work.samples[level])),
-                                stage.resolutions[level].side));
-  }
-  log::info("stage {}: an epoch has {} samples", stage.name, join(parts, ", "));
-  facts.tokens_per_sample = int64_t(tokens / samples), facts.flops_per_sample = flops / samples;
-  return facts;
-}
-
-// The work of a step, of which most or all samples have one resolution.
-run::StepWork work_of_step(const data::SampleOrder& order, const data::TrainingShapes& shapes,
-                           const WorkOfSamples& work, int64_t first, int64_t count) {
-  run::StepWork sum;
-  for (int64_t position = first; position < first + count; ++position) {
-    const run::StepWork& one = work.at[shapes.level(order.bucket(order.row(position)))];
-    sum.tokens += one.tokens, sum.flops += one.flops;
-  }
-  return sum;
-}
-
-// Adds to `result` what its samples cost.
-void count_work(const run::StageConfig& stage, const run::ParameterCounts& counts,
-                const features::StageParts& parts, WorkOfSamples work, StageModel& result) {
-  const auto shapes = std::make_shared<const data::TrainingShapes>(stage.shapes());
-  if (!stage.resolutions.empty()) count_samples(parts, *result.order, *shapes, work);
-  result.facts = facts_of(stage, counts, work);
-  if (stage.resolutions.empty()) return;
-  result.work_of = [work, shapes, order = result.order, batch = stage.batch_size](int64_t step) {
-    return work_of_step(*order, *shapes, work, step * batch, batch);
-  };
 }
 
 HeldOut open_held_out(features::RunContext& run, const run::StageConfig& stage, const Encoders& encoders) {
@@ -362,7 +304,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   Prompts prompts = prompts_of(run, stage);
   const std::shared_ptr<const features::CaptionEncoder> text_encoder =
       stage.info().reads_captions ? run.caption_encoder() : nullptr;
-  const Encoders encoders{codec, text_encoder};
+  const Encoders encoders{codec, text_encoder, teacher_of(run, stage)};
   const auto config = features::transformer_config(run.config, stage, codec->config(), prompts.sizes);
   StageModel result;
   const nn::StateDictOptions options{.dtype = at::kFloat, .device = run.device};
@@ -377,14 +319,21 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   const auto counts = with_adapters(run, stage, result);
 
   result.codec = codec;
-  result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, encoders));
-  result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, encoders));
+  DiffusionSetting setting = diffusion_setting(run, stage, encoders, config.shape());
+  result.ema_objective = std::make_unique<DiffusionObjective>(*ema, setting);
+  features::add_projection(stage, config.shape().hidden_size, *result.ema);
+  setting.alignment = {
+      .config = stage.alignment,
+      .projection = features::add_projection(stage, config.shape().hidden_size, *result.state),
+      .dtype = features::execution_in(stage.precision).dtype};
+  result.objective = std::make_unique<DiffusionObjective>(*model, setting);
   const features::StageParts parts = open_data(run, stage, encoders, result);
   prompts.to_draw.control = control_to_draw(parts.front(), *codec, prompts, config.shape().input_size);
   result.inputs = features::input_hashes(*codec, text_encoder.get());
+  if (encoders.teacher) result.inputs["teacher"] = encoders.teacher->inputs().front().value;
   const int64_t caption_tokens = text_encoder ? mean_tokens(parts, *text_encoder) : 0;
   count_work(stage, counts, parts,
-             work_of_samples(run, stage, codec->config(), prompts.sizes, counts, caption_tokens), result);
+             works_of_samples(run, stage, {codec->config(), prompts.sizes, caption_tokens}), result);
   nn::StateDict* state = result.state.get();
   result.initialize = [&run, &stage, model, state] {
     return initialize_transformer(run, stage, *model, *state);

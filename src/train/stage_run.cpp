@@ -305,9 +305,13 @@ double StageRun::write_metrics() {
   double sum = 0;
   for (const auto& result : pending_) {
     sum += result.loss;
-    if (metrics_ != nullptr)
-      metrics_->write(stage_.name, result.step + 1,
-                      {{"loss", result.loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}});
+    if (metrics_ == nullptr) continue;
+    std::map<std::string, double> values = {
+        {"loss", result.loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}};
+    const auto names = model_.objective->recorded_names();
+    for (size_t i = 0; i < names.size(); ++i)
+      if (!std::isnan(result.recorded[i])) values[names[i]] = result.recorded[i];
+    metrics_->write(stage_.name, result.step + 1, values);
   }
   const double mean = pending_.empty() ? 0 : sum / double(pending_.size());
   pending_.clear();

@@ -62,7 +62,7 @@ data::Batch sample_of(const data::Batch& batch, size_t i) {
   for (at::Tensor data::Batch::*tensor :
        {&data::Batch::image, &data::Batch::mean, &data::Batch::log_var, &data::Batch::label,
         &data::Batch::caption, &data::Batch::mask, &data::Batch::image_size, &data::Batch::aspect_ratio,
-        &data::Batch::tokens})
+        &data::Batch::teacher, &data::Batch::tokens})
     if ((batch.*tensor).defined()) one.*tensor = (batch.*tensor).narrow(0, int64_t(i), 1);
   return one;
 }
@@ -96,7 +96,10 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
                loader_.num_samples_per_step(), config_.batch_size);
   check_ranks(config_, ranks.world_size());
   loader_.prepare_with([&objective](data::Batch& batch) { objective.prepare(batch); });
-  sum_ = make_gradient_sum(flat_, ranks, {.numerics = config_.numerics, .batch_size = config_.batch_size});
+  sum_ = make_gradient_sum(flat_, ranks,
+                           {.numerics = config_.numerics,
+                            .batch_size = config_.batch_size,
+                            .num_recorded = int64_t(objective.recorded_names().size())});
 }
 
 StepResult Trainer::train_step(bool stop_requested) {
@@ -113,7 +116,7 @@ StepResult Trainer::train_step(bool stop_requested) {
     sum_->before_backward(batch->plan);
     torch::autograd::backward({loss}, {});
     flat_.settle_gradients();
-    sum_->after_backward(batch->plan, loss.detach());
+    sum_->after_backward(batch->plan, with_recorded(loss.detach(), batch->plan.share));
     losses.push_back(loss.detach());
     batch->inputs.reset();  // skip() needs the samples only
     batches.push_back(std::move(*batch));
@@ -121,6 +124,7 @@ StepResult Trainer::train_step(bool stop_requested) {
   flat_.settle_gradients();  // for a rank without samples
   const auto totals = sum_->finish(stop_requested, step_);
   result.loss = totals.loss;
+  result.recorded = totals.recorded;
   result.stop_requested = totals.flag;
   result.gradient_norm = totals.gradient_norm;
   result.lr = optim::learning_rate(config_.lr_schedule, config_.optimizer.lr, config_.batch_size,
@@ -136,6 +140,13 @@ StepResult Trainer::train_step(bool stop_requested) {
     update(result);
   loaded_step_ = ++step_;
   return result;
+}
+
+// The loss, and what the objective records besides.
+at::Tensor Trainer::with_recorded(const at::Tensor& loss, double share) const {
+  const at::Tensor recorded = objective_.recorded_values();
+  if (!recorded.defined()) return loss;
+  return at::cat({loss.to(at::kDouble).view({1}), recorded * share});
 }
 
 void Trainer::update(StepResult& result) {

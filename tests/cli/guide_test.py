@@ -48,6 +48,8 @@ SMALLER_FILES = [
     (r"micro_batch_size: \d+", "micro_batch_size: 4"),
     (r"\bdraw: \d+", "draw: 5"),
     (r"\bblocks: \d+", "blocks: 1"),
+    (r"from: 2, to: 24", "from: 1, to: 2"),
+    (r"until: \d+", "until: 1"),
 ]
 SMALLER_COMMANDS = [
     (r"(--reparameterize.*)", r"\1 --caption-channels 64"),

@@ -13,9 +13,11 @@
 #include "pixart/features/feature_reader.h"
 #include "pixart/features/run_context.h"
 #include "pixart/features/stage_images.h"
+#include "pixart/features/teacher.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
 #include "ranks.h"
+#include "tiny_clip.h"
 #include "tiny_session.h"
 
 namespace pixart::train {
@@ -121,6 +123,10 @@ class OnTheFly : public ::testing::Test {
     parts.captions->load();
     parts.encode = {.latent_dtype = config_.features.latent_dtype,
                     .caption_dtype = config_.features.caption_dtype};
+    parts.encode.alignment = parts.reader.alignment = stage().alignment;
+    const auto teacher = stage().alignment.is_on()
+                             ? std::make_shared<const features::Teacher>(*stage().alignment.teacher, at::kCPU)
+                             : nullptr;
     auto own = run.parts(stage());
     auto& reader = parts.reader;
     const auto quarantine = std::make_shared<data::QuarantineFile>(folder_ / "quarantine.jsonl");
@@ -132,6 +138,9 @@ class OnTheFly : public ::testing::Test {
       else if (cut.has_buckets())
         part.shapes = std::make_shared<features::ImageShapes>(
             features::image_shapes(config_, cut, config_.sources[0], *part.dataset));
+      if (stage().reads_stored_teacher())
+        part.teacher = std::make_shared<data::LatentSet>(
+            features::teacher_set(config_, cut, "noise", *part.dataset, *teacher));
       if (stage().reads_stored_captions())
         part.captions = std::make_shared<data::CaptionSet>(
             features::caption_set(config_, "noise", *part.dataset, *parts.captions));
@@ -141,7 +150,7 @@ class OnTheFly : public ::testing::Test {
       const features::ImageMemoryPlace memory{.folder = folder_ / "checksums", .is_new = is_new};
       reader.images =
           std::make_shared<features::StageImages>(own, stage(), parts.codec->config(), kSeed, memory);
-      parts.encode.codec = parts.codec;
+      parts.encode.codec = parts.codec, parts.encode.teacher = teacher;
     }
     if (!stage().reads_stored_captions()) reader.tokenizer = parts.encode.captions = parts.captions;
     reader.damaged = std::make_shared<features::DamagedFeatures>(
@@ -163,7 +172,11 @@ class OnTheFly : public ::testing::Test {
                             .seed = kSeed,
                             .draw = draws_by_sample(kSeed, 1000, 0.1),
                             .device = at::kCPU,
-                            .encode = parts.encode}),
+                            .encode = parts.encode,
+                            .skipped = {},
+                            .alignment = {.config = test.stage().alignment,
+                                          .projection = features::add_projection(
+                                              test.stage(), config.hidden_size, state)}}),
           loader(features::make_order(parts.reader.parts, parts.ledgers, test.stage(), kSeed, nullptr,
                                       test.config_.order_version()),
                  {.batch_size = kBatch,
@@ -223,6 +236,11 @@ class OnTheFly : public ::testing::Test {
       EXPECT_EQ(second.trainer->train_step().loss, whole.losses[size_t(step)]) << step;
     EXPECT_TRUE(at::equal(to.values, whole.values));
   }
+  void give_teacher() {
+    testing::write_tiny_clip(folder_ / "clip", PIXART_SOURCE_DIR);
+    auto& alignment = stage().alignment;
+    alignment.teacher = folder_ / "clip", alignment.block = 0, alignment.hidden_size = 8;
+  }
   void encode(Encoding latents, Encoding captions) { stage().encode = {latents, captions, false}; }
 
   fs::path folder_;
@@ -245,6 +263,24 @@ TEST_F(OnTheFly, FiftyStepsHaveTheLossesOfStoredFeatures) {
     encode(latents, captions);
     expect_close(train(10), {.losses = {stored.losses.begin(), stored.losses.begin() + 10}, .values = {}});
   }
+}
+
+// Flips and shapes of the stored features are those of the latents.
+TEST_F(OnTheFly, ATeacherSeesTheImagesOfTheLatents) {
+  constexpr int64_t kSteps = 10;
+  const Outcome plain = train(kSteps);
+  give_teacher();
+  const Outcome stored = train(kSteps);
+  EXPECT_TRUE(fs::exists(folder_ / "features" / "noise-teacher-clip-32-mirrored" / "manifest.json"));
+  EXPECT_GT(stored.losses.front(), plain.losses.front() + 0.1);
+  encode(Encoding::kOnTheFly, Encoding::kOnTheFly);
+  expect_close(train(kSteps), stored);
+}
+
+TEST_F(OnTheFly, ATeacherChangesNothingOfRanksAndStops) {
+  give_teacher();
+  expect_same_on_two_ranks(4);
+  expect_to_continue(3, 6);
 }
 
 TEST_F(OnTheFly, EveryStoredTypeIsRoundedToAlike) {

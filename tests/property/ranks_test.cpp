@@ -21,7 +21,7 @@ using ::pixart::testing::SessionOptions;
 constexpr double kPatienceSeconds = 60;
 
 struct Outcome {
-  std::vector<double> losses, norms;
+  std::vector<double> losses, norms, recorded;
   at::Tensor values, ema;
 };
 
@@ -38,6 +38,7 @@ Outcome run(int world, int64_t steps, const SessionOptions& options) {
           const auto result = session.trainer->train_step();
           outcome.losses.push_back(result.loss);
           outcome.norms.push_back(result.gradient_norm);
+          outcome.recorded.insert(outcome.recorded.end(), result.recorded.begin(), result.recorded.end());
         }
         outcome.values = session.trainer->state().values.clone();
         outcome.ema = session.trainer->whole_ema().clone();
@@ -54,6 +55,7 @@ Outcome run(int world, int64_t steps, const SessionOptions& options) {
 void expect_same_bits(const Outcome& a, const Outcome& b) {
   EXPECT_EQ(a.losses, b.losses);
   EXPECT_EQ(a.norms, b.norms);
+  EXPECT_EQ(a.recorded, b.recorded);
   EXPECT_TRUE(at::equal(a.values, b.values));
   EXPECT_TRUE(at::equal(a.ema, b.ema));
 }
@@ -75,6 +77,23 @@ TEST(Ranks, ExactModeGivesTheSameBits) {
   }
   options.micro_batch_size = 4;
   expect_same_bits(one, run(1, kSteps, options));
+}
+
+TEST(Ranks, ExactModeGivesTheSameBitsWhileTokensSkipBlocks) {
+  auto options = options_of(6, 8, run::Numerics::kExact);
+  for (const bool loss_of_kept : {false, true}) {
+    options.skipped = {.rate = 0.5, .from = 1, .to = 3, .until = 4, .loss_of_kept = loss_of_kept};
+    const Outcome one = run(1, 6, options);
+    for (const int world : {2, 4}) expect_same_bits(one, run(world, 6, options));
+  }
+}
+
+TEST(Ranks, ExactModeGivesTheSameBitsWithATeacher) {
+  auto options = options_of(6, 8, run::Numerics::kExact);
+  options.alignment.teacher = "made up", options.alignment.block = 1;
+  const Outcome one = run(1, 6, options);
+  EXPECT_EQ(one.recorded.size(), 6u);
+  for (const int world : {2, 4}) expect_same_bits(one, run(world, 6, options));
 }
 
 // A batch of 12 has four lanes of three samples; of 6, two lanes.

@@ -1,6 +1,8 @@
 // Properties of training that hold whatever is trained.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "pixart/base/error.h"
 #include "tiny_session.h"
 
@@ -11,6 +13,7 @@ using testing::config_of;
 using testing::kTiny;
 using testing::optimizer_state;
 using testing::Session;
+using testing::SessionOptions;
 
 class EachOptimizer : public ::testing::TestWithParam<optim::OptimizerName> {
  protected:
@@ -66,7 +69,132 @@ TEST(Training, RecomputedBlocksChangeNoBit) {
   }
 }
 
-constexpr models::Execution kBfloat16{.dtype = at::kBFloat16, .recompute_every = 0};
+// Routed through blocks 1, and masked after block 0, until step 4.
+constexpr run::SkippedTokens kRouted{.rate = 0.5, .from = 1, .to = 2, .until = 4, .loss_of_kept = false},
+    kMasked{.rate = 0.75, .from = 1, .to = 3, .until = 4, .loss_of_kept = true};
+
+SessionOptions skipping(const run::SkippedTokens& skipped, int64_t micro = 0) {
+  SessionOptions options{.config = config_of(6, 8), .micro_batch_size = micro};
+  options.skipped = skipped;
+  return options;
+}
+
+std::vector<double> losses_of(Session& session, int64_t steps) {
+  std::vector<double> losses;
+  while (session.trainer->step() < steps) losses.push_back(session.trainer->train_step().loss);
+  return losses;
+}
+
+TEST(SkippedTokens, NoneAreThePlainTraining) {
+  Session plain(config_of(6, 8));
+  const auto losses = losses_of(plain, 6);
+  for (run::SkippedTokens none : {kRouted, kMasked}) {
+    none.rate = 0;
+    Session session(skipping(none));
+    EXPECT_EQ(losses_of(session, 6), losses);
+    EXPECT_TRUE(at::equal(session.trainer->state().values, plain.trainer->state().values));
+  }
+  // The draw is by position: 16 tokens are too few for one of them to be left out at this rate.
+  Session few(skipping({.rate = 0.03, .from = 1, .to = 2}));
+  EXPECT_EQ(losses_of(few, 6), losses);
+}
+
+TEST(SkippedTokens, ChangeTheStepsBeforeTheEnd) {
+  Session plain(config_of(6, 8)), at_once(skipping({.rate = 0.5, .from = 1, .to = 2, .until = 0}));
+  const auto losses = losses_of(plain, 6);
+  EXPECT_EQ(losses_of(at_once, 6), losses);
+  for (const auto& skipped : {kRouted, kMasked}) {
+    Session session(skipping(skipped));
+    EXPECT_NE(losses_of(session, 4).back(), losses[3]);  // the output layer begins at zero
+  }
+}
+
+TEST(SkippedTokens, MicroBatchesGiveTheSameStep) {
+  for (const auto& skipped : {kRouted, kMasked}) {
+    Session whole(skipping(skipped)), split(skipping(skipped, 2));
+    const auto a = losses_of(whole, 6), b = losses_of(split, 6);
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 2e-6 * a[i]);  // other order of float sums
+  }
+}
+
+TEST(SkippedTokens, RecomputedBlocksChangeNoBit) {
+  for (const auto& skipped : {kRouted, kMasked}) {
+    auto options = skipping(skipped);
+    Session plain(options);
+    options.execution.recompute_every = 1;
+    Session recomputed(options);
+    EXPECT_EQ(losses_of(recomputed, 6), losses_of(plain, 6));
+    EXPECT_TRUE(at::equal(recomputed.trainer->state().values, plain.trainer->state().values));
+  }
+}
+
+run::AlignmentConfig aligned(double weight = 0.5) {
+  run::AlignmentConfig config;
+  config.teacher = "made up", config.weight = weight, config.block = 1, config.until = 4;
+  return config;
+}
+
+SessionOptions with_teacher(const run::AlignmentConfig& alignment, int64_t micro = 0) {
+  SessionOptions options{.config = config_of(6, 8), .micro_batch_size = micro};
+  options.alignment = alignment;
+  return options;
+}
+
+TEST(Alignment, AtWeightZeroIsThePlainTraining) {
+  Session plain(config_of(6, 8)), none(with_teacher(aligned(0)));
+  EXPECT_EQ(losses_of(none, 6), losses_of(plain, 6));
+  EXPECT_TRUE(at::equal(none.trainer->state().values, plain.trainer->state().values));
+}
+
+TEST(Alignment, IsRecordedUntilItsEnd) {
+  Session plain(config_of(6, 8)), session(with_teacher(aligned()));
+  const double first = plain.trainer->train_step().loss;
+  std::vector<double> recorded;
+  while (session.trainer->step() < 6) {
+    const auto result = session.trainer->train_step();
+    ASSERT_EQ(result.recorded.size(), 1u);
+    recorded.push_back(result.recorded[0]);
+    const double expected = result.step == 0 ? first + 0.5 * recorded[0] : result.loss;
+    EXPECT_NEAR(result.loss, expected, 1e-6 * expected);
+  }
+  for (int step = 0; step < 6; ++step) EXPECT_EQ(std::isnan(recorded[size_t(step)]), step >= 4) << step;
+}
+
+TEST(Alignment, BringsTheBlockNearerToTheTeacher) {
+  auto alignment = aligned();
+  alignment.until.reset();
+  Session session(with_teacher(alignment));
+  const double first = session.trainer->train_step().recorded[0];
+  double last = first;
+  while (session.trainer->step() < 100) last = session.trainer->train_step().recorded[0];
+  EXPECT_LT(last, 0.5 * first) << "from " << first;
+}
+
+TEST(Alignment, MicroBatchesGiveTheSameStep) {
+  Session whole(with_teacher(aligned())), split(with_teacher(aligned(), 2));
+  for (int step = 0; step < 4; ++step) {
+    const auto a = whole.trainer->train_step(), b = split.trainer->train_step();
+    EXPECT_NEAR(a.loss, b.loss, 2e-6 * a.loss);  // other order of float sums
+    EXPECT_NEAR(a.recorded[0], b.recorded[0], 2e-6);
+  }
+}
+
+TEST(Alignment, ContinuesBitForBit) {
+  Session whole(with_teacher(aligned())), first(with_teacher(aligned())), second(with_teacher(aligned()));
+  losses_of(whole, 6);
+  losses_of(first, 3);
+  const auto from = first.trainer->state(), to = second.trainer->state();
+  to.values.copy_(from.values);  // what a checkpoint holds
+  to.ema.copy_(from.ema);
+  const auto moments = first.trainer->optimizer_state(), copies = second.trainer->optimizer_state();
+  for (size_t i = 0; i < moments.size(); ++i) at::Tensor(copies.at(i).tensor).copy_(moments[i].tensor);
+  to.optimizer->steps() = from.optimizer->steps();
+  *to.step = *from.step;
+  losses_of(second, 6);
+  EXPECT_TRUE(at::equal(whole.trainer->state().values, to.values));
+}
+
+const models::Execution kBfloat16{.dtype = at::kBFloat16, .recompute_every = 0};
 
 // Noise is new at each step, and the same for both. Rounding to 8 bits moves single losses by about a
 // percent; means over 50 steps stay closer.

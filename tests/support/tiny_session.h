@@ -35,23 +35,34 @@ inline at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
   return tensor;
 }
 
-// The objective of the text stages on eight fixed latents with captions. Noise and timesteps depend on the
-// sample alone if `fixed_noise`.
+inline constexpr models::AlignmentSizes kTinyProjection{.width = 64, .hidden = 12, .channels = 6};
+
+// The projection of a stage with alignment, in the model's state.
+inline train::AlignmentSetting tiny_alignment(const run::AlignmentConfig& config, nn::StateDict& state) {
+  if (!config.is_on()) return {};
+  return {
+      .config = config,
+      .projection = std::make_shared<const models::AlignmentProjection>(nn::Scope(state), kTinyProjection)};
+}
+
+// The objective of the text stages on eight fixed latents with captions and features of a teacher. Noise and
+// timesteps depend on the sample alone if `fixed_noise`.
 class EightSamples : public train::Objective {
  public:
-  EightSamples(const models::Transformer& model, bool fixed_noise)
+  EightSamples(const models::Transformer& model, bool fixed_noise, const run::SkippedTokens& skipped = {},
+               train::AlignmentSetting alignment = {})
       : codec_(plain_codec()),
         latents_(normal({8, 4, 8, 8}, 1)),
         captions_(normal({8, 6, 16}, 2)),
+        seen_(normal({8, kTinyProjection.channels, 2, 2}, 4)),
         shipped_(model,
                  {.codec = &codec_,
                   .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
                   .seed = kSeed,
-                  .draw = fixed_noise ? train::DrawInputs([](const data::Batch& batch) {
-                    return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);
-                  })
-                                      : train::draws_by_sample(kSeed, kSteps, 0.0),
-                  .device = at::kCPU}) {}
+                  .draw = train::with_kept_tokens(draws(fixed_noise), kSeed, skipped, kTiny.patch_size),
+                  .device = at::kCPU,
+                  .skipped = skipped,
+                  .alignment = std::move(alignment)}) {}
   void prepare(data::Batch& batch) const override {
     data::Batch samples = read(batch.plan);
     shipped_.prepare(samples);
@@ -62,6 +73,8 @@ class EightSamples : public train::Objective {
     const at::Tensor loss = shipped_.loss(std::any_cast<const data::Batch&>(batch.inputs));
     return batch.plan.step == poison_step ? loss * std::numeric_limits<float>::quiet_NaN() : loss;
   }
+  std::vector<std::string> recorded_names() const override { return shipped_.recorded_names(); }
+  at::Tensor recorded_values() const override { return shipped_.recorded_values(); }
   std::vector<int64_t> seen;
   int64_t poison_step = -1;
 
@@ -70,17 +83,24 @@ class EightSamples : public train::Objective {
   static constexpr int64_t kSteps = 1000;
   static constexpr double kLogVar = -4;  // the draw from the moments counts, and less than the latents
 
+  static train::DrawInputs draws(bool fixed_noise) {
+    if (!fixed_noise) return train::draws_by_sample(kSeed, kSteps, 0.0);
+    return [](const data::Batch& batch) {
+      return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);
+    };
+  }
   data::Batch read(const data::MicroBatch& plan) const {
     const at::Tensor rows = at::tensor(plan.rows, at::kLong), mean = latents_.index_select(0, rows);
     return {.plan = plan,
             .mean = mean,
             .log_var = at::full_like(mean, kLogVar),
             .caption = captions_.index_select(0, rows),
-            .mask = at::ones({rows.numel(), 6}, at::kLong)};
+            .mask = at::ones({rows.numel(), 6}, at::kLong),
+            .teacher = seen_.index_select(0, rows)};
   }
 
   features::LatentCodec codec_;
-  at::Tensor latents_, captions_;
+  at::Tensor latents_, captions_, seen_;
   train::DiffusionObjective shipped_;
 };
 
@@ -92,12 +112,14 @@ struct SessionOptions {
   std::vector<std::string> frozen = {};
   distributed::Communicator* ranks = &one_rank();
   nn::LoraConfig lora = {};
+  run::SkippedTokens skipped = {};
+  run::AlignmentConfig alignment = {};
 };
 
 struct Session {
   explicit Session(SessionOptions options)
       : model(models::Transformer(nn::Scope(state), kTiny).with(options.execution)),
-        objective(model, options.fixed_noise),
+        objective(model, options.fixed_noise, options.skipped, tiny_alignment(options.alignment, state)),
         loader(plain_loader(8, {.batch_size = options.config.batch_size,
                                 .micro_batch_size = options.micro_batch_size,
                                 .rank = options.ranks->rank(),

@@ -36,6 +36,7 @@ enum class Purpose : uint32_t {
   kFirstRun = 22,    // the bucket that fills up the batch of the epoch before
   kResolution = 23,  // which of several resolutions an image has
   kStudy = 30,       // what people see in a study, and the resampling of their answers
+  kTokens = 32,      // image tokens that skip blocks
   kTest = 99,
 };
 

@@ -19,6 +19,7 @@ struct Batch {
   at::Tensor image_size = {};          // [B, 2] float32: height, width of the source images
   at::Tensor aspect_ratio = {};        // [B, 1] float32: height / width of the bucket
   at::Tensor control = {};             // [B, L, h, w] float32: means of the latents of control images
+  at::Tensor teacher = {};             // [B, C, P, P] float32: what the stage's teacher sees in the images
   // Of a batch that is encoded in the step: an image in place of its latents, token ids in place of a caption.
   at::Tensor tokens = {};                  // [B, T] int64; `mask` says which are real
   std::vector<int64_t> latent_shape = {};  // L, h, w of the latents to come

@@ -1,4 +1,5 @@
-// Latents of a source's images: mean and log-variance of the autoencoder's posterior, as a feature set.
+// Latents of a source's images: mean and log-variance of the autoencoder's posterior, as a feature set. What a teacher
+// sees in the images (features/teacher.h) is kept in the same form: its two planes are the halves of the channels.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -18,6 +19,9 @@ enum class LatentDtype { kFloat16, kFloat32 };
 inline EnumWords<LatentDtype> enum_words(LatentDtype) {
   return {{"float16", LatentDtype::kFloat16}, {"float32", LatentDtype::kFloat32}};
 }
+
+// The words for what a set holds (FeatureManifest::kind).
+inline constexpr const char *kLatentKind = "latents", *kTeacherKind = "teacher_features";
 
 // The latents of one image in a shard. Records are in the order of the source's rows.
 struct LatentRecord {
@@ -44,8 +48,8 @@ int64_t write_latent_index(const std::filesystem::path& folder,
 
 class LatentSet {
  public:
-  explicit LatentSet(
-      std::filesystem::path folder);  // throws UserError if files are missing or contradict each other
+  // Throws UserError if files are missing or contradict each other, or if the set holds something else.
+  explicit LatentSet(std::filesystem::path folder, const std::string& kind = kLatentKind);
   ~LatentSet();
   LatentSet(LatentSet&&) noexcept;
 

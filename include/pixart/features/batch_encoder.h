@@ -6,6 +6,7 @@
 #include "pixart/data/batch.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/latent_codec.h"
+#include "pixart/features/teacher.h"
 
 namespace pixart::features {
 
@@ -19,10 +20,12 @@ inline constexpr int64_t kImagesTogether = 8, kCaptionsTogether = 64;
 struct BatchEncoder {
   std::shared_ptr<const LatentCodec> codec = {};
   std::shared_ptr<const CaptionEncoder> captions = {};
+  std::shared_ptr<const Teacher> teacher = {};  // sees the images of the steps with alignment
+  run::AlignmentConfig alignment = {};
   data::LatentDtype latent_dtype = data::LatentDtype::kFloat16;
   data::CaptionDtype caption_dtype = data::CaptionDtype::kBFloat16;
 
-  // The batch with moments in place of images and text features in place of token ids, without gradients. Parts that
+  // The batch with moments, and what the teacher sees, in place of images and text features in place of token ids, without gradients. Parts that
   // hold features already stay as they are.
   data::Batch operator()(data::Batch batch) const;
 };

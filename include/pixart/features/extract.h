@@ -11,23 +11,28 @@
 #include "pixart/data/latent_set.h"
 #include "pixart/features/caption_encoder.h"
 #include "pixart/features/latent_codec.h"
+#include "pixart/features/teacher.h"
 
 namespace pixart::features {
 
 // The folders of the sets: <features>/<source>-latents-<resolution>[-aspect][-mirrored] and
 // <features>/<source>-captions; of control images (StageConfig::for_control()) <source>-canny-100-200-<resolution> and so
-// on. Several resolutions are joined by "-", and "-shared" follows with their rule.
+// on; what a stage's teacher sees: <source>-teacher-<its folder>-<resolution> and so on. Several resolutions are joined by "-", and "-shared" follows with their rule.
 std::filesystem::path features_folder(const run::RunConfig& run);
 // <features>/index: the indexes of the run's sources.
 data::IndexPlace index_place(const run::RunConfig& run);
 std::filesystem::path latent_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
                                         const std::string& source);
+std::filesystem::path teacher_set_folder(const run::RunConfig& run, const run::StageConfig& stage,
+                                         const std::string& source);  // of a stage with alignment
 std::filesystem::path caption_set_folder(const run::RunConfig& run, const std::string& source);
 
 // The size of the latents of one image, with all variants; of another shape in aspect buckets about the same. The mean
 // of several resolutions.
 int64_t latent_record_bytes(const run::RunConfig& run, const run::StageConfig& stage,
                             const models::VaeConfig& vae);
+
+int64_t teacher_record_bytes(const run::StageConfig& stage, const TeacherSizes& sizes);  // of one image
 
 // What is done with sets that exist, and with the work of other processes.
 struct SetOptions {
@@ -45,6 +50,10 @@ struct SetOptions {
 data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
                            at::Device device, const SetOptions& options = {});
+// What the stage's teacher sees in the images as the stage cuts them: images of all shapes have [C, P, P].
+data::LatentSet teacher_set(const run::RunConfig& run, const run::StageConfig& stage,
+                            const std::string& source, const data::Dataset& dataset, const Teacher& teacher,
+                            const SetOptions& options = {});
 data::CaptionSet caption_set(const run::RunConfig& run, const std::string& source,
                              const data::Dataset& dataset, const CaptionEncoder& encoder,
                              const SetOptions& options = {});

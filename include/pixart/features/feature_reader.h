@@ -25,6 +25,7 @@ struct FeatureReader {
   uint64_t seed = 0;
   bool with_labels = false, with_captions = false, with_sizes = false, mirror = false, pinned = false;
   int64_t max_tokens = 0;
+  run::AlignmentConfig alignment = {};  // of the stage: steps without it do not read what a teacher sees
   std::shared_ptr<const data::TrainingShapes> shapes = {};  // of the stage; null: squares
   std::shared_ptr<DamagedFeatures> damaged = {};
   std::shared_ptr<const data::ExcludedRows> excluded = {};  // replace no damaged row; null: none

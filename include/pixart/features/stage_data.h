@@ -26,6 +26,7 @@ struct StagePart {
   int64_t first_row = 0;
   std::shared_ptr<const data::LatentSet> latents = {};    // diffusion stages with stored latents
   std::shared_ptr<const data::LatentSet> control = {};    // and with control those of the control images
+  std::shared_ptr<const data::LatentSet> teacher = {};    // and where the stage has a teacher, what it sees
   std::shared_ptr<const ImageShapes> shapes = {};         // or the shapes of images that it encodes
   std::shared_ptr<const data::CaptionSet> captions = {};  // text stages with stored features of captions
   std::optional<int64_t> resolution = {};  // that all its images have, of several (stages[].mix[].resolution)

@@ -42,6 +42,7 @@ class Dit {
   at::Tensor forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,
                                    const at::Tensor& label, double scale) const;
   const DitConfig& config() const { return config_; }
+  const Execution& execution() const { return execution_; }
   Dit with(const Execution& execution) const;  // a model with the same weights and this execution
 
  private:

@@ -68,6 +68,7 @@ class PixArt {
 
   at::Tensor null_caption() const;  // [T, caption_channels]: y_embedder.y_embedding
   const PixArtConfig& config() const { return config_; }
+  const Execution& execution() const { return execution_; }
   PixArt with(const Execution& execution) const;  // a model with the same weights and this execution
 
  private:

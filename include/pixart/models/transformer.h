@@ -23,7 +23,14 @@ struct TransformerWork {
   KvCompression kv_compression = {};
   int64_t compressed_tokens = 0;  // keys of a block whose keys are compressed
   int64_t control_blocks = 0;     // copies of the first blocks (ControlNet)
-  int64_t keys(int64_t block) const { return kv_compression.in_layer(block) ? compressed_tokens : tokens; }
+  // Where image tokens skip blocks: `kept` of them pass the blocks from <= i < to.
+  int64_t kept = 0, from = 0, to = 0;
+  int64_t tokens_in(int64_t block) const { return from <= block && block < to ? kept : tokens; }
+  int64_t keys(int64_t block) const {
+    return kv_compression.in_layer(block) ? compressed_tokens : tokens_in(block);
+  }
+  // The work if this share of the image tokens skips blocks from <= i < to.
+  TransformerWork skipping(double rate, int64_t first, int64_t last) const;
   int64_t mlp_width() const { return int64_t(double(width) * mlp_ratio); }
 };
 
@@ -72,7 +79,12 @@ class Transformer {
 
   // latent [R, C, H, W], timestep [R] float (may be fractional) -> [B, O, H, W] for B conditions; R divides B,
   // and condition i meets latent i mod R. A timestep that is one number, expanded, is embedded once.
-  at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& condition) const;
+  // Appends the output of each block, [B, N, D] or [B, K, D] where tokens skip it, to `block_outputs`.
+  at::Tensor forward(const at::Tensor& latent, const at::Tensor& timestep, const Condition& condition,
+                     std::vector<at::Tensor>* block_outputs = nullptr) const;
+
+  // The same weights and execution, whose image tokens take this way.
+  Transformer along(const TokenRoute& route) const;
 
   // For many calls of forward() without gradients and with these weights: the same bits in less time
   // (PixArt::prepared). joined(), moved(), rows_of() and null_of() forget it.

@@ -115,6 +115,15 @@ struct Condition {
   std::shared_ptr<const struct PreparedCaption> prepared = {};
 };
 
+// The way of the image tokens through the blocks, in training: blocks from <= i < to see only the tokens that are
+// kept. The others skip these blocks and join again as they left (TREAD, arXiv 2501.04765).
+struct TokenRoute {
+  at::Tensor kept = {};  // [B, K] int64, rising in each row; undefined: all tokens pass all blocks
+  int64_t from = 0, to = 0;
+  // The number of tokens that are kept if this share of them skips blocks: at least one.
+  static int64_t num_kept(int64_t tokens, double rate);
+};
+
 // How a transformer is computed; this is not part of the model. Attention, MLPs and embedders use `dtype`.
 // The residual stream, norms, modulation and the tables of PixArt stay in float32, as under autocast in the
 // released code.
@@ -126,6 +135,7 @@ struct Execution {
   bool recomputes(size_t block) const {
     return recompute_every > 0 && (int64_t(block) + 1) % recompute_every == 0;
   }
+  TokenRoute route = {};
 };
 
 // The published initialisation: xavier-uniform linears, N(0, .02) for the timestep MLP and the label table,

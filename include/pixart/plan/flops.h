@@ -3,6 +3,7 @@
 //   self-attention projections 8 N D^2, scores and values 4 N^2 D, MLP 4 r N D^2
 //   PixArt: cross-attention queries and output 4 N D^2, keys and values 4 T D^2, scores and values 4 N T D
 //   DiT: modulation 12 D^2
+//   where image tokens skip the block: N are those that pass it
 //   compressed keys, M for N tokens: scores and values 4 N M D, convolutions R x R of keys and values 4 R^2 M D
 //   ControlNet: a block more for each copy and 2 N D^2 for each of its linear layers, and the patches once more
 // Outside the blocks: patches 2 N D p^2 C, output 2 N D p^2 O, timestep 2 D (256 + D), modulation 12 D^2
@@ -31,6 +32,10 @@ struct Flops {
 // With `recompute_every` n, every n-th block is recomputed; 0: none.
 Flops transformer_flops(const models::TransformerWork& work, int64_t recompute_every = 0,
                         const run::Trained& trained = {});
+
+// Of a stage in which image tokens skip blocks in this share of the steps (`few`) and none later (`all`). The forward
+// pass is that of all tokens, as samples are drawn.
+Flops mixed(const Flops& few, const Flops& all, double share);
 
 // Cost of an autoencoder's convolutions and attention on an image of side x side pixels.
 struct AutoencoderCost {

@@ -19,11 +19,14 @@
 #include "pixart/models/transformer_shape.h"
 #include "pixart/models/vae.h"
 #include "pixart/nn/lora.h"
+#include "pixart/run/alignment_config.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/control_config.h"
 #include "pixart/run/mix_config.h"
+#include "pixart/run/encode_config.h"
 #include "pixart/run/objective_table.h"
 #include "pixart/run/resolution_config.h"
+#include "pixart/run/skipped_tokens.h"
 #include "pixart/run/trainer_config.h"
 #include "pixart/score/drawn_scores_config.h"
 
@@ -241,33 +244,6 @@ inline EnumWords<Precision> enum_words(Precision) {
   return {{"float32", Precision::kFloat32}, {"tf32", Precision::kTf32}, {"bfloat16", Precision::kBFloat16}};
 }
 
-// Where the features of a stage's samples come from.
-enum class Encoding { kStored, kOnTheFly };
-inline EnumWords<Encoding> enum_words(Encoding) {
-  return {{"stored", Encoding::kStored}, {"on_the_fly", Encoding::kOnTheFly}};
-}
-
-struct EncodeConfig {
-  Encoding latents = Encoding::kStored, captions = Encoding::kStored;
-  bool random_crop = false;
-
-  template <class Self, class Visitor>
-  static void fields(Self& s, Visitor&& v) {
-    v("latents", s.latents,
-      "stored: the latents of all images are computed once and kept on the disk. on_the_fly: each step encodes "
-      "its images, which takes no disk space, and time in each epoch.",
-      any().needs_permission("the next steps read them so, which changes the last bits of losses"));
-    v("captions", s.captions,
-      "text: the same for the features of captions. on_the_fly keeps the text encoder in the memory of each "
-      "rank's device.",
-      any().needs_permission("the next steps read them so, which changes the last bits of losses"));
-    v("random_crop", s.random_crop,
-      "Cut images at a place that is drawn anew each time, not in the centre; needs latents: on_the_fly.",
-      any().needs_permission("the next steps use it"));
-  }
-  void validate(std::vector<std::string>& problems) const;
-};
-
 struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::string name, objective, source;
   std::vector<MixConfig> mix;
@@ -289,6 +265,9 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::optional<bool> micro_conditions;
   models::KvCompression kv_compression;
   ControlConfig control;
+  RoutingConfig routing;
+  MaskingConfig masking;
+  AlignmentConfig alignment;
   double kl_weight = 1e-6;
   int64_t log_every = 20;
   SamplesConfig samples;
@@ -373,6 +352,12 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       "text: a ControlNet (PixArt-delta): copies of the first blocks learn to follow a control image, and all other "
       "weights stay as init.from loads them.",
       any());
+    v("routing", s.routing, "Image tokens that skip some blocks in training (TREAD), for cheaper steps.",
+      any());
+    v("masking", s.masking, "Image tokens that are left out in training (MaskDiT), for cheaper steps.",
+      any());
+    v("alignment", s.alignment,
+      "Alignment of a block with a teacher that sees the images (REPA), for fewer steps.", any());
     v("kl_weight", s.kl_weight, "autoencoder: weight of the KL term, which is added to L1 + MSE.",
       in_range(0, 1e6).needs_permission("the next steps use it"));
     v("log_every", s.log_every, "Write metrics every N steps.", in_range(1, kMostSteps).free());
@@ -387,8 +372,11 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   }
   void validate(std::vector<std::string>& problems) const;
   bool has_micro_conditions() const { return micro_conditions.value_or(multi_scale); }
+  SkippedTokens skipped_tokens(int64_t depth) const { return run::skipped_tokens(routing, masking, depth); }
   const ObjectiveInfo& info() const { return objective_info(objective); }
   bool reads_stored_latents() const { return info().reads_latents && encode.latents == Encoding::kStored; }
+  // What its teacher sees is stored where the latents are, or computed with them.
+  bool reads_stored_teacher() const { return alignment.is_on() && reads_stored_latents(); }
   bool reads_stored_captions() const { return info().reads_captions && encode.captions == Encoding::kStored; }
   std::vector<MixConfig> parts() const;  // the mix, or the one source
   // Images of different shapes, of which the order of samples makes batches.

@@ -34,9 +34,10 @@ class TreeSum {
 void tree_sum_over_ranks(distributed::Communicator& ranks, at::Tensor& tensor, const std::string& phase);
 
 struct StepTotals {
-  double loss = 0;           // over all ranks
-  double gradient_norm = 0;  // of the summed gradients
-  bool flag = false;         // true if any rank set it
+  double loss = 0;                    // over all ranks
+  std::vector<double> recorded = {};  // what the objective records besides, likewise
+  double gradient_norm = 0;           // of the summed gradients
+  bool flag = false;                  // true if any rank set it
 };
 
 // The number of lanes of equal length into which exact mode cuts a batch; their sums are the leaves of the
@@ -46,9 +47,10 @@ int64_t exact_lanes(int64_t batch_size);
 class GradientSum {
  public:
   virtual ~GradientSum() = default;
-  // Called before and after the backward pass of each micro-batch, which adds to parameters.gradients().
+  // Called before and after the backward pass of each micro-batch, which adds to parameters.gradients(). `losses`
+  // [1 + num_recorded]: the loss and what is recorded besides, times the share of the batch.
   virtual void before_backward(const data::MicroBatch& batch) = 0;
-  virtual void after_backward(const data::MicroBatch& batch, const at::Tensor& loss) = 0;
+  virtual void after_backward(const data::MicroBatch& batch, const at::Tensor& losses) = 0;
   // When it returns, parameters.gradients() hold the sum. `flag` is this rank's. The host waits once for a
   // GPU, for loss and norm together.
   virtual StepTotals finish(bool flag, int64_t step) = 0;
@@ -57,6 +59,7 @@ class GradientSum {
 struct GradientSumOptions {
   run::Numerics numerics = run::Numerics::kDefault;
   int64_t batch_size = 1;
+  int64_t num_recorded = 0;  // values besides the loss
   int64_t bucket_bytes = run::kGradientBucketBytes;
 };
 

@@ -2,6 +2,9 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <string>
+#include <vector>
+
 #include "pixart/data/batch.h"
 
 namespace pixart::train {
@@ -17,6 +20,10 @@ class Objective {
   virtual void prepare(data::Batch& /*batch*/) const {}
   // `batch` was prepared.
   virtual at::Tensor loss(const data::Batch& batch) = 0;  // scalar: mean over the micro-batch, with graph
+  // Names of what is recorded besides the loss, such as "alignment_loss", and the values of the last loss(): means over
+  // its micro-batch, [recorded_names()], float64, without graph. NaN: it was not computed in this step.
+  virtual std::vector<std::string> recorded_names() const { return {}; }
+  virtual at::Tensor recorded_values() const { return {}; }
   // [T]: losses of a held-out sample (a batch of one) at fixed timesteps, with noise that depends only on
   // seed and row. T is kHeldOutTimesteps for diffusion, else 1. Undefined if the objective has none.
   virtual at::Tensor held_out_losses(const data::Batch& /*sample*/) { return {}; }

@@ -3,6 +3,9 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "pixart/diffusion/denoiser.h"
@@ -10,8 +13,11 @@
 #include "pixart/features/batch_encoder.h"
 #include "pixart/features/latent_codec.h"
 #include "pixart/features/stage_data.h"
+#include "pixart/models/alignment.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
+#include "pixart/run/alignment_config.h"
+#include "pixart/run/skipped_tokens.h"
 #include "pixart/train/objective.h"
 
 namespace pixart::train {
@@ -22,6 +28,7 @@ struct DiffusionDraw {
   at::Tensor posterior;  // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
   at::Tensor t;          // [B] int64, an index of the schedule
   at::Tensor drop;       // [B] int64: 1 = condition dropped
+  at::Tensor kept = {};  // [B, K] int64, rising: image tokens that skip no block; undefined: all
 };
 // Timesteps are uniform over num_steps.
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
@@ -47,11 +54,26 @@ using WeighSamples = std::function<at::Tensor(const data::Batch& batch)>;
 // By the part of the mix that holds the row (features::loss_weights); empty without weights.
 WeighSamples weights_by_part(const features::StageParts& parts, const std::vector<double>& weights);
 
+// [B, K] int64, rising in each row: which of `tokens` image tokens skip no block, drawn by position.
+at::Tensor draw_kept_tokens(uint64_t seed, const std::vector<int64_t>& positions, int64_t tokens,
+                            double rate);
+// Adds them to a draw in the steps in which tokens skip blocks. A token has patch_size x patch_size latent pixels.
+DrawInputs with_kept_tokens(DrawInputs draw, uint64_t seed, const run::SkippedTokens& skipped,
+                            int64_t patch_size);
+
 // What the diffusion loss needs besides a batch's samples: Batch::inputs of a prepared batch.
 struct DiffusionInputs {
   DiffusionDraw draw;
   nn::TextLayout layout;    // of the captions' mask, if there are captions
   at::Tensor weights = {};  // [B] float32: factors of the samples' losses; undefined: 1
+};
+
+// Alignment with a teacher (models/alignment.h) in training.
+struct AlignmentSetting {
+  run::AlignmentConfig config = {};
+  std::shared_ptr<const models::AlignmentProjection> projection = {};  // null: none
+  std::optional<at::ScalarType> dtype = {};                            // of the projection; unset: float32
+  bool at_step(int64_t step) const { return projection != nullptr && config.at_step(step); }
 };
 
 // The inputs of the diffusion objective, in addition to the model.
@@ -63,6 +85,8 @@ struct DiffusionSetting {
   at::Device device;
   features::BatchEncoder encode = {};  // for batches of images and token ids
   WeighSamples weigh = {};             // training samples; empty: all have the same weight
+  run::SkippedTokens skipped = {};     // the way of the tokens in training
+  AlignmentSetting alignment = {};
 };
 
 // Stages 1 to 3, class or caption -> image: the loss of what the model predicts of a noisy latent.
@@ -72,13 +96,21 @@ class DiffusionObjective : public Objective {
       : model_(model), setting_(std::move(setting)) {}
   void prepare(data::Batch& batch) const override;
   at::Tensor loss(const data::Batch& batch) override;
+  std::vector<std::string> recorded_names() const override;  // "alignment_loss" with a teacher
+  at::Tensor recorded_values() const override { return recorded_; }
   at::Tensor held_out_losses(const data::Batch& sample) override;
 
  private:
+  using Blocks = std::vector<at::Tensor>;  // outputs of a model's blocks
   DiffusionInputs inputs_of(const data::Batch& batch, DiffusionDraw draw) const;
-  at::Tensor losses(const data::Batch& samples, const DiffusionInputs& inputs, bool weighted) const;
+  at::Tensor losses(const data::Batch& batch, const DiffusionInputs& inputs, bool weighted,
+                    Blocks* blocks = nullptr) const;
+  at::Tensor losses_of_kept(const models::Condition& condition, const at::Tensor& x_start,
+                            const DiffusionDraw& draw, Blocks* blocks) const;
+  at::Tensor alignment_loss(const data::Batch& batch, const DiffusionDraw& draw, const Blocks& blocks) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
+  at::Tensor recorded_;  // of the last loss
 };
 
 // The autoencoder: L1 + MSE of the reconstruction + kl_weight * KL to N(0, 1), a mean over latent elements.

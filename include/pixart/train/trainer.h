@@ -24,9 +24,10 @@ struct StepResult {
   double gradient_norm = 0;  // before clipping
   double lr = 0;
   bool clipped = false;
-  bool skipped = false;         // the step is bad: weights unchanged
-  bool stop_requested = false;  // on any rank
-  std::string fault = {};       // why the step is bad
+  bool skipped = false;               // the step is bad: weights unchanged
+  bool stop_requested = false;        // on any rank
+  std::string fault = {};             // why the step is bad
+  std::vector<double> recorded = {};  // what Objective::recorded_names() names, as `loss`
 };
 
 // A sample of a bad step.
@@ -96,6 +97,7 @@ class Trainer {
   std::vector<at::Tensor> whole_power_emas();
 
  private:
+  at::Tensor with_recorded(const at::Tensor& loss, double share) const;
   void update(StepResult& result);
   void skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses);
   void count_skipped(const StepResult& result);

@@ -4,6 +4,7 @@
 
 #include "../positions.h"
 #include "../shared_rows.h"
+#include "../token_detour.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/nn/layers.h"
@@ -90,14 +91,17 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
     condition = condition + at::embedding(l.label_table, label);
   }
   const at::Tensor activated = at::silu(condition).to(dtype);
+  TokenDetour detour(execution_.route);
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
+    x = detour.before(i, x);
     x = execution_.recomputes(i)
             ? nn::recompute_in_backward([&block](const auto& in) { return block(in[0], in[1]); },
                                         {x, activated})
             : block(x, activated);
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
+  x = detour.before(l.blocks.size(), x);
   const auto m = l.final_modulation(activated).unsqueeze(1).chunk(2, -1);
   x = l.final_linear(nn::modulated_norm(x, m[0], m[1]).to(dtype));
   return nn::unpatchify(x, latent.size(2) / config_.patch_size, latent.size(3) / config_.patch_size,

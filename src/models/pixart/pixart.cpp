@@ -8,6 +8,7 @@
 
 #include "../positions.h"
 #include "../shared_rows.h"
+#include "../token_detour.h"
 #include "compressed_keys.h"
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
@@ -220,7 +221,9 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
                                     : block(input, modulation, packed, grid, kept);
   };
   at::Tensor c = text.control.defined() ? l.patches(config_, text.control, dtype) : at::Tensor();
+  TokenDetour detour(execution_.route);
   for (size_t i = 0; i < l.blocks.size(); ++i) {
+    x = detour.before(i, x);
     if (c.defined() && i >= 1 && i <= l.control.size()) {
       const ControlBlock& control = l.control[i - 1];
       c = run(control.copy, i - 1, i == 1 ? x + control.before(c.to(dtype)) : c, {});
@@ -229,6 +232,7 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
     x = run(l.blocks[i], i, x, kept_of(caption, i));
     if (block_outputs != nullptr) block_outputs->push_back(x);
   }
+  x = detour.before(l.blocks.size(), x);
   const at::Tensor final =
       nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1);
   const auto m = for_rows(final, x.size(0)).chunk(2, 1);

@@ -85,6 +85,23 @@ TEST(Flops, OfATinyPixArtByHand) {
   EXPECT_EQ(transformer_flops(work_of(config)).forward, 2 * (3 * block + rest + 3 * (256 * 4 + 16)));
 }
 
+// Of 16 tokens four pass block 1: its products with tokens are a quarter, of tokens with each other a sixteenth, and
+// those of the caption the same.
+TEST(Flops, SkippedTokensSaveWork) {
+  const models::PixArtConfig config{
+      {.input_size = 8, .hidden_size = 12, .depth = 3, .num_heads = 2, .mlp_ratio = 2.0},
+      {.caption_channels = 20, .max_tokens = 5}};
+  const auto all = work_of(config), few = all.skipping(0.75, 1, 2);
+  const double of_all = 6912 + 2304 + 2 * 3072 + 2 * 4608 + 2 * 2304 + 5 * 12 * 24 + 2 * 960,
+               of_few = (6912 + 2304 + 2 * 4608 + 2 * 2304 + 2 * 960) / 4.0 + 2 * 3072 / 16.0 + 5 * 12 * 24;
+  EXPECT_DOUBLE_EQ(transformer_flops(all).forward - transformer_flops(few).forward, 2 * (of_all - of_few));
+  EXPECT_DOUBLE_EQ(transformer_flops(all).training - transformer_flops(few).training, 6 * (of_all - of_few));
+  EXPECT_EQ(transformer_flops(all.skipping(0, 1, 2)).training, transformer_flops(all).training);
+  const Flops half = mixed(transformer_flops(few), transformer_flops(all), 0.5);
+  EXPECT_DOUBLE_EQ(half.training, (transformer_flops(few).training + transformer_flops(all).training) / 2);
+  EXPECT_EQ(half.forward, transformer_flops(all).forward) << "samples are drawn with all tokens";
+}
+
 // Block 1 of the tiny PixArt has four keys in place of sixteen: products of 16 x 4 x 12 in place of 16 x 16 x 12,
 // and two convolutions with four outputs of 12 channels, each a sum of four.
 TEST(Flops, CompressedKeysSaveWork) {

@@ -101,6 +101,30 @@ TEST(RunConfig, ControlTrainsCopiesOfTrainedBlocks) {
   EXPECT_THAT(with("    control: {condition: hed}\n"), HasSubstr("condition"));
 }
 
+TEST(RunConfig, SkippedTokensFitTheModel) {
+  const auto with = [](const std::string& keys) {
+    return error_of(replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, " + keys + "}"));
+  };
+  EXPECT_EQ(with("routing: {rate: 0.5, to: 24, until: 4}"), "");
+  EXPECT_EQ(with("masking: {rate: 0.75, after_blocks: 4, until: 5}"), "");
+  EXPECT_EQ(with("routing: {rate: 0, to: 99}"), "") << "nothing is routed";
+  EXPECT_THAT(with("routing: {rate: 0.5}"), HasSubstr("stage one: routing.to is missing"));
+  EXPECT_THAT(with("routing: {rate: 0.5, from: 3, to: 3}"), HasSubstr("must be more than routing.from 3"));
+  EXPECT_THAT(with("routing: {rate: 0.5, to: 29}"), HasSubstr("routing.to 29 is more than the 28 blocks"));
+  EXPECT_THAT(with("routing: {rate: 0.5, to: 9, until: 6}"),
+              HasSubstr("routing.until 6 is after the last of 5 steps"));
+  EXPECT_THAT(with("masking: {rate: 0.5, after_blocks: 28}"),
+              HasSubstr("masking.after_blocks 28 leaves no block"));
+  EXPECT_THAT(with("masking: {rate: 0.99}"), HasSubstr("rate"));
+  EXPECT_THAT(with("masking: {rate: 0.5}, routing: {rate: 0.5, to: 9}"),
+              HasSubstr("routing and masking exclude each other"));
+  const std::string sigma = replace(kGood, "init: {how: reparameterize, from: one}",
+                                    "multi_scale: true, kv_compression: {sampling: conv, layers: [20]}, "
+                                    "routing: {rate: 0.5, to: 21}");
+  EXPECT_THAT(error_of(sigma), HasSubstr("kv_compression needs all tokens in block 20, but routing"));
+  EXPECT_EQ(error_of(replace(sigma, "to: 21", "to: 20")), "");
+}
+
 TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
   const auto with = [](const std::string& keys) {
     return error_of(

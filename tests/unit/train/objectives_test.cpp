@@ -5,6 +5,8 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
+#include <numeric>
+
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
 #include "pixart/nn/random_fill.h"
@@ -206,6 +208,61 @@ TEST_F(Objectives, TrainingDrawsBySample) {
   const auto draw = draw_diffusion_inputs(21, batch.plan.positions, {4, 8, 8}, kSteps, 0.5);
   EXPECT_EQ(loss_of(DiffusionObjective(dit_, shipped), batch), class_loss(batch, draw));
   EXPECT_EQ(loss_of(DiffusionObjective(pixart_, shipped), batch), text_loss(pixart_, batch, draw));
+}
+
+// The published loss, with its bound, of the patches of some tokens.
+TEST_F(Objectives, TheLossOfSomeTokensIsOfTheirPatches) {
+  const data::Batch batch = some_batch();
+  auto shipped = setting();
+  DiffusionDraw draw = some_draw();
+  draw.kept = at::tensor({0, 5, 15, 1, 2, 3, 4, 8, 12}, at::kLong).view({3, 3});
+  shipped.draw = [&](const data::Batch&) { return draw; };
+  shipped.skipped = {.rate = 0.8, .from = 1, .to = 1, .loss_of_kept = true};  // no block is skipped
+  const at::Tensor x_start = latents_of(batch, draw);
+  const auto text = condition(pixart_, batch);
+  const at::Tensor output = pixart_.forward(diffusion::add_noise(tables(), x_start, draw.noise, draw.t),
+                                            draw.t.to(at::kFloat), text);
+  double expected_loss = 0;
+  for (int64_t i = 0; i < 3; ++i)
+    for (int64_t k = 0; k < 3; ++k) {
+      const int64_t token = draw.kept[i][k].item<int64_t>();
+      const auto patch = [&](const at::Tensor& latent) {
+        return latent.narrow(0, i, 1).narrow(2, token / 4 * 2, 2).narrow(3, token % 4 * 2, 2);
+      };
+      const auto model = [&](const at::Tensor&, const at::Tensor&) { return patch(output); };
+      expected_loss +=
+          diffusion_losses(tables(), model, patch(x_start), patch(draw.noise), draw.t.narrow(0, i, 1))
+              .item<double>() /
+          9;
+    }
+  EXPECT_NEAR(loss_of(DiffusionObjective(pixart_, shipped), batch), expected_loss,
+              10 * kRounding * expected_loss);
+}
+
+TEST(KeptTokens, AreDrawnByPosition) {
+  const at::Tensor all = draw_kept_tokens(21, {4, 5, 6, 7}, 64, 0.75),
+                   some = draw_kept_tokens(21, {6, 5}, 64, 0.75);
+  ASSERT_EQ(all.sizes(), at::IntArrayRef({4, 16}));
+  EXPECT_TRUE(at::equal(all[2], some[0]) && at::equal(all[1], some[1]));
+  EXPECT_FALSE(at::equal(all[0], all[1]));
+  EXPECT_FALSE(at::equal(all, draw_kept_tokens(22, {4, 5, 6, 7}, 64, 0.75)));
+  EXPECT_TRUE((all.diff(1, 1) > 0).all().item<bool>()) << "each once, in order";
+  EXPECT_TRUE((all >= 0).all().item<bool>() && (all < 64).all().item<bool>());
+  // Each of 64 tokens about 2000 / 4 times; five standard deviations of a binomial count are 97.
+  std::vector<int64_t> positions(2000);
+  std::iota(positions.begin(), positions.end(), 0);
+  const at::Tensor counts = at::bincount(draw_kept_tokens(21, positions, 64, 0.75).flatten(), {}, 64);
+  EXPECT_LT((counts - 500).abs().max().item<int64_t>(), 97);
+}
+
+TEST(KeptTokens, AreDrawnUntilTheEndAlone) {
+  const auto draw = with_kept_tokens(draws_by_sample(21, kSteps, 0.5), 21,
+                                     {.rate = 0.5, .from = 1, .to = 2, .until = 7}, 2);
+  data::Batch batch = some_batch();
+  batch.plan.step = 6;
+  EXPECT_EQ(draw(batch).kept.sizes(), at::IntArrayRef({3, 8}));
+  batch.plan.step = 7;
+  EXPECT_FALSE(draw(batch).kept.defined());
 }
 
 at::Tensor timesteps_of(const diffusion::DiffusionConfig& config, int64_t step, int64_t first, int64_t count,
