@@ -147,12 +147,13 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   const models::Transformer model(nn::Scope(state), transformer);
   costs.work = transformer.work();
   count(stage, state, costs);
+  if (stage.info().distills) costs.buffer_bytes += kFloat * double(costs.parameters);  // the teacher
   models::TransformerWork worked = costs.work;  // memory counts the longest caption, time the mean one
   if (options.caption_tokens && worked.cross_attention)
     worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
   const run::ParameterCounts counts{
       .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
-  costs.flops = transformer_flops(worked, costs.recompute_every, counts.trained_part());
+  costs.flops = stage_flops(stage, worked, counts.trained_part(), costs.recompute_every);
   costs.metrics_bytes = metrics_costs(stage, costs, assumptions).bytes;
   return costs;
 }

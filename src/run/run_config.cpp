@@ -195,7 +195,10 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
                                    join(objectives_with(key), " and ")));
   if (!info().trains_autoencoder()) {
     DiffusionConfig::validate(problems);
-    add_sampler_problem("samples.sampler", samples.sampler, prediction, problems);
+    if (samples.sampler) add_sampler_problem("samples.sampler", *samples.sampler, prediction, problems);
+    if (info().distills && prediction == diffusion::Prediction::kFlow)
+      problems.push_back("prediction: flow is not possible with objective " + objective +
+                         ", whose solver needs a schedule of betas: epsilon, x_start or v");
     if (metrics.sampler) add_sampler_problem("metrics.sampler", *metrics.sampler, prediction, problems);
     if (metrics.every > 0 && !contains(idle, std::string("metrics")))
       add_prompt_problems(info(), metrics, problems);
@@ -261,10 +264,24 @@ void MetricsConfig::validate(std::vector<std::string>& problems) const {
   DrawnScoresConfig::validate(problems);
 }
 
+diffusion::Process StageConfig::process() const {
+  diffusion::Process result = DiffusionConfig::process();
+  result.consistency = info().distills;
+  return result;
+}
+
+diffusion::SamplerConfig StageConfig::sampler() const {
+  const auto usual = diffusion::default_sampler(process());
+  return {.sampler = samples.sampler.value_or(usual.sampler),
+          .num_steps = samples.num_steps.value_or(usual.num_steps),
+          .guidance = samples.guidance.value_or(usual.guidance)};
+}
+
 diffusion::SamplerConfig StageConfig::metrics_sampler() const {
-  return {.sampler = metrics.sampler.value_or(samples.sampler),
-          .num_steps = metrics.num_steps.value_or(samples.num_steps),
-          .guidance = metrics.guidance.value_or(samples.guidance)};
+  const auto usual = sampler();
+  return {.sampler = metrics.sampler.value_or(usual.sampler),
+          .num_steps = metrics.num_steps.value_or(usual.num_steps),
+          .guidance = metrics.guidance.value_or(usual.guidance)};
 }
 
 StageConfig StageConfig::held_out() const {
@@ -407,7 +424,13 @@ const data::SourceConfig& RunConfig::source(const std::string& name) const {
 
 RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   auto config = config::read_file<RunConfig>(path, overrides);
-  for (auto& stage : config.stages) stage.optimizer = optim::resolved(std::move(stage.optimizer));
+  for (auto& stage : config.stages) {
+    stage.optimizer = optim::resolved(std::move(stage.optimizer));
+    const auto sampler = stage.sampler();
+    stage.samples.sampler = sampler.sampler;
+    stage.samples.num_steps = sampler.num_steps;
+    stage.samples.guidance = sampler.guidance;
+  }
   return config;
 }
 

@@ -42,8 +42,11 @@ at::IntArrayRef latent_shape_of(const data::Batch& batch) {
 }
 
 DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& sample) {
-  return held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
-                         setting.loss.num_steps());
+  DiffusionDraw draw = held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
+                                       setting.num_steps());
+  if (setting.distillation)
+    draw.guidance = at::full({draw.t.size(0)}, setting.distillation->held_out_guidance, at::kFloat);
+  return draw;
 }
 
 // The batch's conditions on the device, captions in float32.
@@ -153,6 +156,20 @@ DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& conf
   PIXART_CHECK(false, "timesteps {}", int(config.timesteps));
 }
 
+DrawInputs draws_for_consistency(uint64_t seed, const diffusion::ConsistencyConfig& config,
+                                 double condition_dropout) {
+  const DrawInputs uniformly = draws_by_sample(seed, diffusion::kConsistencySteps, condition_dropout);
+  return [=](const data::Batch& batch) {
+    DiffusionDraw draw = uniformly(batch);
+    std::vector<double> scales;
+    for (const int64_t position : batch.plan.positions)
+      scales.push_back(config.least_guidance + uniform({seed, uint64_t(position), Purpose::kGuidance}) *
+                                                   (config.most_guidance - config.least_guidance));
+    draw.guidance = at::tensor(scales, at::kDouble).to(at::kFloat);
+    return draw;
+  };
+}
+
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps) {
   std::vector<int64_t> keys, timesteps;
   for (int64_t k = 0; k < kHeldOutTimesteps; ++k) {
@@ -183,8 +200,8 @@ DiffusionInputs DiffusionObjective::inputs_of(const data::Batch& batch, Diffusio
 void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   auto& [draw, layout] = inputs;
-  for (at::Tensor* tensor :
-       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot, &layout.mask})
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.guidance,
+                             &layout.source, &layout.slot, &layout.mask})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -205,12 +222,28 @@ at::Tensor DiffusionObjective::losses(const data::Batch& samples, const Diffusio
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
+  if (setting_.distillation) return distilled_losses(condition, x_start, draw);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
   const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
   return weighted ? setting_.loss.losses(model, x_start, noise, t)
                   : setting_.loss.unweighted_losses(model, x_start, noise, t);
+}
+
+// A dropped condition is the null condition for all three networks.
+at::Tensor DiffusionObjective::distilled_losses(const models::Condition& condition, const at::Tensor& x_start,
+                                                const DiffusionDraw& draw) const {
+  const auto& [teacher, target, loss, held_out_guidance] = *setting_.distillation;
+  const models::Condition both = models::joined(condition, teacher->null_of(condition));
+  const auto with = [](const models::Transformer& network, const models::Condition& its) {
+    return [&](const at::Tensor& x, const at::Tensor& t) { return network.forward(x, t, its); };
+  };
+  const auto there = [&](const at::Tensor& tensor) { return nn::on_device(tensor, setting_.device); };
+  return loss.losses({.student = with(model_, condition),
+                      .teacher_pair = with(*teacher, both),
+                      .target = with(*target, condition)},
+                     x_start, there(draw.noise), there(draw.t), there(draw.guidance));
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {

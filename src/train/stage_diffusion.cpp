@@ -50,12 +50,46 @@ features::BatchEncoder batch_encoder(const features::RunContext& run, const run:
   return result;
 }
 
+// The model that a distilled stage starts from, frozen. It is read anew at each start of the program.
+std::shared_ptr<const models::Transformer> load_teacher(const features::RunContext& run,
+                                                        const run::StageConfig& stage,
+                                                        const models::TransformerConfig& config) {
+  nn::StateDict state({.dtype = at::kFloat, .device = run.device});
+  const auto teacher = std::make_shared<models::Transformer>(
+      models::Transformer(nn::Scope(state), config).with(features::execution_in(stage.precision)));
+  initialize_transformer(run, stage, *teacher, state);
+  return teacher;
+}
+
+// What a distilled stage learns from; `ema`: the model with the EMA of the trained weights.
+std::optional<Distillation> distillation(const features::RunContext& run, const run::StageConfig& stage,
+                                         std::shared_ptr<const models::Transformer> ema) {
+  if (!stage.info().distills) return std::nullopt;
+  constexpr double kMuchDecay = 0.99;
+  if (stage.ema_decay > kMuchDecay)
+    log::warning(
+        "stage {}: the EMA is the target of objective {}; with ema_decay {} it follows slowly (published: 0.95)",
+        stage.name, stage.objective, stage.ema_decay);
+  const auto config = ema->config();
+  return Distillation{
+      .teacher = load_teacher(run, stage, config),
+      .target = std::move(ema),
+      .loss = {diffusion::make_noise_schedule(stage.process()), stage.consistency, run.device},
+      .held_out_guidance = stage.consistency.mean_guidance()};
+}
+
+DrawInputs draws_of(const features::RunContext& run, const run::StageConfig& stage) {
+  const uint64_t seed = run.stage_seed(stage);
+  if (stage.info().distills) return draws_for_consistency(seed, stage.consistency, stage.condition_dropout);
+  return draws_by_sample(seed, stage, stage.batch_size, stage.condition_dropout);
+}
+
 DiffusionSetting diffusion_setting(const features::RunContext& run, const run::StageConfig& stage,
                                    const Encoders& encoders) {
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
-          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
+          .draw = draws_of(run, stage),
           .device = run.device,
           .encode = batch_encoder(run, stage, encoders)};
 }
@@ -196,7 +230,7 @@ WorkOfSamples work_of_samples(const features::RunContext& run, const run::StageC
     models::TransformerWork work = features::transformer_config(run.config, alone, vae, sizes).work();
     if (stage.info().reads_captions) work.caption_tokens = caption_tokens;
     result.at.push_back(
-        {.tokens = work.tokens, .flops = plan::transformer_flops(work, 0, counts.trained_part()).training});
+        {.tokens = work.tokens, .flops = plan::stage_flops(alone, work, counts.trained_part()).training});
   }
   result.samples.resize(result.at.size());
   return result;
@@ -333,7 +367,7 @@ std::shared_ptr<const features::LatentCodec> grid_decoder(
 Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig& stage,
                         std::shared_ptr<const models::Transformer> ema,
                         std::shared_ptr<const features::LatentCodec> codec, models::Condition to_draw) {
-  sample::GenerateOptions options{stage.samples};
+  sample::GenerateOptions options{stage.sampler()};
   options.seed = uint64_t(run.config.seed);
   return [=, device = run.device, process = stage.process()](int64_t first, int64_t count,
                                                              const std::function<bool()>& asked_to_stop) {
@@ -370,10 +404,13 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   const auto counts = with_adapters(run, stage, result);
 
   result.codec = codec;
-  result.objective = std::make_unique<DiffusionObjective>(*model, diffusion_setting(run, stage, encoders));
-  result.ema_objective = std::make_unique<DiffusionObjective>(*ema, diffusion_setting(run, stage, encoders));
+  DiffusionSetting setting = diffusion_setting(run, stage, encoders);
+  setting.distillation = distillation(run, stage, ema);
+  result.objective = std::make_unique<DiffusionObjective>(*model, setting);
+  result.ema_objective = std::make_unique<DiffusionObjective>(*ema, setting);
   const features::StageParts parts = open_data(run, stage, encoders, result);
   result.inputs = features::input_hashes(*codec, text_encoder.get());
+  result.inputs.merge(teacher_hashes(run, stage));
   const int64_t caption_tokens = text_encoder ? mean_tokens(parts, *text_encoder) : 0;
   count_work(stage, counts, parts,
              work_of_samples(run, stage, codec->config(), prompts.sizes, counts, caption_tokens), result);

@@ -101,6 +101,7 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
 
 StepResult Trainer::train_step(bool stop_requested) {
   if (loaded_step_ != step_) loader_.start(step_);  // at the first step, or after another one was loaded
+  if (objective_.reads_ema()) gather_ema();
   StepResult result{.step = step_};
   std::vector<data::Batch> batches;
   std::vector<at::Tensor> losses;

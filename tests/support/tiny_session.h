@@ -4,12 +4,14 @@
 
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "one_rank.h"
 #include "pixart/base/random.h"
 #include "pixart/models/transformer.h"
+#include "pixart/nn/random_fill.h"
 #include "pixart/run/trained_parameters.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
@@ -36,22 +38,27 @@ inline at::Tensor normal(at::IntArrayRef shape, uint64_t stream) {
 }
 
 // The objective of the text stages on eight fixed latents with captions. Noise and timesteps depend on the
-// sample alone if `fixed_noise`.
+// sample alone if `fixed_noise`. With a distillation, that of a consistency stage.
 class EightSamples : public train::Objective {
  public:
-  EightSamples(const models::Transformer& model, bool fixed_noise)
+  EightSamples(const models::Transformer& model, bool fixed_noise,
+               std::optional<train::Distillation> distillation = {})
       : codec_(plain_codec()),
         latents_(normal({8, 4, 8, 8}, 1)),
         captions_(normal({8, 6, 16}, 2)),
-        shipped_(model,
-                 {.codec = &codec_,
-                  .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
-                  .seed = kSeed,
-                  .draw = fixed_noise ? train::DrawInputs([](const data::Batch& batch) {
-                    return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);
-                  })
-                                      : train::draws_by_sample(kSeed, kSteps, 0.0),
-                  .device = at::kCPU}) {}
+        shipped_(
+            model,
+            {.codec = &codec_,
+             .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
+             .seed = kSeed,
+             .draw = distillation  ? train::draws_for_consistency(kSeed, kGuidance, 0.2)
+                     : fixed_noise ? train::DrawInputs([](const data::Batch& batch) {
+                         return train::draw_diffusion_inputs(kSeed, batch.plan.rows, {4, 8, 8}, kSteps, 0.0);
+                       })
+                                   : train::draws_by_sample(kSeed, kSteps, 0.0),
+             .device = at::kCPU,
+             .distillation = distillation}) {}
+  bool reads_ema() const override { return shipped_.reads_ema(); }
   void prepare(data::Batch& batch) const override {
     data::Batch samples = read(batch.plan);
     shipped_.prepare(samples);
@@ -64,6 +71,7 @@ class EightSamples : public train::Objective {
   }
   std::vector<int64_t> seen;
   int64_t poison_step = -1;
+  static constexpr diffusion::ConsistencyConfig kGuidance{.least_guidance = 2, .most_guidance = 8};
 
  private:
   static constexpr uint64_t kSeed = 3;
@@ -84,6 +92,20 @@ class EightSamples : public train::Objective {
   train::DiffusionObjective shipped_;
 };
 
+// A teacher with weights in which nothing is silent; `target` is registered in `ema`.
+inline train::Distillation tiny_distillation(nn::StateDict& ema) {
+  const auto target = std::make_shared<models::Transformer>(nn::Scope(ema), kTiny);
+  nn::StateDict state;
+  const auto teacher = std::make_shared<models::Transformer>(nn::Scope(state), kTiny);
+  models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+  for (const char* name : {"final_layer.linear.weight", "blocks.0.cross_attn.proj.weight"})
+    nn::fill_normal_named(state.get(name), name, 5, 0.1);
+  return {.teacher = teacher,
+          .target = target,
+          .loss = {diffusion::make_noise_schedule("linear", 1000), EightSamples::kGuidance, at::kCPU},
+          .held_out_guidance = 5};
+}
+
 struct SessionOptions {
   run::TrainerConfig config;
   bool fixed_noise = false;
@@ -92,12 +114,14 @@ struct SessionOptions {
   std::vector<std::string> frozen = {};
   distributed::Communicator* ranks = &one_rank();
   nn::LoraConfig lora = {};
+  bool distils = false;
 };
 
 struct Session {
   explicit Session(SessionOptions options)
       : model(models::Transformer(nn::Scope(state), kTiny).with(options.execution)),
-        objective(model, options.fixed_noise),
+        objective(model, options.fixed_noise,
+                  options.distils ? std::optional(tiny_distillation(ema)) : std::nullopt),
         loader(plain_loader(8, {.batch_size = options.config.batch_size,
                                 .micro_batch_size = options.micro_batch_size,
                                 .rank = options.ranks->rank(),
@@ -108,15 +132,17 @@ struct Session {
     stage.frozen = options.frozen;
     stage.lora = options.lora;
     run::add_adapters(stage, state);
+    if (options.distils) run::add_adapters(stage, ema);
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
     run::choose_trained(stage, state);
     trainer =
         std::make_unique<train::Trainer>(std::move(options.config), state, objective, loader, *options.ranks);
+    if (options.distils) trainer->bind_ema(ema);
   }
   explicit Session(run::TrainerConfig config, bool fixed_noise = false, int64_t micro = 0,
                    const models::Execution& execution = {}, const std::vector<std::string>& frozen = {})
       : Session(SessionOptions{std::move(config), fixed_noise, micro, execution, frozen}) {}
-  nn::StateDict state;
+  nn::StateDict state, ema;  // the latter is empty without distillation
   models::Transformer model;
   EightSamples objective;
   data::Loader loader;

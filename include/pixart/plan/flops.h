@@ -14,6 +14,7 @@
 #include "pixart/models/t5.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
+#include "pixart/run/run_config.h"
 #include "pixart/run/trained_parameters.h"
 
 namespace pixart::plan {
@@ -30,6 +31,10 @@ struct Flops {
 // With `recompute_every` n, every n-th block is recomputed; 0: none.
 Flops transformer_flops(const models::TransformerWork& work, int64_t recompute_every = 0,
                         const run::Trained& trained = {});
+
+// Those of a sample of the stage: one that is distilled also runs its teacher twice and its target once.
+Flops stage_flops(const run::StageConfig& stage, const models::TransformerWork& work,
+                  const run::Trained& trained, int64_t recompute_every = 0);
 
 // Cost of an autoencoder's convolutions and attention on an image of side x side pixels.
 struct AutoencoderCost {

@@ -13,6 +13,7 @@
 #include "pixart/data/order.h"
 #include "pixart/data/training_shapes.h"
 #include "pixart/demo/score_config.h"
+#include "pixart/diffusion/consistency.h"
 #include "pixart/diffusion/diffusion_config.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/models/t5.h"
@@ -145,9 +146,12 @@ struct InitConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-struct SamplesConfig : diffusion::SamplerConfig {
+struct SamplesConfig {
   int64_t every = 0;
   std::vector<std::string> prompts;
+  std::optional<std::string> sampler;
+  std::optional<int64_t> num_steps;
+  std::optional<double> guidance;
   int64_t columns = 8;
   std::optional<std::filesystem::path> preview_decoder;
 
@@ -159,7 +163,13 @@ struct SamplesConfig : diffusion::SamplerConfig {
       "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
       "source.",
       any().free());
-    SamplerConfig::fields(s, v);
+    v("sampler", s.sampler, "Name of the sampler; unset: dpm_solver_pp, or lcm with objective consistency.",
+      one_of(diffusion::sampler_names()).free());
+    v("num_steps", s.num_steps, "Sampling steps; unset: 20, or 4 with objective consistency.",
+      in_range(1, 1000).free());
+    v("guidance", s.guidance,
+      "Classifier-free guidance scale; 1 turns it off. Unset: 4.5, or 1 with objective consistency.",
+      in_range(1, 100).free());
     v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
     v("preview_decoder", s.preview_decoder,
       "Tiny autoencoder (a folder, or the file of its decoder) that decodes the grid in place of the "
@@ -300,6 +310,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::vector<std::string> frozen;
   nn::LoraConfig lora;
   double condition_dropout = 0.1;
+  diffusion::ConsistencyConfig consistency;
   double position_scale = 1.0;
   bool multi_scale = false;
   std::optional<bool> micro_conditions;
@@ -316,8 +327,8 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name of the stage; other stages and commands refer to it.", required());
     v("objective", s.objective,
-      "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
-      "(stages 2 and 3).",
+      "What is trained: the autoencoder, a class-conditional DiT (stage 1), the text-to-image PixArt (stages 2 and "
+      "3), or a PixArt that draws in a few steps (consistency), which learns from the PixArt of init.from.",
       one_of(objective_names()).required());
     v("source", s.source, "Name of the data source.", any());
     v("mix", s.mix, "Several sources in place of one.", any());
@@ -372,6 +383,10 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       "Share of samples whose class or caption is replaced by the null condition.",
       in_range(0, 1).needs_permission("the next steps use it"));
     DiffusionConfig::fields(s, v);
+    v("consistency", s.consistency,
+      "Distillation into a model that draws in a few steps (LCM): the weights of init.from teach, and the stage's EMA is "
+      "the target network, with ema_decay (published: 0.95).",
+      any());
     v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).",
       in_range(0.01, 1000));
     v("multi_scale", s.multi_scale, "text: PixArt-MS, whose positions are computed for images of any shape.",
@@ -409,6 +424,9 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   StageConfig at(const std::optional<int64_t>& resolution) const;
   // The largest number of samples of a micro-batch for each bucket (0: no limit); empty: micro_batch_size for all.
   std::vector<int64_t> micro_batch_sizes() const;
+  // What the trained model predicts; of objective consistency it is a consistency model.
+  diffusion::Process process() const;
+  diffusion::SamplerConfig sampler() const;          // of `samples`, or the default where unset
   diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset
   // The stage on its validation source, without random changes and with stored features.
   StageConfig held_out() const;

@@ -17,6 +17,8 @@ class Objective {
   virtual void prepare(data::Batch& /*batch*/) const {}
   // `batch` was prepared.
   virtual at::Tensor loss(const data::Batch& batch) = 0;  // scalar: mean over the micro-batch, with graph
+  // Whether loss() reads the EMA of the weights, which then must be whole on each rank before each step.
+  virtual bool reads_ema() const { return false; }
   // [T]: losses of a held-out sample (a batch of one) at fixed timesteps, with noise that depends only on
   // seed and row. T is kHeldOutTimesteps for diffusion, else 1. Undefined if the objective has none.
   virtual at::Tensor held_out_losses(const data::Batch& /*sample*/) { return {}; }

@@ -3,8 +3,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <memory>
+#include <optional>
 #include <vector>
 
+#include "pixart/diffusion/consistency.h"
 #include "pixart/diffusion/denoiser.h"
 #include "pixart/diffusion/training_loss.h"
 #include "pixart/features/batch_encoder.h"
@@ -17,10 +20,11 @@ namespace pixart::train {
 
 // Random inputs of the diffusion loss. Each value depends only on (seed, position, purpose).
 struct DiffusionDraw {
-  at::Tensor noise;      // [B, C, h, w] float32
-  at::Tensor posterior;  // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
-  at::Tensor t;          // [B] int64, an index of the schedule
-  at::Tensor drop;       // [B] int64: 1 = condition dropped
+  at::Tensor noise;          // [B, C, h, w] float32
+  at::Tensor posterior;      // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
+  at::Tensor t;              // [B] int64, an index of the schedule
+  at::Tensor drop;           // [B] int64: 1 = condition dropped
+  at::Tensor guidance = {};  // [B] float32: scale of a teacher; undefined without one
 };
 // Timesteps are uniform over num_steps.
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
@@ -40,10 +44,22 @@ DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dr
 DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
                            double condition_dropout);
 
+// For ConsistencyLoss: t is its index, drawn uniformly, and the guidance scale is drawn from its range.
+DrawInputs draws_for_consistency(uint64_t seed, const diffusion::ConsistencyConfig& config,
+                                 double condition_dropout);
+
 // What the diffusion loss needs besides a batch's samples: Batch::inputs of a prepared batch.
 struct DiffusionInputs {
   DiffusionDraw draw;
   nn::TextLayout layout;  // of the captions' mask, if there are captions
+};
+
+// How a model is distilled from another.
+struct Distillation {
+  std::shared_ptr<const models::Transformer> teacher;  // frozen
+  std::shared_ptr<const models::Transformer> target;   // with the EMA of the trained weights
+  diffusion::ConsistencyLoss loss;
+  double held_out_guidance;  // the teacher's for held-out samples
 };
 
 // The inputs of the diffusion objective, in addition to the model.
@@ -53,7 +69,10 @@ struct DiffusionSetting {
   uint64_t seed;    // for held-out samples
   DrawInputs draw;  // for training samples
   at::Device device;
-  features::BatchEncoder encode = {};  // for batches of images and token ids
+  features::BatchEncoder encode = {};             // for batches of images and token ids
+  std::optional<Distillation> distillation = {};  // in place of `loss`, which then is not used
+
+  int64_t num_steps() const { return distillation ? diffusion::kConsistencySteps : loss.num_steps(); }
 };
 
 // Stages 1 to 3, class or caption -> image: the loss of what the model predicts of a noisy latent.
@@ -63,11 +82,14 @@ class DiffusionObjective : public Objective {
       : model_(model), setting_(std::move(setting)) {}
   void prepare(data::Batch& batch) const override;
   at::Tensor loss(const data::Batch& batch) override;
+  bool reads_ema() const override { return setting_.distillation.has_value(); }
   at::Tensor held_out_losses(const data::Batch& sample) override;
 
  private:
   DiffusionInputs inputs_of(const data::Batch& batch, DiffusionDraw draw) const;
   at::Tensor losses(const data::Batch& samples, const DiffusionInputs& inputs, bool weighted) const;
+  at::Tensor distilled_losses(const models::Condition& condition, const at::Tensor& x_start,
+                              const DiffusionDraw& draw) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
 };
