@@ -71,6 +71,25 @@ void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
         fmt::format("mlp_ratio {} leaves no channel of hidden_size {}", mlp_ratio, *hidden_size));
   if (all_sizes && *hidden_size % 4 != 0)
     problems.push_back(fmt::format("hidden_size {} is not a multiple of 4 (position table)", *hidden_size));
+  add_base_problems(problems);
+}
+
+void TransformerSizeConfig::add_base_problems(std::vector<std::string>& problems) const {
+  if (base_heads && !base_width) problems.push_back("base_heads has no effect without base_width");
+  if (!base_width) return;
+  const auto heads = base_heads ? base_heads : own_heads();
+  if (*base_width % 4 != 0)
+    problems.push_back(fmt::format("base_width {} is not a multiple of 4 (position table)", *base_width));
+  if (heads && *base_width % *heads != 0)
+    problems.push_back(
+        fmt::format("base_width {} is not a multiple of {} heads; set base_heads, or another width",
+                    *base_width, *heads));
+}
+
+std::optional<int64_t> TransformerSizeConfig::own_heads() const {
+  if (!preset) return num_heads;
+  if (!contains(models::transformer_preset_names(), *preset)) return std::nullopt;
+  return models::transformer_preset(*preset).num_heads;
 }
 
 std::optional<int64_t> TransformerSizeConfig::num_blocks() const {
@@ -271,18 +290,10 @@ diffusion::Process StageConfig::process() const {
 }
 
 diffusion::SamplerConfig StageConfig::sampler() const {
-  const auto usual = diffusion::default_sampler(process());
-  return {.sampler = samples.sampler.value_or(usual.sampler),
-          .num_steps = samples.num_steps.value_or(usual.num_steps),
-          .guidance = samples.guidance.value_or(usual.guidance)};
+  return samples.or_else(diffusion::default_sampler(process()));
 }
 
-diffusion::SamplerConfig StageConfig::metrics_sampler() const {
-  const auto usual = sampler();
-  return {.sampler = metrics.sampler.value_or(usual.sampler),
-          .num_steps = metrics.num_steps.value_or(usual.num_steps),
-          .guidance = metrics.guidance.value_or(usual.guidance)};
-}
+diffusion::SamplerConfig StageConfig::metrics_sampler() const { return metrics.or_else(sampler()); }
 
 StageConfig StageConfig::held_out() const {
   StageConfig result = *this;
@@ -350,6 +361,16 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
         "stage {}: micro_conditions need a hidden_size that is a multiple of 3, not {}; choose another width, "
         "or set micro_conditions: false",
         stage.name, *size.hidden_size));
+  if (size.base_width && !stage.info().trains_autoencoder() && stage.lora.rank == 0 &&
+      stage.optimizer.name != optim::OptimizerName::kAdamW)
+    problems.push_back(fmt::format(
+        "stage {}: transformer.base_width needs optimizer.name: adamw, not {}; the learning rates "
+        "of muP are those of Adam",
+        stage.name, word_of(stage.optimizer.name)));
+  if (size.base_width && stage.has_micro_conditions() && *size.base_width % 3 != 0)
+    problems.push_back(fmt::format(
+        "stage {}: micro_conditions need a transformer.base_width that is a multiple of 3, not {}",
+        stage.name, *size.base_width));
   if (const auto depth = size.num_blocks())
     for (const auto& problem : stage.kv_compression.problems(*depth))
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));

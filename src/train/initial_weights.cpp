@@ -14,6 +14,7 @@
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/stated_process.h"
 #include "pixart/features/file_fingerprint.h"
+#include "pixart/features/stage_transformer.h"
 #include "pixart/run/checkpoint_folder.h"
 
 namespace pixart::train {
@@ -24,7 +25,9 @@ namespace {
 constexpr const char* kOwnLicense = "not stated: trained from random weights";
 
 models::TransformerInit transformer_init(const features::RunContext& run, const run::StageConfig& stage) {
-  return {.seed = run.stage_seed(stage), .embedder_std = stage.init.embedder_std};
+  return {.seed = run.stage_seed(stage),
+          .embedder_std = stage.init.embedder_std,
+          .base = features::width_base(run.config.transformer)};
 }
 
 // The file with an earlier stage's EMA weights, or the path in the config.

@@ -237,7 +237,7 @@ at::Tensor DiffusionObjective::distilled_losses(const models::Condition& conditi
   const auto& [teacher, target, loss, held_out_guidance] = *setting_.distillation;
   const models::Condition both = models::joined(condition, teacher->null_of(condition));
   const auto with = [](const models::Transformer& network, const models::Condition& its) {
-    return [&](const at::Tensor& x, const at::Tensor& t) { return network.forward(x, t, its); };
+    return [&network, &its](const at::Tensor& x, const at::Tensor& t) { return network.forward(x, t, its); };
   };
   const auto there = [&](const at::Tensor& tensor) { return nn::on_device(tensor, setting_.device); };
   return loss.losses({.student = with(model_, condition),

@@ -19,6 +19,7 @@
 #include "pixart/features/stage_images.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/formats/tensor_file.h"
+#include "pixart/models/mup.h"
 #include "pixart/plan/flops.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/trained_parameters.h"
@@ -402,6 +403,8 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   log::info("stage {}: {} of {} parameters", stage.name, config.kind_name(),
             with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
+  if (const auto base = features::width_base(run.config.transformer); base && stage.lora.rank == 0)
+    result.rates = models::learning_rate_factors(config, *base);
 
   result.codec = codec;
   DiffusionSetting setting = diffusion_setting(run, stage, encoders);

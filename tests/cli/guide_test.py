@@ -61,6 +61,7 @@ MADE = {
     "webdataset.md": ["packed/pack.json", "packed/my_images-000000.tar", "packed-mine/pack.json"],
     "sampling.md": ["samples/0001/grid.png", "birds/index.html", "again/0000.png", "cats/0000.png", "many/0005.png",
                     "bird-suite/hen.png", "both/live/hen.png"],
+    "training.md": ["muP.svg", "muP.json", "standard.svg"],
     "fine-tuning.md": ["styled.safetensors", "styled/grid.png", "few/grid.png", "two/grid.png"],
     "weights.md": ["pixart-512-diffusers/config.json", "pixart-512-diffusers/README.md", "mine-256/README.md", "init-512.safetensors", "sigma-256/model_index.json"],
     "many-gpus.md": ["runs/eight/checkpoints/text/step-00000002/manifest.json"],

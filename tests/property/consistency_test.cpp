@@ -25,10 +25,10 @@ double mean_of(Session& session, int64_t steps) {
 }
 
 TEST(Distillation, TheStudentLearns) {
-  DistilledSession session(400);
-  const double first = mean_of(session, 20);
-  mean_of(session, 360);
-  const double last = mean_of(session, 20);
+  DistilledSession session(120);
+  const double first = mean_of(session, 10);
+  mean_of(session, 100);
+  const double last = mean_of(session, 10);
   EXPECT_LT(last, 0.7 * first) << "from " << first << " to " << last;
 }
 
@@ -67,15 +67,16 @@ TEST(Distillation, TheTargetIsTheEma) {
 }
 
 TEST(Distillation, AdaptersLearnAndTheWeightsStay) {
-  DistilledSession session(60, 0, {.rank = 4, .alpha = 8, .targets = {}});
+  DistilledSession session(5, 0, {.rank = 4, .alpha = 8, .targets = {}});
   std::map<std::string, at::Tensor> before;
   for (const auto& item : session.state.items()) before[item.name] = item.tensor.detach().clone();
-  mean_of(session, 60);
+  mean_of(session, 5);
   int adapters = 0;
   for (const auto& item : session.state.items()) {
     EXPECT_EQ(item.trainable, nn::is_lora_name(item.name)) << item.name;
-    if (!item.trainable) EXPECT_TRUE(at::equal(item.tensor, before.at(item.name))) << item.name;
-    adapters += item.trainable && !at::equal(item.tensor, before.at(item.name));
+    const bool stays = at::equal(item.tensor, before.at(item.name));
+    EXPECT_TRUE(item.trainable || stays) << item.name;
+    adapters += !stays;
   }
   EXPECT_GT(adapters, 0);
 }

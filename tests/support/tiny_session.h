@@ -92,14 +92,19 @@ class EightSamples : public train::Objective {
   train::DiffusionObjective shipped_;
 };
 
-// A teacher with weights in which nothing is silent; `target` is registered in `ema`.
+// As trained weights would be: the published initialisation has a zero output, which no block can change.
+inline void wake_output(const nn::StateDict& state) {
+  for (const char* name : {"final_layer.linear.weight", "blocks.0.cross_attn.proj.weight"})
+    nn::fill_normal_named(state.get(name), name, 5, 0.1);
+}
+
+// The teacher is what the student starts from; `target` is registered in `ema`.
 inline train::Distillation tiny_distillation(nn::StateDict& ema) {
   const auto target = std::make_shared<models::Transformer>(nn::Scope(ema), kTiny);
   nn::StateDict state;
   const auto teacher = std::make_shared<models::Transformer>(nn::Scope(state), kTiny);
   models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
-  for (const char* name : {"final_layer.linear.weight", "blocks.0.cross_attn.proj.weight"})
-    nn::fill_normal_named(state.get(name), name, 5, 0.1);
+  wake_output(state);
   return {.teacher = teacher,
           .target = target,
           .loss = {diffusion::make_noise_schedule("linear", 1000), EightSamples::kGuidance, at::kCPU},
@@ -134,6 +139,7 @@ struct Session {
     run::add_adapters(stage, state);
     if (options.distils) run::add_adapters(stage, ema);
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+    if (options.distils) wake_output(state);
     run::choose_trained(stage, state);
     trainer =
         std::make_unique<train::Trainer>(std::move(options.config), state, objective, loader, *options.ranks);

@@ -30,7 +30,7 @@ struct ConsistencyConfig {
     v("huber_width", s.huber_width,
       "c of the pseudo-Huber loss sqrt(d^2 + c^2) - c of a difference d: the loss is a square below it, an "
       "absolute value above.",
-      positive_up_to(1000).needs_permission("the next steps compute this loss"));
+      positive_up_to(10).needs_permission("the next steps compute this loss"));
   }
   void validate(std::vector<std::string>& problems) const;
   double mean_guidance() const { return (least_guidance + most_guidance) / 2; }

@@ -98,6 +98,7 @@ struct TransformerSizeConfig {
   std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
   double mlp_ratio = 4.0;
   bool qk_norm = false;
+  std::optional<int64_t> base_width, base_heads;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -111,8 +112,16 @@ struct TransformerSizeConfig {
       "Normalise queries and keys of self-attention, so that long runs in bfloat16 stay stable. The published "
       "models do not, and diffusers cannot.",
       any());
+    v("base_width", s.base_width,
+      "Maximal update parametrization (muP): initial values and learning rates are those of a model of this width, "
+      "scaled so that its best learning rate is also that of hidden_size. Unset: the standard parametrization. Needs "
+      "optimizer adamw; stages with lora train their adapters without it.",
+      in_range(4, kWidestLayer));
+    v("base_heads", s.base_heads, "Attention heads at base_width; unset: num_heads.", in_range(1, 4096));
   }
   void validate(std::vector<std::string>& problems) const;
+  void add_base_problems(std::vector<std::string>& problems) const;  // of base_width and base_heads
+  std::optional<int64_t> own_heads() const;                          // unset: neither preset nor num_heads
   std::optional<int64_t> num_blocks() const;  // unset: neither preset nor sizes are given
 };
 
@@ -146,12 +155,35 @@ struct InitConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-struct SamplesConfig {
-  int64_t every = 0;
-  std::vector<std::string> prompts;
+// How images are drawn, where it is said.
+struct SamplerChoice {
   std::optional<std::string> sampler;
   std::optional<int64_t> num_steps;
   std::optional<double> guidance;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("sampler", s.sampler,
+      "Name of the sampler; unset: dpm_solver_pp, or lcm with objective consistency; of metrics, that of samples.",
+      one_of(diffusion::sampler_names()).free());
+    v("num_steps", s.num_steps,
+      "Sampling steps; unset: 20, or 4 with objective consistency; of metrics, as many as samples.",
+      in_range(1, 1000).free());
+    v("guidance", s.guidance,
+      "Classifier-free guidance scale; 1 turns it off. Unset: 4.5, or 1 with objective consistency; of metrics, "
+      "that of samples.",
+      in_range(1, 100).free());
+  }
+  diffusion::SamplerConfig or_else(const diffusion::SamplerConfig& usual) const {
+    return {.sampler = sampler.value_or(usual.sampler),
+            .num_steps = num_steps.value_or(usual.num_steps),
+            .guidance = guidance.value_or(usual.guidance)};
+  }
+};
+
+struct SamplesConfig : SamplerChoice {
+  int64_t every = 0;
+  std::vector<std::string> prompts;
   int64_t columns = 8;
   std::optional<std::filesystem::path> preview_decoder;
 
@@ -163,13 +195,7 @@ struct SamplesConfig {
       "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
       "source.",
       any().free());
-    v("sampler", s.sampler, "Name of the sampler; unset: dpm_solver_pp, or lcm with objective consistency.",
-      one_of(diffusion::sampler_names()).free());
-    v("num_steps", s.num_steps, "Sampling steps; unset: 20, or 4 with objective consistency.",
-      in_range(1, 1000).free());
-    v("guidance", s.guidance,
-      "Classifier-free guidance scale; 1 turns it off. Unset: 4.5, or 1 with objective consistency.",
-      in_range(1, 100).free());
+    SamplerChoice::fields(s, v);
     v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
     v("preview_decoder", s.preview_decoder,
       "Tiny autoencoder (a folder, or the file of its decoder) that decodes the grid in place of the "
@@ -196,13 +222,10 @@ struct ValidationConfig {
 };
 
 // Scores of images that are drawn during training.
-struct MetricsConfig : score::DrawnScoresConfig {
+struct MetricsConfig : score::DrawnScoresConfig, SamplerChoice {
   int64_t every = 0;
   std::string suite, source;
   int64_t images = 500;
-  std::optional<std::string> sampler;
-  std::optional<int64_t> num_steps;
-  std::optional<double> guidance;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -217,11 +240,7 @@ struct MetricsConfig : score::DrawnScoresConfig {
     v("images", s.images,
       "Number of images: of prompts evenly spread over the suite or the source, or of all classes in turn.",
       in_range(2, kMostOfAStep).free());
-    v("sampler", s.sampler, "Name of the sampler; unset: that of samples.",
-      one_of(diffusion::sampler_names()).free());
-    v("num_steps", s.num_steps, "Sampling steps; unset: as many as samples.", in_range(1, 1000).free());
-    v("guidance", s.guidance, "Classifier-free guidance scale; unset: that of samples.",
-      in_range(1, 100).free());
+    SamplerChoice::fields(s, v);
     DrawnScoresConfig::fields(s, v);
   }
   void validate(std::vector<std::string>& problems) const;
