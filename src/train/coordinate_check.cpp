@@ -65,15 +65,15 @@ class TrainedWidth {
   TrainedWidth(const run::RunConfig& run, const run::StageConfig& stage, int64_t width, uint64_t seed,
                int64_t batch_size)
       : config_(model_of_width(run, stage, width)),
+        base_(features::width_base(run.transformer)),
         model_(nn::Scope(state_), config_),
         loss_(stage, at::kCPU),
         seed_(seed),
         batch_size_(batch_size) {
-    const auto base = features::width_base(run.transformer);
     models::initialize(state_, config_,
-                       {.seed = seed, .embedder_std = stage.init.embedder_std, .base = base});
+                       {.seed = seed, .embedder_std = stage.init.embedder_std, .base = base_});
     std::map<std::string, std::vector<double>> rates;
-    if (base) rates = models::learning_rate_factors(config_, *base);
+    if (base_) rates = models::learning_rate_factors(config_, *base_);
     std::vector<std::vector<double>> factors;
     std::vector<int64_t> matrices;
     for (const auto& item : state_.items()) {
@@ -108,8 +108,9 @@ class TrainedWidth {
     const at::Tensor noisy = loss_.noisy(batch.x_start, batch.noise, batch.t);
     const nn::ObservedProducts observed([&](const at::Tensor& weight, const at::Tensor& output) {
       const auto name = names_.find(weight.const_data_ptr());
-      if (name != names_.end())
-        result[name->second.substr(0, name->second.rfind('.'))] = output.to(at::kFloat).clone();
+      if (name == names_.end()) return;
+      const std::string layer = name->second.substr(0, name->second.rfind('.'));
+      result[layer] = without_query_scale(layer, output.to(at::kFloat).clone());
     });
     result[kOutput] = model_.forward(noisy, loss_.model_timestep(batch.t), batch.condition).clone();
     return result;
@@ -118,9 +119,9 @@ class TrainedWidth {
   std::vector<std::string> kinds() const {
     std::vector<std::string> result;
     for (const auto& item : state_.items()) {
+      if (!item.name.ends_with(".weight")) continue;
       const std::string kind = kind_of(item.name.substr(0, item.name.rfind('.')));
-      if (item.name.ends_with(".weight") && std::find(result.begin(), result.end(), kind) == result.end())
-        result.push_back(kind);
+      if (std::find(result.begin(), result.end(), kind) == result.end()) result.push_back(kind);
     }
     result.emplace_back(kOutput);
     return result;
@@ -147,7 +148,18 @@ class TrainedWidth {
     return batch;
   }
 
+  // muP's queries hold what the paper has as another scale of attention.
+  at::Tensor without_query_scale(const std::string& layer, at::Tensor output) const {
+    if (!base_) return output;
+    const auto& shape = config_.shape();
+    if (layer.ends_with(".q_linear")) output.div_(models::query_scale(shape, *base_));
+    if (layer.ends_with(".attn.qkv") && !shape.qk_norm)
+      output.narrow(-1, 0, shape.hidden_size).div_(models::query_scale(shape, *base_));
+    return output;
+  }
+
   models::TransformerConfig config_;
+  std::optional<models::WidthBase> base_;
   nn::StateDict state_;
   models::Transformer model_;
   diffusion::TrainingLoss loss_;
