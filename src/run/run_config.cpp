@@ -285,7 +285,7 @@ void MetricsConfig::validate(std::vector<std::string>& problems) const {
 
 diffusion::Process StageConfig::process() const {
   diffusion::Process result = DiffusionConfig::process();
-  result.consistency = info().distills;
+  result.consistency = !objective.empty() && info().distills;
   return result;
 }
 

@@ -317,6 +317,21 @@ TEST(RunConfig, AConsistencyStageDrawsInFourSteps) {
               HasSubstr("init.how: random is not possible with objective consistency; possible: copy"));
 }
 
+TEST(RunConfig, TheBaseOfMupFitsHeadsAndOptimizer) {
+  const auto with = [](const std::string& keys, const std::string& stage = "") {
+    const std::string file = replace(kGood, "preset: XL/2", "preset: XL/2, " + keys);
+    return error_of(stage.empty() ? file : replace(file, "steps: 5}", "steps: 5, " + stage + "}"));
+  };
+  EXPECT_EQ(with("base_width: 288"), "");
+  EXPECT_EQ(with("base_width: 256, base_heads: 4"), "");
+  EXPECT_THAT(with("base_width: 100"), HasSubstr("base_width 100 is not a multiple of 16 heads"));
+  EXPECT_THAT(with("base_width: 90, base_heads: 5"), HasSubstr("base_width 90 is not a multiple of 4"));
+  EXPECT_THAT(with("base_heads: 4"), HasSubstr("base_heads has no effect without base_width"));
+  for (const char* name : {"came", "muon"})
+    EXPECT_THAT(with("base_width: 288", std::string("optimizer: {name: ") + name + "}"),
+                HasSubstr(std::string("transformer.base_width needs optimizer.name: adamw, not ") + name));
+}
+
 TEST(RunConfig, SizesOfTheStages) {
   const auto config = config::read_text<RunConfig>(kGood, "run.yaml");
   const models::VaeConfig vae;
