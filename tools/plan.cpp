@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.h"
+#include "coordinate_chart.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
@@ -25,6 +26,7 @@ struct PlanArguments {
   int64_t gpus = 1, micro_batch_size = -1, activation_checkpointing = -1, classes = 0, caption_tokens = 0;
   double price = 0, carbon = 0.4, mfu = 0, efficiency = 0;
   bool shard = false, json = false, check = false;
+  CoordinateChart coordinates;
 };
 
 double positive_number(const std::string& text) {
@@ -287,6 +289,7 @@ void print(const plan::RunPlan& plan, const PlanArguments& arguments, const plan
 
 void run_plan(const PlanArguments& arguments) {
   const auto config = run_config(arguments);
+  if (!arguments.coordinates.file.empty()) return draw_coordinate_check(config, arguments.coordinates);
   const auto options = plan_options(arguments, config);
   const auto plan = plan::plan_run(config, options);
   if (arguments.json)
@@ -312,6 +315,25 @@ void add_rates(CLI::App& command, PlanArguments& arguments) {
   for (auto* one : {efficiency, mfu, images, calibrate})
     for (auto* other : {efficiency, mfu, images, calibrate})
       if (one != other) one->excludes(other);
+}
+
+void add_coordinate_check(CLI::App& command, CoordinateChart& chart) {
+  auto* check = command.add_option(
+      "--coord-check", chart.file,
+      "in place of the plan: train small models of several widths for a few steps on random samples, and draw to this .svg how "
+      "much the outputs of each kind of layer change (with a table in .json); flat with transformer.base_width");
+  auto* widths =
+      command.add_option("--widths", chart.widths, "of the check (default: four, from about 64 on)")
+          ->delimiter(',');
+  auto* steps = command.add_option("--check-steps", chart.steps, "of the check")
+                    ->check(CLI::Range(1, 1000))
+                    ->capture_default_str();
+  auto* seeds = command.add_option("--seeds", chart.seeds, "of the check; values are means over them")
+                    ->check(CLI::Range(1, 100))
+                    ->capture_default_str();
+  auto* stage =
+      command.add_option("--stage", chart.stage, "of the check (default: the first with a transformer)");
+  for (auto* one : {widths, steps, seeds, stage}) one->needs(check);
 }
 
 }  // namespace
@@ -352,12 +374,14 @@ void add_plan(CLI::App& app) {
       ->add_option("--caption-tokens", arguments->caption_tokens,
                    "mean length of a caption (default: text_encoder.max_tokens)")
       ->check(CLI::Range(1, 8192));
+  add_coordinate_check(*command, arguments->coordinates);
   command->add_flag("--json", arguments->json, "print JSON");
   command->add_flag("--check", arguments->check, "exit code 78 if a stage does not fit");
   command->footer(
       "Examples:\n  pixart plan configs/paper/alpha.yaml --gpu a100-80 --gpus 64 --price 1.6\n"
       "  pixart plan configs/paper/alpha.yaml --gpu v100 --gpus 64 --images-per-second paper\n"
-      "  pixart plan my.yaml --gpu rtx4090 --check");
+      "  pixart plan my.yaml --gpu rtx4090 --check\n"
+      "  pixart plan my.yaml --coord-check widths.svg --set transformer.base_width=64");
   command->callback([arguments] { run_plan(*arguments); });
 }
 

@@ -93,9 +93,9 @@ void read_recipe(SampleArguments& arguments) {
   draw.width = std::stoi(value("width"));
   options.seed = std::stoull(value("seed"));
   options.first_index = std::stoll(value("index"));
-  options.sampler = value("sampler");
-  options.num_steps = std::stoll(value("num_steps"));
-  options.guidance = std::stod(value("guidance"));
+  arguments.sampler = value("sampler");
+  arguments.num_steps = std::stoll(value("num_steps"));
+  arguments.guidance = std::stod(value("guidance"));
   options.one_by_one = true;
   const auto precision = text.find("precision");
   arguments.request.precision = precision == text.end()
@@ -160,8 +160,8 @@ void check(SampleArguments& arguments) {
   arguments.set.options.seed = arguments.seed.value_or(0);
   if (!arguments.from_image.empty()) repeat(arguments);
   const auto known = diffusion::sampler_names();
-  if (!contains(known, arguments.set.options.sampler))
-    throw UserError(unknown_name("sampler", arguments.set.options.sampler, known));
+  if (arguments.sampler && !contains(known, *arguments.sampler))
+    throw UserError(unknown_name("sampler", *arguments.sampler, known));
   if (arguments.request.path.empty())
     throw UserError("no model: give a run folder, a pipeline folder or weights (or --from-image FILE).");
   check_combinations(arguments);
@@ -240,17 +240,20 @@ void add_options(CLI::App& command, SampleArguments& arguments) {
   command.add_option("--text-encoder", arguments.request.text_encoder,
                      "folder of the T5 encoder, if MODEL has only transformer weights");
   add_process_options(command, arguments.request.chosen, "");
+  const diffusion::SamplerConfig usual;
+  command.add_option("--sampler", arguments.sampler,
+                     fmt::format("one of {} (default: {}; lcm for a consistency model)",
+                                 join(diffusion::sampler_names(), ", "), usual.sampler));
   command
-      .add_option("--sampler", arguments.set.options.sampler,
-                  "one of " + join(diffusion::sampler_names(), ", "))
-      ->capture_default_str();
-  command.add_option("--steps", arguments.set.options.num_steps, "sampling steps")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+      .add_option("--steps", arguments.num_steps,
+                  fmt::format("sampling steps (default: {}; 4 for a consistency model)", usual.num_steps))
+      ->check(CLI::Range(1, 1000));
   command
-      .add_option("--guidance", arguments.set.options.guidance, "classifier-free guidance; 1 turns it off")
-      ->check(CLI::Range(1.0, 100.0))
-      ->capture_default_str();
+      .add_option(
+          "--guidance", arguments.guidance,
+          fmt::format("classifier-free guidance; 1 turns it off (default: {}; 1 for a consistency model)",
+                      usual.guidance))
+      ->check(CLI::Range(1.0, 100.0));
   command.add_option("--height", arguments.set.draw.height, "pixels (PixArt-MS; default: the model's own)")
       ->check(CLI::Range(8, 16384));
   command.add_option("--width", arguments.set.draw.width, "pixels (PixArt-MS; default: the model's own)")

@@ -59,6 +59,19 @@ void require_same_model(const SampleArguments& arguments, const sample::Pipeline
                                 hash->second.substr(0, 19), pipeline.weights_sha256().substr(0, 19)));
 }
 
+// What was not asked for is as the model wants it.
+void choose_sampler(SampleArguments& arguments, const sample::Pipeline& pipeline) {
+  const auto usual = diffusion::default_sampler(pipeline.process());
+  auto& options = arguments.set.options;
+  options.sampler = arguments.sampler.value_or(usual.sampler);
+  options.num_steps = arguments.num_steps.value_or(usual.num_steps);
+  options.guidance = arguments.guidance.value_or(usual.guidance);
+  if (pipeline.process().consistency &&
+      (options.sampler != usual.sampler || options.guidance != usual.guidance))
+    log::warning("this model is distilled for sampler {} and guidance {}; it is asked to draw with {} and {}",
+                 usual.sampler, usual.guidance, options.sampler, options.guidance);
+}
+
 void require_fitting_sampler(const SampleArguments& arguments, const sample::Pipeline& pipeline) {
   const auto problem =
       diffusion::sampler_problem(arguments.set.options.sampler, pipeline.process().prediction);
@@ -113,6 +126,7 @@ void finish(const sample::Pipeline& pipeline, const SampleArguments& arguments,
 sample::Pipeline prepare(SampleArguments& arguments) {
   auto pipeline = open_pipeline(arguments);
   require_same_model(arguments, pipeline);
+  choose_sampler(arguments, pipeline);
   require_fitting_sampler(arguments, pipeline);
   choose_size(arguments, pipeline);
   auto& set = arguments.set;

@@ -21,6 +21,10 @@ struct SampleArguments {
   sample::FolderRequest folder;
   std::string prompt_file, aspect, suite;
   std::filesystem::path from_image;
+  // Unset: as the model wants (diffusion::default_sampler).
+  std::optional<std::string> sampler = {};
+  std::optional<int64_t> num_steps = {};
+  std::optional<double> guidance = {};
   std::optional<int64_t> count = {};  // unset: 1, or as the suite wants
   std::optional<uint64_t> seed = {};  // unset: 0, or as the suite wants
   Weights weights = Weights::kEma;

@@ -11,6 +11,7 @@
 #include "pixart/convert/stated_process.h"
 #include "pixart/convert/tensor_map.h"
 #include "pixart/diffusion/noise_schedule.h"
+#include "pixart/diffusion/samplers.h"
 #include "pixart/nn/dtype.h"
 #include "pixart/text/tokenizer.h"
 
@@ -59,6 +60,14 @@ nlohmann::json scheduler_of(const char* class_name, const diffusion::Process& pr
 }
 
 constexpr const char *kSolverClass = "DPMSolverMultistepScheduler", *kDdimClass = "DDIMScheduler";
+
+void write_consistency(const fs::path& folder, const diffusion::Process& process) {
+  nlohmann::json scheduler = scheduler_of(kConsistencyScheduler, process);
+  add_process(scheduler, process);
+  scheduler["original_inference_steps"] = diffusion::kConsistencySteps;
+  create_folders(folder);
+  write_json(folder / "scheduler_config.json", ordered_json(scheduler));
+}
 
 // The defaults of the scheduler's class are those of the official conversion scripts.
 void write_solver(const fs::path& folder, const diffusion::Process& process) {
@@ -234,11 +243,12 @@ std::vector<std::pair<std::string, CardMetadata>> write_pipeline_parts(const fs:
   if (const auto* pixart = std::get_if<models::PixArtConfig>(&architecture)) {
     add("text_encoder", write_text_encoder(folder / "text_encoder", options));
     write_tokenizer(folder / "tokenizer", options, pixart->max_tokens);
-    write_solver(folder / "scheduler", process);
+    const bool in_few_steps = process.consistency;
+    (in_few_steps ? write_consistency : write_solver)(folder / "scheduler", process);
     write_json(folder / kPipelineIndex,
                {{"_class_name", pipeline_of(*pixart)},
                 {"_diffusers_version", "0.25.0"},
-                {"scheduler", {"diffusers", kSolverClass}},
+                {"scheduler", {"diffusers", in_few_steps ? kConsistencyScheduler : kSolverClass}},
                 {"text_encoder", {"transformers", "T5EncoderModel"}},
                 {"tokenizer", {"transformers", tokenizer_class(tokenizer_of(options))}},
                 {"transformer", {"diffusers", "PixArtTransformer2DModel"}},

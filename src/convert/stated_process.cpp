@@ -20,7 +20,8 @@ namespace {
 constexpr uint64_t kLargestConfig = uint64_t{1} << 20;
 constexpr int64_t kFewestSteps = 2, kMostSteps = 1'000'000;
 constexpr const char *kPredictionKey = "prediction", *kZeroTerminalSnrKey = "zero_terminal_snr",
-                     *kShiftKey = "shift", *kScheduleKey = "schedule", *kNumStepsKey = "num_train_steps";
+                     *kConsistencyKey = "consistency", *kShiftKey = "shift", *kScheduleKey = "schedule",
+                     *kNumStepsKey = "num_train_steps";
 
 bool boolean_at(const json& source, const char* key) {
   return source.contains(key) && source[key].is_boolean() && source[key].get<bool>();
@@ -49,6 +50,8 @@ void check(const Process& process, const std::string& subject) {
     throw UserError(fmt::format(
         "{}: zero terminal SNR with a prediction of the noise, which does not tell the image there.",
         subject));
+  if (process.consistency && process.is_flow())
+    throw UserError(subject + ": a consistency model of a flow, which this program does not have.");
   if (!process.is_flow()) diffusion::make_noise_schedule(process);
 }
 
@@ -118,6 +121,7 @@ std::string process_text(const std::optional<Process>& process) {
   const Process usual;
   nlohmann::ordered_json result = {{kPredictionKey, word_of(process->prediction)}};
   if (process->zero_terminal_snr) result[kZeroTerminalSnrKey] = true;
+  if (process->consistency) result[kConsistencyKey] = true;
   if (process->shift != usual.shift) result[kShiftKey] = process->shift;
   if (process->schedule != usual.schedule) result[kScheduleKey] = process->schedule;
   if (process->num_train_steps != usual.num_train_steps) result[kNumStepsKey] = process->num_train_steps;
@@ -133,6 +137,7 @@ std::optional<Process> parse_process(const std::string& text, const std::string&
     throw UserError(fmt::format("{}: {}", subject, unknown_name(kPredictionKey, word, known)));
   process.prediction = enum_of_word<Prediction>(word, kPredictionKey);
   process.zero_terminal_snr = boolean_at(source, kZeroTerminalSnrKey);
+  process.consistency = boolean_at(source, kConsistencyKey);
   process.shift = number_at(source, kShiftKey, process.shift);
   process.schedule = text_at(source, kScheduleKey, process.schedule);
   process.num_train_steps = count_at(source, kNumStepsKey, process.num_train_steps);
@@ -151,6 +156,7 @@ Process read_scheduler(const fs::path& scheduler_config) {
   } else {
     process.schedule = schedule_of(source, process, subject);
     process.zero_terminal_snr = boolean_at(source, "rescale_betas_zero_snr");
+    process.consistency = text_at(source, "_class_name", "") == kConsistencyScheduler;
   }
   check(process, subject);
   return process;
@@ -174,7 +180,7 @@ std::optional<Process> process_with(const ChosenProcess& chosen, const std::opti
   Process process = stated.value_or(Process{});
   if (chosen.prediction && (!stated || *chosen.prediction != stated->prediction)) {
     process.prediction = *chosen.prediction;
-    process.zero_terminal_snr = false;
+    process.zero_terminal_snr = process.consistency = false;
     process.shift = Process{}.shift;
   }
   const std::string word = word_of(process.prediction);

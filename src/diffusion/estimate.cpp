@@ -6,8 +6,9 @@
 
 namespace pixart::diffusion {
 
+template <class Factor>
 at::Tensor xstart_from(Prediction prediction, const at::Tensor& output, const at::Tensor& latent,
-                       double alpha, double sigma) {
+                       const Factor& alpha, const Factor& sigma) {
   switch (prediction) {
     case Prediction::kEpsilon:
       return (latent - sigma * output) / alpha;
@@ -21,8 +22,9 @@ at::Tensor xstart_from(Prediction prediction, const at::Tensor& output, const at
   PIXART_CHECK(false, "prediction {}", int(prediction));
 }
 
-at::Tensor noise_from(Prediction prediction, const at::Tensor& output, const at::Tensor& latent, double alpha,
-                      double sigma) {
+template <class Factor>
+at::Tensor noise_from(Prediction prediction, const at::Tensor& output, const at::Tensor& latent,
+                      const Factor& alpha, const Factor& sigma) {
   switch (prediction) {
     case Prediction::kEpsilon:
       return output;
@@ -35,5 +37,14 @@ at::Tensor noise_from(Prediction prediction, const at::Tensor& output, const at:
   }
   PIXART_CHECK(false, "prediction {}", int(prediction));
 }
+
+template at::Tensor xstart_from(Prediction, const at::Tensor&, const at::Tensor&, const double&,
+                                const double&);
+template at::Tensor xstart_from(Prediction, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                const at::Tensor&);
+template at::Tensor noise_from(Prediction, const at::Tensor&, const at::Tensor&, const double&,
+                               const double&);
+template at::Tensor noise_from(Prediction, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                               const at::Tensor&);
 
 }  // namespace pixart::diffusion

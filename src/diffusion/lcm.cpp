@@ -1,17 +1,13 @@
 #include <ATen/ATen.h>
 
-#include <cmath>
-
 #include "estimate.h"
 #include "pixart/base/error.h"
+#include "pixart/diffusion/consistency.h"
 #include "pixart/diffusion/samplers.h"
 
 namespace pixart::diffusion {
 
 namespace {
-
-constexpr double kDataVariance = 0.25;   // sigma_data = 0.5
-constexpr double kTimestepScale = 10.0;  // the output equals the input only at t = 0
 
 // Every (origin_steps / num_steps)-th timestep of the teacher, beginning with the noisiest.
 std::vector<int64_t> lcm_timesteps(int64_t train_steps, const LcmOptions& options) {
@@ -37,10 +33,10 @@ at::Tensor sample_lcm(const Denoiser& denoiser, const NoiseSchedule& full, at::T
   const auto timesteps = lcm_timesteps(full.num_train_steps, options);
   for (int64_t k = 0; k < options.num_steps; ++k) {
     const auto t = size_t(timesteps[size_t(k)]);
-    const double scaled = kTimestepScale * double(t), spread = scaled * scaled + kDataVariance;
+    const auto scalings = boundary_scalings(double(t));
     const at::Tensor xstart = xstart_from(full.prediction, predict(denoiser, latent, double(t)), latent,
                                           full.sqrt_alphas_cumprod[t], full.sqrt_one_minus_alphas_cumprod[t]);
-    const at::Tensor denoised = (scaled / std::sqrt(spread)) * xstart + (kDataVariance / spread) * latent;
+    const at::Tensor denoised = scalings.out * xstart + scalings.skip * latent;
     if (options.denoised) options.denoised(k + 1, denoised);
     latent = denoised;
     if (k + 1 < options.num_steps) {

@@ -101,6 +101,11 @@ const NamedSampler& find_sampler(const std::string& name) { return row_named(kSa
 
 std::vector<std::string> sampler_names() { return names_of(kSamplers); }
 
+SamplerConfig default_sampler(const Process& process) {
+  return process.consistency ? SamplerConfig{.sampler = "lcm", .num_steps = 4, .guidance = 1}
+                             : SamplerConfig{};
+}
+
 int64_t guided_channels(const std::string& name, int64_t latent_channels) {
   return find_sampler(name).guides_three_channels ? std::min(kAncestralGuidedChannels, latent_channels)
                                                   : latent_channels;

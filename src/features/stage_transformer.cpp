@@ -8,15 +8,6 @@ namespace pixart::features {
 
 namespace {
 
-models::TransformerShape shape_of(const run::TransformerSizeConfig& config) {
-  if (config.preset) return models::transformer_preset(*config.preset);
-  return {.patch_size = config.patch_size.value_or(0),
-          .hidden_size = config.hidden_size.value_or(0),
-          .depth = config.depth.value_or(0),
-          .num_heads = config.num_heads.value_or(0),
-          .mlp_ratio = config.mlp_ratio};
-}
-
 int64_t latent_side(const run::StageConfig& stage, const models::VaeConfig& vae, int64_t patch_size) {
   const int64_t unit = vae.downscale() * patch_size;
   for (const auto& one : stage.at_each_resolution())
@@ -68,6 +59,21 @@ void require_divided_grids(const run::StageConfig& stage, int64_t unit) {
 }
 
 }  // namespace
+
+models::TransformerShape shape_of(const run::TransformerSizeConfig& config) {
+  if (config.preset) return models::transformer_preset(*config.preset);
+  return {.patch_size = config.patch_size.value_or(0),
+          .hidden_size = config.hidden_size.value_or(0),
+          .depth = config.depth.value_or(0),
+          .num_heads = config.num_heads.value_or(0),
+          .mlp_ratio = config.mlp_ratio};
+}
+
+std::optional<models::WidthBase> width_base(const run::TransformerSizeConfig& config) {
+  if (!config.base_width) return std::nullopt;
+  return models::WidthBase{.width = *config.base_width,
+                           .heads = config.base_heads.value_or(config.own_heads().value_or(1))};
+}
 
 models::TransformerConfig transformer_config(const run::RunConfig& run, const run::StageConfig& stage,
                                              const models::VaeConfig& vae, models::ConditionSizes sizes) {

@@ -5,8 +5,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
-#include "pixart/models/dit.h"
-#include "pixart/models/pixart.h"
+#include "pixart/models/mup.h"
 #include "pixart/nn/lora.h"
 #include "pixart/nn/random_fill.h"
 
@@ -17,51 +16,86 @@ namespace {
 bool has(const std::string& name, const std::string& part) { return name.find(part) != std::string::npos; }
 double fan_in(const at::Tensor& weight) { return double(weight.numel() / weight.size(0)); }
 
-void xavier_uniform(const at::Tensor& weight, const std::string& name, uint64_t seed) {
-  const double bound = std::sqrt(6.0 / (fan_in(weight) + double(weight.size(0))));
-  nn::fill_uniform_named(weight, name, seed, -bound, bound);
-}
+// The initial values of one model.
+class Rules {
+ public:
+  Rules(const TransformerConfig& config, const TransformerInit& init) : init_(init), shape_(config.shape()) {
+    if (!init.base) return;
+    const Transformer base(nn::Scope(base_), at_base(config, *init.base));
+  }
+  // That of the model, or of the base.
+  int64_t width() const { return init_.base ? init_.base->width : shape_.hidden_size; }
 
-void embedder(const at::Tensor& weight, const std::string& name, const TransformerInit& init) {
-  double spread = init.embedder_std.value_or(0.02);
-  if (spread == 0) spread = 1.0 / std::sqrt(fan_in(weight));
-  nn::fill_normal_named(weight, name, init.seed, spread);
-}
+  void normal(const nn::Parameter& p, double spread) const {
+    nn::fill_normal_named(p.tensor, p.name, init_.seed, spread * shrink(p));
+  }
+  void xavier_uniform(const nn::Parameter& p) const {
+    const at::Tensor like = at_base_width(p);
+    const double bound = std::sqrt(6.0 / (fan_in(like) + double(like.size(0)))) * shrink(p);
+    nn::fill_uniform_named(p.tensor, p.name, init_.seed, -bound, bound);
+  }
+  void embedder(const nn::Parameter& p) const {
+    double spread = init_.embedder_std.value_or(0.02);
+    if (spread == 0) spread = 1.0 / std::sqrt(fan_in(at_base_width(p)));
+    normal(p, spread);
+  }
+  // The rules that DiT and PixArt share. Returns false for names that need a rule of their own.
+  bool common(const nn::Parameter& p) const {
+    if (has(p.name, "t_embedder.mlp") && p.name.ends_with(".weight")) return embedder(p), true;
+    if (has(p.name, "final_layer.linear") || p.name.ends_with(".bias"))
+      return at::Tensor(p.tensor).zero_(), true;
+    if (p.name.ends_with("_norm.weight")) return at::Tensor(p.tensor).fill_(1), true;
+    if (p.tensor.dim() < 2 || has(p.name, "table")) return false;
+    return xavier_uniform(p), true;
+  }
+  // With muP, what is like another scale of attention.
+  void scale_queries(const nn::Parameter& p) const {
+    if (!init_.base) return;
+    const double scale = query_scale(shape_, *init_.base);
+    if (p.name.ends_with(".q_norm.weight") || p.name.ends_with(".q_linear.weight"))
+      at::Tensor(p.tensor).mul_(scale);
+    if (p.name.ends_with(".attn.qkv.weight") && !shape_.qk_norm)
+      p.tensor.narrow(0, 0, shape_.hidden_size).mul_(scale);
+  }
 
-// The rules that DiT and PixArt share. Returns false for names that need a rule of their own.
-bool common_rule(const nn::Parameter& p, const TransformerInit& init) {
-  if (has(p.name, "t_embedder.mlp") && p.name.ends_with(".weight"))
-    return embedder(p.tensor, p.name, init), true;
-  if (has(p.name, "final_layer.linear") || p.name.ends_with(".bias"))
-    return at::Tensor(p.tensor).zero_(), true;
-  if (p.name.ends_with("_norm.weight")) return at::Tensor(p.tensor).fill_(1), true;
-  if (p.tensor.dim() < 2 || has(p.name, "table")) return false;
-  return xavier_uniform(p.tensor, p.name, init.seed), true;
-}
+ private:
+  at::Tensor at_base_width(const nn::Parameter& p) const { return init_.base ? base_.get(p.name) : p.tensor; }
+  double shrink(const nn::Parameter& p) const {
+    if (!init_.base || p.tensor.dim() < 2 || has(p.name, "table")) return 1;
+    return std::sqrt(fan_in(base_.get(p.name)) / fan_in(p.tensor));
+  }
+
+  TransformerInit init_;
+  TransformerShape shape_;
+  nn::StateDict base_{{.dtype = at::kFloat, .device = at::kMeta}};
+};
 
 }  // namespace
 
 void initialize(nn::StateDict& state, const DitConfig& config, const TransformerInit& init) {
   at::NoGradGuard no_grad;
   const int64_t side = config.input_size / config.patch_size;
+  const Rules rules(config, init);
   for (const auto& p : state.items()) {
     if (nn::initialize_lora(p, init.seed)) continue;
     at::Tensor tensor = p.tensor;
     if (p.name == "pos_embed")
       tensor.copy_(sincos_positions(config.hidden_size, side, side, side, 1.0));
     else if (p.name == "y_embedder.embedding_table.weight")
-      nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
+      rules.normal(p, 0.02);
     else if (has(p.name, "adaLN_modulation"))
       tensor.zero_();
     else
-      PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
+      PIXART_CHECK(rules.common(p), "no rule for {}", p.name);
+    rules.scale_queries(p);
   }
 }
 
 void initialize(nn::StateDict& state, const PixArtConfig& config, const TransformerInit& init) {
   at::NoGradGuard no_grad;
   const int64_t side = config.input_size / config.patch_size;
-  const double table_spread = 1.0 / std::sqrt(double(config.hidden_size));
+  const Rules rules(config, init);
+  const double table_spread = 1.0 / std::sqrt(double(rules.width()));
   for (const auto& p : state.items()) {
     if (nn::initialize_lora(p, init.seed)) continue;
     at::Tensor tensor = p.tensor;
@@ -72,7 +106,7 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
     else if (p.name == "y_embedder.y_embedding")
       nn::fill_normal_named(tensor, p.name, init.seed, 1.0 / std::sqrt(double(config.caption_channels)));
     else if (p.name.ends_with("scale_shift_table"))
-      nn::fill_normal_named(tensor, p.name, init.seed, table_spread);
+      rules.normal(p, table_spread);
     else if (has(p.name, "cross_attn.proj"))
       tensor.zero_();
     else if (p.name.ends_with(".attn.sr.weight"))  // the mean of a square
@@ -85,12 +119,13 @@ void initialize(nn::StateDict& state, const PixArtConfig& config, const Transfor
           1.0 / std::sqrt(double(config.in_channels * config.patch_size * config.patch_size));
       nn::fill_uniform_named(tensor, p.name, init.seed, -bound, bound);
     } else if (is_weight && has(p.name, "y_proj"))
-      embedder(tensor, p.name, init);
+      rules.embedder(p);
     else if (is_weight &&
              (has(p.name, "t_block") || has(p.name, "csize_embedder") || has(p.name, "ar_embedder")))
-      nn::fill_normal_named(tensor, p.name, init.seed, 0.02);
+      rules.normal(p, 0.02);
     else
-      PIXART_CHECK(common_rule(p, init), "no rule for {}", p.name);
+      PIXART_CHECK(rules.common(p), "no rule for {}", p.name);
+    rules.scale_queries(p);
   }
   for (const auto& p : state.items()) {
     if (!is_control_name(p.name) || nn::is_lora_name(p.name)) continue;

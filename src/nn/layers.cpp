@@ -9,6 +9,7 @@
 #include "fused_ops.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
+#include "pixart/nn/observe.h"
 
 namespace pixart::nn {
 
@@ -18,6 +19,8 @@ constexpr int64_t kTimestepFeatures = 256;
 constexpr double kNormEps = 1e-6, kAffineNormEps = 1e-5;
 constexpr int64_t kMostLengths = 6, kLengthMultiple = 8;  // of captions on a GPU
 
+thread_local const ObservedProducts::See* observer = nullptr;
+
 int64_t rounded_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, h, N, d], a view
@@ -26,12 +29,20 @@ at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, 
 
 at::Tensor linear_in_type_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto dtype = x.scalar_type();
-  return at::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
+  const at::Tensor y = at::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
+  if (observer != nullptr) (*observer)(weight, y);
+  return y;
 }
 
 at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2); }
 
 }  // namespace
+
+ObservedProducts::ObservedProducts(See see) : see_(std::move(see)) {
+  PIXART_CHECK(observer == nullptr, "products that are observed twice");
+  observer = &see_;
+}
+ObservedProducts::~ObservedProducts() { observer = nullptr; }
 
 Linear::Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias)
     : weight(scope.parameter("weight", {out, in})), lora(scope.linear()) {

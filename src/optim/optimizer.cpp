@@ -1,6 +1,7 @@
 #include "pixart/optim/optimizer.h"
 
 #include "pixart/base/error.h"
+#include "rates.h"
 
 namespace pixart::optim {
 
@@ -80,12 +81,15 @@ OptimizerConfig resolved(OptimizerConfig config) {
 }
 
 Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parameters,
-                     const std::vector<int64_t>& matrices)
+                     const std::vector<int64_t>& matrices, const std::vector<std::vector<double>>& rates)
     : name_(config.name) {
+  auto ranges = rate_ranges(parameters, rates);
+  PIXART_CHECK(ranges.empty() || name_ == OptimizerName::kAdamW, "{} with several learning rates",
+               word_of(name_));
   const OptimizerConfig full = resolved(config);
   switch (name_) {
     case OptimizerName::kAdamW:
-      method_ = AdamW{adamw_config(full), make_adamw_state(parameters.values())};
+      method_ = AdamW{adamw_config(full), make_adamw_state(parameters.values()), std::move(ranges)};
       break;
     case OptimizerName::kCame:
       method_ = Came{came_config(full), make_came_state(parameters)};
@@ -110,6 +114,11 @@ void Optimizer::step(const FlatParameters& parameters, double lr, double gradien
     return;
   }
   auto& adamw = std::get<AdamW>(method_);
+  if (!adamw.rates.empty()) {
+    adamw_step_in_ranges(parameters, adamw.state, adamw.config, lr, gradient_scale, ema, ema_decay,
+                         adamw.rates);
+    return;
+  }
   at::Tensor values = parameters.values();
   adamw_step(values, parameters.gradients(), adamw.state, adamw.config, lr, gradient_scale, ema, ema_decay,
              parameters.num_decayed());

@@ -89,6 +89,16 @@ Flops mixed(const Flops& few, const Flops& all, double share) {
           .executed = share * few.executed + (1 - share) * all.executed};
 }
 
+Flops stage_flops(const run::StageConfig& stage, const models::TransformerWork& work,
+                  const run::Trained& trained, int64_t recompute_every) {
+  Flops flops = transformer_flops(work, recompute_every, trained);
+  if (!stage.info().distills) return flops;
+  constexpr double kOtherNetworks = 3;  // the teacher with both conditions, and the target
+  flops.training += kOtherNetworks * flops.forward;
+  flops.executed += kOtherNetworks * flops.forward;
+  return flops;
+}
+
 namespace {
 
 // Blocks of three convolutions, and two of one pixel each where they have norms. It is not trained here, so nothing is

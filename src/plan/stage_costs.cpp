@@ -174,6 +174,7 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
   costs.work = transformer.work();
   add_projection(stage, costs.work.width, state, assumptions);
   count(stage, state, costs);
+  if (stage.info().distills) costs.buffer_bytes += kFloat * double(costs.parameters);  // the teacher
   models::TransformerWork worked = costs.work;  // memory counts the longest caption, time the mean one
   if (options.caption_tokens && worked.cross_attention)
     worked.caption_tokens = std::min(worked.caption_tokens, *options.caption_tokens);
@@ -181,7 +182,7 @@ StageCosts stage_costs(const run::RunConfig& config, const run::StageConfig& sta
       .model = costs.parameters, .trained = costs.trained, .has_adapters = costs.lora_rank > 0};
   const run::SkippedTokens skipped = stage.skipped_tokens(worked.depth);
   const auto flops = [&](const models::TransformerWork& work) {
-    return transformer_flops(work, costs.recompute_every, counts.trained_part());
+    return stage_flops(stage, work, counts.trained_part(), costs.recompute_every);
   };
   const double share = skipped.share_of(stage.steps);
   costs.flops = mixed(flops(worked.skipping(skipped.rate, skipped.from, skipped.to)), flops(worked), share);

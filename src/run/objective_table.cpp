@@ -8,15 +8,33 @@ namespace pixart::run {
 
 namespace {
 
-// Keys of the objectives that train a transformer, and `others`.
-std::vector<std::string> transformer_keys(std::vector<std::string> others = {}) {
-  std::vector<std::string> keys = {"horizontal_flip",   "encode",   "precision", "activation_checkpointing",
-                                   "condition_dropout", "lora",     "metrics",   "routing",
-                                   "masking",           "alignment"};
-  for (auto& key : diffusion::diffusion_keys()) keys.push_back(std::move(key));
-  for (auto& key : others) keys.push_back(std::move(key));
+using Keys = std::vector<std::string>;
+
+Keys joined(Keys keys, const Keys& others) {
+  keys.insert(keys.end(), others.begin(), others.end());
   return keys;
 }
+
+// Keys of the objectives that train a transformer, and `others`.
+Keys transformer_keys(const Keys& others = {}) {
+  const Keys keys = {"horizontal_flip",   "encode", "precision", "activation_checkpointing",
+                     "condition_dropout", "lora",   "metrics"};
+  return joined(keys, others);
+}
+
+// Keys of the objectives that learn from noisy latents of the samples.
+Keys denoising_keys(const Keys& others = {}) {
+  return joined(joined(diffusion::diffusion_keys(), {"routing", "masking", "alignment"}), others);
+}
+
+// Keys of the objectives that train a PixArt.
+Keys pixart_keys(const Keys& others) {
+  return transformer_keys(joined({"aspect_buckets", "kv_compression", "micro_conditions", "multi_scale",
+                                  "position_scale", "resolution_rule", "resolutions"},
+                                 others));
+}
+
+const Keys kPixartTargets = {"blocks.*.attn.*", "blocks.*.mlp.*", "blocks.*.cross_attn.*"};
 
 }  // namespace
 
@@ -34,15 +52,22 @@ const std::vector<ObjectiveInfo>& objective_table() {
        .reads_labels = true,
        .adapter_targets = {"blocks.*.attn.*", "blocks.*.mlp.*"},
        .init = {InitHow::kRandom, InitHow::kCopy},
-       .keys = transformer_keys()},
+       .keys = transformer_keys(denoising_keys())},
       {.name = "text_conditional",
        .meaning = "the text-to-image PixArt (stages 2 and 3)",
        .model = "PixArt",
        .reads_captions = true,
-       .adapter_targets = {"blocks.*.attn.*", "blocks.*.mlp.*", "blocks.*.cross_attn.*"},
+       .adapter_targets = kPixartTargets,
        .init = {InitHow::kRandom, InitHow::kCopy, InitHow::kReparameterize},
-       .keys = transformer_keys({"aspect_buckets", "control", "kv_compression", "micro_conditions",
-                                 "multi_scale", "position_scale", "resolution_rule", "resolutions"})},
+       .keys = pixart_keys(denoising_keys({"control"}))},
+      {.name = "consistency",
+       .meaning = "a PixArt that draws in a few steps, distilled from the PixArt that it starts from (LCM)",
+       .model = "PixArt",
+       .reads_captions = true,
+       .distills = true,
+       .adapter_targets = kPixartTargets,
+       .init = {InitHow::kCopy},
+       .keys = pixart_keys({"prediction", "zero_terminal_snr", "consistency"})},
   };
   return table;
 }

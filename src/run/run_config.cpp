@@ -71,6 +71,25 @@ void TransformerSizeConfig::validate(std::vector<std::string>& problems) const {
         fmt::format("mlp_ratio {} leaves no channel of hidden_size {}", mlp_ratio, *hidden_size));
   if (all_sizes && *hidden_size % 4 != 0)
     problems.push_back(fmt::format("hidden_size {} is not a multiple of 4 (position table)", *hidden_size));
+  add_base_problems(problems);
+}
+
+void TransformerSizeConfig::add_base_problems(std::vector<std::string>& problems) const {
+  if (base_heads && !base_width) problems.push_back("base_heads has no effect without base_width");
+  if (!base_width) return;
+  const auto heads = base_heads ? base_heads : own_heads();
+  if (*base_width % 4 != 0)
+    problems.push_back(fmt::format("base_width {} is not a multiple of 4 (position table)", *base_width));
+  if (heads && *base_width % *heads != 0)
+    problems.push_back(
+        fmt::format("base_width {} is not a multiple of {} heads; set base_heads, or another width",
+                    *base_width, *heads));
+}
+
+std::optional<int64_t> TransformerSizeConfig::own_heads() const {
+  if (!preset) return num_heads;
+  if (!contains(models::transformer_preset_names(), *preset)) return std::nullopt;
+  return models::transformer_preset(*preset).num_heads;
 }
 
 std::optional<int64_t> TransformerSizeConfig::num_blocks() const {
@@ -228,7 +247,10 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
                                    join(objectives_with(key), " and ")));
   if (!info().trains_autoencoder()) {
     DiffusionConfig::validate(problems);
-    add_sampler_problem("samples.sampler", samples.sampler, prediction, problems);
+    if (samples.sampler) add_sampler_problem("samples.sampler", *samples.sampler, prediction, problems);
+    if (info().distills && prediction == diffusion::Prediction::kFlow)
+      problems.push_back("prediction: flow is not possible with objective " + objective +
+                         ", whose solver needs a schedule of betas: epsilon, x_start or v");
     if (metrics.sampler) add_sampler_problem("metrics.sampler", *metrics.sampler, prediction, problems);
     if (metrics.every > 0 && !contains(idle, std::string("metrics")))
       add_prompt_problems(info(), metrics, problems);
@@ -298,11 +320,17 @@ void MetricsConfig::validate(std::vector<std::string>& problems) const {
   DrawnScoresConfig::validate(problems);
 }
 
-diffusion::SamplerConfig StageConfig::metrics_sampler() const {
-  return {.sampler = metrics.sampler.value_or(samples.sampler),
-          .num_steps = metrics.num_steps.value_or(samples.num_steps),
-          .guidance = metrics.guidance.value_or(samples.guidance)};
+diffusion::Process StageConfig::process() const {
+  diffusion::Process result = DiffusionConfig::process();
+  result.consistency = !objective.empty() && info().distills;
+  return result;
 }
+
+diffusion::SamplerConfig StageConfig::sampler() const {
+  return samples.or_else(diffusion::default_sampler(process()));
+}
+
+diffusion::SamplerConfig StageConfig::metrics_sampler() const { return metrics.or_else(sampler()); }
 
 StageConfig StageConfig::held_out() const {
   StageConfig result = *this;
@@ -382,6 +410,16 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
         "stage {}: micro_conditions need a hidden_size that is a multiple of 3, not {}; choose another width, "
         "or set micro_conditions: false",
         stage.name, *size.hidden_size));
+  if (size.base_width && !stage.info().trains_autoencoder() && stage.lora.rank == 0 &&
+      stage.optimizer.name != optim::OptimizerName::kAdamW)
+    problems.push_back(fmt::format(
+        "stage {}: transformer.base_width needs optimizer.name: adamw, not {}; the learning rates "
+        "of muP are those of Adam",
+        stage.name, word_of(stage.optimizer.name)));
+  if (size.base_width && stage.has_micro_conditions() && *size.base_width % 3 != 0)
+    problems.push_back(fmt::format(
+        "stage {}: micro_conditions need a transformer.base_width that is a multiple of 3, not {}",
+        stage.name, *size.base_width));
   if (const auto depth = size.num_blocks())
     for (const auto& problem : stage.kv_compression.problems(*depth))
       problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
@@ -488,7 +526,13 @@ const data::SourceConfig& RunConfig::source(const std::string& name) const {
 
 RunConfig read_run_config(const std::filesystem::path& path, const std::vector<std::string>& overrides) {
   auto config = config::read_file<RunConfig>(path, overrides);
-  for (auto& stage : config.stages) stage.optimizer = optim::resolved(std::move(stage.optimizer));
+  for (auto& stage : config.stages) {
+    stage.optimizer = optim::resolved(std::move(stage.optimizer));
+    const auto sampler = stage.sampler();
+    stage.samples.sampler = sampler.sampler;
+    stage.samples.num_steps = sampler.num_steps;
+    stage.samples.guidance = sampler.guidance;
+  }
   return config;
 }
 

@@ -65,7 +65,8 @@ Tally score_split(const Pipeline& pipeline, const demo::EvaluationConfig& config
   const auto captions = captions_of_split(held_out, held_out ? config.held_out : config.seen);
   std::vector<std::string> prompts;
   for (const auto& caption : captions) prompts.push_back(caption.text);
-  GenerateOptions options{config};
+  const bool has_own = pipeline.process().consistency;  // for which the sampler of `config` is not meant
+  GenerateOptions options{has_own ? pipeline.stage().sampler() : diffusion::SamplerConfig(config)};
   options.seed = kEvaluationSeed + (held_out ? 1 : 0);
   options.batch_size = 64;
   return judge_images(captions, pipeline.generate({.prompts = prompts}, options));

@@ -14,6 +14,7 @@
 #include "pixart/convert/provenance.h"
 #include "pixart/convert/stated_process.h"
 #include "pixart/features/file_fingerprint.h"
+#include "pixart/features/stage_transformer.h"
 #include "pixart/run/checkpoint_folder.h"
 
 namespace pixart::train {
@@ -24,7 +25,9 @@ namespace {
 constexpr const char* kOwnLicense = "not stated: trained from random weights";
 
 models::TransformerInit transformer_init(const features::RunContext& run, const run::StageConfig& stage) {
-  return {.seed = run.stage_seed(stage), .embedder_std = stage.init.embedder_std};
+  return {.seed = run.stage_seed(stage),
+          .embedder_std = stage.init.embedder_std,
+          .base = features::width_base(run.config.transformer)};
 }
 
 // The file with an earlier stage's EMA weights, or the path in the config.
@@ -95,6 +98,18 @@ void require_finite_source(const run::StageConfig& stage, const nn::StateDict& s
       stage.name, found.size(), stage.init.from, name_some(found)));
 }
 
+// A teacher must be asked for what it predicts.
+void require_same_process(const run::StageConfig& stage, const convert::Identity& source) {
+  if (!stage.info().distills || !source.process) return;
+  const auto& was = *source.process;
+  if (was.prediction == stage.prediction && was.zero_terminal_snr == stage.zero_terminal_snr) return;
+  throw UserError(fmt::format(
+      "stage {0}: the teacher init.from {1} predicts {2}{3}, so the stage needs prediction: {2} and "
+      "zero_terminal_snr: {4}",
+      stage.name, stage.init.from, word_of(was.prediction),
+      was.zero_terminal_snr ? " from pure noise on" : "", was.zero_terminal_snr));
+}
+
 // The weights are a start all the same: only the output must be learned anew.
 void warn_of_other_prediction(const run::StageConfig& stage, const convert::Identity& source) {
   if (!source.process || source.process->prediction == stage.prediction) return;
@@ -136,6 +151,7 @@ formats::Metadata initialize_transformer(const features::RunContext& run, const 
   if (stage.init.how != run::InitHow::kReparameterize) models::initialize(state, config, init);
   if (stage.init.how == run::InitHow::kRandom) return metadata_of(stage, architecture, kOwnLicense, {});
   const auto source = open_initial(run, stage, config.shape().num_heads, Reads::kValues);
+  require_same_process(stage, source.identity);
   warn_of_other_prediction(stage, source.identity);
   std::vector<std::string> notes;
   if (stage.init.how == run::InitHow::kReparameterize) {
@@ -168,6 +184,7 @@ void check_initial_transformer(const features::RunContext& run, const run::Stage
   if (stage.init.how == run::InitHow::kRandom) return;
   const auto& config = model.config();
   const auto source = open_initial(run, stage, config.shape().num_heads, Reads::kShapes);
+  require_same_process(stage, source.identity);
   if (stage.init.how == run::InitHow::kReparameterize)
     convert::check_reparameterize_into(state, model, source, reparameterization(run, stage),
                                        subject_of(stage));
@@ -184,6 +201,12 @@ std::map<std::string, std::string> initial_hashes(const features::RunContext& ru
                                                   const run::StageConfig& stage) {
   if (stage.init.how == run::InitHow::kRandom || starts_from_stage(run.config, stage)) return {};
   return {{"init.from", features::weights_fingerprint(initial_path(run, stage))}};
+}
+
+std::map<std::string, std::string> teacher_hashes(const features::RunContext& run,
+                                                  const run::StageConfig& stage) {
+  if (!stage.info().distills) return {};
+  return {{"teacher", features::weights_fingerprint(initial_path(run, stage))}};
 }
 
 }  // namespace pixart::train

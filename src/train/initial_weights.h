@@ -32,4 +32,8 @@ bool starts_from_stage(const run::RunConfig& config, const run::StageConfig& sta
 std::map<std::string, std::string> initial_hashes(const features::RunContext& run,
                                                   const run::StageConfig& stage);
 
+// The hash of the files of which a distilled stage makes its teacher, under "teacher"; empty for other stages.
+std::map<std::string, std::string> teacher_hashes(const features::RunContext& run,
+                                                  const run::StageConfig& stage);
+
 }  // namespace pixart::train

@@ -44,8 +44,11 @@ at::IntArrayRef latent_shape_of(const data::Batch& batch) {
 }
 
 DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& sample) {
-  return held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
-                         setting.loss.num_steps());
+  DiffusionDraw draw = held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
+                                       setting.num_steps());
+  if (setting.distillation)
+    draw.guidance = at::full({draw.t.size(0)}, setting.distillation->held_out_guidance, at::kFloat);
+  return draw;
 }
 
 // The batch's conditions on the device, captions in float32.
@@ -164,6 +167,20 @@ DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& conf
   PIXART_CHECK(false, "timesteps {}", int(config.timesteps));
 }
 
+DrawInputs draws_for_consistency(uint64_t seed, const diffusion::ConsistencyConfig& config,
+                                 double condition_dropout) {
+  const DrawInputs uniformly = draws_by_sample(seed, diffusion::kConsistencySteps, condition_dropout);
+  return [=](const data::Batch& batch) {
+    DiffusionDraw draw = uniformly(batch);
+    std::vector<double> scales;
+    for (const int64_t position : batch.plan.positions)
+      scales.push_back(config.least_guidance + uniform({seed, uint64_t(position), Purpose::kGuidance}) *
+                                                   (config.most_guidance - config.least_guidance));
+    draw.guidance = at::tensor(scales, at::kDouble).to(at::kFloat);
+    return draw;
+  };
+}
+
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps) {
   std::vector<int64_t> keys, timesteps;
   for (int64_t k = 0; k < kHeldOutTimesteps; ++k) {
@@ -205,8 +222,8 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   if (setting_.weigh) inputs.weights = setting_.weigh(batch);
   auto& [draw, layout, weights] = inputs;
-  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.kept, &layout.source,
-                             &layout.slot, &layout.mask, &weights})
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.kept, &draw.guidance,
+                             &layout.source, &layout.slot, &layout.mask, &weights})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -260,13 +277,17 @@ at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionI
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device, *setting_.codec);
   const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
-  if (draw.kept.defined()) return losses_of_kept(condition, x_start, draw, blocks);
-  const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
-    return model_.forward(x, t, condition, blocks);
+  const auto losses_of_all = [&] {
+    const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
+      return model_.forward(x, t, condition, blocks);
+    };
+    const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
+    return weighted ? setting_.loss.losses(model, x_start, noise, t)
+                    : setting_.loss.unweighted_losses(model, x_start, noise, t);
   };
-  const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
-  const at::Tensor each = weighted ? setting_.loss.losses(model, x_start, noise, t)
-                                   : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  const at::Tensor each = setting_.distillation ? distilled_losses(condition, x_start, draw)
+                          : draw.kept.defined() ? losses_of_kept(condition, x_start, draw, blocks)
+                                                : losses_of_all();
   return inputs.weights.defined() ? each * nn::on_device(inputs.weights, device) : each;
 }
 
@@ -290,6 +311,21 @@ at::Tensor DiffusionObjective::losses_of_kept(const models::Condition& condition
   return setting_.loss.losses(
       [&](const at::Tensor&, const at::Tensor& time) { return part(whole(x_t, time)); }, part(x_start),
       part(noise), t);
+}
+
+// A dropped condition is the null condition for all three networks.
+at::Tensor DiffusionObjective::distilled_losses(const models::Condition& condition, const at::Tensor& x_start,
+                                                const DiffusionDraw& draw) const {
+  const auto& [teacher, target, loss, held_out_guidance] = *setting_.distillation;
+  const models::Condition both = models::joined(condition, teacher->null_of(condition));
+  const auto with = [](const models::Transformer& network, const models::Condition& its) {
+    return [&network, &its](const at::Tensor& x, const at::Tensor& t) { return network.forward(x, t, its); };
+  };
+  const auto there = [&](const at::Tensor& tensor) { return nn::on_device(tensor, setting_.device); };
+  return loss.losses({.student = with(model_, condition),
+                      .teacher_pair = with(*teacher, both),
+                      .target = with(*target, condition)},
+                     x_start, there(draw.noise), there(draw.t), there(draw.guidance));
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {

@@ -20,6 +20,8 @@
 #include "pixart/features/stage_transformer.h"
 #include "pixart/features/teacher.h"
 #include "pixart/formats/tensor_file.h"
+#include "pixart/models/mup.h"
+#include "pixart/plan/flops.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/trained_parameters.h"
 #include "pixart/sample/generate.h"
@@ -60,6 +62,40 @@ features::BatchEncoder batch_encoder(const features::RunContext& run, const run:
   return result;
 }
 
+// The model that a distilled stage starts from, frozen. It is read anew at each start of the program.
+std::shared_ptr<const models::Transformer> load_teacher(const features::RunContext& run,
+                                                        const run::StageConfig& stage,
+                                                        const models::TransformerConfig& config) {
+  nn::StateDict state({.dtype = at::kFloat, .device = run.device});
+  const auto teacher = std::make_shared<models::Transformer>(
+      models::Transformer(nn::Scope(state), config).with(features::execution_in(stage.precision)));
+  initialize_transformer(run, stage, *teacher, state);
+  return teacher;
+}
+
+// What a distilled stage learns from; `ema`: the model with the EMA of the trained weights.
+std::optional<Distillation> distillation(const features::RunContext& run, const run::StageConfig& stage,
+                                         std::shared_ptr<const models::Transformer> ema) {
+  if (!stage.info().distills) return std::nullopt;
+  constexpr double kMuchDecay = 0.99;
+  if (stage.ema_decay > kMuchDecay)
+    log::warning(
+        "stage {}: the EMA is the target of objective {}; with ema_decay {} it follows slowly (published: 0.95)",
+        stage.name, stage.objective, stage.ema_decay);
+  const auto config = ema->config();
+  return Distillation{
+      .teacher = load_teacher(run, stage, config),
+      .target = std::move(ema),
+      .loss = {diffusion::make_noise_schedule(stage.process()), stage.consistency, run.device},
+      .held_out_guidance = stage.consistency.mean_guidance()};
+}
+
+DrawInputs draws_of(const features::RunContext& run, const run::StageConfig& stage) {
+  const uint64_t seed = run.stage_seed(stage);
+  if (stage.info().distills) return draws_for_consistency(seed, stage.consistency, stage.condition_dropout);
+  return draws_by_sample(seed, stage, stage.batch_size, stage.condition_dropout);
+}
+
 DiffusionSetting diffusion_setting(features::RunContext& run, const run::StageConfig& stage,
                                    const Encoders& encoders, const models::TransformerShape& shape) {
   const auto parts = run.parts(stage);
@@ -68,8 +104,7 @@ DiffusionSetting diffusion_setting(features::RunContext& run, const run::StageCo
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = seed,
-          .draw = with_kept_tokens(draws_by_sample(seed, stage, stage.batch_size, stage.condition_dropout),
-                                   seed, skipped, shape.patch_size),
+          .draw = with_kept_tokens(draws_of(run, stage), seed, skipped, shape.patch_size),
           .device = run.device,
           .encode = batch_encoder(run, stage, encoders),
           .weigh = weights_by_part(parts, features::loss_weights(parts, stage)),
@@ -282,7 +317,7 @@ std::shared_ptr<const features::LatentCodec> grid_decoder(
 Drawing::Draw draw_with(const features::RunContext& run, const run::StageConfig& stage,
                         std::shared_ptr<const models::Transformer> ema,
                         std::shared_ptr<const features::LatentCodec> codec, models::Condition to_draw) {
-  sample::GenerateOptions options{stage.samples};
+  sample::GenerateOptions options{stage.sampler()};
   options.seed = uint64_t(run.config.seed);
   return [=, device = run.device, process = stage.process()](int64_t first, int64_t count,
                                                              const std::function<bool()>& asked_to_stop) {
@@ -317,9 +352,12 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   log::info("stage {}: {} of {} parameters", stage.name, config.kind_name(),
             with_thousands(result.state->num_parameters()));
   const auto counts = with_adapters(run, stage, result);
+  if (const auto base = features::width_base(run.config.transformer); base && stage.lora.rank == 0)
+    result.rates = models::learning_rate_factors(config, *base);
 
   result.codec = codec;
   DiffusionSetting setting = diffusion_setting(run, stage, encoders, config.shape());
+  setting.distillation = distillation(run, stage, ema);
   result.ema_objective = std::make_unique<DiffusionObjective>(*ema, setting);
   features::add_projection(stage, config.shape().hidden_size, *result.ema);
   setting.alignment = {
@@ -331,6 +369,7 @@ StageModel make_diffusion_stage(features::RunContext& run, const run::StageConfi
   prompts.to_draw.control = control_to_draw(parts.front(), *codec, prompts, config.shape().input_size);
   result.inputs = features::input_hashes(*codec, text_encoder.get());
   if (encoders.teacher) result.inputs["teacher"] = encoders.teacher->inputs().front().value;
+  result.inputs.merge(teacher_hashes(run, stage));
   const int64_t caption_tokens = text_encoder ? mean_tokens(parts, *text_encoder) : 0;
   count_work(stage, counts, parts,
              works_of_samples(run, stage, {codec->config(), prompts.sizes, caption_tokens}), result);

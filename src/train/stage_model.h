@@ -44,6 +44,7 @@ struct StageModel {
   std::unique_ptr<data::Loader> loader;
   std::shared_ptr<const data::SampleOrder> order = {};  // of the loader; set by stages of several resolutions
   std::optional<HeldOut> held_out = {};
+  std::map<std::string, std::vector<double>> rates = {};  // see TrainerConfig
   run::StageFacts facts = {};
   std::function<run::StepWork(int64_t step)> work_of = {};        // empty: each step has that of the facts
   int64_t quarantined = 0;                                        // samples that are rejected at the start

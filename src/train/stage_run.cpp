@@ -25,9 +25,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-run::TrainerConfig trainer_config(const run::RunConfig& run, const run::StageConfig& stage) {
+run::TrainerConfig trainer_config(const run::RunConfig& run, const run::StageConfig& stage,
+                                  const StageModel& model) {
   run::TrainerConfig config = stage;
   config.numerics = run.numerics;
+  config.rates = model.rates;
   return config;
 }
 
@@ -97,7 +99,7 @@ StageRun::StageRun(features::RunContext& run, const run::StageConfig& stage, con
       stop_at_step_(tools.stop_at_step),
       model_(make_ready(run, stage)),
       tf32_(stage.precision == run::Precision::kTf32, run.device),
-      trainer_(trainer_config(run.config, stage), *model_.state, *model_.objective, *model_.loader,
+      trainer_(trainer_config(run.config, stage, model_), *model_.state, *model_.objective, *model_.loader,
                run.ranks),
       writer_(run.folder.checkpoints(stage.name), stage.checkpoints, stage.checkpoints.on_error,
               shares(run, stage, tools.lock)),

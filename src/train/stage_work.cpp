@@ -30,7 +30,7 @@ WorkOfSamples work_of_samples(const std::vector<models::TransformerWork>& works,
   const auto& [rate, from, to, until, loss] = result.skipped;
   for (const auto& work : works) {
     const auto flops = [&](const models::TransformerWork& one) {
-      return plan::transformer_flops(one, 0, counts.trained_part()).training;
+      return plan::stage_flops(stage, one, counts.trained_part()).training;
     };
     result.whole.push_back({.tokens = work.tokens, .flops = flops(work)});
     result.skipping.push_back({.tokens = work.tokens, .flops = flops(work.skipping(rate, from, to))});

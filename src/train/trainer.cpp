@@ -30,6 +30,17 @@ std::vector<int64_t> matrices_of(const nn::StateDict& model) {
   return matrices;
 }
 
+// The factors of the learning rates of the trained parameters.
+std::vector<std::vector<double>> rates_of(const nn::StateDict& model, const run::TrainerConfig& config) {
+  std::vector<std::vector<double>> rates;
+  if (config.rates.empty()) return rates;
+  for (const auto& name : nn::trainable_names(model)) {
+    const auto found = config.rates.find(name);
+    rates.push_back(found == config.rates.end() ? std::vector<double>{} : found->second);
+  }
+  return rates;
+}
+
 std::vector<at::Tensor> power_ema_copies(const run::TrainerConfig& config,
                                          const optim::FlatParameters& share) {
   std::vector<at::Tensor> result;
@@ -88,7 +99,7 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
       flat_(flat_parameters(model, config_.optimizer)),
       ranges_(share_ranges(flat_, config_, ranks.world_size())),
       share_(flat_.part(ranges_.size() == 1 ? ranges_.front() : ranges_.at(size_t(ranks.rank())))),
-      optimizer_(config_.optimizer, share_, matrices_of(model)),
+      optimizer_(config_.optimizer, share_, matrices_of(model), rates_of(model, config_)),
       ema_(share_.values().clone()),
       power_emas_(power_ema_copies(config_, share_)),
       judge_(config_.bad_steps) {
@@ -104,6 +115,7 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
 
 StepResult Trainer::train_step(bool stop_requested) {
   if (loaded_step_ != step_) loader_.start(step_);  // at the first step, or after another one was loaded
+  if (objective_.reads_ema()) gather_ema();
   StepResult result{.step = step_};
   std::vector<data::Batch> batches;
   std::vector<at::Tensor> losses;

@@ -69,6 +69,8 @@ MADE = {
     "fine-tuning.md": ["styled.safetensors", "styled/grid.png"],
     "control.md": ["followed/grid.png", "half-followed/0000.png", "edges.pth", "runs/edges/features/mine-canny-100-200-64/manifest.json"],
     "dreambooth.md": ["class-images/drawn-00004.png", "my-dog/grid.png", "runs/dog/checkpoints/dreambooth/step-00000002/manifest.json"],
+    "training.md": ["muP.svg", "muP.json", "standard.svg"],
+    "fine-tuning.md": ["styled.safetensors", "styled/grid.png", "few/grid.png", "two/grid.png"],
     "weights.md": ["pixart-512-diffusers/config.json", "pixart-512-diffusers/README.md", "mine-256/README.md", "init-512.safetensors", "sigma-256/model_index.json"],
     "many-gpus.md": ["runs/eight/checkpoints/text/step-00000002/manifest.json"],
     "reports.md": ["runs/mine/report.html", "a-and-b.html", "tables/text.csv"],

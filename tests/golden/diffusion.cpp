@@ -1,4 +1,4 @@
-// Golden kinds noise_schedule, iddpm_loss, training_loss, sampler, timestep_sampler, timestep_density.
+// Golden kinds noise_schedule, iddpm_loss, training_loss, consistency_loss, sampler, timestep_sampler, timestep_density.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -6,6 +6,7 @@
 #include "golden.h"
 #include "golden_objectives.h"
 #include "pixart/base/error.h"
+#include "pixart/diffusion/consistency.h"
 #include "pixart/diffusion/loss.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/diffusion/timestep_sampler.h"
@@ -257,6 +258,32 @@ TEST(Golden, TrainingLoss) {
     torch::autograd::backward({losses.mean()}, {});
     expect_golden(c, "grad.model_output", output.grad());
     EXPECT_EQ(variance.grad().abs().max().item<float>(), 0);
+  }
+}
+
+TEST(Golden, ConsistencyLoss) {
+  for (const auto& c : golden_cases("consistency_loss")) {
+    SCOPED_TRACE(c.name);
+    const ConsistencyConfig config{.huber_width = c.config().at("huber_width")};
+    const ConsistencyLoss loss(schedule_of(c), config, at::kCPU);
+    const at::Tensor student = c.tensor("in.student").clone().set_requires_grad(true);
+    // A network that must be called with the case's latent and timestep.
+    const auto called = [&](const at::Tensor& answer, const std::string& latent, const std::string& t) {
+      return [&c, answer, latent, t](const at::Tensor& x, const at::Tensor& timestep) {
+        expect_golden(c, "out." + latent, x);
+        expect_golden(c, "out." + t, timestep);
+        return answer;
+      };
+    };
+    const at::Tensor pair = at::cat({c.tensor("in.teacher"), c.tensor("in.teacher_null")});
+    const at::Tensor losses = loss.losses(
+        {.student = called(student, "latent", "model_t"),
+         .teacher_pair = called(pair, "latent", "model_t"),
+         .target = called(c.tensor("in.target"), "target_latent", "target_t")},
+        c.tensor("in.x_start"), c.tensor("in.noise"), c.tensor("in.index"), c.tensor("in.guidance"));
+    expect_golden(c, "out.loss", losses);
+    torch::autograd::backward({losses.mean()}, {});
+    expect_golden(c, "grad.student", student.grad());
   }
 }
 

@@ -150,7 +150,7 @@ std::map<std::string, Struct> structs_of(const std::string& file) {
 }
 
 // A struct that repeats the fields of a struct of keys is copied from it field by field. Those that are left
-// have keys that may be unset, and then depend on another key (name, preset, samples); the other struct has all
+// have keys that may be unset, and then depend on another key (name, preset, objective); the other struct has all
 // values. A Process is also read from files of others, with values that no key sets, and options may say any
 // part of it.
 TEST(Design, NoStructOfKeysHasATwin) {
@@ -160,8 +160,8 @@ TEST(Design, NoStructOfKeysHasATwin) {
                                                                {"DiffusionConfig", "ChosenProcess"},
                                                                {"TransformerSizeConfig", "TransformerShape"},
                                                                {"StageConfig", "TextSizes"},
-                                                               {"MetricsConfig", "SamplerConfig"},
-                                                               {"SamplerConfig", "MetricsConfig"}};
+                                                               {"SamplerChoice", "SamplerConfig"},
+                                                               {"SamplerConfig", "SamplerChoice"}};
   std::map<std::string, Struct> all;
   for (const auto& file : files_under("include"))
     if (is_cpp_file(file)) all.merge(structs_of(file));

@@ -157,6 +157,24 @@ TEST(Ranks, ShardsOfTheOptimizerChangeNoBit) {
 }
 
 // Also of one rank alone; the others must not apply it either.
+// The target network is the EMA, which is spread over the ranks with optimizer.shard.
+TEST(Ranks, DistillationGivesTheSameBits) {
+  constexpr int64_t kSteps = 6;
+  auto options = options_of(kSteps, 8, run::Numerics::kExact);
+  options.distils = true;
+  const Outcome one = run(1, kSteps, options);
+  for (const int world : {2, 4}) {
+    SCOPED_TRACE(std::to_string(world) + " ranks");
+    options.config.optimizer.shard = false;
+    expect_same_bits(one, run(world, kSteps, options));
+    options.config.optimizer.shard = true;
+    expect_same_bits(one, run(world, kSteps, options));
+  }
+  options.config.optimizer.shard = false;
+  options.micro_batch_size = 4;
+  expect_same_bits(one, run(1, kSteps, options));
+}
+
 TEST(Ranks, ABadGradientOfAnyParameterReachesNoWeight) {
   log::set_level(log::Level::kError);  // a warning each
   const auto errors =

@@ -55,6 +55,23 @@ TEST_P(EachOptimizer, MicroBatchesGiveTheSameStep) {
   EXPECT_TRUE(GetParam() == optim::OptimizerName::kCame || at::allclose(a, b, 1e-4, 1e-6));
 }
 
+// Those of muP (models/mup.h).
+TEST(Training, ParametersMoveWithTheirOwnLearningRates) {
+  auto config = config_of(1, 8);
+  config.lr_schedule.warmup_steps = 0;
+  config.rates["final_layer.linear.weight"] = {0.5};
+  Session own(config, true);
+  std::map<std::string, at::Tensor> before;
+  for (const auto& item : own.state.items()) before[item.name] = item.tensor.detach().clone();
+  own.trainer->train_step();
+  // The first step of Adam is the learning rate, for every value with a gradient.
+  const auto moved = [&](const char* name) {
+    return (own.state.get(name).detach() - before.at(name)).abs().max().item<double>();
+  };
+  EXPECT_NEAR(moved("final_layer.linear.weight"), 1e-3, 1e-5);
+  EXPECT_NEAR(moved("final_layer.linear.bias"), 2e-3, 1e-5);
+}
+
 TEST(Training, RecomputedBlocksChangeNoBit) {
   for (const int64_t micro : {0, 2}) {
     Session plain(config_of(5, 8), false, micro);

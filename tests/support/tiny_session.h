@@ -4,12 +4,14 @@
 
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "one_rank.h"
 #include "pixart/base/random.h"
 #include "pixart/models/transformer.h"
+#include "pixart/nn/random_fill.h"
 #include "pixart/run/trained_parameters.h"
 #include "pixart/train/objectives.h"
 #include "pixart/train/trainer.h"
@@ -46,11 +48,11 @@ inline train::AlignmentSetting tiny_alignment(const run::AlignmentConfig& config
 }
 
 // The objective of the text stages on eight fixed latents with captions and features of a teacher. Noise and
-// timesteps depend on the sample alone if `fixed_noise`.
+// timesteps depend on the sample alone if `fixed_noise`. With a distillation, that of a consistency stage.
 class EightSamples : public train::Objective {
  public:
   EightSamples(const models::Transformer& model, bool fixed_noise, const run::SkippedTokens& skipped = {},
-               train::AlignmentSetting alignment = {})
+               train::AlignmentSetting alignment = {}, std::optional<train::Distillation> distillation = {})
       : codec_(plain_codec()),
         latents_(normal({8, 4, 8, 8}, 1)),
         captions_(normal({8, 6, 16}, 2)),
@@ -59,10 +61,14 @@ class EightSamples : public train::Objective {
                  {.codec = &codec_,
                   .loss = diffusion::LossTables(diffusion::make_noise_schedule("linear", kSteps), at::kCPU),
                   .seed = kSeed,
-                  .draw = train::with_kept_tokens(draws(fixed_noise), kSeed, skipped, kTiny.patch_size),
+                  .draw = distillation
+                              ? train::draws_for_consistency(kSeed, kGuidance, 0.2)
+                              : train::with_kept_tokens(draws(fixed_noise), kSeed, skipped, kTiny.patch_size),
                   .device = at::kCPU,
                   .skipped = skipped,
-                  .alignment = std::move(alignment)}) {}
+                  .alignment = std::move(alignment),
+                  .distillation = distillation}) {}
+  bool reads_ema() const override { return shipped_.reads_ema(); }
   void prepare(data::Batch& batch) const override {
     data::Batch samples = read(batch.plan);
     shipped_.prepare(samples);
@@ -77,6 +83,7 @@ class EightSamples : public train::Objective {
   at::Tensor recorded_values() const override { return shipped_.recorded_values(); }
   std::vector<int64_t> seen;
   int64_t poison_step = -1;
+  static constexpr diffusion::ConsistencyConfig kGuidance{.least_guidance = 2, .most_guidance = 8};
 
  private:
   static constexpr uint64_t kSeed = 3;
@@ -104,6 +111,25 @@ class EightSamples : public train::Objective {
   train::DiffusionObjective shipped_;
 };
 
+// As trained weights would be: the published initialisation has a zero output, which no block can change.
+inline void wake_output(const nn::StateDict& state) {
+  for (const char* name : {"final_layer.linear.weight", "blocks.0.cross_attn.proj.weight"})
+    nn::fill_normal_named(state.get(name), name, 5, 0.1);
+}
+
+// The teacher is what the student starts from; `target` is registered in `ema`.
+inline train::Distillation tiny_distillation(nn::StateDict& ema) {
+  const auto target = std::make_shared<models::Transformer>(nn::Scope(ema), kTiny);
+  nn::StateDict state;
+  const auto teacher = std::make_shared<models::Transformer>(nn::Scope(state), kTiny);
+  models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+  wake_output(state);
+  return {.teacher = teacher,
+          .target = target,
+          .loss = {diffusion::make_noise_schedule("linear", 1000), EightSamples::kGuidance, at::kCPU},
+          .held_out_guidance = 5};
+}
+
 struct SessionOptions {
   run::TrainerConfig config;
   bool fixed_noise = false;
@@ -114,12 +140,14 @@ struct SessionOptions {
   nn::LoraConfig lora = {};
   run::SkippedTokens skipped = {};
   run::AlignmentConfig alignment = {};
+  bool distils = false;
 };
 
 struct Session {
   explicit Session(SessionOptions options)
       : model(models::Transformer(nn::Scope(state), kTiny).with(options.execution)),
-        objective(model, options.fixed_noise, options.skipped, tiny_alignment(options.alignment, state)),
+        objective(model, options.fixed_noise, options.skipped, tiny_alignment(options.alignment, state),
+                  options.distils ? std::optional(tiny_distillation(ema)) : std::nullopt),
         loader(plain_loader(8, {.batch_size = options.config.batch_size,
                                 .micro_batch_size = options.micro_batch_size,
                                 .rank = options.ranks->rank(),
@@ -130,15 +158,18 @@ struct Session {
     stage.frozen = options.frozen;
     stage.lora = options.lora;
     run::add_adapters(stage, state);
+    if (options.distils) run::add_adapters(stage, ema);
     models::initialize(state, kTiny, {.seed = 5, .embedder_std = 0.0});
+    if (options.distils) wake_output(state);
     run::choose_trained(stage, state);
     trainer =
         std::make_unique<train::Trainer>(std::move(options.config), state, objective, loader, *options.ranks);
+    if (options.distils) trainer->bind_ema(ema);
   }
   explicit Session(run::TrainerConfig config, bool fixed_noise = false, int64_t micro = 0,
                    const models::Execution& execution = {}, const std::vector<std::string>& frozen = {})
       : Session(SessionOptions{std::move(config), fixed_noise, micro, execution, frozen}) {}
-  nn::StateDict state;
+  nn::StateDict state, ema;  // the latter is empty without distillation
   models::Transformer model;
   EightSamples objective;
   data::Loader loader;

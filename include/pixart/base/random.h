@@ -35,6 +35,7 @@ enum class Purpose : uint32_t {
   kRunOrder = 21,    // order of the buckets' runs in an epoch
   kFirstRun = 22,    // the bucket that fills up the batch of the epoch before
   kResolution = 23,  // which of several resolutions an image has
+  kGuidance = 27,    // the teacher's guidance scale of a consistency loss
   kStudy = 30,       // what people see in a study, and the resampling of their answers
   kTokens = 32,      // image tokens that skip blocks
   kTest = 99,

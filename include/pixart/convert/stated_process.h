@@ -14,6 +14,9 @@ namespace pixart::convert {
 std::string process_text(const std::optional<diffusion::Process>& process);
 std::optional<diffusion::Process> parse_process(const std::string& text, const std::string& subject);
 
+// The class of diffusers' scheduler that belongs to a consistency model.
+inline constexpr const char* kConsistencyScheduler = "LCMScheduler";
+
 // The word of diffusers' prediction_type.
 std::string diffusers_word(diffusion::Prediction prediction);
 
@@ -38,7 +41,7 @@ struct ChosenProcess {
 };
 
 // `stated`, with what was chosen in its place. Another prediction than the stated one begins without zero
-// terminal SNR and without a shift. Unset where neither says the prediction. Throws UserError, which begins
+// terminal SNR and without a shift, and is not that of a consistency model. Unset where neither says the prediction. Throws UserError, which begins
 // with `subject`, for a choice that has no effect with the prediction.
 std::optional<diffusion::Process> process_with(const ChosenProcess& chosen,
                                                const std::optional<diffusion::Process>& stated,

@@ -51,6 +51,9 @@ struct Process {
   // The noisiest step is pure noise (Lin et al. 2024). Not with kEpsilon, whose x_0 is then unknown; kFlow has
   // it anyway.
   bool zero_terminal_snr = false;
+  // The model is distilled so that one evaluation leads from any noise level to x_0 (ConsistencyLoss): it draws with
+  // the sampler lcm, without guidance. Not with kFlow.
+  bool consistency = false;
   double shift = 1;  // of kFlow: more than 1 moves training and sampling towards noise (see shifted())
 
   bool is_flow() const { return prediction == Prediction::kFlow; }

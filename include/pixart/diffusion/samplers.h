@@ -65,9 +65,11 @@ struct SaSolverOptions {
 at::Tensor sample_sa_solver(const Denoiser& denoiser, const NoiseSchedule& full, at::Tensor latent,
                             const SaSolverOptions& options);
 
+// Steps of the solver of a distilled model's teacher; the sampler lcm uses some of them.
+inline constexpr int64_t kConsistencySteps = 50;
 struct LcmOptions {
   int64_t num_steps = 4;
-  int64_t origin_steps = 50;  // steps of the teacher's solver; num_steps of them are used
+  int64_t origin_steps = kConsistencySteps;  // steps of the teacher's solver; num_steps of them are used
   NoiseSource noise;
   StepCallback callback;
   StepCallback denoised;  // gets the prediction of each step, before noise is added again
@@ -91,6 +93,10 @@ struct SamplerConfig {
     v("guidance", s.guidance, "Classifier-free guidance scale; 1 turns it off.", in_range(1, 100).free());
   }
 };
+
+// What a command or a stage draws with where nothing else is said: the defaults above, or 4 steps of lcm without guidance
+// for a consistency model.
+SamplerConfig default_sampler(const Process& process);
 
 // The number of latent channels that official code guides: 3 with iddpm and ddim, otherwise all.
 int64_t guided_channels(const std::string& name, int64_t latent_channels);

@@ -1,5 +1,7 @@
 // The transformer of a stage, as the run file describes it.
 #pragma once
+#include <optional>
+
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
 #include "pixart/run/run_config.h"
@@ -10,6 +12,12 @@ namespace pixart::features {
 // reads.
 models::TransformerConfig transformer_config(const run::RunConfig& run, const run::StageConfig& stage,
                                              const models::VaeConfig& vae, models::ConditionSizes sizes);
+
+// Its sizes, without those that follow from the latents.
+models::TransformerShape shape_of(const run::TransformerSizeConfig& config);
+
+// With muP, the base of its widths.
+std::optional<models::WidthBase> width_base(const run::TransformerSizeConfig& config);
 
 // How the transformer computes in this precision. TF32 is not a property of the model: see nn::AllowTf32.
 models::Execution execution_in(run::Precision precision);

@@ -138,12 +138,19 @@ struct Execution {
   TokenRoute route = {};
 };
 
+// The width and heads of the model whose settings a wider one shares (mup.h).
+struct WidthBase {
+  int64_t width = 0, heads = 0;
+};
+
 // The published initialisation: xavier-uniform linears, N(0, .02) for the timestep MLP and the label table,
 // zeros for adaLN and output. Narrow models need a larger embedder_std than the published one.
 struct TransformerInit {
   uint64_t seed = 0;
   // For the timestep MLP and (PixArt) caption projection. Unset: 0.02 as published; 0: 1/sqrt(fan_in).
-  std::optional<double> embedder_std;
+  std::optional<double> embedder_std = {};
+  // Set: muP. Each deviation is that of the base's model, times 1 / sqrt(fan_in / fan_in of the base) for matrices.
+  std::optional<WidthBase> base = {};
 };
 
 // Published sizes: "S/2" ... "XL/8" (DiT, table 1; PixArt-alpha is XL/2). Throws UserError that lists the

@@ -77,12 +77,20 @@ struct StateTensor {
   at::Tensor tensor;
 };
 
+// Elements [begin, end) of a flat buffer, whose learning rate is multiplied by `factor`.
+struct RateRange {
+  int64_t begin = 0, end = 0;
+  double factor = 1;
+};
+
 class Optimizer {
  public:
   // Every later call must pass the same `parameters`. `matrices`: of muon only, matrices_in() of each parameter of the
-  // model (also of those that a part leaves out); empty: there are none.
+  // model (also of those that a part leaves out); empty: there are none. `rates`: of adamw only, for each parameter of the
+  // model factors of the learning rate of the equal parts in which it is cut in its first dimension; empty: 1. Weight decay
+  // stays lr * weight_decay.
   Optimizer(const OptimizerConfig& config, const FlatParameters& parameters,
-            const std::vector<int64_t>& matrices = {});
+            const std::vector<int64_t>& matrices = {}, const std::vector<std::vector<double>>& rates = {});
 
   // One update, including clipping by gradient_scale and the EMA; see adamw.h, came.h and muon.h.
   void step(const FlatParameters& parameters, double lr, double gradient_scale, const at::Tensor& ema,
@@ -96,6 +104,7 @@ class Optimizer {
   struct AdamW {
     AdamWConfig config;
     AdamWState state;
+    std::vector<RateRange> rates;  // empty: all are 1
   };
   struct Came {
     CameConfig config;

@@ -16,6 +16,7 @@
 #include "pixart/models/t5.h"
 #include "pixart/models/transformer.h"
 #include "pixart/models/vae.h"
+#include "pixart/run/run_config.h"
 #include "pixart/run/trained_parameters.h"
 
 namespace pixart::plan {
@@ -36,6 +37,10 @@ Flops transformer_flops(const models::TransformerWork& work, int64_t recompute_e
 // Of a stage in which image tokens skip blocks in this share of the steps (`few`) and none later (`all`). The forward
 // pass is that of all tokens, as samples are drawn.
 Flops mixed(const Flops& few, const Flops& all, double share);
+
+// Those of a sample of the stage: one that is distilled also runs its teacher twice and its target once.
+Flops stage_flops(const run::StageConfig& stage, const models::TransformerWork& work,
+                  const run::Trained& trained, int64_t recompute_every = 0);
 
 // Cost of an autoencoder's convolutions and attention on an image of side x side pixels.
 struct AutoencoderCost {

@@ -27,6 +27,9 @@ struct ObjectiveInfo {
   bool reads_labels = false;
   bool reads_captions = false;
 
+  // A frozen copy of the weights that it starts from teaches the model, and its EMA is the target (diffusion/consistency.h).
+  bool distills = false;
+
   std::vector<std::string> adapter_targets = {};  // layers that get an adapter where lora.targets is empty
   std::vector<InitHow> init = {};                 // the allowed ones
   // Keys of a stage that only some objectives use, this one among them.

@@ -13,6 +13,7 @@
 #include "pixart/data/order.h"
 #include "pixart/data/training_shapes.h"
 #include "pixart/demo/score_config.h"
+#include "pixart/diffusion/consistency.h"
 #include "pixart/diffusion/diffusion_config.h"
 #include "pixart/diffusion/samplers.h"
 #include "pixart/models/t5.h"
@@ -102,6 +103,7 @@ struct TransformerSizeConfig {
   std::optional<int64_t> patch_size, hidden_size, depth, num_heads;
   double mlp_ratio = 4.0;
   bool qk_norm = false;
+  std::optional<int64_t> base_width, base_heads;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -115,8 +117,16 @@ struct TransformerSizeConfig {
       "Normalise queries and keys of self-attention, so that long runs in bfloat16 stay stable. The published "
       "models do not, and diffusers cannot.",
       any());
+    v("base_width", s.base_width,
+      "Maximal update parametrization (muP): initial values and learning rates are those of a model of this width, "
+      "scaled so that its best learning rate is also that of hidden_size. Unset: the standard parametrization. Needs "
+      "optimizer adamw; stages with lora train their adapters without it.",
+      in_range(4, kWidestLayer));
+    v("base_heads", s.base_heads, "Attention heads at base_width; unset: num_heads.", in_range(1, 4096));
   }
   void validate(std::vector<std::string>& problems) const;
+  void add_base_problems(std::vector<std::string>& problems) const;  // of base_width and base_heads
+  std::optional<int64_t> own_heads() const;                          // unset: neither preset nor num_heads
   std::optional<int64_t> num_blocks() const;  // unset: neither preset nor sizes are given
 };
 
@@ -150,7 +160,33 @@ struct InitConfig {
   void validate(std::vector<std::string>& problems) const;
 };
 
-struct SamplesConfig : diffusion::SamplerConfig {
+// How images are drawn, where it is said.
+struct SamplerChoice {
+  std::optional<std::string> sampler;
+  std::optional<int64_t> num_steps;
+  std::optional<double> guidance;
+
+  template <class Self, class Visitor>
+  static void fields(Self& s, Visitor&& v) {
+    v("sampler", s.sampler,
+      "Name of the sampler; unset: dpm_solver_pp, or lcm with objective consistency; of metrics, that of samples.",
+      one_of(diffusion::sampler_names()).free());
+    v("num_steps", s.num_steps,
+      "Sampling steps; unset: 20, or 4 with objective consistency; of metrics, as many as samples.",
+      in_range(1, 1000).free());
+    v("guidance", s.guidance,
+      "Classifier-free guidance scale; 1 turns it off. Unset: 4.5, or 1 with objective consistency; of metrics, "
+      "that of samples.",
+      in_range(1, 100).free());
+  }
+  diffusion::SamplerConfig or_else(const diffusion::SamplerConfig& usual) const {
+    return {.sampler = sampler.value_or(usual.sampler),
+            .num_steps = num_steps.value_or(usual.num_steps),
+            .guidance = guidance.value_or(usual.guidance)};
+  }
+};
+
+struct SamplesConfig : SamplerChoice {
   int64_t every = 0;
   std::vector<std::string> prompts;
   int64_t columns = 8;
@@ -164,7 +200,7 @@ struct SamplesConfig : diffusion::SamplerConfig {
       "Captions (text stages) or class names (class stage) to draw; empty: captions or classes of the "
       "source.",
       any().free());
-    SamplerConfig::fields(s, v);
+    SamplerChoice::fields(s, v);
     v("columns", s.columns, "Images per row of the grid.", in_range(1, 1000).free());
     v("preview_decoder", s.preview_decoder,
       "Tiny autoencoder (a folder, or the file of its decoder) that decodes the grid in place of the "
@@ -191,13 +227,10 @@ struct ValidationConfig {
 };
 
 // Scores of images that are drawn during training.
-struct MetricsConfig : score::DrawnScoresConfig {
+struct MetricsConfig : score::DrawnScoresConfig, SamplerChoice {
   int64_t every = 0;
   std::string suite, source;
   int64_t images = 500;
-  std::optional<std::string> sampler;
-  std::optional<int64_t> num_steps;
-  std::optional<double> guidance;
 
   template <class Self, class Visitor>
   static void fields(Self& s, Visitor&& v) {
@@ -212,11 +245,7 @@ struct MetricsConfig : score::DrawnScoresConfig {
     v("images", s.images,
       "Number of images: of prompts evenly spread over the suite or the source, or of all classes in turn.",
       in_range(2, kMostOfAStep).free());
-    v("sampler", s.sampler, "Name of the sampler; unset: that of samples.",
-      one_of(diffusion::sampler_names()).free());
-    v("num_steps", s.num_steps, "Sampling steps; unset: as many as samples.", in_range(1, 1000).free());
-    v("guidance", s.guidance, "Classifier-free guidance scale; unset: that of samples.",
-      in_range(1, 100).free());
+    SamplerChoice::fields(s, v);
     DrawnScoresConfig::fields(s, v);
   }
   void validate(std::vector<std::string>& problems) const;
@@ -260,6 +289,7 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   std::vector<std::string> frozen;
   nn::LoraConfig lora;
   double condition_dropout = 0.1;
+  diffusion::ConsistencyConfig consistency;
   double position_scale = 1.0;
   bool multi_scale = false;
   std::optional<bool> micro_conditions;
@@ -282,8 +312,8 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   static void fields(Self& s, Visitor&& v) {
     v("name", s.name, "Name of the stage; other stages and commands refer to it.", required());
     v("objective", s.objective,
-      "What is trained: the autoencoder, a class-conditional DiT (stage 1), or the text-to-image PixArt "
-      "(stages 2 and 3).",
+      "What is trained: the autoencoder, a class-conditional DiT (stage 1), the text-to-image PixArt (stages 2 and "
+      "3), or a PixArt that draws in a few steps (consistency), which learns from the PixArt of init.from.",
       one_of(objective_names()).required());
     v("source", s.source, "Name of the data source.", any());
     v("mix", s.mix, "Several sources in place of one.", any());
@@ -338,6 +368,10 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
       "Share of samples whose class or caption is replaced by the null condition.",
       in_range(0, 1).needs_permission("the next steps use it"));
     DiffusionConfig::fields(s, v);
+    v("consistency", s.consistency,
+      "Distillation into a model that draws in a few steps (LCM): the weights of init.from teach, and the stage's EMA is "
+      "the target network, with ema_decay (published: 0.95).",
+      any());
     v("position_scale", s.position_scale, "text: positions are divided by it (lewei_scale; 2 at 1024 px).",
       in_range(0.01, 1000));
     v("multi_scale", s.multi_scale, "text: PixArt-MS, whose positions are computed for images of any shape.",
@@ -388,6 +422,9 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   StageConfig at(const std::optional<int64_t>& resolution) const;
   // The largest number of samples of a micro-batch for each bucket (0: no limit); empty: micro_batch_size for all.
   std::vector<int64_t> micro_batch_sizes() const;
+  // What the trained model predicts; of objective consistency it is a consistency model.
+  diffusion::Process process() const;
+  diffusion::SamplerConfig sampler() const;          // of `samples`, or the default where unset
   diffusion::SamplerConfig metrics_sampler() const;  // of `metrics`, or of `samples` where unset
   // The same stage, whose latents are those of the control images; and the stages of which latents are stored: with
   // control both.

@@ -1,6 +1,7 @@
 // The keys of a stage that the Trainer uses.
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct TrainerConfig {
   BadStepConfig bad_steps;
   // Not keys of a stage:
   Numerics numerics = Numerics::kDefault;
+  // Factors of the learning rate by parameter, for its equal parts (models/mup.h); parameters without an entry have 1.
+  std::map<std::string, std::vector<double>> rates = {};
   int64_t max_skipped = 10;  // bad steps without roll_back, before training gives up
 
   template <class Self, class Visitor>

@@ -24,6 +24,8 @@ class Objective {
   // its micro-batch, [recorded_names()], float64, without graph. NaN: it was not computed in this step.
   virtual std::vector<std::string> recorded_names() const { return {}; }
   virtual at::Tensor recorded_values() const { return {}; }
+  // Whether loss() reads the EMA of the weights, which then must be whole on each rank before each step.
+  virtual bool reads_ema() const { return false; }
   // [T]: losses of a held-out sample (a batch of one) at fixed timesteps, with noise that depends only on
   // seed and row. T is kHeldOutTimesteps for diffusion, else 1. Undefined if the objective has none.
   virtual at::Tensor held_out_losses(const data::Batch& /*sample*/) { return {}; }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/diffusion/consistency.h"
 #include "pixart/diffusion/denoiser.h"
 #include "pixart/diffusion/training_loss.h"
 #include "pixart/features/batch_encoder.h"
@@ -24,11 +25,12 @@ namespace pixart::train {
 
 // Random inputs of the diffusion loss. Each value depends only on (seed, position, purpose).
 struct DiffusionDraw {
-  at::Tensor noise;      // [B, C, h, w] float32
-  at::Tensor posterior;  // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
-  at::Tensor t;          // [B] int64, an index of the schedule
-  at::Tensor drop;       // [B] int64: 1 = condition dropped
-  at::Tensor kept = {};  // [B, K] int64, rising: image tokens that skip no block; undefined: all
+  at::Tensor noise;          // [B, C, h, w] float32
+  at::Tensor posterior;      // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
+  at::Tensor t;              // [B] int64, an index of the schedule
+  at::Tensor drop;           // [B] int64: 1 = condition dropped
+  at::Tensor kept = {};      // [B, K] int64, rising: image tokens that skip no block; undefined: all
+  at::Tensor guidance = {};  // [B] float32: scale of a teacher; undefined without one
 };
 // Timesteps are uniform over num_steps.
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
@@ -61,6 +63,10 @@ at::Tensor draw_kept_tokens(uint64_t seed, const std::vector<int64_t>& positions
 DrawInputs with_kept_tokens(DrawInputs draw, uint64_t seed, const run::SkippedTokens& skipped,
                             int64_t patch_size);
 
+// For ConsistencyLoss: t is its index, drawn uniformly, and the guidance scale is drawn from its range.
+DrawInputs draws_for_consistency(uint64_t seed, const diffusion::ConsistencyConfig& config,
+                                 double condition_dropout);
+
 // What the diffusion loss needs besides a batch's samples: Batch::inputs of a prepared batch.
 struct DiffusionInputs {
   DiffusionDraw draw;
@@ -76,6 +82,14 @@ struct AlignmentSetting {
   bool at_step(int64_t step) const { return projection != nullptr && config.at_step(step); }
 };
 
+// How a model is distilled from another.
+struct Distillation {
+  std::shared_ptr<const models::Transformer> teacher;  // frozen
+  std::shared_ptr<const models::Transformer> target;   // with the EMA of the trained weights
+  diffusion::ConsistencyLoss loss;
+  double held_out_guidance;  // the teacher's for held-out samples
+};
+
 // The inputs of the diffusion objective, in addition to the model.
 struct DiffusionSetting {
   const features::LatentCodec* codec;
@@ -87,6 +101,9 @@ struct DiffusionSetting {
   WeighSamples weigh = {};             // training samples; empty: all have the same weight
   run::SkippedTokens skipped = {};     // the way of the tokens in training
   AlignmentSetting alignment = {};
+  std::optional<Distillation> distillation = {};  // in place of `loss`, which then is not used
+
+  int64_t num_steps() const { return distillation ? diffusion::kConsistencySteps : loss.num_steps(); }
 };
 
 // Stages 1 to 3, class or caption -> image: the loss of what the model predicts of a noisy latent.
@@ -98,6 +115,7 @@ class DiffusionObjective : public Objective {
   at::Tensor loss(const data::Batch& batch) override;
   std::vector<std::string> recorded_names() const override;  // "alignment_loss" with a teacher
   at::Tensor recorded_values() const override { return recorded_; }
+  bool reads_ema() const override { return setting_.distillation.has_value(); }
   at::Tensor held_out_losses(const data::Batch& sample) override;
 
  private:
@@ -108,6 +126,8 @@ class DiffusionObjective : public Objective {
   at::Tensor losses_of_kept(const models::Condition& condition, const at::Tensor& x_start,
                             const DiffusionDraw& draw, Blocks* blocks) const;
   at::Tensor alignment_loss(const data::Batch& batch, const DiffusionDraw& draw, const Blocks& blocks) const;
+  at::Tensor distilled_losses(const models::Condition& condition, const at::Tensor& x_start,
+                              const DiffusionDraw& draw) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
   at::Tensor recorded_;  // of the last loss

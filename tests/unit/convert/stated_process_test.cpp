@@ -44,6 +44,11 @@ TEST_F(StatedProcess, TheTextReadsBack) {
   EXPECT_TRUE(again->zero_terminal_snr);
   EXPECT_EQ(again->schedule, "squaredcos_cap_v2");
   EXPECT_EQ(again->num_train_steps, 500);
+  process = {};
+  process.consistency = true;
+  EXPECT_EQ(process_text(process), R"({"prediction":"epsilon","consistency":true})");
+  EXPECT_TRUE(parse_process(process_text(process), "x")->consistency);
+  EXPECT_FALSE(again->consistency);
   EXPECT_EQ(process_text(std::nullopt), "null");
   EXPECT_FALSE(parse_process("null", "x"));
 }
@@ -53,7 +58,8 @@ TEST_F(StatedProcess, DamagedTextIsRefused) {
        {"", "[]", "{}", R"({"prediction": 3})", R"({"prediction": "u"})",
         R"({"prediction": "flow", "shift": 0})", R"({"prediction": "v", "num_train_steps": 0})",
         R"({"prediction": "v", "schedule": "cubic"})",
-        R"({"prediction": "epsilon", "zero_terminal_snr": true})"})
+        R"({"prediction": "epsilon", "zero_terminal_snr": true})",
+        R"({"prediction": "flow", "consistency": true})"})
     EXPECT_THROW(parse_process(text, "x"), UserError) << text;
 }
 
@@ -69,6 +75,8 @@ TEST_F(StatedProcess, SchedulersOfDiffusers) {
     EXPECT_EQ(scheduler(flow).prediction, Prediction::kFlow);
     EXPECT_EQ(scheduler(flow).shift, 3);
   }
+  EXPECT_TRUE(scheduler(R"({"_class_name": "LCMScheduler"})").consistency);
+  EXPECT_FALSE(v.consistency);
   EXPECT_THAT(refusal(R"({"prediction_type": "score"})"), HasSubstr("prediction_type score is unknown"));
   EXPECT_THAT(refusal(R"({"beta_schedule": "scaled_linear"})"), HasSubstr("scaled_linear"));
   EXPECT_EQ(

@@ -165,5 +165,17 @@ TEST(Flops, OfTheAutoencoder) {
   EXPECT_NEAR(autoencoder_cost(config, 256).encode - plain, 3 * 2.0 * 8 * 64 * 64 * 32 * 32, 1);
 }
 
+// The teacher with both conditions and the target compute forward only.
+TEST(Flops, ADistilledSampleAlsoRunsTeacherAndTarget) {
+  const models::TransformerWork shape = work_of(pixart(32));
+  run::StageConfig stage;
+  stage.objective = "text_conditional";
+  const auto plain = transformer_flops(shape);
+  EXPECT_EQ(stage_flops(stage, shape, {}).training, plain.training);
+  stage.objective = "consistency";
+  EXPECT_EQ(stage_flops(stage, shape, {}).training, plain.training + 3 * plain.forward);
+  EXPECT_EQ(stage_flops(stage, shape, {}).forward, plain.forward);
+}
+
 }  // namespace
 }  // namespace pixart::plan

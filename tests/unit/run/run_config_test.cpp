@@ -357,7 +357,8 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"p2_gamma", "2"},
                                                      {"variational_bound", "none"},
                                                      {"encode", "{latents: on_the_fly}"},
-                                                     {"metrics", "{every: 5}"}};
+                                                     {"metrics", "{every: 5}"},
+                                                     {"consistency", "{huber_width: 0.01}"}};
   std::set<std::string> claimed;
   for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
   ASSERT_EQ(claimed.size(), values.size());
@@ -371,6 +372,40 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
       EXPECT_EQ(error.find(message) == std::string::npos, applies) << error;
     }
   }
+}
+
+TEST(RunConfig, AConsistencyStageDrawsInFourSteps) {
+  const std::string stage =
+      "  - {name: few, objective: consistency, source: a, steps: 5, init: {how: copy, from: two}";
+  const auto config = config::read_text<RunConfig>(kGood + stage + "}\n", "run.yaml");
+  const auto& few = config.stage("few");
+  EXPECT_TRUE(few.process().consistency);
+  EXPECT_EQ(few.sampler().sampler, "lcm");
+  EXPECT_EQ(few.sampler().num_steps, 4);
+  EXPECT_EQ(few.sampler().guidance, 1);
+  EXPECT_EQ(config.stage("two").sampler().num_steps, 20);
+  EXPECT_FALSE(config.stage("two").process().consistency);
+  EXPECT_THAT(error_of(kGood + stage + ", prediction: flow}\n"),
+              HasSubstr("prediction: flow is not possible with objective consistency"));
+  EXPECT_THAT(error_of(kGood + stage + ", consistency: {least_guidance: 9}}\n"),
+              HasSubstr("least_guidance 9 is more than most_guidance 5.5"));
+  EXPECT_THAT(error_of(kGood + "  - {name: few, objective: consistency, source: a, steps: 5}\n"),
+              HasSubstr("init.how: random is not possible with objective consistency; possible: copy"));
+}
+
+TEST(RunConfig, TheBaseOfMupFitsHeadsAndOptimizer) {
+  const auto with = [](const std::string& keys, const std::string& stage = "") {
+    const std::string file = replace(kGood, "preset: XL/2", "preset: XL/2, " + keys);
+    return error_of(stage.empty() ? file : replace(file, "steps: 5}", "steps: 5, " + stage + "}"));
+  };
+  EXPECT_EQ(with("base_width: 288"), "");
+  EXPECT_EQ(with("base_width: 256, base_heads: 4"), "");
+  EXPECT_THAT(with("base_width: 100"), HasSubstr("base_width 100 is not a multiple of 16 heads"));
+  EXPECT_THAT(with("base_width: 90, base_heads: 5"), HasSubstr("base_width 90 is not a multiple of 4"));
+  EXPECT_THAT(with("base_heads: 4"), HasSubstr("base_heads has no effect without base_width"));
+  for (const char* name : {"came", "muon"})
+    EXPECT_THAT(with("base_width: 288", std::string("optimizer: {name: ") + name + "}"),
+                HasSubstr(std::string("transformer.base_width needs optimizer.name: adamw, not ") + name));
 }
 
 TEST(RunConfig, SizesOfTheStages) {

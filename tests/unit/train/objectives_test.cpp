@@ -265,6 +265,46 @@ TEST(KeptTokens, AreDrawnUntilTheEndAlone) {
   EXPECT_FALSE(draw(batch).kept.defined());
 }
 
+// Teacher, target and student have weights of their own. The dropped sample is the null caption for all three.
+TEST_F(Objectives, ADistilledLossComparesStudentAndTargetByTheTeachersStep) {
+  const auto network = [](uint64_t seed) {
+    nn::StateDict state;
+    auto made = std::make_shared<models::Transformer>(nn::Scope(state), config(false));
+    for (const auto& item : state.items()) nn::fill_normal_named(item.tensor, item.name, seed, 0.2);
+    return made;
+  };
+  const auto teacher = network(6), target = network(7);
+  DiffusionDraw draw = some_draw();
+  draw.t = at::tensor({0, 20, 49}, at::kLong);
+  draw.guidance = at::tensor({1.0f, 3.0f, 5.0f});
+  const diffusion::ConsistencyLoss loss(diffusion::make_noise_schedule("linear", kSteps), {}, at::kCPU);
+  auto distilled = setting(draw);
+  distilled.distillation = Distillation{teacher, target, loss, 5};
+  const data::Batch batch = some_batch();
+  const double found = loss_of(DiffusionObjective(pixart_, distilled), batch);
+
+  const models::Condition text{.caption = batch.caption, .mask = batch.mask, .drop = draw.drop};
+  const auto with = [](const models::Transformer& model, const models::Condition& condition) {
+    return [&model, condition](const at::Tensor& x, const at::Tensor& t) {
+      return model.forward(x, t, condition);
+    };
+  };
+  const auto composed = [&](const models::Condition& first, const models::Condition& second) {
+    const diffusion::Denoiser pair = [&](const at::Tensor& x, const at::Tensor& t) {
+      return at::cat({teacher->forward(x, t, first), teacher->forward(x, t, second)});
+    };
+    return loss
+        .losses({.student = with(pixart_, text), .teacher_pair = pair, .target = with(*target, text)},
+                latents_of(batch, draw), draw.noise, draw.t, draw.guidance)
+        .mean()
+        .item<double>();
+  };
+  EXPECT_NEAR(found, composed(text, teacher->null_of(text)), 10 * kRounding * found);
+  EXPECT_GT(std::abs(found - composed(teacher->null_of(text), text)), 100 * kRounding * found);
+  EXPECT_TRUE(DiffusionObjective(pixart_, distilled).reads_ema());
+  EXPECT_FALSE(DiffusionObjective(pixart_, setting()).reads_ema());
+}
+
 at::Tensor timesteps_of(const diffusion::DiffusionConfig& config, int64_t step, int64_t first, int64_t count,
                         int64_t batch_size) {
   data::Batch batch;

@@ -1,0 +1,34 @@
+// Whether activations change alike in models of all widths: the coordinate check of muP (Yang et al. 2022, appendix D).
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pixart/run/run_config.h"
+
+namespace pixart::train {
+
+struct CoordinateCheckOptions {
+  std::vector<int64_t> widths = {};  // empty: four, each twice the one before, from about 64 on
+  int64_t steps = 4, seeds = 3, batch_size = 8;
+};
+
+// Of one kind of layer, e.g. "blocks.*.attn.qkv": root mean squares of its outputs on the first batch, over samples, blocks
+// and seeds, one for each width.
+struct CoordinateRow {
+  std::string layer;
+  std::vector<double> before, change;  // at the first step, and of the difference after the last
+  double slope = 0;                    // of log(change) over log(width); 0: flat
+};
+
+struct CoordinateCheck {
+  std::vector<int64_t> widths = {};
+  std::vector<CoordinateRow> rows = {};  // in the order of the layers, then the model's output
+};
+
+// Trains small models of these widths, with the parametrization, optimizer and loss of the stage, on random latents and
+// captions or labels; they have at most four blocks. Throws UserError for a width that the heads do not divide.
+CoordinateCheck coordinate_check(const run::RunConfig& run, const run::StageConfig& stage,
+                                 const CoordinateCheckOptions& options);
+
+}  // namespace pixart::train

@@ -1,0 +1,176 @@
+// A stage that distils a PixArt into a consistency model, as a user would run it: killed and continued, on two ranks,
+// sampled and converted.
+#include <gmock/gmock.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "pixart/formats/hash.h"
+#include "pixart/formats/image_file.h"
+#include "process.h"
+
+namespace pixart::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+namespace fs = std::filesystem;
+
+const std::string kDistilPrompt = "a red circle on a white background",
+                  kFew = "checkpoints/few/step-00000012";
+
+std::string distilled_yaml() {
+  std::string yaml = tiny_run_yaml();
+  yaml.erase(yaml.find("  - name: larger"));
+  return yaml + R"(  - name: few
+    objective: consistency
+    source: scenes
+    resolution: 32
+    steps: 12
+    batch_size: 8
+    micro_batch_size: 4
+    init: {how: copy, from: text}
+    consistency: {least_guidance: 2, most_guidance: 6}
+    lr_schedule: {warmup_steps: 2}
+    gradient_clip: 1
+    ema_decay: 0.9
+    samples: {prompts: [a red circle on a white background]}
+    validation: {every: 6, source: others, samples: 2}
+    checkpoints: {every: 3, keep_last: 9}
+)";
+}
+
+class ConsistencyRun : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    write_text(*folder_ / "run.yaml",
+               replaced(distilled_yaml(), "  - {name: scenes, type: scenes, count: 48}\n",
+                        "  - {name: scenes, type: scenes, count: 48}\n"
+                        "  - {name: others, type: scenes, count: 8, seed: 5}\n"));
+    result_ = pixart({"train", "run.yaml"});
+  }
+  static void TearDownTestSuite() { delete folder_; }
+  void SetUp() override { ASSERT_EQ(result_.code, 0) << result_.output; }
+  static ProcessResult pixart(const std::vector<std::string>& arguments) {
+    return run_pixart(arguments, folder_->path());
+  }
+  static fs::path path(const std::string& name) { return *folder_ / name; }
+  static std::string text_of(const fs::path& file) {
+    std::ifstream stream(file);
+    return {std::istreambuf_iterator<char>(stream), {}};
+  }
+  static std::vector<std::string> hashes_of(const std::string& run) {
+    std::vector<std::string> hashes;
+    for (const char* file : {"model.safetensors", "ema.safetensors", "optimizer.safetensors"})
+      hashes.push_back(formats::sha256_of_file(path(run) / kFew / file));
+    return hashes;
+  }
+  // The run as it was before the stage.
+  static void copy_before(const std::string& to) {
+    fs::copy(path("run"), path(to), fs::copy_options::recursive);
+    fs::remove_all(path(to) / "checkpoints/few");
+  }
+  static std::vector<std::string> train_again(const std::string& run) {
+    return {"train", "run.yaml", "--set", "run=" + run, "--restart-stage", "few"};
+  }
+  static TemporaryFolder* folder_;
+  static ProcessResult result_;
+};
+TemporaryFolder* ConsistencyRun::folder_ = nullptr;
+ProcessResult ConsistencyRun::result_;
+
+TEST_F(ConsistencyRun, SaysWhatItIsAndDrawsInFourSteps) {
+  EXPECT_THAT(result_.output, Not(HasSubstr("it follows slowly")));
+  const std::string model = "run/" + kFew + "/ema.safetensors";
+  EXPECT_THAT(pixart({"inspect", model}).output,
+              HasSubstr(R"(predicts     {"prediction":"epsilon","consistency":true})"));
+  EXPECT_THAT(text_of(path("run/run.yaml")),
+              AllOf(HasSubstr("sampler: lcm"), HasSubstr("sampler: dpm_solver_pp")));
+  ASSERT_EQ(pixart({"sample", "run", "--out", "own", kDistilPrompt}).code, 0);
+  const auto text = formats::read_png_text(path("own/0000.png"));
+  EXPECT_EQ(text.at("stage"), "few");
+  EXPECT_EQ(text.at("sampler"), "lcm");
+  EXPECT_EQ(text.at("num_steps"), "4");
+  EXPECT_EQ(text.at("guidance"), "1");
+  const auto again = pixart({"sample", "--from-image", "own/0000.png", "--out", "again"});
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_EQ(formats::load_image(path("again/0000.png")).rgb, formats::load_image(path("own/0000.png")).rgb);
+  const auto other =
+      pixart({"sample", "run", "--sampler", "ddim", "--steps", "2", "--out", "other", kDistilPrompt});
+  EXPECT_EQ(other.code, 0);
+  EXPECT_THAT(other.output, HasSubstr("this model is distilled for sampler lcm"));
+  ASSERT_EQ(
+      pixart({"sample", "run", "--stage", "text", "--steps", "2", "--out", "teacher", kDistilPrompt}).code,
+      0);
+  EXPECT_EQ(formats::read_png_text(path("teacher/0000.png")).at("sampler"), "dpm_solver_pp");
+}
+
+TEST_F(ConsistencyRun, IsConvertedWithItsScheduler) {
+  const auto converted = pixart({"convert", "run/" + kFew + "/ema.safetensors", "pipeline", "--pipeline",
+                                 "--vae", "run/autoencoder", "--text-encoder", "run/text_encoder"});
+  ASSERT_EQ(converted.code, 0) << converted.output;
+  EXPECT_THAT(text_of(path("pipeline/scheduler/scheduler_config.json")),
+              AllOf(HasSubstr("LCMScheduler"), HasSubstr("\"original_inference_steps\": 50")));
+  EXPECT_THAT(text_of(path("pipeline/model_index.json")), HasSubstr("LCMScheduler"));
+  ASSERT_EQ(pixart({"sample", "pipeline", "--out", "piped", kDistilPrompt}).code, 0);
+  ASSERT_EQ(pixart({"sample", "run", "--out", "direct", kDistilPrompt}).code, 0);
+  EXPECT_EQ(formats::load_image(path("piped/0000.png")).rgb,
+            formats::load_image(path("direct/0000.png")).rgb);
+}
+
+TEST_F(ConsistencyRun, KilledAndContinuedItIsTheSame) {
+  copy_before("killed");
+  Process process(train_again("killed"), folder_->path());
+  const auto saved = path("killed/checkpoints/few/step-00000003/manifest.json");
+  while (!fs::exists(saved) && !process.has_ended())
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  process.kill(SIGKILL);
+  process.wait();
+  ASSERT_TRUE(fs::exists(saved));
+  fs::remove_all(path("killed") / kFew);  // should it have come that far
+  const auto again = pixart(train_again("killed"));
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_THAT(again.output, HasSubstr("stage few: continues at step"));
+  EXPECT_EQ(hashes_of("run"), hashes_of("killed"));
+}
+
+TEST_F(ConsistencyRun, AnotherTeacherIsNoticed) {
+  copy_before("changed");
+  auto train = train_again("changed");
+  train.insert(train.end(), {"--set", "stages.few.steps=3"});
+  ASSERT_EQ(pixart(train).code, 0);
+  const fs::path teacher = path("changed/checkpoints/text/step-00000030");
+  const std::string last = text_of(teacher / "manifest.json");
+  // Another training of the teacher's stage: its live weights in place of the EMA.
+  fs::remove_all(path("changed/checkpoints/text"));
+  const auto retrained = pixart({"train", "run.yaml", "--set", "run=changed", "--set", "stages.few.steps=3",
+                                 "--stage", "text", "--restart-stage", "text", "--allow-change",
+                                 "stages.text.ema_decay", "--set", "stages.text.ema_decay=0.5"});
+  ASSERT_EQ(retrained.code, 0) << retrained.output;
+  ASSERT_NE(text_of(teacher / "manifest.json"), last);
+  train = {"train",          "run.yaml",
+           "--set",          "run=changed",
+           "--allow-change", "stages.text.ema_decay",
+           "--set",          "stages.text.ema_decay=0.5",
+           "--allow-change", "stages.few.steps",
+           "--set",          "stages.few.steps=12"};
+  const auto refused = pixart(train);
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("teacher has changed"));
+}
+
+TEST_F(ConsistencyRun, ATeacherOfAnotherPredictionIsRefusedAtOnce) {
+  const auto refused = pixart({"train", "run.yaml", "--set", "run=unfit", "--stage", "few", "--set",
+                               "stages.few.init.from=run/checkpoints/text/step-00000030/ema.safetensors",
+                               "--set", "stages.few.prediction=v"});
+  EXPECT_EQ(refused.code, 78);
+  EXPECT_THAT(refused.output, HasSubstr("predicts epsilon, so the stage needs prediction: epsilon"));
+}
+
+}  // namespace
+}  // namespace pixart::testing
