@@ -27,13 +27,17 @@ at::Tensor batch_normal(uint64_t seed, const std::vector<int64_t>& positions, Pu
   return result;
 }
 
-// Draws the latents of a micro-batch from their moments and normalises them.
-at::Tensor draw_latents(const DiffusionSetting& setting, const data::Batch& batch,
-                        const at::Tensor& posterior) {
-  const at::Tensor deviation = (0.5 * nn::on_device(batch.log_var, setting.device)).exp();
-  const at::Tensor sample =
-      nn::on_device(batch.mean, setting.device) + deviation * nn::on_device(posterior, setting.device);
-  return setting.codec->normalize(sample);
+diffusion::LatentMoments moments_of(const DiffusionSetting& setting, const data::Batch& batch) {
+  return {.mean = nn::on_device(batch.mean, setting.device),
+          .log_var = nn::on_device(batch.log_var, setting.device),
+          .shift = setting.codec->shift(),
+          .scale = setting.codec->scale()};
+}
+
+diffusion::DrawnNoise noise_of(const DiffusionDraw& draw, at::Device device) {
+  if (!draw.noise.defined())
+    return {.noise = {}, .posterior = {}, .seed = draw.seed, .positions = nn::on_device(draw.positions, device)};
+  return {.noise = nn::on_device(draw.noise, device), .posterior = nn::on_device(draw.posterior, device)};
 }
 
 // Of one sample of the batch.
@@ -79,13 +83,18 @@ data::Batch repeated(data::Batch batch) {
 
 }  // namespace
 
-DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
-                                    at::IntArrayRef latent_shape, int64_t num_steps,
-                                    double condition_dropout) {
+namespace {
+
+// Without normal numbers.
+DiffusionDraw draw_for_device(uint64_t seed, const std::vector<int64_t>& positions, int64_t num_steps,
+                              double condition_dropout) {
   const int64_t count = int64_t(positions.size());
-  DiffusionDraw draw{batch_normal(seed, positions, Purpose::kNoise, latent_shape),
-                     batch_normal(seed, positions, Purpose::kPosterior, latent_shape),
-                     at::empty({count}, at::kLong), at::empty({count}, at::kLong)};
+  DiffusionDraw draw{.noise = {},
+                     .posterior = {},
+                     .t = at::empty({count}, at::kLong),
+                     .drop = at::empty({count}, at::kLong),
+                     .seed = seed,
+                     .positions = at::tensor(positions, at::kLong)};
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t position = uint64_t(positions[size_t(i)]);
     draw.t.data_ptr<int64_t>()[i] =
@@ -93,6 +102,25 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
     draw.drop.data_ptr<int64_t>()[i] =
         uniform({seed, position, Purpose::kDropout}) < condition_dropout ? 1 : 0;
   }
+  return draw;
+}
+
+DrawInputs uniform_draws(uint64_t seed, int64_t num_steps, double condition_dropout, NoiseFrom noise) {
+  if (noise == NoiseFrom::kHost) return draws_by_sample(seed, num_steps, condition_dropout);
+  return [=](const data::Batch& batch) {
+    return draw_for_device(seed, batch.plan.positions, num_steps, condition_dropout);
+  };
+}
+
+}  // namespace
+
+DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
+                                    at::IntArrayRef latent_shape, int64_t num_steps,
+                                    double condition_dropout) {
+  DiffusionDraw draw = draw_for_device(seed, positions, num_steps, condition_dropout);
+  draw.noise = batch_normal(seed, positions, Purpose::kNoise, latent_shape);
+  draw.posterior = batch_normal(seed, positions, Purpose::kPosterior, latent_shape);
+  draw.positions = {};
   return draw;
 }
 
@@ -131,9 +159,9 @@ at::Tensor stratified_timesteps(uint64_t seed, const data::MicroBatch& plan, int
 }  // namespace
 
 DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
-                           double condition_dropout) {
+                           double condition_dropout, NoiseFrom noise) {
   const int64_t num_steps = config.process().num_train_steps;
-  const DrawInputs uniformly = draws_by_sample(seed, num_steps, condition_dropout);
+  const DrawInputs uniformly = uniform_draws(seed, num_steps, condition_dropout, noise);
   switch (config.timesteps) {
     case diffusion::TimestepDraw::kUniform:
       return uniformly;
@@ -184,7 +212,7 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   auto& [draw, layout] = inputs;
   for (at::Tensor* tensor :
-       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot, &layout.mask})
+       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.positions, &layout.source, &layout.slot, &layout.mask})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -204,28 +232,37 @@ at::Tensor DiffusionObjective::losses(const data::Batch& samples, const Diffusio
   const data::Batch batch = setting_.encode(samples);
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device);
-  const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
   const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
     return model_.forward(x, t, condition);
   };
-  const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
-  return weighted ? setting_.loss.losses(model, x_start, noise, t)
-                  : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  const at::Tensor t = nn::on_device(draw.t, device);
+  const auto noisy = setting_.loss.noised(moments_of(setting_, batch), noise_of(draw, device), t);
+  return weighted ? setting_.loss.losses(model, noisy, t) : setting_.loss.unweighted_losses(model, noisy, t);
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {
   const models::VaeConfig& config = model_.config();
+  const auto& positions = batch.plan.positions;
   const int64_t height = batch.image.size(2) / config.downscale(),
                 width = batch.image.size(3) / config.downscale();
-  const at::Tensor noise =
-      batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, {config.latent_channels, height, width});
+  const at::Tensor noise = noise_from_ == NoiseFrom::kDevice
+                               ? at::tensor(positions, at::kLong)
+                               : batch_normal(seed_, positions, Purpose::kPosterior,
+                                              {config.latent_channels, height, width});
   batch.inputs = nn::ready_for(noise, device_);
   batch.image = nn::ready_for(batch.image, device_);
 }
 
+at::Tensor AutoencoderObjective::noise_for(const data::Batch& batch, const at::Tensor& mean) const {
+  const at::Tensor given = nn::on_device(inputs_in<at::Tensor>(batch), device_);
+  if (noise_from_ == NoiseFrom::kHost) return given;
+  return diffusion::normals_on_device(seed_, given, Purpose::kPosterior, mean.sizes().slice(1));
+}
+
 at::Tensor AutoencoderObjective::loss(const data::Batch& batch) {
   const at::Tensor image = features::to_unit_range(nn::on_device(batch.image, device_));
-  return loss_of(image, model_.encode(image), nn::on_device(inputs_in<at::Tensor>(batch), device_));
+  const models::Moments moments = model_.encode(image);
+  return loss_of(image, moments, noise_for(batch, moments.mean));
 }
 
 at::Tensor AutoencoderObjective::held_out_losses(const data::Batch& sample) {

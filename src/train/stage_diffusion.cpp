@@ -29,6 +29,12 @@
 #include "stage_prompts.h"
 
 namespace pixart::train {
+
+NoiseFrom noise_from(const features::RunContext& run) {
+  const bool exact = run.config.numerics == run::Numerics::kExact;
+  return !exact && diffusion::has_kernels(run.device) ? NoiseFrom::kDevice : NoiseFrom::kHost;
+}
+
 namespace {
 
 // Images drawn together: few enough that several ranks share the usual sixteen, enough to keep a GPU busy.
@@ -55,7 +61,7 @@ DiffusionSetting diffusion_setting(const features::RunContext& run, const run::S
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
-          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout),
+          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout, noise_from(run)),
           .device = run.device,
           .encode = batch_encoder(run, stage, encoders)};
 }
