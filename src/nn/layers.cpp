@@ -9,6 +9,7 @@
 #include "fused_ops.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
+#include "pixart/nn/kept_copy.h"
 
 namespace pixart::nn {
 
@@ -26,7 +27,7 @@ at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, 
 
 at::Tensor linear_in_type_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto dtype = x.scalar_type();
-  return at::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
+  return at::linear(x, in_type(weight, dtype), in_type(bias, dtype));
 }
 
 at::Tensor merge_heads(const at::Tensor& x) { return x.transpose(1, 2).flatten(2); }

@@ -28,10 +28,8 @@ void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
 struct OwnTotals {
   double loss, gradient_norm;
 };
-OwnTotals read_totals(const at::Tensor& loss, const at::Tensor& gradients) {
-  const at::Tensor squared_norm = optim::squared_gradient_norm(gradients);
-  const at::Tensor own = loss.defined() ? loss.to(at::kDouble) : at::zeros_like(squared_norm);
-  const at::Tensor totals = at::stack({own, squared_norm}).cpu();
+OwnTotals read_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares = {}) {
+  const at::Tensor totals = optim::step_totals(loss, gradients, tile_squares).cpu();
   return {totals.const_data_ptr<double>()[0], std::sqrt(totals.const_data_ptr<double>()[1])};
 }
 
@@ -50,23 +48,28 @@ StepTotals gather_totals(distributed::Communicator& ranks, const OwnTotals& tota
 class InOrder final : public GradientSum {
  public:
   InOrder(const optim::FlatParameters& parameters, distributed::Communicator& ranks, int64_t bucket_bytes)
-      : gradients_(parameters.gradients()), ranks_(ranks) {
+      : parameters_(parameters), ranks_(ranks) {
     if (ranks.world_size() > 1) buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, bucket_bytes);
   }
   void before_backward(const data::MicroBatch& batch) override {
-    if (buckets_ && batch.is_last) buckets_->arm(batch.step);
+    if (!batch.is_last) return;
+    if (buckets_)
+      buckets_->arm(batch.step);
+    else
+      parameters_.measure_gradients();
   }
   void after_backward(const data::MicroBatch&, const at::Tensor& loss) override {
     loss_ = loss_.defined() ? loss_.add(loss) : loss;
   }
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
-    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), gradients_);
+    const at::Tensor squares = buckets_ ? buckets_->tile_squares() : parameters_.tile_squares();
+    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), parameters_.gradients(), squares);
     return gather_totals(ranks_, totals, flag, step);
   }
 
  private:
-  at::Tensor gradients_;
+  const optim::FlatParameters& parameters_;
   distributed::Communicator& ranks_;
   std::unique_ptr<GradientBuckets> buckets_;
   at::Tensor loss_;  // of the step, on this rank

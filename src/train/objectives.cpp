@@ -120,7 +120,7 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
   DiffusionDraw draw = draw_for_device(seed, positions, num_steps, condition_dropout);
   draw.noise = batch_normal(seed, positions, Purpose::kNoise, latent_shape);
   draw.posterior = batch_normal(seed, positions, Purpose::kPosterior, latent_shape);
-  draw.positions = {};
+  draw.positions = at::Tensor();  // only a device needs them
   return draw;
 }
 
