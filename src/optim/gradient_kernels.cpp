@@ -61,8 +61,11 @@ void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const a
 
 at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials) {
   at::Tensor totals = at::empty({2}, partials.options());
-  const at::Tensor own = loss.defined() ? loss.to(at::kFloat).contiguous() : loss;
-  [[maybe_unused]] const float* value = own.defined() ? own.const_data_ptr<float>() : nullptr;
+  [[maybe_unused]] kernels::LossValue value{};
+  if (loss.defined() && loss.scalar_type() == at::kDouble)
+    value.as_double = loss.const_data_ptr<double>();
+  else if (loss.defined())
+    value.as_float = loss.const_data_ptr<float>();
   [[maybe_unused]] double* into = totals.mutable_data_ptr<double>();
   PIXART_LAUNCH(partials.device(),
                 kernels::totals_cuda(value, partials.const_data_ptr<double>(), partials.numel(), into, stream));

@@ -103,11 +103,12 @@ TEST_P(Tiles, AddUpToTheSquareOfTheNorm) {
     for (size_t i = 0; i < sums.size(); ++i) ASSERT_NEAR(sums[i], expected[i], 1e-12 * expected[i]);
     double plain = 0;
     for (int64_t i = 0; i < count; ++i) plain += std::pow(double(values[size_t(i + shift)]), 2);
-    for (const bool with_loss : {false, true}) {
-      const float loss = 0.7F;
+    const float narrow = 0.7F;
+    const double wide = 0.7;
+    for (const LossValue& loss : {LossValue{}, LossValue{&narrow, nullptr}, LossValue{nullptr, &wide}}) {
       double totals[2] = {-1, -1};
-      ASSERT_EQ(totals_cuda(with_loss ? &loss : nullptr, sums.data(), int64_t(sums.size()), totals, nullptr), nullptr);
-      EXPECT_EQ(totals[0], with_loss ? double(loss) : 0.0);
+      ASSERT_EQ(totals_cuda(loss, sums.data(), int64_t(sums.size()), totals, nullptr), nullptr);
+      EXPECT_EQ(totals[0], loss.as_float != nullptr ? double(narrow) : loss.as_double != nullptr ? wide : 0.0);
       EXPECT_NEAR(totals[1], plain, 1e-12 * plain);
     }
   }
@@ -129,9 +130,8 @@ TEST_P(Rounded, AdamWWritesTheCopyAndChangesNothingElse) {
                                       exp_avg_sq.data() + from, ema.data() + from,
                                       with_copy ? copy.data() + from : nullptr};
     ASSERT_EQ(adamw_cuda(buffers, coefficients, count, nullptr), nullptr);
-    if (with_copy)
-      for (int64_t i = 0; i < count; ++i)
-        ASSERT_EQ(copy[size_t(i + from)].bits, to_bfloat16(values[size_t(i + from)]).bits) << i;
+    for (int64_t i = 0; with_copy && i < count; ++i)
+      ASSERT_EQ(copy[size_t(i + from)].bits, to_bfloat16(values[size_t(i + from)]).bits) << i;
     values.insert(values.end(), ema.begin(), ema.end());
     results.push_back(values);
   }

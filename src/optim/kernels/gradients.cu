@@ -98,13 +98,13 @@ __global__ void tile_squares_kernel(const float* values, int64_t count, double* 
   if (threadIdx.x == 0) partials[blockIdx.x] = squares;
 }
 
-__global__ void totals_kernel(const float* loss, const double* partials, int64_t count, double* totals) {
+__global__ void totals_kernel(LossValue loss, const double* partials, int64_t count, double* totals) {
   __shared__ double of_warps[kTotalThreads / kWarpThreads];
   double sum = 0;
   for (int64_t i = threadIdx.x; i < count; i += kTotalThreads) sum += partials[i];
   sum = sum_over_block(sum, kTotalThreads, of_warps);
   if (threadIdx.x != 0) return;
-  totals[0] = loss == nullptr ? 0 : double(*loss);
+  totals[0] = loss.get();
   totals[1] = sum;
 }
 
@@ -134,7 +134,7 @@ const char* tile_squares_cuda(const float* values, int64_t count, double* partia
   return error_of_launch();
 }
 
-const char* totals_cuda(const float* loss, const double* partials, int64_t count, double* totals, void* stream) {
+const char* totals_cuda(const LossValue& loss, const double* partials, int64_t count, double* totals, void* stream) {
   totals_kernel<<<1, kTotalThreads, 0, static_cast<cudaStream_t>(stream)>>>(loss, partials, count, totals);
   return error_of_launch();
 }

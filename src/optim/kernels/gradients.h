@@ -30,13 +30,22 @@ struct GradientPieces {
 void gather_gradients_cpu(float* flat, const GradientPieces& pieces, double* partials);
 // partials[i] <- the sum of the squares of tile i of values [count].
 void tile_squares_cpu(const float* values, int64_t count, double* partials);
-// totals[0] <- the float32 `loss`, or 0 if it is null; totals[1] <- the sum of partials [count].
-void totals_cpu(const float* loss, const double* partials, int64_t count, double* totals);
+// A number on the device: one of the two, or 0 if both are null.
+struct LossValue {
+  const float* as_float;
+  const double* as_double;
+  PIXART_HOST_DEVICE double get() const {
+    if (as_double != nullptr) return *as_double;
+    return as_float != nullptr ? double(*as_float) : 0;
+  }
+};
+// totals[0] <- the loss; totals[1] <- the sum of partials [count].
+void totals_cpu(const LossValue& loss, const double* partials, int64_t count, double* totals);
 
 // The same on the stream (a cudaStream_t) of the current device, one kernel each; the order of each sum depends on the sizes
 // only. Returns null, or CUDA's description of the error of the launch. Defined if PIXART_WITH_CUDA is.
 const char* gather_gradients_cuda(float* flat, const GradientPieces& pieces, double* partials, void* stream);
 const char* tile_squares_cuda(const float* values, int64_t count, double* partials, void* stream);
-const char* totals_cuda(const float* loss, const double* partials, int64_t count, double* totals, void* stream);
+const char* totals_cuda(const LossValue& loss, const double* partials, int64_t count, double* totals, void* stream);
 
 }  // namespace pixart::optim::kernels

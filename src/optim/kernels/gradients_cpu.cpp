@@ -32,8 +32,8 @@ void tile_squares_cpu(const float* values, int64_t count, double* partials) {
   }
 }
 
-void totals_cpu(const float* loss, const double* partials, int64_t count, double* totals) {
-  totals[0] = loss == nullptr ? 0 : double(*loss);
+void totals_cpu(const LossValue& loss, const double* partials, int64_t count, double* totals) {
+  totals[0] = loss.get();
   totals[1] = 0;
   for (int64_t i = 0; i < count; ++i) totals[1] += partials[i];
 }
