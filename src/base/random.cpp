@@ -6,40 +6,26 @@
 #include <numeric>
 
 #include "pixart/base/error.h"
+#include "pixart/base/philox.h"
 
 namespace pixart {
 
 namespace {
 
-// SplitMix64's finaliser. It is a bijection, so different (seed, purpose) pairs give different keys except by
-// chance.
-uint64_t mix(uint64_t x) {
-  x += 0x9E3779B97F4A7C15ull;
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ull;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBull;
-  return x ^ (x >> 31);
-}
-
 constexpr double kTwoToMinus32 = 1.0 / 4294967296.0;
+
+std::array<uint32_t, 4> array_of(const PhiloxBlock& block) {
+  return {block.words[0], block.words[1], block.words[2], block.words[3]};
+}
 
 }  // namespace
 
 std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t(0xD2511F53u) * counter[0], b = uint64_t(0xCD9E8D57u) * counter[2];
-    counter = {uint32_t(b >> 32) ^ counter[1] ^ key[0], uint32_t(b), uint32_t(a >> 32) ^ counter[3] ^ key[1],
-               uint32_t(a)};
-    key[0] += 0x9E3779B9u;
-    key[1] += 0xBB67AE85u;
-  }
-  return counter;
+  return array_of(philox_rounds({{counter[0], counter[1], counter[2], counter[3]}}, key[0], key[1]));
 }
 
 std::array<uint32_t, 4> philox(const RandomKey& key, uint64_t index) {
-  const uint64_t mixed = mix(key.seed ^ mix(uint64_t(key.purpose)));
-  return philox4x32(
-      {uint32_t(index), uint32_t(index >> 32), uint32_t(key.stream), uint32_t(key.stream >> 32)},
-      {uint32_t(mixed), uint32_t(mixed >> 32)});
+  return array_of(philox_block(philox_key(key.seed, uint32_t(key.purpose)), key.stream, index));
 }
 
 double uniform(const RandomKey& key, uint64_t index) {

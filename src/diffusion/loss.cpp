@@ -5,13 +5,13 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernel_calls.h"
 #include "pixart/base/error.h"
 
 namespace pixart::diffusion {
 
 namespace {
 
-constexpr int64_t kSnrNoiseAbove = 249;  // with LossConfig::snr, noise is compared above this index
 constexpr double kRescaledSteps = 1000;  // rescale_learned_sigmas scales the bound by num_steps / this
 constexpr double kSmallestProbability = 1e-12;
 constexpr double kEdge = 0.999;           // values beyond it count as the first or last of 256 levels
@@ -147,7 +147,7 @@ Pair compared(const LossTables& tables, const LossConfig& config, const at::Tens
   if (!config.snr) return {is_xstart ? x_start : noise, prediction};
   const at::Tensor predicted_noise = is_xstart ? noise_from_xstart(tables, prediction, x_t, t) : prediction;
   const at::Tensor predicted_xstart = is_xstart ? prediction : xstart_from_noise(tables, prediction, x_t, t);
-  const at::Tensor noisy = (t > kSnrNoiseAbove).view({-1, 1, 1, 1});
+  const at::Tensor noisy = (t > kernels::kSnrNoiseAbove).view({-1, 1, 1, 1});
   return {at::where(noisy, noise, x_start), at::where(noisy, predicted_noise, predicted_xstart)};
 }
 
@@ -160,10 +160,14 @@ LossTables::LossTables(const NoiseSchedule& schedule, at::Device device) : sched
   all_ = at::stack(rows).to(at::kFloat).to(device);
 }
 
-at::Tensor LossTables::gather(std::vector<double> NoiseSchedule::*table, const at::Tensor& t) const {
+at::Tensor LossTables::row(std::vector<double> NoiseSchedule::*table) const {
   const auto* found = std::find(std::begin(kTables), std::end(kTables), table);
   PIXART_CHECK(found != std::end(kTables), "a table that is not NoiseSchedule's");
-  return all_[found - std::begin(kTables)].index_select(0, t).view({-1, 1, 1, 1});
+  return all_[found - std::begin(kTables)];
+}
+
+at::Tensor LossTables::gather(std::vector<double> NoiseSchedule::*table, const at::Tensor& t) const {
+  return row(table).index_select(0, t).view({-1, 1, 1, 1});
 }
 
 at::Tensor LossTables::gather_timestep(const at::Tensor& t) const {
@@ -190,9 +194,55 @@ MeanAndVariance q_posterior(const LossTables& tables, const at::Tensor& x_start,
           .pred_xstart = x_start};
 }
 
+namespace {
+
+kernels::Compared compared_with(const LossTables& tables, const LossConfig& config) {
+  using kernels::Compared;
+  if (tables.prediction() == Prediction::kV) return Compared::kV;
+  if (tables.prediction() == Prediction::kXStart)
+    return config.snr ? Compared::kEitherOfXStart : Compared::kXStart;
+  return config.snr ? Compared::kEitherOfNoise : Compared::kNoise;
+}
+
+double bound_scale(const LossTables& tables, const LossConfig& config) {
+  const double num_steps = double(tables.schedule().num_steps());
+  if (config.use_kl) return num_steps;
+  return config.rescale_learned_sigmas ? num_steps / kRescaledSteps : 1;
+}
+
+}  // namespace
+
+KernelLoss kernel_loss_of(const LossTables& tables, const LossConfig& config) {
+  KernelLoss loss{.compared = compared_with(tables, config),
+                  .bound = config.use_kl         ? kernels::Bound::kOnly
+                           : config.learn_sigma ? kernels::Bound::kFrozenMean
+                                                : kernels::Bound::kNone,
+                  .predicts_noise = tables.prediction() == Prediction::kEpsilon,
+                  .learns_variance = config.learn_sigma,
+                  .bound_scale = bound_scale(tables, config)};
+  const auto row = [&](std::vector<double> NoiseSchedule::*table) {
+    loss.owners.push_back(tables.row(table));
+    return loss.owners.back().const_data_ptr<float>();
+  };
+  loss.tables = {.alpha = row(&NoiseSchedule::sqrt_alphas_cumprod),
+                 .sigma = row(&NoiseSchedule::sqrt_one_minus_alphas_cumprod),
+                 .weight = nullptr,
+                 .recip_alpha = row(&NoiseSchedule::sqrt_recip_alphas_cumprod),
+                 .recipm1 = row(&NoiseSchedule::sqrt_recipm1_alphas_cumprod),
+                 .coef1 = row(&NoiseSchedule::posterior_mean_coef1),
+                 .coef2 = row(&NoiseSchedule::posterior_mean_coef2),
+                 .log_beta = row(&NoiseSchedule::log_betas),
+                 .posterior_log_variance = row(&NoiseSchedule::posterior_log_variance_clipped),
+                 .fixed_log_variance = row(config.sigma_small ? &NoiseSchedule::posterior_log_variance_clipped
+                                                              : &NoiseSchedule::fixed_large_log_variance)};
+  return loss;
+}
+
 LossTerms iddpm_loss(const LossTables& tables, const LossConfig& config, const at::Tensor& model_output,
                      const at::Tensor& x_start, const at::Tensor& x_t, const at::Tensor& noise,
                      const at::Tensor& t) {
+  if (takes_output(model_output, x_start) && !(config.use_kl && tables.prediction() == Prediction::kV))
+    return loss_by_kernel(kernel_loss_of(tables, config), model_output, {x_start, noise, x_t, {}}, t);
   const Output output = split(config, model_output, x_t);
   const double num_steps = double(tables.schedule().num_steps());
   LossTerms terms;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernel_calls.h"
 #include "pixart/base/error.h"
 
 namespace pixart::diffusion {
@@ -80,19 +81,20 @@ bool has_weights(const DiffusionConfig& config) {
 
 at::Tensor per_sample(const at::Tensor& values) { return values.view({-1, 1, 1, 1}); }
 
-LossTerms terms_of(const LossTables& tables, const LossConfig& loss, const Denoiser& model,
-                   const at::Tensor& x_start, const at::Tensor& noise, const at::Tensor& t) {
-  const at::Tensor x_t = add_noise(tables, x_start, noise, t);
-  at::Tensor output = model(x_t, model_timestep(tables, t)).to(x_start.scalar_type());
-  if (!loss.learn_sigma) output = output.narrow(1, 0, x_start.size(1));
-  return iddpm_loss(tables, loss, output, x_start, x_t, noise, t);
+LossTerms terms_of(const LossTables& tables, const LossConfig& loss, const at::Tensor& model_output,
+                   const NoisyLatents& noisy, const at::Tensor& t) {
+  at::Tensor output = model_output.to(noisy.x_start.scalar_type());
+  if (!loss.learn_sigma) output = output.narrow(1, 0, noisy.x_start.size(1));
+  return iddpm_loss(tables, loss, output, noisy.x_start, noisy.x_t, noisy.noise, t);
 }
 
 }  // namespace
 
 at::Tensor published_losses(const LossTables& tables, const Denoiser& model, const at::Tensor& x_start,
                             const at::Tensor& noise, const at::Tensor& t) {
-  return terms_of(tables, {}, model, x_start, noise, t).loss;
+  const NoisyLatents noisy{
+      x_start, noise, add_noise(tables, x_start, noise, t), model_timestep(tables, t)};
+  return terms_of(tables, {}, model(noisy.x_t, noisy.timestep), noisy, t).loss;
 }
 
 TrainingLoss::TrainingLoss(LossTables tables)
@@ -116,36 +118,77 @@ at::Tensor TrainingLoss::noisy(const at::Tensor& x_start, const at::Tensor& nois
   return per_sample(level(kAlpha, t)) * x_start + per_sample(level(kSigma, t)) * noise;
 }
 
+NoisyLatents TrainingLoss::noisy_latents(const at::Tensor& x_start, const at::Tensor& noise,
+                                         const at::Tensor& t) const {
+  return {x_start, noise, noisy(x_start, noise, t), model_timestep(t)};
+}
+
+NoisyLatents TrainingLoss::noised(const LatentMoments& latents, const DrawnNoise& drawn,
+                                  const at::Tensor& t) const {
+  if (has_kernels(latents.mean.device())) return noised_by_kernel(levels_, latents, drawn, t);
+  PIXART_CHECK(drawn.noise.defined() && drawn.posterior.defined(), "no noise for {}",
+               latents.mean.device().str());
+  const at::Tensor deviation = (0.5 * latents.log_var).exp();
+  const at::Tensor sample = latents.mean + deviation * drawn.posterior;
+  return noisy_latents((sample - latents.shift) * latents.scale, drawn.noise, t);
+}
+
 at::Tensor TrainingLoss::losses(const Denoiser& model, const at::Tensor& x_start, const at::Tensor& noise,
                                 const at::Tensor& t) const {
-  return losses(loss_, has_weights(config_), model, x_start, noise, t);
+  return losses(model, noisy_latents(x_start, noise, t), t);
+}
+
+at::Tensor TrainingLoss::losses(const Denoiser& model, const NoisyLatents& noisy, const at::Tensor& t) const {
+  return losses(loss_, has_weights(config_), model, noisy, t);
 }
 
 at::Tensor TrainingLoss::unweighted_losses(const Denoiser& model, const at::Tensor& x_start,
                                            const at::Tensor& noise, const at::Tensor& t) const {
+  return unweighted_losses(model, noisy_latents(x_start, noise, t), t);
+}
+
+at::Tensor TrainingLoss::unweighted_losses(const Denoiser& model, const NoisyLatents& noisy,
+                                           const at::Tensor& t) const {
   LossConfig loss = loss_;
   loss.snr = false;
-  return losses(loss, false, model, x_start, noise, t);
+  return losses(loss, false, model, noisy, t);
+}
+
+KernelLoss TrainingLoss::kernel_loss(const LossConfig& loss, bool weighted) const {
+  KernelLoss result;
+  if (trains_variance(config_.prediction)) {
+    result = kernel_loss_of(*tables_, loss);
+  } else {
+    const bool is_flow = config_.prediction == Prediction::kFlow;
+    result.compared = is_flow ? kernels::Compared::kFlow : kernels::Compared::kV;
+    result.tables.alpha = levels_[kAlpha].const_data_ptr<float>();
+    result.tables.sigma = levels_[kSigma].const_data_ptr<float>();
+  }
+  result.owners.push_back(levels_);
+  if (weighted) result.tables.weight = levels_[kWeight].const_data_ptr<float>();
+  return result;
 }
 
 at::Tensor TrainingLoss::losses(const LossConfig& loss, bool weighted, const Denoiser& model,
-                                const at::Tensor& x_start, const at::Tensor& noise,
-                                const at::Tensor& t) const {
+                                const NoisyLatents& noisy, const at::Tensor& t) const {
+  const at::Tensor output = model(noisy.x_t, noisy.timestep);
+  if (takes_output(output, noisy.x_start))
+    return loss_by_kernel(kernel_loss(loss, weighted), output, noisy, t).loss;
   if (!trains_variance(config_.prediction)) {
-    const at::Tensor mse = of_prediction(model, x_start, noise, t);
+    const at::Tensor mse = of_prediction(output, noisy, t);
     return weighted ? level(kWeight, t) * mse : mse;
   }
-  const LossTerms terms = terms_of(*tables_, loss, model, x_start, noise, t);
+  const LossTerms terms = terms_of(*tables_, loss, output, noisy, t);
   if (!weighted) return terms.loss;
   const at::Tensor mse = level(kWeight, t) * terms.mse;
   return terms.vb.defined() ? mse + terms.vb : mse;
 }
 
-at::Tensor TrainingLoss::of_prediction(const Denoiser& model, const at::Tensor& x_start,
-                                       const at::Tensor& noise, const at::Tensor& t) const {
-  const at::Tensor output = model(noisy(x_start, noise, t), model_timestep(t))
-                                .narrow(1, 0, x_start.size(1))
-                                .to(x_start.scalar_type());
+at::Tensor TrainingLoss::of_prediction(const at::Tensor& model_output, const NoisyLatents& noisy,
+                                       const at::Tensor& t) const {
+  const auto& [x_start, noise, x_t, timestep] = noisy;
+  const at::Tensor output =
+      model_output.narrow(1, 0, x_start.size(1)).to(x_start.scalar_type());
   const at::Tensor target =
       config_.prediction == Prediction::kFlow
           ? noise - x_start

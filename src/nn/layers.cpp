@@ -9,6 +9,7 @@
 #include "fused_ops.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
+#include "pixart/nn/kept_copy.h"
 #include "pixart/nn/observe.h"
 
 namespace pixart::nn {
@@ -29,7 +30,7 @@ at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, 
 
 at::Tensor linear_in_type_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto dtype = x.scalar_type();
-  const at::Tensor y = at::linear(x, weight.to(dtype), bias.defined() ? bias.to(dtype) : bias);
+  const at::Tensor y = at::linear(x, in_type(weight, dtype), in_type(bias, dtype));
   if (observer != nullptr) (*observer)(weight, y);
   return y;
 }

@@ -10,6 +10,7 @@
 #include <unordered_map>
 
 #include "adamw_by_libtorch.h"
+#include "gradient_kernels.h"
 #include "kernels/adamw.h"
 #include "pixart/base/error.h"
 
@@ -49,12 +50,13 @@ kernels::AdamWCoefficients coefficients_of(const AdamWConfig& config, double lr,
 
 template <class T>
 kernels::AdamWBuffers<T> buffers_of(at::Tensor& values, const at::Tensor& gradients, AdamWState& state,
-                                    const at::Tensor& ema) {
+                                    const at::Tensor& ema, const at::Tensor& rounded = {}) {
   return {.values = values.mutable_data_ptr<T>(),
           .gradients = gradients.const_data_ptr<T>(),
           .exp_avg = state.exp_avg.mutable_data_ptr<T>(),
           .exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<T>(),
-          .ema = ema.defined() ? ema.mutable_data_ptr<T>() : nullptr};
+          .ema = ema.defined() ? ema.mutable_data_ptr<T>() : nullptr,
+          .rounded = rounded.defined() ? static_cast<Bfloat16Bits*>(rounded.mutable_data_ptr()) : nullptr};
 }
 
 template <class T>
@@ -104,8 +106,11 @@ AdamWState make_adamw_state(const at::Tensor& values) {
 
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
                 double lr, double gradient_scale, const at::Tensor& ema, double ema_decay,
-                int64_t num_decayed) {
+                int64_t num_decayed, const at::Tensor& rounded) {
   check_values(values);
+  PIXART_CHECK(!rounded.defined() || (kernels_usable(values.device()) && rounded.numel() == values.numel() &&
+                                      rounded.scalar_type() == at::kBFloat16),
+               "a rounded copy that no kernel writes");
   check_buffer(values, gradients, "gradients");
   check_buffer(values, state.exp_avg, "exp_avg");
   check_buffer(values, state.exp_avg_sq, "exp_avg_sq");
@@ -119,7 +124,7 @@ void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& sta
   } else if (values.is_cpu()) {
     step_on_cpu(buffers_of<float>(values, gradients, state, ema), coefficients, values.numel());
   } else if (adamw_kernel_problem(values.device()).empty()) {
-    step_on_cuda(buffers_of<float>(values, gradients, state, ema), coefficients, values);
+    step_on_cuda(buffers_of<float>(values, gradients, state, ema, rounded), coefficients, values);
   } else {
     adamw_by_libtorch(values, gradients, state, config, lr, gradient_scale, num_decayed);
     at::Tensor mutable_ema = ema;
@@ -136,9 +141,12 @@ const std::string& adamw_kernel_problem(const at::Device& device) {
   return found->second;
 }
 
+bool kernels_usable(const at::Device& device) { return device.is_cuda() && adamw_kernel_problem(device).empty(); }
+
 void ema_update(at::Tensor& ema, const at::Tensor& values, double decay) {
   check_values(values);
   check_buffer(values, ema, "ema");
+  if (kernels_usable(values.device())) return average_and_round(ema, {}, values, decay);
   if (!values.is_cpu()) {
     ema.mul_(decay).add_(values, 1 - decay);
     return;
@@ -150,6 +158,13 @@ void ema_update(at::Tensor& ema, const at::Tensor& values, double decay) {
       kernels::ema_cpu(ema.mutable_data_ptr<float>(), values.const_data_ptr<float>(), decay, begin, end);
     }
   });
+}
+
+void finish_values(const at::Tensor& values, const at::Tensor& ema, double ema_decay, const at::Tensor& rounded) {
+  if (rounded.defined()) return average_and_round(ema, rounded, values, ema_decay);
+  if (!ema.defined()) return;
+  at::Tensor average = ema;
+  ema_update(average, values, ema_decay);
 }
 
 }  // namespace pixart::optim

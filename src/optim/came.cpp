@@ -162,9 +162,7 @@ void came_step(const FlatParameters& parameters, CameState& state, const CameCon
   }
   update(matrices, config, lr, gradient_scale);
   update(vectors, config, lr, gradient_scale);
-  if (!ema.defined()) return;
-  at::Tensor average = ema;
-  ema_update(average, parameters.values(), ema_decay);
+  finish_values(parameters.values(), ema, ema_decay, parameters.rounded());
 }
 
 }  // namespace pixart::optim

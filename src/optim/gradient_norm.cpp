@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "gradient_kernels.h"
 #include "kernels/adamw.h"
 #include "pixart/base/error.h"
 #include "pixart/optim/adamw.h"
@@ -39,7 +40,22 @@ at::Tensor sum_of_squares_on_device(const at::Tensor& flat) {
   return at::cat({blocks, rest.view({1})}).to(at::kDouble).square().sum();
 }
 
+at::Tensor squares_of_tiles(const at::Tensor& flat) {
+  const at::Tensor partials =
+      at::empty({kernels::gradient_tiles(flat.numel())}, flat.options().dtype(at::kDouble));
+  tile_squares(flat, partials);
+  return partials;
+}
+
 }  // namespace
+
+at::Tensor step_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares) {
+  if (kernels_usable(gradients.device()) && gradients.scalar_type() == at::kFloat)
+    return totals_of(loss, tile_squares.defined() ? tile_squares : squares_of_tiles(gradients));
+  const at::Tensor squared_norm = squared_gradient_norm(gradients);
+  const at::Tensor own = loss.defined() ? loss.to(at::kDouble) : at::zeros_like(squared_norm);
+  return at::stack({own, squared_norm});
+}
 
 at::Tensor squared_gradient_norm(const at::Tensor& gradients) {
   PIXART_CHECK(gradients.dim() == 1 && gradients.is_contiguous(), "gradients of {} dimensions",

@@ -92,9 +92,7 @@ void muon_step(const FlatParameters& parameters, const std::vector<int64_t>& mat
                parameters.decays(i) ? kAllDecay : 0);
   }
   ++state.steps;
-  if (!ema.defined()) return;
-  at::Tensor average = ema;
-  ema_update(average, parameters.values(), ema_decay);
+  finish_values(parameters.values(), ema, ema_decay, parameters.rounded());
 }
 
 }  // namespace pixart::optim

@@ -121,7 +121,7 @@ void Optimizer::step(const FlatParameters& parameters, double lr, double gradien
   }
   at::Tensor values = parameters.values();
   adamw_step(values, parameters.gradients(), adamw.state, adamw.config, lr, gradient_scale, ema, ema_decay,
-             parameters.num_decayed());
+             parameters.num_decayed(), parameters.rounded());
 }
 
 int64_t& Optimizer::steps() {

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "pixart/base/error.h"
+#include "pixart/optim/adamw.h"
 
 namespace pixart::train {
 
@@ -100,6 +101,7 @@ GradientBuckets::GradientBuckets(const optim::FlatParameters& parameters, distri
                         .num_parameters = std::exchange(members, 0)});
     end = begin;
   }
+  make_squares();
   parameters_.on_gradient([this](size_t parameter) { complete(bucket_of_[parameter]); });
 }
 
@@ -121,7 +123,25 @@ void GradientBuckets::complete(size_t bucket) {
 
 void GradientBuckets::start_ready(bool all) {
   for (; started_ < buckets_.size() && (all || buckets_[started_].missing == 0); ++started_) {
-    queue_.push([this, b = started_] { ranks_.all_reduce_sum(buckets_[b].gradients, phase_); });
+    queue_.push([this, b = started_] { sum(buckets_[b]); });
+  }
+}
+
+void GradientBuckets::sum(Bucket& bucket) {
+  ranks_.all_reduce_sum(bucket.gradients, phase_);
+  if (bucket.squares.defined()) optim::tile_squares(bucket.gradients, bucket.squares);
+}
+
+void GradientBuckets::make_squares() {
+  const at::Tensor gradients = parameters_.gradients();
+  if (!optim::kernels_usable(gradients.device())) return;
+  int64_t tiles = 0;
+  for (const auto& bucket : buckets_) tiles += optim::num_tile_squares(bucket.gradients.numel());
+  squares_ = at::empty({tiles}, gradients.options().dtype(at::kDouble));
+  int64_t begin = 0;
+  for (auto& bucket : buckets_) {
+    bucket.squares = squares_.narrow(0, begin, optim::num_tile_squares(bucket.gradients.numel()));
+    begin += bucket.squares.numel();
   }
 }
 

@@ -54,15 +54,20 @@ class GradientBuckets {
 
   void arm(int64_t step);     // the next backward pass is the last of the step
   void finish(int64_t step);  // sums the remaining ranges and waits for all
+  // Of the summed gradients, after finish(): optim::tile_squares() of each range; undefined where our kernels do not run.
+  at::Tensor tile_squares() const { return squares_; }
 
  private:
   struct Bucket {
     at::Tensor gradients;  // a view
     size_t num_parameters = 0;
-    size_t missing = 0;  // parameters whose gradient is not complete
+    size_t missing = 0;     // parameters whose gradient is not complete
+    at::Tensor squares = {};  // a view of all ranges' sums
   };
   void complete(size_t bucket);  // one more of its parameters is complete
   void start_ready(bool all);
+  void sum(Bucket& bucket);
+  void make_squares();
 
   const optim::FlatParameters& parameters_;
   distributed::Communicator& ranks_;
@@ -71,6 +76,7 @@ class GradientBuckets {
   size_t started_ = 0;
   bool armed_ = false;
   std::string phase_;
+  at::Tensor squares_;
   SideQueue queue_;
 };
 

@@ -29,12 +29,17 @@ struct OwnTotals {
   at::Tensor losses;  // [1 + recorded], float64, on the CPU
   double gradient_norm;
 };
-OwnTotals read_totals(const at::Tensor& losses, int64_t count, const at::Tensor& gradients) {
-  const at::Tensor squared_norm = optim::squared_gradient_norm(gradients);
-  const at::Tensor own =
-      losses.defined() ? losses.to(at::kDouble).view({count}) : at::zeros({count}, squared_norm.options());
-  const at::Tensor totals = at::cat({own, squared_norm.view({1})}).cpu();
-  return {totals.narrow(0, 0, count), std::sqrt(totals[count].item<double>())};
+OwnTotals read_totals(const at::Tensor& losses, int64_t count, const at::Tensor& gradients,
+                      const at::Tensor& tile_squares = {}) {
+  const at::Tensor all = losses.defined() ? losses.view({count}) : losses;
+  at::Tensor totals = optim::step_totals(all.defined() ? all.select(0, 0) : all, gradients, tile_squares);
+  if (count > 1) {  // what is recorded follows the loss and the squared norm
+    const at::Tensor recorded = all.defined() ? all.narrow(0, 1, count - 1).to(at::kDouble)
+                                              : at::zeros({count - 1}, totals.options());
+    totals = at::cat({totals, recorded});
+  }
+  const at::Tensor read = totals.cpu();
+  return {at::cat({read.narrow(0, 0, 1), read.narrow(0, 2, count - 1)}), std::sqrt(read[1].item<double>())};
 }
 
 // Gathers losses and flag from all ranks.
@@ -58,24 +63,30 @@ class InOrder final : public GradientSum {
  public:
   InOrder(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
           const GradientSumOptions& options)
-      : gradients_(parameters.gradients()), ranks_(ranks), num_losses_(1 + options.num_recorded) {
+      : parameters_(parameters), ranks_(ranks), num_losses_(1 + options.num_recorded) {
     if (ranks.world_size() > 1)
       buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, options.bucket_bytes);
   }
   void before_backward(const data::MicroBatch& batch) override {
-    if (buckets_ && batch.is_last) buckets_->arm(batch.step);
+    if (!batch.is_last) return;
+    if (buckets_)
+      buckets_->arm(batch.step);
+    else
+      parameters_.measure_gradients();
   }
   void after_backward(const data::MicroBatch&, const at::Tensor& loss) override {
     loss_ = loss_.defined() ? loss_.add(loss) : loss;
   }
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
-    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), num_losses_, gradients_);
+    const at::Tensor squares = buckets_ ? buckets_->tile_squares() : parameters_.tile_squares();
+    const OwnTotals totals =
+        read_totals(std::exchange(loss_, at::Tensor()), num_losses_, parameters_.gradients(), squares);
     return gather_totals(ranks_, totals, flag, step);
   }
 
  private:
-  at::Tensor gradients_;
+  const optim::FlatParameters& parameters_;
   distributed::Communicator& ranks_;
   int64_t num_losses_;
   std::unique_ptr<GradientBuckets> buckets_;

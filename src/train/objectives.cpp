@@ -29,13 +29,18 @@ at::Tensor batch_normal(uint64_t seed, const std::vector<int64_t>& positions, Pu
   return result;
 }
 
-// Draws the latents of a micro-batch from their moments and normalises them.
-at::Tensor draw_latents(const DiffusionSetting& setting, const data::Batch& batch,
-                        const at::Tensor& posterior) {
-  const at::Tensor deviation = (0.5 * nn::on_device(batch.log_var, setting.device)).exp();
-  const at::Tensor sample =
-      nn::on_device(batch.mean, setting.device) + deviation * nn::on_device(posterior, setting.device);
-  return setting.codec->normalize(sample);
+diffusion::LatentMoments moments_of(const DiffusionSetting& setting, const data::Batch& batch) {
+  return {.mean = nn::on_device(batch.mean, setting.device),
+          .log_var = nn::on_device(batch.log_var, setting.device),
+          .shift = setting.codec->shift(),
+          .scale = setting.codec->scale()};
+}
+
+diffusion::DrawnNoise noise_of(const DiffusionDraw& draw, at::Device device) {
+  if (!draw.noise.defined())
+    return {
+        .noise = {}, .posterior = {}, .seed = draw.seed, .positions = nn::on_device(draw.positions, device)};
+  return {.noise = nn::on_device(draw.noise, device), .posterior = nn::on_device(draw.posterior, device)};
 }
 
 // Of one sample of the batch.
@@ -93,13 +98,18 @@ data::Batch repeated(data::Batch batch) {
 
 }  // namespace
 
-DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
-                                    at::IntArrayRef latent_shape, int64_t num_steps,
-                                    double condition_dropout) {
+namespace {
+
+// Without normal numbers.
+DiffusionDraw draw_for_device(uint64_t seed, const std::vector<int64_t>& positions, int64_t num_steps,
+                              double condition_dropout) {
   const int64_t count = int64_t(positions.size());
-  DiffusionDraw draw{batch_normal(seed, positions, Purpose::kNoise, latent_shape),
-                     batch_normal(seed, positions, Purpose::kPosterior, latent_shape),
-                     at::empty({count}, at::kLong), at::empty({count}, at::kLong)};
+  DiffusionDraw draw{.noise = {},
+                     .posterior = {},
+                     .t = at::empty({count}, at::kLong),
+                     .drop = at::empty({count}, at::kLong),
+                     .seed = seed,
+                     .positions = at::tensor(positions, at::kLong)};
   for (int64_t i = 0; i < count; ++i) {
     const uint64_t position = uint64_t(positions[size_t(i)]);
     draw.t.data_ptr<int64_t>()[i] =
@@ -107,6 +117,25 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
     draw.drop.data_ptr<int64_t>()[i] =
         uniform({seed, position, Purpose::kDropout}) < condition_dropout ? 1 : 0;
   }
+  return draw;
+}
+
+DrawInputs uniform_draws(uint64_t seed, int64_t num_steps, double condition_dropout, NoiseFrom noise) {
+  if (noise == NoiseFrom::kHost) return draws_by_sample(seed, num_steps, condition_dropout);
+  return [=](const data::Batch& batch) {
+    return draw_for_device(seed, batch.plan.positions, num_steps, condition_dropout);
+  };
+}
+
+}  // namespace
+
+DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
+                                    at::IntArrayRef latent_shape, int64_t num_steps,
+                                    double condition_dropout) {
+  DiffusionDraw draw = draw_for_device(seed, positions, num_steps, condition_dropout);
+  draw.noise = batch_normal(seed, positions, Purpose::kNoise, latent_shape);
+  draw.posterior = batch_normal(seed, positions, Purpose::kPosterior, latent_shape);
+  draw.positions = at::Tensor();  // only a device needs them
   return draw;
 }
 
@@ -145,9 +174,9 @@ at::Tensor stratified_timesteps(uint64_t seed, const data::MicroBatch& plan, int
 }  // namespace
 
 DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
-                           double condition_dropout) {
+                           double condition_dropout, NoiseFrom noise) {
   const int64_t num_steps = config.process().num_train_steps;
-  const DrawInputs uniformly = draws_by_sample(seed, num_steps, condition_dropout);
+  const DrawInputs uniformly = uniform_draws(seed, num_steps, condition_dropout, noise);
   switch (config.timesteps) {
     case diffusion::TimestepDraw::kUniform:
       return uniformly;
@@ -222,8 +251,8 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   if (setting_.weigh) inputs.weights = setting_.weigh(batch);
   auto& [draw, layout, weights] = inputs;
-  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.kept, &draw.guidance,
-                             &layout.source, &layout.slot, &layout.mask, &weights})
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.positions, &draw.kept,
+                             &draw.guidance, &layout.source, &layout.slot, &layout.mask, &weights})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -276,45 +305,48 @@ at::Tensor DiffusionObjective::losses(const data::Batch& batch, const DiffusionI
   const auto device = setting_.device;
   const DiffusionDraw& draw = inputs.draw;
   const models::Condition condition = condition_of(batch, inputs, device, *setting_.codec);
-  const at::Tensor x_start = draw_latents(setting_, batch, draw.posterior);
-  const auto losses_of_all = [&] {
-    const auto model = [&](const at::Tensor& x, const at::Tensor& t) {
-      return model_.forward(x, t, condition, blocks);
-    };
-    const at::Tensor noise = nn::on_device(draw.noise, device), t = nn::on_device(draw.t, device);
-    return weighted ? setting_.loss.losses(model, x_start, noise, t)
-                    : setting_.loss.unweighted_losses(model, x_start, noise, t);
+  const auto model = [&](const at::Tensor& x, const at::Tensor& time) {
+    return model_.forward(x, time, condition, blocks);
   };
-  const at::Tensor each = setting_.distillation ? distilled_losses(condition, x_start, draw)
-                          : draw.kept.defined() ? losses_of_kept(condition, x_start, draw, blocks)
-                                                : losses_of_all();
+  const at::Tensor t = nn::on_device(draw.t, device);
+  const auto noisy = setting_.loss.noised(moments_of(setting_, batch), noise_of(draw, device), t);
+  const at::Tensor each = setting_.distillation ? distilled_losses(condition, noisy, draw)
+                          : draw.kept.defined() ? losses_of_kept(condition, noisy, draw, blocks)
+                          : weighted            ? setting_.loss.losses(model, noisy, t)
+                                                : setting_.loss.unweighted_losses(model, noisy, t);
   return inputs.weights.defined() ? each * nn::on_device(inputs.weights, device) : each;
 }
 
 // Of a step in which image tokens skip blocks.
-at::Tensor DiffusionObjective::losses_of_kept(const models::Condition& condition, const at::Tensor& x_start,
-                                              const DiffusionDraw& draw, Blocks* blocks) const {
+at::Tensor DiffusionObjective::losses_of_kept(const models::Condition& condition,
+                                              const diffusion::NoisyLatents& noisy, const DiffusionDraw& draw,
+                                              Blocks* blocks) const {
   const auto& skipped = setting_.skipped;
-  const auto device = setting_.device;
-  const at::Tensor kept = nn::on_device(draw.kept, device), noise = nn::on_device(draw.noise, device),
-                   t = nn::on_device(draw.t, device);
+  const at::Tensor kept = nn::on_device(draw.kept, setting_.device),
+                   t = nn::on_device(draw.t, setting_.device);
   const models::Transformer model = model_.along({.kept = kept, .from = skipped.from, .to = skipped.to});
   const auto whole = [&](const at::Tensor& x, const at::Tensor& time) {
     return model.forward(x, time, condition, blocks);
   };
-  if (!skipped.loss_of_kept) return setting_.loss.losses(whole, x_start, noise, t);
+  if (!skipped.loss_of_kept) return setting_.loss.losses(whole, noisy, t);
   // The loss sees the patches of the kept tokens alone; the model sees the whole noisy latent.
-  const at::Tensor x_t = setting_.loss.noisy(x_start, noise, t);
   const auto part = [&](const at::Tensor& latent) {
     return patches_of(latent, kept, model_.config().shape().patch_size);
   };
-  return setting_.loss.losses(
-      [&](const at::Tensor&, const at::Tensor& time) { return part(whole(x_t, time)); }, part(x_start),
-      part(noise), t);
+  const auto model_of_part = [&](const at::Tensor&, const at::Tensor& time) {
+    return part(whole(noisy.x_t, time));
+  };
+  return setting_.loss.losses(model_of_part,
+                              {.x_start = part(noisy.x_start),
+                               .noise = part(noisy.noise),
+                               .x_t = part(noisy.x_t),
+                               .timestep = noisy.timestep},
+                              t);
 }
 
 // A dropped condition is the null condition for all three networks.
-at::Tensor DiffusionObjective::distilled_losses(const models::Condition& condition, const at::Tensor& x_start,
+at::Tensor DiffusionObjective::distilled_losses(const models::Condition& condition,
+                                                const diffusion::NoisyLatents& noisy,
                                                 const DiffusionDraw& draw) const {
   const auto& [teacher, target, loss, held_out_guidance] = *setting_.distillation;
   const models::Condition both = models::joined(condition, teacher->null_of(condition));
@@ -325,22 +357,32 @@ at::Tensor DiffusionObjective::distilled_losses(const models::Condition& conditi
   return loss.losses({.student = with(model_, condition),
                       .teacher_pair = with(*teacher, both),
                       .target = with(*target, condition)},
-                     x_start, there(draw.noise), there(draw.t), there(draw.guidance));
+                     noisy.x_start, noisy.noise, there(draw.t), there(draw.guidance));
 }
 
 void AutoencoderObjective::prepare(data::Batch& batch) const {
   const models::VaeConfig& config = model_.config();
+  const auto& positions = batch.plan.positions;
   const int64_t height = batch.image.size(2) / config.downscale(),
                 width = batch.image.size(3) / config.downscale();
   const at::Tensor noise =
-      batch_normal(seed_, batch.plan.positions, Purpose::kPosterior, {config.latent_channels, height, width});
+      noise_from_ == NoiseFrom::kDevice
+          ? at::tensor(positions, at::kLong)
+          : batch_normal(seed_, positions, Purpose::kPosterior, {config.latent_channels, height, width});
   batch.inputs = nn::ready_for(noise, device_);
   batch.image = nn::ready_for(batch.image, device_);
 }
 
+at::Tensor AutoencoderObjective::noise_for(const data::Batch& batch, const at::Tensor& mean) const {
+  const at::Tensor given = nn::on_device(inputs_in<at::Tensor>(batch), device_);
+  if (noise_from_ == NoiseFrom::kHost) return given;
+  return diffusion::normals_on_device(seed_, given, Purpose::kPosterior, mean.sizes().slice(1));
+}
+
 at::Tensor AutoencoderObjective::loss(const data::Batch& batch) {
   const at::Tensor image = features::to_unit_range(nn::on_device(batch.image, device_));
-  return loss_of(image, model_.encode(image), nn::on_device(inputs_in<at::Tensor>(batch), device_));
+  const models::Moments moments = model_.encode(image);
+  return loss_of(image, moments, noise_for(batch, moments.mean));
 }
 
 at::Tensor AutoencoderObjective::held_out_losses(const data::Batch& sample) {

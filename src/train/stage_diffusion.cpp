@@ -33,6 +33,12 @@
 #include "stage_work.h"
 
 namespace pixart::train {
+
+NoiseFrom noise_from(const features::RunContext& run) {
+  const bool exact = run.config.numerics == run::Numerics::kExact;
+  return !exact && diffusion::has_kernels(run.device) ? NoiseFrom::kDevice : NoiseFrom::kHost;
+}
+
 namespace {
 
 // Images drawn together: few enough that several ranks share the usual sixteen, enough to keep a GPU busy.
@@ -93,7 +99,7 @@ std::optional<Distillation> distillation(const features::RunContext& run, const 
 DrawInputs draws_of(const features::RunContext& run, const run::StageConfig& stage) {
   const uint64_t seed = run.stage_seed(stage);
   if (stage.info().distills) return draws_for_consistency(seed, stage.consistency, stage.condition_dropout);
-  return draws_by_sample(seed, stage, stage.batch_size, stage.condition_dropout);
+  return draws_by_sample(seed, stage, stage.batch_size, stage.condition_dropout, noise_from(run));
 }
 
 DiffusionSetting diffusion_setting(features::RunContext& run, const run::StageConfig& stage,

@@ -24,6 +24,7 @@
 #include "pixart/run/run_folder.h"
 #include "pixart/run/telemetry.h"
 #include "pixart/train/objective.h"
+#include "pixart/train/objectives.h"
 #include "stage_metrics.h"
 #include "validation.h"
 
@@ -34,6 +35,9 @@ std::unique_ptr<data::Loader> make_loader(const features::RunContext& run, const
                                           const features::StageParts& parts,
                                           std::shared_ptr<const data::SampleOrder> order,
                                           data::Loader::Read read);
+
+// Who draws the noise of the run's steps.
+NoiseFrom noise_from(const features::RunContext& run);
 
 struct StageModel {
   std::unique_ptr<nn::StateDict> state;  // trained weights

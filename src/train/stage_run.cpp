@@ -105,6 +105,8 @@ StageRun::StageRun(features::RunContext& run, const run::StageConfig& stage, con
               shares(run, stage, tools.lock)),
       device_(*tools.device),
       meter_(model_.facts, peak_of(run, stage, device_.name())) {
+  if (stage_.precision == run::Precision::kBFloat16 && !stage_.info().trains_autoencoder())
+    trainer_.keep_rounded_weights();
   trainer_.on_bad_step([this](const BadStep& bad) {
     write_bad_step(run_.folder.bad_steps(), {stage_.name, run_.stage_seed(stage_), run_.ranks.rank()}, bad,
                    *model_.state);

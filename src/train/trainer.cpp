@@ -7,6 +7,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/patterns.h"
+#include "pixart/nn/kept_copy.h"
 
 namespace pixart::train {
 
@@ -114,7 +115,10 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
 }
 
 StepResult Trainer::train_step(bool stop_requested) {
-  if (loaded_step_ != step_) loader_.start(step_);  // at the first step, or after another one was loaded
+  if (loaded_step_ != step_) {  // at the first step, or after another one was loaded
+    loader_.start(step_);
+    flat_.round_values();
+  }
   if (objective_.reads_ema()) gather_ema();
   StepResult result{.step = step_};
   std::vector<data::Batch> batches;
@@ -216,6 +220,7 @@ bool Trainer::is_finite_alone(const data::Batch& batch, size_t sample) {
   flat_.zero_gradients();
   const at::Tensor loss = objective_.loss(one);
   torch::autograd::backward({loss}, {});
+  flat_.settle_gradients();
   return std::isfinite(loss.item<double>()) && flat_.gradients().isfinite().all().item<bool>();
 }
 
@@ -232,6 +237,14 @@ void Trainer::spread_values() {
     at::Tensor part = flat_.values().narrow(0, begin, end - begin);
     ranks_.broadcast(part, int(r), fmt::format("step {}: weights", step_));
   }
+  flat_.round_values();  // those of the other ranks
+}
+
+void Trainer::keep_rounded_weights() {
+  if (!flat_.keep_rounded()) return;
+  size_t next = 0;
+  for (const auto& parameter : model_.items())
+    if (parameter.trainable) nn::keep_copy(parameter.tensor, flat_.rounded_leaves().at(next++));
 }
 
 at::Tensor Trainer::whole_ema() {

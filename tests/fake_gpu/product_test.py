@@ -104,6 +104,41 @@ class Product(TestCase):
         self.assertIn("the kernel of AdamW cannot run: invalid device function", result.output)
         self.assertIn("_fused_adamw_", result.reports[0]["kernels"])
 
+    def run_in_parts(self, run, settings):
+        """Stopped after the third step of each stage; the same command goes on."""
+        arguments = [*self.program.train_arguments(run, settings), "--stop-at-step", "3"]
+        codes = []
+        while not codes or codes[-1] == 75:
+            result = self.program.call(arguments, run)
+            codes.append(result.code)
+            self.assertIn(result.code, (0, 75), result.output[-3000:])
+        self.assertGreater(len(codes), 2, "it was stopped in several stages")
+        return result
+
+    def weights(self, run, stage):
+        newest = max((self.program.folder / run / "checkpoints" / stage).glob("step-*"))
+        return {path.name: path.read_bytes() for path in newest.glob("*.safetensors")}
+
+    def test_a_stopped_run_goes_on_with_the_same_bits(self):
+        # Noise of the device, bfloat16 copies of the weights, gradients added over micro-batches, AdamW and CAME.
+        settings = transformers("precision=bfloat16", "micro_batch_size=4")
+        whole, parts = self.trained("whole", settings), self.run_in_parts("parts", settings)
+        self.assertEqual(whole.losses, parts.losses)
+        for stage in STAGES:
+            expected, found = self.weights("whole", stage), self.weights("parts", stage)
+            self.assertGreater(len(expected), 1)
+            self.assertEqual([name for name in expected if expected[name] != found.get(name)], [], stage)
+
+    def test_exact_numerics_draw_noise_on_the_host(self):
+        settings = transformers("micro_batch_size=1")
+        one = self.trained("exact", ["numerics=exact", *settings])
+        two = self.trained("exact_two", ["numerics=exact", *settings], ranks=2)
+        self.assertEqual(one.losses, two.losses, "the same bits on one and two ranks")
+        drawn = self.trained("default_by_one", settings)
+        self.compare(drawn, self.on_cpu, FLOAT32)
+        for name in ("noising_kernel", "loss_kernel<float>", "loss_gradient_kernel<float>", "gather_gradients_kernel"):
+            self.assertIn(name, drawn.reports[0]["kernels"])
+
     def test_lora(self):
         settings = [f"stages.larger.{setting}" for setting in ("resolution=32", "multi_scale=false", "lora.rank=2", "lora.alpha=4")]
         expected = self.trained("lora_cpu", settings, device="cpu")

@@ -18,7 +18,7 @@ STEPS = {"autoencoder": 4, "class": 8, "text": 6, "larger": 3}
 # Operations of a step on CPU tensors. Any size: what a copy to the GPU begins with, and views. Small: what the masks of captions
 # say about lengths, the sums of loss and flags of the ranks, and the table of positions, made once for a size of images.
 HOST_MOVES = set("to _to_copy copy_ pin_memory _pin_memory is_pinned detach view reshape _reshape_alias flatten squeeze unsqueeze select slice narrow "
-                 "expand as_strided alias contiguous clone resize_ empty_like transpose permute t stack cat unbind split chunk result_type".split())
+                 "expand as_strided alias contiguous clone resize_ empty_like transpose permute t set_ stack cat unbind split chunk result_type".split())
 HOST_NUMBERS = set("item _local_scalar_dense is_nonzero max min sum cumsum ne eq lt gt le ge nonzero arange repeat unfold index_select masked_fill "
                    "masked_fill_ logical_not logical_not_ add add_ sub sub_ mul rsub fill_ zero_ ones_like zeros_like where any all amax amin "
                    "sin cos pow reciprocal div".split())

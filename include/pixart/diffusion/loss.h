@@ -26,6 +26,7 @@ class LossTables {
   at::Device device() const { return all_.device(); }
   // [B] int64 -> [B, 1, 1, 1] float32; `table` is a table of NoiseSchedule.
   at::Tensor gather(std::vector<double> NoiseSchedule::*table, const at::Tensor& t) const;
+  at::Tensor row(std::vector<double> NoiseSchedule::*table) const;  // [K] float32, a view
   // [B] int64 -> [B] float32: timestep_map[t].
   at::Tensor gather_timestep(const at::Tensor& t) const;
 
@@ -56,7 +57,8 @@ struct LossTerms {
 };
 // loss = mse of what the schedule's model predicts + vb, the variational bound in bits. vb trains only the
 // variance: the mean prediction in it is detached. With use_kl the loss is only the bound, not detached,
-// times the number of kept steps.
+// times the number of kept steps. On a device that has_kernels() (noising.h) it is one kernel, its gradient another one, and
+// only `loss` has a gradient.
 LossTerms iddpm_loss(const LossTables& tables, const LossConfig& config, const at::Tensor& model_output,
                      const at::Tensor& x_start, const at::Tensor& x_t, const at::Tensor& noise,
                      const at::Tensor& t);

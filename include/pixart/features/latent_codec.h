@@ -17,6 +17,9 @@ class LatentCodec {
   LatentCodec(models::LoadedVae loaded, std::filesystem::path folder);  // `loaded` from `folder`
   models::Moments encode(const at::Tensor& image) const { return loaded_.encode(image); }
   at::Tensor normalize(const at::Tensor& sample) const;  // latent of the autoencoder -> of the transformer
+  // normalize(sample) = (sample - shift()) * scale(); [1, L, 1, 1] float32.
+  const at::Tensor& shift() const { return mean_; }
+  const at::Tensor& scale() const { return scale_; }
   at::Tensor decode(const at::Tensor& latent) const;     // from normalised latents to images in [-1, 1]
   at::Tensor decode(const at::Tensor& latent, const models::Tiling& tiling) const;
   at::Device device() const { return mean_.device(); }

@@ -25,25 +25,35 @@ AdamWState make_adamw_state(const at::Tensor& values);
 constexpr int64_t kAllDecay = std::numeric_limits<int64_t>::max();
 
 // First multiplies gradients by gradient_scale (the clip factor). With a defined `ema`, sets ema <- decay *
-// ema + (1 - decay) * values at the end. Weight decay applies to the first `num_decayed` elements. float32 or
-// float64 on the CPU, float32 on CUDA.
+// ema + (1 - decay) * values at the end. Weight decay applies to the first `num_decayed` elements. With a defined `rounded`
+// (bfloat16, only where our kernel runs) the new values are also written to it. float32 or float64 on the CPU, float32 on CUDA.
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
                 double lr, double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0,
-                int64_t num_decayed = kAllDecay);
+                int64_t num_decayed = kAllDecay, const at::Tensor& rounded = {});
 
 // Why the kernel of adamw_step() cannot run on `device`; "" if it can, and on a CPU. Launches it on no
 // elements, the first time. adamw_step() then uses LibTorch's fused AdamW, which needs one more pass for
 // clipping and EMA.
 const std::string& adamw_kernel_problem(const at::Device& device);
+// True on a GPU that runs our kernels, which then also gather gradients and round weights.
+bool kernels_usable(const at::Device& device);
 
 // The square of the 2-norm of all gradients together: a float64 scalar on their device. The host does not
 // wait.
 at::Tensor squared_gradient_norm(const at::Tensor& gradients);
+// [2] float64 on the device: `loss` (undefined: 0), and the square of the norm, which `tile_squares` (undefined, or those of
+// FlatParameters) already has in parts. The host does not wait.
+at::Tensor step_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares = {});
+// Sums of squares of pieces of a contiguous float32 range where kernels_usable(), into `sums` [num_tile_squares(numel)] float64.
+int64_t num_tile_squares(int64_t numel);
+void tile_squares(const at::Tensor& values, at::Tensor sums);
 // 2-norm of all gradients together, for which the host waits; and min(1, max_norm / (norm + 1e-6)).
 double gradient_norm(const at::Tensor& gradients);
 double clip_factor(double norm, double max_norm);
 
 // ema <- decay * ema + (1 - decay) * values
 void ema_update(at::Tensor& ema, const at::Tensor& values, double decay);
+// The same for a defined `ema`; and a defined `rounded` (bfloat16, only where our kernels run) <- values, in one pass.
+void finish_values(const at::Tensor& values, const at::Tensor& ema, double ema_decay, const at::Tensor& rounded);
 
 }  // namespace pixart::optim

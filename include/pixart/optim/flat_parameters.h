@@ -26,6 +26,22 @@ class FlatParameters {
   // parameters without a gradient are 0, and further passes add.
   void expect_gradients();
   void settle_gradients();
+  // On a GPU that runs our kernels (adamw.h), backward's gradients are added to the buffer in groups of up to 64 parameters and
+  // about a bucket's size, in one launch each; the parameters themselves then have no gradients. settle_gradients() ends the
+  // last group, also after zero_gradients() and backward.
+  //
+  // Makes the next backward pass, the last of a step, also sum the squares of what is in the buffer. tile_squares(), after
+  // settle_gradients(): float64 sums that add up to the square of the norm, in an order that the parameters determine; undefined
+  // if the pass was not measured, as on a CPU.
+  void measure_gradients() const;
+  at::Tensor tile_squares() const;
+  // A bfloat16 copy of the values, of which `leaf` i gets the gradients of parameter i from layers that use it in its place
+  // (nn::keep_copy()). Only with our kernels: false elsewhere. Whoever changes the values rounds them again: the optimizer in
+  // the pass that it makes anyway, others with round_values().
+  bool keep_rounded();
+  at::Tensor rounded() const;  // [numel], or undefined
+  const std::vector<at::Tensor>& rounded_leaves() const;
+  void round_values() const;
   // Backward calls `done(parameter)` after a parameter's gradient has been added to `gradients`. An empty
   // function ends that.
   void on_gradient(std::function<void(size_t parameter)> done) const;
@@ -47,7 +63,7 @@ class FlatParameters {
   FlatParameters part(std::pair<int64_t, int64_t> range) const;
 
  private:
-  struct Gradients;  // shared by backward's hooks and all copies
+  struct Gradients;  // shared by backward's hooks, all copies and parts
   FlatParameters() = default;
   std::vector<at::Tensor> parameters_;
   std::vector<size_t> indices_;

@@ -25,12 +25,14 @@ namespace pixart::train {
 
 // Random inputs of the diffusion loss. Each value depends only on (seed, position, purpose).
 struct DiffusionDraw {
-  at::Tensor noise;          // [B, C, h, w] float32
-  at::Tensor posterior;      // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
-  at::Tensor t;              // [B] int64, an index of the schedule
-  at::Tensor drop;           // [B] int64: 1 = condition dropped
-  at::Tensor kept = {};      // [B, K] int64, rising: image tokens that skip no block; undefined: all
-  at::Tensor guidance = {};  // [B] float32: scale of a teacher; undefined without one
+  at::Tensor noise;      // [B, C, h, w] float32; undefined: the device draws it and the next one
+  at::Tensor posterior;  // [B, C, h, w] float32: noise for sampling from the autoencoder's moments
+  at::Tensor t;          // [B] int64, an index of the schedule
+  at::Tensor drop;       // [B] int64: 1 = condition dropped
+  uint64_t seed = 0;
+  at::Tensor positions = {};  // [B] int64, of the noise that the device draws
+  at::Tensor kept = {};       // [B, K] int64, rising: image tokens that skip no block; undefined: all
+  at::Tensor guidance = {};   // [B] float32: scale of a teacher; undefined without one
 };
 // Timesteps are uniform over num_steps.
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
@@ -41,6 +43,10 @@ DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& p
 // is the mean of the moments.
 DiffusionDraw held_out_inputs(uint64_t seed, int64_t row, at::IntArrayRef latent_shape, int64_t num_steps);
 
+// Who draws the normal numbers of a batch: the host in the loader's threads, or a GPU that runs our kernels
+// (diffusion/noising.h), to which then only positions go. numerics: exact has the host's.
+enum class NoiseFrom { kHost, kDevice };
+
 // Draws the random inputs of a micro-batch, on the CPU. Several threads call it at a time.
 using DrawInputs = std::function<DiffusionDraw(const data::Batch& batch)>;
 
@@ -48,7 +54,7 @@ using DrawInputs = std::function<DiffusionDraw(const data::Batch& batch)>;
 DrawInputs draws_by_sample(uint64_t seed, int64_t num_steps, double condition_dropout);
 // The same with timesteps drawn as `config` says; a step has `batch_size` samples.
 DrawInputs draws_by_sample(uint64_t seed, const diffusion::DiffusionConfig& config, int64_t batch_size,
-                           double condition_dropout);
+                           double condition_dropout, NoiseFrom noise = NoiseFrom::kHost);
 
 // The factor of each sample's loss, [B] float32; several threads call it at a time.
 using WeighSamples = std::function<at::Tensor(const data::Batch& batch)>;
@@ -123,10 +129,10 @@ class DiffusionObjective : public Objective {
   DiffusionInputs inputs_of(const data::Batch& batch, DiffusionDraw draw) const;
   at::Tensor losses(const data::Batch& batch, const DiffusionInputs& inputs, bool weighted,
                     Blocks* blocks = nullptr) const;
-  at::Tensor losses_of_kept(const models::Condition& condition, const at::Tensor& x_start,
+  at::Tensor losses_of_kept(const models::Condition& condition, const diffusion::NoisyLatents& noisy,
                             const DiffusionDraw& draw, Blocks* blocks) const;
   at::Tensor alignment_loss(const data::Batch& batch, const DiffusionDraw& draw, const Blocks& blocks) const;
-  at::Tensor distilled_losses(const models::Condition& condition, const at::Tensor& x_start,
+  at::Tensor distilled_losses(const models::Condition& condition, const diffusion::NoisyLatents& noisy,
                               const DiffusionDraw& draw) const;
   const models::Transformer& model_;
   DiffusionSetting setting_;
@@ -136,18 +142,22 @@ class DiffusionObjective : public Objective {
 // The autoencoder: L1 + MSE of the reconstruction + kl_weight * KL to N(0, 1), a mean over latent elements.
 class AutoencoderObjective : public Objective {
  public:
-  AutoencoderObjective(const models::AutoencoderKl& model, uint64_t seed, double kl_weight, at::Device device)
-      : model_(model), seed_(seed), kl_weight_(kl_weight), device_(device) {}
-  void prepare(data::Batch& batch) const override;  // draws the noise of the latents
+  AutoencoderObjective(const models::AutoencoderKl& model, uint64_t seed, double kl_weight, at::Device device,
+                       NoiseFrom noise = NoiseFrom::kHost)
+      : model_(model), seed_(seed), kl_weight_(kl_weight), device_(device), noise_from_(noise) {}
+  void prepare(
+      data::Batch& batch) const override;  // draws the noise of the latents, or names it for the device
   at::Tensor loss(const data::Batch& batch) override;
   at::Tensor held_out_losses(const data::Batch& sample) override;
 
  private:
+  at::Tensor noise_for(const data::Batch& batch, const at::Tensor& mean) const;
   at::Tensor loss_of(const at::Tensor& image, const models::Moments& moments, const at::Tensor& noise) const;
   const models::AutoencoderKl& model_;
   uint64_t seed_;
   double kl_weight_;
   at::Device device_;
+  NoiseFrom noise_from_;
 };
 
 // [B]: the released IDDPM loss of the output of `model` (noisy latent, timestep). diffusion_loss() is its

@@ -52,6 +52,10 @@ class Trainer {
   Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& objective, data::Loader& loader,
           distributed::Communicator& ranks);
 
+  // For a model that computes in bfloat16 on a GPU that runs our kernels: its layers use a bfloat16 copy of the trained weights,
+  // which the optimizer writes, in place of rounding them in each pass. Elsewhere nothing changes.
+  void keep_rounded_weights();
+
   // Makes one optimizer step; all ranks call it together. `stop_requested` is this rank's. A bad step changes
   // no weight. Without bad_steps.roll_back, throws UserError(kNumerics) after more of them than allowed.
   StepResult train_step(bool stop_requested = false);

@@ -17,6 +17,23 @@ __device__ void update_one(const AdamWBuffers<float>& b, const AdamWElement<floa
   const auto root = [](float x) { return sqrtf(x); };
   element.update(b.values[i], b.gradients[i], b.exp_avg[i], b.exp_avg_sq[i], element.keep_of(i), root);
   if (b.ema != nullptr) b.ema[i] = element.average(b.ema[i], b.values[i]);
+  if (b.rounded != nullptr) b.rounded[i] = to_bfloat16(b.values[i]);
+}
+
+__device__ void average_four(float* ema, const AdamWElement<float>& element, const float4& value, int64_t i) {
+  float4 average = reinterpret_cast<float4*>(ema)[i];
+  average.x = element.average(average.x, value.x);
+  average.y = element.average(average.y, value.y);
+  average.z = element.average(average.z, value.z);
+  average.w = element.average(average.w, value.w);
+  reinterpret_cast<float4*>(ema)[i] = average;
+}
+
+__device__ unsigned pair_of(float low, float high) {
+  return unsigned(to_bfloat16(low).bits) | unsigned(to_bfloat16(high).bits) << 16;
+}
+__device__ void round_four(Bfloat16Bits* rounded, const float4& value, int64_t i) {
+  reinterpret_cast<uint2*>(rounded)[i] = make_uint2(pair_of(value.x, value.y), pair_of(value.z, value.w));
 }
 
 __device__ void update_four(const AdamWBuffers<float>& b, const AdamWElement<float>& element, int64_t i) {
@@ -32,13 +49,8 @@ __device__ void update_four(const AdamWBuffers<float>& b, const AdamWElement<flo
   reinterpret_cast<float4*>(b.values)[i] = value;
   reinterpret_cast<float4*>(b.exp_avg)[i] = exp_avg;
   reinterpret_cast<float4*>(b.exp_avg_sq)[i] = exp_avg_sq;
-  if (b.ema == nullptr) return;
-  float4 ema = reinterpret_cast<float4*>(b.ema)[i];
-  ema.x = element.average(ema.x, value.x);
-  ema.y = element.average(ema.y, value.y);
-  ema.z = element.average(ema.z, value.z);
-  ema.w = element.average(ema.w, value.w);
-  reinterpret_cast<float4*>(b.ema)[i] = ema;
+  if (b.ema != nullptr) average_four(b.ema, element, value, i);
+  if (b.rounded != nullptr) round_four(b.rounded, value, i);
 }
 
 // First num_vectors groups of four, then the remaining elements one by one.
@@ -50,8 +62,33 @@ __global__ void adamw_kernel(AdamWBuffers<float> buffers, AdamWElement<float> el
   for (int64_t i = num_vectors * kVector + first; i < count; i += stride) update_one(buffers, element, i);
 }
 
+__global__ void average_kernel(float* ema, Bfloat16Bits* rounded, const float* values, AdamWElement<float> element,
+                               int64_t num_vectors, int64_t count) {
+  const int64_t first = int64_t(blockIdx.x) * blockDim.x + threadIdx.x,
+                stride = int64_t(gridDim.x) * blockDim.x;
+  for (int64_t i = first; i < num_vectors; i += stride) {
+    const float4 value = reinterpret_cast<const float4*>(values)[i];
+    if (ema != nullptr) average_four(ema, element, value, i);
+    if (rounded != nullptr) round_four(rounded, value, i);
+  }
+  for (int64_t i = num_vectors * kVector + first; i < count; i += stride) {
+    if (ema != nullptr) ema[i] = element.average(ema[i], values[i]);
+    if (rounded != nullptr) rounded[i] = to_bfloat16(values[i]);
+  }
+}
+
 bool is_aligned(const void* pointer) {
   return reinterpret_cast<std::uintptr_t>(pointer) % sizeof(float4) == 0;
+}
+
+unsigned blocks_for(int64_t num_vectors, int64_t count) {
+  const int64_t threads = std::max(num_vectors, count - num_vectors * kVector);
+  return unsigned(std::clamp((threads + kThreads - 1) / kThreads, int64_t{1}, kMaxBlocks));
+}
+
+const char* error_of_launch() {
+  const cudaError_t error = cudaGetLastError();
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
 }  // namespace
@@ -60,14 +97,22 @@ const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficien
                        int64_t count, void* stream) {
   const bool aligned = is_aligned(buffers.values) && is_aligned(buffers.gradients) &&
                        is_aligned(buffers.exp_avg) && is_aligned(buffers.exp_avg_sq) &&
-                       is_aligned(buffers.ema);
+                       is_aligned(buffers.ema) && is_aligned(buffers.rounded);
   const int64_t num_vectors = aligned ? count / kVector : 0;
-  const int64_t threads = std::max(num_vectors, count - num_vectors * kVector);
-  const auto blocks = unsigned(std::clamp((threads + kThreads - 1) / kThreads, int64_t{1}, kMaxBlocks));
-  adamw_kernel<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+  adamw_kernel<<<blocks_for(num_vectors, count), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
       buffers, AdamWElement<float>(coefficients), num_vectors, count);
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return error_of_launch();
+}
+
+const char* average_cuda(float* ema, Bfloat16Bits* rounded, const float* values, double decay, int64_t count,
+                         void* stream) {
+  AdamWCoefficients coefficients{};
+  coefficients.ema_decay = decay;
+  const bool aligned = is_aligned(ema) && is_aligned(rounded) && is_aligned(values);
+  const int64_t num_vectors = aligned ? count / kVector : 0;
+  average_kernel<<<blocks_for(num_vectors, count), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
+      ema, rounded, values, AdamWElement<float>(coefficients), num_vectors, count);
+  return error_of_launch();
 }
 
 }  // namespace pixart::optim::kernels

@@ -2,6 +2,8 @@
 #pragma once
 #include <cstdint>
 
+#include "pixart/base/bfloat16_bits.h"
+
 namespace pixart::optim::kernels {
 
 // The factors and terms of one step, the same for all elements.
@@ -16,7 +18,7 @@ struct AdamWCoefficients {
   double ema_decay;  // used only with an ema
 };
 
-// Buffers of one length; ema is null if no EMA is kept.
+// Buffers of one length; ema and rounded are null if no EMA and no bfloat16 copy of the values are kept.
 template <class T>
 struct AdamWBuffers {
   T* values;
@@ -24,6 +26,7 @@ struct AdamWBuffers {
   T* exp_avg;
   T* exp_avg_sq;
   T* ema;
+  Bfloat16Bits* rounded = nullptr;
 };
 
 // Updates elements begin .. end - 1 in the calling thread; each element depends only on its own inputs.
@@ -32,6 +35,7 @@ void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coeffici
                int64_t end);
 template <class T>
 void ema_cpu(T* ema, const T* values, double decay, int64_t begin, int64_t end);
+void round_cpu(Bfloat16Bits* rounded, const float* values, int64_t begin, int64_t end);
 
 // Sum of squares of elements begin .. end - 1, in double, in an order that begin and end determine.
 template <class T>
@@ -42,5 +46,9 @@ double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end);
 // launch. Defined if PIXART_WITH_CUDA is.
 const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
                        int64_t count, void* stream);
+
+// ema <- decay * ema + (1 - decay) * values, and the values rounded, in one pass; either may be null.
+const char* average_cuda(float* ema, Bfloat16Bits* rounded, const float* values, double decay, int64_t count,
+                         void* stream);
 
 }  // namespace pixart::optim::kernels

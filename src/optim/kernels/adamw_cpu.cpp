@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "adamw_element.h"
 #include "pixart/base/cpu_clones.h"
@@ -73,6 +74,12 @@ void adamw_cpu(const AdamWBuffers<T>& buffers, const AdamWCoefficients& coeffici
   const int64_t border = std::clamp(coefficients.num_decayed, begin, end);
   loop(buffers, element, element.keep, begin, border);
   loop(buffers, element, T(1), border, end);
+  if constexpr (std::is_same_v<T, float>)
+    if (buffers.rounded != nullptr) round_cpu(buffers.rounded, buffers.values, begin, end);
+}
+
+void round_cpu(Bfloat16Bits* rounded, const float* values, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) rounded[i] = to_bfloat16(values[i]);
 }
 
 template <class T>

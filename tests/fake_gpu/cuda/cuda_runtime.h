@@ -25,6 +25,10 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
@@ -98,6 +102,11 @@ T atomicAdd(T* sum, T value) {
   const T before = *sum;
   *sum = before + value;
   return before;
+}
+inline void sincospi(double x, double* sine, double* cosine) {
+  constexpr long double kPi = 3.14159265358979323846264338327950288L;
+  *sine = double(std::sin(kPi * x));
+  *cosine = double(std::cos(kPi * x));
 }
 inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
