@@ -183,8 +183,8 @@ DiffusionInputs DiffusionObjective::inputs_of(const data::Batch& batch, Diffusio
 void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   auto& [draw, layout] = inputs;
-  for (at::Tensor* tensor :
-       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot, &layout.mask})
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &layout.source, &layout.slot,
+                             &layout.mask, &layout.bounds})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
