@@ -57,6 +57,7 @@ class Build:
 
     def __init__(self, program, libraries=None, leave_out=()):
         self.program, self.libraries, self.leave_out = pathlib.Path(program).resolve(), libraries, set(leave_out)
+        self.cache = tempfile.TemporaryDirectory()  # what the program times is timed once, in warm_up()
         known = subprocess.run([self.program, "step", "--help"], env=self.environment(), capture_output=True, text=True, check=True).stdout
         self.options = set(re.findall(r"--[a-z-]+", known))
 
@@ -66,7 +67,7 @@ class Build:
             variables["LD_LIBRARY_PATH"] = str(self.libraries)
         if folder:
             variables |= {"PIXART_FAKE_GPU_REPORT": str(folder / "report"), "PIXART_FAKE_GPU_BYTES": str(MEMORY),
-                          "PIXART_FAKE_GPU_RACES": "0", "PIXART_DRIVER_FILE": "/dev/null", "XDG_CACHE_HOME": str(folder)}
+                          "PIXART_FAKE_GPU_RACES": "0", "PIXART_DRIVER_FILE": "/dev/null", "XDG_CACHE_HOME": self.cache.name}
         return variables
 
     def run(self, options):
@@ -84,10 +85,16 @@ class Build:
                 raise SystemExit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}"[-3000:])
             return rank_report(pathlib.Path(name))
 
+    def run_micro_steps(self, model, micro_batch, number):
+        return self.run(model | {"--micro-batch-size": micro_batch, "--samples": 2 * micro_batch, "--steps": 1,
+                                 "--batch-size": number * micro_batch})
+
+    def warm_up(self, model):
+        self.run_micro_steps(model | {"--depth": 1}, 1, 1)
+
     def micro_step(self, model, micro_batch):
         """Counts of one micro-step by kernel, and its shapes of attention."""
-        options = model | {"--micro-batch-size": micro_batch, "--samples": 2 * micro_batch, "--steps": 1}
-        one, two = (self.run(options | {"--batch-size": steps * micro_batch}) for steps in (1, 2))
+        one, two = (self.run_micro_steps(model, micro_batch, number) for number in (1, 2))
         counts = totals(two)
         counts.subtract(totals(one))
         return {key: number for key, number in counts.items() if number != 0}, two["attention"]
@@ -148,6 +155,7 @@ def model_options(arguments, pixels, checkpointing):
 def counted(build, arguments, pixels, checkpointing):
     model = model_options(arguments, pixels, checkpointing)
     measured, shapes = {}, {}
+    build.warm_up(model)
     for depth in arguments.depths:
         for micro_batch in arguments.micro_batches:
             point = (depth, micro_batch)
@@ -171,9 +179,10 @@ def counted(build, arguments, pixels, checkpointing):
 
 def attention_shapes(build):
     """Of a small model, with captions of all lengths: what graphs, plans and caches of kernels are made for."""
-    report = build.run({"--hidden-size": 144, "--num-heads": 2, "--depth": 1, "--latent-size": 8, "--caption-tokens": CAPTION_TOKENS,
-                        "--caption-width": 64, "--captions": f"1-{CAPTION_TOKENS}", "--loader": True, "--samples": 256,
-                        "--batch-size": 8, "--micro-batch-size": 8, "--steps": 32})
+    model = {"--hidden-size": 144, "--num-heads": 2, "--depth": 1, "--latent-size": 8, "--caption-tokens": CAPTION_TOKENS,
+             "--caption-width": 64, "--captions": f"1-{CAPTION_TOKENS}", "--loader": True}
+    build.warm_up(model)
+    report = build.run(model | {"--samples": 256, "--batch-size": 8, "--micro-batch-size": 8, "--steps": 32})
     return sorted(report["attention"])
 
 

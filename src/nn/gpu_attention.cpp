@@ -24,8 +24,8 @@ at::Tensor rows_of_heads(const at::Tensor& x, int64_t num_heads) {  // [R, D] ->
 
 bool has_packed_attention(c10::Device device, at::ScalarType dtype, int64_t head_size) {
   if (!device.is_cuda() || !is_half(dtype) || head_size % kHeadUnit != 0) return false;
-  const at::Tensor probe =
-      at::empty({1, 1, kHeadUnit, head_size}, at::TensorOptions(device).dtype(dtype).requires_grad(true));
+  at::Tensor probe = at::empty({1, 1, kHeadUnit, head_size}, at::TensorOptions(device).dtype(dtype));
+  probe.set_requires_grad(true);
   const auto choice = at::SDPBackend(at::_fused_sdp_choice(probe, probe, probe));
   return choice == at::SDPBackend::flash_attention || choice == at::SDPBackend::overrideable;
 }
