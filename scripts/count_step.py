@@ -182,7 +182,7 @@ def attention_shapes(build):
     model = {"--hidden-size": 144, "--num-heads": 2, "--depth": 1, "--latent-size": 8, "--caption-tokens": CAPTION_TOKENS,
              "--caption-width": 64, "--captions": f"1-{CAPTION_TOKENS}", "--loader": True}
     build.warm_up(model)
-    report = build.run(model | {"--samples": 256, "--batch-size": 8, "--micro-batch-size": 8, "--steps": 32})
+    report = build.run(model | {"--samples": 256, "--batch-size": 2, "--micro-batch-size": 2, "--steps": 100})
     return sorted(report["attention"])
 
 
