@@ -185,11 +185,12 @@ std::string to_text(const AttentionForm& form) {
 
 std::vector<AttentionForm> forms_of(int64_t head_size, bool has_cudnn) {
   std::vector<AttentionForm> forms = {{.cudnn = false, .head_size = head_size}};
+  if (at::globalContext().deterministicAlgorithms()) return forms;
   const auto add = [&](const AttentionForm& form) {
     if (std::find(forms.begin(), forms.end(), form) == forms.end()) forms.push_back(form);
   };
   add({.cudnn = false, .head_size = size_with_kernel(head_size, kFlashSizes)});
-  if (!has_cudnn || at::globalContext().deterministicAlgorithms()) return forms;
+  if (!has_cudnn) return forms;
   add({.cudnn = true, .head_size = head_size});
   add({.cudnn = true, .head_size = size_with_kernel(head_size, kCudnnSizes)});
   return forms;

@@ -17,7 +17,7 @@ struct AttentionForm {
 
 std::string to_text(const AttentionForm& form);  // "flash of 72", "cudnn of 128"
 
-// The forms that may be the fastest. With deterministic algorithms only FlashAttention is one.
+// The forms that may be the fastest. With deterministic algorithms it is FlashAttention without padding, on all ranks.
 std::vector<AttentionForm> forms_of(int64_t head_size, bool has_cudnn);
 
 // softmax(q k^T / sqrt(d)) v; q [B, h, N, d], k and v [B, h, M, d].

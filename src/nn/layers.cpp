@@ -207,7 +207,11 @@ at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& tex
 at::Tensor CrossAttention::keys_and_values(const PackedText& text) const {
   at::Tensor kv = kv_linear(text.tokens);  // [S, 2D]
   if (has_fused_attention(kv) || text.bounds.defined()) return kv;
-  if (text.slot.defined()) kv = kv.index_select(0, text.slot);
+  const int64_t positions = text.batch * text.longest;
+  if (text.slot.defined())
+    kv = kv.index_select(0, text.slot);
+  else if (kv.size(0) > positions)  // padded_total()
+    kv = kv.narrow(0, 0, positions);
   return kv.view({text.batch, text.longest, kv.size(1)});
 }
 

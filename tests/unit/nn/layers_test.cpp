@@ -168,7 +168,9 @@ TEST(TextLayout, BoundsOfAGpuAreThoseOfTheTexts) {
     const auto queries = layout.queries.accessor<int, 1>();
     const int64_t texts = layout.bounds.size(1) - 1, total = lengths[0] + lengths[1] + lengths[2];
     for (int64_t i = 0; i < texts; ++i) {
-      if (i < batch) EXPECT_EQ(keys[i + 1] - keys[i], lengths[size_t(i)]);
+      if (i < batch) {
+        EXPECT_EQ(keys[i + 1] - keys[i], lengths[size_t(i)]);
+      }
       EXPECT_LE(keys[i + 1] - keys[i], most);
       EXPECT_GE(keys[i + 1], keys[i]);
       EXPECT_EQ(queries[i + 1] - queries[i], i < batch ? 16 : 0);
@@ -197,9 +199,12 @@ TEST(TextLayout, PaddingOfAGpuChangesNoResult) {
     EXPECT_TRUE(on_gpu.mask.defined());
     EXPECT_TRUE(near(layer(x, pack_text_by(on_gpu, text)), layer(x, pack_text_by(on_cpu, text))));
   }
-  const TextLayout whole = text_layout(at::ones({2, 60}, at::kLong), 2, at::kCUDA);
+  const at::Tensor all = at::ones({2, 60}, at::kLong);
+  const TextLayout whole = text_layout(all, 2, at::kCUDA);
   EXPECT_EQ(whole.longest, 60);
   EXPECT_FALSE(whole.mask.defined());
+  EXPECT_GT(whole.source.size(0), 120) << "rows of padding";
+  EXPECT_TRUE(near(layer(x, pack_text_by(whole, text)), layer(x, pack_text(text, all))));
 }
 
 // Each sample by itself with its own tokens only.
