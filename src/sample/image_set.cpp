@@ -162,8 +162,8 @@ Image together(std::vector<Image>& images) {
   return file;
 }
 
-// Keeps the host near a GPU, so that it sees a request to stop in time, while the GPU always has work: of three marks in its
-// stream, the first has to be passed before the host goes on.
+// Keeps the host near a GPU, so that it sees a request to stop in time, while the GPU always has work: of
+// three marks in its stream, the first has to be passed before the host goes on.
 class RunAhead {
  public:
   explicit RunAhead(at::Device device) : device_(device) {}

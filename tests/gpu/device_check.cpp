@@ -108,8 +108,8 @@ bool check_goldens(at::Device device, ordered_json& report) {
   return good;
 }
 
-// Captions of all lengths, packed, against the same captions padded, which is another kernel on a GPU. Rows of padding that are not
-// 0 in backward would reach the first token.
+// Captions of all lengths, packed, against the same captions padded, which is another kernel on a GPU. Rows
+// of padding that are not 0 in backward would reach the first token.
 bool check_packed_captions(at::Device device, ordered_json& report) {
   constexpr int64_t kBatch = 7, kTokens = 64, kLongest = 40, kHeads = 2, kHeadSize = 72;
   nn::StateDict state({.dtype = at::kFloat, .device = device});

@@ -1,6 +1,6 @@
 // The attention layers of a PixArt block with their gradients, against the same layers with LibTorch's
-// scaled_dot_product_attention: self-attention of image tokens, and cross-attention to captions of different lengths, which
-// LibTorch's gets padded, with a mask.
+// scaled_dot_product_attention: self-attention of image tokens, and cross-attention to captions of different
+// lengths, which LibTorch's gets padded, with a mask.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>

@@ -1,5 +1,5 @@
-// The operations between matrix products with their gradients, against the LibTorch operations that they replace. A share of the
-// copy rate, measured in the same run, says how far each is from the limit of memory.
+// The operations between matrix products with their gradients, against the LibTorch operations that they
+// replace. A share of the copy rate, measured in the same run, says how far each is from the limit of memory.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 

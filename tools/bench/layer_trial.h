@@ -21,8 +21,9 @@ struct Trial {
   int64_t rounds = 10;
 };
 
-// Forward and backward of each contestant in turn, `rounds` times after two that do not count: milliseconds, how much faster ours
-// is than each other one, and the largest difference from ours of results and gradients, relative to their largest value.
+// Forward and backward of each contestant in turn, `rounds` times after two that do not count: milliseconds,
+// how much faster ours is than each other one, and the largest difference from ours of results and gradients,
+// relative to their largest value.
 nlohmann::ordered_json race(const Trial& trial);
 
 // Bytes per second that a copy of `tensor` reads and writes.

@@ -32,9 +32,10 @@ struct PixArtBlock {
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products, with
-  // its keys and values if they are kept -> [B, N, D] for the B texts, which divide by R, and R by M. Texts meet
-  // in cross-attention first, so until then the R rows are those that differ. It has neither norm nor gate.
+  // x [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products,
+  // with its keys and values if they are kept -> [B, N, D] for the B texts, which divide by R, and R by M.
+  // Texts meet in cross-attention first, so until then the R rows are those that differ. It has neither norm
+  // nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text,
                         const TokenGrid& grid, const at::Tensor& kept = {}) const {
     const auto dtype = text.tokens.scalar_type();

@@ -1,5 +1,5 @@
-// scaled_dot_product_attention, and FlashAttention of texts of any lengths: the CPU's flash attention, with a note of what CUDA
-// would be asked for.
+// scaled_dot_product_attention, and FlashAttention of texts of any lengths: the CPU's flash attention, with a
+// note of what CUDA would be asked for.
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/native/transformers/attention.h>

@@ -152,7 +152,8 @@ TEST(PaddedTotal, IsOneOfSevenForCaptionsOfAllLengths) {
   EXPECT_EQ(padded_total(1, 1, 120), 24);
 }
 
-// What a variable-length kernel of a GPU reads: each text, then texts of padding, of which no query asks for one.
+// What a variable-length kernel of a GPU reads: each text, then texts of padding, of which no query asks for
+// one.
 TEST(TextLayout, BoundsOfAGpuAreThoseOfTheTexts) {
   const int64_t batch = 3, most = 40;
   std::set<int64_t> widths;
