@@ -28,7 +28,7 @@ at::Tensor attention_in(const AttentionForm& form, const at::Tensor& q, const at
 
 // Of q [B, h, N, d] on a GPU, in half precision, and `keys` keys. The first call for a shape times the forms,
 // or reads what an earlier process found (in ${XDG_CACHE_HOME:-~/.cache}/pixart/attention), and logs the
-// result. The form that is not FlashAttention without padding has to be 5 % faster, so that noise does not
+// result. Another form than FlashAttention without padding has to be 5 % faster, so that noise does not
 // choose. Forward and backward are timed, also for a call without gradients: a block that is computed again
 // in backward has to give the same bits. Numbers of queries and keys count as the next power of two.
 AttentionForm fastest_form(const at::Tensor& q, int64_t keys);
