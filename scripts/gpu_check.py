@@ -157,7 +157,7 @@ def golden(check, trial):
              for precision, cases in figures["golden"].items()}
     sentence = ", ".join(f"{precision} differs by at most {difference:.1e}" for precision, difference in worst.items())
     if not figures["good"]:
-        raise Failed(f"{sentence}; communicator: {figures['communicator']}", figures)
+        raise Failed(f"{sentence}; packed captions by {figures['packed_captions']}; communicator: {figures['communicator']}", figures)
     return f"golden cases: {sentence}", figures
 
 

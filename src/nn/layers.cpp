@@ -7,6 +7,7 @@
 
 #include "attention_ops.h"
 #include "fused_ops.h"
+#include "gpu_attention.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
 #include "pixart/nn/kept_copy.h"
@@ -18,7 +19,7 @@ namespace {
 
 constexpr int64_t kTimestepFeatures = 256;
 constexpr double kNormEps = 1e-6, kAffineNormEps = 1e-5;
-constexpr int64_t kMostLengths = 6, kLengthMultiple = 8;  // of captions on a GPU
+constexpr int64_t kMostLengths = 6, kMostTotals = 7, kLengthMultiple = 8;  // of captions on a GPU
 
 thread_local const ObservedProducts::See* observer = nullptr;
 
@@ -107,14 +108,39 @@ at::Tensor SelfAttention::operator()(const at::Tensor& x, const FewerTokens& few
   const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0];
   at::Tensor k = with_norm ? k_norm(parts[1]) : parts[1], v = parts[2];
   if (fewer) k = fewer(k), v = fewer(v);
-  const at::Tensor out =
-      at::scaled_dot_product_attention(heads(q, num_heads), heads(k, num_heads), heads(v, num_heads));
-  return proj(merge_heads(out));
+  return proj(merge_heads(dense_attention(heads(q, num_heads), heads(k, num_heads), heads(v, num_heads))));
 }
 
 int64_t padded_length(int64_t longest, int64_t most) {
   const int64_t unit = rounded_up(rounded_up(most, kMostLengths) / kMostLengths, kLengthMultiple);
   return std::min(rounded_up(longest, unit), most);
+}
+
+namespace {
+
+int64_t unit_of_totals(int64_t batch, int64_t most) {
+  return rounded_up((batch * most + kMostTotals - 1) / kMostTotals, kLengthMultiple);
+}
+
+// Pads the rows of a GPU's layout, and says where they are (TextLayout::bounds).
+void add_padding_texts(TextLayout& layout) {
+  const int64_t total = layout.source.size(0), batch = layout.batch,
+                rows = padded_total(total, batch, layout.most),
+                texts = batch + (unit_of_totals(batch, layout.most) - 2) / layout.most + 1;
+  layout.source = at::cat({layout.source, at::zeros({rows - total}, layout.source.options())});
+  layout.bounds = at::empty({2, texts + 1}, at::kInt);
+  auto begins = layout.bounds.accessor<int, 2>();
+  const auto starts = layout.starts.accessor<int64_t, 1>();
+  for (int64_t i = 0; i <= texts; ++i) {
+    begins[0][i] = int(i <= batch ? starts[i] : std::min(total + (i - batch) * layout.most, rows));
+    begins[1][i] = int(std::min(i, batch));
+  }
+}
+
+}  // namespace
+
+int64_t padded_total(int64_t total, int64_t batch, int64_t most) {
+  return rounded_up(total, unit_of_totals(batch, most));
 }
 
 TextLayout text_layout(const at::Tensor& mask, int64_t batch, c10::Device device) {
@@ -132,7 +158,11 @@ TextLayout text_layout(const at::Tensor& mask, int64_t batch, c10::Device device
                     .batch = batch,
                     .longest = device.is_cuda() ? padded_length(longest, length) : longest,
                     .slot = {},
-                    .mask = {}};
+                    .mask = {},
+                    .most = length,
+                    .bounds = {},
+                    .queries = {}};
+  if (device.is_cuda()) add_padding_texts(layout);
   if (shortest == (device.is_cuda() ? length : longest)) return layout;
   const at::Tensor place = at::arange(layout.longest, lengths.options());
   const at::Tensor used = place.unsqueeze(0) < lengths.unsqueeze(1);
@@ -142,27 +172,38 @@ TextLayout text_layout(const at::Tensor& mask, int64_t batch, c10::Device device
   return layout;
 }
 
-PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text) {
+PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text, int64_t head_size) {
   PIXART_CHECK(layout.batch == text.size(0), "a layout of {} texts for {}", layout.batch, text.size(0));
   PackedText packed{layout, {}};
   packed.source = on_device(layout.source, text.device());
   packed.tokens = text.flatten(0, 1).index_select(0, packed.source);
-  if (!layout.slot.defined()) return packed;
-  packed.slot = on_device(layout.slot, text.device());
-  packed.mask = on_device(layout.mask, text.device());
+  const bool stays_packed = layout.bounds.defined() && head_size > 0 &&
+                            has_packed_attention(text.device(), text.scalar_type(), head_size);
+  for (at::Tensor* tensor : {&packed.slot, &packed.mask, &packed.bounds}) {
+    const bool is_read = tensor->defined() && stays_packed == (tensor == &packed.bounds);
+    *tensor = is_read ? on_device(*tensor, text.device()) : at::Tensor();
+  }
   return packed;
 }
 
-PackedText pack_text(const at::Tensor& text, const at::Tensor& mask) {
+PackedText pack_text(const at::Tensor& text, const at::Tensor& mask, int64_t head_size) {
   const int64_t batch = text.size(0), length = text.size(1);
-  if (mask.defined()) {
-    PIXART_CHECK(mask.size(-1) == length, "mask of {} tokens for text of {}", mask.size(-1), length);
-    return pack_text_by(text_layout(mask, batch, text.device()), text);
-  }
-  const at::Tensor source = at::arange(batch * length, text.options().dtype(at::kLong));
-  const at::Tensor starts = at::arange(batch + 1, at::kLong) * length;
-  return {{.source = source, .starts = starts, .batch = batch, .longest = length, .slot = {}, .mask = {}},
-          text.flatten(0, 1)};
+  PIXART_CHECK(!mask.defined() || mask.size(-1) == length, "mask of {} tokens for text of {}", mask.size(-1),
+               length);
+  if (mask.defined() || text.is_cuda())
+    return pack_text_by(
+        text_layout(mask.defined() ? mask : at::ones({1, length}, at::kLong), batch, text.device()), text,
+        head_size);
+  PackedText packed;
+  packed.source = at::arange(batch * length, at::kLong);
+  packed.starts = at::arange(batch + 1, at::kLong) * length;
+  packed.batch = batch, packed.longest = packed.most = length;
+  packed.tokens = text.flatten(0, 1);
+  return packed;
+}
+
+void set_queries(TextLayout& layout, int64_t count) {
+  if (layout.bounds.defined()) layout.queries = layout.bounds.select(0, 1) * count;
 }
 
 CrossAttention::CrossAttention(const Scope& scope, int64_t width, int64_t head_count)
@@ -177,13 +218,18 @@ at::Tensor CrossAttention::operator()(const at::Tensor& x, const PackedText& tex
 
 at::Tensor CrossAttention::keys_and_values(const PackedText& text) const {
   at::Tensor kv = kv_linear(text.tokens);  // [S, 2D]
-  if (has_fused_attention(kv)) return kv;
-  if (text.slot.defined()) kv = kv.index_select(0, text.slot);
+  if (has_fused_attention(kv) || text.bounds.defined()) return kv;
+  const int64_t positions = text.batch * text.longest;
+  if (text.slot.defined())
+    kv = kv.index_select(0, text.slot);
+  else if (kv.size(0) > positions)  // padded_total()
+    kv = kv.narrow(0, 0, positions);
   return kv.view({text.batch, text.longest, kv.size(1)});
 }
 
 at::Tensor CrossAttention::attend(const at::Tensor& x, const at::Tensor& keys_and_values,
                                   const TextLayout& text) const {
+  if (text.bounds.defined()) return proj(packed_attention(q_linear(x), keys_and_values, text, num_heads));
   if (keys_and_values.dim() == 2)
     return proj(text_attention(q_linear(x), keys_and_values, text.starts, num_heads));
   const auto parts = keys_and_values.chunk(2, -1);

@@ -8,6 +8,7 @@
 #include "pixart/base/random.h"
 #include "pixart/data/transform.h"
 #include "pixart/diffusion/samplers.h"
+#include "pixart/nn/device.h"
 
 namespace pixart::sample {
 
@@ -64,13 +65,13 @@ void draw_batches(const MakeDenoiser& make, int64_t total, const LatentSpec& spe
       denoiser = diffusion::guide(denoiser, options.guidance,
                                   diffusion::guided_channels(options.sampler, spec.channels));
     const auto noise = [&](int64_t step) {
-      return noise_of(options, first, count, spec, Purpose::kSamplerNoise, step).to(device);
+      return nn::on_device(noise_of(options, first, count, spec, Purpose::kSamplerNoise, step), device);
     };
     const auto checked = [&](const at::Tensor& x, const at::Tensor& t) {
       check();
       return denoiser(x, t);
     };
-    at::Tensor latent = noise_of(options, first, count, spec, Purpose::kSampling, -1).to(device);
+    at::Tensor latent = nn::on_device(noise_of(options, first, count, spec, Purpose::kSampling, -1), device);
     latent = diffusion::sample(options, checked, spec.process, spec.learn_sigma, latent, noise);
     decode_each(codec, latent, options.tile_size, check, take);
   }
@@ -161,7 +162,7 @@ models::Condition condition_of(const models::Transformer& model, const ToDraw& w
   if (!guided) return condition;
   models::Condition null = model.null_of(condition);
   if (what.negative.caption.defined()) {
-    null.caption = what.negative.caption.to(device).expand_as(condition.caption);
+    null.caption = nn::on_device(what.negative.caption, device).expand_as(condition.caption);
     null.mask = what.negative.mask.to(condition.mask.device()).expand_as(condition.mask);
   }
   return models::joined(condition, null);

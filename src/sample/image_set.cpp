@@ -1,7 +1,13 @@
 #include "pixart/sample/image_set.h"
 
+#include <c10/core/Event.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
 #include <algorithm>
+#include <chrono>
+#include <deque>
 #include <set>
+#include <thread>
 
 #include "image_writer.h"
 #include "pixart/base/env.h"
@@ -15,7 +21,6 @@
 #include "pixart/distributed/agreement.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/npy.h"
-#include "pixart/nn/device.h"
 #include "pixart/run/stopped.h"
 
 namespace pixart::sample {
@@ -163,6 +168,29 @@ Image together(std::vector<Image>& images) {
   return file;
 }
 
+// Keeps the host near a GPU, so that it sees a request to stop in time, while the GPU always has work: of
+// three marks in its stream, the first has to be passed before the host goes on.
+class RunAhead {
+ public:
+  explicit RunAhead(at::Device device) : device_(device) {}
+
+  // Marks the end of the work so far. Returns early if `stop` says so.
+  void mark(const std::function<bool()>& stop) {
+    if (!device_.is_cuda()) return;
+    marks_.emplace_back(device_.type())
+        .record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
+    if (marks_.size() <= kMostMarks) return;
+    while (!marks_.front().query() && !stop()) std::this_thread::sleep_for(kPause);
+    marks_.pop_front();
+  }
+
+ private:
+  static constexpr size_t kMostMarks = 2;
+  static constexpr std::chrono::milliseconds kPause{1};
+  at::Device device_;
+  std::deque<c10::Event> marks_;
+};
+
 void draw_group(const Pipeline& pipeline, const ImageSet& set, const Group& group,
                 const std::function<bool()>& asked_to_stop, const std::function<void(int64_t, Image)>& save) {
   const int64_t per_file = set.images_per_file();
@@ -171,8 +199,9 @@ void draw_group(const Pipeline& pipeline, const ImageSet& set, const Group& grou
     request.prompts.push_back(set.prompt(group.first + j / per_file));
   GenerateOptions options = set.options;
   options.noise_key = [&](int64_t j) { return set.noise_key(group.first + j / per_file, j % per_file); };
+  RunAhead run_ahead(pipeline.device());
   options.asked_to_stop = [&] {
-    nn::wait_for(pipeline.device());  // the host runs ahead of a GPU
+    run_ahead.mark(asked_to_stop);
     return asked_to_stop();
   };
   std::vector<Image> of_file;

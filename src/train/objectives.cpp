@@ -251,8 +251,9 @@ void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   if (setting_.weigh) inputs.weights = setting_.weigh(batch);
   auto& [draw, layout, weights] = inputs;
-  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.positions, &draw.kept,
-                             &draw.guidance, &layout.source, &layout.slot, &layout.mask, &weights})
+  for (at::Tensor* tensor :
+       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.positions, &draw.kept, &draw.guidance,
+        &layout.source, &layout.slot, &layout.mask, &layout.bounds, &weights})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }

@@ -17,6 +17,7 @@ WAITS_OF_A_SAVE = 2  # one look whether all is finite, one for the copies
 LAUNCHES = {("class", "float32"): (379, 8), ("text", "float32"): (432, 312),
             ("class", "bfloat16"): (494, 8), ("text", "bfloat16"): (547, 312)}
 ATTENTION_SHAPES = 8  # of training, for one shape of images
+SAMPLERS = ("dpm_solver_pp", "iddpm", "ddim", "sa_solver", "lcm", "unipc")
 MAX_TOKENS = 120  # of PixArt-alpha
 SIGMA_TOKENS = 300
 
@@ -116,6 +117,38 @@ class Counts(TestCase):
         self.assertGreaterEqual(sum(shapes.values()), 400, "self-attention and cross-attention of each step")
         self.assertGreater(len(shapes), 2, "captions differ in length")
         self.assertLessEqual(len(shapes), ATTENTION_SHAPES)
+
+    def test_packed_captions_have_few_attention_shapes(self):
+        make_captioned(self.program.folder / "packed_images")
+        text = LENGTHS_YAML.replace("run: lengths", "run: packed").replace("path: captioned", "path: packed_images")
+        (self.program.folder / "packed.yaml").write_text(text.replace("hidden_size: 36", "hidden_size: 32")
+                                                         .replace("steps: 200, batch_size: 2,", "steps: 100, batch_size: 8, precision: bfloat16,"))
+        result = self.program.call(["train", "packed.yaml"], "packed")
+        self.assertEqual(result.code, 0, result.output[-3000:])
+        # Eight samples of 16 image tokens, two heads of 16 channels.
+        shapes = {shape: count for shape, count in result.reports[0]["attention"].items()
+                  if shape.startswith(("query [8, 2, 16, 16]", "query [128, 2, 16]"))}
+        print(f"\n{len(shapes)} shapes of attention in training:", *(f"{count} x {shape}" for shape, count in shapes.items()),
+              sep="\n  ", flush=True)
+        self.assertGreater(sum(" texts of " in shape for shape in shapes), 2, "captions differ in length")
+        self.assertLessEqual(len(shapes), ATTENTION_SHAPES)
+
+    def drawn(self, run, sampler, steps):
+        """Waits of the host and launches of drawing an image with guidance."""
+        name = f"{run}-{sampler}-{steps}"
+        result = self.program.call(["sample", run, "a red circle", "--device", "cuda", "--steps", str(steps), "--sampler", sampler,
+                                    "--out", name], name)
+        self.assertEqual(result.code, 0, result.output[-3000:])
+        return result.waits(), result.reports[0]["launches"]
+
+    def test_steps_of_samplers_do_not_wait(self):
+        self.assertEqual(self.program.train("drawing", steps={"text": 2, "larger": 1}).code, 0)
+        self.drawn("drawing", SAMPLERS[0], 2)  # keeps the features of the prompt
+        for sampler in SAMPLERS:
+            (waits_of_four, launches_of_four), (waits, launches) = (self.drawn("drawing", sampler, steps) for steps in (4, 8))
+            print(f"\n{sampler}: {(launches - launches_of_four) / 4:g} launches in a step with guidance", flush=True)
+            self.assertGreater(launches, launches_of_four)
+            self.assertEqual(difference(waits, waits_of_four, 1), {}, f"{sampler}: waits of the host in its steps")
 
     def test_captions_of_sigma_have_few_attention_shapes(self):
         make_captioned(self.program.folder / "long", longest=SIGMA_TOKENS)

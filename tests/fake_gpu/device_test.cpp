@@ -81,6 +81,68 @@ TEST(Device, AttentionIsThatOfTheCpu) {
   EXPECT_TRUE(at::allclose(compute(q, k, v, mask), on_gpu.cpu(), 1e-4, 1e-6));
 }
 
+// Texts of 3, 5 and 1 keys, and one of two keys that no query reads.
+TEST(Device, AttentionOfPackedTextsIsThatOfEachText) {
+  const auto half = at::TensorOptions().dtype(at::kBFloat16);
+  const at::Tensor q = at::randn({9, 2, 8}, half), kv = at::randn({11, 2, 2, 8}, half),
+                   pull = at::randn({9, 2, 8}, half);
+  const std::vector<int> queries = {0, 4, 5, 9, 9}, keys = {0, 3, 8, 9, 11};
+  const auto heads = [](const at::Tensor& x, const std::vector<int>& bounds, size_t i) {
+    return x.narrow(0, bounds[i], bounds[i + 1] - bounds[i]).transpose(0, 1).unsqueeze(0);
+  };
+  const auto gradients = [&](const at::Tensor& a, const at::Tensor& b, const auto& attend) {
+    const at::Tensor x = a.detach().requires_grad_(true), y = b.detach().requires_grad_(true);
+    const at::Tensor out = attend(x, y.select(1, 0), y.select(1, 1));
+    auto result = torch::autograd::grad({(out * pull.to(out.device())).sum()}, {x, y});
+    result.push_back(out.detach());
+    return result;
+  };
+  const auto one_by_one =
+      gradients(q, kv, [&](const at::Tensor& a, const at::Tensor& k, const at::Tensor& v) {
+        std::vector<at::Tensor> parts;
+        for (size_t i = 0; i < 3; ++i)
+          parts.push_back(
+              at::scaled_dot_product_attention(heads(a, queries, i), heads(k, keys, i), heads(v, keys, i))[0]
+                  .transpose(0, 1));
+        return at::cat(parts);
+      });
+  const auto packed = gradients(
+      q.to(gpu()), kv.to(gpu()), [&](const at::Tensor& a, const at::Tensor& k, const at::Tensor& v) {
+        const at::Tensor of_queries = at::tensor(queries, at::kInt).to(gpu()),
+                         of_keys = at::tensor(keys, at::kInt).to(gpu());
+        return std::get<0>(at::_flash_attention_forward(a, k, v, of_queries, of_keys, 4, 5, 0, false, false,
+                                                        std::optional(1 / std::sqrt(8.0))));
+      });
+  for (size_t i = 0; i < packed.size(); ++i)
+    EXPECT_TRUE(at::allclose(packed[i].cpu().to(at::kFloat), one_by_one[i].to(at::kFloat), 1e-6, 1e-6)) << i;
+}
+
+TEST(Device, PackedTextsLongerThanTheirBoundAreReported) {
+  const auto half = at::TensorOptions(gpu()).dtype(at::kBFloat16);
+  const at::Tensor q = at::ones({4, 1, 8}, half), bounds = at::tensor({0, 4}, at::kInt).to(gpu());
+  const auto attend = [&] {
+    return at::_flash_attention_forward(q, q, q, bounds, bounds, 4, 3, 0, false, false, std::optional(1.0));
+  };
+  EXPECT_THAT(printed_by(attend), HasSubstr("fault: keys 0 .. 4 of 4 rows, at most 3"));
+}
+
+TEST(Streams, EventsHaveAModelledTime) {
+  const c10::Stream stream = c10::impl::VirtualGuardImpl(at::kCUDA).getStream(gpu());
+  const auto time = [&](int64_t launches) {
+    const at::Tensor x = at::ones({1000}, at::TensorOptions(gpu()));
+    c10::Event begin(at::kCUDA, c10::EventFlag::BACKEND_DEFAULT),
+        end(at::kCUDA, c10::EventFlag::BACKEND_DEFAULT);
+    begin.record(stream);
+    for (int64_t i = 0; i < launches; ++i) x.add_(1);
+    end.record(stream);
+    end.synchronize();
+    return begin.elapsedTime(end);
+  };
+  EXPECT_EQ(time(0), 0);
+  EXPECT_GT(time(1), 0);
+  EXPECT_NEAR(time(6), 3 * time(2), 1e-9);
+}
+
 TEST(Device, TensorsOfTwoDevicesDoNotMix) {
   const at::Tensor a = random_on_gpu({4}), b = random_on_gpu({4}, 1);
   EXPECT_THAT([&] { return a + b; }, ::testing::ThrowsMessage<c10::Error>(HasSubstr("two devices")));

@@ -76,6 +76,25 @@ class Product(TestCase):
         self.check_reports(recomputed)
         self.compare(recomputed, result, FLOAT32)
 
+    def test_packed_captions(self):
+        """Heads of a multiple of 8 channels: cross-attention reads the captions where they are packed."""
+        settings = ["transformer.hidden_size=48"] + transformers("precision=bfloat16")
+        expected = self.trained("packed_cpu", settings, device="cpu")
+        result = self.trained("packed", settings)
+        self.check_reports(result)
+        self.compare(result, expected, BFLOAT16)
+        shapes = result.reports[0]["attention"]
+        packed = [shape for shape in shapes if " texts of " in shape]
+        self.assertTrue(packed and all("BFloat16" in shape for shape in packed), shapes)
+        self.assertFalse(any("masked" in shape for shape in shapes), "no block of captions is padded")
+        self.assertIn("flash of 24 is used", result.output, "the forms of self-attention were timed")
+        again = self.trained("packed_again", settings)
+        self.assertIn("flash of 24 is used, which was the fastest", again.output, "the timing is kept")
+        self.compare(again, result, FLOAT32)
+        recomputed = self.trained("packed_recomputed", settings + transformers("activation_checkpointing=1"))
+        self.check_reports(recomputed)
+        self.compare(recomputed, result, FLOAT32)
+
     def test_two_ranks(self):
         result = self.trained("two", WATCHING, ranks=2)
         self.check_reports(result, ranks=2)

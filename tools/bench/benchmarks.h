@@ -5,10 +5,12 @@
 
 namespace pixart::bench {
 
+void add_attention(CLI::App& app);
 void add_checkpoint(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_decode(CLI::App& app);
 void add_features(CLI::App& app);
+void add_kernels(CLI::App& app);
 void add_remote(CLI::App& app);
 void add_startup(CLI::App& app);
 void add_step(CLI::App& app);

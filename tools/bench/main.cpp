@@ -6,10 +6,12 @@
 int main(int argc, char** argv) {
   CLI::App app("Benchmarks of pixart, printed as JSON. Run them on an idle machine.", "pixart_bench");
   app.require_subcommand(1);
+  pixart::bench::add_attention(app);
   pixart::bench::add_checkpoint(app);
   pixart::bench::add_convert(app);
   pixart::bench::add_decode(app);
   pixart::bench::add_features(app);
+  pixart::bench::add_kernels(app);
   pixart::bench::add_remote(app);
   pixart::bench::add_startup(app);
   pixart::bench::add_step(app);

@@ -74,16 +74,31 @@ struct SelfAttention {
 // of memory are by shape, and the longest caption differs from micro-batch to micro-batch.
 int64_t padded_length(int64_t longest, int64_t most);
 
+// The number of rows to which the `total` tokens of `batch` captions are padded on a GPU, of texts of `most`
+// tokens: one of at most seven for a batch size, which with self-attention makes eight shapes. A multiple of
+// eight.
+int64_t padded_total(int64_t total, int64_t batch, int64_t most);
+
 // Where the tokens of a batch's captions are. On the CPU, unless the mask is on a GPU. In float32 on the CPU
-// only `starts` is used: attention reads the packed tokens, and nothing is padded.
+// only `starts` is used: attention reads the packed tokens, and nothing is padded. A GPU uses slot and mask,
+// or bounds.
 struct TextLayout {
   at::Tensor source;  // [S] int64: the row of the padded [B*T] from which a token came; S is the sum of the
-                      // lengths. Undefined without a layout
+                      // lengths, on a GPU padded_total() of it: what follows is row 0, which no text reads.
+                      // Undefined without a layout
   at::Tensor starts;  // [B + 1] int64, always on the CPU: where each text begins among the S tokens, and S
   int64_t batch = 0, longest = 0;
-  at::Tensor slot;  // [B * longest] int64: the token at each padded position; padding points to token 0.
-                    // Undefined if nothing is padded
-  at::Tensor mask;  // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
+  at::Tensor slot;   // [B * longest] int64: the token at each padded position; padding points to token 0.
+                     // Undefined if nothing is padded
+  at::Tensor mask;   // [B, 1, 1, longest] bool, true = attend. Undefined if nothing is padded
+  int64_t most = 0;  // T, the tokens that a text may have
+  // For the variable-length attention of a GPU (else undefined), which needs neither slot nor mask. The rows
+  // after the last text are texts of padding, P of them whatever the lengths are, of at most T tokens: no
+  // query reads them, so their gradient is 0.
+  at::Tensor
+      bounds;  // [2, B + P + 1] int32: where each text begins, and S; the number of each text, B for padding
+  at::Tensor
+      queries;  // [B + P + 1] int32: where the queries of each text begin, and their number; set_queries()
 };
 
 // The layout of `batch` captions on `device`; mask [B, T] (1 = keep), or the mask of a part of the batch,
@@ -97,15 +112,18 @@ struct PackedText : TextLayout {
   at::Tensor tokens;  // [S, C]
 };
 
-// text [B, T, C]; the result is on its device.
-PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text);
+// text [B, T, C]; the result is on its device. head_size: of the attention that reads the text in this type,
+// which decides whether a GPU reads it packed, by `bounds`, or padded, by slot and mask. 0: padded.
+PackedText pack_text_by(const TextLayout& layout, const at::Tensor& text, int64_t head_size = 0);
 // The same, with the layout of `mask`; undefined: all tokens.
-PackedText pack_text(const at::Tensor& text, const at::Tensor& mask);
+PackedText pack_text(const at::Tensor& text, const at::Tensor& mask, int64_t head_size = 0);
+
+// Each text meets `count` queries: needed before attention, if `bounds` are defined.
+void set_queries(TextLayout& layout, int64_t count);
 
 // Cross-attention: queries from image tokens x [B, N, D], keys and values from the packed text [S, D]; each
-// sample attends only to its own tokens. Only packed tokens are projected. In float32 on the CPU they are also
-// attended to where they are. A variable-length kernel of a GPU could do the same with `starts`, in place of
-// slot and mask.
+// sample attends only to its own tokens. Only packed tokens are projected. In float32 on the CPU, and in half
+// precision on a GPU, they are also attended to where they are.
 //
 // A text that meets several x gives the same keys and values each time: compute them once, and call attend().
 struct CrossAttention {
@@ -114,7 +132,7 @@ struct CrossAttention {
   CrossAttention() = default;
   CrossAttention(const Scope& scope, int64_t width, int64_t num_heads);
   at::Tensor operator()(const at::Tensor& x, const PackedText& text) const;
-  // [S, 2D] in float32 on the CPU, otherwise [B, longest, 2D].
+  // [S, 2D] where packed texts are read (above), otherwise [B, longest, 2D].
   at::Tensor keys_and_values(const PackedText& text) const;
   at::Tensor attend(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
 };

@@ -33,9 +33,10 @@ struct PixArtBlock {
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products, with
-  // its keys and values if they are kept -> [B, N, D] for the B texts, which divide by R, and R by M. Texts meet
-  // in cross-attention first, so until then the R rows are those that differ. It has neither norm nor gate.
+  // x [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products,
+  // with its keys and values if they are kept -> [B, N, D] for the B texts, which divide by R, and R by M.
+  // Texts meet in cross-attention first, so until then the R rows are those that differ. It has neither norm
+  // nor gate.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text,
                         const TokenGrid& grid, const at::Tensor& kept = {}) const {
     const auto dtype = text.tokens.scalar_type();
@@ -137,7 +138,8 @@ struct PixArtLayers {
   }
 
   // The caption tokens after token drop and projection, without padding.
-  nn::PackedText caption(const Condition& text, at::ScalarType dtype) const {
+  nn::PackedText caption(const PixArtConfig& c, const Condition& text, at::ScalarType dtype) const {
+    const int64_t head_size = c.hidden_size / c.num_heads;
     at::Tensor features = text.caption.dim() == 4 ? text.caption.squeeze(1) : text.caption;
     features = features.to(dtype);
     if (text.drop.defined()) {
@@ -146,8 +148,8 @@ struct PixArtLayers {
       features = at::where(text.drop.to(at::kBool).reshape({-1, 1, 1}), null_caption.to(dtype).unsqueeze(0),
                            features);
     }
-    nn::PackedText packed = text.layout.source.defined() ? nn::pack_text_by(text.layout, features)
-                                                         : nn::pack_text(features, text.mask);
+    nn::PackedText packed = text.layout.source.defined() ? nn::pack_text_by(text.layout, features, head_size)
+                                                         : nn::pack_text(features, text.mask, head_size);
     packed.tokens = y_proj(packed.tokens);
     return packed;
   }
@@ -176,10 +178,10 @@ PixArt PixArt::with(const Execution& execution) const {
 Condition PixArt::prepared(const Condition& text, int64_t most_bytes) const {
   const auto& l = *layers_;
   auto prepared = std::make_shared<PreparedCaption>();
-  prepared->text = l.caption(text, execution_.dtype.value_or(l.x_embedder.weight.scalar_type()));
+  prepared->text = l.caption(config_, text, execution_.dtype.value_or(l.x_embedder.weight.scalar_type()));
   const auto& packed = prepared->text;
-  const int64_t of_a_block =
-      packed.batch * packed.longest * 2 * config_.hidden_size * int64_t(packed.tokens.element_size());
+  const int64_t positions = packed.bounds.defined() ? packed.tokens.size(0) : packed.batch * packed.longest,
+                of_a_block = positions * 2 * config_.hidden_size * int64_t(packed.tokens.element_size());
   const auto count = size_t(std::min(config_.depth, most_bytes / std::max<int64_t>(1, of_a_block)));
   for (size_t i = 0; i < count; ++i)
     prepared->keys_and_values.push_back(l.blocks[i].cross_attn.keys_and_values(packed));
@@ -202,8 +204,10 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   const auto dtype = execution_.dtype.value_or(l.x_embedder.weight.scalar_type());
   const int64_t rows = latent.size(2) / config_.patch_size, cols = latent.size(3) / config_.patch_size;
   const TokenGrid grid{rows, cols};
-  const PreparedCaption caption =
-      text.prepared ? *text.prepared : PreparedCaption{.text = l.caption(text, dtype), .keys_and_values = {}};
+  PreparedCaption caption =
+      text.prepared ? *text.prepared
+                    : PreparedCaption{.text = l.caption(config_, text, dtype), .keys_and_values = {}};
+  nn::set_queries(caption.text, rows * cols);
   const nn::PackedText& packed = caption.text;
   at::Tensor x = l.patches(config_, latent, dtype);
   if (config_.micro_conditions) x = for_rows(x, packed.batch);  // they may differ from the first block on

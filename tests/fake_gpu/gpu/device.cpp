@@ -102,6 +102,9 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     wait_for_event(*static_cast<Event*>(event), "synchronize an event");
     throw_if_broken();
   }
+  double elapsedTime(void* begin, void* end, const c10::DeviceIndex) const override {
+    return static_cast<Event*>(end)->milliseconds - static_cast<Event*>(begin)->milliseconds;
+  }
   void destroyEvent(void* event, const c10::DeviceIndex device) const noexcept override {
     if (event == nullptr) return;
     const ForOneCall guard(device);

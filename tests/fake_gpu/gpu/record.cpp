@@ -46,7 +46,9 @@ Record& record() {
   return *result;
 }
 
+constexpr double kMillisecondsOfALaunch = 0.005, kBytesInAMillisecond = 1e9;
 std::atomic<int64_t> g_launches{0};
+std::atomic<double> g_bytes{0};
 thread_local int64_t t_launches = 0;
 
 void count_and_print(std::map<std::string, int64_t>& counts, const char* kind, const std::string& what) {
@@ -129,6 +131,7 @@ void count_kernel(const std::string& name, double bytes_read, double bytes_writt
   ++kernel.calls;
   kernel.bytes_read += bytes_read;
   kernel.bytes_written += bytes_written;
+  g_bytes += bytes_read + bytes_written;
 }
 
 void count_copy(const std::string& direction, double bytes) {
@@ -174,6 +177,9 @@ void report_fault(const std::string& what) {
 }
 
 int64_t launches() { return g_launches; }
+double modelled_milliseconds() {
+  return double(g_launches) * kMillisecondsOfALaunch + g_bytes / kBytesInAMillisecond;
+}
 int64_t launches_of_thread() { return t_launches; }
 
 void write_report() {

@@ -22,6 +22,9 @@ void report_race(const std::string& what);
 void report_fault(const std::string& what);
 
 int64_t launches();  // of this process
+// What their launches and bytes would take, about: events have this time, so that what is timed does not
+// depend on the host.
+double modelled_milliseconds();
 int64_t launches_of_thread();
 
 // Writes the JSON of this process, if a report is asked for.

@@ -139,7 +139,7 @@ void join(Clock& clock, const Clock& other) {
 Event record_event(Stream stream) {
   const std::scoped_lock lock(state().mutex);
   join(state().streams[stream], t_known);
-  return {advance(stream), stream, state().stalled.count(stream) != 0};
+  return {advance(stream), stream, state().stalled.count(stream) != 0, modelled_milliseconds()};
 }
 
 void block_stream(Stream stream, const Event& event) {

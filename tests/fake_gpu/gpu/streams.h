@@ -39,6 +39,7 @@ struct Event {
   Clock clock;
   Stream stream = 0;
   bool after_stall = false;
+  double milliseconds = 0;  // modelled
 };
 Event record_event(Stream stream);
 void block_stream(Stream stream, const Event& event);

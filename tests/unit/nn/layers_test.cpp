@@ -136,6 +136,54 @@ TEST(PaddedLength, IsOneOfSixForCaptionsOfAllLengths) {
   EXPECT_EQ(padded_length(300, 300), 300);
 }
 
+TEST(PaddedTotal, IsOneOfSevenForCaptionsOfAllLengths) {
+  for (const int64_t batch : {1, 2, 3, 32, 64})
+    for (const int64_t most : {1, 7, 120, 300}) {
+      std::set<int64_t> totals;
+      for (int64_t total = batch; total <= batch * most; ++total) {
+        const int64_t padded = padded_total(total, batch, most);
+        EXPECT_GE(padded, total);
+        EXPECT_EQ(padded % 8, 0);
+        totals.insert(padded);
+      }
+      EXPECT_LE(totals.size(), 7u) << batch << " texts of " << most;
+    }
+  EXPECT_EQ(padded_total(32 * 82, 32, 120), 2760);
+  EXPECT_EQ(padded_total(1, 1, 120), 24);
+}
+
+// What a variable-length kernel of a GPU reads: each text, then texts of padding, of which no query asks for
+// one.
+TEST(TextLayout, BoundsOfAGpuAreThoseOfTheTexts) {
+  const int64_t batch = 3, most = 40;
+  std::set<int64_t> widths;
+  for (const auto& lengths :
+       std::vector<std::vector<int64_t>>{{1, 1, 1}, {40, 40, 40}, {5, 40, 11}, {1, 2, 40}}) {
+    const at::Tensor mask = at::arange(most).unsqueeze(0).lt(at::tensor(lengths).unsqueeze(1)).to(at::kLong);
+    TextLayout layout = text_layout(mask, batch, at::kCUDA);
+    EXPECT_EQ(layout.most, most);
+    ASSERT_EQ(layout.bounds.scalar_type(), at::kInt);
+    widths.insert(layout.bounds.size(1));
+    set_queries(layout, 16);
+    const auto keys = layout.bounds.accessor<int, 2>()[0];
+    const auto queries = layout.queries.accessor<int, 1>();
+    const int64_t texts = layout.bounds.size(1) - 1, total = lengths[0] + lengths[1] + lengths[2];
+    for (int64_t i = 0; i < texts; ++i) {
+      if (i < batch) {
+        EXPECT_EQ(keys[i + 1] - keys[i], lengths[size_t(i)]);
+      }
+      EXPECT_LE(keys[i + 1] - keys[i], most);
+      EXPECT_GE(keys[i + 1], keys[i]);
+      EXPECT_EQ(queries[i + 1] - queries[i], i < batch ? 16 : 0);
+    }
+    EXPECT_EQ(keys[texts], padded_total(total, batch, most));
+    EXPECT_EQ(layout.source.size(0), keys[texts]);
+    EXPECT_TRUE(layout.source.narrow(0, total, keys[texts] - total).eq(0).all().item<bool>());
+  }
+  EXPECT_EQ(widths.size(), 1u) << "the number of texts is the same for all lengths";
+  EXPECT_FALSE(text_layout(at::ones({3, 4}, at::kLong), 3, at::kCPU).bounds.defined());
+}
+
 // On a GPU captions are padded further, and give the same result.
 TEST(TextLayout, PaddingOfAGpuChangesNoResult) {
   StateDict state({.dtype = at::kDouble});
@@ -152,9 +200,12 @@ TEST(TextLayout, PaddingOfAGpuChangesNoResult) {
     EXPECT_TRUE(on_gpu.mask.defined());
     EXPECT_TRUE(near(layer(x, pack_text_by(on_gpu, text)), layer(x, pack_text_by(on_cpu, text))));
   }
-  const TextLayout whole = text_layout(at::ones({2, 60}, at::kLong), 2, at::kCUDA);
-  EXPECT_EQ(whole.longest, 60);
+  const at::Tensor all = at::ones({2, 59}, at::kLong), shorter = text.narrow(1, 0, 59);
+  const TextLayout whole = text_layout(all, 2, at::kCUDA);
+  EXPECT_EQ(whole.longest, 59);
   EXPECT_FALSE(whole.mask.defined());
+  EXPECT_GT(whole.source.size(0), 2 * 59) << "rows of padding";
+  EXPECT_TRUE(near(layer(x, pack_text_by(whole, shorter)), layer(x, pack_text(shorter, all))));
 }
 
 // Each sample by itself with its own tokens only.
