@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <memory>
-#include <string_view>
 #include <vector>
 
 namespace cuda_on_cpu {
@@ -40,7 +39,7 @@ std::vector<std::unique_ptr<Instruction>> g_instructions;  // of the launch
 Instruction& instruction_at(const Site& site, bool writes) {
   for (const auto& known : g_instructions)
     if (known->site.line() == site.line() && known->site.column() == site.column() &&
-        known->writes == writes && std::string_view(known->site.file_name()) == site.file_name())
+        known->writes == writes && known->site.file_name() == site.file_name())
       return *known;
   g_instructions.push_back(std::make_unique<Instruction>());
   g_instructions.back()->site = site;
