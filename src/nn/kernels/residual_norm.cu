@@ -4,8 +4,8 @@ namespace pixart::nn::kernels {
 
 namespace {
 
-// Rows that a block has in registers at once: two, or one if it has so many threads that they have few
-// registers.
+// Rows that a block has in registers at once: two, or one in blocks of many threads, which have few registers
+// each.
 constexpr int kNarrowWarps = kMostWarps / 2;
 template <int kWarps>
 constexpr int kRowsAtOnce = kWarps > kNarrowWarps ? 1 : 2;
