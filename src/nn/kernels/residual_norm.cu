@@ -11,7 +11,7 @@ template <int kWarps>
 constexpr int kRowsAtOnce = kWarps > kNarrowWarps ? 1 : 2;
 
 template <class X, class V, int kWarps>
-__global__ void __launch_bounds__(kWarps* kLanes)
+__global__ void __launch_bounds__(kWarps* kLanes, 1)
     residual_norm_kernel(ResidualNorm<X, V> work, ImageRows rows, int part_rows) {
   constexpr int kRows = kRowsAtOnce<kWarps>;
   const Part part(rows, part_rows);
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(kWarps* kLanes)
 }
 
 template <class X, class V, int kWarps>
-__global__ void __launch_bounds__(kWarps* kLanes)
+__global__ void __launch_bounds__(kWarps* kLanes, 1)
     residual_norm_backward_kernel(ResidualNormGradients<X, V> work, ImageRows rows) {
   constexpr int kRows = kRowsAtOnce<kWarps>;
   const Part part(rows, kPartRows);
