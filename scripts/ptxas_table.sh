@@ -1,9 +1,21 @@
 #!/usr/bin/env bash
-# Prints what ptxas says of our CUDA kernels as a Markdown table: registers of a thread, and bytes of spills if there are any.
-# Usage: scripts/ptxas_table.sh [FILE.cu...]   (default: the kernels of src/nn; needs nvcc, no GPU)
-# NVCC: the compiler. The table of src/nn/kernels/README.md is made by this.
+# Prints what ptxas says of our CUDA kernels; see --help.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+usage() {
+  cat <<'END'
+Usage: scripts/ptxas_table.sh [FILE.cu...]
+
+Compiles the kernels of src/nn, or the named files, for sm_80, sm_90, sm_100 and sm_120 and prints a Markdown table: the registers
+of a thread, and the bytes that are spilled to memory if there are any. It needs nvcc (NVCC names it), and no GPU.
+The table of src/nn/kernels/README.md is made by this.
+END
+}
+
+case "${1:-}" in
+  -h | --help) usage && exit 0 ;;
+esac
 nvcc=${NVCC:-$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)}
 architectures=(80 90 100 120)
 files=("$@")
