@@ -18,6 +18,7 @@
 #include "pixart/base/words.h"
 #include "pixart/distributed/launch_variables.h"
 #include "pixart/nn/device.h"
+#include "pixart/nn/kernel_problem.h"
 #include "pixart/optim/adamw.h"
 
 namespace pixart::tools {
@@ -48,7 +49,8 @@ class Library {
 // `gpu`: that of this machine, if it is usable.
 Finding kernels(const std::optional<c10::Device>& gpu) {
 #ifdef PIXART_WITH_CUDA
-  const std::string problem = gpu ? optim::adamw_kernel_problem(*gpu) : "";
+  std::string problem = gpu ? optim::adamw_kernel_problem(*gpu) : "";
+  if (gpu && problem.empty()) problem = nn::fused_kernel_problem(*gpu);
   if (!problem.empty())
     return {
         "CUDA kernels", "compiled, but the GPU cannot run them: " + problem, false,

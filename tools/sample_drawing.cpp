@@ -7,6 +7,7 @@
 #include "pixart/base/env.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/base/own_kernels.h"
 #include "pixart/base/words.h"
 #include "pixart/data/aspect_bucket.h"
 #include "pixart/diffusion/samplers.h"
@@ -130,6 +131,7 @@ sample::Pipeline prepare(SampleArguments& arguments) {
   require_fitting_sampler(arguments, pipeline);
   choose_size(arguments, pipeline);
   auto& set = arguments.set;
+  use_own_kernels(pipeline.run().kernels == run::Kernels::kFused);
   if (arguments.exact || pipeline.run().numerics == run::Numerics::kExact) set.options.one_by_one = true;
   if (set.suite && set.suite->kind == sample::SuiteKind::kClasses) {
     auto suite = std::make_shared<sample::Suite>(*set.suite);

@@ -125,7 +125,7 @@ struct Attention : torch::autograd::Function<Attention> {
 
 }  // namespace
 
-bool has_fused_attention(const at::Tensor& x) { return has_fused_form(x); }
+bool has_fused_attention(const at::Tensor& x) { return x.is_cpu() && has_fused_form(x); }
 
 at::Tensor self_attention(const at::Tensor& qkv, int64_t num_heads) {
   const at::Tensor rows = qkv.contiguous();

@@ -135,8 +135,9 @@ struct NormThenSilu : torch::autograd::Function<NormThenSilu> {
 };
 
 bool has_fused_norm(const at::Tensor& x, const GroupNorm& norm) {
-  return has_fused_form(x) && x.dim() == 4 && x.numel() > 0 && x.size(1) == norm.weight.numel() &&
-         x.is_contiguous(at::MemoryFormat::ChannelsLast) && norm.weight.scalar_type() == at::kFloat;
+  return x.is_cpu() && has_fused_form(x) && x.dim() == 4 && x.numel() > 0 &&
+         x.size(1) == norm.weight.numel() && x.is_contiguous(at::MemoryFormat::ChannelsLast) &&
+         norm.weight.scalar_type() == at::kFloat;
 }
 
 at::Tensor fused(const at::Tensor& x, const GroupNorm& norm, bool with_silu) {

@@ -1,12 +1,16 @@
 #include "fused_ops.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <optional>
 
-#include "kernels/fused_cpu.h"
+#include "kernels/fused_cuda.h"
+#include "passes.h"
+#include "pixart/base/own_kernels.h"
+#include "pixart/nn/kernel_problem.h"
+#include "pixart/nn/layers.h"
 
 namespace pixart::nn {
 
@@ -14,202 +18,254 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+using Optional = std::optional<at::Tensor>;
 
-// Rows per task. The number is fixed, so that sums over rows do not depend on the number of threads.
-constexpr int64_t kTaskRows = 64;
+constexpr int64_t kAlignment = 16;  // bytes, of what a GPU's kernels read
 
-// Divides the rows of a [batch, tokens, width] tensor into tasks; no task has rows of two samples.
-struct Tasks {
-  int64_t batch, tokens, width;
-  explicit Tasks(const at::Tensor& x) : batch(x.size(0)), tokens(x.size(1)), width(x.size(2)) {}
-  int64_t per_sample() const { return (tokens + kTaskRows - 1) / kTaskRows; }
-  int64_t count() const { return batch * per_sample(); }
+const Passes& passes_of(const at::Tensor& x) { return x.is_cpu() ? kCpuPasses : kCudaPasses; }
 
-  // work(task, sample, index of its first row in the whole tensor, number of rows)
-  template <class Work>
-  void run(Work work) const {
-    at::parallel_for(0, count(), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t sample = task / per_sample(), start = task % per_sample() * kTaskRows;
-        work(task, sample, sample * tokens + start,
-             kernels::Rows{.count = std::min(kTaskRows, tokens - start), .width = width});
-      }
-    });
-  }
-
-  // Sums the results of the tasks for each sample: [tasks, width] -> [B, 1, width].
-  at::Tensor sum(const at::Tensor& parts) const {
-    return parts.view({batch, per_sample(), width}).sum(1, true);
-  }
-};
-
-// A tensor [B, 1, D] whose rows may not be contiguous.
-struct PerSample {
-  const float* data;
-  int64_t stride;
-  explicit PerSample(const at::Tensor& tensor)
-      : data(tensor.const_data_ptr<float>()), stride(tensor.stride(0)) {}
-  const float* of(int64_t sample) const { return data + sample * stride; }
-};
-
-at::Tensor rows_contiguous(const at::Tensor& per_sample) {
-  return per_sample.stride(-1) == 1 ? per_sample : per_sample.contiguous();
+bool is_aligned(const at::Tensor& x) {
+  return reinterpret_cast<uintptr_t>(x.const_data_ptr()) % kAlignment == 0;
 }
 
-at::Tensor compute_bias_gelu(const at::Tensor& x, const at::Tensor& bias) {
-  const at::Tensor out = at::empty_like(x);
-  const auto *from = x.const_data_ptr<float>(), *with = bias.const_data_ptr<float>();
-  auto* to = out.mutable_data_ptr<float>();
-  Tasks(x).run([&](int64_t, int64_t, int64_t first, kernels::Rows rows) {
-    const int64_t at = first * rows.width;
-    kernels::bias_gelu(from + at, with, to + at, rows);
-  });
-  return out;
+// As the passes want it.
+at::Tensor rows_in_place(const at::Tensor& x) {
+  const at::Tensor rows = x.contiguous();
+  return rows.is_cpu() || is_aligned(rows) ? rows : rows.clone();
+}
+
+at::Tensor modulation_in_place(const at::Tensor& modulation) {
+  const bool in_place = modulation.stride(-1) == 1;
+  if (modulation.is_cpu()) return in_place ? modulation : modulation.contiguous();
+  const bool rows_are_aligned = modulation.stride(0) * int64_t(sizeof(float)) % kAlignment == 0;
+  return in_place && rows_are_aligned && is_aligned(modulation)
+             ? modulation
+             : modulation.clone(at::MemoryFormat::Contiguous);
+}
+
+Optional if_defined(const at::Tensor& tensor) { return tensor.defined() ? Optional(tensor) : std::nullopt; }
+
+at::Tensor contiguous_if_defined(const at::Tensor& tensor) {
+  return tensor.defined() ? rows_in_place(tensor) : tensor;
 }
 
 struct BiasGelu : torch::autograd::Function<BiasGelu> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& bias) {
     context->save_for_backward({x, bias});
-    return compute_bias_gelu(x, bias);
+    return passes_of(x).bias_gelu(x, bias);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor x = saved[0], gradient = gradients[0].contiguous(), to_x = at::empty_like(x);
-    const Tasks tasks(x);
-    const at::Tensor to_bias = at::empty({tasks.count(), tasks.width}, x.options());
-    const auto *from = x.const_data_ptr<float>(), *with = saved[1].const_data_ptr<float>(),
-               *down = gradient.const_data_ptr<float>();
-    auto *to = to_x.mutable_data_ptr<float>(), *sums = to_bias.mutable_data_ptr<float>();
-    tasks.run([&](int64_t task, int64_t, int64_t first, kernels::Rows rows) {
-      const int64_t at = first * rows.width;
-      kernels::bias_gelu_backward(from + at, with, down + at, to + at, sums + task * rows.width, rows);
-    });
-    return {to_x, to_bias.sum(0)};
+    const auto [to_x, to_bias] =
+        passes_of(saved[0]).bias_gelu_backward(saved[0], saved[1], rows_in_place(gradients[0]));
+    return {to_x, to_bias};
   }
 };
 
-struct Normed {
-  at::Tensor out, mean, rstd;  // mean and rstd of each row
-};
-
-Normed compute_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale, double eps) {
-  const Tasks tasks(x);
-  const at::Tensor out = at::empty_like(x), mean = at::empty({tasks.batch * tasks.tokens}, x.options()),
-                   rstd = at::empty_like(mean);
-  const PerSample shifts(shift), scales(scale);
-  const auto* from = x.const_data_ptr<float>();
-  auto *to = out.mutable_data_ptr<float>(), *means = mean.mutable_data_ptr<float>(),
-       *rstds = rstd.mutable_data_ptr<float>();
-  tasks.run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
-    const int64_t at = first * rows.width;
-    kernels::modulated_norm(from + at, shifts.of(sample), scales.of(sample), float(eps), to + at,
-                            means + first, rstds + first, rows);
-  });
-  return {out, mean, rstd};
-}
-
-struct NormThenModulate : torch::autograd::Function<NormThenModulate> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& shift,
-                            const at::Tensor& scale, double eps) {
-    const Normed normed = compute_norm(x, shift, scale, eps);
-    context->save_for_backward({x, scale, normed.mean, normed.rstd});
-    return normed.out;
-  }
-
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor x = saved[0], gradient = gradients[0].contiguous(), to_x = at::empty_like(x);
-    const Tasks tasks(x);
-    const at::Tensor to_shift = at::empty({tasks.count(), tasks.width}, x.options()),
-                     to_scale = at::empty_like(to_shift);
-    const PerSample scales(saved[1]);
-    const auto *from = x.const_data_ptr<float>(), *means = saved[2].const_data_ptr<float>(),
-               *rstds = saved[3].const_data_ptr<float>(), *down = gradient.const_data_ptr<float>();
-    auto *to = to_x.mutable_data_ptr<float>(), *shift_sums = to_shift.mutable_data_ptr<float>(),
-         *scale_sums = to_scale.mutable_data_ptr<float>();
-    tasks.run([&](int64_t task, int64_t sample, int64_t first, kernels::Rows rows) {
-      const int64_t at = first * rows.width, sums = task * rows.width;
-      kernels::modulated_norm_backward(from + at, means + first, rstds + first, scales.of(sample), down + at,
-                                       to + at, shift_sums + sums, scale_sums + sums, rows);
-    });
-    return {to_x, tasks.sum(to_shift), tasks.sum(to_scale), at::Tensor()};
-  }
-};
-
-at::Tensor compute_sum(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
-  const at::Tensor out = at::empty_like(x);
-  const PerSample gates(gate);
-  const auto *from = x.const_data_ptr<float>(), *with = branch.const_data_ptr<float>();
-  auto* to = out.mutable_data_ptr<float>();
-  Tasks(x).run([&](int64_t, int64_t sample, int64_t first, kernels::Rows rows) {
-    const int64_t at = first * rows.width;
-    kernels::gated_residual(from + at, gates.of(sample), with + at, to + at, rows);
-  });
-  return out;
-}
-
+// The sum and, if `rounds`, the sum in the type of the branch.
 struct AddGated : torch::autograd::Function<AddGated> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& gate,
-                            const at::Tensor& branch) {
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const Optional& gate,
+                               const at::Tensor& branch, bool rounds) {
     // The gradient of the gate needs the branch; a frozen gate needs no gradient.
-    context->save_for_backward({gate, gate.requires_grad() ? branch : at::Tensor()});
-    return compute_sum(x, gate, branch);
+    const bool keeps = gate && gate->requires_grad();
+    context->save_for_backward({gate.value_or(at::Tensor()), keeps ? branch : at::Tensor()});
+    context->saved_data["type"] = int64_t(branch.scalar_type());
+    context->set_materialize_grads(false);
+    const Rounded result = passes_of(x).add({x, gate.value_or(at::Tensor()), branch}, rounds);
+    return rounds ? variable_list{result.sum, result.rounded} : variable_list{result.sum};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor branch = saved[1], gradient = gradients[0].contiguous();
-    if (!branch.defined()) return {gradient, at::Tensor(), gradient * saved[0]};
-    const at::Tensor to_branch = at::empty_like(branch);
-    const Tasks tasks(branch);
-    const at::Tensor to_gate = at::empty({tasks.count(), tasks.width}, branch.options());
-    const PerSample gates(saved[0]);
-    const auto *with = branch.const_data_ptr<float>(), *down = gradient.const_data_ptr<float>();
-    auto *to = to_branch.mutable_data_ptr<float>(), *sums = to_gate.mutable_data_ptr<float>();
-    tasks.run([&](int64_t task, int64_t sample, int64_t first, kernels::Rows rows) {
-      const int64_t at = first * rows.width;
-      kernels::gated_residual_backward(gates.of(sample), with + at, down + at, sums + task * rows.width,
-                                       to + at, rows);
-    });
-    return {gradient, tasks.sum(to_gate), to_branch};
+    const auto type = at::ScalarType(context->saved_data["type"].toInt());
+    const at::Tensor rounded = contiguous_if_defined(gradients.size() > 1 ? gradients[1] : at::Tensor());
+    at::Tensor sum = contiguous_if_defined(gradients[0]);
+    if (!sum.defined() && !rounded.defined()) return variable_list(4);
+    if (!sum.defined()) sum = at::zeros_like(rounded, rounded.options().dtype(at::kFloat));
+    const AdditionGradients to = passes_of(sum).add_backward(
+        {.gate = saved[0], .branch = saved[1], .has_branch = true, .type = type}, {sum, rounded});
+    return {to.x, to.gate, to.branch, at::Tensor()};
+  }
+};
+
+// The sum (x itself without a branch) and its modulated norm: the gradient of the sum by all that uses it is
+// computed in one pass.
+struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const Optional& gate,
+                               const Optional& branch, const at::Tensor& shift, const at::Tensor& scale,
+                               at::ScalarType type) {
+    const Addition addition{x, gate.value_or(at::Tensor()), branch.value_or(at::Tensor())};
+    const Normed normed = passes_of(x).norm(addition, shift, scale, type);
+    const bool keeps = gate && gate->requires_grad();
+    context->save_for_backward(
+        {normed.sum, scale, normed.mean, normed.rstd, addition.gate, keeps ? addition.branch : at::Tensor()});
+    context->saved_data["has_branch"] = branch.has_value();
+    context->saved_data["with_modulation"] = shift.requires_grad() || scale.requires_grad();
+    context->saved_data["type"] = int64_t(type);
+    context->set_materialize_grads(false);
+    return {normed.sum, normed.out};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto type = at::ScalarType(context->saved_data["type"].toInt());
+    const KeptNorm kept = {.addition = {.gate = saved[4],
+                                        .branch = saved[5],
+                                        .has_branch = context->saved_data["has_branch"].toBool(),
+                                        .type = type},
+                           .sum = saved[0],
+                           .scale = saved[1],
+                           .mean = saved[2],
+                           .rstd = saved[3],
+                           .with_modulation = context->saved_data["with_modulation"].toBool()};
+    at::Tensor out = contiguous_if_defined(gradients[1]);
+    if (!out.defined()) out = at::zeros_like(kept.sum, kept.sum.options().dtype(type));
+    const NormGradients to = passes_of(out).norm_backward(kept, out, contiguous_if_defined(gradients[0]));
+    const at::Tensor none;
+    return {to.addition.x,
+            kept.addition.branch.defined() ? to.addition.gate : none,
+            kept.addition.has_branch ? to.addition.branch : none,
+            to.shift,
+            to.scale,
+            none};
   }
 };
 
 bool one_per_sample(const at::Tensor& x, const at::Tensor& other) {
-  return other.scalar_type() == x.scalar_type() && other.dim() == 3 && other.size(0) == x.size(0) &&
+  return other.scalar_type() == at::kFloat && other.dim() == 3 && other.size(0) == x.size(0) &&
          other.size(1) == 1 && other.size(2) == x.size(2);
+}
+
+// The types of the residual and of what is added to it or made of it.
+bool have_kernels(const at::Tensor& x, at::ScalarType other) {
+  if (!has_fused_form(x)) return false;
+  return other == x.scalar_type() || (x.is_cuda() && x.scalar_type() == at::kFloat && other == at::kBFloat16);
+}
+
+bool has_fused_norm_of_rows(const at::Tensor& x, const Modulation& modulation, at::ScalarType type) {
+  return have_kernels(x, type) && one_per_sample(x, modulation.shift) &&
+         one_per_sample(x, modulation.scale) && (x.is_cpu() || x.size(-1) <= kernels::kMostNormWidth);
+}
+
+// Kernels of a GPU read a residual as it is and round what they make of it; others compute in float32.
+at::Tensor as_computed(const at::Tensor& x) {
+  return x.is_cuda() && has_fused_form(x) ? x : at_least_float(x);
+}
+at::ScalarType type_made(const at::Tensor& x, at::ScalarType wanted) {
+  return x.is_cuda() ? wanted : x.scalar_type();
+}
+
+Residual fused_norm(const Addition& given, const Modulation& modulation, at::ScalarType type) {
+  const Addition addition{rows_in_place(given.x),
+                          given.gate.defined() ? modulation_in_place(given.gate) : given.gate,
+                          contiguous_if_defined(given.branch)};
+  const at::Tensor shift = modulation_in_place(modulation.shift),
+                   scale = modulation_in_place(modulation.scale);
+  if (!needs_gradient({addition.x, addition.gate, addition.branch, shift, scale})) {
+    const Normed normed = passes_of(addition.x).norm(addition, shift, scale, type);
+    return {normed.sum, normed.out};
+  }
+  const auto both = AddAndNorm::apply(addition.x, if_defined(addition.gate), if_defined(addition.branch),
+                                      shift, scale, type);
+  // What needs no gradient must not get one by its way through the operation.
+  const bool passes = addition.branch.defined() || addition.x.requires_grad();
+  return {passes ? both[0] : addition.x, both[1]};
+}
+
+// {sum, sum in the type of the branch if `rounds`}
+Rounded fused_add(const Addition& given, bool rounds) {
+  const Addition addition{rows_in_place(given.x),
+                          given.gate.defined() ? modulation_in_place(given.gate) : given.gate,
+                          rows_in_place(given.branch)};
+  if (!needs_gradient({addition.x, addition.gate, addition.branch}))
+    return passes_of(addition.x).add(addition, rounds);
+  const auto results = AddGated::apply(addition.x, if_defined(addition.gate), addition.branch, rounds);
+  return {results[0], rounds ? results[1] : at::Tensor()};
+}
+
+at::Tensor plain_norm(const at::Tensor& x, const Modulation& modulation) {
+  return at::addcmul(modulation.shift, at::layer_norm(x, {x.size(-1)}, {}, {}, kNormEps),
+                     modulation.scale + 1);
+}
+
+// Without a gate, the sum is rounded to no other type than that of x.
+at::Tensor plain_sum(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
+  return gate.defined() ? at::addcmul(x, gate, at_least_float(branch)) : x + branch;
+}
+
+Modulation at_least_floats(const Modulation& modulation) {
+  return {at_least_float(modulation.shift), at_least_float(modulation.scale)};
 }
 
 }  // namespace
 
-bool has_fused_form(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat; }
+bool has_fused_form(const at::Tensor& x, int64_t width) {
+  if (!own_kernels()) return false;
+  const auto type = x.scalar_type();
+  if (x.is_cpu()) return type == at::kFloat;
+  return x.is_cuda() && (type == at::kFloat || type == at::kBFloat16) &&
+         (width > 0 ? width : x.size(-1)) % kernels::kWidthUnit == 0 &&
+         fused_kernel_problem(x.device()).empty();
+}
 
 bool needs_gradient(std::initializer_list<at::Tensor> inputs) {
-  return at::GradMode::is_enabled() &&
-         std::ranges::any_of(inputs, [](const at::Tensor& input) { return input.requires_grad(); });
+  return at::GradMode::is_enabled() && std::ranges::any_of(inputs, [](const at::Tensor& input) {
+           return input.defined() && input.requires_grad();
+         });
 }
 
 at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias) {
-  const at::Tensor rows = x.contiguous().view({1, -1, x.size(-1)}), with = bias.contiguous();
-  return (needs_gradient({x, bias}) ? BiasGelu::apply(rows, with) : compute_bias_gelu(rows, with))
+  const at::Tensor rows = rows_in_place(x).view({1, -1, x.size(-1)}),
+                   with = rows_in_place(at_least_float(bias));
+  return (needs_gradient({x, bias}) ? BiasGelu::apply(rows, with) : passes_of(rows).bias_gelu(rows, with))
       .view(x.sizes());
 }
 
-at::Tensor norm_then_modulate(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale,
-                              double eps) {
-  if (!has_fused_form(x) || !one_per_sample(x, shift) || !one_per_sample(x, scale))
-    return at::addcmul(shift, at::layer_norm(x, {x.size(-1)}, {}, {}, eps), scale + 1);
-  const at::Tensor rows = x.contiguous(), shifts = rows_contiguous(shift), scales = rows_contiguous(scale);
-  return needs_gradient({x, shift, scale}) ? NormThenModulate::apply(rows, shifts, scales, eps)
-                                           : compute_norm(rows, shifts, scales, eps).out;
+at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
+  return normed(x, {shift, scale}, x.scalar_type()).input;
 }
 
-at::Tensor add_gated(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
-  if (!has_fused_form(x) || !one_per_sample(x, gate)) return at::addcmul(x, gate, branch);
-  const at::Tensor rows = x.contiguous(), gates = rows_contiguous(gate), branches = branch.contiguous();
-  return needs_gradient({x, gate, branch}) ? AddGated::apply(rows, gates, branches)
-                                           : compute_sum(rows, gates, branches);
+Residual normed(const at::Tensor& x, const Modulation& given, at::ScalarType type) {
+  const at::Tensor residual = as_computed(x);
+  const Modulation modulation = at_least_floats(given);
+  const auto made = type_made(residual, type);
+  if (!has_fused_norm_of_rows(residual, modulation, made))
+    return {x, plain_norm(at_least_float(x), modulation).to(type)};
+  const Residual result = fused_norm({residual, {}, {}}, modulation, made);
+  return {residual.is_same(x) ? result.x : x, result.input.to(type)};
+}
+
+at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
+  return add_rounded(x, gate, branch, x.scalar_type()).x;
+}
+
+Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
+                     at::ScalarType type) {
+  const at::Tensor residual = as_computed(x), wide_gate = at_least_float(gate);
+  const at::Tensor added =
+      x.is_cuda() && have_kernels(residual, branch.scalar_type()) ? branch : at_least_float(branch);
+  if (!have_kernels(residual, added.scalar_type()) || !one_per_sample(residual, wide_gate)) {
+    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch).to(x.scalar_type());
+    return {sum, sum.to(type)};
+  }
+  const bool rounds = type != residual.scalar_type() && type == added.scalar_type();
+  const Rounded result = fused_add({residual, wide_gate, added}, rounds);
+  return {result.sum.to(x.scalar_type()), rounds ? result.rounded : result.sum.to(type)};
+}
+
+Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
+                    const Modulation& given, at::ScalarType type) {
+  const at::Tensor residual = as_computed(x), wide_gate = gate.defined() ? at_least_float(gate) : gate;
+  const Modulation modulation = at_least_floats(given);
+  const auto made = type_made(residual, type);
+  if (!has_fused_norm_of_rows(residual, modulation, made) ||
+      (gate.defined() && !one_per_sample(residual, wide_gate))) {
+    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch).to(x.scalar_type());
+    return normed(sum, given, type);
+  }
+  const Residual result = fused_norm({residual, wide_gate, branch.to(made)}, modulation, made);
+  return {result.x.to(x.scalar_type()), result.input.to(type)};
 }
 
 }  // namespace pixart::nn

@@ -18,7 +18,7 @@ namespace pixart::nn {
 namespace {
 
 constexpr int64_t kTimestepFeatures = 256;
-constexpr double kNormEps = 1e-6, kAffineNormEps = 1e-5;
+constexpr double kAffineNormEps = 1e-5;
 constexpr int64_t kMostLengths = 6, kMostTotals = 7, kLengthMultiple = 8;  // of captions on a GPU
 
 thread_local const ObservedProducts::See* observer = nullptr;
@@ -68,20 +68,12 @@ at::Tensor at_least_float(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 || x.scalar_type() == at::kHalf ? x.to(at::kFloat) : x;
 }
 
-at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale) {
-  return norm_then_modulate(at_least_float(x), at_least_float(shift), at_least_float(scale), kNormEps)
-      .to(x.scalar_type());
-}
-
-at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
-  return add_gated(at_least_float(x), at_least_float(gate), at_least_float(branch)).to(x.scalar_type());
-}
-
 Mlp::Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out)
     : fc1(scope / "fc1", in, hidden), fc2(scope / "fc2", hidden, out) {}
 
 at::Tensor Mlp::operator()(const at::Tensor& x) const {
-  return fc2(has_fused_form(x) ? bias_gelu(fc1.product(x), fc1.bias) : at::gelu(fc1(x), "tanh"));
+  const bool is_fused = has_fused_form(x, fc1.weight.size(0));
+  return fc2(is_fused ? bias_gelu(fc1.product(x), fc1.bias) : at::gelu(fc1(x), "tanh"));
 }
 
 AffineNorm::AffineNorm(const Scope& scope, int64_t width)

@@ -43,11 +43,6 @@ diffusion::DrawnNoise noise_of(const DiffusionDraw& draw, at::Device device) {
   return {.noise = nn::on_device(draw.noise, device), .posterior = nn::on_device(draw.posterior, device)};
 }
 
-// Of one sample of the batch.
-at::IntArrayRef latent_shape_of(const data::Batch& batch) {
-  return batch.mean.defined() ? batch.mean.sizes().slice(1) : at::IntArrayRef(batch.latent_shape);
-}
-
 DiffusionDraw held_out_draw(const DiffusionSetting& setting, const data::Batch& sample) {
   DiffusionDraw draw = held_out_inputs(setting.seed, sample.plan.rows.front(), sample.mean.sizes().slice(1),
                                        setting.num_steps());
@@ -128,6 +123,10 @@ DrawInputs uniform_draws(uint64_t seed, int64_t num_steps, double condition_drop
 }
 
 }  // namespace
+
+at::IntArrayRef latent_shape_of(const data::Batch& batch) {
+  return batch.mean.defined() ? batch.mean.sizes().slice(1) : at::IntArrayRef(batch.latent_shape);
+}
 
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
                                     at::IntArrayRef latent_shape, int64_t num_steps,

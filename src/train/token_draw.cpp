@@ -27,7 +27,8 @@ DrawInputs with_kept_tokens(DrawInputs draw, uint64_t seed, const run::SkippedTo
   return [=](const data::Batch& batch) {
     DiffusionDraw result = draw(batch);
     if (!skipped.at_step(batch.plan.step)) return result;
-    const int64_t tokens = result.noise.size(2) * result.noise.size(3) / (patch_size * patch_size);
+    const auto shape = latent_shape_of(batch);
+    const int64_t tokens = shape[1] * shape[2] / (patch_size * patch_size);
     if (models::TokenRoute::num_kept(tokens, skipped.rate) < tokens)
       result.kept = draw_kept_tokens(seed, batch.plan.positions, tokens, skipped.rate);
     return result;

@@ -14,10 +14,12 @@
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
+#include "pixart/base/own_kernels.h"
 #include "pixart/base/random.h"
 #include "pixart/base/words.h"
 #include "pixart/distributed/agreement.h"
 #include "pixart/nn/device.h"
+#include "pixart/nn/kernel_problem.h"
 #include "pixart/optim/adamw.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/metrics.h"
@@ -134,6 +136,11 @@ at::Device device_of(const run::RunConfig& config, const distributed::Launch& la
   if (const std::string& problem = optim::adamw_kernel_problem(device); !problem.empty())
     log::warning("{}: the kernel of AdamW cannot run: {}. LibTorch's is used, which is slower.", device.str(),
                  problem);
+  use_own_kernels(config.kernels == run::Kernels::kFused);
+  if (const std::string& problem = nn::fused_kernel_problem(device); own_kernels() && !problem.empty())
+    log::warning(
+        "{}: the fused kernels of layers cannot run: {}. LibTorch's operations are used, which are slower.",
+        device.str(), problem);
   return device;
 }
 

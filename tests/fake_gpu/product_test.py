@@ -158,6 +158,30 @@ class Product(TestCase):
         for name in ("noising_kernel", "loss_kernel<float>", "loss_gradient_kernel<float>", "gather_gradients_kernel"):
             self.assertIn(name, drawn.reports[0]["kernels"])
 
+    def test_fused_kernels(self):
+        """Rows of a multiple of eight numbers, which our kernels take; other tests have others."""
+        fused = ["transformer.hidden_size=48"]
+        expected = self.trained("fused_cpu", fused, device="cpu")
+        kernels = ("residual_norm_kernel", "residual_norm_backward_kernel", "gated_residual_kernel", "gated_residual_backward_kernel",
+                   "bias_gelu_kernel", "bias_gelu_backward_kernel", "sum_parts_kernel")
+
+        def check(name, tolerance, settings=(), seen=kernels, **more):
+            result = self.trained(f"fused_{name}", fused + list(settings), **more)
+            self.check_reports(result, more.get("ranks", 1))
+            self.compare(result, expected, tolerance)
+            found = {kernel for kernel in kernels if any(call.startswith(kernel) for call in result.reports[0]["kernels"])}
+            self.assertEqual(found, set(seen))
+            return result
+
+        launches = check("float32", FLOAT32).reports[0]["launches"]
+        check("bfloat16", BFLOAT16, transformers("precision=bfloat16"))
+        check("recomputed", BFLOAT16, transformers("precision=bfloat16", "activation_checkpointing=1"))
+        check("two", FLOAT32, ranks=2)
+        plain = check("plain", FLOAT32, ["kernels=plain"], seen=())
+        self.assertLess(launches, 0.9 * plain.reports[0]["launches"])
+        none = check("none", FLOAT32, seen=(), environment={"PIXART_FAKE_GPU_NO_KERNELS": "1"})
+        self.assertIn("the fused kernels of layers cannot run: invalid device function", none.output)
+
     def test_lora(self):
         settings = [f"stages.larger.{setting}" for setting in ("resolution=32", "multi_scale=false", "lora.rank=2", "lora.alpha=4")]
         expected = self.trained("lora_cpu", settings, device="cpu")

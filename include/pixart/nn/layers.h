@@ -37,6 +37,25 @@ at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at
 // x + gate * branch in the type of x; x and branch [B, N, D], gate [B, 1, D].
 at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch);
 
+// What is between the matrix products of two sub-blocks, as one operation each, which passes over memory once
+// where kernels of ours do it. The residual keeps its type; the input of the next sub-block gets `type`, that of
+// its products.
+struct Residual {
+  at::Tensor x;      // [B, N, D], for all that follows
+  at::Tensor input;  // [B, N, D]
+};
+struct Modulation {
+  at::Tensor shift, scale;  // [B, 1, D]
+};
+// x as it is, and its modulated norm.
+Residual normed(const at::Tensor& x, const Modulation& modulation, at::ScalarType type);
+// gated_residual(), and the same in `type`.
+Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
+                     at::ScalarType type);
+// gated_residual(), or x + branch if the gate is undefined, and the modulated norm of it.
+Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
+                    const Modulation& modulation, at::ScalarType type);
+
 // fc1, GELU (tanh form), fc2.
 struct Mlp {
   Linear fc1, fc2;

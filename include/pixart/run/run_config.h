@@ -23,8 +23,9 @@
 #include "pixart/run/alignment_config.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/control_config.h"
-#include "pixart/run/mix_config.h"
 #include "pixart/run/encode_config.h"
+#include "pixart/run/features_config.h"
+#include "pixart/run/mix_config.h"
 #include "pixart/run/objective_table.h"
 #include "pixart/run/resolution_config.h"
 #include "pixart/run/skipped_tokens.h"
@@ -434,37 +435,13 @@ struct StageConfig : TrainerConfig, diffusion::DiffusionConfig {
   StageConfig held_out() const;
 };
 
-// Features of images and captions that are computed before a stage trains on them.
-struct FeaturesConfig {
-  std::optional<std::filesystem::path> path;
-  data::LatentDtype latent_dtype = data::LatentDtype::kFloat16;
-  data::CaptionDtype caption_dtype = data::CaptionDtype::kBFloat16;
-  double shard_megabytes = 512;
-  int64_t index_rows = 10'000;
-
-  template <class Self, class Visitor>
-  static void fields(Self& s, Visitor&& v) {
-    v("path", s.path, "Folder of feature sets; unset: in the run folder. Missing sets are made there.",
-      any().free());
-    v("latent_dtype", s.latent_dtype, "Type of stored latents.", any());
-    v("caption_dtype", s.caption_dtype,
-      "Type of stored text features; float8_e4m3fn, with a scale per token, takes half the space of "
-      "bfloat16.",
-      any());
-    v("shard_megabytes", s.shard_megabytes, "Approximate size of a shard.", positive_up_to(1e6));
-    v("index_rows", s.index_rows,
-      "Sources of files with at least this number of rows have an index in the folder, which later starts and "
-      "all ranks share; smaller ones are listed at each start.",
-      in_range(1, 1e12).free());
-  }
-};
-
 struct RunConfig {
   std::filesystem::path run;
   int64_t seed = 0;
   std::string device = "auto";
   int64_t threads = 0;
   Numerics numerics = Numerics::kDefault;
+  Kernels kernels = Kernels::kFused;
   std::optional<int64_t> sample_order;
   AutoencoderConfig autoencoder;
   TextEncoderConfig text_encoder;
@@ -488,6 +465,10 @@ struct RunConfig {
       "exact: compute samples one by one and add them in a fixed order, so that every number of ranks and "
       "every micro_batch_size gives the same bits (on one kind of machine, with the same threads). Slow; for "
       "proofs and for finding faults.",
+      any().needs_permission("the next steps compute in this way, which changes their last bits"));
+    v("kernels", s.kernels,
+      "fused: pass over memory once between matrix products, on GPUs and on the CPU, where there are kernels for "
+      "it; plain: use LibTorch's operations alone, to find faults and to compare.",
       any().needs_permission("the next steps compute in this way, which changes their last bits"));
     v("sample_order", s.sample_order,
       "Version of the order of samples. 1: an epoch's rows are listed in memory; 2: each row is computed alone, "

@@ -24,6 +24,14 @@ inline EnumWords<Numerics> enum_words(Numerics) {
   return {{"default", Numerics::kDefault}, {"exact", Numerics::kExact}};
 }
 
+enum class Kernels {
+  kFused,  // the project's own, where they run
+  kPlain,  // LibTorch's operations
+};
+inline EnumWords<Kernels> enum_words(Kernels) {
+  return {{"fused", Kernels::kFused}, {"plain", Kernels::kPlain}};
+}
+
 // Gradients are summed over the ranks in buckets of about this size.
 inline constexpr int64_t kGradientBucketBytes = 32 << 20;
 

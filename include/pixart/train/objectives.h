@@ -34,6 +34,9 @@ struct DiffusionDraw {
   at::Tensor kept = {};       // [B, K] int64, rising: image tokens that skip no block; undefined: all
   at::Tensor guidance = {};   // [B] float32: scale of a teacher; undefined without one
 };
+// [C, h, w] of a sample's latent.
+at::IntArrayRef latent_shape_of(const data::Batch& batch);
+
 // Timesteps are uniform over num_steps.
 DiffusionDraw draw_diffusion_inputs(uint64_t seed, const std::vector<int64_t>& positions,
                                     at::IntArrayRef latent_shape, int64_t num_steps,

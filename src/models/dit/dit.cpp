@@ -27,9 +27,10 @@ struct DitBlock {
   // x [B, N, D], activated [B, D]: SiLU of the condition, whose type the matrix products use.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& activated) const {
     const auto dtype = activated.scalar_type();
-    const auto m = modulation(activated).unsqueeze(1).chunk(6, -1);
-    const at::Tensor after = nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype)));
-    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
+    const auto m = nn::at_least_float(modulation(activated)).unsqueeze(1).chunk(6, -1);
+    const nn::Residual first = nn::normed(x, {m[0], m[1]}, dtype);
+    const nn::Residual second = nn::add_normed(first.x, m[2], attn(first.input), {m[3], m[4]}, dtype);
+    return nn::gated_residual(second.x, m[5], mlp(second.input));
   }
 };
 
@@ -103,7 +104,7 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
   }
   x = detour.before(l.blocks.size(), x);
   const auto m = l.final_modulation(activated).unsqueeze(1).chunk(2, -1);
-  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]).to(dtype));
+  x = l.final_linear(nn::normed(x, {m[0], m[1]}, dtype).input);
   return nn::unpatchify(x, latent.size(2) / config_.patch_size, latent.size(3) / config_.patch_size,
                         config_.patch_size);
 }

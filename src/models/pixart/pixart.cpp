@@ -42,15 +42,17 @@ struct PixArtBlock {
     const auto dtype = text.tokens.scalar_type();
     const at::Tensor modulations = nn::at_least_float(table).unsqueeze(0) + modulation;
     auto m = for_rows(modulations, x.size(0)).chunk(6, 1);
-    at::Tensor after =
-        nn::gated_residual(x, m[2], attn(nn::modulated_norm(x, m[0], m[1]).to(dtype), keys.on(grid)));
+    const nn::Residual first = nn::normed(x, {m[0], m[1]}, dtype);
+    nn::Residual after = nn::add_rounded(first.x, m[2], attn(first.input, keys.on(grid)), dtype);
     if (x.size(0) < text.batch) {
-      after = for_rows(after, text.batch);
+      const at::Tensor all = for_rows(after.x, text.batch);
+      after = {all, all.to(dtype)};
       m = for_rows(modulations, text.batch).chunk(6, 1);
     }
-    const at::Tensor tokens = after.to(dtype);
-    after = after + (kept.defined() ? cross_attn.attend(tokens, kept, text) : cross_attn(tokens, text));
-    return nn::gated_residual(after, m[5], mlp(nn::modulated_norm(after, m[3], m[4]).to(dtype)));
+    const at::Tensor read =
+        kept.defined() ? cross_attn.attend(after.input, kept, text) : cross_attn(after.input, text);
+    const nn::Residual second = nn::add_normed(after.x, {}, read, {m[3], m[4]}, dtype);
+    return nn::gated_residual(second.x, m[5], mlp(second.input));
   }
 };
 
@@ -240,7 +242,7 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
   const at::Tensor final =
       nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1);
   const auto m = for_rows(final, x.size(0)).chunk(2, 1);
-  x = l.final_linear(nn::modulated_norm(x, m[0], m[1]).to(dtype));
+  x = l.final_linear(nn::normed(x, {m[0], m[1]}, dtype).input);
   return nn::unpatchify(x, rows, cols, config_.patch_size);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "elements.h"
 #include "exponential.h"
 #include "pixart/base/cpu_clones.h"
 
@@ -10,19 +11,12 @@ namespace pixart::nn::kernels {
 
 namespace {
 
-constexpr float kTwoRoots = 1.5957691216057308F, kCubic = 0.044715F;  // 2 sqrt(2 / pi)
-
-// (1 + tanh(u)) / 2 is the logistic function of 2 u.
-PIXART_INLINE float gate_of(float x) {
-  return 1 / (1 + exponential(limited(-kTwoRoots * (x + kCubic * x * x * x))));
-}
-
-PIXART_INLINE float gelu(float x) { return x * gate_of(x); }
-
-PIXART_INLINE float gelu_slope(float x) {
-  const float s = gate_of(x);
-  return s + x * s * (1 - s) * kTwoRoots * (1 + 3 * kCubic * x * x);
-}
+struct Logistic {
+  PIXART_INLINE Share operator()(float x) const {
+    const float part = 1 / (1 + exponential(limited(-x)));
+    return {part, 1 - part};
+  }
+};
 
 }  // namespace
 
@@ -30,7 +24,7 @@ PIXART_CPU_CLONES void bias_gelu(const float* __restrict__ x, const float* __res
                                  float* __restrict__ out, Rows rows) {
   for (int64_t row = 0; row < rows.count; ++row, x += rows.width, out += rows.width) {
 #pragma omp simd
-    for (int64_t i = 0; i < rows.width; ++i) out[i] = gelu(x[i] + bias[i]);
+    for (int64_t i = 0; i < rows.width; ++i) out[i] = gelu(x[i] + bias[i], Logistic());
   }
 }
 
@@ -42,7 +36,7 @@ PIXART_CPU_CLONES void bias_gelu_backward(const float* __restrict__ x, const flo
        ++row, x += rows.width, gradient += rows.width, to_x += rows.width) {
 #pragma omp simd
     for (int64_t i = 0; i < rows.width; ++i) {
-      const float g = gradient[i] * gelu_slope(x[i] + bias[i]);
+      const float g = gradient[i] * gelu_slope(x[i] + bias[i], Logistic());
       to_x[i] = g;
       to_bias[i] += g;
     }
@@ -62,7 +56,7 @@ PIXART_CPU_CLONES void modulated_norm(const float* __restrict__ x, const float* 
     for (int64_t i = 0; i < rows.width; ++i) squares += (x[i] - m) * (x[i] - m);
     const float r = 1 / std::sqrt(squares * per_number + eps);
 #pragma omp simd
-    for (int64_t i = 0; i < rows.width; ++i) out[i] = (x[i] - m) * r * (1 + scale[i]) + shift[i];
+    for (int64_t i = 0; i < rows.width; ++i) out[i] = modulated(normal_of(x[i], m, r), shift[i], scale[i]);
     mean[row] = m;
     rstd[row] = r;
   }
@@ -83,7 +77,7 @@ PIXART_CPU_CLONES void modulated_norm_backward(const float* __restrict__ x, cons
     float sum = 0, product = 0;  // sums of the normal's gradient, and of that gradient times the normal
 #pragma omp simd reduction(+ : sum, product)
     for (int64_t i = 0; i < rows.width; ++i) {
-      const float normal = (x[i] - m) * r, g = gradient[i] * (1 + scale[i]);
+      const float normal = normal_of(x[i], m, r), g = gradient[i] * (1 + scale[i]);
       to_shift[i] += gradient[i];
       to_scale[i] += gradient[i] * normal;
       sum += g;
@@ -93,15 +87,20 @@ PIXART_CPU_CLONES void modulated_norm_backward(const float* __restrict__ x, cons
     product *= per_number;
 #pragma omp simd
     for (int64_t i = 0; i < rows.width; ++i)
-      to_x[i] = r * (gradient[i] * (1 + scale[i]) - sum - (x[i] - m) * r * product);
+      to_x[i] = norm_slope(gradient[i] * (1 + scale[i]), normal_of(x[i], m, r), r, sum, product);
   }
+}
+
+PIXART_CPU_CLONES void sum_of(const float* a, const float* b, float* out, Rows rows) {
+#pragma omp simd
+  for (int64_t i = 0; i < rows.count * rows.width; ++i) out[i] = a[i] + b[i];
 }
 
 PIXART_CPU_CLONES void gated_residual(const float* __restrict__ x, const float* __restrict__ gate,
                                       const float* __restrict__ branch, float* __restrict__ out, Rows rows) {
   for (int64_t row = 0; row < rows.count; ++row, x += rows.width, branch += rows.width, out += rows.width) {
 #pragma omp simd
-    for (int64_t i = 0; i < rows.width; ++i) out[i] = x[i] + gate[i] * branch[i];
+    for (int64_t i = 0; i < rows.width; ++i) out[i] = added(x[i], gate[i], branch[i]);
   }
 }
 

@@ -22,6 +22,9 @@ void modulated_norm(const float* x, const float* shift, const float* scale, floa
 void modulated_norm_backward(const float* x, const float* mean, const float* rstd, const float* scale,
                              const float* gradient, float* to_x, float* to_shift, float* to_scale, Rows rows);
 
+// out = a + b; out may be one of them.
+void sum_of(const float* a, const float* b, float* out, Rows rows);
+
 // out = x + gate * branch; gate [width]. The gradient of x equals the gradient of out.
 void gated_residual(const float* x, const float* gate, const float* branch, float* out, Rows rows);
 void gated_residual_backward(const float* gate, const float* branch, const float* gradient, float* to_gate,

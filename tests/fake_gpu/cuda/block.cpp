@@ -2,6 +2,7 @@
 
 #include <ucontext.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -115,7 +116,8 @@ Fiber& idle_fiber() {
 }
 
 bool same_site(const Site& a, const Site& b) {
-  return a.line() == b.line() && a.column() == b.column() && std::string_view(a.file_name()) == b.file_name();
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::string_view(a.file_name()) == b.file_name());
 }
 
 // All threads of the group that have not ended wait as this one does.
@@ -132,6 +134,26 @@ bool can_go_on(const Thread& thread, unsigned index) {
   }
   return true;
 }
+
+// What can_go_on() says of a group of threads holds for all of them.
+class Verdicts {
+ public:
+  bool operator()(const Thread& thread, unsigned index) {
+    Verdict& verdict = thread.wait == Wait::kWarp ? of_warps_[index / kWarp] : of_block_;
+    if (!verdict.known || verdict.mask != thread.mask)
+      verdict = {.known = true, .mask = thread.mask, .can_go_on = can_go_on(thread, index)};
+    return verdict.can_go_on;
+  }
+
+ private:
+  struct Verdict {
+    bool known = false;
+    unsigned mask = 0;
+    bool can_go_on = false;
+  };
+  std::array<Verdict, kMostThreads / kWarp> of_warps_;
+  Verdict of_block_;
+};
 
 // When all wait; later one may have given its next value.
 void take_value(Thread& thread) {
@@ -157,8 +179,9 @@ void wait_for(Wait wait, unsigned mask, const Site& site) {
 bool resume_some() {
   Block& block = *g_block;
   std::vector<Fiber*> ready, still;
+  Verdicts can_go_on_now;
   for (Fiber* fiber : block.waiting)
-    (can_go_on(block.threads[fiber->thread], fiber->thread) ? ready : still).push_back(fiber);
+    (can_go_on_now(block.threads[fiber->thread], fiber->thread) ? ready : still).push_back(fiber);
   block.waiting = std::move(still);
   for (Fiber* fiber : ready)
     if (Thread& thread = block.threads[fiber->thread]; thread.wait == Wait::kWarp) take_value(thread);

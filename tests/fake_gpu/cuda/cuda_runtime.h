@@ -10,6 +10,7 @@
 
 #include "block.h"
 #include "launch.h"
+#include "traffic.h"
 
 #define __global__
 #define __device__
@@ -29,8 +30,12 @@ struct alignas(8) uint2 {
   unsigned x, y;
 };
 inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 inline float2 make_float2(float x, float y) { return {x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 using cudaStream_t = void*;
 enum cudaError_t {
@@ -113,6 +118,12 @@ inline float __expf(float x) { return std::exp(x); }
 inline float __frcp_rn(float x) { return 1.0F / x; }
 inline float __fdividef(float a, float b) { return a / b; }
 template <class T>
-T __ldg(const T* value) {
+T __ldg(const T* value, cuda_on_cpu::Site site = cuda_on_cpu::Site::current()) {
+  cuda_on_cpu::count_access(value, sizeof(T), /*writes=*/false, site);
   return *value;
+}
+template <class T>
+void __stwb(T* place, T value, cuda_on_cpu::Site site = cuda_on_cpu::Site::current()) {
+  cuda_on_cpu::count_access(place, sizeof(T), /*writes=*/true, site);
+  *place = value;
 }

@@ -31,19 +31,23 @@ struct Configuration {
 
 int take_error();  // cudaGetLastError
 void* dynamic_shared();
-// The address for the host of what `word` holds; adds it to `used` if it is memory of a device.
-void* translate(void* word, std::vector<void*>& used);
-void run_grid(const char* name, const Configuration& configuration, const std::vector<void*>& used,
+// Memory of a device that a kernel is given: its address, and that for the host.
+struct Given {
+  void *memory, *seen;
+};
+// The address for the host of what `word` holds; adds it to `given` if it is memory of a device.
+void* translate(void* word, std::vector<Given>& given);
+void run_grid(const char* name, const Configuration& configuration, const std::vector<Given>& given,
               const std::function<void()>& body);
 
 template <class T>
-T translate_argument(T argument, std::vector<void*>& used) {
+T translate_argument(T argument, std::vector<Given>& given) {
   static_assert(std::is_trivially_copyable_v<T>, "arguments of kernels are copied as bytes");
   std::array<void*, sizeof(T) / sizeof(void*)> words;
   if constexpr (sizeof(T) >= sizeof(void*)) {
     const size_t size = words.size() * sizeof(void*);
     std::memcpy(words.data(), &argument, size);
-    for (void*& word : words) word = translate(word, used);
+    for (void*& word : words) word = translate(word, given);
     std::memcpy(static_cast<void*>(&argument), words.data(), size);
   }
   return argument;
@@ -52,10 +56,10 @@ T translate_argument(T argument, std::vector<void*>& used) {
 template <class... Parameters, class... Arguments>
 void launch(const char* name, const Configuration& configuration, void (*kernel)(Parameters...),
             Arguments... arguments) {
-  std::vector<void*> used;
+  std::vector<Given> given;
   const std::tuple<std::decay_t<Parameters>...> translated{
-      translate_argument<std::decay_t<Parameters>>(arguments, used)...};
-  run_grid(name, configuration, used, [&] { std::apply(kernel, translated); });
+      translate_argument<std::decay_t<Parameters>>(arguments, given)...};
+  run_grid(name, configuration, given, [&] { std::apply(kernel, translated); });
 }
 
 }  // namespace cuda_on_cpu

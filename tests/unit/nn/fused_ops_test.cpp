@@ -7,6 +7,8 @@
 #include <cmath>
 #include <functional>
 
+#include "fused_ops.h"
+#include "pixart/base/own_kernels.h"
 #include "pixart/nn/conv.h"
 #include "pixart/nn/layers.h"
 
@@ -50,6 +52,28 @@ Layer modulated() {
 Layer gated() {
   return [](const auto& in) { return gated_residual(in[0], in[1], in[2]); };
 }
+// Both results, one under the other.
+at::Tensor both(const Residual& residual) { return at::cat({residual.x, residual.input}, 1); }
+Layer normed_and_kept() {
+  return [](const auto& in) { return both(normed(in[0], {in[1], in[2]}, in[0].scalar_type())); };
+}
+Layer added_and_normed() {
+  return [](const auto& in) {
+    return both(add_normed(in[0], in[3], in[4], {in[1], in[2]}, in[0].scalar_type()));
+  };
+}
+Layer added_without_gate_and_normed() {
+  return [](const auto& in) {
+    return both(add_normed(in[0], {}, in[3], {in[1], in[2]}, in[0].scalar_type()));
+  };
+}
+// The same by one operation after the other.
+Layer added_then_normed() {
+  return [](const auto& in) {
+    const at::Tensor sum = gated_residual(in[0], in[3], in[4]);
+    return at::cat({sum, modulated_norm(sum, in[1], in[2])}, 1);
+  };
+}
 Layer mlp() {
   return [](const auto& in) {
     StateDict state({.dtype = in[0].scalar_type()});
@@ -78,6 +102,24 @@ TEST_P(FusedOps, ModulatedNormIsThatOfDoublePrecision) {
 TEST_P(FusedOps, GatedResidualIsThatOfDoublePrecision) {
   const auto [b, n, d] = GetParam();
   expect_same(gated(), {normal({b, n, d}), normal({b, 1, d}), normal({b, n, d})});
+}
+
+TEST_P(FusedOps, SumsAndNormsInOneAreThoseOfDoublePrecision) {
+  const auto [b, n, d] = GetParam();
+  const at::Tensor x = 3 * normal({b, n, d}) + 1, shift = normal({b, 1, d}), scale = normal({b, 1, d}),
+                   gate = normal({b, 1, d}), branch = normal({b, n, d});
+  expect_same(normed_and_kept(), {x, shift, scale});
+  expect_same(added_and_normed(), {x, shift, scale, gate, branch});
+  expect_same(added_without_gate_and_normed(), {x, shift, scale, branch});
+}
+
+TEST_P(FusedOps, SumsAndNormsInOneHaveTheBitsOfOneAfterTheOther) {
+  const auto [b, n, d] = GetParam();
+  const std::vector<at::Tensor> inputs = {3 * normal({b, n, d}) + 1, normal({b, 1, d}), normal({b, 1, d}),
+                                          normal({b, 1, d}), normal({b, n, d})};
+  const auto one = run(added_and_normed(), inputs, at::kFloat),
+             chain = run(added_then_normed(), inputs, at::kFloat);
+  for (size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(at::equal(one[i], chain[i])) << "result " << i;
 }
 
 TEST_P(FusedOps, MlpIsThatOfDoublePrecision) {
@@ -131,6 +173,32 @@ TEST_P(FusedOps, CrossAttentionIsThatOfDoublePrecision) {
 INSTANTIATE_TEST_SUITE_P(Shapes, FusedOps,
                          ::testing::Values(Shape{1, 1, 4}, Shape{2, 65, 36}, Shape{3, 200, 100},
                                            Shape{2, 128, 256}));
+
+TEST(FusedOps, FrozenModulationsAndBranchesGetNoGradient) {
+  at::manual_seed(6);
+  const at::Tensor x = at::randn({2, 5, 16}).set_requires_grad(true), modulation = at::randn({2, 1, 16}),
+                   branch = at::randn({2, 5, 16});
+  const Residual result = add_normed(x, modulation, branch, {modulation, modulation}, at::kFloat);
+  torch::autograd::backward({result.x.sum() + result.input.square().sum()});
+  EXPECT_TRUE(x.grad().defined());
+  EXPECT_FALSE(modulation.grad().defined() || branch.grad().defined());
+  const Residual kept = normed(branch, {x.mean(1, true), modulation}, at::kFloat);
+  EXPECT_TRUE(kept.input.requires_grad());
+  EXPECT_FALSE(kept.x.requires_grad()) << "it is what it was";
+}
+
+TEST(FusedOps, PlainKernelsAreLibTorchs) {
+  at::manual_seed(7);
+  const std::vector<at::Tensor> inputs = {normal({2, 70, 24}), normal({2, 1, 24}), normal({2, 1, 24}),
+                                          normal({2, 1, 24}), normal({2, 70, 24})};
+  const auto fused = run(added_and_normed(), inputs, at::kFloat);
+  EXPECT_TRUE(has_fused_form(at::ones({1})));
+  use_own_kernels(false);
+  EXPECT_FALSE(has_fused_form(at::ones({1})));
+  const auto plain = run(added_and_normed(), inputs, at::kFloat);
+  use_own_kernels(true);
+  for (size_t i = 0; i < fused.size(); ++i) EXPECT_TRUE(at::allclose(fused[i], plain[i], 1e-5, 1e-5)) << i;
+}
 
 TEST(FusedOps, GeluOfLargeAndNotFiniteNumbers) {
   const auto gelu = [](double x) {

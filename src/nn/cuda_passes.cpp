@@ -1,0 +1,235 @@
+#include <ATen/ATen.h>
+#include <c10/core/DeviceGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+
+#include "kernels/fused_cuda.h"
+#include "passes.h"
+#include "pixart/base/error.h"
+#include "pixart/nn/kernel_problem.h"
+
+namespace pixart::nn {
+
+namespace {
+
+using kernels::Bfloat16;
+
+// Calls launch(stream) on the device of the tensor.
+void launch_on(const at::Tensor& tensor, const std::function<const char*(void*)>& launch) {
+  const c10::DeviceGuard guard(tensor.device());
+  const c10::impl::VirtualGuardImpl device(tensor.device().type());
+  const char* error = launch(device.getStreamNativeHandle(device.getStream(tensor.device())));
+  if (error == nullptr) return;
+  throw UserError(fmt::format("The GPU {} refused a kernel: {}. `pixart doctor` describes this machine.",
+                              tensor.device().str(), error),
+                  ExitCode::kDevice);
+}
+
+kernels::ImageRows rows_of(const at::Tensor& x) { return {x.size(0), x.size(1), x.size(2)}; }
+
+template <class T>
+T* memory(const at::Tensor& tensor) {
+  return tensor.defined() ? static_cast<T*>(tensor.data_ptr()) : nullptr;
+}
+
+kernels::PerImage per_image(const at::Tensor& modulation) {
+  if (!modulation.defined()) return {};
+  return {memory<float>(modulation), modulation.size(0) == 1 ? 0 : modulation.stride(0)};
+}
+
+// work(X, V) for the types of the residual and of the branch.
+template <class Work>
+void with_types(at::ScalarType residual, at::ScalarType branch, Work work) {
+  if (branch == at::kFloat)
+    work(float(), float());
+  else if (residual == at::kFloat)
+    work(float(), Bfloat16());
+  else
+    work(Bfloat16(), Bfloat16());
+}
+
+template <class Work>
+void with_type(at::ScalarType type, Work work) {
+  if (type == at::kFloat)
+    work(float());
+  else
+    work(Bfloat16());
+}
+
+// Parts of `kinds` sums over the rows of an image, and their sums [B, kinds, D].
+struct Sums {
+  kernels::ImageRows rows;
+  int64_t kinds;
+  at::Tensor parts;
+  Sums(const at::Tensor& x, int64_t sums_of_a_row)
+      : rows(rows_of(x)),
+        kinds(sums_of_a_row),
+        parts(at::empty({rows.images, kernels::parts_of(rows), kinds * rows.width},
+                        x.options().dtype(at::kFloat))) {}
+
+  at::Tensor add_up() const {
+    if (parts.numel() == 0) return at::zeros({rows.images, kinds, rows.width}, parts.options());
+    const at::Tensor sums = at::empty({rows.images, kinds, rows.width}, parts.options());
+    launch_on(parts, [&](void* stream) {
+      return kernels::sum_parts_cuda(memory<float>(parts), memory<float>(sums), rows.images, parts.size(1),
+                                     parts.size(2), stream);
+    });
+    return sums;
+  }
+};
+
+at::Tensor bias_gelu_on_cuda(const at::Tensor& x, const at::Tensor& bias) {
+  const at::Tensor out = at::empty_like(x);
+  with_type(x.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    launch_on(x, [&](void* stream) {
+      return kernels::bias_gelu_cuda<T>(memory<T>(x), memory<float>(bias), memory<T>(out), rows_of(x),
+                                        stream);
+    });
+  });
+  return out;
+}
+
+std::pair<at::Tensor, at::Tensor> bias_gelu_backward_on_cuda(const at::Tensor& x, const at::Tensor& bias,
+                                                             const at::Tensor& gradient) {
+  const at::Tensor to_x = at::empty_like(x);
+  const Sums sums(x, 1);
+  with_type(x.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    launch_on(x, [&](void* stream) {
+      return kernels::bias_gelu_backward_cuda<T>(memory<T>(x), memory<float>(bias), memory<T>(gradient),
+                                                 {memory<T>(to_x), memory<float>(sums.parts)}, rows_of(x),
+                                                 stream);
+    });
+  });
+  return {to_x, sums.add_up().view({-1})};
+}
+
+Rounded add_on_cuda(const Addition& addition, bool rounds) {
+  const Rounded result{at::empty_like(addition.x), rounds ? at::empty_like(addition.branch) : at::Tensor()};
+  with_types(addition.x.scalar_type(), addition.branch.scalar_type(), [&](auto residual, auto branch) {
+    using X = decltype(residual);
+    using V = decltype(branch);
+    const kernels::GatedResidual<X, V> work = {.x = memory<X>(addition.x),
+                                               .gate = per_image(addition.gate),
+                                               .branch = memory<V>(addition.branch),
+                                               .sum = memory<X>(result.sum),
+                                               .rounded = memory<V>(result.rounded)};
+    launch_on(addition.x,
+              [&](void* stream) { return kernels::gated_residual_cuda(work, rows_of(addition.x), stream); });
+  });
+  return result;
+}
+
+AdditionGradients add_backward_on_cuda(const KeptAddition& kept, const Rounded& gradients) {
+  const at::Tensor &sum = gradients.sum, &rounded = gradients.rounded;
+  if (!kept.gate.defined() && !rounded.defined() && kept.type == sum.scalar_type()) return {sum, {}, sum};
+  const at::Tensor to_branch = at::empty(sum.sizes(), sum.options().dtype(kept.type)),
+                   to_x = rounded.defined() ? at::empty_like(sum) : at::Tensor();
+  const std::optional<Sums> sums = kept.branch.defined() ? std::optional(Sums(sum, 1)) : std::nullopt;
+  with_types(sum.scalar_type(), kept.type, [&](auto residual, auto branch) {
+    using X = decltype(residual);
+    using V = decltype(branch);
+    const kernels::GatedResidualGradients<X, V> work = {.sum = memory<X>(sum),
+                                                        .rounded = memory<V>(rounded),
+                                                        .gate = per_image(kept.gate),
+                                                        .branch = memory<V>(kept.branch),
+                                                        .to_x = memory<X>(to_x),
+                                                        .to_branch = memory<V>(to_branch),
+                                                        .parts = sums ? memory<float>(sums->parts) : nullptr};
+    launch_on(
+        sum, [&](void* stream) { return kernels::gated_residual_backward_cuda(work, rows_of(sum), stream); });
+  });
+  return {rounded.defined() ? to_x : sum, sums ? sums->add_up() : at::Tensor(), to_branch};
+}
+
+Normed norm_on_cuda(const Addition& addition, const at::Tensor& shift, const at::Tensor& scale,
+                    at::ScalarType out) {
+  const at::Tensor& x = addition.x;
+  const bool adds = addition.branch.defined();
+  const Normed result{.sum = adds ? at::empty_like(x) : x,
+                      .out = at::empty(x.sizes(), x.options().dtype(out)),
+                      .mean = at::empty({x.size(0) * x.size(1)}, x.options().dtype(at::kFloat)),
+                      .rstd = at::empty({x.size(0) * x.size(1)}, x.options().dtype(at::kFloat))};
+  with_types(x.scalar_type(), out, [&](auto residual, auto branch) {
+    using X = decltype(residual);
+    using V = decltype(branch);
+    const kernels::ResidualNorm<X, V> work = {.x = memory<X>(x),
+                                              .gate = per_image(addition.gate),
+                                              .branch = memory<V>(addition.branch),
+                                              .shift = per_image(shift),
+                                              .scale = per_image(scale),
+                                              .sum = adds ? memory<X>(result.sum) : nullptr,
+                                              .out = memory<V>(result.out),
+                                              .mean = memory<float>(result.mean),
+                                              .rstd = memory<float>(result.rstd),
+                                              .eps = kNormEps};
+    launch_on(x, [&](void* stream) { return kernels::residual_norm_cuda(work, rows_of(x), stream); });
+  });
+  return result;
+}
+
+NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out, const at::Tensor& sum) {
+  const KeptAddition& addition = kept.addition;
+  const bool own_branch =
+      addition.has_branch && (addition.gate.defined() || out.scalar_type() != kept.sum.scalar_type());
+  const at::Tensor to_x = at::empty_like(kept.sum),
+                   to_branch = own_branch ? at::empty_like(out) : at::Tensor();
+  const bool with_gate = addition.branch.defined();
+  std::optional<Sums> sums;
+  if (kept.with_modulation || with_gate) sums.emplace(to_x, with_gate ? 3 : 2);
+  with_types(kept.sum.scalar_type(), out.scalar_type(), [&](auto residual, auto branch) {
+    using X = decltype(residual);
+    using V = decltype(branch);
+    const kernels::ResidualNormGradients<X, V> work = {.out = memory<V>(out),
+                                                       .sum_gradient = memory<X>(sum),
+                                                       .sum = memory<X>(kept.sum),
+                                                       .mean = memory<float>(kept.mean),
+                                                       .rstd = memory<float>(kept.rstd),
+                                                       .scale = per_image(kept.scale),
+                                                       .gate = per_image(addition.gate),
+                                                       .branch = memory<V>(addition.branch),
+                                                       .to_x = memory<X>(to_x),
+                                                       .to_branch = memory<V>(to_branch),
+                                                       .parts = sums ? memory<float>(sums->parts) : nullptr};
+    launch_on(
+        out, [&](void* stream) { return kernels::residual_norm_backward_cuda(work, rows_of(to_x), stream); });
+  });
+  NormGradients result{
+      .addition = {.x = to_x, .gate = {}, .branch = own_branch ? to_branch : to_x}, .shift = {}, .scale = {}};
+  if (!sums) return result;
+  const at::Tensor all = sums->add_up();
+  result.shift = all.narrow(1, 0, 1);
+  result.scale = all.narrow(1, 1, 1);
+  if (with_gate) result.addition.gate = all.narrow(1, 2, 1);
+  return result;
+}
+
+}  // namespace
+
+const Passes kCudaPasses = {.bias_gelu = bias_gelu_on_cuda,
+                            .bias_gelu_backward = bias_gelu_backward_on_cuda,
+                            .add = add_on_cuda,
+                            .add_backward = add_backward_on_cuda,
+                            .norm = norm_on_cuda,
+                            .norm_backward = norm_backward_on_cuda};
+
+const std::string& fused_kernel_problem(const at::Device& device) {
+  static std::mutex mutex;
+  static std::unordered_map<at::Device, std::string> problems;
+  const std::lock_guard lock(mutex);
+  const auto [found, is_new] = problems.try_emplace(device);
+  if (!is_new || device.is_cpu()) return found->second;
+  const c10::DeviceGuard guard(device);
+  const c10::impl::VirtualGuardImpl of_type(device.type());
+  const char* error = kernels::bias_gelu_cuda<float>(
+      nullptr, nullptr, nullptr, {}, of_type.getStreamNativeHandle(of_type.getStream(device)));
+  if (error != nullptr) found->second = error;
+  return found->second;
+}
+
+}  // namespace pixart::nn

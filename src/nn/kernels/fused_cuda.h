@@ -1,0 +1,110 @@
+// The operations of fused_ops.h on a GPU, forward and backward, each in one pass over memory. C++17, plain
+// pointers, no LibTorch, because nvcc compiles this, too. Sums are float32; sums over rows have a fixed order,
+// which depends on the rows of an image alone.
+//
+// All pointers are divisible by 16, widths by 8. Functions enqueue on `stream` (a cudaStream_t) of the current
+// device; without rows a kernel is launched that does nothing. They return null, or CUDA's description of the
+// error of the launch.
+#pragma once
+#include <cstdint>
+
+namespace pixart::nn::kernels {
+
+struct Bfloat16 {
+  uint16_t bits;
+};
+
+constexpr int64_t kWidthUnit = 8;
+constexpr int64_t kMostNormWidth = 4608;  // of a row that is normalised
+
+// [images, tokens, width], contiguous.
+struct ImageRows {
+  int64_t images, tokens, width;
+};
+
+// [images, width] of float32; rows are `stride` numbers apart, 0 if all images have one.
+struct PerImage {
+  const float* data = nullptr;
+  int64_t stride = 0;
+};
+
+// Sums of a backward pass over the rows of an image come in parts: [images, parts_of(rows), count, width] of
+// float32, which sum_parts_cuda() adds.
+int64_t parts_of(const ImageRows& rows);
+
+// parts [groups, count, width] -> sums [groups, width], added in order; width is divisible by 4.
+const char* sum_parts_cuda(const float* parts, float* sums, int64_t groups, int64_t count, int64_t width,
+                           void* stream);
+
+// out = gelu(x + bias), the tanh form; bias [width]. T is float or Bfloat16.
+template <class T>
+const char* bias_gelu_cuda(const T* x, const float* bias, T* out, const ImageRows& rows, void* stream);
+template <class T>
+struct BiasGeluGradients {
+  T* x;
+  float* parts;  // of the bias, count 1
+};
+template <class T>
+const char* bias_gelu_backward_cuda(const T* x, const float* bias, const T* gradient,
+                                    const BiasGeluGradients<T>& to, const ImageRows& rows, void* stream);
+
+// sum = x + gate * branch, or x + branch without a gate; rounded, if it is not null, is the sum in the type of
+// the branch. Types here and below: (float, float), (float, Bfloat16), (Bfloat16, Bfloat16).
+template <class X, class V>
+struct GatedResidual {
+  const X* x;
+  PerImage gate;
+  const V* branch;
+  X* sum;
+  V* rounded;
+};
+template <class X, class V>
+const char* gated_residual_cuda(const GatedResidual<X, V>& work, const ImageRows& rows, void* stream);
+
+template <class X, class V>
+struct GatedResidualGradients {
+  const X* sum;
+  const V* rounded;  // null: none
+  PerImage gate;     // null: 1
+  const V* branch;   // null: the gate needs no gradient
+  X* to_x;           // null: it equals that of the sum, without `rounded`
+  V* to_branch;
+  float* parts;  // of the gate, count 1; null if the branch is
+};
+template <class X, class V>
+const char* gated_residual_backward_cuda(const GatedResidualGradients<X, V>& work, const ImageRows& rows,
+                                         void* stream);
+
+// sum = x + gate * branch; out = (sum - mean) * rstd * (1 + scale) + shift. Without a branch, nothing is added
+// and no sum is written. mean and rstd = 1 / sqrt(variance + eps) of each row may be null.
+template <class X, class V>
+struct ResidualNorm {
+  const X* x;
+  PerImage gate;
+  const V* branch;
+  PerImage shift, scale;
+  X* sum;
+  V* out;
+  float *mean, *rstd;
+  float eps;
+};
+template <class X, class V>
+const char* residual_norm_cuda(const ResidualNorm<X, V>& work, const ImageRows& rows, void* stream);
+
+template <class X, class V>
+struct ResidualNormGradients {
+  const V* out;
+  const X* sum_gradient;  // of the sum (or of x, without a branch) by its other uses; null: none
+  const X* sum;           // the sum itself, or x
+  const float *mean, *rstd;
+  PerImage scale, gate;
+  const V* branch;  // null: the gate needs no gradient
+  X* to_x;
+  V* to_branch;  // null: none
+  float* parts;  // of shift, scale and, with a branch, gate: count 3 or 2; null: not needed
+};
+template <class X, class V>
+const char* residual_norm_backward_cuda(const ResidualNormGradients<X, V>& work, const ImageRows& rows,
+                                        void* stream);
+
+}  // namespace pixart::nn::kernels

@@ -1,0 +1,356 @@
+// The kernels of src/nn, as host code, against double precision: forward, gradients, and the memory that they
+// move.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cuda/traffic.h"
+#include "fused_cuda.h"
+#include "fused_oracle.h"
+
+namespace pixart::nn::kernels {
+namespace {
+
+using fused_oracle::Doubles, fused_oracle::Size;
+
+constexpr double kEps = 1e-6;
+
+double number(float x) { return x; }
+double number(Bfloat16 x) {
+  const uint32_t bits = uint32_t(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+void store(float& to, float value) { to = value; }
+void store(Bfloat16& to, float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  to.bits = uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+// Memory as LibTorch gives it: a multiple of 16.
+template <class T>
+struct Memory {
+  std::vector<T> storage;
+  size_t from;
+  explicit Memory(size_t count) : storage(count + 16 / sizeof(T)) {
+    from = (16 - reinterpret_cast<uintptr_t>(storage.data()) % 16) % 16 / sizeof(T);
+    std::memset(static_cast<void*>(storage.data()), 255, storage.size() * sizeof(T));  // NaN
+  }
+  T* data() { return storage.data() + from; }
+  Doubles doubles(size_t first, size_t count) {
+    Doubles result;
+    for (size_t i = 0; i < count; ++i) result.push_back(number(data()[first + i]));
+    return result;
+  }
+  Doubles doubles() { return doubles(0, storage.size() - 16 / sizeof(T)); }
+};
+
+template <class T>
+Memory<T> normal(size_t count, unsigned seed, float factor = 1) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> distribution;
+  Memory<T> memory(count);
+  for (size_t i = 0; i < count; ++i) store(memory.data()[i], factor * distribution(random));
+  return memory;
+}
+
+// float32: 1e-6 of the largest number, for a sum rounds by that; bfloat16: two roundings of 2^-8 each.
+template <class T>
+void expect_equal(const char* what, const Doubles& found, const Doubles& expected) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  double largest = 1e-3;
+  for (const double value : expected) largest = std::max(largest, std::abs(value));
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double rounding = sizeof(T) == 2 ? std::abs(expected[i]) / 128 : 0;
+    ASSERT_NEAR(found[i], expected[i], rounding + 1e-6 * largest) << what << " " << i;
+  }
+}
+
+struct Sums {
+  Memory<float> sums;
+  size_t width, kinds;
+  Sums(Memory<float>& parts, const Size& size, size_t groups, size_t count, size_t sums_of)
+      : sums(groups * sums_of * size.width), width(size.width), kinds(sums_of) {
+    EXPECT_EQ(sum_parts_cuda(parts.data(), sums.data(), int64_t(groups), int64_t(count),
+                             int64_t(sums_of * size.width), nullptr),
+              nullptr);
+  }
+  Doubles of(size_t kind) {
+    Doubles result;
+    for (size_t group = 0; group < sums.doubles().size() / width / kinds; ++group)
+      for (const double value : sums.doubles((group * kinds + kind) * width, width)) result.push_back(value);
+    return result;
+  }
+};
+
+ImageRows rows_of(const Size& size) {
+  return {int64_t(size.images), int64_t(size.tokens), int64_t(size.width)};
+}
+size_t parts_of(const Size& size) { return size_t(kernels::parts_of(rows_of(size))); }
+
+class FusedKernels : public ::testing::TestWithParam<Size> {};
+
+template <class T>
+void check_gelu(const Size& images) {
+  const Size size{1, images.rows(), images.width};
+  auto x = normal<T>(size.count(), 1, 3), gradient = normal<T>(size.count(), 2);
+  auto bias = normal<float>(size.width, 3), parts = Memory<float>(parts_of(size) * size.width);
+  Memory<T> out(size.count()), to_x(size.count());
+  ASSERT_EQ(bias_gelu_cuda(x.data(), bias.data(), out.data(), rows_of(size), nullptr), nullptr);
+  ASSERT_EQ((bias_gelu_backward_cuda<T>(x.data(), bias.data(), gradient.data(), {to_x.data(), parts.data()},
+                                        rows_of(size), nullptr)),
+            nullptr);
+  const auto expected = fused_oracle::bias_gelu(size, x.doubles(), bias.doubles(), gradient.doubles());
+  expect_equal<T>("out", out.doubles(), expected.out);
+  expect_equal<T>("to x", to_x.doubles(), expected.to_x);
+  expect_equal<float>("to bias", Sums(parts, size, 1, parts_of(size), 1).of(0), expected.to_bias);
+}
+
+TEST_P(FusedKernels, BiasAndGelu) {
+  check_gelu<float>(GetParam());
+  check_gelu<Bfloat16>(GetParam());
+}
+
+// What an image is modulated by: rows of a [B, 6, D], or nothing.
+struct Modulation {
+  Memory<float> all;
+  Size size;
+  explicit Modulation(const Size& of) : all(normal<float>(of.images * 6 * of.width, 4)), size(of) {}
+  PerImage row(size_t i) { return {all.data() + i * size.width, int64_t(6 * size.width)}; }
+  Doubles doubles(size_t i) {
+    Doubles result;
+    for (size_t image = 0; image < size.images; ++image)
+      for (const double value : all.doubles((image * 6 + i) * size.width, size.width))
+        result.push_back(value);
+    return result;
+  }
+};
+
+template <class X, class V>
+void check_residual(const Size& size, bool gated, bool with_rounded) {
+  SCOPED_TRACE(std::to_string(sizeof(X)) + std::to_string(sizeof(V)) + (gated ? " gated" : "") +
+               (with_rounded ? " rounded" : ""));
+  Modulation modulation(size);
+  auto x = normal<X>(size.count(), 1), down = normal<X>(size.count(), 2);
+  auto branch = normal<V>(size.count(), 3), more = normal<V>(size.count(), 5);
+  Memory<X> sum(size.count()), to_x(size.count());
+  Memory<V> rounded(size.count()), to_branch(size.count());
+  Memory<float> parts(size.images * parts_of(size) * size.width);
+  const PerImage gate = gated ? modulation.row(2) : PerImage();
+  const Doubles gates = gated ? modulation.doubles(2) : Doubles();
+  V* extra = with_rounded ? rounded.data() : nullptr;
+  ASSERT_EQ(
+      (gated_residual_cuda<X, V>({x.data(), gate, branch.data(), sum.data(), extra}, rows_of(size), nullptr)),
+      nullptr);
+  ASSERT_EQ((gated_residual_backward_cuda<X, V>(
+                {down.data(), with_rounded ? more.data() : nullptr, gate, gated ? branch.data() : nullptr,
+                 with_rounded ? to_x.data() : nullptr, to_branch.data(), gated ? parts.data() : nullptr},
+                rows_of(size), nullptr)),
+            nullptr);
+  const Doubles expected = fused_oracle::added(size, x.doubles(), gates, branch.doubles());
+  expect_equal<X>("sum", sum.doubles(), expected);
+  Doubles total = down.doubles();
+  if (with_rounded) {
+    expect_equal<V>("rounded", rounded.doubles(), expected);
+    total = fused_oracle::added(size, total, {}, more.doubles());
+    expect_equal<X>("to x", to_x.doubles(), total);
+  }
+  const auto to = fused_oracle::branch_gradients(size, total, gates, branch.doubles());
+  expect_equal<V>("to branch", to_branch.doubles(), to.branch);
+  if (gated) expect_equal<float>("to gate", Sums(parts, size, size.images, parts_of(size), 1).of(0), to.gate);
+}
+
+TEST_P(FusedKernels, GatedResidual) {
+  for (const bool gated : {true, false})
+    for (const bool with_rounded : {true, false}) {
+      check_residual<float, Bfloat16>(GetParam(), gated, with_rounded);
+      check_residual<float, float>(GetParam(), gated, with_rounded);
+      check_residual<Bfloat16, Bfloat16>(GetParam(), gated, with_rounded);
+    }
+}
+
+enum class Branch { kNone, kPlain, kGated };
+
+template <class X, class V>
+void check_norm(const Size& size, Branch kind, bool with_more) {
+  SCOPED_TRACE(std::to_string(sizeof(X)) + std::to_string(sizeof(V)) + " branch " +
+               std::to_string(int(kind)) + (with_more ? " and more" : ""));
+  const bool has_branch = kind != Branch::kNone, gated = kind == Branch::kGated;
+  Modulation modulation(size);
+  auto x = normal<X>(size.count(), 1, 2), more = normal<X>(size.count(), 2);
+  auto branch = normal<V>(size.count(), 3), gradient = normal<V>(size.count(), 5);
+  Memory<X> sum(size.count()), to_x(size.count());
+  Memory<V> out(size.count()), to_branch(size.count());
+  Memory<float> mean(size.rows()), rstd(size.rows());
+  const size_t kinds = gated ? 3 : 2;
+  Memory<float> parts(size.images * parts_of(size) * kinds * size.width);
+  const PerImage gate = gated ? modulation.row(2) : PerImage();
+  const Doubles gates = gated ? modulation.doubles(2) : Doubles();
+  ASSERT_EQ((residual_norm_cuda<X, V>(
+                {x.data(), gate, has_branch ? branch.data() : nullptr, modulation.row(0), modulation.row(1),
+                 has_branch ? sum.data() : nullptr, out.data(), mean.data(), rstd.data(), float(kEps)},
+                rows_of(size), nullptr)),
+            nullptr);
+  X* normalised = has_branch ? sum.data() : x.data();
+  ASSERT_EQ((residual_norm_backward_cuda<X, V>(
+                {gradient.data(), with_more ? more.data() : nullptr, normalised, mean.data(), rstd.data(),
+                 modulation.row(1), gate, gated ? branch.data() : nullptr, to_x.data(),
+                 has_branch ? to_branch.data() : nullptr, parts.data()},
+                rows_of(size), nullptr)),
+            nullptr);
+  if (has_branch)
+    expect_equal<X>("sum", sum.doubles(), fused_oracle::added(size, x.doubles(), gates, branch.doubles()));
+  const Doubles seen = (has_branch ? sum : x).doubles();
+  const auto norm =
+      fused_oracle::modulated_norm(size, seen, modulation.doubles(0), modulation.doubles(1), kEps);
+  expect_equal<V>("out", out.doubles(), norm.out);
+  expect_equal<float>("mean", mean.doubles(), norm.mean);
+  expect_equal<float>("rstd", rstd.doubles(), norm.rstd);
+  const auto to = fused_oracle::norm_gradients(size, norm, modulation.doubles(1), gradient.doubles());
+  const Doubles total = with_more ? fused_oracle::added(size, to.x, {}, more.doubles()) : to.x;
+  expect_equal<X>("to x", to_x.doubles(), total);
+  Sums sums(parts, size, size.images, parts_of(size), kinds);
+  expect_equal<float>("to shift", sums.of(0), to.shift);
+  expect_equal<float>("to scale", sums.of(1), to.scale);
+  const auto to_its = fused_oracle::branch_gradients(size, total, gates, branch.doubles());
+  if (has_branch) expect_equal<V>("to branch", to_branch.doubles(), to_its.branch);
+  if (gated) expect_equal<float>("to gate", sums.of(2), to_its.gate);
+}
+
+TEST_P(FusedKernels, ResidualNorm) {
+  for (const Branch kind : {Branch::kNone, Branch::kPlain, Branch::kGated})
+    for (const bool with_more : {true, false}) {
+      check_norm<float, Bfloat16>(GetParam(), kind, with_more);
+      check_norm<float, float>(GetParam(), kind, with_more);
+      check_norm<Bfloat16, Bfloat16>(GetParam(), kind, with_more);
+    }
+}
+
+// One row, odd numbers of rows, an empty batch, more rows than one part has; widths that fill no warp, one, and
+// several.
+INSTANTIATE_TEST_SUITE_P(Sizes, FusedKernels,
+                         ::testing::Values(Size{1, 1, 8}, Size{3, 5, 40}, Size{1, 3, 128}, Size{2, 3, 136},
+                                           Size{2, 33, 256}, Size{1, 35, 264}, Size{1, 5, 1152},
+                                           Size{1, 3, 2304}, Size{1, 3, 2312}, Size{1, 1, 4608},
+                                           Size{0, 3, 64}, Size{2, 0, 64}));
+
+// Numbers of a row depend on that row alone, and sums over rows on the image's alone.
+TEST(FusedKernelsAlone, OtherImagesChangeNothing) {
+  const Size both{2, 37, 136}, one{1, 37, 136};
+  auto x = normal<float>(both.count(), 1);
+  Modulation modulation(both);
+  const auto out_of = [&](const Size& size, size_t first) {
+    Memory<float> out(size.count());
+    PerImage shift = modulation.row(0), scale = modulation.row(1);
+    shift.data += int64_t(first) * shift.stride;
+    scale.data += int64_t(first) * scale.stride;
+    EXPECT_EQ((residual_norm_cuda<float, float>({x.data() + first * one.count(),
+                                                 {},
+                                                 nullptr,
+                                                 shift,
+                                                 scale,
+                                                 nullptr,
+                                                 out.data(),
+                                                 nullptr,
+                                                 nullptr,
+                                                 float(kEps)},
+                                                rows_of(size), nullptr)),
+              nullptr);
+    return out.doubles();
+  };
+  const Doubles together = out_of(both, 0), second = out_of(one, 1);
+  EXPECT_TRUE(std::equal(second.begin(), second.end(), together.begin() + int64_t(one.count())));
+}
+
+TEST(FusedKernelsAlone, GeluOfLargeAndNotFiniteNumbers) {
+  const float values[] = {50, 1e30F, -50, -1e30F, NAN, INFINITY, 0, 0};
+  Memory<float> x(8), bias(8), out(8);
+  for (size_t i = 0; i < 8; ++i) x.data()[i] = values[i], bias.data()[i] = 0;
+  ASSERT_EQ(bias_gelu_cuda(x.data(), bias.data(), out.data(), {1, 1, 8}, nullptr), nullptr);
+  EXPECT_EQ(out.data()[0], 50);
+  EXPECT_EQ(out.data()[1], 1e30F);
+  EXPECT_NEAR(out.data()[2], 0, 1e-20);
+  EXPECT_TRUE(std::isfinite(out.data()[3]));
+  EXPECT_TRUE(std::isnan(out.data()[4]));
+  EXPECT_FALSE(std::isfinite(out.data()[5]));
+}
+
+TEST(FusedKernelsAlone, NanBecomesNanAndLargeNumbersInfinity) {
+  const Size size{1, 1, 8};
+  Memory<float> x(8);
+  Memory<Bfloat16> branch(8), rounded(8);
+  Memory<float> sum(8);
+  const float values[] = {NAN, 3.4e38F, -INFINITY, 1.00390625F, 1.01171875F, 1, 2, 3};  // ties go to even
+  for (size_t i = 0; i < 8; ++i) x.data()[i] = values[i], store(branch.data()[i], 0);
+  ASSERT_EQ((gated_residual_cuda<float, Bfloat16>({x.data(), {}, branch.data(), sum.data(), rounded.data()},
+                                                  rows_of(size), nullptr)),
+            nullptr);
+  EXPECT_TRUE(std::isnan(number(rounded.data()[0])));
+  EXPECT_EQ(number(rounded.data()[1]), INFINITY);
+  EXPECT_EQ(number(rounded.data()[2]), -INFINITY);
+  EXPECT_EQ(number(rounded.data()[3]), 1);
+  EXPECT_EQ(number(rounded.data()[4]), 1.015625);
+}
+
+class Traffic : public ::testing::TestWithParam<size_t> {};
+
+// Bytes as counted from the shapes; `more`: what each block reads of its image, and the sums of its rows.
+void expect_traffic(const char* what, double bytes_a_number, const Size& size, double more) {
+  const auto& traffic = cuda_on_cpu::last_traffic();
+  const double bytes = double(traffic.bytes_read + traffic.bytes_written);
+  EXPECT_NEAR(bytes, bytes_a_number * double(size.count()) + more, 16.0 * 20 * double(size.rows())) << what;
+  EXPECT_LE(double(traffic.sectors), 1.05 * double(traffic.ideal_sectors)) << what;
+  EXPECT_LE(double(traffic.sectors), 1.05 * bytes / 32) << what << ": sectors that are read in part";
+}
+
+TEST_P(Traffic, IsThatOfOnePassInWholeSectors) {
+  const Size size{1, 32, GetParam()};
+  const ImageRows rows = rows_of(size);
+  Modulation modulation(size);
+  auto x = normal<float>(size.count(), 1), more = normal<float>(size.count(), 2);
+  auto branch = normal<Bfloat16>(size.count(), 3), gradient = normal<Bfloat16>(size.count(), 5);
+  Memory<float> sum(size.count()), to_x(size.count()), mean(size.rows()), rstd(size.rows()),
+      parts(6 * size.width);
+  Memory<Bfloat16> out(size.count()), to_branch(size.count());
+  const PerImage shift = modulation.row(0), scale = modulation.row(1), gate = modulation.row(2);
+  const double a_row = 4.0 * double(size.width), forward_parts = 16, parts_of_image = 1;
+  ASSERT_EQ((residual_norm_cuda<float, Bfloat16>({x.data(), gate, branch.data(), shift, scale, sum.data(),
+                                                  out.data(), mean.data(), rstd.data(), float(kEps)},
+                                                 rows, nullptr)),
+            nullptr);
+  expect_traffic("norm", 12, size, 3 * a_row * forward_parts);
+  ASSERT_EQ((residual_norm_backward_cuda<float, Bfloat16>(
+                {gradient.data(), more.data(), sum.data(), mean.data(), rstd.data(), scale, gate,
+                 branch.data(), to_x.data(), to_branch.data(), parts.data()},
+                rows, nullptr)),
+            nullptr);
+  expect_traffic("norm backward", 18, size, 5 * a_row * parts_of_image);
+  ASSERT_EQ((gated_residual_cuda<float, Bfloat16>({x.data(), gate, branch.data(), sum.data(), out.data()},
+                                                  rows, nullptr)),
+            nullptr);
+  expect_traffic("residual", 12, size, a_row * forward_parts);
+  ASSERT_EQ((gated_residual_backward_cuda<float, Bfloat16>({more.data(), gradient.data(), gate, branch.data(),
+                                                            to_x.data(), to_branch.data(), parts.data()},
+                                                           rows, nullptr)),
+            nullptr);
+  expect_traffic("residual backward", 14, size, 2 * a_row * parts_of_image);
+  auto bias = normal<float>(size.width, 6);
+  ASSERT_EQ(bias_gelu_cuda(branch.data(), bias.data(), out.data(), rows, nullptr), nullptr);
+  expect_traffic("gelu", 4, size, a_row * forward_parts);
+  ASSERT_EQ((bias_gelu_backward_cuda<Bfloat16>(branch.data(), bias.data(), gradient.data(),
+                                               {out.data(), parts.data()}, rows, nullptr)),
+            nullptr);
+  expect_traffic("gelu backward", 6, size, 2 * a_row * parts_of_image);
+}
+INSTANTIATE_TEST_SUITE_P(Widths, Traffic, ::testing::Values(128, 1152, 4608));
+
+}  // namespace
+}  // namespace pixart::nn::kernels
