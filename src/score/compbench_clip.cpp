@@ -22,19 +22,19 @@ fs::path folder_of(const fs::path& clip, const fs::path& tokenizer) {
   return tokenizer.empty() ? text::clip_tokenizer_folder(clip) : tokenizer;
 }
 
-struct Network {
+struct PromptNetwork {
   models::LoadedClip clip;
   text::ClipTokenizer tokenizer;
   c10::Device device;
   int side() const { return int(clip.model->config().image_size); }
 };
 
-struct ReadPixels {
+struct PromptPixels {
   std::vector<float> planes = {};
   std::string problem = {};
 };
 
-ReadPixels read_pixels(const fs::path& file, int side) {
+PromptPixels read_pixels(const fs::path& file, int side) {
   try {
     return {.planes = clip_input(clip_crop(file, side))};
   } catch (const UserError& failure) {
@@ -46,7 +46,7 @@ ReadPixels read_pixels(const fs::path& file, int side) {
 // [N, 3, side, side] of all images, read on several threads.
 at::Tensor read_images(const std::vector<ClipQuestion>& questions, int side) {
   size_t begun = 0;
-  Prefetch<size_t, ReadPixels> images(
+  Prefetch<size_t, PromptPixels> images(
       physical_cores(), int64_t(questions.size()),
       [&] { return begun < questions.size() ? std::optional<size_t>(begun++) : std::nullopt; },
       [&](const size_t& i) { return read_pixels(questions[i].image, side); });
@@ -61,7 +61,7 @@ at::Tensor read_images(const std::vector<ClipQuestion>& questions, int side) {
   return pixels;
 }
 
-std::vector<double> cosines(const Network& network, const std::vector<ClipQuestion>& questions) {
+std::vector<double> cosines(const PromptNetwork& network, const std::vector<ClipQuestion>& questions) {
   const at::NoGradGuard no_grad;
   std::vector<std::string> texts;
   for (const auto& question : questions) texts.push_back(question.text);
@@ -88,8 +88,8 @@ ClipCosine load_clip_cosine(const fs::path& clip, const fs::path& tokenizer, con
                             std::string& protocol) {
   nn::set_num_threads(0);
   const c10::Device chosen = nn::select_device(device);
-  const auto network = std::make_shared<Network>(
-      Network{models::load_clip(clip, chosen), text::ClipTokenizer(folder_of(clip, tokenizer)), chosen});
+  const auto network = std::make_shared<PromptNetwork>(PromptNetwork{
+      models::load_clip(clip, chosen), text::ClipTokenizer(folder_of(clip, tokenizer)), chosen});
   formats::Sha256 hash;
   for (const auto& item : network->clip.state->items()) add_tensor(hash, item.name, item.tensor);
   auto json = protocol_of_clip(hash.hex(), network->clip.model->config());

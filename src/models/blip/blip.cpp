@@ -12,7 +12,7 @@ namespace pixart::models {
 
 namespace {
 
-constexpr int64_t kColours = 3;
+constexpr int64_t kBlipColours = 3;
 
 struct Norm {
   at::Tensor weight, bias;
@@ -62,16 +62,16 @@ struct VisionBlock {
   }
 };
 
-struct VisionLayers {
+struct BlipVisionLayers {
   at::Tensor class_embedding, position, patch_weight, patch_bias;
   std::vector<VisionBlock> blocks;
   Norm last_norm;
 
-  VisionLayers(const nn::Scope& scope, const BlipVision& c)
+  BlipVisionLayers(const nn::Scope& scope, const BlipVision& c)
       : class_embedding((scope / "embeddings").parameter("class_embedding", {1, 1, c.width})),
         position((scope / "embeddings").parameter("position_embedding", {1, num_patches(c) + 1, c.width})),
         patch_weight((scope / "embeddings" / "patch_embedding")
-                         .parameter("weight", {c.width, kColours, c.patch_size, c.patch_size})),
+                         .parameter("weight", {c.width, kBlipColours, c.patch_size, c.patch_size})),
         patch_bias((scope / "embeddings" / "patch_embedding").parameter("bias", {c.width})),
         last_norm(scope / "post_layernorm", c.width, c.eps) {
     for (int64_t i = 0; i < c.layers; ++i) blocks.emplace_back(scope / "encoder" / "layers" / i, c);
@@ -129,12 +129,12 @@ struct TextBlock {
   }
 };
 
-struct TextLayers {
+struct BlipTextLayers {
   at::Tensor words, position;
   Norm first_norm;
   std::vector<TextBlock> blocks;
 
-  TextLayers(const nn::Scope& scope, const BlipText& c, int64_t other_width)
+  BlipTextLayers(const nn::Scope& scope, const BlipText& c, int64_t other_width)
       : words((scope / "embeddings" / "word_embeddings").parameter("weight", {c.vocab_size, c.width})),
         position((scope / "embeddings" / "position_embeddings").parameter("weight", {c.max_tokens, c.width})),
         first_norm(scope / "embeddings" / "LayerNorm", c.width, c.eps) {
@@ -151,7 +151,7 @@ struct TextLayers {
 };
 
 struct DecoderLayers {
-  TextLayers bert;
+  BlipTextLayers bert;
   nn::Linear transform;
   Norm transform_norm;
   at::Tensor weight, bias;
@@ -176,8 +176,8 @@ Visible visible_by(const at::Tensor& mask) {
 }  // namespace
 
 struct BlipLayers {
-  VisionLayers vision;
-  TextLayers text;
+  BlipVisionLayers vision;
+  BlipTextLayers text;
   std::optional<DecoderLayers> decoder;
 
   BlipLayers(const nn::Scope& scope, const BlipConfig& c, BlipParts parts)
@@ -192,7 +192,7 @@ BlipModel::BlipModel(const nn::Scope& scope, const BlipConfig& config, BlipParts
 at::Tensor BlipModel::image_states(const at::Tensor& images) const {
   const int64_t side = config_.vision.image_size;
   PIXART_CHECK(
-      images.dim() == 4 && images.size(1) == kColours && images.size(2) == side && images.size(3) == side,
+      images.dim() == 4 && images.size(1) == kBlipColours && images.size(2) == side && images.size(3) == side,
       "images must be [B, 3, {}, {}]", side, side);
   return layers_->vision(images);
 }

@@ -10,14 +10,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kWidestInside = int64_t{1} << 20;  // channels inside a layer
+constexpr int64_t kWidestBlip = int64_t{1} << 20;  // channels inside a layer
 
 // What both parts of a config say.
 template <class Part>
 void read_shared(JsonConfig& json, Part& part) {
   part.width = json.count("hidden_size", part.width);
   part.layers = json.count("num_hidden_layers", part.layers, kMostBlocks);
-  part.mlp = json.count("intermediate_size", part.mlp, kWidestInside);
+  part.mlp = json.count("intermediate_size", part.mlp, kWidestBlip);
   part.eps = json.positive("layer_norm_eps", part.eps);
   json.only("hidden_act", "gelu");
   if (part.width % part.heads != 0)
