@@ -19,7 +19,6 @@ namespace pixart::testing {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 namespace fs = std::filesystem;
 
 std::string run_yaml() {
