@@ -317,8 +317,8 @@ ImageSize Pipeline::size_of(const DrawRequest& request) const {
 
 data::ControlImage Pipeline::control_image_of(const ControlRequest& control) const {
   if (control.how) return *control.how;
-  return stage_ != nullptr ? stage_->control
-                           : data::ControlImage{.condition = data::ControlCondition::kCanny};
+  if (stage_ != nullptr) return stage_->control;
+  return {.condition = data::ControlCondition::kCanny};
 }
 
 // [1, L, h, w] on the device: the image is resized to cover the size, cut in the centre, and encoded.

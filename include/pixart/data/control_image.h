@@ -36,7 +36,7 @@ struct ControlImage {
   friend bool operator==(const ControlImage&, const ControlImage&) = default;
 };
 
-// The control image, of the same size. The image itself if there is no condition.
+// The control image, of the same size; without a condition the image itself.
 Image control_image(const Image& image, const ControlImage& control);
 
 }  // namespace pixart::data
