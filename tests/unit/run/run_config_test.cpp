@@ -125,6 +125,22 @@ TEST(RunConfig, SkippedTokensFitTheModel) {
   EXPECT_EQ(error_of(replace(sigma, "to: 21", "to: 20")), "");
 }
 
+TEST(RunConfig, ATeacherFitsTheModel) {
+  const auto with = [](const std::string& keys) {
+    return error_of(
+        replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, alignment: {" + keys + "}}"));
+  };
+  EXPECT_EQ(with("teacher: clip, block: 27, until: 5"), "");
+  EXPECT_EQ(with("teacher: clip, weight: 0, block: 40"), "") << "nothing is aligned";
+  EXPECT_THAT(with("teacher: clip, block: 28"),
+              HasSubstr("alignment.block 28 is not a block of the model, whose last is 27"));
+  EXPECT_THAT(with("teacher: clip, until: 6"), HasSubstr("alignment.until 6 is after the last of 5 steps"));
+  EXPECT_THAT(
+      error_of(replace(kGood, "init: {how: reparameterize, from: one}",
+                       "init: {how: copy, from: x.pth}, lora: {rank: 2}, alignment: {teacher: clip}")),
+      HasSubstr("alignment is not possible with lora"));
+}
+
 TEST(RunConfig, SpikesNeedRollBacksAndAFactorAboveOne) {
   const auto with = [](const std::string& keys) {
     return error_of(
@@ -357,8 +373,11 @@ TEST(RunConfig, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"p2_gamma", "2"},
                                                      {"variational_bound", "none"},
                                                      {"encode", "{latents: on_the_fly}"},
-                                                     {"metrics", "{every: 5}"},
-                                                     {"consistency", "{huber_width: 0.01}"}};
+                                                     {"routing", "{rate: 0.5, to: 4}"},
+                                                     {"masking", "{rate: 0.5}"},
+                                                     {"alignment", "{teacher: clip}"},
+                                                     {"consistency", "{huber_width: 0.01}"},
+                                                     {"metrics", "{every: 5}"}};
   std::set<std::string> claimed;
   for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
   ASSERT_EQ(claimed.size(), values.size());
