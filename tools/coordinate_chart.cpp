@@ -70,8 +70,7 @@ void draw_coordinate_check(const run::RunConfig& run, const CoordinateChart& cha
   if (!chart.file.parent_path().empty()) create_folders(chart.file.parent_path());
   write_file_atomically(chart.file, chart_of(check, run, chart.steps));
   fs::path table = chart.file;
-  write_file_atomically(table.replace_extension(".json"),
-                        table_of(check, run, stage, chart).dump(1) + "\n");
+  write_file_atomically(table.replace_extension(".json"), table_of(check, run, stage, chart).dump(1) + "\n");
   print_line("{}, stage {}: the change of outputs grows as width ^ slope (0: the same at every width)",
              parametrization_of(run), stage.name);
   for (const auto& row : check.rows) print_line("  {:<40} {:+.2f}", row.layer, row.slope);

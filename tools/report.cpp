@@ -127,12 +127,15 @@ report::UsualLoss usual_loss(const run::RunConfig& config, const run::StageConfi
 }
 
 // The prediction, and the other settings that are not the published ones.
-std::string loss_text(diffusion::DiffusionConfig config) {
+std::string loss_text(const run::StageConfig& stage, diffusion::DiffusionConfig config) {
   std::string text = word_of(config.prediction);
   config.prediction = diffusion::DiffusionConfig{}.prediction;
   for (const auto& value : config::values(config))
     if (!value.is_default) text += fmt::format(", {}: {}", value.key, value.value);
-  return text;
+  if (!stage.info().distills) return text;
+  const auto& distilled = stage.consistency;
+  return fmt::format("{}, distance to the target network (guidance {:g} to {:g}, huber_width {:g})", text,
+                     distilled.least_guidance, distilled.most_guidance, distilled.huber_width);
 }
 
 // What the scores depend on besides the model. Files by their names: a page says nothing of the machine.
@@ -164,8 +167,8 @@ std::vector<report::StagePlan> plan_of(const run::RunConfig& config, const repor
                     .batch_size = stage.batch_size,
                     .gradient_clip = stage.gradient_clip,
                     .prompts = stage.samples.prompts,
-                    .loss = is_diffusion ? loss_text(stage) : "",
-                    .validation_loss = is_diffusion ? loss_text(stage.held_out_loss()) : "",
+                    .loss = is_diffusion ? loss_text(stage, stage) : "",
+                    .validation_loss = is_diffusion ? loss_text(stage, stage.held_out_loss()) : "",
                     .usual_loss = usual_loss(config, stage, record),
                     .metrics = metrics_text(stage)});
   }

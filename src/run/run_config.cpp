@@ -478,6 +478,15 @@ void add_held_out_problems(const StageConfig& stage, const std::vector<std::stri
   }
 }
 
+// A teacher must be asked for what it predicts.
+void add_teacher_problems(const StageConfig& stage, const StageConfig& teacher,
+                          std::vector<std::string>& problems) {
+  if (stage.prediction != teacher.prediction || stage.zero_terminal_snr != teacher.zero_terminal_snr)
+    problems.push_back(fmt::format(
+        "stage {}: the teacher {} has prediction: {} and zero_terminal_snr: {}, so this stage needs the same",
+        stage.name, teacher.name, word_of(teacher.prediction), teacher.zero_terminal_snr));
+}
+
 }  // namespace
 
 void RunConfig::validate(std::vector<std::string>& problems) const {
@@ -509,6 +518,8 @@ void RunConfig::validate(std::vector<std::string>& problems) const {
         !this->stage(stage.init.from).info().reads_labels)
       problems.push_back(fmt::format("stage {}: init.from must be a class-conditional stage, not {} ({})",
                                      stage.name, stage.init.from, this->stage(stage.init.from).objective));
+    if (stage.info().distills && contains(earlier, stage.init.from))
+      add_teacher_problems(stage, this->stage(stage.init.from), problems);
     if (evaluation && stage.info().reads_captions)
       add_sampler_problem(fmt::format("stage {}: evaluation.sampler", stage.name), evaluation->sampler,
                           stage.prediction, problems);

@@ -105,7 +105,7 @@ void require_same_process(const run::StageConfig& stage, const convert::Identity
   if (was.prediction == stage.prediction && was.zero_terminal_snr == stage.zero_terminal_snr) return;
   throw UserError(fmt::format(
       "stage {0}: the teacher init.from {1} predicts {2}{3}, so the stage needs prediction: {2} and "
-      "zero_terminal_snr: {4}",
+      "zero_terminal_snr: {4}.",
       stage.name, stage.init.from, word_of(was.prediction),
       was.zero_terminal_snr ? " from pure noise on" : "", was.zero_terminal_snr));
 }

@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -42,6 +44,38 @@ TEST(Plan, ReproducesThePapersGpuDays) {
   for (const auto& cost : a100.at("papers")) models.insert(cost.at("model"));
   EXPECT_EQ(models,
             (std::set<std::string>{"DALL-E 2", "Imagen", "PixArt-alpha", "RAPHAEL", "Stable Diffusion 1.5"}));
+}
+
+TEST(Plan, DrawsTheCoordinateCheck) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  const std::vector<std::string> check = {"plan",    "run.yaml", "--coord-check", "charts/widths.svg",
+                                          "--seeds", "1",        "--widths",      "24,48,96,192"};
+  auto standard = check, scaled = check, other = check, unknown = check;
+  for (auto* arguments : {&standard, &scaled})
+    arguments->insert(arguments->end(), {"--set", "stages.class.optimizer.lr=0.002"});
+  scaled.insert(scaled.end(), {"--set", "transformer.base_width=24"});
+  const auto slope_of = [&](const std::vector<std::string>& arguments) {
+    const auto result = run_pixart(arguments, folder.path());
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_TRUE(fs::exists(folder / "charts/widths.svg"));
+    std::ifstream file(folder / "charts/widths.json");
+    const auto table = nlohmann::json::parse(file);
+    EXPECT_EQ(table.at("widths").size(), 4u);
+    for (const auto& layer : table.at("layers"))
+      if (layer.at("layer") == "output") return layer.at("slope").get<double>();
+    return -1.0;
+  };
+  EXPECT_GT(slope_of(standard), 0.4);
+  EXPECT_LT(std::abs(slope_of(scaled)), 0.3);
+  other[3] = "widths.png";
+  unknown.back() = "25,50";
+  for (const auto& [arguments, said] :
+       {std::pair{other, "let its name end with .svg"}, {unknown, "width 25 is not a multiple of 4"}}) {
+    const auto refused = run_pixart(arguments, folder.path());
+    EXPECT_EQ(refused.code, 78);
+    EXPECT_THAT(refused.output, HasSubstr(said));
+  }
 }
 
 TEST(Plan, NeedsNoDataAndWritesNothing) {

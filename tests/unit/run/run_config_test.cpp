@@ -404,6 +404,8 @@ TEST(RunConfig, AConsistencyStageDrawsInFourSteps) {
   EXPECT_EQ(few.sampler().guidance, 1);
   EXPECT_EQ(config.stage("two").sampler().num_steps, 20);
   EXPECT_FALSE(config.stage("two").process().consistency);
+  EXPECT_THAT(error_of(kGood + stage + ", prediction: v}\n"),
+              HasSubstr("the teacher two has prediction: epsilon and zero_terminal_snr: false"));
   EXPECT_THAT(error_of(kGood + stage + ", prediction: flow}\n"),
               HasSubstr("prediction: flow is not possible with objective consistency"));
   EXPECT_THAT(error_of(kGood + stage + ", consistency: {least_guidance: 9}}\n"),
