@@ -28,7 +28,8 @@ void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
 struct OwnTotals {
   double loss, gradient_norm;
 };
-OwnTotals read_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares = {}) {
+OwnTotals read_totals(const at::Tensor& loss, const at::Tensor& gradients,
+                      const at::Tensor& tile_squares = {}) {
   const at::Tensor totals = optim::step_totals(loss, gradients, tile_squares).cpu();
   return {totals.const_data_ptr<double>()[0], std::sqrt(totals.const_data_ptr<double>()[1])};
 }
@@ -64,7 +65,8 @@ class InOrder final : public GradientSum {
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
     const at::Tensor squares = buckets_ ? buckets_->tile_squares() : parameters_.tile_squares();
-    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), parameters_.gradients(), squares);
+    const OwnTotals totals =
+        read_totals(std::exchange(loss_, at::Tensor()), parameters_.gradients(), squares);
     return gather_totals(ranks_, totals, flag, step);
   }
 

@@ -36,7 +36,8 @@ diffusion::LatentMoments moments_of(const DiffusionSetting& setting, const data:
 
 diffusion::DrawnNoise noise_of(const DiffusionDraw& draw, at::Device device) {
   if (!draw.noise.defined())
-    return {.noise = {}, .posterior = {}, .seed = draw.seed, .positions = nn::on_device(draw.positions, device)};
+    return {
+        .noise = {}, .posterior = {}, .seed = draw.seed, .positions = nn::on_device(draw.positions, device)};
   return {.noise = nn::on_device(draw.noise, device), .posterior = nn::on_device(draw.posterior, device)};
 }
 
@@ -211,8 +212,8 @@ DiffusionInputs DiffusionObjective::inputs_of(const data::Batch& batch, Diffusio
 void DiffusionObjective::prepare(data::Batch& batch) const {
   DiffusionInputs inputs = inputs_of(batch, setting_.draw(batch));
   auto& [draw, layout] = inputs;
-  for (at::Tensor* tensor :
-       {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.positions, &layout.source, &layout.slot, &layout.mask})
+  for (at::Tensor* tensor : {&draw.noise, &draw.posterior, &draw.t, &draw.drop, &draw.positions,
+                             &layout.source, &layout.slot, &layout.mask})
     *tensor = nn::ready_for(*tensor, setting_.device);
   batch.inputs = std::move(inputs);
 }
@@ -245,10 +246,10 @@ void AutoencoderObjective::prepare(data::Batch& batch) const {
   const auto& positions = batch.plan.positions;
   const int64_t height = batch.image.size(2) / config.downscale(),
                 width = batch.image.size(3) / config.downscale();
-  const at::Tensor noise = noise_from_ == NoiseFrom::kDevice
-                               ? at::tensor(positions, at::kLong)
-                               : batch_normal(seed_, positions, Purpose::kPosterior,
-                                              {config.latent_channels, height, width});
+  const at::Tensor noise =
+      noise_from_ == NoiseFrom::kDevice
+          ? at::tensor(positions, at::kLong)
+          : batch_normal(seed_, positions, Purpose::kPosterior, {config.latent_channels, height, width});
   batch.inputs = nn::ready_for(noise, device_);
   batch.image = nn::ready_for(batch.image, device_);
 }

@@ -128,7 +128,8 @@ StageModel make_autoencoder_stage(features::RunContext& run, const run::StageCon
   const uint64_t seed = run.stage_seed(stage);
   const auto images = open_images(run, stage, parts, seed);
 
-  result.objective = std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device, noise_from(run));
+  result.objective =
+      std::make_unique<AutoencoderObjective>(*vae, seed, stage.kl_weight, run.device, noise_from(run));
   result.ema_objective = std::make_unique<AutoencoderObjective>(*ema, seed, stage.kl_weight, run.device);
   if (stage.validation.every > 0) result.held_out = open_held_out(run, stage, seed);
   result.excluded = std::make_shared<features::ExcludedSamples>(parts, stage.exclude);

@@ -61,7 +61,8 @@ DiffusionSetting diffusion_setting(const features::RunContext& run, const run::S
   return {.codec = encoders.codec.get(),
           .loss = diffusion::TrainingLoss(stage, run.device),
           .seed = run.stage_seed(stage),
-          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout, noise_from(run)),
+          .draw = draws_by_sample(run.stage_seed(stage), stage, stage.batch_size, stage.condition_dropout,
+                                  noise_from(run)),
           .device = run.device,
           .encode = batch_encoder(run, stage, encoders)};
 }

@@ -255,8 +255,8 @@ TEST(Golden, TrainingLoss) {
       expect_golden(c, "out.model_t", t);
       return at::cat({output, variance}, 1);
     };
-    const at::Tensor losses =
-        loss.losses(model, c.tensor("in.x_start").to(device), c.tensor("in.noise").to(device), c.tensor("in.t").to(device));
+    const at::Tensor losses = loss.losses(model, c.tensor("in.x_start").to(device),
+                                          c.tensor("in.noise").to(device), c.tensor("in.t").to(device));
     expect_golden(c, "out.loss", losses);
     torch::autograd::backward({losses.mean()}, {});
     expect_golden(c, "grad.model_output", output.grad());

@@ -51,7 +51,8 @@ diffusion::TrainingLoss loss_of(const nlohmann::json& config) {
 // The objective that training has, with the case's tensors in place of random numbers too.
 class RecordedObjective : public Objective {
  public:
-  RecordedObjective(const GoldenCase& c, nn::StateDict& state) : codec_(testing::plain_codec(kScaling, {}, {}, testing::golden_device())) {
+  RecordedObjective(const GoldenCase& c, nn::StateDict& state)
+      : codec_(testing::plain_codec(kScaling, {}, {}, testing::golden_device())) {
     const DiffusionSetting setting{.codec = &codec_,
                                    .loss = loss_of(c.config()),
                                    .seed = 0,

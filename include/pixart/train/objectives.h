@@ -84,7 +84,8 @@ class AutoencoderObjective : public Objective {
   AutoencoderObjective(const models::AutoencoderKl& model, uint64_t seed, double kl_weight, at::Device device,
                        NoiseFrom noise = NoiseFrom::kHost)
       : model_(model), seed_(seed), kl_weight_(kl_weight), device_(device), noise_from_(noise) {}
-  void prepare(data::Batch& batch) const override;  // draws the noise of the latents, or names it for the device
+  void prepare(
+      data::Batch& batch) const override;  // draws the noise of the latents, or names it for the device
   at::Tensor loss(const data::Batch& batch) override;
   at::Tensor held_out_losses(const data::Batch& sample) override;
 
