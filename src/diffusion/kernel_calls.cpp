@@ -56,16 +56,18 @@ const char* no_kernel(const Arguments&...) {
   return nullptr;
 }
 constexpr auto launch_noising = [](const auto&... arguments) { return no_kernel(arguments...); };
-constexpr auto launch_normals = launch_noising, launch_loss = launch_noising, launch_gradient = launch_noising;
+constexpr auto launch_normals = launch_noising, launch_loss = launch_noising,
+               launch_gradient = launch_noising;
 #endif
 
 template <class Launch>
 void run(const at::Tensor& on, const Launch& launch) {
   const std::string problem = problem_of(on.device(), launch);
   if (!problem.empty())
-    throw UserError(fmt::format("The GPU {} refused a kernel of the loss: {}. `pixart doctor` describes this machine.",
-                                on.device().str(), problem),
-                    ExitCode::kDevice);
+    throw UserError(
+        fmt::format("The GPU {} refused a kernel of the loss: {}. `pixart doctor` describes this machine.",
+                    on.device().str(), problem),
+        ExitCode::kDevice);
 }
 
 const float* floats(const at::Tensor& tensor) {
@@ -82,7 +84,9 @@ const int64_t* integers(const at::Tensor& tensor, int64_t count) {
   return tensor.const_data_ptr<int64_t>();
 }
 
-int64_t per_image_of(const at::Tensor& images) { return images.numel() / std::max<int64_t>(images.size(0), 1); }
+int64_t per_image_of(const at::Tensor& images) {
+  return images.numel() / std::max<int64_t>(images.size(0), 1);
+}
 
 kernels::LossSetting setting_of(const KernelLoss& loss, const at::Tensor& output, const at::Tensor& x_start) {
   return {.compared = loss.compared,
@@ -97,7 +101,8 @@ kernels::LossSetting setting_of(const KernelLoss& loss, const at::Tensor& output
 }
 
 template <class Output>
-kernels::LossInputs<Output> loss_inputs(const at::Tensor& output, const NoisyLatents& noisy, const at::Tensor& t) {
+kernels::LossInputs<Output> loss_inputs(const at::Tensor& output, const NoisyLatents& noisy,
+                                        const at::Tensor& t) {
   return {.output = static_cast<const Output*>(output.const_data_ptr()),
           .x_start = floats(noisy.x_start),
           .x_t = floats(noisy.x_t),
@@ -182,7 +187,8 @@ const std::string& kernel_problem(const at::Device& device) {
 
 bool has_kernels(const at::Device& device) { return device.is_cuda() && kernel_problem(device).empty(); }
 
-at::Tensor normals_on_device(uint64_t seed, const at::Tensor& positions, Purpose purpose, at::IntArrayRef shape) {
+at::Tensor normals_on_device(uint64_t seed, const at::Tensor& positions, Purpose purpose,
+                             at::IntArrayRef shape) {
   std::vector<int64_t> full = {positions.numel()};
   full.insert(full.end(), shape.begin(), shape.end());
   at::Tensor result = at::empty(full, positions.options().dtype(at::kFloat));
@@ -206,20 +212,19 @@ NoisyLatents noised_by_kernel(const at::Tensor& levels, const LatentMoments& lat
                       .x_t = at::empty_like(mean),
                       .timestep = at::empty({batch}, mean.options())};
   const at::Tensor posterior = draws ? drawn.posterior : drawn.posterior.contiguous();
-  const kernels::NoisingBuffers buffers{
-      .mean = floats(mean),
-      .log_var = floats(log_var),
-      .shift = floats(latents.shift),
-      .scale = floats(latents.scale),
-      .given_posterior = floats(posterior),
-      .given_noise = draws ? nullptr : floats(result.noise),
-      .positions = draws ? integers(drawn.positions, batch) : nullptr,
-      .t = integers(t, batch),
-      .levels = floats(levels),
-      .x_start = result.x_start.mutable_data_ptr<float>(),
-      .noise = draws ? result.noise.mutable_data_ptr<float>() : nullptr,
-      .x_t = result.x_t.mutable_data_ptr<float>(),
-      .timestep = result.timestep.mutable_data_ptr<float>()};
+  const kernels::NoisingBuffers buffers{.mean = floats(mean),
+                                        .log_var = floats(log_var),
+                                        .shift = floats(latents.shift),
+                                        .scale = floats(latents.scale),
+                                        .given_posterior = floats(posterior),
+                                        .given_noise = draws ? nullptr : floats(result.noise),
+                                        .positions = draws ? integers(drawn.positions, batch) : nullptr,
+                                        .t = integers(t, batch),
+                                        .levels = floats(levels),
+                                        .x_start = result.x_start.mutable_data_ptr<float>(),
+                                        .noise = draws ? result.noise.mutable_data_ptr<float>() : nullptr,
+                                        .x_t = result.x_t.mutable_data_ptr<float>(),
+                                        .timestep = result.timestep.mutable_data_ptr<float>()};
   const kernels::NoisingSizes sizes{.batch = batch,
                                     .per_image = per_image_of(mean),
                                     .per_channel = mean.size(2) * mean.size(3),
@@ -243,7 +248,8 @@ LossTerms loss_by_kernel(const KernelLoss& loss, const at::Tensor& output, const
                                 .noise = noisy.noise.contiguous(),
                                 .x_t = noisy.x_t.contiguous(),
                                 .timestep = {}};
-  const auto terms = LossFunction::apply(output, c10::make_intrusive<HeldLoss>(loss), contiguous, t.contiguous());
+  const auto terms =
+      LossFunction::apply(output, c10::make_intrusive<HeldLoss>(loss), contiguous, t.contiguous());
   return {.loss = terms[0],
           .mse = loss.bound == kernels::Bound::kOnly ? at::Tensor() : terms[1],
           .vb = loss.bound == kernels::Bound::kFrozenMean ? terms[2] : at::Tensor()};

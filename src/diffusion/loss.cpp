@@ -214,7 +214,7 @@ double bound_scale(const LossTables& tables, const LossConfig& config) {
 
 KernelLoss kernel_loss_of(const LossTables& tables, const LossConfig& config) {
   KernelLoss loss{.compared = compared_with(tables, config),
-                  .bound = config.use_kl         ? kernels::Bound::kOnly
+                  .bound = config.use_kl        ? kernels::Bound::kOnly
                            : config.learn_sigma ? kernels::Bound::kFrozenMean
                                                 : kernels::Bound::kNone,
                   .predicts_noise = tables.prediction() == Prediction::kEpsilon,

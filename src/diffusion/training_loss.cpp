@@ -92,8 +92,7 @@ LossTerms terms_of(const LossTables& tables, const LossConfig& loss, const at::T
 
 at::Tensor published_losses(const LossTables& tables, const Denoiser& model, const at::Tensor& x_start,
                             const at::Tensor& noise, const at::Tensor& t) {
-  const NoisyLatents noisy{
-      x_start, noise, add_noise(tables, x_start, noise, t), model_timestep(tables, t)};
+  const NoisyLatents noisy{x_start, noise, add_noise(tables, x_start, noise, t), model_timestep(tables, t)};
   return terms_of(tables, {}, model(noisy.x_t, noisy.timestep), noisy, t).loss;
 }
 
@@ -187,8 +186,7 @@ at::Tensor TrainingLoss::losses(const LossConfig& loss, bool weighted, const Den
 at::Tensor TrainingLoss::of_prediction(const at::Tensor& model_output, const NoisyLatents& noisy,
                                        const at::Tensor& t) const {
   const auto& [x_start, noise, x_t, timestep] = noisy;
-  const at::Tensor output =
-      model_output.narrow(1, 0, x_start.size(1)).to(x_start.scalar_type());
+  const at::Tensor output = model_output.narrow(1, 0, x_start.size(1)).to(x_start.scalar_type());
   const at::Tensor target =
       config_.prediction == Prediction::kFlow
           ? noise - x_start

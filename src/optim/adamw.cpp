@@ -141,7 +141,9 @@ const std::string& adamw_kernel_problem(const at::Device& device) {
   return found->second;
 }
 
-bool kernels_usable(const at::Device& device) { return device.is_cuda() && adamw_kernel_problem(device).empty(); }
+bool kernels_usable(const at::Device& device) {
+  return device.is_cuda() && adamw_kernel_problem(device).empty();
+}
 
 void ema_update(at::Tensor& ema, const at::Tensor& values, double decay) {
   check_values(values);
@@ -160,7 +162,8 @@ void ema_update(at::Tensor& ema, const at::Tensor& values, double decay) {
   });
 }
 
-void finish_values(const at::Tensor& values, const at::Tensor& ema, double ema_decay, const at::Tensor& rounded) {
+void finish_values(const at::Tensor& values, const at::Tensor& ema, double ema_decay,
+                   const at::Tensor& rounded) {
   if (rounded.defined()) return average_and_round(ema, rounded, values, ema_decay);
   if (!ema.defined()) return;
   at::Tensor average = ema;

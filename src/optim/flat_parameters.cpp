@@ -65,10 +65,12 @@ struct FlatParameters::Gradients {
   }
 
   void collect(size_t i, const at::Tensor& gradient) {
-    const bool is_twice = std::any_of(pending.begin(), pending.end(), [i](const auto& p) { return p.parameter == i; });
+    const bool is_twice =
+        std::any_of(pending.begin(), pending.end(), [i](const auto& p) { return p.parameter == i; });
     if (is_twice) gather();  // pieces of a launch are added in any order
     const auto type = gradient.scalar_type();
-    pending.push_back({i, (type == at::kFloat || type == at::kBFloat16 ? gradient : gradient.to(at::kFloat)).contiguous()});
+    pending.push_back(
+        {i, (type == at::kFloat || type == at::kBFloat16 ? gradient : gradient.to(at::kFloat)).contiguous()});
     pending_elements += gradient.numel();
     if (pending.size() == size_t(kernels::kMostPieces) || pending_elements >= kPendingElements) gather();
   }
@@ -146,7 +148,8 @@ FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<b
   gradients_ = at::zeros({size}, options.requires_grad(false));
   hooks_ = std::make_shared<Gradients>();
   hooks_->views = views(gradients_);
-  if (options.dtype() == at::kFloat && kernels_usable(options.device())) hooks_->prepare_gathering(gradients_, offsets_);
+  if (options.dtype() == at::kFloat && kernels_usable(options.device()))
+    hooks_->prepare_gathering(gradients_, offsets_);
   const auto value_views = views(values_);
   for (size_t i = 0; i < parameters_.size(); ++i) {
     value_views[i].copy_(parameters_[i]);

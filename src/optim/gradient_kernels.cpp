@@ -21,8 +21,9 @@ void launch_on(const at::Device& device, const Launch& launch) {
   const char* error = launch(streams.getStreamNativeHandle(streams.getStream(device)));
   if (error != nullptr)
     throw UserError(
-        fmt::format("The GPU {} refused a kernel of the optimizer: {}. `pixart doctor` describes this machine.",
-                    device.str(), error),
+        fmt::format(
+            "The GPU {} refused a kernel of the optimizer: {}. `pixart doctor` describes this machine.",
+            device.str(), error),
         ExitCode::kDevice);
 }
 #define PIXART_LAUNCH(device, call) launch_on(device, [&](void* stream) { return call; })
@@ -50,7 +51,8 @@ void tile_squares(const at::Tensor& values, at::Tensor partials) {
                 kernels::tile_squares_cuda(values.const_data_ptr<float>(), values.numel(), sums, stream));
 }
 
-void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const at::Tensor& values, double decay) {
+void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const at::Tensor& values,
+                       double decay) {
   [[maybe_unused]] const double share = decay;
   [[maybe_unused]] float* average = ema.defined() ? ema.mutable_data_ptr<float>() : nullptr;
   [[maybe_unused]] auto* bits =
@@ -67,8 +69,8 @@ at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials) {
   else if (loss.defined())
     value.as_float = loss.const_data_ptr<float>();
   [[maybe_unused]] double* into = totals.mutable_data_ptr<double>();
-  PIXART_LAUNCH(partials.device(),
-                kernels::totals_cuda(value, partials.const_data_ptr<double>(), partials.numel(), into, stream));
+  PIXART_LAUNCH(partials.device(), kernels::totals_cuda(value, partials.const_data_ptr<double>(),
+                                                        partials.numel(), into, stream));
   return totals;
 }
 

@@ -8,7 +8,8 @@ namespace pixart::optim {
 
 void gather_gradients(at::Tensor& flat, const kernels::GradientPieces& pieces, const at::Tensor& partials);
 // ema (may be undefined) <- decay * ema + (1 - decay) * values, and `rounded` (may be undefined) <- values in bfloat16.
-void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const at::Tensor& values, double decay);
+void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const at::Tensor& values,
+                       double decay);
 // [2] float64: `loss` or 0, and the sum of partials.
 at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials);
 

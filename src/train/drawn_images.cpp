@@ -72,7 +72,7 @@ class StartModel {
 
   std::vector<Image> draw(const std::string& prompt, int64_t group,
                           const std::function<bool()>& asked_to_stop) const {
-    sample::GenerateOptions options{stage_.samples};
+    sample::GenerateOptions options{stage_.sampler()};
     options.seed = run_.stage_seed(stage_);
     options.first_index = group * kImagesOfAGroup;
     options.asked_to_stop = asked_to_stop;

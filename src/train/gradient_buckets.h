@@ -61,7 +61,7 @@ class GradientBuckets {
   struct Bucket {
     at::Tensor gradients;  // a view
     size_t num_parameters = 0;
-    size_t missing = 0;     // parameters whose gradient is not complete
+    size_t missing = 0;       // parameters whose gradient is not complete
     at::Tensor squares = {};  // a view of all ranges' sums
   };
   void complete(size_t bucket);  // one more of its parameters is complete

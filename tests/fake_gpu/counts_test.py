@@ -14,8 +14,11 @@ from tiny_run import TestCase, main
 # wait keeps the host from running ahead of the GPU. Lower them when the program needs fewer.
 WAITS = {"class": (0, 1), "text": (0, 1)}
 WAITS_OF_A_SAVE = 2  # one look whether all is finite, one for the copies
-LAUNCHES = {("class", "float32"): (379, 8), ("text", "float32"): (432, 312),
-            ("class", "bfloat16"): (494, 8), ("text", "bfloat16"): (547, 312)}
+LAUNCHES = {("class", "float32"): (185, 1), ("text", "float32"): (228, 304),
+            ("class", "bfloat16"): (240, 1), ("text", "bfloat16"): (267, 304)}
+# From the host in a step of stage class: the means and log variances of 8 latents of 256 numbers, and a few integers for each
+# sample. Noise would add as much again.
+BYTES_OF_A_STEP = 8 * (2 * 256 * 4 + 6 * 8)
 ATTENTION_SHAPES = 8  # of training, for one shape of images
 SAMPLERS = ("dpm_solver_pp", "iddpm", "ddim", "sa_solver", "lcm", "unipc")
 MAX_TOKENS = 120  # of PixArt-alpha
@@ -81,6 +84,9 @@ class Counts(TestCase):
                            for steps in (2, 6)]
         self.assertEqual((shorter.code, longer.code), (0, 0), longer.output[-3000:])
         launches = (longer.reports[0]["launches"] - shorter.reports[0]["launches"]) / 4
+        self.bytes_from_host = sum(sign * run.reports[0]["copies"]["host to device"]["bytes"] / 4
+                                   for sign, run in ((1, longer), (-1, shorter)))
+        print(f"{self.bytes_from_host:g} bytes from the host in a step")
         on_host = difference(longer.operations_on_host(), shorter.operations_on_host(), 4)
         return difference(longer.waits(), shorter.waits(), 4), launches, on_host
 
@@ -98,6 +104,8 @@ class Counts(TestCase):
                 print(f"    {count:g} x {what}: {place}")
         operations = ", ".join(f"{name.removeprefix('aten::')} {count:g}" for name, count in sorted(on_host.items()))
         print("  operations on the host in a step:", operations, flush=True)
+        if stage == "class":
+            self.assertLessEqual(self.bytes_from_host, BYTES_OF_A_STEP, "no noise goes from the host to the GPU")
         self.assertNotIn("pinned memory", on_host, "the loader's threads make what a step needs")
         for found, bound in zip((sum(waits.values()), sum(waits_once.values())), WAITS[stage]):
             self.assertLessEqual(found, bound, "waits of the host")

@@ -64,7 +64,8 @@ TEST_P(Gather, AddsAndSquares) {
     ASSERT_EQ(gather_gradients_cuda(flat.data(), pieces, measures ? sums.data() : nullptr, nullptr), nullptr);
     gather_gradients_cpu(expected.data(), pieces, measures ? expected_sums.data() : nullptr);
     EXPECT_EQ(flat, expected) << "to the bit";
-    for (size_t i = 0; i < sums.size(); ++i) ASSERT_NEAR(sums[i], expected_sums[i], 1e-12 * std::abs(expected_sums[i]));
+    for (size_t i = 0; i < sums.size(); ++i)
+      ASSERT_NEAR(sums[i], expected_sums[i], 1e-12 * std::abs(expected_sums[i]));
     // What was gathered, without the kernel's own loop.
     for (int p = 0; p < pieces.count; ++p) {
       const Piece& piece = GetParam()[size_t(p)];
@@ -85,11 +86,13 @@ TEST_P(Gather, AddsAndSquares) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Pieces, Gather,
-    ::testing::Values(std::vector<Piece>{}, std::vector<Piece>{{1, false, false, 0}},
-                      std::vector<Piece>{{0, true, true, 0}, {7, true, true, 0}},
-                      std::vector<Piece>{{1152, true, false, 0}, {5, false, true, 0}, {8192, true, true, 0}, {8193, false, false, 0}},
-                      std::vector<Piece>{{4096, true, true, 1}, {4096, false, true, 3}, {20001, true, false, 2}},
-                      std::vector<Piece>(64, Piece{33, true, true, 0})));
+    ::testing::Values(
+        std::vector<Piece>{}, std::vector<Piece>{{1, false, false, 0}},
+        std::vector<Piece>{{0, true, true, 0}, {7, true, true, 0}},
+        std::vector<Piece>{
+            {1152, true, false, 0}, {5, false, true, 0}, {8192, true, true, 0}, {8193, false, false, 0}},
+        std::vector<Piece>{{4096, true, true, 1}, {4096, false, true, 3}, {20001, true, false, 2}},
+        std::vector<Piece>(64, Piece{33, true, true, 0})));
 
 class Tiles : public ::testing::TestWithParam<int64_t> {};
 
@@ -108,7 +111,9 @@ TEST_P(Tiles, AddUpToTheSquareOfTheNorm) {
     for (const LossValue& loss : {LossValue{}, LossValue{&narrow, nullptr}, LossValue{nullptr, &wide}}) {
       double totals[2] = {-1, -1};
       ASSERT_EQ(totals_cuda(loss, sums.data(), int64_t(sums.size()), totals, nullptr), nullptr);
-      EXPECT_EQ(totals[0], loss.as_float != nullptr ? double(narrow) : loss.as_double != nullptr ? wide : 0.0);
+      EXPECT_EQ(totals[0], loss.as_float != nullptr    ? double(narrow)
+                           : loss.as_double != nullptr ? wide
+                                                       : 0.0);
       EXPECT_NEAR(totals[1], plain, 1e-12 * plain);
     }
   }
@@ -123,12 +128,12 @@ TEST_P(Rounded, AdamWWritesTheCopyAndChangesNothingElse) {
   std::vector<std::vector<float>> results;
   for (const bool with_copy : {false, true}) {
     auto values = drawn(size_t(count + from), 1), gradients = drawn(size_t(count + from), 2),
-         exp_avg = drawn(size_t(count + from), 3), exp_avg_sq = std::vector<float>(size_t(count + from), 0.5F),
-         ema = drawn(size_t(count + from), 4);
+         exp_avg = drawn(size_t(count + from), 3),
+         exp_avg_sq = std::vector<float>(size_t(count + from), 0.5F), ema = drawn(size_t(count + from), 4);
     std::vector<Bfloat16Bits> copy(size_t(count + from));
-    const AdamWBuffers<float> buffers{values.data() + from, gradients.data() + from, exp_avg.data() + from,
-                                      exp_avg_sq.data() + from, ema.data() + from,
-                                      with_copy ? copy.data() + from : nullptr};
+    const AdamWBuffers<float> buffers{values.data() + from,  gradients.data() + from,
+                                      exp_avg.data() + from, exp_avg_sq.data() + from,
+                                      ema.data() + from,     with_copy ? copy.data() + from : nullptr};
     ASSERT_EQ(adamw_cuda(buffers, coefficients, count, nullptr), nullptr);
     for (int64_t i = 0; with_copy && i < count; ++i)
       ASSERT_EQ(copy[size_t(i + from)].bits, to_bfloat16(values[size_t(i + from)]).bits) << i;
@@ -144,7 +149,8 @@ TEST_P(Rounded, TheAverageAndTheCopyAreOnePass) {
   for (const bool with_ema : {false, true}) {
     auto ema = drawn(size_t(count + from), 2), expected = ema;
     std::vector<Bfloat16Bits> copy(size_t(count + from));
-    ASSERT_EQ(average_cuda(with_ema ? ema.data() + from : nullptr, copy.data() + from, values.data() + from, 0.9, count, nullptr),
+    ASSERT_EQ(average_cuda(with_ema ? ema.data() + from : nullptr, copy.data() + from, values.data() + from,
+                           0.9, count, nullptr),
               nullptr);
     if (with_ema) ema_cpu(expected.data() + from, values.data() + from, 0.9, 0, count);
     for (int64_t i = 0; i < count; ++i) {
@@ -154,10 +160,11 @@ TEST_P(Rounded, TheAverageAndTheCopyAreOnePass) {
     }
   }
 }
-INSTANTIATE_TEST_SUITE_P(Sizes, Rounded,
-                         ::testing::Values(std::pair<int64_t, int64_t>{0, 0}, std::pair<int64_t, int64_t>{1, 0},
-                                           std::pair<int64_t, int64_t>{7, 0}, std::pair<int64_t, int64_t>{4096, 0},
-                                           std::pair<int64_t, int64_t>{4099, 1}, std::pair<int64_t, int64_t>{30011, 0}));
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, Rounded,
+    ::testing::Values(std::pair<int64_t, int64_t>{0, 0}, std::pair<int64_t, int64_t>{1, 0},
+                      std::pair<int64_t, int64_t>{7, 0}, std::pair<int64_t, int64_t>{4096, 0},
+                      std::pair<int64_t, int64_t>{4099, 1}, std::pair<int64_t, int64_t>{30011, 0}));
 
 }  // namespace
 }  // namespace pixart::optim::kernels

@@ -37,7 +37,8 @@ TEST(Normals, TheIntegersAreThoseOfTheHost) {
       for (const int64_t position : kPositions)
         for (const uint64_t index : {uint64_t{0}, uint64_t{1}, uint64_t{1} << 33}) {
           const auto block = philox_block(philox_key(seed, uint32_t(purpose)), uint64_t(position), index);
-          EXPECT_THAT(philox({seed, uint64_t(position), purpose}, index), ::testing::ElementsAreArray(block.words));
+          EXPECT_THAT(philox({seed, uint64_t(position), purpose}, index),
+                      ::testing::ElementsAreArray(block.words));
         }
 }
 
@@ -60,8 +61,8 @@ TEST(Normals, TheNumbersAreOneUnitFromTheHostsAtMost) {
       ++all;
     }
   }
-  std::printf("%lld of %lld normal numbers differ from the host's, by %lld units at most\n", (long long)unequal,
-              (long long)all, (long long)worst);
+  std::printf("%lld of %lld normal numbers differ from the host's, by %lld units at most\n",
+              (long long)unequal, (long long)all, (long long)worst);
   EXPECT_LE(worst, 1);
   EXPECT_LE(unequal, all / 1000);
 }
@@ -81,32 +82,46 @@ TEST_P(Noising, IsTheNoisyLatentOfTheSameNumbers) {
   const auto [batch, channels, per_channel] = GetParam();
   const int64_t n = channels * per_channel, num_steps = 11;
   const auto count = size_t(batch * n);
-  const auto mean = normal_values(count, 1), log_var = normal_values(count, 2), shift = normal_values(size_t(channels), 3),
-             scale = normal_values(size_t(channels), 4), levels = normal_values(size_t(3 * num_steps), 5);
+  const auto mean = normal_values(count, 1), log_var = normal_values(count, 2),
+             shift = normal_values(size_t(channels), 3), scale = normal_values(size_t(channels), 4),
+             levels = normal_values(size_t(3 * num_steps), 5);
   std::vector<int64_t> t, positions;
   for (int64_t i = 0; i < batch; ++i) t.push_back((i * 7) % num_steps), positions.push_back(100 + 3 * i);
   std::vector<float> given(count), posterior(count);
   for (int64_t i = 0; i < batch; ++i) {
     fill_normal({5, uint64_t(positions[size_t(i)]), Purpose::kNoise}, {given.data() + i * n, size_t(n)});
-    fill_normal({5, uint64_t(positions[size_t(i)]), Purpose::kPosterior}, {posterior.data() + i * n, size_t(n)});
+    fill_normal({5, uint64_t(positions[size_t(i)]), Purpose::kPosterior},
+                {posterior.data() + i * n, size_t(n)});
   }
-  const NoisingSizes sizes{batch, n, per_channel, num_steps, philox_key(5, uint32_t(Purpose::kNoise)),
+  const NoisingSizes sizes{batch,
+                           n,
+                           per_channel,
+                           num_steps,
+                           philox_key(5, uint32_t(Purpose::kNoise)),
                            philox_key(5, uint32_t(Purpose::kPosterior))};
   for (const bool draws : {false, true}) {
     NoisyImages out{size_t(batch), count};
-    NoisingBuffers buffers{.mean = mean.data(), .log_var = log_var.data(), .shift = shift.data(), .scale = scale.data(),
+    NoisingBuffers buffers{.mean = mean.data(),
+                           .log_var = log_var.data(),
+                           .shift = shift.data(),
+                           .scale = scale.data(),
                            .given_posterior = draws ? nullptr : posterior.data(),
                            .given_noise = draws ? nullptr : given.data(),
                            .positions = draws ? positions.data() : nullptr,
-                           .t = t.data(), .levels = levels.data(), .x_start = out.x_start.data(),
-                           .noise = draws ? out.noise.data() : nullptr, .x_t = out.x_t.data(),
+                           .t = t.data(),
+                           .levels = levels.data(),
+                           .x_start = out.x_start.data(),
+                           .noise = draws ? out.noise.data() : nullptr,
+                           .x_t = out.x_t.data(),
                            .timestep = out.timestep.data()};
     ASSERT_EQ(noising_cuda(buffers, sizes, nullptr), nullptr);
     for (size_t i = 0; i < count; ++i) {
-      const auto image = i / size_t(n), channel = i % size_t(n) / size_t(per_channel), step = size_t(t[image]);
+      const auto image = i / size_t(n), channel = i % size_t(n) / size_t(per_channel),
+                 step = size_t(t[image]);
       const double sample = double(mean[i]) + std::exp(0.5 * double(log_var[i])) * double(posterior[i]);
       const double x_start = (sample - double(shift[channel])) * double(scale[channel]);
-      const double x_t = double(levels[step]) * x_start + double(levels[size_t(num_steps) + step]) * double(given[i]);
+      const double x_t =
+          double(levels[step]) * x_start + double(levels[size_t(num_steps) + step]) * double(given[i]);
       const double size = 1 + std::abs(sample) + std::abs(x_start) + std::abs(double(given[i]));
       ASSERT_NEAR(out.x_start[i], x_start, 1e-6 * size) << i;
       ASSERT_NEAR(out.x_t[i], x_t, 1e-6 * size) << i;
@@ -116,7 +131,8 @@ TEST_P(Noising, IsTheNoisyLatentOfTheSameNumbers) {
       }
     }
     NoisyImages plain{size_t(batch), count};
-    buffers.x_start = plain.x_start.data(), buffers.x_t = plain.x_t.data(), buffers.timestep = plain.timestep.data();
+    buffers.x_start = plain.x_start.data(), buffers.x_t = plain.x_t.data(),
+    buffers.timestep = plain.timestep.data();
     if (draws) buffers.noise = plain.noise.data();
     noising_cpu(buffers, sizes);
     for (size_t i = 0; i < count; ++i) ASSERT_NEAR(out.x_t[i], plain.x_t[i], 1e-5) << i;
@@ -158,20 +174,29 @@ struct Schedule {
     }
   }
   LossTables tables(bool weighted) const {
-    return {alpha.data(), sigma.data(), weighted ? weight.data() : nullptr, recip_alpha.data(), recipm1.data(),
-            coef1.data(), coef2.data(), log_beta.data(), log_variance.data(), fixed.data()};
+    return {alpha.data(),       sigma.data(),    weighted ? weight.data() : nullptr,
+            recip_alpha.data(), recipm1.data(),  coef1.data(),
+            coef2.data(),       log_beta.data(), log_variance.data(),
+            fixed.data()};
   }
 };
 
-double compared_difference(const Loss& loss, const Schedule& s, size_t t, double p, double x0, double xt, double noise) {
+double compared_difference(const Loss& loss, const Schedule& s, size_t t, double p, double x0, double xt,
+                           double noise) {
   const double r = double(s.recip_alpha[t]), m = double(s.recipm1[t]);
   switch (loss.compared) {
-    case Compared::kNoise: return noise - p;
-    case Compared::kXStart: return x0 - p;
-    case Compared::kV: return double(s.alpha[t]) * noise - double(s.sigma[t]) * x0 - p;
-    case Compared::kFlow: return noise - x0 - p;
-    case Compared::kEitherOfNoise: return t > kSnrNoiseAbove ? noise - p : x0 - (r * xt - m * p);
-    case Compared::kEitherOfXStart: return t > kSnrNoiseAbove ? noise - (r * xt - p) / m : x0 - p;
+    case Compared::kNoise:
+      return noise - p;
+    case Compared::kXStart:
+      return x0 - p;
+    case Compared::kV:
+      return double(s.alpha[t]) * noise - double(s.sigma[t]) * x0 - p;
+    case Compared::kFlow:
+      return noise - x0 - p;
+    case Compared::kEitherOfNoise:
+      return t > kSnrNoiseAbove ? noise - p : x0 - (r * xt - m * p);
+    case Compared::kEitherOfXStart:
+      return t > kSnrNoiseAbove ? noise - (r * xt - p) / m : x0 - p;
   }
   return 0;
 }
@@ -180,16 +205,21 @@ double distribution(double z) {
   return 0.5 * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (z + 0.044715 * z * z * z)));
 }
 
-double bound_in_bits(const Loss& loss, const Schedule& s, size_t t, double p, double v, double x0, double xt) {
+double bound_in_bits(const Loss& loss, const Schedule& s, size_t t, double p, double v, double x0,
+                     double xt) {
   const double c1 = double(s.coef1[t]), c2 = double(s.coef2[t]), low = double(s.log_variance[t]);
   const double predicted = loss.predicts_noise ? double(s.recip_alpha[t]) * xt - double(s.recipm1[t]) * p : p;
   const double mean = c1 * predicted + c2 * xt, true_mean = c1 * x0 + c2 * xt, fraction = (v + 1) / 2;
-  const double log_variance = loss.learns_variance ? fraction * double(s.log_beta[t]) + (1 - fraction) * low : double(s.fixed[t]);
+  const double log_variance =
+      loss.learns_variance ? fraction * double(s.log_beta[t]) + (1 - fraction) * low : double(s.fixed[t]);
   if (t > 0)
-    return 0.5 * (-1 + log_variance - low + std::exp(low - log_variance) +
-                  std::pow(true_mean - mean, 2) * std::exp(-log_variance)) / std::numbers::ln2;
+    return 0.5 *
+           (-1 + log_variance - low + std::exp(low - log_variance) +
+            std::pow(true_mean - mean, 2) * std::exp(-log_variance)) /
+           std::numbers::ln2;
   const double inverse = std::exp(-0.5 * log_variance);
-  const double upper = distribution(inverse * (x0 - mean + 1.0 / 255)), lower = distribution(inverse * (x0 - mean - 1.0 / 255));
+  const double upper = distribution(inverse * (x0 - mean + 1.0 / 255)),
+               lower = distribution(inverse * (x0 - mean - 1.0 / 255));
   const double probability = x0 < -0.999 ? upper : x0 > 0.999 ? 1 - lower : upper - lower;
   return -std::log(std::max(probability, 1e-12)) / std::numbers::ln2;
 }
@@ -199,25 +229,34 @@ struct Images {
   std::vector<float> output, x_start, noise, x_t;
   std::vector<int64_t> t;
   Images(int64_t b, int64_t size, bool two_parts, const Loss& loss, const Schedule& s)
-      : batch(b), n(size), per_output(two_parts ? 2 * size : size), output(normal_values(size_t(b * per_output), 11, 0.5F)),
-        x_start(normal_values(size_t(b * n), 12)), noise(normal_values(size_t(b * n), 13)), x_t(size_t(b * n)) {
+      : batch(b),
+        n(size),
+        per_output(two_parts ? 2 * size : size),
+        output(normal_values(size_t(b * per_output), 11, 0.5F)),
+        x_start(normal_values(size_t(b * n), 12)),
+        noise(normal_values(size_t(b * n), 13)),
+        x_t(size_t(b * n)) {
     constexpr int64_t kTimes[] = {0, 1, 249, 250, 599, 40};
     for (int64_t i = 0; i < b; ++i) t.push_back(kTimes[i % 6]);
     for (size_t i = 0; i < x_start.size(); ++i) {
       const auto step = size_t(t[i / size_t(n)]), at = i / size_t(n) * size_t(per_output) + i % size_t(n);
       x_t[i] = s.alpha[step] * x_start[i] + s.sigma[step] * noise[i];
       // Near the truth, so that no probability is below the smallest one.
-      output[at] = (loss.predicts_noise ? 0.05F : 0.005F) * output[at] + (loss.predicts_noise ? noise[i] : x_start[i]);
+      output[at] =
+          (loss.predicts_noise ? 0.05F : 0.005F) * output[at] + (loss.predicts_noise ? noise[i] : x_start[i]);
     }
   }
-  LossInputs<float> inputs() const { return {output.data(), x_start.data(), x_t.data(), noise.data(), t.data()}; }
+  LossInputs<float> inputs() const {
+    return {output.data(), x_start.data(), x_t.data(), noise.data(), t.data()};
+  }
 };
 
 struct Terms {
   double mse = 0, vb = 0;
 };
 // Of one element; `p` and `v` apart from the images, for differences.
-Terms oracle_terms(const Loss& loss, const Schedule& s, const Images& images, size_t image, size_t i, double p, double v) {
+Terms oracle_terms(const Loss& loss, const Schedule& s, const Images& images, size_t image, size_t i,
+                   double p, double v) {
   const size_t at = image * size_t(images.n) + i, t = size_t(images.t[image]);
   const double x0 = double(images.x_start[at]), xt = double(images.x_t[at]), noise = double(images.noise[at]);
   Terms terms;
@@ -235,9 +274,11 @@ double weighted_sum(const Loss& loss, const Schedule& s, int64_t t, const Terms&
 // takes their difference, and the bound multiplies it by the precision.
 double rounding_of_means(const Loss& loss, const Schedule& s, size_t t, double v, double x0, double xt) {
   const double low = double(s.log_variance[t]), fraction = (v + 1) / 2;
-  const double log_variance = loss.learns_variance ? fraction * double(s.log_beta[t]) + (1 - fraction) * low : double(s.fixed[t]);
+  const double log_variance =
+      loss.learns_variance ? fraction * double(s.log_beta[t]) + (1 - fraction) * low : double(s.fixed[t]);
   const double by_prediction = double(s.coef1[t]) * (loss.predicts_noise ? double(s.recipm1[t]) : 1);
-  return 2e-7 * (1 + std::abs(x0) + std::abs(xt)) * std::exp(-log_variance) * by_prediction * kBoundScale / std::numbers::ln2;
+  return 2e-7 * (1 + std::abs(x0) + std::abs(xt)) * std::exp(-log_variance) * by_prediction * kBoundScale /
+         std::numbers::ln2;
 }
 
 class Losses : public ::testing::TestWithParam<Loss> {};
@@ -247,19 +288,25 @@ struct Results {
   std::vector<float> values, gradient;
   int64_t batch;
   Results(const Images& images)
-      : partials(size_t(2 * images.batch * loss_chunks(images.n))), values(size_t(3 * images.batch)),
-        gradient(images.output.size()), batch(images.batch) {}
-  LossResults pointers() { return {partials.data(), values.data(), values.data() + batch, values.data() + 2 * batch}; }
+      : partials(size_t(2 * images.batch * loss_chunks(images.n))),
+        values(size_t(3 * images.batch)),
+        gradient(images.output.size()),
+        batch(images.batch) {}
+  LossResults pointers() {
+    return {partials.data(), values.data(), values.data() + batch, values.data() + 2 * batch};
+  }
 };
 
 void check_losses(const Loss& loss, const Schedule& s, int64_t batch, int64_t n, bool two_parts) {
   const Images images(batch, n, two_parts, loss, s);
-  const LossSetting setting{loss.compared, loss.bound, loss.predicts_noise, loss.learns_variance, float(kBoundScale),
-                            batch, n, images.per_output, s.tables(loss.weighted)};
+  const LossSetting setting{
+      loss.compared, loss.bound, loss.predicts_noise, loss.learns_variance,   float(kBoundScale),
+      batch,         n,          images.per_output,   s.tables(loss.weighted)};
   const auto scale = normal_values(size_t(batch), 14);
   Results kernel(images), cpu(images);
   ASSERT_EQ(loss_cuda(images.inputs(), setting, kernel.pointers(), nullptr), nullptr);
-  ASSERT_EQ(loss_gradient_cuda(images.inputs(), setting, scale.data(), kernel.gradient.data(), nullptr), nullptr);
+  ASSERT_EQ(loss_gradient_cuda(images.inputs(), setting, scale.data(), kernel.gradient.data(), nullptr),
+            nullptr);
   loss_cpu(images.inputs(), setting, cpu.pointers());
   loss_gradient_cpu(images.inputs(), setting, scale.data(), cpu.gradient.data());
   for (size_t i = 0; i < kernel.values.size(); ++i)
@@ -272,7 +319,8 @@ void check_losses(const Loss& loss, const Schedule& s, int64_t batch, int64_t n,
     double size = 0;  // of the summands of the mean, for the tolerance
     for (size_t i = 0; i < size_t(n); ++i) {
       const size_t at = image * size_t(images.per_output) + i;
-      const double p = double(images.output[at]), v = loss.learns_variance ? double(images.output[at + size_t(n)]) : 0;
+      const double p = double(images.output[at]),
+                   v = loss.learns_variance ? double(images.output[at + size_t(n)]) : 0;
       const Terms one = oracle_terms(loss, s, images, image, i, p, v);
       sums.mse += one.mse / double(n);
       sums.vb += one.vb / double(n);
@@ -289,13 +337,17 @@ void check_losses(const Loss& loss, const Schedule& s, int64_t batch, int64_t n,
       const double factor = double(scale[image]) / double(n);
       const double dp = (change(h, 0, true, by_bound) - change(-h, 0, true, by_bound)) / (2 * h) * factor;
       const size_t in = image * size_t(n) + i;
-      const double rounding = by_bound ? rounding_of_means(loss, s, size_t(t), v, double(images.x_start[in]), double(images.x_t[in])) : 0;
-      ASSERT_NEAR(kernel.gradient[at], dp, 2e-3 * std::abs(dp) + (1e-4 + rounding) * std::abs(factor)) << image << " " << i;
+      const double rounding = by_bound ? rounding_of_means(loss, s, size_t(t), v, double(images.x_start[in]),
+                                                           double(images.x_t[in]))
+                                       : 0;
+      ASSERT_NEAR(kernel.gradient[at], dp, 2e-3 * std::abs(dp) + (1e-4 + rounding) * std::abs(factor))
+          << image << " " << i;
       if (!two_parts) continue;
       const double dv = has_bound && loss.learns_variance
                             ? (change(0, h, false, true) - change(0, -h, false, true)) / (2 * h) * factor
                             : 0;
-      ASSERT_NEAR(kernel.gradient[at + size_t(n)], dv, 2e-3 * std::abs(dv) + 1e-4 * std::abs(factor)) << image << " " << i;
+      ASSERT_NEAR(kernel.gradient[at + size_t(n)], dv, 2e-3 * std::abs(dv) + 1e-4 * std::abs(factor))
+          << image << " " << i;
     }
     const double expected = weighted_sum(loss, s, t, sums);
     ASSERT_NEAR(kernel.values[image], expected, 1e-4 * size + 1e-6) << image;
@@ -320,18 +372,21 @@ TEST_P(Losses, ReadAndWriteBfloat16) {
     half[i] = to_bfloat16(images.output[i]);
     images.output[i] = to_float(half[i]);
   }
-  const LossSetting setting{loss.compared, loss.bound, loss.predicts_noise, loss.learns_variance, float(kBoundScale),
-                            images.batch, images.n, images.per_output, schedule.tables(loss.weighted)};
+  const LossSetting setting{
+      loss.compared, loss.bound, loss.predicts_noise, loss.learns_variance,          float(kBoundScale),
+      images.batch,  images.n,   images.per_output,   schedule.tables(loss.weighted)};
   const std::vector<float> scale(6, 0.25F);
   Results wide(images), narrow(images);
-  const LossInputs<Bfloat16Bits> inputs{half.data(), images.x_start.data(), images.x_t.data(), images.noise.data(),
-                                        images.t.data()};
+  const LossInputs<Bfloat16Bits> inputs{half.data(), images.x_start.data(), images.x_t.data(),
+                                        images.noise.data(), images.t.data()};
   ASSERT_EQ(loss_cuda(inputs, setting, narrow.pointers(), nullptr), nullptr);
   ASSERT_EQ(loss_cuda(images.inputs(), setting, wide.pointers(), nullptr), nullptr);
   EXPECT_EQ(narrow.values, wide.values);
   ASSERT_EQ(loss_gradient_cuda(inputs, setting, scale.data(), half_gradient.data(), nullptr), nullptr);
-  ASSERT_EQ(loss_gradient_cuda(images.inputs(), setting, scale.data(), wide.gradient.data(), nullptr), nullptr);
-  for (size_t i = 0; i < half.size(); ++i) ASSERT_EQ(half_gradient[i].bits, to_bfloat16(wide.gradient[i]).bits) << i;
+  ASSERT_EQ(loss_gradient_cuda(images.inputs(), setting, scale.data(), wide.gradient.data(), nullptr),
+            nullptr);
+  for (size_t i = 0; i < half.size(); ++i)
+    ASSERT_EQ(half_gradient[i].bits, to_bfloat16(wide.gradient[i]).bits) << i;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -351,13 +406,15 @@ TEST(Losses, AnImageDoesNotDependOnItsBatch) {
   const Schedule schedule;
   const Loss loss{Compared::kNoise, Bound::kFrozenMean, true, true, true};
   const Images images(6, 2051, true, loss, schedule);
-  LossSetting setting{loss.compared, loss.bound, true, true, 1, 6, 2051, images.per_output, schedule.tables(true)};
+  LossSetting setting{loss.compared,     loss.bound,           true, true, 1, 6, 2051,
+                      images.per_output, schedule.tables(true)};
   Results together(images), alone(images);
   ASSERT_EQ(loss_cuda(images.inputs(), setting, together.pointers(), nullptr), nullptr);
   setting.batch = 1;
   for (int64_t i = 0; i < 6; ++i) {
-    const LossInputs<float> one{images.output.data() + i * images.per_output, images.x_start.data() + i * images.n,
-                                images.x_t.data() + i * images.n, images.noise.data() + i * images.n, images.t.data() + i};
+    const LossInputs<float> one{images.output.data() + i * images.per_output,
+                                images.x_start.data() + i * images.n, images.x_t.data() + i * images.n,
+                                images.noise.data() + i * images.n, images.t.data() + i};
     ASSERT_EQ(loss_cuda(one, setting, alone.pointers(), nullptr), nullptr);
     EXPECT_EQ(alone.values[0], together.values[size_t(i)]);
   }

@@ -155,7 +155,7 @@ class Product(TestCase):
         self.assertEqual(one.losses, two.losses, "the same bits on one and two ranks")
         drawn = self.trained("default_by_one", settings)
         self.compare(drawn, self.on_cpu, FLOAT32)
-        for name in ("noising_kernel", "loss_kernel<float>", "loss_gradient_kernel<float>", "gather_gradients_kernel"):
+        for name in ("noising_kernel", "loss_kernel<Output>", "loss_gradient_kernel<Output>", "gather_gradients_kernel"):
             self.assertIn(name, drawn.reports[0]["kernels"])
 
     def test_fused_kernels(self):

@@ -1,10 +1,10 @@
 // Golden kinds noise_schedule, iddpm_loss, training_loss, consistency_loss, sampler, timestep_sampler, timestep_density.
 #include <ATen/ATen.h>
-#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "golden.h"
+#include "golden_device.h"
 #include "golden_objectives.h"
 #include "pixart/base/error.h"
 #include "pixart/diffusion/consistency.h"
@@ -92,18 +92,6 @@ TEST(Golden, NoiseSchedule) {
   }
 }
 
-// Where losses are computed: as the fake GPU's test, on the fake GPU, by our kernels.
-#ifdef PIXART_FAKE_GPU_LIBRARY
-at::Device loss_device() {
-  static const bool is_loaded = ::dlopen(PIXART_FAKE_GPU_LIBRARY, RTLD_NOW | RTLD_GLOBAL) != nullptr;
-  const at::Device gpu(at::kCUDA, 0);
-  if (!is_loaded || !has_kernels(gpu)) throw UserError("the fake GPU does not run our kernels");
-  return gpu;
-}
-#else
-at::Device loss_device() { return at::kCPU; }
-#endif
-
 LossConfig loss_config_of(const nlohmann::json& config) {
   LossConfig result;
   result.learn_sigma = config.at("learn_sigma");
@@ -118,7 +106,7 @@ TEST(Golden, IddpmLoss) {
   for (const auto& c : golden_cases("iddpm_loss")) {
     SCOPED_TRACE(c.name);
     const LossConfig config = loss_config_of(c.config());
-    const at::Device device = loss_device();
+    const at::Device device = testing::golden_device();
     const LossTables tables(schedule_of(c), device);
     const at::Tensor x_start = c.tensor("in.x_start").to(device), noise = c.tensor("in.noise").to(device),
                      t = c.tensor("in.t").to(device);
@@ -258,7 +246,7 @@ TEST(Golden, TrainingLoss) {
     std::vector<std::string> problems;
     config.validate(problems);
     EXPECT_TRUE(problems.empty());
-    const at::Device device = loss_device();
+    const at::Device device = testing::golden_device();
     const TrainingLoss loss(config, device);
     const at::Tensor output = c.tensor("in.model_output").clone().to(device).set_requires_grad(true);
     // Other channels, those of the variance, are not in the loss.
@@ -268,8 +256,8 @@ TEST(Golden, TrainingLoss) {
       expect_golden(c, "out.model_t", t);
       return at::cat({output, variance}, 1);
     };
-    const at::Tensor losses =
-        loss.losses(model, c.tensor("in.x_start").to(device), c.tensor("in.noise").to(device), c.tensor("in.t").to(device));
+    const at::Tensor losses = loss.losses(model, c.tensor("in.x_start").to(device),
+                                          c.tensor("in.noise").to(device), c.tensor("in.t").to(device));
     expect_golden(c, "out.loss", losses);
     torch::autograd::backward({losses.mean()}, {});
     expect_golden(c, "grad.model_output", output.grad());

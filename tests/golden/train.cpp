@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "golden.h"
+#include "golden_device.h"
 #include "golden_models.h"
 #include "golden_objectives.h"
 #include "one_rank.h"
@@ -46,13 +47,14 @@ data::Batch recorded_batch(const GoldenCase& c, const data::MicroBatch& plan) {
 diffusion::TrainingLoss loss_of(const nlohmann::json& config) {
   return {config.contains("objective") ? testing::training_config(config.at("objective"))
                                        : diffusion::DiffusionConfig{},
-          at::kCPU};
+          testing::golden_device()};
 }
 
 // The objective that training has, with the case's tensors in place of random numbers too.
 class RecordedObjective : public Objective {
  public:
-  RecordedObjective(const GoldenCase& c, nn::StateDict& state) : codec_(testing::plain_codec(kScaling)) {
+  RecordedObjective(const GoldenCase& c, nn::StateDict& state)
+      : codec_(testing::plain_codec(kScaling, {}, {}, testing::golden_device())) {
     const DiffusionSetting setting{.codec = &codec_,
                                    .loss = loss_of(c.config()),
                                    .seed = 0,
@@ -64,7 +66,7 @@ class RecordedObjective : public Objective {
                                                               .t = recorded(c, batch.plan, "in.t"),
                                                               .drop = recorded(c, batch.plan, "in.drop")};
                                        },
-                                   .device = at::kCPU};
+                                   .device = testing::golden_device()};
     const auto& j = c.config();
     const models::TransformerConfig config = j.at("architecture") == "DiT"
                                                  ? models::TransformerConfig(testing::dit_config(j))
@@ -109,7 +111,7 @@ run::TrainerConfig trainer_config(const nlohmann::json& j) {
 TEST(GoldenTraining, TwentyWholeSteps) {
   for (const auto& c : testing::golden_cases("training")) {
     SCOPED_TRACE(c.name);
-    nn::StateDict state;
+    nn::StateDict state({.device = testing::golden_device()});
     RecordedObjective objective(c, state);
     const auto config = trainer_config(c.config());
     data::Loader loader = testing::plain_loader(

@@ -145,16 +145,23 @@ class StoredSamples {
         std::make_shared<data::SampleOrder>(kSeed, std::vector<data::OrderPart>{{.rows = dataset_.size()}});
     const data::BatchPlan plan{.batch_size = arguments_.batch_size,
                                .micro_batch_size = arguments_.micro_batch_size};
-    train::DiffusionSetting setting{.codec = &codec_,
-                                    .loss = loss_tables(device_),
-                                    .seed = kSeed,
-                                    .draw = train::draws_by_sample(kSeed, kNoiseSteps, kDropout),
-                                    .device = device_};
+    train::DiffusionSetting setting{
+        .codec = &codec_,
+        .loss = loss_tables(device_),
+        .seed = kSeed,
+        .draw = train::draws_by_sample(kSeed, diffusion::DiffusionConfig{}, arguments_.batch_size, kDropout,
+                                       noise_from(device_)),
+        .device = device_};
     return {std::make_unique<train::DiffusionObjective>(model, std::move(setting)),
             std::make_unique<data::Loader>(std::move(order), plan, data::LoaderConfig{}, reader())};
   }
 
  private:
+  // As in training.
+  static train::NoiseFrom noise_from(at::Device device) {
+    return diffusion::has_kernels(device) ? train::NoiseFrom::kDevice : train::NoiseFrom::kHost;
+  }
+
   static features::LatentCodec make_codec(at::Device device) {
     models::VaeConfig config;
     config.block_out_channels = {4}, config.layers_per_block = 1, config.norm_num_groups = 2;
@@ -273,6 +280,7 @@ void bench_step(const StepArguments& arguments) {
   const Work work = stored ? stored->work(model) : work_in_memory(arguments, model, device);
   const auto alone = distributed::make_communicator({}, device, {});
   train::Trainer trainer(trainer_config(arguments), state, *work.objective, *work.loader, *alone);
+  if (arguments.precision == "bf16") trainer.keep_rounded_weights();
   auto rivals = start_rivals(arguments);
 
   Times times;

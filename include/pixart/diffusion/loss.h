@@ -58,7 +58,8 @@ struct LossTerms {
 // loss = mse of what the schedule's model predicts + vb, the variational bound in bits. vb trains only the
 // variance: the mean prediction in it is detached. With use_kl the loss is only the bound, not detached,
 // times the number of kept steps. On a device that has_kernels() (noising.h) it is one kernel, its gradient another one, and
-// only `loss` has a gradient.
+// only `loss` has a gradient; outputs in other types than float32 and bfloat16, and use_kl of a model that predicts v, are
+// computed as on the CPU.
 LossTerms iddpm_loss(const LossTables& tables, const LossConfig& config, const at::Tensor& model_output,
                      const at::Tensor& x_start, const at::Tensor& x_t, const at::Tensor& noise,
                      const at::Tensor& t);

@@ -23,7 +23,8 @@ struct LatentMoments {
 // the position, the purpose and its place, and not on who draws it: the device takes the same random integers, and its
 // numbers differ from the host's by one unit in the last place at most.
 struct DrawnNoise {
-  at::Tensor noise, posterior;  // [B, C, H, W] float32; undefined: kNoise and kPosterior are drawn on the device
+  at::Tensor noise,
+      posterior;  // [B, C, H, W] float32; undefined: kNoise and kPosterior are drawn on the device
   uint64_t seed = 0;
   at::Tensor positions = {};  // [B] int64
 };
@@ -35,6 +36,7 @@ struct NoisyLatents {
 
 // [positions, shape...] float32 on the device of `positions` [B] int64, which has_kernels(): what fill_normal() gives for
 // each position.
-at::Tensor normals_on_device(uint64_t seed, const at::Tensor& positions, Purpose purpose, at::IntArrayRef shape);
+at::Tensor normals_on_device(uint64_t seed, const at::Tensor& positions, Purpose purpose,
+                             at::IntArrayRef shape);
 
 }  // namespace pixart::diffusion

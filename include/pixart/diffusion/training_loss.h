@@ -48,7 +48,8 @@ class TrainingLoss {
   at::Tensor losses(const LossConfig& loss, bool weighted, const Denoiser& model, const NoisyLatents& noisy,
                     const at::Tensor& t) const;
   KernelLoss kernel_loss(const LossConfig& loss, bool weighted) const;
-  at::Tensor of_prediction(const at::Tensor& model_output, const NoisyLatents& noisy, const at::Tensor& t) const;
+  at::Tensor of_prediction(const at::Tensor& model_output, const NoisyLatents& noisy,
+                           const at::Tensor& t) const;
 
   DiffusionConfig config_;
   LossConfig loss_;

@@ -20,7 +20,7 @@ class LatentCodec {
   // normalize(sample) = (sample - shift()) * scale(); [1, L, 1, 1] float32.
   const at::Tensor& shift() const { return mean_; }
   const at::Tensor& scale() const { return scale_; }
-  at::Tensor decode(const at::Tensor& latent) const;     // from normalised latents to images in [-1, 1]
+  at::Tensor decode(const at::Tensor& latent) const;  // from normalised latents to images in [-1, 1]
   at::Tensor decode(const at::Tensor& latent, const models::Tiling& tiling) const;
   at::Device device() const { return mean_.device(); }
   const models::VaeConfig& config() const { return loaded_.config(); }

@@ -43,7 +43,8 @@ bool kernels_usable(const at::Device& device);
 at::Tensor squared_gradient_norm(const at::Tensor& gradients);
 // [2] float64 on the device: `loss` (undefined: 0), and the square of the norm, which `tile_squares` (undefined, or those of
 // FlatParameters) already has in parts. The host does not wait.
-at::Tensor step_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares = {});
+at::Tensor step_totals(const at::Tensor& loss, const at::Tensor& gradients,
+                       const at::Tensor& tile_squares = {});
 // Sums of squares of pieces of a contiguous float32 range where kernels_usable(), into `sums` [num_tile_squares(numel)] float64.
 int64_t num_tile_squares(int64_t numel);
 void tile_squares(const at::Tensor& values, at::Tensor sums);
@@ -54,6 +55,7 @@ double clip_factor(double norm, double max_norm);
 // ema <- decay * ema + (1 - decay) * values
 void ema_update(at::Tensor& ema, const at::Tensor& values, double decay);
 // The same for a defined `ema`; and a defined `rounded` (bfloat16, only where our kernels run) <- values, in one pass.
-void finish_values(const at::Tensor& values, const at::Tensor& ema, double ema_decay, const at::Tensor& rounded);
+void finish_values(const at::Tensor& values, const at::Tensor& ema, double ema_decay,
+                   const at::Tensor& rounded);
 
 }  // namespace pixart::optim

@@ -13,7 +13,8 @@ constexpr int kThreads = 128, kWarpThreads = 32;
 constexpr int64_t kMostRows = 65535;  // of a grid in y
 
 __device__ double sum_over_warp(double value) {
-  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
+  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, lanes);
   return value;
 }
 
@@ -83,8 +84,8 @@ const char* error_of_launch() {
 }  // namespace
 
 template <class Output>
-const char* loss_cuda(const LossInputs<Output>& inputs, const LossSetting& setting, const LossResults& results,
-                      void* stream) {
+const char* loss_cuda(const LossInputs<Output>& inputs, const LossSetting& setting,
+                      const LossResults& results, void* stream) {
   const auto on = static_cast<cudaStream_t>(stream);
   const int64_t chunks = loss_chunks(setting.per_image);
   loss_kernel<Output><<<grid_of(setting, chunks), kThreads, 0, on>>>(inputs, setting, results);
@@ -95,8 +96,8 @@ const char* loss_cuda(const LossInputs<Output>& inputs, const LossSetting& setti
 }
 
 template <class Output>
-const char* loss_gradient_cuda(const LossInputs<Output>& inputs, const LossSetting& setting, const float* scale,
-                               Output* gradient, void* stream) {
+const char* loss_gradient_cuda(const LossInputs<Output>& inputs, const LossSetting& setting,
+                               const float* scale, Output* gradient, void* stream) {
   const int64_t blocks = (setting.per_image + kThreads - 1) / kThreads;
   loss_gradient_kernel<Output><<<grid_of(setting, blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
       inputs, setting, scale, gradient);
@@ -104,8 +105,10 @@ const char* loss_gradient_cuda(const LossInputs<Output>& inputs, const LossSetti
 }
 
 template const char* loss_cuda(const LossInputs<float>&, const LossSetting&, const LossResults&, void*);
-template const char* loss_cuda(const LossInputs<Bfloat16Bits>&, const LossSetting&, const LossResults&, void*);
-template const char* loss_gradient_cuda(const LossInputs<float>&, const LossSetting&, const float*, float*, void*);
+template const char* loss_cuda(const LossInputs<Bfloat16Bits>&, const LossSetting&, const LossResults&,
+                               void*);
+template const char* loss_gradient_cuda(const LossInputs<float>&, const LossSetting&, const float*, float*,
+                                        void*);
 template const char* loss_gradient_cuda(const LossInputs<Bfloat16Bits>&, const LossSetting&, const float*,
                                         Bfloat16Bits*, void*);
 

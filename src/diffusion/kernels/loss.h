@@ -18,39 +18,42 @@ constexpr int64_t kSnrNoiseAbove = 249;  // an index of the schedule
 
 // Rows of a table [rows, num_steps] of float32, of which column t belongs to an image. A null pointer: not used.
 struct LossTables {
-  const float *alpha, *sigma, *weight;         // weight null: 1
-  const float *recip_alpha, *recipm1;          // x_start = recip_alpha x_t - recipm1 noise
-  const float *coef1, *coef2;                  // of x_start and x_t in the posterior's mean
+  const float *alpha, *sigma, *weight;  // weight null: 1
+  const float *recip_alpha, *recipm1;   // x_start = recip_alpha x_t - recipm1 noise
+  const float *coef1, *coef2;           // of x_start and x_t in the posterior's mean
   const float *log_beta, *posterior_log_variance, *fixed_log_variance;
 };
 
 struct LossSetting {
   Compared compared;
   Bound bound;
-  bool predicts_noise;     // of the bound: p is noise, otherwise x_start
-  bool learns_variance;    // the output has 2C channels, the second half is the variance's fraction
-  float bound_scale;       // number of steps or the like
-  int64_t batch, per_image;        // B, n = C H W
-  int64_t output_per_image;        // n or 2n; what follows n without learns_variance gets no gradient
+  bool predicts_noise;       // of the bound: p is noise, otherwise x_start
+  bool learns_variance;      // the output has 2C channels, the second half is the variance's fraction
+  float bound_scale;         // number of steps or the like
+  int64_t batch, per_image;  // B, n = C H W
+  int64_t output_per_image;  // n or 2n; what follows n without learns_variance gets no gradient
   LossTables tables;
 };
 
 // Of one type of output: float or Bfloat16Bits.
 template <class Output>
 struct LossInputs {
-  const Output* output;  // [B, output_per_image]
+  const Output* output;                // [B, output_per_image]
   const float *x_start, *x_t, *noise;  // [B, n]
   const int64_t* t;                    // [B]
 };
 
 struct LossResults {
   double* partials;  // [B, loss_chunks(n), 2], to work with
-  float *loss, *mse, *vb;  // [B]; loss = weight * mse + vb (kOnly: vb). mse, vb are 0 if they are not in the loss
+  float *loss, *mse,
+      *vb;  // [B]; loss = weight * mse + vb (kOnly: vb). mse, vb are 0 if they are not in the loss
 };
 
 // An image is summed in pieces of a fixed size, so that its loss depends on nothing else.
 constexpr int64_t kLossChunk = 1024;
-PIXART_HOST_DEVICE inline int64_t loss_chunks(int64_t per_image) { return (per_image + kLossChunk - 1) / kLossChunk; }
+PIXART_HOST_DEVICE inline int64_t loss_chunks(int64_t per_image) {
+  return (per_image + kLossChunk - 1) / kLossChunk;
+}
 
 template <class Output>
 void loss_cpu(const LossInputs<Output>& inputs, const LossSetting& setting, const LossResults& results);
@@ -63,10 +66,10 @@ void loss_gradient_cpu(const LossInputs<Output>& inputs, const LossSetting& sett
 // for the gradient. Of no images a kernel is launched and does nothing. Returns null, or CUDA's description of the error.
 // Defined if PIXART_WITH_CUDA is.
 template <class Output>
-const char* loss_cuda(const LossInputs<Output>& inputs, const LossSetting& setting, const LossResults& results,
-                      void* stream);
+const char* loss_cuda(const LossInputs<Output>& inputs, const LossSetting& setting,
+                      const LossResults& results, void* stream);
 template <class Output>
-const char* loss_gradient_cuda(const LossInputs<Output>& inputs, const LossSetting& setting, const float* scale,
-                               Output* gradient, void* stream);
+const char* loss_gradient_cuda(const LossInputs<Output>& inputs, const LossSetting& setting,
+                               const float* scale, Output* gradient, void* stream);
 
 }  // namespace pixart::diffusion::kernels

@@ -39,6 +39,7 @@ void loss_gradient_cpu(const LossInputs<Output>& inputs, const LossSetting& sett
 template void loss_cpu(const LossInputs<float>&, const LossSetting&, const LossResults&);
 template void loss_cpu(const LossInputs<Bfloat16Bits>&, const LossSetting&, const LossResults&);
 template void loss_gradient_cpu(const LossInputs<float>&, const LossSetting&, const float*, float*);
-template void loss_gradient_cpu(const LossInputs<Bfloat16Bits>&, const LossSetting&, const float*, Bfloat16Bits*);
+template void loss_gradient_cpu(const LossInputs<Bfloat16Bits>&, const LossSetting&, const float*,
+                                Bfloat16Bits*);
 
 }  // namespace pixart::diffusion::kernels

@@ -49,7 +49,8 @@ struct Difference {
   float value, slope;
 };
 
-PIXART_HOST_DEVICE inline Difference difference_of(const LossSetting& s, const LossColumn& c, const LossPoint& p) {
+PIXART_HOST_DEVICE inline Difference difference_of(const LossSetting& s, const LossColumn& c,
+                                                   const LossPoint& p) {
   switch (s.compared) {
     case Compared::kNoise:
       return {p.noise - p.prediction, 1};
@@ -74,9 +75,9 @@ struct Posteriors {
   float mean, log_variance, true_mean, true_log_variance;
 };
 
-PIXART_HOST_DEVICE inline Posteriors posteriors_of(const LossSetting& s, const LossColumn& c, const LossPoint& p) {
-  const float x_start =
-      s.predicts_noise ? c.recip_alpha * p.x_t - c.recipm1 * p.prediction : p.prediction;
+PIXART_HOST_DEVICE inline Posteriors posteriors_of(const LossSetting& s, const LossColumn& c,
+                                                   const LossPoint& p) {
+  const float x_start = s.predicts_noise ? c.recip_alpha * p.x_t - c.recipm1 * p.prediction : p.prediction;
   const float fraction = (p.variance + 1) / 2;
   return {c.coef1 * x_start + c.coef2 * p.x_t,
           s.learns_variance ? fraction * c.log_beta + (1 - fraction) * c.posterior_log_variance
@@ -108,7 +109,8 @@ PIXART_HOST_DEVICE inline BoundSlope normal_kl(const Posteriors& p) {
 // Minus the log likelihood of x_start as one of 256 levels.
 PIXART_HOST_DEVICE inline BoundSlope level_likelihood(const Posteriors& p, float x_start) {
   const float centered = x_start - p.mean, inverse_deviation = expf(-0.5F * p.log_variance);
-  const float high = inverse_deviation * (centered + kHalfLevel), low = inverse_deviation * (centered - kHalfLevel);
+  const float high = inverse_deviation * (centered + kHalfLevel),
+              low = inverse_deviation * (centered - kHalfLevel);
   const Cdf upper = normal_cdf(high), lower = normal_cdf(low);
   const bool is_first = x_start < -kEdge, is_last = !is_first && x_start > kEdge;
   const float probability = is_first ? upper.value : is_last ? 1 - lower.value : upper.value - lower.value;
@@ -163,7 +165,8 @@ struct ElementScales {
 };
 
 template <class Output>
-PIXART_HOST_DEVICE LossPoint point_at(const LossInputs<Output>& in, const LossSetting& s, int64_t image, int64_t i) {
+PIXART_HOST_DEVICE LossPoint point_at(const LossInputs<Output>& in, const LossSetting& s, int64_t image,
+                                      int64_t i) {
   const int64_t from = image * s.output_per_image + i, at = image * s.per_image + i;
   return {to_float(in.output[from]), s.learns_variance ? to_float(in.output[from + s.per_image]) : 0.0F,
           in.x_start[at], in.x_t[at], in.noise[at]};
@@ -178,7 +181,8 @@ PIXART_HOST_DEVICE void write_slope(const LossSetting& s, Output* gradient, int6
 }
 
 // From the sums over an image.
-PIXART_HOST_DEVICE inline void finish_image(const LossSetting& s, const LossResults& r, const int64_t* t, int64_t image) {
+PIXART_HOST_DEVICE inline void finish_image(const LossSetting& s, const LossResults& r, const int64_t* t,
+                                            int64_t image) {
   const int64_t chunks = loss_chunks(s.per_image);
   double mse = 0, vb = 0;
   for (int64_t chunk = 0; chunk < chunks; ++chunk) {

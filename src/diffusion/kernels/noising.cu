@@ -86,7 +86,8 @@ const char* noising_cuda(const NoisingBuffers& buffers, const NoisingSizes& size
 }
 
 const char* normals_cuda(const int64_t* positions, float* out, const NoisingSizes& sizes, void* stream) {
-  normals_kernel<<<blocks_for(sizes), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(positions, out, sizes);
+  normals_kernel<<<blocks_for(sizes), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(positions, out,
+                                                                                        sizes);
   return error_of_launch();
 }
 

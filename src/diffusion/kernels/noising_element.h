@@ -45,8 +45,8 @@ PIXART_HOST_DEVICE inline int elements_of(const NoisingSizes& sizes, int64_t gro
 }
 
 template <class SinCosPi>
-PIXART_HOST_DEVICE void draw_group(const int64_t* positions, float* out, const NoisingSizes& sizes, int64_t image,
-                                   int64_t group, SinCosPi sin_cos_pi) {
+PIXART_HOST_DEVICE void draw_group(const int64_t* positions, float* out, const NoisingSizes& sizes,
+                                   int64_t image, int64_t group, SinCosPi sin_cos_pi) {
   const Four drawn = four_normals(sizes.noise_key, positions[image], group, sin_cos_pi);
   float* target = out + image * sizes.per_image + 4 * group;
   const int count = elements_of(sizes, group);
@@ -56,8 +56,8 @@ PIXART_HOST_DEVICE void draw_group(const int64_t* positions, float* out, const N
 
 // `load` and `store` move the group's elements from and to memory.
 template <class SinCosPi, class Load, class Store>
-PIXART_HOST_DEVICE void noise_group(const NoisingBuffers& b, const NoisingSizes& sizes, int64_t image, int64_t group,
-                                    SinCosPi sin_cos_pi, Load load, Store store) {
+PIXART_HOST_DEVICE void noise_group(const NoisingBuffers& b, const NoisingSizes& sizes, int64_t image,
+                                    int64_t group, SinCosPi sin_cos_pi, Load load, Store store) {
   const int64_t at = image * sizes.per_image + 4 * group, t = b.t[image];
   const Four posterior = b.given_posterior != nullptr
                              ? load(b.given_posterior + at)

@@ -62,8 +62,8 @@ __global__ void adamw_kernel(AdamWBuffers<float> buffers, AdamWElement<float> el
   for (int64_t i = num_vectors * kVector + first; i < count; i += stride) update_one(buffers, element, i);
 }
 
-__global__ void average_kernel(float* ema, Bfloat16Bits* rounded, const float* values, AdamWElement<float> element,
-                               int64_t num_vectors, int64_t count) {
+__global__ void average_kernel(float* ema, Bfloat16Bits* rounded, const float* values,
+                               AdamWElement<float> element, int64_t num_vectors, int64_t count) {
   const int64_t first = int64_t(blockIdx.x) * blockDim.x + threadIdx.x,
                 stride = int64_t(gridDim.x) * blockDim.x;
   for (int64_t i = first; i < num_vectors; i += stride) {

@@ -15,7 +15,8 @@ constexpr int64_t kMostBlocks = int64_t{1} << 30;
 
 // The sum over the block, in thread 0; always in the same order.
 __device__ double sum_over_block(double value, int threads, double* of_warps) {
-  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
+  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, lanes);
   if (threadIdx.x % kWarpThreads == 0) of_warps[threadIdx.x / kWarpThreads] = value;
   __syncthreads();
   double total = 0;
@@ -31,8 +32,9 @@ __device__ double square_of(const float4& v) {
 __device__ float4 load_four(const float* from) { return *reinterpret_cast<const float4*>(from); }
 __device__ float4 load_four(const Bfloat16Bits* from) {
   const uint2 words = *reinterpret_cast<const uint2*>(from);
-  return make_float4(to_float(Bfloat16Bits{uint16_t(words.x)}), to_float(Bfloat16Bits{uint16_t(words.x >> 16)}),
-                     to_float(Bfloat16Bits{uint16_t(words.y)}), to_float(Bfloat16Bits{uint16_t(words.y >> 16)}));
+  return make_float4(
+      to_float(Bfloat16Bits{uint16_t(words.x)}), to_float(Bfloat16Bits{uint16_t(words.x >> 16)}),
+      to_float(Bfloat16Bits{uint16_t(words.y)}), to_float(Bfloat16Bits{uint16_t(words.y >> 16)}));
 }
 
 // One tile: four elements at once where source and target allow it, then the rest.
@@ -121,7 +123,7 @@ const char* gather_gradients_cuda(float* flat, const GradientPieces& pieces, dou
   if (tiles == 0) return nullptr;
   if (tiles > kMostBlocks) return "gradients of more elements than one launch can add";
   gather_gradients_kernel<<<unsigned(tiles), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(flat, pieces,
-                                                                                                 partials);
+                                                                                               partials);
   return error_of_launch();
 }
 
@@ -130,11 +132,12 @@ const char* tile_squares_cuda(const float* values, int64_t count, double* partia
   if (tiles == 0) return nullptr;
   if (tiles > kMostBlocks) return "gradients of more elements than one launch can square";
   tile_squares_kernel<<<unsigned(tiles), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(values, count,
-                                                                                             partials);
+                                                                                           partials);
   return error_of_launch();
 }
 
-const char* totals_cuda(const LossValue& loss, const double* partials, int64_t count, double* totals, void* stream) {
+const char* totals_cuda(const LossValue& loss, const double* partials, int64_t count, double* totals,
+                        void* stream) {
   totals_kernel<<<1, kTotalThreads, 0, static_cast<cudaStream_t>(stream)>>>(loss, partials, count, totals);
   return error_of_launch();
 }

@@ -11,14 +11,16 @@ namespace pixart::optim::kernels {
 struct GradientPiece {
   const void* source;  // of `count` elements
   int64_t offset, count;
-  int64_t first_tile;   // the index of its first sum in `partials`
-  bool is_bfloat16;     // otherwise float32
-  bool adds;            // to what is in the buffer; otherwise the buffer has no value yet
+  int64_t first_tile;  // the index of its first sum in `partials`
+  bool is_bfloat16;    // otherwise float32
+  bool adds;           // to what is in the buffer; otherwise the buffer has no value yet
 };
 
 constexpr int kMostPieces = 64;          // of a launch: they are arguments of the kernel
 constexpr int64_t kGradientTile = 8192;  // elements that a block adds, and whose squares are one sum
-PIXART_HOST_DEVICE inline int64_t gradient_tiles(int64_t count) { return (count + kGradientTile - 1) / kGradientTile; }
+PIXART_HOST_DEVICE inline int64_t gradient_tiles(int64_t count) {
+  return (count + kGradientTile - 1) / kGradientTile;
+}
 
 struct GradientPieces {
   GradientPiece pieces[kMostPieces];
@@ -46,6 +48,7 @@ void totals_cpu(const LossValue& loss, const double* partials, int64_t count, do
 // only. Returns null, or CUDA's description of the error of the launch. Defined if PIXART_WITH_CUDA is.
 const char* gather_gradients_cuda(float* flat, const GradientPieces& pieces, double* partials, void* stream);
 const char* tile_squares_cuda(const float* values, int64_t count, double* partials, void* stream);
-const char* totals_cuda(const LossValue& loss, const double* partials, int64_t count, double* totals, void* stream);
+const char* totals_cuda(const LossValue& loss, const double* partials, int64_t count, double* totals,
+                        void* stream);
 
 }  // namespace pixart::optim::kernels
