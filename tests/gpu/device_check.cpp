@@ -122,7 +122,7 @@ bool check_packed_captions(at::Device device, ordered_json& report) {
   const at::Tensor x = made({kBatch, kTokens, kHeads * kHeadSize}).set_requires_grad(true),
                    text = made({kBatch, kLongest, kHeads * kHeadSize}).set_requires_grad(true),
                    pull = made({kBatch, kTokens, kHeads * kHeadSize}).to(at::kBFloat16),
-                   lengths = at::tensor({1, kLongest, 2, 17, 33, 5, 8}, at::kLong),
+                   lengths = at::tensor(std::vector<int64_t>{1, kLongest, 2, 17, 33, 5, 8}),
                    mask = at::arange(kLongest).unsqueeze(0).lt(lengths.unsqueeze(1));
   inputs.insert(inputs.end(), {x, text});
   const auto results = [&](int64_t head_size) {
