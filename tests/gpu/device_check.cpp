@@ -2,6 +2,7 @@
 // communicator: what scripts/gpu_check.sh asks a GPU first. It runs on the CPU too, so that it stays true.
 //   pixart_device_check DEVICE      prints one JSON object; 72 if a difference is too large
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -114,15 +115,15 @@ bool check_packed_captions(at::Device device, ordered_json& report) {
   constexpr int64_t kBatch = 7, kTokens = 64, kLongest = 40, kHeads = 2, kHeadSize = 72;
   nn::StateDict state({.dtype = at::kFloat, .device = device});
   const nn::CrossAttention layer(nn::Scope(state), kHeads * kHeadSize, kHeads);
-  at::manual_seed(1);
-  const auto made = [&](at::IntArrayRef shape) { return at::randn(shape).to(device); };
+  at::Generator generator = at::detail::createCPUGenerator(/*seed=*/1);
+  const auto made = [&](at::IntArrayRef shape) { return at::randn(shape, generator).to(device); };
   for (at::Tensor& weight : state.trainable())
     weight.copy_(0.1 * made(weight.sizes())).set_requires_grad(true);
   auto inputs = state.trainable();
   const at::Tensor x = made({kBatch, kTokens, kHeads * kHeadSize}).set_requires_grad(true),
                    text = made({kBatch, kLongest, kHeads * kHeadSize}).set_requires_grad(true),
                    pull = made({kBatch, kTokens, kHeads * kHeadSize}).to(at::kBFloat16),
-                   lengths = at::tensor({1, kLongest, 2, 17, 33, 5, 8}, at::kLong),
+                   lengths = at::tensor(std::vector<int64_t>{1, kLongest, 2, 17, 33, 5, 8}),
                    mask = at::arange(kLongest).unsqueeze(0).lt(lengths.unsqueeze(1));
   inputs.insert(inputs.end(), {x, text});
   const auto results = [&](int64_t head_size) {

@@ -2,9 +2,11 @@
 // scaled_dot_product_attention: self-attention of image tokens, and cross-attention to captions of different
 // lengths, which LibTorch's gets padded, with a mask.
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -52,8 +54,9 @@ struct Layers {
         self(nn::Scope(state) / "attn", a.hidden_size, a.num_heads),
         cross(nn::Scope(state) / "cross_attn", a.hidden_size, a.num_heads) {
     for (const at::Tensor& weight : state.trainable()) {
-      at::Tensor(weight.detach()).normal_(0, 1 / std::sqrt(double(a.hidden_size)));
-      at::Tensor(weight).set_requires_grad(true);
+      const at::Tensor values =
+          at::randn(weight.sizes(), at::detail::createCPUGenerator(uint64_t(weight.numel())));
+      at::Tensor(weight).copy_(values / std::sqrt(double(a.hidden_size))).set_requires_grad(true);
     }
   }
 };
@@ -91,13 +94,13 @@ void bench_attention(const AttentionArguments& a) {
   const at::Device device = nn::select_device(a.device);
   nn::set_num_threads(a.threads);
   nn::keep_freed_memory();
-  at::manual_seed(1);
+  at::Generator generator = at::detail::createCPUGenerator(/*seed=*/1);
   const auto lengths = a.captions.empty() ? CaptionLengths{a.caption_tokens, a.caption_tokens}
                                           : caption_lengths(a.captions, a.caption_tokens);
   const auto dtype = a.precision == "bf16" ? at::kBFloat16 : at::kFloat;
   const Layers layers(a, device);
   const auto made = [&](int64_t tokens) {
-    return at::randn({a.batch_size, tokens, a.hidden_size}).to(device, dtype);
+    return at::randn({a.batch_size, tokens, a.hidden_size}, generator).to(device, dtype);
   };
   const at::Tensor x = made(a.tokens).set_requires_grad(true), text = made(a.caption_tokens);
   at::Tensor mask = at::zeros({a.batch_size, a.caption_tokens}, at::kLong);

@@ -1,6 +1,7 @@
 // The operations between matrix products with their gradients, against the LibTorch operations that they
 // replace. A share of the copy rate, measured in the same run, says how far each is from the limit of memory.
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 
 #include <cstdio>
@@ -37,9 +38,9 @@ void bench_kernels(const KernelArguments& a) {
   const at::Device device = nn::select_device(a.device);
   nn::set_num_threads(a.threads);
   nn::keep_freed_memory();
-  at::manual_seed(1);
+  at::Generator generator = at::detail::createCPUGenerator(/*seed=*/1);
   const auto made = [&](int64_t rows) {
-    return at::randn({a.batch_size, rows, a.hidden_size}).to(device).set_requires_grad(true);
+    return at::randn({a.batch_size, rows, a.hidden_size}, generator).to(device).set_requires_grad(true);
   };
   const at::Tensor x = made(a.tokens), branch = made(a.tokens), first = made(1), second = made(1);
   const double rate = copy_rate(x), bytes = double(x.nbytes());
