@@ -361,7 +361,8 @@ fs::path image_set_folder(const run::RunConfig& run, const run::StageConfig& sta
                                             stage.horizontal_flip ? "-mirrored" : "");
 }
 
-ImageEncoding latent_encoding(const run::RunConfig& run, const run::StageConfig& stage, const LatentCodec& codec) {
+ImageEncoding latent_encoding(const run::RunConfig& run, const run::StageConfig& stage,
+                              const LatentCodec& codec) {
   const int64_t side = stage.resolution / codec.config().downscale();
   return {.kind = data::kLatentKind,
           .what = "latents",
@@ -417,7 +418,8 @@ fs::path teacher_set_folder(const run::RunConfig& run, const run::StageConfig& s
 data::LatentSet latent_set(const run::RunConfig& run, const run::StageConfig& stage,
                            const std::string& source, const data::Dataset& dataset, const LatentCodec& codec,
                            at::Device device, const SetOptions& options) {
-  LatentExtraction extraction(run, stage, run.source(source), dataset, latent_encoding(run, stage, codec), device);
+  LatentExtraction extraction(run, stage, run.source(source), dataset, latent_encoding(run, stage, codec),
+                              device);
   const fs::path folder = latent_set_folder(run, stage, source);
   make_image_set(run, folder, extraction, options);
   return data::LatentSet(folder);
