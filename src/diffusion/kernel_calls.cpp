@@ -10,6 +10,7 @@
 
 #include "kernels/noising.h"
 #include "pixart/base/error.h"
+#include "pixart/base/own_kernels.h"
 #include "pixart/base/philox.h"
 
 namespace pixart::diffusion {
@@ -185,7 +186,9 @@ const std::string& kernel_problem(const at::Device& device) {
   return found->second;
 }
 
-bool has_kernels(const at::Device& device) { return device.is_cuda() && kernel_problem(device).empty(); }
+bool has_kernels(const at::Device& device) {
+  return own_kernels() && device.is_cuda() && kernel_problem(device).empty();
+}
 
 at::Tensor normals_on_device(uint64_t seed, const at::Tensor& positions, Purpose purpose,
                              at::IntArrayRef shape) {

@@ -13,6 +13,7 @@
 #include "gradient_kernels.h"
 #include "kernels/adamw.h"
 #include "pixart/base/error.h"
+#include "pixart/base/own_kernels.h"
 
 namespace pixart::optim {
 
@@ -142,7 +143,7 @@ const std::string& adamw_kernel_problem(const at::Device& device) {
 }
 
 bool kernels_usable(const at::Device& device) {
-  return device.is_cuda() && adamw_kernel_problem(device).empty();
+  return own_kernels() && device.is_cuda() && adamw_kernel_problem(device).empty();
 }
 
 void ema_update(at::Tensor& ema, const at::Tensor& values, double decay) {
