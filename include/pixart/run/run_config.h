@@ -28,8 +28,8 @@
 #include "pixart/run/mix_config.h"
 #include "pixart/run/objective_table.h"
 #include "pixart/run/resolution_config.h"
-#include "pixart/run/skipped_tokens.h"
 #include "pixart/run/samples_config.h"
+#include "pixart/run/skipped_tokens.h"
 #include "pixart/run/trainer_config.h"
 #include "pixart/score/drawn_scores_config.h"
 
