@@ -120,7 +120,9 @@ TEST_F(StagesOnTop, OnlyTheControlIsTrained) {
     const auto last = load(std::string("run/checkpoints/edges/step-00000012/") + file);
     size_t moved = 0, control = 0;
     for (const auto& [name, tensor] : last) {
-      if (!is_control(name)) EXPECT_TRUE(at::equal(tensor, base.at(name))) << name;
+      if (!is_control(name)) {
+        EXPECT_TRUE(at::equal(tensor, base.at(name))) << name;
+      }
       control += is_control(name);
       moved += is_control(name) && !at::equal(tensor, first.at(name));
     }
@@ -129,8 +131,9 @@ TEST_F(StagesOnTop, OnlyTheControlIsTrained) {
   }
   for (const auto& [name, tensor] : first) {
     if (name.find("_proj.") != std::string::npos && is_control(name) &&
-        name.find("copied_block") == std::string::npos)
+        name.find("copied_block") == std::string::npos) {
       EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
+    }
   }
   EXPECT_TRUE(
       at::equal(first.at("controlnet.0.copied_block.attn.qkv.weight"), base.at("blocks.0.attn.qkv.weight")));

@@ -74,13 +74,14 @@ void bench_features(const FeaturesArguments& arguments) {
   const fs::path unchecked_latents = without_checksums(work / "latents");
   std::map<std::string, features::FeatureReader> readers;
   const auto add_reader = [&](const std::string& name, const fs::path& latents, const fs::path& captions) {
-    readers[name] = {.parts = {{.source = &source,
-                                .dataset = &dataset,
-                                .latents = std::make_shared<data::LatentSet>(latents),
-                                .captions = std::make_shared<data::CaptionSet>(captions)}},
-                     .seed = 1,
-                     .with_captions = true,
-                     .max_tokens = kLengths.most};
+    features::FeatureReader& reader = readers[name];
+    reader.parts = {{.source = &source,
+                     .dataset = &dataset,
+                     .latents = std::make_shared<data::LatentSet>(latents),
+                     .captions = std::make_shared<data::CaptionSet>(captions)}};
+    reader.seed = 1;
+    reader.with_captions = true;
+    reader.max_tokens = kLengths.most;
   };
   const std::vector<std::string> dtypes = {"bfloat16", "float8_e4m3fn"};
   for (const auto& dtype : dtypes) {

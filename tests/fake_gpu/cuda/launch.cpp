@@ -20,7 +20,7 @@ std::vector<char> g_shared;
 
 // Null without the fake GPU. Looked up each time: it may be loaded later.
 template <class Function>
-Function* find(Function*, const char* name) {
+Function* find(const char* name) {
   return reinterpret_cast<Function*>(::dlsym(RTLD_DEFAULT, name));
 }
 
@@ -38,7 +38,7 @@ int take_error() { return std::exchange(t_error, 0); }
 void* dynamic_shared() { return g_shared.data(); }
 
 void* translate(void* word, std::vector<Given>& given) {
-  const auto seen_by_kernels = find(&fake_gpu_seen_by_kernels, "fake_gpu_seen_by_kernels");
+  const auto seen_by_kernels = find<decltype(fake_gpu_seen_by_kernels)>("fake_gpu_seen_by_kernels");
   void* seen = seen_by_kernels == nullptr ? nullptr : seen_by_kernels(word);
   if (seen == nullptr) return word;
   given.push_back({word, seen});
@@ -51,7 +51,7 @@ void run_grid(const char* name, const Configuration& c, const std::vector<Given>
   static const bool backwards = fake_gpu::number_of("PIXART_FAKE_GPU_BACKWARDS", 0) != 0;
   t_error = is_valid(c) ? 0 : kInvalidConfiguration;
   if (fake_gpu::number_of("PIXART_FAKE_GPU_NO_KERNELS", 0) != 0) t_error = kInvalidDeviceFunction;
-  const auto launch = find(&fake_gpu_launch, "fake_gpu_launch");
+  const auto launch = find<decltype(fake_gpu_launch)>("fake_gpu_launch");
   if (t_error == 0 && launch != nullptr) t_error = launch(name, c.stream);
   if (t_error != 0) return;
   const std::scoped_lock lock(mutex);
@@ -69,7 +69,7 @@ void run_grid(const char* name, const Configuration& c, const std::vector<Given>
         run_block(threads_of(c.block), backwards, enter, body);
         end_block();
       }
-  if (const auto end = find(&fake_gpu_end_launch, "fake_gpu_end_launch"); end != nullptr) {
+  if (const auto end = find<decltype(fake_gpu_end_launch)>("fake_gpu_end_launch"); end != nullptr) {
     const auto uses = uses_of_memory();
     end(name, c.stream, uses.data(), uses.size(), double(last_traffic().bytes_read),
         double(last_traffic().bytes_written));
