@@ -120,13 +120,19 @@ class FeatureSharing : public testing::ScratchFolder {
     EXPECT_EQ(::waitpid(process, &status, 0), process);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
-  // Four processes, of which the first one computes with `first`. Returns it when the others have ended.
+  // Four processes, of which the first one computes with `first`, and has begun before the others start. Returns it when
+  // the others have ended.
   pid_t start_four(const std::string& folder, const Compute& first, bool shares_locks) const {
-    std::vector<pid_t> processes;
-    for (int i = 0; i < kProcesses; ++i)
-      processes.push_back(start(work(
-                                    folder, i == 0 ? first : [](int64_t) { pause(0.01); }),
-                                shares_locks ? "here" : "host" + std::to_string(i), shares_locks));
+    const auto host = [&](int i) { return shares_locks ? "here" : "host" + std::to_string(i); };
+    const fs::path begun = folder_ / ("begun-" + folder);
+    const Compute announced = [begun, first](int64_t shard) {
+      write_file_atomically(begun, "");
+      first(shard);
+    };
+    std::vector<pid_t> processes = {start(work(folder, announced), host(0), shares_locks)};
+    while (!fs::exists(begun)) pause(0.001);
+    for (int i = 1; i < kProcesses; ++i)
+      processes.push_back(start(work(folder, [](int64_t) { pause(0.01); }), host(i), shares_locks));
     for (int i = 1; i < kProcesses; ++i) EXPECT_EQ(end_of(processes[size_t(i)]), 0);
     return processes[0];
   }

@@ -44,6 +44,7 @@ TEST(StageKeys, KeysOfOtherObjectivesAreRefusedByName) {
                                                      {"masking", "{rate: 0.5}"},
                                                      {"alignment", "{teacher: clip}"},
                                                      {"consistency", "{huber_width: 0.01}"},
+                                                     {"control", "{condition: canny}"},
                                                      {"metrics", "{every: 5}"}};
   std::set<std::string> claimed;
   for (const auto& row : objective_table()) claimed.insert(row.keys.begin(), row.keys.end());
