@@ -106,9 +106,10 @@ void read_latents(const FeatureReader& reader, Place& place, int64_t i, data::Ba
   const int64_t size = channels * height * width;
   part.latents->read(place.row, mirrored, batch.mean.data_ptr<float>() + i * size,
                      batch.log_var.data_ptr<float>() + i * size);
-  if (!part.control) return;
-  std::vector<float> unused(static_cast<size_t>(size));  // the control is the mean
-  part.control->read(place.row, mirrored, batch.control.data_ptr<float>() + i * size, unused.data());
+  if (part.control) {
+    std::vector<float> unused(static_cast<size_t>(size));  // the control is the mean
+    part.control->read(place.row, mirrored, batch.control.data_ptr<float>() + i * size, unused.data());
+  }
   if (batch.teacher.defined()) {
     const int64_t half = batch.teacher.numel() / batch.teacher.size(0) / 2;
     float* features = batch.teacher.data_ptr<float>() + 2 * i * half;

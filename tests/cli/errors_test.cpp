@@ -283,7 +283,7 @@ TEST_F(Errors, CommandLineTypos) {
   EXPECT_EQ(command.code, 78);
   EXPECT_THAT(command.output, HasSubstr("Did you mean 'train'?"));
   EXPECT_THAT(run_pixart({"demo"}, folder_.path()).output,
-              HasSubstr("a command is missing; known are score. See pixart demo --help."));
+              HasSubstr("a command is missing; known are score, read. See pixart demo --help."));
   EXPECT_THAT(run_pixart({"evaluate", "run"}, folder_.path()).output, HasSubstr("`pixart demo score RUN`"));
   EXPECT_THAT(run_pixart({"convert", "a"}, folder_.path()).output,
               HasSubstr("TARGET is required. See pixart convert --help."));
