@@ -54,7 +54,8 @@ TEST(Plan, DrawsTheCoordinateCheck) {
   auto standard = check, scaled = check, other = check, unknown = check;
   for (auto* arguments : {&standard, &scaled})
     arguments->insert(arguments->end(), {"--set", "stages.class.optimizer.lr=0.002"});
-  scaled.insert(scaled.end(), {"--set", "transformer.base_width=24"});
+  scaled.insert(scaled.end(),
+                {"--set", "transformer.base_width=24", "--set", "stages.text.optimizer.name=adamw"});
   const auto slope_of = [&](const std::vector<std::string>& arguments) {
     const auto result = run_pixart(arguments, folder.path());
     EXPECT_EQ(result.code, 0) << result.output;
