@@ -297,6 +297,7 @@ class PresetOfThePaper(unittest.TestCase):
                  "sources[].images": [[*table, "sources.internal.images=nowhere"]],
                  "sources[].captions[].from": [[*table, kind.replace("made.jsonl", "nowhere")]],
                  "stages[].samples.preview_decoder": [["stages.aesthetics_1024ms.samples.preview_decoder=nowhere"]],
+                 "stages[].alignment.teacher": [["stages.pixel_dependency_256.alignment={teacher: nowhere, block: 0}"]],
                  "stages[].exclude": [[f"stages.{name}.exclude=nowhere"] for name in ["pixel_dependency_256", "aesthetics_1024ms"]],
                  "sources[].scores.file": [["sources.internal.scores.file=nowhere"]]}
         # Of metrics no path is there: each is named.
