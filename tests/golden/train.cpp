@@ -168,14 +168,14 @@ WeighSamples weights_of(const GoldenCase& c, const testing::PlainDataset& instan
 TEST(GoldenDreambooth, LossAndGradient) {
   for (const auto& c : testing::golden_cases("dreambooth")) {
     SCOPED_TRACE(c.name);
-    nn::StateDict state;
+    nn::StateDict state({.device = testing::golden_device()});
     const models::Transformer model(nn::Scope(state), testing::pixart_config(c.config()));
     nn::load_state(state, c.weights, c.name);
     for (auto& tensor : state.trainable()) tensor.set_requires_grad(true);
     const testing::PlainDataset instance(c.tensor("in.instance.t").size(0)),
         prior(c.tensor("in.prior.t").size(0));
     const at::Tensor order = at::arange(instance.size() + prior.size() - 1, -1, -1, at::kLong);
-    const auto codec = testing::plain_codec(kScaling);
+    const auto codec = testing::plain_codec(kScaling, {}, {}, testing::golden_device());
     DiffusionObjective objective(model,
                                  {.codec = &codec,
                                   .loss = loss_of(c.config()),
@@ -188,7 +188,7 @@ TEST(GoldenDreambooth, LossAndGradient) {
                                                              .t = both(c, "t").index_select(0, order),
                                                              .drop = at::zeros({order.numel()}, at::kLong)};
                                       },
-                                  .device = at::kCPU,
+                                  .device = testing::golden_device(),
                                   .weigh = weights_of(c, instance, prior)});
     data::Batch batch = mixed_batch(c, order);
     objective.prepare(batch);
