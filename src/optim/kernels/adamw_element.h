@@ -15,6 +15,7 @@ template <class T>
 struct AdamWElement {
   int64_t num_decayed;
   T gradient_scale, keep, beta1, rest1, beta2, rest2, step_size, inverse_root, eps, ema_decay, ema_rest;
+  T filler = 0;  // leaves no padding: the fake GPU looks for addresses in all bytes of an argument
 
   explicit AdamWElement(const AdamWCoefficients& c)
       : num_decayed(c.num_decayed),

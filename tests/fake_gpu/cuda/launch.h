@@ -43,7 +43,6 @@ void run_grid(const char* name, const Configuration& configuration, const std::v
 template <class T>
 T translate_argument(T argument, std::vector<Given>& given) {
   static_assert(std::is_trivially_copyable_v<T>, "arguments of kernels are copied as bytes");
-  __builtin_clear_padding(&argument);  // what the stack left there may look like an address
   std::array<void*, sizeof(T) / sizeof(void*)> words;
   if constexpr (sizeof(T) >= sizeof(void*)) {
     const size_t size = words.size() * sizeof(void*);
