@@ -133,11 +133,12 @@ bool needs_gpu(const run::RunConfig& config, int world_size) {
 at::Device device_of(const run::RunConfig& config, const distributed::Launch& launch) {
   const at::Device device =
       nn::select_device(config.device, launch.local_rank, needs_gpu(config, launch.world_size));
+  use_own_kernels(config.kernels == run::Kernels::kFused);
+  if (!own_kernels()) return device;
   if (const std::string& problem = optim::adamw_kernel_problem(device); !problem.empty())
     log::warning("{}: the kernel of AdamW cannot run: {}. LibTorch's is used, which is slower.", device.str(),
                  problem);
-  use_own_kernels(config.kernels == run::Kernels::kFused);
-  if (const std::string& problem = nn::fused_kernel_problem(device); own_kernels() && !problem.empty())
+  if (const std::string& problem = nn::fused_kernel_problem(device); !problem.empty())
     log::warning(
         "{}: the fused kernels of layers cannot run: {}. LibTorch's operations are used, which are slower.",
         device.str(), problem);
