@@ -9,7 +9,7 @@ PROMPTS.jsonl has the captions of scenes, by whose ids the images of each model 
 A simulated person prefers the image with more properties that a scene has at all (quality) or that the caption names
 (alignment), each worth one logit, and makes errors accordingly; one of ten people answers at random.
 
-Exit codes: 0 done, 1 a command failed.
+Exit codes: 0 done, 1 a command failed, 78 an argument is wrong.
 """
 import argparse
 import base64
@@ -29,6 +29,7 @@ CAPTION = re.compile(r"a (?P<color>\w+) (?P<shape>\w+) on a (?P<background>\w+) 
 QUESTION = re.compile(r"Is the (?P<property>\w+) of the picture's scene (?P<value>\w+)\?")
 RANDOM_PEOPLE = 10  # each tenth
 PEOPLE_OF_A_SCREEN = 4
+EXIT_BAD_INPUT = 78
 
 
 def call(*words):
@@ -162,6 +163,30 @@ def judge(arguments, prompts, models, scratch):
     server.shutdown()
 
 
+def check(arguments):
+    """Ends with all that is wrong; otherwise returns {name: folder of images} and the prompts."""
+    problems, models, prompts = [], {}, []
+    for model in arguments.models:
+        name, equals, folder = model.partition("=")
+        if not (name and equals):
+            problems.append(f"'{model}': give a name and a folder of images, as NAME=IMAGES")
+        elif not pathlib.Path(folder).is_dir():
+            problems.append(f"{folder} is not a folder")
+        models[name] = folder
+    try:
+        prompts = [json.loads(line) for line in arguments.prompts.read_text().splitlines()]
+        if not all(isinstance(prompt, dict) and {"id", "prompt"} <= prompt.keys() for prompt in prompts):
+            problems.append(f"{arguments.prompts}: each line needs id and prompt")
+    except (OSError, ValueError) as error:
+        problems.append(f"--prompts: {arguments.prompts} cannot be read: {error}")
+    if arguments.out.exists():
+        problems.append(f"--out: {arguments.out} exists already; name a new folder")
+    if problems:
+        print("\n".join(f"demo_study: {problem}" for problem in problems), file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    return models, prompts
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pixart", metavar="PIXART", type=pathlib.Path)
@@ -171,10 +196,7 @@ def main():
     parser.add_argument("--people", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    models = dict(model.split("=", 1) for model in arguments.models)
-    prompts = [json.loads(line) for line in arguments.prompts.read_text().splitlines()]
-    if arguments.out.exists():
-        sys.exit(f"demo_study: {arguments.out} exists already.")
+    models, prompts = check(arguments)
     arguments.out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as scratch:
         print(f"a study of {len(models)} models, {arguments.people} simulated people")

@@ -7,7 +7,7 @@
 
 namespace pixart::nn {
 
-// x + gate * branch, or x + branch if there is no gate. Without a branch nothing is added.
+// x + gate * branch; x + branch without a gate; x without a branch.
 struct Addition {
   at::Tensor x, gate, branch;
 };

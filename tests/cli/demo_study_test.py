@@ -71,6 +71,13 @@ class Read(Scratch):
 
 
 class Compare(Scratch):
+    def test_all_wrong_arguments_are_named_at_once(self):
+        output = run(sys.executable, SOURCE / "scripts/demo_study.py", PIXART, "--prompts", "none.jsonl", "--out", "right", "right", "x=missing",
+                     folder=self.folder, code=BAD_INPUT)
+        for text in "NAME=IMAGES", "missing is not a folder", "none.jsonl cannot be read", "right exists already":
+            self.assertIn(text, output)
+        self.assertNotIn("Traceback", output)
+
     def test_study_and_judge_rank_the_models_and_the_report_shows_both(self):
         run(sys.executable, SOURCE / "tests/support/make_run.py", self.folder / "run", folder=self.folder)
         out = self.folder / "run/scores/comparison"
