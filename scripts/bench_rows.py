@@ -4,10 +4,10 @@
     bench_rows.py OLD NEW --kind table|webdataset|image_folder [--rows 2000000] [--ranks 1] [--folder bench-rows]
 
 OLD and NEW are binaries of pixart. Makes two sources with tests/support/many_rows.py, one of 1,000 rows, and runs
-`train` of each build up to its first step: a first start, which lists the source, and a second one in another run
-folder, which finds the features folder of the first. Then `data index --verify` of NEW. Memory is the largest
-RssAnon of a process, which leaves out pages of files; what 1,000 rows need is subtracted. The many rows must be 200,000
-or more. Prints JSON.
+`train` of each build until its first step is in events.jsonl, then asks it to stop: a first start, which lists the
+source, and a second one in another run folder, which finds the features folder of the first. Then `data index --verify`
+of NEW. Memory is the largest RssAnon of a process, which leaves out pages of files; what 1,000 rows need is subtracted.
+The many rows must be 200,000 or more. Prints JSON.
 """
 import argparse
 import json
@@ -32,7 +32,7 @@ features: {{path: {features}}}
 sources:
   - {{name: rows, type: {kind}, path: "{path}"}}
 stages:
-  - {{name: autoencoder, objective: autoencoder, source: rows, resolution: 64, steps: 100, batch_size: 8}}
+  - {{name: autoencoder, objective: autoencoder, source: rows, resolution: 64, steps: 1000, log_every: 1, batch_size: 8}}
 """
 
 
@@ -52,29 +52,37 @@ def status_of(process):
     return values
 
 
-def measured(arguments):
-    """Runs a command; its seconds, and the largest memory of one process and of all together."""
-    begin = time.monotonic()
+def has_a_step(events):
+    return events.is_file() and events.stat().st_size > 0
+
+
+def measured(arguments, events):
+    """Runs a command up to its first step: its seconds, and the largest memory of one process and of all together."""
+    begin, seconds = time.monotonic(), None
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         one = together = peak = 0
         while process.poll() is None:
-            sizes = [values.get('RssAnon', 0) for values in status_of(process.pid).values()]
-            peak = max([peak] + [values.get('VmHWM', 0) for values in status_of(process.pid).values()])
+            values = status_of(process.pid).values()
+            sizes = [value.get('RssAnon', 0) for value in values]
+            peak = max([peak] + [value.get('VmHWM', 0) for value in values])
             one, together = max([one] + sizes), max(together, sum(sizes))
+            if seconds is None and has_a_step(events):
+                seconds = time.monotonic() - begin
+                process.terminate()
             time.sleep(0.02)
         output = process.stdout.read()
-    if process.returncode not in (0, 75):
+    if process.returncode != 75:
         sys.exit(f'{" ".join(map(str, arguments))} ended with {process.returncode}:\n{output}')
-    return {'seconds': time.monotonic() - begin, 'anonymous': one, 'all_anonymous': together, 'peak': peak}
+    return {'seconds': seconds, 'anonymous': one, 'all_anonymous': together, 'peak': peak}
 
 
 def train(binary, options, source, work, start):
     config = work / f'run-{start}.yaml'
     config.write_text(RUN.format(run=work / f'run-{start}', features=work / 'features', kind=options.kind, path=source))
-    command = [binary, 'train', config, '--stop-at-step', '1']
+    command = [binary, 'train', config]
     if options.ranks > 1:
         command = [binary, 'launch', '-n', str(options.ranks), '--', *command[1:]]
-    return measured(command)
+    return measured(command, work / f'run-{start}' / 'events.jsonl')
 
 
 def starts(binary, options, source, work):

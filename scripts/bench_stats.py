@@ -4,15 +4,16 @@
     scripts/bench_stats.py OLD NEW [--command stats] [--kind table] [--rows 20000,200000] [--rounds 3] [--folder F]
 
 OLD and NEW are programs (build/release/bin/pixart). In each round both run on the same rows, one after the other; their
-output must be the same. For each size: seconds of the first round and of the later ones (median), which may find an
-index, seconds of the processor, and the peak of memory without pages of files. `bytes_a_row` is what a row adds to that
-peak from the smallest size to the largest. Without --folder the rows are in a temporary folder, which is removed.
+output must be the same (with --numbers-only the numbers in it, for builds with other words). For each size: seconds of
+the first round and of the later ones (median), which may find an index, seconds of the processor, and the peak of memory
+without pages of files. `bytes_a_row` is what a row adds to that peak from the smallest size to the largest. Without --folder the rows are in a temporary folder, which is removed.
 Run it on an idle machine; 200,000 rows are 130 MB.
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def compare(arguments, rows, folder):
         outputs = set()
         for name, program in (("old", arguments.old), ("new", arguments.new)):
             output, figures = measured(program, arguments.command, path)
-            outputs.add(output)
+            outputs.add(b" ".join(re.findall(rb"[0-9.]+", output)) if arguments.numbers_only else output)
             rounds[name].append(figures)
         if len(outputs) > 1:
             sys.exit(f"bench: the output of the two programs differs for {path}")
@@ -90,6 +91,7 @@ def main():
     parser.add_argument("--kind", choices=["table", "webdataset", "image_folder"], default="table")
     parser.add_argument("--rows", default="20000,200000")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--numbers-only", action="store_true", help="compare only the numbers of the outputs")
     parser.add_argument("--folder", type=pathlib.Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pixart-bench-") as temporary:

@@ -1,7 +1,7 @@
 #include "pixart/base/utf8.h"
 
-#include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 namespace pixart {
 
@@ -28,6 +28,17 @@ Extent extent_at(std::string_view bytes, size_t at) {
   return {length, true};
 }
 
+// The place from `at` on before which all bytes are ASCII, found eight bytes at a time.
+size_t after_ascii(std::string_view text, size_t at) {
+  constexpr uint64_t kHighBits = 0x8080808080808080;
+  for (uint64_t eight = 0; at + sizeof eight <= text.size(); at += sizeof eight) {
+    std::memcpy(&eight, text.data() + at, sizeof eight);
+    if ((eight & kHighBits) != 0) break;
+  }
+  while (at < text.size() && uint8_t(text[at]) < 0x80) ++at;
+  return at;
+}
+
 }  // namespace
 
 size_t utf8_sequence(std::string_view text, size_t at) {
@@ -37,7 +48,7 @@ size_t utf8_sequence(std::string_view text, size_t at) {
 }
 
 bool is_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
+  for (size_t at = after_ascii(text, 0); at < text.size(); at = after_ascii(text, at)) {
     const Extent extent = extent_at(text, at);
     if (!extent.valid) return false;
     at += extent.length;
@@ -45,9 +56,7 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x80; });
-}
+bool is_ascii(std::string_view text) { return after_ascii(text, 0) == text.size(); }
 
 std::string replace_invalid_utf8(std::string_view bytes) {
   std::string text;

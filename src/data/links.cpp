@@ -49,9 +49,13 @@ bool Links::is_folder_inside(const fs::path& folder) {
 }
 
 bool Links::admit(const fs::path& path) {
+  std::error_code error;
+  return admit(path, !config_.follow_links && fs::is_symlink(fs::symlink_status(path, error)));
+}
+
+bool Links::admit(const fs::path& path, bool is_link) {
   if (config_.follow_links) return true;
   std::error_code error;
-  const bool is_link = fs::is_symlink(fs::symlink_status(path, error));
   if (!is_link && is_folder_inside(folder_of(path))) return true;
   const fs::path real = fs::canonical(path, error);
   if (error || is_inside(real)) return true;

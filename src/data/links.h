@@ -21,6 +21,7 @@ class Links {
   // Whether the path may be read: no link in it leads out of all roots. Otherwise it is remembered.
   // A path that does not exist may be read. Several threads may call it.
   bool admit(const std::filesystem::path& path);
+  bool admit(const std::filesystem::path& path, bool is_link);  // where that is known already
 
   // One problem that counts and names the links that lead out; nothing if there are none.
   void add_to(Problems& problems) const;

@@ -1,6 +1,10 @@
 #include "row_fields.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <system_error>
 
 #include "caption_text.h"
 #include "listing.h"
@@ -49,34 +53,50 @@ struct FoundFile {
   fs::path file = {};
   std::string key = {};  // the new one; "" if it stays
   uint64_t bytes = 0;
+  bool is_link = false;
   std::optional<ReadFault> fault = {};
 };
 
+// One call of the system for a file that is not a link, because listing ten million images is mostly such calls.
+struct FileStatus {
+  int error = 0;  // an errno
+  bool is_link = false, is_regular = false;
+  uint64_t bytes = 0;
+  bool is_missing() const { return error == ENOENT || error == ENOTDIR; }
+};
+
+FileStatus status_of(const fs::path& path) {
+  struct stat status {};
+  FileStatus found;
+  if (::lstat(path.c_str(), &status) != 0) return {.error = errno};
+  found.is_link = S_ISLNK(status.st_mode);
+  if (found.is_link && ::stat(path.c_str(), &status) != 0) return {.error = errno, .is_link = true};
+  found.is_regular = S_ISREG(status.st_mode);
+  found.bytes = uint64_t(status.st_size);
+  return found;
+}
+
 FoundFile find_file(const Listing& listing, int64_t row) {
   FoundFile found{.file = listing.image_file(row)};
-  std::error_code error;
-  fs::file_status status = fs::status(found.file, error);
-  check_machine(found.file, error.value());
+  FileStatus status = status_of(found.file);
+  check_machine(found.file, status.error);
   const std::string key(listing.key(row));
-  if (status.type() == fs::file_type::not_found && !(found.key = key_with_slashes(found.file, key)).empty()) {
+  if (status.is_missing() && !(found.key = key_with_slashes(found.file, key)).empty()) {
     const std::string name = found.file.string();
     found.file = fs::path(name.substr(0, name.size() - key.size())) / found.key;
-    status = fs::status(found.file, error);
-    check_machine(found.file, error.value());
+    status = status_of(found.file);
+    check_machine(found.file, status.error);
   }
-  if (status.type() == fs::file_type::not_found)
+  found.is_link = status.is_link;
+  if (status.is_missing())
     found.fault = {Reason::kMissingFile, "missing file " + found.file.string()};
-  else if (error)
-    found.fault = {Reason::kUnreadableFile, error.message()};
-  else if (status.type() != fs::file_type::regular)
+  else if (status.error != 0)
+    found.fault = {Reason::kUnreadableFile, std::generic_category().message(status.error)};
+  else if (!status.is_regular)
     found.fault = {Reason::kUnreadableFile, "it is not a regular file"};
-  if (found.fault) return found;
-  found.bytes = uint64_t(fs::file_size(found.file, error));
-  check_machine(found.file, error.value());
-  if (error)
-    found.fault = {Reason::kUnreadableFile, error.message()};
-  else if (found.bytes == 0)
+  else if (status.bytes == 0)
     found.fault = {Reason::kEmptyFile, "the file is empty"};
+  if (!found.fault) found.bytes = status.bytes;
   return found;
 }
 
@@ -155,7 +175,8 @@ std::string found_files(const Listing& listing, const std::vector<bool>& is_left
       retry_machine_faults("read " + std::string(listing.key(row)), [&] { found = find_file(listing, row); });
       if (auto here = found.file.parent_path(); here != folder) own.reads(folder = std::move(here));
     }
-    const bool is_refused = !is_left_out[size_t(row)] && !found.fault && !links.admit(found.file);
+    const bool is_refused =
+        !is_left_out[size_t(row)] && !found.fault && !links.admit(found.file, found.is_link);
     sizes.number(found.bytes);
     watch.found(0);
     if (!found.fault && found.key.empty() && !is_refused) continue;

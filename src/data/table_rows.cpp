@@ -6,6 +6,7 @@
 #include <memory>
 #include <set>
 #include <sstream>
+#include <string_view>
 
 #include "file_ending.h"
 #include "json_text.h"
@@ -26,7 +27,7 @@ constexpr int kEnd = std::char_traits<char>::eof();
 // Reads the bytes of a file or a text and counts them.
 class Bytes {
  public:
-  explicit Bytes(const fs::path& path) : buffer_(open(path)) {
+  explicit Bytes(const fs::path& path) : source_(open(path)) {
     if (begins_with({0xFF, 0xFE}) || begins_with({0xFE, 0xFF}))
       throw UserError(fmt::format("{} is UTF-16. Save it as UTF-8.", path.string()));
     begins_with({0xEF, 0xBB, 0xBF});  // passes over a byte-order mark
@@ -34,42 +35,78 @@ class Bytes {
   struct Text {
     const std::string& text;
   };
-  explicit Bytes(Text text) : buffer_(std::make_unique<std::stringbuf>(text.text, std::ios::in)) {}
-  int peek() { return buffer_->sgetc(); }
+  explicit Bytes(Text text)
+      : source_(std::make_unique<std::stringbuf>(text.text, std::ios::in)),
+        capacity_(std::min(kBuffer, text.text.size() + 1)) {}
+  int peek() { return has_more() ? uint8_t(buffer_[next_]) : kEnd; }
   int get() {
-    const int byte = buffer_->sbumpc();
+    const int byte = peek();
     if (byte == kEnd) return byte;
-    ++at_;
+    ++next_;
     if (byte == '\n') ++line_;
     return byte;
   }
   // Passes over `mark` if the bytes begin with it.
   bool begins_with(std::initializer_list<int> mark) {
-    const uint64_t begin = at_;
+    const uint64_t begin = at();
     if (std::all_of(mark.begin(), mark.end(), [this](int byte) { return get() == byte; })) return true;
     go_to(begin, 1);
     return false;
   }
   void go_to(uint64_t at, int64_t line) {
-    buffer_->pubseekpos(std::streamoff(at));
-    at_ = at;
+    source_->pubseekpos(std::streamoff(at));
+    begin_ = at;
+    next_ = filled_ = 0;
     line_ = line;
   }
-  void skip_line() {
-    for (int byte = get(); byte != '\n' && byte != kEnd;) byte = get();
+  // Appends the rest of the line and passes over its end; false if `text` would hold more than `most` bytes.
+  bool take_line(std::string& text, size_t most) {
+    while (has_more()) {
+      const std::string_view here = rest_of_line();
+      if (text.size() + here.size() > most) return false;
+      text += here;
+      next_ += here.size();
+      if (next_ < filled_) return get(), true;
+    }
+    return true;
   }
-  uint64_t at() const { return at_; }
+  void skip_line() {
+    while (has_more()) {
+      next_ += rest_of_line().size();
+      if (next_ < filled_) return void(get());
+    }
+  }
+  uint64_t at() const { return begin_ + next_; }
   int64_t line() const { return line_; }
 
  private:
+  static constexpr size_t kBuffer = size_t{1} << 16;
+
   static std::unique_ptr<std::streambuf> open(const fs::path& path) {
     auto buffer = std::make_unique<std::filebuf>();
     if (buffer->open(path, std::ios::in | std::ios::binary) == nullptr)
       throw UserError(fmt::format("cannot read {}.", path.string()));
     return buffer;
   }
-  std::unique_ptr<std::streambuf> buffer_;
-  uint64_t at_ = 0;
+  bool has_more() {
+    if (next_ < filled_) return true;
+    begin_ += filled_;
+    next_ = filled_ = 0;
+    buffer_.resize(capacity_);
+    filled_ = size_t(source_->sgetn(buffer_.data(), std::streamsize(capacity_)));
+    return filled_ > 0;
+  }
+  // What the buffer has of the line, without its end.
+  std::string_view rest_of_line() const {
+    const std::string_view here(buffer_.data() + next_, filled_ - next_);
+    return here.substr(0, here.find('\n'));
+  }
+
+  std::unique_ptr<std::streambuf> source_;
+  size_t capacity_ = kBuffer;
+  std::string buffer_;            // of the bytes from begin_ on
+  size_t next_ = 0, filled_ = 0;  // in the buffer
+  uint64_t begin_ = 0;
   int64_t line_ = 1;
 };
 
@@ -103,15 +140,14 @@ std::vector<Line> next_lines(Bytes& bytes, size_t most, uint64_t end = UINT64_MA
   const uint64_t begin = bytes.at();
   while (bytes.peek() != kEnd && bytes.at() < end && lines.size() < most && bytes.at() - begin < kMostBytes) {
     Line line{.row = {.offset = bytes.at(), .line = bytes.line()}};
-    int byte = bytes.get();
-    for (; byte != '\n' && byte != kEnd && line.text.size() <= kLargestRow; byte = bytes.get())
-      line.text += char(byte);
-    line.row.bytes = line.text.size();
-    if (line.text.size() > kLargestRow) {
+    const bool is_whole = bytes.take_line(line.text, kLargestRow);
+    line.row.bytes = is_whole ? line.text.size() : kLargestRow + 1;
+    if (!is_whole) {
       line.row.fault = too_long();
-      if (byte != '\n') bytes.skip_line();
+      bytes.skip_line();
     }
-    if (line.text.find_first_not_of(" \t\r") != std::string::npos) lines.push_back(std::move(line));
+    if (!is_whole || line.text.find_first_not_of(" \t\r") != std::string::npos)
+      lines.push_back(std::move(line));
   }
   return lines;
 }

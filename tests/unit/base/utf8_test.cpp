@@ -23,6 +23,18 @@ TEST(Utf8, RefusesWhatOnlyLooksLikeIt) {
   EXPECT_FALSE(is_utf8("\xe4\xb8"));          // cut off
 }
 
+// ASCII is passed over eight bytes at a time.
+TEST(Utf8, FindsWhatIsNotAsciiAtEachPlace) {
+  for (size_t at = 0; at < 24; ++at) {
+    std::string text(24, 'a');
+    EXPECT_TRUE(is_utf8(text) && is_ascii(text));
+    text.replace(at, 1, "\u00e9");
+    EXPECT_TRUE(is_utf8(text) && !is_ascii(text)) << at;
+    text.erase(at + 1, 1);
+    EXPECT_FALSE(is_utf8(text) || is_ascii(text)) << at;
+  }
+}
+
 TEST(Utf8, InvalidBytesBecomeOneReplacementEachLongestPart) {
   EXPECT_EQ(replace_invalid_utf8("caf\xc3\xa9"), "café");
   EXPECT_EQ(replace_invalid_utf8("a\xff"

@@ -1,5 +1,7 @@
 #include "pixart/data/table_rows.h"
 
+#include <algorithm>
+
 #include "folder.h"
 
 namespace pixart::data {
@@ -108,6 +110,37 @@ TEST_F(TableRows, LongRowsArePassedOver) {
     ASSERT_EQ(lines.size(), 2u);
     EXPECT_THAT(lines[0], HasSubstr("larger than 16"));
     EXPECT_THAT(lines[1], HasSubstr(R"({"a":"1"})"));
+  }
+}
+
+// Files are read in pieces of 64 KiB; rows of all lengths cross the ends of pieces.
+TEST_F(TableRows, RowsAcrossPiecesOfAFile) {
+  const std::string ends[] = {"\n", "\r\n", ""};
+  for (size_t length = (size_t{1} << 16) - 14; length < (size_t{1} << 16) + 3; ++length)
+    for (const auto& end : ends) {
+      const std::string text = fmt::format("{{\"a\":\"{}\"}}", std::string(length - 8, 'x'));
+      const auto first = rows("t.jsonl", text + "\n" + text + "\n{\"b\":1}" + end);
+      ASSERT_EQ(first.size(), 3u) << length;
+      EXPECT_EQ(first[0], "0 1: " + text);
+      EXPECT_EQ(first[1], fmt::format("{} 2: {}", length + 1, text));
+      EXPECT_EQ(first[2], fmt::format("{} 3: {{\"b\":1}}", 2 * length + 2));
+    }
+}
+
+// Each line belongs to the part in which it begins, wherever parts end.
+TEST_F(TableRows, PartsOfAFileHaveEachLineOnce) {
+  std::string bytes;
+  for (int i = 0; i < 16; ++i) bytes += fmt::format("{{\"a\":\"{}\"}}\n", std::string(size_t(i * i), 'x'));
+  write("t.jsonl", bytes);
+  for (uint64_t cut = 0; cut <= bytes.size(); cut += 3) {
+    std::vector<uint64_t> offsets;
+    int64_t line_ends = 0;
+    const auto take = [&](TableRow& row) { offsets.push_back(row.offset); };
+    line_ends += read_lines(folder_ / "t.jsonl", 0, cut, take);
+    line_ends += read_lines(folder_ / "t.jsonl", cut, bytes.size(), take);
+    EXPECT_EQ(offsets.size(), 16u) << cut;
+    EXPECT_TRUE(std::is_sorted(offsets.begin(), offsets.end())) << cut;
+    EXPECT_EQ(line_ends, 16) << cut;
   }
 }
 
