@@ -156,7 +156,9 @@ at::Tensor on_device(const at::Tensor& tensor, c10::Device device) {
 }
 
 void set_num_threads(int64_t threads, int processes) {
-  const int count = int(threads > 0 ? threads : std::max(1, physical_cores() / processes));
+  const int share = std::max(1, physical_cores() / processes);
+  ::mallopt(M_ARENA_MAX, std::max(2, share));  // the default is eight for each processor of the machine
+  const int count = int(threads > 0 ? threads : share);
   require_threads(2 * count);  // LibTorch has two pools of that size
   at::set_num_threads(count);
 }

@@ -70,8 +70,8 @@ at::Tensor ready_for(const at::Tensor& tensor, c10::Device device);
 // goes through pinned memory: from other memory it would make the host wait for the GPU.
 at::Tensor on_device(const at::Tensor& tensor, c10::Device device);
 
-// Intra-op threads; 0: the number of cores that this process may use, divided among `processes`. Throws
-// std::system_error if the system refuses that many.
+// Intra-op threads; 0: the number of cores that this process may use, divided among `processes`. malloc gets as many
+// arenas, as each keeps what was freed in it. Throws std::system_error if the system refuses that many.
 void set_num_threads(int64_t threads, int processes = 1);
 
 // Keeps freed memory in the process. Otherwise it would go back to the system after each pass and return page
