@@ -1,6 +1,7 @@
 #include "rival.h"
 
 #include <ATen/Parallel.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,12 +24,12 @@ Rival::Rival(const std::vector<std::string>& command) : name_(command.at(0) + " 
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   std::array<int, 2> in{}, out{};
-  PIXART_CHECK(::pipe(in.data()) == 0 && ::pipe(out.data()) == 0);
+  // A rival that holds the pipes of another one would keep it from ending.
+  PIXART_CHECK(::pipe2(in.data(), O_CLOEXEC) == 0 && ::pipe2(out.data(), O_CLOEXEC) == 0);
   child_ = ::fork();
   if (child_ == 0) {
     ::dup2(in[0], STDIN_FILENO);
     ::dup2(out[1], STDOUT_FILENO);
-    for (const int descriptor : {in[0], in[1], out[0], out[1]}) ::close(descriptor);
     ::execvp(argv[0], argv.data());
     ::_exit(127);
   }
