@@ -4,6 +4,7 @@ every run file that they show. What each block is for is said in the comment in 
 Usage: guide_test.py SOURCE_DIR PIXART [PAGE.md ...]    (README.md and these pages only)
 """
 
+import functools
 import os
 import pathlib
 import re
@@ -107,6 +108,11 @@ def sections(text):
     return {part.partition(":")[0]: part.rstrip("\n") + "\n" for part in parts if part.strip()}
 
 
+@functools.cache
+def help_of(command):
+    return run(f"pixart {command} --help")
+
+
 def check_options(page, text):
     """Of commands that are not run: that there are such options."""
     for line in text.replace("\\\n", " ").splitlines():
@@ -114,7 +120,7 @@ def check_options(page, text):
         if words[:1] != ["pixart"]:
             continue
         command = words[1:3] if words[1] in ("data", "compbench", "study") else words[1:2]
-        help_text = run(f"pixart {' '.join(command)} --help")
+        help_text = help_of(" ".join(command))
         for option in re.findall(r" (--[a-z-]+)", " ".join(words[1:])):
             if help_text and not re.search(rf"(^|[\s,]){option}\b", help_text):
                 problems.append(f"{page.name}: pixart {' '.join(command)} has no option {option}")
