@@ -21,7 +21,7 @@ STAND_INS = f"""
 run: stand-ins
 autoencoder: {{block_out_channels: [8, 8, 8, 8], layers_per_block: 1, norm_num_groups: 4}}
 text_encoder: {{d_model: 64, num_layers: 1, num_heads: 4, d_ff: 64}}
-transformer: {{patch_size: 2, hidden_size: 384, depth: 2, num_heads: 6}}
+transformer: {{patch_size: 2, hidden_size: 96, depth: 2, num_heads: 2}}
 sources:
   - {{name: fashion, type: idx, path: {FASHION}, max_samples: 16}}
   - {{name: mine, type: image_folder, path: my-images}}
@@ -42,7 +42,7 @@ pixart convert DiT-XL-2-256x256.pt PixArt-XL-2-512x512.pth --reparameterize --ca
 pixart convert DiT-XL-2-256x256.pt PixArt-Sigma-XL-2-256x256.pth --reparameterize --caption-channels 64 --max-tokens 300
 """
 SMALLER_FILES = [
-    ("preset: XL/2", "patch_size: 2, hidden_size: 384, depth: 2, num_heads: 6"),
+    ("preset: XL/2", "patch_size: 2, hidden_size: 96, depth: 2, num_heads: 2"),
     (r"resolution: \d+", "resolution: 64"),
     (r"\bsteps: \d+", "steps: 2"),
     (r"\bbatch_size: \d+", "batch_size: 8"),
@@ -56,6 +56,7 @@ SMALLER_COMMANDS = [
     (r"(--reparameterize.*)", r"\1 --caption-channels 64"),
     (r"launch -n 8", "launch -n 2"),
     (r"step-00002000", "step-00000002"),
+    (r"--widths 48,96,192,384", "--widths 48,96"),
 ]
 # What the commands are known to make, by page.
 MADE = {

@@ -67,7 +67,7 @@ SessionOptions options_of(int64_t steps, int64_t batch, run::Numerics numerics) 
 }
 
 TEST(Ranks, ExactModeGivesTheSameBits) {
-  constexpr int64_t kSteps = 200;
+  constexpr int64_t kSteps = 60;
   auto options = options_of(kSteps, 8, run::Numerics::kExact);
   const Outcome one = run(1, kSteps, options);
   EXPECT_LT(one.losses.back(), one.losses.front());
@@ -119,7 +119,7 @@ TEST(Ranks, ExactModeSaysWhichNumbersOfRanksItTakes) {
 // Sums of floats in another order. A learning rate as low as the published one keeps the difference from
 // growing.
 TEST(Ranks, DefaultModeIsTheSameWithinRounding) {
-  constexpr int64_t kSteps = 200;
+  constexpr int64_t kSteps = 60;
   auto options = options_of(kSteps, 8, run::Numerics::kDefault);
   options.config.optimizer.lr = 2e-5;
   const Outcome one = run(1, kSteps, options);
