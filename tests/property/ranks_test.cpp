@@ -156,7 +156,6 @@ TEST(Ranks, ShardsOfTheOptimizerChangeNoBit) {
   }
 }
 
-// Also of one rank alone; the others must not apply it either.
 // The target network is the EMA, which is spread over the ranks with optimizer.shard.
 TEST(Ranks, DistillationGivesTheSameBits) {
   constexpr int64_t kSteps = 6;
@@ -175,6 +174,7 @@ TEST(Ranks, DistillationGivesTheSameBits) {
   expect_same_bits(one, run(1, kSteps, options));
 }
 
+// Also of one rank alone; the others must not apply it either.
 TEST(Ranks, ABadGradientOfAnyParameterReachesNoWeight) {
   log::set_level(log::Level::kError);  // a warning each
   const auto errors =
