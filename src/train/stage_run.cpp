@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 
-
 #include "bad_step.h"
 #include "drawn_images.h"
 #include "pixart/base/deletion.h"
