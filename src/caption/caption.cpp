@@ -72,13 +72,7 @@ class Captioning {
   }
 
   CaptionReport run() {
-    try {
-      send();
-    } catch (const UserError&) {
-      write();
-      throw;
-    }
-    auto report = write();
+    auto report = send_and_write([this] { send(); }, [this] { return write(); });
     report.is_stopped = is_stopped_;
     return report;
   }

@@ -10,6 +10,7 @@
 
 #include "chat.h"
 #include "job_store.h"
+#include "pixart/base/error.h"
 #include "pixart/caption/client.h"
 #include "suspects.h"
 
@@ -27,6 +28,18 @@ struct ExchangeCalls {
   // at fault.
   std::function<void(int64_t number, const Result&, bool is_kept)> finished;
 };
+
+// Sends; then writes what was answered, also if all requests fail from some moment on.
+template <class Send, class Write>
+auto send_and_write(const Send& send, const Write& write) {
+  try {
+    send();
+  } catch (const UserError&) {
+    write();
+    throw;
+  }
+  return write();
+}
 
 class Exchange {
  public:

@@ -61,13 +61,7 @@ class Judging {
   }
 
   JudgeReport run() {
-    try {
-      send();
-    } catch (const UserError&) {
-      write();
-      throw;
-    }
-    auto report = write();
+    auto report = send_and_write([this] { send(); }, [this] { return write(); });
     report.is_stopped = stop_requested();
     return report;
   }

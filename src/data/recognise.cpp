@@ -221,26 +221,34 @@ std::string type_of_folder(const fs::path& folder) {
   return top.is_captioned() ? "image_folder" : type_by_folders(folder, top, listed);
 }
 
-}  // namespace
-
-std::string recognised_type(const std::string& path) {
+// "" where nothing says which.
+std::string type_at(const std::string& path) {
   if (path == "scenes") return "scenes";
   const std::string name = path.substr(0, path.find('?'));
   if (is_address(path) && is_parquet_name(name))
     throw UserError(shown_address(path) + ": Parquet files are not read from servers; fetch them first.");
   if (names_addresses(path)) return "webdataset";
   std::error_code error;
-  if (fs::is_directory(path, error)) return type_of_folder(path);
-  if (const std::string type = type_of_file(path); !type.empty()) return type;  // also of a glob
-  throw UserError(
-      fmt::format("{} {}: give a run file (.yaml), a folder of images, tables or shards, or 'scenes'.", path,
-                  fs::exists(path, error) ? "is not a data source" : "does not exist"));
+  return fs::is_directory(path, error) ? type_of_folder(path) : type_of_file(path);  // or of a glob
+}
+
+std::string type_or_error(const std::string& path, const char* remedy) {
+  if (std::string type = type_at(path); !type.empty()) return type;
+  std::error_code error;
+  throw UserError(fmt::format("{} {}: {}.", path,
+                              fs::exists(path, error) ? "is not a data source" : "does not exist", remedy));
+}
+
+}  // namespace
+
+std::string recognised_type(const std::string& path) {
+  return type_or_error(path, "give a run file (.yaml), a folder of images, tables or shards, or 'scenes'");
 }
 
 std::unique_ptr<Dataset> open_image_set(const fs::path& path) {
   SourceConfig config;
   config.name = "images";
-  config.type = recognised_type(path.string());
+  config.type = type_or_error(path.string(), "give a folder, shards or a table of images");
   if (config.type == "class_folder") config.type = "image_folder";
   config.path = path;
   config.missing_caption = MissingCaption::kEmpty;

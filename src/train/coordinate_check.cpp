@@ -25,8 +25,8 @@ constexpr int64_t kLatentSide = 8, kTokens = 6, kClasses = 8, kMostBlocks = 4, k
                   kNumWidths = 4;
 constexpr const char* kOutput = "output";
 
-using Outputs =
-    std::map<std::string, at::Tensor>;  // of each layer, by the name of its weight without its end
+// Of each layer, by the name of its weight without its end.
+using Outputs = std::map<std::string, at::Tensor>;
 
 // "blocks.3.attn.qkv" -> "blocks.*.attn.qkv".
 std::string kind_of(const std::string& layer) {
@@ -77,7 +77,6 @@ class TrainedWidth {
     std::vector<std::vector<double>> factors;
     std::vector<int64_t> matrices;
     for (const auto& item : state_.items()) {
-      names_[item.tensor.const_data_ptr()] = item.name;
       if (!item.trainable) continue;
       factors.push_back(rates[item.name]);
       matrices.push_back(optim::matrices_in(item.name, item.tensor.sizes()));
@@ -86,7 +85,7 @@ class TrainedWidth {
     for (auto& tensor : tensors) tensor.set_requires_grad(true);
     flat_ = std::make_unique<optim::FlatParameters>(std::move(tensors));
     optimizer_ = std::make_unique<optim::Optimizer>(stage.optimizer, *flat_, matrices, factors);
-    names_.clear();  // the tensors are views of one buffer now
+    // Now the tensors are views of one buffer.
     for (const auto& item : state_.items()) names_[item.tensor.const_data_ptr()] = item.name;
   }
 

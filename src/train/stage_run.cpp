@@ -1,21 +1,14 @@
 #include "stage_run.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-
-#include <algorithm>
-#include <cmath>
 
 #include "bad_step.h"
 #include "drawn_images.h"
-#include "initial_weights.h"
 #include "pixart/base/deletion.h"
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
-#include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/distributed/agreement.h"
-#include "pixart/features/damaged_features.h"
 #include "pixart/plan/gpus.h"
 #include "pixart/run/stopped.h"
 #include "stage_prompts.h"
@@ -57,22 +50,6 @@ std::optional<double> peak_of(const features::RunContext& run, const run::StageC
   const bool bfloat16 = stage.precision == run::Precision::kBFloat16;
   if (gpu == nullptr || gpu->is_cpu || (bfloat16 && !gpu->has_bfloat16)) return std::nullopt;
   return gpu->peak(stage.precision) * run.ranks.world_size();
-}
-
-UserError none_usable(const fs::path& folder, const std::string& stage, const run::CheckpointSearch& search,
-                      int64_t trained) {
-  std::string message =
-      search.damaged.empty()
-          ? fmt::format("stage {} was trained to step {} (events.jsonl), but {} has no checkpoint", stage,
-                        trained, folder.string())
-          : fmt::format("stage {}: none of the {} checkpoints in {} can be used", stage,
-                        search.damaged.size(), folder.string());
-  for (const auto& damaged : search.damaged) message += "\n  - " + damaged;
-  message += fmt::format(
-      "\nRestore a good checkpoint, for example from a backup, and start the same command again. To begin "
-      "the stage again at step 0, add --restart-stage {}: damaged checkpoints are renamed, not deleted.",
-      stage);
-  return UserError(message, ExitCode::kStorage);
 }
 
 // All ranks make missing features together. If one rank is asked to stop meanwhile, all stop.
@@ -152,148 +129,6 @@ void StageRun::execute() {
                              [this] { model_.finish(); });
 }
 
-// The step that was made last, which took this time.
-void StageRun::measure(double seconds) {
-  run::MeasuredStep step{.seconds = seconds,
-                         .samples = stage_.batch_size,
-                         .tokens = stage_.batch_size * model_.facts.tokens_per_sample,
-                         .clipped = pending_.back().clipped};
-  if (model_.work_of) {
-    const run::StepWork work = model_.work_of(pending_.back().step);
-    step.tokens = work.tokens, step.flops = work.flops;
-  }
-  meter_.add(step);
-}
-
-void StageRun::begin() {
-  if (!load_newest()) {
-    start_at_zero();
-  } else {
-    log::info("stage {}: continues at step {} of {}", stage_.name, trainer_.step(), stage_.steps);
-    warn_of_threads();
-  }
-  restore_excluded();
-  renew_facts();
-  Looks missing;
-  distributed::on_first_rank(run_.ranks, phase("continuing the metrics"), [&] {
-    if (metrics_ == nullptr) return;
-    metrics_->rewind(stage_.name, trainer_.step());
-    metrics_->report(run::stage_line(stage_.name, trainer_.step(), model_.facts));
-    missing = missing_looks(run_.folder, stage_, trainer_.step(), *metrics_);
-  });
-  missing_ = share_looks(missing);
-  trainer_.bind_ema(*model_.ema);
-}
-
-// The ranks compare what they load with the manifest. Only if that fails are checkpoints read to find a good one;
-// and before a stage may begin again, because then nothing of a damaged one may be left in the trainer.
-bool StageRun::load_newest() {
-  const std::string newest = agree_on_checkpoint(may_restart_);
-  if (newest.empty()) return false;
-  if (!load(newest)) load_good(agree_on_checkpoint(true));
-  return true;
-}
-
-// The name of a step folder, or "".
-std::string StageRun::agree_on_checkpoint(bool reads_whole) {
-  const fs::path folder = run_.folder.checkpoints(stage_.name);
-  std::string newest;
-  distributed::on_first_rank(run_.ranks, phase("looking for a checkpoint"), [&] {
-    create_folders(folder);
-    newest =
-        choose_checkpoint(reads_whole ? run::find_checkpoint(folder) : run::find_unread_checkpoint(folder));
-    run::remove_checkpoint_leftovers(folder);
-  });
-  return distributed::broadcast_string(run_.ranks, newest, 0, phase("which checkpoint"));
-}
-
-// False: it is damaged.
-bool StageRun::load(const std::string& checkpoint) {
-  const fs::path folder = run_.folder.checkpoints(stage_.name) / checkpoint;
-  bool is_damaged = false;
-  distributed::all_together(run_.ranks, phase("loading a checkpoint"), [&] {
-    try {
-      facts_ = load_checkpoint(folder, trainer_, *model_.state, model_.data, model_.inputs);
-    } catch (const DamagedCheckpoint& error) {
-      is_damaged = true;
-      log::warning("{}", error.what());
-    }
-  });
-  saved_step_ = trainer_.step();
-  return !distributed::any_rank(run_.ranks, is_damaged, phase("whether the checkpoint is good"));
-}
-
-void StageRun::load_good(const std::string& checkpoint) {
-  if (load(checkpoint)) return;
-  throw UserError(
-      fmt::format(
-          "checkpoint {} is good when rank 0 reads it as a whole, and differs when it is loaded. Suspect the "
-          "disk, the file server or the memory of a machine; start the same command again.",
-          (run_.folder.checkpoints(stage_.name) / checkpoint).string()),
-      ExitCode::kStorage);
-}
-
-void StageRun::renew_facts() {
-  facts_.data = model_.data;
-  facts_.inputs.insert(model_.inputs.begin(), model_.inputs.end());
-  facts_.threads = at::get_num_threads();
-  facts_.excluded = model_.excluded->found();
-}
-
-// LibTorch divides sums among its threads, and floating-point sums depend on their order.
-void StageRun::warn_of_threads() {
-  const int64_t now = at::get_num_threads(), before = facts_.threads;
-  if (!run_.device.is_cpu() || before == 0 || before == now) return;
-  log::warning(
-      "stage {}: the checkpoint of step {} was made with threads: {}; this process has {}. The run continues, "
-      "but not bit for bit as without the stop; threads: {} would do that.",
-      stage_.name, trainer_.step(), before, now, before);
-}
-
-// Never begins at step 0 if earlier training may be left in the folder: that decision is the user's.
-std::string StageRun::choose_checkpoint(const run::CheckpointSearch& search) {
-  const fs::path folder = run_.folder.checkpoints(stage_.name);
-  if (search.newest) {
-    for (const auto& name : search.unnamed)
-      log::warning("{} is not in the checkpoint's manifest.json and is not read",
-                   (search.newest->folder / name).string());
-    if (may_restart_)
-      log::warning(
-          "stage {}: --restart-stage has no effect: the checkpoint of step {} is good, and the stage "
-          "continues there",
-          stage_.name, search.newest->step);
-    return search.newest->folder.filename();
-  }
-  const int64_t trained = metrics_->lines_of(stage_.name).last_step;
-  if (search.damaged.empty() && trained < 0) return "";
-  if (!may_restart_) throw none_usable(folder, stage_.name, search, trained);
-  for (const auto& checkpoint : run::list_checkpoints(folder))
-    log::warning("stage {} begins again: renamed {} to {}", stage_.name, checkpoint.folder.string(),
-                 run::set_aside(checkpoint.folder).string());
-  return "";
-}
-
-Looks StageRun::share_looks(Looks looks) {
-  const std::string what = phase("what to look at");
-  looks.validation = distributed::any_rank(run_.ranks, looks.validation, what);
-  looks.images = distributed::any_rank(run_.ranks, looks.images, what);
-  looks.metrics = distributed::any_rank(run_.ranks, looks.metrics, what);
-  return looks;
-}
-
-void StageRun::start_at_zero() {
-  distributed::all_together(run_.ranks, phase("initialising"), [this] {
-    facts_.metadata = model_.initialize();
-    facts_.inputs = initial_hashes(run_, stage_);
-  });
-  at::Tensor values = trainer_.state().values;
-  run_.ranks.broadcast(values, 0, phase("weights of rank 0"));
-  trainer_.state().ema.copy_(trainer_.share().values());
-  renew_facts();
-  save();  // proves that saving works before hours of training
-  finish_save();
-}
-
 bool StageRun::is_save_step(int64_t step) const {
   return step == stage_.steps || step % stage_.checkpoints.every == 0 || stage_.checkpoints.forever(step);
 }
@@ -303,85 +138,6 @@ bool StageRun::is_asked_to_stop() const {
 }
 
 bool StageRun::metrics_are_full() const { return metrics_ != nullptr && metrics_->is_full(); }
-
-double StageRun::write_metrics() {
-  if (lock_ != nullptr) lock_->check();
-  double sum = 0;
-  for (const auto& result : pending_) {
-    sum += result.loss;
-    if (metrics_ == nullptr) continue;
-    std::map<std::string, double> values = {
-        {"loss", result.loss}, {"gradient_norm", result.gradient_norm}, {"lr", result.lr}};
-    const auto names = model_.objective->recorded_names();
-    for (size_t i = 0; i < names.size(); ++i)
-      if (!std::isnan(result.recorded[i])) values[names[i]] = result.recorded[i];
-    metrics_->write(stage_.name, result.step + 1, values);
-  }
-  const double mean = pending_.empty() ? 0 : sum / double(pending_.size());
-  pending_.clear();
-  return mean;
-}
-
-void StageRun::show_progress(int64_t step) {
-  const double loss = write_metrics();
-  const data::DataWait wait = model_.loader->take_wait();
-  const double share = interval_seconds_ > 0 ? wait.seconds / interval_seconds_ : 0;
-  warn_of_wait(share, wait);
-  report_interval(wait.seconds);
-  interval_seconds_ = 0;
-  if (progress_) progress_->update(step, fmt::format("loss {:.4f}, {:.0f} % data wait", loss, 100 * share));
-}
-
-run::DeviceReading StageRun::read_devices() {
-  const double nothing = std::nan("");
-  const run::DeviceReading own = device_.read();
-  const at::Tensor numbers = at::tensor(
-      {double(own.memory_bytes), own.power_watts.value_or(nothing), own.energy_joules.value_or(nothing)},
-      at::kDouble);
-  at::Tensor all = at::empty({run_.ranks.world_size() * numbers.numel()}, at::kDouble);
-  run_.ranks.all_gather(numbers, all, phase("reading devices"));
-  const auto optional = [](double number) {
-    return std::isnan(number) ? std::nullopt : std::optional(number);
-  };
-  run::DeviceReading sum;
-  for (int64_t rank = 0; rank < run_.ranks.world_size(); ++rank) {
-    const double* at = all.const_data_ptr<double>() + rank * numbers.numel();
-    const run::DeviceReading one{
-        .memory_bytes = uint64_t(at[0]), .power_watts = optional(at[1]), .energy_joules = optional(at[2])};
-    sum = rank == 0 ? one : run::together(sum, one);
-  }
-  return sum;
-}
-
-// Times and devices are not written to events.jsonl, which is the same for every run with the same seed.
-void StageRun::report_interval(double data_wait_seconds) {
-  const run::DeviceReading devices = read_devices();
-  if (metrics_ == nullptr) return;
-  const int64_t damaged = model_.damaged ? model_.damaged->size() : 0,
-                excluded = int64_t(model_.excluded->found().size());
-  metrics_->report(meter_.take({.stage = stage_.name,
-                                .step = trainer_.step(),
-                                .data_wait_seconds = data_wait_seconds,
-                                .devices = devices,
-                                .quarantined = model_.quarantined + damaged + excluded}));
-}
-
-void StageRun::warn_of_wait(double share, const data::DataWait& wait) {
-  constexpr double kMuch = 0.1, kLeastSeconds = 5;
-  if (share < kMuch || interval_seconds_ < kLeastSeconds || warned_of_wait_) return;
-  warned_of_wait_ = true;
-  log::warning(
-      "stage {}: {:.0f} % of the time is spent waiting for data{}. More loader.threads, a faster disk, or "
-      "features extracted beforehand help.",
-      stage_.name, 100 * share, slowest_source(wait));
-}
-
-std::string StageRun::slowest_source(const data::DataWait& wait) const {
-  const auto slowest = std::max_element(wait.read_seconds.begin(), wait.read_seconds.end());
-  if (slowest == wait.read_seconds.end()) return {};
-  return fmt::format("; the slowest source is {}",
-                     model_.loader->part_names()[size_t(slowest - wait.read_seconds.begin())]);
-}
 
 void StageRun::save() {
   write_metrics();

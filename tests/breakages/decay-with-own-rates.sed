@@ -2,3 +2,4 @@
 # file: src/optim/rates.cpp
 # tests: unit_optim
 s/scaled\.weight_decay \/= factor;//
+s/config\.weight_decay \/ factor/config.weight_decay/

@@ -4,16 +4,13 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <random>
-#include <thread>
 
 #include "chat_server.h"
+#include "kills.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
@@ -147,8 +144,7 @@ TEST_F(Caption, FilesOfOthersStay) {
   EXPECT_EQ(read("mine/captions.jsonl"), "my own captions");
 }
 
-// Starts the command again and again and kills it, anywhere in its start or between requests, until it ends
-// by itself; as often as needed for so many kills. PIXART_CAPTION_KILLS: how many (20).
+// PIXART_CAPTION_KILLS: how many (20).
 TEST_F(Caption, KillsDoNotChangeTheResult) {
   {
     ChatServer server(moody);
@@ -160,33 +156,10 @@ TEST_F(Caption, KillsDoNotChangeTheResult) {
     EXPECT_GT(rejected("whole").size(), 0u);
   };
   const char* wanted = std::getenv("PIXART_CAPTION_KILLS");
-  const int num_kills = wanted == nullptr ? 20 : std::stoi(wanted);
-  const uint32_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  std::mt19937 random(seed);
-  auto server = std::make_unique<ChatServer>(moody);
-  for (int kills = 0; kills < num_kills;) {
-    Process process(arguments(*server, "killed"), folder_.path());
-    if (const int more = int(random() % 12); more > 0) {
-      const int enough = server->num_requests() + more;
-      while (!server->wait_for_requests(enough, 0.02) && !process.has_ended()) {
-      }
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 30));
-    process.kill(SIGKILL);
-    const auto result = process.wait();
-    if (result.code == 128 + SIGKILL) {
-      ++kills;
-      continue;
-    }
-    ASSERT_EQ(result.code, 0) << result.output;
-    expect_the_same();
-    fs::remove_all(folder_ / "killed");
-    server = std::make_unique<ChatServer>(moody);
-  }
-  const auto result = run(*server, "killed");
-  ASSERT_EQ(result.code, 0) << result.output;
-  expect_the_same();
+  expect_kills_change_nothing(
+      folder_,
+      {.number = wanted == nullptr ? 20 : std::stoi(wanted), .most_requests = 12, .most_milliseconds = 30},
+      moody, [](const ChatServer& server) { return arguments(server, "killed"); }, expect_the_same);
 }
 
 TEST_F(Caption, StopsOnRequestAndContinues) {

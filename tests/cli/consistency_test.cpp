@@ -2,15 +2,12 @@
 // sampled and converted.
 #include <gmock/gmock.h>
 
-#include <chrono>
-#include <csignal>
 #include <fstream>
 #include <iterator>
-#include <thread>
 
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
-#include "process.h"
+#include "run_with_stages.h"
 
 namespace pixart::testing {
 namespace {
@@ -24,9 +21,7 @@ const std::string kDistilPrompt = "a red circle on a white background",
                   kFew = "checkpoints/few/step-00000012";
 
 std::string distilled_yaml() {
-  std::string yaml = tiny_run_yaml();
-  yaml.erase(yaml.find("  - name: larger"));
-  return yaml + R"(  - name: few
+  return tiny_run_with(R"(  - name: few
     objective: consistency
     source: scenes
     resolution: 32
@@ -41,25 +36,16 @@ std::string distilled_yaml() {
     samples: {prompts: [a red circle on a white background]}
     validation: {every: 6, source: others, samples: 2}
     checkpoints: {every: 3, keep_last: 9}
-)";
+)");
 }
 
-class ConsistencyRun : public ::testing::Test {
+class ConsistencyRun : public RunWithStages {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    write_text(*folder_ / "run.yaml",
-               replaced(distilled_yaml(), "  - {name: scenes, type: scenes, count: 48}\n",
-                        "  - {name: scenes, type: scenes, count: 48}\n"
-                        "  - {name: others, type: scenes, count: 8, seed: 5}\n"));
-    result_ = pixart({"train", "run.yaml"});
+    train(replaced(distilled_yaml(), "  - {name: scenes, type: scenes, count: 48}\n",
+                   "  - {name: scenes, type: scenes, count: 48}\n"
+                   "  - {name: others, type: scenes, count: 8, seed: 5}\n"));
   }
-  static void TearDownTestSuite() { delete folder_; }
-  void SetUp() override { ASSERT_EQ(result_.code, 0) << result_.output; }
-  static ProcessResult pixart(const std::vector<std::string>& arguments) {
-    return run_pixart(arguments, folder_->path());
-  }
-  static fs::path path(const std::string& name) { return *folder_ / name; }
   static std::string text_of(const fs::path& file) {
     std::ifstream stream(file);
     return {std::istreambuf_iterator<char>(stream), {}};
@@ -78,11 +64,7 @@ class ConsistencyRun : public ::testing::Test {
   static std::vector<std::string> train_again(const std::string& run) {
     return {"train", "run.yaml", "--set", "run=" + run, "--restart-stage", "few"};
   }
-  static TemporaryFolder* folder_;
-  static ProcessResult result_;
 };
-TemporaryFolder* ConsistencyRun::folder_ = nullptr;
-ProcessResult ConsistencyRun::result_;
 
 TEST_F(ConsistencyRun, SaysWhatItIsAndDrawsInFourSteps) {
   EXPECT_THAT(result_.output, Not(HasSubstr("it follows slowly")));
@@ -125,17 +107,8 @@ TEST_F(ConsistencyRun, IsConvertedWithItsScheduler) {
 
 TEST_F(ConsistencyRun, KilledAndContinuedItIsTheSame) {
   copy_before("killed");
-  Process process(train_again("killed"), folder_->path());
-  const auto saved = path("killed/checkpoints/few/step-00000003/manifest.json");
-  while (!fs::exists(saved) && !process.has_ended())
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  process.kill(SIGKILL);
-  process.wait();
-  ASSERT_TRUE(fs::exists(saved));
-  fs::remove_all(path("killed") / kFew);  // should it have come that far
-  const auto again = pixart(train_again("killed"));
-  ASSERT_EQ(again.code, 0) << again.output;
-  EXPECT_THAT(again.output, HasSubstr("stage few: continues at step"));
+  kill_and_continue(train_again("killed"), "few", path("killed/checkpoints/few/step-00000003"),
+                    {path("killed") / kFew});
   EXPECT_EQ(hashes_of("run"), hashes_of("killed"));
 }
 

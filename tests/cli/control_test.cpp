@@ -4,16 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <csignal>
 #include <map>
-#include <thread>
 
 #include "pixart/base/file.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/tensor_file.h"
-#include "process.h"
+#include "run_with_stages.h"
 
 namespace pixart::testing {
 namespace {
@@ -21,14 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-std::string run_yaml() {
-  std::string yaml = tiny_run_yaml();
-  yaml.erase(yaml.find("  - name: larger"));
-  const std::string sources = "sources:\n";
-  yaml.insert(yaml.find(sources) + sources.size(),
-              "  - {name: subject, type: image_folder, path: subject, prompt: my own red circle}\n"
-              "  - {name: class, type: image_folder, path: class, prompt: a red circle, draw: 6}\n");
-  return yaml + R"(  - name: edges
+const std::string kStagesOnTop = R"(  - name: edges
     objective: text_conditional
     source: scenes
     resolution: 32
@@ -55,26 +45,26 @@ std::string run_yaml() {
     samples: {num_steps: 2, prompts: [my own red circle]}
     checkpoints: {every: 4, keep_last: 9}
 )";
+
+std::string run_yaml() {
+  std::string yaml = tiny_run_with(kStagesOnTop);
+  const std::string sources = "sources:\n";
+  yaml.insert(yaml.find(sources) + sources.size(),
+              "  - {name: subject, type: image_folder, path: subject, prompt: my own red circle}\n"
+              "  - {name: class, type: image_folder, path: class, prompt: a red circle, draw: 6}\n");
+  return yaml;
 }
 
-class StagesOnTop : public ::testing::Test {
+class StagesOnTop : public RunWithStages {
  protected:
   static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    write_text(*folder_ / "run.yaml", run_yaml());
-    fs::create_directories(*folder_ / "subject");
+    fs::create_directories(path("subject"));
     for (const int gray : {40, 200}) {
       Image image(32, 32, uint8_t(gray));
-      formats::save_png(*folder_ / fmt::format("subject/{}.png", gray), image);
+      formats::save_png(path(fmt::format("subject/{}.png", gray)), image);
     }
-    result_ = pixart({"train", "run.yaml"});
+    train(run_yaml());
   }
-  static void TearDownTestSuite() { delete folder_; }
-  void SetUp() override { ASSERT_EQ(result_.code, 0) << result_.output; }
-  static ProcessResult pixart(const std::vector<std::string>& arguments) {
-    return run_pixart(arguments, folder_->path());
-  }
-  static fs::path path(const std::string& name) { return *folder_ / name; }
   static std::map<std::string, at::Tensor> load(const std::string& name) {
     return formats::load_safetensors(path(name)).tensors;
   }
@@ -84,8 +74,8 @@ class StagesOnTop : public ::testing::Test {
       hashes.push_back(formats::sha256_of_file(path(run) / "checkpoints" / step / file));
     return hashes;
   }
-  // Trains the stage in a copy of the run, kills it after its first save, and continues.
-  static void kill_and_continue(const std::string& stage, const std::string& first, const std::string& last) {
+  // Trains the stage in a copy of the run, killed after its first save.
+  static void train_killed(const std::string& stage, const std::string& first, const std::string& last) {
     const std::string copy = "killed-" + stage;
     fs::copy(path("run"), path(copy), fs::copy_options::recursive);
     const fs::path checkpoints = path(copy) / "checkpoints" / stage;
@@ -93,23 +83,10 @@ class StagesOnTop : public ::testing::Test {
     fs::remove_all(path(copy) / "lora" / stage);
     const std::vector<std::string> train = {"train",   "run.yaml", "--set",           "run=" + copy,
                                             "--stage", stage,      "--restart-stage", stage};
-    Process process(train, folder_->path());
-    while (!fs::exists(checkpoints / first / "manifest.json") && !process.has_ended())
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    process.kill(SIGKILL);
-    process.wait();
-    ASSERT_TRUE(fs::exists(checkpoints / first / "manifest.json"));
-    fs::remove_all(checkpoints / last);  // should it have come that far
-    const auto again = pixart(train);
-    ASSERT_EQ(again.code, 0) << again.output;
-    EXPECT_THAT(again.output, HasSubstr("continues at step"));
+    kill_and_continue(train, stage, checkpoints / first, {checkpoints / last});
     EXPECT_EQ(hashes_of("run", stage + "/" + last), hashes_of(copy, stage + "/" + last));
   }
-  static TemporaryFolder* folder_;
-  static ProcessResult result_;
 };
-TemporaryFolder* StagesOnTop::folder_ = nullptr;
-ProcessResult StagesOnTop::result_;
 
 bool is_control(const std::string& name) { return name.starts_with("controlnet."); }
 
@@ -141,8 +118,8 @@ TEST_F(StagesOnTop, OnlyTheControlIsTrained) {
 }
 
 TEST_F(StagesOnTop, KilledAndContinuedTheyAreTheSame) {
-  kill_and_continue("edges", "step-00000004", "step-00000012");
-  kill_and_continue("subject", "step-00000004", "step-00000008");
+  train_killed("edges", "step-00000004", "step-00000012");
+  train_killed("subject", "step-00000004", "step-00000008");
 }
 
 TEST_F(StagesOnTop, ImagesFollowAControlImage) {

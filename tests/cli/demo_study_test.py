@@ -69,6 +69,10 @@ class Read(Scratch):
             self.assertIn(name, output)
         self.assertEqual(output.count('"shape"'), SCENES - 2)
 
+    def test_what_does_not_exist_is_said(self):
+        output = run(PIXART, "demo", "read", "nowhere", folder=self.folder, code=BAD_INPUT)
+        self.assertIn("nowhere does not exist: give a folder, shards or a table of images", output)
+
 
 class Compare(Scratch):
     def test_all_wrong_arguments_are_named_at_once(self):

@@ -4,6 +4,7 @@ every run file that they show. What each block is for is said in the comment in 
 Usage: guide_test.py SOURCE_DIR PIXART [PAGE.md ...]    (README.md and these pages only)
 """
 
+import functools
 import os
 import pathlib
 import re
@@ -20,7 +21,7 @@ STAND_INS = f"""
 run: stand-ins
 autoencoder: {{block_out_channels: [8, 8, 8, 8], layers_per_block: 1, norm_num_groups: 4}}
 text_encoder: {{d_model: 64, num_layers: 1, num_heads: 4, d_ff: 64}}
-transformer: {{patch_size: 2, hidden_size: 384, depth: 2, num_heads: 6}}
+transformer: {{patch_size: 2, hidden_size: 96, depth: 2, num_heads: 2}}
 sources:
   - {{name: fashion, type: idx, path: {FASHION}, max_samples: 16}}
   - {{name: mine, type: image_folder, path: my-images}}
@@ -41,7 +42,7 @@ pixart convert DiT-XL-2-256x256.pt PixArt-XL-2-512x512.pth --reparameterize --ca
 pixart convert DiT-XL-2-256x256.pt PixArt-Sigma-XL-2-256x256.pth --reparameterize --caption-channels 64 --max-tokens 300
 """
 SMALLER_FILES = [
-    ("preset: XL/2", "patch_size: 2, hidden_size: 384, depth: 2, num_heads: 6"),
+    ("preset: XL/2", "patch_size: 2, hidden_size: 96, depth: 2, num_heads: 2"),
     (r"resolution: \d+", "resolution: 64"),
     (r"\bsteps: \d+", "steps: 2"),
     (r"\bbatch_size: \d+", "batch_size: 8"),
@@ -55,6 +56,7 @@ SMALLER_COMMANDS = [
     (r"(--reparameterize.*)", r"\1 --caption-channels 64"),
     (r"launch -n 8", "launch -n 2"),
     (r"step-00002000", "step-00000002"),
+    (r"--widths 48,96,192,384", "--widths 48,96"),
 ]
 # What the commands are known to make, by page.
 MADE = {
@@ -107,6 +109,11 @@ def sections(text):
     return {part.partition(":")[0]: part.rstrip("\n") + "\n" for part in parts if part.strip()}
 
 
+@functools.cache
+def help_of(command):
+    return run(f"pixart {command} --help")
+
+
 def check_options(page, text):
     """Of commands that are not run: that there are such options."""
     for line in text.replace("\\\n", " ").splitlines():
@@ -114,7 +121,7 @@ def check_options(page, text):
         if words[:1] != ["pixart"]:
             continue
         command = words[1:3] if words[1] in ("data", "compbench", "study") else words[1:2]
-        help_text = run(f"pixart {' '.join(command)} --help")
+        help_text = help_of(" ".join(command))
         for option in re.findall(r" (--[a-z-]+)", " ".join(words[1:])):
             if help_text and not re.search(rf"(^|[\s,]){option}\b", help_text):
                 problems.append(f"{page.name}: pixart {' '.join(command)} has no option {option}")

@@ -4,16 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
-#include <csignal>
 #include <fstream>
-#include <memory>
 #include <nlohmann/json.hpp>
-#include <random>
-#include <thread>
 
 #include "chat_server.h"
+#include "kills.h"
 #include "pixart/base/error.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
@@ -231,34 +227,13 @@ TEST_F(Judge, KillsDoNotChangeTheResult) {
   }
   const auto whole = answers("whole");
   const json scores = summary("whole")["scores"];
-  const uint32_t seed = std::random_device{}();
-  SCOPED_TRACE(fmt::format("seed {}", seed));
-  std::mt19937 random(seed);
-  auto server = std::make_unique<ChatServer>(moody);
-  constexpr int kKills = 20;
-  for (int kills = 0; kills < kKills;) {
-    Process process(arguments(*server, "killed"), folder_.path());
-    if (const int more = int(random() % 6); more > 0) {
-      const int enough = server->num_requests() + more;
-      while (!server->wait_for_requests(enough, 0.02) && !process.has_ended()) {
-      }
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 20));
-    process.kill(SIGKILL);
-    const auto result = process.wait();
-    if (result.code == 128 + SIGKILL) {
-      ++kills;
-      continue;
-    }
-    ASSERT_EQ(result.code, 0) << result.output;
-    EXPECT_EQ(answers("killed"), whole);
-    fs::remove_all(folder_ / "killed");
-    server = std::make_unique<ChatServer>(moody);
-  }
-  const auto result = run(*server, "killed");
-  ASSERT_EQ(result.code, 0) << result.output;
-  EXPECT_EQ(answers("killed"), whole);
-  EXPECT_EQ(summary("killed")["scores"], scores);
+  expect_kills_change_nothing(
+      folder_, {.most_requests = 6, .most_milliseconds = 20}, moody,
+      [](const ChatServer& server) { return arguments(server, "killed"); },
+      [&] {
+        EXPECT_EQ(answers("killed"), whole);
+        EXPECT_EQ(summary("killed")["scores"], scores);
+      });
 }
 
 TEST_F(Judge, FaultsOfAllRequestsEndTheCall) {

@@ -4,18 +4,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <csignal>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "pixart/base/file.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/tensor_file.h"
-#include "process.h"
+#include "run_with_stages.h"
 
 namespace pixart::testing {
 namespace {
@@ -26,9 +23,7 @@ using ::testing::MatchesRegex;
 namespace fs = std::filesystem;
 
 std::string run_yaml() {
-  std::string yaml = tiny_run_yaml();
-  yaml.erase(yaml.find("  - name: larger"));
-  return yaml + R"(  - name: style
+  return tiny_run_with(R"(  - name: style
     objective: text_conditional
     source: scenes
     resolution: 32
@@ -50,22 +45,12 @@ std::string run_yaml() {
     batch_size: 8
     init: {how: copy, from: style}
     samples: {num_steps: 2, prompts: [a red circle on a white background]}
-)";
+)");
 }
 
-class LoraRun : public ::testing::Test {
+class LoraRun : public RunWithStages {
  protected:
-  static void SetUpTestSuite() {
-    folder_ = new TemporaryFolder;
-    write_text(*folder_ / "run.yaml", run_yaml());
-    result_ = pixart({"train", "run.yaml"});
-  }
-  static void TearDownTestSuite() { delete folder_; }
-  void SetUp() override { ASSERT_EQ(result_.code, 0) << result_.output; }
-  static ProcessResult pixart(const std::vector<std::string>& arguments) {
-    return run_pixart(arguments, folder_->path());
-  }
-  static fs::path path(const std::string& name) { return *folder_ / name; }
+  static void SetUpTestSuite() { train(run_yaml()); }
   static std::map<std::string, at::Tensor> load(const std::string& name) {
     return formats::load_safetensors(path(name)).tensors;
   }
@@ -82,11 +67,7 @@ class LoraRun : public ::testing::Test {
       hashes.push_back(formats::sha256({static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()}));
     return hashes;
   }
-  static TemporaryFolder* folder_;
-  static ProcessResult result_;
 };
-TemporaryFolder* LoraRun::folder_ = nullptr;
-ProcessResult LoraRun::result_;
 
 bool is_adapter(const std::string& name) { return name.find(".lora_") != std::string::npos; }
 
@@ -159,18 +140,8 @@ TEST_F(LoraRun, KilledAndContinuedItIsTheSame) {
   // Their lines in events.jsonl are there without a checkpoint: such a stage begins again on request only.
   const std::vector<std::string> train = {"train",           "run.yaml", "--set",           "run=killed",
                                           "--restart-stage", "style",    "--restart-stage", "after"};
-  Process process(train, folder_->path());
-  const auto saved = path("killed/checkpoints/style/step-00000005/manifest.json");
-  while (!fs::exists(saved) && !process.has_ended())
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  process.kill(SIGKILL);
-  process.wait();
-  ASSERT_TRUE(fs::exists(saved));
-  fs::remove_all(path("killed/checkpoints/style/step-00000020"));  // should it have come that far
-  fs::remove_all(path("killed/checkpoints/after"));
-  const auto again = pixart(train);
-  ASSERT_EQ(again.code, 0) << again.output;
-  EXPECT_THAT(again.output, HasSubstr("stage style: continues at step"));
+  kill_and_continue(train, "style", path("killed/checkpoints/style/step-00000005"),
+                    {path("killed/checkpoints/style/step-00000020"), path("killed/checkpoints/after")});
   EXPECT_EQ(hashes_of("run"), hashes_of("killed"));
 }
 

@@ -4,6 +4,7 @@
 Usage: numbers_test.py SOURCE_DIR PIXART [TEST...]
 """
 import concurrent.futures
+import functools
 import pathlib
 import re
 import subprocess
@@ -71,11 +72,16 @@ def number_options(help_text):
         yield option, "number" if kind == "FLOAT" else "integer", (float(low), float(high)) if low else None
 
 
+@functools.cache
+def help_of(*command):
+    code, text = pixart(*command, "--help")
+    assert code == DONE, text
+    return text
+
+
 def commands(*parents):
     """Every command, as the words that name it."""
-    code, text = pixart(*parents, "--help")
-    assert code == DONE, text
-    for name in re.findall(r"^  ([a-z][a-z-]*)  ", text.partition("Subcommands:")[2], re.M):
+    for name in re.findall(r"^  ([a-z][a-z-]*)  ", help_of(*parents).partition("Subcommands:")[2], re.M):
         yield (*parents, name)
         yield from commands(*parents, name)
 
@@ -161,9 +167,7 @@ class Numbers(unittest.TestCase):
     def test_every_number_option(self):
         cases = []
         for command in COMMANDS:
-            code, text = pixart(command[0], "--help")
-            self.assertEqual(code, DONE)
-            options = list(number_options(text))
+            options = list(number_options(help_of(command[0])))
             self.assertGreater(len(options), 0, command)
             cases += [(command, option, value, limits) for option, kind, limits in options for value in VALUES[kind]]
         self.assertGreater(len(cases), 100)
@@ -177,7 +181,7 @@ class Numbers(unittest.TestCase):
         """In every command; "nan" is in each range."""
         cases = []
         for command in commands():
-            for option, kind, _ in number_options(pixart(*command, "--help")[1]):
+            for option, kind, _ in number_options(help_of(*command)):
                 if kind == "number":
                     cases += [(command, option, value) for value in ("nan", "inf", "1e999")]
         self.assertGreater(len(cases), 30)
@@ -187,7 +191,7 @@ class Numbers(unittest.TestCase):
         """In every command; a parser that gives the largest number instead would change the seed without a word."""
         cases, unsigned = [], 0
         for command in commands():
-            for option, is_unsigned in whole_numbers(pixart(*command, "--help")[1]):
+            for option, is_unsigned in whole_numbers(help_of(*command)):
                 cases.append((command, option, "99999999999999999999999"))
                 unsigned += is_unsigned
                 if is_unsigned:

@@ -15,6 +15,11 @@ BFLOAT16 = 1e-4
 # Values of features that are rounded to another float16 or bfloat16, because an encoder adds in another order.
 ON_THE_FLY = 1e-5
 
+# A step of the autoencoder takes as long as three of a transformer. Tests of transformers alone train the rest with one step.
+STEPS = {"autoencoder": 2, "class": 4, "text": 4, "larger": 2}
+TRANSFORMERS = STEPS | {"autoencoder": 1}
+LAST = {"autoencoder": 1, "class": 1, "text": 1, "larger": 3}
+
 WATCHING = [f"stages.{stage}.{setting}" for stage in STAGES
             for setting in ("validation.every=2", "validation.source=held_out", "validation.samples=5", "samples.every=3")]
 
@@ -28,8 +33,8 @@ class Product(TestCase):
     def on_cpu(self):
         return self.trained("cpu", WATCHING, device="cpu")
 
-    def trained(self, run, settings=(), **more):
-        result = self.program.train(run, settings, **more)
+    def trained(self, run, settings=(), steps=STEPS, **more):
+        result = self.program.train(run, settings, steps=steps, **more)
         self.assertEqual(result.code, 0, result.output[-3000:])
         return result
 
@@ -79,8 +84,8 @@ class Product(TestCase):
     def test_packed_captions(self):
         """Heads of a multiple of 8 channels: cross-attention reads the captions where they are packed."""
         settings = ["transformer.hidden_size=48"] + transformers("precision=bfloat16")
-        expected = self.trained("packed_cpu", settings, device="cpu")
-        result = self.trained("packed", settings)
+        expected = self.trained("packed_cpu", settings, TRANSFORMERS, device="cpu")
+        result = self.trained("packed", settings, TRANSFORMERS)
         self.check_reports(result)
         self.compare(result, expected, BFLOAT16)
         shapes = result.reports[0]["attention"]
@@ -88,10 +93,10 @@ class Product(TestCase):
         self.assertTrue(packed and all("BFloat16" in shape for shape in packed), shapes)
         self.assertFalse(any("masked" in shape for shape in shapes), "no block of captions is padded")
         self.assertIn("flash of 24 is used", result.output, "the forms of self-attention were timed")
-        again = self.trained("packed_again", settings)
+        again = self.trained("packed_again", settings, TRANSFORMERS)
         self.assertIn("flash of 24 is used, which was the fastest", again.output, "the timing is kept")
         self.compare(again, result, FLOAT32)
-        recomputed = self.trained("packed_recomputed", settings + transformers("activation_checkpointing=1"))
+        recomputed = self.trained("packed_recomputed", settings + transformers("activation_checkpointing=1"), TRANSFORMERS)
         self.check_reports(recomputed)
         self.compare(recomputed, result, FLOAT32)
 
@@ -125,7 +130,7 @@ class Product(TestCase):
 
     def run_in_parts(self, run, settings):
         """Stopped after the third step of each stage; the same command goes on."""
-        arguments = [*self.program.train_arguments(run, settings), "--stop-at-step", "3"]
+        arguments = [*self.program.train_arguments(run, settings, steps=STEPS), "--stop-at-step", "3"]
         codes = []
         while not codes or codes[-1] == 75:
             result = self.program.call(arguments, run)
@@ -161,12 +166,12 @@ class Product(TestCase):
     def test_fused_kernels(self):
         """Rows of a multiple of eight numbers, which our kernels take; other tests have others."""
         fused = ["transformer.hidden_size=48"]
-        expected = self.trained("fused_cpu", fused, device="cpu")
+        expected = self.trained("fused_cpu", fused, TRANSFORMERS, device="cpu")
         kernels = ("residual_norm_kernel", "residual_norm_backward_kernel", "gated_residual_kernel", "gated_residual_backward_kernel",
                    "bias_gelu_kernel", "bias_gelu_backward_kernel", "sum_parts_kernel")
 
         def check(name, tolerance, settings=(), seen=kernels, **more):
-            result = self.trained(f"fused_{name}", fused + list(settings), **more)
+            result = self.trained(f"fused_{name}", fused + list(settings), TRANSFORMERS, **more)
             self.check_reports(result, more.get("ranks", 1))
             self.compare(result, expected, tolerance)
             found = {kernel for kernel in kernels if any(call.startswith(kernel) for call in result.reports[0]["kernels"])}
@@ -184,18 +189,18 @@ class Product(TestCase):
 
     def test_lora(self):
         settings = [f"stages.larger.{setting}" for setting in ("resolution=32", "multi_scale=false", "lora.rank=2", "lora.alpha=4")]
-        expected = self.trained("lora_cpu", settings, device="cpu")
+        expected = self.trained("lora_cpu", settings, LAST, device="cpu")
         for ranks in (1, 2):
-            result = self.trained(f"lora_{ranks}", settings, ranks=ranks)
+            result = self.trained(f"lora_{ranks}", settings, LAST, ranks=ranks)
             self.check_reports(result, ranks)
             self.compare(result, expected, FLOAT32)
 
     def test_compressed_keys(self):
         settings = [f"stages.larger.{setting}" for setting in ("micro_conditions=false", "kv_compression.sampling=conv",
                                                                "kv_compression.layers=[0, 1]")]
-        expected = self.trained("compressed_cpu", settings, device="cpu")
+        expected = self.trained("compressed_cpu", settings, LAST, device="cpu")
         for precision, tolerance in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
-            result = self.trained(f"compressed_{precision}", settings + transformers(f"precision={precision}"))
+            result = self.trained(f"compressed_{precision}", settings + transformers(f"precision={precision}"), LAST)
             self.check_reports(result)
             self.compare(result, expected, tolerance)
 
@@ -210,7 +215,7 @@ class Product(TestCase):
         self.compare(expected, self.on_cpu, ON_THE_FLY)
 
     def test_sample(self):
-        self.trained("drawn", steps={"text": 2, "larger": 1})
+        self.trained("drawn", steps={"autoencoder": 1, "class": 1, "text": 2, "larger": 1})
         for precision in ("float32", "bfloat16"):
             result = self.program.call(["sample", "drawn", "a red circle", "--device", "cuda", "--steps", "2",
                                         "--precision", precision], f"sample-{precision}")

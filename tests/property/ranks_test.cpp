@@ -67,7 +67,7 @@ SessionOptions options_of(int64_t steps, int64_t batch, run::Numerics numerics) 
 }
 
 TEST(Ranks, ExactModeGivesTheSameBits) {
-  constexpr int64_t kSteps = 200;
+  constexpr int64_t kSteps = 60;
   auto options = options_of(kSteps, 8, run::Numerics::kExact);
   const Outcome one = run(1, kSteps, options);
   EXPECT_LT(one.losses.back(), one.losses.front());
@@ -119,7 +119,7 @@ TEST(Ranks, ExactModeSaysWhichNumbersOfRanksItTakes) {
 // Sums of floats in another order. A learning rate as low as the published one keeps the difference from
 // growing.
 TEST(Ranks, DefaultModeIsTheSameWithinRounding) {
-  constexpr int64_t kSteps = 200;
+  constexpr int64_t kSteps = 60;
   auto options = options_of(kSteps, 8, run::Numerics::kDefault);
   options.config.optimizer.lr = 2e-5;
   const Outcome one = run(1, kSteps, options);
@@ -156,7 +156,6 @@ TEST(Ranks, ShardsOfTheOptimizerChangeNoBit) {
   }
 }
 
-// Also of one rank alone; the others must not apply it either.
 // The target network is the EMA, which is spread over the ranks with optimizer.shard.
 TEST(Ranks, DistillationGivesTheSameBits) {
   constexpr int64_t kSteps = 6;
@@ -175,6 +174,7 @@ TEST(Ranks, DistillationGivesTheSameBits) {
   expect_same_bits(one, run(1, kSteps, options));
 }
 
+// Also of one rank alone; the others must not apply it either.
 TEST(Ranks, ABadGradientOfAnyParameterReachesNoWeight) {
   log::set_level(log::Level::kError);  // a warning each
   const auto errors =
