@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "golden.h"
+#include "golden_device.h"
 #include "pixart/optim/adamw.h"
 #include "pixart/optim/came.h"
 #include "pixart/optim/flat_parameters.h"
@@ -29,7 +30,7 @@ FlatParameters flat_copy(const GoldenCase& c, const std::string& prefix,
   std::vector<at::Tensor> parameters;
   for (const auto& name : names) {
     parameters.push_back(c.tensor(prefix + name)
-                             .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+                             .to(testing::golden_device(), at::kFloat, /*non_blocking=*/false, /*copy=*/true)
                              .set_requires_grad(true));
   }
   return FlatParameters(parameters);
@@ -47,7 +48,7 @@ class History {
  public:
   void record(const std::vector<at::Tensor>& views) {
     steps_.resize(views.size());
-    for (size_t i = 0; i < views.size(); ++i) steps_[i].push_back(views[i].detach().clone());
+    for (size_t i = 0; i < views.size(); ++i) steps_[i].push_back(views[i].detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
   }
   at::Tensor of(size_t i) const { return at::stack(steps_.at(i)); }
 
@@ -98,8 +99,8 @@ void check_adamw(const GoldenCase& c) {
   });
   const auto exp_avg = flat.views(state.exp_avg), exp_avg_sq = flat.views(state.exp_avg_sq);
   for (size_t i = 0; i < names.size(); ++i) {
-    expect_golden(c, "out.state." + names[i] + ".exp_avg", exp_avg[i]);
-    expect_golden(c, "out.state." + names[i] + ".exp_avg_sq", exp_avg_sq[i]);
+    expect_golden(c, "out.state." + names[i] + ".exp_avg", exp_avg[i].cpu());
+    expect_golden(c, "out.state." + names[i] + ".exp_avg_sq", exp_avg_sq[i].cpu());
   }
 }
 
@@ -118,14 +119,14 @@ void check_came(const GoldenCase& c) {
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string prefix = "out.state." + names[i] + ".";
     const CameMoments& moments = state.moments[i];
-    expect_golden(c, prefix + "exp_avg", exp_avg[i]);
+    expect_golden(c, prefix + "exp_avg", exp_avg[i].cpu());
     for (const auto& [key, tensor] :
          {std::pair{"exp_avg_sq", moments.exp_avg_sq}, std::pair{"exp_avg_sq_row", moments.exp_avg_sq_row},
           std::pair{"exp_avg_sq_col", moments.exp_avg_sq_col},
           std::pair{"exp_avg_res_row", moments.exp_avg_res_row},
           std::pair{"exp_avg_res_col", moments.exp_avg_res_col}}) {
       EXPECT_EQ(tensor.defined(), c.has(prefix + key)) << prefix << key;
-      if (tensor.defined()) expect_golden(c, prefix + key, tensor);
+      if (tensor.defined()) expect_golden(c, prefix + key, tensor.cpu());
     }
   }
 }
