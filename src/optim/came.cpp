@@ -155,7 +155,7 @@ CameState make_came_state(const FlatParameters& parameters) {
 }
 
 void came_step(const FlatParameters& parameters, CameState& state, const CameConfig& config, double lr,
-               double gradient_scale, const at::Tensor& ema, double ema_decay) {
+               const GradientScale& gradient_scale, const at::Tensor& ema, double ema_decay) {
   PIXART_CHECK(config.betas.size() == 3, "{} betas", config.betas.size());
   PIXART_CHECK(state.moments.size() == parameters.num_parameters(), "moments of {} parameters for {}",
                state.moments.size(), parameters.num_parameters());
@@ -168,7 +168,7 @@ void came_step(const FlatParameters& parameters, CameState& state, const CameCon
   Group matrices, vectors;
   for (size_t i = 0; i < values.size(); ++i) {
     Group& group = is_factored(values[i]) ? matrices : vectors;
-    if (group.elements + values[i].numel() > most) update(group, config, lr, gradient_scale);
+    if (group.elements + values[i].numel() > most) update(group, config, lr, gradient_scale.factor);
     group.values.push_back(values[i]);
     if (parameters.decays(i)) group.decayed_values.push_back(values[i]);
     group.gradients.push_back(gradients[i]);
@@ -176,8 +176,8 @@ void came_step(const FlatParameters& parameters, CameState& state, const CameCon
     group.moments.push_back(&state.moments[i]);
     group.elements += values[i].numel();
   }
-  update(matrices, config, lr, gradient_scale);
-  update(vectors, config, lr, gradient_scale);
+  update(matrices, config, lr, gradient_scale.factor);
+  update(vectors, config, lr, gradient_scale.factor);
   finish_values(parameters.values(), ema, ema_decay, parameters.rounded());
 }
 

@@ -79,11 +79,12 @@ std::shared_ptr<CameWork> make_came_work(const FlatParameters& parameters) {
 }
 
 void came_step_by_kernels(const FlatParameters& parameters, CameState& state, const CameConfig& config,
-                          double lr, double gradient_scale, const at::Tensor& ema, double ema_decay) {
+                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema, double ema_decay) {
   CameWork& work = *state.work;
-  const kernels::CameElement element = element_of(config, lr, gradient_scale, ema_decay);
+  const kernels::CameElement element = element_of(config, lr, gradient_scale.factor, ema_decay);
   [[maybe_unused]] const kernels::CameBuffers buffers{
       .element = static_cast<const kernels::CameElement*>(work.element.send(&element, sizeof element)),
+      .norm = device_norm(gradient_scale),
       .parameters = address_of<const kernels::CameParameter>(work.parameters),
       .tiles = address_of<const int32_t>(work.tiles),
       .stacks = address_of<const int32_t>(work.stacks),

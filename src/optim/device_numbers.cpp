@@ -29,4 +29,11 @@ void* DeviceNumbers::send(const void* numbers, size_t bytes) {
   return on_device_.mutable_data_ptr();
 }
 
+kernels::DeviceNorm device_norm(const GradientScale& scale) {
+  if (!scale.squared_norm.defined()) return {};
+  PIXART_CHECK(scale.squared_norm.scalar_type() == at::kDouble && scale.squared_norm.numel() == 1,
+               "a norm of type {}", c10::toString(scale.squared_norm.scalar_type()));
+  return {.squared = scale.squared_norm.const_data_ptr<double>(), .most = scale.max_norm};
+}
+
 }  // namespace pixart::optim

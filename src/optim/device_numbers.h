@@ -6,6 +6,9 @@
 #include <array>
 #include <memory>
 
+#include "kernels/clip.h"
+#include "pixart/optim/adamw.h"
+
 namespace pixart::optim {
 
 class DeviceNumbers {
@@ -25,5 +28,8 @@ class DeviceNumbers {
   std::array<Slot, 4> slots_;
   size_t next_ = 0;
 };
+
+// As arguments of kernels.
+kernels::DeviceNorm device_norm(const GradientScale& scale);
 
 }  // namespace pixart::optim

@@ -36,16 +36,16 @@ void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const a
                                                        values.numel(), stream));
 }
 
-at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials) {
-  at::Tensor totals = at::empty({2}, partials.options());
+at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials, const at::Tensor& into) {
+  at::Tensor totals = into.defined() ? into : at::empty({2}, partials.options());
   [[maybe_unused]] kernels::LossValue value{};
   if (loss.defined() && loss.scalar_type() == at::kDouble)
     value.as_double = loss.const_data_ptr<double>();
   else if (loss.defined())
     value.as_float = loss.const_data_ptr<float>();
-  [[maybe_unused]] double* into = totals.mutable_data_ptr<double>();
+  [[maybe_unused]] double* place = totals.mutable_data_ptr<double>();
   PIXART_LAUNCH(partials.device(), kernels::totals_cuda(value, partials.const_data_ptr<double>(),
-                                                        partials.numel(), into, stream));
+                                                        partials.numel(), place, stream));
   return totals;
 }
 

@@ -103,7 +103,7 @@ Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parame
   }
 }
 
-void Optimizer::step(const FlatParameters& parameters, double lr, double gradient_scale,
+void Optimizer::step(const FlatParameters& parameters, double lr, const GradientScale& gradient_scale,
                      const at::Tensor& ema, double ema_decay) {
   if (auto* came = std::get_if<Came>(&method_)) {
     came_step(parameters, came->state, came->config, lr, gradient_scale, ema, ema_decay);

@@ -153,7 +153,7 @@ StepResult Trainer::train_step(bool stop_requested) {
   if (result.skipped)
     skip(result, std::move(batches), numbers_of(losses));
   else
-    update(result);
+    update(result, totals.squared_norm);
   loaded_step_ = ++step_;
   return result;
 }
@@ -165,11 +165,13 @@ at::Tensor Trainer::with_recorded(const at::Tensor& loss, double share) const {
   return at::cat({loss.to(at::kDouble).view({1}), recorded * share});
 }
 
-void Trainer::update(StepResult& result) {
+void Trainer::update(StepResult& result, const at::Tensor& squared_norm) {
   const double scale =
       config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
   result.clipped = scale < 1;
-  optimizer_.step(share_, result.lr, scale, ema_, ema_decay(config_, step_));
+  const optim::GradientScale gradient_scale(scale, config_.gradient_clip > 0 ? squared_norm : at::Tensor(),
+                                            config_.gradient_clip);
+  optimizer_.step(share_, result.lr, gradient_scale, ema_, ema_decay(config_, step_));
   for (size_t i = 0; i < power_emas_.size(); ++i)
     optim::ema_update(
         power_emas_[i], share_.values(),

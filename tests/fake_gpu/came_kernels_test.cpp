@@ -160,6 +160,18 @@ TEST(CameKernelsOnNothing, GradientsOfZeroMoveNothing) {
   EXPECT_EQ(memory.values, before);
 }
 
+TEST(CameKernelsOnNothing, TheClipFactorOfANormIsTheHosts) {
+  CameMemory by_device({{0, 1, 20, 30, true, false}, {600, 1, 1, 40, false, true}}), by_host = by_device;
+  const double squared = 9, most = 1;
+  CameBuffers buffers = by_device.buffers(0, false);
+  buffers.norm = {&squared, most};
+  ASSERT_EQ(came_cuda(buffers, by_device.layout, nullptr), nullptr);
+  buffers = by_host.buffers(0, false);
+  by_host.element.gradient_scale = float(clip_factor_of(std::sqrt(squared), most));
+  ASSERT_EQ(came_cuda(buffers, by_host.layout, nullptr), nullptr);
+  EXPECT_EQ(by_device.values, by_host.values);
+}
+
 TEST(CameKernelsOnNothing, AGradientThatIsNotANumberShows) {
   CameMemory memory({{0, 1, 20, 30, true, true}});
   const CameBuffers buffers = memory.buffers(0, false);

@@ -26,11 +26,12 @@ std::vector<std::string> names_under(const GoldenCase& c, const std::string& pre
 }
 
 FlatParameters flat_copy(const GoldenCase& c, const std::string& prefix,
-                         const std::vector<std::string>& names) {
+                         const std::vector<std::string>& names,
+                         const at::Device& device = testing::golden_device()) {
   std::vector<at::Tensor> parameters;
   for (const auto& name : names) {
     parameters.push_back(c.tensor(prefix + name)
-                             .to(testing::golden_device(), at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+                             .to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true)
                              .set_requires_grad(true));
   }
   return FlatParameters(parameters);
@@ -48,7 +49,8 @@ class History {
  public:
   void record(const std::vector<at::Tensor>& views) {
     steps_.resize(views.size());
-    for (size_t i = 0; i < views.size(); ++i) steps_[i].push_back(views[i].detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
+    for (size_t i = 0; i < views.size(); ++i)
+      steps_[i].push_back(views[i].detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
   }
   at::Tensor of(size_t i) const { return at::stack(steps_.at(i)); }
 
@@ -139,7 +141,7 @@ void check_muon(const GoldenCase& c) {
                                    .eps = config.at("eps"),
                                    .weight_decay = config.at("weight_decay")}};
   const auto names = names_under(c, "in.param.");
-  FlatParameters flat = flat_copy(c, "in.param.", names);
+  FlatParameters flat = flat_copy(c, "in.param.", names, at::kCPU);  // products are in bfloat16 on a GPU
   std::vector<int64_t> matrices;
   for (const auto& name : names) matrices.push_back(config.at("matrices").value(name, 0));
   MuonState state = make_muon_state(flat, matrices);

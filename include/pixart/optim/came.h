@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "pixart/optim/adamw.h"
 #include "pixart/optim/flat_parameters.h"
 
 namespace pixart::optim {
@@ -40,6 +41,6 @@ CameState make_came_state(const FlatParameters& parameters);
 // whatever the number of parameters, with the same arguments at each step; their last pass also writes the EMA and the rounded
 // copy.
 void came_step(const FlatParameters& parameters, CameState& state, const CameConfig& config, double lr,
-               double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0);
+               const GradientScale& gradient_scale = {}, const at::Tensor& ema = {}, double ema_decay = 0.0);
 
 }  // namespace pixart::optim

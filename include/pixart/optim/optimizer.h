@@ -93,7 +93,7 @@ class Optimizer {
             const std::vector<int64_t>& matrices = {}, const std::vector<std::vector<double>>& rates = {});
 
   // One update, including clipping by gradient_scale and the EMA; see adamw.h, came.h and muon.h.
-  void step(const FlatParameters& parameters, double lr, double gradient_scale, const at::Tensor& ema,
+  void step(const FlatParameters& parameters, double lr, const GradientScale& gradient_scale, const at::Tensor& ema,
             double ema_decay);
 
   OptimizerName name() const { return name_; }

@@ -37,6 +37,7 @@ struct StepTotals {
   double loss = 0;                    // over all ranks
   std::vector<double> recorded = {};  // what the objective records besides, likewise
   double gradient_norm = 0;           // of the summed gradients
+  at::Tensor squared_norm = {};       // its square on a GPU that runs our kernels, at the same place in each step
   bool flag = false;                  // true if any rank set it
 };
 

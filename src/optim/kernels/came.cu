@@ -29,6 +29,12 @@ __device__ double sum_over_block(double value, double* of_warps) {
   return total;
 }
 
+__device__ CameElement numbers_of(const CameBuffers& b) {
+  CameElement e = *b.element;
+  e.gradient_scale = b.norm.factor(e.gradient_scale);
+  return e;
+}
+
 // A piece of a matrix of at most kCameSide rows and columns. The warps take turns at rows; a lane has the same columns of each.
 struct Tile {
   int64_t matrix, row_part, column_part;
@@ -135,7 +141,7 @@ __device__ float update_of(const CameBuffers& b, const CameElement& e, const Cam
 // Sums of squared gradients; second moments of vectors.
 __global__ void came_squares_kernel(CameBuffers b) {
   const CameParameter& p = b.parameters[b.tiles[blockIdx.x]];
-  const CameElement e = *b.element;
+  const CameElement e = numbers_of(b);
   const int64_t index = int64_t(blockIdx.x) - p.first_tile;
   const auto square = [&](const Place& at) { return came_square(e, b.gradients[p.offset + at.element]); };
   if (p.is_factored != 0) return sum_tile(p, index, b.sums, square);
@@ -157,7 +163,7 @@ __device__ double sum_of_parts(const float* sums, int64_t parts, int64_t size, i
 template <class Mean>
 __device__ void finish_matrix(const CameBuffers& b, const CameParameter& p, bool residual, int64_t matrix,
                               int64_t first, int64_t step, const Mean& mean_of) {
-  const CameElement e = *b.element;
+  const CameElement e = numbers_of(b);
   const int64_t across = came_parts(p.columns), down = came_parts(p.rows);
   const float* row_sums = b.sums + p.row_sums + matrix * across * p.rows;
   const float* column_sums = b.sums + p.column_sums + matrix * down * p.columns;
@@ -196,7 +202,7 @@ __global__ void came_moments_kernel(CameBuffers b, int residual) {
 __global__ void came_updates_kernel(CameBuffers b) {
   __shared__ double of_warps[kWarps];
   const CameParameter& p = b.parameters[b.tiles[blockIdx.x]];
-  const CameElement e = *b.element;
+  const CameElement e = numbers_of(b);
   double squares = 0;
   for_own_elements(p, int64_t(blockIdx.x) - p.first_tile, [&](const Place& at) {
     const float update = update_of(b, e, p, at);
@@ -215,14 +221,14 @@ __global__ void came_limits_kernel(CameBuffers b, int64_t parameters, int64_t ti
   double squares = 0;
   for (int64_t tile = p.first_tile + threadIdx.x; tile < end; tile += kThreads) squares += b.squares[tile];
   squares = sum_over_block(squares, of_warps);
-  if (threadIdx.x == 0) b.limits[parameter] = came_limit(*b.element, squares, p.count);
+  if (threadIdx.x == 0) b.limits[parameter] = came_limit(numbers_of(b), squares, p.count);
 }
 
 // Moves the means of updates, and sums their squared distances.
 __global__ void came_averages_kernel(CameBuffers b) {
   const int parameter = b.tiles[blockIdx.x];
   const CameParameter& p = b.parameters[parameter];
-  const CameElement e = *b.element;
+  const CameElement e = numbers_of(b);
   const int64_t index = int64_t(blockIdx.x) - p.first_tile;
   const float limit = b.limits[parameter];
   const auto residual = [&](const Place& at) {
@@ -234,7 +240,7 @@ __global__ void came_averages_kernel(CameBuffers b) {
 
 __global__ void came_values_kernel(CameBuffers b) {
   const CameParameter& p = b.parameters[b.tiles[blockIdx.x]];
-  const CameElement e = *b.element;
+  const CameElement e = numbers_of(b);
   for_own_elements(p, int64_t(blockIdx.x) - p.first_tile, [&](const Place& at) {
     const int64_t i = p.offset + at.element;
     const float steadying = p.is_factored != 0 ? root_of(b, p, at) : 1.0F;

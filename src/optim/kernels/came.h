@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "clip.h"
 #include "pixart/base/bfloat16_bits.h"
 
 namespace pixart::optim::kernels {
@@ -55,6 +56,7 @@ CameLayout came_layout(const std::vector<CameShape>& shapes);
 
 struct CameBuffers {
   const CameElement* element;
+  DeviceNorm norm;  // takes the place of the element's clip factor
   const CameParameter* parameters;
   const int32_t* tiles;
   const int32_t* stacks;

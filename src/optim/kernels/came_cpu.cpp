@@ -19,7 +19,9 @@ int64_t number_of_stacks(const CameParameter& p) {
 class Parameter {
  public:
   Parameter(const CameBuffers& buffers, const CameParameter& parameter)
-      : b(buffers), e(*buffers.element), p(parameter), moments(buffers.moments + parameter.moments) {}
+      : b(buffers), e(*buffers.element), p(parameter), moments(buffers.moments + parameter.moments) {
+    e.gradient_scale = buffers.norm.factor(e.gradient_scale);
+  }
 
   void step() {
     const std::vector<float> second = roots_of(false, [&](int64_t i) {
@@ -84,7 +86,7 @@ class Parameter {
   }
 
   const CameBuffers& b;
-  const CameElement& e;
+  CameElement e;
   const CameParameter& p;
   float* moments;
 };
