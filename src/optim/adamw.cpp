@@ -75,8 +75,8 @@ void step_on_cpu(const kernels::AdamWBuffers<T>& buffers, const kernels::AdamWCo
 std::string try_kernel(const at::Device& device) {
   const c10::DeviceGuard guard(device);
   const c10::impl::VirtualGuardImpl streams(device.type());
-  const char* error = kernels::adamw_cuda({}, nullptr, {}, 0,
-                                          streams.getStreamNativeHandle(streams.getStream(device)));
+  const char* error =
+      kernels::adamw_cuda({}, nullptr, {}, 0, streams.getStreamNativeHandle(streams.getStream(device)));
   return error == nullptr ? "" : error;
 }
 #else
@@ -93,8 +93,8 @@ void step_on_cuda(const std::vector<AdamWPart>& parts,
   for (size_t i = 0; i < parts.size(); ++i) {
     [[maybe_unused]] const kernels::AdamWElement<float>* element = on_device + i;
     [[maybe_unused]] const auto buffers = buffers_of<float>(parts[i]);
-    PIXART_LAUNCH(parts[i].values.device(), kernels::adamw_cuda(buffers, element, device_norm(scale),
-                                                                parts[i].values.numel(), stream));
+    PIXART_LAUNCH(parts[i].values.device(),
+                  kernels::adamw_cuda(buffers, element, device_norm(scale), parts[i].values.numel(), stream));
   }
 }
 

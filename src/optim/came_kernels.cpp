@@ -79,7 +79,8 @@ std::shared_ptr<CameWork> make_came_work(const FlatParameters& parameters) {
 }
 
 void came_step_by_kernels(const FlatParameters& parameters, CameState& state, const CameConfig& config,
-                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema, double ema_decay) {
+                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema,
+                          double ema_decay) {
   CameWork& work = *state.work;
   const kernels::CameElement element = element_of(config, lr, gradient_scale.factor, ema_decay);
   [[maybe_unused]] const kernels::CameBuffers buffers{

@@ -18,6 +18,7 @@ kernels::CameLayout came_layout_of(const FlatParameters& parameters);
 std::shared_ptr<CameWork> make_came_work(const FlatParameters& parameters);
 // state.steps is already that of this update.
 void came_step_by_kernels(const FlatParameters& parameters, CameState& state, const CameConfig& config,
-                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema, double ema_decay);
+                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema,
+                          double ema_decay);
 
 }  // namespace pixart::optim

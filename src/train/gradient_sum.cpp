@@ -72,7 +72,7 @@ class InOrder final : public GradientSum {
           const GradientSumOptions& options)
       : parameters_(parameters), ranks_(ranks), num_losses_(1 + options.num_recorded) {
     if (ranks.world_size() > 1)
-      buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, options.bucket_bytes);
+      buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, options.bucket_bytes, options.shares);
   }
   void before_backward(const data::MicroBatch& batch) override {
     if (!batch.is_last) return;
@@ -87,8 +87,8 @@ class InOrder final : public GradientSum {
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
     const at::Tensor squares = buckets_ ? buckets_->tile_squares() : parameters_.tile_squares();
-    const OwnTotals totals =
-        read_totals(std::exchange(loss_, at::Tensor()), num_losses_, parameters_.gradients(), totals_, squares);
+    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), num_losses_,
+                                         parameters_.gradients(), totals_, squares);
     return gather_totals(ranks_, totals, flag, step);
   }
 

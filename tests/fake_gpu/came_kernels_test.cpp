@@ -67,6 +67,7 @@ struct CameMemory {
     gradients = came_numbers(values.size(), unsigned(10 + step));
     for (size_t i = 0; i < gradients.size(); ++i) gradients[i] *= float(1 + i % 7);
     return {.element = &element,
+            .norm = {},
             .parameters = layout.parameters.data(),
             .tiles = layout.tiles.data(),
             .stacks = layout.stacks.data(),
@@ -141,15 +142,16 @@ TEST_P(CameKernels, RepeatTheirBits) {
 
 INSTANTIATE_TEST_SUITE_P(
     Shapes, CameKernels,
-    ::testing::Values(std::vector<CameShape>{}, std::vector<CameShape>{vector_of(1)},
-                      std::vector<CameShape>{vector_of(127), vector_of(129, false), vector_of(17001)},
-                      std::vector<CameShape>{matrices(1, 1, 5), matrices(1, 5, 1), matrices(1, 1, 1)},
-                      std::vector<CameShape>{matrices(1, 128, 128), matrices(1, 129, 127, false)},
-                      std::vector<CameShape>{matrices(1, 300, 40), vector_of(3), matrices(1, 7, 515)},
-                      // Convolutions: a stack of small matrices, and one of matrices that fill tiles of their own.
-                      std::vector<CameShape>{matrices(600, 3, 3), matrices(257, 2, 2, false),
-                                             matrices(3, 9, 8), matrices(2, 8, 8), matrices(2, 130, 20)},
-                      std::vector<CameShape>(20, matrices(1, 6, 4))));
+    ::testing::Values(
+        std::vector<CameShape>{}, std::vector<CameShape>{vector_of(1)},
+        std::vector<CameShape>{vector_of(127), vector_of(129, false), vector_of(17001)},
+        std::vector<CameShape>{matrices(1, 1, 5), matrices(1, 5, 1), matrices(1, 1, 1)},
+        std::vector<CameShape>{matrices(1, 128, 128), matrices(1, 129, 127, false)},
+        std::vector<CameShape>{matrices(1, 300, 40), vector_of(3), matrices(1, 7, 515)},
+        // Convolutions: a stack of small matrices, and one of matrices that fill tiles of their own.
+        std::vector<CameShape>{matrices(600, 3, 3), matrices(257, 2, 2, false), matrices(3, 9, 8),
+                               matrices(2, 8, 8), matrices(2, 130, 20)},
+        std::vector<CameShape>(20, matrices(1, 6, 4))));
 
 TEST(CameKernelsOnNothing, GradientsOfZeroMoveNothing) {
   CameMemory memory({{0, 1, 20, 30, true, false}, {600, 1, 1, 40, false, false}});

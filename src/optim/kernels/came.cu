@@ -195,8 +195,7 @@ __global__ void came_moments_kernel(CameBuffers b, int residual) {
     return finish_matrix(b, p, residual != 0, index, threadIdx.x, kThreads,
                          [](double own) { return sum_over_block(own, of_warps); });
   const int64_t matrix = index * kCameStack + threadIdx.x;
-  if (matrix < p.matrices)
-    finish_matrix(b, p, residual != 0, matrix, 0, 1, [](double own) { return own; });
+  if (matrix < p.matrices) finish_matrix(b, p, residual != 0, matrix, 0, 1, [](double own) { return own; });
 }
 
 __global__ void came_updates_kernel(CameBuffers b) {

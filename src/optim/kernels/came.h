@@ -27,14 +27,15 @@ struct CameParameter {
   // In `moments`: of the squared gradient the means of all rows, then of all columns, and the same of the residual; of a vector
   // the second moment.
   int64_t moments;
-  int64_t roots;                  // in `roots`: factors of all rows, then of all columns
-  int64_t row_sums, column_sums;  // in `sums`: [matrix][tile in a row][row], [matrix][tile in a column][column]
+  int64_t roots;  // in `roots`: factors of all rows, then of all columns
+  int64_t row_sums,
+      column_sums;  // in `sums`: [matrix][tile in a row][row], [matrix][tile in a column][column]
   int64_t first_tile, first_stack;
 };
 
-constexpr int kCameSide = 128;            // rows and columns of a tile
-constexpr int kCameStack = 256;           // small matrices in a tile
-constexpr int64_t kCameSmall = 64;        // elements of a small matrix
+constexpr int kCameSide = 128;      // rows and columns of a tile
+constexpr int kCameStack = 256;     // small matrices in a tile
+constexpr int64_t kCameSmall = 64;  // elements of a small matrix
 PIXART_HOST_DEVICE inline int64_t came_parts(int64_t size) { return (size + kCameSide - 1) / kCameSide; }
 PIXART_HOST_DEVICE inline bool came_is_stack(const CameParameter& p) {
   return p.matrices > 1 && p.rows * p.columns <= kCameSmall;

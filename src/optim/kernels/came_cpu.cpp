@@ -24,9 +24,8 @@ class Parameter {
   }
 
   void step() {
-    const std::vector<float> second = roots_of(false, [&](int64_t i) {
-      return came_square(e, b.gradients[p.offset + i]);
-    });
+    const std::vector<float> second =
+        roots_of(false, [&](int64_t i) { return came_square(e, b.gradients[p.offset + i]); });
     std::vector<float> updates(static_cast<size_t>(p.count));
     double squares = 0;
     for (int64_t i = 0; i < p.count; ++i) {
@@ -42,8 +41,7 @@ class Parameter {
     if (p.is_factored != 0) steadying = roots_of(true, [&](int64_t i) { return residuals[size_t(i)]; });
     for (int64_t i = 0; i < p.count; ++i) {
       const int64_t at = p.offset + i;
-      came_store(b, e, at,
-                 came_value(e, b.values[at], steadying[size_t(i)] * b.exp_avg[at], p.decays != 0));
+      came_store(b, e, at, came_value(e, b.values[at], steadying[size_t(i)] * b.exp_avg[at], p.decays != 0));
     }
   }
 

@@ -41,7 +41,8 @@ PIXART_HOST_DEVICE inline float came_value(const CameElement& e, float value, fl
 }
 
 // What follows from a new value.
-PIXART_HOST_DEVICE inline void came_store(const CameBuffers& b, const CameElement& e, int64_t i, float value) {
+PIXART_HOST_DEVICE inline void came_store(const CameBuffers& b, const CameElement& e, int64_t i,
+                                          float value) {
   b.values[i] = value;
   if (b.ema != nullptr) b.ema[i] = e.ema_decay * b.ema[i] + e.ema_rest * value;
   if (b.rounded != nullptr) b.rounded[i] = to_bfloat16(value);
