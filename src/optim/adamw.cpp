@@ -147,7 +147,8 @@ void adamw_step_of_parts(std::vector<AdamWPart> parts, const AdamWConfig& config
   }
   const at::Tensor& values = parts.front().values;
   if (!values.is_cpu() && adamw_kernel_problem(values.device()).empty()) {
-    if (!numbers) numbers = adamw_numbers(parts.size(), values.device());
+    if (!numbers || numbers->capacity() < parts.size() * sizeof(kernels::AdamWElement<float>))
+      numbers = adamw_numbers(parts.size(), values.device());
     return step_on_cuda(parts, coefficients, gradient_scale, *numbers);
   }
   for (size_t i = 0; i < parts.size(); ++i) {

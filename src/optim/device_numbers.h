@@ -18,6 +18,7 @@ class DeviceNumbers {
   // Copies `bytes` to the device in the current stream, and returns where they will be: the same address at each call. The host
   // does not wait, unless four copies are under way.
   void* send(const void* numbers, size_t bytes);
+  size_t capacity() const { return size_t(on_device_.numel()); }  // bytes
 
  private:
   struct Slot {

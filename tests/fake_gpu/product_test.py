@@ -87,6 +87,16 @@ class Product(TestCase):
         self.check_reports(recomputed)
         self.compare(recomputed, result, FLOAT32)
 
+    def test_bfloat16_with_learning_rates_of_parts(self):
+        """muP: the copy of the weights in which layers compute follows the weights, part by part."""
+        settings = ["transformer.base_width=12", "transformer.base_heads=1", "stages.text.optimizer.name=adamw"]
+        settings += transformers("optimizer.lr=0.01")
+        expected = self.trained("parts_cpu", settings, device="cpu")
+        for precision, tolerance in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
+            result = self.trained(f"parts_{precision}", settings + transformers(f"precision={precision}"))
+            self.check_reports(result)
+            self.compare(result, expected, tolerance)
+
     def test_packed_captions(self):
         """Heads of a multiple of 8 channels: cross-attention reads the captions where they are packed."""
         settings = ["transformer.hidden_size=48"] + transformers("precision=bfloat16")
