@@ -108,6 +108,13 @@ class NcclCommunicator final : public Communicator {
     });
   }
   void barrier(std::string_view phase) override { sockets_->barrier(phase); }
+  void reduce_sum(at::Tensor& tensor, int root, std::string_view phase) override {
+    if (tensor.is_cpu()) return sockets_->reduce_sum(tensor, root, phase);
+    enqueue(tensor, phase, [&](void* stream) {
+      return nccl_.reduce(tensor.data_ptr(), tensor.data_ptr(), size_t(tensor.numel()), type_of(tensor),
+                          NcclLibrary::kSum, root, comm_, stream);
+    });
+  }
 
  private:
   WatchedLibrary what_is_watched() {

@@ -38,6 +38,7 @@ NcclLibrary load() {
   find(library.comm_abort, "ncclCommAbort");
   find(library.comm_get_async_error, "ncclCommGetAsyncError");
   find(library.all_reduce, "ncclAllReduce");
+  find(library.reduce, "ncclReduce");
   find(library.reduce_scatter, "ncclReduceScatter");
   find(library.all_gather, "ncclAllGather");
   find(library.broadcast, "ncclBroadcast");

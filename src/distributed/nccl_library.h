@@ -30,6 +30,8 @@ struct NcclLibrary {
   Result (*comm_get_async_error)(Comm comm, Result* error);
   Result (*all_reduce)(const void* send, void* receive, size_t count, int type, int operation, Comm comm,
                        Stream stream);
+  Result (*reduce)(const void* send, void* receive, size_t count, int type, int operation, int root,
+                   Comm comm, Stream stream);
   Result (*reduce_scatter)(const void* send, void* receive, size_t receive_count, int type, int operation,
                            Comm comm, Stream stream);
   Result (*all_gather)(const void* send, void* receive, size_t send_count, int type, Comm comm,

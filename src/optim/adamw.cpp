@@ -10,8 +10,11 @@
 #include <unordered_map>
 
 #include "adamw_by_libtorch.h"
+#include "adamw_parts.h"
+#include "device_numbers.h"
 #include "gradient_kernels.h"
-#include "kernels/adamw.h"
+#include "kernel_launch.h"
+#include "kernels/adamw_element.h"
 #include "pixart/base/error.h"
 #include "pixart/base/own_kernels.h"
 
@@ -35,29 +38,28 @@ void check_values(const at::Tensor& values) {
                c10::toString(type), values.device().str());
 }
 
-kernels::AdamWCoefficients coefficients_of(const AdamWConfig& config, double lr, int64_t steps,
-                                           int64_t num_decayed) {
+kernels::AdamWCoefficients coefficients_of(const AdamWConfig& config, const AdamWPart& part, int64_t steps) {
   PIXART_CHECK(config.betas.size() == 2, "{} betas", config.betas.size());
   return {.gradient_scale = 1,
-          .keep = 1 - lr * config.weight_decay,
-          .num_decayed = num_decayed,
+          .keep = 1 - part.lr * part.weight_decay,
+          .num_decayed = part.num_decayed,
           .beta1 = config.betas[0],
           .beta2 = config.betas[1],
-          .step_size = lr / (1 - std::pow(config.betas[0], steps)),
+          .step_size = part.lr / (1 - std::pow(config.betas[0], steps)),
           .inverse_root = 1 / std::sqrt(1 - std::pow(config.betas[1], steps)),
           .eps = config.eps,
           .ema_decay = 0};
 }
 
 template <class T>
-kernels::AdamWBuffers<T> buffers_of(at::Tensor& values, const at::Tensor& gradients, AdamWState& state,
-                                    const at::Tensor& ema, const at::Tensor& rounded = {}) {
-  return {.values = values.mutable_data_ptr<T>(),
-          .gradients = gradients.const_data_ptr<T>(),
-          .exp_avg = state.exp_avg.mutable_data_ptr<T>(),
-          .exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<T>(),
-          .ema = ema.defined() ? ema.mutable_data_ptr<T>() : nullptr,
-          .rounded = rounded.defined() ? static_cast<Bfloat16Bits*>(rounded.mutable_data_ptr()) : nullptr};
+kernels::AdamWBuffers<T> buffers_of(const AdamWPart& part) {
+  return {.values = part.values.mutable_data_ptr<T>(),
+          .gradients = part.gradients.const_data_ptr<T>(),
+          .exp_avg = part.exp_avg.mutable_data_ptr<T>(),
+          .exp_avg_sq = part.exp_avg_sq.mutable_data_ptr<T>(),
+          .ema = part.ema.defined() ? part.ema.mutable_data_ptr<T>() : nullptr,
+          .rounded =
+              part.rounded.defined() ? static_cast<Bfloat16Bits*>(part.rounded.mutable_data_ptr()) : nullptr};
 }
 
 template <class T>
@@ -68,69 +70,112 @@ void step_on_cpu(const kernels::AdamWBuffers<T>& buffers, const kernels::AdamWCo
   });
 }
 
-void* current_stream(const at::Device& device) {
-  const c10::impl::VirtualGuardImpl guard(device.type());
-  return guard.getStreamNativeHandle(guard.getStream(device));
-}
-
 #ifdef PIXART_WITH_CUDA
-// CUDA's description of the error of the launch; "" if there is none.
-std::string launch_kernel(const kernels::AdamWBuffers<float>& buffers,
-                          const kernels::AdamWCoefficients& coefficients, int64_t count,
-                          const at::Device& device) {
+// CUDA's description of the error of a launch on no elements; "" if there is none.
+std::string try_kernel(const at::Device& device) {
   const c10::DeviceGuard guard(device);
-  const char* error = kernels::adamw_cuda(buffers, coefficients, count, current_stream(device));
+  const c10::impl::VirtualGuardImpl streams(device.type());
+  const char* error =
+      kernels::adamw_cuda({}, nullptr, {}, 0, streams.getStreamNativeHandle(streams.getStream(device)));
   return error == nullptr ? "" : error;
 }
 #else
-std::string launch_kernel(const kernels::AdamWBuffers<float>&, const kernels::AdamWCoefficients&, int64_t,
-                          const at::Device&) {
-  return "this build has no CUDA kernels (no nvcc was found)";
-}
+std::string try_kernel(const at::Device&) { return "this build has no CUDA kernels (no nvcc was found)"; }
 #endif
 
-void step_on_cuda(const kernels::AdamWBuffers<float>& buffers, const kernels::AdamWCoefficients& coefficients,
-                  const at::Tensor& values) {
-  const std::string error = launch_kernel(buffers, coefficients, values.numel(), values.device());
-  if (!error.empty())
-    throw UserError(
-        fmt::format("The GPU {} refused the optimizer's kernel: {}. `pixart doctor` describes this machine.",
-                    values.device().str(), error),
-        ExitCode::kDevice);
+void step_on_cuda(const std::vector<AdamWPart>& parts,
+                  const std::vector<kernels::AdamWCoefficients>& coefficients, const GradientScale& scale,
+                  DeviceNumbers& numbers) {
+  std::vector<kernels::AdamWElement<float>> elements;
+  for (const auto& one : coefficients) elements.emplace_back(one);
+  const auto* on_device = static_cast<const kernels::AdamWElement<float>*>(
+      numbers.send(elements.data(), elements.size() * sizeof elements.front()));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    [[maybe_unused]] const kernels::AdamWElement<float>* element = on_device + i;
+    [[maybe_unused]] const auto buffers = buffers_of<float>(parts[i]);
+    PIXART_LAUNCH(parts[i].values.device(),
+                  kernels::adamw_cuda(buffers, element, device_norm(scale), parts[i].values.numel(), stream));
+  }
+}
+
+void step_by_libtorch(AdamWPart part, const AdamWConfig& config, int64_t steps, double gradient_scale,
+                      double ema_decay) {
+  AdamWState state{.exp_avg = part.exp_avg, .exp_avg_sq = part.exp_avg_sq, .steps = steps};
+  AdamWConfig own = config;
+  own.weight_decay = part.weight_decay;
+  adamw_by_libtorch(part.values, part.gradients, state, own, part.lr, gradient_scale, part.num_decayed);
+  at::Tensor ema = part.ema;
+  if (ema.defined()) ema_update(ema, part.values, ema_decay);
+}
+
+void check_part(const AdamWPart& part) {
+  check_values(part.values);
+  PIXART_CHECK(!part.rounded.defined() ||
+                   (kernels_usable(part.values.device()) && part.rounded.numel() == part.values.numel() &&
+                    part.rounded.scalar_type() == at::kBFloat16),
+               "a rounded copy that no kernel writes");
+  check_buffer(part.values, part.gradients, "gradients");
+  check_buffer(part.values, part.exp_avg, "exp_avg");
+  check_buffer(part.values, part.exp_avg_sq, "exp_avg_sq");
+  if (part.ema.defined()) check_buffer(part.values, part.ema, "ema");
 }
 
 }  // namespace
 
+std::shared_ptr<DeviceNumbers> adamw_numbers(size_t parts, const at::Device& device) {
+  if (device.is_cpu() || parts == 0 || !adamw_kernel_problem(device).empty()) return nullptr;
+  return std::make_shared<DeviceNumbers>(parts * sizeof(kernels::AdamWElement<float>), device);
+}
+
 AdamWState make_adamw_state(const at::Tensor& values) {
-  return {.exp_avg = at::zeros_like(values), .exp_avg_sq = at::zeros_like(values), .steps = 0};
+  return {.exp_avg = at::zeros_like(values),
+          .exp_avg_sq = at::zeros_like(values),
+          .steps = 0,
+          .numbers = adamw_numbers(1, values.device())};
+}
+
+void adamw_step_of_parts(std::vector<AdamWPart> parts, const AdamWConfig& config, int64_t steps,
+                         const GradientScale& gradient_scale, double ema_decay,
+                         std::shared_ptr<DeviceNumbers>& numbers) {
+  if (parts.empty()) return;
+  std::vector<kernels::AdamWCoefficients> coefficients;
+  for (const AdamWPart& part : parts) {
+    check_part(part);
+    coefficients.push_back(coefficients_of(config, part, steps));
+    coefficients.back().gradient_scale = gradient_scale.factor;
+    coefficients.back().ema_decay = ema_decay;
+  }
+  const at::Tensor& values = parts.front().values;
+  if (!values.is_cpu() && adamw_kernel_problem(values.device()).empty()) {
+    if (!numbers || numbers->capacity() < parts.size() * sizeof(kernels::AdamWElement<float>))
+      numbers = adamw_numbers(parts.size(), values.device());
+    return step_on_cuda(parts, coefficients, gradient_scale, *numbers);
+  }
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (!values.is_cpu())
+      step_by_libtorch(parts[i], config, steps, gradient_scale.factor, ema_decay);
+    else if (values.scalar_type() == at::kDouble)
+      step_on_cpu(buffers_of<double>(parts[i]), coefficients[i], parts[i].values.numel());
+    else
+      step_on_cpu(buffers_of<float>(parts[i]), coefficients[i], parts[i].values.numel());
+  }
 }
 
 void adamw_step(at::Tensor& values, const at::Tensor& gradients, AdamWState& state, const AdamWConfig& config,
-                double lr, double gradient_scale, const at::Tensor& ema, double ema_decay,
+                double lr, const GradientScale& gradient_scale, const at::Tensor& ema, double ema_decay,
                 int64_t num_decayed, const at::Tensor& rounded) {
-  check_values(values);
-  PIXART_CHECK(!rounded.defined() || (kernels_usable(values.device()) && rounded.numel() == values.numel() &&
-                                      rounded.scalar_type() == at::kBFloat16),
-               "a rounded copy that no kernel writes");
-  check_buffer(values, gradients, "gradients");
-  check_buffer(values, state.exp_avg, "exp_avg");
-  check_buffer(values, state.exp_avg_sq, "exp_avg_sq");
-  if (ema.defined()) check_buffer(values, ema, "ema");
+  AdamWPart part{.values = values,
+                 .gradients = gradients,
+                 .exp_avg = state.exp_avg,
+                 .exp_avg_sq = state.exp_avg_sq,
+                 .ema = ema,
+                 .rounded = rounded,
+                 .lr = lr,
+                 .weight_decay = config.weight_decay,
+                 .num_decayed = num_decayed};
+  check_part(part);
   ++state.steps;
-  auto coefficients = coefficients_of(config, lr, state.steps, num_decayed);
-  coefficients.gradient_scale = gradient_scale;
-  coefficients.ema_decay = ema_decay;
-  if (values.scalar_type() == at::kDouble) {
-    step_on_cpu(buffers_of<double>(values, gradients, state, ema), coefficients, values.numel());
-  } else if (values.is_cpu()) {
-    step_on_cpu(buffers_of<float>(values, gradients, state, ema), coefficients, values.numel());
-  } else if (adamw_kernel_problem(values.device()).empty()) {
-    step_on_cuda(buffers_of<float>(values, gradients, state, ema, rounded), coefficients, values);
-  } else {
-    adamw_by_libtorch(values, gradients, state, config, lr, gradient_scale, num_decayed);
-    at::Tensor mutable_ema = ema;
-    if (ema.defined()) ema_update(mutable_ema, values, ema_decay);
-  }
+  adamw_step_of_parts({std::move(part)}, config, state.steps, gradient_scale, ema_decay, state.numbers);
 }
 
 const std::string& adamw_kernel_problem(const at::Device& device) {
@@ -138,7 +183,7 @@ const std::string& adamw_kernel_problem(const at::Device& device) {
   static std::unordered_map<at::Device, std::string> problems;
   const std::lock_guard lock(mutex);
   const auto [found, is_new] = problems.try_emplace(device);
-  if (is_new && !device.is_cpu()) found->second = launch_kernel({}, {}, 0, device);
+  if (is_new && !device.is_cpu()) found->second = try_kernel(device);
   return found->second;
 }
 

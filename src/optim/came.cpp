@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "came_kernels.h"
 #include "pixart/base/error.h"
 #include "pixart/optim/adamw.h"
 
@@ -123,36 +124,51 @@ void update(Group& group, const CameConfig& config, double lr, double gradient_s
 
 CameState make_came_state(const FlatParameters& parameters) {
   const at::Tensor values = parameters.values();
-  CameState state{.exp_avg = at::zeros_like(values), .moments = {}, .steps = 0};
-  for (const auto& view : parameters.views(values)) {
+  const kernels::CameLayout layout = came_layout_of(parameters);
+  CameState state{.exp_avg = at::zeros_like(values),
+                  .all_moments = at::zeros({layout.moments}, values.options()),
+                  .moments = {},
+                  .steps = 0};
+  const auto views = parameters.views(values);
+  for (size_t i = 0; i < views.size(); ++i) {
+    int64_t begin = layout.parameters[i].moments;
+    const auto next_like = [&](const at::Tensor& shape) {
+      const at::Tensor moment = state.all_moments.narrow(0, begin, shape.numel()).view(shape.sizes());
+      begin += shape.numel();
+      return moment;
+    };
     CameMoments moments;
-    if (is_factored(view)) {
-      moments.exp_avg_sq_row = at::zeros_like(view.select(-1, 0), at::MemoryFormat::Contiguous);
-      moments.exp_avg_sq_col = at::zeros_like(view.select(-2, 0), at::MemoryFormat::Contiguous);
-      moments.exp_avg_res_row = moments.exp_avg_sq_row.clone();
-      moments.exp_avg_res_col = moments.exp_avg_sq_col.clone();
+    if (is_factored(views[i])) {
+      const at::Tensor rows = views[i].select(-1, 0), columns = views[i].select(-2, 0);
+      moments.exp_avg_sq_row = next_like(rows);
+      moments.exp_avg_sq_col = next_like(columns);
+      moments.exp_avg_res_row = next_like(rows);
+      moments.exp_avg_res_col = next_like(columns);
     } else {
-      moments.exp_avg_sq = at::zeros_like(view);
+      moments.exp_avg_sq = next_like(views[i]);
     }
     state.moments.push_back(std::move(moments));
   }
+  if (kernels_usable(values.device()) && values.scalar_type() == at::kFloat)
+    state.work = make_came_work(parameters);
   return state;
 }
 
 void came_step(const FlatParameters& parameters, CameState& state, const CameConfig& config, double lr,
-               double gradient_scale, const at::Tensor& ema, double ema_decay) {
+               const GradientScale& gradient_scale, const at::Tensor& ema, double ema_decay) {
   PIXART_CHECK(config.betas.size() == 3, "{} betas", config.betas.size());
   PIXART_CHECK(state.moments.size() == parameters.num_parameters(), "moments of {} parameters for {}",
                state.moments.size(), parameters.num_parameters());
   const at::NoGradGuard no_grad;
   ++state.steps;
+  if (state.work) return came_step_by_kernels(parameters, state, config, lr, gradient_scale, ema, ema_decay);
   const auto values = parameters.views(parameters.values()),
              gradients = parameters.views(parameters.gradients()), averages = parameters.views(state.exp_avg);
   const int64_t most = parameters.values().is_cpu() ? 0 : kGroupElements;
   Group matrices, vectors;
   for (size_t i = 0; i < values.size(); ++i) {
     Group& group = is_factored(values[i]) ? matrices : vectors;
-    if (group.elements + values[i].numel() > most) update(group, config, lr, gradient_scale);
+    if (group.elements + values[i].numel() > most) update(group, config, lr, gradient_scale.factor);
     group.values.push_back(values[i]);
     if (parameters.decays(i)) group.decayed_values.push_back(values[i]);
     group.gradients.push_back(gradients[i]);
@@ -160,8 +176,8 @@ void came_step(const FlatParameters& parameters, CameState& state, const CameCon
     group.moments.push_back(&state.moments[i]);
     group.elements += values[i].numel();
   }
-  update(matrices, config, lr, gradient_scale);
-  update(vectors, config, lr, gradient_scale);
+  update(matrices, config, lr, gradient_scale.factor);
+  update(vectors, config, lr, gradient_scale.factor);
   finish_values(parameters.values(), ema, ema_decay, parameters.rounded());
 }
 

@@ -1,38 +1,13 @@
 #include "gradient_kernels.h"
 
 #include <ATen/ATen.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "kernel_launch.h"
 #include "kernels/adamw.h"
 #include "pixart/base/error.h"
 #include "pixart/optim/adamw.h"
 
 namespace pixart::optim {
-
-namespace {
-
-#ifdef PIXART_WITH_CUDA
-// `launch` takes the stream and returns CUDA's description of its error, or null.
-template <class Launch>
-void launch_on(const at::Device& device, const Launch& launch) {
-  const c10::DeviceGuard guard(device);
-  const c10::impl::VirtualGuardImpl streams(device.type());
-  const char* error = launch(streams.getStreamNativeHandle(streams.getStream(device)));
-  if (error != nullptr)
-    throw UserError(
-        fmt::format(
-            "The GPU {} refused a kernel of the optimizer: {}. `pixart doctor` describes this machine.",
-            device.str(), error),
-        ExitCode::kDevice);
-}
-#define PIXART_LAUNCH(device, call) launch_on(device, [&](void* stream) { return call; })
-#else
-#define PIXART_LAUNCH(device, call) \
-  PIXART_CHECK(false, "kernels on {} in a build without them", (device).str())
-#endif
-
-}  // namespace
 
 int64_t num_tile_squares(int64_t numel) { return kernels::gradient_tiles(numel); }
 
@@ -61,16 +36,16 @@ void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const a
                                                        values.numel(), stream));
 }
 
-at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials) {
-  at::Tensor totals = at::empty({2}, partials.options());
+at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials, const at::Tensor& into) {
+  at::Tensor totals = into.defined() ? into : at::empty({2}, partials.options());
   [[maybe_unused]] kernels::LossValue value{};
   if (loss.defined() && loss.scalar_type() == at::kDouble)
     value.as_double = loss.const_data_ptr<double>();
   else if (loss.defined())
     value.as_float = loss.const_data_ptr<float>();
-  [[maybe_unused]] double* into = totals.mutable_data_ptr<double>();
+  [[maybe_unused]] double* place = totals.mutable_data_ptr<double>();
   PIXART_LAUNCH(partials.device(), kernels::totals_cuda(value, partials.const_data_ptr<double>(),
-                                                        partials.numel(), into, stream));
+                                                        partials.numel(), place, stream));
   return totals;
 }
 

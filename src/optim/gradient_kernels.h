@@ -10,7 +10,7 @@ void gather_gradients(at::Tensor& flat, const kernels::GradientPieces& pieces, c
 // ema (may be undefined) <- decay * ema + (1 - decay) * values, and `rounded` (may be undefined) <- values in bfloat16.
 void average_and_round(const at::Tensor& ema, const at::Tensor& rounded, const at::Tensor& values,
                        double decay);
-// [2] float64: `loss` or 0, and the sum of partials.
-at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials);
+// [2] float64, in `into` if it is defined: `loss` or 0, and the sum of partials.
+at::Tensor totals_of(const at::Tensor& loss, const at::Tensor& partials, const at::Tensor& into);
 
 }  // namespace pixart::optim

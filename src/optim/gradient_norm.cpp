@@ -16,7 +16,6 @@ namespace {
 
 constexpr int64_t kBlock =
     1 << 16;  // elements summed by one task; fixed, so that the sum does not depend on threads
-constexpr double kClipMargin = 1e-6;  // added to the norm, as in torch.nn.utils.clip_grad_norm_
 
 template <class T>
 double sum_of_squares(const at::Tensor& flat) {
@@ -49,9 +48,14 @@ at::Tensor squares_of_tiles(const at::Tensor& flat) {
 
 }  // namespace
 
-at::Tensor step_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares) {
-  if (kernels_usable(gradients.device()) && gradients.scalar_type() == at::kFloat)
-    return totals_of(loss, tile_squares.defined() ? tile_squares : squares_of_tiles(gradients));
+bool has_step_totals(const at::Tensor& gradients) {
+  return kernels_usable(gradients.device()) && gradients.scalar_type() == at::kFloat;
+}
+
+at::Tensor step_totals(const at::Tensor& loss, const at::Tensor& gradients, const at::Tensor& tile_squares,
+                       const at::Tensor& into) {
+  if (has_step_totals(gradients))
+    return totals_of(loss, tile_squares.defined() ? tile_squares : squares_of_tiles(gradients), into);
   const at::Tensor squared_norm = squared_gradient_norm(gradients);
   const at::Tensor own = loss.defined() ? loss.to(at::kDouble) : at::zeros_like(squared_norm);
   return at::stack({own, squared_norm});
@@ -70,6 +74,6 @@ double gradient_norm(const at::Tensor& gradients) {
   return std::sqrt(squared_gradient_norm(gradients).item<double>());
 }
 
-double clip_factor(double norm, double max_norm) { return std::min(1.0, max_norm / (norm + kClipMargin)); }
+double clip_factor(double norm, double max_norm) { return kernels::clip_factor_of(norm, max_norm); }
 
 }  // namespace pixart::optim

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adamw_parts.h"
 #include "pixart/base/error.h"
 
 namespace pixart::optim {
@@ -55,6 +56,8 @@ MuonState make_muon_state(const FlatParameters& parameters, const std::vector<in
   PIXART_CHECK(matrices.size() == parameters.num_parameters(), "matrices of {} parameters for {}",
                matrices.size(), parameters.num_parameters());
   MuonState state{.exp_avg = at::zeros_like(parameters.values()), .exp_avg_sq = {}, .steps = 0};
+  state.numbers =
+      adamw_numbers(size_t(std::count(matrices.begin(), matrices.end(), 0)), parameters.values().device());
   const auto views = parameters.views(parameters.values());
   for (size_t i = 0; i < views.size(); ++i)
     state.exp_avg_sq.push_back(matrices[i] > 0 ? at::Tensor() : at::zeros_like(views[i]));
@@ -74,24 +77,30 @@ at::Tensor newton_schulz(const at::Tensor& matrices) {
 }
 
 void muon_step(const FlatParameters& parameters, const std::vector<int64_t>& matrices, MuonState& state,
-               const MuonConfig& config, double lr, double gradient_scale, const at::Tensor& ema,
-               double ema_decay) {
+               const MuonConfig& config, double lr, const GradientScale& gradient_scale,
+               const at::Tensor& ema, double ema_decay) {
   const at::NoGradGuard no_grad;
   const auto values = parameters.views(parameters.values()),
              gradients = parameters.views(parameters.gradients()), averages = parameters.views(state.exp_avg);
+  std::vector<AdamWPart> others;
   for (size_t i = 0; i < values.size(); ++i) {
     if (matrices[i] > 0) {
       update_matrices(values[i], gradients[i], averages[i], matrices[i], parameters.decays(i),
-                      {config, lr, gradient_scale});
+                      {config, lr, gradient_scale.factor});
       continue;
     }
-    AdamWState one{
-        .exp_avg = averages[i].flatten(), .exp_avg_sq = state.exp_avg_sq[i].flatten(), .steps = state.steps};
-    at::Tensor flat = values[i].flatten();
-    adamw_step(flat, gradients[i].flatten(), one, config.others, lr, gradient_scale, {}, 0,
-               parameters.decays(i) ? kAllDecay : 0);
+    others.push_back({.values = values[i].flatten(),
+                      .gradients = gradients[i].flatten(),
+                      .exp_avg = averages[i].flatten(),
+                      .exp_avg_sq = state.exp_avg_sq[i].flatten(),
+                      .ema = {},
+                      .rounded = {},
+                      .lr = lr,
+                      .weight_decay = config.others.weight_decay,
+                      .num_decayed = parameters.decays(i) ? kAllDecay : 0});
   }
   ++state.steps;
+  adamw_step_of_parts(std::move(others), config.others, state.steps, gradient_scale, 0, state.numbers);
   finish_values(parameters.values(), ema, ema_decay, parameters.rounded());
 }
 

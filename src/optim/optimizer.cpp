@@ -1,5 +1,6 @@
 #include "pixart/optim/optimizer.h"
 
+#include "adamw_parts.h"
 #include "pixart/base/error.h"
 #include "rates.h"
 
@@ -88,9 +89,12 @@ Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parame
                word_of(name_));
   const OptimizerConfig full = resolved(config);
   switch (name_) {
-    case OptimizerName::kAdamW:
-      method_ = AdamW{adamw_config(full), make_adamw_state(parameters.values()), std::move(ranges)};
+    case OptimizerName::kAdamW: {
+      AdamWState state = make_adamw_state(parameters.values());
+      if (!ranges.empty()) state.numbers = adamw_numbers(ranges.size(), parameters.values().device());
+      method_ = AdamW{adamw_config(full), std::move(state), std::move(ranges)};
       break;
+    }
     case OptimizerName::kCame:
       method_ = Came{came_config(full), make_came_state(parameters)};
       break;
@@ -103,7 +107,7 @@ Optimizer::Optimizer(const OptimizerConfig& config, const FlatParameters& parame
   }
 }
 
-void Optimizer::step(const FlatParameters& parameters, double lr, double gradient_scale,
+void Optimizer::step(const FlatParameters& parameters, double lr, const GradientScale& gradient_scale,
                      const at::Tensor& ema, double ema_decay) {
   if (auto* came = std::get_if<Came>(&method_)) {
     came_step(parameters, came->state, came->config, lr, gradient_scale, ema, ema_decay);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "adamw_parts.h"
 #include "pixart/base/error.h"
 
 namespace pixart::optim {
@@ -36,22 +37,25 @@ std::vector<RateRange> rate_ranges(const FlatParameters& parameters,
 }
 
 void adamw_step_in_ranges(const FlatParameters& parameters, AdamWState& state, const AdamWConfig& config,
-                          double lr, double gradient_scale, const at::Tensor& ema, double ema_decay,
-                          const std::vector<RateRange>& ranges) {
-  const int64_t before = state.steps;
+                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema,
+                          double ema_decay, const std::vector<RateRange>& ranges) {
+  std::vector<AdamWPart> parts;
   for (const auto& [begin, end, factor] : ranges) {
     const auto part = [first = begin, size = end - begin](const at::Tensor& flat) {
-      return flat.narrow(0, first, size);
+      return flat.defined() ? flat.narrow(0, first, size) : flat;
     };
-    at::Tensor values = part(parameters.values());
-    AdamWState own{.exp_avg = part(state.exp_avg), .exp_avg_sq = part(state.exp_avg_sq), .steps = before};
-    AdamWConfig scaled = config;
-    scaled.weight_decay /= factor;
-    adamw_step(values, part(parameters.gradients()), own, scaled, lr * factor, gradient_scale,
-               ema.defined() ? part(ema) : ema, ema_decay,
-               std::clamp<int64_t>(parameters.num_decayed() - begin, 0, end - begin));
-    state.steps = own.steps;
+    parts.push_back({.values = part(parameters.values()),
+                     .gradients = part(parameters.gradients()),
+                     .exp_avg = part(state.exp_avg),
+                     .exp_avg_sq = part(state.exp_avg_sq),
+                     .ema = part(ema),
+                     .rounded = part(parameters.rounded()),
+                     .lr = lr * factor,
+                     .weight_decay = config.weight_decay / factor,
+                     .num_decayed = std::clamp<int64_t>(parameters.num_decayed() - begin, 0, end - begin)});
   }
+  ++state.steps;
+  adamw_step_of_parts(std::move(parts), config, state.steps, gradient_scale, ema_decay, state.numbers);
 }
 
 }  // namespace pixart::optim

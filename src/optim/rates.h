@@ -13,7 +13,7 @@ std::vector<RateRange> rate_ranges(const FlatParameters& parameters,
 
 // adamw_step() with the learning rate of each range. Weight decay stays lr * weight_decay.
 void adamw_step_in_ranges(const FlatParameters& parameters, AdamWState& state, const AdamWConfig& config,
-                          double lr, double gradient_scale, const at::Tensor& ema, double ema_decay,
-                          const std::vector<RateRange>& ranges);
+                          double lr, const GradientScale& gradient_scale, const at::Tensor& ema,
+                          double ema_decay, const std::vector<RateRange>& ranges);
 
 }  // namespace pixart::optim

@@ -80,29 +80,50 @@ void SideQueue::run() {
 }
 
 GradientBuckets::GradientBuckets(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
-                                 int64_t bucket_bytes)
+                                 int64_t bucket_bytes, std::vector<std::pair<int64_t, int64_t>> shares)
     : parameters_(parameters),
       ranks_(ranks),
+      shares_(std::move(shares)),
       bucket_of_(parameters.num_parameters()),
       queue_(parameters.values().device()) {
+  make_buckets(bucket_bytes);
+  make_squares();
+  parameters_.on_gradient([this](size_t parameter) { complete(bucket_of_[parameter]); });
+}
+
+int GradientBuckets::owner_of(int64_t offset) const {
+  for (size_t rank = 0; rank < shares_.size(); ++rank)
+    if (offset >= shares_[rank].first && offset < shares_[rank].second) return int(rank);
+  return 0;
+}
+
+void GradientBuckets::make_buckets(int64_t bucket_bytes) {
   std::vector<size_t> order(bucket_of_.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return parameters.offset(a) > parameters.offset(b); });
-  int64_t end = parameters.size();
-  size_t members = 0;
+            [&](size_t a, size_t b) { return parameters_.offset(a) > parameters_.offset(b); });
+  int64_t end = parameters_.size();
+  Bucket bucket;
   for (size_t i = 0; i < order.size(); ++i) {
-    bucket_of_[order[i]] = buckets_.size();
-    ++members;
-    const int64_t begin = parameters.offset(order[i]);
-    const auto bytes = (end - begin) * int64_t(parameters.gradients().element_size());
-    if (bytes < bucket_bytes && i + 1 < order.size()) continue;
-    buckets_.push_back({.gradients = parameters.gradients().narrow(0, begin, end - begin),
-                        .num_parameters = std::exchange(members, 0)});
+    bucket.parameters.push_back(order[i]);
+    const int64_t begin = parameters_.offset(order[i]);
+    const auto bytes = (end - begin) * int64_t(parameters_.gradients().element_size());
+    const bool is_last = i + 1 == order.size() ||
+                         parameters_.decays(order[i]) != parameters_.decays(order[i + 1]) ||
+                         owner_of(begin) != owner_of(parameters_.offset(order[i + 1]));
+    if (bytes < bucket_bytes && !is_last) continue;
+    bucket.gradients = parameters_.gradients().narrow(0, begin, end - begin);
+    bucket.owner = owner_of(begin);
+    buckets_.push_back(std::exchange(bucket, {}));
     end = begin;
   }
-  make_squares();
-  parameters_.on_gradient([this](size_t parameter) { complete(bucket_of_[parameter]); });
+  const auto first_of = [](const Bucket& b) {
+    return *std::min_element(b.parameters.begin(), b.parameters.end());
+  };
+  std::stable_sort(buckets_.begin(), buckets_.end(),
+                   [&](const Bucket& a, const Bucket& b) { return first_of(a) > first_of(b); });
+  for (size_t b = 0; b < buckets_.size(); ++b)
+    for (const size_t parameter : buckets_[b].parameters) bucket_of_[parameter] = b;
 }
 
 GradientBuckets::~GradientBuckets() { parameters_.on_gradient({}); }
@@ -111,7 +132,7 @@ void GradientBuckets::arm(int64_t step) {
   phase_ = fmt::format("step {}: gradients", step);
   armed_ = true;
   started_ = 0;
-  for (auto& bucket : buckets_) bucket.missing = bucket.num_parameters;
+  for (auto& bucket : buckets_) bucket.missing = bucket.parameters.size();
 }
 
 void GradientBuckets::complete(size_t bucket) {
@@ -128,8 +149,15 @@ void GradientBuckets::start_ready(bool all) {
 }
 
 void GradientBuckets::sum(Bucket& bucket) {
-  ranks_.all_reduce_sum(bucket.gradients, phase_);
-  if (bucket.squares.defined()) optim::tile_squares(bucket.gradients, bucket.squares);
+  if (!bucket.squares.defined()) return ranks_.all_reduce_sum(bucket.gradients, phase_);
+  if (shares_.size() <= 1)
+    ranks_.all_reduce_sum(bucket.gradients, phase_);
+  else
+    ranks_.reduce_sum(bucket.gradients, bucket.owner, phase_);
+  if (shares_.size() <= 1 || bucket.owner == ranks_.rank())
+    optim::tile_squares(bucket.gradients, bucket.squares);
+  else
+    bucket.squares.zero_();
 }
 
 void GradientBuckets::make_squares() {
@@ -150,6 +178,7 @@ void GradientBuckets::finish(int64_t step) {
   start_ready(true);
   queue_.wait();
   armed_ = false;
+  if (squares_.defined() && shares_.size() > 1) ranks_.all_reduce_sum(squares_, phase_);  // others are 0
 }
 
 }  // namespace pixart::train

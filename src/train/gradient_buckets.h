@@ -42,14 +42,15 @@ class SideQueue {
   std::exception_ptr error_;
 };
 
-// Ranges of the flat gradients, the last one first, because backward completes the last layers first. A range
-// is summed over the ranks as soon as its gradients and the ranges before it are complete. The order is the
-// same on all ranks.
+// Ranges of the flat gradients. A range is summed over the ranks as soon as its gradients and the ranges before it are
+// complete. Backward completes the last layers first, so the ranges are in the order of the first layer in each, the last one
+// first; those of parameters without decay, which have small tensors of all layers, are among the last. The order is the same
+// on all ranks. A range is in one rank's share: where our kernels run, only this rank gets the sum.
 class GradientBuckets {
  public:
   // `parameters` must live as long as this.
   GradientBuckets(const optim::FlatParameters& parameters, distributed::Communicator& ranks,
-                  int64_t bucket_bytes);
+                  int64_t bucket_bytes, std::vector<std::pair<int64_t, int64_t>> shares = {});
   ~GradientBuckets();
 
   void arm(int64_t step);     // the next backward pass is the last of the step
@@ -60,17 +61,21 @@ class GradientBuckets {
  private:
   struct Bucket {
     at::Tensor gradients;  // a view
-    size_t num_parameters = 0;
+    std::vector<size_t> parameters = {};
+    int owner = 0;            // the rank in whose share it is
     size_t missing = 0;       // parameters whose gradient is not complete
     at::Tensor squares = {};  // a view of all ranges' sums
   };
   void complete(size_t bucket);  // one more of its parameters is complete
   void start_ready(bool all);
   void sum(Bucket& bucket);
+  void make_buckets(int64_t bucket_bytes);
   void make_squares();
+  int owner_of(int64_t offset) const;
 
   const optim::FlatParameters& parameters_;
   distributed::Communicator& ranks_;
+  std::vector<std::pair<int64_t, int64_t>> shares_;
   std::vector<size_t> bucket_of_;  // by parameter
   std::vector<Bucket> buckets_;
   size_t started_ = 0;

@@ -28,18 +28,24 @@ void sum_tree(at::Tensor& parts, int64_t first, int64_t count) {
 struct OwnTotals {
   at::Tensor losses;  // [1 + recorded], float64, on the CPU
   double gradient_norm;
+  at::Tensor squared_norm;
 };
-OwnTotals read_totals(const at::Tensor& losses, int64_t count, const at::Tensor& gradients,
+// `place`: of the totals on the device, in all steps.
+OwnTotals read_totals(const at::Tensor& losses, int64_t count, const at::Tensor& gradients, at::Tensor& place,
                       const at::Tensor& tile_squares = {}) {
   const at::Tensor all = losses.defined() ? losses.view({count}) : losses;
-  at::Tensor totals = optim::step_totals(all.defined() ? all.select(0, 0) : all, gradients, tile_squares);
+  if (!place.defined() && optim::has_step_totals(gradients))
+    place = at::empty({2}, gradients.options().dtype(at::kDouble));
+  at::Tensor totals =
+      optim::step_totals(all.defined() ? all.select(0, 0) : all, gradients, tile_squares, place);
   if (count > 1) {  // what is recorded follows the loss and the squared norm
     const at::Tensor recorded = all.defined() ? all.narrow(0, 1, count - 1).to(at::kDouble)
                                               : at::zeros({count - 1}, totals.options());
     totals = at::cat({totals, recorded});
   }
   const at::Tensor read = totals.cpu();
-  return {at::cat({read.narrow(0, 0, 1), read.narrow(0, 2, count - 1)}), std::sqrt(read[1].item<double>())};
+  return {at::cat({read.narrow(0, 0, 1), read.narrow(0, 2, count - 1)}), std::sqrt(read[1].item<double>()),
+          place.defined() ? place.narrow(0, 1, 1) : place};
 }
 
 // Gathers losses and flag from all ranks.
@@ -55,6 +61,7 @@ StepTotals gather_totals(distributed::Communicator& ranks, const OwnTotals& tota
   return {.loss = sums[0],
           .recorded = std::vector<double>(sums + 1, sums + count),
           .gradient_norm = totals.gradient_norm,
+          .squared_norm = totals.squared_norm,
           .flag = any};
 }
 
@@ -65,7 +72,7 @@ class InOrder final : public GradientSum {
           const GradientSumOptions& options)
       : parameters_(parameters), ranks_(ranks), num_losses_(1 + options.num_recorded) {
     if (ranks.world_size() > 1)
-      buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, options.bucket_bytes);
+      buckets_ = std::make_unique<GradientBuckets>(parameters, ranks, options.bucket_bytes, options.shares);
   }
   void before_backward(const data::MicroBatch& batch) override {
     if (!batch.is_last) return;
@@ -80,8 +87,8 @@ class InOrder final : public GradientSum {
   StepTotals finish(bool flag, int64_t step) override {
     if (buckets_) buckets_->finish(step);
     const at::Tensor squares = buckets_ ? buckets_->tile_squares() : parameters_.tile_squares();
-    const OwnTotals totals =
-        read_totals(std::exchange(loss_, at::Tensor()), num_losses_, parameters_.gradients(), squares);
+    const OwnTotals totals = read_totals(std::exchange(loss_, at::Tensor()), num_losses_,
+                                         parameters_.gradients(), totals_, squares);
     return gather_totals(ranks_, totals, flag, step);
   }
 
@@ -91,6 +98,7 @@ class InOrder final : public GradientSum {
   int64_t num_losses_;
   std::unique_ptr<GradientBuckets> buckets_;
   at::Tensor loss_;  // of the step, on this rank
+  at::Tensor totals_;
 };
 
 class Exact final : public GradientSum {
@@ -119,7 +127,7 @@ class Exact final : public GradientSum {
   StepTotals finish(bool flag, int64_t step) override {
     gradients_.copy_(sum_.take());
     tree_sum_over_ranks(ranks_, gradients_, fmt::format("step {}: gradients", step));
-    return gather_totals(ranks_, read_totals(loss_sum_.take(), num_losses_, gradients_), flag, step);
+    return gather_totals(ranks_, read_totals(loss_sum_.take(), num_losses_, gradients_, totals_), flag, step);
   }
 
  private:
@@ -128,6 +136,7 @@ class Exact final : public GradientSum {
   int64_t num_losses_, batch_size_, lane_length_;
   TreeSum sum_, loss_sum_;
   at::Tensor loss_;  // of the lane, float64
+  at::Tensor totals_;
 };
 
 }  // namespace

@@ -111,7 +111,8 @@ Trainer::Trainer(run::TrainerConfig config, nn::StateDict& model, Objective& obj
   sum_ = make_gradient_sum(flat_, ranks,
                            {.numerics = config_.numerics,
                             .batch_size = config_.batch_size,
-                            .num_recorded = int64_t(objective.recorded_names().size())});
+                            .num_recorded = int64_t(objective.recorded_names().size()),
+                            .shares = ranges_});
 }
 
 StepResult Trainer::train_step(bool stop_requested) {
@@ -153,7 +154,7 @@ StepResult Trainer::train_step(bool stop_requested) {
   if (result.skipped)
     skip(result, std::move(batches), numbers_of(losses));
   else
-    update(result);
+    update(result, totals.squared_norm);
   loaded_step_ = ++step_;
   return result;
 }
@@ -165,11 +166,13 @@ at::Tensor Trainer::with_recorded(const at::Tensor& loss, double share) const {
   return at::cat({loss.to(at::kDouble).view({1}), recorded * share});
 }
 
-void Trainer::update(StepResult& result) {
+void Trainer::update(StepResult& result, const at::Tensor& squared_norm) {
   const double scale =
       config_.gradient_clip > 0 ? optim::clip_factor(result.gradient_norm, config_.gradient_clip) : 1.0;
   result.clipped = scale < 1;
-  optimizer_.step(share_, result.lr, scale, ema_, ema_decay(config_, step_));
+  const optim::GradientScale gradient_scale(scale, config_.gradient_clip > 0 ? squared_norm : at::Tensor(),
+                                            config_.gradient_clip);
+  optimizer_.step(share_, result.lr, gradient_scale, ema_, ema_decay(config_, step_));
   for (size_t i = 0; i < power_emas_.size(); ++i)
     optim::ema_update(
         power_emas_[i], share_.values(),
@@ -181,14 +184,25 @@ void Trainer::update(StepResult& result) {
 void Trainer::skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses) {
   BadStep bad{
       .result = result, .batches = std::move(batches), .losses = std::move(losses), .bad_gradients = {}};
-  const auto gradients = flat_.views(flat_.gradients());
-  for (size_t i = 0; i < gradients.size(); ++i)
-    if (!gradients[i].isfinite().all().item<bool>()) bad.bad_gradients.push_back(i);
+  bad.bad_gradients = bad_gradients();
   report_(bad);
   if (config_.bad_steps.roll_back)
     suspects_ = suspects_in(bad.batches, !std::isfinite(result.loss) || !std::isfinite(result.gradient_norm));
   else
     count_skipped(result);
+}
+
+// Of the sums over all ranks; with shares, each rank has those of its own.
+std::vector<size_t> Trainer::bad_gradients() {
+  const auto gradients = share_.views(share_.gradients());
+  at::Tensor is_bad = at::zeros({int64_t(flat_.num_parameters())}, at::kLong);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    is_bad[int64_t(share_.indices()[i])] = gradients[i].isfinite().all().item<bool>() ? 0 : 1;
+  if (is_sharded()) ranks_.all_reduce_sum(is_bad, fmt::format("step {}: bad gradients", step_));
+  std::vector<size_t> result;
+  for (int64_t i = 0; i < is_bad.numel(); ++i)
+    if (is_bad[i].item<int64_t>() > 0) result.push_back(size_t(i));
+  return result;
 }
 
 void Trainer::count_skipped(const StepResult& result) {

@@ -14,11 +14,12 @@ from tiny_run import TestCase, main
 # wait keeps the host from running ahead of the GPU. Lower them when the program needs fewer.
 WAITS = {"class": (0, 1), "text": (0, 1)}
 WAITS_OF_A_SAVE = 2  # one look whether all is finite, one for the copies
-LAUNCHES = {("class", "float32"): (185, 1), ("text", "float32"): (228, 304),
-            ("class", "bfloat16"): (240, 1), ("text", "bfloat16"): (271, 304)}
+LAUNCHES = {("class", "float32"): (185, 1), ("text", "float32"): (228, 7),
+            ("class", "bfloat16"): (240, 1), ("text", "bfloat16"): (271, 7)}
 # From the host in a step of stage class: the means and log variances of 8 latents of 256 numbers, and a few integers for each
 # sample. Noise would add as much again.
 BYTES_OF_A_STEP = 8 * (2 * 256 * 4 + 6 * 8)
+CAME_LAUNCHES = 7  # in a step, whatever the number of parameters
 ATTENTION_SHAPES = 8  # of training, for one shape of images
 SAMPLERS = ("dpm_solver_pp", "iddpm", "ddim", "sa_solver", "lcm", "unipc")
 MAX_TOKENS = 120  # of PixArt-alpha
@@ -197,6 +198,15 @@ class Counts(TestCase):
                 print(f"    {count:g} x {what}: {place}", flush=True)
             self.assertGreater(sum(waits.values()), 0, "it saved at each step")
             self.assertLessEqual(sum(waits.values()), WAITS_OF_A_SAVE)
+
+    def test_came_has_few_launches(self):
+        steps = 3
+        launches = {}
+        for depth in (1, 3):
+            self.program.train(f"came-{depth}", [f"transformer.depth={depth}"], steps={"autoencoder": 1, "class": 1, "text": steps, "larger": 1})
+            kernels = self.program.reports(f"came-{depth}")[0]["kernels"]
+            launches[depth] = sum(kernel["calls"] for name, kernel in kernels.items() if name.startswith("came_"))
+        self.assertEqual(launches, {1: steps * CAME_LAUNCHES, 3: steps * CAME_LAUNCHES})
 
     def test_class_conditional(self):
         self.check("class", "float32")

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "adamw.h"
+#include "adamw_element.h"
 #include "gradients.h"
 
 namespace pixart::optim::kernels {
@@ -125,6 +125,7 @@ class Rounded : public ::testing::TestWithParam<std::pair<int64_t, int64_t>> {};
 TEST_P(Rounded, AdamWWritesTheCopyAndChangesNothingElse) {
   const auto [count, from] = GetParam();  // from 1: not aligned
   const AdamWCoefficients coefficients{0.7, 1 - 1e-4, count / 2, 0.9, 0.999, 1e-3, 1.02, 1e-10, 0.999};
+  const AdamWElement<float> element(coefficients);
   std::vector<std::vector<float>> results;
   for (const bool with_copy : {false, true}) {
     auto values = drawn(size_t(count + from), 1), gradients = drawn(size_t(count + from), 2),
@@ -134,7 +135,7 @@ TEST_P(Rounded, AdamWWritesTheCopyAndChangesNothingElse) {
     const AdamWBuffers<float> buffers{values.data() + from,  gradients.data() + from,
                                       exp_avg.data() + from, exp_avg_sq.data() + from,
                                       ema.data() + from,     with_copy ? copy.data() + from : nullptr};
-    ASSERT_EQ(adamw_cuda(buffers, coefficients, count, nullptr), nullptr);
+    ASSERT_EQ(adamw_cuda(buffers, &element, {}, count, nullptr), nullptr);
     for (int64_t i = 0; with_copy && i < count; ++i)
       ASSERT_EQ(copy[size_t(i + from)].bits, to_bfloat16(values[size_t(i + from)]).bits) << i;
     values.insert(values.end(), ema.begin(), ema.end());

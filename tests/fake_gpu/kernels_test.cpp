@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "adamw.h"
+#include "adamw_element.h"
 #include "cuda/test_kernels.h"
 
 namespace pixart::optim::kernels {
@@ -49,9 +49,10 @@ class AdamW : public ::testing::TestWithParam<std::pair<int64_t, int>> {};
 TEST_P(AdamW, TheKernelComputesWhatTheCpuComputes) {
   const auto [count, from] = GetParam();  // from 1: not aligned to 16 bytes
   const AdamWCoefficients coefficients{0.7, 1 - 1e-4, count / 2, 0.9, 0.999, 1e-3, 1.02, 1e-10, 0.999};
+  const AdamWElement<float> element(coefficients);
   for (const bool with_ema : {false, true}) {
     Buffers kernel(size_t(count + from)), cpu(size_t(count + from));
-    ASSERT_EQ(adamw_cuda(kernel.pointers(size_t(from), with_ema), coefficients, count, nullptr), nullptr);
+    ASSERT_EQ(adamw_cuda(kernel.pointers(size_t(from), with_ema), &element, {}, count, nullptr), nullptr);
     adamw_cpu<float>(cpu.pointers(size_t(from), with_ema), coefficients, 0, count);
     expect_near(kernel.values, cpu.values);
     expect_near(kernel.exp_avg, cpu.exp_avg);
@@ -62,6 +63,21 @@ TEST_P(AdamW, TheKernelComputesWhatTheCpuComputes) {
 INSTANTIATE_TEST_SUITE_P(Sizes, AdamW,
                          ::testing::Values(std::pair(1, 0), std::pair(7, 0), std::pair(4096, 0),
                                            std::pair(100003, 0), std::pair(4099, 1)));
+
+TEST(AdamWOfANorm, TheClipFactorIsTheHosts) {
+  constexpr size_t kCount = 1000;
+  for (const auto& [squared, most] : {std::pair{9.0, 1.0}, std::pair{0.04, 1.0}, std::pair{1e-9, 1e-3}}) {
+    AdamWCoefficients coefficients{1, 1 - 1e-4, kCount, 0.9, 0.999, 1e-3, 1.02, 1e-10, 0.999};
+    const AdamWElement<float> without(coefficients);
+    coefficients.gradient_scale = clip_factor_of(std::sqrt(squared), most);
+    const AdamWElement<float> with(coefficients);
+    Buffers by_device(kCount), by_host(kCount);
+    ASSERT_EQ(adamw_cuda(by_device.pointers(0, true), &without, {&squared, most}, kCount, nullptr), nullptr);
+    ASSERT_EQ(adamw_cuda(by_host.pointers(0, true), &with, {}, kCount, nullptr), nullptr);
+    EXPECT_EQ(by_device.values, by_host.values);
+    EXPECT_EQ(by_device.ema, by_host.ema);
+  }
+}
 
 TEST(Kernels, BarriersAndShufflesWork) {
   constexpr int kRows = 5, kWidth = 300;

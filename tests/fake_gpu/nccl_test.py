@@ -66,6 +66,10 @@ def parts(rank):
     assert rank.call("ncclAllGather", mine, everything, count, FLOAT32) == 0
     assert [everything[owner * count] for owner in range(rank.ranks)] == [
         rank.ranks * 10 * owner + sum(range(rank.ranks)) for owner in range(rank.ranks)]
+    mine = array.array("f", [10 + rank.rank] * 3)
+    assert rank.call("ncclReduce", mine, mine, 3, FLOAT32, 0, rank.ranks - 1) == 0
+    total = 10 * rank.ranks + sum(range(rank.ranks))
+    assert all(value == total if rank.rank == rank.ranks - 1 else value != value for value in mine)
     letter = array.array("b", [rank.rank])
     assert rank.call("ncclBroadcast", letter, letter, 1, INT8, rank.ranks - 1) == 0
     assert letter[0] == rank.ranks - 1

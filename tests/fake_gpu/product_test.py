@@ -4,6 +4,7 @@ Usage: product_test.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
 """
 
 import functools
+import re
 
 from tiny_run import STAGES, TestCase, main, output_of, read_safetensors
 
@@ -26,6 +27,16 @@ WATCHING = [f"stages.{stage}.{setting}" for stage in STAGES
 
 def transformers(*settings):
     return [f"stages.{stage}.{setting}" for stage in STAGES[1:] for setting in settings]
+
+
+FLOAT32_TYPE = 7  # ncclFloat32
+
+
+def sent(result, dtype, name):
+    """Bytes that a rank sends in calls of NCCL, by its rings: a sum for all ranks is one for owners, and a copy to all."""
+    calls = [re.match(r"(\w+) count (\d+) type (\d+)", str(call)) for call in result.reports[0]["collectives"]]
+    elements = sum(int(call[2]) for call in calls if call[1] == name and int(call[3]) == dtype)
+    return 4 * elements * (len(result.reports) - 1) / len(result.reports) * (2 if name == "all_reduce" else 1)
 
 
 class Product(TestCase):
@@ -81,6 +92,16 @@ class Product(TestCase):
         self.check_reports(recomputed)
         self.compare(recomputed, result, FLOAT32)
 
+    def test_bfloat16_with_learning_rates_of_parts(self):
+        """muP: the copy of the weights in which layers compute follows the weights, part by part."""
+        settings = ["transformer.base_width=12", "transformer.base_heads=1", "stages.text.optimizer.name=adamw"]
+        settings += transformers("optimizer.lr=0.01")
+        expected = self.trained("parts_cpu", settings, device="cpu")
+        for precision, tolerance in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
+            result = self.trained(f"parts_{precision}", settings + transformers(f"precision={precision}"))
+            self.check_reports(result)
+            self.compare(result, expected, tolerance)
+
     def test_packed_captions(self):
         """Heads of a multiple of 8 channels: cross-attention reads the captions where they are packed."""
         settings = ["transformer.hidden_size=48"] + transformers("precision=bfloat16")
@@ -110,6 +131,13 @@ class Product(TestCase):
         result = self.trained("shares", transformers("optimizer.shard=true"), ranks=2)
         self.check_reports(result, ranks=2)
         self.compare(result, self.on_cpu, FLOAT32)
+        # Each gradient is summed for its owner only.
+        without = self.trained("no_shares", ranks=2)
+        sums, sums_without = (sent(run, FLOAT32_TYPE, "all_reduce") for run in (result, without))
+        reduced = sent(result, FLOAT32_TYPE, "reduce")
+        print(f"a rank sends {sums_without:g} bytes of gradients, with shares {sums:g} for all and {reduced:g} for owners", flush=True)
+        self.assertGreater(reduced, 0)
+        self.assertEqual(2 * reduced, sums_without - sums, "half of what sums for all ranks take")
 
     def test_four_ranks(self):
         result = self.trained("four", transformers("precision=bfloat16"), ranks=4)

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "golden.h"
+#include "golden_device.h"
 #include "pixart/optim/adamw.h"
 #include "pixart/optim/came.h"
 #include "pixart/optim/flat_parameters.h"
@@ -25,11 +26,12 @@ std::vector<std::string> names_under(const GoldenCase& c, const std::string& pre
 }
 
 FlatParameters flat_copy(const GoldenCase& c, const std::string& prefix,
-                         const std::vector<std::string>& names) {
+                         const std::vector<std::string>& names,
+                         const at::Device& device = testing::golden_device()) {
   std::vector<at::Tensor> parameters;
   for (const auto& name : names) {
     parameters.push_back(c.tensor(prefix + name)
-                             .to(at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+                             .to(device, at::kFloat, /*non_blocking=*/false, /*copy=*/true)
                              .set_requires_grad(true));
   }
   return FlatParameters(parameters);
@@ -47,7 +49,8 @@ class History {
  public:
   void record(const std::vector<at::Tensor>& views) {
     steps_.resize(views.size());
-    for (size_t i = 0; i < views.size(); ++i) steps_[i].push_back(views[i].detach().clone());
+    for (size_t i = 0; i < views.size(); ++i)
+      steps_[i].push_back(views[i].detach().to(at::kCPU, /*non_blocking=*/false, /*copy=*/true));
   }
   at::Tensor of(size_t i) const { return at::stack(steps_.at(i)); }
 
@@ -98,8 +101,8 @@ void check_adamw(const GoldenCase& c) {
   });
   const auto exp_avg = flat.views(state.exp_avg), exp_avg_sq = flat.views(state.exp_avg_sq);
   for (size_t i = 0; i < names.size(); ++i) {
-    expect_golden(c, "out.state." + names[i] + ".exp_avg", exp_avg[i]);
-    expect_golden(c, "out.state." + names[i] + ".exp_avg_sq", exp_avg_sq[i]);
+    expect_golden(c, "out.state." + names[i] + ".exp_avg", exp_avg[i].cpu());
+    expect_golden(c, "out.state." + names[i] + ".exp_avg_sq", exp_avg_sq[i].cpu());
   }
 }
 
@@ -118,14 +121,14 @@ void check_came(const GoldenCase& c) {
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string prefix = "out.state." + names[i] + ".";
     const CameMoments& moments = state.moments[i];
-    expect_golden(c, prefix + "exp_avg", exp_avg[i]);
+    expect_golden(c, prefix + "exp_avg", exp_avg[i].cpu());
     for (const auto& [key, tensor] :
          {std::pair{"exp_avg_sq", moments.exp_avg_sq}, std::pair{"exp_avg_sq_row", moments.exp_avg_sq_row},
           std::pair{"exp_avg_sq_col", moments.exp_avg_sq_col},
           std::pair{"exp_avg_res_row", moments.exp_avg_res_row},
           std::pair{"exp_avg_res_col", moments.exp_avg_res_col}}) {
       EXPECT_EQ(tensor.defined(), c.has(prefix + key)) << prefix << key;
-      if (tensor.defined()) expect_golden(c, prefix + key, tensor);
+      if (tensor.defined()) expect_golden(c, prefix + key, tensor.cpu());
     }
   }
 }
@@ -138,7 +141,7 @@ void check_muon(const GoldenCase& c) {
                                    .eps = config.at("eps"),
                                    .weight_decay = config.at("weight_decay")}};
   const auto names = names_under(c, "in.param.");
-  FlatParameters flat = flat_copy(c, "in.param.", names);
+  FlatParameters flat = flat_copy(c, "in.param.", names, at::kCPU);  // products are in bfloat16 on a GPU
   std::vector<int64_t> matrices;
   for (const auto& name : names) matrices.push_back(config.at("matrices").value(name, 0));
   MuonState state = make_muon_state(flat, matrices);

@@ -4,8 +4,10 @@
 #include <ATen/core/Tensor.h>
 #include <dlfcn.h>
 
+#ifdef PIXART_FAKE_GPU_LIBRARY
 #include "pixart/base/error.h"
 #include "pixart/diffusion/noising.h"
+#endif
 
 namespace pixart::testing {
 

@@ -41,6 +41,11 @@ class Communicator {
   virtual void broadcast(at::Tensor& tensor, int root, std::string_view phase) = 0;
   // Returns when all ranks have called it.
   virtual void barrier(std::string_view phase) = 0;
+  // all_reduce_sum() for rank `root` only, which takes half of the traffic with NCCL. What the tensors of the other ranks hold
+  // afterwards is not specified.
+  virtual void reduce_sum(at::Tensor& tensor, [[maybe_unused]] int root, std::string_view phase) {
+    all_reduce_sum(tensor, phase);
+  }
 };
 
 struct CommunicatorOptions {

@@ -3,8 +3,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
 
+#include "pixart/optim/adamw.h"
 #include "pixart/optim/flat_parameters.h"
 
 namespace pixart::optim {
@@ -24,16 +26,21 @@ struct CameMoments {
   at::Tensor exp_avg_sq;
 };
 
+struct CameWork;  // of kernels
 struct CameState {
-  at::Tensor exp_avg;  // flat
-  std::vector<CameMoments> moments;
-  int64_t steps = 0;  // updates done
+  at::Tensor exp_avg;                // flat
+  at::Tensor all_moments;            // one buffer
+  std::vector<CameMoments> moments;  // views of it
+  int64_t steps = 0;                 // updates done
+  std::shared_ptr<CameWork> work = {};
 };
 CameState make_came_state(const FlatParameters& parameters);
 
 // First multiplies gradients by gradient_scale (the clip factor). With a defined `ema`, a flat buffer, sets
-// ema <- decay * ema + (1 - decay) * values at the end.
+// ema <- decay * ema + (1 - decay) * values at the end. On a GPU that runs our kernels (adamw.h), an update is seven launches,
+// whatever the number of parameters, with the same arguments at each step; their last pass also writes the EMA and the rounded
+// copy.
 void came_step(const FlatParameters& parameters, CameState& state, const CameConfig& config, double lr,
-               double gradient_scale = 1.0, const at::Tensor& ema = {}, double ema_decay = 0.0);
+               const GradientScale& gradient_scale = {}, const at::Tensor& ema = {}, double ema_decay = 0.0);
 
 }  // namespace pixart::optim

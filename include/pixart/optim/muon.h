@@ -28,6 +28,7 @@ struct MuonState {
   at::Tensor exp_avg;                  // flat: the momentum of matrices, the first moment of the others
   std::vector<at::Tensor> exp_avg_sq;  // of each parameter; undefined for matrices
   int64_t steps = 0;                   // updates done
+  std::shared_ptr<DeviceNumbers> numbers = {};
 };
 MuonState make_muon_state(const FlatParameters& parameters, const std::vector<int64_t>& matrices);
 
@@ -40,7 +41,7 @@ at::Tensor newton_schulz(const at::Tensor& matrices);
 // gradients by gradient_scale (the clip factor). With a defined `ema`, a flat buffer, sets ema <- decay * ema + (1 - decay)
 // * values at the end.
 void muon_step(const FlatParameters& parameters, const std::vector<int64_t>& matrices, MuonState& state,
-               const MuonConfig& config, double lr, double gradient_scale = 1.0, const at::Tensor& ema = {},
-               double ema_decay = 0.0);
+               const MuonConfig& config, double lr, const GradientScale& gradient_scale = {},
+               const at::Tensor& ema = {}, double ema_decay = 0.0);
 
 }  // namespace pixart::optim

@@ -93,8 +93,8 @@ class Optimizer {
             const std::vector<int64_t>& matrices = {}, const std::vector<std::vector<double>>& rates = {});
 
   // One update, including clipping by gradient_scale and the EMA; see adamw.h, came.h and muon.h.
-  void step(const FlatParameters& parameters, double lr, double gradient_scale, const at::Tensor& ema,
-            double ema_decay);
+  void step(const FlatParameters& parameters, double lr, const GradientScale& gradient_scale,
+            const at::Tensor& ema, double ema_decay);
 
   OptimizerName name() const { return name_; }
   int64_t& steps();  // updates done

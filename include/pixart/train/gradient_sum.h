@@ -37,7 +37,8 @@ struct StepTotals {
   double loss = 0;                    // over all ranks
   std::vector<double> recorded = {};  // what the objective records besides, likewise
   double gradient_norm = 0;           // of the summed gradients
-  bool flag = false;                  // true if any rank set it
+  at::Tensor squared_norm = {};  // its square on a GPU that runs our kernels, at the same place in each step
+  bool flag = false;             // true if any rank set it
 };
 
 // The number of lanes of equal length into which exact mode cuts a batch; their sums are the leaves of the
@@ -61,10 +62,13 @@ struct GradientSumOptions {
   int64_t batch_size = 1;
   int64_t num_recorded = 0;  // values besides the loss
   int64_t bucket_bytes = run::kGradientBucketBytes;
+  std::vector<std::pair<int64_t, int64_t>> shares =
+      {};  // of the ranks in the flat buffer; one or none: all have all
 };
 
 // In default mode with several ranks, the sum over ranks begins while backward still runs: bucket by bucket,
-// starting with the last parameters.
+// starting with the last parameters. On a GPU that runs our kernels and with shares, each rank then has the sum of its own
+// share only, and sends half as much; what it has in place of the others is not specified.
 std::unique_ptr<GradientSum> make_gradient_sum(const optim::FlatParameters& parameters,
                                                distributed::Communicator& ranks,
                                                const GradientSumOptions& options);

@@ -102,8 +102,9 @@ class Trainer {
 
  private:
   at::Tensor with_recorded(const at::Tensor& loss, double share) const;
-  void update(StepResult& result);
+  void update(StepResult& result, const at::Tensor& squared_norm);
   void skip(const StepResult& result, std::vector<data::Batch> batches, std::vector<double> losses);
+  std::vector<size_t> bad_gradients();
   void count_skipped(const StepResult& result);
   std::vector<Suspect> suspects_in(const std::vector<data::Batch>& batches, bool is_tried);
   bool is_finite_alone(const data::Batch& batch, size_t sample);

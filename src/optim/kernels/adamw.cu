@@ -54,8 +54,11 @@ __device__ void update_four(const AdamWBuffers<float>& b, const AdamWElement<flo
 }
 
 // First num_vectors groups of four, then the remaining elements one by one.
-__global__ void adamw_kernel(AdamWBuffers<float> buffers, AdamWElement<float> element, int64_t num_vectors,
-                             int64_t count) {
+__global__ void adamw_kernel(AdamWBuffers<float> buffers, const AdamWElement<float>* numbers, DeviceNorm norm,
+                             int64_t num_vectors, int64_t count) {
+  if (count == 0) return;
+  AdamWElement<float> element = *numbers;
+  element.gradient_scale = norm.factor(element.gradient_scale);
   const int64_t first = int64_t(blockIdx.x) * blockDim.x + threadIdx.x,
                 stride = int64_t(gridDim.x) * blockDim.x;
   for (int64_t i = first; i < num_vectors; i += stride) update_four(buffers, element, i);
@@ -93,14 +96,14 @@ const char* error_of_launch() {
 
 }  // namespace
 
-const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
-                       int64_t count, void* stream) {
+const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWElement<float>* element,
+                       const DeviceNorm& norm, int64_t count, void* stream) {
   const bool aligned = is_aligned(buffers.values) && is_aligned(buffers.gradients) &&
                        is_aligned(buffers.exp_avg) && is_aligned(buffers.exp_avg_sq) &&
                        is_aligned(buffers.ema) && is_aligned(buffers.rounded);
   const int64_t num_vectors = aligned ? count / kVector : 0;
   adamw_kernel<<<blocks_for(num_vectors, count), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-      buffers, AdamWElement<float>(coefficients), num_vectors, count);
+      buffers, element, norm, num_vectors, count);
   return error_of_launch();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "clip.h"
 #include "pixart/base/bfloat16_bits.h"
 
 namespace pixart::optim::kernels {
@@ -41,11 +42,13 @@ void round_cpu(Bfloat16Bits* rounded, const float* values, int64_t begin, int64_
 template <class T>
 double sum_of_squares_cpu(const T* values, int64_t begin, int64_t end);
 
+template <class T>
+struct AdamWElement;
 // Enqueues the update of `count` elements on the stream (a cudaStream_t) of the current device; without
-// elements the kernel is launched and does nothing. Returns null, or CUDA's description of the error of the
-// launch. Defined if PIXART_WITH_CUDA is.
-const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWCoefficients& coefficients,
-                       int64_t count, void* stream);
+// elements the kernel is launched and does nothing. `element` is in the device's memory; `norm` takes the place of its clip
+// factor. Returns null, or CUDA's description of the error of the launch. Defined if PIXART_WITH_CUDA is.
+const char* adamw_cuda(const AdamWBuffers<float>& buffers, const AdamWElement<float>* element,
+                       const DeviceNorm& norm, int64_t count, void* stream);
 
 // ema <- decay * ema + (1 - decay) * values, and the values rounded, in one pass; either may be null.
 const char* average_cuda(float* ema, Bfloat16Bits* rounded, const float* values, double decay, int64_t count,

@@ -227,6 +227,24 @@ int ncclAllReduce(const void* send, void* receive, size_t count, int type, int, 
   });
 }
 
+// The other ranks' memory is filled with NaN: NCCL does not say what it holds.
+int ncclReduce(const void* send, void* receive, size_t count, int type, int, int root, void* comm,
+               void* stream) {
+  auto* c = static_cast<Comm*>(comm);
+  Meeting& meeting = *c->meeting;
+  const size_t bytes = count * size_of(type);
+  const Call call{"reduce", send, bytes, receive, bytes, count, type, root, c, stream};
+  return exchange(call, bytes, [&](size_t at, size_t size) {
+    std::memcpy(meeting.room(meeting.rank()), part(seen(send), at), size);
+    if (!meeting.meet()) return false;
+    char* sum = part(seen(receive), at);
+    std::memcpy(sum, meeting.room(0), size);
+    for (int rank = 1; rank < meeting.ranks(); ++rank) add(type, sum, meeting.room(rank), size);
+    if (meeting.rank() != root) std::memset(sum, 255, size);
+    return meeting.meet();
+  });
+}
+
 int ncclBroadcast(const void* send, void* receive, size_t count, int type, int root, void* comm,
                   void* stream) {
   auto* c = static_cast<Comm*>(comm);

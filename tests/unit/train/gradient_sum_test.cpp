@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <chrono>
 #include <cmath>
+#include <condition_variable>
+#include <mutex>
 
 #include "one_rank.h"
 #include "ranks.h"
@@ -99,6 +102,74 @@ TEST(GradientSum, RanksWithoutSamplesAndParametersWithoutGradientsAreSummedToo) 
   });
   EXPECT_THAT(errors, ::testing::Each(""));
   for (const auto& sum : sums) EXPECT_TRUE(at::equal(sum, at::tensor({0, 0, 4, 4, 4}, at::kFloat)));
+}
+
+// One of two ranks; the other one is not there. Remembers what was summed, and lets the test wait for it.
+class Recorder final : public distributed::Communicator {
+ public:
+  int rank() const override { return 0; }
+  int world_size() const override { return 2; }
+  void all_reduce_sum(at::Tensor& tensor, std::string_view) override {
+    const std::scoped_lock lock(mutex_);
+    sums_.emplace_back(tensor.storage_offset(), tensor.numel());
+    changed_.notify_all();
+  }
+  void reduce_scatter(const at::Tensor&, at::Tensor&, std::string_view) override {}
+  void all_gather(const at::Tensor& input, at::Tensor& output, std::string_view) override {
+    output.copy_(at::cat({input, input}));
+  }
+  void broadcast(at::Tensor&, int, std::string_view) override {}
+  void barrier(std::string_view) override {}
+
+  // False if there are not as many in ten seconds.
+  bool wait_for(size_t count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return sums_.size() >= count; });
+  }
+  std::vector<std::pair<int64_t, int64_t>> sums() {
+    const std::scoped_lock lock(mutex_);
+    return sums_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<std::pair<int64_t, int64_t>> sums_;  // first element and number
+};
+
+// Biases without decay are at the end of the buffer; they are complete only when backward ends.
+TEST(GradientSum, ParametersWithoutDecayDoNotKeepTheOthersWaiting) {
+  constexpr int kLayers = 4;
+  std::vector<at::Tensor> parameters;
+  std::vector<bool> without_decay;
+  for (int layer = 0; layer < kLayers; ++layer)
+    for (const int64_t size : {6, 1}) {
+      parameters.push_back(at::ones({size}).set_requires_grad(true));
+      without_decay.push_back(size == 1);
+    }
+  optim::FlatParameters flat(parameters, without_decay);
+  Recorder ranks;
+  const auto sum = make_gradient_sum(flat, ranks, {.batch_size = 1, .bucket_bytes = 24});
+  at::Tensor x = at::ones({6});
+  bool began = false;
+  for (int layer = 0; layer < kLayers; ++layer) {
+    x = x * parameters[size_t(2 * layer)] + parameters[size_t(2 * layer + 1)];
+    if (layer == 0)  // its gradient waits for the sums of the three layers after it
+      x.register_hook([&](const at::Tensor& gradient) {
+        began = ranks.wait_for(kLayers - 1);
+        return gradient;
+      });
+  }
+  const data::MicroBatch batch{.positions = {0}, .rows = {0}, .is_last = true};
+  flat.zero_gradients();
+  sum->before_backward(batch);
+  const at::Tensor loss = x.sum();
+  torch::autograd::backward({loss}, {});
+  sum->after_backward(batch, loss.detach());
+  (void)sum->finish(false, 0);
+  EXPECT_TRUE(began) << "the sums begin during backward";
+  EXPECT_THAT(ranks.sums(), ::testing::ElementsAre(std::pair(18, 6), std::pair(12, 6), std::pair(6, 6),
+                                                   std::pair(24, 4), std::pair(0, 6)));
 }
 
 TEST(GradientSum, ExactModeStartsEachLaneAtZero) {
