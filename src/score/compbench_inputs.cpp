@@ -169,14 +169,16 @@ void find_images(const fs::path& folder, int64_t images_per_prompt, CategoryProm
     add_names(fmt::format("{} lacks {} of {} images", at, missing.size(), wanted), missing, problems);
 }
 
-void fill_parts(const text::NounChunker& chunker, CategoryPrompts& prompts) {
+void fill_parts(const text::NounChunker& chunker, const text::SpacyTagger* tagger, CategoryPrompts& prompts) {
   const bool is_complex = prompts.category == CompBenchCategory::kComplex;
   for (const auto& prompt : prompts.prompts) {
     const auto words = chunker.words(prompt);
     prompts.parts.push_back(
         {.questions = questions_of(chunker.chunks(prompt)),
          .objects = is_complex ? objects_around_relation(prompt, words) : objects_of(words),
-         .text = is_complex ? chunker.without_adjectives(prompt) : prompt});
+         .text = !is_complex         ? prompt
+                 : tagger != nullptr ? tagger->without_adjectives(prompt)
+                                     : chunker.without_adjectives(prompt)});
   }
 }
 

@@ -44,6 +44,12 @@ const double* answer_of(const CompBenchInputs& inputs, const CompBenchRequest& r
   });
 }
 
+std::optional<text::SpacyTagger> open_tagger(const fs::path& folder, Problems& problems) {
+  std::optional<text::SpacyTagger> tagger;
+  if (!folder.empty()) attempt(problems, [&] { tagger.emplace(folder); });
+  return tagger;
+}
+
 namespace {
 
 // The words of categories that need something that the request does not have.
@@ -97,6 +103,21 @@ void check_rows(const CompBenchInputs& inputs, const CompBenchRequest& request, 
 
 }  // namespace
 
+namespace {
+
+// A tagger would make what the file of questions already has.
+void check_texts(const CompBenchRequest& request, const QuestionRows& questions, Problems& problems) {
+  const auto has_text = [](const auto& row) {
+    return row.first.first == word_of(CompBenchCategory::kComplex) && row.second.text;
+  };
+  if (!request.tagger.empty() && std::any_of(questions.begin(), questions.end(), has_text))
+    problems.add(
+        fmt::format("{} has the texts of complex prompts, which --tagger makes: leave one of both out",
+                    request.questions.string()));
+}
+
+}  // namespace
+
 CompBenchInputs open_compbench(const CompBenchRequest& request) {
   Problems problems;
   CompBenchInputs inputs;
@@ -104,12 +125,15 @@ CompBenchInputs open_compbench(const CompBenchRequest& request) {
   check_needs(request, categories, problems);
   std::optional<text::NounChunker> chunker;
   attempt(problems, [&] { chunker.emplace(request.wordnet); });
+  const auto tagger = open_tagger(request.tagger, problems);
+  if (tagger) inputs.tagger = {tagger->name(), tagger->version(), tagger->sha256()};
   QuestionRows questions;
   if (!request.questions.empty()) questions = read_questions(request.questions, problems);
+  check_texts(request, questions, problems);
   for (const auto category : categories) {
     auto prompts = read_category(request.prompts, category, problems);
     find_images(request.images, request.images_per_prompt, prompts, problems);
-    if (chunker) fill_parts(*chunker, prompts);
+    if (chunker) fill_parts(*chunker, tagger ? &*tagger : nullptr, prompts);
     if (chunker && !request.questions.empty()) take_questions(questions, prompts, problems);
     inputs.categories.push_back(std::move(prompts));
   }

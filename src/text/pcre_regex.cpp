@@ -54,6 +54,7 @@ std::string translated(std::string_view pattern, std::string& problem) {
     const char letter = pattern[++i];
     const std::string_view members = class_members(letter);
     if (const size_t digits = letter == 'u' ? 4 : letter == 'U' ? 8 : 0; digits > 0) {
+      if (pattern.size() - i - 1 < digits) problem = fmt::format("\\{} without {} digits", letter, digits);
       result += fmt::format("\\x{{{}}}", pattern.substr(i + 1, digits));
       i += digits;
     } else if (!members.empty()) {

@@ -42,6 +42,12 @@ bool matches(const std::optional<Regex>& regex, std::string_view text) {
   return regex && regex->search(text).has_value();
 }
 
+// Attributes are named by numbers or by words.
+const Packed* attribute(const Packed& part, uint64_t number, const char* name) {
+  const auto* found = part.find(number);
+  return found != nullptr ? found : part.find(std::string_view(name));
+}
+
 size_t bytes_between(std::string_view first, std::string_view last) {
   return size_t(last.data() + last.size() - first.data());
 }
@@ -66,7 +72,7 @@ void SpacyTokenizer::read_cases(const Packed& cases) {
     Parts parts;
     std::string together;
     for (const auto& part : cases.items[i + 1].list()) {
-      const auto *orth = part.find(kOrth), *norm = part.find(kNorm);
+      const auto *orth = attribute(part, kOrth, "ORTH"), *norm = attribute(part, kNorm, "NORM");
       if (orth == nullptr || orth->as_text().empty())
         throw PackedError(fmt::format("the special case '{}' has a part without text", word));
       parts.push_back({std::string(orth->as_text()), norm == nullptr ? "" : std::string(norm->as_text())});

@@ -159,7 +159,7 @@ TEST_F(CompBenchFiles, AQuestionsFileOverridesTheChunks) {
       "\n");
   Problems problems;
   auto prompts = read_category(folder_ / "dataset", CompBenchCategory::kColor, problems);
-  fill_parts(text::NounChunker(), prompts);
+  fill_parts(text::NounChunker(), nullptr, prompts);
   take_questions(read_questions(folder_ / "questions.jsonl", problems), prompts, problems);
   EXPECT_THAT(prompts.parts[0].questions, ElementsAre("a red cat and a blue dog"));
   ASSERT_EQ(problems.all().size(), 1u);
