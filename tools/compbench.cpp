@@ -98,9 +98,10 @@ void add_shared(CLI::App& command, Arguments& arguments) {
   command.add_option(
       "--wordnet", arguments.wordnet,
       "folder of WordNet's files (default: WNSEARCHDIR, or /usr/share/wordnet of Debian's wordnet-base)");
-  command.add_option("--tagger", arguments.tagger,
-                     "folder of spaCy's en_core_web_sm: the texts of complex prompts are then without the "
-                     "adjectives that spaCy finds (default: those that this program finds)");
+  command.add_option(
+      "--tagger", arguments.tagger,
+      "folder of spaCy's en_core_web_sm: it finds the objects of spatial and complex prompts, and the adjectives that the "
+      "texts of complex prompts are without (default: rules of this program do)");
 }
 
 void add_networks(CLI::App& command, Arguments& arguments) {

@@ -245,7 +245,7 @@ std::string card_of(const CompBenchRequest& request, const ordered_json& protoco
   card["images"] = {{"name", (images.has_filename() ? images : images.parent_path()).filename().string()},
                     {"sha256", images_sha256}};
   card["questions"] = request.questions.empty() ? "of this program" : request.questions.filename().string();
-  // The texts themselves are in the hash of the questions: where two taggers make the same, scores compare.
+  // Objects and texts are in the hash of the questions: where two taggers make the same, scores compare.
   if (inputs.tagger)
     card["tagger"] = {{"name", inputs.tagger->name},
                       {"version", inputs.tagger->version},
@@ -271,8 +271,9 @@ CompBenchResult score_compbench(const CompBenchRequest& request) {
   result.table = compbench_table(result.values);
   result.notes = notes_on_published_rows(!request.questions.empty());
   if (inputs.tagger)
-    result.notes.push_back(fmt::format("The texts of complex prompts for CLIP are made by {} {}.",
-                                       inputs.tagger->name, inputs.tagger->version));
+    result.notes.push_back(fmt::format(
+        "Objects of spatial and complex prompts, and the texts of complex ones, are those of {} {}.",
+        inputs.tagger->name, inputs.tagger->version));
   if (request.images_per_prompt != kOfficialImages)
     result.notes.push_back(fmt::format("{} images of each prompt; the benchmark has {}.",
                                        request.images_per_prompt, kOfficialImages));

@@ -42,7 +42,8 @@ CategoryPrompts read_category(const std::filesystem::path& folder, CompBenchCate
 void find_images(const std::filesystem::path& folder, int64_t images_per_prompt, CategoryPrompts& prompts,
                  Problems& problems);
 
-// From the words of the prompts; the texts of complex prompts by the tagger, if there is one.
+// From the words of the prompts; objects of spatial and complex prompts, and the texts of complex ones, by the tagger if there
+// is one.
 void fill_parts(const text::NounChunker& chunker, const text::SpacyTagger* tagger, CategoryPrompts& prompts);
 
 struct QuestionRow {

@@ -106,14 +106,15 @@ void check_rows(const CompBenchInputs& inputs, const CompBenchRequest& request, 
 namespace {
 
 // A tagger would make what the file of questions already has.
-void check_texts(const CompBenchRequest& request, const QuestionRows& questions, Problems& problems) {
-  const auto has_text = [](const auto& row) {
-    return row.first.first == word_of(CompBenchCategory::kComplex) && row.second.text;
+void check_questions(const CompBenchRequest& request, const QuestionRows& questions, Problems& problems) {
+  const std::vector<std::string> tagged = {word_of(CompBenchCategory::kSpatial),
+                                           word_of(CompBenchCategory::kComplex)};
+  const auto has_same = [&](const auto& row) {
+    return contains(tagged, row.first.first) && (row.second.objects || row.second.text);
   };
-  if (!request.tagger.empty() && std::any_of(questions.begin(), questions.end(), has_text))
-    problems.add(
-        fmt::format("{} has the texts of complex prompts, which --tagger makes: leave one of both out",
-                    request.questions.string()));
+  if (!request.tagger.empty() && std::any_of(questions.begin(), questions.end(), has_same))
+    problems.add(fmt::format("{} has objects or texts, which --tagger makes: leave one of both out",
+                             request.questions.string()));
 }
 
 }  // namespace
@@ -129,7 +130,7 @@ CompBenchInputs open_compbench(const CompBenchRequest& request) {
   if (tagger) inputs.tagger = {tagger->name(), tagger->version(), tagger->sha256()};
   QuestionRows questions;
   if (!request.questions.empty()) questions = read_questions(request.questions, problems);
-  check_texts(request, questions, problems);
+  check_questions(request, questions, problems);
   for (const auto category : categories) {
     auto prompts = read_category(request.prompts, category, problems);
     find_images(request.images, request.images_per_prompt, prompts, problems);

@@ -12,7 +12,7 @@ bool asks_vqa(CompBenchCategory category);
 bool needs_boxes(CompBenchCategory category);
 bool asks_clip(CompBenchCategory category);
 
-// What made the texts without adjectives of complex prompts.
+// What found the objects of spatial and complex prompts, and made the texts of complex ones.
 struct TaggerName {
   std::string name = {}, version = {}, sha256 = {};
 };

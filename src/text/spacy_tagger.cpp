@@ -216,9 +216,9 @@ std::vector<TaggedWord> SpacyTagger::words(std::string_view given) const {
   return words;
 }
 
-std::string SpacyTagger::without_adjectives(std::string_view text) const {
+std::string without_adjectives(const std::vector<TaggedWord>& words) {
   std::vector<std::string> kept;
-  for (const auto& word : words(text))
+  for (const auto& word : words)
     if (word.part != "ADJ") kept.push_back(word.text);
   return join(kept, " ");
 }

@@ -162,16 +162,22 @@ class Tagger(CompBench):
         super().setUp()
         lines_of_spacy = [json.loads(line) for line in (self.PIPELINE.parent / "cases.jsonl").read_text().splitlines()]
         is_prompt = lambda text: text.isprintable() and text == text.strip() and not set("_./") & set(text)
-        self.known = {line["text"]: line["without_adjectives"] for line in lines_of_spacy if is_prompt(line["text"]) and 3 < len(line["words"]) < 9}
+        known = [line for line in lines_of_spacy if is_prompt(line["text"]) and 3 < len(line["words"]) < 12]
+        self.known = {line["text"]: line["without_adjectives"] for line in known}
+        self.nouns = {line["text"]: [word for word, _, part, _ in line["words"] if part == "NOUN"] for line in known}
         for file in (self.folder / "images/complex/samples").glob("*"):
             file.unlink()
         self.write_prompts("complex", list(self.known))
+        (self.folder / "dataset/spatial_val.txt").write_text("\n".join(self.known) + "\n")
 
     def test_texts_are_those_of_spacy(self):
         self.assertGreater(len(self.known), 5)
         rows = [json.loads(line) for line in self.pixart("compbench", "questions", "--prompts", "dataset", "--tagger", self.PIPELINE).splitlines()]
         self.assertEqual({row["prompt"]: row["text"] for row in rows if row["category"] == "complex"}, self.known)
-        without = lambda rows: [{key: value for key, value in row.items() if key != "text"} for row in rows]
+        ends = {prompt: [nouns[0], nouns[-1]] if nouns else None for prompt, nouns in self.nouns.items()}
+        self.assertEqual({row["prompt"]: row.get("objects") for row in rows if row["category"] == "spatial"}, ends)
+        self.assertGreater(len(set(map(str, ends.values()))), 3)
+        without = lambda rows: [{key: value for key, value in row.items() if key not in ("text", "objects")} for row in rows]
         self.assertEqual(without(rows), without(self.questions()))
 
     def test_scores_of_other_texts_do_not_compare(self):
@@ -179,13 +185,13 @@ class Tagger(CompBench):
         self.assertNotIn("tagger", self.score(*asked, "--out", "rules", "--json"))
         card = self.score(*asked, "--tagger", self.PIPELINE, "--out", "spacy", "--json")
         self.assertEqual((card["tagger"]["name"], card["tagger"]["version"], len(card["tagger"]["sha256"])), ("en_golden_tiny", "1.2.3", 64))
-        self.assertIn("The texts of complex prompts for CLIP are made by en_golden_tiny 1.2.3.", card["notes"])
+        self.assertIn("Objects of spatial and complex prompts, and the texts of complex ones, are those of en_golden_tiny 1.2.3.", card["notes"])
         self.assertIn("questions_sha256", self.pixart("score", "--compare", "rules/score.json", "spacy/score.json", code=BAD_INPUT))
         self.pixart("compbench", "questions", "--prompts", "dataset", "--tagger", self.PIPELINE, "--out", "texts.jsonl")
         self.score(*asked, "--questions", "texts.jsonl", "--out", "file")
         self.assertIn("compbench_complex", self.pixart("score", "--compare", "file/score.json", "spacy/score.json"))
         output = self.score(*asked, "--questions", "texts.jsonl", "--tagger", self.PIPELINE, code=BAD_INPUT)
-        self.assertIn("texts.jsonl has the texts of complex prompts, which --tagger makes: leave one of both out", output)
+        self.assertIn("texts.jsonl has objects or texts, which --tagger makes: leave one of both out", output)
 
     def test_wrong_pipelines(self):
         asked = ["compbench", "questions", "--prompts", "dataset", "--tagger", "pipeline"]

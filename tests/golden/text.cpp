@@ -174,10 +174,10 @@ TEST(GoldenSpacyTagger, WordsTagsPartsAndTexts) {
     for (const json& line : lines_of(c)) {
       const auto text = line.at("text").get<std::string>();
       json words = json::array();
-      for (const auto& word : tagger.words(text))
-        words.push_back({word.text, word.tag, word.part, word.begin});
+      const auto tagged = tagger.words(text);
+      for (const auto& word : tagged) words.push_back({word.text, word.tag, word.part, word.begin});
       EXPECT_EQ(words, line.at("words")) << text;
-      EXPECT_EQ(tagger.without_adjectives(text), line.at("without_adjectives").get<std::string>()) << text;
+      EXPECT_EQ(without_adjectives(tagged), line.at("without_adjectives").get<std::string>()) << text;
     }
   }
 }

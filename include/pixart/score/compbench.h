@@ -38,7 +38,8 @@ struct CompBenchRequest {
   // (the prompt without adjectives). "": the questions are those of this program.
   std::filesystem::path questions = {};
   std::filesystem::path wordnet = text::wordnet_folder();
-  // A folder for text::SpacyTagger, which then makes the texts without adjectives of complex prompts; "": NounChunker does.
+  // A folder for text::SpacyTagger, which then finds the objects of spatial and complex prompts and makes the texts of complex
+  // ones; "": text::NounChunker does.
   std::filesystem::path tagger = {};
   std::optional<BlipVqaOptions> vqa = {};  // of color, shape, texture and complex
   std::filesystem::path answers =

@@ -19,6 +19,9 @@ struct TaggedWord {
   std::string part = {};  // of speech: "ADJ"; "" if the pipeline has no rule for the tag
 };
 
+// The words with blanks between them, without those whose part of speech is ADJ.
+std::string without_adjectives(const std::vector<TaggedWord>& words);
+
 class SpacyTagger {
  public:
   // A folder of a pipeline, with meta.json, tokenizer, tok2vec/, tagger/ and attribute_ruler/ in it; or that of its Python
@@ -31,9 +34,6 @@ class SpacyTagger {
   // Invalid UTF-8 is replaced first, as Python's bytes.decode("utf-8", "replace") does. White space other than the blank after
   // a word is a word, too.
   std::vector<TaggedWord> words(std::string_view text) const;
-
-  // The words with blanks between them, without those whose part of speech is ADJ.
-  std::string without_adjectives(std::string_view text) const;
 
   const std::string& name() const;     // "en_core_web_sm"
   const std::string& version() const;  // "3.8.0"
