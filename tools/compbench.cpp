@@ -20,7 +20,7 @@ namespace {
 struct Arguments {
   score::CompBenchRequest request;
   score::BlipVqaOptions vqa;
-  std::string images, prompts, questions, answers, boxes, clip, clip_tokenizer, out, wordnet;
+  std::string images, prompts, questions, answers, boxes, clip, clip_tokenizer, out, wordnet, tagger;
   std::vector<std::string> categories;
   bool json = false;
 };
@@ -52,6 +52,7 @@ void run_score(Arguments& arguments) {
   request.categories = categories_of(arguments.categories);
   request.questions = with_home(arguments.questions);
   request.wordnet = wordnet_of(arguments);
+  request.tagger = with_home(arguments.tagger);
   request.answers = with_home(arguments.answers);
   request.boxes = with_home(arguments.boxes);
   request.clip = with_home(arguments.clip);
@@ -75,8 +76,9 @@ void run_score(Arguments& arguments) {
 }
 
 void run_questions(const Arguments& arguments) {
-  const std::string lines = score::compbench_questions(
-      with_home(arguments.prompts), categories_of(arguments.categories), wordnet_of(arguments));
+  const std::string lines =
+      score::compbench_questions(with_home(arguments.prompts), categories_of(arguments.categories),
+                                 wordnet_of(arguments), with_home(arguments.tagger));
   if (arguments.out.empty()) return print_text(printable(lines, LineBreaks::kKept));
   write_file_atomically(link_target(with_home(arguments.out)), lines);
   log::info("wrote {}", arguments.out);
@@ -96,6 +98,10 @@ void add_shared(CLI::App& command, Arguments& arguments) {
   command.add_option(
       "--wordnet", arguments.wordnet,
       "folder of WordNet's files (default: WNSEARCHDIR, or /usr/share/wordnet of Debian's wordnet-base)");
+  command.add_option(
+      "--tagger", arguments.tagger,
+      "folder of spaCy's en_core_web_sm: it finds the objects of spatial and complex prompts, and the adjectives that the "
+      "texts of complex prompts are without (default: rules of this program do)");
 }
 
 void add_networks(CLI::App& command, Arguments& arguments) {

@@ -237,13 +237,19 @@ ordered_json protocol_of(const CompBenchRequest& request, const CompBenchInputs&
 }
 
 std::string card_of(const CompBenchRequest& request, const ordered_json& protocol,
-                    const std::string& images_sha256, const CompBenchResult& result) {
+                    const CompBenchInputs& inputs, const std::string& images_sha256,
+                    const CompBenchResult& result) {
   ordered_json card = {{"kind", kCardKind}, {"scores", ordered_json::object()}, {"protocol", protocol}};
   for (const auto& [name, value] : result.values) card["scores"][name] = value;
   const auto images = request.images.lexically_normal();
   card["images"] = {{"name", (images.has_filename() ? images : images.parent_path()).filename().string()},
                     {"sha256", images_sha256}};
   card["questions"] = request.questions.empty() ? "of this program" : request.questions.filename().string();
+  // Objects and texts are in the hash of the questions: where two taggers make the same, scores compare.
+  if (inputs.tagger)
+    card["tagger"] = {{"name", inputs.tagger->name},
+                      {"version", inputs.tagger->version},
+                      {"sha256", inputs.tagger->sha256}};
   card["machine"] = {{"software", producer()}, {"device", request.device}};
   card["notes"] = result.notes;
   return card.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
@@ -264,16 +270,20 @@ CompBenchResult score_compbench(const CompBenchRequest& request) {
   for (const auto& prompts : inputs.categories) scorer.score(prompts, result);
   result.table = compbench_table(result.values);
   result.notes = notes_on_published_rows(!request.questions.empty());
+  if (inputs.tagger)
+    result.notes.push_back(fmt::format(
+        "Objects of spatial and complex prompts, and the texts of complex ones, are those of {} {}.",
+        inputs.tagger->name, inputs.tagger->version));
   if (request.images_per_prompt != kOfficialImages)
     result.notes.push_back(fmt::format("{} images of each prompt; the benchmark has {}.",
                                        request.images_per_prompt, kOfficialImages));
-  result.card =
-      card_of(request, protocol_of(request, inputs, scorer.networks()), scorer.images_sha256(), result);
+  result.card = card_of(request, protocol_of(request, inputs, scorer.networks()), inputs,
+                        scorer.images_sha256(), result);
   return result;
 }
 
 std::string compbench_questions(const fs::path& folder, const std::vector<CompBenchCategory>& given,
-                                const fs::path& wordnet) {
+                                const fs::path& wordnet, const fs::path& tagger_folder) {
   Problems problems;
   auto categories = given;
   std::error_code error;
@@ -284,11 +294,12 @@ std::string compbench_questions(const fs::path& folder, const std::vector<CompBe
     problems.add("it has no prompts: give the benchmark's folder examples/dataset, with color_val.txt in it");
   std::optional<text::NounChunker> chunker;
   attempt(problems, [&] { chunker.emplace(wordnet); });
+  const auto tagger = open_tagger(tagger_folder, problems);
   std::string lines;
   for (const auto category : categories) {
     auto prompts = read_category(folder, category, problems);
     if (!chunker) continue;
-    fill_parts(*chunker, prompts);
+    fill_parts(*chunker, tagger ? &*tagger : nullptr, prompts);
     for (size_t i = 0; i < prompts.prompts.size(); ++i) {
       const auto& parts = prompts.parts[i];
       ordered_json row = {

@@ -169,14 +169,34 @@ void find_images(const fs::path& folder, int64_t images_per_prompt, CategoryProm
     add_names(fmt::format("{} lacks {} of {} images", at, missing.size(), wanted), missing, problems);
 }
 
-void fill_parts(const text::NounChunker& chunker, CategoryPrompts& prompts) {
+namespace {
+
+// What the spatial rule asks of words.
+std::vector<text::PromptWord> nouns_among(const std::vector<text::TaggedWord>& tagged) {
+  std::vector<text::PromptWord> words;
+  for (const auto& word : tagged)
+    words.push_back({.text = word.text,
+                     .begin = word.begin,
+                     .word_class = word.part == "NOUN"    ? text::WordClass::kNoun
+                                   : word.part == "PROPN" ? text::WordClass::kProperNoun
+                                                          : text::WordClass::kOther});
+  return words;
+}
+
+}  // namespace
+
+void fill_parts(const text::NounChunker& chunker, const text::SpacyTagger* tagger, CategoryPrompts& prompts) {
   const bool is_complex = prompts.category == CompBenchCategory::kComplex;
+  const bool is_tagged = tagger != nullptr && (is_complex || prompts.category == CompBenchCategory::kSpatial);
   for (const auto& prompt : prompts.prompts) {
-    const auto words = chunker.words(prompt);
+    const auto tagged = is_tagged ? tagger->words(prompt) : std::vector<text::TaggedWord>();
+    const auto words = is_tagged ? nouns_among(tagged) : chunker.words(prompt);
     prompts.parts.push_back(
         {.questions = questions_of(chunker.chunks(prompt)),
          .objects = is_complex ? objects_around_relation(prompt, words) : objects_of(words),
-         .text = is_complex ? chunker.without_adjectives(prompt) : prompt});
+         .text = !is_complex ? prompt
+                 : is_tagged ? text::without_adjectives(tagged)
+                             : chunker.without_adjectives(prompt)});
   }
 }
 

@@ -10,6 +10,7 @@
 #include "compbench_rules.h"
 #include "pixart/base/error.h"
 #include "pixart/score/compbench.h"
+#include "pixart/text/spacy_tagger.h"
 
 namespace pixart::score {
 
@@ -41,8 +42,9 @@ CategoryPrompts read_category(const std::filesystem::path& folder, CompBenchCate
 void find_images(const std::filesystem::path& folder, int64_t images_per_prompt, CategoryPrompts& prompts,
                  Problems& problems);
 
-// From the words of the prompts.
-void fill_parts(const text::NounChunker& chunker, CategoryPrompts& prompts);
+// From the words of the prompts; objects of spatial and complex prompts, and the texts of complex ones, by the tagger if there
+// is one.
+void fill_parts(const text::NounChunker& chunker, const text::SpacyTagger* tagger, CategoryPrompts& prompts);
 
 struct QuestionRow {
   std::vector<std::string> chunks = {};

@@ -44,6 +44,12 @@ const double* answer_of(const CompBenchInputs& inputs, const CompBenchRequest& r
   });
 }
 
+std::optional<text::SpacyTagger> open_tagger(const fs::path& folder, Problems& problems) {
+  std::optional<text::SpacyTagger> tagger;
+  if (!folder.empty()) attempt(problems, [&] { tagger.emplace(folder); });
+  return tagger;
+}
+
 namespace {
 
 // The words of categories that need something that the request does not have.
@@ -97,6 +103,22 @@ void check_rows(const CompBenchInputs& inputs, const CompBenchRequest& request, 
 
 }  // namespace
 
+namespace {
+
+// A tagger would make what the file of questions already has.
+void check_questions(const CompBenchRequest& request, const QuestionRows& questions, Problems& problems) {
+  const std::vector<std::string> tagged = {word_of(CompBenchCategory::kSpatial),
+                                           word_of(CompBenchCategory::kComplex)};
+  const auto has_same = [&](const auto& row) {
+    return contains(tagged, row.first.first) && (row.second.objects || row.second.text);
+  };
+  if (!request.tagger.empty() && std::any_of(questions.begin(), questions.end(), has_same))
+    problems.add(fmt::format("{} has objects or texts, which --tagger makes: leave one of both out",
+                             request.questions.string()));
+}
+
+}  // namespace
+
 CompBenchInputs open_compbench(const CompBenchRequest& request) {
   Problems problems;
   CompBenchInputs inputs;
@@ -104,12 +126,15 @@ CompBenchInputs open_compbench(const CompBenchRequest& request) {
   check_needs(request, categories, problems);
   std::optional<text::NounChunker> chunker;
   attempt(problems, [&] { chunker.emplace(request.wordnet); });
+  const auto tagger = open_tagger(request.tagger, problems);
+  if (tagger) inputs.tagger = {tagger->name(), tagger->version(), tagger->sha256()};
   QuestionRows questions;
   if (!request.questions.empty()) questions = read_questions(request.questions, problems);
+  check_questions(request, questions, problems);
   for (const auto category : categories) {
     auto prompts = read_category(request.prompts, category, problems);
     find_images(request.images, request.images_per_prompt, prompts, problems);
-    if (chunker) fill_parts(*chunker, prompts);
+    if (chunker) fill_parts(*chunker, tagger ? &*tagger : nullptr, prompts);
     if (chunker && !request.questions.empty()) take_questions(questions, prompts, problems);
     inputs.categories.push_back(std::move(prompts));
   }

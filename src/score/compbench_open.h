@@ -1,5 +1,6 @@
 // Opens all that a score of T2I-CompBench reads.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,11 +12,20 @@ bool asks_vqa(CompBenchCategory category);
 bool needs_boxes(CompBenchCategory category);
 bool asks_clip(CompBenchCategory category);
 
+// What found the objects of spatial and complex prompts, and made the texts of complex ones.
+struct TaggerName {
+  std::string name = {}, version = {}, sha256 = {};
+};
+
 struct CompBenchInputs {
   std::vector<CategoryPrompts> categories = {};
   BoxRows boxes = {};
   AnswerRows answers = {};
+  std::optional<TaggerName> tagger = {};
 };
+
+// Nothing if the path is empty, or if it becomes a problem.
+std::optional<text::SpacyTagger> open_tagger(const std::filesystem::path& folder, Problems& problems);
 
 // Throws one UserError with every problem; no network is loaded yet.
 CompBenchInputs open_compbench(const CompBenchRequest& request);

@@ -48,6 +48,7 @@ std::string label_of(const std::string& noun) {
 }
 
 bool is_noun(const text::PromptWord& word) { return word.word_class == text::WordClass::kNoun; }
+bool is_name(const text::PromptWord& word) { return word.word_class == text::WordClass::kProperNoun; }
 
 }  // namespace
 
@@ -118,6 +119,15 @@ size_t words_of_relation(const std::string& prompt, const std::vector<text::Prom
   return 0;
 }
 
+// The first noun from word `begin` on, or the last word of the first name that does not end the prompt; null if there is none.
+const text::PromptWord* object_from(const std::vector<text::PromptWord>& words, size_t begin) {
+  for (size_t i = begin; i < words.size(); ++i)
+    if (is_noun(words[i])) return &words[i];
+  for (size_t i = begin; i + 1 < words.size(); ++i)
+    if (is_name(words[i]) && !is_name(words[i + 1])) return &words[i];
+  return nullptr;
+}
+
 }  // namespace
 
 std::optional<TwoObjects> objects_around_relation(const std::string& prompt,
@@ -127,13 +137,11 @@ std::optional<TwoObjects> objects_around_relation(const std::string& prompt,
     const size_t count = words_of_relation(prompt, words, i);
     if (count == 0) continue;
     for (size_t j = i; j-- > 0;)
-      if (is_noun(words[j])) {
+      if (is_noun(words[j]) || is_name(words[j])) {
         objects.push_back(words[j].text);
         break;
       }
-    const auto after =
-        std::find_if(words.begin() + std::ptrdiff_t(std::min(i + count, words.size())), words.end(), is_noun);
-    if (after != words.end()) objects.push_back(after->text);
+    if (const auto* after = object_from(words, i + count)) objects.push_back(after->text);
   }
   if (objects.size() != 2) return std::nullopt;
   return TwoObjects{.first = objects[0], .second = objects[1]};

@@ -37,22 +37,29 @@ std::string_view class_members(char letter) {
   }
 }
 
-std::string from_python(std::string_view pattern) {
+// `problem` says what PCRE2 cannot express.
+std::string translated(std::string_view pattern, std::string& problem) {
   std::string result;
   bool in_class = false;
   for (size_t i = 0; i < pattern.size(); ++i) {
     const char c = pattern[i];
+    // A [ in a class is a character for Python.
+    if (c == '[' && in_class) result += '\\';
     if (c == '[') in_class = true;
     if (c == ']') in_class = false;
-    if (c != '\\') {
+    if (c != '\\' || i + 1 == pattern.size()) {
       result += c;
       continue;
     }
     const char letter = pattern[++i];
     const std::string_view members = class_members(letter);
-    if (!members.empty()) {
+    if (const size_t digits = letter == 'u' ? 4 : letter == 'U' ? 8 : 0; digits > 0) {
+      if (pattern.size() - i - 1 < digits) problem = fmt::format("\\{} without {} digits", letter, digits);
+      result += fmt::format("\\x{{{}}}", pattern.substr(i + 1, digits));
+      i += digits;
+    } else if (!members.empty()) {
       const bool negated = letter < 'a';
-      PIXART_CHECK(!(negated && in_class), "\\{} inside [] in {}", letter, pattern);
+      if (negated && in_class) problem = fmt::format("\\{} inside []", letter);
       result += in_class ? std::string(members) : fmt::format("[{}{}]", negated ? "^" : "", members);
     } else if (letter == 'b' && !in_class) {
       result += kBoundary;
@@ -108,15 +115,25 @@ std::shared_ptr<void> compile(std::string_view source, uint32_t options, std::st
 
 Regex::Regex(std::string_view pattern, Subject subject, bool verbose) {
   const bool utf8 = subject == Subject::kUtf8;
-  const std::string source = utf8 ? from_python(pattern) : std::string(pattern);
-  const uint32_t options = (utf8 ? PCRE2_UTF | PCRE2_UCP : 0) | (verbose ? PCRE2_EXTENDED : 0);
   std::string problem;
+  const std::string source = utf8 ? translated(pattern, problem) : std::string(pattern);
+  PIXART_CHECK(problem.empty(), "{} in {}", problem, pattern);
+  const uint32_t options = (utf8 ? PCRE2_UTF | PCRE2_UCP : 0) | (verbose ? PCRE2_EXTENDED : 0);
   code_ = compile(source, options, problem);
   PIXART_CHECK(code_ != nullptr, "PCRE2: {} of {}", problem, source);
 }
 
 std::optional<Regex> Regex::from_user(std::string_view pattern, std::string& problem) {
   auto code = compile(pattern, PCRE2_NEVER_BACKSLASH_C, problem);
+  return code == nullptr ? std::nullopt : std::optional(Regex(std::move(code)));
+}
+
+std::optional<Regex> Regex::from_python(std::string_view pattern, std::string& problem) {
+  constexpr std::string_view kUnicode = "(?u)";
+  if (pattern.starts_with(kUnicode)) pattern.remove_prefix(kUnicode.size());
+  const std::string source = translated(pattern, problem);
+  if (!problem.empty()) return std::nullopt;
+  auto code = compile(source, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, problem);
   return code == nullptr ? std::nullopt : std::optional(Regex(std::move(code)));
 }
 

@@ -19,6 +19,8 @@ class Regex {
   explicit Regex(std::string_view pattern, Subject subject = Subject::kUtf8, bool verbose = false);
   // A pattern of a user, for bytes. nullopt if it is wrong: `problem` then says why and where.
   static std::optional<Regex> from_user(std::string_view pattern, std::string& problem);
+  // A pattern of Python's `re` that a file holds, for UTF-8; it may have \u0041, \U00000041 and, at its beginning, (?u).
+  static std::optional<Regex> from_python(std::string_view pattern, std::string& problem);
 
   static constexpr size_t kGroups = 4;
   struct Match {

@@ -5,6 +5,7 @@ Usage: compbench_test.py SOURCE_DIR PIXART [TEST...]
 """
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -151,6 +152,60 @@ class Scores(CompBench):
         self.assertEqual(len(ledger.read_text().splitlines()), 6, "an image with another content is asked again")
         tiny_clip.make_clip(self.folder / "clip", seed=2)
         self.assertIn("of another model", self.score(*asked, code=BAD_INPUT))
+
+
+class Tagger(CompBench):
+    """The pipeline of the golden cases; what spaCy finds with it is known."""
+    PIPELINE = SOURCE / "tests/golden/spacy_tagger/tiny/pipeline"
+
+    def setUp(self):
+        super().setUp()
+        lines_of_spacy = [json.loads(line) for line in (self.PIPELINE.parent / "cases.jsonl").read_text().splitlines()]
+        is_prompt = lambda text: text.isprintable() and text == text.strip() and not set("_./") & set(text)
+        known = [line for line in lines_of_spacy if is_prompt(line["text"]) and 3 < len(line["words"]) < 12]
+        self.known = {line["text"]: line["without_adjectives"] for line in known}
+        self.nouns = {line["text"]: [word for word, _, part, _ in line["words"] if part == "NOUN"] for line in known}
+        for file in (self.folder / "images/complex/samples").glob("*"):
+            file.unlink()
+        self.write_prompts("complex", list(self.known))
+        (self.folder / "dataset/spatial_val.txt").write_text("\n".join(self.known) + "\n")
+
+    def test_texts_are_those_of_spacy(self):
+        self.assertGreater(len(self.known), 5)
+        rows = [json.loads(line) for line in self.pixart("compbench", "questions", "--prompts", "dataset", "--tagger", self.PIPELINE).splitlines()]
+        self.assertEqual({row["prompt"]: row["text"] for row in rows if row["category"] == "complex"}, self.known)
+        ends = {prompt: [nouns[0], nouns[-1]] if nouns else None for prompt, nouns in self.nouns.items()}
+        self.assertEqual({row["prompt"]: row.get("objects") for row in rows if row["category"] == "spatial"}, ends)
+        self.assertGreater(len(set(map(str, ends.values()))), 3)
+        without = lambda rows: [{key: value for key, value in row.items() if key not in ("text", "objects")} for row in rows]
+        self.assertEqual(without(rows), without(self.questions()))
+
+    def test_scores_of_other_texts_do_not_compare(self):
+        asked = [*self.everything(), "--category", "complex"]
+        self.assertNotIn("tagger", self.score(*asked, "--out", "rules", "--json"))
+        card = self.score(*asked, "--tagger", self.PIPELINE, "--out", "spacy", "--json")
+        self.assertEqual((card["tagger"]["name"], card["tagger"]["version"], len(card["tagger"]["sha256"])), ("en_golden_tiny", "1.2.3", 64))
+        self.assertIn("Objects of spatial and complex prompts, and the texts of complex ones, are those of en_golden_tiny 1.2.3.", card["notes"])
+        self.assertIn("questions_sha256", self.pixart("score", "--compare", "rules/score.json", "spacy/score.json", code=BAD_INPUT))
+        self.pixart("compbench", "questions", "--prompts", "dataset", "--tagger", self.PIPELINE, "--out", "texts.jsonl")
+        self.score(*asked, "--questions", "texts.jsonl", "--out", "file")
+        self.assertIn("compbench_complex", self.pixart("score", "--compare", "file/score.json", "spacy/score.json"))
+        output = self.score(*asked, "--questions", "texts.jsonl", "--tagger", self.PIPELINE, code=BAD_INPUT)
+        self.assertIn("texts.jsonl has objects or texts, which --tagger makes: leave one of both out", output)
+
+    def test_wrong_pipelines(self):
+        asked = ["compbench", "questions", "--prompts", "dataset", "--tagger", "pipeline"]
+        self.assertIn("pipeline is not a folder", self.pixart(*asked, code=BAD_INPUT))
+        shutil.copytree(self.PIPELINE, self.folder / "pipeline")
+        model = self.folder / "pipeline/tok2vec/model"
+        whole = model.read_bytes()
+        for damaged, reason in ((whole[:5000], "cut short"), (b"", "cut short"), (whole.replace(b"extract_features>>list2ragged", b"character_embed>>list2ragged."), "its layers are character_embed")):
+            model.write_bytes(damaged)
+            output = self.score("--tagger", "pipeline", "--boxes", "nowhere.jsonl", code=BAD_INPUT)
+            for text in "tok2vec/model", reason, "as en_core_web_sm is", "nowhere.jsonl", "--vqa":
+                self.assertIn(text, output)
+        model.unlink()
+        self.assertIn("tok2vec/model", self.pixart(*asked, code=BAD_INPUT))
 
 
 class WrongInput(CompBench):

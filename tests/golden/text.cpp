@@ -1,4 +1,4 @@
-// Golden kinds tokenizer, clip_tokenizer, bert_tokenizer and clean_caption.
+// Golden kinds tokenizer, clip_tokenizer, bert_tokenizer, spacy_tagger and clean_caption.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include "pixart/text/bert_tokenizer.h"
 #include "pixart/text/clean_caption.h"
 #include "pixart/text/clip_tokenizer.h"
+#include "pixart/text/spacy_tagger.h"
 #include "pixart/text/tokenizer.h"
 #include "scratch_folder.h"
 #include "spiece_to_json.h"
@@ -162,6 +163,23 @@ TEST(GoldenBertTokenizer, OfBothFiles) {
             << line;
       }
     }
+}
+
+TEST(GoldenSpacyTagger, WordsTagsPartsAndTexts) {
+  for (const auto& c : golden_cases("spacy_tagger")) {
+    SCOPED_TRACE(c.name);
+    const SpacyTagger tagger(c.folder / c.config().at("pipeline").get<std::string>());
+    EXPECT_EQ(tagger.name(), c.config().at("name").get<std::string>());
+    EXPECT_EQ(tagger.version(), c.config().at("version").get<std::string>());
+    for (const json& line : lines_of(c)) {
+      const auto text = line.at("text").get<std::string>();
+      json words = json::array();
+      const auto tagged = tagger.words(text);
+      for (const auto& word : tagged) words.push_back({word.text, word.tag, word.part, word.begin});
+      EXPECT_EQ(words, line.at("words")) << text;
+      EXPECT_EQ(without_adjectives(tagged), line.at("without_adjectives").get<std::string>()) << text;
+    }
+  }
 }
 
 // Lines that need the repair of wrongly decoded text count like all others: every line has to agree.

@@ -1,5 +1,8 @@
 // pixart_tokens [--clip openai|hugging-face | --bert] TOKENIZER < TEXTS: the token ids of each line of TEXTS, a text as
 // JSON, for scripts that compare us with other libraries. Without an option the tokenizer is T5's. Ids are not cut.
+//
+// pixart_tokens --tagger PIPELINE < TEXTS: the words of each text by the folder of a spaCy pipeline, each with its tag, its part
+// of speech and its place in bytes.
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -11,6 +14,7 @@
 #include "pixart/base/error.h"
 #include "pixart/text/bert_tokenizer.h"
 #include "pixart/text/clip_tokenizer.h"
+#include "pixart/text/spacy_tagger.h"
 #include "pixart/text/tokenizer.h"
 
 namespace {
@@ -39,23 +43,40 @@ void print_bert(const char* path) {
   print_ids([&](const std::string& text) { return tokenizer.encode(text); });
 }
 
+void print_words(const char* folder) {
+  const pixart::text::SpacyTagger tagger(folder);
+  for (std::string line; std::getline(std::cin, line);) {
+    auto row = nlohmann::json::array();
+    for (const auto& word : tagger.words(nlohmann::json::parse(line).get<std::string>()))
+      row.push_back({word.text, word.tag, word.part, word.begin});
+    std::cout << row.dump() << '\n';
+  }
+}
+
+// False if the arguments are wrong.
+bool print_all(int argc, char** argv) {
+  const std::string_view option = argc > 2 ? argv[1] : "", mode = argc == 4 ? argv[2] : "";
+  if (argc == 2)
+    print_t5(argv[1]);
+  else if (argc == 3 && option == "--bert")
+    print_bert(argv[2]);
+  else if (argc == 3 && option == "--tagger")
+    print_words(argv[2]);
+  else if (option == "--clip" && (mode == "openai" || mode == "hugging-face"))
+    print_clip(argv[3], mode);
+  else
+    return false;
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string_view mode = argc == 4 ? argv[2] : "";
-  const bool is_clip = argc == 4 && std::string_view(argv[1]) == "--clip";
-  const bool is_bert = argc == 3 && std::string_view(argv[1]) == "--bert";
-  const bool is_right = argc == 2 || is_bert || (is_clip && (mode == "openai" || mode == "hugging-face"));
-  if (!is_right)
-    return std::fprintf(stderr,
-                        "usage: pixart_tokens [--clip openai|hugging-face | --bert] TOKENIZER < TEXTS\n"),
-           78;
   try {
-    if (is_bert)
-      print_bert(argv[2]);
-    else
-      is_clip ? print_clip(argv[3], mode) : print_t5(argv[1]);
-    return 0;
+    if (print_all(argc, argv)) return 0;
+    std::fprintf(stderr,
+                 "usage: pixart_tokens [--clip openai|hugging-face | --bert | --tagger] TOKENIZER < TEXTS\n");
+    return 78;
   } catch (const pixart::UserError& error) {
     std::fprintf(stderr, "error  %s\n", error.what());
     return int(error.code());

@@ -38,6 +38,9 @@ struct CompBenchRequest {
   // (the prompt without adjectives). "": the questions are those of this program.
   std::filesystem::path questions = {};
   std::filesystem::path wordnet = text::wordnet_folder();
+  // A folder for text::SpacyTagger, which then finds the objects of spatial and complex prompts and makes the texts of complex
+  // ones; "": text::NounChunker does.
+  std::filesystem::path tagger = {};
   std::optional<BlipVqaOptions> vqa = {};  // of color, shape, texture and complex
   std::filesystem::path answers =
       {};  // recorded answers in place of the model: JSON lines with image, question, answer
@@ -63,9 +66,11 @@ struct CompBenchResult {
 // Answers that were computed are kept in `out`, and are not computed again for the same image, question and model.
 CompBenchResult score_compbench(const CompBenchRequest& request);
 
-// One line of a questions file for each prompt of these categories (none: of all files in the folder).
+// One line of a questions file for each prompt of these categories (none: of all files in the folder). `tagger` as in
+// CompBenchRequest.
 std::string compbench_questions(const std::filesystem::path& prompts,
                                 const std::vector<CompBenchCategory>& categories,
-                                const std::filesystem::path& wordnet = text::wordnet_folder());
+                                const std::filesystem::path& wordnet = text::wordnet_folder(),
+                                const std::filesystem::path& tagger = {});
 
 }  // namespace pixart::score

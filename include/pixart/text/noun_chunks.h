@@ -26,6 +26,7 @@ enum class WordClass {
   kAdverb,
   kPreposition,  // also particles and the 's of a possessive
   kConjunction,
+  kProperNoun,  // never of NounChunker, which takes them for nouns
 };
 
 struct PromptWord {

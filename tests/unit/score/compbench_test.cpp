@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "compbench_inputs.h"
 #include "compbench_ledger.h"
@@ -159,7 +160,7 @@ TEST_F(CompBenchFiles, AQuestionsFileOverridesTheChunks) {
       "\n");
   Problems problems;
   auto prompts = read_category(folder_ / "dataset", CompBenchCategory::kColor, problems);
-  fill_parts(text::NounChunker(), prompts);
+  fill_parts(text::NounChunker(), nullptr, prompts);
   take_questions(read_questions(folder_ / "questions.jsonl", problems), prompts, problems);
   EXPECT_THAT(prompts.parts[0].questions, ElementsAre("a red cat and a blue dog"));
   ASSERT_EQ(problems.all().size(), 1u);
@@ -200,6 +201,31 @@ TEST_F(CompBenchFiles, ComplexPromptsHaveTheirLists) {
   ASSERT_TRUE(objects);
   EXPECT_EQ(objects->first + " " + objects->second, "Cat mat");
   EXPECT_FALSE(objects_around_relation(prompts.prompts[1], chunker.words(prompts.prompts[1])));
+}
+
+// One letter for each word: n(oun), N(ame), o(ther).
+std::string objects_of_classes(const std::string& prompt, const std::string& classes) {
+  std::vector<text::PromptWord> words;
+  size_t at = 0;
+  std::istringstream stream(prompt);
+  for (std::string word; stream >> word;) {
+    const char kind = classes[words.size()];
+    words.push_back({.text = word,
+                     .begin = at,
+                     .word_class = kind == 'n'   ? text::WordClass::kNoun
+                                   : kind == 'N' ? text::WordClass::kProperNoun
+                                                 : text::WordClass::kOther});
+    at += word.size() + 1;
+  }
+  const auto objects = objects_around_relation(prompt, words);
+  return objects ? objects->first + " " + objects->second : "";
+}
+
+TEST(CompBenchRules, NamesAreObjectsAsInTheBenchmark) {
+  EXPECT_EQ(objects_of_classes("a cat Tom near Big Ben .", "onNoNNo"), "Tom Ben")
+      << "the last word of a name";
+  EXPECT_EQ(objects_of_classes("a cat near Big Ben or a dog", "onoNNoon"), "cat dog") << "nouns come first";
+  EXPECT_EQ(objects_of_classes("a cat near Big Ben", "onoNN"), "") << "a name at the very end is not found";
 }
 
 TEST_F(CompBenchFiles, TheLedgerKeepsAnswersOfOneModel) {

@@ -54,5 +54,19 @@ TEST(Regex, TooMuchBacktrackingIsNoMatch) {
   EXPECT_FALSE(Regex("(?:a|aa|a?a)+\\d").search(text));
 }
 
+TEST(Regex, OfPythonInAFile) {
+  std::string problem;
+  const auto classes = Regex::from_python(R"((?u)^[\u00E4[\U0001F600-\U0001F64F]+\b)", problem);
+  ASSERT_TRUE(classes) << problem;
+  EXPECT_EQ(classes->search("\u00e4[\U0001F601 x")->end(), 0U + 2 + 1 + 4 - 4 - 1)
+      << "a boundary after a letter";
+  EXPECT_FALSE(classes->search("x"));
+  for (const char* wrong : {"(", "[\\S]", "a\\", "\\uD800", "\\u12", "(?P<a", "\\C"}) {
+    problem.clear();
+    EXPECT_FALSE(Regex::from_python(wrong, problem)) << wrong;
+    EXPECT_NE(problem, "") << wrong;
+  }
+}
+
 }  // namespace
 }  // namespace pixart::text
