@@ -60,25 +60,34 @@ void with_type(at::ScalarType type, Work work) {
     work(Bfloat16());
 }
 
-// Parts of `kinds` sums over the rows of an image, and their sums [B, kinds, D].
+// Parts of `kinds` sums over the rows of an image and, with a bias, of one over all rows.
 struct Sums {
   kernels::ImageRows rows;
-  int64_t kinds;
+  int64_t kinds, shared;
   at::Tensor parts;
-  Sums(const at::Tensor& x, int64_t sums_of_a_row)
+  Sums(const at::Tensor& x, int64_t sums_of_a_row, bool with_bias = false)
       : rows(rows_of(x)),
         kinds(sums_of_a_row),
-        parts(at::empty({rows.images, kernels::parts_of(rows), kinds * rows.width},
+        shared(with_bias ? rows.width : 0),
+        parts(at::empty({rows.images, kernels::parts_of(rows), kinds * rows.width + shared},
                         x.options().dtype(at::kFloat))) {}
 
-  at::Tensor add_up() const {
-    if (parts.numel() == 0) return at::zeros({rows.images, kinds, rows.width}, parts.options());
-    const at::Tensor sums = at::empty({rows.images, kinds, rows.width}, parts.options());
+  struct Result {
+    at::Tensor of_images, bias;  // [B, kinds, D]; [D], or undefined
+  };
+  Result add_up() const {
+    const bool is_empty = parts.numel() == 0;
+    const auto made = [&](at::IntArrayRef sizes) {
+      return is_empty ? at::zeros(sizes, parts.options()) : at::empty(sizes, parts.options());
+    };
+    const Result result{made({rows.images, kinds, rows.width}), shared > 0 ? made({shared}) : at::Tensor()};
+    if (is_empty) return result;
     launch_on(parts, [&](void* stream) {
-      return kernels::sum_parts_cuda(memory<float>(parts), memory<float>(sums), rows.images, parts.size(1),
-                                     parts.size(2), stream);
+      return kernels::sum_parts_cuda(memory<float>(parts), memory<float>(result.of_images),
+                                     memory<float>(result.bias),
+                                     {rows.images, parts.size(1), kinds * rows.width, shared}, stream);
     });
-    return sums;
+    return result;
   }
 };
 
@@ -106,7 +115,7 @@ std::pair<at::Tensor, at::Tensor> bias_gelu_backward_on_cuda(const at::Tensor& x
                                                  stream);
     });
   });
-  return {to_x, sums.add_up().view({-1})};
+  return {to_x, sums.add_up().of_images.view({-1})};
 }
 
 Rounded add_on_cuda(const Addition& addition, bool rounds) {
@@ -118,7 +127,8 @@ Rounded add_on_cuda(const Addition& addition, bool rounds) {
                                                .gate = per_image(addition.gate),
                                                .branch = memory<V>(addition.branch),
                                                .sum = memory<X>(result.sum),
-                                               .rounded = memory<V>(result.rounded)};
+                                               .rounded = memory<V>(result.rounded),
+                                               .bias = memory<float>(addition.bias)};
     launch_on(addition.x,
               [&](void* stream) { return kernels::gated_residual_cuda(work, rows_of(addition.x), stream); });
   });
@@ -127,10 +137,13 @@ Rounded add_on_cuda(const Addition& addition, bool rounds) {
 
 AdditionGradients add_backward_on_cuda(const KeptAddition& kept, const Rounded& gradients) {
   const at::Tensor &sum = gradients.sum, &rounded = gradients.rounded;
-  if (!kept.gate.defined() && !rounded.defined() && kept.type == sum.scalar_type()) return {sum, {}, sum};
+  if (!kept.gate.defined() && !rounded.defined() && kept.type == sum.scalar_type() && !kept.with_bias)
+    return {sum, {}, sum};
   const at::Tensor to_branch = at::empty(sum.sizes(), sum.options().dtype(kept.type)),
                    to_x = rounded.defined() ? at::empty_like(sum) : at::Tensor();
-  const std::optional<Sums> sums = kept.branch.defined() ? std::optional(Sums(sum, 1)) : std::nullopt;
+  std::optional<Sums> sums;
+  if (kept.branch.defined() || kept.with_bias)
+    sums.emplace(sum, kept.branch.defined() ? 1 : 0, kept.with_bias);
   with_types(sum.scalar_type(), kept.type, [&](auto residual, auto branch) {
     using X = decltype(residual);
     using V = decltype(branch);
@@ -140,11 +153,15 @@ AdditionGradients add_backward_on_cuda(const KeptAddition& kept, const Rounded& 
                                                         .branch = memory<V>(kept.branch),
                                                         .to_x = memory<X>(to_x),
                                                         .to_branch = memory<V>(to_branch),
-                                                        .parts = sums ? memory<float>(sums->parts) : nullptr};
+                                                        .parts = sums ? memory<float>(sums->parts) : nullptr,
+                                                        .bias = memory<float>(kept.bias),
+                                                        .with_bias = kept.with_bias};
     launch_on(
         sum, [&](void* stream) { return kernels::gated_residual_backward_cuda(work, rows_of(sum), stream); });
   });
-  return {rounded.defined() ? to_x : sum, sums ? sums->add_up() : at::Tensor(), to_branch};
+  const auto all = sums ? sums->add_up() : Sums::Result();
+  return {rounded.defined() ? to_x : sum, kept.branch.defined() ? all.of_images : at::Tensor(), to_branch,
+          all.bias};
 }
 
 Normed norm_on_cuda(const Addition& addition, const at::Tensor& shift, const at::Tensor& scale,
@@ -167,7 +184,8 @@ Normed norm_on_cuda(const Addition& addition, const at::Tensor& shift, const at:
                                               .out = memory<V>(result.out),
                                               .mean = memory<float>(result.mean),
                                               .rstd = memory<float>(result.rstd),
-                                              .eps = kNormEps};
+                                              .eps = kNormEps,
+                                              .bias = memory<float>(addition.bias)};
     launch_on(x, [&](void* stream) { return kernels::residual_norm_cuda(work, rows_of(x), stream); });
   });
   return result;
@@ -181,7 +199,8 @@ NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out,
                    to_branch = own_branch ? at::empty_like(out) : at::Tensor();
   const bool with_gate = addition.branch.defined();
   std::optional<Sums> sums;
-  if (kept.with_modulation || with_gate) sums.emplace(to_x, with_gate ? 3 : 2);
+  if (kept.with_modulation || with_gate || addition.with_bias)
+    sums.emplace(to_x, with_gate ? 3 : 2, addition.with_bias);
   with_types(kept.sum.scalar_type(), out.scalar_type(), [&](auto residual, auto branch) {
     using X = decltype(residual);
     using V = decltype(branch);
@@ -195,14 +214,17 @@ NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out,
                                                        .branch = memory<V>(addition.branch),
                                                        .to_x = memory<X>(to_x),
                                                        .to_branch = memory<V>(to_branch),
-                                                       .parts = sums ? memory<float>(sums->parts) : nullptr};
+                                                       .parts = sums ? memory<float>(sums->parts) : nullptr,
+                                                       .bias = memory<float>(addition.bias),
+                                                       .with_bias = addition.with_bias};
     launch_on(
         out, [&](void* stream) { return kernels::residual_norm_backward_cuda(work, rows_of(to_x), stream); });
   });
   NormGradients result{
       .addition = {.x = to_x, .gate = {}, .branch = own_branch ? to_branch : to_x}, .shift = {}, .scale = {}};
   if (!sums) return result;
-  const at::Tensor all = sums->add_up();
+  const auto [all, to_bias] = sums->add_up();
+  result.addition.bias = to_bias;
   result.shift = all.narrow(1, 0, 1);
   result.scale = all.narrow(1, 1, 1);
   if (with_gate) result.addition.gate = all.narrow(1, 2, 1);

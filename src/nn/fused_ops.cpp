@@ -66,13 +66,15 @@ struct BiasGelu : torch::autograd::Function<BiasGelu> {
 // The sum and, if `rounds`, the sum in the type of the branch.
 struct AddGated : torch::autograd::Function<AddGated> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const Optional& gate,
-                               const at::Tensor& branch, bool rounds) {
+                               const at::Tensor& branch, const Optional& bias, bool rounds) {
     // The gradient of the gate needs the branch; a frozen gate needs no gradient.
     const bool keeps = gate && gate->requires_grad();
-    context->save_for_backward({gate.value_or(at::Tensor()), keeps ? branch : at::Tensor()});
+    const at::Tensor none, added_bias = bias.value_or(none);
+    context->save_for_backward({gate.value_or(none), keeps ? branch : none, keeps ? added_bias : none});
+    context->saved_data["with_bias"] = bias && bias->requires_grad();
     context->saved_data["type"] = int64_t(branch.scalar_type());
     context->set_materialize_grads(false);
-    const Rounded result = passes_of(x).add({x, gate.value_or(at::Tensor()), branch}, rounds);
+    const Rounded result = passes_of(x).add({x, gate.value_or(none), branch, added_bias}, rounds);
     return rounds ? variable_list{result.sum, result.rounded} : variable_list{result.sum};
   }
 
@@ -81,11 +83,17 @@ struct AddGated : torch::autograd::Function<AddGated> {
     const auto type = at::ScalarType(context->saved_data["type"].toInt());
     const at::Tensor rounded = contiguous_if_defined(gradients.size() > 1 ? gradients[1] : at::Tensor());
     at::Tensor sum = contiguous_if_defined(gradients[0]);
-    if (!sum.defined() && !rounded.defined()) return variable_list(4);
+    if (!sum.defined() && !rounded.defined()) return variable_list(5);
     if (!sum.defined()) sum = at::zeros_like(rounded, rounded.options().dtype(at::kFloat));
-    const AdditionGradients to = passes_of(sum).add_backward(
-        {.gate = saved[0], .branch = saved[1], .has_branch = true, .type = type}, {sum, rounded});
-    return {to.x, to.gate, to.branch, at::Tensor()};
+    const AdditionGradients to =
+        passes_of(sum).add_backward({.gate = saved[0],
+                                     .branch = saved[1],
+                                     .has_branch = true,
+                                     .type = type,
+                                     .bias = saved[2],
+                                     .with_bias = context->saved_data["with_bias"].toBool()},
+                                    {sum, rounded});
+    return {to.x, to.gate, to.branch, to.bias, at::Tensor()};
   }
 };
 
@@ -93,13 +101,15 @@ struct AddGated : torch::autograd::Function<AddGated> {
 // computed in one pass.
 struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const Optional& gate,
-                               const Optional& branch, const at::Tensor& shift, const at::Tensor& scale,
-                               at::ScalarType type) {
-    const Addition addition{x, gate.value_or(at::Tensor()), branch.value_or(at::Tensor())};
+                               const Optional& branch, const Optional& bias, const at::Tensor& shift,
+                               const at::Tensor& scale, at::ScalarType type) {
+    const at::Tensor none;
+    const Addition addition{x, gate.value_or(none), branch.value_or(none), bias.value_or(none)};
     const Normed normed = passes_of(x).norm(addition, shift, scale, type);
     const bool keeps = gate && gate->requires_grad();
-    context->save_for_backward(
-        {normed.sum, scale, normed.mean, normed.rstd, addition.gate, keeps ? addition.branch : at::Tensor()});
+    context->save_for_backward({normed.sum, scale, normed.mean, normed.rstd, addition.gate,
+                                keeps ? addition.branch : none, keeps ? addition.bias : none});
+    context->saved_data["with_bias"] = bias && bias->requires_grad();
     context->saved_data["has_branch"] = branch.has_value();
     context->saved_data["with_modulation"] = shift.requires_grad() || scale.requires_grad();
     context->saved_data["type"] = int64_t(type);
@@ -113,7 +123,9 @@ struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
     const KeptNorm kept = {.addition = {.gate = saved[4],
                                         .branch = saved[5],
                                         .has_branch = context->saved_data["has_branch"].toBool(),
-                                        .type = type},
+                                        .type = type,
+                                        .bias = saved[6],
+                                        .with_bias = context->saved_data["with_bias"].toBool()},
                            .sum = saved[0],
                            .scale = saved[1],
                            .mean = saved[2],
@@ -126,6 +138,7 @@ struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
     return {to.addition.x,
             kept.addition.branch.defined() ? to.addition.gate : none,
             kept.addition.has_branch ? to.addition.branch : none,
+            to.addition.bias,
             to.shift,
             to.scale,
             none};
@@ -159,15 +172,15 @@ at::ScalarType type_made(const at::Tensor& x, at::ScalarType wanted) {
 Residual fused_norm(const Addition& given, const Modulation& modulation, at::ScalarType type) {
   const Addition addition{rows_in_place(given.x),
                           given.gate.defined() ? modulation_in_place(given.gate) : given.gate,
-                          contiguous_if_defined(given.branch)};
+                          contiguous_if_defined(given.branch), contiguous_if_defined(given.bias)};
   const at::Tensor shift = modulation_in_place(modulation.shift),
                    scale = modulation_in_place(modulation.scale);
-  if (!needs_gradient({addition.x, addition.gate, addition.branch, shift, scale})) {
+  if (!needs_gradient({addition.x, addition.gate, addition.branch, addition.bias, shift, scale})) {
     const Normed normed = passes_of(addition.x).norm(addition, shift, scale, type);
     return {normed.sum, normed.out};
   }
   const auto both = AddAndNorm::apply(addition.x, if_defined(addition.gate), if_defined(addition.branch),
-                                      shift, scale, type);
+                                      if_defined(addition.bias), shift, scale, type);
   // What needs no gradient must not get one by its way through the operation.
   const bool passes = addition.branch.defined() || addition.x.requires_grad();
   return {passes ? both[0] : addition.x, both[1]};
@@ -177,10 +190,11 @@ Residual fused_norm(const Addition& given, const Modulation& modulation, at::Sca
 Rounded fused_add(const Addition& given, bool rounds) {
   const Addition addition{rows_in_place(given.x),
                           given.gate.defined() ? modulation_in_place(given.gate) : given.gate,
-                          rows_in_place(given.branch)};
-  if (!needs_gradient({addition.x, addition.gate, addition.branch}))
+                          rows_in_place(given.branch), contiguous_if_defined(given.bias)};
+  if (!needs_gradient({addition.x, addition.gate, addition.branch, addition.bias}))
     return passes_of(addition.x).add(addition, rounds);
-  const auto results = AddGated::apply(addition.x, if_defined(addition.gate), addition.branch, rounds);
+  const auto results = AddGated::apply(addition.x, if_defined(addition.gate), addition.branch,
+                                       if_defined(addition.bias), rounds);
   return {results[0], rounds ? results[1] : at::Tensor()};
 }
 
@@ -192,6 +206,11 @@ at::Tensor plain_norm(const at::Tensor& x, const Modulation& modulation) {
 // Without a gate, the sum is rounded to no other type than that of x.
 at::Tensor plain_sum(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
   return gate.defined() ? at::addcmul(x, gate, at_least_float(branch)) : x + branch;
+}
+
+// For kernels of a GPU, which add it.
+at::Tensor bias_of(const Branch& branch) {
+  return branch.bias.defined() ? at_least_float(branch.bias) : at::Tensor();
 }
 
 Modulation at_least_floats(const Modulation& modulation) {
@@ -236,35 +255,37 @@ Residual normed(const at::Tensor& x, const Modulation& given, at::ScalarType typ
   return {residual.is_same(x) ? result.x : x, result.input.to(type)};
 }
 
-at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch) {
+at::Tensor Branch::whole() const { return bias.defined() ? rows + bias.to(rows.scalar_type()) : rows; }
+
+at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const Branch& branch) {
   return add_rounded(x, gate, branch, x.scalar_type()).x;
 }
 
-Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
-                     at::ScalarType type) {
+Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const Branch& branch, at::ScalarType type) {
   const at::Tensor residual = as_computed(x), wide_gate = at_least_float(gate);
-  const at::Tensor added =
-      x.is_cuda() && have_kernels(residual, branch.scalar_type()) ? branch : at_least_float(branch);
+  const bool stays = x.is_cuda() && have_kernels(residual, branch.rows.scalar_type());
+  const at::Tensor added = stays ? branch.rows : at_least_float(branch.rows);
   if (!have_kernels(residual, added.scalar_type()) || !one_per_sample(residual, wide_gate)) {
-    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch).to(x.scalar_type());
+    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch.whole()).to(x.scalar_type());
     return {sum, sum.to(type)};
   }
   const bool rounds = type != residual.scalar_type() && type == added.scalar_type();
-  const Rounded result = fused_add({residual, wide_gate, added}, rounds);
+  const Rounded result = fused_add({residual, wide_gate, added, bias_of(branch)}, rounds);
   return {result.sum.to(x.scalar_type()), rounds ? result.rounded : result.sum.to(type)};
 }
 
-Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
+Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const Branch& branch,
                     const Modulation& given, at::ScalarType type) {
   const at::Tensor residual = as_computed(x), wide_gate = gate.defined() ? at_least_float(gate) : gate;
   const Modulation modulation = at_least_floats(given);
   const auto made = type_made(residual, type);
   if (!has_fused_norm_of_rows(residual, modulation, made) ||
       (gate.defined() && !one_per_sample(residual, wide_gate))) {
-    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch).to(x.scalar_type());
+    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch.whole()).to(x.scalar_type());
     return normed(sum, given, type);
   }
-  const Residual result = fused_norm({residual, wide_gate, branch.to(made)}, modulation, made);
+  const Residual result =
+      fused_norm({residual, wide_gate, branch.rows.to(made), bias_of(branch)}, modulation, made);
   return {result.x.to(x.scalar_type()), result.input.to(type)};
 }
 

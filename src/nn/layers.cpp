@@ -59,6 +59,11 @@ at::Tensor Linear::product(const at::Tensor& x) const {
   return with_adapter(x, linear_in_type_of(x, weight, {}));
 }
 
+Branch Linear::branch(const at::Tensor& x) const {
+  const bool adds_later = bias.defined() && x.is_cuda() && has_fused_form(x, weight.size(0));
+  return adds_later ? Branch(product(x), bias) : Branch((*this)(x));
+}
+
 at::Tensor Linear::with_adapter(const at::Tensor& x, const at::Tensor& y) const {
   if (!lora || !lora->a.defined()) return y;
   return at::add(y, linear_in_type_of(linear_in_type_of(x, lora->a, {}), lora->b, {}), lora->scale);
@@ -71,9 +76,12 @@ at::Tensor at_least_float(const at::Tensor& x) {
 Mlp::Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out)
     : fc1(scope / "fc1", in, hidden), fc2(scope / "fc2", hidden, out) {}
 
-at::Tensor Mlp::operator()(const at::Tensor& x) const {
+at::Tensor Mlp::operator()(const at::Tensor& x) const { return fc2(activated(x)); }
+Branch Mlp::branch(const at::Tensor& x) const { return fc2.branch(activated(x)); }
+
+at::Tensor Mlp::activated(const at::Tensor& x) const {
   const bool is_fused = has_fused_form(x, fc1.weight.size(0));
-  return fc2(is_fused ? bias_gelu(fc1.product(x), fc1.bias) : at::gelu(fc1(x), "tanh"));
+  return is_fused ? bias_gelu(fc1.product(x), fc1.bias) : at::gelu(fc1(x), "tanh");
 }
 
 AffineNorm::AffineNorm(const Scope& scope, int64_t width)
@@ -93,14 +101,21 @@ SelfAttention::SelfAttention(const Scope& scope, int64_t width, int64_t head_cou
 }
 
 at::Tensor SelfAttention::operator()(const at::Tensor& x, const FewerTokens& fewer) const {
+  return proj(attended(x, fewer));
+}
+Branch SelfAttention::branch(const at::Tensor& x, const FewerTokens& fewer) const {
+  return proj.branch(attended(x, fewer));
+}
+
+at::Tensor SelfAttention::attended(const at::Tensor& x, const FewerTokens& fewer) const {
   const at::Tensor all = qkv(x);
   const bool with_norm = q_norm.weight.defined();
-  if (!with_norm && !fewer && has_fused_attention(all)) return proj(self_attention(all, num_heads));
+  if (!with_norm && !fewer && has_fused_attention(all)) return self_attention(all, num_heads);
   const auto parts = all.chunk(3, -1);
   const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0];
   at::Tensor k = with_norm ? k_norm(parts[1]) : parts[1], v = parts[2];
   if (fewer) k = fewer(k), v = fewer(v);
-  return proj(merge_heads(dense_attention(heads(q, num_heads), heads(k, num_heads), heads(v, num_heads))));
+  return merge_heads(dense_attention(heads(q, num_heads), heads(k, num_heads), heads(v, num_heads)));
 }
 
 int64_t padded_length(int64_t longest, int64_t most) {
@@ -221,14 +236,22 @@ at::Tensor CrossAttention::keys_and_values(const PackedText& text) const {
 
 at::Tensor CrossAttention::attend(const at::Tensor& x, const at::Tensor& keys_and_values,
                                   const TextLayout& text) const {
-  if (text.bounds.defined()) return proj(packed_attention(q_linear(x), keys_and_values, text, num_heads));
-  if (keys_and_values.dim() == 2)
-    return proj(text_attention(q_linear(x), keys_and_values, text.starts, num_heads));
+  return proj(attended(x, keys_and_values, text));
+}
+Branch CrossAttention::branch(const at::Tensor& x, const at::Tensor& keys_and_values,
+                              const TextLayout& text) const {
+  return proj.branch(attended(x, keys_and_values, text));
+}
+
+at::Tensor CrossAttention::attended(const at::Tensor& x, const at::Tensor& keys_and_values,
+                                    const TextLayout& text) const {
+  if (text.bounds.defined()) return packed_attention(q_linear(x), keys_and_values, text, num_heads);
+  if (keys_and_values.dim() == 2) return text_attention(q_linear(x), keys_and_values, text.starts, num_heads);
   const auto parts = keys_and_values.chunk(2, -1);
   const at::Tensor out = at::scaled_dot_product_attention(
       heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads),
       text.mask.defined() ? std::optional<at::Tensor>(text.mask) : std::nullopt);
-  return proj(merge_heads(out));
+  return merge_heads(out);
 }
 
 TimestepEmbedder::TimestepEmbedder(const Scope& scope, int64_t width)

@@ -7,14 +7,14 @@
 
 namespace pixart::nn {
 
-// x + gate * branch; x + branch without a gate; x without a branch.
+// x + gate * (branch + bias); without a gate, a bias [D] float32 or a branch, what is left. Only a GPU's take a bias.
 struct Addition {
-  at::Tensor x, gate, branch;
+  at::Tensor x, gate, branch, bias = {};
 };
 
 // Gradients of an Addition; undefined where nobody needs one.
 struct AdditionGradients {
-  at::Tensor x, gate, branch;
+  at::Tensor x, gate, branch, bias = {};
 };
 
 struct Rounded {
@@ -36,6 +36,8 @@ struct KeptAddition {
   at::Tensor gate, branch;
   bool has_branch = false;
   at::ScalarType type = at::kFloat;  // of the branch
+  at::Tensor bias = {};              // if the gate needs a gradient
+  bool with_bias = false;            // the bias needs one
 };
 struct KeptNorm {
   KeptAddition addition;

@@ -75,12 +75,18 @@ void expect_equal(const char* what, const Doubles& found, const Doubles& expecte
 }
 
 struct Sums {
-  Memory<float> sums;
+  Memory<float> sums, of_all;
   size_t width, kinds;
-  Sums(Memory<float>& parts, const Size& size, size_t groups, size_t count, size_t sums_of)
-      : sums(groups * sums_of * size.width), width(size.width), kinds(sums_of) {
-    EXPECT_EQ(sum_parts_cuda(parts.data(), sums.data(), int64_t(groups), int64_t(count),
-                             int64_t(sums_of * size.width), nullptr),
+  Sums(Memory<float>& parts, const Size& size, size_t groups, size_t count, size_t sums_of,
+       bool with_bias = false)
+      : sums(groups * sums_of * size.width),
+        of_all(with_bias ? size.width : 0),
+        width(size.width),
+        kinds(sums_of) {
+    EXPECT_EQ(sum_parts_cuda(parts.data(), sums.data(), of_all.data(),
+                             {int64_t(groups), int64_t(count), int64_t(sums_of * size.width),
+                              int64_t(with_bias ? size.width : 0)},
+                             nullptr),
               nullptr);
   }
   Doubles of(size_t kind) {
@@ -134,28 +140,51 @@ struct Modulation {
   }
 };
 
+// The bias of a branch, or none.
+struct BranchBias {
+  Memory<float> all;
+  bool is_there;
+  BranchBias(const Size& size, bool with) : all(normal<float>(size.width, 6)), is_there(with) {}
+  const float* data() { return is_there ? all.data() : nullptr; }
+  Doubles added_to(const Doubles& branch) {
+    Doubles sum = branch;
+    const Doubles bias = all.doubles();
+    for (size_t i = 0; i < sum.size() && is_there; ++i) sum[i] += bias[i % bias.size()];
+    return sum;
+  }
+  // From the gradient of the branch before it is rounded.
+  Doubles gradient(const Doubles& to_branch) {
+    Doubles sums(all.doubles().size());
+    for (size_t i = 0; i < to_branch.size(); ++i) sums[i % sums.size()] += to_branch[i];
+    return sums;
+  }
+};
+
 template <class X, class V>
-void check_residual(const Size& size, bool gated, bool with_rounded) {
+void check_residual(const Size& size, bool gated, bool with_rounded, bool with_bias) {
   SCOPED_TRACE(std::to_string(sizeof(X)) + std::to_string(sizeof(V)) + (gated ? " gated" : "") +
-               (with_rounded ? " rounded" : ""));
+               (with_rounded ? " rounded" : "") + (with_bias ? " bias" : ""));
+  BranchBias bias(size, with_bias);
   Modulation modulation(size);
   auto x = normal<X>(size.count(), 1), down = normal<X>(size.count(), 2);
   auto branch = normal<V>(size.count(), 3), more = normal<V>(size.count(), 5);
   Memory<X> sum(size.count()), to_x(size.count());
   Memory<V> rounded(size.count()), to_branch(size.count());
-  Memory<float> parts(size.images * parts_of(size) * size.width);
+  Memory<float> parts(size.images * parts_of(size) * (size_t(gated) + size_t(with_bias)) * size.width);
   const PerImage gate = gated ? modulation.row(2) : PerImage();
   const Doubles gates = gated ? modulation.doubles(2) : Doubles();
   V* extra = with_rounded ? rounded.data() : nullptr;
-  ASSERT_EQ(
-      (gated_residual_cuda<X, V>({x.data(), gate, branch.data(), sum.data(), extra}, rows_of(size), nullptr)),
-      nullptr);
+  ASSERT_EQ((gated_residual_cuda<X, V>({x.data(), gate, branch.data(), sum.data(), extra, bias.data()},
+                                       rows_of(size), nullptr)),
+            nullptr);
   ASSERT_EQ((gated_residual_backward_cuda<X, V>(
                 {down.data(), with_rounded ? more.data() : nullptr, gate, gated ? branch.data() : nullptr,
-                 with_rounded ? to_x.data() : nullptr, to_branch.data(), gated ? parts.data() : nullptr},
+                 with_rounded ? to_x.data() : nullptr, to_branch.data(),
+                 gated || with_bias ? parts.data() : nullptr, bias.data(), with_bias},
                 rows_of(size), nullptr)),
             nullptr);
-  const Doubles expected = fused_oracle::added(size, x.doubles(), gates, branch.doubles());
+  const Doubles whole = bias.added_to(branch.doubles());
+  const Doubles expected = fused_oracle::added(size, x.doubles(), gates, whole);
   expect_equal<X>("sum", sum.doubles(), expected);
   Doubles total = down.doubles();
   if (with_rounded) {
@@ -163,27 +192,33 @@ void check_residual(const Size& size, bool gated, bool with_rounded) {
     total = fused_oracle::added(size, total, {}, more.doubles());
     expect_equal<X>("to x", to_x.doubles(), total);
   }
-  const auto to = fused_oracle::branch_gradients(size, total, gates, branch.doubles());
+  const auto to = fused_oracle::branch_gradients(size, total, gates, whole);
   expect_equal<V>("to branch", to_branch.doubles(), to.branch);
-  if (gated) expect_equal<float>("to gate", Sums(parts, size, size.images, parts_of(size), 1).of(0), to.gate);
+  Sums sums(parts, size, size.images, parts_of(size), gated, with_bias);
+  if (gated) expect_equal<float>("to gate", sums.of(0), to.gate);
+  if (with_bias) expect_equal<float>("to bias", sums.of_all.doubles(), bias.gradient(to.branch));
 }
 
 TEST_P(FusedKernels, GatedResidual) {
   for (const bool gated : {true, false})
-    for (const bool with_rounded : {true, false}) {
-      check_residual<float, Bfloat16>(GetParam(), gated, with_rounded);
-      check_residual<float, float>(GetParam(), gated, with_rounded);
-      check_residual<Bfloat16, Bfloat16>(GetParam(), gated, with_rounded);
-    }
+    for (const bool with_rounded : {true, false})
+      for (const bool with_bias : {true, false}) {
+        check_residual<float, Bfloat16>(GetParam(), gated, with_rounded, with_bias);
+        check_residual<float, float>(GetParam(), gated, with_rounded, with_bias);
+        check_residual<Bfloat16, Bfloat16>(GetParam(), gated, with_rounded, with_bias);
+      }
 }
 
-enum class Branch { kNone, kPlain, kGated };
+enum class Branch { kNone, kPlain, kGated, kWithBias, kGatedWithBias };
 
 template <class X, class V>
 void check_norm(const Size& size, Branch kind, bool with_more) {
   SCOPED_TRACE(std::to_string(sizeof(X)) + std::to_string(sizeof(V)) + " branch " +
                std::to_string(int(kind)) + (with_more ? " and more" : ""));
-  const bool has_branch = kind != Branch::kNone, gated = kind == Branch::kGated;
+  const bool has_branch = kind != Branch::kNone,
+             gated = kind == Branch::kGated || kind == Branch::kGatedWithBias,
+             with_bias = kind == Branch::kWithBias || kind == Branch::kGatedWithBias;
+  BranchBias bias(size, with_bias);
   Modulation modulation(size);
   auto x = normal<X>(size.count(), 1, 2), more = normal<X>(size.count(), 2);
   auto branch = normal<V>(size.count(), 3), gradient = normal<V>(size.count(), 5);
@@ -191,23 +226,24 @@ void check_norm(const Size& size, Branch kind, bool with_more) {
   Memory<V> out(size.count()), to_branch(size.count());
   Memory<float> mean(size.rows()), rstd(size.rows());
   const size_t kinds = gated ? 3 : 2;
-  Memory<float> parts(size.images * parts_of(size) * kinds * size.width);
+  Memory<float> parts(size.images * parts_of(size) * (kinds + with_bias) * size.width);
   const PerImage gate = gated ? modulation.row(2) : PerImage();
   const Doubles gates = gated ? modulation.doubles(2) : Doubles();
-  ASSERT_EQ((residual_norm_cuda<X, V>(
-                {x.data(), gate, has_branch ? branch.data() : nullptr, modulation.row(0), modulation.row(1),
-                 has_branch ? sum.data() : nullptr, out.data(), mean.data(), rstd.data(), float(kEps)},
-                rows_of(size), nullptr)),
-            nullptr);
+  ASSERT_EQ(
+      (residual_norm_cuda<X, V>(
+          {x.data(), gate, has_branch ? branch.data() : nullptr, modulation.row(0), modulation.row(1),
+           has_branch ? sum.data() : nullptr, out.data(), mean.data(), rstd.data(), float(kEps), bias.data()},
+          rows_of(size), nullptr)),
+      nullptr);
   X* normalised = has_branch ? sum.data() : x.data();
   ASSERT_EQ((residual_norm_backward_cuda<X, V>(
                 {gradient.data(), with_more ? more.data() : nullptr, normalised, mean.data(), rstd.data(),
                  modulation.row(1), gate, gated ? branch.data() : nullptr, to_x.data(),
-                 has_branch ? to_branch.data() : nullptr, parts.data()},
+                 has_branch ? to_branch.data() : nullptr, parts.data(), bias.data(), with_bias},
                 rows_of(size), nullptr)),
             nullptr);
-  if (has_branch)
-    expect_equal<X>("sum", sum.doubles(), fused_oracle::added(size, x.doubles(), gates, branch.doubles()));
+  const Doubles whole = bias.added_to(branch.doubles());
+  if (has_branch) expect_equal<X>("sum", sum.doubles(), fused_oracle::added(size, x.doubles(), gates, whole));
   const Doubles seen = (has_branch ? sum : x).doubles();
   const auto norm =
       fused_oracle::modulated_norm(size, seen, modulation.doubles(0), modulation.doubles(1), kEps);
@@ -217,16 +253,18 @@ void check_norm(const Size& size, Branch kind, bool with_more) {
   const auto to = fused_oracle::norm_gradients(size, norm, modulation.doubles(1), gradient.doubles());
   const Doubles total = with_more ? fused_oracle::added(size, to.x, {}, more.doubles()) : to.x;
   expect_equal<X>("to x", to_x.doubles(), total);
-  Sums sums(parts, size, size.images, parts_of(size), kinds);
+  Sums sums(parts, size, size.images, parts_of(size), kinds, with_bias);
   expect_equal<float>("to shift", sums.of(0), to.shift);
   expect_equal<float>("to scale", sums.of(1), to.scale);
-  const auto to_its = fused_oracle::branch_gradients(size, total, gates, branch.doubles());
+  const auto to_its = fused_oracle::branch_gradients(size, total, gates, whole);
+  if (with_bias) expect_equal<float>("to bias", sums.of_all.doubles(), bias.gradient(to_its.branch));
   if (has_branch) expect_equal<V>("to branch", to_branch.doubles(), to_its.branch);
   if (gated) expect_equal<float>("to gate", sums.of(2), to_its.gate);
 }
 
 TEST_P(FusedKernels, ResidualNorm) {
-  for (const Branch kind : {Branch::kNone, Branch::kPlain, Branch::kGated})
+  for (const Branch kind :
+       {Branch::kNone, Branch::kPlain, Branch::kGated, Branch::kWithBias, Branch::kGatedWithBias})
     for (const bool with_more : {true, false}) {
       check_norm<float, Bfloat16>(GetParam(), kind, with_more);
       check_norm<float, float>(GetParam(), kind, with_more);

@@ -15,6 +15,7 @@ namespace pixart::nn {
 
 // Computes in the type of x. If that type is narrower than float32, float32 weights are rounded to it; their
 // gradients are float32.
+struct Branch;
 struct Linear {
   at::Tensor weight, bias;     // [out, in], [out] or undefined
   std::shared_ptr<Lora> lora;  // the adapter that add_lora() sets; its product is added to the output
@@ -22,6 +23,7 @@ struct Linear {
   Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias = true);
   at::Tensor operator()(const at::Tensor& x) const;
   at::Tensor product(const at::Tensor& x) const;  // without the bias
+  Branch branch(const at::Tensor& x) const;       // the output, for the operations that take a Branch
 
  private:
   at::Tensor with_adapter(const at::Tensor& x, const at::Tensor& y) const;
@@ -34,8 +36,17 @@ at::Tensor at_least_float(const at::Tensor& x);
 // parameters, eps 1e-6. x [B, N, D], shift and scale [B, 1, D].
 at::Tensor modulated_norm(const at::Tensor& x, const at::Tensor& shift, const at::Tensor& scale);
 
+// What is added to a residual: rows [B, N, D]; with a bias [D], rows + bias. Kernels of a GPU add the bias, and sum its
+// gradient, in their pass over the rows.
+struct Branch {
+  at::Tensor rows, bias;
+  Branch(at::Tensor all) : rows(std::move(all)) {}  // NOLINT: a tensor is a branch without a bias of its own
+  Branch(at::Tensor product, at::Tensor of_product) : rows(std::move(product)), bias(std::move(of_product)) {}
+  at::Tensor whole() const;
+};
+
 // x + gate * branch in the type of x; x and branch [B, N, D], gate [B, 1, D].
-at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch);
+at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const Branch& branch);
 
 // What is between the matrix products of two sub-blocks, as one operation each, which passes over memory once
 // where kernels of ours do it. The residual keeps its type; the input of the next sub-block gets `type`, that of
@@ -50,10 +61,9 @@ struct Modulation {
 // x as it is, and its modulated norm.
 Residual normed(const at::Tensor& x, const Modulation& modulation, at::ScalarType type);
 // gated_residual(), and the same in `type`.
-Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
-                     at::ScalarType type);
+Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const Branch& branch, at::ScalarType type);
 // gated_residual(), or x + branch if the gate is undefined, and the modulated norm of it.
-Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const at::Tensor& branch,
+Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const Branch& branch,
                     const Modulation& modulation, at::ScalarType type);
 
 // fc1, GELU (tanh form), fc2.
@@ -62,6 +72,10 @@ struct Mlp {
   Mlp() = default;
   Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out);
   at::Tensor operator()(const at::Tensor& x) const;
+  Branch branch(const at::Tensor& x) const;
+
+ private:
+  at::Tensor activated(const at::Tensor& x) const;
 };
 
 // LayerNorm(x) * weight + bias in the type of x, computed at least in float32. The norm is over the last
@@ -86,6 +100,10 @@ struct SelfAttention {
   SelfAttention() = default;
   SelfAttention(const Scope& scope, int64_t width, int64_t num_heads, bool qk_norm = false);
   at::Tensor operator()(const at::Tensor& x, const FewerTokens& fewer = {}) const;
+  Branch branch(const at::Tensor& x, const FewerTokens& fewer = {}) const;
+
+ private:
+  at::Tensor attended(const at::Tensor& x, const FewerTokens& fewer) const;
 };
 
 // The number of positions to which captions of at most `longest` tokens are padded on a GPU, of texts of
@@ -154,6 +172,10 @@ struct CrossAttention {
   // [S, 2D] where packed texts are read (above), otherwise [B, longest, 2D].
   at::Tensor keys_and_values(const PackedText& text) const;
   at::Tensor attend(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
+  Branch branch(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
+
+ private:
+  at::Tensor attended(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
 };
 
 // Scalars -> [B, width]: 256 features [cos, sin] of t * exp(-ln(10000) k / 128), computed in float32, then

@@ -29,8 +29,8 @@ struct DitBlock {
     const auto dtype = activated.scalar_type();
     const auto m = nn::at_least_float(modulation(activated)).unsqueeze(1).chunk(6, -1);
     const nn::Residual first = nn::normed(x, {m[0], m[1]}, dtype);
-    const nn::Residual second = nn::add_normed(first.x, m[2], attn(first.input), {m[3], m[4]}, dtype);
-    return nn::gated_residual(second.x, m[5], mlp(second.input));
+    const nn::Residual second = nn::add_normed(first.x, m[2], attn.branch(first.input), {m[3], m[4]}, dtype);
+    return nn::gated_residual(second.x, m[5], mlp.branch(second.input));
   }
 };
 

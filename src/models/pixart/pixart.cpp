@@ -43,16 +43,16 @@ struct PixArtBlock {
     const at::Tensor modulations = nn::at_least_float(table).unsqueeze(0) + modulation;
     auto m = for_rows(modulations, x.size(0)).chunk(6, 1);
     const nn::Residual first = nn::normed(x, {m[0], m[1]}, dtype);
-    nn::Residual after = nn::add_rounded(first.x, m[2], attn(first.input, keys.on(grid)), dtype);
+    nn::Residual after = nn::add_rounded(first.x, m[2], attn.branch(first.input, keys.on(grid)), dtype);
     if (x.size(0) < text.batch) {
       const at::Tensor all = for_rows(after.x, text.batch);
       after = {all, all.to(dtype)};
       m = for_rows(modulations, text.batch).chunk(6, 1);
     }
-    const at::Tensor read =
-        kept.defined() ? cross_attn.attend(after.input, kept, text) : cross_attn(after.input, text);
-    const nn::Residual second = nn::add_normed(after.x, {}, read, {m[3], m[4]}, dtype);
-    return nn::gated_residual(second.x, m[5], mlp(second.input));
+    const at::Tensor texts = kept.defined() ? kept : cross_attn.keys_and_values(text);
+    const nn::Residual second =
+        nn::add_normed(after.x, {}, cross_attn.branch(after.input, texts, text), {m[3], m[4]}, dtype);
+    return nn::gated_residual(second.x, m[5], mlp.branch(second.input));
   }
 };
 

@@ -193,12 +193,23 @@ inline Blocks blocks_for(const ImageRows& rows, int part_rows, int most_warps) {
   return {dim3(unsigned(parts > 0 ? parts : 1), unsigned(tiles > 0 ? tiles : 1)), unsigned(warps * kLanes)};
 }
 
-// Rows of a block of a forward pass: few if there are few rows, so that all multiprocessors get some.
+// Rows of a block of a forward pass: few if there are few rows, so that all multiprocessors get some. Each block reads
+// what modulates its rows, which is half of the bytes if they are two.
 inline int forward_rows(const ImageRows& rows, int at_once) {
-  constexpr int64_t kEnoughBlocks = 1024;
+  constexpr int64_t kEnoughBlocks = 256;
   int result = kPartRows;
   while (result > at_once && rows.images * rows.tokens < kEnoughBlocks * result) result /= 2;
   return result;
+}
+
+__device__ inline void add_products(Eight& sums, const Eight& a, const Eight& b) {
+  PIXART_UNROLL()
+  for (int i = 0; i < 8; ++i) sums.v[i] += a.v[i] * b.v[i];
+}
+
+// The bias [width], or zeros.
+__device__ inline Eight read_bias(const float* bias, const Place& place) {
+  return read(bias, place, bias != nullptr);
 }
 
 __device__ inline Place place_in_tile(int64_t width) {

@@ -32,8 +32,12 @@ struct PerImage {
 // float32, which sum_parts_cuda() adds.
 int64_t parts_of(const ImageRows& rows);
 
-// parts [groups, count, width] -> sums [groups, width], added in order; width is divisible by 4.
-const char* sum_parts_cuda(const float* parts, float* sums, int64_t groups, int64_t count, int64_t width,
+// parts [groups, count, width + shared] -> sums [groups, width], and of the last columns, which all groups share, sums
+// [shared]; added in order. width and shared are divisible by 4.
+struct PartSizes {
+  int64_t groups, count, width, shared = 0;
+};
+const char* sum_parts_cuda(const float* parts, float* sums, float* of_all, const PartSizes& sizes,
                            void* stream);
 
 // out = gelu(x + bias), the tanh form; bias [width]. T is float or Bfloat16.
@@ -48,7 +52,8 @@ template <class T>
 const char* bias_gelu_backward_cuda(const T* x, const float* bias, const T* gradient,
                                     const BiasGeluGradients<T>& to, const ImageRows& rows, void* stream);
 
-// sum = x + gate * branch, or x + branch without a gate; rounded, if it is not null, is the sum in the type of
+// sum = x + gate * (branch + bias), or x + branch + bias without a gate; bias [width] is that of the product that made the
+// branch, null if the branch has it. Its gradient is a sum over all images. rounded, if it is not null, is the sum in the type of
 // the branch. Types here and below: (float, float), (float, Bfloat16), (Bfloat16, Bfloat16).
 template <class X, class V>
 struct GatedResidual {
@@ -57,6 +62,7 @@ struct GatedResidual {
   const V* branch;
   X* sum;
   V* rounded;
+  const float* bias = nullptr;
 };
 template <class X, class V>
 const char* gated_residual_cuda(const GatedResidual<X, V>& work, const ImageRows& rows, void* stream);
@@ -69,13 +75,15 @@ struct GatedResidualGradients {
   const V* branch;   // null: the gate needs no gradient
   X* to_x;           // null: it equals that of the sum, without `rounded`
   V* to_branch;
-  float* parts;  // of the gate, count 1; null if the branch is
+  float* parts;  // of the gate, if there is a branch, and of the bias, if `with_bias`; null: not needed
+  const float* bias = nullptr;
+  bool with_bias = false;
 };
 template <class X, class V>
 const char* gated_residual_backward_cuda(const GatedResidualGradients<X, V>& work, const ImageRows& rows,
                                          void* stream);
 
-// sum = x + gate * branch; out = (sum - mean) * rstd * (1 + scale) + shift. Without a branch, nothing is added
+// sum = x + gate * (branch + bias); out = (sum - mean) * rstd * (1 + scale) + shift. Without a branch, nothing is added
 // and no sum is written. mean and rstd = 1 / sqrt(variance + eps) of each row may be null.
 template <class X, class V>
 struct ResidualNorm {
@@ -87,6 +95,7 @@ struct ResidualNorm {
   V* out;
   float *mean, *rstd;
   float eps;
+  const float* bias = nullptr;
 };
 template <class X, class V>
 const char* residual_norm_cuda(const ResidualNorm<X, V>& work, const ImageRows& rows, void* stream);
@@ -101,7 +110,10 @@ struct ResidualNormGradients {
   const V* branch;  // null: the gate needs no gradient
   X* to_x;
   V* to_branch;  // null: none
-  float* parts;  // of shift, scale and, with a branch, gate: count 3 or 2; null: not needed
+  float*
+      parts;  // of shift, scale, of the gate, if there is a branch, and of the bias, if `with_bias`; null: not needed
+  const float* bias = nullptr;
+  bool with_bias = false;
 };
 template <class X, class V>
 const char* residual_norm_backward_cuda(const ResidualNormGradients<X, V>& work, const ImageRows& rows,

@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
   const Part part(rows, part_rows);
   if (part.first >= part.end) return;
   const Place place = place_in_tile(rows.width);
-  const Eight gate = read(work.gate, part.image, place, 1);
+  const Eight gate = read(work.gate, part.image, place, 1), bias = read_bias(work.bias, place);
   PIXART_UNROLL(1)
   for (int64_t row = part.first; row < part.end; row += kResidualRows) {
     const int64_t at = part.at + row * rows.width;
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
     PIXART_UNROLL()
     for (int r = 0; r < kResidualRows; ++r) {
       PIXART_UNROLL()
-      for (int i = 0; i < 8; ++i) x[r].v[i] = added(x[r].v[i], gate.v[i], branch[r].v[i]);
+      for (int i = 0; i < 8; ++i) x[r].v[i] = added(x[r].v[i], gate.v[i], branch[r].v[i] + bias.v[i]);
       write(work.sum + at + r * rows.width, place, x[r], row + r < part.end);
       if (work.rounded != nullptr) write(work.rounded + at + r * rows.width, place, x[r], row + r < part.end);
     }
@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
   if (part.first >= part.end) return;
   const Place place = place_in_tile(rows.width);
   const Eight gate = read(work.gate, part.image, place, 1);
-  Eight sums = {};
+  Eight sums = {}, downs = {};  // of the gradient times the branch without its bias, and of the gradient
   PIXART_UNROLL(1)
   for (int64_t row = part.first; row < part.end; row += kResidualRows) {
     const int64_t at = part.at + row * rows.width;
@@ -62,11 +62,24 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
         for (int i = 0; i < 8; ++i) sums.v[i] += down[r].v[i] * branch.v[i];
       }
       PIXART_UNROLL()
-      for (int i = 0; i < 8; ++i) down[r].v[i] *= gate.v[i];
+      for (int i = 0; i < 8; ++i) {
+        downs.v[i] += down[r].v[i];
+        down[r].v[i] *= gate.v[i];
+      }
       write(work.to_branch + at + r * rows.width, place, down[r], valid);
     }
   }
-  if (work.parts != nullptr) write(work.parts + int64_t(blockIdx.x) * rows.width, place, sums);
+  if (work.parts == nullptr) return;
+  float* parts = work.parts + int64_t(blockIdx.x) * ((work.branch != nullptr) + work.with_bias) * rows.width;
+  if (work.branch != nullptr) {
+    add_products(sums, downs, read_bias(work.bias, place));
+    write(parts, place, sums);
+    parts += rows.width;
+  }
+  if (!work.with_bias) return;
+  PIXART_UNROLL()
+  for (int i = 0; i < 8; ++i) downs.v[i] *= gate.v[i];
+  write(parts, place, downs);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ constexpr const char* kNone = "this build has no CUDA kernels (no nvcc was found
 }
 
 int64_t parts_of(const ImageRows& rows) { return rows.tokens; }
-const char* sum_parts_cuda(const float*, float*, int64_t, int64_t, int64_t, void*) { return kNone; }
+const char* sum_parts_cuda(const float*, float*, float*, const PartSizes&, void*) { return kNone; }
 
 template <class T>
 const char* bias_gelu_cuda(const T*, const float*, T*, const ImageRows&, void*) {

@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   if (part.first >= part.end) return;
   const Place place = place_in_tile(rows.width);
   const Eight shift = read(work.shift, part.image, place, 0), scale = read(work.scale, part.image, place, 0),
-              gate = read(work.gate, part.image, place, 1);
+              gate = read(work.gate, part.image, place, 1), bias = read_bias(work.bias, place);
   const float per_number = 1.0F / float(rows.width);
   int turn = 0;
   PIXART_UNROLL(1)
@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
       PIXART_UNROLL()
       for (int r = 0; r < kRows; ++r) {
         PIXART_UNROLL()
-        for (int i = 0; i < 8; ++i) x[r].v[i] = added(x[r].v[i], gate.v[i], branch[r].v[i]);
+        for (int i = 0; i < 8; ++i) x[r].v[i] = added(x[r].v[i], gate.v[i], branch[r].v[i] + bias.v[i]);
         round_to(work.sum, x[r]);
         write(work.sum + at + r * rows.width, place, x[r], row + r < part.end);
       }
@@ -76,6 +76,7 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   const Place place = place_in_tile(rows.width);
   const Eight scale = read(work.scale, part.image, place, 0), gate = read(work.gate, part.image, place, 1);
   Eight to_shift = {}, to_scale = {}, to_gate = {};
+  Eight downs = {};  // the sum of the gradient; that of the gate is without the bias in the loop
   const float per_number = 1.0F / float(rows.width);
   int turn = 0;
   PIXART_UNROLL(1)
@@ -119,17 +120,31 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
         PIXART_UNROLL()
         for (int i = 0; i < 8; ++i) to_gate.v[i] += slope[r].v[i] * branch.v[i];
       }
-      if (work.to_branch == nullptr) continue;
+      if (work.to_branch == nullptr && !work.with_bias) continue;
       PIXART_UNROLL()
-      for (int i = 0; i < 8; ++i) slope[r].v[i] *= gate.v[i];
+      for (int i = 0; i < 8; ++i) {
+        downs.v[i] += slope[r].v[i];
+        slope[r].v[i] *= gate.v[i];
+      }
+      if (work.to_branch == nullptr) continue;
       write(work.to_branch + at + r * rows.width, place, slope[r], valid);
     }
   }
   if (work.parts == nullptr) return;
-  float* parts = work.parts + int64_t(blockIdx.x) * (work.branch != nullptr ? 3 : 2) * rows.width;
+  float* parts =
+      work.parts + int64_t(blockIdx.x) * (2 + (work.branch != nullptr) + work.with_bias) * rows.width;
   write(parts, place, to_shift);
   write(parts + rows.width, place, to_scale);
-  if (work.branch != nullptr) write(parts + 2 * rows.width, place, to_gate);
+  parts += 2 * rows.width;
+  if (work.branch != nullptr) {
+    add_products(to_gate, downs, read_bias(work.bias, place));
+    write(parts, place, to_gate);
+    parts += rows.width;
+  }
+  if (!work.with_bias) return;
+  PIXART_UNROLL()
+  for (int i = 0; i < 8; ++i) downs.v[i] *= gate.v[i];
+  write(parts, place, downs);
 }
 
 }  // namespace

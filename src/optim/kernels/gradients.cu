@@ -29,12 +29,17 @@ __device__ double square_of(const float4& v) {
   return (square_of(v.x) + square_of(v.y)) + (square_of(v.z) + square_of(v.w));
 }
 
-__device__ float4 load_four(const float* from) { return *reinterpret_cast<const float4*>(from); }
+__device__ float4 load_four(const float* from) { return __ldg(reinterpret_cast<const float4*>(from)); }
 __device__ float4 load_four(const Bfloat16Bits* from) {
-  const uint2 words = *reinterpret_cast<const uint2*>(from);
+  const uint2 words = __ldg(reinterpret_cast<const uint2*>(from));
   return make_float4(
       to_float(Bfloat16Bits{uint16_t(words.x)}), to_float(Bfloat16Bits{uint16_t(words.x >> 16)}),
       to_float(Bfloat16Bits{uint16_t(words.y)}), to_float(Bfloat16Bits{uint16_t(words.y >> 16)}));
+}
+
+__device__ float load_one(const float* from) { return __ldg(from); }
+__device__ float load_one(const Bfloat16Bits* from) {
+  return to_float(Bfloat16Bits{__ldg(reinterpret_cast<const uint16_t*>(from))});
 }
 
 // One tile: four elements at once where source and target allow it, then the rest.
@@ -46,15 +51,15 @@ __device__ double gather_tile(const Source* source, float* target, int64_t count
     float4 value = load_four(source + 4 * i);
     float4* into = reinterpret_cast<float4*>(target) + i;
     if (adds) {
-      const float4 before = *into;
+      const float4 before = __ldcg(into);
       value = make_float4(before.x + value.x, before.y + value.y, before.z + value.z, before.w + value.w);
     }
-    *into = value;
+    __stwb(into, value);
     squares += square_of(value);
   }
   for (int64_t i = 4 * vectors + threadIdx.x; i < count; i += kThreads) {
-    const float value = adds ? target[i] + to_float(source[i]) : to_float(source[i]);
-    target[i] = value;
+    const float given = load_one(source + i), value = adds ? __ldcg(target + i) + given : given;
+    __stwb(target + i, value);
     squares += square_of(value);
   }
   return squares;
@@ -84,7 +89,7 @@ __global__ void gather_gradients_kernel(float* flat, GradientPieces pieces, doub
   }
   if (partials == nullptr) return;
   squares = sum_over_block(squares, kThreads, of_warps);
-  if (threadIdx.x == 0) partials[piece.first_tile + tile] = squares;
+  if (threadIdx.x == 0) __stwb(partials + piece.first_tile + tile, squares);
 }
 
 __global__ void tile_squares_kernel(const float* values, int64_t count, double* partials) {
@@ -95,9 +100,10 @@ __global__ void tile_squares_kernel(const float* values, int64_t count, double* 
   const int64_t vectors = divides(16, from) ? size / 4 : 0;
   double squares = 0;
   for (int64_t i = threadIdx.x; i < vectors; i += kThreads) squares += square_of(load_four(from + 4 * i));
-  for (int64_t i = 4 * vectors + threadIdx.x; i < size; i += kThreads) squares += square_of(from[i]);
+  for (int64_t i = 4 * vectors + threadIdx.x; i < size; i += kThreads)
+    squares += square_of(load_one(from + i));
   squares = sum_over_block(squares, kThreads, of_warps);
-  if (threadIdx.x == 0) partials[blockIdx.x] = squares;
+  if (threadIdx.x == 0) __stwb(partials + blockIdx.x, squares);
 }
 
 __global__ void totals_kernel(LossValue loss, const double* partials, int64_t count, double* totals) {

@@ -123,6 +123,11 @@ T __ldg(const T* value, cuda_on_cpu::Site site = cuda_on_cpu::Site::current()) {
   return *value;
 }
 template <class T>
+T __ldcg(const T* value,
+         cuda_on_cpu::Site site = cuda_on_cpu::Site::current()) {  // of memory that is written, too
+  return __ldg(value, site);
+}
+template <class T>
 void __stwb(T* place, T value, cuda_on_cpu::Site site = cuda_on_cpu::Site::current()) {
   cuda_on_cpu::count_access(place, sizeof(T), /*writes=*/true, site);
   *place = value;
