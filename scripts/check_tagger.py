@@ -20,7 +20,7 @@ PIECES = ("the, The, an, old, dog's, dogs', isn't, Isn’t, can't, cannot, gonna
           "Inc., vs., no., well-known, state-of-the-art, half-eaten, dark-red, and/or, w/o, foo.bar, foo..bar, ..., …, ?!, !!!, --, —, –, (red), [blue], {x}, "
           "\"quoted\", 'single', “curly”, ‘curly’, «guillemets», `code`, http://example.com, https://a.b/c?d=e#f, www.example.org, example.com, me@example.com, "
           "192.168.0.1, 10.1.2.3, C:\\\\dir, /usr/bin, ~/x, a_b, __init__, :), :-(, ;D, <3, :'(, ^_^, ¯\\\\_(ツ)_/¯, ಠ_ಠ, 😀, 👍🏽, café, naïve, Straße, ΣΑΣ, İstanbul, ﬁne, "
-          "Привет, мир, 你好, 日本語, مرحبا, שלום, हिन्दी, ไทย, 한국어, é, ñ, X, XX, XXX, ID, ADJ, number, case, mark, agent, root, meta, num, obj, cc, det, punct, "
+          "Привет, мир, 你好, 日本語, مرحبا, שלום, हिन्दी, ไทย, 한국어, é, ñ, X, XX, ID, ADJ, number, case, mark, agent, root, meta, num, obj, cc, det, punct, "
           "NASA, iPhone, McDonald's, O'Brien, don’t, DON'T, Dont, colour, grey, gray, favourite, realise, bigger, biggest, golden, running, broken, shiny, "
           "metallic, wooden, striped, rose-gold, _, __, -, *, **bold**, &amp;, <b>, </b>, =, ==, 3x4, 16:9, 1990s, '90s, ’n’, rock'n'roll, ok, OK, lol, nothin', "
           "\u00a0, \u2009, \u200b, \u3000, \t, " + "a" * 105).split(", ")

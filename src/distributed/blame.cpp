@@ -97,6 +97,13 @@ std::optional<Blame> find_guilty(std::span<const RankEnd> ends) {
   const int killed = first_of(ends, [](const RankEnd& e) { return e.signal != 0 && !is_stopped_by_us(e); });
   if (killed >= 0) return blame_own_end(ends, killed);
   const auto fails_alone = [](const RankEnd& e) { return is_failure(e) && e.accused < 0 && !e.was_stopped; };
+  const auto has_own_cause = [&](const RankEnd& e) { return fails_alone(e) && e.problem.empty(); };
+  if (const int alone = first_of(ends, has_own_cause); alone >= 0) return blame_own_end(ends, alone);
+  // Its own device or disk failed, but a rank that waited for it ended sooner.
+  const auto fails_late = [](const RankEnd& e) {
+    return is_failure(e) && e.accused < 0 && e.was_stopped && e.signal == 0 && e.problem.empty();
+  };
+  if (const int late = first_of(ends, fails_late); late >= 0) return blame_own_end(ends, late);
   if (const int alone = first_of(ends, fails_alone); alone >= 0) return blame_own_end(ends, alone);
   const auto accuses = [&](const RankEnd& e) {
     return is_failure(e) && e.accused >= 0 && e.accused < int(ends.size());

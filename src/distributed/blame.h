@@ -26,9 +26,9 @@ struct Blame {
 };
 
 // `ends`: one per rank. The guilty rank is the first of: a rank killed by a signal that was not ours; one
-// that failed without blaming any; one that blamed itself and said why; one blamed by the first failed rank
-// (it hangs, or has left); one that outlasted a request to stop, or stayed idle; any that failed. Nothing if no
-// rank failed.
+// that failed without blaming any, also one that failed so while it was stopped; one that blamed itself and said why;
+// one blamed by the first failed rank (it hangs, or has left); one that outlasted a request to stop, or stayed idle;
+// any that failed. Nothing if no rank failed.
 std::optional<Blame> find_guilty(std::span<const RankEnd> ends);
 
 // True if the rank is neither done nor stopped on request.

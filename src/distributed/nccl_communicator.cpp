@@ -142,7 +142,7 @@ class NcclCommunicator final : public Communicator {
         fmt::format("rank {}: NCCL: {}{}{} in \"{}\"", rank(), nccl_.get_error_string(result),
                     more != nullptr && *more != '\0' ? ": " : "", more != nullptr ? more : "",
                     current_phase()),
-        rank());
+        result == kRemoteError ? -1 : rank());
   }
 
   void check_place(const at::Tensor& tensor) const {
@@ -190,7 +190,8 @@ class NcclCommunicator final : public Communicator {
     log::error("{}. No answer from rank {}.", problem, name_some(names));
   }
 
-  static constexpr NcclLibrary::Result kInProgress = 7;
+  static constexpr NcclLibrary::Result kRemoteError = 6,
+                                       kInProgress = 7;  // the first: another rank has ended
 
   const NcclLibrary nccl_;
   const std::unique_ptr<CpuCommunicator> sockets_;

@@ -12,6 +12,7 @@
 #include "pixart/data/order.h"
 #include "pixart/formats/image_file.h"
 #include "pixart/formats/tar.h"
+#include "range_server.h"
 #include "rival.h"
 
 namespace pixart::bench {
@@ -23,7 +24,6 @@ constexpr int kSide = 512;
 
 struct RemoteArguments {
   fs::path folder = ".";
-  std::string python = "python3", script = "tests/support/file_server.py";
   int64_t shards = 4, samples = 250;  // of each shard
   int rounds = 5, threads = 2;
 };
@@ -98,10 +98,9 @@ void run_remote(const RemoteArguments& arguments) {
   const fs::path folder = arguments.folder / "bench-remote";
   fs::remove_all(folder);
   make_shards(folder / "shards", arguments);
-  Rival server({arguments.python, arguments.script, (folder / "shards").string()});
-  const auto port = server.ask("port").at("port").get<int>();
+  const RangeServer server(folder / "shards");
   const std::string names = fmt::format("{{0000..{:04}}}.tar", arguments.shards - 1);
-  const std::string address = fmt::format("http://127.0.0.1:{}/{}", port, names);
+  const std::string address = fmt::format("http://127.0.0.1:{}/{}", server.port(), names);
   std::vector<Side> sides;
   sides.push_back(opened("local", (folder / "shards" / names).string(), 0, {}));
   sides.push_back(opened("cached", address, 20, folder / "cache"));
@@ -129,8 +128,6 @@ void add_remote(CLI::App& app) {
       *app.add_subcommand("remote", "images in shards of a server on this machine, against the disk");
   command.add_option("--dir", arguments->folder, "folder for the shards, which are deleted at the end")
       ->capture_default_str();
-  command.add_option("--python", arguments->python, "Python that runs the server")->capture_default_str();
-  command.add_option("--script", arguments->script, "the server")->capture_default_str();
   command.add_option("--shards", arguments->shards, "number of shards")
       ->check(CLI::Range(1, 9999))
       ->capture_default_str();

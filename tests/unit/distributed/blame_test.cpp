@@ -54,6 +54,18 @@ TEST(Blame, TheOneThatFailedByItselfAndWasAskedToStopMeanwhile) {
   EXPECT_THAT(guilty->message, HasSubstr("rank 1 of 2 ended with exit code 76"));
 }
 
+// Rank 1's GPU fails. NCCL tells rank 0 that some rank is gone, and rank 0 ends first.
+TEST(Blame, TheOneWhoseDeviceFailedAndNotTheOneThatNoticed) {
+  std::vector ends{ended(76, 0), ended(76, 1)};
+  ends[0].problem = "rank 0: NCCL: remote process exited or there was a network error in \"step 2\"";
+  EXPECT_EQ(find_guilty(ends)->rank, 1);
+  ends[1].was_stopped = true;
+  EXPECT_EQ(find_guilty(ends)->rank, 1);
+  EXPECT_THAT(find_guilty(ends)->message, HasSubstr("rank 1 of 2 ended with exit code 76"));
+  ends[1] = ended(75, 1);  // it was only stopped
+  EXPECT_EQ(find_guilty(ends)->rank, 0);
+}
+
 TEST(Blame, TheOneThatOutlastedARequestToStop) {
   std::vector ends{ended(75, 0), ended(75, 1), killed(SIGKILL, 2, true)};
   ends[2].outlasted_stop = true;
@@ -116,7 +128,7 @@ TEST(Blame, OneThatHearsThatItIsLost) {
 
 TEST(Blame, WhyNobodyInParticularIsToBlameIsSaid) {
   std::vector ends = {ended(76, 1), ended(76, 0)};
-  ends[1].problem = "\"step 3\" is not done after 5 s on rank 0";
+  for (auto& end : ends) end.problem = "\"step 3\" is not done after 5 s on rank 0";
   const auto guilty = find_guilty(ends);
   ASSERT_TRUE(guilty);
   EXPECT_EQ(
