@@ -144,7 +144,7 @@ struct Modulation {
 struct BranchBias {
   Memory<float> all;
   bool is_there;
-  BranchBias(const Size& size, bool with) : all(normal<float>(size.width, 6)), is_there(with) {}
+  BranchBias(const Size& size, bool with) : all(normal<float>(size.width, 7)), is_there(with) {}
   const float* data() { return is_there ? all.data() : nullptr; }
   Doubles added_to(const Doubles& branch) {
     Doubles sum = branch;
