@@ -98,10 +98,13 @@ void add_shared(CLI::App& command, Arguments& arguments) {
   command.add_option(
       "--wordnet", arguments.wordnet,
       "folder of WordNet's files (default: WNSEARCHDIR, or /usr/share/wordnet of Debian's wordnet-base)");
-  command.add_option(
-      "--tagger", arguments.tagger,
-      "folder of spaCy's en_core_web_sm: it finds the objects of spatial and complex prompts, and the adjectives that the "
-      "texts of complex prompts are without (default: rules of this program do)");
+  command
+      .add_option(
+          "--tagger", arguments.tagger,
+          "folder of spaCy's en_core_web_sm: it finds the objects of spatial and complex prompts, and the adjectives that the "
+          "texts of complex prompts are without (default: rules of this program do)")
+      ->check(
+          [](const std::string& folder) { return folder.empty() ? "the name of the folder is empty" : ""; });
 }
 
 void add_networks(CLI::App& command, Arguments& arguments) {

@@ -21,7 +21,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr uint64_t kLargestPipelineFile = uint64_t{64} << 20;
+constexpr uint64_t kLargestPipelineFile = uint64_t{64} << 20, kLargestJson = uint64_t{1} << 20;
 constexpr size_t kMostLabels = 10'000, kShownOfMeta = 100;
 constexpr const char *kTokenizerFile = "tokenizer", *kTok2VecFile = "tok2vec/model",
                      *kTaggerFile = "tagger/model", *kLabelsFile = "tagger/cfg",
@@ -32,6 +32,15 @@ constexpr const char* kWhatIsRead =
 
 [[noreturn]] void refuse(const fs::path& file, const std::string& reason) {
   throw UserError(fmt::format("{}: {}. {}", file.string(), reason, kWhatIsRead));
+}
+
+// Its bytes. A pipe would never end.
+std::string bytes_of(const fs::path& file, uint64_t most) {
+  std::error_code error;
+  const auto status = fs::status(file, error);
+  if (status.type() == fs::file_type::not_found) refuse(file, "it is missing");
+  if (fs::exists(status) && !fs::is_regular_file(status)) refuse(file, "it is not a regular file");
+  return read_file(file, most);
 }
 
 // read(what the file holds), with errors that name the file.
@@ -72,6 +81,8 @@ fs::path pipeline_folder(const fs::path& folder) {
   std::vector<fs::path> found;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
     if (std::error_code unused; fs::exists(at->path() / kTokenizerFile, unused)) found.push_back(at->path());
+  if (found.size() > 1)
+    refuse(folder, fmt::format("{} pipelines are in it; name the folder of one", found.size()));
   return found.size() == 1 ? found[0] : folder;
 }
 
@@ -84,7 +95,7 @@ Meta meta_of(const fs::path& folder) {
   static const std::vector<std::string> kNeeded = {"tok2vec", "tagger", "attribute_ruler"};
   static const std::vector<std::string> kHarmless = {"parser", "senter", "sentencizer", "lemmatizer", "ner"};
   const fs::path file = folder / kMetaFile;
-  const auto meta = json_of(file, read_file(file, kLargestPipelineFile));
+  const auto meta = json_of(file, bytes_of(file, kLargestJson));
   const auto language = text_in(meta, "lang");
   if (language != "en")
     refuse(file, fmt::format("the language is '{}', not 'en'", language.substr(0, kShownOfMeta)));
@@ -128,12 +139,13 @@ class PipelineFiles {
  public:
   explicit PipelineFiles(fs::path folder) : folder_(std::move(folder)) {}
   fs::path path(const char* name) const { return folder_ / name; }
+  // A file that is there and cannot be read counts as there.
   bool has(const char* name) const {
     std::error_code error;
-    return fs::exists(path(name), error);
+    return fs::symlink_status(path(name), error).type() != fs::file_type::not_found;
   }
-  std::string read(const char* name) {
-    auto bytes = read_file(path(name), kLargestPipelineFile);
+  std::string read(const char* name, uint64_t most = kLargestPipelineFile) {
+    auto bytes = bytes_of(path(name), most);
     hash_.add(fmt::format("{} {}\n", name, formats::sha256(bytes)));
     return bytes;
   }
@@ -194,7 +206,7 @@ SpacyTagger::SpacyTagger(const fs::path& given) {
   auto tokenizer = files.read_packed(kTokenizerFile, [](const Packed& file) { return SpacyTokenizer(file); });
   auto norms = files.has(kNormsFile) ? files.read_packed(kNormsFile, norms_of) : SpacyNorms();
   auto tok2vec = files.read_packed(kTok2VecFile, [](const Packed& file) { return SpacyTok2Vec(file); });
-  auto labels = labels_of(files.path(kLabelsFile), files.read(kLabelsFile));
+  auto labels = labels_of(files.path(kLabelsFile), files.read(kLabelsFile, kLargestJson));
   auto layer = files.read_packed(
       kTaggerFile, [&](const Packed& file) { return SpacyLabels(file, tok2vec.width(), labels.size()); });
   auto rules = files.read_packed(kRulesFile, [](const Packed& file) { return SpacyRules(file); });

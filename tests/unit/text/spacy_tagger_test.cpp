@@ -1,6 +1,8 @@
 // Pipelines that are refused or damaged; the golden case holds what a good one gives.
 #include "pixart/text/spacy_tagger.h"
 
+#include <sys/stat.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -52,7 +54,8 @@ TEST(SpacyWords, ShapesOfPythonsClasses) {
 TEST_F(Pipeline, OfAPythonPackageIsFound) {
   EXPECT_EQ(SpacyTagger(folder_).sha256(), SpacyTagger(kTiny).sha256());
   fs::copy(kTiny, folder_ / "other", fs::copy_options::recursive);
-  EXPECT_THAT(testing::refusal([&] { const SpacyTagger tagger(folder_); }), HasSubstr("meta.json"));
+  EXPECT_THAT(testing::refusal([&] { const SpacyTagger tagger(folder_); }),
+              HasSubstr("2 pipelines are in it"));
 }
 
 TEST_F(Pipeline, HashIsOfWhatDecides) {
@@ -132,6 +135,24 @@ TEST_F(Pipeline, CutFilesAreRefused) {
     }
     write(std::string("en/") + name, all);
   }
+}
+
+// Other norms would give other tags, so a table that is there is read or refused.
+TEST_F(Pipeline, FilesThatAreThereAndCannotBeReadAreRefused) {
+  for (const char* name : {"vocab/lookups.bin", "tokenizer", "meta.json"}) {
+    const fs::path file = folder_ / "en" / name;
+    const auto all = bytes(name);
+    fs::remove(file);
+    fs::create_symlink("nowhere", file);
+    EXPECT_THAT(refused(), AllOf(HasSubstr(name), HasSubstr("it is missing"), HasSubstr("en_core_web_sm")));
+    fs::remove(file);
+    ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+    EXPECT_THAT(refused(), AllOf(HasSubstr(name), HasSubstr("it is not a regular file")));
+    fs::remove(file);
+    write(std::string("en/") + name, all);
+  }
+  write("en/meta.json", std::string((size_t{1} << 20) + 1, '['));
+  EXPECT_THAT(refused(), HasSubstr("meta.json"));
 }
 
 // A damaged pipeline is refused, or gives some words that are the text.
