@@ -2,7 +2,7 @@
 """Compares words, tags and texts without adjectives of `--tagger` with those of spaCy itself, by the same folder of a pipeline.
 
 Texts are the prompts of T2I-CompBench's folder (--prompts), prompts made as check_chunks.py makes them, and hard lines made here: contractions,
-numbers, addresses, emoticons, other alphabets, white space, words cut anywhere. spaCy runs its whole pipeline, the parser too. Needs spaCy.
+numbers, addresses, emoticons, other alphabets, white space, words cut anywhere. spaCy runs with its parser, without ner, lemmatizer and senter. Needs spaCy.
 Run:  scripts/build.sh release pixart_tokens
       python scripts/check_tagger.py --tokens build/release/bin/pixart_tokens --model FOLDER [--prompts FOLDER] [--least 0.99]
 """
