@@ -190,8 +190,8 @@ class NcclCommunicator final : public Communicator {
     log::error("{}. No answer from rank {}.", problem, name_some(names));
   }
 
-  static constexpr NcclLibrary::Result kRemoteError = 6,
-                                       kInProgress = 7;  // the first: another rank has ended
+  static constexpr NcclLibrary::Result kRemoteError = 6;  // another rank has ended
+  static constexpr NcclLibrary::Result kInProgress = 7;
 
   const NcclLibrary nccl_;
   const std::unique_ptr<CpuCommunicator> sockets_;

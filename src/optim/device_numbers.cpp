@@ -23,7 +23,7 @@ void* DeviceNumbers::send(const void* numbers, size_t bytes) {
   if (slot.copied && !slot.copied->query()) slot.copied->synchronize();
   std::memcpy(slot.pinned.mutable_data_ptr(), numbers, bytes);
   on_device_.copy_(slot.pinned, /*non_blocking=*/true);
-  slot.copied = std::make_unique<c10::Event>(device.type());
+  if (!slot.copied) slot.copied = std::make_unique<c10::Event>(device.type());
   const c10::impl::VirtualGuardImpl streams(device.type());
   slot.copied->record(streams.getStream(device));
   return on_device_.mutable_data_ptr();

@@ -8,7 +8,7 @@
 
 namespace pixart::text {
 
-// A token as the patterns see it. There is no parser, so that DEP is missing, as it is in spaCy without one.
+// A token as the patterns see it. No parser runs, so a token has no DEP, as in spaCy without a parser.
 struct RuledToken {
   std::string lower = {}, tag = {}, part = {};  // `part` of speech: "ADJ"; "" if no rule says it
   bool is_space = false;

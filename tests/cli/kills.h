@@ -20,7 +20,7 @@ struct Kills {
 };
 
 // Starts the command, whose output folder is "killed", and kills it, anywhere in its start or between requests, until it
-// ends by itself; as often as needed for so many kills. `check` looks at the folder after each end.
+// ends by itself. It does so until kills.number kills have happened. `check` looks at the folder after each end.
 template <class Command, class Check>
 void expect_kills_change_nothing(const TemporaryFolder& folder, const Kills& kills,
                                  const ChatServer::Answer& answer, const Command& command_of,

@@ -13,9 +13,10 @@
 
 namespace pixart::nn {
 
+struct Branch;
+
 // Computes in the type of x. If that type is narrower than float32, float32 weights are rounded to it; their
 // gradients are float32.
-struct Branch;
 struct Linear {
   at::Tensor weight, bias;     // [out, in], [out] or undefined
   std::shared_ptr<Lora> lora;  // the adapter that add_lora() sets; its product is added to the output

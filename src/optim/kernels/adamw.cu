@@ -1,9 +1,8 @@
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cstdint>
 
 #include "adamw_element.h"
+#include "cuda_blocks.h"
 
 namespace pixart::optim::kernels {
 
@@ -87,11 +86,6 @@ bool is_aligned(const void* pointer) {
 unsigned blocks_for(int64_t num_vectors, int64_t count) {
   const int64_t threads = std::max(num_vectors, count - num_vectors * kVector);
   return unsigned(std::clamp((threads + kThreads - 1) / kThreads, int64_t{1}, kMaxBlocks));
-}
-
-const char* error_of_launch() {
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
 }  // namespace

@@ -1,33 +1,15 @@
-#include <cuda_runtime.h>
-
 #include <cstdint>
 
 #include "came_element.h"
+#include "cuda_blocks.h"
 
 namespace pixart::optim::kernels {
 
 namespace {
 
-constexpr int kThreads = 256, kWarpThreads = 32, kWarps = kThreads / kWarpThreads;
+constexpr int kThreads = 256, kWarps = kThreads / kWarpThreads;
 constexpr int kOfLane = kCameSide / kWarpThreads;  // columns
 static_assert(kCameStack == kThreads, "a thread for each small matrix");
-
-__device__ float sum_over_warp(float value) {
-  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, lanes);
-  return value;
-}
-
-// The sum over the block, in all threads; always in the same order.
-__device__ double sum_over_block(double value, double* of_warps) {
-  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, lanes);
-  if (threadIdx.x % kWarpThreads == 0) of_warps[threadIdx.x / kWarpThreads] = value;
-  __syncthreads();
-  double total = 0;
-  for (int warp = 0; warp < kWarps; ++warp) total += of_warps[warp];
-  return total;
-}
 
 __device__ CameElement numbers_of(const CameBuffers& b) {
   CameElement e = *b.element;
@@ -193,7 +175,7 @@ __global__ void came_moments_kernel(CameBuffers b, int residual) {
   const int64_t index = int64_t(blockIdx.x) - p.first_stack;
   if (!came_is_stack(p))
     return finish_matrix(b, p, residual != 0, index, threadIdx.x, kThreads,
-                         [](double own) { return sum_over_block(own, of_warps); });
+                         [](double own) { return sum_over_block(own, kThreads, of_warps); });
   const int64_t matrix = index * kCameStack + threadIdx.x;
   if (matrix < p.matrices) finish_matrix(b, p, residual != 0, matrix, 0, 1, [](double own) { return own; });
 }
@@ -207,7 +189,7 @@ __global__ void came_updates_kernel(CameBuffers b) {
     const float update = update_of(b, e, p, at);
     squares += double(update) * double(update);
   });
-  squares = sum_over_block(squares, of_warps);
+  squares = sum_over_block(squares, kThreads, of_warps);
   if (threadIdx.x == 0) b.squares[blockIdx.x] = squares;
 }
 
@@ -219,7 +201,7 @@ __global__ void came_limits_kernel(CameBuffers b, int64_t parameters, int64_t ti
   const int64_t end = parameter + 1 < parameters ? b.parameters[parameter + 1].first_tile : tiles;
   double squares = 0;
   for (int64_t tile = p.first_tile + threadIdx.x; tile < end; tile += kThreads) squares += b.squares[tile];
-  squares = sum_over_block(squares, of_warps);
+  squares = sum_over_block(squares, kThreads, of_warps);
   if (threadIdx.x == 0) b.limits[parameter] = came_limit(numbers_of(b), squares, p.count);
 }
 
@@ -261,8 +243,7 @@ const char* came_cuda(const CameBuffers& buffers, const CameLayout& layout, void
   came_averages_kernel<<<tiles, kThreads, 0, on>>>(buffers);
   if (stacks > 0) came_moments_kernel<<<stacks, kThreads, 0, on>>>(buffers, 1);
   came_values_kernel<<<tiles, kThreads, 0, on>>>(buffers);
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+  return error_of_launch();
 }
 
 }  // namespace pixart::optim::kernels

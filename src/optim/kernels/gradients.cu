@@ -1,28 +1,16 @@
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cstdint>
 
+#include "cuda_blocks.h"
 #include "gradients.h"
 
 namespace pixart::optim::kernels {
 
 namespace {
 
-constexpr int kThreads = 256, kWarpThreads = 32;
+constexpr int kThreads = 256;
 constexpr int kTotalThreads = 1024;
 constexpr int64_t kMostBlocks = int64_t{1} << 30;
-
-// The sum over the block, in thread 0; always in the same order.
-__device__ double sum_over_block(double value, int threads, double* of_warps) {
-  for (int lanes = kWarpThreads / 2; lanes > 0; lanes /= 2)
-    value += __shfl_xor_sync(0xffffffffu, value, lanes);
-  if (threadIdx.x % kWarpThreads == 0) of_warps[threadIdx.x / kWarpThreads] = value;
-  __syncthreads();
-  double total = 0;
-  for (int warp = 0; warp < threads / kWarpThreads; ++warp) total += of_warps[warp];
-  return total;
-}
 
 __device__ double square_of(float value) { return double(value) * double(value); }
 __device__ double square_of(const float4& v) {
@@ -114,11 +102,6 @@ __global__ void totals_kernel(LossValue loss, const double* partials, int64_t co
   if (threadIdx.x != 0) return;
   totals[0] = loss.get();
   totals[1] = sum;
-}
-
-const char* error_of_launch() {
-  const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
 }  // namespace

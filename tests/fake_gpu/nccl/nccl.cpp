@@ -12,6 +12,7 @@
 #include <fstream>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -212,37 +213,31 @@ int ncclCommGetAsyncError(void* comm, int* error) {
   return kSuccess;
 }
 
-int ncclAllReduce(const void* send, void* receive, size_t count, int type, int, void* comm, void* stream) {
+// In all ranks, or in `root` alone: then the other ranks' memory is filled with NaN, as NCCL does not say what it holds.
+int sum_to(const char* name, const void* send, void* receive, size_t count, int type, std::optional<int> root,
+           void* comm, void* stream) {
   auto* c = static_cast<Comm*>(comm);
   Meeting& meeting = *c->meeting;
   const size_t bytes = count * size_of(type);
-  const Call call{"all_reduce", send, bytes, receive, bytes, count, type, 0, c, stream};
+  const Call call{name, send, bytes, receive, bytes, count, type, root.value_or(0), c, stream};
   return exchange(call, bytes, [&](size_t at, size_t size) {
     std::memcpy(meeting.room(meeting.rank()), part(seen(send), at), size);
     if (!meeting.meet()) return false;
     char* sum = part(seen(receive), at);
     std::memcpy(sum, meeting.room(0), size);
     for (int rank = 1; rank < meeting.ranks(); ++rank) add(type, sum, meeting.room(rank), size);
+    if (root && meeting.rank() != *root) std::memset(sum, 255, size);
     return meeting.meet();
   });
 }
 
-// The other ranks' memory is filled with NaN: NCCL does not say what it holds.
+int ncclAllReduce(const void* send, void* receive, size_t count, int type, int, void* comm, void* stream) {
+  return sum_to("all_reduce", send, receive, count, type, std::nullopt, comm, stream);
+}
+
 int ncclReduce(const void* send, void* receive, size_t count, int type, int, int root, void* comm,
                void* stream) {
-  auto* c = static_cast<Comm*>(comm);
-  Meeting& meeting = *c->meeting;
-  const size_t bytes = count * size_of(type);
-  const Call call{"reduce", send, bytes, receive, bytes, count, type, root, c, stream};
-  return exchange(call, bytes, [&](size_t at, size_t size) {
-    std::memcpy(meeting.room(meeting.rank()), part(seen(send), at), size);
-    if (!meeting.meet()) return false;
-    char* sum = part(seen(receive), at);
-    std::memcpy(sum, meeting.room(0), size);
-    for (int rank = 1; rank < meeting.ranks(); ++rank) add(type, sum, meeting.room(rank), size);
-    if (meeting.rank() != root) std::memset(sum, 255, size);
-    return meeting.meet();
-  });
+  return sum_to("reduce", send, receive, count, type, root, comm, stream);
 }
 
 int ncclBroadcast(const void* send, void* receive, size_t count, int type, int root, void* comm,
