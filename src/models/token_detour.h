@@ -12,6 +12,7 @@ class TokenDetour {
   // What block `next` gets: x [B, N, D] or, where the blocks before had fewer tokens, x [B, K, D]. It is called
   // before each block, and after the last one with the number of blocks.
   at::Tensor before(size_t next, const at::Tensor& x);
+  bool turns(size_t next) const;  // whether block `next` gets other tokens than the block before it gave
 
  private:
   at::Tensor index_for(const at::Tensor& x) const;  // [B, K, D]

@@ -87,7 +87,7 @@ void add_rows(const float* x, const float* gate, const float* branch, float* sum
     kernels::sum_of(x, branch, sum, rows);
 }
 
-Rounded add_on_cpu(const Addition& addition, bool) {
+Rounded add_on_cpu(const Addition& addition, bool, bool) {
   const at::Tensor sum = at::empty_like(addition.x);
   const PerSample gates(addition.gate);
   const auto *from = read(addition.x), *with = read(addition.branch);
@@ -116,7 +116,7 @@ AdditionGradients add_backward_on_cpu(const KeptAddition& kept, const Rounded& g
   return {gradient, tasks.sum(to_gate), to_branch};
 }
 
-Normed norm_on_cpu(const Addition& addition, const at::Tensor& shift, const at::Tensor& scale,
+Normed norm_on_cpu(const Addition& addition, const Earlier&, const at::Tensor& shift, const at::Tensor& scale,
                    at::ScalarType) {
   const at::Tensor& x = addition.x;
   const bool adds = addition.branch.defined();
@@ -139,13 +139,13 @@ Normed norm_on_cpu(const Addition& addition, const at::Tensor& shift, const at::
   return result;
 }
 
-NormGradients norm_backward_on_cpu(const KeptNorm& kept, const at::Tensor& out, const at::Tensor& sum) {
+NormGradients norm_backward_on_cpu(const KeptNorm& kept, const NormedGradients& gradients) {
   const at::Tensor to_x = at::empty_like(kept.sum);
   const Tasks tasks(to_x);
   const at::Tensor to_shift = tasks.parts(to_x), to_scale = at::empty_like(to_shift);
   const PerSample scales(kept.scale);
-  const auto *from = read(kept.sum), *means = read(kept.mean), *rstds = read(kept.rstd), *down = read(out),
-             *more = read(sum);
+  const auto *from = read(kept.sum), *means = read(kept.mean), *rstds = read(kept.rstd),
+             *down = read(gradients.out), *more = read(gradients.sum);
   auto *to = write(to_x), *shift_sums = write(to_shift), *scale_sums = write(to_scale);
   tasks.run([&](int64_t task, int64_t sample, int64_t first, kernels::Rows rows) {
     const int64_t at = first * rows.width, sums = task * rows.width;

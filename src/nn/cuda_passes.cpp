@@ -2,6 +2,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -66,10 +67,12 @@ struct Sums {
   int64_t kinds, shared;
   at::Tensor parts;
   Sums(const at::Tensor& x, int64_t sums_of_a_row, bool with_bias = false)
+      : Sums(x, sums_of_a_row, with_bias, kernels::parts_of(rows_of(x))) {}
+  Sums(const at::Tensor& x, int64_t sums_of_a_row, bool with_bias, int64_t parts_of_image)
       : rows(rows_of(x)),
         kinds(sums_of_a_row),
         shared(with_bias ? rows.width : 0),
-        parts(at::empty({rows.images, kernels::parts_of(rows), kinds * rows.width + shared},
+        parts(at::empty({rows.images, parts_of_image, kinds * rows.width + shared},
                         x.options().dtype(at::kFloat))) {}
 
   struct Result {
@@ -106,7 +109,7 @@ at::Tensor bias_gelu_on_cuda(const at::Tensor& x, const at::Tensor& bias) {
 std::pair<at::Tensor, at::Tensor> bias_gelu_backward_on_cuda(const at::Tensor& x, const at::Tensor& bias,
                                                              const at::Tensor& gradient) {
   const at::Tensor to_x = at::empty_like(x);
-  const Sums sums(x, 1);
+  const Sums sums(x, 1, false, kernels::gelu_parts_of(rows_of(x)));
   with_type(x.scalar_type(), [&](auto type) {
     using T = decltype(type);
     launch_on(x, [&](void* stream) {
@@ -118,8 +121,9 @@ std::pair<at::Tensor, at::Tensor> bias_gelu_backward_on_cuda(const at::Tensor& x
   return {to_x, sums.add_up().of_images.view({-1})};
 }
 
-Rounded add_on_cuda(const Addition& addition, bool rounds) {
-  const Rounded result{at::empty_like(addition.x), rounds ? at::empty_like(addition.branch) : at::Tensor()};
+Rounded add_on_cuda(const Addition& addition, bool sums, bool rounds) {
+  const Rounded result{sums ? at::empty_like(addition.x) : at::Tensor(),
+                       rounds ? at::empty_like(addition.branch) : at::Tensor()};
   with_types(addition.x.scalar_type(), addition.branch.scalar_type(), [&](auto residual, auto branch) {
     using X = decltype(residual);
     using V = decltype(branch);
@@ -140,7 +144,7 @@ AdditionGradients add_backward_on_cuda(const KeptAddition& kept, const Rounded& 
   if (!kept.gate.defined() && !rounded.defined() && kept.type == sum.scalar_type() && !kept.with_bias)
     return {sum, {}, sum};
   const at::Tensor to_branch = at::empty(sum.sizes(), sum.options().dtype(kept.type)),
-                   to_x = rounded.defined() ? at::empty_like(sum) : at::Tensor();
+                   to_x = rounded.defined() && !kept.leaves_x ? at::empty_like(sum) : at::Tensor();
   std::optional<Sums> sums;
   if (kept.branch.defined() || kept.with_bias)
     sums.emplace(sum, kept.branch.defined() ? 1 : 0, kept.with_bias);
@@ -160,12 +164,12 @@ AdditionGradients add_backward_on_cuda(const KeptAddition& kept, const Rounded& 
         sum, [&](void* stream) { return kernels::gated_residual_backward_cuda(work, rows_of(sum), stream); });
   });
   const auto all = sums ? sums->add_up() : Sums::Result();
-  return {rounded.defined() ? to_x : sum, kept.branch.defined() ? all.of_images : at::Tensor(), to_branch,
+  return {to_x.defined() ? to_x : sum, kept.branch.defined() ? all.of_images : at::Tensor(), to_branch,
           all.bias};
 }
 
-Normed norm_on_cuda(const Addition& addition, const at::Tensor& shift, const at::Tensor& scale,
-                    at::ScalarType out) {
+Normed norm_on_cuda(const Addition& addition, const Earlier& earlier, const at::Tensor& shift,
+                    const at::Tensor& scale, at::ScalarType out) {
   const at::Tensor& x = addition.x;
   const bool adds = addition.branch.defined();
   const Normed result{.sum = adds ? at::empty_like(x) : x,
@@ -175,23 +179,26 @@ Normed norm_on_cuda(const Addition& addition, const at::Tensor& shift, const at:
   with_types(x.scalar_type(), out, [&](auto residual, auto branch) {
     using X = decltype(residual);
     using V = decltype(branch);
-    const kernels::ResidualNorm<X, V> work = {.x = memory<X>(x),
-                                              .gate = per_image(addition.gate),
-                                              .branch = memory<V>(addition.branch),
-                                              .shift = per_image(shift),
-                                              .scale = per_image(scale),
-                                              .sum = adds ? memory<X>(result.sum) : nullptr,
-                                              .out = memory<V>(result.out),
-                                              .mean = memory<float>(result.mean),
-                                              .rstd = memory<float>(result.rstd),
-                                              .eps = kNormEps,
-                                              .bias = memory<float>(addition.bias)};
+    const kernels::ResidualNorm<X, V> work = {
+        .x = memory<X>(x),
+        .gate = per_image(addition.gate),
+        .branch = memory<V>(addition.branch),
+        .shift = per_image(shift),
+        .scale = per_image(scale),
+        .sum = adds ? memory<X>(result.sum) : nullptr,
+        .out = memory<V>(result.out),
+        .mean = memory<float>(result.mean),
+        .rstd = memory<float>(result.rstd),
+        .eps = kNormEps,
+        .bias = memory<float>(addition.bias),
+        .earlier = {per_image(earlier.gate), memory<V>(earlier.branch), memory<float>(earlier.bias)}};
     launch_on(x, [&](void* stream) { return kernels::residual_norm_cuda(work, rows_of(x), stream); });
   });
   return result;
 }
 
-NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out, const at::Tensor& sum) {
+NormGradients norm_backward_on_cuda(const KeptNorm& kept, const NormedGradients& gradients) {
+  const at::Tensor& out = gradients.out;
   const KeptAddition& addition = kept.addition;
   const bool own_branch =
       addition.has_branch && (addition.gate.defined() || out.scalar_type() != kept.sum.scalar_type());
@@ -205,7 +212,7 @@ NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out,
     using X = decltype(residual);
     using V = decltype(branch);
     const kernels::ResidualNormGradients<X, V> work = {.out = memory<V>(out),
-                                                       .sum_gradient = memory<X>(sum),
+                                                       .sum_gradient = memory<X>(gradients.sum),
                                                        .sum = memory<X>(kept.sum),
                                                        .mean = memory<float>(kept.mean),
                                                        .rstd = memory<float>(kept.rstd),
@@ -216,7 +223,8 @@ NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out,
                                                        .to_branch = memory<V>(to_branch),
                                                        .parts = sums ? memory<float>(sums->parts) : nullptr,
                                                        .bias = memory<float>(addition.bias),
-                                                       .with_bias = addition.with_bias};
+                                                       .with_bias = addition.with_bias,
+                                                       .rounded_gradient = memory<V>(gradients.rounded)};
     launch_on(
         out, [&](void* stream) { return kernels::residual_norm_backward_cuda(work, rows_of(to_x), stream); });
   });
@@ -232,6 +240,36 @@ NormGradients norm_backward_on_cuda(const KeptNorm& kept, const at::Tensor& out,
 }
 
 }  // namespace
+
+Joined join_on_cuda(const std::vector<at::Tensor>& parts, bool sums) {
+  const at::Tensor& first = parts.front();
+  const int64_t width = first.size(-1), joined = width * int64_t(parts.size()),
+                rows = width > 0 ? first.numel() / width : 0, count = kernels::join_parts_of(rows);
+  std::vector<int64_t> sizes = first.sizes().vec();
+  sizes.back() = joined;
+  const auto wide = first.options().dtype(at::kFloat);
+  const at::Tensor of_parts = sums ? at::empty({count, joined}, wide) : at::Tensor(),
+                   total = !sums || rows > 0 ? at::Tensor() : at::zeros({joined}, wide);
+  const Joined result{at::empty(sizes, first.options()),
+                      sums && rows > 0 ? at::empty({joined}, wide) : total};
+  if (rows == 0) return result;
+  with_type(first.scalar_type(), [&](auto type) {
+    using T = decltype(type);
+    kernels::JoinedRows<T> work = {.sources = {},
+                                   .count = int(parts.size()),
+                                   .out = memory<T>(result.rows),
+                                   .parts = memory<float>(of_parts)};
+    std::transform(parts.begin(), parts.end(), work.sources,
+                   [](const auto& part) { return memory<T>(part); });
+    launch_on(first, [&](void* stream) { return kernels::join_rows_cuda(work, rows, width, stream); });
+  });
+  if (sums)
+    launch_on(first, [&](void* stream) {
+      return kernels::sum_parts_cuda(memory<float>(of_parts), memory<float>(result.sums), nullptr,
+                                     {1, count, joined}, stream);
+    });
+  return result;
+}
 
 const Passes kCudaPasses = {.bias_gelu = bias_gelu_on_cuda,
                             .bias_gelu_backward = bias_gelu_backward_on_cuda,

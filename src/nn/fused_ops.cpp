@@ -28,12 +28,6 @@ bool is_aligned(const at::Tensor& x) {
   return reinterpret_cast<uintptr_t>(x.const_data_ptr()) % kAlignment == 0;
 }
 
-// As the passes want it.
-at::Tensor rows_in_place(const at::Tensor& x) {
-  const at::Tensor rows = x.contiguous();
-  return rows.is_cpu() || is_aligned(rows) ? rows : rows.clone();
-}
-
 at::Tensor modulation_in_place(const at::Tensor& modulation) {
   const bool in_place = modulation.stride(-1) == 1;
   if (modulation.is_cpu()) return in_place ? modulation : modulation.contiguous();
@@ -74,7 +68,7 @@ struct AddGated : torch::autograd::Function<AddGated> {
     context->saved_data["with_bias"] = bias && bias->requires_grad();
     context->saved_data["type"] = int64_t(branch.scalar_type());
     context->set_materialize_grads(false);
-    const Rounded result = passes_of(x).add({x, gate.value_or(none), branch, added_bias}, rounds);
+    const Rounded result = passes_of(x).add({x, gate.value_or(none), branch, added_bias}, true, rounds);
     return rounds ? variable_list{result.sum, result.rounded} : variable_list{result.sum};
   }
 
@@ -97,15 +91,59 @@ struct AddGated : torch::autograd::Function<AddGated> {
   }
 };
 
-// The sum (x itself without a branch) and its modulated norm: the gradient of the sum by all that uses it is
-// computed in one pass.
+// A tensor of the shape of x without memory of its own: for uses of x whose gradient has another type.
+at::Tensor place_for_gradients(const at::Tensor& x, at::ScalarType type) {
+  const std::vector<int64_t> strides(size_t(x.dim()), 0);
+  return at::empty_strided(x.sizes(), strides, x.options().dtype(type));
+}
+
+// The sum in the type of the branch; the sum itself is left to the norm that comes next. The first result has the values of x and
+// takes the gradient of the sum. With `in_type`, x takes both gradients as they are, one of them in the type of the branch.
+struct RoundSum : torch::autograd::Function<RoundSum> {
+  static variable_list forward(AutogradContext* context, const at::Tensor& x, const Optional& in_type,
+                               const Optional& gate, const at::Tensor& branch, const Optional& bias) {
+    const at::Tensor none, added_bias = bias.value_or(none);
+    const bool keeps = gate && gate->requires_grad();
+    context->save_for_backward({gate.value_or(none), keeps ? branch : none, keeps ? added_bias : none});
+    context->saved_data["with_bias"] = bias && bias->requires_grad();
+    context->saved_data["leaves_x"] = in_type.has_value() || !x.requires_grad();
+    context->saved_data["type"] = int64_t(branch.scalar_type());
+    context->set_materialize_grads(false);
+    return {x, passes_of(x).add({x, gate.value_or(none), branch, added_bias}, false, true).rounded};
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    at::Tensor sum = contiguous_if_defined(gradients[0]);
+    const at::Tensor rounded = contiguous_if_defined(gradients[1]);
+    if (!sum.defined() && !rounded.defined()) return variable_list(5);
+    if (!sum.defined()) sum = at::zeros_like(rounded, rounded.options().dtype(at::kFloat));
+    const bool leaves_x = context->saved_data["leaves_x"].toBool();
+    const AdditionGradients to =
+        passes_of(sum).add_backward({.gate = saved[0],
+                                     .branch = saved[1],
+                                     .has_branch = true,
+                                     .type = at::ScalarType(context->saved_data["type"].toInt()),
+                                     .leaves_x = leaves_x,
+                                     .bias = saved[2],
+                                     .with_bias = context->saved_data["with_bias"].toBool()},
+                                    {sum, rounded});
+    return {to.x, leaves_x ? rounded : at::Tensor(), to.gate, to.branch, to.bias};
+  }
+};
+
+// The sum (x itself without a branch), its modulated norm and, if this has another type, place_for_gradients() of the sum: the
+// gradient of the sum by all that uses it is computed in one pass.
 struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
   static variable_list forward(AutogradContext* context, const at::Tensor& x, const Optional& gate,
-                               const Optional& branch, const Optional& bias, const at::Tensor& shift,
-                               const at::Tensor& scale, at::ScalarType type) {
+                               const Optional& branch, const Optional& bias, const Optional& earlier_gate,
+                               const Optional& earlier_branch, const Optional& earlier_bias,
+                               const at::Tensor& shift, const at::Tensor& scale, at::ScalarType type) {
     const at::Tensor none;
     const Addition addition{x, gate.value_or(none), branch.value_or(none), bias.value_or(none)};
-    const Normed normed = passes_of(x).norm(addition, shift, scale, type);
+    const Earlier earlier{earlier_gate.value_or(none), earlier_branch.value_or(none),
+                          earlier_bias.value_or(none)};
+    const Normed normed = passes_of(x).norm(addition, earlier, shift, scale, type);
     const bool keeps = gate && gate->requires_grad();
     context->save_for_backward({normed.sum, scale, normed.mean, normed.rstd, addition.gate,
                                 keeps ? addition.branch : none, keeps ? addition.bias : none});
@@ -114,7 +152,8 @@ struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
     context->saved_data["with_modulation"] = shift.requires_grad() || scale.requires_grad();
     context->saved_data["type"] = int64_t(type);
     context->set_materialize_grads(false);
-    return {normed.sum, normed.out};
+    if (type == x.scalar_type()) return {normed.sum, normed.out};
+    return {normed.sum, normed.out, place_for_gradients(normed.sum, type)};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -133,12 +172,18 @@ struct AddAndNorm : torch::autograd::Function<AddAndNorm> {
                            .with_modulation = context->saved_data["with_modulation"].toBool()};
     at::Tensor out = contiguous_if_defined(gradients[1]);
     if (!out.defined()) out = at::zeros_like(kept.sum, kept.sum.options().dtype(type));
-    const NormGradients to = passes_of(out).norm_backward(kept, out, contiguous_if_defined(gradients[0]));
     const at::Tensor none;
+    const NormGradients to = passes_of(out).norm_backward(
+        kept, {.out = out,
+               .sum = contiguous_if_defined(gradients[0]),
+               .rounded = gradients.size() > 2 ? contiguous_if_defined(gradients[2]) : none});
     return {to.addition.x,
             kept.addition.branch.defined() ? to.addition.gate : none,
             kept.addition.has_branch ? to.addition.branch : none,
             to.addition.bias,
+            none,
+            none,
+            none,
             to.shift,
             to.scale,
             none};
@@ -169,33 +214,54 @@ at::ScalarType type_made(const at::Tensor& x, at::ScalarType wanted) {
   return x.is_cuda() ? wanted : x.scalar_type();
 }
 
-Residual fused_norm(const Addition& given, const Modulation& modulation, at::ScalarType type) {
-  const Addition addition{rows_in_place(given.x),
-                          given.gate.defined() ? modulation_in_place(given.gate) : given.gate,
+at::Tensor modulation_if_defined(const at::Tensor& tensor) {
+  return tensor.defined() ? modulation_in_place(tensor) : tensor;
+}
+
+Residual fused_norm(const Addition& given, const Earlier& before, const Modulation& modulation,
+                    at::ScalarType type) {
+  const Addition addition{rows_in_place(given.x), modulation_if_defined(given.gate),
                           contiguous_if_defined(given.branch), contiguous_if_defined(given.bias)};
+  const Earlier earlier{modulation_if_defined(before.gate), contiguous_if_defined(before.branch),
+                        contiguous_if_defined(before.bias)};
   const at::Tensor shift = modulation_in_place(modulation.shift),
                    scale = modulation_in_place(modulation.scale);
   if (!needs_gradient({addition.x, addition.gate, addition.branch, addition.bias, shift, scale})) {
-    const Normed normed = passes_of(addition.x).norm(addition, shift, scale, type);
-    return {normed.sum, normed.out};
+    const Normed normed = passes_of(addition.x).norm(addition, earlier, shift, scale, type);
+    return {normed.sum, normed.out, {}};
   }
-  const auto both = AddAndNorm::apply(addition.x, if_defined(addition.gate), if_defined(addition.branch),
-                                      if_defined(addition.bias), shift, scale, type);
+  const auto both = AddAndNorm::apply(
+      addition.x, if_defined(addition.gate), if_defined(addition.branch), if_defined(addition.bias),
+      if_defined(earlier.gate), if_defined(earlier.branch), if_defined(earlier.bias), shift, scale, type);
   // What needs no gradient must not get one by its way through the operation.
   const bool passes = addition.branch.defined() || addition.x.requires_grad();
-  return {passes ? both[0] : addition.x, both[1]};
+  return {passes ? both[0] : addition.x, both[1], passes && both.size() > 2 ? both[2] : at::Tensor()};
 }
 
 // {sum, sum in the type of the branch if `rounds`}
 Rounded fused_add(const Addition& given, bool rounds) {
-  const Addition addition{rows_in_place(given.x),
-                          given.gate.defined() ? modulation_in_place(given.gate) : given.gate,
+  const Addition addition{rows_in_place(given.x), modulation_if_defined(given.gate),
                           rows_in_place(given.branch), contiguous_if_defined(given.bias)};
   if (!needs_gradient({addition.x, addition.gate, addition.branch, addition.bias}))
-    return passes_of(addition.x).add(addition, rounds);
+    return passes_of(addition.x).add(addition, true, rounds);
   const auto results = AddGated::apply(addition.x, if_defined(addition.gate), addition.branch,
                                        if_defined(addition.bias), rounds);
   return {results[0], rounds ? results[1] : at::Tensor()};
+}
+
+at::Tensor value_of(const at::Tensor& x) { return x.defined() ? x.detach() : x; }
+
+// add_rounded() by RoundSum.
+RoundedStream fused_round(const Addition& given, const at::Tensor& in_type) {
+  const Addition addition{rows_in_place(given.x), modulation_if_defined(given.gate),
+                          rows_in_place(given.branch), contiguous_if_defined(given.bias)};
+  const Branch branch(value_of(addition.branch), value_of(addition.bias));
+  if (!needs_gradient({addition.x, addition.gate, addition.branch, addition.bias}))
+    return {Stream(addition.x, addition.gate, branch),
+            passes_of(addition.x).add(addition, false, true).rounded};
+  const auto results = RoundSum::apply(addition.x, if_defined(in_type), if_defined(addition.gate),
+                                       addition.branch, if_defined(addition.bias));
+  return {Stream(results[0], value_of(addition.gate), branch), results[1]};
 }
 
 at::Tensor plain_norm(const at::Tensor& x, const Modulation& modulation) {
@@ -228,6 +294,11 @@ bool has_fused_form(const at::Tensor& x, int64_t width) {
          fused_kernel_problem(x.device()).empty();
 }
 
+at::Tensor rows_in_place(const at::Tensor& x) {
+  const at::Tensor rows = x.contiguous();
+  return rows.is_cpu() || is_aligned(rows) ? rows : rows.clone();
+}
+
 bool needs_gradient(std::initializer_list<at::Tensor> inputs) {
   return at::GradMode::is_enabled() && std::ranges::any_of(inputs, [](const at::Tensor& input) {
            return input.defined() && input.requires_grad();
@@ -250,43 +321,77 @@ Residual normed(const at::Tensor& x, const Modulation& given, at::ScalarType typ
   const Modulation modulation = at_least_floats(given);
   const auto made = type_made(residual, type);
   if (!has_fused_norm_of_rows(residual, modulation, made))
-    return {x, plain_norm(at_least_float(x), modulation).to(type)};
-  const Residual result = fused_norm({residual, {}, {}}, modulation, made);
-  return {residual.is_same(x) ? result.x : x, result.input.to(type)};
+    return {x, plain_norm(at_least_float(x), modulation).to(type), {}};
+  const Residual result = fused_norm({residual, {}, {}}, {}, modulation, made);
+  if (!residual.is_same(x)) return {x, result.input.to(type), {}};
+  return {result.x, result.input.to(type), result.in_type};
+}
+
+Residual normed(const Stream& stream, const Modulation& modulation, at::ScalarType type) {
+  if (!stream.branch.rows.defined()) return normed(stream.x, modulation, type);
+  return add_normed(stream.x, stream.gate, stream.branch, modulation, type);
+}
+
+at::Tensor Stream::sum() const { return branch.rows.defined() ? gated_residual(x, gate, branch) : x; }
+
+Stream add_later(const at::Tensor& x, const at::Tensor& gate, const Branch& branch) {
+  const bool waits = x.is_cuda() && has_fused_norm_of_rows(x, {at_least_float(gate), at_least_float(gate)},
+                                                           branch.rows.scalar_type());
+  return waits ? Stream(x, at_least_float(gate), branch) : Stream(gated_residual(x, gate, branch));
 }
 
 at::Tensor Branch::whole() const { return bias.defined() ? rows + bias.to(rows.scalar_type()) : rows; }
 
-at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const Branch& branch) {
-  return add_rounded(x, gate, branch, x.scalar_type()).x;
-}
+namespace {
 
-Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const Branch& branch, at::ScalarType type) {
+Residual added_and_rounded(const at::Tensor& x, const at::Tensor& gate, const Branch& branch,
+                           at::ScalarType type) {
   const at::Tensor residual = as_computed(x), wide_gate = at_least_float(gate);
   const bool stays = x.is_cuda() && have_kernels(residual, branch.rows.scalar_type());
   const at::Tensor added = stays ? branch.rows : at_least_float(branch.rows);
   if (!have_kernels(residual, added.scalar_type()) || !one_per_sample(residual, wide_gate)) {
     const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch.whole()).to(x.scalar_type());
-    return {sum, sum.to(type)};
+    return {sum, sum.to(type), {}};
   }
   const bool rounds = type != residual.scalar_type() && type == added.scalar_type();
   const Rounded result = fused_add({residual, wide_gate, added, bias_of(branch)}, rounds);
-  return {result.sum.to(x.scalar_type()), rounds ? result.rounded : result.sum.to(type)};
+  return {result.sum.to(x.scalar_type()), rounds ? result.rounded : result.sum.to(type), {}};
 }
 
-Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const Branch& branch,
+}  // namespace
+
+at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const Branch& branch) {
+  return added_and_rounded(x, gate, branch, x.scalar_type()).x;
+}
+
+RoundedStream add_rounded(const Residual& residual, const at::Tensor& gate, const Branch& branch,
+                          at::ScalarType type) {
+  const at::Tensor &x = residual.x, wide_gate = at_least_float(gate);
+  const bool waits = x.is_cuda() && type != x.scalar_type() && branch.rows.scalar_type() == type &&
+                     has_fused_norm_of_rows(x, {wide_gate, wide_gate}, type);
+  if (waits) return fused_round({x, wide_gate, branch.rows, bias_of(branch)}, residual.in_type);
+  const Residual sum = added_and_rounded(x, gate, branch, type);
+  return {sum.x, sum.input};
+}
+
+Residual add_normed(const Stream& stream, const at::Tensor& gate, const Branch& branch,
                     const Modulation& given, at::ScalarType type) {
+  const at::Tensor& x = stream.x;
   const at::Tensor residual = as_computed(x), wide_gate = gate.defined() ? at_least_float(gate) : gate;
   const Modulation modulation = at_least_floats(given);
   const auto made = type_made(residual, type);
   if (!has_fused_norm_of_rows(residual, modulation, made) ||
       (gate.defined() && !one_per_sample(residual, wide_gate))) {
-    const at::Tensor sum = plain_sum(at_least_float(x), wide_gate, branch.whole()).to(x.scalar_type());
+    const at::Tensor sum =
+        plain_sum(at_least_float(stream.sum()), wide_gate, branch.whole()).to(x.scalar_type());
     return normed(sum, given, type);
   }
+  const at::Tensor& left = stream.branch.rows;
+  const Earlier earlier{stream.gate, left.defined() ? left.to(made) : left, bias_of(stream.branch)};
   const Residual result =
-      fused_norm({residual, wide_gate, branch.rows.to(made), bias_of(branch)}, modulation, made);
-  return {result.x.to(x.scalar_type()), result.input.to(type)};
+      fused_norm({residual, wide_gate, branch.rows.to(made), bias_of(branch)}, earlier, modulation, made);
+  const bool is_as_made = result.x.scalar_type() == x.scalar_type() && made == type;
+  return {result.x.to(x.scalar_type()), result.input.to(type), is_as_made ? result.in_type : at::Tensor()};
 }
 
 }  // namespace pixart::nn

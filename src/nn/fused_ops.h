@@ -15,6 +15,9 @@ bool has_fused_form(const at::Tensor& x, int64_t width = 0);
 // Whether autograd records operations on one of these; otherwise they keep nothing for a backward pass.
 bool needs_gradient(std::initializer_list<at::Tensor> inputs);
 
+// x as the passes want it: contiguous and, on a GPU, divisible by what kernels read at once.
+at::Tensor rows_in_place(const at::Tensor& x);
+
 // gelu(x + bias), the tanh form; x [..., D], bias [D]; only if x has a fused form.
 at::Tensor bias_gelu(const at::Tensor& x, const at::Tensor& bias);
 

@@ -30,14 +30,13 @@ bool has_packed_attention(c10::Device device, at::ScalarType dtype, int64_t head
   return choice == at::SDPBackend::flash_attention || choice == at::SDPBackend::overrideable;
 }
 
-at::Tensor packed_attention(const at::Tensor& q, const at::Tensor& kv, const TextLayout& text,
-                            int64_t num_heads) {
+at::Tensor packed_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const TextLayout& text, int64_t num_heads) {
   const int64_t batch = q.size(0), queries = q.size(1), width = q.size(2);
   PIXART_CHECK(text.queries.defined() && text.batch == batch, "{} texts for {} samples", text.batch, batch);
-  const auto parts = kv.chunk(2, -1);
   const at::Tensor out = std::get<0>(at::_flash_attention_forward(
-      rows_of_heads(q.reshape({batch * queries, width}), num_heads), rows_of_heads(parts[0], num_heads),
-      rows_of_heads(parts[1], num_heads), text.queries, text.bounds.select(0, 0), queries, text.most,
+      rows_of_heads(q.reshape({batch * queries, width}), num_heads), rows_of_heads(k, num_heads),
+      rows_of_heads(v, num_heads), text.queries, text.bounds.select(0, 0), queries, text.most,
       /*dropout_p=*/0, /*is_causal=*/false, /*return_debug_mask=*/false,
       std::optional(1 / std::sqrt(double(width / num_heads)))));
   return out.reshape({batch, queries, width});

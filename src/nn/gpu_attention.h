@@ -11,10 +11,10 @@ namespace pixart::nn {
 // numbers and sizes that are multiples of 8, on GPUs since Ampere.
 bool has_packed_attention(c10::Device device, at::ScalarType dtype, int64_t head_size);
 
-// q [B, N, D], kv [S, 2D], text.bounds and text.queries on the GPU -> [B, N, D]. The numbers of queries and
+// q [B, N, D], k and v [S, D], text.bounds and text.queries on the GPU -> [B, N, D]. The numbers of queries and
 // keys that shape the kernel are the same for all captions. Neither queries, keys nor values are copied.
-at::Tensor packed_attention(const at::Tensor& q, const at::Tensor& kv, const TextLayout& text,
-                            int64_t num_heads);
+at::Tensor packed_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const TextLayout& text, int64_t num_heads);
 
 // scaled_dot_product_attention: q [B, h, N, d], k and v [B, h, M, d] -> [B, h, N, d]; any strides, any
 // device.

@@ -8,10 +8,12 @@
 #include "attention_ops.h"
 #include "fused_ops.h"
 #include "gpu_attention.h"
+#include "gpu_linear.h"
 #include "pixart/base/error.h"
 #include "pixart/nn/device.h"
 #include "pixart/nn/kept_copy.h"
 #include "pixart/nn/observe.h"
+#include "pixart/nn/recompute.h"
 
 namespace pixart::nn {
 
@@ -31,7 +33,9 @@ at::Tensor heads(const at::Tensor& x, int64_t num_heads) {  // [B, N, D] -> [B, 
 
 at::Tensor linear_in_type_of(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   const auto dtype = x.scalar_type();
-  const at::Tensor y = at::linear(x, in_type(weight, dtype), in_type(bias, dtype));
+  const at::Tensor own = in_type(weight, dtype);
+  const at::Tensor y =
+      has_gpu_linear(x, own) ? gpu_linear(x, own, bias, 1).front() : at::linear(x, own, in_type(bias, dtype));
   if (observer != nullptr) (*observer)(weight, y);
   return y;
 }
@@ -59,9 +63,26 @@ at::Tensor Linear::product(const at::Tensor& x) const {
   return with_adapter(x, linear_in_type_of(x, weight, {}));
 }
 
+std::vector<at::Tensor> Linear::parts(const at::Tensor& x, int64_t count) const {
+  const at::Tensor own = in_type(weight, x.scalar_type());
+  const bool is_plain = (!lora || !lora->a.defined()) && observer == nullptr;
+  return is_plain && has_gpu_linear(x, own, count) ? gpu_linear(x, own, bias, count)
+                                                   : (*this)(x).chunk(count, -1);
+}
+
+bool Linear::adds_bias_later(const at::Tensor& x) const {
+  return bias.defined() && x.is_cuda() && has_fused_form(x, weight.size(0));
+}
+
 Branch Linear::branch(const at::Tensor& x) const {
-  const bool adds_later = bias.defined() && x.is_cuda() && has_fused_form(x, weight.size(0));
-  return adds_later ? Branch(product(x), bias) : Branch((*this)(x));
+  return adds_bias_later(x) ? Branch(product(x), bias) : Branch((*this)(x));
+}
+
+Branch Linear::last_branch(const at::Tensor& x) const {
+  const at::Tensor own = in_type(weight, x.scalar_type());
+  const bool is_plain = (!lora || !lora->a.defined()) && observer == nullptr;
+  if (!wants_only_graph() || !is_plain || !adds_bias_later(x) || !has_gpu_linear(x, own)) return branch(x);
+  return {gpu_linear_without_values(x, own), bias};
 }
 
 at::Tensor Linear::with_adapter(const at::Tensor& x, const at::Tensor& y) const {
@@ -77,7 +98,7 @@ Mlp::Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out)
     : fc1(scope / "fc1", in, hidden), fc2(scope / "fc2", hidden, out) {}
 
 at::Tensor Mlp::operator()(const at::Tensor& x) const { return fc2(activated(x)); }
-Branch Mlp::branch(const at::Tensor& x) const { return fc2.branch(activated(x)); }
+Branch Mlp::last_branch(const at::Tensor& x) const { return fc2.last_branch(activated(x)); }
 
 at::Tensor Mlp::activated(const at::Tensor& x) const {
   const bool is_fused = has_fused_form(x, fc1.weight.size(0));
@@ -108,10 +129,9 @@ Branch SelfAttention::branch(const at::Tensor& x, const FewerTokens& fewer) cons
 }
 
 at::Tensor SelfAttention::attended(const at::Tensor& x, const FewerTokens& fewer) const {
-  const at::Tensor all = qkv(x);
   const bool with_norm = q_norm.weight.defined();
-  if (!with_norm && !fewer && has_fused_attention(all)) return self_attention(all, num_heads);
-  const auto parts = all.chunk(3, -1);
+  if (!with_norm && !fewer && has_fused_attention(x)) return self_attention(qkv(x), num_heads);
+  const auto parts = qkv.parts(x, 3);
   const at::Tensor q = with_norm ? q_norm(parts[0]) : parts[0];
   at::Tensor k = with_norm ? k_norm(parts[1]) : parts[1], v = parts[2];
   if (fewer) k = fewer(k), v = fewer(v);
@@ -238,16 +258,19 @@ at::Tensor CrossAttention::attend(const at::Tensor& x, const at::Tensor& keys_an
                                   const TextLayout& text) const {
   return proj(attended(x, keys_and_values, text));
 }
-Branch CrossAttention::branch(const at::Tensor& x, const at::Tensor& keys_and_values,
-                              const TextLayout& text) const {
-  return proj.branch(attended(x, keys_and_values, text));
+Branch CrossAttention::branch(const at::Tensor& x, const at::Tensor& kept, const PackedText& text) const {
+  if (kept.defined() || !text.bounds.defined())
+    return proj.branch(attended(x, kept.defined() ? kept : keys_and_values(text), text));
+  const auto parts = kv_linear.parts(text.tokens, 2);
+  return proj.branch(packed_attention(q_linear(x), parts[0], parts[1], text, num_heads));
 }
 
 at::Tensor CrossAttention::attended(const at::Tensor& x, const at::Tensor& keys_and_values,
                                     const TextLayout& text) const {
-  if (text.bounds.defined()) return packed_attention(q_linear(x), keys_and_values, text, num_heads);
-  if (keys_and_values.dim() == 2) return text_attention(q_linear(x), keys_and_values, text.starts, num_heads);
+  if (keys_and_values.dim() == 2 && !text.bounds.defined())
+    return text_attention(q_linear(x), keys_and_values, text.starts, num_heads);
   const auto parts = keys_and_values.chunk(2, -1);
+  if (text.bounds.defined()) return packed_attention(q_linear(x), parts[0], parts[1], text, num_heads);
   const at::Tensor out = at::scaled_dot_product_attention(
       heads(q_linear(x), num_heads), heads(parts[0], num_heads), heads(parts[1], num_heads),
       text.mask.defined() ? std::optional<at::Tensor>(text.mask) : std::nullopt);

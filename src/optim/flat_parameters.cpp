@@ -16,6 +16,7 @@ namespace pixart::optim {
 
 namespace {
 
+constexpr uintptr_t kProductAlignment = 16;    // bytes; cuBLAS is slow elsewhere
 constexpr int64_t kPendingElements = 8 << 20;  // of gradients that one launch adds
 
 }  // namespace
@@ -38,7 +39,7 @@ struct FlatParameters::Gradients {
   std::vector<char> has_value, has_squares;  // of each parameter, in this step
   std::vector<Pending> pending;
   int64_t pending_elements = 0;
-  bool measures = false;
+  bool measures = false, is_last_pass = false;
 
   void prepare_gathering(const at::Tensor& gradients, const std::vector<int64_t>& own_offsets) {
     gathers = true;
@@ -56,6 +57,7 @@ struct FlatParameters::Gradients {
 
   void received(size_t i, const at::Tensor& parameter) {
     at::Tensor& gradient = parameter.mutable_grad();
+    if (!gradient.defined()) return;  // a product has added it
     if (gathers) return collect(i, std::exchange(gradient, at::Tensor()));
     if (!gradient.is_same(views[i])) {
       views[i].copy_(gradient);
@@ -64,10 +66,19 @@ struct FlatParameters::Gradients {
     if (done) done(i);
   }
 
+  bool is_pending(size_t i) const {
+    return std::any_of(pending.begin(), pending.end(), [i](const auto& p) { return p.parameter == i; });
+  }
+
+  std::optional<Place> place_of(size_t i) {
+    const auto address = reinterpret_cast<uintptr_t>(views[i].const_data_ptr());
+    if (!gathers || is_last_pass || address % kProductAlignment != 0) return {};
+    if (is_pending(i)) gather();
+    return Place{views[i], std::exchange(has_value[i], 1) != 0};
+  }
+
   void collect(size_t i, const at::Tensor& gradient) {
-    const bool is_twice =
-        std::any_of(pending.begin(), pending.end(), [i](const auto& p) { return p.parameter == i; });
-    if (is_twice) gather();  // pieces of a launch are added in any order
+    if (is_pending(i)) gather();  // pieces of a launch are added in any order
     const auto type = gradient.scalar_type();
     pending.push_back(
         {i, (type == at::kFloat || type == at::kBFloat16 ? gradient : gradient.to(at::kFloat)).contiguous()});
@@ -164,11 +175,11 @@ FlatParameters::FlatParameters(std::vector<at::Tensor> parameters, std::vector<b
 void FlatParameters::zero_gradients() {
   settle_gradients();
   gradients_.zero_();
-  hooks_->measures = false;
+  hooks_->measures = hooks_->is_last_pass = false;
 }
 
 void FlatParameters::expect_gradients() {
-  hooks_->measures = false;
+  hooks_->measures = hooks_->is_last_pass = false;
   if (hooks_->gathers) {
     hooks_->gather();
     std::fill(hooks_->has_value.begin(), hooks_->has_value.end(), 0);
@@ -190,6 +201,7 @@ void FlatParameters::settle_gradients() {
 }
 
 void FlatParameters::measure_gradients() const {
+  begin_last_pass();
   if (!hooks_->gathers) return;
   hooks_->measures = true;
   std::fill(hooks_->has_squares.begin(), hooks_->has_squares.end(), 0);
@@ -223,6 +235,15 @@ const std::vector<at::Tensor>& FlatParameters::rounded_leaves() const { return h
 void FlatParameters::round_values() const {
   if (const at::Tensor copy = rounded(); copy.defined()) average_and_round({}, copy, values_, 0);
 }
+
+std::function<std::optional<FlatParameters::Place>()> FlatParameters::places_of(size_t parameter) const {
+  return [buffers = std::weak_ptr<Gradients>(hooks_), parameter]() -> std::optional<Place> {
+    const auto gradients = buffers.lock();  // the leaf that has this function may exist longer
+    return gradients ? gradients->place_of(parameter) : std::nullopt;
+  };
+}
+
+void FlatParameters::begin_last_pass() const { hooks_->is_last_pass = true; }
 
 void FlatParameters::on_gradient(std::function<void(size_t)> done) const { hooks_->done = std::move(done); }
 

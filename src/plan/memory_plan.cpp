@@ -101,8 +101,11 @@ ActivationBytes activation_bytes(const models::TransformerWork& shape, const Act
     models::TransformerWork work = shape;
     work.tokens = tokens;
     PerSample one = per_sample(work, product);
-    if (lora) return with_adapters(one, work, product, options.lora_rank);
-    return options.fused_norms ? without_normals(one) : one;
+    if (lora) one = with_adapters(one, work, product, options.lora_rank);
+    if (options.fused_norms) return lora ? one : without_normals(one);
+    // On a GPU, the branch that a block leaves to the next one.
+    one.block_input += one.branch;
+    return one;
   };
   const PerSample one = of_tokens(shape.tokens), few = of_tokens(shape.kept);
   const auto in = [&](int64_t block) { return shape.from <= block && block < shape.to ? few : one; };

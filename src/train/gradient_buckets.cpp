@@ -131,6 +131,7 @@ GradientBuckets::~GradientBuckets() { parameters_.on_gradient({}); }
 void GradientBuckets::arm(int64_t step) {
   phase_ = fmt::format("step {}: gradients", step);
   armed_ = true;
+  parameters_.begin_last_pass();
   started_ = 0;
   for (auto& bucket : buckets_) bucket.missing = bucket.parameters.size();
 }

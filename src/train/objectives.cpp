@@ -48,7 +48,6 @@ models::Condition condition_of(const data::Batch& batch, const DiffusionInputs& 
                                                .image_size = batch.image_size,
                                                .aspect_ratio = batch.aspect_ratio},
                                               device);
-  if (condition.caption.defined()) condition.caption = condition.caption.to(at::kFloat);
   if (batch.control.defined()) condition.control = codec.normalize(nn::on_device(batch.control, device));
   return condition;
 }

@@ -257,8 +257,15 @@ void Trainer::spread_values() {
 void Trainer::keep_rounded_weights() {
   if (!flat_.keep_rounded()) return;
   size_t next = 0;
-  for (const auto& parameter : model_.items())
-    if (parameter.trainable) nn::keep_copy(parameter.tensor, flat_.rounded_leaves().at(next++));
+  for (const auto& parameter : model_.items()) {
+    if (!parameter.trainable) continue;
+    const at::Tensor& leaf = flat_.rounded_leaves().at(next);
+    nn::keep_copy(parameter.tensor, leaf);
+    nn::keep_gradient_places(leaf, [places = flat_.places_of(next++)]() -> std::optional<nn::GradientPlace> {
+      const auto place = places();
+      return place ? std::optional(nn::GradientPlace{place->sum, place->adds}) : std::nullopt;
+    });
+  }
 }
 
 at::Tensor Trainer::whole_ema() {

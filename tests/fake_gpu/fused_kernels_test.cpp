@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "cuda/traffic.h"
 #include "fused_cuda.h"
 #include "fused_oracle.h"
+#include "kernel_memory.h"
 
 namespace pixart::nn::kernels {
 namespace {
@@ -19,60 +18,6 @@ namespace {
 using fused_oracle::Doubles, fused_oracle::Size;
 
 constexpr double kEps = 1e-6;
-
-double number(float x) { return x; }
-double number(Bfloat16 x) {
-  const uint32_t bits = uint32_t(x.bits) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-void store(float& to, float value) { to = value; }
-void store(Bfloat16& to, float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  to.bits = uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-// Memory as LibTorch gives it: a multiple of 16.
-template <class T>
-struct Memory {
-  std::vector<T> storage;
-  size_t from;
-  explicit Memory(size_t count) : storage(count + 16 / sizeof(T)) {
-    from = (16 - reinterpret_cast<uintptr_t>(storage.data()) % 16) % 16 / sizeof(T);
-    std::memset(static_cast<void*>(storage.data()), 255, storage.size() * sizeof(T));  // NaN
-  }
-  T* data() { return storage.data() + from; }
-  Doubles doubles(size_t first, size_t count) {
-    Doubles result;
-    for (size_t i = 0; i < count; ++i) result.push_back(number(data()[first + i]));
-    return result;
-  }
-  Doubles doubles() { return doubles(0, storage.size() - 16 / sizeof(T)); }
-};
-
-template <class T>
-Memory<T> normal(size_t count, unsigned seed, float factor = 1) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> distribution;
-  Memory<T> memory(count);
-  for (size_t i = 0; i < count; ++i) store(memory.data()[i], factor * distribution(random));
-  return memory;
-}
-
-// float32: 1e-6 of the largest number, for a sum rounds by that; bfloat16: two roundings of 2^-8 each.
-template <class T>
-void expect_equal(const char* what, const Doubles& found, const Doubles& expected) {
-  ASSERT_EQ(found.size(), expected.size()) << what;
-  double largest = 1e-3;
-  for (const double value : expected) largest = std::max(largest, std::abs(value));
-  for (size_t i = 0; i < found.size(); ++i) {
-    const double rounding = sizeof(T) == 2 ? std::abs(expected[i]) / 128 : 0;
-    ASSERT_NEAR(found[i], expected[i], rounding + 1e-6 * largest) << what << " " << i;
-  }
-}
 
 struct Sums {
   Memory<float> sums, of_all;
@@ -108,7 +53,8 @@ template <class T>
 void check_gelu(const Size& images) {
   const Size size{1, images.rows(), images.width};
   auto x = normal<T>(size.count(), 1, 3), gradient = normal<T>(size.count(), 2);
-  auto bias = normal<float>(size.width, 3), parts = Memory<float>(parts_of(size) * size.width);
+  const auto count = size_t(gelu_parts_of(rows_of(size)));
+  auto bias = normal<float>(size.width, 3), parts = Memory<float>(count * size.width);
   Memory<T> out(size.count()), to_x(size.count());
   ASSERT_EQ(bias_gelu_cuda(x.data(), bias.data(), out.data(), rows_of(size), nullptr), nullptr);
   ASSERT_EQ((bias_gelu_backward_cuda<T>(x.data(), bias.data(), gradient.data(), {to_x.data(), parts.data()},
@@ -117,12 +63,51 @@ void check_gelu(const Size& images) {
   const auto expected = fused_oracle::bias_gelu(size, x.doubles(), bias.doubles(), gradient.doubles());
   expect_equal<T>("out", out.doubles(), expected.out);
   expect_equal<T>("to x", to_x.doubles(), expected.to_x);
-  expect_equal<float>("to bias", Sums(parts, size, 1, parts_of(size), 1).of(0), expected.to_bias);
+  expect_equal<float>("to bias", Sums(parts, size, 1, count, 1).of(0), expected.to_bias);
 }
 
 TEST_P(FusedKernels, BiasAndGelu) {
   check_gelu<float>(GetParam());
   check_gelu<Bfloat16>(GetParam());
+}
+
+TEST(FusedKernelsAlone, GeluOfManyRowsHasLargerParts) {
+  const Size many{1, 8200, 8};
+  EXPECT_LT(gelu_parts_of(rows_of(many)), kernels::parts_of(rows_of(many)));
+  check_gelu<Bfloat16>(many);
+}
+
+template <class T>
+void check_join(const Size& size, size_t count, bool with_sums) {
+  SCOPED_TRACE(std::to_string(sizeof(T)) + ", " + std::to_string(count) + " sources");
+  const Size joined{1, size.rows(), count * size.width};
+  std::vector<Memory<T>> sources;
+  Memory<T> out(joined.count());
+  const auto num_parts = size_t(join_parts_of(int64_t(size.rows())));
+  Memory<float> parts(num_parts * joined.width);
+  JoinedRows<T> work = {
+      .sources = {}, .count = int(count), .out = out.data(), .parts = with_sums ? parts.data() : nullptr};
+  for (size_t i = 0; i < count; ++i) {
+    sources.push_back(normal<T>(size.count(), unsigned(10 + i)));
+    work.sources[i] = sources.back().data();
+  }
+  ASSERT_EQ(join_rows_cuda(work, int64_t(size.rows()), int64_t(size.width), nullptr), nullptr);
+  Doubles expected(joined.count()), sums(joined.width);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    const size_t row = i / joined.width, column = i % joined.width, source = column / size.width;
+    expected[i] = number(sources[source].data()[row * size.width + column % size.width]);
+    sums[column] += expected[i];
+  }
+  EXPECT_EQ(out.doubles(), expected);
+  if (with_sums) expect_equal<float>("sums", Sums(parts, joined, 1, num_parts, 1).of(0), sums);
+}
+
+TEST_P(FusedKernels, JoinedRows) {
+  for (const size_t count : {1, 2, 3})
+    for (const bool with_sums : {true, false}) {
+      check_join<float>(GetParam(), count, with_sums);
+      check_join<Bfloat16>(GetParam(), count, with_sums);
+    }
 }
 
 // What an image is modulated by: rows of a [B, 6, D], or nothing.
@@ -186,6 +171,13 @@ void check_residual(const Size& size, bool gated, bool with_rounded, bool with_b
   const Doubles whole = bias.added_to(branch.doubles());
   const Doubles expected = fused_oracle::added(size, x.doubles(), gates, whole);
   expect_equal<X>("sum", sum.doubles(), expected);
+  if (with_rounded) {  // without the sum
+    Memory<V> alone(size.count());
+    ASSERT_EQ((gated_residual_cuda<X, V>({x.data(), gate, branch.data(), nullptr, alone.data(), bias.data()},
+                                         rows_of(size), nullptr)),
+              nullptr);
+    EXPECT_EQ(alone.doubles(), rounded.doubles());
+  }
   Doubles total = down.doubles();
   if (with_rounded) {
     expect_equal<V>("rounded", rounded.doubles(), expected);
@@ -211,17 +203,30 @@ TEST_P(FusedKernels, GatedResidual) {
 
 enum class Branch { kNone, kPlain, kGated, kWithBias, kGatedWithBias };
 
+template <class X>
+Doubles as_kept(Doubles values) {
+  for (double& value : values) {
+    X kept;
+    store(kept, float(value));
+    value = number(kept);
+  }
+  return values;
+}
+
 template <class X, class V>
-void check_norm(const Size& size, Branch kind, bool with_more) {
+void check_norm(const Size& size, Branch kind, bool with_more, bool after_another) {
   SCOPED_TRACE(std::to_string(sizeof(X)) + std::to_string(sizeof(V)) + " branch " +
-               std::to_string(int(kind)) + (with_more ? " and more" : ""));
+               std::to_string(int(kind)) + (with_more ? " and more" : "") +
+               (after_another ? " after another" : ""));
   const bool has_branch = kind != Branch::kNone,
              gated = kind == Branch::kGated || kind == Branch::kGatedWithBias,
              with_bias = kind == Branch::kWithBias || kind == Branch::kGatedWithBias;
   BranchBias bias(size, with_bias);
   Modulation modulation(size);
   auto x = normal<X>(size.count(), 1, 2), more = normal<X>(size.count(), 2);
-  auto branch = normal<V>(size.count(), 3), gradient = normal<V>(size.count(), 5);
+  auto branch = normal<V>(size.count(), 3), gradient = normal<V>(size.count(), 5),
+       another = normal<V>(size.count(), 8), more_rounded = normal<V>(size.count(), 9);
+  const PerImage gate_of_another = modulation.row(5);
   Memory<X> sum(size.count()), to_x(size.count());
   Memory<V> out(size.count()), to_branch(size.count());
   Memory<float> mean(size.rows()), rstd(size.rows());
@@ -232,18 +237,25 @@ void check_norm(const Size& size, Branch kind, bool with_more) {
   ASSERT_EQ(
       (residual_norm_cuda<X, V>(
           {x.data(), gate, has_branch ? branch.data() : nullptr, modulation.row(0), modulation.row(1),
-           has_branch ? sum.data() : nullptr, out.data(), mean.data(), rstd.data(), float(kEps), bias.data()},
+           has_branch ? sum.data() : nullptr, out.data(), mean.data(), rstd.data(), float(kEps), bias.data(),
+           after_another ? EarlierBranch<V>{gate_of_another, another.data(), bias.data()}
+                         : EarlierBranch<V>()},
           rows_of(size), nullptr)),
       nullptr);
   X* normalised = has_branch ? sum.data() : x.data();
   ASSERT_EQ((residual_norm_backward_cuda<X, V>(
                 {gradient.data(), with_more ? more.data() : nullptr, normalised, mean.data(), rstd.data(),
                  modulation.row(1), gate, gated ? branch.data() : nullptr, to_x.data(),
-                 has_branch ? to_branch.data() : nullptr, parts.data(), bias.data(), with_bias},
+                 has_branch ? to_branch.data() : nullptr, parts.data(), bias.data(), with_bias,
+                 with_more ? more_rounded.data() : nullptr},
                 rows_of(size), nullptr)),
             nullptr);
   const Doubles whole = bias.added_to(branch.doubles());
-  if (has_branch) expect_equal<X>("sum", sum.doubles(), fused_oracle::added(size, x.doubles(), gates, whole));
+  Doubles from = x.doubles();
+  if (after_another)
+    from =
+        as_kept<X>(fused_oracle::added(size, from, modulation.doubles(5), bias.added_to(another.doubles())));
+  if (has_branch) expect_equal<X>("sum", sum.doubles(), fused_oracle::added(size, from, gates, whole));
   const Doubles seen = (has_branch ? sum : x).doubles();
   const auto norm =
       fused_oracle::modulated_norm(size, seen, modulation.doubles(0), modulation.doubles(1), kEps);
@@ -251,7 +263,10 @@ void check_norm(const Size& size, Branch kind, bool with_more) {
   expect_equal<float>("mean", mean.doubles(), norm.mean);
   expect_equal<float>("rstd", rstd.doubles(), norm.rstd);
   const auto to = fused_oracle::norm_gradients(size, norm, modulation.doubles(1), gradient.doubles());
-  const Doubles total = with_more ? fused_oracle::added(size, to.x, {}, more.doubles()) : to.x;
+  Doubles total = to.x;
+  if (with_more)
+    total = fused_oracle::added(size, fused_oracle::added(size, to.x, {}, more.doubles()), {},
+                                more_rounded.doubles());
   expect_equal<X>("to x", to_x.doubles(), total);
   Sums sums(parts, size, size.images, parts_of(size), kinds, with_bias);
   expect_equal<float>("to shift", sums.of(0), to.shift);
@@ -265,11 +280,13 @@ void check_norm(const Size& size, Branch kind, bool with_more) {
 TEST_P(FusedKernels, ResidualNorm) {
   for (const Branch kind :
        {Branch::kNone, Branch::kPlain, Branch::kGated, Branch::kWithBias, Branch::kGatedWithBias})
-    for (const bool with_more : {true, false}) {
-      check_norm<float, Bfloat16>(GetParam(), kind, with_more);
-      check_norm<float, float>(GetParam(), kind, with_more);
-      check_norm<Bfloat16, Bfloat16>(GetParam(), kind, with_more);
-    }
+    for (const bool with_more : {true, false})
+      for (const bool after_another : {true, false}) {
+        if (after_another && kind == Branch::kNone) continue;
+        check_norm<float, Bfloat16>(GetParam(), kind, with_more, after_another);
+        check_norm<float, float>(GetParam(), kind, with_more, after_another);
+        check_norm<Bfloat16, Bfloat16>(GetParam(), kind, with_more, after_another);
+      }
 }
 
 // One row, odd numbers of rows, an empty batch, more rows than one part has; widths that fill no warp, one, and
@@ -381,6 +398,42 @@ TEST_P(Traffic, IsThatOfOnePassInWholeSectors) {
             nullptr);
   expect_traffic("residual backward", 14, size, 2 * a_row * parts_of_image);
   auto bias = normal<float>(size.width, 6);
+  ASSERT_EQ((residual_norm_cuda<float, Bfloat16>({x.data(),
+                                                  {},
+                                                  branch.data(),
+                                                  shift,
+                                                  scale,
+                                                  sum.data(),
+                                                  out.data(),
+                                                  mean.data(),
+                                                  rstd.data(),
+                                                  float(kEps),
+                                                  bias.data(),
+                                                  {gate, gradient.data(), bias.data()}},
+                                                 rows, nullptr)),
+            nullptr);
+  expect_traffic("norm after another branch", 14, size, 5 * a_row * forward_parts);
+  ASSERT_EQ((residual_norm_backward_cuda<float, Bfloat16>(
+                {gradient.data(), more.data(), sum.data(), mean.data(), rstd.data(), scale, gate,
+                 branch.data(), to_x.data(), to_branch.data(), parts.data(), nullptr, false, out.data()},
+                rows, nullptr)),
+            nullptr);
+  expect_traffic("norm backward with a rounded gradient", 20, size, 5 * a_row * parts_of_image);
+  ASSERT_EQ((gated_residual_cuda<float, Bfloat16>({x.data(), gate, branch.data(), nullptr, out.data()}, rows,
+                                                  nullptr)),
+            nullptr);
+  expect_traffic("rounded sum", 8, size, a_row * forward_parts);
+  ASSERT_EQ((gated_residual_backward_cuda<float, Bfloat16>(
+                {more.data(), gradient.data(), gate, branch.data(), nullptr, to_branch.data(), parts.data()},
+                rows, nullptr)),
+            nullptr);
+  expect_traffic("rounded sum backward", 10, size, 2 * a_row * parts_of_image);
+  Memory<Bfloat16> joined(3 * size.count());
+  ASSERT_EQ(
+      join_rows_cuda<Bfloat16>({{branch.data(), gradient.data(), out.data()}, 3, joined.data(), parts.data()},
+                               int64_t(size.rows()), int64_t(size.width), nullptr),
+      nullptr);
+  expect_traffic("join", 4, {1, size.rows(), 3 * size.width}, 3 * a_row);
   ASSERT_EQ(bias_gelu_cuda(branch.data(), bias.data(), out.data(), rows, nullptr), nullptr);
   expect_traffic("gelu", 4, size, a_row * forward_parts);
   ASSERT_EQ((bias_gelu_backward_cuda<Bfloat16>(branch.data(), bias.data(), gradient.data(),

@@ -4,6 +4,7 @@ Usage: product_test.py SOURCE_DIR PIXART_FAKE_GPU [TEST...]
 """
 
 import functools
+import json
 import re
 
 from tiny_run import STAGES, TestCase, main, output_of, read_safetensors
@@ -196,7 +197,7 @@ class Product(TestCase):
         fused = ["transformer.hidden_size=48"]
         expected = self.trained("fused_cpu", fused, TRANSFORMERS, device="cpu")
         kernels = ("residual_norm_kernel", "residual_norm_backward_kernel", "gated_residual_kernel", "gated_residual_backward_kernel",
-                   "bias_gelu_kernel", "bias_gelu_backward_kernel", "sum_parts_kernel")
+                   "bias_gelu_kernel", "bias_gelu_backward_kernel", "join_rows_kernel", "sum_parts_kernel")
 
         def check(name, tolerance, settings=(), seen=kernels, **more):
             result = self.trained(f"fused_{name}", fused + list(settings), TRANSFORMERS, **more)
@@ -214,6 +215,24 @@ class Product(TestCase):
         self.assertLess(launches, 0.9 * plain.reports[0]["launches"])
         none = check("none", FLOAT32, seen=(), environment={"PIXART_FAKE_GPU_NO_KERNELS": "1"})
         self.assertIn("the fused kernels of layers cannot run: invalid device function", none.output)
+
+    def gradient_norms(self, run):
+        events = map(json.loads, (self.program.folder / run / "events.jsonl").read_text().splitlines())
+        return {(event["stage"], event["step"]): event["gradient_norm"] for event in events if "gradient_norm" in event}
+
+    def test_gradients_of_micro_batches_are_added_by_products(self):
+        settings = ["transformer.hidden_size=48"] + transformers("precision=bfloat16")
+        whole = self.trained("whole", settings, TRANSFORMERS)
+        for name, more, ranks in (("of_parts", (), 1), ("of_parts_recomputed", ("activation_checkpointing=1",), 1), ("of_parts_on_two", (), 2)):
+            result = self.trained(name, settings + transformers("micro_batch_size=2", *more), TRANSFORMERS, ranks=ranks)
+            self.check_reports(result, ranks)
+            self.compare(result, whole, BFLOAT16)
+            expected, norms = self.gradient_norms("whole"), self.gradient_norms(name)
+            self.assertEqual(set(norms), set(expected))
+            for step, norm in norms.items():
+                self.assertAlmostEqual(norm / expected[step], 1, delta=0.01, msg=step)  # roundings of bfloat16
+            gathered, of_whole = (run.reports[0]["kernels"]["gather_gradients_kernel"]["bytes_written"] for run in (result, whole))
+            self.assertLess(gathered, 2 * of_whole, "in passes before the last of four, weights' gradients are not gathered")
 
     def test_lora(self):
         settings = [f"stages.larger.{setting}" for setting in ("resolution=32", "multi_scale=false", "lora.rank=2", "lora.alpha=4")]

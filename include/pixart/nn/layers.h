@@ -24,9 +24,15 @@ struct Linear {
   Linear(const Scope& scope, int64_t in, int64_t out, bool with_bias = true);
   at::Tensor operator()(const at::Tensor& x) const;
   at::Tensor product(const at::Tensor& x) const;  // without the bias
-  Branch branch(const at::Tensor& x) const;       // the output, for the operations that take a Branch
+  // The output, cut in its last dimension.
+  std::vector<at::Tensor> parts(const at::Tensor& x, int64_t count) const;
+  Branch branch(const at::Tensor& x) const;  // the output, for the operations that take a Branch
+  // The same at the end of a block that may be recomputed: where kernels of ours leave its addition to the next block, only the first
+  // pass computes the values.
+  Branch last_branch(const at::Tensor& x) const;
 
  private:
+  bool adds_bias_later(const at::Tensor& x) const;
   at::Tensor with_adapter(const at::Tensor& x, const at::Tensor& y) const;
 };
 
@@ -53,18 +59,36 @@ at::Tensor gated_residual(const at::Tensor& x, const at::Tensor& gate, const Bra
 // where kernels of ours do it. The residual keeps its type; the input of the next sub-block gets `type`, that of
 // its products.
 struct Residual {
-  at::Tensor x;      // [B, N, D], for all that follows
-  at::Tensor input;  // [B, N, D]
+  at::Tensor x;        // [B, N, D], for all that follows
+  at::Tensor input;    // [B, N, D]
+  at::Tensor in_type;  // without values: takes gradients of x in `type`; undefined where no kernel adds them
 };
 struct Modulation {
   at::Tensor shift, scale;  // [B, 1, D]
 };
+// x + gate * branch, which is left to the norm that comes next, or the sum itself, without a branch.
+struct Stream {
+  at::Tensor x, gate;  // [B, N, D], [B, 1, D]
+  Branch branch;
+  Stream(at::Tensor sum) : x(std::move(sum)), branch(at::Tensor()) {}  // NOLINT: a sum is a stream
+  Stream(at::Tensor of, at::Tensor by, Branch left)
+      : x(std::move(of)), gate(std::move(by)), branch(std::move(left)) {}
+  at::Tensor sum() const;
+};
+// gated_residual(), left to the next norm if a kernel of ours adds it there.
+Stream add_later(const at::Tensor& x, const at::Tensor& gate, const Branch& branch);
 // x as it is, and its modulated norm.
 Residual normed(const at::Tensor& x, const Modulation& modulation, at::ScalarType type);
-// gated_residual(), and the same in `type`.
-Residual add_rounded(const at::Tensor& x, const at::Tensor& gate, const Branch& branch, at::ScalarType type);
-// gated_residual(), or x + branch if the gate is undefined, and the modulated norm of it.
-Residual add_normed(const at::Tensor& x, const at::Tensor& gate, const Branch& branch,
+Residual normed(const Stream& stream, const Modulation& modulation, at::ScalarType type);
+// add_later(), and the sum in `type`; `residual` is what normed() gave.
+struct RoundedStream {
+  Stream stream;
+  at::Tensor input;  // [B, N, D]
+};
+RoundedStream add_rounded(const Residual& residual, const at::Tensor& gate, const Branch& branch,
+                          at::ScalarType type);
+// The stream + gate * branch, or + branch if the gate is undefined, and the modulated norm of it.
+Residual add_normed(const Stream& stream, const at::Tensor& gate, const Branch& branch,
                     const Modulation& modulation, at::ScalarType type);
 
 // fc1, GELU (tanh form), fc2.
@@ -73,7 +97,7 @@ struct Mlp {
   Mlp() = default;
   Mlp(const Scope& scope, int64_t in, int64_t hidden, int64_t out);
   at::Tensor operator()(const at::Tensor& x) const;
-  Branch branch(const at::Tensor& x) const;
+  Branch last_branch(const at::Tensor& x) const;  // Linear::last_branch()
 
  private:
   at::Tensor activated(const at::Tensor& x) const;
@@ -173,7 +197,8 @@ struct CrossAttention {
   // [S, 2D] where packed texts are read (above), otherwise [B, longest, 2D].
   at::Tensor keys_and_values(const PackedText& text) const;
   at::Tensor attend(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
-  Branch branch(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;
+  // Undefined keys and values are computed.
+  Branch branch(const at::Tensor& x, const at::Tensor& keys_and_values, const PackedText& text) const;
 
  private:
   at::Tensor attended(const at::Tensor& x, const at::Tensor& keys_and_values, const TextLayout& text) const;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,6 +43,14 @@ class FlatParameters {
   at::Tensor rounded() const;  // [numel], or undefined
   const std::vector<at::Tensor>& rounded_leaves() const;
   void round_values() const;
+  // Where a matrix product may write the gradient of `parameter` itself, or add to what is there. Nothing in the last pass of a
+  // step, in which gradients are squared or summed over ranks as soon as backward has them, and without our kernels.
+  struct Place {
+    at::Tensor sum;  // a view of the buffer
+    bool adds;
+  };
+  std::function<std::optional<Place>()> places_of(size_t parameter) const;
+  void begin_last_pass() const;  // measure_gradients() also does this
   // Backward calls `done(parameter)` after a parameter's gradient has been added to `gradients`. An empty
   // function ends that.
   void on_gradient(std::function<void(size_t parameter)> done) const;

@@ -24,13 +24,13 @@ struct DitBlock {
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size),
         modulation(scope / "adaLN_modulation" / 1, c.hidden_size, 6 * c.hidden_size) {}
 
-  // x [B, N, D], activated [B, D]: SiLU of the condition, whose type the matrix products use.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& activated) const {
+  // in [B, N, D], activated [B, D]: SiLU of the condition, whose type the matrix products use.
+  nn::Stream operator()(const nn::Stream& in, const at::Tensor& activated) const {
     const auto dtype = activated.scalar_type();
     const auto m = nn::at_least_float(modulation(activated)).unsqueeze(1).chunk(6, -1);
-    const nn::Residual first = nn::normed(x, {m[0], m[1]}, dtype);
+    const nn::Residual first = nn::normed(in, {m[0], m[1]}, dtype);
     const nn::Residual second = nn::add_normed(first.x, m[2], attn.branch(first.input), {m[3], m[4]}, dtype);
-    return nn::gated_residual(second.x, m[5], mlp.branch(second.input));
+    return nn::add_later(second.x, m[5], mlp.last_branch(second.input));
   }
 };
 
@@ -93,18 +93,23 @@ at::Tensor Dit::forward(const at::Tensor& latent, const at::Tensor& timestep, co
   }
   const at::Tensor activated = at::silu(condition).to(dtype);
   TokenDetour detour(execution_.route);
+  nn::Stream stream = x;
   for (size_t i = 0; i < l.blocks.size(); ++i) {
     const auto& block = l.blocks[i];
-    x = detour.before(i, x);
-    x = execution_.recomputes(i)
-            ? nn::recompute_in_backward([&block](const auto& in) { return block(in[0], in[1]); },
-                                        {x, activated})
-            : block(x, activated);
-    if (block_outputs != nullptr) block_outputs->push_back(x);
+    if (detour.turns(i)) stream = detour.before(i, stream.sum());
+    stream =
+        execution_.recomputes(i)
+            ? nn::recompute_in_backward(
+                  [&block](const nn::Stream& in, const nn::Tensors& others) { return block(in, others[0]); },
+                  stream, {activated})
+            : block(stream, activated);
+    if (block_outputs == nullptr) continue;
+    stream = stream.sum();
+    block_outputs->push_back(stream.x);
   }
-  x = detour.before(l.blocks.size(), x);
+  if (detour.turns(l.blocks.size())) stream = detour.before(l.blocks.size(), stream.sum());
   const auto m = l.final_modulation(activated).unsqueeze(1).chunk(2, -1);
-  x = l.final_linear(nn::normed(x, {m[0], m[1]}, dtype).input);
+  x = l.final_linear(nn::normed(stream, {m[0], m[1]}, dtype).input);
   return nn::unpatchify(x, latent.size(2) / config_.patch_size, latent.size(3) / config_.patch_size,
                         config_.patch_size);
 }

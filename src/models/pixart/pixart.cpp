@@ -33,26 +33,25 @@ struct PixArtBlock {
         cross_attn(scope / "cross_attn", c.hidden_size, c.num_heads),
         mlp(scope / "mlp", c.hidden_size, int64_t(double(c.hidden_size) * c.mlp_ratio), c.hidden_size) {}
 
-  // x [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products,
+  // in [R, N, D] on `grid`, modulation [M, 6, D] of the timestep, text in the type of the matrix products,
   // with its keys and values if they are kept -> [B, N, D] for the B texts, which divide by R, and R by M.
   // Texts meet in cross-attention first, so until then the R rows are those that differ. It has neither norm
   // nor gate.
-  at::Tensor operator()(const at::Tensor& x, const at::Tensor& modulation, const nn::PackedText& text,
+  nn::Stream operator()(const nn::Stream& in, const at::Tensor& modulation, const nn::PackedText& text,
                         const TokenGrid& grid, const at::Tensor& kept = {}) const {
     const auto dtype = text.tokens.scalar_type();
     const at::Tensor modulations = nn::at_least_float(table).unsqueeze(0) + modulation;
-    auto m = for_rows(modulations, x.size(0)).chunk(6, 1);
-    const nn::Residual first = nn::normed(x, {m[0], m[1]}, dtype);
-    nn::Residual after = nn::add_rounded(first.x, m[2], attn.branch(first.input, keys.on(grid)), dtype);
-    if (x.size(0) < text.batch) {
-      const at::Tensor all = for_rows(after.x, text.batch);
+    auto m = for_rows(modulations, in.x.size(0)).chunk(6, 1);
+    const nn::Residual first = nn::normed(in, {m[0], m[1]}, dtype);
+    nn::RoundedStream after = nn::add_rounded(first, m[2], attn.branch(first.input, keys.on(grid)), dtype);
+    if (in.x.size(0) < text.batch) {
+      const at::Tensor all = for_rows(after.stream.sum(), text.batch);
       after = {all, all.to(dtype)};
       m = for_rows(modulations, text.batch).chunk(6, 1);
     }
-    const at::Tensor texts = kept.defined() ? kept : cross_attn.keys_and_values(text);
     const nn::Residual second =
-        nn::add_normed(after.x, {}, cross_attn.branch(after.input, texts, text), {m[3], m[4]}, dtype);
-    return nn::gated_residual(second.x, m[5], mlp.branch(second.input));
+        nn::add_normed(after.stream, {}, cross_attn.branch(after.input, kept, text), {m[3], m[4]}, dtype);
+    return nn::add_later(second.x, m[5], mlp.last_branch(second.input));
   }
 };
 
@@ -211,39 +210,45 @@ at::Tensor PixArt::forward(const at::Tensor& latent, const at::Tensor& timestep,
                     : PreparedCaption{.text = l.caption(config_, text, dtype), .keys_and_values = {}};
   nn::set_queries(caption.text, rows * cols);
   const nn::PackedText& packed = caption.text;
-  at::Tensor x = l.patches(config_, latent, dtype);
-  if (config_.micro_conditions) x = for_rows(x, packed.batch);  // they may differ from the first block on
+  at::Tensor patches = l.patches(config_, latent, dtype);
+  if (config_.micro_conditions)
+    patches = for_rows(patches, packed.batch);  // they may differ from the first block on
   const at::Tensor condition = l.condition(config_, distinct_timesteps(timestep), text, dtype);
   const at::Tensor modulation =
       nn::at_least_float(l.t_block(at::silu(condition)).view({-1, 6, config_.hidden_size}));
-  const auto run = [&](const PixArtBlock& block, size_t i, const at::Tensor& input, const at::Tensor& kept) {
-    return execution_.recomputes(i) ? nn::recompute_in_backward(
-                                          [&block, grid, rest = packed](const auto& in) {
-                                            nn::PackedText text_of_block = rest;
-                                            text_of_block.tokens = in[2];
-                                            return block(in[0], in[1], text_of_block, grid);
-                                          },
-                                          {input, modulation, packed.tokens})
-                                    : block(input, modulation, packed, grid, kept);
+  const auto run = [&](const PixArtBlock& block, size_t i, const nn::Stream& input, const at::Tensor& kept) {
+    return execution_.recomputes(i)
+               ? nn::recompute_in_backward(
+                     [&block, grid, rest = packed](const nn::Stream& in, const nn::Tensors& others) {
+                       nn::PackedText text_of_block = rest;
+                       text_of_block.tokens = others[1];
+                       return block(in, others[0], text_of_block, grid);
+                     },
+                     input, {modulation, packed.tokens})
+               : block(input, modulation, packed, grid, kept);
   };
   at::Tensor c = text.control.defined() ? l.patches(config_, text.control, dtype) : at::Tensor();
   TokenDetour detour(execution_.route);
+  nn::Stream stream = patches;
   for (size_t i = 0; i < l.blocks.size(); ++i) {
-    x = detour.before(i, x);
+    if (detour.turns(i)) stream = detour.before(i, stream.sum());
     if (c.defined() && i >= 1 && i <= l.control.size()) {
       const ControlBlock& control = l.control[i - 1];
-      c = run(control.copy, i - 1, i == 1 ? x + control.before(c.to(dtype)) : c, {});
-      x = x + text.control_strength * control.after(c.to(dtype));
+      const at::Tensor x = stream.sum();
+      c = run(control.copy, i - 1, i == 1 ? x + control.before(c.to(dtype)) : c, {}).sum();
+      stream = x + text.control_strength * control.after(c.to(dtype));
     }
-    x = run(l.blocks[i], i, x, kept_of(caption, i));
-    if (block_outputs != nullptr) block_outputs->push_back(x);
+    stream = run(l.blocks[i], i, stream, kept_of(caption, i));
+    if (block_outputs == nullptr) continue;
+    stream = stream.sum();
+    block_outputs->push_back(stream.x);
   }
-  x = detour.before(l.blocks.size(), x);
+  if (detour.turns(l.blocks.size())) stream = detour.before(l.blocks.size(), stream.sum());
   const at::Tensor final =
       nn::at_least_float(l.final_table).unsqueeze(0) + nn::at_least_float(condition).unsqueeze(1);
-  const auto m = for_rows(final, x.size(0)).chunk(2, 1);
-  x = l.final_linear(nn::normed(x, {m[0], m[1]}, dtype).input);
-  return nn::unpatchify(x, rows, cols, config_.patch_size);
+  const auto m = for_rows(final, stream.x.size(0)).chunk(2, 1);
+  const at::Tensor out = l.final_linear(nn::normed(stream, {m[0], m[1]}, dtype).input);
+  return nn::unpatchify(out, rows, cols, config_.patch_size);
 }
 
 at::Tensor PixArt::forward_with_guidance(const at::Tensor& latent, const at::Tensor& timestep,

@@ -4,7 +4,12 @@ namespace pixart::nn::kernels {
 
 namespace {
 
-constexpr int kGeluRows = 2;  // that a thread reads at once
+constexpr int kGeluRows = 2;         // that a thread reads at once
+constexpr int64_t kManyRows = 8192;  // of which parts of twice the rows still give every multiprocessor some
+
+int gelu_part_rows(const ImageRows& rows) {
+  return rows.images * rows.tokens < kManyRows ? kPartRows : 2 * kPartRows;
+}
 
 // As exponential.h: the argument is limited, so that nothing overflows; NaN times x stays NaN.
 struct FastLogistic {
@@ -38,8 +43,8 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
 template <class T>
 __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
     bias_gelu_backward_kernel(const T* x, const float* bias, const T* gradient, BiasGeluGradients<T> to,
-                              ImageRows rows) {
-  const Part part(rows, kPartRows);
+                              ImageRows rows, int part_rows) {
+  const Part part(rows, part_rows);
   const Place place = place_in_tile(rows.width);
   const Eight offset = read(bias, place, part.first < part.end);
   Eight sums = {};
@@ -68,6 +73,11 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
 
 }  // namespace
 
+int64_t gelu_parts_of(const ImageRows& rows) {
+  const int64_t part_rows = gelu_part_rows(rows);
+  return (rows.tokens + part_rows - 1) / part_rows;
+}
+
 template <class T>
 const char* bias_gelu_cuda(const T* x, const float* bias, T* out, const ImageRows& rows, void* stream) {
   const int part_rows = forward_rows(rows, kGeluRows);
@@ -80,9 +90,10 @@ const char* bias_gelu_cuda(const T* x, const float* bias, T* out, const ImageRow
 template <class T>
 const char* bias_gelu_backward_cuda(const T* x, const float* bias, const T* gradient,
                                     const BiasGeluGradients<T>& to, const ImageRows& rows, void* stream) {
-  const Blocks blocks = blocks_for(rows, kPartRows, kTileWarps);
-  bias_gelu_backward_kernel<T>
-      <<<blocks.grid, blocks.threads, 0, static_cast<cudaStream_t>(stream)>>>(x, bias, gradient, to, rows);
+  const int part_rows = gelu_part_rows(rows);
+  const Blocks blocks = blocks_for(rows, part_rows, kTileWarps);
+  bias_gelu_backward_kernel<T><<<blocks.grid, blocks.threads, 0, static_cast<cudaStream_t>(stream)>>>(
+      x, bias, gradient, to, rows, part_rows);
   return launch_error();
 }
 

@@ -46,15 +46,16 @@ const char* bias_gelu_cuda(const T* x, const float* bias, T* out, const ImageRow
 template <class T>
 struct BiasGeluGradients {
   T* x;
-  float* parts;  // of the bias, count 1
+  float* parts;  // of the bias, count 1; gelu_parts_of() of them for an image
 };
+int64_t gelu_parts_of(const ImageRows& rows);
 template <class T>
 const char* bias_gelu_backward_cuda(const T* x, const float* bias, const T* gradient,
                                     const BiasGeluGradients<T>& to, const ImageRows& rows, void* stream);
 
 // sum = x + gate * (branch + bias), or x + branch + bias without a gate; bias [width] is that of the product that made the
 // branch, null if the branch has it. Its gradient is a sum over all images. rounded, if it is not null, is the sum in the type of
-// the branch. Types here and below: (float, float), (float, Bfloat16), (Bfloat16, Bfloat16).
+// the branch; then the sum itself may be null. Types here and below: (float, float), (float, Bfloat16), (Bfloat16, Bfloat16).
 template <class X, class V>
 struct GatedResidual {
   const X* x;
@@ -73,7 +74,7 @@ struct GatedResidualGradients {
   const V* rounded;  // null: none
   PerImage gate;     // null: 1
   const V* branch;   // null: the gate needs no gradient
-  X* to_x;           // null: it equals that of the sum, without `rounded`
+  X* to_x;           // null: it equals that of the sum, or nobody needs it
   V* to_branch;
   float* parts;  // of the gate, if there is a branch, and of the bias, if `with_bias`; null: not needed
   const float* bias = nullptr;
@@ -84,7 +85,14 @@ const char* gated_residual_backward_cuda(const GatedResidualGradients<X, V>& wor
                                          void* stream);
 
 // sum = x + gate * (branch + bias); out = (sum - mean) * rstd * (1 + scale) + shift. Without a branch, nothing is added
-// and no sum is written. mean and rstd = 1 / sqrt(variance + eps) of each row may be null.
+// and no sum is written. mean and rstd = 1 / sqrt(variance + eps) of each row may be null. What is to be added to x first
+// needs a branch.
+template <class V>
+struct EarlierBranch {
+  PerImage gate;
+  const V* branch = nullptr;  // null: nothing
+  const float* bias = nullptr;
+};
 template <class X, class V>
 struct ResidualNorm {
   const X* x;
@@ -96,6 +104,7 @@ struct ResidualNorm {
   float *mean, *rstd;
   float eps;
   const float* bias = nullptr;
+  EarlierBranch<V> earlier = {};
 };
 template <class X, class V>
 const char* residual_norm_cuda(const ResidualNorm<X, V>& work, const ImageRows& rows, void* stream);
@@ -114,9 +123,24 @@ struct ResidualNormGradients {
       parts;  // of shift, scale, of the gate, if there is a branch, and of the bias, if `with_bias`; null: not needed
   const float* bias = nullptr;
   bool with_bias = false;
+  const V* rounded_gradient = nullptr;  // of the sum by uses in the type of the branch; null: none
 };
 template <class X, class V>
 const char* residual_norm_backward_cuda(const ResidualNormGradients<X, V>& work, const ImageRows& rows,
                                         void* stream);
+
+// out [rows, count * width]: the sources [rows, width] side by side. parts [join_parts_of(rows), count * width], if it is not
+// null: sums of the columns.
+constexpr int kMostJoined = 3;
+template <class T>
+struct JoinedRows {
+  const T* sources[kMostJoined];
+  int count;
+  T* out;
+  float* parts;
+};
+int64_t join_parts_of(int64_t rows);
+template <class T>
+const char* join_rows_cuda(const JoinedRows<T>& work, int64_t rows, int64_t width, void* stream);
 
 }  // namespace pixart::nn::kernels

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kTileWarps* kLanes, kTileBlocks)
     for (int r = 0; r < kResidualRows; ++r) {
       PIXART_UNROLL()
       for (int i = 0; i < 8; ++i) x[r].v[i] = added(x[r].v[i], gate.v[i], branch[r].v[i] + bias.v[i]);
-      write(work.sum + at + r * rows.width, place, x[r], row + r < part.end);
+      if (work.sum != nullptr) write(work.sum + at + r * rows.width, place, x[r], row + r < part.end);
       if (work.rounded != nullptr) write(work.rounded + at + r * rows.width, place, x[r], row + r < part.end);
     }
   }

@@ -18,7 +18,9 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
   if (part.first >= part.end) return;
   const Place place = place_in_tile(rows.width);
   const Eight shift = read(work.shift, part.image, place, 0), scale = read(work.scale, part.image, place, 0),
-              gate = read(work.gate, part.image, place, 1), bias = read_bias(work.bias, place);
+              gate = read(work.gate, part.image, place, 1), bias = read_bias(work.bias, place),
+              earlier_gate = read(work.earlier.gate, part.image, place, 1),
+              earlier_bias = read_bias(work.earlier.bias, place);
   const float per_number = 1.0F / float(rows.width);
   int turn = 0;
   PIXART_UNROLL(1)
@@ -28,6 +30,16 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
     float means[kRows] = {}, squares[kRows] = {};
     PIXART_UNROLL()
     for (int r = 0; r < kRows; ++r) x[r] = read(work.x + at + r * rows.width, place, row + r < part.end);
+    if (work.earlier.branch != nullptr) {
+      PIXART_UNROLL()
+      for (int r = 0; r < kRows; ++r) {
+        const Eight branch = read(work.earlier.branch + at + r * rows.width, place, row + r < part.end);
+        PIXART_UNROLL()
+        for (int i = 0; i < 8; ++i)
+          x[r].v[i] = added(x[r].v[i], earlier_gate.v[i], branch.v[i] + earlier_bias.v[i]);
+        round_to(work.sum, x[r]);
+      }
+    }
     if (work.branch != nullptr) {
       Eight branch[kRows];
       PIXART_UNROLL()
@@ -111,6 +123,11 @@ __global__ void __launch_bounds__(kWarps* kLanes, 1)
                                    sums[2 * r + 1] * per_number);
       if (work.sum_gradient != nullptr) {
         const Eight more = read(work.sum_gradient + at + r * rows.width, place, valid);
+        PIXART_UNROLL()
+        for (int i = 0; i < 8; ++i) slope[r].v[i] += more.v[i];
+      }
+      if (work.rounded_gradient != nullptr) {
+        const Eight more = read(work.rounded_gradient + at + r * rows.width, place, valid);
         PIXART_UNROLL()
         for (int i = 0; i < 8; ++i) slope[r].v[i] += more.v[i];
       }

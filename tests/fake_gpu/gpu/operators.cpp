@@ -140,6 +140,30 @@ bool equal(const Tensor& a, const Tensor& b) {
   return answer(a, "equal", [&] { return at::equal(on_cpu(a), on_cpu(b)); });
 }
 
+// Products of 16-bit numbers with a float32 result, which the CPU does not have.
+Tensor product(const Tensor& a, const Tensor& b, at::ScalarType type, const Tensor& out) {
+  TORCH_CHECK(type == at::kFloat && out.scalar_type() == type && a.scalar_type() == b.scalar_type(),
+              "out_dtype must be the same as the dtype of the provided out tensor");
+  return at::mm(on_cpu(a).to(type), on_cpu(b).to(type));
+}
+
+Tensor& mm_in_float(const Tensor& a, const Tensor& b, at::ScalarType type, Tensor& out) {
+  const InKernel in_kernel;
+  count_kernel("mm", {a, b}, {out});
+  on_cpu(out).copy_(product(a, b, type, out));
+  return out;
+}
+
+Tensor& addmm_in_float(const Tensor& self, const Tensor& a, const Tensor& b, at::ScalarType type,
+                       const at::Scalar& beta, const at::Scalar& alpha, Tensor& out) {
+  TORCH_CHECK(self.scalar_type() == type || self.scalar_type() == a.scalar_type(),
+              "self dtype must match either out_dtype or mat1 dtype");
+  const InKernel in_kernel;
+  count_kernel("addmm", {self, a, b}, {out});
+  on_cpu(out).copy_(at::add(at::mul(on_cpu(self), beta), product(a, b, type, out), alpha));
+  return out;
+}
+
 TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("empty.memory_format", &empty_memory_format);
   m.impl("empty_strided", &empty_strided);
@@ -152,6 +176,8 @@ TORCH_LIBRARY_IMPL(aten, CUDA, m) {
   m.impl("copy_", &copy);
   m.impl("_local_scalar_dense", &item);
   m.impl("equal", &equal);
+  m.impl("mm.dtype_out", &mm_in_float);
+  m.impl("addmm.dtype_out", &addmm_in_float);
 }
 
 }  // namespace
