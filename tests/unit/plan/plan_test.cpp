@@ -318,6 +318,9 @@ TEST(Plan, CountsWhatIsEncodedInTheSteps) {
   EXPECT_NEAR(t5, 120 * 2 * (4.762e9 - 0.13e9), 0.01 * t5);
   config.stages[1].micro_batch_size = 1;
   config.stages[1].activation_checkpointing = 1;
+  auto& size = config.transformer;  // whose blocks need less memory than the encoder
+  size.preset = {};
+  size.patch_size = 2, size.hidden_size = 1152, size.depth = 24, size.num_heads = 16;
   const auto memory = plan_run(config, gpu).stages[1].memory;
   EXPECT_NEAR(memory.activations + memory.workspace, 3 * 128 * 256 * 256 * 4, 1);
   auto measured = gpu;
