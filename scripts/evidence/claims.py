@@ -20,6 +20,13 @@ class Claim:
     def of_one_seed(self):
         return len(self.values) == 1 and NO_SEED not in self.values
 
+    def word(self):
+        word = "yes" if self.all_hold() else "no"
+        if NO_SEED in self.values:
+            return f"**{word}**"
+        each = ", ".join(f"seed {seed}: {'yes' if holds else 'no'}" for seed, holds in self.holds.items())
+        return f"one seed only: {word}" if self.of_one_seed() else f"**{word}** ({each})"
+
     def measured(self):
         known = [value for value in self.values.values() if value is not None]
         each = ", ".join("not reached" if value is None else f"{value:.2f}" for value in self.values.values())
@@ -63,9 +70,7 @@ def table(claims, missing):
     """Markdown; `claims`: [(part, Claim)], `missing`: parts that were not run."""
     lines = ["| part | claim | measured | holds |", "|---|---|---|---|"]
     for part, claim in claims:
-        each = ", ".join(f"seed {seed}: {'yes' if holds else 'no'}" for seed, holds in claim.holds.items())
-        word = "yes" if claim.all_hold() else "no"
-        lines.append(f"| {part} | {claim.text} | {claim.measured()} | {f'one seed only: {word}' if claim.of_one_seed() else f'**{word}** ({each})'} |")
+        lines.append(f"| {part} | {claim.text} | {claim.measured()} | {claim.word()} |")
         lines += [f"| | | {note} | |" for note in claim.notes]
     lines += [f"| {part} | {text} | not run yet: `scripts/evidence.sh --parts {part}` | |" for part, text in missing]
     return "\n".join(lines) + "\n"

@@ -107,7 +107,8 @@ class Runner:
 
     def make(self, run):
         begun, result = time.monotonic(), {"name": run.name, "settings": run.settings(), "config": run.config, "set": run.sets, "stages": {}}
-        self.say(f"{run.name}: training, {self.remaining()}")
+        if not self.stopping:
+            self.say(f"{run.name}: training, {self.remaining()}")
         folder = self.folder(run)
         folder.mkdir(parents=True, exist_ok=True)
         for stage in run.stages:

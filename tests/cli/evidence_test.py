@@ -21,12 +21,16 @@ import claims
 import runs
 import teacher
 
-BAD_INPUT, DOES_NOT_HOLD = 78, 1
+BAD_INPUT, STOPPED, DOES_NOT_HOLD = 78, 75, 1
+
+
+def command(words, pixart=PIXART):
+    return {"args": [str(SOURCE / "scripts/evidence.sh"), *map(str, words)], "text": True,
+            "env": {**os.environ, "PIXART_BIN": str(pixart), "PYTHONDONTWRITEBYTECODE": "1"}}
 
 
 def evidence(*words, code, pixart=PIXART):
-    environment = {**os.environ, "PIXART_BIN": str(pixart), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([str(SOURCE / "scripts/evidence.sh"), *map(str, words)], capture_output=True, text=True, env=environment, timeout=600)
+    done = subprocess.run(**command(words, pixart), capture_output=True, timeout=600)
     assert done.returncode == code, f"{words}: {done.returncode} in place of {code}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -37,25 +41,27 @@ class Script(unittest.TestCase):
             folder = pathlib.Path(name)
             page = folder / "page.md"
             page.write_text("before\n<!-- evidence -->\nold\n<!-- evidence -->\nafter\n")
-            words = "--quick", "--parts", "routing,alignment", "--seeds", "3", "--jobs", "2", "--out", folder, "--page", page
+            words = "--quick", "--parts", "routing,muon", "--seeds", "3", "--jobs", "2", "--out", folder, "--page", page
+            self.stop_after("autoencoder: done", words)
             first = evidence(*words, code=DOES_NOT_HOLD)
+            self.assertNotIn("autoencoder: training", first)
             self.assertIn("0 runs and about 0 minutes left", first)
             table = (folder / "table.md").read_text()
             self.assertEqual(table.splitlines()[0], "| part | claim | measured | holds |")
             rows = {line.split(" | ")[0].strip("| "): line for line in table.splitlines()[2:] if not line.startswith("| | ")}
             self.assertEqual(list(rows), ["routing", "muon", "alignment", "stamps", "mup", "time"])
-            for part in "routing", "alignment":
+            for part in "routing", "muon":
                 self.assertIn("one seed only: no", rows[part])
                 self.assertNotIn("not run yet", rows[part])
-            self.assertIn("not run yet: `scripts/evidence.sh --parts muon`", rows["muon"])
+            self.assertIn("not run yet: `scripts/evidence.sh --parts alignment`", rows["alignment"])
             self.assertRegex(table, r"with routing \(steps 1 to 5\) 0\.\d+, which is \d+\.\d% fewer")
             self.assertEqual(page.read_text(), f"before\n<!-- evidence -->\n{table}<!-- evidence -->\nafter\n")
-            for part in "routing", "alignment":
+            for part in "routing", "muon":
                 lines = [line for line in xml.etree.ElementTree.parse(folder / f"curves-{part}.svg").iter() if line.tag.endswith("polyline")]
                 self.assertEqual(len(lines), 4, part)  # seed and mean of both
             results = {path.stem: json.loads(path.read_text()) for path in (folder / "results").iterdir()}
-            self.assertEqual(sorted(results), ["aligned-seed-3", "autoencoder", "plain-seed-3", "routed-seed-3"])
-            for run in "aligned-seed-3", "plain-seed-3", "routed-seed-3":
+            self.assertEqual(sorted(results), ["autoencoder", "muon-seed-3", "plain-seed-3", "routed-seed-3"])
+            for run in "muon-seed-3", "plain-seed-3", "routed-seed-3":
                 self.assertEqual([point["step"] for point in results[run]["curve"]], [3, 6])
                 self.assertGreater(results[run]["stages"]["text"]["cpu_seconds"], 0)
             times = {path: path.stat().st_mtime_ns for path in (folder / "results").iterdir()}
@@ -77,9 +83,19 @@ class Script(unittest.TestCase):
             broken = folder / "broken"
             broken.write_text("#!/bin/sh\necho no such thing\nexit 70\n")
             broken.chmod(0o755)
-            output = evidence("--quick", "--parts", "muon", "--seeds", "3", "--out", folder, code=70, pixart=broken)
+            output = evidence("--quick", "--parts", "muon", "--seeds", "4", "--out", folder, code=70, pixart=broken)
             self.assertIn("no such thing", output)
             self.assertNotIn("Traceback", output)
+
+    def stop_after(self, text, words):
+        with subprocess.Popen(**command(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if text in line:
+                    process.terminate()
+        self.assertEqual(process.returncode, STOPPED, "".join(lines))
+        self.assertIn("the same command continues", lines[-1])
 
     def test_all_wrong_arguments_are_named_at_once(self):
         output = evidence("--parts", "muon,speed", "--seeds", "1,x", "--jobs", "0", "--old", "/nowhere/pixart", code=BAD_INPUT)
