@@ -11,7 +11,7 @@ from text import lists, texts
 CONFIG, AUTOENCODER = "configs/evidence/stamps.yaml", "configs/demo/stamps.yaml"
 STAMPS = pathlib.Path("/usr/share/tuxpaint/stamps")
 HELD_OUT = ["hobbies", "space", "sports", "vehicles"]  # the kinds that no stage sees
-STEPS, CLASS_STEPS, EVERY = 400, 300, 100
+STEPS, CLASS_STEPS, EVERY = 800, 400, 100
 STEP_COST = 0.25  # CPU seconds
 NUM_LEVELS, NUM_STEPS = 8, 1000
 RIDGES = [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1]
