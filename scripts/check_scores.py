@@ -38,7 +38,7 @@ from cleanfid import fid as clean_fid
 from cleanfid.resize import build_resizer
 from PIL import Image
 from pytorch_fid import fid_score, inception
-from torch_fidelity import calculate_metrics
+from torch_fidelity import calculate_metrics, metric_kid
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/golden/generate"))
@@ -126,6 +126,11 @@ def clean_features(folder):
     network = inception.InceptionV3([3], resize_input=False, normalize_input=False).eval()
     model = lambda x: network((x - 128) / 128)[0].flatten(1)
     return clean_fid.get_folder_features(folder, model, num_workers=0, batch_size=32, device="cpu", mode="clean", verbose=False)
+
+
+def use_double_precision(to_metric=metric_kid.kid_features_to_metric):
+    """torch-fidelity's KID is of float32 sums, which leave one digit of a distance as small as here. Its arithmetic gets float64 features."""
+    metric_kid.kid_features_to_metric = lambda first, second, **options: to_metric(first.double(), second.double(), **options)
 
 
 def moments(features):
@@ -220,14 +225,19 @@ def check_features(results, arguments):
 
 
 def check_pytorch(results, arguments):
-    want = fid_score.calculate_fid_given_paths(["images", "real"], 32, "cpu", 2048, num_workers=1)
+    """Its features of each folder are computed once, as its --save-stats does."""
+    model, moments_of = inception.InceptionV3([3]), {}
+    for name in "images", "real":
+        moments_of[name] = fid_score.compute_statistics_of_path(name, model, 32, 2048, "cpu", 1)
+        np.savez(f"pytorch-fid-{name}.npz", mu=moments_of[name][0], sigma=moments_of[name][1])
+    distance = lambda *files: fid_score.calculate_fid_given_paths(files, 32, "cpu", 2048, num_workers=1)
+    want = distance("pytorch-fid-images.npz", "pytorch-fid-real.npz")
     results.expect("pytorch-fid: FID", score("images", "pytorch", "fid", "--reference", "real")["fid"], want, FID_TOLERANCE)
-    ours = statistics_of("real", "pytorch")
-    mean, covariance = fid_score.compute_statistics_of_path("real", inception.InceptionV3([3]), 32, 2048, "cpu", 1)
+    ours, (mean, covariance) = statistics_of("real", "pytorch"), moments_of["real"]
     results.expect("statistics: mu", np.abs(ours["mu"] - mean).max(), 0, 0, FEATURE_TOLERANCE)
     results.expect("statistics: sigma", np.abs(ours["sigma"] - covariance).max(), 0, 0, FEATURE_TOLERANCE)
     file = "statistics-real-pytorch.npz"
-    results.expect("pytorch-fid reads our file", fid_score.calculate_fid_given_paths(["images", file], 32, "cpu", 2048, num_workers=1), want, FID_TOLERANCE)
+    results.expect("pytorch-fid reads our file", distance("pytorch-fid-images.npz", file), want, FID_TOLERANCE)
     results.expect("pixart reads it", score("images", "pytorch", "fid", "--reference", file)["fid"], want, FID_TOLERANCE)
 
 
@@ -241,6 +251,7 @@ def check_clean(results, arguments):
 
 
 def check_tensorflow(results, arguments):
+    use_double_precision()
     want = fidelity("images", "real", arguments.number, fid=True, kid=True, prc=True)
     got = score("images", "tensorflow", "fid,kid,precision-recall", "--reference", "real")
     results.expect("torch-fidelity: FID", got["fid"], want["frechet_inception_distance"], FID_TOLERANCE)

@@ -27,6 +27,8 @@ class Pair:
     leader_label: str = "re-parameterised from the class-conditional model"
     baseline_label: str = "from scratch"
     title: str = "Text stage: re-parameterised start and from scratch"
+    axis: str = "images that match their caption, %"
+    top: float = 100  # of the axis
 
     @property
     def names(self):
@@ -123,9 +125,8 @@ class Plot:
     def x(self, step):
         return LEFT + (RIGHT - LEFT) * step / self.last_step
 
-    @staticmethod
-    def y(percent):
-        return BOTTOM - (BOTTOM - TOP) * percent / 100
+    def y(self, value):
+        return BOTTOM - (BOTTOM - TOP) * value / self.pair.top
 
     def add(self, element):
         self.elements.append("  " + element)
@@ -135,16 +136,16 @@ class Plot:
 
     def axes(self, steps):
         self.add(f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>')
-        for percent in range(0, 101, 20):
-            y = self.y(percent)
+        for value in (self.pair.top * i / 5 for i in range(6)):
+            y = self.y(value)
             self.add(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:g}" y2="{y:g}"/>')
-            self.text(LEFT - 8, y + 4, str(percent), "end", "tick")
+            self.text(LEFT - 8, y + 4, f"{value:g}", "end", "tick")
         self.add(f'<line class="axis" x1="{LEFT}" x2="{RIGHT}" y1="{BOTTOM}" y2="{BOTTOM}"/>')
         for step in [0, *steps[:: max(1, len(steps) // 8)]]:
             self.text(self.x(step), BOTTOM + 18, str(step), "middle", "tick")
         self.text((LEFT + RIGHT) / 2, BOTTOM + 42, "training steps of the text stage", "middle")
         middle = (TOP + BOTTOM) / 2
-        self.text(24, middle, "images that match their caption, %", "middle", more=f' transform="rotate(-90 24 {middle:g})"')
+        self.text(24, middle, self.pair.axis, "middle", more=f' transform="rotate(-90 24 {middle:g})"')
 
     def style(self, name):
         return "leader" if name == self.pair.leader else "baseline"

@@ -11,6 +11,7 @@
 #include "pixart/features/file_fingerprint.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/formats/weights.h"
+#include "pixart/models/alignment.h"
 #include "pixart/nn/device.h"
 #include "pixart/run/checkpoint_folder.h"
 #include "pixart/run/run_folder.h"
@@ -207,7 +208,9 @@ void Pipeline::open_run(const PipelineRequest& request) {
   }
   make_model(features::transformer_config(run_, *stage_, codec_->config(), sizes));
   run::add_adapters(*stage_, *state_);
-  nn::load_state(*state_, formats::read_all(weights), origin_.weights.string());
+  auto tensors = formats::read_all(weights);
+  std::erase_if(tensors, [](const auto& item) { return models::is_alignment_name(item.first); });
+  nn::load_state(*state_, tensors, origin_.weights.string());
 }
 
 namespace {

@@ -110,6 +110,7 @@ def check_projection():
     check(not any(name.startswith("alignment.") for name in names("with/checkpoints/after/step-00000002/model.safetensors")), "the next stage has the projection")
     check(pathlib.Path("with/features/scenes-teacher-clip-32-mirrored/manifest.json").is_file(), "nothing of the teacher is stored")
     run("sample", "with", "a red circle", "--out", "drawn", "--steps", "2")
+    run("sample", "with", "a red circle", "--stage", "text", "--out", "drawn-with-projection", "--steps", "2")
 
 
 def check_continued():

@@ -13,7 +13,8 @@ namespace {
 
 // Queries that are computed together, one in each lane: sums over keys then need no sum over lanes.
 constexpr int64_t kLanes = 16;
-constexpr int kRows = 4;      // of a product that are computed together
+// Rows of a product that are computed together: their sums stay in the registers.
+constexpr int kRowsOf16Registers = 4, kRowsOf32Registers = 8;
 constexpr int64_t kTile = 8;  // side of the squares that are transposed in registers
 
 // The compiler makes several registers of one where the processor's are narrower; the order of sums stays the
@@ -54,11 +55,11 @@ PIXART_INLINE void multiply_rows(Matrix a, ConstRows b, MutableRows c, int64_t i
   }
 }
 
-template <Write kWrite>
+template <int R, Write kWrite>
 PIXART_INLINE void multiply(Matrix a, ConstRows b, MutableRows c, int64_t rows, int64_t inner) {
   int64_t i = 0;
-  for (; i + kRows <= rows; i += kRows)
-    multiply_rows<kRows, kWrite>(a.below(i), b, {c.data + i * c.stride, c.stride}, inner);
+  for (; i + R <= rows; i += R)
+    multiply_rows<R, kWrite>(a.below(i), b, {c.data + i * c.stride, c.stride}, inner);
   for (; i < rows; ++i) multiply_rows<1, kWrite>(a.below(i), b, {c.data + i * c.stride, c.stride}, inner);
 }
 
@@ -120,6 +121,16 @@ PIXART_INLINE ConstRows whole_vectors(ConstRows from, int64_t rows, int64_t size
   return {copy, width};
 }
 
+// Between copied rows: an odd number of cache lines, so that equal columns of many rows do not push each other out of the
+// cache.
+PIXART_INLINE int64_t copied_stride(int64_t size) { return (padded(size) / kLanes | 1) * kLanes; }
+
+PIXART_INLINE ConstRows copied(ConstRows from, int64_t rows, int64_t size, float* copy) {
+  const int64_t stride = copied_stride(size);
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(from.data + i * from.stride, size, copy + i * stride);
+  return {copy, stride};
+}
+
 // scores [keys, kLanes] -> e^(score * scale - largest); NaN stays NaN.
 PIXART_INLINE void exponentials(float* scores, int64_t keys, float scale, const float* largest) {
   for (int64_t j = 0; j < keys; ++j, scores += kLanes) {
@@ -163,24 +174,25 @@ class Parts {
 
 float scale_of(const Head& head) { return 1 / std::sqrt(float(head.size)); }
 
-}  // namespace
-
-PIXART_CPU_CLONES void attention(const Head& head, MutableRows out, Softmax softmax,
-                                 std::vector<float>& scratch) {
+template <int R>
+PIXART_INLINE void attend(const Head& head, MutableRows out, Softmax softmax, std::vector<float>& scratch) {
   const int64_t size = head.size, keys = head.keys;
   Parts parts(scratch);
-  const int64_t q_at = parts.add(size * kLanes), scores_at = parts.add(keys * kLanes);
+  const int64_t q_at = parts.add(size * kLanes), scores_at = parts.add(keys * kLanes),
+                k_at = parts.add(keys * copied_stride(size)), v_at = parts.add(keys * copied_stride(size));
   float *const q = parts.make() + q_at, *const scores = scratch.data() + scores_at, *const mix = q;
+  const ConstRows k = copied(head.k, keys, size, scratch.data() + k_at),
+                  v = copied(head.v, keys, size, scratch.data() + v_at);
   const float scale = scale_of(head);
   for (int64_t first = 0; first < head.queries; first += kLanes) {
     const int64_t count = std::min(kLanes, head.queries - first);
     float largest[kLanes], inverse[kLanes];
     into_lanes({head.q.data + first * head.q.stride, head.q.stride}, count, size, q);
-    multiply<Write::kNew>({head.k.data, head.k.stride, 1}, {q, kLanes}, {scores, kLanes}, keys, size);
+    multiply<R, Write::kNew>({k.data, k.stride, 1}, {q, kLanes}, {scores, kLanes}, keys, size);
     find_largest(scores, keys, scale, largest);
     exponentials(scores, keys, scale, largest);
     invert_sums(scores, keys, inverse);
-    multiply<Write::kNew>({head.v.data, 1, head.v.stride}, {scores, kLanes}, {mix, kLanes}, size, keys);
+    multiply<R, Write::kNew>({v.data, 1, v.stride}, {scores, kLanes}, {mix, kLanes}, size, keys);
     for (int64_t c = 0; c < size; ++c) vector_at(mix + c * kLanes) *= vector_at(inverse);
     transpose({mix, kLanes}, {out.data + first * out.stride, out.stride}, size, count);
     std::copy_n(largest, count, softmax.largest + first);
@@ -188,19 +200,23 @@ PIXART_CPU_CLONES void attention(const Head& head, MutableRows out, Softmax soft
   }
 }
 
-PIXART_CPU_CLONES void attention_backward(const Head& head, ConstRows out, Softmax softmax,
-                                          ConstRows gradient, const HeadGradients& to,
-                                          std::vector<float>& scratch) {
+template <int R>
+PIXART_INLINE void attend_backward(const Head& head, ConstRows out, Softmax softmax, ConstRows gradient,
+                                   const HeadGradients& to, std::vector<float>& scratch) {
   const int64_t size = head.size, width = padded(size), keys = head.keys;
   Parts parts(scratch);
   const int64_t q_at = parts.add(size * kLanes), down_at = parts.add(size * kLanes),
                 out_at = parts.add(size * kLanes), weights_at = parts.add(keys * kLanes),
                 slopes_at = parts.add(keys * kLanes), q_rows_at = parts.add(width * kLanes),
-                down_rows_at = parts.add(width * kLanes), k_at = parts.add(keys * width),
-                v_at = parts.add(keys * width);
+                down_rows_at = parts.add(width * kLanes), to_k_at = parts.add(keys * width),
+                to_v_at = parts.add(keys * width), k_at = parts.add(keys * copied_stride(size)),
+                v_at = parts.add(keys * copied_stride(size));
   float *const memory = parts.make(), *const q = memory + q_at, *const down = memory + down_at,
                *const own = memory + out_at, *const weights = memory + weights_at,
-               *const slopes = memory + slopes_at, *const to_k = memory + k_at, *const to_v = memory + v_at;
+               *const slopes = memory + slopes_at, *const to_k = memory + to_k_at,
+               *const to_v = memory + to_v_at;
+  const ConstRows k = copied(head.k, keys, size, memory + k_at),
+                  v = copied(head.v, keys, size, memory + v_at);
   std::fill_n(to_k, keys * width, 0.0F);
   std::fill_n(to_v, keys * width, 0.0F);
   const float scale = scale_of(head);
@@ -218,29 +234,45 @@ PIXART_CPU_CLONES void attention_backward(const Head& head, ConstRows out, Softm
     Vector agreement{};  // of the output and its gradient
     for (int64_t c = 0; c < size; ++c)
       agreement += vector_at(own + c * kLanes) * vector_at(down + c * kLanes);
-    multiply<Write::kNew>({head.k.data, head.k.stride, 1}, {q, kLanes}, {weights, kLanes}, keys, size);
-    multiply<Write::kNew>({head.v.data, head.v.stride, 1}, {down, kLanes}, {slopes, kLanes}, keys, size);
+    multiply<R, Write::kNew>({k.data, k.stride, 1}, {q, kLanes}, {weights, kLanes}, keys, size);
+    multiply<R, Write::kNew>({v.data, v.stride, 1}, {down, kLanes}, {slopes, kLanes}, keys, size);
     exponentials(weights, keys, scale, largest);
     for (int64_t j = 0; j < keys; ++j) {
       Vector &weight = vector_at(weights + j * kLanes), &slope = vector_at(slopes + j * kLanes);
       weight *= vector_at(inverse);
       slope = weight * (slope - agreement) * scale;
     }
-    multiply<Write::kNew>({head.k.data, 1, head.k.stride}, {slopes, kLanes}, {q, kLanes}, size, keys);
+    multiply<R, Write::kNew>({k.data, 1, k.stride}, {slopes, kLanes}, {q, kLanes}, size, keys);
     transpose({q, kLanes}, {to.q.data + first * to.q.stride, to.q.stride}, size, count);
     const ConstRows q_rows = whole_vectors(block(head.q), count, size, memory + q_rows_at),
                     down_rows = whole_vectors(block(gradient), count, size, memory + down_rows_at);
     for (int64_t c = 0; c < width; c += kLanes) {
-      multiply<Write::kAdd>({slopes, kLanes, 1}, {q_rows.data + c, q_rows.stride}, {to_k + c, width}, keys,
-                            count);
-      multiply<Write::kAdd>({weights, kLanes, 1}, {down_rows.data + c, down_rows.stride}, {to_v + c, width},
-                            keys, count);
+      multiply<R, Write::kAdd>({slopes, kLanes, 1}, {q_rows.data + c, q_rows.stride}, {to_k + c, width}, keys,
+                               count);
+      multiply<R, Write::kAdd>({weights, kLanes, 1}, {down_rows.data + c, down_rows.stride},
+                               {to_v + c, width}, keys, count);
     }
   }
   for (int64_t j = 0; j < keys; ++j) {
     std::copy_n(to_k + j * width, size, to.k.data + j * to.k.stride);
     std::copy_n(to_v + j * width, size, to.v.data + j * to.v.stride);
   }
+}
+
+}  // namespace
+
+PIXART_CPU_CLONES void attention(const Head& head, MutableRows out, Softmax softmax,
+                                 std::vector<float>& scratch) {
+  if (base::kHas32VectorRegisters) return attend<kRowsOf32Registers>(head, out, softmax, scratch);
+  attend<kRowsOf16Registers>(head, out, softmax, scratch);
+}
+
+PIXART_CPU_CLONES void attention_backward(const Head& head, ConstRows out, Softmax softmax,
+                                          ConstRows gradient, const HeadGradients& to,
+                                          std::vector<float>& scratch) {
+  if (base::kHas32VectorRegisters)
+    return attend_backward<kRowsOf32Registers>(head, out, softmax, gradient, to, scratch);
+  attend_backward<kRowsOf16Registers>(head, out, softmax, gradient, to, scratch);
 }
 
 }  // namespace pixart::nn::kernels

@@ -1,7 +1,8 @@
 """Golden cases of kind token_route: losses and gradients of a DiT and a PixArt whose image tokens skip blocks (TREAD,
 arXiv 2501.04765) or are left out (MaskDiT, arXiv 2306.09305; deferred: arXiv 2407.15811), written from the papers.
 
-Made with torch 2.11.0, safetensors 0.8.0.
+Made with torch 2.11.0, safetensors 0.8.0. The limits in case.json are the larger of those measured on an EPYC (Zen 4)
+and on a Xeon with AVX-512, whose products sum in another order.
 Run:  OMP_NUM_THREADS=1 python token_route.py OUT [--seed N]      (OUT holds the recorded cases dit/tiny and pixart/fixed)
 """
 import argparse
