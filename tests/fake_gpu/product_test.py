@@ -222,12 +222,12 @@ class Product(TestCase):
 
     def test_gradients_of_micro_batches_are_added_by_products(self):
         settings = ["transformer.hidden_size=48"] + transformers("precision=bfloat16")
-        whole = self.trained("whole", settings, TRANSFORMERS)
+        whole = self.trained("of_whole", settings, TRANSFORMERS)
         for name, more, ranks in (("of_parts", (), 1), ("of_parts_recomputed", ("activation_checkpointing=1",), 1), ("of_parts_on_two", (), 2)):
             result = self.trained(name, settings + transformers("micro_batch_size=2", *more), TRANSFORMERS, ranks=ranks)
             self.check_reports(result, ranks)
             self.compare(result, whole, BFLOAT16)
-            expected, norms = self.gradient_norms("whole"), self.gradient_norms(name)
+            expected, norms = self.gradient_norms("of_whole"), self.gradient_norms(name)
             self.assertEqual(set(norms), set(expected))
             for step, norm in norms.items():
                 self.assertAlmostEqual(norm / expected[step], 1, delta=0.01, msg=step)  # roundings of bfloat16
