@@ -18,7 +18,7 @@ at::Tensor in_type(const at::Tensor& tensor, at::ScalarType dtype);
 // Where a matrix product may add the gradient of a weight, of which autograd then sees nothing.
 struct GradientPlace {
   at::Tensor sum;     // float32, contiguous, of the weight's shape
-  bool adds = false;  // to what is there; otherwise there is no value yet
+  bool adds = false;  // the product adds to `sum`; false: it writes the first value
 };
 // Called by each product; without a place, autograd shall have this gradient.
 using GradientPlaces = std::function<std::optional<GradientPlace>()>;
