@@ -26,8 +26,8 @@ TINY = {"sources.scenes.count": 96, "transformer.hidden_size": 32, "transformer.
 
 def autoencoder(setup):
     """The run that trains the demo's autoencoder, which all other runs of the drawn scenes read."""
-    sets = {"stages.autoencoder.steps": 4, "stages.autoencoder.batch_size": 4, "sources.scenes.count": 96} if setup.quick else {}
-    return Run("autoencoder", "configs/demo/scenes.yaml", {"autoencoder": 80}, sets, curve=False)
+    sets = {"stages.autoencoder.steps": 4, "stages.autoencoder.batch_size": 4, "sources.scenes.count": 96, "sources.shaded.count": 96} if setup.quick else {}
+    return Run("autoencoder", "configs/demo/scenes.yaml", {"autoencoder": 150}, sets, curve=False)
 
 
 def lists(values):
