@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <filesystem>
 #include <new>
@@ -24,6 +25,10 @@ namespace {
 constexpr const char* kMemoryRemedy =
     "Lower micro_batch_size or loader.threads, set activation_checkpointing: 1, or with several ranks "
     "optimizer.shard; `pixart plan RUN.yaml` says what a stage needs.";
+constexpr const char* kMemoryRemedyWithoutRun =
+    "Start fewer processes at a time, or raise the limit of memory of this one.";
+
+std::atomic<bool> has_run = true;
 
 // LibTorch on a CPU, LibTorch on a GPU, oneDNN, OpenCV.
 constexpr std::array<std::string_view, 5> kMemoryWords = {"DefaultCPUAllocator: ", "not enough memory",
@@ -58,7 +63,8 @@ std::string memory_text(std::string_view words) {
   const std::string asked = wanted > 0 ? fmt::format("{} were asked for", human_bytes(wanted))
                                        : std::string(words.substr(0, words.find('\n')));
   return fmt::format("there is too little memory: {}; {} of main memory are free{}. {}", asked,
-                     human_bytes(available_memory_bytes()), limit_text(), kMemoryRemedy);
+                     human_bytes(available_memory_bytes()), limit_text(),
+                     has_run ? kMemoryRemedy : kMemoryRemedyWithoutRun);
 }
 
 std::string thread_text() {
@@ -92,6 +98,8 @@ Failure of_path(const std::filesystem::path& path, int error) {
 }
 
 }  // namespace
+
+void set_remedies_of_run(bool are_named) { has_run = are_named; }
 
 bool is_shortage(const std::exception& error) {
   if (is_of_memory(error)) return true;

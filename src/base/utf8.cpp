@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "pixart/base/error.h"
+
 namespace pixart {
 
 namespace {
@@ -57,6 +59,12 @@ bool is_utf8(std::string_view text) {
 }
 
 bool is_ascii(std::string_view text) { return after_ascii(text, 0) == text.size(); }
+
+bool is_utf16(std::string_view text) { return text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF"); }
+
+void refuse_utf16(std::string_view text, const std::string& name) {
+  if (is_utf16(text)) throw UserError(name + " is UTF-16. Save it as UTF-8.");
+}
 
 std::string replace_invalid_utf8(std::string_view bytes) {
   std::string text;

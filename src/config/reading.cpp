@@ -103,6 +103,9 @@ class Checker {
     }
     std::string problem = read_scalar(node, expected.type.kind, value);
     if (problem.empty()) problem = check_rule(expected.rule, value);
+    const auto* text = std::get_if<std::string>(&value.data);
+    if (problem.empty() && expected.rule.is_required && text != nullptr && text->empty())
+      problem = "is empty (write one " + type_name(expected.type) + ")";
     return problem.empty() ? value : report(node, expected, problem);
   }
 
@@ -122,6 +125,10 @@ class Checker {
       const std::string key = element_name(name != nullptr ? name->text : "", i);
       items.push_back(read(child, {element, expected.rule, element.fresh, path_below(expected.path, key)}));
       value.is_correct = value.is_correct && items.back().is_correct;
+    }
+    if (items.empty() && expected.rule.is_required) {
+      report_.add(node.place, expected.path, "the list is empty (write one element or more)");
+      value.is_correct = false;
     }
     const auto length = expected.rule.length;
     if (length && items.size() != *length) {
@@ -199,8 +206,41 @@ Reading::Reading(const std::string& yaml, Report report, const Type& type) : rep
   value_ = Checker(report_).read(root, {type, Rule{}, type.fresh, ""});
 }
 
+namespace {
+
+bool begins_with_path(const std::string& problem, const std::string& path) {
+  return problem.size() > path.size() && problem.starts_with(path) &&
+         problem.compare(path.size(), 2, ": ") == 0;
+}
+
+// The struct inside `value` with whose path the problem begins, or null. The element of a list is named by its path, or by
+// its index in place of its name; sets `length` to that of the text that names it.
+const Value* named_inside(const Value& value, const std::string& problem, size_t& length) {
+  const auto* items = std::get_if<std::vector<Value>>(&value.data);
+  if (items == nullptr) return nullptr;
+  for (size_t i = 0; i < items->size(); ++i) {
+    const Value& item = (*items)[i];
+    const std::string parent = item.path.substr(0, item.path.rfind('.') + 1);
+    for (const auto& path : {item.path, parent + std::to_string(i)})
+      if (!item.path.empty() && begins_with_path(problem, path)) {
+        length = path.size() + 2;
+        return &item;
+      }
+    if (const Value* found = named_inside(item, problem, length)) return found;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+// A problem of a struct may concern one inside it, with whose path it then begins.
 void Reading::add(const Value& of, const std::vector<std::string>& problems) {
-  for (const auto& problem : problems) report_.add(of.place, of.path, problem);
+  for (const auto& problem : problems) {
+    size_t length = 0;
+    const Value* inner = named_inside(of, problem, length);
+    const Value& place = inner != nullptr ? *inner : of;
+    report_.add(place.place, place.path, problem.substr(length));
+  }
 }
 
 }  // namespace pixart::config::internal

@@ -17,8 +17,10 @@ void Report::add(const Place& place, const std::string& path, const std::string&
   const bool is_override = place.override_index >= 0;
   const std::string where = is_override ? "--set " + shortened(overrides_[size_t(place.override_index)])
                                         : fmt::format("{}:{}", name_, place.line);
-  problems_.push_back(
-      {place, fmt::format("{}: {}{}{}", where, shortened(path), path.empty() ? "" : ": ", what)});
+  const std::string text = fmt::format("{}: {}{}{}", where, shortened(path), path.empty() ? "" : ": ", what);
+  for (const auto& problem : problems_)
+    if (problem.text == text) return;
+  problems_.push_back({place, text});
 }
 
 void Report::throw_if_any() const {

@@ -13,10 +13,6 @@ namespace pixart::data {
 
 namespace {
 
-bool is_utf16(const std::string& text) {
-  return text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF");
-}
-
 // Reads the text from the quote at `at` to the next one, and moves `at` past that. Nothing if the quote or
 // its end is missing, or for an escape that Python does not write into a usual text.
 std::optional<std::string> read_quoted(std::string_view text, size_t& at) {
@@ -71,7 +67,9 @@ std::optional<ReadFault> clean_caption_text(std::string& text) {
                                                });
              control != text.end()) {
     fault = {Reason::kBadCaptionText,
-             fmt::format("control character 0x{:02x} at byte {}", uint8_t(*control), control - text.begin())};
+             fmt::format("{}control character 0x{:02x} at byte {}",
+                         *control == kLoneHalf ? "half of a surrogate pair, or " : "", uint8_t(*control),
+                         control - text.begin())};
   }
   if (fault) {
     text.clear();

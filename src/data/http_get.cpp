@@ -24,6 +24,7 @@ using FaultKind = HttpFault::Kind;
 
 constexpr double kGrace = 5;     // seconds of a request that fails, after which a request to stop ends it
 constexpr int kMostMisfits = 3;  // answers that do not fit, until the server is not believed any more
+constexpr uint64_t kLargestFile = uint64_t{1} << 44;  // what a server may claim; more than any shard has
 
 // Faults that every attempt would meet.
 bool is_final(CURLcode code) {
@@ -105,7 +106,7 @@ class Conversation {
     const auto range = transfer.range();
     const bool is_encoded = !transfer.head.encoding.empty() && transfer.head.encoding != "identity";
     if (transfer.is_misfit || !range || is_encoded || (!range->total && known_ == nullptr)) {
-      what_ = is_encoded ? "the answer is compressed" : "the answer is not the part that was asked for";
+      what_ = is_encoded ? "the answer is compressed" : "the answer is not " + part_of(transfer);
       if (++misfits_ >= kMostMisfits)
         fail(FaultKind::kUnusable, what_,
              "Is a proxy between this machine and the server that changes answers?");
@@ -113,6 +114,11 @@ class Conversation {
     }
     const FileIdentity identity{.bytes = range->total ? *range->total : known_->bytes,
                                 .validator = transfer.head.validator()};
+    if (identity.bytes > kLargestFile)
+      fail(FaultKind::kUnusable,
+           fmt::format("the server says that the file has {} bytes ({}), and no shard may have more than {}",
+                       identity.bytes, human_bytes(identity.bytes), human_bytes(kLargestFile)),
+           "Check the address, and what the server says as Content-Range.");
     if (known_ != nullptr && identity.bytes != known_->bytes)
       fail_changed(fmt::format("it had {} bytes and has {}", known_->bytes, identity.bytes));
     if (known_ != nullptr && identity.validator != known_->validator)
@@ -121,6 +127,12 @@ class Conversation {
     if (code == CURLE_OK && transfer.got == transfer.count) return identity;
     what_ = transfer.is_stalled ? "the transfer stalls" : "the answer is cut off";
     return std::nullopt;
+  }
+
+  std::string part_of(const Transfer& transfer) const {
+    return fmt::format("the part that was asked for (bytes {} to {}{})", transfer.offset,
+                       transfer.offset + transfer.count - 1,
+                       known_ == nullptr ? "" : fmt::format(" of {}, as the server said", known_->bytes));
   }
 
   [[noreturn]] void fail_changed(const std::string& how) const {

@@ -138,6 +138,25 @@ std::string hint_of_unread_files(const fs::path& folder) {
       name_some(names));
 }
 
+// Texts next to the image that belong to no image, such as 0.jpeg.txt.
+std::string hint_of_other_texts(const fs::path& image) {
+  std::set<std::string> stems;
+  std::vector<fs::path> texts;
+  std::error_code error;
+  for (fs::directory_iterator at(image.parent_path(), error), end; !error && at != end; at.increment(error)) {
+    if (has_image_ending(at->path())) stems.insert(at->path().stem());
+    if (file_ending(at->path()) == ".txt") texts.push_back(at->path());
+  }
+  std::vector<std::string> names;
+  for (const auto& text : texts)
+    if (stems.count(text.stem()) == 0) names.push_back(text.filename());
+  std::sort(names.begin(), names.end());
+  if (names.empty()) return {};
+  return fmt::format(" These .txt files belong to no image: {}. The caption of {} is {}.", name_some(names),
+                     image.filename().string(),
+                     fs::path(image.filename()).replace_extension(".txt").string());
+}
+
 // The images of all included sub-folders, or of the whole folder, each once, sorted.
 ListedImages list_included(const SourceConfig& config, Links& links, ListingWatch& watch,
                            Problems& problems) {
@@ -174,9 +193,10 @@ Listing list_image_folder(const SourceConfig& config, ListingWatch& watch) {
     add_captioned(config, images, links, watch, listing);
   else
     add_prompted(config, images, listing);
-  bool lacks = false;
-  for (int64_t row = 0; row < listing.size(); ++row) lacks = lacks || !listing.has_texts(row);
-  if (lacks) listing.hint = hint_of_unread_files(config.path);
+  int64_t first = 0;  // without a caption
+  while (first < listing.size() && listing.has_texts(first)) ++first;
+  if (first < listing.size())
+    listing.hint = hint_of_unread_files(config.path) + hint_of_other_texts(listing.image_file(first));
   links.add_to(problems);
   if (is_empty && problems.empty()) {
     const auto hint = hint_of_saved_dataset(config.path);

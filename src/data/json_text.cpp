@@ -5,6 +5,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "pixart/base/error.h"
 #include "pixart/data/python_json.h"
 
 namespace pixart::data {
@@ -32,8 +33,8 @@ unsigned escape_at(std::string_view json, size_t at) {
 bool is_first_half(unsigned value) { return value >= 0xD800 && value <= 0xDBFF; }
 bool is_second_half(unsigned value) { return value >= 0xDC00 && value <= 0xDFFF; }
 
-// Writes \u0000 in place of each escape that is one half of a character without the other, which Python's json takes.
-// As a control character it is refused in captions and paths, and no other field matters.
+// Writes kLoneHalf in place of each escape that is one half of a character without the other, which Python's json
+// takes. As a control character it is refused in captions and paths, and no other field matters.
 bool blank_lone_halves(std::string& json) {
   constexpr size_t kEscape = 6;
   bool found = false;
@@ -43,7 +44,7 @@ bool blank_lone_halves(std::string& json) {
     if (is_first_half(value) && is_second_half(escape_at(json, i + kEscape))) {
       i += 2 * kEscape - 1;
     } else if (is_first_half(value) || is_second_half(value)) {
-      json.replace(i + 2, kEscape - 2, "0000");
+      json.replace(i + 2, kEscape - 2, fmt::format("{:04x}", int(kLoneHalf)));
       i += kEscape - 1;
       found = true;
     } else {
@@ -73,6 +74,8 @@ bool blank_python_numbers(std::string& json) {
 }
 
 nlohmann::json parse_json(const std::string& text) {
+  // The parser takes a NUL for the end, and would pass over what follows.
+  if (text.find('\0') != std::string::npos) return nlohmann::json(nlohmann::json::value_t::discarded);
   auto value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!value.is_discarded()) return value;
   std::string changed = text;

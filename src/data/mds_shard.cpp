@@ -109,11 +109,11 @@ std::string remedy(const std::string& compression, const std::string& ending) {
       tool->second);
 }
 
-// One entry of an index, or what is wrong with it.
+// The entry of shard `number` in an index, or what is wrong with it.
 class Entry {
  public:
-  Entry(const fs::path& root, const fs::path& folder, const json& entry)
-      : root_(root), folder_(folder), entry_(entry) {}
+  Entry(const fs::path& root, const fs::path& folder, const json& entry, size_t number)
+      : root_(root), folder_(folder), entry_(entry), number_(number) {}
 
   MdsShard shard() const {
     const std::string format = text_of(entry_, "format");
@@ -125,9 +125,12 @@ class Entry {
     shard.samples = number_of(entry_, "samples");
     shard.columns = columns_in(entry_);
     const std::string name = text_of(raw, "basename");
-    if (shard.samples < 0 || shard.columns.empty() || number_of(raw, "bytes") < 0 || !is_inside(name))
-      throw UserError(
-          "an entry of shards lacks valid column_names, column_encodings, column_sizes, samples or raw_data");
+    require(shard.samples >= 0, "samples is not a whole number from 0 on");
+    require(!shard.columns.empty(),
+            "column_names, column_encodings and column_sizes are not lists of one length");
+    require(number_of(raw, "bytes") >= 0, "raw_data.bytes is not a whole number from 0 on");
+    require(!name.empty(), "raw_data.basename is missing");
+    require(is_inside(name), fmt::format("raw_data.basename '{}' leads out of the folder", name));
     shard.file = folder_ / name;
     shard.bytes = uint64_t(number_of(raw, "bytes"));
     shard.name = shard.file.lexically_relative(root_).generic_string();
@@ -136,6 +139,10 @@ class Entry {
   }
 
  private:
+  void require(bool is_good, const std::string& otherwise) const {
+    if (!is_good) throw UserError(fmt::format("shard {}: {}", number_, otherwise));
+  }
+
   void check_file(const MdsShard& shard) const {
     std::error_code error;
     const auto bytes = fs::file_size(shard.file, error);
@@ -159,6 +166,7 @@ class Entry {
 
   const fs::path &root_, &folder_;
   const json& entry_;
+  size_t number_;  // from 0
 };
 
 }  // namespace
@@ -237,9 +245,10 @@ std::vector<MdsShard> list_mds(const std::string& subject, const fs::path& folde
     try {
       const json content = parse_index(index);
       if (content.is_null()) throw UserError("it is not an index of MDS shards (version, shards)");
-      for (const auto& entry : content["shards"]) {
+      const json& entries = content["shards"];
+      for (size_t i = 0; i < entries.size(); ++i) {
         try {
-          shards.push_back(Entry(folder, index.parent_path(), entry).shard());
+          shards.push_back(Entry(folder, index.parent_path(), entries[i], i).shard());
         } catch (const MachineFault&) {
           throw;
         } catch (const UserError& error) {

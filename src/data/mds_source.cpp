@@ -187,7 +187,9 @@ class MdsRows {
     rows.has_captions = !captions_.empty() || !label_ || !config.captions.empty();
     rows.read = [this](int64_t row) { return read(row); };
     if (label_) rows.label = [this](int64_t row) { return label(row); };
-    return list_placed(config, rows, watch);
+    auto listing = list_placed(config, rows, watch);
+    listing.hint = hint_;
+    return listing;
   }
 
  private:
@@ -211,6 +213,7 @@ class MdsRows {
     auto fields = configured_captions(config);
     const std::string caption = default_caption(chooser.columns());
     if (config.captions.empty() && !caption.empty()) fields = {{"caption", caption}};
+    hint_ = hint_of_columns(config, fields, chooser.shown());
     for (const auto& [kind, field] : fields)
       captions_.emplace_back(kind, chooser.choose("captions: " + kind, field, is_caption, "str or json"));
     if (!config.label_column.empty())
@@ -309,6 +312,7 @@ class MdsRows {
   Chosen image_;
   std::vector<std::pair<std::string, Chosen>> captions_;
   std::optional<Chosen> label_, key_;
+  std::string hint_;  // about missing captions
 };
 
 }  // namespace

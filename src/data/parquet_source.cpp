@@ -181,6 +181,7 @@ class ParquetRows {
     if (!bytes_) rows.look_at_image = [this](PlacedRow& row) { look_at_image(row); };
     rows.refuse = [this](const fs::path& link) { links_.admit(link); };
     auto listing = list_placed(config, rows, watch);
+    listing.hint = hint_;
     links_.throw_if_any();
     return listing;
   }
@@ -199,6 +200,7 @@ class ParquetRows {
   void choose(const SourceConfig& config) {
     const Choice choice = choose_columns(config, table_);
     const auto columns = table_.columns();
+    hint_ = hint_of_columns(config, choice.captions, shown_columns(table_, columns));
     if (!choice.image.bytes.empty()) bytes_ = table_.choose(choice.image.bytes);
     if (!choice.image.path.empty()) path_ = table_.choose(choice.image.path);
     for (const auto& [kind, field] : choice.captions) captions_.emplace_back(kind, table_.choose(field));
@@ -259,12 +261,12 @@ class ParquetRows {
 
   // The path below `images`, or below the folder of all files.
   std::string path_key(int64_t row, const std::string& name) const {
-    constexpr const char* kField = "path";
+    const std::string& field = table_.name_of(*path_);
     const fs::path folder =
         images_.empty() ? table_.files()[table_.place_of(row).file].parent_path() : images_;
-    const nlohmann::json field = {{kField, text_in(row, *path_, "the path of the image")}};
+    const nlohmann::json fields = {{field, text_in(row, *path_, "the path of the image")}};
     std::string key = name;
-    if (auto fault = path_in(field, kField, folder, key)) throw ReadFault(*fault);
+    if (auto fault = path_in(fields, field, folder, key)) throw ReadFault(*fault);
     std::error_code error;
     if (key.find('\\') != std::string::npos && !fs::exists(folder / key, error))  // as Windows writes paths
       std::replace(key.begin(), key.end(), '\\', '/');
@@ -272,7 +274,8 @@ class ParquetRows {
         images_.empty() ? (folder / key).lexically_relative(base_).generic_string() : key;
     const bool is_inside = !below.empty() && !below.starts_with("../");
     if (!is_inside)
-      throw ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", key, folder.string())};
+      throw ReadFault{Reason::kPathOutside,
+                      fmt::format("{} is not below {}", shortened(key), folder.string())};
     return below;
   }
 
@@ -284,7 +287,7 @@ class ParquetRows {
     if (::stat(file.c_str(), &status) != 0) {
       check_machine(file, errno);
       if (errno == ENOENT || errno == ENOTDIR)
-        row.fault = {Reason::kMissingFile, "missing file " + file.string()};
+        row.fault = {Reason::kMissingFile, "missing file " + shortened(file.string())};
       else
         row.fault = {Reason::kUnreadableFile, std::strerror(errno)};
     } else if (!S_ISREG(status.st_mode)) {
@@ -339,6 +342,7 @@ class ParquetRows {
   std::optional<size_t> bytes_, path_, key_, label_;  // numbers of chosen columns
   std::vector<std::pair<std::string, size_t>> captions_;
   std::vector<std::string> class_names_;
+  std::string hint_;  // about missing captions
 };
 
 }  // namespace

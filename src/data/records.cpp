@@ -9,6 +9,7 @@
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "placed_rows.h"
+#include "row_fields.h"
 #include "sources.h"
 
 namespace pixart::data {
@@ -34,6 +35,16 @@ void check_keys(Listing& listing) {
                                 .detail = "an earlier sample has this key"});
 }
 
+// Where the captions of this type of source are put.
+std::string remedy_for(const SourceConfig& config) {
+  if (config.type == "image_folder") return "Give each one a .txt file of the same name with a line of text";
+  if (config.type == "webdataset")
+    return "Give each one a .txt member, or name another member, or a field of its .json, under captions";
+  if (config.type == "table" || config.type == "parquet" || config.type == "mds")
+    return "Name the column of the captions under captions, or fill its cells";
+  return "Give each one a caption";
+}
+
 void check_missing_captions(const SourceConfig& config, Listing& listing) {
   const auto is_rejected = listing.rejected_rows();
   constexpr size_t kMostNamed = 20;
@@ -57,11 +68,7 @@ void check_missing_captions(const SourceConfig& config, Listing& listing) {
                                        missing, listing.size(), name_some(names),
                                        more > 0 ? fmt::format(" and {} more", more) : "", listing.hint);
   if (config.missing_caption == MissingCaption::kError)
-    throw UserError(what +
-                    (listing.placed_sizes
-                         ? " Name their column under captions, or set missing_caption to skip or empty."
-                         : " Give each one (image_folder: a .txt file of the same name with a line of "
-                           "text), or set missing_caption to skip or empty."));
+    throw UserError(fmt::format("{} {}, or set missing_caption to skip or empty.", what, remedy_for(config)));
   if (share > config.missing_caption_share)
     throw UserError(
         fmt::format("{} That is {:.2f} %, more than missing_caption_share = {} allows; raise it if this is "
@@ -101,7 +108,7 @@ void require_usable(const SourceConfig& config, Listing& listing) {
   if (int64_t(listing.rejected.size()) < listing.size()) return;
   const auto& first = listing.rejected.front();
   throw UserError(fmt::format("{}: none of {} samples can be used; the first is {}: {}.{}{}",
-                              subject_of(config), listing.size(), printable(first.key),
+                              subject_of(config), listing.size(), printable(shortened(first.key)),
                               printable(first.detail), number_with(first.detail, listing),
                               reasons_of(listing.rejected)));
 }

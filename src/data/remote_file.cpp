@@ -59,7 +59,6 @@ const FileIdentity& RemoteFile::identity() const {
           name());
     shard_ = shard_of(found);
     cache_->use(shard_);
-    sums_.resize((found.bytes + kPieceBytes - 1) / kPieceBytes);
     identity_ = found;
   } catch (const HttpFault& fault) {
     if (is_of_config(fault)) throw;
@@ -124,6 +123,7 @@ std::string RemoteFile::fetch_piece(uint64_t piece) const {
 void RemoteFile::compare_with_earlier(uint64_t piece, const std::string& content) const {
   const uint32_t sum = formats::crc32c(content);
   const std::scoped_lock lock(mutex_);
+  if (sums_.size() <= piece) sums_.resize(piece + 1);
   if (sums_[piece] && *sums_[piece] != sum)
     throw HttpFault(
         FaultKind::kChanged,

@@ -45,7 +45,7 @@ class RemoteFile {
   mutable std::mutex mutex_;
   mutable std::optional<FileIdentity> identity_;
   mutable CachedShard shard_;
-  mutable std::vector<std::optional<uint32_t>> sums_;  // of the pieces that were fetched
+  mutable std::vector<std::optional<uint32_t>> sums_;  // of pieces up to the last that was fetched
 };
 
 // Makes the file known to this process under the path that it returns; if it is known already, with the newer

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <system_error>
 
@@ -10,6 +11,7 @@
 #include "listing.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/words.h"
+#include "table_files.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -89,7 +91,7 @@ FoundFile find_file(const Listing& listing, int64_t row) {
   }
   found.is_link = status.is_link;
   if (status.is_missing())
-    found.fault = {Reason::kMissingFile, "missing file " + found.file.string()};
+    found.fault = {Reason::kMissingFile, "missing file " + shortened(found.file.string())};
   else if (status.error != 0)
     found.fault = {Reason::kUnreadableFile, std::generic_category().message(status.error)};
   else if (!status.is_regular)
@@ -100,7 +102,28 @@ FoundFile find_file(const Listing& listing, int64_t row) {
   return found;
 }
 
+// Whether a text where a path should be is an image in letters.
+bool looks_like_base64(const std::string& text) {
+  constexpr size_t kLongestPath = 250;  // without a dot
+  if (text.starts_with("data:image/")) return true;
+  return text.size() > kLongestPath && std::all_of(text.begin(), text.end(), [](char c) {
+           return std::isalnum(uint8_t(c)) != 0 ||
+                  std::string_view("+/=-_\r\n").find(c) != std::string_view::npos;
+         });
+}
+
 }  // namespace
+
+std::string shortened(const std::string& text) {
+  constexpr size_t kLongest = 250, kBegin = 80, kEnd = 40;
+  if (text.size() <= kLongest) return text;
+  const auto whole_character = [&](size_t at) {
+    while (at > 0 && (uint8_t(text[at]) & 0xC0) == 0x80) --at;
+    return at;
+  };
+  return fmt::format("{}...{} ({} bytes)", text.substr(0, whole_character(kBegin)),
+                     text.substr(whole_character(text.size() - kEnd)), text.size());
+}
 
 std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& field, const fs::path& root,
                                  std::string& key) {
@@ -111,13 +134,19 @@ std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& f
     return ReadFault{Reason::kBadRow,
                      fmt::format("'{}': expected a path, got {}", field, found->type_name())};
   const auto& text = found->get_ref<const std::string&>();
+  if (looks_like_base64(text))
+    return ReadFault{
+        Reason::kBadRow,
+        fmt::format("'{}' looks like base64, not like a path: store the bytes of the image, as a file, "
+                    "in a .tar file or in a column of a .parquet file",
+                    field)};
   if (std::any_of(text.begin(), text.end(), [](char c) { return uint8_t(c) < 0x20 || c == 0x7F; }))
     return ReadFault{Reason::kBadRow, fmt::format("'{}' holds control characters", field)};
   if (text.starts_with("http://") || text.starts_with("https://"))
     return ReadFault{Reason::kMissingFile, "the path is a web address; download the images first"};
   const fs::path path = below(root, text);
   if (path.empty())
-    return ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", text, root.string())};
+    return ReadFault{Reason::kPathOutside, fmt::format("{} is not below {}", shortened(text), root.string())};
   key = path.generic_string();
   return std::nullopt;
 }
@@ -126,6 +155,17 @@ std::string no_such_column(const std::string& key, const std::string& column,
                            const std::vector<std::string>& shown, const std::vector<std::string>& known) {
   return fmt::format("{}: there is no column '{}'; the columns are {}.{}", key, column, name_some(shown),
                      did_you_mean(column, known));
+}
+
+std::string hint_of_columns(const SourceConfig& config, const std::vector<CaptionField>& captions,
+                            const std::vector<std::string>& shown) {
+  std::vector<std::string> fields;
+  for (const auto& caption : captions) fields.push_back(caption.field);
+  if (fields.empty() && !config.captions.empty()) return "";  // they come from other files
+  const std::string which =
+      fields.empty() ? "No column is called " + join({kCaptionColumns.begin(), kCaptionColumns.end()}, ", ")
+                     : "Captions are read from " + name_some(fields);
+  return fmt::format(" {}; the columns are {}.", which, name_some(shown));
 }
 
 std::vector<CaptionField> configured_captions(const SourceConfig& config) {

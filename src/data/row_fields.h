@@ -13,6 +13,9 @@
 
 namespace pixart::data {
 
+// What a message shows of a text of a file: of a long one its beginning and its end.
+std::string shortened(const std::string& text);
+
 // Sets `key` to the path in `field`, relative to `root`, normalised, with '/'. No path may leave `root`;
 // absolute paths must be below it, as written or when links are followed. Otherwise returns what is wrong.
 std::optional<ReadFault> path_in(const nlohmann::json& row, const std::string& field,
@@ -30,6 +33,10 @@ std::vector<CaptionField> configured_captions(const SourceConfig& config);
 // is proposed.
 std::string no_such_column(const std::string& key, const std::string& column,
                            const std::vector<std::string>& shown, const std::vector<std::string>& known);
+
+// For the message about missing captions: the columns of these captions, and all columns.
+std::string hint_of_columns(const SourceConfig& config, const std::vector<CaptionField>& captions,
+                            const std::vector<std::string>& shown);
 
 // Appends the captions that the row of file number `file` has, or returns what is wrong: a value that is neither
 // a text nor a list of texts. The texts of a list are captions of one kind.

@@ -11,6 +11,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/machine_fault.h"
+#include "pixart/base/print.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/image_file.h"
@@ -293,6 +294,24 @@ std::optional<MemberName> split_member_name(std::string_view name) {
   for (char& c : result.extension)
     if (c >= 'A' && c <= 'Z') c = char(c - 'A' + 'a');
   return result;
+}
+
+std::string hint_of_members(const fs::path& shard, const std::string& key) {
+  const TarFile file = open_archive(shard);
+  std::vector<std::string> members, fields;
+  for (const auto& entry : file.index().entries) {
+    const auto name = split_member_name(entry.name);
+    if (!name || name->key != key) continue;
+    members.push_back("." + name->extension);
+    if (name->extension != "json" || entry.bytes > kLargestJson) continue;
+    const json content = parse_json(file.read(entry));
+    if (!content.is_object()) continue;
+    for (const auto& [field, value] : content.items()) fields.push_back(field);
+  }
+  if (members.empty()) return "";
+  return fmt::format(
+      " The members of {} are {}{}.", printable(key), name_some(members),
+      fields.empty() ? "" : fmt::format("; the fields of its .json are {}", name_some(fields)));
 }
 
 Listing list_shard(const fs::path& shard, const ShardRules& rules) {

@@ -24,4 +24,7 @@ struct ShardRules {
 // The samples of the shard in its order. Throws UserError if the shard is not a readable tar file.
 Listing list_shard(const std::filesystem::path& shard, const ShardRules& rules);
 
+// For the message about missing captions: the members of a sample, and the fields of its .json. "" if none is found.
+std::string hint_of_members(const std::filesystem::path& shard, const std::string& key);
+
 }  // namespace pixart::data

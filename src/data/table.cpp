@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "pixart/base/log.h"
+#include "pixart/base/machine_fault.h"
 #include "pixart/base/words.h"
 #include "pixart/data/table_rows.h"
 #include "row_fields.h"
@@ -21,16 +22,25 @@ namespace {
 
 constexpr int64_t kMostClasses = 1'000'000;
 
-// The first rows of all files.
-TableStart start_of_all(const std::vector<fs::path>& tables) {
+// The first rows of all files. Throws one UserError that names the files which are no tables.
+TableStart start_of_all(const SourceConfig& config, const std::vector<fs::path>& tables) {
   TableStart all;
+  Problems problems;
   for (const auto& table : tables) {
-    TableStart one = start_of(table);
-    all.columns.merge(one.columns);
-    all.rows += one.rows;
-    all.bad += one.bad;
-    if (all.first_fault.empty()) all.first_fault = one.first_fault;
+    try {
+      TableStart one = start_of(table);
+      all.columns.merge(one.columns);
+      all.rows += one.rows;
+      all.bad += one.bad;
+      if (all.first_fault.empty()) all.first_fault = one.first_fault;
+      if (!one.remedy.empty()) problems.add(one.remedy);
+    } catch (const MachineFault&) {
+      throw;
+    } catch (const UserError& error) {
+      problems.add(error.what());
+    }
   }
+  problems.throw_if_any(subject_of(config));
   return all;
 }
 
@@ -111,8 +121,8 @@ void set_labels(Listing& listing, const std::vector<std::string>& texts,
          .key = std::string(listing.key(int64_t(i))),
          .offset = offsets[i],
          .reason = Reason::kBadLabel,
-         .detail = fmt::format("label {} is not a number from 0 to {}, as most labels are", texts[numbers[i]],
-                               kMostClasses - 1)});
+         .detail = fmt::format("label {} is not a number from 0 to {}, as most labels are",
+                               shortened(texts[numbers[i]]), kMostClasses - 1)});
   }
   for (int64_t i = 0; are_numbers && i <= largest; ++i) names.push_back(std::to_string(i));
 }
@@ -193,12 +203,13 @@ Listing list_table(const SourceConfig& config, ListingWatch& watch) {
     watch.reads(table.parent_path());
   }
   links.throw_if_any();
-  const TableStart start = start_of_all(tables);
+  const TableStart start = start_of_all(config, tables);
   const TableColumns columns = choose_columns(config, start);
   TableListing rows{.known = start.columns};
   rows.listing.type = "table";
   read_tables(config, tables, columns, watch, rows);
   check_columns(config, columns, rows.known);
+  rows.listing.hint = hint_of_columns(config, columns.captions, {rows.known.begin(), rows.known.end()});
   if (!columns.label.empty()) set_labels(rows.listing, rows.texts.texts(), rows.labels, rows.offsets);
   first_samples(rows, config.max_samples);
   find_files(config, rows.listing, rows.offsets, links, watch);

@@ -3,6 +3,7 @@
 #include <glob.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "file_ending.h"
 #include "pixart/base/error.h"
@@ -10,6 +11,7 @@
 #include "pixart/base/words.h"
 #include "pixart/data/table_rows.h"
 #include "sources.h"
+#include "splits.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -54,6 +56,24 @@ std::vector<fs::path> matching(const std::string& pattern) {
   return tables;
 }
 
+// What to do with a file of JSON of which no line is an object; "" if its beginning does not tell.
+std::string remedy_of_json(const fs::path& table) {
+  std::string start(4096, '\0');
+  std::ifstream file(table, std::ios::binary);
+  file.read(start.data(), std::streamsize(start.size()));
+  start = trimmed(start.substr(0, size_t(file.gcount())), "\xEF\xBB\xBF \t\r\n");
+  const size_t second = start.find_first_not_of(kBlanks, 1);
+  if (start.starts_with('[') && second != std::string::npos && start[second] == '{')
+    return fmt::format(
+        "{0} is one JSON list. Write each of its objects in a line: jq -c '.[]' {0} > rows.jsonl",
+        table.string());
+  if (start.starts_with('{') && trimmed(start.substr(0, start.find('\n'))) == "{")
+    return fmt::format(
+        "the objects of {0} take several lines. Write each in one line: jq -c . {0} > rows.jsonl",
+        table.string());
+  return "";
+}
+
 // Leaves out files such as scores or logs, unless nothing would be left.
 std::vector<fs::path> with_images(const std::vector<fs::path>& tables, const SourceConfig& config) {
   std::vector<fs::path> kept;
@@ -94,6 +114,8 @@ TableStart start_of(const fs::path& table) {
       start.first_fault = fmt::format("{} line {}: {}", table.filename().string(), row.line, row.fault);
     return ++start.rows < kRowsAtStart;
   });
+  if (start.rows > 0 && start.bad == start.rows && has_json_lines(table))
+    start.remedy = remedy_of_json(table);
   return start;
 }
 
@@ -117,8 +139,10 @@ std::vector<fs::path> find_tables(const SourceConfig& config) {
     throw UserError(
         fmt::format("{}: found no .jsonl, .ndjson, .csv or .tsv file of that name or in that folder.",
                     subject_of(config)));
-  const bool is_folder = fs::is_directory(config.path, error);
-  return is_folder && tables.size() > 1 ? with_images(tables, config) : tables;
+  if (!fs::is_directory(config.path, error)) return tables;
+  if (tables.size() > 1) tables = with_images(tables, config);
+  require_one_whole_split(subject_of(config), config.path, tables);
+  return tables;
 }
 
 }  // namespace pixart::data

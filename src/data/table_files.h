@@ -31,6 +31,7 @@ struct TableStart {
   int64_t rows = 0, bad = 0;
   std::string first_fault = {};  // with the name of the file and the line
   bool names_images = false;     // a value ends as the name of an image does
+  std::string remedy = {};       // what to do with a file of JSON that has no object in a line
   // All rows seen were read and no column names an image.
   bool lists_no_images(const std::string& image_column) const;
 };
@@ -42,7 +43,8 @@ TableStart start_of(const std::filesystem::path& table);
 std::vector<std::filesystem::path> tables_of(const std::filesystem::path& folder);
 
 // The file, the tables of the folder, or the files that a glob matches; sorted. Of a folder with several,
-// those that list no images are left out, with a warning. Throws UserError if there are none.
+// those that list no images are left out, with a warning. Throws UserError if there are none, or if those of a folder
+// are of several splits (splits.h).
 std::vector<std::filesystem::path> find_tables(const SourceConfig& config);
 
 }  // namespace pixart::data

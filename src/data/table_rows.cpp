@@ -1,6 +1,7 @@
 #include "pixart/data/table_rows.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
+#include "table_files.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -24,13 +26,44 @@ namespace {
 constexpr uint64_t kLargestRow = uint64_t{16} << 20;
 constexpr int kEnd = std::char_traits<char>::eof();
 
-// Reads the bytes of a file or a text and counts them.
+// What a file is that holds no rows, and what to do, by its first bytes; "" if it may hold rows.
+std::string no_table(std::string_view start) {
+  struct Mark {
+    std::string_view bytes, what;
+  };
+  static constexpr std::array<Mark, 7> kMarks = {
+      {{"\x1f\x8b", "is compressed. Unpack it once with gunzip."},
+       {"\x28\xb5\x2f\xfd", "is compressed. Unpack it once with unzstd."},
+       {"BZh91AY&SY", "is compressed. Unpack it once with bunzip2."},
+       {"\xfd"
+        "7zXZ",
+        "is compressed. Unpack it once with unxz."},
+       {"PK\3\4", "is a ZIP archive (a spreadsheet .xlsx is one too). Unpack it, or save the sheet as CSV."},
+       {"PAR1", "is a Parquet file. Let its name end in .parquet."},
+       {"version https://git-lfs", "is a pointer of Git LFS. Fetch the file itself: git lfs pull."}}};
+  for (const auto& mark : kMarks)
+    if (start.starts_with(mark.bytes)) return std::string(mark.what);
+  const size_t text = std::min(start.find_first_not_of(kBlanks), start.size());
+  const std::string begin = ascii_lower(std::string(start.substr(text, 16)));
+  if (begin.starts_with("<!doctype html") || begin.starts_with("<html"))
+    return "is an HTML page, perhaps the error page of a download. Fetch the file again.";
+  return "";
+}
+
+// Reads the bytes of a file or a text and counts them. Lines end in a line feed, or in a file that begins without one
+// in a carriage return.
 class Bytes {
  public:
   explicit Bytes(const fs::path& path) : source_(open(path)) {
     if (begins_with({0xFF, 0xFE}) || begins_with({0xFE, 0xFF}))
       throw UserError(fmt::format("{} is UTF-16. Save it as UTF-8.", path.string()));
     begins_with({0xEF, 0xBB, 0xBF});  // passes over a byte-order mark
+    if (!has_more()) return;
+    const std::string_view start = std::string_view(buffer_).substr(next_, filled_ - next_);
+    if (const auto other = no_table(start); !other.empty())
+      throw UserError(fmt::format("{} {}", path.string(), other));
+    // Old programs for Macs end a line so. A last byte \r may have its \n in the next piece.
+    if (start.find('\n') == std::string_view::npos && start.find('\r') < start.size() - 1) line_end_ = '\r';
   }
   struct Text {
     const std::string& text;
@@ -43,7 +76,7 @@ class Bytes {
     const int byte = peek();
     if (byte == kEnd) return byte;
     ++next_;
-    if (byte == '\n') ++line_;
+    if (byte == line_end_) ++line_;
     return byte;
   }
   // Passes over `mark` if the bytes begin with it.
@@ -78,6 +111,7 @@ class Bytes {
   }
   uint64_t at() const { return begin_ + next_; }
   int64_t line() const { return line_; }
+  char line_end() const { return line_end_; }
 
  private:
   static constexpr size_t kBuffer = size_t{1} << 16;
@@ -99,7 +133,7 @@ class Bytes {
   // What the buffer has of the line, without its end.
   std::string_view rest_of_line() const {
     const std::string_view here(buffer_.data() + next_, filled_ - next_);
-    return here.substr(0, here.find('\n'));
+    return here.substr(0, here.find(line_end_));
   }
 
   std::unique_ptr<std::streambuf> source_;
@@ -108,6 +142,7 @@ class Bytes {
   size_t next_ = 0, filled_ = 0;  // in the buffer
   uint64_t begin_ = 0;
   int64_t line_ = 1;
+  char line_end_ = '\n';
 };
 
 std::string too_long() { return fmt::format("the row is larger than {}", human_bytes(kLargestRow)); }
@@ -117,6 +152,8 @@ std::string too_long() { return fmt::format("the row is larger than {}", human_b
 void parse_line(const std::string& line, TableRow& row) {
   if (!is_utf8(line)) {
     row.fault = "the row is not UTF-8";
+  } else if (line.find('\0') != std::string::npos) {
+    row.fault = "the row is not JSON: it holds a NUL byte";
   } else if (nesting_of(line) > kDeepestNesting) {
     row.fault = fmt::format("lists or objects are nested more than {} deep", kDeepestNesting);
   } else {
@@ -259,7 +296,7 @@ class Csv {
         } else {
           state = kBehindQuote;
         }
-      } else if (byte == separator_ || byte == '\n' || byte == kEnd) {
+      } else if (byte == separator_ || byte == bytes_.line_end() || byte == kEnd) {
         if (state == kPlain && byte != separator_ && field.ends_with('\r')) field.pop_back();
         fields.push_back(std::move(field));
         if (byte != separator_) return "";
@@ -285,7 +322,8 @@ class Csv {
 // Reads a line of at most `most` bytes.
 std::string read_line(Bytes& bytes, size_t most) {
   std::string line;
-  for (int byte = bytes.get(); byte != '\n' && byte != kEnd && line.size() < most; byte = bytes.get())
+  for (int byte = bytes.get(); byte != bytes.line_end() && byte != kEnd && line.size() < most;
+       byte = bytes.get())
     line += char(byte);
   if (line.ends_with('\r')) line.pop_back();
   return line;
@@ -301,6 +339,15 @@ int64_t count_unquoted(const std::string& line, char wanted) {
   return count;
 }
 
+// Whether the first row, with this separator, names a column of images or captions as most tables do.
+bool names_usual_column(const std::string& first, char separator) {
+  const auto names = csv_fields(first, separator);
+  return std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    const std::set<std::string> column = {trimmed(name, " \t")};
+    return !first_of(kImageColumns, column).empty() || !first_of(kCaptionColumns, column).empty();
+  });
+}
+
 // What separates the fields: `usual`, unless the first row shows something else. Passes over a line sep=X.
 char separator_of(Bytes& bytes, char usual) {
   constexpr size_t kMostOfHeader = size_t{1} << 16;
@@ -308,9 +355,15 @@ char separator_of(Bytes& bytes, char usual) {
   const std::string first = read_line(bytes, kMostOfHeader);
   if (first.size() == 5 && (first.starts_with("sep=") || first.starts_with("SEP="))) return first[4];
   bytes.go_to(begin, 1);
-  if (count_unquoted(first, usual) > 0) return usual;
+  constexpr std::array<char, 4> kSeparators = {',', ';', '\t', '|'};
+  if (count_unquoted(first, usual) > 0) {
+    if (names_usual_column(first, usual)) return usual;
+    for (const char other : kSeparators)
+      if (count_unquoted(first, other) > 0 && names_usual_column(first, other)) return other;
+    return usual;
+  }
   char best = usual;
-  for (const char other : {',', ';', '\t', '|'})
+  for (const char other : kSeparators)
     if (count_unquoted(first, other) > count_unquoted(first, best)) best = other;
   return best;
 }

@@ -110,6 +110,18 @@ void check_links(const SourceConfig& config, const std::vector<fs::path>& shards
   links.throw_if_any();
 }
 
+// What the first sample without a caption has, where that ends the start. A shard is listed again for it.
+std::string hint_of_first_without(const SourceConfig& config, const Listing& all) {
+  const bool are_all_here = std::all_of(config.captions.begin(), config.captions.end(),
+                                        [](const CaptionConfig& kind) { return kind.from.empty(); });
+  if (config.missing_caption != MissingCaption::kError || !are_all_here || !all.has_captions) return "";
+  const auto is_rejected = all.rejected_rows();
+  for (int64_t row = 0; row < all.size(); ++row)
+    if (!is_rejected[size_t(row)] && !all.has_texts(row))
+      return hint_of_members(all.image_file(row), std::string(all.key(row)));
+  return "";
+}
+
 }  // namespace
 
 Listing list_webdataset(const SourceConfig& config, ListingWatch& watch) {
@@ -137,6 +149,7 @@ Listing list_webdataset(const SourceConfig& config, ListingWatch& watch) {
   if (largest >= 0 && all.class_names.empty())
     for (int64_t i = 0; i <= largest; ++i) all.class_names.push_back(std::to_string(i));
   all.has_captions = has_captions || largest < 0 || !config.captions.empty();
+  all.hint = hint_of_first_without(config, all);
   return all;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <fstream>
 #include <numeric>
 
 #include "dtypes.h"
@@ -10,6 +11,7 @@
 #include "npy_header.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/formats/npz_bytes.h"
 #include "zip_archive.h"
 #include "zip_record.h"
 #include "zip_write.h"
@@ -18,6 +20,8 @@ namespace pixart::formats {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* kBytesName = "arr_0.npy";  // of save_npz_of_bytes()
 
 at::ScalarType npy_scalar_type(const std::string& dtype) {
   static const std::map<std::string, at::ScalarType> types = {
@@ -107,12 +111,22 @@ void save_npz_of_bytes(const fs::path& path, const std::vector<int64_t>& shape,
   uint64_t bytes = header.size();
   bytes += std::accumulate(shape.begin(), shape.end(), uint64_t{1},
                            [](uint64_t product, int64_t side) { return product * uint64_t(side); });
-  zip.add_pieces("arr_0.npy", bytes, [&](const ZipWriter::Take& take) {
+  zip.add_pieces(kBytesName, bytes, [&](const ZipWriter::Take& take) {
     take(header);
     produce(take);
   });
   zip.finish();
   file.commit();
+}
+
+// The array is aligned (zip_write.cpp), which np.savez does not do.
+bool is_npz_of_bytes(const fs::path& path) {
+  constexpr size_t kLocalBytes = 30, kArrayBegin = 64, kHead = 70;
+  std::string head(kHead, '\0');
+  std::ifstream file(path, std::ios::binary);
+  return file.read(head.data(), kHead) && head.starts_with("PK\x03\x04") &&
+         std::string_view(head).substr(kLocalBytes).starts_with(kBytesName) &&
+         std::string_view(head).substr(kArrayBegin).starts_with("\x93NUMPY");
 }
 
 }  // namespace pixart::formats

@@ -29,7 +29,7 @@ constexpr std::array<std::string_view, 13> kTypes = {"b1", "i1", "i2", "i4", "i8
 class PythonCursor : public TextCursor {
  public:
   PythonCursor(std::string_view text, const std::string& name, uint64_t base)
-      : TextCursor(text, name, base, "a plain .npy file") {}
+      : TextCursor(text, name, base, "a plain .npy file"), name_(name) {}
 
   std::string string() {
     skip_space();
@@ -44,6 +44,12 @@ class PythonCursor : public TextCursor {
     return std::string(text_.substr(begin, at_++ - begin));
   }
 
+  // The same type in the order that is read keeps all digits.
+  [[noreturn]] void refuse_big_endian(const std::string& descr) const {
+    throw UserError(fmt::format("{}: the type {} is big-endian, which is not read: save array.astype({}).",
+                                name_, shown(descr), shown("<" + descr.substr(1))));
+  }
+
   bool boolean() {
     skip_space();
     for (const std::string_view word : {"True", "False"}) {
@@ -53,6 +59,9 @@ class PythonCursor : public TextCursor {
     }
     fail("expected True or False");
   }
+
+ private:
+  std::string name_;
 };
 
 // '<f4' -> "f4".
@@ -60,8 +69,7 @@ std::string read_dtype(PythonCursor& header) {
   if (header.sees('[') || header.sees('(')) header.fail("a structured type; only arrays of numbers are read");
   const std::string descr = header.string();
   const char order = descr.empty() ? '\0' : descr[0];
-  if (order == '>')
-    header.fail(fmt::format("{} is big-endian; save array.astype('<f4') instead", shown(descr)));
+  if (order == '>') header.refuse_big_endian(descr);
   const std::string type = order == '<' || order == '|' || order == '=' ? descr.substr(1) : descr;
   if (type.starts_with('O'))
     header.fail("an array of pickled Python objects; only arrays of numbers are read");

@@ -41,14 +41,12 @@ class Blocks {
 struct Extension {
   bool is_open = false;
   uint64_t offset = 0;  // of the first extension header
-  std::optional<std::string> long_name = {};
+  std::optional<std::string> long_name = {}, long_link = {};
   PaxRecords pax = {};
 };
 
 std::string_view refused_kind(char type) {
   switch (type) {
-    case '1':
-      return "a hard link";
     case '2':
       return "a symbolic link";
     case '3':
@@ -100,6 +98,7 @@ class Reader {
       return extend(header);
     name_ = extension_.pax.path ? *extension_.pax.path : extension_.long_name.value_or(header.name);
     if (global_.path && !extension_.pax.path) name_ = *global_.path;
+    header.link = extension_.pax.link ? *extension_.pax.link : extension_.long_link.value_or(header.link);
     header.bytes = extension_.pax.size.value_or(global_.size.value_or(header.bytes));
     member(header);
     extension_ = {};
@@ -123,15 +122,29 @@ class Reader {
       if (name_.empty()) throw UserError("a member without a name");
       index_.entries.push_back({name_, content, bytes});
       keep(index_.entries.back());
+    } else if (header.type == '1') {
+      link(header.link, begin, next);
     } else if (!is_folder && header.type != 'D' && header.type != 'V') {  // lists of folders, a volume's name
       fault(begin, next,
-            fmt::format("{} is not supported", is_sparse ? "a sparse file" : refused_kind(header.type)),
+            fmt::format("{}, which is not read", is_sparse ? "a sparse file" : refused_kind(header.type)),
             false);
     }
     at_ = next;
     if (index_.entries.size() + index_.faults.size() < kMostMembers) return;
     fault(at_, file_.bytes(), fmt::format("more than {} members", kMostMembers));
     is_done_ = true;
+  }
+
+  // A hard link has the content of an earlier member. tar writes one where two names of a folder are of one file.
+  void link(const std::string& target, uint64_t begin, uint64_t end) {
+    for (; num_named_ < index_.entries.size(); ++num_named_)
+      by_name_[index_.entries[num_named_].name] = num_named_;
+    const auto found = by_name_.find(target);
+    if (found == by_name_.end() || name_.empty())
+      return fault(begin, end,
+                   fmt::format("a hard link to {}, which is not an earlier member", shown(target)), false);
+    const TarEntry& content = index_.entries[found->second];
+    index_.entries.push_back(TarEntry{name_, content.offset, content.bytes});
   }
 
   void keep(const TarEntry& entry) {
@@ -151,6 +164,7 @@ class Reader {
     if (header.type == 'x') parse_pax(text, extension_.pax);
     if (header.type == 'g') parse_pax(text, global_);
     if (header.type == 'L') extension_.long_name = text.substr(0, text.find('\0'));
+    if (header.type == 'K') extension_.long_link = text.substr(0, text.find('\0'));
     at_ = next;
   }
 
@@ -239,7 +253,9 @@ class Reader {
   bool is_done_ = false;
   Extension extension_;
   PaxRecords global_;
-  std::string name_;  // of the member that is being read
+  std::string name_;                                 // of the member that is being read
+  std::unordered_map<std::string, size_t> by_name_;  // entries, once there is a hard link
+  size_t num_named_ = 0;                             // of them
 };
 
 void refuse_compressed(const InputFile& file, std::string_view start) {

@@ -14,7 +14,8 @@ namespace {
 struct Field {
   size_t at, size;
 };
-constexpr Field kName{0, 100}, kSize{124, 12}, kChecksum{148, 8}, kMagic{257, 5}, kPrefix{345, 155};
+constexpr Field kName{0, 100}, kSize{124, 12}, kChecksum{148, 8}, kLink{157, 100}, kMagic{257, 5},
+    kPrefix{345, 155};
 constexpr size_t kType = 156;
 
 constexpr uint64_t kLargest = uint64_t(std::numeric_limits<int64_t>::max());  // the largest offset
@@ -64,6 +65,8 @@ void set_pax(std::string_view key, std::string_view value, PaxRecords& records) 
     if (value.empty() || value.find('\0') != std::string_view::npos)
       throw UserError("a pax header's path is empty or holds a NUL");
     records.path = std::string(value);
+  } else if (key == "linkpath") {
+    records.link = std::string(value);
   } else if (key == "size") {
     records.size = decimal(value, "size");
   } else if (key.starts_with("GNU.sparse.")) {
@@ -86,6 +89,7 @@ TarHeader parse_tar_header(std::string_view block) {
   header.type = block[kType] == '\0' ? '0' : block[kType];  // before POSIX, files had no type
   header.bytes = size_of(block);
   header.name = up_to_nul(field(block, kName));
+  header.link = up_to_nul(field(block, kLink));
   const auto prefix = up_to_nul(field(block, kPrefix));
   // GNU tar ("ustar  ") stores times there.
   if (field(block, kMagic) == "ustar" && block[kMagic.at + kMagic.size] == '\0' && !prefix.empty())

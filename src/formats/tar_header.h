@@ -16,6 +16,7 @@ struct TarHeader {
   std::string name;
   uint64_t bytes = 0;
   char type = '0';
+  std::string link = {};  // of a link: the name of what it names
 };
 
 // True if `block` has a header's checksum and, if `wants_magic`, the magic of ustar or GNU tar.
@@ -26,7 +27,7 @@ TarHeader parse_tar_header(std::string_view block);
 
 // The values that a pax header sets for the next member ('x') or for all members ('g').
 struct PaxRecords {
-  std::optional<std::string> path = {};
+  std::optional<std::string> path = {}, link = {};
   std::optional<uint64_t> size = {};
   bool is_sparse = false;
 };

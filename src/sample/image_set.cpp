@@ -20,7 +20,7 @@
 #include "pixart/data/transform.h"
 #include "pixart/distributed/agreement.h"
 #include "pixart/formats/hash.h"
-#include "pixart/formats/npy.h"
+#include "pixart/formats/npz_bytes.h"
 #include "pixart/run/stopped.h"
 
 namespace pixart::sample {

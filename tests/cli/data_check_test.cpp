@@ -92,7 +92,7 @@ TEST_F(DataCheck, OpeningsThatManyCaptionsShareAreNamed) {
   EXPECT_EQ(openings[0]["warning"], true);
 }
 
-TEST_F(DataCheck, FoldersWithSplitsAreTables) {
+TEST_F(DataCheck, FoldersWithSplitsAreTablesOfWhichOneIsAsked) {
   for (const std::string split : {"test", "train"}) {
     fs::create_directories(folder_ / "set" / split);
     for (const char* name : {"0.png", "1.png"})
@@ -102,14 +102,14 @@ TEST_F(DataCheck, FoldersWithSplitsAreTables) {
                    " picture\", \"score\": NaN}\n{\"file_name\": \"1.png\", \"text\": [\"" + split +
                    " one\", \"two\"]}\r\n");
   }
-  const auto result = check({"set"});
+  const auto refused = check({"set"});
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("several splits (test, train)"));
+  const auto result = check({"set/*/metadata.jsonl"});
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output,
-              AllOf(HasSubstr("set: 4 of 4 samples accepted"), HasSubstr("caption    6, 5 distinct"),
+              AllOf(HasSubstr("metadata: 4 of 4 samples accepted"), HasSubstr("caption    6, 5 distinct"),
                     HasSubstr("test/0.png (40 x 30): test picture"), HasSubstr("train/0.png")));
-  const auto glob = check({"set/*/metadata.jsonl"});
-  EXPECT_EQ(glob.code, 0) << glob.output;
-  EXPECT_THAT(glob.output, HasSubstr("metadata: 4 of 4 samples accepted"));
 }
 
 TEST_F(DataCheck, PathsInTheHomeFolder) {

@@ -16,6 +16,9 @@ struct Failure {
 // kDevice for a shortage; kBadInput or kStorage for a path; the code of a UserError; kInternal for all others.
 Failure explain(const std::exception& error);
 
+// Whether the remedy for too little memory names keys of a run, as it does until a command without one says false.
+void set_remedies_of_run(bool are_named);
+
 // Whether the process has too little memory, too many threads or too many open files. Libraries say it in
 // words of their own.
 bool is_shortage(const std::exception& error);

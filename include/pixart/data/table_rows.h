@@ -23,10 +23,11 @@ struct TableRow {
 //   .csv, .tsv         RFC 4180 with comma or tab: the first row names the columns; quoted fields may hold
 //                      line breaks and doubled quotes. After a row with wrong quotes, reading continues on
 //                      the next line. If the first row has no comma or tab, but semicolons, tabs or bars,
-//                      these separate the fields, as does what a first line sep=X of Excel names.
+//                      these separate the fields, also where only they give a column a usual name
+//                      (image, text, ...), as does what a first line sep=X of Excel names.
 //   .jsonl and others  one JSON object per line; NaN and Infinity count as empty texts
-// A row has at most 16 MiB and is UTF-8. Throws UserError if the file cannot be read, is UTF-16 or
-// has no usable header.
+// A row has at most 16 MiB and is UTF-8. Lines of a file that begins without a line feed end in a carriage return. Throws
+// UserError if the file cannot be read, is UTF-16, compressed, a Parquet file or an HTML page, or has no usable header.
 void read_rows(const std::filesystem::path& path, const std::function<bool(TableRow&)>& take);
 
 // Whether read_rows() reads the file as lines of JSON.

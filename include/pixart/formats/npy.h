@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace pixart::formats {
@@ -26,11 +25,5 @@ std::map<std::string, at::Tensor> load_npz(const std::filesystem::path& path, co
 // Writes an archive like np.savez, atomically: bytes, signed integers of 4 and 8 bytes, floats of 4 and 8
 // bytes. Tensors are moved to the CPU and made contiguous.
 void save_npz(const std::filesystem::path& path, const std::map<std::string, at::Tensor>& arrays);
-
-// Writes an archive with one array of bytes, as np.savez(path, array) does: its name is arr_0. `produce` gives
-// the bytes in row-major order to its argument, piece by piece; memory holds one piece.
-using TakeBytes = std::function<void(std::string_view bytes)>;
-void save_npz_of_bytes(const std::filesystem::path& path, const std::vector<int64_t>& shape,
-                       const std::function<void(const TakeBytes&)>& produce);
 
 }  // namespace pixart::formats

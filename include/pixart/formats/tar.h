@@ -24,7 +24,7 @@ struct TarEntry {
   uint64_t offset = 0, bytes = 0;  // of the content in the archive
 };
 
-// A member that cannot be used (link, device, sparse file), or damage.
+// A member that cannot be used (symbolic link, device, sparse file), or damage.
 struct TarFault {
   uint64_t offset = 0;    // of the first affected byte
   uint64_t end = 0;       // of the next byte that can be read
@@ -35,8 +35,10 @@ struct TarFault {
 };
 
 struct TarIndex {
-  std::vector<TarEntry> entries;  // regular files, in the order of the archive; folders are left out
-  std::vector<TarFault> faults;   // by increasing offset
+  // Regular files, in the order of the archive; folders are left out. A hard link has the place of the content of the
+  // earlier member that it names.
+  std::vector<TarEntry> entries;
+  std::vector<TarFault> faults;  // by increasing offset
   // False: the file ends after a whole member, as a writer leaves it that was not closed.
   bool has_end_mark = true;
 };

@@ -43,6 +43,15 @@ TEST(Error, ProblemsAreReportedTogether) {
   } catch (const UserError& error) {
     EXPECT_STREQ(error.what(), "run.yaml: 2 problems\n  - one\n  - two");
     EXPECT_EQ(error.code(), ExitCode::kStorage);
+    Problems outer;
+    outer.add(error.what());
+    outer.add("three");
+    try {
+      outer.throw_if_any("all");
+      FAIL();
+    } catch (const UserError& both) {
+      EXPECT_STREQ(both.what(), "all: 2 problems\n  - run.yaml: 2 problems\n    - one\n    - two\n  - three");
+    }
   }
 }
 

@@ -37,6 +37,10 @@ TEST(Failure, ShortagesHaveOneCodeAndARemedy) {
                 AllOf(HasSubstr("too little memory"), HasSubstr("micro_batch_size"), Not(HasSubstr("\n"))));
   }
   EXPECT_THAT(explain(torch).message, HasSubstr("3.6 GiB were asked for"));
+  set_remedies_of_run(false);
+  EXPECT_THAT(explain(torch).message,
+              AllOf(HasSubstr("too little memory"), Not(HasSubstr("micro_batch_size"))));
+  set_remedies_of_run(true);
   EXPECT_THAT(explain(onednn).message, HasSubstr("could not create a primitive"));
   EXPECT_EQ(explain(std::bad_alloc()).code, ExitCode::kDevice);
   const auto threads = explain(of_system(EAGAIN)), files = explain(of_system(EMFILE));

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "pixart/base/error.h"
+
 namespace pixart {
 namespace {
 
@@ -21,6 +23,22 @@ TEST(Utf8, RefusesWhatOnlyLooksLikeIt) {
   EXPECT_FALSE(is_utf8("\xed\xa0\x80"));      // surrogate
   EXPECT_FALSE(is_utf8("\xf4\x90\x80\x80"));  // beyond U+10FFFF
   EXPECT_FALSE(is_utf8("\xe4\xb8"));          // cut off
+}
+
+TEST(Utf8, Utf16IsKnownByItsMark) {
+  EXPECT_TRUE(
+      is_utf16(std::string_view("\xFF\xFE"
+                                "a\0",
+                                4)));
+  EXPECT_TRUE(is_utf16(std::string_view("\xFE\xFF\0a", 4)));
+  for (const char* text : {"", "\xFF",
+                           "\xEF\xBB\xBF"
+                           "a",
+                           "a\xFF\xFE"}) {
+    EXPECT_FALSE(is_utf16(text));
+    EXPECT_NO_THROW(refuse_utf16(text, "a.txt"));
+  }
+  EXPECT_THROW(refuse_utf16("\xFF\xFE", "a.txt"), UserError);
 }
 
 // ASCII is passed over eight bytes at a time.

@@ -48,7 +48,7 @@ TEST(Overrides, OptionalSections) {
 
 TEST(Overrides, TextNeedsNoQuotes) {
   EXPECT_EQ(run_of({"folder=a: b #c = d"}).folder, "a: b #c = d");
-  EXPECT_EQ(run_of({"folder="}).folder, "");
+  EXPECT_EQ(run_of({"weights="}).weights, "");
   EXPECT_EQ(run_of({"folder=\"null\""}).folder, "null");
   EXPECT_EQ(run_of({"folder=*x"}).folder, "*x");
   EXPECT_EQ(run_of({"prompts=['a, b', c]"}).prompts, (std::vector<std::string>{"a, b", "c"}));

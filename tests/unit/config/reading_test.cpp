@@ -105,6 +105,29 @@ TEST(Reading, ValidateIsCalledWherePossible) {
       "run.yaml:1: more than three stages");
 }
 
+TEST(Reading, AProblemOfAnInnerStructHasItsPlaceAndPath) {
+  EXPECT_EQ(
+      error_with(
+          "stages:\n  - {name: a, steps: 3}\n  - {name: b, steps: 2000}\n  - {name: \"7\", steps: 3000}\n"
+          "limits:\n  memory: 9000000"),
+      "run.yaml: 3 problems\n"
+      "  run.yaml:4: stages.b: steps is more than 1000\n"
+      "  run.yaml:5: stages.2: steps is more than 1000\n"
+      "  run.yaml:6: limits: memory is more than 1000000");
+}
+
+TEST(Reading, EqualProblemsAreToldOnce) {
+  EXPECT_EQ(error_with("levels: [1, 2000, 3000]"), "run.yaml:1: a level is more than 1000");
+}
+
+TEST(Reading, RequiredTextsAndPathsAreNotEmpty) {
+  EXPECT_EQ(error_of("folder: \"\""), "run.yaml:1: folder: is empty (write one path)");
+  EXPECT_EQ(error_of("folder: f", {"folder="}), "--set folder=: folder: is empty (write one path)");
+  EXPECT_EQ(error_with("stages:\n  - {name: \"\", steps: 1}"),
+            "run.yaml:3: stages.0.name: is empty (write one text)");
+  EXPECT_EQ(run_with("prompts: [\"\"]").prompts.at(0), "");
+}
+
 TEST(Reading, OddNamesOfElements) {
   EXPECT_THAT(error_with("stages: [{name: a.b, steps: 0}]"), HasSubstr("stages.0.steps"));
   EXPECT_THAT(error_with("stages: [{name: \"12\", steps: 0}]"), HasSubstr("stages.0.steps"));

@@ -78,6 +78,12 @@ struct RunConfig {
   }
   void validate(std::vector<std::string>& problems) const {
     if (stages.size() > 3) problems.push_back("more than three stages");
+    for (size_t i = 0; i < stages.size(); ++i)
+      if (stages[i].steps > 1000)
+        problems.push_back("stages." + std::to_string(i) + ": steps is more than 1000");
+    if (limits && limits->memory > 1000000) problems.push_back("limits: memory is more than 1000000");
+    for (const int64_t level : levels)
+      if (level > 1000) problems.push_back("a level is more than 1000");
   }
 };
 

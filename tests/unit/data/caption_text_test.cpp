@@ -58,6 +58,8 @@ TEST_F(CaptionText, WhatIsNoTextIsRefusedAndEmptied) {
   EXPECT_EQ(cleaned("\xC0\xAF"), "bad_caption_text: the text is not UTF-8");      // overlong
   EXPECT_EQ(cleaned("\xED\xA0\x80"), "bad_caption_text: the text is not UTF-8");  // a surrogate
   EXPECT_EQ(cleaned(std::string("a\0b", 3)), "bad_caption_text: control character 0x00 at byte 1");
+  EXPECT_EQ(cleaned("a\x1A"),
+            "bad_caption_text: half of a surrogate pair, or control character 0x1a at byte 1");
   EXPECT_EQ(cleaned("\x1B[31mred"), "bad_caption_text: control character 0x1b at byte 0");
   EXPECT_EQ(cleaned("a\x7F"), "bad_caption_text: control character 0x7f at byte 1");
   std::string text = "a\x01";

@@ -100,6 +100,20 @@ TEST_F(HttpGet, AnswersThatAreNotTheQuestionAreNoticed) {
   EXPECT_TRUE(reads());
 }
 
+TEST_F(HttpGet, ASizeThatNoShardHasIsRefused) {
+  for (const char* claim : {"4611686018427387904", "35184372088832"}) {
+    spoil_all(
+        [&](ChatReply& reply) { reply.headers[0] = fmt::format("Content-Range: bytes 0-0/{}", claim); });
+    try {
+      ask_identity(request(), limits_);
+      ADD_FAILURE() << "not refused";
+    } catch (const HttpFault& fault) {
+      EXPECT_EQ(fault.kind(), Kind::kUnusable);
+      EXPECT_THAT(fault.what(), HasSubstr(request().shown + ": the server says that the file has " + claim));
+    }
+  }
+}
+
 TEST_F(HttpGet, AWholeFileInPlaceOfAPartIsRefusedAtOnce) {
   spoil_all([&](ChatReply& reply) { reply = {.status = 200, .body = content_}; });
   EXPECT_EQ(fault().kind(), Kind::kUnusable);

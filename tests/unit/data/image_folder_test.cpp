@@ -151,6 +151,13 @@ TEST_F(ImageFolder, MissingCaptionsNameTheFilesThatAreNotRead) {
   }
 }
 
+TEST_F(ImageFolder, MissingCaptionsNameTextsOfNoImage) {
+  image("in/b.png");
+  write("in/b.png.txt", "x");
+  EXPECT_THAT(refusal(config()), AllOf(HasSubstr("These .txt files belong to no image: b.png.txt."),
+                                       HasSubstr("The caption of b.png is b.txt.")));
+}
+
 TEST_F(ImageFolder, MissingCaptionsAreRefusedSkippedOrEmpty) {
   captioned("a", "A");
   image("b.png");

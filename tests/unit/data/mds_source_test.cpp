@@ -113,11 +113,18 @@ TEST_F(Mds, RefusesIndexesThatDoNotFitTheFiles) {
   EXPECT_THAT(message, HasSubstr(fmt::format("shard.mds has {} bytes, but its index says {}", bytes.size(),
                                              bytes.size() + 1)));
   EXPECT_THAT(message, HasSubstr("gone.mds: No such file"));
-  EXPECT_THAT(message, HasSubstr("lacks valid column_names"));
+  EXPECT_THAT(message, HasSubstr("shard 2: raw_data.basename '../shard.mds' leads out of the folder"));
   json old = entry("shard.mds", 3, bytes.size());
   old["version"] = 1;
   write_index("m", json::array({old}));
   EXPECT_THAT(refusal(config()), HasSubstr("format mds and version 1; only mds of version 2 is read"));
+  json lacking = entry("shard.mds", 3, bytes.size()), torn = lacking;
+  lacking["samples"] = -1, torn["column_sizes"].erase(0);
+  write_index("m", json::array({lacking, torn}));
+  EXPECT_THAT(
+      refusal(config()),
+      ::testing::AllOf(HasSubstr("shard 0: samples is not a whole number"),
+                       HasSubstr("shard 1: column_names, column_encodings and column_sizes are not")));
   write("m/index.json", "[1]");
   EXPECT_THAT(refusal(config()), HasSubstr("it is not an index of MDS shards"));
 }

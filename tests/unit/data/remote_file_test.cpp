@@ -208,6 +208,17 @@ TEST_F(Remote, AllShardsThatAreMissingAreNamed) {
                           Not(HasSubstr("verysecret"))));
 }
 
+// Memory follows what is fetched, not what is claimed.
+TEST_F(Remote, ASizeThatIsNotTrueNamesTheAddress) {
+  put_shard("claim.tar", 0, 2);
+  server_.spoil([](int, const ChatRequest&, ChatReply& reply) {
+    for (auto& header : reply.headers)
+      if (header.starts_with("Content-Range: bytes 0-0/"))
+        header = fmt::format("Content-Range: bytes 0-0/{}", uint64_t{1} << 44);
+  });
+  EXPECT_THAT(refusal(on_server("claim.tar")), AllOf(HasSubstr("claim.tar"), HasSubstr("17592186044416")));
+}
+
 TEST_F(Remote, AListOfAddresses) {
   put_shard("l-0.tar", 0, 4);
   put_shard("l-1.tar", 4, 4);

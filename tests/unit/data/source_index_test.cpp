@@ -142,18 +142,18 @@ TEST_F(SourceIndexTest, LargeTablesAreTheSameInPartsAndInOrder) {
 }
 
 TEST_F(SourceIndexTest, TablesOfSubFoldersAndJoinedCaptions) {
-  for (const std::string split : {"test/", "train/"}) {
-    images(2, "set/" + split);
-    write("set/" + split + "metadata.csv", "file_name,text\n0.png," + split + " 0\n1.png,x\n");
+  for (const std::string folder : {"one/", "two/"}) {
+    images(2, "set/" + folder);
+    write("set/" + folder + "metadata.csv", "file_name,text\n0.png," + folder + " 0\n1.png,x\n");
   }
   expect_same(config("set", "table"));
   write("joined.jsonl",
-        "{\"key\": \"test/1.png\", \"caption\": [\"j\", \"\", \" k\", \" \"]}\n\n"
-        "{\"key\": \"nothing\", \"caption\": \"x\"}\n{\"key\": \"train/0.png\", \"caption\": \"l\\nm\"}");
+        "{\"key\": \"one/1.png\", \"caption\": [\"j\", \"\", \" k\", \" \"]}\n\n"
+        "{\"key\": \"nothing\", \"caption\": \"x\"}\n{\"key\": \"two/0.png\", \"caption\": \"l\\nm\"}");
   auto joined = two_kinds(config("set", "table"), "text", "long");
   joined.captions[1].from = folder_ / "joined.jsonl";
   expect_same(joined);
-  write("joined.jsonl", "{\"key\": \"test/0.png\", \"caption\": \"n\"}\n");
+  write("joined.jsonl", "{\"key\": \"one/0.png\", \"caption\": \"n\"}\n");
   EXPECT_TRUE(is_made_again(joined));
 }
 

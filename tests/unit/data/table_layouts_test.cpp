@@ -362,6 +362,42 @@ TEST_F(TableLayouts, TheFirstReasonLeadsTheMessage) {
   }
 }
 
+TEST_F(TableLayouts, AllFilesThatAreNoTablesAreNamedWithARemedy) {
+  images(1);
+  write("in/a.jsonl", "[{\"file_name\": \"../0.png\", \"text\": \"x\"}]");
+  write("in/b.jsonl", "{\n \"file_name\": \"../0.png\",\n \"text\": \"x\"\n}\n");
+  write("in/c.jsonl", "[\n {\n \"file_name\": \"../0.png\"\n }\n]\n");
+  write("in/d.csv", "<html>\n<p>\n");
+  const std::string message = refusal(table("in/*"));
+  EXPECT_THAT(message, AllOf(HasSubstr("4 problems"), HasSubstr("a.jsonl is one JSON list"),
+                             HasSubstr("jq -c '.[]' " + (folder_ / "in/c.jsonl").string()),
+                             HasSubstr("jq -c . " + (folder_ / "in/b.jsonl").string()),
+                             HasSubstr("d.csv is an HTML page")));
+}
+
+TEST_F(TableLayouts, LongCellsAreShownInPart) {
+  images(1);
+  const std::string base64 = "/9j/4AAQSkZJRgABAQ" + std::string(2000, 'A') + "==";
+  write("t.csv", "image,text\n" + base64 + ",x\n");
+  EXPECT_THAT(refusal(table("t.csv")),
+              AllOf(HasSubstr("'image' looks like base64"), Not(HasSubstr("AAAAA"))));
+  write("t.csv", "image,text\n" + std::string(60, 'a') + "/" + std::string(300, 'b') + ".png,x\n");
+  const std::string message = refusal(table("t.csv"));
+  EXPECT_THAT(message, AllOf(HasSubstr("aaa/bbb"), HasSubstr("bbb.png (365 bytes)")));
+  EXPECT_LT(message.size(), 600u);
+}
+
+TEST_F(TableLayouts, MissingCaptionsNameTheColumns) {
+  images(1);
+  write("t.csv", "image,title\n0.png,x\n");
+  EXPECT_THAT(refusal(table("t.csv")),
+              AllOf(HasSubstr("No column is called caption, text, prompt; the columns are image, title."),
+                    HasSubstr("under captions"), Not(HasSubstr(".txt"))));
+  write("t.csv", "image,text\n0.png,\n");
+  EXPECT_THAT(refusal(table("t.csv")),
+              HasSubstr("Captions are read from text; the columns are image, text."));
+}
+
 TEST_F(TableLayouts, TheFirstReasonAlsoLeadsWithChosenCaptionsAndShards) {
   shard("a.tar",
         {{"s0.input.jpg", "x"}, {"s0.outputs.txt", "t"}, {"s1.input.jpg", "x"}, {"s1.outputs.txt", "t"}});
@@ -380,32 +416,47 @@ TEST_F(TableLayouts, TheFirstReasonAlsoLeadsWithChosenCaptionsAndShards) {
 
 // --- folders
 
-// Hugging Face's folders with splits: keys name the split.
+// As Hugging Face's folders have them: keys name the sub-folder.
 TEST_F(TableLayouts, TablesInSubFolders) {
   for (const char* name : {"metadata.jsonl", "metadata.csv", "METADATA.JSONL"})
     for (const char* depth : {"", "data/"}) {
       fs::remove_all(folder_ / "set");
-      for (const std::string split : {"test", "train"}) {
-        images(2, "set/" + (depth + split) + "/");
+      for (const std::string part : {"one", "two"}) {
+        images(2, "set/" + (depth + part) + "/");
         const bool is_csv = std::string(name).ends_with("csv");
-        const std::string rows = is_csv ? "file_name,text\n0.png," + split + " 0\n1.png," + split + " 1\n"
-                                        : "{\"file_name\": \"0.png\", \"text\": \"" + split +
-                                              " 0\"}\n{\"file_name\": \"1.png\", \"text\": \"" + split +
+        const std::string rows = is_csv ? "file_name,text\n0.png," + part + " 0\n1.png," + part + " 1\n"
+                                        : "{\"file_name\": \"0.png\", \"text\": \"" + part +
+                                              " 0\"}\n{\"file_name\": \"1.png\", \"text\": \"" + part +
                                               " 1\"}\n";
-        write("set/" + (depth + split) + "/" + name, rows);
+        write("set/" + (depth + part) + "/" + name, rows);
       }
       for (const char* path : {"set", "set/"}) {
         const auto dataset = open_dataset(table(path));
         EXPECT_THAT(keys_of(*dataset),
-                    ElementsAre(depth + std::string("test/0.png"), depth + std::string("test/1.png"),
-                                depth + std::string("train/0.png"), depth + std::string("train/1.png")));
+                    ElementsAre(depth + std::string("one/0.png"), depth + std::string("one/1.png"),
+                                depth + std::string("two/0.png"), depth + std::string("two/1.png")));
         EXPECT_THAT(dataset->rejected(), IsEmpty());
-        EXPECT_EQ(dataset->caption(2), "train 0");
+        EXPECT_EQ(dataset->caption(2), "two 0");
       }
-      EXPECT_THAT(keys_of(*open_dataset(table("set/" + std::string(depth) + "train"))),
+      EXPECT_THAT(keys_of(*open_dataset(table("set/" + std::string(depth) + "two"))),
                   ElementsAre("0.png", "1.png"))
-          << "one split has the keys of a plain folder";
+          << "one sub-folder has the keys of a plain folder";
     }
+}
+
+// One of several splits is usually kept from training.
+TEST_F(TableLayouts, OneOfSeveralSplitsIsAsked) {
+  for (const std::string split : {"test", "train"}) {
+    images(1, "set/" + split + "/");
+    write("set/" + split + "/metadata.csv", "file_name,text\n0.png,x\n");
+  }
+  EXPECT_THAT(refusal(table("set")), HasSubstr("several splits (test, train). Set path to one of them: " +
+                                               (folder_ / "set/test").string()));
+  EXPECT_EQ(open_dataset(table("set/train"))->size(), 1);
+  EXPECT_EQ(open_dataset(table("set/*/metadata.csv"))->size(), 2) << "a glob says which are meant";
+  write("set/train.csv", "file_name,text\ntrain/0.png,x\n");
+  write("set/test.csv", "file_name,text\ntest/0.png,x\n");
+  EXPECT_THAT(refusal(table("set")), HasSubstr("set/train*.csv"));
 }
 
 TEST_F(TableLayouts, KeysOfAGlobNameTheFolderOnlyWhereTheyMust) {

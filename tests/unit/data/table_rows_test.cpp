@@ -97,8 +97,46 @@ TEST_F(TableRows, HalvesOfCharactersAreControlCharacters) {
 {"a": "x\udc00\ud83d\ude00", "b": "\\ud800"}
 {"a": "\ud83d", "b": NaN}
 )"),
-      ElementsAre(R"(0 1: {"a":"\u0000"})", "16 2: {\"a\":\"x\\u0000\U0001F600\",\"b\":\"\\\\ud800\"}",
-                  R"(61 3: {"a":"\u0000","b":""})"));
+      ElementsAre(R"(0 1: {"a":"\u001a"})", "16 2: {\"a\":\"x\\u001a\U0001F600\",\"b\":\"\\\\ud800\"}",
+                  R"(61 3: {"a":"\u001a","b":""})"));
+}
+
+TEST_F(TableRows, ANulByteDoesNotEndTheText) {
+  EXPECT_THAT(rows("t.jsonl", std::string("{\"a\": 1}\0{\"b\": 2}\n{}\n", 21)),
+              ElementsAre("0 1! the row is not JSON: it holds a NUL byte", "18 2: {}"));
+}
+
+TEST_F(TableRows, LinesMayEndInACarriageReturn) {
+  EXPECT_THAT(rows("t.csv", "a,b\r1,\r\r2,\"x\ry\"\r\"z\r3,4\r"),
+              ElementsAre(R"(4 2: {"a":"1","b":""})", R"(8 4: {"a":"2","b":"x\ry"})",
+                          "16 6! a quote is opened and never closed", R"(19 7: {"a":"3","b":"4"})"));
+  EXPECT_THAT(rows("t.jsonl", "{\"a\":1}\r{\"a\":2}\r"), ElementsAre(R"(0 1: {"a":1})", R"(8 2: {"a":2})"));
+  EXPECT_THAT(csv_fields("1,\r", ','), ElementsAre("1", ""));
+}
+
+// The usual names of columns tell what separates them.
+TEST_F(TableRows, ACommaInTheHeaderOfSemicolons) {
+  EXPECT_THAT(rows("t.csv", "file_name;text, long\n1.png;a, b\n"),
+              ElementsAre(R"(21 2: {"file_name":"1.png","text, long":"a, b"})"));
+  EXPECT_THAT(rows("t.csv", "file_name,a;b\n1.png,x\n"),
+              ElementsAre(R"(14 2: {"a;b":"x","file_name":"1.png"})"));
+  EXPECT_THAT(rows("t.csv", "a;b,c\n1,2\n"), ElementsAre(R"(6 2: {"a;b":"1","c":"2"})"));
+}
+
+TEST_F(TableRows, FilesOfOtherKindsAreNamed) {
+  const std::pair<std::string, std::string> cases[] = {{"<!DOCTYPE html><html>404</html>", "an HTML page"},
+                                                       {"\n <HTML>", "an HTML page"},
+                                                       {"PK\x03\x04xxxx", "a ZIP archive"},
+                                                       {"\x1f\x8bxxxx", "gunzip"},
+                                                       {"PAR1xxxx", "a Parquet file"}};
+  for (const auto& [bytes, what] : cases)
+    for (const char* name : {"t.csv", "t.jsonl"}) try {
+        rows(name, bytes);
+        ADD_FAILURE() << what;
+      } catch (const UserError& error) {
+        EXPECT_THAT(error.what(), HasSubstr(name + std::string(" is ")));
+        EXPECT_THAT(error.what(), HasSubstr(what));
+      }
 }
 
 TEST_F(TableRows, LongRowsArePassedOver) {

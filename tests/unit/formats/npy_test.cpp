@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "npy_writer.h"
+#include "pixart/formats/npz_bytes.h"
 
 namespace pixart::formats {
 namespace {
@@ -71,7 +72,11 @@ TEST_F(Npy, ReadsEachShape) {
 }
 
 TEST_F(Npy, RefusesTypesThatAreNoNumbers) {
-  EXPECT_THAT(refusal_of({.descr = "'>f4'"}), HasSubstr("big-endian"));
+  EXPECT_THAT(refusal_of({.descr = "'>f4'"}),
+              HasSubstr("'>f4' is big-endian, which is not read: save array.astype('<f4')"));
+  const auto of_doubles = refusal_of({.descr = "'>f8'"});
+  EXPECT_THAT(of_doubles, HasSubstr("save array.astype('<f8')"));
+  EXPECT_THAT(of_doubles, ::testing::Not(HasSubstr("damaged")));
   EXPECT_THAT(refusal_of({.descr = "'|O'"}), HasSubstr("pickled"));
   EXPECT_THAT(refusal_of({.descr = "[('a', '<f4')]"}), HasSubstr("structured"));
   EXPECT_THAT(refusal_of({.descr = "('<f4', (2,))"}), HasSubstr("structured"));
@@ -146,6 +151,10 @@ TEST_F(Npy, WritesBytesPieceByPiece) {
   EXPECT_EQ(images.scalar_type(), at::kByte);
   EXPECT_EQ(images.sizes().vec(), (std::vector<int64_t>{2, 2, 2, 3}));
   EXPECT_EQ(std::string(static_cast<const char*>(images.const_data_ptr()), images.nbytes()), pixels);
+  EXPECT_TRUE(is_npz_of_bytes(path));
+  EXPECT_FALSE(is_npz_of_bytes(write("numpy.npz", zip_of({{"arr_0.npy", npy_of({})}}))));
+  EXPECT_FALSE(is_npz_of_bytes(write("cut.npz", read(path).substr(0, 60))));
+  EXPECT_FALSE(is_npz_of_bytes(folder_ / "absent.npz"));
   EXPECT_THROW(save_npz_of_bytes(folder_ / "short.npz", {2}, [](const TakeBytes& take) { take("a"); }),
                InternalError);
   EXPECT_FALSE(std::filesystem::exists(folder_ / "short.npz"));

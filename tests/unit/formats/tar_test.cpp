@@ -133,7 +133,7 @@ with tarfile.open("a.tar", "w") as archive:
     for name, kind in [("b.jpg", tarfile.LNKTYPE), ("c.jpg", tarfile.SYMTYPE), ("d.jpg", tarfile.CHRTYPE),
                        ("e.jpg", tarfile.FIFOTYPE), ("folder", tarfile.DIRTYPE)]:
         entry = tarfile.TarInfo(name)
-        entry.type, entry.linkname = kind, "a.jpg"
+        entry.type, entry.linkname = kind, "f.jpg"
         archive.addfile(entry)
     archive.addfile(tarfile.TarInfo("f.jpg"))
 )");
@@ -147,8 +147,34 @@ with tarfile.open("a.tar", "w") as archive:
         fmt::format("{} {} {}, ", fault.offset, fault.name, fault.reason.substr(0, fault.reason.find(',')));
   }
   EXPECT_EQ(found,
-            "512 b.jpg a hard link is not supported, 1024 c.jpg a symbolic link is not supported, "
-            "1536 d.jpg a device is not supported, 2048 e.jpg a pipe is not supported, ");
+            "512 b.jpg a hard link to 'f.jpg', 1024 c.jpg a symbolic link, 1536 d.jpg a device, "
+            "2048 e.jpg a pipe, ");
+}
+
+TEST_F(Tar, HardLinksHaveTheContentOfTheirMember) {
+  for (const char* format : {"USTAR", "GNU", "PAX"})
+    for (const size_t length : {1, 90, 150}) {
+      if (format == std::string("USTAR") && length > 90) continue;
+      python(fmt::format(R"(
+import io
+with tarfile.open("a.tar", "w", format=tarfile.{}_FORMAT) as archive:
+    name = "n" * {}
+    first = tarfile.TarInfo(name)
+    first.size = 5
+    archive.addfile(first, io.BytesIO(b"hello"))
+    link = tarfile.TarInfo("b")
+    link.type, link.linkname, link.size = tarfile.LNKTYPE, name, 0
+    archive.addfile(link)
+    link = tarfile.TarInfo("c")
+    link.type, link.linkname = tarfile.LNKTYPE, "b"
+    archive.addfile(link)
+)",
+                         format, length));
+      const TarFile file(folder_ / "a.tar");
+      ASSERT_THAT(file.index().entries, SizeIs(3)) << format << length;
+      for (const auto& entry : file.index().entries) EXPECT_EQ(file.read(entry), "hello");
+      EXPECT_THAT(file.index().faults, IsEmpty());
+    }
 }
 
 TEST_F(Tar, SparseFilesAreFaultsOfTheirOwn) {
