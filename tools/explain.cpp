@@ -17,6 +17,8 @@ struct ExplainArguments {
 };
 
 std::string on_resume_text(const config::KeyInfo& key) {
+  if (key.type.ends_with("section") || key.type.ends_with("sections"))  // "list of sections", too
+    return "see its keys";
   const std::string permission =
       key.effect.empty() ? "" : fmt::format("; with --allow-change: {}", key.effect);
   switch (key.on_resume) {

@@ -55,7 +55,7 @@ class Mup:
             if done.returncode != 0:
                 raise Failed(f"pixart plan --coord-check ended with {done.returncode}: {done.stderr[-800:]}", done.returncode)
         rows = json.loads(picture.with_suffix(".json").read_text())["layers"]
-        worst = max(rows, key=lambda row: abs(row["slope"]))
+        worst = max((row for row in rows if row["slope"] is not None), key=lambda row: abs(row["slope"]))
         claim = claims.Claim(self.flat, f"largest slope (of {worst['layer']})", {claims.NO_SEED: worst["slope"]}, {claims.NO_SEED: abs(worst["slope"]) <= MOST_SLOPE})
         claim.notes.append(f"picture: {picture}")
         return claim

@@ -5,6 +5,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/random.h"
+#include "pixart/models/alignment.h"
 #include "pixart/models/mup.h"
 #include "pixart/nn/lora.h"
 #include "pixart/nn/random_fill.h"
@@ -59,10 +60,16 @@ class Rules {
   }
 
  private:
-  at::Tensor at_base_width(const nn::Parameter& p) const { return init_.base ? base_.get(p.name) : p.tensor; }
+  // What is not of the transformer itself is the projection of an alignment, of which one input has the model's width.
+  at::Tensor at_base_width(const nn::Parameter& p) const {
+    if (!init_.base) return p.tensor;
+    if (base_.contains(p.name)) return base_.get(p.name);
+    if (p.name != kAlignmentInput) return p.tensor;
+    return at::empty({p.tensor.size(0), init_.base->width}, at::TensorOptions(at::kMeta));
+  }
   double shrink(const nn::Parameter& p) const {
     if (!init_.base || p.tensor.dim() < 2 || has(p.name, "table")) return 1;
-    return std::sqrt(fan_in(base_.get(p.name)) / fan_in(p.tensor));
+    return std::sqrt(fan_in(at_base_width(p)) / fan_in(p.tensor));
   }
 
   TransformerInit init_;

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "pixart/base/error.h"
+#include "pixart/models/alignment.h"
 
 namespace pixart::models {
 
@@ -60,6 +61,7 @@ Factors learning_rate_factors(const TransformerConfig& config, const WidthBase& 
   for (const auto& item : own.items())  // of normalised queries only the norm has a size
     if (item.name.ends_with(".q_norm.weight") || item.name.ends_with(".q_norm.bias"))
       add(factors, item.name, {query});
+  add(factors, kAlignmentInput, {double(base.width) / double(config.shape().hidden_size)});
   return factors;
 }
 

@@ -1,10 +1,13 @@
 #include "parts.h"
 
-#include <fmt/format.h>
+#include <algorithm>
 
+#include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/base/html.h"
 
 namespace pixart::report {
+namespace fs = std::filesystem;
 
 std::string table_html(const Table& table) {
   const auto kind = [&](size_t column) { return column <= table.numbers ? " class=\"number\"" : ""; };
@@ -45,6 +48,23 @@ std::string section(std::string_view id, std::string_view title, std::string_vie
   return fmt::format(
       "<section id=\"{0}\" aria-labelledby=\"{0}-title\">\n<h2 id=\"{0}-title\">{1}</h2>\n{2}</section>\n",
       id, html_escaped(title), html);
+}
+
+void require_own_page(const fs::path& file, const std::vector<std::string_view>& marks,
+                      std::string_view command, std::string_view kind) {
+  constexpr uint64_t kLargest = uint64_t{256} << 20;
+  std::error_code error;
+  if (fs::is_directory(file, error))
+    throw UserError(file.string() + " is a folder: give a file for the " + std::string(kind) + ".");
+  if (!fs::exists(file, error)) return;
+  const bool is_read = fs::is_regular_file(file, error) && fs::file_size(file, error) <= kLargest;
+  const std::string text = is_read ? read_file(file, kLargest) : "";
+  const bool is_page =
+      std::ranges::all_of(marks, [&](std::string_view mark) { return text.find(mark) != std::string::npos; });
+  if (!is_page)
+    throw UserError(fmt::format(
+        "{} is there and is not a {} of {}, so it is not replaced: give another file, or move it away.",
+        file.string(), kind, command));
 }
 
 }  // namespace pixart::report

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "parts.h"
 #include "pixart/base/html.h"
 #include "series.h"
 
@@ -94,6 +95,11 @@ std::string width_chart_svg(const WidthChart& chart) {
   svg += axes(chart, frame);
   for (size_t i = 0; i < chart.curves.size(); ++i) svg += drawn(chart, frame, i);
   return svg + "</svg>\n";
+}
+
+void check_chart_file(const std::filesystem::path& file, const std::vector<std::string_view>& marks,
+                      std::string_view command, std::string_view kind) {
+  require_own_page(file, marks, command, kind);
 }
 
 }  // namespace pixart::report

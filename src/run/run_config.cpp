@@ -19,15 +19,22 @@ bool is_file_name(const std::string& name) {
              std::string::npos;
 }
 
+// Adds the clauses `own` about an element of a list, each with the element's path before it (config/reading.cpp).
+void add_of_element(const char* list, size_t index, const std::vector<std::string>& own,
+                    std::vector<std::string>& problems) {
+  for (const auto& problem : own) problems.push_back(fmt::format("{}.{}: {}", list, index, problem));
+}
+
 template <class Named>
-void check_names(const std::vector<Named>& items, const char* what, std::vector<std::string>& problems) {
+void check_names(const std::vector<Named>& items, const char* list, std::vector<std::string>& problems) {
   std::set<std::string> seen;
-  for (const auto& item : items) {
-    if (!is_file_name(item.name))
-      problems.push_back(
-          fmt::format("{} name '{}' may contain only letters, digits, '_' and '-'", what, item.name));
-    if (!seen.insert(item.name).second)
-      problems.push_back(fmt::format("{} name '{}' is used twice", what, item.name));
+  for (size_t i = 0; i < items.size(); ++i) {
+    const std::string& name = items[i].name;
+    std::vector<std::string> own;
+    if (!is_file_name(name))
+      own.push_back(fmt::format("name '{}' may contain only letters, digits, '_' and '-'", name));
+    if (!seen.insert(name).second) own.push_back(fmt::format("name '{}' is used twice", name));
+    add_of_element(list, i, own, problems);
   }
 }
 
@@ -96,35 +103,33 @@ void add_transformer_problems(const RunConfig& run, const StageConfig& stage,
   const TransformerSizeConfig& size = run.transformer;
   if (stage.has_micro_conditions() && size.hidden_size && *size.hidden_size % 3 != 0)
     problems.push_back(fmt::format(
-        "stage {}: micro_conditions need a hidden_size that is a multiple of 3, not {}; choose another width, "
+        "micro_conditions need a hidden_size that is a multiple of 3, not {}; choose another width, "
         "or set micro_conditions: false",
-        stage.name, *size.hidden_size));
+        *size.hidden_size));
   if (size.base_width && !stage.info().trains_autoencoder() && stage.lora.rank == 0 &&
       stage.optimizer.name != optim::OptimizerName::kAdamW)
-    problems.push_back(fmt::format(
-        "stage {}: transformer.base_width needs optimizer.name: adamw, not {}; the learning rates "
-        "of muP are those of Adam",
-        stage.name, word_of(stage.optimizer.name)));
+    problems.push_back(
+        fmt::format("transformer.base_width needs optimizer.name: adamw, not {}; the learning rates "
+                    "of muP are those of Adam",
+                    word_of(stage.optimizer.name)));
   if (size.base_width && stage.has_micro_conditions() && *size.base_width % 3 != 0)
     problems.push_back(fmt::format(
-        "stage {}: micro_conditions need a transformer.base_width that is a multiple of 3, not {}",
-        stage.name, *size.base_width));
+        "micro_conditions need a transformer.base_width that is a multiple of 3, not {}", *size.base_width));
   if (const auto depth = size.num_blocks())
     for (const auto& problem : stage.kv_compression.problems(*depth))
-      problems.push_back(fmt::format("stage {}: kv_compression: {}", stage.name, problem));
+      problems.push_back("kv_compression: " + problem);
   if (const auto depth = size.num_blocks(); depth && stage.control.is_on() && stage.control.blocks >= *depth)
     problems.push_back(fmt::format(
-        "stage {}: control.blocks is {}, and the model has {} blocks: at most {} can be copied, because each copy "
+        "control.blocks is {}, and the model has {} blocks: at most {} can be copied, because each copy "
         "adds to the block after its own",
-        stage.name, stage.control.blocks, *depth, *depth - 1));
+        stage.control.blocks, *depth, *depth - 1));
   if (const auto depth = size.num_blocks(); depth && !stage.info().trains_autoencoder())
     for (const auto& problem : skipping_problems(
              stage.routing, stage.masking, stage.steps,
              {*depth, stage.kv_compression.is_on() ? stage.kv_compression.layers : std::vector<int64_t>{}}))
-      problems.push_back(fmt::format("stage {}: {}", stage.name, problem));
+      problems.push_back(problem);
   if (const auto depth = size.num_blocks(); depth && !stage.info().trains_autoencoder())
-    for (const auto& problem : stage.alignment.problems(stage.steps, *depth))
-      problems.push_back(fmt::format("stage {}: {}", stage.name, problem));
+    for (const auto& problem : stage.alignment.problems(stage.steps, *depth)) problems.push_back(problem);
 }
 
 // Whether the mix names the source with a resolution each time, and with each at most once.
@@ -142,14 +147,14 @@ void add_drawn_problems(const RunConfig& run, const StageConfig& stage, std::vec
     if (source == nullptr || source->draw == 0) continue;
     if (!stage.info().reads_captions)
       problems.push_back(
-          fmt::format("stage {}: the images of source {} are drawn from a prompt, which objective {} "
+          fmt::format("the images of source {} are drawn from a prompt, which objective {} "
                       "does not read; remove draw, or fill the folder with another stage",
-                      stage.name, source->name, stage.objective));
+                      source->name, stage.objective));
     else if (stage.init.how != InitHow::kCopy)
       problems.push_back(
-          fmt::format("stage {}: the images of source {} are drawn with the weights that the stage "
+          fmt::format("the images of source {} are drawn with the weights that the stage "
                       "starts from: init.how must be copy, not {}",
-                      stage.name, source->name, word_of(stage.init.how)));
+                      source->name, word_of(stage.init.how)));
   }
 }
 
@@ -159,11 +164,9 @@ void add_held_out_problems(const StageConfig& stage, const std::vector<std::stri
   for (const auto& [key, source] : {std::pair{"validation.source", stage.validation.source},
                                     std::pair{"metrics.source", stage.metrics.source}}) {
     if (!source.empty() && !contains(source_names, source))
-      problems.push_back(
-          fmt::format("stage {}: {}: {}", stage.name, key, unknown_name("source", source, source_names)));
+      problems.push_back(fmt::format("{}: {}", key, unknown_name("source", source, source_names)));
     if (contains(used, source))
-      problems.push_back(fmt::format("stage {}: {} {} is also trained on; use a source that is not",
-                                     stage.name, key, source));
+      problems.push_back(fmt::format("{} {} is also trained on; use a source that is not", key, source));
   }
 }
 
@@ -172,48 +175,77 @@ void add_teacher_problems(const StageConfig& stage, const StageConfig& teacher,
                           std::vector<std::string>& problems) {
   if (stage.prediction != teacher.prediction || stage.zero_terminal_snr != teacher.zero_terminal_snr)
     problems.push_back(fmt::format(
-        "stage {}: the teacher {} has prediction: {} and zero_terminal_snr: {}, so this stage needs the same",
-        stage.name, teacher.name, word_of(teacher.prediction), teacher.zero_terminal_snr));
+        "the teacher {} has prediction: {} and zero_terminal_snr: {}, so this stage needs the same",
+        teacher.name, word_of(teacher.prediction), teacher.zero_terminal_snr));
+}
+
+// What a stage trains, for people.
+std::string model_of(const StageConfig& stage) {
+  return stage.info().trains_autoencoder() ? "an autoencoder" : "a " + stage.info().model;
+}
+
+// A stage starts from one that is trained before it, and copies weights of its own kind. `index`: of the stage.
+void add_start_problems(const RunConfig& run, size_t index, std::vector<std::string>& problems) {
+  const StageConfig& stage = run.stages[index];
+  const StageConfig* from = find_named(run.stages, stage.init.from);
+  if (stage.init.how == InitHow::kRandom || from == nullptr) return;
+  const size_t place = size_t(from - run.stages.data());
+  if (place == index) {
+    problems.push_back("init.from names the stage itself; name an earlier stage, or a weight file or folder");
+  } else if (place > index) {
+    problems.push_back(fmt::format(
+        "init.from names stage {}, which is trained after this one; put it before this stage, or name an earlier "
+        "stage, or a weight file or folder",
+        from->name));
+  } else if (stage.init.how == InitHow::kReparameterize && !from->info().reads_labels) {
+    problems.push_back(
+        fmt::format("init.from must be a class-conditional stage, not {} ({})", from->name, from->objective));
+  } else if (stage.init.how == InitHow::kCopy && from->info().model != stage.info().model) {
+    const bool may_derive =
+        from->info().reads_labels && contains(stage.info().init, InitHow::kReparameterize);
+    problems.push_back(
+        fmt::format("init.how: copy needs weights of {}, but stage {} of init.from trains {}; {}",
+                    model_of(stage), from->name, model_of(*from),
+                    may_derive ? "use init.how: reparameterize" : "name weights of the same kind"));
+  } else if (stage.info().distills) {
+    add_teacher_problems(stage, *from, problems);
+  }
+}
+
+void add_source_problems(const StageConfig& stage, const std::vector<std::string>& source_names,
+                         std::vector<std::string>& problems) {
+  std::vector<std::string> used;
+  for (const auto& part : stage.parts()) {
+    if (!part.source.empty() && !contains(source_names, part.source))
+      problems.push_back(unknown_name("source", part.source, source_names));
+    if (contains(used, part.source) && !comes_at_each_resolution(stage, part.source))
+      problems.push_back(fmt::format("mix names source {} twice", part.source));
+    used.push_back(part.source);
+  }
+  add_held_out_problems(stage, used, source_names, problems);
 }
 
 }  // namespace
 
 void RunConfig::validate(std::vector<std::string>& problems) const {
-  if (stages.empty()) problems.push_back("stages is empty: nothing to do");
-  check_names(stages, "stage", problems);
-  check_names(sources, "source", problems);
+  check_names(stages, "stages", problems);
+  check_names(sources, "sources", problems);
   const auto source_names = names_of(sources);
-  std::vector<std::string> earlier;
-  for (const auto& stage : stages) {
-    std::vector<std::string> used;
-    for (const auto& part : stage.parts()) {
-      if (!part.source.empty() && !contains(source_names, part.source))
-        problems.push_back(
-            fmt::format("stage {}: {}", stage.name, unknown_name("source", part.source, source_names)));
-      if (contains(used, part.source) && !comes_at_each_resolution(stage, part.source))
-        problems.push_back(fmt::format("stage {}: mix names source {} twice", stage.name, part.source));
-      used.push_back(part.source);
-    }
-    add_held_out_problems(stage, used, source_names, problems);
-    add_drawn_problems(*this, stage, problems);
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const auto& stage = stages[i];
+    std::vector<std::string> own;
+    add_source_problems(stage, source_names, own);
+    add_drawn_problems(*this, stage, own);
     if (stage.info().trains_autoencoder() && autoencoder.path)
-      problems.push_back(
-          fmt::format("stage {}: autoencoder.path names a trained autoencoder, so this stage has no effect; "
-                      "remove one of the two",
-                      stage.name));
+      own.push_back(
+          "autoencoder.path names a trained autoencoder, so this stage has no effect; remove one of the two");
     if (!stage.info().trains_autoencoder() && !transformer.preset && !transformer.hidden_size)
-      problems.push_back(fmt::format("stage {}: transformer needs a preset or sizes", stage.name));
-    if (stage.init.how == InitHow::kReparameterize && contains(earlier, stage.init.from) &&
-        !this->stage(stage.init.from).info().reads_labels)
-      problems.push_back(fmt::format("stage {}: init.from must be a class-conditional stage, not {} ({})",
-                                     stage.name, stage.init.from, this->stage(stage.init.from).objective));
-    if (stage.info().distills && contains(earlier, stage.init.from))
-      add_teacher_problems(stage, this->stage(stage.init.from), problems);
+      own.push_back("transformer needs a preset or sizes");
+    add_start_problems(*this, i, own);
     if (evaluation && stage.info().reads_captions)
-      add_sampler_problem(fmt::format("stage {}: evaluation.sampler", stage.name), evaluation->sampler,
-                          stage.prediction, problems);
-    add_transformer_problems(*this, stage, problems);
-    earlier.push_back(stage.name);
+      add_sampler_problem("evaluation.sampler", evaluation->sampler, stage.prediction, own);
+    add_transformer_problems(*this, stage, own);
+    add_of_element("stages", i, own, problems);
   }
 }
 

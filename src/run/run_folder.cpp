@@ -95,26 +95,36 @@ std::string refusal(const config::Change& change) {
   return what + " (cannot change: a stage that uses it has begun)";
 }
 
-std::vector<config::Change> check_changes(const RunFolder& folder, const RunConfig& was,
-                                          const RunConfig& config, const std::vector<std::string>& allowed) {
+RunChanges check_changes(const RunFolder& folder, const RunConfig& was, const RunConfig& config,
+                         const std::vector<std::string>& allowed) {
   check_allowed(was, config, allowed);
-  Problems problems;
-  std::vector<config::Change> moved;
+  RunChanges result;
   const Used used(folder, was);
   const auto changes = config::compare(was, config);
   for (const auto& change : changes) {
     if (change.on_resume == OnResume::kFree || !used.is_used(change, config)) continue;
     if (change.on_resume == OnResume::kByContent)
-      moved.push_back(change);
+      result.moved.push_back(change);
     else if (change.on_resume == OnResume::kNeedsPermission && contains(allowed, change.path))
       log::warning("{} changes from {} to {}: {}", change.path, change.was, change.is, change.effect);
     else
-      problems.add(refusal(change));
+      result.refused.push_back(change);
   }
-  problems.throw_if_any(fmt::format(
-      "{} holds a run with another configuration. Undo the change, or start a new run with --set run=FOLDER",
-      folder.root.string()));
-  return moved;
+  return result;
+}
+
+// Before run.yaml is written with the new number of steps. Returns the keys of the problems.
+std::vector<std::string> add_step_problems(const RunFolder& folder, const RunConfig& config,
+                                           Problems& problems) {
+  std::vector<std::string> keys;
+  for (const auto& stage : config.stages) {
+    const auto all = list_checkpoints(folder.checkpoints(stage.name));
+    if (all.empty() || all.back().step <= stage.steps) continue;
+    keys.push_back(fmt::format("stages.{}.steps", stage.name));
+    problems.add(fmt::format("{0} is {1}, but stage {2} is already at step {3}: at least {3} is needed",
+                             keys.back(), stage.steps, stage.name, all.back().step));
+  }
+  return keys;
 }
 
 // By-content keys may be allowed although they have not changed: their content has.
@@ -192,17 +202,20 @@ int64_t sample_order_of(const RunFolder& folder, const RunConfig& config) {
   return fs::exists(folder.config()) ? *recorded(folder).sample_order : int64_t(data::kNewestOrder);
 }
 
-std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& given,
-                                             const std::vector<std::string>& allowed) {
+RunChanges check_run_folder(const RunFolder& folder, const RunConfig& given,
+                            const std::vector<std::string>& allowed, Problems& problems) {
+  const auto steps = add_step_problems(folder, given, problems);
   if (!fs::exists(folder.config())) {
     check_allowed(given, given, allowed);
     return {};
   }
   require_own_config(folder);
   const RunConfig was = recorded(folder), config = with_sample_order(folder, given);
-  auto moved = check_changes(folder, was, config, allowed);
+  auto changes = check_changes(folder, was, config, allowed);
+  for (const auto& change : changes.refused)
+    if (!contains(steps, change.path)) problems.add(refusal(change));
   warn_of_unchanged(was, config, allowed);
-  return moved;
+  return changes;
 }
 
 void open_run_folder(const RunFolder& folder, const RunConfig& config) {

@@ -51,7 +51,8 @@ SkippedTokens skipped_tokens(const RoutingConfig& routing, const MaskingConfig& 
 std::vector<std::string> skipping_problems(const RoutingConfig& routing, const MaskingConfig& masking,
                                            int64_t steps, const SkippingModel& model) {
   std::vector<std::string> problems;
-  if (routing.rate > 0 && masking.rate > 0) return {"routing and masking exclude each other"};
+  if (routing.rate > 0 && masking.rate > 0)
+    return {"routing and masking exclude each other: remove one of them"};
   if (routing.rate > 0) add_routing_problems(routing, model.depth, problems);
   if (routing.rate > 0) add_end_problem("routing", routing.until, steps, problems);
   if (masking.rate > 0) add_end_problem("masking", masking.until, steps, problems);

@@ -56,6 +56,17 @@ std::vector<std::string> keys_without_effect(const StageConfig& stage) {
   return result;
 }
 
+// Keys of `alignment` without a teacher. Keys next to a rate or a weight of 0 are no problem: so a run turns a method off to compare.
+void add_alignment_problems(const StageConfig& stage, const std::vector<std::string>& idle,
+                            std::vector<std::string>& problems) {
+  if (stage.alignment.teacher || stage.alignment.weight == 0 || contains(idle, std::string("alignment")))
+    return;
+  for (const auto& value : config::values(stage))
+    if (value.path.starts_with("alignment.") && !value.is_default)
+      problems.push_back(value.path +
+                         " has no effect without alignment.teacher; set it, or remove alignment");
+}
+
 // Where the prompts of metrics come from.
 void add_prompt_problems(const ObjectiveInfo& objective, const MetricsConfig& metrics,
                          std::vector<std::string>& problems) {
@@ -180,6 +191,7 @@ void StageConfig::validate(std::vector<std::string>& problems) const {
       !contains(idle, std::string("encode")))
     problems.push_back("encode.captions has no effect with objective " + objective +
                        ", which reads no captions");
+  add_alignment_problems(*this, idle, problems);
   const bool with_lora = lora.rank > 0 && !contains(idle, std::string("lora"));
   if (!contains(info().init, init.how))
     problems.push_back(fmt::format("init.how: {} is not possible with objective {}; possible: {}",

@@ -7,8 +7,10 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <set>
 
 #include "pixart/base/error.h"
+#include "pixart/base/words.h"
 #include "pixart/diffusion/training_loss.h"
 #include "pixart/features/stage_transformer.h"
 #include "pixart/models/mup.h"
@@ -194,17 +196,18 @@ std::vector<int64_t> usual_widths(const run::RunConfig& run, const run::StageCon
 }
 
 // Of the least squares line through (log x, log y).
-double slope_of(const std::vector<int64_t>& widths, const std::vector<double>& values) {
+std::optional<double> slope_of(const std::vector<int64_t>& widths, const std::vector<double>& values) {
   std::vector<double> x, y;
   for (size_t i = 0; i < widths.size(); ++i)
     if (values[i] > 0) x.push_back(std::log(double(widths[i]))), y.push_back(std::log(values[i]));
-  if (x.size() < 2) return 0;
+  if (x.size() < 2) return std::nullopt;
   const double mean_x = std::accumulate(x.begin(), x.end(), 0.0) / double(x.size()),
                mean_y = std::accumulate(y.begin(), y.end(), 0.0) / double(y.size());
   double above = 0, below = 0;
   for (size_t i = 0; i < x.size(); ++i)
     above += (x[i] - mean_x) * (y[i] - mean_y), below += (x[i] - mean_x) * (x[i] - mean_x);
-  return below == 0 ? 0 : above / below;
+  if (below == 0) return std::nullopt;
+  return above / below;
 }
 
 void require_widths(const run::RunConfig& run, const std::vector<int64_t>& widths) {
@@ -215,6 +218,23 @@ void require_widths(const run::RunConfig& run, const std::vector<int64_t>& width
       throw UserError(
           fmt::format("width {} is not a multiple of {} ({} heads, and 4 for the position table).", width,
                       unit, shape.num_heads));
+  if (std::set(widths.begin(), widths.end()).size() < 2)
+    throw UserError("the check compares widths: name at least two different ones.");
+}
+
+void require_finite(const CoordinateCheck& check, const run::StageConfig& stage, int64_t steps) {
+  std::vector<std::string> widths;
+  for (size_t i = 0; i < check.widths.size(); ++i)
+    if (std::any_of(check.rows.begin(), check.rows.end(), [&](const auto& row) {
+          return !std::isfinite(row.before[i]) || !std::isfinite(row.change[i]);
+        }))
+      widths.push_back(std::to_string(check.widths[i]));
+  if (widths.empty()) return;
+  throw UserError(
+      fmt::format("stage {}: after {} steps with a learning rate of {} the outputs are not finite at these "
+                  "widths: {}. Set a lower stages.{}.optimizer.lr.",
+                  stage.name, steps, stage.optimizer.lr, join(widths, ", "), stage.name),
+      ExitCode::kNumerics);
 }
 
 }  // namespace
@@ -239,10 +259,12 @@ CoordinateCheck coordinate_check(const run::RunConfig& run, const run::StageConf
       }
     }
     if (check.rows.empty())
-      for (const auto& kind : kinds) check.rows.push_back({.layer = kind, .before = {}, .change = {}});
+      for (const auto& kind : kinds)
+        check.rows.push_back({.layer = kind, .before = {}, .change = {}, .slope = {}});
     for (auto& row : check.rows)
       row.before.push_back(before.root(row.layer)), row.change.push_back(change.root(row.layer));
   }
+  require_finite(check, stage, options.steps);
   std::erase_if(check.rows, [](const auto& row) {
     return std::all_of(row.change.begin(), row.change.end(), [](double value) { return value == 0; });
   });

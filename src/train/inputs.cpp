@@ -10,6 +10,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/names.h"
+#include "pixart/convert/initial_weights.h"
 #include "pixart/features/disk_space.h"
 #include "pixart/features/excluded_samples.h"
 #include "pixart/features/inputs.h"
@@ -49,14 +50,43 @@ void outline_autoencoder(features::RunContext& run, const run::StageConfig& stag
   run::choose_trained(stage, outline.state);
 }
 
-void outline_transformer(features::RunContext& run, const run::StageConfig& stage, bool is_new,
-                         Outline& outline) {
-  const auto config = features::transformer_config(
-      run.config, stage, features::autoencoder_config(run.config), features::condition_sizes(run, stage));
+models::TransformerConfig config_of(features::RunContext& run, const run::StageConfig& stage) {
+  return features::transformer_config(run.config, stage, features::autoencoder_config(run.config),
+                                      features::condition_sizes(run, stage));
+}
+
+// The weights that a stage will have, without values.
+convert::OfficialWeights planned_weights(features::RunContext& run, const run::StageConfig& stage) {
+  const auto config = config_of(run, stage);
+  Outline outline;
+  const models::Transformer model(nn::Scope(outline.state), config);
+  convert::OfficialWeights result;
+  for (const auto& item : outline.state.items())
+    result.weights.tensors[item.name] = {item.tensor.scalar_type(), item.tensor.sizes().vec()};
+  result.weights = formats::shapes_only(std::move(result.weights));
+  result.identity.architecture = convert::architecture_of(config);
+  return result;
+}
+
+// A stage that copies one that is trained before it in this start. Another stage is read from its checkpoint.
+void check_copied_stage(features::RunContext& run, const run::StageConfig& stage,
+                        const std::vector<run::StageConfig>& stages, const models::TransformerConfig& config,
+                        nn::StateDict& state) {
+  const auto* from = find_named(stages, stage.init.from);
+  if (from == nullptr || stage.init.how != run::InitHow::kCopy) return;
+  convert::copy_into(state, config, planned_weights(run, *from),
+                     fmt::format("stage {}: init.from {}", stage.name, from->name));
+}
+
+void outline_transformer(features::RunContext& run, const run::StageConfig& stage,
+                         const std::vector<run::StageConfig>& stages, bool is_new, Outline& outline) {
+  const auto config = config_of(run, stage);
   const models::Transformer model(nn::Scope(outline.state), config);
   run::add_adapters(stage, outline.state);
   if (is_new && !starts_from_stage(run.config, stage))
     check_initial_transformer(run, stage, model, outline.state);
+  else if (is_new)
+    check_copied_stage(run, stage, stages, config, outline.state);
   run::choose_trained(stage, outline.state);
   features::add_projection(stage, config.shape().hidden_size, outline.state);
 }
@@ -108,7 +138,7 @@ void open_stages(features::RunContext& run, const std::vector<run::StageConfig>&
       features::collect(problems, [&] { check_prompts(run, stage); });
       features::collect(problems, [&] { check_metrics(run, stage); });
       features::collect(problems, [&] { check_preview(run.config, stage); });
-      features::collect(problems, [&] { outline_transformer(run, stage, is_new, outline); });
+      features::collect(problems, [&] { outline_transformer(run, stage, stages, is_new, outline); });
     }
     space.add_checkpoints(stage, outline.elements(), outline.state.num_parameters());
     space.add_features(run, stage);
@@ -184,6 +214,29 @@ void compare_start(features::RunContext& run, const run::StageConfig& stage, con
                     stage.name));
 }
 
+const config::Change* change_of(const std::vector<config::Change>& changes, const std::string& path) {
+  const auto found =
+      std::find_if(changes.begin(), changes.end(), [&](const auto& change) { return change.path == path; });
+  return found == changes.end() ? nullptr : &*found;
+}
+
+// `draws`: the stage draws the images that are missing when it continues, and its checkpoint then compares the source.
+void compare_sources(const features::RunContext& run, const Contents& now,
+                     const std::vector<config::Change>& moved, const run::StageConfig& stage,
+                     const CheckpointFacts& facts, bool draws, Comparison& comparison) {
+  const bool is_finished = is_at_its_end(run.folder, stage);
+  for (const auto& [name, fingerprint] : now.sources) {
+    const auto was = facts.data.find(name);
+    if (was == facts.data.end() || without_rejected(was->second) == fingerprint) continue;
+    const std::string draw = fmt::format("sources.{}.draw", name);
+    if (const auto* change = change_of(moved, draw))
+      comparison.add(fmt::format("source {} ({} was {}, is {})", name, draw, change->was, change->is), draw,
+                     stage.name, is_finished);
+    else if (!draws || data::images_to_draw(run.config.source(name)).empty())
+      comparison.add("source " + name, fmt::format("sources.{}.path", name), stage.name, is_finished);
+  }
+}
+
 // A stage that recorded none for a source had none.
 void compare_scores(const Contents& now, const run::StageConfig& stage, const CheckpointFacts& facts,
                     bool is_finished, Comparison& comparison) {
@@ -197,13 +250,11 @@ void compare_scores(const Contents& now, const run::StageConfig& stage, const Ch
   }
 }
 
-}  // namespace
-
-void compare_contents(features::RunContext& run, const std::vector<run::StageConfig>& stages,
-                      const std::vector<config::Change>& moved, const std::vector<std::string>& allowed) {
-  Problems problems;
+// `now`: what `stages` read.
+void add_contents(features::RunContext& run, const std::vector<run::StageConfig>& stages, const Contents& now,
+                  const std::vector<config::Change>& moved, const std::vector<std::string>& allowed,
+                  Problems& problems) {
   Comparison comparison(allowed, problems);
-  const Contents now = contents_of(run, stages);
   for (const auto& stage : run.config.stages) {
     const auto facts = recorded_facts(run.folder.checkpoints(stage.name));
     if (!facts) continue;
@@ -211,20 +262,54 @@ void compare_contents(features::RunContext& run, const std::vector<run::StageCon
     for (const auto& [name, hash] : now.inputs)
       if (const auto was = facts->inputs.find(name); was != facts->inputs.end() && was->second != hash)
         comparison.add("the " + name, key_of_input(name), stage.name, is_finished);
-    for (const auto& [name, fingerprint] : now.sources)
-      if (const auto was = facts->data.find(name);
-          was != facts->data.end() && without_rejected(was->second) != fingerprint)
-        comparison.add("source " + name, fmt::format("sources.{}.path", name), stage.name, is_finished);
+    compare_sources(run, now, moved, stage, *facts, contains(names_of(stages), stage.name), comparison);
     compare_scores(now, stage, *facts, is_finished, comparison);
     if (const auto was = facts->inputs.find("exclude");
         !is_finished && was != facts->inputs.end() &&
         was->second != features::exclude_fingerprint(stage.exclude))
       comparison.add("the file of excluded samples", fmt::format("stages.{}.exclude", stage.name), stage.name,
                      is_finished);
-    const std::string start = fmt::format("stages.{}.init.from", stage.name);
-    if (std::any_of(moved.begin(), moved.end(), [&](const auto& change) { return change.path == start; }))
+    if (change_of(moved, fmt::format("stages.{}.init.from", stage.name)) != nullptr)
       features::collect(problems, [&] { compare_start(run, stage, *facts, problems); });
   }
+}
+
+// Whether one of the changes is of the element, or of a key in it.
+bool concern(const std::vector<config::Change>& changes, const std::string& path) {
+  return std::any_of(changes.begin(), changes.end(), [&](const auto& change) {
+    return change.path == path || change.path.starts_with(path + ".");
+  });
+}
+
+}  // namespace
+
+std::vector<config::Change> compare_config(features::RunContext& run,
+                                           const std::vector<run::StageConfig>& stages,
+                                           const std::vector<std::string>& allowed) {
+  Problems problems;
+  auto changes = run::check_run_folder(run.folder, run.config, allowed, problems);
+  if (problems.empty()) return std::move(changes.moved);
+  try {
+    features::open_inputs(run, stages, problems);
+    Contents now = contents_of(run, stages);
+    // A source has other content where another of its keys changes, of which there is a problem already.
+    const auto is_told = [&](const auto& item) { return concern(changes.refused, "sources." + item.first); };
+    std::erase_if(now.sources, is_told);
+    std::erase_if(now.scores, is_told);
+    add_contents(run, stages, now, changes.moved, allowed, problems);
+  } catch (const UserError& error) {  // what cannot be read at the moment is told when the keys are right
+    if (error.code() == ExitCode::kRequeue) throw;
+  }
+  problems.throw_if_any(fmt::format(
+      "{} holds a run with another configuration. Undo the change, or start a new run with --set run=FOLDER",
+      run.folder.root.string()));
+  return {};
+}
+
+void compare_contents(features::RunContext& run, const std::vector<run::StageConfig>& stages,
+                      const std::vector<config::Change>& moved, const std::vector<std::string>& allowed) {
+  Problems problems;
+  add_contents(run, stages, contents_of(run, stages), moved, allowed, problems);
   problems.throw_if_any(run.folder.root.string() + " was begun with other data");
 }
 

@@ -18,8 +18,15 @@ std::vector<run::StageConfig> stages_to_train(const run::RunFolder& folder, cons
 // nothing.
 void open_stages(features::RunContext& run, const std::vector<run::StageConfig>& stages);
 
+// Compares the config with that of the run in the folder (run::check_run_folder()). If a key may not change, opens what
+// `stages` read, too, so that the one UserError also has the contents that differ. Returns the keys that name another
+// place than before.
+std::vector<config::Change> compare_config(features::RunContext& run,
+                                           const std::vector<run::StageConfig>& stages,
+                                           const std::vector<std::string>& allowed);
+
 // Compares what `stages` would read with what the stages that have begun read, by content. `moved`: the keys that
-// name another place than before (run::check_run_folder()). A stage that is not finished needs the same
+// name another place than before. A stage that is not finished needs the same
 // content; content that only finished stages read may change for the keys in `allowed`. Throws UserError.
 void compare_contents(features::RunContext& run, const std::vector<run::StageConfig>& stages,
                       const std::vector<config::Change>& moved, const std::vector<std::string>& allowed);

@@ -21,11 +21,12 @@ namespace pixart::train {
 
 namespace {
 
+// Like the other problems here it names no stage: check_metrics() does.
 void require_enough(const run::StageConfig& stage, const std::string& what, int64_t count) {
   const int64_t least = stage.metrics.least_images();
   if (count < least)
-    throw UserError(fmt::format("stage {}: metrics: {} has {} prompts; {} need at least {} images",
-                                stage.name, what, count, join(stage.metrics.scores, ", "), least));
+    throw UserError(fmt::format("metrics: {} has {} prompt{}; at least {} images are needed for {}", what,
+                                count, count == 1 ? "" : "s", least, join(stage.metrics.scores, ", ")));
 }
 
 // Problems name the key in place of the option of pixart sample.
@@ -44,15 +45,13 @@ sample::Suite read_suite(const std::string& named) {
 MetricPrompts of_suite(const run::StageConfig& stage, uint64_t seed) {
   const auto suite = read_suite(stage.metrics.suite);
   if (suite.kind == sample::SuiteKind::kClasses)
-    throw UserError(
-        fmt::format("stage {}: metrics.suite: this stage draws from captions, not from classes", stage.name));
+    throw UserError("metrics.suite: this stage draws from captions, not from classes");
   MetricPrompts prompts{.suite = word_of(suite.kind)};
   for (const int64_t file : evenly_spread_rows(suite.num_files(), {}, stage.metrics.images)) {
     const auto& item = suite.item(file);
     if (item.height > 0)
       throw UserError(fmt::format(
-          "stage {}: metrics.suite: {} has a size of its own, and metrics draw at the stage's resolution",
-          stage.name, item.place));
+          "metrics.suite: {} has a size of its own, and metrics draw at the stage's resolution", item.place));
     prompts.texts.push_back(item.prompt);
     prompts.noise.push_back(suite.noise_key(file, 0, seed));
   }
@@ -103,7 +102,7 @@ MetricPrompts metric_prompts(features::RunContext& run, const run::StageConfig& 
   MetricPrompts prompts;
   if (stage.info().reads_labels) {
     const auto& names = run.source(stage.parts().front().source).class_names();
-    if (names.empty()) throw UserError(fmt::format("stage {}: its source has no classes", stage.name));
+    if (names.empty()) throw UserError("its source has no classes");
     prompts = of_classes(names, stage.metrics.images, seed);
   } else if (!stage.metrics.suite.empty()) {
     prompts = of_suite(stage, seed);

@@ -43,19 +43,6 @@ void check_options(const run::RunConfig& config, const TrainOptions& options) {
   }
 }
 
-// Called before run.yaml is written with the new number of steps.
-void check_steps(const run::RunFolder& folder, const run::RunConfig& config) {
-  Problems problems;
-  for (const auto& stage : config.stages) {
-    const auto all = run::list_checkpoints(folder.checkpoints(stage.name));
-    if (!all.empty() && all.back().step > stage.steps)
-      problems.add(
-          fmt::format("stages.{0}.steps is {1}, but stage {0} is already at step {2}: at least {2} is needed",
-                      stage.name, stage.steps, all.back().step));
-  }
-  problems.throw_if_any(folder.root.string());
-}
-
 bool is_finished(const features::RunContext& run, const run::StageConfig& stage,
                  const run::MetricSink& metrics) {
   const auto listed = run::list_checkpoints(run.folder.checkpoints(stage.name));
@@ -160,9 +147,8 @@ void check(const run::RunConfig& config, const TrainOptions& options) {
   const auto alone = distributed::make_communicator({}, device, {});
   features::RunContext run{
       .config = config, .folder = {config.run}, .device = device, .ranks = *alone, .sources = {}};
-  check_steps(run.folder, config);
-  const auto moved = run::check_run_folder(run.folder, config, options.allowed_changes);
   const auto stages = stages_to_train(run.folder, config, options.only_stage);
+  const auto moved = compare_config(run, stages, options.allowed_changes);
   open_stages(run, stages);
   compare_contents(run, stages, moved, options.allowed_changes);
   int64_t rows = 0;
@@ -190,8 +176,8 @@ void train(const run::RunConfig& given, const TrainOptions& options) {
   std::vector<config::Change> moved;
   distributed::on_first_rank(*ranks, "opening the run folder", [&] {
     lock = std::make_unique<run::RunLock>(run.folder.root);
-    check_steps(run.folder, config);
-    moved = run::check_run_folder(run.folder, config, options.allowed_changes);
+    const auto stages = stages_to_train(run.folder, config, options.only_stage);
+    moved = compare_config(run, stages, options.allowed_changes);
   });
   config.sample_order = agree_on_sample_order(*ranks, run.folder, config);
   const auto stages = stages_to_train(run.folder, config, options.only_stage);

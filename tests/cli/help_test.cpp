@@ -79,6 +79,8 @@ TEST(Commands, ExplainSaysWhatAKeyIsAndWhereItsValueComesFrom) {
     EXPECT_THAT(key.output, HasSubstr(text));
   const auto word = run_pixart({"explain", "seed", "run.yaml"}, folder.path());
   EXPECT_THAT(word.output, ContainsRegex("seed: 3   \\(run.yaml:[0-9]+\\)"));
+  const auto section = run_pixart({"explain", "routing"}, folder.path());
+  EXPECT_THAT(section.output, HasSubstr("resumed   see its keys"));
   const auto typo = run_pixart({"explain", "gradint_clip"}, folder.path());
   EXPECT_EQ(typo.code, 78);
   EXPECT_THAT(typo.output, HasSubstr("Did you mean 'gradient_clip'?"));

@@ -164,6 +164,53 @@ class Inputs(unittest.TestCase):
         allowed = pixart("train", "run.yaml", "--allow-change", "autoencoder.path", folder=folder)
         self.expect(allowed, "the stages that follow use it")
 
+    def test_all_that_cannot_change_is_told_at_once(self):
+        folder = self.copy(self.made)
+        pixart("train", "run.yaml", "--stop-at-step", 2, folder=folder, code=STOPPED)
+        shutil.copytree(folder / "vae", folder / "other")
+        weights = folder / "other/diffusion_pytorch_model.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+        shutil.copytree(folder / "classes/a", folder / "fewer/a")
+        shutil.copytree(folder / "classes/a", folder / "fewer/b")
+        changes = ["seed=9", "stages.class.steps=1", "autoencoder.path=other", "sources.classes.path=fewer"]
+        for more in [], ["--check"]:
+            refused = pixart("train", "run.yaml", *more, *sum((["--set", change] for change in changes), []),
+                             folder=folder, code=BAD_INPUT)
+            self.expect(refused, "4 problems", "seed was 5, is 9", "stages.class.steps is 1, but stage class is already at step 2",
+                        "the autoencoder is not what stage class began with", "source classes is not what stage class began with")
+        # A source whose key changes has other content for that reason alone.
+        refused = pixart("train", "run.yaml", "--set", "sources.classes.max_samples=2", folder=folder, code=BAD_INPUT)
+        self.expect(refused, "sources.classes.max_samples was 0, is 2")
+        self.assertNotIn("problems", refused)
+
+    def test_a_drawn_image_that_is_missing_is_drawn_again(self):
+        folder = self.copy(self.finished)
+        shutil.copy(folder / "run/checkpoints/text/step-00000003/ema.safetensors", folder / "start.safetensors")
+        write(folder / "drawn.yaml", HEAD.replace("run: run", "run: drawn") + MODELS + """
+sources:
+  - {name: captioned, type: image_folder, path: captioned}
+  - {name: discs, type: image_folder, path: discs, prompt: a disc, draw: 3}
+stages:
+  - {name: text, objective: text_conditional, mix: [{source: captioned}, {source: discs, prior_weight: 1}], resolution: 32, steps: 3,
+     batch_size: 2, init: {how: copy, from: start.safetensors}, samples: {num_steps: 1}}
+""")
+        pixart("train", "drawn.yaml", "--stop-at-step", 1, folder=folder, code=STOPPED)
+        image = folder / "discs/drawn-00001.png"
+        content = image.read_bytes()
+        refused = pixart("train", "drawn.yaml", "--set", "sources.discs.draw=5", folder=folder, code=BAD_INPUT)
+        self.expect(refused, "sources.discs.draw was 3, is 5", "set sources.discs.draw back")
+        image.unlink()
+        pixart("train", "drawn.yaml", "--check", folder=folder)
+        pixart("train", "drawn.yaml", folder=folder)
+        self.assertEqual(image.read_bytes(), content)
+
+    def test_a_stage_that_cannot_copy_the_one_before_is_found(self):
+        refused = pixart("train", "run.yaml", "--check", "--set", "stages.text.multi_scale=true", folder=self.copy(self.made),
+                         code=BAD_INPUT)
+        self.expect(refused, "stage beauty: init.from text", "nothing was begun")
+
     def test_stages_and_sources_are_added(self):
         folder = self.copy(self.finished)
         more = THREE.replace("stages:\n", "  - {name: more, type: image_folder, path: more}\nstages:\n") + (

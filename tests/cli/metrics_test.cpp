@@ -202,7 +202,7 @@ TEST_F(MetricsInTraining, TheirCaptionsAreThoseThatTheScoresOfTheSourceKeep) {
                   "--set", "sources.held_out.scores.weight_by=w"},
                  folder_.path());
   EXPECT_EQ(checked.code, 78) << checked.output;
-  EXPECT_THAT(checked.output, HasSubstr("source held_out has 1 prompts"));
+  EXPECT_THAT(checked.output, HasSubstr("source held_out has 1 prompt; at least 2 images"));
 }
 
 TEST_F(MetricsInTraining, TheirPathsAreCheckedBeforeARun) {
@@ -235,6 +235,20 @@ TEST_F(MetricsInTraining, NeedAsManyPromptsAsTheirScores) {
   EXPECT_THAT(checked.output,
               AllOf(HasSubstr("source held_out has 3 prompts"), HasSubstr("at least 4 images"),
                     HasSubstr("not weights of Inception v3")));
+  // CLIP's cosine needs one image, CMMD needs two.
+  write_text(folder_ / "one.txt", "a red circle\n");
+  const auto of_one = [&](const std::string& keys) {
+    std::string yaml = replaced(with_metrics(), "source: held_out", "suite: one.txt");
+    yaml = replaced(yaml, "aesthetic_head: head.safetensors, suite", "suite");
+    write_text(folder_ / "one.yaml", replaced(yaml, "scores: [cmmd, clip, aesthetic]", keys));
+    return run_pixart({"train", "one.yaml", "--check"}, folder_.path());
+  };
+  const auto two = of_one("scores: [clip, cmmd]");
+  EXPECT_EQ(two.code, 78) << two.output;
+  EXPECT_THAT(two.output,
+              AllOf(HasSubstr("its metrics cannot be computed: metrics: the suite one.txt has 1 prompt; at "
+                              "least 2 images are needed for clip, cmmd"),
+                    ::testing::Not(HasSubstr("computed: stage"))));
 }
 
 }  // namespace

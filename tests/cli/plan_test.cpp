@@ -77,6 +77,21 @@ TEST(Plan, DrawsTheCoordinateCheck) {
     EXPECT_EQ(refused.code, 78);
     EXPECT_THAT(refused.output, HasSubstr(said));
   }
+  auto wild = check;
+  wild.insert(wild.end(), {"--set", "stages.class.optimizer.lr=1000"});
+  const auto not_finite = run_pixart(wild, folder.path());
+  EXPECT_EQ(not_finite.code, 71);
+  EXPECT_THAT(not_finite.output, HasSubstr("not finite at these widths: "));
+  for (const char* file : {"charts/widths.svg", "charts/widths.json"}) {
+    const TemporaryFolder own;
+    fs::create_directory(own / "charts");
+    write_text(own / "run.yaml", tiny_run_yaml());
+    write_text(own / file, "{\"widths\": 3}");
+    const auto kept = run_pixart(check, own.path());
+    EXPECT_EQ(kept.code, 78);
+    EXPECT_THAT(kept.output, HasSubstr("so it is not replaced"));
+    EXPECT_EQ(fs::file_size(own / file), 13u);
+  }
 }
 
 TEST(Plan, NeedsNoDataAndWritesNothing) {

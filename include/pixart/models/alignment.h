@@ -13,6 +13,8 @@ namespace pixart::models {
 // The projection's tensors are called "alignment.0.weight" and so on. They are in checkpoints, and left out where
 // weights are converted, drawn with or the start of another stage.
 inline constexpr const char* kAlignmentPrefix = "alignment.";
+inline constexpr const char* kAlignmentInput =
+    "alignment.0.weight";  // the only one whose input has the model's width
 bool is_alignment_name(const std::string& name);
 
 struct AlignmentSizes {

@@ -1,7 +1,9 @@
 // A chart of values over the width of a model, both in logarithms.
 #pragma once
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pixart::report {
@@ -19,5 +21,10 @@ struct WidthChart {
 
 // A whole SVG file, which no style sheet or script needs.
 std::string width_chart_svg(const WidthChart& chart);
+
+// Before the work for a chart and its table: throws UserError if `file` is a folder, or a file that lacks one of the texts
+// that each `kind` ("chart", "table") of the command has. Such a file is not replaced.
+void check_chart_file(const std::filesystem::path& file, const std::vector<std::string_view>& marks,
+                      std::string_view command, std::string_view kind);
 
 }  // namespace pixart::report

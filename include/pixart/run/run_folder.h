@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pixart/base/error.h"
 #include "pixart/config/config.h"
 #include "pixart/run/run_config.h"
 
@@ -52,12 +53,18 @@ bool has_begun(const RunFolder& folder, const std::string& stage);
 // in the folder, or the newest if there is none. A run.yaml without one is of a program that had only the first.
 int64_t sample_order_of(const RunFolder& folder, const RunConfig& config);
 
-// Checks that `config` may continue the run in the folder, if there is one. A changed key is an error if a
-// stage that has begun uses it, unless it is free, or needs permission and is in `allowed`. One error names all
-// such keys. Returns the keys that name another place now and must have the same content there. Changes
-// nothing.
-std::vector<config::Change> check_run_folder(const RunFolder& folder, const RunConfig& config,
-                                             const std::vector<std::string>& allowed);
+// The keys that stages which have begun use, and that are not what they were.
+struct RunChanges {
+  std::vector<config::Change> moved;    // they name another place now, and must have the same content there
+  std::vector<config::Change> refused;  // each is a problem
+};
+
+// Checks that `config` may continue the run in the folder, if there is one. A changed key is a problem if a
+// stage that has begun uses it, unless it is free, or needs permission and is in `allowed`; so are fewer steps than a
+// stage has made. Adds all problems. Changes nothing. Throws UserError if `allowed` has an unknown key, or the
+// run.yaml of the folder is not the program's.
+RunChanges check_run_folder(const RunFolder& folder, const RunConfig& config,
+                            const std::vector<std::string>& allowed, Problems& problems);
 
 // Makes the folder, removes the leftovers of its former owners, and writes the resolved run.yaml, which always names
 // the order of samples.

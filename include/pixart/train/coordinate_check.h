@@ -1,6 +1,7 @@
 // Whether activations change alike in models of all widths: the coordinate check of muP (Yang et al. 2022, appendix D).
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ struct CoordinateCheckOptions {
 struct CoordinateRow {
   std::string layer;
   std::vector<double> before, change;  // at the first step, and of the difference after the last
-  double slope = 0;                    // of log(change) over log(width); 0: flat
+  std::optional<double> slope;  // of log(change) over log(width); 0: flat; none: fewer than two widths change
 };
 
 struct CoordinateCheck {
@@ -27,7 +28,8 @@ struct CoordinateCheck {
 };
 
 // Trains small models of these widths, with the parametrization, optimizer and loss of the stage, on random latents and
-// captions or labels; they have at most four blocks. Throws UserError for a width that the heads do not divide.
+// captions or labels; they have at most four blocks. Throws UserError for a width that the heads do not divide, for fewer than
+// two different widths, and, with kNumerics, if outputs are not finite.
 CoordinateCheck coordinate_check(const run::RunConfig& run, const run::StageConfig& stage,
                                  const CoordinateCheckOptions& options);
 

@@ -1,6 +1,8 @@
 // Reads and writes autoencoders in diffusers' folder layout.
 #include <ATen/ATen.h>
 
+#include <set>
+
 #include "../json_config.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -40,7 +42,7 @@ void VaeSize::validate(std::vector<std::string>& problems) const {
   if (block_out_channels.empty() || block_out_channels.size() > kMostLevels)
     problems.push_back(fmt::format("block_out_channels has {} entries; 1 to {} are supported",
                                    block_out_channels.size(), kMostLevels));
-  for (const int64_t width : block_out_channels)
+  for (const int64_t width : std::set<int64_t>(block_out_channels.begin(), block_out_channels.end()))
     if (norm_num_groups < 1 || width < 1 || width % norm_num_groups != 0)
       problems.push_back(
           fmt::format("norm_num_groups {} does not divide {} of block_out_channels", norm_num_groups, width));

@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "pixart/models/alignment.h"
+
 namespace pixart::models {
 namespace {
 
@@ -41,6 +43,21 @@ TEST(Mup, AtTheBaseNothingChanges) {
       for (const auto& [name, values] : plain) EXPECT_TRUE(at::equal(values, scaled.at(name))) << name;
     }
   }
+}
+
+// Its first matrix has the model's width as input, and the others have no size of the model.
+TEST(Mup, AProjectionForAlignmentHasRulesOfItsOwn) {
+  const WidthBase base{.width = 64, .heads = 4};
+  const auto config = pixart_of_width(256);
+  nn::StateDict state;
+  const Transformer model(nn::Scope(state), config);
+  const AlignmentProjection projection(nn::Scope(state), {.width = 256, .hidden = 96, .channels = 32});
+  initialize(state, config, {.seed = 3, .base = base});
+  EXPECT_NEAR(deviation(state.get("alignment.0.weight")), std::sqrt(2.0 / (64 + 96)) / 2, 2e-3);
+  EXPECT_NEAR(deviation(state.get("alignment.2.weight")), std::sqrt(2.0 / (96 + 96)), 2e-3);
+  const auto factors = learning_rate_factors(config, base);
+  EXPECT_THAT(factors.at("alignment.0.weight"), ElementsAre(0.25));
+  EXPECT_EQ(factors.count("alignment.2.weight"), 0);
 }
 
 // Four times as wide, with heads of four times the size.

@@ -86,7 +86,7 @@ TEST(RunConfig, SkippedTokensFitTheModel) {
   EXPECT_EQ(with("routing: {rate: 0.5, to: 24, until: 4}"), "");
   EXPECT_EQ(with("masking: {rate: 0.75, after_blocks: 4, until: 5}"), "");
   EXPECT_EQ(with("routing: {rate: 0, to: 99}"), "") << "nothing is routed";
-  EXPECT_THAT(with("routing: {rate: 0.5}"), HasSubstr("stage one: routing.to is missing"));
+  EXPECT_THAT(with("routing: {rate: 0.5}"), HasSubstr("run.yaml:5: stages.one: routing.to is missing"));
   EXPECT_THAT(with("routing: {rate: 0.5, from: 3, to: 3}"), HasSubstr("must be more than routing.from 3"));
   EXPECT_THAT(with("routing: {rate: 0.5, to: 29}"), HasSubstr("routing.to 29 is more than the 28 blocks"));
   EXPECT_THAT(with("routing: {rate: 0.5, to: 9, until: 6}"),
@@ -95,12 +95,61 @@ TEST(RunConfig, SkippedTokensFitTheModel) {
               HasSubstr("masking.after_blocks 28 leaves no block"));
   EXPECT_THAT(with("masking: {rate: 0.99}"), HasSubstr("rate"));
   EXPECT_THAT(with("masking: {rate: 0.5}, routing: {rate: 0.5, to: 9}"),
-              HasSubstr("routing and masking exclude each other"));
+              HasSubstr("routing and masking exclude each other: remove one of them"));
   const std::string sigma = replace(kGood, "init: {how: reparameterize, from: one}",
                                     "multi_scale: true, kv_compression: {sampling: conv, layers: [20]}, "
                                     "routing: {rate: 0.5, to: 21}");
   EXPECT_THAT(error_of(sigma), HasSubstr("kv_compression needs all tokens in block 20, but routing"));
   EXPECT_EQ(error_of(replace(sigma, "to: 21", "to: 20")), "");
+}
+
+TEST(RunConfig, KeysOfAlignmentNeedATeacher) {
+  const auto with = [](const std::string& keys) {
+    return error_of(replace(kGood, "source: a, steps: 5}", "source: a, steps: 5, " + keys + "}"));
+  };
+  EXPECT_EQ(with("routing: {rate: 0, from: 2}, masking: {rate: 0, after_blocks: 2}"), "") << "turned off";
+  EXPECT_EQ(with("alignment: {weight: 0, block: 1}"), "") << "turned off";
+  EXPECT_THAT(
+      with("alignment: {block: 1, until: 3}"),
+      AllOf(HasSubstr("2 problems"), HasSubstr("alignment.block has no effect without alignment.teacher"),
+            HasSubstr("alignment.until has no effect without alignment.teacher")));
+}
+
+TEST(RunConfig, AStageStartsFromAnEarlierOneOfItsKind) {
+  const std::string from = "from: one}}";
+  const auto with = [&](const std::string& init) { return error_of(replace(kGood, from, init + "}}")); };
+  EXPECT_EQ(with("from: weights.pth"), "");
+  EXPECT_THAT(with("from: two"), HasSubstr("run.yaml:6: stages.two: init.from names the stage itself"));
+  const std::string third =
+      "  - {name: three, objective: text_conditional, source: a, steps: 5, init: {how: copy, from: two}}\n";
+  EXPECT_EQ(error_of(kGood + third), "");
+  EXPECT_THAT(
+      error_of(replace(kGood, "  - {name: one", third + "  - {name: one")),
+      HasSubstr("run.yaml:5: stages.three: init.from names stage two, which is trained after this one"));
+  EXPECT_THAT(
+      error_of(replace(kGood + third, "copy, from: two", "copy, from: one")),
+      HasSubstr("stages.three: init.how: copy needs weights of a PixArt, but stage one of init.from trains "
+                "a DiT; use init.how: reparameterize"));
+  const std::string autoencoder = replace(kGood, "objective: class_conditional", "objective: autoencoder");
+  EXPECT_THAT(error_of(replace(autoencoder, "how: reparameterize", "how: copy")),
+              HasSubstr("stage one of init.from trains an autoencoder; name weights of the same kind"));
+  EXPECT_THAT(error_of(autoencoder),
+              HasSubstr("init.from must be a class-conditional stage, not one (autoencoder)"));
+}
+
+// The line is that of the stage or source, not that of the file's beginning.
+TEST(RunConfig, ProblemsBetweenPartsHaveTheirPlace) {
+  EXPECT_THAT(error_of(replace(kGood, "name: two", "name: one")),
+              HasSubstr("run.yaml:6: stages.one: name 'one' is used twice"));
+  EXPECT_THAT(error_of(replace(kGood, "name: two", "name: ../two")),
+              HasSubstr("run.yaml:6: stages.1: name '../two'"));
+  EXPECT_THAT(error_of(replace(kGood, "sources: [{name: a,", "sources: [{name: a b,")),
+              HasSubstr("run.yaml:3: sources.a b: name 'a b' may contain only letters"));
+  EXPECT_THAT(error_of(replace(kGood, "text_conditional, source: a", "text_conditional, source: b")),
+              HasSubstr("run.yaml:6: stages.two: unknown source 'b'"));
+  EXPECT_THAT(error_of(replace(kGood, "run: r", "run: \"\"")), HasSubstr("run.yaml:1: run: is empty"));
+  EXPECT_THAT(error_of("run: r\nsources: []\nstages: []\n"),
+              HasSubstr("run.yaml:3: stages: the list is empty"));
 }
 
 TEST(RunConfig, ATeacherFitsTheModel) {
@@ -202,6 +251,8 @@ TEST(RunConfig, EveryNumberHasALargestValue) {
 TEST(RunConfig, SizesThatDoNotMakeAModelAreRefused) {
   const auto error_with = [](const std::string& section) { return error_of(section + "\n" + kGood); };
   EXPECT_THAT(error_with("autoencoder: {norm_num_groups: 3}"), HasSubstr("3 does not divide 128"));
+  EXPECT_EQ(error_with("autoencoder: {block_out_channels: [8, 8], norm_num_groups: 3}"),
+            "run.yaml:1: autoencoder: norm_num_groups 3 does not divide 8 of block_out_channels");
   EXPECT_THAT(error_with("autoencoder: {block_out_channels: []}"), HasSubstr("has 0 entries"));
   EXPECT_EQ(error_with("autoencoder: {path: p, norm_num_groups: 3}"), "");
   EXPECT_THAT(error_with("text_encoder: {d_model: 4, num_heads: 8}"), HasSubstr("num_heads 8"));
@@ -322,7 +373,7 @@ TEST(RunConfig, KeysOfTheLossFitEachOther) {
   const std::string scored = replace(kGood, "stages:", "evaluation: {sampler: iddpm}\nstages:");
   EXPECT_EQ(error_of(scored), "");
   EXPECT_THAT(error_of(replace(scored, "steps: 5, init", "steps: 5, prediction: flow, init")),
-              HasSubstr("stage two: evaluation.sampler"));
+              HasSubstr("run.yaml:7: stages.two: evaluation.sampler"));
 }
 
 }  // namespace

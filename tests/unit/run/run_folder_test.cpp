@@ -99,7 +99,9 @@ class ChangeOne {
 std::string refusal_of(const RunFolder& folder, const RunConfig& config,
                        const std::vector<std::string>& allowed) {
   try {
-    check_run_folder(folder, config, allowed);
+    Problems problems;
+    check_run_folder(folder, config, allowed, problems);
+    problems.throw_if_any(folder.root.string());
     open_run_folder(folder, config);
     return "";
   } catch (const UserError& error) {
@@ -217,6 +219,20 @@ TEST_F(RunFolderTest, LeftoversInItsFoldersAreDeletedToo) {
   for (const auto& name : foreign) EXPECT_EQ(read(folder_ / name), "half") << name;
 }
 
+TEST_F(RunFolderTest, FewerStepsThanAStageHasMadeAreToldWithTheOtherKeys) {
+  const RunConfig was = read_run_config(write("given.yaml", kRun));
+  const RunFolder folder{folder_};
+  write_file_atomically(folder.config(), config::to_yaml(was));
+  std::filesystem::create_directories(folder.checkpoints("text") / "step-00000020");
+  const RunConfig is = read_run_config(folder_ / "given.yaml", {"stages.text.steps=10", "seed=4"});
+  EXPECT_THAT(refusal_of(folder, is, {"stages.text.steps"}),
+              AllOf(HasSubstr("2 problems"), HasSubstr("seed was 0, is 4"),
+                    HasSubstr("stages.text.steps is 10, but stage text is already at step 20")));
+  EXPECT_EQ(refusal_of(folder, read_run_config(folder_ / "given.yaml", {"stages.text.steps=20"}),
+                       {"stages.text.steps"}),
+            "");
+}
+
 // Every key, one after the other: fixed, with permission, or free, as its line in the struct says.
 TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
   const RunConfig was = read_run_config(write("given.yaml", kRun), {"sample_order=1"});
@@ -244,11 +260,14 @@ TEST_F(RunFolderTest, EveryKeyThatChangesIsTreatedAsItsClassSays) {
       case OnResume::kFree:
         EXPECT_EQ(plain, "");
         break;
-      case OnResume::kByContent:
+      case OnResume::kByContent: {
         EXPECT_EQ(plain, "");
         write_file_atomically(folder.config(), yaml);
-        EXPECT_EQ(check_run_folder(folder, is, {}).at(0).path, path);
+        Problems problems;
+        EXPECT_EQ(check_run_folder(folder, is, {}, problems).moved.at(0).path, path);
+        EXPECT_TRUE(problems.empty());
         break;
+      }
       case OnResume::kNeedsPermission:
         EXPECT_THAT(plain, AllOf(HasSubstr(path), HasSubstr("--allow-change " + path)));
         EXPECT_EQ(permitted, "");

@@ -133,7 +133,7 @@ TEST(StageKeys, CompressedKeysFitTheModel) {
                                HasSubstr("block 28; the model has blocks 0 to 27"), HasSubstr("block 40"),
                                HasSubstr("block 5 twice")));
   EXPECT_THAT(error_with("kv_compression: {sampling: every}"),
-              HasSubstr("stage two: kv_compression: sampling: "
+              HasSubstr("stages.two: kv_compression: sampling: "
                         "every needs layers"));
   EXPECT_THAT(error_with("kv_compression: {layers: [3]}"), HasSubstr("no effect with sampling: none"));
   EXPECT_THAT(error_with("kv_compression: {sampling: ave, layers: [3]}"), HasSubstr("average"));

@@ -40,8 +40,8 @@ TEST(CoordinateCheck, TheStandardParametrizationGrows) {
   for (const char* stage : {"one", "two"}) {
     const auto check = coordinate_check(run, run.stage(stage), kFourWidths);
     EXPECT_EQ(check.widths, kFourWidths.widths);
-    EXPECT_GT(row_of(check, "output").slope, 0.5) << stage;
-    EXPECT_GT(row_of(check, "blocks.*.mlp.fc2").slope, 0.4) << stage;
+    EXPECT_GT(row_of(check, "output").slope.value(), 0.5) << stage;
+    EXPECT_GT(row_of(check, "blocks.*.mlp.fc2").slope.value(), 0.4) << stage;
   }
 }
 
@@ -52,7 +52,7 @@ TEST(CoordinateCheck, MupIsFlat) {
     const auto check = coordinate_check(run, run.stage(stage), kFourWidths);
     EXPECT_GT(check.rows.size(), 8u);
     for (const auto& row : check.rows) {
-      EXPECT_LT(std::abs(row.slope), 0.25) << stage << ", " << row.layer;
+      EXPECT_LT(std::abs(row.slope.value()), 0.25) << stage << ", " << row.layer;
       EXPECT_EQ(row.change.size(), 4u);
       EXPECT_EQ(row.before.size(), 4u);
     }
@@ -62,6 +62,24 @@ TEST(CoordinateCheck, MupIsFlat) {
 TEST(CoordinateCheck, AWidthThatTheHeadsDoNotDivideIsRefused) {
   const auto run = run_with("");
   EXPECT_THROW(coordinate_check(run, run.stage("one"), {.widths = {30, 64}}), UserError);
+}
+
+TEST(CoordinateCheck, OneWidthIsNoComparison) {
+  const auto run = run_with("");
+  for (const auto& widths : {std::vector<int64_t>{32}, {32, 32}})
+    EXPECT_THROW(coordinate_check(run, run.stage("one"), {.widths = widths}), UserError);
+}
+
+TEST(CoordinateCheck, WidthsWhoseOutputsAreNotFiniteAreNamed) {
+  auto run = run_with("");
+  run.stages.front().optimizer.lr = 1e30;
+  try {
+    coordinate_check(run, run.stage("one"), {.widths = {16, 32}, .steps = 3, .seeds = 1});
+    FAIL() << "the outputs are not finite";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kNumerics);
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("not finite at these widths: 16, 32. Set a lower "));
+  }
 }
 
 }  // namespace
