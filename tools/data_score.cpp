@@ -59,18 +59,31 @@ void print(const score::RowScoreReport& report, const score::RowScoreRequest& re
              request.out.string(), report.fields.empty() ? "FIELD" : report.fields.front().name);
 }
 
+// Of the scores of single rows: other metrics are of whole sets of images.
+score::Metric metric_of(const std::string& word) {
+  std::vector<std::string> known;
+  for (const auto metric : score::row_metrics()) {
+    known.push_back(word_of(metric));
+    if (known.back() == word) return metric;
+  }
+  throw UserError(unknown_name("metric", word, known));
+}
+
 void run_data_score(const SourceArguments& where, ScoreArguments arguments) {
   catch_stop_signals();
   auto& request = arguments.request;
   if (!arguments.metrics.empty()) request.metrics.clear();
   for (const auto& word : arguments.metrics) {
-    const auto metric = enum_of_word<score::Metric>(word, "metric");
+    const auto metric = metric_of(word);
     if (!contains(request.metrics, metric)) request.metrics.push_back(metric);
   }
   request.clip = with_home(arguments.clip);
   request.clip_tokenizer = with_home(arguments.clip_tokenizer);
   request.aesthetic_head = with_home(arguments.aesthetic_head);
   request.out = with_home(arguments.out);
+  std::error_code error;
+  if (std::filesystem::is_directory(request.out, error))
+    throw UserError(fmt::format("--out {} is a folder: give a file for the scores.", request.out.string()));
   choose_part(arguments.part, request);
   auto source = chosen_source(where);
   source.scores = {};  // they are what is made here

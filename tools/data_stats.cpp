@@ -157,6 +157,7 @@ void print(const std::vector<NounStatistics>& rows, const std::vector<std::strin
 }
 
 void run(const Arguments& arguments) {
+  if (!arguments.html.empty()) report::check_noun_page_file(arguments.html);
   const auto sources = chosen_sources(*arguments.source);
   text::NounFinder finder(arguments.wordnet.empty() ? text::wordnet_folder()
                                                     : std::filesystem::path(arguments.wordnet));

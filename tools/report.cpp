@@ -182,6 +182,7 @@ struct OpenedRun {
 };
 
 OpenedRun open_run(const std::string& folder, bool hash_weights) {
+  report::require_run_folder(folder);
   OpenedRun opened;
   report::ReadOptions options{.stages = {}, .features = {}, .hash_weights = hash_weights};
   std::string problem;
@@ -231,19 +232,24 @@ std::string page_of_several(std::vector<OpenedRun>& opened, const report::PageOp
   return report::comparison_page(runs, options);
 }
 
+fs::path page_file(const ReportArguments& arguments) {
+  if (!arguments.out.empty()) return arguments.out;
+  return arguments.runs.size() == 1 ? fs::path(arguments.runs.front()) / "report.html"
+                                    : fs::path("comparison.html");
+}
+
 void run_report(const ReportArguments& arguments) {
   if (arguments.exports.format) return export_runs(arguments.exports, arguments.runs, arguments.out);
   if (arguments.runs.size() > 1 && !arguments.preset.empty())
     throw UserError("--preset needs a single run. Several runs are compared with the first of them.");
+  const fs::path out = page_file(arguments);
+  report::check_page_file(out);
   std::vector<OpenedRun> opened;
   for (const auto& folder : arguments.runs) opened.push_back(open_run(folder, arguments.hash_weights));
   const report::PageOptions options{.rates = arguments.rates,
                                     .made = fmt::format("Made by {} at {}.", producer(), utc_time_now())};
   const std::string page =
       opened.size() == 1 ? page_of_one(opened.front(), arguments, options) : page_of_several(opened, options);
-  fs::path out = arguments.out;
-  if (out.empty())
-    out = opened.size() == 1 ? fs::path(arguments.runs.front()) / "report.html" : fs::path("comparison.html");
   write_file_atomically(link_target(out), page);
   for (const auto& one : opened)
     for (const auto& remark : one.run.record.remarks) log::warning("{}: {}", one.run.record.name, remark);
@@ -280,7 +286,7 @@ void add_report(CLI::App& app) {
       "  pixart report runs/demo --export csv --out tables\n"
       "  pixart report runs/demo --export wandb-offline --out wandb && wandb sync wandb/offline-run-*\n\n"
       "The page needs no network and no server. Missing files of a run folder are listed on the page; they\n"
-      "are not an error.");
+      "are not an error. A file that is not such a page is not replaced.");
   command->callback([arguments] { run_report(*arguments); });
 }
 

@@ -100,6 +100,9 @@ void add_export_options(CLI::App& command, ExportRequest& request) {
 
 void export_runs(const ExportRequest& request, const std::vector<std::string>& runs, const std::string& out) {
   if (out.empty()) throw UserError("--out is empty: give a folder for the export.");
+  std::error_code error;
+  if (fs::exists(out, error) && !fs::is_directory(out, error))
+    throw UserError(fmt::format("--out {} is a file: give a folder for the export.", out));
   if (*request.format == ExportFormat::kCsv) require_different_names(runs);
   for (const auto& run : runs) {
     const auto exported = export_one(request, run, out, runs.size() == 1);

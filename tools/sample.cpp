@@ -171,7 +171,7 @@ void check(SampleArguments& arguments) {
   if (!arguments.aspect.empty()) aspect_of(arguments.aspect);
   require_text(arguments.set.draw);
   arguments.folder.num_images = arguments.set.size();
-  if (arguments.npz) arguments.folder.side_files.push_back(sample::kArchive);
+  arguments.folder.with_archive = arguments.npz;
   if (arguments.overwrite) arguments.folder.existing = sample::Existing::kReplace;
   if (arguments.resume) arguments.folder.existing = sample::Existing::kResume;
 }

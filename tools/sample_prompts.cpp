@@ -9,6 +9,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/home.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/data/python_json.h"
 #include "pixart/sample/suite.h"
@@ -75,7 +76,9 @@ Line read_line(const std::string& text, bool is_object) {
 }  // namespace
 
 std::vector<std::string> read_prompts(const std::string& path) {
-  const auto lines = lines_of(text_of_file(path));
+  const std::string name = path == "-" ? "standard input" : path, text = text_of_file(path);
+  refuse_utf16(text, name);
+  const auto lines = lines_of(text);
   const bool are_objects = has_objects(path, lines);
   Problems problems;
   std::vector<std::string> prompts;
@@ -86,7 +89,6 @@ std::vector<std::string> read_prompts(const std::string& path) {
     for (const auto& prompt : line.prompts)
       if (!prompt.empty()) prompts.push_back(prompt);
   }
-  const std::string name = path == "-" ? "standard input" : path;
   problems.throw_if_any(name);
   if (prompts.empty()) throw UserError(name + " has no prompts; write one prompt per line.");
   return prompts;

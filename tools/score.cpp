@@ -31,11 +31,17 @@ std::vector<std::string> lines_of(const std::vector<score::ScoreDifference>& dif
   return lines;
 }
 
+// The text of a card: of a folder, of score.json in it, which --out writes there.
+std::string card_text(const std::string& named) {
+  constexpr uint64_t kLargest = uint64_t{1} << 20;
+  const fs::path path = with_home(named);
+  std::error_code error;
+  return read_file(fs::is_directory(path, error) ? path / "score.json" : path, kLargest);
+}
+
 void compare(const Arguments& arguments) {
   const std::string &first = arguments.compare[0], &second = arguments.compare[1];
-  constexpr uint64_t kLargest = uint64_t{1} << 20;
-  const auto comparison = score::compare_cards(read_file(with_home(first), kLargest), first,
-                                               read_file(with_home(second), kLargest), second);
+  const auto comparison = score::compare_cards(card_text(first), first, card_text(second), second);
   const auto lines = lines_of(comparison.protocol);
   if (!lines.empty() && !arguments.different_protocols) {
     Problems problems;
@@ -217,7 +223,8 @@ void add_options(CLI::App& command, Arguments& arguments) {
                      "write the statistics of IMAGES to this .npz file, for later scores and other programs");
   auto* compare = command
                       .add_option("--compare", arguments.compare,
-                                  "compare the values of two cards, if their protocols are equal")
+                                  "compare the values of two cards, if their protocols are equal; a folder "
+                                  "means its score.json")
                       ->expected(2);
   command
       .add_flag("--different-protocols", arguments.different_protocols,

@@ -16,6 +16,13 @@ bool ends_in_www(const std::string& text) {
   return text.size() >= kWww.size() && ascii_lower(text.substr(text.size() - kWww.size())) == kWww;
 }
 
+// A colon that begins a line, or has no blank after it, may be part of a definition, a link or an emoji.
+bool is_special(const std::string& line, size_t at) {
+  constexpr std::string_view kSpecial = "\\`*_{}[]()#|~!$@";
+  if (line[at] == ':') return at == 0 || at + 1 == line.size() || line[at + 1] != ' ';
+  return kSpecial.find(line[at]) != std::string_view::npos;
+}
+
 bool is_control(char c) { return (static_cast<unsigned char>(c) < 0x20) || c == 0x7F; }
 
 // One line, in UTF-8, without control characters.
@@ -34,16 +41,17 @@ std::string row_text(const std::vector<std::string>& cells) {
 }  // namespace
 
 std::string markdown(std::string_view text) {
-  constexpr std::string_view kSpecial = "\\`*_{}[]()#|~!$:@";
+  const std::string line = one_line(text);
   std::string result;
-  for (const char c : one_line(text)) {
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
     if (c == '<')
       result += "&lt;";
     else if (c == '>')
       result += "&gt;";
     else if (c == '&')
       result += "&amp;";
-    else if (kSpecial.find(c) != std::string_view::npos || (c == '.' && ends_in_www(result)))
+    else if (is_special(line, i) || (c == '.' && ends_in_www(result)))
       result += std::string("\\") + c;
     else
       result += c;

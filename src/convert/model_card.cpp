@@ -24,7 +24,7 @@ namespace {
 constexpr std::string_view kMark = "<!-- model card of pixart, SHA-256 of the text above: ",
                            kMarkEnd = " -->\n";
 constexpr uint64_t kLargestCard = uint64_t{4} << 20;
-constexpr const char* kNotKnown = "not known";
+constexpr const char *kNotKnown = "not known", *kPrediction = "prediction";
 constexpr size_t kHexOfSample = 16;
 
 std::string value_of(const CardMetadata& metadata, const char* key) {
@@ -95,13 +95,18 @@ std::string use_section(const CardModel& model) {
               : "Newer versions of diffusers call `torch_dtype` `dtype`.\n\n");
 }
 
-// {"prediction":"v","zero_terminal_snr":true} as "prediction: v, zero_terminal_snr: true".
+// {"prediction":"v","zero_terminal_snr":true} as "v, zero_terminal_snr: true".
 std::string process_words(const std::string& text) {
   const auto process = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!process.is_object()) return kNotKnown;
   std::vector<std::string> parts;
-  for (const auto& [key, value] : process.items())
-    parts.push_back(key + ": " + (value.is_string() ? value.get<std::string>() : value.dump()));
+  for (const auto& [key, value] : process.items()) {
+    const std::string word = value.is_string() ? value.get<std::string>() : value.dump();
+    if (key == kPrediction)
+      parts.insert(parts.begin(), word);
+    else
+      parts.push_back(key + ": " + word);
+  }
   return join(parts, ", ");
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "chart.h"
+#include "parts.h"
 #include "pixart/base/html.h"
 #include "pixart/base/words.h"
 #include "pixart/report/noun_report.h"
@@ -13,7 +14,8 @@ namespace {
 
 constexpr int kPointsPerDecade = 60;
 
-using Cells = std::vector<std::string>;
+// check_noun_page_file() knows the pages of all versions by it.
+constexpr std::string_view kTableBegin = "<div class=\"scroll\"><table class=\"cards\">\n<thead><tr>";
 
 const Cells& column_names() {
   static const Cells names = {"captions",    "nouns per image", "total nouns",    "valid",     "distinct",
@@ -31,7 +33,7 @@ std::string table_row(const Cells& cells, std::string_view kind) {
 }
 
 std::string table(const std::vector<data::NounStatistics>& rows) {
-  std::string html = "<div class=\"scroll\"><table class=\"cards\">\n<thead><tr>";
+  std::string html(kTableBegin);
   for (const auto& name : column_names())
     html += fmt::format("<th scope=\"col\"{}>{}</th>",
                         &name == &column_names().front() ? "" : " class=\"number\"", name);
@@ -131,6 +133,10 @@ ol li span { overflow-wrap: anywhere; } ol li span:last-child { text-align: righ
 )css";
 
 }  // namespace
+
+void check_noun_page_file(const std::filesystem::path& file) {
+  require_own_page(file, {kTableBegin}, "pixart data stats");
+}
 
 std::string noun_page(const std::vector<data::NounStatistics>& rows, const NounPage& page) {
   std::string body = "<h1>" + html_escaped(page.title) + "</h1>\n" + table(rows);

@@ -5,6 +5,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/file_lock.h"
+#include "pixart/base/words.h"
 #include "reading.h"
 
 namespace pixart::report {
@@ -26,6 +27,12 @@ std::string small_file(RunRecord& run, const std::string& name) {
     run.remarks.push_back(error.what());
     return "";
   }
+}
+
+void require_folder(const fs::path& folder) {
+  if (!fs::is_directory(folder))
+    throw UserError(fmt::format("{} is not a run folder. Give the folder that `run:` of the run file names.",
+                                folder.string()));
 }
 
 // The numbers of a JSON object and of nested objects, named "a.b".
@@ -94,10 +101,18 @@ void read_owner(RunRecord& run) {
         fmt::format("process {} on {} since {}", process, text_in(owner, "host"), text_in(owner, "since"));
 }
 
+void require_run_folder(const fs::path& folder) {
+  require_folder(folder);
+  const std::vector<std::string> parts = {"run.yaml", "events.jsonl", "telemetry.jsonl", "checkpoints"};
+  std::error_code error;
+  if (std::ranges::none_of(parts, [&](const auto& name) { return fs::exists(folder / name, error); }))
+    throw UserError(fmt::format(
+        "{} is not a run folder: it has none of {}. Give the folder that `run:` of the run file names.",
+        folder.string(), join(parts, ", ")));
+}
+
 RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
-  if (!fs::is_directory(folder))
-    throw UserError(fmt::format("{} is not a run folder. Give the folder that `run:` of the run file names.",
-                                folder.string()));
+  require_folder(folder);
   const fs::path whole = fs::weakly_canonical(folder);
   RunRecord run{.folder = folder, .name = whole.filename().string()};
   for (const auto& name : options.stages) stage_of(run, name);

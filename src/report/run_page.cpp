@@ -13,12 +13,15 @@
 namespace pixart::report {
 namespace {
 
+// check_page_file() knows the pages of all versions by these.
+constexpr std::string_view kBegin = "<header>\n<h1>", kLinks = "<nav aria-label=\"Sections\"><ul>\n";
+
 struct Part {
   std::string id, title, html;
 };
 
 std::string assembled(const std::vector<Part>& parts) {
-  std::string links = "<nav aria-label=\"Sections\"><ul>\n", sections;
+  std::string links(kLinks), sections;
   for (const auto& part : parts) {
     if (part.html.empty()) continue;
     links += fmt::format("<li><a href=\"#{}\">{}</a></li>\n", part.id, html_escaped(part.title));
@@ -83,7 +86,7 @@ std::string run_page(const ReportedRun& run, const PageOptions& options) {
       {"weights", "Weights", weights_of(record)},
       {"configuration", "Configuration", configuration_of(run)},
   };
-  const std::string body = "<header>\n<h1>" + html_escaped(record.name) + "</h1>\n" + facts_of(run) +
+  const std::string body = std::string(kBegin) + html_escaped(record.name) + "</h1>\n" + facts_of(run) +
                            remarks_of(record) + "</header>\n<main>\n" + assembled(parts) + "</main>\n" +
                            foot(options.made);
   return replace_invalid_utf8(html_page(record.name, body, kPageStyle, {.script = kPageScript}));
@@ -103,9 +106,13 @@ std::string comparison_page(const std::vector<ReportedRun>& runs, const PageOpti
       {"cost", "Cost", cost_html(costs, options.rates)},
   };
   const std::string title = join(names, ", ");
-  const std::string body = "<header>\n<h1>" + html_escaped(title) + "</h1>\n</header>\n<main>\n" +
+  const std::string body = std::string(kBegin) + html_escaped(title) + "</h1>\n</header>\n<main>\n" +
                            assembled(parts) + "</main>\n" + foot(options.made);
   return replace_invalid_utf8(html_page(title, body, kPageStyle));
+}
+
+void check_page_file(const std::filesystem::path& file) {
+  require_own_page(file, {kBegin, kLinks}, "pixart report");
 }
 
 }  // namespace pixart::report

@@ -12,6 +12,7 @@
 #include "pixart/base/names.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/npz_bytes.h"
 
 namespace pixart::sample {
 namespace fs = std::filesystem;
@@ -67,6 +68,10 @@ bool is_our_page(const fs::path& path) {
          page.find("<div class=\"gallery\">") != std::string::npos;
 }
 
+bool is_our_archive(const fs::path& path) {
+  return fs::is_regular_file(fs::symlink_status(path)) && formats::is_npz_of_bytes(path);
+}
+
 // Files that do not say themselves who wrote them.
 std::vector<std::string> names_without_mark(const FolderRequest& request) {
   std::vector<std::string> names = {kGrid, kRecord};
@@ -75,7 +80,7 @@ std::vector<std::string> names_without_mark(const FolderRequest& request) {
 }
 
 // The names that will be written and that the folder has, images first. A gallery that is there is brought up
-// to date, so it counts even if none was asked for.
+// to date, and an archive is not left next to other images, so both count even if none was asked for.
 std::vector<std::string> taken_names(const std::set<std::string>& names, const FolderRequest& request) {
   std::vector<std::string> taken;
   for (int64_t i = 0; i < request.num_images; ++i)
@@ -84,6 +89,8 @@ std::vector<std::string> taken_names(const std::set<std::string>& names, const F
     if (names.count(name) > 0) taken.push_back(name);
   if (names.count(kPage) > 0 && (request.with_page || is_our_page(request.folder / kPage)))
     taken.push_back(kPage);
+  if (names.count(kArchive) > 0 && (request.with_archive || is_our_archive(request.folder / kArchive)))
+    taken.push_back(kArchive);
   return taken;
 }
 
@@ -139,7 +146,8 @@ std::vector<std::string> names_of_others(const FolderRequest& request,
   std::vector<char> is_ours(taken.size());
   for_each_in_parallel(int64_t(taken.size()), [&](int64_t i) {
     const fs::path path = folder / taken[size_t(i)];
-    is_ours[size_t(i)] = is_our_image(path) || (path.filename() == kPage && is_our_page(path));
+    is_ours[size_t(i)] = is_our_image(path) || (taken[size_t(i)] == kPage && is_our_page(path)) ||
+                         (taken[size_t(i)] == kArchive && is_our_archive(path));
   });
   const bool is_our_folder = read_record(folder) || contains(is_ours, char(true));
   std::vector<std::string> others;
@@ -176,6 +184,8 @@ void check_folder(const FolderRequest& request, const std::set<std::string>& nam
     return refuse_others(request.folder, names_of_others(request, taken));
   if (contains(taken, std::string(kPage)) && !is_our_page(request.folder / kPage))
     refuse_others(request.folder, {kPage});
+  if (contains(taken, std::string(kArchive)) && !is_our_archive(request.folder / kArchive))
+    refuse_others(request.folder, {kArchive});
   if ((taken.empty() && others.empty()) || read_record(request.folder)) return;
   throw UserError(fmt::format(
       "{} holds images, but no {} of this version that says what they depend on, so they cannot be "
@@ -290,6 +300,12 @@ void ImageFolder::begin(const FolderRequest& request, const Settings& settings) 
     if (name != kRecord && !delete_file(path_ / name))
       throw UserError(fmt::format("cannot delete {}.", (path_ / name).string()), ExitCode::kStorage);
   if (!others.empty()) log::warning("{} keeps images of other names: {}", path_.string(), name_some(others));
+  if (contains(taken, std::string(kArchive)) && !request.with_archive)
+    log::warning("{} of the former images is deleted; --npz writes that of the new ones",
+                 (path_ / kArchive).string());
+  if (names.count(kArchive) > 0 && !contains(taken, std::string(kArchive)))
+    log::warning("{} is kept, because pixart sample did not write it: it is not made of these images",
+                 (path_ / kArchive).string());
   write_record(path_, settings);
 }
 

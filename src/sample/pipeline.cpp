@@ -219,7 +219,20 @@ struct ModelFiles {
   fs::path transformer, vae, text_encoder, tokenizer;
 };
 
+// Hidden files do not count: a run that fails before it begins leaves its lock.
+void require_content(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return;
+  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error))
+    if (!at->path().filename().string().starts_with('.')) return;
+  if (!error)
+    throw UserError(fmt::format(
+        "{} is empty: it has no run, checkpoint, pipeline or weights. A run that never began has no checkpoint.",
+        path.string()));
+}
+
 ModelFiles find_files(const PipelineRequest& request) {
+  require_content(request.path);
   ModelFiles files{request.path, request.vae, request.text_encoder, {}};
   if (fs::exists(request.path / "model_index.json")) {
     files.transformer = request.path / "transformer";
@@ -228,9 +241,11 @@ ModelFiles find_files(const PipelineRequest& request) {
     files.tokenizer = request.path / "tokenizer";
   }
   if (files.vae.empty()) files.vae = request.preview_decoder;
-  if (files.vae.empty())
+  if (files.vae.empty()) {
+    convert::open_and_identify(files.transformer);  // throws where there are no weights
     throw UserError(fmt::format("{} has only a transformer: give the folder of an autoencoder with --vae.",
                                 request.path.string()));
+  }
   return files;
 }
 

@@ -78,6 +78,12 @@ const json* find_first(const json& fields, const std::array<const char*, count>&
   return nullptr;
 }
 
+std::string read_text(const fs::path& path) {
+  std::string text = read_file(path, kLargestText);
+  refuse_utf16(text, path.string());
+  return text;
+}
+
 // The prompt of a row; notes a fault if it has none.
 std::optional<std::string> prompt_of(Reading& reading, const json& fields, const std::string& place) {
   const json* found = find_first(fields, kPromptKeys);
@@ -210,6 +216,11 @@ void take_annotation(Reading& reading, const json& fields, const std::string& pl
 // COCO's captions_val2014.json has about five captions of each image; an image is drawn for the first one.
 void read_annotations(Reading& reading, const fs::path& path) {
   std::ifstream file(path);
+  std::string begin(2, '\0');
+  file.read(begin.data(), std::streamsize(begin.size()));
+  refuse_utf16(begin, path.string());
+  file.clear();
+  file.seekg(0);
   int64_t number = 0, left_out = 0;
   bool is_found = false;
   const auto filter = [&](int depth, json::parse_event_t event, json& value) {
@@ -233,7 +244,7 @@ void read_annotations(Reading& reading, const fs::path& path) {
 }
 
 void read_caption_lines(Reading& reading, const fs::path& path) {
-  const auto lines = lines_of(read_file(path, kLargestText));
+  const auto lines = lines_of(read_text(path));
   for (size_t i = 0; i < lines.size(); ++i) {
     SuiteItem item{.prompt = trimmed(lines[i]), .place = place_of(int64_t(i) + 1)};
     if (item.prompt.empty()) continue;
@@ -278,7 +289,7 @@ void read_dpg(Reading& reading, const fs::path& folder) {
   for (const auto& file : files_with(folder, ".txt")) {
     const std::string name = file.stem();
     SuiteItem item{.id = name,
-                   .prompt = trimmed(read_file(file, kLargestText)),
+                   .prompt = trimmed(read_text(file)),
                    .stem = "images/" + name,
                    .place = replace_invalid_utf8(file.filename().string())};
     if (name.find('.') != std::string::npos)
@@ -293,7 +304,7 @@ void read_category(Reading& reading, const fs::path& file) {
   if (category.ends_with(kValidation)) category.resize(category.size() - std::string(kValidation).size());
   if (const auto fault = stem_fault(category); !fault.empty())
     return reading.fault(fmt::format("{}: the category '{}'", file.filename().string(), category), fault);
-  const auto lines = lines_of(read_file(file, kLargestText));
+  const auto lines = lines_of(read_text(file));
   int64_t number = 0;
   for (size_t i = 0; i < lines.size(); ++i) {
     const std::string prompt = trimmed(lines[i].substr(0, lines[i].find('\t')));

@@ -93,18 +93,43 @@ CardComparison compare_cards(const std::string& first, const std::string& first_
           .machine = compare(one["machine"], two["machine"], /*only_different=*/true)};
 }
 
+namespace {
+
+struct MadeFolders {
+  std::vector<fs::path> paths = {};  // the deepest first
+  ~MadeFolders() {
+    std::error_code stays;  // one that another process fills
+    for (const auto& path : paths) fs::remove(path, stays);
+  }
+};
+
+}  // namespace
+
+void require_writable(const fs::path& file) {
+  const fs::path target = link_target(file), folder = target.parent_path();
+  MadeFolders made;
+  std::error_code error;
+  for (fs::path missing = folder; !missing.empty() && !fs::exists(missing, error);
+       missing = missing.parent_path())
+    made.paths.push_back(missing);
+  if (!folder.empty()) create_folders(folder);
+  const AtomicFile tried(target);
+}
+
 fs::path card_path(const fs::path& out) {
   const fs::path path = out.extension() == ".json" ? out : out / "score.json";
   if (path != out && fs::exists(out) && !fs::is_directory(out))
     throw UserError(
         fmt::format("{} is a file: give a folder, or a name that ends in .json, as --out.", out.string()));
-  if (!fs::exists(path)) return path;
   constexpr uint64_t kLargest = uint64_t{1} << 20;
-  const bool is_ours = fs::is_regular_file(path) && fs::file_size(path) <= kLargest &&
-                       is_card(parse(read_file(path, kLargest)));
-  if (!is_ours)
+  const auto is_ours = [&] {
+    return fs::is_regular_file(path) && fs::file_size(path) <= kLargest &&
+           is_card(parse(read_file(path, kLargest)));
+  };
+  if (fs::exists(path) && !is_ours())
     throw UserError(
         fmt::format("{} is there and is not a card of pixart score: give another --out.", path.string()));
+  require_writable(path);
   return path;
 }
 

@@ -3,9 +3,13 @@
 #include <ATen/Parallel.h>
 #include <torch/headeronly/version.h>
 
+#include <cmath>
+
 #include "card.h"
 #include "pixart/base/enum_words.h"
+#include "pixart/base/error.h"
 #include "pixart/base/version.h"
+#include "pixart/base/words.h"
 
 namespace pixart::score {
 using nlohmann::ordered_json;
@@ -43,7 +47,19 @@ std::string name_of(const std::filesystem::path& path) {
   return (normal.has_filename() ? normal : normal.parent_path()).filename().string();
 }
 
+void require_finite(const std::vector<std::pair<std::string, double>>& values) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : values)
+    if (!std::isfinite(value)) names.push_back(name);
+  if (!names.empty())
+    throw UserError(
+        fmt::format("{} {} not finite: the weights of a network or of a head are damaged, or others.",
+                    join(names, ", "), names.size() == 1 ? "is" : "are"),
+        ExitCode::kNumerics);
+}
+
 std::string card_text(const CardContent& content) {
+  require_finite(content.values);
   ordered_json card = {
       {"kind", kCardKind}, {"scores", ordered_json::object()}, {"protocol", content.protocol}};
   for (const auto& [name, value] : content.values) card["scores"][name] = value;

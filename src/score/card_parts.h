@@ -36,6 +36,9 @@ inline constexpr const char* kCropPixels = "bicubic short side, centre crop";
 // The last part of a path, which says nothing of the machine.
 std::string name_of(const std::filesystem::path& path);
 
+// Throws UserError(kNumerics) that names the values that are not finite: JSON would write null for them.
+void require_finite(const std::vector<std::pair<std::string, double>>& values);
+
 struct CardContent {
   const std::vector<std::pair<std::string, double>>& values;
   const std::vector<std::string>& notes;
@@ -45,6 +48,7 @@ struct CardContent {
   const OpenedInception* inception;  // of `weights`; null: none
   c10::Device device;
 };
-std::string card_text(const CardContent& content);  // JSON with a line break at its end
+// JSON with a line break at its end. All values must be finite, as require_finite() wants.
+std::string card_text(const CardContent& content);
 
 }  // namespace pixart::score

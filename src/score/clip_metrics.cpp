@@ -37,7 +37,11 @@ double mean_kernel_of(const at::Tensor& x, const at::Tensor& y, const std::funct
 
 at::Tensor normalized_rows(const at::Tensor& embeddings) {
   const at::Tensor rows = embeddings.to(at::kFloat);
-  return (rows / rows.norm(2, {1}, /*keepdim=*/true)).cpu();
+  const at::Tensor result = (rows / rows.norm(2, {1}, /*keepdim=*/true)).cpu();
+  if (!result.isfinite().all().item<bool>())
+    throw UserError("CLIP's results are not finite: its weights are damaged, or others.",
+                    ExitCode::kNumerics);
+  return result;
 }
 
 double mean_kernel(const at::Tensor& rows, const std::function<void()>& progress) {
@@ -49,7 +53,8 @@ double cmmd(const at::Tensor& images, const at::Tensor& reference, std::optional
             const std::function<void()>& progress) {
   const at::Tensor x = in_doubles(images), y = in_doubles(reference);
   const double within = of_reference ? *of_reference : mean_kernel_of(y, y, progress);
-  return kScale * (mean_kernel_of(x, x, progress) + within - 2 * mean_kernel_of(x, y, progress));
+  const double distance = mean_kernel_of(x, x, progress) + within - 2 * mean_kernel_of(x, y, progress);
+  return distance <= 0 ? 0 : kScale * distance;  // of equal sets, rounding may leave a little less than 0
 }
 
 ClipSimilarity clip_similarity(const at::Tensor& images, const at::Tensor& texts) {

@@ -11,11 +11,12 @@
 
 namespace pixart::score {
 
-// x / |x| of each row, float32 on the CPU.
+// x / |x| of each row, float32 on the CPU. Throws UserError(kNumerics) if a number is not finite, as of damaged
+// weights.
 at::Tensor normalized_rows(const at::Tensor& embeddings);
 
 // CMMD (Jayasumana et al. 2024): the biased squared MMD with the kernel exp(-|x - y|^2 / 200), times 1000, in
-// float64 and in blocks. The reference computes it in float32, which is exact to about 0.001. `of_reference`:
+// float64 and in blocks, at least 0. The reference computes it in float32, which is exact to about 0.001. `of_reference`:
 // mean_kernel() of the reference, if it is known already. `progress` is called between blocks.
 double cmmd(const at::Tensor& images, const at::Tensor& reference, std::optional<double> of_reference = {},
             const std::function<void()>& progress = {});

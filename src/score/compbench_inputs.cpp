@@ -9,6 +9,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/names.h"
 #include "pixart/base/print.h"
+#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/data/table_rows.h"
 #include "pixart/formats/hash.h"
@@ -30,7 +31,9 @@ fs::path prompts_file(const fs::path& folder, const std::string& category) {
 
 std::vector<std::string> lines_of_file(const fs::path& file, Problems& problems) {
   try {
-    return lines_of(read_file(file, kLargestPrompts));
+    const std::string text = read_file(file, kLargestPrompts);
+    refuse_utf16(text, file.string());
+    return lines_of(text);
   } catch (const UserError& failure) {
     problems.add(failure.what());
     return {};

@@ -99,7 +99,8 @@ bool DrawnScoresConfig::needs_reference_rows() const {
   return wants_any(*this, {Metric::kKid, Metric::kPrecisionRecall});
 }
 int64_t DrawnScoresConfig::least_images() const {
-  return wants(Metric::kPrecisionRecall) ? kLeastForPrecision : 2;
+  if (wants(Metric::kPrecisionRecall)) return kLeastForPrecision;
+  return compares() ? 2 : 1;  // the others are means over the images
 }
 
 void DrawnScoresConfig::validate(std::vector<std::string>& problems) const {

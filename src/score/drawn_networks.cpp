@@ -9,27 +9,20 @@
 
 namespace pixart::score {
 
-namespace {
-
-at::Tensor finite(const at::Tensor& rows, const char* network) {
-  if (!rows.isfinite().all().item<bool>())
-    throw UserError(fmt::format("{}'s results are not finite: its weights are damaged, or others.", network),
-                    ExitCode::kNumerics);
-  return rows;
-}
-
-}  // namespace
-
 at::Tensor DrawnNetworks::features(const at::Tensor& batch) const {
   const at::NoGradGuard no_grad;
   const AllFloat32 all_float32;
-  return finite(inception->network(batch).features.cpu(), "FID's network");
+  const at::Tensor rows = inception->network(batch).features.cpu();
+  if (!rows.isfinite().all().item<bool>())
+    throw UserError("FID's network's results are not finite: its weights are damaged, or others.",
+                    ExitCode::kNumerics);
+  return rows;
 }
 
 at::Tensor DrawnNetworks::embeddings(const at::Tensor& batch) const {
   const at::NoGradGuard no_grad;
   const AllFloat32 all_float32;
-  return finite(normalized_rows(clip->model->image_features(batch.to(device))), "CLIP");
+  return normalized_rows(clip->model->image_features(batch.to(device)));
 }
 
 DrawnNetworks open_networks(const DrawnScoresConfig& config, c10::Device device) {

@@ -201,6 +201,7 @@ DrawnValues DrawnScores::values(const at::Tensor& rows, const std::function<void
     add_scores_of_crops(rows.narrow(1, columns.features + columns.square, columns.crop), config,
                         state_->prompts, state_->networks.clip->model->logit_scale(), state_->head,
                         result.values);
+  require_finite(result.values);
   result.notes = state_->prompts.notes;
   add_notes(rows.size(0), config, state_->reference, result.notes);
   return result;

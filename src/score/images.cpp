@@ -10,6 +10,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/base/machine_fault.h"
+#include "pixart/base/parallel.h"
 #include "pixart/base/prefetch.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/words.h"
@@ -26,12 +27,34 @@ namespace {
 
 constexpr const char* kGrid = "grid.png";
 
-// Rows that the listing rejects for another reason than their captions.
+// What is wrong with an image; "" if nothing is.
+std::string fault_of_image(const data::Dataset& dataset, int64_t row) {
+  try {
+    dataset.image(row);
+    return "";
+  } catch (const data::BadSample& bad) {
+    return bad.what();
+  }
+}
+
+// Rows that the listing rejects for another reason than their captions. If there are any, the others are read, too,
+// so that one message names all bad images.
 void require_good_listing(const data::Dataset& dataset, const fs::path& path) {
-  Problems problems;
+  std::vector<std::string> faults(size_t(dataset.size()));
   for (const auto& rejection : dataset.rejected())
     if (!data::concerns_caption(rejection.reason))
-      problems.add(fmt::format("{}: {}", rejection.key, rejection.detail));
+      faults[size_t(rejection.row)] = fmt::format("{}: {}", rejection.key, rejection.detail);
+  const auto is_bad = [](const std::string& fault) { return !fault.empty(); };
+  if (std::none_of(faults.begin(), faults.end(), is_bad)) return;
+  log::info("{} has images that cannot be scored: all of its images are read, to name each such one",
+            path.string());
+  for_each_in_parallel(dataset.size(), [&](int64_t row) {
+    auto& fault = faults[size_t(row)];
+    if (fault.empty()) fault = fault_of_image(dataset, row);
+  });
+  Problems problems;
+  for (const auto& fault : faults)
+    if (is_bad(fault)) problems.add(fault);
   problems.throw_if_any(path.string() + " has images that cannot be scored");
 }
 
@@ -43,19 +66,35 @@ std::string drawn_prompt(const fs::path& image) {
   return found == text.end() ? std::string() : found->second;
 }
 
+// Other images than those of the record have no settings that could be told.
+void add_sampling(const ordered_json& record, const fs::path& folder, const std::vector<std::string>& images,
+                  ImageList& list) {
+  if (const auto fault = fault_of_images(record, folder, images); !fault.empty())
+    list.note =
+        fmt::format("The card does not say how the images of {} were drawn: {}.", folder.string(), fault);
+  else
+    list.sampling = sampling_of(record).dump();
+}
+
 }  // namespace
 
 ImageList open_images(const fs::path& path) {
   const std::shared_ptr<const data::Dataset> dataset = data::open_image_set(path);
   require_good_listing(*dataset, path);
-  const ordered_json sampling = fs::is_directory(path) ? sampling_of(path) : ordered_json();
-  const bool is_drawn = sampling.is_object(), has_grid = is_drawn && !sampling.contains("suite");
-  ImageList list{.name = path.string(), .sampling = is_drawn ? sampling.dump() : ""};
+  const ordered_json record = fs::is_directory(path) ? sample_record(path) : ordered_json();
+  const bool is_drawn = record.is_object(), has_grid = is_drawn && !record.contains("suite");
+  ImageList list{.name = path.string()};
   auto rows = std::make_shared<std::vector<int64_t>>();
-  for (int64_t row = 0; row < dataset->size(); ++row)
-    if (!has_grid || dataset->key(row) != kGrid) rows->push_back(row);
+  std::vector<std::string> names;
+  for (int64_t row = 0; row < dataset->size(); ++row) {
+    const std::string name = is_drawn ? dataset->key(row) : "";
+    if (has_grid && name == kGrid) continue;
+    rows->push_back(row);
+    names.push_back(name);
+  }
   if (rows->empty()) throw UserError(fmt::format("{} holds no images.", path.string()));
   list.size = int64_t(rows->size());
+  if (is_drawn) add_sampling(record, path, names, list);
   list.fingerprint = dataset->fingerprint();
   list.read = [dataset, rows](int64_t i) { return dataset->image((*rows)[size_t(i)]); };
   list.prompt = [dataset, rows, path, is_drawn](int64_t i) {

@@ -20,6 +20,7 @@ struct ImageList {
   std::function<std::string(int64_t)> prompt =
       {};                     // what an image should show; "" if nothing says it; may be empty
   std::string sampling = {};  // JSON object: how pixart sample drew them; "" for other images
+  std::string note = {};      // a sentence: why `sampling` is left out although there is a record of it
   // Changes when other images are listed, or files of other sizes; "" of an array.
   std::string fingerprint = {};
 };
@@ -29,7 +30,8 @@ std::string image_hash(const Image& image);
 std::string hash_of_set(std::vector<std::string> hashes);
 
 // A folder (with its sub-folders), shards, MNIST-style files, a table. Of a folder of pixart sample grid.png is
-// left out. Throws UserError that lists every image that the listing rejects.
+// left out. Throws UserError that lists every image that the listing rejects, and with these also all others that
+// cannot be read.
 ImageList open_images(const std::filesystem::path& path);
 
 ImageList images_of(const at::Tensor& images, const std::string& name);  // [N, height, width, 3] bytes

@@ -57,7 +57,8 @@ double frechet_distance(const Statistics& first, const Statistics& second) {
   const at::NoGradGuard no_grad;
   const double apart = (first.mean - second.mean).square().sum().item<double>();
   const double traces = (first.covariance.trace() + second.covariance.trace()).item<double>();
-  return apart + traces - 2 * trace_of_root(first.covariance, second.covariance);
+  const double distance = apart + traces - 2 * trace_of_root(first.covariance, second.covariance);
+  return distance <= 0 ? 0 : distance;  // of equal sets, rounding may leave a little less than 0
 }
 
 }  // namespace pixart::score

@@ -26,7 +26,7 @@ class Moments {
   at::Tensor mean_, squares_;  // [D], [D, D] float64: sums of products of deviations from the mean
 };
 
-// |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) in float64. The last trace is the sum of the roots of the
+// |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) in float64, at least 0. The last trace is the sum of the roots of the
 // eigenvalues of S1^(1/2) S2 S1^(1/2), which needs no regularisation where a covariance is singular.
 double frechet_distance(const Statistics& first, const Statistics& second);
 
@@ -39,7 +39,7 @@ struct StatisticsFile {
   std::string protocol = {};  // JSON of the program that computed them, if it is this one
 };
 
-// Throws UserError that names each array of a wrong type or shape, and if no array is known.
+// Throws UserError that names each array of a wrong type or shape or that is not a covariance, and if no array is known.
 StatisticsFile read_statistics(const std::filesystem::path& file);
 
 // Writes mu, sigma, mu_s, sigma_s (if there are any), num_images and the protocol, as others read them.

@@ -20,6 +20,9 @@ constexpr const char* kWhereToGet =
     "(torch-fidelity's weights-inception-2015-12-05-6726825d.pth is the same)";
 
 void refuse_other_networks(const formats::Weights& weights, const fs::path& file) {
+  if (!weights.tensors.contains("Conv2d_1a_3x3.conv.weight"))
+    throw UserError(
+        fmt::format("{}: these are not weights of Inception v3. {}.", file.string(), kWhereToGet));
   const auto fc = weights.tensors.find("fc.weight");
   const bool has_other_classes =
       fc != weights.tensors.end() && fc->second.shape != std::vector<int64_t>{kClasses, kFeatures};
@@ -31,9 +34,6 @@ void refuse_other_networks(const formats::Weights& weights, const fs::path& file
         "{}: these are torchvision's weights of inception_v3 (1000 classes), with which a distance would not "
         "be an FID. {}.",
         file.string(), kWhereToGet));
-  if (!weights.tensors.contains("Conv2d_1a_3x3.conv.weight"))
-    throw UserError(
-        fmt::format("{}: these are not weights of Inception v3. {}.", file.string(), kWhereToGet));
 }
 
 formats::Weights open_file(const fs::path& file) {

@@ -58,10 +58,15 @@ std::string hash_of_weights(const nn::StateDict& state) {
 
 }  // namespace
 
+const std::vector<Metric>& row_metrics() {
+  static const std::vector<Metric> metrics = {Metric::kClip, Metric::kAesthetic, Metric::kPickscore};
+  return metrics;
+}
+
 void check_request(const RowScoreRequest& request, Problems& problems) {
   if (request.metrics.empty()) problems.add("no metric is named");
   for (const Metric metric : request.metrics)
-    if (metric != Metric::kClip && metric != Metric::kAesthetic && metric != Metric::kPickscore)
+    if (!contains(row_metrics(), metric))
       problems.add(fmt::format("{} is not a score of a single row; clip, aesthetic and pickscore are",
                                word_of(metric)));
   if (request.clip.empty())
@@ -146,11 +151,7 @@ at::Tensor RowScorer::State::image_rows(const std::vector<const ReadRow*>& rows)
   at::Tensor batch = at::empty({int64_t(rows.size()), 3, side(), side()}, at::kFloat);
   auto* to = batch.data_ptr<float>();
   for (const auto* row : rows) to = std::copy(row->input.begin(), row->input.end(), to);
-  const at::Tensor result = normalized_rows(clip.model->image_features(batch.to(device)));
-  if (!result.isfinite().all().item<bool>())
-    throw UserError("CLIP's results are not finite: its weights are damaged, or others.",
-                    ExitCode::kNumerics);
-  return result;
+  return normalized_rows(clip.model->image_features(batch.to(device)));
 }
 
 // Similarities of the rows' captions to their images.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "attempt.h"
+#include "card.h"
 #include "card_parts.h"
 #include "clip_scores.h"
 #include "efficientnet_scores.h"
@@ -39,7 +40,10 @@ struct Input {
   fs::path path = {};
   std::optional<StatisticsFile> file = {};  // an .npz file
   std::optional<ImageList> images = {};
+  int64_t available = 0;  // images before --num-images
+  bool is_reference = false;
 
+  std::string name() const { return (is_reference ? "the reference " : "") + path.string(); }  // in messages
   int64_t count() const {
     if (images) return images->size;
     if (file && file->rows.defined()) return file->rows.size(0);
@@ -67,14 +71,15 @@ struct Side {
 
 bool is_npz(const fs::path& path) { return ascii_lower(path.extension().string()) == ".npz"; }
 
-Input open_input(const fs::path& path, int64_t num_images) {
-  Input input{.path = path};
+Input open_input(const fs::path& path, int64_t num_images, bool is_reference) {
+  Input input{.path = path, .is_reference = is_reference};
   if (is_npz(path)) {
     input.file = read_statistics(path);
     if (input.file->images.defined()) input.images = images_of(input.file->images, path.string());
   } else {
     input.images = open_images(path);
   }
+  input.available = input.count();
   if (!input.has_rows() || num_images == 0) return input;
   if (input.images) input.images = first_images(std::move(*input.images), num_images);
   if (!input.file) return input;
@@ -84,18 +89,23 @@ Input open_input(const fs::path& path, int64_t num_images) {
 }
 
 // The input, or nothing and its problem.
-std::optional<Input> try_to_open(const fs::path& path, int64_t num_images, Problems& problems) {
+std::optional<Input> try_to_open(const fs::path& path, int64_t num_images, bool is_reference,
+                                 Problems& problems) {
   std::optional<Input> input;
-  attempt(problems, [&] { input = open_input(path, num_images); });
+  attempt(problems, [&] { input = open_input(path, num_images, is_reference); });
   return input;
+}
+
+std::string number_of_images(int64_t count) {
+  return count == 1 ? "1 image" : fmt::format("{} images", count);
 }
 
 // What a metric needs of an input that this input does not have.
 void check_input(const Input& input, const ScoreRequest& request, Problems& problems) {
   const auto need = [&](Metric metric, bool is_there, const char* what) {
     if (wants(request, metric) && !is_there)
-      problems.add(fmt::format("{} has no {}, which {} needs: give the images themselves",
-                               input.path.string(), what, word_of(metric)));
+      problems.add(fmt::format("{} has no {}, which {} needs: give the images themselves", input.name(), what,
+                               word_of(metric)));
   };
   need(Metric::kFid, input.has_features(), "mu and sigma");
   need(Metric::kSfid, input.has_spatial(), "mu_s and sigma_s");
@@ -106,8 +116,8 @@ void check_input(const Input& input, const ScoreRequest& request, Problems& prob
   if (!input.has_rows()) return;
   const auto at_least = [&](Metric metric, int64_t count) {
     if (wants(request, metric) && input.count() < count)
-      problems.add(fmt::format("{} has {} images; {} needs at least {}", input.path.string(), input.count(),
-                               word_of(metric), count));
+      problems.add(fmt::format("{} has {}; {} needs at least {}", input.name(),
+                               number_of_images(input.count()), word_of(metric), count));
   };
   at_least(Metric::kFid, 2);
   at_least(Metric::kSfid, 2);
@@ -146,8 +156,13 @@ void check_images(const Input& images, const ScoreRequest& request, Problems& pr
     if (is_of_images(metric) && !images.images)
       problems.add(fmt::format("{} has no images, which {} needs", images.path.string(), word_of(metric)));
   if (wants(request, Metric::kInceptionScore) && images.images && images.count() < request.splits)
-    problems.add(fmt::format("{} has {} images, fewer than the {} parts of the inception score",
-                             images.path.string(), images.count(), request.splits));
+    problems.add(fmt::format("{} has {}, fewer than the {} parts of the inception score", images.name(),
+                             number_of_images(images.count()), request.splits));
+  if (request.num_images > 0 && !images.has_rows())
+    problems.add(
+        fmt::format("the statistics in {} are of all its images, so --num-images cannot choose some of them: "
+                    "leave it out",
+                    images.name()));
   if (!request.save_statistics.empty() && (!images.images || images.count() < 2))
     problems.add(fmt::format("{}: statistics are computed of two images or more", images.path.string()));
 }
@@ -293,6 +308,15 @@ void note_unknown_rule(const Input& reference, const ScoreRequest& request, Scor
                   reference.path.string(), word_of(request.resize)));
 }
 
+// What is scored, where that is not what the request or the folder says.
+void note_images(const Input& images, const ScoreRequest& request, ScoreResult& result) {
+  if (request.num_images > images.available && images.has_rows())
+    result.notes.push_back(fmt::format("--num-images is {}, but {} has only {}: all of them are scored.",
+                                       request.num_images, images.path.string(),
+                                       number_of_images(images.available)));
+  if (images.images && !images.images->note.empty()) result.notes.push_back(images.images->note);
+}
+
 ordered_json settings_of(const ScoreRequest& request) {
   ordered_json settings = ordered_json::object();
   if (wants(request, Metric::kKid))
@@ -358,10 +382,11 @@ Network open_network(const ScoreRequest& request, Problems& problems) {
 Inputs open_inputs(const ScoreRequest& request) {
   Problems problems;
   check_words(request, problems);
-  auto images = try_to_open(request.images, request.num_images, problems);
+  auto images = try_to_open(request.images, request.num_images, /*is_reference=*/false, problems);
   std::optional<Input> reference;
-  if (!request.reference.empty() && needs_reference(request))
-    reference = try_to_open(request.reference, 0, problems);
+  const bool has_told = !images && request.reference == request.images;  // what is wrong with both
+  if (!request.reference.empty() && needs_reference(request) && !has_told)
+    reference = try_to_open(request.reference, 0, /*is_reference=*/true, problems);
   if (images) check_images(*images, request, problems);
   if (reference) check_input(*reference, request, problems);
   auto clip = open_clip(images ? images->images : std::nullopt, request, problems);
@@ -378,6 +403,7 @@ Inputs open_inputs(const ScoreRequest& request) {
   auto network = open_network(request, problems);
   auto efficientnet = open_efficientnet(request, network.device, problems);
   problems.throw_if_any("this score cannot be computed");
+  if (!request.save_statistics.empty()) require_writable(request.save_statistics);
   return {.images = std::move(*images),
           .reference = std::move(reference),
           .clip = std::move(clip),
@@ -408,6 +434,7 @@ ScoreResult score(const ScoreRequest& given) {
   const Input& images = inputs.images;
   const Network& network = inputs.network;
   const auto& reference = inputs.reference;
+  note_images(images, request, result);
   if (reference) {
     add_kid_for_few(images, *reference, request, result);
     note_unknown_rule(*reference, request, result);

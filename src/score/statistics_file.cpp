@@ -26,6 +26,20 @@ at::Tensor bytes_of(const std::string& text) {
   return bytes;
 }
 
+// What shows that a square matrix is not a covariance, beyond rounding of stored numbers; "" if nothing does.
+std::string fault_of_covariance(const at::Tensor& matrix) {
+  constexpr double kRounding = 1e-3;  // of the largest value
+  const at::Tensor variances = matrix.diagonal();
+  const double largest = matrix.abs().max().item<double>(), allowed = kRounding * largest;
+  if (const double least = variances.min().item<double>(); least < -allowed)
+    return fmt::format("has the variance {:.4g}, and a variance is not negative", least);
+  if (const double apart = (matrix - matrix.t()).abs().max().item<double>(); apart > allowed)
+    return fmt::format("is not symmetric: values that have to be equal differ by {:.4g}", apart);
+  if (const double most = variances.max().item<double>(); largest > most + allowed)
+    return fmt::format("has the value {:.4g}, more than its largest variance, {:.4g}", largest, most);
+  return "";
+}
+
 // The mean and covariance with these names, if both are there and of the right shape.
 std::optional<Statistics> statistics_in(const Arrays& arrays, const std::string& mean,
                                         const std::string& covariance, int64_t size, Problems& problems) {
@@ -47,10 +61,15 @@ std::optional<Statistics> statistics_in(const Arrays& arrays, const std::string&
   check(mean, found->second, {size});
   check(covariance, other->second, {size, size});
   if (problems.all().size() > before) return std::nullopt;
+  const at::Tensor matrix = other->second.to(at::kDouble);
+  if (const auto fault = fault_of_covariance(matrix); !fault.empty()) {
+    problems.add(fmt::format("{} is not a covariance: it {}", covariance, fault));
+    return std::nullopt;
+  }
   const auto count = arrays.find(kCount);
   return Statistics{
       .mean = found->second.to(at::kDouble),
-      .covariance = other->second.to(at::kDouble),
+      .covariance = matrix,
       .count = count != arrays.end() && count->second.numel() == 1 ? count->second.item<int64_t>() : 0};
 }
 

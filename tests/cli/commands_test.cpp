@@ -362,12 +362,14 @@ TEST_F(FinishedRun, ARunInTheFolderOfItsRunFileIsRefused) {
 }
 
 TEST_F(FinishedRun, WritesPagesThroughLinks) {
-  write_text(path("page.html"), "old");
+  ASSERT_EQ(pixart({"report", "run", "--out", "page.html"}).code, 0);
+  const std::string page = text_of(path("page.html"));
+  write_text(path("page.html"), page + "<!-- an older one -->");
   fs::create_symlink("page.html", path("link.html"));
   const auto result = pixart({"report", "run", "--out", "link.html"});
   ASSERT_EQ(result.code, 0) << result.output;
   EXPECT_TRUE(fs::is_symlink(path("link.html")));
-  EXPECT_THAT(text_of(path("page.html")), HasSubstr("<html"));
+  EXPECT_THAT(text_of(path("page.html")), AllOf(HasSubstr("<html"), Not(HasSubstr("an older one"))));
 }
 
 TEST_F(FinishedRun, ConvertsAWholePipeline) {

@@ -160,6 +160,15 @@ TEST_F(DataScore, PartsOfSeveralProcessesAndRanksAreOneFile) {
   const auto wrong = score("parts.jsonl", {"--part", "4/3"});
   EXPECT_EQ(wrong.code, 78) << wrong.output;
   EXPECT_THAT(wrong.output, HasSubstr("--part 4/3"));
+  for (const char* metric : {"fid", "isc"}) {
+    const auto other = score("other.jsonl", {"--metrics", metric});
+    EXPECT_EQ(other.code, 78) << other.output;
+    EXPECT_THAT(other.output,
+                HasSubstr(fmt::format("unknown metric '{}'; known are clip, aesthetic, pickscore.", metric)));
+  }
+  const auto folder = score("clip");
+  EXPECT_EQ(folder.code, 78) << folder.output;
+  EXPECT_THAT(folder.output, HasSubstr("--out clip is a folder: give a file for the scores"));
 }
 
 // Interrupted twice: by Ctrl-C, and by kill -9.

@@ -97,6 +97,12 @@ TEST_F(DataStats, OpeningsThatManyCaptionsShareAreNamed) {
                                        : "a photo of a cat") +
                                   std::to_string(i) + "\n");
   }
+  write_text(folder_ / "page.html", "mine");
+  const auto refused = stats({"images", "--html", "page.html"});
+  EXPECT_EQ(refused.code, 78) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("page.html is there and is not a page of pixart data stats"));
+  std::filesystem::remove(folder_ / "page.html");
+  ASSERT_EQ(stats({"images", "--html", "page.html"}).code, 0);
   const auto result = stats({"images", "--html", "page.html"});
   ASSERT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output,

@@ -224,6 +224,11 @@ TEST_F(Errors, BadPromptFile) {
            {"e.txt", "{\"prompt\": \"a\"}\n{\"prompt\": [\"a\", 3]}\n",
             "line 2 has a prompt that is not a text"},
            {"f.txt", "a caf\xE9\n", "line 1 is not UTF-8"},
+           {"i.txt",
+            std::string("\xFF\xFE"
+                        "a\0\n\0",
+                        6),
+            "i.txt is UTF-16. Save it as UTF-8."},
            {"g.jsonl", "{\"prompt\": \"\"}\n", "has no prompts"},
            {"h.jsonl", "{\"prompt\": \"" + std::string(10001, 'x') + "\"}", "line 1 has 10001 bytes"}}) {
     write_text(folder_ / name, text);
@@ -232,6 +237,14 @@ TEST_F(Errors, BadPromptFile) {
     EXPECT_THAT(result.output, HasSubstr(message)) << name;
   }
   EXPECT_FALSE(fs::exists(folder_ / "samples"));
+  fs::create_directories(folder_ / "begun");
+  write_text(folder_ / "begun/.lock", "");
+  const auto begun = run_pixart({"sample", "begun", "a"}, folder_.path());
+  EXPECT_EQ(begun.code, 78);
+  EXPECT_THAT(begun.output, HasSubstr("begun is empty: it has no run, checkpoint, pipeline or weights"));
+  write_text(folder_ / "begun/notes.txt", "");
+  EXPECT_THAT(run_pixart({"sample", "begun", "a"}, folder_.path()).output,
+              HasSubstr("begun has no file of weights"));
   const auto unknown_class = run_pixart({"sample", "run", "--stage", "class", "red circel"}, folder_.path());
   EXPECT_EQ(unknown_class.code, 78);
   EXPECT_THAT(unknown_class.output, HasSubstr("red circle"));

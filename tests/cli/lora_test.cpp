@@ -104,9 +104,8 @@ TEST_F(LoraRun, TrainsAdaptersAndLeavesTheWeightsAlone) {
       ElementsAre("README.md", "adapter_config.json", "adapter_model.safetensors",
                   "pytorch_lora_weights.safetensors", MatchesRegex("samples/sample-[0-9a-f]{16}\\.png")));
   const std::string card = read_file(path("run/lora/style/README.md"));
-  for (const char* text :
-       {"- lora", "# run, stage style", "### Stage class", "### Stage text", "### Stage style",
-        "| lora.rank | 2 |", "not stated\\: trained from random weights"})
+  for (const char* text : {"- lora", "# run, stage style", "### Stage class", "### Stage text",
+                           "### Stage style", "| lora.rank | 2 |", "not stated: trained from random weights"})
     EXPECT_THAT(card, HasSubstr(text));
 }
 

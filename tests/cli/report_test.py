@@ -200,8 +200,8 @@ def check_damaged_runs(folder):
         assert 'WARN' in errors.upper() and page.all('ul', **{'class': 'remarks'}), errors
     empty = os.path.join(folder, 'empty')
     os.mkdir(empty)
-    pixart(0, empty)
-    assert not read(os.path.join(empty, 'report.html')).all('img')
+    assert 'is not a run folder' in pixart(78, empty)
+    assert not os.listdir(empty)
 
 
 def check_comparison(folder):
@@ -318,6 +318,20 @@ def check_refusals(folder):
     assert 'gone.yaml' in pixart(78, run, '--preset', 'gone.yaml')
     assert '--price' in pixart(78, run, '--price', '-1')
     pixart(78, cwd=folder)
+    # Only pages of this command are replaced; what they replace is looked at before any work.
+    for name in ('mine.html', 'comparison.html', 'first/report.html'):
+        with open(os.path.join(folder, name), 'w', encoding='utf-8') as file:
+            file.write('mine\n')
+    for arguments in (['first', '--out', 'mine.html'], ['first', 'second'], ['first'], ['gone', '--out', 'mine.html']):
+        assert 'is not a page of pixart report' in pixart(78, *arguments, cwd=folder), arguments
+    assert 'is not a page of pixart report' in pixart(78, 'first', '--out', 'first/run.yaml', cwd=folder)
+    assert 'is a folder: give a file' in pixart(78, 'first', '--out', 'second', cwd=folder)
+    assert 'is a file: give a folder' in pixart(78, 'first', '--export', 'csv', '--out', 'mine.html', cwd=folder)
+    for name in ('mine.html', 'comparison.html', 'first/report.html'):
+        with open(os.path.join(folder, name), encoding='utf-8') as file:
+            assert file.read() == 'mine\n', name
+    pixart(0, 'first', '--out', 'new.html', cwd=folder)
+    pixart(0, 'first', 'second', '--out', 'new.html', cwd=folder)
 
 
 with tempfile.TemporaryDirectory() as temporary:

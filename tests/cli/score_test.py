@@ -19,7 +19,7 @@ SOURCE, PIXART = pathlib.Path(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, str(SOURCE / "tests/support"))
 import tiny_clip
 
-DONE, NOT_EQUAL, BAD_INPUT = 0, 72, 78
+DONE, NOT_FINITE, NOT_EQUAL, STORAGE, BAD_INPUT = 0, 71, 72, 74, 78
 SIDE, PROMPTS = 32, ["a red disc", "a cat", "two red cats", "disc"]
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
@@ -169,6 +169,8 @@ class WrongInput(Clip):
         self.assertIn("prompts.txt line 2 is empty", self.refusal(*asked))
         prompts.write_text("\n".join(PROMPTS) + "\n\n\n")
         self.scores(*asked)
+        prompts.write_text("\n".join(PROMPTS) + "\n", encoding="utf-16")
+        self.assertIn("prompts.txt is UTF-16. Save it as UTF-8.", self.refusal(*asked))
 
     def test_each_problem_is_named_once_next_to_others(self):
         asked = ["images", "--device", "nonsense", "--metrics", "clip,fd-efficientnet-lite0", "--clip", "nowhere", "--prompts", "prompts.txt",
@@ -183,8 +185,37 @@ class WrongInput(Clip):
         (self.folder / "card.json").write_text(json.dumps(card))
         compare = lambda *more, code: pixart("score", *more, "--compare", "card.json", "card.json", folder=self.folder, code=code)
         self.assertIn("fid", compare(code=DONE))
+        for name in "one", "two":
+            (self.folder / name).mkdir()
+        (self.folder / "one" / "score.json").write_text(json.dumps(card))
+        compare_folders = lambda *two, code: pixart("score", "--compare", *two, folder=self.folder, code=code)
+        self.assertIn("fid", compare_folders("one", "card.json", code=DONE))
+        self.assertIn("cannot read two/score.json", compare_folders("one", "two", code=BAD_INPUT))
         self.assertIn("--compare does not use IMAGES, --out: leave them out", compare("images", "--out", "new", code=BAD_INPUT))
         self.assertIn("--calibrate does not use --seed: leave it out", self.refusal("--calibrate", "images", "--seed", "1"))
+
+    def test_damaged_weights_give_no_score(self):
+        """The larger one of 0 and a number that is not finite would be 0."""
+        tiny_clip.write_safetensors(self.folder / "nan.safetensors", {"weight": ((1, tiny_clip.EMBEDDING), [math.nan] * tiny_clip.EMBEDDING), "bias": ((1,), [5.0])})
+        asked = ["images", "--clip", "clip", "--out", "card"]
+        output = self.refusal(*asked, "--metrics", "aesthetic", "--aesthetic-head", "nan.safetensors", code=NOT_FINITE)
+        self.assertIn("aesthetic, aesthetic_deviation are not finite", output)
+        weights = self.folder / "clip/model.safetensors"
+        content = bytearray(weights.read_bytes())
+        length = struct.unpack("<Q", content[:8])[0]
+        begin, end = json.loads(content[8:8 + length])["text_projection.weight"]["data_offsets"]
+        content[8 + length + begin:8 + length + end] = struct.pack("<f", math.nan) * ((end - begin) // 4)
+        weights.write_bytes(content)
+        output = self.refusal(*asked, "--metrics", "clip,pickscore", "--prompts", "prompts.txt", code=NOT_FINITE)
+        self.assertIn("CLIP's results are not finite", output)
+        self.assertFalse((self.folder / "card").exists())
+
+    def test_a_card_that_cannot_be_written_is_told_before_the_work(self):
+        (self.folder / "images/0.png").write_bytes(b"no image")
+        (self.folder / "file").write_text("")
+        output = self.refusal("images", "--clip", "clip", "--metrics", "cmmd", "--reference", "real", "--out", "file/card", code=STORAGE)
+        self.assertIn("file/card", output)
+        self.assertNotIn("0.png", output)
 
     def test_options_that_are_missing(self):
         output = self.refusal("images", "--metrics", "clip,aesthetic,cmmd", "--prompts", "prompts.txt")

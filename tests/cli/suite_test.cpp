@@ -183,6 +183,10 @@ TEST_F(SuiteDrawing, ClassesGiveAnArchiveOnEveryNumberOfRanks) {
   EXPECT_THAT(archive.substr(0, 256),
               AllOf(HasSubstr("arr_0.npy"), HasSubstr("'|u1'"), HasSubstr("(5, 32, 32, 3)")));
   EXPECT_NE(archive.find(pixels), std::string::npos);
+  const auto other = pixart(suite("classes:5", "class", "archive", {"--overwrite", "--seed", "3"}));
+  EXPECT_EQ(other.code, 0) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("samples.npz of the former images is deleted"));
+  EXPECT_FALSE(fs::exists(path("archive/samples.npz")));
   const auto text_model = pixart(suite("classes:5", "text", "no-classes"));
   EXPECT_EQ(text_model.code, 78) << text_model.output;
   EXPECT_THAT(text_model.output, HasSubstr("needs a class model"));

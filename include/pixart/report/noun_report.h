@@ -1,5 +1,6 @@
 // Noun statistics in readable form: a table for the terminal, sentences about the changes, and an HTML page.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,8 @@ struct NounPage {
 };
 // The table, the changes, the curve of all nouns by rank, and the most frequent nouns.
 std::string noun_page(const std::vector<data::NounStatistics>& rows, const NounPage& page);
+
+// As check_page_file() of report/page.h, of pages of nouns.
+void check_noun_page_file(const std::filesystem::path& file);
 
 }  // namespace pixart::report

@@ -1,5 +1,6 @@
 // The pages of `pixart report`: one self-contained file each.
 #pragma once
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,6 +60,10 @@ struct PageOptions {
 };
 
 std::string run_page(const ReportedRun& run, const PageOptions& options);
+
+// Before the work for a page: throws UserError if `file` is a folder, or a file that is not a page of `pixart report`, of
+// this version or an earlier one. Such a file is not replaced.
+void check_page_file(const std::filesystem::path& file);
 
 // The mean of the loss over the last `count` recorded steps; nothing if no loss is finite.
 std::optional<double> last_mean_loss(const StageRecord& stage, double count);

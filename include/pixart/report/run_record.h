@@ -135,6 +135,10 @@ struct ReadOptions {
   bool curves = true;                    // false: events.jsonl and telemetry.jsonl are not read
 };
 
+// Throws UserError if `folder` is not a folder, or has nothing of a run: neither run.yaml, events.jsonl or
+// telemetry.jsonl nor checkpoints.
+void require_run_folder(const std::filesystem::path& folder);
+
 // Throws UserError if `folder` is not a folder.
 RunRecord read_run(const std::filesystem::path& folder, const ReadOptions& options = {});
 

@@ -20,6 +20,9 @@ using Settings = std::vector<std::pair<std::string, std::string>>;
 
 using PngText = std::map<std::string, std::string>;
 
+// The images of a folder in one array, as the programs of ADM read them: arr_0, bytes, [N, height, width, 3].
+inline constexpr const char* kArchive = "samples.npz";
+
 // What becomes of the images that a folder holds already.
 enum class Existing {
   kRefuse,   // the folder is refused
@@ -31,7 +34,8 @@ struct FolderRequest {
   std::filesystem::path folder = {};  // "": a new folder samples/0001, samples/0002, ...
   Existing existing = Existing::kRefuse;
   int64_t num_images = 0;
-  bool with_page = false;  // index.html is written, too
+  bool with_page = false;     // index.html is written, too
+  bool with_archive = false;  // and kArchive
   // Path of image i below the folder; unset: 0000.png, 0001.png, ...
   std::function<std::string(int64_t)> name_of = {};
   std::filesystem::path out = {};  // --out of the command that continues it, if it is another folder

@@ -52,9 +52,7 @@ void draw_missing(const Pipeline& pipeline, const ImageSet& set, ImageFolder& fo
 // Returns their number.
 int64_t write_grid(const ImageFolder& folder, const ImageSet& set, int columns);
 
-// The images of a folder in one array, as the programs of ADM read them: arr_0, bytes, [N, height, width, 3].
-inline constexpr const char* kArchive = "samples.npz";
-// Throws UserError if the images have several sizes or are grids.
+// kArchive. Throws UserError if the images have several sizes or are grids.
 void check_archive(const Pipeline& pipeline, const ImageSet& set);
 // All ranks call it together; rank 0 writes, and memory holds one image. UserError(kRequeue) on a request to stop.
 void write_archive(const Pipeline& pipeline, const ImageSet& set, const ImageFolder& folder,

@@ -57,7 +57,8 @@ class DrawnScores {
   void open_reference(const std::filesystem::path& cache, const std::function<void()>& progress);
   // The prompt of each image, for clip and pickscore.
   void set_prompts(const std::vector<std::string>& prompts, const std::function<void()>& progress);
-  // `rows`: of all images, in order. `progress` is called between metrics. Everything is float64 on the CPU.
+  // `rows`: of all images, in order. `progress` is called between metrics. Everything is float64 on the CPU. Throws
+  // UserError(kNumerics) if a value is not finite.
   DrawnValues values(const at::Tensor& rows, const std::function<void()>& progress) const;
   // The protocol card, in the layout of `pixart score`.
   std::string card(const DrawnValues& values, const DrawnSet& set) const;

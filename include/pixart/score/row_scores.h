@@ -19,8 +19,11 @@
 
 namespace pixart::score {
 
+// The metrics that a single row has: clip, aesthetic, pickscore.
+const std::vector<Metric>& row_metrics();
+
 struct RowScoreRequest {
-  std::vector<Metric> metrics = {Metric::kClip, Metric::kAesthetic};  // and pickscore
+  std::vector<Metric> metrics = {Metric::kClip, Metric::kAesthetic};  // of row_metrics()
   std::filesystem::path clip = {}, clip_tokenizer = {};               // as in ScoreRequest
   std::filesystem::path aesthetic_head = {};
   std::filesystem::path out = {};

@@ -87,8 +87,10 @@ struct ScoreResult {
   std::string card = {};  // JSON: the values and what they depend on; see tools/guide/scores.md
 };
 
-// Throws one UserError that lists every problem of the request, before any image is read; one that lists all
-// images that cannot be read; and for statistics that were computed in another way than this request says.
+// Throws one UserError that lists every problem of the request, before any image is scored; one that lists all
+// images that cannot be read; and for statistics that were computed in another way than this request says. Throws
+// UserError(kStorage) before any image is read if save_statistics cannot be made, and UserError(kNumerics) if a
+// value is not finite.
 ScoreResult score(const ScoreRequest& request);
 
 // The same name with two values in two cards, or a value that only one card has.
@@ -108,7 +110,7 @@ CardComparison compare_cards(const std::string& first, const std::string& first_
                              const std::string& second, const std::string& second_name);
 
 // Where a card is written: `out` itself if it ends in .json, otherwise score.json in the folder `out`. Throws
-// UserError if a file with this name is there that is not a card.
+// UserError if a file with this name is there that is not a card, or if none can be made there.
 std::filesystem::path card_path(const std::filesystem::path& out);
 
 }  // namespace pixart::score

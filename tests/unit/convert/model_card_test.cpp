@@ -77,11 +77,17 @@ TEST_F(ModelCard, ShowsTheRunItsDataScoresAndOrigin) {
   const std::string card = model_card(model, facts);
   for (const char* text :
        {"# demo, stage text\n", "| steps | 30 |", "| web | 6,000 | 5,993 | 7 | 7 missing\\_caption |",
-        "| other | not known | not known | 0 |", "| fid | 12.5 |", "| resize | clean |", "prediction\\: v",
-        "| `ema.safetensors` | `ab12` |",
+        "| other | not known | not known | 0 |", "| fid | 12.5 |", "| resize | clean |",
+        "What the model predicts: v.\n", "| `ema.safetensors` | `ab12` |",
         "The files that they were made from: not known. Licence as stated: CC-BY-NC-4.0",
         "The part vae: not known. Licence as stated: Apache-2.0", "torch_dtype=torch.bfloat16"})
     EXPECT_THAT(card, HasSubstr(text));
+}
+
+TEST_F(ModelCard, WhatIsPredictedComesFirst) {
+  CardModel model = pipeline();
+  model.metadata["pixart.process"] = R"({"consistency":true,"prediction":"epsilon"})";
+  EXPECT_THAT(model_card(model, {}), HasSubstr("What the model predicts: epsilon, consistency: true.\n"));
 }
 
 TEST_F(ModelCard, TextsOfUsersStayTexts) {
@@ -99,6 +105,8 @@ TEST_F(ModelCard, TextsOfUsersStayTexts) {
   EXPECT_THAT(page, AllOf(Not(HasSubstr("<script>")), Not(HasSubstr("[l](")), Not(HasSubstr("\n# x"))));
   EXPECT_EQ(card.find("\n---\n", 4), card.rfind("\n---\n")) << "the front matter ends once";
   EXPECT_EQ(markdown("see www.a.b, WWW.c"), "see www\\.a.b, WWW\\.c") << "readers make links of these";
+  EXPECT_EQ(markdown("a: b http://c :smile: d:"), "a: b http\\://c \\:smile: d\\:");
+  EXPECT_EQ(markdown(": a"), "\\: a");
   EXPECT_TRUE(is_own_card(card));
   // Every row has the cells of its head: of two columns or of five.
   for (size_t at = card.find("\n| a\\|b"); at != std::string::npos; at = card.find("\n| a\\|b", at + 1)) {

@@ -95,6 +95,21 @@ TEST_F(Page, OfAnEmptyFolderSaysWhatIsMissing) {
   EXPECT_TRUE(page.ends_with("</html>\n"));
 }
 
+TEST_F(Page, ReplacesOnlyPages) {
+  const auto refused = [](const std::filesystem::path& file) {
+    return testing::refusal([&] { check_page_file(file); });
+  };
+  put_run();
+  check_page_file(folder_ / "absent.html");
+  check_page_file(write("run.html", run_page(reported(), {})));
+  check_page_file(write("runs.html", comparison_page({reported(), reported()}, {})));
+  for (const std::string text : {"", "notes", "<html><body><header>\n<h1>a</h1></header></body></html>"})
+    EXPECT_THAT(refused(write("mine.html", text)), HasSubstr("mine.html is there and is not a page of"));
+  EXPECT_THAT(refused(folder_ / "run.yaml"), HasSubstr("not replaced"));
+  EXPECT_THAT(refused(folder_), HasSubstr("is a folder: give a file"));
+  EXPECT_EQ(read(folder_ / "mine.html").substr(0, 6), "<html>");
+}
+
 TEST_F(Page, ComparesRuns) {
   put_run();
   ReportedRun a = reported(), b = reported();

@@ -173,6 +173,13 @@ TEST_F(ReadRun, OrderOfStagesIsThatOfTheRunFile) {
 
 TEST_F(ReadRun, WhatIsNoFolderIsRefused) {
   EXPECT_THAT(testing::refusal([&] { read_run(folder_ / "gone"); }), HasSubstr("is not a run folder"));
+  const auto refused = [&] { return testing::refusal([&] { require_run_folder(folder_); }); };
+  put("0000.png", "an image");
+  put("report.html", "a page");
+  put("score.json", "{}");
+  EXPECT_THAT(refused(), HasSubstr("it has none of run.yaml, events.jsonl"));
+  put("events.jsonl", "");
+  EXPECT_NO_THROW(require_run_folder(folder_));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pixart/base/file.h"
+#include "pixart/formats/npz_bytes.h"
 #include "scratch_folder.h"
 
 namespace pixart::sample {
@@ -173,6 +174,35 @@ TEST_F(Folder, AGalleryIsBroughtUpToDate) {
   EXPECT_TRUE(open(Existing::kResume).wants_page());
   EXPECT_TRUE(open(Existing::kReplace).wants_page());
   EXPECT_EQ(names(), Names{"sample.json"});
+}
+
+// An archive of pixart sample does not stay next to other images; of another one nobody knows what it holds.
+TEST_F(Folder, AnArchiveIsOfTheImagesNextToIt) {
+  const auto archive = path() / kArchive;
+  const auto save = [&] {
+    formats::save_npz_of_bytes(archive, {1, 1, 1, 3}, [](const formats::TakeBytes& take) { take("abc"); });
+  };
+  const auto asked = [&](Existing existing) {
+    FolderRequest wanted = request(existing);
+    wanted.with_archive = true;
+    return wanted;
+  };
+  draw(3);
+  save();
+  open(Existing::kResume);
+  EXPECT_TRUE(fs::exists(archive)) << "of the same images";
+  EXPECT_THAT(refused(Existing::kRefuse), HasSubstr("samples.npz"));
+  open(Existing::kReplace, {{"seed", "1"}});
+  EXPECT_EQ(names(), Names{"sample.json"});
+  save();
+  ImageFolder(asked(Existing::kReplace), {{"seed", "2"}}, text);
+  EXPECT_EQ(names(), Names{"sample.json"});
+  put(kArchive, "of somebody");
+  open(Existing::kReplace, {{"seed", "3"}});
+  EXPECT_EQ(read(archive), "of somebody");
+  for (const auto existing : {Existing::kReplace, Existing::kResume})
+    EXPECT_THAT(testing::refusal([&] { check_folder(asked(existing)); }),
+                HasSubstr("not replaced: samples.npz."));
 }
 
 TEST_F(Folder, ASuiteNamesItsFiles) {

@@ -225,6 +225,11 @@ TEST_F(Suites, WhatIsNotASuiteIsRefused) {
   EXPECT_THAT(testing::refusal([&] { read_of("cocoo:" + write("a.txt", "a hen").string()); }),
               AllOf(HasSubstr("unknown kind of suite 'cocoo'"), HasSubstr("Did you mean 'coco'?")));
   EXPECT_THAT(refused("empty.txt", "\n\n"), HasSubstr("has no prompts"));
+  for (const char* mark : {"\xFF\xFE", "\xFE\xFF"})
+    for (const char* name : {"a.txt", "a_val.txt", "a.json", "a.jsonl", "a.csv"})
+      EXPECT_THAT(refused(name, mark + std::string("a\0\n\0", 4)),
+                  AllOf(HasSubstr("is UTF-16. Save it as UTF-8."), Not(HasSubstr("problem"))))
+          << name;
 }
 
 TEST_F(Suites, TheHashCoversWhatImagesDependOn) {

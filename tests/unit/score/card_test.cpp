@@ -114,5 +114,21 @@ TEST_F(Cards, ReplaceOnlyCards) {
   EXPECT_THROW(card_path(folder_), UserError);
 }
 
+// What cannot be written is told before the work; a trial leaves neither files nor folders.
+TEST_F(Cards, AreTriedWhereTheyWillBe) {
+  EXPECT_EQ(card_path(folder_ / "new/deep"), folder_ / "new/deep/score.json");
+  EXPECT_EQ(card_path(folder_ / "mine.json"), folder_ / "mine.json");
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+  for (const auto& path : {folder_ / "file/new/mine.json", std::filesystem::path("/proc/none/mine.json")}) {
+    write_file_atomically(folder_ / "file", "no folder");
+    try {
+      card_path(path);
+      ADD_FAILURE() << path << " is not refused";
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kStorage);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pixart::score

@@ -89,6 +89,8 @@ TEST(Golden, TheRealAestheticHead) {
 TEST(Cmmd, IsZeroOfTheSameAndKnownOfTwoPoints) {
   const auto x = embeddings("images", 30, 12);
   EXPECT_NEAR(cmmd(x, x), 0, 1e-9);
+  for (int64_t count = 1; count < 30; ++count)
+    EXPECT_FALSE(std::signbit(cmmd(x.slice(0, 0, count), x.slice(0, 0, count)))) << count;
   const auto one = at::eye(2).slice(0, 0, 1), other = at::eye(2).slice(0, 1, 2);
   EXPECT_NEAR(cmmd(one, other), 1000 * (2 - 2 * std::exp(-0.01)), 1e-9);
 }
@@ -100,6 +102,21 @@ TEST(Cmmd, TakesTheMeanOfItsReferenceWhenItIsKnown) {
   EXPECT_EQ(blocks, 3) << "between two times two blocks";
   EXPECT_EQ(cmmd(x, y, within), cmmd(x, y));
   EXPECT_NEAR(cmmd(x, y, within + 1) - cmmd(x, y), 1000, 1e-6) << "the given mean";
+}
+
+// Damaged weights give them; the largest of 0 and such a number would be 0.
+TEST(ClipSimilarity, IsNotComputedOfNumbersThatAreNotFinite) {
+  for (const double value : {double(NAN), double(INFINITY)}) {
+    at::Tensor rows = at::eye(3, at::kDouble);
+    rows[1][2] = value;
+    try {
+      normalized_rows(rows);
+      ADD_FAILURE() << "not refused";
+    } catch (const UserError& error) {
+      EXPECT_EQ(error.code(), ExitCode::kNumerics);
+      EXPECT_THAT(error.what(), HasSubstr("CLIP's results are not finite"));
+    }
+  }
 }
 
 TEST(ClipSimilarity, CutsNegativeCosinesByRule) {

@@ -172,6 +172,11 @@ TEST_F(DrawnScoring, AnEndBetweenBatchesKeepsNothing) {
 
 TEST_F(DrawnScoring, AllProblemsAreNamedBeforeARun) {
   auto config = of_clip();
+  for (const auto& [scores, least] : std::vector<std::pair<std::vector<std::string>, int64_t>>{
+           {{"clip", "aesthetic", "pickscore"}, 1}, {{"clip", "cmmd"}, 2}, {{"fid"}, 2}, {{"kid"}, 2}}) {
+    config.scores = scores;
+    EXPECT_EQ(config.least_images(), least) << scores.back();
+  }
   config.scores = {"fid", "cmmd", "aesthetic"};
   config.weights = folder_ / "none.pth";
   config.reference = folder_ / "missing";
@@ -245,6 +250,40 @@ TEST_F(DrawnScoring, LeavesTheSettingsOfTheProcess) {
   EXPECT_EQ(at::globalContext().allowTF32CuDNN(at::Float32Op::CONV), convolutions);
   EXPECT_EQ(at::get_num_threads(), threads);
   at::globalContext().setFloat32MatmulPrecision("highest");
+}
+
+// Of damaged weights: neither a curve of zeros nor a card with null.
+TEST_F(DrawnScoring, ValuesThatAreNotFiniteAreRefused) {
+  const auto code_of = [](const std::function<void()>& work) {
+    try {
+      work();
+    } catch (const UserError& error) {
+      return error.code();
+    }
+    return ExitCode::kDone;
+  };
+  auto config = of_clip();
+  config.scores = {"aesthetic"};
+  config.reference.clear();
+  formats::save_safetensors(
+      folder_ / "head.safetensors",
+      {{"weight", at::full({1, testing::kTinyEmbedding}, NAN)}, {"bias", at::full({1}, 5.0)}});
+  const DrawnScores of_head(config, at::kCPU);
+  const auto rows = rows_of(of_head);
+  EXPECT_EQ(code_of([&] { of_head.values(rows.rows, kNothing); }), ExitCode::kNumerics);
+  EXPECT_EQ(code_of([&] {
+              of_head.card({.values = {{"aesthetic", NAN}}}, {.hashes = rows.hashes});
+            }),
+            ExitCode::kNumerics);
+  const auto weights = formats::load_safetensors(folder_ / "clip/model.safetensors").tensors;
+  std::vector<formats::NamedTensor> damaged;
+  for (const auto& [name, tensor] : weights)
+    damaged.push_back({name, name == "text_projection.weight" ? at::full_like(tensor, NAN) : tensor});
+  formats::save_safetensors(folder_ / "clip/model.safetensors", damaged);
+  config.scores = {"clip"};
+  config.aesthetic_head.clear();
+  DrawnScores of_texts(config, at::kCPU);
+  EXPECT_EQ(code_of([&] { of_texts.set_prompts(kPrompts, kNothing); }), ExitCode::kNumerics);
 }
 
 }  // namespace

@@ -14,10 +14,12 @@
 namespace pixart::score {
 namespace {
 
+using ::testing::AllOf;
 using testing::expect_golden;
 using testing::golden_cases;
 using testing::GoldenCase;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const std::map<std::string, at::Tensor>& weights_by_formula() {
   static const auto weights = testing::formula_weights(inception_shapes());
@@ -77,9 +79,20 @@ using OpenInception = testing::ScratchFolder;
 
 TEST_F(OpenInception, RefusesTorchvisionsWeightsByName) {
   const auto file = folder_ / "inception_v3_google-0cc3c7bd.safetensors";
-  formats::save_safetensors(file, {{"fc.weight", at::zeros({1000, 2048})}, {"fc.bias", at::zeros({1000})}});
+  formats::save_safetensors(file, {{"Conv2d_1a_3x3.conv.weight", at::zeros({32, 3, 3, 3})},
+                                   {"fc.weight", at::zeros({1000, 2048})},
+                                   {"fc.bias", at::zeros({1000})}});
   EXPECT_THAT(refused_inception(file), HasSubstr("torchvision's weights"));
   EXPECT_THAT(refused_inception(file), HasSubstr("pt_inception-2015-12-05-6726825d.pth"));
+}
+
+// Many networks have a layer fc.
+TEST_F(OpenInception, OtherNetworksAreNotTorchvisionsInception) {
+  const auto file = folder_ / "resnet18.safetensors";
+  formats::save_safetensors(
+      file, {{"conv1.weight", at::zeros({64, 3, 7, 7})}, {"fc.weight", at::zeros({1000, 512})}});
+  EXPECT_THAT(refused_inception(file),
+              AllOf(HasSubstr("these are not weights of Inception v3"), Not(HasSubstr("torchvision"))));
 }
 
 TEST_F(OpenInception, SaysWhatIsMissing) {

@@ -79,6 +79,17 @@ TEST(FrechetDistance, IsZeroOfTheSameAndSymmetric) {
   EXPECT_NEAR(frechet_distance(y, x), distance, 1e-7 * distance);
 }
 
+// It would be printed as -0.000000.
+TEST(FrechetDistance, IsNeverNegative) {
+  for (int64_t count = 2; count < 40; ++count) {
+    const auto x = statistics_of(formula_features("x" + std::to_string(count), count, 24));
+    EXPECT_FALSE(std::signbit(frechet_distance(x, x))) << count;
+  }
+  auto damaged = statistics_of(formula_features("x", 20, 24));
+  damaged.mean[3] = NAN;
+  EXPECT_TRUE(std::isnan(frechet_distance(damaged, damaged))) << "not the distance of equal sets";
+}
+
 TEST(KernelDistance, OfSubsetsIsThatOfAllOnAverage) {
   const auto x = formula_features("x", 200, 32), y = formula_features("y", 160, 32, 1.2);
   const KidOptions options{.subsets = 60, .subset_size = 50, .seed = 4};

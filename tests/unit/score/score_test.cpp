@@ -54,6 +54,24 @@ class Scoring : public testing::ScratchFolder {
             .splits = 2,
             .device = "cpu"};
   }
+  // As pixart sample writes them: the record, and the text of an image of it.
+  void record(const std::string& folder, int prompts, json more = json::object()) const {
+    json settings = {{"prompts", std::to_string(prompts)}, {"count", "1"}};
+    settings.update(common_text());
+    settings.update(more);
+    write(folder + "/sample.json", json{{"kind", "pixart sample, 1"}, {"settings", settings}}.dump());
+  }
+  static json common_text() {
+    return {{"sampler", "ddim"}, {"model_sha256", "ab"}, {"seed", "7"}, {"height", "48"}, {"width", "56"}};
+  }
+  void draw_of_record(const std::string& path, int index, json more = json::object()) const {
+    auto text = common_text();
+    text["prompt"] = "p";
+    text["index"] = std::to_string(index);
+    text.update(more);
+    formats::save_png(folder_ / path, testing::formula_image(path, 48, 56),
+                      text.get<std::map<std::string, std::string>>());
+  }
   at::Tensor features_of(const char* folder) const {
     const auto opened = open_inception(folder_ / "weights.safetensors", at::kCPU);
     std::vector<at::Tensor> rows;
@@ -77,12 +95,8 @@ std::map<std::string, double> by_name(const ScoreResult& result) {
   return {result.values.begin(), result.values.end()};
 }
 
-// Also what a folder of pixart sample holds next to its images is not scored.
 TEST_F(Scoring, GivesTheValuesOfTheFeatures) {
   const at::Tensor x = features_of("images"), y = features_of("real");
-  write("images/sample.json",
-        R"({"kind": "pixart sample, 1", "settings": {"sampler": "ddim", "model": "m"}})");
-  formats::save_png(folder_ / "images/grid.png", testing::formula_image("grid", 9, 9));
   const auto result = score(request({Metric::kFid, Metric::kInceptionScore, Metric::kPrecisionRecall}));
   const auto values = by_name(result);
   const double fid = exact_fid(x, y);
@@ -100,22 +114,116 @@ TEST_F(Scoring, GivesTheValuesOfTheFeatures) {
   EXPECT_EQ(card["protocol"]["num_images"], 5);
   EXPECT_EQ(card["protocol"]["resize"], "clean");
   EXPECT_EQ(card["protocol"]["reference"]["num_images"], 6);
-  EXPECT_EQ(card["protocol"]["sampling"], json({{"sampler", "ddim"}}));
+  EXPECT_FALSE(card["protocol"].contains("sampling"));
   EXPECT_EQ(card["weights"]["published"], false);
   EXPECT_EQ(card["scores"]["fid"], values.at("fid"));
 }
 
 // An id may be "grid", and a suite has no grid of all images.
 TEST_F(Scoring, AllImagesOfASuiteCount) {
-  const auto list_of = [&](const char* settings) {
-    write("images/sample.json", fmt::format(R"({{"kind": "pixart sample, 1", "settings": {}}})", settings));
-    return open_images(folder_ / "images");
+  const json flow = {{"process", "flow"}};
+  fs::create_directories(folder_ / "drawn/inner");
+  draw_of_record("drawn/a.png", 1, flow);
+  draw_of_record("drawn/inner/b.png", 2, flow);
+  draw_of_record("drawn/grid.png", 0,
+                 {{"process", "flow"}, {"seed", "1"}, {"height", "9"}});  // its own seed and size
+  record("drawn", 3, {{"suite", "jsonl"}, {"process", "flow"}, {"device", "cpu"}});
+  const auto list = open_images(folder_ / "drawn");
+  EXPECT_EQ(list.size, 3);
+  EXPECT_EQ(list.note, "");
+  json want = common_text();
+  want.erase("model_sha256");
+  want.update({{"prompts", "3"}, {"count", "1"}, {"suite", "jsonl"}, {"process", "flow"}});
+  EXPECT_EQ(json::parse(list.sampling), want);
+  record("drawn", 2, flow);
+  const auto without_grid = open_images(folder_ / "drawn");
+  EXPECT_EQ(without_grid.size, 2);
+  EXPECT_EQ(without_grid.note, "");
+}
+
+// A card must not say of images that they were drawn in a way in which they were not.
+TEST_F(Scoring, SettingsAreOnlyToldOfExactlyTheImagesOfTheRecord) {
+  const fs::path drawn = folder_ / "drawn";
+  fs::create_directories(drawn);
+  const auto note_with = [&](int prompts) {
+    record("drawn", prompts);
+    const auto list = open_images(drawn);
+    EXPECT_EQ(list.sampling.empty(), !list.note.empty());
+    return list.note;
   };
-  formats::save_png(folder_ / "images/grid.png", testing::formula_image("grid", 9, 9));
-  const auto list = list_of(R"({"suite": "jsonl", "tile_size": "64", "process": "flow", "model": "m"})");
-  EXPECT_EQ(list.size, 6);
-  EXPECT_EQ(json::parse(list.sampling), json({{"suite", "jsonl"}, {"tile_size", "64"}, {"process", "flow"}}));
-  EXPECT_EQ(list_of(R"({"model": "m"})").size, 5);
+  for (const int i : {0, 1, 2}) draw_of_record(fmt::format("drawn/{:04}.png", i), i);
+  EXPECT_EQ(note_with(3), "");
+  EXPECT_THAT(note_with(4), HasSubstr("there are 3 of them, and sample.json is of 4")) << "a killed call";
+  EXPECT_THAT(note_with(2), HasSubstr("there are 3 of them, and sample.json is of 2"))
+      << "of an earlier call";
+  for (const json& other : {json{{"sampler", "euler"}}, json{{"seed", "8"}}, json{{"process", "flow"}},
+                            json{{"precision", "bfloat16"}}, json{{"height", "24"}},
+                            json{{"tile_size", "32"}}, json{{"model_sha256", "cd"}}}) {
+    draw_of_record("drawn/0002.png", 2, other);
+    EXPECT_THAT(note_with(3),
+                HasSubstr("1 of 3 were not drawn with the settings of sample.json, which is of 3: 0002.png"));
+  }
+  draw_of_record("drawn/0002.png", 1);
+  EXPECT_THAT(note_with(3), HasSubstr("some of them are there twice"));
+  formats::save_png(drawn / "0002.png", testing::formula_image("mine", 9, 9));
+  auto asked = request({Metric::kInceptionScore});
+  asked.images = drawn;
+  asked.reference.clear();
+  const auto result = score(asked);
+  ASSERT_EQ(result.notes.size(), 1u);
+  EXPECT_THAT(result.notes[0],
+              AllOf(HasSubstr("The card does not say how"), HasSubstr("1 of 3"), HasSubstr("0002.png")));
+  EXPECT_FALSE(json::parse(result.card)["protocol"].contains("sampling"));
+  draw_of_record("drawn/0002.png", 2);
+  const auto whole = score(asked);
+  EXPECT_TRUE(whole.notes.empty());
+  EXPECT_EQ(json::parse(whole.card)["protocol"]["sampling"]["sampler"], "ddim");
+}
+
+// DPG-Bench: a file shows several images.
+TEST_F(Scoring, AFileMayHaveSeveralImagesOfTheRecord) {
+  fs::create_directories(folder_ / "drawn");
+  for (const int i : {1, 2}) draw_of_record(fmt::format("drawn/{}.png", i), i, {{"images", "4"}});
+  record("drawn", 2, {{"count", "4"}, {"suite", "dpg"}});
+  EXPECT_EQ(open_images(folder_ / "drawn").note, "");
+  record("drawn", 2, {{"count", "2"}, {"suite", "dpg"}});
+  EXPECT_THAT(open_images(folder_ / "drawn").note, HasSubstr("there are 8 of them, and sample.json is of 4"));
+}
+
+TEST_F(Scoring, SaysThatThereAreFewerImagesThanAskedFor) {
+  auto asked = request({Metric::kInceptionScore});
+  asked.reference.clear();
+  asked.num_images = 50000;
+  const auto few = score(asked);
+  ASSERT_EQ(few.notes.size(), 1u);
+  EXPECT_THAT(few.notes[0], AllOf(HasSubstr("--num-images is 50000"), HasSubstr("only 5 images")));
+  EXPECT_EQ(json::parse(few.card)["notes"], json(few.notes));
+  asked.num_images = 5;
+  EXPECT_TRUE(score(asked).notes.empty());
+  formats::save_npz(folder_ / "all.npz",
+                    {{"mu", at::zeros({2048}, at::kDouble)}, {"sigma", at::eye(2048, at::kDouble)}});
+  asked.metrics = {Metric::kFid};
+  asked.images = asked.reference = folder_ / "all.npz";
+  EXPECT_THAT(testing::refusal([&] { score(asked); }), HasSubstr("--num-images cannot choose some of them"));
+}
+
+// What cannot be written is told before hours of work.
+TEST_F(Scoring, TriesTheFileOfStatisticsBeforeAnImageIsRead) {
+  write("images/b.png", "no image");
+  write("blocked", "a file");
+  auto saving = request({});
+  saving.reference.clear();
+  saving.save_statistics = folder_ / "blocked/more/images.npz";
+  try {
+    score(saving);
+    ADD_FAILURE() << "not refused";
+  } catch (const UserError& error) {
+    EXPECT_EQ(error.code(), ExitCode::kStorage);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("blocked"), Not(HasSubstr("b.png"))));
+  }
+  saving.save_statistics = folder_ / "new/deep/images.npz";
+  EXPECT_THAT(testing::refusal([&] { score(saving); }), HasSubstr("b.png"));
+  EXPECT_FALSE(fs::exists(folder_ / "new")) << "nothing of the trial stays";
 }
 
 TEST_F(Scoring, StoredStatisticsGiveTheSame) {
@@ -141,6 +249,23 @@ TEST_F(Scoring, NamesAllImagesThatCannotBeRead) {
   fs::resize_file(folder_ / "images/inner/c.png", 100);
   EXPECT_THAT(testing::refusal([&] { score(request({Metric::kFid})); }),
               AllOf(HasSubstr("b.png"), HasSubstr("c.png"), Not(HasSubstr("a.png"))));
+  write("images/d.png", "");  // which the listing rejects already
+  EXPECT_THAT(testing::refusal([&] { score(request({Metric::kFid})); }),
+              AllOf(HasSubstr("3 problems\n  - b.png"), HasSubstr("c.png"), HasSubstr("d.png"),
+                    Not(HasSubstr("a.png"))));
+}
+
+TEST_F(Scoring, SaysWhichSideHasTooFewImages) {
+  draw("one", {"a"}, 48);
+  auto asked = request({Metric::kFid});
+  asked.images = asked.reference = folder_ / "one";
+  const std::string one = (folder_ / "one").string();
+  EXPECT_THAT(testing::refusal([&] { score(asked); }),
+              AllOf(HasSubstr("- " + one + " has 1 image; fid needs at least 2"),
+                    HasSubstr("- the reference " + one + " has 1 image; fid needs at least 2")));
+  asked.images = asked.reference = folder_ / "none";
+  const auto refusal = testing::refusal([&] { score(asked); });
+  EXPECT_THAT(refusal, Not(HasSubstr("problems"))) << "the same fault of both is told once";
 }
 
 TEST_F(Scoring, NamesAllProblemsOfARequest) {

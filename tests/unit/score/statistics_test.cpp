@@ -76,5 +76,34 @@ TEST_F(StoredStatistics, NamesAllThatIsWrong) {
   EXPECT_THAT(refused_statistics(file), HasSubstr("neither statistics"));
 }
 
+// A distance to them would be a number that means nothing.
+TEST_F(StoredStatistics, RefusesWhatIsNoCovariance) {
+  const auto file = folder_ / "real.npz";
+  const auto store = [&](const at::Tensor& sigma) {
+    formats::save_npz(file, {{"mu", at::zeros({kFeatures}, at::kDouble)}, {"sigma", sigma}});
+  };
+  const at::Tensor good = at::eye(kFeatures, at::kDouble);
+  store(-good);
+  EXPECT_THAT(refused_statistics(file), HasSubstr("sigma is not a covariance: it has the variance -1"));
+  at::Tensor other = good.clone();
+  other[3][7] = 0.5;
+  store(other);
+  EXPECT_THAT(refused_statistics(file), HasSubstr("sigma is not a covariance: it is not symmetric"));
+  other[7][3] = 0.5;
+  store(other);
+  EXPECT_TRUE(read_statistics(file).features);
+  other[3][7] = other[7][3] = 2;
+  store(other);
+  EXPECT_THAT(refused_statistics(file), HasSubstr("has the value 2, more than its largest variance, 1"));
+  other = good.clone();  // what single precision rounds
+  other[3][7] = 0.25 + 1e-6;
+  other[7][3] = 0.25;
+  other[9][9] = -1e-7;
+  store(other);
+  EXPECT_TRUE(read_statistics(file).features);
+  store(at::zeros({kFeatures, kFeatures}, at::kDouble));  // of equal images
+  EXPECT_TRUE(read_statistics(file).features);
+}
+
 }  // namespace
 }  // namespace pixart::score
