@@ -22,7 +22,7 @@ namespace {
 
 constexpr int64_t kMostClasses = 1'000'000;
 
-// The first rows of all files. Throws one UserError that names the files which are no tables.
+// The first rows of all files. Throws one UserError that names each file that is not a table.
 TableStart start_of_all(const SourceConfig& config, const std::vector<fs::path>& tables) {
   TableStart all;
   Problems problems;

@@ -56,7 +56,8 @@ std::vector<std::string> keys_without_effect(const StageConfig& stage) {
   return result;
 }
 
-// Keys of `alignment` without a teacher. Keys next to a rate or a weight of 0 are no problem: so a run turns a method off to compare.
+// Keys of `alignment` without a teacher. With a weight of 0 they are allowed: a user turns the method off in this way, to
+// compare, as with a rate of 0 of `routing` and `masking`.
 void add_alignment_problems(const StageConfig& stage, const std::vector<std::string>& idle,
                             std::vector<std::string>& problems) {
   if (stage.alignment.teacher || stage.alignment.weight == 0 || contains(idle, std::string("alignment")))

@@ -242,7 +242,7 @@ ModelFiles find_files(const PipelineRequest& request) {
   }
   if (files.vae.empty()) files.vae = request.preview_decoder;
   if (files.vae.empty()) {
-    convert::open_and_identify(files.transformer);  // throws where there are no weights
+    convert::open_and_identify(files.transformer);  // throws if the folder has none
     throw UserError(fmt::format("{} has only a transformer: give the folder of an autoencoder with --vae.",
                                 request.path.string()));
   }
