@@ -7,8 +7,9 @@
 # pixart_test(<name> SOURCES ... DEPENDS ... [LABELS ...] [TORCH])   a GoogleTest program, registered with ctest; sees the
 #   private headers (src/<module>/*.h) of the modules that it names
 
-# Each source instantiates LibTorch's templates again, so eight sources are compiled as one, which takes 0.4 of the time.
-# Therefore a name of an anonymous namespace occurs once in a target. -D PIXART_UNITY=OFF compiles them one by one.
+# Each source instantiates the libraries' templates again, so eight sources are compiled as one, which takes 0.4 of the
+# time. Therefore a name of an anonymous namespace occurs once in a target, unless it is SEPARATE, where sources without
+# LibTorch are compiled one by one. -D PIXART_UNITY=OFF compiles all of them one by one.
 #
 # LibTorch's headers cost 20 s a file, so all targets share a few precompiled headers: <kind> is torch, plain, torch_test
 # or plain_test. A precompiled header serves only sources with its options: none has -fPIE, all have OpenMP's.
@@ -41,7 +42,7 @@ endforeach()
 # What modules, executables and tests have in common. The PLAIN sources of a TORCH target are a target of their own,
 # <target>_plain, because they have another precompiled header.
 function(_pixart_target target)
-  cmake_parse_arguments(ARG "TORCH;TEST" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;TEST;SEPARATE" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES;LABELS" ${ARGN})
   _pixart_compile_options(${target})
   foreach(_module IN LISTS ARG_DEPENDS)
     target_link_libraries(${target} PUBLIC pixart_${_module})
@@ -51,13 +52,15 @@ function(_pixart_target target)
     set(_test _test)
     _pixart_test_options(${target})
   endif()
+  if(ARG_TORCH OR NOT ARG_SEPARATE)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ${PIXART_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+  endif()
   if(NOT ARG_TORCH)
     target_precompile_headers(${target} REUSE_FROM pixart_plain${_test}_pch)
     return()
   endif()
   target_link_libraries(${target} PUBLIC LibTorch::torch)
   target_precompile_headers(${target} REUSE_FROM pixart_torch${_test}_pch)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${PIXART_UNITY} UNITY_BUILD_BATCH_SIZE 8)
   if(ARG_PLAIN)
     add_library(${target}_plain OBJECT ${ARG_PLAIN})
     foreach(_property IN ITEMS INCLUDE_DIRECTORIES COMPILE_DEFINITIONS)
@@ -77,7 +80,7 @@ function(_pixart_target target)
 endfunction()
 
 function(pixart_module name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;SEPARATE" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES" ${ARGN})
   if(NOT PIXART_WITH_CUDA)
     list(FILTER ARG_SOURCES EXCLUDE REGEX "\\.cu$")
   endif()
@@ -95,14 +98,14 @@ function(pixart_module name)
 endfunction()
 
 function(pixart_executable target)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;SEPARATE" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES" ${ARGN})
   add_executable(${target} ${ARG_SOURCES})
   target_link_libraries(${target} PRIVATE ${ARG_LIBRARIES})
   _pixart_target(${target} ${ARGN})
 endfunction()
 
 function(pixart_test name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;SEPARATE" "" "SOURCES;PLAIN;DEPENDS;LIBRARIES;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE GTest::gmock GTest::gtest_main ${ARG_LIBRARIES})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support")

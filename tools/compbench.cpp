@@ -17,7 +17,7 @@ using score::CompBenchCategory;
 
 namespace {
 
-struct Arguments {
+struct CompbenchArguments {
   score::CompBenchRequest request;
   score::BlipVqaOptions vqa;
   std::string images, prompts, questions, answers, boxes, clip, clip_tokenizer, out, wordnet, tagger;
@@ -34,7 +34,7 @@ std::vector<CompBenchCategory> categories_of(const std::vector<std::string>& wor
   return categories;
 }
 
-fs::path wordnet_of(const Arguments& arguments) {
+fs::path wordnet_of(const CompbenchArguments& arguments) {
   return arguments.wordnet.empty() ? text::wordnet_folder() : fs::path(with_home(arguments.wordnet));
 }
 
@@ -45,7 +45,7 @@ void print(const score::CompBenchResult& result) {
   for (const auto& note : result.notes) print_line("{}", note);
 }
 
-void run_score(Arguments& arguments) {
+void run_score(CompbenchArguments& arguments) {
   auto& request = arguments.request;
   request.images = with_home(arguments.images);
   request.prompts = with_home(arguments.prompts);
@@ -75,7 +75,7 @@ void run_score(Arguments& arguments) {
   log::info("wrote {}", card.string());
 }
 
-void run_questions(const Arguments& arguments) {
+void run_questions(const CompbenchArguments& arguments) {
   const std::string lines =
       score::compbench_questions(with_home(arguments.prompts), categories_of(arguments.categories),
                                  wordnet_of(arguments), with_home(arguments.tagger));
@@ -84,7 +84,7 @@ void run_questions(const Arguments& arguments) {
   log::info("wrote {}", arguments.out);
 }
 
-void add_shared(CLI::App& command, Arguments& arguments) {
+void add_shared(CLI::App& command, CompbenchArguments& arguments) {
   command
       .add_option("--prompts", arguments.prompts,
                   "the folder examples/dataset of the benchmark, with color_val.txt and so on")
@@ -107,7 +107,7 @@ void add_shared(CLI::App& command, Arguments& arguments) {
           [](const std::string& folder) { return folder.empty() ? "the name of the folder is empty" : ""; });
 }
 
-void add_networks(CLI::App& command, Arguments& arguments) {
+void add_networks(CLI::App& command, CompbenchArguments& arguments) {
   command.add_option("--vqa", arguments.vqa.path,
                      "BLIP-VQA: model_base_vqa_capfilt_large.pth, or a folder of Hugging Face's layout");
   command.add_option("--vqa-tokenizer", arguments.vqa.tokenizer,
@@ -131,7 +131,7 @@ void add_networks(CLI::App& command, Arguments& arguments) {
 }
 
 void add_compbench_score(CLI::App& compbench) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CompbenchArguments>();
   auto* command =
       compbench.add_subcommand("score", "Score images of the benchmark's prompts with its arithmetic.");
   command
@@ -162,7 +162,7 @@ void add_compbench_score(CLI::App& compbench) {
 }
 
 void add_compbench_questions(CLI::App& compbench) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<CompbenchArguments>();
   auto* command =
       compbench.add_subcommand("questions", "Print the noun chunks of the prompts, one JSON line for each.");
   add_shared(*command, *arguments);

@@ -19,7 +19,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-struct Arguments {
+struct StatsArguments {
   std::shared_ptr<SourceArguments> source = std::make_shared<SourceArguments>();
   std::vector<std::string> captions, after;
   std::string before, html, wordnet;
@@ -43,7 +43,8 @@ void count_source(const data::SourceConfig& config, const data::IndexPlace& plac
 }
 
 // The requested rows; the first one is the one to compare with.
-std::vector<NounStatistics> selected(const std::vector<NounStatistics>& rows, const Arguments& arguments) {
+std::vector<NounStatistics> selected(const std::vector<NounStatistics>& rows,
+                                     const StatsArguments& arguments) {
   std::vector<std::string> wanted;
   if (!arguments.before.empty()) wanted.push_back(arguments.before);
   wanted.insert(wanted.end(), arguments.captions.begin(), arguments.captions.end());
@@ -73,7 +74,7 @@ std::vector<NounStatistics> selected(const std::vector<NounStatistics>& rows, co
   return result;
 }
 
-std::vector<std::string> notes_on(const Counted& counted, const Arguments& arguments) {
+std::vector<std::string> notes_on(const Counted& counted, const StatsArguments& arguments) {
   int64_t not_counted = 0;
   std::vector<std::string> reasons;
   for (const auto& [reason, count] : counted.not_counted) {
@@ -128,7 +129,7 @@ ordered_json json_of(const NounStatistics& row, int64_t top) {
           {"top", nouns}};
 }
 
-void print_json(const std::vector<NounStatistics>& rows, const Counted& counted, int64_t top) {
+void print_statistics(const std::vector<NounStatistics>& rows, const Counted& counted, int64_t top) {
   ordered_json result = {
       {"rows", ordered_json::array()}, {"images", counted.images}, {"not_counted", counted.not_counted}};
   for (const auto& row : rows) result["rows"].push_back(json_of(row, top));
@@ -156,7 +157,7 @@ void print(const std::vector<NounStatistics>& rows, const std::vector<std::strin
   for (const auto& note : notes) print_line("{}", note);
 }
 
-void run(const Arguments& arguments) {
+void run(const StatsArguments& arguments) {
   if (!arguments.html.empty()) report::check_noun_page_file(arguments.html);
   const auto sources = chosen_sources(*arguments.source);
   text::NounFinder finder(arguments.wordnet.empty() ? text::wordnet_folder()
@@ -172,7 +173,7 @@ void run(const Arguments& arguments) {
   counted.rows = rows;
   const auto notes = notes_on(counted, arguments);
   if (arguments.json)
-    print_json(rows, counted, arguments.top);
+    print_statistics(rows, counted, arguments.top);
   else
     print(rows, notes, arguments.top);
   if (arguments.html.empty()) return;
@@ -188,7 +189,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_data_stats(CLI::App& data) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StatsArguments>();
   auto* command = data.add_subcommand(
       "stats", "Noun statistics of captions as in the paper's Table 1, and caption lengths.");
   add_source_options(*command, arguments->source);

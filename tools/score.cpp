@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct ScoreArguments {
   score::ScoreRequest request;
   std::string images, reference, weights, clip, clip_tokenizer, aesthetic_head, prompts, image_reward,
       image_reward_tokenizer, efficientnet_weights, save_statistics, out, calibrate;
@@ -39,7 +39,7 @@ std::string card_text(const std::string& named) {
   return read_file(fs::is_directory(path, error) ? path / "score.json" : path, kLargest);
 }
 
-void compare(const Arguments& arguments) {
+void compare(const ScoreArguments& arguments) {
   const std::string &first = arguments.compare[0], &second = arguments.compare[1];
   const auto comparison = score::compare_cards(card_text(first), first, card_text(second), second);
   const auto lines = lines_of(comparison.protocol);
@@ -66,7 +66,7 @@ void print(const score::Calibration& result) {
   }
 }
 
-void calibrate(const Arguments& arguments) {
+void calibrate(const ScoreArguments& arguments) {
   const fs::path path = with_home(arguments.calibrate);
   if (!fs::exists(path))
     throw UserError(fmt::format(
@@ -96,7 +96,7 @@ void print(const score::ScoreResult& result) {
 }
 
 // The metrics that were named; by default fid where there is a reference.
-std::vector<score::Metric> chosen_metrics(const Arguments& arguments) {
+std::vector<score::Metric> chosen_metrics(const ScoreArguments& arguments) {
   std::vector<score::Metric> metrics;
   for (const auto& word : arguments.metrics) {
     const auto metric = enum_of_word<score::Metric>(word, "metric");
@@ -116,7 +116,7 @@ void refuse_others(const CLI::App& command, const std::vector<std::string>& read
                                 others.size() == 1 ? "it" : "them"));
 }
 
-void run(Arguments& arguments, const CLI::App& command) {
+void run(ScoreArguments& arguments, const CLI::App& command) {
   if (!arguments.compare.empty()) {
     refuse_others(command, {"--compare", "--different-protocols"});
     return compare(arguments);
@@ -177,7 +177,7 @@ void add_numbers(CLI::App& command, score::ScoreRequest& request) {
       ->capture_default_str();
 }
 
-void add_other_networks(CLI::App& command, Arguments& arguments) {
+void add_other_networks(CLI::App& command, ScoreArguments& arguments) {
   command.add_option(
       "--clip", arguments.clip,
       "folder of a CLIP model (Hugging Face, open_clip) for cmmd, clip, aesthetic, pickscore and hpsv2");
@@ -196,7 +196,7 @@ void add_other_networks(CLI::App& command, Arguments& arguments) {
                      "efficientnet-lite0-57934424.pth, for fd-efficientnet-lite0 and kd-efficientnet-lite0");
 }
 
-void add_options(CLI::App& command, Arguments& arguments) {
+void add_options(CLI::App& command, ScoreArguments& arguments) {
   command.add_option("IMAGES", arguments.images,
                      "folder of images, shards, another source, or an .npz file with images (arr_0)");
   command.add_option("--reference", arguments.reference,
@@ -245,7 +245,7 @@ void add_options(CLI::App& command, Arguments& arguments) {
 }  // namespace
 
 void add_score(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<ScoreArguments>();
   auto* command = app.add_subcommand(
       "score",
       "Score images: FID, sFID, inception score, precision and recall, KID, CMMD, CLIP score, aesthetics, "

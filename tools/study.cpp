@@ -196,7 +196,7 @@ void add_make(CLI::App& app) {
 
 // --- score
 
-struct ScoreArguments {
+struct StudyScoreArguments {
   std::vector<std::string> answers;
   std::string key, out;
   bool json = false;
@@ -219,7 +219,7 @@ void print(const report::StudyScores& scores) {
     print_line("  {} is excluded: {}", one.person, join(one.reasons, "; "));
 }
 
-void score(const ScoreArguments& arguments) {
+void score(const StudyScoreArguments& arguments) {
   std::vector<fs::path> files;
   for (const auto& file : arguments.answers) files.emplace_back(with_home(file));
   const auto scored = study::score_study(with_home(arguments.key), files, arguments.options);
@@ -239,7 +239,7 @@ void score(const ScoreArguments& arguments) {
 }
 
 void add_scoring(CLI::App& app) {
-  auto arguments = std::make_shared<ScoreArguments>();
+  auto arguments = std::make_shared<StudyScoreArguments>();
   auto& options = arguments->options;
   auto* command =
       app.add_subcommand("score", "Preferences and strengths of the models, from people's answers.");

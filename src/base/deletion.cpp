@@ -78,6 +78,8 @@ bool delete_file(const fs::path& file) {
   return ::unlink(file.c_str()) == 0 || errno == ENOENT;
 }
 
+bool delete_empty_folder(const fs::path& folder) { return ::rmdir(folder.c_str()) == 0 || errno == ENOENT; }
+
 bool delete_tree(const fs::path& folder, const ForeignEntries& foreign) {
   if (!is_real_folder(folder)) return delete_file(folder);
   try {

@@ -89,7 +89,7 @@ void write(Level level, std::string_view message) {
   const std::string text = as_lines(message);
   const Style& style = kStyles[size_t(level)];
   const std::scoped_lock lock(terminal_mutex());
-  static const bool colors = stderr_is_terminal();
+  const bool colors = stderr_is_terminal();
   if (level >= lowest_on_terminal.load()) {
     if (live_line_shown()) std::fputs("\r\033[K", stderr);
     live_line_shown() = false;

@@ -33,7 +33,7 @@ struct Ask {
 };
 
 // An ask that is ready to be sent, or the reason why it is not.
-struct Prepared {
+struct PreparedQuestion {
   int64_t number = 0;
   std::string body = {};
   std::optional<data::Rejection> rejection = std::nullopt;
@@ -163,7 +163,7 @@ class Judging {
     asks_ = std::move(asks);
     Progress progress(what + " " + options_.images.filename().string(), int64_t(asks_.size()), "question");
     int64_t done = 0, next = 0;
-    Prefetch<int64_t, Prepared> ready(
+    Prefetch<int64_t, PreparedQuestion> ready(
         physical_cores(), 2 * client_.in_flight,
         [&]() -> std::optional<int64_t> {
           return next < int64_t(asks_.size()) ? std::optional(next++) : std::nullopt;
@@ -184,7 +184,7 @@ class Judging {
                     .finished = [&](int64_t, const Result&, bool) { progress.update(++done); }});
   }
 
-  void reject(const Prepared& ask) {
+  void reject(const PreparedQuestion& ask) {
     store_.put({.key = key_of(asks_[size_t(ask.number)]),
                 .text = {},
                 .reason = std::string(to_string(ask.rejection->reason)),
@@ -216,7 +216,7 @@ class Judging {
   }
 
   // Called from several threads.
-  Prepared prepare(int64_t number) const {
+  PreparedQuestion prepare(int64_t number) const {
     const Ask& ask = asks_[size_t(number)];
     const Question& own = set_.questions[ask.question];
     try {

@@ -27,7 +27,7 @@ using Place = std::tuple<std::string, std::string, std::string>;  // image, part
 using Answers = std::map<Place, std::string>;
 using Pairs = std::map<std::pair<std::string, std::string>, int64_t>;
 
-std::string text_of(const json& fields, const char* name, const std::string& otherwise) {
+std::string text_or(const json& fields, const char* name, const std::string& otherwise) {
   const auto found = fields.find(name);
   if (found == fields.end() || found->is_null()) return otherwise;
   if (found->is_string()) return trimmed(found->get<std::string>());
@@ -42,8 +42,8 @@ Answers read_answers(const fs::path& path) {
   Problems problems;
   data::read_rows(file, [&](data::TableRow& row) {
     const std::string place = fmt::format("line {}", row.line);
-    const std::string image = text_of(row.fields, "image", ""),
-                      answer = ascii_lower(text_of(row.fields, "answer", ""));
+    const std::string image = text_or(row.fields, "image", ""),
+                      answer = ascii_lower(text_or(row.fields, "answer", ""));
     if (!row.fault.empty())
       problems.add(place + ": " + row.fault);
     else if (image.empty())
@@ -53,7 +53,7 @@ Answers read_answers(const fs::path& path) {
                                kLongestLabel));
     else if (!answer.empty() &&
              !answers
-                  .emplace(Place(image, text_of(row.fields, "part", "0"), text_of(row.fields, "id", "1")),
+                  .emplace(Place(image, text_or(row.fields, "part", "0"), text_or(row.fields, "id", "1")),
                            answer)
                   .second)
       problems.add(place + " answers a question for the second time");

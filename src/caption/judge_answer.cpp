@@ -21,7 +21,7 @@ using nlohmann::json;
 namespace {
 
 constexpr double kRounding = 1e-3;  // of logprobs that servers round
-constexpr size_t kLongestToken = 200;
+constexpr size_t kLongestChoice = 200;
 
 bool has_letter(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
@@ -44,7 +44,7 @@ bool add_chance(const json& token, const json& logprob, std::vector<TokenChance>
   if (!token.is_string() || !logprob.is_number()) return false;
   const double value = logprob.get<double>();
   if (!std::isfinite(value) || value > kRounding) return false;
-  chances.push_back({token.get<std::string>().substr(0, kLongestToken), std::min(0.0, value)});
+  chances.push_back({token.get<std::string>().substr(0, kLongestChoice), std::min(0.0, value)});
   return true;
 }
 

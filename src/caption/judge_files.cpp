@@ -104,7 +104,7 @@ ordered_json summary_of(const Judged& judged, const JudgeReport& report) {
           {"machine", {{"program", producer()}}}};
 }
 
-std::string counts_of(const std::map<std::string, int64_t>& counts) {
+std::string reason_counts(const std::map<std::string, int64_t>& counts) {
   std::vector<std::string> parts;
   for (const auto& [name, count] : counts) parts.push_back(with_thousands(count) + " " + name);
   return parts.empty() ? "" : " (" + join(parts, ", ") + ")";
@@ -151,7 +151,7 @@ std::string describe(const JudgeReport& report) {
   std::string text = fmt::format("{} images, {} questions: {} answered, {} unanswered{}, {} open",
                                  with_thousands(report.images), with_thousands(report.questions),
                                  with_thousands(report.answered), with_thousands(report.unanswered),
-                                 counts_of(report.by_reason), with_thousands(report.open));
+                                 reason_counts(report.by_reason), with_thousands(report.open));
   if (report.items_without_image > 0)
     text += fmt::format("; {} items of the file of questions have no image",
                         with_thousands(report.items_without_image));

@@ -19,10 +19,10 @@ namespace {
 constexpr uint64_t kLargestMetadata = uint64_t{1} << 20;
 constexpr int64_t kMostObjects = 1000;
 
-struct Place {
+struct Relation {
   std::string_view name, text;
 };
-constexpr Place kPlaces[] = {{"left of", "to the left of"}, {"right of", "to the right of"}};
+constexpr Relation kPlaces[] = {{"left of", "to the left of"}, {"right of", "to the right of"}};
 
 struct Object {
   std::string name = {}, color = {}, place = {};

@@ -23,7 +23,7 @@ constexpr size_t kLongestText = 10'000;  // bytes of a question
 constexpr int64_t kMostQuestions = 10'000'000;
 
 // The text of a value that may be a text or a whole number; nothing for other values.
-std::optional<std::string> text_of(const json& fields, const char* name) {
+std::optional<std::string> field_text(const json& fields, const char* name) {
   const auto found = fields.find(name);
   if (found == fields.end() || found->is_null()) return std::nullopt;
   if (found->is_string()) return trimmed(found->get<std::string>());
@@ -50,7 +50,7 @@ std::vector<std::string> ids_of(const json& fields, const char* name) {
     }
     return result;
   }
-  return parts_of_list(text_of(fields, name).value_or(""));
+  return parts_of_list(field_text(fields, name).value_or(""));
 }
 
 std::string fault_of_text(const std::string& text) {
@@ -184,7 +184,7 @@ QuestionSet own_questions(const fs::path& file, const JudgedImages& images, int 
   std::set<std::string> missing;
   std::vector<ReadQuestion> read;
   for_each_row(file, problems, [&](const json& fields, const std::string& place) {
-    const auto image = text_of(fields, "image"), question = text_of(fields, "question");
+    const auto image = field_text(fields, "image"), question = field_text(fields, "question");
     if (!image || !question) return problems.add(place + " lacks the text image or question");
     if (const auto fault = fault_of_text(*question); !fault.empty()) return problems.add(place + " " + fault);
     const auto row = rows.find(*image);
@@ -194,10 +194,10 @@ QuestionSet own_questions(const fs::path& file, const JudgedImages& images, int 
     }
     const int64_t number = ++counts[row->second];
     read.push_back({.question = {.row = row->second,
-                                 .id = text_of(fields, "id").value_or(std::to_string(number)),
+                                 .id = field_text(fields, "id").value_or(std::to_string(number)),
                                  .text = *question,
-                                 .category = text_of(fields, "category").value_or(""),
-                                 .group = text_of(fields, "group").value_or(*image)},
+                                 .category = field_text(fields, "category").value_or(""),
+                                 .group = field_text(fields, "group").value_or(*image)},
                     .depends = ids_of(fields, "depends"),
                     .place = place});
   });
@@ -211,8 +211,8 @@ namespace {
 
 // The broad category of a row: its column, or the start of the tuple "entity - whole (cube)".
 std::string dpg_category(const json& fields) {
-  if (const auto own = text_of(fields, "category_broad"); own && !own->empty()) return *own;
-  const std::string tuple = text_of(fields, "tuple").value_or("");
+  if (const auto own = field_text(fields, "category_broad"); own && !own->empty()) return *own;
+  const std::string tuple = field_text(fields, "tuple").value_or("");
   return trimmed(tuple.substr(0, tuple.find_first_of("-(")));
 }
 
@@ -224,8 +224,8 @@ struct DpgRow {
 std::vector<DpgRow> dpg_rows(const fs::path& file, Problems& problems) {
   std::vector<DpgRow> rows;
   for_each_row(file, problems, [&](const json& fields, const std::string& place) {
-    const auto item = text_of(fields, "item_id"), id = text_of(fields, "proposition_id"),
-               text = text_of(fields, "question_natural_language");
+    const auto item = field_text(fields, "item_id"), id = field_text(fields, "proposition_id"),
+               text = field_text(fields, "question_natural_language");
     if (!item || !id || !text)
       return problems.add(place + " lacks item_id, proposition_id or question_natural_language");
     if (const auto fault = fault_of_text(*text); !fault.empty()) return problems.add(place + " " + fault);

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kKeyColumn = "key";
+constexpr const char* kTableKey = "key";
 
 std::vector<fs::path> caption_files(const fs::path& path) {
   auto files = find_parquet(path);
@@ -53,10 +53,10 @@ CaptionTable::CaptionTable(const fs::path& path, const std::string& column)
     else if (!is_text || (table_->is_list(name) && !may_be_list))
       problems.add(fmt::format("the column '{}' holds {}; expected texts", name, table_->type_of(name)));
   };
-  check(kKeyColumn, false, true);
+  check(kTableKey, false, true);
   if (!column_.empty()) check(column_, true, false);
   problems.throw_if_any("captions " + path.string());
-  keys_ = table_->choose(kKeyColumn);
+  keys_ = table_->choose(kTableKey);
   captions_ = table_->choose(column_);
   table_->forget_others();
 }

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr uint64_t kLargestFile = uint64_t{4} << 30;
+constexpr uint64_t kLargestIdx = uint64_t{4} << 30;
 
 // The values of one file, checked against its header.
 struct IdxFile {
@@ -68,8 +68,8 @@ IdxFile read_idx(const fs::path& path, size_t rank) {
   uint64_t total = 1;
   for (size_t i = 0; i < rank; ++i) {
     file.sizes.push_back(uint32_t(from_big_endian(header, 4 + 4 * i, 4)));
-    total *= std::min<uint64_t>(file.sizes.back(), kLargestFile);
-    if (total > kLargestFile)
+    total *= std::min<uint64_t>(file.sizes.back(), kLargestIdx);
+    if (total > kLargestIdx)
       throw UserError(fmt::format("{}: its header announces more than 4 GiB.", path.string()));
   }
   file.values = reader.read(total);

@@ -28,7 +28,7 @@ using nlohmann::json;
 namespace {
 
 // A server says when a file changes by its validator, of which there is a hash in place of a time.
-InputStamp stamp_of(const fs::path& path, const RemoteFile& file) {
+InputStamp remote_stamp(const fs::path& path, const RemoteFile& file) {
   const auto& [bytes, validator] = file.identity();
   const auto hash = std::stoull(formats::sha256(validator).substr(0, 15), nullptr, 16);
   return {.path = path.string(), .bytes = int64_t(bytes), .modified_ns = int64_t(hash)};
@@ -37,7 +37,7 @@ InputStamp stamp_of(const fs::path& path, const RemoteFile& file) {
 }  // namespace
 
 InputStamp stamp_of(const fs::path& path) {
-  if (const auto remote = remote_file(path)) return stamp_of(path, *remote);
+  if (const auto remote = remote_file(path)) return remote_stamp(path, *remote);
   InputStamp stamp{.path = path.string()};
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) return stamp;

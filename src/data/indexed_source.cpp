@@ -96,9 +96,9 @@ void read_caption_inputs(const SourceConfig& config, ListingWatch& watch) {
   }
 }
 
-class Opening {
+class SourceOpening {
  public:
-  Opening(const SourceConfig& config, const ListedSource& source, const IndexPlace& place)
+  SourceOpening(const SourceConfig& config, const ListedSource& source, const IndexPlace& place)
       : config_(config),
         source_(source),
         place_(place),
@@ -279,7 +279,7 @@ fs::path index_file(const SourceConfig& config, const IndexPlace& place) {
 
 std::unique_ptr<Dataset> open_listed(const SourceConfig& config, const ListedSource& source,
                                      const IndexPlace& place) {
-  if (!place.folder.empty()) return Opening(config, source, place).open();
+  if (!place.folder.empty()) return SourceOpening(config, source, place).open();
   ListingWatch watch;
   return make_dataset(make_index(config, source.list(config, watch)), {}, source.rows);
 }

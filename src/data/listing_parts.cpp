@@ -55,8 +55,8 @@ std::vector<InputStamp> ListingWatch::inputs() const {
 
 namespace {
 
-constexpr std::string_view kMagic = "PIXPART1";
-constexpr std::chrono::milliseconds kPoll{20}, kLongestPoll{500};
+constexpr std::string_view kPartMagic = "PIXPART1";
+constexpr std::chrono::milliseconds kPartPoll{20}, kLongestPartPoll{500};
 
 // A part's result, and the state of what it was made from.
 struct MadePart {
@@ -98,7 +98,7 @@ void write_part(const fs::path& file, const MadePart& made) {
   sum.number(formats::crc32c(made.result, formats::crc32c(inputs)));
   AtomicFile out(file, Durability::kLater);
   for (const auto piece :
-       {kMagic, std::string_view(sum.take()), std::string_view(inputs), std::string_view(made.result)})
+       {kPartMagic, std::string_view(sum.take()), std::string_view(inputs), std::string_view(made.result)})
     out.write(piece);
   out.commit();
 }
@@ -108,10 +108,10 @@ std::optional<MadePart> read_part(const fs::path& file) {
   std::error_code error;
   if (!fs::is_regular_file(file, error)) return std::nullopt;
   const std::string bytes = read_file(file);
-  constexpr size_t kHead = kMagic.size() + sizeof(uint64_t);
-  if (!bytes.starts_with(kMagic) || bytes.size() < kHead) return std::nullopt;
+  constexpr size_t kHead = kPartMagic.size() + sizeof(uint64_t);
+  if (!bytes.starts_with(kPartMagic) || bytes.size() < kHead) return std::nullopt;
   const std::string_view body = std::string_view(bytes).substr(kHead);
-  if (PartReader(std::string_view(bytes).substr(kMagic.size())).number() != formats::crc32c(body))
+  if (PartReader(std::string_view(bytes).substr(kPartMagic.size())).number() != formats::crc32c(body))
     return std::nullopt;
   try {
     PartReader reader(body);
@@ -233,14 +233,14 @@ class SharedStep {
     std::vector<int64_t> missing;
     for (int64_t part = 0; part < step_.parts; ++part)
       if (!exists(part)) missing.push_back(part);
-    for (auto pause = kPoll; !missing.empty(); pause = std::min(2 * pause, kLongestPoll)) {
+    for (auto pause = kPartPoll; !missing.empty(); pause = std::min(2 * pause, kLongestPartPoll)) {
       give_signs();
       for (size_t i = 0; i < std::min(missing.size(), kMostWatched); ++i) make_or_help(missing[i]);
       const size_t before = missing.size();
       std::erase_if(missing, [this](int64_t part) { return exists(part); });
       progress_.advance(int64_t(before - missing.size()) *
                         (step_.units == 0 ? 1 : step_.units / step_.parts));
-      if (missing.size() < before) pause = kPoll;
+      if (missing.size() < before) pause = kPartPoll;
       if (!missing.empty()) std::this_thread::sleep_for(pause);
     }
     watches_.clear();

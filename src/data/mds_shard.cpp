@@ -29,7 +29,7 @@ constexpr uint64_t kPiece = uint64_t{32} << 20;  // read_bytes() takes at most t
   throw ReadFault{Reason::kDamagedArchive, fmt::format("{}: {}", shard.name, detail)};
 }
 
-bool is_file(const fs::path& path) {
+bool is_shard_file(const fs::path& path) {
   std::error_code error;
   return fs::is_regular_file(path, error);
 }
@@ -150,7 +150,7 @@ class Entry {
     if (error) {
       const std::string zip = text_of(entry_.value("zip_data", json()), "basename");
       const std::string compression = text_of(entry_, "compression");
-      if (is_inside(zip) && is_file(folder_ / zip))
+      if (is_inside(zip) && is_shard_file(folder_ / zip))
         throw UserError(fmt::format("shards are compressed ({}), which is not read; {}", compression,
                                     remedy(compression.substr(0, compression.find(':')),
                                            fs::path(zip).extension().string().substr(1))));
@@ -213,7 +213,7 @@ std::string MdsShard::read(const MdsPlace& place) const {
   return place.bytes == 0 ? std::string() : read_bytes(file, place.offset, place.bytes);
 }
 
-bool has_mds_index(const fs::path& folder) { return is_file(folder / kIndex); }
+bool has_mds_index(const fs::path& folder) { return is_shard_file(folder / kIndex); }
 
 bool is_mds_folder(const fs::path& folder) {
   try {

@@ -48,7 +48,7 @@ bool is_folder(const fs::path& path) {
   return fs::is_directory(path, error);
 }
 
-bool is_file(const fs::path& path) {
+bool is_listed_file(const fs::path& path) {
   std::error_code error;
   return fs::is_regular_file(path, error);
 }
@@ -63,7 +63,7 @@ struct OfficialListing {
 void find_features(OfficialListing& rows, FilePattern::Form form, ListingWatch& watch) {
   auto& listing = rows.listing;
   const auto exists = [&](uint32_t file, int64_t row) {
-    return file > 0 && is_file(path_of(listing.pattern(file), listing.key(row)));
+    return file > 0 && is_listed_file(path_of(listing.pattern(file), listing.key(row)));
   };
   if (!rows.texts.empty()) listing.features = listing.file({rows.texts, form, ".npz"});
   if (!rows.latents.empty()) listing.latents = listing.file({rows.latents, form, ".npy"});

@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kRowsAtOnce = 64;  // read and decoded in parallel, then written
+constexpr int64_t kPackedAtOnce = 64;  // read and decoded in parallel, then written
 
 // Locks the folder for one process.
 class Lock {
@@ -246,8 +246,8 @@ void write_shards(const SourceConfig& config, const Dataset& dataset, const fs::
   const auto is_bad = listed_as_bad(dataset);
   const auto places = places_of(config);
   Progress progress("pack " + config.name, rows, "sample", first);
-  for (int64_t begin = first; begin < rows; begin += kRowsAtOnce) {
-    std::vector<PackedSample> samples(size_t(std::min(kRowsAtOnce, rows - begin)));
+  for (int64_t begin = first; begin < rows; begin += kPackedAtOnce) {
+    std::vector<PackedSample> samples(size_t(std::min(kPackedAtOnce, rows - begin)));
     for_each_in_parallel(int64_t(samples.size()), [&](int64_t i) {
       if (!is_bad[size_t(begin + i)]) samples[size_t(i)] = packer.pack(begin + i);
     });

@@ -10,56 +10,56 @@
 
 namespace pixart::data {
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
+using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kFormat = "pixart pack 1";
+constexpr const char* kStateFormat = "pixart pack 1";
 constexpr const char* kState = ".pack.json";
 constexpr const char* kManifest = "pack.json";
 constexpr const char* kRejected = ".pack-rejected.jsonl";
 constexpr const char* kNumRejected = "num_rejected";
 
-json json_without_rejections(const PackedShard& shard) {
-  json entry = {{"file", shard.file},       {"bytes", shard.bytes},     {"sha256", shard.sha256},
-                {"samples", shard.samples}, {"first_row", shard.begin}, {"end_row", shard.end}};
+ordered_json json_without_rejections(const PackedShard& shard) {
+  ordered_json entry = {{"file", shard.file},       {"bytes", shard.bytes},     {"sha256", shard.sha256},
+                        {"samples", shard.samples}, {"first_row", shard.begin}, {"end_row", shard.end}};
   return entry;
 }
 
-json json_of(const PackedShard& shard) {
-  json entry = json_without_rejections(shard);
-  if (!shard.rejected.empty()) entry["rejected"] = json::parse(rejections_text(shard.rejected));
+ordered_json json_of(const PackedShard& shard) {
+  ordered_json entry = json_without_rejections(shard);
+  if (!shard.rejected.empty()) entry["rejected"] = ordered_json::parse(rejections_text(shard.rejected));
   return entry;
 }
 
 // One line for each.
-std::string lines_of(const std::vector<Rejection>& rejected) {
+std::string rejected_lines(const std::vector<Rejection>& rejected) {
   std::string lines;
   for (const auto& rejection : rejected) lines += rejections_text({rejection}) + "\n";
   return lines;
 }
 
-json json_of(const PackState& state) {
-  json all = {{"format", kFormat},
-              {"source", state.source},
-              {"type", state.type},
-              {"fingerprint", state.fingerprint},
-              {"shard_bytes", state.options.shard_bytes},
-              {"shard_samples", state.options.shard_samples},
-              {"verified", state.options.verify}};
+ordered_json json_of(const PackState& state) {
+  ordered_json all = {{"format", kStateFormat},
+                      {"source", state.source},
+                      {"type", state.type},
+                      {"fingerprint", state.fingerprint},
+                      {"shard_bytes", state.options.shard_bytes},
+                      {"shard_samples", state.options.shard_samples},
+                      {"verified", state.options.verify}};
   return all;
 }
 
-void add_shards(json& all, const PackState& state) {
-  all["shards"] = json::array();
+void add_shards(ordered_json& all, const PackState& state) {
+  all["shards"] = ordered_json::array();
   for (const auto& shard : state.shards) all["shards"].push_back(json_of(shard));
 }
 
-void write(const fs::path& path, const json& content) {
-  write_file_atomically(path, content.dump(1, ' ', false, json::error_handler_t::replace) + "\n");
+void write(const fs::path& path, const ordered_json& content) {
+  write_file_atomically(path, content.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
 }
 
-PackedShard shard_of(const json& entry) {
+PackedShard shard_of(const ordered_json& entry) {
   PackedShard shard{.file = entry.at("file"),
                     .bytes = entry.at("bytes"),
                     .sha256 = entry.at("sha256"),
@@ -91,8 +91,8 @@ void take_rejections(const fs::path& file, const std::vector<size_t>& counts, Pa
       if (!take_rejection(lines, state.shards[i].rejected)) return state.shards.resize(i);
 }
 
-PackState state_of(const json& all, const fs::path& folder) {
-  if (all.at("format") != kFormat) throw UserError("it has another format");
+PackState state_of(const ordered_json& all, const fs::path& folder) {
+  if (all.at("format") != kStateFormat) throw UserError("it has another format");
   PackState state{.source = all.at("source"),
                   .type = all.at("type"),
                   .fingerprint = all.at("fingerprint"),
@@ -117,7 +117,7 @@ std::optional<PackState> read_pack_state(const fs::path& folder) {
     std::error_code error;
     if (!fs::exists(path, error)) continue;
     try {
-      return state_of(json::parse(read_file(path)), folder);
+      return state_of(ordered_json::parse(read_file(path)), folder);
     } catch (const std::exception& fault) {  // including those of the JSON library
       throw UserError(fmt::format("{} cannot be used: {}. Remove the folder, or choose another.",
                                   path.string(), fault.what()));
@@ -129,8 +129,8 @@ std::optional<PackState> read_pack_state(const fs::path& folder) {
 namespace {
 
 void write_state(const fs::path& folder, const PackState& state) {
-  json all = json_of(state);
-  all["shards"] = json::array();
+  ordered_json all = json_of(state);
+  all["shards"] = ordered_json::array();
   for (const auto& shard : state.shards) {
     all["shards"].push_back(json_without_rejections(shard));
     if (!shard.rejected.empty()) all["shards"].back()[kNumRejected] = shard.rejected.size();
@@ -143,7 +143,7 @@ void write_state(const fs::path& folder, const PackState& state) {
 
 void save_pack_state(const fs::path& folder, const PackState& state) {
   std::string lines;
-  for (const auto& shard : state.shards) lines += lines_of(shard.rejected);
+  for (const auto& shard : state.shards) lines += rejected_lines(shard.rejected);
   // In a new folder the state comes first: it shows that the other file is ours.
   if (!fs::exists(folder / kRejected)) write_state(folder, state);
   write_file_atomically(folder / kRejected, lines);
@@ -153,17 +153,17 @@ void save_pack_state(const fs::path& folder, const PackState& state) {
 // Without rejections nothing is appended, so that the file need not be written to the disk.
 void save_last_shard(const fs::path& folder, const PackState& state, const std::vector<Rejection>& added) {
   if (!added.empty()) {
-    append_to_file(folder / kRejected, lines_of(added));
+    append_to_file(folder / kRejected, rejected_lines(added));
     sync_path(folder / kRejected);
   }
   write_state(folder, state);
 }
 
 void save_pack_manifest(const fs::path& folder, const PackState& state, const Ledger& ledger) {
-  json all = json_of(state);
+  ordered_json all = json_of(state);
   all["listed"] = ledger.listed;
   all["accepted"] = ledger.accepted();
-  all["rejected"] = json::object();
+  all["rejected"] = ordered_json::object();
   for (const auto& [reason, count] : ledger.by_reason()) all["rejected"][reason] = count;
   uint64_t bytes = 0;
   for (const auto& shard : state.shards) bytes += shard.bytes;

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kDeepestFolder = 4;      // below the source's folder
+constexpr int kDeepestParquet = 4;     // below the source's folder
 constexpr const char* kNull = "null";  // the type of a column in a file where all its values are null
 constexpr size_t kMostFiles = 1'000'000;
 
@@ -40,7 +40,7 @@ void add_parquet(const fs::path& folder, int deepest, std::vector<fs::path>& fil
     if (here.empty() && deepest > 0 && files.size() < kMostFiles) add_parquet(inner, deepest - 1, files);
 }
 
-std::vector<fs::path> matching(const std::string& pattern) {
+std::vector<fs::path> parquet_matching(const std::string& pattern) {
   glob_t found{};
   std::vector<fs::path> files;
   if (::glob(pattern.c_str(), GLOB_BRACE | GLOB_TILDE, nullptr, &found) == 0)
@@ -120,11 +120,11 @@ std::vector<fs::path> find_parquet(const fs::path& path) {
   std::error_code error;
   std::vector<fs::path> files;
   if (fs::is_directory(path, error))
-    add_parquet(path, kDeepestFolder, files);
+    add_parquet(path, kDeepestParquet, files);
   else if (fs::exists(path, error))
     files = {path};
   else
-    files = matching(path.string());
+    files = parquet_matching(path.string());
   std::sort(files.begin(), files.end());
   return files;
 }

@@ -16,11 +16,11 @@ namespace pixart::data {
 
 namespace {
 
-constexpr int64_t kBlock = 4096;  // rows; part of the fingerprint
+constexpr int64_t kRowsAtATime = 4096;  // rows; part of the fingerprint
 constexpr int64_t kMostClasses = 1'000'000;
 constexpr int kThreads = 8;
 
-std::optional<int64_t> whole_number(const std::string& text) {
+std::optional<int64_t> number_in(const std::string& text) {
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
@@ -191,7 +191,7 @@ class Lister {
                                   const std::vector<int64_t>& counts) {
     int64_t num_numbers = 0, num_labels = 0, largest = -1;
     for (const auto& [text, place] : texts) {
-      const auto number = whole_number(std::string(text));
+      const auto number = number_in(std::string(text));
       num_labels += text.empty() ? 0 : counts[place];
       num_numbers += number ? counts[place] : 0;
       if (number && *number < kMostClasses) largest = std::max(largest, *number);
@@ -207,7 +207,7 @@ class Lister {
     for (size_t i = 0; i < names.size(); ++i) class_of.emplace(names[i], int32_t(i));
     std::vector<int32_t> classes(counts.size(), -1);
     for (const auto& [text, place] : texts) {
-      const auto number = are_numbers ? whole_number(std::string(text)) : std::nullopt;
+      const auto number = are_numbers ? number_in(std::string(text)) : std::nullopt;
       if (number && *number >= 0 && *number < int64_t(names.size())) classes[place] = int32_t(*number);
       const auto named = class_of.find(text);
       if (!are_numbers && named != class_of.end()) classes[place] = named->second;
@@ -270,9 +270,9 @@ std::string placed_fingerprint_of(const SourceIndex& index, const std::string& s
   formats::Sha256 hash;
   hash.add(fmt::format("{} 1 {}\n{}\n{}\n", index.tables.type, index.size(),
                        join(index.tables.class_names, "\n"), sizes));
-  for (int64_t first = 0; first < index.size(); first += kBlock) {
+  for (int64_t first = 0; first < index.size(); first += kRowsAtATime) {
     formats::Sha256 block;
-    for (int64_t row = first; row < std::min(first + kBlock, index.size()); ++row)
+    for (int64_t row = first; row < std::min(first + kRowsAtATime, index.size()); ++row)
       block.add(fmt::format("{}\n{} {}\n", index.key(row), index.row(row).bytes, index.row(row).label));
     hash.add(block.hex() + "\n");
   }

@@ -33,7 +33,7 @@ const ForeignEntries& foreign_in_shard() {
   return foreign;
 }
 
-uint64_t size_of(const fs::path& file) {
+uint64_t cached_bytes(const fs::path& file) {
   std::error_code error;
   const auto bytes = fs::file_size(file, error);
   return error ? 0 : uint64_t(bytes);
@@ -50,7 +50,7 @@ std::vector<fs::path> entries_of(const fs::path& folder) {
 uint64_t bytes_below(const fs::path& shard) {
   uint64_t bytes = 0;
   for (const auto& file : entries_of(shard))
-    if (file.extension() == ".piece") bytes += size_of(file);
+    if (file.extension() == ".piece") bytes += cached_bytes(file);
   return bytes;
 }
 
@@ -78,7 +78,7 @@ std::set<std::string> used_shards(const fs::path& folder) {
 
 uint64_t read_count(const fs::path& folder) {
   const fs::path file = folder / "bytes";
-  const std::string text = size_of(file) > 0 ? read_file(file) : "";
+  const std::string text = cached_bytes(file) > 0 ? read_file(file) : "";
   uint64_t bytes = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bytes);
   return error == std::errc() ? bytes : measured(folder);
@@ -161,7 +161,7 @@ void RemoteCache::use(const CachedShard& shard) {
     append_to_file(user_, shard.id + "\n");
     const fs::path name = folder_of(shard) / "name";
     create_folders(folder_of(shard));
-    if (size_of(name) == 0) append_to_file(name, shard.name + "\n");
+    if (cached_bytes(name) == 0) append_to_file(name, shard.name + "\n");
     ::utimensat(AT_FDCWD, name.c_str(), nullptr, 0);
   } catch (const UserError& error) {
     if (error.code() != ExitCode::kRequeue) give_up(error.what());
@@ -188,7 +188,7 @@ bool RemoteCache::read(const CachedShard& shard, uint64_t piece, uint64_t offset
 bool RemoteCache::reserve(const fs::path& piece, uint64_t bytes) {
   const std::scoped_lock lock(mutex_);
   const FileLock file_lock(folder_ / "lock");
-  if (size_of(piece) > 0) return false;
+  if (cached_bytes(piece) > 0) return false;
   uint64_t used = read_count(folder_);
   if (used + bytes > limit_ && !make_room(used, bytes)) {
     has_room_ = false;

@@ -20,18 +20,18 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{256} << 10;  // stays in the cache while its checksum is computed
+constexpr uint64_t kReadAtOnce = uint64_t{256} << 10;  // stays in the cache while its checksum is computed
 
-[[noreturn]] void fail(const fs::path& path, const char* reason) {
+[[noreturn]] void refuse_shard(const fs::path& path, const char* reason) {
   throw UserError(fmt::format("cannot read {}: {}.", path.string(), reason), ExitCode::kStorage);
 }
 
-[[noreturn]] void fail(const fs::path& path, int error) {
+[[noreturn]] void refuse_shard(const fs::path& path, int error) {
   check_machine(path, error);
-  fail(path, std::strerror(error));
+  refuse_shard(path, std::strerror(error));
 }
 
-struct Part {
+struct StoredTensor {
   uint64_t offset = 0, bytes = 0;  // in the file
 };
 
@@ -39,7 +39,7 @@ struct Shard {
   fs::path path;
   std::once_flag opened;
   int descriptor = -1;
-  std::map<std::string, Part> parts;
+  std::map<std::string, StoredTensor> parts;
 
   ~Shard() {
     if (descriptor >= 0) ::close(descriptor);
@@ -52,9 +52,9 @@ struct Shard {
       if (got < 0) {
         const int error = errno;
         if (error == ESTALE) open_again();
-        fail(path, error);
+        refuse_shard(path, error);
       }
-      if (got == 0) fail(path, "the file was shortened");
+      if (got == 0) refuse_shard(path, "the file was shortened");
       out += got, offset += uint64_t(got), bytes -= uint64_t(got);
     }
   }
@@ -79,7 +79,7 @@ struct Shard {
 
   formats::SafetensorsHeader header() const {
     struct stat info {};
-    if (::fstat(descriptor, &info) != 0) fail(path, errno);
+    if (::fstat(descriptor, &info) != 0) refuse_shard(path, errno);
     const auto file_bytes = uint64_t(info.st_size);
     const std::string bytes = head(file_bytes);
     try {
@@ -92,7 +92,7 @@ struct Shard {
   void open(int folder, const std::map<std::string, std::string>& tensors) {
     const fs::path place = folder < 0 ? path : path.filename();
     if (descriptor < 0) descriptor = ::openat(folder, place.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) fail(path, errno);
+    if (descriptor < 0) refuse_shard(path, errno);
     const auto found_header = header();
     for (const auto& [name, dtype] : tensors) {
       const auto found = found_header.tensors.find(name);
@@ -147,7 +147,7 @@ void ShardReader::read_once(size_t number, const std::string& tensor, uint64_t b
   PIXART_CHECK(number < state_->shards.size(), "shard {} of {}", number, state_->shards.size());
   Shard& shard = *state_->shards[number];
   std::call_once(shard.opened, [&] { shard.open(state_->folder, state_->tensors); });
-  const Part& part = shard.parts.at(tensor);
+  const StoredTensor& part = shard.parts.at(tensor);
   const uint64_t offset = part.offset + begin;
   if (begin > part.bytes || bytes > part.bytes - begin)
     throw DamagedRecord(
@@ -156,7 +156,7 @@ void ShardReader::read_once(size_t number, const std::string& tensor, uint64_t b
   auto* to = static_cast<char*>(out);
   uint32_t found = 0;
   for (uint64_t done = 0; done < bytes;) {
-    const uint64_t piece = checksum ? std::min(kPiece, bytes - done) : bytes - done;
+    const uint64_t piece = checksum ? std::min(kReadAtOnce, bytes - done) : bytes - done;
     shard.read(offset + done, piece, to + done);
     if (checksum) found = formats::crc32c({to + done, size_t(piece)}, found);
     done += piece;

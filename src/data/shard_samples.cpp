@@ -33,7 +33,7 @@ constexpr std::string_view kPackedJson = "{\"source_key\":";
 constexpr const char* kSourceKey = "source_key";
 
 // Consecutive members with one key.
-struct Group {
+struct SampleGroup {
   std::string key;
   std::map<std::string, const TarEntry*> members = {};  // by extension
   uint64_t offset = 0;                                  // of the first member
@@ -49,7 +49,7 @@ struct SampleFault {
 
 class Sample {
  public:
-  Sample(const TarFile& file, uint32_t number, const Group& group, const ShardRules& rules)
+  Sample(const TarFile& file, uint32_t number, const SampleGroup& group, const ShardRules& rules)
       : file_(file), number_(number), group_(group), rules_(rules) {}
 
   void fill(Record& record) {
@@ -177,7 +177,7 @@ class Sample {
 
   const TarFile& file_;
   uint32_t number_;  // of the shard
-  const Group& group_;
+  const SampleGroup& group_;
   const ShardRules& rules_;
   json json_;
 };
@@ -217,9 +217,9 @@ class Grouper {
 
   Listing finished() {
     if (lost_at_) {  // no sample follows that could report the damage
-      group_ = Group{.key = fmt::format("{} byte {}", shard_.filename().string(), *lost_at_),
-                     .offset = *lost_at_,
-                     .damage = damage_before_};
+      group_ = SampleGroup{.key = fmt::format("{} byte {}", shard_.filename().string(), *lost_at_),
+                           .offset = *lost_at_,
+                           .damage = damage_before_};
     }
     check_end();
     finish();
@@ -230,7 +230,7 @@ class Grouper {
   void enter(const std::string& key, uint64_t offset) {
     if (group_ && group_->key == key) return;
     finish();
-    group_ = Group{.key = key, .offset = offset};
+    group_ = SampleGroup{.key = key, .offset = offset};
     if (!damage_before_.empty()) group_->damage = "it is next to damage: " + damage_before_;
     damage_before_.clear();
     lost_at_.reset();
@@ -274,7 +274,7 @@ class Grouper {
   const ShardRules& rules_;
   Listing listing_;
   uint32_t number_;
-  std::optional<Group> group_;
+  std::optional<SampleGroup> group_;
   std::vector<std::string> before_;  // extensions of the group before
   std::string damage_before_;        // before the next group
   std::optional<uint64_t> lost_at_;  // damage that no group reports yet

@@ -35,27 +35,27 @@ std::optional<Split> split_of(const fs::path& folder, const fs::path& file) {
 }
 
 // NAME-00000-of-00002.ENDING
-struct Part {
+struct SplitPart {
   std::string set;  // the path with another text in place of the number
   uint64_t number = 0, count = 0;
 };
 
-std::optional<uint64_t> whole_number(const std::string& text) {
+std::optional<uint64_t> part_number(const std::string& text) {
   uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
 }
 
-std::optional<Part> part_of(const fs::path& file) {
+std::optional<SplitPart> part_of(const fs::path& file) {
   const std::string stem = file.stem().string();
   const size_t of = stem.rfind("-of-"),
                dash = of == std::string::npos || of == 0 ? of : stem.rfind('-', of - 1);
   if (of == std::string::npos || dash == std::string::npos || dash == of) return std::nullopt;
-  const auto number = whole_number(stem.substr(dash + 1, of - dash - 1)),
-             count = whole_number(stem.substr(of + 4));
+  const auto number = part_number(stem.substr(dash + 1, of - dash - 1)),
+             count = part_number(stem.substr(of + 4));
   if (!number || !count || *number >= *count || *count > kMostParts) return std::nullopt;
   const std::string name = stem.substr(0, dash + 1) + "*" + stem.substr(of) + file.extension().string();
-  return Part{(file.parent_path() / name).string(), *number, *count};
+  return SplitPart{(file.parent_path() / name).string(), *number, *count};
 }
 
 void add_missing_parts(const std::vector<fs::path>& files, Problems& problems) {

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kMostClasses = 1'000'000;
+constexpr int64_t kMostTableClasses = 1'000'000;
 
 // The first rows of all files. Throws one UserError that names each file that is not a table.
 TableStart start_of_all(const SourceConfig& config, const std::vector<fs::path>& tables) {
@@ -111,7 +111,7 @@ void set_labels(Listing& listing, const std::vector<std::string>& texts,
   for (size_t i = 0; i < numbers.size(); ++i) {
     if (numbers[i] == LabelTexts::kNone) continue;
     const auto value = values[numbers[i]];
-    if (!are_numbers || (value && *value >= 0 && *value < kMostClasses)) {
+    if (!are_numbers || (value && *value >= 0 && *value < kMostTableClasses)) {
       listing.row(int64_t(i)).label = int32_t(*value);
       largest = std::max(largest, *value);
       continue;
@@ -122,7 +122,7 @@ void set_labels(Listing& listing, const std::vector<std::string>& texts,
          .offset = offsets[i],
          .reason = Reason::kBadLabel,
          .detail = fmt::format("label {} is not a number from 0 to {}, as most labels are",
-                               shortened(texts[numbers[i]]), kMostClasses - 1)});
+                               shortened(texts[numbers[i]]), kMostTableClasses - 1)});
   }
   for (int64_t i = 0; are_numbers && i <= largest; ++i) names.push_back(std::to_string(i));
 }
@@ -150,7 +150,7 @@ bool same_path_of_two(const TableListing& rows) {
 }
 
 // The folder that holds all of them.
-fs::path common_folder(const std::vector<fs::path>& folders) {
+fs::path folder_of_all(const std::vector<fs::path>& folders) {
   fs::path common = folders.front();
   for (const auto& folder : folders) {
     const auto end = std::mismatch(common.begin(), common.end(), folder.begin(), folder.end()).first;
@@ -171,7 +171,7 @@ void name_by_folder(const SourceConfig& config, TableListing& rows) {
   if (!config.images.empty() || (!is_folder && !same_path_of_two(rows))) return;
   std::vector<fs::path> folders;
   for (const uint32_t file : rows.images) folders.push_back(as_folder(rows.listing.pattern(file).path));
-  const fs::path base = as_folder(is_folder ? config.path : common_folder(folders));
+  const fs::path base = as_folder(is_folder ? config.path : folder_of_all(folders));
   std::map<uint32_t, std::string> prefixes;  // by pattern
   for (size_t i = 0; i < folders.size(); ++i) {
     const std::string prefix = folders[i] == base ? "" : folders[i].lexically_relative(base).generic_string();

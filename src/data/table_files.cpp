@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kRowsAtStart = 1000;
-constexpr int kDeepestFolder = 3;  // below the source's folder
+constexpr int kDeepestSplit = 3;  // below the source's folder
 
 void add_tables(const fs::path& folder, int deepest, std::vector<fs::path>& tables) {
   std::vector<fs::path> folders;
@@ -121,7 +121,7 @@ TableStart start_of(const fs::path& table) {
 
 std::vector<fs::path> tables_of(const fs::path& folder) {
   std::vector<fs::path> tables;
-  add_tables(folder, kDeepestFolder, tables);
+  add_tables(folder, kDeepestSplit, tables);
   std::sort(tables.begin(), tables.end());
   return tables;
 }

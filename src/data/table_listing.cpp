@@ -117,14 +117,14 @@ void read_in_order(const SourceConfig& config, const std::vector<fs::path>& tabl
 // --- in parts
 
 // A range of lines of a table, or the whole table.
-struct Part {
+struct TablePart {
   size_t table = 0;
   uint64_t begin = 0, end = UINT64_MAX;
 };
 
 // Nothing if the rows must be read in order.
-std::vector<Part> parts_of(const SourceConfig& config, const std::vector<fs::path>& tables) {
-  std::vector<Part> parts;
+std::vector<TablePart> parts_of(const SourceConfig& config, const std::vector<fs::path>& tables) {
+  std::vector<TablePart> parts;
   for (size_t i = 0; i < tables.size(); ++i) {
     const uint64_t bytes = bytes_of(tables[i]);
     const bool has_lines = has_json_lines(tables[i]);
@@ -145,7 +145,7 @@ class PartRows {
     file_ = rows_.listing.file({.path = table});
   }
 
-  std::string read(const Part& part, const TableColumns& columns, ListingWatch& watch) {
+  std::string read(const TablePart& part, const TableColumns& columns, ListingWatch& watch) {
     const auto add = [&](TableRow& row) {
       rows_.add(row, table_, columns, file_);
       if (!rows_.has_path.back()) nameless_.push_back(uint64_t(row.line));
@@ -190,7 +190,7 @@ class PartTaker {
   PartTaker(const SourceConfig& config, const std::vector<fs::path>& tables, TableListing& rows)
       : config_(config), tables_(tables), rows_(rows) {}
 
-  void take(const Part& part, PartReader reader) {
+  void take(const TablePart& part, PartReader reader) {
     if (rows_.images.size() == part.table) begin_table();
     const uint64_t line_ends = reader.number();
     reader.values<uint64_t>(rows_.offsets);
@@ -254,7 +254,7 @@ void read_tables(const SourceConfig& config, const std::vector<fs::path>& tables
        .parts = int64_t(parts.size()),
        .make =
            [&](int64_t i, ListingWatch& own) {
-             const Part& part = parts[size_t(i)];
+             const TablePart& part = parts[size_t(i)];
              own.reads(tables[part.table]);
              return PartRows(config, tables[part.table]).read(part, columns, watch);
            },

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kMostClasses = 1'000'000;
+constexpr int64_t kMostShardClasses = 1'000'000;
 constexpr int kMostThreads = 16;  // more do not help a disk
 
 // The text of classes.txt next to the shards; "" if it does not exist.
@@ -133,8 +133,9 @@ Listing list_webdataset(const SourceConfig& config, ListingWatch& watch) {
   all.type = "webdataset";
   if (!is_remote(shards.front())) watch.reads(shards.front().parent_path() / "classes.txt");
   all.class_names = class_names_in(class_names_text(config, shards.front()));
-  ShardRules rules{.kinds = config.captions,
-                   .num_classes = all.class_names.empty() ? kMostClasses : int64_t(all.class_names.size())};
+  ShardRules rules{
+      .kinds = config.captions,
+      .num_classes = all.class_names.empty() ? kMostShardClasses : int64_t(all.class_names.size())};
   std::erase_if(rules.kinds, [](const CaptionConfig& kind) { return !kind.from.empty(); });
   if (config.captions.empty()) rules.kinds = {{.name = "caption", .column = {}, .from = {}}};
   list_shards(config, shards, rules, watch, all);

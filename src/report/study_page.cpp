@@ -15,7 +15,7 @@
 namespace pixart::report {
 namespace {
 
-constexpr double kWidth = 440, kRow = 40, kBarHeight = 14, kAxis = 22;
+constexpr double kShareWidth = 440, kQuestionRow = 40, kShareHeight = 14, kShareAxis = 22;
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
 std::string percent(const Interval& interval) {
@@ -27,7 +27,7 @@ double clamped(double share) { return std::clamp(share, 0.0, 1.0); }
 std::string grid_svg(double bottom) {
   std::string svg;
   for (const int at : {0, 25, 50, 75, 100}) {
-    const double x = 2 + (kWidth - 4) * at / 100;
+    const double x = 2 + (kShareWidth - 4) * at / 100;
     svg += fmt::format(
         "<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"0\" y2=\"{1:.1f}\"/>\n<text class=\"soft\" "
         "x=\"{0:.1f}\" y=\"{2:.1f}\" text-anchor=\"{3}\">{4} %</text>\n",
@@ -42,19 +42,20 @@ std::string grid_svg(double bottom) {
 
 // The share with which each model is preferred, with its interval as a line.
 std::string bars_svg(const StudyQuestion& question) {
-  const double bottom = kRow * double(question.models.size()) + 2;
-  const auto x = [](double share) { return 2 + (kWidth - 4) * clamped(share); };
-  std::string svg = fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Preferred: {}\">\n{}",
-                                kWidth, bottom + kAxis, html_escaped(question.question), grid_svg(bottom));
+  const double bottom = kQuestionRow * double(question.models.size()) + 2;
+  const auto x = [](double share) { return 2 + (kShareWidth - 4) * clamped(share); };
+  std::string svg =
+      fmt::format("<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Preferred: {}\">\n{}", kShareWidth,
+                  bottom + kShareAxis, html_escaped(question.question), grid_svg(bottom));
   for (size_t i = 0; i < question.models.size(); ++i) {
     const auto& model = question.models[i];
-    const double y = kRow * double(i), middle = y + 19 + kBarHeight / 2;
+    const double y = kQuestionRow * double(i), middle = y + 19 + kShareHeight / 2;
     svg += fmt::format(
         "<text x=\"4\" y=\"{:.1f}\">{}: {}</text>\n<rect class=\"bar-{}\" x=\"2\" y=\"{:.1f}\" width=\"{:.1f}\" "
         "height=\"{}\"/>\n<line class=\"axis\" stroke-width=\"2\" x1=\"{:.1f}\" x2=\"{:.1f}\" y1=\"{:.1f}\" "
         "y2=\"{:.1f}\"/>\n",
         y + 14, html_escaped(model.name), percent(model.preferred), i % kNumSeriesColours, y + 19,
-        std::max(1.0, x(model.preferred) - 2), kBarHeight, x(model.preferred_interval.low),
+        std::max(1.0, x(model.preferred) - 2), kShareHeight, x(model.preferred_interval.low),
         x(model.preferred_interval.high), middle, middle);
   }
   return svg + "</svg>\n";

@@ -11,8 +11,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kKind = "pixart study scores";
-constexpr int kDeepest = 8, kVersion = 1;
+constexpr const char* kStudyKind = "pixart study scores";
+constexpr int kDeepestStudy = 8, kVersion = 1;
 constexpr size_t kMost = 1000;  // entries of a list that are shown
 
 ordered_json json_of(const Interval& interval) { return {interval.low, interval.high}; }
@@ -111,7 +111,7 @@ std::string study_json(const StudyScores& scores) {
   for (const auto& one : scores.excluded)
     excluded.push_back({{"person", one.person}, {"reasons", one.reasons}});
   const ordered_json content = {
-      {"kind", kKind},          {"version", kVersion},       {"study", scores.study},
+      {"kind", kStudyKind},     {"version", kVersion},       {"study", scores.study},
       {"title", scores.title},  {"design", scores.design},   {"people", scores.people},
       {"used", scores.used},    {"prompts", scores.prompts}, {"replicates", scores.replicates},
       {"questions", questions}, {"excluded", excluded},      {"rules", scores.rules}};
@@ -123,11 +123,11 @@ std::optional<StudyScores> parse_study_scores(const std::string& text) {
   const auto content = json::parse(
       text,
       [&](int depth, json::parse_event_t, json&) {
-        is_deep = is_deep || depth > kDeepest;
+        is_deep = is_deep || depth > kDeepestStudy;
         return !is_deep;
       },
       /*allow_exceptions=*/false);
-  if (is_deep || !content.is_object() || content.value("kind", json()) != kKind) return std::nullopt;
+  if (is_deep || !content.is_object() || content.value("kind", json()) != kStudyKind) return std::nullopt;
   try {
     return scores_of(content);
   } catch (const json::exception&) {

@@ -14,7 +14,8 @@ namespace pixart::report {
 
 namespace {
 
-constexpr double kWidth = 900, kLeft = 70, kRight = 560, kTop = 40, kRow = 17, kLeastHeight = 320;
+constexpr double kChartWidth = 900, kChartLeft = 70, kChartRight = 560, kChartTop = 40, kLegendRow = 17,
+                 kLeastHeight = 320;
 constexpr std::array<const char*, 6> kColours = {"#1f5a9e", "#b05c00", "#1b7a3d",
                                                  "#8c0d3a", "#5b4a9c", "#7a7200"};
 constexpr std::array<const char*, 3> kDashes = {"", "7 3", "2 3"};
@@ -23,8 +24,12 @@ bool is_drawn(double value) { return std::isfinite(value) && value > 0; }
 
 struct Frame {
   double x0, x1, y0, y1, bottom;
-  double x(double width) const { return kLeft + std::log(width / x0) / std::log(x1 / x0) * (kRight - kLeft); }
-  double y(double value) const { return bottom - std::log(value / y0) / std::log(y1 / y0) * (bottom - kTop); }
+  double x(double width) const {
+    return kChartLeft + std::log(width / x0) / std::log(x1 / x0) * (kChartRight - kChartLeft);
+  }
+  double y(double value) const {
+    return bottom - std::log(value / y0) / std::log(y1 / y0) * (bottom - kChartTop);
+  }
 };
 
 // At least a decade, so that flat curves look flat.
@@ -38,7 +43,7 @@ Frame frame_of(const WidthChart& chart) {
       is_first = false;
     }
   const double room = std::max(1.1, std::sqrt(10 * least / most));
-  const double height = std::max(kLeastHeight, kTop + kRow * double(chart.curves.size()) + 40);
+  const double height = std::max(kLeastHeight, kChartTop + kLegendRow * double(chart.curves.size()) + 40);
   const double first = chart.widths.empty() ? 1 : double(chart.widths.front()),
                last = chart.widths.empty() ? 2 : double(chart.widths.back());
   return {.x0 = first,
@@ -56,15 +61,16 @@ std::string text(double x, double y, const char* anchor, const std::string& word
 std::string axes(const WidthChart& chart, const Frame& frame) {
   std::string svg;
   for (const double tick : log_ticks(frame.y0, frame.y1)) {
-    svg += fmt::format("<path stroke=\"#ddd\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", kLeft, frame.y(tick), kRight);
-    svg += text(kLeft - 6, frame.y(tick) + 4, "end", number_text(tick));
+    svg += fmt::format("<path stroke=\"#ddd\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", kChartLeft, frame.y(tick),
+                       kChartRight);
+    svg += text(kChartLeft - 6, frame.y(tick) + 4, "end", number_text(tick));
   }
   for (const int64_t width : chart.widths)
     svg += text(frame.x(double(width)), frame.bottom + 18, "middle", fmt::format("{}", width));
-  svg += fmt::format("<path stroke=\"#555\" fill=\"none\" d=\"M{0:.1f} {1:.1f}V{2:.1f}H{3:.1f}\"/>\n", kLeft,
-                     kTop, frame.bottom, kRight);
-  svg += text((kLeft + kRight) / 2, frame.bottom + 38, "middle", "width");
-  return svg + text(kLeft, kTop - 20, "start", chart.title + ": " + chart.value_name);
+  svg += fmt::format("<path stroke=\"#555\" fill=\"none\" d=\"M{0:.1f} {1:.1f}V{2:.1f}H{3:.1f}\"/>\n",
+                     kChartLeft, kChartTop, frame.bottom, kChartRight);
+  svg += text((kChartLeft + kChartRight) / 2, frame.bottom + 38, "middle", "width");
+  return svg + text(kChartLeft, kChartTop - 20, "start", chart.title + ": " + chart.value_name);
 }
 
 // The curve and its place in the legend.
@@ -77,10 +83,10 @@ std::string drawn(const WidthChart& chart, const Frame& frame, size_t i) {
   const std::string style =
       fmt::format("fill=\"none\" stroke=\"{}\" stroke-width=\"1.8\" stroke-dasharray=\"{}\"",
                   kColours[i % kColours.size()], kDashes[i / kColours.size() % kDashes.size()]);
-  const double y = kTop + kRow * double(i);
+  const double y = kChartTop + kLegendRow * double(i);
   return fmt::format("<polyline {0} points=\"{1}\"/>\n<path {0} d=\"M{2:.1f} {3:.1f}h28\"/>\n", style, points,
-                     kRight + 20, y) +
-         text(kRight + 54, y + 4, "start", curve.label);
+                     kChartRight + 20, y) +
+         text(kChartRight + 54, y + 4, "start", curve.label);
 }
 
 }  // namespace
@@ -91,7 +97,7 @@ std::string width_chart_svg(const WidthChart& chart) {
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
       "font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{2}\">\n"
       "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n",
-      kWidth, frame.bottom + 50, html_escaped(chart.title));
+      kChartWidth, frame.bottom + 50, html_escaped(chart.title));
   svg += axes(chart, frame);
   for (size_t i = 0; i < chart.curves.size(); ++i) svg += drawn(chart, frame, i);
   return svg + "</svg>\n";

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "pixart/base/deletion.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/score/score.h"
@@ -98,8 +99,7 @@ namespace {
 struct MadeFolders {
   std::vector<fs::path> paths = {};  // the deepest first
   ~MadeFolders() {
-    std::error_code stays;  // one that another process fills
-    for (const auto& path : paths) fs::remove(path, stays);
+    for (const auto& path : paths) delete_empty_folder(path);
   }
 };
 

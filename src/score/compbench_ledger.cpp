@@ -12,7 +12,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kKind = "pixart compbench answers, 1";
+constexpr const char* kLedgerKind = "pixart compbench answers, 1";
 constexpr uint64_t kLargestLedger = uint64_t{1} << 30;
 
 std::string line_of(const ordered_json& json) {
@@ -46,7 +46,7 @@ bool is_answer(const ordered_json& json) {
 }  // namespace
 
 AnswerLedger::AnswerLedger(fs::path file, const std::string& model) : file_(std::move(file)) {
-  const ordered_json header = {{"kind", kKind}, {"model", ordered_json::parse(model)}};
+  const ordered_json header = {{"kind", kLedgerKind}, {"model", ordered_json::parse(model)}};
   const std::string bytes = fs::exists(file_) ? read_file(file_, kLargestLedger) : "";
   const size_t whole = bytes.rfind('\n') == std::string::npos ? 0 : bytes.rfind('\n') + 1;
   int64_t number = 0;
@@ -55,7 +55,7 @@ AnswerLedger::AnswerLedger(fs::path file, const std::string& model) : file_(std:
     const auto json = parse(std::string_view(bytes).substr(at, end - at));
     at = end + 1;
     if (++number == 1) {
-      if (json.is_null() || json.value("kind", ordered_json()) != kKind)
+      if (json.is_null() || json.value("kind", ordered_json()) != kLedgerKind)
         refuse(file_, "it is not a file of answers");
       if (json != header) refuse(file_, "its answers are of another model, or of other settings");
       continue;

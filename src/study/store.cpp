@@ -14,8 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kMostOfScreen = 50;  // answers that a person may give to one screen, on the mean
-constexpr const char* kVersion = "1";  // of the tables
+constexpr int64_t kMostOfScreen = 50;        // answers that a person may give to one screen, on the mean
+constexpr const char* kTablesVersion = "1";  // of the tables
 
 // 128 bits as 22 letters, digits, - and _.
 std::string secret_word() {
@@ -125,7 +125,7 @@ void Store::make_tables(const Shape& shape) {
       "NULL, UNIQUE (person, trial, answer))");
   Statement(*state_, "INSERT INTO study VALUES ('study', ?), ('tables', ?)")
       .bind(shape.id)
-      .bind(std::string(kVersion))
+      .bind(std::string(kTablesVersion))
       .step();
   for (const auto& [person, screens] : shape.people)
     Statement(*state_, "INSERT INTO people VALUES (?, ?)").bind(person).bind(secret_word()).step();

@@ -24,7 +24,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int kImages = 12;
+constexpr int kJudged = 12;
 
 // An answer with the probabilities of yes and no.
 json answer_of(const std::string& text, double yes, double no) {
@@ -61,7 +61,7 @@ std::string streamed(const json& answer) {
 
 // What a question meets is a function of its request, so that two runs end with the same answers: one fault at its
 // first attempt, or an answer that is none at each.
-ChatReply moody(const ChatRequest& request) {
+ChatReply moody_judge(const ChatRequest& request) {
   using Manner = ChatReply::Manner;
   switch (byte_of(request, 0) % 8) {
     case 0:
@@ -100,14 +100,14 @@ ChatReply moody(const ChatRequest& request) {
   }
 }
 
-ChatReply good(const ChatRequest& request) { return {.body = right(request).dump()}; }
+ChatReply right_answer(const ChatRequest& request) { return {.body = right(request).dump()}; }
 
 class Judge : public ::testing::Test {
  protected:
   Judge() {
     fs::create_directories(folder_ / "in");
     std::string questions;
-    for (int i = 0; i < kImages; ++i) {
+    for (int i = 0; i < kJudged; ++i) {
       const std::string name = fmt::format("{:02}.png", i);
       formats::save_png(folder_ / "in" / name, Image(8, 8, uint8_t(20 * i)),
                         {{"prompt", "grey <b> \"x\" \x1b[31m"}});
@@ -161,7 +161,7 @@ class Judge : public ::testing::Test {
 };
 
 TEST_F(Judge, EveryAnswerIsOnRecordAndFaultsAreNamed) {
-  ChatServer server(moody);
+  ChatServer server(moody_judge);
   const auto result = run(server, "out");
   ASSERT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output,
@@ -197,7 +197,7 @@ TEST_F(Judge, EveryAnswerIsOnRecordAndFaultsAreNamed) {
 }
 
 TEST_F(Judge, HostileTextsControlNeitherTerminalNorPage) {
-  ChatServer server(moody);
+  ChatServer server(moody_judge);
   const auto result = run(server, "out");
   ASSERT_EQ(result.code, 0) << result.output;
   const std::string page = read("out/index.html");
@@ -207,7 +207,7 @@ TEST_F(Judge, HostileTextsControlNeitherTerminalNorPage) {
                           Not(HasSubstr("<script")), HasSubstr("data:image/jpeg;base64,"),
                           HasSubstr("not a published metric")));
   // The prompt of an image that pixart sample drew is asked for as it is.
-  ChatServer prompts(good);
+  ChatServer prompts(right_answer);
   EXPECT_EQ(run_pixart({"judge", "in", "--endpoint", prompts.endpoint(), "--model", "m", "--limit", "1"},
                        folder_.path())
                 .code,
@@ -222,13 +222,13 @@ TEST_F(Judge, HostileTextsControlNeitherTerminalNorPage) {
 
 TEST_F(Judge, KillsDoNotChangeTheResult) {
   {
-    ChatServer server(moody);
+    ChatServer server(moody_judge);
     ASSERT_EQ(run(server, "whole").code, 0);
   }
   const auto whole = answers("whole");
   const json scores = summary("whole")["scores"];
   expect_kills_change_nothing(
-      folder_, {.most_requests = 6, .most_milliseconds = 20}, moody,
+      folder_, {.most_requests = 6, .most_milliseconds = 20}, moody_judge,
       [](const ChatServer& server) { return arguments(server, "killed"); },
       [&] {
         EXPECT_EQ(answers("killed"), whole);
@@ -260,7 +260,7 @@ TEST_F(Judge, FaultsOfAllRequestsEndTheCall) {
   std::atomic<int> seen = 0;
   expect(
       [&](const ChatRequest& request) {
-        return seen++ < 8 ? good(request) : ChatReply{.status = 503, .body = "{}"};
+        return seen++ < 8 ? right_answer(request) : ChatReply{.status = 503, .body = "{}"};
       },
       ExitCode::kRequeue, "same command continues");
 }
@@ -311,7 +311,7 @@ TEST_F(Judge, CompBenchAsksInTwoTurns) {
 }
 
 TEST_F(Judge, DamagedImagesAndBadInputAreExplained) {
-  ChatServer server(good);
+  ChatServer server(right_answer);
   write_text(folder_ / "in/03.png", "not an image");
   const auto result = run(server, "out");
   ASSERT_EQ(result.code, 0) << result.output;

@@ -17,7 +17,7 @@ namespace pixart::bench {
 
 namespace {
 
-struct Arguments {
+struct OrderArguments {
   int64_t rows = 50'000'000, rival_rows = 2'000'000, batch = 1024;
   int places = 100, rival_places = 5;
 };
@@ -65,7 +65,7 @@ nlohmann::ordered_json measure(data::OrderVersion version, int64_t rows, int pla
           {"steps_of_one_bucket", whole}};
 }
 
-void bench(const Arguments& arguments) {
+void bench(const OrderArguments& arguments) {
   use_one_core();
   const auto computed =
       measure(data::OrderVersion::kComputed, arguments.rows, arguments.places, arguments.batch);
@@ -80,7 +80,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_order(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<OrderArguments>();
   auto* command = app.add_subcommand(
       "order",
       "Samples of steps at places of a large order, in forty aspect buckets: version 2, which computes "

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Arguments {
+struct StartupArguments {
   std::string run_file = "configs/demo/scenes.yaml", python = ".deps/venv/bin/python";
   fs::path folder = "build";
   int rounds = 3;
@@ -83,7 +83,7 @@ double seconds_to_first_step(const std::string& pixart, const std::string& run_f
   return seconds;
 }
 
-void bench(const Arguments& arguments) {
+void bench(const StartupArguments& arguments) {
   require_files({arguments.run_file, arguments.python});
   const std::string pixart = (fs::read_symlink("/proc/self/exe").parent_path() / "pixart").string();
   const fs::path run = arguments.folder / "pixart-bench-startup";
@@ -113,7 +113,7 @@ void bench(const Arguments& arguments) {
 }  // namespace
 
 void add_startup(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StartupArguments>();
   auto* command = app.add_subcommand(
       "startup", "pixart --help, and pixart train to its first finished step, against importing torch.");
   command->add_option("--run-file", arguments->run_file, "run file to train")->capture_default_str();

@@ -22,6 +22,9 @@ ForeignEntries all_but(std::vector<std::string> own);
 // Deletes a file or a symbolic link whose name is the program's; nothing else. Returns whether it is gone.
 bool delete_file(const std::filesystem::path& file);
 
+// Deletes a folder without any entries; one that another process fills stays. Returns whether it is gone.
+bool delete_empty_folder(const std::filesystem::path& folder);
+
 // Deletes a folder without foreign entries; of a symbolic link only the link. Returns whether it is gone.
 bool delete_tree(const std::filesystem::path& folder, const ForeignEntries& foreign);
 

@@ -110,6 +110,16 @@ TEST_F(Deletion, OfALinkLeavesItsTarget) {
   EXPECT_THAT(names(), ElementsAre("elsewhere"));
 }
 
+TEST_F(Deletion, OfAnEmptyFolderLeavesOneThatIsNot) {
+  fs::create_directories(folder_ / "empty");
+  fs::create_directories(folder_ / "full/empty");
+  EXPECT_TRUE(delete_empty_folder(folder_ / "empty"));
+  EXPECT_TRUE(delete_empty_folder(folder_ / "missing"));
+  EXPECT_FALSE(delete_empty_folder(folder_ / "full"));
+  EXPECT_FALSE(delete_empty_folder(folder_ / "elsewhere"));
+  EXPECT_THAT(names(), ElementsAre("elsewhere", "full"));
+}
+
 TEST_F(Deletion, AFileIsNeverAFolder) {
   fs::create_directories(folder_ / "empty");
   ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-std::string stderr_of(const std::function<void()>& work) {
+std::string progress_of(const std::function<void()>& work) {
   ::testing::internal::CaptureStderr();
   work();
   return ::testing::internal::GetCapturedStderr();
@@ -42,7 +42,7 @@ std::string terminal_of(const std::function<void()>& work) {
 }
 
 TEST(Progress, OneLinePerTenthWithoutTerminal) {
-  const std::string text = stderr_of([] {
+  const std::string text = progress_of([] {
     Progress progress("encode images", 1000, "image");
     for (int i = 1; i <= 1000; ++i) progress.update(i, i == 1000 ? "done" : "");
   });
@@ -56,7 +56,7 @@ TEST(Progress, OneLinePerTenthWithoutTerminal) {
 // A stage of weeks is not silent for days.
 TEST(Progress, ALineAfterSoManySecondsToo) {
   const auto lines = [](double line_seconds) {
-    const std::string text = stderr_of([&] {
+    const std::string text = progress_of([&] {
       Progress progress("train", 1000000, "step", 0, line_seconds);
       for (int i = 1; i <= 3; ++i) {
         ::usleep(60000);
@@ -73,8 +73,8 @@ TEST(Progress, ALineAfterSoManySecondsToo) {
 }
 
 TEST(Progress, NothingDoneWritesNothing) {
-  EXPECT_EQ(stderr_of([] { Progress progress("x", 0, "unit"); }), "");
-  EXPECT_EQ(stderr_of([] { Progress progress("x", 10, "unit", 10); }), "");
+  EXPECT_EQ(progress_of([] { Progress progress("x", 0, "unit"); }), "");
+  EXPECT_EQ(progress_of([] { Progress progress("x", 10, "unit", 10); }), "");
 }
 
 TEST(Progress, MoreThanTheTotalIsTheTotal) {
@@ -86,7 +86,7 @@ TEST(Progress, MoreThanTheTotalIsTheTotal) {
 }
 
 TEST(Progress, EarlierWorkDoesNotCountIntoTheRate) {
-  const std::string text = stderr_of([] {
+  const std::string text = progress_of([] {
     Progress progress("x", 1000, "step", 998);
     ::usleep(100000);
     progress.update(999);

@@ -19,7 +19,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-ChatReply good(const ChatRequest& request) { return {.body = chat_answer(caption_of(request))}; }
+ChatReply good_answer(const ChatRequest& request) { return {.body = chat_answer(caption_of(request))}; }
 
 class ServerKinds : public pixart::testing::ScratchFolder {
  protected:
@@ -90,11 +90,11 @@ TEST_F(ServerKinds, WhatConcernsAllRequestsBlamesNoImage) {
     images(6);
     std::atomic<int> seen = 0;
     ChatServer server(
-        [&, fault = fault](const ChatRequest& request) { return seen++ < 2 ? good(request) : fault; });
+        [&, fault = fault](const ChatRequest& request) { return seen++ < 2 ? good_answer(request) : fault; });
     EXPECT_THAT(ends(options(server), ExitCode::kBadInput), HasSubstr(text));
     EXPECT_EQ(lines("captions.jsonl").size(), 2u) << text;
     EXPECT_TRUE(lines("rejected.jsonl").empty()) << text;
-    ChatServer mended(good);
+    ChatServer mended(good_answer);
     EXPECT_EQ(run(options(mended)).captioned, 6) << text;
     EXPECT_EQ(mended.num_requests(), 4) << text;
   }
@@ -112,7 +112,7 @@ TEST_F(ServerKinds, WhatPassesIsTriedAgain) {
            {.body = "data: {\"choices\": [{\"delta\": {\"content\": \"A\"}}]}\n\n"}}) {
     std::filesystem::remove_all(folder_ / "out");
     ChatServer server(
-        [&](const ChatRequest& request) { return request.attempt == 1 ? fault : good(request); });
+        [&](const ChatRequest& request) { return request.attempt == 1 ? fault : good_answer(request); });
     EXPECT_EQ(run(options(server)).captioned, 4) << fault.status << fault.body;
   }
 }
@@ -135,7 +135,7 @@ TEST_F(ServerKinds, ALimitOfAllRequestsEndsTheCallUntilLater) {
   });
   EXPECT_THAT(ends(options(other), ExitCode::kBadInput),
               AllOf(HasSubstr("HTTP 200 (meaning 502), Provider returned error. Is the server")));
-  ChatServer mended(good);
+  ChatServer mended(good_answer);
   EXPECT_EQ(run(options(mended)).captioned, 6);
 }
 
@@ -149,7 +149,7 @@ TEST_F(ServerKinds, AFilterRefusesOneImage) {
   std::atomic<size_t> seen = 0;
   ChatServer server([&](const ChatRequest& request) {
     const size_t i = seen++;
-    return i < std::size(faults) ? faults[i] : good(request);
+    return i < std::size(faults) ? faults[i] : good_answer(request);
   });
   EXPECT_EQ(run(options(server)).captioned, 2);
   const auto rejected = lines("rejected.jsonl");
@@ -170,7 +170,7 @@ TEST_F(ServerKinds, TheOtherNameOfMaxTokensIsUsed) {
                   R"({"error": {"message": "Unsupported parameter: 'max_tokens' is not supported with this )"
                   R"(model. Use 'max_completion_tokens' instead."}})"};
     EXPECT_EQ(body["max_completion_tokens"], 1024);
-    return good(request);
+    return good_answer(request);
   });
   auto once = options(server);
   once.client.retries = 0;
@@ -275,7 +275,7 @@ TEST_F(ServerKinds, TheKeyIsMaskedInEachFormItComesBackIn) {
                     "data: {\"choices\": [{\"delta\": {\"content\": \"See sk-abc/d\"}}]}\n\n"
                     "data: {\"choices\": [{\"delta\": {\"content\": \"ef+0123456789\"}}]}\n\ndata: [DONE]\n"};
       case 4:
-        return good(request);
+        return good_answer(request);
       default:
         return {.status = 401, .body = R"({"error": "wrong: )" + escaped + "\"}"};
     }
@@ -291,7 +291,7 @@ TEST_F(ServerKinds, TheKeyIsMaskedInEachFormItComesBackIn) {
 
 TEST_F(ServerKinds, AMissingCertificateFileIsSaid) {
   images(1);
-  ChatServer server(good);
+  ChatServer server(good_answer);
   auto other = options(server);
   other.client.ca_file = folder_ / "none.pem";
   EXPECT_THAT(ends(other, ExitCode::kBadInput), HasSubstr("none.pem"));

@@ -17,7 +17,7 @@ std::vector<int64_t> pass(const DrawnRows& drawn, uint64_t number) {
   return rows_of_pass(drawn, {7, number, Purpose::kWeightedPass});
 }
 
-std::map<int64_t, int64_t> counts_of(const std::vector<int64_t>& rows) {
+std::map<int64_t, int64_t> draws_of(const std::vector<int64_t>& rows) {
   std::map<int64_t, int64_t> counts;
   for (const int64_t row : rows) ++counts[row];
   return counts;
@@ -40,7 +40,7 @@ TEST(DrawnRows, ARowOccursAsOftenAsItsWeightSaysOrOnceMore) {
     const auto rows = pass(drawn, number);
     ASSERT_EQ(rows.size(), 4u);
     EXPECT_TRUE(std::is_sorted(rows.begin(), rows.end()));
-    auto counts = counts_of(rows);
+    auto counts = draws_of(rows);
     EXPECT_EQ(counts[0], 2);
     EXPECT_EQ(counts[2], 1);
     EXPECT_EQ(counts[3] + counts[4], 1);
@@ -85,11 +85,11 @@ TEST(DrawnRows, EveryPlaceBelongsToARowWithAWeight) {
   EXPECT_THROW(drawn_rows({0, 0}), InternalError);
 }
 
-std::shared_ptr<const DrawnRows> shared(const std::vector<double>& weights) {
+std::shared_ptr<const DrawnRows> shared_draw(const std::vector<double>& weights) {
   return std::make_shared<const DrawnRows>(drawn_rows(weights));
 }
 
-std::vector<int64_t> rows_of(const SampleOrder& order, int64_t first, int64_t count) {
+std::vector<int64_t> order_rows(const SampleOrder& order, int64_t first, int64_t count) {
   std::vector<int64_t> rows;
   for (int64_t i = first; i < first + count; ++i) rows.push_back(order.row(i));
   return rows;
@@ -109,10 +109,10 @@ INSTANTIATE_TEST_SUITE_P(Versions, WeightedOrder,
                          [](const auto& version) { return std::to_string(int(version.param)); });
 
 TEST_P(WeightedOrder, APartIsAPermutationOfWhatIsKept) {
-  const auto order = order_of(5, {{.rows = 6, .drawn = shared({1, 0, 1, 1, 0, 1})}});
+  const auto order = order_of(5, {{.rows = 6, .drawn = shared_draw({1, 0, 1, 1, 0, 1})}});
   EXPECT_EQ(order.epoch_size(), 4);
   for (int64_t epoch = 0; epoch < 20; ++epoch) {
-    auto rows = rows_of(order, epoch * 4, 4);
+    auto rows = order_rows(order, epoch * 4, 4);
     std::sort(rows.begin(), rows.end());
     EXPECT_THAT(rows, ElementsAre(0, 2, 3, 5));
   }
@@ -121,21 +121,22 @@ TEST_P(WeightedOrder, APartIsAPermutationOfWhatIsKept) {
 TEST_P(WeightedOrder, SharesFollowWeightsAndAResumeChangesNothing) {
   std::vector<double> weights;
   for (int64_t i = 0; i < 100; ++i) weights.push_back(i < 50 ? 1 : 4);
-  const std::vector<OrderPart> parts = {{.rows = 100, .passes = 1.5, .drawn = shared(weights)}, {.rows = 30}};
+  const std::vector<OrderPart> parts = {{.rows = 100, .passes = 1.5, .drawn = shared_draw(weights)},
+                                        {.rows = 30}};
   const auto order = order_of(9, parts);
   EXPECT_EQ(order.epoch_size(), 180);
-  auto counts = counts_of(rows_of(order, 0, 180 * 100));
+  auto counts = draws_of(order_rows(order, 0, 180 * 100));
   int64_t light = 0, heavy = 0, other = 0;
   for (const auto& [row, count] : counts) (row < 50 ? light : row < 100 ? heavy : other) += count;
   EXPECT_NEAR(double(heavy) / double(light), 4, 0.1);
   EXPECT_EQ(other, 3000);
-  EXPECT_EQ(rows_of(order_of(9, parts), 12345, 200), rows_of(order, 12345, 200));
-  EXPECT_NE(rows_of(order_of(10, parts), 0, 180), rows_of(order, 0, 180));
+  EXPECT_EQ(order_rows(order_of(9, parts), 12345, 200), order_rows(order, 12345, 200));
+  EXPECT_NE(order_rows(order_of(10, parts), 0, 180), order_rows(order, 0, 180));
 }
 
 // All ranks together have what one has, in order.
 TEST_P(WeightedOrder, DoesNotDependOnRanks) {
-  const auto order = order_of(2, {{.rows = 5, .drawn = shared({0.5, 2, 0, 1, 7})}});
+  const auto order = order_of(2, {{.rows = 5, .drawn = shared_draw({0.5, 2, 0, 1, 7})}});
   for (int64_t step = 0; step < 30; ++step) {
     std::vector<int64_t> whole, together;
     for (const auto& batch : plan_step(order, {.batch_size = 6}, step))
@@ -149,7 +150,7 @@ TEST_P(WeightedOrder, DoesNotDependOnRanks) {
 
 // A row that turns out bad is replaced by weight, and the rest stays.
 TEST_P(WeightedOrder, RejectedAndExcludedRowsAreReplacedByRowsWithAWeight) {
-  const auto drawn = shared({1, 0, 1, 1, 0, 8});
+  const auto drawn = shared_draw({1, 0, 1, 1, 0, 8});
   const auto whole = order_of(3, {{.rows = 6, .drawn = drawn}});
   const auto excluded = std::make_shared<ExcludedRows>();
   excluded->add(3, 400);
@@ -168,7 +169,7 @@ TEST_P(WeightedOrder, RejectedAndExcludedRowsAreReplacedByRowsWithAWeight) {
 }
 
 TEST_P(WeightedOrder, WhereNothingThatIsKeptCanBeUsedItSaysSo) {
-  const auto order = order_of(3, {{.rows = 3, .rejected = {1}, .drawn = shared({0, 1, 0})}});
+  const auto order = order_of(3, {{.rows = 3, .rejected = {1}, .drawn = shared_draw({0, 1, 0})}});
   EXPECT_THROW(order.row(0), UserError);
 }
 

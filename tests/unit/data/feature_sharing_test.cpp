@@ -53,7 +53,7 @@ using ::testing::Each;
 using Files = std::map<std::string, std::string>;
 using Compute = std::function<void(int64_t shard)>;  // takes its time
 
-constexpr int64_t kItems = 23, kPerShard = 2, kShards = 12;
+constexpr int64_t kSharedItems = 23, kSharedPerShard = 2, kSharedShards = 12;
 constexpr int kProcesses = 4;
 constexpr double kLease = 0.4;
 
@@ -65,13 +65,14 @@ class FeatureSharing : public testing::ScratchFolder {
   FeatureWork work(const std::string& folder, const Compute& compute = {}) const {
     FeatureWork result;
     result.folder = folder_ / folder;
-    result.manifest = {.kind = "latents", .source = "here", .rows = kItems, .inputs = {{"pictures", "abc"}}};
-    result.items = kItems, result.items_per_shard = kPerShard;
+    result.manifest = {
+        .kind = "latents", .source = "here", .rows = kSharedItems, .inputs = {{"pictures", "abc"}}};
+    result.items = kSharedItems, result.items_per_shard = kSharedPerShard;
     result.shared.lease_seconds = kLease;
     result.help_after_seconds = 0.3;
     result.compute_shard = [this, compute](int64_t first, int64_t last) -> ShardWriter {
-      append_to_file(folder_ / "calls", std::to_string(first / kPerShard) + "\n");
-      if (compute) compute(first / kPerShard);
+      append_to_file(folder_ / "calls", std::to_string(first / kSharedPerShard) + "\n");
+      if (compute) compute(first / kSharedPerShard);
       return [=](const fs::path& file) {
         write_file_atomically(file, fmt::format("items {} to {}", first, last));
       };
@@ -97,7 +98,7 @@ class FeatureSharing : public testing::ScratchFolder {
   }
   // How often each shard was computed.
   std::vector<int> calls() const {
-    std::vector<int> counts(static_cast<size_t>(kShards));
+    std::vector<int> counts(static_cast<size_t>(kSharedShards));
     std::ifstream file(folder_ / "calls");
     for (int64_t shard = 0; file >> shard;) ++counts[size_t(shard)];
     return counts;
@@ -203,7 +204,7 @@ TEST_F(FeatureSharing, AShardThatIsThereIsNotReplaced) {
     const std::string name = links ? "links" : "none";
     auto other = work(name);
     other.compute_shard = [compute = other.compute_shard](int64_t first, int64_t last) -> ShardWriter {
-      if (first >= 2 * kPerShard) return compute(first, last);
+      if (first >= 2 * kSharedPerShard) return compute(first, last);
       return [](const fs::path& file) {
         pause(3 * kLease);  // without a sign of life
         write_file_atomically(file, "of another processor");

@@ -15,7 +15,7 @@ namespace {
 using ::testing::Each;
 using ::testing::ElementsAreArray;
 
-std::vector<int64_t> rows_of(const SampleOrder& order, int64_t first, int64_t count) {
+std::vector<int64_t> first_rows(const SampleOrder& order, int64_t first, int64_t count) {
   std::vector<int64_t> rows;
   for (int64_t i = first; i < first + count; ++i) rows.push_back(order.row(i));
   return rows;
@@ -46,12 +46,12 @@ INSTANTIATE_TEST_SUITE_P(Versions, Order, ::testing::Values(OrderVersion::kListe
 
 TEST_P(Order, EveryEpochHoldsEveryRowOnceInAnotherOrder) {
   const auto order = order_of(7, {{.rows = 1000}});
-  const auto first = rows_of(order, 0, 1000), second = rows_of(order, 1000, 1000);
+  const auto first = first_rows(order, 0, 1000), second = first_rows(order, 1000, 1000);
   EXPECT_EQ(sorted(first), counting(1000));
   EXPECT_EQ(sorted(second), counting(1000));
   EXPECT_NE(first, second);
-  EXPECT_EQ(rows_of(order_of(7, {{.rows = 1000}}), 1000, 1000), second);  // asked without the first
-  EXPECT_NE(rows_of(order_of(8, {{.rows = 1000}}), 0, 1000), first);
+  EXPECT_EQ(first_rows(order_of(7, {{.rows = 1000}}), 1000, 1000), second);  // asked without the first
+  EXPECT_NE(first_rows(order_of(8, {{.rows = 1000}}), 0, 1000), first);
   EXPECT_EQ(order.row(250000), order_of(7, {{.rows = 1000}}).row(250000));  // no replay
 }
 
@@ -63,7 +63,7 @@ TEST_P(Order, AFewGoodRowsAreFoundAmongManyBadOnes) {
   std::erase_if(rejected, [&](int64_t row) { return std::binary_search(good.begin(), good.end(), row); });
   const auto order = order_of(3, {{.rows = kRows, .rejected = rejected}});
   std::map<int64_t, int64_t> counts;
-  for (const int64_t row : rows_of(order, 0, kPlaces)) ++counts[row];
+  for (const int64_t row : first_rows(order, 0, kPlaces)) ++counts[row];
   ASSERT_EQ(counts.size(), good.size());
   for (const int64_t row : good) EXPECT_NEAR(double(counts[row]), kPlaces / 5.0, 1000) << row;  // 8 sigma
 }
@@ -88,11 +88,11 @@ TEST_P(Order, OnlyOneAcceptedRowStandsInForAll) {
   auto rejected = counting(100);
   rejected.erase(rejected.begin() + 42);
   const auto order = order_of(1, {{.rows = 100, .rejected = rejected}});
-  EXPECT_THAT(rows_of(order, 0, 100), Each(42));
+  EXPECT_THAT(first_rows(order, 0, 100), Each(42));
   EXPECT_THROW(order_of(1, {{.rows = 100, .rejected = counting(100)}}), InternalError);
 }
 
-std::vector<uint8_t> random_buckets(int64_t rows, uint64_t kinds) {
+std::vector<uint8_t> mixed_buckets(int64_t rows, uint64_t kinds) {
   std::vector<uint8_t> result;
   for (int64_t i = 0; i < rows; ++i)
     result.push_back(uint8_t(uniform_below({3, uint64_t(i), Purpose::kTest}, kinds)));
@@ -108,7 +108,7 @@ std::shared_ptr<ExcludedRows> excluded_rows(const std::map<int64_t, int64_t>& fr
 // Whether a row is known to be bad from the start or found later: only the places where it would be used change.
 TEST_P(Order, ExcludedRowsAreReplacedFromTheirPositionOn) {
   const std::vector<OrderPart> parts = {{.rows = 100, .rejected = {3}}, {.rows = 60, .passes = 2}};
-  const auto bucket_of = random_buckets(160, 3);
+  const auto bucket_of = mixed_buckets(160, 3);
   for (const auto& buckets : {OrderBuckets{}, OrderBuckets{.bucket_of = bucket_of, .run = 8}}) {
     const auto whole = order_of(1, parts, buckets);
     const auto excluded = excluded_rows({{7, 0}, {120, 500}});
@@ -131,7 +131,7 @@ TEST_P(Order, ExcludedRowsAreReplacedFromTheirPositionOn) {
     int64_t substitute = -1;
     for (int64_t i = 0; i < 1000; ++i)
       if (whole.row(i) == 7) substitute = order.row(i);
-    const auto before = rows_of(order, 0, 1000);
+    const auto before = first_rows(order, 0, 1000);
     excluded->add(substitute, 300);
     for (int64_t i = 0; i < 1000; ++i)
       EXPECT_EQ(order.row(i) == before[size_t(i)], before[size_t(i)] != substitute || i < 300) << i;
@@ -143,7 +143,7 @@ TEST_P(Order, TheLastRowsStandInUntilNoneIsLeft) {
   const auto order = order_of(1, {{.rows = 1000}}, {}, excluded);
   for (int64_t row = 0; row < 1000; ++row)
     if (row != 42) excluded->add(row, 0);
-  EXPECT_THAT(rows_of(order, 0, 1000), Each(42));
+  EXPECT_THAT(first_rows(order, 0, 1000), Each(42));
   excluded->add(42, 10);
   excluded->add(42, 900);  // the first position counts
   EXPECT_EQ(order.row(9), 42);
@@ -162,21 +162,21 @@ TEST_P(Order, PartsAreMixedByPasses) {
   std::map<int64_t, int> seen;
   for (int epoch = 0; epoch < 4; ++epoch) {
     std::map<int64_t, int> counts;
-    for (const int64_t row : rows_of(order, epoch * 140, 140)) ++counts[row], ++seen[row];
+    for (const int64_t row : first_rows(order, epoch * 140, 140)) ++counts[row], ++seen[row];
     for (int64_t row = 0; row < 100; ++row) EXPECT_EQ(counts[row], 1);
     for (int64_t row = 140; row < 150; ++row) EXPECT_EQ(counts[row], 3);
   }
   for (int64_t row = 100; row < 140; ++row) EXPECT_EQ(seen[row], 1);  // four quarters
-  const auto first = rows_of(order, 0, 140);
+  const auto first = first_rows(order, 0, 140);
   EXPECT_FALSE(std::is_sorted(first.begin(), first.end(), [](auto a, auto b) { return a / 100 < b / 100; }));
 }
 
 TEST_P(Order, BucketsLoseNothingAndFillWholeBatches) {
   constexpr int64_t kRows = 1003, kBatch = 16, kEpochs = 5;
-  const auto bucket_of = random_buckets(kRows, 7);
+  const auto bucket_of = mixed_buckets(kRows, 7);
   const auto order = order_of(9, {{.rows = kRows}}, {.bucket_of = bucket_of, .run = kBatch});
   for (int64_t epoch = 0; epoch < kEpochs; ++epoch)
-    EXPECT_EQ(sorted(rows_of(order, epoch * kRows, kRows)), counting(kRows));
+    EXPECT_EQ(sorted(first_rows(order, epoch * kRows, kRows)), counting(kRows));
   int64_t mixed = 0, samples = 0;
   const int64_t steps = kEpochs * kRows / kBatch;
   for (int64_t step = 0; step < steps; ++step) {
@@ -217,7 +217,7 @@ Seen seen_by_all(const SampleOrder& order, int64_t batch, int64_t micro, int64_t
 // 100,000 samples: the same for any number of ranks and from any step on, with and without buckets.
 TEST_P(Order, IsTheSameForEveryWorldSizeAndAfterResuming) {
   constexpr int64_t kRows = 100000, kBatch = 96, kSteps = kRows / kBatch;
-  for (const auto& bucket_of : {std::vector<uint8_t>(), random_buckets(kRows, 40)}) {
+  for (const auto& bucket_of : {std::vector<uint8_t>(), mixed_buckets(kRows, 40)}) {
     const OrderBuckets buckets{.bucket_of = bucket_of, .run = bucket_of.empty() ? 1 : kBatch};
     const std::vector<OrderPart> parts = {{.rows = kRows, .rejected = {5, 77, 4000}}};
     const auto order = order_of(11, parts, buckets);
@@ -250,7 +250,7 @@ TEST_P(Order, MicroBatchesAreNoLargerThanAsked) {
 // ranks, with shares that add up.
 TEST_P(Order, EachBucketHasItsOwnMicroBatches) {
   constexpr int64_t kRows = 1000, kBatch = 24;
-  const auto order = order_of(5, {{.rows = kRows}}, {.bucket_of = random_buckets(kRows, 2), .run = kBatch});
+  const auto order = order_of(5, {{.rows = kRows}}, {.bucket_of = mixed_buckets(kRows, 2), .run = kBatch});
   std::vector<int64_t> sizes[2];
   for (const int64_t ranks : {1, 2, 5}) {
     for (int64_t step = 0; step < 2 * kRows / kBatch; ++step) {
@@ -292,7 +292,7 @@ TEST_P(Order, TheLastMicroBatchIsMarked) {
 
 // Places are shared out in order, and each sample is alone, with and without buckets.
 TEST_P(Order, OneByOneIsTheSameForEveryNumberOfRanks) {
-  for (const auto& bucket_of : {std::vector<uint8_t>(), random_buckets(100, 5)}) {
+  for (const auto& bucket_of : {std::vector<uint8_t>(), mixed_buckets(100, 5)}) {
     const auto order = order_of(3, {{.rows = 100}}, {.bucket_of = bucket_of, .run = 8});
     for (const int64_t ranks : {1, 2, 4}) {
       std::vector<int64_t> positions;

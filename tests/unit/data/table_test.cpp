@@ -10,7 +10,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-CaptionConfig kind(const std::string& name, double weight = 1, const std::string& column = "") {
+CaptionConfig caption_kind(const std::string& name, double weight = 1, const std::string& column = "") {
   return {.name = name, .weight = weight, .column = column, .from = {}};
 }
 
@@ -50,7 +50,7 @@ TEST_F(Table, ReadsCsvWithNamedColumns) {
   c.images = folder_ / "images";
   c.image_column = "image";
   c.label_column = "kind";
-  c.captions = {kind("brief", 2, "short"), kind("long")};
+  c.captions = {caption_kind("brief", 2, "short"), caption_kind("long")};
   const auto dataset = open_dataset(c);
   EXPECT_THAT(keys_of(*dataset), ElementsAre("a.png", "b.png"));
   EXPECT_THAT(dataset->class_names(), ElementsAre("coin", "stamp"));
@@ -162,7 +162,7 @@ TEST_F(Table, UnknownColumnsAreNamedAtOnce) {
   EXPECT_THAT(refusal(c), AllOf(HasSubstr("image_column"), HasSubstr("img")));
   c.image_column = "imag";
   c.label_column = "label";
-  c.captions = {kind("long", 1, "captionlong")};
+  c.captions = {caption_kind("long", 1, "captionlong")};
   EXPECT_THAT(refusal(c), AllOf(HasSubstr("Did you mean 'img'?"), HasSubstr("label_column: there is no"),
                                 HasSubstr("Did you mean 'caption_long'?")));
 }
@@ -174,7 +174,7 @@ TEST_F(Table, ACaptionColumnMayBeRare) {
   image("2.png");
   write("t.jsonl", text + "{\"image\": \"2.png\", \"caption\": \"x\", \"long\": \"y\"}\n");
   auto c = config("t.jsonl");
-  c.captions = {kind("caption"), kind("long")};
+  c.captions = {caption_kind("caption"), caption_kind("long")};
   const auto dataset = open_dataset(c);
   EXPECT_EQ(dataset->size(), 2);
   EXPECT_EQ(dataset->row(1).captions.size(), 2u);

@@ -44,7 +44,7 @@ std::vector<std::pair<double, double>> points_of(const std::string& page, int se
   return points;
 }
 
-int64_t count(const std::string& text, const std::string& part) {
+int64_t occurrences(const std::string& text, const std::string& part) {
   int64_t result = 0;
   for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++result;
   return result;
@@ -69,12 +69,13 @@ TEST(NounPage, ClosesEachElement) {
   const std::string page = noun_page({row("short"), row("long")}, {.title = "t", .notes = {"n"}});
   for (const std::string name :
        {"table", "tr", "td", "ul", "ol", "li", "div", "section", "figure", "svg", "p", "span"})
-    EXPECT_EQ(count(page, "<" + name + " ") + count(page, "<" + name + ">"), count(page, "</" + name + ">"))
+    EXPECT_EQ(occurrences(page, "<" + name + " ") + occurrences(page, "<" + name + ">"),
+              occurrences(page, "</" + name + ">"))
         << name;
 }
 
 TEST(NounPage, ListsAsManyNounsAsAsked) {
-  EXPECT_EQ(count(noun_page({row("a")}, {.title = "t", .top = 2}), "class=\"bar\""), 2);
+  EXPECT_EQ(occurrences(noun_page({row("a")}, {.title = "t", .top = 2}), "class=\"bar\""), 2);
   EXPECT_THAT(noun_page({row("a")}, {.title = "t", .top = 0}), Not(HasSubstr("Most frequent")));
 }
 
@@ -127,8 +128,9 @@ TEST(NounPage, CurveHasTheLastRankOfEachRareCount) {
 
 TEST(NounPage, CurvesHaveTheirColoursInTurn) {
   const std::string page = noun_page(std::vector<data::NounStatistics>(8, falling(20)), {.title = "t"});
-  EXPECT_EQ(count(page, "<polyline class=\"series-0\""), 4) << "two, in the wide and in the narrow image";
-  EXPECT_EQ(count(page, "<polyline class=\"series-5\""), 2);
+  EXPECT_EQ(occurrences(page, "<polyline class=\"series-0\""), 4)
+      << "two, in the wide and in the narrow image";
+  EXPECT_EQ(occurrences(page, "<polyline class=\"series-5\""), 2);
   EXPECT_THAT(page, Not(HasSubstr("series-6")));
 }
 
