@@ -12,6 +12,7 @@
 #include "pixart/base/words.h"
 #include "pixart/convert/inspect.h"
 #include "pixart/convert/stated_process.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/formats/hash.h"
 #include "pixart/run/checkpoint_folder.h"
 
@@ -45,9 +46,9 @@ ordered_json json_of(const convert::WeightReport& report, const InspectArguments
                          {"license", report.license},
                          {"metadata", weights.metadata}};
   const std::string architecture = convert::architecture_text(report.opened.identity.architecture);
-  if (!architecture.empty()) result["architecture"] = ordered_json::parse(architecture);
+  if (!architecture.empty()) result["architecture"] = formats::parse_ordered(architecture);
   if (const auto& process = report.opened.identity.process)
-    result["process"] = ordered_json::parse(convert::process_text(process));
+    result["process"] = formats::parse_ordered(convert::process_text(process));
   if (!arguments.tensors) return result;
   result["list"] = ordered_json::array();
   for (const auto& [name, info] : weights.tensors) {

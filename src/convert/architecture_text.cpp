@@ -2,6 +2,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/convert/layout.h"
+#include "pixart/formats/bounded_json.h"
 
 namespace pixart::convert {
 using nlohmann::json;
@@ -47,7 +48,7 @@ void fields(Config& c, Each&& each) {
 void write_options(const models::PixArtConfig& c, ordered_json& target) {
   if (c.micro_conditions != c.multi_scale) target[kMicroConditions] = c.micro_conditions;
   if (c.kv_compression.is_on())
-    target[kKvCompression] = ordered_json::parse(models::kv_compression_text(c.kv_compression));
+    target[kKvCompression] = formats::parse_ordered(models::kv_compression_text(c.kv_compression));
   if (c.control_blocks > 0) target[kControlBlocks] = c.control_blocks;
 }
 

@@ -8,6 +8,7 @@
 #include "lora_names.h"
 #include "pixart/base/file.h"
 #include "pixart/base/names.h"
+#include "pixart/formats/bounded_json.h"
 #include "provenance_keys.h"
 
 namespace pixart::convert {
@@ -16,6 +17,8 @@ using nlohmann::ordered_json;
 
 namespace {
 
+constexpr uint64_t kLargestPeftConfig = uint64_t{16} << 20;
+constexpr formats::JsonLimits kPeftLimits = {.keys = 10'000};  // patterns may name each layer
 constexpr std::array<std::string_view, 2> kUnset = {"", "none"};
 
 // The keys of a configuration. `prefix`: in diffusers' metadata they begin with the name of the model.
@@ -165,22 +168,28 @@ bool LoraRules::targets_layer(const std::string& module) const {
 
 LoraRules read_lora_rules(const formats::Weights& weights, Problems& problems) {
   std::string source = "its metadata";
+  const auto add_unreadable = [&](const std::exception& error) {
+    problems.add(fmt::format("alpha cannot be read from {}: {}", source, error.what()));
+  };
   try {
     if (const auto own = weights.metadata.find(kLoraKey); own != weights.metadata.end())
       return {.source = source,
-              .alpha = {.usual = ordered_json::parse(own->second).at("alpha").get<double>()}};
+              .alpha = {.usual = formats::parse_ordered(own->second).at("alpha").get<double>()}};
     if (const auto diffusers = weights.metadata.find(kLoraMetadataKey); diffusers != weights.metadata.end()) {
-      const ordered_json config = ordered_json::parse(diffusers->second);
+      const ordered_json config = formats::parse_ordered(diffusers->second, kPeftLimits);
       for (const char* prefix : {kDiffusersPrefix, "unet.", kPeftPrefix, ""})
         if (config.contains(prefix + std::string("lora_alpha")))
           return read_peft_config(config, prefix, source, problems);
     }
     if (const fs::path file = config_file(weights); !file.empty()) {
       source = file.string();
-      return read_peft_config(ordered_json::parse(read_file(file)), "", source, problems);
+      const std::string text = read_file(file, kLargestPeftConfig);
+      return read_peft_config(formats::parse_ordered(text, kPeftLimits), "", source, problems);
     }
+  } catch (const formats::BadJson& error) {
+    add_unreadable(error);
   } catch (const ordered_json::exception& error) {
-    problems.add(fmt::format("alpha cannot be read from {}: {}", source, error.what()));
+    add_unreadable(error);
   }
   return {};
 }

@@ -7,6 +7,7 @@
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 
 namespace pixart::data {
 namespace fs = std::filesystem;
@@ -44,7 +45,7 @@ std::string inputs_text(const FeatureInputs& inputs) {
 
 FeatureInputs parse_inputs(const std::string& text) {
   FeatureInputs inputs;
-  const auto json = ordered_json::parse(text);
+  const auto json = formats::parse_ordered(text);
   for (const auto& [name, value] : json.items()) inputs.push_back({name, value.get<std::string>()});
   return inputs;
 }
@@ -57,8 +58,13 @@ FeatureInputs all_inputs(const FeatureInputs& inputs, int64_t items_per_shard) {
 
 FeatureManifest read_feature_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifestFile;
+  const auto no_manifest = [&](const std::exception& error) {
+    return UserError(fmt::format("{} is not a manifest of features: {}. Remove the folder and extract again.",
+                                 path.string(), error.what()),
+                     ExitCode::kStorage);
+  };
   try {
-    const auto json = ordered_json::parse(read_file(path, kLargestManifest));
+    const auto json = formats::parse_ordered(read_file(path, kLargestManifest));
     if (json.at("format") != kFormat)
       throw UserError(fmt::format("{}: format {}; this version reads format {}.", path.string(),
                                   json.at("format").dump(), kFormat));
@@ -85,10 +91,10 @@ FeatureManifest read_feature_manifest(const fs::path& folder) {
                                   path.string(), manifest.rejected, manifest.rows),
                       ExitCode::kStorage);
     return manifest;
+  } catch (const formats::BadJson& error) {
+    throw no_manifest(error);
   } catch (const nlohmann::json::exception& error) {
-    throw UserError(fmt::format("{} is not a manifest of features: {}. Remove the folder and extract again.",
-                                path.string(), error.what()),
-                    ExitCode::kStorage);
+    throw no_manifest(error);
   }
 }
 

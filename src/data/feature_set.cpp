@@ -46,9 +46,10 @@ Claim claim_all(const FeatureWork& work) {
 }
 
 FeatureInputs read_inputs(const fs::path& path) {
+  const std::string text = read_file(path);
   try {
-    return parse_inputs(read_file(path));
-  } catch (const nlohmann::json::exception& error) {
+    return parse_inputs(text);
+  } catch (const std::exception& error) {  // including those of the JSON library
     throw UserError(fmt::format("{} is damaged: {}. Remove the folder.", path.string(), error.what()),
                     ExitCode::kStorage);
   }

@@ -6,6 +6,7 @@
 #include "pixart/base/deletion.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/formats/bounded_json.h"
 #include "rejection_json.h"
 
 namespace pixart::data {
@@ -28,7 +29,7 @@ ordered_json json_without_rejections(const PackedShard& shard) {
 
 ordered_json json_of(const PackedShard& shard) {
   ordered_json entry = json_without_rejections(shard);
-  if (!shard.rejected.empty()) entry["rejected"] = ordered_json::parse(rejections_text(shard.rejected));
+  if (!shard.rejected.empty()) entry["rejected"] = formats::parse_ordered(rejections_text(shard.rejected));
   return entry;
 }
 
@@ -85,6 +86,7 @@ bool take_rejection(std::istream& lines, std::vector<Rejection>& rejected) {
 
 // Fills the shards from the lines of the file. Shards whose lines were lost, as in a power cut, are dropped.
 void take_rejections(const fs::path& file, const std::vector<size_t>& counts, PackState& state) {
+  require_no_pipe(file);
   std::ifstream lines(file);
   for (size_t i = 0; i < counts.size(); ++i)
     for (size_t k = 0; k < counts[i]; ++k)
@@ -117,7 +119,7 @@ std::optional<PackState> read_pack_state(const fs::path& folder) {
     std::error_code error;
     if (!fs::exists(path, error)) continue;
     try {
-      return state_of(ordered_json::parse(read_file(path)), folder);
+      return state_of(formats::parse_ordered(read_file(path)), folder);
     } catch (const std::exception& fault) {  // including those of the JSON library
       throw UserError(fmt::format("{} cannot be used: {}. Remove the folder, or choose another.",
                                   path.string(), fault.what()));

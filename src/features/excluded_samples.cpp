@@ -8,6 +8,7 @@
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
 #include "pixart/features/file_fingerprint.h"
+#include "pixart/formats/bounded_json.h"
 
 namespace pixart::features {
 namespace fs = std::filesystem;
@@ -36,7 +37,7 @@ T value_in(const ordered_json& line, const char* name, T missing) {
 }
 
 ExcludedSample sample_of(const std::string& text) {
-  const auto line = ordered_json::parse(text, nullptr, false);
+  const auto line = formats::parse_ordered_or_discard(text);
   if (!line.is_object()) throw UserError("it is not a JSON object");
   ExcludedSample sample{.source = value_in(line, "source", std::string()),
                         .key = value_in(line, "key", std::string())};

@@ -5,6 +5,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/names.h"
 #include "pixart/diffusion/noise_schedule.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/models/dit.h"
 #include "pixart/models/pixart.h"
 
@@ -84,7 +85,7 @@ void write_own_keys(nlohmann::ordered_json& json, const PixArtConfig& c) {
   if (c.multi_scale != is_multi_scale_by_default(c)) json[kMultiScale] = c.multi_scale;
   if (c.max_tokens != PixArtConfig().max_tokens) json[kMaxTokens] = c.max_tokens;
   if (!c.kv_compression.is_on()) return;
-  json[kCompression] = nlohmann::ordered_json::parse(kv_compression_text(c.kv_compression));
+  json[kCompression] = formats::parse_ordered(kv_compression_text(c.kv_compression));
 }
 
 }  // namespace

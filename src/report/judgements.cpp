@@ -68,7 +68,7 @@ std::string judgement_table(const Summaries& group) {
 }  // namespace
 
 std::optional<JudgeSummary> parse_judge_summary(const std::string& text) {
-  const auto json = shallow_json(text);
+  const auto json = card_json(text);
   if (!json.is_object() || json.value("kind", nlohmann::ordered_json()) != kKindOfJudge) return std::nullopt;
   for (const char* part : {"scores", "counts", "protocol"})
     if (!json.contains(part) || !json[part].is_object()) return std::nullopt;

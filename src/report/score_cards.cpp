@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <regex>
+#include <set>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 #include "reading.h"
 
 namespace pixart::report {
@@ -18,7 +20,6 @@ namespace {
 constexpr std::string_view kKind = "pixart score, 1";  // another number: values of another meaning
 constexpr const char* kSettings = "settings";
 constexpr size_t kMostCards = 10'000;
-constexpr int kDeepest = 32;
 
 std::string text_of(const ordered_json& value) {
   return value.is_string() ? value.get<std::string>()
@@ -34,22 +35,15 @@ bool is_plain_file(const fs::directory_entry& entry) {
 
 std::map<std::string, std::string> by_path(const ordered_json& object) {
   std::map<std::string, std::string> result;
-  const auto flat = object.flatten();
-  for (const auto& [path, value] : flat.items())
-    if (!path.empty()) result[path.substr(1)] = text_of(value);
+  const auto values = formats::values_by_path(object).value();
+  for (const auto& [path, value] : values) result[path] = text_of(*value);
   return result;
 }
 
-ordered_json shallow_json(const std::string& text) {
-  bool is_deep = false;
-  auto json = ordered_json::parse(
-      text,
-      [&](int depth, ordered_json::parse_event_t, ordered_json&) {
-        is_deep = is_deep || depth > kDeepest;
-        return !is_deep;
-      },
-      /*allow_exceptions=*/false);
-  return is_deep ? ordered_json() : json;
+ordered_json card_json(const std::string& text) {
+  auto json = formats::parse_ordered_or_discard(text);
+  if (!formats::values_by_path(json)) return nullptr;
+  return json;
 }
 
 std::vector<fs::path> files_below(RunRecord& run, const char* name, const std::regex& wanted) {
@@ -83,13 +77,13 @@ bool has_settings_of(const ScoreCard& card, const std::string& metric) {
 // Adds the names whose values differ, in both directions.
 void add_different(const std::map<std::string, std::string>& a, const std::map<std::string, std::string>& b,
                    const std::function<bool(const std::string&)>& counts, std::vector<std::string>& found) {
+  std::set<std::string> known(found.begin(), found.end());
   for (const auto* side : {&a, &b})
     for (const auto& [name, value] : *side) {
       const auto& other = side == &a ? b : a;
       const auto same = other.find(name);
       const bool differs = same == other.end() || same->second != value;
-      if (differs && counts(name) && std::find(found.begin(), found.end(), name) == found.end())
-        found.push_back(name);
+      if (differs && counts(name) && known.insert(name).second) found.push_back(name);
     }
 }
 
@@ -118,7 +112,7 @@ void add_card(RunRecord& run, const fs::path& file, const std::string& stage, in
 }  // namespace
 
 std::optional<ScoreCard> parse_score_card(const std::string& text) {
-  const auto json = shallow_json(text);
+  const auto json = card_json(text);
   if (!json.is_object() || json.value("kind", ordered_json()) != kKind) return std::nullopt;
   for (const char* part : {"scores", "protocol"})
     if (!json.contains(part) || !json[part].is_object()) return std::nullopt;

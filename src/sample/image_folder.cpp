@@ -12,6 +12,7 @@
 #include "pixart/base/names.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/formats/npz_bytes.h"
 
 namespace pixart::sample {
@@ -107,7 +108,7 @@ std::optional<Settings> read_record(const fs::path& folder) {
   constexpr uint64_t kLargest = uint64_t{1} << 20;
   const fs::path path = folder / kRecord;
   if (!fs::is_regular_file(fs::symlink_status(path))) return std::nullopt;
-  const auto record = ordered_json::parse(read_file(path, kLargest), nullptr, false);
+  const auto record = formats::parse_ordered_or_discard(read_file(path, kLargest));
   if (!record.is_object() || record.value("kind", ordered_json()) != kRecordKind) return std::nullopt;
   const auto found = record.find("settings");
   if (found == record.end() || !found->is_object()) return std::nullopt;

@@ -1,11 +1,12 @@
 #include "card.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "pixart/base/deletion.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/score/score.h"
 
 namespace pixart::score {
@@ -21,16 +22,11 @@ bool is_card(const ordered_json& json) {
   return true;
 }
 
-// Discarded if it is not JSON, or deeper than a card: the library goes down by recursion.
+// Discarded or null if it is not JSON, or beyond the limits of formats::parse_ordered() and values_by_path().
 ordered_json parse(const std::string& text) {
-  constexpr int kDeepest = 32;
-  bool is_deep = false;
-  const auto is_card_deep = [&](int depth, ordered_json::parse_event_t, ordered_json&) {
-    is_deep = is_deep || depth > kDeepest;
-    return !is_deep;
-  };
-  auto json = ordered_json::parse(text, is_card_deep, /*allow_exceptions=*/false);
-  return is_deep ? ordered_json() : json;
+  auto json = formats::parse_ordered_or_discard(text);
+  if (!formats::values_by_path(json)) return nullptr;
+  return json;
 }
 
 ordered_json read_card(const std::string& text, const std::string& name) {
@@ -44,23 +40,23 @@ std::string text_of(const ordered_json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// The values of two objects by their paths ("reference/sha256"); all of them, or those that differ.
+// The values of two parts of cards by their paths ("reference/sha256"); all of them, or those that differ.
 std::vector<ScoreDifference> compare(const ordered_json& first, const ordered_json& second,
                                      bool only_different) {
-  const auto own = first.flatten(), other = second.flatten();
-  std::vector<std::string> names;
-  for (const auto* side : {&own, &other})
-    for (const auto& [name, value] : side->items())
-      if (!name.empty() && (side == &own || !own.contains(name))) names.push_back(name);  // "": of no value
+  const auto own = formats::values_by_path(first).value(), other = formats::values_by_path(second).value();
+  using Named = std::map<std::string, const ordered_json*>;
+  const Named own_named(own.begin(), own.end()), other_named(other.begin(), other.end());
   std::vector<ScoreDifference> result;
-  for (const auto& name : names) {
-    if (name.empty()) continue;  // an empty object
-    const auto value = [&](const ordered_json& side) {
-      return side.contains(name) ? text_of(side[name]) : "-";
-    };
-    if (!only_different || value(own) != value(other))
-      result.push_back({.name = name.substr(1), .first = value(own), .second = value(other)});
-  }
+  for (const auto* side : {&own, &other})
+    for (const auto& [name, unused] : *side) {
+      if (side == &other && own_named.contains(name)) continue;
+      const auto text_at = [&path = name](const Named& named) {
+        const auto found = named.find(path);
+        return found == named.end() ? "-" : text_of(*found->second);
+      };
+      const std::string one = text_at(own_named), two = text_at(other_named);
+      if (!only_different || one != two) result.push_back({.name = name, .first = one, .second = two});
+    }
   return result;
 }
 

@@ -10,12 +10,13 @@
 #include "pixart/base/error.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 
 namespace pixart::score {
 using nlohmann::ordered_json;
 
 std::string stored_text(const StatisticsFile& file, const char* name) {
-  const auto json = ordered_json::parse(file.protocol, nullptr, /*allow_exceptions=*/false);
+  const auto json = formats::parse_ordered_or_discard(file.protocol);
   const bool is_there = json.is_object() && json.contains(name) && json[name].is_string();
   return is_there ? json[name].get<std::string>() : "";
 }

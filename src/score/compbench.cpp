@@ -17,6 +17,7 @@
 #include "pixart/base/print.h"
 #include "pixart/base/progress.h"
 #include "pixart/base/version.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/formats/hash.h"
 #include "sampling.h"
 
@@ -227,10 +228,10 @@ ordered_json protocol_of(const CompBenchRequest& request, const CompBenchInputs&
       questions.add(parts.text + "\n\n");
     }
   protocol["questions_sha256"] = questions.hex();
-  if (!networks.vqa_protocol.empty()) protocol["vqa"] = ordered_json::parse(networks.vqa_protocol);
+  if (!networks.vqa_protocol.empty()) protocol["vqa"] = formats::parse_ordered(networks.vqa_protocol);
   if (!request.answers.empty()) protocol["answers_sha256"] = formats::sha256_of_file(request.answers);
   if (!request.boxes.empty()) protocol["boxes_sha256"] = formats::sha256_of_file(request.boxes);
-  if (!networks.clip_protocol.empty()) protocol["clip"] = ordered_json::parse(networks.clip_protocol);
+  if (!networks.clip_protocol.empty()) protocol["clip"] = formats::parse_ordered(networks.clip_protocol);
   const ordered_json sampling = sampling_of(request.images);
   if (sampling.is_object()) protocol["sampling"] = sampling;
   return protocol;

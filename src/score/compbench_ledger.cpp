@@ -5,6 +5,7 @@
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
+#include "pixart/formats/bounded_json.h"
 
 namespace pixart::score {
 namespace fs = std::filesystem;
@@ -17,20 +18,6 @@ constexpr uint64_t kLargestLedger = uint64_t{1} << 30;
 
 std::string line_of(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
-// Discarded if it is not JSON, or deeper than an answer: the library goes down by recursion.
-ordered_json parse(std::string_view line) {
-  constexpr int kDeepest = 16;
-  bool is_deep = false;
-  auto json = ordered_json::parse(
-      line,
-      [&](int depth, ordered_json::parse_event_t, ordered_json&) {
-        is_deep = is_deep || depth > kDeepest;
-        return !is_deep;
-      },
-      /*allow_exceptions=*/false);
-  return is_deep || !json.is_object() ? ordered_json() : json;
 }
 
 bool is_answer(const ordered_json& json) {
@@ -46,16 +33,16 @@ bool is_answer(const ordered_json& json) {
 }  // namespace
 
 AnswerLedger::AnswerLedger(fs::path file, const std::string& model) : file_(std::move(file)) {
-  const ordered_json header = {{"kind", kLedgerKind}, {"model", ordered_json::parse(model)}};
+  const ordered_json header = {{"kind", kLedgerKind}, {"model", formats::parse_ordered(model)}};
   const std::string bytes = fs::exists(file_) ? read_file(file_, kLargestLedger) : "";
   const size_t whole = bytes.rfind('\n') == std::string::npos ? 0 : bytes.rfind('\n') + 1;
   int64_t number = 0;
   for (size_t at = 0; at < whole;) {
     const size_t end = bytes.find('\n', at);
-    const auto json = parse(std::string_view(bytes).substr(at, end - at));
+    const auto json = formats::parse_ordered_or_discard(std::string_view(bytes).substr(at, end - at));
     at = end + 1;
     if (++number == 1) {
-      if (json.is_null() || json.value("kind", ordered_json()) != kLedgerKind)
+      if (!json.is_object() || json.value("kind", ordered_json()) != kLedgerKind)
         refuse(file_, "it is not a file of answers");
       if (json != header) refuse(file_, "its answers are of another model, or of other settings");
       continue;

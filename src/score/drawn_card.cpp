@@ -5,6 +5,7 @@
 #include "drawn_state.h"
 #include "images.h"
 #include "metrics.h"
+#include "pixart/formats/bounded_json.h"
 
 namespace pixart::score {
 using nlohmann::ordered_json;
@@ -40,7 +41,7 @@ std::string DrawnScores::card(const DrawnValues& values, const DrawnSet& set) co
     protocol.update(protocol_of_inception(networks.inception->tensors_sha256, config.resize));
   if (config.compares())
     protocol["reference"] = protocol_of_reference(reference.is_statistics, reference.sha256, reference.count);
-  if (!set.sampling.empty()) protocol["sampling"] = ordered_json::parse(set.sampling);
+  if (!set.sampling.empty()) protocol["sampling"] = formats::parse_ordered(set.sampling);
   protocol["settings"] = settings_of(config);
   if (networks.clip) protocol["clip"] = clip_of(config, networks, prompts, head_sha256);
   return card_text({.values = values.values,

@@ -10,6 +10,7 @@
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/formats/image_file.h"
 
 namespace pixart::score {
@@ -69,9 +70,10 @@ bool is_of_record(const PngText& text, const ordered_json& record) {
 }  // namespace
 
 ordered_json sample_record(const fs::path& folder) {
+  constexpr uint64_t kLargest = uint64_t{1} << 20;
   const fs::path record = folder / "sample.json";
-  if (!fs::is_regular_file(record)) return nullptr;
-  const auto json = ordered_json::parse(read_file(record), nullptr, /*allow_exceptions=*/false);
+  if (!fs::is_regular_file(record) || fs::file_size(record) > kLargest) return nullptr;
+  const auto json = formats::parse_ordered_or_discard(read_file(record, kLargest));
   if (!json.is_object() || !json.contains("settings") || !json["settings"].is_object()) return nullptr;
   return json["settings"];
 }

@@ -23,6 +23,7 @@
 #include "pixart/base/random.h"
 #include "pixart/base/version.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/formats/hash.h"
 #include "pixart/nn/device.h"
 
@@ -347,7 +348,7 @@ ordered_json protocol_of(const Input& images, const Side& own, const std::option
     protocol["reference"] =
         protocol_of_reference(reference->is_statistics, reference->sha256, reference->count);
   if (images.images && !images.images->sampling.empty())
-    protocol["sampling"] = ordered_json::parse(images.images->sampling);
+    protocol["sampling"] = formats::parse_ordered(images.images->sampling);
   protocol["settings"] = settings_of(request);
   return protocol;
 }

@@ -113,6 +113,19 @@ TEST(Printing, HappensInOnePlace) {
   }
 }
 
+// A small file of others must not take hours (formats/bounded_json.h).
+TEST(Json, WhoseKeysKeepTheirOrderIsReadInOnePlace) {
+  static const std::regex kReading(R"(\bordered_json::(parse|sax_parse)\()");
+  for (const char* folder : {"include", "src", "tools"}) {
+    for (const auto& file : files_under(folder)) {
+      if (!is_cpp_file(file) || file.starts_with("tools/bench/") || file == "src/formats/bounded_json.cpp")
+        continue;
+      for (const auto& line : read_lines(source_dir() / file))
+        EXPECT_FALSE(std::regex_search(line, kReading)) << file << ": formats/bounded_json.h reads: " << line;
+    }
+  }
+}
+
 // So each page has the frame's Content-Security-Policy.
 TEST(Pages, HaveTheFrameOfOneFile) {
   static const std::regex kFrame("<!doctype html>|<head>|<html[ >]", std::regex::icase);

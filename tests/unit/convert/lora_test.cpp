@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "many_keys.h"
 #include "model_files.h"
 #include "pixart/convert/inspect.h"
 #include "pixart/formats/hash.h"
@@ -206,6 +207,10 @@ TEST_F(LoraFiles, AlphaIsFoundWhereverItIsNoted) {
   EXPECT_NEAR(with({}), 4 / std::sqrt(2.0), 1e-4);
   std::ofstream(folder_ / "adapter_config.json") << R"({"lora_alpha": 4, "use_dora": true})";
   EXPECT_THAT(refusal([&] { with({}); }), HasSubstr("DoRA"));
+  std::ofstream(folder_ / "adapter_config.json") << "{\"lora_alpha\": 4, " + testing::many_keys() + "}";
+  EXPECT_THAT(refusal([&] { with({}); }),
+              AllOf(HasSubstr("alpha cannot be read from"),
+                    HasSubstr("adapter_config.json: it has an object with more than 10000 keys")));
 }
 
 TEST_F(LoraFiles, WhatHasNoPlaceIsListedWhole) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io_shim.h"
+#include "many_keys.h"
 #include "pack_sample.h"
 #include "pixart/formats/hash.h"
 #include "shards.h"
@@ -397,8 +398,10 @@ TEST_F(Packed, OtherFoldersAreRefusedAndLeftAlone) {
   source.name = "other";
   EXPECT_THAT(pack_refusal("out", source), HasSubstr("the source was shards, now it is other"));
   EXPECT_EQ(files_of("out"), before);
-  write("out/pack.json", "{");
-  EXPECT_THAT(pack_refusal("out", source), HasSubstr("pack.json cannot be used"));
+  for (const std::string& text : {std::string("{"), "{" + testing::many_keys() + "}"}) {
+    write("out/pack.json", text);
+    EXPECT_THAT(pack_refusal("out", source), HasSubstr("pack.json cannot be used"));
+  }
 }
 
 // Files whose names begin as ours do while they are written.

@@ -1,5 +1,6 @@
 #include "pixart/features/excluded_samples.h"
 
+#include "many_keys.h"
 #include "pixart/features/image_reader.h"
 #include "scratch_folder.h"
 #include "stage_data_fixture.h"
@@ -40,6 +41,10 @@ TEST_F(ExcludedSamplesTest, WhatAStageDoesNotHaveIsNamed) {
   EXPECT_THAT(
       refusal([&] { samples_of("{\"source\": \"first\", \"key\": \"1.png\", \"from_position\": -5}\n"); }),
       HasSubstr("line 1: from_position is negative"));
+  EXPECT_THAT(refusal([&] {
+                samples_of("{\"source\": \"first\", \"key\": \"1.png\", " + testing::many_keys() + "}\n");
+              }),
+              HasSubstr("line 1: it is not a JSON object"));
   EXPECT_THAT(refusal([&] { ExcludedSamples(parts(), folder_ / "nowhere.jsonl"); }),
               HasSubstr("nowhere.jsonl (exclude) is not a file"));
 }

@@ -1,3 +1,4 @@
+#include "many_keys.h"
 #include "pixart/report/page.h"
 #include "reading.h"
 #include "run_files.h"
@@ -96,6 +97,23 @@ TEST_F(ScoreCards, OfAGroupAllCompare) {
   ASSERT_EQ(groups.size(), 2u);
   EXPECT_THAT(groups[0], ElementsAre(&plain, &kid, &plain, &kid));
   EXPECT_THAT(groups[1], ElementsAre(&other, &other));
+}
+
+TEST_F(ScoreCards, AFileOfVeryManyKeysIsNotACard) {
+  put("a/scores/many/score.json", card(1, "clean", "{" + testing::many_keys() + "}"));
+  put("a/scores/score.json", card(1));
+  const RunRecord record = run("a").record;
+  EXPECT_EQ(record.cards.size(), 1u);
+  EXPECT_THAT(record.remarks, Contains(HasSubstr("scores/many/score.json is not a card")));
+}
+
+TEST_F(ScoreCards, LongListsCompare) {
+  const auto with = [](const char* value) {
+    std::string list = "[0";
+    for (int i = 0; i < 100'000; ++i) list += std::string(",") + value;
+    return parse_score_card(card(1, "clean", "{\"kid\":" + list + "]}")).value();
+  };
+  EXPECT_EQ(protocol_differences(with("1"), with("2")).size(), 100'000u);
 }
 
 TEST_F(ScoreCards, ADeepFileIsNotACard) {

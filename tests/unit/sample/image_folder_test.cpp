@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "many_keys.h"
 #include "pixart/base/file.h"
 #include "pixart/formats/npz_bytes.h"
 #include "scratch_folder.h"
@@ -121,8 +122,10 @@ TEST_F(Folder, EachSettingThatDiffersIsNamed) {
 
 TEST_F(Folder, ImagesWithoutARecordAreNotContinued) {
   draw(1);
-  for (const char* record : {"no JSON", "{}", R"({"kind": "pixart sample, 1", "settings": [1]})",
-                             R"({"kind": "pixart sample, 0", "settings": {}})"}) {
+  const std::string large = R"({"kind": "pixart sample, 1", "settings": {)" + testing::many_keys() + "}}";
+  for (const std::string& record : {std::string("no JSON"), std::string("{}"), large,
+                                    std::string(R"({"kind": "pixart sample, 1", "settings": [1]})"),
+                                    std::string(R"({"kind": "pixart sample, 0", "settings": {}})")}) {
     put("sample.json", record);
     EXPECT_THAT(refused(Existing::kResume), HasSubstr("cannot be continued")) << record;
   }

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "many_keys.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/score/score.h"
@@ -101,6 +102,21 @@ TEST_F(Cards, RefusesOtherFiles) {
                            std::string(250'000, '[') + std::string(250'000, ']') + "}}";
   EXPECT_THAT(testing::refusal([&] { compare_cards(card().dump(), "a.json", deep, "b.json"); }),
               HasSubstr("b.json is not a card"));
+  const std::string large = R"({"kind": "pixart score, 1", "scores": {}, "machine": {}, "protocol": {)" +
+                            testing::many_keys() + "}}";
+  EXPECT_THAT(testing::refusal([&] { compare_cards(large, "a.json", large, "b.json"); }),
+              HasSubstr("a.json is not a card"));
+}
+
+TEST_F(Cards, CompareLongLists) {
+  json one = card(), other = card();
+  one["scores"]["each"] = std::vector<int>(100'000, 1),
+  other["scores"]["each"] = std::vector<int>(100'001, 1);
+  const auto values = compared(one, other).values;
+  ASSERT_EQ(values.size(), 100'002u);
+  EXPECT_EQ(values.back().name, "each/100000");
+  EXPECT_EQ(values.back().first, "-");
+  EXPECT_EQ(values.back().second, "1");
 }
 
 TEST_F(Cards, ReplaceOnlyCards) {

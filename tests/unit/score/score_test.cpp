@@ -163,6 +163,10 @@ TEST_F(Scoring, SettingsAreOnlyToldOfExactlyTheImagesOfTheRecord) {
     EXPECT_THAT(note_with(3),
                 HasSubstr("1 of 3 were not drawn with the settings of sample.json, which is of 3: 0002.png"));
   }
+  json many = json::object();
+  for (int i = 0; i < 1'000; ++i) many["setting " + std::to_string(i)] = "";
+  record("drawn", 3, many);
+  EXPECT_TRUE(open_images(drawn).sampling.empty()) << "no record of ours";
   draw_of_record("drawn/0002.png", 1);
   EXPECT_THAT(note_with(3), HasSubstr("some of them are there twice"));
   formats::save_png(drawn / "0002.png", testing::formula_image("mine", 9, 9));
