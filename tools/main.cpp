@@ -90,7 +90,6 @@ int main(int argc, char** argv) {
   const int code = run(argc, argv);
   const std::string problem = pixart::finish_standard_output();
   if (problem.empty() || code != int(ExitCode::kDone)) return code;
-  pixart::log::error("cannot write standard output: {}. The output is incomplete; is the disk full?",
-                     problem);
+  pixart::log::error("cannot write standard output: {}. The output is incomplete.", problem);
   return int(ExitCode::kStorage);
 }

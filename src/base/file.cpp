@@ -1,16 +1,17 @@
 #include "pixart/base/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <utility>
 #include <vector>
 
+#include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/machine_fault.h"
 #include "temporary_name.h"
@@ -30,15 +31,15 @@ namespace {
   if (error == EIO) remedy = " The disk or its file server has a fault.";
   if (is_shortage(error))
     throw UserError(
-        fmt::format("cannot {} {}: {}. {}", what, path.string(), std::strerror(error), remedy_of(error)),
+        fmt::format("cannot {} {}: {}. {}", what, path.string(), reason_of(error), remedy_of(error)),
         ExitCode::kDevice);
-  throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), std::strerror(error), remedy),
+  throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), reason_of(error), remedy),
                   ExitCode::kStorage);
 }
 
 [[noreturn]] void read_error(const fs::path& path, int error) {
   check_machine(path, error);
-  throw UserError(fmt::format("cannot read {}: {}.", path.string(), std::strerror(error)));
+  throw UserError(fmt::format("cannot read {}: {}.", path.string(), reason_of(error)));
 }
 
 // Closes a descriptor at the end of a scope.
@@ -124,19 +125,46 @@ void sync_tree(const fs::path& folder) {
   sync_path(folder);
 }
 
+// As of /dev/stdin and <(command). It has a writer, unlike a pipe in a folder, for which nobody may ever write.
+bool is_nameless_pipe(int descriptor) {
+  std::error_code error;
+  return fs::read_symlink(fmt::format("/proc/self/fd/{}", descriptor), error).string().starts_with("pipe:[");
+}
+
+// Waits until a pipe or a terminal has bytes, or no writer.
+void wait_for_bytes(int descriptor, const fs::path& path) {
+  constexpr int kMilliseconds = 100;
+  pollfd entry{descriptor, POLLIN, 0};
+  for (int ready = 0; ready <= 0;) {
+    ready = ::poll(&entry, 1, kMilliseconds);
+    if (ready < 0 && errno != EINTR) read_error(path, errno);
+    if (ready <= 0 && stop_requested())
+      throw UserError(fmt::format("stopped on request while {} was read.", path.string()),
+                      ExitCode::kRequeue);
+  }
+}
+
 }  // namespace
 
+void require_no_pipe(const fs::path& path, ExitCode code) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && (S_ISFIFO(info.st_mode) || S_ISSOCK(info.st_mode)))
+    throw UserError(fmt::format("cannot read {}: {}.", path.string(), reason_of(ESPIPE)), code);
+}
+
 std::string read_file(const fs::path& path, uint64_t limit_bytes) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   struct stat info {};
   if (file.value < 0 || ::fstat(file.value, &info) != 0) read_error(path, errno);
   if (S_ISDIR(info.st_mode)) read_error(path, EISDIR);
+  if (S_ISFIFO(info.st_mode) && !is_nameless_pipe(file.value)) read_error(path, ESPIPE);
   std::string bytes;
   bytes.reserve(std::min(uint64_t(info.st_size), limit_bytes));
   std::vector<char> buffer(1 << 18);
   while (true) {
+    if (!S_ISREG(info.st_mode)) wait_for_bytes(file.value, path);
     const ssize_t count = ::read(file.value, buffer.data(), buffer.size());
-    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (count < 0) read_error(path, errno);
     if (count == 0) return bytes;
     bytes.append(buffer.data(), size_t(count));
@@ -148,8 +176,10 @@ std::string read_file(const fs::path& path, uint64_t limit_bytes) {
 }
 
 void append_to_file(const fs::path& path, std::string_view bytes) {
-  const Descriptor file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666)};
-  if (file.value < 0) storage_error("open", path, errno);
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666)};
+  struct stat info {};
+  if (file.value < 0 || ::fstat(file.value, &info) != 0) storage_error("open", path, errno);
+  if (S_ISFIFO(info.st_mode)) storage_error("open", path, ESPIPE);
   write_all(file.value, bytes, path);
 }
 
@@ -168,7 +198,7 @@ fs::path link_target(fs::path path) {
 }
 
 void sync_path(const fs::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.value < 0) storage_error("open", path, errno);
   if (::fsync(file.value) != 0) storage_error("sync", path, errno);
 }

@@ -27,7 +27,7 @@ constexpr const char* kFolderVariable = "PIXART_LOCK_FOLDER";
 constexpr const char* kDefaultFolder = "/var/tmp/pixart-locks";
 
 [[noreturn]] void cannot(const char* what, const fs::path& path, int error, const std::string& remedy = "") {
-  throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), std::strerror(error),
+  throw UserError(fmt::format("cannot {} {}: {}.{}", what, path.string(), reason_of(error),
                               is_shortage(error) ? std::string(" ") + remedy_of(error) : remedy),
                   is_shortage(error) ? ExitCode::kDevice : ExitCode::kStorage);
 }
@@ -62,7 +62,7 @@ fs::path substitute(const fs::path& path) {
 int open_substitute(const fs::path& file) {
   if (::mkdir(file.parent_path().c_str(), 01777) == 0) ::chmod(file.parent_path().c_str(), 01777);
   for (;;) {
-    int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (descriptor < 0 && errno == ENOENT)
       descriptor = ::open(file.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor >= 0) return descriptor;
@@ -96,7 +96,9 @@ int try_take_substitute(const fs::path& path) {
 
 // Locks what is open as `descriptor`, which is closed unless it is returned.
 int try_take_open(const fs::path& path, int descriptor, bool warns) {
-  const int error = error_of_locking(descriptor);
+  struct stat info {};
+  const bool is_pipe = ::fstat(descriptor, &info) == 0 && S_ISFIFO(info.st_mode);
+  const int error = is_pipe ? ESPIPE : error_of_locking(descriptor);
   if (error == 0) return descriptor;
   ::close(descriptor);
   if (error == EWOULDBLOCK) return -1;

@@ -1,11 +1,11 @@
 #include "log_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "pixart/base/error.h"
@@ -20,7 +20,7 @@ LogFile::LogFile(std::filesystem::path path, size_t most_bytes)
   open();
   if (descriptor_ >= 0) return;
   const int error = errno;
-  throw UserError(fmt::format("cannot write the log file {}: {}.{}", path_.string(), std::strerror(error),
+  throw UserError(fmt::format("cannot write the log file {}: {}.{}", path_.string(), reason_of(error),
                               is_shortage(error) ? std::string(" ") + remedy_of(error) : ""),
                   is_shortage(error) ? ExitCode::kDevice : ExitCode::kStorage);
 }
@@ -29,8 +29,14 @@ LogFile::~LogFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+// A pipe is refused like a socket (ENXIO): its reader would have to keep up with the run.
 void LogFile::open() {
-  if (descriptor_ < 0) descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (descriptor_ >= 0) return;
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+  struct stat info {};
+  if (descriptor_ < 0 || ::fstat(descriptor_, &info) != 0 || !S_ISFIFO(info.st_mode)) return;
+  ::close(std::exchange(descriptor_, -1));
+  errno = ENXIO;
 }
 
 std::string LogFile::write(std::string_view line) {
@@ -46,7 +52,7 @@ std::string LogFile::write(std::string_view line) {
     dropped_ = 0;
     return "";
   }
-  const std::string reason = std::strerror(errno);
+  const std::string reason = reason_of(errno);
   // A file server that was away may have made it stale, so it is opened again.
   if (descriptor_ >= 0) ::close(std::exchange(descriptor_, -1));
   drop_oldest();

@@ -34,6 +34,11 @@ const char* remedy_of(int error_number) {
   return "The disk or its file server has a fault; start the same command again when it answers.";
 }
 
+const char* reason_of(int error_number) {
+  return error_number == ENXIO || error_number == ESPIPE ? "it is not a regular file"
+                                                         : std::strerror(error_number);
+}
+
 bool is_machine_fault(int error_number) {
   return std::find(kMachine.begin(), kMachine.end(), error_number) != kMachine.end();
 }

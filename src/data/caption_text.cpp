@@ -6,6 +6,7 @@
 
 #include "json_text.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 
@@ -101,6 +102,7 @@ std::optional<std::vector<std::string>> texts_in(const nlohmann::json& field) {
 }
 
 void read_caption_file(const std::filesystem::path& path, const std::function<bool(CaptionLine&)>& take) {
+  require_no_pipe(path);
   std::ifstream file(path, std::ios::binary);
   if (!file) throw UserError(fmt::format("captions: cannot read {}.", path.string()));
   std::array<char, 4> start{};

@@ -135,7 +135,7 @@ class Mapping {
  public:
   // No bytes if the file cannot be mapped.
   explicit Mapping(const fs::path& path) {
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) return;
     struct stat status {};
     if (::fstat(descriptor, &status) == 0 && status.st_size > 0) {

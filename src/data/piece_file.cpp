@@ -26,7 +26,8 @@ uint64_t blocks_in(uint64_t content) { return (content + kBlock - 1) / kBlock; }
 
 class Descriptor {
  public:
-  explicit Descriptor(const fs::path& file) : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  explicit Descriptor(const fs::path& file)
+      : value_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~Descriptor() {
     if (value_ >= 0) ::close(value_);
   }

@@ -61,7 +61,7 @@ struct Shard {
 
   // A file server that was started again knows nothing of files that were open. Other threads may be reading.
   void open_again() const {
-    const int fresh = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int fresh = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fresh < 0) return;
     ::dup3(fresh, descriptor, O_CLOEXEC);
     ::close(fresh);
@@ -91,7 +91,7 @@ struct Shard {
 
   void open(int folder, const std::map<std::string, std::string>& tensors) {
     const fs::path place = folder < 0 ? path : path.filename();
-    if (descriptor < 0) descriptor = ::openat(folder, place.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) descriptor = ::openat(folder, place.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) refuse_shard(path, errno);
     const auto found_header = header();
     for (const auto& [name, dtype] : tensors) {

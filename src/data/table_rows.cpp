@@ -12,6 +12,7 @@
 #include "file_ending.h"
 #include "json_text.h"
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/base/machine_fault.h"
 #include "pixart/base/parallel.h"
 #include "pixart/base/utf8.h"
@@ -117,6 +118,7 @@ class Bytes {
   static constexpr size_t kBuffer = size_t{1} << 16;
 
   static std::unique_ptr<std::streambuf> open(const fs::path& path) {
+    require_no_pipe(path);
     auto buffer = std::make_unique<std::filebuf>();
     if (buffer->open(path, std::ios::in | std::ios::binary) == nullptr)
       throw UserError(fmt::format("cannot read {}.", path.string()));

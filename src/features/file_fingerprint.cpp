@@ -145,6 +145,7 @@ class Reader {
       progress_ = std::make_unique<Progress>("hash " + what, int64_t(total >> 20), "megabyte");
   }
   std::string hash(const fs::path& file) {
+    require_no_pipe(file);
     std::ifstream stream(file, std::ios::binary);
     if (!stream) throw UserError(fmt::format("cannot read {}: {}.", file.string(), std::strerror(errno)));
     formats::Sha256 hash;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/base/machine_fault.h"
 
 namespace pixart::formats {
@@ -38,6 +39,7 @@ std::string sha256(std::string_view bytes) {
 
 std::string sha256_of_file(const std::filesystem::path& path,
                            const std::function<void(uint64_t)>& after_piece) {
+  require_no_pipe(path);
   std::ifstream stream(path, std::ios::binary);
   if (!stream) {
     check_machine(path, errno);

@@ -49,10 +49,11 @@ std::string part_name(const FileRecord& record, const FilePart& part) {
 }
 
 // Turns an error of the system about a checkpoint file into a UserError. Only this function decides whether a
-// file is damaged (it is missing) or could not be read.
+// file is damaged (it is missing, or of another kind) or could not be read.
 [[noreturn]] void refuse(const fs::path& file, int error) {
-  if (error == ENOENT || error == ENOTDIR || error == EISDIR || error == ELOOP)
-    throw UserError(file.filename().string() + " is missing");
+  if (error == ENOENT || error == ENOTDIR) throw UserError(file.filename().string() + " is missing");
+  if (error == EISDIR || error == ELOOP || error == ENXIO)
+    throw UserError(file.filename().string() + " is not a regular file");
   throw UserError(fmt::format("cannot read {}: {}", file.string(), std::strerror(error)), ExitCode::kStorage);
 }
 
@@ -62,7 +63,7 @@ class SavedFile {
       : path_(std::move(path)), descriptor_(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (descriptor_ < 0) refuse(path_, errno);
     struct stat info {};
-    const int error = ::fstat(descriptor_, &info) != 0 ? errno : S_ISDIR(info.st_mode) ? EISDIR : 0;
+    const int error = ::fstat(descriptor_, &info) != 0 ? errno : S_ISREG(info.st_mode) ? 0 : EISDIR;
     bytes_ = uint64_t(info.st_size);
     if (error == 0) return;
     ::close(descriptor_);

@@ -176,10 +176,14 @@ Weights open_usual(const fs::path& folder, const std::string& which) {
       return weights;
     }
   }
-  throw UserError(
-      fmt::format("{} has no file of weights with a usual name ({}; or a variant such as "
-                  "model.fp16.safetensors).",
-                  folder.string(), join(usual_names(""), ", ")));
+  const bool are_emas = fs::absolute(folder).lexically_normal().parent_path().filename() == "power_ema";
+  throw UserError(fmt::format(
+      "{} has no file of weights with a usual name ({}; or a variant such as "
+      "model.fp16.safetensors).{}",
+      folder.string(), join(usual_names(""), ", "),
+      are_emas ? " It may have stored EMAs: `pixart convert` makes the EMA of one length from them, see "
+                 "its --ema-length."
+               : ""));
 }
 
 Weights open_folder(const fs::path& folder, const std::string& which) {

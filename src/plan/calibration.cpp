@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/plan/plan.h"
 
 namespace pixart::plan {
@@ -35,6 +36,7 @@ double peak_of(const std::string& device, const Gpu& planned, run::Precision pre
 std::map<std::string, double> measured_mfu(const fs::path& run_folder, const Gpu& planned,
                                            run::Precision precision) {
   const fs::path file = run_folder / "telemetry.jsonl";
+  require_no_pipe(file);
   std::ifstream stream(file);
   if (!stream)
     throw UserError(fmt::format("cannot open {}: --calibrate needs the folder of a run that was trained.",

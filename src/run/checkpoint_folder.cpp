@@ -68,6 +68,14 @@ Verification judge(const fs::path& folder, const std::string& only, bool with_ha
   return result;
 }
 
+bool says_another_step(const Checkpoint& checkpoint) {
+  try {
+    return formats::read_manifest(checkpoint.folder).step != checkpoint.step;
+  } catch (const UserError&) {  // whoever verifies it says why
+    return false;
+  }
+}
+
 [[noreturn]] void cannot_list(const fs::path& folder, const std::error_code& error) {
   check_machine(folder, error.value());
   throw UserError(fmt::format("cannot list {}: {}. Make it readable and start the same command again.",
@@ -96,6 +104,12 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& stage_folder) {
   std::sort(result.begin(), result.end(),
             [](const Checkpoint& a, const Checkpoint& b) { return a.step < b.step; });
   return result;
+}
+
+std::optional<Checkpoint> newest_named_checkpoint(const fs::path& stage_folder) {
+  auto all = list_checkpoints(stage_folder);
+  while (!all.empty() && says_another_step(all.back())) all.pop_back();
+  return all.empty() ? std::nullopt : std::optional(all.back());
 }
 
 Verification verify_checkpoint(const fs::path& folder, const std::string& only) {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "pixart/base/error.h"
@@ -48,6 +47,7 @@ bool LineFile::open() {
   descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   struct stat status {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) return fail("open", errno);
+  if (S_ISFIFO(status.st_mode)) return fail("open", ESPIPE);
   begin(status);
   return true;
 }
@@ -124,7 +124,7 @@ std::string LineFile::sync() {
 bool LineFile::fail(const std::string& what, int error) {
   const bool is_first = problem_.empty();
   error_ = error;
-  problem_ = fmt::format("cannot {} {}: {}.{}", what, path_.string(), std::strerror(error),
+  problem_ = fmt::format("cannot {} {}: {}.{}", what, path_.string(), reason_of(error),
                          is_shortage(error) ? std::string(" ") + remedy_of(error) : "");
   if (is_first && (has_begun_ || dropped_line_))
     log::warning("{} Its lines wait in memory (at most {}) and are written later.", problem_,

@@ -11,6 +11,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/log.h"
+#include "pixart/formats/bounded_json.h"
 #include "tensorboard_folder.h"
 
 namespace pixart::run {
@@ -139,7 +140,7 @@ namespace {
 StageLines lines_in(std::istream& lines, const std::string& stage) {
   StageLines found;
   for (std::string line; std::getline(lines, line);) {
-    const auto event = ordered_json::parse(line, nullptr, false);
+    const auto event = formats::parse_ordered_or_discard(line);
     if (!is_of_metrics(event) || event["stage"] != stage) continue;
     const auto step = event["step"].get<int64_t>();
     found.last_step = std::max(found.last_step, step);
@@ -157,6 +158,7 @@ StageLines MetricSink::lines_of(const std::string& stage) const {
 }
 
 StageLines lines_of(const std::filesystem::path& events, const std::string& stage) {
+  require_no_pipe(events, ExitCode::kStorage);
   std::ifstream lines(events);
   return lines_in(lines, stage);
 }
@@ -166,9 +168,9 @@ void MetricSink::rewind(const std::string& stage, int64_t step) {
   int64_t number = 0;
   std::istringstream lines(events_->content());
   for (std::string line; std::getline(lines, line);) {
-    const auto event = ordered_json::parse(line, nullptr, false);
+    const auto event = formats::parse_ordered_or_discard(line);
     ++number;
-    if (event.is_discarded()) continue;  // incomplete after a kill
+    if (event.is_discarded() && !ordered_json::accept(line)) continue;  // incomplete after a kill
     if (!is_of_metrics(event)) {
       log::warning("{} line {} holds no metrics and is passed over: {:.80}", events_->path().string(), number,
                    line);

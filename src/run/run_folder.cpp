@@ -1,7 +1,9 @@
 #include "pixart/run/run_folder.h"
 
 #include <algorithm>
+#include <fstream>
 #include <functional>
+#include <utility>
 
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
@@ -118,11 +120,11 @@ std::vector<std::string> add_step_problems(const RunFolder& folder, const RunCon
                                            Problems& problems) {
   std::vector<std::string> keys;
   for (const auto& stage : config.stages) {
-    const auto all = list_checkpoints(folder.checkpoints(stage.name));
-    if (all.empty() || all.back().step <= stage.steps) continue;
+    const auto newest = newest_named_checkpoint(folder.checkpoints(stage.name));
+    if (!newest || newest->step <= stage.steps) continue;
     keys.push_back(fmt::format("stages.{}.steps", stage.name));
     problems.add(fmt::format("{0} is {1}, but stage {2} is already at step {3}: at least {3} is needed",
-                             keys.back(), stage.steps, stage.name, all.back().step));
+                             keys.back(), stage.steps, stage.name, newest->step));
   }
   return keys;
 }
@@ -164,6 +166,40 @@ void require_own_config(const RunFolder& folder) {
                   "configuration under this name. Choose another folder with --set run=FOLDER, or "
                   "rename the file.",
                   folder.config().string()));
+}
+
+bool has_entries(const fs::path& folder, const std::string& prefix = "") {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error))
+    if (entry->path().filename().string().starts_with(prefix)) return true;
+  return false;
+}
+
+// Whether a file is empty or has lines of a run: a start that was refused may have written some.
+bool has_own_lines(const fs::path& file, std::string_view begin) {
+  std::error_code error;
+  if (!fs::is_regular_file(file, error)) return false;
+  std::string bytes(begin.size(), '\0');
+  std::ifstream stream(file, std::ios::binary);
+  stream.read(bytes.data(), std::streamsize(bytes.size()));
+  return stream.gcount() == 0 || bytes == begin;
+}
+
+// What training writes before its first checkpoint, but never before run.yaml.
+std::vector<fs::path> results_without_run(const RunFolder& folder, const std::vector<StageConfig>& stages) {
+  std::vector<fs::path> found;
+  std::error_code error;
+  for (const auto& [file, begin] :
+       {std::pair(folder.events(), "{\"stage\":\""), std::pair(folder.telemetry(), "{\"time\":\"")})
+    if (fs::exists(file, error) && !has_own_lines(file, begin)) found.push_back(file);
+  for (const auto& stage : stages) {
+    if (!list_checkpoints(folder.checkpoints(stage.name)).empty()) return {};  // run.yaml was lost
+    for (const auto& results :
+         {folder.samples(stage.name), folder.metrics(stage.name), folder.power_ema(stage.name)})
+      if (has_entries(results, "step-")) found.push_back(results);
+    if (has_entries(folder.lora(stage.name))) found.push_back(folder.lora(stage.name));
+  }
+  return found;
 }
 
 // What a kill left of files that only the folder's owner writes. The text encoder has its own lock; other
@@ -216,6 +252,26 @@ RunChanges check_run_folder(const RunFolder& folder, const RunConfig& given,
     if (!contains(steps, change.path)) problems.add(refusal(change));
   warn_of_unchanged(was, config, allowed);
   return changes;
+}
+
+void require_no_foreign_results(const RunFolder& folder, const std::vector<StageConfig>& stages) {
+  std::vector<fs::path> foreign;
+  if (!fs::exists(folder.config())) foreign = results_without_run(folder, stages);
+  bool trains_autoencoder = false, has_one = false;
+  for (const auto& stage : stages)
+    if (stage.info().trains_autoencoder()) {
+      trains_autoencoder = true;
+      has_one = has_one || has_begun(folder, stage.name);
+    }
+  if (trains_autoencoder && !has_one && has_entries(folder.autoencoder()))
+    foreign.push_back(folder.autoencoder());
+  Problems problems;
+  for (const auto& path : foreign)
+    problems.add(path.lexically_relative(folder.root).string() + " is there already");
+  problems.throw_if_any(fmt::format(
+      "{} has what this run would write, and no run of it wrote that. Choose another folder with "
+      "--set run=FOLDER, or move these away; a trained autoencoder is named with autoencoder.path",
+      folder.root.string()));
 }
 
 void open_run_folder(const RunFolder& folder, const RunConfig& config) {

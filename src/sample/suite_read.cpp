@@ -215,6 +215,7 @@ void take_annotation(Reading& reading, const json& fields, const std::string& pl
 
 // COCO's captions_val2014.json has about five captions of each image; an image is drawn for the first one.
 void read_annotations(Reading& reading, const fs::path& path) {
+  require_no_pipe(path);
   std::ifstream file(path);
   std::string begin(2, '\0');
   file.read(begin.data(), std::streamsize(begin.size()));

@@ -26,8 +26,8 @@ namespace fs = std::filesystem;
 namespace {
 
 bool is_at_its_end(const run::RunFolder& folder, const run::StageConfig& stage) {
-  const auto all = run::list_checkpoints(folder.checkpoints(stage.name));
-  return !all.empty() && all.back().step == stage.steps;
+  const auto newest = run::newest_named_checkpoint(folder.checkpoints(stage.name));
+  return newest && newest->step == stage.steps;
 }
 
 // The stage's model without values, as far as the run file tells it.
@@ -286,6 +286,7 @@ bool concern(const std::vector<config::Change>& changes, const std::string& path
 std::vector<config::Change> compare_config(features::RunContext& run,
                                            const std::vector<run::StageConfig>& stages,
                                            const std::vector<std::string>& allowed) {
+  run::require_no_foreign_results(run.folder, stages);
   Problems problems;
   auto changes = run::check_run_folder(run.folder, run.config, allowed, problems);
   if (problems.empty()) return std::move(changes.moved);

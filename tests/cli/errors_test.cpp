@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "pixart/base/error.h"
+#include "pixart/base/file.h"
 #include "pixart/formats/image_file.h"
 #include "process.h"
 
@@ -275,6 +276,19 @@ TEST_F(Errors, ChangedConfigOfABegunRun) {
   const auto free =
       train("run: run", "run: run", {"--stage", "autoencoder", "--set", "stages.class.log_every=7"});
   EXPECT_EQ(free.code, 0) << free.output;
+}
+
+TEST_F(Errors, ResultsOfSomebodyElseInTheRunFolder) {
+  fs::create_directories(folder_ / "run/samples/class");
+  for (const char* name : {"events.jsonl", "samples/class/step-00000002.png"})
+    write_text(folder_ / "run" / name, "mine");
+  const auto result = train("seed: 3", "seed: 3");
+  EXPECT_EQ(result.code, 78) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("events.jsonl is there already"),
+                                   HasSubstr("samples/class is there"), HasSubstr("--set run=FOLDER")));
+  for (const char* name : {"events.jsonl", "samples/class/step-00000002.png"})
+    EXPECT_EQ(read_file(folder_ / "run" / name), "mine");
+  EXPECT_FALSE(fs::exists(folder_ / "run/run.yaml"));
 }
 
 TEST_F(Errors, RunFolderInUse) {

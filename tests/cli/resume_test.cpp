@@ -2,6 +2,8 @@
 // drawn.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>
@@ -137,6 +139,45 @@ TEST_F(FinishedStage, ADamagedOneIsKeptWhenItsStepIsSavedAgain) {
   EXPECT_THAT(names_in(stage()), ElementsAre(".bad-step-00000008-1", "step-00000006", "step-00000008"));
   EXPECT_TRUE(text_of(stage() / ".bad-step-00000008-1/ema.safetensors") == damaged);
   EXPECT_TRUE(text_of(stage() / "step-00000008/ema.safetensors") == weights_);
+}
+
+TEST_F(FinishedStage, ACopyUnderALaterStepIsNotTheNewest) {
+  fs::copy(stage() / "step-00000006", stage() / "step-00000020");
+  const auto finished = train();
+  EXPECT_EQ(finished.code, 0) << finished.output;
+  EXPECT_THAT(finished.output, AllOf(HasSubstr("step-00000020 is not used: manifest.json belongs to step 6"),
+                                     HasSubstr("Falling back to the one before it")));
+  const auto longer =
+      train({"--set", "stages.autoencoder.steps=10", "--allow-change", "stages.autoencoder.steps"});
+  EXPECT_EQ(longer.code, 0) << longer.output;
+  EXPECT_THAT(longer.output, HasSubstr("continues at step 8"));
+  EXPECT_TRUE(fs::exists(stage() / "step-00000010"));
+}
+
+// Nobody may ever write into a pipe. SIGALRM ends a process that waits for that.
+TEST_F(FinishedStage, APipeInItsFolderIsNotWaitedFor) {
+  const auto train_for_a_minute = [&] {
+    return Process({"train", "run.yaml", "--stage", "autoencoder", "--set", "threads=1"}, folder_.path(), -1,
+                   [] { ::alarm(60); })
+        .wait();
+  };
+  for (const char* name : {"events.jsonl", "logs/rank-0.log"}) {
+    const fs::path file = folder_ / "run" / name;
+    fs::rename(file, file.string() + ".good");
+    ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);
+    const auto refused = train_for_a_minute();
+    EXPECT_EQ(refused.code, 74) << refused.output;
+    EXPECT_THAT(refused.output, AllOf(HasSubstr(name), HasSubstr("is not a regular file")));
+    fs::rename(file.string() + ".good", file);
+  }
+  for (const char* name : {"step-00000006", "step-00000008"}) {
+    fs::remove(stage() / name / "state.json");
+    ASSERT_EQ(::mkfifo((stage() / name / "state.json").c_str(), 0600), 0);
+  }
+  const auto refused = train_for_a_minute();
+  EXPECT_EQ(refused.code, 74) << refused.output;
+  EXPECT_THAT(refused.output, HasSubstr("step-00000008: state.json is not a regular file"));
+  expect_untouched({"step-00000006", "step-00000008"});
 }
 
 // A start reads a checkpoint once, and compares it meanwhile.

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -100,25 +100,30 @@ TEST(Stop, AtAStepOfEachStage) {
   EXPECT_EQ(last_telemetry(folder / "run").at("reason"), "done");
 }
 
-// A run file that is a pipe: a process that waits for it has begun and has not read it.
+// A run file that comes through a pipe: a process that waits for its rest has begun and has not read it.
 class WaitingForItsFile : public ::testing::Test {
  protected:
   WaitingForItsFile() {
     std::signal(SIGPIPE, SIG_IGN);  // it may have ended when the file is written
-    EXPECT_EQ(::mkfifo((folder_ / "run.yaml").c_str(), 0600), 0);
   }
   ~WaitingForItsFile() override { std::signal(SIGPIPE, SIG_DFL); }
-  // Starts it, and sends the signal while it waits.
+  // Starts it, and sends the signal while it waits. The rest never comes; SIGALRM would end the wait for it.
   ProcessResult stop(const std::string& command, int signal) {
-    Process process({command, "run.yaml"}, folder_.path());
-    int pipe = -1;  // cannot be opened before the other end is
-    while ((pipe = ::open((folder_ / "run.yaml").c_str(), O_WRONLY | O_NONBLOCK)) < 0 && !process.has_ended())
+    int ends[2] = {-1, -1};
+    EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+    Process process({command, "/dev/stdin"}, folder_.path(), -1, [&] {
+      ::dup2(ends[0], STDIN_FILENO);
+      ::alarm(60);
+    });
+    ::close(ends[0]);
+    const std::string text = tiny_run_yaml();
+    (void)!::write(ends[1], text.data(), text.size());
+    for (int unread = 1; unread > 0 && !process.has_ended(); ::ioctl(ends[1], FIONREAD, &unread))
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     process.kill(signal);
-    const std::string text = tiny_run_yaml();
-    (void)!::write(pipe, text.data(), text.size());
-    ::close(pipe);
-    return process.wait();
+    const auto result = process.wait();
+    ::close(ends[1]);
+    return result;
   }
   TemporaryFolder folder_;
 };

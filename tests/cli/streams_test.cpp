@@ -1,6 +1,7 @@
 // Standard streams that are closed, full or read by nobody.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -46,6 +47,36 @@ TEST(Streams, AFullDiskUnderStandardOutputIsAnError) {
     const auto result = run(command, folder.path(), [] { only_output(fill_the_disk); });
     EXPECT_EQ(result.code, 74) << command.front();
     EXPECT_THAT(result.output, HasSubstr("cannot write standard output")) << command.front();
+  }
+}
+
+TEST(Streams, AClosedStandardOutputIsAnError) {
+  const TemporaryFolder folder;
+  write_text(folder / "run.yaml", tiny_run_yaml());
+  for (const auto& command : kCommands) {
+    const auto result = run(command, folder.path(), [] { ::close(STDOUT_FILENO); });
+    EXPECT_EQ(result.code, 74) << command.front();
+    EXPECT_THAT(result.output, HasSubstr("cannot write standard output: it is closed")) << command.front();
+  }
+  const auto refused = run({"inspect", "absent"}, folder.path(), [] { ::close(STDOUT_FILENO); });
+  EXPECT_EQ(refused.code, 78) << "it prints nothing there: " << refused.output;
+}
+
+// Nobody may ever write into it. SIGALRM ends a process that waits for that.
+TEST(Streams, APipeInAFolderIsRefusedAtOnce) {
+  const TemporaryFolder folder;
+  for (const char* name : {"pipe", "pipe.yaml", "pipe.safetensors", "pipe.jsonl"})
+    ASSERT_EQ(::mkfifo((folder / name).c_str(), 0600), 0);
+  const std::vector<std::vector<std::string>> commands = {{"train", "pipe.yaml"},
+                                                          {"plan", "pipe.yaml"},
+                                                          {"inspect", "pipe.safetensors"},
+                                                          {"data", "check", "pipe.jsonl"},
+                                                          {"sample", "run", "--prompts", "pipe"},
+                                                          {"score", "--compare", "pipe", "pipe"}};
+  for (const auto& command : commands) {
+    const auto result = run(command, folder.path(), [] { ::alarm(60); });
+    EXPECT_EQ(result.code, 78) << command.front() << ": " << result.output;
+    EXPECT_THAT(result.output, HasSubstr("is not a regular file")) << command.front();
   }
 }
 

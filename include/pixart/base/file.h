@@ -10,13 +10,19 @@
 #include <string_view>
 
 #include "pixart/base/deletion.h"
+#include "pixart/base/error.h"
 
 namespace pixart {
 
 class WriterLock;
 
-// Reads the whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`.
+// Reads the whole file. Throws UserError if it cannot be read or is larger than `limit_bytes`. A pipe is read only if it
+// has no name in a folder (/dev/stdin, <(command)); a stop (env.h) while it gives no bytes is a UserError(kRequeue).
 std::string read_file(const std::filesystem::path& path, uint64_t limit_bytes = uint64_t{1} << 32);
+
+// For files that are read in another way: throws UserError for every pipe and socket. Whoever opens a pipe waits for
+// another process, perhaps for ever, and it can be read only once.
+void require_no_pipe(const std::filesystem::path& path, ExitCode code = ExitCode::kBadInput);
 
 // Appends to a file, which is created if it is missing, without fsync: for records of which a crash may lose
 // the last. Lines that several processes append do not mix.

@@ -14,6 +14,8 @@ bool is_machine_fault(int error_number);
 
 // Whether it is a shortage of this process: too little memory, too many open files.
 bool is_shortage(int error_number);
+// What the system says of an error; of those that only pipes and sockets have, that they are no regular files.
+const char* reason_of(int error_number);
 const char* remedy_of(int error_number);  // a sentence for the user about a machine fault
 
 // A file could not be read, and the machine is at fault. code() is kStorage, or kDevice for a shortage.

@@ -2,7 +2,7 @@
 //
 // Every check throws a UserError with one of two codes. kStorage: the system could not read the file (no
 // permission, a failing disk or file server) or a newer version wrote it; the files may be good. kBadInput:
-// the file is missing, or its content is not the one that was saved.
+// the file is missing or no regular file, or its content is not the one that was saved.
 #pragma once
 #include <cstdint>
 #include <filesystem>

@@ -34,6 +34,9 @@ void remove_checkpoint_leftovers(const std::filesystem::path& stage_folder);
 // listed.
 std::vector<Checkpoint> list_checkpoints(const std::filesystem::path& stage_folder);
 
+// The newest one whose manifest does not say another step than its name, as in a copy. Nothing else is checked.
+std::optional<Checkpoint> newest_named_checkpoint(const std::filesystem::path& stage_folder);
+
 enum class Verdict {
   kGood,
   kDamaged,     // the content differs from what was saved, or is missing

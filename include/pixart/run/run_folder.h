@@ -66,6 +66,10 @@ struct RunChanges {
 RunChanges check_run_folder(const RunFolder& folder, const RunConfig& config,
                             const std::vector<std::string>& allowed, Problems& problems);
 
+// Throws UserError, with all of them, if the folder has files that training `stages` would replace or add to, and that
+// no run wrote there: what only training writes where no run.yaml is, and an autoencoder that no stage has begun to train.
+void require_no_foreign_results(const RunFolder& folder, const std::vector<StageConfig>& stages);
+
 // Makes the folder, removes the leftovers of its former owners, and writes the resolved run.yaml, which always names
 // the order of samples.
 void open_run_folder(const RunFolder& folder, const RunConfig& config);

@@ -3,18 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <string>
 
 #include "pixart/base/env.h"
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "scratch_folder.h"
+#include "time_limit.h"
 
 namespace {
 
@@ -56,6 +59,18 @@ TEST(FileLock, IsHeldByOneAtATime) {
     EXPECT_FALSE(FileLock::try_lock(path).has_value());
   }
   const FileLock again(path);
+  std::filesystem::remove(path);
+}
+
+TEST(FileLock, APipeIsNoPlaceForALock) {
+  const testing::TimeLimit limit(20);
+  const auto path = std::filesystem::path(::testing::TempDir()) / fmt::format("pixart_lock_{}", process_id());
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  bool is_new = false;
+  for (const auto& lock : {std::function<void()>([&] { FileLock taken(path); }),
+                           {[&] { FileLock::try_lock(path); }},
+                           {[&] { FileLock::try_claim(path, is_new); }}})
+    EXPECT_THAT(testing::refusal(lock), HasSubstr("it is not a regular file"));
   std::filesystem::remove(path);
 }
 

@@ -1,13 +1,18 @@
 #include "pixart/base/file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <set>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "file_size_limit.h"
@@ -15,6 +20,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file_lock.h"
 #include "pixart/base/parallel.h"
+#include "time_limit.h"
 
 namespace pixart {
 namespace {
@@ -23,6 +29,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using testing::FileSizeLimit;
 using ::testing::HasSubstr;
+using testing::TimeLimit;
 
 class File : public ::testing::Test {
  protected:
@@ -283,6 +290,87 @@ TEST_F(File, OnlyFilesAndLinksAreReplacedByFiles) {
               HasSubstr("not a regular file"));
   EXPECT_TRUE(fs::is_fifo(folder_ / "pipe"));
   EXPECT_EQ(names(), Names{"pipe"});
+}
+
+TEST_F(File, APipeInAFolderIsRefusedAtOnce) {
+  const TimeLimit limit(20);
+  const fs::path pipe = folder_ / "pipe", link = folder_ / "link";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  fs::create_symlink("pipe", link);
+  for (const auto& path : {pipe, link}) {
+    for (const auto& read :
+         {std::function<void()>([&] { read_file(path); }), {[&] { require_no_pipe(path); }}}) {
+      const UserError error = error_of(read);
+      EXPECT_EQ(error.code(), ExitCode::kBadInput);
+      EXPECT_EQ(error.what(), fmt::format("cannot read {}: it is not a regular file.", path.string()));
+    }
+    const UserError error = error_of([&] { append_to_file(path, "x"); });
+    EXPECT_EQ(error.code(), ExitCode::kStorage);
+    EXPECT_THAT(error.what(), HasSubstr("it is not a regular file"));
+    EXPECT_EQ(error_of([&] { sync_path(path); }).code(), ExitCode::kStorage);
+  }
+  const int other_end = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);  // somebody reads and writes
+  EXPECT_EQ(error_of([&] { append_to_file(pipe, "x"); }).code(), ExitCode::kStorage);
+  EXPECT_EQ(error_of([&] { read_file(pipe); }).code(), ExitCode::kBadInput);
+  ::close(other_end);
+}
+
+TEST_F(File, DevicesAreRead) {
+  const TimeLimit limit(20);
+  EXPECT_EQ(read_file("/dev/null"), "");
+  require_no_pipe("/dev/null");
+  require_no_pipe(folder_ / "absent");
+  EXPECT_THAT(error_of([] { read_file("/dev/zero", 1000); }).what(), HasSubstr("larger than 1000 bytes"));
+}
+
+// As of <(command).
+struct NamelessPipe {
+  NamelessPipe() { EXPECT_EQ(::pipe2(ends, O_CLOEXEC), 0); }
+  ~NamelessPipe() {
+    for (const int end : ends) ::close(end);
+  }
+  fs::path path() const { return fmt::format("/dev/fd/{}", ends[0]); }
+  int ends[2] = {-1, -1};
+};
+
+TEST_F(File, ANamelessPipeIsReadToItsEnd) {
+  const TimeLimit limit(20);
+  NamelessPipe pipe;
+  std::string text;
+  for (int line = 0; text.size() < size_t{3} << 18; ++line) text += fmt::format("line {}\n", line);
+  std::string found;
+  for_each_in_parallel(
+      2,
+      [&](int64_t thread) {
+        if (thread == 0) return void(found = read_file(pipe.path()));
+        for (size_t at = 0; at < text.size();) {
+          const ssize_t count = ::write(pipe.ends[1], text.data() + at, text.size() - at);
+          if (count > 0) at += size_t(count);
+        }
+        ::usleep(200'000);  // longer than one look
+        ::close(std::exchange(pipe.ends[1], -1));
+      },
+      2);
+  EXPECT_TRUE(found == text);
+}
+
+// The exit code is that of the error.
+void wait_for_a_pipe(int signal) {
+  const TimeLimit limit(20);
+  catch_stop_signals();
+  const NamelessPipe pipe;
+  std::raise(signal);
+  try {
+    read_file(pipe.path());
+  } catch (const UserError& error) {
+    std::_Exit(int(error.code()));
+  }
+  std::_Exit(0);
+}
+
+TEST_F(File, AStopEndsTheWaitForAPipe) {
+  for (const int signal : {SIGTERM, SIGINT})
+    EXPECT_EXIT(wait_for_a_pipe(signal), ::testing::ExitedWithCode(75), "");
 }
 
 TEST_F(File, AFileIsNotReplacedByAFolder) {

@@ -1,6 +1,9 @@
 #include "pixart/base/log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -13,6 +16,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "scratch_folder.h"
+#include "time_limit.h"
 
 namespace pixart {
 namespace {
@@ -118,6 +122,16 @@ TEST_F(LogFileTest, OfTooManyTheOldestAreCounted) {
   EXPECT_THAT(text, AllOf(HasSubstr("lines could not be written)\n"), HasSubstr("\nline 099\nlast\n")));
   const int64_t lost = std::stoll(text.substr(text.find('(') + 1));
   EXPECT_EQ(lost + std::count(text.begin(), text.end(), '\n'), 100 + 2) << text;
+}
+
+TEST_F(LogFileTest, APipeIsRefusedAtOnce) {
+  const testing::TimeLimit limit(20);
+  const auto path = folder_ / "rank-0.log";
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THAT(testing::refusal([&] { LogFile file(path); }), HasSubstr("it is not a regular file"));
+  const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  EXPECT_THAT(testing::refusal([&] { LogFile file(path); }), HasSubstr("it is not a regular file"));
+  ::close(reader);
 }
 
 TEST(Log, AQuietTerminalLeavesTheFileAlone) {

@@ -47,6 +47,21 @@ TEST(StandardStreams, AllIsWritten) {
               ::testing::ExitedWithCode(0), "");
 }
 
+bool is_closed(const std::string& reason) { return reason == "it is closed"; }
+
+void finish_with_closed_output(size_t bytes, bool (*is_as_wanted)(const std::string&)) {
+  ::close(STDOUT_FILENO);
+  prepare_standard_streams();
+  std::printf("%s", std::string(bytes, 'a').c_str());
+  std::_Exit(is_as_wanted(finish_standard_output()) ? 0 : 1);
+}
+
+TEST(StandardStreams, AClosedOutputIsSaidIfSomethingWasPrinted) {
+  EXPECT_EXIT(finish_with_closed_output(0, is_empty), ::testing::ExitedWithCode(0), "");
+  for (const size_t bytes : {size_t{10}, size_t{1} << 20})
+    EXPECT_EXIT(finish_with_closed_output(bytes, is_closed), ::testing::ExitedWithCode(0), "");
+}
+
 // The next file must not get the number of a stream.
 void open_a_file_after_closing(int closed) {
   ::close(closed);

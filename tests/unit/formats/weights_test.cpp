@@ -11,6 +11,7 @@ namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class WeightFiles : public Folder {
  protected:
@@ -186,7 +187,9 @@ TEST_F(WeightFiles, FoldersPreferSafetensors) {
   fs::remove(folder_ / "diffusion_pytorch_model.safetensors");
   EXPECT_THAT(refusal_of(folder_), HasSubstr("pytorch_model.bin"));
   fs::remove(folder_ / "pytorch_model.bin");
-  EXPECT_THAT(refusal_of(folder_), HasSubstr("usual name"));
+  EXPECT_THAT(refusal_of(folder_), AllOf(HasSubstr("usual name"), Not(HasSubstr("--ema-length"))));
+  fs::create_directories(folder_ / "power_ema/text");
+  EXPECT_THAT(refusal_of(folder_ / "power_ema/text"), HasSubstr("--ema-length"));
   EXPECT_THAT(refusal_of(folder_ / "absent"), HasSubstr("does not exist"));
 }
 

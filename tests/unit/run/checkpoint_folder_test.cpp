@@ -2,11 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "pixart/base/file.h"
 #include "pixart/formats/safetensors.h"
 #include "scratch_folder.h"
+#include "time_limit.h"
 
 namespace pixart::run {
 namespace {
@@ -188,6 +190,41 @@ TEST_F(CheckpointFolder, TheDamagedOnesAreSaid) {
   search = find_checkpoint(folder_);
   EXPECT_FALSE(search.newest);
   EXPECT_EQ(search.damaged.size(), 3u);
+}
+
+TEST_F(CheckpointFolder, ACopyUnderAnotherNameIsDamagedAndNotTheNewest) {
+  EXPECT_FALSE(newest_named_checkpoint(folder_));
+  for (int64_t step : {1, 3}) save(step);
+  EXPECT_EQ(newest_named_checkpoint(folder_)->step, 3);
+  for (const char* name : {"step-00000007", "step-00000009"})
+    fs::copy(folder_ / "step-00000003", folder_ / name);
+  EXPECT_EQ(newest_named_checkpoint(folder_)->step, 3);
+  const auto search = find_checkpoint(folder_);
+  EXPECT_EQ(search.newest->step, 3);
+  EXPECT_THAT(search.damaged, ElementsAre("step-00000009: manifest.json belongs to step 3",
+                                          "step-00000007: manifest.json belongs to step 3"));
+  save(8);
+  fs::remove(folder_ / "step-00000008" / "manifest.json");
+  EXPECT_EQ(newest_named_checkpoint(folder_)->step, 8) << "it is damaged, and may be of this step";
+}
+
+TEST_F(CheckpointFolder, APartOfAnotherKindIsNotCalledMissing) {
+  const testing::TimeLimit limit(20);
+  const std::vector<std::pair<std::string, std::function<void(const fs::path&)>>> kinds = {
+      {"a folder", [](const fs::path& part) { fs::create_directory(part); }},
+      {"a link to itself", [](const fs::path& part) { fs::create_symlink(part.filename(), part); }},
+      {"a pipe", [](const fs::path& part) { ASSERT_EQ(::mkfifo(part.c_str(), 0600), 0); }},
+      {"a device", [](const fs::path& part) { fs::create_symlink("/dev/null", part); }}};
+  for (const auto& [kind, make] : kinds)
+    for (const std::string part : {"manifest.json", "model.safetensors", "state.json"}) {
+      const fs::path folder = save(1);
+      fs::remove(folder / part);
+      make(folder / part);
+      const auto found = verify_checkpoint(folder);
+      EXPECT_EQ(found.verdict, Verdict::kDamaged) << kind;
+      EXPECT_EQ(found.text, part + " is not a regular file") << kind;
+      fs::remove_all(folder);
+    }
 }
 
 TEST_F(CheckpointFolder, StrayFilesDoNoHarmAndAreSaid) {

@@ -1,9 +1,12 @@
 #include "line_file.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "file_size_limit.h"
 #include "scratch_folder.h"
+#include "time_limit.h"
 
 namespace pixart::run {
 namespace {
@@ -47,6 +50,20 @@ TEST_F(LineFileTest, ATornLastLineStaysSeparate) {
   LineFile file(path(), kLarge);
   file.append("next");
   EXPECT_EQ(read(path()), "whole\ntor\nnext\n");
+}
+
+TEST_F(LineFileTest, APipeIsNoPlaceForLines) {
+  const testing::TimeLimit limit(20);
+  ASSERT_EQ(::mkfifo(path().c_str(), 0600), 0);
+  EXPECT_THAT(refusal([&] { LineFile(path(), kLarge); }), HasSubstr("it is not a regular file"));
+  {
+    LineFile file(path(), kLarge, dropped);  // of telemetry, without which a run goes on
+    add(file, 0);
+    EXPECT_THAT(file.sync(), HasSubstr("it is not a regular file"));
+    fs::remove(path());
+    EXPECT_EQ(file.sync(), "");
+  }
+  EXPECT_EQ(read(path()), expected_);
 }
 
 // The limit cuts a line at every place in turn.

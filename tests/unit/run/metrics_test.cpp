@@ -5,6 +5,7 @@
 
 #include "event_reader.h"
 #include "file_size_limit.h"
+#include "many_keys.h"
 #include "pixart/formats/image_file.h"
 #include "scratch_folder.h"
 
@@ -63,27 +64,29 @@ TEST_F(Metrics, RewindForgetsLaterStepsOfTheStageAndTornLines) {
 
 // What others may have left in events.jsonl.
 TEST_F(Metrics, LinesOfOthersArePassedOverWithAWarning) {
-  const std::vector<std::string> foreign = {"null",
-                                            "5",
-                                            "-1.5",
-                                            "true",
-                                            "\"text\"",
-                                            "[]",
-                                            "[1, 2]",
-                                            "{}",
-                                            "{\"note\": \"I changed the lr here\"}",
-                                            "{\"stage\": \"a\"}",
-                                            "{\"stage\": \"a\", \"step\": null}",
-                                            "{\"stage\": \"a\", \"step\": \"x\"}",
-                                            "{\"stage\": \"a\", \"step\": 2.5}",
-                                            "{\"stage\": \"a\", \"step\": [3]}",
-                                            "{\"stage\": \"a\", \"step\": true}",
-                                            "{\"stage\": null, \"step\": 3}",
-                                            "{\"stage\": 7, \"step\": 3}",
-                                            "{\"stage\": [\"a\"], \"step\": 3}",
-                                            "{\"stage\": {\"a\": 1}, \"step\": 3}",
-                                            "{\"step\": 3}",
-                                            "[{\"stage\": \"a\", \"step\": 3}]"};
+  const std::vector<std::string> foreign = {
+      "null",
+      "5",
+      "-1.5",
+      "true",
+      "\"text\"",
+      "[]",
+      "[1, 2]",
+      "{}",
+      "{\"note\": \"I changed the lr here\"}",
+      "{\"stage\": \"a\"}",
+      "{\"stage\": \"a\", \"step\": null}",
+      "{\"stage\": \"a\", \"step\": \"x\"}",
+      "{\"stage\": \"a\", \"step\": 2.5}",
+      "{\"stage\": \"a\", \"step\": [3]}",
+      "{\"stage\": \"a\", \"step\": true}",
+      "{\"stage\": null, \"step\": 3}",
+      "{\"stage\": 7, \"step\": 3}",
+      "{\"stage\": [\"a\"], \"step\": 3}",
+      "{\"stage\": {\"a\": 1}, \"step\": 3}",
+      "{\"step\": 3}",
+      "[{\"stage\": \"a\", \"step\": 3}]",
+      "{\"stage\": \"a\", \"step\": 3, " + testing::many_keys(30'000) + "}"};
   for (const auto& line : foreign) {
     fs::remove(events());
     {

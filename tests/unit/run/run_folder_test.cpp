@@ -5,6 +5,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/config/config.h"
+#include "pixart/run/checkpoint_folder.h"
 #include "scratch_folder.h"
 
 namespace pixart::run {
@@ -156,6 +157,46 @@ TEST_F(RunFolderTest, AFileThatTheUserWroteIsNotReplaced) {
   EXPECT_EQ(read(folder.config()), config::to_yaml(resolved));
 }
 
+TEST_F(RunFolderTest, ResultsThatNoRunWroteAreNotReplaced) {
+  std::string text = kRun;
+  text.insert(text.find("  - name: text"),
+              "  - {name: vae, objective: autoencoder, source: scenes, resolution: 32, steps: 3}\n");
+  const RunConfig config = read_run_config(write("given.yaml", text));
+  const RunFolder folder{folder_ / "run"};
+  const auto refusal = [&](const std::vector<StageConfig>& stages) -> std::string {
+    try {
+      require_no_foreign_results(folder, stages);
+      return "";
+    } catch (const UserError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_EQ(refusal(config.stages), "") << "there is no folder";
+  for (const char* name : {"autoencoder/config.json", "samples/text/notes.txt", "text_encoder/config.json",
+                           "features/a", "logs/rank-0.log"}) {
+    std::filesystem::create_directories((folder.root / name).parent_path());
+    write(std::string("run/") + name, "mine");
+  }
+  EXPECT_EQ(refusal({config.stages.back()}), "") << "an autoencoder that is only read";
+  EXPECT_THAT(refusal(config.stages),
+              AllOf(HasSubstr("autoencoder is there already"), HasSubstr("autoencoder.path")));
+  std::filesystem::remove_all(folder.autoencoder());
+  for (const char* name : {"events.jsonl", "telemetry.jsonl", "samples/text/step-00000003.png",
+                           "metrics/text/step-00000003.json", "power_ema/text/step-00000003.safetensors",
+                           "lora/text/adapter_model.safetensors"}) {
+    std::filesystem::create_directories((folder.root / name).parent_path());
+    write(std::string("run/") + name, "mine");
+  }
+  EXPECT_THAT(refusal(config.stages),
+              AllOf(HasSubstr("events.jsonl"), HasSubstr("telemetry.jsonl"), HasSubstr("samples/text is"),
+                    HasSubstr("metrics/text"), HasSubstr("power_ema/text"), HasSubstr("lora/text")));
+  write("run/events.jsonl", "{\"stage\":\"text\",\"step\":1}\n");
+  write("run/telemetry.jsonl", "");
+  EXPECT_THAT(refusal(config.stages), Not(HasSubstr(".jsonl"))) << "of a start that was refused";
+  write("run/run.yaml", config::to_yaml(config));
+  EXPECT_EQ(refusal(config.stages), "") << "they are of the run";
+}
+
 // Programs before the key existed had only the first order.
 TEST_F(RunFolderTest, ARunKeepsItsOrderOfSamples) {
   const RunConfig config = read_run_config(write("given.yaml", kRun));
@@ -231,6 +272,16 @@ TEST_F(RunFolderTest, FewerStepsThanAStageHasMadeAreToldWithTheOtherKeys) {
   EXPECT_EQ(refusal_of(folder, read_run_config(folder_ / "given.yaml", {"stages.text.steps=20"}),
                        {"stages.text.steps"}),
             "");
+}
+
+TEST_F(RunFolderTest, ACopiedCheckpointIsNotOfTheStepInItsName) {
+  const RunConfig config = read_run_config(write("given.yaml", kRun), {"stages.text.steps=10"});
+  const RunFolder folder{folder_};
+  write_file_atomically(folder.config(), config::to_yaml(config));
+  write_checkpoint(folder.checkpoints("text"), {.step = 10});
+  std::filesystem::copy(folder.checkpoints("text") / "step-00000010",
+                        folder.checkpoints("text") / "step-00000020");
+  EXPECT_EQ(refusal_of(folder, config, {}), "");
 }
 
 // Every key, one after the other: fixed, with permission, or free, as its line in the struct says.
