@@ -8,7 +8,7 @@ find_package(PNG REQUIRED)
 find_package(GIF 5.1 REQUIRED)
 find_package(CURL REQUIRED)
 find_package(SQLite3 REQUIRED)
-pkg_check_modules(cpp-httplib REQUIRED IMPORTED_TARGET GLOBAL cpp-httplib)  # the server of `pixart study serve`
+pkg_check_modules(cpp-httplib REQUIRED IMPORTED_TARGET GLOBAL cpp-httplib<0.15)  # of `pixart study serve`; later ones have another class Stream
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(yaml-cpp REQUIRED)

@@ -109,8 +109,6 @@ void make(MakeArguments arguments) {
   request.questions.clear();
   for (const auto& word : arguments.questions)
     request.questions.push_back(enum_of_word<study::Question>(word, "question"));
-  if (request.questions.size() == 2 && request.questions[0] == request.questions[1])
-    throw UserError("--questions names one question twice.");
   request.seed = seed_of(arguments);
   if (!arguments.consent.empty()) request.consent = trimmed(read_file(with_home(arguments.consent), 100'000));
   fs::path out = with_home(arguments.out);
@@ -222,14 +220,15 @@ void print(const report::StudyScores& scores) {
 void score(const StudyScoreArguments& arguments) {
   std::vector<fs::path> files;
   for (const auto& file : arguments.answers) files.emplace_back(with_home(file));
+  const fs::path out = with_home(arguments.out);
+  if (!out.empty()) report::require_own_study(out);
   const auto scored = study::score_study(with_home(arguments.key), files, arguments.options);
   for (const auto& remark : scored.remarks) log::warning("{}", remark);
   if (arguments.json)
     print_json(report::study_json(scored.scores));
   else
     print(scored.scores);
-  if (arguments.out.empty()) return;
-  const fs::path out = with_home(arguments.out);
+  if (out.empty()) return;
   create_folders(out);
   write_file_atomically(out / "study.json", report::study_json(scored.scores));
   write_file_atomically(
@@ -260,7 +259,7 @@ void add_scoring(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0));
   command
       ->add_option("--most-contradictions", options.most_contradictions,
-                   "largest share of repeated screens with the opposite answer (default: 0.85)")
+                   "largest share of repeated screens with the opposite answer (default: 0.7)")
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--replicates", options.replicates, "of the bootstrap (default: 1000)")
       ->check(CLI::Range(100, 100'000));

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "parts.h"
 #include "pixart/base/utf8.h"
 
 namespace pixart::report {
@@ -133,6 +134,12 @@ std::optional<StudyScores> parse_study_scores(const std::string& text) {
   } catch (const json::exception&) {
     return std::nullopt;
   }
+}
+
+void require_own_study(const std::filesystem::path& folder) {
+  constexpr std::string_view kCommand = "pixart study score", kPreferred = "<figcaption>Preferred by ";
+  require_own_page(folder / "study.json", {kStudyKind}, kCommand, "result");
+  require_own_page(folder / "study.html", {kPreferred}, kCommand);
 }
 
 }  // namespace pixart::report

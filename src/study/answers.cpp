@@ -18,10 +18,7 @@ constexpr uint64_t kLargestFile = uint64_t{64} << 20;
 
 std::optional<int64_t> integer(const json& fields, const char* name) {
   const auto found = fields.find(name);
-  if (found == fields.end() || !found->is_number_integer()) return std::nullopt;
-  const auto value = found->get<int64_t>();
-  if (value < 0 || value > kLargestNumber) return std::nullopt;
-  return value;
+  return found == fields.end() ? std::nullopt : whole_number(*found, 0, kLargestNumber);
 }
 
 std::string text(const json& fields, const char* name) {

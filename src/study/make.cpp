@@ -7,7 +7,6 @@
 #include "pixart/base/error.h"
 #include "pixart/base/file.h"
 #include "pixart/base/progress.h"
-#include "pixart/base/utf8.h"
 #include "pixart/base/words.h"
 #include "pixart/formats/hash.h"
 #include "pixart/formats/image_file.h"
@@ -18,8 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr size_t kMostPrompts = 100'000, kLongestName = 100;
-constexpr int64_t kMostScreens = 2'000'000;
 constexpr const char* kConsent =
     "You will see images that computer programs made, and say which of them you find better. Your answers are "
     "kept without your name; with each answer is kept how long you looked. You may pause, and you may stop at any "
@@ -31,14 +28,24 @@ void check_models(const MakeRequest& request, Problems& problems) {
     problems.add(fmt::format("{} models; give 2 to {}, each as NAME=FOLDER", count, kMostModels));
   std::set<std::string> names;
   for (const auto& model : request.models) {
-    const bool has_control = std::ranges::any_of(model.name, [](char c) { return uint8_t(c) < 0x20; });
-    if (model.name.empty() || model.name.size() > kLongestName || has_control || !is_utf8(model.name))
+    if (!is_name(model.name))
       problems.add(fmt::format(
           "the name '{}' of a model: a name has 1 to {} bytes of UTF-8 without control characters",
           model.name, kLongestName));
     if (!names.insert(model.name).second)
       problems.add(fmt::format("two models have the name '{}'", model.name));
   }
+}
+
+void check_texts(const MakeRequest& request, Problems& problems) {
+  const auto is_long = [](const std::string& text) { return text.size() > kLongestText; };
+  if (is_long(request.title) || is_long(request.consent) || is_long(request.post) ||
+      std::ranges::any_of(request.prompts, is_long))
+    problems.add(fmt::format("the title, the consent, --post or a prompt has more than {} bytes",
+                             with_thousands(int64_t(kLongestText))));
+  if (request.questions.empty()) problems.add("no question is asked");
+  if (std::set(request.questions.begin(), request.questions.end()).size() < request.questions.size())
+    problems.add("--questions names one question twice");
 }
 
 void check_numbers(const MakeRequest& request, Problems& problems) {
@@ -59,7 +66,6 @@ void check_numbers(const MakeRequest& request, Problems& problems) {
       kMostScreens)
     problems.add(fmt::format("more than {} screens; use fewer prompts or a smaller --seen",
                              with_thousands(kMostScreens)));
-  if (request.questions.empty()) problems.add("no question is asked");
   if (request.jpeg && (*request.jpeg < 1 || *request.jpeg > 100))
     problems.add(fmt::format("--jpeg {}: the quality is 1 to 100", *request.jpeg));
 }
@@ -110,6 +116,7 @@ void check_images(const MakeRequest& request, Problems& problems) {
 void check(const MakeRequest& request) {
   Problems problems;
   check_models(request, problems);
+  check_texts(request, problems);
   check_numbers(request, problems);
   check_places(request, problems);
   page_script(request.post);  // refuses an address that cannot be in the page
@@ -134,6 +141,8 @@ Image destroyed(const Image& image) {
   return result;
 }
 
+std::string ending_of(const MakeRequest& request) { return request.jpeg ? ".jpg" : ".png"; }
+
 class ImageWriter {
  public:
   ImageWriter(const MakeRequest& request, const Study& study, fs::path folder)
@@ -144,7 +153,6 @@ class ImageWriter {
       write(trial.prompt, trial.models[i], trial.check == Check::kDegraded && trial.of == int64_t(i));
   }
   int64_t count() const { return int64_t(written_.size()); }
-  std::string ending() const { return request_.jpeg ? ".jpg" : ".png"; }
 
  private:
   void write(int64_t prompt, int model, bool is_degraded) {
@@ -152,7 +160,7 @@ class ImageWriter {
     if (!written_.insert(name).second) return;
     const Image image = formats::load_image(request_.models[size_t(model)].images[size_t(prompt)]);
     const Image shown = is_degraded ? destroyed(image) : image;
-    OutputFile file(folder_ / (name + ending()));
+    OutputFile file(folder_ / (name + ending_of(request_)));
     file.write(request_.jpeg ? formats::encode_jpeg(shown, *request_.jpeg) : formats::encode_png(shown));
     file.close();
   }
@@ -186,6 +194,24 @@ std::string text_of(const nlohmann::ordered_json& content) {
   return content.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
+struct Texts {
+  std::string plan, page, key;
+};
+
+// Refuses what read_plan() and read_key() would not read, before the images are written.
+Texts texts_of(const Study& study, const MakeRequest& request) {
+  const auto plan = plan_json(study, request, ending_of(request));
+  Texts texts{.plan = text_of(plan),
+              .page = study_page(plan),
+              .key = text_of(key_json(study, request, ending_of(request)))};
+  if (std::max({texts.plan.size(), texts.page.size(), texts.key.size()}) > kLargestPlan)
+    throw UserError(
+        fmt::format("study make: the plan or the key would have more than {}; use fewer prompts or a smaller "
+                    "--seen.",
+                    human_bytes(kLargestPlan)));
+  return texts;
+}
+
 void write(const fs::path& path, const std::string& bytes) {
   OutputFile file(path);
   file.write(bytes);
@@ -199,6 +225,7 @@ Made make_study(const MakeRequest& asked) {
   if (request.consent.empty()) request.consent = kConsent;
   check(request);
   const Study study = study_of(request);
+  const Texts texts = texts_of(study, request);
   StagedFolder folder(request.out);
   create_folders(folder.path() / "images");
   ImageWriter images(request, study, folder.path() / "images");
@@ -212,10 +239,9 @@ Made make_study(const MakeRequest& asked) {
     made.most_screens = std::max(made.most_screens, screens);
     progress.update(++done);
   }
-  const auto plan = plan_json(study, request, images.ending());
-  write(folder.path() / "plan.json", text_of(plan));
-  write(folder.path() / "index.html", study_page(plan));
-  write_file_atomically(request.key, text_of(key_json(study, request, images.ending())));
+  write(folder.path() / "plan.json", texts.plan);
+  write(folder.path() / "index.html", texts.page);
+  write_file_atomically(request.key, texts.key);
   folder.commit();
   made.images = images.count();
   const auto models = int64_t(request.models.size());

@@ -3,6 +3,7 @@
 #pragma once
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,11 @@
 namespace pixart::study {
 
 constexpr int kMostModels = 12;
-constexpr uint64_t kLargestPlan = uint64_t{256} << 20;  // bytes of plan.json and of the key
+constexpr size_t kMostPrompts = 100'000;
+constexpr int64_t kMostScreens = 2'000'000;             // of all people together
+constexpr size_t kLongestName = 100;                    // bytes
+constexpr size_t kLongestText = 100'000;                // bytes of a prompt, the title and the consent
+constexpr uint64_t kLargestPlan = uint64_t{256} << 20;  // bytes of plan.json, the page and the key
 
 // Screens that test whether a person looks at the images.
 enum class Check {
@@ -55,9 +60,16 @@ std::vector<Person> assign(const MakeRequest& request);
 std::string image_name(const Study& study, uint64_t seed, int64_t prompt, int model, bool is_degraded);
 
 // plan.cpp
+
+// 1 to kLongestName bytes of UTF-8 without control characters: what a model, a person and a study may be called.
+bool is_name(const std::string& text);
+// Empty unless `value` is a whole number from `least` to `most`.
+std::optional<int64_t> whole_number(const nlohmann::json& value, int64_t least, int64_t most);
+
 nlohmann::ordered_json plan_json(const Study& study, const MakeRequest& request, const std::string& ending);
 nlohmann::ordered_json key_json(const Study& study, const MakeRequest& request, const std::string& ending);
-// Throws UserError that names what is wrong in the file.
+// Everything that the key says is checked here and nowhere else: numbers, names, the images of each screen, the checks of
+// attention, who sees which comparison, and the names of the files. Throws UserError that names what is wrong.
 Study read_key(const std::filesystem::path& file);
 
 // How many images each screen of each person has: what answers are checked against.
@@ -66,7 +78,7 @@ struct Shape {
   std::map<std::string, std::vector<int>> people = {};
 };
 Shape shape_of(const Study& study);
-// Of plan.json, with the names of its image files. Throws UserError.
+// Of plan.json, with the names of its image files. Checked like the key. Throws UserError.
 struct PublicPlan {
   Shape shape;
   std::vector<std::string> images = {};

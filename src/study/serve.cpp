@@ -1,9 +1,17 @@
 #include "pixart/study/serve.h"
 
 #include <httplib.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <chrono>
+#include <cstring>
+#include <fstream>
 #include <set>
 
 #include "page.h"
@@ -13,6 +21,7 @@
 #include "pixart/base/log.h"
 #include "pixart/base/print.h"
 #include "pixart/base/words.h"
+#include "pixart/formats/bounded_json.h"
 #include "store.h"
 
 namespace pixart::study {
@@ -23,7 +32,11 @@ namespace {
 
 constexpr size_t kLargestBody = size_t{256} << 10;
 constexpr size_t kMostLines = 1000;
-constexpr int kSecondsToRead = 5, kSecondsToWrite = 20;
+constexpr size_t kLargestHeader = size_t{32} << 10;  // with the line that names the page
+constexpr size_t kThreads = 64;
+constexpr std::chrono::seconds kTimeToAsk{10};   // from the accepted connection to the end of its request
+constexpr std::chrono::seconds kTimeToTake{20};  // for an answer, and a second for each kBytesOfSecond of it
+constexpr size_t kBytesOfSecond = size_t{32} << 10;
 enum Status {
   kOk = 200,
   kEmpty = 204,
@@ -96,7 +109,7 @@ std::optional<std::pair<int, std::string>> refusal(const httplib::Request& reque
 ordered_json session_of(Store& store, const std::string& person) {
   std::map<int64_t, ordered_json> newest;
   store.each(person, [&](const std::string&, int64_t trial, const std::string& text) {
-    auto answer = ordered_json::parse(text);
+    auto answer = formats::parse_ordered(text);
     auto& known = newest[trial];
     if (known.is_null() || known.at("seq") <= answer.at("seq")) known = std::move(answer);
   });
@@ -156,16 +169,11 @@ Served read_study(const ServeOptions& options) {
   Served served{
       .plan = read_plan(options.study / "plan.json"), .folder = options.study, .collect = options.collect};
   served.page = read_file(options.study / "index.html", kLargestPlan);
-  const auto is_plain = [](char c) { return std::isalnum(uint8_t(c)) != 0 || c == '.'; };
   Problems problems;
   std::error_code error;
-  for (const auto& image : served.plan.images) {
-    if (image.starts_with('.') || !std::ranges::all_of(image, is_plain))
-      problems.add(
-          fmt::format("the plan names an image '{}', which is not a name of `pixart study make`", image));
-    else if (!fs::is_regular_file(fs::symlink_status(options.study / "images" / image, error)))
+  for (const auto& image : served.plan.images)
+    if (!fs::is_regular_file(fs::symlink_status(options.study / "images" / image, error)))
       problems.add(fmt::format("images/{} is missing", image));
-  }
   const bool is_word =
       std::ranges::all_of(options.collect, [](char c) { return std::isalnum(uint8_t(c)) != 0; });
   constexpr size_t kShortest = 8, kLongest = 64;
@@ -214,10 +222,124 @@ void add_routes(httplib::Server& server, const Served& served, Store& store) {
   });
 }
 
+// --- connections
+//
+// The library limits the time of a single read, so a connection that sends a byte now and then would keep a thread for
+// ever; it keeps any number of header lines; and it makes a copy of the page for each part of a Range. So it reads and
+// writes through a Connection, which ends at a time and after a number of bytes.
+
+using Clock = std::chrono::steady_clock;
+thread_local Clock::time_point accepted_at;  // of the connection that this thread serves
+
+// The time of a request runs while it waits for a thread: a thread that then takes it reads what has come and waits no
+// longer. So nobody waits much longer than kTimeToAsk for connections that keep all threads.
+class TimedThreads : public httplib::ThreadPool {
+ public:
+  using ThreadPool::ThreadPool;
+  void enqueue(std::function<void()> serve) override {
+    ThreadPool::enqueue([serve = std::move(serve), now = Clock::now()] {
+      accepted_at = now;
+      serve();
+    });
+  }
+};
+
+class Connection : public httplib::Stream {
+ public:
+  explicit Connection(int socket) : socket_(socket), ask_until_(accepted_at + kTimeToAsk) {}
+  void begin_body() { left_ = kLargestBody; }
+  bool is_cut() const { return is_cut_; }
+
+  bool is_readable() const override { return waits_for(POLLIN, ask_until_); }
+  bool is_writable() const override {
+    return !is_cut_ &&
+           waits_for(POLLOUT, take_from_ + kTimeToTake + std::chrono::seconds(written_ / kBytesOfSecond));
+  }
+  ssize_t read(char* bytes, size_t count) override {
+    if (next_ == end_) {
+      if (!is_readable()) return cut();
+      const ssize_t received = recv(socket_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+      if (received <= 0) return received;
+      next_ = 0, end_ = size_t(received);
+    }
+    count = std::min({count, end_ - next_, left_});
+    if (count == 0) return cut();
+    std::memcpy(bytes, buffer_.data() + next_, count);
+    next_ += count, left_ -= count;
+    return ssize_t(count);
+  }
+  ssize_t write(const char* bytes, size_t count) override {
+    if (take_from_ == Clock::time_point{}) take_from_ = Clock::now();
+    if (!is_writable()) return cut();
+    const ssize_t sent = send(socket_, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    written_ += size_t(std::max<ssize_t>(sent, 0));
+    return sent;
+  }
+  // The server keeps no addresses of people.
+  void get_remote_ip_and_port(std::string&, int&) const override {}
+  void get_local_ip_and_port(std::string&, int&) const override {}
+  socket_t socket() const override { return socket_; }
+
+ private:
+  bool waits_for(short what, Clock::time_point until) const {
+    pollfd waited{.fd = socket_, .events = what, .revents = 0};
+    int ready = 0;
+    do {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
+      ready = poll(&waited, 1, std::max(int(left.count()), 0));
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+  }
+  ssize_t cut() {
+    is_cut_ = end_ > 0;  // browsers also open connections that they do not use
+    return -1;
+  }
+
+  int socket_;
+  Clock::time_point ask_until_, take_from_ = {};
+  size_t left_ = kLargestHeader, written_ = 0;
+  std::array<char, 4096> buffer_ = {};
+  size_t next_ = 0, end_ = 0;  // in the buffer
+  bool is_cut_ = false;
+};
+
+class LimitedServer : public httplib::Server {
+ public:
+  LimitedServer() {
+    new_task_queue = [] { return new TimedThreads(kThreads); };  // the library deletes it
+  }
+
+ private:
+  // One request: a connection that is kept open for more would keep a thread.
+  bool process_and_close_socket(socket_t socket) override {
+    Connection connection(socket);
+    bool is_closed = false;
+    const bool is_answered =
+        process_request(connection, /*close_connection=*/true, is_closed, [&](httplib::Request& request) {
+          request.ranges.clear();
+          connection.begin_body();
+        });
+    if (connection.is_cut()) tell_of_cut();
+    shutdown(socket, SHUT_RDWR);
+    close(socket);
+    return is_answered;
+  }
+
+  // At powers of two, so that an attack does not fill the log.
+  void tell_of_cut() {
+    const uint64_t number = ++num_cut_;
+    if (std::has_single_bit(number))
+      log::warning(
+          "connections closed so far: {}; a request ends within {} s and has a header of at most {} KiB, and its answer "
+          "is taken at {} KiB a second or faster",
+          number, kTimeToAsk.count(), kLargestHeader >> 10, kBytesOfSecond >> 10);
+  }
+
+  std::atomic<uint64_t> num_cut_ = 0;
+};
+
 void limit(httplib::Server& server) {
   server.set_payload_max_length(kLargestBody);
-  server.set_read_timeout(kSecondsToRead);
-  server.set_write_timeout(kSecondsToWrite);
   server.set_tcp_nodelay(true);
   // The library's own choice would let two servers share a port, and each would get some of the answers.
   server.set_socket_options([](auto socket) {
@@ -232,12 +354,26 @@ void print_links(const Store& store, const std::string& address) {
   for (const auto& [person, word] : words) print_line("{} {}/s/{}/", person, address, word);
 }
 
+void require_own_answers(const fs::path& out) {
+  constexpr std::string_view kBegin = "{\"study\":";
+  std::error_code error;
+  if (!fs::exists(out, error)) return;
+  std::string begin(kBegin.size(), '\0');
+  std::ifstream file;
+  if (fs::is_regular_file(out, error)) file.open(out, std::ios::binary);
+  const bool is_read = file.is_open() && (file.read(begin.data(), std::streamsize(begin.size())), true);
+  if (is_read && (file.gcount() == 0 || begin == kBegin)) return;
+  throw UserError(fmt::format(
+      "{} is there and holds no answers of pixart study, so it is not replaced: give another file.",
+      out.string()));
+}
+
 }  // namespace
 
 void serve_study(const ServeOptions& options) {
   const Served served = read_study(options);
   Store store(options.database, served.plan.shape);
-  httplib::Server server;
+  LimitedServer server;
   limit(server);
   add_routes(server, served, store);
   int port = options.port;
@@ -263,12 +399,13 @@ void serve_study(const ServeOptions& options) {
 }
 
 int64_t export_answers(const fs::path& database, const fs::path& out) {
+  require_own_answers(out);
   Store store(database);
   AtomicFile file(out);
   int64_t count = 0;
   store.each("", [&](const std::string& person, int64_t trial, const std::string& text) {
     ordered_json line = {{"study", store.study()}, {"person", person}, {"trial", trial}};
-    line.update(ordered_json::parse(text));
+    line.update(formats::parse_ordered(text));
     file.write(line.dump() + "\n");
     ++count;
   });

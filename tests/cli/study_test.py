@@ -17,6 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 SOURCE, PIXART = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
@@ -27,6 +28,7 @@ DONE, STORAGE, BAD_INPUT = 0, 74, 78
 SECRET = "secret-model"
 MODELS, PROMPTS = [SECRET, "b", "c"], 4
 REQUESTS = 1000
+SECONDS_TO_ASK, SLOW = 10, 100  # src/study/serve.cpp; more connections than it has threads
 
 
 def pixart(*arguments, folder, code=DONE):
@@ -69,9 +71,9 @@ class Scratch(unittest.TestCase):
                 yield {"study": self.key["study"], "person": person["name"], "trial": trial, "order": [[i] for i in order],
                        "ms": 200 if person["name"] in quick else 4000, "seq": trial + 1}
 
-    def score(self, lines, *options, code=DONE):
+    def score(self, lines, *options, code=DONE, key="study.key.json"):
         (self.folder / "answers.jsonl").write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
-        printed = pixart("study", "score", "answers.jsonl", "--key", "study.key.json", *options, folder=self.folder, code=code)
+        printed = pixart("study", "score", "answers.jsonl", *(["--key", key] if key else []), *options, folder=self.folder, code=code)
         return printed
 
 
@@ -147,7 +149,8 @@ class Make(Scratch):
 
     def test_what_cannot_be(self):
         for options, text in ((("--seen", "7"), "nobody sees a comparison twice"), (("--design", "trio"), "unknown --design 'trio'"),
-                              (("--questions", "beauty"), "unknown question 'beauty'"), (("--key", "new/key.json"), "outside of it"), ((), "a new folder")):
+                              (("--questions", "beauty"), "unknown question 'beauty'"), (("--questions", "quality,alignment,quality"), "one question twice"),
+                              (("--title", "t" * 100_001), "has more than 100,000 bytes"), (("--key", "new/key.json"), "outside of it"), ((), "a new folder")):
             out = "study" if not options else "new"
             self.assertIn(text, make(self.folder, *options, out=out, code=BAD_INPUT), options)
         output = pixart("study", "make", "a", "b=missing", "--prompts", "no-prompts.txt", "--out", "x", folder=self.folder, code=BAD_INPUT)
@@ -180,6 +183,13 @@ class Score(Scratch):
         page = (self.folder / "scores/study.html").read_text()
         self.assertIn("<svg", page)
         self.assertNotIn("<script", page)
+        self.score(self.answers(), "--out", "scores")  # replaces its own files
+        for name in "study.json", "study.html":
+            (self.folder / "thesis").mkdir(exist_ok=True)
+            (self.folder / "thesis" / name).write_text("mine")
+            self.assertIn(f"{name} is there and is not a", self.score(self.answers(), "--out", "thesis", code=BAD_INPUT))
+            self.assertEqual([file.read_text() for file in (self.folder / "thesis").iterdir()], ["mine"])
+            (self.folder / "thesis" / name).unlink()
 
     def test_report_shows_the_study(self):
         subprocess.run([sys.executable, SOURCE / "tests/support/make_run.py", self.folder / "run"], check=True)
@@ -210,6 +220,30 @@ class Score(Scratch):
         self.assertIn("not one answer", self.score(["{}"], code=BAD_INPUT))
         self.assertIn("is not a file of the kind", pixart("study", "score", "answers.jsonl", "--key", "study/plan.json", folder=self.folder, code=BAD_INPUT))
         self.assertIn("none.jsonl", pixart("study", "score", "none.jsonl", "--key", "study.key.json", folder=self.folder, code=BAD_INPUT))
+
+    def test_a_changed_key_is_refused(self):
+        def everywhere(name, value):
+            return lambda key: [screen.update({name: value}) for person in key["people"] for screen in person["screens"]]
+
+        def of_one_name(key):  # with screens of several numbers of images
+            key["people"][1]["name"] = key["people"][0]["name"]
+            for screen in key["people"][0]["screens"]:
+                screen["models"] = [0, 1, 2] * 4
+
+        answers = list(self.answers())
+        changes = [(lambda key: key["people"][1].update(name="p01"), "'p01', which is given twice"), (of_one_name, "it has 12 images"),
+                   (everywhere("models", [0, 1, 2] * 4), "it has 12 images"), (everywhere("models", [4294967296, 1]), "a model is not a whole number from 0 to 2"),
+                   (everywhere("models", [0, 99999999999]), "a model is not a whole number"), (lambda key: key.update(questions=["quality"] * 300), "is asked twice"),
+                   (lambda key: key.update(questions=[]), "no question is asked"), (lambda key: key.update(models=["a"] * 3), "'a', which is given twice"),
+                   (lambda key: key["people"][0].update(screens=[]), "p01 has no screens"),
+                   (lambda key: (key.update(design="ranking", models=["a", "b"]), everywhere("models", [0, 1] * 6)(key)), "it has 12 images")]
+        for change, text in changes:
+            key = json.loads(json.dumps(self.key))
+            change(key)
+            (self.folder / "changed.key.json").write_text(json.dumps(key))
+            output = self.score(answers, "--key", "changed.key.json", code=BAD_INPUT, key=None)
+            self.assertIn("changed.key.json was changed or is damaged", output)
+            self.assertIn(text, output)
 
 
 class Serve(Scratch):
@@ -299,6 +333,42 @@ class Serve(Scratch):
         self.raw(b"\0\1\2garbage\r\n\r\n")
         self.assertEqual(self.ask("GET", self.links["p01"])[0], 200)
 
+    def test_slow_connections_are_closed_and_others_are_answered(self):
+        def slow():
+            connection = socket.create_connection(("127.0.0.1", self.port), timeout=20)
+            connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+            return connection
+
+        def is_open(connection):
+            try:
+                connection.sendall(b"a\r\nX: ")
+                return True
+            except OSError:
+                connection.close()
+                return False
+
+        connections, asked = [slow() for _ in range(SLOW)], time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            honest = pool.submit(self.ask, "GET", self.links["p01"])
+            while connections and time.monotonic() < asked + 3 * SECONDS_TO_ASK:
+                connections = [one for one in connections if is_open(one)]
+                time.sleep(0.5)
+            self.assertEqual(honest.result()[0], 200)
+        self.assertEqual(connections, [])
+        self.assertLess(time.monotonic() - asked, 2 * SECONDS_TO_ASK)
+
+    def test_headers_and_ranges_are_limited(self):
+        home = self.links["p01"].encode()
+        for line in b"X-a: " + b"b" * 4000 + b"\r\n", b"a:\r\n" * 1000, b"c" * 4000:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+                connection.sendall(b"GET " + home + b" HTTP/1.1\r\n")
+                with self.assertRaises(ConnectionError):
+                    for _ in range(10_000):
+                        connection.sendall(line)
+        page = (self.folder / "study/index.html").read_bytes()
+        self.assertEqual(self.ask("GET", self.links["p01"], headers={"Range": "bytes=" + ",".join(["0-"] * 1000)})[:2], (200, page))
+        self.assertEqual(self.ask("GET", self.links["p01"], headers={"X-a": "b" * 8000})[:2], (200, page))
+
     def test_answers_are_checked_and_stored_whole(self):
         answers = self.links["p01"] + "answers"
         for body in ("", "hello", "[" * 5000, self.line(person="p02"), self.line(study="x"), self.line(trial=999), self.line(order=[[0]]),
@@ -371,6 +441,10 @@ class Serve(Scratch):
         plan["images"][0] = "../../study.key.json"
         (self.folder / "second/plan.json").write_text(json.dumps(plan))
         self.assertIn("not a name of", pixart("study", "serve", "second", "--port", "0", folder=self.folder, code=BAD_INPUT))
+        plan = json.loads((self.folder / "study/plan.json").read_text())
+        plan["people"][1]["name"] = "p01"
+        (self.folder / "second/plan.json").write_text(json.dumps(plan))
+        self.assertIn("'p01', which is given twice", pixart("study", "serve", "second", "--port", "0", folder=self.folder, code=BAD_INPUT))
 
 
 if __name__ == "__main__":

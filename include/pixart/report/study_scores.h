@@ -57,4 +57,7 @@ std::optional<StudyScores> parse_study_scores(const std::string& text);  // noth
 std::string study_html(const StudyScores& scores);  // parts of a page: bars as in the paper's figure, tables
 std::string study_page(const StudyScores& scores, const std::string& made);
 
+// Throws UserError if study.json or study.html in `folder` is there and was not written by `pixart study score`.
+void require_own_study(const std::filesystem::path& folder);
+
 }  // namespace pixart::report

@@ -29,8 +29,8 @@ struct Scored {
 // `answers`: files of JSON lines, in any order; of several answers to one screen the newest counts. Preferences
 // and Bradley-Terry strengths have percentile intervals of a bootstrap that draws people and prompts again
 // (Owen 2007, "The pigeonhole bootstrap"), which are rather too wide. A model that lost or won everything has a finite
-// strength, because each model also plays a tenth of a tied game against one of strength 0. Throws UserError if nothing
-// can be scored.
+// strength, because each model also plays a tenth of a tied game against one of strength 0. Throws UserError if the key
+// was changed, or nothing can be scored.
 Scored score_study(const std::filesystem::path& key, const std::vector<std::filesystem::path>& answers,
                    const ScoreOptions& options);
 

@@ -18,8 +18,8 @@ struct ServeOptions {
 };
 
 // Prints the links and serves until the process is ended, at any moment: an answer is acknowledged after it is on
-// the disk. Nothing is served but the page, the images of the plan, and a person's own answers. Throws UserError
-// if the folder is not a study, the database is of another one, or the address is in use.
+// the disk. Nothing is served but the page, the images of the plan, and a person's own answers. A connection has one
+// request, which is limited in time and size. Throws UserError if the folder is not a study, the database is of another one, or the address is in use.
 void serve_study(const ServeOptions& options);
 
 // The stored answers as JSON lines, for score_study(). Returns their number. Another process may serve meanwhile.

@@ -1,15 +1,18 @@
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <map>
 #include <set>
 
 #include "plan.h"
+#include "scratch_folder.h"
 #include "simulated.h"
 
 namespace pixart::study {
 namespace {
 
+using pixart::testing::refusal;
 using pixart::testing::request_of;
+using ::testing::HasSubstr;
 
 // Calls visit(person, trial) for the screens that are not checks.
 template <class Visit>
@@ -171,6 +174,59 @@ TEST(Plan, SaysNothingOfTheModels) {
   for (const auto& person : plan.at("people"))
     for (const auto& screen : person.at("screens"))
       EXPECT_EQ(screen.contains("prompt"), screen.at("question") == "alignment");
+}
+
+class ReadPlan : public pixart::testing::ScratchFolder {
+ protected:
+  // What is said of the plan of a small study after a change.
+  template <class Change>
+  std::string said(Change change, Design design = Design::kPairs) {
+    const auto request = request_of(3, 4, 4, 2, design);
+    auto plan = plan_json(pixart::testing::study_of(request), request, ".png");
+    change(plan);
+    const auto file = write("plan.json", plan.dump());
+    return refusal([&] { read_plan(file); });
+  }
+};
+
+TEST_F(ReadPlan, HasTheScreensOfTheKey) {
+  for (const auto& request : requests()) {
+    const auto study = pixart::testing::study_of(request);
+    const auto plan = read_plan(write("plan.json", plan_json(study, request, ".jpg").dump()));
+    const auto key = read_key(write("key.json", key_json(study, request, ".jpg").dump()));
+    EXPECT_EQ(plan.shape.people, shape_of(study).people);
+    EXPECT_EQ(shape_of(key).people, shape_of(study).people);
+    EXPECT_EQ(plan.shape.id, study.id);
+  }
+}
+
+TEST_F(ReadPlan, WhatWasChangedIsRefused) {
+  EXPECT_THAT(said([](auto& plan) { plan["people"][1]["name"] = "p01"; }),
+              HasSubstr("'p01', which is given twice"));
+  EXPECT_THAT(said([](auto& plan) { plan["people"][0]["screens"].clear(); }),
+              HasSubstr("p01 has no screens"));
+  EXPECT_THAT(said([](auto& plan) { plan["questions"] = {"quality", "quality"}; }), HasSubstr("asked twice"));
+  EXPECT_THAT(said([](auto& plan) { plan["images"][0] = "../../study.key.json"; }),
+              HasSubstr("not a name of"));
+  EXPECT_THAT(said([](auto& plan) { plan["images"][0] = plan["images"][1]; }),
+              HasSubstr("which is given twice"));
+  EXPECT_THAT(said([](auto& plan) { plan["images"].push_back("0123456789abcdef.png"); }),
+              HasSubstr("no screen shows one of the images"));
+  EXPECT_THAT(said([](auto& plan) { plan["post"] = 1; }), HasSubstr("type must be string"));
+  const auto screen_with = [&](const char* name, nlohmann::ordered_json value,
+                               Design design = Design::kPairs) {
+    const auto text = said([&](auto& plan) { plan["people"][0]["screens"][0][name] = value; }, design);
+    EXPECT_THAT(text, HasSubstr("plan.json was changed or is damaged"));
+    EXPECT_THAT(text, HasSubstr("screen 0 of p01: "));
+    return text;
+  };
+  EXPECT_THAT(screen_with("images", {0, 1, 2}), HasSubstr("a wrong number of images"));
+  EXPECT_THAT(screen_with("images", {1, 1}), HasSubstr("it shows an image twice"));
+  EXPECT_THAT(screen_with("images", {0, 4294967296}), HasSubstr("an image is not a whole number"));
+  EXPECT_THAT(screen_with("images", {0, -1}), HasSubstr("an image is not a whole number"));
+  EXPECT_THAT(screen_with("prompt", "told"), HasSubstr("a prompt is told where it is not asked about"));
+  EXPECT_THAT(screen_with("question", "beauty"), HasSubstr("unknown question 'beauty'"));
+  EXPECT_THAT(screen_with("images", {0}, Design::kRanking), HasSubstr("a wrong number of images"));
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <functional>
+
 #include "scratch_folder.h"
 #include "simulated.h"
 
@@ -42,7 +44,7 @@ TEST_F(ScoreStudy, CountsByHand) {
               .prompts = {"x", "y"}};
   const Trial first{.prompt = 0, .models = {0, 1}}, second{.prompt = 1, .models = {1, 0}};
   study.people = {{"p01", {first, second}}, {"p02", {first, second}}};
-  write("key.json", key_json(study, {}, ".png").dump());
+  write("key.json", key_json(study, {.seen = 2}, ".png").dump());
   const auto line = [&](const char* person, int64_t trial, std::vector<std::vector<int>> order) {
     return pixart::testing::line_of(
         study,
@@ -153,12 +155,118 @@ TEST_F(ScoreStudy, KeysThatWereChangedAreRefused) {
     write("key.json", changed);
     return refusal([&] { score(answers); });
   };
-  EXPECT_THAT(with("\"models\":[0,1]", "\"models\":[0,7]"), HasSubstr("models that are not there"));
-  EXPECT_THAT(with("\"models\":[0,1]", "\"models\":[]"), HasSubstr("models that are not there"));
-  EXPECT_THAT(with("\"prompt\":0", "\"prompt\":-1"), HasSubstr("no such prompt"));
+  EXPECT_THAT(with("\"models\":[0,1]", "\"models\":[0,7]"),
+              HasSubstr("a model is not a whole number from 0 to 1"));
+  EXPECT_THAT(with("\"models\":[0,1]", "\"models\":[4294967296,1]"),
+              HasSubstr("a model is not a whole number from 0 to 1"));
+  EXPECT_THAT(with("\"models\":[0,1]", "\"models\":[]"), HasSubstr("it has 0 images"));
+  EXPECT_THAT(with("\"prompt\":0", "\"prompt\":-1"), HasSubstr("prompt is not a whole number"));
   EXPECT_THAT(with("\"check\":\"repeat\"", "\"check\":\"nothing\""), HasSubstr("unknown check"));
   EXPECT_THAT(with("\"people\"", "\"others\""), HasSubstr("was changed or is damaged"));
   EXPECT_THAT(with("pixart study key", "pixart study"), HasSubstr("is not a file of the kind"));
+}
+
+class ChangedKey : public ScoreStudy {
+ protected:
+  using Change = std::function<void(nlohmann::ordered_json& key)>;
+  static std::vector<nlohmann::ordered_json*> screens(nlohmann::ordered_json& key) {
+    std::vector<nlohmann::ordered_json*> all;
+    for (auto& person : key["people"])
+      for (auto& screen : person["screens"]) all.push_back(&screen);
+    return all;
+  }
+  // What is said of the key of a small study after a change.
+  std::string said(const Change& change, Design design = Design::kPairs) {
+    const auto request = request_of(3, 4, 4, 2, design);
+    auto key = key_json(study_of(request), request, ".png");
+    change(key);
+    const auto file = write("changed.json", key.dump());
+    const auto said = refusal([&] { read_key(file); });
+    EXPECT_THAT(said, HasSubstr("changed.json was changed or is damaged"));
+    return said;
+  }
+};
+
+TEST_F(ChangedKey, PeopleHaveDifferentNamesAndScreens) {
+  EXPECT_THAT(said([](auto& key) { key["people"][1]["name"] = "p01"; }),
+              HasSubstr("'p01', which is given twice"));
+  EXPECT_THAT(said([](auto& key) { key["people"][1]["name"] = "p\n"; }), HasSubstr("control characters"));
+  EXPECT_THAT(said([](auto& key) { key["people"][1]["name"] = std::string(101, 'p'); }),
+              HasSubstr("too long"));
+  EXPECT_THAT(said([](auto& key) { key["people"][0]["screens"].clear(); }), HasSubstr("p01 has no screens"));
+  EXPECT_THAT(said([](auto& key) { key["people"].clear(); }), HasSubstr("there are no people"));
+  EXPECT_THAT(said([](auto& key) { key["people"].erase(1); }), HasSubstr("not every comparison is shown"));
+}
+
+TEST_F(ChangedKey, QuestionsAreKnownAndAskedOnce) {
+  EXPECT_THAT(said([](auto& key) { key["questions"] = nlohmann::json::array(); }),
+              HasSubstr("no question is asked"));
+  EXPECT_THAT(said([](auto& key) { key["questions"] = std::vector<std::string>(300, "quality"); }),
+              HasSubstr("the question quality is asked twice"));
+  EXPECT_THAT(said([](auto& key) { key["questions"] = {"beauty"}; }), HasSubstr("unknown question 'beauty'"));
+  EXPECT_THAT(said([](auto& key) { key["questions"] = {"quality"}; }),
+              HasSubstr("does not ask about alignment"));
+}
+
+TEST_F(ChangedKey, ScreensShowTheImagesOfTheDesign) {
+  const auto set_models = [](std::vector<int> models) {
+    return [models](auto& key) {
+      for (auto* screen : screens(key)) (*screen)["models"] = models;
+    };
+  };
+  EXPECT_THAT(said(set_models({0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2})),
+              HasSubstr("screen 0 of p01: it has 12 images, and each screen of this study 2"));
+  EXPECT_THAT(said(set_models({1, 1})), HasSubstr("it has images of 1 different models in place of 2"));
+  EXPECT_THAT(said(set_models({0, 1, 1}), Design::kRanking), HasSubstr("2 different models in place of 3"));
+  EXPECT_THAT(said(set_models({0, 1}), Design::kRanking), HasSubstr("it has 2 images"));
+  EXPECT_THAT(said([](auto& key) { key["design"] = "ranking"; }), HasSubstr("it has 2 images"));
+  EXPECT_THAT(said([](auto& key) {
+                key["models"] = {"a", "a", "a"};
+              }),
+              HasSubstr("'a', which is given twice"));
+  EXPECT_THAT(said([](auto& key) { key["models"] = std::vector<std::string>(13, "a"); }),
+              HasSubstr("13 models"));
+  EXPECT_THAT(said([](auto& key) { (*screens(key)[0])["prompt"] = 1.5; }),
+              HasSubstr("prompt is not a whole"));
+  EXPECT_THAT(said([](auto& key) { (*screens(key)[0])["models"] = "01"; }),
+              HasSubstr("models is not a list"));
+}
+
+TEST_F(ChangedKey, ChecksOfAttentionAreThoseOfTheirScreens) {
+  const auto change_first = [](const char* check, const char* name, nlohmann::ordered_json value) {
+    return [=](auto& key) {
+      for (auto* screen : screens(key))
+        if ((*screen)["check"] == check) return void((*screen)[name] = value);
+    };
+  };
+  EXPECT_THAT(said(change_first("repeat", "of", 100)), HasSubstr("of is not a whole number"));
+  EXPECT_THAT(said(change_first("repeat", "of", -1)), HasSubstr("a wrong check"));
+  EXPECT_THAT(said(change_first("repeat", "question", "alignment")), HasSubstr("repeats another one"));
+  EXPECT_THAT(said(change_first("degraded", "of", 2)), HasSubstr("a wrong check"));
+  EXPECT_THAT(said(change_first("degraded", "check", "none")), HasSubstr("1 different models in place of 2"));
+  EXPECT_THAT(said(change_first("none", "of", 0)), HasSubstr("a wrong check"));
+}
+
+TEST_F(ChangedKey, NumbersAndFilesAreThoseOfTheScreens) {
+  for (const nlohmann::ordered_json& seen : {nlohmann::ordered_json(0), nlohmann::ordered_json(5),
+                                             nlohmann::ordered_json(-3), nlohmann::ordered_json("2")})
+    EXPECT_THAT(said([&](auto& key) { key["seen"] = seen; }),
+                HasSubstr("seen is not a whole number from 1 to 4"));
+  EXPECT_THAT(said([](auto& key) { key["seen"] = 3; }),
+              HasSubstr("not every comparison is shown to 3 people"));
+  EXPECT_THAT(said([](auto& key) { key["people"][0]["screens"] = key["people"][1]["screens"]; }),
+              HasSubstr("not every comparison"));
+  EXPECT_THAT(said([](auto& key) { key["seed"] = -7; }), HasSubstr("seed is not a whole number"));
+  EXPECT_THAT(said([](auto& key) { key["seed"] = 8; }), HasSubstr("is not the name of the image"));
+  EXPECT_THAT(said([](auto& key) { key["images"].erase(key["images"].begin()); }),
+              HasSubstr("images has not the"));
+  EXPECT_THAT(said([](auto& key) { key["images"].begin().value()["model"] = "x"; }),
+              HasSubstr("is not the name"));
+  EXPECT_THAT(said([](auto& key) { key["prompts"].clear(); }), HasSubstr("there are 0 prompts"));
+  EXPECT_THAT(said([](auto& key) { key["prompts"][0] = std::string(100'001, 'x'); }),
+              HasSubstr("a prompt has more"));
+  EXPECT_THAT(said([](auto& key) { key["title"] = std::string(100'001, 'x'); }),
+              HasSubstr("title has more than"));
 }
 
 }  // namespace

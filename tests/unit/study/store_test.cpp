@@ -88,7 +88,11 @@ TEST_F(StoreTest, IsExportedWhileItIsOpen) {
   EXPECT_EQ(export_answers(file(), folder_ / "out.jsonl"), 1);
   EXPECT_EQ(read(folder_ / "out.jsonl"),
             "{\"study\":\"abc\",\"person\":\"p01\",\"trial\":1,\"order\":[[1],[0]],\"ms\":10,\"seq\":4}\n");
+  EXPECT_EQ(export_answers(file(), folder_ / "out.jsonl"), 1) << "its own file is replaced";
   EXPECT_THAT(refusal([&] { export_answers(folder_ / "none", folder_ / "x"); }), HasSubstr("does not exist"));
+  write("thesis.tex", "mine");
+  EXPECT_THAT(refusal([&] { export_answers(file(), folder_ / "thesis.tex"); }), HasSubstr("is not replaced"));
+  EXPECT_EQ(read(folder_ / "thesis.tex"), "mine");
 }
 
 }  // namespace
