@@ -7,6 +7,7 @@
 #include "pixart/base/error.h"
 #include "pixart/base/log.h"
 #include "pixart/config/config.h"
+#include "pixart/formats/bounded_json.h"
 #include "pixart/report/export.h"
 #include "pixart/run/run_config.h"
 
@@ -26,7 +27,7 @@ ordered_json json_of(const std::string& yaml) {
     }
     return text;
   }
-  auto json = ordered_json::parse(yaml, nullptr, /*allow_exceptions=*/false);
+  auto json = formats::parse_ordered_or_discard(yaml);
   return json.is_discarded() ? ordered_json(yaml) : json;
 }
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <fstream>
 
 #include "event_rows.h"
@@ -24,10 +25,19 @@ std::string cell(std::string text) {
   return quoted + "\"";
 }
 
-std::string value_text(const EventRow& row, const std::string& key) {
-  const auto found = row.find(key);
-  if (found == row.end()) return "";
-  return found->second.is_null() ? "nan" : found->second.dump();
+// A line of the table. Its values are few where the columns are many.
+std::string table_line(const EventStage& stage, int64_t step, const EventRow& row) {
+  std::vector<std::pair<size_t, const nlohmann::json*>> cells;
+  for (const auto& [key, value] : row) cells.emplace_back(stage.columns.at(key), &value);
+  std::sort(cells.begin(), cells.end());
+  std::string line = std::to_string(step);
+  size_t num_columns = 0;
+  for (const auto& [column, value] : cells) {
+    line.append(column + 1 - num_columns, ',');
+    line += value->is_null() ? "nan" : value->dump();
+    num_columns = column + 1;
+  }
+  return line.append(stage.keys.size() - num_columns, ',') + "\n";
 }
 
 std::string header_of(const EventStage& stage) {
@@ -49,9 +59,7 @@ void write_table(const fs::path& path, const EventIndex& index, const EventStage
   AtomicFile file(path);
   std::string waiting = header_of(stage) + "\n";
   for_each_row(index, stage, [&](int64_t step, const EventRow& row) {
-    waiting += std::to_string(step);
-    for (const auto& key : stage.keys) waiting += "," + value_text(row, key);
-    waiting += "\n";
+    waiting += table_line(stage, step, row);
     constexpr size_t kMostWaiting = size_t{1} << 20;
     if (waiting.size() < kMostWaiting) return;
     file.write(waiting);

@@ -43,6 +43,7 @@ std::vector<std::string> remarks_on(const EventIndex& index) {
   const int64_t left_out = index.count.unreadable + index.strange + (index.count.is_cut ? 1 : 0);
   if (left_out > 0)
     remarks.push_back(fmt::format("{} line(s) of events.jsonl are damaged and are left out", left_out));
+  for (const auto& remark : remarks_on(index.left_out, "events.jsonl")) remarks.push_back(remark);
   return remarks;
 }
 

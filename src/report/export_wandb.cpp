@@ -94,13 +94,17 @@ class History {
 };
 
 // Eight characters, as W&B makes them. They belong to the first start, because run.yaml may change when a run continues.
-std::string id_of(const RunRecord& run, const std::string& yaml) {
+// Where neither says which run it is, the folder and its first line do, so that two such runs do not become one.
+std::string id_of(const RunRecord& run, const std::string& yaml, const std::string& first_line) {
   constexpr size_t kLength = 8;
   std::string first = yaml;
+  bool is_told = !yaml.empty();
   if (!run.processes.empty()) {
     const auto& process = run.processes.front();
     first = fmt::format("{}\n{}\n{}", time_text(process.begin), process.host, process.pid);
+    is_told = !process.host.empty() || process.pid != 0;
   }
+  if (!is_told) first += fmt::format("\n{}\n{}", run.name, first_line);
   return formats::sha256(first).substr(0, kLength);
 }
 
@@ -140,7 +144,7 @@ Exported export_wandb(const fs::path& folder, const fs::path& out, const WandbOp
   read_telemetry(run);
   exported.remarks.insert(exported.remarks.end(), run.remarks.begin(), run.remarks.end());
   if (run.processes.empty()) exported.remarks.push_back(kNoTimes);
-  const std::string yaml = text_of(folder / kRunFile), id = id_of(run, yaml);
+  const std::string yaml = text_of(folder / kRunFile), id = id_of(run, yaml, index.first);
   const double begin = run.processes.empty() ? 0 : run.processes.front().begin;
   const fs::path target = out / fmt::format("offline-run-{}-{}", compact_time(begin), id);
   const fs::path name = "run-" + id + ".wandb";

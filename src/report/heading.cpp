@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "json_lines.h"
 #include "parts.h"
@@ -20,10 +21,10 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 template <class Get>
 std::string distinct(const RunRecord& run, Get get) {
   std::vector<std::string> values;
+  std::set<std::string> known;
   for (const auto& process : run.processes) {
     const std::string value = get(process);
-    if (!value.empty() && std::find(values.begin(), values.end(), value) == values.end())
-      values.push_back(value);
+    if (!value.empty() && known.insert(value).second) values.push_back(value);
   }
   return join(values, ", then ");
 }

@@ -8,46 +8,106 @@
 #include <fstream>
 #include <limits>
 
+#include "pixart/base/words.h"
+
 namespace pixart::report {
 using nlohmann::json;
 
 namespace {
 constexpr std::streamsize kLongestLine = std::streamsize{1} << 20;
 constexpr double kLargestInteger = 9007199254740992.0;  // 2^53
+constexpr int64_t kEndOfFile = std::numeric_limits<int64_t>::max();
+
+bool is_regular(const std::filesystem::path& file) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(file, error);
+}
+
+class LineReader {
+ public:
+  explicit LineReader(const std::filesystem::path& file)
+      : stream_(file, std::ios::binary), buffer_(size_t(kLongestLine), '\0') {}
+
+  // Calls visit() with the lines that begin in `part`.
+  void read(const ByteRange& part, const PlacedLineVisit& visit, LineCount& count) {
+    if (at_ != part.begin) {
+      stream_.clear();
+      stream_.seekg(part.begin);
+      at_ = part.begin;
+    }
+    while (stream_ && at_ < part.end) {
+      const int64_t begin = at_;
+      stream_.getline(buffer_.data(), kLongestLine);
+      const std::streamsize taken = stream_.gcount();
+      if (taken == 0) break;
+      at_ += taken;
+      if (stream_.fail() && !stream_.eof()) {  // longer than any line that pixart writes
+        stream_.clear();
+        stream_.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
+        at_ += stream_.gcount();
+        ++count.unreadable;
+        continue;
+      }
+      const bool has_end = !stream_.eof();
+      const std::string_view line(buffer_.data(), size_t(taken - (has_end ? 1 : 0)));
+      if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+      const json parsed = json::parse(line, nullptr, false);
+      if (parsed.is_object()) {
+        visit(parsed, {begin, at_});
+        ++count.read;
+      } else if (has_end) {
+        ++count.unreadable;
+      } else {
+        count.is_cut = true;
+      }
+    }
+  }
+
+ private:
+  std::ifstream stream_;
+  std::string buffer_;
+  int64_t at_ = 0;
+};
 }  // namespace
 
 LineCount for_each_json_line(const std::filesystem::path& file,
                              const std::function<void(const json&)>& visit) {
-  LineCount count;
-  std::error_code error;
-  count.exists = std::filesystem::is_regular_file(file, error);
-  if (!count.exists) return count;
-  std::ifstream stream(file, std::ios::binary);
-  std::string buffer(size_t(kLongestLine), '\0');
-  while (stream) {
-    stream.getline(buffer.data(), kLongestLine);
-    const std::streamsize taken = stream.gcount();
-    if (taken == 0) break;
-    if (stream.fail() && !stream.eof()) {  // longer than any line that pixart writes
-      stream.clear();
-      stream.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
-      ++count.unreadable;
-      continue;
-    }
-    const bool has_end = !stream.eof();
-    const std::string_view line(buffer.data(), size_t(taken - (has_end ? 1 : 0)));
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const json parsed = json::parse(line, nullptr, false);
-    if (parsed.is_object()) {
-      visit(parsed);
-      ++count.read;
-    } else if (has_end) {
-      ++count.unreadable;
-    } else {
-      count.is_cut = true;
-    }
-  }
+  return for_each_placed_line(file, [&](const json& line, const ByteRange&) { visit(line); });
+}
+
+LineCount for_each_placed_line(const std::filesystem::path& file, const PlacedLineVisit& visit) {
+  LineCount count{.exists = is_regular(file)};
+  if (count.exists) LineReader(file).read({0, kEndOfFile}, visit, count);
   return count;
+}
+
+void for_each_line_in(const std::filesystem::path& file, const std::vector<ByteRange>& parts,
+                      const PlacedLineVisit& visit) {
+  if (!is_regular(file)) return;
+  LineCount count;
+  LineReader reader(file);
+  for (const auto& part : parts) reader.read(part, visit, count);
+}
+
+std::vector<std::string> remarks_on(const LeftOut& left_out, const std::string& file) {
+  std::vector<std::string> remarks;
+  if (left_out.lines > 0)
+    remarks.push_back(fmt::format("{} line(s) of {} are left out: they are of stages after the first {}.",
+                                  with_thousands(left_out.lines), file, kMostStages));
+  if (left_out.values > 0)
+    remarks.push_back(fmt::format(
+        "{} value(s) of {} are left out: their names come after the first {} of a stage, or the first {} of "
+        "the run.",
+        with_thousands(left_out.values), file, with_thousands(kMostNames), with_thousands(kMostNamesOfRun)));
+  return remarks;
+}
+
+std::string stage_in(const json& line) {
+  constexpr size_t kLongestName = 255;
+  const auto found = line.find("stage");
+  if (found == line.end() || !found->is_string()) return "";
+  const auto& name = found->get_ref<const std::string&>();
+  return name.size() <= kLongestName ? name : "";
 }
 
 std::optional<double> number_in(const json& object, const char* key) {
@@ -85,7 +145,8 @@ std::optional<double> parsed_time(const std::string& text) {
 }
 
 std::string time_text(double seconds) {
-  if (!std::isfinite(seconds) || std::abs(seconds) > 1e11) return "?";
+  constexpr double kMost = 3e11;  // parsed_time() reads years up to 9999, which end at 2.5e11
+  if (!std::isfinite(seconds) || std::abs(seconds) > kMost) return "?";
   const auto whole = int64_t(std::floor(seconds));
   const int64_t days = whole >= 0 ? whole / 86400 : -((-whole + 86399) / 86400);
   const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(days))};

@@ -73,29 +73,52 @@ FeatureRecord read_feature_set(const fs::path& folder) {
   return record;
 }
 
+// Of stages that stage_of() does not add.
+void remark_on_folders(RunRecord& run, const char* name, int64_t left_out) {
+  if (left_out > 0)
+    run.remarks.push_back(
+        fmt::format("{} folder(s) of {} are left out: they are of stages after the first {}.", left_out, name,
+                    kMostStages));
+}
+
 }  // namespace
 
 void read_samples(RunRecord& run) {
+  int64_t left_out = 0;
   for (const auto& folder : entries(run.folder / "samples"))
-    for (const auto& file : entries(folder))
-      if (const auto step = step_of(file, ".png"))
-        stage_of(run, folder.filename().string()).samples.push_back({*step, file});
+    for (const auto& file : entries(folder)) {
+      const auto step = step_of(file, ".png");
+      if (!step) continue;
+      StageRecord* stage = stage_of(run, folder.filename().string());
+      if (stage == nullptr) {
+        ++left_out;
+        break;
+      }
+      stage->samples.push_back({*step, file});
+    }
+  remark_on_folders(run, "samples", left_out);
   for (auto& stage : run.stages)
     std::stable_sort(stage.samples.begin(), stage.samples.end(),
                      [](const auto& a, const auto& b) { return a.step < b.step; });
 }
 
 void read_checkpoints(RunRecord& run, bool hash_weights) {
+  int64_t left_out = 0;
   for (const auto& folder : entries(run.folder / "checkpoints")) {
     std::optional<std::pair<int64_t, fs::path>> newest;
     for (const auto& path : entries(folder))
       if (const auto step = step_of(path, ""); step && (!newest || *step > newest->first))
         newest.emplace(*step, path);
     if (!newest) continue;
-    StageRecord& stage = stage_of(run, folder.filename().string());
-    stage.checkpoint = read_checkpoint(newest->second, newest->first, run.folder, hash_weights);
-    stage.last_step = std::max(stage.last_step, double(newest->first));
+    StageRecord* stage = stage_of(run, folder.filename().string());
+    if (stage == nullptr) {
+      ++left_out;
+      continue;
+    }
+    stage->checkpoint = read_checkpoint(newest->second, newest->first, run.folder, hash_weights);
+    stage->last_step = std::max(stage->last_step, double(newest->first));
   }
+  remark_on_folders(run, "checkpoints", left_out);
 }
 
 void read_quarantine(RunRecord& run) {

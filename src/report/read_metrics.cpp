@@ -24,6 +24,53 @@ void add_numbers(const json& line, double step, std::map<std::string, Series>& t
   }
 }
 
+class EventsReader {
+ public:
+  explicit EventsReader(RunRecord& run) : run_(run) {}
+
+  void add(const json& line) {
+    const std::string name = stage_in(line);
+    const auto step = number_in(line, "step");
+    if (name.empty() || !is_step(step)) {
+      ++num_strange_;
+      return;
+    }
+    StageRecord* stage = stage_of(run_, name);
+    if (stage == nullptr) {
+      ++left_out_.lines;
+      return;
+    }
+    stage->last_step = std::max(stage->last_step, *step);
+    add_metrics(line, *step, stage->metrics);
+  }
+
+  int64_t num_strange() const { return num_strange_; }
+  const LeftOut& left_out() const { return left_out_; }
+
+ private:
+  void add_metrics(const json& line, double step, std::map<std::string, Series>& to) {
+    for (const auto& [key, value] : line.items()) {
+      const auto number = key == "step" ? std::nullopt : number_in(line, key.c_str());
+      if (!number) continue;
+      auto series = to.find(key);
+      if (series == to.end()) {
+        if (to.size() >= kMostNames || num_names_ >= kMostNamesOfRun) {
+          ++left_out_.values;
+          continue;
+        }
+        series = to.emplace(key, Series()).first;
+        ++num_names_;
+      }
+      append(series->second, step, *number);
+    }
+  }
+
+  RunRecord& run_;
+  int64_t num_strange_ = 0;
+  size_t num_names_ = 0;
+  LeftOut left_out_;
+};
+
 class TelemetryReader {
  public:
   explicit TelemetryReader(RunRecord& run) : run_(run) {}
@@ -54,6 +101,7 @@ class TelemetryReader {
   }
 
   int64_t num_strange() const { return num_strange_; }
+  const LeftOut& left_out() const { return left_out_; }
 
  private:
   void start(const json& line, double time) {
@@ -69,13 +117,17 @@ class TelemetryReader {
                               .pid = integer_in(line, "pid", 0)});
   }
 
-  static void in_stage(const json& line, const TelemetryEvent& event, StageRecord& stage) {
-    stage.last_step = std::max(stage.last_step, double(event.step));
+  void in_stage(const json& line, const TelemetryEvent& event, StageRecord* stage) {
+    if (stage == nullptr) {
+      ++left_out_.lines;
+      return;
+    }
+    stage->last_step = std::max(stage->last_step, double(event.step));
     if (event.kind == "stage") {
       for (const auto& [key, value] : line.items())
-        if (value.is_number() && key != "step") stage.facts[key] = value.get<double>();
+        if (value.is_number() && key != "step") stage->facts[key] = value.get<double>();
     } else if (event.kind == "interval" && event.step >= 0) {
-      add_numbers(line, double(event.step), stage.machine);
+      add_numbers(line, double(event.step), stage->machine);
     }
   }
 
@@ -88,27 +140,20 @@ class TelemetryReader {
 
   RunRecord& run_;
   int64_t num_strange_ = 0;
+  LeftOut left_out_;
 };
 
 }  // namespace
 
 void read_events(RunRecord& run) {
-  int64_t num_strange = 0;
-  const auto count = for_each_json_line(run.folder / "events.jsonl", [&](const json& line) {
-    const std::string name = text_in(line, "stage");
-    const auto step = number_in(line, "step");
-    if (name.empty() || !is_step(step)) {
-      ++num_strange;
-      return;
-    }
-    StageRecord& stage = stage_of(run, name);
-    stage.last_step = std::max(stage.last_step, *step);
-    add_numbers(line, *step, stage.metrics);
-  });
+  EventsReader reader(run);
+  const auto count =
+      for_each_json_line(run.folder / "events.jsonl", [&](const json& line) { reader.add(line); });
   remark_on_lines(run, "events.jsonl", count);
-  if (num_strange > 0)
-    run.remarks.push_back(
-        fmt::format("{} lines of events.jsonl have no stage or step and are left out.", num_strange));
+  if (reader.num_strange() > 0)
+    run.remarks.push_back(fmt::format("{} lines of events.jsonl have no stage or step and are left out.",
+                                      reader.num_strange()));
+  remark_on_left_out(run, "events.jsonl", reader.left_out());
 }
 
 void read_telemetry(RunRecord& run) {
@@ -119,6 +164,7 @@ void read_telemetry(RunRecord& run) {
   if (reader.num_strange() > 0)
     run.remarks.push_back(fmt::format("{} lines of telemetry.jsonl have no time or kind and are left out.",
                                       reader.num_strange()));
+  remark_on_left_out(run, "telemetry.jsonl", reader.left_out());
 }
 
 }  // namespace pixart::report

@@ -54,11 +54,15 @@ int64_t SourceRecord::num_rejected() const {
   return sum;
 }
 
-StageRecord& stage_of(RunRecord& run, const std::string& name) {
+StageRecord* stage_of(RunRecord& run, const std::string& name) {
   for (auto& stage : run.stages)
-    if (stage.name == name) return stage;
-  run.stages.push_back({.name = name});
-  return run.stages.back();
+    if (stage.name == name) return &stage;
+  if (run.stages.size() >= kMostStages) return nullptr;
+  return &run.stages.emplace_back(StageRecord{.name = name});
+}
+
+void remark_on_left_out(RunRecord& run, const std::string& file, const LeftOut& left_out) {
+  for (const auto& remark : remarks_on(left_out, file)) run.remarks.push_back(remark);
 }
 
 void append(Series& series, double x, double y) {
@@ -115,7 +119,9 @@ RunRecord read_run(const fs::path& folder, const ReadOptions& options) {
   require_folder(folder);
   const fs::path whole = fs::weakly_canonical(folder);
   RunRecord run{.folder = folder, .name = whole.filename().string()};
-  for (const auto& name : options.stages) stage_of(run, name);
+  for (const auto& name : options.stages)
+    if (std::ranges::none_of(run.stages, [&](const auto& stage) { return stage.name == name; }))
+      run.stages.push_back({.name = name});
   run.yaml = small_file(run, "run.yaml");
   if (options.curves) {
     read_events(run);

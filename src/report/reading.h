@@ -12,7 +12,11 @@
 
 namespace pixart::report {
 
-StageRecord& stage_of(RunRecord& run, const std::string& name);  // adds the stage if it is new
+// Adds the stage if it is new; null if the run has too many (kMostStages).
+StageRecord* stage_of(RunRecord& run, const std::string& name);
+
+// Adds remarks about what is of stages, or has names, that are too many.
+void remark_on_left_out(RunRecord& run, const std::string& file, const LeftOut& left_out);
 
 // Adds a point. A repeated step removes this and later steps first, because the run itself went back.
 void append(Series& series, double x, double y);
@@ -37,9 +41,9 @@ void read_owner(RunRecord& run);
 // The files whose path below RUN/`name` matches, sorted; links are not followed. Images of the scores may be
 // there, too.
 std::vector<std::filesystem::path> files_below(RunRecord& run, const char* name, const std::regex& wanted);
-// Null if it is not JSON, or deeper than a card: the library goes down by recursion.
-nlohmann::ordered_json shallow_json(const std::string& text);
-// The values of an object by their paths, without the first slash, as text.
+// Discarded or null if it is not JSON, or beyond the limits of formats::parse_ordered() and values_by_path().
+nlohmann::ordered_json card_json(const std::string& text);
+// The values of a part of it by their paths, as text.
 std::map<std::string, std::string> by_path(const nlohmann::ordered_json& object);
 
 // Cards that compare with one another, each group in the given order; the groups in the order of their first cards.

@@ -179,14 +179,14 @@ std::string end_text(const ProcessRecord& process, bool is_last, bool runs) {
   return process.message.empty() ? reason : reason + ": " + process.message;
 }
 
-// "text 200 to 400", for all stages on which a process worked.
-std::string steps_text(const RunRecord& run, size_t process) {
+// "text 200 to 400", for all stages on which a process worked. `stages`: their names and spans.
+std::string steps_text(const std::vector<std::pair<std::string, std::map<size_t, Span>>>& stages,
+                       size_t process) {
   std::vector<std::string> parts;
-  for (const auto& stage : run.stages) {
-    const auto spans = spans_of(run, stage.name);
+  for (const auto& [name, spans] : stages) {
     const auto span = spans.find(process);
     if (span == spans.end() || span->second.first_step < 0) continue;
-    parts.push_back(fmt::format("{} {} to {}", stage.name, with_thousands(span->second.first_step),
+    parts.push_back(fmt::format("{} {} to {}", name, with_thousands(span->second.first_step),
                                 with_thousands(span->second.last_step)));
   }
   return join(parts, ", ");
@@ -201,10 +201,12 @@ std::string unbroken(std::string text) {
 
 std::string table(const RunRecord& run) {
   Table table{.head = {"started (UTC)", "ran for", "steps", "ended", "where"}, .rows = {}, .cards = true};
+  std::vector<std::pair<std::string, std::map<size_t, Span>>> stages;
+  for (const auto& stage : run.stages) stages.emplace_back(stage.name, spans_of(run, stage.name));
   for (size_t i = 0; i < run.processes.size(); ++i) {
     const auto& process = run.processes[i];
     table.rows.push_back({unbroken(time_text(process.begin)),
-                          unbroken(human_seconds(process.end - process.begin)), steps_text(run, i),
+                          unbroken(human_seconds(process.end - process.begin)), steps_text(stages, i),
                           end_text(process, i + 1 == run.processes.size(), !run.owner.empty()),
                           fmt::format("{}, {} x {}", process.host, process.devices, process.device)});
   }

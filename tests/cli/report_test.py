@@ -311,6 +311,31 @@ def check_exports(folder):
     assert 'not a table of the stage' in pixart(78, run, '--export', 'csv', '--out', os.path.join(folder, 'tables'))
 
 
+def check_many_names(folder):
+    """Work and results are bounded, whatever a file names: without bounds each of these took minutes."""
+    lines = {'stages': [{'stage': f's{i}', 'step': 1, 'loss': 1.0} for i in range(30000)],
+             'names': [{'stage': 'text', 'step': i, **{f'k{i}_{j}': 1 for j in range(1000)}} for i in range(30)],
+             'turns': [{'stage': 'text', 'step': 30000 - i, 'loss': 1.0} for i in range(30000)]}
+    tables = {}
+    for name, events in lines.items():
+        run = os.path.join(folder, name)
+        os.mkdir(run)
+        with open(os.path.join(run, 'events.jsonl'), 'w', encoding='utf-8') as file:
+            file.writelines(json.dumps(event) + '\n' for event in events)
+        out = os.path.join(folder, name + '-tables')
+        remarks = pixart(0, run), pixart(0, run, '--export', 'csv', '--out', out), pixart(0, run, '--export', 'wandb-offline', '--out', out + '-wandb')
+        left_out = {'stages': '29,900 line(s) of events.jsonl are left out', 'names': '29,000 value(s) of events.jsonl are left out', 'turns': ''}[name]
+        assert all(left_out in text for text in remarks), remarks
+        page = os.path.join(run, 'report.html')
+        with open(page, encoding='utf-8') as file:
+            assert left_out in file.read()
+        assert os.path.getsize(page) < 4 << 20, (name, os.path.getsize(page))
+        tables[name] = {path: open(os.path.join(out, path), encoding='utf-8').read() for path in os.listdir(out)}
+    assert len(tables['stages']) == 100 and tables['stages']['s99.csv'] == 'step,loss\n1,1.0\n'
+    assert len(tables['names']['text.csv'].split('\n')[0].split(',')) == 1001
+    assert tables['turns']['text.csv'] == 'step,loss\n1,1.0\n'
+
+
 def check_refusals(folder):
     assert 'is not a run folder' in pixart(78, os.path.join(folder, 'gone'))
     run = os.path.join(folder, 'first')
@@ -336,7 +361,7 @@ def check_refusals(folder):
 
 with tempfile.TemporaryDirectory() as temporary:
     check_whole_run(os.path.join(temporary, 'run'))
-    for check in (check_states, check_usual_losses, check_evil_run, check_damaged_runs, check_comparison, check_scores, check_exports):
+    for check in (check_states, check_usual_losses, check_evil_run, check_damaged_runs, check_comparison, check_scores, check_exports, check_many_names):
         os.mkdir(os.path.join(temporary, check.__name__))
         check(os.path.join(temporary, check.__name__))
     check_refusals(os.path.join(temporary, 'check_comparison'))

@@ -1,6 +1,7 @@
 // The values of a run folder for other programs: tables, W&B. Values are those of events.jsonl, whose lines are read
-// one after the other; lines that cannot be read are left out. Both throw UserError if `run` is not a folder, if it
-// has no line of a stage, or if something else is at the place of a file.
+// one after the other; lines that cannot be read are left out, as are stages and values beyond 100 stages, 1,000 names of
+// values of a stage and 10,000 of the run. Both throw UserError if `run` is not a folder, if it has no line of a stage, or
+// if something else is at the place of a file.
 #pragma once
 #include <filesystem>
 #include <string>
@@ -25,9 +26,10 @@ struct WandbOptions {
 };
 
 // Writes <out>/offline-run-<date>_<time>-<id>, which `wandb sync` sends. The same run makes the same bytes: the id is
-// a hash of the first start (of run.yaml without telemetry), and the times are those of telemetry.jsonl, between whose lines they
-// rise evenly with the steps. Values are called <stage>/<key>, with <stage>/step as their x axis. _step
-// counts on over the stages. Replaces an earlier export of the run.
+// a hash of the first start (of run.yaml without telemetry; also of the folder's name and its first line where these say
+// nothing), and the times are those of telemetry.jsonl, between whose lines they rise evenly with the steps. Values are
+// called <stage>/<key>, with <stage>/step as their x axis. _step counts on over the stages. Replaces an earlier export of
+// the run.
 Exported export_wandb(const std::filesystem::path& run, const std::filesystem::path& out,
                       const WandbOptions& options = {});
 

@@ -45,6 +45,27 @@ TEST_F(JsonLines, WhatIsNoFileHoldsNothing) {
   EXPECT_EQ(read("").read, 0);
 }
 
+TEST_F(JsonLines, OnlySomePartsAreRead) {
+  const auto file = put("lines.jsonl", "{\"step\":1}\n" + std::string(3 << 20, 'x') +
+                                           "\n{\"step\":2}\n\n{\"step\":3}\nnonsense\n{\"step\":4}");
+  std::vector<ByteRange> places;
+  for_each_placed_line(file, [&](const auto&, const ByteRange& place) { places.push_back(place); });
+  ASSERT_EQ(places.size(), 4u);
+  EXPECT_EQ(places[1].begin, 11 + (3 << 20) + 1);
+  const auto steps_in = [&](const std::vector<ByteRange>& parts) {
+    std::vector<int64_t> steps;
+    for_each_line_in(file, parts, [&](const nlohmann::json& line, const auto&) {
+      steps.push_back(integer_in(line, "step", -1));
+    });
+    return steps;
+  };
+  for (size_t i = 0; i < places.size(); ++i) EXPECT_EQ(steps_in({places[i]}), std::vector{int64_t(i) + 1});
+  EXPECT_EQ(steps_in({places[0], places[3]}), (std::vector<int64_t>{1, 4}));
+  EXPECT_EQ(steps_in({places[3], places[1]}), (std::vector<int64_t>{4, 2}));
+  EXPECT_EQ(steps_in({{places[0].begin, places[2].end}}), (std::vector<int64_t>{1, 2, 3}));
+  EXPECT_EQ(steps_in({{places[3].end + 9, places[3].end + 99}}), std::vector<int64_t>{});
+}
+
 TEST(JsonValues, OfOtherTypesAreAbsent) {
   const auto json =
       nlohmann::json::parse(R"({"number": 1.5, "null": null, "text": "3", "large": 1e300, "list": [1]})");
@@ -66,6 +87,12 @@ TEST(Times, ReadAndWritten) {
                            "2026-01-01T00:00:00", "2026-01-01T00:00:00Zjunk", "2026--1-01T00:00:00Z"})
     EXPECT_FALSE(parsed_time(text).has_value()) << text;
   EXPECT_EQ(time_text(std::nan("")), "?");
+  for (const char* text : {"0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z"}) {
+    std::string shown = text;
+    shown.pop_back();
+    shown[10] = ' ';
+    EXPECT_EQ(time_text(parsed_time(text).value()), shown);
+  }
 }
 
 }  // namespace

@@ -163,6 +163,49 @@ TEST_F(ReadRun, StrangeContentIsNoError) {
   EXPECT_NE(run.stages.at(0).checkpoint->problem, "");
 }
 
+TEST_F(ReadRun, TooManyStagesAreLeftOutAndCounted) {
+  std::string events, telemetry;
+  for (int i = 0; i < 110; ++i) {
+    events += fmt::format("{{\"stage\":\"s{}\",\"step\":1,\"loss\":1}}\n", i);
+    telemetry += fmt::format(
+        "{{\"time\":\"2026-03-02T01:00:00Z\",\"kind\":\"save\",\"stage\":\"s{}\",\"step\":2}}\n", i);
+    put(fmt::format("samples/s{}/step-00000001.png", i), "");
+    put(fmt::format("samples/s{}/step-00000002.png", i), "");
+    put(fmt::format("checkpoints/s{}/step-00000003/manifest.json", i), "{}");
+  }
+  put("events.jsonl", events);
+  put("telemetry.jsonl", telemetry);
+  const RunRecord run = read_run(folder_, {.stages = {"s105", "late"}});
+  ASSERT_EQ(run.stages.size(), 100u);
+  EXPECT_EQ(run.stages[0].name, "s105") << "those of the run file come first";
+  EXPECT_EQ(run.stages[99].name, "s97");
+  EXPECT_EQ(run.stages[99].last_step, 3);
+  for (const char* remark :
+       {"11 line(s) of events.jsonl are left out: they are of stages after the first 100.",
+        "11 line(s) of telemetry.jsonl are left out: they are of stages after the first 100.",
+        "11 folder(s) of samples are left out: they are of stages after the first 100.",
+        "11 folder(s) of checkpoints are left out: they are of stages after the first 100."})
+    EXPECT_THAT(run.remarks, Contains(remark));
+}
+
+TEST_F(ReadRun, TooManyNamesOfValuesAreLeftOutAndCounted) {
+  std::string events;
+  for (int stage = 0; stage < 11; ++stage)
+    for (int line = 0; line < 2; ++line) {
+      events += fmt::format("{{\"stage\":\"s{}\",\"step\":{}", stage, line);
+      for (int i = 0; i < 1100; ++i) events += fmt::format(",\"k{:04}\":1", i);
+      events += "}\n";
+    }
+  put("events.jsonl", events);
+  const RunRecord run = read_run(folder_);
+  EXPECT_EQ(run.stages.at(0).metrics.size(), 1000u);
+  EXPECT_EQ(run.stages.at(0).metrics.at("k0999").size(), 2u);
+  EXPECT_EQ(run.stages.at(9).metrics.size(), 1000u);
+  EXPECT_THAT(run.stages.at(10).metrics, IsEmpty());
+  EXPECT_THAT(run.remarks, Contains("4,200 value(s) of events.jsonl are left out: their names come after the "
+                                    "first 1,000 of a stage, or the first 10,000 of the run."));
+}
+
 TEST_F(ReadRun, OrderOfStagesIsThatOfTheRunFile) {
   put("events.jsonl", "{\"stage\":\"b\",\"step\":1,\"loss\":1}\n{\"stage\":\"x\",\"step\":1,\"loss\":1}\n");
   const RunRecord run = read_run(folder_, {.stages = {"a", "b"}});
